@@ -1,0 +1,60 @@
+"""rft: responsible fine-tuning. Fine-tune a pretrained model and audit it in the same run."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rft.errors import RftError
+from rft.records import AuditRun, Figure, Finding, Interval, Section, Split
+
+if TYPE_CHECKING:
+    from rft.backbones.saved import SavedModel
+
+try:
+    __version__ = version("rft")
+except PackageNotFoundError:  # run from a source tree that was not installed
+    __version__ = "0+unknown"
+
+__all__ = ["AuditRun", "Figure", "Finding", "Interval", "RftError", "Section", "Split", "audit", "load"]
+
+
+def audit(
+    config: str | Path,
+    out: str | Path | None = None,
+    *,
+    overrides: list[str] | None = None,
+    device: str | None = None,
+    offline: bool = False,
+    force: bool = False,
+) -> AuditRun:
+    """Fine-tune and audit as ``audit.toml`` says.
+
+    Args:
+        config: the config file.
+        out: the run folder to write; None writes nothing (``AuditRun.save`` does it later).
+        overrides: ``table.key=value`` strings that replace values of the config.
+        device: torch device name; chosen by itself when None.
+        offline: forbid downloads of weights.
+        force: replace a run that ``out`` holds.
+
+    Raises:
+        RftError: for anything that the user can mend; its message says what, where and how.
+    """
+    from rft.pipeline import audit as run_audit
+    from rft.report import check_writable
+
+    if out is not None:
+        check_writable(Path(out), force=force)
+    run = run_audit(config, overrides=overrides or [], device=device, offline=offline)
+    if out is not None:
+        run.save(out, force=force)
+    return run
+
+
+def load(folder: str | Path) -> SavedModel:
+    """Load the model of a run folder to predict with it; see ``SavedModel.predict``."""
+    from rft.backbones.saved import load_model
+
+    return load_model(folder)

@@ -1,0 +1,58 @@
+"""Backbones of torchvision, by the names of ``torchvision.models``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+from torchvision import models
+
+from rft.data.images import Preprocessing
+from rft.errors import ModelError
+
+
+def names() -> list[str]:
+    """Return the classification models."""
+    return models.list_models(module=models)
+
+
+def architecture(name: str, *, pretrained: bool, offline: bool) -> nn.Module:
+    """Build a model with its own classifier, randomly initialised or with torchvision's default weights."""
+    model = models.get_model(name, weights=None)
+    if pretrained:
+        weights = models.get_model_weights(name).DEFAULT
+        cached = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[-1]
+        if offline and not cached.exists():
+            raise ModelError(
+                f"the weights of {name} are not in torchvision's cache, and --offline forbids a download",
+                where="model.weights",
+                remedy=f"Put {cached.name} into {cached.parent}, or give a file.",
+            )
+        # The hash stands in the file's name; weights_only keeps pickled code from running.
+        model.load_state_dict(weights.get_state_dict(progress=False, check_hash=True, weights_only=True))
+    return model
+
+
+def remove_classifier(model: nn.Module) -> nn.Module:
+    """Replace the last linear layer by nothing, so that the model gives what that layer received."""
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise ModelError("ends without a linear classifier and cannot be given a new head", where="model.backbone")
+    path, _, attribute = linear[-1].rpartition(".")
+    setattr(model.get_submodule(path), attribute, nn.Identity())
+    return model
+
+
+def preprocessing(name: str, model: nn.Module, *, pretrained: bool) -> Preprocessing:
+    """Return the preprocessing of the default weights, or of the first published ones for weights of one's own."""
+    weights = models.get_model_weights(name)
+    chosen = weights.DEFAULT if pretrained else next(iter(weights))
+    transform = chosen.transforms()
+    return Preprocessing(
+        resize=transform.resize_size[0],
+        crop=transform.crop_size[0],
+        interpolation=transform.interpolation.value,
+        mean=tuple(transform.mean),
+        std=tuple(transform.std),
+    )

@@ -1,0 +1,197 @@
+"""The command ``rft``: parse, call, and turn what happened into an exit code.
+
+0 pass (or no rules and integrity holds), 1 fail, 3 uncertain, 2 the input or config is wrong, 4 a file of a run is not
+the one that was written, 70 a bug in rft, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+import rft
+from rft.errors import EvidenceError, RftError
+from rft.records import AuditRun
+
+EXIT = {"pass": 0, "no_rules": 0, "fail": 1, "uncertain": 3}
+BUG, INTERRUPTED = 70, 130
+
+app = typer.Typer(
+    help="Responsible fine-tuning: fine-tune a pretrained model and audit it in the same run.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1 or mps; chosen by itself otherwise.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what a former run left in the folder.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")]
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+@contextmanager
+def _reported(debug: bool) -> Iterator[None]:
+    """Turn errors into one or two lines on stderr and an exit code."""
+    logging.basicConfig(level=logging.WARNING)
+    logging.getLogger("rft").setLevel(logging.DEBUG if debug else logging.WARNING)
+    try:
+        yield
+    except RftError as error:
+        if debug:
+            err.print_exception()
+        err.print(f"rft: {error}", style="red", markup=False)
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        err.print("rft: interrupted; nothing half-written was left", style="red")
+        raise typer.Exit(INTERRUPTED) from None
+    except (typer.Exit, SystemExit):
+        raise
+    except Exception as error:  # a bug: the one place where an unknown error becomes an exit code
+        if debug:
+            err.print_exception()
+        err.print(f"rft: a bug in rft: {type(error).__name__}: {error}", style="red", markup=False)
+        err.print("Run again with --debug and report what it shows.")
+        raise typer.Exit(BUG) from None
+
+
+@app.command()
+def audit(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The audit.toml to run.")],
+    folder: Annotated[Path | None, typer.Option("--out", help="Run folder; runs/<name>-<utc time> otherwise.")] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")] = None,
+    device: Device = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Forbid downloads of weights.")] = False,
+    force: Force = False,
+    debug: Debug = False,
+) -> None:
+    """Fine-tune, audit, and write the report."""
+    with _reported(debug):
+        from rft.pipeline import audit as run_audit
+        from rft.report import check_writable
+
+        if folder is not None:
+            check_writable(folder, force=force)
+        run = run_audit(config, overrides=overrides or [], device=device, offline=offline)
+        saved = run.save(folder or default_folder(run), force=force)
+        _show(run)
+        out.print(f"Report: {saved / 'report.html'}", markup=False)
+        raise typer.Exit(EXIT[run.verdict.status])
+
+
+def default_folder(run: AuditRun) -> Path:
+    """Return ``runs/<name>-<utc time>``."""
+    created = datetime.fromisoformat(run.run.created).astimezone(UTC)
+    return Path("runs") / f"{run.run.name}-{created:%Y%m%dT%H%M%SZ}"
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option("--out", help="Where the demo puts its data, config and run.")] = Path(
+        "rft-demo"
+    ),
+    private: Annotated[bool, typer.Option("--private", help="Train with differential privacy.")] = False,
+    device: Device = None,
+    force: Force = False,
+    debug: Debug = False,
+) -> None:
+    """Audit a model with planted problems and check that the audit finds them."""
+    with _reported(debug):
+        from rft.demo import run_demo
+
+        result = run_demo(folder, private=private, device=device, force=force)
+        for line in result.lines():
+            out.print(line, markup=False)
+        out.print(f"Report: {result.report}\nConfig: {result.config}", markup=False)
+        raise typer.Exit(0 if result.as_expected else 1)
+
+
+@app.command()
+def report(
+    folder: RunFolder,
+    policy_file: Annotated[
+        Path | None, typer.Option("--policy", metavar="FILE", help="Judge the findings by the rules of this TOML file.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Render a finished run again, or judge it by other rules. Needs neither the model nor the data."""
+    with _reported(debug):
+        from rft import policy
+        from rft.config import load_policy
+        from rft.report import load, rerender
+
+        run = load(folder)
+        if policy_file is not None:
+            run = run.model_copy(update={"verdict": policy.judge(load_policy(policy_file), run.sections)})
+        rerender(folder, run)
+        _show(run)
+        out.print(f"Report: {folder / 'report.html'}", markup=False)
+        raise typer.Exit(EXIT[run.verdict.status])
+
+
+@app.command()
+def verify(folder: RunFolder, debug: Debug = False) -> None:
+    """Check every file of a run against the hashes in its evidence.json."""
+    with _reported(debug):
+        from rft.report import verify as problems_of
+
+        problems = problems_of(folder)
+        if problems:
+            raise EvidenceError("; ".join(problems), where=str(folder))
+        out.print("Every file is the one that was written.")
+
+
+@app.command()
+def plugins(debug: Debug = False) -> None:
+    """List the plugins with version and origin."""
+    with _reported(debug):
+        from rich.table import Table
+
+        from rft.plugins import discover
+
+        table = Table(box=None, pad_edge=False)
+        for heading in ("plugin", "from", "version", "switched on by", "state"):
+            table.add_column(heading)
+        for name, each in discover().items():
+            missing = each.missing()
+            state = f"needs {', '.join(missing)}: {each.install_hint()}" if missing else "ready"
+            switch = "always on" if each.plugin.always_on else f"[{name}]"
+            table.add_row(name, each.distribution, each.version, switch.replace("[", r"\["), state.replace("[", r"\["))
+        out.print(table)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    ctx: typer.Context, show: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False
+) -> None:
+    """Responsible fine-tuning: fine-tune a pretrained model and audit it in the same run."""
+    if show:
+        out.print(f"rft {rft.__version__}")
+        raise typer.Exit
+
+
+def _show(run: AuditRun) -> None:
+    """Print the verdict, its rules, and what needs a look."""
+    out.print(f"Verdict: {run.verdict.status.replace('_', ' ')}", style="bold")
+    for rule in run.verdict.rules:
+        out.print(f"  {rule.outcome:9}  {rule.rule}: {rule.explanation}", markup=False)
+    for section in run.sections:
+        for finding in section.findings:
+            if finding.status == "warn":
+                out.print(f"  warning    {finding.id} = {finding.value:.4g}: {finding.meaning}", markup=False)
+            elif finding.status == "not_measured" and finding.id.endswith(".audit"):
+                out.print(f"  missing    {finding.id}: {finding.reason}", markup=False)

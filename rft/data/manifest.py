@@ -1,0 +1,262 @@
+"""A manifest (one row an example) or a folder of class sub-folders -> splits.
+
+Labels, groups, units and ids are strings, read as they stand: ``001``, ``NA`` and ``None`` are values. Only an empty
+cell is missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from rft.config import DataConfig, stored_path
+from rft.data.images import DECODERS, digest, is_picture
+from rft.errors import DataError, near
+from rft.progress import track
+from rft.records import DataFacts, Split, SplitFacts
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The splits of a run.
+
+    Attributes:
+        splits: ``train``, ``test`` and perhaps ``validation``, in this order.
+        classes: the class names, sorted; labels index them.
+        skipped: rows left out because their item could not be read.
+        inputs: ``{"name", "sha256"}`` of the manifest and of every item.
+    """
+
+    splits: dict[str, Split]
+    classes: tuple[str, ...]
+    skipped: int
+    inputs: list[dict[str, str]]
+
+    def facts(self) -> DataFacts:
+        """Return the counts that the report states."""
+        return DataFacts(
+            splits={name: _split_facts(split, self.classes) for name, split in self.splits.items()},
+            skipped=self.skipped,
+        )
+
+
+def read(config: DataConfig, folder: Path, seed: int) -> Dataset:
+    """Read the examples that ``[data]`` describes.
+
+    Args:
+        config: the ``[data]`` table.
+        folder: what its paths are relative to.
+        seed: keys the hash that assigns units to splits when ``test`` is a fraction.
+
+    Raises:
+        DataError: for a missing file or column, an empty table, a label or unit that is absent, a class that only
+            the test split has, one class only, or an item that cannot be read.
+    """
+    table, source = _from_folder(config, folder) if config.folder else _from_manifest(config, folder)
+    table["split"] = _assign_splits(table, config, seed, source)
+    # Checked and counted before anything is decoded: a cheap error should not wait for an expensive one.
+    classes = _check_labels(table, config, source)
+    table, skipped = _digest(table, config)
+    if skipped:
+        classes = _check_labels(table, config, source)
+    splits = {
+        name: _split(name, part, classes, config) for name in SPLITS if len(part := table[table["split"] == name])
+    }
+    inputs = [
+        {"name": stored_path(path, folder), "sha256": sha256}
+        for path, sha256 in zip(table["item"], table["digest"], strict=True)
+    ]
+    if config.manifest:
+        manifest = folder / config.manifest
+        own = {"name": stored_path(manifest, folder), "sha256": hashlib.sha256(manifest.read_bytes()).hexdigest()}
+        inputs.insert(0, own)
+    return Dataset(splits, classes, skipped, inputs)
+
+
+def _from_manifest(config: DataConfig, folder: Path) -> tuple[pd.DataFrame, str]:
+    assert config.manifest is not None  # the config model guarantees it
+    path = folder / config.manifest
+    raw = _read_table(path)
+    columns = {"item": config.image, "label": config.label, "id": config.id, "unit": config.unit}
+    columns |= {"declared_split": config.split}
+    columns |= {f"group_{name}": name for name in config.groups}
+    for column in columns.values():
+        if column is not None and column not in raw.columns:
+            known = [str(name) for name in raw.columns]
+            remedy = near(column, known) or f"Its columns are {', '.join(known)}."
+            raise DataError(f"has no column {column!r}", where=path.name, remedy=remedy)
+    table = pd.DataFrame({name: raw[column] for name, column in columns.items() if column is not None})
+    for name in ("item", "label", "unit", "id", "declared_split"):
+        if name in table and table[name].isna().any():
+            rows = [str(row + 2) for row in np.flatnonzero(table[name].isna())[:5]]
+            raise DataError(f"column {columns[name]!r} is empty in line {', '.join(rows)}", where=path.name)
+    if "id" not in table:
+        table["id"] = [str(row) for row in range(len(table))]
+    if table["id"].duplicated().any():
+        twice = table["id"][table["id"].duplicated()].iloc[0]
+        raise DataError(f"the id {twice!r} stands in more than one row", where=path.name)
+    table["item"] = [path.parent / item for item in table["item"]]
+    return table, path.name
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    """Read csv, tsv, jsonl or parquet with every cell a string or None; raises ``DataError``."""
+    readers = {".csv": _read_csv, ".tsv": _read_csv, ".jsonl": _read_jsonl, ".parquet": pd.read_parquet}
+    if path.suffix.lower() not in readers:
+        raise DataError(
+            f"unknown kind of manifest {path.suffix!r}; expected csv, tsv, jsonl or parquet", where=path.name
+        )
+    try:
+        raw = readers[path.suffix.lower()](path)
+    except FileNotFoundError:
+        raise DataError(
+            "no such manifest", where=str(path.name), remedy="Its path is relative to the config."
+        ) from None
+    except pd.errors.EmptyDataError:
+        raise DataError("is empty", where=path.name) from None
+    except (ValueError, OSError) as error:
+        raise DataError(f"cannot be read: {str(error).splitlines()[0]}", where=path.name) from None
+    if raw.empty:
+        raise DataError("holds no examples", where=path.name)
+    return raw.map(lambda cell: None if pd.isna(cell) or str(cell) == "" else str(cell)).astype(object)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    separator = "\t" if path.suffix.lower() == ".tsv" else ","
+    return pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+
+
+def _read_jsonl(path: Path) -> pd.DataFrame:
+    return pd.read_json(path, lines=True, dtype=False, convert_dates=False)
+
+
+def _from_folder(config: DataConfig, folder: Path) -> tuple[pd.DataFrame, str]:
+    assert config.folder is not None
+    root = folder / config.folder
+    if not root.is_dir():
+        raise DataError("no such folder", where=str(config.folder), remedy="Its path is relative to the config.")
+    names = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    with_splits = {"train", "test"} <= set(names) <= set(SPLITS)
+    if {"train", "val"} <= set(names):
+        raise DataError(
+            "has train/ and val/ but results must come from a test/ folder that no choice was made on",
+            where=str(config.folder),
+            remedy="Rename val/ to test/ if nothing was tuned on it.",
+        )
+    if with_splits and config.test is not None:
+        raise DataError("has train/ and test/ folders, so data.test has nothing to say", where=str(config.folder))
+    rows = []
+    for split in names if with_splits else [""]:
+        for label in sorted(entry for entry in (root / split).iterdir() if entry.is_dir()):
+            pictures = sorted(path for path in label.rglob("*") if is_picture(path))
+            rows += [(path, label.name, path.relative_to(root).as_posix(), split) for path in pictures]
+    if not rows:
+        raise DataError("holds no pictures in class sub-folders", where=str(config.folder))
+    table = pd.DataFrame(rows, columns=["item", "label", "id", "declared_split"], dtype=object)
+    return (table if with_splits else table.drop(columns="declared_split")), str(config.folder)
+
+
+def _assign_splits(table: pd.DataFrame, config: DataConfig, seed: int, source: str) -> pd.Series:
+    if "declared_split" in table:
+        unknown = sorted(set(table["declared_split"]) - set(SPLITS))
+        if unknown:
+            raise DataError(
+                f"{unknown[0]!r} is no split",
+                where=f"{source}, column {config.split!r}",
+                remedy=f"Expected {', '.join(SPLITS)}.",
+            )
+        return table["declared_split"]
+    who = table["unit"] if "unit" in table else table["id"]
+    fraction = config.test if config.test is not None else 0.25
+    return who.map(lambda name: "test" if _position(name, seed) < fraction else "train")
+
+
+def _position(name: str, seed: int) -> float:
+    """Place a unit in [0, 1) by a keyed hash of its id: where it goes depends on nothing but its id and the seed."""
+    digest = hmac.new(f"rft split {seed}".encode(), name.encode(), "sha256").digest()
+    return int.from_bytes(digest[:7], "big") / 2**56
+
+
+def _check_labels(table: pd.DataFrame, config: DataConfig, source: str) -> tuple[str, ...]:
+    """Return the classes that training knows; raise when the labels cannot be learned or judged."""
+    for name in ("train", "test"):
+        if not (table["split"] == name).any():
+            raise DataError(f"no example is in the {name} split", where=source)
+    classes = tuple(sorted(set(table.loc[table["split"] == "train", "label"])))
+    unseen = sorted(set(table["label"]) - set(classes))
+    if unseen:
+        raise DataError(f"the label {unseen[0]!r} is in no training example", where=source)
+    if len(classes) < 2:
+        raise DataError(f"training has one class only, {classes[0]!r}; at least two are needed", where=source)
+    if len(classes) > max(100, len(table) // 2):
+        raise DataError(
+            f"{len(classes)} different labels in {len(table)} rows look like numbers to regress on",
+            where=source,
+            remedy="Regression and multi-label data are not supported: one class name a row is expected.",
+        )
+    if config.positive is not None and config.positive not in classes:
+        raise DataError(
+            f"data.positive is {config.positive!r}, which is no label",
+            where=source,
+            remedy=near(config.positive, list(classes)) or f"The labels are {', '.join(classes[:10])}.",
+        )
+    return classes
+
+
+def _digest(table: pd.DataFrame, config: DataConfig) -> tuple[pd.DataFrame, int]:
+    """Add the hash of each picture; leave out, and count, pictures that cannot be read if the config says so.
+
+    Only with ``on_error = "skip"`` is everything decoded here: otherwise a damaged picture stops the run when it is
+    decoded, and pictures whose features are cached need no decoding at all.
+    """
+    skip = config.on_error == "skip"
+
+    def check(path: Path) -> str | None:
+        try:
+            return digest(path, config.max_pixels, decode=skip)
+        except DataError:
+            if skip:
+                return None
+            raise
+
+    with ThreadPoolExecutor(DECODERS) as pool:
+        digests = list(track(pool.map(check, table["item"]), "Reading", total=len(table)))
+    checked = table.assign(digest=digests)
+    kept = checked[checked["digest"].notna()].reset_index(drop=True)
+    return kept, len(table) - len(kept)
+
+
+def _split(name: str, part: pd.DataFrame, classes: tuple[str, ...], config: DataConfig) -> Split:
+    index = {label: number for number, label in enumerate(classes)}
+    split = Split(
+        name=name,
+        ids=part["id"].to_numpy(object),
+        items=list(part["item"]),
+        labels=part["label"].map(index).to_numpy(np.int64, copy=True),
+        groups={attribute: part[f"group_{attribute}"].to_numpy(object) for attribute in config.groups},
+        digests=part["digest"].to_numpy(object),
+    )
+    return replace(split, units=part["unit"].to_numpy(object)) if "unit" in part else split
+
+
+def _split_facts(split: Split, classes: tuple[str, ...]) -> SplitFacts:
+    labels = {name: int((split.labels == number).sum()) for number, name in enumerate(classes)}
+    groups = {
+        attribute: {str(key): int(count) for key, count in sorted(_counts(values).items())}
+        for attribute, values in split.groups.items()
+    }
+    n_units = len(set(split.units)) if split.units is not None else None
+    return SplitFacts(n=len(split), n_units=n_units, labels=labels, groups=groups)
+
+
+def _counts(values: np.ndarray) -> dict[str, int]:
+    names, counts = np.unique([value or "" for value in values], return_counts=True)
+    return dict(zip(names.tolist(), counts.tolist(), strict=True))

@@ -1,0 +1,30 @@
+"""The software and hardware of a run; no host name, no user, no path."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+
+from rft.records import Environment
+
+ALWAYS = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas", "pillow", "timm")
+
+
+def describe(device: str, requires: Iterable[str]) -> Environment:
+    """Return versions of the packages that made the numbers (those installed of them) and the device's kind."""
+    packages = {}
+    for name in sorted({*ALWAYS, *requires}):
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            continue  # optional, and this run did not use it
+    return Environment(
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}",
+        device=torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
+        threads=torch.get_num_threads(),
+        packages=packages,
+    )

@@ -1,0 +1,57 @@
+"""Errors that a user can act on. Each says what is wrong, where, and what to do about it."""
+
+from __future__ import annotations
+
+
+class RftError(Exception):
+    """An error for the user: one or two lines, no traceback, and the exit code of the command.
+
+    Args:
+        what: what is wrong and what was expected, one sentence without a full stop at the end.
+        where: the file, the line or the key, shown in front.
+        remedy: what to do, shown on a second line.
+    """
+
+    exit_code = 2
+
+    def __init__(self, what: str, *, where: str | None = None, remedy: str | None = None) -> None:
+        self.what, self.where, self.remedy = what, where, remedy
+        first_line = f"{where}: {what}" if where else what
+        super().__init__(f"{first_line}\n{remedy}" if remedy else first_line)
+
+
+class ConfigError(RftError):
+    """The config asks for something that does not exist or contradicts itself."""
+
+
+class DataError(RftError):
+    """The manifest, a label, a split or a picture cannot be used."""
+
+
+class ModelError(RftError):
+    """The backbone or its weights cannot be used."""
+
+
+class OutputError(RftError):
+    """The output folder cannot be written: it is in use, or the disk is full."""
+
+
+class EvidenceError(RftError):
+    """A file of a finished run is not the file that was written."""
+
+    exit_code = 4
+
+
+class Unavailable(Exception):
+    """Something that an audit needs is absent from its subject; the message is the reason.
+
+    Not an error for the user: it becomes a ``not_measured`` finding.
+    """
+
+
+def near(name: str, known: list[str]) -> str | None:
+    """Return a "did you mean" sentence with the known names nearest to ``name``, or None."""
+    from difflib import get_close_matches
+
+    matches = get_close_matches(name, known, n=3, cutoff=0.6)
+    return f"Did you mean {' or '.join(repr(match) for match in matches)}?" if matches else None

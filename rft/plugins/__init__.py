@@ -1,0 +1,169 @@
+"""The plugin protocol, what a plugin sees of a run, and how plugins are found.
+
+A plugin looks at one frozen ``Subject`` and returns a ``Section``. Built-in plugins are registered like any other;
+third-party packages announce theirs in the entry-point group ``rft.plugins``. Importing a plugin's module must be
+cheap: torch, Opacus, Fairlearn and Captum are imported by the methods that use them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, entry_points, version
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict
+
+from rft.errors import ConfigError, Unavailable
+from rft.records import Section, Split, SubjectFacts
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from rft.backbones import Classifier
+    from rft.data import Inputs
+    from rft.features import Features
+    from rft.training import Fit, Task, Trainer
+
+GROUP = "rft.plugins"
+BUILTIN = (
+    "rft.plugins.dataset:Dataset",
+    "rft.plugins.training:Training",
+    "rft.plugins.performance:Performance",
+    "rft.plugins.privacy:Privacy",
+    "rft.plugins.fairness:Fairness",
+    "rft.plugins.attribution:Attribution",
+)
+PROTOCOL = ("name", "always_on", "requires", "needs", "options", "trainer", "audit")
+CORE_TABLES = ("data", "model", "train", "report", "policy", "predictions")  # of audit.toml: no names for plugins
+
+
+class Options(BaseModel):
+    """Base of a plugin's options: strict types, unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is audited. Frozen; parts may be absent, and what needs one says so through ``need``.
+
+    Attributes:
+        facts: name, classes, positive class, backbone and training facts, as in ``audit.json``.
+        seed: the number that all seeds of the run come from.
+        splits: ``train`` and ``test``, perhaps ``validation``.
+        predictions: one row an example of every split: split, id, unit, label, prediction, ``score_<class>``
+            (probabilities), ``group_<attribute>`` (None where missing). Labels are class names.
+        model: the joined classifier in eval mode, on ``device``; pixels in, logits out.
+        inputs: ``inputs.batch(split, rows)`` reads examples as the model wants them.
+        features: split -> cached outputs of the frozen part.
+        task, trainer, fit: what was trained, by whom, and the result.
+        device: torch device name that computation should use.
+        show_examples: whether raw examples (photos) may appear in the report.
+    """
+
+    facts: SubjectFacts
+    seed: int
+    splits: Mapping[str, Split]
+    predictions: pd.DataFrame
+    model: Classifier | None = None
+    inputs: Inputs | None = None
+    features: Mapping[str, Features] | None = None
+    task: Task | None = None
+    trainer: Trainer | None = None
+    fit: Fit | None = None
+    device: str = "cpu"
+    show_examples: bool = False
+
+    def need(self, part: str) -> Any:
+        """Return a part of the subject, or raise ``Unavailable`` with the reason."""
+        value = getattr(self, part)
+        if value is None:
+            raise Unavailable(f"this audit has no {part}: only its predictions were given")
+        return value
+
+
+@runtime_checkable
+class Plugin(Protocol):
+    """What every plugin provides.
+
+    Attributes:
+        name: its table in ``audit.toml`` and the first part of its findings' ids; lower case, digits, ``_``.
+        always_on: runs without a table of its own.
+        requires: distributions it needs beyond rft's own dependencies.
+        needs: keys of ``[data]`` that must be set (``groups``, ``positive``, ``unit``).
+        options: the model of its table, validated with the rest of the config.
+    """
+
+    name: str
+    always_on: bool
+    requires: tuple[str, ...]
+    needs: tuple[str, ...]
+    options: type[BaseModel]
+
+    def trainer(self, options: BaseModel) -> Trainer | None:
+        """Return a trainer that takes over training, or None; most return None."""
+
+    def audit(self, subject: Subject, options: BaseModel) -> Section:
+        """Return the section. Raise ``Unavailable`` with a reason when the audit as a whole cannot be made."""
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A plugin with the distribution and version it came from."""
+
+    plugin: Plugin
+    distribution: str
+    version: str
+
+    def missing(self) -> list[str]:
+        """Return the required distributions that are not installed."""
+        return [name for name in self.plugin.requires if not _installed(name)]
+
+    def install_hint(self) -> str:
+        """Return the pip command that brings what is missing."""
+        built_in = self.distribution == "rft"
+        what = f'"rft[{self.plugin.name}]"' if built_in else " ".join(self.missing())
+        return f"pip install {what}"
+
+
+def discover() -> dict[str, Registered]:
+    """Return all plugins by name, built-in ones first; raises ``ConfigError`` for one that breaks the protocol."""
+    found: dict[str, Registered] = {}
+    for target in BUILTIN:
+        _register(found, target, "rft", _version("rft"))
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+        distribution = entry.dist.name if entry.dist else "unknown"
+        _register(found, entry.value, distribution, entry.dist.version if entry.dist else "unknown")
+    return found
+
+
+def _register(found: dict[str, Registered], target: str, distribution: str, version: str) -> None:
+    where = f"plugin {target} of {distribution}"
+    module, _, attribute = target.partition(":")
+    try:
+        plugin = getattr(import_module(module), attribute)()
+    except Exception as error:
+        raise ConfigError(f"cannot be loaded ({error})", where=where, remedy=f"pip uninstall {distribution}") from error
+    if not isinstance(plugin, Plugin):
+        missing = [name for name in PROTOCOL if not hasattr(plugin, name)]
+        raise ConfigError(f"does not follow the plugin protocol: it lacks {', '.join(missing)}", where=where)
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", plugin.name) or plugin.name in CORE_TABLES:
+        raise ConfigError(f"the name {plugin.name!r} is not allowed for a plugin", where=where)
+    if plugin.name in found:
+        raise ConfigError(f"the name {plugin.name!r} is taken by {found[plugin.name].distribution}", where=where)
+    found[plugin.name] = Registered(plugin, distribution, version)
+
+
+def _installed(distribution: str) -> bool:
+    try:
+        version(distribution)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _version(distribution: str) -> str:
+    return version(distribution) if _installed(distribution) else "unknown"

@@ -1,0 +1,89 @@
+"""What training did: the loss curve, whether the head moved, and whether the frozen part stayed as it was."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from rft.plugins import Options, Subject
+from rft.records import Figure, Finding, Section, Table, not_measured
+
+MOVED_MEANING = "Whether the tensors that were to be trained changed during training."
+FROZEN_MEANING = "How many times the hash of the frozen tensors and buffers changed between loading and auditing."
+
+
+class TrainingOptions(Options):
+    """No options."""
+
+
+class Training:
+    """Always on: states what training did to the trained and the frozen tensors."""
+
+    name = "training"
+    always_on = True
+    requires: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    options: type[BaseModel] = TrainingOptions
+
+    def trainer(self, options: BaseModel) -> None:
+        """Leave training to the standard loop."""
+
+    def audit(self, subject: Subject, options: BaseModel) -> Section:
+        """Return the section; needs nothing but the facts of the subject and its fit."""
+        log: Table = [dict(row) for row in subject.fit.log] if subject.fit else []
+        with_loss = bool(log) and "loss" in log[0]
+        return Section(
+            plugin=self.name,
+            title="Training",
+            findings=(_frozen(subject), _moved(subject)),
+            tables={"loss": log} if with_loss else {},
+            captions={"loss": "Mean training loss of each epoch."} if with_loss else {},
+            figures=(_curve(),) if with_loss else (),
+            notes=() if with_loss else ("The training loss of a private run is itself private and is not recorded.",),
+        )
+
+
+def _frozen(subject: Subject) -> Finding:
+    title = "Frozen tensors unchanged"
+    backbone = subject.facts.backbone
+    if backbone is None:
+        return not_measured("training.frozen_changed", title, "no model was given", FROZEN_MEANING)
+    changed = backbone.frozen_sha256_before != backbone.frozen_sha256_after
+    return Finding(
+        id="training.frozen_changed",
+        title=title,
+        status="fail" if changed else "info",
+        value=float(changed),
+        unit="changes",
+        exact=True,
+        meaning=FROZEN_MEANING + (" They changed: statistics of the training data may have leaked." if changed else ""),
+        limits="Covers every parameter and buffer before the cut, BatchNorm statistics included.",
+    )
+
+
+def _moved(subject: Subject) -> Finding:
+    title = "Trained tensors changed"
+    if subject.fit is None or "moved" not in subject.fit.facts:
+        return not_measured("training.trained_moved", title, "nothing was trained in this run", MOVED_MEANING)
+    moved = bool(subject.fit.facts["moved"])
+    return Finding(
+        id="training.trained_moved",
+        title=title,
+        status="info" if moved else "fail",
+        value=float(moved),
+        unit="yes or no",
+        exact=True,
+        meaning=MOVED_MEANING if moved else "The tensors that were to be trained did not change: nothing was trained.",
+    )
+
+
+def _curve() -> Figure:
+    return Figure(
+        id="training_loss",
+        kind="lines",
+        table="loss",
+        encode={"x": "epoch", "y": "loss"},
+        x_label="epoch",
+        y_label="mean training loss",
+        title="Training loss",
+        alt="The mean training loss of each epoch, as a line.",
+    )

@@ -1,0 +1,383 @@
+"""What passes between the stages, and what a finished run is made of. No torch here.
+
+``Split`` carries the data. Everything else ends up in ``audit.json``: an ``AuditRun`` holds sections, a
+section holds findings, tables and figures, and every figure is drawn from a table of its section, so that
+each picture has its numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT_VERSION = 1  # 1: the first published format
+
+Cell = str | int | float | bool | None
+Row = dict[str, Cell]
+Table = list[Row]  # every row has the same keys in the same order
+
+Status = Literal["info", "warn", "fail", "not_measured"]
+Grade = Literal["measured", "declared", "unverified"]
+Outcome = Literal["pass", "fail", "uncertain"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """One side of the data: its items and what is known about each of them.
+
+    Attributes:
+        name: ``train``, ``validation`` or ``test``.
+        ids: (N,) strings, unique over all splits.
+        items: (N,) what the reader of the modality needs to load one example (a path for images).
+        labels: (N,) indices into ``classes`` of the run, int64.
+        groups: attribute -> (N,) strings; None where the value is missing.
+        units: (N,) strings naming whose data each row is, or None when no unit was declared.
+        digests: (N,) sha256 of the bytes of each item, as hex.
+    """
+
+    name: str
+    ids: np.ndarray
+    items: Sequence[Any]
+    labels: np.ndarray
+    groups: Mapping[str, np.ndarray] = field(default_factory=dict)
+    units: np.ndarray | None = None
+    digests: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def _finite(number: float) -> float:
+    if not math.isfinite(number):
+        raise ValueError("must be finite; something undefined has no value, a status and a reason")
+    return number
+
+
+Number = Annotated[float, AfterValidator(_finite)]
+
+
+class Record(BaseModel):
+    """Base of all that is written to ``audit.json``: immutable, no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Interval(Record):
+    """A confidence interval; ``method`` names how it was made and at which level."""
+
+    low: Number
+    high: Number
+    method: str
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Interval:
+        if self.low > self.high:
+            raise ValueError(f"interval with low {self.low} above high {self.high}")
+        return self
+
+
+class Finding(Record):
+    """One fact that an audit states. It judges nothing: that is what policy rules do.
+
+    Attributes:
+        id: stable dotted name, beginning with the plugin's name: ``fairness.accuracy_gap.gender``.
+        title: a few words for a heading.
+        status: ``info``, ``warn`` (worth a look), ``fail`` (broken integrity, nothing else) or ``not_measured``.
+        value: the number; None exactly when the status is ``not_measured``.
+        unit: what the number counts (``fraction``, ``epsilon``, ``examples``); empty for a pure number.
+        interval: for an estimate from a sample.
+        exact: the value is a fact of this run (a count, an accountant's epsilon), not an estimate from a sample.
+            A policy rule settles an estimate by its interval and an exact value by itself.
+        n: how many independent cases the estimate rests on.
+        grade: ``measured`` in this run, ``declared`` by the user, or ``unverified``.
+        meaning: one sentence that a reviewer understands without the code.
+        limits: what the number does not show.
+        references: papers or standards, short form.
+        reason: why it was not measured; None otherwise.
+    """
+
+    id: str = Field(pattern=r"^[a-z0-9_]+(\.[^.\s][^.]*)+$")
+    title: str
+    status: Status
+    value: Number | None = None
+    unit: str = ""
+    interval: Interval | None = None
+    exact: bool = False
+    n: int | None = None
+    grade: Grade = "measured"
+    meaning: str
+    limits: str = ""
+    references: tuple[str, ...] = ()
+    reason: str | None = None
+
+    @model_validator(mode="after")
+    def _value_or_reason(self) -> Finding:
+        if self.status == "not_measured" and (self.value is not None or not self.reason):
+            raise ValueError(f"{self.id}: not_measured needs a reason and has no value")
+        if self.status != "not_measured" and (self.value is None or self.reason):
+            raise ValueError(f"{self.id}: a finding with status {self.status} needs a value and no reason")
+        return self
+
+
+def not_measured(id: str, title: str, reason: str, meaning: str, *, n: int | None = None) -> Finding:
+    """Return the finding for something that could not be measured."""
+    return Finding(id=id, title=title, status="not_measured", reason=reason, meaning=meaning, n=n)
+
+
+class Figure(Record):
+    """A picture, drawn from the named table of the same section.
+
+    ``encode`` maps the channels of the kind to column names of the table:
+
+    - ``dots``     y, x, optional low, high, label (text at the dot), facet; option ``reference`` (vertical line)
+    - ``lines``    x, y, optional low, high, series; option ``diagonal`` ("yes": the line y = x)
+    - ``bars``     x (category), y, optional series
+    - ``heatmap``  x, y, value, optional facet (small multiples)
+    - ``images``   asset (a column of names made by ``asset_name``), caption, optional group
+
+    ``where`` keeps the rows of the table whose columns equal these values. ``alt`` says what the picture shows to
+    someone who cannot see it.
+    """
+
+    id: str
+    kind: Literal["dots", "lines", "bars", "heatmap", "images"]
+    table: str
+    encode: dict[str, str]
+    where: dict[str, Cell] = Field(default_factory=dict)
+    options: dict[str, Cell] = Field(default_factory=dict)
+    x_label: str = ""
+    y_label: str = ""
+    title: str
+    alt: str
+
+
+def asset_name(png: bytes) -> str:
+    """Return the name of a picture in the folder ``assets``: its sha256 and ``.png``."""
+    return hashlib.sha256(png).hexdigest() + ".png"
+
+
+class Section(Record):
+    """What one plugin has to say.
+
+    Attributes:
+        plugin: the plugin's name.
+        title: heading of the section; the plugin's name when empty.
+        findings, tables, figures: the facts, their numbers and their pictures.
+        captions: table name -> one line that says what the table shows.
+        notes: paragraphs for the reader.
+        template: name of a template that shows this section; None for the generic one.
+        assets: ``asset_name(png)`` -> the bytes of the PNG; written to ``assets/``, not into audit.json.
+    """
+
+    plugin: str
+    title: str = ""
+    findings: tuple[Finding, ...] = ()
+    tables: dict[str, Table] = Field(default_factory=dict)
+    captions: dict[str, str] = Field(default_factory=dict)
+    figures: tuple[Figure, ...] = ()
+    notes: tuple[str, ...] = ()
+    template: str | None = None
+    assets: dict[str, bytes] = Field(default_factory=dict, exclude=True, repr=False)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Section:
+        ids = [finding.id for finding in self.findings]
+        if len(ids) != len(set(ids)):
+            raise ValueError(f"section {self.plugin} has two findings with one id")
+        for name, table in self.tables.items():
+            if any(list(row) != list(table[0]) for row in table):
+                raise ValueError(f"table {name}: its rows differ in their columns")
+            if any(isinstance(cell, float) and not math.isfinite(cell) for row in table for cell in row.values()):
+                raise ValueError(f"table {name}: a cell is not finite; undefined cells are None")
+        for figure in self.figures:
+            if figure.table not in self.tables:
+                raise ValueError(f"figure {figure.id} draws a table that does not exist: {figure.table}")
+        return self
+
+    def finding(self, id: str) -> Finding:
+        """Return the finding with this id; KeyError when there is none."""
+        for finding in self.findings:
+            if finding.id == id:
+                return finding
+        raise KeyError(id)
+
+
+class RuleOutcome(Record):
+    """What a policy rule says about a finding. ``because`` is where its threshold comes from, in the user's words."""
+
+    rule: str
+    finding: str
+    outcome: Outcome
+    because: str
+    explanation: str
+
+
+class Verdict(Record):
+    """``no_rules`` is no pass: nothing was asked, and nothing that protects integrity failed."""
+
+    status: Literal["pass", "fail", "uncertain", "no_rules"]
+    rules: tuple[RuleOutcome, ...] = ()
+
+
+class Environment(Record):
+    """Software and hardware that the numbers were made with; no host name, no user, no path."""
+
+    python: str
+    platform: str
+    device: str
+    threads: int
+    packages: dict[str, str]
+
+
+class Run(Record):
+    """The frame of a run. ``config`` is the config as it was used, with stored paths made relative."""
+
+    id: str
+    name: str
+    created: str
+    seconds: Number
+    seed: int
+    config: dict[str, Any]
+    config_sha256: str
+    environment: Environment
+
+
+class Backbone(Record):
+    """The frozen part. The hashes cover every frozen tensor and buffer, when loaded and after training."""
+
+    name: str
+    weights: str
+    weights_sha256: str
+    frozen_parameters: int
+    trainable_parameters: int
+    frozen_sha256_before: str
+    frozen_sha256_after: str
+    preprocessing: dict[str, Any]
+    precision: str
+
+
+class Training(Record):
+    """How the head was trained; the fields from ``epsilon`` on are set when ``mode`` is ``private``.
+
+    ``unit`` is whose data the guarantee covers: ``example``, or the name of the unit column.
+    """
+
+    mode: Literal["standard", "private", "external"]
+    epochs: int | None = None
+    optimizer: str | None = None
+    learning_rate: Number | None = None
+    batch_size: int | None = None
+    epsilon: Number | None = None
+    delta: Number | None = None
+    noise_multiplier: Number | None = None
+    sample_rate: Number | None = None
+    steps: int | None = None
+    max_grad_norm: Number | None = None
+    unit: str | None = None
+
+
+class SubjectFacts(Record):
+    """What was audited, as it stands in ``audit.json`` under ``subject``."""
+
+    name: str
+    modality: str
+    classes: tuple[str, ...]
+    positive: str | None = None
+    backbone: Backbone | None = None
+    model_sha256: str | None = None
+    training: Training
+
+
+class SplitFacts(Record):
+    """Counts of one split: examples, examples of each class, and examples of each group (missing ones under "")."""
+
+    n: int
+    n_units: int | None
+    labels: dict[str, int]
+    groups: dict[str, dict[str, int]]
+
+
+class DataFacts(Record):
+    splits: dict[str, SplitFacts]
+    skipped: int = 0  # rows left out because their item could not be read, with on_error = "skip"
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """What belongs to a run but not into ``audit.json``; present when the run was made in this process.
+
+    Attributes:
+        predictions: one row an example, columns as in ``predictions.parquet``.
+        inputs: ``{"name": ..., "sha256": ...}`` of the manifest and of every item.
+        write_model: writes the folder ``model`` (safetensors and model.json), or None without a model.
+    """
+
+    predictions: pd.DataFrame
+    inputs: Sequence[Mapping[str, str]]
+    write_model: Callable[[Path], None] | None = None
+
+
+class AuditRun(Record):
+    """A finished audit: the content of ``audit.json``, from which every other output is made."""
+
+    format_version: int = FORMAT_VERSION
+    rft_version: str
+    run: Run
+    subject: SubjectFacts
+    data: DataFacts
+    sections: tuple[Section, ...]
+    verdict: Verdict
+    _artifacts: Artifacts | None = PrivateAttr(default=None)
+
+    def with_artifacts(self, artifacts: Artifacts) -> AuditRun:
+        """Return this run with the things that ``save`` writes beside ``audit.json``."""
+        copy = self.model_copy()
+        copy._artifacts = artifacts
+        return copy
+
+    @property
+    def artifacts(self) -> Artifacts | None:
+        return self._artifacts
+
+    def section(self, plugin: str) -> Section:
+        """Return the section of a plugin; KeyError when it took no part."""
+        for section in self.sections:
+            if section.plugin == plugin:
+                return section
+        raise KeyError(plugin)
+
+    def finding(self, id: str) -> Finding:
+        """Return the finding with this id; KeyError when there is none."""
+        return self.section(id.split(".", 1)[0]).finding(id)
+
+    def to_json(self) -> str:
+        """Return canonical JSON: sorted keys, no NaN, UTF-8 characters kept, a newline at the end."""
+        content = self.model_dump(mode="json")
+        return json.dumps(content, sort_keys=True, allow_nan=False, ensure_ascii=False, indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> AuditRun:
+        """Read what ``to_json`` wrote; raises ``pydantic.ValidationError`` or ``ValueError`` for anything else."""
+        return cls.model_validate_json(text)
+
+    def save(self, folder: str | Path, *, force: bool = False) -> Path:
+        """Write the run folder, whole or not at all; raises ``OutputError`` when it holds a run already."""
+        from rft.report import save
+
+        return save(self, Path(folder), force=force)
+
+    def _repr_html_(self) -> str:
+        from rft.report import summary_html
+
+        return summary_html(self)

@@ -1,0 +1,94 @@
+"""The seam of training: a ``Task`` says what to fit, ``Job`` which examples a fit may see, ``Fit`` what came out.
+
+``trainer.fit(task, jobs)`` trains the audited model, the shadow models of an attack and a frontier of privacy levels
+by one mechanism. A trainer is a value: ``dataclasses.replace(trainer, epsilon=2.0)`` is another trainer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from rft.features import Features
+
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a head is trained. ``optimizer`` is ``sgd`` or ``adamw``; ``momentum`` is for SGD only."""
+
+    epochs: int
+    optimizer: str
+    learning_rate: float
+    momentum: float
+    weight_decay: float
+    batch_size: int
+
+    def build(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+        """Return the torch optimizer over these parameters."""
+        if self.optimizer == "sgd":
+            return torch.optim.SGD(
+                parameters, lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
+            )
+        return torch.optim.AdamW(parameters, lr=self.learning_rate, weight_decay=self.weight_decay)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be fitted.
+
+    Attributes:
+        features: cached outputs of the frozen part for the N training examples.
+        labels: (N,) class indices, int64.
+        units: (N,) strings naming whose data each example is, or None.
+        new_suffix: seed -> a freshly initialised trainable part, on the CPU.
+        recipe: optimizer and schedule.
+        device: torch device name to train on.
+    """
+
+    features: Features
+    labels: torch.Tensor
+    units: np.ndarray | None
+    new_suffix: Callable[[int], nn.Module]
+    recipe: Recipe
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One fit: its seed and which of the task's examples it may see (None: all)."""
+
+    seed: int
+    members: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A trained suffix.
+
+    Attributes:
+        state: its state dict, on the CPU.
+        log: one row an epoch: ``{"epoch": 1, "loss": ..., ...}``; the loss is the mean over what the epoch saw.
+        facts: ``{"mode": "standard"}``, or the parameters and results of private training.
+    """
+
+    state: dict[str, torch.Tensor]
+    log: list[dict[str, float]] = field(default_factory=list)
+    facts: Facts = field(default_factory=dict)
+
+
+class Trainer(Protocol):
+    """A way to train. Implementations are frozen dataclasses."""
+
+    def prepare(self, task: Task) -> Facts:
+        """Calibrate and self-test before anything is trained, or raise ``RftError`` with the reason."""
+
+    def fit(self, task: Task, jobs: Sequence[Job]) -> list[Fit]:
+        """Train one suffix for each job, independently of each other."""

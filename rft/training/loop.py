@@ -1,0 +1,76 @@
+"""The standard loop: cross-entropy on cached features, by SGD with momentum or AdamW."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rft.errors import RftError
+from rft.progress import track
+from rft.training import Facts, Fit, Job, Task
+
+
+@dataclass(frozen=True)
+class StandardTrainer:
+    """Trains without privacy. It has no settings of its own: the task's recipe says all."""
+
+    def prepare(self, task: Task) -> Facts:
+        """Return ``{"mode": "standard"}``: there is nothing to calibrate."""
+        return {"mode": "standard"}
+
+    def fit(self, task: Task, jobs: Sequence[Job]) -> list[Fit]:
+        """Train one suffix for each job, one after another; raises ``RftError`` when a loss is no longer finite."""
+        with _one_thread(task.device):
+            return [_fit(task, job) for job in jobs]
+
+
+def _fit(task: Task, job: Job) -> Fit:
+    suffix = task.new_suffix(job.seed).to(task.device).train()
+    initial = {name: tensor.clone() for name, tensor in suffix.state_dict().items()}
+    optimizer = task.recipe.build([parameter for parameter in suffix.parameters() if parameter.requires_grad])
+    members = torch.arange(len(task.labels)) if job.members is None else torch.as_tensor(job.members).nonzero()[:, 0]
+    shuffling = torch.Generator().manual_seed(job.seed)
+    log: list[dict[str, float]] = []
+    for epoch in track(range(1, task.recipe.epochs + 1), "Training"):
+        total = 0.0
+        for rows in members[torch.randperm(len(members), generator=shuffling)].split(task.recipe.batch_size):
+            batch = {name: column.to(task.device) for name, column in task.features.batch(rows).items()}
+            loss = torch.nn.functional.cross_entropy(suffix(batch), task.labels[rows].to(task.device))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(rows)
+        log.append({"epoch": epoch, "loss": _finite(total / len(members), epoch)})
+    state = {name: tensor.detach().cpu().clone() for name, tensor in suffix.state_dict().items()}
+    return Fit(state, log, {"mode": "standard", "moved": _moved(initial, state)})
+
+
+def _finite(loss: float, epoch: int) -> float:
+    if not torch.isfinite(torch.tensor(loss)):
+        raise RftError(
+            f"the training loss is {loss} in epoch {epoch}",
+            where="train.learning_rate",
+            remedy="Lower train.learning_rate, or set model.row_norm = true.",
+        )
+    return loss
+
+
+def _moved(before: dict[str, Tensor], after: dict[str, Tensor]) -> bool:
+    """Tell whether every trained tensor changed: a head that stays put trains nothing, whatever its loss says."""
+    return all(not torch.equal(before[name].cpu(), after[name]) for name in before)
+
+
+@contextmanager
+def _one_thread(device: str) -> Iterator[None]:
+    """Use one torch thread on the CPU: many steps of small matrices are slower, by up to 60 times, with more."""
+    threads = torch.get_num_threads()
+    if device == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
