@@ -224,7 +224,8 @@ def _validate(model: type[BaseModel], content: Any, file: str, prefix: str = "")
         return model.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in ([prefix] if prefix else []) + list(first["loc"]))
+        places = [str(part + 1) if isinstance(part, int) else part for part in first["loc"]]  # the first of a list is 1
+        key = ".".join([prefix] * bool(prefix) + places)
         if first["type"] == "extra_forbidden":
             known = _known_keys(model, list(first["loc"][:-1]))
             name = str(first["loc"][-1])

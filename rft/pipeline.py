@@ -15,14 +15,15 @@ import pandas as pd
 import torch
 from pydantic import BaseModel
 
-from rft import __version__, config, data, features, policy
+from rft import __version__, config, data, policy
 from rft.backbones import Classifier, LoadedBackbone, hash_tensors, new_head
 from rft.backbones import load as load_backbone
 from rft.backbones.load import preprocessing_facts
 from rft.backbones.saved import write_model
 from rft.environment import describe as describe_environment
 from rft.errors import ConfigError, Unavailable
-from rft.features.extract import store_key
+from rft.features import Features, Store, cache_folder
+from rft.features.extract import choose_device, choose_precision, extract, store_key
 from rft.plugins import Plugin, Registered, Subject, discover
 from rft.records import (
     Artifacts,
@@ -63,7 +64,7 @@ def audit(
     settings = config.load(Path(path), list(overrides), options)
     active = _activate(registered, settings)
     trainer = _trainer(active)
-    device = features.choose_device(device)
+    device = choose_device(device)
 
     dataset = data.read(settings.core.data, settings.folder, settings.core.seed)
     backbone = load_backbone(settings.core.model, settings.folder, seed=settings.core.seed, offline=offline)
@@ -117,14 +118,12 @@ def _subject(
     """Extract features, train the head on them and predict: everything that plugins then look at."""
     core = settings.core
     frozen_before = hash_tensors(backbone.prefix.state_dict())
-    precision = features.choose_precision(core.model.precision, device)
+    precision = choose_precision(core.model.precision, device)
     preparation = preprocessing_facts(backbone.preprocessing)
-    store = features.Store(features.cache_folder(), store_key(backbone.prefix, preparation, precision))
+    store = Store(cache_folder(), store_key(backbone.prefix, preparation, precision))
     inputs = data.Inputs(dataset.splits, backbone.preprocessing, core.data.max_pixels)
     cached = {
-        name: features.Features(
-            features.extract(backbone.prefix, inputs, split, store, device=device, precision=precision)
-        )
+        name: Features(extract(backbone.prefix, inputs, split, store, device=device, precision=precision))
         for name, split in dataset.splits.items()
     }
 
@@ -193,7 +192,7 @@ def _training_facts(recipe: Recipe, fit: Fit) -> Training:
     return Training(mode=fit.facts["mode"], **(shared | private))
 
 
-def _predict(model: Classifier, dataset: data.Dataset, cached: Mapping[str, features.Features]) -> pd.DataFrame:
+def _predict(model: Classifier, dataset: data.Dataset, cached: Mapping[str, Features]) -> pd.DataFrame:
     """Return the table of predictions: one row an example, a probability for each class."""
     model.suffix.eval()
     frames = []

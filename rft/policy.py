@@ -93,5 +93,5 @@ def _compare(rule: Rule, low: float, high: float, measured: str) -> tuple[Outcom
 
 
 def _text(rule: Rule) -> str:
-    bounds = [f"at least {rule.min:g}"] * (rule.min is not None) + [f"at most {rule.max:g}"] * (rule.max is not None)
-    return f"{rule.finding} is {' and '.join(bounds)}"
+    bounds = [("at least", rule.min), ("at most", rule.max)]
+    return f"{rule.finding} is {' and '.join(f'{words} {bound:g}' for words, bound in bounds if bound is not None)}"

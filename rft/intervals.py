@@ -1,0 +1,267 @@
+"""Confidence intervals of the statistics that audits report. Nothing here knows tables, models or plugins.
+
+Each interval was chosen because it keeps its coverage in small samples and does not shrink to a point when a model
+makes no error; the percentile bootstrap fails in both. Rows of one person are not independent: ``Sample`` says how many
+independent cases they are worth, and every interval can be asked for on that number instead of the number of rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import brentq
+from scipy.special import ndtri, stdtrit
+
+from rft.records import Interval
+
+LEVEL = 0.95
+WILSON = "Wilson 1927, JASA 22:209"
+NEWCOMBE_DIFFERENCE = "Newcombe 1998, Stat. Med. 17:873, method 10"
+NEWCOMBE_AUC = "Newcombe 2006, Stat. Med. 25:559, method 5"
+KISH = "Kish 1965, Survey Sampling"
+
+
+def wilson(successes: float, n: float, *, level: float = LEVEL) -> Interval:
+    """Return the score interval of a binomial proportion (Wilson 1927; Newcombe 1998, Stat. Med. 17:857, method 3).
+
+    Args:
+        successes: 0 to ``n``; a fraction when ``n`` is an effective number.
+        n: number of independent cases, above 0.
+        level: nominal coverage, between 0 and 1.
+
+    Raises:
+        ValueError: when ``n`` is not above 0 or ``successes`` lies outside 0 to ``n``.
+
+    >>> interval = wilson(15, 148)
+    >>> round(interval.low, 4), round(interval.high, 4)
+    (0.0624, 0.1605)
+    """
+    if not n > 0 or not -1e-9 * n <= successes <= n * (1 + 1e-9):
+        raise ValueError(f"expected 0 <= successes <= n and n > 0, got successes={successes}, n={n}")
+    share, z = min(max(successes / n, 0.0), 1.0), _z(level)
+    centre = share + z**2 / (2 * n)
+    half = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    scale = 1 + z**2 / n
+    low = 0.0 if share == 0 else (centre - half) / scale
+    high = 1.0 if share == 1 else (centre + half) / scale
+    return Interval(low=low, high=high, method=f"Wilson {_percent(level)}")
+
+
+def newcombe_difference(
+    successes: float, n: float, other_successes: float, other_n: float, *, level: float = LEVEL
+) -> Interval:
+    """Return the hybrid score interval of the difference of two independent proportions, first minus other.
+
+    Source: Newcombe 1998, Stat. Med. 17:873, method 10. Arguments as for ``wilson``; the interval lies in [-1, 1].
+
+    >>> interval = newcombe_difference(56, 70, 48, 80)
+    >>> round(interval.low, 4), round(interval.high, 4)
+    (0.0524, 0.3339)
+    """
+    first, other = wilson(successes, n, level=level), wilson(other_successes, other_n, level=level)
+    share, other_share = successes / n, other_successes / other_n
+    difference = share - other_share
+    below = math.hypot(share - first.low, other.high - other_share)
+    above = math.hypot(first.high - share, other_share - other.low)
+    return Interval(
+        low=max(difference - below, -1.0),
+        high=min(difference + above, 1.0),
+        method=f"Newcombe hybrid score {_percent(level)}",
+    )
+
+
+def auc_interval(auc: float, n_positive: float, n_negative: float, *, level: float = LEVEL) -> Interval:
+    """Return the score-type interval of an area under the ROC curve.
+
+    It holds every theta with ``|auc - theta| <= z * sqrt(variance(theta))``; since the variance is taken at theta and
+    not at the observed area, an area of 0 or 1 still has an interval of positive width.
+
+    Args:
+        auc: observed area, 0 to 1; ties count one half.
+        n_positive, n_negative: number of independent cases of each class, above 0.
+
+    Raises:
+        ValueError: when an argument lies outside its range.
+
+    Source: Newcombe 2006, Stat. Med. 25:559 ("Part 2"), method 5.
+    """
+    if not 0 <= auc <= 1 or not n_positive > 0 or not n_negative > 0:
+        raise ValueError(f"expected 0 <= auc <= 1 and n > 0, got {auc=}, {n_positive=}, {n_negative=}")
+    z = _z(level)
+    return Interval(
+        low=_lowest_area(auc, n_positive, n_negative, z),
+        high=1 - _lowest_area(1 - auc, n_positive, n_negative, z),  # the variance is symmetric about one half
+        method=f"Newcombe score for the AUC {_percent(level)}",
+    )
+
+
+def _lowest_area(auc: float, n_positive: float, n_negative: float, z: float) -> float:
+    def excess(theta: float) -> float:
+        return (auc - theta) ** 2 - z**2 * _area_variance(theta, n_positive, n_negative)
+
+    if auc == 0:
+        return 0.0
+    below_one = min(auc, 1 - 1e-12)  # theta = 1 solves the equation too when auc is 1, and is not the root meant
+    return float(brentq(excess, 0.0, below_one))
+
+
+def _area_variance(theta: float, n_positive: float, n_negative: float) -> float:
+    """Return the variance of Hanley and McNeil 1982 with the mean of both sample sizes (Newcombe, method 4)."""
+    mean_others = max((n_positive + n_negative) / 2 - 1, 0.0)
+    shape = 1 + mean_others * ((1 - theta) / (2 - theta) + theta / (1 + theta))
+    return theta * (1 - theta) * shape / (n_positive * n_negative)
+
+
+def mean_interval(values: ArrayLike, units: ArrayLike | None = None, *, level: float = LEVEL) -> Interval | None:
+    """Return Student's t interval of a mean, or None when there are fewer than two independent cases.
+
+    With ``units`` the deviations are summed within each unit first (the linearised variance of a ratio under cluster
+    sampling: Cochran 1977, Sampling Techniques, section 9A.1); with one row a unit it is the ordinary interval.
+
+    Args:
+        values: (N,) finite numbers.
+        units: (N,) whose row each is, or None when every row stands for itself.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    units = np.arange(len(values)) if units is None else np.asarray(units)
+    sample = Sample.of(units)
+    if sample.units < 2:
+        return None
+    mean = values.mean()
+    _, unit = np.unique(units, return_inverse=True)
+    deviations = np.bincount(unit, weights=values - mean)
+    error = math.sqrt(sample.units / (sample.units - 1) * np.sum(deviations**2)) / len(values)
+    half = float(stdtrit(sample.units - 1, 0.5 + level / 2)) * error
+    method = f"Student t {_percent(level)}" + (f", {sample.units} units" if sample.repeats else "")
+    return Interval(low=float(mean) - half, high=float(mean) + half, method=method)
+
+
+def resampled_interval(
+    statistic: Callable[[np.ndarray], float],
+    counts: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    sample: Sample | None = None,
+    draws: int = 1000,
+    level: float = LEVEL,
+) -> Interval:
+    """Return an interval of a statistic that depends on the counts of a confusion matrix alone.
+
+    Resampling rows changes nothing but the counts, so multinomial draws of the counts are the same bootstrap at a
+    fraction of the cost. They give the variance of the statistic; the interval is Wilson's for the number of cases that
+    leaves a proportion with that variance (Korn and Graubard 1998, Survey Methodology 24:193). Unlike percentiles it is
+    not shifted by the bias of the statistic, and two pseudo-rows, spread evenly, keep a matrix without errors from
+    having no variance.
+
+    In simulations with 2 to 10 classes and 30 to 360 rows, balanced accuracy and macro F1 were covered in 92 to 98 %;
+    with 20 classes of 5 rows each macro F1 was covered in 89 %.
+
+    Args:
+        statistic: (K, K) counts or shares, label by prediction -> number in [0, 1], NaN where it is undefined.
+        counts: (K, K) observed counts for which the statistic is defined, K above 1.
+        rng: source of the draws.
+        sample: when rows repeat units, so many effective cases are drawn instead of the number of rows.
+        draws: number of resamples.
+    """
+    labels_seen = np.broadcast_to(counts.sum(axis=1, keepdims=True) > 0, counts.shape)
+    smoothed = counts + 2 * labels_seen / labels_seen.sum()
+    shares = smoothed / smoothed.sum()
+    n = max(round(sample.effective_n), 1) if sample else int(counts.sum())
+    values = [statistic(rng.multinomial(n, shares.ravel()).reshape(counts.shape)) for _ in range(draws)]
+    centre = statistic(shares)
+    worth = centre * (1 - centre) / float(np.nanvar(values, ddof=1))
+    interval = wilson(statistic(counts) * worth, worth, level=level)
+    noted = sample.noted(interval) if sample else interval
+    return noted.model_copy(update={"method": f"{noted.method}, variance from {draws} resamples of the counts"})
+
+
+@dataclass(frozen=True)
+class Sample:
+    """How many independent cases some rows are worth.
+
+    Attributes:
+        rows: number of rows.
+        units: number of distinct units among them.
+        effective_n: between 1 and ``units``; see ``effective_n``. 0 when there are no rows.
+    """
+
+    rows: int
+    units: int
+    effective_n: float
+
+    @classmethod
+    def of(cls, units: ArrayLike) -> Sample:
+        """Return the sample of rows that belong to these units; (N,) of anything that can be sorted."""
+        units = np.asarray(units)
+        return cls(rows=len(units), units=len(np.unique(units)), effective_n=effective_n(units))
+
+    @property
+    def repeats(self) -> bool:
+        """Whether some unit has more than one row."""
+        return self.units < self.rows
+
+    def noted(self, interval: Interval) -> Interval:
+        """Return the interval with the number of units in its method, where rows repeat units."""
+        if not self.repeats:
+            return interval
+        unequal = f" counting as {self.effective_n:.1f}" if self.effective_n < self.units - 0.05 else ""
+        return interval.model_copy(update={"method": f"{interval.method}, {self.units} units{unequal}"})
+
+
+def effective_n(units: ArrayLike) -> float:
+    """Return how many independent cases rows are worth if all rows of a unit always agreed: (sum m)^2 / sum m^2.
+
+    ``m`` is the number of rows of each unit. This is the least that any positive correlation within units can leave
+    (Kish 1965, Survey Sampling, with a correlation of 1), so intervals on it are conservative. It is the number of
+    rows when no unit repeats, the number of units when all have equally many rows, and fewer when they do not.
+
+    >>> effective_n(["a", "b", "c"]), effective_n(["a", "a", "b", "b"])
+    (3.0, 2.0)
+    """
+    units = np.asarray(units)
+    if units.size == 0:
+        return 0.0
+    sizes = np.unique(units, return_counts=True)[1].astype(np.float64)
+    return float(sizes.sum() ** 2 / np.sum(sizes**2))
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A share of the rows of a sample, which must not be empty."""
+
+    value: float
+    sample: Sample
+
+    @classmethod
+    def of(cls, hits: ArrayLike, units: ArrayLike) -> Rate:
+        """Return the share of rows that are hits; (N,) booleans and (N,) units, N above 0."""
+        return cls(value=float(np.mean(np.asarray(hits, dtype=np.float64))), sample=Sample.of(units))
+
+    def interval(self, *, level: float = LEVEL) -> Interval:
+        """Return the Wilson interval on the effective number of cases."""
+        n = self.sample.effective_n
+        return self.sample.noted(wilson(self.value * n, n, level=level))
+
+
+def rate_difference(first: Rate, other: Rate, *, level: float = LEVEL) -> Interval:
+    """Return Newcombe's interval of ``first - other`` on the effective number of cases of each."""
+    n, other_n = first.sample.effective_n, other.sample.effective_n
+    interval = newcombe_difference(first.value * n, n, other.value * other_n, other_n, level=level)
+    if not first.sample.repeats and not other.sample.repeats:
+        return interval
+    units = f"{first.sample.units} and {other.sample.units} units"
+    return interval.model_copy(update={"method": f"{interval.method}, {units}"})
+
+
+def _z(level: float) -> float:
+    if not 0 < level < 1:
+        raise ValueError(f"expected 0 < level < 1, got {level}")
+    return float(ndtri(0.5 + level / 2))
+
+
+def _percent(level: float) -> str:
+    return f"{100 * level:g} %"

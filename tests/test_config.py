@@ -1,0 +1,102 @@
+from pathlib import Path
+
+import pytest
+from conftest import CONFIG
+
+from rft import config
+from rft.errors import ConfigError
+from rft.plugins import Options
+
+
+class Fairness(Options):
+    min_group: int = 10
+
+
+OPTIONS = {"fairness": Fairness}
+
+
+def load(folder: Path, text: str, *overrides: str) -> config.LoadedConfig:
+    (folder / "audit.toml").write_text(text, encoding="utf-8")
+    return config.load(folder / "audit.toml", list(overrides), OPTIONS)
+
+
+def test_a_plain_config_is_read(tmp_path: Path) -> None:
+    loaded = load(tmp_path, CONFIG + "[fairness]\nmin_group = 5\n")
+    assert loaded.core.data.groups == ["camera"]
+    assert loaded.core.train.learning_rate == 0.01
+    assert loaded.plugins["fairness"].min_group == 5
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("epochs = 5", "epoch = 5", "train.epoch: unknown key\nDid you mean 'epochs'?"),
+        ("[train]", "[trian]", "unknown key 'trian'\nDid you mean 'train'?"),
+        ("epochs = 5", 'epochs = "5"', "train.epochs: input should be a valid integer, not '5'"),
+        ("epochs = 5", "epochs = 0", "train.epochs: input should be greater than or equal to 1, not 0"),
+        ("learning_rate = 0.01", "learning_rate = nan", "train.learning_rate"),
+        ('optimizer = "adamw"', 'optimizer = "adam"', "train.optimizer: input should be 'sgd' or 'adamw', not 'adam'"),
+        ('name = "tiny"', "", "name: field required"),
+        ('name = "tiny"', 'name = "../tiny"', "name: string should match pattern"),
+        ('name = "tiny"', 'name = "a"\nname = "b"', "is not valid TOML"),
+        ('image = "file"\n', "", "data: a manifest needs image"),
+        ('split = "split"\n', "", "data: give either split (a column) or test"),
+        ('split = "split"\n', 'split = "split"\ntest = 0.5\n', "data: give either split (a column) or test"),
+        ('manifest = "data/pictures.csv"', 'folder = "photos"', "data: a folder has no columns: remove image"),
+        ('manifest = "data/pictures.csv"\n', "", "data: give either manifest"),
+        ("[train]", "[fairness]\nmin_grop = 3\n[train]", "fairness.min_grop: unknown key\nDid you mean 'min_group'?"),
+        ("[train]", '[[policy]]\nfinding = "a.b"\n[train]', "policy.1: a rule needs max or min"),
+        (
+            "[train]",
+            '[[policy]]\nfinding = "a.b"\nmaxx = 1\n[train]',
+            "policy.1.maxx: unknown key\nDid you mean 'max'?",
+        ),
+        ("[model]", '[model]\nfreeze = "layer3"', "model.freeze: input should be 'all', not 'layer3'"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_place(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in CONFIG
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, CONFIG.replace(old, new, 1))
+    assert str(caught.value).startswith("audit.toml: ")
+    assert message in str(caught.value)
+    assert str(caught.value).count("\n") <= 1
+
+
+def test_overrides_are_read_as_toml_or_as_a_bare_word(tmp_path: Path) -> None:
+    loaded = load(tmp_path, CONFIG, "train.epochs=7", "model.weights=pretrained", 'data.groups=["person"]', "seed=3")
+    assert (loaded.core.train.epochs, loaded.core.model.weights, loaded.core.seed) == (7, "pretrained", 3)
+    assert loaded.core.data.groups == ["person"]
+    with pytest.raises(ConfigError, match="expected table"):
+        load(tmp_path, CONFIG, "train.epochs")
+    with pytest.raises(ConfigError, match="is not a table"):
+        load(tmp_path, CONFIG, "name.first=x")
+
+
+def test_the_hash_follows_the_content_and_not_the_layout(tmp_path: Path) -> None:
+    plain = load(tmp_path, CONFIG).sha256
+    assert load(tmp_path, "# a comment\n" + CONFIG).sha256 == plain
+    assert load(tmp_path, CONFIG, "seed=1").sha256 != plain
+
+
+def test_stored_paths_never_leave_the_folder_of_the_config(tmp_path: Path) -> None:
+    outside = tmp_path / "elsewhere" / "pictures.csv"
+    loaded = load(tmp_path, CONFIG, f'data.manifest="{outside}"', 'model.weights="../up/w.safetensors"')
+    assert loaded.public()["data"]["manifest"] == "elsewhere/pictures.csv"
+    assert loaded.public()["model"]["weights"] == "w.safetensors"
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such config file"):
+        config.load(tmp_path / "none.toml", [], OPTIONS)
+    with pytest.raises(ConfigError, match="is a folder"):
+        config.load(tmp_path, [], OPTIONS)
+
+
+def test_a_policy_can_stand_alone_or_in_a_whole_config(tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text('[[policy]]\nfinding = "performance.accuracy"\nmin = 0.8\n', encoding="utf-8")
+    assert config.load_policy(path)[0].min == 0.8
+    path.write_text(CONFIG, encoding="utf-8")
+    with pytest.raises(ConfigError, match="holds no"):
+        config.load_policy(path)
