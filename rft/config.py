@@ -20,6 +20,7 @@ from rft.errors import ConfigError, near
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+GroupName = Annotated[str, Field(pattern=r"^[^.\s][^.]*(\.[^.\s][^.]*)*$")]  # the last part of a finding's id
 
 
 class _Table(BaseModel):
@@ -35,7 +36,7 @@ class DataConfig(_Table):
     label: str | None = None
     id: str | None = None
     positive: str | None = None
-    groups: list[str] = []
+    groups: list[GroupName] = []
     unit: str | None = None
     split: str | None = None
     test: Fraction | None = None

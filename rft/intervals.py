@@ -204,12 +204,17 @@ class Sample:
         """Whether some unit has more than one row."""
         return self.units < self.rows
 
+    @property
+    def worth(self) -> str:
+        """Return what the intervals rest on, in words: ``24 units counting as 21.3``."""
+        unequal = f" counting as {self.effective_n:.1f}" if self.effective_n < self.units - 0.05 else ""
+        return f"{self.units} units{unequal}"
+
     def noted(self, interval: Interval) -> Interval:
         """Return the interval with the number of units in its method, where rows repeat units."""
         if not self.repeats:
             return interval
-        unequal = f" counting as {self.effective_n:.1f}" if self.effective_n < self.units - 0.05 else ""
-        return interval.model_copy(update={"method": f"{interval.method}, {self.units} units{unequal}"})
+        return interval.model_copy(update={"method": f"{interval.method}, {self.worth}"})
 
 
 def effective_n(units: ArrayLike) -> float:
@@ -253,8 +258,7 @@ def rate_difference(first: Rate, other: Rate, *, level: float = LEVEL) -> Interv
     interval = newcombe_difference(first.value * n, n, other.value * other_n, other_n, level=level)
     if not first.sample.repeats and not other.sample.repeats:
         return interval
-    units = f"{first.sample.units} and {other.sample.units} units"
-    return interval.model_copy(update={"method": f"{interval.method}, {units}"})
+    return interval.model_copy(update={"method": f"{interval.method}, {first.sample.worth} and {other.sample.worth}"})
 
 
 def _z(level: float) -> float:

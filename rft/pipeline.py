@@ -143,7 +143,7 @@ def _subject(
         positive=core.data.positive,
         backbone=_backbone_facts(core.model, backbone, model, precision, frozen_before),
         model_sha256=hash_tensors(model.state_dict()),
-        training=_training_facts(recipe, fit),
+        training=_training_facts(recipe, fit, core.data.unit),
     )
     return Subject(
         facts=facts,
@@ -181,8 +181,10 @@ def _is_named(weights: str) -> bool:
     return weights in ("pretrained", "random") or weights.startswith("package:")
 
 
-def _training_facts(recipe: Recipe, fit: Fit) -> Training:
+def _training_facts(recipe: Recipe, fit: Fit, unit: str | None) -> Training:
     private = {key: fit.facts[key] for key in Training.model_fields if key != "mode" and key in fit.facts}
+    if private.get("unit") == "unit":
+        private["unit"] = unit  # by the name of its column, which a task does not know
     shared: dict[str, Any] = {
         "epochs": recipe.epochs,
         "optimizer": recipe.optimizer,

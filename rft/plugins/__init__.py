@@ -146,7 +146,8 @@ def _register(found: dict[str, Registered], target: str, distribution: str, vers
     try:
         plugin = getattr(import_module(module), attribute)()
     except Exception as error:
-        raise ConfigError(f"cannot be loaded ({error})", where=where, remedy=f"pip uninstall {distribution}") from error
+        remedy = None if distribution == "rft" else f"To go on without it: pip uninstall {distribution}"
+        raise ConfigError(f"cannot be loaded ({error})", where=where, remedy=remedy) from error
     if not isinstance(plugin, Plugin):
         missing = [name for name in PROTOCOL if not hasattr(plugin, name)]
         raise ConfigError(f"does not follow the plugin protocol: it lacks {', '.join(missing)}", where=where)

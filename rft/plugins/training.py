@@ -7,8 +7,8 @@ from pydantic import BaseModel
 from rft.plugins import Options, Subject
 from rft.records import Figure, Finding, Section, Table, not_measured
 
-MOVED_MEANING = "Whether the tensors that were to be trained changed during training."
-FROZEN_MEANING = "How many times the hash of the frozen tensors and buffers changed between loading and auditing."
+FROZEN_MEANING = "Whether the hash over all frozen tensors and buffers changed between loading and the end of training."
+UNMOVED_MEANING = "How many of the tensors that were to be trained are the same after training as before."
 
 
 class TrainingOptions(Options):
@@ -34,7 +34,7 @@ class Training:
         return Section(
             plugin=self.name,
             title="Training",
-            findings=(_frozen(subject), _moved(subject)),
+            findings=(_frozen(subject), _unmoved(subject)),
             tables={"loss": log} if with_loss else {},
             captions={"loss": "Mean training loss of each epoch."} if with_loss else {},
             figures=(_curve(),) if with_loss else (),
@@ -43,36 +43,37 @@ class Training:
 
 
 def _frozen(subject: Subject) -> Finding:
-    title = "Frozen tensors unchanged"
+    id, title = "training.frozen_changed", "Changes of the frozen part"
     backbone = subject.facts.backbone
     if backbone is None:
-        return not_measured("training.frozen_changed", title, "no model was given", FROZEN_MEANING)
+        return not_measured(id, title, "no model was given", FROZEN_MEANING)
     changed = backbone.frozen_sha256_before != backbone.frozen_sha256_after
     return Finding(
-        id="training.frozen_changed",
+        id=id,
         title=title,
         status="fail" if changed else "info",
         value=float(changed),
         unit="changes",
         exact=True,
-        meaning=FROZEN_MEANING + (" They changed: statistics of the training data may have leaked." if changed else ""),
+        meaning=FROZEN_MEANING + (" It did: statistics of the training data may have leaked." if changed else ""),
         limits="Covers every parameter and buffer before the cut, BatchNorm statistics included.",
     )
 
 
-def _moved(subject: Subject) -> Finding:
-    title = "Trained tensors changed"
-    if subject.fit is None or "moved" not in subject.fit.facts:
-        return not_measured("training.trained_moved", title, "nothing was trained in this run", MOVED_MEANING)
-    moved = bool(subject.fit.facts["moved"])
+def _unmoved(subject: Subject) -> Finding:
+    id, title = "training.trained_unmoved", "Trained tensors that did not change"
+    if subject.fit is None or "unmoved" not in subject.fit.facts:
+        return not_measured(id, title, "nothing was trained in this run", UNMOVED_MEANING)
+    unmoved = subject.fit.facts["unmoved"]
     return Finding(
-        id="training.trained_moved",
+        id=id,
         title=title,
-        status="info" if moved else "fail",
-        value=float(moved),
-        unit="yes or no",
+        status="fail" if unmoved else "info",
+        value=float(unmoved),
+        unit="tensors",
         exact=True,
-        meaning=MOVED_MEANING if moved else "The tensors that were to be trained did not change: nothing was trained.",
+        meaning=UNMOVED_MEANING,
+        limits="A tensor that moved need not have learned anything: see the performance section.",
     )
 
 

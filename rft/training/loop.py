@@ -46,7 +46,7 @@ def _fit(task: Task, job: Job) -> Fit:
             total += loss.item() * len(rows)
         log.append({"epoch": epoch, "loss": _finite(total / len(members), epoch)})
     state = {name: tensor.detach().cpu().clone() for name, tensor in suffix.state_dict().items()}
-    return Fit(state, log, {"mode": "standard", "moved": _moved(initial, state)})
+    return Fit(state, log, {"mode": "standard", "unmoved": _unmoved(initial, state)})
 
 
 def _finite(loss: float, epoch: int) -> float:
@@ -59,9 +59,9 @@ def _finite(loss: float, epoch: int) -> float:
     return loss
 
 
-def _moved(before: dict[str, Tensor], after: dict[str, Tensor]) -> bool:
-    """Tell whether every trained tensor changed: a head that stays put trains nothing, whatever its loss says."""
-    return all(not torch.equal(before[name].cpu(), after[name]) for name in before)
+def _unmoved(before: dict[str, Tensor], after: dict[str, Tensor]) -> int:
+    """Count the tensors that training left as they were: such a head trains nothing, whatever its loss says."""
+    return sum(torch.equal(before[name].cpu(), after[name]) for name in before)
 
 
 @contextmanager

@@ -47,7 +47,7 @@ def test_the_loop_is_sgd_with_momentum_to_the_digit() -> None:
     state, losses = by_hand(given, seed=3)
     assert np.allclose([row["loss"] for row in fit.log], losses, atol=1e-5)
     assert all(torch.allclose(fit.state[name].double(), state[name], atol=1e-5) for name in state)
-    assert fit.facts == {"mode": "standard", "moved": True}
+    assert fit.facts == {"mode": "standard", "unmoved": 0}
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
@@ -90,7 +90,7 @@ def test_a_head_that_stays_put_is_reported() -> None:
         return head
 
     (fit,) = StandardTrainer().fit(Task(given.features, given.labels, None, frozen, given.recipe), [Job(0)])
-    assert fit.facts["moved"] is False
+    assert fit.facts["unmoved"] == 1
 
 
 def test_the_number_of_threads_is_restored() -> None:

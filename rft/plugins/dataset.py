@@ -1,0 +1,230 @@
+"""What can be wrong with the data before any model is trained: leaks between splits, duplicates, gaps, small classes.
+
+Everything here is a count of the data at hand, not an estimate. No id, unit or item is named: they may be personal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+
+import numpy as np
+from pydantic import BaseModel
+
+from rft.plugins import Options, Subject
+from rft.records import Figure, Finding, Row, Section, Split, Table, not_measured
+
+SMALL_CLASS = 10  # training examples
+MISSING = "(missing)"
+
+
+class DatasetOptions(Options):
+    """No options."""
+
+
+class Dataset:
+    """Always on: counts what the splits share, hold twice, or lack."""
+
+    name = "dataset"
+    always_on = True
+    requires: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    options: type[BaseModel] = DatasetOptions
+
+    def trainer(self, options: BaseModel) -> None:
+        """Leave training to the standard loop."""
+
+    def audit(self, subject: Subject, options: BaseModel) -> Section:
+        """Return the section; needs nothing but the splits."""
+        splits, classes = subject.splits, subject.facts.classes
+        attributes = list(dict.fromkeys(name for split in splits.values() for name in split.groups))
+        tables: dict[str, Table] = {
+            "labels": _labels(splits, classes),
+            "groups": _groups(splits, attributes),
+            "conflicts": [*_shared(splits, "unit"), *_shared(splits, "item"), *_duplicates(splits)],
+        }
+        return Section(
+            plugin=self.name,
+            title="Data",
+            findings=(
+                _shared_units(splits),
+                _shared_items(splits),
+                _duplicate_items(splits),
+                _smallest_class(splits.get("train"), classes),
+                *(_missing_groups(splits, attribute) for attribute in attributes),
+            ),
+            tables={name: table for name, table in tables.items() if table},
+            captions=_CAPTIONS,
+            figures=(_labels_figure(), *map(_groups_figure, attributes)),
+        )
+
+
+_CAPTIONS = {
+    "labels": "Examples of each class in each split.",
+    "groups": f"Examples of each group in each split; {MISSING} where the data does not say.",
+    "conflicts": "How many distinct units or identical items two splits share, and surplus copies within a split.",
+}
+
+
+def _values(split: Split, kind: str) -> np.ndarray | None:
+    """Return (N,) what identifies the ``unit`` or the ``item`` of each row, or None when that is not known."""
+    return split.units if kind == "unit" else split.digests
+
+
+def _distinct(splits: Mapping[str, Split], kind: str) -> dict[str, set[str]] | None:
+    """Return split -> distinct units or items; None when a split does not know them."""
+    values = {name: _values(split, kind) for name, split in splits.items()}
+    return {name: set(own) for name, own in values.items() if own is not None} if _known(splits, kind) else None
+
+
+def _known(splits: Mapping[str, Split], kind: str) -> bool:
+    return all(_values(split, kind) is not None for split in splits.values())
+
+
+def _in_two_splits(distinct: Mapping[str, set[str]]) -> int:
+    return len(set().union(*(one & other for one, other in combinations(distinct.values(), 2))))
+
+
+def _shared_units(splits: Mapping[str, Split]) -> Finding:
+    id, title = "dataset.shared_units", "Units in two splits"
+    distinct = _distinct(splits, "unit")
+    if distinct is None:
+        meaning = "Whether rows of one unit, such as one person, lie in two splits."
+        return not_measured(id, title, "no unit column was declared (data.unit)", meaning)
+    total, shared = len(set().union(*distinct.values())), _in_two_splits(distinct)
+    meaning = f"{shared} of {total} units have rows in more than one split."
+    return _count(id, title, shared, "units", total, meaning, "Results on test are then better than on new units.")
+
+
+def _shared_items(splits: Mapping[str, Split]) -> Finding:
+    id, title = "dataset.shared_items", "Identical items in two splits"
+    distinct = _distinct(splits, "item")
+    if distinct is None:
+        meaning = "Whether the same item lies in two splits."
+        return not_measured(id, title, "the items were not read, so they cannot be compared", meaning)
+    total, shared = len(set().union(*distinct.values())), _in_two_splits(distinct)
+    meaning = f"{shared} of {total} distinct items lie in more than one split, byte for byte the same."
+    return _count(id, title, shared, "items", total, meaning, "Results on test are then better than on new items.")
+
+
+def _duplicate_items(splits: Mapping[str, Split]) -> Finding:
+    id, title = "dataset.duplicate_items", "Identical items within a split"
+    if not _known(splits, "item"):
+        meaning = "Whether an item occurs more than once within a split."
+        return not_measured(id, title, "the items were not read, so they cannot be compared", meaning)
+    surplus, total = sum(_surplus(split) for split in splits.values()), sum(map(len, splits.values()))
+    meaning = f"{surplus} of {total} examples repeat, byte for byte, an item of their own split."
+    return _count(id, title, surplus, "examples", total, meaning, "Copies in test make its intervals too narrow.")
+
+
+def _surplus(split: Split) -> int:
+    return len(split) - len(set(split.digests)) if split.digests is not None else 0
+
+
+def _missing_groups(splits: Mapping[str, Split], attribute: str) -> Finding:
+    values = [value for split in splits.values() if attribute in split.groups for value in split.groups[attribute]]
+    missing = sum(map(_is_missing, values))
+    meaning = f"{missing} of {len(values)} examples, over all splits, have no value of {attribute}."
+    consequence = "They are in no group."
+    id, title = f"dataset.missing_groups.{attribute}", f"Examples without {attribute}"
+    return _count(id, title, missing, "examples", len(values), meaning, consequence)
+
+
+def _smallest_class(train: Split | None, classes: tuple[str, ...]) -> Finding:
+    id, title = "dataset.smallest_class", "Smallest class in train"
+    if train is None:
+        return not_measured(id, title, "there is no split train", "How many examples the rarest class has in train.")
+    counts = np.bincount(train.labels, minlength=len(classes))
+    smallest = int(counts.argmin())
+    return Finding(
+        id=id,
+        title=title,
+        status="warn" if counts[smallest] < SMALL_CLASS else "info",
+        value=int(counts[smallest]),
+        unit="examples",
+        exact=True,
+        n=len(train),
+        meaning=f"{classes[smallest]} is the rarest class: {counts[smallest]} of {len(train)} training examples.",
+        limits=f"Fewer than {SMALL_CLASS} examples teach little about a class.",
+    )
+
+
+def _count(id: str, title: str, value: int, unit: str, n: int, meaning: str, consequence: str) -> Finding:
+    """Return the finding of a count that should be 0; ``consequence`` is told when it is not."""
+    return Finding(
+        id=id,
+        title=title,
+        status="warn" if value else "info",
+        value=value,
+        unit=unit,
+        exact=True,
+        n=n,
+        meaning=f"{meaning} {consequence}" if value else meaning,
+    )
+
+
+def _labels(splits: Mapping[str, Split], classes: tuple[str, ...]) -> Table:
+    return [
+        {"split": name, "class": label, "n": int(n), "share": n / len(split) if len(split) else None}
+        for name, split in splits.items()
+        for label, n in zip(classes, np.bincount(split.labels, minlength=len(classes)).tolist(), strict=True)
+    ]
+
+
+def _groups(splits: Mapping[str, Split], attributes: list[str]) -> Table:
+    table: Table = []
+    for attribute in attributes:
+        named = {name: _named(split, attribute) for name, split in splits.items()}
+        groups = sorted(set().union(*named.values()), key=lambda group: (group == MISSING, group))
+        for name, values in named.items():
+            for group in groups:
+                n = values.count(group)
+                share = n / len(values) if values else None
+                table.append({"split": name, "attribute": attribute, "group": group, "n": n, "share": share})
+    return table
+
+
+def _named(split: Split, attribute: str) -> list[str]:
+    values = split.groups.get(attribute, np.full(len(split), None))
+    return [MISSING if _is_missing(value) else str(value) for value in values]
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or value != value  # NaN differs from itself
+
+
+def _shared(splits: Mapping[str, Split], kind: str) -> Iterator[Row]:
+    distinct = _distinct(splits, kind) or {}
+    for first, second in combinations(distinct, 2):
+        yield {"first": first, "second": second, "kind": kind, "n": len(distinct[first] & distinct[second])}
+
+
+def _duplicates(splits: Mapping[str, Split]) -> Iterator[Row]:
+    for name, split in splits.items():
+        if split.digests is not None:
+            yield {"first": name, "second": name, "kind": "duplicate item", "n": _surplus(split)}
+
+
+def _labels_figure() -> Figure:
+    return Figure(
+        id="dataset_labels",
+        kind="bars",
+        table="labels",
+        encode={"x": "class", "y": "n", "series": "split"},
+        y_label="examples",
+        title="Classes",
+        alt="The number of examples of each class in each split, as bars.",
+    )
+
+
+def _groups_figure(attribute: str) -> Figure:
+    return Figure(
+        id=f"dataset_groups_{attribute}",
+        kind="bars",
+        table="groups",
+        encode={"x": "group", "y": "n", "series": "split"},
+        where={"attribute": attribute},
+        y_label="examples",
+        title=f"Groups by {attribute}",
+        alt=f"The number of examples of each group by {attribute} in each split, as bars.",
+    )

@@ -1,0 +1,228 @@
+"""What is measured on the predictions of one split. How it is told stands in ``audit``.
+
+A measure that is not defined for the rows at hand is None with the reason, never a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from rft import intervals
+from rft.intervals import Rate, Sample
+from rft.records import Interval
+
+ROWS_A_BIN = 10  # the calibration error uses fewer bins when its bins would hold fewer rows on average
+SIMULATIONS = 1000
+SMALLEST_PROBABILITY = float(np.finfo(np.float64).eps)  # as in scikit-learn's log_loss
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The predictions of one split.
+
+    Attributes:
+        classes: the K class names.
+        positive: index of the class whose ROC curve is meant when there are two classes.
+        labels, predictions: (N,) indices into ``classes``, N above 0.
+        scores: (N, K) finite probabilities, or None; ``no_scores`` is then the reason.
+        units: (N,) whose row each is; a row without a unit stands for itself.
+        bins: largest number of bins of the calibration error.
+    """
+
+    classes: tuple[str, ...]
+    positive: int
+    labels: np.ndarray
+    predictions: np.ndarray
+    scores: np.ndarray | None
+    no_scores: str
+    units: np.ndarray
+    bins: int
+
+    @cached_property
+    def sample(self) -> Sample:
+        """Return how many independent cases the rows are worth."""
+        return Sample.of(self.units)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measured value, or None with the reason; ``remark`` is added to what its finding says, ``warn`` marks it."""
+
+    value: float | None
+    n: int
+    interval: Interval | None = None
+    reason: str | None = None
+    remark: str = ""
+    warn: bool = False
+
+
+def confusion(rows: Scored) -> np.ndarray:
+    """Return (K, K) counts: label by prediction."""
+    k = len(rows.classes)
+    return np.bincount(rows.labels * k + rows.predictions, minlength=k * k).reshape(k, k)
+
+
+def recalls(counts: np.ndarray) -> np.ndarray:
+    """Return (K,) recalls of a confusion matrix; NaN for a class without rows."""
+    return _ratio(np.diag(counts), counts.sum(axis=1))
+
+
+def precisions(counts: np.ndarray) -> np.ndarray:
+    """Return (K,) precisions of a confusion matrix; NaN for a class that is never predicted."""
+    return _ratio(np.diag(counts), counts.sum(axis=0))
+
+
+def f1_scores(counts: np.ndarray) -> np.ndarray:
+    """Return (K,) F1 scores of a confusion matrix; NaN for a class that has no rows and is never predicted."""
+    return _ratio(2 * np.diag(counts), counts.sum(axis=0) + counts.sum(axis=1))
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    undefined = np.full(len(numerator), np.nan)
+    return np.divide(numerator, denominator, out=undefined, where=denominator > 0)
+
+
+def area(scores: np.ndarray, positive: np.ndarray) -> float:
+    """Return the area under the ROC curve, ties counting one half; both classes must occur.
+
+    Args:
+        scores: (N,) numbers, higher for the positive class.
+        positive: (N,) booleans.
+    """
+    negatives, positives = np.sort(scores[~positive]), scores[positive]
+    wins = np.searchsorted(negatives, positives, "left") + np.searchsorted(negatives, positives, "right")
+    return float(wins.sum() / (2 * len(negatives) * len(positives)))
+
+
+def equal_mass_bins(confidence: np.ndarray, bins: int) -> np.ndarray:
+    """Return (N,) bin numbers from 0 on without gaps; equal confidences share a bin, whatever the order of the rows."""
+    bins = max(min(bins, len(confidence) // ROWS_A_BIN), 1)
+    edges = np.quantile(confidence, np.linspace(0, 1, bins + 1)[1:-1])
+    return np.unique(np.searchsorted(edges, confidence), return_inverse=True)[1]
+
+
+def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: np.ndarray) -> float:
+    """Return the expected calibration error: mean over rows of |accuracy - confidence| of their bin.
+
+    Source: Guo et al. 2017, ICML, section 2, with the bins of equal mass of Nguyen and O'Connor 2015, EMNLP.
+    """
+    return float(np.abs(np.bincount(bins, weights=correct - confidence)).sum() / len(confidence))
+
+
+def accuracy(rows: Scored, rng: np.random.Generator) -> Measure:
+    """Measure the share of rows whose class is right."""
+    rate = Rate.of(rows.labels == rows.predictions, rows.units)
+    return Measure(rate.value, rate.sample.units, rate.interval())
+
+
+def balanced_accuracy(rows: Scored, rng: np.random.Generator) -> Measure:
+    """Measure the mean of the recalls of all classes."""
+    return _mean_over_classes(rows, recalls, "has no rows", rng)
+
+
+def macro_f1(rows: Scored, rng: np.random.Generator) -> Measure:
+    """Measure the mean of the F1 scores of all classes."""
+    return _mean_over_classes(rows, f1_scores, "has no rows and is never predicted", rng)
+
+
+def _mean_over_classes(
+    rows: Scored, scores: Callable[[np.ndarray], np.ndarray], cause: str, rng: np.random.Generator
+) -> Measure:
+    counts, sample = confusion(rows), rows.sample
+    by_class = scores(counts)
+    if np.isnan(by_class).any():
+        return Measure(None, sample.units, reason=_undefined(rows, np.isnan(by_class), cause))
+    interval = intervals.resampled_interval(lambda drawn: float(np.nanmean(scores(drawn))), counts, rng, sample=sample)
+    return Measure(float(by_class.mean()), sample.units, interval)
+
+
+def _undefined(rows: Scored, which: np.ndarray, cause: str) -> str:
+    named = ", ".join(name for name, undefined in zip(rows.classes, which, strict=True) if undefined)
+    return f"undefined: the class {named} {cause} among {len(rows.labels)} rows"
+
+
+def roc_auc(rows: Scored, rng: np.random.Generator) -> Measure:
+    """Measure the area of the positive class when there are two classes, else the mean of each against the rest."""
+    n = rows.sample.units
+    if rows.scores is None:
+        return Measure(None, n, reason=rows.no_scores)
+    sizes = np.bincount(rows.labels, minlength=len(rows.classes))
+    if (sizes == 0).any():
+        return Measure(None, n, reason=_undefined(rows, sizes == 0, "has no rows"))
+    binary = len(rows.classes) == 2
+    meant = [rows.positive] if binary else list(range(len(rows.classes)))
+    areas = [area(rows.scores[:, index], rows.labels == index) for index in meant]
+    cases_a_row = rows.sample.effective_n / len(rows.labels)
+    interval = _area_interval(areas, sizes[meant] * cases_a_row, (len(rows.labels) - sizes[meant]) * cases_a_row)
+    of = f"the class {rows.classes[rows.positive]}" if binary else "each class against the rest, averaged"
+    return Measure(float(np.mean(areas)), n, rows.sample.noted(interval), remark=f"It is the area for {of}.")
+
+
+def _area_interval(areas: list[float], n_positive: np.ndarray, n_negative: np.ndarray) -> Interval:
+    """Return the mean of the intervals of the areas.
+
+    A mean deviates no more than its parts do on average, so the mean of the bounds is wide enough, and often too wide.
+    """
+    each = [intervals.auc_interval(*one) for one in zip(areas, n_positive, n_negative, strict=True)]
+    method = each[0].method + (f", mean of the bounds of {len(each)} classes" if len(each) > 1 else "")
+    low, high = np.mean([(one.low, one.high) for one in each], axis=0)
+    return Interval(low=float(low), high=float(high), method=method)
+
+
+def log_loss(rows: Scored, rng: np.random.Generator) -> Measure:
+    """Measure the mean of -log of the probability of the right class, in nats."""
+    if rows.scores is None:
+        return Measure(None, rows.sample.units, reason=rows.no_scores)
+    own = rows.scores[np.arange(len(rows.labels)), rows.labels]
+    losses = -np.log(np.clip(own, SMALLEST_PROBABILITY, 1.0))
+    clipped = int(np.sum(own < SMALLEST_PROBABILITY))
+    remark = f"{clipped} probabilities of 0 were counted as {SMALLEST_PROBABILITY:.1e}." if clipped else ""
+    interval = intervals.mean_interval(losses, rows.units)
+    return Measure(float(losses.mean()), rows.sample.units, interval, remark=remark)
+
+
+def calibration_error(rows: Scored, rng: np.random.Generator) -> Measure:
+    """Measure the calibration error and what a perfectly calibrated model would show, which is above 0 too.
+
+    The latter is simulated by drawing from the model's own confidence whether each row is right (Bröcker and Smith
+    2007, Weather Forecast. 22:651); an error above 97.5 % of the simulations is marked.
+    """
+    if rows.scores is None:
+        return Measure(None, rows.sample.units, reason=rows.no_scores)
+    confidence, correct, bins = confidences(rows, rows.scores)
+    error = expected_calibration_error(confidence, correct, bins)
+    _, unit = np.unique(rows.units, return_inverse=True)
+    simulated = [  # rows of a unit share one draw, as they may be right or wrong together
+        expected_calibration_error(confidence, rng.random(rows.sample.units)[unit] < confidence, bins)
+        for _ in range(SIMULATIONS)
+    ]
+    low, high = np.quantile(simulated, [0.025, 0.975])
+    remark = (
+        f"A perfectly calibrated model would show {low:.3f} to {high:.3f} on these {len(rows.labels)} examples "
+        f"({SIMULATIONS} simulations)."
+    )
+    return Measure(error, rows.sample.units, remark=remark, warn=bool(error > high))
+
+
+def confidences(rows: Scored, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (N,) confidence in the top class, whether it is right, and the bin of each row."""
+    confidence = scores.max(axis=1)
+    return confidence, scores.argmax(axis=1) == rows.labels, equal_mass_bins(confidence, rows.bins)
+
+
+def majority(train: Scored) -> int:
+    """Return the index of the most frequent class; the first of several."""
+    return int(np.bincount(train.labels).argmax())
+
+
+def baseline(rows: Scored, majority: int | None) -> Measure:
+    """Measure the accuracy of always giving the class ``majority``."""
+    if majority is None:
+        return Measure(None, rows.sample.units, reason="there are no train rows to take the most frequent class from")
+    rate = Rate.of(rows.labels == majority, rows.units)
+    remark = f"The most frequent class is {rows.classes[majority]}."
+    return Measure(rate.value, rate.sample.units, rate.interval(), remark=remark)

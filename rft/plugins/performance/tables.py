@@ -1,0 +1,121 @@
+"""The tables and figures of the test split: classes, confusion, calibration."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rft.intervals import Rate
+from rft.plugins.performance import measures
+from rft.plugins.performance.measures import Scored
+from rft.records import Figure, Table
+
+LARGEST_HEATMAP = 40  # classes
+
+
+def of(rows: Scored) -> dict[str, Table]:
+    """Return the tables by name; ``calibration`` is absent without scores."""
+    counts = measures.confusion(rows)
+    tables = {"by_class": _class_table(rows, counts), "confusion": _confusion_table(rows, counts)}
+    return tables if rows.scores is None else tables | {"calibration": _calibration_table(rows, rows.scores)}
+
+
+def _class_table(rows: Scored, counts: np.ndarray) -> Table:
+    columns = {
+        "precision": measures.precisions(counts),
+        "recall": measures.recalls(counts),
+        "f1": measures.f1_scores(counts),
+    }
+    return [
+        {"class": name, **{column: _defined(values[index]) for column, values in columns.items()}, "n": int(n)}
+        for index, (name, n) in enumerate(zip(rows.classes, counts.sum(axis=1), strict=True))
+    ]
+
+
+def _defined(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _confusion_table(rows: Scored, counts: np.ndarray) -> Table:
+    """Return one row a cell; the empty cells of a matrix too large to be drawn are left out."""
+    everything = len(rows.classes) <= LARGEST_HEATMAP
+    sizes = counts.sum(axis=1)
+    return [
+        {
+            "label": rows.classes[label],
+            "prediction": rows.classes[prediction],
+            "n": int(counts[label, prediction]),
+            "share": float(counts[label, prediction] / sizes[label]) if sizes[label] else None,
+        }
+        for label, prediction in np.ndindex(counts.shape)
+        if everything or counts[label, prediction]
+    ]
+
+
+def _calibration_table(rows: Scored, scores: np.ndarray) -> Table:
+    confidence, correct, bins = measures.confidences(rows, scores)
+    table: Table = []
+    for number in range(bins.max() + 1):
+        own = bins == number
+        rate = Rate.of(correct[own], rows.units[own])
+        interval = rate.interval()
+        table.append(
+            {
+                "bin": number + 1,
+                "confidence": float(confidence[own].mean()),
+                "accuracy": rate.value,
+                "low": interval.low,
+                "high": interval.high,
+                "n": int(own.sum()),
+            }
+        )
+    return table
+
+
+CAPTIONS = {
+    "metrics": "Each measure on test, with its 95 % interval, and on the examples that the model was fitted to; "
+    "n is the number of examples, or of units where units repeat.",
+    "by_class": "Precision, recall and F1 of each class on test; n is the number of its examples.",
+    "confusion": "Test examples by label and prediction; share is of the label.",
+    "calibration": "Test examples in bins of equal size by the confidence in the predicted class.",
+}
+
+
+def figures(rows: Scored) -> tuple[Figure, ...]:
+    """Return the figures: measures, reliability when there are scores, confusion when it can be drawn."""
+    n = len(rows.labels)
+    metrics = Figure(
+        id="performance_metrics",
+        kind="dots",
+        table="metrics",
+        encode={"y": "metric", "x": "value", "low": "low", "high": "high"},
+        where={"split": "test", "unit": "fraction"},
+        x_label="on test, with 95 % interval",
+        title="Measures on test",
+        alt=f"Accuracy and its relatives on {n} test examples as dots with their intervals.",
+    )
+    reliability = Figure(
+        id="performance_reliability",
+        kind="lines",
+        table="calibration",
+        encode={"x": "confidence", "y": "accuracy", "low": "low", "high": "high"},
+        options={"diagonal": "yes"},
+        x_label="mean confidence",
+        y_label="share that is right",
+        title="Reliability",
+        alt="The share of right predictions against the confidence in them; perfect calibration is the diagonal.",
+    )
+    heatmap = Figure(
+        id="performance_confusion",
+        kind="heatmap",
+        table="confusion",
+        encode={"x": "prediction", "y": "label", "value": "share"},
+        x_label="prediction",
+        y_label="label",
+        title="Confusion",
+        alt="For each label, the share of its test examples that got each prediction.",
+    )
+    return (
+        metrics,
+        *([reliability] if rows.scores is not None else []),
+        *([heatmap] if len(rows.classes) <= LARGEST_HEATMAP else []),
+    )

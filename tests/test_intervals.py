@@ -1,0 +1,305 @@
+"""Intervals against published tables, naive re-implementations and their coverage in simulations."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from rft import intervals
+from rft.intervals import Rate, Sample
+
+Z = 1.959963984540054
+
+
+def by_score_test(successes: float, n: float) -> tuple[float, float]:
+    """Wilson's interval as all p that the score test does not reject, by bisection."""
+
+    def edge(inside: float, outside: float) -> float:
+        for _ in range(100):
+            middle = (inside + outside) / 2
+            kept = abs(successes / n - middle) <= Z * math.sqrt(middle * (1 - middle) / n)
+            inside, outside = (middle, outside) if kept else (inside, middle)
+        return inside
+
+    return edge(successes / n, 0.0), edge(successes / n, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilson_gives_the_published_values(successes: int, n: int, low: float, high: float) -> None:
+    """Newcombe 1998, Stat. Med. 17:857, table I, method 3."""
+    interval = intervals.wilson(successes, n)
+    assert (interval.low, interval.high) == pytest.approx((low, high), abs=5e-5)
+
+
+@pytest.mark.parametrize(("successes", "n"), [(3, 7), (0, 4), (11, 11), (2.5, 6.5), (480, 1000)])
+def test_wilson_inverts_the_score_test(successes: float, n: float) -> None:
+    interval = intervals.wilson(successes, n)
+    assert (interval.low, interval.high) == pytest.approx(by_score_test(successes, n), abs=1e-9)
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 0), (1, 0), (-1, 5), (6, 5), (math.nan, 5), (1, math.nan)])
+def test_wilson_refuses_what_is_no_proportion(successes: float, n: float) -> None:
+    with pytest.raises(ValueError, match="expected 0 <= successes <= n"):
+        intervals.wilson(successes, n)
+
+
+@pytest.mark.parametrize(
+    ("counts", "low", "high"),
+    [
+        ((56, 70, 48, 80), 0.0524, 0.3339),
+        ((9, 10, 3, 10), 0.1705, 0.8090),
+        ((6, 7, 2, 7), 0.0582, 0.8062),
+        ((5, 56, 0, 29), -0.0381, 0.1926),
+        ((0, 10, 0, 20), -0.1611, 0.2775),
+        ((0, 10, 0, 10), -0.2775, 0.2775),
+        ((10, 10, 0, 20), 0.6791, 1.0),
+        ((10, 10, 0, 10), 0.6075, 1.0),
+    ],
+)
+def test_newcombe_gives_the_published_values(counts: tuple[int, int, int, int], low: float, high: float) -> None:
+    """Newcombe 1998, Stat. Med. 17:873, table II, method 10."""
+    interval = intervals.newcombe_difference(*counts)
+    assert (interval.low, interval.high) == pytest.approx((low, high), abs=5e-5)
+    swapped = intervals.newcombe_difference(*counts[2:], *counts[:2])
+    assert (-swapped.high, -swapped.low) == pytest.approx((interval.low, interval.high))
+
+
+def area_roots(auc: float, m: float, n: float) -> tuple[float, float]:
+    """Newcombe's method 5 as the roots of a quartic: (auc - t)^2 = z^2 var(t), times (2 - t)(1 + t)."""
+    t = np.polynomial.Polynomial([0, 1])
+    others = (m + n) / 2 - 1
+    both = (2 - t) * (1 + t)
+    shape = both + others * ((1 - t) * (1 + t) + t * (2 - t))
+    quartic = (auc - t) ** 2 * both - Z**2 / (m * n) * t * (1 - t) * shape
+    roots = [root.real for root in quartic.roots() if abs(root.imag) < 1e-7 and -1e-9 < root.real < 1 + 1e-9]
+    return min(roots), max(roots)
+
+
+@pytest.mark.parametrize(
+    ("auc", "m", "n"), [(0.5, 20, 50), (0.8, 30, 30), (0.97, 12, 200), (0.03, 8, 9), (1.0, 20, 20), (0.0, 5, 50)]
+)
+def test_the_area_interval_solves_its_quartic(auc: float, m: int, n: int) -> None:
+    interval = intervals.auc_interval(auc, m, n)
+    assert (interval.low, interval.high) == pytest.approx(area_roots(auc, m, n), abs=1e-7)
+    mirrored = intervals.auc_interval(1 - auc, n, m)
+    assert (1 - mirrored.high, 1 - mirrored.low) == pytest.approx((interval.low, interval.high), abs=1e-9)
+
+
+@pytest.mark.parametrize("auc", [0.0, 1.0])
+def test_an_extreme_area_keeps_an_interval(auc: float) -> None:
+    widths = [intervals.auc_interval(auc, n, n) for n in (1, 5, 20, 1000)]
+    widths = [interval.high - interval.low for interval in widths]
+    assert widths == sorted(widths, reverse=True)
+    assert widths[-1] > 1e-3
+
+
+@pytest.mark.parametrize("arguments", [(1.1, 5, 5), (-0.1, 5, 5), (0.5, 0, 5), (0.5, 5, 0), (math.nan, 5, 5)])
+def test_the_area_interval_refuses_nonsense(arguments: tuple[float, float, float]) -> None:
+    with pytest.raises(ValueError, match="expected 0 <= auc <= 1"):
+        intervals.auc_interval(*arguments)
+
+
+def test_the_mean_interval_is_students_when_rows_are_independent() -> None:
+    values = np.random.default_rng(0).exponential(size=23)
+    expected = stats.t.interval(0.95, 22, loc=values.mean(), scale=stats.sem(values))
+    interval = intervals.mean_interval(values)
+    assert interval is not None
+    assert (interval.low, interval.high) == pytest.approx(expected)
+    assert interval.method == "Student t 95 %"
+
+
+def test_the_mean_interval_of_units_of_one_size_is_that_of_their_means() -> None:
+    values = np.random.default_rng(1).normal(size=(12, 3))
+    expected = intervals.mean_interval(values.mean(axis=1))
+    interval = intervals.mean_interval(values.ravel(), np.repeat(np.arange(12), 3))
+    assert expected is not None
+    assert interval is not None
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high))
+    assert interval.method == "Student t 95 %, 12 units"
+
+
+def test_one_case_has_no_mean_interval() -> None:
+    assert intervals.mean_interval([0.3]) is None
+    assert intervals.mean_interval([0.3, 0.4], ["ada", "ada"]) is None
+
+
+def test_effective_n() -> None:
+    assert intervals.effective_n(["a", "b", "c", "d"]) == 4
+    assert intervals.effective_n(["a", "a", "b", "b"]) == 2
+    assert intervals.effective_n(["a"] * 9 + ["b"]) == pytest.approx(100 / 82)
+    assert intervals.effective_n([]) == 0
+
+
+def test_repeating_every_row_of_a_person_tells_nothing_new() -> None:
+    hits, people = np.array([True, False, True, True]), np.array(["a", "b", "c", "d"])
+    once, thrice = Rate.of(hits, people), Rate.of(np.repeat(hits, 3), np.repeat(people, 3))
+    assert (thrice.interval().low, thrice.interval().high) == pytest.approx((once.interval().low, once.interval().high))
+    assert once.interval().method == "Wilson 95 %"
+    assert thrice.interval().method == "Wilson 95 %, 4 units"
+
+
+def test_the_method_says_what_units_of_unequal_size_count_as() -> None:
+    rate = Rate.of([True] * 10, ["a"] * 9 + ["b"])
+    assert rate.interval().method == "Wilson 95 %, 2 units counting as 1.2"
+    difference = intervals.rate_difference(rate, Rate.of([False] * 3, ["x", "y", "z"]))
+    assert difference.method == "Newcombe hybrid score 95 %, 2 units counting as 1.2 and 3 units"
+
+
+def accuracy(counts: np.ndarray) -> float:
+    return float(np.trace(counts) / counts.sum())
+
+
+def balanced(counts: np.ndarray) -> float:
+    return float(np.mean(np.diag(counts) / counts.sum(axis=1))) if (counts.sum(axis=1) > 0).all() else math.nan
+
+
+def macro_f1(counts: np.ndarray) -> float:
+    with np.errstate(invalid="ignore"):  # a rare draw without a class is NaN, as it should be
+        return float(np.mean(2 * np.diag(counts) / (counts.sum(axis=0) + counts.sum(axis=1))))
+
+
+def test_resampled_counts_reproduce_wilson_for_accuracy() -> None:
+    counts = np.array([[120, 30], [40, 110]])
+    interval = intervals.resampled_interval(accuracy, counts, np.random.default_rng(0), draws=4000)
+    wilson = intervals.wilson(230, 300)
+    assert (interval.low, interval.high) == pytest.approx((wilson.low, wilson.high), abs=3e-3)
+
+
+def test_resampled_counts_have_the_variance_of_resampled_rows() -> None:
+    """The naive bootstrap of rows gives the same standard error; multinomial counts are the same draws."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 400)
+    predictions = np.where(rng.random(400) < 0.8, labels, rng.integers(0, 3, 400))
+    cells = 3 * labels + predictions
+    drawn = [balanced(np.bincount(rng.choice(cells, 400), minlength=9).reshape(3, 3)) for _ in range(2000)]
+    counts = np.bincount(cells, minlength=9).reshape(3, 3)
+    interval = intervals.resampled_interval(balanced, counts, rng, draws=2000)
+    assert (interval.high - interval.low) / (2 * Z) == pytest.approx(np.std(drawn), rel=0.08)
+
+
+@pytest.mark.parametrize("statistic", [balanced, macro_f1])
+def test_a_matrix_without_errors_keeps_an_interval(statistic) -> None:
+    interval = intervals.resampled_interval(statistic, np.diag([20, 20]), np.random.default_rng(0))
+    assert interval.high == 1
+    assert 0.85 < interval.low < 0.95  # Wilson for 40 of 40: 0.912
+
+
+def test_resampling_rests_on_the_units() -> None:
+    counts = np.array([[18, 6], [3, 21]])
+    of_people = Sample.of(np.repeat(np.arange(12), 4))
+    narrow, wide = (
+        intervals.resampled_interval(balanced, counts, np.random.default_rng(0), sample=sample)
+        for sample in (None, of_people)
+    )
+    assert (wide.high - wide.low) / (narrow.high - narrow.low) == pytest.approx(2, rel=0.2)
+    assert "12 units" in wide.method
+
+
+def exact_coverage(n: int, p: float) -> float:
+    covered = [low <= p <= high for low, high in (_ends(intervals.wilson(k, n)) for k in range(n + 1))]
+    return float(stats.binom.pmf(np.arange(n + 1), n, p) @ covered)
+
+
+def _ends(interval) -> tuple[float, float]:
+    return interval.low, interval.high
+
+
+@pytest.mark.parametrize("n", [30, 60, 200])
+def test_wilson_covers_95_percent_on_average(n: int) -> None:
+    coverage = np.mean([exact_coverage(n, p) for p in np.linspace(0.01, 0.99, 99)])
+    assert 0.94 <= coverage <= 0.96
+
+
+def test_wilson_falls_short_near_zero() -> None:
+    """What the documentation warns of: with p near 0 the coverage of a single p dips, to .84 or so."""
+    lowest = min(exact_coverage(200, p) for p in np.linspace(0.0005, 0.01, 60))
+    assert 0.82 < lowest < 0.88
+
+
+def newcombe_coverage(n: int, other_n: int, pairs: np.ndarray) -> float:
+    """Exact mean coverage over pairs of proportions, by summing over all outcomes."""
+    ends = np.array(
+        [[_ends(intervals.newcombe_difference(a, n, b, other_n)) for b in range(other_n + 1)] for a in range(n + 1)]
+    )
+    total = 0.0
+    for p, q in pairs:
+        weight = np.outer(stats.binom.pmf(np.arange(n + 1), n, p), stats.binom.pmf(np.arange(other_n + 1), other_n, q))
+        total += float(weight[(ends[..., 0] <= p - q) & (p - q <= ends[..., 1])].sum())
+    return total / len(pairs)
+
+
+@pytest.mark.parametrize(("n", "other_n"), [(20, 20), (15, 40)])
+def test_newcombe_covers_about_95_percent(n: int, other_n: int) -> None:
+    pairs = np.random.default_rng(0).random((200, 2))
+    assert 0.945 <= newcombe_coverage(n, other_n, pairs) <= 0.97
+
+
+def area_coverage(auc: float, m: int, n: int, *, runs: int, seed: int = 0) -> float:
+    """Coverage for two normal distributions whose area is ``auc``."""
+    rng, shift = np.random.default_rng(seed), math.sqrt(2) * stats.norm.ppf(auc)
+    covered = 0
+    for _ in range(runs):
+        positives, negatives = rng.normal(shift, size=m), rng.normal(size=n)
+        low, high = _ends(intervals.auc_interval(float((positives[:, None] > negatives).mean()), m, n))
+        covered += low <= auc <= high
+    return covered / runs
+
+
+@pytest.mark.parametrize("auc", [0.5, 0.7, 0.9])
+@pytest.mark.parametrize(("m", "n"), [(20, 20), (20, 50), (50, 50)])
+def test_the_area_is_covered(auc: float, m: int, n: int) -> None:
+    assert area_coverage(auc, m, n, runs=1000) >= 0.93
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("auc", [0.5, 0.6, 0.7, 0.8, 0.9])
+@pytest.mark.parametrize(("m", "n"), [(20, 20), (20, 50), (50, 20), (50, 50)])
+def test_the_area_is_covered_in_many_runs(auc: float, m: int, n: int) -> None:
+    assert area_coverage(auc, m, n, runs=20000, seed=1) >= 0.93
+
+
+def test_people_of_unequal_size_are_covered_where_rows_are_not() -> None:
+    """All rows of a person agree: intervals on rows claim far too much, those on the effective number hold."""
+    rng = np.random.default_rng(0)
+    sizes = np.array([1, 2, 3, 4] * 10)
+    people = np.repeat(np.arange(40), sizes)
+    covered = {"rows": 0, "people": 0}
+    for _ in range(1000):
+        hits = np.repeat(rng.random(40) < 0.7, sizes)
+        for name, units in (("rows", np.arange(100)), ("people", people)):
+            low, high = _ends(Rate.of(hits, units).interval())
+            covered[name] += low <= 0.7 <= high
+    assert covered["rows"] < 850
+    assert covered["people"] > 930
+
+
+def resampled_coverage(statistic, classes: int, n: int, accurate: float, *, runs: int, draws: int) -> float:
+    rng = np.random.default_rng(0)
+    shares = np.full((classes, classes), (1 - accurate) / (classes - 1))
+    np.fill_diagonal(shares, accurate)
+    shares /= classes
+    true, covered = statistic(shares), 0
+    for _ in range(runs):
+        counts = rng.multinomial(n, shares.ravel()).reshape(classes, classes)
+        low, high = _ends(intervals.resampled_interval(statistic, counts, rng, draws=draws))
+        covered += low <= true <= high
+    return covered / runs
+
+
+@pytest.mark.parametrize("statistic", [balanced, macro_f1])
+@pytest.mark.parametrize(("classes", "n", "accurate"), [(2, 40, 0.9), (3, 60, 0.7)])
+def test_resampled_counts_cover(statistic, classes: int, n: int, accurate: float) -> None:
+    assert 0.915 <= resampled_coverage(statistic, classes, n, accurate, runs=300, draws=150) <= 0.985
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("statistic", [balanced, macro_f1])
+@pytest.mark.parametrize(("classes", "n", "accurate"), [(2, 30, 0.8), (2, 200, 0.95), (5, 60, 0.8), (10, 360, 0.95)])
+def test_resampled_counts_cover_in_many_runs(statistic, classes: int, n: int, accurate: float) -> None:
+    assert 0.92 <= resampled_coverage(statistic, classes, n, accurate, runs=2000, draws=400) <= 0.98
