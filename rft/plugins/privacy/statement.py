@@ -1,0 +1,122 @@
+"""What a reviewer needs to judge and convert a claim of differential privacy (NIST SP 800-226): tables and notes.
+
+Only restates facts of the run; measures nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from rft.records import Cell, Grade, Table
+
+if TYPE_CHECKING:
+    from rft.training import Facts
+
+UNDER_DP, DERIVED, NOT_COVERED = "under DP", "post-processing of DP", "not covered"
+
+SECRET = (
+    "Samples and noise came from a generator (PCG64) seeded with 128 bits of the operating system, independent of the "
+    "run's seed. It is no cryptographic generator, and attacks on floating-point noise are not covered."
+)
+SEEDED = (
+    'Samples and noise followed from the run\'s seed (randomness = "seeded"), which stands in this report: whoever '
+    "knows it can subtract the noise, and the guarantee is void."
+)
+TUNING = (
+    "Differential privacy covers one training run. Each choice made by looking at the data or at results is a further "
+    "access that no epsilon here covers: epochs, learning rate, the class list, the split, another run with other "
+    "settings, the evaluation in this report."
+)
+ATTACK = (
+    "The attack describes, it proves nothing: a curve near the diagonal says that this one attack failed. Members and "
+    "non-members are the run's own train and test split, so that any difference between the two shows as well."
+)
+
+
+def parameters(facts: Facts, unit: str) -> Table:
+    """Return the table of everything that is needed to check epsilon, or to convert it to other terms.
+
+    Args:
+        facts: of a private fit.
+        unit: whose contribution is bounded, as in ``Training.unit``.
+    """
+    versions = ", ".join(f"{name} {version}" for name, version in facts["accountant_versions"].items())
+    secret = facts["randomness"] == "secret"
+    rows: list[tuple[str, Cell, Grade, str]] = [
+        ("released", "weights of the trained head", "declared", "What the guarantee speaks of."),
+        ("unit of privacy", unit, "declared", "Whose whole contribution to a step is clipped and hidden by noise."),
+        ("examples of the largest unit", facts["rows_per_unit_max"], "measured", "They count together as one."),
+        ("neighbouring relation", facts["neighbouring"], "declared", "Which two data sets are hard to tell apart."),
+        ("units n", facts["n"], "declared", "Treated as public; not protected."),
+        ("epsilon", facts["epsilon"], "measured", f"Spent by this training, accountant {facts['accountant']}."),
+        ("epsilon, second accountant", facts["epsilon_rdp"], "measured", "Renyi accountant of Opacus; looser."),
+        ("target epsilon", facts["target_epsilon"], "declared", "What the noise was calibrated to."),
+        ("delta", facts["delta"], "declared", "Probability with which the bound may fail; compare with 1 / n."),
+        ("1 / n", 1 / facts["n"], "declared", "A delta near this would allow one unit to be published outright."),
+        ("clipping norm C", facts["max_grad_norm"], "declared", "Largest gradient norm of one unit in one step."),
+        ("noise multiplier sigma", facts["noise_multiplier"], "measured", "Noise deviation over C, added to the sum."),
+        ("sampling rate q", facts["sample_rate"], "declared", "Probability that a unit takes part in a step."),
+        ("steps T", facts["steps"], "declared", "All of them counted, those with an empty sample too."),
+        ("divisor q n", facts["divisor"], "declared", "Public constant that the noised sum is divided by."),
+        ("sampling used", "Poisson, by unit", "declared", "Each unit drawn by itself in each step."),
+        ("sampling accounted", "Poisson, by unit", "declared", "What the accountants assume."),
+        ("accountants", versions, "measured", "Libraries and versions."),
+        ("randomness", facts["randomness"], "declared", SECRET if secret else SEEDED),
+        ("pretraining data", "unknown", "unverified", "The same people may be in the backbone's own training data."),
+        ("self-tests", "not run", "unverified", "Clipping, noise and sampling were not tested on this run's objects."),
+        ("empirical lower bound", "not measured", "unverified", "No attack in this run bounds epsilon from below."),
+    ]
+    names = ("parameter", "value", "grade", "meaning")
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def scope(facts: Facts) -> Table:
+    """Return what the guarantee covers: one row for each artefact of a run."""
+    model, derived = _model_protection(facts)
+    rows = [
+        ("model", *model),
+        ("predictions for people outside the data", *derived),
+        (
+            "training log",
+            DERIVED if model[0] == UNDER_DP else NOT_COVERED,
+            "holds public numbers alone, no training loss" if facts.get("mode") == "private" else "holds the loss",
+        ),
+        ("predictions table", NOT_COVERED, "holds ids, labels and groups, and scores computed from the examples"),
+        ("evaluation on test", NOT_COVERED, "counts over the test examples without noise"),
+        ("group tables", NOT_COVERED, "counts over labels and groups without noise"),
+        ("attributions", NOT_COVERED, "computed from examples, which they may show"),
+        ("attack results", NOT_COVERED, "compare training examples with others, without noise"),
+        ("counts in this report", NOT_COVERED, "numbers of examples, labels, groups and repaired gradients, un-noised"),
+        ("feature cache", NOT_COVERED, "embeddings of all examples: personal data"),
+        ("choice of settings", NOT_COVERED, "whatever was chosen by looking at the data or at results"),
+        ("pretrained backbone", NOT_COVERED, "what it kept of its own training data"),
+    ]
+    return [dict(zip(("artefact", "protection", "why"), row, strict=True)) for row in rows]
+
+
+def _model_protection(facts: Facts) -> tuple[tuple[str, str], tuple[str, str]]:
+    if facts.get("mode") != "private":
+        reason = (NOT_COVERED, "trained without differential privacy, as far as this run knows")
+        return reason, reason
+    if facts["randomness"] == "seeded":
+        reason = (NOT_COVERED, "the noise follows from the seed in this report")
+        return reason, reason
+    return (UNDER_DP, "noised in every step of training"), (DERIVED, "computed from the model and their own data alone")
+
+
+def notes(facts: Facts, unit: str) -> list[str]:
+    """Return what epsilon means here and what it leaves out, for the reader of a private run."""
+    whose = "one example" if unit == "example" else f"all examples of one {unit}"
+    odds = math.exp(min(facts["epsilon"], 700))
+    factor = f"{odds:.3g}" if odds < 1e6 else "more than a million"
+    result = [
+        f"Epsilon bounds what the model gives away about {whose}: whatever anyone concludes from the weights, the odds "
+        f"would have been at most {factor} times smaller or larger without that contribution, except with a "
+        f"probability of about {facts['delta']:.2g}. Smaller is stronger; 0 would be no dependence at all.",
+        SECRET if facts["randomness"] == "secret" else SEEDED,
+        TUNING,
+    ]
+    if unit == "example":
+        result.insert(1, "No unit was declared: a person with several examples is protected less than epsilon says.")
+    return result

@@ -1,0 +1,208 @@
+"""Training with differential privacy: parameters fixed beforehand, Poisson samples of units, and the loop.
+
+Nothing about the schedule depends on the data: number of units, sampling rate, steps, noise, clipping norm and divisor
+are plain numbers that stand in the report. The training loss is not recorded, since it is private itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from opacus.grad_sample import GradSampleModule
+from torch import Tensor, nn
+
+from rft.errors import DataError, RftError
+from rft.plugins.privacy import accounting, dp_sgd
+from rft.plugins.privacy.accounting import Mechanism
+from rft.plugins.privacy.randomness import Randomness, draws
+from rft.progress import track
+from rft.training import Facts, Fit, Job, Task
+
+NEIGHBOURS = "zero-out: one unit's contribution replaced by nothing, at a fixed public number of units"
+
+
+@dataclass(frozen=True)
+class DPTrainer:
+    """Trains to a target epsilon by DP-SGD on cached features.
+
+    Attributes:
+        epsilon: what training may spend, > 0.
+        delta: in (0, 1); by default min(1e-5, 1 / (10 n)) for n units.
+        max_grad_norm: bound on the gradient of one unit in a step, > 0.
+        sample_rate: probability that a unit takes part in a step; by default batch_size / n, at most 1.
+        steps: by default epochs / sample_rate, rounded.
+        randomness: ``secret`` draws from the operating system; ``seeded`` repeats, and protects nobody who can
+            be attacked by someone who knows the seed.
+    """
+
+    epsilon: float
+    delta: float | None = None
+    max_grad_norm: float = 1.0
+    sample_rate: float | None = None
+    steps: int | None = None
+    randomness: Randomness = "secret"
+
+    def prepare(self, task: Task) -> Facts:
+        """Return the parameters of training, calibrated to epsilon.
+
+        Raises:
+            ConfigError: epsilon cannot be reached, or the suffix has a layer that cannot be trained privately.
+            DataError: there are no training examples, or some have no unit.
+        """
+        dp_sgd.check(task.new_suffix(0))
+        return self._plan(task, _unit_of_row(task)).facts
+
+    def fit(self, task: Task, jobs: Sequence[Job]) -> list[Fit]:
+        """Train one suffix for each job, each with its own samples and noise; raises as ``prepare`` does.
+
+        A job's ``members`` decide who can be sampled. The public numbers stay: who is left out counts as zero.
+        """
+        dp_sgd.check(task.new_suffix(0))
+        units = _unit_of_row(task)
+        plan = self._plan(task, units)
+        with _one_thread(task.device):
+            return [_fit(task, job, plan, units) for job in jobs]
+
+    def _plan(self, task: Task, units: np.ndarray) -> Plan:
+        rows_per_unit = np.bincount(units)
+        n = len(rows_per_unit)
+        delta = min(1e-5, 1 / (10 * n)) if self.delta is None else self.delta
+        sample_rate = min(1.0, task.recipe.batch_size / n) if self.sample_rate is None else self.sample_rate
+        steps = max(1, round(task.recipe.epochs / sample_rate)) if self.steps is None else self.steps
+        noise = accounting.calibrate(self.epsilon, delta, sample_rate=sample_rate, steps=steps)
+        return Plan(
+            target_epsilon=self.epsilon,
+            delta=delta,
+            mechanism=Mechanism(noise, sample_rate, steps),
+            max_grad_norm=self.max_grad_norm,
+            n=n,
+            unit="example" if task.units is None else "unit",
+            rows_per_unit_max=int(rows_per_unit.max()),
+            randomness=self.randomness,
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All numbers of a private training, fixed before its first step.
+
+    ``unit`` is ``example``, or ``unit`` where examples are grouped by whose they are. ``rows_per_unit_max`` is how
+    many examples the largest unit has; nothing in training depends on it.
+    """
+
+    target_epsilon: float
+    delta: float
+    mechanism: Mechanism
+    max_grad_norm: float
+    n: int
+    unit: str
+    rows_per_unit_max: int
+    randomness: Randomness
+
+    @property
+    def divisor(self) -> float:
+        """Expected number of units in a step: what the noised sum is divided by."""
+        return self.mechanism.sample_rate * self.n
+
+    @cached_property
+    def facts(self) -> Facts:
+        """The numbers, what they spend by both accountants, and in what terms."""
+        spent = accounting.spent(self.mechanism, self.delta)
+        plain = {name: value for name, value in asdict(self).items() if name != "mechanism"}
+        return {
+            "mode": "private",
+            **plain,
+            **asdict(self.mechanism),
+            "divisor": self.divisor,
+            "epsilon": spent.epsilon,
+            "accountant": spent.accountant,
+            "epsilon_rdp": accounting.epsilon_rdp(self.mechanism, self.delta),
+            "accountant_versions": accounting.versions(),
+            "neighbouring": NEIGHBOURS,
+        }
+
+
+def _unit_of_row(task: Task) -> np.ndarray:
+    """Return (N,) the number, from 0 on, of the unit that each example belongs to."""
+    if not len(task.labels):
+        raise DataError("there are no training examples", where="data")
+    if task.units is None:
+        return np.arange(len(task.labels))
+    missing = sum(unit is None or unit == "" for unit in task.units)
+    if missing:
+        raise DataError(
+            f"{missing} of {len(task.units)} training examples have no unit, so that nobody's contribution is bounded",
+            where="data.unit",
+            remedy="Name whose each example is, or leave data.unit out to protect single examples.",
+        )
+    return np.unique(np.asarray(task.units, dtype=str), return_inverse=True)[1]
+
+
+def _fit(task: Task, job: Job, plan: Plan, units: np.ndarray) -> Fit:
+    suffix = task.new_suffix(job.seed).to(task.device).train()
+    trained = {name: parameter for name, parameter in suffix.named_parameters() if parameter.requires_grad}
+    before = {name: parameter.detach().clone() for name, parameter in trained.items()}
+    counts = _train(task, job, plan, units, suffix)
+    if not all(parameter.isfinite().all() for parameter in trained.values()):
+        raise RftError(
+            "private training ended with weights that are not finite",
+            where="train.learning_rate",
+            remedy="Lower train.learning_rate.",
+        )
+    unmoved = sum(torch.equal(before[name], parameter) for name, parameter in trained.items())
+    state = {name: tensor.detach().cpu().clone() for name, tensor in suffix.state_dict().items()}
+    return Fit(state, _log(plan), {**plan.facts, **counts, "unmoved": unmoved})
+
+
+def _train(task: Task, job: Job, plan: Plan, units: np.ndarray, suffix: nn.Module) -> dict[str, int]:
+    """Train ``suffix`` in place; return how many batches were empty and how many gradients were not finite."""
+    random = draws(plan.randomness, job.seed)
+    model = GradSampleModule(suffix, loss_reduction="sum")
+    optimizer = dp_sgd.NoisyOptimizer(
+        task.recipe.build([parameter for parameter in suffix.parameters() if parameter.requires_grad]),
+        random.noise,
+        noise_multiplier=plan.mechanism.noise_multiplier,
+        max_grad_norm=plan.max_grad_norm,
+        divisor=plan.divisor,
+    )
+    counts = {"empty_batches": 0, "non_finite_gradients": 0}
+    for _ in track(range(plan.mechanism.steps), "Private training"):
+        rows = _poisson_rows(random.sampling, plan, units, job.members)
+        batch = {name: column.to(task.device) for name, column in task.features.batch(rows).items()}
+        owners = None if task.units is None else torch.from_numpy(units)[rows].to(task.device)
+        counts["non_finite_gradients"] += dp_sgd.step(
+            model, optimizer, batch, task.labels[rows].to(task.device), owners
+        )
+        counts["empty_batches"] += not len(rows)
+    model.to_standard_module()
+    return counts
+
+
+def _poisson_rows(rng: np.random.Generator, plan: Plan, units: np.ndarray, members: np.ndarray | None) -> Tensor:
+    """Draw each unit with the sampling rate, independently; return the rows of those drawn, members only."""
+    drawn = (rng.random(plan.n) < plan.mechanism.sample_rate)[units]
+    return torch.from_numpy(np.flatnonzero(drawn if members is None else drawn & members))
+
+
+def _log(plan: Plan) -> list[dict[str, float]]:
+    """Return one row an epoch, of public numbers alone; an epoch is 1 / sample_rate steps."""
+    steps, rate = plan.mechanism.steps, plan.mechanism.sample_rate
+    ends = [min(steps, round(epoch / rate)) for epoch in range(1, max(1, round(steps * rate)) + 1)]
+    return [{"epoch": epoch, "steps": end} for epoch, end in enumerate(ends, start=1)]
+
+
+@contextmanager
+def _one_thread(device: str) -> Iterator[None]:
+    """Use one torch thread on the CPU: many steps of small matrices are slower, by up to 60 times, with more."""
+    threads = torch.get_num_threads()
+    if device == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,199 @@
+"""The section on privacy: what it claims for private, standard and external models, and what it refuses to claim."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rft.plugins import Subject
+from rft.plugins.privacy import Privacy, PrivacyOptions
+from rft.records import Section, SubjectFacts, Training
+from rft.training import Fit
+
+FACTS: dict[str, Any] = {
+    "mode": "private",
+    "target_epsilon": 3.0,
+    "epsilon": 2.998,
+    "accountant": "PLD",
+    "epsilon_rdp": 3.29,
+    "delta": 1e-5,
+    "noise_multiplier": 1.79,
+    "sample_rate": 0.064,
+    "steps": 312,
+    "max_grad_norm": 1.0,
+    "divisor": 32.0,
+    "n": 500,
+    "unit": "example",
+    "rows_per_unit_max": 1,
+    "randomness": "secret",
+    "neighbouring": "zero-out",
+    "accountant_versions": {"dp-accounting": "0.6.0", "opacus": "1.6.0"},
+    "empty_batches": 2,
+    "non_finite_gradients": 0,
+    "unmoved": 0,
+}
+
+
+def predictions(n: int = 60, *, gap: float = 0.0, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    member = np.arange(2 * n) < n
+    score = np.clip(rng.beta(4, 3, 2 * n) + gap * member, 0, 1)
+    return pd.DataFrame(
+        {
+            "split": np.where(member, "train", "test"),
+            "id": [f"{row:04}" for row in range(2 * n)],
+            "unit": None,
+            "label": "yes",
+            "prediction": "yes",
+            "score_no": 1 - score,
+            "score_yes": score,
+            "group_site": ["a", "b"] * n,
+        }
+    )
+
+
+def section(facts: dict[str, Any] | None, table: pd.DataFrame | None = None, unit: str | None = None) -> Section:
+    mode = "external" if facts is None else facts["mode"]
+    about = SubjectFacts(name="made", modality="image", classes=("no", "yes"), training=Training(mode=mode, unit=unit))
+    fit = None if facts is None else Fit({}, [], facts)
+    subject = Subject(about, 0, {}, predictions() if table is None else table, fit=fit)
+    return Privacy().audit(subject, PrivacyOptions())
+
+
+def test_a_private_run_states_what_it_spent() -> None:
+    made = section(FACTS)
+    assert [finding.id for finding in made.findings] == [
+        "privacy.epsilon",
+        "privacy.epsilon_rdp",
+        "privacy.delta",
+        "privacy.noise_multiplier",
+        "privacy.empty_batches",
+        "privacy.non_finite_gradients",
+        "privacy.membership_auc",
+    ]
+    epsilon = made.finding("privacy.epsilon")
+    assert (epsilon.value, epsilon.status, epsilon.exact, epsilon.n) == (2.998, "info", True, 500)
+    assert all(finding.status == "info" for finding in made.findings)
+    json.dumps(made.model_dump(mode="json"), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("finding", "changes", "status", "word"),
+    [
+        ("privacy.epsilon", {"epsilon": 3.31, "target_epsilon": 4.0}, "fail", "looser accountant"),
+        ("privacy.epsilon", {"epsilon": 3.01}, "fail", "asked for"),
+        ("privacy.epsilon", {"epsilon": 3.0}, "info", ""),
+        ("privacy.epsilon", {"epsilon": 12.0, "epsilon_rdp": 13.0, "target_epsilon": 12.0}, "warn", "weak"),
+        ("privacy.epsilon", {"randomness": "seeded"}, "warn", "Void"),
+        ("privacy.delta", {"delta": 2.1e-4}, "warn", "1 / (10 n)"),
+        ("privacy.delta", {"delta": 2e-4}, "info", ""),
+        ("privacy.non_finite_gradients", {"non_finite_gradients": 3}, "warn", "not finite"),
+    ],
+)
+def test_status_follows_the_facts(finding: str, changes: dict[str, Any], status: str, word: str) -> None:
+    found = section(FACTS | changes).finding(finding)
+    assert found.status == status
+    assert word in found.meaning
+
+
+def test_the_parameters_let_a_reviewer_convert() -> None:
+    table = section(FACTS | {"unit": "unit", "rows_per_unit_max": 4}, unit="face_id").tables["parameters"]
+    values = {row["parameter"]: row["value"] for row in table}
+    assert values["unit of privacy"] == "face_id"
+    assert values["examples of the largest unit"] == 4
+    for name, value in (
+        ("clipping norm C", 1.0),
+        ("noise multiplier sigma", 1.79),
+        ("sampling rate q", 0.064),
+        ("steps T", 312),
+        ("divisor q n", 32.0),
+        ("1 / n", 0.002),
+    ):
+        assert values[name] == value
+    assert {row["grade"] for row in table} == {"measured", "declared", "unverified"}
+
+
+def protection(made: Section) -> dict[Any, Any]:
+    return {row["artefact"]: row["protection"] for row in made.tables["scope"]}
+
+
+def test_scope_covers_the_model_and_little_else() -> None:
+    covered = protection(section(FACTS))
+    assert covered["model"] == "under DP"
+    assert covered["predictions for people outside the data"] == "post-processing of DP"
+    for artefact in ("predictions table", "group tables", "attributions", "attack results", "feature cache"):
+        assert covered[artefact] == "not covered"
+
+
+@pytest.mark.parametrize("facts", [None, {"mode": "standard"}, FACTS | {"randomness": "seeded"}])
+def test_scope_covers_nothing_without_secret_noise(facts: dict[str, Any] | None) -> None:
+    assert set(protection(section(facts)).values()) == {"not covered"}
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"), [(None, "outside this run"), ({"mode": "standard"}, "without differential privacy")]
+)
+def test_without_private_training_epsilon_is_not_measured(facts: dict[str, Any] | None, reason: str) -> None:
+    made = section(facts)
+    epsilon = made.finding("privacy.epsilon")
+    assert (epsilon.status, epsilon.value) == ("not_measured", None)
+    assert epsilon.reason is not None
+    assert reason in epsilon.reason
+    assert "parameters" not in made.tables
+    assert made.finding("privacy.membership_auc").value is not None
+
+
+def test_notes_name_whose_privacy_and_where_randomness_came_from() -> None:
+    by_example, by_person = section(FACTS).notes, section(FACTS | {"unit": "unit"}, unit="face_id").notes
+    assert any("No unit was declared" in note for note in by_example)
+    assert any("all examples of one face_id" in note for note in by_person)
+    assert not any("No unit was declared" in note for note in by_person)
+    assert any("operating system" in note for note in by_example)
+    assert any("guarantee is void" in note for note in section(FACTS | {"randomness": "seeded"}).notes)
+
+
+def test_membership_that_shows_is_a_warning() -> None:
+    found = section({"mode": "standard"}, predictions(gap=0.3)).finding("privacy.membership_auc")
+    assert found.interval is not None
+    assert found.status == "warn"
+    assert found.interval.low > 0.5
+    assert found.n == 60
+    assert section({"mode": "standard"}).finding("privacy.membership_auc").status == "info"
+
+
+def test_too_few_examples_leave_the_attack_out_with_the_numbers() -> None:
+    made = section(FACTS, predictions(n=8))
+    found = made.finding("privacy.membership_auc")
+    assert (found.status, found.n) == ("not_measured", 8)
+    assert found.reason is not None
+    assert "8 training and 8 test examples" in found.reason
+    assert "roc" not in made.tables
+    assert made.figures == ()
+
+
+def test_units_on_both_sides_are_mentioned() -> None:
+    table = predictions().assign(unit=[f"u{row % 100}" for row in range(120)])
+    made = section(FACTS, table)
+    assert any("20 units have examples in both" in note for note in made.notes)
+    assert made.finding("privacy.membership_auc").n == 40
+
+
+def test_figures_draw_from_tables_that_the_report_can_show() -> None:
+    from rft.report import charts
+
+    made = section(FACTS)
+    assert [figure.id for figure in made.figures] == ["membership_roc", "membership_by_group"]
+    for figure in made.figures:
+        assert "<svg" in charts.draw(figure, made.tables[figure.table], id=figure.id)
+    without_groups = section(FACTS, predictions().drop(columns="group_site"))
+    assert [figure.id for figure in without_groups.figures] == ["membership_roc"]
+
+
+@pytest.mark.parametrize("word", ["safe", "anonymous", "compliant"])
+def test_no_word_promises_more_than_was_measured(word: str) -> None:
+    for facts in (None, {"mode": "standard"}, FACTS):
+        assert word not in section(facts).model_dump_json().lower()
