@@ -31,7 +31,10 @@ from rft.records import (
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 HOSTILE_ATTRIBUTE = "\" onmouseover='alert(2)' x=\"<!-- ${7*7} {{ 7*7 }} $x_1$"
-GROUPS = {"gender": {"female": 23, "male": 19}, "ethnicity": {"Black": 11, "East Asian": 9, "White": 18, "South Asian": 4}}
+GROUPS = {
+    "gender": {"female": 23, "male": 19},
+    "ethnicity": {"Black": 11, "East Asian": 9, "White": 18, "South Asian": 4},
+}
 WILSON = "Wilson, 95 %"
 
 
@@ -43,14 +46,21 @@ def png(width: int = 24, height: int = 24, shade: int = 120) -> bytes:
         (b"IDAT", zlib.compress(line * height)),
         (b"IEND", b""),
     )
-    body = b"".join(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks)
+    body = b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
     return b"\x89PNG\r\n\x1a\n" + body
 
 
 def dataset() -> Section:
     counts: Table = [
         {"split": split, "label": label, "n": n}
-        for split, label, n in [("train", "smiling", 51), ("train", "neutral", 49), ("test", "smiling", 20), ("test", "neutral", 22)]
+        for split, label, n in [
+            ("train", "smiling", 51),
+            ("train", "neutral", 49),
+            ("test", "smiling", 20),
+            ("test", "neutral", 22),
+        ]
     ]
     return Section(
         plugin="dataset",
@@ -95,7 +105,11 @@ def dataset() -> Section:
 
 def training() -> Section:
     loss: Table = [
-        {"epoch": epoch, "split": split, "loss": None if (epoch, split) == (7, "test") else round(0.7 * decay**epoch + 0.1, 4)}
+        {
+            "epoch": epoch,
+            "split": split,
+            "loss": None if (epoch, split) == (7, "test") else round(0.7 * decay**epoch + 0.1, 4),
+        }
         for split, decay in (("train", 0.82), ("test", 0.86))
         for epoch in range(1, 21)
     ]
@@ -142,7 +156,13 @@ def performance() -> Section:
     calibration: Table = [
         {"confidence": 0.55 + 0.1 * k, "accuracy": a, "low": lo, "high": hi, "n": n}
         for k, (a, lo, hi, n) in enumerate(
-            [(0.5, 0.15, 0.85, 4), (0.57, 0.25, 0.84, 7), (None, None, None, 0), (0.83, 0.55, 0.95, 12), (0.95, 0.75, 0.99, 19)]
+            [
+                (0.5, 0.15, 0.85, 4),
+                (0.57, 0.25, 0.84, 7),
+                (None, None, None, 0),
+                (0.83, 0.55, 0.95, 12),
+                (0.95, 0.75, 0.99, 19),
+            ]
         )
     ]
     return Section(
@@ -182,7 +202,10 @@ def performance() -> Section:
             ),
         ),
         tables={"confusion": confusion, "calibration": calibration},
-        captions={"confusion": "Test examples by given and predicted label", "calibration": "Confidence in bins of width 0.1"},
+        captions={
+            "confusion": "Test examples by given and predicted label",
+            "calibration": "Confidence in bins of width 0.1",
+        },
         figures=(
             Figure(
                 id="confusion",
@@ -330,7 +353,7 @@ def privacy() -> Section:
                 value=2.998,
                 unit="epsilon",
                 exact=True,
-                meaning="Training satisfies (2.998, 0.00001)-differential privacy for one face_id, by the PLD accountant.",
+                meaning="Training satisfies (2.998, 0.00001)-differential privacy for one face_id, by PLD.",
                 limits="Covers the head's training only; this report's group tables are not covered.",
                 references=("Abadi et al. 2016", "NIST SP 800-226"),
             ),
@@ -341,7 +364,7 @@ def privacy() -> Section:
                 value=1.31,
                 unit="",
                 exact=True,
-                meaning="The largest contribution of one person was 1.31 times the clipping bound; it must not exceed 1.",
+                meaning="The largest contribution of a person was 1.31 times the clipping bound; at most 1 is right.",
             ),
             Finding(
                 id="privacy.membership_auc",
@@ -390,7 +413,11 @@ def attribution() -> Section:
     ]
     pictures = [png(shade=60 + 40 * k) for k in range(4)]
     examples: Table = [
-        {"asset": asset_name(picture), "caption": f"photo {k}: smiling, predicted smiling", "group": "smiling" if k < 2 else "neutral"}
+        {
+            "asset": asset_name(picture),
+            "caption": f"photo {k}: smiling, predicted smiling",
+            "group": "smiling" if k < 2 else "neutral",
+        }
         for k, picture in enumerate(pictures)
     ]
     return Section(
@@ -404,7 +431,7 @@ def attribution() -> Section:
                 unit="fraction",
                 interval=Interval(low=0.011, high=0.034, method="bootstrap, 95 %"),
                 n=24,
-                meaning="How far the attributions are from summing up to the model's output; under 0.05 they can be read.",
+                meaning="How far the attributions are from adding up to the output; below 0.05 they can be read.",
             ),
         ),
         tables={"mean_maps": maps, "examples": examples},
@@ -479,7 +506,7 @@ def rules() -> tuple[RuleOutcome, ...]:
             finding="privacy.self_test.clipping",
             outcome="fail",
             because="built in: numbers of a run with broken integrity mean nothing",
-            explanation="The largest contribution of one person was 1.31 times the clipping bound; it must not exceed 1.",
+            explanation="The largest contribution of a person was 1.31 times the clipping bound; at most 1 is right.",
         ),
         RuleOutcome(
             rule="performance.accuracy is at least 0.8",
@@ -516,7 +543,9 @@ def example_run(*, with_hostile: bool = False) -> AuditRun:
             status="fail",
             rules=(
                 *rules(),
-                RuleOutcome(rule=HOSTILE, finding=HOSTILE, outcome="fail", because=HOSTILE_ATTRIBUTE, explanation=HOSTILE),
+                RuleOutcome(
+                    rule=HOSTILE, finding=HOSTILE, outcome="fail", because=HOSTILE_ATTRIBUTE, explanation=HOSTILE
+                ),
             ),
         )
     return AuditRun(

@@ -1,0 +1,9 @@
+"""The run folder and everything a reader sees, made from an ``AuditRun`` alone: no torch, no model, no data."""
+
+from __future__ import annotations
+
+from rft.report.evidence import verify
+from rft.report.folder import check_writable, load, rerender, save
+from rft.report.html import render, summary_html
+
+__all__ = ["check_writable", "load", "render", "rerender", "save", "summary_html", "verify"]

@@ -1,0 +1,50 @@
+"""``model-card.md``: a Hugging Face model card, from the run alone.
+
+What is not known is left out. There is no ``model-index``: it would need the name of a data set on the Hub, which a
+run on a user's own data does not have.
+"""
+
+from __future__ import annotations
+
+import json
+
+from markupsafe import Markup
+
+from rft.records import AuditRun
+from rft.report import numbers, view
+from rft.report.html import environment
+
+_PIPELINES = {"image": "image-classification", "text": "text-classification", "audio": "audio-classification"}
+
+
+def model_card(run: AuditRun) -> str:
+    """Return the card: YAML front matter and text."""
+    template = environment().get_template("model_card.md")
+    page = view.page(run)
+    sections = [view.section(each) for each in run.sections]
+    findings = [finding for each in sections for finding in each.findings]
+    return template.render(
+        front_matter=_front_matter(run),
+        page=page,
+        sections=sections,
+        limits=list(dict.fromkeys(finding.limits for finding in findings if finding.limits)),
+        created=numbers.date(run.run.created),
+    )
+
+
+def _front_matter(run: AuditRun) -> Markup:
+    lines = ["library_name: rft"]
+    if run.subject.modality in _PIPELINES:
+        lines.append(f"pipeline_tag: {_PIPELINES[run.subject.modality]}")
+    tags = ["rft", "responsible-fine-tuning"]
+    if run.subject.training.mode == "private":
+        tags.append("differential-privacy")
+    lines += ["tags:", *(f"  - {tag}" for tag in tags)]
+    lines += [f"model_name: {_yaml_string(run.run.name)}"]
+    return Markup("\n".join(lines))
+
+
+def _yaml_string(text: str) -> str:
+    """Return a double-quoted YAML scalar: JSON's, with everything else that YAML cannot print escaped too."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(each if each.isprintable() else f"\\U{ord(each):08x}" for each in quoted)

@@ -1,0 +1,20 @@
+"""Text that a Markdown renderer must show as it stands."""
+
+from __future__ import annotations
+
+import re
+
+from markupsafe import Markup
+
+_INLINE = re.compile(r"([\\`*_\[\]|~])")
+_LEADING = re.compile(r"^([-+>#=]|\d+(?=[.)](?:\s|$)))")  # what would begin a list, a quotation or a heading
+
+
+def escape(text: str) -> Markup:
+    """Return the text on one line, without markup, HTML or the end of a table cell in it."""
+    one_line = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;")
+    return Markup(_LEADING.sub(_first, _INLINE.sub(r"\\\1", one_line)))
+
+
+def _first(match: re.Match[str]) -> str:
+    return f"&#{ord(match[0][0])};{match[0][1:]}"

@@ -1,0 +1,103 @@
+"""How numbers are written for readers. No table and no finding is known here.
+
+Thousands are set apart by a narrow space, minus is a minus sign, and what is tiny is written with a power of ten.
+An estimate is rounded by the width of its interval: digits that the sample cannot tell apart are not shown.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+NARROW_SPACE = "\u202f"
+MINUS = "\u2212"
+CONTINUOUS_UNITS = frozenset({"", "fraction", "epsilon", "delta", "probability", "p", "nats", "bits", "seconds"})
+
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def count(number: int) -> str:
+    """Return an integer with its thousands set apart: ``11 689 512``."""
+    return f"{number:,}".replace(",", NARROW_SPACE).replace("-", MINUS)
+
+
+def fixed(number: float, decimals: int) -> str:
+    """Return a number with so many decimals; one too small for them is written with a power of ten."""
+    tiny = number != 0 and abs(number) < 0.5 * 10.0**-decimals
+    return scientific(number) if tiny else _rounded(number, decimals)
+
+
+def _rounded(number: float, decimals: int) -> str:
+    text = f"{round(number, decimals) + 0.0:,.{decimals}f}"  # + 0.0: no minus in front of a zero
+    return text.replace(",", NARROW_SPACE).replace("-", MINUS)
+
+
+def scientific(number: float) -> str:
+    """Return ``1.2 × 10⁻⁵``, or ``10⁻⁵`` for a plain power of ten."""
+    mantissa, exponent = f"{number:.1e}".split("e")
+    power = "10" + str(int(exponent)).translate(_SUPERSCRIPT)
+    return power if number == float(f"1e{exponent}") else f"{mantissa.replace('-', MINUS)} × {power}"
+
+
+def decimals_of(number: float) -> int:
+    """Return how many decimals a number without an interval is worth: three below one, fewer above."""
+    magnitude = abs(number)
+    if magnitude >= 1000:
+        return 0
+    if magnitude >= 100:
+        return 1
+    return 2 if magnitude > 1 else 3
+
+
+def decimals_within(low: float, high: float) -> int:
+    """Return the decimals that show two digits of an interval's width; two at least for a share."""
+    width = high - low
+    if width <= 0:
+        return decimals_of(high)
+    least = 2 if max(abs(low), abs(high)) <= 1 else 0
+    return min(max(1 - math.floor(math.log10(width)), least), 4)
+
+
+def quantity(number: float, unit: str = "", interval: tuple[float, float] | None = None) -> str:
+    """Return the value of a finding, rounded by its interval where it has one, by its size otherwise."""
+    if float(number).is_integer() and unit not in CONTINUOUS_UNITS and interval is None:
+        return count(int(number))
+    if unit in ("p", "p-value") and number < 0.001:
+        return "< 0.001"
+    return fixed(number, decimals_within(*interval) if interval else decimals_of(number))
+
+
+def span(low: float, high: float, decimals: int | None = None) -> str:
+    """Return an interval: ``[0.70, 0.92]``."""
+    digits = decimals_within(low, high) if decimals is None else decimals
+    return f"[{_rounded(low, digits)}, {_rounded(high, digits)}]"
+
+
+def plain(number: float) -> str:
+    """Return a number as short as it can be written: ticks of an axis, parameters that the user chose."""
+    if number != 0 and not 1e-4 <= abs(number) < 1e9:
+        return scientific(number)
+    if float(number).is_integer():
+        return count(int(number))
+    return f"{number:.6g}".replace("-", MINUS)
+
+
+def duration(seconds: float) -> str:
+    """Return ``48 s``, ``3 min 20 s`` or ``2 h 5 min``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes == 0:
+        return f"{rest} s"
+    hours, minutes_left = divmod(minutes, 60)
+    return f"{hours} h {minutes_left} min" if hours else f"{minutes} min {rest} s"
+
+
+def date(iso: str) -> str:
+    """Return ``2025-03-01 12:30 UTC`` for an ISO 8601 time; the text as it stands when it is none."""
+    try:
+        moment = datetime.fromisoformat(iso)
+    except ValueError:
+        return iso
+    moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return f"{moment:%Y-%m-%d %H:%M} UTC"

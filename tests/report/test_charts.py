@@ -1,0 +1,164 @@
+"""Charts: what is drawn, what is not, and that drawings can share a page."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import warnings
+from xml.etree import ElementTree
+
+import pytest
+from example_run import HOSTILE_ATTRIBUTE, example_run
+
+from rft.records import Figure, Table
+from rft.report.charts import ChartError, draw
+from rft.report.sheet import WIDTH, text_width, wrap
+
+GROUPS: Table = [
+    {"group": "a", "value": 0.9, "low": 0.8, "high": 0.97, "n": 40, "status": "measured"},
+    {"group": "b", "value": None, "low": None, "high": None, "n": 3, "status": "too_few"},
+    {"group": "c", "value": 0.0, "low": 0.0, "high": 0.1, "n": 30, "status": "measured"},
+]
+DOTS = {"x": "value", "y": "group", "low": "low", "high": "high"}
+
+
+def figure(kind: str, encode: dict[str, str], **options: object) -> Figure:
+    return Figure(id="f", kind=kind, table="t", encode=encode, options=options, title="Title", alt="What it shows")
+
+
+def texts(svg: str) -> list[str]:
+    return [element.text or "" for element in ElementTree.fromstring(svg).iter() if element.tag.endswith("}text")]
+
+
+def marks(svg: str, variable: str) -> int:
+    """Return how many shapes are drawn in a colour."""
+    return len(re.findall(rf"<(?:path|use)[^>]*var\(--{variable}\)", svg))
+
+
+@pytest.mark.parametrize(
+    "section", [section for section in example_run().sections if section.figures], ids=lambda s: s.plugin
+)
+def test_every_figure_of_the_example_is_drawn(section) -> None:
+    for each in section.figures:
+        if each.kind == "images":
+            continue
+        svg = draw(each, section.tables[each.table], id="one")
+        root = ElementTree.fromstring(svg)
+        assert root.attrib["viewBox"].startswith(f"0 0 {WIDTH} ")
+        assert "#fe01" not in svg, "a sentinel colour was left"
+        assert "font-family" not in svg
+        assert not [element for element in root.iter() if element.tag.endswith(("metadata", "}style"))]
+        assert svg.startswith("<svg")
+        title, description = root[0], root[1]
+        assert (title.text, description.text) == (each.title, each.alt)
+        assert root.attrib["aria-labelledby"] == f"{title.attrib['id']} {description.attrib['id']}"
+
+
+def test_ids_carry_the_prefix_and_every_reference_has_its_target() -> None:
+    one, two = (draw(figure("dots", DOTS), GROUPS, id=id) for id in ("one", "two"))
+    ids = re.findall(r' id="([^"]*)"', one)
+    assert ids
+    assert all(id.startswith("one-") for id in ids)
+    assert set(re.findall(r'href="#([^"]*)"', one)) | set(re.findall(r"url\(#([^)]*)\)", one)) <= set(ids)
+    assert one.replace("one-", "two-") == two, "the same figure is the same drawing"
+
+
+def test_an_absent_value_is_words_and_not_zero() -> None:
+    svg = draw(figure("dots", DOTS), GROUPS, id="f")
+    assert "too few (n = 3)" in texts(svg)
+    without = draw(figure("dots", DOTS), [row for row in GROUPS if row["group"] != "b"], id="f")
+    assert marks(svg, "series-1") == marks(without, "series-1"), "the absent group has no mark"
+
+
+def test_an_absent_bar_and_an_absent_cell_are_no_zero() -> None:
+    bars = draw(figure("bars", {"x": "group", "y": "value"}), GROUPS, id="f")
+    assert "too few (n = 3)" in texts(bars)
+    cells = [{"x": "p", "y": "q", "value": None}, {"x": "r", "y": "q", "value": 2}]
+    heat = draw(figure("heatmap", {"x": "x", "y": "y", "value": "value"}), cells, id="f")
+    assert marks(heat, "heat") == 1
+    assert marks(heat, "muted") == 1
+    assert "0" not in texts(heat)
+
+
+def test_a_line_breaks_where_a_point_is_absent() -> None:
+    rows: Table = [{"x": k, "y": None if k == 3 else k * 0.1} for k in range(7)]
+    svg = draw(figure("lines", {"x": "x", "y": "y"}), rows, id="f")
+    assert "1 of 7 points not measured: no mark there" in texts(svg)
+    assert len(re.findall(r"<path[^>]*fill: none; stroke: var\(--series-1\)", svg)) == 2
+
+
+def test_all_values_absent_draws_no_scale_of_its_own() -> None:
+    rows = [{**row, "value": None, "low": None, "high": None} for row in GROUPS]
+    svg = draw(figure("dots", DOTS), rows, id="f")
+    assert marks(svg, "series-1") == 0
+
+
+def test_series_differ_in_more_than_colour() -> None:
+    rows: Table = [{"x": x, "y": x * k, "series": f"s{k}"} for k in range(1, 9) for x in (0.0, 1.0)]
+    svg = draw(figure("lines", {"x": "x", "y": "y", "series": "series"}), rows, id="f")
+    looks = set(re.findall(r'style="(fill: none;[^"]*var\(--series-\d\); stroke-width: 2[;"])', svg))
+    assert len(looks) == 8
+    dashes = {re.sub(r"series-\d", "", look) for look in looks}
+    assert len(dashes) == 6, "the first six are told apart without colour"
+
+
+def test_long_labels_are_wrapped_and_complete() -> None:
+    label = "people who were photographed in the second year, in profile, with a hat"
+    svg = draw(figure("dots", DOTS), [{**GROUPS[0], "group": label}], id="f")
+    words = " ".join(texts(svg))
+    assert all(word in words for word in label.split())
+    assert label not in texts(svg)
+
+
+def test_wrapping_keeps_every_character_and_the_width() -> None:
+    for text in ("a" * 200, "ein langes Wort und noch eins", "東京都" * 12):
+        lines = wrap(text, 150)
+        assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+        assert max(text_width(line) for line in lines) <= 150
+
+
+def test_names_are_no_formulas_and_control_characters_do_no_harm() -> None:
+    rows: Table = [{**GROUPS[0], "group": "$a_1$ \x00\x1b</text>"}, {**GROUPS[2], "group": HOSTILE_ATTRIBUTE}]
+    svg = draw(figure("dots", DOTS), rows, id="f")
+    assert any(text.startswith("$a_1$") for text in texts(svg))
+
+
+def test_other_scripts_give_no_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        svg = draw(figure("dots", DOTS), [{**GROUPS[0], "group": "東アジア"}], id="f")
+    assert "東アジア" in texts(svg)
+
+
+def test_numbers_stand_as_bars_and_signs_have_two_colours() -> None:
+    rows: Table = [{"x": k / 10, "y": k * 3} for k in range(5)]
+    assert marks(draw(figure("bars", {"x": "x", "y": "y"}), rows, id="f"), "series-1") >= 4
+    cells: Table = [{"x": x, "y": 0, "value": value} for x, value in enumerate((-1.0, 0.5))]
+    heat = draw(figure("heatmap", {"x": "x", "y": "y", "value": "value"}), cells, id="f")
+    assert marks(heat, "heat-negative") > 0
+    assert marks(heat, "heat") > 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "encode", "rows", "reason"),
+    [
+        ("dots", DOTS, [], "no rows"),
+        ("dots", {"x": "value"}, GROUPS, "lacks y"),
+        ("bars", {"x": "group", "y": "gone"}, GROUPS, "lacks gone"),
+        ("lines", {"x": "group", "y": "value"}, GROUPS, "not a number"),
+    ],
+)
+def test_what_cannot_be_drawn_says_why(kind: str, encode: dict[str, str], rows: Table, reason: str) -> None:
+    with pytest.raises(ChartError, match=reason):
+        draw(figure(kind, encode), rows, id="f")
+
+
+def test_drawing_leaves_matplotlib_as_it_was_and_needs_no_pyplot() -> None:
+    code = (  # "backend" is left out, since looking at it imports pyplot
+        "import sys, matplotlib; params = matplotlib.rcParams;"
+        "held = lambda: {name: params[name] for name in params if name != 'backend'};"
+        "before = held(); import rft.report, example_run; rft.report.render(example_run.example_run());"
+        "assert held() == before; assert 'matplotlib.pyplot' not in sys.modules and 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})

@@ -1,0 +1,119 @@
+"""How numbers and tables are written."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+
+from rft.report import numbers, pivot, tables, toml
+
+SPACE = numbers.NARROW_SPACE
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "interval", "text"),
+    [
+        (0.83333, "fraction", (0.694, 0.917), "0.83"),
+        (0.0213, "fraction", (0.011, 0.034), "0.021"),
+        (0.5238, "fraction", None, "0.524"),
+        (1.0, "fraction", None, "1.000"),
+        (40.0, "examples", None, "40"),
+        (12345.0, "examples", None, f"12{SPACE}345"),
+        (2.998, "epsilon", None, "3.00"),
+        (-0.18, "", None, "−0.180"),
+        (0.0, "", None, "0.000"),
+        (3.2e-5, "", None, "3.2 × 10⁻⁵"),
+        (0.0004, "p", None, "< 0.001"),
+        (0.9, "", (0.9, 0.9), "0.900"),
+    ],
+)
+def test_quantity(value: float, unit: str, interval: tuple[float, float] | None, text: str) -> None:
+    assert numbers.quantity(value, unit, interval) == text
+
+
+def test_intervals_and_small_forms() -> None:
+    assert numbers.span(0.7, 0.92) == "[0.70, 0.92]"
+    assert numbers.span(-0.00001, 0.3) == "[0.00, 0.30]", "no minus in front of a zero"
+    assert numbers.plain(1e-5) == "10⁻⁵"
+    assert numbers.plain(0.001) == "0.001"
+    assert numbers.duration(200) == "3 min 20 s"
+    assert numbers.duration(59.7) == "1 min 0 s"
+    assert numbers.date("2025-03-01T14:30:00+02:00") == "2025-03-01 12:30 UTC"
+    assert numbers.date("yesterday") == "yesterday"
+
+
+def test_a_table_keeps_its_digits_merges_intervals_and_moves_what_is_the_same_everywhere() -> None:
+    shown = tables.view(
+        [
+            {"model": "head", "group": "a", "value": 0.5, "low": 0.25, "high": 0.75, "n": 1200, "control": None},
+            {"model": "head", "group": "b", "value": None, "low": None, "high": None, "n": 4, "control": None},
+        ],
+        caption="C",
+    )
+    assert shown.constants == (("model", "head"),)
+    assert [column.label for column in shown.columns] == ["group", "value", "interval", "n"]
+    assert shown.rows == (("a", "0.5", "[0.25, 0.75]", f"1{SPACE}200"), ("b", "not measured", "–", "4"))
+
+
+def test_a_long_table_says_how_much_is_left_out() -> None:
+    shown = tables.view([{"k": k, "x": str(k)} for k in range(500)], caption="")
+    assert len(shown.rows) == tables.MOST_ROWS
+    assert shown.omitted == 300
+    assert shown.long
+
+
+def test_zero_is_a_value_and_absence_is_none() -> None:
+    shown = tables.view([{"a": "x", "rate": 0.0}, {"a": "y", "rate": None}], caption="")
+    assert [row[1] for row in shown.rows] == ["0", "–"]
+    assert tables.absence({"status": "too_few"}) == "too few"
+    assert tables.absence({"status": "measured"}) == "not measured"
+    assert tables.matching([{"a": None}, {"a": "x"}], {"a": None}) == [{"a": None}]
+
+
+def test_groups_are_turned_into_rows_of_metrics() -> None:
+    base = {"model": "m", "split": "test", "attribute": "sex", "class": None, "control": None}
+    table = [
+        {
+            **base,
+            "group": "f",
+            "metric": "accuracy",
+            "value": 0.8,
+            "low": 0.6,
+            "high": 0.9,
+            "n": 20,
+            "status": "measured",
+        },
+        {**base, "group": "f", "metric": "tpr", "value": None, "low": None, "high": None, "n": 2, "status": "too_few"},
+        {
+            **base,
+            "group": "g",
+            "metric": "accuracy",
+            "value": 0.7,
+            "low": 0.5,
+            "high": 0.9,
+            "n": 18,
+            "status": "measured",
+        },
+    ]
+    (block,) = pivot.by_group(table)
+    assert (block.title, block.metrics) == ("Sex", ("accuracy", "TPR"))
+    first, second = block.rows
+    assert first.cells[0] == pivot.GroupCell("0.80", "[0.60, 0.90]", "")
+    assert first.cells[1].absence == "too few"
+    assert second.cells[1].absence == tables.EMPTY, "a metric that was not asked of this group"
+    assert pivot.by_group([]) == []
+
+
+def test_the_config_comes_back_from_its_text() -> None:
+    config = {
+        "name": 'a "quoted" \\ name\n\x7f',
+        "seed": 0,
+        "odd key": True,
+        "train": {"learning_rate": 1e-05, "epochs": 3, "none": None},
+        "data": {"groups": ["a", "b"], "nested": {"x": [1, [2.5]]}},
+        "policy": [{"finding": "a.b", "max": 0.1}, {"finding": "a.c", "table": {"k": 1}}],
+        "empty": [],
+    }
+    expected = {**config, "train": {"learning_rate": 1e-05, "epochs": 3}}
+    assert tomllib.loads(toml.dumps(config)) == expected

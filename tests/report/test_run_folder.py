@@ -1,0 +1,231 @@
+"""The run folder: whole or not at all, read back, rendered again, and checked against its evidence."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from example_run import artifacts, example_run
+
+from rft.errors import DataError, EvidenceError, OutputError
+from rft.records import Verdict
+from rft.report import check_writable, folder, load, rerender, save, verify
+
+FILES = {"audit.json", "report.html", "model-card.md", "predictions.parquet", "evidence.json"}
+
+
+def run_with_artifacts():
+    return example_run().with_artifacts(artifacts())
+
+
+def everything(place: Path) -> dict[str, bytes]:
+    return {file.relative_to(place).as_posix(): file.read_bytes() for file in place.rglob("*") if file.is_file()}
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    return save(run_with_artifacts(), tmp_path / "runs" / "one")
+
+
+def test_a_saved_run_holds_everything_and_nothing_else(saved: Path) -> None:
+    names = {name.split("/")[0] for name in everything(saved)}
+    assert names == FILES | {"assets", "model"}
+    assert len(list((saved / "assets").iterdir())) == 4
+    assert [entry.name for entry in saved.parent.iterdir()] == ["one"]
+    predictions = pd.read_parquet(saved / "predictions.parquet")
+    assert predictions["id"].tolist() == ["001", "=1+1"]
+    assert predictions["group_gender"].isna().tolist() == [False, True]
+
+
+def test_only_the_owner_may_read(saved: Path) -> None:
+    for place in [saved, *saved.rglob("*")]:
+        assert place.stat().st_mode & 0o777 == (0o700 if place.is_dir() else 0o600), place
+
+
+def test_without_artifacts_the_rest_is_written(tmp_path: Path) -> None:
+    assert set(everything(save(example_run(), tmp_path / "r"))) >= FILES - {"predictions.parquet"}
+    assert not (tmp_path / "r" / "model").exists()
+
+
+def test_load_gives_the_run_back_and_renders_the_same(saved: Path) -> None:
+    run = load(saved)
+    assert run.to_json() == example_run().to_json()
+    before = (saved / "report.html").read_bytes()
+    rerender(saved, run)
+    assert (saved / "report.html").read_bytes() == before, "pictures come from the folder"
+
+
+def test_no_absolute_path_is_written(saved: Path) -> None:
+    for name in ("audit.json", "report.html", "model-card.md", "evidence.json"):
+        assert str(saved.parent) not in (saved / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "cannot be read"),
+        ("{", "is not the JSON of a run"),
+        ("[]", "is not the JSON of a run"),
+        ('{"format_version": 99}', "has format version 99; this rft reads versions up to 1"),
+        ('{"format_version": 1}', "is not a run: rft_version"),
+    ],
+)
+def test_load_says_what_is_wrong(tmp_path: Path, content: str | None, words: str) -> None:
+    if content is not None:
+        (tmp_path / "audit.json").write_text(content)
+    with pytest.raises(DataError, match=words):
+        load(tmp_path)
+
+
+def test_a_folder_in_use_is_refused(saved: Path, tmp_path: Path) -> None:
+    before = everything(saved)
+    with pytest.raises(OutputError, match="already holds a run") as error:
+        save(run_with_artifacts(), saved)
+    assert "--force" in str(error.value)
+    assert everything(saved) == before
+    other = tmp_path / "photos"
+    other.mkdir()
+    (other / "cat.jpg").write_text("a cat")
+    for force in (False, True):
+        with pytest.raises(OutputError, match="is not empty"):
+            save(run_with_artifacts(), other, force=force)
+        with pytest.raises(OutputError, match="is not empty"):
+            check_writable(other, force=force)
+    assert everything(other) == {"cat.jpg": b"a cat"}
+    with pytest.raises(OutputError, match="is a file"):
+        check_writable(other / "cat.jpg")
+
+
+def test_an_empty_folder_is_taken_and_force_replaces_a_run(tmp_path: Path) -> None:
+    place = tmp_path / "r"
+    place.mkdir()
+    save(run_with_artifacts(), place)
+    (place / "extra.txt").write_text("of the old run")
+    check_writable(place, force=True)
+    save(example_run(), place, force=True)
+    assert not (place / "extra.txt").exists()
+    assert not (place / "model").exists(), "runs are never mixed"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["r"]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize("at", ["_write_artifacts", "_sync_tree", "_put_in_place"])
+def test_failure_leaves_nothing_behind_and_the_old_run_intact(
+    saved: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, at: str
+) -> None:
+    before = everything(saved)
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(folder, at, fail)
+    for place, force in ((saved, True), (saved.parent / "new", False)):
+        with pytest.raises(KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else OutputError) as raised:
+            save(run_with_artifacts(), place, force=force)
+        if isinstance(error, OSError):
+            assert "the disk is full" in str(raised.value)
+            assert str(place) in str(raised.value)
+    assert everything(saved) == before
+    assert [entry.name for entry in saved.parent.iterdir()] == ["one"]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EACCES, "Permission denied"), KeyboardInterrupt()])
+@pytest.mark.parametrize("which", [1, 2])
+def test_the_old_run_comes_back_when_the_new_one_cannot_take_its_place(
+    saved: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, which: int
+) -> None:
+    before, calls, rename = everything(saved), [], Path.rename
+
+    def failing(self: Path, target: Path) -> Path:
+        calls.append(target)
+        if len(calls) == which:
+            raise error
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises((OutputError, KeyboardInterrupt)):
+        save(example_run(), saved, force=True)
+    assert everything(saved) == before
+    assert [entry.name for entry in saved.parent.iterdir()] == ["one"]
+
+
+def test_a_folder_that_fills_meanwhile_is_not_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, write = tmp_path / "r", folder._write_everything
+
+    def meanwhile(*arguments) -> None:
+        write(*arguments)
+        place.mkdir()
+        (place / "audit.json").write_text("somebody else's")
+
+    monkeypatch.setattr(folder, "_write_everything", meanwhile)
+    with pytest.raises(OutputError, match="cannot be written"):
+        save(example_run(), place)
+    assert everything(place) == {"audit.json": b"somebody else's"}
+
+
+def test_rerender_writes_the_verdict_and_keeps_the_rest(saved: Path) -> None:
+    before, evidence = everything(saved), json.loads((saved / "evidence.json").read_text())
+    run = load(saved)
+    rerender(saved, run.model_copy(update={"verdict": Verdict(status="no_rules")}))
+    after = everything(saved)
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"audit.json", "report.html", "model-card.md", "evidence.json"}
+    assert before.keys() == after.keys()
+    renewed = json.loads((saved / "evidence.json").read_text())
+    assert {key: renewed[key] for key in ("config", "model", "inputs")} == {
+        key: evidence[key] for key in ("config", "model", "inputs")
+    }
+    assert verify(saved) == []
+    assert load(saved).verdict.status == "no_rules"
+
+
+def test_rerender_does_not_make_a_tampered_file_right(saved: Path) -> None:
+    (saved / "predictions.parquet").write_bytes(b"other numbers")
+    rerender(saved, load(saved))
+    assert verify(saved) == ["predictions.parquet is not the file that was written"]
+
+
+def test_rerender_replaces_each_file_at_once(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = everything(saved)
+
+    def fail(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(folder.os, "fsync", fail)
+    with pytest.raises(OutputError, match="the disk is full"):
+        rerender(saved, load(saved).model_copy(update={"verdict": Verdict(status="no_rules")}))
+    assert everything(saved) == before
+
+
+def test_evidence_covers_every_file_and_the_inputs(saved: Path) -> None:
+    evidence = json.loads((saved / "evidence.json").read_text())
+    assert set(evidence["files"]) == set(everything(saved)) - {"evidence.json"}
+    assert evidence["inputs"][0] == {"name": "faces.csv", "sha256": "fa" * 32}
+    assert evidence["config"] == {"sha256": "c0" * 32}
+    assert evidence["model"] == {"sha256": "5e" * 32}
+    assert verify(saved) == []
+
+
+def test_verify_finds_what_changed_what_is_missing_and_what_was_added(saved: Path) -> None:
+    (saved / "audit.json").write_text((saved / "audit.json").read_text() + " ")
+    (saved / "model" / "model.json").unlink()
+    (saved / "assets" / "new.png").write_bytes(b"")
+    (saved / "model" / "link").symlink_to("/etc")
+    (saved / "model" / "empty").mkdir()
+    assert verify(saved) == [
+        "audit.json is not the file that was written",
+        "model/model.json is missing",
+        "assets/new.png was added",
+        "model/link was added",
+    ]
+
+
+@pytest.mark.parametrize("content", [None, "{", '{"files": []}', "[]"])
+def test_verify_needs_evidence(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "evidence.json").write_text(content)
+    with pytest.raises(EvidenceError):
+        verify(tmp_path)
