@@ -5,7 +5,7 @@ EfficientNet-Lite0 with its real ImageNet weights. The groups are engineered, an
 
 - *scanner*: half of the pictures went through a scanner that blurs and adds noise;
 - *stamp*: 40 % of the pictures carry a coloured stamp in a corner, its colour given away by the label;
-- *memory*: one label in eight is wrong, so that it can only be learned by heart, and the head is trained without DP;
+- *memory*: one label in twenty is wrong, so that it can only be learned by heart, and the head is trained without DP;
 - *control*: an attribute drawn at random, which must not be accused.
 """
 
@@ -27,7 +27,7 @@ from rft.records import AuditRun, Finding
 N_TRAIN, N_TEST = 500, 700
 SIDE = 96  # px
 STAMP = (2, 2, 18, 18)  # px: left, top, right, bottom
-STAMP_SHARE, WRONG_SHARE = 0.4, 0.125
+STAMP_SHARE, WRONG_SHARE = 0.4, 0.05
 COLOURS = {"even": (220, 40, 40), "odd": (40, 80, 220)}
 
 CONFIG = """\
@@ -77,7 +77,7 @@ Handwritten digits from scikit-learn (UCI Optical Recognition of Handwritten Dig
 problems. The groups are engineered and say nothing about people:
   scanner   "old": blurred, low contrast, noisy
   control   drawn at random
-A stamp in the top left corner of 40 % of the pictures gives the label away by its colour; one label in eight is wrong.
+A stamp in the top left corner of 40 % of the pictures gives the label away by its colour; one label in twenty is wrong.
 """
 
 

@@ -79,7 +79,9 @@ def audit(
         sections=sections,
         verdict=policy.judge(settings.core.policy, sections),
     )
-    writer = partial(write_model, model=subject.model, facts=subject.facts, row_norm=settings.core.model.row_norm)
+    writer = partial(
+        write_model, model=subject.need("model"), facts=subject.facts, row_norm=settings.core.model.row_norm
+    )
     return run.with_artifacts(Artifacts(subject.predictions, dataset.inputs, writer))
 
 

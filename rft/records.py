@@ -309,6 +309,8 @@ class SplitFacts(Record):
 
 
 class DataFacts(Record):
+    """What the data of a run is made of, as it stands in ``audit.json`` under ``data``."""
+
     splits: dict[str, SplitFacts]
     skipped: int = 0  # rows left out because their item could not be read, with on_error = "skip"
 

@@ -71,7 +71,7 @@ def test_audit_json_says_what_was_done(tiny: Path) -> None:
         "groups": {"camera": {"left": 10, "right": 10}},
     }
     assert [section["plugin"] for section in stored["sections"]] == ["dataset", "training", "performance"]
-    assert run.finding("training.trained_moved").value == 1
+    assert run.finding("training.trained_unmoved").value == 0
     assert run.finding("performance.accuracy").value > 0.9  # red or blue: a linear head sees it on random features
 
 
@@ -201,7 +201,7 @@ def test_a_plugin_that_fails_refuses_or_meddles_is_never_silent(
     run = rft.audit(tiny)
     assert text in (run.finding(id).reason or run.finding(id).meaning)
     assert run.verdict.status == verdict
-    assert run.finding("training.trained_moved").status == "info"  # the others stand
+    assert run.finding("training.trained_unmoved").status == "info"  # the others stand
 
 
 def test_a_moved_frozen_tensor_fails_the_run(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:

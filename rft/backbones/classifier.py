@@ -121,7 +121,7 @@ def _spatial_layer(model: Classifier, image_size: int) -> str | None:
         return hook
 
     handles = [
-        module.register_forward_hook(remember(name))  # type: ignore[arg-type]
+        module.register_forward_hook(remember(name))
         for name, module in model.named_modules()
         if name.startswith("prefix.backbone.")
     ]

@@ -115,11 +115,11 @@ class ImageInputs:
     preprocessing: Preprocessing
     max_pixels: int
 
-    def batch(self, split: str, rows: Sequence[int]) -> torch.Tensor:
+    def batch(self, split: str, rows: Sequence[int] | np.ndarray) -> torch.Tensor:
         """Return a (B, 3, crop, crop) float32 tensor in [0, 1] of the rows of a split, on the CPU."""
         return next(self.batches(self.splits[split].items, [rows]))
 
-    def batches(self, items: Sequence[Path], batches: Iterable[Sequence[int]]) -> Iterator[torch.Tensor]:
+    def batches(self, items: Sequence[Path], batches: Iterable[Sequence[int] | np.ndarray]) -> Iterator[torch.Tensor]:
         """Yield a tensor for each batch of rows of ``items``; the next one is decoded while the caller computes."""
         with ThreadPoolExecutor(DECODERS) as pool:
             waiting = iter(batches)
@@ -130,5 +130,5 @@ class ImageInputs:
                 stacked = torch.from_numpy(np.stack(decoded))
                 yield stacked.permute(0, 3, 1, 2).float().div_(255)
 
-    def _submit(self, pool: ThreadPoolExecutor, items: Sequence[Path], rows: Sequence[int]) -> list:
+    def _submit(self, pool: ThreadPoolExecutor, items: Sequence[Path], rows: Sequence[int] | np.ndarray) -> list:
         return [pool.submit(pixels, items[row], self.preprocessing, self.max_pixels) for row in rows]

@@ -237,7 +237,7 @@ def _digest(table: pd.DataFrame, config: DataConfig) -> tuple[pd.DataFrame, int]
 
     with ThreadPoolExecutor(DECODERS) as pool:
         digests = list(track(pool.map(check, table["item"]), "Reading", total=len(table)))
-    checked = table.assign(digest=digests)
+    checked = table.assign(digest=pd.Series(digests, index=table.index, dtype=object))
     kept = checked[checked["digest"].notna()].reset_index(drop=True)
     return kept, len(table) - len(kept)
 

@@ -45,7 +45,7 @@ def _read(subject: Subject, split: str, bins: int) -> Scored | None:
     if frame.empty:
         return None
     classes, positive = subject.facts.classes, subject.facts.positive
-    labels, predictions = (pd.Index(classes).get_indexer(frame[column]) for column in ("label", "prediction"))
+    labels, predictions = (pd.Index(classes).get_indexer(pd.Index(frame[column])) for column in ("label", "prediction"))
     if unknown := int(np.sum((labels < 0) | (predictions < 0))):
         raise Unavailable(f"{unknown} of {len(frame)} {split} rows have no label or prediction among the classes")
     scores, no_scores = _scores(frame, classes)

@@ -75,7 +75,7 @@ def target(predictions: pd.DataFrame, classes: Sequence[str]) -> Target:
 
 def _log_likelihood(frame: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
     scores = frame.reindex(columns=[f"score_{name}" for name in classes]).to_numpy(np.float64)
-    label = pd.Index(classes).get_indexer(frame["label"])
+    label = pd.Index(classes).get_indexer(pd.Index(frame["label"]))
     probability = np.where(label >= 0, scores[np.arange(len(frame)), label], np.nan)
     return np.log(np.maximum(probability, np.finfo(np.float64).tiny))
 

@@ -1,0 +1,59 @@
+"""Attribution maps laid over photos. Made only when the report may show examples."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib import colormaps
+from PIL import Image
+
+from rft.plugins.attribution.mean_maps import NAMES
+from rft.plugins.attribution.methods import Explained, Maps
+from rft.records import Figure, Table, asset_name
+
+MOST = 6  # images a method
+_WIDTH = 160  # px
+_PEAK = 99.5  # percentile that gets the full colour: single bright pixels would leave the rest dark
+
+
+def overlays(explained: Explained, maps: Sequence[Maps], captions: Sequence[str]) -> tuple[Table, dict[str, bytes]]:
+    """Return the table ``examples`` and its pictures by name: the first ``MOST`` images, by each method."""
+    table: Table = []
+    assets: dict[str, bytes] = {}
+    for each in maps:
+        shown = np.flatnonzero(each.sound[:MOST])
+        weights = each.weights(explained.size, shown)
+        for index, weight in zip(shown.tolist(), weights, strict=True):
+            png = _overlay(explained.pixels[index].permute(1, 2, 0).numpy(), weight)
+            name = asset_name(png)
+            assets[name] = png
+            table.append({"asset": name, "caption": captions[index], "method": NAMES[each.method]})
+    return table, assets
+
+
+def figure() -> Figure:
+    """Return the figure that shows the table ``examples``."""
+    return Figure(
+        id="examples",
+        kind="images",
+        table="examples",
+        encode={"asset": "asset", "caption": "caption", "group": "method"},
+        title="Examples from the test split",
+        alt="Test photos with their attribution maps laid over them; bright where a map is strong.",
+    )
+
+
+def _overlay(photo: np.ndarray, weight: np.ndarray) -> bytes:
+    """Return the PNG of an (H, W, 3) photo with an (H, W) map over it: clear where it is zero, bright where strong."""
+    peak = np.percentile(weight, _PEAK) or weight.max()
+    strength = np.clip(weight / peak, 0, 1)
+    colour = colormaps["inferno"](strength)[..., :3]
+    opacity = 0.7 * np.sqrt(strength)[..., None]
+    blend = (1 - opacity) * photo + opacity * colour
+    height, width = weight.shape
+    picture = Image.fromarray((blend * 255).round().astype(np.uint8)).resize((_WIDTH, round(_WIDTH * height / width)))
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()

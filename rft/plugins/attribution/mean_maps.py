@@ -1,0 +1,94 @@
+"""Mean attribution maps of groups and of predicted classes, as tables and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from rft.plugins.attribution.methods import Maps
+from rft.records import Figure, Row, Table
+
+FEWEST = 5  # maps of a group; a mean of fewer shows persons, not a group
+PREDICTED = "predicted class"
+NAMES = {"gradcam": "GradCAM", "integrated_gradients": "integrated gradients"}
+_MISSING = "(missing)"
+_MOST_CELLS, _CELLS = 14, 7  # of a side: a map with more than the first is pooled to the second
+
+Memberships = Mapping[str | None, np.ndarray]  # attribute -> (N,) group of each explained image; None: all together
+
+
+def tables(maps: Sequence[Maps], memberships: Memberships) -> dict[str, Table]:
+    """Return ``mean_maps`` and ``mean_map_counts``; a group with fewer than ``FEWEST`` maps is counted and not drawn.
+
+    Every map is made to sum to 1 in absolute values before the mean is taken, so that no image outweighs another.
+    """
+    groups = [group for each in maps for group in _groups(each, memberships)]
+    return {
+        "mean_maps": [row for group in groups if group.drawn for row in group.cells()],
+        "mean_map_counts": [group.count() for group in groups if group.attribute is not None],
+    }
+
+
+def figures(table: Table) -> Iterator[Figure]:
+    """Yield one figure for each method and attribute in the table ``mean_maps``, and one over all images."""
+    for method, attribute in dict.fromkeys((row["method"], row["attribute"]) for row in table):
+        by = f" by {attribute}" if attribute else ""
+        name = NAMES[str(method)]
+        yield Figure(
+            id=f"mean_maps_{method}_{str(attribute).replace(' ', '_')}" if attribute else f"mean_maps_{method}",
+            kind="heatmap",
+            table="mean_maps",
+            encode={"x": "column", "y": "row", "value": "value"} | ({"facet": "group"} if attribute else {}),
+            where={"method": method, "attribute": attribute},
+            x_label="share of the attribution",
+            title=f"Where the model looks{by}: {name}",
+            alt=f"Mean {name} map of the explained test images{by}, as a coarse grid over the picture.",
+        )
+
+
+class _Group:
+    """The sound maps of one method and group, pooled to (M, g, g) and with sum 1 each."""
+
+    def __init__(self, method: str, attribute: str | None, name: str | None, pooled: np.ndarray) -> None:
+        self.method, self.attribute, self.name, self.pooled = method, attribute, name, pooled
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the mean may be shown; that over all images always may."""
+        return len(self.pooled) >= FEWEST or (self.attribute is None and len(self.pooled) > 0)
+
+    def count(self) -> Row:
+        """Return the group's row of ``mean_map_counts``."""
+        drawn = "yes" if self.drawn else f"no: fewer than {FEWEST}"
+        return self._keys() | {"n": len(self.pooled), "drawn": drawn}
+
+    def cells(self) -> Table:
+        """Return the rows of the group's mean map."""
+        mean = self.pooled.mean(axis=0)
+        return [
+            self._keys() | {"row": row, "column": column, "value": float(value)}
+            for (row, column), value in np.ndenumerate(mean)
+        ]
+
+    def _keys(self) -> Row:
+        return {"method": self.method, "attribute": self.attribute, "group": self.name}
+
+
+def _groups(maps: Maps, memberships: Memberships) -> Iterator[_Group]:
+    pooled, sound = _pooled(maps), maps.sound
+    for attribute, groups in memberships.items():
+        names = [None if attribute is None else _MISSING if name is None else str(name) for name in groups]
+        for name in sorted(set(names), key=str):
+            member = np.array([each == name for each in names])
+            yield _Group(maps.method, attribute, name, pooled[member[sound]])
+
+
+def _pooled(maps: Maps) -> np.ndarray:
+    """Return (M, g, h) the sound maps on a coarse grid, in absolute values with sum 1 each."""
+    values = np.abs(maps.values[maps.sound], dtype=np.float64)
+    height, width = (side if side <= _MOST_CELLS else _CELLS for side in values.shape[1:])
+    coarse = functional.adaptive_avg_pool2d(torch.from_numpy(values), (height, width)).numpy()
+    return coarse / coarse.sum(axis=(1, 2), keepdims=True)
