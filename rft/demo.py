@@ -60,7 +60,7 @@ batch_size = 32
 [fairness]
 
 [attribution]
-samples = 24
+samples = 12
 
 [[attribution.suspect]]
 name = "stamp"

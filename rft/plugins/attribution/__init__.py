@@ -48,7 +48,7 @@ class AttributionOptions(Options):
         suspect: regions to be judged by intervention.
     """
 
-    samples: int = Field(default=24, ge=1)
+    samples: int = Field(default=12, ge=1)
     methods: list[Method] = Field(default=["gradcam", "integrated_gradients"], min_length=1)
     max_steps: int = Field(default=256, ge=16)
     suspect: list[Suspect] = Field(default=[])
