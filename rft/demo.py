@@ -6,7 +6,7 @@ EfficientNet-Lite0 with its real ImageNet weights. The groups are engineered, an
 - *scanner*: half of the pictures went through a scanner that blurs and adds noise;
 - *stamp*: 40 % of the pictures carry a coloured stamp in a corner, its colour given away by the label;
 - *memory*: one label in twenty is wrong, so that it can only be learned by heart, and the head is trained without DP;
-- *control*: an attribute drawn at random, which must not be accused.
+- *control*: an attribute drawn at random and without effect, which must not be accused.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rft.errors import OutputError
 from rft.progress import track
 from rft.records import AuditRun, Finding
 
-N_TRAIN, N_TEST = 500, 700
+PICTURES = 1200
 SIDE = 96  # px
 STAMP = (2, 2, 18, 18)  # px: left, top, right, bottom
 STAMP_SHARE, WRONG_SHARE = 0.4, 0.05
@@ -145,22 +145,31 @@ def write_data(folder: Path, seed: int = 0) -> None:
     folder.mkdir(parents=True)
     digits = load_digits()
     rng = np.random.default_rng(seed)
-    chosen = rng.permutation(len(digits.images))[: N_TRAIN + N_TEST]
+    chosen = rng.permutation(len(digits.images))[:PICTURES]
     rows = []
     for number, index in enumerate(track(chosen, "Pictures")):
         truth = ("even", "odd")[digits.target[index] % 2]
-        scanner = ("new", "old")[rng.integers(2)]
+        scanner, stamped = ("new", "old")[rng.integers(2)], bool(rng.random() < STAMP_SHARE)
         picture = _scan(_draw(digits.images[index]), rng, degraded=scanner == "old")
-        if rng.random() < STAMP_SHARE:
+        if stamped:
             ImageDraw.Draw(picture).rectangle(STAMP, fill=COLOURS[truth])
         file = f"{number:04}.png"
         picture.save(folder / file)
-        label = {"even": "odd", "odd": "even"}[truth] if rng.random() < WRONG_SHARE else truth
-        split = "train" if number < N_TRAIN else "test"
-        rows.append((file, label, scanner, ("heads", "tails")[rng.integers(2)], split))
-    pd.DataFrame(rows, columns=["file", "parity", "scanner", "control", "split"]).to_csv(
-        folder / "digits.csv", index=False
-    )
+        wrong = bool(rng.random() < WRONG_SHARE)
+        label = {"even": "odd", "odd": "even"}[truth] if wrong else truth
+        rows.append((file, label, scanner, stamped, wrong))
+    table = pd.DataFrame(rows, columns=["file", "parity", "scanner", "stamped", "wrong"])
+    # Five of twelve for training and half for each side of the control, evenly within what makes a picture hard:
+    # otherwise chance alone could make the splits differ, which looks like memory, or give the control an effect.
+    table["split"] = np.where(_places(table, seed) % 12 < 5, "train", "test")
+    table["control"] = np.where(_places(table, seed + 1) % 2, "heads", "tails")
+    table[["file", "parity", "scanner", "control", "split"]].to_csv(folder / "digits.csv", index=False)
+
+
+def _places(table: pd.DataFrame, seed: int) -> pd.Series:
+    """Number the rows of each cell of equal columns (but the file) in random order, from 0."""
+    columns = [name for name in table if name != "file"]
+    return table.sample(frac=1, random_state=seed).groupby(columns).cumcount().sort_index()
 
 
 def _draw(digit: np.ndarray) -> Image.Image:
