@@ -68,6 +68,21 @@ region = [0.0, 0.0, 0.2, 0.2]        # left, top, right, bottom, as shares of th
 
 [report]
 show_examples = true                 # these pictures show no people
+
+[[policy]]                           # findings state facts; rules judge them, by their intervals
+finding = "fairness.accuracy_gap.scanner"
+max = 0.10
+because = "an example: the gap that this use can bear"
+
+[[policy]]
+finding = "fairness.accuracy_gap.control"
+max = 0.15
+because = "an example: a group that nothing was done to"
+
+[[policy]]
+finding = "attribution.suspect.stamp"
+max = 0.05
+because = "an example: stamps must not decide"
 """
 WITHOUT_DP = "# no epsilon: the head is trained without differential privacy, and attacked"
 WITH_DP = "epsilon = 3.0"

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does, before torch is imported
 
 

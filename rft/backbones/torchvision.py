@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torchvision import models
 
 from rft.data.images import Preprocessing
@@ -21,17 +21,28 @@ def architecture(name: str, *, pretrained: bool, offline: bool) -> nn.Module:
     """Build a model with its own classifier, randomly initialised or with torchvision's default weights."""
     model = models.get_model(name, weights=None)
     if pretrained:
-        weights = models.get_model_weights(name).DEFAULT
-        cached = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[-1]
-        if offline and not cached.exists():
-            raise ModelError(
-                f"the weights of {name} are not in torchvision's cache, and --offline forbids a download",
-                where="model.weights",
-                remedy=f"Put {cached.name} into {cached.parent}, or give a file.",
-            )
-        # The hash stands in the file's name; weights_only keeps pickled code from running.
-        model.load_state_dict(weights.get_state_dict(progress=False, check_hash=True, weights_only=True))
+        model.load_state_dict(_default_weights(name, offline=offline))
     return model
+
+
+def _default_weights(name: str, *, offline: bool) -> dict[str, Tensor]:
+    weights = models.get_model_weights(name).DEFAULT
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[-1]
+    remedy = f"Put {cached.name} into {cached.parent}, or give a file."
+    if offline and not cached.exists():
+        raise ModelError(
+            f"the weights of {name} are not in torchvision's cache, and --offline forbids a download",
+            where="model.weights",
+            remedy=remedy,
+        )
+    try:
+        # The hash stands in the file's name; weights_only keeps pickled code from running.
+        return weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except (OSError, RuntimeError) as error:  # no network; a hash that does not match
+        reason = str(error).splitlines()[0]
+        raise ModelError(
+            f"the weights of {name} could not be had: {reason}", where="model.weights", remedy=remedy
+        ) from error
 
 
 def remove_classifier(model: nn.Module) -> nn.Module:

@@ -93,7 +93,7 @@ class SectionView:
 
 @dataclass(frozen=True)
 class FrozenView:
-    """Whether the frozen tensors are the same after the audit as before training."""
+    """Whether the frozen tensors are the same after training as before."""
 
     unchanged: bool
     before: str

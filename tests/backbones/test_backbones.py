@@ -195,6 +195,33 @@ def test_offline_says_where_the_weights_belong(tmp_path: Path, monkeypatch: pyte
         resnet(tmp_path, weights="pretrained")
 
 
+def test_a_download_that_fails_is_an_error_for_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_network(*_arguments: object, **_options: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("urllib.request.urlopen", no_network)
+    monkeypatch.setattr("torch.hub.urlopen", no_network)
+    settings = ModelConfig(backbone="torchvision/resnet18", weights="pretrained")
+    with pytest.raises(ModelError, match=r"could not be had: no network\nPut resnet18-\w+\.pth into"):
+        load(settings, tmp_path, seed=0, offline=False)
+
+
+def test_timm_says_where_the_weights_belong_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("timm")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+
+    def no_network(*_arguments: object, **_options: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("socket.create_connection", no_network)
+    monkeypatch.setattr("rft.backbones.timm.getproxies", dict)
+    with pytest.raises(ModelError) as caught:
+        resnet(tmp_path, backbone="timm/resnet18", weights="pretrained")
+    assert "could not be had without the network: they are not cached" in str(caught.value)
+    assert f"Put them into {tmp_path}" in str(caught.value)
+
+
 def test_only_the_cut_before_the_head_is_known() -> None:
     prefix = Prefix(nn.Flatten(), (0.5,) * 3, (0.5,) * 3)
     classifier = Classifier(prefix, Head(3 * 32 * 32, 2), 32)

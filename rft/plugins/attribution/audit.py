@@ -41,9 +41,9 @@ def audit(subject: Subject, options: AttributionOptions) -> Section:
         plugin="attribution",
         title="Attribution",
         findings=(
+            *(findings.suspect(each.name, each.floor, interventions[each.name]) for each in options.suspect),
             *_map_findings(subject, network, explained, maps),
             *findings.unmade(reasons),
-            *(findings.suspect(each.name, each.floor, interventions[each.name]) for each in options.suspect),
         ),
         tables=tables,
         captions={name: caption for name, caption in _CAPTIONS.items() if name in tables},
