@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 from rft.errors import RftError
 from rft.progress import track
 from rft.training import Facts, Fit, Job, Task
+from rft.training.threads import one_thread
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class StandardTrainer:
 
     def fit(self, task: Task, jobs: Sequence[Job]) -> list[Fit]:
         """Train one suffix for each job, one after another; raises ``RftError`` when a loss is no longer finite."""
-        with _one_thread(task.device):
+        with one_thread(task.device):
             return [_fit(task, job) for job in jobs]
 
 
@@ -62,15 +62,3 @@ def _finite(loss: float, epoch: int) -> float:
 def _unmoved(before: dict[str, Tensor], after: dict[str, Tensor]) -> int:
     """Count the tensors that training left as they were: such a head trains nothing, whatever its loss says."""
     return sum(torch.equal(before[name].cpu(), after[name]) for name in before)
-
-
-@contextmanager
-def _one_thread(device: str) -> Iterator[None]:
-    """Use one torch thread on the CPU: many steps of small matrices are slower, by up to 60 times, with more."""
-    threads = torch.get_num_threads()
-    if device == "cpu":
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -6,8 +6,7 @@ are plain numbers that stand in the report. The training loss is not recorded, s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
@@ -22,6 +21,7 @@ from rft.plugins.privacy.accounting import Mechanism
 from rft.plugins.privacy.randomness import Randomness, draws
 from rft.progress import track
 from rft.training import Facts, Fit, Job, Task
+from rft.training.threads import one_thread
 
 NEIGHBOURS = "zero-out: one unit's contribution replaced by nothing, at a fixed public number of units"
 
@@ -65,7 +65,7 @@ class DPTrainer:
         dp_sgd.check(task.new_suffix(0))
         units = _unit_of_row(task)
         plan = self._plan(task, units)
-        with _one_thread(task.device):
+        with one_thread(task.device):
             return [_fit(task, job, plan, units) for job in jobs]
 
     def _plan(self, task: Task, units: np.ndarray) -> Plan:
@@ -194,15 +194,3 @@ def _log(plan: Plan) -> list[dict[str, float]]:
     steps, rate = plan.mechanism.steps, plan.mechanism.sample_rate
     ends = [min(steps, round(epoch / rate)) for epoch in range(1, max(1, round(steps * rate)) + 1)]
     return [{"epoch": epoch, "steps": end} for epoch, end in enumerate(ends, start=1)]
-
-
-@contextmanager
-def _one_thread(device: str) -> Iterator[None]:
-    """Use one torch thread on the CPU: many steps of small matrices are slower, by up to 60 times, with more."""
-    threads = torch.get_num_threads()
-    if device == "cpu":
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
