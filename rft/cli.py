@@ -6,6 +6,7 @@ the one that was written, 70 a bug in rft, 130 interrupted.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections.abc import Iterator
@@ -132,7 +133,7 @@ def report(
     ] = None,
     debug: Debug = False,
 ) -> None:
-    """Render a finished run again, or judge it by other rules. Needs neither the model nor the data."""
+    """Render a finished run again; with --policy, replace its verdict. Needs neither the model nor the data."""
     with _reported(debug):
         from rft import policy
         from rft.config import load_policy
@@ -140,7 +141,10 @@ def report(
 
         run = load(folder)
         if policy_file is not None:
-            run = run.model_copy(update={"verdict": policy.judge(load_policy(policy_file), run.sections)})
+            sha256 = hashlib.sha256(policy_file.read_bytes()).hexdigest() if policy_file.is_file() else ""
+            source = f"{policy_file.name} (sha256 {sha256}), applied on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+            verdict = policy.judge(load_policy(policy_file), run.sections, source=source)
+            run = run.model_copy(update={"verdict": verdict})
         rerender(folder, run)
         _show(run)
         out.print(f"Report: {folder / 'report.html'}", markup=False)
@@ -196,6 +200,7 @@ def _show(run: AuditRun) -> None:
     for section in run.sections:
         for finding in section.findings:
             if finding.status == "warn":
-                out.print(f"  warning    {finding.id} = {finding.value:.4g}: {finding.meaning}", markup=False)
+                ends = f" [{finding.interval.low:.3g}, {finding.interval.high:.3g}]" if finding.interval else ""
+                out.print(f"  look at    {finding.id} = {finding.value:.3g}{ends}  {finding.title}", markup=False)
             elif finding.status == "not_measured" and finding.id.endswith(".audit"):
                 out.print(f"  missing    {finding.id}: {finding.reason}", markup=False)

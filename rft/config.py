@@ -194,7 +194,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError("no such config file", where=str(path)) from None
+        raise ConfigError("no such file", where=str(path)) from None
     except IsADirectoryError:
         raise ConfigError("is a folder; expected a TOML file", where=str(path)) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

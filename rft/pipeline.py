@@ -97,11 +97,17 @@ def _activate(registered: Mapping[str, Registered], settings: config.LoadedConfi
             )
         for key in each.plugin.needs:
             if not getattr(settings.core.data, key):
-                raise ConfigError(f"needs data.{key}, which is not set", where=f"[{name}]")
+                raise ConfigError(
+                    f"needs data.{key}, which is not set", where=f"[{name}]", remedy=f"Add {key} = ... to [data]."
+                )
         active.append((each, settings.plugins.get(name) or each.plugin.options()))
     for rule in settings.core.policy:
         if rule.finding.split(".")[0] not in {each.plugin.name for each, _ in active}:
-            raise ConfigError(f"{rule.finding!r} belongs to no plugin that is switched on", where="policy")
+            raise ConfigError(
+                f"{rule.finding!r} belongs to no plugin that is switched on",
+                where="policy",
+                remedy=f"A plugin's table switches it on, such as [{rule.finding.split('.')[0]}].",
+            )
     return active
 
 

@@ -14,8 +14,8 @@ from rft.errors import near
 from rft.records import Finding, Outcome, RuleOutcome, Section, Verdict
 
 
-def judge(rules: Sequence[Rule], sections: Iterable[Section]) -> Verdict:
-    """Return the verdict of these rules over the findings of all sections.
+def judge(rules: Sequence[Rule], sections: Iterable[Section], *, source: str = "the config of this run") -> Verdict:
+    """Return the verdict of these rules, which stand in ``source``, over the findings of all sections.
 
     Broken integrity fails whatever the rules say; a plugin that gave no audit makes the verdict uncertain at least.
     """
@@ -24,7 +24,7 @@ def judge(rules: Sequence[Rule], sections: Iterable[Section]) -> Verdict:
     outcomes = [_integrity(finding) for finding in findings.values() if finding.status == "fail"]
     outcomes += [_absent(section, findings) for section in sections if f"{section.plugin}.audit" in findings]
     outcomes += [_apply(rule, findings) for rule in rules]
-    return Verdict(status=_overall(outcomes), rules=tuple(outcomes))
+    return Verdict(source=source, status=_overall(outcomes), rules=tuple(outcomes))
 
 
 def _overall(outcomes: list[RuleOutcome]) -> Literal["pass", "fail", "uncertain", "no_rules"]:
@@ -82,13 +82,14 @@ def _judge(rule: Rule, findings: dict[str, Finding]) -> tuple[Outcome, str]:
 
 
 def _compare(rule: Rule, low: float, high: float, measured: str) -> tuple[Outcome, str]:
+    by_itself = "" if low == high else "wholly "
     above = rule.max is not None and low > rule.max
     below = rule.min is not None and high < rule.min
     if above or below:
-        return "fail", f"{measured}: wholly {'above' if above else 'below'} the bound"
+        return "fail", f"{measured}: {by_itself}{'above' if above else 'below'} the bound"
     inside = (rule.max is None or high <= rule.max) and (rule.min is None or low >= rule.min)
     if inside:
-        return "pass", f"{measured}: wholly within the bound"
+        return "pass", f"{measured}: {by_itself}within the bound"
     return "uncertain", f"{measured}: lies across the bound"
 
 

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
+from rft.errors import near
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -224,8 +226,12 @@ class RuleOutcome(Record):
 
 
 class Verdict(Record):
-    """``no_rules`` is no pass: nothing was asked, and nothing that protects integrity failed."""
+    """``no_rules`` is no pass: nothing was asked, and nothing that protects integrity failed.
 
+    ``source`` says where the rules stand: in the config of the run, or in a file that was applied to it later.
+    """
+
+    source: str = "the config of this run"
     status: Literal["pass", "fail", "uncertain", "no_rules"]
     rules: tuple[RuleOutcome, ...] = ()
 
@@ -360,8 +366,11 @@ class AuditRun(Record):
         raise KeyError(plugin)
 
     def finding(self, id: str) -> Finding:
-        """Return the finding with this id; KeyError when there is none."""
-        return self.section(id.split(".", 1)[0]).finding(id)
+        """Return the finding with this id; KeyError, with near ids, when there is none."""
+        found = {finding.id: finding for section in self.sections for finding in section.findings}
+        if id not in found:
+            raise KeyError(f"{id} is no finding of this run. {near(id, list(found)) or ''}".strip())
+        return found[id]
 
     def to_json(self) -> str:
         """Return canonical JSON: sorted keys, no NaN, UTF-8 characters kept, a newline at the end."""
@@ -378,6 +387,9 @@ class AuditRun(Record):
         from rft.report import save
 
         return save(self, Path(folder), force=force)
+
+    def __repr__(self) -> str:
+        return f"AuditRun({self.run.name!r}, {self.run.created}, verdict {self.verdict.status!r})"
 
     def _repr_html_(self) -> str:
         from rft.report import summary_html

@@ -87,7 +87,7 @@ def test_stored_paths_never_leave_the_folder_of_the_config(tmp_path: Path) -> No
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no such config file"):
+    with pytest.raises(ConfigError, match="no such file"):
         config.load(tmp_path / "none.toml", [], OPTIONS)
     with pytest.raises(ConfigError, match="is a folder"):
         config.load(tmp_path, [], OPTIONS)

@@ -94,7 +94,10 @@ def test_predictions_are_the_models_own(tiny: Path) -> None:
     fresh = saved.predict([*paths[:39], Image.open(paths[39])], batch_size=7)
     assert list(fresh["prediction"]) == list(table["prediction"])
     assert (fresh["score_red"] - table["score_red"]).abs().max() < 1e-5
+    pd.testing.assert_frame_equal(saved.predict(paths[0]), fresh.head(1), atol=1e-5)
     assert run.artifacts is not None
+    with pytest.raises(KeyError, match=r"Did you mean 'performance\.accuracy'"):
+        run.finding("performance.acuracy")
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_one_others(tiny: Path) -> None:
@@ -123,7 +126,9 @@ def test_policy_decides_the_exit_code_and_can_be_applied_again(tiny: Path) -> No
         rules.write_text(f'[[policy]]\nfinding = "performance.accuracy"\n{bound}\nbecause = "R-2"\n', encoding="utf-8")
         code, stdout, stderr = invoke("report", out, "--policy", rules)
         assert code == expected, stdout + stderr
-        assert "R-2" in (out / "report.html").read_text()
+        page = (out / "report.html").read_text()
+        assert "R-2" in page
+        assert "applies the rules in new.toml (sha256 " in page  # and not those of the config, which stands below
         assert invoke("verify", out)[0] == 0
     misspelt = '[[policy]]\nfinding = "performanse.accuracy"\nmin = 0.2\n'
     tiny.write_text(tiny.read_text() + misspelt, encoding="utf-8")
@@ -147,6 +152,7 @@ def test_a_run_is_never_mixed_with_another(tiny: Path) -> None:
 
 def test_a_changed_file_is_found(tiny: Path) -> None:
     out = tiny.parent / "run"
+    assert invoke("verify", out)[0] == 2  # no run yet: wrong input, not a broken one
     invoke("audit", tiny, "--out", out)
     with (out / "model-card.md").open("a") as card:
         card.write("This model is wonderful.\n")
@@ -202,6 +208,13 @@ def test_a_plugin_that_fails_refuses_or_meddles_is_never_silent(
     assert text in (run.finding(id).reason or run.finding(id).meaning)
     assert run.verdict.status == verdict
     assert run.finding("training.trained_unmoved").status == "info"  # the others stand
+
+
+def test_a_loss_above_guessing_is_worth_a_look(tiny: Path) -> None:
+    diverged = rft.audit(tiny, overrides=["train.learning_rate=10", "train.epochs=1"])
+    assert diverged.finding("training.final_loss").status == "warn"
+    assert "row_norm" in diverged.finding("training.final_loss").meaning
+    assert rft.audit(tiny).finding("training.final_loss").status == "info"
 
 
 def test_a_moved_frozen_tensor_fails_the_run(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:

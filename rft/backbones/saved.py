@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,16 +54,20 @@ class SavedModel:
         preprocessing: turns a picture into the pixels that the classifier takes.
     """
 
-    classifier: Classifier
+    classifier: Classifier = field(repr=False)
     classes: tuple[str, ...]
     preprocessing: Preprocessing
 
-    def predict(self, pictures: Sequence[str | Path | Image.Image], batch_size: int = 32) -> pd.DataFrame:
-        """Return one row a picture: ``prediction`` and a probability ``score_<class>`` for each class.
+    def predict(
+        self, pictures: str | Path | Image.Image | Sequence[str | Path | Image.Image], batch_size: int = 32
+    ) -> pd.DataFrame:
+        """Return one row a picture (one for a single one): ``prediction``, and a probability ``score_<class>`` each.
 
         Raises:
             DataError: for a file that cannot be read as a picture.
         """
+        if isinstance(pictures, (str, Path, Image.Image)):
+            pictures = [pictures]
         frames = [self._scores(pictures[i : i + batch_size]) for i in range(0, len(pictures), batch_size)]
         scores = np.concatenate(frames) if frames else np.empty((0, len(self.classes)))
         table = pd.DataFrame(scores, columns=[f"score_{name}" for name in self.classes])

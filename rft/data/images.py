@@ -53,6 +53,11 @@ def is_picture(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
+def short(path: Path) -> str:
+    """Return the file and the folder it is in, enough to find it and no more than may stand in a report."""
+    return f"{path.parent.name}/{path.name}"
+
+
 def digest(path: Path, max_pixels: int, *, decode: bool) -> str:
     """Return the sha256 of a picture file after a look at its header, or at all of it with ``decode``.
 
@@ -79,7 +84,7 @@ def _open(path: Path, max_pixels: int) -> Image.Image:
     if width * height > max_pixels:  # known from the header, before any memory is taken for the pixels
         raise DataError(
             f"has {width} x {height} pixels; at most {max_pixels:,} are decoded",
-            where=path.name,
+            where=short(path),
             remedy="Scale it down, or raise data.max_pixels if you trust where it comes from.",
         )
     return picture
@@ -96,13 +101,15 @@ class _naming:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, FileNotFoundError):
-            raise DataError("no such picture", where=self.path.name) from None
+            raise DataError(
+                "no such picture", where=short(self.path), remedy="Paths of pictures are relative to their manifest."
+            ) from None
         if isinstance(error, Image.DecompressionBombError):
-            raise DataError("has too many pixels to be decoded", where=self.path.name) from None
+            raise DataError("has too many pixels to be decoded", where=short(self.path)) from None
         if isinstance(error, (OSError, SyntaxError, ValueError, EOFError)):
             raise DataError(
                 f"cannot be read as a picture: {str(error).splitlines()[0] if str(error) else kind}",
-                where=self.path.name,
+                where=short(self.path),
                 remedy='Mend or remove it, or set data.on_error = "skip" to leave such pictures out and count them.',
             ) from None
 

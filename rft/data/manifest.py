@@ -201,7 +201,11 @@ def _check_labels(table: pd.DataFrame, config: DataConfig, source: str) -> tuple
     classes = tuple(sorted(set(table.loc[table["split"] == "train", "label"])))
     unseen = sorted(set(table["label"]) - set(classes))
     if unseen:
-        raise DataError(f"the label {unseen[0]!r} is in no training example", where=source)
+        raise DataError(
+            f"the label {unseen[0]!r} is in no training example",
+            where=source,
+            remedy="Each class needs training examples: mend the split, or remove these rows.",
+        )
     if len(classes) < 2:
         raise DataError(f"training has one class only, {classes[0]!r}; at least two are needed", where=source)
     if len(classes) > max(100, len(table) // 2):

@@ -63,7 +63,8 @@ class Store:
         content = save_tensors({"items": items, "features": np.ascontiguousarray(features, np.float32)})
         temporary = self._shards / f".{secrets.token_hex(8)}.partial"
         try:
-            self._shards.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for place in (self.folder, self._shards.parent, self._shards):
+                place.mkdir(mode=0o700, parents=True, exist_ok=True)
             with temporary.open("xb") as file:
                 file.write(content)
                 file.flush()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from pydantic import BaseModel
 
 from rft.plugins import Options, Subject
@@ -29,16 +31,20 @@ class Training:
 
     def audit(self, subject: Subject, options: BaseModel) -> Section:
         """Return the section; needs nothing but the facts of the subject and its fit."""
-        log: Table = [dict(row) for row in subject.fit.log] if subject.fit else []
-        with_loss = bool(log) and "loss" in log[0]
+        log = subject.fit.log if subject.fit else []
+        losses: Table = [dict(row) for row in log if "loss" in row]
         return Section(
             plugin=self.name,
             title="Training",
-            findings=(_frozen(subject), _unmoved(subject)),
-            tables={"loss": log} if with_loss else {},
-            captions={"loss": "Mean training loss of each epoch."} if with_loss else {},
-            figures=(_curve(),) if with_loss else (),
-            notes=() if with_loss else ("The training loss of a private run is itself private and is not recorded.",),
+            findings=(
+                _frozen(subject),
+                _unmoved(subject),
+                *((_final_loss(subject, log[-1]["loss"]),) if losses else ()),
+            ),
+            tables={"loss": losses} if losses else {},
+            captions={"loss": "Mean training loss of each epoch."} if losses else {},
+            figures=(_curve(),) if losses else (),
+            notes=() if losses else ("The training loss of a private run is itself private and is not recorded.",),
         )
 
 
@@ -74,6 +80,22 @@ def _unmoved(subject: Subject) -> Finding:
         exact=True,
         meaning=UNMOVED_MEANING,
         limits="A tensor that moved need not have learned anything: see the performance section.",
+    )
+
+
+def _final_loss(subject: Subject, loss: float) -> Finding:
+    guessing = math.log(len(subject.facts.classes))
+    remark = f" It is above the {guessing:.3f} of guessing: lower train.learning_rate, or set model.row_norm = true."
+    return Finding(
+        id="training.final_loss",
+        title="Training loss of the last epoch",
+        status="warn" if loss > guessing else "info",
+        value=loss,
+        unit="nats",
+        exact=True,
+        meaning="Mean cross-entropy over the training examples while the last epoch ran."
+        + (remark if loss > guessing else ""),
+        limits="A low loss is no merit by itself: see the performance on test.",
     )
 
 

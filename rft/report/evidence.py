@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from rft.errors import EvidenceError
+from rft.errors import DataError, EvidenceError
 from rft.records import AuditRun
 
 FILE = "evidence.json"
@@ -59,9 +59,12 @@ def verify(folder: Path) -> list[str]:
     ``evidence.json`` too is not found out by this: keep its own sha256 elsewhere.
 
     Raises:
+        DataError: there is no such folder, or it is empty.
         EvidenceError: the folder has no readable ``evidence.json``.
     """
     folder = Path(folder)
+    if not folder.is_dir() or not any(folder.iterdir()):
+        raise DataError("holds no run", where=str(folder), remedy="Give the folder that rft audit wrote.")
     listed: dict[str, str] = read(folder)["files"]
     present = _hashes(folder)
     both = sorted(listed.keys() & present.keys())

@@ -67,6 +67,7 @@ class VerdictView:
     status: str
     word: str
     sentence: str
+    source: str
     rules: tuple[RuleView, ...]
 
 
@@ -188,6 +189,7 @@ def verdict(run: AuditRun) -> VerdictView:
         status=status,
         word=OUTCOME_WORDS[status],
         sentence=_sentence(status, run.verdict.rules),
+        source=run.verdict.source,
         rules=tuple(_rule(each, known) for each in run.verdict.rules),
     )
 
@@ -209,7 +211,7 @@ def _rank(each: FindingView, judged: set[str]) -> int:
 
 def _sentence(status: str, rules: tuple[RuleOutcome, ...]) -> str:
     if status == "no_rules":
-        return "This config holds no rules, so nothing was judged. The findings below stand by themselves."
+        return "There are no rules, so nothing was judged. The findings below stand by themselves."
     of_all = f"of {len(rules)} rules" if len(rules) != 1 else "of 1 rule"
     if status == "pass":
         return f"All {len(rules)} rules are met." if len(rules) != 1 else "The one rule is met."
@@ -300,7 +302,7 @@ def _training(training: Training) -> tuple[Fact, ...]:
         ("Noise multiplier", training.noise_multiplier),
         ("Sampling rate", training.sample_rate),
         ("Steps", training.steps),
-        ("Largest gradient norm", training.max_grad_norm),
+        ("Clipping norm", training.max_grad_norm),
         ("Unit of privacy", training.unit),
     )
     known = [(label, value) for label, value in named if value is not None]

@@ -135,6 +135,7 @@ class Malicious:
         ("package:pydantic", "expected one weights file in pydantic, found 0"),
         ("broken.safetensors", "cannot be read"),
         ("broken.pth", "broken.pth"),
+        ("junk.pth", "junk.pth cannot be read as weights"),
         ("list.pth", "is no state dict"),
         ("narrow.pth", "shape of 'conv1.weight' is (32, 3, 7, 7); the backbone expects (64, 3, 7, 7)"),
         ("missing.pth", "1 tensors of the backbone are not in the file, first 'conv1.weight'"),
@@ -145,6 +146,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path, spec: str, message:
     state = models.resnet18(weights=None).state_dict()
     (tmp_path / "broken.safetensors").write_bytes(b"x" * 100)
     (tmp_path / "broken.pth").write_bytes(b"x" * 100)
+    (tmp_path / "junk.pth").write_text("junk\n", encoding="utf-8")
     write(tmp_path, [1, 2], "list.pth")
     write(tmp_path, state | {"conv1.weight": torch.zeros(32, 3, 7, 7)}, "narrow.pth")
     write(tmp_path, {name: state[name] for name in state if name != "conv1.weight"}, "missing.pth")

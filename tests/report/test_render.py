@@ -161,7 +161,7 @@ def test_the_page_makes_no_claim_beyond_the_rules(plain: str) -> None:
 
 @pytest.mark.parametrize(
     ("status", "words"),
-    [("no_rules", "This config holds no rules, so nothing was judged."), ("pass", "All 4 rules are met.")],
+    [("no_rules", "There are no rules, so nothing was judged."), ("pass", "All 4 rules are met.")],
 )
 def test_the_verdict_in_words(status: str, words: str) -> None:
     run = example_run()

@@ -225,7 +225,14 @@ def test_verify_finds_what_changed_what_is_missing_and_what_was_added(saved: Pat
 
 @pytest.mark.parametrize("content", [None, "{", '{"files": []}', "[]"])
 def test_verify_needs_evidence(tmp_path: Path, content: str | None) -> None:
+    (tmp_path / "audit.json").write_text("{}")
     if content is not None:
         (tmp_path / "evidence.json").write_text(content)
     with pytest.raises(EvidenceError):
         verify(tmp_path)
+
+
+def test_verify_needs_a_run(tmp_path: Path) -> None:
+    for place in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(DataError, match="holds no run"):
+            verify(place)

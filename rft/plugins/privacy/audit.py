@@ -100,7 +100,6 @@ def _epsilon(facts: Facts, unit: str) -> Finding:
         title=EPSILON_TITLE,
         status=status,
         value=facts["epsilon"],
-        unit="epsilon",
         exact=True,
         n=facts["n"],
         meaning=EPSILON_MEANING.format(unit=unit) + remark,
@@ -126,10 +125,9 @@ def _judged(facts: Facts) -> tuple[Status, str]:
 def _epsilon_rdp(facts: Facts) -> Finding:
     return Finding(
         id="privacy.epsilon_rdp",
-        title="Epsilon by a second accountant",
+        title="Epsilon by a second, looser accountant (a cross-check)",
         status="info",
         value=facts["epsilon_rdp"],
-        unit="epsilon",
         exact=True,
         n=facts["n"],
         meaning="The same training by the Renyi accountant of Opacus, which is looser and must not come out lower.",
@@ -155,13 +153,16 @@ def _delta(facts: Facts) -> Finding:
 
 
 def _noise_multiplier(facts: Facts, unit: str) -> Finding:
+    everyone = facts["sample_rate"] == 1
+    remark = f" Every step uses every {unit}: a smaller batch_size than {facts['n']} would need less noise."
     return Finding(
         id="privacy.noise_multiplier",
         title="Noise multiplier",
-        status="info",
+        status="warn" if everyone else "info",
         value=facts["noise_multiplier"],
         exact=True,
-        meaning=f"Standard deviation of the noise, in units of the largest contribution of one {unit} to a step.",
+        meaning=f"Standard deviation of the noise, in units of the largest contribution of one {unit} to a step."
+        + (remark if everyone else ""),
         references=(DP_SGD,),
     )
 
