@@ -82,14 +82,14 @@ def test_the_planted_shortcut_is_found_and_the_other_corner_is_not(section: Sect
 
 def test_the_findings_and_tables_have_their_names(section: Section) -> None:
     assert [finding.id for finding in section.findings] == [
+        "attribution.suspect.stamp",
+        "attribution.suspect.other-corner",
         "attribution.failed_maps.gradcam",
         "attribution.deletion.gradcam",
         "attribution.failed_maps.integrated_gradients",
         "attribution.completeness",
         "attribution.completeness_undefined",
         "attribution.deletion.integrated_gradients",
-        "attribution.suspect.stamp",
-        "attribution.suspect.other-corner",
     ]
     assert set(section.tables) == {"completeness", "mean_maps", "mean_map_counts", "suspects"}
     assert list(section.tables["completeness"][0]) == ["image", "method", "steps", "error"]
