@@ -391,6 +391,8 @@ class AuditRun(Record):
     def __repr__(self) -> str:
         return f"AuditRun({self.run.name!r}, {self.run.created}, verdict {self.verdict.status!r})"
 
+    __str__ = __repr__  # pydantic's own would print every table
+
     def _repr_html_(self) -> str:
         from rft.report import summary_html
 

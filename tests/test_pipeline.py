@@ -285,7 +285,9 @@ def test_a_bug_is_told_from_a_mistake(tiny: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_notebook_shows_a_summary(tiny: Path) -> None:
-    html = rft.audit(tiny)._repr_html_()
+    run = rft.audit(tiny)
+    html = run._repr_html_()
+    assert len(str(run)) < 100
     assert "tiny" in html
     assert "<script" not in html
 
