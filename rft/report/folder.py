@@ -47,7 +47,7 @@ def check_writable(folder: Path, *, force: bool = False) -> None:
 
 
 def save(run: AuditRun, folder: Path, *, force: bool = False) -> Path:
-    """Write the run folder (DESIGN, section 5) and return it.
+    """Write the run folder and return it.
 
     Everything is written beside the folder and renamed at the end: an error or an interruption leaves nothing behind,
     and with ``force`` the old run stands until the new one does. Parts that ``run.artifacts`` lacks are left out.
