@@ -274,6 +274,21 @@ def test_a_truncated_picture_is_named_or_skipped(tiny: Path) -> None:
     assert json.loads((tiny.parent / "run" / "audit.json").read_text())["data"]["skipped"] == 1
 
 
+def test_a_disk_that_fills_up_under_the_model_is_no_bug(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        if path.name == "model.safetensors":
+            raise OSError(28, "No space left on device")
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    code, _, stderr = invoke("audit", tiny, "--out", tiny.parent / "run")
+    assert code == 2
+    assert "the disk is full" in stderr
+    assert {path.name for path in tiny.parent.iterdir()} == {"data", "audit.toml"}
+
+
 def test_a_bug_is_told_from_a_mistake(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def bug(*_arguments: object, **_options: object) -> None:
         raise AssertionError("impossible")

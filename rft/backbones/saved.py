@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from PIL import Image
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from rft.backbones.classifier import Classifier, hash_tensors
 from rft.backbones.load import architecture
@@ -27,11 +27,11 @@ MAX_PIXELS = 89_478_485  # where Pillow begins to warn of decompression bombs
 
 
 def write_model(folder: Path, *, model: Classifier, facts: SubjectFacts, row_norm: bool) -> None:
-    """Write the model into ``folder``, which is made."""
+    """Write the model into ``folder``, which is made; raises ``OSError`` when the disk is full."""
     assert facts.backbone is not None
     folder.mkdir(mode=0o700)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(state, folder / WEIGHTS)
+    (folder / WEIGHTS).write_bytes(save(state))  # safetensors' own writer hides the reason of a full disk
     description = {
         "format_version": FORMAT_VERSION,
         "name": facts.name,

@@ -33,6 +33,7 @@ class Training:
         """Return the section; needs nothing but the facts of the subject and its fit."""
         log = subject.fit.log if subject.fit else []
         losses: Table = [dict(row) for row in log if "loss" in row]
+        private = subject.facts.training.mode == "private"
         return Section(
             plugin=self.name,
             title="Training",
@@ -44,7 +45,7 @@ class Training:
             tables={"loss": losses} if losses else {},
             captions={"loss": "Mean training loss of each epoch."} if losses else {},
             figures=(_curve(),) if losses else (),
-            notes=() if losses else ("The training loss of a private run is itself private and is not recorded.",),
+            notes=("The training loss of a private run is itself private and is not recorded.",) if private else (),
         )
 
 
