@@ -1,9 +1,9 @@
-"""Ten epochs of head training: the plain loop that runs the frozen backbone every time, against cached features.
+"""Ten epochs of training behind a cut: the plain loop that runs the frozen part every time, against cached features.
 
-    python benchmarks/cached_features.py [--pictures 64] [--epochs 10] [--backbone torchvision/resnet50]
+    python benchmarks/cached_features.py [--pictures 64] [--epochs 10] [--backbone torchvision/resnet50] [--freeze all]
 
 Prints a table and writes ``cached_features.json`` beside this file. Both sides start from random weights and train the
-same head on the same pictures in the same process; what counts is the ratio.
+same part on the same pictures in the same process; what counts is the ratio.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import argparse
 import json
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
-from rft.backbones import load, new_head
+from rft.backbones import Suffix, cut, load
 from rft.config import DataConfig, ModelConfig
-from rft.data import Inputs, read
-from rft.features import Features, Store
+from rft.data import read
+from rft.data.images import ImageInputs
+from rft.features import Store
 from rft.features.extract import choose_precision, extract
 from rft.records import Split
 from rft.training import Job, Recipe, Task
@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--backbone", default="torchvision/resnet50")
+    parser.add_argument("--freeze", default="all", help="all, or the first layer that is trained")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         plain, cached, again = np.median([_once(options, Path(folder), turn) for turn in range(3)], axis=0)
@@ -51,35 +52,32 @@ def _once(options: argparse.Namespace, folder: Path, turn: int) -> tuple[float, 
     _pictures(folder / "photos", options.pictures)
     splits = read(DataConfig(folder="photos", test=0.1), folder, 0).splits
     settings = ModelConfig(backbone=options.backbone, weights="random")
-    backbone = load(settings, folder, seed=0, offline=True)
-    inputs = Inputs(splits, backbone.preprocessing, 10**7)
+    backbone = load(settings, folder, modality="image", seed=0, offline=True)
+    parts = cut(backbone.classifier(2, False, 0), options.freeze, "full", backbone.example)
+    inputs = ImageInputs(splits, backbone.preparation, 10**7)
     start = time.perf_counter()
-    _plain(backbone.prefix, inputs, splits["train"], options.epochs, backbone.dimension)
+    _plain(parts.plain(0).train(), inputs, splits["train"], options.epochs)
     plain = time.perf_counter() - start
     seconds = []
     for _ in range(2):
         start = time.perf_counter()
         store, precision = Store(folder / f"cache{turn}", "benchmark"), choose_precision("auto", "cpu")
-        dense = extract(backbone.prefix, inputs, splits["train"], store, device="cpu", precision=precision)
+        features = extract(parts.prefix(), inputs, splits["train"], store, device="cpu", precision=precision)
         recipe = Recipe(options.epochs, "sgd", 0.001, 0.9, 0.0, BATCH)
         labels = torch.from_numpy(splits["train"].labels)
-        head = partial(new_head, backbone.dimension, 2, False)
-        StandardTrainer().fit(Task(Features(dense), labels, None, head, recipe), [Job(0)])
+        StandardTrainer().fit(Task(features, labels, None, parts.new_suffix, recipe), [Job(0)])
         seconds.append(time.perf_counter() - start)
     return plain, seconds[0], seconds[1]
 
 
-def _plain(prefix: torch.nn.Module, inputs: Inputs, split: Split, epochs: int, dimension: int) -> None:
-    """Train as tutorials do: decode, run the frozen backbone and the head, batch after batch, every epoch."""
-    head = new_head(dimension, 2, False, 0)
-    optimizer = torch.optim.SGD(head.parameters(), lr=0.001, momentum=0.9)
+def _plain(model: Suffix, inputs: ImageInputs, split: Split, epochs: int) -> None:
+    """Train as tutorials do: decode and run the whole model, batch after batch, every epoch."""
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.001, momentum=0.9)
     labels = torch.from_numpy(split.labels)
     for _ in range(epochs):
         batches = torch.randperm(len(labels)).split(BATCH)
-        for rows, pixels in zip(batches, inputs.batches(split.items, [rows.tolist() for rows in batches]), strict=True):
-            with torch.no_grad():
-                features = prefix(pixels)
-            loss = torch.nn.functional.cross_entropy(head(features), labels[rows])
+        for rows, batch in zip(batches, inputs.batches(split.items, [rows.tolist() for rows in batches]), strict=True):
+            loss = torch.nn.functional.cross_entropy(model(batch), labels[rows])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

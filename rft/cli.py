@@ -21,6 +21,7 @@ from rich.console import Console
 import rft
 from rft.errors import EvidenceError, RftError
 from rft.records import AuditRun
+from rft.records import Table as RowTable
 
 EXIT = {"pass": 0, "no_rules": 0, "fail": 1, "uncertain": 3}
 BUG, INTERRUPTED = 70, 130
@@ -52,7 +53,7 @@ def main() -> None:
 @contextmanager
 def _reported(debug: bool) -> Iterator[None]:
     """Turn errors into one or two lines on stderr and an exit code."""
-    logging.basicConfig(level=logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
     logging.getLogger("rft").setLevel(logging.DEBUG if debug else logging.WARNING)
     try:
         yield
@@ -180,6 +181,81 @@ def plugins(debug: Debug = False) -> None:
             switch = "always on" if each.plugin.always_on else f"[{name}]"
             table.add_row(name, each.distribution, each.version, switch.replace("[", r"\["), state.replace("[", r"\["))
         out.print(table)
+
+
+@app.command()
+def backbones(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The audit.toml that describes the data.")],
+    candidates: Annotated[
+        list[str], typer.Argument(metavar="BACKBONE...", help="library/name, or library/name=weights.")
+    ],
+    _try: Annotated[bool, typer.Option("--try", help="Stands before the backbones to try.")] = False,
+    page: Annotated[Path, typer.Option("--out", help="The page to write.")] = Path("backbones.html"),
+    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")] = None,
+    device: Device = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Forbid downloads of weights.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Compare backbones on the training examples before anything is trained: rft backbones audit.toml --try A B C."""
+    with _reported(debug):
+        from rft.report.comparison import comparison_html
+        from rft.selection import try_backbones
+
+        made = try_backbones(config, candidates, overrides=overrides or [], device=device, offline=offline)
+        _show_table(made.section.tables["backbones"])
+        byline = [f"{made.n:,} training examples", f"{len(candidates)} backbones"]
+        content = comparison_html(made.section, name=made.name, byline=byline, rft_version=rft.__version__)
+        page.write_text(content, encoding="utf-8")
+        out.print(f"Page: {page}", markup=False)
+
+
+def _show_table(rows: RowTable) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    shown = [
+        ["" if cell is None else f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row.values()]
+        for row in rows
+    ]
+    for number, heading in enumerate(rows[0]):
+        widest = max(len(heading), *(len(row[number]) for row in shown))
+        name = isinstance(rows[0][heading], str)  # long names are broken, numbers never
+        table.add_column(
+            heading, justify="left" if name else "right", overflow="fold", min_width=18 if name else widest
+        )
+    for row in shown:
+        table.add_row(*(cell.replace("[", r"\[") for cell in row))
+    out.print(table)
+
+
+@app.command()
+def layers(
+    backbone: Annotated[str, typer.Argument(metavar="BACKBONE", help="library/name, as in model.backbone.")],
+    image_size: Annotated[int | None, typer.Option("--image-size", help="Side of the pictures in pixels.")] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Forbid downloads.")] = False,
+    debug: Debug = False,
+) -> None:
+    """List where a backbone can be cut (model.freeze), and what each cut costs in time and storage."""
+    with _reported(debug):
+        from rich.table import Table
+
+        from rft.backbones.layers import TOKENS, places
+        from rft.backbones.load import load_untrained
+
+        loaded = load_untrained(backbone, Path.cwd(), image_size=image_size, offline=offline)
+        table = Table(box=None, pad_edge=False)
+        table.add_column("freeze")
+        for heading in ("trained parameters", "time of an epoch", "cache, MB for 1,000 examples"):
+            table.add_column(heading, justify="right")
+        for place in places(loaded):
+            cached = "nothing cached" if place.cached is None else f"{place.cached / 1000:,.1f}"
+            table.add_row(place.freeze, f"{place.trained:,}", f"{place.epoch:.1%}", cached)
+        out.print(table)
+        out.print(
+            "freeze = the first layer that is trained. Time: of a training step, measured here, as a share of one"
+        )
+        tokens = f"; texts of {TOKENS} tokens" if loaded.modality == "text" else ""
+        out.print(f"through the whole model. Parameters: with a head for two classes. Cache: float32{tokens}.")
 
 
 @app.callback(invoke_without_command=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ class DataConfig(_Table):
     manifest: str | None = None
     folder: str | None = None
     image: str | None = None
+    text: str | None = None
     label: str | None = None
     id: str | None = None
     positive: str | None = None
@@ -43,32 +45,104 @@ class DataConfig(_Table):
     on_error: Literal["stop", "skip"] = "stop"
     max_pixels: int = Field(default=89_478_485, gt=0, le=178_956_970)  # Pillow warns above the one, stops at the other
 
+    @property
+    def modality(self) -> Literal["image", "text"]:
+        """What an example is."""
+        return "text" if self.text is not None else "image"
+
     @model_validator(mode="after")
     def _one_source(self) -> DataConfig:
         if (self.manifest is None) == (self.folder is None):
-            raise ValueError("give either manifest (a table of examples) or folder (class sub-folders)")
+            raise ValueError("give either manifest (a table of examples) or folder (class sub-folders of pictures)")
         if self.manifest is not None:
-            missing = [key for key in ("image", "label") if getattr(self, key) is None]
-            if missing:
-                raise ValueError(f"a manifest needs {' and '.join(missing)}: the names of its columns")
+            if (self.image is None) == (self.text is None):
+                raise ValueError("a manifest needs either image or text: the name of the column that holds the items")
+            if self.label is None:
+                raise ValueError("a manifest needs label: the name of its column")
             if (self.split is None) == (self.test is None):
                 raise ValueError("give either split (a column) or test (a fraction such as 0.25)")
         else:
-            named = [key for key in ("image", "label", "id", "unit", "split") if getattr(self, key) is not None]
+            columns = ("image", "text", "label", "id", "unit", "split")
+            named = [key for key in columns if getattr(self, key) is not None]
             if named or self.groups:
                 raise ValueError(f"a folder has no columns: remove {', '.join(named or ['groups'])}, or use a manifest")
         return self
 
 
-class ModelConfig(_Table):
-    """``[model]``: the pretrained backbone and what of it stays frozen."""
+class LoraConfig(_Table):
+    """``[model.lora]``: low-rank adapters (Hu et al. 2022, ICLR). ``target`` names layers by the end of their name."""
 
-    backbone: str
+    rank: int = Field(default=8, ge=1)
+    alpha: int = Field(default=16, ge=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    target: list[str] | None = Field(default=None, min_length=1)
+
+
+def read_memory(size: str) -> int:
+    """Return the bytes of ``2GB``, ``500MB`` (powers of 1000) or ``1.5GiB`` (of 1024)."""
+    units = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(MB|GB|MiB|GiB)", size)
+    if match is None:
+        raise ValueError(f"expected a size such as 2GB or 500MB, not {size!r}")
+    return int(float(match[1]) * units[match[2]])
+
+
+class ModelConfig(_Table):
+    """``[model]``: the pretrained backbone, what of it stays frozen, and what is trained; or a model to audit as it is.
+
+    One of ``backbone``, ``checkpoint`` and ``factory`` is given; the last two are audited without training.
+    """
+
+    backbone: str | None = None
+    checkpoint: str | None = None
+    factory: str | None = Field(default=None, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    classes: list[str] | None = Field(default=None, min_length=2)
+    outputs: Literal["logits", "probabilities"] = "logits"
     weights: str = "pretrained"
-    freeze: Literal["all"] = "all"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    image_size: int | None = Field(default=None, ge=32, le=1024)
+    freeze: str | None = None
+    tune: Literal["full", "bias", "lora"] = "full"
+    lora: LoraConfig = LoraConfig()
+    pooling: Literal["auto", "mean", "cls", "last"] = "auto"
+    max_length: int | None = Field(default=None, ge=4)
+    precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
+    cache: Literal["float32", "float16"] = "float32"
+    memory: str | None = None
+    image_size: int | None = Field(default=None, ge=28, le=1024)
     row_norm: bool = False
+
+    @property
+    def external(self) -> bool:
+        """Whether the model was trained by others and is only audited."""
+        return self.backbone is None
+
+    @property
+    def frozen(self) -> str:
+        """``freeze``, or what suits ``tune``: a new head on a frozen backbone, or biases and adapters everywhere."""
+        return self.freeze or ("all" if self.tune == "full" else "none")
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """``memory`` in bytes, or None."""
+        return None if self.memory is None else read_memory(self.memory)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ModelConfig:
+        sources = [key for key in ("backbone", "checkpoint", "factory") if getattr(self, key) is not None]
+        if len(sources) != 1:
+            raise ValueError(f"give one of backbone, checkpoint and factory, not {' and '.join(sources) or 'none'}")
+        if self.external:
+            training = {"weights", "freeze", "tune", "lora", "pooling", "cache", "row_norm"} & self.model_fields_set
+            if training:
+                raise ValueError(f"a {sources[0]} is audited as it is: remove {', '.join(sorted(training))}")
+        elif {"classes", "outputs"} & self.model_fields_set:
+            raise ValueError("classes and outputs describe a checkpoint or factory, not a backbone")
+        if self.tune != "full" and self.freeze == "all":
+            raise ValueError(f'tune = "{self.tune}" trains nothing when freeze is "all"; name a layer, or "none"')
+        if "lora" in self.model_fields_set and self.tune != "lora":
+            raise ValueError('[model.lora] needs tune = "lora"')
+        if self.memory is not None:
+            read_memory(self.memory)
+        return self
 
 
 class TrainConfig(_Table):
@@ -80,6 +154,7 @@ class TrainConfig(_Table):
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     batch_size: int = Field(default=32, ge=1)
+    views: int = Field(default=1, ge=1, le=64)
 
 
 class ReportConfig(_Table):
@@ -116,6 +191,14 @@ class Config(_Table):
     report: ReportConfig = ReportConfig()
     policy: list[Rule] = []
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        if self.train.views > 1 and self.data.modality == "text":
+            raise ValueError("train.views: views are augmented pictures; there are none of texts")
+        if self.model.external and "train" in self.model_fields_set:
+            raise ValueError("a checkpoint or factory is audited without training: remove [train]")
+        return self
+
 
 @dataclass(frozen=True)
 class LoadedConfig:
@@ -141,10 +224,12 @@ class LoadedConfig:
     def public(self) -> dict[str, Any]:
         """Return the config as used, with paths outside the config's folder cut to their base name."""
         raw = json.loads(json.dumps(self.raw, default=str))
-        for table, key in (("data", "manifest"), ("data", "folder"), ("model", "weights")):
+        for table, key in (("data", "manifest"), ("data", "folder"), ("model", "weights"), ("model", "checkpoint")):
             value = raw.get(table, {}).get(key)
             if isinstance(value, str) and not value.startswith("package:"):
                 raw[table][key] = stored_path(value, self.folder)
+        if isinstance(backbone := raw["model"].get("backbone"), str):
+            raw["model"]["backbone"] = stored_backbone(backbone, self.folder)
         return raw
 
 
@@ -154,6 +239,14 @@ def stored_path(path: str | Path, folder: Path) -> str:
     if absolute.is_relative_to(folder.resolve()):
         return absolute.relative_to(folder.resolve()).as_posix()
     return absolute.name
+
+
+def stored_backbone(backbone: str, folder: Path) -> str:
+    """Return ``library/name`` as it may be stored: a name that is a folder of this machine is cut like any path."""
+    library, _, name = backbone.partition("/")
+    if library == "transformers" and not name.startswith("package:") and (folder / name).is_dir():
+        return f"{library}/{stored_path(name, folder)}"
+    return backbone
 
 
 def load(path: Path, overrides: list[str], options: Mapping[str, type[BaseModel]]) -> LoadedConfig:

@@ -7,36 +7,19 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
-import torch
 from pydantic import BaseModel
 
 from rft import __version__, config, data, policy
-from rft.backbones import Classifier, LoadedBackbone, hash_tensors, new_head
-from rft.backbones import load as load_backbone
-from rft.backbones.load import preprocessing_facts
-from rft.backbones.saved import write_model
+from rft.backbones import hash_tensors
 from rft.environment import describe as describe_environment
 from rft.errors import ConfigError, Unavailable
-from rft.features import Features, Store, cache_folder
-from rft.features.extract import choose_device, choose_precision, extract, store_key
+from rft.features.extract import choose_device
 from rft.plugins import Plugin, Registered, Subject, discover
-from rft.records import (
-    Artifacts,
-    AuditRun,
-    Backbone,
-    Finding,
-    Run,
-    Section,
-    SubjectFacts,
-    Training,
-    not_measured,
-)
-from rft.training import Fit, Job, Recipe, Task, Trainer
+from rft.records import Artifacts, AuditRun, Finding, Run, Section, not_measured
+from rft.subjects import external, fine_tune
+from rft.training import Trainer
 from rft.training.loop import StandardTrainer
 
 log = logging.getLogger("rft")
@@ -49,6 +32,8 @@ def audit(
 ) -> AuditRun:
     """Fine-tune and audit as ``audit.toml`` says; return the finished run, which nothing has been written of yet.
 
+    A model that others trained (``model.checkpoint``, ``model.factory``) is audited as it is.
+
     Args:
         path: the config file.
         overrides: ``table.key=value`` strings that replace values of the config.
@@ -59,16 +44,15 @@ def audit(
         RftError: for anything that the user can mend.
     """
     started, clock = datetime.now(UTC), time.monotonic()
-    registered = discover()
-    options = {name: each.plugin.options for name, each in registered.items()}
-    settings = config.load(Path(path), list(overrides), options)
-    active = _activate(registered, settings)
-    trainer = _trainer(active)
+    settings, active, trainer = prepare(path, overrides)
     device = choose_device(device)
 
-    dataset = data.read(settings.core.data, settings.folder, settings.core.seed)
-    backbone = load_backbone(settings.core.model, settings.folder, seed=settings.core.seed, offline=offline)
-    subject = _subject(settings, dataset, backbone, trainer, device)
+    given = settings.core.model.external
+    dataset = data.read(settings.core.data, settings.folder, settings.core.seed, external=given)
+    if given:
+        subject = external(settings, dataset, device, offline=offline)
+    else:
+        subject = fine_tune(settings, dataset, trainer, device, offline=offline)
     sections = tuple(_audit(plugin, subject) for plugin in active)
 
     run = AuditRun(
@@ -79,10 +63,20 @@ def audit(
         sections=sections,
         verdict=policy.judge(settings.core.policy, sections),
     )
-    writer = partial(
-        write_model, model=subject.need("model"), facts=subject.facts, row_norm=settings.core.model.row_norm
-    )
-    return run.with_artifacts(Artifacts(subject.predictions, dataset.inputs, writer))
+    return run.with_artifacts(Artifacts(subject.predictions, dataset.inputs, subject.write_model))
+
+
+def prepare(path: str | Path, overrides: Sequence[str] = ()) -> tuple[config.LoadedConfig, Active, Trainer]:
+    """Read a config and return it with the plugins that take part, and what trains; nothing is loaded or run yet.
+
+    Raises:
+        ConfigError: for all that can be told to be wrong from the config alone.
+    """
+    registered = discover()
+    options = {name: each.plugin.options for name, each in registered.items()}
+    settings = config.load(Path(path), list(overrides), options)
+    active = _activate(registered, settings)
+    return settings, active, _trainer(active, settings)
 
 
 def _activate(registered: Mapping[str, Registered], settings: config.LoadedConfig) -> Active:
@@ -111,116 +105,19 @@ def _activate(registered: Mapping[str, Registered], settings: config.LoadedConfi
     return active
 
 
-def _trainer(active: Active) -> Trainer:
+def _trainer(active: Active, settings: config.LoadedConfig) -> Trainer:
     """Return the trainer of the one plugin that takes over training, or the standard one."""
     offered = [(each.plugin.name, each.plugin.trainer(options)) for each, options in active]
     taken = [(name, trainer) for name, trainer in offered if trainer is not None]
+    if taken and settings.core.model.external:
+        raise ConfigError(
+            "would train the model, but a checkpoint or factory is audited as it is",
+            where=f"[{taken[0][0]}]",
+            remedy=f"Remove the keys of [{taken[0][0]}] that are about training, such as epsilon.",
+        )
     if len(taken) > 1:
         raise ConfigError(f"{' and '.join(name for name, _ in taken)} both want to train the model")
     return taken[0][1] if taken else StandardTrainer()
-
-
-def _subject(
-    settings: config.LoadedConfig, dataset: data.Dataset, backbone: LoadedBackbone, trainer: Trainer, device: str
-) -> Subject:
-    """Extract features, train the head on them and predict: everything that plugins then look at."""
-    core = settings.core
-    frozen_before = hash_tensors(backbone.prefix.state_dict())
-    precision = choose_precision(core.model.precision, device)
-    preparation = preprocessing_facts(backbone.preprocessing)
-    store = Store(cache_folder(), store_key(backbone.prefix, preparation, precision))
-    inputs = data.Inputs(dataset.splits, backbone.preprocessing, core.data.max_pixels)
-    cached = {
-        name: Features(extract(backbone.prefix, inputs, split, store, device=device, precision=precision))
-        for name, split in dataset.splits.items()
-    }
-
-    train = dataset.splits["train"]
-    build = partial(new_head, backbone.dimension, len(dataset.classes), core.model.row_norm)
-    recipe = Recipe(**core.train.model_dump())
-    task = Task(cached["train"], torch.from_numpy(train.labels), train.units, build, recipe, device)
-    trainer.prepare(task)
-    fit = trainer.fit(task, [Job(core.seed)])[0]
-
-    model = backbone.classifier(len(dataset.classes), core.model.row_norm, core.seed)
-    model.suffix.load_state_dict(fit.state)
-    facts = SubjectFacts(
-        name=core.name,
-        modality="image",
-        classes=dataset.classes,
-        positive=core.data.positive,
-        backbone=_backbone_facts(core.model, backbone, model, precision, frozen_before),
-        model_sha256=hash_tensors(model.state_dict()),
-        training=_training_facts(recipe, fit, core.data.unit),
-    )
-    return Subject(
-        facts=facts,
-        seed=core.seed,
-        splits=dataset.splits,
-        predictions=_predict(model, dataset, cached),
-        model=model.to(device),
-        inputs=inputs,
-        features=cached,
-        task=task,
-        trainer=trainer,
-        fit=fit,
-        device=device,
-        show_examples=core.report.show_examples,
-    )
-
-
-def _backbone_facts(
-    settings: config.ModelConfig, backbone: LoadedBackbone, model: Classifier, precision: str, frozen_before: str
-) -> Backbone:
-    return Backbone(
-        name=settings.backbone,
-        weights=settings.weights if _is_named(settings.weights) else Path(settings.weights).name,
-        weights_sha256=backbone.weights_sha256,
-        frozen_parameters=sum(parameter.numel() for parameter in model.prefix.parameters()),
-        trainable_parameters=sum(parameter.numel() for parameter in model.suffix.parameters()),
-        frozen_sha256_before=frozen_before,
-        frozen_sha256_after=model.frozen_sha256(),
-        preprocessing=preprocessing_facts(backbone.preprocessing),
-        precision=precision,
-    )
-
-
-def _is_named(weights: str) -> bool:
-    return weights in ("pretrained", "random") or weights.startswith("package:")
-
-
-def _training_facts(recipe: Recipe, fit: Fit, unit: str | None) -> Training:
-    private = {key: fit.facts[key] for key in Training.model_fields if key != "mode" and key in fit.facts}
-    if private.get("unit") == "unit":
-        private["unit"] = unit  # by the name of its column, which a task does not know
-    shared: dict[str, Any] = {
-        "epochs": recipe.epochs,
-        "optimizer": recipe.optimizer,
-        "learning_rate": recipe.learning_rate,
-        "batch_size": recipe.batch_size,
-    }
-    return Training(mode=fit.facts["mode"], **(shared | private))
-
-
-def _predict(model: Classifier, dataset: data.Dataset, cached: Mapping[str, Features]) -> pd.DataFrame:
-    """Return the table of predictions: one row an example, a probability for each class."""
-    model.suffix.eval()
-    frames = []
-    for name, split in dataset.splits.items():
-        with torch.no_grad():
-            # float64, so that the probability of a certain prediction does not round to exactly one
-            scores = model.suffix(cached[name].all()).double().softmax(dim=1).numpy()
-        columns = {
-            "split": name,
-            "id": split.ids,
-            "unit": split.units if split.units is not None else None,
-            "label": [dataset.classes[label] for label in split.labels],
-            "prediction": [dataset.classes[index] for index in scores.argmax(axis=1)],
-        }
-        columns |= {f"score_{label}": scores[:, index] for index, label in enumerate(dataset.classes)}
-        columns |= {f"group_{attribute}": values for attribute, values in split.groups.items()}
-        frames.append(pd.DataFrame(columns))
-    return pd.concat(frames, ignore_index=True)
 
 
 def _audit(plugin: tuple[Registered, BaseModel], subject: Subject) -> Section:

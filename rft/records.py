@@ -147,13 +147,15 @@ class Figure(Record):
     - ``bars``     x (category), y, optional series
     - ``heatmap``  x, y, value, optional facet (small multiples)
     - ``images``   asset (a column of names made by ``asset_name``), caption, optional group
+    - ``tokens``   token (a piece of a text, with the blanks before it), value (signed; None has no mark), optional
+      text (rows of one text have the same), caption (of a text), special (true: not a part of the text)
 
     ``where`` keeps the rows of the table whose columns equal these values. ``alt`` says what the picture shows to
     someone who cannot see it.
     """
 
     id: str
-    kind: Literal["dots", "lines", "bars", "heatmap", "images"]
+    kind: Literal["dots", "lines", "bars", "heatmap", "images", "tokens"]
     table: str
     encode: dict[str, str]
     where: dict[str, Cell] = Field(default_factory=dict)
@@ -260,11 +262,16 @@ class Run(Record):
 
 
 class Backbone(Record):
-    """The frozen part. The hashes cover every frozen tensor and buffer, when loaded and after training."""
+    """The pretrained part. The hashes cover every frozen tensor and buffer, when loaded and after training.
+
+    ``freeze`` is ``all``, ``none`` or the first layer that is not frozen; ``tune`` is what is trained behind it.
+    """
 
     name: str
     weights: str
     weights_sha256: str
+    freeze: str = "all"
+    tune: str = "full"
     frozen_parameters: int
     trainable_parameters: int
     frozen_sha256_before: str
@@ -276,7 +283,8 @@ class Backbone(Record):
 class Training(Record):
     """How the head was trained; the fields from ``epsilon`` on are set when ``mode`` is ``private``.
 
-    ``unit`` is whose data the guarantee covers: ``example``, or the name of the unit column.
+    ``unit`` is whose data the guarantee covers: ``example``, or the name of the unit column. ``seconds`` is what
+    training took, without the pass that features are cached in; ``cached`` whether there was one.
     """
 
     mode: Literal["standard", "private", "external"]
@@ -284,6 +292,8 @@ class Training(Record):
     optimizer: str | None = None
     learning_rate: Number | None = None
     batch_size: int | None = None
+    seconds: Number | None = None
+    cached: bool | None = None
     epsilon: Number | None = None
     delta: Number | None = None
     noise_multiplier: Number | None = None

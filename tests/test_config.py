@@ -39,7 +39,7 @@ def test_a_plain_config_is_read(tmp_path: Path) -> None:
         ('name = "tiny"', "", "name: field required"),
         ('name = "tiny"', 'name = "../tiny"', "name: string should match pattern"),
         ('name = "tiny"', 'name = "a"\nname = "b"', "is not valid TOML"),
-        ('image = "file"\n', "", "data: a manifest needs image"),
+        ('image = "file"\n', "", "data: a manifest needs either image or text"),
         ('split = "split"\n', "", "data: give either split (a column) or test"),
         ('split = "split"\n', 'split = "split"\ntest = 0.5\n', "data: give either split (a column) or test"),
         ('manifest = "data/pictures.csv"', 'folder = "photos"', "data: a folder has no columns: remove image"),
@@ -51,7 +51,22 @@ def test_a_plain_config_is_read(tmp_path: Path) -> None:
             '[[policy]]\nfinding = "a.b"\nmaxx = 1\n[train]',
             "policy.1.maxx: unknown key\nDid you mean 'max'?",
         ),
-        ("[model]", '[model]\nfreeze = "layer3"', "model.freeze: input should be 'all', not 'layer3'"),
+        ("[model]", "[model]\nfreeze = 3", "model.freeze: input should be a valid string, not 3"),
+        (
+            "[model]",
+            '[model]\ntune = "bias"\nfreeze = "all"',
+            'model: tune = "bias" trains nothing when freeze is "all"',
+        ),
+        ("[model]", "[model]\nlora = { rank = 4 }", 'model: [model.lora] needs tune = "lora"'),
+        ("[model]", '[model]\nmemory = "2 gigs"', "model: expected a size such as 2GB or 500MB, not '2 gigs'"),
+        ("[model]", '[model]\ncheckpoint = "x"', "model: give one of backbone, checkpoint and factory"),
+        (
+            'backbone = "torchvision/resnet18"',
+            'checkpoint = "x"',
+            "model: a checkpoint is audited as it is: remove weights",
+        ),
+        ("[model]", '[model]\noutputs = "probabilities"', "classes and outputs describe a checkpoint or factory"),
+        ('image = "file"', 'image = "file"\ntext = "file"', "data: a manifest needs either image or text"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_place(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -100,3 +115,39 @@ def test_a_policy_can_stand_alone_or_in_a_whole_config(tmp_path: Path) -> None:
     path.write_text(CONFIG, encoding="utf-8")
     with pytest.raises(ConfigError, match="holds no"):
         config.load_policy(path)
+
+
+def test_what_is_frozen_follows_from_what_is_tuned(tmp_path: Path) -> None:
+    assert load(tmp_path, CONFIG).core.model.frozen == "all"
+    assert load(tmp_path, CONFIG, "model.tune=bias").core.model.frozen == "none"
+    assert load(tmp_path, CONFIG, "model.tune=lora", "model.freeze=layer4").core.model.frozen == "layer4"
+
+
+@pytest.mark.parametrize(("size", "bytes_"), [("2GB", 2 * 10**9), ("500MB", 5 * 10**8), ("1.5GiB", 3 * 2**29)])
+def test_sizes_are_read_with_their_units(tmp_path: Path, size: str, bytes_: int) -> None:
+    assert load(tmp_path, CONFIG, f"model.memory={size}").core.model.memory_bytes == bytes_
+
+
+def test_views_are_of_pictures_only(tmp_path: Path) -> None:
+    texts = CONFIG.replace('image = "file"', 'text = "file"')
+    assert load(tmp_path, texts).core.data.modality == "text"
+    with pytest.raises(ConfigError, match="there are none of texts"):
+        load(tmp_path, texts, "train.views=2")
+
+
+def test_a_model_of_others_is_not_trained(tmp_path: Path) -> None:
+    external = CONFIG.split("[model]")[0] + '[model]\nfactory = "models:build"\nclasses = ["a", "b"]\n'
+    assert load(tmp_path, external).core.model.external
+    with pytest.raises(ConfigError, match=r"remove \[train\]"):
+        load(tmp_path, external + "[train]\nepochs = 3\n")
+    with pytest.raises(ConfigError, match=r"model\.factory: string should match"):
+        load(tmp_path, external, "model.factory=models")
+
+
+def test_a_backbone_that_is_a_folder_of_this_machine_is_stored_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "outside" / "bert").mkdir(parents=True)
+    (tmp_path / "project").mkdir()
+    backbone = f"transformers/{tmp_path / 'outside' / 'bert'}"
+    loaded = load(tmp_path / "project", CONFIG, f"model.backbone={backbone}")
+    assert loaded.public()["model"]["backbone"] == "transformers/bert"
+    assert config.stored_backbone("transformers/google/vit", tmp_path) == "transformers/google/vit"

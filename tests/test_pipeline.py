@@ -16,8 +16,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import rft
-from rft import pipeline, plugins
+from rft import extraction, pipeline, plugins
 from rft.cli import app
+from rft.features import Features
 from rft.plugins import Options, Subject, Unavailable
 from rft.records import AuditRun, Section
 
@@ -70,7 +71,7 @@ def test_audit_json_says_what_was_done(tiny: Path) -> None:
         "labels": {"blue": 10, "red": 10},
         "groups": {"camera": {"left": 10, "right": 10}},
     }
-    assert [section["plugin"] for section in stored["sections"]] == ["dataset", "training", "performance"]
+    assert [section["plugin"] for section in stored["sections"]] == ["dataset", "backbone", "training", "performance"]
     assert run.finding("training.trained_unmoved").value == 0
     assert run.finding("performance.accuracy").value > 0.9  # red or blue: a linear head sees it on random features
 
@@ -113,7 +114,7 @@ def test_cached_features_carry_over_to_another_head(tiny: Path, monkeypatch: pyt
     def refuse(*_arguments: object) -> None:
         raise AssertionError("the prefix ran again")
 
-    monkeypatch.setattr("rft.features.extract._run", refuse)
+    monkeypatch.setattr("rft.backbones.replay.Prefix.forward", refuse)
     rft.audit(tiny, overrides=["train.learning_rate=0.1", "model.row_norm=true"])
 
 
@@ -188,7 +189,7 @@ class Meddles(Broken):
 
     def audit(self, subject: Subject, options: Options) -> Section:
         with torch.no_grad():
-            next(subject.model.prefix.parameters()).add_(1)
+            next(subject.model.backbone.parameters()).add_(1)
         return Section(plugin="meddles")
 
 
@@ -218,14 +219,14 @@ def test_a_loss_above_guessing_is_worth_a_look(tiny: Path) -> None:
 
 
 def test_a_moved_frozen_tensor_fails_the_run(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    extract = pipeline.extract
+    extract = extraction.extract
 
-    def moving(prefix: torch.nn.Module, *arguments: object, **options: object) -> torch.Tensor:
+    def moving(prefix: torch.nn.Module, *arguments: object, **options: object) -> Features:
         features = extract(prefix, *arguments, **options)
-        prefix.get_submodule("backbone.bn1").running_mean.add_(0.1)
+        prefix.get_submodule("classifier.backbone.network.bn1").running_mean.add_(0.1)
         return features
 
-    monkeypatch.setattr(pipeline, "extract", moving)
+    monkeypatch.setattr(extraction, "extract", moving)
     run = rft.audit(tiny)
     assert run.finding("training.frozen_changed").status == "fail"
     assert run.verdict.status == "fail"
@@ -293,7 +294,7 @@ def test_a_bug_is_told_from_a_mistake(tiny: Path, monkeypatch: pytest.MonkeyPatc
     def bug(*_arguments: object, **_options: object) -> None:
         raise AssertionError("impossible")
 
-    monkeypatch.setattr(pipeline, "_subject", bug)
+    monkeypatch.setattr(pipeline, "fine_tune", bug)
     code, _, stderr = invoke("audit", tiny)
     assert code == 70
     assert "a bug in rft: AssertionError: impossible" in stderr

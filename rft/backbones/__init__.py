@@ -1,6 +1,20 @@
-"""From ``library/name`` and weights to a classifier cut into a frozen prefix and a trainable suffix."""
+"""From ``library/name`` and weights to a classifier, and its cut into a frozen prefix and a trainable suffix."""
 
-from rft.backbones.classifier import Classifier, Head, Prefix, hash_tensors, new_head
-from rft.backbones.load import LoadedBackbone, architecture, load
+from rft.backbones.classifier import Batch, Classifier, Head, hash_tensors, new_head
+from rft.backbones.cut import Cut, cut
+from rft.backbones.load import LoadedBackbone, load
+from rft.backbones.replay import Prefix, Suffix
 
-__all__ = ["Classifier", "Head", "LoadedBackbone", "Prefix", "architecture", "hash_tensors", "load", "new_head"]
+__all__ = [
+    "Batch",
+    "Classifier",
+    "Cut",
+    "Head",
+    "LoadedBackbone",
+    "Prefix",
+    "Suffix",
+    "cut",
+    "hash_tensors",
+    "load",
+    "new_head",
+]

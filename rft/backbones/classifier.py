@@ -1,41 +1,78 @@
-"""The joined model: frozen prefix and trainable suffix, for prediction and attribution."""
+"""The joined model: a backbone that gives one vector an example, and a linear head on it.
+
+A batch is a dict of tensors. Pictures: ``{"pixels": (B, 3, H, W)}`` in [0, 1]. Texts: ``{"input_ids": (B, T),
+"attention_mask": (B, T)}``, padded on the right. What is trained and what is frozen is decided in ``cut``, not here.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 Batch = dict[str, Tensor]
+Pooling = Literal["mean", "cls", "last"]
 
 
-class Prefix(nn.Module):
-    """The frozen part: pixels in, features out.
+def flat(output: Tensor) -> Tensor:
+    """Return (B, D) features from what torchvision and timm give without their classifiers."""
+    return output.flatten(1)
 
-    It cannot be put in training mode: ``requires_grad_(False)`` alone does not freeze a BatchNorm, whose running
-    statistics would move, that is, release statistics of the training data.
+
+class ImageBackbone(nn.Module):
+    """Pixels in, features out.
+
+    Args:
+        network: the library's model without its classifier; takes normalised (B, 3, H, W) pixels.
+        mean, std: what its pretraining normalised each channel with.
+        pooled: turns the network's output into (B, D) features.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, backbone: nn.Module, mean: Iterable[float], std: Iterable[float]) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        mean: Iterable[float],
+        std: Iterable[float],
+        pooled: Callable[[Any], Tensor] = flat,
+    ) -> None:
         super().__init__()
-        self.backbone = backbone.requires_grad_(False)
+        self.network, self.pooled = network, pooled
         self.register_buffer("mean", torch.tensor(list(mean), dtype=torch.float32).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(list(std), dtype=torch.float32).view(1, 3, 1, 1))
-        self.train(False)
 
-    def train(self, mode: bool = True) -> Prefix:
-        """Stay in eval mode whatever is asked."""
-        super().train(False)
-        return self
+    def forward(self, inputs: Batch) -> Tensor:
+        """Map ``{"pixels": (B, 3, H, W)}`` in [0, 1] to (B, D) features."""
+        return self.pooled(self.network((inputs["pixels"] - self.mean) / self.std))
 
-    def forward(self, pixels: Tensor) -> Batch:
-        """Map (B, 3, H, W) pixels in [0, 1] to ``{"features": (B, D)}``."""
-        return {"features": self.backbone((pixels - self.mean) / self.std).flatten(1)}
+
+class TextBackbone(nn.Module):
+    """Tokens in, features out: the last hidden states of a transformer, pooled over the real tokens."""
+
+    def __init__(self, network: nn.Module, pooling: Pooling) -> None:
+        super().__init__()
+        self.network, self.pooling = network, pooling
+
+    def forward(self, inputs: Batch) -> Tensor:
+        """Map ``{"input_ids": (B, T), "attention_mask": (B, T)}`` to (B, D) features."""
+        output = self.network(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
+        return pool(output.last_hidden_state, inputs["attention_mask"], self.pooling)
+
+
+def pool(hidden: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
+    """Return (B, D) from (B, T, D) hidden states: their mean over real tokens, the first, or the last real one."""
+    if pooling == "cls":
+        return hidden[:, 0]
+    if pooling == "last":
+        last = mask.sum(dim=1) - 1
+        return hidden[torch.arange(len(hidden), device=hidden.device), last]
+    weights = mask.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
 
 
 class Head(nn.Module):
@@ -69,33 +106,33 @@ class Classifier(nn.Module):
     """Backbone and head, joined.
 
     Attributes:
-        prefix, suffix: the two sides of the cut.
+        modality: ``image`` or ``text``.
+        backbone, head: the two parts; ``backbone.network`` is the library's model.
         spatial_layer: name of the module whose output is the last (B, C, h, w) map, for methods such as GradCAM;
-            None for backbones without one (vision transformers).
+            None for backbones without one (vision transformers, texts).
+        embedding_layer: name of the word embedding that a text model begins with, or None.
     """
 
-    def __init__(self, prefix: Prefix, suffix: nn.Module, image_size: int) -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        head: Head,
+        *,
+        modality: str,
+        spatial_layer: str | None = None,
+        embedding_layer: str | None = None,
+    ) -> None:
         super().__init__()
-        self.prefix, self.suffix, self.image_size = prefix, suffix, image_size
-        self.spatial_layer = _spatial_layer(self, image_size)
+        self.backbone, self.head = backbone, head
+        self.modality, self.spatial_layer, self.embedding_layer = modality, spatial_layer, embedding_layer
         self.eval()
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Map (B, 3, H, W) pixels in [0, 1] to (B, K) logits."""
-        return self.suffix(self.prefix(pixels))
-
-    def cut(self, layer: str | None = None) -> tuple[Prefix, nn.Module]:
-        """Return the frozen prefix and the trainable suffix; ``None`` cuts before the head."""
-        if layer is not None:
-            raise ValueError("this classifier can only be cut before its head")
-        return self.prefix, self.suffix
-
-    def frozen_sha256(self) -> str:
-        """Hash every tensor and buffer of the prefix."""
-        return hash_tensors(self.prefix.state_dict())
+    def forward(self, inputs: Batch) -> Tensor:
+        """Map a batch of inputs to (B, K) logits."""
+        return self.head({"features": self.backbone(inputs)})
 
 
-def hash_tensors(tensors: dict[str, Tensor]) -> str:
+def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
     """Return the sha256 over names, types, shapes and bytes of tensors, whatever their device or memory layout."""
     total = hashlib.sha256()
     for name in sorted(tensors):
@@ -105,11 +142,11 @@ def hash_tensors(tensors: dict[str, Tensor]) -> str:
     return total.hexdigest()
 
 
-def _spatial_layer(model: Classifier, image_size: int) -> str | None:
-    """Find the last module that gives a feature map, by running one grey image through the backbone."""
+def find_spatial_layer(backbone: nn.Module, image_size: int, prefix: str = "backbone.") -> str | None:
+    """Find the last module that gives a feature map, by running one grey image through an image backbone."""
     last: list[str | None] = [None]
 
-    def remember(name: str) -> object:
+    def remember(name: str) -> Callable[..., None]:
         def hook(_module: nn.Module, _inputs: object, output: object) -> None:
             if not isinstance(output, Tensor):
                 return
@@ -121,13 +158,11 @@ def _spatial_layer(model: Classifier, image_size: int) -> str | None:
         return hook
 
     handles = [
-        module.register_forward_hook(remember(name))
-        for name, module in model.named_modules()
-        if name.startswith("prefix.backbone.")
+        module.register_forward_hook(remember(prefix + name)) for name, module in backbone.named_modules() if name
     ]
-    device = model.prefix.mean.device
+    device = next(backbone.parameters()).device
     with torch.no_grad():
-        model.prefix(torch.full((1, 3, image_size, image_size), 0.5, device=device))
+        backbone({"pixels": torch.full((1, 3, image_size, image_size), 0.5, device=device)})
     for handle in handles:
         handle.remove()
     return last[0]

@@ -1,8 +1,8 @@
-"""Load a backbone by name and weights and give it a new head."""
+"""Load a backbone by name and weights, ready to be given a new head."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,99 +10,220 @@ from typing import Any
 import torch
 from torch import nn
 
-from rft.backbones import timm, torchvision, weights
-from rft.backbones.classifier import Classifier, Prefix, hash_tensors, new_head
+from rft.backbones import pretrained_folder, timm, torchvision, transformers, weights
+from rft.backbones.anatomy import FAILURES, first_line
+from rft.backbones.classifier import (
+    Batch,
+    Classifier,
+    ImageBackbone,
+    TextBackbone,
+    find_spatial_layer,
+    hash_tensors,
+    new_head,
+)
 from rft.config import ModelConfig
 from rft.data.images import Preprocessing
+from rft.data.text import Tokenisation
 from rft.errors import ModelError, near
 
-LIBRARIES: dict[str, ModuleType] = {"torchvision": torchvision, "timm": timm}
+LIBRARIES: dict[str, ModuleType] = {"torchvision": torchvision, "timm": timm}  # their models are known by name
+HUB = "transformers"
 
 
 @dataclass(frozen=True)
 class LoadedBackbone:
-    """A frozen backbone, cut before its own classifier.
+    """A pretrained backbone without a classifier.
 
     Attributes:
-        prefix: pixels in, features out.
-        dimension: D, the number of features.
-        preprocessing: how pictures are prepared for it.
-        weights_sha256: of the weights file, or of the tensors where there is no file.
+        backbone: a batch of inputs in, (B, D) features out.
+        dimension: D.
+        preparation: how items become its inputs.
+        weights_sha256: of the weights file, or of the tensors where there is no single file.
+        identity: what its outputs depend on beside tensors and preparation.
     """
 
-    prefix: Prefix
+    backbone: nn.Module
     dimension: int
-    preprocessing: Preprocessing
+    preparation: Preprocessing | Tokenisation
     weights_sha256: str
+    identity: dict[str, Any]
+
+    @property
+    def modality(self) -> str:
+        """``image`` or ``text``."""
+        return "image" if isinstance(self.preparation, Preprocessing) else "text"
+
+    @property
+    def image_size(self) -> int | None:
+        """Side of the pictures it takes; None for texts."""
+        return self.preparation.crop if isinstance(self.preparation, Preprocessing) else None
 
     def classifier(self, classes: int, row_norm: bool, seed: int) -> Classifier:
         """Join the backbone with a new head for this number of classes."""
-        return Classifier(self.prefix, new_head(self.dimension, classes, row_norm, seed), self.preprocessing.crop)
+        head = new_head(self.dimension, classes, row_norm, seed)
+        if self.image_size is not None:
+            spatial = find_spatial_layer(self.backbone, self.image_size)
+            return Classifier(self.backbone, head, modality="image", spatial_layer=spatial)
+        network: Any = self.backbone.network
+        name = transformers.embedding_layer(network)
+        embedding = f"backbone.network.{name}" if name else None
+        return Classifier(self.backbone, head, modality="text", embedding_layer=embedding)
+
+    def example(self, count: int, tokens: int, seed: int) -> Batch:
+        """Make up inputs: noise for pictures, any words for texts, some of which are shorter than others."""
+        random = torch.Generator().manual_seed(seed)
+        if self.image_size is not None:
+            return {"pixels": torch.rand(count, 3, self.image_size, self.image_size, generator=random)}
+        return made_up_texts(self.preparation.tokenizer, count, tokens, random)  # type: ignore[union-attr]
 
 
-def load(config: ModelConfig, folder: Path, *, seed: int, offline: bool) -> LoadedBackbone:
+def made_up_texts(tokenizer: Any, count: int, tokens: int, random: torch.Generator) -> Batch:
+    """Return random ordinary words, padded on the right; lengths follow from the position alone."""
+    special = set(tokenizer.all_special_ids)
+    words = torch.tensor([word for word in range(min(len(tokenizer), 5000)) if word not in special])
+    ids = words[torch.randint(len(words), (count, tokens), generator=random)]
+    lengths = tokens - torch.arange(count) % 3
+    mask = (torch.arange(tokens)[None] < lengths[:, None]).long()
+    return {"input_ids": torch.where(mask.bool(), ids, tokenizer.pad_token_id), "attention_mask": mask}
+
+
+def load(config: ModelConfig, folder: Path, *, modality: str, seed: int, offline: bool) -> LoadedBackbone:
     """Build the backbone that ``[model]`` names and load its weights.
 
     Args:
         config: the ``[model]`` table.
         folder: what a path to weights is relative to.
+        modality: ``image`` or ``text``, as the data says.
         seed: initialises ``weights = "random"``.
         offline: forbid downloads.
 
     Raises:
         ModelError: for an unknown name, weights that do not fit, or weights that are more than tensors.
     """
+    assert config.backbone is not None
+    library, slash, name = config.backbone.partition("/")
+    if not slash or library not in (*LIBRARIES, HUB):
+        raise ModelError(
+            f"{config.backbone!r} is no backbone; expected library/name with one of {', '.join([*LIBRARIES, HUB])}",
+            where="model.backbone",
+            remedy=near(config.backbone, [f"{key}/{each}" for key in LIBRARIES for each in _names_if_installed(key)]),
+        )
+    if library == HUB:
+        return _from_folder(config, name, folder, modality=modality, seed=seed, offline=offline)
+    if modality != "image":
+        raise ModelError(
+            f"{library} has backbones for pictures only", where="model.backbone", remedy="Texts: transformers/<name>."
+        )
+    return _by_name(config, LIBRARIES[library], library, name, folder, seed=seed, offline=offline)
+
+
+def load_untrained(name: str, folder: Path, *, image_size: int | None, offline: bool) -> LoadedBackbone:
+    """Build a backbone with random weights, to look at its layers; raises ``ModelError`` as ``load`` does."""
+    modality = "image"
+    if name.startswith(f"{HUB}/"):
+        source = pretrained_folder.find(name.removeprefix(f"{HUB}/"), folder, offline=offline, where="BACKBONE")
+        modality = transformers.modality_of(source)
+    config = ModelConfig(backbone=name, weights="random", image_size=image_size)
+    return load(config, folder, modality=modality, seed=0, offline=offline)
+
+
+def untrained_like(backbone: LoadedBackbone, config: ModelConfig, folder: Path, seed: int) -> LoadedBackbone:
+    """Return the same network with random weights."""
+    if backbone.identity["library"] == HUB:
+        network = transformers.untrained_like(backbone.backbone, seed)
+        return _probe(network, backbone.preparation, hash_tensors(network.state_dict()), backbone.identity, HUB)
+    random = config.model_copy(update={"weights": "random"})
+    return load(random, folder, modality=backbone.modality, seed=seed, offline=True)
+
+
+def _from_folder(
+    config: ModelConfig, name: str, folder: Path, *, modality: str, seed: int, offline: bool
+) -> LoadedBackbone:
+    if config.weights not in ("pretrained", "random"):
+        raise ModelError(
+            "the weights of a transformers backbone are those in its folder",
+            where="model.weights",
+            remedy='Expected "pretrained" or "random"; name another folder in model.backbone.',
+        )
+    source = pretrained_folder.find(name, folder, offline=offline, where="model.backbone")
+    backbone: TextBackbone | ImageBackbone
+    preparation: Preprocessing | Tokenisation
+    if modality == "text":
+        backbone, preparation = transformers.text_backbone(source, config, seed=seed)
+        pooling: str = backbone.pooling
+    else:
+        pretrained = config.weights == "pretrained"
+        backbone, own = transformers.image_backbone(source, pretrained=pretrained, seed=seed)
+        preparation, pooling = _sized(own, config.image_size), backbone.pooled.__name__
+    identity = {"library": HUB, "pooling": pooling, "config_sha256": transformers.config_sha256(backbone.network)}
+    return _probe(backbone, preparation, hash_tensors(backbone.network.state_dict()), identity, name)
+
+
+def _by_name(
+    config: ModelConfig, module: ModuleType, library: str, name: str, folder: Path, *, seed: int, offline: bool
+) -> LoadedBackbone:
+    if library == "timm" and config.weights == "pretrained":
+        timm.require_weights(name, offline=offline)
+    known = module.names()
+    if name.split(".")[0] not in known:
+        raise ModelError(f"{library} has no model {name!r}", where="model.backbone", remedy=near(name, known))
     pretrained = config.weights == "pretrained"
-    library, name = _find(config.backbone)
     file = None if config.weights in ("pretrained", "random") else weights.read(config.weights, folder)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        full = library.architecture(name, pretrained=pretrained, offline=offline)
-    preparation = _sized(library.preprocessing(name, full, pretrained=pretrained), config.image_size)
+        full = module.architecture(name, pretrained=pretrained, offline=offline)
+    preparation = _sized(module.preprocessing(name, full, pretrained=pretrained), config.image_size)
     sha256 = file.sha256 if file else hash_tensors(full.state_dict())
     own = dict(full.state_dict())
-    backbone = library.remove_classifier(full)
+    network = module.remove_classifier(full)
     if file:
-        wanted = set(backbone.state_dict()) & set(own)
-        backbone.load_state_dict(weights.fit(file, own, wanted))
-    return _probe(backbone, preparation, sha256, config.backbone)
+        wanted = set(network.state_dict()) & set(own)
+        network.load_state_dict(weights.fit(file, own, wanted))
+    backbone = ImageBackbone(network, preparation.mean, preparation.std)
+    return _probe(backbone, preparation, sha256, {"library": library, "name": name}, f"{library}/{name}")
 
 
-def architecture(name: str, preprocessing: dict[str, Any], classes: int, row_norm: bool) -> Classifier:
-    """Rebuild the classifier of a saved model, to load its tensors into; ``preprocessing`` as ``asdict`` gives it."""
-    library, short = _find(name)
-    backbone = library.remove_classifier(library.architecture(short, pretrained=False, offline=True))
-    return _probe(backbone, Preprocessing(**preprocessing), "", name).classifier(classes, row_norm, 0)
+def architecture(
+    identity: dict[str, Any], preparation: dict[str, Any], modality: str, hub_folder: Path
+) -> LoadedBackbone:
+    """Rebuild the backbone of a saved model, to load its tensors into.
+
+    Args:
+        identity: as in ``LoadedBackbone.identity``.
+        preparation: as ``facts`` of its preparation gives it.
+        modality: ``image`` or ``text``.
+        hub_folder: for transformers, the folder with the config and the tokenizer's files.
+    """
+    if identity["library"] == HUB:
+        backbone, prepared = transformers.read_description(hub_folder, preparation, modality, identity["pooling"])
+        return _probe(backbone, prepared, "", identity, HUB)
+    module = LIBRARIES[identity["library"]]
+    network = module.remove_classifier(module.architecture(identity["name"], pretrained=False, offline=True))
+    prepared = Preprocessing(**preparation)
+    return _probe(ImageBackbone(network, prepared.mean, prepared.std), prepared, "", identity, identity["name"])
 
 
-def _probe(backbone: nn.Module, preparation: Preprocessing, sha256: str, name: str) -> LoadedBackbone:
-    """Measure the number of features on a grey image; refuse a backbone that does not give a vector."""
-    prefix = Prefix(backbone, preparation.mean, preparation.std)
-    side = preparation.crop
+def _probe(
+    backbone: nn.Module,
+    preparation: Preprocessing | Tokenisation,
+    sha256: str,
+    identity: dict[str, Any],
+    name: str,
+) -> LoadedBackbone:
+    """Measure the number of features on made-up inputs; refuse a backbone that does not give a vector."""
+    backbone.requires_grad_(False).eval()
+    loaded = LoadedBackbone(backbone, 0, preparation, sha256, identity)
     try:
         with torch.no_grad():
-            features = prefix(torch.full((2, 3, side, side), 0.5))["features"]
-    except (RuntimeError, AssertionError) as error:
+            features = backbone(loaded.example(2, 6, 0))
+    except FAILURES as error:
+        side = loaded.image_size
         raise ModelError(
-            f"does not take pictures of {side} x {side} px: {str(error).splitlines()[0]}",
+            f"does not take {f'pictures of {side} x {side} px' if side else 'texts'}: {first_line(error)}",
             where=name,
-            remedy="Leave out model.image_size to use its own size.",
+            remedy="Leave out model.image_size to use its own size." if side else None,
         ) from None
-    return LoadedBackbone(prefix, features.shape[1], preparation, sha256)
-
-
-def _find(backbone: str) -> tuple[ModuleType, str]:
-    library, slash, name = backbone.partition("/")
-    if not slash or library not in LIBRARIES:
-        raise ModelError(
-            f"{backbone!r} is no backbone; expected library/name with one of {', '.join(LIBRARIES)}",
-            where="model.backbone",
-            remedy=near(backbone, [f"{key}/{each}" for key in LIBRARIES for each in _names_if_installed(key)]),
-        )
-    known = LIBRARIES[library].names()
-    if name.split(".")[0] not in known:
-        raise ModelError(f"{library} has no model {name!r}", where="model.backbone", remedy=near(name, known))
-    return LIBRARIES[library], name
+    return replace(loaded, dimension=features.shape[1])
 
 
 def _names_if_installed(library: str) -> list[str]:
@@ -117,8 +238,3 @@ def _sized(preparation: Preprocessing, side: int | None) -> Preprocessing:
     if side is None:
         return preparation
     return replace(preparation, crop=side, resize=round(preparation.resize * side / preparation.crop))
-
-
-def preprocessing_facts(preparation: Preprocessing) -> dict[str, Any]:
-    """Return the preprocessing as it stands in ``audit.json`` and ``model.json``."""
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(preparation).items()}

@@ -1,7 +1,8 @@
-"""A trained classifier on disk: safetensors and a model.json that says how to rebuild it and prepare pictures."""
+"""A trained classifier on disk: safetensors, and what says how to rebuild it and how to prepare its inputs."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,31 +16,37 @@ from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from rft.backbones.classifier import Classifier, hash_tensors
-from rft.backbones.load import architecture
+from rft.backbones import transformers
+from rft.backbones.classifier import Batch, Classifier, hash_tensors
+from rft.backbones.load import HUB, LoadedBackbone, architecture
 from rft.data.images import Preprocessing, pixels
+from rft.data.text import Tokenisation
 from rft.errors import EvidenceError, ModelError
-from rft.records import SubjectFacts
 
-WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
-FORMAT_VERSION = 1  # 1: the first published format
+WEIGHTS, DESCRIPTION, HUB_FOLDER = "model.safetensors", "model.json", "backbone"
+FORMAT_VERSION = 2  # 1: pictures only; 2: the modality, and backbones of transformers with their tokenizers
 MAX_PIXELS = 89_478_485  # where Pillow begins to warn of decompression bombs
 
+Item = str | Path | Image.Image
 
-def write_model(folder: Path, *, model: Classifier, facts: SubjectFacts, row_norm: bool) -> None:
+
+def write_model(folder: Path, *, model: Classifier, backbone: LoadedBackbone, classes: Sequence[str]) -> None:
     """Write the model into ``folder``, which is made; raises ``OSError`` when the disk is full."""
-    assert facts.backbone is not None
     folder.mkdir(mode=0o700)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     (folder / WEIGHTS).write_bytes(save(state))  # safetensors' own writer hides the reason of a full disk
+    if backbone.identity["library"] == HUB:
+        tokenizer = backbone.preparation.tokenizer if isinstance(backbone.preparation, Tokenisation) else None
+        transformers.write_description(backbone.backbone, tokenizer, folder / HUB_FOLDER)
     description = {
         "format_version": FORMAT_VERSION,
-        "name": facts.name,
-        "backbone": facts.backbone.name,
-        "preprocessing": facts.backbone.preprocessing,
-        "classes": list(facts.classes),
-        "row_norm": row_norm,
-        "sha256": facts.model_sha256,
+        "modality": backbone.modality,
+        "backbone": backbone.identity,
+        "preparation": backbone.preparation.facts(),
+        "classes": list(classes),
+        "row_norm": model.head.row_norm,
+        "sha256": hash_tensors(model.state_dict()),
+        "files": _hashes(folder / HUB_FOLDER),
     }
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
@@ -49,41 +56,47 @@ class SavedModel:
     """A classifier of a finished run, ready to predict.
 
     Attributes:
-        classifier: pixels in, logits out; a ``torch.nn.Module`` in eval mode on the CPU.
+        classifier: a batch of inputs in, logits out; a ``torch.nn.Module`` in eval mode on the CPU.
         classes: what the logits stand for.
-        preprocessing: turns a picture into the pixels that the classifier takes.
+        preparation: turns a picture or a text into the inputs that the classifier takes.
     """
 
     classifier: Classifier = field(repr=False)
     classes: tuple[str, ...]
-    preprocessing: Preprocessing
+    preparation: Preprocessing | Tokenisation
 
-    def predict(
-        self, pictures: str | Path | Image.Image | Sequence[str | Path | Image.Image], batch_size: int = 32
-    ) -> pd.DataFrame:
-        """Return one row a picture (one for a single one): ``prediction``, and a probability ``score_<class>`` each.
+    def predict(self, items: Item | Sequence[Item], batch_size: int = 32) -> pd.DataFrame:
+        """Return one row an item (one for a single one): ``prediction``, and a probability ``score_<class>`` each.
+
+        Args:
+            items: paths of pictures or opened pictures, or texts, as the model was trained on.
+            batch_size: items that are predicted at once.
 
         Raises:
             DataError: for a file that cannot be read as a picture.
         """
-        if isinstance(pictures, (str, Path, Image.Image)):
-            pictures = [pictures]
-        frames = [self._scores(pictures[i : i + batch_size]) for i in range(0, len(pictures), batch_size)]
+        if isinstance(items, (str, Path, Image.Image)):
+            items = [items]
+        frames = [self._scores(items[i : i + batch_size]) for i in range(0, len(items), batch_size)]
         scores = np.concatenate(frames) if frames else np.empty((0, len(self.classes)))
         table = pd.DataFrame(scores, columns=[f"score_{name}" for name in self.classes])
         table.insert(0, "prediction", [self.classes[index] for index in scores.argmax(axis=1)])
         return table
 
-    def _scores(self, pictures: Sequence[str | Path | Image.Image]) -> np.ndarray:
-        decoded = [
-            self.preprocessing(picture)
-            if isinstance(picture, Image.Image)
-            else pixels(Path(picture), self.preprocessing, MAX_PIXELS)
-            for picture in pictures
-        ]
-        batch = torch.from_numpy(np.stack(decoded)).permute(0, 3, 1, 2).float() / 255
+    def _scores(self, items: Sequence[Item]) -> np.ndarray:
         with torch.no_grad():
-            return self.classifier(batch).double().softmax(dim=1).numpy()
+            return self.classifier(self._inputs(items)).double().softmax(dim=1).numpy()
+
+    def _inputs(self, items: Sequence[Item]) -> Batch:
+        if isinstance(self.preparation, Tokenisation):
+            return self.preparation([str(item) for item in items])
+        decoded = [
+            self.preparation(item)
+            if isinstance(item, Image.Image)
+            else pixels(Path(item), self.preparation, MAX_PIXELS)
+            for item in items
+        ]
+        return {"pixels": torch.from_numpy(np.stack(decoded)).permute(0, 3, 1, 2).float() / 255}
 
 
 def load_model(folder: str | Path) -> SavedModel:
@@ -91,14 +104,17 @@ def load_model(folder: str | Path) -> SavedModel:
 
     Raises:
         ModelError: when there is none, or it was made by a newer rft.
-        EvidenceError: when its tensors are not the ones that were written.
+        EvidenceError: when its tensors, config or tokenizer are not the ones that were written.
     """
     folder = Path(folder)
     folder = folder / "model" if (folder / "model").is_dir() else folder
     description = _description(folder)
-    classifier = architecture(
-        description["backbone"], description["preprocessing"], len(description["classes"]), description["row_norm"]
+    if _hashes(folder / HUB_FOLDER) != description["files"]:
+        raise EvidenceError("its config and tokenizer are not the ones that the audit wrote", where=HUB_FOLDER)
+    backbone = architecture(
+        description["backbone"], description["preparation"], description["modality"], folder / HUB_FOLDER
     )
+    classifier = backbone.classifier(len(description["classes"]), description["row_norm"], 0)
     try:
         state = load_file(folder / WEIGHTS)
         classifier.load_state_dict(state)
@@ -106,8 +122,13 @@ def load_model(folder: str | Path) -> SavedModel:
         raise ModelError(f"cannot be read: {str(error).splitlines()[0]}", where=WEIGHTS) from None
     if hash_tensors(state) != description["sha256"]:
         raise EvidenceError("its tensors are not the ones that the audit wrote", where=WEIGHTS)
-    preprocessing = Preprocessing(**_tuples(description["preprocessing"]))
-    return SavedModel(classifier, tuple(description["classes"]), preprocessing)
+    return SavedModel(classifier.eval(), tuple(description["classes"]), backbone.preparation)
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """Return name -> sha256 of the files in a folder, which a model may do without."""
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()}
 
 
 def _description(folder: Path) -> dict[str, Any]:
@@ -120,9 +141,6 @@ def _description(folder: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ModelError(f"is not JSON: {error}", where=DESCRIPTION) from None
     if description.get("format_version") != FORMAT_VERSION:
-        raise ModelError(f"has format {description.get('format_version')}; this rft reads 1", where=DESCRIPTION)
+        found = description.get("format_version")
+        raise ModelError(f"has format {found}; this rft reads {FORMAT_VERSION}", where=DESCRIPTION)
     return description
-
-
-def _tuples(facts: dict[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()}

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 from torch import nn
 
+from rft.backbones.hub import hub
+from rft.backbones.hub import require_weights as hub_weights
 from rft.data.images import Preprocessing
 from rft.errors import ModelError
-
-CONNECT_SECONDS = 3
 
 
 def names() -> list[str]:
     """Return the names that timm knows."""
     return _timm().list_models()
+
+
+def require_weights(name: str, *, offline: bool) -> None:
+    """Raise ``ModelError`` when no weights can be had, before timm is imported, which takes seconds."""
+    if find_spec("huggingface_hub"):
+        hub_weights(name, offline=offline)
 
 
 def architecture(name: str, *, pretrained: bool, offline: bool) -> nn.Module:
@@ -29,7 +31,7 @@ def architecture(name: str, *, pretrained: bool, offline: bool) -> nn.Module:
         return timm.create_model(name, pretrained=False)
     from huggingface_hub import constants
 
-    with _hub(offline) as reached:
+    with hub(offline) as reached:
         try:
             return timm.create_model(name, pretrained=True)
         except Exception as error:  # timm passes on whatever the hub's client, its cache or the network raises
@@ -39,35 +41,6 @@ def architecture(name: str, *, pretrained: bool, offline: bool) -> nn.Module:
                 where="model.weights",
                 remedy=f"Put them into {constants.HF_HUB_CACHE}, as the hub's client lays them out, or give a file.",
             ) from error
-
-
-@contextmanager
-def _hub(offline: bool) -> Iterator[bool]:
-    """Keep the hub's client quiet, and off the network when asked or when there is none; yield whether it may be used.
-
-    Left to itself, the client tries for a minute and a half before it says that it cannot reach the hub.
-    """
-    from huggingface_hub import constants
-    from huggingface_hub.utils import logging
-
-    logging.set_verbosity_error()
-    before = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = before or offline or not _reachable(constants.ENDPOINT)
-    try:
-        yield not constants.HF_HUB_OFFLINE
-    finally:
-        constants.HF_HUB_OFFLINE = before
-
-
-def _reachable(endpoint: str) -> bool:
-    if getproxies():
-        return True  # only the proxy knows
-    place = urlsplit(endpoint)
-    try:
-        socket.create_connection((place.hostname or "", place.port or 443), timeout=CONNECT_SECONDS).close()
-    except OSError:
-        return False
-    return True
 
 
 def remove_classifier(model: nn.Module) -> nn.Module:

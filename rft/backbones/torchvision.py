@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision import models
 
 from rft.data.images import Preprocessing
 from rft.errors import ModelError
@@ -14,19 +14,19 @@ from rft.errors import ModelError
 
 def names() -> list[str]:
     """Return the classification models."""
-    return models.list_models(module=models)
+    return _models().list_models(module=_models())
 
 
 def architecture(name: str, *, pretrained: bool, offline: bool) -> nn.Module:
     """Build a model with its own classifier, randomly initialised or with torchvision's default weights."""
-    model = models.get_model(name, weights=None)
+    model = _models().get_model(name, weights=None)
     if pretrained:
         model.load_state_dict(_default_weights(name, offline=offline))
     return model
 
 
 def _default_weights(name: str, *, offline: bool) -> dict[str, Tensor]:
-    weights = models.get_model_weights(name).DEFAULT
+    weights = _models().get_model_weights(name).DEFAULT
     cached = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[-1]
     remedy = f"Put {cached.name} into {cached.parent}, or give a file."
     if offline and not cached.exists():
@@ -57,7 +57,7 @@ def remove_classifier(model: nn.Module) -> nn.Module:
 
 def preprocessing(name: str, model: nn.Module, *, pretrained: bool) -> Preprocessing:
     """Return the preprocessing of the default weights, or of the first published ones for weights of one's own."""
-    weights = models.get_model_weights(name)
+    weights = _models().get_model_weights(name)
     chosen = weights.DEFAULT if pretrained else next(iter(weights))
     transform = chosen.transforms()
     return Preprocessing(
@@ -67,3 +67,9 @@ def preprocessing(name: str, model: nn.Module, *, pretrained: bool) -> Preproces
         mean=tuple(transform.mean),
         std=tuple(transform.std),
     )
+
+
+def _models() -> Any:
+    from torchvision import models  # two seconds to import, which a run on texts can do without
+
+    return models

@@ -98,7 +98,8 @@ def _in_package(name: str, inside: str) -> Path:
         raise ModelError(
             f"the distribution {name!r} is not installed", where=WHERE, remedy=f"pip install {name}"
         ) from None
-    found = [file for file in files if file.suffix in SUFFIXES and (not inside or file.as_posix() == inside)]
+    wanted = f"/{inside}" if inside else ""
+    found = [file for file in files if file.suffix in SUFFIXES and f"/{file.as_posix()}".endswith(wanted)]
     if len(found) != 1:
         known = ", ".join(file.as_posix() for file in files if file.suffix in SUFFIXES) or "none"
         raise ModelError(

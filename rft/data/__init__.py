@@ -1,6 +1,36 @@
-"""From a manifest or a folder to splits of examples, and the reader of their items."""
+"""From a manifest or a folder to splits of examples, and the readers of their items."""
 
-from rft.data.images import ImageInputs as Inputs
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rft.config import DataConfig
+from rft.data.images import Rows
 from rft.data.manifest import Dataset, read
+from rft.records import Split
 
-__all__ = ["Dataset", "Inputs", "read"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Dataset", "Inputs", "Preparation", "read"]
+
+
+class Inputs(Protocol):
+    """Reads examples as a model wants them. A batch is a dict of tensors, see ``rft.backbones.classifier``."""
+
+    def batch(self, split: str, rows: Rows) -> dict[str, Tensor]:
+        """Return the batch of rows of a split, on the CPU."""
+
+    def batches(self, items: Sequence[Any], batches: Sequence[Rows]) -> Iterator[dict[str, Tensor]]:
+        """Yield the batch of each list of rows of ``items``."""
+
+
+class Preparation(Protocol):
+    """How the items of a modality become the inputs of a backbone: ``Preprocessing`` or ``Tokenisation``."""
+
+    def facts(self) -> dict[str, Any]:
+        """Return what stands in ``audit.json``: all that the inputs depend on beside the item."""
+
+    def inputs(self, splits: Mapping[str, Split], config: DataConfig, seed: int) -> Inputs:
+        """Return the reader for these splits."""

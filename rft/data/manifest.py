@@ -18,6 +18,7 @@ import pandas as pd
 
 from rft.config import DataConfig, stored_path
 from rft.data.images import DECODERS, digest, is_picture
+from rft.data.text import text_digest
 from rft.errors import DataError, near
 from rft.progress import track
 from rft.records import DataFacts, Split, SplitFacts
@@ -30,7 +31,8 @@ class Dataset:
     """The splits of a run.
 
     Attributes:
-        splits: ``train``, ``test`` and perhaps ``validation``, in this order.
+        splits: ``train``, ``validation`` and ``test``, in this order; the second may be absent, and so may the first
+            where the model was trained by others.
         classes: the class names, sorted; labels index them.
         skipped: rows left out because their item could not be read.
         inputs: ``{"name", "sha256"}`` of the manifest and of every item.
@@ -49,31 +51,34 @@ class Dataset:
         )
 
 
-def read(config: DataConfig, folder: Path, seed: int) -> Dataset:
+def read(config: DataConfig, folder: Path, seed: int, *, external: bool = False) -> Dataset:
     """Read the examples that ``[data]`` describes.
 
     Args:
         config: the ``[data]`` table.
         folder: what its paths are relative to.
         seed: keys the hash that assigns units to splits when ``test`` is a fraction.
+        external: the model was trained by others. Test examples are enough then, and those of ``train`` are the ones
+            that the user says it was trained on.
 
     Raises:
         DataError: for a missing file or column, an empty table, a label or unit that is absent, a class that only
             the test split has, one class only, or an item that cannot be read.
     """
-    table, source = _from_folder(config, folder) if config.folder else _from_manifest(config, folder)
-    table["split"] = _assign_splits(table, config, seed, source)
+    table, source = _from_folder(config, folder, external) if config.folder else _from_manifest(config, folder)
+    table["split"] = _assign_splits(table, config, seed, source, external)
     # Checked and counted before anything is decoded: a cheap error should not wait for an expensive one.
-    classes = _check_labels(table, config, source)
+    classes = _check_labels(table, config, source, external)
     table, skipped = _digest(table, config)
     if skipped:
-        classes = _check_labels(table, config, source)
+        classes = _check_labels(table, config, source, external)
     splits = {
         name: _split(name, part, classes, config) for name in SPLITS if len(part := table[table["split"] == name])
     }
+    files = table if config.modality == "image" else table[:0]  # texts stand in the manifest, which is hashed whole
     inputs = [
         {"name": stored_path(path, folder), "sha256": sha256}
-        for path, sha256 in zip(table["item"], table["digest"], strict=True)
+        for path, sha256 in zip(files["item"], files["digest"], strict=True)
     ]
     if config.manifest:
         manifest = folder / config.manifest
@@ -86,7 +91,7 @@ def _from_manifest(config: DataConfig, folder: Path) -> tuple[pd.DataFrame, str]
     assert config.manifest is not None  # the config model guarantees it
     path = folder / config.manifest
     raw = _read_table(path)
-    columns = {"item": config.image, "label": config.label, "id": config.id, "unit": config.unit}
+    columns = {"item": config.image or config.text, "label": config.label, "id": config.id, "unit": config.unit}
     columns |= {"declared_split": config.split}
     columns |= {f"group_{name}": name for name in config.groups}
     for column in columns.values():
@@ -94,22 +99,35 @@ def _from_manifest(config: DataConfig, folder: Path) -> tuple[pd.DataFrame, str]
             known = [str(name) for name in raw.columns]
             remedy = near(column, known) or f"Its columns are {', '.join(known)}."
             raise DataError(f"has no column {column!r}", where=path.name, remedy=remedy)
-    table = pd.DataFrame({name: raw[column] for name, column in columns.items() if column is not None})
-    for name in ("item", "label", "unit", "id", "declared_split"):
+    wanted = {name: column for name, column in columns.items() if column is not None}
+    table = pd.DataFrame({name: _cells(raw[column], path.name) for name, column in wanted.items()})
+    required = ["label", "unit", "id", "declared_split"]
+    if config.modality == "image" or config.on_error == "stop":
+        required.insert(0, "item")
+    for name in required:
         if name in table and table[name].isna().any():
             rows = [str(row + 2) for row in np.flatnonzero(table[name].isna())[:5]]
-            raise DataError(f"column {columns[name]!r} is empty in line {', '.join(rows)}", where=path.name)
+            texts = name == "item" and config.modality == "text"
+            raise DataError(
+                f"column {columns[name]!r} is empty in line {', '.join(rows)}",
+                where=path.name,
+                remedy='Remove such rows, or set data.on_error = "skip" to count them.' if texts else None,
+            )
     if "id" not in table:
         table["id"] = [str(row) for row in range(len(table))]
     if table["id"].duplicated().any():
         twice = table["id"][table["id"].duplicated()].iloc[0]
         raise DataError(f"the id {twice!r} stands in more than one row", where=path.name)
-    table["item"] = [path.parent / item for item in table["item"]]
+    if config.modality == "image":
+        table["item"] = [path.parent / item for item in table["item"]]
+    else:
+        table["item"] = table["item"].fillna("")
+    table["where"] = [f"{path.name}, row {number}" for number in range(1, len(table) + 1)]
     return table, path.name
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    """Read csv, tsv, jsonl or parquet with every cell a string or None; raises ``DataError``."""
+    """Read csv, tsv, jsonl or parquet; raises ``DataError``."""
     readers = {".csv": _read_csv, ".tsv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
     if path.suffix.lower() not in readers:
         raise DataError(
@@ -123,12 +141,25 @@ def _read_table(path: Path) -> pd.DataFrame:
         ) from None
     except pd.errors.EmptyDataError:
         raise DataError("is empty", where=path.name) from None
-    except (ValueError, OSError) as error:
-        raise DataError(f"cannot be read: {str(error).splitlines()[0]}", where=path.name) from None
+    except (ValueError, OSError, RecursionError) as error:
+        remedy = "Save it as UTF-8." if isinstance(error, UnicodeDecodeError) else None
+        raise DataError(f"cannot be read: {str(error).splitlines()[0]}", where=path.name, remedy=remedy) from None
     if raw.empty:
         raise DataError("holds no examples", where=path.name)
-    cells = raw.astype(object).map(lambda cell: "" if pd.isna(cell) else str(cell)).astype(object)
-    return cells.where(cells != "", None)
+    return raw
+
+
+def _cells(column: pd.Series, source: str) -> pd.Series:
+    """Return each cell of a column as a string, or None where it is empty; raises ``DataError`` for bytes and lists."""
+    cells: list[str | None] = []
+    for number, value in enumerate(column.astype(object), 1):
+        if not pd.api.types.is_scalar(value) or isinstance(value, bytes):
+            raise DataError(
+                f"column {column.name!r} holds {type(value).__name__}; expected a text or a number in each cell",
+                where=f"{source}, row {number}",
+            )
+        cells.append(None if pd.isna(value) or value == "" else str(value))
+    return pd.Series(cells, index=column.index, dtype=object)
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
@@ -138,7 +169,8 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 def _read_jsonl(path: Path) -> pd.DataFrame:
     # Not pandas' reader, which turns a column of whole numbers with a gap in it into decimals.
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    # Split at newlines alone: a text may hold other characters that end a line, such as U+2028.
+    lines = [line for line in path.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
     return pd.DataFrame([json.loads(line) for line in lines], dtype=object)
 
 
@@ -146,13 +178,13 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     return pd.read_parquet(path, dtype_backend="numpy_nullable")  # whole numbers stay whole where some are missing
 
 
-def _from_folder(config: DataConfig, folder: Path) -> tuple[pd.DataFrame, str]:
+def _from_folder(config: DataConfig, folder: Path, external: bool) -> tuple[pd.DataFrame, str]:
     assert config.folder is not None
     root = folder / config.folder
     if not root.is_dir():
         raise DataError("no such folder", where=str(config.folder), remedy="Its path is relative to the config.")
     names = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    with_splits = {"train", "test"} <= set(names) <= set(SPLITS)
+    with_splits = _needed(external) <= set(names) <= set(SPLITS)
     if {"train", "val"} <= set(names):
         raise DataError(
             "has train/ and val/ but results must come from a test/ folder that no choice was made on",
@@ -172,7 +204,11 @@ def _from_folder(config: DataConfig, folder: Path) -> tuple[pd.DataFrame, str]:
     return (table if with_splits else table.drop(columns="declared_split")), str(config.folder)
 
 
-def _assign_splits(table: pd.DataFrame, config: DataConfig, seed: int, source: str) -> pd.Series:
+def _needed(external: bool) -> set[str]:
+    return {"test"} if external else {"train", "test"}
+
+
+def _assign_splits(table: pd.DataFrame, config: DataConfig, seed: int, source: str, external: bool) -> pd.Series:
     if "declared_split" in table:
         unknown = sorted(set(table["declared_split"]) - set(SPLITS))
         if unknown:
@@ -182,6 +218,14 @@ def _assign_splits(table: pd.DataFrame, config: DataConfig, seed: int, source: s
                 remedy=f"Expected {', '.join(SPLITS)}.",
             )
         return table["declared_split"]
+    if external and config.test is not None:
+        raise DataError(
+            "which examples a model was trained on cannot be drawn by chance",
+            where="data.test",
+            remedy="Name a column that says train or test as data.split; test for all of them is enough.",
+        )
+    if external:
+        return pd.Series("test", table.index)
     who = table["unit"] if "unit" in table else table["id"]
     fraction = config.test if config.test is not None else 0.25
     return who.map(lambda name: "test" if _position(name, seed) < fraction else "train")
@@ -193,12 +237,12 @@ def _position(name: str, seed: int) -> float:
     return int.from_bytes(digest[:7], "big") / 2**56
 
 
-def _check_labels(table: pd.DataFrame, config: DataConfig, source: str) -> tuple[str, ...]:
-    """Return the classes that training knows; raise when the labels cannot be learned or judged."""
+def _check_labels(table: pd.DataFrame, config: DataConfig, source: str, external: bool) -> tuple[str, ...]:
+    """Return the classes; raise when the labels cannot be learned or judged. Training must know all of them."""
     for name in ("train", "test"):
-        if not (table["split"] == name).any():
+        if name in _needed(external) and not (table["split"] == name).any():
             raise DataError(f"no example is in the {name} split", where=source)
-    classes = tuple(sorted(set(table.loc[table["split"] == "train", "label"])))
+    classes = tuple(sorted(set(table["label"] if external else table.loc[table["split"] == "train", "label"])))
     unseen = sorted(set(table["label"]) - set(classes))
     if unseen:
         raise DataError(
@@ -207,7 +251,8 @@ def _check_labels(table: pd.DataFrame, config: DataConfig, source: str) -> tuple
             remedy="Each class needs training examples: mend the split, or remove these rows.",
         )
     if len(classes) < 2:
-        raise DataError(f"training has one class only, {classes[0]!r}; at least two are needed", where=source)
+        who = "the data" if external else "training"
+        raise DataError(f"{who} has one class only, {classes[0]!r}; at least two are needed", where=source)
     if len(classes) > max(100, len(table) // 2):
         raise DataError(
             f"{len(classes)} different labels in {len(table)} rows look like numbers to regress on",
@@ -224,23 +269,26 @@ def _check_labels(table: pd.DataFrame, config: DataConfig, source: str) -> tuple
 
 
 def _digest(table: pd.DataFrame, config: DataConfig) -> tuple[pd.DataFrame, int]:
-    """Add the hash of each picture; leave out, and count, pictures that cannot be read if the config says so.
+    """Add the hash of each item; leave out, and count, items that cannot be read if the config says so.
 
-    Only with ``on_error = "skip"`` is everything decoded here: otherwise a damaged picture stops the run when it is
+    Only with ``on_error = "skip"`` are pictures decoded here: otherwise a damaged picture stops the run when it is
     decoded, and pictures whose features are cached need no decoding at all.
     """
     skip = config.on_error == "skip"
 
-    def check(path: Path) -> str | None:
+    def check(item: Path | str, where: str) -> str | None:
         try:
-            return digest(path, config.max_pixels, decode=skip)
+            if isinstance(item, str):
+                return text_digest(item, where)
+            return digest(item, config.max_pixels, decode=skip)
         except DataError:
             if skip:
                 return None
             raise
 
+    where = table["where"] if "where" in table else [""] * len(table)
     with ThreadPoolExecutor(DECODERS) as pool:
-        digests = list(track(pool.map(check, table["item"]), "Reading", total=len(table)))
+        digests = list(track(pool.map(check, table["item"], where), "Reading", total=len(table)))
     checked = table.assign(digest=pd.Series(digests, index=table.index, dtype=object))
     kept = checked[checked["digest"].notna()].reset_index(drop=True)
     return kept, len(table) - len(kept)

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import nullcontext
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
-from rft.backbones import Prefix, hash_tensors
+from rft.backbones.classifier import Batch, hash_tensors
 from rft.data import Inputs
 from rft.errors import ConfigError
-from rft.features.store import Store
+from rft.features import memory as host
+from rft.features.batches import HEADROOM, USUAL_EXAMPLES, USUAL_TOKENS, Bound, Sizes, run_all
+from rft.features.columns import Dense, Features, Sharded
+from rft.features.store import Found, Store, Writer
 from rft.progress import track
 from rft.records import Split
 
-BATCH = 32
-SHARD_ROWS = 256  # how much an interruption can cost
-MEANING = 1  # raise when the same prefix and item would give other features than before
+SHARD_BYTES = 64 * 2**20
+SHARD_COPIES = 3  # of a shard are in memory while it is written: its rows, joined, encoded
+MEANING = 2  # raise when the same prefix and item would give other features than before
 
 
 def choose_device(wanted: str | None) -> str:
@@ -37,7 +43,7 @@ def choose_device(wanted: str | None) -> str:
 
 
 def choose_precision(wanted: str, device: str) -> str:
-    """Return ``bfloat16`` where ``auto`` finds hardware that computes in it, else ``float32``."""
+    """Return ``bfloat16`` where ``auto`` finds hardware that computes in it, else ``float32``; others as they are."""
     if wanted != "auto":
         return wanted
     if device.startswith("cuda"):
@@ -48,49 +54,155 @@ def choose_precision(wanted: str, device: str) -> str:
     return "float32"
 
 
-def store_key(prefix: Prefix, preprocessing: dict[str, Any], precision: str) -> str:
-    """Return the hash of all that features depend on except the item: weights, preprocessing, precision."""
-    parts = [MEANING, hash_tensors(prefix.state_dict()), type(prefix.backbone).__qualname__, preprocessing, precision]
+def store_key(tensors: Mapping[str, Tensor], facts: Mapping[str, Any], precision: str, dtype: str = "float32") -> str:
+    """Return the hash of all that features depend on except the item.
+
+    Args:
+        tensors: parameters and buffers that run before the cut, as they are before ``quantise``.
+        facts: what these do not show: the cut, the preparation of inputs, settings such as the number of heads.
+        precision, dtype: what is computed in, and what features are kept in.
+    """
+    parts = [MEANING, hash_tensors(dict(tensors)), facts, precision, dtype]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def extract(prefix: Prefix, inputs: Inputs, split: Split, store: Store, *, device: str, precision: str) -> torch.Tensor:
-    """Return the (N, D) float32 features of a split, from the store as far as they are in it.
+def extract(
+    prefix: nn.Module,
+    inputs: Inputs,
+    split: Split,
+    store: Store,
+    *,
+    device: str,
+    precision: str,
+    dtype: str = "float32",
+    views: int = 1,
+    memory: int | None = None,
+) -> Features:
+    """Return the features of a split, from the store as far as they are in it.
 
     Args:
-        prefix: the frozen part; it is moved to ``device`` and laid out channels-last where that is faster.
+        prefix: the frozen part; it is moved to ``device``.
         inputs: reads the items of the split.
         split: its items and their digests.
         store: where features of this prefix are kept; what is missing is computed and added.
         device, precision: as ``choose_device`` and ``choose_precision`` return them.
+        dtype: ``float32``, or ``float16`` for half the space.
+        views: K; all but the first are augmented copies.
+        memory: bytes that this process may hold at any time, mapped files included; None: all there is.
+
+    Raises:
+        ConfigError: when ``memory`` is too little for one example, or features do not fit ``dtype``.
+        OutputError: when the disk is full.
     """
+    digests = _digests(inputs, split, views)
+    found = store.find(digests)
+    missing = _first_rows(digests, found)
+    if len(missing):
+        shard_bytes = min(SHARD_BYTES, memory // 64) if memory else SHARD_BYTES
+        work = _Work(prefix, inputs, split, views, device, precision)
+        with work.placed(), Writer(store, found, np.dtype(dtype), shard_bytes) as writer:
+            rows = work.rows(missing, _bound(memory, SHARD_COPIES * shard_bytes))
+            for number, row, ragged in track(rows, f"Features of {split.name}", total=len(missing)):
+                writer.add(digests[number], row, ragged=ragged)
+    return _open(store, found, digests, views, memory)
+
+
+def _digests(inputs: Inputs, split: Split, views: int) -> np.ndarray:
+    """Return the (N * K,) digests of all that features are kept of: for a view, over its item and what augments it."""
     assert split.digests is not None
-    known = store.read(split.digests)
-    missing = _first_rows(split.digests, known)
-    for start in range(0, len(missing), SHARD_ROWS):
-        rows = missing[start : start + SHARD_ROWS]
-        computed = np.concatenate(list(_run(prefix, inputs, split, rows, device, precision)))
-        store.write(split.digests[rows], computed)
-        known |= dict(zip(split.digests[rows], computed, strict=True))
-    return torch.from_numpy(np.stack([known[digest] for digest in split.digests]))
+    if views == 1:
+        return split.digests
+    augmentation = inputs.augmentation  # type: ignore[attr-defined]  # only those that augment have it
+    digests = [_view_digest(digest, view, augmentation) for digest in split.digests for view in range(views)]
+    return np.array(digests, dtype=object)
 
 
-def _first_rows(digests: np.ndarray, known: dict[str, np.ndarray]) -> np.ndarray:
-    """Return one row for each item that is not known yet, in order."""
+def _view_digest(digest: str, view: int, augmentation: dict[str, Any]) -> str:
+    if view == 0:  # the plain item, whatever augments the others
+        return digest
+    return hashlib.sha256(json.dumps([digest, view, augmentation], sort_keys=True).encode()).hexdigest()
+
+
+def _first_rows(digests: np.ndarray, found: Found) -> np.ndarray:
+    """Return one row for each digest that is not stored yet, in order."""
     _, first = np.unique(digests.astype(str), return_index=True)
-    return np.array([row for row in sorted(first) if digests[row] not in known], dtype=np.int64)
+    return np.array([row for row in sorted(first) if digests[row] not in found.places], dtype=np.int64)
 
 
-def _run(
-    prefix: Prefix, inputs: Inputs, split: Split, rows: np.ndarray, device: str, precision: str
-) -> Iterator[np.ndarray]:
-    layout = torch.contiguous_format if device == "mps" else torch.channels_last
-    prefix.to(device=device, memory_format=layout)  # type: ignore[call-overload]
-    reduced = precision == "bfloat16"
-    batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
-    decoded = inputs.batches(split.items, batches)
-    # no_grad and not inference_mode: tensors made in the latter cannot train a head.
-    with torch.no_grad(), torch.autocast(device.partition(":")[0], torch.bfloat16) if reduced else nullcontext():
-        for pixels in track(decoded, f"Features of {split.name}", total=len(batches)):
-            features = prefix(pixels.to(device=device, memory_format=layout))["features"]
-            yield features.float().cpu().numpy()
+def _bound(memory: int | None, reserved: int) -> Bound:
+    if memory is None:
+        return Bound(host.resident() + host.available())
+    if not host.measurable():
+        raise ConfigError(
+            "this system does not say how much memory a process holds; Linux does",
+            where="model.memory",
+            remedy="Leave it out.",
+        )
+    return Bound(memory, reserved)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is run, on what, and how."""
+
+    prefix: nn.Module
+    inputs: Inputs
+    split: Split
+    views: int
+    device: str
+    precision: str
+
+    @contextmanager
+    def placed(self) -> Iterator[None]:
+        """Have the prefix on the device, laid out channels-last where that is faster; plain strides come back."""
+        layout = torch.contiguous_format if self.device == "mps" else torch.channels_last
+        self.prefix.to(device=self.device, memory_format=layout)  # type: ignore[call-overload]
+        try:
+            yield
+        finally:  # trained copies may share its tensors, and gradients of one example need plain strides
+            self.prefix.to(memory_format=torch.contiguous_format)
+
+    def rows(self, missing: np.ndarray, bound: Bound) -> Iterator[tuple[int, np.ndarray, bool]]:
+        """Yield for each missing row, the longest text first: its number, its features, whether they vary in length."""
+        count = getattr(self.inputs, "lengths", None)  # texts have lengths, images do not
+        items = [self.split.items[row // self.views] for row in missing]
+        costs = count(items) if count else np.ones(len(missing), np.int64)
+        order = np.argsort(-costs, kind="stable")
+        usual = USUAL_TOKENS if count else USUAL_EXAMPLES
+        sizes = Sizes(costs[order], usual, bound, accelerated=self.device != "cpu")
+        ordered = missing[order]
+        for batch, outputs in run_all(sizes, lambda batches: self._run([ordered[each] for each in batches])):
+            features, ragged = outputs["features"].numpy(), "attention_mask" in outputs
+            lengths = outputs["attention_mask"].sum(dim=1).int().tolist() if ragged else [None] * len(features)
+            for number, row, length in zip(ordered[batch].tolist(), features, lengths, strict=True):
+                yield number, row[:length], ragged
+
+    def _run(self, batches: list[np.ndarray]) -> Iterator[Batch]:
+        prepare: Any = self.inputs.batches  # only those that augment take views
+        views = [[batch % self.views for batch in batches]] if self.views > 1 else []
+        prepared = prepare(self.split.items, [batch // self.views for batch in batches], *views)
+        kind = self.device.partition(":")[0]
+        for inputs in prepared:
+            placed = {name: tensor.to(self.device) for name, tensor in inputs.items()}
+            if "pixels" in placed and kind != "mps":
+                placed["pixels"] = placed["pixels"].contiguous(memory_format=torch.channels_last)
+            # no_grad and not inference_mode: tensors made in the latter cannot train a head.
+            with torch.no_grad(), torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bfloat16"):
+                outputs = self.prefix(placed)
+            yield {name: tensor.float().cpu() for name, tensor in outputs.items()}
+
+
+def _open(store: Store, found: Found, digests: np.ndarray, views: int, memory: int | None) -> Features:
+    """Return the features in memory where they take a small part of it, else mapped from their files."""
+    places = np.array([found.places[digest] for digest in digests], np.int64).reshape(-1, 2)
+    room = host.available() // 2
+    if memory is not None:  # other splits, and the shards while they are read, take some as well
+        room = min(memory // 8, (int(memory * HEADROOM) - host.resident()) // 2)
+    assert found.layout is not None
+    if found.layout.ragged:
+        size = sum(path.stat().st_size for path in found.paths)
+        return Sharded(store.open(found, mapped=size > room), places, views)
+    mapped = Sharded(store.open(found, mapped=True), places, views)
+    if len(places) * math.prod(found.layout.row_shape) * 4 > room:
+        return mapped
+    return Dense(replace(mapped, views=1).batch(np.arange(len(places)))["features"], views)

@@ -1,9 +1,9 @@
 """Features on disk, found by content.
 
 A folder holds the features that one frozen prefix gives in one precision; its name is their common hash. In it, a
-shard is a safetensors file with some rows and the sha256 of the item each row came from. A shard is named after its
-own sha256 and written beside and renamed, so that it is whole or absent: an interrupted extraction keeps what it
-finished, runs at the same time do not disturb each other, and a damaged shard is noticed and made again.
+shard is a file with some rows and the sha256 of the item each row came from. A shard is named after its own sha256
+and written beside and renamed, so that it is whole or absent: an interrupted extraction keeps what it finished, runs
+at the same time do not disturb each other, and a damaged shard is noticed and made again.
 """
 
 from __future__ import annotations
@@ -12,14 +12,19 @@ import hashlib
 import os
 import secrets
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
-from safetensors.numpy import load as load_tensors
-from safetensors.numpy import save as save_tensors
 
-from rft.errors import OutputError
+from rft.errors import ConfigError, OutputError
+from rft.features import shards
+
+SHARD_ROWS = 256  # how much an interruption can cost
+
+Place = tuple[int, int]  # the number of a shard, and of a row in it
 
 
 def cache_folder() -> Path:
@@ -28,6 +33,39 @@ def cache_folder() -> Path:
     if own:
         return Path(own)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rft"
+
+
+@dataclass
+class Found:
+    """Which of the wanted rows are stored.
+
+    Attributes:
+        paths: the shards that hold any of them.
+        places: digest -> where its row is.
+        layout: how the rows of all these shards are shaped; None while there are none.
+    """
+
+    paths: list[Path] = field(default_factory=list)
+    places: dict[str, Place] = field(default_factory=dict)
+    layout: shards.Layout | None = None
+
+    def add(self, path: Path, layout: shards.Layout, rows: Iterable[tuple[int, str]]) -> None:
+        """Note a shard and those of its rows, with their digests, that are wanted and not noted yet."""
+        new = {digest: (len(self.paths), number) for number, digest in rows if digest not in self.places}
+        if new:
+            self.check(layout, path.parent)
+            self.layout = layout
+            self.paths.append(path)
+            self.places |= new
+
+    def check(self, layout: shards.Layout, folder: Path) -> None:
+        """Raise ``ConfigError`` for rows that cannot stand beside those that were found."""
+        if self.layout not in (None, layout):
+            raise ConfigError(
+                f"cached features are {self.layout} where this backbone gives {layout}",
+                where=str(folder),
+                remedy="Remove that folder and run again: the features are then made anew.",
+            )
 
 
 @dataclass(frozen=True)
@@ -41,26 +79,39 @@ class Store:
     def _shards(self) -> Path:
         return self.folder / "features" / self.key
 
-    def read(self, digests: np.ndarray) -> dict[str, np.ndarray]:
-        """Return item digest -> (D,) float32 features for those of ``digests`` that are stored."""
+    def find(self, digests: Iterable[str]) -> Found:
+        """Return where the features of these items are; what is not in it is not stored, or was damaged."""
         wanted = set(digests)
-        found: dict[str, np.ndarray] = {}
+        found = Found()
         for path in sorted(self._shards.glob("*.safetensors")):
-            content = path.read_bytes()
-            if hashlib.sha256(content).hexdigest() != path.stem:  # safetensors itself accepts flipped bits
+            try:
+                whole = shards.is_whole(path)
+            except FileNotFoundError:  # another run found it damaged a moment ago
+                continue
+            if not whole:
                 warnings.warn(f"the cached features in {path.name} are damaged and are made again", stacklevel=2)
                 path.unlink(missing_ok=True)
                 continue
-            shard = load_tensors(content)
-            for item, row in zip(shard["items"], shard["features"], strict=True):
-                if (digest := item.tobytes().hex()) in wanted:
-                    found[digest] = row
+            items, layout = shards.read_index(path)
+            found.add(path, layout, ((row, item) for row, item in enumerate(items) if item in wanted))
         return found
 
-    def write(self, digests: np.ndarray, features: np.ndarray) -> None:
-        """Add a shard with (N,) item digests and their (N, D) float32 features; raises ``OutputError``."""
-        items = np.stack([np.frombuffer(bytes.fromhex(digest), np.uint8) for digest in digests])
-        content = save_tensors({"items": items, "features": np.ascontiguousarray(features, np.float32)})
+    def write(self, found: Found, digests: list[str], rows: list[np.ndarray], *, ragged: bool) -> None:
+        """Add a shard and note it in ``found``.
+
+        Args:
+            found: what is stored already, which the new rows must be like.
+            digests: of the item of each row.
+            rows: the features of each item, of one shape; ``ragged``: of one shape but for their length, (T, ...).
+
+        Raises:
+            OutputError: when it cannot be written; whatever was stored before still stands.
+            ConfigError: when what is stored has another shape.
+        """
+        layout = shards.Layout(rows[0].shape[1:] if ragged else rows[0].shape, ragged)
+        found.check(layout, self._shards)
+        content = shards.encode(digests, rows, ragged=ragged)
+        path = self._shards / f"{hashlib.sha256(content).hexdigest()}.safetensors"
         temporary = self._shards / f".{secrets.token_hex(8)}.partial"
         try:
             for place in (self.folder, self._shards.parent, self._shards):
@@ -69,7 +120,7 @@ class Store:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.rename(self._shards / f"{hashlib.sha256(content).hexdigest()}.safetensors")
+            temporary.rename(path)
         except OSError as error:
             raise OutputError(
                 f"cannot keep features: {error.strerror}",
@@ -78,3 +129,51 @@ class Store:
             ) from None
         finally:
             temporary.unlink(missing_ok=True)
+        found.add(path, layout, enumerate(digests))
+
+    def open(self, found: Found, *, mapped: bool) -> list[shards.Shard]:
+        """Return the shards that were found, in memory or mapped."""
+        return [shards.open_shard(path, mapped=mapped) for path in found.paths]
+
+
+class Writer:
+    """Collects rows and writes them to the store, a shard at a time.
+
+    Args:
+        store, found: where to, and what is there already.
+        dtype: float32 or float16.
+        limit: bytes after which a shard is written.
+    """
+
+    def __init__(self, store: Store, found: Found, dtype: np.dtype, limit: int) -> None:
+        self._store, self._found, self._dtype, self._limit = store, found, dtype, limit
+        self._digests: list[str] = []
+        self._rows: list[np.ndarray] = []
+        self._ragged = False
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is None:
+            self._flush()
+
+    def add(self, digest: str, row: np.ndarray, *, ragged: bool) -> None:
+        """Add the float32 features of an item; raises ``ConfigError`` for what float16 cannot hold."""
+        largest, limit = float(np.abs(row).max(initial=0)), float(np.finfo(self._dtype).max)
+        if largest > limit:
+            raise ConfigError(
+                f"a feature of {largest:.3g} is more than {self._dtype} holds, {limit:,.0f}",
+                where="model.cache",
+                remedy='Set model.cache = "float32".',
+            )
+        self._digests.append(digest)
+        self._rows.append(np.array(row, self._dtype))  # a copy, so that the batch it is part of can go
+        self._ragged = ragged
+        if len(self._rows) == SHARD_ROWS or sum(row.nbytes for row in self._rows) >= self._limit:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._store.write(self._found, self._digests, self._rows, ragged=self._ragged)
+            self._digests, self._rows = [], []

@@ -8,10 +8,11 @@ cheap: torch, Opacus, Fairlearn and Captum are imported by the methods that use 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, entry_points, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
     from rft.backbones import Classifier
     from rft.data import Inputs
     from rft.features import Features
+    from rft.features.representations import Representations
     from rft.training import Fit, Task, Trainer
 
 GROUP = "rft.plugins"
 BUILTIN = (
     "rft.plugins.dataset:Dataset",
+    "rft.plugins.backbone:Backbone",
     "rft.plugins.training:Training",
     "rft.plugins.performance:Performance",
     "rft.plugins.privacy:Privacy",
@@ -56,10 +59,12 @@ class Subject:
         splits: ``train`` and ``test``, perhaps ``validation``.
         predictions: one row an example of every split: split, id, unit, label, prediction, ``score_<class>``
             (probabilities), ``group_<attribute>`` (None where missing). Labels are class names.
-        model: the joined classifier in eval mode, on ``device``; pixels in, logits out.
+        model: the joined classifier in eval mode, on ``device``; a batch of inputs in, logits out.
         inputs: ``inputs.batch(split, rows)`` reads examples as the model wants them.
-        features: split -> cached outputs of the frozen part.
+        features: split -> cached outputs of the frozen part, or the inputs where nothing is frozen.
+        representations: returns pooled features of training examples by the backbone as loaded; computed when called.
         task, trainer, fit: what was trained, by whom, and the result.
+        write_model: writes the model into a folder, as ``rft.load`` reads it.
         device: torch device name that computation should use.
         show_examples: whether raw examples (photos) may appear in the report.
     """
@@ -71,9 +76,11 @@ class Subject:
     model: Classifier | None = None
     inputs: Inputs | None = None
     features: Mapping[str, Features] | None = None
+    representations: Callable[[], Representations] | None = None
     task: Task | None = None
     trainer: Trainer | None = None
     fit: Fit | None = None
+    write_model: Callable[[Path], None] | None = None
     device: str = "cpu"
     show_examples: bool = False
 

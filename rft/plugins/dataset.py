@@ -52,6 +52,7 @@ class Dataset:
                 _duplicate_items(splits),
                 _smallest_class(splits.get("train"), classes),
                 *(_missing_groups(splits, attribute) for attribute in attributes),
+                *_truncated(subject),
             ),
             tables={name: table for name, table in tables.items() if table},
             captions=_CAPTIONS,
@@ -81,16 +82,31 @@ def _known(splits: Mapping[str, Split], kind: str) -> bool:
     return all(_values(split, kind) is not None for split in splits.values())
 
 
+def _compared(splits: Mapping[str, Split], kind: str) -> dict[str, set[str]] | str:
+    """Return split -> distinct units or items; or the reason why splits cannot be compared by them."""
+    distinct = _distinct(splits, kind)
+    if distinct is None:
+        return _UNKNOWN[kind]
+    if len(splits) < 2:
+        return f"{', '.join(splits)} is the only split: whether the model was trained on the same is unknown"
+    return distinct
+
+
+_UNKNOWN = {
+    "unit": "no unit column was declared (data.unit)",
+    "item": "the items were not read, so they cannot be compared",
+}
+
+
 def _in_two_splits(distinct: Mapping[str, set[str]]) -> int:
     return len(set().union(*(one & other for one, other in combinations(distinct.values(), 2))))
 
 
 def _shared_units(splits: Mapping[str, Split]) -> Finding:
     id, title = "dataset.shared_units", "Units in two splits"
-    distinct = _distinct(splits, "unit")
-    if distinct is None:
-        meaning = "Whether rows of one unit, such as one person, lie in two splits."
-        return not_measured(id, title, "no unit column was declared (data.unit)", meaning)
+    distinct = _compared(splits, "unit")
+    if isinstance(distinct, str):
+        return not_measured(id, title, distinct, "Whether rows of one unit, such as one person, lie in two splits.")
     total, shared = len(set().union(*distinct.values())), _in_two_splits(distinct)
     meaning = f"{shared} of {total} units have rows in more than one split."
     return _count(id, title, shared, "units", total, meaning, "Results on test are then better than on new units.")
@@ -98,10 +114,9 @@ def _shared_units(splits: Mapping[str, Split]) -> Finding:
 
 def _shared_items(splits: Mapping[str, Split]) -> Finding:
     id, title = "dataset.shared_items", "Identical items in two splits"
-    distinct = _distinct(splits, "item")
-    if distinct is None:
-        meaning = "Whether the same item lies in two splits."
-        return not_measured(id, title, "the items were not read, so they cannot be compared", meaning)
+    distinct = _compared(splits, "item")
+    if isinstance(distinct, str):
+        return not_measured(id, title, distinct, "Whether the same item lies in two splits.")
     total, shared = len(set().union(*distinct.values())), _in_two_splits(distinct)
     meaning = f"{shared} of {total} distinct items lie in more than one split, byte for byte the same."
     return _count(id, title, shared, "items", total, meaning, "Results on test are then better than on new items.")
@@ -110,8 +125,7 @@ def _shared_items(splits: Mapping[str, Split]) -> Finding:
 def _duplicate_items(splits: Mapping[str, Split]) -> Finding:
     id, title = "dataset.duplicate_items", "Identical items within a split"
     if not _known(splits, "item"):
-        meaning = "Whether an item occurs more than once within a split."
-        return not_measured(id, title, "the items were not read, so they cannot be compared", meaning)
+        return not_measured(id, title, _UNKNOWN["item"], "Whether an item occurs more than once within a split.")
     surplus, total = sum(_surplus(split) for split in splits.values()), sum(map(len, splits.values()))
     meaning = f"{surplus} of {total} examples repeat, byte for byte, an item of their own split."
     return _count(id, title, surplus, "examples", total, meaning, "Copies in test make its intervals too narrow.")
@@ -128,6 +142,16 @@ def _missing_groups(splits: Mapping[str, Split], attribute: str) -> Finding:
     consequence = "They are in no group."
     id, title = f"dataset.missing_groups.{attribute}", f"Examples without {attribute}"
     return _count(id, title, missing, "examples", len(values), meaning, consequence)
+
+
+def _truncated(subject: Subject) -> Iterator[Finding]:
+    """Give the count of texts that were cut, where the inputs are texts."""
+    if subject.facts.modality != "text" or subject.inputs is None:
+        return
+    cut, n = sum(subject.inputs.truncated.values()), sum(map(len, subject.splits.values()))  # type: ignore[attr-defined]
+    meaning = f"{cut} of {n} texts have more tokens than the model was given of them."
+    consequence = "What stands behind the cut was not seen: model.max_length says where it is."
+    yield _count("dataset.truncated_texts", "Texts that were cut", cut, "texts", n, meaning, consequence)
 
 
 def _smallest_class(train: Split | None, classes: tuple[str, ...]) -> Finding:

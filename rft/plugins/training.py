@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from pydantic import BaseModel
 
 from rft.plugins import Options, Subject
 from rft.records import Figure, Finding, Section, Table, not_measured
+from rft.records import Training as Facts
 
 FROZEN_MEANING = "Whether the hash over all frozen tensors and buffers changed between loading and the end of training."
+PRIVATE_LOSS = "The training loss of a private run is itself private and is not recorded."
 UNMOVED_MEANING = "How many of the tensors that were to be trained are the same after training as before."
 
 
@@ -45,7 +48,18 @@ class Training:
             tables={"loss": losses} if losses else {},
             captions={"loss": "Mean training loss of each epoch."} if losses else {},
             figures=(_curve(),) if losses else (),
-            notes=("The training loss of a private run is itself private and is not recorded.",) if private else (),
+            notes=(*_cost(subject.facts.training), *((PRIVATE_LOSS,) if private else ())),
+        )
+
+
+def _cost(training: Facts) -> Iterator[str]:
+    """Say what it cost that nothing was cached."""
+    if training.cached is False and training.seconds is not None and training.epochs:
+        yield (
+            f"Nothing was cached: each of the {training.epochs} epochs ran the whole network on every example, "
+            f"{training.seconds / training.epochs:.3g} seconds an epoch, and every further training (shadow models, "
+            "other privacy levels) costs as much again. With model.freeze set to a layer, what lies before it runs "
+            "once; rft layers lists the layers with their costs."
         )
 
 
@@ -53,7 +67,9 @@ def _frozen(subject: Subject) -> Finding:
     id, title = "training.frozen_changed", "Changes of the frozen part"
     backbone = subject.facts.backbone
     if backbone is None:
-        return not_measured(id, title, "no model was given", FROZEN_MEANING)
+        external = subject.model is not None
+        reason = "the model was trained outside this run" if external else "no model was given"
+        return not_measured(id, title, reason, FROZEN_MEANING)
     changed = backbone.frozen_sha256_before != backbone.frozen_sha256_after
     return Finding(
         id=id,

@@ -1,7 +1,7 @@
 """From a figure and the rows of its table to an inline SVG: dots, lines, bars and heatmaps.
 
-A row without a value is never drawn as zero: its place says that it was not measured. Pictures (kind ``images``) are
-no charts; the template shows them.
+A row without a value is never drawn as zero: its place says that it was not measured. Pictures (kind ``images``)
+and texts (``tokens``) are no charts; the template shows them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def draw(figure: Figure, table: Table, *, id: str) -> str:
     """Return the figure as an ``<svg>`` element.
 
     Args:
-        figure: what to draw; any kind but ``images``.
+        figure: what to draw; any kind but ``images`` and ``tokens``.
         table: the whole table that the figure names; ``figure.where`` is applied here.
         id: unique in the page.
 
@@ -86,7 +86,7 @@ def _dots(figure: Figure, rows: Table) -> Sheet:
     axes.set(ylim=(ladder.height, 0), yticks=[])
     for mark in marks:
         axes.axvline(mark, color=COLOURS["ink"], linewidth=1.2, linestyle=(0, (4, 3)))
-        _annotate(axes, mark, 0, numbers.plain(mark), shift=(0, 9), align="center")
+        _annotate(axes, mark, 0, numbers.plain(round(mark, 3)), shift=(0, 9), align="center")
     for row, middle in zip(ladder.rows, ladder.middles, strict=True):
         _dot(axes, figure, row, middle)
     _axis_title(sheet, figure.x_label, ladder.left)

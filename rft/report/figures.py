@@ -11,7 +11,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from rft.records import Cell, Figure, Row, Section, Table
-from rft.report import charts, tables
+from rft.report import tables, tokens
 from rft.report.tables import TableView
 
 _ASSET = re.compile(r"[0-9a-f]{64}\.png")
@@ -39,7 +39,9 @@ class FigureView:
 
     Attributes:
         id: unique in the page.
-        drawing: the SVG; empty for pictures, and for a figure that could not be drawn, which has a ``problem``.
+        drawing: the SVG; empty for pictures and texts, and for a figure that could not be drawn, which has a
+            ``problem``.
+        galleries, texts: what a figure of pictures or of tokens shows; ``omitted_texts`` counts those it does not.
         table: the numbers to show beside it; None when the figure titled ``same_as`` has them already.
     """
 
@@ -48,13 +50,15 @@ class FigureView:
     drawing: Markup = field(default=Markup(""))
     problem: str = ""
     galleries: tuple[Gallery, ...] = ()
+    texts: tuple[tokens.Text, ...] = ()
+    omitted_texts: int = 0
     table: TableView | None = None
     same_as: str = ""
 
     @property
     def wide(self) -> bool:
         """Whether there is no room for the numbers beside the picture."""
-        return bool(self.galleries) or (self.table is not None and self.table.wide)
+        return bool(self.galleries or self.texts) or (self.table is not None and self.table.wide)
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,8 @@ def figures(section: Section, pictures: Pictures, ids: Iterator[str]) -> list[Fi
         key = (figure.table, repr(sorted(figure.where.items())))
         if figure.kind == "images":
             views.append(_images(section, figure, pictures, next(ids)))
+        elif figure.kind == "tokens":
+            views.append(_tokens(section, figure, next(ids)))
         else:
             views.append(_chart(section, figure, next(ids), shown.get(key, "")))
             shown.setdefault(key, figure.title)
@@ -96,6 +102,8 @@ def other_tables(section: Section) -> list[tuple[str, TableView]]:
 
 
 def _chart(section: Section, figure: Figure, id: str, same_as: str) -> FigureView:
+    from rft.report import charts  # brings matplotlib, which nothing needs before the report is drawn
+
     rows = tables.matching(section.tables[figure.table], figure.where)
     only = {*figure.encode.values(), *figure.where, "n"} if figure.where else None  # of a part, what is drawn
     beside = None if same_as else tables.view(rows, caption=section.captions.get(figure.table, ""), only=only)
@@ -119,6 +127,22 @@ def _images(section: Section, figure: Figure, pictures: Pictures, id: str) -> Fi
         figure.title,
         galleries=tuple(Gallery(title, tuple(images)) for title, images in galleries.items()),
         table=tables.view(rest, caption=section.captions.get(figure.table, "")) if rest and rest[0] else None,
+    )
+
+
+def _tokens(section: Section, figure: Figure, id: str) -> FigureView:
+    rows = tables.matching(section.tables[figure.table], figure.where)
+    caption = section.captions.get(figure.table, "")
+    try:
+        texts = tokens.view(figure, rows)
+    except ValueError as error:
+        return FigureView(id, figure.title, problem=str(error), table=tables.view(rows, caption=caption))
+    return FigureView(
+        id,
+        figure.title,
+        texts=texts,
+        omitted_texts=tokens.omitted_texts(figure, rows),
+        table=tables.view(tokens.readable(figure, rows), caption=caption),
     )
 
 

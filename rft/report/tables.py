@@ -45,6 +45,10 @@ _ABOUT = (
         "method",
         "arm",
         "image",
+        "text",
+        "tenth",
+        "position",
+        "token",
         "attribute",
         "group",
         "first",
@@ -55,8 +59,8 @@ _ABOUT = (
     ),
     *("prediction", "metric", "method", "bin", "epoch", "epsilon", "replicate", "row", "column", "confidence", "fpr"),
 )
-_ESTIMATES = ("value", "auc", "accuracy", "flip_share")
-_LAST = ("unit", "status", "drawn")
+_ESTIMATES = ("value", "auc", "accuracy", "flip_share", "share", "attribution")
+_LAST = ("unit", "status", "drawn", "special")
 _STATUS = {"info": "measured", "warn": "worth a look", "fail": "failed"}
 _NAMES = ("metric", "attack", "method")  # columns whose cells are names made by a program
 

@@ -108,6 +108,7 @@ class PageView:
     name: str
     byline: tuple[str, ...]
     rft_version: str
+    external: bool  # the model was trained elsewhere
     verdict: VerdictView
     summary: tuple[SummaryLine, ...]
     not_measured: tuple[tuple[str, tuple[FindingView, ...]], ...]  # reason, findings
@@ -129,6 +130,7 @@ def page(run: AuditRun) -> PageView:
         name=run.run.name,
         byline=_byline(run),
         rft_version=run.rft_version,
+        external=run.subject.training.mode == "external",
         verdict=verdict(run),
         summary=tuple(_summary_line(run, each) for each in sections),
         not_measured=_not_measured(sections),
@@ -255,11 +257,17 @@ def _byline(run: AuditRun) -> tuple[str, ...]:
     splits = [(name, run.data.splits[name]) for name in _split_names(run)]
     counts = ", ".join(f"{numbers.count(facts.n)} {name}" for name, facts in splits)
     return (
-        backbone.name if backbone else "a table of predictions",
+        backbone.name if backbone else _given(run) or "a table of predictions",
         f"{len(run.subject.classes)} classes",
         f"{counts} {_plural(run.subject.modality)}",
         numbers.date(run.run.created),
     )
+
+
+def _given(run: AuditRun) -> str | None:
+    """Return what the config calls a model that was trained elsewhere; None where there is none."""
+    model = run.run.config.get("model", {})
+    return next((f"{key} {model[key]}" for key in ("checkpoint", "factory") if key in model), None)
 
 
 def _plural(modality: str) -> str:
@@ -271,16 +279,34 @@ def _model(run: AuditRun, backbone: Backbone | None) -> tuple[Fact, ...]:
     facts = [("Task", f"{subject.modality} classification"), ("Classes", ", ".join(subject.classes))]
     if subject.positive is not None:
         facts.append(("Favourable outcome", subject.positive))
+    if given := _given(run):
+        facts.append(("Trained elsewhere", given))
     if backbone is not None:
         facts += [
             ("Backbone", backbone.name),
             ("Weights", backbone.weights),
+            ("Frozen", _freezing(backbone.freeze)),
+            ("Trained", _TUNED[backbone.tune]),
             ("Frozen parameters", numbers.count(backbone.frozen_parameters)),
             ("Trained parameters", numbers.count(backbone.trainable_parameters)),
             ("Precision", backbone.precision),
-            ("Preprocessing", ", ".join(f"{name} {value}" for name, value in sorted(backbone.preprocessing.items()))),
+            ("Preprocessing", _preparation(backbone.preprocessing)),
         ]
     return tuple(facts)
+
+
+def _preparation(facts: dict[str, Any]) -> str:
+    """Return how items are prepared, in a line; hashes stand in audit.json."""
+    shown = {name.replace("_", " "): value for name, value in facts.items() if not name.endswith("sha256")}
+    return ", ".join(f"{name} {value}" for name, value in sorted(shown.items()))
+
+
+_TUNED = {"full": "all that is not frozen", "bias": "biases and the head", "lora": "low-rank adapters and the head"}
+
+
+def _freezing(freeze: str) -> str:
+    named = {"all": "all before the head", "none": "nothing by its place"}
+    return named.get(freeze, f"all before the layer {freeze}")
 
 
 def _frozen(backbone: Backbone | None) -> FrozenView | None:
@@ -297,6 +323,7 @@ def _training(training: Training) -> tuple[Fact, ...]:
         ("Optimiser", training.optimizer),
         ("Learning rate", training.learning_rate),
         ("Batch size", training.batch_size),
+        ("Seconds", training.seconds),
         ("Epsilon", training.epsilon),
         ("Delta", training.delta),
         ("Noise multiplier", training.noise_multiplier),

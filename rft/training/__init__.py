@@ -51,6 +51,7 @@ class Task:
         new_suffix: seed -> a freshly initialised trainable part, on the CPU.
         recipe: optimizer and schedule.
         device: torch device name to train on.
+        precision: ``float32``, or ``bfloat16`` for autocast where the device computes in it.
     """
 
     features: Features
@@ -59,6 +60,7 @@ class Task:
     new_suffix: Callable[[int], nn.Module]
     recipe: Recipe
     device: str = "cpu"
+    precision: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Fit:
     """A trained suffix.
 
     Attributes:
-        state: its state dict, on the CPU.
+        state: what ``trained_state`` returns of it.
         log: one row an epoch: ``{"epoch": 1, "loss": ..., ...}``; the loss is the mean over what the epoch saw.
         facts: ``{"mode": "standard"}``, or the parameters and results of private training.
     """
@@ -82,6 +84,13 @@ class Fit:
     state: dict[str, torch.Tensor]
     log: list[dict[str, float]] = field(default_factory=list)
     facts: Facts = field(default_factory=dict)
+
+
+def trained_state(suffix: nn.Module) -> dict[str, torch.Tensor]:
+    """Return copies, on the CPU, of what training may change: all of the state but the frozen parameters, by name."""
+    frozen = {name for name, parameter in suffix.named_parameters() if not parameter.requires_grad}
+    state = suffix.state_dict()
+    return {name: tensor.detach().cpu().clone() for name, tensor in state.items() if name not in frozen}
 
 
 class Trainer(Protocol):

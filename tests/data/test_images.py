@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,7 @@ import torch
 from PIL import Image
 from torchvision import models
 
-from rft.data.images import ImageInputs, Preprocessing, digest, pixels
+from rft.data.images import ImageInputs, Preprocessing, augmented, digest, pixels
 from rft.errors import DataError
 from rft.records import Split
 
@@ -89,8 +90,71 @@ def test_batches_come_in_order_and_scaled(tmp_path: Path) -> None:
         Image.new("RGB", (40, 40), (number * 30, 0, 255)).save(paths[-1])
     split = Split("train", np.arange(7).astype(str), paths, np.zeros(7, np.int64))
     inputs = ImageInputs({"train": split}, PLAIN, MANY)
-    batches = list(inputs.batches(paths, [[0, 1, 2], [3, 4, 5], [6]]))
+    batches = [batch["pixels"] for batch in inputs.batches(paths, [[0, 1, 2], [3, 4, 5], [6]])]
     red = torch.cat(batches)[:, 0, 0, 0]
     assert torch.allclose(red, torch.arange(7) * 30 / 255)
-    assert torch.equal(inputs.batch("train", [5])[0], batches[1][2])
+    assert torch.equal(inputs.batch("train", [5])["pixels"][0], batches[1][2])
     assert batches[0][:, 2].max() == 1
+
+
+def colours(folder: Path, count: int = 6) -> ImageInputs:
+    """Pictures of noise, each twice: under another name and with the same content."""
+    paths = []
+    for number in range(count):
+        for copy in ("a", "b"):
+            paths.append(folder / f"{number}{copy}.png")
+            Image.fromarray(noise((60, 50, 3), number)).save(paths[-1])
+    split = Split("train", np.arange(len(paths)).astype(str), paths, np.zeros(len(paths), np.int64))
+    return ImageInputs({"train": split}, PLAIN, MANY, seed=3)
+
+
+def test_a_view_follows_from_content_number_and_seed(tmp_path: Path) -> None:
+    reader = colours(tmp_path)
+    rows = [0, 0, 0, 1, 1, 2]
+    batch = reader.batch("train", rows, [0, 1, 2, 1, 2, 1])["pixels"]
+    assert batch.shape == (6, 3, 32, 32)
+    assert batch.min() >= 0
+    assert batch.max() <= 1
+    assert torch.equal(batch[0], reader.batch("train", [0])["pixels"][0])  # view 0 is the plain picture
+    assert torch.equal(batch[1], batch[3])  # another file with the same content
+    assert torch.equal(batch[2], batch[4])
+    assert len({tuple(each.flatten().tolist()) for each in batch[[0, 1, 2, 5]]}) == 4
+    other = replace(reader, seed=4).batch("train", rows, [0, 1, 2, 1, 2, 1])["pixels"]
+    assert torch.equal(other[0], batch[0])
+    assert not torch.equal(other[1], batch[1])
+    assert reader.augmentation != replace(reader, seed=4).augmentation
+
+
+def test_views_come_in_the_order_asked_for(tmp_path: Path) -> None:
+    reader = colours(tmp_path)
+    items = reader.splits["train"].items
+    together = list(reader.batches(items, [[0, 2], [4], [2, 2]], [[1, 0], [2], [0, 1]]))
+    for rows, views, batch in zip([[0, 2], [4], [2, 2]], [[1, 0], [2], [0, 1]], together, strict=True):
+        for row, view, pixels_of in zip(rows, views, batch["pixels"], strict=True):
+            assert torch.equal(pixels_of, reader.batch("train", [row], [view])["pixels"][0])
+
+
+@pytest.mark.parametrize("shape", [(60, 50), (500, 20), (1, 1), (3, 400)])
+def test_an_augmented_view_shows_half_of_the_picture_or_more(shape: tuple[int, int]) -> None:
+    height, width = shape
+    rows, columns = np.mgrid[0:height, 0:width]
+    content = np.stack([rows * 255 / max(1, height - 1), columns * 255 / max(1, width - 1), 0 * rows], axis=2)
+    picture = Image.fromarray(content.astype(np.uint8))
+    mirrored = 0
+    for seed in range(60):
+        view = augmented(picture, PLAIN, np.random.default_rng(seed))
+        assert view.shape == (32, 32, 3)
+        if shape == (60, 50):
+            seen = [np.ptp(view[..., channel].astype(float)) / 255 for channel in (0, 1)]
+            assert seen[0] * seen[1] > 0.4
+            mirrored += view[16, 0, 1] > view[16, -1, 1]
+    assert shape != (60, 50) or 15 <= mirrored <= 45
+
+
+def test_a_damaged_picture_is_named_in_any_view(tmp_path: Path) -> None:
+    reader = colours(tmp_path, 1)
+    path = reader.splits["train"].items[0]
+    path.write_bytes(path.read_bytes()[:300])
+    for view in (0, 1):
+        with pytest.raises(DataError, match=r"0a\.png: cannot be read as a picture"):
+            reader.batch("train", [0], [view])

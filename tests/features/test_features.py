@@ -1,134 +1,213 @@
-from dataclasses import replace
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import write_pictures
+from features_cases import Colours, Embedding, Pictures, Texts, split_of
 from torch import nn
 
-from rft.backbones import Prefix
-from rft.config import DataConfig
-from rft.data import Inputs, read
-from rft.data.images import Preprocessing
-from rft.errors import ConfigError, OutputError
-from rft.features import Features, Store
+from rft.errors import ConfigError
+from rft.features import Dense, Sharded, Store
+from rft.features import extract as module
 from rft.features.extract import choose_device, choose_precision, extract, store_key
 
-PLAIN = Preprocessing(resize=40, crop=32, interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3)
+ITEMS = [float(number) for number in range(20)]
+LENGTHS = [int(length) for length in np.random.default_rng(0).integers(1, 60, 50)]
+CPU = {"device": "cpu", "precision": "float32"}
 
 
-class Counting(nn.Module):
-    """Counts the pictures it sees and can fail after some of them."""
+class Convolution(nn.Module):
+    """A module whose parameters have four dimensions, so that their layout can change."""
 
-    def __init__(self, fail_after: int | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(3, 4, 5, stride=4)
-        self.seen, self.fail_after = 0, fail_after
+        self.conv = nn.Conv2d(3, 8, 2).requires_grad_(False)
 
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        self.seen += len(pixels)
-        if self.fail_after is not None and self.seen > self.fail_after:
-            raise KeyboardInterrupt
-        return self.conv(pixels).mean(dim=(2, 3))
+    def forward(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {"features": self.conv(batch["pixels"] / 20).flatten(1)}
 
 
-@pytest.fixture
-def inputs(tmp_path: Path) -> Inputs:
-    write_pictures(tmp_path / "data")
-    settings = DataConfig(manifest="data/pictures.csv", image="file", label="colour", split="split")
-    return Inputs(read(settings, tmp_path, 0).splits, PLAIN, 10**7)
+def test_features_come_in_the_order_of_the_split(tmp_path: Path) -> None:
+    found = extract(Colours(), Pictures(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
+    assert isinstance(found, Dense)
+    assert found.tensor.dtype == torch.float32
+    assert found.tensor.tolist() == [[colour, colour**2] for colour in ITEMS]
 
 
-def run(prefix: Prefix, inputs: Inputs, folder: Path, split: str = "train", key: str = "k") -> torch.Tensor:
-    return extract(prefix, inputs, inputs.splits[split], Store(folder, key), device="cpu", precision="float32")
+def test_pooled_texts_come_in_the_order_of_the_split(tmp_path: Path) -> None:
+    found = extract(Embedding(pooled=True), Texts(), split_of(LENGTHS), Store(tmp_path, "k"), **CPU)
+    assert isinstance(found, Dense)
+    assert found.tensor.tolist() == [[1, 2, 3]] * 50
 
 
-def test_features_are_those_of_a_plain_forward_in_row_order(inputs: Inputs, tmp_path: Path) -> None:
-    prefix = Prefix(Counting(), (0.5,) * 3, (0.5,) * 3)
-    found = run(prefix, inputs, tmp_path / "store")
-    with torch.no_grad():
-        expected = prefix(inputs.batch("train", range(20)))["features"]
-    assert torch.allclose(found, expected, atol=1e-6)
-    rows = torch.tensor([3, 1, 3])
-    assert torch.equal(Features(found).batch(rows)["features"], found[rows])
+def test_ragged_features_hold_no_padding_and_come_in_order(tmp_path: Path) -> None:
+    found = extract(Embedding(), Texts(), split_of(LENGTHS), Store(tmp_path, "k"), **CPU)
+    assert isinstance(found, Sharded)
+    assert sum(len(shard.values) for shard in found.shards) == sum(set(LENGTHS))
+    batch = found.batch([4, 9, 4, 0])
+    for row, mask, number in zip(batch["features"], batch["attention_mask"], [4, 9, 4, 0], strict=True):
+        length = LENGTHS[number]
+        assert mask.tolist() == [1] * length + [0] * (len(mask) - length)
+        assert row[:length, 1].tolist() == [2.0 * token for token in range(1, length + 1)]
+        assert not row[length:].any()
 
 
-def test_a_second_run_computes_nothing(inputs: Inputs, tmp_path: Path) -> None:
-    prefix = Prefix(Counting(), (0.5,) * 3, (0.5,) * 3)
-    first = run(prefix, inputs, tmp_path / "store")
-    assert prefix.backbone.seen == 20
-    assert torch.equal(run(prefix, inputs, tmp_path / "store"), first)
-    assert prefix.backbone.seen == 20
-    run(prefix, inputs, tmp_path / "store", key="another prefix")
-    assert prefix.backbone.seen == 40
+def test_a_second_run_computes_nothing(tmp_path: Path) -> None:
+    prefix = Colours()
+    first = extract(prefix, Pictures(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
+    assert prefix.seen == 20
+    again = extract(prefix, Pictures(), split_of(ITEMS[::-1]), Store(tmp_path, "k"), **CPU)
+    assert torch.equal(again.tensor, first.tensor.flip(0))
+    assert prefix.seen == 20
+    extract(prefix, Pictures(), split_of(ITEMS), Store(tmp_path, "another prefix"), **CPU)
+    assert prefix.seen == 40
 
 
-def test_an_interrupted_extraction_goes_on(inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rft.features.extract.BATCH", 4)
-    monkeypatch.setattr("rft.features.extract.SHARD_ROWS", 8)
-    prefix = Prefix(Counting(fail_after=12), (0.5,) * 3, (0.5,) * 3)
+def test_an_interrupted_extraction_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rft.features.store.SHARD_ROWS", 8)
+    prefix = Colours(fail_after=12)
     with pytest.raises(KeyboardInterrupt):
-        run(prefix, inputs, tmp_path / "store")
-    assert not list((tmp_path / "store").rglob("*.partial"))
-    prefix.backbone.fail_after, prefix.backbone.seen = None, 0
-    resumed = run(prefix, inputs, tmp_path / "store")
-    assert prefix.backbone.seen == 12  # eight of twenty were kept
-    assert torch.allclose(resumed, run(prefix, inputs, tmp_path / "fresh"), atol=1e-6)
+        extract(prefix, Pictures(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
+    assert not list(tmp_path.rglob("*.partial"))
+    prefix.fail_after, prefix.batches = None, []
+    found = extract(prefix, Pictures(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
+    assert prefix.seen == 12  # eight of twenty were kept
+    assert found.tensor[:, 0].tolist() == ITEMS
 
 
-def test_a_damaged_shard_is_noticed_and_made_again(inputs: Inputs, tmp_path: Path) -> None:
-    prefix = Prefix(Counting(), (0.5,) * 3, (0.5,) * 3)
-    first = run(prefix, inputs, tmp_path / "store")
-    (shard,) = (tmp_path / "store").rglob("*.safetensors")
+KILLED = """
+import os, sys
+from pathlib import Path
+import rft.features.store as store
+from features_cases import Colours, Pictures, split_of
+from rft.features.extract import extract
+
+store.SHARD_ROWS = 8
+real = os.fsync
+writes = []
+def killed(descriptor):
+    writes.append(real(descriptor))
+    if len(writes) == 2:
+        os.kill(os.getpid(), 9)  # the second shard is on disk, but not yet under its name
+store.os.fsync = killed
+extract(Colours(), Pictures(), split_of([float(number) for number in range(20)]), store.Store(Path(sys.argv[1]), "k"),
+        device="cpu", precision="float32")
+"""
+
+
+def test_a_killed_extraction_keeps_what_was_finished(tmp_path: Path) -> None:
+    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    process = subprocess.run([sys.executable, "-c", KILLED, tmp_path], env={**os.environ, "PYTHONPATH": paths})
+    assert process.returncode == -9
+    assert len(list(tmp_path.rglob(".*.partial"))) == 1
+    prefix = Colours()
+    found = extract(prefix, Pictures(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
+    assert prefix.seen == 12
+    assert found.tensor[:, 0].tolist() == ITEMS
+
+
+def test_a_damaged_shard_is_made_again(tmp_path: Path) -> None:
+    first = extract(Colours(), Pictures(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
+    (shard,) = tmp_path.rglob("*.safetensors")
     content = bytearray(shard.read_bytes())
-    content[-3] ^= 0xFF  # a flipped payload byte, which safetensors accepts
+    content[-3] ^= 0xFF
     shard.write_bytes(bytes(content))
     with pytest.warns(UserWarning, match="damaged"):
-        again = run(prefix, inputs, tmp_path / "store")
-    assert torch.equal(again, first)
+        again = extract(Colours(), Pictures(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
+    assert torch.equal(again.tensor, first.tensor)
 
 
-def test_equal_pictures_are_computed_once(inputs: Inputs, tmp_path: Path) -> None:
-    split = inputs.splits["train"]
-    same = replace(split, digests=np.array([split.digests[0]] * len(split), dtype=object))
-    prefix = Prefix(Counting(), (0.5,) * 3, (0.5,) * 3)
-    found = run(prefix, replace(inputs, splits={"train": same}), tmp_path / "store")
-    assert found.shape == (20, 4)
-    assert prefix.backbone.seen == 1
+def test_equal_items_are_computed_once(tmp_path: Path) -> None:
+    prefix = Colours()
+    found = extract(prefix, Pictures(), split_of([7.0] * 20), Store(tmp_path, "k"), **CPU)
+    assert found.tensor.tolist() == [[7, 49]] * 20
+    assert prefix.seen == 1
 
 
-def test_features_are_for_their_owner_only(inputs: Inputs, tmp_path: Path) -> None:
-    run(Prefix(Counting(), (0.5,) * 3, (0.5,) * 3), inputs, tmp_path / "store")
-    (shard,) = (tmp_path / "store").rglob("*.safetensors")
-    assert shard.parent.stat().st_mode & 0o077 == 0
+def test_views_lie_beside_each_other_and_share_the_plain_one(tmp_path: Path) -> None:
+    prefix = Colours()
+    extract(prefix, Pictures(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
+    found = extract(prefix, Pictures(), split_of(ITEMS), Store(tmp_path, "k"), views=3, **CPU)
+    assert prefix.seen == 20 + 40
+    assert found.views == 3
+    assert len(found) == 20
+    assert found.batch([5, 5, 5, 6], [0, 1, 2, 1])["features"][:, 0].tolist() == [5, 105, 205, 106]
+    assert found.batch([5])["features"][:, 0].tolist() == [5]
+    extract(prefix, Pictures("darker"), split_of(ITEMS), Store(tmp_path, "k"), views=3, **CPU)
+    assert prefix.seen == 60 + 40  # views made otherwise are others
 
 
-def test_the_key_follows_weights_preprocessing_and_precision() -> None:
-    prefix = Prefix(Counting(), (0.5,) * 3, (0.5,) * 3)
-    keys = {store_key(prefix, {"crop": 32}, "float32"), store_key(prefix, {"crop": 64}, "float32")}
-    keys.add(store_key(prefix, {"crop": 32}, "bfloat16"))
-    with torch.no_grad():
-        prefix.backbone.conv.bias[0] += 1
-    keys.add(store_key(prefix, {"crop": 32}, "float32"))
-    assert len(keys) == 4
+def test_float16_takes_half_the_space_and_is_read_as_float32(tmp_path: Path) -> None:
+    values = [number + 1 / 3 for number in range(200)]
+    stored = {}
+    for dtype in ("float32", "float16"):
+        found = extract(Colours(), Pictures(), split_of(values), Store(tmp_path / dtype, "k"), dtype=dtype, **CPU)
+        assert found.batch([1])["features"].dtype == torch.float32
+        (shard,) = (tmp_path / dtype).rglob("*.safetensors")
+        stored[dtype] = shard.stat().st_size
+    assert np.array_equal(found.tensor[:, 0].numpy(), np.array(values, np.float16).astype(np.float32))
+    assert stored["float32"] - stored["float16"] == 200 * 2 * 2
 
 
-def test_features_can_train_a_head(inputs: Inputs, tmp_path: Path) -> None:
-    found = run(Prefix(Counting(), (0.5,) * 3, (0.5,) * 3), inputs, tmp_path / "store")
-    head = nn.Linear(4, 2)
-    head(found).sum().backward()  # raises for tensors made under inference_mode
+@pytest.mark.parametrize(
+    ("prefix", "inputs", "items"), [(Colours(), Pictures(), ITEMS), (Embedding(), Texts(), LENGTHS)]
+)
+def test_mapped_features_are_those_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: nn.Module, inputs: object, items: list
+) -> None:
+    monkeypatch.setattr("rft.features.store.SHARD_ROWS", 8)
+    held = extract(prefix, inputs, split_of(items), Store(tmp_path, "k"), **CPU)
+    monkeypatch.setattr(module.host, "available", lambda: 100)
+    mapped = extract(prefix, inputs, split_of(items), Store(tmp_path, "k"), **CPU)
+    assert isinstance(mapped, Sharded)
+    assert len(mapped.shards) > 2
+    rows = torch.randperm(len(items))
+    one, other = held.batch(rows), mapped.batch(rows)
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        assert torch.equal(tensor, other[name])
+    other["features"].zero_()  # a copy, not the file
+    assert torch.equal(mapped.batch(rows)["features"], one["features"])
+
+
+def test_the_layout_of_shared_tensors_comes_back(tmp_path: Path) -> None:
+    prefix = Convolution()
+    strides = prefix.conv.weight.stride()
+    found = extract(prefix, Pictures(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
+    assert prefix.conv.weight.stride() == strides
+    head = nn.Linear(8, 2)
+    head(found.tensor).sum().backward()  # raises for tensors made under inference_mode
     assert head.weight.grad is not None
+    assert torch.is_grad_enabled()
 
 
-def test_a_full_disk_is_an_error_for_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
+def test_bfloat16_stays_near_float32(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    prefix = Convolution()
+    full = extract(prefix, Pictures(), split_of(ITEMS), Store(tmp_path / "a", "k"), **CPU)
+    reduced = extract(
+        prefix, Pictures(), split_of(ITEMS), Store(tmp_path / "b", "k"), device="cpu", precision="bfloat16"
+    )
+    assert reduced.tensor.dtype == torch.float32
+    assert torch.allclose(reduced.tensor, full.tensor, atol=0.02)
+    assert not torch.equal(reduced.tensor, full.tensor)
 
-    monkeypatch.setattr("rft.features.store.os.fsync", full)
-    with pytest.raises(OutputError, match="cannot keep features: No space left on device"):
-        Store(tmp_path, "k").write(np.array(["00" * 32]), np.zeros((1, 2), np.float32))
-    assert not list(tmp_path.rglob("*.*"))
+
+def test_the_key_follows_all_that_features_depend_on() -> None:
+    state = Convolution().state_dict()
+    keys = [
+        store_key(state, {"crop": 32}, "float32"),
+        store_key(state, {"crop": 64}, "float32"),
+        store_key(state, {"crop": 32}, "bfloat16"),
+        store_key(state, {"crop": 32}, "float32", "float16"),
+        store_key({**state, "conv.bias": state["conv.bias"] + 1}, {"crop": 32}, "float32"),
+        store_key({f"network.{name}": tensor for name, tensor in state.items()}, {"crop": 32}, "float32"),
+    ]
+    assert len(set(keys)) == len(keys)
+    assert store_key(dict(reversed(state.items())), {"crop": 32}, "float32") == keys[0]
 
 
 def test_devices_and_precisions_are_chosen_or_refused() -> None:
@@ -137,6 +216,7 @@ def test_devices_and_precisions_are_chosen_or_refused() -> None:
     with pytest.raises(ConfigError, match="unknown device 'gpu'"):
         choose_device("gpu")
     assert choose_precision("float32", "cpu") == "float32"
+    assert choose_precision("int8", "cpu") == "int8"
     assert choose_precision("auto", "cpu") in ("float32", "bfloat16")
     assert choose_precision("auto", "mps") == "float32"
     if not torch.cuda.is_available():
@@ -144,12 +224,9 @@ def test_devices_and_precisions_are_chosen_or_refused() -> None:
             choose_device("cuda:0")
 
 
-def test_bfloat16_stays_near_float32(inputs: Inputs, tmp_path: Path) -> None:
-    prefix = Prefix(Counting(), (0.5,) * 3, (0.5,) * 3)
-    full = run(prefix, inputs, tmp_path / "a")
-    reduced = extract(
-        prefix, inputs, inputs.splits["train"], Store(tmp_path / "b", "k"), device="cpu", precision="bfloat16"
-    )
-    assert reduced.dtype == torch.float32
-    assert torch.allclose(reduced, full, atol=0.02)
-    assert not torch.equal(reduced, full)
+def test_a_memory_limit_needs_a_system_that_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.host, "PROC", tmp_path)
+    with pytest.raises(ConfigError, match="does not say how much memory"):
+        extract(Colours(), Pictures(), split_of(ITEMS), Store(tmp_path, "k"), memory=10**9, **CPU)
+    without = extract(Colours(), Pictures(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
+    assert without.tensor[:, 0].tolist() == ITEMS

@@ -16,14 +16,23 @@ CLASSES = ("blue", "red")
 CORNER = [0.0, 0.0, 0.25, 0.25]
 SIDE = 16
 
+Batch = dict[str, Tensor]
+
 
 class Frozen(nn.Module):
     """A classifier in eval mode with nothing to train, as the audit meets it."""
 
     spatial_layer: str | None = None
+    embedding_layer: str | None = None
 
     def finish(self) -> Frozen:
         return self.eval().requires_grad_(False)
+
+    def forward(self, inputs: Batch) -> Tensor:
+        return self.classify(inputs["pixels"])
+
+    def classify(self, pixels: Tensor) -> Tensor:
+        raise NotImplementedError
 
 
 class Convolutional(Frozen):
@@ -41,7 +50,7 @@ class Convolutional(Frozen):
         self.linear = nn.Linear(12, 2)
         self.finish()
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def classify(self, pixels: Tensor) -> Tensor:
         return self.linear(self.body(pixels).mean(dim=(2, 3)))
 
 
@@ -54,7 +63,7 @@ class Linear(Frozen):
         self.linear = nn.Linear(3 * side * side, 2)
         self.finish()
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def classify(self, pixels: Tensor) -> Tensor:
         return self.linear(pixels.flatten(1))
 
 
@@ -66,7 +75,7 @@ class Region(Frozen):
         self.region, self.strength = region, strength
         self.finish()
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def classify(self, pixels: Tensor) -> Tensor:
         height, width = pixels.shape[-2:]
         left, top, right, bottom = self.region
         rows = slice(round(top * height), round(bottom * height))
@@ -80,9 +89,9 @@ class Pictures:
     def __init__(self, pixels: Tensor) -> None:
         self.pixels = pixels
 
-    def batch(self, split: str, rows: np.ndarray) -> Tensor:
+    def batch(self, split: str, rows: np.ndarray) -> Batch:
         assert split == "test"
-        return self.pixels[torch.as_tensor(rows)]
+        return {"pixels": self.pixels[torch.as_tensor(rows)]}
 
 
 def noise(n: int, *, side: int = SIDE, seed: int = 0) -> Tensor:
@@ -102,7 +111,7 @@ def subject(
     """Return a subject whose test split is ``pixels`` with what ``model`` predicts."""
     n = len(pixels)
     with torch.no_grad():
-        predicted = model(pixels).argmax(dim=1).numpy()
+        predicted = model({"pixels": pixels}).argmax(dim=1).numpy()
     split = Split(
         name="test",
         ids=np.array([f"t{row}" for row in range(n)]),

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from rft.errors import Unavailable
 from rft.plugins import Plugin
 from rft.plugins.attribution import Attribution, AttributionOptions
-from rft.plugins.attribution.mean_maps import FEWEST
+from rft.plugins.attribution.images.mean_maps import FEWEST
 from rft.records import Section
 
 OPPOSITE = [0.75, 0.75, 1.0, 1.0]
@@ -47,13 +47,13 @@ def shortcut() -> nn.Module:
     optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
     for _ in range(150):
         optimizer.zero_grad()
-        nn.functional.cross_entropy(model(pixels), labels).backward()
+        nn.functional.cross_entropy(model({"pixels": pixels}), labels).backward()
         optimizer.step()
     model.requires_grad_(False)
     model.linear.requires_grad_(True)  # as after training a head
     model.zero_grad()
     pixels, labels = stamped(80, seed=2)
-    assert (model(pixels).argmax(dim=1) == labels).float().mean() > 0.9
+    assert (model({"pixels": pixels}).argmax(dim=1) == labels).float().mean() > 0.9
     return model
 
 
@@ -223,7 +223,7 @@ def test_deletion_counts_units_not_images() -> None:
 def test_training_mode_and_absent_parts_are_refused() -> None:
     with pytest.raises(Unavailable, match="training mode"):
         Attribution().audit(subject(Convolutional().train(), noise(8)), options())
-    with pytest.raises(Unavailable, match="no test image"):
+    with pytest.raises(Unavailable, match="no test example"):
         Attribution().audit(subject(Linear(), torch.zeros(0, 3, SIDE, SIDE)), options())
 
 

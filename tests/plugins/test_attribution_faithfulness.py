@@ -7,8 +7,8 @@ import torch
 from attribution_cases import CORNER, SIDE, Region, noise
 
 from rft.intervals import mean_interval
-from rft.plugins.attribution.faithfulness import _moved, deletion_gain, top_cells
-from rft.plugins.attribution.methods import Explained, Maps, integrated_gradients
+from rft.plugins.attribution.images.faithfulness import _moved, deletion_gain, top_cells
+from rft.plugins.attribution.images.methods import Explained, Maps, integrated_gradients
 from rft.plugins.attribution.network import Network
 
 

@@ -12,16 +12,9 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
 from rft.errors import Unavailable
-from rft.plugins.attribution.methods import (
-    BLUR,
-    TOLERANCE,
-    Explained,
-    Maps,
-    blurred,
-    gradcam,
-    integrated_gradients,
-)
+from rft.plugins.attribution.images.methods import BLUR, Explained, Maps, blurred, gradcam, integrated_gradients
 from rft.plugins.attribution.network import Network
+from rft.plugins.attribution.path import TOLERANCE
 
 
 def explain(model: nn.Module, pixels: Tensor) -> tuple[Network, Explained]:
@@ -38,7 +31,7 @@ def naive_integrated_gradients(model: nn.Module, explained: Explained, steps: in
         total = torch.zeros_like(image)
         for step in range(steps):
             point = (start + (step + 0.5) / steps * (image - start)).requires_grad_()
-            total += torch.autograd.grad(exact(point[None])[0, target], point)[0]
+            total += torch.autograd.grad(exact.classify(point[None])[0, target], point)[0]
         maps.append(((image - start) * total / steps).sum(dim=0).numpy())
     return np.stack(maps)
 
@@ -69,7 +62,7 @@ class Kinked(Frozen):
         super().__init__()
         self.finish()
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def classify(self, pixels: Tensor) -> Tensor:
         contrast = (pixels - pixels.mean(dim=(2, 3), keepdim=True)).pow(2).mean(dim=(1, 2, 3))
         rise = 5 * torch.sigmoid((contrast - 0.01) * 4000) + contrast
         return torch.stack([torch.full_like(rise, -1.0), rise], dim=1)
@@ -88,7 +81,7 @@ def test_steps_are_added_until_the_attribution_is_complete() -> None:
 def test_the_reported_error_is_that_of_the_returned_map() -> None:
     network, explained = explain(Kinked(), noise(4))
     maps = integrated_gradients(network, explained, max_steps=24)
-    ends = [network.logits(pixels).double() for pixels in (explained.pixels, explained.baseline)]
+    ends = [network.logits({"pixels": pixels}).double() for pixels in (explained.pixels, explained.baseline)]
     change = (ends[0] - ends[1])[:, 1].numpy()
     expected = np.abs(maps.values.astype(np.float64).sum(axis=(1, 2)) - change) / np.abs(change)
     assert maps.completeness is not None
@@ -130,7 +123,7 @@ class InPlace(Convolutional):
         self.norm = nn.BatchNorm2d(12)
         self.finish()
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def classify(self, pixels: Tensor) -> Tensor:
         return self.linear(nn.functional.relu(self.norm(self.body(pixels)), inplace=True).mean(dim=(2, 3)))
 
 
@@ -152,7 +145,7 @@ class Tokens(Convolutional):
         super().__init__()
         self.flat = nn.Flatten(2)
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def classify(self, pixels: Tensor) -> Tensor:
         return self.linear(self.flat(self.body(pixels)).mean(dim=2))
 
 
@@ -165,7 +158,7 @@ class ChannelsLast(Convolutional):
         super().__init__()
         self.last = nn.Identity()
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def classify(self, pixels: Tensor) -> Tensor:
         return self.linear(self.last(self.body(pixels).permute(0, 2, 3, 1)).mean(dim=(1, 2)))
 
 
@@ -191,8 +184,8 @@ def test_maps_that_are_zero_or_not_finite_are_caught() -> None:
 class Broken(Region):
     """Gives NaN for bright pictures."""
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        return super().forward(pixels) * torch.where(pixels.mean(dim=(1, 2, 3)) > 0.6, torch.nan, 1.0)[:, None]
+    def classify(self, pixels: Tensor) -> Tensor:
+        return super().classify(pixels) * torch.where(pixels.mean(dim=(1, 2, 3)) > 0.6, torch.nan, 1.0)[:, None]
 
 
 def test_a_network_that_gives_nan_gives_unsound_maps_and_no_completeness() -> None:

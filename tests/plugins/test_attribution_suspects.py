@@ -8,18 +8,10 @@ import torch
 from attribution_cases import CORNER, SIDE, Frozen, Pictures, Region, noise
 from torch import Tensor, nn
 
-from rft.plugins.attribution import findings
+from rft.plugins.attribution import Suspect, findings, wording
+from rft.plugins.attribution.images.suspects import box, intervene, mirrored, pair_classes, same_class_donors
+from rft.plugins.attribution.interventions import Arm, Intervention, one_per_unit
 from rft.plugins.attribution.network import Network
-from rft.plugins.attribution.suspects import (
-    Arm,
-    Intervention,
-    box,
-    intervene,
-    mirrored,
-    one_per_unit,
-    pair_classes,
-    same_class_donors,
-)
 from rft.records import Finding
 
 MIDDLE = [0.25, 0.25, 0.75, 0.75]
@@ -35,16 +27,17 @@ def run(
     units: np.ndarray | None = None,
 ) -> Intervention:
     network = Network(model, "cpu")  # type: ignore[arg-type]
-    predicted = network.logits(pixels).argmax(dim=1).numpy()
+    predicted = network.logits({"pixels": pixels}).argmax(dim=1).numpy()
     read = Pictures(pixels)
     rng = np.random.default_rng(seed)
     return intervene(
-        network, lambda rows: read.batch("test", rows), predicted, units, region=region, pairs=pairs, rng=rng
+        network, lambda rows: read.batch("test", rows)["pixels"], predicted, units, region=region, pairs=pairs, rng=rng
     )
 
 
 def verdict(intervention: Intervention, floor: float = 0.05) -> Finding:
-    return findings.suspect("corner", floor, intervention)
+    suspect = Suspect(name="corner", region=CORNER, floor=floor)
+    return findings.suspect(suspect, intervention, wording.region("corner", intervention))
 
 
 def test_reliance_on_the_region_is_found_and_elsewhere_is_not() -> None:
@@ -73,7 +66,7 @@ class Brittle(Frozen):
         super().__init__()
         self.finish()
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def classify(self, pixels: Tensor) -> Tensor:
         cut = SIDE // 4
         inside = pixels[:, :, :cut, :cut].mean(dim=(1, 2, 3))
         outside = pixels[:, :, cut:, cut:].mean(dim=(1, 2, 3))
@@ -101,8 +94,8 @@ def test_flips_that_any_paste_causes_are_no_accusation() -> None:
     ],
 )
 def test_reliance_is_above_the_control_and_above_the_floor(flips: int, control: int, floor: float, status: str) -> None:
-    arms = Arm("suspect", CORNER, flips, 200), Arm("control", CORNER, control, 200)
-    assert verdict(Intervention(*arms, elsewhere=None), floor).status == status
+    arms = Arm("suspect", flips, 200), Arm("control", control, 200)
+    assert verdict(Intervention(*arms), floor).status == status
 
 
 def test_few_pairs_are_not_measured() -> None:

@@ -97,7 +97,7 @@ def test_the_columns_are_those_that_others_rely_on() -> None:
     columns = "model split attribute group class control metric value low high n n_positive n_negative status"
     row = cell(audit(compas()), "race", "black", "tpr")
     assert list(row) == columns.split()
-    assert (row["model"], row["split"], row["class"], row["control"]) == ("fine-tuned", "test", "yes", None)
+    assert (row["model"], row["split"], row["class"], row["control"]) == ("external", "test", "yes", None)
     assert cell(audit(compas()), "race", "black", "accuracy")["class"] is None
 
 

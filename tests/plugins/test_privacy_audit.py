@@ -35,6 +35,11 @@ FACTS: dict[str, Any] = {
     "empty_batches": 2,
     "non_finite_gradients": 0,
     "unmoved": 0,
+    "engine": "functorch",
+    "engine_error": 4e-7,
+    "engines_passed_over": {"hooks": "relative error 1.5 at stages.3"},
+    "trained_parameters": 1026,
+    "precision": "float32",
 }
 
 
@@ -71,6 +76,7 @@ def test_a_private_run_states_what_it_spent() -> None:
         "privacy.epsilon_rdp",
         "privacy.delta",
         "privacy.noise_multiplier",
+        "privacy.gradient_error",
         "privacy.empty_batches",
         "privacy.non_finite_gradients",
         "privacy.membership_auc",

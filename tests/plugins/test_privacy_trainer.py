@@ -7,24 +7,28 @@ import math
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+import privacy_cases as cases
 import pytest
 import torch
-from opacus.grad_sample import GradSampleModule
 from pydantic import ValidationError
 from torch import Tensor, nn
 
 from rft.backbones.classifier import Head, new_head
 from rft.errors import ConfigError, DataError, RftError
-from rft.features import Features
-from rft.plugins.privacy import Privacy, PrivacyOptions, dp_sgd
+from rft.features import Dense
+from rft.plugins.privacy import Privacy, PrivacyOptions, dp_sgd, trainer
 from rft.plugins.privacy.randomness import draws
 from rft.plugins.privacy.trainer import DPTrainer
 from rft.training import Job, Recipe, Task
+
+Batch = dict[str, Tensor]
 
 SGD = Recipe(epochs=4, optimizer="sgd", learning_rate=0.1, momentum=0.9, weight_decay=0.0, batch_size=16)
 ADAMW = Recipe(epochs=4, optimizer="adamw", learning_rate=0.01, momentum=0.0, weight_decay=0.01, batch_size=16)
@@ -46,7 +50,7 @@ def blobs(n: int = 96, dimension: int = 8, seed: int = 0) -> tuple[Tensor, Tenso
 
 def task(n: int = 96, units: np.ndarray | None = None, recipe: Recipe = SGD, **changes: object) -> Task:
     features, labels = blobs(n)
-    made = Task(Features(features), labels, units, partial(new_head, features.shape[1], 2, False), recipe)
+    made = Task(Dense(features), labels, units, partial(new_head, features.shape[1], 2, False), recipe)
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
@@ -55,104 +59,6 @@ LONG = task(n=600, recipe=replace(SGD, epochs=15))
 
 def flat(state: dict[str, Tensor]) -> Tensor:
     return torch.cat([tensor.flatten() for tensor in state.values()])
-
-
-class Stepper:
-    """A head and its optimizer: plain SGD with learning rate 1, so that a step moves by minus the noised gradient."""
-
-    def __init__(self, *, noise_multiplier: float = 0.0, divisor: float = 5.0, norm: float = 0.7) -> None:
-        self.head = new_head(6, 3, False, 1).train()
-        self.model = GradSampleModule(self.head, loss_reduction="sum")
-        self.optimizer = dp_sgd.NoisyOptimizer(
-            torch.optim.SGD(self.head.parameters(), lr=1.0),
-            np.random.default_rng(7),
-            noise_multiplier=noise_multiplier,
-            max_grad_norm=norm,
-            divisor=divisor,
-        )
-
-    def step(self, features: Tensor, labels: Tensor, units: Tensor | None = None) -> tuple[Tensor, int]:
-        """Return how far one step moved, and how many gradients were not finite."""
-        before = flat(self.head.state_dict()).clone()
-        non_finite = dp_sgd.step(self.model, self.optimizer, {"features": features}, labels, units)
-        return flat(self.head.state_dict()) - before, non_finite
-
-
-def naive(features: Tensor, labels: Tensor, units: Tensor, *, norm: float, divisor: float) -> Tensor:
-    """Return minus the clipped and divided gradient, one example at a time in float64."""
-    head = new_head(6, 3, False, 1).double()
-    sums: dict[int, Tensor] = {}
-    for row, label, unit in zip(features.double(), labels, units.tolist(), strict=True):
-        loss = nn.functional.cross_entropy(head({"features": row[None]}), label[None])
-        gradient = torch.cat([part.flatten() for part in torch.autograd.grad(loss, list(head.parameters()))])
-        sums[unit] = sums.get(unit, torch.zeros_like(gradient)) + gradient
-    clipped = [gradient * min(1.0, norm / float(gradient.norm())) for gradient in sums.values()]
-    return -sum(clipped, torch.zeros(21, dtype=torch.float64)) / divisor
-
-
-def batch(n: int = 12, seed: int = 3) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    scale = torch.linspace(0.05, 3, n)[:, None]  # some gradients are clipped, some are not
-    return torch.randn(n, 6, generator=generator) * scale, torch.randint(0, 3, (n,), generator=generator)
-
-
-@pytest.mark.parametrize("by_person", [False, True])
-def test_a_step_is_the_clipped_sum_over_the_divisor(by_person: bool) -> None:
-    features, labels = batch()
-    units = torch.tensor([0, 0, 0, 1, 1, 5, 6, 6, 6, 6, 9, 9]) if by_person else torch.arange(12)
-    moved, _ = Stepper().step(features, labels, units if by_person else None)
-    assert torch.allclose(moved.double(), naive(features, labels, units, norm=0.7, divisor=5.0), atol=1e-6)
-
-
-def test_noise_is_added_to_the_sum_and_divided_with_it() -> None:
-    features, labels = batch()
-    moved, _ = Stepper(noise_multiplier=1.5).step(features, labels)
-    rng = np.random.default_rng(7)
-    noise = np.concatenate([rng.normal(0, 1.5 * 0.7, size=shape).ravel() for shape in ((3, 6), (3,))])
-    expected = naive(features, labels, torch.arange(12), norm=0.7, divisor=5.0) - torch.from_numpy(noise) / 5.0
-    assert torch.allclose(moved.double(), expected, atol=1e-6)
-
-
-def test_one_person_moves_a_step_by_the_clipping_norm_at_most() -> None:
-    features, labels = torch.full((50, 6), 4.0), torch.zeros(50, dtype=torch.long)
-    together, _ = Stepper().step(features, labels, torch.zeros(50, dtype=torch.long))
-    apart, _ = Stepper().step(features, labels)
-    assert float(together.norm()) <= 0.7 / 5.0 * (1 + 1e-6)
-    assert float(apart.norm()) > 10 * 0.7 / 5.0  # rows clipped one by one would not bound the person
-
-
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("by_person", [False, True])
-def test_a_row_that_is_not_finite_counts_as_zero_and_is_counted(bad: float, by_person: bool) -> None:
-    features, labels = batch()
-    units = torch.arange(12) // 2 if by_person else None
-    spoilt = features.clone()
-    spoilt[4, 2] = bad
-    moved, non_finite = Stepper().step(spoilt, labels, units)
-    kept = [row for row in range(12) if row != 4]
-    expected, _ = Stepper().step(features[kept], labels[kept], None if units is None else units[kept])
-    assert non_finite == 1
-    assert torch.allclose(moved, expected, atol=1e-6)
-
-
-def test_a_persons_sum_that_overflows_poisons_nothing() -> None:
-    features, labels = torch.full((6, 6), 1.5e38), torch.tensor([0, 0, 0, 0, 0, 1])
-    features[5] = 1.0
-    spoilt, alone = Stepper(), Stepper()
-    for stepper in (spoilt, alone):
-        nn.init.zeros_(stepper.head.linear.weight)
-    moved, non_finite = spoilt.step(features, labels, torch.tensor([0, 0, 0, 0, 0, 1]))
-    expected, _ = alone.step(features[5:], labels[5:])
-    assert non_finite == 0
-    assert torch.allclose(moved, expected, atol=1e-6)
-
-
-def test_an_empty_batch_is_a_step_of_fresh_noise() -> None:
-    stepper = Stepper(noise_multiplier=2.0)
-    nobody = torch.empty(0, 6), torch.empty(0, dtype=torch.long)
-    moves = torch.stack([stepper.step(*nobody)[0] for _ in range(400)])
-    assert moves.std() == pytest.approx(2.0 * 0.7 / 5.0, rel=0.03)
-    assert len(moves.unique(dim=0)) == 400
 
 
 def test_a_seed_of_more_than_32_bits_counts_in_full() -> None:
@@ -234,7 +140,7 @@ def test_only_members_are_sampled_and_the_public_numbers_stay(monkeypatch: pytes
     members = np.arange(96) < 40
     features[~torch.from_numpy(members)] = math.nan
     seen = watch(monkeypatch)
-    some, everyone = replace(LOOSE, steps=30).fit(task(features=Features(features)), [Job(0, members), Job(0)])
+    some, everyone = replace(LOOSE, steps=30).fit(task(features=Dense(features)), [Job(0, members), Job(0)])
     assert max(int(rows.max()) for rows in seen[:30] if len(rows)) < 40
     assert some.facts["non_finite_gradients"] == 0 < everyone.facts["non_finite_gradients"]
     for name in ("n", "sample_rate", "divisor", "noise_multiplier", "epsilon"):
@@ -244,13 +150,13 @@ def test_only_members_are_sampled_and_the_public_numbers_stay(monkeypatch: pytes
 def watch(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
     """Collect the rows of each step."""
     seen: list[np.ndarray] = []
-    read = Features.batch
+    draw = trainer._poisson_rows
 
-    def batch(self: Features, rows: Tensor) -> dict[str, Tensor]:
-        seen.append(np.asarray(rows))
-        return read(self, rows)
+    def watched(*arguments: Any) -> np.ndarray:
+        seen.append(draw(*arguments))
+        return seen[-1]
 
-    monkeypatch.setattr(Features, "batch", batch)
+    monkeypatch.setattr(trainer, "_poisson_rows", watched)
     return seen
 
 
@@ -312,22 +218,9 @@ class BiasOnly(Head):
 
 def test_only_what_requires_a_gradient_is_trained() -> None:
     fit = SHARED.fit(task(new_suffix=BiasOnly), [Job(4)])[0]
-    start = BiasOnly(4).state_dict()
-    assert torch.equal(fit.state["linear.weight"], start["linear.weight"])
-    assert not torch.equal(fit.state["linear.bias"], start["linear.bias"])
+    assert list(fit.state) == ["linear.bias"]
+    assert not torch.equal(fit.state["linear.bias"], BiasOnly(4).linear.bias)
     assert fit.facts["unmoved"] == 0
-
-
-class Scaled(nn.Module):
-    """A trainable parameter outside of the layers that Opacus knows."""
-
-    def __init__(self, _seed: int) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.ones(8))
-        self.linear = nn.Linear(8, 2)
-
-    def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        return self.linear(batch["features"] * self.scale)
 
 
 class Normalised(Head):
@@ -342,7 +235,6 @@ class Normalised(Head):
 @pytest.mark.parametrize(
     ("new_suffix", "reason"),
     [
-        (Scaled, "Scaled"),
         (partial(Normalised, trainable=True), "mixes the examples"),
         (partial(Normalised, trainable=False), "mixes the examples"),  # would move its statistics without noise
         (lambda seed: BiasOnly(seed).requires_grad_(False), "no trainable parameters"),
@@ -354,6 +246,92 @@ def test_layers_that_cannot_be_trained_privately_are_refused(new_suffix: object,
         LOOSE.prepare(refused)
     with pytest.raises(ConfigError, match=reason):
         LOOSE.fit(refused, [Job(0)])
+
+
+@pytest.mark.parametrize("units", [None, np.repeat(np.arange(24), 4).astype(str)])
+def test_memory_that_is_scarce_changes_no_result(monkeypatch: pytest.MonkeyPatch, units: np.ndarray | None) -> None:
+    seeded = replace(LOOSE, steps=6, randomness="seeded")
+    whole = seeded.fit(task(units=units), [Job(0)])[0]
+    monkeypatch.setattr(trainer, "GRADIENTS_AT_ONCE", 3 * 18 * 4)  # three examples of 18 numbers
+    in_parts = seeded.fit(task(units=units), [Job(0)])[0]
+    assert (whole.facts["rows_at_once"], in_parts.facts["rows_at_once"]) == (7_456_540, 3)
+    assert torch.allclose(flat(in_parts.state), flat(whole.state), atol=1e-5)
+
+
+def test_a_deep_part_runs_no_more_rows_at_once_than_the_batch_size() -> None:
+    facts = LOOSE.prepare(cases.task(cases.seeded(cases.cnn), cases.maps()))
+    assert (facts["rows_at_once"], facts["trained_parameters"]) == (16, 585)
+
+
+def test_the_facts_tell_what_the_self_test_found() -> None:
+    facts = replace(LOOSE, steps=2).fit(cases.task(cases.seeded(cases.convnext), cases.maps()), [Job(0)])[0].facts
+    assert facts["engine"] == "functorch"
+    assert 0 < facts["engine_error"] < 1e-5
+    assert "relative error" in facts["engines_passed_over"]["hooks"]
+    assert facts["precision"] == "float32"
+    json.dumps(facts, allow_nan=False)
+
+
+def test_reduced_precision_is_not_used() -> None:
+    facts = LOOSE.prepare(task(precision="bfloat16"))
+    assert (facts["precision"], facts["engine"]) == ("float32", "hooks")
+
+
+@pytest.mark.parametrize(
+    ("build", "data"),
+    [(cases.cnn, cases.maps), (cases.resnet, cases.maps), (cases.bert, cases.texts), (cases.lora, cases.texts)],
+)
+def test_every_kind_of_part_is_trained(build: Callable[[], nn.Module], data: Callable[[], Batch]) -> None:
+    made = cases.task(cases.seeded(build), data(), units=np.repeat(np.arange(4), 3).astype(str))
+    first, same = replace(LOOSE, steps=3, randomness="seeded").fit(made, [Job(1), Job(1)])
+    start = made.new_suffix(1)
+    trained = {name for name, parameter in start.named_parameters() if parameter.requires_grad}
+    buffers = {name: buffer for name, buffer in start.named_buffers() if name in start.state_dict()}
+    assert set(first.state) == trained | set(buffers)
+    assert first.facts["unmoved"] == 0
+    assert all(torch.equal(first.state[name], buffer) for name, buffer in buffers.items())
+    assert all(torch.equal(first.state[name], same.state[name]) for name in first.state)  # dropout included
+
+
+def test_dropout_is_as_secret_as_the_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its masks go by the place in a batch: known ones would let one unit change the gradients of all behind it."""
+    seeds: list[int] = []
+    made = trainer.draws
+
+    def watched(*arguments: Any) -> Any:
+        seeds.append(made(*arguments).dropout)
+        return made(*arguments)
+
+    monkeypatch.setattr(trainer, "draws", watched)
+    deep = cases.task(cases.seeded(cases.cnn), cases.maps())
+    for randomness in ("secret", "seeded"):
+        replace(LOOSE, steps=1, randomness=randomness).fit(deep, [Job(0), Job(0)])
+    assert seeds[0] != seeds[1]
+    assert seeds[2] == seeds[3]
+    assert min(seeds) > 2**32  # more than a seed of the run would give
+
+
+def test_each_row_is_seen_in_a_view_drawn_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[Tensor, Tensor]] = []
+    read = cases.Columns.batch
+
+    def batch(self: cases.Columns, rows: Tensor, view: Tensor | None = None) -> Batch:
+        if view is not None:
+            seen.append((rows, view))
+        return read(self, rows, view)
+
+    monkeypatch.setattr(cases.Columns, "batch", batch)
+    build = cases.seeded(lambda: cases.OnFeatures(nn.Linear(8, 3)))
+    three = cases.task(build, {}, features=cases.Columns(cases.vectors(), views=3), labels=torch.arange(12) % 3)
+    replace(LOOSE, sample_rate=1.0, steps=100).fit(three, [Job(0)])
+    assert all(len(rows) == len(view) == 12 for rows, view in seen)
+    drawn = torch.stack([view for _, view in seen])
+    assert drawn.dtype == torch.int64
+    assert torch.bincount(drawn.flatten()).tolist() == pytest.approx([400] * 3, abs=5 * math.sqrt(1200 * 2 / 9))
+    assert len(drawn.unique(dim=0)) > 90  # not the same views step after step
+    seen.clear()
+    LOOSE.fit(replace(three, features=cases.Columns(cases.vectors())), [Job(0)])
+    assert not seen
 
 
 def test_weights_that_are_not_finite_are_an_error() -> None:

@@ -19,7 +19,7 @@ CHECKOUT = Path(__file__).parents[2]
 
 def test_built_in_plugins_are_found_with_their_origin() -> None:
     found = discover()
-    assert list(found)[:6] == ["dataset", "training", "performance", "privacy", "fairness", "attribution"]
+    assert list(found)[:7] == ["dataset", "backbone", "training", "performance", "privacy", "fairness", "attribution"]
     assert {found[name].distribution for name in list(found)[:6]} == {"rft"}
 
 

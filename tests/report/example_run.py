@@ -420,6 +420,12 @@ def attribution() -> Section:
         }
         for k, picture in enumerate(pictures)
     ]
+    passage = [("[CLS]", None), ("a", 0.02), (" dull", -0.31), (" film", 0.04), (" saved", 0.12), (" by", 0.0)]
+    passage += [(" its", 0.01), (" wonder", 0.44), ("ful", 0.27), (" actors", 0.09), (" 🎭", 0.03), ("[SEP]", None)]
+    tokens: Table = [
+        {"text": 1, "position": position, "token": token, "attribution": value, "special": value is None}
+        for position, (token, value) in enumerate(passage, start=1)
+    ]
     return Section(
         plugin="attribution",
         findings=(
@@ -434,7 +440,7 @@ def attribution() -> Section:
                 meaning="How far the attributions are from adding up to the output; below 0.05 they can be read.",
             ),
         ),
-        tables={"mean_maps": maps, "examples": examples},
+        tables={"mean_maps": maps, "examples": examples, "tokens": tokens},
         captions={"mean_maps": "Mean GradCAM map of each group, 7 x 7 cells"},
         figures=(
             Figure(
@@ -452,6 +458,14 @@ def attribution() -> Section:
                 encode={"asset": "asset", "caption": "caption", "group": "group"},
                 title="Examples",
                 alt="Four test photos with their attribution maps.",
+            ),
+            Figure(
+                id="tokens",
+                kind="tokens",
+                table="tokens",
+                encode={"text": "text", "token": "token", "value": "attribution", "special": "special"},
+                title="Words",
+                alt="A test text whose tokens are marked by their attribution.",
             ),
         ),
         assets={asset_name(picture): picture for picture in pictures},
@@ -491,6 +505,14 @@ def hostile() -> Section:
                 kind="images",
                 table=HOSTILE,
                 encode={"asset": "group", "caption": "series"},
+                title=both,
+                alt=both,
+            ),
+            Figure(
+                id=f"{HOSTILE} tokens",
+                kind="tokens",
+                table=HOSTILE,
+                encode={"token": "group", "value": HOSTILE_ATTRIBUTE, "caption": "series", "special": "status"},
                 title=both,
                 alt=both,
             ),

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,7 @@ from torch import nn
 
 from rft.backbones import new_head
 from rft.errors import RftError
-from rft.features import Features
+from rft.features import Dense
 from rft.training import Job, Recipe, Task
 from rft.training.loop import StandardTrainer
 
@@ -16,7 +18,7 @@ def task(optimizer: str = "sgd", learning_rate: float = 0.05, n: int = 50, **cha
     labels = (features[:, 0] + 0.3 * torch.randn(n, generator=rng) > 0).long()
     settings = {"momentum": 0.9, "weight_decay": 0.01, "batch_size": 8, "epochs": 5, **changes}
     recipe = Recipe(optimizer=optimizer, learning_rate=learning_rate, **settings)
-    return Task(Features(features), labels, None, lambda seed: new_head(6, 2, False, seed), recipe)
+    return Task(Dense(features), labels, None, lambda seed: new_head(6, 2, False, seed), recipe)
 
 
 def by_hand(task: Task, seed: int) -> tuple[dict, list[float]]:
@@ -71,7 +73,7 @@ def test_a_job_sees_its_members_only() -> None:
     (fit,) = StandardTrainer().fit(given, [Job(0, members)])
     poisoned = given.features.dense.clone()
     poisoned[20:] = 1e6
-    changed = Task(Features(poisoned), given.labels, None, given.new_suffix, given.recipe)
+    changed = Task(Dense(poisoned), given.labels, None, given.new_suffix, given.recipe)
     (same,) = StandardTrainer().fit(changed, [Job(0, members)])
     assert all(torch.equal(fit.state[name], same.state[name]) for name in fit.state)
 
@@ -81,16 +83,89 @@ def test_a_loss_that_explodes_stops_the_run_with_a_remedy() -> None:
         StandardTrainer().fit(task(learning_rate=1e30), [Job(0)])
 
 
-def test_a_head_that_stays_put_is_reported() -> None:
+class Layered(nn.Module):
+    """A frozen layer, a BatchNorm, dropout and a head: what a trained part behind a cut is made of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frozen = nn.Linear(6, 6).requires_grad_(False)
+        self.norm = nn.BatchNorm1d(6)
+        self.head = nn.Linear(6, 2)
+        self.unused = nn.Linear(6, 1)
+
+    def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        hidden = self.norm(self.frozen(batch["features"]))
+        return self.head(nn.functional.dropout(hidden, 0.5, self.training))
+
+
+def layered(seed: int) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return Layered()
+
+
+def test_the_state_is_what_was_trained_and_the_statistics() -> None:
+    given = replace(task(), new_suffix=layered)
+    (fit,) = StandardTrainer().fit(given, [Job(0)])
+    statistics = {"norm.running_mean", "norm.running_var", "norm.num_batches_tracked"}
+    layers = {f"{name}.{kind}" for name in ("norm", "head", "unused") for kind in ("weight", "bias")}
+    assert set(fit.state) == layers | statistics
+    assert fit.state["norm.num_batches_tracked"] == 5 * 7
+    fresh = layered(0).state_dict()
+    assert not torch.equal(fit.state["head.weight"], fresh["head.weight"])
+    assert torch.equal(fit.state["unused.weight"], fresh["unused.weight"])
+
+
+def test_parameters_that_stay_put_are_counted() -> None:
+    (fit,) = StandardTrainer().fit(replace(task(), new_suffix=layered), [Job(0)])
+    assert fit.facts["unmoved"] == 2  # no gradient reaches them, as with an adapter that is never called
+
+
+def test_dropout_follows_the_jobs_seed_and_leaves_the_global_state_alone() -> None:
+    given = replace(task(), new_suffix=layered)
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    (one,) = StandardTrainer().fit(given, [Job(0)])
+    assert torch.equal(torch.rand(1), expected)
+    (again,) = StandardTrainer().fit(given, [Job(0)])
+    assert all(torch.equal(one.state[name], again.state[name]) for name in one.state)
+
+
+def test_a_batch_of_one_example_that_batch_norm_refuses_is_an_error_with_a_remedy() -> None:
+    given = replace(task(n=17), new_suffix=layered)  # batches of 8, 8 and 1
+    with pytest.raises(RftError, match=r"train\.batch_size: a batch of one example is too small"):
+        StandardTrainer().fit(given, [Job(0)])
+
+
+def test_each_step_sees_views_of_each_example_that_follow_from_the_seed() -> None:
+    seen: list[torch.Tensor] = []
+
+    class Watched(Dense):
+        def batch(self, rows: object, view: object = None) -> dict[str, torch.Tensor]:
+            seen.append(view)
+            return super().batch(rows, view)
+
     given = task()
+    three = Watched(given.features.dense.repeat_interleave(3, dim=0), views=3)
+    (fit,) = StandardTrainer().fit(replace(given, features=three), [Job(0)])
+    counts = torch.cat(seen).bincount(minlength=3)
+    assert counts.sum() == 250
+    assert counts.min() > 50
+    first, seen = seen, []
+    (again,) = StandardTrainer().fit(replace(given, features=three), [Job(0)])
+    assert all(torch.equal(one, other) for one, other in zip(first, seen, strict=True))
+    assert all(torch.equal(fit.state[name], again.state[name]) for name in fit.state)
 
-    def frozen(seed: int) -> nn.Module:
-        head = new_head(6, 2, False, seed)
-        head.linear.bias.requires_grad_(False)
-        return head
 
-    (fit,) = StandardTrainer().fit(Task(given.features, given.labels, None, frozen, given.recipe), [Job(0)])
-    assert fit.facts["unmoved"] == 1
+def test_bfloat16_trains_nearly_as_float32() -> None:
+    full, reduced = (
+        StandardTrainer().fit(replace(task(epochs=20), precision=precision), [Job(0)])[0]
+        for precision in ("float32", "bfloat16")
+    )
+    assert reduced.state["linear.weight"].dtype == torch.float32
+    assert not torch.equal(full.state["linear.weight"], reduced.state["linear.weight"])
+    assert torch.allclose(full.state["linear.weight"], reduced.state["linear.weight"], atol=0.05)
 
 
 def test_the_number_of_threads_is_restored() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from rft.plugins import Options, Subject
 from rft.records import Section
@@ -13,23 +13,30 @@ Method = Literal["gradcam", "integrated_gradients"]
 
 
 class Suspect(Options):
-    """A region that the model may rely on although it should not: one ``[[attribution.suspect]]`` table.
+    """What the model may rely on although it should not: one ``[[attribution.suspect]]`` table.
+
+    A suspect is either a region of pictures or words of texts.
 
     Attributes:
         name: letters, digits, ``_`` and ``-``; the finding is ``attribution.suspect.<name>``.
         region: left, top, right, bottom as shares of the picture as the model sees it, after resizing and cropping.
-        pairs: largest number of pairs of images between which the region is swapped.
+        tokens: words or phrases of texts, found whole and in any case.
+        pairs: largest number of pairs of images between which the region is swapped, or of texts whose words are
+            replaced.
         floor: smallest share of flipped predictions that matters.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
-    region: list[float]
+    region: list[float] | None = None
+    tokens: list[str] | None = Field(default=None, min_length=1)
     pairs: int = Field(default=200, ge=10)
     floor: float = Field(default=0.05, ge=0, lt=1)
 
     @field_validator("region")
     @classmethod
-    def _inside(cls, region: list[float]) -> list[float]:
+    def _inside(cls, region: list[float] | None) -> list[float] | None:
+        if region is None:
+            return None
         if len(region) != 4:
             raise ValueError(f"expected [left, top, right, bottom], got {len(region)} numbers")
         left, top, right, bottom = region
@@ -37,26 +44,39 @@ class Suspect(Options):
             raise ValueError(f"expected 0 <= left < right <= 1 and 0 <= top < bottom <= 1, got {region}")
         return region
 
+    @field_validator("tokens")
+    @classmethod
+    def _written(cls, tokens: list[str] | None) -> list[str] | None:
+        if any(not token or token != token.strip() for token in tokens or ()):
+            raise ValueError("expected words without blanks around them, and none that is empty")
+        return tokens
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Suspect:
+        if (self.region is None) == (self.tokens is None):
+            raise ValueError("expected either region (of pictures) or tokens (of texts)")
+        return self
+
 
 class AttributionOptions(Options):
     """Options of ``[attribution]``.
 
     Attributes:
-        samples: number of test images that are explained, capped at the size of the test split.
-        methods: which maps are made.
-        max_steps: largest number of gradients that integrated gradients may spend on one image.
-        suspect: regions to be judged by intervention.
+        samples: number of test examples that are explained, capped at the size of the test split.
+        methods: which attributions are made; None makes those that suit the modality.
+        max_steps: largest number of gradients that integrated gradients may spend on one example.
+        suspect: regions or words to be judged by intervention.
     """
 
     samples: int = Field(default=12, ge=1)
-    methods: list[Method] = Field(default=["gradcam", "integrated_gradients"], min_length=1)
+    methods: list[Method] | None = Field(default=None, min_length=1)
     max_steps: int = Field(default=256, ge=16)
     suspect: list[Suspect] = Field(default=[])
 
     @field_validator("methods")
     @classmethod
-    def _once(cls, methods: list[Method]) -> list[Method]:
-        if len(set(methods)) < len(methods):
+    def _once(cls, methods: list[Method] | None) -> list[Method] | None:
+        if methods is not None and len(set(methods)) < len(methods):
             raise ValueError("a method is named twice")
         return methods
 
@@ -82,7 +102,7 @@ class Attribution:
         """Leave training to the standard loop."""
 
     def audit(self, subject: Subject, options: BaseModel) -> Section:
-        """Return the section; needs the joined model, in eval mode, and the test images."""
+        """Return the section; needs the joined model, in eval mode, and the test examples."""
         from rft.plugins.attribution.audit import audit
 
         assert isinstance(options, AttributionOptions)

@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from rft.intervals import mean_interval
-from rft.plugins.attribution.faithfulness import CONTROLS, SHARE
-from rft.plugins.attribution.mean_maps import NAMES
-from rft.plugins.attribution.methods import TOLERANCE, Completeness, Maps
-from rft.plugins.attribution.suspects import FEWEST_PAIRS, Intervention
+from rft.plugins.attribution import Suspect
+from rft.plugins.attribution.interventions import Intervention
+from rft.plugins.attribution.path import TOLERANCE, Completeness
+from rft.plugins.attribution.wording import NAMES, SuspectWording, Wording
 from rft.records import Finding, not_measured
 
 
-def failed_maps(maps: Maps) -> Finding:
-    """Return how many maps failed the checks: a count, so exact."""
-    failed = int((~maps.sound).sum())
+def failed_maps(method: str, sound: np.ndarray, words: Wording) -> Finding:
+    """Return how many attributions failed the checks, of (N,) ``sound`` or not: a count, so exact."""
+    failed = int((~sound).sum())
     return Finding(
-        id=f"attribution.failed_maps.{maps.method}",
-        title=f"Unusable maps: {NAMES[maps.method]}",
+        id=f"attribution.failed_maps.{method}",
+        title=f"Unusable {words.maps}: {NAMES[method]}",
         status="warn" if failed else "info",
         value=failed,
-        unit="images",
+        unit=words.many,
         exact=True,
-        n=len(maps.sound),
-        meaning="Explained images whose map is zero everywhere or not finite; they are left out of all else.",
+        n=len(sound),
+        meaning=f"Explained {words.many} whose {words.maps} are zero everywhere or not finite; they are left out of "
+        "all else.",
     )
 
 
-def completeness(images: tuple[Completeness, ...]) -> Iterator[Finding]:
-    """Yield the largest completeness error of integrated gradients, and how many images have none."""
+def completeness(examples: Sequence[Completeness], words: Wording) -> Iterator[Finding]:
+    """Yield the largest completeness error of integrated gradients, and how many examples have none."""
     id, title = "attribution.completeness", "Largest completeness error of integrated gradients"
     meaning = (
-        "Attributions should sum to what the prediction gained over the blurred image; this is how far off they are."
+        f"Attributions should sum to what the prediction gained over {words.baseline}; this is how far off they are."
     )
-    errors = [each.error for each in images if each.error is not None]
+    errors = [each.error for each in examples if each.error is not None]
     if errors:
         yield Finding(
             id=id,
@@ -46,37 +47,40 @@ def completeness(images: tuple[Completeness, ...]) -> Iterator[Finding]:
             exact=True,
             n=len(errors),
             meaning=meaning,
-            limits="Complete attributions can still point at the wrong pixels: see the deletion test.",
+            limits=f"Complete attributions can still point at the wrong {words.misled}: see the deletion test.",
             references=("Sundararajan et al. 2017, ICML",),
         )
     else:
-        yield not_measured(id, title, "the error is not defined for any explained image", meaning, n=0)
-    undefined = len(images) - len(errors)
+        yield not_measured(id, title, f"the error is not defined for any explained {words.one}", meaning, n=0)
+    undefined = len(examples) - len(errors)
     yield Finding(
         id="attribution.completeness_undefined",
-        title="Images without a completeness error",
+        title=f"{words.many.capitalize()} without a completeness error",
         status="warn" if undefined else "info",
         value=undefined,
-        unit="images",
+        unit=words.many,
         exact=True,
-        n=len(images),
-        meaning="Images whose logit is the same with and without blur, or not finite: nothing to compare with.",
+        n=len(examples),
+        meaning=f"{words.many.capitalize()} whose logit is the same {words.unchanged}, or not finite: nothing to "
+        "compare with.",
     )
 
 
-def deletion(method: str, gain: np.ndarray, units: np.ndarray | None) -> Finding:
+def deletion(method: str, gain: np.ndarray, units: np.ndarray | None, words: Wording) -> Finding:
     """Return the mean of the deletion test.
 
     Args:
         method: ``gradcam`` or ``integrated_gradients``.
-        gain: (M,) how much more probability was lost by the map's deletion than by random ones.
-        units: (M,) whose image each is, or None.
+        gain: (M,) how much more probability was lost by the attribution's deletion than by random ones.
+        units: (M,) whose example each is, or None.
+        words: of the modality.
     """
-    id, title, meaning = _deletion_words(method)
+    id, title, meaning = _deletion_words(method, words)
     interval = mean_interval(gain, units) if len(gain) else None
     n = len(gain) if units is None else len(np.unique(units.astype(str)))
     if interval is None:
-        return not_measured(id, title, "an interval needs usable maps of two independent images", meaning, n=n)
+        reason = f"an interval needs usable {words.maps} of two independent {words.many}"
+        return not_measured(id, title, reason, meaning, n=n)
     return Finding(
         id=id,
         title=title,
@@ -86,53 +90,61 @@ def deletion(method: str, gain: np.ndarray, units: np.ndarray | None) -> Finding
         interval=interval,
         n=n,
         meaning=meaning,
-        limits=f"Against {CONTROLS} random places an image; blurred patches are not natural pictures.",
+        limits=words.deletion_limits,
         references=("Samek et al. 2017, IEEE TNNLS 28:2660",),
     )
 
 
-def unmade(reasons: Mapping[str, str]) -> Iterator[Finding]:
-    """Yield ``not_measured`` for the methods that gave no maps."""
+def unmade(reasons: Mapping[str, str], words: Wording) -> Iterator[Finding]:
+    """Yield ``not_measured`` for the methods that gave no attributions."""
     for method, reason in reasons.items():
-        id, title, meaning = _deletion_words(method)
+        id, title, meaning = _deletion_words(method, words)
         yield not_measured(id, title, reason, meaning)
 
 
-def _deletion_words(method: str) -> tuple[str, str, str]:
+def _deletion_words(method: str, words: Wording) -> tuple[str, str, str]:
+    by_map, by_chance = words.deleted
     return (
         f"attribution.deletion.{method}",
         f"Deletion test: {NAMES[method]}",
-        f"How much more the predicted class loses when the {100 * SHARE:.0f} % of the picture that the map marks is "
-        "blurred than when a random equal part is; at 0 or below the map marks no more than chance.",
+        f"How much more the predicted class loses when {by_map} than when {by_chance}; at 0 or below the {words.maps} "
+        "mark no more than chance.",
     )
 
 
-def suspect(name: str, floor: float, intervention: Intervention) -> Finding:
+def suspect(each: Suspect, intervention: Intervention, words: SuspectWording) -> Finding:
     """Return the verdict on a suspect.
 
-    It is ``warn`` when two things are sure: more predictions flip than in the control, and a larger share than
-    ``floor``.
+    It is ``warn`` when two things are sure: more predictions flip than in the control, and a larger share than the
+    suspect's floor.
     """
-    id, title = f"attribution.suspect.{name}", f"Reliance on the region {name}"
-    meaning = "Share of predictions that change when the region comes from an image of another predicted class."
+    id = f"attribution.suspect.{each.name}"
     arm, control = intervention.suspect, intervention.control
     if arm.interval is None or not intervention.enough:
-        reason = (
-            f"{arm.n} pairs of different and {control.n} of the same predicted class; {FEWEST_PAIRS} of each are needed"
-        )
-        return not_measured(id, title, reason, meaning, n=min(arm.n, control.n))
+        return not_measured(id, words.title, words.few, words.meaning, n=min(arm.n, control.n))
     excess = intervention.excess()
-    relies = excess.low > 0 and arm.interval.low > floor
+    relies = excess.low > 0 and arm.interval.low > each.floor
     return Finding(
         id=id,
-        title=title,
+        title=words.title,
         status="warn" if relies else "info",
         value=arm.share,
         unit="fraction",
         interval=arm.interval,
         n=arm.n,
-        meaning=meaning,
-        limits=f"With the region from an image of the same class {control.flips} of {control.n} change; the excess is "
+        meaning=words.meaning,
+        limits=f"{words.control} {control.flips} of {control.n} change; the excess is "
         f"{excess.low:.3f} to {excess.high:.3f} ({excess.method}). It counts as reliance when the excess lies above 0 "
-        f"and the share above {floor:g}. Swapped images are not natural pictures.",
+        f"and the share above {each.floor:g}. {words.caveat}",
+    )
+
+
+def unsuited(each: Suspect, many: str) -> Finding:
+    """Return ``not_measured`` for a suspect of another modality: a region of texts, words of images."""
+    named, wanted = ("a region", "tokens = [...]") if each.region else ("words", "region = [...]")
+    return not_measured(
+        f"attribution.suspect.{each.name}",
+        f"Reliance on the suspect {each.name}",
+        f"the suspect names {named}, and the examples are {many}, whose suspects are named with {wanted}",
+        "Share of predictions that change when what is suspected is taken away.",
     )

@@ -1,13 +1,17 @@
-"""The audited classifier as attribution uses it: in eval mode, on its device, in batches. Nothing is changed in it."""
+"""The audited classifier as attribution uses it: in eval mode, on its device, in batches. Nothing is changed in it.
+
+Captum asks functions of one tensor for gradients; ``FromPixels`` and ``FromEmbeddings`` are the classifier as such
+functions, of a picture and of the word embeddings of one text.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rft.errors import Unavailable
 
@@ -16,6 +20,8 @@ if TYPE_CHECKING:
 
 BATCH = 16  # forward passes; larger batches fall out of a CPU's cache and are slower
 
+Batch = dict[str, Tensor]
+
 
 @dataclass(frozen=True)
 class Network:
@@ -23,7 +29,7 @@ class Network:
 
     Raises:
         Unavailable: when a part of the model is in training mode. Dropout and batch statistics would then make the
-            output depend on chance and on the other images of a batch, and no attribution would be complete.
+            output depend on chance and on the other examples of a batch, and no attribution would be complete.
     """
 
     model: Classifier
@@ -33,19 +39,69 @@ class Network:
         if any(module.training for module in self.model.modules()):
             raise Unavailable("the model is in training mode, in which attributions are not defined")
 
-    def place(self, pixels: Tensor) -> Tensor:
-        """Return (B, 3, H, W) pixels on the device, in the memory layout that convolutions are fastest in."""
-        layout = torch.contiguous_format if self.device.startswith("mps") else torch.channels_last
-        return pixels.to(self.device).contiguous(memory_format=layout)
+    def place(self, tensor: Tensor) -> Tensor:
+        """Return a tensor on the device; pictures in the memory layout that convolutions are fastest in."""
+        pictures = tensor.dim() == 4 and not self.device.startswith("mps")
+        return tensor.to(self.device).contiguous(
+            memory_format=torch.channels_last if pictures else torch.contiguous_format
+        )
 
-    def logits(self, pixels: Tensor) -> Tensor:
-        """Return (N, K) logits of (N, 3, H, W) pixels, on the CPU, without gradients."""
+    def logits(self, inputs: Batch) -> Tensor:
+        """Return (N, K) logits of N examples, as the classifier takes them, on the CPU and without gradients."""
+        count = len(next(iter(inputs.values())))
         with torch.no_grad():
-            return torch.cat([self.model(self.place(batch)).float().cpu() for batch in pixels.split(BATCH)])
+            parts = [{name: self.place(tensor[part]) for name, tensor in inputs.items()} for part in batches(count)]
+            return torch.cat([self.model(part).float().cpu() for part in parts])
 
-    def probabilities(self, pixels: Tensor, target: Tensor) -> Tensor:
-        """Return (N,) the probability of class ``target`` (N,) for each image."""
-        return self.logits(pixels).double().softmax(dim=1).gather(1, target[:, None]).squeeze(1)
+    def probabilities(self, inputs: Batch, target: Tensor) -> Tensor:
+        """Return (N,) the probability of class ``target`` (N,) for each of N examples."""
+        return self.logits(inputs).double().softmax(dim=1).gather(1, target[:, None]).squeeze(1)
+
+
+class FromPixels(nn.Module):
+    """The classifier as a function of pictures: (B, 3, H, W) -> (B, K)."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network, self.model = network, network.model
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return the logits."""
+        return self.model({"pixels": self.network.place(pixels)}).float()
+
+
+class FromEmbeddings(nn.Module):
+    """The classifier as a function of the word embeddings of one text: (B, T, D) -> (B, K).
+
+    The whole model runs on the text's tokens, and only what the embedding layer answers is replaced: positions and
+    masks stay those of the text.
+    """
+
+    def __init__(self, network: Network, layer: nn.Module, inputs: Batch) -> None:
+        """Take (1, T) inputs, without padding."""
+        super().__init__()
+        self.model, self.layer = network.model, layer
+        self.inputs = {name: network.place(tensor) for name, tensor in inputs.items()}
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """Return the logits; raises ``Unavailable`` where the layer is not the one word embedding of the model."""
+        answers = 0
+
+        def answer(_layer: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+            nonlocal answers
+            answers += 1
+            if output.shape != embeddings.shape:
+                raise Unavailable(f"the embedding layer gives {tuple(output.shape)}, not one vector a token")
+            return embeddings.to(output.dtype)
+
+        handle = self.layer.register_forward_hook(answer)
+        try:
+            logits = self.model({name: tensor.expand(len(embeddings), -1) for name, tensor in self.inputs.items()})
+        finally:
+            handle.remove()
+        if answers != 1:
+            raise Unavailable(f"the model asks its embedding layer {answers} times, not once")
+        return logits.float()
 
 
 def batches(count: int, size: int = BATCH) -> Iterator[slice]:

@@ -16,7 +16,7 @@ from rft.plugins.fairness.gaps import Gap
 from rft.plugins.fairness.group_metrics import GroupRate, Rows, rates
 from rft.records import Figure, Finding, Row, Section
 
-MODEL, SPLIT = "fine-tuned", "test"
+SPLIT = "test"
 
 
 def audit(subject: Subject, options: FairnessOptions, *, positive: str) -> Section:
@@ -31,8 +31,9 @@ def audit(subject: Subject, options: FairnessOptions, *, positive: str) -> Secti
         for attribute, own in by_attribute.items()
         for metric in measured.metrics
     ]
-    table = [_row(None, rate, positive) for rate in measured.overall()]
-    table += [_row(name, rate, positive) for name, own in (by_attribute | pairs).items() for rate in own]
+    model = "external" if subject.facts.training.mode == "external" else "fine-tuned"
+    table = [_row(model, None, rate, positive) for rate in measured.overall()]
+    table += [_row(model, name, rate, positive) for name, own in (by_attribute | pairs).items() for rate in own]
     return Section(
         plugin="fairness",
         title="Fairness",
@@ -109,10 +110,10 @@ def _missing_finding(attribute: str, values: pd.Series) -> Finding:
     )
 
 
-def _row(attribute: str | None, measured: GroupRate, positive: str) -> Row:
+def _row(model: str, attribute: str | None, measured: GroupRate, positive: str) -> Row:
     interval = measured.rate.interval() if measured.rate else None
     return {
-        "model": MODEL,
+        "model": model,
         "split": SPLIT,
         "attribute": attribute,
         "group": measured.group if attribute else None,

@@ -35,6 +35,7 @@ AUC_LIMITS = (
     "One simple attack. Members and non-members are the run's own train and test split: a difference between the two "
     "shows as well. Describes exposure and is no bound on epsilon."
 )
+EXTERNAL_LIMITS = " That this model was trained on the train split is what the user says; this run cannot know."
 
 CAPTIONS = {
     "parameters": "What is needed to check or convert epsilon. Measured: computed in this run; declared: a setting.",
@@ -59,7 +60,10 @@ def audit(subject: Subject) -> Section:
     return Section(
         plugin="privacy",
         title="Privacy",
-        findings=(*(_spent(facts, unit) if private else (_no_epsilon(subject),)), _membership(target, outcome)),
+        findings=(
+            *(_spent(facts, unit) if private else (_no_epsilon(subject),)),
+            _membership(target, outcome, external=subject.fit is None),
+        ),
         tables=tables,
         captions={name: CAPTIONS[name] for name in tables},
         figures=_figures(outcome, grouped=len(tables["attacks"]) > 1),
@@ -88,6 +92,7 @@ def _spent(facts: Facts, unit: str) -> tuple[Finding, ...]:
         _epsilon_rdp(facts),
         _delta(facts),
         _noise_multiplier(facts, unit),
+        _gradient_error(facts),
         _empty_batches(facts),
         _non_finite(facts),
     )
@@ -167,6 +172,18 @@ def _noise_multiplier(facts: Facts, unit: str) -> Finding:
     )
 
 
+def _gradient_error(facts: Facts) -> Finding:
+    return Finding(
+        id="privacy.gradient_error",
+        title="Error of single examples' gradients",
+        status="info",
+        value=facts["engine_error"],
+        exact=True,
+        meaning=f"{statement.GRADIENT_ERROR} In training they were computed {statement.GRADIENTS[facts['engine']]}.",
+        limits="A test on four examples before training; nothing is trained where no way is exact to 0.001.",
+    )
+
+
 def _empty_batches(facts: Facts) -> Finding:
     return Finding(
         id="privacy.empty_batches",
@@ -195,17 +212,14 @@ def _non_finite(facts: Facts) -> Finding:
     )
 
 
-def _membership(target: Target, outcome: Outcome | None) -> Finding:
+def _membership(target: Target, outcome: Outcome | None, *, external: bool) -> Finding:
     id, title = "privacy.membership_auc", "Membership attack, area under the ROC curve"
     unit = "unit" if target.units else "example"
     meaning = AUC_MEANING.format(unit=unit)
     n_members, n_non_members = attacks.counts(target.rows)
     fewest = min(n_members, n_non_members)
     if outcome is None:
-        reason = (
-            f"{n_members} training and {n_non_members} test {unit}s with a score: at least {attacks.FEWEST} of each"
-        )
-        return not_measured(id, title, reason, meaning, n=fewest)
+        return not_measured(id, title, _too_few(n_members, n_non_members, unit), meaning, n=fewest)
     leaks = outcome.interval.low > 0.5
     return Finding(
         id=id,
@@ -215,9 +229,17 @@ def _membership(target: Target, outcome: Outcome | None) -> Finding:
         interval=outcome.interval,
         n=fewest,
         meaning=meaning + (" The interval lies above 0.5: membership shows." if leaks else ""),
-        limits=AUC_LIMITS,
+        limits=AUC_LIMITS + (EXTERNAL_LIMITS if external else ""),
         references=(YEOM, NEWCOMBE),
     )
+
+
+def _too_few(n_members: int, n_non_members: int, unit: str) -> str:
+    if not n_members:
+        return f"no training {unit} has a score: what the model was trained on must be known to tell it from the rest"
+    if not n_non_members:
+        return f"no test {unit} has a score: there is nothing to tell training {unit}s from"
+    return f"{n_members} training and {n_non_members} test {unit}s with a score: at least {attacks.FEWEST} of each"
 
 
 def _left_out(target: Target) -> tuple[str, ...]:

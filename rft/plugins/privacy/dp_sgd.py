@@ -1,132 +1,151 @@
-"""One step of DP-SGD by Opacus (Abadi et al. 2016, algorithm 1), and which modules it can be taken on.
+"""One step of DP-SGD (Abadi et al. 2016, algorithm 1): from the gradients of single examples to a noised step.
 
-Opacus computes the gradient of each example and clips; what stands here is what it leaves to its caller: gradients that
-are not finite, units with several examples, empty batches, and noise from a generator that is given.
+Units, whose contribution is bounded, may have several examples, and a sampled batch may be larger than memory allows.
+So a batch is packed into groups of whole units; only the clipped sums of groups are added up.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from opacus.grad_sample import GradSampleModule
-from opacus.optimizers import DPOptimizer
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import Tensor
 
-from rft.errors import ConfigError
+from rft.plugins.privacy.engines import Batch, Engine
 
-GradSampled = Any  # a parameter with the attribute that Opacus' hooks add: grad_sample, (B, *shape)
+Group = list[np.ndarray]  # positions in a batch; the group holds all rows of its units
 
 
-class NoisyOptimizer(DPOptimizer):
-    """Opacus' optimizer with its noise drawn by NumPy in float64, on the CPU whatever the device.
+@dataclass(frozen=True)
+class Part:
+    """Rows that are run together.
 
-    Args:
-        optimizer: takes the step on the noised gradient.
-        noise: source of the noise.
+    Attributes:
+        batch: what the network takes, B examples.
+        labels: (B,) class indices.
+        owners: (B,) int64, whose each example is. None: each example is a unit.
+    """
+
+    batch: Batch
+    labels: Tensor
+    owners: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """The noise of a training.
+
+    Attributes:
+        generator: draws in float64, on the CPU whatever the device.
         noise_multiplier: standard deviation of the noise, in units of ``max_grad_norm``.
         max_grad_norm: bound on the norm of one unit's gradient.
         divisor: what the noised sum is divided by; a public constant, never the size of a batch.
     """
 
-    def __init__(
-        self,
-        optimizer: torch.optim.Optimizer,
-        noise: np.random.Generator,
-        *,
-        noise_multiplier: float,
-        max_grad_norm: float,
-        divisor: float,
-    ) -> None:
-        super().__init__(
-            optimizer,
-            noise_multiplier=noise_multiplier,
-            max_grad_norm=max_grad_norm,
-            expected_batch_size=divisor,
-            loss_reduction="mean",
-        )
-        self._noise = noise
+    generator: np.random.Generator
+    noise_multiplier: float
+    max_grad_norm: float
+    divisor: float
 
-    def add_noise(self) -> None:
-        """Set each parameter's gradient to the sum of clipped gradients plus fresh noise."""
+    def like(self, parameter: Tensor) -> Tensor:
+        """Return fresh noise for a sum of clipped gradients."""
         scale = self.noise_multiplier * self.max_grad_norm
-        for parameter in self.params:
-            noise = torch.from_numpy(self._noise.normal(0.0, scale, size=tuple(parameter.shape)))
-            parameter.grad = parameter.summed_grad + noise.to(parameter.dtype).to(parameter.device)
+        drawn = torch.from_numpy(np.asarray(self.generator.normal(0.0, scale, size=tuple(parameter.shape))))
+        return drawn.to(parameter.dtype).to(parameter.device)
 
 
-def check(suffix: nn.Module) -> None:
-    """Raise ``ConfigError`` for a trainable part whose per-example gradients Opacus does not compute exactly."""
-    for name, module in suffix.named_modules():
-        kind = type(module).__name__
-        if isinstance(module, _BatchNorm) or getattr(module, "running_mean", None) is not None:
-            _refuse(name, kind, "it mixes the examples of a batch, or keeps their statistics without noise")
-        trainable = any(parameter.requires_grad for parameter in module.parameters(recurse=False))
-        if trainable and type(module) not in GradSampleModule.GRAD_SAMPLERS:
-            _refuse(name, kind, "Opacus has no rule for the gradients of its single examples")
-        if trainable and any(True for _ in module.buffers(recurse=False)):
-            _refuse(name, kind, "it has buffers that training would move without noise")
-    if not any(parameter.requires_grad for parameter in suffix.parameters()):
-        raise ConfigError("the part to be trained has no trainable parameters", where="privacy.epsilon")
+def pack(owners: np.ndarray, rows_at_once: int) -> Iterator[Group]:
+    """Split a batch into groups of whole units, each run in parts of at most ``rows_at_once`` rows.
+
+    Args:
+        owners: (B,) whose each example is.
+        rows_at_once: how many rows may be run together, >= 1.
+
+    Yields:
+        One part with one or more units, or the several parts of one unit that is larger than a part.
+    """
+    if len(owners) <= rows_at_once:
+        if len(owners):
+            yield [np.arange(len(owners))]
+        return
+    order = np.argsort(owners, kind="stable")
+    waiting: list[np.ndarray] = []
+    for unit in np.split(order, np.flatnonzero(np.diff(owners[order])) + 1):
+        if len(unit) > rows_at_once:
+            yield np.array_split(unit, -(-len(unit) // rows_at_once))
+            continue
+        if sum(map(len, waiting)) + len(unit) > rows_at_once:
+            yield [np.concatenate(waiting)]
+            waiting = []
+        waiting.append(unit)
+    if waiting:
+        yield [np.concatenate(waiting)]
 
 
-def step(
-    model: GradSampleModule, optimizer: NoisyOptimizer, batch: dict[str, Tensor], labels: Tensor, units: Tensor | None
-) -> int:
+def step(engine: Engine, optimizer: torch.optim.Optimizer, groups: Iterable[Iterable[Part]], gaussian: Gaussian) -> int:
     """Take one step and return how many per-example gradients were not finite (and counted as zero).
 
     Args:
-        model: the wrapped suffix, with ``loss_reduction="sum"``.
-        optimizer: over the trainable parameters of ``model``.
-        batch: what the suffix takes, B examples; B may be 0, and the step is then noise alone.
-        labels: (B,) class indices.
-        units: (B,) int64, whose each example is; the gradients of a unit are summed before they are clipped.
-            None: each example is a unit.
+        engine: computes the gradients of single examples.
+        optimizer: over the parameters of ``engine``.
+        groups: the sampled batch, each group with all examples of its units; none is a step of noise alone.
+        gaussian: what hides one unit's contribution.
     """
-    optimizer.zero_grad()
-    if len(labels):
-        _backward(model, batch, labels)
-    else:
-        for parameter in optimizer.params:
-            parameter.grad_sample = parameter.new_zeros((0, *parameter.shape))
-    non_finite = _zero_non_finite(optimizer.params)
-    if units is not None:
-        _sum_by_unit(optimizer.params, units)
-        _zero_non_finite(optimizer.params)  # a sum of finite gradients may overflow
+    totals = [torch.zeros_like(parameter) for parameter in engine.parameters]
+    non_finite = 0
+    for parts in groups:
+        gradients, lengths, count = _of_units(engine, parts)
+        non_finite += count
+        factors = gaussian.max_grad_norm / lengths.clamp(min=gaussian.max_grad_norm)
+        for total, gradient in zip(totals, gradients, strict=True):
+            total += torch.tensordot(factors, gradient, dims=1)
+    for parameter, total in zip(engine.parameters, totals, strict=True):
+        parameter.grad = (total + gaussian.like(parameter)) / gaussian.divisor
     optimizer.step()
     return non_finite
 
 
-def _backward(model: GradSampleModule, batch: dict[str, Tensor], labels: Tensor) -> None:
-    # The sum keeps examples apart: a mean, or class weights inside it, would let one example scale another's gradient.
-    loss = nn.functional.cross_entropy(model(batch), labels, reduction="sum")
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Full backward hook is firing", category=UserWarning)
-        loss.backward()
+def _of_units(engine: Engine, parts: Iterable[Part]) -> tuple[list[Tensor], Tensor, int]:
+    """Return the gradient of each unit of a group, for each parameter (U, *shape), its (U,) length over all parameters,
+    and how many gradients of examples were not finite.
+    """
+    sums: list[Tensor] = []
+    non_finite = 0
+    for part in parts:
+        gradients = engine.gradients(part.batch, part.labels)
+        lengths, count = _zero_non_finite(gradients)
+        non_finite += count
+        if part.owners is None:  # each example is a whole unit, and the group has this one part
+            return gradients, lengths, non_finite
+        by_unit = _sum_by_unit(gradients, part.owners)
+        sums = [one + other for one, other in zip(sums, by_unit, strict=True)] if sums else by_unit
+    lengths, _ = _zero_non_finite(sums)  # a sum of finite gradients may overflow
+    return sums, lengths, non_finite
 
 
-def _zero_non_finite(parameters: Sequence[GradSampled]) -> int:
-    """Zero, in all parameters, the gradient of each example that is not finite in any; return how many there were."""
-    finite = torch.stack([parameter.grad_sample.flatten(1).isfinite().all(dim=1) for parameter in parameters]).all(0)
-    for parameter in parameters:
-        parameter.grad_sample[~finite] = 0
-    return int((~finite).sum())
+def _zero_non_finite(gradients: list[Tensor]) -> tuple[Tensor, int]:
+    """Zero, in all parameters, each gradient that is not finite in any; return all (B,) lengths and how many it were.
+
+    A length may still be infinite, where the squares of a finite gradient overflow: clipping makes nothing of it.
+    """
+    lengths = _lengths(gradients)
+    if bool(lengths.isfinite().all()):  # much cheaper than to look at every number
+        return lengths, 0
+    finite = torch.stack([gradient.reshape(len(gradient), -1).isfinite().all(dim=1) for gradient in gradients]).all(0)
+    for gradient in gradients:
+        gradient[~finite] = 0
+    return _lengths(gradients), int((~finite).sum())
 
 
-def _sum_by_unit(parameters: Sequence[GradSampled], units: Tensor) -> None:
-    present, position = units.unique(return_inverse=True)
-    for parameter in parameters:
-        summed = parameter.new_zeros((len(present), *parameter.shape))
-        parameter.grad_sample = summed.index_add_(0, position, parameter.grad_sample)
+def _lengths(gradients: list[Tensor]) -> Tensor:
+    return torch.stack([gradient.reshape(len(gradient), -1).norm(dim=1) for gradient in gradients]).norm(dim=0)
 
 
-def _refuse(name: str, kind: str, reason: str) -> None:
-    raise ConfigError(
-        f"the layer {name or 'itself'} ({kind}) cannot be trained with differential privacy: {reason}",
-        where="privacy.epsilon",
-        remedy="Train a linear head, or remove epsilon to train without privacy.",
-    )
+def _sum_by_unit(gradients: list[Tensor], owners: Tensor) -> list[Tensor]:
+    present, position = owners.unique(return_inverse=True)
+    return [
+        gradient.new_zeros(len(present), *gradient.shape[1:]).index_add_(0, position, gradient)
+        for gradient in gradients
+    ]

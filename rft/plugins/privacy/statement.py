@@ -17,17 +17,27 @@ UNDER_DP, DERIVED, NOT_COVERED = "under DP", "post-processing of DP", "not cover
 
 SECRET = (
     "Samples and noise came from a generator (PCG64) seeded with 128 bits of the operating system, independent of the "
-    "run's seed. It is no cryptographic generator, and attacks on floating-point noise are not covered."
+    "run's seed, and so was torch's, for dropout. They are no cryptographic generators, and attacks on floating-point "
+    "noise are not covered."
 )
 SEEDED = (
     'Samples and noise followed from the run\'s seed (randomness = "seeded"), which stands in this report: whoever '
     "knows it can subtract the noise, and the guarantee is void."
+)
+GRADIENT_ERROR = (
+    "Largest relative error of an example's gradient in the self-test: the network that is trained, on made-up "
+    "examples, against a backward pass for each example alone."
 )
 TUNING = (
     "Differential privacy covers one training run. Each choice made by looking at the data or at results is a further "
     "access that no epsilon here covers: epochs, learning rate, the class list, the split, another run with other "
     "settings, the evaluation in this report."
 )
+GRADIENTS = {
+    "hooks": "by the hooks of Opacus, one rule for each kind of layer",
+    "functorch": "by torch.func, the gradient of one example mapped over the batch",
+    "one by one": "by a backward pass for each example, which is slow",
+}
 ATTACK = (
     "The attack describes, it proves nothing: a curve near the diagonal says that this one attack failed. Members and "
     "non-members are the run's own train and test split, so that any difference between the two shows as well."
@@ -44,7 +54,7 @@ def parameters(facts: Facts, unit: str) -> Table:
     versions = ", ".join(f"{name} {version}" for name, version in facts["accountant_versions"].items())
     secret = facts["randomness"] == "secret"
     rows: list[tuple[str, Cell, Grade, str]] = [
-        ("released", "weights of the trained head", "declared", "What the guarantee speaks of."),
+        ("released", f"{facts['trained_parameters']:,} trained weights", "declared", "What the guarantee speaks of."),
         ("unit of privacy", unit, "declared", "Whose whole contribution to a step is clipped and hidden by noise."),
         ("examples of the largest unit", facts["rows_per_unit_max"], "measured", "They count together as one."),
         ("neighbouring relation", facts["neighbouring"], "declared", "Which two data sets are hard to tell apart."),
@@ -64,11 +74,29 @@ def parameters(facts: Facts, unit: str) -> Table:
         ("accountants", versions, "measured", "Libraries and versions."),
         ("randomness", facts["randomness"], "declared", SECRET if secret else SEEDED),
         ("pretraining data", "unknown", "unverified", "The same people may be in the backbone's own training data."),
-        ("self-tests", "not run", "unverified", "Clipping, noise and sampling were not tested on this run's objects."),
+        (
+            "precision",
+            facts["precision"],
+            "declared",
+            "A lower one would hide errors from the self-test by its rounding.",
+        ),
+        ("gradients of single examples", facts["engine"], "measured", _why_this_engine(facts)),
+        ("error of these gradients", facts["engine_error"], "measured", GRADIENT_ERROR),
+        (
+            "self-tests",
+            "gradients",
+            "unverified",
+            "Clipping, noise and sampling were not tested on this run's objects.",
+        ),
         ("empirical lower bound", "not measured", "unverified", "No attack in this run bounds epsilon from below."),
     ]
     names = ("parameter", "value", "grade", "meaning")
     return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _why_this_engine(facts: Facts) -> str:
+    passed_over = "".join(f" Not by {name}: {reason}." for name, reason in facts["engines_passed_over"].items())
+    return f"Computed {GRADIENTS[facts['engine']]}.{passed_over}"
 
 
 def scope(facts: Facts) -> Table:
@@ -87,6 +115,7 @@ def scope(facts: Facts) -> Table:
         ("group tables", NOT_COVERED, "counts over labels and groups without noise"),
         ("attributions", NOT_COVERED, "computed from examples, which they may show"),
         ("attack results", NOT_COVERED, "compare training examples with others, without noise"),
+        ("fit of the backbone", NOT_COVERED, "probes on the training examples without noise"),
         ("counts in this report", NOT_COVERED, "numbers of examples, labels, groups and repaired gradients, un-noised"),
         ("feature cache", NOT_COVERED, "embeddings of all examples: personal data"),
         ("choice of settings", NOT_COVERED, "whatever was chosen by looking at the data or at results"),

@@ -6,23 +6,26 @@ are plain numbers that stand in the report. The training loss is not recorded, s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 
 import numpy as np
 import torch
-from opacus.grad_sample import GradSampleModule
-from torch import Tensor, nn
+from torch import nn
 
 from rft.errors import DataError, RftError
-from rft.plugins.privacy import accounting, dp_sgd
+from rft.plugins.privacy import accounting, dp_sgd, self_test
 from rft.plugins.privacy.accounting import Mechanism
-from rft.plugins.privacy.randomness import Randomness, draws
+from rft.plugins.privacy.dp_sgd import Gaussian, Part
+from rft.plugins.privacy.engines import trained
+from rft.plugins.privacy.randomness import Randomness, draws, own_chance
+from rft.plugins.privacy.self_test import Choice
 from rft.progress import track
-from rft.training import Facts, Fit, Job, Task
-from rft.training.threads import one_thread
+from rft.training import Facts, Fit, Job, Task, trained_state
+from rft.training.threads import suitable_threads
 
+GRADIENTS_AT_ONCE = 512 * 2**20  # bytes, in float32
 NEIGHBOURS = "zero-out: one unit's contribution replaced by nothing, at a fixed public number of units"
 
 
@@ -48,13 +51,12 @@ class DPTrainer:
     randomness: Randomness = "secret"
 
     def prepare(self, task: Task) -> Facts:
-        """Return the parameters of training, calibrated to epsilon.
+        """Return the parameters of training, calibrated to epsilon, and what the self-test found.
 
         Raises:
-            ConfigError: epsilon cannot be reached, or the suffix has a layer that cannot be trained privately.
+            ConfigError: epsilon cannot be reached, or the trained part cannot be trained privately.
             DataError: there are no training examples, or some have no unit.
         """
-        dp_sgd.check(task.new_suffix(0))
         return self._plan(task, _unit_of_row(task)).facts
 
     def fit(self, task: Task, jobs: Sequence[Job]) -> list[Fit]:
@@ -62,13 +64,12 @@ class DPTrainer:
 
         A job's ``members`` decide who can be sampled. The public numbers stay: who is left out counts as zero.
         """
-        dp_sgd.check(task.new_suffix(0))
         units = _unit_of_row(task)
         plan = self._plan(task, units)
-        with one_thread(task.device):
-            return [_fit(task, job, plan, units) for job in jobs]
+        return [_fit(task, job, plan, units) for job in jobs]
 
     def _plan(self, task: Task, units: np.ndarray) -> Plan:
+        choice = self_test.choose(task)
         rows_per_unit = np.bincount(units)
         n = len(rows_per_unit)
         delta = min(1e-5, 1 / (10 * n)) if self.delta is None else self.delta
@@ -84,15 +85,18 @@ class DPTrainer:
             unit="example" if task.units is None else "unit",
             rows_per_unit_max=int(rows_per_unit.max()),
             randomness=self.randomness,
+            choice=choice,
+            rows_at_once=_rows_at_once(choice, task.recipe.batch_size),
         )
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All numbers of a private training, fixed before its first step.
+    """All that is fixed before the first step of a private training.
 
     ``unit`` is ``example``, or ``unit`` where examples are grouped by whose they are. ``rows_per_unit_max`` is how
-    many examples the largest unit has; nothing in training depends on it.
+    many examples the largest unit has; nothing in training depends on it. ``rows_at_once`` bounds memory and changes
+    no result.
     """
 
     target_epsilon: float
@@ -103,6 +107,8 @@ class Plan:
     unit: str
     rows_per_unit_max: int
     randomness: Randomness
+    choice: Choice
+    rows_at_once: int
 
     @property
     def divisor(self) -> float:
@@ -111,12 +117,14 @@ class Plan:
 
     @cached_property
     def facts(self) -> Facts:
-        """The numbers, what they spend by both accountants, and in what terms."""
+        """The numbers, what they spend by both accountants, in what terms, and what the self-test found."""
         spent = accounting.spent(self.mechanism, self.delta)
-        plain = {name: value for name, value in asdict(self).items() if name != "mechanism"}
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        del plain["mechanism"], plain["choice"]
         return {
             "mode": "private",
             **plain,
+            **self.choice.facts,
             **asdict(self.mechanism),
             "divisor": self.divisor,
             "epsilon": spent.epsilon,
@@ -143,50 +151,74 @@ def _unit_of_row(task: Task) -> np.ndarray:
     return np.unique(np.asarray(task.units, dtype=str), return_inverse=True)[1]
 
 
+def _rows_at_once(choice: Choice, batch_size: int) -> int:
+    """Return how many examples to run together, so that their gradients, and their activations, find room."""
+    rows = max(1, GRADIENTS_AT_ONCE // (4 * choice.trained_parameters))
+    # The batch size is what the user expects the device to hold; a sample of persons may have many times as many rows.
+    return rows if choice.is_head else min(rows, batch_size)
+
+
 def _fit(task: Task, job: Job, plan: Plan, units: np.ndarray) -> Fit:
-    suffix = task.new_suffix(job.seed).to(task.device).train()
-    trained = {name: parameter for name, parameter in suffix.named_parameters() if parameter.requires_grad}
-    before = {name: parameter.detach().clone() for name, parameter in trained.items()}
+    suffix = self_test.build(task, job.seed)
+    parameters = trained(suffix)
+    before = [parameter.detach().clone() for parameter in parameters]
     counts = _train(task, job, plan, units, suffix)
-    if not all(parameter.isfinite().all() for parameter in trained.values()):
+    if not all(parameter.isfinite().all() for parameter in parameters):
         raise RftError(
             "private training ended with weights that are not finite",
             where="train.learning_rate",
             remedy="Lower train.learning_rate.",
         )
-    unmoved = sum(torch.equal(before[name], parameter) for name, parameter in trained.items())
-    state = {name: tensor.detach().cpu().clone() for name, tensor in suffix.state_dict().items()}
-    return Fit(state, _log(plan), {**plan.facts, **counts, "unmoved": unmoved})
+    unmoved = sum(torch.equal(old, parameter) for old, parameter in zip(before, parameters, strict=True))
+    return Fit(trained_state(suffix), _log(plan), {**plan.facts, **counts, "unmoved": unmoved})
 
 
 def _train(task: Task, job: Job, plan: Plan, units: np.ndarray, suffix: nn.Module) -> dict[str, int]:
     """Train ``suffix`` in place; return how many batches were empty and how many gradients were not finite."""
     random = draws(plan.randomness, job.seed)
-    model = GradSampleModule(suffix, loss_reduction="sum")
-    optimizer = dp_sgd.NoisyOptimizer(
-        task.recipe.build([parameter for parameter in suffix.parameters() if parameter.requires_grad]),
-        random.noise,
-        noise_multiplier=plan.mechanism.noise_multiplier,
-        max_grad_norm=plan.max_grad_norm,
-        divisor=plan.divisor,
-    )
+    engine = plan.choice.engine(suffix)
+    optimizer = task.recipe.build(engine.parameters)
+    gaussian = Gaussian(random.noise, plan.mechanism.noise_multiplier, plan.max_grad_norm, plan.divisor)
     counts = {"empty_batches": 0, "non_finite_gradients": 0}
-    for _ in track(range(plan.mechanism.steps), "Private training"):
-        rows = _poisson_rows(random.sampling, plan, units, job.members)
-        batch = {name: column.to(task.device) for name, column in task.features.batch(rows).items()}
-        owners = None if task.units is None else torch.from_numpy(units)[rows].to(task.device)
-        counts["non_finite_gradients"] += dp_sgd.step(
-            model, optimizer, batch, task.labels[rows].to(task.device), owners
-        )
-        counts["empty_batches"] += not len(rows)
-    model.to_standard_module()
+    with suitable_threads(suffix, task.device), own_chance(task.device, random.dropout):
+        for _ in track(range(plan.mechanism.steps), "Private training"):
+            rows = _poisson_rows(random.sampling, plan, units, job.members)
+            views = _views(random.sampling, task, rows)
+            groups = _read(task, units, rows, views, plan.rows_at_once)
+            counts["non_finite_gradients"] += dp_sgd.step(engine, optimizer, groups, gaussian)
+            counts["empty_batches"] += not len(rows)
+    engine.close()
     return counts
 
 
-def _poisson_rows(rng: np.random.Generator, plan: Plan, units: np.ndarray, members: np.ndarray | None) -> Tensor:
+def _read(
+    task: Task, units: np.ndarray, rows: np.ndarray, views: np.ndarray | None, rows_at_once: int
+) -> Iterator[Iterator[Part]]:
+    """Yield the sampled examples in groups of whole units, read when they are needed."""
+
+    def read(chosen: np.ndarray) -> Part:
+        taken = torch.from_numpy(rows[chosen])
+        batch = task.features.batch(taken, None if views is None else torch.from_numpy(views[chosen]))
+        owners = None if task.units is None else torch.from_numpy(units[rows[chosen]]).to(task.device)
+        return Part(
+            {name: column.to(task.device).contiguous() for name, column in batch.items()},
+            task.labels[taken].to(task.device),
+            owners,
+        )
+
+    for group in dp_sgd.pack(units[rows], rows_at_once):
+        yield (read(part) for part in group)
+
+
+def _views(rng: np.random.Generator, task: Task, rows: np.ndarray) -> np.ndarray | None:
+    """Draw which augmented view of each example is used; None where there is one only."""
+    return rng.integers(task.features.views, size=len(rows)) if task.features.views > 1 else None
+
+
+def _poisson_rows(rng: np.random.Generator, plan: Plan, units: np.ndarray, members: np.ndarray | None) -> np.ndarray:
     """Draw each unit with the sampling rate, independently; return the rows of those drawn, members only."""
     drawn = (rng.random(plan.n) < plan.mechanism.sample_rate)[units]
-    return torch.from_numpy(np.flatnonzero(drawn if members is None else drawn & members))
+    return np.flatnonzero(drawn if members is None else drawn & members)
 
 
 def _log(plan: Plan) -> list[dict[str, float]]:

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from rft.plugins.attribution.methods import Maps
+from rft.plugins.attribution.images.methods import Maps
+from rft.plugins.attribution.wording import NAMES
 from rft.records import Figure, Row, Table
 
 FEWEST = 5  # maps of a group; a mean of fewer shows persons, not a group
 PREDICTED = "predicted class"
-NAMES = {"gradcam": "GradCAM", "integrated_gradients": "integrated gradients"}
 _MISSING = "(missing)"
 _MOST_CELLS, _CELLS = 14, 7  # of a side: a map with more than the first is pooled to the second
 

@@ -7,18 +7,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rft.plugins.attribution.methods import Explained, Maps
+from rft.plugins.attribution.images.methods import Explained, Maps
+from rft.plugins.attribution.interventions import CONTROLS, DELETED
 from rft.plugins.attribution.network import Network
 
-SHARE = 0.2  # of the picture that is deleted
-CONTROLS = 3  # random deletions an image
 _CELLS = 14  # of a side of the coarse grid on which pixels are deleted
 
 
 def deletion_gain(network: Network, explained: Explained, maps: Maps, *, rng: np.random.Generator) -> np.ndarray:
     """Return (M,) how much more the predicted class loses by a map's deletion than by a random one.
 
-    The top ``SHARE`` of the picture by the map, in the cells of a coarse grid, is replaced by the blurred image, and
+    The top ``DELETED`` of the picture by the map, in the cells of a coarse grid, is replaced by the blurred image, and
     the drop of the probability of the predicted class is noted (Samek et al. 2017, IEEE TNNLS 28:2660). The control is
     the same pattern of cells, moved to a random other place (it wraps around the edges), so that both delete equally
     many cells of equal cohesion and blur alone explains no difference.
@@ -35,10 +34,11 @@ def deletion_gain(network: Network, explained: Explained, maps: Maps, *, rng: np
     used = np.flatnonzero(maps.sound)
     pixels, target = explained.pixels[used], explained.target[used]
     grids = top_cells(maps.weights(explained.size, used))
-    before = network.probabilities(pixels, target)
+    before = network.probabilities({"pixels": pixels}, target)
 
     def drop(cells: np.ndarray) -> Tensor:
-        return before - network.probabilities(_delete(pixels, explained.baseline[used], cells), target)
+        deleted = _delete(pixels, explained.baseline[used], cells)
+        return before - network.probabilities({"pixels": deleted}, target)
 
     controls = torch.stack([drop(_moved(grids, rng)) for _ in range(CONTROLS)])
     return (drop(grids) - controls.mean(dim=0)).numpy()
@@ -48,7 +48,7 @@ def top_cells(weights: np.ndarray) -> np.ndarray:
     """Return (M, g, h) booleans: the cells of a coarse grid that hold most of the (M, H, W) weights."""
     size = tuple(min(_CELLS, side) for side in weights.shape[1:])
     cells = functional.adaptive_avg_pool2d(torch.from_numpy(weights), size).flatten(1)
-    count = max(round(SHARE * cells.shape[1]), 1)
+    count = max(round(DELETED * cells.shape[1]), 1)
     top = torch.zeros_like(cells, dtype=torch.bool).scatter_(1, cells.topk(count, dim=1).indices, True)
     return top.reshape(-1, *size).numpy()
 

@@ -8,70 +8,18 @@ class: the control pastes the same kind of content, with the same seams, that do
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
 
-from rft.intervals import newcombe_difference, wilson
+from rft.plugins.attribution.interventions import Arm, Intervention, one_per_unit
 from rft.plugins.attribution.network import Network, batches
 from rft.progress import track
-from rft.records import Interval
 
-FEWEST_PAIRS = 10
 OTHER_CLASS, SAME_CLASS, ELSEWHERE = "region, other class", "region, same class", "elsewhere, other class"
 
 Read = Callable[[np.ndarray], Tensor]  # rows of the test split -> a new tensor of (B, 3, H, W) pixels in [0, 1]
 Region = Sequence[float]  # left, top, right, bottom as shares of the picture
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One kind of swap: of ``n`` images that got a region from another image, ``flips`` changed their prediction."""
-
-    name: str
-    region: Region
-    flips: int
-    n: int
-
-    @property
-    def share(self) -> float | None:
-        return self.flips / self.n if self.n else None
-
-    @property
-    def interval(self) -> Interval | None:
-        return wilson(self.flips, self.n) if self.n else None
-
-
-@dataclass(frozen=True)
-class Intervention:
-    """What swapping a region did.
-
-    Attributes:
-        suspect: the region comes from an image of another predicted class.
-        control: the same region, from an image of the same predicted class.
-        elsewhere: the pairs of ``suspect``, with the mirrored region; None where that overlaps the region itself.
-    """
-
-    suspect: Arm
-    control: Arm
-    elsewhere: Arm | None
-
-    @property
-    def arms(self) -> tuple[Arm, ...]:
-        return tuple(arm for arm in (self.suspect, self.control, self.elsewhere) if arm is not None)
-
-    @property
-    def enough(self) -> bool:
-        return min(self.suspect.n, self.control.n) >= FEWEST_PAIRS
-
-    def excess(self) -> Interval:
-        """Return the interval of the share of flips beyond the control.
-
-        The arms share most of their images, which makes their difference steadier than this interval for independent
-        arms takes it to be.
-        """
-        return newcombe_difference(self.suspect.flips, self.suspect.n, self.control.flips, self.control.n)
 
 
 def intervene(
@@ -97,6 +45,11 @@ def intervene(
         region: left, top, right, bottom as shares of the picture.
         pairs: largest number of pairs.
         rng: source of the draws.
+
+    Returns:
+        ``suspect``: the region comes from an image of another predicted class. ``control``: the same region, from an
+        image of the same predicted class. ``elsewhere``: the pairs of ``suspect``, with the mirrored region; None where
+        that overlaps the region itself.
     """
     candidates = one_per_unit(len(predicted), units, rng)
     recipients, donors = pair_classes(candidates, predicted, pairs, rng)
@@ -106,7 +59,7 @@ def intervene(
 
     def arm(name: str, place: Region, of: np.ndarray, given: np.ndarray) -> Arm:
         after = _predict(network, read, recipients[of], given[of], place)
-        return Arm(name, place, flips=int((after != before[of]).sum()), n=int(of.sum()))
+        return Arm(name, flips=int((after != before[of]).sum()), n=int(of.sum()))
 
     everyone = np.ones(len(recipients), dtype=bool)
     opposite = mirrored(region)
@@ -115,15 +68,6 @@ def intervene(
         control=arm(SAME_CLASS, region, matched, likes),
         elsewhere=arm(ELSEWHERE, opposite, everyone, donors) if opposite else None,
     )
-
-
-def one_per_unit(n: int, units: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
-    """Return rows in random order, of each unit a random one; all ``n`` rows when there are no units."""
-    order = rng.permutation(n)
-    if units is None:
-        return order
-    _, first = np.unique(np.asarray(units)[order].astype(str), return_index=True)
-    return order[np.sort(first)]
 
 
 def pair_classes(
@@ -187,5 +131,5 @@ def _predict(
         if donors is not None:
             place = (..., *box(region, *pixels.shape[-2:]))
             pixels[place] = read(donors[part])[place]
-        predictions.append(network.logits(pixels).argmax(dim=1).numpy())
+        predictions.append(network.logits({"pixels": pixels}).argmax(dim=1).numpy())
     return np.concatenate(predictions)

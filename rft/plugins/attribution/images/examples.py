@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib import colormaps
 from PIL import Image
 
-from rft.plugins.attribution.mean_maps import NAMES
-from rft.plugins.attribution.methods import Explained, Maps
+from rft.plugins.attribution.images.methods import Explained, Maps
+from rft.plugins.attribution.wording import NAMES
 from rft.records import Figure, Table, asset_name
 
 MOST = 6  # images a method

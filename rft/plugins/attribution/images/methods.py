@@ -9,24 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from captum.attr import IntegratedGradients, LayerGradCam
+from captum.attr import LayerGradCam
 from torch import Tensor
 from torch.nn import functional
 
 from rft.errors import Unavailable
-from rft.plugins.attribution.network import Network, batches
+from rft.plugins.attribution.network import FromPixels, Network, batches
+from rft.plugins.attribution.path import CHUNK, Completeness, Path
 from rft.progress import track
 
-TOLERANCE = 0.05  # largest relative completeness error that counts as complete
 BLUR = 0.1  # standard deviation of the baseline's blur, as a share of the shorter side
-
-_CHUNK = 8  # images a backward pass; about 27 MB each at 224 px
-_PIECES, _NODES = 4, 2  # of a path, to begin with, and Gauss-Legendre nodes in each piece
-_NEGLIGIBLE = 1e-3  # of a logit: below it a relative error says more about rounding than about the map
 
 
 @dataclass(frozen=True)
@@ -48,7 +43,7 @@ class Explained:
     @classmethod
     def of(cls, network: Network, rows: np.ndarray, pixels: Tensor) -> Explained:
         """Predict and blur (N, 3, H, W) pixels of the test split's ``rows``."""
-        return cls(rows, pixels, blurred(pixels), network.logits(pixels).argmax(dim=1))
+        return cls(rows, pixels, blurred(pixels), network.logits({"pixels": pixels}).argmax(dim=1))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -57,19 +52,6 @@ class Explained:
     def size(self) -> tuple[int, int]:
         """Height and width of the images."""
         return self.pixels.shape[2], self.pixels.shape[3]
-
-
-@dataclass(frozen=True)
-class Completeness:
-    """How nearly an attribution sums to the change of the logit from the baseline to the image.
-
-    Attributes:
-        steps: number of gradients that were spent on the image.
-        error: ``|sum of attributions - change| / |change|``; None where the change is too small to divide by.
-    """
-
-    steps: int
-    error: float | None
 
 
 @dataclass(frozen=True)
@@ -123,9 +105,9 @@ def gradcam(network: Network, explained: Explained) -> Maps:
     name = network.model.spatial_layer
     if name is None:
         raise Unavailable("this backbone has no spatial map")
-    explainer = LayerGradCam(network.model, network.model.get_submodule(name))
+    explainer = LayerGradCam(FromPixels(network), network.model.get_submodule(name))
     maps = []
-    for part in batches(len(explained), _CHUNK):
+    for part in batches(len(explained), CHUNK):
         pixels = network.place(explained.pixels[part])
         target = explained.target[part].to(network.device)
         values = explainer.attribute(pixels, target=target, relu_attributions=True)
@@ -145,85 +127,14 @@ def _spatial(shape: Sequence[int], pixels: Sequence[int]) -> bool:
 
 
 def integrated_gradients(network: Network, explained: Explained, *, max_steps: int) -> Maps:
-    """Return (N, H, W) integrated gradients, summed over channels, and how complete each is.
+    """Return (N, H, W) integrated gradients from the blurred images, summed over channels, and how complete each is.
 
-    Source: Sundararajan et al. 2017, ICML. The path from the blurred image to the image is cut into pieces, and the
-    attributions of the pieces add up to those of the path. The logit at both ends of a piece says how far the piece
-    is from complete, so steps are added where they are lacking: the piece with the largest error is halved until the
-    whole is complete within ``TOLERANCE`` or ``max_steps`` (16 or more) gradients are spent. Near the baseline networks
-    are far from smooth, and equal steps along the whole path need several times as many.
+    Source: Sundararajan et al. 2017, ICML; the steps, at most ``max_steps``, are placed as ``path`` says.
     """
-    ends = [network.logits(pixels) for pixels in (explained.baseline, explained.pixels)]
-    at_baseline, at_image = (logits.gather(1, explained.target[:, None])[:, 0].tolist() for logits in ends)
-    results = []
+    function, results = FromPixels(network), []
     for index in track(range(len(explained)), "Integrated gradients"):
-        path = _Path(network, explained.pixels[index], explained.baseline[index], int(explained.target[index]))
-        start, end = _Place(0.0, at_baseline[index]), _Place(1.0, at_image[index])
-        results.append(path.integrate(start, end, max_steps))
+        image, baseline = (network.place(each[index]) for each in (explained.pixels, explained.baseline))
+        path = Path(function, baseline, image, int(explained.target[index]), axis=0)
+        results.append(path.integrate(max_steps))
     values, completeness = zip(*results, strict=True)
     return Maps("integrated_gradients", np.stack(values), completeness)
-
-
-class _Place(NamedTuple):
-    """A point of a path, from 0 (the baseline) to 1 (the image), and the logit there."""
-
-    at: float
-    logit: float
-
-
-@dataclass(frozen=True, eq=False)
-class _Piece:
-    """A piece of a path, its (H, W) attribution, and how much that exceeds the change of the logit over the piece."""
-
-    start: _Place
-    end: _Place
-    values: Tensor
-    excess: float
-
-
-@dataclass(frozen=True)
-class _Path:
-    """The straight path from the baseline to one image, both (3, H, W)."""
-
-    network: Network
-    image: Tensor
-    baseline: Tensor
-    target: int
-
-    def integrate(self, start: _Place, end: _Place, max_steps: int) -> tuple[np.ndarray, Completeness]:
-        """Return the (H, W) attribution; where no completeness error is defined, that of the first steps."""
-        change = abs(end.logit - start.logit)
-        defined = change > _NEGLIGIBLE * max(1.0, abs(end.logit))
-        pieces, steps = self._attribute(start, end, _PIECES), _PIECES * _NODES
-        while defined and _off(pieces) > TOLERANCE * change and steps + 2 * _NODES <= max_steps:
-            worst = max(pieces, key=lambda piece: abs(piece.excess))
-            pieces.remove(worst)
-            pieces += self._attribute(worst.start, worst.end, 2)
-            steps += 2 * _NODES
-        error = _off(pieces) / change if defined else math.nan
-        values = torch.stack([piece.values for piece in pieces]).sum(dim=0).numpy()
-        return values, Completeness(steps, error if math.isfinite(error) else None)
-
-    def _attribute(self, start: _Place, end: _Place, count: int) -> list[_Piece]:
-        """Return the stretch between two places in ``count`` equal pieces."""
-        places = np.linspace(start.at, end.at, count + 1).tolist()
-        points = torch.stack([torch.lerp(self.baseline, self.image, place) for place in places])
-        inner = self.network.logits(points[1:-1])[:, self.target].tolist()
-        values = IntegratedGradients(self.network.model).attribute(
-            self.network.place(points[1:]),
-            self.network.place(points[:-1]),
-            target=self.target,
-            n_steps=_NODES,
-            internal_batch_size=max(_CHUNK, count),
-        )
-        summed = values.detach().sum(dim=1).cpu()
-        known = [_Place(*place) for place in zip(places, [start.logit, *inner, end.logit], strict=True)]
-        return [_piece(*each) for each in zip(known[:-1], known[1:], summed, strict=True)]
-
-
-def _piece(start: _Place, end: _Place, values: Tensor) -> _Piece:
-    return _Piece(start, end, values, excess=float(values.double().sum()) - (end.logit - start.logit))
-
-
-def _off(pieces: Sequence[_Piece]) -> float:
-    return abs(sum(piece.excess for piece in pieces))

@@ -1,0 +1,168 @@
+"""What happens, call by call, while a classifier runs: the facts that a cut is planned from.
+
+Every call of every module is recorded in three runs: two that differ in content only, so that it shows which outputs
+depend on the data, and one that differs in size only, so that it shows how shapes follow from the batch.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from rft.backbones.classifier import Batch
+
+FAILURES = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError)  # what networks raise
+SMALL, LARGE = (2, 5), (3, 7)  # (B, T) of the runs that differ in size: prime, so that a dimension tells its origin
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A tensor that went into or came out of a module: shape, type, and a checksum of its content."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    checksum: int
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> Leaf:
+        plain = tensor.detach().float() if tensor.dtype == torch.bfloat16 else tensor.detach()
+        return cls(tuple(tensor.shape), tensor.dtype, zlib.crc32(plain.cpu().contiguous().numpy().tobytes()))
+
+
+@dataclass
+class Call:
+    """One call of a module. ``start`` and ``end`` are ticks of the run's clock, ``index`` counts calls of the module.
+
+    ``inputs`` and ``outputs`` list the leaves of the arguments and of the result in the order of their trees; what is
+    no tensor stands as None. ``overwrites`` tells whether the call changed its arguments in place.
+    """
+
+    module: str
+    index: int
+    parent: int | None
+    start: int
+    end: int = -1
+    inputs: list[Leaf | None] = field(default_factory=list)
+    versions: list[int] = field(default_factory=list)
+    overwrites: bool = False
+    outputs: list[Leaf | None] = field(default_factory=list)
+    output_tree: Any = None
+
+
+Example = Callable[[int, int, int], Batch]  # (batch size, tokens, seed) -> inputs of the model
+
+
+def record(model: nn.Module, inputs: Batch) -> list[Call]:
+    """Run ``model`` on ``inputs`` and return its calls in the order in which they began."""
+    calls: list[Call] = []
+    open_calls: list[int] = []
+    counts: Counter[str] = Counter()
+    clock = iter(range(10**9))
+
+    def begin(name: str) -> Callable[..., None]:
+        def hook(_module: nn.Module, args: tuple, kwargs: dict) -> None:
+            parent = open_calls[-1] if open_calls else None
+            call = Call(name, counts[name], parent, next(clock), inputs=_leaves((args, kwargs)))
+            call.versions = _versions((args, kwargs))
+            counts[name] += 1
+            open_calls.append(len(calls))
+            calls.append(call)
+
+        return hook
+
+    def finish(_module: nn.Module, args: tuple, kwargs: dict, output: object) -> None:
+        call = calls[open_calls.pop()]
+        call.end = next(clock)
+        call.overwrites = _versions((args, kwargs)) != call.versions
+        call.outputs, call.output_tree = _leaves(output), pytree.tree_structure(output)
+
+    handles = []
+    for name, module in model.named_modules():
+        handles.append(module.register_forward_pre_hook(begin(name), with_kwargs=True))
+        handles.append(module.register_forward_hook(finish, with_kwargs=True))
+    try:
+        with torch.no_grad():
+            model(inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return calls
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message that says something, or else its kind."""
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def _leaves(tree: object) -> list[Leaf | None]:
+    return [Leaf.of(leaf) if isinstance(leaf, Tensor) else None for leaf in pytree.tree_leaves(tree)]
+
+
+def _versions(tree: object) -> list[int]:
+    """Return torch's counts of the changes in place to each tensor."""
+    return [leaf._version for leaf in pytree.tree_leaves(tree) if isinstance(leaf, Tensor)]
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """The calls of a model in three runs: ``first``, ``second`` with other content, ``larger`` with other sizes."""
+
+    first: list[Call]
+    second: list[Call]
+    larger: list[Call]
+
+    @classmethod
+    def of(cls, model: nn.Module, example: Example) -> Anatomy:
+        """Record a model in eval mode on made-up inputs."""
+        runs = [record(model, example(*size, seed)) for size, seed in ((SMALL, 0), (SMALL, 1), (LARGE, 2))]
+        return cls(*runs)
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the three runs made the same calls: otherwise control flow depends on the data."""
+        names = [[(call.module, call.index) for call in run] for run in (self.first, self.second, self.larger)]
+        return names[0] == names[1] == names[2]
+
+    def first_call(self, layer: str) -> int | None:
+        """Return the position of the first call of a module, or None when it is never called."""
+        return next((at for at, call in enumerate(self.first) if call.module == layer), None)
+
+    def changing_inputs(self, at: int) -> list[int]:
+        """Return the positions, among the leaves of a call's arguments, of tensors that depend on the data."""
+        return _differing(self.first[at].inputs, self.second[at].inputs)
+
+    def changing_outputs(self, at: int) -> list[int]:
+        """Return the positions, among the leaves of a call's result, of tensors that depend on the data."""
+        return _differing(self.first[at].outputs, self.second[at].outputs)
+
+    @staticmethod
+    def follow(small: Leaf | None, large: Leaf | None) -> tuple[tuple[int, str], ...] | None:
+        """Return how each dimension of a leaf of ``first`` and ``larger`` follows from the batch, or None.
+
+        A dimension is ``(factor, of)`` with ``of`` one of "" (constant), "B", "T" and "BT".
+        """
+        if small is None or large is None or len(small.shape) != len(large.shape):
+            return None
+        found = [_dimension(one, other) for one, other in zip(small.shape, large.shape, strict=True)]
+        return None if None in found else tuple(each for each in found if each is not None)
+
+
+def _differing(one: list[Leaf | None], other: list[Leaf | None]) -> list[int]:
+    return [at for at, (a, b) in enumerate(zip(one, other, strict=True)) if a != b]
+
+
+def _dimension(small: int, large: int) -> tuple[int, str] | None:
+    """Explain a dimension that is ``small`` in one run and ``large`` in another by their sizes."""
+    units = {"": (1, 1), "B": (SMALL[0], LARGE[0]), "T": (SMALL[1], LARGE[1])}
+    units["BT"] = (SMALL[0] * SMALL[1], LARGE[0] * LARGE[1])
+    for of, (one, other) in units.items():
+        if small % one == 0 and large % other == 0 and small // one == large // other:
+            return small // one, of
+    return None

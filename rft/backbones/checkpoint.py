@@ -1,0 +1,138 @@
+"""A checkpoint of transformers with the classifier that it was trained with, read from its folder and nowhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rft.backbones import pretrained_folder, transformers
+from rft.backbones.classifier import Batch, ImageBackbone
+from rft.backbones.given import TEXTS, Called, Given
+from rft.backbones.pretrained_folder import PretrainedFolder
+from rft.backbones.processor import Processor
+from rft.config import ModelConfig
+from rft.data.text import Tokenisation
+from rft.errors import ModelError
+
+WHERE = "model.checkpoint"
+AUTO = {"text": "AutoModelForSequenceClassification", "image": "AutoModelForImageClassification"}
+KNOWN = {"text": "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING", "image": "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING"}
+
+
+def read(settings: ModelConfig, folder: Path, *, modality: str, offline: bool) -> Given:
+    """Return the model of ``model.checkpoint`` in float32, with its tokenizer or image processor.
+
+    Raises:
+        ModelError: the folder is no such checkpoint, lacks a part, or holds more than data; the model is no classifier
+            of one class an example.
+    """
+    assert settings.checkpoint is not None
+    source = pretrained_folder.find(settings.checkpoint, folder, offline=offline, where=WHERE)
+    if source.gguf:
+        raise ModelError("a GGUF file holds no classifier", where=WHERE, remedy="Give the folder it was made from.")
+    config = transformers.read_config(source)
+    _check_task(config, modality)
+    network = _network(source, config, modality)
+    labels = tuple(settings.classes or (str(config.id2label[index]) for index in range(config.num_labels)))
+    if modality == "text":
+        preparation = _tokenisation(source, network, settings)
+        return Given(Called(network, _run_text), labels, preparation, preparation(TEXTS), WHERE)
+    processor = _processor(source, settings)
+    normalised = ImageBackbone(network, processor.mean, processor.std, _logits)
+    random = torch.Generator().manual_seed(0)
+    example = {"pixels": torch.rand(3, 3, *processor.size, generator=random)}
+    return Given(normalised, labels, processor, example, WHERE)
+
+
+def _check_task(config: Any, modality: str) -> None:
+    """Raise ``ModelError`` unless the config is of a classifier that gives each example one of several classes."""
+    import transformers as library
+
+    mappings = {key: getattr(library, name) for key, name in KNOWN.items()}
+    if type(config) not in mappings[modality]:
+        other = next((key for key, mapping in mappings.items() if type(config) in mapping), None)
+        raise ModelError(
+            f"{config.model_type} is no classifier of {modality}s",
+            where=WHERE,
+            remedy=f"It classifies {other}s: name the column as data.{other}." if other else None,
+        )
+    if config.num_labels == 1 or config.problem_type == "regression":
+        raise ModelError(
+            f"it has {config.num_labels} output for regression; classification needs one for each class", where=WHERE
+        )
+    if config.problem_type == "multi_label_classification":
+        raise ModelError("it gives each example several labels; rft audits one class an example", where=WHERE)
+
+
+def _network(source: PretrainedFolder, config: Any, modality: str) -> nn.Module:
+    """Load the model; transformers would make up what the folder lacks, which is refused here."""
+    import transformers as library
+
+    kind = getattr(library, AUTO[modality])
+    with transformers.named(source, "its weights"), transformers.quiet():
+        network, report = kind.from_pretrained(
+            **source.source,
+            config=config,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # so that they are reported
+        )
+    absent, misshapen = sorted(report["missing_keys"]), sorted(each[0] for each in report["mismatched_keys"])
+    if absent or misshapen:
+        what = (
+            f"are not in the folder's weights, first {absent[0]!r}" if absent else f"differ in shape: {misshapen[0]!r}"
+        )
+        raise ModelError(
+            f"{len(absent or misshapen)} tensors of {type(network).__name__} {what}; its classifier would be random",
+            where=WHERE,
+            remedy="Give the folder that the fine-tuned model was saved into with save_pretrained.",
+        )
+    return network.eval()
+
+
+def _tokenisation(source: PretrainedFolder, network: nn.Module, settings: ModelConfig) -> Tokenisation:
+    tokenizer = transformers.read_tokenizer(source)
+    transformers.check_vocabulary(tokenizer, network, source)
+    _agree_on_padding(network, tokenizer)
+    return Tokenisation(tokenizer, transformers.longest(settings.max_length, tokenizer, network))
+
+
+def _agree_on_padding(network: Any, tokenizer: Any) -> None:
+    """Make model and tokenizer pad with the same token: GPT-like classifiers find the last word of a text by it."""
+    settings = network.config.get_text_config()
+    known = settings.pad_token_id
+    if known is not None and 0 <= known < len(tokenizer):
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(known)
+    else:
+        settings.pad_token_id = tokenizer.pad_token_id
+
+
+def _processor(source: PretrainedFolder, settings: ModelConfig) -> Processor:
+    import transformers as library
+
+    if settings.image_size is not None:
+        raise ModelError(
+            "the size of the pictures is that of the checkpoint's image processor",
+            where="model.image_size",
+            remedy="Leave it out.",
+        )
+    if not any((source.path / name).is_file() for name in transformers.PROCESSORS):
+        raise ModelError(
+            f"{source.path.name!r} has no {transformers.PROCESSORS[0]}: how pictures are prepared is not known",
+            where=WHERE,
+            remedy="Save the image processor of the training into it: processor.save_pretrained(folder).",
+        )
+    with transformers.named(source, "its image processor"), transformers.quiet():
+        processor = library.AutoImageProcessor.from_pretrained(**source.source)
+    return Processor.of(processor, WHERE)
+
+
+def _run_text(network: nn.Module, inputs: Batch) -> Tensor:
+    return network(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits
+
+
+def _logits(output: Any) -> Tensor:
+    return output.logits

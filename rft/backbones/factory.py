@@ -1,0 +1,158 @@
+"""A model that the user's own code builds: ``factory = "package.module:build"``.
+
+``build`` is called without arguments. For pictures it returns a ``torch.nn.Module`` that maps (B, 3, H, W) float32
+pixels in [0, 1], ``model.image_size`` high and wide, to (B, K); it normalises them itself. For texts it returns
+``(module, tokenizer)``: the module maps ``input_ids`` and ``attention_mask``, each (B, T) int64, to (B, K), and the
+tokenizer is one of transformers. Keras 3 models are torch modules when Keras runs on torch; pictures come to them with
+the channels last::
+
+    import os
+    os.environ["KERAS_BACKEND"] = "torch"   # before keras is imported
+
+    import keras, torch
+
+    class Channels(torch.nn.Module):
+        def __init__(self, model):
+            super().__init__()
+            self.model = model
+
+        def forward(self, pixels):
+            return self.model(pixels.permute(0, 2, 3, 1) * 255)
+
+    def build():
+        return Channels(keras.saving.load_model("model.keras"))
+
+Such a model ends in a softmax as a rule: ``outputs = "probabilities"``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module, invalidate_caches
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rft.backbones.classifier import Batch
+from rft.backbones.given import TEXTS, Called, Given
+from rft.backbones.transformers import LONGEST
+from rft.config import ModelConfig
+from rft.data.images import Preprocessing
+from rft.data.text import Tokenisation
+from rft.errors import ConfigError, ModelError, near
+
+WHERE = "model.factory"
+TOKENIZER = ("convert_ids_to_tokens", "model_max_length", "pad_token_id", "padding_side")
+
+
+def read(settings: ModelConfig, folder: Path, *, modality: str) -> Given:
+    """Import and call the factory.
+
+    Args:
+        settings: the ``[model]`` table.
+        folder: where the factory's module is looked for first.
+        modality: ``image`` or ``text``.
+
+    Raises:
+        ConfigError: the module or the function cannot be imported, or the table lacks a key.
+        ModelError: the factory fails, or gives something else than it should.
+    """
+    assert settings.factory is not None
+    if settings.classes is None:
+        raise ConfigError(
+            "a factory does not say what its outputs stand for",
+            where="model.classes",
+            remedy='Name the label of each output, in their order: classes = ["...", "..."].',
+        )
+    if modality == "image" and settings.image_size is None:
+        raise ConfigError("needs model.image_size, the side of the pictures it takes in pixels", where=WHERE)
+    with _on_path(folder):
+        made = _call(settings.factory)
+    return _of_texts(settings, made) if modality == "text" else _of_pictures(settings, made)
+
+
+def _of_pictures(settings: ModelConfig, made: Any) -> Given:
+    side = settings.image_size
+    assert side is not None
+    preparation = Preprocessing(side, side, "bicubic", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    example = {"pixels": torch.rand(3, 3, side, side, generator=torch.Generator().manual_seed(0))}
+    network = Called(_module(settings, made, "a torch.nn.Module"), _run_picture)
+    return Given(network, tuple(settings.classes or ()), preparation, example, WHERE)
+
+
+def _of_texts(settings: ModelConfig, made: Any) -> Given:
+    wanted = "(module, tokenizer), a torch.nn.Module and a tokenizer of transformers"
+    pair = made if isinstance(made, tuple) and len(made) == 2 else (None, None)
+    network, tokenizer = _module(settings, pair[0], wanted), pair[1]
+    if not callable(tokenizer) or not all(hasattr(tokenizer, name) for name in TOKENIZER):
+        raise ModelError(f"{settings.factory} returned no tokenizer; expected {wanted}", where=WHERE)
+    if tokenizer.pad_token_id is None:
+        raise ModelError("its tokenizer has no padding token", where=WHERE, remedy="Set tokenizer.pad_token.")
+    tokenizer.padding_side = tokenizer.truncation_side = "right"
+    limit = settings.max_length or min(tokenizer.model_max_length, LONGEST)
+    preparation = Tokenisation(tokenizer, limit)
+    return Given(Called(network, _run_text), tuple(settings.classes or ()), preparation, preparation(TEXTS), WHERE)
+
+
+def _module(settings: ModelConfig, made: Any, wanted: str) -> nn.Module:
+    if not isinstance(made, nn.Module):
+        raise ModelError(f"{settings.factory} returned {type(made).__name__}; expected {wanted}", where=WHERE)
+    if not made.state_dict():
+        raise ModelError(
+            f"the module of {settings.factory} has no tensors, so nothing says which model was audited",
+            where=WHERE,
+            remedy="Keep the parts that hold the weights as attributes of the module.",
+        )
+    return made
+
+
+def _call(factory: str) -> Any:
+    name, _, attribute = factory.partition(":")
+    try:
+        module = import_module(name)
+    except (Exception, SystemExit) as error:  # foreign code: it may raise anything, and a script may even exit
+        raise ConfigError(f"{name} cannot be imported: {_line(error)}", where=WHERE) from error
+    build = getattr(module, attribute, None)
+    if not callable(build):
+        known = [each for each in vars(module) if callable(getattr(module, each)) and not each.startswith("_")]
+        raise ConfigError(f"{name} has no function {attribute!r}", where=WHERE, remedy=near(attribute, known))
+    try:
+        return build()
+    except (Exception, SystemExit) as error:  # as above
+        raise ModelError(f"{factory} failed: {_line(error)}", where=WHERE) from error
+
+
+def _line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}".removesuffix(": ")
+
+
+@contextmanager
+def _on_path(folder: Path) -> Iterator[None]:
+    """Look for modules in ``folder`` first, for as long as the factory is imported and runs.
+
+    Modules found there are forgotten afterwards: another config may have its own of the same name.
+    """
+    folder, before = folder.resolve(), set(sys.modules)
+    sys.path.insert(0, str(folder))
+    invalidate_caches()
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # the user's code may have changed the path itself
+            sys.path.remove(str(folder))
+        for name in set(sys.modules) - before:
+            place = folder.joinpath(*name.split("."))
+            if getattr(sys.modules[name], "__file__", None) in (f"{place}.py", str(place / "__init__.py")):
+                del sys.modules[name]
+
+
+def _run_picture(network: nn.Module, inputs: Batch) -> Tensor:
+    return network(inputs["pixels"])
+
+
+def _run_text(network: nn.Module, inputs: Batch) -> Tensor:
+    return network(inputs["input_ids"], inputs["attention_mask"])

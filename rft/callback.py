@@ -1,0 +1,136 @@
+"""For the Trainer of transformers: audit the model when its training ends, and say so in its model card."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from rft.errors import RftError
+from rft.pipeline import audit, prepare
+from rft.records import AuditRun
+from rft.report import check_writable, view
+from rft.report.markdown import escape
+
+FOLDER = "audited-model"  # in the Trainer's output folder
+CARD = "README.md"
+BEGIN, END = "<!-- audit by rft -->", "<!-- end of the audit by rft -->"
+SECTION = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
+NEW_CARD = "---\nlibrary_name: transformers\ntags:\n  - rft\n---\n\n# {name}\n"
+
+
+class AuditCallback(TrainerCallback):
+    """Audits what a ``Trainer`` trained, once, at the end of training and on the main process.
+
+    The model and its tokenizer or image processor (``processing_class`` of the Trainer) are saved first, to
+    ``audited-model`` in the Trainer's output folder, so that they are there whatever comes of the audit. Then the
+    config is audited with that folder as ``model.checkpoint``, the run folder is written, and a section "Audit" is put
+    into the model card, ``README.md`` in the output folder, in place of a former one.
+
+    ``Trainer.create_model_card`` and ``Trainer.push_to_hub`` write that card anew; ``add_to_card`` puts the section
+    back. Adapters of peft must be merged before training ends. The run folder holds predictions for each example: keep
+    it out of an output folder that is published.
+
+    Args:
+        config: the ``audit.toml``. It needs no ``[model]`` table; one that it has is replaced. It must not have a
+            ``[train]`` table. The rows of its ``train`` split are those that the model was trained on.
+        out: the run folder to write.
+        model: keys of ``[model]`` beside ``checkpoint``, such as ``{"classes": ["no", "yes"], "max_length": 128}``.
+        on_error: what becomes of an audit that cannot be made: ``raise`` ends ``Trainer.train`` with its error, after
+            the training; ``warn`` says so and goes on.
+        device: where the audit computes; chosen by itself when None.
+        force: replace a run that ``out`` holds.
+
+    Raises:
+        RftError: at once, when the config is wrong or ``out`` is in use; or after training, see ``on_error``.
+
+    Attributes:
+        run: the finished audit; None before.
+    """
+
+    def __init__(
+        self,
+        config: str | Path,
+        out: str | Path,
+        *,
+        model: Mapping[str, Any] | None = None,
+        on_error: Literal["raise", "warn"] = "raise",
+        device: str | None = None,
+        force: bool = False,
+    ) -> None:
+        self.config, self.out, self.model, self.device = Path(config), Path(out), dict(model or {}), device
+        self.on_error, self.force = on_error, force
+        self.run: AuditRun | None = None
+        check_writable(self.out, force=force)
+        prepare(self.config, self._overrides(Path(FOLDER)))
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Save the model, audit it, and write the report and the card."""
+        if not state.is_world_process_zero:
+            return
+        output = Path(args.output_dir or ".")
+        saved = _save(output, [kwargs["model"], kwargs.get("processing_class")])
+        try:
+            run = audit(self.config, overrides=self._overrides(saved), device=self.device, offline=True)
+            report = run.save(self.out, force=self.force) / "report.html"
+        except RftError as error:
+            if self.on_error == "raise":
+                raise
+            warnings.warn(f"the model in {saved} was not audited: {error}", stacklevel=2)
+            return
+        self.run = run
+        add_to_card(output / CARD, run, report)
+
+    def _overrides(self, saved: Path) -> list[str]:
+        """Return what replaces the ``[model]`` table of the config; JSON's strings and lists are TOML's too."""
+        table = {**self.model, "checkpoint": str(saved.resolve())}
+        return ["model={}", *(f"model.{key}={json.dumps(each, ensure_ascii=False)}" for key, each in table.items())]
+
+
+def add_to_card(card: Path, run: AuditRun, report: Path) -> None:
+    """Put the section "Audit" into a model card: the verdict, the main findings, and a link to the report.
+
+    Args:
+        card: the Markdown file; it is made, with front matter, when there is none.
+        run: the finished audit.
+        report: its ``report.html``, which is linked relative to the card.
+    """
+    text = card.read_text(encoding="utf-8") if card.is_file() else NEW_CARD.format(name=escape(run.run.name))
+    target = quote(Path(os.path.relpath(report, card.parent)).as_posix())
+    section = f"{BEGIN}\n{_section(run, target)}\n{END}"
+    renewed, times = SECTION.subn(lambda _: section, text, count=1)
+    beside = card.with_name(f".{card.name}.partial")
+    beside.write_text(renewed if times else f"{text.rstrip()}\n\n{section}\n", encoding="utf-8")
+    beside.replace(card)
+
+
+def _section(run: AuditRun, report: str) -> str:
+    verdict = view.verdict(run)
+    rules = [f"- **{each.word}**: {escape(each.rule)} ({escape(each.explanation)})" for each in verdict.rules]
+    key = [each for section in run.sections for each in view.key_findings(run, view.section(section))]
+    findings = [f"- {escape(each.title)}: **{escape(each.brief)}**" for each in key]
+    first = f"**{verdict.word}.** {escape(verdict.sentence)} By rft {run.rft_version}; [the whole report]({report})."
+    return "\n\n".join(["## Audit", first, *(["\n".join(rules)] if rules else []), "\n".join(findings)])
+
+
+def _save(output: Path, parts: list[Any]) -> Path:
+    """Write the model, and what prepares its inputs, beside those of a former training, and then in their place."""
+    saved, beside = output / FOLDER, output / f".{FOLDER}.partial"
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    for part in parts:
+        if part is not None:
+            part.save_pretrained(beside)
+    if saved.exists():
+        shutil.rmtree(saved)
+    return beside.rename(saved)

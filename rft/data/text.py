@@ -1,0 +1,148 @@
+"""Texts: checked before they are used, tokenised the way the backbone was pretrained."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from rft.config import DataConfig
+from rft.data.images import Rows
+from rft.errors import DataError, ModelError
+from rft.progress import track
+from rft.records import Split
+
+# The last range is halves of pairs, which JSON can escape one by one and which no tokenizer takes.
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
+CHUNK = 1000  # texts that are tokenised at once
+
+
+def text_digest(text: str, where: str) -> str:
+    """Return the sha256 of a text's UTF-8 bytes; raises ``DataError`` for an empty text and for binary data."""
+    if not text.strip():
+        raise DataError(
+            "the text is empty", where=where, remedy='Remove the row, or set data.on_error = "skip" to count it.'
+        )
+    if found := CONTROL.search(text):
+        raise DataError(
+            f"holds the character U+{ord(found[0]):04X}: this looks like binary data, not text",
+            where=where,
+            remedy='Mend or remove the row, or set data.on_error = "skip" to leave such rows out and count them.',
+        )
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Tokenisation:
+    """How a text becomes the input of a backbone.
+
+    Attributes:
+        tokenizer: a tokenizer of transformers, which pads on the right.
+        max_length: tokens, special ones included, after which a text is cut.
+    """
+
+    tokenizer: Any
+    max_length: int
+
+    def facts(self) -> dict[str, Any]:
+        """Return what stands in ``audit.json``; the hash is over all that the tokenizer does."""
+        return {
+            "tokenizer": type(self.tokenizer).__name__,
+            "tokenizer_sha256": self._sha256,
+            "vocabulary": len(self.tokenizer),
+            "max_length": self.max_length,
+        }
+
+    @cached_property
+    def _sha256(self) -> str:
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        if backend is None:
+            content = repr(sorted(self.tokenizer.get_vocab().items()))
+        else:  # how it was called last, how texts were cut and padded, is no part of what it is
+            whole = json.loads(backend.to_str())
+            content = json.dumps(whole | {"truncation": None, "padding": None}, sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    def inputs(self, splits: Mapping[str, Split], config: DataConfig, seed: int) -> TextInputs:
+        """Return the reader of texts for these splits."""
+        return TextInputs(splits, self)
+
+    def __call__(self, texts: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Return ``{"input_ids": (B, T), "attention_mask": (B, T)}``, padded on the right to the longest text."""
+        options = {"truncation": True, "max_length": self.max_length, "padding": True, "return_tensors": "pt"}
+        made = self._encode(texts, **options)
+        return {"input_ids": made["input_ids"], "attention_mask": made["attention_mask"]}
+
+    def count(self, texts: Sequence[str]) -> np.ndarray:
+        """Return (N,) the number of tokens of each text before it is cut."""
+        counts = [
+            len(ids)
+            for start in track(range(0, len(texts), CHUNK), "Tokens")
+            for ids in self._encode(texts[start : start + CHUNK], verbose=False)["input_ids"]
+        ]
+        return np.array(counts, np.int64)
+
+    def _encode(self, texts: Sequence[str], **options: Any) -> Any:
+        try:
+            return self.tokenizer(list(texts), **options)
+        except Exception as error:  # the library behind it raises nothing narrower
+            raise ModelError(
+                f"the tokenizer fails on a text: {str(error).splitlines()[0]}",
+                where="model.backbone",
+                remedy="Put the tokenizer's files that the model was trained with into its folder.",
+            ) from error
+
+
+@dataclass(frozen=True)
+class TextInputs:
+    """Gives the texts of the splits as the backbone wants them.
+
+    Raises:
+        DataError: when a text has no tokens at all.
+    """
+
+    splits: Mapping[str, Split]
+    tokenisation: Tokenisation
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer of transformers."""
+        return self.tokenisation.tokenizer
+
+    @property
+    def truncated(self) -> dict[str, int]:
+        """Split -> how many of its texts were cut."""
+        limit = self.tokenisation.max_length
+        return {name: sum(self._tokens[text] > limit for text in split.items) for name, split in self.splits.items()}
+
+    def lengths(self, items: Sequence[str]) -> np.ndarray:
+        """Return (N,) the number of tokens of each text after it was cut, int64."""
+        return np.minimum([self._tokens[text] for text in items], self.tokenisation.max_length)
+
+    def batch(self, split: str, rows: Rows) -> dict[str, torch.Tensor]:
+        """Return ``{"input_ids": (B, T), "attention_mask": (B, T)}`` of the rows of a split, on the CPU."""
+        return next(self.batches(self.splits[split].items, [rows]))
+
+    def batches(self, items: Sequence[str], batches: Sequence[Rows]) -> Iterator[dict[str, torch.Tensor]]:
+        """Yield a batch for each list of rows of ``items``, padded to its longest text."""
+        for rows in batches:
+            yield self.tokenisation([items[row] for row in rows])
+
+    @cached_property
+    def _tokens(self) -> dict[str, int]:
+        texts = list({text: None for split in self.splits.values() for text in split.items})
+        counts = self.tokenisation.count(texts)
+        if (counts == 0).any():
+            raise DataError(
+                f"{int((counts == 0).sum())} texts have no tokens in this backbone's tokenizer",
+                where="data.text",
+                remedy="Remove rows without words.",
+            )
+        return dict(zip(texts, counts.tolist(), strict=True))

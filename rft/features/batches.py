@@ -1,0 +1,150 @@
+"""How many examples are run at once: found by trying, so that it suits the model, the device and the memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from rft.errors import ConfigError
+from rft.features import memory
+
+T = TypeVar("T")
+
+USUAL_EXAMPLES = 32
+USUAL_TOKENS = 4096
+MOST_ROWS = 512  # however short the texts are
+ACCELERATED = 16  # an accelerator may take this many times the usual, while that makes it faster
+FASTER = 1.1
+TRIALS = 3  # batches of each size: the second and third are decoded while the one before is computed
+HEADROOM = 0.9  # of the memory is planned with; the rest is for what the measurements miss
+
+
+@dataclass(frozen=True)
+class Bound:
+    """How many bytes this process may hold: ``total``, of which ``reserved`` are for other things than batches."""
+
+    total: int
+    reserved: int = 0
+
+    @property
+    def planned(self) -> int:
+        """What batches may bring the process to."""
+        return int(self.total * HEADROOM) - self.reserved
+
+    def check(self, peak: int, before: int) -> None:
+        """Raise ``ConfigError`` where even one example at a time takes more than the total."""
+        if peak > self.total:
+            raise ConfigError(
+                f"extraction takes {peak / 1e6:,.0f} MB with one example at a time, {before / 1e6:,.0f} MB of them "
+                f"before the first; {self.total / 1e6:,.0f} MB are allowed",
+                where="model.memory",
+                remedy="Allow more, or take a smaller backbone, smaller images or shorter texts.",
+            )
+
+
+class Sizes:
+    """The size of the next batch, in what examples cost: 1 for an image, its tokens for a text.
+
+    It starts with one example and doubles while the growth that was measured, in proportion, stays within the bound,
+    up to the usual size; on an accelerator further, while that is faster. On a CPU speed decides nothing: batches,
+    and with them the last digits of the features, would follow from the load of the machine.
+    """
+
+    def __init__(self, costs: np.ndarray, usual: int, bound: Bound, *, accelerated: bool) -> None:
+        self._costs, self.bound = costs, bound
+        self._usual, self._most = usual, usual * (ACCELERATED if accelerated else 1)
+        self.size = int(costs[0])  # costs never rise, so that the first batch of a size is its largest
+        self.settled = False
+        self._before, self._speed = memory.resident(), 0.0
+        bound.check(self._before, self._before)
+
+    def split(self, start: int) -> list[np.ndarray]:
+        """Return the next batches, as numbers from ``start`` on: a few of this size, or all once it is settled."""
+        batches: list[np.ndarray] = []
+        while start < len(self._costs) and (self.settled or len(batches) < TRIALS):
+            rows = min(MOST_ROWS, max(1, self.size // int(self._costs[start])))
+            batches.append(np.arange(start, min(start + rows, len(self._costs))))
+            start += rows
+        return batches
+
+    def cost(self, batch: np.ndarray) -> int:
+        """Return what a batch costs, padding included."""
+        return int(self._costs[batch[0]]) * len(batch)
+
+    def grow(self, cost: int, peak: int, speed: float) -> None:
+        """Choose the next size.
+
+        Args:
+            cost: of the largest batch of this size.
+            peak: bytes that the process held when it ran.
+            speed: cost a second of the fastest batch.
+        """
+        larger = min(2 * self.size, self._most)
+        expected = self._before + larger / cost * (peak - self._before)
+        slower = self.size >= self._usual and speed < FASTER * self._speed
+        self._speed = speed
+        self.settled = larger <= self.size or expected > self.bound.planned or slower
+        if not self.settled:
+            self.size = larger
+
+    def shrink(self, batch: np.ndarray) -> None:
+        """Halve the size after a batch that took too much."""
+        self.settled = True
+        self.size = self.cost(batch) // 2
+
+    def too_much(self, batch: np.ndarray, peak: int) -> bool:
+        """Tell whether batches should be smaller; raises ``ConfigError`` where one example takes more than allowed."""
+        if len(batch) == 1:
+            self.bound.check(peak, self._before)
+        return len(batch) > 1 and peak > self.bound.planned
+
+
+def run_all(sizes: Sizes, run: Callable[[list[np.ndarray]], Iterator[T]]) -> Iterator[tuple[np.ndarray, T]]:
+    """Yield each batch with what ``run`` makes of it.
+
+    Args:
+        sizes: decides how large batches are, from how much memory and time they take.
+        run: batches -> what comes out of each, in order. It is called again when the size changes.
+
+    Raises:
+        ConfigError: when one example at a time takes more memory than there is.
+    """
+    start = 0
+    with memory.Watch() as watch:
+        while batches := sizes.split(start):
+            watch.restart()
+            torch.cuda.empty_cache()  # what batches of another size left behind
+            speed, results = 0.0, run(batches)
+            for batch in batches:
+                clock = time.monotonic()
+                try:
+                    result = next(results)
+                except torch.OutOfMemoryError as error:
+                    _refuse_one(batch, str(error))
+                    sizes.shrink(batch)
+                    break
+                speed = max(speed, sizes.cost(batch) / (time.monotonic() - clock))
+                start = int(batch[-1]) + 1
+                yield batch, result
+                peak = watch.peak()
+                if peak > sizes.bound.planned / 2:
+                    memory.trim()
+                if sizes.too_much(batch, peak):
+                    sizes.shrink(batch)
+                    break
+            else:
+                sizes.grow(sizes.cost(batches[0]), peak, speed)
+
+
+def _refuse_one(batch: np.ndarray, reason: str) -> None:
+    if len(batch) == 1:
+        raise ConfigError(
+            f"one example at a time takes more memory than the device has: {reason.splitlines()[0]}",
+            where="--device",
+            remedy="Run with --device cpu, or take a smaller backbone, smaller images or shorter texts.",
+        ) from None

@@ -1,0 +1,142 @@
+"""What training reads: the outputs of the frozen part for N examples, wherever they are kept.
+
+An example may have K views (itself, and K - 1 augmented copies). The outputs are rows, K of them for each example:
+view k of example i is row i * K + k.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rft.backbones.classifier import Batch
+from rft.data import Inputs
+from rft.features.shards import Shard
+
+Rows = Sequence[int] | np.ndarray | Tensor
+
+
+class Features(Protocol):
+    """Features of the N examples of a split."""
+
+    @property
+    def views(self) -> int:
+        """How many views K there are of each example; 1 without augmentation."""
+
+    def __len__(self) -> int:
+        """Return the number N of examples."""
+
+    def batch(self, rows: Rows, view: Rows | None = None) -> Batch:
+        """Return what the trainable part takes for these examples, on the CPU; the caller may overwrite it.
+
+        Args:
+            rows: (B,) numbers of examples, in [0, N).
+            view: (B,) numbers of views, in [0, K); None is the plain one, 0, throughout.
+
+        Returns:
+            ``{"features": (B, ...) float32}``. Where examples differ in length T, rows are padded with zeros on the
+            right and ``{"attention_mask": (B, T) int64}`` comes with them. ``Lazy`` returns the model's own inputs.
+        """
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Features of one shape, held in memory: a (N * K, ...) float32 tensor on the CPU."""
+
+    tensor: Tensor
+    views: int = 1
+
+    def __len__(self) -> int:
+        return len(self.tensor) // self.views
+
+    @property
+    def dense(self) -> Tensor:
+        """The (N, ...) features of the plain views: the tensor itself, not a copy of it."""
+        return self.tensor[:: self.views]
+
+    def batch(self, rows: Rows, view: Rows | None = None) -> Batch:
+        """Return ``{"features": (B, ...)}``; see ``Features``."""
+        return {"features": self.tensor[stored_rows(rows, view, self.views)]}
+
+
+@dataclass(frozen=True)
+class Sharded:
+    """Features in shards, which may be mapped from files that are larger than memory.
+
+    Attributes:
+        shards: what the store found.
+        places: (N * K, 2) int64: the shard of each row, and its number in there.
+        views: K.
+    """
+
+    shards: Sequence[Shard]
+    places: np.ndarray
+    views: int = 1
+
+    def __len__(self) -> int:
+        return len(self.places) // self.views
+
+    def batch(self, rows: Rows, view: Rows | None = None) -> Batch:
+        """Return ``{"features": ...}``, and ``"attention_mask"`` where rows differ in length; see ``Features``."""
+        places = self.places[stored_rows(rows, view, self.views).numpy()]
+        if self.shards[0].lengths is None:
+            return {"features": self._stack(places)}
+        return self._pad(places)
+
+    def _stack(self, places: np.ndarray) -> Tensor:
+        features = torch.empty(len(places), *self.shards[0].row_shape)
+        order = np.argsort(places[:, 0], kind="stable")
+        for group in np.split(order, np.flatnonzero(np.diff(places[order, 0])) + 1):  # one for each shard
+            for shard in places[group[:1], 0]:
+                features[torch.from_numpy(group)] = self.shards[shard].values[places[group, 1]].float()
+        return features
+
+    def _pad(self, places: np.ndarray) -> Batch:
+        values = [self.shards[shard].row(number) for shard, number in places]
+        lengths = torch.tensor([len(value) for value in values], dtype=torch.int64)
+        longest = int(lengths.max()) if values else 0
+        features = torch.zeros(len(values), longest, *self.shards[0].row_shape)
+        for padded, value in zip(features, values, strict=True):
+            padded[: len(value)] = value
+        return {"features": features, "attention_mask": (torch.arange(longest) < lengths[:, None]).long()}
+
+
+@dataclass(frozen=True)
+class Lazy:
+    """Nothing is kept: the trainable part is the whole model and takes the model's own inputs.
+
+    Attributes:
+        inputs: reads them, anew each time.
+        split: the name of the split.
+        n: N, how many examples it has.
+        views: K.
+    """
+
+    inputs: Inputs
+    split: str
+    n: int
+    views: int = 1
+
+    def __len__(self) -> int:
+        return self.n
+
+    def batch(self, rows: Rows, view: Rows | None = None) -> Batch:
+        """Return the inputs of these examples; see ``Features``."""
+        read: Any = self.inputs.batch  # only those that augment take views
+        return read(self.split, np.asarray(rows), *([] if view is None else [np.asarray(view)]))
+
+
+def stored_rows(rows: Rows, view: Rows | None, views: int) -> Tensor:
+    """Return the (B,) int64 numbers of the rows that hold these examples in these views."""
+    examples = torch.as_tensor(rows, dtype=torch.int64)
+    if view is None:
+        return examples * views
+    chosen = torch.as_tensor(view, dtype=torch.int64)
+    if ((chosen < 0) | (chosen >= views)).any():
+        raise IndexError(f"views are numbered from 0 to {views - 1}")
+    return examples * views + chosen

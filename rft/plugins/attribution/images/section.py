@@ -1,0 +1,183 @@
+"""The attribution section of a model of pictures: what is explained, by what, and how the results are laid out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from rft.errors import Unavailable
+from rft.plugins import Subject
+from rft.plugins.attribution import AttributionOptions, Suspect, findings, interventions, sample, wording
+from rft.plugins.attribution.images import examples, mean_maps
+from rft.plugins.attribution.images.faithfulness import deletion_gain
+from rft.plugins.attribution.images.methods import Explained, Maps, gradcam, integrated_gradients
+from rft.plugins.attribution.images.suspects import ELSEWHERE, Region, box, intervene, mirrored
+from rft.plugins.attribution.interventions import Intervention
+from rft.plugins.attribution.network import Network, batches
+from rft.records import Finding, Row, Section, Table
+
+METHODS = ("gradcam", "integrated_gradients")
+
+
+def section(subject: Subject, options: AttributionOptions, network: Network) -> Section:
+    """Return the section; raises ``Unavailable`` when the subject has no inputs or no test image."""
+    explained = _explained(subject, network, options.samples)
+    maps, reasons = _run(network, explained, options)
+    swaps = [
+        _Swap(each, each.region, _intervene(subject, network, each, each.region))
+        for each in options.suspect
+        if each.region is not None
+    ]
+
+    tables = _tables(subject, explained, maps, swaps)
+    figures = [
+        *interventions.figure(tables, "Predictions that flip when a region is swapped"),
+        *mean_maps.figures(tables.get("mean_maps", [])),
+    ]
+    assets: dict[str, bytes] = {}
+    if subject.show_examples and any(each.sound[: examples.MOST].any() for each in maps):
+        captions = sample.captions(subject, explained.rows, explained.target.numpy())
+        tables["examples"], assets = examples.overlays(explained, maps, captions)
+        figures.append(examples.figure())
+    return Section(
+        plugin="attribution",
+        title="Attribution",
+        findings=(
+            *(
+                findings.suspect(each.suspect, each.result, wording.region(each.suspect.name, each.result))
+                for each in swaps
+            ),
+            *(findings.unsuited(each, "images") for each in options.suspect if each.region is None),
+            *_map_findings(subject, network, explained, maps),
+            *findings.unmade(reasons, wording.IMAGES),
+        ),
+        tables=tables,
+        captions={name: caption for name, caption in _CAPTIONS.items() if name in tables},
+        figures=tuple(figures),
+        notes=_NOTES,
+        assets=assets,
+    )
+
+
+_CAPTIONS = {
+    "suspects": "Predictions that flip when a region is taken from another image. The share of the picture that the "
+    "region covers and the shares of attribution in it stand beside: an even map has as much in it as it covers.",
+    "completeness": "Integrated gradients of each explained image: gradients spent, and how far the attributions are "
+    "from summing to the change of the logit, relative to that change.",
+    "mean_maps": "Mean maps over a coarse grid, row and column counted from the top left; each map sums to 1.",
+    "mean_map_counts": f"Explained images of each group; means of fewer than {mean_maps.FEWEST} are not drawn.",
+    "examples": "Examples from the test split.",
+}
+
+_NOTES = (
+    "GradCAM and integrated gradients show where the evidence for the predicted class lies according to the model's "
+    "gradients. They illustrate. The share of attribution on a region understates how much a model relies on it, and "
+    "maps can look plausible on a network that has learned nothing.",
+    "Whether a model relies on a suspected region is decided by intervention: the region is swapped between images of "
+    "different predicted classes, and flipped predictions are counted against a control that swaps it between images "
+    "of the same class. Nothing is said about regions that were not named as suspects.",
+    "The explained images are a random sample of the test split. Maps and flips describe this model on images like "
+    "these; differential privacy of the training does not cover them.",
+)
+
+
+class _Swap(NamedTuple):
+    """What swapping the region of a suspect did."""
+
+    suspect: Suspect
+    region: Region
+    result: Intervention
+
+
+def _explained(subject: Subject, network: Network, samples: int) -> Explained:
+    rows, inputs = sample.explained_rows(subject, samples), subject.need("inputs")
+    pixels = torch.cat([inputs.batch("test", rows[part])["pixels"] for part in batches(len(rows))])
+    return Explained.of(network, rows, pixels)
+
+
+def _run(network: Network, explained: Explained, options: AttributionOptions) -> tuple[list[Maps], dict[str, str]]:
+    """Return the maps of each method that gives some, and the reasons of those that do not."""
+    maps: list[Maps] = []
+    reasons: dict[str, str] = {}
+    for method in options.methods or METHODS:
+        try:
+            if method == "gradcam":
+                maps.append(gradcam(network, explained))
+            else:
+                maps.append(integrated_gradients(network, explained, max_steps=options.max_steps))
+        except Unavailable as reason:
+            reasons[method] = str(reason)
+    return maps, reasons
+
+
+def _intervene(subject: Subject, network: Network, suspect: Suspect, region: Region) -> Intervention:
+    split, inputs = subject.splits["test"], subject.need("inputs")
+    test = subject.predictions[subject.predictions["split"] == "test"].set_index("id")
+    index = {name: number for number, name in enumerate(subject.facts.classes)}
+    return intervene(
+        network,
+        lambda rows: inputs.batch("test", rows)["pixels"],
+        test["prediction"].loc[list(split.ids)].map(index).to_numpy(),
+        split.units,
+        region=region,
+        pairs=suspect.pairs,
+        rng=sample.generator(subject, f"suspect {suspect.name}"),
+    )
+
+
+def _map_findings(subject: Subject, network: Network, explained: Explained, maps: Sequence[Maps]) -> Iterator[Finding]:
+    """Yield what is found about the maps themselves: their checks, their completeness, the deletion test."""
+    for each in maps:
+        yield findings.failed_maps(each.method, each.sound, wording.IMAGES)
+        if each.completeness is not None:
+            yield from findings.completeness(each.completeness, wording.IMAGES)
+        gain = np.array([])
+        if each.sound.any():
+            gain = deletion_gain(network, explained, each, rng=sample.generator(subject, "deletion"))
+        units = sample.explained_units(subject, explained.rows[each.sound])
+        yield findings.deletion(each.method, gain, units, wording.IMAGES)
+
+
+def _tables(subject: Subject, explained: Explained, maps: Sequence[Maps], swaps: Sequence[_Swap]) -> dict[str, Table]:
+    """Return the tables that have rows."""
+    split, classes = subject.splits["test"], subject.facts.classes
+    predicted = np.array([classes[target] for target in explained.target], dtype=object)
+    memberships: dict[str | None, np.ndarray] = {None: np.full(len(explained), None), mean_maps.PREDICTED: predicted}
+    memberships |= {attribute: groups[explained.rows] for attribute, groups in split.groups.items()}
+    tables = {
+        "suspects": [row for each in swaps for row in _suspect_rows(each, explained, maps)],
+        "completeness": [row for each in maps for row in _completeness_rows(each)],
+        **mean_maps.tables(maps, memberships),
+    }
+    return {name: table for name, table in tables.items() if table}
+
+
+def _completeness_rows(maps: Maps) -> Table:
+    return [
+        {"image": number, "method": maps.method, "steps": each.steps, "error": each.error}
+        for number, each in enumerate(maps.completeness or (), start=1)
+    ]
+
+
+def _suspect_rows(swap: _Swap, explained: Explained, maps: Sequence[Maps]) -> Iterator[Row]:
+    for arm in swap.result.arms:
+        opposite = mirrored(swap.region) if arm.name == ELSEWHERE else None
+        covered = np.zeros(explained.size, dtype=bool)
+        covered[box(opposite or swap.region, *explained.size)] = True
+        yield (
+            interventions.row(swap.suspect.name, arm)
+            | {"area_share": float(covered.mean())}
+            | {f"{each.method}_share": _mass(each, covered) for each in maps}
+        )
+
+
+def _mass(maps: Maps, covered: np.ndarray) -> float | None:
+    """Return the mean share of the absolute attribution that lies in the ``covered`` (H, W) pixels."""
+    used = np.flatnonzero(maps.sound)
+    if len(used) == 0:
+        return None
+    height, width = covered.shape
+    return float(maps.weights((height, width), used)[:, covered].sum(axis=1).mean())

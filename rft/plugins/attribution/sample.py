@@ -1,0 +1,42 @@
+"""Random choices of the attribution audit, each from a generator of its own."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+
+from rft.errors import Unavailable
+from rft.plugins import Subject
+
+
+def generator(subject: Subject, purpose: str) -> np.random.Generator:
+    """Return a generator that depends on the run's seed and its purpose alone, not on what was drawn before."""
+    return np.random.default_rng([subject.seed, zlib.crc32(f"attribution {purpose}".encode())])
+
+
+def explained_rows(subject: Subject, samples: int) -> np.ndarray:
+    """Return sorted rows of the test split to be explained.
+
+    They are a simple random sample, so that means over them speak for all of it.
+
+    Raises:
+        Unavailable: when the test split is empty.
+    """
+    n = len(subject.splits["test"])
+    if n == 0:
+        raise Unavailable("there is no test example")
+    return np.sort(generator(subject, "explained").choice(n, size=min(samples, n), replace=False))
+
+
+def explained_units(subject: Subject, rows: np.ndarray) -> np.ndarray | None:
+    """Return whose example each of these rows of the test split is; None when no unit was declared."""
+    units = subject.splits["test"].units
+    return None if units is None else units[rows]
+
+
+def captions(subject: Subject, rows: np.ndarray, target: np.ndarray) -> list[str]:
+    """Return the label and the prediction of each of (N,) rows of the test split, in words."""
+    classes, labels = subject.facts.classes, subject.splits["test"].labels[rows]
+    pairs = zip(labels, target, strict=True)
+    return [f"label {classes[label]}, predicted {classes[predicted]}" for label, predicted in pairs]

@@ -1,0 +1,1 @@
+"""Attribution for texts: scores of tokens, the deletion test, and words replaced."""

@@ -1,0 +1,50 @@
+"""The tokens of explained texts with their attributions. Made only when the report may show examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rft.plugins.attribution.texts.methods import Scores
+from rft.plugins.attribution.texts.reading import Reader, Texts
+from rft.records import Figure, Row, Table
+
+MOST = 6  # texts
+
+
+def table(reader: Reader, texts: Texts, scores: Scores, captions: Sequence[str]) -> Table:
+    """Return one row a token of the first ``MOST`` texts, as far as their attributions are sound.
+
+    Special tokens have no attribution: they are the same in the baseline, so integrated gradients cannot tell.
+    """
+    return [
+        _row(index, captions[index], position, piece, float(value) if ordinary else None)
+        for index in np.flatnonzero(scores.sound[:MOST]).tolist()
+        for position, (piece, value, ordinary) in enumerate(
+            zip(reader.pieces(texts, index), scores.values[index], texts.ordinary[index], strict=False), start=1
+        )
+    ]
+
+
+def _row(index: int, caption: str, position: int, piece: str, attribution: float | None) -> Row:
+    return {
+        "text": index + 1,
+        "caption": caption,
+        "position": position,
+        "token": piece,
+        "attribution": attribution,
+        "special": attribution is None,
+    }
+
+
+def figure() -> Figure:
+    """Return the figure of the table ``tokens``."""
+    return Figure(
+        id="tokens",
+        kind="tokens",
+        table="tokens",
+        encode={"text": "text", "token": "token", "value": "attribution", "special": "special", "caption": "caption"},
+        title="Examples from the test split",
+        alt="Test texts whose tokens are marked by how much they speak for the predicted class or against it.",
+    )

@@ -1,0 +1,55 @@
+"""The deletion test: do the tokens that an attribution marks matter more to the prediction than others?"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rft.plugins.attribution.interventions import CONTROLS, DELETED
+from rft.plugins.attribution.network import Network
+from rft.plugins.attribution.texts.methods import Scores
+from rft.plugins.attribution.texts.reading import Texts
+
+
+def deletion_gain(
+    network: Network, texts: Texts, target: Tensor, scores: Scores, *, baseline: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Return (M,) how much more the predicted class loses by the attribution's deletion than by a random one.
+
+    The share ``DELETED`` of the ordinary tokens with the largest attributions, at least one, is replaced by the
+    baseline token, and the drop of the probability of the predicted class is noted (Samek et al. 2017, IEEE TNNLS
+    28:2660, carried over to tokens). The control replaces as many random ordinary tokens.
+
+    Args:
+        network: the classifier.
+        texts: N texts.
+        target: (N,) predicted classes.
+        scores: attributions of the texts; M of them are sound, and only those are used.
+        baseline: the token that stands for the absence of a word.
+        rng: source of the random tokens.
+
+    Returns:
+        For each sound attribution the drop by its own deletion minus the mean drop by ``CONTROLS`` random ones, in
+        [-1, 1].
+    """
+    used = np.flatnonzero(scores.sound)
+    texts, target = texts.some(used), target[used]
+    values = [scores.values[index] for index in used]
+    before = network.probabilities(texts.inputs, target)
+
+    def drop(where: np.ndarray) -> Tensor:
+        return before - network.probabilities(texts.replaced(where, baseline), target)
+
+    controls = [drop(top_tokens(texts, [rng.random(len(each)) for each in values])) for _ in range(CONTROLS)]
+    return (drop(top_tokens(texts, values)) - torch.stack(controls).mean(dim=0)).numpy()
+
+
+def top_tokens(texts: Texts, values: list[np.ndarray]) -> np.ndarray:
+    """Return (N, T) where the largest of N ``values`` are, each (T,), among the ordinary tokens of each text."""
+    top = np.zeros_like(texts.ordinary)
+    for own, ordinary, each in zip(top, texts.ordinary, values, strict=True):
+        places = np.flatnonzero(ordinary)
+        count = max(round(DELETED * len(places)), 1)
+        own[places[np.argsort(-each[places], kind="stable")[:count]]] = True
+    return top

@@ -1,0 +1,63 @@
+"""Where in a text attributions lie, from its beginning to its end, over all explained texts. Shows no word."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rft.intervals import mean_interval
+from rft.plugins.attribution.texts.methods import Scores
+from rft.plugins.attribution.texts.reading import Texts
+from rft.records import Figure, Table
+
+PARTS = 10
+
+
+def shares(values: np.ndarray) -> np.ndarray:
+    """Return (PARTS,) shares of the absolute attribution in equal parts of a text of ``values`` (T,), one a token.
+
+    A token that lies across the border of two parts counts for each as far as it lies in it, so that a text of fewer
+    tokens than parts has a profile too.
+    """
+    running = np.concatenate([[0.0], np.abs(values, dtype=np.float64).cumsum()])
+    at = np.interp(np.linspace(0, 1, PARTS + 1), np.linspace(0, 1, len(running)), running)
+    return np.diff(at) / running[-1]
+
+
+def table(texts: Texts, scores: Scores, units: np.ndarray | None) -> Table:
+    """Return the mean shares over the texts with sound attributions, ordinary tokens only; ``units`` (N,) as usual."""
+    used = np.flatnonzero(scores.sound)
+    if len(used) == 0:
+        return []
+    profiles = np.stack([shares(_ordinary(texts, scores, index)) for index in used.tolist()])
+    rows: Table = []
+    for part, values in enumerate(profiles.T, start=1):
+        interval = mean_interval(values, None if units is None else units[used])
+        rows.append(
+            {
+                "tenth": part,
+                "share": float(values.mean()),
+                "low": max(interval.low, 0.0) if interval else None,
+                "high": min(interval.high, 1.0) if interval else None,
+                "n": len(used),
+            }
+        )
+    return rows
+
+
+def figure() -> Figure:
+    """Return the figure of the table ``position_profile``."""
+    return Figure(
+        id="position_profile",
+        kind="lines",
+        table="position_profile",
+        encode={"x": "tenth", "y": "share", "low": "low", "high": "high"},
+        x_label="tenth of the text",
+        y_label="share of the attribution",
+        title="Where in the text the model looks",
+        alt="Mean share of the absolute attribution in each tenth of the explained texts, from beginning to end.",
+    )
+
+
+def _ordinary(texts: Texts, scores: Scores, index: int) -> np.ndarray:
+    values = scores.values[index]
+    return values[texts.ordinary[index, : len(values)]]

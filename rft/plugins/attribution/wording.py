@@ -1,0 +1,97 @@
+"""What the findings say of each modality: names and sentences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rft.plugins.attribution.interventions import CONTROLS, DELETED, FEWEST, Intervention
+
+NAMES = {"gradcam": "GradCAM", "integrated_gradients": "integrated gradients"}
+_SHARE = f"{100 * DELETED:.0f} %"
+
+
+@dataclass(frozen=True)
+class Wording:
+    """The words of a modality.
+
+    Attributes:
+        one, many: what an example is called.
+        maps: what an attribution is called.
+        baseline: what integrated gradients start from.
+        unchanged: when the baseline and the example have the same logit.
+        misled: what complete attributions may still get wrong.
+        deleted: what the deletion test takes away by the attribution, and what in its control.
+        deletion_limits: what the deletion test does not show.
+    """
+
+    one: str
+    many: str
+    maps: str
+    baseline: str
+    unchanged: str
+    misled: str
+    deleted: tuple[str, str]
+    deletion_limits: str
+
+
+IMAGES = Wording(
+    one="image",
+    many="images",
+    maps="maps",
+    baseline="the blurred image",
+    unchanged="with and without blur",
+    misled="pixels",
+    deleted=(f"the {_SHARE} of the picture that the map marks is blurred", "a random equal part is"),
+    deletion_limits=f"Against {CONTROLS} random places an image; blurred patches are not natural pictures.",
+)
+
+
+def texts(baseline: str) -> Wording:
+    """Return the words for texts whose tokens are replaced by the token ``baseline``."""
+    return Wording(
+        one="text",
+        many="texts",
+        maps="attributions",
+        baseline=f"the text with {baseline} for each word",
+        unchanged=f"with its words and with {baseline} for each of them",
+        misled="tokens",
+        deleted=(
+            f"the {_SHARE} of the tokens that speak most for it are replaced by {baseline}",
+            "as many random ones are",
+        ),
+        deletion_limits=f"Against {CONTROLS} random choices a text; a text with words replaced is no natural one.",
+    )
+
+
+@dataclass(frozen=True)
+class SuspectWording:
+    """The words of one verdict: ``few`` is the reason when there are too few cases, ``control`` what it counts."""
+
+    title: str
+    meaning: str
+    few: str
+    control: str
+    caveat: str
+
+
+def region(name: str, intervention: Intervention) -> SuspectWording:
+    """Return the words for a region that was swapped between images."""
+    different, same = intervention.suspect.n, intervention.control.n
+    return SuspectWording(
+        title=f"Reliance on the region {name}",
+        meaning="Share of predictions that change when the region comes from an image of another predicted class.",
+        few=f"{different} pairs of different and {same} of the same predicted class; {FEWEST} of each are needed",
+        control="With the region from an image of the same class",
+        caveat="Swapped images are not natural pictures.",
+    )
+
+
+def words(name: str, intervention: Intervention, baseline: str) -> SuspectWording:
+    """Return the words for words that were replaced by the token ``baseline``."""
+    return SuspectWording(
+        title=f"Reliance on the words {name}",
+        meaning=f"Share of predictions that change when these words are replaced by {baseline} where a text has them.",
+        few=f"{intervention.suspect.n} test texts have these words and as many others beside them; {FEWEST} are needed",
+        control="With at least as many random other words of the same texts replaced",
+        caveat="Random words are often such as decide little; a text with words replaced is no natural one.",
+    )

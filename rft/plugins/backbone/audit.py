@@ -1,0 +1,241 @@
+"""From the features of training examples to the section. Test examples are never looked at: this is for choosing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rft import intervals
+from rft.plugins import Subject
+from rft.plugins.backbone import groups, measures, tables
+from rft.plugins.backbone.groups import Gap
+from rft.plugins.backbone.logme import logme
+from rft.plugins.backbone.measures import Folds, OutOfFold, Undefined
+from rft.plugins.backbone.paired import TANGO, paired_difference
+from rft.records import Finding, Interval, Section, not_measured
+
+if TYPE_CHECKING:
+    from rft.features.representations import Representations
+
+PROBE = "Alain and Bengio 2016, arXiv:1610.01644"
+RANDOM_FEATURES = "Saxe et al. 2011, ICML"
+NEIGHBOURS = "Wu et al. 2018, CVPR"
+LOGME = "You et al. 2021, ICML"
+FOLD_VARIANCE = "Bengio and Grandvalet 2004, JMLR 5:1089"
+
+TITLE = "How far the pretrained features carry"
+TITLES = {
+    "probe_accuracy": "Linear probe of the features, accuracy",
+    "majority_share": "Share of the most frequent class",
+    "untrained_probe_accuracy": "Linear probe of random weights, accuracy",
+    "probe_gain": "Gain of the probe over random weights",
+    "knn_accuracy": "Nearest neighbours by the features, accuracy",
+    "logme": "LogME of the features",
+}
+MEANINGS = {
+    "probe_accuracy": "The share of training examples that a linear classifier on the frozen features gets right "
+    "when it has not seen them: about what a new head alone can reach.",
+    "majority_share": "The share of these training examples that is right when every one gets the most frequent class.",
+    "untrained_probe_accuracy": "The same probe on features of the same network with random weights: what its "
+    "structure and the raw input give without any pretraining.",
+    "probe_gain": "The accuracy of the probe on the pretrained features minus that on features of random weights, on "
+    "the same examples: what pretraining brings to this task.",
+    "knn_accuracy": "The share of training examples that get the right class by a vote of the "
+    f"{measures.NEIGHBOURS} most similar others by cosine: whether classes lie apart without any training.",
+    "logme": "The log evidence that the labels are a linear function of the features, a mean over examples and "
+    "classes. Higher is better; it says something only beside that of another backbone on the same examples.",
+}
+OUT_OF_FOLD = (
+    "Measured on training examples, each held out in turn. The interval covers the choice of examples to be judged, "
+    "not that of examples to learn from."
+)
+NOT_COVERED = "Computed from the private training examples without noise: not covered by epsilon."
+NO_BETTER_THAN_MAJORITY = (
+    "Its interval does not lie above the share of the most frequent class: nothing shows that these features help."
+)
+NO_BETTER_THAN_RANDOM = "The interval includes 0: nothing shows that they carry more than random weights."
+WORSE_THAN_RANDOM = "The interval lies below 0: random weights carry more."
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What was measured of the features of one backbone, before it is told."""
+
+    majority: float
+    probe: OutOfFold | Undefined
+    untrained: OutOfFold | Undefined
+    neighbours: OutOfFold | Undefined
+    logme: float | Undefined
+    gaps: tuple[Gap, ...]
+
+
+def audit(subject: Subject) -> Section:
+    """Return the section; raises ``Unavailable`` without representations of training examples.
+
+    Of a model that others trained there are none to be had, which is said, and no audit that went missing.
+    """
+    if subject.facts.training.mode == "external":
+        return Section(plugin="backbone", title=TITLE, findings=(_trained_elsewhere(),))
+    given: Representations = subject.need("representations")()
+    measured = _measure(given, subject.seed, _why_no_untrained(subject))
+    private = subject.facts.training.mode == "private"
+    classifiers = {
+        "linear probe": measured.probe,
+        "linear probe, random weights": measured.untrained,
+        f"{measures.NEIGHBOURS} nearest neighbours": measured.neighbours,
+    }
+    found = {
+        "accuracies": tables.accuracies(classifiers),
+        "balanced_accuracies": tables.balanced_accuracies(classifiers, subject.seed),
+        "by_group": tables.by_group(measured.gaps),
+        "gaps": tables.gaps(measured.gaps),
+    }
+    return Section(
+        plugin="backbone",
+        title=TITLE,
+        findings=tuple(_limited(each, private) for each in _findings(measured, len(given.labels))),
+        tables={name: table for name, table in found.items() if table},
+        captions={name: tables.CAPTIONS[name] for name, table in found.items() if table},
+        figures=(tables.figure(measured.majority),),
+        notes=_notes(given, private),
+    )
+
+
+def _trained_elsewhere() -> Finding:
+    reason = "the model was trained outside this run: what it was before is not known"
+    return not_measured("backbone.probe_accuracy", TITLES["probe_accuracy"], reason, MEANINGS["probe_accuracy"])
+
+
+def _measure(given: Representations, seed: int, why_no_untrained: str) -> _Measured:
+    folds = Folds.draw(given.labels, given.units, seed)
+    probe = measures.linear_probe(given.pretrained, folds)
+    without = Undefined(why_no_untrained)
+    return _Measured(
+        majority=measures.majority_share(given.labels),
+        probe=probe,
+        untrained=without if given.untrained is None else measures.linear_probe(given.untrained, folds),
+        neighbours=measures.nearest_neighbours(given.pretrained, folds),
+        logme=logme(given.pretrained, given.labels),
+        gaps=groups.gaps(probe, given.groups),
+    )
+
+
+def _why_no_untrained(subject: Subject) -> str:
+    backbone = subject.facts.backbone
+    if backbone is not None and backbone.weights == "random":
+        return "the weights are random: there is no pretraining to compare with"
+    return "no features of the same network with random weights were made"
+
+
+def _findings(measured: _Measured, n: int) -> tuple[Finding, ...]:
+    return (
+        _probe(measured),
+        Finding(
+            id="backbone.majority_share",
+            title=TITLES["majority_share"],
+            status="info",
+            value=measured.majority,
+            unit="fraction",
+            exact=True,
+            n=n,
+            meaning=MEANINGS["majority_share"],
+        ),
+        _accuracy("untrained_probe_accuracy", measured.untrained, (RANDOM_FEATURES, intervals.WILSON)),
+        _gain(measured.probe, measured.untrained),
+        _accuracy("knn_accuracy", measured.neighbours, (NEIGHBOURS, intervals.WILSON)),
+        _logme(measured.logme, n),
+    )
+
+
+def _probe(measured: _Measured) -> Finding:
+    found = _accuracy("probe_accuracy", measured.probe, (PROBE, FOLD_VARIANCE, intervals.WILSON))
+    if found.interval is None or found.interval.low > measured.majority:
+        return found
+    return found.model_copy(update={"status": "warn", "meaning": f"{found.meaning} {NO_BETTER_THAN_MAJORITY}"})
+
+
+def _accuracy(name: str, predicted: OutOfFold | Undefined, references: tuple[str, ...]) -> Finding:
+    if isinstance(predicted, Undefined):
+        return not_measured(f"backbone.{name}", TITLES[name], predicted.reason, MEANINGS[name])
+    rate = predicted.accuracy
+    return Finding(
+        id=f"backbone.{name}",
+        title=TITLES[name],
+        status="info",
+        value=rate.value,
+        unit="fraction",
+        interval=rate.interval(),
+        n=rate.sample.units,
+        meaning=MEANINGS[name],
+        limits=OUT_OF_FOLD,
+        references=references,
+    )
+
+
+def _gain(probe: OutOfFold | Undefined, untrained: OutOfFold | Undefined) -> Finding:
+    id, title = "backbone.probe_gain", TITLES["probe_gain"]
+    if isinstance(probe, Undefined):
+        return not_measured(id, title, probe.reason, MEANINGS["probe_gain"])
+    if isinstance(untrained, Undefined):
+        return not_measured(id, title, untrained.reason, MEANINGS["probe_gain"])
+    interval = paired_difference(probe.hits, untrained.hits, probe.units)
+    return Finding(
+        id=id,
+        title=title,
+        status="info" if interval.low > 0 else "warn",
+        value=probe.accuracy.value - untrained.accuracy.value,
+        unit="fraction",
+        interval=interval,
+        n=probe.accuracy.sample.units,
+        meaning=f"{MEANINGS['probe_gain']} {_remark(interval)}".rstrip(),
+        limits=f"{OUT_OF_FOLD} One draw of random weights; another would differ a little.",
+        references=(RANDOM_FEATURES, TANGO),
+    )
+
+
+def _remark(gain: Interval) -> str:
+    if gain.low > 0:
+        return ""
+    return WORSE_THAN_RANDOM if gain.high < 0 else NO_BETTER_THAN_RANDOM
+
+
+def _logme(value: float | Undefined, n: int) -> Finding:
+    id, title, meaning = "backbone.logme", TITLES["logme"], MEANINGS["logme"]
+    if isinstance(value, Undefined):
+        return not_measured(id, title, value.reason, meaning, n=n)
+    return Finding(
+        id=id,
+        title=title,
+        status="info",
+        value=value,
+        unit="nats",
+        n=n,
+        meaning=meaning,
+        limits="It has no interval, and it counts examples of one unit as independent.",
+        references=(LOGME,),
+    )
+
+
+def _limited(finding: Finding, private: bool) -> Finding:
+    """Return the finding with the limit that a private run puts on it."""
+    if not private or finding.value is None:
+        return finding
+    return finding.model_copy(update={"limits": f"{finding.limits} {NOT_COVERED}".lstrip()})
+
+
+def _notes(given: Representations, private: bool) -> tuple[str, ...]:
+    n, dimension = given.pretrained.shape
+    whole = n == given.sampled_from
+    these = f"all {n} training examples" if whole else f"{n} of {given.sampled_from} training examples, drawn at random"
+    by_unit = ", and all examples of a unit are held out together" if given.units is not None else ""
+    notes = (
+        f"Measured on {these}, with {dimension} features each; up to {measures.FOLDS} parts are held out in turn"
+        f"{by_unit}. Test examples take no part.",
+        "A poor fit of the frozen features is the known limit of training a head alone. Where the gain over random "
+        "weights is small, another backbone or training more layers may do more than longer training.",
+    )
+    leak = (
+        "The training of this model is private, these measures are not: they are a look at the private training "
+        "examples without noise, and so is a choice made by them. Epsilon does not cover it."
+    )
+    return (*notes, leak) if private else notes

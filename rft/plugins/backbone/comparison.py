@@ -1,0 +1,166 @@
+"""Backbones side by side on the same training examples: which carries furthest, and whether that can be told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rft.plugins.backbone import groups, measures
+from rft.plugins.backbone.groups import Gap
+from rft.plugins.backbone.logme import logme
+from rft.plugins.backbone.measures import Folds, OutOfFold, Undefined
+from rft.plugins.backbone.paired import paired_difference
+from rft.plugins.backbone.tables import gap_row
+from rft.records import Figure, Row, Section, Table
+
+if TYPE_CHECKING:
+    from rft.features.representations import Representations
+
+CAPTIONS = {
+    "backbones": "Best first. Accuracy of a linear probe on training examples that were held out, with Wilson "
+    "intervals. knn: accuracy of nearest neighbours; gap: largest difference of the probe's accuracy between groups; "
+    "seconds: one pass over these examples.",
+    "against_best": "Accuracy of the linear probe minus that of the best backbone, on the same examples, with "
+    "intervals for pairs; one that includes 0 does not tell the two apart.",
+    "gaps": "The group with the highest accuracy of the linear probe minus that with the lowest, for each backbone; "
+    "more than two groups have no interval.",
+}
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A backbone with what was measured of its features."""
+
+    name: str
+    dimension: int
+    seconds: float
+    probe: OutOfFold | Undefined
+    neighbours: OutOfFold | Undefined
+    logme: float | Undefined
+    gaps: tuple[Gap, ...]
+
+
+def compare(candidates: Mapping[str, tuple[Representations, float]], *, seed: int = 0) -> Section:
+    """Return the comparison as a section with the tables ``backbones``, ``against_best`` and ``gaps``.
+
+    Args:
+        candidates: name of a backbone -> its representations of the same examples in the same order, and the seconds
+            that it took to make them; one at least.
+        seed: of the folds, which are the same for all.
+
+    Raises:
+        ValueError: without candidates, or when their examples differ.
+    """
+    given = [representations for representations, _ in candidates.values()]
+    if not given:
+        raise ValueError("expected one backbone at least")
+    if any(not np.array_equal(each.labels, given[0].labels) for each in given):
+        raise ValueError("expected the same examples, in the same order, for every backbone")
+    folds = Folds.draw(given[0].labels, given[0].units, seed)
+    found = [_measure(name, *each, folds) for name, each in candidates.items()]
+    ranked = sorted(found, key=lambda each: (-_accuracy(each), each.name))
+    tables = {
+        "backbones": [_row(each, given[0]) for each in ranked],
+        "against_best": _against_best(ranked),
+        "gaps": [{"backbone": each.name, **gap_row(gap)} for each in ranked for gap in each.gaps],
+    }
+    return Section(
+        plugin="backbone",
+        title="Backbones compared",
+        tables={name: table for name, table in tables.items() if table},
+        captions={name: CAPTIONS[name] for name, table in tables.items() if table},
+        figures=(_figure(measures.majority_share(given[0].labels)),),
+        notes=(*_notes(given[0]), *_undefined(ranked)),
+    )
+
+
+def _measure(name: str, given: Representations, seconds: float, folds: Folds | Undefined) -> _Candidate:
+    probe = measures.linear_probe(given.pretrained, folds)
+    return _Candidate(
+        name=name,
+        dimension=given.pretrained.shape[1],
+        seconds=seconds,
+        probe=probe,
+        neighbours=measures.nearest_neighbours(given.pretrained, folds),
+        logme=logme(given.pretrained, given.labels),
+        gaps=groups.gaps(probe, given.groups),
+    )
+
+
+def _accuracy(candidate: _Candidate) -> float:
+    """Return the accuracy to sort by; a backbone without one comes last."""
+    return -1.0 if isinstance(candidate.probe, Undefined) else candidate.probe.accuracy.value
+
+
+def _row(candidate: _Candidate, given: Representations) -> Row:
+    gaps = {gap.attribute: gap.value for gap in candidate.gaps}
+    rate = None if isinstance(candidate.probe, Undefined) else candidate.probe.accuracy
+    ends = rate.interval() if rate else None
+    return {
+        "backbone": candidate.name,
+        "dimension": candidate.dimension,
+        "accuracy": rate.value if rate else None,
+        "low": ends.low if ends else None,
+        "high": ends.high if ends else None,
+        "knn": None if isinstance(candidate.neighbours, Undefined) else candidate.neighbours.accuracy.value,
+        "logme": None if isinstance(candidate.logme, Undefined) else candidate.logme,
+        **{f"gap_{attribute}": gaps.get(attribute) for attribute in given.groups},
+        "seconds": candidate.seconds,
+        "n": rate.sample.units if rate else len(given.labels),
+    }
+
+
+def _against_best(ranked: list[_Candidate]) -> Table:
+    best = ranked[0].probe
+    return [] if isinstance(best, Undefined) else [_difference(each, best) for each in ranked[1:]]
+
+
+def _difference(candidate: _Candidate, best: OutOfFold) -> Row:
+    if isinstance(candidate.probe, Undefined):
+        return {"backbone": candidate.name, "value": None, "low": None, "high": None, "n": best.accuracy.sample.units}
+    ends = paired_difference(candidate.probe.hits, best.hits, best.units)
+    return {
+        "backbone": candidate.name,
+        "value": candidate.probe.accuracy.value - best.accuracy.value,
+        "low": ends.low,
+        "high": ends.high,
+        "n": best.accuracy.sample.units,
+    }
+
+
+def _figure(majority: float) -> Figure:
+    return Figure(
+        id="backbones_accuracy",
+        kind="dots",
+        table="backbones",
+        encode={"y": "backbone", "x": "accuracy", "low": "low", "high": "high"},
+        options={"reference": majority},
+        x_label="accuracy on held-out training examples, with 95 % interval; dashed: the most frequent class",
+        title="Linear probe by backbone",
+        alt="The accuracy of a linear probe on the features of each backbone, best first, as dots with intervals, "
+        f"beside a line at the share of the most frequent class, {majority:.3f}.",
+    )
+
+
+def _notes(given: Representations) -> tuple[str, ...]:
+    return (
+        f"Measured on {len(given.labels)} of {given.sampled_from} training examples, the same for every backbone; test "
+        "examples take no part.",
+        "Overlapping intervals are no ranking: backbones that the table of differences does not tell apart are equally "
+        "good as far as these examples show. The accuracy of the best of several is biased upward a little.",
+        "This is a look at the training examples without noise. Where a private training follows, its epsilon does not "
+        "cover a choice made here.",
+    )
+
+
+def _undefined(ranked: list[_Candidate]) -> tuple[str, ...]:
+    """Return what could not be measured, in words."""
+    return tuple(
+        f"{each.name}: {what} was not measured, {measured.reason}."
+        for each in ranked
+        for what, measured in (("the probe", each.probe), ("knn", each.neighbours), ("LogME", each.logme))
+        if isinstance(measured, Undefined)
+    )

@@ -1,0 +1,66 @@
+"""How evenly a probe is right over the groups of an attribute."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from rft import intervals
+from rft.intervals import Rate
+from rft.plugins.backbone.measures import OutOfFold, Undefined
+from rft.records import Interval
+
+FEWEST = 10  # examples of a group that is scored
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The accuracy of each group of an attribute, and the largest difference between two.
+
+    Attributes:
+        attribute: what the groups differ in.
+        scored: the groups with a rate, lowest first.
+        too_few: the groups with fewer than ``FEWEST`` examples, and how many each has.
+    """
+
+    attribute: str
+    scored: tuple[tuple[str, Rate], ...]
+    too_few: tuple[tuple[str, int], ...]
+
+    @classmethod
+    def of(cls, attribute: str, probe: OutOfFold, groups: np.ndarray) -> Gap:
+        """Return the gap of out-of-fold predictions; ``groups`` is (n,) strings, None where missing and left out."""
+        known = {str(name): groups == name for name in sorted({name for name in groups if name is not None})}
+        enough = {name: own for name, own in known.items() if own.sum() >= FEWEST}
+        rates = [(name, Rate.of(probe.hits[own], probe.units[own])) for name, own in enough.items()]
+        return cls(
+            attribute=attribute,
+            scored=tuple(sorted(rates, key=lambda named: (named[1].value, named[0]))),
+            too_few=tuple((name, int(own.sum())) for name, own in known.items() if name not in enough),
+        )
+
+    @property
+    def value(self) -> float | None:
+        """Return the highest accuracy minus the lowest; None where fewer than two groups are scored."""
+        return self.scored[-1][1].value - self.scored[0][1].value if len(self.scored) > 1 else None
+
+    @property
+    def interval(self) -> Interval | None:
+        """Return Newcombe's interval for exactly two groups; the largest of many gaps is biased upward and has none."""
+        if len(self.scored) != 2:
+            return None
+        return intervals.rate_difference(self.scored[1][1], self.scored[0][1])
+
+    @property
+    def groups(self) -> str | None:
+        """Return which two groups the gap lies between, in words."""
+        return f"{self.scored[-1][0]} minus {self.scored[0][0]}" if len(self.scored) > 1 else None
+
+
+def gaps(probe: OutOfFold | Undefined, groups: Mapping[str, np.ndarray]) -> tuple[Gap, ...]:
+    """Return the gap of each attribute; none without out-of-fold predictions."""
+    if isinstance(probe, Undefined):
+        return ()
+    return tuple(Gap.of(attribute, probe, values) for attribute, values in groups.items())

@@ -1,0 +1,95 @@
+"""The tables and the figure of the section."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rft.plugins.backbone.groups import FEWEST, Gap
+from rft.plugins.backbone.measures import OutOfFold, Undefined
+from rft.records import Figure, Interval, Row, Table
+
+CAPTIONS = {
+    "accuracies": "Accuracy of simple classifiers on training examples that they did not see, with Wilson intervals.",
+    "balanced_accuracies": "Balanced accuracy, in which each class counts the same, of the same classifiers.",
+    "by_group": "Accuracy of the linear probe on each group, out of fold, with Wilson intervals; groups with fewer "
+    f"than {FEWEST} examples are not scored.",
+    "gaps": "The group with the highest accuracy of the linear probe minus that with the lowest; an interval that "
+    "includes 0 does not tell them apart, and more than two groups have none.",
+}
+
+
+def accuracies(classifiers: Mapping[str, OutOfFold | Undefined]) -> Table:
+    """Return the accuracy of each classifier by name."""
+    return [
+        _row(name, None, None, None)
+        if isinstance(predicted, Undefined)
+        else _row(name, predicted.accuracy.value, predicted.accuracy.interval(), predicted.accuracy.sample.units)
+        for name, predicted in classifiers.items()
+    ]
+
+
+def balanced_accuracies(classifiers: Mapping[str, OutOfFold | Undefined], seed: int) -> Table:
+    """Return the balanced accuracy of each classifier by name, its interval from resamples drawn with this seed."""
+    return [
+        _row(name, None, None, None)
+        if isinstance(predicted, Undefined)
+        else _row(name, predicted.balanced_accuracy, predicted.balanced_interval(seed), predicted.accuracy.sample.units)
+        for name, predicted in classifiers.items()
+    ]
+
+
+def _row(name: str, value: float | None, ends: Interval | None, n: int | None) -> Row:
+    return {
+        "name": name,
+        "value": value,
+        "low": ends.low if ends else None,
+        "high": ends.high if ends else None,
+        "n": n,
+    }
+
+
+def by_group(found: Sequence[Gap]) -> Table:
+    """Return the accuracy of each group of each attribute."""
+    table: Table = []
+    for gap in found:
+        for group, rate in gap.scored:
+            ends = rate.interval()
+            scored: Row = {"value": rate.value, "low": ends.low, "high": ends.high, "n": rate.sample.rows}
+            table.append({"attribute": gap.attribute, "group": group, **scored, "status": "ok"})
+        for group, n in gap.too_few:
+            absent: Row = {"value": None, "low": None, "high": None, "n": n, "status": "too few"}
+            table.append({"attribute": gap.attribute, "group": group, **absent})
+    return table
+
+
+def gaps(found: Sequence[Gap]) -> Table:
+    """Return the largest difference of each attribute."""
+    return [gap_row(gap) for gap in found]
+
+
+def gap_row(gap: Gap) -> Row:
+    """Return one row of the table ``gaps``."""
+    ends = gap.interval
+    return {
+        "attribute": gap.attribute,
+        "groups": gap.groups,
+        "n_groups": len(gap.scored),
+        "value": gap.value,
+        "low": ends.low if ends else None,
+        "high": ends.high if ends else None,
+    }
+
+
+def figure(majority: float) -> Figure:
+    """Return the accuracies with intervals beside the share of the most frequent class."""
+    return Figure(
+        id="backbone_accuracies",
+        kind="dots",
+        table="accuracies",
+        encode={"y": "name", "x": "value", "low": "low", "high": "high"},
+        options={"reference": majority},
+        x_label="accuracy on held-out training examples, with 95 % interval; dashed: the most frequent class",
+        title="Features against random weights",
+        alt="The accuracy of a linear probe, of the same on random weights, and of nearest neighbours, as dots with "
+        f"intervals, beside a line at the share of the most frequent class, {majority:.3f}.",
+    )
