@@ -87,7 +87,7 @@ def left_out_error(x: np.ndarray, y: np.ndarray, penalty: float) -> float:
 
 
 def naive_probe(features: np.ndarray, labels: np.ndarray, folds: Folds) -> np.ndarray:
-    """Return predictions of ridge regression on classes of +1 and -1, the penalty chosen by leaving each example out."""
+    """Return predictions of ridge regression on classes of +1 and -1; the penalty is chosen by leaving each one out."""
     x = features / (features.std() * features.shape[1] ** 0.5)
     y = 2.0 * (labels[:, None] == np.arange(labels.max() + 1)) - 1
     predictions = np.empty_like(labels)
