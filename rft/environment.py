@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 
@@ -10,13 +11,15 @@ import torch
 
 from rft.records import Environment
 
-ALWAYS = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas", "pillow", "timm")
+ALWAYS = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas", "pillow")
+OPTIONAL = ("timm", "transformers", "tokenizers", "peft", "torchao")  # said where the run imported them
 
 
 def describe(device: str, requires: Iterable[str]) -> Environment:
     """Return versions of the packages that made the numbers (those installed of them) and the device's kind."""
     packages = {}
-    for name in sorted({*ALWAYS, *requires}):
+    imported = {name for name in OPTIONAL if name in sys.modules}
+    for name in sorted({*ALWAYS, *imported, *requires}):
         try:
             packages[name] = version(name)
         except PackageNotFoundError:

@@ -56,7 +56,8 @@ class Shard:
 def encode(digests: list[str], rows: list[np.ndarray], *, ragged: bool) -> bytes:
     """Return the content of the file for these rows and the sha256 of the item that each of them came from."""
     tensors = {"items": np.stack([np.frombuffer(bytes.fromhex(digest), np.uint8) for digest in digests])}
-    tensors["features"] = np.concatenate(rows) if ragged else np.stack(rows)
+    # NumPy keeps the strides of channels-last maps when it stacks them, and safetensors writes memory as it lies.
+    tensors["features"] = np.ascontiguousarray(np.concatenate(rows) if ragged else np.stack(rows))
     if ragged:
         tensors["lengths"] = np.array([len(row) for row in rows], np.int64)
     return save_tensors(tensors)

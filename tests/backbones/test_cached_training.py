@@ -103,6 +103,9 @@ def test_pictures_and_cached_views_of_them(
     features = stored(made, loaded, inputs, split, tmp_path / "store", views)
     assert isinstance(features, Dense)
     assert (len(features), features.views) == (len(split), views)
+    with torch.no_grad():  # read back from the disk, they are what the frozen part gives
+        plain_views = made.prefix()(inputs.batch("train", range(len(split))))["features"]
+    assert gap(features.batch(range(len(split)))["features"], plain_views) < 1e-5
     check(made, by_rft(made, features, split), plain, by_hand(plain, inputs, split, views))
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rft.errors import ConfigError, OutputError
-from rft.features import Store
+from rft.features import Store, shards
 from rft.features.store import Writer
 
 
@@ -167,3 +167,14 @@ def test_a_shard_that_another_run_removes_meanwhile_is_passed_over(
 
     monkeypatch.setattr(Path, "open", gone)
     assert not store.find([digest(1)]).places
+
+
+def test_maps_that_lie_channels_last_are_read_as_they_were(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = [np.moveaxis(rng.normal(size=(4, 5, 3)).astype(np.float32), -1, 0) for _ in range(3)]  # (3, 4, 5)
+    digests = [hashlib.sha256(bytes([number])).hexdigest() for number in range(3)]
+    path = tmp_path / "shard.safetensors"
+    path.write_bytes(shards.encode(digests, rows, ragged=False))
+    for mapped in (False, True):
+        found = shards.open_shard(path, mapped=mapped)
+        assert np.array_equal(found.values.numpy(), np.stack(rows))
