@@ -239,7 +239,7 @@ def layers(
     with _reported(debug):
         from rich.table import Table
 
-        from rft.backbones.layers import TOKENS, places
+        from rft.backbones.layers import places, tokens_of
         from rft.backbones.load import load_untrained
 
         loaded = load_untrained(backbone, Path.cwd(), image_size=image_size, offline=offline)
@@ -254,7 +254,7 @@ def layers(
         out.print(
             "freeze = the first layer that is trained. Time: of a training step, measured here, as a share of one"
         )
-        tokens = f"; texts of {TOKENS} tokens" if loaded.modality == "text" else ""
+        tokens = f"; texts of {tokens_of(loaded)} tokens" if loaded.modality == "text" else ""
         out.print(f"through the whole model. Parameters: with a head for two classes. Cache: float32{tokens}.")
 
 

@@ -12,7 +12,7 @@ from urllib.request import getproxies
 
 from rft.errors import ModelError
 
-CONNECT_SECONDS = 3
+CONNECT_SECONDS = 2
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def hub(offline: bool) -> Iterator[bool]:
 
     logging.set_verbosity_error()
     before = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = before or offline or not _reachable(constants.ENDPOINT)
+    constants.HF_HUB_OFFLINE = before or offline or not reachable(constants.ENDPOINT)
     try:
         yield not constants.HF_HUB_OFFLINE
     finally:
@@ -49,7 +49,8 @@ def require_weights(name: str, *, offline: bool) -> None:
             )
 
 
-def _reachable(endpoint: str) -> bool:
+def reachable(endpoint: str) -> bool:
+    """Tell within ``CONNECT_SECONDS`` whether the host of an address answers."""
     if getproxies():
         return True  # only the proxy knows
     place = urlsplit(endpoint)

@@ -14,6 +14,7 @@ from rft.backbones.anatomy import Anatomy
 from rft.backbones.classifier import Batch
 from rft.backbones.cut import NETWORK, Cut, Uncuttable, at_layer, cut
 from rft.backbones.load import LoadedBackbone
+from rft.data.text import Tokenisation
 from rft.progress import track
 
 BATCH, TOKENS, REPEATS = 4, 128, 3
@@ -28,7 +29,7 @@ class Place:
         freeze: what to write into ``model.freeze``.
         trained: parameters that are trained behind it, the head of two classes included.
         epoch: time of a training step behind the cut, as a share of one that runs the whole model.
-        cached: bytes that one example takes in the cache; texts of 128 tokens; None where nothing is cached.
+        cached: bytes that one example takes in the cache; texts of ``tokens_of``; None where nothing is cached.
     """
 
     freeze: str
@@ -45,7 +46,7 @@ def places(backbone: LoadedBackbone) -> list[Place]:
     """
     classifier = backbone.classifier(2, False, 0)
     anatomy = Anatomy.of(classifier, backbone.example)
-    inputs = backbone.example(BATCH, TOKENS, 0)
+    inputs = backbone.example(BATCH, tokens_of(backbone), 0)
     whole = cut(classifier, "none", "full", backbone.example)
     full = _seconds(whole, inputs)
     found = [Place("none", _trained(whole), 1.0, None)]
@@ -59,6 +60,12 @@ def places(backbone: LoadedBackbone) -> list[Place]:
             seen.add(made.trained)
             found.append(_place(made, inputs, full))
     return [*found, _place(cut(classifier, "all", "full", backbone.example), inputs, full)]
+
+
+def tokens_of(backbone: LoadedBackbone) -> int:
+    """Return how many tokens the texts have that places are measured with."""
+    prepared = backbone.preparation
+    return min(TOKENS, prepared.max_length) if isinstance(prepared, Tokenisation) else TOKENS
 
 
 def _candidates(classifier: nn.Module) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rft.backbones.hub import reachable
 from rft.data.images import Preprocessing
 from rft.errors import ModelError
 
@@ -32,6 +33,12 @@ def _default_weights(name: str, *, offline: bool) -> dict[str, Tensor]:
     if offline and not cached.exists():
         raise ModelError(
             f"the weights of {name} are not in torchvision's cache, and --offline forbids a download",
+            where="model.weights",
+            remedy=remedy,
+        )
+    if not cached.exists() and not reachable(weights.url):  # torch itself would wait for as long as the system does
+        raise ModelError(
+            f"the weights of {name} could not be had without the network: they are not cached",
             where="model.weights",
             remedy=remedy,
         )

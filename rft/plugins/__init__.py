@@ -88,7 +88,8 @@ class Subject:
         """Return a part of the subject, or raise ``Unavailable`` with the reason."""
         value = getattr(self, part)
         if value is None:
-            raise Unavailable(f"this audit has no {part}: only its predictions were given")
+            given = "the model was trained outside this run" if self.model else "only its predictions were given"
+            raise Unavailable(f"this audit has no {part}: {given}")
         return value
 
 

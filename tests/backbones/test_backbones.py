@@ -22,7 +22,7 @@ def resnet(folder: Path, **changes: object) -> LoadedBackbone:
     [
         ("torchvision/resnet18", 512, True),
         ("torchvision/mobilenet_v2", 1280, True),
-        ("torchvision/vgg11", 4096, True),
+        pytest.param("torchvision/vgg11", 4096, True, marks=pytest.mark.slow),
         ("torchvision/densenet121", 1024, True),
         ("torchvision/efficientnet_b0", 1280, True),
         ("torchvision/convnext_tiny", 768, True),
@@ -213,8 +213,10 @@ def test_a_download_that_fails_is_an_error_for_the_user(tmp_path: Path, monkeypa
     monkeypatch.setattr("urllib.request.urlopen", no_network)
     monkeypatch.setattr("torch.hub.urlopen", no_network)
     settings = ModelConfig(backbone="torchvision/resnet18", weights="pretrained")
-    with pytest.raises(ModelError, match=r"could not be had: no network\nPut resnet18-\w+\.pth into"):
-        load(settings, tmp_path, modality="image", seed=0, offline=False)
+    for reached, reason in ((True, "had: no network"), (False, "had without the network: they are not cached")):
+        monkeypatch.setattr("rft.backbones.torchvision.reachable", lambda _url, reached=reached: reached)
+        with pytest.raises(ModelError, match=rf"could not be {reason}\nPut resnet18-\w+\.pth into"):
+            load(settings, tmp_path, modality="image", seed=0, offline=False)
 
 
 def test_timm_says_where_the_weights_belong_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -297,6 +297,11 @@ class TestPictures:
         loaded.classifier({"pixels": torch.rand(2, 3, 64, 64)})
         assert shapes[0][:2] == (2, 12)
 
+        transformers.ViTImageProcessor(size={"height": 48, "width": 64}).save_pretrained(tmp_path / "model")
+        wide = load(tmp_path, of_data=("blue", "red"), modality="image")
+        assert wide.preparation(Image.new("RGB", (80, 80))).shape == (48, 64, 3)
+        assert wide.classifier.spatial_layer is None  # one is looked for with square pictures only
+
 
 NET = """
 class Net(nn.Module):

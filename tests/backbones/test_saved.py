@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import families
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -64,7 +65,10 @@ def test_pictures_are_predicted_from_a_path_or_opened(tmp_path: Path) -> None:
     picture = Image.effect_noise((50, 60), 80).convert("RGB")
     picture.save(tmp_path / "a.png")
     model = load_model(tmp_path)
-    assert model.predict([str(tmp_path / "a.png"), picture]).drop_duplicates().shape[0] == 1
+    both = model.predict([str(tmp_path / "a.png"), picture])
+    scores = both[[f"score_{name}" for name in CLASSES]].to_numpy(float)
+    assert np.allclose(scores[0], scores[1], atol=1e-6)
+    assert both["prediction"].nunique() == 1
     with pytest.raises(DataError, match=r"none\.png: no such picture"):
         model.predict(tmp_path / "none.png")
 

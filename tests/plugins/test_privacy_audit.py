@@ -181,6 +181,42 @@ def test_too_few_examples_leave_the_attack_out_with_the_numbers() -> None:
     assert made.figures == ()
 
 
+@pytest.mark.parametrize(
+    ("kept", "reason"),
+    [
+        ("test", "no training example has a score"),
+        ("train", "no test example has a score"),
+        ("validation", "no training"),
+    ],
+)
+def test_a_model_that_others_trained_is_attacked_only_where_both_sides_are_known(kept: str, reason: str) -> None:
+    both = predictions()
+    made = section(None, both.assign(split="validation") if kept == "validation" else both[both["split"] == kept])
+    found = made.finding("privacy.membership_auc")
+    assert (found.status, found.n) == ("not_measured", 0)
+    assert found.reason is not None
+    assert reason in found.reason
+
+
+def test_that_others_trained_on_the_train_split_is_taken_on_trust() -> None:
+    assert "this run cannot know" in section(None).finding("privacy.membership_auc").limits
+    assert "this run cannot know" not in section(FACTS).finding("privacy.membership_auc").limits
+
+
+def test_the_self_test_is_reported_with_what_was_passed_over() -> None:
+    made = section(FACTS)
+    found = made.finding("privacy.gradient_error")
+    assert (found.value, found.exact, found.status) == (4e-7, True, "info")
+    assert "torch.func" in found.meaning
+    rows = {row["parameter"]: row for row in made.tables["parameters"]}
+    assert rows["gradients of single examples"]["value"] == "functorch"
+    assert "Not by hooks: relative error 1.5 at stages.3." in str(rows["gradients of single examples"]["meaning"])
+    assert rows["released"]["value"] == "1,026 trained weights"
+    assert rows["precision"]["value"] == "float32"
+    slow = section(FACTS | {"engine": "one by one", "engine_error": 0.0}).finding("privacy.gradient_error")
+    assert "slowest" in slow.meaning
+
+
 def test_units_on_both_sides_are_mentioned() -> None:
     table = predictions().assign(unit=[f"u{row % 100}" for row in range(120)])
     made = section(FACTS, table)

@@ -125,6 +125,7 @@ def test_an_empty_batch_is_a_step_of_fresh_noise() -> None:
     assert len(moves.unique(dim=0)) == 400
 
 
+@pytest.mark.filterwarnings("ignore:Full backward hook is firing")
 def test_a_step_is_that_of_opacus() -> None:
     features, labels = batch()
     head = new_head(6, 3, False, 1).train()

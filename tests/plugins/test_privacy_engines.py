@@ -112,6 +112,21 @@ class Centred(nn.Module):
         return self.head(batch["features"] - batch["features"].mean(0))
 
 
+class CentredInTraining(nn.Module):
+    """Does so in training mode only, in a layer without parameters, with dropout beside it."""
+
+    class Centre(nn.Module):
+        def forward(self, features: Tensor) -> Tensor:
+            return features - features.mean(0) if self.training else features
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(self.Centre(), nn.Dropout(0.1), nn.Linear(8, 3))
+
+    def forward(self, batch: cases.Batch) -> Tensor:
+        return self.layers(batch["features"])
+
+
 class Unmasked(nn.Module):
     """Averages over the padding too, so that a longer text in the batch changes what a shorter one gives."""
 
@@ -148,8 +163,9 @@ def normed(norm: nn.Module) -> Build:
             "layers.1 .BatchNorm2d. mixes",
         ),
         (normed(nn.InstanceNorm2d(8, track_running_stats=True)), cases.maps, "moves the buffer layers.1.running_mean"),
-        (Centred, cases.vectors, "influence each other"),
-        (Unmasked, cases.texts, "influence each other"),
+        (Centred, cases.vectors, "it mixes the examples"),
+        (CentredInTraining, cases.vectors, "it mixes the examples"),
+        (Unmasked, cases.texts, "it mixes the examples"),
         (Noisy, cases.vectors, "random even without dropout"),
         (lambda: cases.OnFeatures(nn.Linear(8, 3)).bfloat16(), cases.vectors, "layers.0.weight is held in bfloat16"),
         (lambda: cases.OnFeatures(nn.Linear(8, 3)).requires_grad_(False), cases.vectors, "no trainable parameters"),

@@ -180,7 +180,7 @@ def _gradient_error(facts: Facts) -> Finding:
         value=facts["engine_error"],
         exact=True,
         meaning=f"{statement.GRADIENT_ERROR} In training they were computed {statement.GRADIENTS[facts['engine']]}.",
-        limits="A test on four examples before training; nothing is trained where no way is exact to 0.001.",
+        limits="A test on a few examples before training; nothing is trained where no way is exact to 0.001.",
     )
 
 

@@ -115,7 +115,7 @@ class Functorch:
 
 
 class OneByOne:
-    """A backward pass for each example, as if it were alone: exact by construction, and slow. Also the reference."""
+    """A backward pass for each example, as if it were alone: exact by construction, slowest, and the reference."""
 
     name = "one by one"
 

@@ -36,7 +36,7 @@ TUNING = (
 GRADIENTS = {
     "hooks": "by the hooks of Opacus, one rule for each kind of layer",
     "functorch": "by torch.func, the gradient of one example mapped over the batch",
-    "one by one": "by a backward pass for each example, which is slow",
+    "one by one": "by a backward pass for each example alone, the slowest way",
 }
 ATTACK = (
     "The attack describes, it proves nothing: a curve near the diagonal says that this one attack failed. Members and "

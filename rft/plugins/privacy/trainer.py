@@ -31,7 +31,7 @@ NEIGHBOURS = "zero-out: one unit's contribution replaced by nothing, at a fixed 
 
 @dataclass(frozen=True)
 class DPTrainer:
-    """Trains to a target epsilon by DP-SGD on cached features.
+    """Trains to a target epsilon by DP-SGD, whatever part of a network the task trains.
 
     Attributes:
         epsilon: what training may spend, > 0.
