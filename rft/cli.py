@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -33,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-out = Console(highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)  # files have no edge
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
@@ -54,6 +55,7 @@ def main() -> None:
 def _reported(debug: bool) -> Iterator[None]:
     """Turn errors into one or two lines on stderr and an exit code."""
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
+    logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)  # remarks of torchao's import, for its developers
     logging.getLogger("rft").setLevel(logging.DEBUG if debug else logging.WARNING)
     try:
         yield
@@ -278,5 +280,5 @@ def _show(run: AuditRun) -> None:
             if finding.status == "warn":
                 ends = f" [{finding.interval.low:.3g}, {finding.interval.high:.3g}]" if finding.interval else ""
                 out.print(f"  look at    {finding.id} = {finding.value:.3g}{ends}  {finding.title}", markup=False)
-            elif finding.status == "not_measured" and finding.id.endswith(".audit"):
+            elif finding.status == "not_measured" and section.plugin in run.run.config:  # asked for with a table
                 out.print(f"  missing    {finding.id}: {finding.reason}", markup=False)

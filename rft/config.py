@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from rft.errors import ConfigError, near
 
@@ -140,9 +140,14 @@ class ModelConfig(_Table):
             raise ValueError(f'tune = "{self.tune}" trains nothing when freeze is "all"; name a layer, or "none"')
         if "lora" in self.model_fields_set and self.tune != "lora":
             raise ValueError('[model.lora] needs tune = "lora"')
-        if self.memory is not None:
-            read_memory(self.memory)
         return self
+
+    @field_validator("memory")
+    @classmethod
+    def _readable(cls, memory: str | None) -> str | None:
+        if memory is not None:
+            read_memory(memory)
+        return memory
 
 
 class TrainConfig(_Table):

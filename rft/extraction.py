@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,8 @@ def features_of(
     splits: Mapping[str, Split],
     device: str,
     precision: str,
+    *,
+    cache: Path | None = None,
 ) -> dict[str, Features]:
     """Run the frozen part over every split, or leave the inputs as they are where nothing is frozen.
 
@@ -40,12 +43,13 @@ def features_of(
         inputs: reads the items of ``splits``.
         splits: what it is run over.
         device, precision: as ``choose_device`` and ``choose_precision`` return them.
+        cache: where features are kept; the usual place when None.
     """
     views = {name: core.train.views if name == "train" else 1 for name in splits}
     if prefix is None:
         return {name: Lazy(inputs, name, len(split), views[name]) for name, split in splits.items()}
     facts = {"layer": layer, "preparation": backbone.preparation.facts(), **backbone.identity}
-    store = Store(cache_folder(), store_key(prefix.tensors(), facts, precision, core.model.cache))
+    store = Store(cache or cache_folder(), store_key(prefix.tensors(), facts, precision, core.model.cache))
     if precision == "int8":
         quantise(prefix, device)
     options: dict[str, Any] = {"device": device, "precision": precision, "dtype": core.model.cache}
@@ -61,12 +65,16 @@ def sample_of(split: Split, seed: int) -> Split:
     return part_of(split, np.sort(rng.choice(len(split), min(COMPARED, len(split)), replace=False)))
 
 
-def pooled(core: Config, backbone: LoadedBackbone, sample: Split, device: str, precision: str) -> np.ndarray:
-    """Return (N, D) float32 pooled features of a sample of the training split."""
+def pooled(
+    core: Config, backbone: LoadedBackbone, sample: Split, device: str, precision: str, *, cache: Path | None = None
+) -> np.ndarray:
+    """Return (N, D) float32 pooled features of a sample of the training split, kept in ``cache`` or the usual place."""
     prefix = cut(backbone.classifier(2, False, 0), "all", "full", backbone.example).prefix()
     inputs = backbone.preparation.inputs({"train": sample}, core.data, core.seed)
     plain = core.model_copy(update={"train": core.train.model_copy(update={"views": 1})})
-    found = features_of(plain, backbone, prefix, "all", inputs, {"train": sample}, device, precision)["train"]
+    found = features_of(plain, backbone, prefix, "all", inputs, {"train": sample}, device, precision, cache=cache)[
+        "train"
+    ]
     return found.batch(np.arange(len(sample)))["features"].numpy()
 
 

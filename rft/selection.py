@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rft import config, data
 from rft.backbones import load
@@ -57,7 +58,9 @@ def try_backbones(
     for name, model in track(models.items(), "Backbones", total=len(models)):
         backbone = load(model, settings.folder, modality=core.data.modality, seed=core.seed, offline=offline)
         start = time.monotonic()
-        features = pooled(core, backbone, sample, device, choose_precision(model.precision, device))
+        with TemporaryDirectory(prefix="rft-") as folder:  # not the cache: what was there already would take no time
+            precision = choose_precision(model.precision, device)
+            features = pooled(core, backbone, sample, device, precision, cache=Path(folder))
         seconds = time.monotonic() - start
         each = Representations(features, None, sample.labels, sample.units, sample.groups, len(train))
         made[name] = (each, seconds)

@@ -58,7 +58,7 @@ def test_a_plain_config_is_read(tmp_path: Path) -> None:
             'model: tune = "bias" trains nothing when freeze is "all"',
         ),
         ("[model]", "[model]\nlora = { rank = 4 }", 'model: [model.lora] needs tune = "lora"'),
-        ("[model]", '[model]\nmemory = "2 gigs"', "model: expected a size such as 2GB or 500MB, not '2 gigs'"),
+        ("[model]", '[model]\nmemory = "2 gigs"', "model.memory: expected a size such as 2GB or 500MB, not '2 gigs'"),
         ("[model]", '[model]\ncheckpoint = "x"', "model: give one of backbone, checkpoint and factory"),
         (
             'backbone = "torchvision/resnet18"',

@@ -39,14 +39,17 @@ def add_adapters(classifier: Classifier, settings: LoraConfig, behind: Iterable[
         for name, module in classifier.named_modules()
         if name.startswith(NETWORK) and (allowed is None or name in allowed)
     }
-    chosen = [name for name in named if any(name == NETWORK + w or name.endswith(f".{w}") for w in wanted)]
-    if not chosen:
+    found = {end: [name for name in named if f".{name}".endswith(f".{end}")] for end in wanted}
+    chosen = sorted({name for names in found.values() for name in names})
+    lacking = [end for end in wanted if not found[end]] if settings.target else []
+    if not chosen or lacking:
+        asked = lacking or wanted
         linear = sorted({name.rpartition(".")[2] for name, module in named.items() if isinstance(module, nn.Linear)})
         listed = f"the linear ones are {', '.join(linear[:12])}" if linear else "there are no linear ones"
         raise ModelError(
-            f"no layer behind the cut is called {' or '.join(wanted)}",
+            f"no layer behind the cut is called {' or '.join(asked)}",
             where=WHERE,
-            remedy=(near(wanted[0], linear) if settings.target else None)
+            remedy=(near(asked[0], linear) if settings.target else None)
             or f"Name layers by the end of their name; {listed}.",
         )
     options = peft.LoraConfig(

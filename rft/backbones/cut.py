@@ -165,7 +165,7 @@ def _image_size(example: Example) -> int | None:
 def _check_name(classifier: Classifier, layer: str) -> None:
     known = [name.removeprefix(NETWORK) for name, _ in classifier.named_modules() if name.startswith(NETWORK)]
     if layer not in known:
-        remedy = near(layer, known) or "rft layers BACKBONE lists the layers."
+        remedy = near(layer, ["all", "none", *known]) or 'rft layers BACKBONE lists the layers; or "all", or "none".'
         raise ModelError(f"the backbone has no layer {layer!r}", where="model.freeze", remedy=remedy)
 
 

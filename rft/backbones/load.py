@@ -141,7 +141,7 @@ def _from_folder(
 ) -> LoadedBackbone:
     if config.weights not in ("pretrained", "random"):
         raise ModelError(
-            "the weights of a transformers backbone are those in its folder",
+            f"{config.weights!r}: the weights of a transformers backbone are those in its folder",
             where="model.weights",
             remedy='Expected "pretrained" or "random"; name another folder in model.backbone.',
         )

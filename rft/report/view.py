@@ -286,7 +286,7 @@ def _model(run: AuditRun, backbone: Backbone | None) -> tuple[Fact, ...]:
             ("Backbone", backbone.name),
             ("Weights", backbone.weights),
             ("Frozen", _freezing(backbone.freeze)),
-            ("Trained", _TUNED[backbone.tune]),
+            ("Trained", "the head" if backbone.freeze == "all" else _TUNED[backbone.tune]),
             ("Frozen parameters", numbers.count(backbone.frozen_parameters)),
             ("Trained parameters", numbers.count(backbone.trainable_parameters)),
             ("Precision", backbone.precision),
@@ -301,7 +301,11 @@ def _preparation(facts: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in sorted(shown.items()))
 
 
-_TUNED = {"full": "all that is not frozen", "bias": "biases and the head", "lora": "low-rank adapters and the head"}
+_TUNED = {
+    "full": "all that is not frozen",
+    "bias": "biases behind that, and the head",
+    "lora": "low-rank adapters behind that, and the head",
+}
 
 
 def _freezing(freeze: str) -> str:
