@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -326,13 +327,18 @@ def test_ctrl_c_leaves_nothing_half_written(tiny: Path, own_cache: Path) -> None
     command = [sys.executable, "-m", "rft", "audit", str(tiny), "--out", str(tiny.parent / "run")]
     slow = [*command, "--set", "train.epochs=1000000"]
     environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
-    process = subprocess.Popen(slow, stderr=subprocess.PIPE, text=True, env=environment)
-    waited = time.monotonic()
-    while not list(own_cache.rglob("*.safetensors")) and time.monotonic() - waited < 120:
-        time.sleep(0.2)
-    time.sleep(1)
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
+    # A shell starts background jobs, such as these tests may be, with this signal ignored; their children inherit it.
+    heeding = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    with subprocess.Popen(slow, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=heeding) as process:
+        try:
+            waited = time.monotonic()
+            while not list(own_cache.rglob("*.safetensors")) and time.monotonic() - waited < 120:
+                time.sleep(0.2)
+            time.sleep(1)
+            process.send_signal(signal.SIGINT)
+            _, stderr = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130, stderr
     assert "interrupted" in stderr
     assert "Traceback" not in stderr
