@@ -172,3 +172,12 @@ def test_the_number_of_threads_is_restored() -> None:
     before = torch.get_num_threads()
     StandardTrainer().fit(task(), [Job(0)])
     assert torch.get_num_threads() == before
+
+
+def test_training_in_bfloat16_follows_that_in_float32() -> None:
+    given = task()
+    both = (given, replace(given, precision="bfloat16"))
+    plain, reduced = (StandardTrainer().fit(each, [Job(0)])[0] for each in both)
+    assert all(tensor.dtype == torch.float32 for tensor in reduced.state.values())
+    assert reduced.log[-1]["loss"] == pytest.approx(plain.log[-1]["loss"], rel=0.05)
+    assert not torch.equal(plain.state["linear.weight"], reduced.state["linear.weight"])
