@@ -25,7 +25,7 @@ def test_layers_lists_where_one_can_cut_and_at_what_cost() -> None:
     code, stdout, _ = invoke("layers", "torchvision/resnet18", "--image-size", "32")
     assert code == 0
     rows = {line.split()[0]: line.split() for line in stdout.splitlines()[1:] if line.strip()}
-    assert list(rows)[0] == "none"
+    assert next(iter(rows)) == "none"
     assert {"layer2", "layer3.1", "layer4", "all"} <= set(rows)
     assert rows["layer4"][1] == f"{8_393_728 + 2 * 512 + 2:,}"  # the block's own parameters, and the head's
     assert rows["layer4"][-1] == "4.1"  # 256 maps of 2 x 2 in float32, a thousand times
