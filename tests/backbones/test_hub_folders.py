@@ -111,7 +111,7 @@ def test_weights_are_read_from_the_folder_alone_or_drawn_from_the_seed(own: Path
     assert random.weights_sha256 == read(own.parent, weights="random").weights_sha256
     assert not pretrained.backbone.training
     assert not any(parameter.requires_grad for parameter in pretrained.backbone.parameters())
-    with pytest.raises(ModelError, match=r"model\.weights: the weights of a transformers backbone are those in its"):
+    with pytest.raises(ModelError, match=r"model\.weights: 'w\.safetensors': the weights of a transformers backbone"):
         read(own.parent, weights="w.safetensors")
 
 
