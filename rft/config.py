@@ -40,6 +40,7 @@ class DataConfig(_Table):
     positive: str | None = None
     groups: list[GroupName] = []
     unit: str | None = None
+    population: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] | None = None
     split: str | None = None
     test: Fraction | None = None
     on_error: Literal["stop", "skip"] = "stop"
@@ -160,6 +161,7 @@ class TrainConfig(_Table):
     weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     batch_size: int = Field(default=32, ge=1)
     views: int = Field(default=1, ge=1, le=64)
+    class_weights: dict[str, Positive] | None = None
 
 
 class ReportConfig(_Table):

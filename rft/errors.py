@@ -36,6 +36,12 @@ class OutputError(RftError):
     """The output folder cannot be written: it is in use, or the disk is full."""
 
 
+class IntegrityError(RftError):
+    """A check that a promise rests on failed before anything was trained or released."""
+
+    exit_code = 1
+
+
 class EvidenceError(RftError):
     """A file of a finished run is not the file that was written."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -41,6 +42,21 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class Population:
+    """The people whom the training examples are about, as far as the config names them.
+
+    Attributes:
+        name: what the config calls them (``data.population``).
+        owners: (N,) strings, whose each example is: its unit, or its id where no units are declared.
+        folder: the config's folder, which relative paths start from.
+    """
+
+    name: str
+    owners: np.ndarray
+    folder: Path
+
+
+@dataclass(frozen=True)
 class Task:
     """What is to be fitted.
 
@@ -52,6 +68,9 @@ class Task:
         recipe: optimizer and schedule.
         device: torch device name to train on.
         precision: ``float32``, or ``bfloat16`` for autocast where the device computes in it.
+        class_weights: (K,) float32 factors of the loss of an example by its label, public numbers; None: all 1. An
+            example's weight is its own: the mean over a batch divides by the number of examples, not by weights.
+        population: whose data this is, or None where the config does not say.
     """
 
     features: Features
@@ -61,6 +80,8 @@ class Task:
     recipe: Recipe
     device: str = "cpu"
     precision: str = "float32"
+    class_weights: torch.Tensor | None = None
+    population: Population | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, Field, model_validator
@@ -22,21 +23,39 @@ class PrivacyOptions(Options):
         epsilon: what training may spend.
         delta: by default min(1e-5, 1 / (10 n)) for n units.
         max_grad_norm: bound on the gradient of one unit in a step.
+        noise_multiplier: by default the least that keeps to epsilon; a given one that spends more is refused.
         sample_rate: probability that a unit takes part in a step; by default batch_size / n.
         steps: by default epochs / sample_rate.
+        method: ``sgd``, or ``least_squares`` for a linear head: one noised sum instead of many steps.
         randomness: ``secret``, or ``seeded`` for tests.
+        ledger: folder where spending on a population is recorded; by default the user's state folder.
+        budget: epsilon that all runs on a population may spend together; fixed by the first one.
+        frontier: further epsilons that heads are trained at, to show what privacy costs; charged to the ledger.
+        replicates: heads at each epsilon of the frontier.
+        shadows: shadow models of the membership attacks; by default 64 for a linear head and none otherwise.
+        mechanism_runs: heads with, and as many without, a canary in the audit of the mechanism; 0 leaves it out.
+        canaries: made-up examples in the one-run audit of a twin of the model, which is charged; 0 leaves it out.
     """
 
     epsilon: Positive | None = None
     delta: Annotated[float, Field(gt=0, lt=1)] | None = None
     max_grad_norm: Positive = 1.0
+    noise_multiplier: Positive | None = None
     sample_rate: Annotated[float, Field(gt=0, le=1)] | None = None
     steps: Annotated[int, Field(ge=1)] | None = None
+    method: Literal["sgd", "least_squares"] = "sgd"
     randomness: Literal["secret", "seeded"] = "secret"
+    ledger: str | None = None
+    budget: Positive | None = None
+    frontier: list[Positive] = []
+    replicates: Annotated[int, Field(ge=1, le=100)] = 3
+    shadows: Annotated[int, Field(ge=0, le=1024)] | None = None
+    mechanism_runs: Annotated[int, Field(ge=0, le=100_000)] = 1000
+    canaries: Annotated[int, Field(ge=0, le=100_000)] = 0
 
     @model_validator(mode="after")
     def _training_needs_epsilon(self) -> PrivacyOptions:
-        idle = sorted(self.model_fields_set - {"epsilon"})
+        idle = sorted(self.model_fields_set - {"epsilon", "shadows", "canaries"})
         if self.epsilon is None and idle:
             raise ValueError(f"{', '.join(idle)} without epsilon: only private training uses it; give epsilon")
         return self
@@ -58,10 +77,11 @@ class Privacy:
             return None
         from rft.plugins.privacy.trainer import DPTrainer
 
-        return DPTrainer(**options.model_dump())
+        return DPTrainer(**options.model_dump(include={field.name for field in fields(DPTrainer)}))
 
     def audit(self, subject: Subject, options: BaseModel) -> Section:
         """Return the section; needs nothing but the subject's predictions, and its fit to say what training spent."""
         from rft.plugins.privacy.audit import audit
 
-        return audit(subject)
+        assert isinstance(options, PrivacyOptions)
+        return audit(subject, options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rft.plugins import Subject
-from rft.plugins.privacy import attacks, statement
+from rft.plugins.privacy import PrivacyOptions, attacks, statement
 from rft.plugins.privacy.attacks import Outcome, Target
 from rft.records import Figure, Finding, Section, Status, Table, not_measured
 
@@ -45,7 +45,7 @@ CAPTIONS = {
 }
 
 
-def audit(subject: Subject) -> Section:
+def audit(subject: Subject, options: PrivacyOptions) -> Section:
     """Return the section. Without a private fit epsilon is not measured; the attack needs predictions only."""
     facts: Facts = subject.fit.facts if subject.fit else {}
     unit = _unit(subject, facts)
