@@ -171,6 +171,22 @@ def asset_name(png: bytes) -> str:
     return hashlib.sha256(png).hexdigest() + ".png"
 
 
+class Chapter(Record):
+    """A part of a long section: what belongs together under one heading.
+
+    Attributes:
+        title: the heading.
+        text: paragraphs under it.
+        findings, tables, figures: ids and names of what the section holds, in the order of the report.
+    """
+
+    title: str
+    text: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+    figures: tuple[str, ...] = ()
+
+
 class Section(Record):
     """What one plugin has to say.
 
@@ -180,6 +196,7 @@ class Section(Record):
         findings, tables, figures: the facts, their numbers and their pictures.
         captions: table name -> one line that says what the table shows.
         notes: paragraphs for the reader.
+        chapters: how a long section is divided; what no chapter names comes first. None: it is not.
         template: name of a template that shows this section; None for the generic one.
         assets: ``asset_name(png)`` -> the bytes of the PNG; written to ``assets/``, not into audit.json.
     """
@@ -191,6 +208,7 @@ class Section(Record):
     captions: dict[str, str] = Field(default_factory=dict)
     figures: tuple[Figure, ...] = ()
     notes: tuple[str, ...] = ()
+    chapters: tuple[Chapter, ...] = ()
     template: str | None = None
     assets: dict[str, bytes] = Field(default_factory=dict, exclude=True, repr=False)
 
@@ -207,7 +225,15 @@ class Section(Record):
         for figure in self.figures:
             if figure.table not in self.tables:
                 raise ValueError(f"figure {figure.id} draws a table that does not exist: {figure.table}")
+        self._check_chapters(set(ids))
         return self
+
+    def _check_chapters(self, ids: set[str]) -> None:
+        drawn = {figure.id for figure in self.figures}
+        for chapter in self.chapters:
+            unknown = {*chapter.findings} - ids | {*chapter.tables} - self.tables.keys() | {*chapter.figures} - drawn
+            if unknown:
+                raise ValueError(f"chapter {chapter.title} names what does not exist: {', '.join(sorted(unknown))}")
 
     def finding(self, id: str) -> Finding:
         """Return the finding with this id; KeyError when there is none."""

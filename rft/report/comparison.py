@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from itertools import count
 
 from rft.records import Section
-from rft.report import view
-from rft.report.figures import Pictures, figures, other_tables
-from rft.report.html import environment
+from rft.report.figures import Pictures
+from rft.report.html import context_of, environment
 
 
 @dataclass(frozen=True)
@@ -33,9 +32,7 @@ def comparison_html(section: Section, *, name: str, byline: Sequence[str] = (), 
         .get_template("comparison.html")
         .render(
             page=_Page(name, tuple(byline), rft_version),
-            section=view.section(section),
-            figures=figures(section, Pictures(section.assets, None), (f"figure-{number}" for number in count(1))),
-            tables=other_tables(section),
             remark="",
+            **context_of(section, Pictures(section.assets, None), (f"figure-{number}" for number in count(1))),
         )
     )

@@ -13,12 +13,13 @@ from importlib import resources
 from importlib.metadata import entry_points
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined, TemplateError
 from markupsafe import Markup
 
 from rft.records import AuditRun, Section
-from rft.report import markdown, pivot, view
+from rft.report import chapters, markdown, pivot, view
 from rft.report.figures import Pictures, figures, other_tables
 
 GENERIC = "sections/generic.html"
@@ -69,12 +70,7 @@ def environment() -> Environment:
 
 def _section(each: Section, pictures: Pictures, ids: Iterator[str]) -> Markup:
     """Return a section by its own template, by the one for its plugin, or by the generic one."""
-    context = {
-        "section": view.section(each),
-        "record": each,
-        "figures": figures(each, pictures, ids),
-        "tables": other_tables(each),
-    }
+    context = context_of(each, pictures, ids)
     remark = ""
     if each.template:
         try:
@@ -83,6 +79,13 @@ def _section(each: Section, pictures: Pictures, ids: Iterator[str]) -> Markup:
             remark = f"The section's own template was not used ({type(error).__name__})."
     names = [f"sections/{each.plugin}.html", GENERIC]
     return Markup(environment().select_template(names).render(context, remark=remark))
+
+
+def context_of(each: Section, pictures: Pictures, ids: Iterator[str]) -> dict[str, Any]:
+    """Return what the template of a section is given, but for a remark."""
+    section, drawn, listed = view.section(each), figures(each, pictures, ids), other_tables(each)
+    divided = chapters.divide(each, section, drawn, listed)
+    return {"section": section, "record": each, "figures": drawn, "tables": listed, "chapters": divided}
 
 
 def _source(name: str) -> str | None:
