@@ -155,15 +155,26 @@ def report(
 
 
 @app.command()
-def verify(folder: RunFolder, debug: Debug = False) -> None:
-    """Check every file of a run against the hashes in its evidence.json."""
+def verify(
+    folder: RunFolder,
+    ledger: Annotated[
+        Path | None, typer.Option("--ledger", metavar="DIR", help="The folder of ledgers; the user's own otherwise.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Check every file of a run, and the ledger of its population, against its evidence.json."""
     with _reported(debug):
+        from rft.report import ledger as stand_of
         from rft.report import verify as problems_of
 
         problems = problems_of(folder)
         if problems:
             raise EvidenceError("; ".join(problems), where=str(folder))
         out.print("Every file is the one that was written.")
+        if stand := stand_of(folder):
+            from rft.plugins.privacy.anchors import check_anchor, ledger_folder
+
+            out.print(check_anchor(stand, ledger or ledger_folder(None, Path.cwd())), markup=False)
 
 
 @app.command()

@@ -67,6 +67,8 @@ class DataConfig(_Table):
             named = [key for key in columns if getattr(self, key) is not None]
             if named or self.groups:
                 raise ValueError(f"a folder has no columns: remove {', '.join(named or ['groups'])}, or use a manifest")
+        if self.population is not None and self.unit is None and self.id is None:
+            raise ValueError("population needs unit or id: the column that says whose an example is, in every run")
         return self
 
 

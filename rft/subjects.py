@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,14 +25,14 @@ from rft.backbones.external import load as load_external
 from rft.backbones.load import untrained_like
 from rft.backbones.saved import write_model
 from rft.config import Config, LoadedConfig, stored_backbone
-from rft.errors import ModelError
+from rft.errors import ConfigError, ModelError, near
 from rft.extraction import features_of, pooled, sample_of
 from rft.features import Features, Store
 from rft.features.extract import choose_precision, extract
 from rft.features.representations import Representations
 from rft.plugins import Subject
-from rft.records import Backbone, SubjectFacts, Training
-from rft.training import Fit, Job, Recipe, Task, Trainer
+from rft.records import Backbone, Split, SubjectFacts, Training
+from rft.training import Fit, Job, Population, Recipe, Task, Trainer
 
 log = logging.getLogger("rft")
 
@@ -54,10 +54,17 @@ def fine_tune(
     features = features_of(core, backbone, prefix, parts.freeze, inputs, dataset.splits, device, precision)
 
     train = dataset.splits["train"]
-    recipe = Recipe(**core.train.model_dump(exclude={"views"}))
-    computes = precision if precision == "bfloat16" and device.startswith("cuda") else "float32"
+    recipe = Recipe(**core.train.model_dump(exclude={"views", "class_weights"}))
     task = Task(
-        features["train"], torch.from_numpy(train.labels), train.units, parts.new_suffix, recipe, device, computes
+        features["train"],
+        torch.from_numpy(train.labels),
+        train.units,
+        parts.new_suffix,
+        recipe,
+        device,
+        precision=precision if precision == "bfloat16" and device.startswith("cuda") else "float32",
+        class_weights=_class_weights(core, classes),
+        population=_population(core, train, folder),
     )
     fit, seconds = _fit(trainer, task, core.seed, cached=parts.cached)
     predictions = tabulate(dataset, partial(_scores, parts.trained_suffix(fit.state).to(device), features, device))
@@ -88,6 +95,27 @@ def fine_tune(
         device=device,
         show_examples=core.report.show_examples,
     )
+
+
+def _class_weights(core: Config, classes: Sequence[str]) -> torch.Tensor | None:
+    """Return (K,) factors, 1 where the config names none; raises ``ConfigError`` for a class that does not exist."""
+    given = core.train.class_weights
+    if given is None:
+        return None
+    for name in given:
+        if name not in classes:
+            raise ConfigError(
+                f"{name!r} is no class; the classes are {', '.join(classes)}",
+                where="train.class_weights",
+                remedy=near(name, list(classes)),
+            )
+    return torch.tensor([given.get(name, 1.0) for name in classes])
+
+
+def _population(core: Config, train: Split, folder: Path) -> Population | None:
+    if core.data.population is None:
+        return None
+    return Population(core.data.population, train.ids if train.units is None else train.units, folder)
 
 
 def _fit(trainer: Trainer, task: Task, seed: int, *, cached: bool) -> tuple[Fit, float]:

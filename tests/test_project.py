@@ -31,6 +31,7 @@ LEVELS = {
     "features": 4,
     "backbones": 3,
     "data": 2,
+    "folds": 2,
     "intervals": 1,
     "progress": 1,
     "config": 1,

@@ -89,10 +89,12 @@ class Head(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Map ``{"features": (B, D)}`` to (B, K) logits."""
-        features = batch["features"]
-        if self.row_norm:
-            features = nn.functional.normalize(features, dim=1) * features.shape[1] ** 0.5
-        return self.linear(features)
+        return self.linear(scaled(batch["features"], row_norm=self.row_norm))
+
+
+def scaled(features: Tensor, *, row_norm: bool) -> Tensor:
+    """Return (..., D) features as a head sees them: with ``row_norm`` each row has length sqrt(D)."""
+    return nn.functional.normalize(features, dim=-1) * features.shape[-1] ** 0.5 if row_norm else features
 
 
 def new_head(dimension: int, classes: int, row_norm: bool, seed: int) -> Head:

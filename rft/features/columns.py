@@ -131,6 +131,61 @@ class Lazy:
         return read(self.split, np.asarray(rows), *([] if view is None else [np.asarray(view)]))
 
 
+@dataclass(frozen=True)
+class Joined:
+    """The examples of several features, one part after another; all have the same views and kinds of columns."""
+
+    parts: Sequence[Features]
+
+    @property
+    def views(self) -> int:
+        """K."""
+        return self.parts[0].views
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self.parts)
+
+    def batch(self, rows: Rows, view: Rows | None = None) -> Batch:
+        """Return what the parts return, in the order asked for; shorter rows are padded with zeros on the right."""
+        examples = torch.as_tensor(rows, dtype=torch.int64)
+        views = None if view is None else torch.as_tensor(view, dtype=torch.int64)
+        ends = torch.tensor([len(part) for part in self.parts]).cumsum(0)
+        of_part = torch.searchsorted(ends, examples, right=True)
+        places, batches = [], []
+        for number in of_part.unique().tolist() or [0]:
+            chosen = (of_part == number).nonzero()[:, 0]
+            first = ends[number] - len(self.parts[number])
+            batches.append(self.parts[number].batch(examples[chosen] - first, None if views is None else views[chosen]))
+            places.append(chosen)
+        return {name: _merged([batch[name] for batch in batches], places) for name in batches[0]}
+
+
+def join(parts: Sequence[Features]) -> Features:
+    """Return the examples of several features as one; in memory where all of them are.
+
+    Raises:
+        ValueError: the parts differ in how many views of an example they have.
+    """
+    views = {part.views for part in parts}
+    if len(views) != 1:
+        raise ValueError(f"expected parts with equally many views, got {sorted(views)}")
+    dense = [part for part in parts if isinstance(part, Dense)]
+    if len(dense) < len(parts):
+        return Joined(tuple(parts))
+    return Dense(torch.cat([part.tensor for part in dense]), views.pop())
+
+
+def _merged(columns: Sequence[Tensor], places: Sequence[Tensor]) -> Tensor:
+    """Put the rows of (B, T, ...) columns in their places of one tensor that is as long as the longest of them."""
+    if len(columns) == 1:
+        return columns[0]
+    longest = max(column.shape[1] for column in columns)
+    merged = columns[0].new_zeros(sum(len(column) for column in columns), longest, *columns[0].shape[2:])
+    for column, rows in zip(columns, places, strict=True):
+        merged[rows, : column.shape[1]] = column
+    return merged
+
+
 def stored_rows(rows: Rows, view: Rows | None, views: int) -> Tensor:
     """Return the (B,) int64 numbers of the rows that hold these examples in these views."""
     examples = torch.as_tensor(rows, dtype=torch.int64)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rft.report.evidence import verify
+from rft.report.evidence import ledger, verify
 from rft.report.folder import check_writable, load, rerender, save
 from rft.report.html import render, summary_html
 
-__all__ = ["check_writable", "load", "render", "rerender", "save", "summary_html", "verify"]
+__all__ = ["check_writable", "ledger", "load", "render", "rerender", "save", "summary_html", "verify"]

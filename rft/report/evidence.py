@@ -1,4 +1,7 @@
-"""``evidence.json``: the sha256 of every file of a run, of its config, model and inputs; and the check against them."""
+"""``evidence.json``: the sha256 of every file of a run, of its config, model and inputs; and the check against them.
+
+It also holds where the ledger of the population stood, so that one which is put back to an older state is found out.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ def of(run: AuditRun, folder: Path) -> str:
             "run": run.run.id,
             "config": {"sha256": run.run.config_sha256},
             "model": {"sha256": run.subject.model_sha256} if run.subject.model_sha256 else None,
+            "ledger": _ledger(run),
             "inputs": [dict(each) for each in run.artifacts.inputs] if run.artifacts else [],
             "files": _hashes(folder),
         }
@@ -72,6 +76,21 @@ def verify(folder: Path) -> list[str]:
     missing = [f"{name} is missing" for name in sorted(listed.keys() - present.keys())]
     added = [f"{name} was added" for name in sorted(present.keys() - listed.keys())]
     return changed + missing + added
+
+
+def ledger(folder: Path) -> Any:
+    """Return where the ledger of its population stood after a run: population, entries, head; None without a ledger.
+
+    Raises:
+        EvidenceError: the folder has no readable ``evidence.json``.
+    """
+    return read(folder).get("ledger")
+
+
+def _ledger(run: AuditRun) -> dict[str, Any] | None:
+    tables = next((section.tables for section in run.sections if section.plugin == "privacy"), {})
+    stand = {str(row["quantity"]): row["value"] for row in tables.get("ledger", [])}
+    return {name: stand[name] for name in ("population", "entries", "head")} if stand else None
 
 
 def _hashes(folder: Path) -> dict[str, str]:

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from rft.errors import RftError
 from rft.progress import track
 from rft.training import Facts, Fit, Job, Task, trained_state
+from rft.training.linear_heads import Heads, Vectors, shared_gradient, unmoved, vectors
 from rft.training.threads import suitable_threads
 
 
@@ -24,8 +26,12 @@ class StandardTrainer:
         return {"mode": "standard"}
 
     def fit(self, task: Task, jobs: Sequence[Job]) -> list[Fit]:
-        """Train one suffix for each job, one after another; raises ``RftError`` when a loss is no longer finite."""
-        return [_fit(task, job) for job in jobs]
+        """Train one suffix for each job; raises ``RftError`` when a loss is no longer finite.
+
+        Linear heads that see different members, as the shadow models of an attack do, are trained as one stack.
+        """
+        data = vectors(task) if len(jobs) > 1 and all(job.members is not None for job in jobs) else None
+        return _fit_stack(task, data, jobs) if data else [_fit(task, job) for job in jobs]
 
 
 def _fit(task: Task, job: Job) -> Fit:
@@ -47,8 +53,42 @@ def _fit(task: Task, job: Job) -> Fit:
                 optimizer.step()
                 total += loss.item() * len(rows)
             log.append({"epoch": epoch, "loss": _finite(total / len(members), epoch)})
-    unmoved = sum(torch.equal(initial[name], parameter) for name, parameter in trained.items())
-    return Fit(trained_state(suffix), log, {"mode": "standard", "unmoved": unmoved})
+    still = sum(torch.equal(initial[name], parameter) for name, parameter in trained.items())
+    return Fit(trained_state(suffix), log, {"mode": "standard", "unmoved": still})
+
+
+def _fit_stack(task: Task, data: Vectors, jobs: Sequence[Job]) -> list[Fit]:
+    """Train linear heads together. All go through the examples in one shuffled order, each past those it may not see.
+
+    The batches are so much larger that a head sees a batch of its own size in each, on average.
+    """
+    heads = Heads(task, [job.seed for job in jobs])
+    initial = [parameter.detach().clone() for parameter in heads.parameters]
+    optimizer = task.recipe.build(heads.parameters)
+    members = torch.stack([torch.as_tensor(job.members) for job in jobs], dim=1).to(task.device)  # (N, H)
+    seen = members.any(dim=1).nonzero()[:, 0].cpu()
+    share = float(members.sum(dim=0).double().mean()) / len(seen)
+    shuffling = torch.Generator().manual_seed(jobs[0].seed)
+    log: list[np.ndarray] = []
+    for epoch in track(range(1, task.recipe.epochs + 1), f"Training {len(jobs)} heads"):
+        total = torch.zeros(len(jobs), device=task.device)
+        order = seen[torch.randperm(len(seen), generator=shuffling)]
+        for rows in order.split(round(task.recipe.batch_size / share)):
+            view = torch.randint(data.views, (len(rows),), generator=shuffling) if data.views > 1 else None
+            rows, view = rows.to(task.device), view if view is None else view.to(task.device)
+            total += shared_gradient(data, heads, rows, view, members[rows])
+            optimizer.step()
+        _finite(float(total.sum()), epoch)
+        log.append((total / members.sum(dim=0)).cpu().numpy())
+    still = unmoved(initial, heads.parameters)
+    return [
+        Fit(
+            heads.state(number),
+            [{"epoch": epoch, "loss": float(losses[number])} for epoch, losses in enumerate(log, start=1)],
+            {"mode": "standard", "unmoved": still[number]},
+        )
+        for number in range(len(jobs))
+    ]
 
 
 def _loss(suffix: nn.Module, task: Task, rows: Tensor, random: torch.Generator) -> Tensor:
@@ -67,7 +107,11 @@ def _loss(suffix: nn.Module, task: Task, rows: Tensor, random: torch.Generator) 
             where="train.batch_size",
             remedy="Choose another batch size: this one leaves a single example over.",
         ) from error
-    return nn.functional.cross_entropy(logits.float(), task.labels[rows].to(task.device))
+    labels = task.labels[rows].to(task.device)
+    if task.class_weights is None:
+        return nn.functional.cross_entropy(logits.float(), labels)
+    losses = nn.functional.cross_entropy(logits.float(), labels, reduction="none")
+    return (losses * task.class_weights.to(task.device)[labels]).mean()
 
 
 def autocast(device: str, precision: str) -> AbstractContextManager:

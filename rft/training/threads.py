@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import nn
@@ -23,11 +23,11 @@ def one_thread(device: str) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-@contextmanager
-def suitable_threads(suffix: nn.Module, device: str) -> Iterator[None]:
+def is_small(suffix: nn.Module) -> bool:
+    """Return whether a trained part is so small that one thread is enough for it."""
+    return sum(parameter.numel() for parameter in suffix.parameters()) <= SMALL
+
+
+def suitable_threads(suffix: nn.Module, device: str) -> AbstractContextManager[None]:
     """Use one torch thread for a small trained part on the CPU, and all of them for a large one."""
-    if sum(parameter.numel() for parameter in suffix.parameters()) > SMALL:
-        yield
-        return
-    with one_thread(device):
-        yield
+    return one_thread(device) if is_small(suffix) else nullcontext()

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import norm
 
 from rft.errors import ConfigError
-from rft.plugins.privacy.accounting import Mechanism, Spending, calibrate, epsilon_pld, epsilon_rdp, spent
+from rft.plugins.privacy.accounting import Mechanism, Spending, calibrate, epsilon_of, epsilon_pld, epsilon_rdp, spent
 
 DELTA = 1e-5
 FIXTURES = [
@@ -135,3 +135,45 @@ def test_an_epsilon_out_of_reach_is_refused_in_words() -> None:
     assert refused.value.where == "privacy.epsilon"
     assert "cannot be reached" in refused.value.what
     assert refused.value.remedy
+
+
+def test_mechanisms_on_the_same_people_compose() -> None:
+    """Gaussians compose in closed form: 1 / noise^2 adds up (Dong, Roth and Su 2022, corollary 3.3)."""
+    found = epsilon_of([Mechanism(2.0, 1.0, 3), Mechanism(4.0, 1.0, 5), Mechanism(2.0, 1.0, 1)], DELTA)
+    together = Mechanism((4 / 4 + 5 / 16) ** -0.5, 1.0, 1)
+    assert found.accountant == "PLD"
+    assert found.epsilon == pytest.approx(epsilon_pld(together, DELTA), rel=2e-3)
+
+
+def test_parts_of_one_training_spend_what_it_spends() -> None:
+    whole, noise, rate = FIXTURES[0][0], FIXTURES[0][0].noise_multiplier, FIXTURES[0][0].sample_rate
+    assert epsilon_of([Mechanism(noise, rate, 4000), Mechanism(noise, rate, 688)], DELTA) == spent(whole, DELTA)
+    assert epsilon_of([whole], DELTA) == spent(whole, DELTA)
+    assert epsilon_of([], DELTA) == Spending(0.0, "PLD")
+
+
+def test_different_trainings_compose_as_by_other_accountants() -> None:
+    from dp_accounting import ComposedDpEvent, GaussianDpEvent, PoissonSampledDpEvent, SelfComposedDpEvent
+    from dp_accounting.pld import PLDAccountant
+
+    mechanisms = [Mechanism(1.2, 0.01, 1000), Mechanism(0.9, 0.02, 300), Mechanism(5.0, 1.0, 1)]
+    events = [
+        SelfComposedDpEvent(PoissonSampledDpEvent(each.sample_rate, GaussianDpEvent(each.noise_multiplier)), each.steps)
+        for each in mechanisms
+    ]
+    peer = PLDAccountant().compose(ComposedDpEvent(events)).get_epsilon(DELTA)
+    assert epsilon_of(mechanisms, DELTA).epsilon == pytest.approx(peer, abs=2e-3)
+    assert epsilon_of(mechanisms, DELTA).epsilon < sum(spent(each, DELTA / 3).epsilon for each in mechanisms)
+
+
+def test_composition_of_the_unlike_and_of_many_is_bounded_in_time() -> None:
+    begun = time.monotonic()
+    unlike = epsilon_of([Mechanism(0.3, 1.0, 1), Mechanism(30.0, 1e-3, 200_000)], DELTA)
+    alone = epsilon_of([Mechanism(0.3, 1.0, 1)], DELTA)
+    assert alone.epsilon < unlike.epsilon < alone.epsilon + 1
+    many = [Mechanism(1 + k / 100, 0.01, 100 + k) for k in range(31)]
+    tight = epsilon_of(many, DELTA)
+    loose = epsilon_of([*many, Mechanism(50.0, 0.001, 1), Mechanism(51.0, 0.001, 1)], DELTA)
+    assert (tight.accountant, loose.accountant) == ("PLD", "RDP")
+    assert tight.epsilon < loose.epsilon < 1.3 * tight.epsilon
+    assert time.monotonic() - begun < 25

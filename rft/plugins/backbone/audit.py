@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rft import intervals
+from rft.folds import FOLDS, Folds, OutOfFold, Undefined
 from rft.plugins import Subject
 from rft.plugins.backbone import groups, measures, tables
 from rft.plugins.backbone.groups import Gap
 from rft.plugins.backbone.logme import logme
-from rft.plugins.backbone.measures import Folds, OutOfFold, Undefined
 from rft.plugins.backbone.paired import TANGO, paired_difference
 from rft.records import Finding, Interval, Section, not_measured
 
@@ -229,7 +229,7 @@ def _notes(given: Representations, private: bool) -> tuple[str, ...]:
     these = f"all {n} training examples" if whole else f"{n} of {given.sampled_from} training examples, drawn at random"
     by_unit = ", and all examples of a unit are held out together" if given.units is not None else ""
     notes = (
-        f"Measured on {these}, with {dimension} features each; up to {measures.FOLDS} parts are held out in turn"
+        f"Measured on {these}, with {dimension} features each; up to {FOLDS} parts are held out in turn"
         f"{by_unit}. Test examples take no part.",
         "A poor fit of the frozen features is the known limit of training a head alone. Where the gain over random "
         "weights is small, another backbone or training more layers may do more than longer training.",

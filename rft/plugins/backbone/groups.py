@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from rft import intervals
+from rft.folds import OutOfFold, Undefined
 from rft.intervals import Rate
-from rft.plugins.backbone.measures import OutOfFold, Undefined
 from rft.records import Interval
 
 FEWEST = 10  # examples of a group that is scored

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from rft.folds import OutOfFold, Undefined
 from rft.plugins.backbone.groups import FEWEST, Gap
-from rft.plugins.backbone.measures import OutOfFold, Undefined
 from rft.records import Figure, Interval, Row, Table
 
 CAPTIONS = {

@@ -12,7 +12,7 @@ starts: the zeros of fresh adapters, or a layer scale near zero, would hide the 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,15 +44,17 @@ class Choice:
     """The engine that training uses.
 
     Attributes:
-        engine: the first one that is exact on this network.
-        error: its largest relative error, against backward passes over one example at a time.
+        name: how the report calls the way gradients are computed.
+        engine: the first one that is exact on this network; None for a linear head, which needs none.
+        error: its largest relative error, against backward passes over one example at a time; None for a linear head.
         passed_over: the engines before it, each with the reason why it is not used.
         trained_parameters: how many numbers are trained.
         is_head: whether the network takes one vector an example, so that its activations weigh next to nothing.
     """
 
-    engine: type[Engine]
-    error: float
+    name: str
+    engine: type[Engine] | None
+    error: float | None
     passed_over: dict[str, str]
     trained_parameters: int
     is_head: bool
@@ -61,7 +63,7 @@ class Choice:
     def facts(self) -> Facts:
         """What a report says about it. Private training computes in float32 whatever the task asks for."""
         return {
-            "engine": self.engine.name,
+            "engine": self.name,
             "engine_error": self.error,
             "engines_passed_over": self.passed_over,
             "trained_parameters": self.trained_parameters,
@@ -78,6 +80,11 @@ def build(task: Task, seed: int) -> nn.Module:
     return suffix.to(memory_format=torch.contiguous_format).train()
 
 
+def closed_form(task: Task) -> Choice:
+    """Return the choice for a linear head: the norms of its gradients are known in closed form."""
+    return Choice("closed form", None, None, {}, sum(each.numel() for each in task.new_suffix(0).parameters()), True)
+
+
 def choose(task: Task) -> Choice:
     """Return the engine for a task.
 
@@ -86,20 +93,20 @@ def choose(task: Task) -> Choice:
             of them without noise; with the layer where it is known.
     """
     with own_chance(task.device, 0), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        suffix = _moved(build(task, 0))
+        suffix = moved(build(task, 0))
         _check_layers(suffix)
-        batch, labels = _made_up(task, suffix)
+        batch, labels = made_up(task, suffix, len(LENGTHS))
         _check_buffers(suffix, batch)
         _check_company(suffix, batch, task.device)
-        _check_repeats(_calm(suffix), batch)
+        _check_repeats(calm(suffix), batch)
         exact = OneByOne(suffix).gradients(batch, labels)
         _check_apart(suffix, batch, labels, exact)
         passed_over: dict[str, str] = {}
         for engine in ENGINES:
-            error, remark = _try(engine, lambda: _moved(build(task, 0)), batch, labels, exact)
+            error, remark = _try(engine, lambda: moved(build(task, 0)), batch, labels, exact)
             if error <= TOLERANCE:
                 size = sum(parameter.numel() for parameter in trained(suffix))
-                return Choice(engine, error, passed_over, size, _is_head(batch))
+                return Choice(engine.name, engine, error, passed_over, size, _is_head(batch))
             passed_over[engine.name] = remark
     found = "; ".join(f"{name}: {remark}" for name, remark in passed_over.items())
     raise ConfigError(
@@ -111,7 +118,7 @@ def _try(
     engine: type[Engine], fresh: Callable[[], nn.Module], batch: Batch, labels: Tensor, exact: list[Tensor]
 ) -> tuple[float, str]:
     """Return an engine's largest relative error, infinite where it fails, and a remark that says what happened."""
-    suffix = _calm(fresh())
+    suffix = calm(fresh())
     try:
         found = _gradients(engine, suffix, batch, labels)
         _gradients(engine, fresh(), batch, labels)  # with dropout: nothing to compare with, but it must run
@@ -210,32 +217,38 @@ def _in_network(name: str) -> str:
     return name.rpartition("backbone.network.")[2]
 
 
-def _calm(suffix: nn.Module) -> nn.Module:
+def calm(suffix: nn.Module) -> nn.Module:
     """Put every module in eval mode that has no trained parameter of its own: dropout of every kind, above all."""
     for module in suffix.modules():
         module.training = module.training and owns_trained(module)
     return suffix
 
 
-def _moved(suffix: nn.Module) -> nn.Module:
-    """Add noise to every trained parameter, the same in every run, of the size that weights usually have."""
-    chance = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in trained(suffix):
-            spread = 0.5 * parameter[0].numel() ** -0.5 if parameter.dim() > 1 else 0.1
-            noise = spread * torch.randn(parameter.shape, generator=chance)
-            parameter.add_(noise.to(parameter.dtype).to(parameter.device))
+def moved(suffix: nn.Module) -> nn.Module:
+    """Move every trained parameter, and return the network."""
+    move(trained(suffix))
     return suffix
 
 
-def _made_up(task: Task, suffix: nn.Module) -> tuple[Batch, Tensor]:
-    """Return a few examples of the shape of the first real one, with labels; the same in every run."""
+def move(parameters: Sequence[nn.Parameter]) -> None:
+    """Add noise to parameters, the same in every run, of the size that weights usually have."""
+    chance = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in parameters:
+            spread = 0.5 * parameter[0].numel() ** -0.5 if parameter.dim() > 1 else 0.1
+            noise = spread * torch.randn(parameter.shape, generator=chance)
+            parameter.add_(noise.to(parameter.dtype).to(parameter.device))
+
+
+def made_up(task: Task, suffix: nn.Module, rows: int) -> tuple[Batch, Tensor]:
+    """Return examples of the shape of the first real one, with labels; the same in every run."""
     chance = torch.Generator().manual_seed(0)
     real = task.features.batch(torch.tensor([0]))
-    mask = torch.arange(max(LENGTHS)) < torch.tensor(LENGTHS)[:, None]
+    lengths = torch.tensor(LENGTHS).repeat(-(-rows // len(LENGTHS)))[:rows]
+    mask = torch.arange(max(LENGTHS)) < lengths[:, None]
     batch: Batch = {}
     for name, column in real.items():
-        shape = [len(LENGTHS), *column.shape[1:]]
+        shape = [rows, *column.shape[1:]]
         if "attention_mask" in real:
             shape[1] = max(LENGTHS)
         if name == "attention_mask":
@@ -250,10 +263,11 @@ def _made_up(task: Task, suffix: nn.Module) -> tuple[Batch, Tensor]:
         if "attention_mask" in real:
             made = made * mask.reshape(*mask.shape, *[1] * (made.dim() - 2))  # padded with zeros, as real ones are
         batch[name] = made.to(task.device)
+    training = suffix.training
     with torch.no_grad():
         classes = suffix.eval()(batch).shape[1]
-    suffix.train()
-    return batch, torch.arange(len(LENGTHS), device=task.device) % classes
+    suffix.train(training)
+    return batch, torch.arange(rows, device=task.device) % classes
 
 
 def _vocabulary(suffix: nn.Module) -> int:

@@ -13,12 +13,13 @@ from rft.records import Cell, Grade, Table
 if TYPE_CHECKING:
     from rft.training import Facts
 
-UNDER_DP, DERIVED, NOT_COVERED = "under DP", "post-processing of DP", "not covered"
+UNDER_DP, DERIVED, NOT_COVERED = "under DP", "post-processing of DP", "un-noised"
+VOID = "void"
 
 SECRET = (
-    "Samples and noise came from a generator (PCG64) seeded with 128 bits of the operating system, independent of the "
-    "run's seed, and so was torch's, for dropout. They are no cryptographic generators, and attacks on floating-point "
-    "noise are not covered."
+    "Samples and noise were made in float64 from bytes of the operating system's cryptographic generator, each used "
+    "once; torch's generator, for dropout, was seeded from it. Attacks on the floating-point form of noise (Mironov "
+    "2012) are not covered."
 )
 SEEDED = (
     'Samples and noise followed from the run\'s seed (randomness = "seeded"), which stands in this report: whoever '
@@ -34,6 +35,7 @@ TUNING = (
     "settings, the evaluation in this report."
 )
 GRADIENTS = {
+    "closed form": "in closed form, from the residual and the features of a linear head",
     "hooks": "by the hooks of Opacus, one rule for each kind of layer",
     "functorch": "by torch.func, the gradient of one example mapped over the batch",
     "one by one": "by a backward pass for each example alone, the slowest way",
@@ -82,13 +84,7 @@ def parameters(facts: Facts, unit: str) -> Table:
         ),
         ("gradients of single examples", facts["engine"], "measured", _why_this_engine(facts)),
         ("error of these gradients", facts["engine_error"], "measured", GRADIENT_ERROR),
-        (
-            "self-tests",
-            "gradients",
-            "unverified",
-            "Clipping, noise and sampling were not tested on this run's objects.",
-        ),
-        ("empirical lower bound", "not measured", "unverified", "No attack in this run bounds epsilon from below."),
+        ("self-tests", len(facts["self_test"]), "measured", "Checks before the first step; see their table."),
     ]
     names = ("parameter", "value", "grade", "meaning")
     return [dict(zip(names, row, strict=True)) for row in rows]
@@ -110,6 +106,9 @@ def scope(facts: Facts) -> Table:
             DERIVED if model[0] == UNDER_DP else NOT_COVERED,
             "holds public numbers alone, no training loss" if facts.get("mode") == "private" else "holds the loss",
         ),
+        ("heads of a frontier, twins with canaries", *model),
+        ("shadow models of attacks", NOT_COVERED, "trained on test examples too, and not kept"),
+        ("this report and the model card", NOT_COVERED, "show tables, pictures and attack results, which are un-noised"),
         ("predictions table", NOT_COVERED, "holds ids, labels and groups, and scores computed from the examples"),
         ("evaluation on test", NOT_COVERED, "counts over the test examples without noise"),
         ("group tables", NOT_COVERED, "counts over labels and groups without noise"),
@@ -129,7 +128,7 @@ def _model_protection(facts: Facts) -> tuple[tuple[str, str], tuple[str, str]]:
         reason = (NOT_COVERED, "trained without differential privacy, as far as this run knows")
         return reason, reason
     if facts["randomness"] == "seeded":
-        reason = (NOT_COVERED, "the noise follows from the seed in this report")
+        reason = (VOID, "the noise follows from the seed in this report")
         return reason, reason
     return (UNDER_DP, "noised in every step of training"), (DERIVED, "computed from the model and their own data alone")
 

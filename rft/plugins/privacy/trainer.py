@@ -1,4 +1,4 @@
-"""Training with differential privacy: parameters fixed beforehand, Poisson samples of units, and the loop.
+"""Training with differential privacy: the loop, its ledger, and many heads at once.
 
 Nothing about the schedule depends on the data: number of units, sampling rate, steps, noise, clipping norm and divisor
 are plain numbers that stand in the report. The training loss is not recorded, since it is private itself.
@@ -6,27 +6,29 @@ are plain numbers that stand in the report. The training loss is not recorded, s
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
-from functools import cached_property
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from typing import Literal
 
-import numpy as np
-import torch
 from torch import nn
 
-from rft.errors import DataError, RftError
-from rft.plugins.privacy import accounting, dp_sgd, self_test
-from rft.plugins.privacy.accounting import Mechanism
-from rft.plugins.privacy.dp_sgd import Gaussian, Part
-from rft.plugins.privacy.engines import trained
+from rft.backbones import hash_tensors
+from rft.errors import RftError
+from rft.plugins.privacy import gradients, resuming, self_test
+from rft.plugins.privacy.ledger import Account, open_account
+from rft.plugins.privacy.owners import unit_of_row
+from rft.plugins.privacy.plan import Plan, plan
 from rft.plugins.privacy.randomness import Randomness, draws, own_chance
-from rft.plugins.privacy.self_test import Choice
+from rft.plugins.privacy.steps import Steps, Tally, engine_steps, head_steps, stacked, stacks, take
 from rft.progress import track
-from rft.training import Facts, Fit, Job, Task, trained_state
-from rft.training.threads import suitable_threads
+from rft.training import Facts, Fit, Job, Task
+from rft.training.linear_heads import unmoved
+from rft.training.threads import one_thread
 
-GRADIENTS_AT_ONCE = 512 * 2**20  # bytes, in float32
-NEIGHBOURS = "zero-out: one unit's contribution replaced by nothing, at a fixed public number of units"
+Purpose = Literal["training", "frontier", "canaries"]
 
 
 @dataclass(frozen=True)
@@ -37,188 +39,188 @@ class DPTrainer:
         epsilon: what training may spend, > 0.
         delta: in (0, 1); by default min(1e-5, 1 / (10 n)) for n units.
         max_grad_norm: bound on the gradient of one unit in a step, > 0.
+        noise_multiplier: by default the least that keeps to epsilon.
         sample_rate: probability that a unit takes part in a step; by default batch_size / n, at most 1.
         steps: by default epochs / sample_rate, rounded.
+        divisor: what a noised sum is divided by; by default the expected number of units in a step.
+        method: ``sgd``, or ``least_squares`` for a linear head.
         randomness: ``secret`` draws from the operating system; ``seeded`` repeats, and protects nobody who can
             be attacked by someone who knows the seed.
+        ledger: folder of the ledger; None: the user's.
+        budget: epsilon that a population may lose in all, or None.
+        charged: whether spending goes to the ledger of the task's population; not so for what is never released.
     """
 
     epsilon: float
     delta: float | None = None
     max_grad_norm: float = 1.0
+    noise_multiplier: float | None = None
     sample_rate: float | None = None
     steps: int | None = None
+    divisor: float | None = None
+    method: Literal["sgd", "least_squares"] = "sgd"
     randomness: Randomness = "secret"
+    ledger: str | None = None
+    budget: float | None = None
+    charged: bool = True
 
     def prepare(self, task: Task) -> Facts:
-        """Return the parameters of training, calibrated to epsilon, and what the self-test found.
+        """Return the parameters of training, calibrated to epsilon, and how gradients will be computed.
 
         Raises:
             ConfigError: epsilon cannot be reached, or the trained part cannot be trained privately.
             DataError: there are no training examples, or some have no unit.
         """
-        return self._plan(task, _unit_of_row(task)).facts
+        stack = next(_stacks([self], task, [Job(0)]))
+        stack.steps.close()
+        return stack.plans[0].facts | stack.facts
 
     def fit(self, task: Task, jobs: Sequence[Job]) -> list[Fit]:
         """Train one suffix for each job, each with its own samples and noise; raises as ``prepare`` does.
 
         A job's ``members`` decide who can be sampled. The public numbers stay: who is left out counts as zero.
-        """
-        units = _unit_of_row(task)
-        plan = self._plan(task, units)
-        return [_fit(task, job, plan, units) for job in jobs]
 
-    def _plan(self, task: Task, units: np.ndarray) -> Plan:
-        choice = self_test.choose(task)
-        rows_per_unit = np.bincount(units)
-        n = len(rows_per_unit)
-        delta = min(1e-5, 1 / (10 * n)) if self.delta is None else self.delta
-        sample_rate = min(1.0, task.recipe.batch_size / n) if self.sample_rate is None else self.sample_rate
-        steps = max(1, round(task.recipe.epochs / sample_rate)) if self.steps is None else self.steps
-        noise = accounting.calibrate(self.epsilon, delta, sample_rate=sample_rate, steps=steps)
-        return Plan(
-            target_epsilon=self.epsilon,
-            delta=delta,
-            mechanism=Mechanism(noise, sample_rate, steps),
-            max_grad_norm=self.max_grad_norm,
-            n=n,
-            unit="example" if task.units is None else "unit",
-            rows_per_unit_max=int(rows_per_unit.max()),
-            randomness=self.randomness,
-            choice=choice,
-            rows_at_once=_rows_at_once(choice, task.recipe.batch_size),
-        )
+        Raises:
+            IntegrityError: the self-test failed; nothing was trained.
+        """
+        return fit_together([self] * len(jobs), task, jobs)
+
+    def pinned(self, facts: Facts) -> DPTrainer:
+        """Return the trainer that repeats a fit's mechanism on any task: its public numbers are those of the facts.
+
+        For shadow models and audits, which are not charged.
+        """
+        names = ("delta", "max_grad_norm", "noise_multiplier", "sample_rate", "steps", "divisor", "randomness")
+        numbers = {name: facts[name] for name in names}
+        return replace(self, epsilon=facts["target_epsilon"], charged=False, **numbers)
+
+
+def fit_together(
+    trainers: Sequence[DPTrainer], task: Task, jobs: Sequence[Job], *, purpose: Purpose = "training"
+) -> list[Fit]:
+    """Train each job by its trainer; linear heads as one batched computation.
+
+    Each has samples and noise of its own: on a shared sample the mechanisms would compose to a far larger epsilon.
+
+    Args:
+        trainers: one a job; they may differ in epsilon and noise, and in nothing else.
+        task: what is trained.
+        jobs: seeds and members.
+        purpose: what the ledger says of it.
+    """
+    return [fit for stack in _stacks(trainers, task, jobs) for fit in _fit(stack, task, purpose)]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """All that is fixed before the first step of a private training.
+class Stack:
+    """What is trained in one go: the public numbers of each job, and the objects that take the steps."""
 
-    ``unit`` is ``example``, or ``unit`` where examples are grouped by whose they are. ``rows_per_unit_max`` is how
-    many examples the largest unit has; nothing in training depends on it. ``rows_at_once`` bounds memory and changes
-    no result.
-    """
-
-    target_epsilon: float
-    delta: float
-    mechanism: Mechanism
-    max_grad_norm: float
-    n: int
-    unit: str
-    rows_per_unit_max: int
-    randomness: Randomness
-    choice: Choice
-    rows_at_once: int
-
-    @property
-    def divisor(self) -> float:
-        """Expected number of units in a step: what the noised sum is divided by."""
-        return self.mechanism.sample_rate * self.n
-
-    @cached_property
-    def facts(self) -> Facts:
-        """The numbers, what they spend by both accountants, in what terms, and what the self-test found."""
-        spent = accounting.spent(self.mechanism, self.delta)
-        plain = {field.name: getattr(self, field.name) for field in fields(self)}
-        del plain["mechanism"], plain["choice"]
-        return {
-            "mode": "private",
-            **plain,
-            **self.choice.facts,
-            **asdict(self.mechanism),
-            "divisor": self.divisor,
-            "epsilon": spent.epsilon,
-            "accountant": spent.accountant,
-            "epsilon_rdp": accounting.epsilon_rdp(self.mechanism, self.delta),
-            "accountant_versions": accounting.versions(),
-            "neighbouring": NEIGHBOURS,
-        }
+    trainer: DPTrainer
+    jobs: Sequence[Job]
+    plans: Sequence[Plan]
+    steps: Steps
+    dropout: int
+    facts: Facts  # how gradients are computed
 
 
-def _unit_of_row(task: Task) -> np.ndarray:
-    """Return (N,) the number, from 0 on, of the unit that each example belongs to."""
-    if not len(task.labels):
-        raise DataError("there are no training examples", where="data")
-    if task.units is None:
-        return np.arange(len(task.labels))
-    missing = sum(unit is None or unit == "" for unit in task.units)
-    if missing:
-        raise DataError(
-            f"{missing} of {len(task.units)} training examples have no unit, so that nobody's contribution is bounded",
-            where="data.unit",
-            remedy="Name whose each example is, or leave data.unit out to protect single examples.",
+def _stacks(trainers: Sequence[DPTrainer], task: Task, jobs: Sequence[Job]) -> Iterator[Stack]:
+    units = unit_of_row(task)
+    by_trainer = {each: plan(each, task.recipe, units, declared=task.units is not None) for each in set(trainers)}
+    plans = [by_trainer[each] for each in trainers]
+    found = stacked(task, units, plans[0])
+    choice = gradients.closed_form(task) if found else gradients.choose(task)
+    groups = stacks(jobs, found, units, plans[0]) if found else (slice(i, i + 1) for i in range(len(jobs)))
+    for group in groups:
+        random = draws(plans[0].randomness, jobs[group.start].seed)
+        if found:
+            steps: Steps = head_steps(task, found, units, jobs[group], plans[group], random)
+        else:
+            steps = engine_steps(task, units, jobs[group.start], plans[group.start], choice, random)
+        yield Stack(trainers[group.start], jobs[group], plans[group], steps, random.dropout, choice.facts)
+
+
+def _fit(stack: Stack, task: Task, purpose: Purpose) -> list[Fit]:
+    tested, error = self_test.run(stack.steps, task, stack.plans)
+    before = [parameter.detach().clone() for parameter in stack.steps.parameters]
+    with _account(stack, task, purpose) as account:
+        tally = _train(stack, task, account)
+        charged = account.facts()
+    _check_finite(stack.steps.parameters)
+    still = unmoved(
+        *([each.reshape(len(stack.jobs), -1) for each in both] for both in (before, stack.steps.parameters))
+    )
+    return [
+        Fit(
+            state,
+            _log(plan),
+            {
+                **_spent(plan, charged),
+                **stack.facts,
+                "engine_error": stack.facts["engine_error"] or error,
+                "empty_batches": int(tally.empty_batches[head]),
+                "non_finite_gradients": int(tally.non_finite_gradients[head]),
+                "unmoved": still[head],
+                "self_test": tested,
+                "ledger": charged,
+            },
         )
-    return np.unique(np.asarray(task.units, dtype=str), return_inverse=True)[1]
+        for head, (state, plan) in enumerate(zip(stack.steps.states(), stack.plans, strict=True))
+    ]
 
 
-def _rows_at_once(choice: Choice, batch_size: int) -> int:
-    """Return how many examples to run together, so that their gradients, and their activations, find room."""
-    rows = max(1, GRADIENTS_AT_ONCE // (4 * choice.trained_parameters))
-    # The batch size is what the user expects the device to hold; a sample of persons may have many times as many rows.
-    return rows if choice.is_head else min(rows, batch_size)
+def _train(stack: Stack, task: Task, account: Account) -> Tally:
+    """Train in place; return what was counted."""
+    steps, tally = stack.steps, Tally.of(len(stack.jobs))
+    optimizer = task.recipe.build(steps.parameters)
+    if account.resumed:
+        resuming.restore(account.resumed[1], steps.parameters, optimizer)
+    threads = one_thread(task.device) if steps.small else nullcontext()
+    with threads, own_chance(task.device, stack.dropout):
+        for block in account.blocks():
+            for _ in track(block, "Private training"):
+                take(steps, optimizer, steps.draw(), tally)
+            account.checkpoint(resuming.saved(steps.parameters, optimizer))
+    steps.close()
+    return tally
 
 
-def _fit(task: Task, job: Job, plan: Plan, units: np.ndarray) -> Fit:
-    suffix = self_test.build(task, job.seed)
-    parameters = trained(suffix)
-    before = [parameter.detach().clone() for parameter in parameters]
-    counts = _train(task, job, plan, units, suffix)
+def _spent(plan: Plan, charged: Facts) -> Facts:
+    """Return the facts of a plan, with the epsilon of all steps that were charged: some twice after an interruption."""
+    steps = charged.get("charged_steps", plan.mechanism.steps)
+    repeated = replace(plan, mechanism=replace(plan.mechanism, steps=steps)).facts
+    changed = {name: repeated[name] for name in ("epsilon", "epsilon_rdp", "accountant")}
+    return {**plan.facts, **(changed if steps != plan.mechanism.steps else {}), "charged_steps": steps}
+
+
+def _account(stack: Stack, task: Task, purpose: Purpose) -> AbstractContextManager[Account]:
+    """Return what spending is written down in before it happens."""
+    return open_account(
+        task.population if stack.trainer.charged else None,
+        stack.trainer.ledger,
+        stack.trainer.budget,
+        purpose=purpose,
+        mechanisms=[plan.mechanism for plan in stack.plans],
+        delta=stack.plans[0].delta,
+        identity=_identity(stack, task),
+        resumable=purpose == "training" and len(stack.jobs) == 1,
+    )
+
+
+def _identity(stack: Stack, task: Task) -> str:
+    """Return what an unfinished run is recognised by: its public numbers, and what it starts from."""
+    start = {str(number): parameter for number, parameter in enumerate(stack.steps.parameters)}
+    numbers = [asdict(plan) for plan in stack.plans] + [asdict(task.recipe), asdict(stack.trainer)]
+    text = json.dumps([numbers, [job.seed for job in stack.jobs], hash_tensors(start)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _check_finite(parameters: Sequence[nn.Parameter]) -> None:
     if not all(parameter.isfinite().all() for parameter in parameters):
         raise RftError(
             "private training ended with weights that are not finite",
             where="train.learning_rate",
             remedy="Lower train.learning_rate.",
         )
-    unmoved = sum(torch.equal(old, parameter) for old, parameter in zip(before, parameters, strict=True))
-    return Fit(trained_state(suffix), _log(plan), {**plan.facts, **counts, "unmoved": unmoved})
-
-
-def _train(task: Task, job: Job, plan: Plan, units: np.ndarray, suffix: nn.Module) -> dict[str, int]:
-    """Train ``suffix`` in place; return how many batches were empty and how many gradients were not finite."""
-    random = draws(plan.randomness, job.seed)
-    engine = plan.choice.engine(suffix)
-    optimizer = task.recipe.build(engine.parameters)
-    gaussian = Gaussian(random.noise, plan.mechanism.noise_multiplier, plan.max_grad_norm, plan.divisor)
-    counts = {"empty_batches": 0, "non_finite_gradients": 0}
-    with suitable_threads(suffix, task.device), own_chance(task.device, random.dropout):
-        for _ in track(range(plan.mechanism.steps), "Private training"):
-            rows = _poisson_rows(random.sampling, plan, units, job.members)
-            views = _views(random.sampling, task, rows)
-            groups = _read(task, units, rows, views, plan.rows_at_once)
-            counts["non_finite_gradients"] += dp_sgd.step(engine, optimizer, groups, gaussian)
-            counts["empty_batches"] += not len(rows)
-    engine.close()
-    return counts
-
-
-def _read(
-    task: Task, units: np.ndarray, rows: np.ndarray, views: np.ndarray | None, rows_at_once: int
-) -> Iterator[Iterator[Part]]:
-    """Yield the sampled examples in groups of whole units, read when they are needed."""
-
-    def read(chosen: np.ndarray) -> Part:
-        taken = torch.from_numpy(rows[chosen])
-        batch = task.features.batch(taken, None if views is None else torch.from_numpy(views[chosen]))
-        owners = None if task.units is None else torch.from_numpy(units[rows[chosen]]).to(task.device)
-        return Part(
-            {name: column.to(task.device).contiguous() for name, column in batch.items()},
-            task.labels[taken].to(task.device),
-            owners,
-        )
-
-    for group in dp_sgd.pack(units[rows], rows_at_once):
-        yield (read(part) for part in group)
-
-
-def _views(rng: np.random.Generator, task: Task, rows: np.ndarray) -> np.ndarray | None:
-    """Draw which augmented view of each example is used; None where there is one only."""
-    return rng.integers(task.features.views, size=len(rows)) if task.features.views > 1 else None
-
-
-def _poisson_rows(rng: np.random.Generator, plan: Plan, units: np.ndarray, members: np.ndarray | None) -> np.ndarray:
-    """Draw each unit with the sampling rate, independently; return the rows of those drawn, members only."""
-    drawn = (rng.random(plan.n) < plan.mechanism.sample_rate)[units]
-    return np.flatnonzero(drawn if members is None else drawn & members)
 
 
 def _log(plan: Plan) -> list[dict[str, float]]:

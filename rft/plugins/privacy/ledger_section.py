@@ -1,0 +1,104 @@
+"""What the report says of the ledger: what the population has lost in all, and by which trainings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from rft.plugins.privacy.piece import Piece
+from rft.records import Cell, Finding, Table, not_measured
+
+TITLE = "Epsilon of everything that is recorded about these people"
+MEANING = (
+    "How much all models that were trained on this population, released together, can depend on any one of its units, "
+    "at most: this run, its frontier and canaries as far as they are in the ledger, and all runs before it."
+)
+LIMITS = (
+    "Knows only trainings that were recorded in this ledger. Covers no training without privacy, no choice of settings "
+    "by looking at results, and no evaluation."
+)
+NO_POPULATION = "data.population does not name whose data this is, so that no ledger adds up what several runs spend"
+CAPTIONS = {
+    "ledger": "Where the ledger of the population stood after this run. The last entry's hash stands in evidence.json.",
+    "ledger_trainings": "Trainings that were charged to the people of this population, the present one included.",
+}
+
+
+def ledger_piece(facts: Mapping[str, Any]) -> Piece:
+    """Return findings and tables about the facts of an account, the latest of a run; ``{}`` where nothing is recorded.
+
+    The table ``ledger`` holds the population, the number of entries and the head's hash for ``evidence.json``.
+    """
+    if not facts:
+        return Piece(findings=(not_measured("privacy.ledger_epsilon", TITLE, NO_POPULATION, MEANING),))
+    trainings: Table = [dict(row) for row in facts["trainings"]]
+    findings = [_epsilon(facts), _interruptions(trainings)]
+    if facts["budget"] is not None:
+        findings.insert(1, _remaining(facts))
+    return Piece(
+        findings=tuple(findings), tables={"ledger": _stand(facts), "ledger_trainings": trainings}, captions=CAPTIONS
+    )
+
+
+def _epsilon(facts: Mapping[str, Any]) -> Finding:
+    n = facts["owners"]
+    if not math.isfinite(facts["epsilon"]):
+        return not_measured("privacy.ledger_epsilon", TITLE, "no accountant gives a finite epsilon", MEANING, n=n)
+    return Finding(
+        id="privacy.ledger_epsilon",
+        title=TITLE,
+        status="info",
+        value=facts["epsilon"],
+        unit="epsilon",
+        exact=True,
+        n=n,
+        meaning=f"{MEANING} At delta {facts['delta']:.2g}, composed by {facts['accountant']}.",
+        limits=LIMITS,
+    )
+
+
+def _remaining(facts: Mapping[str, Any]) -> Finding:
+    return Finding(
+        id="privacy.ledger_remaining",
+        title="What is left of the budget",
+        status="info",
+        value=facts["remaining"],
+        unit="epsilon",
+        exact=True,
+        meaning=f"The budget of {facts['budget']:g}, fixed by the first training on these people, less what is spent.",
+        limits="Trainings compose to less than their sum: a further one may spend somewhat more than this.",
+    )
+
+
+def _interruptions(trainings: Table) -> Finding:
+    return Finding(
+        id="privacy.ledger_interruptions",
+        title="Blocks of steps that were charged twice",
+        status="info",
+        value=sum(int(row["interruptions"] or 0) for row in trainings),
+        unit="blocks",
+        exact=True,
+        n=len(trainings),
+        meaning="A training that is interrupted in a block of steps takes and is charged them again when it goes on.",
+        limits="A block is at most 5 % of a training's steps. Epsilon is over-counted by these blocks, never under.",
+    )
+
+
+def _stand(facts: Mapping[str, Any]) -> Table:
+    rows: list[tuple[str, Cell, str]] = [
+        ("population", facts["population"], "Whose spending is added up, as data.population names them."),
+        ("overlaps", ", ".join(facts["overlaps"]) or None, "Populations with people in common, whose spending counts."),
+        ("owners", facts["owners"], "Different units, or examples where there are none, of all trainings so far."),
+        ("epsilon", _finite(facts["epsilon"]), "Of all trainings in the table below together."),
+        ("delta", facts["delta"], "At which they are added up: that of the first training."),
+        ("budget", facts["budget"], "Fixed by the first training; none where empty."),
+        ("remaining", _finite(facts["remaining"]), "Budget less epsilon."),
+        ("entries", facts["entries"], "Of the ledger, each with the hash of the one before it."),
+        ("head", facts["head"], "sha256 of the last entry: a ledger without it was cut or rewritten."),
+    ]
+    return [dict(zip(("quantity", "value", "meaning"), row, strict=True)) for row in rows]
+
+
+def _finite(number: float | None) -> float | None:
+    return number if number is not None and math.isfinite(number) else None

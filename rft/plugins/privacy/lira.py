@@ -1,0 +1,85 @@
+"""Likelihood-ratio attack on membership (LiRA: Carlini et al. 2022, IEEE S&P): numbers only, no models.
+
+An example's confidence under models that were trained with it, and under models that were trained without it, is
+close to normal. The attack asks which of the two the audited model's confidence resembles.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import log_ndtr, logsumexp
+
+ENOUGH = 32  # models on either side from which on each example has deviations of its own
+LEAST_VARIANCE = 1e-12  # keeps models that are all alike from a division by zero
+
+
+def confidence(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return (N,) log p_y - log sum over c != y of p_c, which does not saturate as the probability of the label does.
+
+    Args:
+        logits: (N, K) with K >= 2.
+        labels: (N,) class indices.
+    """
+    rows, logits = np.arange(len(labels)), np.asarray(logits, dtype=np.float64)
+    others = logits.copy()
+    others[rows, labels] = -np.inf
+    return logits[rows, labels] - logsumexp(others, axis=1)
+
+
+def online(target: np.ndarray, shadows: np.ndarray, *, members: np.ndarray) -> np.ndarray:
+    """Return (N,) log ratio of the likelihoods of being trained on and of not: higher is more like a member.
+
+    Deviations are an example's own where both sides have at least 32 models for each, and otherwise one for all
+    examples, pooled within examples, for each side (section VI.C of the paper).
+
+    Args:
+        target: (N,) confidences under the audited model.
+        shadows: (S, N) confidences under the shadow models.
+        members: (S, N) bool, which examples each shadow was trained on; every column has both values.
+
+    Raises:
+        ValueError: some example has no model on one side.
+    """
+    own = min(members.sum(axis=0).min(), (~members).sum(axis=0).min()) >= ENOUGH
+    inside = _Normals.of(shadows, members, own=own)
+    outside = _Normals.of(shadows, ~members, own=own)
+    return inside.log_density(target) - outside.log_density(target)
+
+
+def offline(target: np.ndarray, shadows: np.ndarray, *, members: np.ndarray) -> np.ndarray:
+    """Return (N,) log probability that a model trained without the example is at most as confident as the target.
+
+    Uses only the shadows that were not trained on an example, as an attacker must who has its data after training only
+    (section V.B of the paper). Arguments and errors as for ``online``.
+    """
+    own = (~members).sum(axis=0).min() >= ENOUGH
+    return log_ndtr(_Normals.of(shadows, ~members, own=own).standardised(target))
+
+
+@dataclass(frozen=True)
+class _Normals:
+    """A normal for each example: (N,) means, (N,) deviations."""
+
+    mean: np.ndarray
+    deviation: np.ndarray
+
+    @classmethod
+    def of(cls, scores: np.ndarray, chosen: np.ndarray, *, own: bool | np.bool_) -> _Normals:
+        """Estimate from the chosen (S, N) scores of each example."""
+        count = chosen.sum(axis=0)
+        if not count.all():
+            raise ValueError("expected shadow models with and without every example")
+        mean = np.where(chosen, scores, 0.0).sum(axis=0) / count
+        squares = np.where(chosen, (scores - mean) ** 2, 0.0).sum(axis=0)
+        pooled = squares.sum() / max((count - 1).sum(), 1)
+        variance = squares / (count - 1) if own else np.full(len(mean), pooled)
+        return cls(mean, np.sqrt(np.maximum(variance, LEAST_VARIANCE)))
+
+    def standardised(self, values: np.ndarray) -> np.ndarray:
+        return (values - self.mean) / self.deviation
+
+    def log_density(self, values: np.ndarray) -> np.ndarray:
+        """Return log densities up to a constant."""
+        return -0.5 * self.standardised(values) ** 2 - np.log(self.deviation)

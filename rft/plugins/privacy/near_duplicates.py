@@ -1,0 +1,52 @@
+"""Training examples of different units that are almost the same: who has a twin is protected less than epsilon says."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rft.features.representations import Representations
+from rft.intervals import wilson
+from rft.plugins import Subject
+from rft.plugins.privacy.piece import Piece
+from rft.records import Finding, not_measured
+
+ALIKE = 0.99  # cosine of the features of two examples
+ID, TITLE = "privacy.near_duplicates", "Examples with a near-duplicate of another unit"
+MEANING = (
+    "Share of training examples whose features have a cosine of at least 0.99 with those of another {unit}'s example. "
+    "If both are of one person, or one copies the other, leaving one {unit} out still leaves the other in."
+)
+LIMITS = "Sees what the backbone sees: two people who look alike to it count, and a copy that looks different does not."
+
+
+def near_duplicates_piece(subject: Subject) -> Piece:
+    """Return one finding about a random sample of the training examples."""
+    unit = "unit" if subject.splits and subject.splits["train"].units is not None else "example"
+    meaning = MEANING.format(unit=unit)
+    if subject.representations is None:
+        reason = "the frozen features of the training examples are not at hand"
+        return Piece(findings=(not_measured(ID, TITLE, reason, meaning),))
+    given: Representations = subject.representations()
+    twins = _have_twins(given)
+    found = int(twins.sum())
+    finding = Finding(
+        id=ID,
+        title=TITLE,
+        status="warn" if found else "info",
+        value=found / len(twins),
+        unit="fraction",
+        interval=None if given.sampled_from == len(twins) else wilson(found, len(twins)),
+        exact=given.sampled_from == len(twins),
+        n=len(twins),
+        meaning=meaning,
+        limits=LIMITS + " A sample finds only twins that are both in it." * (given.sampled_from > len(twins)),
+    )
+    return Piece(findings=(finding,))
+
+
+def _have_twins(given: Representations) -> np.ndarray:
+    """Return (n,) whether an example is almost the same as one of another unit; one without features is not."""
+    lengths = np.linalg.norm(given.pretrained, axis=1, keepdims=True)
+    directions = given.pretrained / np.maximum(lengths, np.finfo(np.float32).tiny)
+    _, units = np.unique(np.arange(len(directions)) if given.units is None else given.units, return_inverse=True)
+    return ((directions @ directions.T >= ALIKE) & (units[:, None] != units)).any(axis=1)

@@ -1,0 +1,119 @@
+"""Intervals for what several heads, trained alike, do on the same test examples. Pure numbers.
+
+Two things vary: the randomness of training, which R heads show, and the choice of test units. Every head is judged on
+every example, so the variances of both add up (crossed random effects: Searle, Casella and McCulloch 1992). With three
+heads the first is known from two degrees of freedom only: each variance comes with the quantile of Student's t for its
+own. In the simulations of the tests, 2 to 5 heads on 12 to 1,000 units, shares were covered in 94 to 100 %.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtri, stdtrit
+
+from rft import intervals
+from rft.intervals import LEVEL, Sample
+from rft.records import Interval
+
+TAIL = 0.5 + LEVEL / 2
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over heads and examples; ``interval`` is None with a single head or unit, which show no variance."""
+
+    value: float
+    interval: Interval | None
+
+
+def share(hits: np.ndarray, units: np.ndarray) -> Estimate:
+    """Return the share of hits, with the Wilson interval on as many cases as leave a share with that variance.
+
+    Where all heads agree on all examples the variance is 0, and the interval is that of so many units.
+
+    Args:
+        hits: (R, n) bool, of each head on each example; n above 0.
+        units: (n,) whose each example is.
+    """
+    value = float(hits.mean())
+    half = _half_width(hits.mean(axis=1), (hits.mean(axis=0) - value) / len(units), units)
+    if half is None:
+        return Estimate(value, None)
+    sample = Sample.of(units)
+    worth = sample.effective_n
+    if half > 0 and 0 < value < 1:
+        worth = min(value * (1 - value) * (ndtri(TAIL) / half) ** 2, float(len(units)))
+    found = intervals.wilson(value * worth, worth)
+    return Estimate(value, found.model_copy(update={"method": _method("Wilson", len(hits), sample)}))
+
+
+def difference(first: np.ndarray, other: np.ndarray, units: np.ndarray) -> Estimate:
+    """Return the share of hits of one set of heads minus that of another on the same examples.
+
+    Args:
+        first, other: (R, n) bool, R of the same size in both.
+        units: (n,) whose each example is.
+    """
+    by_example = first.mean(axis=0) - other.mean(axis=0)
+    value = float(by_example.mean())
+    by_head = first.mean(axis=1) - other.mean(axis=1)
+    return _around(value, by_head, (by_example - value) / len(units), units, _no_less(units))
+
+
+def difference_of_differences(first: np.ndarray, other: np.ndarray, in_one: np.ndarray, units: np.ndarray) -> Estimate:
+    """Return ``difference`` on the examples of one group minus that on all others.
+
+    Args:
+        first, other: (R, n) bool.
+        in_one: (n,) bool, the group; neither it nor its complement is empty.
+        units: (n,) whose each example is.
+    """
+    by_example, by_head, influence = first.mean(axis=0) - other.mean(axis=0), np.zeros(len(first)), np.zeros(len(units))
+    values, least = [], 0.0
+    for own, sign in ((in_one, 1), (~in_one, -1)):
+        values.append(sign * float(by_example[own].mean()))
+        influence[own] = sign * (by_example[own] - by_example[own].mean()) / own.sum()
+        by_head += sign * (first[:, own].mean(axis=1) - other[:, own].mean(axis=1))
+        least += _no_less(units[own])
+    return _around(sum(values), by_head, influence, units, least)
+
+
+def _around(value: float, by_head: np.ndarray, influence: np.ndarray, units: np.ndarray, least: float) -> Estimate:
+    half = _half_width(by_head, influence, units, least=least)
+    if half is None:
+        return Estimate(value, None)
+    method = _method("Student t", len(by_head), Sample.of(units))
+    return Estimate(value, Interval(low=value - half, high=value + half, method=method))
+
+
+def _no_less(units: np.ndarray) -> float:
+    """Return the variance that remains where heads never differ: as if half an example more differed each way.
+
+    Source: Agresti and Min 2005, Stat. Med. 24:729, for differences of matched proportions.
+    """
+    return 1 / (intervals.effective_n(units) + 2) ** 2
+
+
+def _half_width(by_head: np.ndarray, influence: np.ndarray, units: np.ndarray, *, least: float = 0.0) -> float | None:
+    """Return half the width of an interval for a mean over heads and examples.
+
+    Args:
+        by_head: (R,) its value for each head.
+        influence: (n,) what each example adds to the mean beyond its part; they sum to 0.
+        units: (n,) whose each example is; what they add is summed up before it is squared.
+        least: added to the variance between units.
+    """
+    _, unit = np.unique(units, return_inverse=True)
+    heads, owners = len(by_head), int(unit.max()) + 1
+    if heads < 2 or owners < 2:
+        return None
+    of_training = float(by_head.var(ddof=1)) / heads
+    of_units = owners / (owners - 1) * float(np.sum(np.bincount(unit, weights=influence) ** 2)) + least
+    return math.sqrt(stdtrit(heads - 1, TAIL) ** 2 * of_training + stdtrit(owners - 1, TAIL) ** 2 * of_units)
+
+
+def _method(kind: str, heads: int, sample: Sample) -> str:
+    return f"{kind} {100 * LEVEL:g} %, variance of {heads} heads and of {sample.units} test units"

@@ -1,0 +1,336 @@
+"""What the proof of privacy takes for granted, tried out before the first step on the very objects that will train.
+
+No private example takes part, and what is expected comes from the public numbers of the plan and from backward passes
+over one example at a time, never from the objects that are tested. Where the objects draw secret numbers, the bounds
+are so wide that a right one fails once in a billion runs; the mistakes that people make are far outside.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rft.backbones import Batch, hash_tensors
+from rft.errors import IntegrityError
+from rft.plugins.privacy.engines import OneByOne
+from rft.plugins.privacy.gradients import TOLERANCE, calm, made_up, move
+from rft.plugins.privacy.plan import Plan
+from rft.plugins.privacy.randomness import own_chance
+from rft.plugins.privacy.sampling import Sample
+from rft.plugins.privacy.steps import Steps, Tally, take
+from rft.records import Row
+from rft.training import Task
+
+DRAWS, FEWEST_DRAWN, MOST_DRAWS = 200, 400, 20_000
+NUMBERS = 20_000  # of noise that are looked at, or more
+DEVIATIONS = 6.5  # two-sided: 8e-11
+ROUNDING = 1e-4  # of a clipped norm, in float32
+ROWS, ROWS_EACH = 9, 3  # made-up examples, and how many of them are one unit's where units are declared
+
+
+@dataclass(frozen=True)
+class Check:
+    """One promise: what was expected of it, what was found, and whether that is within bounds."""
+
+    name: str
+    expected: str
+    found: str
+    passed: bool
+    meaning: str
+
+    def row(self) -> Row:
+        """Return it as a row of the report's table."""
+        outcome = "passed" if self.passed else "failed"
+        names = ("check", "expected", "found", "outcome", "meaning")
+        return dict(zip(names, (self.name, self.expected, self.found, outcome, self.meaning), strict=True))
+
+
+class NoNoise:
+    """A source of zeros, which shows what a step computes before noise."""
+
+    def uniforms(self, *shape: int) -> np.ndarray:
+        """Raise: nothing is sampled with it."""
+        raise AssertionError("a test of clipping draws no sample")
+
+    def normals(self, *shape: int) -> np.ndarray:
+        """Return zeros."""
+        return np.zeros(shape)
+
+
+def run(steps: Steps, task: Task, plans: Sequence[Plan]) -> tuple[list[Row], float]:
+    """Return the table of checks, and the largest relative error of a sum of clipped gradients.
+
+    Args:
+        steps: what will train; afterwards it is as it was.
+        task: gives the shape of an example, and nothing else.
+        plans: the public numbers of each of the H that are trained.
+
+    Raises:
+        IntegrityError: a check failed.
+    """
+    with _borrowed(steps), own_chance(task.device, 0):
+        checks = [*_sampling(steps, plans), *_noise(steps, plans), *_taken(steps, plans)]
+        move(steps.parameters)
+        clipping, error = _clipping(steps, task, plans)
+        checks += clipping
+    failed = [check for check in checks if not check.passed]
+    if failed:
+        what = "; ".join(f"{check.name}: {check.found}, expected {check.expected}" for check in failed)
+        raise IntegrityError(
+            f"the self-test of private training failed, and nothing was trained ({what})",
+            where="[privacy]",
+            remedy="This is a defect of rft or of a library that it uses: please report it with this line.",
+        )
+    return [check.row() for check in checks], error
+
+
+@contextmanager
+def _borrowed(steps: Steps) -> Iterator[None]:
+    """Switch randomness in the network off, and give values, gradients and modes back as they were."""
+    values = [parameter.detach().clone() for parameter in steps.parameters]
+    modes = {module: module.training for module in steps.network.modules()} if steps.network else {}
+    try:
+        if steps.network:
+            calm(steps.network)
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        with torch.no_grad():
+            for parameter, value in zip(steps.parameters, values, strict=True):
+                parameter.copy_(value)
+                parameter.grad = None
+
+
+def _sampling(steps: Steps, plans: Sequence[Plan]) -> Iterator[Check]:
+    """Draw samples and throw them away: how many take part, and whether the number varies as it must."""
+    n, rate, heads = plans[0].n, plans[0].mechanism.sample_rate, len(plans)
+    draws = min(MOST_DRAWS, max(DRAWS, math.ceil(FEWEST_DRAWN / (n * rate * heads))))
+    sizes = np.array([steps.draw().taken.sum(axis=1) for _ in range(draws)])  # (draws, H)
+    variance = n * rate * (1 - rate)
+    error = DEVIATIONS * math.sqrt(variance / sizes.size)
+    yield Check(
+        "sampling rate",
+        f"{rate:.5g} ± {error / n:.2g}",
+        f"{sizes.mean() / n:.5g}",
+        abs(sizes.mean() - n * rate) <= error + 1e-9,
+        f"Share of the units in {sizes.size:,} samples that nothing was trained on.",
+    )
+    if rate == 1:
+        return
+    ratio = float(sizes.var()) / variance
+    error = DEVIATIONS * math.sqrt((2 + 1 / variance) / sizes.size)
+    low, high = max(0.05, 1 - error), 1 + 2 * error
+    yield Check(
+        "sample sizes",
+        f"{low:.2f} to {high:.2f}",
+        f"{ratio:.3f}",
+        low <= ratio <= high,
+        "Variance of the size of these samples over that of Poisson sampling; shuffled batches have none.",
+    )
+
+
+def _noise(steps: Steps, plans: Sequence[Plan]) -> Iterator[Check]:
+    """Take empty samples: all that comes out is noise, here in units of what the plans promise."""
+    promised = [plan.mechanism.noise_multiplier * plan.max_grad_norm / plan.divisor for plan in plans]
+    first = _gradient(steps, _nobody(plans))
+    draws = max(1, math.ceil(NUMBERS / first.size) - 1)
+    drawn = np.stack([first, *(_gradient(steps, _nobody(plans)) for _ in range(draws))])  # (draws, H, P)
+    drawn /= np.array(promised)[:, None]
+    error = DEVIATIONS / math.sqrt(2 * drawn.size)
+    found = float(np.sqrt(np.mean(drawn**2)))
+    yield Check(
+        "noise",
+        f"1 ± {error:.2g}",
+        f"{found:.4f}",
+        abs(found - 1) <= error,
+        "Deviation of the gradient of an empty sample over noise multiplier x clipping norm / divisor.",
+    )
+    rows = drawn.reshape(-1, drawn.shape[2])
+    rows = rows[np.argsort(rows[:, 0])]  # equal rows are neighbours now
+    alike = int((np.abs(np.diff(rows, axis=0)).max(axis=1) < 1e-3).sum())
+    yield Check(
+        "fresh noise",
+        "0 alike",
+        f"{alike} alike",
+        alike == 0,
+        f"The noise of {len(plans)} heads in {len(drawn)} steps, each compared with all others.",
+    )
+
+
+def _taken(steps: Steps, plans: Sequence[Plan]) -> Iterator[Check]:
+    """Take a whole step with an empty sample."""
+    before = [parameter.detach().clone() for parameter in steps.parameters]
+    tally = Tally.of(len(plans))
+    smallest = min(plan.mechanism.noise_multiplier for plan in plans) * plans[0].max_grad_norm / plans[0].divisor
+    take(steps, torch.optim.SGD(steps.parameters, lr=1 / smallest), _nobody(plans), tally)
+    moved = sum(not torch.equal(old, new) for old, new in zip(before, steps.parameters, strict=True))
+    yield Check(
+        "empty sample",
+        "counted once",
+        f"counted {tally.empty_batches.min()} times",
+        bool((tally.empty_batches == 1).all()),
+        "A step in which nobody takes part is taken, with noise, like any other.",
+    )
+    yield Check(
+        "trained tensors move",
+        f"{len(before)} of {len(before)}",
+        f"{moved} of {len(before)}",
+        moved == len(before),
+        "Tensors that the step with the empty sample changed.",
+    )
+
+
+def _clipping(steps: Steps, task: Task, plans: Sequence[Plan]) -> tuple[list[Check], float]:
+    """Compare what made-up examples add to a step with backward passes over each of them alone."""
+    network, plan, last = steps.suffix(len(plans) - 1), plans[-1], len(plans) - 1
+    batch, labels = made_up(task, network, ROWS)
+    units = np.arange(ROWS) if task.units is None else np.arange(ROWS) // ROWS_EACH
+    rows = _alone(network, task, batch, labels)  # (ROWS, P), as the rest a float64 copy
+    exact = _by_unit(rows, units)
+    frozen = _frozen(steps)
+
+    made = steps.on(batch, labels, units)
+    found = _gradient(_quiet(made, plan.max_grad_norm), _everybody(plans, len(exact)))[last]
+    wanted = _clipped(exact, plan.max_grad_norm).sum(axis=0)
+    bound = 0.01 * float(np.linalg.norm(exact, axis=1).min())
+    tight = _quiet(made, bound)
+    alone = [_gradient(tight, _somebody(plans, unit))[last] * plan.divisor for unit in range(len(exact))]
+    pairs = [(found * plan.divisor, wanted), *zip(alone, _clipped(exact, bound), strict=True)]
+    error = max(_relative(one, other) for one, other in pairs)
+    still = _frozen(steps) == frozen
+    checks = [
+        _divisor(found, wanted, plan),
+        Check(
+            "gradients",
+            f"< {TOLERANCE:g}",
+            f"{error:.2g}",
+            error < TOLERANCE,
+            "Relative error of clipped gradients, against a backward pass for each made-up example alone.",
+        ),
+        _longest(alone, bound, declared=task.units is not None),
+        Check(
+            "frozen tensors",
+            "0 moved",
+            "0 moved" if still else "some moved",
+            still,
+            "Parameters and buffers behind the cut that are not trained, by their hash.",
+        ),
+    ]
+    broken = {name: _first_is_not_a_number(column) for name, column in batch.items() if column.is_floating_point()}
+    if broken:
+        rows[0] = 0
+        made = _quiet(steps.on(batch | broken, labels, units), plan.max_grad_norm)
+        checks.append(_not_a_number(made, plans, _clipped(_by_unit(rows, units), plan.max_grad_norm)))
+    return checks, error
+
+
+def _divisor(found: np.ndarray, wanted: np.ndarray, plan: Plan) -> Check:
+    length = float(np.linalg.norm(found))
+    divisor = float(np.linalg.norm(wanted)) / length if length else math.inf
+    return Check(
+        "divisor",
+        f"{plan.divisor:.5g}",
+        f"{divisor:.5g}",
+        math.isclose(divisor, plan.divisor, rel_tol=TOLERANCE),
+        "What a noised sum is divided by: a public number, not the size of a sample.",
+    )
+
+
+def _longest(alone: Sequence[np.ndarray], bound: float, *, declared: bool) -> Check:
+    longest = max(float(np.linalg.norm(each)) for each in alone) / bound
+    whose = f"{ROWS_EACH} examples of one unit" if declared else "one example"
+    return Check(
+        "clipping",
+        "at most 1",
+        f"{longest:.6f}",
+        longest <= 1 + ROUNDING,
+        f"Largest contribution of {whose}, in units of a clipping norm below all of them.",
+    )
+
+
+def _not_a_number(made: Steps, plans: Sequence[Plan], exact: np.ndarray) -> Check:
+    """Check a sample whose first example is not a number against the others alone."""
+    count = made.set_gradient(_everybody(plans, len(exact)))
+    found = _flat(made, len(plans))[-1] * plans[-1].divisor
+    error = _relative(found, exact.sum(axis=0))
+    return Check(
+        "not a number",
+        f"zero, counted once; others within {TOLERANCE:g}",
+        f"counted {int(count[-1])} times, others {error:.2g} off",
+        bool((count == 1).all()) and error < TOLERANCE,
+        "An example that is not a number adds nothing to a step and is counted.",
+    )
+
+
+def _alone(network: nn.Module, task: Task, batch: Batch, labels: Tensor) -> np.ndarray:
+    """Return (N, P) the gradient of each example alone, with its weight."""
+    found = OneByOne(calm(network)).gradients(batch, labels)
+    rows = torch.cat([each.flatten(1) for each in found], dim=1).cpu().double().numpy()
+    return (
+        rows if task.class_weights is None else rows * task.class_weights.cpu().double().numpy()[labels.cpu()][:, None]
+    )
+
+
+def _by_unit(rows: np.ndarray, units: np.ndarray) -> np.ndarray:
+    return np.stack([rows[units == unit].sum(axis=0) for unit in range(units.max() + 1)])
+
+
+def _clipped(sums: np.ndarray, bound: float) -> np.ndarray:
+    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
+    return sums * (bound / np.maximum(lengths, bound))
+
+
+def _relative(found: np.ndarray, wanted: np.ndarray) -> float:
+    """Return the relative error, infinite when something is not a number."""
+    error = float(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))
+    return error if math.isfinite(error) else math.inf
+
+
+def _first_is_not_a_number(column: Tensor) -> Tensor:
+    broken = column.clone()
+    broken[0] = math.nan
+    return broken
+
+
+def _quiet(steps: Steps, bound: float) -> Steps:
+    """Return the steps without noise, clipping to this norm."""
+    return steps.with_gaussian(replace(steps.gaussian, source=NoNoise(), max_grad_norm=bound))
+
+
+def _gradient(steps: Steps, sample: Sample) -> np.ndarray:
+    """Return (H, P) the noised gradients of a sample."""
+    steps.set_gradient(sample)
+    return _flat(steps, len(sample.units))
+
+
+def _flat(steps: Steps, heads: int) -> np.ndarray:
+    grads = [parameter.grad for parameter in steps.parameters]
+    return torch.cat([each.reshape(heads, -1) for each in grads if each is not None], dim=1).cpu().double().numpy()
+
+
+def _frozen(steps: Steps) -> str:
+    """Return the hash of what belongs to the network and is not trained."""
+    network = steps.network
+    if network is None:
+        return ""
+    own = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+    return hash_tensors({name: tensor for name, tensor in network.state_dict().items() if name not in own})
+
+
+def _nobody(plans: Sequence[Plan]) -> Sample:
+    return Sample(np.zeros((len(plans), 0), dtype=np.int64), np.zeros((len(plans), 0), dtype=bool))
+
+
+def _everybody(plans: Sequence[Plan], units: int) -> Sample:
+    return Sample(np.tile(np.arange(units), (len(plans), 1)), np.ones((len(plans), units), dtype=bool))
+
+
+def _somebody(plans: Sequence[Plan], unit: int) -> Sample:
+    return Sample(np.full((len(plans), 1), unit, dtype=np.int64), np.ones((len(plans), 1), dtype=bool))

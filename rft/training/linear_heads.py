@@ -1,0 +1,171 @@
+"""Many linear heads on the same cached vectors, held as one stack and computed as one batch of matrices.
+
+A head is by far the most common trained part, and attacks and frontiers train dozens of them. Whatever the recipe's
+optimizer does to each number by itself, it does to a stack of heads as it does to one.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rft.backbones.classifier import Batch, Head, scaled
+from rft.features import Features
+from rft.features.columns import Dense
+from rft.training import Fit, Task, trained_state
+
+SCORED, SCORED_TOGETHER = 1024, 64  # rows, and fits, that are scored at once
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """The training examples as linear heads see them.
+
+    Attributes:
+        stored: (N * V, D) cached features, on the device; view v of example i is row i * V + v.
+        views: V.
+        row_norm: whether a head scales each row to length sqrt(D).
+        labels: (N,) class indices, on the device.
+        class_weights: (K,) factors of the loss by label, on the device; None: all 1.
+    """
+
+    stored: Tensor
+    views: int
+    row_norm: bool
+    labels: Tensor
+    class_weights: Tensor | None
+
+    @property
+    def dimension(self) -> int:
+        """D."""
+        return self.stored.shape[1]
+
+    def weights(self, rows: Tensor) -> Tensor | None:
+        """Return (...) the factors of the loss of examples; None: all 1."""
+        return None if self.class_weights is None else self.class_weights[self.labels[rows]]
+
+    def rows(self, stored_rows: Tensor) -> Tensor:
+        """Return (..., D) features of stored rows, scaled as a head would."""
+        return scaled(self.stored[stored_rows], row_norm=self.row_norm)
+
+
+def vectors(task: Task) -> Vectors | None:
+    """Return a task's examples when all that it trains is a linear head on vectors in memory, otherwise None."""
+    head = task.new_suffix(0)
+    if not (isinstance(head, Head) and isinstance(task.features, Dense) and task.features.tensor.dim() == 2):
+        return None
+    if not all(parameter.requires_grad for parameter in head.parameters()):
+        return None
+    stored = task.features.tensor.to(task.device)
+    class_weights = None if task.class_weights is None else task.class_weights.to(task.device)
+    return Vectors(stored, task.features.views, head.row_norm, task.labels.to(task.device), class_weights)
+
+
+class Heads:
+    """H heads: ``weight`` (H, K, D) and ``bias`` (H, K), each head as ``task.new_suffix`` of its seed makes it."""
+
+    def __init__(self, task: Task, seeds: Sequence[int]) -> None:
+        fresh = [task.new_suffix(seed).to(task.device) for seed in seeds]
+        heads = [head for head in fresh if isinstance(head, Head)]
+        assert len(heads) == len(seeds), "vectors(task) says whether a task trains linear heads"
+        self._template = heads[0]
+        self.weight = nn.Parameter(torch.stack([head.linear.weight.detach() for head in heads]))
+        self.bias = nn.Parameter(torch.stack([head.linear.bias.detach() for head in heads]))
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """Weight and bias."""
+        return [self.weight, self.bias]
+
+    def network(self, number: int) -> Head:
+        """Return one head as a network of its own."""
+        head = copy.deepcopy(self._template)
+        with torch.no_grad():
+            head.linear.weight.copy_(self.weight[number])
+            head.linear.bias.copy_(self.bias[number])
+        return head
+
+    def state(self, number: int) -> dict[str, Tensor]:
+        """Return one head's state as ``trained_state`` returns it."""
+        return trained_state(self.network(number))
+
+
+def unmoved(before: Sequence[Tensor], after: Sequence[Tensor]) -> list[int]:
+    """Return how many of each head's tensors, (H, ...) stacked, are what they were."""
+    same = [(old == new).flatten(1).all(1) for old, new in zip(before, after, strict=True)]
+    return torch.stack(same).sum(dim=0).tolist()
+
+
+def residuals(logits: Tensor, labels: Tensor, dim: int) -> Tensor:
+    """Return softmax minus one-hot: the gradient of each example's cross-entropy by its logits.
+
+    Args:
+        logits: any shape with classes along ``dim``.
+        labels: class indices, of the same shape but 1 along ``dim``.
+        dim: torch is several times quicker where this is not the last one.
+    """
+    return logits.softmax(dim).scatter_add_(dim, labels, logits.new_full(labels.shape, -1.0))
+
+
+def shared_gradient(data: Vectors, heads: Heads, rows: Tensor, view: Tensor | None, members: Tensor) -> Tensor:
+    """Set the gradient of the mean loss of every head over the rows of one batch that are its members.
+
+    Args:
+        data: the examples.
+        heads: the stack.
+        rows: (B,) numbers of examples.
+        view: (B,) the view of each, None: the plain one.
+        members: (B, H) bool; a head none of whose members is there gets the gradient zero.
+
+    Returns:
+        (H,) sum of the losses of each head over its members in the batch.
+    """
+    x = data.rows(rows * data.views + (0 if view is None else view))  # (B, D)
+    weight = heads.weight.detach().transpose(0, 1)  # (K, H, D)
+    found = torch.addmm(heads.bias.detach().T.flatten(), x, weight.flatten(0, 1).T).view(len(rows), -1, len(heads))
+    labels = data.labels[rows][:, None, None].expand(-1, 1, len(heads))
+    factors = data.weights(rows)
+    weights = members.to(x.dtype) if factors is None else members * factors[:, None]  # (B, H)
+    losses = (found.logsumexp(1) - found.gather(1, labels)[:, 0]) * weights
+    residual = residuals(found, labels, 1) * (weights / members.sum(0).clamp(min=1))[:, None]  # (B, K, H)
+    heads.weight.grad = (residual.flatten(1).T @ x).view_as(weight).transpose(0, 1)
+    heads.bias.grad = residual.sum(0).T
+    return losses.sum(0)
+
+
+def logits(task: Task, fits: Sequence[Fit], features: Features) -> Iterator[np.ndarray]:
+    """Yield (N, K) float64 logits of each fit, in eval mode, on the plain views of any features of the task's kind."""
+    for start in range(0, len(fits), SCORED_TOGETHER):
+        networks = [_network(task, fit) for fit in fits[start : start + SCORED_TOGETHER]]
+        made: list[list[Tensor]] = [[] for _ in networks]
+        for rows in np.array_split(np.arange(len(features)), max(1, -(-len(features) // SCORED))):
+            batch = {name: column.to(task.device) for name, column in features.batch(rows).items()}
+            for each, scores in zip(made, _scores(networks, batch), strict=True):
+                each.append(scores.cpu().double())
+        yield from (torch.cat(each).numpy() for each in made)
+
+
+def _network(task: Task, fit: Fit) -> nn.Module:
+    network = task.new_suffix(0)
+    network.load_state_dict(fit.state, strict=False)
+    return network.to(task.device).eval()
+
+
+@torch.no_grad()
+def _scores(networks: Sequence[nn.Module], batch: Batch) -> Sequence[Tensor]:
+    """Return (B, K) logits of each network; linear heads share what they do to the features."""
+    heads = [network for network in networks if isinstance(network, Head)]
+    if len(heads) < len(networks):
+        return [network(batch) for network in networks]
+    x = scaled(batch["features"], row_norm=heads[0].row_norm)
+    weight = torch.cat([head.linear.weight for head in heads])
+    bias = torch.cat([head.linear.bias for head in heads])
+    return torch.addmm(bias, x, weight.T).split(len(heads[0].linear.bias), dim=1)

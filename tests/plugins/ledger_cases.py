@@ -1,0 +1,87 @@
+"""Accounts on small populations, and a training that notes each step it takes, for the tests of the ledger."""
+
+from __future__ import annotations
+
+import time
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from rft.plugins.privacy import chain
+from rft.plugins.privacy.accounting import Mechanism
+from rft.plugins.privacy.charges import Book, Charge, read_book
+from rft.plugins.privacy.ledger import Account, open_account
+from rft.training import Population
+
+MECHANISM = Mechanism(2.0, 0.1, 40)
+DELTA = 1e-5
+CLINIC = tuple(f"patient {number}" for number in range(30))
+
+
+def population(folder: Path, name: str = "clinic", owners: tuple[str, ...] = CLINIC) -> Population:
+    return Population(name, np.array(owners), folder)
+
+
+def account(
+    folder: Path,
+    name: str = "clinic",
+    owners: tuple[str, ...] = CLINIC,
+    *mechanisms: Mechanism,
+    ledger: str | None = "ledgers",
+    budget: float | None = None,
+    **changes: Any,
+) -> AbstractContextManager[Account]:
+    asked = {"purpose": "training", "delta": DELTA, "identity": "one plan", "resumable": True, **changes}
+    people = population(folder, name, owners)
+    return open_account(people, ledger, budget, mechanisms=mechanisms or (MECHANISM,), **asked)
+
+
+def finish(opened: AbstractContextManager[Account]) -> dict[str, Any]:
+    """Take all steps of a training; return the facts of its account."""
+    with opened as own:
+        for _ in own.blocks():
+            pass
+        return own.facts()
+
+
+def ledger_of(folder: Path, name: str = "clinic") -> Path:
+    return folder / "ledgers" / name
+
+
+def book_of(folder: Path, name: str = "clinic") -> Book:
+    place = ledger_of(folder, name)
+    found = read_book(chain.read(place).records, str(place))
+    assert found is not None
+    return found
+
+
+def charges_of(folder: Path) -> tuple[Charge, ...]:
+    """Return the trainings in the ledger; none where there is no ledger yet."""
+    place = ledger_of(folder)
+    book = read_book(chain.read(place).records, str(place))
+    return book.charges if book else ()
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    """Return what a folder holds; locks, which are always empty, left out."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+def train(folder: Path, log: Path, identity: str, steps: int, seconds: float) -> None:
+    """Train for so many steps of so many seconds; write each into the log in the moment in which it sees the data."""
+    with (
+        account(folder, "clinic", CLINIC, Mechanism(2.0, 0.1, steps), identity=identity) as own,
+        log.open("ab", 0) as note,
+    ):
+        for block in own.blocks():
+            for step in block:
+                note.write(f"{identity} {step}\n".encode())
+                time.sleep(seconds)
+            own.checkpoint({"step": torch.tensor(block.stop)})
