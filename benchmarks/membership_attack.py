@@ -39,16 +39,23 @@ def main() -> None:
     for name, default in {"train": 7500, "test": 2500, "dimension": 512, "classes": 10, "epochs": 30}.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     options = parser.parse_args()
-    rows: dict[str, float] = {}
-    for mode, trainer in (("standard", StandardTrainer()), ("private", DPTrainer(epsilon=3.0))):
-        subject = _subject(options, trainer)
-        rows[f"{mode}, all attacks"] = _seconds(lambda: membership_piece(subject, PrivacyOptions()))
-        rows[f"{mode}, of these the shadows"] = _seconds(lambda: shadows.confidences(subject, SHADOWS))
-        rows[f"{mode}, shadows one after another"] = SHADOWS * _seconds(lambda: _alone(subject))
+    rows = {
+        f"{mode}, {what}": seconds
+        for mode, trainer in (("standard", StandardTrainer()), ("private", DPTrainer(epsilon=3.0)))
+        for what, seconds in _times(_subject(options, trainer)).items()
+    }
     for name, seconds in rows.items():
         print(f"{name:40} {seconds:8.2f} s")
     result = {"options": vars(options), "shadows": SHADOWS, "threads": torch.get_num_threads(), "seconds": rows}
     Path(__file__).with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def _times(subject: Subject) -> dict[str, float]:
+    return {
+        "all attacks": _seconds(lambda: membership_piece(subject, PrivacyOptions())),
+        "of these the shadows": _seconds(lambda: shadows.confidences(subject, SHADOWS)),
+        "shadows one after another": SHADOWS * _seconds(lambda: _alone(subject)),
+    }
 
 
 def _subject(options: argparse.Namespace, trainer: Trainer) -> Subject:

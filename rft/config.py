@@ -237,6 +237,10 @@ class LoadedConfig:
             value = raw.get(table, {}).get(key)
             if isinstance(value, str) and not value.startswith("package:"):
                 raw[table][key] = stored_path(value, self.folder)
+        for table, options in self.plugins.items():
+            for key in getattr(options, "paths", ()):
+                if isinstance(value := raw.get(table, {}).get(key), str):
+                    raw[table][key] = stored_path(value, self.folder)
         if isinstance(backbone := raw["model"].get("backbone"), str):
             raw["model"]["backbone"] = stored_backbone(backbone, self.folder)
         return raw

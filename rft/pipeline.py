@@ -63,7 +63,8 @@ def audit(
         sections=sections,
         verdict=policy.judge(settings.core.policy, sections),
     )
-    return run.with_artifacts(Artifacts(subject.predictions, dataset.inputs, subject.write_model))
+    settle = subject.fit.settle if subject.fit else None
+    return run.with_artifacts(Artifacts(subject.predictions, dataset.inputs, subject.write_model, settle))
 
 
 def prepare(path: str | Path, overrides: Sequence[str] = ()) -> tuple[config.LoadedConfig, Active, Trainer]:

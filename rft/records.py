@@ -142,13 +142,18 @@ class Figure(Record):
 
     ``encode`` maps the channels of the kind to column names of the table:
 
-    - ``dots``     y, x, optional low, high, label (text at the dot), facet; option ``reference`` (vertical line)
-    - ``lines``    x, y, optional low, high, series; option ``diagonal`` ("yes": the line y = x)
+    - ``dots``     y, x, optional low, high, label (text at the dot), facet; options ``reference`` (vertical line) and
+      ``x_scale``
+    - ``lines``    x, y, optional low, high, series; options ``diagonal`` ("yes": the line y = x), ``x_scale`` and
+      ``y_scale``
     - ``bars``     x (category), y, optional series
     - ``heatmap``  x, y, value, optional facet (small multiples)
     - ``images``   asset (a column of names made by ``asset_name``), caption, optional group
     - ``tokens``   token (a piece of a text, with the blanks before it), value (signed; None has no mark), optional
       text (rows of one text have the same), caption (of a text), special (true: not a part of the text)
+
+    A scale is ``linear``, the default, or ``log``: what is 0 or less then has no place and is counted under the chart,
+    and an interval that begins there reaches down to the edge.
 
     ``where`` keeps the rows of the table whose columns equal these values. ``alt`` says what the picture shows to
     someone who cannot see it.
@@ -365,11 +370,13 @@ class Artifacts:
         predictions: one row an example, columns as in ``predictions.parquet``.
         inputs: ``{"name": ..., "sha256": ...}`` of the manifest and of every item.
         write_model: writes the folder ``model`` (safetensors and model.json), or None without a model.
+        settle: called when everything is saved, since an interrupted run can go on until then; None without need.
     """
 
     predictions: pd.DataFrame
     inputs: Sequence[Mapping[str, str]]
     write_model: Callable[[Path], None] | None = None
+    settle: Callable[[], None] | None = None
 
 
 class AuditRun(Record):

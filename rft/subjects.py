@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -115,7 +116,13 @@ def _class_weights(core: Config, classes: Sequence[str]) -> torch.Tensor | None:
 def _population(core: Config, train: Split, folder: Path) -> Population | None:
     if core.data.population is None:
         return None
-    return Population(core.data.population, train.ids if train.units is None else train.units, folder)
+    owners = train.ids if train.units is None else train.units
+    content = hashlib.sha256(train.labels.tobytes() + "\n".join([*train.ids, *_digests(train)]).encode())
+    return Population(core.data.population, owners, folder, content.hexdigest())
+
+
+def _digests(split: Split) -> Sequence[str]:
+    return () if split.digests is None else split.digests.tolist()
 
 
 def _fit(trainer: Trainer, task: Task, seed: int, *, cached: bool) -> tuple[Fit, float]:

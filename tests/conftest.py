@@ -15,9 +15,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does,
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keep the features of each test to itself."""
+    """Keep the features and the ledgers of each test to itself."""
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("RFT_CACHE", str(folder))
+    monkeypatch.setenv("RFT_STATE", str(folder / "state"))
     return folder
 
 

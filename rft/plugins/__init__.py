@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -44,8 +44,12 @@ CORE_TABLES = ("data", "model", "train", "report", "policy", "predictions")  # o
 
 
 class Options(BaseModel):
-    """Base of a plugin's options: strict types, unknown keys are errors."""
+    """Base of a plugin's options: strict types, unknown keys are errors.
 
+    ``paths`` are the keys that hold paths: reports show one outside the config's folder by its base name alone.
+    """
+
+    paths: ClassVar[tuple[str, ...]] = ()
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 

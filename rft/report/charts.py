@@ -12,20 +12,36 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.text import Annotation
 
 from rft.records import Figure, Row, Table
 from rft.report import heatmap, numbers, svg, tables
-from rft.report.sheet import LINE, SMALL, WIDTH, Sheet, Style, legend_height, limits, style, text_width, ticks, wrap
+from rft.report.sheet import (
+    LINE,
+    SMALL,
+    WIDTH,
+    Sheet,
+    Style,
+    legend_height,
+    limits,
+    log_limits,
+    style,
+    text_width,
+    ticks,
+    wrap,
+)
 from rft.report.svg import COLOURS
 from rft.report.tables import number
 
+SCALES = {"dots": ("x",), "lines": ("x", "y"), "bars": (), "heatmap": ()}  # axes that may be logarithmic
 CHANNELS = {"dots": ("x", "y"), "lines": ("x", "y"), "bars": ("x", "y"), "heatmap": ("x", "y", "value")}
 ROW = 26  # height of a row of dots or bars
 SIDE = 52  # room for tick labels beside the drawing
 AXIS = 22  # room for tick labels under the drawing
 LABELS = 160  # widest column of row labels
+NO_PLACE = "0 or less: no place on a logarithmic axis"
 
 
 class ChartError(ValueError):
@@ -50,7 +66,8 @@ def draw(figure: Figure, table: Table, *, id: str) -> str:
         id: unique in the page.
 
     Raises:
-        ChartError: there are no rows, or ``encode`` lacks a channel or names a column that the table lacks.
+        ChartError: there are no rows, ``encode`` lacks a channel or names a column that the table lacks, or an axis
+            has a scale that it cannot have.
     """
     rows = tables.matching(table, figure.where)
     _check(figure, rows)
@@ -69,6 +86,20 @@ def _check(figure: Figure, rows: Table) -> None:
         raise ChartError(f"table {figure.table} or the figure lacks {', '.join(missing)}")
     if figure.kind == "lines" and any(number(row[figure.encode["x"]]) is None for row in rows):
         raise ChartError(f"column {figure.encode['x']} of table {figure.table} holds what is not a number")
+    for which in ("x", "y"):
+        scale = figure.options.get(f"{which}_scale", "linear")
+        if scale not in ("linear", "log") or (scale == "log" and which not in SCALES[figure.kind]):
+            raise ChartError(f"the {which} axis of {figure.kind} has no scale {scale!r}")
+
+
+def _is_log(figure: Figure, which: str) -> bool:
+    return figure.options.get(f"{which}_scale") == "log"
+
+
+def _number(figure: Figure, row: Row, channel: str) -> float | None:
+    """Return the number of a channel; None where there is none, or where its axis has no place for it."""
+    value = number(row.get(figure.encode.get(channel, "")))
+    return None if value is not None and value <= 0 and _is_log(figure, channel) else value
 
 
 def _dots(figure: Figure, rows: Table) -> Sheet:
@@ -76,13 +107,14 @@ def _dots(figure: Figure, rows: Table) -> Sheet:
     ends = [figure.encode[name] for name in ("low", "high") if name in figure.encode]
     reference = figure.options.get("reference")
     values = [value for row in rows for value in (number(row[name]) for name in (x, *ends)) if value is not None]
-    marks = [float(reference)] if isinstance(reference, int | float) else []
+    log = _is_log(figure, "x")
+    marks = [float(reference)] if isinstance(reference, int | float) and not (log and reference <= 0) else []
     ladder = _Ladder(figure, rows, label="y", row_height=ROW + (10 if "label" in figure.encode else 0))
     top = 20 if marks else 4
     sheet = Sheet(top + ladder.height + AXIS + _title_height(figure.x_label, ladder.left))
     axes = sheet.axes(ladder.left, top, WIDTH - ladder.left - 12, ladder.height)
     ladder.write(sheet, top)
-    ticks(axes, "x", limits([*values, *marks]))
+    ticks(axes, "x", log_limits([*values, *marks]) if log else limits([*values, *marks]), log=log)
     axes.set(ylim=(ladder.height, 0), yticks=[])
     for mark in marks:
         axes.axvline(mark, color=COLOURS["ink"], linewidth=1.2, linestyle=(0, (4, 3)))
@@ -94,9 +126,9 @@ def _dots(figure: Figure, rows: Table) -> Sheet:
 
 
 def _dot(axes: Axes, figure: Figure, row: Row, y: float) -> None:
-    value = number(row[figure.encode["x"]])
+    value = _number(figure, row, "x")
     if value is None:
-        _absent(axes, row, y)
+        _absent(axes, _absence(row) if number(row[figure.encode["x"]]) is None else NO_PLACE, y)
         return
     low, high = (number(row.get(figure.encode.get(name, ""))) for name in ("low", "high"))
     colour = COLOURS["series-1"]
@@ -106,7 +138,7 @@ def _dot(axes: Axes, figure: Figure, row: Row, y: float) -> None:
     axes.plot([value], [y], marker="o", markersize=8.5, color=colour, markeredgecolor=COLOURS["paper"], clip_on=False)
     if "label" in figure.encode:
         text = _text(figure, row, "label")
-        right = value < sum(axes.get_xlim()) / 2  # towards the side with more room
+        right = value < _across(axes, 0.5)  # towards the side with more room
         text = textwrap.shorten(text, 32, placeholder=" …")  # the table has all of it
         _annotate(axes, value, y, text, shift=(-4 if right else 4, 13), align="left" if right else "right")
 
@@ -133,7 +165,7 @@ def _lying_bars(figure: Figure, rows: Table) -> Sheet:
     for row, middle in zip(ladder.rows, ladder.middles, strict=True):
         value = number(row[y])
         if value is None:
-            _absent(axes, row, middle)
+            _absent(axes, _absence(row), middle)
             continue
         axes.barh(middle, value, height=15, color=looks[_series_name(figure, row)].colour)
         _annotate(axes, max(value, 0), middle, tables.cell_text(row[y]), shift=(5, 0), align="left")
@@ -163,21 +195,26 @@ def _lines(figure: Figure, rows: Table) -> Sheet:
     points = _points(figure, rows)
     heights = [height for point in points for height in (point.y, *(point.ends or ()))]
     places = [x for row in rows if (x := number(row[figure.encode["x"]])) is not None]
-    if figure.options.get("diagonal") == "yes":
-        places = heights = [*heights, *places, 0.0, 1.0]  # the line of equal shares runs from corner to corner
-        axes.plot(
-            limits(places), limits(places), color=COLOURS["muted"], linewidth=1.2, linestyle=(0, (4, 3)), zorder=1
-        )
-    ticks(axes, "x", limits(places), whole=_is_whole(figure, rows))
-    ticks(axes, "y", limits(heights))
+    x_log, y_log = _is_log(figure, "x"), _is_log(figure, "y")
+    if figure.options.get("diagonal") == "yes":  # the line of equal shares runs from corner to corner
+        places = heights = [*heights, *places, *((1.0,) if x_log or y_log else (0.0, 1.0))]
+        _diagonal(axes, log_limits(places) if x_log or y_log else limits(places))
+    across, up = log_limits(places) if x_log else limits(places), log_limits(heights) if y_log else limits(heights)
+    ticks(axes, "x", across, whole=_is_whole(figure, rows), log=x_log)
+    ticks(axes, "y", up, log=y_log)
     axes.grid(visible=False, axis="x")
     return sheet
 
 
+def _diagonal(axes: Axes, ends: tuple[float, float]) -> None:
+    places = np.linspace(*ends, 2) if ends[0] <= 0 else np.geomspace(*ends, 100)  # bent where one axis is logarithmic
+    axes.plot(places, places, color=COLOURS["muted"], linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
+
+
 def _line(axes: Axes, figure: Figure, rows: Sequence[Row], look: Style) -> None:
     marker = look.marker if len(rows) <= 20 else ""
-    for measured, run in groupby(rows, key=lambda row: number(row[figure.encode["y"]]) is not None):
-        if measured:  # what was not measured breaks the line
+    for drawn, run in groupby(rows, key=lambda row: None not in (_number(figure, row, "x"), _number(figure, row, "y"))):
+        if drawn:  # what was not measured breaks the line
             points = _points(figure, run)
             path = ([point.x for point in points], [point.y for point in points])
             axes.plot(*path, color=look.colour, linestyle=look.dash, linewidth=2, marker=marker, clip_on=False)
@@ -187,7 +224,7 @@ def _line(axes: Axes, figure: Figure, rows: Sequence[Row], look: Style) -> None:
 def _points(figure: Figure, rows: Iterable[Row]) -> list[_Point]:
     points = []
     for row in rows:
-        x, y, low, high = (number(row.get(figure.encode.get(name, ""))) for name in ("x", "y", "low", "high"))
+        x, y, low, high = (_number(figure, row, channel) for channel in ("x", "y", "low", "high"))
         if x is not None and y is not None:
             points.append(_Point(x, y, None if low is None or high is None else (low, high)))
     return points
@@ -213,11 +250,11 @@ def _plot_area(figure: Figure, rows: Table) -> tuple[Sheet, Axes, dict[str, Styl
     """Return a sheet with axes that have numbers on both sides, the legend written and the absent counted."""
     looks = _series(figure, rows)
     legend = legend_height(looks) + 8 if len(looks) > 1 else 0
-    absent = sum(number(row[figure.encode["y"]]) is None for row in rows)
+    notes = _missing(figure, rows)
     head = 22 if figure.y_label else 6
     square = figure.options.get("diagonal") == "yes"
     height = 300 if square else 210
-    note = 18 if absent else 0
+    note = 18 * len(notes)
     foot = AXIS + _title_height(figure.x_label, SIDE) + note
     sheet = Sheet(legend + head + height + foot)
     axes = sheet.axes(SIDE, legend + head, height + 20 if square else WIDTH - SIDE - 14, height)
@@ -226,10 +263,20 @@ def _plot_area(figure: Figure, rows: Table) -> tuple[Sheet, Axes, dict[str, Styl
     if figure.y_label:
         sheet.text(0, legend + 8, figure.y_label, size=SMALL, colour="muted")
     _axis_title(sheet, figure.x_label, SIDE, below=note)
-    if absent:
-        text = f"{absent} of {len(rows)} points not measured: no mark there"
-        sheet.text(0, sheet.height - 8, text, size=SMALL, colour="muted")
+    for index, text in enumerate(reversed(notes)):
+        sheet.text(0, sheet.height - 8 - 18 * index, text, size=SMALL, colour="muted")
     return sheet, axes, looks
+
+
+def _missing(figure: Figure, rows: Table) -> list[str]:
+    """Return what is not drawn, in words."""
+    absent = sum(number(row[figure.encode["y"]]) is None for row in rows)
+    nowhere = sum(
+        any(number(row[figure.encode[which]]) is not None and _number(figure, row, which) is None for which in "xy")
+        for row in rows
+    )
+    notes = [f"{absent} of {len(rows)} points not measured: no mark there"] if absent else []
+    return [*notes, f"{nowhere} of {len(rows)} points at {NO_PLACE}"] if nowhere else notes
 
 
 class _Ladder:
@@ -284,11 +331,18 @@ def _series_name(figure: Figure, row: Row) -> str:
     return _text(figure, row, "series") if "series" in figure.encode else ""
 
 
-def _absent(axes: Axes, row: Row, y: float) -> None:
-    left, right = axes.get_xlim()
+def _absent(axes: Axes, reason: str, y: float) -> None:
     axes.axhline(y, color=COLOURS["line"], linewidth=1, linestyle=(0, (2, 3)))
-    text = _annotate(axes, left + 0.02 * (right - left), y, _absence(row), shift=(0, 0), align="left", colour="muted")
+    text = _annotate(axes, _across(axes, 0.02), y, reason, shift=(0, 0), align="left", colour="muted")
     text.set_bbox({"facecolor": COLOURS["paper"], "edgecolor": "none", "pad": 1.5})  # no grid line through the words
+
+
+def _across(axes: Axes, share: float) -> float:
+    """Return the place that lies this share of the way from the left edge to the right one."""
+    left, right = axes.get_xlim()
+    if axes.get_xscale() == "log":
+        return float(left * (right / left) ** share)
+    return float(left + share * (right - left))
 
 
 def _absence(row: Row) -> str:

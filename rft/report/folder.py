@@ -61,6 +61,8 @@ def save(run: AuditRun, folder: Path, *, force: bool = False) -> Path:
         _write_everything(run, staging)
         _sync_tree(staging)
         _put_in_place(staging, folder, force=force)
+    if run.artifacts is not None and run.artifacts.settle is not None:
+        run.artifacts.settle()
     return folder
 
 

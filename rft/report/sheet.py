@@ -6,6 +6,7 @@ the font that a reader's browser takes is not known here.
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from unicodedata import east_asian_width
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from rft.report import numbers
 from rft.report.svg import COLOURS, SERIES, printable
@@ -23,6 +24,7 @@ WIDTH = 420  # natural width of every chart: at 350 pixels, on a phone, its text
 TEXT = 13.5
 SMALL = 12.5
 LINE = 16  # from one line of text to the next
+SMALLEST_PLAIN = 1e-4  # of a logarithmic axis that begins lower, all numbers are written as powers of ten
 _EM = 0.58  # width of a character in parts of the font size
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -131,12 +133,22 @@ def _legend_places(entries: Mapping[str, Style]) -> list[tuple[float, float]]:
     return places
 
 
-def ticks(axes: Axes, which: str, limits: tuple[float, float], *, most: int = 5, whole: bool = False) -> None:
+def ticks(
+    axes: Axes, which: str, limits: tuple[float, float], *, most: int = 5, whole: bool = False, log: bool = False
+) -> None:
     """Give an axis its limits, at most so many round ticks, and a grid line at each of them."""
     axis = axes.xaxis if which == "x" else axes.yaxis
+    if log:
+        (axes.set_xscale if which == "x" else axes.set_yscale)("log", nonpositive="clip")
+        places = _log_places(*limits, most)
+        write = numbers.scientific if limits[0] < SMALLEST_PLAIN else numbers.plain
+        axis.set_major_locator(FixedLocator(places))
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter(FuncFormatter(lambda value, _: write(float(f"{value:.10g}"))))
+    else:
+        axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10], integer=whole))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: numbers.plain(round(value, 10) + 0.0)))
     (axes.set_xlim if which == "x" else axes.set_ylim)(*limits)
-    axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10], integer=whole))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: numbers.plain(round(value, 10) + 0.0)))
     axes.grid(axis="x" if which == "x" else "y", color=COLOURS["line"], linewidth=1)
 
 
@@ -149,3 +161,31 @@ def limits(values: Sequence[float], *, zero: bool = False) -> tuple[float, float
     bottom = max(low - room, 0) if inside or (zero and low >= 0) else low - room
     top = min(high + room, 1) if inside and high <= 1 and not zero else high + room
     return bottom, top
+
+
+def log_limits(values: Sequence[float]) -> tuple[float, float]:
+    """Return limits of a logarithmic axis that hold all values above 0 with some room; at most 1 when they are."""
+    held = [value for value in values if value > 0] or [0.1, 1.0]
+    low, high = min(held), max(held)
+    room = (high / low) ** 0.06 if high > low else 1.5
+    return low / room, high if high == 1 else min(high * room, 1.0) if high < 1 else high * room
+
+
+def _log_places(low: float, high: float, most: int) -> list[float]:
+    """Return round numbers inside the limits: as many as are allowed, powers of ten only where there are enough."""
+    powers = [10.0**power for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
+    doublings = [2.0**power for power in range(-3, 12)]
+    for places in (
+        [digit * power for power in powers for digit in range(1, 10)],
+        doublings if low > doublings[0] and high < doublings[-1] else [],
+        [digit * power for power in powers for digit in (1, 2, 5)],
+        [digit * power for power in powers for digit in (1, 3)],
+        powers,
+    ):
+        inside = [place for place in places if low <= place <= high]
+        if 3 <= len(inside) <= most:
+            return inside
+    if len(inside) > most:
+        return inside[:: math.ceil(len(inside) / most)]
+    even = MaxNLocator(most, steps=[1, 2, 5, 10]).tick_values(low, high)
+    return [float(place) for place in even if low <= place <= high]

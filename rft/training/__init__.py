@@ -49,11 +49,13 @@ class Population:
         name: what the config calls them (``data.population``).
         owners: (N,) strings, whose each example is: its unit, or its id where no units are declared.
         folder: the config's folder, which relative paths start from.
+        content: sha256 over labels and items, by which an interrupted training knows whether the data is the same.
     """
 
     name: str
     owners: np.ndarray
     folder: Path
+    content: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,11 +102,13 @@ class Fit:
         state: what ``trained_state`` returns of it.
         log: one row an epoch: ``{"epoch": 1, "loss": ..., ...}``; the loss is the mean over what the epoch saw.
         facts: ``{"mode": "standard"}``, or the parameters and results of private training.
+        settle: to be called when the result is saved; None where nobody waits for that.
     """
 
     state: dict[str, torch.Tensor]
     log: list[dict[str, float]] = field(default_factory=list)
     facts: Facts = field(default_factory=dict)
+    settle: Callable[[], None] | None = None
 
 
 def trained_state(suffix: nn.Module) -> dict[str, torch.Tensor]:

@@ -13,7 +13,7 @@ import torch
 from rft.plugins.privacy import chain
 from rft.plugins.privacy.accounting import Mechanism
 from rft.plugins.privacy.charges import Book, Charge, read_book
-from rft.plugins.privacy.ledger import Account, open_account
+from rft.plugins.privacy.ledger import Account, open_account, settle
 from rft.training import Population
 
 MECHANISM = Mechanism(2.0, 0.1, 40)
@@ -75,7 +75,10 @@ def everything(folder: Path) -> dict[str, bytes]:
 
 
 def train(folder: Path, log: Path, identity: str, steps: int, seconds: float) -> None:
-    """Train for so many steps of so many seconds; write each into the log in the moment in which it sees the data."""
+    """Train for so many steps of so many seconds, look at the result for as long, and save it.
+
+    Each step is written into the log in the moment in which it sees the data.
+    """
     with (
         account(folder, "clinic", CLINIC, Mechanism(2.0, 0.1, steps), identity=identity) as own,
         log.open("ab", 0) as note,
@@ -85,3 +88,6 @@ def train(folder: Path, log: Path, identity: str, steps: int, seconds: float) ->
                 note.write(f"{identity} {step}\n".encode())
                 time.sleep(seconds)
             own.checkpoint({"step": torch.tensor(block.stop)})
+    time.sleep(steps * seconds)
+    (folder / f"{identity}.saved").touch()
+    settle(population(folder), "ledgers")

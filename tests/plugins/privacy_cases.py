@@ -30,6 +30,9 @@ class Columns:
         taken = {name: column[torch.as_tensor(rows)] for name, column in self.columns.items()}
         if view is not None:
             taken["features"] = taken["features"] + 10 * view.reshape(-1, *[1] * (taken["features"].dim() - 1))
+        if "attention_mask" in taken and len(rows):  # padded to the longest text among them
+            longest = int(taken["attention_mask"].sum(1).max())
+            taken = {name: column[:, :longest] for name, column in taken.items()}
         return taken
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from rft.plugins.privacy.accounting import Mechanism, epsilon_pld
-from rft.plugins.privacy.curves import ideal_attacker, trade_off
+from rft.plugins.privacy.accounting import Mechanism, epsilon_pld, spent
+from rft.plugins.privacy.curves import epsilon_curve, ideal_attacker, trade_off
 
 RATES = np.array([1e-6, 1e-4, 1e-3, 0.01, 0.05, 0.1, 0.3, 0.5, 0.9, 0.999])
 
@@ -81,3 +81,35 @@ def test_a_rate_gives_a_number_and_a_bad_rate_is_refused() -> None:
     for rate in (-0.1, 1.1, math.nan):
         with pytest.raises(ValueError, match="fpr"):
             curve(rate)
+
+
+def test_the_epsilon_curve_is_what_the_accountants_say_at_each_delta() -> None:
+    mechanism = Mechanism(1.23, 512 / 60_000, 4688)
+    curve = epsilon_curve(mechanism, [1e-3, 1e-12, 1e-5])
+    assert list(curve) == [1e-12, 1e-5, 1e-3]
+    assert {delta: spending.accountant for delta, spending in curve.items()} == {1e-12: "RDP", 1e-5: "PLD", 1e-3: "PLD"}
+    for delta, spending in curve.items():
+        assert spending.epsilon == pytest.approx(spent(mechanism, delta).epsilon, abs=2e-3)
+    default = [spending.epsilon for spending in epsilon_curve(mechanism).values()]
+    assert default == sorted(default, reverse=True)
+    assert epsilon_curve(Mechanism(1000.0, 0.01, 1), [0.1])[0.1].epsilon == 0.0
+    with pytest.raises(ValueError, match="deltas"):
+        epsilon_curve(mechanism, [0.0])
+
+
+def test_no_simulated_attacker_beats_the_ideal_one() -> None:
+    """The likelihood ratio over 20 sampled and noised sums, with each draw of the sample seen by nobody."""
+    noise, rate, steps, trials = 1.0, 0.2, 20, 40_000
+    rng = np.random.default_rng(7)
+
+    def scores(takes_part: bool) -> np.ndarray:
+        sums = noise * rng.standard_normal((trials, steps))
+        sums += takes_part * (rng.random((trials, steps)) < rate)
+        return np.log1p(rate * np.expm1((2 * sums - 1) / (2 * noise**2))).sum(axis=1)
+
+    without, within = scores(takes_part=False), scores(takes_part=True)
+    for fpr in (0.01, 0.1):
+        tpr = (within > np.quantile(without, 1 - fpr)).mean()
+        bound = ideal_attacker(Mechanism(noise, rate, steps), fpr)
+        assert tpr <= bound + 0.01, "three standard errors"
+        assert tpr >= bound - 0.03, "the likelihood ratio is the best test, so the bound is nearly reached"

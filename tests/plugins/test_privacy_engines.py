@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from rft.errors import ConfigError
-from rft.plugins.privacy import self_test
+from rft.plugins.privacy import gradients
 from rft.plugins.privacy.engines import Engine, Functorch, Hooks, OneByOne
-from rft.plugins.privacy.self_test import choose
+from rft.plugins.privacy.gradients import build as built_by
+from rft.plugins.privacy.gradients import calm, choose, moved
 
 Build = Callable[[], nn.Module]
 
@@ -41,8 +42,8 @@ def distance(found: list[Tensor], exact: list[Tensor]) -> float:
     )
 
 
-def rows(gradients: list[Tensor]) -> list[Tensor]:
-    return [gradient.reshape(len(gradient), -1) for gradient in gradients]
+def rows(found: list[Tensor]) -> list[Tensor]:
+    return [gradient.reshape(len(gradient), -1) for gradient in found]
 
 
 @pytest.mark.parametrize(("build", "data", "engine"), KINDS, ids=IDS)
@@ -51,7 +52,7 @@ def test_the_chosen_engine_is_exact(build: Build, data: Callable[[], cases.Batch
     task = cases.task(cases.seeded(build), data())
     choice = choose(task)
     assert choice.engine is engine
-    suffix = self_test._calm(self_test._moved(self_test.build(task, 5)))
+    suffix = calm(moved(built_by(task, 5)))
     exact = cases.naive(suffix, task.features.columns, task.labels)
     running = choice.engine(suffix)
     for _ in range(2):
@@ -77,7 +78,7 @@ def test_a_batch_that_follows_a_larger_one_knows_nothing_of_it() -> None:
 
 def test_hooks_are_wrong_for_channels_last_and_are_passed_over() -> None:
     task = cases.task(cases.seeded(cases.convnext), cases.maps())
-    suffix = self_test._calm(self_test._moved(self_test.build(task, 0)))
+    suffix = calm(moved(built_by(task, 0)))
     exact = cases.naive(suffix, task.features.columns, task.labels)
     assert distance(Hooks(suffix).gradients(task.features.columns, task.labels), exact) > 0.1
     assert "relative error" in choose(task).passed_over["hooks"]
@@ -86,7 +87,7 @@ def test_hooks_are_wrong_for_channels_last_and_are_passed_over() -> None:
 def test_a_layer_scale_near_zero_does_not_hide_a_wrong_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     task = cases.task(cases.seeded(lambda: cases.OnFeatures(cases.ScaledBranch(), *cases.pooled_to(8))), cases.maps())
     assert choose(task).engine is Functorch
-    monkeypatch.setattr(self_test, "_moved", lambda suffix: suffix)
+    monkeypatch.setattr(gradients, "moved", lambda suffix: suffix)
     assert choose(task).engine is Hooks
 
 
@@ -96,7 +97,7 @@ def test_weights_laid_out_channels_last_are_put_right() -> None:
 
     task = cases.task(built, cases.maps())
     assert choose(task).engine is Hooks
-    wrong = Hooks(self_test._calm(built(0).train()))
+    wrong = Hooks(calm(built(0).train()))
     exact = cases.naive(built(0).eval(), task.features.columns, task.labels)
     assert distance(wrong.gradients(task.features.columns, task.labels), exact) > 0.1
 

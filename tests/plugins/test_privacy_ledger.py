@@ -21,13 +21,14 @@ from ledger_cases import (
     everything,
     finish,
     ledger_of,
+    population,
 )
 
 from rft.errors import ConfigError, DataError, EvidenceError, OutputError
-from rft.plugins.privacy import chain, people
+from rft.plugins.privacy import chain, ledger, people
 from rft.plugins.privacy.accounting import Mechanism, epsilon_of
 from rft.plugins.privacy.anchors import ledger_folder
-from rft.plugins.privacy.ledger import Account, open_account
+from rft.plugins.privacy.ledger import Account, open_account, settle
 
 OTHERS = tuple(f"visitor {number}" for number in range(20))
 ONE = epsilon_of([MECHANISM], DELTA).epsilon
@@ -65,7 +66,8 @@ def test_a_block_stands_on_the_disk_before_its_steps_are_taken(tmp_path: Path, f
             flushed = len(flushes)
     assert taken == [*range(steps)]
     (charge,) = book_of(tmp_path).charges
-    assert (charge.charged, charge.interruptions, charge.ended) == (steps, 0, True)
+    assert (charge.charged, charge.interruptions) == (steps, 0)
+    assert charge.finished_by is not None
 
 
 def test_everything_is_added_up_over_heads_and_runs(tmp_path: Path) -> None:
@@ -138,9 +140,52 @@ def test_an_interrupted_training_goes_on_and_pays_for_one_block_twice(tmp_path: 
         facts = own.facts()
     assert (facts["charged_steps"], facts["interruptions"]) == (42, 1)
     assert facts["epsilon"] == epsilon_of([Mechanism(2.0, 0.1, 42)], DELTA).epsilon > ONE
+
+
+def as_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "PROCESS", "another")
+
+
+def test_a_finished_training_that_was_not_saved_is_not_paid_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process was killed while the model was audited."""
+    train(tmp_path, lambda _: None, budget=ONE)
+    as_another_process(monkeypatch)
+    for _ in range(2):
+        with account(tmp_path) as own:
+            assert own.resumed is not None
+            assert own.resumed[0] == 40
+            assert own.resumed[1]["t"] == 40
+            assert [*own.blocks()] == []
+            facts = own.facts()
+        assert (facts["epsilon"], facts["resumed_at"], facts["interruptions"]) == (ONE, 40, 0)
+        monkeypatch.setattr(ledger, "PROCESS", "a third")
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_one_that_was_saved_or_is_of_this_process_is_followed_by_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: bool
+) -> None:
+    train(tmp_path, lambda _: None)
+    if saved:
+        settle(population(tmp_path), "ledgers")
+        assert not [*tmp_path.rglob("*.safetensors")]
+        as_another_process(monkeypatch)
     with account(tmp_path) as own:
-        assert own.resumed is None, "a finished training is not gone on with"
-    assert not [*tmp_path.rglob("*.safetensors")]
+        assert own.resumed is None
+        assert first_block(own) == range(2)
+        assert own.facts()["epsilon"] == TWO
+
+
+def test_only_what_this_process_trained_is_settled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(tmp_path, lambda _: None)
+    interrupt(tmp_path, after=3, identity="another plan")
+    as_another_process(monkeypatch)
+    settle(population(tmp_path), "ledgers")
+    assert len([*tmp_path.rglob("*.safetensors")]) == 2
+    settle(population(tmp_path, "lobby"), "ledgers")
+    settle(None, None)
 
 
 def test_one_that_is_killed_before_its_first_checkpoint_begins_again(tmp_path: Path) -> None:
@@ -170,6 +215,14 @@ def test_another_training_does_not_go_on_with_it(tmp_path: Path, changes: dict) 
     with account(tmp_path) as own:
         assert own.resumed is not None
         assert own.resumed[0] == 6
+
+
+def test_a_training_does_not_go_on_with_someone_new(tmp_path: Path) -> None:
+    interrupt(tmp_path, after=3)
+    with account(tmp_path, owners=(*CLINIC, "patient 30")) as own:
+        assert own.resumed is None
+        assert own.facts()["owners"] == 31
+    assert len(book_of(tmp_path).owners) == 31
 
 
 def test_another_noise_is_another_training_whatever_the_identity_says(tmp_path: Path) -> None:
@@ -446,16 +499,6 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
         assert "Remove it" in str(refused.value)
     file.unlink()
     assert finish(account(tmp_path))["charged_steps"] == 48, "eight steps for nothing, and all of them again"
-
-
-def test_what_a_kill_left_of_a_finished_training_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patched:
-        patched.setattr(Path, "unlink", lambda *_, **__: None)
-        train(tmp_path, lambda _: None)
-    assert len([*tmp_path.rglob("*.safetensors")]) == 1
-    with account(tmp_path) as own:
-        assert own.resumed is None
-        assert not [*tmp_path.rglob("*.safetensors")]
 
 
 def test_where_ledgers_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

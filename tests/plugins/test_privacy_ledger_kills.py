@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from ledger_cases import CLINIC, DELTA, account, charges_of, train
+from ledger_cases import CLINIC, DELTA, account, charges_of, population, train
 
 from rft.errors import OutputError
-from rft.plugins.privacy import chain, disk
+from rft.plugins.privacy import chain, disk, ledger
 from rft.plugins.privacy.accounting import Mechanism, epsilon_of
+from rft.plugins.privacy.ledger import settle
 
 STEPS, BLOCK = 100, 5
 
@@ -46,7 +47,7 @@ def kill_at_random(folder: Path, kills: int, seconds: float) -> int:
         process.join()
         assert process.exitcode in (0, -9)
         killed += process.exitcode == -9
-        number += process.exitcode == 0
+        number += (folder / f"training-{number}.saved").exists()
         process.close()
     with account(folder, "clinic", CLINIC, Mechanism(2.0, 0.1, STEPS), identity=f"training-{number}") as own:
         step = own.resumed[0] if own.resumed else 0
@@ -111,32 +112,29 @@ def kills_at(monkeypatch: pytest.MonkeyPatch, instant: int, how: str) -> None:
     monkeypatch.setattr(chain, "overwrite", dying(overwrite, halves=False))
 
 
-def some_steps(folder: Path, log: Path) -> None:
+def train_and_save(folder: Path, log: Path) -> None:
     with account(folder, "clinic", CLINIC, Mechanism(2.0, 0.1, 3), identity="training") as own, log.open("a") as note:
         for block in own.blocks():
             note.writelines(f"training {step}\n" for step in block)
             note.flush()
             own.checkpoint({"step": torch.tensor(block.stop)})
-
-
-def ended(folder: Path) -> bool:
-    """Tell whether a training was finished: what is killed after that is no training."""
-    return any(each.ended for each in charges_of(folder))
+    (folder / "saved").touch()
+    settle(population(folder), "ledgers")
 
 
 def train_through_kills(folder: Path, log: Path, monkeypatch: pytest.MonkeyPatch, instant: int, how: str) -> int:
-    """Train until it is finished, killed at this instant of the first and of the second attempt; return the kills."""
-    for kills in range(2):
+    """Train until it is saved, killed at this instant of the first and of the second attempt; return the kills."""
+    for kills in range(3):
         with monkeypatch.context() as patched:
-            kills_at(patched, instant, how)
+            patched.setattr(ledger, "PROCESS", f"attempt {kills}")
+            if kills < 2:
+                kills_at(patched, instant, how)
             try:
-                some_steps(folder, log)
+                train_and_save(folder, log)
                 return kills
             except Killed:
-                if ended(folder):
-                    return kills + 1
-    some_steps(folder, log)
-    return 2
+                assert not (folder / "saved").exists()
+    raise AssertionError("the last attempt is not killed")
 
 
 @pytest.mark.parametrize("how", ["before", "half", "after"])
@@ -151,7 +149,8 @@ def test_a_kill_at_every_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
         (charge,) = charges_of(folder)
         assert taken.keys() == {f"training {step}" for step in range(3)}
         assert taken.total() <= charge.charged <= 3 + kills
-        assert charge.ended
+        assert charge.finished_by is not None
+        assert not [*folder.rglob("*.safetensors")]
         if not kills:
             break
-    assert instant == 16, "key; population, training, three blocks and end, each with its head; three checkpoints"
+    assert instant == 16, "key; population, training, three blocks, finished, each with its head; three checkpoints"

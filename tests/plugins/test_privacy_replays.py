@@ -15,7 +15,7 @@ from rft.backbones.classifier import Classifier, Head, ImageBackbone, TextBackbo
 from rft.backbones.cut import Cut, behind, cut
 from rft.config import LoraConfig
 from rft.errors import ConfigError
-from rft.plugins.privacy.self_test import choose
+from rft.plugins.privacy.gradients import choose
 from rft.plugins.privacy.trainer import DPTrainer
 from rft.training import Job, Task
 

@@ -132,19 +132,22 @@ def test_a_deeper_part_is_trained_one_model_at_a_time() -> None:
 
 def test_shadows_of_a_private_model_repeat_its_mechanism_uncharged(tmp_path: Path) -> None:
     trainer = DPTrainer(epsilon=2.0, ledger=str(tmp_path / "ledger"))
-    subject = cases.subject(150, 100, trainer=trainer)
-    facts = subject.need("fit").facts
-    pinned = shadows.trainer_of(subject)
-    assert isinstance(pinned, DPTrainer)
-    population = Population("people", subject.splits["train"].ids.astype(str), tmp_path)
-    subject = replace(subject, task=replace(subject.need("task"), population=population))
-    pool = shadows.pool_of(subject)
-    fit = pinned.fit(pool.task, [Job(0, np.arange(250) < 150)])[0]
+    people = Population("people", np.array([f"train{row:05}" for row in range(150)]), tmp_path)
+    subject = cases.subject(150, 100, trainer=trainer, population=people)
+    facts, charged = subject.need("fit").facts, contents(tmp_path)
+    assert charged
+    shadows.confidences(subject, 8)
+    pool, pinned = shadows.pool_of(subject), shadows.trainer_of(subject)
+    fit = pinned.fit(pool.task, [Job(0, pool.members)])[0]
+    assert contents(tmp_path) == charged
     public = ("noise_multiplier", "sample_rate", "steps", "max_grad_norm", "divisor", "delta")
     assert {name: fit.facts[name] for name in public} == {name: facts[name] for name in public}
     assert fit.facts["randomness"] == "seeded"
     assert pool.task.population is None
-    assert not (tmp_path / "ledger").exists()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_noise_hides_what_plain_training_remembers() -> None:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import warnings
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -13,7 +14,7 @@ from example_run import HOSTILE_ATTRIBUTE, example_run
 
 from rft.records import Figure, Table
 from rft.report.charts import ChartError, draw
-from rft.report.sheet import WIDTH, text_width, wrap
+from rft.report.sheet import WIDTH, log_limits, text_width, wrap
 
 GROUPS: Table = [
     {"group": "a", "value": 0.9, "low": 0.8, "high": 0.97, "n": 40, "status": "measured"},
@@ -88,6 +89,64 @@ def test_a_line_breaks_where_a_point_is_absent() -> None:
     assert len(re.findall(r"<path[^>]*fill: none; stroke: var\(--series-1\)", svg)) == 2
 
 
+def test_a_log_axis_has_powers_of_ten_at_equal_distances() -> None:
+    rows: Table = [{"x": 10.0**-k, "y": k} for k in range(1, 10)]
+    svg = draw(figure("lines", {"x": "x", "y": "y"}, x_scale="log"), rows, id="f")
+    assert {"10⁻⁹", "10⁻⁵", "10⁻¹"} <= set(texts(svg))
+    path = re.search(r'<path d="([^"]*)"[^>]*fill: none; stroke: var\(--series-1\)', svg)
+    assert path
+    places = [float(x) for x in re.findall(r"[ML] (\S+)", path[1])]
+    steps = [after - before for before, after in pairwise(places)]
+    assert max(steps) - min(steps) < 0.01, "equal ratios are equal distances"
+
+
+@pytest.mark.parametrize(
+    ("ends", "shown"),
+    [
+        ((0.5, 8.0), ["0.5", "1", "2", "4", "8"]),
+        ((0.0012, 0.009), ["0.002", "0.005"]),
+        ((3.1, 3.4), ["3.1", "3.2", "3.3", "3.4"]),
+        ((0.001, 1.0), ["0.001", "0.01", "0.1", "1"]),
+    ],
+)
+def test_ticks_of_a_log_axis_are_round_and_few(ends: tuple[float, float], shown: list[str]) -> None:
+    rows: Table = [{"x": x, "y": -1.0} for x in ends]
+    found = texts(draw(figure("lines", {"x": "x", "y": "y"}, x_scale="log"), rows, id="f"))
+    assert [text for text in shown if text not in found] == []
+    assert len([text for text in found if "\u2212" not in text]) <= 5
+
+
+def test_what_is_zero_or_less_has_no_place_on_a_log_axis_and_is_counted() -> None:
+    rows: Table = [{"x": x, "y": y} for x, y in ((0.0, 0.5), (0.01, 0.0), (0.1, 0.1), (0.5, None), (0.6, 0.7), (1, 1))]
+    svg = draw(figure("lines", {"x": "x", "y": "y"}, x_scale="log", y_scale="log", diagonal="yes"), rows, id="f")
+    assert "2 of 6 points at 0 or less: no place on a logarithmic axis" in texts(svg)
+    assert "1 of 6 points not measured: no mark there" in texts(svg)
+    without = draw(figure("lines", {"x": "x", "y": "y"}, x_scale="log", y_scale="log"), [rows[2], *rows[4:]], id="f")
+    assert marks(svg, "series-1") == marks(without, "series-1") + 1, "the line breaks where nothing was measured"
+    dots = draw(figure("dots", DOTS, x_scale="log"), GROUPS, id="f")
+    assert "0 or less: no place on a logarithmic axis" in texts(dots)
+    assert "too few (n = 3)" in texts(dots)
+
+
+def test_an_interval_that_begins_at_zero_reaches_the_edge_of_a_log_axis() -> None:
+    rows: Table = [{"x": k, "y": 0.1, "low": low, "high": 0.2} for k, low in ((1, 0.0), (2, 0.05))]
+    encode = {"x": "x", "y": "y", "low": "low", "high": "high"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        svg = draw(figure("lines", encode, y_scale="log"), rows, id="f")
+    assert "no place" not in " ".join(texts(svg))
+    assert marks(svg, "series-1") == marks(draw(figure("lines", encode), rows, id="f"), "series-1")
+
+
+def test_limits_of_a_log_axis_hold_the_values() -> None:
+    assert log_limits([]) == log_limits([0.0, -1.0])
+    for values in ([0.0, 1e-9, 0.5], [3.0], [1.0], [0.2, 1.0], [1e-6, 1e6]):
+        low, high = log_limits(values)
+        assert 0 < low < min(value for value in values if value > 0)
+        assert high >= max(values)
+        assert high <= 1 or max(values) > 1
+
+
 def test_all_values_absent_draws_no_scale_of_its_own() -> None:
     rows = [{**row, "value": None, "low": None, "high": None} for row in GROUPS]
     svg = draw(figure("dots", DOTS), rows, id="f")
@@ -152,6 +211,19 @@ def test_numbers_stand_as_bars_and_signs_have_two_colours() -> None:
 def test_what_cannot_be_drawn_says_why(kind: str, encode: dict[str, str], rows: Table, reason: str) -> None:
     with pytest.raises(ChartError, match=reason):
         draw(figure(kind, encode), rows, id="f")
+
+
+@pytest.mark.parametrize(
+    ("kind", "encode", "options"),
+    [
+        ("bars", {"x": "group", "y": "value"}, {"y_scale": "log"}),
+        ("dots", DOTS, {"y_scale": "log"}),
+        ("lines", {"x": "n", "y": "value"}, {"x_scale": "logit"}),
+    ],
+)
+def test_a_scale_that_a_chart_cannot_have_is_refused(kind: str, encode: dict[str, str], options: dict) -> None:
+    with pytest.raises(ChartError, match="no scale"):
+        draw(figure(kind, encode, **options), GROUPS, id="f")
 
 
 def test_drawing_leaves_matplotlib_as_it_was_and_needs_no_pyplot() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -29,6 +29,7 @@ class PrivacyOptions(Options):
         method: ``sgd``, or ``least_squares`` for a linear head: one noised sum instead of many steps.
         randomness: ``secret``, or ``seeded`` for tests.
         ledger: folder where spending on a population is recorded; by default the user's state folder.
+        overlaps: other populations that share people with this one, whose spending counts here too.
         budget: epsilon that all runs on a population may spend together; fixed by the first one.
         frontier: further epsilons that heads are trained at, to show what privacy costs; charged to the ledger.
         replicates: heads at each epsilon of the frontier.
@@ -36,6 +37,8 @@ class PrivacyOptions(Options):
         mechanism_runs: heads with, and as many without, a canary in the audit of the mechanism; 0 leaves it out.
         canaries: made-up examples in the one-run audit of a twin of the model, which is charged; 0 leaves it out.
     """
+
+    paths: ClassVar[tuple[str, ...]] = ("ledger",)
 
     epsilon: Positive | None = None
     delta: Annotated[float, Field(gt=0, lt=1)] | None = None
@@ -46,6 +49,7 @@ class PrivacyOptions(Options):
     method: Literal["sgd", "least_squares"] = "sgd"
     randomness: Literal["secret", "seeded"] = "secret"
     ledger: str | None = None
+    overlaps: list[str] = []
     budget: Positive | None = None
     frontier: list[Positive] = []
     replicates: Annotated[int, Field(ge=1, le=100)] = 3
@@ -58,6 +62,20 @@ class PrivacyOptions(Options):
         idle = sorted(self.model_fields_set - {"epsilon", "shadows", "canaries"})
         if self.epsilon is None and idle:
             raise ValueError(f"{', '.join(idle)} without epsilon: only private training uses it; give epsilon")
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_contradicts(self) -> PrivacyOptions:
+        given = self.model_fields_set
+        if self.epsilon is not None and self.budget is not None and self.budget < self.epsilon:
+            raise ValueError(f"budget = {self.budget:g} is less than epsilon = {self.epsilon:g}, which it has to pay for")
+        if len(set(self.frontier)) < len(self.frontier):
+            raise ValueError("frontier names an epsilon twice; replicates says how often each is trained")
+        if "replicates" in given and not self.frontier:
+            raise ValueError("replicates without frontier: nothing is replicated; give frontier = [...]")
+        fixed = sorted(given & {"sample_rate", "steps"})
+        if self.method == "least_squares" and fixed:
+            raise ValueError(f'{", ".join(fixed)} with method = "least_squares", which takes one step with everybody')
         return self
 
 
@@ -77,7 +95,8 @@ class Privacy:
             return None
         from rft.plugins.privacy.trainer import DPTrainer
 
-        return DPTrainer(**options.model_dump(include={field.name for field in fields(DPTrainer)}))
+        given = options.model_dump(include={field.name for field in fields(DPTrainer)})
+        return DPTrainer(**given | {"overlaps": tuple(options.overlaps)})
 
     def audit(self, subject: Subject, options: BaseModel) -> Section:
         """Return the section; needs nothing but the subject's predictions, and its fit to say what training spent."""

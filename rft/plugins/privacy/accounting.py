@@ -28,7 +28,8 @@ ORDERS = [1 + x / 10 for x in range(1, 100)] + list(range(12, 64)) + [64, 80, 96
 FEW_ORDERS = (1.25, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128, 256)  # quick, where a rough epsilon will do
 STEP_POINTS, COMPOSED_POINTS = 20_000, 2_000_000  # of a discretised distribution of privacy losses, roughly
 LONG, PORTION, SHORT = 10_000, 32, 2000  # so many steps, of fewer points than this, are composed in portions
-LARGEST_EPSILON = 1000.0  # beyond it only the Renyi accountant has a look: the number says nothing anyway
+# beyond these only the Renyi accountant has a look: such an epsilon says nothing, such steps are smaller than a point
+LARGEST_EPSILON, MOST_STEPS = 1000.0, 5_000_000
 LEAST_NOISE, MOST_NOISE = 1e-3, 1e6  # less hides nothing; more counts as this much, so that its square is finite
 MOST_DISTRIBUTIONS = 32  # different mechanisms that are composed by their distributions, about 0.2 s each
 
@@ -96,7 +97,8 @@ def epsilon_pld(mechanism: Mechanism, delta: float) -> float:
     """Return epsilon at ``delta`` by dp-accounting's privacy loss distributions (Doroshenko et al. 2022).
 
     The discretisation rounds against us, so the value is an upper bound. It is infinite for a ``delta`` under 1e-9,
-    which the convolution in float64 does not resolve, and where it is in the hundreds or beyond.
+    which the convolution in float64 does not resolve, where it would be in the hundreds or beyond, and of more than 5
+    million steps.
 
     Raises:
         ValueError: ``delta`` is not in (0, 1).
@@ -121,7 +123,7 @@ def loss_distribution(
 ) -> PrivacyLossDistribution | None:
     """Return dp-accounting's distribution of privacy losses of one or more mechanisms, discretised for this ``delta``.
 
-    None where epsilon is beyond 1000 or so, which would take too many points.
+    None where epsilon is beyond 1000 or so, or of more than 5 million steps: either would take too many points.
 
     Args:
         mechanisms: at least one; those with the same noise and sample rate count as one that is longer.
@@ -133,6 +135,8 @@ def loss_distribution(
     from dp_accounting.pld.privacy_loss_distribution import from_gaussian_mechanism
 
     merged = _merged(mechanisms)
+    if sum(mechanism.steps for mechanism in merged) > MOST_STEPS:
+        return None
     rough = _renyi(merged, min(delta, 1e-5), FEW_ORDERS)  # never 0, unlike epsilon at a large delta
     if rough > LARGEST_EPSILON:
         return None

@@ -33,7 +33,7 @@ class Agreement:
     """What the accountants say.
 
     Attributes:
-        pld, rdp: upper bounds; ``pld`` is infinite where it is not resolved, and nothing is then compared.
+        pld, rdp: upper bounds; infinite where there is none. Nothing is compared where ``pld`` is.
         prv: None where it is not computed; ``prv_reason`` says why, and is empty otherwise.
         problems: what cannot be true of correct accountants, in words; empty when they agree.
     """
@@ -102,7 +102,7 @@ def _prv_bounds(mechanism: Mechanism, delta: float) -> tuple[float, float, float
     losses = prv.PoissonSubsampledGaussianPRV(mechanism.sample_rate, mechanism.noise_multiplier)
     reach = float(prv.compute_safe_domain_size([losses], [mechanism.steps], LEAST_ERROR, delta_error))
     if not reach < LARGEST_LOSS:
-        raise Unresolved(f"privacy losses up to {reach:.3g} are beyond what PRV computes in float64")
+        raise Unresolved(f"privacy losses up to {reach:.0f} are beyond what PRV computes in float64")
     spread = math.sqrt(mechanism.steps * math.log(12 / delta_error) / 2)  # Gopi et al. 2021, theorem 5.5
     error = max(LEAST_ERROR, 2 * reach * spread / MOST_POINTS)
     if error > MOST_ERROR:

@@ -22,8 +22,7 @@ from scipy.stats import binom
 LEVEL = 0.95
 LARGEST = 100.0  # no bound is looked for beyond this epsilon
 SMALLEST_P = 1e-12  # p-values are not resolved below
-RARE = np.geomspace(1e-9, 1e-2, 150)
-RATES = np.concatenate([[0.0], RARE, np.linspace(1e-2, 1 - 1e-2, 400)[1:-1], 1 - RARE[::-1], [1.0]])  # ascending
+RATES = np.sin(np.linspace(0, np.pi / 2, 1201)) ** 2  # evenly spread in standard errors of a binomial rate
 
 Function = Callable[[np.ndarray], np.ndarray]
 

@@ -101,7 +101,7 @@ def expected_shift(facts: Facts) -> float:
 
 
 def planned_guesses(canaries: int, shift: float, delta: float) -> int:
-    """Return the even number of guesses that promises most for scores N(shift, 1) of canaries inside, N(0, 1) outside."""
+    """Return the even number of guesses that promises most if scores are N(shift, 1) inside and N(0, 1) outside."""
     counts = {max(2, 2 * round(share * canaries / 2)) for share in SHARES}
     return max(sorted(counts), key=lambda count: _promised(canaries, min(count, canaries // 2 * 2), shift, delta))
 

@@ -1,8 +1,7 @@
 """What the entries of a ledger say: whose it is, what was fixed at the start, and which steps of what were charged.
 
 The kinds of entries: ``population`` (the first), ``training`` (one begins; with the people who are new), ``block``
-(its steps from ``first`` to before ``stop`` are charged, for all of its heads), ``finished`` (its last step was taken)
-and ``saved`` (its result was kept, so that nothing goes on with it).
+(its steps from ``first`` to before ``stop`` are charged, for all of its heads) and ``finished`` (all were taken).
 """
 
 from __future__ import annotations
@@ -30,8 +29,7 @@ class Charge:
         started: when, UTC.
         mechanisms: one a head; they take their steps together.
         blocks: the steps that were charged, in order; those of an interrupted block were charged again.
-        finished_by: the process that took its last step; None before.
-        saved: whether its result was kept.
+        finished_by: the process that took its last step, or None.
     """
 
     id: str
@@ -41,7 +39,6 @@ class Charge:
     mechanisms: tuple[Mechanism, ...]
     blocks: tuple[range, ...] = ()
     finished_by: str | None = None
-    saved: bool = False
 
     @property
     def planned(self) -> int:
@@ -55,8 +52,13 @@ class Charge:
 
     @property
     def interruptions(self) -> int:
-        """Blocks that were charged again, in whole or in part."""
+        """How often it went back, to take steps again that were charged before."""
         return sum(later.start < earlier.stop for earlier, later in pairwise(self.blocks))
+
+    def is_like(self, other: Charge) -> bool:
+        """Tell whether both are attempts at the same training."""
+        mine = (self.purpose, self.identity, self.mechanisms)
+        return mine == (other.purpose, other.identity, other.mechanisms)
 
     def spent(self) -> list[Mechanism]:
         """Return what was charged, as mechanisms to compose."""
@@ -108,15 +110,6 @@ class Book:
         """Return all that was charged, as mechanisms to compose."""
         return [mechanism for charge in self.charges for mechanism in charge.spent()]
 
-    def unsaved(self, like: Charge, process: str) -> Charge | None:
-        """Return the last training that a process can go on with as this one, or None.
-
-        One that it finished itself is none: that it trains again can only mean that it wants another.
-        """
-        wanted = (like.purpose, like.identity, like.mechanisms)
-        same = [each for each in self.charges if (each.purpose, each.identity, each.mechanisms) == wanted]
-        return next((each for each in reversed(same) if not each.saved and each.finished_by != process), None)
-
     def record(self) -> Record:
         """Return the entry that begins a ledger."""
         fixed = {"population": self.population, "key": self.key, "delta": self.delta, "budget": self.budget}
@@ -145,10 +138,8 @@ def read_book(records: Sequence[Record], where: str) -> Book | None:
         charge = charges[record["id"]]
         if record["kind"] == "block":
             charges[charge.id] = replace(charge, blocks=(*charge.blocks, range(record["first"], record["stop"])))
-        elif record["kind"] == "finished":
-            charges[charge.id] = replace(charge, finished_by=record["process"])
         else:
-            charges[charge.id] = replace(charge, saved=True)
+            charges[charge.id] = replace(charge, finished_by=record["process"])
     fixed = {name: first[name] for name in ("population", "key", "delta", "budget")}
     return Book(**fixed, owners=frozenset(owners), charges=tuple(charges.values()))
 

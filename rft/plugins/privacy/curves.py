@@ -62,7 +62,8 @@ def trade_off(mechanism: Mechanism | Sequence[Mechanism]) -> TradeOff:
     the one that a test guards against. It is an envelope of 512 tangents of the discretised accountant's curve, both of
     which err on the lower side: against the closed form of the Gaussian mechanism by less than 0.001. Tangents are not
     steeper than 1e9, and each delta is raised by 1e-9 for the rounding of the convolution: below a false-positive rate
-    of 1e-8 the bound is loose. Where epsilon is beyond 1000 it is 0 everywhere.
+    of 1e-8 the bound is loose. It is 0 everywhere where epsilon is beyond
+    1000, and of more than 5 million steps.
 
     Args:
         mechanism: one, or several that are run on the same people.
@@ -80,7 +81,7 @@ def ideal_attacker(mechanism: Mechanism | Sequence[Mechanism], fpr: float) -> fl
 
 
 def epsilon_curve(mechanism: Mechanism, deltas: Iterable[float] = DELTAS) -> dict[float, Spending]:
-    """Return epsilon at each delta, by the accountant that has one: as ``accounting.spent``, a little looser at extremes.
+    """Return epsilon at each delta, by the accountant that has one; at extremes a little looser than ``spent``.
 
     Raises:
         ValueError: a delta is not in (0, 1).
@@ -92,7 +93,7 @@ def epsilon_curve(mechanism: Mechanism, deltas: Iterable[float] = DELTAS) -> dic
 
     def spent(delta: float) -> Spending:
         with np.errstate(over="ignore"):  # losses beyond 700 leave the range of exp: the result is then infinite
-            tight = losses.get_epsilon_for_delta(delta) if losses and delta >= SMALLEST_DELTA else math.inf
+            tight = float(losses.get_epsilon_for_delta(delta)) if losses and delta >= SMALLEST_DELTA else math.inf
         return Spending(tight, "PLD") if math.isfinite(tight) else Spending(epsilon_rdp(mechanism, delta), "RDP")
 
     return {delta: spent(delta) for delta in wanted}

@@ -36,8 +36,11 @@ def sync_folder(folder: Path) -> None:
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Put a whole file in the place of another one. Until its folder is flushed, a power cut may bring back the old."""
-    beside = path.with_name(f".{path.name}.new")
+    """Put a whole file in the place of another one. Until its folder is flushed, a power cut may bring back the old.
+
+    One process at a time may do so in a folder.
+    """
+    beside = path.with_name(".new")
     with clear_errors(path):
         with open(beside, "wb", opener=_owner_only) as file:
             _write(file, content)

@@ -33,4 +33,6 @@ def empirical_piece(subject: Subject, options: PrivacyOptions) -> Piece:
         captions={name: caption for piece in pieces for name, caption in piece.captions.items()},
         figures=tuple(figure for piece in pieces for figure in piece.figures),
         notes=tuple(note for piece in pieces for note in piece.notes),
+        mechanisms=tuple(mechanism for piece in pieces for mechanism in piece.mechanisms),
+        ledger=next((piece.ledger for piece in pieces if piece.ledger), {}),
     )

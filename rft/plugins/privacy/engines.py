@@ -108,7 +108,8 @@ class Functorch:
     def gradients(self, batch: Batch, labels: Tensor) -> list[Tensor]:
         """Return the gradient of each example."""
         with _quiet():
-            return list(self._gradients(self._values, batch, labels).values())
+            found = self._gradients(self._values, batch, labels)
+        return [gradient.contiguous() for gradient in found.values()]  # some are one row, expanded: not to write in
 
     def close(self) -> None:
         """Do nothing: the network was not touched."""

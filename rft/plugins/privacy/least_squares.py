@@ -61,11 +61,16 @@ def statistics(data: Vectors, units: np.ndarray, classes: int, members: np.ndarr
     rows = np.column_stack([np.where(finite.repeat(views)[:, None], features, 0.0), np.ones(len(features))])
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     targets = BALANCE * (np.eye(classes) - 1 / classes)[data.labels.cpu().numpy().repeat(views)]
-    bound = math.sqrt(1 + BALANCE**2 * (1 - 1 / classes))
+    most = bound(classes)
     shares = weights.repeat(views) / views
-    shares *= _factors(rows, targets, shares, units.repeat(views), bound)
+    shares *= _factors(rows, targets, shares, units.repeat(views), most)
     weighted = rows * shares[:, None]
-    return Statistics(weighted.T @ rows, weighted.T @ targets, bound, non_finite)
+    return Statistics(weighted.T @ rows, weighted.T @ targets, most, non_finite)
+
+
+def bound(classes: int) -> float:
+    """Return the length of one example's part: its moments' length is 1, its products' ``BALANCE`` sqrt(1 - 1 / K)."""
+    return math.sqrt(1 + BALANCE**2 * (1 - 1 / classes))
 
 
 def _weights(data: Vectors) -> np.ndarray:
@@ -75,13 +80,13 @@ def _weights(data: Vectors) -> np.ndarray:
     return (data.class_weights / data.class_weights.max())[data.labels].cpu().double().numpy()
 
 
-def _factors(rows: np.ndarray, targets: np.ndarray, shares: np.ndarray, units: np.ndarray, bound: float) -> np.ndarray:
+def _factors(rows: np.ndarray, targets: np.ndarray, shares: np.ndarray, units: np.ndarray, most: float) -> np.ndarray:
     """Return (R,) what each row is multiplied by, the same for all of a unit, so that no unit exceeds the bound."""
     factors = np.ones(len(rows))
     order = np.argsort(units, kind="stable")
     for own in np.split(order, np.flatnonzero(np.diff(units[order])) + 1):
         if len(own) > 1:  # a single row is as long as the bound, or shorter
-            factors[own] = bound / max(bound, _length(rows[own], targets[own], shares[own]))
+            factors[own] = most / max(most, _length(rows[own], targets[own], shares[own]))
     return factors
 
 

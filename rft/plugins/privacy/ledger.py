@@ -229,21 +229,22 @@ def _admit(root: Path, population: Population, charge: Charge, terms: Terms) -> 
     others = admission.overlapping(books, owners | book.owners, terms.overlaps)
 
     ledger = ledgers[population.name]
-    saved_states = _checkpoints(ledger, book)
-    charge = (book.unsaved(charge, this_process()) if terms.resumable else None) or charge
-    state = saved_states.get(charge.id)
-    resumed = (state.step, state.tensors) if state else None
-    admission.check_affordable(book, others, charge.remaining(resumed[0] if resumed else 0))
+    states = _checkpoints(ledger)
+    if terms.resumable and owners <= book.owners:  # with someone new it is another data set
+        charge = _continued(book, charge, states)
+    state = states.get(charge.id)
+    admission.check_affordable(book, others, charge.remaining(state.step if state else 0))
     if known is None:
         ledger.append(book.record())
     if charge not in book.charges:
         ledger.append(charge.record(owners - book.owners))
     before = tuple(each for each in book.charges if each.id != charge.id)
     book = replace(book, owners=book.owners | owners, charges=before)
+    resumed = (state.step, state.tensors) if state else None
     return Recorded(ledger, book, charge, others, terms.resumable, resumed)
 
 
-def _checkpoints(ledger: Chain, book: Book) -> dict[str, Checkpoint]:
+def _checkpoints(ledger: Chain) -> dict[str, Checkpoint]:
     """Return the checkpoints of a ledger by the training they are of. Each of them is an anchor of the ledger.
 
     Raises:
@@ -257,26 +258,36 @@ def _checkpoints(ledger: Chain, book: Book) -> dict[str, Checkpoint]:
     return {each.charge: each for each in found}
 
 
+def _continued(book: Book, charge: Charge, states: Mapping[str, Checkpoint]) -> Charge:
+    """Return the training that this one goes on with, or itself.
+
+    Whatever was not finished goes on, and what was finished by a process that did not save it. When this process
+    finished the same before, another one is wanted.
+    """
+    for each in reversed(book.charges):
+        lost = each.finished_by != this_process() and each.id in states
+        if each.is_like(charge) and (each.finished_by is None or lost):
+            return each
+    return charge
+
+
 def settle(population: Population | None, ledger: str | None) -> None:
-    """Note that the results of what this process trained on a population were saved; nothing goes on with them.
+    """Remove the checkpoints of what this process trained on a population, when the results are saved elsewhere.
 
     Args:
         population, ledger: as in ``open_account``.
 
     Raises:
-        OutputError: the ledger is in use, or cannot be written.
-        EvidenceError: it is not the one that was written.
+        OutputError: the folder cannot be written.
+        EvidenceError: the ledger is not the one that was written.
     """
-    folder = ledger_folder(ledger, population.folder) / population.name if population else None
-    if folder is None or not folder.is_dir():
+    if population is None:
         return
-    with locked(folder / LOCK, patience=PATIENCE):
-        found = chain.read(folder)
-        book = read_book(found.records, str(folder))
-        for charge in book.charges if book else ():
-            if charge.finished_by == this_process() and not charge.saved:
-                found.append({"kind": "saved", "id": charge.id})
-                checkpoints.remove(folder, charge.id)
+    folder = ledger_folder(ledger, population.folder) / population.name
+    book = read_book(chain.read(folder).records, str(folder))
+    for charge in book.charges if book else ():
+        if charge.finished_by == this_process():
+            checkpoints.remove(folder, charge.id)
 
 
 def this_process() -> str:

@@ -74,14 +74,14 @@ def _remaining(facts: Mapping[str, Any]) -> Finding:
 def _interruptions(trainings: Table) -> Finding:
     return Finding(
         id="privacy.ledger_interruptions",
-        title="Blocks of steps that were charged twice",
+        title="Interruptions after which steps were charged again",
         status="info",
         value=sum(int(row["interruptions"] or 0) for row in trainings),
-        unit="blocks",
+        unit="interruptions",
         exact=True,
         n=len(trainings),
-        meaning="A training that is interrupted in a block of steps takes and is charged them again when it goes on.",
-        limits="A block is at most 5 % of a training's steps. Epsilon is over-counted by these blocks, never under.",
+        meaning="A training that is interrupted between two checkpoints takes these steps again, and is charged again.",
+        limits="At most 5 % of the steps lie between checkpoints. Epsilon may be over-counted by them, never under.",
     )
 
 
@@ -97,6 +97,9 @@ def _stand(facts: Mapping[str, Any]) -> Table:
         ("entries", facts["entries"], "Of the ledger, each with the hash of the one before it."),
         ("head", facts["head"], "sha256 of the last entry: a ledger without it was cut or rewritten."),
     ]
+    if facts["resumed_at"]:
+        meaning = "Steps that an interrupted process had taken and been charged for; this run went on from there."
+        rows.append(("resumed at step", facts["resumed_at"], meaning))
     return [dict(zip(("quantity", "value", "meaning"), row, strict=True)) for row in rows]
 
 

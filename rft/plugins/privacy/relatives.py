@@ -40,7 +40,7 @@ def epsilon_replace_one(mechanism: Mechanism, delta: float) -> float | None:
     if losses is None:
         return None
     with np.errstate(over="ignore"):  # losses beyond 700 leave the range of exp: the result is then infinite
-        epsilon = losses.get_epsilon_for_delta(delta)
+        epsilon = float(losses.get_epsilon_for_delta(delta))
     return epsilon if math.isfinite(epsilon) else None
 
 

@@ -3,7 +3,7 @@
 Two things vary: the randomness of training, which R heads show, and the choice of test units. Every head is judged on
 every example, so the variances of both add up (crossed random effects: Searle, Casella and McCulloch 1992). With three
 heads the first is known from two degrees of freedom only: each variance comes with the quantile of Student's t for its
-own. In the simulations of the tests, 2 to 5 heads on 12 to 1,000 units, shares were covered in 94 to 100 %.
+own. In simulations with 2 to 5 heads on 12 to 1,000 units, shares and differences were covered in 92 to 100 %.
 """
 
 from __future__ import annotations
@@ -60,7 +60,11 @@ def difference(first: np.ndarray, other: np.ndarray, units: np.ndarray) -> Estim
     by_example = first.mean(axis=0) - other.mean(axis=0)
     value = float(by_example.mean())
     by_head = first.mean(axis=1) - other.mean(axis=1)
-    return _around(value, by_head, (by_example - value) / len(units), units, _no_less(units))
+    found = _around(value, by_head, (by_example - value) / len(units), units, _no_less(units))
+    if found.interval is None:
+        return found
+    inside = {"low": max(found.interval.low, -1.0), "high": min(found.interval.high, 1.0)}
+    return Estimate(value, found.interval.model_copy(update=inside))
 
 
 def difference_of_differences(first: np.ndarray, other: np.ndarray, in_one: np.ndarray, units: np.ndarray) -> Estimate:

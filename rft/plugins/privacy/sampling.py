@@ -38,8 +38,7 @@ class PoissonSampler:
         numbers as units take part, where a coin for each unit would cost n.
         """
         if self.rate == 1:
-            everyone = np.broadcast_to(np.arange(self.n), (heads, self.n))
-            return Sample(everyone, np.ones((heads, self.n), dtype=bool))
+            return Sample(np.tile(np.arange(self.n), (heads, 1)), np.ones((heads, self.n), dtype=bool))
         units = self._walk(heads)
         while units[:, -1].min() < self.n:  # a row has not come to the end yet
             more = self._walk(heads) + units[:, -1:] + 1

@@ -28,8 +28,9 @@ from rft.records import Row
 from rft.training import Task
 
 DRAWS, FEWEST_DRAWN, MOST_DRAWS = 200, 400, 20_000
-NUMBERS = 20_000  # of noise that are looked at, or more
-DEVIATIONS = 6.5  # two-sided: 8e-11
+NUMBERS, NUMBERS_EACH = 20_000, 1000  # of noise that are looked at, in all and of each head, or more
+COMPARED = 8  # numbers of noise, at least, that are compared as one: fewer may be alike by chance
+DEVIATIONS = 6.5  # two-sided: 8e-11, and 2e-9 in Bernstein's inequality
 ROUNDING = 1e-4  # of a clipped norm, in float32
 ROWS, ROWS_EACH = 9, 3  # made-up examples, and how many of them are one unit's where units are declared
 
@@ -75,7 +76,9 @@ def run(steps: Steps, task: Task, plans: Sequence[Plan]) -> tuple[list[Row], flo
         IntegrityError: a check failed.
     """
     with _borrowed(steps), own_chance(task.device, 0):
-        checks = [*_sampling(steps, plans), *_noise(steps, plans), *_taken(steps, plans)]
+        checks = [*_sampling(steps, plans), *_noise(steps, plans), *_taken(steps, plans), _still(steps, task, plans)]
+        if steps.network:
+            calm(steps.network)
         move(steps.parameters)
         clipping, error = _clipping(steps, task, plans)
         checks += clipping
@@ -92,12 +95,10 @@ def run(steps: Steps, task: Task, plans: Sequence[Plan]) -> tuple[list[Row], flo
 
 @contextmanager
 def _borrowed(steps: Steps) -> Iterator[None]:
-    """Switch randomness in the network off, and give values, gradients and modes back as they were."""
+    """Give values, gradients and modes back as they were."""
     values = [parameter.detach().clone() for parameter in steps.parameters]
     modes = {module: module.training for module in steps.network.modules()} if steps.network else {}
     try:
-        if steps.network:
-            calm(steps.network)
         yield
     finally:
         for module, mode in modes.items():
@@ -109,50 +110,83 @@ def _borrowed(steps: Steps) -> Iterator[None]:
 
 
 def _sampling(steps: Steps, plans: Sequence[Plan]) -> Iterator[Check]:
-    """Draw samples and throw them away: how many take part, and whether the number varies as it must."""
+    """Draw samples and throw them away: how many take part, whether that varies, and what samples have in common."""
     n, rate, heads = plans[0].n, plans[0].mechanism.sample_rate, len(plans)
-    draws = min(MOST_DRAWS, max(DRAWS, math.ceil(FEWEST_DRAWN / (n * rate * heads))))
-    sizes = np.array([steps.draw().taken.sum(axis=1) for _ in range(draws)])  # (draws, H)
+    rarer = n * (min(rate, 1 - rate) or rate)
+    draws = min(MOST_DRAWS, max(DRAWS, math.ceil(FEWEST_DRAWN / (rarer * heads))))
+    sizes, shared = _drawn(steps, n, draws)
     variance = n * rate * (1 - rate)
-    error = DEVIATIONS * math.sqrt(variance / sizes.size)
+    error = _tolerance(variance * sizes.size) / sizes.size if rate < 1 else 0.0
     yield Check(
         "sampling rate",
         f"{rate:.5g} ± {error / n:.2g}",
         f"{sizes.mean() / n:.5g}",
-        abs(sizes.mean() - n * rate) <= error + 1e-9,
+        abs(sizes.mean() - n * rate) <= error,
         f"Share of the units in {sizes.size:,} samples that nothing was trained on.",
     )
     if rate == 1:
         return
-    ratio = float(sizes.var()) / variance
-    error = DEVIATIONS * math.sqrt((2 + 1 / variance) / sizes.size)
-    low, high = max(0.05, 1 - error), 1 + 2 * error
+    if rarer * sizes.size >= FEWEST_DRAWN:
+        ratio = float(sizes.var()) / variance
+        error = DEVIATIONS * math.sqrt((2 + 1 / variance) / sizes.size)
+        low, high = max(0.05, 1 - error), 1 + 2 * error
+        yield Check(
+            "sample sizes",
+            f"{low:.2f} to {high:.2f}",
+            f"{ratio:.3f}",
+            low <= ratio <= high,
+            "Variance of the size of these samples over that of Poisson sampling; batches of a fixed size have none.",
+        )
+    pairs, both = sizes.size - 1, n * rate**2
+    error = _tolerance(both * (1 - rate) * (pairs * (1 + rate) + 2 * (pairs - 1) * rate)) / pairs
     yield Check(
-        "sample sizes",
-        f"{low:.2f} to {high:.2f}",
-        f"{ratio:.3f}",
-        low <= ratio <= high,
-        "Variance of the size of these samples over that of Poisson sampling; shuffled batches have none.",
+        "independent samples",
+        f"{both:.4g} ± {error:.2g}",
+        f"{shared / pairs:.4g}",
+        abs(shared / pairs - both) <= error,
+        "Units that a sample shares with the one before, of the same step or the last: shuffled batches share none, "
+        "heads with one sample all.",
     )
+
+
+def _drawn(steps: Steps, n: int, draws: int) -> tuple[np.ndarray, int]:
+    """Return the sizes of samples, (draws * H), and how many units all of them share with the one before."""
+    last, sizes, shared = np.zeros(n, dtype=bool), [], 0
+    for _ in range(draws):
+        sample = steps.draw()
+        for units, taken in zip(sample.units, sample.taken, strict=True):
+            drawn = np.zeros(n, dtype=bool)
+            drawn[units[taken]] = True
+            sizes.append(int(taken.sum()))
+            shared += int(last[units[taken]].sum())
+            last = drawn
+    return np.array(sizes), shared
+
+
+def _tolerance(variance: float) -> float:
+    """Return how far a sum of counts may be from its mean, by Bernstein's inequality."""
+    return DEVIATIONS * math.sqrt(variance) + DEVIATIONS**2 / 3
 
 
 def _noise(steps: Steps, plans: Sequence[Plan]) -> Iterator[Check]:
     """Take empty samples: all that comes out is noise, here in units of what the plans promise."""
     promised = [plan.mechanism.noise_multiplier * plan.max_grad_norm / plan.divisor for plan in plans]
     first = _gradient(steps, _nobody(plans))
-    draws = max(1, math.ceil(NUMBERS / first.size) - 1)
-    drawn = np.stack([first, *(_gradient(steps, _nobody(plans)) for _ in range(draws))])  # (draws, H, P)
+    draws = max(2, math.ceil(NUMBERS / first.size), math.ceil(NUMBERS_EACH / first.shape[1]))
+    drawn = np.stack([first, *(_gradient(steps, _nobody(plans)) for _ in range(draws - 1))])  # (draws, H, P)
     drawn /= np.array(promised)[:, None]
-    error = DEVIATIONS / math.sqrt(2 * drawn.size)
-    found = float(np.sqrt(np.mean(drawn**2)))
+    error = DEVIATIONS / math.sqrt(2 * drawn[:, 0].size)
+    deviations = np.sqrt(np.mean(drawn**2, axis=(0, 2)))
+    found = float(deviations[np.abs(deviations - 1).argmax()])
     yield Check(
         "noise",
         f"1 ± {error:.2g}",
         f"{found:.4f}",
         abs(found - 1) <= error,
-        "Deviation of the gradient of an empty sample over noise multiplier x clipping norm / divisor.",
+        "Deviation of the gradient of an empty sample over noise multiplier x clipping norm / divisor, of the "
+        "head that is furthest off.",
     )
-    rows = drawn.reshape(-1, drawn.shape[2])
+    rows = _rows_to_compare(drawn)
     rows = rows[np.argsort(rows[:, 0])]  # equal rows are neighbours now
     alike = int((np.abs(np.diff(rows, axis=0)).max(axis=1) < 1e-3).sum())
     yield Check(
@@ -162,6 +196,14 @@ def _noise(steps: Steps, plans: Sequence[Plan]) -> Iterator[Check]:
         alike == 0,
         f"The noise of {len(plans)} heads in {len(drawn)} steps, each compared with all others.",
     )
+
+
+def _rows_to_compare(drawn: np.ndarray) -> np.ndarray:
+    """Return noise (draws, H, P) as rows of one head, each of one step or of as many as ``COMPARED`` numbers take."""
+    draws, _, size = drawn.shape
+    together = min(draws, -(-COMPARED // size))
+    kept = drawn[: draws // together * together].swapaxes(0, 1)  # (H, draws, P)
+    return kept.reshape(-1, together * size)
 
 
 def _taken(steps: Steps, plans: Sequence[Plan]) -> Iterator[Check]:
@@ -187,6 +229,21 @@ def _taken(steps: Steps, plans: Sequence[Plan]) -> Iterator[Check]:
     )
 
 
+def _still(steps: Steps, task: Task, plans: Sequence[Plan]) -> Check:
+    """Compute a gradient in the modes of training, where a BatchNorm in the wrong one would keep what it saw."""
+    before = _frozen(steps)
+    batch, labels = made_up(task, steps.suffix(0), ROWS)
+    _gradient(steps.on(batch, labels, np.arange(ROWS)), _everybody(plans, ROWS))
+    still = _frozen(steps) == before
+    return Check(
+        "frozen tensors",
+        "0 moved",
+        "0 moved" if still else "some moved",
+        still,
+        "What is not trained behind the cut, by its hash, buffers included: a gradient of made-up examples moves none.",
+    )
+
+
 def _clipping(steps: Steps, task: Task, plans: Sequence[Plan]) -> tuple[list[Check], float]:
     """Compare what made-up examples add to a step with backward passes over each of them alone."""
     network, plan, last = steps.suffix(len(plans) - 1), plans[-1], len(plans) - 1
@@ -194,7 +251,6 @@ def _clipping(steps: Steps, task: Task, plans: Sequence[Plan]) -> tuple[list[Che
     units = np.arange(ROWS) if task.units is None else np.arange(ROWS) // ROWS_EACH
     rows = _alone(network, task, batch, labels)  # (ROWS, P), as the rest a float64 copy
     exact = _by_unit(rows, units)
-    frozen = _frozen(steps)
 
     made = steps.on(batch, labels, units)
     found = _gradient(_quiet(made, plan.max_grad_norm), _everybody(plans, len(exact)))[last]
@@ -204,7 +260,6 @@ def _clipping(steps: Steps, task: Task, plans: Sequence[Plan]) -> tuple[list[Che
     alone = [_gradient(tight, _somebody(plans, unit))[last] * plan.divisor for unit in range(len(exact))]
     pairs = [(found * plan.divisor, wanted), *zip(alone, _clipped(exact, bound), strict=True)]
     error = max(_relative(one, other) for one, other in pairs)
-    still = _frozen(steps) == frozen
     checks = [
         _divisor(found, wanted, plan),
         Check(
@@ -215,13 +270,6 @@ def _clipping(steps: Steps, task: Task, plans: Sequence[Plan]) -> tuple[list[Che
             "Relative error of clipped gradients, against a backward pass for each made-up example alone.",
         ),
         _longest(alone, bound, declared=task.units is not None),
-        Check(
-            "frozen tensors",
-            "0 moved",
-            "0 moved" if still else "some moved",
-            still,
-            "Parameters and buffers behind the cut that are not trained, by their hash.",
-        ),
     ]
     broken = {name: _first_is_not_a_number(column) for name, column in batch.items() if column.is_floating_point()}
     if broken:

@@ -10,7 +10,7 @@ import torch
 
 from rft.features.columns import join
 from rft.plugins import Subject
-from rft.plugins.privacy import lira
+from rft.plugins.privacy import lira, shadow_heads
 from rft.plugins.privacy.trainer import DPTrainer
 from rft.training import Fit, Job, Task, Trainer, linear_heads
 
@@ -135,7 +135,9 @@ def subsets(owners: np.ndarray, count: int, *, share: float, rng: np.random.Gene
 def _train(subject: Subject, task: Task, jobs: Sequence[Job]) -> Iterator[Sequence[Fit]]:
     """Train the jobs together where that is one computation, else one by one, so that few states are kept."""
     trainer = trainer_of(subject)
-    if is_batched(task):
+    if isinstance(trainer, DPTrainer) and shadow_heads.suits(task, trainer):
+        yield shadow_heads.fit(task, jobs, subject.need("fit").facts)
+    elif is_batched(task):
         yield trainer.fit(task, jobs)
     else:
         for job in jobs:

@@ -35,6 +35,7 @@ TUNING = (
     "settings, the evaluation in this report."
 )
 GRADIENTS = {
+    "least squares": "not at all: the head follows from noised sums over the data",
     "closed form": "in closed form, from the residual and the features of a linear head",
     "hooks": "by the hooks of Opacus, one rule for each kind of layer",
     "functorch": "by torch.func, the gradient of one example mapped over the batch",
@@ -108,7 +109,11 @@ def scope(facts: Facts) -> Table:
         ),
         ("heads of a frontier, twins with canaries", *model),
         ("shadow models of attacks", NOT_COVERED, "trained on test examples too, and not kept"),
-        ("this report and the model card", NOT_COVERED, "show tables, pictures and attack results, which are un-noised"),
+        (
+            "this report and the model card",
+            NOT_COVERED,
+            "show tables, pictures and attack results, which are un-noised",
+        ),
         ("predictions table", NOT_COVERED, "holds ids, labels and groups, and scores computed from the examples"),
         ("evaluation on test", NOT_COVERED, "counts over the test examples without noise"),
         ("group tables", NOT_COVERED, "counts over labels and groups without noise"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -85,6 +85,15 @@ class Tally:
     def of(cls, heads: int) -> Tally:
         """Return a tally of nothing."""
         return cls(np.zeros(heads, dtype=np.int64), np.zeros(heads, dtype=np.int64))
+
+    def saved(self) -> dict[str, Tensor]:
+        """Return the counts as tensors, for a checkpoint."""
+        return {f"tally.{name}": torch.from_numpy(counts.copy()) for name, counts in vars(self).items()}
+
+    @classmethod
+    def restored(cls, tensors: Mapping[str, Tensor]) -> Tally:
+        """Return what ``saved`` returned."""
+        return cls(*(tensors[f"tally.{name}"].numpy() for name in ("empty_batches", "non_finite_gradients")))
 
 
 def take(steps: Steps, optimizer: torch.optim.Optimizer, sample: Sample, tally: Tally) -> None:

@@ -11,14 +11,16 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Literal
 
+import numpy as np
 from torch import nn
 
 from rft.backbones import hash_tensors
-from rft.errors import RftError
-from rft.plugins.privacy import gradients, resuming, self_test
-from rft.plugins.privacy.ledger import Account, open_account
+from rft.errors import ConfigError, RftError
+from rft.plugins.privacy import gradients, least_squares_fit, resuming, self_test
+from rft.plugins.privacy.ledger import Account, open_account, settle
 from rft.plugins.privacy.owners import unit_of_row
 from rft.plugins.privacy.plan import Plan, plan
 from rft.plugins.privacy.randomness import Randomness, draws, own_chance
@@ -47,6 +49,7 @@ class DPTrainer:
         randomness: ``secret`` draws from the operating system; ``seeded`` repeats, and protects nobody who can
             be attacked by someone who knows the seed.
         ledger: folder of the ledger; None: the user's.
+        overlaps: other populations that share people with the task's.
         budget: epsilon that a population may lose in all, or None.
         charged: whether spending goes to the ledger of the task's population; not so for what is never released.
     """
@@ -61,6 +64,7 @@ class DPTrainer:
     method: Literal["sgd", "least_squares"] = "sgd"
     randomness: Randomness = "secret"
     ledger: str | None = None
+    overlaps: tuple[str, ...] = ()
     budget: float | None = None
     charged: bool = True
 
@@ -71,6 +75,9 @@ class DPTrainer:
             ConfigError: epsilon cannot be reached, or the trained part cannot be trained privately.
             DataError: there are no training examples, or some have no unit.
         """
+        _check_population(self, task)
+        if self.method == "least_squares":
+            return least_squares_fit.prepare(self, task)
         stack = next(_stacks([self], task, [Job(0)]))
         stack.steps.close()
         return stack.plans[0].facts | stack.facts
@@ -105,9 +112,12 @@ def fit_together(
     Args:
         trainers: one a job; they may differ in epsilon and noise, and in nothing else.
         task: what is trained.
-        jobs: seeds and members.
+        jobs: seeds and members; one at least.
         purpose: what the ledger says of it.
     """
+    _check_population(trainers[0], task)
+    if trainers[0].method == "least_squares":
+        return least_squares_fit.fit(trainers, task, jobs, purpose=purpose)
     return [fit for stack in _stacks(trainers, task, jobs) for fit in _fit(stack, task, purpose)]
 
 
@@ -139,6 +149,16 @@ def _stacks(trainers: Sequence[DPTrainer], task: Task, jobs: Sequence[Job]) -> I
         yield Stack(trainers[group.start], jobs[group], plans[group], steps, random.dropout, choice.facts)
 
 
+def _check_population(trainer: DPTrainer, task: Task) -> None:
+    if trainer.charged and task.population is None and (trainer.ledger or trainer.budget):
+        key = "budget" if trainer.budget else "ledger"
+        raise ConfigError(
+            "a ledger is kept for a population, and none is named",
+            where=f"privacy.{key}",
+            remedy='Add population = "..." to [data], or remove the key.',
+        )
+
+
 def _fit(stack: Stack, task: Task, purpose: Purpose) -> list[Fit]:
     tested, error = self_test.run(stack.steps, task, stack.plans)
     before = [parameter.detach().clone() for parameter in stack.steps.parameters]
@@ -163,6 +183,7 @@ def _fit(stack: Stack, task: Task, purpose: Purpose) -> list[Fit]:
                 "self_test": tested,
                 "ledger": charged,
             },
+            partial(settle, task.population, stack.trainer.ledger) if charged else None,
         )
         for head, (state, plan) in enumerate(zip(stack.steps.states(), stack.plans, strict=True))
     ]
@@ -174,12 +195,13 @@ def _train(stack: Stack, task: Task, account: Account) -> Tally:
     optimizer = task.recipe.build(steps.parameters)
     if account.resumed:
         resuming.restore(account.resumed[1], steps.parameters, optimizer)
+        tally = Tally.restored(account.resumed[1])
     threads = one_thread(task.device) if steps.small else nullcontext()
     with threads, own_chance(task.device, stack.dropout):
         for block in account.blocks():
             for _ in track(block, "Private training"):
                 take(steps, optimizer, steps.draw(), tally)
-            account.checkpoint(resuming.saved(steps.parameters, optimizer))
+            account.checkpoint(resuming.saved(steps.parameters, optimizer) | tally.saved())
     steps.close()
     return tally
 
@@ -202,7 +224,8 @@ def _account(stack: Stack, task: Task, purpose: Purpose) -> AbstractContextManag
         mechanisms=[plan.mechanism for plan in stack.plans],
         delta=stack.plans[0].delta,
         identity=_identity(stack, task),
-        resumable=purpose == "training" and len(stack.jobs) == 1,
+        resumable=stack.plans[0].randomness == "secret",  # seeded numbers would begin anew
+        overlaps=stack.trainer.overlaps,
     )
 
 
@@ -210,7 +233,10 @@ def _identity(stack: Stack, task: Task) -> str:
     """Return what an unfinished run is recognised by: its public numbers, and what it starts from."""
     start = {str(number): parameter for number, parameter in enumerate(stack.steps.parameters)}
     numbers = [asdict(plan) for plan in stack.plans] + [asdict(task.recipe), asdict(stack.trainer)]
-    text = json.dumps([numbers, [job.seed for job in stack.jobs], hash_tensors(start)], sort_keys=True)
+    weights = None if task.class_weights is None else task.class_weights.tolist()
+    content = task.population.content if task.population else ""
+    jobs = [[job.seed, None if job.members is None else np.flatnonzero(job.members).tolist()] for job in stack.jobs]
+    text = json.dumps([numbers, weights, content, jobs, hash_tensors(start)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

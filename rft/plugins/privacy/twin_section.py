@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 STEINKE = "Steinke, Nasr and Jagielski 2023, NeurIPS"
 MAHLOUJIFAR = "Mahloujifar, Melis and Chaudhuri 2025, ICML"
 
+ID = "privacy.one_run_epsilon_lower_bound"
 TITLE = "Epsilon from below, by canaries in one run"
 MEANING = (
     f"With {LEVEL:.0%} confidence this training gives away at least this much to an attacker who sees the trained "
@@ -42,14 +43,12 @@ CAPTIONS = {"one_run_audit": "The audit in one run: canaries in a twin of the mo
 
 def twin_part(subject: Subject, options: PrivacyOptions, facts: Facts, seed: int) -> Part:
     """Train a twin with canaries and attack it; the finding says why not where that cannot be."""
-    id = "privacy.one_run_epsilon_lower_bound"
     try:
         found = _twin(subject, options, facts, seed)
-    except Unavailable as reason:
-        return Part(Piece((not_measured(id, TITLE, str(reason), MEANING),)))
-    except ConfigError as error:  # the ledger: too little of the budget is left
-        reason_ = f"no twin was trained: {error.what}"
-        return Part(Piece((not_measured(id, TITLE, reason_, MEANING),)))
+    except Unavailable as missing:
+        return Part(Piece((not_measured(ID, TITLE, str(missing), MEANING),)))
+    except ConfigError as refused:  # too little of the budget is left
+        return Part(Piece((not_measured(ID, TITLE, f"no twin was trained: {refused.what}", MEANING),)))
     delta = _delta(facts, subject)
     bound = one_run_bound(found.guesses, delta)
     gaussian = one_run_gaussian_bound(found.guesses, delta)
@@ -59,12 +58,21 @@ def twin_part(subject: Subject, options: PrivacyOptions, facts: Facts, seed: int
         tables={"one_run_audit": _one_run_table(found, bound, gaussian, p_value, delta)},
         captions=CAPTIONS,
         notes=(_about_twin(found, facts),),
+        mechanisms=_spent(found.fit.facts),
+        ledger=found.fit.facts.get("ledger", {}),
     )
     sides = (
         Side("one run", "at least", bound, "nothing"),
         Side("one run, if Gaussian", "at least", gaussian, "a Gaussian trade-off curve"),
     )
     return Part(piece, sides)
+
+
+def _spent(facts: Facts) -> tuple[Mechanism, ...]:
+    """Return what training the twin spent; nothing where it is not private."""
+    if facts.get("mode") != "private":
+        return ()
+    return (Mechanism(facts["noise_multiplier"], facts["sample_rate"], facts["charged_steps"]),)
 
 
 def _twin(subject: Subject, options: PrivacyOptions, facts: Facts, seed: int) -> OneRun:
@@ -108,7 +116,7 @@ def _one_run_finding(found: OneRun, bound: float, p_value: float | None, facts: 
     else:
         verdict = f" The accountant says: at most {facts['epsilon']:.4g}. Nothing here contradicts that."
     return Finding(
-        id="privacy.one_run_epsilon_lower_bound",
+        id=ID,
         title=TITLE,
         status="fail" if refuted else "info",
         value=bound,
