@@ -34,6 +34,7 @@ from rft.features.representations import Representations
 from rft.plugins import Subject
 from rft.records import Backbone, Split, SubjectFacts, Training
 from rft.training import Fit, Job, Population, Recipe, Task, Trainer
+from rft.training.loop import StandardTrainer
 
 log = logging.getLogger("rft")
 
@@ -90,6 +91,7 @@ def fine_tune(
         features=features,
         task=task,
         trainer=trainer,
+        plain=StandardTrainer(),
         fit=fit,
         representations=cache(partial(_representations, core, folder, backbone, dataset, device, precision)),
         write_model=partial(write_model, model=model, backbone=backbone, classes=classes),

@@ -68,6 +68,7 @@ class Subject:
         features: split -> cached outputs of the frozen part, or the inputs where nothing is frozen.
         representations: returns pooled features of training examples by the backbone as loaded; computed when called.
         task, trainer, fit: what was trained, by whom, and the result.
+        plain: the trainer without privacy, for what a comparison needs.
         write_model: writes the model into a folder, as ``rft.load`` reads it.
         device: torch device name that computation should use.
         show_examples: whether raw examples (photos) may appear in the report.
@@ -83,6 +84,7 @@ class Subject:
     representations: Callable[[], Representations] | None = None
     task: Task | None = None
     trainer: Trainer | None = None
+    plain: Trainer | None = None
     fit: Fit | None = None
     write_model: Callable[[Path], None] | None = None
     device: str = "cpu"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -57,7 +58,7 @@ class Vectors:
 def vectors(task: Task) -> Vectors | None:
     """Return a task's examples when all that it trains is a linear head on vectors in memory, otherwise None."""
     head = task.new_suffix(0)
-    if not (isinstance(head, Head) and isinstance(task.features, Dense) and task.features.tensor.dim() == 2):
+    if not (_is_linear(head) and isinstance(task.features, Dense) and task.features.tensor.dim() == 2):
         return None
     if not all(parameter.requires_grad for parameter in head.parameters()):
         return None
@@ -66,12 +67,17 @@ def vectors(task: Task) -> Vectors | None:
     return Vectors(stored, task.features.views, head.row_norm, task.labels.to(task.device), class_weights)
 
 
+def _is_linear(network: nn.Module) -> TypeGuard[Head]:
+    """Return whether a network is a head and nothing made from one, which may compute anything."""
+    return type(network) is Head
+
+
 class Heads:
     """H heads: ``weight`` (H, K, D) and ``bias`` (H, K), each head as ``task.new_suffix`` of its seed makes it."""
 
     def __init__(self, task: Task, seeds: Sequence[int]) -> None:
         fresh = [task.new_suffix(seed).to(task.device) for seed in seeds]
-        heads = [head for head in fresh if isinstance(head, Head)]
+        heads = [head for head in fresh if _is_linear(head)]
         assert len(heads) == len(seeds), "vectors(task) says whether a task trains linear heads"
         self._template = heads[0]
         self.weight = nn.Parameter(torch.stack([head.linear.weight.detach() for head in heads]))
@@ -162,7 +168,7 @@ def _network(task: Task, fit: Fit) -> nn.Module:
 @torch.no_grad()
 def _scores(networks: Sequence[nn.Module], batch: Batch) -> Sequence[Tensor]:
     """Return (B, K) logits of each network; linear heads share what they do to the features."""
-    heads = [network for network in networks if isinstance(network, Head)]
+    heads = [network for network in networks if _is_linear(network)]
     if len(heads) < len(networks):
         return [network(batch) for network in networks]
     x = scaled(batch["features"], row_norm=heads[0].row_norm)

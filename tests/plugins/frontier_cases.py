@@ -15,6 +15,7 @@ from rft.plugins import Subject
 from rft.plugins.privacy.trainer import DPTrainer
 from rft.records import Split, SubjectFacts, Training
 from rft.training import Recipe, Task
+from rft.training.loop import StandardTrainer
 
 RECIPE = Recipe(epochs=4, optimizer="sgd", learning_rate=0.5, momentum=0.0, weight_decay=0.0, batch_size=64)
 CLASSES = ("no", "yes")
@@ -44,6 +45,7 @@ def subject(trainer: DPTrainer, n: int = 800, n_test: int = 300, *, dimension: i
         "predictions": pd.DataFrame(),
         "features": dense,
         "trainer": trainer,
+        "plain": StandardTrainer(),
         "task": Task(dense["train"], torch.from_numpy(labels), None, partial(new_head, dimension, 2, False), RECIPE),
     }
     facts = SubjectFacts(

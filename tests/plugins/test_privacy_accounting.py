@@ -138,7 +138,7 @@ def test_an_epsilon_out_of_reach_is_refused_in_words() -> None:
 
 
 def test_mechanisms_on_the_same_people_compose() -> None:
-    """Gaussians compose in closed form: 1 / noise^2 adds up (Dong, Roth and Su 2022, corollary 3.3)."""
+    """Gaussians compose in closed form: 1 / noise^2 adds up (Dong, Roth and Su 2022)."""
     found = epsilon_of([Mechanism(2.0, 1.0, 3), Mechanism(4.0, 1.0, 5), Mechanism(2.0, 1.0, 1)], DELTA)
     together = Mechanism((4 / 4 + 5 / 16) ** -0.5, 1.0, 1)
     assert found.accountant == "PLD"

@@ -75,9 +75,9 @@ def test_memorised_examples_show_and_a_probability_of_zero_is_the_worst_score() 
 
 def test_without_leakage_the_interval_holds_one_half() -> None:
     rng = np.random.default_rng(3)
-    intervals = [attacked(predictions(rng.random(40), rng.random(25))).interval() for _ in range(60)]
+    intervals = [attacked(predictions(rng.random(40), rng.random(25))).interval() for _ in range(40)]
     covered = np.mean([interval.low <= 0.5 <= interval.high for interval in intervals])
-    assert covered >= 0.88
+    assert covered >= 0.85
 
 
 def test_units_are_attacked_by_their_mean_score() -> None:

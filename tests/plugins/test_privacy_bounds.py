@@ -1,4 +1,4 @@
-"""Bounds from guesses about canaries in one run: published values, independent versions, and how often they are wrong."""
+"""Bounds from guesses about canaries in one run: published values, independent versions, and how often they err."""
 
 from __future__ import annotations
 
@@ -115,7 +115,9 @@ def listing(floor: Callable[[float], float], alpha: float, guesses: Guesses) -> 
     return r[0] + h[0] > c / m
 
 
-@pytest.mark.parametrize("guesses", [Guesses(60, 30, 24), Guesses(60, 60, 41), Guesses(200, 20, 20), Guesses(40, 40, 20)])
+@pytest.mark.parametrize(
+    "guesses", [Guesses(60, 30, 24), Guesses(60, 60, 41), Guesses(200, 20, 20), Guesses(40, 40, 20)]
+)
 @pytest.mark.parametrize("mu", [0.0, 0.3, 1.0])
 def test_the_version_for_curves_against_the_papers_listing(guesses: Guesses, mu: float) -> None:
     def floor(fpr: float) -> float:

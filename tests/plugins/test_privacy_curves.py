@@ -17,7 +17,7 @@ RATES = np.array([1e-6, 1e-4, 1e-3, 0.01, 0.05, 0.1, 0.3, 0.5, 0.9, 0.999])
 
 @pytest.mark.parametrize(("noise", "steps"), [(1.0, 1), (0.5, 1), (10.0, 25), (30.0, 1), (1.0, 4)])
 def test_the_trade_off_of_a_gaussian_is_its_closed_form_from_below(noise: float, steps: int) -> None:
-    """Dong, Roth and Su 2022, eq. 6: Phi(Phi^-1(1 - alpha) - mu), with mu = sqrt(steps) / noise."""
+    """Dong, Roth and Su 2022, Gaussian privacy: Phi(Phi^-1(1 - alpha) - mu), with mu = sqrt(steps) / noise."""
     exact = norm.cdf(norm.isf(RATES) - math.sqrt(steps) / noise)
     found = trade_off(Mechanism(noise, 1.0, steps))(RATES)
     assert (found <= exact + 1e-12).all()

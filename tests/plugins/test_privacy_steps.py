@@ -62,7 +62,7 @@ def test_a_step_is_the_noised_sum_of_clipped_gradients(
 def test_the_label_of_one_example_leaves_the_gradients_of_all_others_alone(
     kind: str, class_weights: torch.Tensor | None
 ) -> None:
-    """A mean loss weighted by class divides by the weights of the whole batch, so that one example scales the others."""
+    """A mean loss weighted by class divides by the weights of the whole batch: one example would scale the others."""
     others = []
     for label in range(3):
         task = given.head_task(class_weights=class_weights)

@@ -21,12 +21,13 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from rft.backbones.classifier import Head, new_head
-from rft.errors import ConfigError, DataError, RftError
+from rft.errors import ConfigError, DataError, IntegrityError, RftError
 from rft.features import Dense
-from rft.plugins.privacy import Privacy, PrivacyOptions, dp_sgd, trainer
-from rft.plugins.privacy.randomness import draws
-from rft.plugins.privacy.trainer import DPTrainer
-from rft.training import Job, Recipe, Task
+from rft.plugins.privacy import Privacy, PrivacyOptions, steps, trainer
+from rft.plugins.privacy.noise import Gaussian
+from rft.plugins.privacy.sampling import Sample
+from rft.plugins.privacy.trainer import DPTrainer, fit_together
+from rft.training import Fit, Job, Recipe, Task
 
 Batch = dict[str, Tensor]
 
@@ -61,12 +62,6 @@ def flat(state: dict[str, Tensor]) -> Tensor:
     return torch.cat([tensor.flatten() for tensor in state.values()])
 
 
-def test_a_seed_of_more_than_32_bits_counts_in_full() -> None:
-    first, other = draws("seeded", 5), draws("seeded", 5 + 2**32)
-    assert not np.array_equal(first.noise.normal(size=8), other.noise.normal(size=8))
-    assert not np.array_equal(first.sampling.random(8), draws("seeded", 5).noise.random(8))
-
-
 def test_secret_randomness_does_not_follow_from_the_seed_of_the_run() -> None:
     states = []
     for _ in range(2):
@@ -76,11 +71,16 @@ def test_secret_randomness_does_not_follow_from_the_seed_of_the_run() -> None:
     assert all(not torch.equal(a, b) for a, b in pairwise(states))
 
 
-def test_seeded_randomness_repeats() -> None:
-    first, same, other = replace(SHARED, randomness="seeded").fit(task(), [Job(0), Job(0), Job(1)])
-    assert torch.equal(flat(first.state), flat(same.state))
-    assert not torch.equal(flat(first.state), flat(other.state))
-    assert first.facts["randomness"] == "seeded"
+@pytest.mark.parametrize("jobs", [[Job(0)], [Job(0), Job(0), Job(1)]], ids=["one", "three"])
+def test_seeded_randomness_repeats(jobs: list[Job]) -> None:
+    seeded = replace(SHARED, randomness="seeded")
+    first, same, other = (
+        [flat(fit.state) for fit in seeded.fit(task(), each)] for each in (jobs, jobs, [Job(7), *jobs[1:]])
+    )
+    assert all(torch.equal(a, b) for a, b in zip(first, same, strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(first, other, strict=True))
+    assert len({tuple(each.tolist()) for each in first}) == len(jobs)  # heads of one seed have noise of their own
+    assert seeded.prepare(task())["randomness"] == "seeded"
 
 
 def test_parameters_are_fixed_by_public_numbers() -> None:
@@ -124,39 +124,44 @@ def test_rows_without_a_unit_are_refused(missing: str | None) -> None:
         DPTrainer(3.0).prepare(task(units=units))
 
 
-def test_each_unit_is_drawn_by_itself_with_all_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("way", ["heads", "network"])
+def test_each_unit_is_drawn_by_itself_in_training_too(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     units = np.repeat(np.arange(40), 2).astype(str)
     seen = watch(monkeypatch)
-    replace(LOOSE, sample_rate=0.2, steps=300).fit(task(n=80, units=units), [Job(0)])
-    people = [set(units[rows]) for rows in seen]
-    assert all(len(rows) == 2 * len(who) for rows, who in zip(seen, people, strict=True))
-    sizes = np.array([len(who) for who in people])
+    suffix = BiasOnly if way == "network" else partial(new_head, 8, 2, False)
+    replace(LOOSE, sample_rate=0.2, steps=300).fit(task(n=80, units=units, new_suffix=suffix), [Job(0)])
+    assert len(seen) == 300
+    sizes = np.array([sample.taken.sum() for sample in seen])
     assert sizes.mean() == pytest.approx(8, abs=5 * math.sqrt(40 * 0.16 / 300))
     assert sizes.var() == pytest.approx(40 * 0.16, rel=0.45)  # shuffled batches of a fixed size have none
+    assert max(sample.units.max(initial=0) for sample in seen) < 40
 
 
-def test_only_members_are_sampled_and_the_public_numbers_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("way", ["heads", "network"])
+def test_only_members_count_and_the_public_numbers_stay(way: str) -> None:
     features, _ = blobs(96)
     members = np.arange(96) < 40
     features[~torch.from_numpy(members)] = math.nan
-    seen = watch(monkeypatch)
-    some, everyone = replace(LOOSE, steps=30).fit(task(features=Dense(features)), [Job(0, members), Job(0)])
-    assert max(int(rows.max()) for rows in seen[:30] if len(rows)) < 40
-    assert some.facts["non_finite_gradients"] == 0 < everyone.facts["non_finite_gradients"]
+    suffix = BiasOnly if way == "network" else partial(new_head, 8, 2, False)
+    made = task(features=Dense(features), new_suffix=suffix)
+    some, everyone = replace(LOOSE, steps=30).fit(made, [Job(0, members), Job(0)])
+    assert some.facts["non_finite_gradients"] == 0
+    # Of 56 rows a sixth in each of 30 steps: 280, and a deviation of 15.
+    assert everyone.facts["non_finite_gradients"] == pytest.approx(280, abs=100)
     for name in ("n", "sample_rate", "divisor", "noise_multiplier", "epsilon"):
         assert some.facts[name] == everyone.facts[name]
 
 
-def watch(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
-    """Collect the rows of each step."""
-    seen: list[np.ndarray] = []
-    draw = trainer._poisson_rows
+def watch(monkeypatch: pytest.MonkeyPatch) -> list[Sample]:
+    """Collect the samples of training."""
+    seen: list[Sample] = []
+    take = trainer.take
 
-    def watched(*arguments: Any) -> np.ndarray:
-        seen.append(draw(*arguments))
-        return seen[-1]
+    def watched(steps: Any, optimizer: Any, sample: Sample, tally: Any) -> None:
+        seen.append(sample)
+        take(steps, optimizer, sample, tally)
 
-    monkeypatch.setattr(trainer, "_poisson_rows", watched)
+    monkeypatch.setattr(trainer, "take", watched)
     return seen
 
 
@@ -164,8 +169,7 @@ def test_empty_batches_are_taken_and_counted() -> None:
     facts = replace(LOOSE, sample_rate=0.005, steps=60).fit(task(), [Job(0)])[0].facts
     assert 20 < facts["empty_batches"] < 55  # 60 * 0.995^96 = 37
     nobody = SHARED.fit(task(), [Job(0, np.zeros(96, dtype=bool))])[0]
-    assert nobody.facts["empty_batches"] == 6
-    assert nobody.facts["unmoved"] == 0
+    assert nobody.facts["unmoved"] == 0  # noise alone
 
 
 @pytest.mark.parametrize("recipe", [SGD, ADAMW])
@@ -197,8 +201,8 @@ def test_nothing_reaches_the_user_and_torch_stays_as_it_was() -> None:
 
 def test_small_steps_use_one_thread_and_give_the_others_back(monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[int] = []
-    step = dp_sgd.step
-    monkeypatch.setattr(dp_sgd, "step", lambda *arguments: threads.append(torch.get_num_threads()) or step(*arguments))
+    take = trainer.take
+    monkeypatch.setattr(trainer, "take", lambda *arguments: threads.append(torch.get_num_threads()) or take(*arguments))
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -250,17 +254,84 @@ def test_layers_that_cannot_be_trained_privately_are_refused(new_suffix: object,
 
 @pytest.mark.parametrize("units", [None, np.repeat(np.arange(24), 4).astype(str)])
 def test_memory_that_is_scarce_changes_no_result(monkeypatch: pytest.MonkeyPatch, units: np.ndarray | None) -> None:
+    """Where a unit's rows do not find room beside each other, the head is trained as any network is, in parts."""
     seeded = replace(LOOSE, steps=6, randomness="seeded")
     whole = seeded.fit(task(units=units), [Job(0)])[0]
-    monkeypatch.setattr(trainer, "GRADIENTS_AT_ONCE", 3 * 18 * 4)  # three examples of 18 numbers
+    monkeypatch.setattr(steps, "GRADIENTS_AT_ONCE", 3 * 18 * 4)  # three examples of 18 numbers
     in_parts = seeded.fit(task(units=units), [Job(0)])[0]
-    assert (whole.facts["rows_at_once"], in_parts.facts["rows_at_once"]) == (7_456_540, 3)
+    assert (whole.facts["engine"], in_parts.facts["engine"]) == ("closed form", "hooks")
     assert torch.allclose(flat(in_parts.state), flat(whole.state), atol=1e-5)
 
 
-def test_a_deep_part_runs_no_more_rows_at_once_than_the_batch_size() -> None:
-    facts = LOOSE.prepare(cases.task(cases.seeded(cases.cnn), cases.maps()))
-    assert (facts["rows_at_once"], facts["trained_parameters"]) == (16, 585)
+def test_heads_that_do_not_fit_into_one_stack_are_trained_in_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    made = trainer.head_steps
+
+    def watched(*arguments: Any) -> Any:
+        sizes.append(len(arguments[3]))
+        return made(*arguments)
+
+    monkeypatch.setattr(trainer, "head_steps", watched)
+    jobs = [Job(seed) for seed in range(7)]
+    together = SHARED.fit(task(), jobs)
+    monkeypatch.setattr(steps, "GATHERED_AT_ONCE", 3 * 4 * 8 * 40)  # a sample of 16 of 96 is hardly ever larger than 40
+    apart = SHARED.fit(task(), jobs)
+    assert sizes[0] == 7
+    assert sum(sizes[1:]) == 7
+    assert 1 < len(sizes[1:]) < 7
+    assert len({tuple(flat(fit.state).tolist()) for fit in together + apart}) == 14
+
+
+NOISE_ALONE = DPTrainer(
+    1.0, noise_multiplier=1.0, sample_rate=0.5, steps=50, delta=1e-5, divisor=1.0, charged=False, max_grad_norm=0.5
+)
+
+
+def moves(fits: list[Fit]) -> np.ndarray:
+    """Return how far plain SGD of rate 1 moved heads that start at their seeds, (H, P)."""
+    starts = [new_head(40, 5, False, seed).state_dict() for seed in range(len(fits))]
+    return np.stack([(flat(fit.state) - flat(start)).numpy() for fit, start in zip(fits, starts, strict=True)])
+
+
+def test_heads_of_different_epsilon_have_each_the_noise_of_their_own() -> None:
+    """What moves heads that may see nobody is noise: its size by each one's plan, and nothing in common."""
+    recipe = Recipe(epochs=1, optimizer="sgd", learning_rate=1.0, momentum=0.0, weight_decay=0.0, batch_size=16)
+    made = task(features=Dense(torch.zeros(96, 40)), new_suffix=partial(new_head, 40, 5, False), recipe=recipe)
+    sigmas = [0.5, 0.5, 1.0, 2.0, 8.0]
+    trainers = [replace(NOISE_ALONE, noise_multiplier=sigma, epsilon=sigma) for sigma in sigmas]
+    nobody = np.zeros(96, dtype=bool)
+    fits = fit_together(trainers, made, [Job(seed, nobody) for seed in range(5)])
+    moved = moves(fits)
+    promised = np.array(sigmas) * 0.5 * math.sqrt(50)
+    assert np.abs(moved.std(axis=1) / promised - 1).max() < 6 / math.sqrt(2 * 205)
+    assert np.abs(np.corrcoef(moved) - np.eye(5)).max() < 6 / math.sqrt(205)
+    assert [fit.facts["noise_multiplier"] for fit in fits] == sigmas
+    assert [fit.facts["target_epsilon"] for fit in fits] == sigmas
+    assert len({fit.facts["epsilon"] for fit in fits}) == 4
+
+
+def test_trainers_of_one_computation_differ_in_noise_only() -> None:
+    with pytest.raises(ValueError, match="epsilon and noise only"):
+        fit_together([SHARED, replace(SHARED, steps=7)], task(), [Job(0), Job(1)])
+
+
+def test_a_pinned_trainer_repeats_the_public_numbers_on_any_task() -> None:
+    """For shadow models on other units and canary twins: as many steps, the same rate, noise and divisor."""
+    facts = replace(SHARED, ledger="never opened", budget=9.0, charged=False).fit(task(), [Job(0)])[0].facts
+    pinned = replace(SHARED, ledger="never opened", budget=9.0).pinned(facts)
+    other = task(n=40, units=np.repeat([f"{person:02}" for person in range(20)], 2))
+    again = pinned.fit(other, [Job(1), Job(2, np.arange(40) < 20)])
+    for fit in again:
+        for name in ("delta", "max_grad_norm", "noise_multiplier", "sample_rate", "steps", "divisor", "randomness"):
+            assert fit.facts[name] == facts[name]
+        assert (fit.facts["n"], fit.facts["unit"], fit.facts["ledger"]) == (20, "unit", {})
+
+
+def test_what_may_not_be_charged_may_spend_what_it_likes() -> None:
+    loud = replace(SHARED, noise_multiplier=0.4)
+    with pytest.raises(ConfigError, match=r"0\.4 spends an epsilon of .*, more than the 3 of privacy\.epsilon"):
+        loud.prepare(task())
+    assert replace(loud, charged=False).prepare(task())["epsilon"] > 3
 
 
 def test_the_facts_tell_what_the_self_test_found() -> None:
@@ -274,7 +345,7 @@ def test_the_facts_tell_what_the_self_test_found() -> None:
 
 def test_reduced_precision_is_not_used() -> None:
     facts = LOOSE.prepare(task(precision="bfloat16"))
-    assert (facts["precision"], facts["engine"]) == ("float32", "hooks")
+    assert (facts["precision"], facts["engine"], facts["engine_error"]) == ("float32", "closed form", None)
 
 
 @pytest.mark.parametrize(
@@ -311,26 +382,24 @@ def test_dropout_is_as_secret_as_the_noise(monkeypatch: pytest.MonkeyPatch) -> N
     assert min(seeds) > 2**32  # more than a seed of the run would give
 
 
-def test_each_row_is_seen_in_a_view_drawn_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[Tensor, Tensor]] = []
-    read = cases.Columns.batch
+def test_the_facts_hold_the_self_test() -> None:
+    for way in (task(), task(new_suffix=BiasOnly)):
+        facts = replace(LOOSE, steps=2).fit(way, [Job(0), Job(1)])[0].facts
+        checks = {row["check"]: row["outcome"] for row in facts["self_test"]}
+        assert set(checks.values()) == {"passed"}
+        assert {"sampling rate", "noise", "fresh noise", "empty sample", "divisor", "gradients", "clipping"} <= set(
+            checks
+        )
+        assert 0 <= facts["engine_error"] < 1e-5
+        json.dumps(facts, allow_nan=False)
 
-    def batch(self: cases.Columns, rows: Tensor, view: Tensor | None = None) -> Batch:
-        if view is not None:
-            seen.append((rows, view))
-        return read(self, rows, view)
 
-    monkeypatch.setattr(cases.Columns, "batch", batch)
-    build = cases.seeded(lambda: cases.OnFeatures(nn.Linear(8, 3)))
-    three = cases.task(build, {}, features=cases.Columns(cases.vectors(), views=3), labels=torch.arange(12) % 3)
-    replace(LOOSE, sample_rate=1.0, steps=100).fit(three, [Job(0)])
-    assert all(len(rows) == len(view) == 12 for rows, view in seen)
-    drawn = torch.stack([view for _, view in seen])
-    assert drawn.dtype == torch.int64
-    assert torch.bincount(drawn.flatten()).tolist() == pytest.approx([400] * 3, abs=5 * math.sqrt(1200 * 2 / 9))
-    assert len(drawn.unique(dim=0)) > 90  # not the same views step after step
-    seen.clear()
-    LOOSE.fit(replace(three, features=cases.Columns(cases.vectors())), [Job(0)])
+def test_nothing_is_trained_when_the_self_test_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    halved = lambda self, totals: [total / (2 * self.divisor) for total in totals]  # noqa: E731
+    monkeypatch.setattr(Gaussian, "noised", halved)
+    seen = watch(monkeypatch)
+    with pytest.raises(IntegrityError, match="nothing was trained"):
+        SHARED.fit(task(), [Job(0)])
     assert not seen
 
 

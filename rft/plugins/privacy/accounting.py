@@ -68,14 +68,19 @@ class Spending:
 def epsilon_of(mechanisms: Sequence[Mechanism], delta: float) -> Spending:
     """Return what several mechanisms, run on the same people, spend together; nothing when there are none.
 
-    Each may depend on what the ones before it gave out. The epsilon is the smaller of two upper bounds; of more than
-    32 different mechanisms only the Renyi accountant, quick but looser, has a look.
+    What each computes may depend on what the ones before it gave out; their noise, rates and steps are taken to be
+    chosen without it. The epsilon is the smaller of two upper bounds; of more than 32 different mechanisms only the
+    Renyi accountant, quick but looser, has a look.
 
     Raises:
         ValueError: ``delta`` is not in (0, 1).
     """
     _check_delta(delta)
-    merged = _merged(mechanisms)
+    return _composed(tuple(_merged(mechanisms)), delta)
+
+
+@lru_cache(maxsize=64)
+def _composed(merged: tuple[Mechanism, ...], delta: float) -> Spending:
     if not merged:
         return Spending(0.0, "PLD")
     if len(merged) == 1:
@@ -167,21 +172,21 @@ def calibrate(epsilon: float, delta: float, *, sample_rate: float, steps: int) -
     if not (math.isfinite(epsilon) and epsilon > 0):
         raise ValueError(f"Expected epsilon={epsilon} to be finite and > 0.")
 
-    def enough(noise_multiplier: float) -> bool:
-        return spent(Mechanism(noise_multiplier, sample_rate, steps), delta).epsilon <= epsilon
+    def spends(noise_multiplier: float) -> float:
+        return spent(Mechanism(noise_multiplier, sample_rate, steps), delta).epsilon
 
-    def enough_by_rdp(noise_multiplier: float) -> bool:
-        return epsilon_rdp(Mechanism(noise_multiplier, sample_rate, steps), delta, orders=FEW_ORDERS) <= epsilon
+    def spends_by_rdp(noise_multiplier: float) -> float:
+        return epsilon_rdp(Mechanism(noise_multiplier, sample_rate, steps), delta, orders=FEW_ORDERS)
 
-    if not enough(HIGHEST_NOISE):
-        _refuse(epsilon, spent(Mechanism(HIGHEST_NOISE, sample_rate, steps), delta).epsilon)
-    if enough(LOWEST_NOISE):
-        return LOWEST_NOISE
     # The Renyi accountant is quick and asks for a little more noise: its answer brackets the search with the slow one.
-    by_rdp = _least(enough_by_rdp, LOWEST_NOISE, HIGHEST_NOISE)
-    high = by_rdp if enough(by_rdp) else HIGHEST_NOISE
-    low = LOWEST_NOISE if by_rdp / 2 <= LOWEST_NOISE or enough(by_rdp / 2) else by_rdp / 2
-    return _least(enough, low, high)
+    by_rdp = _least(spends_by_rdp, epsilon, LOWEST_NOISE, HIGHEST_NOISE)
+    high = by_rdp if spends(by_rdp) <= epsilon else HIGHEST_NOISE
+    low = max(LOWEST_NOISE, by_rdp / 1.25)
+    if spends(low) <= epsilon:
+        high, low = low, LOWEST_NOISE
+    if high == HIGHEST_NOISE and spends(high) > epsilon:
+        _refuse(epsilon, spends(high))
+    return low if spends(low) <= epsilon else _least(spends, epsilon, low, high)
 
 
 def versions() -> dict[str, str]:
@@ -189,11 +194,26 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in ("dp-accounting", "opacus")}
 
 
-def _least(enough: Callable[[float], bool], low: float, high: float) -> float:
-    """Bisect, on a log scale, for the least number that is enough; ``high`` is taken to be."""
+def _least(spends: Callable[[float], float], epsilon: float, low: float, high: float) -> float:
+    """Return the least number that spends at most ``epsilon``; ``high`` is taken to do so, and ``low`` not to.
+
+    Epsilon against noise is nearly a straight line on log scales: one look a little to the right of where it meets the
+    target, and one a little to the left, bracket it. Where that does not halve the bracket, the middle is looked at.
+    """
+    at_low, at_high = spends(low), spends(high)
+    right = True
     while high / low > PRECISION:
         middle = math.sqrt(low * high)
-        low, high = (low, middle) if enough(middle) else (middle, high)
+        if math.isfinite(at_low) and 0 < at_high < at_low and (high / low) > PRECISION**2:
+            share = math.log(at_low / epsilon) / math.log(at_low / at_high)
+            aimed = low * (high / low) ** min(max(share, 0.0), 1.0) * PRECISION ** (0.4 if right else -0.4)
+            middle = min(max(aimed, low * (high / low) ** 0.02), high / (high / low) ** 0.02)
+        right = not right
+        value = spends(middle)
+        if value <= epsilon:
+            high, at_high = middle, value
+        else:
+            low, at_low = middle, value
     return high
 
 
@@ -203,7 +223,7 @@ def _merged(mechanisms: Sequence[Mechanism]) -> list[Mechanism]:
     for mechanism in mechanisms:
         key = (mechanism.noise_multiplier, mechanism.sample_rate)
         steps[key] = steps.get(key, 0) + mechanism.steps
-    return [Mechanism(noise, rate, number) for (noise, rate), number in steps.items()]
+    return [Mechanism(noise, rate, number) for (noise, rate), number in sorted(steps.items())]
 
 
 def _in_portions(step: PrivacyLossDistribution, steps: int) -> PrivacyLossDistribution:

@@ -103,7 +103,7 @@ def _prv_bounds(mechanism: Mechanism, delta: float) -> tuple[float, float, float
     reach = float(prv.compute_safe_domain_size([losses], [mechanism.steps], LEAST_ERROR, delta_error))
     if not reach < LARGEST_LOSS:
         raise Unresolved(f"privacy losses up to {reach:.0f} are beyond what PRV computes in float64")
-    spread = math.sqrt(mechanism.steps * math.log(12 / delta_error) / 2)  # Gopi et al. 2021, theorem 5.5
+    spread = math.sqrt(mechanism.steps * math.log(12 / delta_error) / 2)  # of a rounding error, as Opacus has it
     error = max(LEAST_ERROR, 2 * reach * spread / MOST_POINTS)
     if error > MOST_ERROR:
         raise Unresolved(f"PRV would take {2 * reach * spread / MOST_ERROR:.1e} points")

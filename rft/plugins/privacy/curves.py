@@ -26,7 +26,7 @@ class TradeOff:
     """The fewest false negatives that any test of membership can have, at each rate of false positives.
 
     A mechanism that is (epsilon, delta)-private for each pair of a curve allows no test of whether a unit took part to
-    come below ``max(0, 1 - delta - e^epsilon fpr, e^-epsilon (1 - delta - fpr))`` (Dong, Roth and Su 2022, eq. 5).
+    come below ``max(0, 1 - delta - e^epsilon fpr, e^-epsilon (1 - delta - fpr))`` (Dong, Roth and Su 2022).
 
     Attributes:
         epsilons, deltas: (L,) a line of the curve each.

@@ -108,7 +108,7 @@ class EngineSteps:
     def suffix(self, number: int) -> nn.Module:
         """Return a copy of the network, the only one there is, without what an engine hangs on it."""
         copy = build(self.task, number)
-        copy.load_state_dict(trained_state(self.network), strict=False)
+        copy.load_state_dict(self.network.state_dict())  # what is frozen may depend on the seed as well
         return copy
 
     def with_gaussian(self, gaussian: Gaussian) -> EngineSteps:

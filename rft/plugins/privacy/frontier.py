@@ -71,16 +71,13 @@ def _trained(subject: Subject, options: PrivacyOptions) -> tuple[list[Arm], str]
 
 def train(subject: Subject, options: PrivacyOptions) -> Iterator[Arm]:
     """Yield the heads without privacy, those of the run's own method, and those of the other at small epsilons."""
-    from rft.plugins.privacy import least_squares_fit
     from rft.plugins.privacy.trainer import fit_together
-    from rft.training.loop import StandardTrainer
 
     task, rng = subject.need("task"), np.random.default_rng([subject.seed, SEEDS])
-    yield _arm(subject, WITHOUT, None, StandardTrainer().fit(task, _jobs(options.replicates, rng)))
+    yield _arm(subject, WITHOUT, None, subject.need("plain").fit(task, _jobs(options.replicates, rng)))
     for trainers in _trainers(subject, options):
         repeated = [each for each in trainers for _ in range(options.replicates)]
-        fit = least_squares_fit.fit if trainers[0].method == "least_squares" else fit_together
-        fits = fit(repeated, task, _jobs(len(repeated), rng), purpose="frontier")
+        fits = fit_together(repeated, task, _jobs(len(repeated), rng), purpose="frontier")
         for number, each in enumerate(trainers):
             own = fits[number * options.replicates : (number + 1) * options.replicates]
             yield _arm(subject, METHODS[each.method], each.epsilon, own)

@@ -3,9 +3,9 @@
 The head that minimises a squared error depends on the data through second moments of the features and their products
 with the classes alone. Each unit's part in these sums is bounded, Gaussian noise is added once, and the head follows
 from what is released then: one step of a Gaussian mechanism with everybody in it, ``Mechanism(sigma, 1.0, 1)``. Under
-an epsilon of 1 this often does better than many noisy steps (Mehta et al. 2023, TMLR, arXiv:2211.13403). The sums
-themselves are those of Vu and Slavkovic 2009 and Wang 2018 (UAI); that each row is scaled to length 1, the balance of
-the two sums and the ridge are ours.
+an epsilon of 1 it can do better than many noisy steps (Mehta et al. 2023, TMLR, arXiv:2211.13403), and no learning rate
+has to be chosen. The sums themselves are those of Vu and Slavkovic 2009 and Wang 2018 (UAI); that each row is scaled to
+length 1, the balance of the two sums and the ridge are ours.
 """
 
 from __future__ import annotations

@@ -78,6 +78,7 @@ class _Normals:
         return cls(mean, np.sqrt(np.maximum(variance, LEAST_VARIANCE)))
 
     def standardised(self, values: np.ndarray) -> np.ndarray:
+        """Return how many deviations values lie above the means."""
         return (values - self.mean) / self.deviation
 
     def log_density(self, values: np.ndarray) -> np.ndarray:

@@ -190,8 +190,8 @@ def _about_shadows(subject: Subject, count: int) -> str:
     private = subject.facts.training.mode == "private"
     return (
         f"{count} shadow models were made by the run's own training{', noise included,' if private else ''} on random "
-        "parts of the train and test split together, each with as large a share of it as the model had. They are "
-        "kept nowhere."
+        "parts of the train and test split together, each with as large a share of it as the model had. Linear heads "
+        "are trained together, on examples in one order or on one sample a step. None is kept."
     )
 
 

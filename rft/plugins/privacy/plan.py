@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rft.errors import ConfigError
+from rft.errors import ConfigError, IntegrityError
 from rft.plugins.privacy import accounting
 from rft.plugins.privacy.accounting import Mechanism
+from rft.plugins.privacy.agreement import cross_check
 from rft.plugins.privacy.randomness import Randomness
 from rft.training import Facts, Recipe
 
@@ -70,6 +71,7 @@ def plan(trainer: DPTrainer, recipe: Recipe, units: np.ndarray, *, declared: boo
 
     Raises:
         ConfigError: epsilon cannot be reached, or the noise that was asked for spends more.
+        IntegrityError: accountants of two libraries contradict each other.
     """
     rows_per_unit = np.bincount(units)
     n = len(rows_per_unit)
@@ -80,6 +82,8 @@ def plan(trainer: DPTrainer, recipe: Recipe, units: np.ndarray, *, declared: boo
     mechanism = Mechanism(noise, rate, steps)
     if trainer.noise_multiplier is not None and trainer.charged:
         _check_enough(mechanism, delta, trainer.epsilon)
+    if problems := cross_check(mechanism, delta).problems:
+        raise IntegrityError("; ".join(problems), where="[privacy]", remedy="Nothing was trained: no epsilon stands.")
     return Plan(
         target_epsilon=trainer.epsilon,
         delta=delta,

@@ -49,7 +49,7 @@ def epsilon_shuffled(mechanism: Mechanism, delta: float) -> Shuffled:
 
     Above: whatever the order, a unit takes part once in a pass, so that a pass is one Gaussian mechanism without any
     sampling. Below: the event that the largest of the noised sums of one pass exceeds a threshold (Chua et al. 2024,
-    "How private are DP-SGD implementations?", section 4), where the unit's gradient points one way and all others the
+    "How private are DP-SGD implementations?"), where the unit's gradient points one way and all others the
     other way. Both under the zero-out relation; where every unit takes part in every step there is nothing to shuffle.
 
     Raises:

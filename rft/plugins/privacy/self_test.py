@@ -103,10 +103,14 @@ def _borrowed(steps: Steps) -> Iterator[None]:
     finally:
         for module, mode in modes.items():
             module.training = mode
-        with torch.no_grad():
-            for parameter, value in zip(steps.parameters, values, strict=True):
-                parameter.copy_(value)
-                parameter.grad = None
+        _put_back(steps, values)
+
+
+def _put_back(steps: Steps, values: Sequence[Tensor]) -> None:
+    with torch.no_grad():
+        for parameter, value in zip(steps.parameters, values, strict=True):
+            parameter.copy_(value)
+            parameter.grad = None
 
 
 def _sampling(steps: Steps, plans: Sequence[Plan]) -> Iterator[Check]:
@@ -213,6 +217,7 @@ def _taken(steps: Steps, plans: Sequence[Plan]) -> Iterator[Check]:
     smallest = min(plan.mechanism.noise_multiplier for plan in plans) * plans[0].max_grad_norm / plans[0].divisor
     take(steps, torch.optim.SGD(steps.parameters, lr=1 / smallest), _nobody(plans), tally)
     moved = sum(not torch.equal(old, new) for old, new in zip(before, steps.parameters, strict=True))
+    _put_back(steps, before)  # noise of this size makes a network so sure that some gradients vanish
     yield Check(
         "empty sample",
         "counted once",
@@ -255,7 +260,8 @@ def _clipping(steps: Steps, task: Task, plans: Sequence[Plan]) -> tuple[list[Che
     made = steps.on(batch, labels, units)
     found = _gradient(_quiet(made, plan.max_grad_norm), _everybody(plans, len(exact)))[last]
     wanted = _clipped(exact, plan.max_grad_norm).sum(axis=0)
-    bound = 0.01 * float(np.linalg.norm(exact, axis=1).min())
+    lengths = np.linalg.norm(exact, axis=1)
+    bound = 0.01 * float(lengths[lengths > 0].min())  # a class may weigh nothing
     tight = _quiet(made, bound)
     alone = [_gradient(tight, _somebody(plans, unit))[last] * plan.divisor for unit in range(len(exact))]
     pairs = [(found * plan.divisor, wanted), *zip(alone, _clipped(exact, bound), strict=True)]
@@ -337,7 +343,7 @@ def _clipped(sums: np.ndarray, bound: float) -> np.ndarray:
 
 def _relative(found: np.ndarray, wanted: np.ndarray) -> float:
     """Return the relative error, infinite when something is not a number."""
-    error = float(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))
+    error = float(np.linalg.norm(found - wanted) / (np.linalg.norm(wanted) or 1.0))
     return error if math.isfinite(error) else math.inf
 
 
@@ -354,13 +360,15 @@ def _quiet(steps: Steps, bound: float) -> Steps:
 
 def _gradient(steps: Steps, sample: Sample) -> np.ndarray:
     """Return (H, P) the noised gradients of a sample."""
+    for parameter in steps.parameters:
+        parameter.grad = None
     steps.set_gradient(sample)
     return _flat(steps, len(sample.units))
 
 
 def _flat(steps: Steps, heads: int) -> np.ndarray:
-    grads = [parameter.grad for parameter in steps.parameters]
-    return torch.cat([each.reshape(heads, -1) for each in grads if each is not None], dim=1).cpu().double().numpy()
+    grads = [torch.zeros_like(each) if each.grad is None else each.grad for each in steps.parameters]
+    return torch.cat([each.reshape(heads, -1) for each in grads], dim=1).cpu().double().numpy()
 
 
 def _frozen(steps: Steps) -> str:

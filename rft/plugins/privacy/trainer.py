@@ -115,6 +115,8 @@ def fit_together(
         jobs: seeds and members; one at least.
         purpose: what the ledger says of it.
     """
+    if len({replace(each, epsilon=1.0, noise_multiplier=None) for each in trainers}) > 1:
+        raise ValueError("trainers of one computation differ in epsilon and noise only")
     _check_population(trainers[0], task)
     if trainers[0].method == "least_squares":
         return least_squares_fit.fit(trainers, task, jobs, purpose=purpose)
@@ -209,9 +211,11 @@ def _train(stack: Stack, task: Task, account: Account) -> Tally:
 def _spent(plan: Plan, charged: Facts) -> Facts:
     """Return the facts of a plan, with the epsilon of all steps that were charged: some twice after an interruption."""
     steps = charged.get("charged_steps", plan.mechanism.steps)
+    if steps == plan.mechanism.steps:
+        return {**plan.facts, "charged_steps": steps}
     repeated = replace(plan, mechanism=replace(plan.mechanism, steps=steps)).facts
     changed = {name: repeated[name] for name in ("epsilon", "epsilon_rdp", "accountant")}
-    return {**plan.facts, **(changed if steps != plan.mechanism.steps else {}), "charged_steps": steps}
+    return {**plan.facts, **changed, "charged_steps": steps}
 
 
 def _account(stack: Stack, task: Task, purpose: Purpose) -> AbstractContextManager[Account]:

@@ -1,0 +1,142 @@
+"""Where private training gets its random numbers from: their distribution, and that nobody else can make them."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from rft.plugins.privacy import randomness
+from rft.plugins.privacy.randomness import RESOLUTION, Secret, Seeded, Source, draws, own_chance
+
+COUNT = 400_000
+SOURCES: list[Callable[[], Source]] = [Secret, lambda: Seeded(np.random.default_rng(3))]
+both = pytest.mark.parametrize("source", SOURCES, ids=["secret", "seeded"])
+
+
+@both
+def test_uniforms_are_uniform(source: Callable[[], Source]) -> None:
+    found = source().uniforms(COUNT)
+    assert found.dtype == np.float64
+    assert found.min() > 0
+    assert found.max() <= 1
+    assert stats.kstest(found, "uniform").pvalue > 1e-7
+    assert abs(np.corrcoef(found[1:], found[:-1])[0, 1]) < 6 / np.sqrt(COUNT)
+
+
+@both
+def test_uniforms_have_53_random_bits(source: Callable[[], Source]) -> None:
+    """Each of them is even as often as odd, from the first to the last."""
+    words = (source().uniforms(COUNT) / RESOLUTION - 0.5).astype(np.uint64)
+    for bit in range(1, 53):  # the last one is lost to rounding above 1/2
+        ones = float((words >> np.uint64(bit) & np.uint64(1)).mean())
+        assert ones == pytest.approx(0.5, abs=6 * 0.5 / np.sqrt(COUNT))
+    assert len(np.unique(words)) == COUNT  # 32 bits would repeat 18 of them
+
+
+@both
+def test_normals_are_normal(source: Callable[[], Source]) -> None:
+    found = source().normals(COUNT)
+    assert found.dtype == np.float64
+    assert stats.kstest(found, "norm").pvalue > 1e-7
+    for power, moment, variance in ((1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96), (6, 15, 10_170)):
+        assert np.mean(found**power) == pytest.approx(moment, abs=6 * np.sqrt(variance / COUNT))
+    for tail in (2.0, 3.0, 4.0):
+        expected = 2 * stats.norm.sf(tail) * COUNT
+        assert np.sum(np.abs(found) > tail) == pytest.approx(expected, abs=6 * np.sqrt(expected) + 12)
+    assert len(np.unique(found)) == COUNT
+
+
+@both
+def test_normals_that_are_made_together_are_independent(source: Callable[[], Source]) -> None:
+    """Box and Muller make two from a radius and an angle: neither these nor their squares may be related."""
+    pairs = source().normals(2, COUNT // 2)
+    for one, other in ((pairs[0], pairs[1]), (pairs[0][1:], pairs[0][:-1])):
+        for a, b in ((one, other), (one**2, other**2), (np.abs(one), other)):
+            assert abs(np.corrcoef(a, b)[0, 1]) < 6 / np.sqrt(COUNT // 2)
+
+
+def test_the_largest_normal_is_beyond_that_of_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From 24 bits the largest would be 5.8, from 53 it is 8.6; no number gives one that is not finite."""
+    smallest = np.zeros(8, dtype=np.uint8).tobytes()
+    largest = np.full(8, 255, dtype=np.uint8).tobytes()
+    for words, radius in ((smallest, np.sqrt(2 * 54 * np.log(2))), (largest, 0.0)):
+        monkeypatch.setattr(os, "urandom", lambda count, words=words: words * (count // 8))
+        found = Secret().normals(2)
+        assert np.isfinite(found).all()
+        assert np.hypot(*found) == pytest.approx(radius, abs=1e-6)
+
+
+@both
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (7,), (3, 0), (3, 5), (2, 3, 4)])
+def test_shapes(source: Callable[[], Source], shape: tuple[int, ...]) -> None:
+    assert source().uniforms(*shape).shape == shape
+    assert source().normals(*shape).shape == shape
+
+
+def test_secret_numbers_are_those_of_the_operating_system_each_used_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def counted(count: int) -> bytes:
+        asked.append(count)
+        return real(count)
+
+    real = os.urandom
+    monkeypatch.setattr(os, "urandom", counted)
+    source = Secret()
+    source.uniforms(3, 5)
+    source.normals(4, 2)
+    source.normals(3)
+    assert asked == [8 * 15, 8 * 8, 8 * 4]
+    assert not vars(source)  # nothing is kept
+
+
+def test_secret_numbers_follow_no_seed() -> None:
+    found = []
+    for _ in range(2):
+        np.random.seed(0)
+        torch.manual_seed(0)
+        random.seed(0)
+        made = draws("secret", 5)
+        found.append([*made.sampling.uniforms(4), *made.noise.normals(4), made.dropout])
+    assert not set(found[0]) & set(found[1])
+
+
+def test_seeded_numbers_repeat_with_all_bits_of_the_seed_and_in_two_streams() -> None:
+    first, same, other = (draws("seeded", seed) for seed in (5, 5, 5 + 2**32))
+    assert first.dropout == same.dropout != other.dropout
+    numbers = first.noise.normals(8)
+    assert np.array_equal(numbers, same.noise.normals(8))
+    assert not np.array_equal(numbers, other.noise.normals(8))
+    assert not np.array_equal(draws("seeded", 5).sampling.uniforms(8), draws("seeded", 5).noise.uniforms(8))
+    assert not np.array_equal(numbers, first.noise.normals(8))  # the stream goes on
+
+
+def test_a_fork_of_the_process_shares_no_secret_numbers() -> None:
+    source = Secret()
+    source.normals(4)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(writing, source.normals(4).tobytes())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert not set(np.frombuffer(os.read(reading, 32))) & set(source.normals(4))
+    os.close(reading)
+    os.close(writing)
+
+
+def test_torch_is_seeded_inside_and_left_as_it_was() -> None:
+    before = torch.get_rng_state()
+    with own_chance("cpu", 3):
+        inside = torch.rand(4)
+    with own_chance("cpu", 3):
+        assert torch.equal(torch.rand(4), inside)
+    with own_chance("cpu", randomness.secrets.randbits(63)):
+        assert not torch.equal(torch.rand(4), inside)
+    assert torch.equal(torch.get_rng_state(), before)
