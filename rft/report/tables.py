@@ -17,6 +17,7 @@ MOST_ROWS = 200  # in the page; audit.json holds them all
 WIDE = 60  # characters from which on a table does not fit beside a figure
 _GAP = 2  # characters between two columns
 LONG = 12  # rows from which on a table is folded away
+LONG_WORDS = 30  # the same for a table that explains each row: it is there to be read
 HUGE = 48  # rows from which on it stays folded in print
 
 _WORDS = {
@@ -38,6 +39,8 @@ _PRESENT = ("", "info", "warn", "ok", "measured")  # words of a status that give
 # audit.json sorts columns by name; readers want what a row is about first, then the estimate, its interval, the counts
 _ABOUT = (
     *(
+        *("artefact", "protection", "parameter", "quantity", "check", "expected", "found", "bound", "fault"),
+        *("purpose", "started"),
         "split",
         "model",
         "name",
@@ -60,7 +63,8 @@ _ABOUT = (
     *("prediction", "metric", "method", "bin", "epoch", "epsilon", "replicate", "row", "column", "confidence", "fpr"),
 )
 _ESTIMATES = ("value", "auc", "accuracy", "flip_share", "share", "attribution")
-_LAST = ("unit", "status", "drawn", "special")
+_EXPLAIN = ("meaning", "why")
+_LAST = ("unit", "status", "drawn", "special", "grade", "assumes", *_EXPLAIN)
 _STATUS = {"info": "measured", "warn": "worth a look", "fail": "failed"}
 _NAMES = ("metric", "attack", "method")  # columns whose cells are names made by a program
 
@@ -85,7 +89,8 @@ class TableView:
 
     @property
     def long(self) -> bool:
-        return self.total > LONG
+        explained = any(column.label in _EXPLAIN for column in self.columns)
+        return self.total > (LONG_WORDS if explained else LONG)
 
     @property
     def huge(self) -> bool:

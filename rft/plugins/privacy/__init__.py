@@ -49,9 +49,9 @@ class PrivacyOptions(Options):
     method: Literal["sgd", "least_squares"] = "sgd"
     randomness: Literal["secret", "seeded"] = "secret"
     ledger: str | None = None
-    overlaps: list[str] = []
+    overlaps: list[str] = Field(default_factory=list)
     budget: Positive | None = None
-    frontier: list[Positive] = []
+    frontier: list[Positive] = Field(default_factory=list)
     replicates: Annotated[int, Field(ge=1, le=100)] = 3
     shadows: Annotated[int, Field(ge=0, le=1024)] | None = None
     mechanism_runs: Annotated[int, Field(ge=0, le=100_000)] = 1000
@@ -68,7 +68,7 @@ class PrivacyOptions(Options):
     def _nothing_contradicts(self) -> PrivacyOptions:
         given = self.model_fields_set
         if self.epsilon is not None and self.budget is not None and self.budget < self.epsilon:
-            raise ValueError(f"budget = {self.budget:g} is less than epsilon = {self.epsilon:g}, which it has to pay for")
+            raise ValueError(f"budget = {self.budget:g} is less than epsilon = {self.epsilon:g}, which it pays for")
         if len(set(self.frontier)) < len(self.frontier):
             raise ValueError("frontier names an epsilon twice; replicates says how often each is trained")
         if "replicates" in given and not self.frontier:

@@ -33,7 +33,8 @@ def audit(subject: Subject, options: PrivacyOptions) -> Section:
         "What the frozen features give away": probe_piece(subject),
         "Near-duplicates": near_duplicates_piece(subject),
     }
-    return _section({"What is covered, and what is not": _scope(facts)} | pieces)
+    untested = Piece(notes=statement.untested(facts, pieces.values()))
+    return _section({"What is covered, and what is not": _scope(facts)} | pieces | {"What was not tested": untested})
 
 
 def _scope(facts: Facts) -> Piece:

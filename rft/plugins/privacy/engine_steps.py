@@ -80,9 +80,9 @@ class EngineSteps:
         return self.sampler.draw()
 
     def set_gradient(self, sample: Sample) -> np.ndarray:
-        """Set the noised gradient of a sample, empty or not; return (1,) how many examples' gradients were not finite.
+        """Set the noised gradient of a sample, empty or not; return (1,) how many of examples were not finite.
 
-        Those count as zero.
+        Those count as zero, in each view by itself.
         """
         totals = [torch.zeros_like(parameter) for parameter in self.parameters]
         non_finite = 0

@@ -106,9 +106,9 @@ class HeadSteps:
         return self.sampler.draw(len(self.heads))
 
     def set_gradient(self, sample: Sample) -> np.ndarray:
-        """Set the noised gradients of a sample, empty or not; return (H,) how many examples' were not finite.
+        """Set the noised gradients of a sample, empty or not; return (H,) how many of examples were not finite.
 
-        Those count as zero. A gradient whose square overflows float32 is one of them.
+        Those count as zero, in each view by itself. A gradient whose square overflows float32 is one of them.
         """
         if sample.units.shape[1]:
             totals, non_finite = self._clipped_sums(sample)

@@ -88,7 +88,7 @@ def _interruptions(trainings: Table) -> Finding:
 def _stand(facts: Mapping[str, Any]) -> Table:
     rows: list[tuple[str, Cell, str]] = [
         ("population", facts["population"], "Whose spending is added up, as data.population names them."),
-        ("overlaps", ", ".join(facts["overlaps"]) or None, "Populations with people in common, whose spending counts."),
+        ("overlaps", ", ".join(facts["overlaps"]) or "none", "Populations with people in common; they count."),
         ("owners", facts["owners"], "Different units, or examples where there are none, of all trainings so far."),
         ("epsilon", _finite(facts["epsilon"]), "Of all trainings in the table below together."),
         ("delta", facts["delta"], "At which they are added up: that of the first training."),

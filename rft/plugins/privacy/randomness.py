@@ -2,8 +2,8 @@
 
 All must be secret, and for as long as the model lives. Samples and noise are made from bytes of the operating system's
 cryptographic generator, each used once; in float64, since float32 normals stop at 5.8 deviations. Dropout does come
-from torch. Its masks go by the place in a batch: to someone who knew them, one unit more would change the gradients of all
-behind it and not only add its own.
+from torch. Its masks go by the place in a batch: to someone who knew them, one unit more would change the gradients of
+all behind it and not only add its own.
 
 Attacks on the floating-point representation of noise (Mironov 2012, CCS) are not covered.
 """

@@ -20,6 +20,7 @@ HIGH_EPSILON = 10.0
 FEW_UNITS = 100  # below it the noise of a useful epsilon is as large as what is learnt from everybody
 AGREEMENT = 1e-3  # by which the tight accountant may exceed the loose one
 
+WEAK = f" Above {HIGH_EPSILON:g} the bound is weak: it allows odds to change more than 22,000-fold."
 DP_SGD = "Abadi et al. 2016, CCS"
 PLD = "Doroshenko et al. 2022, PoPETs"
 RDP = "Mironov et al. 2019, arXiv:1908.10530"
@@ -106,12 +107,14 @@ def together_piece(facts: Facts, mechanisms: tuple[Mechanism, ...], unit: str) -
     finding = Finding(
         id="privacy.epsilon_with_audits",
         title="Epsilon of the model with its frontier and canary runs",
-        status="info",
+        status="warn" if spent.epsilon > HIGH_EPSILON else "info",
         value=spent.epsilon,
         exact=True,
         n=facts["n"],
-        meaning=f"How much the model and {len(mechanisms)} further heads of this run, taken together, can depend on any "
-        f"one {unit}: what counts where this report, which shows their results, is published with the model.",
+        meaning=f"How much the model and {len(mechanisms)} further heads of this run, taken together, can depend on "
+        f"any one {unit}: what counts where this report, which shows their results, is published with the model."
+        + WEAK
+        * (spent.epsilon > HIGH_EPSILON),
         limits="The results of these heads on test examples are further accesses that no epsilon covers.",
         references=(PLD if spent.accountant == "PLD" else RDP,),
     )
@@ -147,7 +150,7 @@ def _judged(facts: Facts) -> tuple[Status, str]:
     if facts["randomness"] == "seeded":
         return "warn", " Void for whoever knows the run's seed, from which samples and noise follow."
     if epsilon > HIGH_EPSILON:
-        return "warn", f" Above {HIGH_EPSILON:g} the bound is weak: it allows odds to change more than 22,000-fold."
+        return "warn", WEAK
     return "info", ""
 
 
@@ -195,7 +198,7 @@ def _units(facts: Facts, unit: str) -> Finding:
         unit="units",
         exact=True,
         grade="declared",
-        meaning=f"Each {unit} counts as one, with all its examples; the number is treated as public." + "".join(remarks),
+        meaning=f"Each {unit} counts as one, with all its examples; n is taken to be public." + "".join(remarks),
         references=(NIST,),
     )
 

@@ -6,8 +6,10 @@ Only restates facts of the run; measures nothing.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from rft.plugins.privacy.piece import Piece
 from rft.records import Cell, Grade, Table
 
 if TYPE_CHECKING:
@@ -41,10 +43,6 @@ GRADIENTS = {
     "functorch": "by torch.func, the gradient of one example mapped over the batch",
     "one by one": "by a backward pass for each example alone, the slowest way",
 }
-ATTACK = (
-    "The attack describes, it proves nothing: a curve near the diagonal says that this one attack failed. Members and "
-    "non-members are the run's own train and test split, so that any difference between the two shows as well."
-)
 
 
 def parameters(facts: Facts, unit: str) -> Table:
@@ -153,3 +151,17 @@ def notes(facts: Facts, unit: str) -> list[str]:
     if unit == "example":
         result.insert(1, "No unit was declared: a person with several examples is protected less than epsilon says.")
     return result
+
+
+def untested(facts: Facts, pieces: Iterable[Piece]) -> tuple[str, ...]:
+    """Return what nobody should take for tested: what this run left out, and what no run of rft looks at."""
+    missing = [finding.title for piece in pieces for finding in piece.findings if finding.status == "not_measured"]
+    left_out = f"Not measured in this run, with the reason at each: {'; '.join(missing)}." if missing else ""
+    private = facts.get("mode") == "private"
+    never = [
+        "Whether the backbone's own pretraining data holds the same people: what it kept of them is under no epsilon.",
+        "Side channels (time, memory, power), and anyone who controls the machine while it trains.",
+        "Attacks by someone who can train the model again on chosen data, and attacks that nobody has published.",
+        "Whether the settings were chosen without looking at the data or at results." if private else "",
+    ]
+    return tuple(text for text in (left_out, *never) if text)
