@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeGuard
 
 import numpy as np
@@ -21,6 +22,7 @@ from rft.features.columns import Dense
 from rft.training import Fit, Task, trained_state
 
 SCORED, SCORED_TOGETHER = 1024, 64  # rows, and fits, that are scored at once
+SQUARED = 65_536  # rows whose lengths are computed at once
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,16 @@ class Vectors:
         """Return (...) the factors of the loss of examples; None: all 1."""
         return None if self.class_weights is None else self.class_weights[self.labels[rows]]
 
+    @cached_property
+    def squared_lengths(self) -> Tensor:
+        """(N * V,) squared length of (x, 1) for each stored row x, scaled as a head would."""
+        parts = [scaled(part, row_norm=self.row_norm).square().sum(1) for part in self.stored.split(SQUARED)]
+        return torch.cat(parts) + 1
+
     def rows(self, stored_rows: Tensor) -> Tensor:
         """Return (..., D) features of stored rows, scaled as a head would."""
-        return scaled(self.stored[stored_rows], row_norm=self.row_norm)
+        found = self.stored.index_select(0, stored_rows.flatten())  # three times as quick as indexing
+        return scaled(found, row_norm=self.row_norm).view(*stored_rows.shape, -1)
 
 
 def vectors(task: Task) -> Vectors | None:

@@ -181,3 +181,96 @@ def test_training_in_bfloat16_follows_that_in_float32() -> None:
     assert all(tensor.dtype == torch.float32 for tensor in reduced.state.values())
     assert reduced.log[-1]["loss"] == pytest.approx(plain.log[-1]["loss"], rel=0.05)
     assert not torch.equal(plain.state["linear.weight"], reduced.state["linear.weight"])
+
+
+def members_of(*shares: float, n: int = 50) -> list[np.ndarray]:
+    random = np.random.default_rng(7)
+    return [random.random(n) < share for share in shares]
+
+
+def by_hand_with_members(task: Task, jobs: list[Job], number: int, batch: int) -> dict:
+    """One of several heads on shared batches of given size, each past those it may not see, in float64."""
+    head = new_head(6, 2, False, jobs[number].seed).double()
+    optimizer = task.recipe.build(list(head.parameters()))
+    order = torch.Generator().manual_seed(jobs[0].seed)
+    seen = torch.from_numpy(np.logical_or.reduce([job.members for job in jobs])).nonzero()[:, 0]
+    for _ in range(task.recipe.epochs):
+        for rows in seen[torch.randperm(len(seen), generator=order)].split(batch):
+            own = rows[torch.from_numpy(jobs[number].members)[rows]]
+            losses = nn.functional.cross_entropy(
+                head.linear(task.features.dense[own].double()), task.labels[own], reduction="none"
+            )
+            if task.class_weights is not None:
+                losses = losses * task.class_weights[task.labels[own]]
+            optimizer.zero_grad()
+            (losses.sum() / max(1, len(own))).backward()
+            optimizer.step()
+    return head.state_dict()
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("class_weights", [None, torch.tensor([0.5, 3.0])])
+def test_a_stack_of_heads_is_each_of_them_trained_by_hand(optimizer: str, class_weights: torch.Tensor | None) -> None:
+    given = replace(task(optimizer), class_weights=class_weights)
+    jobs = [Job(seed, members) for seed, members in enumerate(members_of(0.5, 0.4, 0.7))]
+    seen = np.logical_or.reduce([job.members for job in jobs]).sum()
+    batch = round(8 * seen / np.mean([job.members.sum() for job in jobs]))
+    for number, fit in enumerate(StandardTrainer().fit(given, jobs)):
+        state = by_hand_with_members(given, jobs, number, batch)
+        assert all(torch.allclose(fit.state[name].double(), state[name], atol=1e-4) for name in state)
+        assert fit.facts == {"mode": "standard", "unmoved": 0}
+        assert [row["epoch"] for row in fit.log] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("views", [1, 3])
+def test_a_stack_in_which_all_see_everybody_is_the_plain_loop(views: int) -> None:
+    """The same order, batches and views, which follow from the first seed; the first head is that of its own fit."""
+    given = task()
+    features = Dense(given.features.dense.repeat_interleave(views, dim=0) * torch.rand(50 * views, 1), views)
+    given = replace(given, features=features, class_weights=torch.tensor([0.5, 3.0]))
+    everybody = np.ones(50, dtype=bool)
+    together = StandardTrainer().fit(given, [Job(3, everybody), Job(4, everybody)])[0]
+    alone = StandardTrainer().fit(given, [Job(3, everybody)])[0]
+    assert all(torch.allclose(together.state[name], tensor, atol=1e-5) for name, tensor in alone.state.items())
+    assert [row["loss"] for row in together.log] == pytest.approx([row["loss"] for row in alone.log], rel=1e-4)
+
+
+def test_a_head_of_a_stack_sees_its_members_only() -> None:
+    given = task()
+    first, second = members_of(0.5, 0.5)
+    jobs = [Job(0, first), Job(1, second)]
+    one = StandardTrainer().fit(given, jobs)[0]
+    spoilt = given.features.dense.clone()
+    spoilt[torch.from_numpy(second & ~first)] *= 100
+    same = StandardTrainer().fit(replace(given, features=Dense(spoilt)), jobs)[0]
+    assert all(torch.allclose(one.state[name], same.state[name], atol=1e-6) for name in one.state)
+    assert one.log[-1]["loss"] == pytest.approx(same.log[-1]["loss"], rel=1e-5)
+
+
+def test_jobs_that_see_everybody_do_not_depend_on_what_else_is_trained() -> None:
+    given = task()
+    one, *_ = StandardTrainer().fit(given, [Job(0), Job(1, members_of(0.5)[0])])
+    (alone,) = StandardTrainer().fit(given, [Job(0)])
+    assert all(torch.equal(one.state[name], alone.state[name]) for name in one.state)
+
+
+def test_a_stack_whose_loss_explodes_stops_the_run() -> None:
+    jobs = [Job(seed, members) for seed, members in enumerate(members_of(0.5, 0.5))]
+    with pytest.raises(RftError, match=r"Lower train\.learning_rate"):
+        StandardTrainer().fit(task(learning_rate=1e30), jobs)
+
+
+def test_an_examples_weight_is_its_own_whatever_else_is_in_the_batch() -> None:
+    """Against a loss written out: the mean divides by the number of examples, not by their weights."""
+    weights = torch.tensor([0.5, 3.0])
+    given = replace(task(epochs=1, batch_size=50, momentum=0.0, weight_decay=0.0), class_weights=weights)
+    (fit,) = StandardTrainer().fit(given, [Job(3)])
+    head = new_head(6, 2, False, 3).double()
+    scores = head.linear(given.features.dense.double())
+    loss = sum(
+        -weights[label] * scores[row].log_softmax(0)[label] for row, label in enumerate(given.labels.tolist())
+    ) / len(given.labels)
+    loss.backward()
+    assert fit.log[0]["loss"] == pytest.approx(float(loss), rel=1e-5)
+    moved = head.linear.weight - 0.05 * head.linear.weight.grad
+    assert torch.allclose(fit.state["linear.weight"].double(), moved, atol=1e-6)

@@ -7,6 +7,7 @@ each with a sample and noise of its own, are one batch of matrices.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -50,24 +51,42 @@ class Examples:
         """How many stored rows one unit has at most."""
         return self.rows.shape[1] * self.vectors.views
 
-    def gather(self, sample: Sample) -> tuple[Tensor, Tensor, Tensor]:
-        """Return features (H, L, M, D), labels (H, L, M) and weights (H, L, M) of the sampled units.
+    def gather(self, sample: Sample) -> Gathered:
+        """Return the rows of the sampled units.
 
-        M counts the views of a unit's examples, each with its share of the example's weight, so that views of one
-        example are averaged; what fills up has weight 0.
+        Each view of an example has its share of the example's weight, so that they are averaged.
         """
         device = self.rows.device
         rows = self.rows[torch.from_numpy(sample.units).to(device)]  # (H, L, rows of a unit)
         there = (rows >= 0) & torch.from_numpy(sample.taken).to(device)[..., None]
+        rows, there = rows.clamp(min=0).flatten(1), there.flatten(1)
         if self.members is not None:
-            there &= self.members.gather(1, rows.clamp(min=0).flatten(1)).view_as(there)
-        rows = rows.clamp(min=0)
-        views = self.vectors.views
-        factors = self.vectors.weights(rows)
+            there &= self.members.gather(1, rows)
+        own, views = self.vectors, self.vectors.views
+        factors = own.weights(rows)
         weights = there / views if factors is None else there * factors / views
-        stored = (rows[..., None] * views + torch.arange(views, device=device)).flatten(2)
-        spread = [each.repeat_interleave(views, dim=2) if views > 1 else each for each in (rows, weights)]
-        return self.vectors.rows(stored), self.vectors.labels[spread[0]], spread[1]
+        stored = rows
+        if views > 1:
+            stored = (rows[..., None] * views + torch.arange(views, device=device)).flatten(1)
+            rows, weights = rows.repeat_interleave(views, dim=1), weights.repeat_interleave(views, dim=1)
+        return Gathered(own.rows(stored), own.labels[rows], weights, own.squared_lengths[stored])
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The R rows that each of H heads gets in a step, as many for each unit; what fills up has weight 0.
+
+    Attributes:
+        x: (H, R, D) features.
+        labels: (H, R) class indices.
+        weights: (H, R) factors of the loss.
+        squared_lengths: (H, R) of (x, 1).
+    """
+
+    x: Tensor
+    labels: Tensor
+    weights: Tensor
+    squared_lengths: Tensor
 
 
 @dataclass(frozen=True)
@@ -143,30 +162,30 @@ class HeadSteps:
 
     def _clipped_sums(self, sample: Sample) -> tuple[list[Tensor], np.ndarray]:
         """Return the sums of clipped gradients, (H, K, D) and (H, K), and the number of gradients not finite."""
-        x, labels, weights = self.examples.gather(sample)
-        h, units, m, d = x.shape
+        rows, together = self.examples.gather(sample), self.examples.together
         weight, bias = (each.detach() for each in self.heads.parameters)
-        logits = torch.baddbmm(bias[:, :, None], weight, x.reshape(h, -1, d).mT)  # (H, K, L * M)
-        residual = residuals(logits, labels.reshape(h, 1, -1), 1).mT.reshape(h, units, m, -1) * weights[..., None]
-        squared = residual.square().sum(-1) * (x.square().sum(-1) + 1)  # (H, L, M)
-        non_finite = self._drop(~squared.isfinite(), x, residual, squared, weights)
-        if m == 1:
-            residual *= self._factors(squared.sqrt())[..., None]
-            flat = residual.reshape(h, units, -1)
-            return [flat.mT @ x.reshape(h, units, d), flat.sum(1)], non_finite
-        by_weight, by_bias = residual.mT @ x, residual.sum(2)  # (H, L, K, D), (H, L, K)
-        factors = self._factors((by_weight.square().sum((2, 3)) + by_bias.square().sum(2)).sqrt())
+        logits = torch.baddbmm(bias[:, :, None], weight, rows.x.mT)  # (H, K, R)
+        residual = residuals(logits, rows.labels[:, None], 1) * rows.weights[:, None]
+        squared = residual.square().sum(1) * rows.squared_lengths  # (H, R)
+        non_finite = self._drop(rows, residual, squared)
+        if together == 1:
+            residual *= self._factors(squared)[:, None]
+            return [residual @ rows.x, residual.sum(2)], non_finite
+        by_unit = residual.unflatten(2, (-1, together)).transpose(1, 2)  # (H, L, K, M)
+        by_weight, by_bias = by_unit @ rows.x.unflatten(1, (-1, together)), by_unit.sum(3)  # (H, L, K, D), (H, L, K)
+        factors = self._factors(by_weight.square().sum((2, 3)) + by_bias.square().sum(2))
         sums = [torch.einsum("hlkd,hl->hkd", by_weight, factors), torch.einsum("hlk,hl->hk", by_bias, factors)]
         return sums, non_finite
 
-    def _factors(self, norms: Tensor) -> Tensor:
-        """Return what contributions of these norms are multiplied by; 0 where a norm overflowed."""
-        return self.gaussian.max_grad_norm / norms.clamp(min=self.gaussian.max_grad_norm)
+    def _factors(self, squared: Tensor) -> Tensor:
+        """Return what contributions of these squared norms are multiplied by; 0 where one overflowed."""
+        return (self.gaussian.max_grad_norm * squared.rsqrt()).clamp(max=1)
 
     @staticmethod
-    def _drop(broken: Tensor, x: Tensor, residual: Tensor, squared: Tensor, weights: Tensor) -> np.ndarray:
+    def _drop(rows: Gathered, residual: Tensor, squared: Tensor) -> np.ndarray:
         """Make nothing of rows that are not finite; return (H,) how many of those that were there were not."""
-        if not bool(broken.any()):
-            return np.zeros(len(x), dtype=np.int64)
-        x[broken], residual[broken], squared[broken] = 0.0, 0.0, 0.0
-        return (broken & (weights != 0)).sum((1, 2)).cpu().numpy()
+        if math.isfinite(squared.sum()):  # much cheaper than to look at every number
+            return np.zeros(len(squared), dtype=np.int64)
+        broken = ~squared.isfinite()
+        rows.x[broken], residual.mT[broken], squared[broken] = 0.0, 0.0, 0.0
+        return (broken & (rows.weights != 0)).sum(1).cpu().numpy()

@@ -21,7 +21,8 @@ LIMITS = "Sees what the backbone sees: two people who look alike to it count, an
 
 def near_duplicates_piece(subject: Subject) -> Piece:
     """Return one finding about a random sample of the training examples."""
-    unit = "unit" if subject.splits and subject.splits["train"].units is not None else "example"
+    train = subject.splits.get("train")
+    unit = "example" if train is None or train.units is None else "unit"
     meaning = MEANING.format(unit=unit)
     if subject.representations is None:
         reason = "the frozen features of the training examples are not at hand"

@@ -32,8 +32,5 @@ class Gaussian:
         sizes = [total[0].numel() for total in totals]
         drawn = self.source.normals(len(self.noise_multipliers), sum(sizes))
         drawn *= self.noise_multipliers[:, None] * self.max_grad_norm
-        parts = torch.from_numpy(drawn).split(sizes, dim=1)
-        return [
-            (total + part.reshape(total.shape).to(total.device, total.dtype)).div_(self.divisor)
-            for total, part in zip(totals, parts, strict=True)
-        ]
+        parts = torch.from_numpy(drawn).to(totals[0].device, totals[0].dtype).split(sizes, dim=1)
+        return [(total + part.view_as(total)).div_(self.divisor) for total, part in zip(totals, parts, strict=True)]

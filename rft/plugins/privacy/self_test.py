@@ -259,11 +259,11 @@ def _clipping(steps: Steps, task: Task, plans: Sequence[Plan]) -> tuple[list[Che
     exact = _by_unit(rows, units)
 
     made = steps.on(batch, labels, units)
-    found = _gradient(_quiet(made, plan.max_grad_norm), _everybody(plans, len(exact)))[last]
+    found = _gradient(_quiet(made), _everybody(plans, len(exact)))[last]
     wanted = _clipped(exact, plan.max_grad_norm).sum(axis=0)
     lengths = np.linalg.norm(exact, axis=1)
     bound = 0.01 * float(lengths[lengths > 0].min())  # a class may weigh nothing
-    tight = _quiet(made, bound)
+    tight = _quiet(made, bound / plan.max_grad_norm)
     alone = [_gradient(tight, _somebody(plans, unit))[last] * plan.divisor for unit in range(len(exact))]
     pairs = [(found * plan.divisor, wanted), *zip(alone, _clipped(exact, bound), strict=True)]
     error = max(_relative(one, other) for one, other in pairs)
@@ -281,7 +281,7 @@ def _clipping(steps: Steps, task: Task, plans: Sequence[Plan]) -> tuple[list[Che
     broken = {name: _first_is_not_a_number(column) for name, column in batch.items() if column.is_floating_point()}
     if broken:
         rows[0] = 0
-        made = _quiet(steps.on(batch | broken, labels, units), plan.max_grad_norm)
+        made = _quiet(steps.on(batch | broken, labels, units))
         wanted = _clipped(_by_unit(rows, units), plan.max_grad_norm).sum(axis=0)
         checks.append(_not_a_number(made, plans, wanted, len(exact), task.features.views))
     return checks, error
@@ -354,9 +354,10 @@ def _first_is_not_a_number(column: Tensor) -> Tensor:
     return broken
 
 
-def _quiet(steps: Steps, bound: float) -> Steps:
-    """Return the steps without noise, clipping to this norm."""
-    return steps.with_gaussian(replace(steps.gaussian, source=NoNoise(), max_grad_norm=bound))
+def _quiet(steps: Steps, share: float = 1.0) -> Steps:
+    """Return the steps without noise, clipping to a share of their own norm."""
+    own = steps.gaussian
+    return steps.with_gaussian(replace(own, source=NoNoise(), max_grad_norm=share * own.max_grad_norm))
 
 
 def _gradient(steps: Steps, sample: Sample) -> np.ndarray:
