@@ -37,6 +37,7 @@ class DataConfig(_Table):
     text: str | None = None
     label: str | None = None
     id: str | None = None
+    classes: Annotated[list[str], Field(min_length=2)] | None = None
     positive: str | None = None
     groups: list[GroupName] = []
     unit: str | None = None
@@ -67,6 +68,8 @@ class DataConfig(_Table):
             named = [key for key in columns if getattr(self, key) is not None]
             if named or self.groups:
                 raise ValueError(f"a folder has no columns: remove {', '.join(named or ['groups'])}, or use a manifest")
+        if self.classes is not None and len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes names a class twice")
         if self.population is not None and self.unit is None and self.id is None:
             raise ValueError("population needs unit or id: the column that says whose an example is, in every run")
         return self

@@ -341,6 +341,7 @@ class SubjectFacts(Record):
     modality: str
     classes: tuple[str, ...]
     positive: str | None = None
+    classes_declared: bool = False  # by the config, and not taken from the labels of the data
     backbone: Backbone | None = None
     model_sha256: str | None = None
     training: Training

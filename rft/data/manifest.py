@@ -120,10 +120,26 @@ def _from_manifest(config: DataConfig, folder: Path) -> tuple[pd.DataFrame, str]
         raise DataError(f"the id {twice!r} stands in more than one row", where=path.name)
     if config.modality == "image":
         table["item"] = [path.parent / item for item in table["item"]]
+        _check_one_owner(table, path.name)
     else:
         table["item"] = table["item"].fillna("")
     table["where"] = [f"{path.name}, row {number}" for number in range(1, len(table) + 1)]
     return table, path.name
+
+
+def _check_one_owner(table: pd.DataFrame, source: str) -> None:
+    """Raise ``DataError`` when one picture is given to two units: what bounds the one would not bound the other."""
+    if "unit" not in table:
+        return
+    owners = table.dropna(subset=["item"]).groupby("item", sort=False)["unit"].unique()
+    shared = owners[owners.str.len() > 1]
+    if len(shared):
+        first, other = shared.iloc[0][:2]
+        raise DataError(
+            f"{Path(shared.index[0]).name} is of two units, {first!r} and {other!r}",
+            where=source,
+            remedy="Give each picture to one unit; name those who belong together as one, or leave the picture out.",
+        )
 
 
 def _read_table(path: Path) -> pd.DataFrame:
@@ -242,6 +258,8 @@ def _check_labels(table: pd.DataFrame, config: DataConfig, source: str, external
     for name in ("train", "test"):
         if name in _needed(external) and not (table["split"] == name).any():
             raise DataError(f"no example is in the {name} split", where=source)
+    if config.classes is not None:
+        return _check_declared(table, config, source)
     classes = tuple(sorted(set(table["label"] if external else table.loc[table["split"] == "train", "label"])))
     unseen = sorted(set(table["label"]) - set(classes))
     if unseen:
@@ -259,13 +277,31 @@ def _check_labels(table: pd.DataFrame, config: DataConfig, source: str, external
             where=source,
             remedy="Regression and multi-label data are not supported: one class name a row is expected.",
         )
+    _check_positive(config, classes, source)
+    return classes
+
+
+def _check_declared(table: pd.DataFrame, config: DataConfig, source: str) -> tuple[str, ...]:
+    """Return the classes that the config declares, whether or not each has an example; raise for any other label."""
+    assert config.classes is not None
+    classes = tuple(config.classes)
+    for label in sorted(set(table["label"]) - set(classes)):
+        raise DataError(
+            f"the label {label!r} is none of data.classes",
+            where=source,
+            remedy=near(label, list(classes)) or "Add it to data.classes, or remove these rows.",
+        )
+    _check_positive(config, classes, source)
+    return classes
+
+
+def _check_positive(config: DataConfig, classes: tuple[str, ...], source: str) -> None:
     if config.positive is not None and config.positive not in classes:
         raise DataError(
             f"data.positive is {config.positive!r}, which is no label",
             where=source,
             remedy=near(config.positive, list(classes)) or f"The labels are {', '.join(classes[:10])}.",
         )
-    return classes
 
 
 def _digest(table: pd.DataFrame, config: DataConfig) -> tuple[pd.DataFrame, int]:

@@ -166,3 +166,19 @@ def test_the_same_bytes_have_the_same_digest(tmp_path: Path) -> None:
     digests = read(settings(), tmp_path, 0).splits["train"].digests
     assert digests[0] == digests[1]
     assert len(np.unique(digests.astype(str))) == 19
+
+
+def test_declared_classes_do_not_follow_from_the_labels(tmp_path: Path) -> None:
+    write_pictures(tmp_path)
+    assert read(settings(classes=["red", "green", "blue"]), tmp_path, 0).classes == ("red", "green", "blue")
+    with pytest.raises(DataError, match=r"the label 'blue' is none of data\.classes"):
+        read(settings(classes=["red", "bleu"]), tmp_path, 0)
+    with pytest.raises(ValueError, match="names a class twice"):
+        settings(classes=["red", "red"])
+
+
+def test_a_picture_of_two_units_is_refused(tmp_path: Path) -> None:
+    write_pictures(tmp_path)
+    rewrite(tmp_path, lambda table: table.assign(file=["000.png", "000.png", "000.png", *table["file"][3:]]))
+    with pytest.raises(DataError, match=r"000\.png is of two units, '000' and '001'"):
+        read(settings(), tmp_path, 0)

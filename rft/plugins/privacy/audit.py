@@ -50,7 +50,7 @@ def _private(subject: Subject, options: PrivacyOptions, facts: Facts) -> Pieces:
     """Return what is known of a private fit; what else is trained privately is charged before the ledger is read."""
     unit = subject.facts.training.unit or facts["unit"]
     frontier, empirical = frontier_piece(subject, options), empirical_piece(subject, options)
-    spending = spending_piece(facts, unit)
+    spending = spending_piece(facts, unit, classes_declared=subject.facts.classes_declared)
     if others := (*frontier.mechanisms, *empirical.mechanisms):
         together = together_piece(facts, others, unit)
         spending = replace(spending, findings=(spending.findings[0], *together.findings, *spending.findings[1:]))

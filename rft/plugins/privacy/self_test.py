@@ -259,16 +259,19 @@ def _clipping(steps: Steps, task: Task, plans: Sequence[Plan]) -> tuple[list[Che
     exact = _by_unit(rows, units)
 
     made = steps.on(batch, labels, units)
-    found = _gradient(_quiet(made), _everybody(plans, len(exact)))[last]
-    wanted = _clipped(exact, plan.max_grad_norm).sum(axis=0)
     lengths = np.linalg.norm(exact, axis=1)
-    bound = 0.01 * float(lengths[lengths > 0].min())  # a class may weigh nothing
-    tight = _quiet(made, bound / plan.max_grad_norm)
-    alone = [_gradient(tight, _somebody(plans, unit))[last] * plan.divisor for unit in range(len(exact))]
-    pairs = [(found * plan.divisor, wanted), *zip(alone, _clipped(exact, bound), strict=True)]
-    error = max(_relative(one, other) for one, other in pairs)
+    lengths = lengths[lengths > 0]  # a class may weigh nothing
+    tight, middle, loose = 0.01 * float(lengths.min()), float(np.median(lengths)), 2 * float(lengths.max())
+
+    def summed(bound: float, sample: Sample) -> np.ndarray:
+        return _gradient(_quiet(made, bound / plan.max_grad_norm), sample)[last] * plan.divisor
+
+    everybody = _everybody(plans, len(exact))
+    alone = [summed(tight, _somebody(plans, unit)) for unit in range(len(exact))]
+    together = [(summed(bound, everybody), _clipped(exact, bound).sum(axis=0)) for bound in (tight, middle, loose)]
+    error = max(_relative(*pair) for pair in (*together, *zip(alone, _clipped(exact, tight), strict=True)))
     checks = [
-        _divisor(found, wanted, plan),
+        _divisor(*together[-1], plan),
         Check(
             "gradients",
             f"< {TOLERANCE:g}",
@@ -276,7 +279,7 @@ def _clipping(steps: Steps, task: Task, plans: Sequence[Plan]) -> tuple[list[Che
             error < TOLERANCE,
             "Relative error of clipped gradients, against a backward pass for each made-up example alone.",
         ),
-        _longest(alone, bound, declared=task.units is not None),
+        _longest(alone, tight, declared=task.units is not None),
     ]
     broken = {name: _first_is_not_a_number(column) for name, column in batch.items() if column.is_floating_point()}
     if broken:
@@ -289,7 +292,7 @@ def _clipping(steps: Steps, task: Task, plans: Sequence[Plan]) -> tuple[list[Che
 
 def _divisor(found: np.ndarray, wanted: np.ndarray, plan: Plan) -> Check:
     length = float(np.linalg.norm(found))
-    divisor = float(np.linalg.norm(wanted)) / length if length else math.inf
+    divisor = plan.divisor * float(np.linalg.norm(wanted)) / length if length else math.inf
     return Check(
         "divisor",
         f"{plan.divisor:.5g}",

@@ -33,12 +33,13 @@ EPSILON_MEANING = (
 EPSILON_LIMITS = "Covers the training of this model alone; see the table of what is and what is not covered."
 
 
-def spending_piece(facts: Facts, unit: str) -> Piece:
+def spending_piece(facts: Facts, unit: str, *, classes_declared: bool) -> Piece:
     """Return what a private fit spent, in the order in which a reviewer asks.
 
     Args:
         facts: of the fit.
         unit: whose contribution is bounded, by the name of its column where it has one.
+        classes_declared: whether the config names the classes, and not the labels of the data.
     """
     findings = (
         _epsilon(facts, unit),
@@ -51,7 +52,7 @@ def spending_piece(facts: Facts, unit: str) -> Piece:
     )
     return Piece(
         findings=findings,
-        tables={"parameters": statement.parameters(facts, unit)},
+        tables={"parameters": statement.parameters(facts, unit, classes_declared=classes_declared)},
         captions={
             "parameters": "What is needed to check or convert epsilon. Measured: computed in this run; declared: a "
             "setting; unverified: neither."

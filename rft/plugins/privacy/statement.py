@@ -45,12 +45,13 @@ GRADIENTS = {
 }
 
 
-def parameters(facts: Facts, unit: str) -> Table:
+def parameters(facts: Facts, unit: str, *, classes_declared: bool) -> Table:
     """Return the table of everything that is needed to check epsilon, or to convert it to other terms.
 
     Args:
         facts: of a private fit.
         unit: whose contribution is bounded, as in ``Training.unit``.
+        classes_declared: whether the config names the classes, and not the labels of the data.
     """
     versions = ", ".join(f"{name} {version}" for name, version in facts["accountant_versions"].items())
     secret = facts["randomness"] == "secret"
@@ -72,6 +73,7 @@ def parameters(facts: Facts, unit: str) -> Table:
         ("divisor q n", facts["divisor"], "declared", "Public constant that the noised sum is divided by."),
         ("sampling used", "Poisson, by unit", "declared", "Each unit drawn by itself in each step."),
         ("sampling accounted", "Poisson, by unit", "declared", "What the accountants assume."),
+        _class_list(classes_declared),
         ("accountants", versions, "measured", "Libraries and versions."),
         ("randomness", facts["randomness"], "declared", SECRET if secret else SEEDED),
         ("pretraining data", "unknown", "unverified", "The same people may be in the backbone's own training data."),
@@ -87,6 +89,13 @@ def parameters(facts: Facts, unit: str) -> Table:
     ]
     names = ("parameter", "value", "grade", "meaning")
     return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _class_list(declared: bool) -> tuple[str, Cell, Grade, str]:
+    if declared:
+        return ("class list", "data.classes", "declared", "Fixed before the data was read.")
+    why = "An access that epsilon does not cover, where a class could be one person's: declare data.classes."
+    return ("class list", "the labels of the data", "unverified", why)
 
 
 def _why_this_engine(facts: Facts) -> str:
