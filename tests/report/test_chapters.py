@@ -1,0 +1,72 @@
+"""Chapters of a long section: everything is shown once, and what no chapter names is not lost."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from example_run import example_run
+
+from rft.records import Chapter, Figure, Finding, Section
+from rft.report import render
+
+
+def finding(id: str) -> Finding:
+    return Finding(id=id, title=f"Title of {id}", status="info", value=1.0, exact=True, meaning="Made up.")
+
+
+def section(*chapters: Chapter) -> Section:
+    return Section(
+        plugin="made",
+        findings=(finding("made.one"), finding("made.two"), finding("made.three")),
+        tables={"first": [{"x": 1.0, "y": 2.0}], "second": [{"word": "kept", "meaning": "why"}]},
+        figures=(
+            Figure(id="drawn", kind="lines", table="first", encode={"x": "x", "y": "y"}, title="Drawn", alt="A line."),
+        ),
+        chapters=chapters,
+    )
+
+
+def page(made: Section) -> str:
+    html = render(example_run().model_copy(update={"sections": (made,)}))
+    return html[html.index('<section id="section-made"') : html.index('<section id="run"')]
+
+
+CHAPTERS = (
+    Chapter(title="Later", text=("A word <b>before</b>.",), findings=("made.three",), tables=("second",)),
+    Chapter(title="Last", findings=("made.two",), figures=("drawn",), tables=("first",)),
+)
+
+
+def test_chapters_stand_in_their_order_after_what_none_of_them_names() -> None:
+    html = page(section(*CHAPTERS))
+    wanted = ["Title of made.one", "Later", "A word", "Title of made.three", "kept", "Last", "Title of made.two", "Drawn"]
+    places = [html.index(text) for text in wanted]
+    assert places == sorted(places)
+    assert "&lt;b&gt;before&lt;/b&gt;" in html
+
+
+def test_everything_is_shown_once_with_or_without_chapters() -> None:
+    for made in (section(), section(*CHAPTERS)):
+        html = page(made)
+        for id in ("made.one", "made.two", "made.three"):
+            assert html.count(f'id="{id}"') == 1
+        assert html.count("kept") == 1
+        assert "<svg" in html
+
+
+def test_headings_of_a_chapter_stand_one_level_below_it() -> None:
+    html = page(section(*CHAPTERS))
+    assert re.search(r"<h3[^>]*>Title of made.one</h3>", html)
+    assert re.search(r"<h4[^>]*>Title of made.two</h4>", html)
+    assert '<h3 class="chapter">Last</h3>' in html
+
+
+def test_a_chapter_cannot_name_what_does_not_exist() -> None:
+    with pytest.raises(ValueError, match=r"chapter Odd names what does not exist: made\.four"):
+        section(Chapter(title="Odd", findings=("made.four",)))
+
+
+def test_chapters_survive_being_saved() -> None:
+    made = section(*CHAPTERS)
+    assert Section.model_validate_json(made.model_dump_json()).chapters == CHAPTERS
