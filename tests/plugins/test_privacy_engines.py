@@ -194,7 +194,7 @@ def test_nothing_but_the_shape_of_private_data_counts() -> None:
     assert choose(cases.task(cases.seeded(cases.lora), texts)).engine is Hooks
 
 
-def test_the_self_test_leaves_the_random_state_and_the_parts_it_was_given() -> None:
+def test_choosing_leaves_the_random_state_and_the_parts_it_was_given() -> None:
     state, task = torch.get_rng_state(), cases.task(cases.seeded(cases.cnn), cases.maps())
     assert choose(task) == choose(task)
     assert torch.equal(torch.get_rng_state(), state)

@@ -271,6 +271,6 @@ def test_an_examples_weight_is_its_own_whatever_else_is_in_the_batch() -> None:
         -weights[label] * scores[row].log_softmax(0)[label] for row, label in enumerate(given.labels.tolist())
     ) / len(given.labels)
     loss.backward()
-    assert fit.log[0]["loss"] == pytest.approx(float(loss), rel=1e-5)
+    assert fit.log[0]["loss"] == pytest.approx(float(loss.detach()), rel=1e-5)
     moved = head.linear.weight - 0.05 * head.linear.weight.grad
     assert torch.allclose(fit.state["linear.weight"].double(), moved, atol=1e-6)

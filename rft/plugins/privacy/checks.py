@@ -35,22 +35,26 @@ def gradient(steps: Steps, sample: Sample) -> np.ndarray:
     """Return (H, P) the noised gradients of a sample."""
     for parameter in steps.parameters:
         parameter.grad = None
-    steps.setgradient(sample)
+    steps.set_gradient(sample)
     return flat(steps, len(sample.units))
 
 
 def flat(steps: Steps, heads: int) -> np.ndarray:
+    """Return (H, P) the gradients that are set, zero where there is none."""
     grads = [torch.zeros_like(each) if each.grad is None else each.grad for each in steps.parameters]
     return torch.cat([each.reshape(heads, -1) for each in grads], dim=1).cpu().double().numpy()
 
 
 def nobody(plans: Sequence[Plan]) -> Sample:
+    """Return a sample in which no unit takes part in any head."""
     return Sample(np.zeros((len(plans), 0), dtype=np.int64), np.zeros((len(plans), 0), dtype=bool))
 
 
 def everybody(plans: Sequence[Plan], units: int) -> Sample:
+    """Return a sample in which all units take part in every head."""
     return Sample(np.tile(np.arange(units), (len(plans), 1)), np.ones((len(plans), units), dtype=bool))
 
 
 def somebody(plans: Sequence[Plan], unit: int) -> Sample:
+    """Return a sample in which one unit takes part in every head."""
     return Sample(np.full((len(plans), 1), unit, dtype=np.int64), np.ones((len(plans), 1), dtype=bool))

@@ -14,12 +14,13 @@ import torch
 
 from rft.errors import ConfigError, IntegrityError
 from rft.plugins.privacy import least_squares
+from rft.plugins.privacy.checks import Check
 from rft.plugins.privacy.least_squares import Statistics
 from rft.plugins.privacy.ledger import open_account
 from rft.plugins.privacy.owners import unit_of_row
 from rft.plugins.privacy.plan import Plan, plan
+from rft.plugins.privacy.random_checks import DEVIATIONS, NUMBERS
 from rft.plugins.privacy.randomness import Source, draws
-from rft.plugins.privacy.self_test import DEVIATIONS, NUMBERS, Check
 from rft.training import Facts, Fit, Job, Task
 from rft.training.linear_heads import Vectors, vectors
 

@@ -53,8 +53,8 @@ def sampling(steps: Steps, plans: Sequence[Plan]) -> Iterator[Check]:
         f"{both:.4g} ± {error:.2g}",
         f"{shared / pairs:.4g}",
         abs(shared / pairs - both) <= error,
-        "Units that a sample shares with that of the step before or of another head: shuffled batches share none, heads "
-        "with one sample all.",
+        "Units that a sample shares with the last one, or with that of another head: shuffled batches share none, "
+        "heads with one sample all.",
     )
 
 

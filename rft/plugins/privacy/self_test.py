@@ -199,7 +199,7 @@ def _longest(alone: Sequence[np.ndarray], bound: float, *, declared: bool) -> Ch
 
 def _not_a_number(made: Steps, plans: Sequence[Plan], others: np.ndarray, units: int, views: int) -> Check:
     """Check a sample whose first example is not a number, in any view, against the sum of all others."""
-    count = made.setgradient(everybody(plans, units))
+    count = made.set_gradient(everybody(plans, units))
     error = _relative(flat(made, len(plans))[-1] * plans[-1].divisor, others)
     return Check(
         "not a number",
