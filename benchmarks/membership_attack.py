@@ -23,9 +23,10 @@ import torch
 from rft.backbones.classifier import new_head
 from rft.features import Dense
 from rft.plugins import Subject
-from rft.plugins.privacy import PrivacyOptions, shadows
-from rft.plugins.privacy.membership import SHADOWS, membership_piece
-from rft.plugins.privacy.trainer import DPTrainer
+from rft.plugins.privacy import PrivacyOptions
+from rft.plugins.privacy.attacks import shadows
+from rft.plugins.privacy.attacks.membership import SHADOWS, membership_piece
+from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.records import Split, SubjectFacts, Training
 from rft.training import Job, Recipe, Task, Trainer, linear_heads
 from rft.training.loop import StandardTrainer

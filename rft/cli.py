@@ -172,7 +172,7 @@ def verify(
             raise EvidenceError("; ".join(problems), where=str(folder))
         out.print("Every file is the one that was written.")
         if stand := stand_of(folder):
-            from rft.plugins.privacy.anchors import check_anchor, ledger_folder
+            from rft.plugins.privacy.ledger.anchors import check_anchor, ledger_folder
 
             out.print(check_anchor(stand, ledger or ledger_folder(None, Path.cwd())), markup=False)
 

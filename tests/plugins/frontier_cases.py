@@ -12,7 +12,7 @@ import torch
 from rft.backbones.classifier import new_head
 from rft.features import Dense
 from rft.plugins import Subject
-from rft.plugins.privacy.trainer import DPTrainer
+from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.records import Split, SubjectFacts, Training
 from rft.training import Recipe, Task
 from rft.training.loop import StandardTrainer

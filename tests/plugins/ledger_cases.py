@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from rft.plugins.privacy import chain
 from rft.plugins.privacy.accounting import Mechanism
-from rft.plugins.privacy.charges import Book, Charge, read_book
-from rft.plugins.privacy.ledger import Account, open_account, settle
+from rft.plugins.privacy.ledger import chain
+from rft.plugins.privacy.ledger.account import Account, open_account, settle
+from rft.plugins.privacy.ledger.charges import Book, Charge, read_book
 from rft.training import Population
 
 MECHANISM = Mechanism(2.0, 0.1, 40)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rft.plugins.privacy.engines import loss
+from rft.plugins.privacy.training.engines import loss
 from rft.training import Recipe, Task
 
 Batch = dict[str, Tensor]

@@ -15,15 +15,15 @@ from torch import nn
 
 from rft.backbones.classifier import new_head
 from rft.features import Dense
-from rft.plugins.privacy import gradients
 from rft.plugins.privacy.accounting import Mechanism
-from rft.plugins.privacy.engines import Hooks, loss
-from rft.plugins.privacy.noise import Gaussian
-from rft.plugins.privacy.owners import unit_of_row
-from rft.plugins.privacy.plan import Plan
-from rft.plugins.privacy.randomness import Draws, Source, draws
-from rft.plugins.privacy.sampling import Sample
-from rft.plugins.privacy.steps import Steps, engine_steps, head_steps
+from rft.plugins.privacy.training import gradients
+from rft.plugins.privacy.training.engines import Hooks, loss
+from rft.plugins.privacy.training.noise import Gaussian
+from rft.plugins.privacy.training.owners import unit_of_row
+from rft.plugins.privacy.training.plan import Plan
+from rft.plugins.privacy.training.randomness import Draws, Source, draws
+from rft.plugins.privacy.training.sampling import Sample
+from rft.plugins.privacy.training.steps import Steps, engine_steps, head_steps
 from rft.training import Job, Task
 from rft.training.linear_heads import vectors
 

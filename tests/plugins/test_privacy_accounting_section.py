@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from rft.plugins.privacy import accounting_section, agreement
-from rft.plugins.privacy.accounting import Mechanism, epsilon_pld, spent, versions
-from rft.plugins.privacy.accounting_section import accounting_piece
-from rft.plugins.privacy.curves import ideal_attacker
+from rft.plugins.privacy.accounting import Mechanism, agreement, epsilon_pld, spent, versions
+from rft.plugins.privacy.accounting import section as accounting_section
+from rft.plugins.privacy.accounting.curves import ideal_attacker
+from rft.plugins.privacy.accounting.section import accounting_piece
 from rft.plugins.privacy.piece import Piece
 from rft.records import Finding, Section
 from rft.report.charts import draw

@@ -9,9 +9,8 @@ import warnings
 import numpy as np
 import pytest
 
-from rft.plugins.privacy import agreement
-from rft.plugins.privacy.accounting import Mechanism, epsilon_pld
-from rft.plugins.privacy.agreement import Unresolved, cross_check, epsilon_prv
+from rft.plugins.privacy.accounting import Mechanism, agreement, epsilon_pld
+from rft.plugins.privacy.accounting.agreement import Unresolved, cross_check, epsilon_prv
 
 DELTA = 1e-5
 FIXTURE = Mechanism(1.23, 512 / 60_000, 4688)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rft.plugins.privacy import attacks
+from rft.plugins.privacy.attacks import scores as attacks
 
 CLASSES = ("no", "yes")
 

@@ -247,7 +247,12 @@ def test_figures_draw_from_tables_that_the_report_can_show() -> None:
 
 def test_the_chapters_come_in_the_order_of_a_review() -> None:
     titles = [chapter.title for chapter in section(FACTS).chapters]
-    assert titles[:4] == ["What is covered, and what is not", "What training spent", "How that was counted", "Self-test"]
+    assert titles[:4] == [
+        "What is covered, and what is not",
+        "What training spent",
+        "How that was counted",
+        "Self-test",
+    ]
     assert titles[-1] == "What was not tested"
     shown = [id for chapter in section(FACTS).chapters for id in chapter.findings]
     assert sorted(shown) == sorted(finding.id for finding in section(FACTS).findings)

@@ -10,7 +10,8 @@ import pytest
 from scipy import stats
 
 from rft.plugins.privacy.accounting import Mechanism
-from rft.plugins.privacy.bounds import (
+from rft.plugins.privacy.accounting.curves import trade_off
+from rft.plugins.privacy.empirical.bounds import (
     RATES,
     Curve,
     Guesses,
@@ -25,8 +26,7 @@ from rft.plugins.privacy.bounds import (
     one_run_p_value,
     one_run_refutes,
 )
-from rft.plugins.privacy.canaries import guess, planned_guesses
-from rft.plugins.privacy.curves import trade_off
+from rft.plugins.privacy.empirical.canaries import guess, planned_guesses
 
 
 @pytest.mark.parametrize(

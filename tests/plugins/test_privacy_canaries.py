@@ -14,9 +14,9 @@ import torch
 
 from rft.errors import ConfigError, Unavailable
 from rft.plugins import Subject
-from rft.plugins.privacy import canaries
-from rft.plugins.privacy.canaries import OneRun, audit_twin, expected_shift, make_canaries
-from rft.plugins.privacy.trainer import DPTrainer
+from rft.plugins.privacy.empirical import canaries
+from rft.plugins.privacy.empirical.canaries import OneRun, audit_twin, expected_shift, make_canaries
+from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.training import Fit, Job, Population, Recipe, Task
 from rft.training.loop import StandardTrainer
 

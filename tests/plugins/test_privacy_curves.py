@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import norm
 
 from rft.plugins.privacy.accounting import Mechanism, epsilon_pld, spent
-from rft.plugins.privacy.curves import epsilon_curve, ideal_attacker, trade_off
+from rft.plugins.privacy.accounting.curves import epsilon_curve, ideal_attacker, trade_off
 
 RATES = np.array([1e-6, 1e-4, 1e-3, 0.01, 0.05, 0.1, 0.3, 0.5, 0.9, 0.999])
 

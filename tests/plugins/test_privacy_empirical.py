@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 
 from rft.plugins import Subject
-from rft.plugins.privacy import PrivacyOptions, mechanism_audit, twin_section
-from rft.plugins.privacy.bounds import Guesses
-from rft.plugins.privacy.canaries import OneRun
-from rft.plugins.privacy.empirical import empirical_piece
-from rft.plugins.privacy.many_runs import Scores
+from rft.plugins.privacy import PrivacyOptions
+from rft.plugins.privacy.empirical import mechanism_audit, twin_section
+from rft.plugins.privacy.empirical.bounds import Guesses
+from rft.plugins.privacy.empirical.canaries import OneRun
+from rft.plugins.privacy.empirical.many_runs import Scores
+from rft.plugins.privacy.empirical.section import empirical_piece
+from rft.plugins.privacy.empirical.watched_steps import watched
 from rft.plugins.privacy.piece import Piece
-from rft.plugins.privacy.trainer import DPTrainer
-from rft.plugins.privacy.watched_steps import watched
+from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.records import Finding, Section
 from rft.report.charts import draw
 from rft.training import Recipe

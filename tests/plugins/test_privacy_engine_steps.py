@@ -17,13 +17,13 @@ from opacus.optimizers import DPOptimizer
 from torch import nn
 
 from rft.backbones.classifier import new_head
-from rft.plugins.privacy.engine_steps import EngineSteps, pack
-from rft.plugins.privacy.engines import Engine, Functorch, Hooks, OneByOne
-from rft.plugins.privacy.gradients import Choice, build, calm, choose
-from rft.plugins.privacy.owners import unit_of_row
-from rft.plugins.privacy.randomness import draws
-from rft.plugins.privacy.sampling import PoissonSampler
-from rft.plugins.privacy.steps import engine_steps
+from rft.plugins.privacy.training.engine_steps import EngineSteps, pack
+from rft.plugins.privacy.training.engines import Engine, Functorch, Hooks, OneByOne
+from rft.plugins.privacy.training.gradients import Choice, build, calm, choose
+from rft.plugins.privacy.training.owners import unit_of_row
+from rft.plugins.privacy.training.randomness import draws
+from rft.plugins.privacy.training.sampling import PoissonSampler
+from rft.plugins.privacy.training.steps import engine_steps
 from rft.training import Job, Task
 
 PERSONS = np.array(list("aababccccddd"))

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from rft.errors import ConfigError
-from rft.plugins.privacy import gradients
-from rft.plugins.privacy.engines import Engine, Functorch, Hooks, OneByOne
-from rft.plugins.privacy.gradients import build as built_by
-from rft.plugins.privacy.gradients import calm, choose, moved
+from rft.plugins.privacy.training import gradients
+from rft.plugins.privacy.training.engines import Engine, Functorch, Hooks, OneByOne
+from rft.plugins.privacy.training.gradients import build as built_by
+from rft.plugins.privacy.training.gradients import calm, choose, moved
 
 Build = Callable[[], nn.Module]
 

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from rft.errors import ConfigError, IntegrityError
-from rft.plugins.privacy import PrivacyOptions, least_squares_fit, trainer
-from rft.plugins.privacy.frontier import frontier_piece
-from rft.plugins.privacy.frontier_heads import LEAST_SQUARES, SGD, WITHOUT, Arm, Judged
-from rft.plugins.privacy.frontier_section import piece
+from rft.plugins.privacy import PrivacyOptions
+from rft.plugins.privacy.frontier.heads import LEAST_SQUARES, SGD, WITHOUT, Arm, Judged
+from rft.plugins.privacy.frontier.section import piece
+from rft.plugins.privacy.frontier.training import frontier_piece
 from rft.plugins.privacy.piece import Piece
-from rft.plugins.privacy.trainer import DPTrainer
+from rft.plugins.privacy.training import least_squares_fit, trainer
+from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.records import Row, Section
 from rft.report import charts
 

@@ -16,8 +16,8 @@ from opacus.optimizers import optimizer as opacus_optimizer
 from torch import Tensor, nn
 
 from rft.backbones.classifier import new_head
-from rft.plugins.privacy.head_steps import HeadSteps
-from rft.plugins.privacy.owners import rows_by_unit
+from rft.plugins.privacy.training.head_steps import HeadSteps
+from rft.plugins.privacy.training.owners import rows_by_unit
 from rft.training import Job, Recipe
 
 PERSONS = np.array(list("aaabbcddddee"))

@@ -12,8 +12,8 @@ from sklearn.linear_model import Ridge
 
 from rft.backbones import Head
 from rft.plugins.privacy.accounting import calibrate
-from rft.plugins.privacy.least_squares import BALANCE, Statistics, noised, solve, statistics
-from rft.plugins.privacy.randomness import Secret, Seeded
+from rft.plugins.privacy.training.least_squares import BALANCE, Statistics, noised, solve, statistics
+from rft.plugins.privacy.training.randomness import Secret, Seeded
 from rft.training.linear_heads import Vectors
 
 

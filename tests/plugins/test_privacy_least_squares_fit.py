@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from rft.errors import ConfigError, IntegrityError
-from rft.plugins.privacy import least_squares, least_squares_fit
 from rft.plugins.privacy.accounting import Mechanism, spent
-from rft.plugins.privacy.least_squares import Statistics
-from rft.plugins.privacy.trainer import DPTrainer
+from rft.plugins.privacy.training import least_squares, least_squares_fit
+from rft.plugins.privacy.training.least_squares import Statistics
+from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.training import Fit, Job, Task
 from rft.training.linear_heads import logits
 

@@ -25,10 +25,11 @@ from ledger_cases import (
 )
 
 from rft.errors import ConfigError, DataError, EvidenceError, OutputError
-from rft.plugins.privacy import chain, ledger, people
 from rft.plugins.privacy.accounting import Mechanism, epsilon_of
-from rft.plugins.privacy.anchors import ledger_folder
-from rft.plugins.privacy.ledger import Account, open_account, settle
+from rft.plugins.privacy.ledger import account as ledger
+from rft.plugins.privacy.ledger import chain, people
+from rft.plugins.privacy.ledger.account import Account, open_account, settle
+from rft.plugins.privacy.ledger.anchors import ledger_folder
 
 OTHERS = tuple(f"visitor {number}" for number in range(20))
 ONE = epsilon_of([MECHANISM], DELTA).epsilon

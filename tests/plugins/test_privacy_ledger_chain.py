@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from rft.errors import EvidenceError
-from rft.plugins.privacy import chain
-from rft.plugins.privacy.chain import Anchor, Chain
+from rft.plugins.privacy.ledger import chain
+from rft.plugins.privacy.ledger.chain import Anchor, Chain
 
 RECORDS = [{"kind": "population", "name": "Zoë"}, {"kind": "block", "first": 0}, {"kind": "end", "epsilon": 0.1}]
 

@@ -13,9 +13,10 @@ import torch
 from ledger_cases import CLINIC, DELTA, account, charges_of, population, train
 
 from rft.errors import OutputError
-from rft.plugins.privacy import chain, disk, ledger
 from rft.plugins.privacy.accounting import Mechanism, epsilon_of
-from rft.plugins.privacy.ledger import settle
+from rft.plugins.privacy.ledger import account as ledger
+from rft.plugins.privacy.ledger import chain, disk
+from rft.plugins.privacy.ledger.account import settle
 
 STEPS, BLOCK = 100, 5
 
@@ -37,7 +38,7 @@ def check(folder: Path, log: Path, kills: int) -> int:
 def kill_at_random(folder: Path, kills: int, seconds: float) -> int:
     """Train in processes of their own, killed at random instants, until so many were; return the steps lost."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["rft.plugins.privacy.ledger"])
+    context.set_forkserver_preload(["rft.plugins.privacy.ledger.account"])
     chance, log, killed, number = random.Random(0), folder / "log", 0, 0
     while killed < kills:
         process = context.Process(target=train, args=(folder, log, f"training-{number}", STEPS, seconds))

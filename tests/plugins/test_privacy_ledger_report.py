@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 
 from rft.cli import app
 from rft.errors import EvidenceError
-from rft.plugins.privacy import chain
 from rft.plugins.privacy.accounting import epsilon_of
-from rft.plugins.privacy.anchors import check_anchor
-from rft.plugins.privacy.ledger_section import ledger_piece
+from rft.plugins.privacy.ledger import chain
+from rft.plugins.privacy.ledger.anchors import check_anchor
+from rft.plugins.privacy.ledger.section import ledger_piece
 from rft.records import AuditRun, DataFacts, Environment, Run, Section, SubjectFacts, Training, Verdict
 from rft.report import ledger as stand_of
 from rft.report import save, verify
@@ -146,7 +146,6 @@ def test_an_anchor_that_is_none(tmp_path: Path, stand: object) -> None:
 
 
 def test_reading_a_ledger_needs_no_torch() -> None:
-    code = (
-        "import sys, rft.plugins.privacy.anchors, rft.plugins.privacy.ledger_section; assert 'torch' not in sys.modules"
-    )
+    ledger = "rft.plugins.privacy.ledger"
+    code = f"import sys, {ledger}.anchors, {ledger}.section; assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

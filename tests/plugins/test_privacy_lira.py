@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rft.plugins.privacy import lira, rmia
-from rft.plugins.privacy.shadows import subsets
+from rft.plugins.privacy.attacks import lira, rmia
+from rft.plugins.privacy.attacks.shadows import subsets
 
 LEAK = 1.0  # how much training raises an example's confidence, in its deviations
 

@@ -9,9 +9,9 @@ import pytest
 from scipy import stats
 
 from rft.plugins.privacy.accounting import Mechanism
-from rft.plugins.privacy.bounds import Curve, approximate, gaussian, gaussian_epsilon
-from rft.plugins.privacy.curves import trade_off
-from rft.plugins.privacy.many_runs import (
+from rft.plugins.privacy.accounting.curves import trade_off
+from rft.plugins.privacy.empirical.bounds import Curve, approximate, gaussian, gaussian_epsilon
+from rft.plugins.privacy.empirical.many_runs import (
     CHOOSING,
     Errors,
     Scores,

@@ -13,18 +13,19 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from rft.plugins.privacy import mechanism_audit, self_test
 from rft.plugins.privacy.accounting import Mechanism, calibrate
-from rft.plugins.privacy.bounds import Curve
-from rft.plugins.privacy.curves import trade_off
-from rft.plugins.privacy.head_steps import HeadSteps
-from rft.plugins.privacy.many_runs import ALPHA, Scores, judge, refuted
-from rft.plugins.privacy.mechanism_audit import audit_mechanism, claimed
-from rft.plugins.privacy.noise import Gaussian
-from rft.plugins.privacy.power import FAULTS, power, smallest_violation
-from rft.plugins.privacy.sampling import PoissonSampler
-from rft.plugins.privacy.trainer import DPTrainer
-from rft.plugins.privacy.watched_steps import log_odds, watched
+from rft.plugins.privacy.accounting.curves import trade_off
+from rft.plugins.privacy.empirical import mechanism_audit
+from rft.plugins.privacy.empirical.bounds import Curve
+from rft.plugins.privacy.empirical.many_runs import ALPHA, Scores, judge, refuted
+from rft.plugins.privacy.empirical.mechanism_audit import audit_mechanism, claimed
+from rft.plugins.privacy.empirical.power import FAULTS, power, smallest_violation
+from rft.plugins.privacy.empirical.watched_steps import log_odds, watched
+from rft.plugins.privacy.training import self_test
+from rft.plugins.privacy.training.head_steps import HeadSteps
+from rft.plugins.privacy.training.noise import Gaussian
+from rft.plugins.privacy.training.sampling import PoissonSampler
+from rft.plugins.privacy.training.trainer import DPTrainer
 
 DELTA = 1e-5
 FACTS: dict[str, Any] = {  # epsilon 4 at delta 1e-5

@@ -13,9 +13,9 @@ import pytest
 from rft.errors import RftError
 from rft.plugins import Subject
 from rft.plugins.privacy import PrivacyOptions
-from rft.plugins.privacy.membership import membership_piece
+from rft.plugins.privacy.attacks.membership import membership_piece
 from rft.plugins.privacy.piece import Piece
-from rft.plugins.privacy.trainer import DPTrainer
+from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.records import Finding, Section
 from rft.training import Facts, Fit, Job, Task
 

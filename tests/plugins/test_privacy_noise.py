@@ -9,8 +9,8 @@ import pytest
 import torch
 from scipy import stats
 
-from rft.plugins.privacy.noise import Gaussian
-from rft.plugins.privacy.randomness import Secret
+from rft.plugins.privacy.training.noise import Gaussian
+from rft.plugins.privacy.training.randomness import Secret
 
 
 class Ones:

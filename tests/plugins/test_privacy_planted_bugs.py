@@ -20,15 +20,15 @@ import torch
 from torch import nn
 
 from rft.errors import ConfigError, IntegrityError
-from rft.plugins.privacy import engine_steps, self_test, steps
-from rft.plugins.privacy.engine_steps import EngineSteps
-from rft.plugins.privacy.gradients import Choice, choose
-from rft.plugins.privacy.head_steps import Examples, HeadSteps
-from rft.plugins.privacy.noise import Gaussian
-from rft.plugins.privacy.owners import unit_of_row
-from rft.plugins.privacy.plan import Plan
-from rft.plugins.privacy.randomness import draws
-from rft.plugins.privacy.sampling import PoissonSampler, Sample
+from rft.plugins.privacy.training import engine_steps, self_test, steps
+from rft.plugins.privacy.training.engine_steps import EngineSteps
+from rft.plugins.privacy.training.gradients import Choice, choose
+from rft.plugins.privacy.training.head_steps import Examples, HeadSteps
+from rft.plugins.privacy.training.noise import Gaussian
+from rft.plugins.privacy.training.owners import unit_of_row
+from rft.plugins.privacy.training.plan import Plan
+from rft.plugins.privacy.training.randomness import draws
+from rft.plugins.privacy.training.sampling import PoissonSampler, Sample
 from rft.training import Job, Task
 
 REPETITIONS, RIGHT = 20, 200

@@ -11,8 +11,8 @@ import pytest
 import torch
 from scipy import stats
 
-from rft.plugins.privacy import randomness
-from rft.plugins.privacy.randomness import RESOLUTION, Secret, Seeded, Source, draws, own_chance
+from rft.plugins.privacy.training import randomness
+from rft.plugins.privacy.training.randomness import RESOLUTION, Secret, Seeded, Source, draws, own_chance
 
 COUNT = 400_000
 SOURCES: list[Callable[[], Source]] = [Secret, lambda: Seeded(np.random.default_rng(3))]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rft.plugins.privacy.accounting import Mechanism, epsilon_pld, spent
-from rft.plugins.privacy.relatives import epsilon_replace_one, epsilon_shuffled
+from rft.plugins.privacy.accounting.relatives import epsilon_replace_one, epsilon_shuffled
 
 DELTA = 1e-5
 FIXTURE = Mechanism(1.23, 512 / 60_000, 4688)

@@ -15,8 +15,8 @@ from rft.backbones.classifier import Classifier, Head, ImageBackbone, TextBackbo
 from rft.backbones.cut import Cut, behind, cut
 from rft.config import LoraConfig
 from rft.errors import ConfigError
-from rft.plugins.privacy.gradients import choose
-from rft.plugins.privacy.trainer import DPTrainer
+from rft.plugins.privacy.training.gradients import choose
+from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.training import Job, Task
 
 SIDE = 32

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import norm
 
 from rft import intervals
-from rft.plugins.privacy.replicates import difference, difference_of_differences, share
+from rft.plugins.privacy.frontier.replicates import difference, difference_of_differences, share
 
 TRIALS = 300
 ERROR = 3 * math.sqrt(0.95 * 0.05 / TRIALS)  # of a coverage of 95 % in so many trials

@@ -12,12 +12,12 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from rft.plugins.privacy import resuming
-from rft.plugins.privacy.gradients import choose
-from rft.plugins.privacy.owners import unit_of_row
-from rft.plugins.privacy.randomness import Draws, Seeded, draws
-from rft.plugins.privacy.sampling import Sample
-from rft.plugins.privacy.steps import Steps, Tally, engine_steps, take
+from rft.plugins.privacy.training import resuming
+from rft.plugins.privacy.training.gradients import choose
+from rft.plugins.privacy.training.owners import unit_of_row
+from rft.plugins.privacy.training.randomness import Draws, Seeded, draws
+from rft.plugins.privacy.training.sampling import Sample
+from rft.plugins.privacy.training.steps import Steps, Tally, engine_steps, take
 from rft.training import Job, Recipe, Task
 
 RECIPES = {

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from rft import intervals
-from rft.plugins.privacy import roc
+from rft.plugins.privacy.attacks import roc
 
 SHAPES = {
     "no leakage": (stats.norm(0, 1), stats.norm(0, 1)),

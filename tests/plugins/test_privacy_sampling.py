@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rft.plugins.privacy.randomness import Secret, Seeded
-from rft.plugins.privacy.sampling import PoissonSampler, Sample
+from rft.plugins.privacy.training.randomness import Secret, Seeded
+from rft.plugins.privacy.training.sampling import PoissonSampler, Sample
 
 
 def sampler(n: int, rate: float, seed: int | None = 0) -> PoissonSampler:

@@ -12,12 +12,12 @@ import step_cases as given
 import torch
 
 from rft.errors import IntegrityError
-from rft.plugins.privacy import self_test
-from rft.plugins.privacy.gradients import choose
-from rft.plugins.privacy.noise import Gaussian
-from rft.plugins.privacy.owners import unit_of_row
-from rft.plugins.privacy.randomness import draws
-from rft.plugins.privacy.steps import engine_steps
+from rft.plugins.privacy.training import self_test
+from rft.plugins.privacy.training.gradients import choose
+from rft.plugins.privacy.training.noise import Gaussian
+from rft.plugins.privacy.training.owners import unit_of_row
+from rft.plugins.privacy.training.randomness import draws
+from rft.plugins.privacy.training.steps import engine_steps
 from rft.training import Job
 
 PERSONS = np.repeat([f"{person:02}" for person in range(20)], 3)

@@ -11,13 +11,14 @@ import torch
 
 from rft.errors import RftError
 from rft.features import Dense
-from rft.plugins.privacy import lira, self_test, shadow_heads, shadows
-from rft.plugins.privacy.head_steps import Examples, HeadSteps
-from rft.plugins.privacy.noise import Gaussian
-from rft.plugins.privacy.owners import rows_by_unit, unit_of_row
-from rft.plugins.privacy.randomness import draws
-from rft.plugins.privacy.sampling import PoissonSampler, Sample
-from rft.plugins.privacy.trainer import DPTrainer
+from rft.plugins.privacy.attacks import lira, shadow_heads, shadows
+from rft.plugins.privacy.training import self_test
+from rft.plugins.privacy.training.head_steps import Examples, HeadSteps
+from rft.plugins.privacy.training.noise import Gaussian
+from rft.plugins.privacy.training.owners import rows_by_unit, unit_of_row
+from rft.plugins.privacy.training.randomness import draws
+from rft.plugins.privacy.training.sampling import PoissonSampler, Sample
+from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.training import Job, Task, linear_heads
 from rft.training.linear_heads import Heads, vectors
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import nn
 
-from rft.plugins.privacy import lira, shadows
-from rft.plugins.privacy.trainer import DPTrainer
+from rft.plugins.privacy.attacks import lira, shadows
+from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.training import Facts, Fit, Job, Population, Task, linear_heads
 from rft.training.loop import StandardTrainer
 

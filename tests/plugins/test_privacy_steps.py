@@ -14,7 +14,7 @@ import torch
 
 from rft.backbones.classifier import new_head
 from rft.features import Dense
-from rft.plugins.privacy.steps import Tally, take
+from rft.plugins.privacy.training.steps import Tally, take
 from rft.training import Job, Task
 
 PERSONS = np.array(list("aaabbcddddee"))

@@ -23,10 +23,11 @@ from torch import Tensor, nn
 from rft.backbones.classifier import Head, new_head
 from rft.errors import ConfigError, DataError, IntegrityError, RftError
 from rft.features import Dense
-from rft.plugins.privacy import Privacy, PrivacyOptions, steps, trainer
-from rft.plugins.privacy.noise import Gaussian
-from rft.plugins.privacy.sampling import Sample
-from rft.plugins.privacy.trainer import DPTrainer, fit_together
+from rft.plugins.privacy import Privacy, PrivacyOptions
+from rft.plugins.privacy.training import steps, trainer
+from rft.plugins.privacy.training.noise import Gaussian
+from rft.plugins.privacy.training.sampling import Sample
+from rft.plugins.privacy.training.trainer import DPTrainer, fit_together
 from rft.training import Fit, Job, Recipe, Task
 
 Batch = dict[str, Tensor]

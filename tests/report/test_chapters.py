@@ -40,7 +40,16 @@ CHAPTERS = (
 
 def test_chapters_stand_in_their_order_after_what_none_of_them_names() -> None:
     html = page(section(*CHAPTERS))
-    wanted = ["Title of made.one", "Later", "A word", "Title of made.three", "kept", "Last", "Title of made.two", "Drawn"]
+    wanted = [
+        "Title of made.one",
+        "Later",
+        "A word",
+        "Title of made.three",
+        "kept",
+        "Last",
+        "Title of made.two",
+        "Drawn",
+    ]
     places = [html.index(text) for text in wanted]
     assert places == sorted(places)
     assert "&lt;b&gt;before&lt;/b&gt;" in html

@@ -93,7 +93,7 @@ class Privacy:
         assert isinstance(options, PrivacyOptions)
         if options.epsilon is None:
             return None
-        from rft.plugins.privacy.trainer import DPTrainer
+        from rft.plugins.privacy.training.trainer import DPTrainer
 
         given = options.model_dump(include={field.name for field in fields(DPTrainer)})
         return DPTrainer(**given | {"overlaps": tuple(options.overlaps)})

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from rft.plugins import Subject
 from rft.plugins.privacy import PrivacyOptions, statement
-from rft.plugins.privacy.accounting_section import accounting_piece
-from rft.plugins.privacy.empirical import empirical_piece
-from rft.plugins.privacy.frontier import frontier_piece
+from rft.plugins.privacy.accounting.section import accounting_piece
+from rft.plugins.privacy.attacks.membership import membership_piece
+from rft.plugins.privacy.empirical.section import empirical_piece
+from rft.plugins.privacy.frontier.training import frontier_piece
 from rft.plugins.privacy.group_probe import probe_piece
-from rft.plugins.privacy.ledger_section import ledger_piece
-from rft.plugins.privacy.membership import membership_piece
+from rft.plugins.privacy.ledger.section import ledger_piece
 from rft.plugins.privacy.near_duplicates import near_duplicates_piece
 from rft.plugins.privacy.piece import Piece
 from rft.plugins.privacy.spending import no_spending_piece, self_test_piece, spending_piece, together_piece

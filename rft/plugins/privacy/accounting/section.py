@@ -1,0 +1,204 @@
+"""What the report says of the accounting: whether accountants agree, and the same training in other terms."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from rft.plugins.privacy.accounting import Mechanism
+from rft.plugins.privacy.accounting.agreement import Agreement, cross_check
+from rft.plugins.privacy.accounting.curves import DELTAS, epsilon_curve, trade_off
+from rft.plugins.privacy.accounting.relatives import Shuffled, epsilon_replace_one, epsilon_shuffled
+from rft.plugins.privacy.piece import Piece
+from rft.records import Figure, Finding, Row, Table, not_measured
+
+if TYPE_CHECKING:
+    from rft.training import Facts
+
+RATES = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5)  # false-positive rates at which the ideal attacker is shown
+
+PLD = "Doroshenko et al. 2022, PoPETs"
+PRV = "Gopi et al. 2021, NeurIPS"
+DONG = "Dong, Roth and Su 2022, JRSS-B 84:3"
+CHUA = "Chua et al. 2024, ICML"
+
+AGREEMENT_TITLE = "Difference between two accountants"
+AGREEMENT_MEANING = (
+    "How far apart the privacy loss distributions (PLD) of dp-accounting and the privacy random variables (PRV) of "
+    "Opacus put epsilon: two methods and two libraries for the same training."
+)
+REPLACE_TITLE = "Epsilon if one unit were replaced by another"
+REPLACE_MEANING = (
+    "The same training under another neighbouring relation: what one unit contributed is replaced by what any other "
+    "might, and not by nothing. Some libraries and papers state this one."
+)
+SHUFFLED_TITLE = "Epsilon had the batches been shuffled, at most"
+SHUFFLED_MEANING = (
+    "Here each step draws a new random sample. Many tools shuffle the data and cut it into batches instead, and state "
+    "the epsilon of random samples nevertheless; with the noise of this run theirs would be up to this value"
+)
+IDEAL_MEANING = (
+    "No attacker, whoever it is and whatever else it knows, can recognise more than this share of the members by the "
+    "trained weights without also accusing {rate:g} % of those who took no part."
+)
+IDEAL_LIMITS = "A bound that follows from the accounting, not an attack; guessing alone reaches {fpr:g}."
+RESOLVED = "no accountant gives a finite value for these parameters"
+CAPTIONS = {
+    "accounting": "What each accountant gives for this training, and what it would spend under other assumptions.",
+    "epsilon_curve": "Each pair of delta and epsilon holds for the same training.",
+    "ideal_attacker": "The largest true-positive rate that any membership attack can have, by the accounting.",
+}
+
+
+def accounting_piece(facts: Facts) -> Piece:
+    """Return the checks of a private fit's epsilon, and what the same training spends in other terms.
+
+    Where accountants contradict each other, the status of ``privacy.accountant_difference`` is ``fail``.
+
+    Args:
+        facts: of the fit; all that was charged counts where training was interrupted.
+    """
+    mechanism = Mechanism(facts["noise_multiplier"], facts["sample_rate"], facts["charged_steps"])
+    delta = facts["delta"]
+    agreement = cross_check(mechanism, delta)
+    replaced, shuffled = epsilon_replace_one(mechanism, delta), epsilon_shuffled(mechanism, delta)
+    ideal = _ideal(mechanism)
+    return Piece(
+        findings=(
+            _difference(agreement),
+            _replaced(replaced, facts["n"]),
+            _shuffled(shuffled, facts),
+            *(_ideal_finding(row, facts["n"]) for row in ideal if row["fpr"] in (0.01, 0.001)),
+        ),
+        tables={
+            "accounting": _accounts(agreement, replaced, shuffled, facts["accountant_versions"]),
+            "epsilon_curve": _curve(mechanism, facts),
+            "ideal_attacker": ideal,
+        },
+        captions=CAPTIONS,
+        figures=(_figure(),),
+    )
+
+
+def _difference(agreement: Agreement) -> Finding:
+    id, pld, prv = "privacy.accountant_difference", agreement.pld, agreement.prv
+    if not agreement.problems and (prv is None or not math.isfinite(pld)):
+        reason = agreement.prv_reason or "PLD has no value for these parameters"
+        return not_measured(id, AGREEMENT_TITLE, reason, AGREEMENT_MEANING)
+    error = f" PRV by itself is right within {prv.error:.2g}." if prv else ""
+    problems = "".join(f" {problem}: one of them is wrong." for problem in agreement.problems)
+    return Finding(
+        id=id,
+        title=AGREEMENT_TITLE,
+        status="fail" if problems else "info",
+        value=abs(pld - (prv.epsilon if prv else agreement.rdp)),
+        unit="epsilon",
+        exact=True,
+        meaning=AGREEMENT_MEANING + error + problems,
+        limits="Both take the same description of the training for granted; that it was kept to is for the self-test.",
+        references=(PLD, PRV),
+    )
+
+
+def _replaced(epsilon: float | None, n: int) -> Finding:
+    id = "privacy.epsilon_replace_one"
+    if epsilon is None:
+        return not_measured(id, REPLACE_TITLE, RESOLVED, REPLACE_MEANING, n=n)
+    return Finding(
+        id=id,
+        title=REPLACE_TITLE,
+        status="info",
+        value=epsilon,
+        unit="epsilon",
+        exact=True,
+        n=n,
+        meaning=REPLACE_MEANING,
+        references=(PLD,),
+    )
+
+
+def _shuffled(shuffled: Shuffled, facts: Facts) -> Finding:
+    id, n = "privacy.epsilon_shuffled", facts["n"]
+    if not math.isfinite(shuffled.high):
+        return not_measured(id, SHUFFLED_TITLE, RESOLVED, SHUFFLED_MEANING + ".", n=n)
+    least = "" if shuffled.low is None else f", and at least {shuffled.low:.3g}"
+    if shuffled.low is not None and shuffled.low > facts["epsilon"]:
+        least += f", more than the {facts['epsilon']:.3g} of random samples"
+    return Finding(
+        id=id,
+        title=SHUFFLED_TITLE,
+        status="info",
+        value=shuffled.high,
+        unit="epsilon",
+        exact=True,
+        n=n,
+        meaning=f"{SHUFFLED_MEANING}{least}.",
+        limits="The exact value is not known to research.",
+        references=(CHUA,),
+    )
+
+
+def _ideal(mechanism: Mechanism) -> Table:
+    fnr = trade_off(mechanism)
+    return [{"fpr": rate, "tpr": 1 - fnr(rate)} for rate in RATES]
+
+
+def _ideal_finding(row: Row, n: int) -> Finding:
+    fpr = float(row["fpr"] or 0)
+    percent = f"{100 * fpr:g}"
+    return Finding(
+        id=f"privacy.ideal_tpr_at_{percent.replace('.', '')}pct_fpr",
+        title=f"Ideal attacker: largest TPR at {percent} % FPR",
+        status="info",
+        value=float(row["tpr"] or 0),
+        unit="fraction",
+        exact=True,
+        n=n,
+        meaning=IDEAL_MEANING.format(rate=100 * fpr),
+        limits=IDEAL_LIMITS.format(fpr=fpr),
+        references=(DONG, PLD),
+    )
+
+
+def _accounts(agreement: Agreement, replaced: float | None, shuffled: Shuffled, versions: dict[str, str]) -> Table:
+    """Return a row for each accountant and for each other assumption; an interval where a value is known within one."""
+    dp_accounting, opacus = (f"{name} {versions[name]}" for name in ("dp-accounting", "opacus"))
+    prv = agreement.prv
+    prv_ends = (max(0.0, prv.epsilon - prv.error), prv.epsilon + prv.error) if prv else (None, None)
+    shuffled_ends = (shuffled.low or 0.0, shuffled.high) if math.isfinite(shuffled.high) else (None, None)
+    rows = [
+        ("PLD", _finite(agreement.pld), None, None, dp_accounting, "tight; what the report states where it has one"),
+        ("RDP", _finite(agreement.rdp), None, None, opacus, "an upper bound, looser"),
+        ("PRV", prv.epsilon if prv else None, *prv_ends, opacus, agreement.prv_reason or "tight, within its own error"),
+        ("replace-one", replaced, None, None, dp_accounting, "by PLD, one unit replaced by another"),
+        ("shuffled", None, *shuffled_ends, dp_accounting, "from below by one event, from above by PLD of every pass"),
+    ]
+    names = ("name", "value", "low", "high", "accountant", "meaning")
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _finite(epsilon: float) -> float | None:
+    return epsilon if math.isfinite(epsilon) else None
+
+
+def _curve(mechanism: Mechanism, facts: Facts) -> Table:
+    """Return epsilon at powers of ten and at the run's own delta, where it is the one that the report states."""
+    own = (facts["delta"], facts["epsilon"], facts["accountant"])
+    spent = epsilon_curve(mechanism, [delta for delta in DELTAS if delta != facts["delta"]])
+    points = [(delta, _finite(spending.epsilon), spending.accountant) for delta, spending in spent.items()]
+    names = ("delta", "epsilon", "accountant")
+    return [dict(zip(names, point, strict=True)) for point in sorted([*points, own])]
+
+
+def _figure() -> Figure:
+    return Figure(
+        id="epsilon_curve",
+        kind="lines",
+        table="epsilon_curve",
+        encode={"x": "delta", "y": "epsilon"},
+        options={"x_scale": "log"},
+        x_label="delta",
+        y_label="epsilon",
+        title="Epsilon against delta",
+        alt="The epsilon of the same training at each delta: it falls as delta, on a logarithmic axis, grows.",
+    )

@@ -1,0 +1,1 @@
+"""Membership attacks: they describe exposure and bound nothing."""

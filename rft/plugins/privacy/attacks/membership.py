@@ -1,0 +1,337 @@
+"""Membership attacks in the report: which were made, what they reached on whom, and why others were not made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rft.errors import RftError, Unavailable
+from rft.intervals import LEVEL
+from rft.plugins import Subject
+from rft.plugins.privacy import PrivacyOptions
+from rft.plugins.privacy.attacks import scores as attacks
+from rft.plugins.privacy.attacks.roc import BEYOND, DELONG
+from rft.plugins.privacy.attacks.scores import FEWEST, LIRA, LIRA_OFFLINE, LOSS, RATES, RMIA, Outcome, Target
+from rft.plugins.privacy.piece import Piece
+from rft.records import Figure, Finding, Interval, not_measured
+
+SHADOWS = 64  # where they are trained together
+LEAST_SHADOWS = 8
+
+CARLINI = "Carlini et al. 2022, IEEE S&P"
+ZOU_DONNER = "Zou and Donner 2008, Stat. Med. 27:1693"
+
+AREA_LIMITS = (
+    "Members and non-members are the run's own train and test split: a difference between the two shows as well. "
+    "The interval covers the choice of people, not another training. Describes exposure and is no bound on epsilon."
+)
+EXTERNAL_LIMITS = " That this model was trained on the train split is what the user says; this run cannot know."
+SHADOW_LIMITS = " The attacker is given other people's data from the same source and the run's whole recipe."
+COIN = "0.5 is a coin toss, 1 is always."
+DESCRIPTIVE = (
+    "The attacks describe, they prove nothing: a curve near the diagonal says that these attacks failed, and another "
+    "may succeed."
+)
+
+CAPTIONS = {
+    "attacks": "Membership attacks, over all and within each group. low and high are of the area (auc); a rate finer "
+    f"than {BEYOND} / n_non_members is not measured.",
+    "roc": "True-positive against false-positive rate of each attack, from the finest measured rate on.",
+}
+
+
+@dataclass(frozen=True)
+class Wording:
+    """What the report says of the area under the curve of one attack; ``{unit}`` is whose membership is guessed."""
+
+    id: str
+    title: str
+    meaning: str
+    reference: str
+
+
+WORDINGS = {
+    LOSS: Wording(
+        "privacy.membership_auc",
+        "Membership attack, area under the ROC curve",
+        "How often an attacker who sees the probability that the model gives to the true label ranks a training {unit} "
+        f"above another one: {COIN}",
+        "Yeom et al. 2018, CSF",
+    ),
+    LIRA: Wording(
+        "privacy.lira_auc",
+        "Likelihood-ratio attack (LiRA), area under the ROC curve",
+        "How often an attacker who trains such models with and without each {unit} ranks a training {unit} above "
+        f"another one: {COIN}",
+        CARLINI,
+    ),
+    LIRA_OFFLINE: Wording(
+        "privacy.lira_offline_auc",
+        "Offline likelihood-ratio attack, area under the ROC curve",
+        "The same for an attacker whose own models have never seen the {unit}.",
+        CARLINI,
+    ),
+    RMIA: Wording(
+        "privacy.rmia_auc",
+        "Robust membership attack (RMIA), area under the ROC curve",
+        "The same for an attacker who compares how much surer the model is than reference models about a {unit} with "
+        "how much surer it is about others.",
+        "Zarifzadeh et al. 2024, ICML",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Results:
+    """What was attacked, what each attack reached over all, and why those with shadow models were not made.
+
+    ``outcomes`` lacks attacks that were not made; ``reason`` is None when all were.
+    """
+
+    target: Target
+    outcomes: Mapping[str, Outcome]
+    reason: str | None
+    external: bool
+
+    @property
+    def unit(self) -> str:
+        """Whose membership is guessed, in a word."""
+        return "unit" if self.target.units else "example"
+
+    @property
+    def fewest(self) -> int:
+        """The smaller of the numbers of members and non-members."""
+        return min(attacks.counts(self.target.rows))
+
+    @property
+    def foremost(self) -> str:
+        """The attack that groups are compared by, fixed beforehand: LiRA, or where it was not made the threshold."""
+        return LIRA if LIRA in self.outcomes else LOSS
+
+
+def membership_piece(subject: Subject, options: PrivacyOptions) -> Piece:
+    """Attack the subject's model and return what came out; the loss threshold needs predictions only."""
+    target = attacks.target(subject.predictions, subject.facts.classes)
+    reason = _why_no_shadows(subject, options, target)
+    notes = [DESCRIPTIVE, *_left_out(target)]
+    if reason is None:
+        try:
+            count = options.shadows or SHADOWS
+            target = _with_shadows(subject, target, count)
+            notes.append(_about_shadows(subject, count))
+        except RftError as error:
+            reason = f"a shadow model could not be trained: {error}"
+    made = {name: attacks.attack(target.rows, name) for name in target.attacks}
+    outcomes = {name: outcome for name, outcome in made.items() if outcome}
+    results = Results(target, outcomes, reason, external=subject.fit is None)
+    tables = {"attacks": attacks.table(target)} | ({"roc": attacks.curves(outcomes)} if outcomes else {})
+    return Piece(
+        findings=(
+            *(_area(results, name) for name in WORDINGS),
+            *(_rate(results, column) for column in RATES),
+            *_most_exposed(results),
+        ),
+        tables=tables,
+        captions={name: CAPTIONS[name] for name in tables},
+        figures=_figures(results),
+        notes=tuple(notes),
+    )
+
+
+def _why_no_shadows(subject: Subject, options: PrivacyOptions, target: Target) -> str | None:
+    """Return why no shadow models are trained, or None when they are."""
+    try:
+        task, features = subject.need("task"), subject.need("features")
+        subject.need("trainer")
+    except Unavailable as reason:
+        return f"{reason}, so that its training cannot be repeated on other people"
+    n_members, n_non_members = attacks.counts(target.rows)
+    if min(n_members, n_non_members) < FEWEST:
+        return _too_few(n_members, n_non_members, "unit" if target.units else "example")
+    if features["train"].views != features["test"].views:
+        return "training saw augmented views, which there are none of test examples: shadow models would not compare"
+    if options.shadows is None:
+        return _cost(subject) if not _is_batched(task) else None
+    if options.shadows < LEAST_SHADOWS:
+        return f"privacy.shadows is {options.shadows}; at least {LEAST_SHADOWS} models are needed"
+    return None
+
+
+def _is_batched(task: object) -> bool:
+    from rft.plugins.privacy.attacks import shadows
+
+    return shadows.is_batched(task)  # type: ignore[arg-type]
+
+
+def _cost(subject: Subject) -> str:
+    seconds = subject.facts.training.seconds
+    known = (
+        seconds
+        and f": about {seconds * SHADOWS / 60:.2g} minutes for {SHADOWS}, from the {seconds:g} s of this training"
+    )
+    return (
+        "what is trained here is more than a linear head on cached features, and every shadow model costs as much as "
+        f"the model{known or ''}; privacy.shadows = {SHADOWS} asks for them"
+    )
+
+
+def _with_shadows(subject: Subject, target: Target, count: int) -> Target:
+    from rft.plugins.privacy.attacks import lira, rmia, shadows
+
+    found = shadows.confidences(subject, count)
+    scores = {
+        LIRA: lira.online(found.target, found.shadows, members=found.members),
+        LIRA_OFFLINE: lira.offline(found.target, found.shadows, members=found.members),
+        RMIA: rmia.score(found.target, found.shadows, members=found.members),
+    }
+    return target.with_scores(found.ids, scores)
+
+
+def _about_shadows(subject: Subject, count: int) -> str:
+    private = subject.facts.training.mode == "private"
+    return (
+        f"{count} shadow models were made by the run's own training{', noise included,' if private else ''} on random "
+        "parts of the train and test split together, each with as large a share of it as the model had. Linear heads "
+        "are trained together, on examples in one order or on one sample a step. None is kept."
+    )
+
+
+def _area(results: Results, name: str) -> Finding:
+    wording = WORDINGS[name]
+    meaning = wording.meaning.format(unit=results.unit)
+    outcome = results.outcomes.get(name)
+    if outcome is None:
+        return not_measured(wording.id, wording.title, _absence(results, name), meaning, n=results.fewest)
+    interval = outcome.interval()
+    leaks = interval.low > 0.5
+    return Finding(
+        id=wording.id,
+        title=wording.title,
+        status="warn" if leaks else "info",
+        value=outcome.auc,
+        interval=interval,
+        n=results.fewest,
+        meaning=meaning + (" The interval lies above 0.5: membership shows." if leaks else ""),
+        limits=_limits(results, name),
+        references=(wording.reference, DELONG),
+    )
+
+
+def _absence(results: Results, name: str) -> str:
+    """Return why an attack has no outcome."""
+    too_few = _too_few(*attacks.counts(results.target.rows), results.unit)
+    return too_few if name == LOSS or results.reason is None else results.reason
+
+
+def _limits(results: Results, name: str) -> str:
+    return AREA_LIMITS + (SHADOW_LIMITS if name != LOSS else "") + (EXTERNAL_LIMITS if results.external else "")
+
+
+def _rate(results: Results, column: str) -> Finding:
+    """Return the finding on LiRA's true-positive rate at a low false-positive rate, which is what LiRA is judged by."""
+    fpr = RATES[column]
+    id, title = f"privacy.{column}", f"Training {results.unit}s found by LiRA at {100 * fpr:g} % false alarms"
+    meaning = (
+        f"Share of the training {results.unit}s that the likelihood-ratio attack names while it wrongly names "
+        f"{100 * fpr:g} % of the others; guessing finds {100 * fpr:g} %."
+    )
+    outcome = results.outcomes.get(LIRA)
+    if outcome is None:
+        return not_measured(id, title, _absence(results, LIRA), meaning, n=results.fewest)
+    rate, n = outcome.tpr_at(fpr), len(outcome.non_members)
+    if rate is None:
+        reason = f"{n:,} {results.unit}s outside training; a rate this low needs {BEYOND / fpr:,.0f}"
+        return not_measured(id, title, reason, meaning, n=n)
+    leaks = rate.interval.low > fpr
+    return Finding(
+        id=id,
+        title=title,
+        status="warn" if leaks else "info",
+        value=rate.value,
+        unit="fraction",
+        interval=rate.interval,
+        n=n,
+        meaning=meaning + (" The interval lies above guessing." if leaks else ""),
+        limits=_limits(results, LIRA),
+        references=(CARLINI, ZOU_DONNER),
+    )
+
+
+def _most_exposed(results: Results) -> tuple[Finding, ...]:
+    """Return the finding on the group that the foremost attack tells apart best; none where there are no groups."""
+    if not results.target.attributes:
+        return ()
+    id, title = "privacy.most_exposed_group", "Membership attack within the most exposed group, area"
+    made = {group: attacks.attack(rows, results.foremost) for group, rows in results.target.groups().items()}
+    outcomes = {group: outcome for group, outcome in made.items() if outcome}
+    meaning = (
+        f"Area under the curve of the attack {results.foremost} within the group whose interval reaches highest at its "
+        "lower end, so that no small group is named for its noise."
+    )
+    if not outcomes:
+        reason = f"no group has {FEWEST} training and {FEWEST} test {results.unit}s with a score"
+        return (not_measured(id, title, reason, meaning),)
+    intervals: dict[tuple[str, str], Interval] = {
+        group: outcome.interval(level=1 - (1 - LEVEL) / len(outcomes)) for group, outcome in outcomes.items()
+    }
+    attribute, group = most = max(intervals, key=lambda group: intervals[group].low)
+    stands_out = intervals[most].low > results.outcomes[results.foremost].auc
+    remark = " The interval lies above the area over all: this group is more exposed." if stands_out else ""
+    return (
+        Finding(
+            id=id,
+            title=title,
+            status="warn" if stands_out else "info",
+            value=outcomes[most].auc,
+            interval=intervals[most],
+            n=min(len(outcomes[most].members), len(outcomes[most].non_members)),
+            meaning=f"{attribute} = {group}, of {len(outcomes)} groups. {meaning}{remark}",
+            limits=_limits(results, results.foremost)
+            + " The interval holds for all groups at once (Bonferroni); the value is the highest of several.",
+            references=(WORDINGS[results.foremost].reference, DELONG),
+        ),
+    )
+
+
+def _too_few(n_members: int, n_non_members: int, unit: str) -> str:
+    if not n_members:
+        return f"no training {unit} has a score: what the model was trained on must be known to tell it from the rest"
+    if not n_non_members:
+        return f"no test {unit} has a score: there is nothing to tell training {unit}s from"
+    return f"{n_members} training and {n_non_members} test {unit}s with a score: at least {FEWEST} of each"
+
+
+def _left_out(target: Target) -> tuple[str, ...]:
+    """Return what the attacks could not use, in words."""
+    both = f"{target.n_in_both} units have examples in both train and test; the attacks leave them out."
+    unscored = f"{target.n_unscored} examples have no probability for their label; the attacks leave them out."
+    return ((both,) if target.n_in_both else ()) + ((unscored,) if target.n_unscored else ())
+
+
+def _figures(results: Results) -> tuple[Figure, ...]:
+    if not results.outcomes:
+        return ()
+    areas = ", ".join(f"{name} {outcome.auc:.3f}" for name, outcome in results.outcomes.items())
+    curve = Figure(
+        id="membership_roc",
+        kind="lines",
+        table="roc",
+        encode={"x": "fpr", "y": "tpr", "series": "attack"},
+        options={"diagonal": "yes", "x_scale": "log", "y_scale": "log"},
+        x_label="false-positive rate",
+        y_label="true-positive rate",
+        title="Membership attacks",
+        alt=f"The curve of each attack on logarithmic axes; a coin toss is the diagonal. Areas under them: {areas}.",
+    )
+    groups = Figure(
+        id="membership_by_group",
+        kind="dots",
+        table="attacks",
+        encode={"y": "group", "x": "auc", "low": "low", "high": "high", "facet": "attribute"},
+        where={"attack": results.foremost},
+        options={"reference": 0.5},
+        x_label="area under the ROC curve",
+        title=f"Membership attack by group: {results.foremost}",
+        alt="The area under the curve over all and within each group, with intervals; 0.5 is a coin toss.",
+    )
+    return (curve, groups) if results.target.attributes else (curve,)

@@ -1,0 +1,172 @@
+"""Membership attacks on one table: who was a member, how each attack scores every example, and what it reached.
+
+Scores come from elsewhere (the loss from the predictions, others from shadow models); here they are taken together by
+owner, over all and within groups. What the numbers mean for a reader stands in ``membership``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from rft.intervals import LEVEL
+from rft.plugins.privacy.attacks import roc
+from rft.plugins.privacy.attacks.roc import Rate
+from rft.records import Cell, Interval, Row, Table
+
+LOSS, LIRA, LIRA_OFFLINE, RMIA = "loss_threshold", "lira", "lira_offline", "rmia"
+FEWEST = 10  # members and non-members; with fewer on either side nothing is scored
+RATES = {"tpr_at_1pct_fpr": 0.01, "tpr_at_01pct_fpr": 0.001}  # column -> false-positive rate
+ROC_POINTS = 100
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the attacks see: one row an example of the train and test splits.
+
+    Attributes:
+        rows: columns ``id``, ``member`` (bool), ``owner`` (unit, or id of the example), ``group_<attribute>`` and one
+            of scores for each attack: higher is more like a member.
+        attacks: names of the columns of scores.
+        units: whether owners are declared units.
+        n_in_both: units left out because they have examples on both sides.
+        n_unscored: examples left out because the probability of their label is missing or not a number.
+    """
+
+    rows: pd.DataFrame
+    attacks: tuple[str, ...]
+    units: bool
+    n_in_both: int
+    n_unscored: int
+
+    @property
+    def attributes(self) -> list[str]:
+        """The group attributes."""
+        return [str(name).removeprefix("group_") for name in self.rows if str(name).startswith("group_")]
+
+    def groups(self) -> dict[tuple[str, str], pd.DataFrame]:
+        """Return the rows of each group, by attribute and group."""
+        by_attribute = {name: self.rows[f"group_{name}"] for name in self.attributes}
+        return {
+            (name, str(group)): self.rows[column == group]
+            for name, column in by_attribute.items()
+            for group in sorted(column.dropna().unique())
+        }
+
+    def with_scores(self, ids: np.ndarray, scores: Mapping[str, np.ndarray]) -> Target:
+        """Return this target with further attacks, given by (N,) ids that hold its own and (N,) scores of each."""
+        found = pd.DataFrame(dict(scores), index=ids).loc[self.rows["id"]]
+        rows = self.rows.assign(**{name: found[name].to_numpy() for name in scores})
+        return replace(self, rows=rows, attacks=(*self.attacks, *scores))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an attack reached on (M,) scores of members and (K,) of non-members, one for each owner."""
+
+    members: np.ndarray
+    non_members: np.ndarray
+
+    @property
+    def auc(self) -> float:
+        """The area under the ROC curve."""
+        return roc.area(self.members, self.non_members)
+
+    def interval(self, *, level: float = LEVEL) -> Interval:
+        """Return the interval of the area with this nominal coverage."""
+        return roc.area_interval(self.members, self.non_members, level=level)
+
+    def tpr_at(self, fpr: float) -> Rate | None:
+        """Return the true-positive rate at this false-positive rate, None with fewer than 10 / fpr non-members."""
+        return roc.tpr_at(fpr, self.members, self.non_members)
+
+
+def target(predictions: pd.DataFrame, classes: Sequence[str]) -> Target:
+    """Read what an attack by a threshold on the loss sees from the table of predictions (Yeom et al. 2018, CSF).
+
+    The score is the log of the probability that the model gives to the true label, that is, minus the loss; a
+    probability of 0 counts as the smallest positive float64. A unit on both sides is neither member nor non-member.
+    """
+    frame = predictions[predictions["split"].isin(["train", "test"])]
+    owner = frame["unit"].where(frame["unit"].notna(), frame["id"]).astype(str)
+    kept = frame[["id", *(column for column in frame if str(column).startswith("group_"))]]
+    rows = kept.assign(member=frame["split"] == "train", owner=owner, **{LOSS: _log_likelihood(frame, classes)})
+    sides = rows.groupby("owner")["member"].transform("nunique")
+    scored = np.isfinite(rows[LOSS])
+    return Target(
+        rows=rows[scored & (sides == 1)],
+        attacks=(LOSS,),
+        units=bool(frame["unit"].notna().any()),
+        n_in_both=int(rows.loc[sides > 1, "owner"].nunique()),
+        n_unscored=int((~scored).sum()),
+    )
+
+
+def _log_likelihood(frame: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
+    scores = frame.reindex(columns=[f"score_{name}" for name in classes]).to_numpy(np.float64)
+    label = pd.Index(classes).get_indexer(pd.Index(frame["label"]))
+    probability = np.where(label >= 0, scores[np.arange(len(frame)), label], np.nan)
+    return np.log(np.maximum(probability, np.finfo(np.float64).tiny))
+
+
+def counts(rows: pd.DataFrame) -> tuple[int, int]:
+    """Return how many owners are members and how many are not."""
+    owners = rows.groupby("owner")["member"].first()
+    return int(owners.sum()), int((~owners).sum())
+
+
+def attack(rows: pd.DataFrame, name: str = LOSS) -> Outcome | None:
+    """Return what an attack reaches on these rows; None with fewer than 10 owners on a side.
+
+    An owner's score is the mean over its rows, as in attacks on users (Kandpal et al. 2024, EMNLP).
+    """
+    owners = rows.groupby("owner").agg(member=("member", "first"), score=(name, "mean"))
+    members = owners.loc[owners["member"], "score"].to_numpy(np.float64)
+    non_members = owners.loc[~owners["member"], "score"].to_numpy(np.float64)
+    if min(len(members), len(non_members)) < FEWEST:
+        return None
+    return Outcome(members, non_members)
+
+
+def table(target: Target) -> Table:
+    """Return for each attack one row for all owners and one for each group: the attack within the rows of the group."""
+    result = []
+    for name in target.attacks:
+        result.append(_row(name, None, None, target.rows))
+        result += [_row(name, attribute, group, rows) for (attribute, group), rows in target.groups().items()]
+    return result
+
+
+def _row(name: str, attribute: Cell, group: Cell, rows: pd.DataFrame) -> Row:
+    outcome = attack(rows, name)
+    n_members, n_non_members = counts(rows)
+    interval = outcome.interval() if outcome else None
+    found = {column: outcome.tpr_at(fpr) if outcome else None for column, fpr in RATES.items()}
+    ends: Row = {}
+    for column, rate in found.items():
+        ends[f"{column}_low"] = rate.interval.low if rate else None
+        ends[f"{column}_high"] = rate.interval.high if rate else None
+    return {
+        "attack": name,
+        "attribute": attribute,
+        "group": group,
+        "auc": outcome.auc if outcome else None,
+        **{column: rate.value if rate else None for column, rate in found.items()},
+        "low": interval.low if interval else None,
+        "high": interval.high if interval else None,
+        "n_members": n_members,
+        "n_non_members": n_non_members,
+        **ends,
+    }
+
+
+def curves(outcomes: Mapping[str, Outcome]) -> Table:
+    """Return the curve of each attack: rows of attack, fpr, tpr, from the finest measured rate to (1, 1)."""
+    return [
+        {"attack": name, "fpr": fpr, "tpr": tpr}
+        for name, outcome in outcomes.items()
+        for fpr, tpr in roc.curve(outcome.members, outcome.non_members, points=ROC_POINTS)
+    ]

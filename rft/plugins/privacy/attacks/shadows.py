@@ -1,0 +1,155 @@
+"""Shadow models: the run's own training again, on random subsets of the people of train and test together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from rft.features.columns import join
+from rft.plugins import Subject
+from rft.plugins.privacy.attacks import lira, shadow_heads
+from rft.plugins.privacy.training.trainer import DPTrainer
+from rft.training import Fit, Job, Task, Trainer, linear_heads
+
+CHANCE = 0x5AD0  # sets the draws of subsets apart from other uses of the run's seed
+LEAST_APART = 4  # shadows with, and without, each example
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The examples of train and test as one task.
+
+    Attributes:
+        task: train first, then test.
+        ids: (N,) of the examples.
+        owners: (N,) numbers from 0 on, whose each example is.
+        members: (N,) bool, whether the audited model was trained on an example.
+    """
+
+    task: Task
+    ids: np.ndarray
+    owners: np.ndarray
+    members: np.ndarray
+
+    @property
+    def one_sided(self) -> np.ndarray:
+        """(N,) bool, whether the owner has examples on one side only."""
+        on_train, on_test = (np.bincount(self.owners, weights=side) > 0 for side in (self.members, ~self.members))
+        return (on_train != on_test)[self.owners]
+
+    @property
+    def share(self) -> float:
+        """What share of the owners the audited model was trained on."""
+        kept = self.one_sided
+        trained = len(np.unique(self.owners[kept & self.members]))
+        return trained / len(np.unique(self.owners[kept]))
+
+
+@dataclass(frozen=True)
+class Confidences:
+    """How sure models are of the labels of N examples, as ``lira.confidence`` has it.
+
+    Attributes:
+        ids: (N,) of the examples.
+        target: (N,) of the audited model.
+        shadows: (S, N) of the shadow models.
+        members: (S, N) bool, which examples each shadow was trained on.
+    """
+
+    ids: np.ndarray
+    target: np.ndarray
+    shadows: np.ndarray
+    members: np.ndarray
+
+
+def is_batched(task: Task) -> bool:
+    """Tell whether shadows of this task are trained together, which makes dozens of them cheap."""
+    return linear_heads.vectors(task) is not None
+
+
+def confidences(subject: Subject, count: int) -> Confidences:
+    """Train ``count`` shadow models by the subject's trainer and return what they and the audited model think.
+
+    A shadow sees as large a share of the pool's owners as the audited model did, so that it is trained as much. Owners
+    with examples on both sides of the split take no part.
+
+    Raises:
+        RftError: training failed.
+    """
+    pool = pool_of(subject)
+    kept = pool.one_sided
+    rng = np.random.default_rng([subject.seed, CHANCE])
+    members = subsets(pool.owners, count, share=pool.share, rng=rng) & kept
+    jobs = [Job(int(seed), chosen) for seed, chosen in zip(rng.integers(2**31, size=count), members, strict=True)]
+    labels = pool.task.labels.numpy()
+
+    def of(fits: Sequence[Fit]) -> Iterator[np.ndarray]:
+        for logits in linear_heads.logits(pool.task, fits, pool.task.features):
+            yield lira.confidence(logits[kept], labels[kept])
+
+    shadows = [each for fits in _train(subject, pool.task, jobs) for each in of(fits)]
+    (target,) = of([subject.need("fit")])
+    return Confidences(pool.ids[kept], target, np.stack(shadows), members[:, kept])
+
+
+def pool_of(subject: Subject) -> Pool:
+    """Return train and test as one task; raises ``ValueError`` where they differ in views."""
+    task: Task = subject.need("task")
+    train, test = subject.splits["train"], subject.splits["test"]
+    features = subject.need("features")
+    units = None
+    if train.units is not None and test.units is not None:
+        units = np.concatenate([train.units, test.units]).astype(str)
+    ids = np.concatenate([train.ids, test.ids])
+    pooled = replace(
+        task,
+        features=join([features["train"], features["test"]]),
+        labels=torch.cat([task.labels, torch.from_numpy(test.labels)]),
+        units=units,
+        population=None,
+    )
+    owners = np.unique(ids if units is None else units, return_inverse=True)[1]
+    return Pool(pooled, ids, owners, np.arange(len(ids)) < len(train))
+
+
+def subsets(owners: np.ndarray, count: int, *, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Return (S, N) bool: random subsets by owner, in which every owner is equally often.
+
+    Each owner is in round(share * S) of the S subsets, at least 4 and at most S - 4, so that no example lacks models
+    on one side.
+
+    Args:
+        owners: (N,) numbers from 0 on.
+        count: S, at least 8.
+        share: in (0, 1).
+        rng: source of the subsets.
+    """
+    times = int(np.clip(round(share * count), LEAST_APART, count - LEAST_APART))
+    ranks = rng.random((count, int(owners.max()) + 1)).argsort(axis=0)
+    return (ranks < times)[:, owners]
+
+
+def _train(subject: Subject, task: Task, jobs: Sequence[Job]) -> Iterator[Sequence[Fit]]:
+    """Train the jobs together where that is one computation, else one by one, so that few states are kept."""
+    trainer = trainer_of(subject)
+    if isinstance(trainer, DPTrainer) and shadow_heads.suits(task, trainer):
+        yield shadow_heads.fit(task, jobs, subject.need("fit").facts)
+    elif is_batched(task):
+        yield trainer.fit(task, jobs)
+    else:
+        for job in jobs:
+            yield trainer.fit(task, [job])
+
+
+def trainer_of(subject: Subject) -> Trainer:
+    """Return the subject's trainer; a private one with the public numbers of its fit, and not charged.
+
+    Nobody ever sees a shadow: its noise may follow from a seed, so that the attack can be repeated.
+    """
+    trainer = subject.need("trainer")
+    if not isinstance(trainer, DPTrainer):
+        return trainer
+    return replace(trainer.pinned(subject.need("fit").facts), randomness="seeded")

@@ -1,0 +1,146 @@
+"""The audit in one run: a twin of the model is trained with made-up examples, each put in by a fair coin, and attacked.
+
+Steinke, Nasr and Jagielski 2023, NeurIPS, algorithm 1. The twin sees the private examples as well: it is charged like
+any training, and never released. How many guesses are made is fixed by public numbers before it is trained.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy.optimize import brentq
+from scipy.special import ndtr
+
+from rft.errors import Unavailable
+from rft.features import Dense
+from rft.features.columns import join
+from rft.plugins.privacy.accounting import Mechanism
+from rft.plugins.privacy.empirical.bounds import Guesses, one_run_bound
+from rft.plugins.privacy.training.trainer import DPTrainer, fit_together
+from rft.training import Facts, Fit, Job, Task, Trainer, trained_state
+from rft.training.linear_heads import logits
+
+FEWEST = 20
+LONG = 10.0  # times the clipping norm, at least: so long is a canary
+SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)  # of the canaries, that may be guessed about
+WITHOUT_NOISE = 4.0  # deviations by which a canary is expected to stand out of a training that is not private
+
+
+@dataclass(frozen=True)
+class OneRun:
+    """What came out of a twin.
+
+    Attributes:
+        guesses: how many, and how many were right.
+        scores: (m,) of the canaries, larger where the twin seems to have learned one.
+        inside: (m,) bool, which of them were in training.
+        fit: the twin; only its facts may leave the audit.
+    """
+
+    guesses: Guesses
+    scores: np.ndarray
+    inside: np.ndarray
+    fit: Fit
+
+
+def audit_twin(trainer: Trainer, task: Task, facts: Facts, canaries: int, delta: float, *, seed: int) -> OneRun:
+    """Train a twin with canaries and guess which of them it has seen.
+
+    Args:
+        trainer: the one of the run; a private one trains by the public numbers of the facts, and is charged.
+        task: of the run.
+        facts: of its fit.
+        canaries: how many, at least 20.
+        delta: that the number of guesses is best for.
+        seed: of canaries and initial weights; the coins follow from it only where randomness is ``seeded``.
+
+    Raises:
+        Unavailable: the trained part reads something else than one vector or map of numbers an example.
+        RftError: the ledger does not allow it, or training failed.
+    """
+    made, labels = make_canaries(task, canaries, seed, shortest=LONG * facts.get("max_grad_norm", 0.0))
+    secret = facts.get("randomness") != "seeded"
+    inside = np.random.default_rng(None if secret else [seed, 1]).random(canaries) < 0.5
+    everybody = np.ones(len(task.labels), dtype=bool)
+    job = Job(seed, np.concatenate([everybody, inside]))
+    fit = _train(trainer, _with(task, made, labels), facts, job)
+    scores = _scores(task, fit, job, made, labels)
+    count = planned_guesses(canaries, expected_shift(facts), delta)
+    return OneRun(guess(scores, inside, count), scores, inside, fit)
+
+
+def make_canaries(task: Task, count: int, seed: int, *, shortest: float) -> tuple[Dense, torch.Tensor]:
+    """Return features of random direction and labels drawn evenly; they depend on the shape of the task's alone.
+
+    A row of D numbers has a length of about sqrt(D), or ``shortest`` where that is more.
+    """
+    batch = task.features.batch([0])
+    column = batch.get("features")
+    if len(batch) > 1 or column is None or not column.is_floating_point():
+        raise Unavailable("canaries are made up for trained parts that read one vector or map of numbers an example")
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        classes = task.new_suffix(seed)(batch).shape[1]
+    features = torch.randn(count, *column.shape[1:], generator=random)
+    features *= max(1.0, shortest / math.sqrt(column[0].numel()))
+    views = task.features.views
+    return Dense(features.repeat_interleave(views, dim=0), views), torch.randint(classes, (count,), generator=random)
+
+
+def expected_shift(facts: Facts) -> float:
+    """Return by how many deviations of the noise a canary moves the weights along its own direction, at most."""
+    if facts.get("mode") != "private":
+        return WITHOUT_NOISE
+    claim = Mechanism(facts["noise_multiplier"], facts["sample_rate"], facts["steps"])
+    variance = claim.noise_multiplier**2 + claim.sample_rate * (1 - claim.sample_rate)
+    return claim.sample_rate * math.sqrt(claim.steps / variance)
+
+
+def planned_guesses(canaries: int, shift: float, delta: float) -> int:
+    """Return the even number of guesses that promises most if scores are N(shift, 1) inside and N(0, 1) outside."""
+    counts = {max(2, 2 * round(share * canaries / 2)) for share in SHARES}
+    return max(sorted(counts), key=lambda count: _promised(canaries, min(count, canaries // 2 * 2), shift, delta))
+
+
+def guess(scores: np.ndarray, inside: np.ndarray, count: int) -> Guesses:
+    """Guess that the highest half of ``count`` scores are of canaries inside, and the lowest half of ones outside."""
+    order = np.argsort(scores, kind="stable")
+    half = count // 2
+    right = int((~inside[order[:half]]).sum() + inside[order[len(order) - half :]].sum())
+    return Guesses(len(scores), 2 * half, right)
+
+
+def _promised(canaries: int, count: int, shift: float, delta: float) -> float:
+    share = count / canaries / 2  # on either side
+    above = brentq(lambda cut: (ndtr(-cut - shift / 2) + ndtr(-cut + shift / 2)) / 2 - share, -1e-9, 40 + shift)
+    right = ndtr(shift / 2 - above) / (2 * share)
+    return one_run_bound(Guesses(canaries, count, int(count * min(1.0, right))), delta)
+
+
+def _with(task: Task, made: Dense, labels: torch.Tensor) -> Task:
+    """Return the task with the canaries behind the examples, each a unit of its own."""
+    names = np.array([f"rft canary {number}" for number in range(len(labels))], dtype=object)
+    units = None if task.units is None else np.concatenate([np.asarray(task.units, dtype=object), names])
+    return replace(task, features=join([task.features, made]), labels=torch.cat([task.labels, labels]), units=units)
+
+
+def _train(trainer: Trainer, task: Task, facts: Facts, job: Job) -> Fit:
+    if isinstance(trainer, DPTrainer):
+        charged = replace(trainer.pinned(facts), charged=True)
+        return fit_together([charged], task, [job], purpose="canaries")[0]
+    return trainer.fit(task, [job])[0]
+
+
+def _scores(task: Task, fit: Fit, job: Job, made: Dense, labels: torch.Tensor) -> np.ndarray:
+    """Return by how much training raised the logit of each canary's label over the mean of all its logits."""
+    start = Fit(trained_state(task.new_suffix(job.seed)))
+    before, after = (_margins(each, labels) for each in logits(task, [start, fit], made))
+    return after - before
+
+
+def _margins(logits: np.ndarray, labels: Sequence[int] | torch.Tensor) -> np.ndarray:
+    return logits[np.arange(len(logits)), np.asarray(labels)] - logits.mean(axis=1)

@@ -1,0 +1,217 @@
+"""The audit of the mechanism in the report: what many runs with and without a canary say about the claim."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rft.plugins import Subject
+from rft.plugins.privacy import PrivacyOptions, accounting
+from rft.plugins.privacy.accounting import Mechanism
+from rft.plugins.privacy.accounting.curves import trade_off
+from rft.plugins.privacy.empirical import mechanism_audit
+from rft.plugins.privacy.empirical.bounds import LEVEL, Curve
+from rft.plugins.privacy.empirical.many_runs import ALPHA, Judgement, judge
+from rft.plugins.privacy.empirical.power import FARTHEST, FAULTS, POWER, Violation, smallest_violation
+from rft.plugins.privacy.empirical.sides import NO_EVIDENCE, Part, Side, chance
+from rft.plugins.privacy.piece import Piece
+from rft.plugins.privacy.training.trainer import DPTrainer
+from rft.records import Cell, Figure, Finding, Row, Table, not_measured
+from rft.training.linear_heads import vectors
+
+if TYPE_CHECKING:
+    from rft.training import Facts
+
+FEWEST_RUNS = 50
+POINTS = 60  # of a drawn curve
+
+NASR = "Nasr et al. 2023, USENIX Security"
+DONG = "Dong, Roth and Su 2022, JRSS-B 84:3"
+
+BOUND_TITLE = "Epsilon from below, by many runs with and without a canary"
+BOUND_MEANING = (
+    f"With {LEVEL:.0%} confidence the mechanism gives away at least this much to an attacker who sees every noised "
+    "gradient and chose all other data."
+)
+POWER_TITLE = "Smallest violation that the audit of the mechanism would see"
+POWER_MEANING = (
+    f"The true epsilon of a training with too little noise that the audit would refute in {POWER:.0%} of cases; "
+    "it mostly misses what lies between the claim and this."
+)
+CAPTIONS = {
+    "mechanism_audit": "The audit of the mechanism: trainings by the run's own sampler, clipping and noise.",
+    "audit_power": f"The smallest faults that this audit refutes in {POWER:.0%} of cases, found by repeating it.",
+    "attacker_curve": "What the accountant allows any attacker, and what the audit's attacker reached.",
+}
+
+
+def mechanism_part(subject: Subject, options: PrivacyOptions, facts: Facts, seed: int) -> Part:
+    """Audit the mechanism of a private fit; the findings say why not where there is none."""
+    reason = _why_no_runs(subject, options, facts)
+    if reason:
+        return Part(
+            Piece(
+                (
+                    not_measured("privacy.epsilon_lower_bound", BOUND_TITLE, reason, BOUND_MEANING),
+                    not_measured("privacy.audit_power", POWER_TITLE, reason, POWER_MEANING),
+                )
+            )
+        )
+    trainer, runs = subject.need("trainer"), options.mechanism_runs
+    claim = mechanism_audit.claimed(facts)
+    curve = Curve(trade_off(claim))
+    scores = mechanism_audit.audit_mechanism(trainer, facts, runs, seed=seed)
+    found = judge(scores, curve, facts["delta"])
+    violations = [smallest_violation(claim, curve, fault, runs) for fault in FAULTS]
+    piece = Piece(
+        findings=(_bound(found, facts, claim), _power(violations[0], facts, runs)),
+        tables={
+            "mechanism_audit": _mechanism_table(found, facts, claim, curve),
+            "audit_power": _power_table(violations, facts),
+            "attacker_curve": _attacker_curve(found, curve),
+        },
+        captions=CAPTIONS,
+        figures=(_curve_figure(found),),
+        notes=(_about_runs(subject, runs),),
+    )
+    sides = (
+        Side("many runs", "at least", found.bound, "nothing"),
+        Side("many runs, if Gaussian", "at least", found.gaussian_bound, "a Gaussian trade-off curve"),
+    )
+    return Part(piece, sides)
+
+
+def _why_no_runs(subject: Subject, options: PrivacyOptions, facts: Facts) -> str | None:
+    """Return why the mechanism is not audited, or None when it is."""
+    if facts.get("mode") != "private":
+        return "nothing was trained with differential privacy in this run, so that there is no mechanism to audit"
+    if not isinstance(subject.trainer, DPTrainer) or subject.trainer.method != "sgd":
+        return "the audit watches the steps of DP-SGD, which this training has none of"
+    if options.mechanism_runs < FEWEST_RUNS:
+        return f"privacy.mechanism_runs is {options.mechanism_runs}: at least {FEWEST_RUNS} are needed on each side"
+    return None
+
+
+def _bound(found: Judgement, facts: Facts, claim: Mechanism) -> Finding:
+    refuted = found.p_value < ALPHA
+    verdict = (
+        f" The attacker does better than the accountant says that anyone can ({chance(found.p_value)} if the claim "
+        "held): this training does not keep its promise."
+        if refuted
+        else f" The accountant says: at most {facts['epsilon']:.4g}. Nothing here contradicts that."
+    )
+    part = f" Of {facts['steps']} steps the first {claim.steps} were watched." if claim.steps < facts["steps"] else ""
+    return Finding(
+        id="privacy.epsilon_lower_bound",
+        title=BOUND_TITLE,
+        status="fail" if refuted else "info",
+        value=found.bound,
+        exact=True,  # a confidence limit: a rule is settled by the limit itself
+        n=found.counted.out.size + found.counted.with_canary.size,
+        meaning=BOUND_MEANING + verdict + part,
+        limits=f"{NO_EVIDENCE} With this many runs the bound cannot exceed {_ceiling(found):.1f}; whether the claim "
+        "is refuted does not depend on it. Faults that follow from the data show in no audit of the mechanism.",
+        references=(NASR, DONG),
+    )
+
+
+def _power(violation: Violation | None, facts: Facts, runs: int) -> Finding:
+    id = "privacy.audit_power"
+    if violation is None:
+        reason = f"with {runs} runs on each side even noise that is {FARTHEST:g} times too small goes unseen"
+        return not_measured(id, POWER_TITLE, reason, POWER_MEANING, n=2 * runs)
+    return Finding(
+        id=id,
+        title=POWER_TITLE,
+        status="info",
+        value=accounting.spent(violation.mechanism, facts["delta"]).epsilon,
+        exact=True,
+        n=2 * runs,
+        meaning=f"{POWER_MEANING} Here: {1 / violation.factor:.0%} of the declared noise.",
+        limits="Found by repeating the audit on simulated steps, which have the distribution of the real ones.",
+    )
+
+
+def _mechanism_table(found: Judgement, facts: Facts, claim: Mechanism, curve: Curve) -> Table:
+    errors, counted = found.errors, found.counted
+    least = float(curve(np.asarray(errors.fpr)))
+    rows: list[tuple[str, Cell, str]] = [
+        ("runs without the canary", len(counted.out), "That errors are counted on; thresholds were chosen on others."),
+        ("runs with the canary", len(counted.with_canary), "Likewise."),
+        ("steps watched", claim.steps, f"Of {facts['steps']} in training."),
+        ("false-positive rate", float(errors.fpr), "Runs without the canary that looked as if it had been there."),
+        ("false-negative rate", float(errors.fnr), "Runs with the canary that looked as if it had not."),
+        ("least false-negative rate", least, "That the accountant allows any attacker at this false-positive rate."),
+        ("p-value of the claim", found.p_value, f"Chance of errors so few, at most. Below {ALPHA:g}: refuted."),
+        ("lower bound on epsilon", found.bound, f"At delta {facts['delta']:.3g}, with {LEVEL:.0%} confidence."),
+        ("lower bound if Gaussian", found.gaussian_bound, "As far as the trade-off curve is that of a Gaussian."),
+    ]
+    return [dict(zip(("quantity", "value", "meaning"), row, strict=True)) for row in rows]
+
+
+def _power_table(violations: list[Violation | None], facts: Facts) -> Table:
+    return [
+        {
+            "fault": fault.name,
+            "factor": found.factor if found else None,
+            "epsilon": accounting.spent(found.mechanism, facts["delta"]).epsilon if found else None,
+            "power": POWER if found else None,
+        }
+        for fault, found in zip(FAULTS, violations, strict=True)
+    ]
+
+
+def _attacker_curve(found: Judgement, curve: Curve) -> Table:
+    """Return rows of the claimed upper limit, and of what was reached at thresholds evenly spread over the runs."""
+    rates = np.linspace(0, 1, POINTS + 1)
+    claimed: Table = [
+        _point("at most, by the accountant", fpr, 1 - fnr) for fpr, fnr in zip(rates, curve(rates), strict=True)
+    ]
+    scores = np.concatenate([found.counted.out, found.counted.with_canary])
+    errors = found.counted.errors(np.quantile(scores, np.linspace(1, 0, POINTS + 1)))
+    low, high = errors.true_positive_limits(1 - LEVEL)
+    reached = zip(errors.fpr, 1 - errors.fnr, low, high, strict=True)
+    return claimed + [_point("reached in the audit", *each) for each in reached]
+
+
+def _point(series: str, fpr: float, tpr: float, low: float | None = None, high: float | None = None) -> Row:
+    limits = {"low": None if low is None else float(low), "high": None if high is None else float(high)}
+    return {"series": series, "fpr": float(fpr), "tpr": float(tpr), **limits}
+
+
+def _curve_figure(found: Judgement) -> Figure:
+    return Figure(
+        id="attacker_curve",
+        kind="lines",
+        table="attacker_curve",
+        encode={"x": "fpr", "y": "tpr", "series": "series", "low": "low", "high": "high"},
+        options={"diagonal": "yes"},
+        x_label="runs without the canary that are taken for runs with it",
+        y_label="runs with the canary that are found",
+        title="What the accountant allows an attacker, and what one reached",
+        alt="The largest true-positive rate that the accountant allows at each false-positive rate, and below it what "
+        f"the audit's attacker reached, with {LEVEL:.0%} intervals; a coin toss is the diagonal. "
+        f"p-value of the claim: {found.p_value:.2g}.",
+    )
+
+
+def _about_runs(subject: Subject, runs: int) -> str:
+    head = vectors(subject.need("task")) is not None
+    other = (
+        ""
+        if head
+        else " What this run trained is no linear head: its own gradients are held by the self-test alone, the audit "
+        "watched the sampler, the clipping and the noise of linear heads."
+    )
+    return (
+        f"The audit of the mechanism trained {runs} heads with a made-up canary and {runs} without, by the run's "
+        "sampling rate, steps, noise, clipping norm and divisor, and by the same code. No private example took part, "
+        "and nothing was released. A claim that holds is refuted once in a thousand audits at most." + other
+    )
+
+
+def _ceiling(found: Judgement) -> float:
+    """Return the bound that a test without any error would give on as many runs."""
+    n = min(len(found.counted.out), len(found.counted.with_canary))
+    return float(np.log(n / -np.log((1 - LEVEL) / 2)))

@@ -1,0 +1,96 @@
+"""The attacker of the accounting: sees the noised gradient of every step, and knows where a canary would push it.
+
+The canary's clipped gradient, of length C, points in one direction that nobody else's gradient has. Along it a step
+shows N(0, sigma^2) in units of C, or N(1, sigma^2) with probability q where the canary takes part. The best test of
+whether it does (Neyman and Pearson) adds up log(1 - q + q exp((x - 1/2) / sigma^2)) over the steps.
+
+Pure numbers: what a step adds, and the distribution of the sum under any noise and sampling rate, the claimed or not.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtr
+
+from rft.plugins.privacy.accounting import Mechanism
+from rft.plugins.privacy.empirical.many_runs import Scores
+
+POINTS = 2**16  # of the discretised distribution of a sum
+LOOKED_AT = 20_000  # points of what one step shows
+DEVIATIONS = 9.0
+
+
+def log_odds(seen: np.ndarray, claim: Mechanism) -> np.ndarray:
+    """Return the log-likelihood ratio of the canary taking part or not, under the claim.
+
+    Args:
+        seen: noised sums of gradients along the canary's direction, in units of the clipping norm.
+        claim: its steps do not matter.
+    """
+    q, variance = claim.sample_rate, claim.noise_multiplier**2
+    without = math.log1p(-q) if q < 1 else -math.inf
+    return np.logaddexp(without, math.log(q) + (seen - 0.5) / variance)
+
+
+@dataclass(frozen=True)
+class Sum:
+    """The distribution of a sum over steps: probabilities (P,) of ascending values (P,)."""
+
+    values: np.ndarray
+    cumulated: np.ndarray
+
+    def draw(self, random: np.random.Generator, count: int) -> np.ndarray:
+        """Return independent draws."""
+        found = np.searchsorted(self.cumulated, random.random(count) * self.cumulated[-1], side="right")
+        return self.values[np.minimum(found, len(self.values) - 1)]
+
+
+@dataclass(frozen=True)
+class Watched:
+    """The scores of runs without the canary and with it, as distributions."""
+
+    out: Sum
+    with_canary: Sum
+
+    def draw(self, random: np.random.Generator, runs: int) -> Scores:
+        """Return the scores of as many runs on each side."""
+        return Scores(self.out.draw(random, runs), self.with_canary.draw(random, runs))
+
+
+def watched(claim: Mechanism, actual: Mechanism, *, contribution: float = 1.0) -> Watched:
+    """Return how scores made by the claim are distributed when training in truth is another mechanism.
+
+    Args:
+        claim: what the attacker believes.
+        actual: the noise, the sampling rate and the number of steps that there are.
+        contribution: length of the canary's gradient after clipping, in units of the clipping norm.
+    """
+    noise, rate = actual.noise_multiplier, actual.sample_rate
+    edges = np.linspace(-DEVIATIONS * noise, DEVIATIONS * noise + contribution, LOOKED_AT + 1)
+    scores = log_odds((edges[1:] + edges[:-1]) / 2, claim)
+    nobody = np.diff(ndtr(edges / noise))
+    taken = np.diff(ndtr((edges - contribution) / noise))
+    return Watched(_sum(scores, nobody, actual.steps), _sum(scores, (1 - rate) * nobody + rate * taken, actual.steps))
+
+
+def _sum(values: np.ndarray, masses: np.ndarray, times: int) -> Sum:
+    """Return the distribution of a sum of independent copies, by the discrete Fourier transform.
+
+    Each value is shared between its neighbours on the grid so that the mean stays.
+    """
+    masses = masses / masses.sum()
+    mean = masses @ values
+    deviation = math.sqrt(masses @ (values - mean) ** 2)
+    half = max(np.abs(values - mean).max(), 2 * DEVIATIONS * deviation * math.sqrt(times), 1e-12)
+    spacing = 2 * half / POINTS * 1.01
+    place = (values - mean) / spacing
+    below = np.floor(place).astype(np.int64)
+    one = np.zeros(POINTS)
+    np.add.at(one, below % POINTS, masses * (below + 1 - place))
+    np.add.at(one, (below + 1) % POINTS, masses * (place - below))
+    total = np.fft.fftshift(np.fft.irfft(np.fft.rfft(one) ** times, POINTS))
+    grid = (np.arange(POINTS) - POINTS // 2) * spacing + times * mean
+    return Sum(grid, np.cumsum(np.maximum(total, 0.0)))

@@ -1,0 +1,103 @@
+"""The heads of a frontier and the test examples that they are judged on. Predictions only: nothing is trained here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rft.plugins.privacy.accounting import Mechanism
+from rft.plugins.privacy.frontier import replicates
+from rft.plugins.privacy.frontier.replicates import Estimate
+
+FEWEST = 10  # examples of a group, or of its positives or negatives, that a rate is given for
+WITHOUT, SGD, LEAST_SQUARES = "without privacy", "DP-SGD", "DP least squares"
+METHODS = {"sgd": SGD, "least_squares": LEAST_SQUARES}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """R heads that were trained alike.
+
+    Attributes:
+        method: ``WITHOUT``, ``SGD`` or ``LEAST_SQUARES``.
+        epsilon, spent: what was asked for, and what the noise spends; None without privacy.
+        predictions: (R, n) class indices on test.
+        mechanisms: what each head released of the training data; none without privacy.
+        ledger: where the ledger stood when they were trained.
+    """
+
+    method: str
+    epsilon: float | None
+    spent: float | None
+    predictions: np.ndarray
+    mechanisms: tuple[Mechanism, ...] = ()
+    ledger: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The heads and the test examples they are judged on.
+
+    Attributes:
+        arms: first those without privacy, then those of the run's own method by ascending epsilon, then others.
+        labels: (n,) class indices.
+        units: (n,) whose each example is.
+        groups: attribute -> (n,) names, None where missing.
+        positive: index of the favourable class, or None.
+    """
+
+    arms: Sequence[Arm]
+    labels: np.ndarray
+    units: np.ndarray
+    groups: Mapping[str, np.ndarray]
+    positive: int | None
+
+    @property
+    def without(self) -> Arm:
+        """The heads without privacy."""
+        return self.arms[0]
+
+    @property
+    def private(self) -> Sequence[Arm]:
+        """All others."""
+        return self.arms[1:]
+
+    def nearest(self, epsilon: float) -> Arm:
+        """Return the heads of the run's own method whose epsilon has the ratio nearest to 1 with this one."""
+        own = [arm for arm in self.private if arm.method == self.private[0].method]
+        return min(own, key=lambda arm: abs(math.log((arm.epsilon or math.inf) / epsilon)))
+
+    def cells(self) -> Iterator[tuple[str | None, str | None, np.ndarray]]:
+        """Yield attribute, group and (n,) mask: of all examples, then of each group of each attribute."""
+        yield None, None, np.ones(len(self.labels), dtype=bool)
+        for attribute in self.groups:
+            for group, own in self.of(attribute):
+                yield attribute, group, own
+
+    def of(self, attribute: str) -> list[tuple[str, np.ndarray]]:
+        """Return each group of an attribute with its (n,) mask."""
+        values = self.groups[attribute]
+        return [(name, values == name) for name in sorted({value for value in values if value is not None})]
+
+    def right(self, arm: Arm) -> np.ndarray:
+        """Return (R, n) whether each head is right."""
+        return arm.predictions == self.labels
+
+    def metrics(self, arm: Arm) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Return each metric as (R, n) hits and the (n,) mask of the examples it is a share of."""
+        everyone = np.ones(len(self.labels), dtype=bool)
+        found = {"accuracy": (self.right(arm), everyone)}
+        if self.positive is None:
+            return found
+        chosen, favourable = arm.predictions == self.positive, self.labels == self.positive
+        rates = {"selection_rate": everyone, "tpr": favourable, "fpr": ~favourable}
+        return found | {name: (chosen, base) for name, base in rates.items()}
+
+    def cost(self, arm: Arm, own: np.ndarray) -> Estimate:
+        """Return what accuracy is lost on some of the examples, a (n,) mask."""
+        pair = (self.right(self.without)[:, own], self.right(arm)[:, own])
+        return replicates.difference(*pair, self.units[own])

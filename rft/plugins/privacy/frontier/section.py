@@ -1,0 +1,273 @@
+"""From the predictions of the frontier's heads to its part of the section: rates, costs, and who bears them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from rft.plugins.privacy.frontier import replicates
+from rft.plugins.privacy.frontier.heads import FEWEST, LEAST_SQUARES, SGD, WITHOUT, Arm, Judged
+from rft.plugins.privacy.frontier.replicates import Estimate
+from rft.plugins.privacy.piece import Piece
+from rft.records import Figure, Finding, Interval, Row, Table, not_measured
+
+OK, TOO_FEW = "ok", "too few"
+
+MEHTA = "Mehta et al. 2023, TMLR, arXiv:2211.13403"
+DISPARATE = "Bagdasaryan et al. 2019, NeurIPS"
+CROSSED = "Searle, Casella and McCulloch 1992, Variance Components"
+AGRESTI = "Agresti and Min 2005, Stat. Med. 24:729"
+
+CAPTIONS = {
+    "frontier": "Rates on test of heads trained at each epsilon, with 95 % intervals that cover the randomness of "
+    "training and the choice of test units. No replicate: the mean over heads. Spent: what the heads' noise spends, "
+    "which can be under the epsilon asked for. TPR is a share of examples with the favourable label, FPR of "
+    "the others.",
+    "frontier_accuracy": "Accuracy on test of heads trained at each epsilon, the mean over replicates; heads without "
+    "privacy stand beside each epsilon.",
+    "frontier_cost": "Accuracy of the heads without privacy minus that of private ones, on the same test examples, "
+    "over all and within each group.",
+}
+COST_MEANING = (
+    "Accuracy on test that privacy costs at epsilon {epsilon:g}, the epsilon of the frontier that is nearest to the "
+    "released model's: {without:.3f} without privacy, {private:.3f} with it, each the mean of {heads} heads."
+)
+GAP_MEANING = (
+    "At epsilon {epsilon:g} privacy costs {first} {high:.3f} of its accuracy and {last} {low:.3f}; the difference is "
+    "that between {which}."
+)
+MORE = " More than chance explains: privacy costs {first} more."
+LIMITS = "Heads trained for this comparison, not the released model. Measured on test without noise."
+BIASED = " No interval is given for more than two groups, and the largest of many differences is biased upward."
+ONE_HEAD = " One replicate shows no variance of training: there is no interval."
+COST_TITLE = "Accuracy that privacy costs"
+
+
+def not_made(reason: str) -> Piece:
+    """Return what is said of a frontier that was asked for and could not be made."""
+    meaning = "What accuracy on test privacy costs, from heads at several epsilons beside heads without privacy."
+    return Piece(findings=(not_measured("privacy.accuracy_cost", COST_TITLE, reason, meaning),))
+
+
+def piece(judged: Judged, epsilon: float, refusal: str = "") -> Piece:
+    """Return findings, tables and figures.
+
+    Args:
+        judged: the heads.
+        epsilon: of the released model.
+        refusal: why some heads were not trained, empty where all were.
+    """
+    arm = judged.nearest(epsilon)
+    return Piece(
+        findings=(_cost(judged, arm), *(_cost_gap(judged, arm, attribute) for attribute in judged.groups)),
+        tables={
+            "frontier_accuracy": _curve(judged),
+            "frontier_cost": _costs(judged),
+            "frontier": [row for each in judged.arms for row in _rows(judged, each)],
+        },
+        captions=CAPTIONS,
+        figures=tuple(_figures(judged)),
+        notes=(_note(judged), *([f"The frontier is not complete: {refusal}"] if refusal else [])),
+    )
+
+
+def _rows(judged: Judged, arm: Arm) -> Table:
+    """Return the means over heads for all examples and each group, and each head's own rates on all examples."""
+    table: Table = []
+    for metric, (hits, base) in judged.metrics(arm).items():
+        for attribute, group, own in judged.cells():
+            estimate, status = _rate(hits, base & own, judged.units, metric)
+            n = int((base & own).sum())
+            table.append(_row(arm, None, attribute, group, metric, estimate, n, status))
+        for number, head in enumerate(hits[:, base], start=1):
+            alone = Estimate(float(head.mean()), None) if len(head) else None
+            table.append(_row(arm, number, None, None, metric, alone, len(head), OK if len(head) else TOO_FEW))
+    return table
+
+
+def _row(
+    arm: Arm,
+    replicate: int | None,
+    attribute: str | None,
+    group: str | None,
+    metric: str,
+    estimate: Estimate | None,
+    n: int,
+    status: str,
+) -> Row:
+    return {
+        "method": arm.method,
+        "epsilon": arm.epsilon,
+        "replicate": replicate,
+        "attribute": attribute,
+        "group": group,
+        "metric": metric,
+        **_numbers(estimate),
+        "n": n,
+        "status": status,
+        "spent": arm.spent,
+    }
+
+
+def _rate(hits: np.ndarray, own: np.ndarray, units: np.ndarray, metric: str) -> tuple[Estimate | None, str]:
+    """Return the share of hits among some examples, or None and why there is none."""
+    n = int(own.sum())
+    if n < FEWEST:
+        absent = {"tpr": "positives", "fpr": "negatives"}.get(metric)
+        return None, f"undefined: no {absent}" if absent and not n else TOO_FEW
+    return replicates.share(hits[:, own], units[own]), OK
+
+
+def _numbers(estimate: Estimate | None) -> Row:
+    ends = estimate.interval if estimate else None
+    return {
+        "value": estimate.value if estimate else None,
+        "low": ends.low if ends else None,
+        "high": ends.high if ends else None,
+    }
+
+
+def _curve(judged: Judged) -> Table:
+    """Return overall accuracies by method and epsilon, for the figure: those without privacy beside each epsilon."""
+    table: Table = []
+    for arm in judged.private:
+        numbers = _numbers(replicates.share(judged.right(arm), judged.units))
+        table.append({"method": arm.method, "epsilon": arm.epsilon, **numbers})
+    numbers = _numbers(replicates.share(judged.right(judged.without), judged.units))
+    epsilons = sorted({arm.epsilon for arm in judged.private if arm.epsilon is not None})
+    return table + [{"method": WITHOUT, "epsilon": epsilon, **numbers} for epsilon in epsilons]
+
+
+def _costs(judged: Judged) -> Table:
+    table: Table = []
+    for arm in judged.private:
+        for attribute, group, own in judged.cells():
+            n = int(own.sum())
+            cost = judged.cost(arm, own) if n >= FEWEST else None
+            about: Row = {"method": arm.method, "epsilon": arm.epsilon, "attribute": attribute, "group": group}
+            table.append(about | _numbers(cost) | {"n": n, "status": OK if cost else TOO_FEW})
+    return table
+
+
+def _cost(judged: Judged, arm: Arm) -> Finding:
+    cost = judged.cost(arm, np.ones(len(judged.labels), dtype=bool))
+    heads = len(arm.predictions)
+    return Finding(
+        id="privacy.accuracy_cost",
+        title=COST_TITLE,
+        status="info",
+        value=cost.value,
+        unit="fraction",
+        interval=cost.interval,
+        n=len(np.unique(judged.units)),
+        meaning=COST_MEANING.format(
+            epsilon=arm.epsilon,
+            without=judged.right(judged.without).mean(),
+            private=judged.right(arm).mean(),
+            heads=heads,
+        ),
+        limits=LIMITS + (ONE_HEAD if heads == 1 else ""),
+        references=(CROSSED, AGRESTI),
+    )
+
+
+def _cost_gap(judged: Judged, arm: Arm, attribute: str) -> Finding:
+    """Return whom privacy costs most: the largest difference of costs between groups of one attribute."""
+    id, title = f"privacy.accuracy_cost_gap.{attribute}", f"Difference of the cost between groups by {attribute}"
+    scored = [(name, own) for name, own in judged.of(attribute) if own.sum() >= FEWEST]
+    if len(scored) < 2:
+        reason = f"fewer than two groups by {attribute} have {FEWEST} test examples"
+        return not_measured(id, title, reason, f"Whether privacy costs groups by {attribute} alike.")
+    costs = sorted(((judged.cost(arm, own).value, name) for name, own in scored), reverse=True)
+    (high, first), (low, last) = costs[0], costs[-1]
+    interval = _between(judged, arm, dict(scored)[first], dict(scored)[last]) if len(scored) == 2 else None
+    more = interval is not None and interval.low > 0
+    which = "the two" if len(scored) == 2 else f"the most and the least of {len(scored)} groups by {attribute}"
+    meaning = GAP_MEANING.format(epsilon=arm.epsilon, first=first, high=high, last=last, low=low, which=which)
+    return Finding(
+        id=id,
+        title=title,
+        status="warn" if more else "info",
+        value=high - low,
+        unit="fraction",
+        interval=interval,
+        n=int(sum(len(np.unique(judged.units[own])) for _, own in scored)),
+        meaning=meaning + (MORE.format(first=first) if more else ""),
+        limits=LIMITS + (BIASED if len(scored) > 2 else "") + _left_out(judged, attribute),
+        references=(DISPARATE, CROSSED, AGRESTI),
+    )
+
+
+def _left_out(judged: Judged, attribute: str) -> str:
+    few = [f"{name} (n = {own.sum()})" for name, own in judged.of(attribute) if own.sum() < FEWEST]
+    missing = sum(value is None for value in judged.groups[attribute])
+    small = f" Left out, with fewer than {FEWEST} test examples: {', '.join(few)}." if few else ""
+    return small + (f" {missing} test examples without a value of {attribute} are left out." if missing else "")
+
+
+def _between(judged: Judged, arm: Arm, first: np.ndarray, last: np.ndarray) -> Interval | None:
+    either = first | last
+    pair = (judged.right(judged.without)[:, either], judged.right(arm)[:, either])
+    return replicates.difference_of_differences(*pair, first[either], judged.units[either]).interval
+
+
+def _figures(judged: Judged) -> Iterator[Figure]:
+    own = judged.private[0].method
+    on_log: Row = {"x_scale": "log"}
+    yield Figure(
+        id="frontier",
+        kind="lines",
+        table="frontier_accuracy",
+        encode={"x": "epsilon", "y": "value", "low": "low", "high": "high", "series": "method"},
+        options=on_log,
+        x_label="epsilon",
+        y_label="accuracy on test",
+        title="What privacy costs",
+        alt="Accuracy against epsilon, for each method of private training and without privacy, with intervals.",
+    )
+    for attribute in judged.groups:
+        of_attribute: Row = {"attribute": attribute, "method": own}
+        by_group = {"x": "epsilon", "y": "value", "low": "low", "high": "high", "series": "group"}
+        yield Figure(
+            id=f"frontier_{attribute}",
+            kind="lines",
+            table="frontier",
+            encode=by_group,
+            where=of_attribute | {"metric": "accuracy", "replicate": None},
+            options=on_log,
+            x_label="epsilon",
+            y_label="accuracy on test",
+            title=f"Accuracy of groups by {attribute}",
+            alt=f"Accuracy of each group by {attribute} against epsilon, with intervals.",
+        )
+        yield Figure(
+            id=f"frontier_cost_{attribute}",
+            kind="lines",
+            table="frontier_cost",
+            encode=by_group,
+            where=of_attribute,
+            options=on_log,
+            x_label="epsilon",
+            y_label="accuracy lost to privacy",
+            title=f"Whom privacy costs, by {attribute}",
+            alt=f"Accuracy that each group by {attribute} loses to privacy against epsilon, with intervals.",
+        )
+
+
+def _note(judged: Judged) -> str:
+    heads = len(judged.without.predictions)
+    private = len(judged.private) * heads
+    both = LEAST_SQUARES in {arm.method for arm in judged.private} and SGD in {arm.method for arm in judged.private}
+    beside = (
+        f" Under an epsilon of 1 one noised sum can do better than many noised steps ({MEHTA}): both are shown, and "
+        "which of the two is released stands in the config."
+        if both
+        else ""
+    )
+    return (
+        f"The frontier has {private} private heads, {heads} at each epsilon, each with a sample and noise of its own, "
+        f"and {heads} heads without privacy on the same features. The released epsilon is the one in the config; who "
+        "chooses another by these curves looks at the test examples, and at heads without privacy, which no epsilon "
+        f"covers.{beside}"
+    )

@@ -1,0 +1,114 @@
+"""What privacy costs: heads at several epsilons beside heads without privacy, judged on the same test examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from rft.errors import IntegrityError, RftError
+from rft.plugins import Subject
+from rft.plugins.privacy import PrivacyOptions
+from rft.plugins.privacy.accounting import Mechanism
+from rft.plugins.privacy.frontier import section as frontier_section
+from rft.plugins.privacy.frontier.heads import FEWEST, METHODS, WITHOUT, Arm, Judged
+from rft.plugins.privacy.piece import Piece
+
+if TYPE_CHECKING:
+    from rft.plugins.privacy.training.trainer import DPTrainer
+    from rft.training import Fit, Job
+
+SEEDS = 0xF207  # sets the seeds of these heads apart from other uses of the run's seed
+SMALL = 1.0  # epsilons below it are tried by the other method as well
+
+
+def frontier_piece(subject: Subject, options: PrivacyOptions) -> Piece:
+    """Train the heads of the frontier and tell how they do on test; an empty piece where none was asked for.
+
+    All public numbers but the noise are those of the run's own training, and so are the features. Which epsilons and
+    methods there are follows from the config: what comes out here chooses nothing.
+
+    Raises:
+        IntegrityError: the self-test of private training failed.
+    """
+    if not options.frontier:
+        return Piece()
+    assert options.epsilon is not None, "the options refuse a frontier without epsilon"
+    test = subject.splits.get("test")
+    if test is None or len(test) < FEWEST:
+        return frontier_section.not_made(f"fewer than {FEWEST} test examples to judge heads on")
+    arms, refusal = _trained(subject, options)
+    if len(arms) < 2:
+        return frontier_section.not_made(refusal)
+    positive = subject.facts.positive
+    judged = Judged(
+        arms=arms,
+        labels=test.labels,
+        units=test.ids if test.units is None else test.units,
+        groups=test.groups,
+        positive=None if positive is None else subject.facts.classes.index(positive),
+    )
+    return replace(
+        frontier_section.piece(judged, options.epsilon, refusal),
+        mechanisms=tuple(mechanism for arm in arms for mechanism in arm.mechanisms),
+        ledger=arms[-1].ledger,
+    )
+
+
+def _trained(subject: Subject, options: PrivacyOptions) -> tuple[list[Arm], str]:
+    """Return what could be trained, and why the rest was refused: by a spent budget, say. The model itself stands."""
+    arms: list[Arm] = []
+    try:
+        for arm in train(subject, options):
+            arms.append(arm)
+    except IntegrityError:
+        raise
+    except RftError as refused:
+        return arms, str(refused).splitlines()[0]
+    return arms, ""
+
+
+def train(subject: Subject, options: PrivacyOptions) -> Iterator[Arm]:
+    """Yield the heads without privacy, those of the run's own method, and those of the other at small epsilons."""
+    from rft.plugins.privacy.training.trainer import fit_together
+
+    task, rng = subject.need("task"), np.random.default_rng([subject.seed, SEEDS])
+    yield _arm(subject, WITHOUT, None, subject.need("plain").fit(task, _jobs(options.replicates, rng)))
+    for trainers in _trainers(subject, options):
+        repeated = [each for each in trainers for _ in range(options.replicates)]
+        fits = fit_together(repeated, task, _jobs(len(repeated), rng), purpose="frontier")
+        for number, each in enumerate(trainers):
+            own = fits[number * options.replicates : (number + 1) * options.replicates]
+            yield _arm(subject, METHODS[each.method], each.epsilon, own)
+
+
+def _trainers(subject: Subject, options: PrivacyOptions) -> list[list[DPTrainer]]:
+    """Return the trainers of each method. Least squares needs a linear head on vectors."""
+    from rft.training.linear_heads import vectors
+
+    trainer: DPTrainer = subject.need("trainer")
+    own = [replace(trainer, epsilon=epsilon, noise_multiplier=None) for epsilon in sorted(set(options.frontier))]
+    other: Literal["sgd", "least_squares"] = "sgd" if trainer.method == "least_squares" else "least_squares"
+    small = [replace(each, method=other) for each in own if each.epsilon < SMALL]
+    return [own, small] if small and vectors(subject.need("task")) is not None else [own]
+
+
+def _jobs(count: int, rng: np.random.Generator) -> list[Job]:
+    """Return jobs that each have a seed of their own: one seed is one noise, where noise comes from seeds."""
+    from rft.training import Job
+
+    return [Job(int(seed)) for seed in rng.integers(2**32, size=count)]
+
+
+def _arm(subject: Subject, method: str, epsilon: float | None, fits: Sequence[Fit]) -> Arm:
+    from rft.training.linear_heads import logits
+
+    scores = logits(subject.need("task"), fits, subject.need("features")["test"])
+    predictions = np.stack([each.argmax(axis=1) for each in scores])
+    if epsilon is None:
+        return Arm(method, None, None, predictions)
+    facts = [fit.facts for fit in fits]
+    mechanisms = (Mechanism(each["noise_multiplier"], each["sample_rate"], each["charged_steps"]) for each in facts)
+    return Arm(method, epsilon, facts[0]["epsilon"], predictions, tuple(mechanisms), facts[-1]["ledger"])

@@ -1,0 +1,300 @@
+"""What training spends on a population is recorded before it is spent, so that no kill and no further run hides it.
+
+A folder holds a key and, for each population, a ledger. Steps are charged in blocks: the entry of a block stands on the
+disk before its first step is taken. A training that was killed goes on at its last checkpoint, and the block that was
+interrupted is charged again, since its steps saw the data. The last checkpoint stands until the result is saved
+(``settle``): a run that is killed while it is audited costs nothing more.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, Protocol
+
+from torch import Tensor
+
+from rft.errors import EvidenceError
+from rft.plugins.privacy import accounting
+from rft.plugins.privacy.accounting import Mechanism
+from rft.plugins.privacy.ledger import admission, chain, checkpoints, people
+from rft.plugins.privacy.ledger.anchors import ledger_folder
+from rft.plugins.privacy.ledger.chain import Chain
+from rft.plugins.privacy.ledger.charges import Book, Charge, read_book
+from rft.plugins.privacy.ledger.checkpoints import Checkpoint
+from rft.plugins.privacy.ledger.disk import locked, make_folder
+from rft.training import Facts, Population
+
+Purpose = Literal["training", "frontier", "canaries"]
+
+BLOCKS = 20  # of a training, at least: a kill costs at most 5 % of its steps
+PATIENCE = 60.0  # seconds to wait while another training is being admitted
+LOCK = ".lock"  # no population begins with a dot
+PROCESS = secrets.token_hex(8)
+
+
+class Account(Protocol):
+    """What a training is charged to.
+
+    Attributes:
+        resumed: steps that an interrupted training had taken, and its tensors; None at the start.
+    """
+
+    resumed: tuple[int, Mapping[str, Tensor]] | None
+
+    def blocks(self) -> Iterator[range]:
+        """Yield the steps to take, a block at a time, each charged before it is yielded; raises ``OutputError``."""
+
+    def checkpoint(self, tensors: Mapping[str, Tensor]) -> None:
+        """Keep the state after the last block, where the training can be resumed; raises ``OutputError``."""
+
+    def facts(self) -> Facts:
+        """Return where the ledger stands; nothing where there is none."""
+
+
+@dataclass
+class Unrecorded:
+    """The account of a training on nobody in particular: one block, nothing is written."""
+
+    steps: int
+    resumed: tuple[int, Mapping[str, Tensor]] | None = None
+
+    def blocks(self) -> Iterator[range]:
+        """Yield all steps."""
+        yield range(self.steps)
+
+    def checkpoint(self, tensors: Mapping[str, Tensor]) -> None:
+        """Do nothing."""
+
+    def facts(self) -> Facts:
+        """Return nothing."""
+        return {}
+
+
+@dataclass
+class Recorded:
+    """The account of a training in the ledger of its population, whose lock is held.
+
+    Attributes:
+        ledger: the entries.
+        book: what they said when the training was admitted; without this training.
+        charge: this training, with what it was charged so far.
+        others: what overlapping populations spent, by name.
+        resumable: whether checkpoints are kept.
+        resumed: steps taken before, and tensors.
+    """
+
+    ledger: Chain
+    book: Book
+    charge: Charge
+    others: Mapping[str, Book]
+    resumable: bool
+    resumed: tuple[int, Mapping[str, Tensor]] | None = None
+
+    def blocks(self) -> Iterator[range]:
+        """Yield the steps that are left, at most 5 % of all at a time, one at least."""
+        start, planned = self.resumed[0] if self.resumed else 0, self.charge.planned
+        size = max(1, planned // BLOCKS)
+        for first in range(start, planned, size):
+            block = range(first, min(first + size, planned))
+            self.ledger.append({"kind": "block", "id": self.charge.id, "first": block.start, "stop": block.stop})
+            self.charge = replace(self.charge, blocks=(*self.charge.blocks, block))
+            yield block
+
+    def checkpoint(self, tensors: Mapping[str, Tensor]) -> None:
+        """Keep the state after the last block; nothing where the training cannot be resumed."""
+        if self.resumable:
+            step = self.charge.blocks[-1].stop
+            Checkpoint(self.charge.id, step, self.ledger.anchor, tensors).write(self.ledger.folder)
+
+    def close(self) -> None:
+        """Note that the training was finished, and by whom."""
+        self.ledger.append({"kind": "finished", "id": self.charge.id, "process": this_process()})
+
+    def facts(self) -> Facts:
+        """Return where the ledger stands, and what the population has spent, by this training and all before it."""
+        charges = [(self.book.population, each) for each in (*self.book.charges, self.charge)]
+        charges += [(name, each) for name, book in self.others.items() for each in book.charges]
+        spent = accounting.epsilon_of([each for _, charge in charges for each in charge.spent()], self.book.delta)
+        budget = self.book.budget
+        return {
+            "population": self.book.population,
+            **vars(self.ledger.anchor),
+            "purpose": self.charge.purpose,
+            "planned_steps": self.charge.planned,
+            "charged_steps": self.charge.charged,
+            "resumed_at": self.resumed[0] if self.resumed else 0,
+            "interruptions": self.charge.interruptions,
+            "owners": len(self.book.owners),
+            "overlaps": sorted(self.others),
+            "delta": self.book.delta,
+            "epsilon": spent.epsilon,
+            "accountant": spent.accountant,
+            "budget": budget,
+            "remaining": None if budget is None else max(0.0, budget - spent.epsilon),
+            "trainings": [_row(population, charge) for population, charge in charges],
+        }
+
+
+def _row(population: str, charge: Charge) -> Facts:
+    return {
+        "started": charge.started,
+        "population": population,
+        "purpose": charge.purpose,
+        "heads": len(charge.mechanisms),
+        "noise_multiplier": min(each.noise_multiplier for each in charge.mechanisms),
+        "sample_rate": max(each.sample_rate for each in charge.mechanisms),
+        "steps": charge.planned,
+        "charged_steps": charge.charged,
+        "interruptions": charge.interruptions,
+    }
+
+
+@contextmanager
+def open_account(
+    population: Population | None,
+    ledger: str | None,
+    budget: float | None,
+    *,
+    purpose: Purpose,
+    mechanisms: Sequence[Mechanism],
+    delta: float,
+    identity: str,
+    resumable: bool,
+    overlaps: Sequence[str] = (),
+) -> Iterator[Account]:
+    """Open the account of a training, or of several heads that take their steps together.
+
+    After an error inside the block, or a kill before ``settle``, whoever opens an account for the same purpose,
+    identity and mechanisms goes on with the training.
+
+    Args:
+        population: whose data it is; None records nothing.
+        ledger: folder of ledgers; None: the user's (see ``ledger_folder``).
+        budget: epsilon that all trainings on the population may spend; fixed by the first, None later keeps it.
+        purpose: what it is for.
+        mechanisms: one a head.
+        delta: of the training; the first one's is the ledger's.
+        identity: hash of everything that the result follows from: plan, recipe, data.
+        resumable: whether it can go on from a checkpoint.
+        overlaps: other populations that share people with this one, whose spending counts here too.
+
+    Raises:
+        ConfigError: another population, another budget, or too little of it is left; nothing was recorded.
+        OutputError: the ledger is in use, or cannot be written.
+        EvidenceError: the ledger, its key or a checkpoint is missing, or is not the one that was written.
+    """
+    charge = Charge(secrets.token_hex(8), purpose, identity, _now(), tuple(mechanisms))
+    if population is None:
+        yield Unrecorded(charge.planned)
+        return
+    root = ledger_folder(ledger, population.folder)
+    terms = Terms(delta, budget, tuple(overlaps), resumable)
+    make_folder(root)
+    with ExitStack() as held:
+        with locked(root / LOCK, patience=PATIENCE):
+            make_folder(root / population.name)
+            for name in sorted({population.name, *overlaps}):
+                if (root / name).is_dir():  # otherwise refused in a moment
+                    held.enter_context(locked(root / name / LOCK))
+            account = _admit(root, population, charge, terms)
+        yield account
+        account.close()
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a training asks of the ledger; as in ``open_account``."""
+
+    delta: float
+    budget: float | None
+    overlaps: tuple[str, ...]
+    resumable: bool
+
+
+def _admit(root: Path, population: Population, charge: Charge, terms: Terms) -> Recorded:
+    """Return the account of a training when nothing speaks against it; only then is anything recorded."""
+    ledgers = {place.name: chain.read(place) for place in root.iterdir() if place.is_dir()}
+    books = {name: book for name, each in ledgers.items() if (book := read_book(each.records, str(each.folder)))}
+    key = people.key_of(root, needed=bool(books))
+    owners = people.hashes(population.owners, key)
+    known = books.pop(population.name, None)
+    book = known or Book(population.name, people.fingerprint(key), terms.delta, terms.budget)
+    admission.check_people(book, population.name, key, owners)
+    admission.check_budget(book, terms.budget)
+    others = admission.overlapping(books, owners | book.owners, terms.overlaps)
+
+    ledger = ledgers[population.name]
+    states = _checkpoints(ledger)
+    if terms.resumable and owners <= book.owners:  # with someone new it is another data set
+        charge = _continued(book, charge, states)
+    state = states.get(charge.id)
+    admission.check_affordable(book, others, charge.remaining(state.step if state else 0))
+    if known is None:
+        ledger.append(book.record())
+    if charge not in book.charges:
+        ledger.append(charge.record(owners - book.owners))
+    before = tuple(each for each in book.charges if each.id != charge.id)
+    book = replace(book, owners=book.owners | owners, charges=before)
+    resumed = (state.step, state.tensors) if state else None
+    return Recorded(ledger, book, charge, others, terms.resumable, resumed)
+
+
+def _checkpoints(ledger: Chain) -> dict[str, Checkpoint]:
+    """Return the checkpoints of a ledger by the training they are of. Each of them is an anchor of the ledger.
+
+    Raises:
+        EvidenceError: a checkpoint is damaged, or knows entries that the ledger does not have.
+    """
+    found = [checkpoints.read(path) for path in sorted(ledger.folder.glob("*.safetensors"))]
+    for each in found:
+        if not ledger.holds(each.anchor):
+            what = f"has not the {each.anchor.entries} entries that a checkpoint saw: an older copy was put back"
+            raise EvidenceError(what, where=str(ledger.folder / chain.ENTRIES), remedy=chain.REMEDY)
+    return {each.charge: each for each in found}
+
+
+def _continued(book: Book, charge: Charge, states: Mapping[str, Checkpoint]) -> Charge:
+    """Return the training that this one goes on with, or itself.
+
+    Whatever was not finished goes on, and what was finished by a process that did not save it. When this process
+    finished the same before, another one is wanted.
+    """
+    for each in reversed(book.charges):
+        lost = each.finished_by != this_process() and each.id in states
+        if each.is_like(charge) and (each.finished_by is None or lost):
+            return each
+    return charge
+
+
+def settle(population: Population | None, ledger: str | None) -> None:
+    """Remove the checkpoints of what this process trained on a population, when the results are saved elsewhere.
+
+    Args:
+        population, ledger: as in ``open_account``.
+
+    Raises:
+        OutputError: the folder cannot be written.
+        EvidenceError: the ledger is not the one that was written.
+    """
+    if population is None:
+        return
+    folder = ledger_folder(ledger, population.folder) / population.name
+    book = read_book(chain.read(folder).records, str(folder))
+    for charge in book.charges if book else ():
+        if charge.finished_by == this_process():
+            checkpoints.remove(folder, charge.id)
+
+
+def this_process() -> str:
+    """Return what tells this process from all others, those that it was forked from included."""
+    return f"{PROCESS}-{os.getpid()}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,149 @@
+"""What the entries of a ledger say: whose it is, what was fixed at the start, and which steps of what were charged.
+
+The kinds of entries: ``population`` (the first), ``training`` (one begins; with the people who are new), ``block``
+(its steps from ``first`` to before ``stop`` are charged, for all of its heads) and ``finished`` (all were taken).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, replace
+from itertools import pairwise
+
+from rft.errors import DataError
+from rft.plugins.privacy.accounting import Mechanism
+from rft.plugins.privacy.ledger import people
+from rft.plugins.privacy.ledger.chain import Record
+
+FORMAT = 1  # 1: the first published format
+
+
+@dataclass(frozen=True)
+class Charge:
+    """A training, and what it was charged.
+
+    Attributes:
+        id: tells it from all others.
+        purpose: ``training``, ``frontier`` or ``canaries``.
+        identity: of the plan, the recipe and the data; one that has the same can go on with it.
+        started: when, UTC.
+        mechanisms: one a head; they take their steps together.
+        blocks: the steps that were charged, in order; those of an interrupted block were charged again.
+        finished_by: the process that took its last step, or None.
+    """
+
+    id: str
+    purpose: str
+    identity: str
+    started: str
+    mechanisms: tuple[Mechanism, ...]
+    blocks: tuple[range, ...] = ()
+    finished_by: str | None = None
+
+    @property
+    def planned(self) -> int:
+        """Steps of the head that takes the most."""
+        return max(mechanism.steps for mechanism in self.mechanisms)
+
+    @property
+    def charged(self) -> int:
+        """Steps that were charged, those of interrupted blocks twice."""
+        return sum(map(len, self.blocks))
+
+    @property
+    def interruptions(self) -> int:
+        """How often it went back, to take steps again that were charged before."""
+        return sum(later.start < earlier.stop for earlier, later in pairwise(self.blocks))
+
+    def is_like(self, other: Charge) -> bool:
+        """Tell whether both are attempts at the same training."""
+        mine = (self.purpose, self.identity, self.mechanisms)
+        return mine == (other.purpose, other.identity, other.mechanisms)
+
+    def spent(self) -> list[Mechanism]:
+        """Return what was charged, as mechanisms to compose."""
+        return self._over(self.blocks)
+
+    def remaining(self, start: int) -> list[Mechanism]:
+        """Return what is still to be charged when it goes on at step ``start``."""
+        return self._over([range(start, self.planned)])
+
+    def _over(self, blocks: Iterable[range]) -> list[Mechanism]:
+        spans = list(blocks)
+        steps = [sum(len(range(span.start, min(span.stop, each.steps))) for span in spans) for each in self.mechanisms]
+        return [replace(each, steps=taken) for each, taken in zip(self.mechanisms, steps, strict=True) if taken]
+
+    def record(self, new_owners: frozenset[str]) -> Record:
+        """Return the entry that begins it."""
+        return {
+            "kind": "training",
+            "id": self.id,
+            "purpose": self.purpose,
+            "identity": self.identity,
+            "started": self.started,
+            "mechanisms": [list(astuple(mechanism)) for mechanism in self.mechanisms],
+            "owners": people.packed(new_owners),
+        }
+
+
+@dataclass(frozen=True)
+class Book:
+    """All that a ledger says.
+
+    Attributes:
+        population: whose spending it is.
+        key: fingerprint of the key that its people are hashed with.
+        delta: at which all spending is added up, and the budget holds; the first training's.
+        budget: epsilon that all trainings together may spend, or None.
+        owners: hashes of all people, of every training.
+        charges: the trainings, in order.
+    """
+
+    population: str
+    key: str
+    delta: float
+    budget: float | None
+    owners: frozenset[str] = frozenset()
+    charges: tuple[Charge, ...] = ()
+
+    def spent(self) -> list[Mechanism]:
+        """Return all that was charged, as mechanisms to compose."""
+        return [mechanism for charge in self.charges for mechanism in charge.spent()]
+
+    def record(self) -> Record:
+        """Return the entry that begins a ledger."""
+        fixed = {"population": self.population, "key": self.key, "delta": self.delta, "budget": self.budget}
+        return {"kind": "population", "format": FORMAT, **fixed}
+
+
+def read_book(records: Sequence[Record], where: str) -> Book | None:
+    """Return what entries say, or None where there are none.
+
+    Raises:
+        DataError: they were written by a newer rft.
+    """
+    if not records:
+        return None
+    first, *others = records
+    if first["format"] > FORMAT:
+        what = f"has format {first['format']}; this rft reads formats up to {FORMAT}"
+        raise DataError(what, where=where, remedy="pip install --upgrade rft")
+    owners: set[str] = set()
+    charges: dict[str, Charge] = {}
+    for record in others:
+        if record["kind"] == "training":
+            charges[record["id"]] = _begun(record)
+            owners |= people.unpacked(record["owners"])
+            continue
+        charge = charges[record["id"]]
+        if record["kind"] == "block":
+            charges[charge.id] = replace(charge, blocks=(*charge.blocks, range(record["first"], record["stop"])))
+        else:
+            charges[charge.id] = replace(charge, finished_by=record["process"])
+    fixed = {name: first[name] for name in ("population", "key", "delta", "budget")}
+    return Book(**fixed, owners=frozenset(owners), charges=tuple(charges.values()))
+
+
+def _begun(record: Record) -> Charge:
+    mechanisms = tuple(Mechanism(*numbers) for numbers in record["mechanisms"])
+    return Charge(record["id"], record["purpose"], record["identity"], record["started"], mechanisms)

@@ -1,0 +1,215 @@
+"""Training by DP least squares: its plan, its self-test, the ledger, and one noised sum for each head."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from rft.errors import ConfigError, IntegrityError
+from rft.plugins.privacy.ledger.account import open_account
+from rft.plugins.privacy.training import least_squares
+from rft.plugins.privacy.training.checks import Check
+from rft.plugins.privacy.training.least_squares import Statistics
+from rft.plugins.privacy.training.owners import unit_of_row
+from rft.plugins.privacy.training.plan import Plan, plan
+from rft.plugins.privacy.training.random_checks import DEVIATIONS, NUMBERS
+from rft.plugins.privacy.training.randomness import Source, draws
+from rft.training import Facts, Fit, Job, Task
+from rft.training.linear_heads import Vectors, vectors
+
+if TYPE_CHECKING:
+    from rft.plugins.privacy.ledger.account import Purpose
+    from rft.plugins.privacy.training.trainer import DPTrainer
+
+ROUNDING = 1e-9  # of a length, in float64
+SIZES = (1, 3, 40)  # of the made-up units
+State = dict[str, torch.Tensor]
+
+
+def prepare(trainer: DPTrainer, task: Task) -> Facts:
+    """Return the parameters of a fit; raises as ``fit`` does."""
+    data, classes = _examples(task)
+    return _plan(trainer, task, unit_of_row(task), classes).facts | _facts(data, classes)
+
+
+def fit(trainers: Sequence[DPTrainer], task: Task, jobs: Sequence[Job], *, purpose: Purpose) -> list[Fit]:
+    """Solve for the head of each job with noise of its own.
+
+    Args:
+        trainers: one a job; they may differ in epsilon and noise, and in nothing else.
+        task: what is trained.
+        jobs: seeds and members.
+        purpose: what the ledger says of it.
+
+    Raises:
+        ConfigError: more than a linear head on vectors in memory is trained, or epsilon cannot be reached.
+        IntegrityError: the self-test failed; no noised sum was made.
+    """
+    data, classes = _examples(task)
+    units = unit_of_row(task)
+    by_trainer = {each: _plan(each, task, units, classes) for each in set(trainers)}
+    plans = [by_trainer[each] for each in trainers]
+    sources = [draws(plan.randomness, job.seed).noise for plan, job in zip(plans, jobs, strict=True)]
+    tested = [check.row() for check in self_test(data, classes, plans[0], sources[0])]
+    with open_account(
+        task.population if trainers[0].charged else None,
+        trainers[0].ledger,
+        trainers[0].budget,
+        purpose=purpose,
+        mechanisms=[plan.mechanism for plan in plans],
+        delta=plans[0].delta,
+        identity=_identity(plans, jobs),
+        resumable=False,
+    ) as account:
+        solved: list[tuple[State, int]] = []
+        for _ in account.blocks():  # the one step there is: charged before it is taken
+            solved = list(_solve(data, units, classes, jobs, plans, sources))
+        charged = account.facts()
+    shared = _facts(data, classes) | {"self_test": tested, "ledger": charged}
+    return [
+        Fit(state, [{"epoch": 1, "steps": 1}], {**plan.facts, **shared, "non_finite_gradients": non_finite})
+        for (state, non_finite), plan in zip(solved, plans, strict=True)
+    ]
+
+
+def _solve(
+    data: Vectors,
+    units: np.ndarray,
+    classes: int,
+    jobs: Sequence[Job],
+    plans: Sequence[Plan],
+    sources: Sequence[Source],
+) -> Iterator[tuple[State, int]]:
+    """Yield the state of each head, and how many of its examples were not finite."""
+    everyone: Statistics | None = None
+    for job, plan_, source in zip(jobs, plans, sources, strict=True):
+        if job.members is None:
+            sums = everyone = everyone or least_squares.statistics(data, units, classes)
+        else:
+            sums = least_squares.statistics(data, units, classes, job.members)
+        yield least_squares.solve(sums, plan_.mechanism.noise_multiplier, source), sums.non_finite
+
+
+def _examples(task: Task) -> tuple[Vectors, int]:
+    data = vectors(task)
+    if data is None:
+        raise ConfigError(
+            "least squares needs a linear head on cached vectors, and this run trains more, or caches none",
+            where="privacy.method",
+            remedy='Give method = "sgd", or model.freeze = "all".',
+        )
+    return data, len(next(iter(task.new_suffix(0).parameters())))
+
+
+def _plan(trainer: DPTrainer, task: Task, units: np.ndarray, classes: int) -> Plan:
+    """Return the plan: one step with everybody in it; what is bounded is a unit's part of the sums, not a gradient."""
+    made = plan(trainer, task.recipe, units, declared=task.units is not None)
+    return replace(made, max_grad_norm=least_squares.bound(classes), divisor=1.0)
+
+
+def _facts(data: Vectors, classes: int) -> Facts:
+    return {
+        "engine": "least squares",
+        "engine_error": 0.0,  # nothing is approximated: there are no gradients
+        "engines_passed_over": {},
+        "trained_parameters": classes * (data.dimension + 1),
+        "precision": "float64",
+        "empty_batches": 0,
+        "unmoved": 0,
+        "charged_steps": 1,
+    }
+
+
+def _identity(plans: Sequence[Plan], jobs: Sequence[Job]) -> str:
+    text = json.dumps([[asdict(each) for each in plans], [job.seed for job in jobs]], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def self_test(data: Vectors, classes: int, made: Plan, source: Source) -> list[Check]:
+    """Return what was tried out on the functions that train; no private example takes part.
+
+    Raises:
+        IntegrityError: a check failed.
+    """
+    made_up, units = _made_up(data, classes)
+    checks = [_bounded(made_up, units, classes), _zeroed(made_up, units, classes), *_noise(data, classes, made, source)]
+    failed = "; ".join(f"{each.name}: {each.found}, expected {each.expected}" for each in checks if not each.passed)
+    if failed:
+        raise IntegrityError(
+            f"the self-test of least squares failed, and nothing was trained ({failed})",
+            where="[privacy]",
+            remedy="This is a defect of rft or of a library that it uses: please report it with this line.",
+        )
+    return checks
+
+
+def _made_up(data: Vectors, classes: int) -> tuple[Vectors, np.ndarray]:
+    """Return made-up examples of the same kind, of units with 1, 3 and 40 of them."""
+    units, random = np.repeat([0, 1, 2], SIZES), torch.Generator().manual_seed(0)
+    stored = torch.randn(len(units) * data.views, data.dimension, generator=random).to(data.stored)
+    labels = torch.randint(0, classes, (len(units),), generator=random).to(data.labels)
+    return replace(data, stored=stored + 1, labels=labels), units
+
+
+def _bounded(made: Vectors, units: np.ndarray, classes: int) -> Check:
+    whole = least_squares.statistics(made, units, classes)
+    parts = [_distance(whole, least_squares.statistics(made, units, classes, units != unit)) for unit in set(units)]
+    return Check(
+        "one unit's part",
+        "at most 1",
+        f"{max(parts):.6g}",
+        max(parts) <= 1 + ROUNDING,
+        "Largest change of the sums when one unit is left out, over the bound that the noise goes by.",
+    )
+
+
+def _zeroed(made: Vectors, units: np.ndarray, classes: int) -> Check:
+    stored = made.stored.clone()
+    stored[0] = math.nan
+    broken = least_squares.statistics(replace(made, stored=stored), units, classes)
+    change = _distance(broken, least_squares.statistics(made, units, classes, units != 0))
+    return Check(
+        "input that is not finite",
+        "counted, and 0",
+        f"{broken.non_finite} counted, {change:.3g}",
+        broken.non_finite == 1 and change == 0,
+        "An example with NaN counts as zero and is counted.",
+    )
+
+
+def _noise(data: Vectors, classes: int, made: Plan, source: Source) -> Iterator[Check]:
+    """Add noise to empty sums: all that comes out is noise, here in units of what the plan promises."""
+    d = data.dimension + 1
+    empty = Statistics(np.zeros((d, d)), np.zeros((d, classes)), made.max_grad_norm, 0)
+    pairs = max(1, math.ceil(NUMBERS / (d * (d + 1 + 2 * classes))))
+    drawn = np.stack([_numbers(empty, made, source) for _ in range(2 * pairs)])
+    error = DEVIATIONS / math.sqrt(2 * drawn.size)
+    found = float(np.sqrt(np.mean(drawn**2)))
+    meaning = "Standard deviation of the noise, over what the plan promises."
+    yield Check("noise", f"1 ± {error:.2g}", f"{found:.5g}", abs(found - 1) <= error, meaning)
+    first, second = drawn[::2].ravel(), drawn[1::2].ravel()
+    error = DEVIATIONS / math.sqrt(len(first))
+    alike = float(np.mean(first * second))
+    meaning = "Correlation of the noise of two heads."
+    yield Check("fresh noise", f"0 ± {error:.2g}", f"{alike:.2g}", abs(alike) <= error, meaning)
+
+
+def _numbers(empty: Statistics, made: Plan, source: Source) -> np.ndarray:
+    """Return the numbers that noise is added to, each once, as they count in the length of a unit's part."""
+    moments, products = least_squares.noised(empty, made.mechanism.noise_multiplier, source)
+    twice = math.sqrt(2) * moments[np.triu_indices(len(moments), 1)]
+    scale = made.mechanism.noise_multiplier * empty.bound
+    return np.concatenate([twice, np.diag(moments), products.ravel()]) / scale
+
+
+def _distance(first: Statistics, other: Statistics) -> float:
+    """Return the length of the difference of two pairs of sums, over the bound."""
+    moments, products = first.moments - other.moments, first.products - other.products
+    return math.hypot(float(np.linalg.norm(moments)), float(np.linalg.norm(products))) / first.bound

@@ -1,0 +1,36 @@
+"""The noise of private training: Gaussian, in float64, fresh for every head, parameter and step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rft.plugins.privacy.training.randomness import Source
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """What is added to a sum of clipped gradients, and what the noised sum is divided by.
+
+    Attributes:
+        source: draws in float64, on the CPU whatever the device.
+        noise_multipliers: (H,) standard deviation of each head's noise, in units of ``max_grad_norm``.
+        max_grad_norm: bound on the norm of one unit's gradient.
+        divisor: a public constant, never the size of a batch.
+    """
+
+    source: Source
+    noise_multipliers: np.ndarray
+    max_grad_norm: float
+    divisor: float
+
+    def noised(self, totals: list[Tensor]) -> list[Tensor]:
+        """Return the noised mean gradients: each of the (H, ...) sums plus noise, over the divisor."""
+        sizes = [total[0].numel() for total in totals]
+        drawn = self.source.normals(len(self.noise_multipliers), sum(sizes))
+        drawn *= self.noise_multipliers[:, None] * self.max_grad_norm
+        parts = torch.from_numpy(drawn).to(totals[0].device, totals[0].dtype).split(sizes, dim=1)
+        return [(total + part.view_as(total)).div_(self.divisor) for total, part in zip(totals, parts, strict=True)]

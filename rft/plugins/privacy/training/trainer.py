@@ -1,0 +1,260 @@
+"""Training with differential privacy: the loop, its ledger, and many heads at once.
+
+Nothing about the schedule depends on the data: number of units, sampling rate, steps, noise, clipping norm and divisor
+are plain numbers that stand in the report. The training loss is not recorded, since it is private itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Literal
+
+import numpy as np
+from torch import nn
+
+from rft.backbones import hash_tensors
+from rft.errors import ConfigError, RftError
+from rft.plugins.privacy.ledger.account import Account, open_account, settle
+from rft.plugins.privacy.training import gradients, least_squares_fit, resuming, self_test
+from rft.plugins.privacy.training.owners import unit_of_row
+from rft.plugins.privacy.training.plan import Plan, plan
+from rft.plugins.privacy.training.randomness import Randomness, draws, own_chance
+from rft.plugins.privacy.training.steps import Steps, Tally, engine_steps, head_steps, stacked, stacks, take
+from rft.progress import track
+from rft.training import Facts, Fit, Job, Task
+from rft.training.linear_heads import unmoved
+from rft.training.threads import one_thread
+
+Purpose = Literal["training", "frontier", "canaries"]
+
+
+@dataclass(frozen=True)
+class DPTrainer:
+    """Trains to a target epsilon by DP-SGD, whatever part of a network the task trains.
+
+    Attributes:
+        epsilon: what training may spend, > 0.
+        delta: in (0, 1); by default min(1e-5, 1 / (10 n)) for n units.
+        max_grad_norm: bound on the gradient of one unit in a step, > 0.
+        noise_multiplier: by default the least that keeps to epsilon.
+        sample_rate: probability that a unit takes part in a step; by default batch_size / n, at most 1.
+        steps: by default epochs / sample_rate, rounded.
+        divisor: what a noised sum is divided by; by default the expected number of units in a step.
+        method: ``sgd``, or ``least_squares`` for a linear head.
+        randomness: ``secret`` draws from the operating system; ``seeded`` repeats, and protects nobody who can
+            be attacked by someone who knows the seed.
+        ledger: folder of the ledger; None: the user's.
+        overlaps: other populations that share people with the task's.
+        budget: epsilon that a population may lose in all, or None.
+        charged: whether spending goes to the ledger of the task's population; not so for what is never released.
+    """
+
+    epsilon: float
+    delta: float | None = None
+    max_grad_norm: float = 1.0
+    noise_multiplier: float | None = None
+    sample_rate: float | None = None
+    steps: int | None = None
+    divisor: float | None = None
+    method: Literal["sgd", "least_squares"] = "sgd"
+    randomness: Randomness = "secret"
+    ledger: str | None = None
+    overlaps: tuple[str, ...] = ()
+    budget: float | None = None
+    charged: bool = True
+
+    def prepare(self, task: Task) -> Facts:
+        """Return the parameters of training, calibrated to epsilon, and how gradients will be computed.
+
+        Raises:
+            ConfigError: epsilon cannot be reached, or the trained part cannot be trained privately.
+            DataError: there are no training examples, or some have no unit.
+        """
+        _check_population(self, task)
+        if self.method == "least_squares":
+            return least_squares_fit.prepare(self, task)
+        stack = next(_stacks([self], task, [Job(0)]))
+        stack.steps.close()
+        return stack.plans[0].facts | stack.facts
+
+    def fit(self, task: Task, jobs: Sequence[Job]) -> list[Fit]:
+        """Train one suffix for each job, each with its own samples and noise; raises as ``prepare`` does.
+
+        A job's ``members`` decide who can be sampled. The public numbers stay: who is left out counts as zero.
+
+        Raises:
+            IntegrityError: the self-test failed; nothing was trained.
+        """
+        return fit_together([self] * len(jobs), task, jobs)
+
+    def pinned(self, facts: Facts) -> DPTrainer:
+        """Return the trainer that repeats a fit's mechanism on any task: its public numbers are those of the facts.
+
+        For shadow models and audits, which are not charged.
+        """
+        names = ("delta", "max_grad_norm", "noise_multiplier", "sample_rate", "steps", "divisor", "randomness")
+        numbers = {name: facts[name] for name in names}
+        return replace(self, epsilon=facts["target_epsilon"], charged=False, **numbers)
+
+
+def fit_together(
+    trainers: Sequence[DPTrainer], task: Task, jobs: Sequence[Job], *, purpose: Purpose = "training"
+) -> list[Fit]:
+    """Train each job by its trainer; linear heads as one batched computation.
+
+    Each has samples and noise of its own: on a shared sample the mechanisms would compose to a far larger epsilon.
+
+    Args:
+        trainers: one a job; they may differ in epsilon and noise, and in nothing else.
+        task: what is trained.
+        jobs: seeds and members; one at least.
+        purpose: what the ledger says of it.
+    """
+    if len({replace(each, epsilon=1.0, noise_multiplier=None) for each in trainers}) > 1:
+        raise ValueError("trainers of one computation differ in epsilon and noise only")
+    _check_population(trainers[0], task)
+    if trainers[0].method == "least_squares":
+        return least_squares_fit.fit(trainers, task, jobs, purpose=purpose)
+    return [fit for stack in _stacks(trainers, task, jobs) for fit in _fit(stack, task, purpose)]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What is trained in one go: the public numbers of each job, and the objects that take the steps."""
+
+    trainer: DPTrainer
+    jobs: Sequence[Job]
+    plans: Sequence[Plan]
+    steps: Steps
+    dropout: int
+    facts: Facts  # how gradients are computed
+
+
+def _stacks(trainers: Sequence[DPTrainer], task: Task, jobs: Sequence[Job]) -> Iterator[Stack]:
+    units = unit_of_row(task)
+    by_trainer = {each: plan(each, task.recipe, units, declared=task.units is not None) for each in set(trainers)}
+    plans = [by_trainer[each] for each in trainers]
+    found = stacked(task, units, plans[0])
+    choice = gradients.closed_form(task) if found else gradients.choose(task)
+    groups = stacks(jobs, found, units, plans[0]) if found else (slice(i, i + 1) for i in range(len(jobs)))
+    for group in groups:
+        random = draws(plans[0].randomness, jobs[group.start].seed)
+        if found:
+            steps: Steps = head_steps(task, found, units, jobs[group], plans[group], random)
+        else:
+            steps = engine_steps(task, units, jobs[group.start], plans[group.start], choice, random)
+        yield Stack(trainers[group.start], jobs[group], plans[group], steps, random.dropout, choice.facts)
+
+
+def _check_population(trainer: DPTrainer, task: Task) -> None:
+    if trainer.charged and task.population is None and (trainer.ledger or trainer.budget):
+        key = "budget" if trainer.budget else "ledger"
+        raise ConfigError(
+            "a ledger is kept for a population, and none is named",
+            where=f"privacy.{key}",
+            remedy='Add population = "..." to [data], or remove the key.',
+        )
+
+
+def _fit(stack: Stack, task: Task, purpose: Purpose) -> list[Fit]:
+    tested, error = self_test.run(stack.steps, task, stack.plans)
+    before = [parameter.detach().clone() for parameter in stack.steps.parameters]
+    with _account(stack, task, purpose) as account:
+        tally = _train(stack, task, account)
+        charged = account.facts()
+    _check_finite(stack.steps.parameters)
+    still = unmoved(
+        *([each.reshape(len(stack.jobs), -1) for each in both] for both in (before, stack.steps.parameters))
+    )
+    return [
+        Fit(
+            state,
+            _log(plan),
+            {
+                **_spent(plan, charged),
+                **stack.facts,
+                "engine_error": stack.facts["engine_error"] or error,
+                "empty_batches": int(tally.empty_batches[head]),
+                "non_finite_gradients": int(tally.non_finite_gradients[head]),
+                "unmoved": still[head],
+                "self_test": tested,
+                "ledger": charged,
+            },
+            partial(settle, task.population, stack.trainer.ledger) if charged else None,
+        )
+        for head, (state, plan) in enumerate(zip(stack.steps.states(), stack.plans, strict=True))
+    ]
+
+
+def _train(stack: Stack, task: Task, account: Account) -> Tally:
+    """Train in place; return what was counted."""
+    steps, tally = stack.steps, Tally.of(len(stack.jobs))
+    optimizer = task.recipe.build(steps.parameters)
+    if account.resumed:
+        resuming.restore(account.resumed[1], steps.parameters, optimizer)
+        tally = Tally.restored(account.resumed[1])
+    threads = one_thread(task.device) if steps.small else nullcontext()
+    with threads, own_chance(task.device, stack.dropout):
+        for block in account.blocks():
+            for _ in track(block, "Private training"):
+                take(steps, optimizer, steps.draw(), tally)
+            account.checkpoint(resuming.saved(steps.parameters, optimizer) | tally.saved())
+    steps.close()
+    return tally
+
+
+def _spent(plan: Plan, charged: Facts) -> Facts:
+    """Return the facts of a plan, with the epsilon of all steps that were charged: some twice after an interruption."""
+    steps = charged.get("charged_steps", plan.mechanism.steps)
+    if steps == plan.mechanism.steps:
+        return {**plan.facts, "charged_steps": steps}
+    repeated = replace(plan, mechanism=replace(plan.mechanism, steps=steps)).facts
+    changed = {name: repeated[name] for name in ("epsilon", "epsilon_rdp", "accountant")}
+    return {**plan.facts, **changed, "charged_steps": steps}
+
+
+def _account(stack: Stack, task: Task, purpose: Purpose) -> AbstractContextManager[Account]:
+    """Return what spending is written down in before it happens."""
+    return open_account(
+        task.population if stack.trainer.charged else None,
+        stack.trainer.ledger,
+        stack.trainer.budget,
+        purpose=purpose,
+        mechanisms=[plan.mechanism for plan in stack.plans],
+        delta=stack.plans[0].delta,
+        identity=_identity(stack, task),
+        resumable=stack.plans[0].randomness == "secret",  # seeded numbers would begin anew
+        overlaps=stack.trainer.overlaps,
+    )
+
+
+def _identity(stack: Stack, task: Task) -> str:
+    """Return what an unfinished run is recognised by: its public numbers, and what it starts from."""
+    start = {str(number): parameter for number, parameter in enumerate(stack.steps.parameters)}
+    numbers = [asdict(plan) for plan in stack.plans] + [asdict(task.recipe), asdict(stack.trainer)]
+    weights = None if task.class_weights is None else task.class_weights.tolist()
+    content = task.population.content if task.population else ""
+    jobs = [[job.seed, None if job.members is None else np.flatnonzero(job.members).tolist()] for job in stack.jobs]
+    text = json.dumps([numbers, weights, content, jobs, hash_tensors(start)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _check_finite(parameters: Sequence[nn.Parameter]) -> None:
+    if not all(parameter.isfinite().all() for parameter in parameters):
+        raise RftError(
+            "private training ended with weights that are not finite",
+            where="train.learning_rate",
+            remedy="Lower train.learning_rate.",
+        )
+
+
+def _log(plan: Plan) -> list[dict[str, float]]:
+    """Return one row an epoch, of public numbers alone; an epoch is 1 / sample_rate steps."""
+    steps, rate = plan.mechanism.steps, plan.mechanism.sample_rate
+    ends = [min(steps, round(epoch / rate)) for epoch in range(1, max(1, round(steps * rate)) + 1)]
+    return [{"epoch": epoch, "steps": end} for epoch, end in enumerate(ends, start=1)]
