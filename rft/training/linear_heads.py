@@ -61,7 +61,7 @@ class Vectors:
     def rows(self, stored_rows: Tensor) -> Tensor:
         """Return (..., D) features of stored rows, scaled as a head would."""
         found = self.stored.index_select(0, stored_rows.flatten())  # three times as quick as indexing
-        return scaled(found, row_norm=self.row_norm).view(*stored_rows.shape, -1)
+        return scaled(found, row_norm=self.row_norm).view(*stored_rows.shape, self.dimension)
 
 
 def vectors(task: Task) -> Vectors | None:

@@ -151,21 +151,13 @@ def test_a_planted_fault_is_seen(fault: str, untested: pytest.MonkeyPatch) -> No
 
 def test_rows_that_are_clipped_one_by_one_are_seen_where_persons_are_promised(untested: pytest.MonkeyPatch) -> None:
     def by_row(self: HeadSteps, sample: Any) -> Any:
-        x, labels, weights = self.examples.gather(sample)
-        _, _, rows, _ = x.shape
-        parts = [_clipped_alone(self, x[:, :, [row]], labels[:, :, [row]], weights[:, :, [row]]) for row in range(rows)]
-        return [sum(each) for each in zip(*parts, strict=True)], np.zeros(len(x), dtype=np.int64)
+        rows = self.examples.gather(sample)
+        residual = (0.5 - torch.nn.functional.one_hot(rows.labels, 2)).float() * rows.weights[..., None]
+        residual *= self._factors(residual.square().sum(-1) * rows.squared_lengths)[..., None]
+        return [residual.mT @ rows.x, residual.sum(1)], np.zeros(len(rows.x), dtype=np.int64)
 
     untested.setattr(HeadSteps, "_clipped_sums", by_row)
     assert judge(audited(unit="unit"), curve_of(CLAIM), DELTA).p_value < ALPHA
-
-
-def _clipped_alone(self: HeadSteps, x: Tensor, labels: Tensor, weights: Tensor) -> list[Tensor]:
-    heads, units, _, d = x.shape
-    residual = (0.5 - torch.nn.functional.one_hot(labels, 2)).float() * weights[..., None]
-    norms = residual.norm(dim=-1) * (x.square().sum(-1) + 1).sqrt()
-    residual = (residual * self._factors(norms)[..., None]).reshape(heads, units, -1)
-    return [residual.mT @ x.reshape(heads, units, d), residual.sum(1)]
 
 
 def test_empty_samples_that_are_left_out_are_seen_on_a_few_units(untested: pytest.MonkeyPatch) -> None:
@@ -186,8 +178,7 @@ def test_empty_samples_that_are_left_out_are_seen_on_a_few_units(untested: pytes
 
 
 def _seen(self: HeadSteps, sample: Any) -> Tensor:
-    _, _, weights = self.examples.gather(sample)
-    return (weights != 0).flatten(1).any(dim=1)
+    return (self.examples.gather(sample).weights != 0).any(dim=1)
 
 
 def test_long_trainings_are_watched_in_part_against_a_claim_for_that_part(untested: pytest.MonkeyPatch) -> None:
