@@ -76,6 +76,11 @@ class Column:
     label: str
     numeric: bool
 
+    @property
+    def explains(self) -> bool:
+        """Whether it says in words what the row means: it needs room."""
+        return self.label in _EXPLAIN
+
 
 @dataclass(frozen=True)
 class TableView:
@@ -89,7 +94,7 @@ class TableView:
 
     @property
     def long(self) -> bool:
-        explained = any(column.label in _EXPLAIN for column in self.columns)
+        explained = any(column.explains for column in self.columns)
         return self.total > (LONG_WORDS if explained else LONG)
 
     @property

@@ -21,6 +21,7 @@ FACTS: dict[str, Any] = {
     "accountant": "PLD",
     "epsilon_rdp": 3.29,
     "delta": 1e-5,
+    "delta_by_rule": True,
     "noise_multiplier": 1.79,
     "sample_rate": 0.064,
     "steps": 312,

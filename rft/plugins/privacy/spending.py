@@ -171,6 +171,7 @@ def _epsilon_rdp(facts: Facts) -> Finding:
 def _delta(facts: Facts) -> Finding:
     large = facts["delta"] > (1 + 1e-9) / (10 * facts["n"])
     remark = f" It is above 1 / (10 n) = {1 / (10 * facts['n']):.2g}, which is usually asked for." if large else ""
+    rule = " By the rule min(1e-5, 1 / (10 n)), since the config gives none." if facts["delta_by_rule"] else ""
     return Finding(
         id="privacy.delta",
         title="Failure probability delta",
@@ -178,8 +179,8 @@ def _delta(facts: Facts) -> Finding:
         value=facts["delta"],
         exact=True,
         n=facts["n"],
-        grade="declared",
-        meaning="Probability with which the bound of epsilon may fail to hold." + remark,
+        grade="measured" if facts["delta_by_rule"] else "declared",
+        meaning="Probability with which the bound of epsilon may fail to hold." + rule + remark,
         limits="A delta near 1 / n would allow a training that publishes one unit outright.",
         references=(NIST,),
     )

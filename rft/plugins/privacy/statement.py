@@ -64,7 +64,12 @@ def parameters(facts: Facts, unit: str, *, classes_declared: bool) -> Table:
         ("epsilon", facts["epsilon"], "measured", f"Spent by this training, accountant {facts['accountant']}."),
         ("epsilon, second accountant", facts["epsilon_rdp"], "measured", "Renyi accountant of Opacus; looser."),
         ("target epsilon", facts["target_epsilon"], "declared", "What the noise was calibrated to."),
-        ("delta", facts["delta"], "declared", "Probability with which the bound may fail; compare with 1 / n."),
+        (
+            "delta",
+            facts["delta"],
+            "measured" if facts["delta_by_rule"] else "declared",
+            "Probability with which the bound may fail; compare with 1 / n.",
+        ),
         ("1 / n", 1 / facts["n"], "declared", "A delta near this would allow one unit to be published outright."),
         ("clipping norm C", facts["max_grad_norm"], "declared", "Largest gradient norm of one unit in one step."),
         ("noise multiplier sigma", facts["noise_multiplier"], "measured", "Noise deviation over C, added to the sum."),

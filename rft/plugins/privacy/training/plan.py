@@ -28,13 +28,22 @@ NEIGHBOURS = "zero-out: one unit's contribution replaced by nothing, at a fixed 
 class Plan:
     """The public numbers of a private training.
 
-    ``unit`` is ``example``, or ``unit`` where examples are grouped by whose they are. ``rows_per_unit_max`` is how
-    many examples the largest unit has; nothing in training depends on it. ``divisor`` is what a noised sum is divided
-    by: the expected number of units in a step.
+    Attributes:
+        target_epsilon: what was asked for.
+        delta: in (0, 1).
+        delta_by_rule: whether it is min(1e-5, 1 / (10 n)) since nobody gave one.
+        mechanism: noise, sampling rate and steps.
+        max_grad_norm: what a unit's contribution is clipped to.
+        divisor: what a noised sum is divided by: the expected number of units in a step.
+        n: number of units.
+        unit: ``example``, or ``unit`` where examples are grouped by whose they are.
+        rows_per_unit_max: how many examples the largest unit has; nothing in training depends on it.
+        randomness: where samples and noise come from.
     """
 
     target_epsilon: float
     delta: float
+    delta_by_rule: bool
     mechanism: Mechanism
     max_grad_norm: float
     divisor: float
@@ -87,6 +96,7 @@ def plan(trainer: DPTrainer, recipe: Recipe, units: np.ndarray, *, declared: boo
     return Plan(
         target_epsilon=trainer.epsilon,
         delta=delta,
+        delta_by_rule=trainer.delta is None,
         mechanism=mechanism,
         max_grad_norm=trainer.max_grad_norm,
         divisor=trainer.divisor or rate * n,
