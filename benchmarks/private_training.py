@@ -101,7 +101,7 @@ def _plain(task: Task) -> Way:
 
 
 def _plan() -> Plan:
-    return Plan(8.0, 1e-5, Mechanism(NOISE, RATE, 1), 1.0, BATCH, N, "example", 1, "seeded")
+    return Plan(8.0, 1e-5, False, Mechanism(NOISE, RATE, 1), 1.0, BATCH, N, "example", 1, "seeded")
 
 
 def _steps(task: Task, randomness: Randomness) -> HeadSteps:

@@ -75,7 +75,7 @@ def plans(task: Task, noise: Sequence[float] = (1.0,), *, rate: float = 0.5, nor
     """Return the public numbers of heads that differ in noise."""
     n = int(unit_of_row(task).max()) + 1
     unit = "example" if task.units is None else "unit"
-    return [Plan(1.0, 1e-5, Mechanism(each, rate, 10), norm, rate * n, n, unit, 1, "secret") for each in noise]
+    return [Plan(1.0, 1e-5, False, Mechanism(each, rate, 10), norm, rate * n, n, unit, 1, "secret") for each in noise]
 
 
 def quiet(plan: Plan) -> Gaussian:

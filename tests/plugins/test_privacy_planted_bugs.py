@@ -31,7 +31,8 @@ from rft.plugins.privacy.training.randomness import draws
 from rft.plugins.privacy.training.sampling import PoissonSampler, Sample
 from rft.training import Job, Task
 
-REPETITIONS, RIGHT = 20, 200
+REPEATED = pytest.mark.parametrize("times", [3, pytest.param(20, marks=pytest.mark.slow)])
+RIGHT = pytest.mark.parametrize("times", [20, pytest.param(100, marks=pytest.mark.slow)])
 
 PERSONS = np.repeat([f"{person:02}" for person in range(40)], 3)
 WEIGHTS = torch.tensor([0.5, 1.0, 3.0])
@@ -245,21 +246,25 @@ def ready(kind: str, *, persons: bool, rate: float = 0.2) -> tuple[Task, list[Pl
     return task, given.plans(task, SIGMAS if kind == "heads" else SIGMAS[:1], rate=rate)
 
 
+@REPEATED
 @pytest.mark.parametrize(("kind", "bug"), PLANTED)
-def test_every_planted_bug_is_caught_every_time(kind: str, bug: Bug, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_planted_bug_is_caught_every_time(
+    kind: str, bug: Bug, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     task, plans = ready(kind, persons=bug.persons)
     bug.plant(monkeypatch)
-    for _ in range(REPETITIONS):
+    for _ in range(times):
         with pytest.raises(IntegrityError, match="nothing was trained") as caught:
             self_test.run(given.steps(kind, task, plans), task, plans)
         assert f"{bug.check}: " in str(caught.value)
 
 
+@RIGHT
 @pytest.mark.parametrize("persons", [False, True])
 @pytest.mark.parametrize("kind", given.KINDS)
-def test_the_right_mechanism_is_never_accused(kind: str, persons: bool) -> None:
+def test_the_right_mechanism_is_never_accused(kind: str, persons: bool, times: int) -> None:
     task, plans = ready(kind, persons=persons)
-    for _ in range(RIGHT // 2):
+    for _ in range(times):
         rows, error = self_test.run(given.steps(kind, task, plans), task, plans)
         assert error < 1e-5
         assert {row["outcome"] for row in rows} == {"passed"}
@@ -325,19 +330,21 @@ def test_the_right_mechanism_of_a_network_is_not_accused(build: Any, data: Any, 
         self_test.run(network_steps(task, plans, choice), task, plans)
 
 
+@REPEATED
 @pytest.mark.parametrize("affine", [True, False])
-def test_batchnorm_in_training_mode_is_refused_before_the_self_test(affine: bool) -> None:
+def test_batchnorm_in_training_mode_is_refused_before_the_self_test(affine: bool, times: int) -> None:
     norm = nn.BatchNorm2d(8).requires_grad_(affine)
     task = cases.task(cases.seeded(lambda: cases.OnFeatures(norm, *cases.pooled_to(8))), cases.maps())
-    for _ in range(REPETITIONS):
+    for _ in range(times):
         with pytest.raises(ConfigError, match=r"\(BatchNorm2d\) mixes the examples"):
             choose(task)
 
 
-def test_batchnorm_that_is_put_in_training_mode_afterwards_is_caught() -> None:
+@REPEATED
+def test_batchnorm_that_is_put_in_training_mode_afterwards_is_caught(times: int) -> None:
     task = cases.task(cases.seeded(cases.resnet_with_frozen_norms), cases.maps())
     plans, choice = given.plans(task), choose(task)
-    for _ in range(REPETITIONS):
+    for _ in range(times):
         made = network_steps(task, plans, choice)
         for norm in made.network.norms():
             norm.train()
