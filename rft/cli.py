@@ -26,6 +26,8 @@ from rft.records import Table as RowTable
 
 EXIT = {"pass": 0, "no_rules": 0, "fail": 1, "uncertain": 3}
 BUG, INTERRUPTED = 70, 130
+NOT_CHECKED = "The ledger of population {!r} is not in {} and was not checked: name its folder with --ledger."
+HEADLINES = ("performance.accuracy", "privacy.epsilon", "privacy.ledger_epsilon", "privacy.ledger_remaining")
 
 app = typer.Typer(
     help="Responsible fine-tuning: fine-tune a pretrained model and audit it in the same run.",
@@ -174,7 +176,13 @@ def verify(
         if stand := stand_of(folder):
             from rft.plugins.privacy.ledger.anchors import check_anchor, ledger_folder
 
-            out.print(check_anchor(stand, ledger or ledger_folder(None, Path.cwd())), markup=False)
+            place = ledger or ledger_folder(None, Path.cwd())
+            said = check_anchor(stand, place)
+            if said is None and ledger is not None:
+                remedy = "Give the folder of ledgers, as privacy.ledger does: the one that holds a folder a population."
+                raise EvidenceError(f"holds no ledger of {stand['population']!r}", where=str(ledger), remedy=remedy)
+            out.print(said or NOT_CHECKED.format(stand["population"], place), markup=False)
+            raise typer.Exit(0 if said else EXIT["uncertain"])
 
 
 @app.command()
@@ -288,7 +296,9 @@ def _show(run: AuditRun) -> None:
         out.print(f"  {rule.outcome:9}  {rule.rule}: {rule.explanation}", markup=False)
     for section in run.sections:
         for finding in section.findings:
-            if finding.status == "warn":
+            if finding.id in HEADLINES and finding.status == "info":
+                out.print(f"  measured   {finding.id} = {finding.value:.3g}  {finding.title}", markup=False)
+            elif finding.status == "warn":
                 ends = f" [{finding.interval.low:.3g}, {finding.interval.high:.3g}]" if finding.interval else ""
                 out.print(f"  look at    {finding.id} = {finding.value:.3g}{ends}  {finding.title}", markup=False)
             elif finding.status == "not_measured" and section.plugin in run.run.config:  # asked for with a table

@@ -325,6 +325,8 @@ class Training(Record):
     batch_size: int | None = None
     seconds: Number | None = None
     cached: bool | None = None
+    class_weights: dict[str, Number] | None = None
+    randomness: str | None = None
     epsilon: Number | None = None
     delta: Number | None = None
     noise_multiplier: Number | None = None

@@ -82,7 +82,7 @@ def fine_tune(
             classes_declared=core.data.classes is not None,
             backbone=facts,
             model_sha256=hash_tensors(model.state_dict()),
-            training=_training_facts(recipe, fit, core.data.unit, seconds, parts.cached),
+            training=_training_facts(recipe, fit, core.data.unit, seconds, parts.cached, core.train.class_weights),
         ),
         seed=core.seed,
         splits=dataset.splits,
@@ -202,18 +202,16 @@ def _stored_weights(weights: str) -> str:
     return weights if named else Path(weights).name
 
 
-def _training_facts(recipe: Recipe, fit: Fit, unit: str | None, seconds: float, cached: bool) -> Training:
+def _training_facts(
+    recipe: Recipe, fit: Fit, unit: str | None, seconds: float, cached: bool, weights: dict[str, float] | None
+) -> Training:
     private = {key: fit.facts[key] for key in Training.model_fields if key != "mode" and key in fit.facts}
     if private.get("unit") == "unit":
         private["unit"] = unit  # by the name of its column, which a task does not know
-    shared: dict[str, Any] = {
-        "epochs": recipe.epochs,
-        "optimizer": recipe.optimizer,
-        "learning_rate": recipe.learning_rate,
-        "batch_size": recipe.batch_size,
-        "seconds": round(seconds, 2),
-        "cached": cached,
-    }
+    shared: dict[str, Any] = {"seconds": round(seconds, 2), "cached": cached, "class_weights": weights}
+    if fit.facts.get("recipe_used", True):
+        named = ("epochs", "optimizer", "learning_rate", "batch_size")
+        shared |= {name: getattr(recipe, name) for name in named}
     return Training(mode=fit.facts["mode"], **(shared | private))
 
 

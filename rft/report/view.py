@@ -19,6 +19,7 @@ STATUS_WORDS = {"warn": "Worth a look", "fail": "Failed", "not_measured": "Not m
 GRADE_WORDS = {"measured": "Measured", "declared": "Declared by the user", "unverified": "Not verified"}
 OUTCOME_WORDS = {"pass": "Pass", "fail": "Fail", "uncertain": "Uncertain", "no_rules": "No rules"}
 KEY_FINDINGS = 2  # of each section, in the summary
+HEADLINES = ("privacy.epsilon",)  # named there in any case
 
 Fact = tuple[str, str]  # label, text
 
@@ -206,7 +207,7 @@ def key_findings(run: AuditRun, each: SectionView, most: int = KEY_FINDINGS) -> 
 def _rank(each: FindingView, judged: set[str]) -> int:
     if each.state == "fail":
         return 0
-    if each.id in judged:
+    if each.id in judged or each.id in HEADLINES:
         return 1
     return 2 if each.state == "warn" else 3
 
@@ -335,10 +336,12 @@ def _training(training: Training) -> tuple[Fact, ...]:
         ("Steps", training.steps),
         ("Clipping norm", training.max_grad_norm),
         ("Unit of privacy", training.unit),
+        ("Class weights", ", ".join(f"{name} {weight:g}" for name, weight in (training.class_weights or {}).items())),
     )
-    known = [(label, value) for label, value in named if value is not None]
+    known = [(label, value) for label, value in named if value not in (None, "")]
     texts = [(label, value if isinstance(value, str) else numbers.plain(value)) for label, value in known]
-    return (("Mode", mode[training.mode]), *texts)
+    void = ", void: the noise follows from the seed" if training.randomness == "seeded" else ""
+    return (("Mode", mode[training.mode] + void), *texts)
 
 
 def _data(run: AuditRun) -> TableView:

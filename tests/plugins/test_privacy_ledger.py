@@ -87,6 +87,7 @@ def test_everything_is_added_up_over_heads_and_runs(tmp_path: Path) -> None:
         "purpose": "frontier",
         "heads": 3,
         "noise_multiplier": 1.0,
+        "largest_noise_multiplier": 3.0,
         "sample_rate": 0.05,
         "steps": 60,
         "charged_steps": 60,
@@ -344,7 +345,27 @@ def test_the_budget_of_an_overlapping_population_holds_too(tmp_path: Path) -> No
         finish(account(tmp_path, name="ward", overlaps=["clinic"]))
 
 
-@pytest.mark.parametrize("name", ["clinik", "clinic 2", "../clinic", "ward"])
+def test_an_overlap_with_itself_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is the population itself"):
+        finish(account(tmp_path, overlaps=["clinic"]))
+
+
+def test_a_ledger_is_not_begun_with_a_delta_that_lets_everybody_out(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"privacy\.delta: 0\.5 is not below 1 /"):
+        finish(account(tmp_path, delta=0.5))
+
+
+def test_a_ledger_that_was_put_back_is_found_without_any_run(tmp_path: Path) -> None:
+    finish(account(tmp_path))
+    older = everything(ledger_of(tmp_path))
+    finish(account(tmp_path, identity="another"))
+    for name in (chain.ENTRIES, chain.HEAD):
+        (ledger_of(tmp_path) / name).write_bytes(older[name])
+    with pytest.raises(EvidenceError, match="an older copy was put back"):
+        finish(account(tmp_path, identity="a third"))
+
+
+@pytest.mark.parametrize("name", ["clinik", "clinic 2", "../clinic"])
 def test_an_overlap_with_nobody_is_refused(tmp_path: Path, name: str) -> None:
     finish(account(tmp_path, name="clinic"))
     with pytest.raises(ConfigError, match="no other population") as refused:

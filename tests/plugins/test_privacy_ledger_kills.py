@@ -154,4 +154,6 @@ def test_a_kill_at_every_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
         assert not [*folder.rglob("*.safetensors")]
         if not kills:
             break
-    assert instant == 16, "key; population, training, three blocks, finished, each with its head; three checkpoints"
+    assert instant == 17, (
+        "key; population, training, three blocks, finished, each with its head; three checkpoints; witness"
+    )

@@ -130,8 +130,11 @@ def test_verify_says_when_there_is_no_ledger_to_look_at(
 ) -> None:
     monkeypatch.setenv("RFT_STATE", str(tmp_path / "state"))
     code, output = verified(checked)
-    assert code == 0
-    assert "it was not checked" in output
+    assert code == 3
+    assert "was not checked: name its folder with --ledger" in output
+    code, output = verified(checked, "--ledger", str(tmp_path / "nowhere"))
+    assert code == 4
+    assert "holds no ledger of 'clinic'" in output
     (tmp_path / "state").mkdir()
     (tmp_path / "ledgers").rename(tmp_path / "state" / "ledgers")
     assert "holds the 22 entries" in verified(checked)[1]

@@ -13,6 +13,7 @@ from rft.records import Section
 if TYPE_CHECKING:
     from rft.training import Trainer
 
+FEWEST_CANARIES = 20
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -71,6 +72,8 @@ class PrivacyOptions(Options):
             raise ValueError(f"budget = {self.budget:g} is less than epsilon = {self.epsilon:g}, which it pays for")
         if len(set(self.frontier)) < len(self.frontier):
             raise ValueError("frontier names an epsilon twice; replicates says how often each is trained")
+        if 0 < self.canaries < FEWEST_CANARIES:
+            raise ValueError(f"canaries = {self.canaries} can show nothing: give {FEWEST_CANARIES} or more, or 0")
         if "replicates" in given and not self.frontier:
             raise ValueError("replicates without frontier: nothing is replicated; give frontier = [...]")
         fixed = sorted(given & {"sample_rate", "steps"})

@@ -37,7 +37,7 @@ TUNING = (
     "settings, the evaluation in this report."
 )
 GRADIENTS = {
-    "least squares": "not at all: the head follows from noised sums over the data",
+    "least squares": "nowhere, since the head follows from noised sums over the data",
     "closed form": "in closed form, from the residual and the features of a linear head",
     "hooks": "by the hooks of Opacus, one rule for each kind of layer",
     "functorch": "by torch.func, the gradient of one example mapped over the batch",
@@ -71,13 +71,7 @@ def parameters(facts: Facts, unit: str, *, classes_declared: bool) -> Table:
             "Probability with which the bound may fail; compare with 1 / n.",
         ),
         ("1 / n", 1 / facts["n"], "declared", "A delta near this would allow one unit to be published outright."),
-        ("clipping norm C", facts["max_grad_norm"], "declared", "Largest gradient norm of one unit in one step."),
-        ("noise multiplier sigma", facts["noise_multiplier"], "measured", "Noise deviation over C, added to the sum."),
-        ("sampling rate q", facts["sample_rate"], "declared", "Probability that a unit takes part in a step."),
-        ("steps T", facts["steps"], "declared", "All of them counted, those with an empty sample too."),
-        ("divisor q n", facts["divisor"], "declared", "Public constant that the noised sum is divided by."),
-        ("sampling used", "Poisson, by unit", "declared", "Each unit drawn by itself in each step."),
-        ("sampling accounted", "Poisson, by unit", "declared", "What the accountants assume."),
+        *_mechanism(facts),
         _class_list(classes_declared),
         ("accountants", versions, "measured", "Libraries and versions."),
         ("randomness", facts["randomness"], "declared", SECRET if secret else SEEDED),
@@ -94,6 +88,26 @@ def parameters(facts: Facts, unit: str, *, classes_declared: bool) -> Table:
     ]
     names = ("parameter", "value", "grade", "meaning")
     return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _mechanism(facts: Facts) -> list[tuple[str, Cell, Grade, str]]:
+    """Return the rows from which epsilon can be computed again."""
+    if facts["engine"] == "least squares":
+        bound = "Largest length that one unit's part of the sums can have: sqrt(1 + 4 (1 - 1 / K)) for K classes."
+        return [
+            ("bound C on a unit's part", facts["max_grad_norm"], "declared", bound),
+            ("noise multiplier sigma", facts["noise_multiplier"], "measured", "Noise deviation over C, of the sums."),
+            ("noised sums", 1, "declared", "Of all units, once: nothing is sampled, and there are no gradients."),
+        ]
+    return [
+        ("clipping norm C", facts["max_grad_norm"], "declared", "Largest gradient norm of one unit in one step."),
+        ("noise multiplier sigma", facts["noise_multiplier"], "measured", "Noise deviation over C, added to the sum."),
+        ("sampling rate q", facts["sample_rate"], "declared", "Probability that a unit takes part in a step."),
+        ("steps T", facts["steps"], "declared", "All of them counted, those with an empty sample too."),
+        ("divisor q n", facts["divisor"], "declared", "Public constant that the noised sum is divided by."),
+        ("sampling used", "Poisson, by unit", "declared", "Each unit drawn by itself in each step."),
+        ("sampling accounted", "Poisson, by unit", "declared", "What the accountants assume."),
+    ]
 
 
 def _class_list(declared: bool) -> tuple[str, Cell, Grade, str]:

@@ -23,7 +23,7 @@ from rft.errors import EvidenceError
 from rft.plugins.privacy import accounting
 from rft.plugins.privacy.accounting import Mechanism
 from rft.plugins.privacy.ledger import admission, chain, checkpoints, people
-from rft.plugins.privacy.ledger.anchors import ledger_folder
+from rft.plugins.privacy.ledger.anchors import check_witness, ledger_folder, remember
 from rft.plugins.privacy.ledger.chain import Chain
 from rft.plugins.privacy.ledger.charges import Book, Charge, read_book
 from rft.plugins.privacy.ledger.checkpoints import Checkpoint
@@ -115,6 +115,7 @@ class Recorded:
     def close(self) -> None:
         """Note that the training was finished, and by whom."""
         self.ledger.append({"kind": "finished", "id": self.charge.id, "process": this_process()})
+        remember(self.book.key, self.book.population, self.ledger.anchor)
 
     def facts(self) -> Facts:
         """Return where the ledger stands, and what the population has spent, by this training and all before it."""
@@ -148,6 +149,7 @@ def _row(population: str, charge: Charge) -> Facts:
         "purpose": charge.purpose,
         "heads": len(charge.mechanisms),
         "noise_multiplier": min(each.noise_multiplier for each in charge.mechanisms),
+        "largest_noise_multiplier": max(each.noise_multiplier for each in charge.mechanisms),
         "sample_rate": max(each.sample_rate for each in charge.mechanisms),
         "steps": charge.planned,
         "charged_steps": charge.charged,
@@ -225,16 +227,19 @@ def _admit(root: Path, population: Population, charge: Charge, terms: Terms) -> 
     owners = people.hashes(population.owners, key)
     known = books.pop(population.name, None)
     book = known or Book(population.name, people.fingerprint(key), terms.delta, terms.budget)
+    if known is None:
+        admission.check_delta(terms.delta, len(owners))
     admission.check_people(book, population.name, key, owners)
     admission.check_budget(book, terms.budget)
-    others = admission.overlapping(books, owners | book.owners, terms.overlaps)
+    others = admission.overlapping(books, owners | book.owners, terms.overlaps, population.name)
 
     ledger = ledgers[population.name]
+    check_witness(book.key, ledger)
     states = _checkpoints(ledger)
     if terms.resumable and owners <= book.owners:  # with someone new it is another data set
         charge = _continued(book, charge, states)
     state = states.get(charge.id)
-    admission.check_affordable(book, others, charge.remaining(state.step if state else 0))
+    admission.check_affordable(book, others, charge.remaining(state.step if state else 0), charge.purpose)
     if known is None:
         ledger.append(book.record())
     if charge not in book.charges:

@@ -33,6 +33,17 @@ def check_people(book: Book, name: str, key: bytes, owners: frozenset[str]) -> N
         )
 
 
+def check_delta(delta: float, owners: int) -> None:
+    """Raise ``ConfigError`` for a delta at which a ledger that is begun with it would add up to nothing of value."""
+    if delta >= 1 / owners:
+        raise ConfigError(
+            f"{delta:g} is not below 1 / {owners:,}: at it the ledger, which keeps the delta of the first training, "
+            "would allow one owner's data to be published outright",
+            where="privacy.delta",
+            remedy="Leave it out: min(1e-5, 1 / (10 n)) is taken.",
+        )
+
+
 def check_budget(book: Book, budget: float | None) -> None:
     """Raise ``ConfigError`` for another budget than the first training fixed."""
     if budget is None or budget == book.budget:
@@ -45,13 +56,19 @@ def check_budget(book: Book, budget: float | None) -> None:
     )
 
 
-def overlapping(books: Mapping[str, Book], owners: frozenset[str], overlaps: Sequence[str]) -> dict[str, Book]:
+def overlapping(
+    books: Mapping[str, Book], owners: frozenset[str], overlaps: Sequence[str], population: str
+) -> dict[str, Book]:
     """Return the ledgers of other populations whose spending counts for these people as well.
 
     Raises:
         ConfigError: one shares people with these and is not named in ``overlaps``, or a named one does not exist.
     """
     for other in overlaps:
+        if other == population:
+            raise ConfigError(
+                f"{other!r} is the population itself, and counts already", where="privacy.overlaps", remedy="Remove it."
+            )
         if other not in books:
             remedy = near(other, list(books)) or f"Known here: {', '.join(sorted(books)) or 'none'}."
             raise ConfigError(f"no other population {other!r} has a ledger", where="privacy.overlaps", remedy=remedy)
@@ -68,7 +85,7 @@ def overlapping(books: Mapping[str, Book], owners: frozenset[str], overlaps: Seq
     return {other: books[other] for other in overlaps}
 
 
-def check_affordable(book: Book, others: Mapping[str, Book], more: Sequence[Mechanism]) -> None:
+def check_affordable(book: Book, others: Mapping[str, Book], more: Sequence[Mechanism], what: str) -> None:
     """Raise ``ConfigError`` when ``more`` would spend more than the budget of a population that it is charged to."""
     concerned = [book, *others.values()]
     spent = [mechanism for each in concerned for mechanism in each.spent()]
@@ -80,7 +97,7 @@ def check_affordable(book: Book, others: Mapping[str, Book], more: Sequence[Mech
             before = epsilon_of(spent, each.delta).epsilon
             raise ConfigError(
                 f"the budget of population {each.population!r} does not suffice: {before:.4g} of {each.budget:g} are "
-                f"spent, and with this training it would be {total:.4g} (at delta {each.delta:.2g})",
+                f"spent, and with the {what} of this run it would be {total:.4g} (at delta {each.delta:.2g})",
                 where="privacy.budget",
                 remedy="Train with a smaller epsilon or, when it is all spent, no more on these people.",
             )

@@ -21,7 +21,8 @@ LIMITS = (
 NO_POPULATION = "data.population does not name whose data this is, so that no ledger adds up what several runs spend"
 CAPTIONS = {
     "ledger": "Where the ledger of the population stood after this run. The last entry's hash stands in evidence.json.",
-    "ledger_trainings": "Trainings that were charged to the people of this population, the present one included.",
+    "ledger_trainings": "Trainings that were charged to the people of this population, the present one included. Steps "
+    "are of each head; the noise multiplier is the least and the largest of its heads.",
 }
 
 
@@ -92,15 +93,21 @@ def _stand(facts: Mapping[str, Any]) -> Table:
         ("owners", facts["owners"], "Different units, or examples where there are none, of all trainings so far."),
         ("epsilon", _finite(facts["epsilon"]), "Of all trainings in the table below together."),
         ("delta", facts["delta"], "At which they are added up: that of the first training."),
-        ("budget", facts["budget"], "Fixed by the first training; none where empty."),
-        ("remaining", _finite(facts["remaining"]), "Budget less epsilon."),
+        ("budget", _number(facts["budget"]), "Fixed by the first training, or never."),
+        ("remaining", _number(facts["remaining"]), "Budget less epsilon."),
         ("entries", facts["entries"], "Of the ledger, each with the hash of the one before it."),
         ("head", facts["head"], "sha256 of the last entry: a ledger without it was cut or rewritten."),
     ]
     if facts["resumed_at"]:
-        meaning = "Steps that an interrupted process had taken and been charged for; this run went on from there."
+        meaning = (
+            "The checkpoint of an interrupted training that this run went on from; later steps were charged twice."
+        )
         rows.append(("resumed at step", facts["resumed_at"], meaning))
     return [dict(zip(("quantity", "value", "meaning"), row, strict=True)) for row in rows]
+
+
+def _number(number: float | None) -> Cell:
+    return "none" if number is None else _finite(number)
 
 
 def _finite(number: float | None) -> float | None:

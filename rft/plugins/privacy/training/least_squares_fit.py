@@ -71,7 +71,7 @@ def fit(trainers: Sequence[DPTrainer], task: Task, jobs: Sequence[Job], *, purpo
         solved: list[tuple[State, int]] = []
         for _ in account.blocks():  # the one step there is: charged before it is taken
             solved = list(_solve(data, units, classes, jobs, plans, sources))
-        charged = account.facts()
+    charged = account.facts()
     shared = _facts(data, classes) | {"self_test": tested, "ledger": charged}
     return [
         Fit(state, [{"epoch": 1, "steps": 1}], {**plan.facts, **shared, "non_finite_gradients": non_finite})
@@ -117,6 +117,7 @@ def _plan(trainer: DPTrainer, task: Task, units: np.ndarray, classes: int) -> Pl
 def _facts(data: Vectors, classes: int) -> Facts:
     return {
         "engine": "least squares",
+        "recipe_used": False,
         "engine_error": 0.0,  # nothing is approximated: there are no gradients
         "engines_passed_over": {},
         "trained_parameters": classes * (data.dimension + 1),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -29,6 +30,8 @@ from rft.progress import track
 from rft.training import Facts, Fit, Job, Task
 from rft.training.linear_heads import unmoved
 from rft.training.threads import one_thread
+
+log = logging.getLogger("rft")
 
 Purpose = Literal["training", "frontier", "canaries"]
 
@@ -166,7 +169,7 @@ def _fit(stack: Stack, task: Task, purpose: Purpose) -> list[Fit]:
     before = [parameter.detach().clone() for parameter in stack.steps.parameters]
     with _account(stack, task, purpose) as account:
         tally = _train(stack, task, account)
-        charged = account.facts()
+    charged = account.facts()
     _check_finite(stack.steps.parameters)
     still = unmoved(
         *([each.reshape(len(stack.jobs), -1) for each in both] for both in (before, stack.steps.parameters))
@@ -196,6 +199,9 @@ def _train(stack: Stack, task: Task, account: Account) -> Tally:
     steps, tally = stack.steps, Tally.of(len(stack.jobs))
     optimizer = task.recipe.build(steps.parameters)
     if account.resumed:
+        log.warning(
+            "an interrupted training goes on after step %d of %d", account.resumed[0], stack.plans[0].mechanism.steps
+        )
         resuming.restore(account.resumed[1], steps.parameters, optimizer)
         tally = Tally.restored(account.resumed[1])
     threads = one_thread(task.device) if steps.small else nullcontext()
