@@ -55,19 +55,7 @@ def fine_tune(
     prefix = parts.prefix() if parts.cached else None
     features = features_of(core, backbone, prefix, parts.freeze, inputs, dataset.splits, device, precision)
 
-    train = dataset.splits["train"]
-    recipe = Recipe(**core.train.model_dump(exclude={"views", "class_weights"}))
-    task = Task(
-        features["train"],
-        torch.from_numpy(train.labels),
-        train.units,
-        parts.new_suffix,
-        recipe,
-        device,
-        precision=precision if precision == "bfloat16" and device.startswith("cuda") else "float32",
-        class_weights=_class_weights(core, classes),
-        population=_population(core, train, folder),
-    )
+    task = _task(core, folder, dataset, features["train"], parts, device, precision)
     fit, seconds = _fit(trainer, task, core.seed, cached=parts.cached)
     predictions = tabulate(dataset, partial(_scores, parts.trained_suffix(fit.state).to(device), features, device))
     model = parts.join(fit.state)
@@ -82,7 +70,7 @@ def fine_tune(
             classes_declared=core.data.classes is not None,
             backbone=facts,
             model_sha256=hash_tensors(model.state_dict()),
-            training=_training_facts(recipe, fit, core.data.unit, seconds, parts.cached, core.train.class_weights),
+            training=_training_facts(task.recipe, fit, core.data.unit, seconds, parts.cached, core.train.class_weights),
         ),
         seed=core.seed,
         splits=dataset.splits,
@@ -98,6 +86,24 @@ def fine_tune(
         write_model=partial(write_model, model=model, backbone=backbone, classes=classes),
         device=device,
         show_examples=core.report.show_examples,
+    )
+
+
+def _task(
+    core: Config, folder: Path, dataset: data.Dataset, features: Features, parts: Cut, device: str, precision: str
+) -> Task:
+    """Return what is trained on the features of the training split, and how."""
+    train = dataset.splits["train"]
+    return Task(
+        features,
+        torch.from_numpy(train.labels),
+        train.units,
+        parts.new_suffix,
+        Recipe(**core.train.model_dump(exclude={"views", "class_weights"})),
+        device,
+        precision=precision if precision == "bfloat16" and device.startswith("cuda") else "float32",
+        class_weights=_class_weights(core, dataset.classes),
+        population=_population(core, train, folder),
     )
 
 
