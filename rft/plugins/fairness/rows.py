@@ -1,0 +1,140 @@
+"""The rows of one split as numbers: classes, units and groups as codes, so that ten million rows stay small and quick.
+
+Nothing here is a metric. A code of -1 is a value that is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+import pandas as pd
+
+from rft.errors import Unavailable
+
+BETWEEN = " x "  # between the names of attributes, and of groups, that are crossed
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """Which group each row is in.
+
+    Attributes:
+        attribute: what the groups differ in; crossed attributes are joined by `` x ``.
+        names: the G groups, in order of their names; each has at least one row.
+        codes: (N,) indices into ``names``; -1 where the value is missing.
+        parts: the attributes that were crossed; the attribute alone when none were.
+    """
+
+    attribute: str
+    names: tuple[str, ...]
+    codes: np.ndarray
+    parts: tuple[str, ...]
+
+    @classmethod
+    def of(cls, attribute: str, values: pd.Series) -> Grouping:
+        """Return the grouping of (N,) values, strings or missing."""
+        column = values if isinstance(values.dtype, pd.CategoricalDtype) else values.astype("category")
+        codes = column.cat.codes.to_numpy().astype(np.int32)
+        return cls._dense(attribute, [str(name) for name in column.cat.categories], codes, (attribute,))
+
+    @classmethod
+    def crossed(cls, groupings: Sequence[Grouping]) -> Grouping:
+        """Return the groups of all combinations that occur; a row is in none when one of its values is missing."""
+        return reduce(cls._crossed_pair, groupings)
+
+    @classmethod
+    def _crossed_pair(cls, first: Grouping, other: Grouping) -> Grouping:
+        known = (first.codes >= 0) & (other.codes >= 0)
+        codes = np.where(known, first.codes * len(other.names) + other.codes, -1).astype(np.int32)
+        names = [f"{a}{BETWEEN}{b}" for a in first.names for b in other.names]
+        attribute = f"{first.attribute}{BETWEEN}{other.attribute}"
+        return cls._dense(attribute, names, codes, (*first.parts, *other.parts))
+
+    @classmethod
+    def _dense(cls, attribute: str, names: Sequence[str], codes: np.ndarray, parts: tuple[str, ...]) -> Grouping:
+        """Number the groups that have rows in order of their names."""
+        counts = np.bincount(codes + 1, minlength=len(names) + 1)[1:]
+        occurring = sorted(np.flatnonzero(counts), key=lambda code: names[code])
+        renumbered = np.full(len(names) + 1, -1, dtype=np.int32)  # the last one is for the code -1
+        renumbered[occurring] = np.arange(len(occurring))
+        return cls(attribute, tuple(names[code] for code in occurring), renumbered[codes], parts)
+
+    @property
+    def missing(self) -> int:
+        """Return how many rows have no value."""
+        return int(np.count_nonzero(self.codes < 0))
+
+    def where(self, mask: np.ndarray) -> Grouping:
+        """Return the groups of the rows of a (N,) mask, in which a group may have no row left."""
+        return Grouping(self.attribute, self.names, self.codes[mask], self.parts)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The predictions of one split.
+
+    Attributes:
+        classes: the K class names.
+        labels, predictions: (N,) indices into ``classes``.
+        scores: (N, K) probabilities, rows that sum to 1; None when only decisions are known.
+        units: (N,) codes from 0 on of whose row each is; None when every row stands for itself.
+    """
+
+    classes: tuple[str, ...]
+    labels: np.ndarray
+    predictions: np.ndarray
+    scores: np.ndarray | None = None
+    units: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, classes: Sequence[str]) -> Rows:
+        """Return the rows of a table of predictions (see ``rft.plugins.Subject``).
+
+        Raises:
+            Unavailable: a row has no label or no prediction among the classes, or a probability that is not finite.
+        """
+        labels, predictions = (_codes(frame[column], classes) for column in ("label", "prediction"))
+        if unknown := int(np.count_nonzero((labels < 0) | (predictions < 0))):
+            raise Unavailable(f"{unknown} of {len(frame)} rows have no label or no prediction among the classes")
+        return cls(tuple(classes), labels, predictions, _scores(frame, classes), _units(frame))
+
+    def where(self, mask: np.ndarray) -> Rows:
+        """Return the rows of a (N,) mask."""
+        scores = None if self.scores is None else self.scores[mask]
+        units = None if self.units is None else self.units[mask]
+        return Rows(self.classes, self.labels[mask], self.predictions[mask], scores, units)
+
+
+def _codes(column: pd.Series, classes: Sequence[str]) -> np.ndarray:
+    return pd.Categorical(column, categories=list(classes)).codes.astype(np.int32)
+
+
+def _scores(frame: pd.DataFrame, classes: Sequence[str]) -> np.ndarray | None:
+    columns = [f"score_{name}" for name in classes]
+    if any(column not in frame for column in columns):
+        return None
+    scores = frame[columns].to_numpy(np.float64)
+    if bad := int(np.count_nonzero(~np.isfinite(scores).all(axis=1))):
+        raise Unavailable(f"{bad} of {len(frame)} rows have a probability that is not a finite number")
+    return scores
+
+
+def _units(frame: pd.DataFrame) -> np.ndarray | None:
+    """Return codes of units, or None when no unit has two rows; a row without a unit stands for itself."""
+    units = frame["unit"]
+    known = units.notna().to_numpy()
+    if not known.any():
+        return None
+    codes, names = pd.factorize(units[known])
+    if len(names) == len(codes):
+        return None
+    own = np.empty(len(frame), dtype=np.int64)
+    own[known] = codes
+    own[~known] = len(names) + np.arange(np.count_nonzero(~known))
+    return own
