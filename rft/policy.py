@@ -1,17 +1,20 @@
 """Rules over findings -> verdict. Findings state facts; only this module judges them.
 
 A rule is settled by the interval of an estimate, or by an exact value itself. An interval that lies across the
-threshold is ``uncertain``, and so is an estimate that has no interval, something not measured, or absent.
+threshold is ``uncertain``, and so is an estimate that has no interval, something not measured, or absent. Where several
+estimates are judged, their intervals are the wider ones of Bonferroni's correction: the chance that any of them misses
+its true value stays below 5 %.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from rft.config import Rule
 from rft.errors import near
-from rft.records import Finding, Outcome, RuleOutcome, Section, Verdict
+from rft.records import Finding, Interval, Outcome, RuleOutcome, Section, Verdict
 
 
 def judge(rules: Sequence[Rule], sections: Iterable[Section], *, source: str = "the config of this run") -> Verdict:
@@ -23,7 +26,8 @@ def judge(rules: Sequence[Rule], sections: Iterable[Section], *, source: str = "
     findings = {finding.id: finding for section in sections for finding in section.findings}
     outcomes = [_integrity(finding) for finding in findings.values() if finding.status == "fail"]
     outcomes += [_absent(section, findings) for section in sections if f"{section.plugin}.audit" in findings]
-    outcomes += [_apply(rule, findings) for rule in rules]
+    judged = _estimates(rules, findings)
+    outcomes += [_apply(rule, findings, judged) for rule in rules]
     return Verdict(source=source, status=_overall(outcomes), rules=tuple(outcomes))
 
 
@@ -57,28 +61,70 @@ def _absent(section: Section, findings: dict[str, Finding]) -> RuleOutcome:
     )
 
 
-def _apply(rule: Rule, findings: dict[str, Finding]) -> RuleOutcome:
-    outcome, explanation = _judge(rule, findings)
+def _estimates(rules: Sequence[Rule], findings: dict[str, Finding]) -> int:
+    """Return how many estimates the rules judge together; facts of the run are no matter of chance."""
+    named = {rule.finding for rule in rules}
+    return sum(not findings[name].exact and findings[name].value is not None for name in named & findings.keys())
+
+
+def _apply(rule: Rule, findings: dict[str, Finding], judged: int) -> RuleOutcome:
+    outcome, explanation = _judge(rule, findings, judged)
     return RuleOutcome(
         rule=_text(rule), finding=rule.finding, outcome=outcome, because=rule.because, explanation=explanation
     )
 
 
-def _judge(rule: Rule, findings: dict[str, Finding]) -> tuple[Outcome, str]:
+def _judge(rule: Rule, findings: dict[str, Finding], judged: int) -> tuple[Outcome, str]:
     finding = findings.get(rule.finding)
     if finding is None:
         return "uncertain", f"no such finding in this run. {near(rule.finding, list(findings)) or ''}".strip()
     if finding.value is None:
         return "uncertain", f"not measured: {finding.reason}"
-    if finding.interval is not None:
-        low, high = finding.interval.low, finding.interval.high
-        measured = f"{finding.value:.4g}, interval {low:.4g} to {high:.4g}"
-    elif finding.exact:
-        low = high = finding.value
-        measured = f"{finding.value:.4g}"
-    else:
+    if finding.exact:
+        return _compare(rule, finding.value, finding.value, f"{finding.value:.4g}")
+    found = _interval(finding, judged)
+    if found is None:
         return "uncertain", f"{finding.value:.4g} is an estimate without an interval, which settles nothing"
-    return _compare(rule, low, high, measured)
+    interval, note = found
+    measured = f"{finding.value:.4g}, interval {interval.low:.4g} to {interval.high:.4g}{note}"
+    outcome, explanation = _compare(rule, interval.low, interval.high, measured)
+    if outcome == "uncertain":
+        explanation = f"{explanation}; {_settling(rule, finding, interval)}"
+    return outcome, explanation
+
+
+def _interval(finding: Finding, judged: int) -> tuple[Interval, str] | None:
+    """Return the interval that settles a rule when so many estimates are judged, and a note on its adjustment."""
+    for adjusted in finding.adjusted:
+        if adjusted.rules >= judged:
+            return adjusted.interval, f" ({adjusted.interval.method})"
+    if finding.interval is None:
+        return None
+    return finding.interval, f" (at 95 %, not adjusted for the {judged} estimates that are judged)" * (judged > 1)
+
+
+def _settling(rule: Rule, finding: Finding, interval: Interval) -> str:
+    """Return how many cases would settle the rule if the value stayed: intervals shrink with the root of their number.
+
+    The interval must withdraw from each bound inside it to the side on which the value lies.
+    """
+    value, n = finding.value, finding.n
+    assert value is not None
+    factors = []
+    for bound in (rule.max, rule.min):
+        if bound is None or not interval.low <= bound <= interval.high:
+            continue
+        end = interval.high if value < bound else interval.low
+        factors.append(math.inf if value == bound else ((end - value) / (bound - value)) ** 2)
+    if n is None or not factors or math.isinf(max(factors)):
+        return "no number of cases would settle a value on the bound" if n and factors else "more cases would settle it"
+    return f"about {_rounded_up(n * max(factors)):,} cases in place of {n:,} would settle it if the value stayed"
+
+
+def _rounded_up(number: float) -> int:
+    """Return a whole number with two digits that count, not below ``number``."""
+    unit = 10 ** max(math.floor(math.log10(number)) - 1, 0)
+    return math.ceil(round(number / unit, 6)) * unit  # rounded, lest 40.0000001 becomes 41
 
 
 def _compare(rule: Rule, low: float, high: float, measured: str) -> tuple[Outcome, str]:

@@ -89,6 +89,13 @@ class Interval(Record):
         return self
 
 
+class Adjusted(Record):
+    """The interval of an estimate when ``rules`` estimates are judged together: at a level of 1 - 0.05 / rules."""
+
+    rules: int = Field(ge=1)
+    interval: Interval
+
+
 class Finding(Record):
     """One fact that an audit states. It judges nothing: that is what policy rules do.
 
@@ -98,7 +105,9 @@ class Finding(Record):
         status: ``info``, ``warn`` (worth a look), ``fail`` (broken integrity, nothing else) or ``not_measured``.
         value: the number; None exactly when the status is ``not_measured``.
         unit: what the number counts (``fraction``, ``epsilon``, ``examples``); empty for a pure number.
-        interval: for an estimate from a sample.
+        interval: for an estimate from a sample, at 95 %.
+        adjusted: the same for verdicts over several rules, fewest rules first; empty where no method gives one. Its
+            method may differ from the shown one, where that is not strict enough for a verdict.
         exact: the value is a fact of this run (a count, an accountant's epsilon), not an estimate from a sample.
             A policy rule settles an estimate by its interval and an exact value by itself.
         n: how many independent cases the estimate rests on.
@@ -115,6 +124,7 @@ class Finding(Record):
     value: Number | None = None
     unit: str = ""
     interval: Interval | None = None
+    adjusted: tuple[Adjusted, ...] = ()
     exact: bool = False
     n: int | None = None
     grade: Grade = "measured"

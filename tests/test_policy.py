@@ -2,7 +2,7 @@ import pytest
 
 from rft.config import Rule
 from rft.policy import judge
-from rft.records import Finding, Interval, Section, not_measured
+from rft.records import Adjusted, Finding, Interval, Section, not_measured
 
 
 def finding(value: float, low: float | None = None, high: float | None = None, **changes: object) -> Finding:
@@ -85,3 +85,63 @@ def test_one_failure_outweighs_one_doubt() -> None:
     rules = [Rule(finding="p.y", max=3), Rule(finding="p.x", max=3)]
     verdict = judge(rules, [Section(plugin="p", findings=findings)])
     assert verdict.status == "fail"
+
+
+def adjusted(*ends: tuple[int, float, float]) -> tuple[Adjusted, ...]:
+    return tuple(
+        Adjusted(rules=rules, interval=Interval(low=low, high=high, method=f"for {rules}")) for rules, low, high in ends
+    )
+
+
+def test_several_estimates_are_judged_by_wider_intervals() -> None:
+    levels = adjusted((1, 0.02, 0.09), (2, 0.01, 0.11), (5, 0.0, 0.12))
+    findings = [finding(0.05, 0.02, 0.09, adjusted=levels, id=f"p.{name}", n=100) for name in "abc"]
+    rules = [Rule(finding=f"p.{name}", max=0.10) for name in "abc"]
+    section = [Section(plugin="p", findings=tuple(findings))]
+    assert judge(rules[:1], section).status == "pass"
+    assert [rule.outcome for rule in judge(rules[:2], section).rules] == ["uncertain"] * 2
+    assert "interval 0 to 0.12 (for 5)" in judge(rules, section).rules[0].explanation
+    twice = [Rule(finding="p.a", max=0.10), Rule(finding="p.a", max=0.2)]
+    assert [rule.outcome for rule in judge(twice, section).rules] == [
+        "pass",
+        "pass",
+    ]  # one estimate, whatever the rules
+
+
+def test_facts_of_the_run_do_not_widen_the_intervals_of_estimates() -> None:
+    estimate = finding(0.05, 0.02, 0.09, adjusted=adjusted((1, 0.02, 0.09), (2, 0.01, 0.11)))
+    section = [Section(plugin="p", findings=(estimate, finding(3, exact=True, id="p.e")))]
+    rules = [Rule(finding="p.x", max=0.10), Rule(finding="p.e", max=3)]
+    assert judge(rules, section).status == "pass"
+
+
+def test_an_interval_that_cannot_be_adjusted_says_so() -> None:
+    section = [Section(plugin="p", findings=(finding(0.05, 0.02, 0.09), finding(0.05, 0.02, 0.09, id="p.y")))]
+    rules = [Rule(finding="p.x", max=0.10), Rule(finding="p.y", max=0.1)]
+    assert "not adjusted for the 2 estimates" in judge(rules, section).rules[0].explanation
+
+
+def test_more_estimates_than_any_level_fall_back_to_what_is_shown_and_say_so() -> None:
+    estimate = finding(0.05, 0.02, 0.09, adjusted=adjusted((1, 0.02, 0.09)))
+    other = estimate.model_copy(update={"id": "p.y"})
+    rules = [Rule(finding="p.x", max=0.10), Rule(finding="p.y", max=0.1)]
+    assert "not adjusted" in judge(rules, [Section(plugin="p", findings=(estimate, other))]).rules[0].explanation
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "ends", "cases"),
+    [
+        (Rule(finding="p.x", max=0.10), 0.05, (0.0, 0.15), "about 400 cases in place of 100"),
+        (Rule(finding="p.x", max=0.10), 0.15, (0.05, 0.25), "about 400 cases in place of 100"),
+        (Rule(finding="p.x", min=0.8), 0.75, (0.6, 0.9), "about 900 cases in place of 100"),
+        (Rule(finding="p.x", min=0.4, max=0.6), 0.5, (0.35, 0.65), "about 230 cases in place of 100"),
+        (Rule(finding="p.x", max=0.10), 0.10, (0.0, 0.2), "no number of cases"),
+    ],
+)
+def test_an_uncertain_rule_says_how_many_cases_would_settle_it(
+    rule: Rule, value: float, ends: tuple[float, float], cases: str
+) -> None:
+    """By hand: the end that lies across the bound must come as near as the bound, and comes by the root of n."""
+    status, explanation = outcome(rule, finding(value, *ends, n=100))
+    assert status == "uncertain"
+    assert cases in explanation

@@ -1,0 +1,29 @@
+"""Intervals for verdicts in which several estimates are judged together, by Bonferroni's correction.
+
+How many estimates a policy judges is only known when it is applied, perhaps long after the run and without its data.
+So findings carry their interval at each level that may be asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rft.intervals import LEVEL
+from rft.records import Adjusted, Interval
+
+RULES = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50, 100)  # between two of them the next larger one is used
+LEVELS = tuple(1 - (1 - LEVEL) / rules for rules in RULES)
+
+
+def adjusted(interval_at: Callable[[float], Interval]) -> tuple[Adjusted, ...]:
+    """Return the intervals of one estimate at each level, from a function of the level."""
+    return from_levels([interval_at(level) for level in LEVELS])
+
+
+def from_levels(intervals: Sequence[Interval]) -> tuple[Adjusted, ...]:
+    """Return what a finding carries, from the intervals at each of ``LEVELS``."""
+    made = []
+    for rules, interval in zip(RULES, intervals, strict=True):
+        noted = f"{interval.method}, adjusted for {rules} judged estimates" if rules > 1 else interval.method
+        made.append(Adjusted(rules=rules, interval=interval.model_copy(update={"method": noted})))
+    return tuple(made)
