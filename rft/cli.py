@@ -21,7 +21,7 @@ from rich.console import Console
 
 import rft
 from rft.errors import EvidenceError, RftError
-from rft.records import AuditRun
+from rft.records import AuditRun, Section
 from rft.records import Table as RowTable
 
 EXIT = {"pass": 0, "no_rules": 0, "fail": 1, "uncertain": 3}
@@ -228,6 +228,35 @@ def backbones(
         content = comparison_html(made.section, name=made.name, byline=byline, rft_version=rft.__version__)
         page.write_text(content, encoding="utf-8")
         out.print(f"Page: {page}", markup=False)
+
+
+@app.command()
+def compare(
+    before: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of the run to compare with.")],
+    after: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of the other run, on the same data.")],
+    page: Annotated[Path, typer.Option("--out", help="The page to write.")] = Path("compare.html"),
+    debug: Debug = False,
+) -> None:
+    """Compare two models on the same people: plain and private, or before and after a change."""
+    with _reported(debug):
+        from rft.compare import compare_runs
+        from rft.report.comparison import comparison_html
+
+        made = compare_runs(before, after)
+        _show_findings(made.section)
+        byline = [f"{made.n:,} test examples that both predicted"]
+        name = f"{made.names[0]} and {made.names[1]}"
+        page.write_text(comparison_html(made.section, name=name, byline=byline, rft_version=rft.__version__), "utf-8")
+        out.print(f"Page: {page}", markup=False)
+
+
+def _show_findings(section: Section) -> None:
+    for finding in section.findings:
+        if finding.value is None:
+            out.print(f"  missing    {finding.id}: {finding.reason}", markup=False)
+        else:
+            ends = f" [{finding.interval.low:+.3f}, {finding.interval.high:+.3f}]" if finding.interval else ""
+            out.print(f"  {finding.value:+.3f}{ends}  {finding.meaning}", markup=False)
 
 
 def _show_table(rows: RowTable) -> None:

@@ -21,6 +21,7 @@ LEVELS = {
     "pipeline": 7,
     "callback": 8,
     "selection": 7,
+    "compare": 7,
     "subjects": 6,
     "extraction": 5,
     "report": 6,

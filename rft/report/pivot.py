@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from rft.records import Cell, Row, Table
 from rft.report import numbers, tables
 
+BETWEEN = " x "  # between crossed attributes, and between their groups
 _BLOCK = ("model", "split", "attribute", "class", "control")
 
 
@@ -30,12 +31,16 @@ class GroupRow:
 
 @dataclass(frozen=True)
 class GroupTable:
-    """All groups of an attribute. Model, split, class, control: in ``title`` where they vary, else in ``constants``."""
+    """All groups of an attribute. Model, split, class, control: in ``title`` where they vary, else in ``constants``.
+
+    ``folded``: it is of crossed attributes, of a class but the first, or within a control: there to be looked up.
+    """
 
     title: str
     constants: tuple[tuple[str, str], ...]
     metrics: tuple[str, ...]
     rows: tuple[GroupRow, ...]
+    folded: bool = False
 
 
 def by_group(table: Table) -> list[GroupTable]:
@@ -49,7 +54,8 @@ def by_group(table: Table) -> list[GroupTable]:
     blocks: dict[tuple[Cell, ...], Table] = {}
     for row in table:
         blocks.setdefault(tuple(row.get(name) for name in varying), []).append(row)
-    return [_block(_title(varying, key), constants, rows) for key, rows in blocks.items()]
+    first = next((row["class"] for row in table if row.get("class") is not None), None)
+    return [_block(_title(varying, key), constants, rows, first) for key, rows in blocks.items()]
 
 
 def _title(names: list[str], key: tuple[Cell, ...]) -> str:
@@ -58,12 +64,14 @@ def _title(names: list[str], key: tuple[Cell, ...]) -> str:
     return ", ".join(parts) or "all examples"
 
 
-def _block(title: str, constants: tuple[tuple[str, str], ...], rows: Table) -> GroupTable:
+def _block(title: str, constants: tuple[tuple[str, str], ...], rows: Table, first: Cell) -> GroupTable:
     metrics = list(dict.fromkeys(str(row["metric"]) for row in rows))
     groups: dict[Cell, dict[str, Row]] = {}
     for row in rows:
         groups.setdefault(row["group"], {})[str(row["metric"])] = row
+    looked_up = BETWEEN in str(rows[0]["attribute"]) or rows[0].get("control") is not None
     return GroupTable(
+        folded=looked_up or any(row.get("class") not in (None, first) for row in rows),
         title=title[:1].upper() + title[1:],
         constants=constants,
         metrics=tuple(map(tables.words, metrics)),

@@ -1,34 +1,47 @@
-"""Whether the model treats groups alike: rates of each group and the gaps between them, with intervals."""
+"""Whether the model treats groups alike: metrics of each group and the gaps between them, with intervals."""
 
 from __future__ import annotations
 
-from typing import Literal
-
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from rft.errors import Unavailable
 from rft.plugins import Options, Subject
+from rft.plugins.fairness.metrics import MetricName
 from rft.records import Section
-
-MetricName = Literal["accuracy", "selection_rate", "tpr", "fpr", "fnr"]
 
 
 class FairnessOptions(Options):
     """Options of ``[fairness]``.
 
     Attributes:
-        attributes: the group attributes to look at; None for all that the data has.
+        attributes: the group attributes to look at; None for all that the data has, but the control.
         metrics: what to compare between groups.
-        min_group: groups with fewer test rows are shown as too few and not scored.
+        classes: of more than two, those to set against the rest beside the favourable one; None for all.
+        depth: how many attributes are crossed at most; 1 for no intersections.
+        control: a group attribute within whose values everything is compared once more.
+        min_group: groups with fewer independent cases are too few to tell: shown, but not compared.
+        min_shown: groups with fewer are too few: counted, without a number.
     """
 
     attributes: list[str] | None = Field(default=None, min_length=1)
     metrics: list[MetricName] = Field(default=["accuracy", "selection_rate", "tpr", "fpr", "fnr"], min_length=1)
-    min_group: int = Field(default=10, ge=1)
+    classes: list[str] | None = Field(default=None, min_length=1)
+    depth: int = Field(default=2, ge=1)
+    control: str | None = None
+    min_group: int = Field(default=30, ge=2)
+    min_shown: int = Field(default=10, ge=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> FairnessOptions:
+        if self.min_shown > self.min_group:
+            raise ValueError("min_shown is above min_group: a group would be compared that is not shown")
+        if self.control is not None and self.control in (self.attributes or []):
+            raise ValueError("control is one of attributes; within its own values an attribute has nothing to compare")
+        return self
 
 
 class Fairness:
-    """Compares groups on the test split, through Fairlearn."""
+    """Compares groups on the test split."""
 
     name = "fairness"
     always_on = False

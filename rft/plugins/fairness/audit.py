@@ -1,160 +1,175 @@
-"""From predictions to the section: rates of groups and of pairs of attributes, gaps, and missing values. Test only."""
+"""From predictions to the section: measure, compare, check the audit itself, arrange it in chapters. Test rows only."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import combinations
-
-import numpy as np
-import pandas as pd
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from rft import intervals
 from rft.errors import Unavailable
 from rft.plugins import Subject
-from rft.plugins.fairness import FairnessOptions, gaps
-from rft.plugins.fairness.gaps import Gap
-from rft.plugins.fairness.group_metrics import GroupRate, Rows, rates
-from rft.records import Figure, Finding, Row, Section
+from rft.plugins.fairness import FairnessOptions, dispersion, findings, missing, reliability, tables
+from rft.plugins.fairness.dispersion import Dispersion
+from rft.plugins.fairness.figures import figures
+from rft.plugins.fairness.gaps import Gap, compare
+from rft.plugins.fairness.group_metrics import GroupMetric, Limits, measure
+from rft.plugins.fairness.grouped import GroupedRows
+from rft.plugins.fairness.metrics import Ratios
+from rft.plugins.fairness.plan import Plan
+from rft.plugins.fairness.self_check import self_check
+from rft.plugins.fairness.simultaneous import holm
+from rft.records import Chapter, Finding, Row, Section
 
 SPLIT = "test"
+Bounds = tuple[float, float]
 
 
 def audit(subject: Subject, options: FairnessOptions, *, positive: str) -> Section:
     """Return the section; raises ``Unavailable`` without test rows, groups, or a prediction for every row."""
-    frame = _test_rows(subject)
-    groups = _groups(frame, options.attributes)
-    measured = _Measured(frame, list(dict.fromkeys(options.metrics)), positive, options.min_group)
-    by_attribute = {attribute: measured.by(values) for attribute, values in groups.items()}
-    pairs = {f"{a} x {b}": measured.by(_joined(groups[a], groups[b])) for a, b in combinations(groups, 2)}
-    found = [
-        Gap.of(attribute, metric, [rate for rate in own if rate.metric == metric], _missing(groups[attribute]))
-        for attribute, own in by_attribute.items()
-        for metric in measured.metrics
-    ]
-    model = "external" if subject.facts.training.mode == "external" else "fine-tuned"
-    table = [_row(model, None, rate, positive) for rate in measured.overall()]
-    table += [_row(model, name, rate, positive) for name, own in (by_attribute | pairs).items() for rate in own]
-    return Section(
-        plugin="fairness",
-        title="Fairness",
-        findings=(*map(gaps.finding, found), *(_missing_finding(name, values) for name, values in groups.items())),
-        tables={"by_group": table, "gaps": [gaps.row(gap) for gap in found]},
-        captions=_CAPTIONS,
-        figures=tuple(_figure(attribute) for attribute, own in by_attribute.items() if own),
-        notes=_notes(positive, options.min_group),
-    )
-
-
-class _Measured:
-    """The test rows, ready to be measured by any grouping."""
-
-    def __init__(self, frame: pd.DataFrame, metrics: Sequence[str], positive: str, min_group: int) -> None:
-        self.metrics = metrics
-        self._positive, self._min_group = positive, min_group
-        units = frame["unit"].where(frame["unit"].notna(), frame["id"])  # a row without a unit stands for itself
-        self._rows = Rows(*(column.to_numpy(str) for column in (frame["label"], frame["prediction"], units)))
-
-    def by(self, values: pd.Series) -> list[GroupRate]:
-        """Return the rates of the groups that (N,) values name, without the rows where the value is missing."""
-        known = values.notna().to_numpy()
-        return self._rates(self._rows.where(known), values[known].to_numpy(str), self._min_group)
-
-    def overall(self) -> list[GroupRate]:
-        """Return the rates of all rows."""
-        return self._rates(self._rows, np.full(len(self._rows.labels), "all"), 1)
-
-    def _rates(self, rows: Rows, groups: np.ndarray, min_group: int) -> list[GroupRate]:
-        return rates(rows, groups, metrics=self.metrics, positive=self._positive, min_group=min_group)
-
-
-def _test_rows(subject: Subject) -> pd.DataFrame:
     frame = subject.predictions[subject.predictions["split"] == SPLIT].reset_index(drop=True)
     if frame.empty:
         raise Unavailable("the predictions hold no rows of the split test")
-    if unknown := int(frame[["label", "prediction"]].isna().any(axis=1).sum()):
-        raise Unavailable(f"{unknown} of {len(frame)} test rows have no label or no prediction")
-    return frame
-
-
-def _groups(frame: pd.DataFrame, attributes: Sequence[str] | None) -> dict[str, pd.Series]:
-    known = {name.removeprefix("group_"): frame[name] for name in frame.columns if name.startswith("group_")}
-    if not known:
-        raise Unavailable("the data has no group attributes (data.groups)")
-    if unknown := [name for name in attributes or [] if name not in known]:
-        raise Unavailable(f"the data has no group attribute {unknown[0]!r}, only {', '.join(known)}")
-    return {name: known[name] for name in dict.fromkeys(attributes or known)}
-
-
-def _joined(first: pd.Series, second: pd.Series) -> pd.Series:
-    """Return ``a x b`` where both are known, else None."""
-    both = first.notna() & second.notna()
-    return (first.astype(object) + " x " + second.astype(object)).where(both, None)
-
-
-def _missing(values: pd.Series) -> int:
-    return int(values.isna().sum())
-
-
-def _missing_finding(attribute: str, values: pd.Series) -> Finding:
-    missing = _missing(values)
-    return Finding(
-        id=f"fairness.missing.{attribute}",
-        title=f"Test examples without {attribute}",
-        status="warn" if missing else "info",
-        value=missing,
-        unit="examples",
-        exact=True,
-        n=len(values),
-        meaning=f"{missing} of {len(values)} test examples have no value of {attribute} and belong to no group.",
-        limits="The gaps say nothing about these examples." if missing else "",
-    )
-
-
-def _row(model: str, attribute: str | None, measured: GroupRate, positive: str) -> Row:
-    interval = measured.rate.interval() if measured.rate else None
-    return {
-        "model": model,
-        "split": SPLIT,
-        "attribute": attribute,
-        "group": measured.group if attribute else None,
-        "class": None if measured.metric == "accuracy" else positive,
-        "control": None,
-        "metric": measured.metric,
-        "value": measured.rate.value if measured.rate else None,
-        "low": interval.low if interval else None,
-        "high": interval.high if interval else None,
-        "n": measured.n,
-        "n_positive": measured.n_positive,
-        "n_negative": measured.n_negative,
-        "status": measured.status,
+    plan = Plan.of(frame, subject.facts.classes, options, positive)
+    limits = Limits(options.min_group, options.min_shown)
+    model = "external" if subject.facts.training.mode == "external" else "fine-tuned"
+    compared = [Compared.of(grouped, plan, limits, subject.seed) for grouped in plan.grouped()]
+    made = {
+        "by_group": _by_group(plan, compared, model, subject.seed),
+        "gaps": _gap_rows(compared),
+        "dispersion": tables.dispersions(list(_spreads(compared))),
+        "calibration": reliability.table(plan),
     }
-
-
-_CAPTIONS = {
-    "by_group": "Rates on test by group, with Wilson intervals; n counts the rows of the group, n_positive those whose "
-    "label is the favourable class. TPR and FNR are shares of n_positive, FPR of n_negative.",
-    "gaps": "The highest group minus the lowest; an interval that reaches below 0 does not tell them apart.",
-}
-
-
-def _notes(positive: str, min_group: int) -> tuple[str, ...]:
-    return (
-        f"Rates are for the favourable class {positive}, against all others. Groups with fewer than {min_group} test "
-        "examples are shown with their number and not scored. Intersections of two attributes stand in the table.",
-        "Every interval holds at 95 % by itself: of twenty gaps that do not exist, about one is shown by chance. "
-        "Where units repeat, intervals rest on the number of units.",
-        f"Wilson intervals: {intervals.WILSON}. Units of unequal size count for less: {intervals.KISH}.",
+    chapters = _chapters(plan, compared, limits, subject.seed)
+    return Section(
+        plugin="fairness",
+        title="Fairness",
+        findings=tuple(finding for _, own in chapters for finding in own),
+        tables=made,
+        captions=tables.CAPTIONS,
+        figures=figures(plan, made),
+        notes=_notes(plan, positive, options),
+        chapters=tuple(
+            Chapter(title=title, findings=tuple(finding.id for finding in own)) for title, own in chapters if own
+        ),
     )
 
 
-def _figure(attribute: str) -> Figure:
-    return Figure(
-        id=f"fairness_{attribute}",
-        kind="dots",
-        table="by_group",
-        encode={"y": "group", "x": "value", "low": "low", "high": "high", "label": "n", "facet": "metric"},
-        where={"attribute": attribute},
-        x_label="share, with 95 % interval; the number at a dot is n, the test examples of the group",
-        title=f"Rates by {attribute}",
-        alt=f"For each metric, the rate of every group by {attribute} as a dot with its interval and n.",
+@dataclass(frozen=True)
+class Compared:
+    """One grouping of the rows with every metric of its groups, and the gap in each.
+
+    Attributes:
+        grouped: the rows by group.
+        measured: every metric of every group, in the order of the plan.
+        gaps: one for each metric that was asked for.
+        bounds: for each gap the least and the largest that rows without a group allow; None where there are none.
+    """
+
+    grouped: GroupedRows
+    measured: tuple[GroupMetric, ...]
+    gaps: tuple[Gap, ...]
+    bounds: tuple[Bounds | None, ...]
+
+    @classmethod
+    def of(cls, grouped: GroupedRows, plan: Plan, limits: Limits, seed: int) -> Compared:
+        """Measure and compare. Rules may name the gaps of all classes and of the favourable one, outside a control."""
+        measured, gaps = [], []
+        for metric, target in plan.asked:
+            own = measure(grouped, metric, target, limits=limits, positive=plan.positive, seed=seed)
+            verdicts = grouped.control is None and target.positive in (None, plan.positive)
+            measured += own
+            gaps.append(compare(grouped, metric, target, own, seed=seed, verdicts=verdicts))
+        return cls(grouped, tuple(measured), tuple(gaps), tuple(_bounds(grouped, gap) for gap in gaps))
+
+    def stated(self, plan: Plan) -> list[Gap]:
+        """Return the gaps that become findings: of all classes, of the favourable one, and of the mean over classes."""
+        return [gap for gap in self.gaps if gap.target.positive in (None, plan.positive)]
+
+
+def _bounds(grouped: GroupedRows, gap: Gap) -> Bounds | None:
+    """Return what a gap of shares may be, whatever group the rows without one belong to."""
+    if gap.value is None or not gap.is_share or not grouped.grouping.missing or grouped.control is not None:
+        return None
+    ratios = Ratios.of(gap.metric, grouped.rows.classes, gap.target.positive)
+    unknown = grouped.rows.where(grouped.grouping.codes < 0)
+    hits, cases = (int(part.sum()) for part in ratios.of_rows(unknown.labels, unknown.predictions))
+    chosen = [grouped.names.index(group.group) for group in gap.scored if group.group is not None]
+    known_hits, known_cases = (part[chosen, 0] for part in ratios.counts(grouped.confusion))
+    return missing.gap_bounds(known_hits, known_cases, hits, cases)
+
+
+def _by_group(plan: Plan, compared: Sequence[Compared], model: str, seed: int) -> list[Row]:
+    everybody = plan.overall()
+    overall = [
+        each
+        for metric, target in plan.asked
+        for each in measure(everybody, metric, target, limits=Limits(1, 1), positive=plan.positive, seed=seed)
+    ]
+    rows = [tables.by_group(model, None, each) for each in overall]
+    return rows + [
+        tables.by_group(model, own.grouped.grouping.attribute, each) for own in compared for each in own.measured
+    ]
+
+
+def _gap_rows(compared: Sequence[Compared]) -> list[Row]:
+    """Return the rows of the table ``gaps``, with p-values corrected for all of them."""
+    found = [(gap, bounds) for own in compared for gap, bounds in zip(own.gaps, own.bounds, strict=True)]
+    adjusted = iter(holm([gap.p_value for gap, _ in found if gap.p_value is not None]))
+    return [tables.gap(gap, None if gap.p_value is None else next(adjusted), bounds) for gap, bounds in found]
+
+
+def _spreads(compared: Sequence[Compared]) -> Iterator[tuple[Gap, Dispersion]]:
+    for gap in (gap for own in compared if own.grouped.control is None for gap in own.gaps):
+        if gap.is_share and len(gap.scored) > 2:
+            values = [group.value for group in gap.scored if group.value is not None]
+            yield gap, dispersion.dispersion(values, [group.worth for group in gap.scored])
+
+
+def _chapters(plan: Plan, compared: Sequence[Compared], limits: Limits, seed: int) -> list[tuple[str, list[Finding]]]:
+    """Return the findings by the heading that they stand under; the gaps of single attributes have none."""
+    single = compared[: len(plan.attributes)]
+    crossed = compared[len(single) : len(single) + len(plan.crossed)]
+    checks = [self_check(own.grouped, limits, positive=plan.positive, seed=seed) for own in single]
+    return [
+        ("Gaps", [findings.of_gap(gap) for own in single for gap in own.stated(plan)]),
+        ("Worst-off groups and ratios", [finding for own in single for finding in _extremes(own, plan)]),
+        ("Intersections", [finding for own in crossed for finding in _of_intersection(own, plan)]),
+        ("Missing values", [_missing_finding(own, plan) for own in single]),
+        ("Self-check", checks),
+    ]
+
+
+def _extremes(own: Compared, plan: Plan) -> Iterator[Finding]:
+    for gap in own.stated(plan):
+        if gap.is_share and gap.metric.worst:
+            yield findings.of_worst(gap)
+        if gap.metric.name == "selection_rate":
+            yield findings.of_ratio(gap)
+
+
+def _of_intersection(own: Compared, plan: Plan) -> list[Finding]:
+    """Return the gaps that can be measured, or one finding that says why none can."""
+    stated = [gap for gap in own.stated(plan) if gap.value is not None]
+    return [findings.of_gap(gap) for gap in stated] or [findings.no_intersection(own.gaps[0])]
+
+
+def _missing_finding(own: Compared, plan: Plan) -> Finding:
+    stated = own.stated(plan)
+    bounded = [(gap, bounds) for gap, bounds in zip(own.gaps, own.bounds, strict=True) if bounds and gap in stated]
+    return findings.of_missing(own.grouped.grouping.attribute, own.grouped.grouping.missing, len(plan.rows), bounded)
+
+
+def _notes(plan: Plan, positive: str, options: FairnessOptions) -> tuple[str, ...]:
+    repeats = plan.rows.units is not None
+    units = (
+        f" Rows of one unit are not independent: {intervals.KISH}, and units are what is resampled." if repeats else ""
+    )
+    return (
+        f"Rates are for the favourable class {positive}, against all others. Groups with fewer than "
+        f"{options.min_group} test {'units' if repeats else 'examples'} are too few to tell: they are shown and not "
+        f"compared. With fewer than {options.min_shown} a group, or the cases of a metric in it, have no number at all.",
+        "An interval for two groups is Newcombe's, for more that of the largest gap among all pairs. Each holds at "
+        "95 % by itself; where rules judge several, their intervals are wider. Of the p-values in the table, those "
+        f"named p_holm allow for the number of its rows.{units}",
+        *plan.omitted,
     )

@@ -1,150 +1,212 @@
-"""The gap of one metric between the groups of one attribute, and the finding that states it."""
+"""How far apart the groups of one attribute are in one metric, with an interval that holds for the largest of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from rft import intervals
-from rft.intervals import Rate
-from rft.plugins.fairness.group_metrics import BASES, OK, GroupRate
-from rft.records import Finding, Interval, Row, Status, not_measured
+from rft.multiplicity import LEVELS
+from rft.plugins.fairness import power, resampling
+from rft.plugins.fairness.group_metrics import OK, GroupMetric
+from rft.plugins.fairness.grouped import GroupedRows, Target
+from rft.plugins.fairness.metrics import METRICS, Metric, Ratios
+from rft.plugins.fairness.resampling import Sums, sums_of_rows
+from rft.plugins.fairness.row_values import row_values
+from rft.plugins.fairness.simultaneous import LargestGap, Resamples, largest_gap
+from rft.plugins.fairness.two_groups import TwoRates
+from rft.records import Interval, Status
 
-NAMES = {
-    "accuracy": "accuracy",
-    "selection_rate": "selection rate",
-    "tpr": "true positive rate",
-    "fpr": "false positive rate",
-    "fnr": "false negative rate",
-}
-EXPLAINED = {
-    "accuracy": "the share of a group's examples that get the right class",
-    "selection_rate": "the share of a group's examples that are given the favourable class",
-    "tpr": "the share that is given the favourable class among a group's examples that have it",
-    "fpr": "the share that is given the favourable class among a group's examples that do not have it",
-    "fnr": "the share that is denied the favourable class among a group's examples that have it",
-}
-BIASED = "No interval is given yet for more than two groups, and the largest of many gaps is biased upward."
+DRAWS = 1999  # for an interval at 95 %
+DRAWS_OF_A_CHECK = 399
+DRAWS_FOR_VERDICTS = 39_999  # 40 of them lie beyond the strictest level that a verdict may ask for
+NULL_DRAWS = 4000
 
 
 @dataclass(frozen=True)
 class Gap:
-    """The difference between the highest and the lowest group, or None where fewer than two groups can be compared.
+    """The difference between the highest and the lowest group.
 
     Attributes:
-        attribute, metric: what is compared.
-        scored: the groups that have a rate, lowest first.
-        unscored: the groups that have none, with their status.
-        missing: rows that have no value of the attribute.
+        attribute, metric, target, control: what is compared; the control is the value that all rows have, or None.
+        scored: the groups that are compared, lowest first.
+        unscored: the others, with their status.
+        value: None where fewer than two groups can be compared.
+        intervals: at each of ``rft.multiplicity.LEVELS``, or at 95 % alone; empty where no method gives one.
+        p_value: of no difference between any two groups.
+        null_high: what the largest gap stays below in 95 % of samples when the groups do not differ.
+        detectable: the smallest gap that such a sample shows to be one in 80 % of cases.
     """
 
     attribute: str
-    metric: str
-    scored: tuple[tuple[str, Rate], ...]
-    unscored: tuple[GroupRate, ...]
-    missing: int
-
-    @classmethod
-    def of(cls, attribute: str, metric: str, groups: Sequence[GroupRate], missing: int) -> Gap:
-        """Return the gap between these groups, each with this metric."""
-        scored = [(group.group, group.rate) for group in groups if group.rate is not None]
-        return cls(
-            attribute=attribute,
-            metric=metric,
-            scored=tuple(sorted(scored, key=lambda named: (named[1].value, named[0]))),
-            unscored=tuple(group for group in groups if group.status != OK),
-            missing=missing,
-        )
+    metric: Metric
+    target: Target
+    control: str | None
+    scored: tuple[GroupMetric, ...]
+    unscored: tuple[GroupMetric, ...]
+    value: float | None = None
+    intervals: tuple[Interval, ...] = ()
+    p_value: float | None = None
+    null_high: float | None = None
+    detectable: float | None = None
 
     @property
-    def value(self) -> float | None:
-        """Return the difference, 0 or more."""
-        return self.scored[-1][1].value - self.scored[0][1].value if len(self.scored) > 1 else None
+    def is_share(self) -> bool:
+        """Whether each group's value is one share of cases."""
+        one_class = self.target.positive is not None or self.metric.name == "accuracy"
+        return self.metric.kind == "ratio" and one_class
+
+    @property
+    def of_two_shares(self) -> bool:
+        """Whether it is the difference of two shares, which needs no resampling."""
+        return len(self.scored) == 2 and self.is_share
 
     @property
     def interval(self) -> Interval | None:
-        """Return Newcombe's interval for exactly two groups. It reaches below 0 where they cannot be told apart."""
-        if len(self.scored) != 2:
-            return None
-        return intervals.rate_difference(self.scored[1][1], self.scored[0][1])
+        """Return the interval at 95 %."""
+        return self.intervals[0] if self.intervals else None
+
+    @property
+    def differs(self) -> bool:
+        """Whether the interval lies above 0."""
+        return self.interval is not None and self.interval.low > 0
 
     @property
     def status(self) -> Status:
-        """Return ``warn`` when the interval lies above 0."""
+        """Return ``warn`` for a difference that chance does not explain."""
         if self.value is None:
             return "not_measured"
-        return "warn" if self.interval is not None and self.interval.low > 0 else "info"
+        return "warn" if self.differs else "info"
+
+    @property
+    def worth(self) -> float:
+        """Return how many independent cases it rests on."""
+        return sum(group.worth for group in self.scored)
 
 
-def finding(gap: Gap) -> Finding:
-    """Return the finding ``fairness.<metric>_gap.<attribute>``."""
-    id = f"fairness.{gap.metric}_gap.{gap.attribute}"
-    title = f"{NAMES[gap.metric].capitalize()} gap by {gap.attribute}"
-    n = sum(rate.sample.units for _, rate in gap.scored)
-    if gap.value is None:
-        meaning = f"How far apart groups by {gap.attribute} are in {NAMES[gap.metric]}: {EXPLAINED[gap.metric]}."
-        return not_measured(id, title, _why_not(gap), meaning, n=n)
-    two = gap.interval is not None
-    return Finding(
-        id=id,
-        title=title,
-        status=gap.status,
-        value=gap.value,
-        unit="fraction",
-        interval=gap.interval,
-        n=n,
-        meaning=_meaning(gap),
-        limits=" ".join(([] if two else [BIASED]) + _left_out(gap)),
-        references=(intervals.NEWCOMBE_DIFFERENCE,) if two else (),
+def compare(
+    grouped: GroupedRows, metric: str, target: Target, measured: Sequence[GroupMetric], *, seed: int, verdicts: bool
+) -> Gap:
+    """Return the gap between groups that are measured.
+
+    Args:
+        grouped: the rows that they were measured on.
+        metric, target: what was measured.
+        measured: one for each group, in their order.
+        seed: of resampling.
+        verdicts: whether a rule may judge it, which takes intervals at stricter levels.
+    """
+    chosen = chosen_of(measured)
+    gap = _uncompared(grouped, metric, target, measured)
+    if len(chosen) < 2:
+        return gap
+    return _compared(gap, grouped, chosen, seed, LEVELS if verdicts else LEVELS[:1])
+
+
+def shows_gap(
+    grouped: GroupedRows, measured: Sequence[GroupMetric], metric: str, target: Target, rng: np.random.Generator
+) -> bool:
+    """Return whether the gap's interval at 95 % lies above 0, by the method of ``compare`` and no more work."""
+    gap = _uncompared(grouped, metric, target, measured)
+    if gap.of_two_shares:
+        return _two_rates(gap).interval().low > 0
+    resamples = resamples_of(grouped, chosen_of(measured), gap.metric, target, rng, draws=DRAWS_OF_A_CHECK)
+    return largest_gap(resamples, bound=gap.metric.bound).interval().low > 0
+
+
+def chosen_of(measured: Sequence[GroupMetric]) -> list[int]:
+    """Return the indices of the groups that are compared."""
+    return [index for index, each in enumerate(measured) if each.status == OK]
+
+
+def _uncompared(grouped: GroupedRows, metric: str, target: Target, measured: Sequence[GroupMetric]) -> Gap:
+    scored = [measured[index] for index in chosen_of(measured)]
+    return Gap(
+        attribute=grouped.grouping.attribute,
+        metric=METRICS[metric],
+        target=target,
+        control=grouped.control,
+        scored=tuple(sorted(scored, key=lambda each: (each.value or 0.0, each.group or ""))),
+        unscored=tuple(each for each in measured if each.status != OK),
     )
 
 
-def row(gap: Gap) -> Row:
-    """Return the row of the table ``gaps``."""
-    interval = gap.interval
-    return {
-        "attribute": gap.attribute,
-        "metric": gap.metric,
-        "groups": f"{gap.scored[-1][0]} minus {gap.scored[0][0]}" if gap.value is not None else None,
-        "n_groups": len(gap.scored),
-        "value": gap.value,
-        "low": interval.low if interval else None,
-        "high": interval.high if interval else None,
-        "method": interval.method if interval else None,
-        "status": gap.status,
-    }
-
-
-def _meaning(gap: Gap) -> str:
-    (lowest, low), (highest, high) = gap.scored[0], gap.scored[-1]
-    compared = (
-        f"{NAMES[gap.metric].capitalize()} ({EXPLAINED[gap.metric]}) is {high.value:.3f} for {highest} "
-        f"({_n(high, gap.metric)}) and {low.value:.3f} for {lowest} ({_n(low, gap.metric)})"
-    )
-    if gap.interval is None:
-        return f"{compared}, the highest and the lowest of {len(gap.scored)} groups by {gap.attribute}."
-    if gap.status == "warn":
-        return f"{compared}: more than chance in drawing the test examples explains at 95 %."
-    return f"{compared}: no more than chance in drawing the test examples can explain."
-
-
-def _n(rate: Rate, metric: str) -> str:
-    units = f" of {rate.sample.units} units" if rate.sample.repeats else ""
-    return f"n = {rate.sample.rows} {BASES.get(metric, 'examples')}{units}"
-
-
-def _why_not(gap: Gap) -> str:
-    scored = [f"{name} is the only group with a value ({_n(rate, gap.metric)})" for name, rate in gap.scored]
-    return "fewer than two groups can be compared: " + "; ".join(
-        [*scored, *(f"{group.group} is {_status(group)}" for group in gap.unscored)] or ["no example has a group"]
+def _compared(gap: Gap, grouped: GroupedRows, chosen: Sequence[int], seed: int, levels: Sequence[float]) -> Gap:
+    values = [each.value for each in gap.scored if each.value is not None]
+    value = max(values) - min(values)
+    if gap.metric.kind == "calibration":
+        return replace(gap, value=value)  # no interval of it is sound
+    rng = np.random.default_rng(seed)
+    draws = DRAWS if len(levels) == 1 else DRAWS_FOR_VERDICTS
+    resamples = resamples_of(grouped, chosen, gap.metric, gap.target, rng, draws=draws)
+    largest = largest_gap(resamples, bound=gap.metric.bound)
+    errors = np.sqrt(resamples.variances)
+    return replace(
+        gap,
+        value=value,
+        intervals=tuple(_interval(gap, largest, level) for level in levels),
+        p_value=_two_rates(gap).p_value if gap.of_two_shares else largest.p_value,
+        null_high=_null_high(errors, rng),
+        detectable=power.detectable_gap(errors),
     )
 
 
-def _left_out(gap: Gap) -> list[str]:
-    groups = [f"{group.group} is left out: {_status(group)}." for group in gap.unscored]
-    missing = f"{gap.missing} test examples without a value of {gap.attribute} are left out."
-    return groups + ([missing] if gap.missing else [])
+def _interval(gap: Gap, largest: LargestGap, level: float) -> Interval:
+    """Return the interval of two groups' shares by itself, else that of the largest gap of all pairs."""
+    return _two_rates(gap).interval(level) if gap.of_two_shares else largest.interval(level)
 
 
-def _status(group: GroupRate) -> str:
-    return f"{group.status} (n = {group.n})"
+def _two_rates(gap: Gap) -> TwoRates:
+    """Return the higher share minus the lower. Its interval may reach below 0: then the lower may be the higher."""
+    low, high = gap.scored
+    return TwoRates(*_hits(high), *_hits(low))
+
+
+def _hits(group: GroupMetric) -> tuple[float, float]:
+    assert group.value is not None  # scored groups have one
+    return group.value * group.worth, group.worth
+
+
+def _null_high(errors: np.ndarray, rng: np.random.Generator) -> float:
+    """Return the 95 % quantile of the largest gap between groups of these standard errors that do not differ."""
+    drawn = rng.standard_normal((NULL_DRAWS, len(errors))) * errors
+    return float(np.quantile(np.ptp(drawn, axis=1), intervals.LEVEL))
+
+
+def resamples_of(
+    grouped: GroupedRows, chosen: Sequence[int], metric: Metric, target: Target, rng: np.random.Generator, *, draws: int
+) -> Resamples:
+    """Return resamples of a metric in some of the groups, by the method that suits its kind."""
+    if metric.kind == "area":
+        return _areas(grouped, chosen, target, rng, draws=draws)
+    if metric.kind == "mean":
+        return resampling.ratios(_sums_of_values(grouped, chosen, metric, target), rng, draws=draws, smoothed=False)
+    ratios = Ratios.of(metric, grouped.rows.classes, target.positive)
+    if grouped.rows.units is not None:
+        return resampling.ratios(_sums_of_units(grouped, chosen, ratios), rng, draws=draws)
+    if len(ratios.names) == 1:
+        hits, cases = (part[chosen, 0] for part in ratios.counts(grouped.confusion))
+        return resampling.rates(hits, cases, rng, draws=draws)
+    sums = [Sums.of_counts(grouped.confusion[group], ratios.hits, ratios.cases) for group in chosen]
+    return resampling.ratios(sums, rng, draws=draws)
+
+
+def _sums_of_units(grouped: GroupedRows, chosen: Sequence[int], ratios: Ratios) -> list[Sums]:
+    rows = grouped.rows
+    hits, cases = ratios.of_rows(rows.labels, rows.predictions)
+    return sums_of_rows(hits, cases, _numbered(grouped, chosen), rows.units, n_groups=len(chosen))
+
+
+def _sums_of_values(grouped: GroupedRows, chosen: Sequence[int], metric: Metric, target: Target) -> list[Sums]:
+    values = row_values(metric.name, grouped.rows, target.positive)
+    ones = np.ones(len(values))
+    return sums_of_rows(values, ones, _numbered(grouped, chosen), grouped.rows.units, n_groups=len(chosen))
+
+
+def _numbered(grouped: GroupedRows, chosen: Sequence[int]) -> np.ndarray:
+    """Return (N,) numbers of the chosen groups, -1 for rows in no group or in another."""
+    numbers = np.full(len(grouped.names) + 1, -1)  # the last one is for the code -1
+    numbers[list(chosen)] = np.arange(len(chosen))
+    return numbers[grouped.grouping.codes]

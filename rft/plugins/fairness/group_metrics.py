@@ -1,126 +1,218 @@
-"""The rates of each group, by Fairlearn, with what Fairlearn leaves out: counts, intervals and the undefined.
+"""Every metric of every group: its value with an interval, or why it has none.
 
-Fairlearn gives 0.0 for the true positive rate of a group without positives. Here such a rate is None, and its status
-says why; so is every rate of a group with too few rows.
+The values are those of Fairlearn's MetricFrame wherever the metric is defined. Fairlearn gives a group without
+positives a true positive rate of 0.0; here it has no value, and its status says why. So it is for a group with too few
+rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 
-from rft.intervals import Rate, Sample
+from rft import intervals
+from rft.intervals import Sample
+from rft.plugins.fairness import bootstrap, calibration
+from rft.plugins.fairness.effective import effective_cases
+from rft.plugins.fairness.grouped import GroupedRows, Target
+from rft.plugins.fairness.metrics import METRICS, Metric, Ratios
+from rft.plugins.fairness.resampling import sums_of_rows
+from rft.plugins.fairness.row_values import row_values
+from rft.plugins.fairness.rows import Rows
+from rft.records import Interval
 
 OK = "ok"
+UNSETTLED = "too few to tell"
 TOO_FEW = "too few"
-BASES = {"tpr": "positives", "fnr": "positives", "fpr": "negatives"}  # the rows a rate is a share of; else all rows
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Rows to be compared: (N,) class names as labels and predictions, and (N,) units."""
+class Limits:
+    """From how many independent cases on a group is compared, and from how many on its numbers are shown at all."""
 
-    labels: np.ndarray
-    predictions: np.ndarray
-    units: np.ndarray
-
-    def where(self, mask: np.ndarray) -> Rows:
-        """Return the rows of a (N,) boolean mask."""
-        return Rows(self.labels[mask], self.predictions[mask], self.units[mask])
+    compared: int = 30
+    shown: int = 10
 
 
 @dataclass(frozen=True)
-class GroupRate:
+class GroupMetric:
     """One metric of one group.
 
     Attributes:
-        rate: None unless ``status`` is ``ok``.
-        n, n_positive, n_negative: rows of the group, and how many of them have the favourable label or another.
-        status: ``ok``, ``too few``, ``undefined: no positives`` or ``undefined: no negatives``.
+        group: its name; None for all rows together.
+        metric: key of the metric.
+        target: the class that is set against the rest, or all of them.
+        control: value of the control column; None where there is none.
+        value: None where ``status`` says that there is none.
+        interval: at 95 %; None where no method gives one.
+        n, n_positive, n_negative: rows of the group, and how many have the class and how many do not.
+        units: number of independent cases among the rows of the group.
+        cases: rows that the metric rests on (of a true positive rate: the positives).
+        worth: how many independent cases those are worth to an interval.
+        status: ``ok``, ``too few to tell`` (shown, not compared), ``too few``, or ``undefined: ...``.
     """
 
-    group: str
+    group: str | None
     metric: str
-    rate: Rate | None
+    target: Target
+    control: str | None
+    value: float | None
+    interval: Interval | None
     n: int
     n_positive: int
     n_negative: int
+    units: int
+    cases: int
+    worth: float
     status: str
 
 
-def rates(rows: Rows, groups: np.ndarray, *, metrics: Sequence[str], positive: str, min_group: int) -> list[GroupRate]:
-    """Return every metric of every group, groups in order of their names.
+def measure(
+    grouped: GroupedRows, metric: str, target: Target, *, limits: Limits, positive: int, seed: int
+) -> list[GroupMetric]:
+    """Return one metric of all groups, in order of their names.
 
     Args:
-        rows: N rows, N may be 0.
-        groups: (N,) names of groups, none missing.
-        metrics: ``accuracy`` (over all classes), or ``selection_rate``, ``tpr``, ``fpr``, ``fnr`` of the favourable
-            class against the rest.
-        positive: the favourable class.
-        min_group: groups with fewer rows are not scored.
+        grouped: the rows.
+        metric: its key.
+        target: one class, or None for the metrics of all classes and for the mean over classes (macro).
+        limits: how many cases are too few.
+        positive: index of the favourable class, whose rows ``n_positive`` counts where the target is no class.
+        seed: of resampling.
     """
-    if not len(groups):
-        return []
-    values = _by_fairlearn(rows, groups, metrics, positive)
-    found = []
-    for group in np.unique(groups):
-        own = rows.where(groups == group)
-        for metric in metrics:
-            found.append(_rate(own, str(group), metric, float(values.loc[group, metric]), positive, min_group))
-    return found
+    asked = _Asked(grouped, METRICS[metric], target, limits, seed)
+    counted = positive if target.positive is None else target.positive
+    return [_measured(asked, group, counted) for group in range(len(grouped.names))]
 
 
-def _by_fairlearn(rows: Rows, groups: np.ndarray, metrics: Sequence[str], positive: str) -> pd.DataFrame:
-    """Return groups by metrics, with Fairlearn's numbers for what is undefined still in it."""
-    from fairlearn.metrics import MetricFrame
+@dataclass(frozen=True)
+class _Asked:
+    """What is measured, the same for all groups."""
 
-    functions = _functions(positive)
-    frame = MetricFrame(
-        metrics={metric: functions[metric] for metric in metrics},
-        y_true=rows.labels,
-        y_pred=rows.predictions,
-        sensitive_features=pd.Series(groups, name="group"),
-    )
-    return frame.by_group
+    grouped: GroupedRows
+    metric: Metric
+    target: Target
+    limits: Limits
+    seed: int
 
-
-def _functions(positive: str) -> dict[str, Callable[..., float]]:
-    from fairlearn import metrics as fairlearn
-    from sklearn.metrics import accuracy_score
-
-    def against_rest(function: Callable[..., float]) -> Callable[..., float]:
-        def rate(y_true: Any, y_pred: Any) -> float:
-            binary = [(np.asarray(names) == positive).astype(int) for names in (y_true, y_pred)]
-            return function(*binary, pos_label=1)
-
-        return rate
-
-    return {
-        "accuracy": accuracy_score,
-        "selection_rate": against_rest(fairlearn.selection_rate),
-        "tpr": against_rest(fairlearn.true_positive_rate),
-        "fpr": against_rest(fairlearn.false_positive_rate),
-        "fnr": against_rest(fairlearn.false_negative_rate),
-    }
+    @property
+    def ratios(self) -> Ratios:
+        return Ratios.of(self.metric, self.grouped.rows.classes, self.target.positive)
 
 
-def _rate(own: Rows, group: str, metric: str, value: float, positive: str, min_group: int) -> GroupRate:
-    is_positive = own.labels == positive
-    base = {"positives": is_positive, "negatives": ~is_positive}.get(BASES.get(metric, ""))
-    units = own.units if base is None else own.units[base]
-    status = OK if len(units) else f"undefined: no {BASES[metric]}"
-    status = TOO_FEW if len(own.labels) < min_group else status
-    n_positive = int(is_positive.sum())
-    return GroupRate(
-        group=group,
-        metric=metric,
-        rate=Rate(value, Sample.of(units)) if status == OK else None,
-        n=len(own.labels),
+def _measured(asked: _Asked, group: int, counted: int) -> GroupMetric:
+    grouped = asked.grouped
+    confusion = grouped.confusion[group]
+    n, n_positive = int(confusion.sum()), int(confusion[counted].sum())
+    status, cases = _status(asked, group)
+    blank = GroupMetric(
+        group=grouped.names[group],
+        metric=asked.metric.name,
+        target=asked.target,
+        control=grouped.control,
+        value=None,
+        interval=None,
+        n=n,
         n_positive=n_positive,
-        n_negative=len(own.labels) - n_positive,
+        n_negative=n - n_positive,
+        units=int(grouped.units[group]),
+        cases=cases,
+        worth=0.0,
         status=status,
     )
+    if status not in (OK, UNSETTLED):
+        return blank
+    value, interval, worth = _KINDS[asked.metric.kind](asked, group)
+    return replace(blank, value=value, interval=interval, worth=worth)
+
+
+def _status(asked: _Asked, group: int) -> tuple[str, int]:
+    """Return the status of a metric in a group, and how many rows it rests on."""
+    grouped, limits, units = asked.grouped, asked.limits, int(asked.grouped.units[group])
+    name, fewest = min(_cases(asked, group), key=lambda part: part[1])
+    if asked.metric.needs_scores and grouped.rows.scores is None:
+        return "undefined: no scores", fewest
+    if units < limits.shown:
+        return TOO_FEW, fewest
+    if fewest == 0:
+        return f"undefined: no {name}", fewest
+    if fewest < limits.shown:
+        return TOO_FEW, fewest
+    return (OK if units >= limits.compared else UNSETTLED), fewest
+
+
+def _cases(asked: _Asked, group: int) -> list[tuple[str, int]]:
+    """Return what a metric cannot do without: its name, and how many rows of it there are."""
+    confusion, classes = asked.grouped.confusion[group], asked.grouped.rows.classes
+    n = int(confusion.sum())
+    if asked.metric.kind == "ratio":
+        return list(zip(asked.ratios.names, asked.ratios.counts(confusion)[1].tolist(), strict=True))
+    if asked.metric.kind != "area":
+        return [("examples", n)]
+    if asked.target.positive is not None:
+        n_positive = int(confusion[asked.target.positive].sum())
+        return [("positives", n_positive), ("negatives", n - n_positive)]
+    have = confusion.sum(axis=1).tolist()
+    own = [(f"examples of {name}", count) for name, count in zip(classes, have, strict=True)]
+    return own + [(f"examples but those of {name}", n - count) for name, count in zip(classes, have, strict=True)]
+
+
+Found = tuple[float, Interval | None, float]  # value, interval, worth
+
+
+def _ratio(asked: _Asked, group: int) -> Found:
+    confusion, ratios = asked.grouped.confusion[group], asked.ratios
+    value = float(ratios.value(confusion))
+    units = None if asked.grouped.rows.units is None else asked.grouped.of(group).units
+    if len(ratios.names) > 1:
+        worth = float(confusion.sum()) if units is None else Sample.of(units).effective_n
+        rng = np.random.default_rng([asked.seed, group])
+        return value, bootstrap.mean_interval(ratios, confusion, worth, rng), worth
+    cases = float(ratios.counts(confusion)[1][0])
+    if units is None:
+        return value, intervals.wilson(value * cases, cases), cases
+    rows = asked.grouped.of(group)
+    hits, is_case = (part[:, 0] for part in ratios.of_rows(rows.labels, rows.predictions))
+    found = effective_cases(sums_of_rows(hits, is_case, np.zeros(len(rows), dtype=np.int64), units, n_groups=1)[0])
+    interval = intervals.wilson(value * found.n, found.n)
+    noted = f"{interval.method}, {found.units} units, their rows worth {found.n:.1f} independent ones"
+    return value, interval.model_copy(update={"method": noted}), found.n
+
+
+def _mean(asked: _Asked, group: int) -> Found:
+    rows = asked.grouped.of(group)
+    values = row_values(asked.metric.name, rows, asked.target.positive)
+    interval = intervals.mean_interval(values, rows.units)
+    if interval is not None and asked.metric.bound is not None:
+        interval = interval.model_copy(update={"low": max(interval.low, 0.0), "high": min(interval.high, 1.0)})
+    return float(values.mean()), interval, float(asked.grouped.units[group])
+
+
+def _area(asked: _Asked, group: int) -> Found:
+    from sklearn.metrics import roc_auc_score
+
+    rows, target = asked.grouped.of(group), asked.target
+    assert rows.scores is not None  # else the status says so
+    found = []
+    for index in range(len(rows.classes)) if target.positive is None else [target.positive]:
+        own = rows.labels == index
+        area = float(roc_auc_score(own, rows.scores[:, index]))
+        found.append((area, intervals.auc_interval(area, _worth(rows, own), _worth(rows, ~own))))
+    value = float(np.mean([area for area, _ in found]))
+    low, high = (float(np.mean([getattr(interval, end) for _, interval in found])) for end in ("low", "high"))
+    method = found[0][1].method + (", mean of the bounds of the classes" if len(found) > 1 else "")
+    return value, Interval(low=low, high=high, method=method), _worth(rows, np.ones(len(rows), dtype=bool))
+
+
+def _worth(rows: Rows, mask: np.ndarray) -> float:
+    return float(mask.sum()) if rows.units is None else Sample.of(rows.units[mask]).effective_n
+
+
+def _calibration(asked: _Asked, group: int) -> Found:
+    rows, positive = asked.grouped.of(group), asked.target.positive
+    assert rows.scores is not None
+    return calibration.error(rows.scores[:, positive], rows.labels == positive), None, float(asked.grouped.units[group])
+
+
+_KINDS = {"ratio": _ratio, "mean": _mean, "area": _area, "calibration": _calibration}

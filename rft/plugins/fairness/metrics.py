@@ -6,7 +6,7 @@ inside arrays, and None with a reason as soon as it leaves them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,7 +25,6 @@ MetricName = Literal[
     "calibration_error",
     "log_loss",
 ]
-Parts = tuple[np.ndarray, np.ndarray]  # (..., G) hits and cases
 
 
 @dataclass(frozen=True)
@@ -33,18 +32,18 @@ class Metric:
     """One metric.
 
     Attributes:
-        name, words, explained: its key, what it is called, and what it is of a group's examples.
-        kind: ``share`` (hits of cases), ``counts`` (from a confusion matrix, but no share), ``mean`` (of a number
-            that each row has), ``area`` or ``calibration``.
+        name, words, explained: its key, what it is called, and what it is of a group's examples; ``{c}`` is the class.
+        kind: ``ratio`` (from a confusion matrix: hits of cases, or a mean of such shares over classes), ``mean`` (of a
+            number that each row has), ``area`` or ``calibration``.
         of_class: whether it is about one class against the rest; otherwise about all classes at once.
         worst: which end of it is the worse for a group; None where neither is by itself.
-        cases: what the cases of a share are called: examples, positives, negatives, selected.
+        cases: what the cases of a share are called: examples, positives, negatives, selections.
     """
 
     name: str
     words: str
     explained: str
-    kind: Literal["share", "counts", "mean", "area", "calibration"]
+    kind: Literal["ratio", "mean", "area", "calibration"] = "ratio"
     of_class: bool = True
     worst: Literal["lowest", "highest"] | None = None
     cases: str = "examples"
@@ -52,143 +51,134 @@ class Metric:
     @property
     def needs_scores(self) -> bool:
         """Whether decisions alone do not give it."""
-        return self.kind in ("mean", "area", "calibration")
+        return self.kind != "ratio"
 
     @property
-    def bounded(self) -> bool:
-        """Whether it lies between 0 and 1."""
-        return self.name != "log_loss"
+    def bound(self) -> float | None:
+        """Return the largest difference that there can be, or None."""
+        return None if self.name == "log_loss" else 1.0
 
 
 _ALL = (
-    Metric("accuracy", "accuracy", "the share that gets the right class", "share", False, "lowest"),
-    Metric("selection_rate", "selection rate", "the share that is given {c}", "share"),
+    Metric("accuracy", "accuracy", "the share that gets the right class", of_class=False, worst="lowest"),
+    Metric("selection_rate", "selection rate", "the share that is given {c}"),
     Metric(
         "tpr",
         "true positive rate",
-        "the share given {c} among those that have it",
-        "share",
-        True,
-        "lowest",
-        "positives",
+        "the share that is given {c} among those that have it",
+        worst="lowest",
+        cases="positives",
     ),
     Metric(
         "fpr",
         "false positive rate",
-        "the share given {c} among those that do not have it",
-        "share",
-        True,
-        "highest",
-        "negatives",
+        "the share that is given {c} among those that do not have it",
+        worst="highest",
+        cases="negatives",
     ),
     Metric(
         "fnr",
         "false negative rate",
-        "the share denied {c} among those that have it",
-        "share",
-        True,
-        "highest",
-        "positives",
+        "the share that is denied {c} among those that have it",
+        worst="highest",
+        cases="positives",
     ),
     Metric(
-        "precision", "precision", "the share that has {c} among those given it", "share", True, "lowest", "selected"
+        "precision",
+        "precision",
+        "the share that has {c} among those that are given it",
+        worst="lowest",
+        cases="selections",
     ),
     Metric(
         "balanced_accuracy",
         "balanced accuracy",
         "the mean over classes of the share that gets the right one",
-        "counts",
-        False,
-        "lowest",
+        of_class=False,
+        worst="lowest",
     ),
     Metric(
         "roc_auc",
         "area under the ROC curve",
         "how often one that has {c} is scored above one that does not",
         "area",
-        True,
-        "lowest",
+        worst="lowest",
     ),
-    Metric("mean_score", "mean score", "the mean probability given to {c}", "mean"),
+    Metric("mean_score", "mean score", "the mean probability that is given to {c}", "mean"),
     Metric(
         "calibration_error",
         "calibration error",
-        "how far the probability given to {c} lies from how often it is true, typically",
+        "how far the probability that is given to {c} lies from how often it is true, by its root mean square",
         "calibration",
-        True,
-        "highest",
+        worst="highest",
     ),
     Metric(
         "log_loss",
         "log loss",
-        "the mean of minus the logarithm of the probability given to the right class",
+        "the mean of minus the logarithm of the probability that is given to the right class",
         "mean",
-        False,
-        "highest",
+        of_class=False,
+        worst="highest",
     ),
 )
 METRICS = {metric.name: metric for metric in _ALL}
 
 
-def share_parts(metric: str, confusion: np.ndarray, positive: int | None) -> Parts:
-    """Return the hits and the cases of a share.
+@dataclass(frozen=True)
+class Ratios:
+    """A metric of kind ``ratio`` as R shares of cells of a confusion matrix, whose mean it is; R is 1 for one class.
 
-    Args:
-        metric: the name of one whose kind is ``share``.
-        confusion: (..., K, K) counts, label by prediction.
-        positive: index of the class that is set against the rest; None for accuracy.
+    Attributes:
+        hits, cases: (R, K, K) booleans, label by prediction: what a row of the cell counts in; hits are cases.
+        names: (R,) what the cases of each share are called.
     """
-    total = confusion.sum(axis=(-2, -1))
-    if positive is None:
-        return np.trace(confusion, axis1=-2, axis2=-1), total
-    right = confusion[..., positive, positive]
-    have, given = confusion[..., positive, :].sum(axis=-1), confusion[..., :, positive].sum(axis=-1)
-    return {
-        "selection_rate": (given, total),
-        "tpr": (right, have),
-        "fpr": (given - right, total - have),
-        "fnr": (have - right, have),
-        "precision": (right, given),
-    }[metric]
+
+    hits: np.ndarray
+    cases: np.ndarray
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, metric: Metric, classes: Sequence[str], positive: int | None) -> Ratios:
+        """Return a metric of the class with this index; None for a metric of all classes, or the mean over classes."""
+        k = len(classes)
+        if metric.name == "accuracy":
+            return cls(np.eye(k, dtype=bool)[None], np.ones((1, k, k), dtype=bool), ("examples",))
+        if metric.name == "balanced_accuracy":
+            return cls.of(METRICS["tpr"], classes, None)
+        if positive is not None:
+            own_hits, own_cases = _of_class(metric.name, k, positive)
+            return cls(own_hits[None], own_cases[None], (metric.cases,))
+        hits, cases = zip(*(_of_class(metric.name, k, index) for index in range(k)), strict=True)
+        names = tuple(f"{metric.cases.replace('positives', 'examples')} of {name}" for name in classes)
+        return cls(np.array(hits), np.array(cases), names)
+
+    def counts(self, confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return (..., R) hits and cases for (..., K, K) counts."""
+        return tuple(
+            np.einsum("...ij,rij->...r", confusion, part.astype(confusion.dtype)) for part in (self.hits, self.cases)
+        )
+
+    def value(self, confusion: np.ndarray) -> np.ndarray:
+        """Return the (...) metric of (..., K, K) counts; NaN where one of its shares has no case.
+
+        A mean over fewer classes would be another metric, and a share of nothing is none.
+        """
+        hits, cases = self.counts(confusion)
+        return np.divide(hits, cases, out=np.full(hits.shape, np.nan), where=cases > 0).mean(axis=-1)
+
+    def of_rows(self, labels: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return (N, R) booleans: whether each row is a hit, and whether it is a case."""
+        return self.hits[:, labels, predictions].T, self.cases[:, labels, predictions].T
 
 
-def row_parts(metric: str, labels: np.ndarray, predictions: np.ndarray, positive: int | None) -> Parts:
-    """Return (N,) booleans for a share: whether each row is a hit, and whether it is a case at all."""
-    everything = np.ones(len(labels), dtype=bool)
-    if positive is None:
-        return labels == predictions, everything
-    have, given = labels == positive, predictions == positive
+def _of_class(metric: str, k: int, positive: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (K, K) booleans of hits and cases of one class against the rest."""
+    have, given = np.zeros((2, k, k), dtype=bool)
+    have[positive], given[:, positive] = True, True
     return {
-        "selection_rate": (given, everything),
+        "selection_rate": (given, np.ones((k, k), dtype=bool)),
         "tpr": (have & given, have),
         "fpr": (given & ~have, ~have),
         "fnr": (have & ~given, have),
         "precision": (have & given, given),
     }[metric]
-
-
-def ratio(hits: np.ndarray, cases: np.ndarray) -> np.ndarray:
-    """Return hits / cases; NaN where there is no case."""
-    return np.divide(hits, cases, out=np.full(np.shape(hits), np.nan), where=np.asarray(cases) > 0)
-
-
-def from_counts(metric: str, confusion: np.ndarray, positive: int | None) -> np.ndarray:
-    """Return (...) values of a metric of kind ``share`` or ``counts``; NaN where it is undefined.
-
-    ``positive`` None asks a metric of one class for its mean over all classes (macro).
-    """
-    if metric == "balanced_accuracy":
-        return _macro("tpr", confusion)
-    if METRICS[metric].of_class and positive is None:
-        return _macro(metric, confusion)
-    return ratio(*share_parts(metric, confusion, positive))
-
-
-def _macro(metric: str, confusion: np.ndarray) -> np.ndarray:
-    each = [ratio(*share_parts(metric, confusion, index)) for index in range(confusion.shape[-1])]
-    return np.mean(each, axis=0)  # NaN as soon as one class has no case: a mean over fewer classes is another metric
-
-
-def statistic(metric: str, positive: int | None) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the function of (..., K, K) counts that gives a metric of kind ``share`` or ``counts``."""
-    return lambda confusion: from_counts(metric, confusion, positive)

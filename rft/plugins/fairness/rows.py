@@ -57,7 +57,7 @@ class Grouping:
     def _dense(cls, attribute: str, names: Sequence[str], codes: np.ndarray, parts: tuple[str, ...]) -> Grouping:
         """Number the groups that have rows in order of their names."""
         counts = np.bincount(codes + 1, minlength=len(names) + 1)[1:]
-        occurring = sorted(np.flatnonzero(counts), key=lambda code: names[code])
+        occurring = sorted(np.flatnonzero(counts).tolist(), key=lambda code: names[code])
         renumbered = np.full(len(names) + 1, -1, dtype=np.int32)  # the last one is for the code -1
         renumbered[occurring] = np.arange(len(occurring))
         return cls(attribute, tuple(names[code] for code in occurring), renumbered[codes], parts)

@@ -1,0 +1,2 @@
+def error(s, t):
+    return float(abs(s.mean() - t.mean()))

@@ -1,0 +1,225 @@
+"""What the section states, in words: gaps, the ratio of the extremes, the worst-off group, and missing values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rft import intervals, multiplicity
+from rft.intervals import CLOPPER_PEARSON, KATZ, NEWCOMBE_DIFFERENCE
+from rft.plugins.fairness.gaps import Gap
+from rft.plugins.fairness.group_metrics import UNSETTLED, GroupMetric
+from rft.plugins.fairness.simultaneous import MAX_T
+from rft.records import Finding, Interval, not_measured
+
+NO_INTERVAL = "No method gives a sound interval for the gap of a calibration error, so no rule can be settled by it."
+
+
+def name_of(gap: Gap) -> str:
+    """Return the metric's part of an id: ``tpr``, or ``macro_tpr`` for the mean over classes."""
+    macro = gap.metric.of_class and gap.target.positive is None
+    return f"macro_{gap.metric.name}" if macro else gap.metric.name
+
+
+def words_of(gap: Gap) -> str:
+    """Return what the metric is called."""
+    macro = gap.metric.of_class and gap.target.positive is None
+    return f"{gap.metric.words}, mean over classes" if macro else gap.metric.words
+
+
+def explained(gap: Gap) -> str:
+    """Return what the metric is."""
+    return gap.metric.explained.format(c=gap.target.name or "each class")
+
+
+def of_gap(gap: Gap) -> Finding:
+    """Return the finding ``fairness.<metric>_gap.<attribute>``."""
+    id = f"fairness.{name_of(gap)}_gap.{gap.attribute}"
+    title = f"{_capital(words_of(gap))}: gap by {gap.attribute}"
+    if gap.value is None:
+        meaning = f"How far apart groups by {gap.attribute} are in {words_of(gap)}: {explained(gap)}."
+        return not_measured(id, title, why_not(gap), meaning, n=_n(gap.scored))
+    newcombe = gap.interval is not None and "Newcombe" in gap.interval.method
+    return Finding(
+        id=id,
+        title=title,
+        status=gap.status,
+        value=gap.value,
+        unit="fraction" if gap.metric.bound is not None else "nats",
+        interval=gap.interval,
+        adjusted=multiplicity.from_levels(gap.intervals) if len(gap.intervals) > 1 else (),
+        n=_n(gap.scored),
+        meaning=_meaning(gap),
+        limits=" ".join([] if gap.intervals else [NO_INTERVAL]) + " ".join(_left_out(gap)),
+        references=() if not gap.intervals else (NEWCOMBE_DIFFERENCE if newcombe else MAX_T,),
+    )
+
+
+def _meaning(gap: Gap) -> str:
+    lowest, highest = gap.scored[0], gap.scored[-1]
+    compared = (
+        f"{_capital(words_of(gap))} ({explained(gap)}) is {highest.value:.3f} for {highest.group} "
+        f"({_cases(highest, gap.metric.cases)}) "
+        f"and {lowest.value:.3f} for {lowest.group} ({_cases(lowest, gap.metric.cases)})"
+    )
+    if len(gap.scored) > 2:
+        compared += f", the highest and the lowest of {len(gap.scored)} groups"
+    if gap.interval is None:
+        return f"{compared}."
+    if gap.differs:
+        return f"{compared}: more than chance in drawing the test examples explains at 95 %."
+    found = (
+        ""
+        if gap.detectable is None
+        else f" In such a sample a gap of {gap.detectable:.2f} would have been found with 80 % power."
+    )
+    return f"{compared}: no more than chance in drawing the test examples can explain.{found}"
+
+
+def of_ratio(gap: Gap) -> Finding:
+    """Return the finding ``fairness.<metric>_ratio.<attribute>``: the lowest share over the highest.
+
+    The interval holds for all pairs of groups at once, by Bonferroni's correction of Katz's intervals.
+    """
+    id, title = f"fairness.{name_of(gap)}_ratio.{gap.attribute}", f"{_capital(words_of(gap))}: ratio by {gap.attribute}"
+    meaning = f"The lowest {words_of(gap)} of a group by {gap.attribute}, over the highest."
+    if gap.value is None:
+        return not_measured(id, title, why_not(gap), meaning, n=_n(gap.scored))
+    lowest, highest = gap.scored[0], gap.scored[-1]
+    if not highest.value:
+        return not_measured(id, title, "every group's is 0, so their ratio is undefined", meaning, n=_n(gap.scored))
+    return Finding(
+        id=id,
+        title=title,
+        status="info",
+        value=(lowest.value or 0.0) / highest.value,
+        interval=_smallest_ratio(gap.scored, intervals.LEVEL),
+        adjusted=multiplicity.adjusted(lambda level: _smallest_ratio(gap.scored, level)),
+        n=_n(gap.scored),
+        meaning=f"{_capital(words_of(gap))} is {lowest.value:.3f} for {lowest.group} and {highest.value:.3f} for "
+        f"{highest.group}: the lowest over the highest of {len(gap.scored)} groups.",
+        limits="The two groups are chosen for being the extremes; the interval allows for that."
+        + " ".join(["", *_left_out(gap)]),
+        references=(KATZ,),
+    )
+
+
+def _smallest_ratio(groups: Sequence[GroupMetric], level: float) -> Interval:
+    """Return an interval of the smallest ratio of two groups' shares, from intervals of all ordered pairs.
+
+    Where all of those hold, the smallest true ratio is at least the smallest lower end and at most the smallest upper
+    one. Both ends of a pair and of its inverse are the same statement, so pairs are counted once.
+    """
+    pairs = len(groups) * (len(groups) - 1) / 2
+    each = 1 - (1 - level) / pairs
+    ratios = [
+        intervals.katz_ratio(*_hits(first), *_hits(other), level=each)
+        for first in groups
+        for other in groups
+        if first is not other
+    ]
+    known = [ratio for ratio in ratios if ratio is not None]
+    method = known[0].method if len(groups) == 2 else f"{known[0].method}, Bonferroni over {pairs:g} pairs"
+    return Interval(
+        low=min(ratio.low for ratio in known), high=min(min(ratio.high for ratio in known), 1.0), method=method
+    )
+
+
+def of_worst(gap: Gap) -> Finding:
+    """Return the finding ``fairness.worst_<metric>.<attribute>``: the worst-off group, with an exact interval."""
+    id, title = (
+        f"fairness.worst_{name_of(gap)}.{gap.attribute}",
+        f"{_capital(words_of(gap))} of the worst-off group by {gap.attribute}",
+    )
+    meaning = f"The {gap.metric.worst} {words_of(gap)} of any group by {gap.attribute}."
+    if not gap.scored:
+        return not_measured(id, title, why_not(gap, at_least=1), meaning)
+    worst = gap.scored[0 if gap.metric.worst == "lowest" else -1]
+    return Finding(
+        id=id,
+        title=title,
+        status="info",
+        value=worst.value,
+        unit="fraction",
+        interval=_worst_share(gap, intervals.LEVEL),
+        adjusted=multiplicity.adjusted(lambda level: _worst_share(gap, level)),
+        n=round(worst.worth),
+        meaning=f"{worst.group} has the {gap.metric.worst} {words_of(gap)} of {len(gap.scored)} groups by "
+        f"{gap.attribute}: {worst.value:.3f} ({_cases(worst, gap.metric.cases)}).",
+        limits=" ".join(_left_out(gap)),
+        references=(CLOPPER_PEARSON,),
+    )
+
+
+def _worst_share(gap: Gap, level: float) -> Interval:
+    """Return an interval of the worst true share: exact intervals of all groups, corrected for their number."""
+    each = 1 - (1 - level) / len(gap.scored)
+    found = [intervals.clopper_pearson(*_hits(group), level=each) for group in gap.scored]
+    worst = min if gap.metric.worst == "lowest" else max
+    method = found[0].method + (f", Bonferroni over {len(found)} groups" if len(found) > 1 else "")
+    return Interval(low=worst(own.low for own in found), high=worst(own.high for own in found), method=method)
+
+
+def of_missing(attribute: str, missing: int, n: int, bounded: Sequence[tuple[Gap, tuple[float, float]]]) -> Finding:
+    """Return the finding ``fairness.missing.<attribute>``, with the gaps that the rows without a value allow."""
+    allowed = "; ".join(
+        f"{words_of(gap)} {gap.value:.3f}, between {least:.3f} and {most:.3f}" for gap, (least, most) in bounded
+    )
+    meaning = f"{missing} of {n} test examples have no value of {attribute} and belong to no group."
+    return Finding(
+        id=f"fairness.missing.{attribute}",
+        title=f"Test examples without {attribute}",
+        status="warn" if missing else "info",
+        value=missing,
+        unit="examples",
+        exact=True,
+        n=n,
+        meaning=f"{meaning} Whatever groups they are in, the gaps are: {allowed}." if allowed else meaning,
+        limits="The intervals of gaps say nothing about these examples." if missing else "",
+    )
+
+
+def why_not(gap: Gap, *, at_least: int = 2) -> str:
+    """Return why there is no gap, with every group that cannot be compared."""
+    scored = [f"{group.group} is the only one that can ({_cases(group, gap.metric.cases)})" for group in gap.scored]
+    fewer = "fewer than two groups can be compared" if at_least == 2 else "no group can be judged"
+    left = [f"{group.group} has {_status(group)}" for group in gap.unscored]
+    return f"{fewer}: " + "; ".join([*scored, *left] or ["no example has a group"])
+
+
+def _left_out(gap: Gap) -> list[str]:
+    return [f"{group.group} is left out: it has {_status(group)}." for group in gap.unscored]
+
+
+def _status(group: GroupMetric) -> str:
+    units = f", {group.units} units" if group.units != group.n else ""
+    note = "" if group.status != UNSETTLED else ", compared from the minimum group size on"
+    return f"{group.status} (n = {group.n}{units}{note})"
+
+
+def _cases(group: GroupMetric, name: str) -> str:
+    worth = f", worth {group.worth:.0f} independent ones" if group.units != group.n else ""
+    return f"n = {group.cases} {name}{worth}"
+
+
+def _hits(group: GroupMetric) -> tuple[float, float]:
+    assert group.value is not None  # a scored group has one
+    return group.value * group.worth, group.worth
+
+
+def _n(groups: Sequence[GroupMetric]) -> int:
+    return round(sum(group.worth for group in groups))
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def no_intersection(gap: Gap) -> Finding:
+    """Return the finding for an intersection of which no two groups can be compared in any metric."""
+    return not_measured(
+        f"fairness.intersection.{gap.attribute}",
+        f"Gaps by {gap.attribute}",
+        why_not(gap),
+        f"How far apart groups by {gap.attribute} are.",
+        n=_n(gap.scored),
+    )

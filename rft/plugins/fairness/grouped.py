@@ -1,0 +1,74 @@
+"""Rows by group: their counts, and the rows of each group in one piece, sorted once for all metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from rft.plugins.fairness.cells import confusion_of
+from rft.plugins.fairness.rows import Grouping, Rows
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a metric is asked of: one class against the rest, or all classes at once (both None)."""
+
+    positive: int | None
+    name: str | None
+
+    @classmethod
+    def of(cls, name: str | None, classes: Sequence[str]) -> Target:
+        """Return the target of a class, or of all."""
+        return cls(None if name is None else tuple(classes).index(name), name)
+
+
+@dataclass(frozen=True)
+class GroupedRows:
+    """Rows and the G groups that they are in; rows without a group take no part.
+
+    Attributes:
+        rows, grouping: as they were given.
+        control: the value of the control column that all the rows have; None where there is none.
+    """
+
+    rows: Rows
+    grouping: Grouping
+    control: str | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the groups."""
+        return self.grouping.names
+
+    @cached_property
+    def confusion(self) -> np.ndarray:
+        """Return (G, K, K) counts, label by prediction."""
+        return confusion_of(self.rows, self.grouping)
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """Return (G,) numbers of rows."""
+        return self.confusion.sum(axis=(1, 2))
+
+    @cached_property
+    def units(self) -> np.ndarray:
+        """Return (G,) numbers of units; of rows where every row stands for itself."""
+        if self.rows.units is None:
+            return self.sizes
+        return np.array([len(np.unique(self.rows.units[self.places(group)])) for group in range(len(self.names))])
+
+    @cached_property
+    def _order(self) -> np.ndarray:
+        return np.argsort(self.grouping.codes, kind="stable")
+
+    def places(self, group: int) -> np.ndarray:
+        """Return the indices of the rows of a group."""
+        start = self.grouping.missing + int(self.sizes[:group].sum())
+        return self._order[start : start + int(self.sizes[group])]
+
+    def of(self, group: int) -> Rows:
+        """Return the rows of a group."""
+        return self.rows.where(self.places(group))

@@ -1,0 +1,142 @@
+"""What is compared: which metrics of which classes, and which groups, by themselves, crossed and within a control."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from rft.errors import Unavailable, near
+from rft.plugins.fairness import FairnessOptions
+from rft.plugins.fairness.grouped import GroupedRows, Target
+from rft.plugins.fairness.metrics import METRICS
+from rft.plugins.fairness.rows import BETWEEN, Grouping, Rows
+
+MOST_GROUPS = 200  # of one grouping: more are no groups but a number or a name, and no table shows them
+MOST_CLASSES = 20  # up to which each class is set against the rest when the config does not choose
+WITH_MACRO = ("tpr", "fpr", "fnr", "precision", "roc_auc")  # metrics of a class whose mean over classes is in use
+Asked = tuple[str, Target]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is compared.
+
+    Attributes:
+        rows: the test rows.
+        attributes: a grouping for each attribute.
+        crossed: a grouping for each intersection.
+        control: the grouping within whose values everything is compared once more, or None.
+        asked: metrics, each with a class or None.
+        positive: index of the favourable class.
+        omitted: what was left out of the plan, in sentences.
+    """
+
+    rows: Rows
+    attributes: tuple[Grouping, ...]
+    crossed: tuple[Grouping, ...]
+    control: Grouping | None
+    asked: tuple[Asked, ...]
+    positive: int
+    omitted: tuple[str, ...]
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, classes: Sequence[str], options: FairnessOptions, positive: str) -> Plan:
+        """Return the plan for the rows of one split.
+
+        Raises:
+            Unavailable: there is no group attribute, the options name one or a class that does not exist, or an
+                attribute has more than ``MOST_GROUPS`` groups.
+        """
+        known = _groupings(frame)
+        control = None if options.control is None else _named(known, [options.control])[0]
+        names = options.attributes or [name for name in known if name != options.control]
+        attributes = _named(known, names)
+        crossed, omitted = _crossings(attributes, options.depth)
+        targets, unasked = _targets(classes, options.classes, positive)
+        return cls(
+            rows=Rows.of(frame, classes),
+            attributes=tuple(attributes),
+            crossed=tuple(crossed),
+            control=control,
+            asked=tuple(_asked(options.metrics, targets, classes)),
+            positive=tuple(classes).index(positive),
+            omitted=(*omitted, *unasked),
+        )
+
+    def grouped(self) -> Iterator[GroupedRows]:
+        """Yield the rows by each attribute and intersection, then the same within each value of the control."""
+        for grouping in (*self.attributes, *self.crossed):
+            yield GroupedRows(self.rows, grouping)
+        if self.control is None:
+            return
+        for index, level in enumerate(self.control.names):
+            mask = self.control.codes == index
+            rows = self.rows.where(mask)
+            for grouping in self.attributes:
+                yield GroupedRows(rows, grouping.where(mask), f"{self.control.attribute} {level}")
+
+    def overall(self) -> GroupedRows:
+        """Return all rows as one group."""
+        everybody = Grouping("", ("all",), np.zeros(len(self.rows), dtype=np.int32), ())
+        return GroupedRows(self.rows, everybody)
+
+
+def _groupings(frame: pd.DataFrame) -> dict[str, Grouping]:
+    columns = [str(name) for name in frame.columns if str(name).startswith("group_")]
+    if not columns:
+        raise Unavailable("the data has no group attributes (data.groups)")
+    return {name.removeprefix("group_"): Grouping.of(name.removeprefix("group_"), frame[name]) for name in columns}
+
+
+def _named(known: dict[str, Grouping], names: Sequence[str]) -> list[Grouping]:
+    for name in names:
+        if name not in known:
+            hint = near(name, list(known)) or f"There are {', '.join(known)}."
+            raise Unavailable(f"the data has no group attribute {name!r} (data.groups). {hint}")
+        if len(known[name].names) > MOST_GROUPS:
+            raise Unavailable(
+                f"{name} has {len(known[name].names)} different values, more than the {MOST_GROUPS} that can be "
+                "compared as groups; put them into bins, such as ages into decades"
+            )
+    return [known[name] for name in dict.fromkeys(names)]
+
+
+def _crossings(attributes: Sequence[Grouping], depth: int) -> tuple[list[Grouping], list[str]]:
+    """Return the intersections of two to ``depth`` attributes, and a sentence for each that has too many groups."""
+    crossed, omitted = [], []
+    for size in range(2, depth + 1):
+        for parts in combinations(attributes, size):
+            made = Grouping.crossed(parts)
+            if len(made.names) > MOST_GROUPS:
+                name = BETWEEN.join(part.attribute for part in parts)
+                omitted.append(f"{name} has {len(made.names)} groups, more than the {MOST_GROUPS} that are compared.")
+            else:
+                crossed.append(made)
+    return crossed, omitted
+
+
+def _targets(classes: Sequence[str], chosen: Sequence[str] | None, positive: str) -> tuple[list[str], list[str]]:
+    """Return the classes that are set against the rest, the favourable one first, and what is left out."""
+    for name in chosen or []:
+        if name not in classes:
+            raise Unavailable(f"fairness.classes names {name!r}, which is no class. {near(name, list(classes)) or ''}")
+    if chosen is None and len(classes) > MOST_CLASSES:
+        sentence = f"Of {len(classes)} classes only {positive} is set against the rest; fairness.classes names others."
+        return [positive], [sentence]
+    others = chosen if chosen is not None else (classes if len(classes) > 2 else [])
+    return list(dict.fromkeys([positive, *others])), []
+
+
+def _asked(metrics: Sequence[str], targets: Sequence[str], classes: Sequence[str]) -> Iterator[Asked]:
+    for metric in dict.fromkeys(metrics):
+        if not METRICS[metric].of_class:
+            yield metric, Target(None, None)
+            continue
+        for name in targets:
+            yield metric, Target.of(name, classes)
+        if len(classes) > 2 and metric in WITH_MACRO:
+            yield metric, Target(None, None)

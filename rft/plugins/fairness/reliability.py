@@ -1,0 +1,53 @@
+"""How often the favourable class is true among those to whom it is given with a certain probability, by group."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rft import intervals
+from rft.plugins.fairness.grouped import GroupedRows
+from rft.plugins.fairness.plan import Plan
+from rft.records import Row, Table
+
+BINS = 10
+ROWS_A_BIN = 20  # fewer bins where they would hold fewer rows
+
+
+def table(plan: Plan) -> Table:
+    """Return one row a bin of each group of each attribute; none without scores, nor for groups that fill no two."""
+    if plan.rows.scores is None:
+        return []
+    return [
+        row
+        for grouping in plan.attributes
+        for group in range(len(grouping.names))
+        for row in _of_group(GroupedRows(plan.rows, grouping), group, plan.positive)
+    ]
+
+
+def _of_group(grouped: GroupedRows, group: int, positive: int) -> list[Row]:
+    rows = grouped.of(group)
+    assert rows.scores is not None  # table looked
+    order = np.argsort(rows.scores[:, positive], kind="stable")
+    bins = min(len(rows) // ROWS_A_BIN, BINS)
+    if bins < 2:
+        return []
+    return [_row(grouped, group, part, positive) for part in np.array_split(grouped.places(group)[order], bins)]
+
+
+def _row(grouped: GroupedRows, group: int, places: np.ndarray, positive: int) -> Row:
+    """Return the row of a bin; its interval is Wilson's, on the number of units where rows repeat them."""
+    rows = grouped.rows.where(places)
+    assert rows.scores is not None
+    true = rows.labels == positive
+    units = np.arange(len(rows)) if rows.units is None else rows.units
+    interval = intervals.Rate.of(true, units).interval()
+    return {
+        "attribute": grouped.grouping.attribute,
+        "group": grouped.names[group],
+        "predicted": float(rows.scores[:, positive].mean()),
+        "observed": float(true.mean()),
+        "low": interval.low,
+        "high": interval.high,
+        "n": len(rows),
+    }
