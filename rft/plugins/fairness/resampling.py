@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
@@ -150,7 +151,7 @@ def ratios(groups: Sequence[Sums], rng: np.random.Generator, *, draws: int, smoo
     drawn = _drawn_together(populations, rng, draws) if shared else [own.drawn(rng, draws) for own in populations]
     return Resamples(
         observed=np.array([group.value for group in groups]),
-        values=np.array([own.value for own in populations]),
+        values=np.array([own.sums.value for own in populations]),
         variances=np.array([own.variance for own in populations]),
         deviations=np.array([deviations for deviations, _ in drawn]),
         drawn_variances=np.array([variances for _, variances in drawn]),
@@ -163,84 +164,74 @@ class _Population:
     """The kinds of units of a group, those that smooth it included.
 
     Attributes:
-        numerators, denominators: (P, R).
-        units: (P,) how many there are of each kind; fractions of those added.
-        added: (P,) how many of them were added.
-        codes: (P,) which unit each is, -1 for those added.
+        sums: of all of them; codes are -1 for those added, whose number may be a fraction.
+        added: (P,) how many units of each kind were added.
     """
 
-    numerators: np.ndarray
-    denominators: np.ndarray
-    units: np.ndarray
+    sums: Sums
     added: np.ndarray
-    codes: np.ndarray
-    value: float
-    variance: float
 
     @classmethod
     def of(cls, sums: Sums, smoothed: bool) -> _Population:
-        numerators, denominators, units, added, codes = _with_added(sums) if smoothed else _as_given(sums)
-        value, variance = (float(array[0]) for array in _statistics(units[None], numerators, denominators))
-        return cls(numerators, denominators, units, added, codes, value, variance)
+        with_all = with_added(sums) if smoothed else sums
+        return cls(with_all, np.concatenate([np.zeros(len(sums.units)), with_all.units[len(sums.units) :]]))
 
     @property
     def n(self) -> int:
         """Return the number of units, without those added."""
-        return round(float(self.units.sum() - self.added.sum()))
+        return round(float(self.sums.units.sum() - self.added.sum()))
 
     @property
-    def many(self) -> bool:
-        return len(self.units) > MANY
+    def codes(self) -> np.ndarray:
+        """Return (P,) which unit each is, -1 for those added."""
+        assert self.sums.codes is not None
+        return self.sums.codes
+
+    @cached_property
+    def variance(self) -> float:
+        return self.sums.variance
 
     def drawn(self, rng: np.random.Generator, draws: int) -> tuple[np.ndarray, np.ndarray]:
         """Return (B,) deviations and variances of resamples of this group alone."""
-        if self.many:
+        if len(self.added) > MANY:
             normal = rng.standard_normal(draws) * np.sqrt(self.variance)
             return normal, np.full(draws, self.variance)
-        shares = self.units / self.units.sum()
+        shares = self.sums.units / self.sums.units.sum()
         sizes = _sizes(draws, max(len(shares), self.n if self._few else 0))
         return _joined([self.of_weights(self._weights(rng, shares, size), self.n * shares) for size in sizes])
 
     @property
     def _few(self) -> bool:
         """Whether drawing unit by unit is quicker than drawing how many there are of each kind."""
-        return self.n <= 5 * len(self.units)
+        return self.n <= 5 * len(self.added)
 
     def _weights(self, rng: np.random.Generator, shares: np.ndarray, draws: int) -> np.ndarray:
         """Return (b, P) how many units of each kind are drawn; both ways are the same multinomial."""
         if not self._few:
             return rng.multinomial(self.n, shares, size=draws)
-        kinds, n_ratios = len(shares), self.numerators.shape[1]
-        urn = np.repeat(np.arange(kinds), np.round(self.units * n_ratios).astype(int))  # added units count 1 / R
+        kinds, n_ratios = len(shares), self.sums.numerators.shape[1]
+        urn = np.repeat(np.arange(kinds), np.round(self.sums.units * n_ratios).astype(int))  # added units count 1 / R
         drawn = urn[rng.integers(0, len(urn), size=(draws, self.n))] + kinds * np.arange(draws)[:, None]
         return np.bincount(drawn.ravel(), minlength=draws * kinds).reshape(draws, kinds)
 
     def of_weights(self, weights: np.ndarray, expected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return (b,) deviations and variances for (b, P) drawn numbers of units of each kind, (P,) expected."""
-        centre = _statistics(expected[None] + self.added, self.numerators, self.denominators)[0]
-        values, variances = _statistics(weights + self.added, self.numerators, self.denominators)
+        kinds = self.sums.numerators, self.sums.denominators
+        centre = _statistics(expected[None] + self.added, *kinds)[0]
+        values, variances = _statistics(weights + self.added, *kinds)
         return values - centre, variances
 
 
-def _with_added(sums: Sums) -> tuple[np.ndarray, ...]:
-    """Return the kinds of units with one success and one failure of average size, spread over the ratios."""
+def with_added(sums: Sums) -> Sums:
+    """Return the sums with one success and one failure of average size added, spread evenly over the ratios."""
     n_ratios = sums.denominators.shape[1]
-    present = sums.units @ (sums.denominators > 0)
-    sizes = np.diag(sums.units @ sums.denominators / present)
-    added = np.concatenate([np.zeros(len(sums.units)), np.full(2 * n_ratios, 1 / n_ratios)])
-    codes = np.arange(len(sums.units)) if sums.codes is None else sums.codes
-    return (
+    sizes = np.diag((sums.units @ sums.denominators) / (sums.units @ (sums.denominators > 0)))
+    return Sums(
         np.concatenate([sums.numerators, sizes, np.zeros_like(sizes)]),
         np.concatenate([sums.denominators, sizes, sizes]),
-        np.concatenate([sums.units, np.zeros(2 * n_ratios)]) + added,
-        added,
-        np.concatenate([codes, np.full(2 * n_ratios, -1)]),
+        np.concatenate([sums.units, np.full(2 * n_ratios, 1 / n_ratios)]),
+        None if sums.codes is None else np.concatenate([sums.codes, np.full(2 * n_ratios, -1)]),
     )
-
-
-def _as_given(sums: Sums) -> tuple[np.ndarray, ...]:
-    codes = np.arange(len(sums.units)) if sums.codes is None else sums.codes
-    return sums.numerators, sums.denominators, sums.units, np.zeros(len(sums.units)), codes
 
 
 def _statistics(weights: np.ndarray, numerators: np.ndarray, denominators: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -277,11 +268,11 @@ def _drawn_together(
     populations: Sequence[_Population], rng: np.random.Generator, draws: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return deviations and variances of each group when a unit that is drawn is drawn in all its groups."""
-    n_units = 1 + max(int(own.codes.max()) for own in populations)
-    n = len(np.unique(np.concatenate([own.codes[own.codes >= 0] for own in populations])))
+    codes = [own.codes for own in populations]
+    n = len(np.unique(np.concatenate([own[own >= 0] for own in codes])))
     if n > MANY:
         return _normal_together(populations, rng, draws)
-    places, shares = _places(populations, n_units)
+    places, shares = _places(populations)
     parts: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in populations]
     for size in _sizes(draws, len(shares)):
         weights = rng.multinomial(n, shares, size=size)
@@ -290,14 +281,13 @@ def _drawn_together(
     return [_joined(part) for part in parts]
 
 
-def _places(populations: Sequence[_Population], n_units: int) -> tuple[list[np.ndarray], np.ndarray]:
+def _places(populations: Sequence[_Population]) -> tuple[list[np.ndarray], np.ndarray]:
     """Return where the kinds of each group stand among all units and all added ones, and the share of each place."""
-    weights, places = [np.zeros(n_units)], []
+    weights, places = [np.zeros(1 + max(int(own.codes.max()) for own in populations))], []
     for own in populations:
-        start = sum(map(len, weights))
         is_added = own.codes < 0
         place = own.codes.copy()
-        place[is_added] = start + np.arange(np.count_nonzero(is_added))
+        place[is_added] = sum(map(len, weights)) + np.arange(np.count_nonzero(is_added))
         weights[0][own.codes[~is_added]] = 1
         weights.append(own.added[is_added])
         places.append(place)
@@ -309,23 +299,23 @@ def _normal_together(
     populations: Sequence[_Population], rng: np.random.Generator, draws: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     values, vectors = np.linalg.eigh(_correlations(populations))
-    root = vectors * np.sqrt(np.maximum(values, 0))
-    normal = root @ rng.standard_normal((len(populations), draws))
-    return [
-        (row * np.sqrt(own.variance), np.full(draws, own.variance))
-        for row, own in zip(normal, populations, strict=True)
-    ]
+    normal = vectors * np.sqrt(np.maximum(values, 0)) @ rng.standard_normal((len(populations), draws))
+    variances = [own.variance for own in populations]
+    return [(row * np.sqrt(own), np.full(draws, own)) for row, own in zip(normal, variances, strict=True)]
 
 
 def _correlations(populations: Sequence[_Population]) -> np.ndarray:
     """Return (G, G) correlations of the groups' sampling errors, from the units that they share."""
-    influences = [_influence(own.units[None], own.numerators, own.denominators)[1][0] for own in populations]
-    influences = [np.where(own.codes < 0, 0, influence) for own, influence in zip(populations, influences, strict=True)]
-    rows = np.concatenate([np.full(len(own.codes), g) for g, own in enumerate(populations)])
-    columns = np.concatenate([np.maximum(own.codes, 0) for own in populations])
-    matrix = sparse.csr_matrix((np.concatenate(influences), (rows, columns)))
-    errors = np.sqrt([own.variance for own in populations])
-    correlations = (matrix @ matrix.T).toarray() / np.outer(errors, errors)
+    values, rows, columns, squares = [], [], [], []
+    for group, own in enumerate(populations):
+        of_units = own.codes >= 0
+        influence = _influence(own.sums.units[None], own.sums.numerators, own.sums.denominators)[1][0]
+        squares.append(own.sums.units @ influence**2)
+        values.append(influence[of_units])
+        rows.append(np.full(np.count_nonzero(of_units), group))
+        columns.append(own.codes[of_units])
+    matrix = sparse.csr_matrix((np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))))
+    correlations = (matrix @ matrix.T).toarray() / np.sqrt(np.outer(squares, squares))
     correlations = np.clip(correlations, -1, MOST_CORRELATED)
     np.fill_diagonal(correlations, 1)
     return correlations

@@ -113,7 +113,8 @@ class LargestGap:
         """
         gaps, margins = (matrix[self._pairs] for matrix in (np.abs(self._differences), self._errors))
         margins = self.quantile(level) * margins
-        low, high = max(float((gaps - margins).max()), 0.0), float((gaps + margins).max())
+        found = self.p_value <= 1 - level + 1e-12  # asked for once, so that rounding cannot part the two answers
+        low, high = max(float((gaps - margins).max()), 0.0) if found else 0.0, float((gaps + margins).max())
         high = high if self._bound is None else min(high, self._bound)
         method = f"pairwise max-t {100 * level:g} %, {len(self._differences)} groups, {len(self._maxima)} resamples"
         return Interval(low=min(low, self.value), high=max(high, self.value), method=method)
@@ -182,7 +183,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def _p_value(maxima: np.ndarray, statistic: float) -> float:
     """Return the share of draws at or above the statistic, the data counted as one (Davison and Hinkley 1997, 4.2)."""
-    reached = len(maxima) - int(np.searchsorted(maxima, statistic, side="left"))
+    tied = statistic * (1 - 1e-9)  # statistics of counts tie often, but for rounding
+    reached = len(maxima) - int(np.searchsorted(maxima, tied, side="left"))
     return (1 + reached) / (1 + len(maxima))
 
 
