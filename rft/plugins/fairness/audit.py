@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from rft import intervals
 from rft.errors import Unavailable
 from rft.plugins import Subject
@@ -15,13 +17,13 @@ from rft.plugins.fairness.gaps import Gap, compare
 from rft.plugins.fairness.group_metrics import GroupMetric, Limits, measure
 from rft.plugins.fairness.grouped import GroupedRows
 from rft.plugins.fairness.metrics import Ratios
+from rft.plugins.fairness.missing import GapBounds
 from rft.plugins.fairness.plan import Plan
 from rft.plugins.fairness.self_check import self_check
 from rft.plugins.fairness.simultaneous import holm
 from rft.records import Chapter, Finding, Row, Section
 
 SPLIT = "test"
-Bounds = tuple[float, float]
 
 
 def audit(subject: Subject, options: FairnessOptions, *, positive: str) -> Section:
@@ -68,7 +70,7 @@ class Compared:
     grouped: GroupedRows
     measured: tuple[GroupMetric, ...]
     gaps: tuple[Gap, ...]
-    bounds: tuple[Bounds | None, ...]
+    bounds: tuple[GapBounds | None, ...]
 
     @classmethod
     def of(cls, grouped: GroupedRows, plan: Plan, limits: Limits, seed: int) -> Compared:
@@ -86,7 +88,7 @@ class Compared:
         return [gap for gap in self.gaps if gap.target.positive in (None, plan.positive)]
 
 
-def _bounds(grouped: GroupedRows, gap: Gap) -> Bounds | None:
+def _bounds(grouped: GroupedRows, gap: Gap) -> GapBounds | None:
     """Return what a gap of shares may be, whatever group the rows without one belong to."""
     if gap.value is None or not gap.is_share or not grouped.grouping.missing or grouped.control is not None:
         return None
@@ -121,8 +123,8 @@ def _gap_rows(compared: Sequence[Compared]) -> list[Row]:
 def _spreads(compared: Sequence[Compared]) -> Iterator[tuple[Gap, Dispersion]]:
     for gap in (gap for own in compared if own.grouped.control is None for gap in own.gaps):
         if gap.is_share and len(gap.scored) > 2:
-            values = [group.value for group in gap.scored if group.value is not None]
-            yield gap, dispersion.dispersion(values, [group.worth for group in gap.scored])
+            values, worth = (np.array([getattr(group, name) for group in gap.scored]) for name in ("value", "worth"))
+            yield gap, dispersion.dispersion(values, dispersion.rate_variances(values * worth, worth))
 
 
 def _chapters(plan: Plan, compared: Sequence[Compared], limits: Limits, seed: int) -> list[tuple[str, list[Finding]]]:

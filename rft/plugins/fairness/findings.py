@@ -8,6 +8,7 @@ from rft import intervals, multiplicity
 from rft.intervals import CLOPPER_PEARSON, KATZ, NEWCOMBE_DIFFERENCE
 from rft.plugins.fairness.gaps import Gap
 from rft.plugins.fairness.group_metrics import UNSETTLED, GroupMetric
+from rft.plugins.fairness.missing import GapBounds
 from rft.plugins.fairness.simultaneous import MAX_T
 from rft.records import Finding, Interval, not_measured
 
@@ -67,12 +68,15 @@ def _meaning(gap: Gap) -> str:
         return f"{compared}."
     if gap.differs:
         return f"{compared}: more than chance in drawing the test examples explains at 95 %."
-    found = (
-        ""
-        if gap.detectable is None
-        else f" In such a sample a gap of {gap.detectable:.2f} would have been found with 80 % power."
-    )
-    return f"{compared}: no more than chance in drawing the test examples can explain.{found}"
+    return f"{compared}: no more than chance in drawing the test examples can explain.{_would_be_found(gap)}"
+
+
+def _would_be_found(gap: Gap) -> str:
+    if not gap.is_share:
+        return ""
+    if gap.detectable is None:
+        return " In such a sample no gap, however large, would be found in 80 % of cases."
+    return f" In such a sample a gap of {gap.detectable:.2f} would be found in 80 % of cases."
 
 
 def of_ratio(gap: Gap) -> Finding:
@@ -159,10 +163,10 @@ def _worst_share(gap: Gap, level: float) -> Interval:
     return Interval(low=worst(own.low for own in found), high=worst(own.high for own in found), method=method)
 
 
-def of_missing(attribute: str, missing: int, n: int, bounded: Sequence[tuple[Gap, tuple[float, float]]]) -> Finding:
+def of_missing(attribute: str, missing: int, n: int, bounded: Sequence[tuple[Gap, GapBounds]]) -> Finding:
     """Return the finding ``fairness.missing.<attribute>``, with the gaps that the rows without a value allow."""
     allowed = "; ".join(
-        f"{words_of(gap)} {gap.value:.3f}, between {least:.3f} and {most:.3f}" for gap, (least, most) in bounded
+        f"{words_of(gap)} {gap.value:.3f}, between {bounds.low:.3f} and {bounds.high:.3f}" for gap, bounds in bounded
     )
     meaning = f"{missing} of {n} test examples have no value of {attribute} and belong to no group."
     return Finding(

@@ -9,10 +9,11 @@ import numpy as np
 
 from rft import intervals
 from rft.multiplicity import LEVELS
-from rft.plugins.fairness import power, resampling
+from rft.plugins.fairness import resampling
 from rft.plugins.fairness.group_metrics import OK, GroupMetric
 from rft.plugins.fairness.grouped import GroupedRows, Target
 from rft.plugins.fairness.metrics import METRICS, Metric, Ratios
+from rft.plugins.fairness.power import detectable_gap
 from rft.plugins.fairness.resampling import Sums, sums_of_rows
 from rft.plugins.fairness.row_values import row_values
 from rft.plugins.fairness.simultaneous import LargestGap, Resamples, largest_gap
@@ -37,7 +38,8 @@ class Gap:
         intervals: at each of ``rft.multiplicity.LEVELS``, or at 95 % alone; empty where no method gives one.
         p_value: of no difference between any two groups.
         null_high: what the largest gap stays below in 95 % of samples when the groups do not differ.
-        detectable: the smallest gap that such a sample shows to be one in 80 % of cases.
+        detectable: the smallest gap that such a sample shows to be one in 80 % of cases; None where one was found, or
+            where none could be.
     """
 
     attribute: str
@@ -135,22 +137,26 @@ def _uncompared(grouped: GroupedRows, metric: str, target: Target, measured: Seq
 
 def _compared(gap: Gap, grouped: GroupedRows, chosen: Sequence[int], seed: int, levels: Sequence[float]) -> Gap:
     values = [each.value for each in gap.scored if each.value is not None]
-    value = max(values) - min(values)
+    gap = replace(gap, value=max(values) - min(values))
     if gap.metric.kind == "calibration":
-        return replace(gap, value=value)  # no interval of it is sound
+        return gap  # no interval of it is sound
     rng = np.random.default_rng(seed)
     draws = DRAWS if len(levels) == 1 else DRAWS_FOR_VERDICTS
     resamples = resamples_of(grouped, chosen, gap.metric, gap.target, rng, draws=draws)
     largest = largest_gap(resamples, bound=gap.metric.bound)
-    errors = np.sqrt(resamples.variances)
-    return replace(
+    gap = replace(
         gap,
-        value=value,
         intervals=tuple(_interval(gap, largest, level) for level in levels),
         p_value=_two_rates(gap).p_value if gap.of_two_shares else largest.p_value,
-        null_high=_null_high(errors, rng),
-        detectable=power.detectable_gap(errors),
+        null_high=_null_high(np.sqrt(resamples.variances), rng),
     )
+    asked = gap.is_share and len(levels) > 1 and not gap.differs
+    return replace(gap, detectable=_detectable(gap)) if asked else gap
+
+
+def _detectable(gap: Gap) -> float | None:
+    pooled = sum(_hits(group)[0] for group in gap.scored) / gap.worth
+    return detectable_gap([group.worth for group in gap.scored], pooled).gap
 
 
 def _interval(gap: Gap, largest: LargestGap, level: float) -> Interval:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rft.plugins.fairness.dispersion import Dispersion
 from rft.plugins.fairness.gaps import Gap
 from rft.plugins.fairness.group_metrics import GroupMetric
+from rft.plugins.fairness.missing import GapBounds
 from rft.records import Row
 
 SPLIT = "test"
@@ -18,8 +19,7 @@ CAPTIONS = {
     "when groups do not differ; detectable is the smallest gap that is told from none in 80 % of samples; p_holm is "
     "corrected for all rows of this table, for exploring it, and no verdict rests on it",
     "dispersion": "How much groups vary in a metric: the observed variance, what of it is noise of the sample (a share "
-    "above 1: less variance than noise alone makes on average), and the standard deviation that is left, none where "
-    "nothing is left",
+    "above 1: less variance than noise alone makes on average), and the standard deviation that is left",
 }
 
 
@@ -43,8 +43,8 @@ def by_group(model: str, attribute: str | None, each: GroupMetric) -> Row:
     }
 
 
-def gap(each: Gap, p_holm: float | None, bounds: tuple[float, float] | None) -> Row:
-    """Return the row of a gap; ``bounds`` are the least and the largest that missing group values allow."""
+def gap(each: Gap, p_holm: float | None, bounds: GapBounds | None) -> Row:
+    """Return the row of a gap; ``bounds`` are what rows without a group allow."""
     return {
         "attribute": each.attribute,
         "class": each.target.name,
@@ -59,8 +59,8 @@ def gap(each: Gap, p_holm: float | None, bounds: tuple[float, float] | None) -> 
         "p_holm": p_holm,
         "null_high": each.null_high,
         "detectable": each.detectable,
-        "least": bounds[0] if bounds else None,
-        "most": bounds[1] if bounds else None,
+        "least": bounds.low if bounds else None,
+        "most": bounds.high if bounds else None,
         "left_out": ", ".join(f"{group.group} ({group.status})" for group in each.unscored) or None,
         "status": each.status,
     }
@@ -75,7 +75,7 @@ def dispersions(found: Sequence[tuple[Gap, Dispersion]]) -> list[Row]:
             "metric": each.metric.name,
             "n_groups": len(each.scored),
             "variance": spread.observed,
-            "share_noise": spread.share_noise,
+            "noise_share": spread.noise_share,
             "deviation": spread.deviation,
         }
         for each, spread in found

@@ -1,0 +1,50 @@
+"""Tables of predictions with groups, and the fairness audit of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from rft.plugins import Subject
+from rft.plugins.fairness import Fairness, FairnessOptions
+from rft.records import Row, Section, SubjectFacts, Training
+
+
+def predictions(labels, predicted, *, split: str = "test", units=None, **groups) -> pd.DataFrame:
+    """Return a table of predictions of the classes ``no`` and ``yes``; labels and predictions may be booleans."""
+    names = [np.where(each, "yes", "no") if np.asarray(each).dtype == bool else each for each in (labels, predicted)]
+    ids = [f"{split}-{row}" for row in range(len(names[0]))]
+    columns = {"split": split, "id": ids, "unit": units, "label": names[0], "prediction": names[1]}
+    return pd.DataFrame(columns | {f"group_{name}": values for name, values in groups.items()})
+
+
+def subject(frame: pd.DataFrame, *, classes=("no", "yes"), positive: str | None = "yes") -> Subject:
+    facts = SubjectFacts(
+        name="toy", modality="image", classes=classes, positive=positive, training=Training(mode="external")
+    )
+    return Subject(facts=facts, seed=0, splits={}, predictions=frame)
+
+
+def audit(frame: pd.DataFrame, *, classes=("no", "yes"), **options) -> Section:
+    return Fairness().audit(subject(frame, classes=classes), FairnessOptions(**options))
+
+
+def cell(section: Section, attribute: str | None, group: str | None, metric: str) -> Row:
+    [found] = [
+        row
+        for row in section.tables["by_group"]
+        if (row["attribute"], row["group"], row["metric"]) == (attribute, group, metric)
+    ]
+    return found
+
+
+def group_of(tn: int, fp: int, fn: int, tp: int) -> tuple[np.ndarray, np.ndarray]:
+    labels = np.repeat([False, False, True, True], [tn, fp, fn, tp])
+    return labels, np.repeat([False, True, False, True], [tn, fp, fn, tp])
+
+
+def compas() -> pd.DataFrame:
+    """The two-year file of COMPAS as counts: tn, fp, fn, tp."""
+    black, white = group_of(990, 805, 532, 1369), group_of(1139, 349, 461, 505)
+    labels, predicted = (np.concatenate(pair) for pair in zip(black, white, strict=True))
+    return predictions(labels, predicted, race=["black"] * len(black[0]) + ["white"] * len(white[0]))
