@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,18 +10,17 @@ import numpy as np
 from rft import intervals
 from rft.errors import Unavailable
 from rft.plugins import Subject
-from rft.plugins.fairness import FairnessOptions, dispersion, findings, missing, reliability, tables
+from rft.plugins.fairness import FairnessOptions, dispersion, figures, findings, missing, reliability, tables
 from rft.plugins.fairness.dispersion import Dispersion
-from rft.plugins.fairness.figures import figures
 from rft.plugins.fairness.gaps import Gap, compare
 from rft.plugins.fairness.group_metrics import GroupMetric, Limits, measure
 from rft.plugins.fairness.grouped import GroupedRows
-from rft.plugins.fairness.metrics import Ratios
+from rft.plugins.fairness.metrics import METRICS, Ratios
 from rft.plugins.fairness.missing import GapBounds
 from rft.plugins.fairness.plan import Plan
 from rft.plugins.fairness.self_check import self_check
 from rft.plugins.fairness.simultaneous import holm
-from rft.records import Chapter, Finding, Row, Section
+from rft.records import Chapter, Figure, Finding, Row, Section, Table
 
 SPLIT = "test"
 
@@ -35,25 +34,39 @@ def audit(subject: Subject, options: FairnessOptions, *, positive: str) -> Secti
     limits = Limits(options.min_group, options.min_shown)
     model = "external" if subject.facts.training.mode == "external" else "fine-tuned"
     compared = [Compared.of(grouped, plan, limits, subject.seed) for grouped in plan.grouped()]
-    made = {
-        "by_group": _by_group(plan, compared, model, subject.seed),
-        "gaps": _gap_rows(compared),
-        "dispersion": tables.dispersions(list(_spreads(compared))),
-        "calibration": reliability.table(plan),
-    }
-    chapters = _chapters(plan, compared, limits, subject.seed)
+    made = _tables(plan, compared, model, subject.seed)
+    parts = _parts(plan, compared, made, limits, subject.seed)
     return Section(
         plugin="fairness",
         title="Fairness",
-        findings=tuple(finding for _, own in chapters for finding in own),
+        findings=tuple(finding for part in parts for finding in part.findings),
         tables=made,
         captions=tables.CAPTIONS,
-        figures=figures(plan, made),
+        figures=tuple(figure for part in parts for figure in part.figures),
         notes=_notes(plan, positive, options),
-        chapters=tuple(
-            Chapter(title=title, findings=tuple(finding.id for finding in own)) for title, own in chapters if own
-        ),
+        chapters=tuple(part.chapter() for part in parts if part.findings or part.figures or part.tables),
     )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A chapter with what it holds."""
+
+    title: str
+    findings: Sequence[Finding] = ()
+    figures: Sequence[Figure] = ()
+    tables: Sequence[str] = ()
+    text: Sequence[str] = ()
+
+    def chapter(self) -> Chapter:
+        """Return the chapter, which names what it holds."""
+        return Chapter(
+            title=self.title,
+            text=tuple(self.text),
+            findings=tuple(finding.id for finding in self.findings),
+            figures=figures.ids(self.figures),
+            tables=tuple(self.tables),
+        )
 
 
 @dataclass(frozen=True)
@@ -85,6 +98,8 @@ class Compared:
 
     def stated(self, plan: Plan) -> list[Gap]:
         """Return the gaps that become findings: of all classes, of the favourable one, and of the mean over classes."""
+        if self.grouped.control is not None:
+            return []
         return [gap for gap in self.gaps if gap.target.positive in (None, plan.positive)]
 
 
@@ -113,11 +128,19 @@ def _by_group(plan: Plan, compared: Sequence[Compared], model: str, seed: int) -
     ]
 
 
-def _gap_rows(compared: Sequence[Compared]) -> list[Row]:
+def _gap_rows(plan: Plan, compared: Sequence[Compared]) -> list[Row]:
     """Return the rows of the table ``gaps``, with p-values corrected for all of them."""
-    found = [(gap, bounds) for own in compared for gap, bounds in zip(own.gaps, own.bounds, strict=True)]
-    adjusted = iter(holm([gap.p_value for gap, _ in found if gap.p_value is not None]))
-    return [tables.gap(gap, None if gap.p_value is None else next(adjusted), bounds) for gap, bounds in found]
+    found = [(own, gap, bounds) for own in compared for gap, bounds in zip(own.gaps, own.bounds, strict=True)]
+    adjusted = iter(holm([gap.p_value for _, gap, _ in found if gap.p_value is not None]))
+    return [
+        tables.gap(
+            gap,
+            judged=gap in own.stated(plan),
+            p_holm=None if gap.p_value is None else next(adjusted),
+            bounds=bounds,
+        )
+        for own, gap, bounds in found
+    ]
 
 
 def _spreads(compared: Sequence[Compared]) -> Iterator[tuple[Gap, Dispersion]]:
@@ -127,17 +150,52 @@ def _spreads(compared: Sequence[Compared]) -> Iterator[tuple[Gap, Dispersion]]:
             yield gap, dispersion.dispersion(values, dispersion.rate_variances(values * worth, worth))
 
 
-def _chapters(plan: Plan, compared: Sequence[Compared], limits: Limits, seed: int) -> list[tuple[str, list[Finding]]]:
-    """Return the findings by the heading that they stand under; the gaps of single attributes have none."""
+def _tables(plan: Plan, compared: Sequence[Compared], model: str, seed: int) -> dict[str, Table]:
+    attributes = {grouping.attribute: grouping for grouping in plan.attributes}
+    return {
+        "by_group": _by_group(plan, compared, model, seed),
+        "gaps": _gap_rows(plan, compared),
+        "dispersion": tables.dispersions(list(_spreads(compared))),
+        "calibration": reliability.table(plan),
+        "intersections": [
+            row
+            for own in compared
+            if len(own.grouped.grouping.parts) == 2
+            for row in tables.intersections(own.grouped.grouping, attributes, _mapped(own, plan))
+        ],
+    }
+
+
+def _mapped(own: Compared, plan: Plan) -> list[GroupMetric]:
+    """Return what a heat map shows: metrics of all classes, and of the favourable one where there are two."""
+    shown = (None, plan.positive) if len(plan.rows.classes) == 2 else (None,)
+    return [each for each in own.measured if each.target.positive in shown and METRICS[each.metric].bound is not None]
+
+
+def _parts(
+    plan: Plan, compared: Sequence[Compared], made: Mapping[str, Table], limits: Limits, seed: int
+) -> list[_Part]:
+    """Return the chapters in their order."""
     single = compared[: len(plan.attributes)]
     crossed = compared[len(single) : len(single) + len(plan.crossed)]
     checks = [self_check(own.grouped, limits, positive=plan.positive, seed=seed) for own in single]
     return [
-        ("Gaps", [findings.of_gap(gap) for own in single for gap in own.stated(plan)]),
-        ("Worst-off groups and ratios", [finding for own in single for finding in _extremes(own, plan)]),
-        ("Intersections", [finding for own in crossed for finding in _of_intersection(own, plan)]),
-        ("Missing values", [_missing_finding(own, plan) for own in single]),
-        ("Self-check", checks),
+        _Part(
+            "Gaps",
+            [findings.of_gap(gap) for own in single for gap in own.stated(plan)],
+            figures.gap_figures(made),
+            ("gaps", "dispersion"),
+        ),
+        _Part("Groups", figures=figures.group_figures(plan, made), tables=("by_group", "calibration")),
+        _Part("Worst-off groups and ratios", [finding for own in single for finding in _extremes(own, plan)]),
+        _Part(
+            "Intersections",
+            [finding for own in crossed for finding in _of_intersection(own, plan)],
+            figures.intersection_figures(made),
+            ("intersections",) if made["intersections"] else (),
+        ),
+        _Part("Missing values", [_missing_finding(own, plan) for own in single]),
+        _Part("The audit checked", checks),
     ]
 
 
@@ -169,7 +227,7 @@ def _notes(plan: Plan, positive: str, options: FairnessOptions) -> tuple[str, ..
     return (
         f"Rates are for the favourable class {positive}, against all others. Groups with fewer than "
         f"{options.min_group} test {'units' if repeats else 'examples'} are too few to tell: they are shown and not "
-        f"compared. With fewer than {options.min_shown} a group, or the cases of a metric in it, have no number at all.",
+        f"compared. With fewer than {options.min_shown}, a group or the cases of a metric in it have no number at all.",
         "An interval for two groups is Newcombe's, for more that of the largest gap among all pairs. Each holds at "
         "95 % by itself; where rules judge several, their intervals are wider. Of the p-values in the table, those "
         f"named p_holm allow for the number of its rows.{units}",

@@ -19,8 +19,8 @@ def resampled(confusion: np.ndarray, rng: np.random.Generator, *, draws: int = D
     """Return (B, ..., K, K) counts of resamples with replacement of as many rows.
 
     Args:
-        confusion: (..., K, K) counts, label by prediction, of one group or of several together; expected counts need not
-            be whole numbers.
+        confusion: (..., K, K) counts, label by prediction, of one group or of several together; expected counts need
+            not be whole numbers.
         rng: source of the draws.
         draws: B.
     """

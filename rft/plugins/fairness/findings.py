@@ -10,26 +10,10 @@ from rft.plugins.fairness.gaps import Gap
 from rft.plugins.fairness.group_metrics import UNSETTLED, GroupMetric
 from rft.plugins.fairness.missing import GapBounds
 from rft.plugins.fairness.simultaneous import MAX_T
+from rft.plugins.fairness.wording import explained, name_of, words_of
 from rft.records import Finding, Interval, not_measured
 
 NO_INTERVAL = "No method gives a sound interval for the gap of a calibration error, so no rule can be settled by it."
-
-
-def name_of(gap: Gap) -> str:
-    """Return the metric's part of an id: ``tpr``, or ``macro_tpr`` for the mean over classes."""
-    macro = gap.metric.of_class and gap.target.positive is None
-    return f"macro_{gap.metric.name}" if macro else gap.metric.name
-
-
-def words_of(gap: Gap) -> str:
-    """Return what the metric is called."""
-    macro = gap.metric.of_class and gap.target.positive is None
-    return f"{gap.metric.words}, mean over classes" if macro else gap.metric.words
-
-
-def explained(gap: Gap) -> str:
-    """Return what the metric is."""
-    return gap.metric.explained.format(c=gap.target.name or "each class")
 
 
 def of_gap(gap: Gap) -> Finding:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import product
 
 from rft.plugins.fairness.dispersion import Dispersion
 from rft.plugins.fairness.gaps import Gap
 from rft.plugins.fairness.group_metrics import GroupMetric
 from rft.plugins.fairness.missing import GapBounds
+from rft.plugins.fairness.rows import BETWEEN, Grouping
+from rft.plugins.fairness.wording import words_of
 from rft.records import Row
 
 SPLIT = "test"
@@ -18,6 +21,9 @@ CAPTIONS = {
     "gaps": "The highest group minus the lowest. null_high is what the largest gap stays below in 95 % of samples "
     "when groups do not differ; detectable is the smallest gap that is told from none in 80 % of samples; p_holm is "
     "corrected for all rows of this table, for exploring it, and no verdict rests on it",
+    "intersections": "Every combination of two attributes; with too few members it has no value",
+    "calibration": "Test examples of each group in bins of equal size by the probability that is given to the "
+    "favourable class, and how often it is true, with intervals at 95 %",
     "dispersion": "How much groups vary in a metric: the observed variance, what of it is noise of the sample (a share "
     "above 1: less variance than noise alone makes on average), and the standard deviation that is left",
 }
@@ -43,10 +49,18 @@ def by_group(model: str, attribute: str | None, each: GroupMetric) -> Row:
     }
 
 
-def gap(each: Gap, p_holm: float | None, bounds: GapBounds | None) -> Row:
-    """Return the row of a gap; ``bounds`` are what rows without a group allow."""
+def gap(each: Gap, *, judged: bool, p_holm: float | None, bounds: GapBounds | None) -> Row:
+    """Return the row of a gap.
+
+    Args:
+        each: the gap.
+        judged: whether it is a finding too, which rules may name.
+        p_holm: its p-value corrected for all rows of the table.
+        bounds: what rows without a group allow.
+    """
     return {
         "attribute": each.attribute,
+        "what": words_of(each),
         "class": each.target.name,
         "control": each.control,
         "metric": each.metric.name,
@@ -57,13 +71,38 @@ def gap(each: Gap, p_holm: float | None, bounds: GapBounds | None) -> Row:
         "high": each.interval.high if each.interval else None,
         "p": each.p_value,
         "p_holm": p_holm,
+        "null_low": None if each.null_high is None else 0.0,
         "null_high": each.null_high,
         "detectable": each.detectable,
         "least": bounds.low if bounds else None,
         "most": bounds.high if bounds else None,
         "left_out": ", ".join(f"{group.group} ({group.status})" for group in each.unscored) or None,
+        "judged": judged,
         "status": each.status,
     }
+
+
+def intersections(crossed: Grouping, attributes: Mapping[str, Grouping], measured: Sequence[GroupMetric]) -> list[Row]:
+    """Return a row for every combination of the groups of two attributes, those without any member too."""
+    first, other = (attributes[part] for part in crossed.parts)
+    found = {(each.metric, each.target, each.group): each for each in measured}
+    rows = []
+    for metric, target in dict.fromkeys((each.metric, each.target) for each in measured):
+        for a, b in product(first.names, other.names):
+            each = found.get((metric, target, f"{a}{BETWEEN}{b}"))
+            rows.append(
+                {
+                    "attribute": crossed.attribute,
+                    "metric": metric,
+                    "class": target.name,
+                    "first": a,
+                    "other": b,
+                    "value": each.value if each else None,
+                    "n": each.n if each else 0,
+                    "status": each.status if each else "undefined: no members",
+                }
+            )
+    return rows
 
 
 def dispersions(found: Sequence[tuple[Gap, Dispersion]]) -> list[Row]:
