@@ -350,12 +350,15 @@ class SubjectFacts(Record):
 
 
 class SplitFacts(Record):
-    """Counts of one split: examples, examples of each class, and examples of each group (missing ones under "")."""
+    """Counts of one split: examples, examples of each class, and examples of each group (missing ones under "").
+
+    A count is None when it is withheld (``report.suppress_below``).
+    """
 
     n: int
     n_units: int | None
-    labels: dict[str, int]
-    groups: dict[str, dict[str, int]]
+    labels: dict[str, int | None]
+    groups: dict[str, dict[str, int | None]]
 
 
 class DataFacts(Record):

@@ -32,6 +32,7 @@ LEVELS = {
     "backbones": 3,
     "data": 2,
     "folds": 2,
+    "suppression": 2,
     "intervals": 1,
     "progress": 1,
     "config": 1,

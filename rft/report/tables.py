@@ -18,6 +18,7 @@ WIDE = 60  # characters from which on a table does not fit beside a figure
 _GAP = 2  # characters between two columns
 LONG = 12  # rows from which on a table is folded away
 LONG_WORDS = 30  # the same for a table that explains each row: it is there to be read
+MOST_STATUS = 32  # characters of a status that stands in the place of a value
 HUGE = 48  # rows from which on it stays folded in print
 
 _WORDS = {
@@ -168,7 +169,7 @@ def words(name: str) -> str:
 def absence(row: Row) -> str:
     """Return why a row has no value, as far as the row knows: ``too few``."""
     status = row.get("status")
-    told = isinstance(status, str) and status not in _PRESENT and len(status) <= 20
+    told = isinstance(status, str) and status not in _PRESENT and len(status) <= MOST_STATUS
     return words(str(status)) if told else "not measured"
 
 
