@@ -170,9 +170,13 @@ class TrainConfig(_Table):
 
 
 class ReportConfig(_Table):
-    """``[report]``: what may leave the machine."""
+    """``[report]``: what may leave the machine.
+
+    ``suppress_below``: numbers that rest on fewer cases are withheld (``rft.suppression``); None or 0: none are.
+    """
 
     show_examples: bool = False
+    suppress_below: int | None = Field(default=None, ge=0)
 
 
 class Rule(_Table):

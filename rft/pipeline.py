@@ -19,6 +19,7 @@ from rft.features.extract import choose_device
 from rft.plugins import Plugin, Registered, Subject, discover
 from rft.records import Artifacts, AuditRun, Finding, Run, Section, not_measured
 from rft.subjects import external, fine_tune
+from rft.suppression import suppress
 from rft.training import Trainer
 from rft.training.loop import StandardTrainer
 
@@ -53,13 +54,14 @@ def audit(
         subject = external(settings, dataset, device, offline=offline)
     else:
         subject = fine_tune(settings, dataset, trainer, device, offline=offline)
-    sections = tuple(_audit(plugin, subject) for plugin in active)
+    found = tuple(_audit(plugin, subject) for plugin in active)
+    sections, facts = suppress(found, dataset.facts(), settings.core.report.suppress_below)
 
     run = AuditRun(
         rft_version=__version__,
         run=_frame(settings, active, started, time.monotonic() - clock, device),
         subject=subject.facts,
-        data=dataset.facts(),
+        data=facts,
         sections=sections,
         verdict=policy.judge(settings.core.policy, sections),
     )

@@ -152,12 +152,17 @@ class Figure(Record):
 
     ``encode`` maps the channels of the kind to column names of the table:
 
-    - ``dots``     y, x, optional low, high, label (text at the dot), facet; options ``reference`` (vertical line) and
-      ``x_scale``
-    - ``lines``    x, y, optional low, high, series; options ``diagonal`` ("yes": the line y = x), ``x_scale`` and
-      ``y_scale``
+    - ``dots``     y, x, optional low, high, label (text at the dot; a column ``n`` or ``n_...`` stands on the right),
+      facet, band_low and band_high (a band behind the dot of the row, such as the gaps that groups without any
+      difference would show), mark (a line across the row); options ``reference`` (vertical line), ``reference_low`` and
+      ``reference_high`` (a band around it), ``dot_label``, ``band_label`` and ``mark_label`` (what they are, for the
+      legend) and ``x_scale``
+    - ``lines``    x, y, optional low, high, series, facet (a panel each, before the thin lines of the others: better
+      than series for curves with intervals); options ``diagonal`` ("yes": the line y = x), ``x_scale`` and ``y_scale``
     - ``bars``     x (category), y, optional series
-    - ``heatmap``  x, y, value, optional facet (small multiples)
+    - ``heatmap``  x, y, value, optional facet (small multiples), n (written below the value); options ``centre`` (the
+      value between the two colours; without it zero) and ``centre_label``. Of a cell without a value the column
+      ``status`` says why: what begins with "too few" or "suppressed" is hatched, "undefined" has a sign of its own
     - ``images``   asset (a column of names made by ``asset_name``), caption, optional group
     - ``tokens``   token (a piece of a text, with the blanks before it), value (signed; None has no mark), optional
       text (rows of one text have the same), caption (of a text), special (true: not a part of the text)
@@ -360,12 +365,15 @@ class SubjectFacts(Record):
 
 
 class SplitFacts(Record):
-    """Counts of one split: examples, examples of each class, and examples of each group (missing ones under "")."""
+    """Counts of one split: examples, examples of each class, and examples of each group (missing ones under "").
+
+    A count is None when it is withheld (``report.suppress_below``).
+    """
 
     n: int
     n_units: int | None
-    labels: dict[str, int]
-    groups: dict[str, dict[str, int]]
+    labels: dict[str, int | None]
+    groups: dict[str, dict[str, int | None]]
 
 
 class DataFacts(Record):

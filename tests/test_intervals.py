@@ -102,8 +102,9 @@ def test_clopper_pearson_covers_every_proportion(n: int) -> None:
 
 @pytest.mark.parametrize("counts", [(18, 40, 32, 50), (1, 34, 7, 34), (3, 10, 10, 10), (480, 1000, 1, 20)])
 def test_the_ratio_is_scipys_relative_risk_with_one_half_added(counts: tuple[int, int, int, int]) -> None:
-    """SciPy takes whole numbers: twice the counts and one more, which have half the variance."""
-    doubled = stats.contingency.relative_risk(*(2 * count + 1 for count in counts))
+    """SciPy takes whole numbers: twice the counts and one more of either kind, which have half the variance."""
+    hits, n, other_hits, other_n = counts
+    doubled = stats.contingency.relative_risk(2 * hits + 1, 2 * n + 2, 2 * other_hits + 1, 2 * other_n + 2)
     low, high = np.log(doubled.confidence_interval(0.95))
     centre, half = (low + high) / 2, math.sqrt(2) * (high - low) / 2
     interval = intervals.katz_ratio(*counts)
@@ -131,10 +132,10 @@ def ratio_coverage(n: int, other_n: int, p: float, q: float) -> float:
 
 
 def test_the_ratio_is_covered() -> None:
-    """It falls to .92 where both proportions are high and the groups unequal; low ones are covered more often."""
+    """Least where both proportions are high and the groups unequal; low ones are covered more often."""
     pairs = [(0.2, 0.2), (0.5, 0.5), (0.3, 0.6), (0.8, 0.9), (0.1, 0.4)]
     coverage = [ratio_coverage(n, other_n, p, q) for n, other_n in ((20, 20), (20, 60)) for p, q in pairs]
-    assert min(coverage) >= 0.915
+    assert min(coverage) >= 0.93
     assert 0.95 <= np.mean(coverage) <= 0.98
 
 

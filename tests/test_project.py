@@ -34,6 +34,7 @@ LEVELS = {
     "data": 2,
     "folds": 2,
     "multiplicity": 2,
+    "suppression": 2,
     "intervals": 1,
     "progress": 1,
     "config": 1,

@@ -344,8 +344,8 @@ def _split(name: str, part: pd.DataFrame, classes: tuple[str, ...], config: Data
 
 
 def _split_facts(split: Split, classes: tuple[str, ...]) -> SplitFacts:
-    labels = {name: int((split.labels == number).sum()) for number, name in enumerate(classes)}
-    groups = {
+    labels: dict[str, int | None] = {name: int((split.labels == number).sum()) for number, name in enumerate(classes)}
+    groups: dict[str, dict[str, int | None]] = {
         attribute: {str(key): int(count) for key, count in sorted(_counts(values).items())}
         for attribute, values in split.groups.items()
     }

@@ -18,6 +18,7 @@ WIDE = 60  # characters from which on a table does not fit beside a figure
 _GAP = 2  # characters between two columns
 LONG = 12  # rows from which on a table is folded away
 LONG_WORDS = 30  # the same for a table that explains each row: it is there to be read
+MOST_STATUS = 32  # characters of a status that stands in the place of a value
 HUGE = 48  # rows from which on it stays folded in print
 
 _WORDS = {
@@ -62,7 +63,13 @@ _ABOUT = (
     ),
     *("prediction", "metric", "method", "bin", "epoch", "epsilon", "replicate", "row", "column", "confidence", "fpr"),
 )
-_ESTIMATES = ("value", "auc", "accuracy", "flip_share", "share", "attribution")
+_ENDS = {"low": "high", "band_low": "band_high"}  # two columns that are shown as one
+_LOWS_AND_HIGHS = ("low", "high", "band_low", "band_high")
+_SPANS = {"low": "interval", "band_low": "without a difference"}
+_ESTIMATES = (
+    *("value", "accuracy", "attribution", "auc", "flip_share"),
+    *("selection_rate", "scoring_rate", "impact_ratio", "share"),
+)
 _EXPLAIN = ("meaning", "why")
 _LAST = ("unit", "status", "drawn", "special", "grade", "assumes", *_EXPLAIN)
 _STATUS = {"info": "measured", "warn": "worth a look", "fail": "failed"}
@@ -120,11 +127,14 @@ def view(table: Table, *, caption: str, only: Collection[str] | None = None, arr
 
     Columns that are empty in every row are left out; ``–`` stands where a cell has no value, and the reason as far as
     the row knows it where this is the ``value``. With ``arrange`` the columns are sorted for a reader, and those that
-    say the same in every row are taken out of the table. ``only`` names the columns to show; None shows all.
+    say the same in every row are taken out of the table, as is a status that says no more than the value. ``only``
+    names the columns to show; None shows all.
     """
     names = [name for name in (table[0] if table else ()) if only is None or name in only]
     cells_of = {name: [row[name] for row in table] for name in names}
     filled = [name for name in names if any(cell is not None for cell in cells_of[name])]
+    if arrange and "value" in filled and all(map(_says_nothing_more, table)):
+        filled = [name for name in filled if name != "status"]
     order = sorted(filled, key=lambda name: _place(name, cells_of[name])) if arrange else filled
     columns = {name: cells_of[name] for name in order}
     same = [name for name in columns if arrange and _is_constant(columns[name])]
@@ -168,8 +178,15 @@ def words(name: str) -> str:
 def absence(row: Row) -> str:
     """Return why a row has no value, as far as the row knows: ``too few``."""
     status = row.get("status")
-    told = isinstance(status, str) and status not in _PRESENT and len(status) <= 20
+    told = isinstance(status, str) and status not in _PRESENT and len(status) <= MOST_STATUS
     return words(str(status)) if told else "not measured"
+
+
+def _says_nothing_more(row: Row) -> bool:
+    """Whether the status of a row is that it was measured, or the reason that stands in the place of its value."""
+    if row["value"] is not None:
+        return row.get("status") in ("ok", "measured")
+    return absence(row) == words(str(row.get("status")))
 
 
 def _place(name: str, cells: Sequence[Cell]) -> tuple[int, int, str]:
@@ -180,10 +197,10 @@ def _place(name: str, cells: Sequence[Cell]) -> tuple[int, int, str]:
         return 6, _LAST.index(name), ""
     if name == "n" or name.startswith("n_"):
         return 5, 0, name
-    if name in ("low", "high"):
-        return 3, int(name == "high"), ""
+    if name in _LOWS_AND_HIGHS:
+        return 3, _LOWS_AND_HIGHS.index(name), ""
     if name in _ESTIMATES:
-        return 2, 0, name
+        return 2, _ESTIMATES.index(name), ""
     return (4 if _is_numeric(cells) else 1), 0, name
 
 
@@ -194,10 +211,10 @@ def _is_constant(cells: Sequence[Cell]) -> bool:
 def _columns(columns: Mapping[str, Sequence[Cell]], table: Table) -> list[tuple[Column, list[str]]]:
     shown = []
     for name, cells in columns.items():
-        if name == "high" and "low" in columns:
+        if name in _ENDS.values() and any(_ENDS.get(low) == name for low in columns):
             continue
-        if name == "low" and "high" in columns:
-            shown.append((Column("interval", True), _intervals(cells, columns["high"])))
+        if (high := _ENDS.get(name, "")) in columns:
+            shown.append((Column(_SPANS[name], True), _intervals(cells, columns[high])))
             continue
         texts = _cells(name, cells)
         if name == "value":

@@ -352,12 +352,16 @@ def _data(run: AuditRun) -> TableView:
     if any(facts.n_units is not None for facts in splits.values()):
         rows.append({"what": "units", "value": "all", **{name: facts.n_units for name, facts in splits.items()}})
     for label in run.subject.classes:
-        counts = {name: facts.labels.get(label, 0) for name, facts in splits.items()}
+        counts = {name: _shown(facts.labels.get(label, 0)) for name, facts in splits.items()}
         rows.append({"what": "label", "value": label, **counts})
     for attribute, group in sorted(groups):
-        counts = {name: facts.groups.get(attribute, {}).get(group, 0) for name, facts in splits.items()}
+        counts = {name: _shown(facts.groups.get(attribute, {}).get(group, 0)) for name, facts in splits.items()}
         rows.append({"what": attribute, "value": group or "(missing)", **counts})
     return tables.view(rows, caption="", arrange=False)
+
+
+def _shown(count: int | None) -> int | str:
+    return "withheld" if count is None else count
 
 
 def _split_names(run: AuditRun) -> list[str]:

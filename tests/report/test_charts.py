@@ -9,6 +9,7 @@ import warnings
 from itertools import pairwise
 from xml.etree import ElementTree
 
+import example_groups
 import pytest
 from example_run import HOSTILE_ATTRIBUTE, example_run
 
@@ -38,7 +39,9 @@ def marks(svg: str, variable: str) -> int:
 
 
 @pytest.mark.parametrize(
-    "section", [section for section in example_run().sections if section.figures], ids=lambda s: s.plugin
+    "section",
+    [section for section in (*example_run().sections, example_groups.section()) if section.figures],
+    ids=lambda s: s.plugin,
 )
 def test_every_figure_of_the_example_is_drawn(section) -> None:
     for each in section.figures:
@@ -78,8 +81,131 @@ def test_an_absent_bar_and_an_absent_cell_are_no_zero() -> None:
     cells = [{"x": "p", "y": "q", "value": None}, {"x": "r", "y": "q", "value": 2}]
     heat = draw(figure("heatmap", {"x": "x", "y": "y", "value": "value"}), cells, id="f")
     assert marks(heat, "heat") == 1
-    assert marks(heat, "muted") == 1
+    assert marks(heat, "muted") == 2, "the dash in the cell, and its key in the legend"
     assert "0" not in texts(heat)
+
+
+GAPS: Table = [
+    {"metric": "tpr", "value": 0.2, "low": 0.1, "high": 0.3, "band_low": 0.01, "band_high": 0.12},
+    {"metric": "fpr", "value": None, "low": None, "high": None, "band_low": None, "band_high": None},
+    {"metric": "fnr", "value": 0.1, "low": 0.0, "high": 0.2, "band_low": 0.01, "band_high": 0.12},
+]
+
+
+def boxes(svg: str, variable: str) -> list[tuple[float, float]]:
+    """Return left and right of every rectangle that is filled with a colour."""
+    paths = re.findall(rf'<path d="([^"]*)"[^>]*style="fill: var\(--{variable}\)', svg)
+    places = [[float(x) for x in re.findall(r"[ML] (\S+)", path)] for path in paths]
+    return [(min(xs), max(xs)) for xs in places]
+
+
+def test_a_band_stands_behind_each_gap_at_its_own_place_and_is_explained() -> None:
+    encode = {
+        "x": "value",
+        "y": "metric",
+        "low": "low",
+        "high": "high",
+        "band_low": "band_low",
+        "band_high": "band_high",
+    }
+    svg = draw(figure("dots", encode, band_label="gaps by chance", dot_label="gap found"), GAPS, id="f")
+    assert {"gaps by chance", "gap found"} <= set(texts(svg))
+    *bands, key = boxes(svg, "ink")
+    assert len(bands) == 2, "none where nothing was measured"
+    assert bands[0] == bands[1]
+    assert key[1] - key[0] == pytest.approx(22)
+    without = draw(figure("dots", {"x": "value", "y": "metric"}), GAPS, id="f")
+    assert boxes(without, "ink") == []
+
+
+def test_a_reference_may_have_a_band_around_it() -> None:
+    svg = draw(figure("dots", DOTS, reference=0.5, reference_low=0.4, reference_high=0.6), GROUPS, id="f")
+    [(left, right)] = boxes(svg, "ink")
+    assert right > left
+    assert "0.5" in texts(svg)
+
+
+def test_counts_stand_in_a_column_of_their_own_with_its_heading() -> None:
+    svg = draw(figure("dots", DOTS | {"label": "n"}), GROUPS, id="f")
+    root = ElementTree.fromstring(svg)
+    written = {e.text: e.attrib.get("style", "") for e in root.iter() if e.tag.endswith("}text")}
+    assert {"n", "40", "30"} <= set(written)
+    assert "3" not in written, "too few (n = 3) says it"
+    assert all("text-anchor: end" in written[text] for text in ("n", "40", "30"))
+
+
+def test_many_groups_stand_closer_than_few() -> None:
+    def height(rows: Table) -> float:
+        return float(draw(figure("dots", DOTS), rows, id="f").split('viewBox="0 0 420 ')[1].split('"')[0])
+
+    few, many = [[{**GROUPS[0], "group": f"g{k}"} for k in range(n)] for n in (10, 30)]
+    assert height(many) < 2.7 * height(few)
+
+
+CELLS: Table = [
+    {"x": "p", "y": "q", "value": 0.9, "n": 40, "status": "ok"},
+    {"x": "r", "y": "q", "value": 0.5, "n": 30, "status": "ok"},
+    {"x": "s", "y": "q", "value": None, "n": 3, "status": "too few"},
+    {"x": "t", "y": "q", "value": None, "n": 12, "status": "undefined: no positives"},
+    {"x": "u", "y": "q", "value": None, "n": None, "status": "suppressed: fewer than 10"},
+]
+HEAT = {"x": "x", "y": "y", "value": "value", "n": "n"}
+
+
+def test_cells_without_a_value_tell_too_few_from_undefined_and_withheld() -> None:
+    svg = draw(figure("heatmap", HEAT), CELLS, id="f")
+    found = texts(svg)
+    assert {"n 40", "n 3"} <= set(found)
+    assert found.count("∅") == 2, "in the cell and in the legend"
+    legend = [text for text in found if text.startswith(("too few", "withheld", "undefined"))]
+    assert len(legend) == 3
+    hatches = re.findall(r'<path d="([^"]*)"[^>]*var\(--muted\)[^>]*', svg)
+    lines = [len(re.findall("M", path)) for path in hatches]
+    assert len(lines) == 4, "two cells and their keys"
+    assert min(lines) > 1
+    assert len(set(lines)) > 1, "what is withheld is hatched closer"
+    plain = draw(figure("heatmap", HEAT), CELLS[:2], id="f")
+    assert not [text for text in texts(plain) if text.startswith(("too few", "undefined"))]
+
+
+def test_hatching_stays_within_its_cell() -> None:
+    from rft.report.heatmap import _hatching
+
+    xs, ys = _hatching(2, 1, 80, 46, spacing=6)
+    places = [(x, y) for x, y in zip(xs, ys, strict=True) if x == x]
+    assert len(places) > 20
+    assert all(2 <= x <= 3 and 1 <= y <= 2 for x, y in places)
+
+
+def test_a_heatmap_about_a_centre_tells_above_from_below_without_colour() -> None:
+    svg = draw(figure("heatmap", HEAT, centre=0.7, centre_label="all"), CELLS, id="f")
+    found = texts(svg)
+    assert any(text.endswith(" ▴") and text.startswith("0.9") for text in found)
+    assert any(text.endswith(" ▾") and text.startswith("0.5") for text in found)
+    assert {"above all (0.7)", "below all (0.7)"} <= set(found)
+    assert marks(svg, "heat") == 2
+    assert marks(svg, "heat-negative") == 2
+
+
+def test_facets_of_lines_are_panels_with_the_others_behind() -> None:
+    rows: Table = [
+        {"x": x / 4, "y": None if (name, x) == ("b", 1) else x / 4 * k, "group": name}
+        for k, name in ((0.5, "a"), (0.7, "b"), (0.9, "c"))
+        for x in range(5)
+    ]
+    svg = draw(figure("lines", {"x": "x", "y": "y", "facet": "group"}, diagonal="yes"), rows, id="f")
+    assert {"a", "b", "c", "Thin lines: the other panels."} <= set(texts(svg))
+    assert "1 of 15 points not measured: no mark there" in texts(svg)
+    thin = re.findall(r"<path[^>]*fill: none; stroke: var\(--muted\)[^>]*stroke-opacity: 0.45", svg)
+    assert len(thin) == 6, "two others in each of three panels"
+    alone = draw(figure("lines", {"x": "x", "y": "y", "facet": "group"}), rows[:5], id="f")
+    assert "Thin lines: the other panels." not in texts(alone)
+
+
+def test_a_line_has_no_point_where_x_is_absent_too() -> None:
+    rows: Table = [{"x": None if k == 2 else k / 4, "y": None if k == 2 else 0.5} for k in range(5)]
+    svg = draw(figure("lines", {"x": "x", "y": "y"}), rows, id="f")
+    assert "1 of 5 points not measured: no mark there" in texts(svg)
 
 
 def test_a_line_breaks_where_a_point_is_absent() -> None:

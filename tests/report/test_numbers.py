@@ -117,3 +117,19 @@ def test_the_config_comes_back_from_its_text() -> None:
     }
     expected = {**config, "train": {"learning_rate": 1e-05, "epochs": 3}}
     assert tomllib.loads(toml.dumps(config)) == expected
+
+
+def test_a_status_that_says_no_more_than_the_value_has_no_column() -> None:
+    rows = [{"group": "a", "value": 0.5, "status": "ok"}, {"group": "b", "value": None, "status": "too few"}]
+    shown = tables.view(rows, caption="")
+    assert [column.label for column in shown.columns] == ["group", "value"]
+    assert shown.rows[1] == ("b", "too few")
+    rows[0]["status"] = "warn"
+    assert [column.label for column in tables.view(rows, caption="").columns] == ["group", "value", "status"]
+
+
+def test_a_band_is_one_column_like_an_interval() -> None:
+    rows = [{"value": 0.5, "low": 0.4, "high": 0.6, "band_low": 0.0, "band_high": 0.1}]
+    shown = tables.view(rows, caption="")
+    assert [column.label for column in shown.columns] == ["value", "interval", "without a difference"]
+    assert shown.rows == (("0.5", "[0.4, 0.6]", "[0.0, 0.1]"),)

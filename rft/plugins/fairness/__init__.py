@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from rft.errors import Unavailable
 from rft.plugins import Options, Subject
+from rft.plugins.fairness.legal import Ll144Options, TableName, check_options
 from rft.plugins.fairness.metrics import MetricName
 from rft.records import Section
 
@@ -21,6 +22,8 @@ class FairnessOptions(Options):
         control: a group attribute within whose values everything is compared once more.
         min_group: groups with fewer independent cases are too few to tell: shown, but not compared.
         min_shown: groups with fewer are too few: counted, without a number.
+        tables: tables in the form of legal texts, none without being asked for.
+        ll144: what the table of Local Law 144 needs to know.
     """
 
     attributes: list[str] | None = Field(default=None, min_length=1)
@@ -30,6 +33,8 @@ class FairnessOptions(Options):
     control: str | None = None
     min_group: int = Field(default=30, ge=2)
     min_shown: int = Field(default=10, ge=1)
+    tables: list[TableName] = Field(default=[])
+    ll144: Ll144Options | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> FairnessOptions:
@@ -37,6 +42,7 @@ class FairnessOptions(Options):
             raise ValueError("min_shown is above min_group: a group would be compared that is not shown")
         if self.control is not None and self.control in (self.attributes or []):
             raise ValueError("control is one of attributes; within its own values an attribute has nothing to compare")
+        check_options(self.tables, self.ll144)
         return self
 
 

@@ -15,6 +15,9 @@ from rft.plugins.fairness.dispersion import Dispersion
 from rft.plugins.fairness.gaps import Gap, compare
 from rft.plugins.fairness.group_metrics import GroupMetric, Limits, measure
 from rft.plugins.fairness.grouped import GroupedRows
+from rft.plugins.fairness.legal import check_attributes
+from rft.plugins.fairness.legal.build import Legal
+from rft.plugins.fairness.legal.build import build as build_legal
 from rft.plugins.fairness.metrics import METRICS, Ratios
 from rft.plugins.fairness.missing import GapBounds
 from rft.plugins.fairness.plan import Plan
@@ -30,18 +33,28 @@ def audit(subject: Subject, options: FairnessOptions, *, positive: str) -> Secti
     frame = subject.predictions[subject.predictions["split"] == SPLIT].reset_index(drop=True)
     if frame.empty:
         raise Unavailable("the predictions hold no rows of the split test")
+    columns = [str(name) for name in frame]
+    check_attributes(options.ll144, [name.removeprefix("group_") for name in columns if name.startswith("group_")])
     plan = Plan.of(frame, subject.facts.classes, options, positive)
     limits = Limits(options.min_group, options.min_shown)
     model = "external" if subject.facts.training.mode == "external" else "fine-tuned"
     compared = [Compared.of(grouped, plan, limits, subject.seed) for grouped in plan.grouped()]
     made = _tables(plan, compared, model, subject.seed)
-    parts = _parts(plan, compared, made, limits, subject.seed)
+    legal = build_legal(
+        plan.rows,
+        [*plan.attributes, *plan.crossed],
+        plan.positive,
+        tables=options.tables,
+        ll144_options=options.ll144,
+        min_group=options.min_group,
+    )
+    parts = _parts(plan, compared, made, limits, subject.seed, legal)
     return Section(
         plugin="fairness",
         title="Fairness",
         findings=tuple(finding for part in parts for finding in part.findings),
-        tables=made,
-        captions=tables.CAPTIONS,
+        tables=made | dict(legal.tables),
+        captions=tables.CAPTIONS | dict(legal.captions),
         figures=tuple(figure for part in parts for figure in part.figures),
         notes=_notes(plan, positive, options),
         chapters=tuple(part.chapter() for part in parts if part.findings or part.figures or part.tables),
@@ -173,7 +186,12 @@ def _mapped(own: Compared, plan: Plan) -> list[GroupMetric]:
 
 
 def _parts(
-    plan: Plan, compared: Sequence[Compared], made: Mapping[str, Table], limits: Limits, seed: int
+    plan: Plan,
+    compared: Sequence[Compared],
+    made: Mapping[str, Table],
+    limits: Limits,
+    seed: int,
+    legal: Legal,
 ) -> list[_Part]:
     """Return the chapters in their order."""
     single = compared[: len(plan.attributes)]
@@ -196,6 +214,7 @@ def _parts(
         ),
         _Part("Missing values", [_missing_finding(own, plan) for own in single]),
         _Part("The audit checked", checks),
+        _Part("Legal tables", legal.findings, tables=list(legal.tables), text=legal.notes),
     ]
 
 

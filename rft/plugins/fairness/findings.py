@@ -13,7 +13,7 @@ from rft.plugins.fairness.simultaneous import MAX_T
 from rft.plugins.fairness.wording import explained, name_of, words_of
 from rft.records import Finding, Interval, not_measured
 
-NO_INTERVAL = "No method gives a sound interval for the gap of a calibration error, so no rule can be settled by it."
+NO_INTERVAL = "No method used here gives an interval of this gap that holds, so no rule can be settled by it."
 
 
 def of_gap(gap: Gap) -> Finding:

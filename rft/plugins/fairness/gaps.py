@@ -10,6 +10,7 @@ import numpy as np
 from rft import intervals
 from rft.multiplicity import LEVELS
 from rft.plugins.fairness import resampling
+from rft.plugins.fairness.areas import Area, areas
 from rft.plugins.fairness.group_metrics import OK, GroupMetric
 from rft.plugins.fairness.grouped import GroupedRows, Target
 from rft.plugins.fairness.metrics import METRICS, Metric, Ratios
@@ -59,6 +60,12 @@ class Gap:
         """Whether each group's value is one share of cases."""
         one_class = self.target.positive is not None or self.metric.name == "accuracy"
         return self.metric.kind == "ratio" and one_class
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether a method gives one that holds: none for calibration errors, nor for areas averaged over classes."""
+        averaged = self.metric.kind == "area" and self.target.positive is None
+        return self.metric.kind != "calibration" and not averaged
 
     @property
     def of_two_shares(self) -> bool:
@@ -138,8 +145,8 @@ def _uncompared(grouped: GroupedRows, metric: str, target: Target, measured: Seq
 def _compared(gap: Gap, grouped: GroupedRows, chosen: Sequence[int], seed: int, levels: Sequence[float]) -> Gap:
     values = [each.value for each in gap.scored if each.value is not None]
     gap = replace(gap, value=max(values) - min(values))
-    if gap.metric.kind == "calibration":
-        return gap  # no interval of it is sound
+    if not gap.has_interval:
+        return gap
     rng = np.random.default_rng(seed)
     draws = DRAWS if len(levels) == 1 else DRAWS_FOR_VERDICTS
     resamples = resamples_of(grouped, chosen, gap.metric, gap.target, rng, draws=draws)
@@ -186,7 +193,7 @@ def resamples_of(
 ) -> Resamples:
     """Return resamples of a metric in some of the groups, by the method that suits its kind."""
     if metric.kind == "area":
-        return _areas(grouped, chosen, target, rng, draws=draws)
+        return areas(_areas(grouped, chosen, target), rng, draws=draws)
     if metric.kind == "mean":
         return resampling.ratios(_sums_of_values(grouped, chosen, metric, target), rng, draws=draws, smoothed=False)
     ratios = Ratios.of(metric, grouped.rows.classes, target.positive)
@@ -197,6 +204,14 @@ def resamples_of(
         return resampling.rates(hits, cases, rng, draws=draws)
     sums = [Sums.of_counts(grouped.confusion[group], ratios.hits, ratios.cases) for group in chosen]
     return resampling.ratios(sums, rng, draws=draws)
+
+
+def _areas(grouped: GroupedRows, chosen: Sequence[int], target: Target) -> list[Area]:
+    found = []
+    for rows in map(grouped.of, chosen):
+        assert rows.scores is not None  # groups without scores are not chosen
+        found.append(Area.of(rows.scores[:, target.positive], rows.labels == target.positive, rows.units))
+    return found
 
 
 def _sums_of_units(grouped: GroupedRows, chosen: Sequence[int], ratios: Ratios) -> list[Sums]:

@@ -13,7 +13,8 @@ import numpy as np
 
 from rft import intervals
 from rft.intervals import Sample
-from rft.plugins.fairness import bootstrap, calibration
+from rft.plugins.fairness import bootstrap
+from rft.plugins.fairness.calibration import LEAST_IN_BIN, calibration_error
 from rft.plugins.fairness.effective import effective_cases
 from rft.plugins.fairness.grouped import GroupedRows, Target
 from rft.plugins.fairness.metrics import METRICS, Metric, Ratios
@@ -137,7 +138,8 @@ def _status(asked: _Asked, group: int) -> tuple[str, int]:
         return TOO_FEW, fewest
     if fewest == 0:
         return f"undefined: no {name}", fewest
-    if fewest < limits.shown:
+    least = max(limits.shown, 2 * LEAST_IN_BIN) if asked.metric.kind == "calibration" else limits.shown
+    if fewest < least:
         return TOO_FEW, fewest
     return (OK if units >= limits.compared else UNSETTLED), fewest
 
@@ -212,7 +214,9 @@ def _worth(rows: Rows, mask: np.ndarray) -> float:
 def _calibration(asked: _Asked, group: int) -> Found:
     rows, positive = asked.grouped.of(group), asked.target.positive
     assert rows.scores is not None
-    return calibration.error(rows.scores[:, positive], rows.labels == positive), None, float(asked.grouped.units[group])
+    found = calibration_error(rows.scores[:, positive], rows.labels == positive)
+    assert found is not None  # the status of groups with fewer rows says so
+    return found.value, None, float(asked.grouped.units[group])
 
 
 _KINDS = {"ratio": _ratio, "mean": _mean, "area": _area, "calibration": _calibration}

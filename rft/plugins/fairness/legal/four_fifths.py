@@ -1,0 +1,112 @@
+"""The four-fifths rule of the Uniform Guidelines (29 CFR 1607.4 D): selection rates against the highest one, tested."""
+
+from __future__ import annotations
+
+from rft.plugins.fairness.legal import exact
+from rft.plugins.fairness.legal.ratios import Shares
+from rft.records import Finding, Row, Table, not_measured
+
+RULE = 0.8
+NAME = "four_fifths"
+REFERENCES = ("29 CFR 1607.4 (D)", exact.FISHER, exact.CHAN, exact.BERGER, exact.FARRINGTON)
+CAPTION = (
+    "Selection rate of each group and its ratio to the highest one (29 CFR 1607.4 D), with an interval that holds for "
+    "all pairs of groups at once. p equal: both rates are equal; p four fifths: the ratio is at least 0.8; a small p "
+    "speaks against it. The p for all pairs allow for the reference being the highest of several"
+)
+NOTES = (
+    "The four-fifths table states ratios of selection rates in this sample. It is not a statement about adverse impact "
+    "in the legal sense: the guidelines also ask about practical significance, small numbers, and the job.",
+    "The reference of the four-fifths table is the group with the highest rate of this sample: a selected maximum. "
+    "Against it, groups that do not differ look different too often, the more the more groups there are; so read the "
+    "p-values for all pairs (Bonferroni), which hold whichever group comes out highest, and not the plain ones.",
+    f"Equality is tested by Fisher's exact test. That the ratio is at least {RULE} is tested by the exact "
+    "unconditional test that orders outcomes by the score statistic; where the reference group has more than "
+    f"{exact.MOST} rows, by the score test itself, which approximates.",
+)
+REPEATED = "Rows share units, so that no exact test applies: the four-fifths table then has intervals but no p-values."
+
+
+def rows_of(shares: Shares) -> Table:
+    """Return the rows of the table ``four_fifths`` for one attribute, groups in order of their names."""
+    return [_row(shares, group) for group in range(len(shares.n))]
+
+
+def _row(shares: Shares, group: int) -> Row:
+    scored, ratio, interval = bool(shares.compared[group]), shares.ratio(group), shares.interval(group)
+    equal, fifths = _tests(shares, group)
+    return {
+        "attribute": shares.grouping.attribute,
+        "group": shares.grouping.names[group],
+        "reference": None if shares.reference is None else shares.grouping.names[shares.reference],
+        "selection_rate": float(shares.rates[group]) if scored else None,
+        "impact_ratio": ratio,
+        "low": interval.low if interval else None,
+        "high": interval.high if interval else None,
+        "p_equal": equal,
+        "p_equal_all_pairs": None if equal is None else min(1.0, equal * shares.pairs),
+        "p_four_fifths": fifths.value if fifths else None,
+        "p_four_fifths_all_pairs": min(1.0, fifths.value * 2 * shares.pairs) if fifths else None,
+        "n": int(shares.n[group]),
+        "n_selected": int(shares.chosen[group]) if scored else None,
+        "status": _status(shares, group),
+    }
+
+
+def _tests(shares: Shares, group: int) -> tuple[float | None, exact.PValue | None]:
+    """Return both p-values; None for the reference, for what has no ratio, and where rows share units."""
+    best = shares.reference
+    if best is None or group == best or not shares.compared[group] or shares.repeats:
+        return None, None
+    counts = tuple(int(number) for each in (group, best) for number in (shares.chosen[each], shares.n[each]))
+    return exact.equality(*counts), exact.at_least(*counts, ratio=RULE)
+
+
+def _status(shares: Shares, group: int) -> str:
+    if not shares.compared[group]:
+        return "too few"
+    if shares.reference is None:
+        return f"undefined: {shares.undefined}"
+    return "highest rate" if group == shares.reference else "measured"
+
+
+def finding(shares: Shares) -> Finding:
+    """Return the finding ``fairness.four_fifths.<attribute>``: the lowest ratio."""
+    attribute = shares.grouping.attribute
+    id, title = f"fairness.{NAME}.{attribute}", f"Lowest impact ratio by {attribute}"
+    lowest = shares.lowest()
+    if lowest is None or shares.reference is None:
+        meaning = f"The lowest selection rate by {attribute}, divided by the highest."
+        return not_measured(id, title, why_not(shares), meaning, n=int(shares.n[shares.compared].sum()))
+    names = shares.grouping.names
+    ratio = shares.ratio(lowest)
+    return Finding(
+        id=id,
+        title=title,
+        status="info",
+        value=ratio,
+        unit="ratio",
+        interval=shares.interval(lowest),
+        n=int(shares.n[lowest] + shares.n[shares.reference]),
+        meaning=f"{names[lowest]} is selected {ratio:.3f} times as often as {names[shares.reference]}, the group with "
+        f"the highest rate ({_counted(shares, lowest)} against {_counted(shares, shares.reference)}).",
+        limits=f"The guidelines speak of four fifths ({RULE}). The reference is the highest of "
+        f"{int(shares.compared.sum())} groups in this sample; nothing here says whether a law is satisfied.",
+        references=REFERENCES,
+    )
+
+
+def _counted(shares: Shares, group: int) -> str:
+    return f"{shares.chosen[group]} of {shares.n[group]}"
+
+
+def why_not(shares: Shares) -> str:
+    """Return why an attribute has no ratio, with the size of each group that is too small."""
+    few = [
+        f"{name} has {n}"
+        for name, n, fine in zip(shares.grouping.names, shares.n, shares.compared, strict=True)
+        if not fine
+    ]
+    if shares.undefined == "nobody is chosen":
+        return "the highest rate is 0, so that no ratio to it exists"
+    return "fewer than two groups have enough rows to be compared" + (f": {', '.join(few)}" if few else "")

@@ -1,0 +1,146 @@
+"""The table of a bias audit under New York City's Local Law 144 (6 RCNY 5-300 to 5-304)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rft.errors import Unavailable
+from rft.intervals import KATZ
+from rft.plugins.fairness.legal import Ll144Options
+from rft.plugins.fairness.legal.four_fifths import why_not
+from rft.plugins.fairness.legal.ratios import Shares
+from rft.plugins.fairness.rows import Rows
+from rft.records import Finding, Row, Table, not_measured
+
+NAME = "ll144"
+SMALL = 0.02  # of the data: the share under which 5-301 (d) lets an auditor leave a category out
+UNKNOWN = "(unknown)"
+REFERENCES = ("6 RCNY 5-300 to 5-304", KATZ)
+_RATE = {"selection": "selection_rate", "score": "scoring_rate"}
+_CHOSEN = {"selection": "n_selected", "score": "n_above_median"}
+_MEANS = {
+    "selection": "the share of a category that is given the favourable class",
+    "score": "the share of a category whose probability of the favourable class is above the median of all",
+}
+
+
+def chosen(rows: Rows, positive: int, options: Ll144Options) -> np.ndarray:
+    """Return (N,) whether each row counts: selected, or scored above the median of all rows, known category or not.
+
+    Raises:
+        Unavailable: scores are asked for and the predictions hold none.
+    """
+    if options.basis == "selection":
+        return rows.predictions == positive
+    if rows.scores is None:
+        raise Unavailable("a scoring rate needs probabilities, and the predictions hold decisions alone")
+    scores = rows.scores[:, positive]
+    return scores > np.median(scores)
+
+
+def left_out(shares: Shares, options: Ll144Options) -> Shares:
+    """Return the shares in which categories under 2 % are not compared, where the auditor left them out."""
+    if options.small_left_out_because is None:
+        return shares
+    return Shares(
+        shares.grouping, shares.n, shares.chosen, shares.effective, shares.total, shares.compared & ~_small(shares)
+    )
+
+
+def rows_of(shares: Shares, options: Ll144Options) -> Table:
+    """Return the rows of the table ``ll144`` for one attribute: its categories, then the unknown."""
+    named = [_row(shares, group, options) for group in range(len(shares.n))]
+    missing = shares.grouping.missing
+    unknown: Row = dict.fromkeys(_columns(options))
+    unknown |= {"attribute": shares.grouping.attribute, "group": UNKNOWN, "share_of_data": _share(missing, shares)}
+    return [*named, unknown | {"n": missing, "status": "in no category"}]
+
+
+def _columns(options: Ll144Options) -> tuple[str, ...]:
+    rate, count = _RATE[options.basis], _CHOSEN[options.basis]
+    return ("attribute", "group", rate, "impact_ratio", "low", "high", "share_of_data", "n", count, "status")
+
+
+def _row(shares: Shares, group: int, options: Ll144Options) -> Row:
+    interval = shares.interval(group)
+    cells = (
+        shares.grouping.attribute,
+        shares.grouping.names[group],
+        float(shares.rates[group]),
+        shares.ratio(group),
+        interval.low if interval else None,
+        interval.high if interval else None,
+        _share(int(shares.n[group]), shares),
+        int(shares.n[group]),
+        int(shares.chosen[group]),
+        _status(shares, group, options),
+    )
+    return dict(zip(_columns(options), cells, strict=True))
+
+
+def _share(n: int, shares: Shares) -> float | None:
+    return n / shares.total if shares.total else None
+
+
+def _small(shares: Shares) -> np.ndarray:
+    return shares.n < SMALL * shares.total
+
+
+def _status(shares: Shares, group: int, options: Ll144Options) -> str:
+    small = bool(_small(shares)[group])
+    if not shares.compared[group]:
+        return "left out: under 2 %" if small and options.small_left_out_because else "too few to tell"
+    if shares.reference is None:
+        return f"undefined: {shares.undefined}"
+    words = "highest rate" if group == shares.reference else "measured"
+    return f"{words}, under 2 %" if small else words
+
+
+def finding(shares: Shares, options: Ll144Options) -> Finding:
+    """Return the finding ``fairness.ll144.<attribute>``: the lowest impact ratio."""
+    attribute = shares.grouping.attribute
+    id, title = f"fairness.{NAME}.{attribute}", f"Lowest impact ratio by {attribute}, Local Law 144"
+    meaning = f"The lowest {_RATE[options.basis].replace('_', ' ')} by {attribute} divided by the highest"
+    lowest = shares.lowest()
+    if lowest is None or shares.reference is None:
+        return not_measured(id, title, why_not(shares), f"{meaning}.", n=int(shares.n[shares.compared].sum()))
+    names = shares.grouping.names
+    return Finding(
+        id=id,
+        title=title,
+        status="info",
+        value=shares.ratio(lowest),
+        unit="ratio",
+        interval=shares.interval(lowest),
+        n=int(shares.n[lowest] + shares.n[shares.reference]),
+        meaning=f"{meaning}: {names[lowest]} {shares.rates[lowest]:.3f}, {names[shares.reference]} "
+        f"{shares.rates[shares.reference]:.3f}; {shares.grouping.missing} of {shares.total} are in no category.",
+        limits="The law sets no threshold; nothing here says whether it is satisfied.",
+        references=REFERENCES,
+    )
+
+
+def caption(options: Ll144Options) -> str:
+    """Return the line over the table."""
+    rate = _RATE[options.basis].replace("_", " ")
+    return (
+        f"Categories as in a bias audit under Local Law 144 (6 RCNY 5-301): {rate}, {_MEANS[options.basis]}; "
+        "impact ratio, that rate divided by the highest, with an interval that holds for all pairs at once"
+    )
+
+
+def notes(total: int, options: Ll144Options, min_group: int) -> tuple[str, ...]:
+    """Return what the table is and is not, and which categories were left out by whose judgement."""
+    because = options.small_left_out_because
+    small = (
+        f"Categories under 2 % of the data are left out of the impact ratios (5-301 (d)), because: {because}"
+        if because
+        else "Categories under 2 % of the data are marked; they were counted like all others."
+    )
+    return (
+        f"The Local Law 144 table holds the numbers that 6 RCNY 5-301 asks for, of {total} applicants: the test rows "
+        "of this run. The rule wants an independent auditor and historical data, or reasons for test data; whether "
+        "these rows are that is for the auditor to say, and the table is not such an audit by itself.",
+        f"{small} Categories with fewer than {min_group} rows have a rate, since the rule asks for it, but no impact "
+        "ratio: they are too few to tell. Those whose category is unknown are counted in a row of their own.",
+    )
