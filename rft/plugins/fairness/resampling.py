@@ -197,7 +197,7 @@ class _Population:
             normal = rng.standard_normal(draws) * np.sqrt(self.variance)
             return normal, np.full(draws, self.variance)
         shares = self.sums.units / self.sums.units.sum()
-        sizes = _sizes(draws, max(len(shares), self.n if self._few else 0))
+        sizes = draw_sizes(draws, max(len(shares), self.n if self._few else 0))
         return _joined([self.of_weights(self._weights(rng, shares, size), self.n * shares) for size in sizes])
 
     @property
@@ -274,7 +274,7 @@ def _drawn_together(
         return _normal_together(populations, rng, draws)
     places, shares = _places(populations)
     parts: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in populations]
-    for size in _sizes(draws, len(shares)):
+    for size in draw_sizes(draws, len(shares)):
         weights = rng.multinomial(n, shares, size=size)
         for own, place, part in zip(populations, places, parts, strict=True):
             part.append(own.of_weights(weights[:, place], n * shares[place]))
@@ -326,7 +326,7 @@ def _joined(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray,
     return np.concatenate(deviations), np.concatenate(variances)
 
 
-def _sizes(draws: int, width: int) -> Iterator[int]:
+def draw_sizes(draws: int, width: int) -> Iterator[int]:
     """Yield how many draws to hold at once."""
     most = max(AT_ONCE // width, 1)
     for start in range(0, draws, most):
