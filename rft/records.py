@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT_VERSION = 1  # 1: the first published format
+OWN_FOLDERS = ("assets", "model")  # of a run: no names for those of plugins
 
 Cell = str | int | float | bool | None
 Row = dict[str, Cell]
@@ -144,8 +146,8 @@ class Figure(Record):
 
     - ``dots``     y, x, optional low, high, label (text at the dot), facet; options ``reference`` (vertical line) and
       ``x_scale``
-    - ``lines``    x, y, optional low, high, series; options ``diagonal`` ("yes": the line y = x), ``x_scale`` and
-      ``y_scale``
+    - ``lines``    x, y, optional low, high, series; options ``diagonal`` ("yes": the line y = x), ``joined`` ("no":
+      marks without lines between them), ``x_scale`` and ``y_scale``
     - ``bars``     x (category), y, optional series
     - ``heatmap``  x, y, value, optional facet (small multiples)
     - ``images``   asset (a column of names made by ``asset_name``), caption, optional group
@@ -204,6 +206,7 @@ class Section(Record):
         chapters: how a long section is divided; what no chapter names comes first. None: it is not.
         template: name of a template that shows this section; None for the generic one.
         assets: ``asset_name(png)`` -> the bytes of the PNG; written to ``assets/``, not into audit.json.
+        folders: name of a folder of the run -> writes it, given its path; not into audit.json.
     """
 
     plugin: str
@@ -216,6 +219,7 @@ class Section(Record):
     chapters: tuple[Chapter, ...] = ()
     template: str | None = None
     assets: dict[str, bytes] = Field(default_factory=dict, exclude=True, repr=False)
+    folders: dict[str, Callable[[Path], None]] = Field(default_factory=dict, exclude=True, repr=False)
 
     @model_validator(mode="after")
     def _consistent(self) -> Section:
@@ -230,6 +234,9 @@ class Section(Record):
         for figure in self.figures:
             if figure.table not in self.tables:
                 raise ValueError(f"figure {figure.id} draws a table that does not exist: {figure.table}")
+        for name in self.folders:
+            if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in OWN_FOLDERS:
+                raise ValueError(f"section {self.plugin}: {name!r} cannot be the name of a folder of a plugin")
         self._check_chapters(set(ids))
         return self
 
