@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from rft.errors import Unavailable
 from rft.plugins import Options, Subject
+from rft.plugins.fairness.mitigation import MitigationOptions
 from rft.records import Section
 
 MetricName = Literal["accuracy", "selection_rate", "tpr", "fpr", "fnr"]
@@ -20,11 +21,18 @@ class FairnessOptions(Options):
         attributes: the group attributes to look at; None for all that the data has.
         metrics: what to compare between groups.
         min_group: groups with fewer test rows are shown as too few and not scored.
+        mitigation: the table ``[fairness.mitigation]``; None leaves mitigation out.
     """
 
     attributes: list[str] | None = Field(default=None, min_length=1)
     metrics: list[MetricName] = Field(default=["accuracy", "selection_rate", "tpr", "fpr", "fnr"], min_length=1)
     min_group: int = Field(default=10, ge=1)
+    mitigation: MitigationOptions | None = None
+
+    @property
+    def own_fits(self) -> str | None:
+        """Mitigation fits to the training data by itself."""
+        return "fairness.mitigation" if self.mitigation else None
 
 
 class Fairness:

@@ -14,6 +14,7 @@ from rft.plugins import Subject
 from rft.plugins.fairness import FairnessOptions, gaps
 from rft.plugins.fairness.gaps import Gap
 from rft.plugins.fairness.group_metrics import GroupRate, Rows, rates
+from rft.plugins.fairness.mitigation import MitigationOptions
 from rft.records import Figure, Finding, Row, Section
 
 SPLIT = "test"
@@ -34,7 +35,7 @@ def audit(subject: Subject, options: FairnessOptions, *, positive: str) -> Secti
     model = "external" if subject.facts.training.mode == "external" else "fine-tuned"
     table = [_row(model, None, rate, positive) for rate in measured.overall()]
     table += [_row(model, name, rate, positive) for name, own in (by_attribute | pairs).items() for rate in own]
-    return Section(
+    section = Section(
         plugin="fairness",
         title="Fairness",
         findings=(*map(gaps.finding, found), *(_missing_finding(name, values) for name, values in groups.items())),
@@ -42,6 +43,24 @@ def audit(subject: Subject, options: FairnessOptions, *, positive: str) -> Secti
         captions=_CAPTIONS,
         figures=tuple(_figure(attribute) for attribute, own in by_attribute.items() if own),
         notes=_notes(positive, options.min_group),
+    )
+    return section if options.mitigation is None else _mitigated(section, subject, options.mitigation, positive)
+
+
+def _mitigated(section: Section, subject: Subject, options: MitigationOptions, positive: str) -> Section:
+    """Add what mitigation found."""
+    from rft.plugins.fairness.mitigation.mitigate import mitigate
+
+    found = mitigate(subject, options, positive)
+    return section.model_copy(
+        update={
+            "findings": section.findings + found.findings,
+            "tables": section.tables | found.tables,
+            "captions": section.captions | found.captions,
+            "figures": section.figures + found.figures,
+            "notes": section.notes + found.notes,
+            "folders": found.folders,
+        }
     )
 
 
