@@ -23,7 +23,7 @@ pytest.importorskip("fairlearn")
 from rft.plugins.fairness.mitigation import balanced, reductions, thresholds
 from rft.plugins.fairness.mitigation.candidates import quiet
 from rft.plugins.fairness.mitigation.logistic import Space
-from rft.plugins.fairness.mitigation.material import ASIDE, OWN, Material, out_of_fold, parts
+from rft.plugins.fairness.mitigation.material import ASIDE, OWN, Material, out_of_fold, part
 from rft.plugins.fairness.mitigation.measure import certain, measure
 from rft.plugins.fairness.mitigation.mitigate import Mitigated, choose, mitigate
 
@@ -255,10 +255,10 @@ def test_units_are_set_aside_whole_and_from_each_group() -> None:
 
 
 def test_rates_are_those_of_counting() -> None:
-    part = parts(planted(), "region")["test"]
+    rows = part(planted(), "test", "region")
     rng = np.random.default_rng(0)
-    decided = rng.integers(0, 2, len(part))
-    labels, groups = part.labels, part.rows.groups
+    decided = rng.integers(0, 2, len(rows))
+    labels, groups = rows.labels, rows.rows.groups
     expected = {
         "accuracy": lambda own: (decided == labels)[own].mean(),
         "selection_rate": lambda own: decided[own].mean(),
@@ -267,7 +267,7 @@ def test_rates_are_those_of_counting() -> None:
         "fnr": lambda own: 1 - decided[own & (labels == 1)].mean(),
     }
     for metric, rate in expected.items():
-        found = measure(certain(decided, 2), part, metric, ("no", "yes"), 1)
+        found = measure(certain(decided, 2), rows, metric, ("no", "yes"), 1)
         for name, own in found.groups.items():
             assert own.value == pytest.approx(rate(groups == name))
     assert len(found.groups) == 2
@@ -384,7 +384,7 @@ def test_a_gap_that_needs_no_mitigation_is_said() -> None:
 
 def test_choose_prefers_a_rule_that_draws_nothing_and_asks_for_no_group() -> None:
     from rft.plugins.fairness.mitigation.candidates import Candidate
-    from rft.plugins.fairness.mitigation.tell import Tried
+    from rft.plugins.fairness.mitigation.frontier import Tried
 
     part = material().choose
     measured = measure(certain(part.labels, 2), part, "tpr", ("no", "yes"), 1)

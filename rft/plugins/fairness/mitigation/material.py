@@ -7,7 +7,6 @@ were trained as the model was, on the other units.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +18,6 @@ from rft.errors import Unavailable
 from rft.features.columns import Dense
 from rft.folds import Folds, Undefined, not_finite
 from rft.plugins import Subject
-from rft.records import Split
 from rft.training import Job
 from rft.training.linear_heads import logits, vectors
 
@@ -83,15 +81,16 @@ class Material:
     def of(cls, subject: Subject, attribute: str, positive: str) -> Material:
         """Return the material; raises ``Unavailable`` with the reason when a subject has none."""
         check(subject)
-        train = replace_scores(parts(subject, attribute)["train"], out_of_fold(subject))
+        own = part(subject, "train", attribute)
+        train = replace(own, rows=replace(own.rows, scores=out_of_fold(subject)))
         if "validation" in subject.splits:
-            fit, choose, on = train, parts(subject, attribute)["validation"], OWN
+            fit, choose, on = train, part(subject, "validation", attribute), OWN
         else:
             aside = set_aside(train, subject.seed)
             fit, choose, on = train.where(~aside), train.where(aside), ASIDE
         fit = fit.with_groups()
-        for purpose, part in (("fitted to", fit), ("chosen by", choose.with_groups())):
-            if not len(part):
+        for purpose, usable in (("fitted to", fit), ("chosen by", choose.with_groups())):
+            if not len(usable):
                 raise Unavailable(f"no example to be {purpose} has a value of {attribute}")
         classes = subject.facts.classes
         return cls(fit, choose, on, classes, classes.index(positive), subject.seed)
@@ -127,34 +126,29 @@ def check(subject: Subject) -> None:
         )
 
 
-def parts(subject: Subject, attribute: str) -> Mapping[str, Part]:
-    """Return the examples of each split, all scored by the fine-tuned model; raises ``Unavailable``."""
-    return {name: _part(subject, split, attribute) for name, split in subject.splits.items()}
+def part(subject: Subject, name: str, attribute: str) -> Part:
+    """Return the examples of a split, scored by the fine-tuned model.
 
-
-def _part(subject: Subject, split: Split, attribute: str) -> Part:
+    Raises:
+        Unavailable: the split has no such attribute, or its features do not lie in memory or are not finite.
+    """
+    split = subject.splits[name]
     if attribute not in split.groups:
         raise Unavailable(f"the data has no group attribute {attribute!r}, only {', '.join(split.groups) or 'none'}")
-    features = subject.need("features")[split.name]
+    features = subject.need("features")[name]
     if not isinstance(features, Dense):
-        raise Unavailable(f"the features of {split.name} do not lie in memory (model.memory)")
-    head = subject.need("model").head
-    seen = scaled(features.dense.double(), row_norm=head.row_norm).numpy()
+        raise Unavailable(f"the features of {name} do not lie in memory (model.memory)")
+    seen = scaled(features.dense.double(), row_norm=subject.need("model").head.row_norm).numpy()
     if problem := not_finite(seen):
         raise Unavailable(problem.reason)
-    own = subject.predictions[subject.predictions["split"] == split.name]
-    scores = own[[f"score_{name}" for name in subject.facts.classes]].to_numpy(np.float64)
+    own = subject.predictions[subject.predictions["split"] == name]
+    scores = own[[f"score_{label}" for label in subject.facts.classes]].to_numpy(np.float64)
     return Part(
         rows=Rows(seen, scores, np.asarray(split.groups[attribute], dtype=object)),
         labels=split.labels,
         units=np.asarray(split.ids if split.units is None else split.units, dtype=str),
         items=np.asarray(split.ids if split.digests is None else split.digests, dtype=str),
     )
-
-
-def replace_scores(part: Part, scores: np.ndarray) -> Part:
-    """Return the same examples with other scores, (N, K)."""
-    return replace(part, rows=replace(part.rows, scores=scores))
 
 
 def out_of_fold(subject: Subject) -> np.ndarray:

@@ -47,6 +47,11 @@ class Measured:
         return intervals.rate_difference(highest, lowest)
 
     @property
+    def why_left_out(self) -> str:
+        """The groups without a rate and the reasons, in words."""
+        return ", ".join(f"{name} is {reason}" for name, reason in self.left_out.items())
+
+    @property
     def worst_cell(self) -> tuple[str, Rate] | None:
         """The group in a class with the lowest accuracy; None unless all that have examples have enough of them."""
         return next(iter(self.cells.items())) if self.cells and not self.few_cells else None
@@ -73,7 +78,7 @@ def measure(decisions: np.ndarray, part: Part, metric: str, classes: tuple[str, 
         if own.sum() < FEWEST:
             left_out[name] = f"too few (n = {own.sum()})"
         elif not (own & counted).any():
-            left_out[name] = f"no example of it counts for {metric} (n = {own.sum()})"
+            left_out[name] = f"without an example that counts for {metric} (n = {own.sum()})"
         else:
             groups[name] = _rate(outcome, own & counted, part)
         for label, title in enumerate(classes):

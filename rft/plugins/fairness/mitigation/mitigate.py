@@ -14,12 +14,13 @@ from rft.backbones import mitigated
 from rft.backbones.decisions import GroupThresholds, Rule, decide
 from rft.errors import Unavailable
 from rft.plugins import Subject
-from rft.plugins.fairness.mitigation import balanced, reductions, tell, thresholds
+from rft.plugins.fairness.mitigation import balanced, frontier, reductions, tell, thresholds
 from rft.plugins.fairness.mitigation.candidates import UNMITIGATED, Candidate
-from rft.plugins.fairness.mitigation.material import Material, Part, check, parts
+from rft.plugins.fairness.mitigation.frontier import Tried
+from rft.plugins.fairness.mitigation.material import Material, Part, check, part
 from rft.plugins.fairness.mitigation.measure import Measured, certain, measure
 from rft.plugins.fairness.mitigation.options import MitigationOptions
-from rft.plugins.fairness.mitigation.tell import Choice, Tried
+from rft.plugins.fairness.mitigation.tell import Choice
 from rft.records import Figure, Finding, Table
 
 FOLDER = "mitigated"
@@ -60,11 +61,11 @@ def mitigate(subject: Subject, options: MitigationOptions, positive: str) -> Mit
         material = Material.of(subject, options.attribute, positive)
         tried = _try(material, options)
         chosen = choose(tried, options.max_gap)
+        splits = {name: part(subject, name, options.attribute) for name in subject.splits}
     except Unavailable as reason:
         return Mitigated(findings=(tell.refused(options, str(reason)),))
     rule = chosen.candidate.rule
     assert rule is not None, "only what has a rule is chosen"
-    splits = parts(subject, options.attribute)
     predictions = _predictions(subject, splits, rule)
     choice = _choice(subject, options, material, chosen, splits["test"], predictions)
     assert subject.facts.model_sha256 is not None, "a model that was trained here has a hash"
@@ -79,9 +80,9 @@ def mitigate(subject: Subject, options: MitigationOptions, positive: str) -> Mit
     )
     return Mitigated(
         findings=(*tell.findings(choice, options), *tell.unfitted(tried)),
-        tables={tell.TABLE: tell.table(tried, chosen, material.chosen_on)},
-        captions={tell.TABLE: tell.caption(options, material)},
-        figures=(tell.figure(options, material.chosen_on),),
+        tables={frontier.TABLE: frontier.table(tried, chosen, material.chosen_on)},
+        captions={frontier.TABLE: frontier.caption(options, material)},
+        figures=(frontier.figure(options, material.chosen_on),),
         notes=tell.notes(choice, tried, options, material),
         predictions=predictions,
         folders={FOLDER: write},
@@ -136,31 +137,28 @@ def _candidates(material: Material, options: MitigationOptions) -> Iterator[Cand
 
 def _measure(rule: Rule | None, material: Material, metric: str) -> Measured:
     """Return what a rule does on the validation examples: on average over its draws, so that no draw is chosen."""
-    part = _known(rule, material.choose)
-    k = len(material.classes)
+    rows = _known(rule, material.choose).rows
+    decisions = rows.scores if rule is None else rule.probabilities(rows)
     if rule is None or not rule.randomised:
-        scores = part.rows.scores if rule is None else rule.probabilities(part.rows)
-        decisions = certain(scores.argmax(axis=1), k)
-    else:
-        decisions = rule.probabilities(part.rows)
+        decisions = certain(decisions.argmax(axis=1), len(material.classes))
     return measure(decisions, material.choose, metric, material.classes, material.positive)
 
 
-def _known(rule: Rule | None, part: Part) -> Part:
+def _known(rule: Rule | None, examples: Part) -> Part:
     """Return the examples without the groups that a rule has no thresholds for, which it then leaves as they are."""
     if not isinstance(rule, GroupThresholds):
-        return part
-    groups = np.array([name if name in rule.groups else None for name in part.rows.groups], dtype=object)
-    return replace(part, rows=replace(part.rows, groups=groups))
+        return examples
+    groups = np.array([name if name in rule.groups else None for name in examples.rows.groups], dtype=object)
+    return replace(examples, rows=replace(examples.rows, groups=groups))
 
 
 def _predictions(subject: Subject, splits: Mapping[str, Part], rule: Rule) -> pd.DataFrame:
     """Return the table of predictions by a rule."""
     frames = []
-    for name, part in splits.items():
+    for name, examples in splits.items():
         frame = subject.predictions[subject.predictions["split"] == name].copy()
-        probabilities = rule.probabilities(_known(rule, part).rows)
-        decided = decide(rule, probabilities, list(part.items), subject.seed)
+        probabilities = rule.probabilities(_known(rule, examples).rows)
+        decided = decide(rule, probabilities, examples.items, subject.seed)
         frame["prediction"] = [subject.facts.classes[index] for index in decided]
         for index, label in enumerate(subject.facts.classes):
             frame[f"score_{label}"] = probabilities[:, index]

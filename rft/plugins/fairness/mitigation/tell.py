@@ -1,4 +1,4 @@
-"""Mitigation in records: the frontier as a table and a figure, and what was chosen as findings and notes."""
+"""What was chosen and what it does on test, as findings and notes."""
 
 from __future__ import annotations
 
@@ -9,20 +9,13 @@ from rft import intervals
 from rft.backbones.decisions import Mixture
 from rft.intervals import Rate
 from rft.plugins.fairness.mitigation import balanced, reductions, thresholds
-from rft.plugins.fairness.mitigation.candidates import UNMITIGATED, Candidate
+from rft.plugins.fairness.mitigation.candidates import UNMITIGATED
+from rft.plugins.fairness.mitigation.frontier import METRICS, Tried
 from rft.plugins.fairness.mitigation.material import ASIDE, Material
 from rft.plugins.fairness.mitigation.measure import FEWEST, Measured
 from rft.plugins.fairness.mitigation.options import MitigationOptions
-from rft.records import Figure, Finding, Row, Table, not_measured
+from rft.records import Finding, not_measured
 
-TABLE = "mitigation_frontier"
-METRICS = {
-    "accuracy": "accuracy",
-    "selection_rate": "selection rate",
-    "tpr": "true positive rate",
-    "fpr": "false positive rate",
-    "fnr": "false negative rate",
-}
 SOURCES = {
     thresholds.METHOD: "Hardt, Price and Srebro 2016, NeurIPS",
     reductions.METHOD: "Agarwal et al. 2018, ICML",
@@ -31,30 +24,6 @@ SOURCES = {
 LOWEST = "No interval is given: the lowest of several cells is biased downward."
 MANY = "No interval is given for more than two groups: the largest of many gaps is biased upward."
 CHOSEN_BEFORE = "Chosen on validation examples before test was looked at."
-
-
-@dataclass(frozen=True)
-class Tried:
-    """A candidate, and what it does on the validation examples; None where it could not be fitted."""
-
-    candidate: Candidate
-    measured: Measured | None
-
-    @property
-    def gap(self) -> float | None:
-        """The gap on the validation examples."""
-        return None if self.measured is None else self.measured.gap
-
-    @property
-    def left_out(self) -> str:
-        """The groups that cannot be compared there, with the reasons, in words."""
-        return (_left_out(self.measured) if self.measured else "") or "the others have no example"
-
-    @property
-    def accuracy(self) -> float:
-        """The accuracy on the validation examples."""
-        assert self.measured is not None, "asked of what was fitted"
-        return self.measured.accuracy.value
 
 
 @dataclass(frozen=True)
@@ -91,62 +60,6 @@ def unfitted(tried: Sequence[Tried]) -> Iterator[Finding]:
             yield not_measured(f"fairness.mitigation.{method}", title, reasons, meaning)
 
 
-def table(tried: Sequence[Tried], chosen: Tried, split: str) -> Table:
-    """Return the rows of ``mitigation_frontier``, one a candidate."""
-    return [_row(each, each is chosen, split) for each in tried]
-
-
-def _row(tried: Tried, chosen: bool, split: str) -> Row:
-    candidate, measured = tried.candidate, tried.measured
-    accuracy = measured.accuracy.interval() if measured else None
-    gap = measured.gap_interval if measured else None
-    worst = measured.worst_cell if measured else None
-    method = candidate.method.replace("_", " ")
-    return {
-        "method": method,
-        "constraint": candidate.constraint.replace("_", " ") or None,
-        "setting": candidate.setting or None,
-        "split": split,
-        "accuracy": measured.accuracy.value if measured else None,
-        "accuracy_low": accuracy.low if accuracy else None,
-        "accuracy_high": accuracy.high if accuracy else None,
-        "gap": tried.gap,
-        "gap_low": gap.low if gap else None,
-        "gap_high": gap.high if gap else None,
-        "worst_group_accuracy": worst[1].value if worst else None,
-        "chosen": "yes" if chosen else "no",
-        "shown_as": f"chosen: {method}" if chosen else method,
-        "status": candidate.reason or "ok",
-    }
-
-
-def caption(options: MitigationOptions, material: Material) -> str:
-    """Return the line above the table."""
-    metric = METRICS[options.metric]
-    return (
-        f"Candidates on the {len(material.choose)} examples of {material.chosen_on}; gap is the highest group by "
-        f"{options.attribute} minus the lowest in {metric}. Accuracy has a Wilson interval, the gap between two groups "
-        "Newcombe's. The worst-group accuracy is the lowest among the groups within each class, where each of them has "
-        f"{FEWEST} examples. Rules that decide by chance are shown as they do on average over their draws."
-    )
-
-
-def figure(options: MitigationOptions, split: str) -> Figure:
-    """Return the frontier: accuracy against gap, a mark for each candidate."""
-    return Figure(
-        id="fairness_mitigation",
-        kind="lines",
-        table=TABLE,
-        encode={"x": "gap", "y": "accuracy", "series": "shown_as"},
-        where={"status": "ok"},
-        options={"joined": "no"},
-        x_label=f"gap in {METRICS[options.metric]} by {options.attribute}, on {split}; further left is more even",
-        y_label="accuracy",
-        title="What evenness costs: accuracy against gap",
-        alt=f"Each candidate as a mark at its gap by {options.attribute} and its accuracy, the chosen one marked.",
-    )
-
-
 def findings(choice: Choice, options: MitigationOptions) -> Iterator[Finding]:
     """Yield the gap, the accuracy and the worst-group accuracy on test, after mitigation and before it."""
     name = choice.chosen.candidate.name
@@ -165,7 +78,7 @@ def findings(choice: Choice, options: MitigationOptions) -> Iterator[Finding]:
             n=measured.accuracy.sample.units,
             meaning=f"The share of test examples that get the right class {words.partition(' (')[0]}: "
             f"{choice.before.accuracy.value:.3f} before, {choice.after.accuracy.value:.3f} after.",
-            limits=CHOSEN_BEFORE,
+            limits="" if suffix else CHOSEN_BEFORE,
             references=(intervals.WILSON,),
         )
         yield _worst(choice, options, measured, suffix, words)
@@ -174,7 +87,7 @@ def findings(choice: Choice, options: MitigationOptions) -> Iterator[Finding]:
 def _gap(choice: Choice, options: MitigationOptions, measured: Measured, suffix: str, words: str) -> Finding:
     id, title = f"fairness.mitigation.gap{suffix}", f"{_gap_title(options)}, {words}"
     if measured.gap is None:
-        reason = f"fewer than two groups can be compared on test: {_left_out(measured) or 'there is one only'}"
+        reason = f"fewer than two groups can be compared on test: {measured.why_left_out or 'there is one only'}"
         return not_measured(id, title, reason, _gap_asked(options), n=choice.n)
     before, after = choice.before.gap, choice.after.gap
     assert before is not None, "which groups are compared does not depend on decisions"
@@ -194,7 +107,7 @@ def _gap(choice: Choice, options: MitigationOptions, measured: Measured, suffix:
             [
                 CHOSEN_BEFORE,
                 *([] if interval else [MANY]),
-                *([f"Left out: {_left_out(measured)}."] * bool(measured.left_out)),
+                *([f"Left out: {measured.why_left_out}."] * bool(measured.left_out)),
             ]
         ),
         references=(*((intervals.NEWCOMBE_DIFFERENCE,) if interval else ()), SOURCES[choice.chosen.candidate.method]),
@@ -216,7 +129,7 @@ def _worst(choice: Choice, options: MitigationOptions, measured: Measured, suffi
         unit="fraction",
         n=rate.sample.units,
         meaning=f"{asked} It is that of {name}, {_of(rate)}.",
-        limits=f"{CHOSEN_BEFORE} {LOWEST}",
+        limits=LOWEST if suffix else f"{CHOSEN_BEFORE} {LOWEST}",
     )
 
 
@@ -306,7 +219,3 @@ def _named(groups: dict[str, Rate], metric: str) -> str:
 def _of(rate: Rate) -> str:
     units = f" of {rate.sample.units} units" if rate.sample.repeats else ""
     return f"n = {rate.sample.rows}{units}"
-
-
-def _left_out(measured: Measured) -> str:
-    return ", ".join(f"{name} is {reason}" for name, reason in measured.left_out.items())
