@@ -17,7 +17,7 @@ from rft.backbones.decisions import GroupThresholds, LinearHead, Mixture
 from rft.features.columns import Lazy
 from rft.plugins import Subject
 from rft.plugins.fairness.mitigation import MitigationOptions
-from rft.records import Figure, Section
+from rft.records import Backbone, Figure, Section
 
 pytest.importorskip("fairlearn")
 from rft.plugins.fairness.mitigation import balanced, reductions, thresholds
@@ -380,6 +380,23 @@ def test_a_gap_that_needs_no_mitigation_is_said() -> None:
     needless = mitigate(even, options("threshold", constraints=["demographic_parity"], max_gap=1.0), "yes")
     assert "nothing on validation asks for mitigation" in " ".join(needless.notes)
     assert "nothing on validation asks" not in " ".join(by("threshold").notes)
+
+
+def test_features_of_another_precision_are_said() -> None:
+    backbone = Backbone(
+        name="x",
+        weights="random",
+        weights_sha256="0",
+        frozen_parameters=1,
+        trainable_parameters=1,
+        frozen_sha256_before="0",
+        frozen_sha256_after="0",
+        preprocessing={},
+        precision="bfloat16",
+    )
+    rough = replace(planted(), facts=planted().facts.model_copy(update={"backbone": backbone}))
+    assert "were computed in bfloat16" in " ".join(mitigate(rough, options("balanced"), "yes").notes)
+    assert "were computed in" not in " ".join(by("balanced").notes)
 
 
 def test_choose_prefers_a_rule_that_draws_nothing_and_asks_for_no_group() -> None:

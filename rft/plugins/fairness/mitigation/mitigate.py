@@ -83,10 +83,20 @@ def mitigate(subject: Subject, options: MitigationOptions, positive: str) -> Mit
         tables={frontier.TABLE: frontier.table(tried, chosen, material.chosen_on)},
         captions={frontier.TABLE: frontier.caption(options, material)},
         figures=(frontier.figure(options, material.chosen_on),),
-        notes=tell.notes(choice, tried, options, material),
+        notes=(*tell.notes(choice, tried, options, material), *_precision(subject)),
         predictions=predictions,
         folders={FOLDER: write},
     )
+
+
+def _precision(subject: Subject) -> Iterator[str]:
+    """Say where a model that is loaded computes otherwise than the run did."""
+    backbone = subject.facts.backbone
+    if backbone is not None and backbone.precision != "float32":
+        yield (
+            f"The features of this run were computed in {backbone.precision}, a loaded model computes in float32: an "
+            "item whose score lies at a threshold can be decided otherwise then."
+        )
 
 
 def choose(tried: Sequence[Tried], max_gap: float) -> Tried:
