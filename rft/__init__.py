@@ -10,6 +10,7 @@ from rft.errors import RftError
 from rft.records import AuditRun, Figure, Finding, Interval, Section, Split
 
 if TYPE_CHECKING:
+    from rft.backbones.mitigated import MitigatedModel
     from rft.backbones.saved import SavedModel
 
 try:
@@ -53,8 +54,12 @@ def audit(
     return run
 
 
-def load(folder: str | Path) -> SavedModel:
-    """Load the model of a run folder to predict with it; see ``SavedModel.predict``."""
+def load(folder: str | Path) -> SavedModel | MitigatedModel:
+    """Load the model of a run folder to predict with it; see ``SavedModel.predict``.
+
+    The folder ``mitigated`` of a run holds a model of its own; see ``MitigatedModel.predict``.
+    """
+    from rft.backbones import mitigated
     from rft.backbones.saved import load_model
 
-    return load_model(folder)
+    return mitigated.load(folder) if mitigated.is_saved_in(folder) else load_model(folder)

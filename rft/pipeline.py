@@ -16,7 +16,7 @@ from rft.backbones import hash_tensors
 from rft.environment import describe as describe_environment
 from rft.errors import ConfigError, Unavailable
 from rft.features.extract import choose_device
-from rft.plugins import Plugin, Registered, Subject, discover
+from rft.plugins import Options, Plugin, Registered, Subject, discover
 from rft.records import Artifacts, AuditRun, Finding, Run, Section, not_measured
 from rft.subjects import external, fine_tune
 from rft.suppression import suppress
@@ -120,6 +120,15 @@ def _trainer(active: Active, settings: config.LoadedConfig) -> Trainer:
         )
     if len(taken) > 1:
         raise ConfigError(f"{' and '.join(name for name, _ in taken)} both want to train the model")
+    for _, options in active:
+        if taken and isinstance(options, Options) and options.own_fits:
+            raise ConfigError(
+                f"fits to the training data outside the training that [{taken[0][0]}] takes over, which would void "
+                "what that promises",
+                where=f"[{options.own_fits}]",
+                remedy=f"Remove [{options.own_fits}], or the keys of [{taken[0][0]}] that are about training, such as "
+                "epsilon.",
+            )
     return taken[0][1] if taken else StandardTrainer()
 
 

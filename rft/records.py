@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT_VERSION = 1  # 1: the first published format
+OWN_FOLDERS = ("assets", "model")  # of a run: no names for those of plugins
 
 Cell = str | int | float | bool | None
 Row = dict[str, Cell]
@@ -158,7 +160,8 @@ class Figure(Record):
       ``reference_high`` (a band around it), ``dot_label``, ``band_label`` and ``mark_label`` (what they are, for the
       legend) and ``x_scale``
     - ``lines``    x, y, optional low, high, series, facet (a panel each, before the thin lines of the others: better
-      than series for curves with intervals); options ``diagonal`` ("yes": the line y = x), ``x_scale`` and ``y_scale``
+      than series for curves with intervals); options ``diagonal`` ("yes": the line y = x),
+      ``joined`` ("no": marks without lines between them), ``x_scale`` and ``y_scale``
     - ``bars``     x (category), y, optional series
     - ``heatmap``  x, y, value, optional facet (small multiples), n (written below the value); options ``centre`` (the
       value between the two colours; without it zero) and ``centre_label``. Of a cell without a value the column
@@ -219,6 +222,7 @@ class Section(Record):
         chapters: how a long section is divided; what no chapter names comes first. None: it is not.
         template: name of a template that shows this section; None for the generic one.
         assets: ``asset_name(png)`` -> the bytes of the PNG; written to ``assets/``, not into audit.json.
+        folders: name of a folder of the run -> writes it, given its path; not into audit.json.
     """
 
     plugin: str
@@ -231,6 +235,7 @@ class Section(Record):
     chapters: tuple[Chapter, ...] = ()
     template: str | None = None
     assets: dict[str, bytes] = Field(default_factory=dict, exclude=True, repr=False)
+    folders: dict[str, Callable[[Path], None]] = Field(default_factory=dict, exclude=True, repr=False)
 
     @model_validator(mode="after")
     def _consistent(self) -> Section:
@@ -245,6 +250,9 @@ class Section(Record):
         for figure in self.figures:
             if figure.table not in self.tables:
                 raise ValueError(f"figure {figure.id} draws a table that does not exist: {figure.table}")
+        for name in self.folders:
+            if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in OWN_FOLDERS:
+                raise ValueError(f"section {self.plugin}: {name!r} cannot be the name of a folder of a plugin")
         self._check_chapters(set(ids))
         return self
 

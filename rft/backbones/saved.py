@@ -85,9 +85,10 @@ class SavedModel:
 
     def _scores(self, items: Sequence[Item]) -> np.ndarray:
         with torch.no_grad():
-            return self.classifier(self._inputs(items)).double().softmax(dim=1).numpy()
+            return self.classifier(self.inputs(items)).double().softmax(dim=1).numpy()
 
-    def _inputs(self, items: Sequence[Item]) -> Batch:
+    def inputs(self, items: Sequence[Item]) -> Batch:
+        """Return items as the classifier takes them; raises ``DataError`` for a file that is no picture."""
         if isinstance(self.preparation, Tokenisation):
             return self.preparation([str(item) for item in items])
         decoded = [

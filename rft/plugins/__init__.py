@@ -52,6 +52,14 @@ class Options(BaseModel):
     paths: ClassVar[tuple[str, ...]] = ()
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
+    @property
+    def own_fits(self) -> str | None:
+        """Name the table that has the plugin itself fit to the training data; None: nothing does.
+
+        It is refused beside a trainer that takes over training: what that promises, such as an epsilon, would not hold.
+        """
+        return None
+
 
 @dataclass(frozen=True)
 class Subject:

@@ -116,6 +116,9 @@ def _write_everything(run: AuditRun, folder: Path) -> None:
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
     if run.artifacts is not None:
         _write_artifacts(run.artifacts, folder)
+    for section in run.sections:
+        for name, write in section.folders.items():
+            write(folder / name)
     (folder / evidence.FILE).write_text(evidence.of(run, folder), encoding="utf-8", newline="\n")
 
 

@@ -119,14 +119,16 @@ def _diagonal(axes: Axes, ends: tuple[float, float]) -> None:
 
 
 def _line(axes: Axes, figure: Figure, rows: Sequence[Row], look: Style) -> None:
-    marker = look.marker if len(rows) <= 20 else ""
+    joined = figure.options.get("joined") != "no"
+    marker = look.marker if len(rows) <= 20 or not joined else ""
+    dash = look.dash if joined else "none"
     for drawn, run in groupby(
         rows, key=lambda row: None not in (number_of(figure, row, "x"), number_of(figure, row, "y"))
     ):
         if drawn:  # what was not measured breaks the line
             points = points_of(figure, run)
             path = ([point.x for point in points], [point.y for point in points])
-            axes.plot(*path, color=look.colour, linestyle=look.dash, linewidth=2, marker=marker, clip_on=False)
+            axes.plot(*path, color=look.colour, linestyle=dash, linewidth=2, marker=marker, clip_on=False)
             _spread(axes, points, look, whiskers=len(rows) <= 12)
 
 
@@ -170,7 +172,7 @@ def plot_area(figure: Figure, rows: Table) -> tuple[Sheet, Axes, dict[str, Style
     sheet = Sheet(legend + head + height + foot)
     axes = sheet.axes(SIDE, legend + head, height + 20 if square else WIDTH - SIDE - 14, height)
     if len(looks) > 1:
-        sheet.legend(looks, 0)
+        sheet.legend(looks, 0, joined=figure.options.get("joined") != "no")
     if figure.y_label:
         sheet.text(0, legend + 8, figure.y_label, size=SMALL, colour="muted")
     axis_title(sheet, figure.x_label, SIDE, below=note)

@@ -104,7 +104,7 @@ class Sheet:
             )
             text.set(size=size, color=COLOURS[colour], weight="bold" if bold else "normal")
 
-    def legend(self, entries: Mapping[str, Style], top: float, *, patches: bool = False) -> None:
+    def legend(self, entries: Mapping[str, Style], top: float, *, patches: bool = False, joined: bool = True) -> None:
         """Write the names of the series with their marks, one line each entry or side by side where they fit."""
         axes = self.axes(0, top, WIDTH, legend_height(entries))
         axes.set(xlim=(0, WIDTH), ylim=(legend_height(entries), 0), xticks=[], yticks=[])
@@ -112,7 +112,8 @@ class Sheet:
             if patches:
                 axes.plot([x + 6], [y], marker="s", markersize=10, color=look.colour, linestyle="none")
             else:
-                axes.plot([x, x + 22], [y, y], color=look.colour, linestyle=look.dash, linewidth=1.8)
+                if joined:
+                    axes.plot([x, x + 22], [y, y], color=look.colour, linestyle=look.dash, linewidth=1.8)
                 axes.plot([x + 11], [y], marker=look.marker, markersize=6, color=look.colour, linestyle="none")
             self.text(x + (18 if patches else 28), top + y, name, size=SMALL)
 

@@ -360,3 +360,11 @@ def test_drawing_leaves_matplotlib_as_it_was_and_needs_no_pyplot() -> None:
         "assert held() == before; assert 'matplotlib.pyplot' not in sys.modules and 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
+
+
+def test_marks_of_lines_can_stand_alone() -> None:
+    rows: Table = [{"x": x / 30, "y": x % 7} for x in range(30)]
+    svg = draw(figure("lines", {"x": "x", "y": "y"}, joined="no"), rows, id="f")
+    assert marks(svg, "series-1") == 1 + 30  # the mark itself, and its use at each point
+    joined = draw(figure("lines", {"x": "x", "y": "y"}), rows, id="f")
+    assert marks(joined, "series-1") == 1  # one path and, with so many points, no marks

@@ -8,6 +8,7 @@ from rft.errors import Unavailable
 from rft.plugins import Options, Subject
 from rft.plugins.fairness.legal import Ll144Options, TableName, check_options
 from rft.plugins.fairness.metrics import MetricName
+from rft.plugins.fairness.mitigation import MitigationOptions
 from rft.records import Section
 
 
@@ -24,6 +25,7 @@ class FairnessOptions(Options):
         min_shown: groups with fewer are too few: counted, without a number.
         tables: tables in the form of legal texts, none without being asked for.
         ll144: what the table of Local Law 144 needs to know.
+        mitigation: the table ``[fairness.mitigation]``; None leaves mitigation out.
     """
 
     attributes: list[str] | None = Field(default=None, min_length=1)
@@ -35,6 +37,12 @@ class FairnessOptions(Options):
     min_shown: int = Field(default=10, ge=1)
     tables: list[TableName] = Field(default=[])
     ll144: Ll144Options | None = None
+    mitigation: MitigationOptions | None = None
+
+    @property
+    def own_fits(self) -> str | None:
+        """Mitigation fits to the training data by itself."""
+        return "fairness.mitigation" if self.mitigation else None
 
     @model_validator(mode="after")
     def _consistent(self) -> FairnessOptions:

@@ -31,6 +31,7 @@ def section(
     positive: str,
     names: tuple[str, str],
     seed: int,
+    options: FairnessOptions | None = None,
 ) -> Section:
     """Return the section; raises ``Unavailable`` without groups.
 
@@ -39,8 +40,9 @@ def section(
         classes, positive: the classes and the favourable one.
         names: what the two are called.
         seed: of resampling.
+        options: which attributes, and how many cases are too few; the defaults when None.
     """
-    options = FairnessOptions()
+    options = options or FairnessOptions()
     plan = Plan.of(before, classes, options, positive)
     pair = Pair(plan.rows, Rows.of(after, classes))
     limits = Limits(options.min_group, options.min_shown)

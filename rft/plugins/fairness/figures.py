@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from rft.plugins.fairness.plan import Plan
 from rft.records import Figure, Table
 
 
-def gap_figures(made: Mapping[str, Table]) -> list[Figure]:
+def gap_figures(gaps: Table) -> list[Figure]:
     """Return the picture of all gaps that rules may name, beside what chance makes of groups that do not differ."""
-    if not any(row["judged"] and row["value"] is not None for row in made["gaps"]):
+    if not any(row["judged"] and row["value"] is not None for row in gaps):
         return []
     return [
         Figure(
@@ -45,7 +45,8 @@ def group_figures(plan: Plan, made: Mapping[str, Table]) -> list[Figure]:
     # Of several classes, those metrics that are about all of them: one class after the other stands in the table.
     of_all = {"class": None} if len(plan.rows.classes) > 2 else {}
     named = [grouping.attribute for grouping in plan.attributes]
-    rates = [_rates(name, of_all) for name in named if _measured(made["by_group"], name)]
+    model = str(made["by_group"][0]["model"])  # a mitigated model may come after it
+    rates = [_rates(name, model, of_all) for name in named if _measured(made["by_group"], name)]
     return rates + [_calibration(name) for name in named if _measured(made["calibration"], name, "observed")]
 
 
@@ -53,13 +54,13 @@ def _measured(table: Table, attribute: str, column: str = "n") -> bool:
     return any(row["attribute"] == attribute and row[column] is not None for row in table)
 
 
-def _rates(attribute: str, of_all: dict[str, None]) -> Figure:
+def _rates(attribute: str, model: str, of_all: dict[str, None]) -> Figure:
     return Figure(
         id=f"fairness_{attribute}",
         kind="dots",
         table="by_group",
         encode={"y": "group", "x": "value", "low": "low", "high": "high", "label": "n", "facet": "metric"},
-        where={"attribute": attribute, "control": None, **of_all},
+        where={"attribute": attribute, "control": None, "model": model, **of_all},
         x_label="with 95 % interval; n counts the test examples of the group",
         title=f"Groups by {attribute}",
         alt=f"For each metric, the value of every group by {attribute} as a dot with its interval and n.",
@@ -82,23 +83,18 @@ def _calibration(attribute: str) -> Figure:
     )
 
 
-def intersection_figures(made: Mapping[str, Table]) -> list[Figure]:
+def intersection_figures(intersections: Table) -> list[Figure]:
     """Return a heat map of each pair of attributes; cells with too few members are hatched."""
-    pairs = list(dict.fromkeys(row["attribute"] for row in made["intersections"]))
+    pairs = list(dict.fromkeys(row["attribute"] for row in intersections))
     return [
         Figure(
             id=f"fairness_intersection_{pair}",
             kind="heatmap",
             table="intersections",
-            encode={"x": "other", "y": "first", "value": "value", "facet": "metric", "n": "n"},
+            encode={"x": "second", "y": "first", "value": "value", "facet": "metric", "n": "n"},
             where={"attribute": pair},
             title=f"Intersections of {pair}",
             alt=f"For each metric, its value in every combination of {pair}; hatched cells have too few members.",
         )
         for pair in pairs
     ]
-
-
-def ids(figures: Sequence[Figure]) -> tuple[str, ...]:
-    """Return the ids of figures."""
-    return tuple(figure.id for figure in figures)

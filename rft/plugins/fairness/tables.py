@@ -93,10 +93,11 @@ def intersections(crossed: Grouping, attributes: Mapping[str, Grouping], measure
             rows.append(
                 {
                     "attribute": crossed.attribute,
+                    "group": f"{a}{BETWEEN}{b}",
                     "metric": metric,
                     "class": target.name,
                     "first": a,
-                    "other": b,
+                    "second": b,
                     "value": each.value if each else None,
                     "n": each.n if each else 0,
                     "status": each.status if each else "undefined: no members",

@@ -1,0 +1,101 @@
+"""The frontier: what every candidate does on the validation examples, as a table and a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rft.plugins.fairness.mitigation.candidates import Candidate
+from rft.plugins.fairness.mitigation.material import Material
+from rft.plugins.fairness.mitigation.measure import FEWEST, Measured
+from rft.plugins.fairness.mitigation.options import MitigationOptions
+from rft.records import Figure, Row, Table
+
+TABLE = "mitigation_frontier"
+METRICS = {
+    "accuracy": "accuracy",
+    "selection_rate": "selection rate",
+    "tpr": "true positive rate",
+    "fpr": "false positive rate",
+    "fnr": "false negative rate",
+}
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A candidate, and what it does on the validation examples; None where it could not be fitted."""
+
+    candidate: Candidate
+    measured: Measured | None
+
+    @property
+    def gap(self) -> float | None:
+        """The gap on the validation examples."""
+        return None if self.measured is None else self.measured.gap
+
+    @property
+    def left_out(self) -> str:
+        """The groups that cannot be compared there, with the reasons, in words."""
+        return (self.measured.why_left_out if self.measured else "") or "the others have no example"
+
+    @property
+    def accuracy(self) -> float:
+        """The accuracy on the validation examples."""
+        assert self.measured is not None, "asked of what was fitted"
+        return self.measured.accuracy.value
+
+
+def table(tried: Sequence[Tried], chosen: Tried, split: str) -> Table:
+    """Return the rows of ``mitigation_frontier``, one a candidate."""
+    return [_row(each, each is chosen, split) for each in tried]
+
+
+def _row(tried: Tried, chosen: bool, split: str) -> Row:
+    candidate, measured = tried.candidate, tried.measured
+    accuracy = measured.accuracy.interval() if measured else None
+    gap = measured.gap_interval if measured else None
+    worst = measured.worst_cell if measured else None
+    method = candidate.method.replace("_", " ")
+    return {
+        "method": method,
+        "constraint": candidate.constraint.replace("_", " ") or None,
+        "setting": candidate.setting or None,
+        "split": split,
+        "accuracy": measured.accuracy.value if measured else None,
+        "accuracy_low": accuracy.low if accuracy else None,
+        "accuracy_high": accuracy.high if accuracy else None,
+        "gap": tried.gap,
+        "gap_low": gap.low if gap else None,
+        "gap_high": gap.high if gap else None,
+        "worst_group_accuracy": worst[1].value if worst else None,
+        "chosen": "yes" if chosen else "no",
+        "shown_as": f"chosen: {method}" if chosen else method,
+        "status": candidate.reason or "ok",
+    }
+
+
+def caption(options: MitigationOptions, material: Material) -> str:
+    """Return the line above the table."""
+    metric = METRICS[options.metric]
+    return (
+        f"Candidates on the {len(material.choose)} examples of {material.chosen_on}; gap is the highest group by "
+        f"{options.attribute} minus the lowest in {metric}. Accuracy has a Wilson interval, the gap between two groups "
+        "Newcombe's. The worst-group accuracy is the lowest among the groups within each class, where each of them has "
+        f"{FEWEST} examples. Rules that decide by chance are shown as they do on average over their draws."
+    )
+
+
+def figure(options: MitigationOptions, split: str) -> Figure:
+    """Return the frontier: accuracy against gap, a mark for each candidate."""
+    return Figure(
+        id="fairness_mitigation",
+        kind="lines",
+        table=TABLE,
+        encode={"x": "gap", "y": "accuracy", "series": "shown_as"},
+        where={"status": "ok"},
+        options={"joined": "no"},
+        x_label=f"gap in {METRICS[options.metric]} by {options.attribute}, on {split}; further left is more even",
+        y_label="accuracy",
+        title="What evenness costs: accuracy against gap",
+        alt=f"Each candidate as a mark at its gap by {options.attribute} and its accuracy, the chosen one marked.",
+    )

@@ -1,0 +1,119 @@
+"""How right and how even decisions are, on examples that they were not fitted to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rft import intervals
+from rft.intervals import Rate, Sample
+from rft.plugins.fairness.mitigation.material import Part
+from rft.records import Interval
+
+FEWEST = 10  # examples of a group, or of a group in a class, for its rate to be looked at
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was found of one way to decide.
+
+    Attributes:
+        accuracy: over all examples, with or without a group.
+        groups: the rate of each group that has one, by name, lowest first.
+        left_out: the groups without one, with the reason.
+        cells: the accuracy of each group in each class that has enough examples, lowest first.
+        few_cells: how many groups in a class have examples, but too few.
+    """
+
+    accuracy: Rate
+    groups: dict[str, Rate]
+    left_out: dict[str, str]
+    cells: dict[str, Rate]
+    few_cells: int
+
+    @property
+    def gap(self) -> float | None:
+        """The highest group minus the lowest; None where fewer than two have a rate."""
+        rates = list(self.groups.values())
+        return rates[-1].value - rates[0].value if len(rates) > 1 else None
+
+    @property
+    def gap_interval(self) -> Interval | None:
+        """Newcombe's interval for exactly two groups."""
+        if len(self.groups) != 2:
+            return None
+        lowest, highest = self.groups.values()
+        return intervals.rate_difference(highest, lowest)
+
+    @property
+    def why_left_out(self) -> str:
+        """The groups without a rate and the reasons, in words."""
+        return ", ".join(f"{name} is {reason}" for name, reason in self.left_out.items())
+
+    @property
+    def worst_cell(self) -> tuple[str, Rate] | None:
+        """The group in a class with the lowest accuracy; None unless all that have examples have enough of them."""
+        return next(iter(self.cells.items())) if self.cells and not self.few_cells else None
+
+
+def measure(decisions: np.ndarray, part: Part, metric: str, classes: tuple[str, ...], positive: int) -> Measured:
+    """Return what is found of decisions.
+
+    Args:
+        decisions: (N, K) the probability of each decision; one and zeros where it is certain or was drawn.
+        part: N examples, N above 0.
+        metric: ``accuracy``, ``selection_rate``, ``tpr``, ``fpr`` or ``fnr``.
+        classes: the K class names.
+        positive: index of the favourable class.
+    """
+    right = decisions[np.arange(len(part)), part.labels]
+    outcome, counted = _outcome(decisions, right, part.labels, metric, positive)
+    groups: dict[str, Rate] = {}
+    left_out: dict[str, str] = {}
+    cells: dict[str, Rate] = {}
+    few_cells = 0
+    for name in sorted({name for name in part.rows.groups if name is not None}):
+        own = part.rows.groups == name
+        if own.sum() < FEWEST:
+            left_out[name] = f"too few (n = {own.sum()})"
+        elif not (own & counted).any():
+            left_out[name] = f"without an example that counts for {metric} (n = {own.sum()})"
+        else:
+            groups[name] = _rate(outcome, own & counted, part)
+        for label, title in enumerate(classes):
+            cell = own & (part.labels == label)
+            few_cells += 0 < cell.sum() < FEWEST
+            if cell.sum() >= FEWEST:
+                cells[f"{name}, {title}"] = _rate(right, cell, part)
+    accuracy = Rate(float(right.mean()), Sample.of(part.units))
+    return Measured(accuracy, _lowest_first(groups), left_out, _lowest_first(cells), few_cells)
+
+
+def certain(indices: np.ndarray, classes: int) -> np.ndarray:
+    """Return (N, K) decisions, one and zeros, from (N,) class indices."""
+    return np.eye(classes)[indices]
+
+
+def _outcome(
+    decisions: np.ndarray, right: np.ndarray, labels: np.ndarray, metric: str, positive: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (N,) outcomes whose mean is the metric, and a (N,) mask of the examples that it is a mean over."""
+    favourable, of_class = decisions[:, positive], labels == positive
+    everyone = np.ones(len(labels), dtype=bool)
+    kinds = {
+        "accuracy": (right, everyone),
+        "selection_rate": (favourable, everyone),
+        "tpr": (favourable, of_class),
+        "fpr": (favourable, ~of_class),
+        "fnr": (1 - favourable, of_class),
+    }
+    return kinds[metric]
+
+
+def _rate(outcome: np.ndarray, mask: np.ndarray, part: Part) -> Rate:
+    return Rate(float(np.clip(outcome[mask].mean(), 0, 1)), Sample.of(part.units[mask]))
+
+
+def _lowest_first(rates: dict[str, Rate]) -> dict[str, Rate]:
+    return dict(sorted(rates.items(), key=lambda item: (item[1].value, item[0])))

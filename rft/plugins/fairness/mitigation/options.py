@@ -1,0 +1,41 @@
+"""The table ``[fairness.mitigation]``. Importing it is cheap."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from rft.plugins import Options
+
+Metric = Literal["accuracy", "selection_rate", "tpr", "fpr", "fnr"]
+Method = Literal["threshold", "exponentiated_gradient", "balanced"]
+Constraint = Literal["demographic_parity", "equalized_odds", "true_positive_rate_parity", "false_positive_rate_parity"]
+
+
+class MitigationOptions(Options):
+    """Options of ``[fairness.mitigation]``.
+
+    Attributes:
+        attribute: the group attribute whose gap is to shrink.
+        metric: in what the groups are compared; of the favourable class, but for ``accuracy``.
+        methods: what is tried.
+        constraints: what Fairlearn is told to hold, one candidate or more for each; ``balanced`` takes none.
+        max_gap: the candidate that is chosen is the most accurate with at most this gap on validation examples, or
+            the one with the smallest gap where none keeps to it.
+    """
+
+    attribute: str
+    metric: Metric
+    methods: list[Method] = Field(default=["threshold", "exponentiated_gradient", "balanced"], min_length=1)
+    constraints: list[Constraint] = Field(
+        default=["demographic_parity", "equalized_odds", "true_positive_rate_parity"], min_length=1
+    )
+    max_gap: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.05
+
+    @field_validator("methods", "constraints")
+    @classmethod
+    def _each_once(cls, names: list[str]) -> list[str]:
+        if len(set(names)) < len(names):
+            raise ValueError("names something twice")
+        return names

@@ -1,0 +1,159 @@
+"""The chapters of the section, each with its findings, tables and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rft.plugins.fairness import dispersion, figures, findings, reliability, tables
+from rft.plugins.fairness.compared import Compared
+from rft.plugins.fairness.dispersion import Dispersion
+from rft.plugins.fairness.gaps import Gap
+from rft.plugins.fairness.group_metrics import GroupMetric, Limits, measure
+from rft.plugins.fairness.metrics import METRICS
+from rft.plugins.fairness.plan import Plan
+from rft.plugins.fairness.self_check import self_check
+from rft.plugins.fairness.simultaneous import holm
+from rft.records import Chapter, Figure, Finding, Row, Table
+
+
+@dataclass(frozen=True)
+class Part:
+    """A chapter with what it holds; empty tables are left out."""
+
+    title: str
+    findings: Sequence[Finding] = ()
+    tables: Mapping[str, Table] = field(default_factory=dict)
+    captions: Mapping[str, str] = field(default_factory=dict)
+    figures: Sequence[Figure] = ()
+    text: Sequence[str] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to show."""
+        return not (self.findings or self.figures or any(self.tables.values()))
+
+    def chapter(self) -> Chapter:
+        """Return the chapter, which names what it holds."""
+        return Chapter(
+            title=self.title,
+            text=tuple(self.text),
+            findings=tuple(finding.id for finding in self.findings),
+            tables=tuple(name for name, table in self.tables.items() if table),
+            figures=tuple(figure.id for figure in self.figures),
+        )
+
+
+def parts(plan: Plan, compared: Sequence[Compared], *, model: str, limits: Limits, seed: int) -> list[Part]:
+    """Return the chapters about the model itself, in their order.
+
+    Args:
+        plan: what is compared.
+        compared: the groupings of ``plan.grouped()``.
+        model: what the table calls it.
+        limits: how many cases are too few.
+        seed: of resampling and shuffling.
+    """
+    single = compared[: len(plan.attributes)]
+    crossed = compared[len(single) : len(single) + len(plan.crossed)]
+    return [
+        _gaps(single, compared),
+        _groups(plan, by_group_rows(plan, compared, model, seed)),
+        Part("Worst-off groups and ratios", [finding for own in single for finding in _extremes(own)]),
+        _intersections(plan, crossed),
+        Part("Missing values", [_missing(own, len(plan.rows)) for own in single]),
+        Part(
+            "The audit checked",
+            [self_check(own.grouped, limits, positive=plan.positive, seed=seed) for own in single],
+        ),
+    ]
+
+
+def by_group_rows(plan: Plan, compared: Sequence[Compared], model: str, seed: int) -> list[Row]:
+    """Return the rows of the table ``by_group``, those of everybody first."""
+    everybody = plan.overall()
+    overall = [
+        tables.by_group(model, None, each)
+        for metric, target in plan.asked
+        for each in measure(everybody, metric, target, limits=Limits(1, 1), positive=plan.positive, seed=seed)
+    ]
+    return overall + [
+        tables.by_group(model, own.grouped.grouping.attribute, each) for own in compared for each in own.measured
+    ]
+
+
+def _gaps(single: Sequence[Compared], compared: Sequence[Compared]) -> Part:
+    made = {"gaps": _gap_rows(compared), "dispersion": tables.dispersions(list(_spreads(compared)))}
+    stated = [findings.of_gap(gap) for own in single for gap in own.stated]
+    return Part("Gaps", stated, made, tables.CAPTIONS, figures.gap_figures(made["gaps"]))
+
+
+def _gap_rows(compared: Sequence[Compared]) -> list[Row]:
+    """Return the rows of the table ``gaps``, with p-values corrected for all of them."""
+    found = [(own, gap, bounds) for own in compared for gap, bounds in zip(own.gaps, own.bounds, strict=True)]
+    adjusted = iter(holm([gap.p_value for _, gap, _ in found if gap.p_value is not None]))
+    return [
+        tables.gap(
+            gap,
+            judged=any(gap is each for each in own.stated),
+            p_holm=None if gap.p_value is None else next(adjusted),
+            bounds=bounds,
+        )
+        for own, gap, bounds in found
+    ]
+
+
+def _spreads(compared: Sequence[Compared]) -> Iterator[tuple[Gap, Dispersion]]:
+    for gap in (gap for own in compared if own.grouped.control is None for gap in own.gaps):
+        if gap.is_share and len(gap.scored) > 2:
+            values, worth = (np.array([getattr(group, name) for group in gap.scored]) for name in ("value", "worth"))
+            yield gap, dispersion.dispersion(values, dispersion.rate_variances(values * worth, worth))
+
+
+def _groups(plan: Plan, by_group: Table) -> Part:
+    made = {"by_group": by_group, "calibration": reliability.table(plan)}
+    return Part("Groups", (), made, tables.CAPTIONS, figures.group_figures(plan, made))
+
+
+def _extremes(own: Compared) -> Iterator[Finding]:
+    for gap in own.stated:
+        if gap.is_share and gap.metric.worst:
+            yield findings.of_worst(gap)
+        if gap.metric.name == "selection_rate":
+            yield findings.of_ratio(gap)
+
+
+def _intersections(plan: Plan, crossed: Sequence[Compared]) -> Part:
+    attributes = {grouping.attribute: grouping for grouping in plan.attributes}
+    table = [
+        row
+        for own in crossed
+        if len(own.grouped.grouping.parts) == 2
+        for row in tables.intersections(own.grouped.grouping, attributes, _mapped(own, plan))
+    ]
+    stated = [finding for own in crossed for finding in _of_intersection(own)]
+    made = {"intersections": table}
+    return Part("Intersections", stated, made, tables.CAPTIONS, figures.intersection_figures(table))
+
+
+def _mapped(own: Compared, plan: Plan) -> list[GroupMetric]:
+    """Return what a heat map shows: metrics of all classes, and of the favourable one where there are two."""
+    shown = (None, plan.positive) if len(plan.rows.classes) == 2 else (None,)
+    return [each for each in own.measured if each.target.positive in shown and METRICS[each.metric].bound is not None]
+
+
+def _of_intersection(own: Compared) -> list[Finding]:
+    """Return the gaps that can be measured, or one finding that says why none can."""
+    stated = [findings.of_gap(gap) for gap in own.stated if gap.value is not None]
+    return stated or [findings.no_intersection(own.gaps[0])]
+
+
+def _missing(own: Compared, n: int) -> Finding:
+    bounded = [
+        (gap, bounds)
+        for gap, bounds in zip(own.gaps, own.bounds, strict=True)
+        if bounds and any(gap is each for each in own.stated)
+    ]
+    return findings.of_missing(own.grouped.grouping.attribute, own.grouped.grouping.missing, n, bounded)
