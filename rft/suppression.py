@@ -148,7 +148,7 @@ def _grouped_rows(sections: Sequence[Section]) -> Iterable[tuple[Hashable, Row]]
     for section in sections:
         for name, table in section.tables.items():
             for row in table:
-                if row.get("attribute") is not None and row.get("group") is not None:
+                if row.get("attribute") is not None and row.get("group") is not None and row.get("bin") is None:
                     yield (section.plugin, name, *(row.get(key) for key in ("split", "model", "control", "class"))), row
 
 
@@ -237,14 +237,18 @@ class _Clearing:
         return [{**row, "status": self.reason if withheld else "measured"} for row, withheld in whole]
 
     def _alone(self, table: Table) -> frozenset[int]:
-        """Return the numbers of the rows that are about no group and rest on too few, and what complements them."""
-        counts: dict[Cell, dict[int, int]] = {}
+        """Return the numbers of the rows that rest on too few, and what complements them, but for rows of whole groups.
+
+        These are rows about no group, and bins of a group, which add up to it.
+        """
+        counts: dict[tuple[Cell, ...], dict[int, int]] = {}
         small = set()
         for index, row in enumerate(table):
-            if row.get("group") is not None:
+            binned = row.get("bin") is not None
+            if row.get("group") is not None and not binned:
                 continue
-            if isinstance(n := row.get("n"), int) and not {"group", "metric"} & row.keys():  # they divide the split
-                counts.setdefault(row.get("split"), {})[index] = n
+            if isinstance(n := row.get("n"), int) and (binned or not {"group", "metric"} & row.keys()):  # a partition
+                counts.setdefault(tuple(row.get(name) for name in ("split", "attribute", "group")), {})[index] = n
             if any(_is_small(row.get(name), self._below) for name in COUNTS):
                 small.add(index)
         return complemented(list(counts.values()), small, self._below)
