@@ -31,6 +31,8 @@ _ABOUT = (
     *("first", "second", "attack", "kind"),
 )  # texts that say what a row is about: they may hold digits, as the group 18-25 does
 
+_NO_GROUPS = (*_ABOUT[:9], "attack", "kind", "method", "status")  # texts that may look like the name of another group
+
 
 def suppress(sections: Sequence[Section], data: DataFacts, below: int | None) -> tuple[tuple[Section, ...], DataFacts]:
     """Return the sections and the facts about the data as they may leave the machine.
@@ -263,10 +265,11 @@ class _Clearing:
 
     def _is_withheld(self, row: Row) -> bool:
         attribute, group = row.get("attribute"), row.get("group")
-        if attribute is not None and group is not None:
-            return _group(group) in self._withheld.get(str(attribute), ())
-        if attribute is not None:  # a row about several groups, such as a gap
-            return any(self._names(cell, str(attribute)) for name, cell in row.items() if name != "attribute")
+        if attribute is not None:
+            if group is not None and _group(group) in self._withheld.get(str(attribute), ()):
+                return True
+            # it may be about other groups too: those of a gap, the reference of a ratio
+            return any(self._names(cell, str(attribute)) for name, cell in row.items() if name not in _NO_GROUPS)
         if "attribute" in row:  # about all cases
             return False
         if group is not None:
