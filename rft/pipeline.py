@@ -97,7 +97,9 @@ def _activate(registered: Mapping[str, Registered], settings: config.LoadedConfi
                 raise ConfigError(
                     f"needs data.{key}, which is not set", where=f"[{name}]", remedy=f"Add {key} = ... to [data]."
                 )
-        active.append((each, settings.plugins.get(name) or each.plugin.options()))
+        options = settings.plugins.get(name) or each.plugin.options()
+        each.check(options, settings.core.data)
+        active.append((each, options))
     for rule in settings.core.policy:
         if rule.finding.split(".")[0] not in {each.plugin.name for each, _ in active}:
             raise ConfigError(

@@ -31,6 +31,8 @@ _ABOUT = (
     *("first", "second", "attack", "kind"),
 )  # texts that say what a row is about: they may hold digits, as the group 18-25 does
 
+_NO_GROUPS = (*_ABOUT[:9], "attack", "kind", "method", "status")  # texts that may look like the name of another group
+
 
 def suppress(sections: Sequence[Section], data: DataFacts, below: int | None) -> tuple[tuple[Section, ...], DataFacts]:
     """Return the sections and the facts about the data as they may leave the machine.
@@ -148,7 +150,7 @@ def _grouped_rows(sections: Sequence[Section]) -> Iterable[tuple[Hashable, Row]]
     for section in sections:
         for name, table in section.tables.items():
             for row in table:
-                if row.get("attribute") is not None and row.get("group") is not None:
+                if row.get("attribute") is not None and row.get("group") is not None and row.get("bin") is None:
                     yield (section.plugin, name, *(row.get(key) for key in ("split", "model", "control", "class"))), row
 
 
@@ -237,14 +239,18 @@ class _Clearing:
         return [{**row, "status": self.reason if withheld else "measured"} for row, withheld in whole]
 
     def _alone(self, table: Table) -> frozenset[int]:
-        """Return the numbers of the rows that are about no group and rest on too few, and what complements them."""
-        counts: dict[Cell, dict[int, int]] = {}
+        """Return the numbers of the rows that rest on too few, and what complements them, but for rows of whole groups.
+
+        These are rows about no group, and bins of a group, which add up to it.
+        """
+        counts: dict[tuple[Cell, ...], dict[int, int]] = {}
         small = set()
         for index, row in enumerate(table):
-            if row.get("group") is not None:
+            binned = row.get("bin") is not None
+            if row.get("group") is not None and not binned:
                 continue
-            if isinstance(n := row.get("n"), int) and not {"group", "metric"} & row.keys():  # they divide the split
-                counts.setdefault(row.get("split"), {})[index] = n
+            if isinstance(n := row.get("n"), int) and (binned or not {"group", "metric"} & row.keys()):  # a partition
+                counts.setdefault(tuple(row.get(name) for name in ("split", "attribute", "group")), {})[index] = n
             if any(_is_small(row.get(name), self._below) for name in COUNTS):
                 small.add(index)
         return complemented(list(counts.values()), small, self._below)
@@ -259,10 +265,11 @@ class _Clearing:
 
     def _is_withheld(self, row: Row) -> bool:
         attribute, group = row.get("attribute"), row.get("group")
-        if attribute is not None and group is not None:
-            return _group(group) in self._withheld.get(str(attribute), ())
-        if attribute is not None:  # a row about several groups, such as a gap
-            return any(self._names(cell, str(attribute)) for name, cell in row.items() if name != "attribute")
+        if attribute is not None:
+            if group is not None and _group(group) in self._withheld.get(str(attribute), ()):
+                return True
+            # it may be about other groups too: those of a gap, the reference of a ratio
+            return any(self._names(cell, str(attribute)) for name, cell in row.items() if name not in _NO_GROUPS)
         if "attribute" in row:  # about all cases
             return False
         if group is not None:

@@ -344,3 +344,15 @@ def test_ctrl_c_leaves_nothing_half_written(tiny: Path, own_cache: Path) -> None
     assert "Traceback" not in stderr
     assert {path.name for path in tiny.parent.iterdir()} == {"data", "audit.toml"}
     assert subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 0
+
+
+def test_a_plugin_may_refuse_options_that_do_not_go_with_the_data_before_any_work(tiny: Path, monkeypatch) -> None:
+    from rft.errors import ConfigError
+    from rft.plugins.performance import Performance
+
+    def check(_self: object, options: Options, data: object) -> None:
+        raise ConfigError(f"wants more than {data.groups}", where="performance")  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(Performance, "check", check, raising=False)
+    with pytest.raises(ConfigError, match=r"performance: wants more than \['camera'\]"):
+        pipeline.prepare(tiny)

@@ -212,6 +212,38 @@ def test_rows_about_no_group_are_cleared_with_one_more_so_that_the_total_tells_n
     assert [row["status"] for row in rows] == [SMALL, "measured", SMALL, "measured"]
 
 
+def test_a_ratio_to_a_withheld_group_would_tell_its_rate() -> None:
+    ratios: Table = [
+        {
+            "attribute": "race",
+            "group": group,
+            "reference": "Native",
+            "impact_ratio": 0.8,
+            "n": RACE[group],
+            "status": "measured",
+        }
+        for group in ("Black", "White")
+    ]
+    made = Section(plugin="made", tables={"by_group": by_group("race", RACE), "ratios": ratios})
+    section, _ = suppressed(made, facts(LABELS, race=RACE))
+    assert hidden_groups(section) == {"Asian", "Native"}
+    assert [(row["impact_ratio"], row["status"]) for row in section.tables["ratios"]] == [(None, SMALL)] * 2
+
+
+def test_bins_of_a_group_that_is_large_are_cleared_one_by_one() -> None:
+    table: Table = [
+        {"attribute": "race", "group": group, "bin": k, "rate": 0.5, "n": n}
+        for group, counts in (("Black", (4, 16, 20)), ("White", (30, 30, 30)))
+        for k, n in enumerate(counts)
+    ]
+    made = Section(
+        plugin="made", tables={"calibration": table, "by_group": by_group("race", {"Black": 40, "White": 90})}
+    )
+    section, _ = suppressed(made, facts(LABELS, race={"Black": 40, "White": 90}))
+    assert [row["n"] for row in section.tables["calibration"]] == [None, None, 20, 30, 30, 30]
+    assert not hidden_groups(section)
+
+
 def test_broken_integrity_is_never_withheld() -> None:
     broken = Finding(id="made.check.race", title="t", status="fail", value=0.0, exact=True, n=3, meaning="Broken: 3.")
     section, _ = suppressed(fairness(by_group("race", RACE), findings=(broken,)), facts(LABELS, race=RACE))

@@ -109,7 +109,7 @@ class Subject:
 
 @runtime_checkable
 class Plugin(Protocol):
-    """What every plugin provides.
+    """What every plugin provides. It may also have ``check(options, data)``: see ``Registered.check``.
 
     Attributes:
         name: its table in ``audit.toml`` and the first part of its findings' ids; lower case, digits, ``_``.
@@ -143,6 +143,12 @@ class Registered:
     def missing(self) -> list[str]:
         """Return the required distributions that are not installed."""
         return [name for name in self.plugin.requires if not _installed(name)]
+
+    def check(self, options: BaseModel, data: BaseModel) -> None:
+        """Let the plugin refuse, before any work, options that do not go with ``[data]``; raises ``ConfigError``."""
+        own = getattr(self.plugin, "check", None)
+        if own is not None:
+            own(options, data)
 
     def install_hint(self) -> str:
         """Return the pip command that brings what is missing."""

@@ -58,7 +58,19 @@ def rows_of(shares: Shares, options: Ll144Options) -> Table:
 
 def _columns(options: Ll144Options) -> tuple[str, ...]:
     rate, count = _RATE[options.basis], _CHOSEN[options.basis]
-    return ("attribute", "group", rate, "impact_ratio", "low", "high", "share_of_data", "n", count, "status")
+    return (
+        "attribute",
+        "group",
+        "reference",
+        rate,
+        "impact_ratio",
+        "low",
+        "high",
+        "share_of_data",
+        "n",
+        count,
+        "status",
+    )
 
 
 def _row(shares: Shares, group: int, options: Ll144Options) -> Row:
@@ -66,6 +78,7 @@ def _row(shares: Shares, group: int, options: Ll144Options) -> Row:
     cells = (
         shares.grouping.attribute,
         shares.grouping.names[group],
+        None if shares.reference is None else shares.grouping.names[shares.reference],
         float(shares.rates[group]),
         shares.ratio(group),
         interval.low if interval else None,
