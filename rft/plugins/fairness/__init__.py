@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field, model_validator
 
-from rft.errors import Unavailable
+from rft.config import DataConfig
+from rft.errors import ConfigError, Unavailable, near
 from rft.plugins import Options, Subject
-from rft.plugins.fairness.legal import Ll144Options, TableName, check_options
+from rft.plugins.fairness.legal import Ll144Options, TableName, check_attributes, check_options
 from rft.plugins.fairness.metrics import MetricName
 from rft.plugins.fairness.mitigation import MitigationOptions
 from rft.records import Section
@@ -65,6 +66,21 @@ class Fairness:
 
     def trainer(self, options: BaseModel) -> None:
         """Leave training to the standard loop."""
+
+    def check(self, options: BaseModel, data: DataConfig) -> None:
+        """Raise ``ConfigError`` where the options name an attribute that the data does not have."""
+        assert isinstance(options, FairnessOptions)
+        named = {"attributes": options.attributes or [], "control": [options.control] if options.control else []}
+        named["mitigation.attribute"] = [options.mitigation.attribute] if options.mitigation else []
+        for key, names in named.items():
+            for name in names:
+                if name not in data.groups:
+                    raise ConfigError(
+                        f"{name!r} is not among data.groups ({', '.join(data.groups)})",
+                        where=f"fairness.{key}",
+                        remedy=near(name, data.groups),
+                    )
+        check_attributes(options.ll144, options.attributes or data.groups)
 
     def audit(self, subject: Subject, options: BaseModel) -> Section:
         """Return the section; needs predictions with groups, and a favourable class."""
