@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from rft.records import Cell, Row, Table
 from rft.report import numbers, tables
 
-BETWEEN = " x "  # between crossed attributes, and between their groups
 _BLOCK = ("model", "split", "attribute", "class", "control")
 
 
@@ -33,7 +32,7 @@ class GroupRow:
 class GroupTable:
     """All groups of an attribute. Model, split, class, control: in ``title`` where they vary, else in ``constants``.
 
-    ``folded``: it is of crossed attributes, of a class but the first, or within a control: there to be looked up.
+    ``folded``: it is there to be looked up, and so is all but what is of all examples: groups are drawn.
     """
 
     title: str
@@ -69,9 +68,8 @@ def _block(title: str, constants: tuple[tuple[str, str], ...], rows: Table, firs
     groups: dict[Cell, dict[str, Row]] = {}
     for row in rows:
         groups.setdefault(row["group"], {})[str(row["metric"])] = row
-    looked_up = BETWEEN in str(rows[0]["attribute"]) or rows[0].get("control") is not None
     return GroupTable(
-        folded=looked_up or any(row.get("class") not in (None, first) for row in rows),
+        folded=rows[0]["attribute"] is not None or any(row.get("class") not in (None, first) for row in rows),
         title=title[:1].upper() + title[1:],
         constants=constants,
         metrics=tuple(map(tables.words, metrics)),

@@ -21,7 +21,10 @@ from rft.records import Chapter, Figure, Finding, Row, Table
 
 @dataclass(frozen=True)
 class Part:
-    """A chapter with what it holds; empty tables are left out."""
+    """A chapter with what it holds; empty tables are left out.
+
+    ``drawn`` names the tables that figures, or the table turned for reading, show already.
+    """
 
     title: str
     findings: Sequence[Finding] = ()
@@ -29,6 +32,7 @@ class Part:
     captions: Mapping[str, str] = field(default_factory=dict)
     figures: Sequence[Figure] = ()
     text: Sequence[str] = ()
+    drawn: Sequence[str] = ()
 
     @property
     def empty(self) -> bool:
@@ -41,7 +45,7 @@ class Part:
             title=self.title,
             text=tuple(self.text),
             findings=tuple(finding.id for finding in self.findings),
-            tables=tuple(name for name, table in self.tables.items() if table),
+            tables=tuple(name for name, table in self.tables.items() if table and name not in self.drawn),
             figures=tuple(figure.id for figure in self.figures),
         )
 
@@ -59,7 +63,7 @@ def parts(plan: Plan, compared: Sequence[Compared], *, model: str, limits: Limit
     single = compared[: len(plan.attributes)]
     crossed = compared[len(single) : len(single) + len(plan.crossed)]
     return [
-        _gaps(single, compared),
+        *_gaps(single, compared),
         _groups(plan, by_group_rows(plan, compared, model, seed)),
         Part("Worst-off groups and ratios", [finding for own in single for finding in _extremes(own)]),
         _intersections(plan, crossed),
@@ -84,10 +88,19 @@ def by_group_rows(plan: Plan, compared: Sequence[Compared], model: str, seed: in
     ]
 
 
-def _gaps(single: Sequence[Compared], compared: Sequence[Compared]) -> Part:
+def _gaps(single: Sequence[Compared], compared: Sequence[Compared]) -> list[Part]:
     made = {"gaps": _gap_rows(compared), "dispersion": tables.dispersions(list(_spreads(compared)))}
     stated = [findings.of_gap(gap) for own in single for gap in own.stated]
-    return Part("Gaps", stated, made, tables.CAPTIONS, figures.gap_figures(made["gaps"]))
+    return [
+        Part("At a glance", figures=figures.gap_figures(made["gaps"])),
+        Part(
+            "Gaps",
+            stated,
+            made,
+            tables.CAPTIONS,
+            drawn=() if any(not row["judged"] for row in made["gaps"]) else ("gaps",),
+        ),
+    ]
 
 
 def _gap_rows(compared: Sequence[Compared]) -> list[Row]:
@@ -114,7 +127,7 @@ def _spreads(compared: Sequence[Compared]) -> Iterator[tuple[Gap, Dispersion]]:
 
 def _groups(plan: Plan, by_group: Table) -> Part:
     made = {"by_group": by_group, "calibration": reliability.table(plan)}
-    return Part("Groups", (), made, tables.CAPTIONS, figures.group_figures(plan, made))
+    return Part("Groups", (), made, tables.CAPTIONS, figures.group_figures(plan, made), drawn=tuple(made))
 
 
 def _extremes(own: Compared) -> Iterator[Finding]:
@@ -135,7 +148,7 @@ def _intersections(plan: Plan, crossed: Sequence[Compared]) -> Part:
     ]
     stated = [finding for own in crossed for finding in _of_intersection(own)]
     made = {"intersections": table}
-    return Part("Intersections", stated, made, tables.CAPTIONS, figures.intersection_figures(table))
+    return Part("Intersections", stated, made, tables.CAPTIONS, figures.intersection_figures(table), drawn=tuple(made))
 
 
 def _mapped(own: Compared, plan: Plan) -> list[GroupMetric]:
