@@ -64,7 +64,7 @@ def _read(subject: Subject, split: str, bins: int) -> Scored | None:
 def _scores(frame: pd.DataFrame, classes: tuple[str, ...]) -> tuple[np.ndarray | None, str]:
     columns = [f"score_{name}" for name in classes]
     if absent := [column for column in columns if column not in frame]:
-        return None, f"the predictions have no column {absent[0]}"
+        return None, f"no probabilities were given: the predictions have no column {absent[0]}"
     scores = frame[columns].to_numpy(np.float64)
     if bad := int(np.sum(~np.isfinite(scores).all(axis=1))):
         return None, f"{bad} of {len(frame)} rows have a probability that is not a number"
