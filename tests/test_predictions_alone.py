@@ -185,7 +185,7 @@ class TestDecisions:
         table = scores()
         run = rft.audit(write(tmp_path, table, CONFIG.replace('score = "p_yes"', 'prediction = "decision"')))
         assert run.artifacts.predictions["prediction"].tolist() == table["decision"].tolist()
-        assert "no probabilities were given" in run.finding("performance.roc_auc").reason
+        assert "the predictions have no column score_no" in run.finding("performance.roc_auc").reason
         assert run.finding("performance.accuracy").value is not None
 
     def test_without_a_split_every_row_is_test(self, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def _read(subject: Subject, split: str, bins: int) -> Scored | None:
     if frame.empty:
         return None
     classes, positive = subject.facts.classes, subject.facts.positive
-    labels, predictions = (pd.Index(classes).get_indexer(pd.Index(frame[column])) for column in ("label", "prediction"))
+    labels, predictions = (_codes(frame[column], classes) for column in ("label", "prediction"))
     if unknown := int(np.sum((labels < 0) | (predictions < 0))):
         raise Unavailable(f"{unknown} of {len(frame)} {split} rows have no label or prediction among the classes")
     scores, no_scores = _scores(frame, classes)
@@ -56,15 +56,30 @@ def _read(subject: Subject, split: str, bins: int) -> Scored | None:
         predictions=predictions,
         scores=scores,
         no_scores=no_scores,
-        units=frame["unit"].where(frame["unit"].notna(), frame["id"]).to_numpy(str),
+        units=_units(frame),
         bins=bins,
     )
+
+
+def _codes(column: pd.Series, classes: tuple[str, ...]) -> np.ndarray:
+    """Return (N,) indices into the classes, -1 for anything else."""
+    return pd.Categorical(column, categories=list(classes)).codes.astype(np.int64)
+
+
+def _units(frame: pd.DataFrame) -> np.ndarray | None:
+    """Return codes of units, or None when no unit has two rows; a row without a unit stands for itself."""
+    known = frame["unit"].notna().to_numpy()
+    if not known.any():
+        return None
+    owners = frame["unit"] if known.all() else frame["unit"].where(known, frame["id"])
+    codes, names = pd.factorize(owners)
+    return codes if len(names) < len(codes) else None
 
 
 def _scores(frame: pd.DataFrame, classes: tuple[str, ...]) -> tuple[np.ndarray | None, str]:
     columns = [f"score_{name}" for name in classes]
     if absent := [column for column in columns if column not in frame]:
-        return None, f"no probabilities were given: the predictions have no column {absent[0]}"
+        return None, f"the predictions have no column {absent[0]}"
     scores = frame[columns].to_numpy(np.float64)
     if bad := int(np.sum(~np.isfinite(scores).all(axis=1))):
         return None, f"{bad} of {len(frame)} rows have a probability that is not a number"
