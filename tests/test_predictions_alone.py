@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 import rft
 from rft.cli import app
+from rft.errors import ConfigError, DataError
 
 CONFIG = """\
 name = "vendor-scores"
@@ -194,3 +196,203 @@ class TestDecisions:
         assert {name: each.n for name, each in run.data.splits.items()} == {"test": 600}
         assert run.data.splits["test"].n_units is None
         assert run.finding("performance.accuracy").n == 600
+
+
+def changed(column: str, row: int | slice, value: object) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    def change(table: pd.DataFrame) -> pd.DataFrame:
+        table = table.astype({column: object})
+        table.loc[row, column] = value
+        return table
+
+    return change
+
+
+def same(table: pd.DataFrame) -> pd.DataFrame:
+    return table
+
+
+SCORES = 'scores = { no = "p_no", yes = "p_yes" }'
+DECISION = 'prediction = "decision"'
+LEVELS = [f"{number}" for number in range(500)]
+
+# what is wrong -> the table, keys in the place of  score = "p_yes", further replacements, what is said
+REFUSED = {
+    "NaN": (changed("p_yes", 4, np.nan), None, (), ["scores.csv: column 'p_yes' is empty or NaN in row 5", "on_error"]),
+    "written NaN": (changed("p_yes", 4, "nan"), None, (), ["'p_yes' is empty or NaN in row 5"]),
+    "infinite": (changed("p_yes", slice(0, 1), np.inf), None, (), ["'p_yes' holds inf in 2 rows (1, 2)", "logits"]),
+    "logits": (changed("p_yes", 2, -1.7), None, (), ["'p_yes' holds -1.7 in row 3: no probability", "softmax"]),
+    "percent": (lambda t: t.assign(p_yes=100 * t["p_yes"]), None, (), ["'p_yes' holds", "595 rows", "[0, 1]"]),
+    "a word": (changed("p_yes", 7, "high"), None, (), ["'p_yes' holds 'high' in row 8; expected a number"]),
+    "no sum of 1": (changed("p_no", 0, 0.0), SCORES, (), ["the scores of row 1 do not sum to 1: 0.63", "rounding"]),
+    "label outside": (changed("label", 1, "Yes"), SCORES, (), ["label 'Yes'", "Did you mean 'yes'"]),
+    "label undeclared": (
+        changed("label", 1, "maybe"),
+        None,
+        [('positive = "yes"', 'positive = "yes"\nclasses = ["no", "yes"]')],
+        ["the label 'maybe' is none of data.classes"],
+    ),
+    "three labels": (
+        changed("label", 1, "maybe"),
+        None,
+        (),
+        ["3 classes, maybe, no, yes; predictions.score is for two"],
+    ),
+    "prediction outside": (
+        changed("decision", slice(5, 6), "y"),
+        DECISION,
+        (),
+        ["the prediction 'y' in 2 rows (6, 7) is none of", "no, yes"],
+    ),
+    "no prediction": (
+        changed("decision", 5, None),
+        DECISION,
+        (),
+        ["'decision' is empty in row 6", 'on_error = "skip"'],
+    ),
+    "no label": (changed("label", slice(0, 8), None), None, (), ["'label' is empty in 9 rows (1, 2, 3, 4, 5, ...)"]),
+    "no split": (changed("split", 3, ""), None, (), ["'split' is empty in row 4"]),
+    "unknown split": (changed("split", 3, "Test"), None, (), ["the split 'Test' in row 4", "Did you mean 'test'"]),
+    "no test": (lambda t: t.assign(split="train"), None, (), ["no example is in the test split"]),
+    "label as group": (same, None, [('["gender",', '["label",')], ["'label' is both label and group"]),
+    "score as group": (same, None, [('["gender",', '["p_yes",')], ["the column 'p_yes' is given two meanings"]),
+    "label as prediction": (same, 'prediction = "label"', (), ["the column 'label' is given two meanings"]),
+    "a group twice": (same, None, [('["gender",', '["ethnicity",')], ["groups names a column twice"]),
+    "a score twice": (same, 'scores = { no = "p_yes", yes = "p_yes" }', (), ["gives one column to two classes"]),
+    "500 groups": (
+        lambda t: t.assign(gender=[LEVELS[row % 500] for row in range(len(t))]),
+        None,
+        (),
+        ["the group column 'gender' has 500 values; at most 200", "Bin it"],
+    ),
+    "no rows": (lambda t: t.head(0), None, (), ["scores.csv: holds no rows"]),
+    "missing column": (same, 'score = "p_yess"', (), ["has no column 'p_yess'", "Did you mean 'p_yes'"]),
+    "a column twice": (
+        lambda t: t.assign(extra=t["p_yes"]).rename(columns={"extra": "p_yes"}),
+        None,
+        (),
+        ["has 2 columns 'p_yes'", "Rename"],
+    ),
+    "an id twice": (same, None, [('unit = "person"', 'id = "person"')], ["the id '0' stands in 2 rows (1, 2)"]),
+    "positive missing": (same, None, [('positive = "yes"\n', "")], ["data: positive is missing"]),
+    "positive unknown": (same, None, [('positive = "yes"', 'positive = "Yes"')], ["'Yes', which is no label", "'yes'"]),
+    "positive missing for fairness": (
+        same,
+        DECISION + "\n[fairness]",
+        [('positive = "yes"\n', "")],
+        ["[fairness]: needs data.positive"],
+    ),
+    "one class": (lambda t: t.assign(label="yes"), None, (), ["one class only, 'yes'", "data.classes"]),
+    "regression": (
+        lambda t: t.assign(label=np.arange(len(t)) / 7, decision="0.0"),
+        DECISION,
+        [('positive = "yes"\n', "")],
+        ["look like numbers to regress on"],
+    ),
+    "nothing predicted": (same, "", (), ["give prediction (a column of class names), score or scores"]),
+    "both kinds of scores": (same, f'score = "p_yes"\n{SCORES}', (), ["give either score (of two classes) or scores"]),
+    "an idle threshold": (same, f"{DECISION}\nthreshold = 0.4", (), ["threshold makes decisions of score"]),
+    "other classes": (
+        same,
+        SCORES,
+        [('positive = "yes"', 'positive = "yes"\nclasses = ["no", "yes", "maybe"]')],
+        ["data.classes are no, yes, maybe, but there are scores of no, yes"],
+    ),
+    "a manifest too": (same, None, [("[data]", '[data]\nmanifest = "x.csv"')], ["remove manifest"]),
+    "a model too": (same, 'score = "p_yes"\n[model]\nbackbone = "timm/x"', (), ["remove [model]"]),
+    "training": (same, 'score = "p_yes"\n[train]\nepochs = 2', (), ["remove [train]"]),
+    "epsilon": (
+        same,
+        'score = "p_yes"\n[privacy]\nepsilon = 3',
+        (),
+        ["[privacy]: would train", "a table of predictions"],
+    ),
+    "no such file": (same, None, [('"scores.csv"', '"score.csv"')], ["score.csv: no such file"]),
+    "an unknown kind": (same, None, [('"scores.csv"', '"audit.toml"')], ["unknown kind of table '.toml'"]),
+    "layout and columns": (same, 'layout = "rft"\nscore = "p_yes"', (), ["remove score"]),
+}
+
+
+class TestBadInput:
+    @pytest.mark.parametrize("case", REFUSED)
+    def test_it_is_refused_with_what_where_and_how(self, tmp_path: Path, case: str) -> None:
+        change, keys, replacements, said = REFUSED[case]
+        config = CONFIG if keys is None else CONFIG.replace('score = "p_yes"', keys)
+        for old, new in replacements:
+            assert old in config
+            config = config.replace(old, new)
+        path = write(tmp_path, change(scores()), config)
+        code, _, stderr = invoke("audit", path, "--out", tmp_path / "run")
+        assert code == 2, stderr
+        assert all(part in stderr for part in said), stderr
+        assert not (tmp_path / "run").exists()
+
+    @pytest.mark.parametrize(
+        ("name", "content", "said"),
+        [
+            ("scores.csv", "", "is empty"),
+            ("scores.csv", "label,p_yes\nyes,0.5,3\n", "cannot be read"),
+            ("scores.csv", "label,p_yes\nn\xe4,0.5\n", "Save it as UTF-8"),
+            ("scores.jsonl", "", "has no column 'label'"),
+            ("scores.jsonl", "{label: yes}\n", "cannot be read"),
+            ("scores.jsonl", "[1, 2]\n", "a line holds list; expected an object"),
+            ("scores.parquet", "no parquet", "cannot be read"),
+        ],
+    )
+    def test_damaged_files(self, tmp_path: Path, name: str, content: str, said: str) -> None:
+        (tmp_path / name).write_text(content, encoding="latin-1")
+        (tmp_path / "audit.toml").write_text(CONFIG.replace("scores.csv", name), encoding="utf-8")
+        code, _, stderr = invoke("audit", tmp_path / "audit.toml", "--out", tmp_path / "run")
+        assert code == 2
+        assert name in stderr
+        assert said in stderr
+
+    def test_missing_cells_are_left_out_and_counted_when_asked_for(self, tmp_path: Path) -> None:
+        table = scores().astype({"label": object})
+        table.loc[[1, 2], "label"] = None
+        table.loc[[2, 500], "p_yes"] = np.nan
+        table.loc[9, "gender"] = None  # a group may be missing
+        path = write(tmp_path, table, CONFIG.replace("[predictions]", 'on_error = "skip"\n\n[predictions]'))
+        run = rft.audit(path, tmp_path / "run")
+        assert run.data.skipped == 3
+        assert sum(each.n for each in run.data.splits.values()) == 597
+        assert run.finding("dataset.missing_groups.gender").value == 1
+        for output in ("report.html", "model-card.md"):
+            assert "Left out because a value is missing: 3" in (tmp_path / "run" / output).read_text(encoding="utf-8")
+
+    def test_decisions_against_the_scores_are_counted(self, tmp_path: Path) -> None:
+        table = scores()
+        table["decision"] = np.where(table["p_yes"] >= 0.3, "yes", "no")
+        table.loc[599, ["p_yes", "p_no", "decision"]] = [0.5, 0.5, "yes"]  # a tie contradicts nothing
+        run = rft.audit(write(tmp_path, table, CONFIG.replace('score = "p_yes"', f"{SCORES}\n{DECISION}")))
+        test = table[table["split"] == "test"]
+        finding = run.finding("performance.decisions_against_scores")
+        assert finding.value == ((test["p_yes"] >= 0.3) & (test["p_yes"] < 0.5)).sum() > 0
+        assert finding.status == "warn"
+        again = rft.audit(write(tmp_path, scores(), CONFIG))
+        assert again.finding("performance.decisions_against_scores").value == 0
+
+    def test_a_group_of_one_is_no_error(self, tmp_path: Path) -> None:
+        table = scores()
+        table.loc[599, "gender"] = "x"
+        run = rft.audit(write(tmp_path, table, f"{CONFIG}\n[fairness]\n[privacy]\n"))
+        assert run.data.splits["test"].groups["gender"]["x"] == 1
+        rows = [row for row in run.section("fairness").tables["by_group"] if row["group"] == "x"]
+        assert rows
+        assert all(row["value"] is None for row in rows)
+
+    def test_rounded_scores_stand(self, tmp_path: Path) -> None:
+        table = scores().round({"p_yes": 3, "p_no": 3})
+        run = rft.audit(write(tmp_path, table, CONFIG.replace('score = "p_yes"', SCORES)))
+        assert run.artifacts.predictions["score_yes"].tolist() == table["p_yes"].tolist()
+
+    def test_a_list_is_no_text(self, tmp_path: Path) -> None:
+        scores(4).assign(gender=[[1], [2], [3], [4]]).to_parquet(tmp_path / "scores.parquet")
+        (tmp_path / "audit.toml").write_text(CONFIG.replace("scores.csv", "scores.parquet"), encoding="utf-8")
+        with pytest.raises(DataError, match="'gender' holds list"):
+            rft.audit(tmp_path / "audit.toml")
+
+    def test_backbones_are_not_tried_on_predictions(self, tmp_path: Path) -> None:
+        from rft.selection import try_backbones
+
+        with pytest.raises(ConfigError, match="audits a finished model"):
+            try_backbones(write(tmp_path, scores()), ["timm/resnet18"])

@@ -244,7 +244,9 @@ def _counts(split: Split, attribute: str) -> dict[str, int]:
 
 def _shared(splits: Mapping[str, Split], kind: str) -> Iterator[Row]:
     distinct = _distinct(splits, kind)
-    for first, second in combinations(splits, 2) if distinct else ():
+    if distinct is None:
+        return
+    for first, second in combinations(splits, 2):
         yield {"first": first, "second": second, "kind": kind, "n": distinct.shared(first, second)}
 
 

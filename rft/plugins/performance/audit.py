@@ -6,7 +6,7 @@ overfitting visible.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +19,8 @@ from rft.plugins.performance import measures as measured
 from rft.plugins.performance import tables
 from rft.plugins.performance.measures import Measure, Scored
 from rft.records import Finding, Section, Table, not_measured
+
+TIE = 1e-9  # by which a probability may lie below the highest and be as high
 
 
 def audit(subject: Subject, *, bins: int) -> Section:
@@ -33,7 +35,7 @@ def audit(subject: Subject, *, bins: int) -> Section:
     return Section(
         plugin="performance",
         title="Performance",
-        findings=_findings(measures["test"]),
+        findings=(*_findings(measures["test"]), *_against_scores(subject, test)),
         tables={"metrics": _metrics_table(measures), **tables.of(test)},
         captions=tables.CAPTIONS,
         figures=tables.figures(test),
@@ -177,6 +179,26 @@ def _finding(name: str, measure: Measure) -> Finding:
         meaning=f"{metric.meaning} {measure.remark}".rstrip(),
         limits=metric.limits,
         references=metric.references,
+    )
+
+
+def _against_scores(subject: Subject, rows: Scored) -> Iterator[Finding]:
+    """Give the count of decisions for a class that is not the most probable, where decisions came from elsewhere."""
+    if subject.model is not None or rows.scores is None:
+        return
+    own = rows.scores[np.arange(len(rows.labels)), rows.predictions]
+    against, n = int(np.count_nonzero(own < rows.scores.max(axis=1) - TIE)), len(rows.labels)
+    yield Finding(
+        id="performance.decisions_against_scores",
+        title="Decisions against the scores",
+        status="warn" if against else "info",
+        value=against,
+        unit="examples",
+        exact=True,
+        n=n,
+        meaning=f"{against} of {n} test examples were given a class that is not the most probable by their scores."
+        + (" A threshold other than one half does so, and so do columns that were mixed up." if against else ""),
+        limits="Accuracy and its relatives are of the decisions; ROC AUC, log loss and calibration are of the scores.",
     )
 
 
