@@ -266,6 +266,16 @@ class Config(_Table):
         """Whether nothing is trained: the model, or a table of its predictions, is audited as it is."""
         return self.model is None or self.model.external
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_examples(cls, raw: Any) -> Any:
+        """Refuse what describes examples beside predictions alone, before ``[data]`` asks for more of it."""
+        if isinstance(raw, dict) and "predictions" in raw and isinstance(raw.get("data"), dict):
+            idle = {"manifest", "folder", "image", "text", "test", "max_pixels", "population"} & raw["data"].keys()
+            if idle:
+                raise ValueError(f"data: predictions alone have no examples to read: remove {', '.join(sorted(idle))}")
+        return raw
+
     @model_validator(mode="after")
     def _consistent(self) -> Config:
         if self.predictions is not None:
@@ -286,9 +296,6 @@ class Config(_Table):
         data = self.data
         if idle := [f"[{table}]" for table in ("model", "train") if table in self.model_fields_set]:
             raise ValueError(f"[predictions] is a table of predictions alone: remove {' and '.join(idle)}")
-        examples = {"manifest", "folder", "image", "text", "test", "max_pixels", "population"} & data.model_fields_set
-        if examples:
-            raise ValueError(f"data: predictions alone have no examples to read: remove {', '.join(sorted(examples))}")
         if predictions.layout == "rft":
             if named := sorted({"label", "id", "unit", "split"} & data.model_fields_set):
                 raise ValueError(f'data: predictions.layout = "rft" says what the columns are: remove {named[0]}')

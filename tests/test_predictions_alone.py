@@ -331,7 +331,7 @@ class TestBadInput:
         [
             ("scores.csv", "", "is empty"),
             ("scores.csv", "label,p_yes\nyes,0.5,3\n", "cannot be read"),
-            ("scores.csv", "label,p_yes\nn\xe4,0.5\n", "Save it as UTF-8"),
+            ("scores.csv", "label,p_yes,gender,ethnicity,person,split\nn\xe4,0.5,f,a,1,test\n", "Save it as UTF-8"),
             ("scores.jsonl", "", "has no column 'label'"),
             ("scores.jsonl", "{label: yes}\n", "cannot be read"),
             ("scores.jsonl", "[1, 2]\n", "a line holds list; expected an object"),
