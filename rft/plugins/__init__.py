@@ -93,7 +93,8 @@ class Subject:
     @property
     def given(self) -> str:
         """What was given where nothing was trained in this run, in words, as the reason for what is absent."""
-        return "the model was trained outside this run" if self.model else "only its predictions were given"
+        elsewhere = "the model was trained outside this run"
+        return elsewhere if self.model else f"only its predictions were given, and {elsewhere}"
 
     def need(self, part: str) -> Any:
         """Return a part of the subject, or raise ``Unavailable`` with the reason."""

@@ -77,12 +77,13 @@ def _spent(facts: Facts) -> tuple[Mechanism, ...]:
 
 
 def _twin(subject: Subject, options: PrivacyOptions, facts: Facts, seed: int) -> OneRun:
-    trainer, task = subject.need("trainer"), subject.need("task")
+    subject.need("fit")  # without one, canaries would be of no use
     if options.canaries < canaries.FEWEST:
         raise Unavailable(
             f"privacy.canaries is {options.canaries}: with {canaries.FEWEST} or more, 1000 say, a twin of the model "
             "is trained with them, which is charged"
         )
+    trainer, task = subject.need("trainer"), subject.need("task")
     if isinstance(trainer, DPTrainer) and trainer.method != "sgd":
         raise Unavailable("canaries are made for gradient descent, and this training solves least squares")
     delta = _delta(facts, subject)
