@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-import pandas as pd
 from pydantic import BaseModel
 
 from rft.plugins import Options, Subject
@@ -97,6 +96,8 @@ def _values(split: Split, kind: str) -> Texts | None:
 
 def _distinct(splits: Mapping[str, Split], kind: str) -> _Distinct | None:
     """Return the distinct units or items; None when a split does not know them."""
+    import pandas as pd  # here, as plugins are imported to be listed
+
     if not _known(splits, kind):
         return None
     each = {name: pd.Series(_values(split, kind)) for name, split in splits.items()}
@@ -234,6 +235,8 @@ def _groups(splits: Mapping[str, Split], attributes: list[str]) -> Table:
 
 def _counts(split: Split, attribute: str) -> dict[str, int]:
     """Return group -> examples of a split; those without a value are counted as ``MISSING``."""
+    import pandas as pd
+
     if attribute not in split.groups:
         return {MISSING: len(split)} if len(split) else {}
     values = split.groups[attribute]
