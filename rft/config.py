@@ -24,6 +24,9 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 GroupName = Annotated[str, Field(pattern=r"^[^.\s][^.]*(\.[^.\s][^.]*)*$")]  # the last part of a finding's id
 
 
+SOURCES = "give either manifest (a table of examples) or folder (class sub-folders of pictures)"
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -54,8 +57,8 @@ class DataConfig(_Table):
 
     @model_validator(mode="after")
     def _one_source(self) -> DataConfig:
-        if (self.manifest is None) == (self.folder is None):
-            raise ValueError("give either manifest (a table of examples) or folder (class sub-folders of pictures)")
+        if self.manifest is not None and self.folder is not None:
+            raise ValueError(SOURCES)
         if self.manifest is not None:
             if (self.image is None) == (self.text is None):
                 raise ValueError("a manifest needs either image or text: the name of the column that holds the items")
@@ -63,7 +66,7 @@ class DataConfig(_Table):
                 raise ValueError("a manifest needs label: the name of its column")
             if (self.split is None) == (self.test is None):
                 raise ValueError("give either split (a column) or test (a fraction such as 0.25)")
-        else:
+        elif self.folder is not None:
             columns = ("image", "text", "label", "id", "unit", "split")
             named = [key for key in columns if getattr(self, key) is not None]
             if named or self.groups:
@@ -72,6 +75,10 @@ class DataConfig(_Table):
             raise ValueError("classes names a class twice")
         if self.population is not None and self.unit is None and self.id is None:
             raise ValueError("population needs unit or id: the column that says whose an example is, in every run")
+        if len(set(self.groups)) < len(self.groups):
+            raise ValueError("groups names a column twice")
+        if self.label is not None and self.label in self.groups:
+            raise ValueError(f"{self.label!r} is both label and group: every group would have one class only")
         return self
 
 
@@ -156,6 +163,50 @@ class ModelConfig(_Table):
         return memory
 
 
+class PredictionsConfig(_Table):
+    """``[predictions]``: a table of predictions alone, of any model, in the place of ``[model]`` and ``[train]``.
+
+    ``[data]`` says which of its columns hold label, groups, unit, split and id.
+
+    Attributes:
+        file: csv, tsv, jsonl or parquet.
+        layout: ``columns``: the keys name them. ``rft``: they are named as in the predictions.parquet of a run, so
+            that ``data.groups`` alone is needed.
+        prediction: the column of decisions, class names.
+        score: the column with the probability of ``data.positive``, where there are two classes.
+        scores: class -> the column with its probability; a row sums to 1.
+        threshold: where there is no column of decisions, a ``score`` of at least this decides for ``data.positive``.
+    """
+
+    file: str
+    layout: Literal["columns", "rft"] = "columns"
+    prediction: str | None = None
+    score: str | None = None
+    scores: dict[str, str] | None = Field(default=None, min_length=2)
+    threshold: Fraction = 0.5
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PredictionsConfig:
+        named = [key for key in ("prediction", "score", "scores") if getattr(self, key) is not None]
+        if self.layout == "rft" and named:
+            raise ValueError(f'layout = "rft" says what the columns are: remove {", ".join(named)}')
+        if self.layout == "columns" and not named:
+            raise ValueError("give prediction (a column of class names), score or scores (columns of probabilities)")
+        if self.score is not None and self.scores is not None:
+            raise ValueError("give either score (of two classes) or scores (of each class)")
+        if "threshold" in self.model_fields_set and (self.score is None or self.prediction is not None):
+            raise ValueError("threshold makes decisions of score where there is no prediction column: remove it")
+        if self.scores is not None and len(set(self.scores.values())) < len(self.scores):
+            raise ValueError("scores gives one column to two classes")
+        return self
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that the keys name."""
+        named = (self.prediction, self.score, *(self.scores or {}).values())
+        return [column for column in named if column is not None]
+
+
 class TrainConfig(_Table):
     """``[train]``: the standard loop."""
 
@@ -202,18 +253,76 @@ class Config(_Table):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     seed: int = Field(default=0, ge=0, lt=2**32)
     data: DataConfig
-    model: ModelConfig
+    model: ModelConfig | None = None
+    predictions: PredictionsConfig | None = None
     train: TrainConfig = TrainConfig()
     report: ReportConfig = ReportConfig()
     policy: list[Rule] = []
 
+    @property
+    def network(self) -> ModelConfig:
+        """The table ``[model]``, for those who come after it was found to be there."""
+        assert self.model is not None
+        return self.model
+
+    @property
+    def external(self) -> bool:
+        """Whether nothing is trained: the model, or a table of its predictions, is audited as it is."""
+        return self.model is None or self.model.external
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_examples(cls, raw: Any) -> Any:
+        """Refuse what describes examples beside predictions alone, before ``[data]`` asks for more of it."""
+        if isinstance(raw, dict) and "predictions" in raw and isinstance(raw.get("data"), dict):
+            idle = {"manifest", "folder", "image", "text", "test", "max_pixels", "population"} & raw["data"].keys()
+            if idle:
+                raise ValueError(f"data: predictions alone have no examples to read: remove {', '.join(sorted(idle))}")
+        return raw
+
     @model_validator(mode="after")
     def _consistent(self) -> Config:
+        if self.predictions is not None:
+            self._check_predictions(self.predictions)
+            return self
+        if self.model is None:
+            raise ValueError("give [model], or [predictions]: a table of predictions alone")
+        if self.data.manifest is None and self.data.folder is None:
+            raise ValueError(f"data: {SOURCES}")
         if self.train.views > 1 and self.data.modality == "text":
             raise ValueError("train.views: views are augmented pictures; there are none of texts")
         if self.model.external and "train" in self.model_fields_set:
             raise ValueError("a checkpoint or factory is audited without training: remove [train]")
         return self
+
+    def _check_predictions(self, predictions: PredictionsConfig) -> None:
+        """Refuse what a table of predictions alone has no use for, and columns that are given two meanings."""
+        data = self.data
+        if idle := [f"[{table}]" for table in ("model", "train") if table in self.model_fields_set]:
+            raise ValueError(f"[predictions] is a table of predictions alone: remove {' and '.join(idle)}")
+        if predictions.layout == "rft":
+            if named := sorted({"label", "id", "unit", "split"} & data.model_fields_set):
+                raise ValueError(f'data: predictions.layout = "rft" says what the columns are: remove {named[0]}')
+            return
+        if data.label is None:
+            raise ValueError("data: label is missing: the name of its column")
+        if predictions.score is not None and data.positive is None:
+            raise ValueError("data: positive is missing: the class that predictions.score is the probability of")
+        own = [*predictions.columns, data.label, *data.groups, *([data.split] if data.split else [])]
+        if twice := [column for column in own if own.count(column) > 1]:
+            raise ValueError(
+                f"the column {twice[0]!r} is given two meanings: each of label, split, groups, prediction "
+                "and scores needs a column of its own"
+            )
+
+
+PATHS = (
+    ("data", "manifest"),
+    ("data", "folder"),
+    ("model", "weights"),
+    ("model", "checkpoint"),
+    ("predictions", "file"),
+)
 
 
 @dataclass(frozen=True)
@@ -240,7 +349,7 @@ class LoadedConfig:
     def public(self) -> dict[str, Any]:
         """Return the config as used, with paths outside the config's folder cut to their base name."""
         raw = json.loads(json.dumps(self.raw, default=str))
-        for table, key in (("data", "manifest"), ("data", "folder"), ("model", "weights"), ("model", "checkpoint")):
+        for table, key in PATHS:
             value = raw.get(table, {}).get(key)
             if isinstance(value, str) and not value.startswith("package:"):
                 raw[table][key] = stored_path(value, self.folder)
@@ -248,7 +357,7 @@ class LoadedConfig:
             for key in getattr(options, "paths", ()):
                 if isinstance(value := raw.get(table, {}).get(key), str):
                     raw[table][key] = stored_path(value, self.folder)
-        if isinstance(backbone := raw["model"].get("backbone"), str):
+        if isinstance(backbone := raw.get("model", {}).get("backbone"), str):
             raw["model"]["backbone"] = stored_backbone(backbone, self.folder)
         return raw
 

@@ -49,12 +49,12 @@ def features_of(
     if prefix is None:
         return {name: Lazy(inputs, name, len(split), views[name]) for name, split in splits.items()}
     facts = {"layer": layer, "preparation": backbone.preparation.facts(), **backbone.identity}
-    store = Store(cache or cache_folder(), store_key(prefix.tensors(), facts, precision, core.model.cache))
+    store = Store(cache or cache_folder(), store_key(prefix.tensors(), facts, precision, core.network.cache))
     if precision == "int8":
         quantise(prefix, device)
-    options: dict[str, Any] = {"device": device, "precision": precision, "dtype": core.model.cache}
+    options: dict[str, Any] = {"device": device, "precision": precision, "dtype": core.network.cache}
     return {
-        name: extract(prefix, inputs, split, store, **options, views=views[name], memory=core.model.memory_bytes)
+        name: extract(prefix, inputs, split, store, **options, views=views[name], memory=core.network.memory_bytes)
         for name, split in splits.items()
     }
 

@@ -205,13 +205,13 @@ def mean_interval(values: ArrayLike, units: ArrayLike | None = None, *, level: f
         units: (N,) whose row each is, or None when every row stands for itself.
     """
     values = np.asarray(values, dtype=np.float64)
-    units = np.arange(len(values)) if units is None else np.asarray(units)
-    sample = Sample.of(units)
+    sample = Sample.of_rows(len(values)) if units is None else Sample.of(units)
     if sample.units < 2:
         return None
     mean = values.mean()
-    _, unit = np.unique(units, return_inverse=True)
-    deviations = np.bincount(unit, weights=values - mean)
+    deviations = values - mean
+    if units is not None:
+        deviations = np.bincount(np.unique(units, return_inverse=True)[1], weights=deviations)
     error = math.sqrt(sample.units / (sample.units - 1) * np.sum(deviations**2)) / len(values)
     half = float(stdtrit(sample.units - 1, 0.5 + level / 2)) * error
     method = f"Student t {_percent(level)}" + (f", {sample.units} units" if sample.repeats else "")
@@ -274,8 +274,13 @@ class Sample:
     @classmethod
     def of(cls, units: ArrayLike) -> Sample:
         """Return the sample of rows that belong to these units; (N,) of anything that can be sorted."""
-        units = np.asarray(units)
-        return cls(rows=len(units), units=len(np.unique(units)), effective_n=effective_n(units))
+        sizes = _sizes(units)
+        return cls(rows=int(sizes.sum()), units=len(sizes), effective_n=_kish(sizes))
+
+    @classmethod
+    def of_rows(cls, n: int) -> Sample:
+        """Return the sample of ``n`` rows that each stand for themselves."""
+        return cls(rows=n, units=n, effective_n=float(n))
 
     @property
     def repeats(self) -> bool:
@@ -305,11 +310,20 @@ def effective_n(units: ArrayLike) -> float:
     >>> effective_n(["a", "b", "c"]), effective_n(["a", "a", "b", "b"])
     (3.0, 2.0)
     """
+    return _kish(_sizes(units))
+
+
+def _sizes(units: ArrayLike) -> np.ndarray:
+    """Return the number of rows of each unit that has any; codes from 0 on are counted without sorting."""
     units = np.asarray(units)
-    if units.size == 0:
-        return 0.0
-    sizes = np.unique(units, return_counts=True)[1].astype(np.float64)
-    return float(sizes.sum() ** 2 / np.sum(sizes**2))
+    if units.size and units.dtype.kind == "i" and units.min() >= 0 and units.max() < 4 * units.size:
+        counts = np.bincount(units)
+        return counts[counts > 0]
+    return np.unique(units, return_counts=True)[1]
+
+
+def _kish(sizes: np.ndarray) -> float:
+    return float(sizes.sum() ** 2 / np.sum(sizes.astype(np.float64) ** 2)) if sizes.size else 0.0
 
 
 @dataclass(frozen=True)
@@ -320,9 +334,11 @@ class Rate:
     sample: Sample
 
     @classmethod
-    def of(cls, hits: ArrayLike, units: ArrayLike) -> Rate:
-        """Return the share of rows that are hits; (N,) booleans and (N,) units, N above 0."""
-        return cls(value=float(np.mean(np.asarray(hits, dtype=np.float64))), sample=Sample.of(units))
+    def of(cls, hits: ArrayLike, units: ArrayLike | None) -> Rate:
+        """Return the share of rows that are hits; (N,) booleans and (N,) units or None, N above 0."""
+        hits = np.asarray(hits)
+        sample = Sample.of_rows(len(hits)) if units is None else Sample.of(units)
+        return cls(value=float(np.mean(hits, dtype=np.float64)), sample=sample)
 
     def interval(self, *, level: float = LEVEL) -> Interval:
         """Return the Wilson interval on the effective number of cases."""

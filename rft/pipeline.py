@@ -18,7 +18,7 @@ from rft.errors import ConfigError, Unavailable
 from rft.features.extract import choose_device
 from rft.plugins import Options, Plugin, Registered, Subject, discover
 from rft.records import Artifacts, AuditRun, Finding, Run, Section, not_measured
-from rft.subjects import external, fine_tune
+from rft.subjects import external, fine_tune, predicted
 from rft.suppression import suppress
 from rft.training import Trainer
 from rft.training.loop import StandardTrainer
@@ -33,7 +33,8 @@ def audit(
 ) -> AuditRun:
     """Fine-tune and audit as ``audit.toml`` says; return the finished run, which nothing has been written of yet.
 
-    A model that others trained (``model.checkpoint``, ``model.factory``) is audited as it is.
+    A model that others trained (``model.checkpoint``, ``model.factory``), or a table of its predictions
+    (``predictions.file``), is audited as it is.
 
     Args:
         path: the config file.
@@ -48,12 +49,7 @@ def audit(
     settings, active, trainer = prepare(path, overrides)
     device = choose_device(device)
 
-    given = settings.core.model.external
-    dataset = data.read(settings.core.data, settings.folder, settings.core.seed, external=given)
-    if given:
-        subject = external(settings, dataset, device, offline=offline)
-    else:
-        subject = fine_tune(settings, dataset, trainer, device, offline=offline)
+    dataset, subject = _subject(settings, trainer, device, offline=offline)
     found = tuple(_audit(plugin, subject) for plugin in active)
     sections, facts = suppress(found, dataset.facts(), settings.core.report.suppress_below)
 
@@ -67,6 +63,20 @@ def audit(
     )
     settle = subject.fit.settle if subject.fit else None
     return run.with_artifacts(Artifacts(subject.predictions, dataset.inputs, subject.write_model, settle))
+
+
+def _subject(
+    settings: config.LoadedConfig, trainer: Trainer, device: str, *, offline: bool
+) -> tuple[data.Dataset, Subject]:
+    """Return the data and what is audited on it: a model trained here, one trained elsewhere, or predictions alone."""
+    core, folder = settings.core, settings.folder
+    if core.predictions is not None:
+        dataset, predictions = data.read_predictions(core, folder)
+        return dataset, predicted(settings, dataset, predictions)
+    dataset = data.read(core.data, folder, core.seed, external=core.external)
+    if core.external:
+        return dataset, external(settings, dataset, device, offline=offline)
+    return dataset, fine_tune(settings, dataset, trainer, device, offline=offline)
 
 
 def prepare(path: str | Path, overrides: Sequence[str] = ()) -> tuple[config.LoadedConfig, Active, Trainer]:
@@ -114,9 +124,10 @@ def _trainer(active: Active, settings: config.LoadedConfig) -> Trainer:
     """Return the trainer of the one plugin that takes over training, or the standard one."""
     offered = [(each.plugin.name, each.plugin.trainer(options)) for each, options in active]
     taken = [(name, trainer) for name, trainer in offered if trainer is not None]
-    if taken and settings.core.model.external:
+    if taken and settings.core.external:
+        given = "a table of predictions" if settings.core.model is None else "a checkpoint or factory"
         raise ConfigError(
-            "would train the model, but a checkpoint or factory is audited as it is",
+            f"would train the model, but {given} is audited as it is",
             where=f"[{taken[0][0]}]",
             remedy=f"Remove the keys of [{taken[0][0]}] that are about training, such as epsilon.",
         )

@@ -31,6 +31,8 @@ Cell = str | int | float | bool | None
 Row = dict[str, Cell]
 Table = list[Row]  # every row has the same keys in the same order
 
+Texts = Any  # (N,) strings: see ``Split``
+
 Status = Literal["info", "warn", "fail", "not_measured"]
 Grade = Literal["measured", "declared", "unverified"]
 Outcome = Literal["pass", "fail", "uncertain"]
@@ -43,19 +45,23 @@ class Split:
     Attributes:
         name: ``train``, ``validation`` or ``test``.
         ids: (N,) strings, unique over all splits.
-        items: (N,) what the reader of the modality needs to load one example (a path for images).
+        items: (N,) what the reader of the modality needs to load one example (a path for images); empty where only
+            predictions are known.
         labels: (N,) indices into ``classes`` of the run, int64.
         groups: attribute -> (N,) strings; None where the value is missing.
         units: (N,) strings naming whose data each row is, or None when no unit was declared.
-        digests: (N,) sha256 of the bytes of each item, as hex.
+        digests: (N,) sha256 of the bytes of each item, as hex; None where there are no items.
+
+    Texts are numpy arrays of objects. Those of a table of predictions alone, which may have millions of rows, are
+    arrays of pandas: ids and units packed, groups categorical.
     """
 
     name: str
-    ids: np.ndarray
+    ids: Texts
     items: Sequence[Any]
     labels: np.ndarray
-    groups: Mapping[str, np.ndarray] = field(default_factory=dict)
-    units: np.ndarray | None = None
+    groups: Mapping[str, Texts] = field(default_factory=dict)
+    units: Texts | None = None
     digests: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -388,7 +394,7 @@ class DataFacts(Record):
     """What the data of a run is made of, as it stands in ``audit.json`` under ``data``."""
 
     splits: dict[str, SplitFacts]
-    skipped: int = 0  # rows left out because their item could not be read, with on_error = "skip"
+    skipped: int = 0  # rows left out with on_error = "skip": an item that cannot be read, a missing value
 
 
 @dataclass(frozen=True)

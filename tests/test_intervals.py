@@ -211,6 +211,10 @@ def test_effective_n() -> None:
     assert intervals.effective_n(["a", "a", "b", "b"]) == 2
     assert intervals.effective_n(["a"] * 9 + ["b"]) == pytest.approx(100 / 82)
     assert intervals.effective_n([]) == 0
+    codes = np.random.default_rng(0).integers(0, 40, 100)
+    assert intervals.effective_n(codes) == pytest.approx(intervals.effective_n(codes.astype(str)))
+    assert Sample.of(codes) == Sample.of(codes.astype(str)) == Sample.of(codes - 7)
+    assert Sample.of_rows(9) == Sample.of(np.arange(9)) == Sample.of(list("abcdefghi"))
 
 
 def test_repeating_every_row_of_a_person_tells_nothing_new() -> None:

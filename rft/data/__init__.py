@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from rft.config import DataConfig
 from rft.data.images import Rows
 from rft.data.manifest import Dataset, read
+from rft.data.predictions import read_predictions
 from rft.records import Split
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Dataset", "Inputs", "Preparation", "read"]
+__all__ = ["Dataset", "Inputs", "Preparation", "read", "read_predictions"]
 
 
 class Inputs(Protocol):

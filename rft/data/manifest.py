@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pandas.api.extensions import ExtensionArray
 
 from rft.config import DataConfig, stored_path
 from rft.data.images import DECODERS, digest, is_picture
@@ -24,6 +25,7 @@ from rft.progress import track
 from rft.records import DataFacts, Split, SplitFacts
 
 SPLITS = ("train", "validation", "test")
+MOST_GROUPS = 200  # of an attribute
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,10 @@ def read(config: DataConfig, folder: Path, seed: int, *, external: bool = False)
     table, source = _from_folder(config, folder, external) if config.folder else _from_manifest(config, folder)
     table["split"] = _assign_splits(table, config, seed, source, external)
     # Checked and counted before anything is decoded: a cheap error should not wait for an expensive one.
-    classes = _check_labels(table, config, source, external)
+    classes = check_labels(table, config, source, external)
     table, skipped = _digest(table, config)
     if skipped:
-        classes = _check_labels(table, config, source, external)
+        classes = check_labels(table, config, source, external)
     splits = {
         name: _split(name, part, classes, config) for name in SPLITS if len(part := table[table["split"] == name])
     }
@@ -100,7 +102,7 @@ def _from_manifest(config: DataConfig, folder: Path) -> tuple[pd.DataFrame, str]
             remedy = near(column, known) or f"Its columns are {', '.join(known)}."
             raise DataError(f"has no column {column!r}", where=path.name, remedy=remedy)
     wanted = {name: column for name, column in columns.items() if column is not None}
-    table = pd.DataFrame({name: _cells(raw[column], path.name) for name, column in wanted.items()})
+    table = pd.DataFrame({name: cells(raw[column], path.name) for name, column in wanted.items()})
     required = ["label", "unit", "id", "declared_split"]
     if config.modality == "image" or config.on_error == "stop":
         required.insert(0, "item")
@@ -113,6 +115,8 @@ def _from_manifest(config: DataConfig, folder: Path) -> tuple[pd.DataFrame, str]
                 where=path.name,
                 remedy='Remove such rows, or set data.on_error = "skip" to count them.' if texts else None,
             )
+    for name in config.groups:
+        check_levels(name, table[f"group_{name}"].nunique(), path.name)
     if "id" not in table:
         table["id"] = [str(row) for row in range(len(table))]
     if table["id"].duplicated().any():
@@ -165,7 +169,7 @@ def _read_table(path: Path) -> pd.DataFrame:
     return raw
 
 
-def _cells(column: pd.Series, source: str) -> pd.Series:
+def cells(column: pd.Series, source: str) -> pd.Series:
     """Return each cell of a column as a string, or None where it is empty; raises ``DataError`` for bytes and lists."""
     cells: list[str | None] = []
     for number, value in enumerate(column.astype(object), 1):
@@ -253,15 +257,16 @@ def _position(name: str, seed: int) -> float:
     return int.from_bytes(digest[:7], "big") / 2**56
 
 
-def _check_labels(table: pd.DataFrame, config: DataConfig, source: str, external: bool) -> tuple[str, ...]:
+def check_labels(table: pd.DataFrame, config: DataConfig, source: str, external: bool) -> tuple[str, ...]:
     """Return the classes; raise when the labels cannot be learned or judged. Training must know all of them."""
     for name in ("train", "test"):
         if name in _needed(external) and not (table["split"] == name).any():
             raise DataError(f"no example is in the {name} split", where=source)
     if config.classes is not None:
         return _check_declared(table, config, source)
-    classes = tuple(sorted(set(table["label"] if external else table.loc[table["split"] == "train", "label"])))
-    unseen = sorted(set(table["label"]) - set(classes))
+    known = table["label"] if external else table.loc[table["split"] == "train", "label"]
+    classes = tuple(sorted(known.unique()))
+    unseen = sorted(set(table["label"].unique()) - set(classes))
     if unseen:
         raise DataError(
             f"the label {unseen[0]!r} is in no training example",
@@ -270,7 +275,11 @@ def _check_labels(table: pd.DataFrame, config: DataConfig, source: str, external
         )
     if len(classes) < 2:
         who = "the data" if external else "training"
-        raise DataError(f"{who} has one class only, {classes[0]!r}; at least two are needed", where=source)
+        raise DataError(
+            f"{who} has one class only, {classes[0]!r}; at least two are needed",
+            where=source,
+            remedy="Where another class has no example here, name all of them in data.classes." if external else None,
+        )
     if len(classes) > max(100, len(table) // 2):
         raise DataError(
             f"{len(classes)} different labels in {len(table)} rows look like numbers to regress on",
@@ -281,11 +290,21 @@ def _check_labels(table: pd.DataFrame, config: DataConfig, source: str, external
     return classes
 
 
+def check_levels(attribute: str, n: int, source: str) -> None:
+    """Raise ``DataError`` for an attribute with so many values that it names no groups: a number, a date, an id."""
+    if n > MOST_GROUPS:
+        raise DataError(
+            f"the group column {attribute!r} has {n:,} values; at most {MOST_GROUPS} groups are compared",
+            where=source,
+            remedy="Bin it (ages into bands, postcodes into regions), or leave it out of data.groups.",
+        )
+
+
 def _check_declared(table: pd.DataFrame, config: DataConfig, source: str) -> tuple[str, ...]:
     """Return the classes that the config declares, whether or not each has an example; raise for any other label."""
     assert config.classes is not None
     classes = tuple(config.classes)
-    for label in sorted(set(table["label"]) - set(classes)):
+    for label in sorted(set(table["label"].unique()) - set(classes)):
         raise DataError(
             f"the label {label!r} is none of data.classes",
             where=source,
@@ -344,15 +363,17 @@ def _split(name: str, part: pd.DataFrame, classes: tuple[str, ...], config: Data
 
 
 def _split_facts(split: Split, classes: tuple[str, ...]) -> SplitFacts:
-    labels: dict[str, int | None] = {name: int((split.labels == number).sum()) for number, name in enumerate(classes)}
+    counts = np.bincount(split.labels, minlength=len(classes)).tolist()
+    labels: dict[str, int | None] = dict(zip(classes, counts, strict=True))
     groups: dict[str, dict[str, int | None]] = {
-        attribute: {str(key): int(count) for key, count in sorted(_counts(values).items())}
-        for attribute, values in split.groups.items()
+        attribute: dict(sorted(_counts(values).items())) for attribute, values in split.groups.items()
     }
-    n_units = len(set(split.units)) if split.units is not None else None
+    n_units = None if split.units is None else len(pd.unique(split.units))
     return SplitFacts(n=len(split), n_units=n_units, labels=labels, groups=groups)
 
 
-def _counts(values: np.ndarray) -> dict[str, int]:
-    names, counts = np.unique([value or "" for value in values], return_counts=True)
-    return dict(zip(names.tolist(), counts.tolist(), strict=True))
+def _counts(values: np.ndarray | ExtensionArray) -> dict[str, int]:
+    """Return how often each value occurs; a missing one is ``""``."""
+    named = values if isinstance(values, pd.Categorical) else pd.Categorical(values)
+    counts = np.bincount(named.codes + 1, minlength=len(named.categories) + 1).tolist()
+    return {str(name): n for name, n in zip(["", *named.categories], counts, strict=True) if n}

@@ -98,12 +98,17 @@ class Subject:
     device: str = "cpu"
     show_examples: bool = False
 
+    @property
+    def given(self) -> str:
+        """What was given where nothing was trained in this run, in words, as the reason for what is absent."""
+        elsewhere = "the model was trained outside this run"
+        return elsewhere if self.model else f"only its predictions were given, and {elsewhere}"
+
     def need(self, part: str) -> Any:
         """Return a part of the subject, or raise ``Unavailable`` with the reason."""
         value = getattr(self, part)
         if value is None:
-            given = "the model was trained outside this run" if self.model else "only its predictions were given"
-            raise Unavailable(f"this audit has no {part}: {given}")
+            raise Unavailable(f"this audit has no {part}: {self.given}")
         return value
 
 

@@ -6,13 +6,14 @@ Everything here is a count of the data at hand, not an estimate. No id, unit or 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 from pydantic import BaseModel
 
 from rft.plugins import Options, Subject
-from rft.records import Figure, Finding, Row, Section, Split, Table, not_measured
+from rft.records import Figure, Finding, Row, Section, Split, Table, Texts, not_measured
 
 SMALL_CLASS = 10  # training examples
 MISSING = "(missing)"
@@ -67,23 +68,51 @@ _CAPTIONS = {
 }
 
 
-def _values(split: Split, kind: str) -> np.ndarray | None:
+@dataclass(frozen=True)
+class _Distinct:
+    """Which distinct units or items each split has: (D,) booleans by its name."""
+
+    held: Mapping[str, np.ndarray]
+
+    @property
+    def total(self) -> int:
+        """How many there are over all splits."""
+        return next(iter(self.held.values())).size
+
+    @property
+    def in_two(self) -> int:
+        """How many lie in more than one split."""
+        return int(np.count_nonzero(np.sum(list(self.held.values()), axis=0) > 1))
+
+    def shared(self, first: str, second: str) -> int:
+        """How many lie in both of two splits."""
+        return int(np.count_nonzero(self.held[first] & self.held[second]))
+
+
+def _values(split: Split, kind: str) -> Texts | None:
     """Return (N,) what identifies the ``unit`` or the ``item`` of each row, or None when that is not known."""
     return split.units if kind == "unit" else split.digests
 
 
-def _distinct(splits: Mapping[str, Split], kind: str) -> dict[str, set[str]] | None:
-    """Return split -> distinct units or items; None when a split does not know them."""
-    values = {name: _values(split, kind) for name, split in splits.items()}
-    return {name: set(own) for name, own in values.items() if own is not None} if _known(splits, kind) else None
+def _distinct(splits: Mapping[str, Split], kind: str) -> _Distinct | None:
+    """Return the distinct units or items; None when a split does not know them."""
+    import pandas as pd  # here, as plugins are imported to be listed
+
+    if not _known(splits, kind):
+        return None
+    each = {name: pd.Series(_values(split, kind)) for name, split in splits.items()}
+    codes, names = pd.factorize(pd.concat(list(each.values()), ignore_index=True))
+    ends = np.cumsum([len(values) for values in each.values()])[:-1]
+    sizes = [np.bincount(own, minlength=len(names)) for own in np.split(codes, ends)]
+    return _Distinct({name: size > 0 for name, size in zip(each, sizes, strict=True)})
 
 
 def _known(splits: Mapping[str, Split], kind: str) -> bool:
     return all(_values(split, kind) is not None for split in splits.values())
 
 
-def _compared(splits: Mapping[str, Split], kind: str) -> dict[str, set[str]] | str:
-    """Return split -> distinct units or items; or the reason why splits cannot be compared by them."""
+def _compared(splits: Mapping[str, Split], kind: str) -> _Distinct | str:
+    """Return the distinct units or items; or the reason why splits cannot be compared by them."""
     distinct = _distinct(splits, kind)
     if distinct is None:
         return _UNKNOWN[kind]
@@ -98,16 +127,12 @@ _UNKNOWN = {
 }
 
 
-def _in_two_splits(distinct: Mapping[str, set[str]]) -> int:
-    return len(set().union(*(one & other for one, other in combinations(distinct.values(), 2))))
-
-
 def _shared_units(splits: Mapping[str, Split]) -> Finding:
     id, title = "dataset.shared_units", "Units in two splits"
     distinct = _compared(splits, "unit")
     if isinstance(distinct, str):
         return not_measured(id, title, distinct, "Whether rows of one unit, such as one person, lie in two splits.")
-    total, shared = len(set().union(*distinct.values())), _in_two_splits(distinct)
+    total, shared = distinct.total, distinct.in_two
     meaning = f"{shared} of {total} units have rows in more than one split."
     return _count(id, title, shared, "units", total, meaning, "Results on test are then better than on new units.")
 
@@ -117,7 +142,7 @@ def _shared_items(splits: Mapping[str, Split]) -> Finding:
     distinct = _compared(splits, "item")
     if isinstance(distinct, str):
         return not_measured(id, title, distinct, "Whether the same item lies in two splits.")
-    total, shared = len(set().union(*distinct.values())), _in_two_splits(distinct)
+    total, shared = distinct.total, distinct.in_two
     meaning = f"{shared} of {total} distinct items lie in more than one split, byte for byte the same."
     return _count(id, title, shared, "items", total, meaning, "Results on test are then better than on new items.")
 
@@ -136,12 +161,12 @@ def _surplus(split: Split) -> int:
 
 
 def _missing_groups(splits: Mapping[str, Split], attribute: str) -> Finding:
-    values = [value for split in splits.values() if attribute in split.groups for value in split.groups[attribute]]
-    missing = sum(map(_is_missing, values))
-    meaning = f"{missing} of {len(values)} examples, over all splits, have no value of {attribute}."
+    counts = [_counts(split, attribute) for split in splits.values() if attribute in split.groups]
+    missing, n = sum(own.get(MISSING, 0) for own in counts), sum(sum(own.values()) for own in counts)
+    meaning = f"{missing} of {n} examples, over all splits, have no value of {attribute}."
     consequence = "They are in no group."
     id, title = f"dataset.missing_groups.{attribute}", f"Examples without {attribute}"
-    return _count(id, title, missing, "examples", len(values), meaning, consequence)
+    return _count(id, title, missing, "examples", n, meaning, consequence)
 
 
 def _truncated(subject: Subject) -> Iterator[Finding]:
@@ -198,29 +223,34 @@ def _labels(splits: Mapping[str, Split], classes: tuple[str, ...]) -> Table:
 def _groups(splits: Mapping[str, Split], attributes: list[str]) -> Table:
     table: Table = []
     for attribute in attributes:
-        named = {name: _named(split, attribute) for name, split in splits.items()}
-        groups = sorted(set().union(*named.values()), key=lambda group: (group == MISSING, group))
-        for name, values in named.items():
+        counts = {name: _counts(split, attribute) for name, split in splits.items()}
+        groups = sorted(set().union(*counts.values()), key=lambda group: (group == MISSING, group))
+        for name, own in counts.items():
             for group in groups:
-                n = values.count(group)
-                share = n / len(values) if values else None
+                n, all_of_them = own.get(group, 0), len(splits[name])
+                share = n / all_of_them if all_of_them else None
                 table.append({"split": name, "attribute": attribute, "group": group, "n": n, "share": share})
     return table
 
 
-def _named(split: Split, attribute: str) -> list[str]:
-    values = split.groups.get(attribute, np.full(len(split), None))
-    return [MISSING if _is_missing(value) else str(value) for value in values]
+def _counts(split: Split, attribute: str) -> dict[str, int]:
+    """Return group -> examples of a split; those without a value are counted as ``MISSING``."""
+    import pandas as pd
 
-
-def _is_missing(value: object) -> bool:
-    return value is None or value != value  # NaN differs from itself
+    if attribute not in split.groups:
+        return {MISSING: len(split)} if len(split) else {}
+    values = split.groups[attribute]
+    named = values if isinstance(values, pd.Categorical) else pd.Categorical(values)
+    counts = np.bincount(named.codes + 1, minlength=len(named.categories) + 1).tolist()
+    return {str(name): n for name, n in zip([MISSING, *named.categories], counts, strict=True) if n}
 
 
 def _shared(splits: Mapping[str, Split], kind: str) -> Iterator[Row]:
-    distinct = _distinct(splits, kind) or {}
-    for first, second in combinations(distinct, 2):
-        yield {"first": first, "second": second, "kind": kind, "n": len(distinct[first] & distinct[second])}
+    distinct = _distinct(splits, kind)
+    if distinct is None:
+        return
+    for first, second in combinations(splits, 2):
+        yield {"first": first, "second": second, "kind": kind, "n": distinct.shared(first, second)}
 
 
 def _duplicates(splits: Mapping[str, Split]) -> Iterator[Row]:

@@ -67,9 +67,7 @@ def _frozen(subject: Subject) -> Finding:
     id, title = "training.frozen_changed", "Changes of the frozen part"
     backbone = subject.facts.backbone
     if backbone is None:
-        external = subject.model is not None
-        reason = "the model was trained outside this run" if external else "no model was given"
-        return not_measured(id, title, reason, FROZEN_MEANING)
+        return not_measured(id, title, subject.given, FROZEN_MEANING)
     changed = backbone.frozen_sha256_before != backbone.frozen_sha256_after
     return Finding(
         id=id,

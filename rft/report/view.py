@@ -11,8 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from rft.records import AuditRun, Backbone, Finding, RuleOutcome, Section, Table, Training
+from rft.records import AuditRun, Backbone, Finding, RuleOutcome, Section, Table
+from rft.report import audited as what
 from rft.report import numbers, tables, toml
+from rft.report.audited import Fact
 from rft.report.tables import TableView
 
 STATUS_WORDS = {"warn": "Worth a look", "fail": "Failed", "not_measured": "Not measured"}
@@ -20,8 +22,6 @@ GRADE_WORDS = {"measured": "Measured", "declared": "Declared by the user", "unve
 OUTCOME_WORDS = {"pass": "Pass", "fail": "Fail", "uncertain": "Uncertain", "no_rules": "No rules"}
 KEY_FINDINGS = 2  # of each section, in the summary
 HEADLINES = ("privacy.epsilon",)  # named there in any case
-
-Fact = tuple[str, str]  # label, text
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,8 @@ class PageView:
     name: str
     byline: tuple[str, ...]
     rft_version: str
-    external: bool  # the model was trained elsewhere
+    audited: str  # what this is an audit of, in words
+    trained: bool  # in this run
     verdict: VerdictView
     summary: tuple[SummaryLine, ...]
     not_measured: tuple[tuple[str, tuple[FindingView, ...]], ...]  # reason, findings
@@ -118,6 +119,7 @@ class PageView:
     training: tuple[Fact, ...]
     data: TableView
     skipped: int
+    unreadable: str  # why
     environment: tuple[Fact, ...]
     config: str
     hashes: tuple[Fact, ...]
@@ -129,17 +131,19 @@ def page(run: AuditRun) -> PageView:
     backbone = run.subject.backbone
     return PageView(
         name=run.run.name,
-        byline=_byline(run),
+        byline=what.byline(run),
         rft_version=run.rft_version,
-        external=run.subject.training.mode == "external",
+        audited=what.audited(run),
+        trained=run.subject.training.mode != "external",
         verdict=verdict(run),
         summary=tuple(_summary_line(run, each) for each in sections),
         not_measured=_not_measured(sections),
-        model=_model(run, backbone),
+        model=what.model(run, backbone),
         frozen=_frozen(backbone),
-        training=_training(run.subject.training),
+        training=what.training(run.subject.training),
         data=_data(run),
         skipped=run.data.skipped,
+        unreadable="a value is missing" if what.alone(run) else "their item could not be read",
         environment=_environment(run),
         config=_config(run.run.config),
         hashes=_hashes(run),
@@ -253,100 +257,9 @@ def _not_measured(sections: Iterable[SectionView]) -> tuple[tuple[str, tuple[Fin
     return tuple((reason, tuple(findings)) for reason, findings in found.items())
 
 
-def _byline(run: AuditRun) -> tuple[str, ...]:
-    backbone = run.subject.backbone
-    splits = [(name, run.data.splits[name]) for name in _split_names(run)]
-    counts = ", ".join(f"{numbers.count(facts.n)} {name}" for name, facts in splits)
-    return (
-        backbone.name if backbone else _given(run) or "a table of predictions",
-        f"{len(run.subject.classes)} classes",
-        f"{counts} {_plural(run.subject.modality)}",
-        numbers.date(run.run.created),
-    )
-
-
-def _given(run: AuditRun) -> str | None:
-    """Return what the config calls a model that was trained elsewhere; None where there is none."""
-    model = run.run.config.get("model", {})
-    return next((f"{key} {model[key]}" for key in ("checkpoint", "factory") if key in model), None)
-
-
-def _plural(modality: str) -> str:
-    return {"image": "images", "text": "texts"}.get(modality, "examples")
-
-
-def _model(run: AuditRun, backbone: Backbone | None) -> tuple[Fact, ...]:
-    subject = run.subject
-    facts = [("Task", f"{subject.modality} classification"), ("Classes", ", ".join(subject.classes))]
-    if subject.positive is not None:
-        facts.append(("Favourable outcome", subject.positive))
-    if given := _given(run):
-        facts.append(("Trained elsewhere", given))
-    if backbone is not None:
-        facts += [
-            ("Backbone", backbone.name),
-            ("Weights", backbone.weights),
-            ("Frozen", _freezing(backbone.freeze)),
-            ("Trained", "the head" if backbone.freeze == "all" else _TUNED[backbone.tune]),
-            ("Frozen parameters", numbers.count(backbone.frozen_parameters)),
-            ("Trained parameters", numbers.count(backbone.trainable_parameters)),
-            ("Precision", backbone.precision),
-            ("Preprocessing", _preparation(backbone.preprocessing)),
-        ]
-    return tuple(facts)
-
-
-def _preparation(facts: dict[str, Any]) -> str:
-    """Return how items are prepared, in a line; hashes stand in audit.json."""
-    shown = {name.replace("_", " "): value for name, value in facts.items() if not name.endswith("sha256")}
-    return ", ".join(f"{name} {value}" for name, value in sorted(shown.items()))
-
-
-_TUNED = {
-    "full": "all that is not frozen",
-    "bias": "biases behind that, and the head",
-    "lora": "low-rank adapters behind that, and the head",
-}
-
-
-def _freezing(freeze: str) -> str:
-    named = {"all": "all before the head", "none": "nothing by its place"}
-    return named.get(freeze, f"all before the layer {freeze}")
-
-
-def _frozen(backbone: Backbone | None) -> FrozenView | None:
-    if backbone is None:
-        return None
-    before, after = backbone.frozen_sha256_before, backbone.frozen_sha256_after
-    return FrozenView(unchanged=before == after, before=before, after=after)
-
-
-def _training(training: Training) -> tuple[Fact, ...]:
-    mode = {"standard": "standard, without privacy", "private": "differentially private", "external": "not by rft"}
-    named = (
-        ("Epochs", training.epochs),
-        ("Optimiser", training.optimizer),
-        ("Learning rate", training.learning_rate),
-        ("Batch size", training.batch_size),
-        ("Seconds", training.seconds),
-        ("Epsilon", training.epsilon),
-        ("Delta", training.delta),
-        ("Noise multiplier", training.noise_multiplier),
-        ("Sampling rate", training.sample_rate),
-        ("Steps", training.steps),
-        ("Clipping norm", training.max_grad_norm),
-        ("Unit of privacy", training.unit),
-        ("Class weights", ", ".join(f"{name} {weight:g}" for name, weight in (training.class_weights or {}).items())),
-    )
-    known = [(label, value) for label, value in named if value not in (None, "")]
-    texts = [(label, value if isinstance(value, str) else numbers.plain(value)) for label, value in known]
-    void = ", void: the noise follows from the seed" if training.randomness == "seeded" else ""
-    return (("Mode", mode[training.mode] + void), *texts)
-
-
 def _data(run: AuditRun) -> TableView:
     """Return how many examples each split has: in all, of each label, and of each group."""
-    splits = {name: run.data.splits[name] for name in _split_names(run)}
+    splits = {name: run.data.splits[name] for name in what.split_names(run)}
     groups = {(name, group) for facts in splits.values() for name, counts in facts.groups.items() for group in counts}
     rows: Table = [{"what": "examples", "value": "all", **{name: facts.n for name, facts in splits.items()}}]
     if any(facts.n_units is not None for facts in splits.values()):
@@ -364,9 +277,11 @@ def _shown(count: int | None) -> int | str:
     return "withheld" if count is None else count
 
 
-def _split_names(run: AuditRun) -> list[str]:
-    known = ("train", "validation", "test")
-    return sorted(run.data.splits, key=lambda name: (known.index(name) if name in known else len(known), name))
+def _frozen(backbone: Backbone | None) -> FrozenView | None:
+    if backbone is None:
+        return None
+    before, after = backbone.frozen_sha256_before, backbone.frozen_sha256_after
+    return FrozenView(unchanged=before == after, before=before, after=after)
 
 
 def _environment(run: AuditRun) -> tuple[Fact, ...]:
@@ -385,7 +300,7 @@ def _environment(run: AuditRun) -> tuple[Fact, ...]:
 
 
 def _config(config: dict[str, Any]) -> str:
-    first, last = ("name", "seed", "data", "model", "train"), ("report", "policy")
+    first, last = ("name", "seed", "data", "model", "predictions", "train"), ("report", "policy")
     keys = sorted(config, key=lambda key: (first.index(key) if key in first else len(first) + (key in last), key))
     return toml.dumps({key: config[key] for key in keys})
 

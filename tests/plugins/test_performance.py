@@ -15,7 +15,12 @@ from rft import intervals
 from rft.errors import Unavailable
 from rft.plugins import Plugin, Subject
 from rft.plugins.performance import Performance, PerformanceOptions
-from rft.plugins.performance.measures import equal_mass_bins, expected_calibration_error
+from rft.plugins.performance.measures import (
+    approximate_errors,
+    equal_mass_bins,
+    expected_calibration_error,
+    simulated_errors,
+)
 from rft.records import Section, SubjectFacts, Training
 
 NAMES = ("accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "log_loss", "calibration_error", "baseline_accuracy")
@@ -301,3 +306,25 @@ def test_every_figure_has_rows() -> None:
     for figure in section.figures:
         table = section.tables[figure.table]
         assert [row for row in table if all(row[key] == value for key, value in figure.where.items())]
+
+
+@pytest.mark.parametrize("rows_a_unit", [1, 4])
+def test_the_normal_approximation_of_calibrated_models_is_what_is_simulated(rows_a_unit: int) -> None:
+    """For a million rows nothing is drawn row by row; here are few enough to do both."""
+    rng = np.random.default_rng(3)
+    confidence = np.sort(rng.uniform(0.5, 1, 8000))  # rows of a unit are alike, and right or wrong together
+    bins = equal_mass_bins(confidence, 10)
+    units = None if rows_a_unit == 1 else np.arange(8000) // rows_a_unit
+    simulated = simulated_errors(confidence, bins, units, np.random.default_rng(0))
+    approximate = approximate_errors(confidence, bins, units, np.random.default_rng(1))
+    for share in (0.025, 0.5, 0.975):
+        assert np.quantile(approximate, share) == pytest.approx(np.quantile(simulated, share), rel=0.06)
+    alone = approximate_errors(confidence, bins, None, np.random.default_rng(1))
+    assert np.median(approximate) == pytest.approx(np.sqrt(rows_a_unit) * np.median(alone), rel=0.1)
+
+
+def test_a_unit_a_row_is_no_unit_at_all() -> None:
+    labels, scores = made_up(60, 2, 1)
+    frame = predictions(labels, scores, "ab")
+    without, each = (audit(frame.assign(unit=units), classes="ab") for units in (None, [f"u{i}" for i in range(60)]))
+    assert without == each

@@ -20,7 +20,7 @@ def audit(subject: Subject, options: AttributionOptions) -> Section:
         Unavailable: when the subject has no model or inputs, no test example, examples of another modality, or a model
             in training mode.
     """
-    modality = subject.facts.modality
+    model, modality = subject.need("model"), subject.facts.modality
     if modality not in SECTIONS:
         raise Unavailable(f"attribution explains pictures and texts, not {modality}")
-    return SECTIONS[modality](subject, options, Network(subject.need("model"), subject.device))
+    return SECTIONS[modality](subject, options, Network(model, subject.device))

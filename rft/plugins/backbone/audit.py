@@ -75,7 +75,7 @@ def audit(subject: Subject) -> Section:
     Of a model that others trained there are none to be had, which is said, and no audit that went missing.
     """
     if subject.facts.training.mode == "external":
-        return Section(plugin="backbone", title=TITLE, findings=(_trained_elsewhere(),))
+        return Section(plugin="backbone", title=TITLE, findings=(_trained_elsewhere(subject.given),))
     given: Representations = subject.need("representations")()
     measured = _measure(given, subject.seed, _why_no_untrained(subject))
     private = subject.facts.training.mode == "private"
@@ -101,8 +101,8 @@ def audit(subject: Subject) -> Section:
     )
 
 
-def _trained_elsewhere() -> Finding:
-    reason = "the model was trained outside this run: what it was before is not known"
+def _trained_elsewhere(given: str) -> Finding:
+    reason = f"{given}: what the model was before training is not known"
     return not_measured("backbone.probe_accuracy", TITLES["probe_accuracy"], reason, MEANINGS["probe_accuracy"])
 
 

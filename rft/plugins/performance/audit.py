@@ -6,7 +6,7 @@ overfitting visible.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +19,8 @@ from rft.plugins.performance import measures as measured
 from rft.plugins.performance import tables
 from rft.plugins.performance.measures import Measure, Scored
 from rft.records import Finding, Section, Table, not_measured
+
+TIE = 1e-9  # by which a probability may lie below the highest and be as high
 
 
 def audit(subject: Subject, *, bins: int) -> Section:
@@ -33,7 +35,7 @@ def audit(subject: Subject, *, bins: int) -> Section:
     return Section(
         plugin="performance",
         title="Performance",
-        findings=_findings(measures["test"]),
+        findings=(*_findings(measures["test"]), *_against_scores(subject, test)),
         tables={"metrics": _metrics_table(measures), **tables.of(test)},
         captions=tables.CAPTIONS,
         figures=tables.figures(test),
@@ -45,7 +47,7 @@ def _read(subject: Subject, split: str, bins: int) -> Scored | None:
     if frame.empty:
         return None
     classes, positive = subject.facts.classes, subject.facts.positive
-    labels, predictions = (pd.Index(classes).get_indexer(pd.Index(frame[column])) for column in ("label", "prediction"))
+    labels, predictions = (_codes(frame[column], classes) for column in ("label", "prediction"))
     if unknown := int(np.sum((labels < 0) | (predictions < 0))):
         raise Unavailable(f"{unknown} of {len(frame)} {split} rows have no label or prediction among the classes")
     scores, no_scores = _scores(frame, classes)
@@ -56,9 +58,24 @@ def _read(subject: Subject, split: str, bins: int) -> Scored | None:
         predictions=predictions,
         scores=scores,
         no_scores=no_scores,
-        units=frame["unit"].where(frame["unit"].notna(), frame["id"]).to_numpy(str),
+        units=_units(frame),
         bins=bins,
     )
+
+
+def _codes(column: pd.Series, classes: tuple[str, ...]) -> np.ndarray:
+    """Return (N,) indices into the classes, -1 for anything else."""
+    return pd.Categorical(column, categories=list(classes)).codes.astype(np.int64)
+
+
+def _units(frame: pd.DataFrame) -> np.ndarray | None:
+    """Return codes of units, or None when no unit has two rows; a row without a unit stands for itself."""
+    known = frame["unit"].notna().to_numpy()
+    if not known.any():
+        return None
+    owners = frame["unit"] if known.all() else frame["unit"].where(known, frame["id"])
+    codes, names = pd.factorize(owners)
+    return codes if len(names) < len(codes) else None
 
 
 def _scores(frame: pd.DataFrame, classes: tuple[str, ...]) -> tuple[np.ndarray | None, str]:
@@ -162,6 +179,26 @@ def _finding(name: str, measure: Measure) -> Finding:
         meaning=f"{metric.meaning} {measure.remark}".rstrip(),
         limits=metric.limits,
         references=metric.references,
+    )
+
+
+def _against_scores(subject: Subject, rows: Scored) -> Iterator[Finding]:
+    """Give the count of decisions for a class that is not the most probable, where decisions came from elsewhere."""
+    if subject.model is not None or rows.scores is None:
+        return
+    own = rows.scores[np.arange(len(rows.labels)), rows.predictions]
+    against, n = int(np.count_nonzero(own < rows.scores.max(axis=1) - TIE)), len(rows.labels)
+    yield Finding(
+        id="performance.decisions_against_scores",
+        title="Decisions against the scores",
+        status="warn" if against else "info",
+        value=against,
+        unit="examples",
+        exact=True,
+        n=n,
+        meaning=f"{against} of {n} test examples were given a class that is not the most probable by their scores."
+        + (" A threshold other than one half does so, and so do columns that were mixed up." if against else ""),
+        limits="Accuracy and its relatives are of the decisions; ROC AUC, log loss and calibration are of the scores.",
     )
 
 

@@ -17,6 +17,7 @@ from rft.records import Interval
 
 ROWS_A_BIN = 10  # the calibration error uses fewer bins when its bins would hold fewer rows on average
 SIMULATIONS = 1000
+MOST_SIMULATED = 100_000  # rows that are drawn one by one
 SMALLEST_PROBABILITY = float(np.finfo(np.float64).eps)  # as in scikit-learn's log_loss
 
 
@@ -29,7 +30,7 @@ class Scored:
         positive: index of the class whose ROC curve is meant when there are two classes.
         labels, predictions: (N,) indices into ``classes``, N above 0.
         scores: (N, K) finite probabilities, or None; ``no_scores`` is then the reason.
-        units: (N,) whose row each is; a row without a unit stands for itself.
+        units: (N,) codes from 0 on of whose row each is; None when every row stands for itself.
         bins: largest number of bins of the calibration error.
     """
 
@@ -39,13 +40,13 @@ class Scored:
     predictions: np.ndarray
     scores: np.ndarray | None
     no_scores: str
-    units: np.ndarray
+    units: np.ndarray | None
     bins: int
 
     @cached_property
     def sample(self) -> Sample:
         """Return how many independent cases the rows are worth."""
-        return Sample.of(self.units)
+        return Sample.of_rows(len(self.labels)) if self.units is None else Sample.of(self.units)
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def area(scores: np.ndarray, positive: np.ndarray) -> float:
         scores: (N,) numbers, higher for the positive class.
         positive: (N,) booleans.
     """
-    negatives, positives = np.sort(scores[~positive]), scores[positive]
+    negatives, positives = np.sort(scores[~positive]), np.sort(scores[positive])  # in order, they are found quickly
     wins = np.searchsorted(negatives, positives, "left") + np.searchsorted(negatives, positives, "right")
     return float(wins.sum() / (2 * len(negatives) * len(positives)))
 
@@ -195,17 +196,46 @@ def calibration_error(rows: Scored, rng: np.random.Generator) -> Measure:
         return Measure(None, rows.sample.units, reason=rows.no_scores)
     confidence, correct, bins = confidences(rows, rows.scores)
     error = expected_calibration_error(confidence, correct, bins)
-    _, unit = np.unique(rows.units, return_inverse=True)
-    simulated = [  # rows of a unit share one draw, as they may be right or wrong together
-        expected_calibration_error(confidence, rng.random(rows.sample.units)[unit] < confidence, bins)
-        for _ in range(SIMULATIONS)
-    ]
-    low, high = np.quantile(simulated, [0.025, 0.975])
+    simulated = simulated_errors if len(correct) <= MOST_SIMULATED else approximate_errors
+    low, high = np.quantile(simulated(confidence, bins, rows.units, rng), [0.025, 0.975])
     remark = (
         f"A perfectly calibrated model would show {low:.3f} to {high:.3f} on these {len(rows.labels)} examples "
         f"({SIMULATIONS} simulations)."
     )
     return Measure(error, rows.sample.units, remark=remark, warn=bool(error > high))
+
+
+def simulated_errors(
+    confidence: np.ndarray, bins: np.ndarray, units: np.ndarray | None, rng: np.random.Generator
+) -> np.ndarray:
+    """Return calibration errors of perfectly calibrated models: rows are right as often as their confidence says.
+
+    Rows of a unit share one draw, as they may be right or wrong together.
+    """
+    owners = np.arange(len(confidence)) if units is None else units
+    n = int(owners.max()) + 1
+    drawn = (rng.random(n)[owners] < confidence for _ in range(SIMULATIONS))
+    return np.array([expected_calibration_error(confidence, correct, bins) for correct in drawn])
+
+
+def approximate_errors(
+    confidence: np.ndarray, bins: np.ndarray, units: np.ndarray | None, rng: np.random.Generator
+) -> np.ndarray:
+    """Return what ``simulated_errors`` would, for so many rows that the sum of each bin is normal.
+
+    The variance of a bin's sum of (right - confidence) is the sum of c (1 - c). Where units share a draw, the
+    covariance of the sums is that over units in one draw of all of them.
+    """
+    k = int(bins.max()) + 1
+    if units is None:
+        deviations = np.sqrt(np.bincount(bins, weights=confidence * (1 - confidence)))
+        sums = rng.standard_normal((SIMULATIONS, k)) * deviations
+    else:
+        n = int(units.max()) + 1
+        right = rng.random(n)[units] < confidence
+        by_unit = np.bincount(units * k + bins, weights=right - confidence, minlength=n * k).reshape(n, k)
+        sums = rng.multivariate_normal(np.zeros(k), by_unit.T @ by_unit, SIMULATIONS, method="eigh")
+    return np.abs(sums).sum(axis=1) / len(confidence)
 
 
 def confidences(rows: Scored, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

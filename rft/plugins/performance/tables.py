@@ -56,7 +56,7 @@ def _calibration_table(rows: Scored, scores: np.ndarray) -> Table:
     table: Table = []
     for number in range(bins.max() + 1):
         own = bins == number
-        rate = Rate.of(correct[own], rows.units[own])
+        rate = Rate.of(correct[own], None if rows.units is None else rows.units[own])
         interval = rate.interval()
         table.append(
             {

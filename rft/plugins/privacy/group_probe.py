@@ -40,7 +40,7 @@ LIMITS = (
     "not what the trained model uses."
 )
 NOT_COVERED = "Computed from the private training examples without noise: not covered by epsilon."
-TRAINED_ELSEWHERE = "the model was trained outside this run: its frozen features are not at hand"
+NOT_AT_HAND = "{given}: its frozen features are not at hand"
 CAPTION = (
     "What a linear probe reads from the frozen features of training examples that it has not seen: the share that is "
     "right within a group and, over all, the mean of the groups (balanced accuracy), with 95 % intervals that count "
@@ -79,7 +79,8 @@ class Probe:
 def probe_piece(subject: Subject) -> Piece:
     """Return what can be read of each group attribute; findings without a value where features are not at hand."""
     if subject.representations is None:
-        return Piece(findings=tuple(_not_probed(name, TRAINED_ELSEWHERE) for name in _attributes(subject)))
+        reason = NOT_AT_HAND.format(given=subject.given)
+        return Piece(findings=tuple(_not_probed(name, reason) for name in _attributes(subject)))
     given: Representations = subject.representations()
     probes = {
         attribute: probe(given.pretrained, values, given.units, subject.seed)

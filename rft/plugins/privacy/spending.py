@@ -64,9 +64,7 @@ def spending_piece(facts: Facts, unit: str, *, classes_declared: bool) -> Piece:
 def no_spending_piece(subject: Subject) -> Piece:
     """Return that nothing was spent since nothing was promised."""
     reason = (
-        "the model was trained without differential privacy: [privacy] has no epsilon"
-        if subject.fit
-        else "the model was trained outside this run"
+        "the model was trained without differential privacy: [privacy] has no epsilon" if subject.fit else subject.given
     )
     meaning = EPSILON_MEANING.format(unit="example")
     return Piece(findings=(not_measured("privacy.epsilon", EPSILON_TITLE, reason, meaning),))

@@ -77,6 +77,7 @@ def _spent(facts: Facts) -> tuple[Mechanism, ...]:
 
 
 def _twin(subject: Subject, options: PrivacyOptions, facts: Facts, seed: int) -> OneRun:
+    subject.need("fit")  # without one, canaries would be of no use
     if options.canaries < canaries.FEWEST:
         raise Unavailable(
             f"privacy.canaries is {options.canaries}: with {canaries.FEWEST} or more, 1000 say, a twin of the model "

@@ -1,0 +1,277 @@
+"""A table of predictions alone, of a model that is not at hand: who was predicted what, with which probability.
+
+Texts are read as they stand and an empty cell is missing, as in a manifest. What is no probability, no class or not
+there is refused, or with ``data.on_error = "skip"`` left out where it is not there, and counted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pandas.api.extensions import ExtensionArray
+
+from rft.config import Config, DataConfig, PredictionsConfig, stored_path
+from rft.data.columnar import Columns, coded, column_names, named_rows, read_columns
+from rft.data.manifest import SPLITS, Dataset, check_labels, check_levels
+from rft.errors import DataError, near
+from rft.records import Split
+
+ROUNDING = 1e-6  # by which a probability may leave [0, 1], as one of 32 bits does
+SUM_TO_ONE = 1e-3  # by which probabilities of a row may miss 1, as those with three decimals do
+TEXT = pd.StringDtype("pyarrow")  # packed, where numpy would hold an object a cell
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Which column of the file holds what; ``groups`` and ``scores`` by attribute and class."""
+
+    label: str
+    prediction: str | None
+    score: str | None
+    scores: Mapping[str, str]
+    groups: Mapping[str, str]
+    unit: str | None
+    split: str | None
+    id: str | None
+
+    @classmethod
+    def of(cls, core: Config, named: PredictionsConfig, path: Path) -> _Layout:
+        data = core.data
+        if named.layout == "rft":
+            scores = {name.removeprefix("score_"): name for name in column_names(path) if name.startswith("score_")}
+            groups = {name: f"group_{name}" for name in data.groups}
+            return cls("label", "prediction", None, scores, groups, "unit", "split", "id")
+        assert data.label is not None  # the config model guarantees it
+        groups = {name: name for name in data.groups}
+        scores = named.scores or {}
+        return cls(data.label, named.prediction, named.score, scores, groups, data.unit, data.split, data.id)
+
+    @property
+    def texts(self) -> list[str]:
+        named = (self.label, self.prediction, self.unit, self.split, self.id, *self.groups.values())
+        return [column for column in named if column is not None]
+
+    @property
+    def numbers(self) -> list[str]:
+        return [*self.scores.values(), *([self.score] if self.score else [])]
+
+
+def read_predictions(core: Config, folder: Path) -> tuple[Dataset, pd.DataFrame]:
+    """Read the table that ``[predictions]`` and ``[data]`` describe.
+
+    Args:
+        core: a config with ``[predictions]``.
+        folder: what its paths are relative to.
+
+    Returns:
+        The splits, whose examples have no items, and the table of predictions as in ``rft.plugins.Subject``, with
+        texts that repeat held as categories.
+
+    Raises:
+        DataError: for a missing file or column, missing cells (unless they are to be skipped), a label or prediction
+            that is no class, scores that are no probabilities, an id that stands twice, or too many groups.
+    """
+    assert core.predictions is not None
+    path = folder / core.predictions.file
+    layout = _Layout.of(core, core.predictions, path)
+    held = read_columns(path, layout.texts, layout.numbers)
+    if core.predictions.layout == "rft" and held.texts["unit"].categories.empty:
+        layout = replace(layout, unit=None)  # none was declared
+    for attribute, column in layout.groups.items():
+        check_levels(attribute, held.texts[column].categories.size, path.name)
+    held, skipped = _complete(held, layout, path.name, skip=core.data.on_error == "skip")
+    _check_ids(held.texts.get(layout.id or ""), path.name)
+    split = _splits(held, layout, path.name)
+    classes = _classes(held, layout, split, core.data, path.name)
+    scores = _scores(held, layout, classes, core.data.positive, path.name)
+    label = _among(held.texts[layout.label], classes, "label", path.name)
+    prediction = _decisions(held, layout, classes, scores, core, path.name)
+    rows = _Rows(
+        split=split,
+        id=_packed(held.texts[layout.id]) if layout.id else _row_numbers(len(split)),
+        unit=_packed(held.texts[layout.unit]) if layout.unit else None,
+        label=label,
+        prediction=prediction,
+        scores=scores,
+        groups={attribute: held.texts[column] for attribute, column in layout.groups.items()},
+    )
+    with path.open("rb") as stream:
+        source = {"name": stored_path(path, folder), "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+    return Dataset(rows.splits(), classes, skipped, [source]), rows.frame()
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The complete rows, (N,) each; ``label`` and ``prediction`` have the classes as their categories, in order."""
+
+    split: pd.Categorical
+    id: ExtensionArray
+    unit: ExtensionArray | None
+    label: pd.Categorical
+    prediction: pd.Categorical
+    scores: Mapping[str, np.ndarray]
+    groups: Mapping[str, pd.Categorical]
+
+    def splits(self) -> dict[str, Split]:
+        """Return the splits that have rows, in the usual order."""
+        own = {name: np.asarray(self.split == name) for name in SPLITS}
+        return {name: self._part(name, mask) for name, mask in own.items() if mask.any()}
+
+    def _part(self, name: str, mask: np.ndarray) -> Split:
+        return Split(
+            name=name,
+            ids=self.id[mask],
+            items=(),
+            labels=self.label.codes[mask].astype(np.int64),
+            groups={attribute: values[mask] for attribute, values in self.groups.items()},
+            units=None if self.unit is None else self.unit[mask],
+        )
+
+    def frame(self) -> pd.DataFrame:
+        """Return the table of predictions; it shares memory with these rows."""
+        nobody = pd.Series(pa.nulls(len(self.label), pa.string()), dtype=TEXT).array
+        columns: dict[str, Any] = {
+            "split": self.split,
+            "id": self.id,
+            "unit": nobody if self.unit is None else self.unit,
+            "label": self.label,
+            "prediction": self.prediction,
+        }
+        columns |= {f"score_{name}": values for name, values in self.scores.items()}
+        columns |= {f"group_{attribute}": values for attribute, values in self.groups.items()}
+        return pd.DataFrame(columns, copy=False)
+
+
+def _complete(held: Columns, layout: _Layout, source: str, *, skip: bool) -> tuple[Columns, int]:
+    """Return the columns without the rows that lack what they need, and how many these are; groups may be missing."""
+    needed = (layout.label, layout.prediction, layout.split, layout.id, layout.unit)
+    texts = {name: held.texts[name].codes < 0 for name in dict.fromkeys(needed) if name is not None}
+    lacking = texts | {name: np.isnan(column) for name, column in held.numbers.items()}
+    lacking = {name: mask for name, mask in lacking.items() if mask.any()}
+    if not lacking:
+        return held, 0
+    if not skip:
+        name, mask = next(iter(lacking.items()))
+        kind = "empty or NaN" if name in held.numbers else "empty"
+        remedy = 'Mend or remove such rows, or set data.on_error = "skip" to leave them out and count them.'
+        raise DataError(f"column {name!r} is {kind} in {named_rows(mask)}", where=source, remedy=remedy)
+    keep = ~np.logical_or.reduce(list(lacking.values()))
+    if not keep.any():
+        raise DataError(f"every row lacks something: {', '.join(lacking)}", where=source)
+    return held.where(keep), int(np.count_nonzero(~keep))
+
+
+def _check_ids(ids: pd.Categorical | None, source: str) -> None:
+    if ids is None:
+        return
+    counts = np.bincount(ids.codes)
+    if counts.max() > 1:
+        twice = int(counts.argmax())
+        rows = named_rows(ids.codes == twice)
+        raise DataError(f"the id {ids.categories[twice]!r} stands in {rows}", where=source)
+
+
+def _splits(held: Columns, layout: _Layout, source: str) -> pd.Categorical:
+    """Return which split each row is in: all are test where no column says otherwise."""
+    if layout.split is None:
+        n = held.texts[layout.label].size
+        return coded(np.full(n, SPLITS.index("test"), np.int8), SPLITS)
+    return _among(held.texts[layout.split], SPLITS, "split", source)
+
+
+def _among(values: pd.Categorical, allowed: Sequence[str], what: str, source: str) -> pd.Categorical:
+    """Return values with ``allowed`` as their categories; raise ``DataError`` for any other value."""
+    found = values.set_categories(list(allowed))
+    outside = found.codes < 0
+    if outside.any():
+        first = str(values[int(outside.argmax())])
+        remedy = near(first, list(allowed)) or f"Expected {', '.join(allowed[:20])}."
+        raise DataError(
+            f"the {what} {first!r} in {named_rows(outside)} is none of those expected", where=source, remedy=remedy
+        )
+    return found
+
+
+def _classes(held: Columns, layout: _Layout, split: pd.Categorical, data: DataConfig, source: str) -> tuple[str, ...]:
+    """Return the classes: those that the config declares, those with scores, or the labels that occur."""
+    if layout.scores and data.classes is not None and set(data.classes) != set(layout.scores):
+        scored = ", ".join(layout.scores)
+        raise DataError(f"data.classes are {', '.join(data.classes)}, but there are scores of {scored}", where=source)
+    declared = data.classes or sorted(layout.scores) or None
+    labels = pd.DataFrame({"label": held.texts[layout.label], "split": split}, copy=False)
+    classes = check_labels(labels, data.model_copy(update={"classes": declared}), source, external=True)
+    if layout.score is not None and len(classes) != 2:
+        raise DataError(
+            f"there are {len(classes)} classes, {', '.join(classes[:10])}; predictions.score is for two",
+            where=source,
+            remedy="Give predictions.scores a column for each class.",
+        )
+    return classes
+
+
+def _scores(
+    held: Columns, layout: _Layout, classes: Sequence[str], positive: str | None, source: str
+) -> dict[str, np.ndarray]:
+    """Return the probability of each class; empty where only decisions are known."""
+    for name, values in held.numbers.items():
+        _check_probabilities(name, values, source)
+    numbers = {name: np.clip(values, 0.0, 1.0) for name, values in held.numbers.items()}
+    if layout.score is not None:
+        favourable = numbers[layout.score]
+        return {name: favourable if name == positive else 1 - favourable for name in classes}
+    scores = {name: numbers[layout.scores[name]] for name in classes if layout.scores}
+    if scores:
+        off = np.abs(sum(scores.values()) - 1) > SUM_TO_ONE
+        if off.any():
+            first = int(off.argmax())
+            total = float(sum(values[first] for values in scores.values()))
+            raise DataError(
+                f"the scores of {named_rows(off)} do not sum to 1: {total:.4g} in row {first + 1}",
+                where=source,
+                remedy="Give the probability of each class; they may miss 1 by their rounding, 0.001 at most.",
+            )
+    return scores
+
+
+def _check_probabilities(column: str, values: np.ndarray, source: str) -> None:
+    outside = ~((values >= -ROUNDING) & (values <= 1 + ROUNDING))
+    if outside.any():
+        first = values[int(outside.argmax())]
+        raise DataError(
+            f"column {column!r} holds {first:g} in {named_rows(outside)}: no probability, which lies in [0, 1]",
+            where=source,
+            remedy="If these are logits, write their softmax (or sigmoid) into the table.",
+        )
+
+
+def _decisions(
+    held: Columns, layout: _Layout, classes: Sequence[str], scores: Mapping[str, np.ndarray], core: Config, source: str
+) -> pd.Categorical:
+    """Return what was predicted: as given, by the threshold, or the class with the highest probability."""
+    assert core.predictions is not None
+    if layout.prediction is not None:
+        return _among(held.texts[layout.prediction], classes, "prediction", source)
+    if layout.score is not None:
+        positive = classes.index(core.data.positive or "")
+        favoured = scores[classes[positive]] >= core.predictions.threshold
+        return coded(np.where(favoured, positive, 1 - positive), classes)
+    best, highest = np.zeros(len(scores[classes[0]]), np.int32), scores[classes[0]].copy()
+    for index, name in enumerate(classes[1:], 1):
+        higher = scores[name] > highest
+        best[higher], highest[higher] = index, scores[name][higher]
+    return coded(best, classes)
+
+
+def _packed(values: pd.Categorical) -> ExtensionArray:
+    return pd.Series(values.categories, dtype=TEXT).array.take(values.codes)
+
+
+def _row_numbers(n: int) -> ExtensionArray:
+    return pd.Series(pa.array(np.arange(n)).cast(pa.string()), dtype=TEXT).array
