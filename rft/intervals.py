@@ -345,6 +345,11 @@ class Rate:
         n = self.sample.effective_n
         return self.sample.noted(wilson(self.value * n, n, level=level))
 
+    def exact_interval(self, level: float = LEVEL) -> Interval:
+        """Return the Clopper-Pearson interval on the effective number of cases, for verdicts."""
+        n = self.sample.effective_n
+        return self.sample.noted(clopper_pearson(self.value * n, n, level=level))
+
 
 def rate_difference(first: Rate, other: Rate, *, level: float = LEVEL) -> Interval:
     """Return Newcombe's interval of ``first - other`` on the effective number of cases of each."""

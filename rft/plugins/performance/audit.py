@@ -175,6 +175,7 @@ def _finding(name: str, measure: Measure) -> Finding:
         value=measure.value,
         unit=metric.unit,
         interval=measure.interval,
+        adjusted=measure.adjusted,
         n=measure.n,
         meaning=f"{metric.meaning} {measure.remark}".rstrip(),
         limits=metric.limits,

@@ -11,9 +11,9 @@ from functools import cached_property
 
 import numpy as np
 
-from rft import intervals
+from rft import intervals, multiplicity
 from rft.intervals import Rate, Sample
-from rft.records import Interval
+from rft.records import Adjusted, Interval
 
 ROWS_A_BIN = 10  # the calibration error uses fewer bins when its bins would hold fewer rows on average
 SIMULATIONS = 1000
@@ -51,7 +51,10 @@ class Scored:
 
 @dataclass(frozen=True)
 class Measure:
-    """A measured value, or None with the reason; ``remark`` is added to what its finding says, ``warn`` marks it."""
+    """A measured value, or None with the reason; ``remark`` is added to what its finding says, ``warn`` marks it.
+
+    ``adjusted`` are the intervals for verdicts in which several estimates are judged.
+    """
 
     value: float | None
     n: int
@@ -59,6 +62,7 @@ class Measure:
     reason: str | None = None
     remark: str = ""
     warn: bool = False
+    adjusted: tuple[Adjusted, ...] = ()
 
 
 def confusion(rows: Scored) -> np.ndarray:
@@ -117,7 +121,8 @@ def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins
 def accuracy(rows: Scored, rng: np.random.Generator) -> Measure:
     """Measure the share of rows whose class is right."""
     rate = Rate.of(rows.labels == rows.predictions, rows.units)
-    return Measure(rate.value, rate.sample.units, rate.interval())
+    adjusted = multiplicity.adjusted(rate.exact_interval)
+    return Measure(rate.value, rate.sample.units, rate.interval(), adjusted=adjusted)
 
 
 def balanced_accuracy(rows: Scored, rng: np.random.Generator) -> Measure:
@@ -158,17 +163,22 @@ def roc_auc(rows: Scored, rng: np.random.Generator) -> Measure:
     meant = [rows.positive] if binary else list(range(len(rows.classes)))
     areas = [area(rows.scores[:, index], rows.labels == index) for index in meant]
     cases_a_row = rows.sample.effective_n / len(rows.labels)
-    interval = _area_interval(areas, sizes[meant] * cases_a_row, (len(rows.labels) - sizes[meant]) * cases_a_row)
+    cases = (sizes[meant] * cases_a_row, (len(rows.labels) - sizes[meant]) * cases_a_row)
+
+    def interval_at(level: float) -> Interval:
+        return rows.sample.noted(_area_interval(areas, *cases, level=level))
+
     of = f"the class {rows.classes[rows.positive]}" if binary else "each class against the rest, averaged"
-    return Measure(float(np.mean(areas)), n, rows.sample.noted(interval), remark=f"It is the area for {of}.")
+    value, adjusted = float(np.mean(areas)), multiplicity.adjusted(interval_at)
+    return Measure(value, n, interval_at(intervals.LEVEL), remark=f"It is the area for {of}.", adjusted=adjusted)
 
 
-def _area_interval(areas: list[float], n_positive: np.ndarray, n_negative: np.ndarray) -> Interval:
+def _area_interval(areas: list[float], n_positive: np.ndarray, n_negative: np.ndarray, *, level: float) -> Interval:
     """Return the mean of the intervals of the areas.
 
     A mean deviates no more than its parts do on average, so the mean of the bounds is wide enough, and often too wide.
     """
-    each = [intervals.auc_interval(*one) for one in zip(areas, n_positive, n_negative, strict=True)]
+    each = [intervals.auc_interval(*one, level=level) for one in zip(areas, n_positive, n_negative, strict=True)]
     method = each[0].method + (f", mean of the bounds of {len(each)} classes" if len(each) > 1 else "")
     low, high = np.mean([(one.low, one.high) for one in each], axis=0)
     return Interval(low=float(low), high=float(high), method=method)
