@@ -1,13 +1,16 @@
-"""How many independent cases the rows of persons are worth, for an interval of their rate."""
+"""Intervals of one group: how many independent cases its rows are worth, and means over units."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
+from rft.intervals import LEVEL, wilson
 from rft.plugins.fairness.resampling import Sums, with_added
+from rft.records import Interval
 
 FEW = 30  # units, below which their variance is not estimated
 DESIGN_EFFECT = "Kish 1965, Survey Sampling; Korn and Graubard 1998, Survey Methodology 24:193"
@@ -59,5 +62,44 @@ def effective_cases(sums: Sums) -> EffectiveCases:
         return EffectiveCases(n=kish, rows=rows, units=units, kish=kish)
     smoothed = with_added(Sums(hits[:, None], cases[:, None], sums.units))
     of_rows = smoothed.value * (1 - smoothed.value) / float(smoothed.units @ smoothed.denominators[:, 0])
-    worth = rows * of_rows / smoothed.variance * (float(ndtri(0.975)) / float(stdtrit(kish - 1, 0.975))) ** 2
+    worth = rows * of_rows / smoothed.variance * _for_degrees(kish - 1)
     return EffectiveCases(n=float(np.clip(worth, kish, rows)), rows=rows, units=units, kish=kish)
+
+
+def interval_of_average(sums: Sums, *, level: float = LEVEL) -> Interval | None:
+    """Return the interval of an average of ratios of 0 to 1: balanced accuracy, a macro average. None for one unit.
+
+    Wilson's for as many cases as leave a proportion with the variance of the average over units (Korn and Graubard
+    1998), one success and one failure added to it, less by (z / t)^2. A group without errors keeps a width.
+
+    Args:
+        sums: of R ratios with denominators above 0.
+        level: nominal coverage.
+    """
+    units = float(sums.units.sum())
+    if units < 2:
+        return None
+    smoothed = with_added(sums)
+    worth = smoothed.value * (1 - smoothed.value) / smoothed.variance * _for_degrees(units - 1)
+    interval = wilson(sums.value * worth, worth, level=level)
+    return interval.model_copy(update={"method": f"{interval.method} on the linearised variance, {units:.0f} units"})
+
+
+def interval_of_mean(sums: Sums, *, level: float = LEVEL) -> Interval | None:
+    """Return Student's t interval of a mean over units (one ratio), or None where there is no variance to rest it on.
+
+    Args:
+        sums: of one ratio, a sum over the number of rows.
+        level: nominal coverage.
+    """
+    units = float(sums.units.sum())
+    if units < 2 or not sums.variance > 0:
+        return None
+    half = float(stdtrit(units - 1, 0.5 + level / 2)) * math.sqrt(sums.variance)
+    method = f"Student t {100 * level:g} %, {units:.0f} units"
+    return Interval(low=sums.value - half, high=sums.value + half, method=method)
+
+
+def _for_degrees(freedom: float) -> float:
+    """Return (z / t)^2 at 95 %: what is left of n when its variance is estimated with so many degrees of freedom."""
+    return (float(ndtri(0.975)) / float(stdtrit(freedom, 0.975))) ** 2

@@ -136,6 +136,9 @@ def ratios(groups: Sequence[Sums], rng: np.random.Generator, *, draws: int, smoo
     and the correlations count. Groups with more than 5,000 kinds of units (real-valued statistics of as many units) are
     drawn as normal with the estimated variance.
 
+    In simulations with groups of 30 persons and more, of 2 to 8 rows each, a gap of a rate was found where there is
+    none in at most 6 % of data sets; a gap of balanced accuracy or macro precision, with 20 rows a class, in 6.2 %.
+
     Args:
         groups: the sums of each group.
         rng: source of the draws.
