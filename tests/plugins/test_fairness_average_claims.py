@@ -7,9 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from rft import intervals
 from rft.plugins.fairness import resampling
-from rft.plugins.fairness.effective import interval_of_average, interval_of_mean
+from rft.plugins.fairness.effective import interval_of_average
 from rft.plugins.fairness.resampling import Sums
 from rft.plugins.fairness.simultaneous import largest_gap
 from rft.records import Interval
@@ -128,14 +127,3 @@ def test_an_average_without_errors_keeps_a_width() -> None:
     assert interval is not None
     assert interval.high == 1
     assert 0.8 < interval.low < 0.96
-
-
-def test_the_mean_of_units_is_that_of_their_rows() -> None:
-    rng = np.random.default_rng(0)
-    values, units = rng.random(60), np.repeat(np.arange(20), 3)
-    (sums,) = resampling.sums_of_rows(values, np.ones(60), np.zeros(60, dtype=int), units, n_groups=1)
-    ours, of_rows = interval_of_mean(sums), intervals.mean_interval(values, units)
-    assert ours is not None
-    assert of_rows is not None
-    assert (ours.low, ours.high) == pytest.approx((of_rows.low, of_rows.high))
-    assert interval_of_mean(Sums(np.ones((9, 1)), np.ones((9, 1)), np.ones(9))) is None

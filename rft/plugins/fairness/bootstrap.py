@@ -29,8 +29,8 @@ def resampled(confusion: np.ndarray, rng: np.random.Generator, *, draws: int = D
     return drawn.reshape(draws, *confusion.shape)
 
 
-def mean_interval(ratios: Ratios, confusion: np.ndarray, worth: float, rng: np.random.Generator) -> Interval:
-    """Return the interval of a mean of shares, such as balanced accuracy, in one group.
+def mean_interval(ratios: Ratios, confusion: np.ndarray, rng: np.random.Generator) -> Interval:
+    """Return the interval of a mean of shares, such as balanced accuracy, in one group of independent rows.
 
     Resamples give the variance; the interval is Wilson's for the number of cases that leaves a proportion with that
     variance (Korn and Graubard 1998, Survey Methodology 24:193). Two rows, spread evenly over the labels that occur,
@@ -39,13 +39,12 @@ def mean_interval(ratios: Ratios, confusion: np.ndarray, worth: float, rng: np.r
     Args:
         ratios: the metric.
         confusion: (K, K) counts for which it is defined.
-        worth: what the rows are worth in independent cases, at most their number.
         rng: source of the draws.
     """
     seen = np.broadcast_to(confusion.sum(axis=1, keepdims=True) > 0, confusion.shape)
     smoothed = confusion + 2 * seen / seen.sum()
     values = ratios.value(resampled(smoothed, rng))
     centre, value = float(ratios.value(smoothed)), float(ratios.value(confusion))
-    cases = centre * (1 - centre) / float(np.nanvar(values, ddof=1)) * worth / float(confusion.sum())
+    cases = centre * (1 - centre) / float(np.nanvar(values, ddof=1))
     interval = intervals.wilson(value * cases, cases)
     return interval.model_copy(update={"method": f"{interval.method}, variance from {DRAWS} resamples of the counts"})

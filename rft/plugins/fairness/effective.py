@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,21 +82,6 @@ def interval_of_average(sums: Sums, *, level: float = LEVEL) -> Interval | None:
     worth = smoothed.value * (1 - smoothed.value) / smoothed.variance * _for_degrees(units - 1)
     interval = wilson(sums.value * worth, worth, level=level)
     return interval.model_copy(update={"method": f"{interval.method} on the linearised variance, {units:.0f} units"})
-
-
-def interval_of_mean(sums: Sums, *, level: float = LEVEL) -> Interval | None:
-    """Return Student's t interval of a mean over units (one ratio), or None where there is no variance to rest it on.
-
-    Args:
-        sums: of one ratio, a sum over the number of rows.
-        level: nominal coverage.
-    """
-    units = float(sums.units.sum())
-    if units < 2 or not sums.variance > 0:
-        return None
-    half = float(stdtrit(units - 1, 0.5 + level / 2)) * math.sqrt(sums.variance)
-    method = f"Student t {100 * level:g} %, {units:.0f} units"
-    return Interval(low=sums.value - half, high=sums.value + half, method=method)
 
 
 def _for_degrees(freedom: float) -> float:

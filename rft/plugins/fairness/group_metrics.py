@@ -15,10 +15,10 @@ from rft import intervals
 from rft.intervals import Sample
 from rft.plugins.fairness import bootstrap
 from rft.plugins.fairness.calibration import LEAST_IN_BIN, calibration_error
-from rft.plugins.fairness.effective import effective_cases
+from rft.plugins.fairness.effective import effective_cases, interval_of_average
 from rft.plugins.fairness.grouped import GroupedRows, Target
 from rft.plugins.fairness.metrics import METRICS, Metric, Ratios
-from rft.plugins.fairness.resampling import sums_of_rows
+from rft.plugins.fairness.resampling import Sums, sums_of_rows
 from rft.plugins.fairness.row_values import row_values
 from rft.plugins.fairness.rows import Rows
 from rft.records import Interval
@@ -165,21 +165,35 @@ Found = tuple[float, Interval | None, float]  # value, interval, worth
 
 def _ratio(asked: _Asked, group: int) -> Found:
     confusion, ratios = asked.grouped.confusion[group], asked.ratios
-    value = float(ratios.value(confusion))
-    units = None if asked.grouped.rows.units is None else asked.grouped.of(group).units
-    if len(ratios.names) > 1:
-        worth = float(confusion.sum()) if units is None else Sample.of(units).effective_n
-        rng = np.random.default_rng([asked.seed, group])
-        return value, bootstrap.mean_interval(ratios, confusion, worth, rng), worth
+    value, rows = float(ratios.value(confusion)), float(confusion.sum())
+    averaged = len(ratios.names) > 1
+    if asked.grouped.rows.units is not None:
+        interval, worth = (_averaged_over_units if averaged else _share_of_units)(asked, group)
+        return value, interval, worth
+    if averaged:
+        return value, bootstrap.mean_interval(ratios, confusion, np.random.default_rng([asked.seed, group])), rows
     cases = float(ratios.counts(confusion)[1][0])
-    if units is None:
-        return value, intervals.wilson(value * cases, cases), cases
-    rows = asked.grouped.of(group)
-    hits, is_case = (part[:, 0] for part in ratios.of_rows(rows.labels, rows.predictions))
-    found = effective_cases(sums_of_rows(hits, is_case, np.zeros(len(rows), dtype=np.int64), units, n_groups=1)[0])
-    interval = intervals.wilson(value * found.n, found.n)
+    return value, intervals.wilson(value * cases, cases), cases
+
+
+def _averaged_over_units(asked: _Asked, group: int) -> tuple[Interval | None, float]:
+    units = asked.grouped.of(group).units
+    assert units is not None
+    return interval_of_average(_sums(asked, group)), Sample.of(units).effective_n
+
+
+def _share_of_units(asked: _Asked, group: int) -> tuple[Interval, float]:
+    sums = _sums(asked, group)
+    found = effective_cases(sums)
+    interval = intervals.wilson(sums.value * found.n, found.n)
     noted = f"{interval.method}, {found.units} units, their rows worth {found.n:.1f} independent ones"
-    return value, interval.model_copy(update={"method": noted}), found.n
+    return interval.model_copy(update={"method": noted}), found.n
+
+
+def _sums(asked: _Asked, group: int) -> Sums:
+    rows = asked.grouped.of(group)
+    hits, cases = asked.ratios.of_rows(rows.labels, rows.predictions)
+    return sums_of_rows(hits, cases, np.zeros(len(rows), dtype=np.int64), rows.units, n_groups=1)[0]
 
 
 def _mean(asked: _Asked, group: int) -> Found:
