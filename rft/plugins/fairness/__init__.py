@@ -12,6 +12,8 @@ from rft.plugins.fairness.metrics import MetricName
 from rft.plugins.fairness.mitigation import MitigationOptions
 from rft.records import Section
 
+SHOWN = 10
+
 
 class FairnessOptions(Options):
     """Options of ``[fairness]``.
@@ -23,7 +25,7 @@ class FairnessOptions(Options):
         depth: how many attributes are crossed at most; 1 for no intersections.
         control: a group attribute within whose values everything is compared once more.
         min_group: groups with fewer independent cases are too few to tell: shown, but not compared.
-        min_shown: groups with fewer are too few: counted, without a number.
+        min_shown: groups with fewer are too few: counted, without a number; None for 10, or min_group if that is less.
         tables: tables in the form of legal texts, none without being asked for.
         ll144: what the table of Local Law 144 needs to know.
         mitigation: the table ``[fairness.mitigation]``; None leaves mitigation out.
@@ -35,10 +37,15 @@ class FairnessOptions(Options):
     depth: int = Field(default=2, ge=1)
     control: str | None = None
     min_group: int = Field(default=30, ge=2)
-    min_shown: int = Field(default=10, ge=1)
+    min_shown: int | None = Field(default=None, ge=1)
     tables: list[TableName] = Field(default=[])
     ll144: Ll144Options | None = None
     mitigation: MitigationOptions | None = None
+
+    @property
+    def shown(self) -> int:
+        """From how many independent cases on a group has numbers."""
+        return min(SHOWN, self.min_group) if self.min_shown is None else self.min_shown
 
     @property
     def own_fits(self) -> str | None:
@@ -47,7 +54,7 @@ class FairnessOptions(Options):
 
     @model_validator(mode="after")
     def _consistent(self) -> FairnessOptions:
-        if self.min_shown > self.min_group:
+        if self.shown > self.min_group:
             raise ValueError("min_shown is above min_group: a group would be compared that is not shown")
         if self.control is not None and self.control in (self.attributes or []):
             raise ValueError("control is one of attributes; within its own values an attribute has nothing to compare")

@@ -22,7 +22,7 @@ from rft.records import Section, Table
 
 def audit(subject: Subject, options: FairnessOptions, *, positive: str) -> Section:
     """Return the section; raises ``Unavailable`` without test rows, groups, or a prediction for every row."""
-    limits = Limits(options.min_group, options.min_shown)
+    limits = Limits(options.min_group, options.shown)
     plan = Plan.of(_test_rows(subject.predictions), subject.facts.classes, options, positive)
     compared = _compared(plan, limits, subject.seed)
     model = "external" if subject.facts.training.mode == "external" else "fine-tuned"
@@ -82,7 +82,7 @@ def _with_mitigated(
     if found.predictions is None:
         return section
     plan = Plan.of(_test_rows(found.predictions), subject.facts.classes, options, positive)
-    compared = _compared(plan, Limits(options.min_group, options.min_shown), subject.seed)
+    compared = _compared(plan, Limits(options.min_group, options.shown), subject.seed)
     rows = by_group_rows(plan, compared, "mitigated", subject.seed)
     tables = section.tables | {"by_group": section.tables["by_group"] + rows}
     return section.model_copy(update={"tables": tables, "folders": found.folders})
@@ -96,7 +96,7 @@ def _notes(plan: Plan, positive: str, options: FairnessOptions) -> tuple[str, ..
     return (
         f"Rates are for the favourable class {positive}, against all others. Groups with fewer than "
         f"{options.min_group} test {'units' if repeats else 'examples'} are too few to tell: they are shown and not "
-        f"compared. With fewer than {options.min_shown}, a group or the cases of a metric in it have no number at all.",
+        f"compared. With fewer than {options.shown}, a group or the cases of a metric in it have no number at all.",
         "An interval for two groups is Newcombe's, for more that of the largest gap among all pairs. Each holds at "
         "95 % by itself; where rules judge several, their intervals are wider. Of the p-values in the table, those "
         f"named p_holm allow for the number of its rows.{units}",

@@ -45,7 +45,7 @@ def section(
     options = options or FairnessOptions()
     plan = Plan.of(before, classes, options, positive)
     pair = Pair(plan.rows, Rows.of(after, classes))
-    limits = Limits(options.min_group, options.min_shown)
+    limits = Limits(options.min_group, options.shown)
     table: list[Row] = []
     findings: list[Finding] = []
     for grouping in plan.attributes:
