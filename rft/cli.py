@@ -91,6 +91,9 @@ def audit(
 ) -> None:
     """Fine-tune, audit, and write the report."""
     with _reported(debug):
+        from rft import at_hand
+
+        at_hand.require(config, overrides or [], offline=offline)  # before torch is imported, which takes seconds
         from rft.pipeline import audit as run_audit
         from rft.report import check_writable
 

@@ -138,6 +138,17 @@ class ModelConfig(_Table):
         """``memory`` in bytes, or None."""
         return None if self.memory is None else read_memory(self.memory)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_code(cls, content: Any) -> Any:
+        if isinstance(content, dict) and "trust_remote_code" in content:
+            raise ValueError(
+                "trust_remote_code: code that a model brings along is never run, whatever this says, since it could do "
+                "anything to this machine and to the audit; take a type of model that transformers itself knows, or "
+                "build it yourself with model.factory, and remove the key"
+            )
+        return content
+
     @model_validator(mode="after")
     def _consistent(self) -> ModelConfig:
         sources = [key for key in ("backbone", "checkpoint", "factory") if getattr(self, key) is not None]

@@ -61,6 +61,11 @@ def test_a_plain_config_is_read(tmp_path: Path) -> None:
         ("[model]", '[model]\nmemory = "2 gigs"', "model.memory: expected a size such as 2GB or 500MB, not '2 gigs'"),
         ("[model]", '[model]\ncheckpoint = "x"', "model: give one of backbone, checkpoint and factory"),
         (
+            "[model]",
+            "[model]\ntrust_remote_code = true",
+            "trust_remote_code: code that a model brings along is never run",
+        ),
+        (
             'backbone = "torchvision/resnet18"',
             'checkpoint = "x"',
             "model: a checkpoint is audited as it is: remove weights",

@@ -19,6 +19,7 @@ LEVELS = {
     "demo": 8,
     "__init__": 7,  # the public names; what it imports on demand stands higher
     "pipeline": 7,
+    "at_hand": 7,
     "callback": 8,
     "selection": 7,
     "compare": 7,
@@ -37,6 +38,7 @@ LEVELS = {
     "suppression": 2,
     "intervals": 1,
     "progress": 1,
+    "hub": 1,
     "config": 1,
     "records": 1,
     "errors": 0,
@@ -67,7 +69,7 @@ AT_HOME = {
     "captum": ("rft/plugins/attribution/",),
     "timm": ("rft/backbones/timm.py",),
     "transformers": ("rft/backbones/transformers.py", "rft/backbones/checkpoint.py", "rft/callback.py"),
-    "huggingface_hub": ("rft/backbones/hub.py", "rft/backbones/timm.py", "rft/backbones/pretrained_folder.py"),
+    "huggingface_hub": ("rft/hub.py", "rft/backbones/timm.py", "rft/backbones/pretrained_folder.py"),
     "peft": ("rft/backbones/adapters.py",),
     "torchao": ("rft/backbones/quantised.py",),
 }

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import re
 import zipfile
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
@@ -16,14 +15,13 @@ from typing import Any
 
 import torch
 
-from rft.backbones.hub import hub
 from rft.errors import ModelError
+from rft.hub import HUB_NAME, hub, not_to_be_had
 
 CONFIG = "config.json"
 DESCRIBED = (CONFIG, "tokenizer_config.json")  # files that may name code of the folder's own
 SAFE = ("model.safetensors", "model.safetensors.index.json")  # transformers takes these before anything pickled
 PICKLED = "pytorch_model*.bin"
-HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 WANTED = ["*.json", "*.txt", "*.model", "*.safetensors"]
 WHOLE = "Expected a model as the hub lays it out, whole: config.json, model.safetensors, and its tokenizer's files."
 
@@ -91,7 +89,7 @@ def _in_package(spec: str, where: str) -> Path:
 
 def _from_hub(name: str, *, offline: bool, where: str) -> Path:
     try:
-        from huggingface_hub import constants, snapshot_download
+        from huggingface_hub import snapshot_download
     except ImportError:
         raise ModelError(
             "needs transformers, which is not installed", where=where, remedy='pip install "rft[transformers]"'
@@ -103,11 +101,7 @@ def _from_hub(name: str, *, offline: bool, where: str) -> Path:
                 snapshot_download(name, allow_patterns=[PICKLED])
         except Exception as error:  # whatever the hub's client, its cache or the network raises
             reason = str(error).splitlines()[0] if reached and str(error) else "it is not cached"
-            raise ModelError(
-                f"{name} could not be had{'' if reached else ' without the network'}: {reason}",
-                where=where,
-                remedy=f"Put it into {constants.HF_HUB_CACHE} as the hub's client lays it out, or name its folder.",
-            ) from error
+            raise not_to_be_had(name, reason, where, reached=reached) from error
     return path
 
 

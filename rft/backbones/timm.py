@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import nn
 
-from rft.backbones.hub import hub
-from rft.backbones.hub import require_weights as hub_weights
 from rft.data.images import Preprocessing
 from rft.errors import ModelError
+from rft.hub import hub
+from rft.hub import require_weights as hub_weights
 
 
 def names() -> list[str]:

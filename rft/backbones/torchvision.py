@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rft.backbones.hub import reachable
 from rft.data.images import Preprocessing
 from rft.errors import ModelError
+from rft.hub import reachable
 
 
 def names() -> list[str]:

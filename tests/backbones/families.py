@@ -1,17 +1,19 @@
 """Small random networks of every family that is supported, saved and loaded the way a user's own would be.
 
-Those of torchvision and timm go through a file of weights; those of transformers are laid out on disk as the hub does.
-A few that only come large are built narrow, by their library's own class.
+Those of torchvision and timm lie in the library's own cache, as a download leaves them; those of transformers in a
+folder, laid out as the hub does. A few that only come large are built narrow, by their library's own class.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import timm
 import torch
@@ -78,23 +80,38 @@ def seeded(build: Callable[[], nn.Module]) -> nn.Module:
 # ---------------------------------------------------------------- torchvision and timm, by name
 
 
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+
+@contextmanager
+def downloaded(library: str, name: str, state: dict[str, Tensor], cache: Path) -> Iterator[None]:
+    """Have these weights in the library's cache, where a download of its own pretrained ones would have put them."""
+    if library == "torchvision":
+        place = cache / "checkpoints" / models.get_model_weights(name).DEFAULT.url.rpartition("/")[2]
+        place.parent.mkdir()
+        torch.save(state, place)
+    else:
+        repository = cache / f"models--{timm.get_pretrained_cfg(name).hf_hub_id.replace('/', '--')}"
+        snapshot = repository / "snapshots" / REVISION
+        snapshot.mkdir(parents=True)
+        (repository / "refs").mkdir()
+        (repository / "refs" / "main").write_text(REVISION, encoding="utf-8")
+        save_file({key: tensor.contiguous() for key, tensor in state.items()}, snapshot / "model.safetensors")
+    with patch("torch.hub.get_dir", lambda: str(cache)), patch("huggingface_hub.constants.HF_HUB_CACHE", str(cache)):
+        yield
+
+
 def named(library: str, name: str, layer: str, behind: tuple[str, ...], side: int = 64) -> Family:
-    """Return a family whose weights are written to a file: .safetensors for torchvision, .pth for timm."""
+    """Return a family by its name in torchvision or timm, whose pretrained weights are found in the library's cache."""
 
     def built() -> nn.Module:
         create = {"torchvision": models.get_model, "timm": timm.create_model}[library]
         return settled(seeded(lambda: create(name)), side)
 
     def loaded(folder: Path) -> LoadedBackbone:
-        state = built().state_dict()
-        file = f"{name}.safetensors" if library == "torchvision" else f"{name}.pth"
-        if library == "torchvision":
-            save_file({key: tensor.contiguous() for key, tensor in state.items()}, folder / file)
-        else:
-            torch.save(state, folder / file)
-        own = {} if side == 224 else {"image_size": side}
-        config = ModelConfig(backbone=f"{library}/{name}", weights=file, **own)
-        return load(config, folder, modality="image", seed=5, offline=True)
+        config = ModelConfig(backbone=f"{library}/{name}", **({} if side == 224 else {"image_size": side}))
+        with downloaded(library, name, built().state_dict(), folder):
+            return load(config, folder, modality="image", seed=5, offline=True)
 
     def features(_folder: Path, pixels: Tensor) -> Tensor:
         network = built()
@@ -152,6 +169,26 @@ def narrow_timm_vit() -> nn.Module:
     return timm.create_model("vit_tiny_patch16_224", img_size=32, patch_size=8, depth=3, num_classes=0)
 
 
+def narrow_timm_vgg() -> nn.Module:
+    """Return timm's VGG with its fully connected layers as convolutions, as timm has them."""
+    cfg = [8, "M", 16, "M", 16, 16, "M"]
+    return timm.models.vgg.VGG(cfg, num_classes=0, mlp_ratio=0.01, drop_rate=0.2)
+
+
+def narrow_timm_swin() -> nn.Module:
+    """Return timm's shifted-window transformer of two stages."""
+    sizes = {"embed_dim": 16, "depths": (2, 2), "num_heads": (2, 4), "window_size": 4}
+    return timm.models.SwinTransformer(32, 4, num_classes=0, drop_path_rate=0.2, **sizes)
+
+
+def narrow_convnext() -> nn.Module:
+    """Return a ConvNeXt of two stages."""
+    stages = [models.convnext.CNBlockConfig(8, 16, 1), models.convnext.CNBlockConfig(16, None, 2)]
+    network = models.ConvNeXt(stages, stochastic_depth_prob=0.2)
+    network.classifier[2] = nn.Identity()
+    return network
+
+
 def numbered(prefix: str, first: int, last: int) -> tuple[str, ...]:
     """Return the names of modules in a sequence."""
     return tuple(f"{prefix}.{number}" for number in range(first, last + 1))
@@ -169,6 +206,10 @@ IMAGES = {
     "vgg": built(narrow_vgg, "features.7", (*numbered("features", 7, 12), "classifier")),
     "swin": built(narrow_swin, "features.3", ("features.3", "norm")),
     "vit": built(narrow_vit, "encoder.layers.encoder_layer_2", ("encoder.layers.encoder_layer_2", "encoder.ln")),
+    "convnext": built(narrow_convnext, "features.3.1", ("features.3.1", "classifier")),
+    "timm/resnet": named("timm", "resnet10t", "layer4", ("layer4",)),
+    "timm/vgg": built(narrow_timm_vgg, "features.6", (*numbered("features", 6, 10), "pre_logits", "head")),
+    "timm/swin": built(narrow_timm_swin, "layers.1.blocks.1", ("layers.1.blocks.1", "norm")),
     "timm/vit": built(narrow_timm_vit, "blocks.2", ("blocks.2", "norm")),
     "timm/convnext": named("timm", "convnext_atto", "stages.3.blocks.1", ("stages.3.blocks.1", "head.norm")),
     "timm/mobilenet": named("timm", "mobilenetv3_small_050", "blocks.5", ("blocks.5", "conv_head", "norm_head")),
@@ -189,8 +230,10 @@ LARGE_IMAGES = {
     ),
     "timm/vit_tiny": named("timm", "vit_tiny_patch16_224", "blocks.11", ("blocks.11", "norm"), 224),
     "timm/resnet18": named("timm", "resnet18", "layer4", ("layer4",)),
-    "timm/vgg11": named("timm", "vgg11", "pre_logits", ("pre_logits",)),
-    "timm/swin": named("timm", "swin_tiny_patch4_window7_224", "layers.3.blocks.1", ("layers.3.blocks.1", "norm"), 224),
+    "timm/vgg11_bn": named("timm", "vgg11_bn", "features.25", (*numbered("features", 25, 28), "pre_logits")),
+    "timm/swin_tiny": named(
+        "timm", "swin_tiny_patch4_window7_224", "layers.3.blocks.1", ("layers.3.blocks.1", "norm"), 224
+    ),
 }
 
 

@@ -227,7 +227,7 @@ def test_timm_says_where_the_weights_belong_without_a_network(tmp_path: Path, mo
         raise OSError("no network")
 
     monkeypatch.setattr("socket.create_connection", no_network)
-    monkeypatch.setattr("rft.backbones.hub.getproxies", dict)
+    monkeypatch.setattr("rft.hub.getproxies", dict)
     with pytest.raises(ModelError) as caught:
         resnet(tmp_path, backbone="timm/resnet18", weights="pretrained")
     assert "could not be had without the network: they are not cached" in str(caught.value)

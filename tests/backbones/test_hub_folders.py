@@ -17,10 +17,10 @@ import transformers as hf
 from safetensors.torch import load_file, save_file
 
 from rft.backbones import LoadedBackbone, load
-from rft.backbones.hub import hub
 from rft.backbones.transformers import config_sha256
 from rft.config import ModelConfig
 from rft.errors import ModelError
+from rft.hub import hub
 
 
 def read(folder: Path, name: str = "own", modality: str = "text", **settings: object) -> LoadedBackbone:
@@ -71,7 +71,7 @@ def forbid_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("socket.create_connection", refused)
     monkeypatch.setattr("socket.getaddrinfo", refused)
-    monkeypatch.setattr("rft.backbones.hub.getproxies", dict)
+    monkeypatch.setattr("rft.hub.getproxies", dict)
 
 
 @pytest.mark.parametrize("offline", [True, False])
@@ -97,7 +97,7 @@ def test_a_network_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatc
         raise OSError("no answer")
 
     monkeypatch.setattr("socket.getaddrinfo", hanging)
-    monkeypatch.setattr("rft.backbones.hub.getproxies", dict)
+    monkeypatch.setattr("rft.hub.getproxies", dict)
     start = time.monotonic()
     with hub(offline=False) as reached:
         assert not reached

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from urllib.request import getproxies
 from rft.errors import ModelError
 
 CONNECT_SECONDS = 2
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 
 @contextmanager
@@ -47,6 +49,28 @@ def require_weights(name: str, *, offline: bool) -> None:
                 where="model.weights",
                 remedy=f"Put them into {cache}, as the hub's client lays them out, or give a file.",
             )
+
+
+def require_model(name: str, *, offline: bool, where: str) -> None:
+    """Raise ``ModelError`` at once when nothing of a model of the hub is cached and nothing can be downloaded."""
+    from huggingface_hub import constants
+
+    if (Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}").is_dir():
+        return
+    with hub(offline) as reached:
+        if not reached:
+            raise not_to_be_had(name, "it is not cached", where, reached=False)
+
+
+def not_to_be_had(name: str, reason: str, where: str, *, reached: bool) -> ModelError:
+    """Return the error that says why a model of the hub is not there, and where it belongs."""
+    from huggingface_hub import constants
+
+    return ModelError(
+        f"{name} could not be had{'' if reached else ' without the network'}: {reason}",
+        where=where,
+        remedy=f"Put it into {constants.HF_HUB_CACHE} as the hub's client lays it out, or name its folder.",
+    )
 
 
 def reachable(endpoint: str) -> bool:
