@@ -35,7 +35,8 @@ def require(path: str | Path, overrides: Sequence[str] = (), *, offline: bool = 
     """
     options = {name: each.plugin.options for name, each in discover().items()}
     settings = config.load(Path(path), list(overrides), options)
-    _require(settings.core.model, settings.folder, offline=offline)
+    if settings.core.model is not None:  # predictions alone need no weights
+        _require(settings.core.model, settings.folder, offline=offline)
 
 
 def _require(settings: ModelConfig, folder: Path, *, offline: bool) -> None:

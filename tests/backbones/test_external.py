@@ -84,7 +84,8 @@ class TestTexts:
     def test_test_examples_are_enough(self, tmp_path: Path) -> None:
         save_bert(tmp_path / "model")
         write_texts(tmp_path / "texts.csv", splits=("test",))
-        (tmp_path / "audit.toml").write_text(f"{TEXT_AUDIT}\n[privacy]\n\n[fairness]\nmin_group = 5\n", encoding="utf-8")
+        plugins = "\n[privacy]\n\n[fairness]\nmin_group = 5\n"
+        (tmp_path / "audit.toml").write_text(TEXT_AUDIT + plugins, encoding="utf-8")
         run = rft.audit(tmp_path / "audit.toml", tmp_path / "run", device="cpu")
         assert list(run.data.splits) == ["test"]
         assert run.finding("performance.accuracy").value is not None
