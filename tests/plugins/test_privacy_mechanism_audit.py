@@ -136,11 +136,15 @@ def test_extreme_rates(rate: float, steps: int, untested: pytest.MonkeyPatch) ->
     assert not refuted(scores, curve_of(claim))
 
 
-def test_the_right_mechanism_is_not_accused_and_its_bound_holds() -> None:
-    found = judge(audited(randomness="secret"), curve_of(CLAIM), DELTA)
+@pytest.mark.parametrize("randomness", ["secret", "seeded"])
+def test_the_right_mechanism_is_not_accused_and_its_bound_holds(randomness: str) -> None:
+    found = judge(audited(randomness=randomness), curve_of(CLAIM), DELTA)
     assert found.p_value >= ALPHA / 10  # one time in ten thousand
-    assert 0.3 < found.bound < 4
-    assert 1.0 < found.gaussian_bound < 4
+    assert found.bound < 4
+    assert found.gaussian_bound < 4
+    if randomness == "seeded":  # bounds as low as this are chance: one audit in fifty
+        assert found.bound > 0.3
+        assert found.gaussian_bound > 1
 
 
 @pytest.mark.parametrize("fault", PLANTED)
