@@ -246,13 +246,14 @@ def test_a_rate_cannot_exceed_one() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("rate", "steps"), [(0.02, 250), (0.02, 1500), (0.0256, 1172), (0.1, 300), (0.25, 20), (0.5, 60)]
+    ("rate", "steps"), [(0.02, 250), (0.02, 1500), (0.02, 10_000), (0.0256, 1172), (0.1, 300), (0.25, 20), (0.5, 60)]
 )
 def test_faults_are_seen_in_99_of_100_audits_and_the_right_mechanism_accused_in_at_most_one(
     rate: float, steps: int
 ) -> None:
     """Scores are drawn from their distribution, which the tests above show to be that of the trainer's."""
-    claim = Mechanism(calibrate(4.0, DELTA, sample_rate=rate, steps=steps), rate, steps)
+    noise = calibrate(4.0, DELTA, sample_rate=rate, steps=steps)
+    claim = claimed({"noise_multiplier": noise, "sample_rate": rate, "steps": steps})
     random, trials = np.random.default_rng(3), 3000
 
     def share(actual: Mechanism, contribution: float = 1.0) -> float:
