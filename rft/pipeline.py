@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from rft import __version__, config, data, policy
 from rft.backbones import hash_tensors
 from rft.environment import describe as describe_environment
-from rft.errors import ConfigError, Unavailable
+from rft.errors import ConfigError, EvidenceError, IntegrityError, Unavailable
 from rft.features.extract import choose_device
 from rft.plugins import Options, Plugin, Registered, Subject, discover
 from rft.records import Artifacts, AuditRun, Finding, Run, Section, not_measured
@@ -152,6 +152,8 @@ def _audit(plugin: tuple[Registered, BaseModel], subject: Subject) -> Section:
         section = each.plugin.audit(subject, options)
     except Unavailable as reason:
         return _unmeasured(each.plugin, str(reason))
+    except (EvidenceError, IntegrityError):  # a promise that does not hold is more than an audit that is missing
+        raise
     except Exception as error:  # a plugin is foreign code: whatever it raises, the other audits must stand
         log.debug("plugin %s failed", each.plugin.name, exc_info=True)
         return _unmeasured(each.plugin, f"the plugin failed: {type(error).__name__}: {error}")

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 import rft
 from rft import extraction, pipeline, plugins
 from rft.cli import app
+from rft.errors import IntegrityError
 from rft.features import Features
 from rft.plugins import Options, Subject, Unavailable
 from rft.records import AuditRun, Section
@@ -210,6 +211,21 @@ def test_a_plugin_that_fails_refuses_or_meddles_is_never_silent(
     assert text in (run.finding(id).reason or run.finding(id).meaning)
     assert run.verdict.status == verdict
     assert run.finding("training.trained_unmoved").status == "info"  # the others stand
+
+
+class FindsItBroken(Broken):
+    name = "finds"
+
+    def audit(self, subject: Subject, options: Options) -> Section:
+        raise IntegrityError("the noise is too small", where="[privacy]")
+
+
+def test_a_promise_that_does_not_hold_stops_the_run(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "BUILTIN", (f"{__name__}:FindsItBroken", *plugins.BUILTIN))
+    code, _, stderr = invoke("audit", tiny, "--out", tiny.parent / "run")
+    assert code == 1
+    assert "[privacy]: the noise is too small" in stderr
+    assert not (tiny.parent / "run").exists()
 
 
 def test_a_loss_above_guessing_is_worth_a_look(tiny: Path) -> None:

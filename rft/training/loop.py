@@ -14,7 +14,7 @@ from rft.errors import RftError
 from rft.progress import track
 from rft.training import Facts, Fit, Job, Task, trained_state
 from rft.training.linear_heads import Heads, Vectors, shared_gradient, unmoved, vectors
-from rft.training.threads import suitable_threads
+from rft.training.threads import one_thread, suitable_threads
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,10 @@ class StandardTrainer:
         Linear heads that see different members, as the shadow models of an attack do, are trained as one stack.
         """
         data = vectors(task) if len(jobs) > 1 and all(job.members is not None for job in jobs) else None
-        return _fit_stack(task, data, jobs) if data else [_fit(task, job) for job in jobs]
+        if data is None:
+            return [_fit(task, job) for job in jobs]
+        with one_thread(task.device):  # 64 heads on 512 features: six times quicker where two cores have other work
+            return _fit_stack(task, data, jobs)
 
 
 def _fit(task: Task, job: Job) -> Fit:

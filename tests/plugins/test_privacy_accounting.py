@@ -69,6 +69,8 @@ def test_agrees_with_other_accountants(mechanism: Mechanism) -> None:
         (Mechanism(1.0, 0.5, 1), 1 - 1e-9),
         (Mechanism(1.0, 0.01, 1), 1e-15),
         (Mechanism(5.0, 1e-9, 10), 1e-8),
+        (Mechanism(5.0, 5e-324, 10_000), 1e-5),
+        (Mechanism(0.1, 1e-200, 10), 0.5),
     ],
 )
 def test_extremes_are_finite_and_quick(mechanism: Mechanism, delta: float) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from rft.plugins import Subject
 from rft.plugins.privacy import Privacy, PrivacyOptions
-from rft.records import Section, SubjectFacts, Training
+from rft.records import Backbone, Section, SubjectFacts, Training
 from rft.training import Fit
 
 FACTS: dict[str, Any] = {
@@ -142,8 +142,37 @@ def test_scope_covers_the_model_and_little_else() -> None:
     covered = protection(section(FACTS))
     assert covered["model"] == "under DP"
     assert covered["predictions for people outside the data"] == "post-processing of DP"
-    for artefact in ("predictions table", "group tables", "attributions", "attack results", "feature cache"):
+    for artefact in (
+        "predictions table",
+        "group tables",
+        "attributions, pictures of examples",
+        "attack results",
+        "feature cache",
+        "heads without privacy beside a frontier",
+    ):
         assert covered[artefact] == "un-noised"
+
+
+def test_scope_does_not_put_further_heads_under_the_epsilon_of_the_model() -> None:
+    why = {row["artefact"]: row["why"] for row in section(FACTS).tables["scope"]}
+    assert "an epsilon beyond the model's" in why["heads of a frontier, twins with canaries"]
+    assert why["model"] == "noised in every step of training"
+    summed = {row["artefact"]: row["why"] for row in section(FACTS | {"engine": "least squares"}).tables["scope"]}
+    assert summed["model"] == "from noised sums"
+
+
+@pytest.mark.parametrize(("weights", "asked"), [("pretrained", True), ("random", False), (None, False)])
+def test_that_the_backbone_may_know_the_same_people_is_asked(weights: str | None, asked: bool) -> None:
+    about = {"weights_sha256": "", "frozen_sha256_before": "", "frozen_sha256_after": "", "precision": "float32"}
+    numbers = {"frozen_parameters": 1, "trainable_parameters": 1, "preprocessing": {}}
+    backbone = None if weights is None else Backbone(name="torchvision/made", weights=weights, **about, **numbers)
+    facts = SubjectFacts(
+        name="made", modality="image", classes=("no", "yes"), training=Training(mode="private"), backbone=backbone
+    )
+    made = Privacy().audit(Subject(facts, 0, {}, predictions(), fit=Fit({}, [], FACTS)), PrivacyOptions(epsilon=3.0))
+    found = [finding for finding in made.findings if finding.id == "privacy.pretraining_overlap"]
+    assert [finding.status for finding in found] == ["not_measured"] * asked
+    assert ("own training data" in made.chapters[-1].text[0]) == asked
 
 
 @pytest.mark.parametrize("facts", [None, {"mode": "standard"}, FACTS | {"randomness": "seeded"}])

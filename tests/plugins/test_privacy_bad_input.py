@@ -105,6 +105,7 @@ def task(population: Population | None = None) -> Task:
         ({"epsilon": 0.5, "noise_multiplier": 0.4}, "privacy.noise_multiplier", "more than the 0.5"),
         ({"epsilon": 3.0, "budget": 4.0}, "privacy.budget", "none is named"),
         ({"epsilon": 3.0, "ledger": "here"}, "privacy.ledger", "none is named"),
+        ({"epsilon": 3.0, "overlaps": ("ward",)}, "privacy.overlaps", "none is named"),
     ],
 )
 def test_training_refuses_before_it_starts(settings: dict[str, Any], key: str, reason: str) -> None:

@@ -9,7 +9,7 @@ import frontier_cases as cases
 import numpy as np
 import pytest
 
-from rft.errors import ConfigError, IntegrityError
+from rft.errors import ConfigError, EvidenceError, IntegrityError
 from rft.plugins.privacy import PrivacyOptions
 from rft.plugins.privacy.frontier.heads import LEAST_SQUARES, SGD, WITHOUT, Arm, Judged
 from rft.plugins.privacy.frontier.section import piece
@@ -93,12 +93,14 @@ def test_a_refusal_is_told_and_a_failed_self_test_is_not_swallowed(monkeypatch: 
     monkeypatch.setattr(trainer, "fit_together", refused)
     assert frontier_piece(subject, OPTIONS).findings[0].reason == "privacy.budget: the budget is spent"
 
-    def broken(*_: object, **__: object) -> None:
-        raise IntegrityError("no noise")
+    for found in (IntegrityError("no noise"), EvidenceError("an older copy was put back")):
 
-    monkeypatch.setattr(trainer, "fit_together", broken)
-    with pytest.raises(IntegrityError):
-        frontier_piece(subject, OPTIONS)
+        def broken(*_: object, error: Exception = found, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr(trainer, "fit_together", broken)
+        with pytest.raises(type(found)):
+            frontier_piece(subject, OPTIONS)
 
 
 def judged(cost_of_b: float, *, heads: int = 3, n: int = 400, few: int = 0) -> Judged:

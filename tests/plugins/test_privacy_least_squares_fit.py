@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import frontier_cases as cases
 import numpy as np
@@ -16,7 +17,7 @@ from rft.plugins.privacy.accounting import Mechanism, spent
 from rft.plugins.privacy.training import least_squares, least_squares_fit
 from rft.plugins.privacy.training.least_squares import Statistics
 from rft.plugins.privacy.training.trainer import DPTrainer
-from rft.training import Fit, Job, Task
+from rft.training import Fit, Job, Population, Task
 from rft.training.linear_heads import logits
 
 TRAINER = DPTrainer(4.0, method="least_squares", randomness="seeded")
@@ -50,6 +51,20 @@ def test_heads_have_noise_of_their_own() -> None:
     secret = fits(task(), [Job(0), Job(0)], replace(TRAINER, randomness="secret"))
     assert not torch.allclose(secret[0].state[weight], secret[1].state[weight], atol=1e-3)
     assert again.facts["noise_multiplier"] == first.facts["noise_multiplier"]
+
+
+def test_people_of_two_populations_are_refused_or_counted_by_both(tmp_path: Path) -> None:
+    def of(name: str) -> Task:
+        owners = np.array([f"p{number}" for number in range(len(task().labels))])
+        return task(population=Population(name, owners, tmp_path))
+
+    recorded = replace(TRAINER, ledger="ledger")
+    [first] = recorded.fit(of("clinic"), [Job(0)])
+    with pytest.raises(ConfigError, match="in population 'clinic' too"):
+        recorded.fit(of("ward"), [Job(0)])
+    [other] = replace(recorded, overlaps=("clinic",)).fit(of("ward"), [Job(0)])
+    assert other.facts["ledger"]["overlaps"] == ["clinic"]
+    assert other.facts["ledger"]["epsilon"] > 1.2 * first.facts["ledger"]["epsilon"]
 
 
 def test_members_decide_who_counts() -> None:

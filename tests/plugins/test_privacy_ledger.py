@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -363,6 +364,31 @@ def test_a_ledger_that_was_put_back_is_found_without_any_run(tmp_path: Path) -> 
         (ledger_of(tmp_path) / name).write_bytes(older[name])
     with pytest.raises(EvidenceError, match="an older copy was put back"):
         finish(account(tmp_path, identity="a third"))
+
+
+def test_so_is_that_of_an_overlapping_population(tmp_path: Path) -> None:
+    finish(account(tmp_path))
+    older = everything(ledger_of(tmp_path))
+    finish(account(tmp_path, identity="another"))
+    for name in (chain.ENTRIES, chain.HEAD):
+        (ledger_of(tmp_path) / name).write_bytes(older[name])
+    with pytest.raises(EvidenceError, match="an older copy was put back"):
+        finish(account(tmp_path, name="ward", overlaps=["clinic"]))
+
+
+@pytest.mark.parametrize("gone", ["ledgers", "ledgers/clinic"])
+def test_a_ledger_that_was_removed_does_not_begin_at_nothing(tmp_path: Path, gone: str) -> None:
+    """Its key went with it: nothing but its place tells that there was one."""
+    finish(account(tmp_path))
+    shutil.rmtree(tmp_path / gone)
+    with pytest.raises(EvidenceError, match=r"is gone: 23 entries|has not the 23 entries") as refused:
+        finish(account(tmp_path))
+    finish(account(tmp_path, ledger="elsewhere"))
+    finish(account(tmp_path, name="ward", owners=OTHERS))
+    if gone == "ledgers":
+        _, _, path = str(refused.value).rpartition("remove ")
+        Path(path.rstrip(".")).unlink()
+        finish(account(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["clinik", "clinic 2", "../clinic"])

@@ -106,8 +106,11 @@ def test_verify_finds_the_run_in_its_ledger(checked: Path, tmp_path: Path) -> No
     assert "The ledger of population 'clinic' holds the 22 entries that the run saw." in output
 
 
-def test_verify_finds_a_ledger_that_was_put_back(checked: Path, tmp_path: Path) -> None:
+def test_verify_finds_a_ledger_that_was_put_back(
+    checked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.rmtree(tmp_path / "ledgers")
+    monkeypatch.setenv("RFT_STATE", str(tmp_path / "another state"))  # this one would not let a new one begin
     finish(account(tmp_path, identity="another"))
     finish(account(tmp_path, identity="another"))
     code, output = verified(checked, "--ledger", str(tmp_path / "ledgers"))

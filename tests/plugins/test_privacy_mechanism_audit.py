@@ -136,11 +136,15 @@ def test_extreme_rates(rate: float, steps: int, untested: pytest.MonkeyPatch) ->
     assert not refuted(scores, curve_of(claim))
 
 
-def test_the_right_mechanism_is_not_accused_and_its_bound_holds() -> None:
-    found = judge(audited(randomness="secret"), curve_of(CLAIM), DELTA)
+@pytest.mark.parametrize("randomness", ["secret", "seeded"])
+def test_the_right_mechanism_is_not_accused_and_its_bound_holds(randomness: str) -> None:
+    found = judge(audited(randomness=randomness), curve_of(CLAIM), DELTA)
     assert found.p_value >= ALPHA / 10  # one time in ten thousand
-    assert 0.3 < found.bound < 4
-    assert 1.0 < found.gaussian_bound < 4
+    assert found.bound < 4
+    assert found.gaussian_bound < 4
+    if randomness == "seeded":  # bounds as low as this are chance: one audit in fifty
+        assert found.bound > 0.3
+        assert found.gaussian_bound > 1
 
 
 @pytest.mark.parametrize("fault", PLANTED)
@@ -242,13 +246,14 @@ def test_a_rate_cannot_exceed_one() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("rate", "steps"), [(0.02, 250), (0.02, 1500), (0.0256, 1172), (0.1, 300), (0.25, 20), (0.5, 60)]
+    ("rate", "steps"), [(0.02, 250), (0.02, 1500), (0.02, 10_000), (0.0256, 1172), (0.1, 300), (0.25, 20), (0.5, 60)]
 )
 def test_faults_are_seen_in_99_of_100_audits_and_the_right_mechanism_accused_in_at_most_one(
     rate: float, steps: int
 ) -> None:
     """Scores are drawn from their distribution, which the tests above show to be that of the trainer's."""
-    claim = Mechanism(calibrate(4.0, DELTA, sample_rate=rate, steps=steps), rate, steps)
+    noise = calibrate(4.0, DELTA, sample_rate=rate, steps=steps)
+    claim = claimed({"noise_multiplier": noise, "sample_rate": rate, "steps": steps})
     random, trials = np.random.default_rng(3), 3000
 
     def share(actual: Mechanism, contribution: float = 1.0) -> float:

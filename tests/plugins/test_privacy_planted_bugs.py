@@ -99,6 +99,8 @@ NORMALS = "drawn = self.source.normals(len(self.noise_multipliers), sum(sizes))"
 SCALE = "drawn *= self.noise_multipliers[:, None] * self.max_grad_norm"
 COUNTED = "tally.non_finite_gradients += steps.set_gradient(sample)"
 NOISED = "self.gaussian.noised("
+ADDED = "(total + part.view_as(total))"
+OF_EMPTY, OF_EXAMPLES, FRESH = "noise of an empty sample", "noise of made-up examples", "fresh noise of an empty sample"
 
 
 @dataclass(frozen=True)
@@ -119,13 +121,16 @@ def step(right: str, wrong: str) -> Plant:
 
 
 EVERYWHERE = {
-    "half the noise": Bug(noise(SCALE, SCALE + " / 2"), "noise"),
-    "noise over n": Bug(noise(SCALE, SCALE + " / self.divisor"), "noise"),
-    "noise that forgets the clipping norm": Bug(noise(" * self.max_grad_norm", ""), "noise"),
-    "no noise": Bug(noise("(total + part", "(total + 0 * part"), "noise"),
+    "half the noise": Bug(noise(SCALE, SCALE + " / 2"), OF_EMPTY),
+    "noise over n": Bug(noise(SCALE, SCALE + " / self.divisor"), OF_EMPTY),
+    "noise that forgets the clipping norm": Bug(noise(" * self.max_grad_norm", ""), OF_EMPTY),
+    "no noise": Bug(noise("(total + part", "(total + 0 * part"), OF_EMPTY),
+    "a tenth of the noise for the bias": Bug(
+        noise(ADDED, "(total + part.view_as(total) * (1.0 if total.dim() > 2 else 0.1))"), OF_EMPTY
+    ),
     "noise that begins anew in each step": Bug(
         noise(NORMALS, NORMALS.replace("self.source.normals(", "np.random.default_rng(0).normal(size=(") + ")"),
-        "fresh noise",
+        FRESH,
     ),
     "twice the sampling rate": Bug(
         written(PoissonSampler, "_walk", ("log1p(-self.rate)", "log1p(-2 * self.rate)")), "sampling rate"
@@ -155,7 +160,23 @@ HEADS = EVERYWHERE | {
         written(
             HeadSteps, "set_gradient", (f"{NOISED}totals)", f"({NOISED}totals) if sample.taken.any() else totals)")
         ),
-        "noise",
+        OF_EMPTY,
+    ),
+    "noise for empty samples alone": Bug(
+        written(
+            HeadSteps,
+            "set_gradient",
+            (f"{NOISED}totals)", f"({NOISED}totals) if not sample.taken.any() else [each / 2 for each in totals])"),
+        ),
+        OF_EXAMPLES,
+    ),
+    "less noise the more examples there are": Bug(
+        written(
+            HeadSteps,
+            "set_gradient",
+            (NOISED, "replace(self.gaussian, max_grad_norm=0.7 * 0.9 ** sample.units.shape[1]).noised("),
+        ),
+        OF_EXAMPLES,
     ),
     "divided by the size of the sample": Bug(
         written(
@@ -171,12 +192,12 @@ HEADS = EVERYWHERE | {
     "not a number not counted": Bug(
         written(HeadSteps, "_drop", ("(broken & (rows.weights != 0))", "(broken & (rows.weights < 0))")), "not a number"
     ),
-    "noise shared by heads": Bug(noise(NORMALS, f"{NORMALS}\n    drawn[1:] = drawn[:1]"), "fresh noise"),
-    "noise shared by two heads": Bug(noise(NORMALS, f"{NORMALS}\n    drawn[3] = -0 + drawn[1]"), "fresh noise"),
+    "noise shared by heads": Bug(noise(NORMALS, f"{NORMALS}\n    drawn[1:] = drawn[:1]"), FRESH),
+    "noise shared by two heads": Bug(noise(NORMALS, f"{NORMALS}\n    drawn[3] = -0 + drawn[1]"), FRESH),
     "the noise of the first head for all": Bug(
-        noise("self.noise_multipliers[:, None]", "self.noise_multipliers[0]"), "noise"
+        noise("self.noise_multipliers[:, None]", "self.noise_multipliers[0]"), OF_EMPTY
     ),
-    "half the noise for one head": Bug(noise(SCALE, f"{SCALE}\n    drawn[2] /= 2"), "noise"),
+    "half the noise for one head": Bug(noise(SCALE, f"{SCALE}\n    drawn[2] /= 2"), OF_EMPTY),
     "a sample shared by heads": Bug(sampled(shared_by_heads), "independent samples"),
     "the bias left out of the norm": Bug(
         written(Examples, "gather", ("own.squared_lengths[stored])", "own.squared_lengths[stored] - 1)")), "clipping"
@@ -206,7 +227,15 @@ NETWORK = EVERYWHERE | {
             "set_gradient",
             (f"noised = {NOISED}", f"noised = (lambda all: {NOISED}all) if sample.taken.any() else all)("),
         ),
-        "noise",
+        OF_EMPTY,
+    ),
+    "noise for empty samples alone": Bug(
+        written(
+            EngineSteps,
+            "set_gradient",
+            (f"noised = {NOISED}", f"noised = (lambda all: all if sample.taken.any() else {NOISED}all))("),
+        ),
+        OF_EXAMPLES,
     ),
     "divided by the size of the sample": Bug(
         written(

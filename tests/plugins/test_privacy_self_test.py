@@ -25,14 +25,16 @@ CHECKS = [
     "sampling rate",
     "sample sizes",
     "independent samples",
-    "noise",
-    "fresh noise",
+    "noise of an empty sample",
+    "fresh noise of an empty sample",
     "empty sample",
     "trained tensors move",
     "frozen tensors",
     "divisor",
     "gradients",
     "clipping",
+    "noise of made-up examples",
+    "fresh noise of made-up examples",
     "not a number",
 ]
 
@@ -48,7 +50,8 @@ def test_each_check_is_a_row_with_what_was_expected_and_found(kind: str) -> None
     assert all(row["expected"] and row["found"] and row["meaning"].endswith(".") for row in rows)
     found = {row["check"]: row["found"] for row in rows}
     assert float(found["sampling rate"]) == pytest.approx(0.5, abs=0.1)
-    assert float(found["noise"]) == pytest.approx(1, abs=0.1)
+    assert float(found["noise of an empty sample"]) == pytest.approx(1, abs=0.3)
+    assert float(found["noise of made-up examples"]) == pytest.approx(1, abs=0.3)
     assert (float(found["divisor"]), float(found["clipping"])) == (10.0, 1.0)
     assert "3 examples of one unit" in next(row["meaning"] for row in rows if row["check"] == "clipping")
     assert 0 < error < 1e-5
@@ -104,9 +107,9 @@ def test_what_failed_stands_in_the_error_with_what_was_expected() -> None:
         self_test.run(steps, task, promised)
     message = str(failed.value)
     assert message.startswith(
-        "[privacy]: the self-test of private training failed, and nothing was trained (noise: 0.6"
+        "[privacy]: the self-test of private training failed, and nothing was trained (noise of an empty sample: 0.6"
     )
-    assert "expected 1 ± " in message
+    assert ", expected 0.9" in message
     assert "please report it with this line" in message
     assert "sampling rate" not in message
 

@@ -388,9 +388,8 @@ def test_the_facts_hold_the_self_test() -> None:
         facts = replace(LOOSE, steps=2).fit(way, [Job(0), Job(1)])[0].facts
         checks = {row["check"]: row["outcome"] for row in facts["self_test"]}
         assert set(checks.values()) == {"passed"}
-        assert {"sampling rate", "noise", "fresh noise", "empty sample", "divisor", "gradients", "clipping"} <= set(
-            checks
-        )
+        assert {"sampling rate", "empty sample", "divisor", "gradients", "clipping"} <= set(checks)
+        assert {"noise of an empty sample", "noise of made-up examples"} <= set(checks)
         assert 0 <= facts["engine_error"] < 1e-5
         json.dumps(facts, allow_nan=False)
 

@@ -168,10 +168,17 @@ def test_bfloat16_trains_nearly_as_float32() -> None:
     assert torch.allclose(full.state["linear.weight"], reduced.state["linear.weight"], atol=0.05)
 
 
-def test_the_number_of_threads_is_restored() -> None:
-    before = torch.get_num_threads()
-    StandardTrainer().fit(task(), [Job(0)])
-    assert torch.get_num_threads() == before
+@pytest.mark.parametrize("members", [None, np.ones(50, bool)], ids=["alone", "stacked"])
+def test_heads_are_trained_by_one_thread_and_the_number_is_restored(
+    members: np.ndarray | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.optim.SGD, "step", lambda self: used.append(torch.get_num_threads()))
+    before, used = torch.get_num_threads(), []
+    torch.set_num_threads(3)
+    StandardTrainer().fit(task(), [Job(0, members), Job(1, members)])
+    assert torch.get_num_threads() == 3
+    torch.set_num_threads(before)
+    assert set(used) == {1}
 
 
 def test_training_in_bfloat16_follows_that_in_float32() -> None:

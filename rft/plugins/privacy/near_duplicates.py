@@ -19,18 +19,39 @@ MEANING = (
 LIMITS = "Sees what the backbone sees: two people who look alike to it count, and a copy that looks different does not."
 
 
+OVERLAP_ID, OVERLAP_TITLE = "privacy.pretraining_overlap", "The same people in the backbone's own training data"
+OVERLAP_MEANING = (
+    "Whether people of this data were also in the data that the backbone was pretrained on: what it kept of them is in "
+    "the released model too, and under no epsilon."
+)
+OVERLAP_REASON = "the data that {name} ({weights}) was pretrained on is not at hand: ask those who made it"
+
+
 def near_duplicates_piece(subject: Subject) -> Piece:
-    """Return one finding about a random sample of the training examples."""
+    """Return what may protect people less than epsilon says: twins among the examples, and pretraining on them."""
+    return Piece(findings=(_twins(subject), *_overlap(subject)))
+
+
+def _overlap(subject: Subject) -> tuple[Finding, ...]:
+    backbone = subject.facts.backbone
+    if backbone is None or backbone.weights == "random":
+        return ()
+    reason = OVERLAP_REASON.format(name=backbone.name, weights=backbone.weights)
+    return (not_measured(OVERLAP_ID, OVERLAP_TITLE, reason, OVERLAP_MEANING),)
+
+
+def _twins(subject: Subject) -> Finding:
+    """Return the finding about a random sample of the training examples."""
     train = subject.splits.get("train")
     unit = "example" if train is None or train.units is None else "unit"
     meaning = MEANING.format(unit=unit)
     if subject.representations is None:
         reason = "the frozen features of the training examples are not at hand"
-        return Piece(findings=(not_measured(ID, TITLE, reason, meaning),))
+        return not_measured(ID, TITLE, reason, meaning)
     given: Representations = subject.representations()
     twins = _have_twins(given)
     found = int(twins.sum())
-    finding = Finding(
+    return Finding(
         id=ID,
         title=TITLE,
         status="warn" if found else "info",
@@ -42,7 +63,6 @@ def near_duplicates_piece(subject: Subject) -> Piece:
         meaning=meaning,
         limits=LIMITS + " A sample finds only twins that are both in it." * (given.sampled_from > len(twins)),
     )
-    return Piece(findings=(finding,))
 
 
 def _have_twins(given: Representations) -> np.ndarray:

@@ -72,6 +72,7 @@ def parameters(facts: Facts, unit: str, *, classes_declared: bool) -> Table:
         ),
         ("1 / n", 1 / facts["n"], "declared", "A delta near this would allow one unit to be published outright."),
         *_mechanism(facts),
+        ("features", "never standardised by the data", "declared", "At most each row by its own length (row_norm)."),
         _class_list(classes_declared),
         ("accountants", versions, "measured", "Libraries and versions."),
         ("randomness", facts["randomness"], "declared", SECRET if secret else SEEDED),
@@ -104,6 +105,7 @@ def _mechanism(facts: Facts) -> list[tuple[str, Cell, Grade, str]]:
         ("noise multiplier sigma", facts["noise_multiplier"], "measured", "Noise deviation over C, added to the sum."),
         ("sampling rate q", facts["sample_rate"], "declared", "Probability that a unit takes part in a step."),
         ("steps T", facts["steps"], "declared", "All of them counted, those with an empty sample too."),
+        ("when training stops", "after T steps", "declared", "Fixed beforehand: no early stopping, no validation."),
         ("divisor q n", facts["divisor"], "declared", "Public constant that the noised sum is divided by."),
         ("sampling used", "Poisson, by unit", "declared", "Each unit drawn by itself in each step."),
         ("sampling accounted", "Poisson, by unit", "declared", "What the accountants assume."),
@@ -133,7 +135,8 @@ def scope(facts: Facts) -> Table:
             DERIVED if model[0] == UNDER_DP else NOT_COVERED,
             "holds public numbers alone, no training loss" if facts.get("mode") == "private" else "holds the loss",
         ),
-        ("heads of a frontier, twins with canaries", *model),
+        ("heads of a frontier, twins with canaries", model[0], _further(model[0])),
+        ("heads without privacy beside a frontier", NOT_COVERED, "trained without noise, and not kept"),
         ("shadow models of attacks", NOT_COVERED, "trained on test examples too, and not kept"),
         (
             "this report and the model card",
@@ -143,7 +146,7 @@ def scope(facts: Facts) -> Table:
         ("predictions table", NOT_COVERED, "holds ids, labels and groups, and scores computed from the examples"),
         ("evaluation on test", NOT_COVERED, "counts over the test examples without noise"),
         ("group tables", NOT_COVERED, "counts over labels and groups without noise"),
-        ("attributions", NOT_COVERED, "computed from examples, which they may show"),
+        ("attributions, pictures of examples", NOT_COVERED, "computed from examples, which they may show"),
         ("attack results", NOT_COVERED, "compare training examples with others, without noise"),
         ("fit of the backbone", NOT_COVERED, "probes on the training examples without noise"),
         ("counts in this report", NOT_COVERED, "numbers of examples, labels, groups and repaired gradients, un-noised"),
@@ -161,7 +164,15 @@ def _model_protection(facts: Facts) -> tuple[tuple[str, str], tuple[str, str]]:
     if facts["randomness"] == "seeded":
         reason = (VOID, "the noise follows from the seed in this report")
         return reason, reason
-    return (UNDER_DP, "noised in every step of training"), (DERIVED, "computed from the model and their own data alone")
+    how = "from noised sums" if facts["engine"] == "least squares" else "noised in every step of training"
+    return (UNDER_DP, how), (DERIVED, "computed from the model and their own data alone")
+
+
+def _further(protection: str) -> str:
+    """Return what is said of the protection of what a run trains privately beside the model."""
+    if protection != UNDER_DP:
+        return "as the model"
+    return "by an epsilon beyond the model's: that of the model with its frontier and canary runs counts all of them"
 
 
 def notes(facts: Facts, unit: str) -> list[str]:

@@ -31,6 +31,7 @@ LONG, PORTION, SHORT = 10_000, 32, 2000  # so many steps, of fewer points than t
 # beyond these only the Renyi accountant has a look: such an epsilon says nothing, such steps are smaller than a point
 LARGEST_EPSILON, MOST_STEPS = 1000.0, 5_000_000
 LEAST_NOISE, MOST_NOISE = 1e-3, 1e6  # less hides nothing; more counts as this much, so that its square is finite
+LEAST_RATE = 1e-12  # a lower sampling rate counts as this much, which spends more
 MOST_DISTRIBUTIONS = 32  # different mechanisms that are composed by their distributions, about 0.2 s each
 
 
@@ -151,7 +152,7 @@ def loss_distribution(
     for mechanism in merged:
         step = from_gaussian_mechanism(
             min(mechanism.noise_multiplier, MOST_NOISE),
-            sampling_prob=mechanism.sample_rate,
+            sampling_prob=max(mechanism.sample_rate, LEAST_RATE),
             neighboring_relation=relation,
             value_discretization_interval=spacing,
         )
@@ -253,7 +254,9 @@ def _renyi(mechanisms: Sequence[Mechanism], delta: float, orders: Sequence[float
     if min(each.noise_multiplier for each in mechanisms) < LEAST_NOISE:
         return math.inf
     accountant = RDPAccountant()
-    accountant.history = [(min(each.noise_multiplier, MOST_NOISE), each.sample_rate, each.steps) for each in mechanisms]
+    accountant.history = [
+        (min(each.noise_multiplier, MOST_NOISE), max(each.sample_rate, LEAST_RATE), each.steps) for each in mechanisms
+    ]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Optimal order is the", category=UserWarning)
         return max(0.0, float(accountant.get_epsilon(delta, alphas=list(orders))))

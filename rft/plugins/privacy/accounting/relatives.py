@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rft.plugins.privacy.accounting import SMALLEST_DELTA, Mechanism, epsilon_of, loss_distribution
+from rft.plugins.privacy.accounting import LEAST_RATE, SMALLEST_DELTA, Mechanism, epsilon_of, loss_distribution
 
 THRESHOLDS = 2000  # events among which the most telling one about shuffled batches is looked for
 
@@ -55,7 +55,7 @@ def epsilon_shuffled(mechanism: Mechanism, delta: float) -> Shuffled:
     Raises:
         ValueError: ``delta`` is not in (0, 1).
     """
-    steps_a_pass = math.floor(1 / mechanism.sample_rate)
+    steps_a_pass = math.floor(1 / max(mechanism.sample_rate, LEAST_RATE))
     passes = math.ceil(mechanism.steps / steps_a_pass)
     high = epsilon_of([Mechanism(mechanism.noise_multiplier, 1.0, passes)], delta).epsilon
     whole = mechanism.steps >= steps_a_pass

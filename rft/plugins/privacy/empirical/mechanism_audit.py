@@ -29,7 +29,7 @@ ROWS_OF_UNIT = 2  # examples of each where units are declared: their sum must be
 CANARY = 1  # the axis that only the canary has; the others have axis 0
 LONG = 100.0  # times the clipping norm, roughly: how long the canary's gradient is before clipping
 SCALE = 1e-12  # of what is written into a head, so small that its predictions stay even
-MOST_STEPS = 2000  # of a training that are watched
+MOST_STEPS = 4000  # of a training that are watched: half the noise shows in 99 of 100 audits of 10,000 steps then
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,8 @@ POWER_MEANING = (
 CAPTIONS = {
     "mechanism_audit": "The audit of the mechanism: trainings by the run's own sampler, clipping and noise.",
     "audit_power": f"The smallest faults that this audit refutes in {POWER:.0%} of cases, found by repeating it.",
-    "attacker_curve": "What the accountant allows any attacker, and what the audit's attacker reached.",
+    "attacker_curve": "What the accountant allows any attacker, and what the audit's attacker reached. Single points "
+    "may lie above by chance, within their intervals; the p-value of the claim judges at one fixed beforehand.",
 }
 
 

@@ -103,9 +103,9 @@ def _one_run_p_value(found: OneRun, facts: Facts) -> float | None:
     """Return the p-value of the claim, by its epsilon and by its curve (Bonferroni); None where nothing was claimed."""
     if facts.get("mode") != "private":
         return None
-    claim = Mechanism(facts["noise_multiplier"], facts["sample_rate"], facts["steps"])
-    by_epsilon = one_run_p_value(found.guesses, facts["epsilon"], facts["delta"])
-    by_curve = one_run_curve_p_value(found.guesses, Curve(trade_off(claim)))
+    (spent,), epsilon = _spent(found.fit.facts), found.fit.facts["epsilon"]  # more where the twin was interrupted
+    by_epsilon = one_run_p_value(found.guesses, epsilon, facts["delta"])
+    by_curve = one_run_curve_p_value(found.guesses, Curve(trade_off(spent)))
     return min(1.0, 2 * min(by_epsilon, by_curve))
 
 
@@ -146,7 +146,7 @@ def _one_run_table(found: OneRun, bound: float, gaussian: float, p_value: float 
 
 def _about_twin(found: OneRun, facts: Facts) -> str:
     charge = (
-        f" Training it spent an epsilon of {facts['epsilon']:.4g} on the same people once more."
+        f" Training it spent an epsilon of {found.fit.facts['epsilon']:.4g} on the same people once more."
         if facts.get("mode") == "private"
         else ""
     )

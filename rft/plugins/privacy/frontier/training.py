@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from rft.errors import IntegrityError, RftError
+from rft.errors import EvidenceError, IntegrityError, RftError
 from rft.plugins import Subject
 from rft.plugins.privacy import PrivacyOptions
 from rft.plugins.privacy.accounting import Mechanism
@@ -32,6 +32,7 @@ def frontier_piece(subject: Subject, options: PrivacyOptions) -> Piece:
 
     Raises:
         IntegrityError: the self-test of private training failed.
+        EvidenceError: the ledger is not the one that was written.
     """
     if not options.frontier:
         return Piece()
@@ -63,7 +64,7 @@ def _trained(subject: Subject, options: PrivacyOptions) -> tuple[list[Arm], str]
     try:
         for arm in train(subject, options):
             arms.append(arm)
-    except IntegrityError:
+    except (EvidenceError, IntegrityError):
         raise
     except RftError as refused:
         return arms, str(refused).splitlines()[0]

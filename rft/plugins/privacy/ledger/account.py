@@ -115,7 +115,7 @@ class Recorded:
     def close(self) -> None:
         """Note that the training was finished, and by whom."""
         self.ledger.append({"kind": "finished", "id": self.charge.id, "process": this_process()})
-        remember(self.book.key, self.book.population, self.ledger.anchor)
+        remember(self.book.key, self.ledger)
 
     def facts(self) -> Facts:
         """Return where the ledger stands, and what the population has spent, by this training and all before it."""
@@ -234,7 +234,8 @@ def _admit(root: Path, population: Population, charge: Charge, terms: Terms) -> 
     others = admission.overlapping(books, owners | book.owners, terms.overlaps, population.name)
 
     ledger = ledgers[population.name]
-    check_witness(book.key, ledger)
+    for name in (population.name, *others):
+        check_witness(book.key, ledgers[name])
     states = _checkpoints(ledger)
     if terms.resumable and owners <= book.owners:  # with someone new it is another data set
         charge = _continued(book, charge, states)

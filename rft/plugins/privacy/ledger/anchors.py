@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import asdict
@@ -32,28 +33,52 @@ def _state() -> Path:
 
 def witness(key: str, population: str) -> Path:
     """Return the file, apart from all ledgers, that remembers where one stood: who puts back a ledger leaves it be."""
-    return _state() / "witnesses" / f"{key}-{population}" / chain.HEAD
+    return _witnesses() / f"{key}-{population}" / chain.HEAD
 
 
-def remember(key: str, population: str, anchor: Anchor) -> None:
-    """Write down where a ledger stands; raises ``OutputError`` when that cannot be written."""
-    path = witness(key, population)
+def _witnesses() -> Path:
+    return _state() / "witnesses"
+
+
+def remember(key: str, found: Chain) -> None:
+    """Write down where a ledger stands, and in which folder; raises ``OutputError`` when that cannot be written."""
+    path = witness(key, found.folder.name)
     make_folder(path.parent)
-    replace(path, json.dumps(asdict(anchor)).encode())
+    replace(path, json.dumps({**asdict(found.anchor), "place": _place(found.folder)}).encode())
 
 
 def check_witness(key: str, found: Chain) -> None:
-    """Raise ``EvidenceError`` when a ledger is not, or no longer, what this user's state folder remembers of it."""
+    """Raise ``EvidenceError`` when a ledger is not, or no longer, what this user's state folder remembers of it.
+
+    Args:
+        key: fingerprint of the key of its folder, which is a new one where the whole folder is.
+        found: the ledger, empty where it is about to begin.
+    """
     path = witness(key, found.folder.name)
-    if not path.is_file():
-        return
-    try:
-        seen = Anchor.of(json.loads(path.read_bytes()))
-    except ValueError as error:
-        raise EvidenceError("is not the one that was written", where=str(path)) from error
+    seen = _seen(path)[0] if path.is_file() else Anchor()
     if not found.holds(seen):
         what = f"has not the {seen.entries} entries that were written to it: an older copy was put back"
         raise EvidenceError(what, where=str(found.folder / chain.ENTRIES), remedy=chain.REMEDY)
+    if found.records:
+        return
+    for path in sorted(_witnesses().glob(f"*/{chain.HEAD}")):
+        if path.parent.name.partition("-")[2] == found.folder.name and _seen(path)[1] == _place(found.folder):
+            what = f"is gone: {_seen(path)[0].entries} entries were written here, and a new ledger would begin at 0"
+            remedy = f"{chain.REMEDY} To count from 0 nevertheless, remove {path}."
+            raise EvidenceError(what, where=str(found.folder / chain.ENTRIES), remedy=remedy)
+
+
+def _seen(path: Path) -> tuple[Anchor, str | None]:
+    """Return where a ledger stood, and the hash of its folder's path."""
+    try:
+        content = json.loads(path.read_bytes())
+        return Anchor.of(content), content.get("place")
+    except ValueError as error:
+        raise EvidenceError("is not the one that was written", where=str(path)) from error
+
+
+def _place(folder: Path) -> str:
+    return hashlib.sha256(str(folder.resolve()).encode()).hexdigest()
 
 
 def check_anchor(stand: Any, folder: Path) -> str | None:

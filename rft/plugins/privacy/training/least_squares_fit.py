@@ -67,6 +67,7 @@ def fit(trainers: Sequence[DPTrainer], task: Task, jobs: Sequence[Job], *, purpo
         delta=plans[0].delta,
         identity=_identity(plans, jobs),
         resumable=False,
+        overlaps=trainers[0].overlaps,
     ) as account:
         solved: list[tuple[State, int]] = []
         for _ in account.blocks():  # the one step there is: charged before it is taken

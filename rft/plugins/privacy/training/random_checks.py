@@ -6,14 +6,19 @@ import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from scipy.special import chdtr, chdtrc, gammainccinv, gammaincinv
 
-from rft.plugins.privacy.training.checks import Check, gradient, nobody
+from rft.plugins.privacy.training.checks import Check, gradient
 from rft.plugins.privacy.training.plan import Plan
+from rft.plugins.privacy.training.sampling import Sample
 from rft.plugins.privacy.training.steps import Steps
 
 SAMPLES, FEWEST_DRAWN, MOST_DRAWS = 200, 400, 20_000  # that are drawn, units in them, and steps that this may take
 COMPARED_UNITS = 20_000  # at most, whose parts in different samples are compared
-NUMBERS, NUMBERS_EACH, MOST_STEPS = 20_000, 1000, 250  # of noise that are looked at: in all, of each head, in steps
+NUMBERS, NUMBERS_EACH, NUMBERS_TENSOR = 20_000, 1000, 200  # of noise that are looked at: in all, of a head, of a tensor
+MOST_STEPS, MOST_NUMBERS = 250, 4_000_000  # that this may take
+NUMBERS_COSTLY = 2000  # of a head, where examples take part
+RARE = 1e-10  # how often right noise may be accused
 COMPARED = 8  # numbers of noise, at least, that are compared as one: fewer may be alike by chance
 DEVIATIONS = 6.5  # two-sided: 8e-11, and 2e-9 in Bernstein's inequality
 
@@ -79,35 +84,69 @@ def _tolerance(variance: float) -> float:
     return DEVIATIONS * math.sqrt(variance) + DEVIATIONS**2 / 3
 
 
-def noise(steps: Steps, plans: Sequence[Plan]) -> Iterator[Check]:
-    """Take empty samples: all that comes out is noise, here in units of what the plans promise."""
+def noise(steps: Steps, plans: Sequence[Plan], sample: Sample, of: str, without: np.ndarray | float) -> Iterator[Check]:
+    """Take the gradient of one sample many times: what differs is noise, here in units of what the plans promise.
+
+    Args:
+        steps: what will train.
+        plans: of the H heads.
+        sample: empty, or of made-up examples.
+        of: the sample, in words.
+        without: (H, P) its gradient without noise.
+    """
     promised = [plan.mechanism.noise_multiplier * plan.max_grad_norm / plan.divisor for plan in plans]
-    first = gradient(steps, nobody(plans))
-    wanted = max(2, math.ceil(NUMBERS / first.size), math.ceil(NUMBERS_EACH / first.shape[1]))
-    draws = min(wanted, MOST_STEPS)
-    drawn = np.stack([first, *(gradient(steps, nobody(plans)) for _ in range(draws - 1))])  # (draws, H, P)
-    drawn /= np.array(promised)[:, None]
-    error = DEVIATIONS / math.sqrt(2 * drawn[:, 0].size)
-    deviations = np.sqrt(np.mean(drawn**2, axis=(0, 2)))
-    found = float(deviations[np.abs(deviations - 1).argmax()])
+    sizes = [parameter.numel() // len(plans) for parameter in steps.parameters]  # of one head
+    draws = _noise_draws(sizes, len(plans), costly=sample.taken.any())
+    drawn = np.stack([gradient(steps, sample) for _ in range(draws)])  # (draws, H, P)
+    drawn = (drawn - without) / np.array(promised)[:, None]
+    furthest, low, high = _furthest_deviation(drawn, sizes)
     yield Check(
-        "noise",
-        f"1 ± {error:.2g}",
-        f"{found:.4f}",
-        abs(found - 1) <= error,
-        "Deviation of the gradient of an empty sample over noise multiplier x clipping norm / divisor, of the "
-        "head that is furthest off.",
+        f"noise of {of}",
+        f"{low:.3f} to {high:.3f}",
+        f"{furthest:.4f}",
+        low <= furthest <= high,
+        "Deviation of the noise in its gradient over noise multiplier x clipping norm / divisor: of the head, or of "
+        "the tensor of one, that is furthest off.",
     )
     rows = _rows_to_compare(drawn)
     rows = rows[np.argsort(rows[:, 0])]  # equal rows are neighbours now
     alike = int((np.abs(np.diff(rows, axis=0)).max(axis=1) < 1e-3).sum())
     yield Check(
-        "fresh noise",
+        f"fresh noise of {of}",
         "0 alike",
         f"{alike} alike",
         alike == 0,
         f"The noise of {len(plans)} x {len(drawn)} heads and steps, each compared with all others.",
     )
+
+
+def _noise_draws(sizes: Sequence[int], heads: int, *, costly: bool | np.bool_) -> int:
+    """Return how many samples' noise to look at: enough to judge every tensor by itself, where that is not too much.
+
+    Samples of examples cost passes through the network: fewer of them show gross mistakes.
+    """
+    whole = sum(sizes)
+    wanted = max(NUMBERS / (heads * whole), NUMBERS_EACH / whole, NUMBERS_TENSOR / min(sizes))
+    most = NUMBERS_COSTLY // whole if costly else MOST_STEPS
+    return max(2, min(math.ceil(wanted), most, MOST_NUMBERS // (heads * whole)))
+
+
+def _furthest_deviation(drawn: np.ndarray, sizes: Sequence[int]) -> tuple[float, float, float]:
+    """Return the deviation that is the least likely one of standard normals, and between what it may lie.
+
+    Args:
+        drawn: (draws, H, P).
+        sizes: of the tensors that the P numbers of a head belong to, in their order.
+    """
+    squares = np.square(drawn).sum(axis=0)  # (H, P)
+    starts = np.cumsum([0, *sizes[:-1]])
+    sums = np.column_stack([squares.sum(axis=1), np.add.reduceat(squares, starts, axis=1)])  # (H, 1 + tensors)
+    counts = len(drawn) * np.broadcast_to([sum(sizes), *sizes], sums.shape)
+    likely = np.minimum(chdtr(counts, sums), chdtrc(counts, sums))
+    place = np.unravel_index(np.argmin(likely), likely.shape)
+    half, rare = float(counts[place]) / 2, RARE / likely.size / 2
+    low, high = (math.sqrt(float(inverse(half, rare)) / half) for inverse in (gammaincinv, gammainccinv))
+    return math.sqrt(float(sums[place]) / (2 * half)), low, high
 
 
 def _rows_to_compare(drawn: np.ndarray) -> np.ndarray:

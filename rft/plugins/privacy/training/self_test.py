@@ -30,6 +30,7 @@ from rft.records import Row
 from rft.training import Task
 
 ROUNDING = 1e-4  # of a clipped norm, in float32
+EMPTY, EXAMPLES = "an empty sample", "made-up examples"
 ROWS, ROWS_EACH = 9, 3  # made-up examples, and how many of them are one unit's where units are declared
 
 
@@ -57,7 +58,8 @@ def run(steps: Steps, task: Task, plans: Sequence[Plan]) -> tuple[list[Row], flo
         IntegrityError: a check failed.
     """
     with _borrowed(steps), own_chance(task.device, 0):
-        checks = [*sampling(steps, plans), *noise(steps, plans), *_taken(steps, plans), _still(steps, task, plans)]
+        checks = [*sampling(steps, plans), *noise(steps, plans, nobody(plans), EMPTY, 0.0)]
+        checks += [*_taken(steps, plans), _still(steps, task, plans)]
         if steps.network:
             calm(steps.network)
         move(steps.parameters)
@@ -163,6 +165,8 @@ def _clipping(steps: Steps, task: Task, plans: Sequence[Plan]) -> tuple[list[Che
             "Relative error of clipped gradients, against a backward pass for each made-up example alone.",
         ),
         _longest(alone, tight, declared=task.units is not None),
+        # An empty sample may be treated in a way of its own: training goes by what is added to examples.
+        *noise(made, plans, whole, EXAMPLES, gradient(_quiet(made), whole)),
     ]
     broken = {name: _first_is_not_a_number(column) for name, column in batch.items() if column.is_floating_point()}
     if broken:

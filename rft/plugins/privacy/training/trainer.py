@@ -155,8 +155,9 @@ def _stacks(trainers: Sequence[DPTrainer], task: Task, jobs: Sequence[Job]) -> I
 
 
 def _check_population(trainer: DPTrainer, task: Task) -> None:
-    if trainer.charged and task.population is None and (trainer.ledger or trainer.budget):
-        key = "budget" if trainer.budget else "ledger"
+    if not trainer.charged or task.population is not None:
+        return
+    if key := next((key for key in ("budget", "ledger", "overlaps") if getattr(trainer, key)), None):
         raise ConfigError(
             "a ledger is kept for a population, and none is named",
             where=f"privacy.{key}",
