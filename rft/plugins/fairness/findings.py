@@ -43,8 +43,8 @@ def _meaning(gap: Gap) -> str:
     lowest, highest = gap.scored[0], gap.scored[-1]
     compared = (
         f"{_capital(words_of(gap))} ({explained(gap)}) is {highest.value:.3f} for {highest.group} "
-        f"({_cases(highest, gap.metric.cases)}) "
-        f"and {lowest.value:.3f} for {lowest.group} ({_cases(lowest, gap.metric.cases)})"
+        f"({_cases(highest, gap)}) "
+        f"and {lowest.value:.3f} for {lowest.group} ({_cases(lowest, gap)})"
     )
     if len(gap.scored) > 2:
         compared += f", the highest and the lowest of {len(gap.scored)} groups"
@@ -132,7 +132,7 @@ def of_worst(gap: Gap) -> Finding:
         adjusted=multiplicity.adjusted(lambda level: _worst_share(gap, level)),
         n=round(worst.worth),
         meaning=f"{worst.group} has the {gap.metric.worst} {words_of(gap)} of {len(gap.scored)} groups by "
-        f"{gap.attribute}: {worst.value:.3f} ({_cases(worst, gap.metric.cases)}).",
+        f"{gap.attribute}: {worst.value:.3f} ({_cases(worst, gap)}).",
         limits=" ".join(_left_out(gap)),
         references=(CLOPPER_PEARSON,),
     )
@@ -168,7 +168,7 @@ def of_missing(attribute: str, missing: int, n: int, bounded: Sequence[tuple[Gap
 
 def why_not(gap: Gap, *, at_least: int = 2) -> str:
     """Return why there is no gap, with every group that cannot be compared."""
-    scored = [f"{group.group} is the only one that can ({_cases(group, gap.metric.cases)})" for group in gap.scored]
+    scored = [f"{group.group} is the only one that can ({_cases(group, gap)})" for group in gap.scored]
     fewer = "fewer than two groups can be compared" if at_least == 2 else "no group can be judged"
     left = [f"{group.group} has {_status(group)}" for group in gap.unscored]
     return f"{fewer}: " + "; ".join([*scored, *left] or ["no example has a group"])
@@ -184,9 +184,12 @@ def _status(group: GroupMetric) -> str:
     return f"{group.status} (n = {group.n}{units}{note})"
 
 
-def _cases(group: GroupMetric, name: str) -> str:
+def _cases(group: GroupMetric, gap: Gap) -> str:
     worth = f", worth {group.worth:.0f} independent ones" if group.units != group.n else ""
-    return f"n = {group.cases} {name}{worth}"
+    if gap.is_share:
+        return f"n = {group.cases} {gap.metric.cases}{worth}"
+    rarest = f", {group.cases} of the rarest kind" if group.cases < group.n else ""
+    return f"n = {group.n} examples{rarest}{worth}"
 
 
 def _hits(group: GroupMetric) -> tuple[float, float]:
