@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from rft import config
+from rft import config_file
 from rft.config import ModelConfig
 from rft.errors import ModelError
 from rft.hub import HUB_NAME, reachable, require_model, require_weights
@@ -34,7 +34,7 @@ def require(path: str | Path, overrides: Sequence[str] = (), *, offline: bool = 
         ModelError: the weights cannot be had; it names the folder to put them into.
     """
     options = {name: each.plugin.options for name, each in discover().items()}
-    settings = config.load(Path(path), list(overrides), options)
+    settings = config_file.load(Path(path), list(overrides), options)
     if settings.core.model is not None:  # predictions alone need no weights
         _require(settings.core.model, settings.folder, offline=offline)
 

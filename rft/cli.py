@@ -144,7 +144,7 @@ def report(
     """Render a finished run again; with --policy, replace its verdict. Needs neither the model nor the data."""
     with _reported(debug):
         from rft import policy
-        from rft.config import load_policy
+        from rft.config_file import load_policy
         from rft.report import load, rerender
 
         run = load(folder)

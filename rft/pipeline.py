@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from rft import __version__, config, data, policy
+from rft import __version__, config_file, data, policy
 from rft.backbones import hash_tensors
 from rft.environment import describe as describe_environment
 from rft.errors import ConfigError, EvidenceError, IntegrityError, Unavailable
@@ -66,7 +66,7 @@ def audit(
 
 
 def _subject(
-    settings: config.LoadedConfig, trainer: Trainer, device: str, *, offline: bool
+    settings: config_file.LoadedConfig, trainer: Trainer, device: str, *, offline: bool
 ) -> tuple[data.Dataset, Subject]:
     """Return the data and what is audited on it: a model trained here, one trained elsewhere, or predictions alone."""
     core, folder = settings.core, settings.folder
@@ -79,7 +79,7 @@ def _subject(
     return dataset, fine_tune(settings, dataset, trainer, device, offline=offline)
 
 
-def prepare(path: str | Path, overrides: Sequence[str] = ()) -> tuple[config.LoadedConfig, Active, Trainer]:
+def prepare(path: str | Path, overrides: Sequence[str] = ()) -> tuple[config_file.LoadedConfig, Active, Trainer]:
     """Read a config and return it with the plugins that take part, and what trains; nothing is loaded or run yet.
 
     Raises:
@@ -87,12 +87,12 @@ def prepare(path: str | Path, overrides: Sequence[str] = ()) -> tuple[config.Loa
     """
     registered = discover()
     options = {name: each.plugin.options for name, each in registered.items()}
-    settings = config.load(Path(path), list(overrides), options)
+    settings = config_file.load(Path(path), list(overrides), options)
     active = _activate(registered, settings)
     return settings, active, _trainer(active, settings)
 
 
-def _activate(registered: Mapping[str, Registered], settings: config.LoadedConfig) -> Active:
+def _activate(registered: Mapping[str, Registered], settings: config_file.LoadedConfig) -> Active:
     """Return the plugins that take part with their options; refuse now what would only fail after hours of work."""
     active: Active = []
     for name, each in registered.items():
@@ -120,7 +120,7 @@ def _activate(registered: Mapping[str, Registered], settings: config.LoadedConfi
     return active
 
 
-def _trainer(active: Active, settings: config.LoadedConfig) -> Trainer:
+def _trainer(active: Active, settings: config_file.LoadedConfig) -> Trainer:
     """Return the trainer of the one plugin that takes over training, or the standard one."""
     offered = [(each.plugin.name, each.plugin.trainer(options)) for each, options in active]
     taken = [(name, trainer) for name, trainer in offered if trainer is not None]
@@ -183,7 +183,7 @@ def _untouched(section: Section, subject: Subject) -> Section:
     return section.model_copy(update={"findings": (*section.findings, broken)})
 
 
-def _frame(settings: config.LoadedConfig, active: Active, started: datetime, seconds: float, device: str) -> Run:
+def _frame(settings: config_file.LoadedConfig, active: Active, started: datetime, seconds: float, device: str) -> Run:
     return Run(
         id=secrets.token_hex(8),
         name=settings.core.name,

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from rft import config, data
+from rft import config_file, data
 from rft.backbones import load
+from rft.config import Config, ModelConfig
 from rft.errors import ConfigError
 from rft.extraction import pooled, sample_of
 from rft.features.extract import choose_device, choose_precision
@@ -48,7 +49,7 @@ def try_backbones(
         RftError: for anything that the user can mend.
     """
     options = {name: each.plugin.options for name, each in discover().items()}
-    settings = config.load(Path(path), list(overrides), options)
+    settings = config_file.load(Path(path), list(overrides), options)
     core, device = settings.core, choose_device(device)
     models = {name: _model(_base(core), name) for name in dict.fromkeys(candidates)}
     dataset = data.read(core.data, settings.folder, core.seed)
@@ -67,13 +68,13 @@ def try_backbones(
     return Comparison(core.name, len(sample), compare(made, seed=core.seed))
 
 
-def _base(core: config.Config) -> config.ModelConfig:
+def _base(core: Config) -> ModelConfig:
     if core.external:
         raise ConfigError("the config audits a finished model; backbones are tried for one that is to be trained")
     return core.network
 
 
-def _model(base: config.ModelConfig, candidate: str) -> config.ModelConfig:
+def _model(base: ModelConfig, candidate: str) -> ModelConfig:
     """Return the ``[model]`` table with another backbone; the one of the config keeps its weights."""
     name, _, weights = candidate.partition("=")
     chosen = weights or (base.weights if name == base.backbone else "pretrained")

@@ -28,7 +28,8 @@ from rft.backbones.external import LoadedExternal, check_finite, check_outputs
 from rft.backbones.external import load as load_external
 from rft.backbones.load import untrained_like
 from rft.backbones.saved import write_model
-from rft.config import Config, LoadedConfig, stored_backbone
+from rft.config import Config, stored_backbone
+from rft.config_file import LoadedConfig
 from rft.errors import ConfigError, ModelError, near
 from rft.extraction import features_of, pooled, sample_of
 from rft.features import Features, Store

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from conftest import CONFIG
 
-from rft import config
+from rft import config, config_file
 from rft.errors import ConfigError
 from rft.plugins import Options
 
@@ -15,9 +15,9 @@ class Fairness(Options):
 OPTIONS = {"fairness": Fairness}
 
 
-def load(folder: Path, text: str, *overrides: str) -> config.LoadedConfig:
+def load(folder: Path, text: str, *overrides: str) -> config_file.LoadedConfig:
     (folder / "audit.toml").write_text(text, encoding="utf-8")
-    return config.load(folder / "audit.toml", list(overrides), OPTIONS)
+    return config_file.load(folder / "audit.toml", list(overrides), OPTIONS)
 
 
 def test_a_plain_config_is_read(tmp_path: Path) -> None:
@@ -108,18 +108,18 @@ def test_stored_paths_never_leave_the_folder_of_the_config(tmp_path: Path) -> No
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such file"):
-        config.load(tmp_path / "none.toml", [], OPTIONS)
+        config_file.load(tmp_path / "none.toml", [], OPTIONS)
     with pytest.raises(ConfigError, match="is a folder"):
-        config.load(tmp_path, [], OPTIONS)
+        config_file.load(tmp_path, [], OPTIONS)
 
 
 def test_a_policy_can_stand_alone_or_in_a_whole_config(tmp_path: Path) -> None:
     path = tmp_path / "policy.toml"
     path.write_text('[[policy]]\nfinding = "performance.accuracy"\nmin = 0.8\n', encoding="utf-8")
-    assert config.load_policy(path)[0].min == 0.8
+    assert config_file.load_policy(path)[0].min == 0.8
     path.write_text(CONFIG, encoding="utf-8")
     with pytest.raises(ConfigError, match="holds no"):
-        config.load_policy(path)
+        config_file.load_policy(path)
 
 
 def test_what_is_frozen_follows_from_what_is_tuned(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from conftest import write_pictures
 
 import rft
-from rft import config
+from rft import config_file
 from rft.plugins import discover
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*/audit.toml"))
@@ -19,7 +19,7 @@ EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*/audit.toml"))
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)
 def test_a_config_is_valid_and_explained(path: Path) -> None:
     registered = discover()
-    loaded = config.load(path, [], {name: each.plugin.options for name, each in registered.items()})
+    loaded = config_file.load(path, [], {name: each.plugin.options for name, each in registered.items()})
     for name in loaded.plugins:
         assert all(getattr(loaded.core.data, key) for key in registered[name].plugin.needs)
     assert len((path.parent / "README.md").read_text(encoding="utf-8").splitlines()) >= 8

@@ -40,6 +40,7 @@ LEVELS = {
     "progress": 1,
     "hub": 1,
     "config": 1,
+    "config_file": 2,
     "records": 1,
     "errors": 0,
 }

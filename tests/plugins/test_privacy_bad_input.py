@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from rft import config
+from rft import config_file
 from rft.backbones.classifier import new_head
 from rft.errors import ConfigError, RftError
 from rft.features.columns import Dense
@@ -82,7 +82,7 @@ def test_the_config_refuses(table: str, key: str, reason: str, tmp_path: Path) -
     file = tmp_path / "audit.toml"
     file.write_text(f"{CORE}[privacy]\n{table}\n", encoding="utf-8")
     with pytest.raises(ConfigError) as refusal:
-        config.load(file, [], {"privacy": PrivacyOptions})
+        config_file.load(file, [], {"privacy": PrivacyOptions})
     message = str(refusal.value)
     assert f"{key}:" in message
     assert reason in message
