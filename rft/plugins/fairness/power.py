@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.special import ndtri
+from scipy.stats import binom
 
 from rft.plugins.fairness.resampling import rates
 from rft.plugins.fairness.simultaneous import draws_for, largest_gap
 
 POWER = 0.8
-DRAWS = 3999
+DRAWS = 999
 SEED = 0  # the same draws for every gap that is tried: power then grows smoothly with the gap
 
 
@@ -38,10 +39,10 @@ def detectable_gap(
 ) -> Detectable:
     """Return the smallest gap between rates that the largest-gap test finds with the given power.
 
-    Normal approximation with the smoothed variances of the test (one success and one failure added) and its critical
-    value for groups that all have the pooled rate. A gap of delta puts the two smallest groups at ``rate`` plus and
-    minus delta / 2, moved as far as needed to lie within 0 and 1. In simulations of the test itself, with 2 to 25
-    groups of 20 to 1,000 and rates of .05 to .9, the gap was found in 74 to 87 % of samples where 80 % were meant.
+    Samples are drawn and judged as the test judges them: shares with one success and one failure added, the variances
+    that they give, and the critical value for groups of such rates. A gap of delta puts the two smallest groups at
+    ``rate`` plus and minus delta / 2, moved as far as needed to lie within 0 and 1. In simulations of the test itself,
+    with 2 to 25 groups of 30 to 400 and rates of .1 to .5, the gap was found in 73 to 88 % of samples.
 
     Args:
         n: (G,) cases of each group, G above 1, each above 0.
@@ -55,30 +56,26 @@ def detectable_gap(
         raise ValueError(f"expected cases of two groups or more and a rate between 0 and 1, got n = {n}, rate = {rate}")
     if not 0 < level < 1 or not 0 < power < 1:
         raise ValueError(f"expected a level and a power between 0 and 1, got {level} and {power}")
-    normal = np.random.default_rng(SEED).standard_normal((len(n), DRAWS))
-    critical = _critical(n, rate, level)
+    cases = np.maximum(np.round(n), 1)
+    uniform = np.random.default_rng(SEED).random((DRAWS, len(n)))
 
     def lacking(gap: float) -> float:
-        return power - _found(_rates(gap, rate, n), n, normal, critical)
+        apart = _rates(gap, rate, cases)
+        return power - _found(apart, cases, uniform, _critical(cases, apart, level))
 
     if lacking(1.0) > 0:
         return Detectable(None, power, level)
     return Detectable(float(brentq(lacking, 0.0, 1.0, xtol=1e-4)), power, level)
 
 
-def _variances(shares: np.ndarray, n: np.ndarray) -> np.ndarray:
-    smoothed = (n * shares + 1) / (n + 2)
-    return smoothed * (1 - smoothed) / (n + 1)
-
-
-def _critical(n: np.ndarray, rate: float, level: float) -> float:
-    """Return how many standard errors the worst pair of groups with this rate strays, as the test itself finds it."""
+def _critical(n: np.ndarray, apart: np.ndarray, level: float) -> float:
+    """Return how many standard errors the worst pair strays by chance, as the test finds it in groups of these rates."""
     if len(n) == 2:
         return float(ndtri(0.5 + level / 2))
-    cases = np.maximum(np.round(n), 1).astype(np.int64)
-    hits = np.round(cases * rate).astype(np.int64)
+    cases = n.astype(np.int64)
     draws = draws_for(level, least=DRAWS)
-    return largest_gap(rates(hits, cases, np.random.default_rng(SEED), draws=draws)).quantile(level)
+    resamples = rates(np.round(cases * apart).astype(np.int64), cases, np.random.default_rng(SEED), draws=draws)
+    return largest_gap(resamples).quantile(level)
 
 
 def _rates(gap: float, rate: float, n: np.ndarray) -> np.ndarray:
@@ -89,15 +86,17 @@ def _rates(gap: float, rate: float, n: np.ndarray) -> np.ndarray:
     return apart
 
 
-def _found(apart: np.ndarray, n: np.ndarray, normal: np.ndarray, critical: float) -> float:
-    """Return the share of draws in which one of the two groups apart is told from another group.
+def _found(apart: np.ndarray, n: np.ndarray, uniform: np.ndarray, critical: float) -> float:
+    """Return the share of samples in which one of the two groups apart is told from another group.
 
-    The few false findings between the groups in the middle are not counted.
+    Each sample is judged as the test judges it: smoothed shares, and the variances that they give. The few false
+    findings between the groups in the middle are not counted.
     """
-    variances = _variances(apart, n)
-    drawn = (n * apart + 1) / (n + 2) + np.sqrt(n * apart * (1 - apart)) / (n + 2) * normal.T  # (draws, G)
-    found = np.zeros(len(drawn), dtype=bool)
+    smoothed = (binom.ppf(uniform, n, apart) + 1) / (n + 2)  # (draws, G)
+    variances = smoothed * (1 - smoothed) / (n + 1)
+    found = np.zeros(len(smoothed), dtype=bool)
     for group in np.argsort(n, kind="stable")[:2]:
-        margins = critical * np.sqrt(variances + variances[group])
-        found |= (np.abs(drawn - drawn[:, [group]]) > margins).any(axis=1)
+        margins = critical * np.sqrt(variances + variances[:, [group]])
+        others = np.arange(len(n)) != group
+        found |= (np.abs(smoothed - smoothed[:, [group]]) > margins)[:, others].any(axis=1)
     return float(found.mean())
