@@ -69,7 +69,7 @@ def detectable_gap(
 
 
 def _critical(n: np.ndarray, apart: np.ndarray, level: float) -> float:
-    """Return how many standard errors the worst pair strays by chance, as the test finds it in groups of these rates."""
+    """Return how many standard errors the worst pair strays by chance, as the test finds it for such rates."""
     if len(n) == 2:
         return float(ndtri(0.5 + level / 2))
     cases = n.astype(np.int64)
