@@ -167,7 +167,7 @@ def test_a_model_from_elsewhere_and_least_squares_have_no_audit(private: Subject
     outside = replace(private, task=None, trainer=None, fit=None)
     piece = empirical_piece(outside, options(canaries=100))
     assert {each.status for each in piece.findings} == {"not_measured"}
-    assert "no trainer" in str(finding(piece, ONE_RUN).reason)
+    assert "no fit" in str(finding(piece, ONE_RUN).reason)
     other = replace(private, trainer=replace(PRIVATE, method="least_squares"))
     piece = empirical_piece(other, options(canaries=100))
     assert {each.status for each in piece.findings} == {"not_measured"}
