@@ -27,7 +27,10 @@ from rft.records import Table as RowTable
 EXIT = {"pass": 0, "no_rules": 0, "fail": 1, "uncertain": 3}
 BUG, INTERRUPTED = 70, 130
 NOT_CHECKED = "The ledger of population {!r} is not in {} and was not checked: name its folder with --ledger."
-HEADLINES = ("performance.accuracy", "privacy.epsilon", "privacy.ledger_epsilon", "privacy.ledger_remaining")
+HEADLINES = (
+    *("performance.accuracy", "privacy.epsilon", "privacy.ledger_epsilon", "privacy.ledger_remaining"),
+    *("fairness.mitigation.gap", "fairness.mitigation.accuracy"),
+)
 
 app = typer.Typer(
     help="Responsible fine-tuning: fine-tune a pretrained model and audit it in the same run.",

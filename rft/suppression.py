@@ -23,6 +23,7 @@ Withheld = Mapping[str, frozenset[str]]  # attribute -> its groups that lose the
 
 COUNTS = ("n", "n_positive", "n_negative", "n_members", "n_non_members", "n_units")  # of cases that numbers rest on
 BETWEEN = " x "  # between the names of attributes, and of groups, that are crossed
+_TELLING = ("groups", "left_out")  # which groups are the extremes, or too few: that tells of their numbers
 LABEL = ""  # stands for the attribute whose groups are the classes; every other attribute has a name
 _MISSING = ("", "(missing)", "(unknown)")
 _KEYS = ("bin", "epoch", "epsilon", "replicate", "position", "tenth", "x", "y")  # numbers that say what a row is about
@@ -260,7 +261,9 @@ class _Clearing:
         if small or self._is_withheld(row):
             return {name: self._cleared(name, cell) for name, cell in row.items()}, True
         if row.get("group") is None and row.get("attribute") in self._withheld:
-            return {name: None if name in COUNTS else cell for name, cell in row.items()}, False
+            if not {"group", "groups"} & row.keys():  # about all groups together, those withheld among them
+                return {name: self._cleared(name, cell) for name, cell in row.items()}, True
+            return {name: None if name in (*COUNTS, *_TELLING) else cell for name, cell in row.items()}, False
         return row, False
 
     def _is_withheld(self, row: Row) -> bool:
@@ -280,6 +283,8 @@ class _Clearing:
         """Return a cell of a withheld row: what it is about stays, numbers and texts with digits go."""
         if name == "status":
             return self.reason
+        if name in _TELLING:
+            return None
         if isinstance(cell, bool) or cell is None or name in _KEYS or name in _ABOUT:
             return cell
         return cell if isinstance(cell, str) and not re.search(r"\d", cell) else None

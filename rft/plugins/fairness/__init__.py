@@ -19,11 +19,11 @@ class FairnessOptions(Options):
     """Options of ``[fairness]``.
 
     Attributes:
-        attributes: the group attributes to look at; None for all that the data has, but the control.
+        attributes: the group attributes to look at; None for all that the data has.
         metrics: what to compare between groups.
         classes: of more than two, those to set against the rest beside the favourable one; None for all.
         depth: how many attributes are crossed at most; 1 for no intersections.
-        control: a group attribute within whose values everything is compared once more.
+        control: a group attribute within whose values the others are compared once more.
         min_group: groups with fewer independent cases are too few to tell: shown, but not compared.
         min_shown: groups with fewer are too few: counted, without a number; None for 10, or min_group if that is less.
         tables: tables in the form of legal texts, none without being asked for.
@@ -56,8 +56,6 @@ class FairnessOptions(Options):
     def _consistent(self) -> FairnessOptions:
         if self.shown > self.min_group:
             raise ValueError("min_shown is above min_group: a group would be compared that is not shown")
-        if self.control is not None and self.control in (self.attributes or []):
-            raise ValueError("control is one of attributes; within its own values an attribute has nothing to compare")
         check_options(self.tables, self.ll144)
         return self
 

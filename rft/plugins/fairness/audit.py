@@ -20,6 +20,12 @@ from rft.plugins.fairness.tables import SPLIT
 from rft.records import Section, Table
 
 
+_CONTROLLED = (
+    "Within each value of {} the other attributes are compared once more: the tables gaps and by_group hold the results "
+    "with that value in the column control. They are no findings, and no rule can name them."
+)
+
+
 def audit(subject: Subject, options: FairnessOptions, *, positive: str) -> Section:
     """Return the section; raises ``Unavailable`` without test rows, groups, or a prediction for every row."""
     limits = Limits(options.min_group, options.shown)
@@ -100,5 +106,6 @@ def _notes(plan: Plan, positive: str, options: FairnessOptions) -> tuple[str, ..
         "An interval for two groups is Newcombe's, for more that of the largest gap among all pairs. Each holds at "
         "95 % by itself; where rules judge several, their intervals are wider. Of the p-values in the table, those "
         f"named p_holm allow for the number of its rows.{units}",
+        *([_CONTROLLED.format(plan.control.attribute)] if plan.control else []),
         *plan.omitted,
     )

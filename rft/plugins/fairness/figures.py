@@ -10,7 +10,7 @@ from rft.records import Figure, Table
 
 def gap_figures(gaps: Table) -> list[Figure]:
     """Return the picture of all gaps that rules may name, beside what chance makes of groups that do not differ."""
-    if not any(row["judged"] and row["value"] is not None for row in gaps):
+    if not any(row["finding"] and row["value"] is not None for row in gaps):
         return []
     return [
         Figure(
@@ -26,7 +26,7 @@ def gap_figures(gaps: Table) -> list[Figure]:
                 "band_high": "null_high",
                 "facet": "attribute",
             },
-            where={"judged": True},
+            where={"finding": True},
             options={
                 "reference": 0.0,
                 "dot_label": "largest gap, with 95 % interval",

@@ -9,6 +9,7 @@ from rft.intervals import CLOPPER_PEARSON, KATZ, NEWCOMBE_DIFFERENCE
 from rft.plugins.fairness.gaps import Gap
 from rft.plugins.fairness.group_metrics import UNSETTLED, GroupMetric
 from rft.plugins.fairness.missing import GapBounds
+from rft.plugins.fairness.rows import Grouping
 from rft.plugins.fairness.simultaneous import MAX_T
 from rft.plugins.fairness.wording import explained, name_of, words_of
 from rft.records import Finding, Interval, not_measured
@@ -34,7 +35,7 @@ def of_gap(gap: Gap) -> Finding:
         adjusted=multiplicity.from_levels(gap.intervals) if len(gap.intervals) > 1 else (),
         n=_n(gap.scored),
         meaning=_meaning(gap),
-        limits=" ".join([] if gap.intervals else [NO_INTERVAL]) + " ".join(_left_out(gap)),
+        limits=" ".join([*([] if gap.intervals else [NO_INTERVAL]), *_left_out(gap)]),
         references=() if not gap.intervals else (NEWCOMBE_DIFFERENCE if newcombe else MAX_T,),
     )
 
@@ -166,22 +167,46 @@ def of_missing(attribute: str, missing: int, n: int, bounded: Sequence[tuple[Gap
     )
 
 
+def alike_names(grouping: Grouping) -> Finding | None:
+    """Return the finding ``fairness.alike_names.<attribute>`` where groups differ in case or blanks only, else None."""
+    alike: dict[str, list[str]] = {}
+    for name in grouping.names:
+        alike.setdefault(" ".join(name.split()).casefold(), []).append(name)
+    doubled = [names for names in alike.values() if len(names) > 1]
+    if not doubled:
+        return None
+    named = "; ".join(" and ".join(map(repr, names)) for names in doubled)
+    return Finding(
+        id=f"fairness.alike_names.{grouping.attribute}",
+        title=f"Groups by {grouping.attribute} with almost the same name",
+        status="warn",
+        value=len(doubled),
+        unit="names",
+        exact=True,
+        n=len(grouping.names),
+        meaning=f"These groups by {grouping.attribute} differ in upper case or blanks only, and were compared as groups "
+        f"of their own: {named}.",
+    )
+
+
 def why_not(gap: Gap, *, at_least: int = 2) -> str:
     """Return why there is no gap, with every group that cannot be compared."""
     scored = [f"{group.group} is the only one that can ({_cases(group, gap)})" for group in gap.scored]
     fewer = "fewer than two groups can be compared" if at_least == 2 else "no group can be judged"
-    left = [f"{group.group} has {_status(group)}" for group in gap.unscored]
+    left = [f"{group.group} has {_status(group, gap)}" for group in gap.unscored]
     return f"{fewer}: " + "; ".join([*scored, *left] or ["no example has a group"])
 
 
 def _left_out(gap: Gap) -> list[str]:
-    return [f"{group.group} is left out: it has {_status(group)}." for group in gap.unscored]
+    return [f"{group.group} is left out: it has {_status(group, gap)}." for group in gap.unscored]
 
 
-def _status(group: GroupMetric) -> str:
+def _status(group: GroupMetric, gap: Gap) -> str:
     units = f", {group.units} units" if group.units != group.n else ""
-    note = "" if group.status != UNSETTLED else ", compared from the minimum group size on"
-    return f"{group.status} (n = {group.n}{units}{note})"
+    kind = gap.metric.cases if gap.is_share else "of the rarest kind"
+    fewer = f", {group.cases} {kind}" if group.cases < group.n else ""
+    note = ": fewer independent cases than min_group asks for" if group.status == UNSETTLED else ""
+    return f"{group.status} (n = {group.n}{units}{fewer}{note})"
 
 
 def _cases(group: GroupMetric, gap: Gap) -> str:

@@ -53,8 +53,7 @@ class Plan:
         """
         known = _groupings(frame)
         control = None if options.control is None else _named(known, [options.control])[0]
-        names = options.attributes or [name for name in known if name != options.control]
-        attributes = _named(known, names)
+        attributes = _named(known, options.attributes or list(known))
         crossed, omitted = _crossings(attributes, options.depth)
         targets, unasked = _targets(classes, options.classes, positive)
         return cls(
@@ -77,7 +76,8 @@ class Plan:
             mask = self.control.codes == index
             rows = self.rows.where(mask)
             for grouping in self.attributes:
-                yield GroupedRows(rows, grouping.where(mask), f"{self.control.attribute} {level}")
+                if grouping.attribute != self.control.attribute:  # within its own values it has one group
+                    yield GroupedRows(rows, grouping.where(mask), f"{self.control.attribute} {level}")
 
     def overall(self) -> GroupedRows:
         """Return all rows as one group."""

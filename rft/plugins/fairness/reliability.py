@@ -32,7 +32,8 @@ def _of_group(grouped: GroupedRows, group: int, positive: int) -> list[Row]:
     bins = min(len(rows) // ROWS_A_BIN, BINS)
     if bins < 2:
         return []
-    return [_row(grouped, group, part, positive) for part in np.array_split(grouped.places(group)[order], bins)]
+    parts = np.array_split(grouped.places(group)[order], bins)
+    return [{**_row(grouped, group, part, positive), "bin": number} for number, part in enumerate(parts, 1)]
 
 
 def _row(grouped: GroupedRows, group: int, places: np.ndarray, positive: int) -> Row:

@@ -92,17 +92,18 @@ def _gap(choice: Choice, options: MitigationOptions, measured: Measured, suffix:
     before, after = choice.before.gap, choice.after.gap
     assert before is not None, "which groups are compared does not depend on decisions"
     assert after is not None, "which groups are compared does not depend on decisions"
-    interval = measured.gap_interval
+    interval, kept = measured.gap_interval, choice.chosen.gap is not None and choice.chosen.gap <= options.max_gap
     return Finding(
         id=id,
         title=title,
-        status="info",
+        status="info" if suffix or kept else "warn",
         value=measured.gap,
         unit="fraction",
         interval=interval,
         n=sum(rate.sample.units for rate in measured.groups.values()),
         meaning=f"{_named(measured.groups, METRICS[options.metric])}. The gap is {before:.3f} before and {after:.3f} "
-        f"after mitigation by {choice.chosen.candidate.name}.",
+        f"after mitigation by {choice.chosen.candidate.name}."
+        + ("" if suffix or kept else f" No candidate keeps to {options.max_gap:g} on validation examples."),
         limits=" ".join(
             [
                 CHOSEN_BEFORE,
@@ -121,14 +122,17 @@ def _worst(choice: Choice, options: MitigationOptions, measured: Measured, suffi
         reason = f"{measured.few_cells} groups within a class have fewer than {FEWEST} test examples"
         return not_measured(id, title, reason, asked, n=choice.n)
     name, rate = measured.worst_cell
+    before, after = choice.before.worst_cell, choice.after.worst_cell
+    worse = not suffix and before is not None and after is not None and after[1].value < before[1].value
     return Finding(
         id=id,
         title=title,
-        status="info",
+        status="warn" if worse else "info",
         value=rate.value,
         unit="fraction",
         n=rate.sample.units,
-        meaning=f"{asked} It is that of {name}, {_of(rate)}.",
+        meaning=f"{asked} It is that of {name}, {_of(rate)}."
+        + (" The group that is worst off is worse off than before." if worse else ""),
         limits=LOWEST if suffix else f"{CHOSEN_BEFORE} {LOWEST}",
     )
 
