@@ -249,6 +249,7 @@ def compare(
         from rft.report.comparison import comparison_html
 
         made = compare_runs(before, after)
+        out.print(f"Gaps of {made.names[1]} minus those of {made.names[0]}, with 95 % intervals", markup=False)
         _show_findings(made.section)
         byline = [f"{made.n:,} test examples that both predicted"]
         name = f"{made.names[0]} and {made.names[1]}"

@@ -11,8 +11,9 @@ import pandas as pd
 
 from rft.errors import DataError, Unavailable
 from rft.plugins.fairness.comparison_section import section
-from rft.records import AuditRun, Section
+from rft.records import AuditRun, DataFacts, Section
 from rft.report import load
+from rft.suppression import suppress
 
 PREDICTIONS = "predictions.parquet"
 SPLIT = "test"
@@ -55,7 +56,13 @@ def compare_runs(before: str | Path, after: str | Path) -> RunComparison:
         )
     except Unavailable as reason:
         raise DataError(str(reason), where=str(folders[0])) from None
-    return RunComparison(names, len(first), made)
+    shown, _ = suppress([made], DataFacts(splits={}), _suppressed(runs))
+    return RunComparison(names, len(first), shown[0])
+
+
+def _suppressed(runs: Sequence[AuditRun]) -> int:
+    """Return below how many cases the stricter of both runs withholds numbers; 0 for never."""
+    return max(run.run.config.get("report", {}).get("suppress_below") or 0 for run in runs)
 
 
 def _positive(runs: Sequence[AuditRun], folders: tuple[Path, Path]) -> str:

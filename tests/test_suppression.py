@@ -14,7 +14,7 @@ from scipy.optimize import linprog
 import rft
 from rft.config import ReportConfig, Rule
 from rft.policy import judge
-from rft.records import DataFacts, Finding, Interval, Section, SplitFacts, Table, not_measured
+from rft.records import DataFacts, Finding, Interval, Row, Section, SplitFacts, Table, not_measured
 from rft.report import render
 from rft.suppression import complemented, reason, suppress
 
@@ -342,3 +342,30 @@ def test_a_run_on_the_machine_and_what_leaves_it(tiny: Path) -> None:
     assert "| camera | left | withheld | withheld |" in card
     assert "suppressed: fewer than 15" in render(run)
     assert pd.read_parquet(out / "predictions.parquet")["group_camera"].notna().all(), "predictions stay whole"
+
+
+def test_what_is_told_of_all_groups_together_does_not_give_a_withheld_one_back() -> None:
+    """The variance across groups, the visible rates and the share of noise would give a withheld rate and its n."""
+    rows = [
+        {"attribute": "race", "group": name, "metric": "accuracy", "value": value, "n": n, "status": "ok"}
+        for name, value, n in (("a", 0.9, 300), ("b", 0.8, 200), ("c", 0.7, 7), ("d", 0.85, 60))
+    ]
+    spread: Table = [{"attribute": "race", "metric": "accuracy", "n_groups": 4, "variance": 0.01, "noise_share": 0.4}]
+    gap: Row = {
+        "attribute": "race",
+        "metric": "accuracy",
+        "groups": "a minus b",
+        "n_groups": 3,
+        "value": 0.1,
+        "left_out": "c (too few to tell)",
+        "status": "ok",
+    }
+    section = Section(plugin="fairness", tables={"by_group": rows, "dispersion": spread, "gaps": [gap]})
+    data = DataFacts(
+        splits={
+            "test": SplitFacts(n=567, n_units=None, labels={}, groups={"race": {"a": 300, "b": 200, "c": 7, "d": 60}})
+        }
+    )
+    (cleared,), _ = suppress([section], data, BELOW)
+    assert (cleared.tables["dispersion"][0]["variance"], cleared.tables["dispersion"][0]["noise_share"]) == (None, None)
+    assert cleared.tables["gaps"][0]["left_out"] is None

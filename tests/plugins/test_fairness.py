@@ -94,7 +94,7 @@ def test_a_rate_without_positives_is_undefined_and_no_gap() -> None:
     assert (row["status"], row["n"], row["n_positive"]) == ("undefined: no positives", 40, 0)
     gap = section.finding("fairness.tpr_gap.place")
     assert (gap.status, gap.value) == ("not_measured", None)
-    assert "y has undefined: no positives (n = 40)" in gap.reason
+    assert "y has undefined: no positives (n = 40, 0 positives)" in gap.reason
     assert "x is the only one that can (n = 20 positives)" in gap.reason
     fpr = section.finding("fairness.fpr_gap.place")
     assert (fpr.status, fpr.value) == ("info", 0.0)
@@ -134,7 +134,9 @@ def test_small_groups_are_shown_and_not_compared_and_the_smallest_have_no_number
     assert (none["status"], none["value"], none["n"]) == ("too few", None, 9)
     gap = section.finding("fairness.accuracy_gap.place")
     assert gap.interval is not None  # two groups are left
-    assert "y is left out: it has too few to tell (n = 29, compared from the minimum group size on)" in gap.limits
+    assert (
+        "y is left out: it has too few to tell (n = 29: fewer independent cases than min_group asks for)" in gap.limits
+    )
     assert "z is left out: it has too few (n = 9)" in gap.limits
     assert cell(audit(frame, min_group=9, min_shown=9), "place", "z", "accuracy")["status"] == "ok"
 
@@ -231,7 +233,8 @@ def test_within_a_control_everything_is_compared_once_more() -> None:
     department = ["easy"] * 100 + ["hard"] * 100 + ["easy"] * 50 + ["hard"] * 50
     frame = predictions(labels, predicted, sex=["f"] * 200 + ["m"] * 100, department=department)
     section = audit(frame, control="department")
-    assert {row["attribute"] for row in section.tables["by_group"]} == {None, "sex"}
+    within = {row["attribute"] for row in section.tables["by_group"] if row["control"] is not None}
+    assert within == {"sex"}
     rows = [
         row
         for row in section.tables["gaps"]
@@ -336,9 +339,26 @@ def test_a_ratio_over_nothing_is_undefined() -> None:
     assert "undefined" in found.reason
 
 
-def test_a_control_is_no_attribute_of_its_own() -> None:
-    with pytest.raises(ValidationError, match="control is one of attributes"):
-        FairnessOptions(attributes=["race"], control="race")
+def test_a_control_stays_an_attribute_but_not_within_its_own_values() -> None:
+    frame = compas().assign(group_other=["u", "v"] * 3074 + ["u"] * 2)
+    section = audit(frame, control="race", metrics=["accuracy"])
+    assert section.finding("fairness.accuracy_gap.race").value is not None
+    within = {row["attribute"] for row in section.tables["gaps"] if row["control"] is not None}
+    assert within == {"other"}
+    assert any("Within each value of race" in note for note in section.notes)
+
+
+def test_limits_that_contradict_each_other_are_refused() -> None:
+    with pytest.raises(ValidationError, match="min_shown is above min_group"):
+        FairnessOptions(min_group=5, min_shown=10)
+
+
+def test_groups_with_almost_the_same_name_are_pointed_out() -> None:
+    frame = predictions(*group_of(40, 10, 10, 40), place=["east"] * 50 + ["east "] * 25 + ["East"] * 25)
+    found = audit(frame).finding("fairness.alike_names.place")
+    assert found.status == "warn"
+    assert "'East' and 'east' and 'east '" in found.meaning
+    assert not any("alike" in finding.id for finding in audit(compas()).findings)
 
 
 def test_an_attribute_of_many_values_is_no_group() -> None:

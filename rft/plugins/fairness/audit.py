@@ -19,10 +19,9 @@ from rft.plugins.fairness.plan import Plan
 from rft.plugins.fairness.tables import SPLIT
 from rft.records import Section, Table
 
-
 _CONTROLLED = (
-    "Within each value of {} the other attributes are compared once more: the tables gaps and by_group hold the results "
-    "with that value in the column control. They are no findings, and no rule can name them."
+    "Within each value of {} the other attributes are compared once more: the tables gaps and by_group hold the "
+    "results with that value in the column control. They are no findings, and no rule can name them."
 )
 
 

@@ -184,8 +184,8 @@ def alike_names(grouping: Grouping) -> Finding | None:
         unit="names",
         exact=True,
         n=len(grouping.names),
-        meaning=f"These groups by {grouping.attribute} differ in upper case or blanks only, and were compared as groups "
-        f"of their own: {named}.",
+        meaning=f"These groups by {grouping.attribute} differ in upper case or blanks only, and were compared as "
+        f"groups of their own: {named}.",
     )
 
 

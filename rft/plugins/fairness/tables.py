@@ -19,11 +19,11 @@ CAPTIONS = {
     "whose label is the class. TPR and FNR are shares of n_positive, FPR of n_negative. Without a class: over all "
     "classes, or the mean of a metric over them",
     "gaps": "The highest group minus the lowest; finding: whether it is a finding too, which rules may name. p: of no "
-    "difference. least and most: what missing group values allow. null_high is what the largest gap stays below in 95 % "
-    "of samples when groups do not differ; detectable is the smallest gap that is told from none in 80 % of samples; p_holm is "
-    "corrected for all rows of this table, for exploring it, and no verdict rests on it",
-    "intersections": "Every combination of two attributes; n counts its members, of whom a rate may rest on few. With too "
-    "few there is no value",
+    "difference. least and most: what missing group values allow. null_high is what the largest gap stays below in "
+    "95 % of samples when groups do not differ; detectable is the smallest gap that is told from none in 80 % of "
+    "samples; p_holm is corrected for all rows of this table, for exploring it, and no verdict rests on it",
+    "intersections": "Every combination of two attributes; n counts its members, of whom a rate may rest on few. With "
+    "too few there is no value",
     "calibration": "Test examples of each group in bins of equal size by the probability that is given to the "
     "favourable class, and how often it is true, with intervals at 95 %",
     "dispersion": "How much groups vary in a metric: the observed variance, what of it is noise of the sample (a share "
