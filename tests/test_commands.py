@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from rft.backbones import load
 from rft.backbones.layers import places
+from rft.backbones.load import load_untrained
 from rft.cli import app
 from rft.config import ModelConfig
 from rft.errors import ModelError
@@ -41,6 +42,29 @@ def test_places_are_ordered_from_nothing_frozen_to_everything(tmp_path: Path) ->
     assert found[0].cached is None
     assert found[2].cached == loaded.preparation.max_length * 32 * 4  # one row a token
     assert found[-1].cached == 32 * 4
+
+
+def test_no_place_costs_more_than_the_whole_model() -> None:
+    found = places(load_untrained("torchvision/resnet18", Path.cwd(), image_size=64, offline=True))
+    share = {place.freeze: place.epoch for place in found}
+    assert max(share.values()) < 1.2  # the noise of a step
+    assert 0 < share["all"] < share["layer4"] < share["layer2"]
+
+
+def test_a_machine_that_becomes_slower_does_not_change_the_shares(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded, now, lasts = FAMILIES["bert"].load(tmp_path), 0.0, 0.001
+
+    def clock() -> float:  # from reading to reading, a tenth more time goes by
+        nonlocal now, lasts
+        now, lasts = now + lasts, lasts * 1.1
+        return now
+
+    monkeypatch.setattr("rft.backbones.layers.time.process_time", clock)
+    shares = [place.epoch for place in places(loaded)][1:]
+    assert len(shares) == 4
+    assert all(share == pytest.approx(1 / 1.1**2) for share in shares)  # the clock is read twice a step
 
 
 def test_layers_of_an_unknown_backbone_are_refused_with_near_names() -> None:

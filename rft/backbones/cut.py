@@ -75,6 +75,16 @@ class Cut:
         """Return the same training without a cache: all of the model, with the same parameters trained."""
         return self._suffix(seed, None)
 
+    def trial(self, *, cached: bool) -> nn.Module:
+        """Return the trained part (the whole model unless ``cached``) to be run but not trained: it shares weights.
+
+        What training mode moves by itself, such as the statistics of a BatchNorm, it has for itself.
+        """
+        if cached and self.freeze == "all":
+            return self._fresh_head(0)
+        changed = {name for name in self._own if name not in self.trained or _drawn_anew(name)}
+        return self._suffix(0, self.plan if cached else None, fresh=frozenset(changed))
+
     def join(self, state: dict[str, Tensor]) -> Classifier:
         """Return the model with a trained part's state (as ``trained_state`` gives it) in its place."""
         own = self._own
@@ -108,9 +118,9 @@ class Cut:
         linear, row_norm = self.classifier.head.linear, self.classifier.head.row_norm
         return new_head(linear.in_features, linear.out_features, row_norm, seed)
 
-    def _suffix(self, seed: int, plan: Plan | None) -> Suffix:
+    def _suffix(self, seed: int, plan: Plan | None, fresh: frozenset[str] | None = None) -> Suffix:
         hollow = plan.hollow if plan else frozenset()
-        model = replica(self.classifier, fresh=self._own, hollow=hollow)
+        model = replica(self.classifier, fresh=self._own if fresh is None else fresh, hollow=hollow)
         model.head.load_state_dict(self._fresh_head(seed).state_dict())
         _reset_adapters(model, seed)
         for name, parameter in model.named_parameters():
@@ -308,7 +318,7 @@ def _chosen(names: list[str], tune: Tune) -> frozenset[str]:
 def _verify(made: Cut, example: Example) -> None:
     """Raise ``Uncuttable`` unless running from the cut gives what the model gives, in eval and in training mode."""
     inputs = example(3, 6, 3)
-    prefix, replayed, plain = made.prefix(), made.new_suffix(0), made.plain(0)
+    prefix, replayed, plain = made.prefix(), made.trial(cached=True), made.trial(cached=False)
     with torch.no_grad():
         features = prefix(inputs)
         for mode in (False, True):
@@ -357,6 +367,11 @@ def replica(
             own = own.clone(memory_format=torch.contiguous_format)
         memo[id(tensor)] = nn.Parameter(own, requires_grad=False) if isinstance(tensor, nn.Parameter) else own
     return copy.deepcopy(model, memo)
+
+
+def _drawn_anew(name: str) -> bool:
+    """Tell whether a new suffix draws this parameter from its seed, in place."""
+    return name.startswith("head.") or ".lora_" in name
 
 
 def _reset_adapters(model: nn.Module, seed: int) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from rft.backbones.anatomy import Anatomy
 from rft.backbones.classifier import Batch
@@ -17,7 +17,8 @@ from rft.backbones.load import LoadedBackbone
 from rft.data.text import Tokenisation
 from rft.progress import track
 
-BATCH, TOKENS, REPEATS = 4, 128, 3
+BATCH, TOKENS = 4, 128
+PAIRS, SECONDS = 5, 1.0  # most pairs of steps that a place is timed with, and the time after which no more are begun
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
@@ -28,7 +29,8 @@ class Place:
     Attributes:
         freeze: what to write into ``model.freeze``.
         trained: parameters that are trained behind it, the head of two classes included.
-        epoch: time of a training step behind the cut, as a share of one that runs the whole model.
+        epoch: processor time of a training step behind the cut, as a share of one that runs the whole model; the
+            median of neighbouring pairs.
         cached: bytes that one example takes in the cache; texts of ``tokens_of``; None where nothing is cached.
     """
 
@@ -48,7 +50,7 @@ def places(backbone: LoadedBackbone) -> list[Place]:
     anatomy = Anatomy.of(classifier, backbone.example)
     inputs = backbone.example(BATCH, tokens_of(backbone), 0)
     whole = cut(classifier, "none", "full", backbone.example)
-    full = _seconds(whole, inputs)
+    full = _Timed(whole, inputs)
     found = [Place("none", _trained(whole), 1.0, None)]
     seen: set[frozenset[str]] = {whole.trained}
     for layer in track(list(_candidates(classifier)), "Layers"):
@@ -78,32 +80,40 @@ def _candidates(classifier: nn.Module) -> Iterator[str]:
             yield name.removeprefix(NETWORK)
 
 
-def _place(made: Cut, inputs: Batch, full: float) -> Place:
+def _place(made: Cut, inputs: Batch, full: _Timed) -> Place:
     with torch.no_grad():
-        features = made.prefix()(inputs)["features"]
-    return Place(made.freeze, _trained(made), _seconds(made, inputs) / full, features[0].numel() * 4)
+        features = made.prefix()(inputs)
+    return Place(made.freeze, _trained(made), _share(_Timed(made, features), full), features["features"][0].numel() * 4)
+
+
+def _share(part: _Timed, full: _Timed) -> float:
+    """Return the median of part / full over pairs, side by side: what slows the machine for a while slows both."""
+    ratios: list[float] = []
+    spent = 0.0
+    while len(ratios) < PAIRS and spent < SECONDS:
+        own, whole = part.seconds(), full.seconds()
+        ratios.append(own / whole)
+        spent += own + whole
+    return statistics.median(ratios)
 
 
 def _trained(made: Cut) -> int:
     return sum(parameter.numel() for name, parameter in made.classifier.named_parameters() if name in made.trained)
 
 
-def _seconds(made: Cut, inputs: Batch) -> float:
-    """Return the median time of a training step behind a cut."""
-    with torch.no_grad():
-        batch = made.prefix()(inputs) if made.cached else inputs
-    suffix = made.new_suffix(0).train()
-    return statistics.median(_timed(lambda: _step(suffix, batch)) for _ in range(REPEATS))
+class _Timed:
+    """Training steps of what is trained behind a cut, without the optimizer's, to be timed. The first is not."""
 
+    def __init__(self, made: Cut, batch: Batch) -> None:
+        self._model, self._batch = made.trial(cached=made.cached).train(), batch
+        self._step()
 
-def _step(suffix: nn.Module, batch: Batch) -> Tensor:
-    suffix.zero_grad()
-    loss = suffix(batch).square().mean()
-    loss.backward()
-    return loss
+    def seconds(self) -> float:
+        """Return the processor time of a step: time in which other programs had the processor does not count."""
+        start = time.process_time()
+        self._step()
+        return time.process_time() - start
 
-
-def _timed(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+    def _step(self) -> None:
+        self._model(self._batch).square().mean().backward()
+        self._model.zero_grad()  # so that two models never hold their gradients at the same time

@@ -230,6 +230,7 @@ LARGE_IMAGES = {
     ),
     "timm/vit_tiny": named("timm", "vit_tiny_patch16_224", "blocks.11", ("blocks.11", "norm"), 224),
     "timm/resnet18": named("timm", "resnet18", "layer4", ("layer4",)),
+    "timm/vgg11": named("timm", "vgg11", "features.18", (*numbered("features", 18, 20), "pre_logits")),
     "timm/vgg11_bn": named("timm", "vgg11_bn", "features.25", (*numbered("features", 25, 28), "pre_logits")),
     "timm/swin_tiny": named(
         "timm", "swin_tiny_patch4_window7_224", "layers.3.blocks.1", ("layers.3.blocks.1", "norm"), 224
