@@ -263,7 +263,7 @@ class _Clearing:
         if row.get("group") is None and row.get("attribute") in self._withheld:
             if not {"group", "groups"} & row.keys():  # about all groups together, those withheld among them
                 return {name: self._cleared(name, cell) for name, cell in row.items()}, True
-            return {name: None if name in (*COUNTS, *_TELLING) else cell for name, cell in row.items()}, False
+            return {name: None if name in (*COUNTS, "left_out") else cell for name, cell in row.items()}, False
         return row, False
 
     def _is_withheld(self, row: Row) -> bool:

@@ -9,9 +9,9 @@ at the same time do not disturb each other, and a damaged shard is noticed and m
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import secrets
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,8 @@ import numpy as np
 
 from rft.errors import ConfigError, OutputError
 from rft.features import shards
+
+log = logging.getLogger("rft")
 
 SHARD_ROWS = 256  # how much an interruption can cost
 
@@ -89,7 +91,7 @@ class Store:
             except FileNotFoundError:  # another run found it damaged a moment ago
                 continue
             if not whole:
-                warnings.warn(f"the cached features in {path.name} are damaged and are made again", stacklevel=2)
+                log.warning("the cached features in %s are damaged and are made again", path.name)
                 path.unlink(missing_ok=True)
                 continue
             items, layout = shards.read_index(path)
