@@ -44,6 +44,7 @@ def test_places_are_ordered_from_nothing_frozen_to_everything(tmp_path: Path) ->
     assert found[-1].cached == 32 * 4
 
 
+@pytest.mark.slow
 def test_no_place_costs_more_than_the_whole_model() -> None:
     found = places(load_untrained("torchvision/resnet18", Path.cwd(), image_size=64, offline=True))
     share = {place.freeze: place.epoch for place in found}
