@@ -104,9 +104,15 @@ def _check_same_people(first: pd.DataFrame, other: pd.DataFrame, folders: tuple[
     if set(groups) != {column for column in other.columns if str(column).startswith("group_")}:
         raise DataError(f"has other group attributes than {folders[0]}", where=where)
     for column in ("label", "unit", *groups):
-        pairs = zip(first[column].astype(object), other[column].astype(object), strict=True)
-        if differing := sum(not (a == b or (pd.isna(a) and pd.isna(b))) for a, b in pairs):
+        if differing := _differing(first[column], other[column]):
             raise DataError(f"{differing} test examples have another {column} than in {folders[0]}", where=where)
+
+
+def _differing(first: pd.Series, other: pd.Series) -> int:
+    """Return in how many rows two columns differ; a missing value is like another."""
+    missing, other_missing = first.isna().to_numpy(), other.isna().to_numpy()
+    unlike = first.astype(str).to_numpy() != other.astype(str).to_numpy()
+    return int(np.count_nonzero((missing != other_missing) | (~missing & ~other_missing & unlike)))
 
 
 def _names(runs: Sequence[AuditRun]) -> tuple[str, str]:

@@ -32,7 +32,8 @@ _ABOUT = (
     *("first", "second", "attack", "kind"),
 )  # texts that say what a row is about: they may hold digits, as the group 18-25 does
 
-_NO_GROUPS = (*_ABOUT[:9], "attack", "kind", "method", "status")  # texts that may look like the name of another group
+# Texts that may look like the name of another group, or that are taken out in any case
+_NO_GROUPS = (*_ABOUT[:9], "attack", "kind", "method", "status", "left_out")
 
 
 def suppress(sections: Sequence[Section], data: DataFacts, below: int | None) -> tuple[tuple[Section, ...], DataFacts]:

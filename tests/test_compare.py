@@ -124,3 +124,22 @@ def test_a_folder_without_a_run_is_refused(runs: tuple[Path, Path], tmp_path: Pa
     done = CliRunner().invoke(app, ["compare", str(runs[0]), str(tmp_path)])
     assert done.exit_code == 2
     assert "Traceback" not in done.stderr
+
+
+def test_what_a_run_withholds_its_comparison_withholds_too(tmp_path: Path) -> None:
+    """Without units as well, a column of missing values in the table of predictions."""
+    table = people()
+    table.loc[:6, "place"] = "islands"
+    folders = []
+    for name, errors in (("one", 0.1), ("two", 0.2)):
+        wrong = table["hard"] < errors
+        score = np.where((table["label"] == "yes") ^ wrong, 0.8, 0.2)
+        table.assign(p_yes=score).drop(columns="hard").to_csv(tmp_path / f"{name}.csv", index=False)
+        text = CONFIG.format(name=name).replace('unit = "person"\n', "") + "[report]\nsuppress_below = 10\n"
+        (tmp_path / f"{name}.toml").write_text(text, encoding="utf-8")
+        rft.audit(tmp_path / f"{name}.toml", tmp_path / name)
+        folders.append(tmp_path / name)
+    rows = {row["group"]: row for row in compare_runs(*folders).section.tables["sides"]}
+    assert rows["islands"]["n"] is None
+    assert rows["islands"]["newly_right"] is None
+    assert rows["islands"]["status"] == "suppressed: fewer than 10"
