@@ -14,6 +14,7 @@ from typing import Literal
 
 from rft.config import Rule
 from rft.errors import near
+from rft.intervals import LEVEL
 from rft.records import Finding, Interval, Outcome, RuleOutcome, Section, Verdict
 
 
@@ -97,7 +98,8 @@ def _interval(finding: Finding, judged: int) -> tuple[Interval, str] | None:
     """Return the interval that settles a rule when so many estimates are judged, and a note on its adjustment."""
     for adjusted in finding.adjusted:
         if adjusted.rules >= judged:
-            return adjusted.interval, f" ({adjusted.interval.method})"
+            level = 100 * (1 - (1 - LEVEL) / adjusted.rules)
+            return adjusted.interval, f" at {level:.4g} %, since {judged} estimates are judged together" * (judged > 1)
     if finding.interval is None:
         return None
     return finding.interval, f" (at 95 %, not adjusted for the {judged} estimates that are judged)" * (judged > 1)

@@ -100,7 +100,8 @@ def test_several_estimates_are_judged_by_wider_intervals() -> None:
     section = [Section(plugin="p", findings=tuple(findings))]
     assert judge(rules[:1], section).status == "pass"
     assert [rule.outcome for rule in judge(rules[:2], section).rules] == ["uncertain"] * 2
-    assert "interval 0 to 0.12 (for 5)" in judge(rules, section).rules[0].explanation
+    explained = judge(rules, section).rules[0].explanation
+    assert "interval 0 to 0.12 at 99 %, since 3 estimates are judged together" in explained
     twice = [Rule(finding="p.a", max=0.10), Rule(finding="p.a", max=0.2)]
     assert [rule.outcome for rule in judge(twice, section).rules] == [
         "pass",

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from rft.intervals import mean_interval
+from rft import multiplicity
+from rft.intervals import clopper_pearson, mean_interval
 from rft.plugins.attribution import Suspect
 from rft.plugins.attribution.interventions import Intervention
 from rft.plugins.attribution.path import TOLERANCE, Completeness
@@ -131,6 +132,7 @@ def suspect(each: Suspect, intervention: Intervention, words: SuspectWording) ->
         value=arm.share,
         unit="fraction",
         interval=arm.interval,
+        adjusted=multiplicity.adjusted(lambda level: clopper_pearson(arm.flips, arm.n, level=level)),
         n=arm.n,
         meaning=words.meaning,
         limits=f"{words.control} {control.flips} of {control.n} change; the excess is "
