@@ -2,8 +2,8 @@
 
 A rule is settled by the interval of an estimate, or by an exact value itself. An interval that lies across the
 threshold is ``uncertain``, and so is an estimate that has no interval, something not measured, or absent. Where several
-estimates are judged, their intervals are the wider ones of Bonferroni's correction: the chance that any of them misses
-its true value stays below 5 %.
+estimates are judged, their intervals are the wider ones of Bonferroni's correction, so that the chance that any of them
+misses its true value stays below 5 %. A finding that has none for so many is judged at 95 %, and the rule says so.
 """
 
 from __future__ import annotations

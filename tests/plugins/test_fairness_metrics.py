@@ -284,3 +284,25 @@ def test_values_do_not_depend_on_the_order_of_rows_or_the_names_of_groups(metric
     shuffled = Rows(rows.classes, rows.labels[order], rows.predictions[order], rows.scores[order])
     renamed = Grouping.of("place", pd.Series(np.array(list("qrs"))[groups.codes[order]]))
     assert values(shuffled, renamed, metric, target) == pytest.approx(values(rows, groups, metric, target))
+
+
+@pytest.mark.parametrize("odd", [0, 1])
+@pytest.mark.parametrize("metric", ["log_loss", "mean_score"])
+def test_a_group_of_one_value_has_a_gap_without_an_interval_and_the_audit_goes_on(metric: str, odd: int) -> None:
+    """All rows of y have one score and one loss; or all but one, so that many resamples of it have."""
+    rng = np.random.default_rng(0)
+    labels = np.concatenate([rng.random(100) < 0.5, np.ones(100, dtype=bool)])
+    score = np.concatenate([rng.random(100), np.full(100, 0.8)])
+    score[len(score) - odd :] = 0.7
+    frame = predictions(labels, score >= 0.5, place=["x"] * 100 + ["y"] * 100)
+    frame = frame.assign(score_no=1 - score, score_yes=score)
+    given = subject(frame, classes=("no", "yes"), positive="yes")
+    section = Fairness().audit(given, FairnessOptions(metrics=[metric, "accuracy"]))
+    gap = section.finding(f"fairness.{metric}_gap.place")
+    assert gap.value is not None
+    assert (gap.interval, gap.adjusted) == (None, ())
+    assert "no rule can be settled" in gap.limits
+    assert section.finding("fairness.accuracy_gap.place").interval is not None
+    if not odd:
+        [row] = [row for row in section.tables["by_group"] if (row["group"], row["metric"]) == ("y", metric)]
+        assert (row["low"], row["high"]) == (None, None)

@@ -23,8 +23,9 @@ from rft.records import Interval, Status
 
 DRAWS = 1999  # for an interval at 95 %
 DRAWS_OF_A_CHECK = 399
-DRAWS_FOR_VERDICTS = 39_999  # 40 of them lie beyond the strictest level that a verdict may ask for
+DRAWS_FOR_VERDICTS = 39_999  # 20 of them lie beyond the strictest level that a verdict may ask for
 NULL_DRAWS = 4000
+NO_SPREAD = 1e-20  # a variance that rounding alone gives to values that are all alike
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,8 @@ def shows_gap(
     if gap.of_two_shares:
         return _two_rates(gap).interval().low > 0
     resamples = resamples_of(grouped, chosen_of(measured), gap.metric, target, rng, draws=DRAWS_OF_A_CHECK)
+    if resamples is None:
+        return False
     return largest_gap(resamples, bound=gap.metric.bound).interval().low > 0
 
 
@@ -150,6 +153,8 @@ def _compared(gap: Gap, grouped: GroupedRows, chosen: Sequence[int], seed: int, 
     rng = np.random.default_rng(seed)
     draws = DRAWS if len(levels) == 1 else DRAWS_FOR_VERDICTS
     resamples = resamples_of(grouped, chosen, gap.metric, gap.target, rng, draws=draws)
+    if resamples is None:
+        return gap
     largest = largest_gap(resamples, bound=gap.metric.bound)
     gap = replace(
         gap,
@@ -190,12 +195,16 @@ def _null_high(errors: np.ndarray, rng: np.random.Generator) -> float:
 
 def resamples_of(
     grouped: GroupedRows, chosen: Sequence[int], metric: Metric, target: Target, rng: np.random.Generator, *, draws: int
-) -> Resamples:
-    """Return resamples of a metric in some of the groups, by the method that suits its kind."""
+) -> Resamples | None:
+    """Return resamples of a metric in some of the groups, by the method that suits its kind.
+
+    None for a mean that hardly varies in one of them: where a whole group, or a resample of it, has one value, nothing
+    tells how far its mean strays.
+    """
     if metric.kind == "area":
         return areas(_areas(grouped, chosen, target), rng, draws=draws)
     if metric.kind == "mean":
-        return resampling.ratios(_sums_of_values(grouped, chosen, metric, target), rng, draws=draws, smoothed=False)
+        return _of_means(_sums_of_values(grouped, chosen, metric, target), rng, draws)
     ratios = Ratios.of(metric, grouped.rows.classes, target.positive)
     if grouped.rows.units is not None:
         return resampling.ratios(_sums_of_units(grouped, chosen, ratios), rng, draws=draws)
@@ -204,6 +213,13 @@ def resamples_of(
         return resampling.rates(hits, cases, rng, draws=draws)
     sums = [Sums.of_counts(grouped.confusion[group], ratios.hits, ratios.cases) for group in chosen]
     return resampling.ratios(sums, rng, draws=draws)
+
+
+def _of_means(sums: Sequence[Sums], rng: np.random.Generator, draws: int) -> Resamples | None:
+    if min(each.variance for each in sums) <= NO_SPREAD:
+        return None
+    resamples = resampling.ratios(sums, rng, draws=draws, smoothed=False)
+    return resamples if (resamples.drawn_variances > NO_SPREAD).all() else None
 
 
 def _areas(grouped: GroupedRows, chosen: Sequence[int], target: Target) -> list[Area]:

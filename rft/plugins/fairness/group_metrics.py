@@ -7,6 +7,7 @@ rows.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -200,6 +201,8 @@ def _mean(asked: _Asked, group: int) -> Found:
     rows = asked.grouped.of(group)
     values = row_values(asked.metric.name, rows, asked.target.positive)
     interval = intervals.mean_interval(values, rows.units)
+    if interval is not None and math.isclose(interval.low, interval.high, rel_tol=1e-9, abs_tol=1e-9):
+        interval = None  # all rows have one value, which tells nothing of how far others would stray
     if interval is not None and asked.metric.bound is not None:
         interval = interval.model_copy(update={"low": max(interval.low, 0.0), "high": min(interval.high, 1.0)})
     return float(values.mean()), interval, float(asked.grouped.units[group])
