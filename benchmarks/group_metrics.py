@@ -21,12 +21,12 @@ import pandas as pd
 from fairlearn.metrics import MetricFrame, false_positive_rate, selection_rate, true_positive_rate
 from sklearn.metrics import accuracy_score
 
-from rft.plugins.fairness import bootstrap
 from rft.plugins.fairness.gaps import compare
 from rft.plugins.fairness.group_metrics import Limits, measure
-from rft.plugins.fairness.grouped import GroupedRows, Target
-from rft.plugins.fairness.metrics import METRICS, Ratios
-from rft.plugins.fairness.rows import Grouping, Rows
+from rft.predictions.grouped import GroupedRows, Target
+from rft.predictions.table import Grouping, Rows
+from rft.stats import bootstrap
+from rft.stats.classification import METRICS, Ratios
 
 RESAMPLES = 1000
 NAMES = ("accuracy", "selection_rate", "tpr", "fpr")

@@ -14,8 +14,8 @@ from typing import Literal
 
 from rft.config import Rule
 from rft.errors import near
-from rft.intervals import LEVEL
 from rft.records import Finding, Interval, Outcome, RuleOutcome, Section, Verdict
+from rft.stats.intervals import LEVEL
 
 
 def judge(rules: Sequence[Rule], sections: Iterable[Section], *, source: str = "the config of this run") -> Verdict:

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from attribution_cases import CORNER, SIDE, Region, noise
 
-from rft.intervals import mean_interval
 from rft.plugins.attribution.images.faithfulness import _moved, deletion_gain, top_cells
 from rft.plugins.attribution.images.methods import Explained, Maps, integrated_gradients
 from rft.plugins.attribution.network import Network
+from rft.stats.intervals import mean_interval
 
 
 def corners(n: int, seed: int = 0) -> torch.Tensor:

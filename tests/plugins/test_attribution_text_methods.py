@@ -26,13 +26,13 @@ from captum.attr import LayerIntegratedGradients
 from torch import Tensor, nn
 
 from rft.errors import Unavailable
-from rft.intervals import mean_interval
 from rft.plugins.attribution.network import Network
 from rft.plugins.attribution.path import TOLERANCE, Completeness
 from rft.plugins.attribution.texts import profile
 from rft.plugins.attribution.texts.faithfulness import deletion_gain, top_tokens
 from rft.plugins.attribution.texts.methods import Scores, integrated_gradients
 from rft.plugins.attribution.texts.reading import Reader, Texts, baseline_token, special_tokens
+from rft.stats.intervals import mean_interval
 
 
 def explain(model: nn.Module, texts: list[str], tokenizer: Any) -> tuple[Network, Reader, Texts, Tensor]:

@@ -9,8 +9,8 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
-from rft.folds import Undefined
 from rft.plugins.backbone.logme import logme
+from rft.stats.cross_validation import Undefined
 
 
 def naive_logme(features: np.ndarray, labels: np.ndarray) -> float:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rft.folds import Folds, OutOfFold, Undefined
 from rft.plugins.backbone import measures
 from rft.plugins.backbone.groups import Gap
+from rft.stats.cross_validation import Folds, OutOfFold, Undefined
 
 
 def planted(n: int, dimension: int, classes: int = 2, *, strength: float = 1.0, seed: int = 0):

@@ -12,17 +12,17 @@ import pytest
 from fairness_cases import audit, cell, compas, group_of, predictions, subject
 from pydantic import ValidationError
 
-from rft import intervals
 from rft.errors import Unavailable
 from rft.plugins import Plugin
 from rft.plugins.fairness import Fairness, FairnessOptions
 from rft.plugins.fairness.gaps import Gap, compare
 from rft.plugins.fairness.group_metrics import Limits, measure
-from rft.plugins.fairness.missing import gap_bounds
 from rft.plugins.fairness.plan import Plan
-from rft.plugins.fairness.two_groups import TwoRates
 from rft.records import Row, Section
 from rft.report.tables import matching
+from rft.stats import intervals
+from rft.stats.missing_groups import gap_bounds
+from rft.stats.rate_difference import TwoRates
 
 pytest.importorskip("fairlearn")
 RATES = ("accuracy", "selection_rate", "tpr", "fpr", "fnr")

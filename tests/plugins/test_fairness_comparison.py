@@ -7,8 +7,8 @@ import pytest
 
 from rft.plugins.fairness.comparison import Change, NoChange, Pair, changes, sides
 from rft.plugins.fairness.group_metrics import Limits
-from rft.plugins.fairness.grouped import Target
-from rft.plugins.fairness.rows import Grouping, Rows
+from rft.predictions.grouped import Target
+from rft.predictions.table import Grouping, Rows
 
 ACCURACY = ("accuracy", Target(None, None))
 CLASSES = ("no", "yes")

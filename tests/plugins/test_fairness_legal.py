@@ -12,12 +12,12 @@ import pytest
 from scipy.stats import binom
 
 from rft.errors import ConfigError
-from rft.intervals import katz_ratio
 from rft.plugins.fairness.legal import Ll144Options, build, check_attributes, check_options, exact, four_fifths, ratios
 from rft.plugins.fairness.legal.build import Legal
 from rft.plugins.fairness.legal.ratios import Shares
-from rft.plugins.fairness.rows import Grouping, Rows
+from rft.predictions.table import Grouping, Rows
 from rft.records import Row, Section
+from rft.stats.intervals import katz_ratio
 
 LL144 = {"asian": (10, 24), "black": (16, 32), "hispanic": (18, 28), "white": (15, 40)}  # selected, applicants
 COMPAS = {"black": (805 + 1369, 3696), "white": (349 + 505, 2454)}  # predicted to be arrested again

@@ -10,13 +10,14 @@ import pytest
 from fairness_cases import predictions, subject
 from sklearn import metrics as sklearn
 
-from rft.plugins.fairness import Fairness, FairnessOptions, bootstrap
-from rft.plugins.fairness.cells import confusion_of
+from rft.plugins.fairness import Fairness, FairnessOptions
 from rft.plugins.fairness.group_metrics import Limits, measure
-from rft.plugins.fairness.grouped import GroupedRows, Target
-from rft.plugins.fairness.metrics import METRICS, Ratios
-from rft.plugins.fairness.rows import Grouping, Rows
+from rft.predictions.confusion import confusion_of
+from rft.predictions.grouped import GroupedRows, Target
+from rft.predictions.table import Grouping, Rows
 from rft.records import Section
+from rft.stats import bootstrap
+from rft.stats.classification import METRICS, Ratios
 
 fairlearn = pytest.importorskip("fairlearn.metrics")
 ALL = [*METRICS]

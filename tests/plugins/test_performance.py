@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 from sklearn import metrics as sklearn
 
-from rft import intervals
 from rft.errors import Unavailable
 from rft.plugins import Plugin, Subject
 from rft.plugins.performance import Performance, PerformanceOptions
@@ -22,6 +21,7 @@ from rft.plugins.performance.measures import (
     simulated_errors,
 )
 from rft.records import Section, SubjectFacts, Training
+from rft.stats import intervals
 
 NAMES = ("accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "log_loss", "calibration_error", "baseline_accuracy")
 

@@ -9,13 +9,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 
 from rft.features.representations import Representations
-from rft.folds import Folds, Undefined
 from rft.plugins import Subject
 from rft.plugins.privacy import group_probe
 from rft.plugins.privacy.group_probe import SHUFFLES, Probe, exchanged, probe, probe_piece
 from rft.plugins.privacy.piece import Piece
 from rft.records import Section, SubjectFacts, Training
 from rft.report import charts
+from rft.stats.cross_validation import Folds, Undefined
 
 
 def made(

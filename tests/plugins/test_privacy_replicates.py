@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from rft import intervals
 from rft.plugins.privacy.frontier.replicates import difference, difference_of_differences, share
+from rft.stats import intervals
 
 TRIALS = 300
 ERROR = 3 * math.sqrt(0.95 * 0.05 / TRIALS)  # of a coverage of 95 % in so many trials

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from rft import multiplicity
-from rft.intervals import clopper_pearson, mean_interval
 from rft.plugins.attribution import Suspect
 from rft.plugins.attribution.interventions import Intervention
 from rft.plugins.attribution.path import TOLERANCE, Completeness
 from rft.plugins.attribution.wording import NAMES, SuspectWording, Wording
 from rft.records import Finding, not_measured
+from rft.stats import multiplicity
+from rft.stats.intervals import clopper_pearson, mean_interval
 
 
 def failed_maps(method: str, sound: np.ndarray, words: Wording) -> Finding:

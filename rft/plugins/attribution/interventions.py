@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rft.intervals import newcombe_difference, wilson
 from rft.records import Figure, Interval, Row, Table
+from rft.stats.intervals import newcombe_difference, wilson
 
 FEWEST = 10  # examples of an arm
 DELETED = 0.2  # share of a picture or text that the deletion test takes away

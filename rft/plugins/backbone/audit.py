@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rft import intervals
-from rft.folds import FOLDS, Folds, OutOfFold, Undefined
 from rft.plugins import Subject
 from rft.plugins.backbone import groups, measures, tables
 from rft.plugins.backbone.groups import Gap
 from rft.plugins.backbone.logme import logme
 from rft.plugins.backbone.paired import TANGO, paired_difference
 from rft.records import Finding, Interval, Section, not_measured
+from rft.stats import intervals
+from rft.stats.cross_validation import FOLDS, Folds, OutOfFold, Undefined
 
 if TYPE_CHECKING:
     from rft.features.representations import Representations

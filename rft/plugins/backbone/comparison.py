@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rft.folds import Folds, OutOfFold, Undefined
 from rft.plugins.backbone import groups, measures
 from rft.plugins.backbone.groups import Gap
 from rft.plugins.backbone.logme import logme
 from rft.plugins.backbone.paired import paired_difference
 from rft.plugins.backbone.tables import gap_row
 from rft.records import Figure, Row, Section, Table
+from rft.stats.cross_validation import Folds, OutOfFold, Undefined
 
 if TYPE_CHECKING:
     from rft.features.representations import Representations

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rft import intervals
-from rft.folds import OutOfFold, Undefined
-from rft.intervals import Rate
 from rft.records import Interval
+from rft.stats import intervals
+from rft.stats.cross_validation import OutOfFold, Undefined
+from rft.stats.intervals import Rate
 
 FEWEST = 10  # examples of a group that is scored
 

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.linalg
 from scipy.optimize import minimize_scalar
 
-from rft.folds import Undefined, not_finite, one_thread
+from rft.stats.cross_validation import Undefined, not_finite, one_thread
 
 # The ratio of the precisions of weights and noise is sought over this range of the largest squared singular value:
 # below it the noise, above it the features have no part in the evidence.

@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator
 from sklearn.linear_model import RidgeClassifierCV
 from sklearn.neighbors import KNeighborsClassifier
 
-from rft.folds import Folds, OutOfFold, Undefined, not_finite, one_thread
+from rft.stats.cross_validation import Folds, OutOfFold, Undefined, not_finite, one_thread
 
 NEIGHBOURS = 5
 PENALTIES = np.logspace(-4, 3, 8)  # of features whose rows have length 1 on average

@@ -8,8 +8,8 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtri
 
-from rft.intervals import LEVEL, Sample
 from rft.records import Interval
+from rft.stats.intervals import LEVEL, Sample
 
 TANGO = "Tango 1998, Stat. Med. 17:891"
 

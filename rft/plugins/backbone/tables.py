@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rft.folds import OutOfFold, Undefined
 from rft.plugins.backbone.groups import FEWEST, Gap
 from rft.records import Figure, Interval, Row, Table
+from rft.stats.cross_validation import OutOfFold, Undefined
 
 CAPTIONS = {
     "accuracies": "Accuracy of simple classifiers on training examples that they did not see, with Wilson intervals.",

@@ -8,9 +8,9 @@ from rft.config import DataConfig
 from rft.errors import ConfigError, Unavailable, near
 from rft.plugins import Options, Subject
 from rft.plugins.fairness.legal import Ll144Options, TableName, check_attributes, check_options
-from rft.plugins.fairness.metrics import MetricName
 from rft.plugins.fairness.mitigation import MitigationOptions
 from rft.records import Section
+from rft.stats.classification import MetricName
 
 SHOWN = 10
 

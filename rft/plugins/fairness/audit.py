@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from rft import intervals
 from rft.errors import Unavailable
 from rft.plugins import Subject
 from rft.plugins.fairness import FairnessOptions, mitigated
@@ -18,6 +17,7 @@ from rft.plugins.fairness.parts import Part, by_group_rows, parts
 from rft.plugins.fairness.plan import Plan
 from rft.plugins.fairness.tables import SPLIT
 from rft.records import Section, Table
+from rft.stats import intervals
 
 _CONTROLLED = (
     "Within each value of {} the other attributes are compared once more: the tables gaps and by_group hold the "

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rft.plugins.fairness import missing
 from rft.plugins.fairness.gaps import Gap, compare
 from rft.plugins.fairness.group_metrics import GroupMetric, Limits, measure
-from rft.plugins.fairness.grouped import GroupedRows
-from rft.plugins.fairness.metrics import Ratios
-from rft.plugins.fairness.missing import GapBounds
 from rft.plugins.fairness.plan import Plan
+from rft.predictions.grouped import GroupedRows
+from rft.stats import missing_groups
+from rft.stats.classification import Ratios
+from rft.stats.missing_groups import GapBounds
 
 
 @dataclass(frozen=True)
@@ -56,4 +56,4 @@ def _bounds(grouped: GroupedRows, gap: Gap) -> GapBounds | None:
     hits, cases = (int(part.sum()) for part in ratios.of_rows(unknown.labels, unknown.predictions))
     chosen = [grouped.names.index(group.group) for group in gap.scored if group.group is not None]
     known_hits, known_cases = (part[chosen, 0] for part in ratios.counts(grouped.confusion))
-    return missing.gap_bounds(known_hits, known_cases, hits, cases)
+    return missing_groups.gap_bounds(known_hits, known_cases, hits, cases)

@@ -14,12 +14,12 @@ import numpy as np
 
 from rft.plugins.fairness.gaps import DRAWS
 from rft.plugins.fairness.group_metrics import TOO_FEW, UNSETTLED, Limits
-from rft.plugins.fairness.grouped import GroupedRows, Target
-from rft.plugins.fairness.metrics import METRICS, Ratios
-from rft.plugins.fairness.resampling import Sums, ratios, sums_of_rows
-from rft.plugins.fairness.rows import Grouping, Rows
-from rft.plugins.fairness.simultaneous import largest_gap
+from rft.predictions.grouped import GroupedRows, Target
+from rft.predictions.table import Grouping, Rows
 from rft.records import Row
+from rft.stats.classification import METRICS, Ratios
+from rft.stats.max_t import largest_gap
+from rft.stats.resampling import Sums, ratios, sums_of_rows
 
 PAIRED = ("accuracy", "selection_rate", "tpr", "fpr", "fnr")  # their cases are the same rows for both models
 

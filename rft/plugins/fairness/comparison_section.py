@@ -11,12 +11,12 @@ import pandas as pd
 from rft.plugins.fairness import FairnessOptions
 from rft.plugins.fairness.comparison import PAIRED, Change, NoChange, Pair, changes, rows_of_changes, sides
 from rft.plugins.fairness.group_metrics import Limits
-from rft.plugins.fairness.grouped import Target
-from rft.plugins.fairness.metrics import METRICS, Ratios
 from rft.plugins.fairness.plan import Plan
-from rft.plugins.fairness.rows import Rows
-from rft.plugins.fairness.simultaneous import MAX_T
+from rft.predictions.grouped import Target
+from rft.predictions.table import Rows
 from rft.records import Figure, Finding, Interval, Row, Section, not_measured
+from rft.stats.classification import METRICS, Ratios
+from rft.stats.max_t import MAX_T
 
 CAPTIONS = {
     "overall": "Both models on all test examples",

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rft import intervals, multiplicity
-from rft.intervals import CLOPPER_PEARSON, KATZ, NEWCOMBE_DIFFERENCE
 from rft.plugins.fairness.gaps import Gap
 from rft.plugins.fairness.group_metrics import UNSETTLED, GroupMetric
-from rft.plugins.fairness.missing import GapBounds
-from rft.plugins.fairness.rows import Grouping
-from rft.plugins.fairness.simultaneous import MAX_T
 from rft.plugins.fairness.wording import explained, name_of, words_of
+from rft.predictions.table import Grouping
 from rft.records import Finding, Interval, not_measured
+from rft.stats import intervals, multiplicity
+from rft.stats.intervals import CLOPPER_PEARSON, KATZ, NEWCOMBE_DIFFERENCE
+from rft.stats.max_t import MAX_T
+from rft.stats.missing_groups import GapBounds
 
 NO_INTERVAL = "No method used here gives an interval of this gap that holds, so no rule can be settled by it."
 

@@ -7,19 +7,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rft import intervals
-from rft.multiplicity import LEVELS
-from rft.plugins.fairness import resampling
-from rft.plugins.fairness.areas import Area, areas
 from rft.plugins.fairness.group_metrics import OK, GroupMetric
-from rft.plugins.fairness.grouped import GroupedRows, Target
-from rft.plugins.fairness.metrics import METRICS, Metric, Ratios
-from rft.plugins.fairness.power import detectable_gap
-from rft.plugins.fairness.resampling import Sums, sums_of_rows
-from rft.plugins.fairness.row_values import row_values
-from rft.plugins.fairness.simultaneous import LargestGap, Resamples, largest_gap
-from rft.plugins.fairness.two_groups import TwoRates
+from rft.predictions.grouped import GroupedRows, Target
+from rft.predictions.row_values import row_values
 from rft.records import Interval, Status
+from rft.stats import intervals, resampling
+from rft.stats.auc import Area, areas
+from rft.stats.classification import METRICS, Metric, Ratios
+from rft.stats.max_t import LargestGap, Resamples, largest_gap
+from rft.stats.multiplicity import LEVELS
+from rft.stats.power import detectable_gap
+from rft.stats.rate_difference import TwoRates
+from rft.stats.resampling import Sums, sums_of_rows
 
 DRAWS = 1999  # for an interval at 95 %
 DRAWS_OF_A_CHECK = 399
@@ -37,7 +36,7 @@ class Gap:
         scored: the groups that are compared, lowest first.
         unscored: the others, with their status.
         value: None where fewer than two groups can be compared.
-        intervals: at each of ``rft.multiplicity.LEVELS``, or at 95 % alone; empty where no method gives one.
+        intervals: at each of ``rft.stats.multiplicity.LEVELS``, or at 95 % alone; empty where no method gives one.
         p_value: of no difference between any two groups.
         null_high: what the largest gap stays below in 95 % of samples when the groups do not differ.
         detectable: the smallest gap that such a sample shows to be one in 80 % of cases; None where one was found, or

@@ -12,17 +12,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rft import intervals
-from rft.intervals import Sample
-from rft.plugins.fairness import bootstrap
-from rft.plugins.fairness.calibration import LEAST_IN_BIN, calibration_error
-from rft.plugins.fairness.effective import effective_cases, interval_of_average
-from rft.plugins.fairness.grouped import GroupedRows, Target
-from rft.plugins.fairness.metrics import METRICS, Metric, Ratios
-from rft.plugins.fairness.resampling import Sums, sums_of_rows
-from rft.plugins.fairness.row_values import row_values
-from rft.plugins.fairness.rows import Rows
+from rft.predictions.grouped import GroupedRows, Target
+from rft.predictions.row_values import row_values
+from rft.predictions.table import Rows
 from rft.records import Interval
+from rft.stats import bootstrap, intervals
+from rft.stats.calibration import LEAST_IN_BIN, calibration_error
+from rft.stats.classification import METRICS, Metric, Ratios
+from rft.stats.design_effect import effective_cases, interval_of_average
+from rft.stats.intervals import Sample
+from rft.stats.resampling import Sums, sums_of_rows
 
 OK = "ok"
 UNSETTLED = "too few to tell"

@@ -7,16 +7,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rft.plugins.fairness import dispersion, figures, findings, reliability, tables
+from rft.plugins.fairness import figures, findings, reliability, tables
 from rft.plugins.fairness.compared import Compared
-from rft.plugins.fairness.dispersion import Dispersion
 from rft.plugins.fairness.gaps import Gap
 from rft.plugins.fairness.group_metrics import GroupMetric, Limits, measure
-from rft.plugins.fairness.metrics import METRICS
 from rft.plugins.fairness.plan import Plan
 from rft.plugins.fairness.self_check import self_check
-from rft.plugins.fairness.simultaneous import holm
 from rft.records import Chapter, Figure, Finding, Row, Table
+from rft.stats import dispersion
+from rft.stats.classification import METRICS
+from rft.stats.dispersion import Dispersion
+from rft.stats.max_t import holm
 
 
 @dataclass(frozen=True)

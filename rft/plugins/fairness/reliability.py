@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from rft import intervals
-from rft.plugins.fairness.grouped import GroupedRows
 from rft.plugins.fairness.plan import Plan
+from rft.predictions.grouped import GroupedRows
 from rft.records import Row, Table
+from rft.stats import intervals
 
 BINS = 10
 ROWS_A_BIN = 20  # fewer bins where they would hold fewer rows

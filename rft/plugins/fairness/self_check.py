@@ -14,8 +14,8 @@ from scipy.stats import binom
 
 from rft.plugins.fairness.gaps import chosen_of, shows_gap
 from rft.plugins.fairness.group_metrics import GroupMetric, Limits, measure
-from rft.plugins.fairness.grouped import GroupedRows, Target
-from rft.plugins.fairness.rows import Grouping
+from rft.predictions.grouped import GroupedRows, Target
+from rft.predictions.table import Grouping
 from rft.records import Finding, not_measured
 
 ACCURACY, OF_ALL = "accuracy", Target(None, None)

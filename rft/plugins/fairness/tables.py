@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import product
 
-from rft.plugins.fairness.dispersion import Dispersion
 from rft.plugins.fairness.gaps import Gap
 from rft.plugins.fairness.group_metrics import GroupMetric
-from rft.plugins.fairness.missing import GapBounds
-from rft.plugins.fairness.rows import BETWEEN, Grouping
 from rft.plugins.fairness.wording import words_of
+from rft.predictions.table import BETWEEN, Grouping
 from rft.records import Row
+from rft.stats.dispersion import Dispersion
+from rft.stats.missing_groups import GapBounds
 
 SPLIT = "test"
 CAPTIONS = {

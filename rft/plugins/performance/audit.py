@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from rft import intervals
 from rft.errors import Unavailable
 from rft.plugins import Subject
 from rft.plugins.performance import measures as measured
 from rft.plugins.performance import tables
 from rft.plugins.performance.measures import Measure, Scored
 from rft.records import Finding, Section, Table, not_measured
+from rft.stats import intervals
 
 TIE = 1e-9  # by which a probability may lie below the highest and be as high
 

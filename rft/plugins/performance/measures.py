@@ -11,9 +11,9 @@ from functools import cached_property
 
 import numpy as np
 
-from rft import intervals, multiplicity
-from rft.intervals import Rate, Sample
 from rft.records import Adjusted, Interval
+from rft.stats import intervals, multiplicity
+from rft.stats.intervals import Rate, Sample
 
 ROWS_A_BIN = 10  # the calibration error uses fewer bins when its bins would hold fewer rows on average
 SIMULATIONS = 1000

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from rft.intervals import Rate
 from rft.plugins.performance import measures
 from rft.plugins.performance.measures import Scored
 from rft.records import Figure, Table
+from rft.stats.intervals import Rate
 
 LARGEST_HEATMAP = 40  # classes
 

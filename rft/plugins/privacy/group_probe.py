@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rft.folds import FOLDS, Folds, OutOfFold, Undefined, not_finite, one_thread
-from rft.intervals import KISH, Rate
 from rft.plugins import Subject
 from rft.plugins.privacy.piece import Piece
 from rft.records import Figure, Finding, Row, Table, not_measured
+from rft.stats.cross_validation import FOLDS, Folds, OutOfFold, Undefined, not_finite, one_thread
+from rft.stats.intervals import KISH, Rate
 
 if TYPE_CHECKING:
     from rft.features.representations import Representations

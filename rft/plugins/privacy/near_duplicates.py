@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from rft.features.representations import Representations
-from rft.intervals import wilson
 from rft.plugins import Subject
 from rft.plugins.privacy.piece import Piece
 from rft.records import Finding, not_measured
+from rft.stats.intervals import wilson
 
 ALIKE = 0.99  # cosine of the features of two examples
 ID, TITLE = "privacy.near_duplicates", "Examples with a near-duplicate of another unit"

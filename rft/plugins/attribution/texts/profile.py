@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from rft.intervals import mean_interval
 from rft.plugins.attribution.texts.methods import Scores
 from rft.plugins.attribution.texts.reading import Texts
 from rft.records import Figure, Table
+from rft.stats.intervals import mean_interval
 
 PARTS = 10
 

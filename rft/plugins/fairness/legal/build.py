@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from rft.errors import Unavailable
 from rft.plugins.fairness.legal import Ll144Options, TableName, four_fifths, ll144
 from rft.plugins.fairness.legal.ratios import Shares
-from rft.plugins.fairness.rows import Grouping, Rows
+from rft.predictions.table import Grouping, Rows
 from rft.records import Finding, Table, not_measured
 
 

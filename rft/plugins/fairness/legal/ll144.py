@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from rft.errors import Unavailable
-from rft.intervals import KATZ
 from rft.plugins.fairness.legal import Ll144Options
 from rft.plugins.fairness.legal.four_fifths import why_not
 from rft.plugins.fairness.legal.ratios import Shares
-from rft.plugins.fairness.rows import Rows
+from rft.predictions.table import Rows
 from rft.records import Finding, Row, Table, not_measured
+from rft.stats.intervals import KATZ
 
 NAME = "ll144"
 SMALL = 0.02  # of the data: the share under which 5-301 (d) lets an auditor leave a category out

@@ -7,10 +7,10 @@ from functools import cached_property
 
 import numpy as np
 
-from rft import intervals
-from rft.intervals import LEVEL
-from rft.plugins.fairness.rows import Grouping
+from rft.predictions.table import Grouping
 from rft.records import Interval
+from rft.stats import intervals
+from rft.stats.intervals import LEVEL
 
 
 @dataclass(frozen=True)

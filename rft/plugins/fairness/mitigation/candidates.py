@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rft.backbones.decisions import Rule
-from rft.folds import one_thread
+from rft.stats.cross_validation import one_thread
 
 UNMITIGATED = "unmitigated"
 

@@ -16,8 +16,8 @@ from rft.backbones.classifier import scaled
 from rft.backbones.decisions import Rows, positions
 from rft.errors import Unavailable
 from rft.features.columns import Dense
-from rft.folds import Folds, Undefined, not_finite
 from rft.plugins import Subject
+from rft.stats.cross_validation import Folds, Undefined, not_finite
 from rft.training import Job
 from rft.training.linear_heads import logits, vectors
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rft import intervals
-from rft.intervals import Rate, Sample
 from rft.plugins.fairness.mitigation.material import Part
 from rft.records import Interval
+from rft.stats import intervals
+from rft.stats.intervals import Rate, Sample
 
 FEWEST = 10  # examples of a group, or of a group in a class, for its rate to be looked at
 

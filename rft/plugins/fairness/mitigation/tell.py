@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rft import intervals
 from rft.backbones.decisions import Mixture
-from rft.intervals import Rate
 from rft.plugins.fairness.mitigation import balanced, reductions, thresholds
 from rft.plugins.fairness.mitigation.candidates import UNMITIGATED
 from rft.plugins.fairness.mitigation.frontier import METRICS, Tried
@@ -15,6 +13,8 @@ from rft.plugins.fairness.mitigation.material import ASIDE, Material
 from rft.plugins.fairness.mitigation.measure import FEWEST, Measured
 from rft.plugins.fairness.mitigation.options import MitigationOptions
 from rft.records import Finding, not_measured
+from rft.stats import intervals
+from rft.stats.intervals import Rate
 
 SOURCES = {
     thresholds.METHOD: "Hardt, Price and Srebro 2016, NeurIPS",

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rft.errors import RftError, Unavailable
-from rft.intervals import LEVEL
 from rft.plugins import Subject
 from rft.plugins.privacy import PrivacyOptions
 from rft.plugins.privacy.attacks import scores as attacks
-from rft.plugins.privacy.attacks.roc import BEYOND, DELONG
 from rft.plugins.privacy.attacks.scores import FEWEST, LIRA, LIRA_OFFLINE, LOSS, RATES, RMIA, Outcome, Target
 from rft.plugins.privacy.piece import Piece
 from rft.records import Figure, Finding, Interval, not_measured
+from rft.stats.intervals import LEVEL
+from rft.stats.roc import BEYOND, DELONG
 
 SHADOWS = 64  # where they are trained together
 LEAST_SHADOWS = 8

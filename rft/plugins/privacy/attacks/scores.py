@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from rft.intervals import LEVEL
-from rft.plugins.privacy.attacks import roc
-from rft.plugins.privacy.attacks.roc import Rate
 from rft.records import Cell, Interval, Row, Table
+from rft.stats import roc
+from rft.stats.intervals import LEVEL
+from rft.stats.roc import Rate
 
 LOSS, LIRA, LIRA_OFFLINE, RMIA = "loss_threshold", "lira", "lira_offline", "rmia"
 FEWEST = 10  # members and non-members; with fewer on either side nothing is scored

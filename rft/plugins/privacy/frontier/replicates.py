@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from rft import intervals
-from rft.intervals import LEVEL, Sample
 from rft.records import Interval
+from rft.stats import intervals
+from rft.stats.intervals import LEVEL, Sample
 
 TAIL = 0.5 + LEVEL / 2
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rft.plugins.fairness.rows import Rows
+from rft.predictions.table import Rows
 
 SMALLEST_PROBABILITY = float(np.finfo(np.float64).eps)  # as in scikit-learn's log_loss
 

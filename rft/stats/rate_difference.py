@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
-from rft.intervals import LEVEL, newcombe_difference
 from rft.records import Interval
+from rft.stats.intervals import LEVEL, newcombe_difference
 
 AGRESTI_CAFFO = "Agresti and Caffo 2000, Am. Stat. 54:280"
 LEAST_P = 1e-12

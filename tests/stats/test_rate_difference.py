@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rft.intervals import wilson
-from rft.plugins.fairness.effective import effective_cases
-from rft.plugins.fairness.resampling import Sums
-from rft.plugins.fairness.two_groups import TwoRates
+from rft.stats.design_effect import effective_cases
+from rft.stats.intervals import wilson
+from rft.stats.rate_difference import TwoRates
+from rft.stats.resampling import Sums
 
 NULLS = np.linspace(0.02, 0.5, 25)  # by symmetry also those above
 

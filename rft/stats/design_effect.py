@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from rft.intervals import LEVEL, wilson
-from rft.plugins.fairness.resampling import Sums, with_added
 from rft.records import Interval
+from rft.stats.intervals import LEVEL, wilson
+from rft.stats.resampling import Sums, with_added
 
 FEW = 30  # units, below which their variance is not estimated
 DESIGN_EFFECT = "Kish 1965, Survey Sampling; Korn and Graubard 1998, Survey Methodology 24:193"

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rft.plugins.fairness import resampling
-from rft.plugins.fairness.power import detectable_gap
-from rft.plugins.fairness.simultaneous import largest_gap
-from rft.plugins.fairness.two_groups import TwoRates
+from rft.stats import resampling
+from rft.stats.max_t import largest_gap
+from rft.stats.power import detectable_gap
+from rft.stats.rate_difference import TwoRates
 
 
 @pytest.mark.parametrize(("n", "rate"), [(1000, 0.5), (3000, 0.2), (20_000, 0.9)])

@@ -15,9 +15,9 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from threadpoolctl import threadpool_limits  # scikit-learn itself depends on it
 
-from rft import intervals
-from rft.intervals import Rate, Sample
 from rft.records import Interval
+from rft.stats import intervals
+from rft.stats.intervals import Rate, Sample
 
 FOLDS = 5
 

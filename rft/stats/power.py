@@ -10,8 +10,8 @@ from scipy.optimize import brentq
 from scipy.special import ndtri
 from scipy.stats import binom
 
-from rft.plugins.fairness.resampling import rates
-from rft.plugins.fairness.simultaneous import draws_for, largest_gap
+from rft.stats.max_t import draws_for, largest_gap
+from rft.stats.resampling import rates
 
 POWER = 0.8
 DRAWS = 999

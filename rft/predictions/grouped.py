@@ -8,8 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from rft.plugins.fairness.cells import confusion_of
-from rft.plugins.fairness.rows import Grouping, Rows
+from rft.predictions.confusion import confusion_of
+from rft.predictions.table import Grouping, Rows
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from rft.plugins.fairness import resampling
-from rft.plugins.fairness.effective import effective_cases
-from rft.plugins.fairness.resampling import Sums, sums_of_rows
-from rft.plugins.fairness.simultaneous import largest_gap
-from rft.plugins.fairness.two_groups import TwoRates
 from rft.records import Interval
+from rft.stats import resampling
+from rft.stats.design_effect import effective_cases
+from rft.stats.max_t import largest_gap
+from rft.stats.rate_difference import TwoRates
+from rft.stats.resampling import Sums, sums_of_rows
 
 RUNS = 4000
 DRAWS = 199  # (199 + 1) * 0.95 is whole, so the level is the nominal one

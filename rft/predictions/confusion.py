@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rft.plugins.fairness.rows import Grouping, Rows
+from rft.predictions.table import Grouping, Rows
 
 
 def confusion_of(rows: Rows, grouping: Grouping) -> np.ndarray:

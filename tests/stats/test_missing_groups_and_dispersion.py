@@ -7,8 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from rft.plugins.fairness.dispersion import Dispersion, dispersion, rate_variances
-from rft.plugins.fairness.missing import gap_bounds
+from rft.stats.dispersion import Dispersion, dispersion, rate_variances
+from rft.stats.missing_groups import gap_bounds
 
 
 @pytest.mark.parametrize("groups", [3, 8, 25])

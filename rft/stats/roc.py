@@ -14,9 +14,9 @@ import numpy as np
 from scipy.special import expit, logit, ndtri
 from scipy.stats import binom, rankdata
 
-from rft import intervals
-from rft.intervals import LEVEL
 from rft.records import Interval
+from rft.stats import intervals
+from rft.stats.intervals import LEVEL
 
 BEYOND = 10  # non-members that must be expected above a threshold for its rate to count as measured
 DELONG = "DeLong et al. 1988, Biometrics 44:837"

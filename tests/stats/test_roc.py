@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rft import intervals
-from rft.plugins.privacy.attacks import roc
+from rft.stats import intervals, roc
 
 SHAPES = {
     "no leakage": (stats.norm(0, 1), stats.norm(0, 1)),

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from rft.plugins.fairness import resampling
-from rft.plugins.fairness.effective import interval_of_average
-from rft.plugins.fairness.resampling import Sums
-from rft.plugins.fairness.simultaneous import largest_gap
 from rft.records import Interval
+from rft.stats import resampling
+from rft.stats.design_effect import interval_of_average
+from rft.stats.max_t import largest_gap
+from rft.stats.resampling import Sums
 
 
 def recalls(counts: np.ndarray) -> Sums:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rft.plugins.fairness import areas
-from rft.plugins.fairness.areas import Area
-from rft.plugins.fairness.calibration import calibration_error
-from rft.plugins.fairness.simultaneous import LargestGap, largest_gap
 from rft.records import Interval
+from rft.stats import auc
+from rft.stats.auc import Area
+from rft.stats.calibration import calibration_error
+from rft.stats.max_t import LargestGap, largest_gap
 
 
 def some_rows(rng: np.random.Generator, positives: int, negatives: int, auc: float) -> tuple[np.ndarray, np.ndarray]:
@@ -36,7 +36,7 @@ def delong_variance(scores: np.ndarray, positive: np.ndarray) -> float:
 
 def test_the_variance_is_delongs(monkeypatch: pytest.MonkeyPatch) -> None:
     scores, positive = some_rows(np.random.default_rng(0), 40, 70, 0.8)
-    monkeypatch.setattr(areas, "ADDED", 1e-12)
+    monkeypatch.setattr(auc, "ADDED", 1e-12)
     assert Area.of(scores, positive).variance == pytest.approx(delong_variance(scores, positive), rel=1e-6)
 
 
@@ -62,7 +62,7 @@ def test_the_variance_over_units_is_that_of_whole_people() -> None:
 
 
 def gap_of(rows: list[tuple[np.ndarray, np.ndarray]], rng: np.random.Generator, draws: int = 199) -> LargestGap:
-    return largest_gap(areas.areas([Area.of(*one) for one in rows], rng, draws=draws))
+    return largest_gap(auc.areas([Area.of(*one) for one in rows], rng, draws=draws))
 
 
 def test_areas_of_one_keep_an_interval() -> None:
@@ -78,7 +78,7 @@ def test_many_rows_are_drawn_as_normal_and_it_makes_no_difference(monkeypatch: p
     rng = np.random.default_rng(0)
     rows = [some_rows(rng, 1500, 1500, 0.9) for _ in range(3)]
     resampled = gap_of(rows, rng, draws=1999).quantile(0.95)
-    monkeypatch.setattr(areas, "MANY", 100)
+    monkeypatch.setattr(auc, "MANY", 100)
     assert gap_of(rows, rng, draws=1999).quantile(0.95) == pytest.approx(resampled, rel=0.05)
 
 
@@ -122,8 +122,8 @@ def test_an_area_without_one_of_the_classes_is_refused() -> None:
 
 def test_effective_classes_count_people() -> None:
     positive, units = np.array([True] * 4 + [False] * 2), np.array([0, 0, 1, 1, 2, 3])
-    assert areas.effective_classes(positive, None) == (4, 2)
-    assert areas.effective_classes(positive, units) == (2, 2)
+    assert auc.effective_classes(positive, None) == (4, 2)
+    assert auc.effective_classes(positive, units) == (2, 2)
 
 
 @pytest.mark.parametrize("off", [0.0, 0.1])

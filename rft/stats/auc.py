@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rft.intervals import effective_n
-from rft.plugins.fairness.resampling import MANY, draw_sizes
-from rft.plugins.fairness.simultaneous import Resamples
+from rft.stats.intervals import effective_n
+from rft.stats.max_t import Resamples
+from rft.stats.resampling import MANY, draw_sizes
 
 DELONG = "DeLong et al. 1988, Biometrics 44:837; Obuchowski 1997, Biometrics 53:567"
 ADDED = 0.25  # rows at either end of the scores, in either class

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from rft import intervals
-from rft.plugins.fairness.metrics import Ratios
 from rft.records import Interval
+from rft.stats import intervals
+from rft.stats.classification import Ratios
 
 DRAWS = 1000
 

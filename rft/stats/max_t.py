@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rft.intervals import LEVEL
 from rft.records import Interval
+from rft.stats.intervals import LEVEL
 
 MAX_T = "Westfall and Young 1993, Resampling-Based Multiple Testing; Hothorn et al. 2008, Biom. J. 50:346"
 HOLM = "Holm 1979, Scand. J. Stat. 6:65"

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from rft.intervals import LEVEL
 from rft.records import Adjusted, Interval
+from rft.stats.intervals import LEVEL
 
 RULES = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50, 100)  # between two of them the next larger one is used
 LEVELS = tuple(1 - (1 - LEVEL) / rules for rules in RULES)

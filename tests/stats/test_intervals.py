@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rft import intervals
-from rft.intervals import Rate, Sample
 from rft.records import Interval
+from rft.stats import intervals
+from rft.stats.intervals import Rate, Sample
 
 Z = 1.959963984540054
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rft.plugins.fairness import resampling, simultaneous
-from rft.plugins.fairness.resampling import Sums, sums_of_rows
-from rft.plugins.fairness.simultaneous import Resamples, largest_gap
+from rft.stats import max_t, resampling
+from rft.stats.max_t import Resamples, largest_gap
+from rft.stats.resampling import Sums, sums_of_rows
 
 
 def of_rate(hits: int, n: int) -> Sums:
@@ -119,7 +119,7 @@ def test_too_few_draws_for_a_level_are_refused() -> None:
     assert gap.quantile(0.99) > 0
     with pytest.raises(ValueError, match=r"at least 999 draws for the level 0\.999, got 99"):
         gap.interval(0.999)
-    assert simultaneous.draws_for(0.999) == 39_999
+    assert max_t.draws_for(0.999) == 39_999
 
 
 def test_what_cannot_be_studentised_is_refused() -> None:
@@ -143,11 +143,11 @@ def test_groups_without_errors_still_have_a_variance() -> None:
 
 def test_holm() -> None:
     """R: p.adjust(c(0.01, 0.02, 0.03, 0.04, 0.05), "holm")."""
-    assert simultaneous.holm([0.03, 0.01, 0.05, 0.02, 0.04]) == pytest.approx([0.09, 0.05, 0.09, 0.08, 0.09])
-    assert simultaneous.holm([0.9, 0.8]) == [1.0, 1.0]
-    assert simultaneous.holm([]) == []
+    assert max_t.holm([0.03, 0.01, 0.05, 0.02, 0.04]) == pytest.approx([0.09, 0.05, 0.09, 0.08, 0.09])
+    assert max_t.holm([0.9, 0.8]) == [1.0, 1.0]
+    assert max_t.holm([]) == []
     with pytest.raises(ValueError, match="between 0 and 1"):
-        simultaneous.holm([0.1, float("nan")])
+        max_t.holm([0.1, float("nan")])
 
 
 def test_rates_and_ratios_of_rows_are_the_same_bootstrap() -> None:
