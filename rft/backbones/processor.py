@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from rft.config import DataConfig
+from rft.data.decoding import upright_rgb
 from rft.data.images import ImageInputs
 from rft.errors import ModelError
 from rft.records import Split
@@ -70,7 +71,7 @@ class Processor:
 
     def __call__(self, picture: Image.Image) -> np.ndarray:
         """Return the (height, width, 3) uint8 pixels of a picture."""
-        values = _run(self.processor, ImageOps.exif_transpose(picture).convert("RGB"))
+        values = _run(self.processor, upright_rgb(picture))
         pixels = (values - self.offset[:, None, None]) / self.scale[:, None, None] * 255
         return np.ascontiguousarray(np.rint(pixels).clip(0, 255).astype(np.uint8).transpose(1, 2, 0))
 

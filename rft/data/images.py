@@ -19,12 +19,14 @@ import torch
 from PIL import Image, ImageOps
 
 from rft.config import DataConfig
+from rft.data.decoding import DECODING_ERRORS, SKIP, open_picture, short, upright_rgb
 from rft.errors import DataError
 from rft.records import Split
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
-# Only plain raster formats: Pillow hands some others (EPS) to external programs.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+SUFFIXES = {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".png", ".apng", ".webp", ".avif", ".gif"),
+    *(".bmp", ".dib", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
+}
 SCALE, RATIO = (0.5, 1.0), (3 / 4, 4 / 3)  # share of the picture and proportions that an augmented view shows
 DECODERS = 4  # threads; Pillow releases the interpreter lock while it decodes and resizes
 
@@ -61,19 +63,13 @@ class Preprocessing:
         from torchvision.transforms import InterpolationMode
         from torchvision.transforms import functional as transforms
 
-        upright = ImageOps.exif_transpose(picture).convert("RGB")
-        scaled = transforms.resize(upright, self.resize, InterpolationMode(self.interpolation))
+        scaled = transforms.resize(upright_rgb(picture), self.resize, InterpolationMode(self.interpolation))
         return np.asarray(transforms.center_crop(scaled, self.crop))
 
 
 def is_picture(path: Path) -> bool:
     """Tell whether a file in a folder of pictures is one, by its suffix; hidden files are none."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-
-
-def short(path: Path) -> str:
-    """Return the file and the folder it is in, enough to find it and no more than may stand in a report."""
-    return f"{path.parent.name}/{path.name}"
 
 
 def digest(path: Path, max_pixels: int, *, decode: bool) -> str:
@@ -84,28 +80,16 @@ def digest(path: Path, max_pixels: int, *, decode: bool) -> str:
     """
     with _naming(path):
         content = path.read_bytes()
-        picture = _open(path, max_pixels)
+        picture = open_picture(path, max_pixels)
         if decode:
-            picture.load()
+            upright_rgb(picture)
     return hashlib.sha256(content).hexdigest()
 
 
 def pixels(path: Path, preprocessing: Preprocessing, max_pixels: int) -> np.ndarray:
     """Return the (crop, crop, 3) uint8 pixels of a picture file; raises ``DataError`` as ``digest`` does."""
     with _naming(path):
-        return preprocessing(_open(path, max_pixels))
-
-
-def _open(path: Path, max_pixels: int) -> Image.Image:
-    picture = Image.open(path, formats=FORMATS)
-    width, height = picture.size
-    if width * height > max_pixels:  # known from the header, before any memory is taken for the pixels
-        raise DataError(
-            f"has {width} x {height} pixels; at most {max_pixels:,} are decoded",
-            where=short(path),
-            remedy="Scale it down, or raise data.max_pixels if you trust where it comes from.",
-        )
-    return picture
+        return preprocessing(open_picture(path, max_pixels))
 
 
 class _naming:
@@ -124,11 +108,11 @@ class _naming:
             ) from None
         if isinstance(error, Image.DecompressionBombError):
             raise DataError("has too many pixels to be decoded", where=short(self.path)) from None
-        if isinstance(error, (OSError, SyntaxError, ValueError, EOFError)):
+        if isinstance(error, DECODING_ERRORS):
             raise DataError(
                 f"cannot be read as a picture: {str(error).splitlines()[0] if str(error) else kind}",
                 where=short(self.path),
-                remedy='Mend or remove it, or set data.on_error = "skip" to leave such pictures out and count them.',
+                remedy=f"Mend or remove it, {SKIP}",
             ) from None
 
 
@@ -181,7 +165,7 @@ class ImageInputs:
             return pixels(path, self.preprocessing, self.max_pixels)
         with _naming(path):
             key = hashlib.sha256(path.read_bytes() + f" {view} {self.seed}".encode()).digest()
-            return augmented(_open(path, self.max_pixels), self.preprocessing, np.random.default_rng(list(key)))
+            return augmented(open_picture(path, self.max_pixels), self.preprocessing, np.random.default_rng(list(key)))
 
 
 def augmented(picture: Image.Image, preprocessing: Preprocessing, rng: np.random.Generator) -> np.ndarray:
@@ -189,7 +173,7 @@ def augmented(picture: Image.Image, preprocessing: Preprocessing, rng: np.random
     from torchvision.transforms import InterpolationMode
     from torchvision.transforms import functional as transforms
 
-    upright = ImageOps.exif_transpose(picture).convert("RGB")
+    upright = upright_rgb(picture)
     area = upright.width * upright.height * rng.uniform(*SCALE)
     ratio = math.exp(rng.uniform(math.log(RATIO[0]), math.log(RATIO[1])))
     width = min(upright.width, max(1, round(math.sqrt(area * ratio))))

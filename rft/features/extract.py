@@ -26,7 +26,7 @@ from rft.records import Split
 
 SHARD_BYTES = 64 * 2**20
 SHARD_COPIES = 3  # of a shard are in memory while it is written: its rows, joined, encoded
-MEANING = 3  # raise when the same prefix and item would give other features than before
+MEANING = 4  # raise when the same prefix and item would give other features than before
 
 
 def choose_device(wanted: str | None) -> str:
