@@ -19,6 +19,7 @@ from rft.pipeline import audit, prepare
 from rft.records import AuditRun
 from rft.report import check_writable, view
 from rft.report.markdown import escape
+from rft.report.publishable import UN_NOISED, publishable
 
 FOLDER = "audited-model"  # in the Trainer's output folder
 CARD = "README.md"
@@ -115,12 +116,13 @@ def add_to_card(card: Path, run: AuditRun, report: Path) -> None:
 
 
 def _section(run: AuditRun, report: str) -> str:
+    run = publishable(run)
     verdict = view.verdict(run)
     rules = [f"- **{each.word}**: {escape(each.rule)} ({escape(each.explanation)})" for each in verdict.rules]
     key = [each for section in run.sections for each in view.key_findings(run, view.section(section))]
     findings = [f"- {escape(each.title)}: **{escape(each.brief)}**" for each in key]
     first = f"**{verdict.word}.** {escape(verdict.sentence)} By rft {run.rft_version}; [the whole report]({report})."
-    return "\n\n".join(["## Audit", first, *(["\n".join(rules)] if rules else []), "\n".join(findings)])
+    return "\n\n".join(["## Audit", first, *(["\n".join(rules)] if rules else []), UN_NOISED, "\n".join(findings)])
 
 
 def _save(output: Path, parts: list[Any]) -> Path:

@@ -11,25 +11,38 @@ import json
 from markupsafe import Markup
 
 from rft.records import AuditRun
-from rft.report import numbers, view
+from rft.report import numbers, tables, view
 from rft.report.html import environment
+from rft.report.publishable import UN_NOISED, few, publishable, withheld_below
+from rft.report.tables import TableView
 
 _PIPELINES = {"image": "image-classification", "text": "text-classification", "audio": "audio-classification"}
 
 
 def model_card(run: AuditRun) -> str:
-    """Return the card: YAML front matter and text."""
+    """Return the card: YAML front matter and text. Small cells are withheld (see ``publishable``)."""
     template = environment().get_template("model_card.md")
-    page = view.page(run)
-    sections = [view.section(each) for each in run.sections]
+    shown, below = publishable(run), withheld_below(run)
+    page = view.page(shown)
+    sections = [view.section(each) for each in shown.sections]
     findings = [finding for each in sections for finding in each.findings]
     return template.render(
         front_matter=_front_matter(run),
         page=page,
         sections=sections,
+        skipped=f"fewer than {below}" if few(run.data.skipped, below) else numbers.count(run.data.skipped),
+        un_noised=UN_NOISED,
+        withheld_below=below,
+        scope=_scope(shown),
         limits=list(dict.fromkeys(finding.limits for finding in findings if finding.limits)),
         created=numbers.date(run.run.created),
     )
+
+
+def _scope(run: AuditRun) -> TableView | None:
+    """Return what of the run is under differential privacy, where the privacy audit says so."""
+    found = [section.tables["scope"] for section in run.sections if "scope" in section.tables]
+    return tables.view(found[0], caption="", arrange=False) if found else None
 
 
 def _front_matter(run: AuditRun) -> Markup:

@@ -153,6 +153,12 @@ def test_scope_covers_the_model_and_little_else() -> None:
         assert covered[artefact] == "un-noised"
 
 
+def test_scope_has_a_row_for_every_file_of_a_run_folder() -> None:
+    places = {place for row in section(FACTS).tables["scope"] for place in str(row["where"]).split(", ")}
+    written = {"model/", "report.html", "audit.json", "model-card.md", "predictions.parquet", "evidence.json"}
+    assert written | {"assets/", "mitigated/", "state folder", "cache folder"} <= places
+
+
 def test_scope_does_not_put_further_heads_under_the_epsilon_of_the_model() -> None:
     why = {row["artefact"]: row["why"] for row in section(FACTS).tables["scope"]}
     assert "an epsilon beyond the model's" in why["heads of a frontier, twins with canaries"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from example_run import HOSTILE, example_run
 
+from rft.plugins.privacy.statement import scope
+from rft.records import AuditRun, DataFacts, Finding, RuleOutcome, Section, SplitFacts, Verdict
 from rft.report.card import model_card
 from rft.report.markdown import escape
 
@@ -32,13 +34,20 @@ def test_every_name_comes_through_yaml(name: str) -> None:
     assert front_matter(card)["model_name"] == name
 
 
+def showing_all(run: AuditRun) -> AuditRun:
+    """Return the run with a config by which no cell is small."""
+    config = run.run.config | {"report": {"suppress_below": 0}}
+    return run.model_copy(update={"run": run.run.model_copy(update={"config": config})})
+
+
 def test_text_is_escaped_and_complete() -> None:
     card = model_card(example_run(with_hostile=True))
     body = card.split("---\n", 2)[2]
     assert "<" not in body.replace("&lt;", "")
     assert "[More Information Needed]" not in card
     assert "## Verdict: Fail" in body
-    assert "at least 5 are needed" in body
+    assert "Reason: suppressed: fewer than 10" in body, "a finding on 2 examples"
+    assert "at least 5 are needed" in model_card(showing_all(example_run(with_hostile=True)))
     assert "\n\n\n\n" not in body
 
 
@@ -47,3 +56,73 @@ def test_markdown_is_taken_literally() -> None:
     assert escape("# no heading") == "&#35; no heading"
     assert escape("1. no list") == "&#49;. no list"
     assert escape("0.83 [0.69, 0.92]") == r"0.83 \[0.69, 0.92\]"
+
+
+def small(suppress_below: int | None = None) -> AuditRun:
+    """Return a run with a group of 3 among 100, a count of 4 examples, and a rule on what rests on few."""
+    run = example_run()
+    gap = Finding(
+        id="fairness.accuracy_gap.site",
+        title="Gap",
+        status="info",
+        value=0.4242,
+        exact=True,
+        n=3,
+        meaning="tiny: 3 cases.",
+    )
+    copies = Finding(
+        id="dataset.duplicate_items",
+        title="Copies",
+        status="warn",
+        value=4,
+        unit="examples",
+        exact=True,
+        n=100,
+        meaning="4 of 100 examples are copies.",
+    )
+    groups = {"site": {"north": 57, "south": 40, "tiny": 3}}
+    splits = {"test": SplitFacts(n=100, n_units=None, labels={"smiling": 50, "neutral": 50}, groups=groups)}
+    rule = RuleOutcome(rule="the gap", finding=gap.id, outcome="pass", because="R", explanation="0.4242: within")
+    config = run.run.config | ({} if suppress_below is None else {"report": {"suppress_below": suppress_below}})
+    return run.model_copy(
+        update={
+            "run": run.run.model_copy(update={"config": config}),
+            "data": DataFacts(splits=splits, skipped=7),
+            "sections": (
+                Section(plugin="fairness", findings=(gap,)),
+                Section(plugin="dataset", findings=(copies,)),
+                Section(plugin="privacy", tables={"scope": scope({})}),
+            ),
+            "verdict": Verdict(status="pass", rules=(rule,)),
+        }
+    )
+
+
+def test_the_card_says_that_it_is_un_noised_and_what_epsilon_covers() -> None:
+    card = model_card(small())
+    assert "computed from the data without noise: no epsilon covers it." in card
+    assert "| artefact | where | protection | why |" in card
+    rows = [line for line in card.splitlines() if line.count("|") == 5]
+    assert len(rows) == len(scope({})) + 2
+    assert all("un-noised" in row for row in rows[2:])
+
+
+def test_the_card_withholds_small_cells_though_the_report_does_not() -> None:
+    card = model_card(small())
+    assert "| site | tiny | withheld |" in card
+    assert "| site | south | withheld |" in card, "it would follow by subtraction"
+    assert "| site | north | 57 |" in card
+    assert "Left out because their item could not be read: fewer than 10." in card
+    assert "0.4242" not in card
+    assert "4 of 100" not in card
+    assert "**Pass**: the gap (suppressed: fewer than 10)" in card
+    assert "rest on fewer than 10 cases are withheld" in card
+
+
+def test_the_config_says_what_is_small() -> None:
+    card = model_card(small(0))
+    assert "| site | tiny | 3 |" in card
+    assert "could not be read: 7." in card
+    assert "withheld" not in card
+    assert "| site | tiny | withheld |" in (three := model_card(small(4)))
+    assert "could not be read: 7." in three

@@ -111,10 +111,10 @@ def together_piece(facts: Facts, mechanisms: tuple[Mechanism, ...], unit: str) -
         exact=True,
         n=facts["n"],
         meaning=f"How much the model and {len(mechanisms)} further heads of this run, taken together, can depend on "
-        f"any one {unit}: what counts where this report, which shows their results, is published with the model."
-        + WEAK
-        * (spent.epsilon > HIGH_EPSILON),
-        limits="The results of these heads on test examples are further accesses that no epsilon covers.",
+        f"any one {unit}: what counts where such heads are given away with the model."
+        + (WEAK if spent.epsilon > HIGH_EPSILON else ""),
+        limits="Does not cover this report, which is un-noised: its tables, pictures and attack results, and what "
+        "these heads do on test examples, are computed without noise, and no epsilon covers them.",
         references=(PLD if spent.accountant == "PLD" else RDP,),
     )
     return Piece(findings=(finding,))

@@ -17,6 +17,37 @@ if TYPE_CHECKING:
 
 UNDER_DP, DERIVED, NOT_COVERED = "under DP", "post-processing of DP", "un-noised"
 VOID = "void"
+PAGES = "report.html, audit.json, model-card.md"
+UNNOISED = (  # artefact, the files that hold it, why epsilon does not cover it
+    ("heads without privacy beside a frontier", "not kept", "trained without noise"),
+    ("shadow models of attacks", "not kept", "trained on test examples too"),
+    ("this report and the model card", PAGES, "show tables, pictures and attack results, which are un-noised"),
+    ("evaluation on test", PAGES, "counts over the test examples without noise"),
+    ("group tables", PAGES, "counts over labels and groups without noise"),
+    ("attributions, pictures of examples", f"{PAGES}, assets/", "computed from examples, which they may show"),
+    ("attack results", PAGES, "compare training examples with others, without noise"),
+    ("fit of the backbone", PAGES, "probes on the training examples without noise"),
+    ("counts in this report", PAGES, "numbers of examples, labels, groups and repaired gradients, un-noised"),
+    ("config as used", PAGES, "names of files, columns, classes and groups, as the operator wrote them"),
+    ("predictions table", "predictions.parquet", "holds ids, labels and groups, and scores computed from the examples"),
+    ("other ways to decide", "mitigated/", "fitted without noise, with predictions of the same examples"),
+    ("hashes of the other files", "evidence.json", "plain sha256: they tell nothing that these files do not"),
+    (
+        "digests of inputs and of predictions",
+        "evidence.json",
+        "HMAC-SHA256 with a key that is not in the run folder: without the key no input can be recognised by them",
+    ),
+    (
+        "key of these digests, names of the inputs",
+        "state folder",
+        "whoever has it can tell which files were inputs: it stays with the owner of the data",
+    ),
+    ("ledger", "state folder", "keyed hashes of the units of all recorded trainings"),
+    ("feature cache", "cache folder", "embeddings of all examples: personal data"),
+    ("comparisons of runs or backbones", "the pages that they write", "computed from the examples without noise"),
+    ("choice of settings", "in no file", "whatever was chosen by looking at the data or at results"),
+    ("pretrained backbone", "model/", "what it kept of its own training data"),
+)
 
 SECRET = (
     "Samples and noise were made in float64 from bytes of the operating system's cryptographic generator, each used "
@@ -125,36 +156,18 @@ def _why_this_engine(facts: Facts) -> str:
 
 
 def scope(facts: Facts) -> Table:
-    """Return what the guarantee covers: one row for each artefact of a run."""
+    """Return what the guarantee covers: one row for each artefact of a run, with the files that hold it."""
     model, derived = _model_protection(facts)
+    private = facts.get("mode") == "private"
+    log = (DERIVED, "holds public numbers alone, no training loss") if private else (NOT_COVERED, "holds the loss")
     rows = [
-        ("model", *model),
-        ("predictions for people outside the data", *derived),
-        (
-            "training log",
-            DERIVED if model[0] == UNDER_DP else NOT_COVERED,
-            "holds public numbers alone, no training loss" if facts.get("mode") == "private" else "holds the loss",
-        ),
-        ("heads of a frontier, twins with canaries", model[0], _further(model[0])),
-        ("heads without privacy beside a frontier", NOT_COVERED, "trained without noise, and not kept"),
-        ("shadow models of attacks", NOT_COVERED, "trained on test examples too, and not kept"),
-        (
-            "this report and the model card",
-            NOT_COVERED,
-            "show tables, pictures and attack results, which are un-noised",
-        ),
-        ("predictions table", NOT_COVERED, "holds ids, labels and groups, and scores computed from the examples"),
-        ("evaluation on test", NOT_COVERED, "counts over the test examples without noise"),
-        ("group tables", NOT_COVERED, "counts over labels and groups without noise"),
-        ("attributions, pictures of examples", NOT_COVERED, "computed from examples, which they may show"),
-        ("attack results", NOT_COVERED, "compare training examples with others, without noise"),
-        ("fit of the backbone", NOT_COVERED, "probes on the training examples without noise"),
-        ("counts in this report", NOT_COVERED, "numbers of examples, labels, groups and repaired gradients, un-noised"),
-        ("feature cache", NOT_COVERED, "embeddings of all examples: personal data"),
-        ("choice of settings", NOT_COVERED, "whatever was chosen by looking at the data or at results"),
-        ("pretrained backbone", NOT_COVERED, "what it kept of its own training data"),
+        ("model", "model/", *model),
+        ("predictions for people outside the data", "made with the model", *derived),
+        ("training log", PAGES, log[0] if model[0] == UNDER_DP else NOT_COVERED, log[1]),
+        ("heads of a frontier, twins with canaries", "not kept", model[0], _further(model[0])),
+        *((name, where, NOT_COVERED, why) for name, where, why in UNNOISED),
     ]
-    return [dict(zip(("artefact", "protection", "why"), row, strict=True)) for row in rows]
+    return [dict(zip(("artefact", "where", "protection", "why"), row, strict=True)) for row in rows]
 
 
 def _model_protection(facts: Facts) -> tuple[tuple[str, str], tuple[str, str]]:

@@ -1,0 +1,71 @@
+"""A run as a model card may state it: a card goes wherever the model goes, so small cells are withheld in any case.
+
+The report and ``audit.json`` keep to ``report.suppress_below``, which is off unless it is set.
+"""
+
+from __future__ import annotations
+
+from rft.records import AuditRun, Finding, RuleOutcome, Section
+from rft.suppression import reason, suppress
+
+BELOW = 10  # where the config does not say: the usual least count of official statistics
+COUNTED = ("examples", "units", "items", "texts", "gradients")  # units of findings that count cases
+UN_NOISED = (
+    "Everything in this card but the epsilon of training itself was computed from the data without noise: no epsilon "
+    "covers it."
+)
+
+
+def withheld_below(run: AuditRun) -> int:
+    """Return the least count that the card of a run shows: ``report.suppress_below``, or ``BELOW``; 0 for any."""
+    asked = run.run.config.get("report", {}).get("suppress_below")
+    return BELOW if asked is None else int(asked)
+
+
+def publishable(run: AuditRun) -> AuditRun:
+    """Return a run without small cells, and without what the rules say of findings that are withheld.
+
+    The outcomes of rules stay: a card must not show another verdict than the report.
+    """
+    below = withheld_below(run)
+    if not below:
+        return run
+    cleared, data = suppress(run.sections, run.data, below)
+    sections = tuple(_without_few(section, below) for section in cleared)
+    stated = {finding.id: finding for section in run.sections for finding in section.findings}
+    left = {finding.id: finding for section in sections for finding in section.findings}
+    changed = {id for id, finding in stated.items() if _said(finding) != _said(left[id])}
+    rules = tuple(_explained(rule, changed, below) for rule in run.verdict.rules)
+    verdict = run.verdict.model_copy(update={"rules": rules})
+    return run.model_copy(update={"sections": sections, "data": data, "verdict": verdict})
+
+
+def few(count: int, below: int) -> bool:
+    """Tell whether a count of cases is too small to be stated; none at all is not."""
+    return 0 < count < below
+
+
+def _without_few(section: Section, below: int) -> Section:
+    findings = tuple(
+        _withheld(finding, below) if _counts_few(finding, below) else finding for finding in section.findings
+    )
+    return section.model_copy(update={"findings": findings})
+
+
+def _counts_few(finding: Finding, below: int) -> bool:
+    counted = finding.exact and finding.unit in COUNTED and finding.status != "fail"  # broken integrity is always said
+    return counted and finding.value is not None and few(int(finding.value), below)
+
+
+def _withheld(finding: Finding, below: int) -> Finding:
+    meaning = f"The number of {finding.unit} is above 0 and below {below}."
+    update = {"status": "not_measured", "value": None, "meaning": meaning, "reason": reason(below)}
+    return finding.model_copy(update=update)
+
+
+def _said(finding: Finding) -> tuple[object, ...]:
+    return finding.value, finding.interval, finding.reason
+
+
+def _explained(rule: RuleOutcome, changed: set[str], below: int) -> RuleOutcome:
+    return rule.model_copy(update={"explanation": reason(below)}) if rule.finding in changed else rule
