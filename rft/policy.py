@@ -4,6 +4,7 @@ A rule is settled by the interval of an estimate, or by an exact value itself. A
 threshold is ``uncertain``, and so is an estimate that has no interval, something not measured, or absent. Where several
 estimates are judged, their intervals are the wider ones of Bonferroni's correction, so that the chance that any of them
 misses its true value stays below 5 %. A finding that has none for so many is judged at 95 %, and the rule says so.
+Groups that are too small to be compared enter by their exact intervals: a rule is never met by leaving somebody out.
 """
 
 from __future__ import annotations
@@ -70,8 +71,14 @@ def _estimates(rules: Sequence[Rule], findings: dict[str, Finding]) -> int:
 
 def _apply(rule: Rule, findings: dict[str, Finding], judged: int) -> RuleOutcome:
     outcome, explanation = _judge(rule, findings, judged)
+    finding = findings.get(rule.finding)
     return RuleOutcome(
-        rule=_text(rule), finding=rule.finding, outcome=outcome, because=rule.because, explanation=explanation
+        rule=_text(rule),
+        finding=rule.finding,
+        outcome=outcome,
+        because=rule.because,
+        explanation=explanation,
+        small_groups=finding.small_groups if finding else (),
     )
 
 
@@ -80,18 +87,44 @@ def _judge(rule: Rule, findings: dict[str, Finding], judged: int) -> tuple[Outco
     if finding is None:
         return "uncertain", f"no such finding in this run. {near(rule.finding, list(findings)) or ''}".strip()
     if finding.value is None:
-        return "uncertain", f"not measured: {finding.reason}"
+        return _judge_unmeasured(rule, finding, judged)
     if finding.exact:
         return _compare(rule, finding.value, finding.value, f"{finding.value:.4g}")
     found = _interval(finding, judged)
+    if found is None and finding.small_groups:
+        return "uncertain", (
+            f"{finding.value:.4g} among the compared groups; {', '.join(finding.small_groups)}, too small to be "
+            "compared, may lie anywhere"
+        )
     if found is None:
         return "uncertain", f"{finding.value:.4g} is an estimate without an interval, which settles nothing"
     interval, note = found
-    measured = f"{finding.value:.4g}, interval {interval.low:.4g} to {interval.high:.4g}{note}"
-    outcome, explanation = _compare(rule, interval.low, interval.high, measured)
+    outcome, explanation = _compare(rule, interval.low, interval.high, _measured(finding, interval, note))
     if outcome == "uncertain":
         explanation = f"{explanation}; {_settling(rule, finding, interval)}"
     return outcome, explanation
+
+
+def _judge_unmeasured(rule: Rule, finding: Finding, judged: int) -> tuple[Outcome, str]:
+    """Return ``uncertain``, or ``fail`` where the groups that are too small to be compared break the rule already."""
+    uncertain: tuple[Outcome, str] = ("uncertain", f"not measured: {finding.reason}")
+    if not finding.small_groups or (found := _interval(finding, judged)) is None:
+        return uncertain
+    interval, note = found
+    measured = f"{_with_small_groups(finding)} the interval is {interval.low:.4g} to {interval.high:.4g}{note}"
+    outcome, explanation = _compare(rule, interval.low, interval.high, measured)
+    return (outcome, explanation) if outcome == "fail" else uncertain
+
+
+def _measured(finding: Finding, interval: Interval, note: str) -> str:
+    ends = f"{interval.low:.4g} to {interval.high:.4g}{note}"
+    if not finding.small_groups:
+        return f"{finding.value:.4g}, interval {ends}"
+    return f"{finding.value:.4g} among the compared groups; {_with_small_groups(finding)} the interval is {ends}"
+
+
+def _with_small_groups(finding: Finding) -> str:
+    return f"with {', '.join(finding.small_groups)}, too small to be compared,"
 
 
 def _interval(finding: Finding, judged: int) -> tuple[Interval, str] | None:
@@ -100,7 +133,7 @@ def _interval(finding: Finding, judged: int) -> tuple[Interval, str] | None:
         if adjusted.rules >= judged:
             level = 100 * (1 - (1 - LEVEL) / adjusted.rules)
             return adjusted.interval, f" at {level:.4g} %, since {judged} estimates are judged together" * (judged > 1)
-    if finding.interval is None:
+    if finding.interval is None or finding.small_groups:  # that interval would leave the small groups out
         return None
     return finding.interval, f" (at 95 %, not adjusted for the {judged} estimates that are judged)" * (judged > 1)
 
@@ -110,6 +143,8 @@ def _settling(rule: Rule, finding: Finding, interval: Interval) -> str:
 
     The interval must withdraw from each bound inside it to the side on which the value lies.
     """
+    if finding.small_groups:
+        return f"more cases of {', '.join(finding.small_groups)} are needed first"
     value, n = finding.value, finding.n
     assert value is not None
     factors = []

@@ -116,6 +116,8 @@ class Finding(Record):
         interval: for an estimate from a sample, at 95 %.
         adjusted: the same for verdicts over several rules, fewest rules first; empty where no method gives one. Its
             method may differ from the shown one, where that is not strict enough for a verdict.
+        small_groups: groups that are too small for the value and its interval, in which they have no part; ``adjusted``
+            covers them too, so that a rule is never met by leaving somebody out.
         exact: the value is a fact of this run (a count, an accountant's epsilon), not an estimate from a sample.
             A policy rule settles an estimate by its interval and an exact value by itself.
         n: how many independent cases the estimate rests on.
@@ -133,6 +135,7 @@ class Finding(Record):
     unit: str = ""
     interval: Interval | None = None
     adjusted: tuple[Adjusted, ...] = ()
+    small_groups: tuple[str, ...] = ()
     exact: bool = False
     n: int | None = None
     grade: Grade = "measured"
@@ -278,13 +281,18 @@ class Section(Record):
 
 
 class RuleOutcome(Record):
-    """What a policy rule says about a finding. ``because`` is where its threshold comes from, in the user's words."""
+    """What a policy rule says about a finding.
+
+    ``because`` is where its threshold comes from, in the user's words. ``small_groups`` names the groups that were too
+    small to be compared and entered the rule by their exact intervals alone.
+    """
 
     rule: str
     finding: str
     outcome: Outcome
     because: str
     explanation: str
+    small_groups: tuple[str, ...] = ()
 
 
 class Verdict(Record):

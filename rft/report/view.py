@@ -195,7 +195,7 @@ def verdict(run: AuditRun) -> VerdictView:
     return VerdictView(
         status=status,
         word=OUTCOME_WORDS[status],
-        sentence=_sentence(status, run.verdict.rules),
+        sentence=" ".join([_sentence(status, run.verdict.rules), *_small_groups(run.verdict.rules)]),
         source=run.verdict.source,
         rules=tuple(_rule(each, known) for each in run.verdict.rules),
     )
@@ -227,6 +227,13 @@ def _sentence(status: str, rules: tuple[RuleOutcome, ...]) -> str:
         return f"{count} {of_all} {'is' if count == 1 else 'are'} not met."
     count = sum(rule.outcome == "uncertain" for rule in rules)
     return f"{count} {of_all} cannot be settled by what was measured."
+
+
+def _small_groups(rules: tuple[RuleOutcome, ...]) -> list[str]:
+    names = dict.fromkeys(name for rule in rules for name in rule.small_groups)
+    if not names:
+        return []
+    return [f"Too small to be compared, and judged by their exact intervals alone: {', '.join(names)}."]
 
 
 def _rule(each: RuleOutcome, known: set[str]) -> RuleView:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from rft.plugins.fairness.gaps import Gap
 from rft.plugins.fairness.group_metrics import UNSETTLED, GroupMetric
+from rft.plugins.fairness.small_groups import Share, ratio_with_small_groups, worst_share
 from rft.plugins.fairness.wording import explained, name_of, words_of
 from rft.predictions.table import Grouping
 from rft.records import Finding, Interval, not_measured
@@ -23,7 +25,8 @@ def of_gap(gap: Gap) -> Finding:
     title = f"{_capital(words_of(gap))}: gap by {gap.attribute}"
     if gap.value is None:
         meaning = f"How far apart groups by {gap.attribute} are in {words_of(gap)}: {explained(gap)}."
-        return not_measured(id, title, why_not(gap), meaning, n=_n(gap.scored))
+        unmeasured = not_measured(id, title, why_not(gap), meaning, n=_n(gap.scored))
+        return unmeasured.model_copy(update=_judged(gap, gap.judging_intervals))
     newcombe = gap.interval is not None and "Newcombe" in gap.interval.method
     return Finding(
         id=id,
@@ -32,12 +35,18 @@ def of_gap(gap: Gap) -> Finding:
         value=gap.value,
         unit="fraction" if gap.metric.bound is not None else "nats",
         interval=gap.interval,
-        adjusted=multiplicity.from_levels(gap.intervals) if len(gap.intervals) > 1 else (),
+        **_judged(gap, gap.judging_intervals),
         n=_n(gap.scored),
         meaning=_meaning(gap),
         limits=" ".join([*([] if gap.intervals else [NO_INTERVAL]), *_left_out(gap)]),
         references=() if not gap.intervals else (NEWCOMBE_DIFFERENCE if newcombe else MAX_T,),
     )
+
+
+def _judged(gap: Gap, at_levels: Sequence[Interval]) -> dict[str, Any]:
+    """Return what rules are judged by: the intervals of all groups at each level, and which of them are small."""
+    small = tuple(str(group.group) for group in gap.unscored)
+    return {"adjusted": multiplicity.from_levels(at_levels) if at_levels else (), "small_groups": small}
 
 
 def _meaning(gap: Gap) -> str:
@@ -72,7 +81,8 @@ def of_ratio(gap: Gap) -> Finding:
     id, title = f"fairness.{name_of(gap)}_ratio.{gap.attribute}", f"{_capital(words_of(gap))}: ratio by {gap.attribute}"
     meaning = f"The lowest {words_of(gap)} of a group by {gap.attribute}, over the highest."
     if gap.value is None:
-        return not_measured(id, title, why_not(gap), meaning, n=_n(gap.scored))
+        judged = _judged(gap, [_judging_ratio(gap, level) for level in multiplicity.LEVELS] if gap.small_shares else [])
+        return not_measured(id, title, why_not(gap), meaning, n=_n(gap.scored)).model_copy(update=judged)
     lowest, highest = gap.scored[0], gap.scored[-1]
     if not highest.value:
         return not_measured(id, title, "every group's is 0, so their ratio is undefined", meaning, n=_n(gap.scored))
@@ -82,7 +92,7 @@ def of_ratio(gap: Gap) -> Finding:
         status="info",
         value=(lowest.value or 0.0) / highest.value,
         interval=_smallest_ratio(gap.scored, intervals.LEVEL),
-        adjusted=multiplicity.adjusted(lambda level: _smallest_ratio(gap.scored, level)),
+        **_judged(gap, [_judging_ratio(gap, level) for level in multiplicity.LEVELS]),
         n=_n(gap.scored),
         meaning=f"{_capital(words_of(gap))} is {lowest.value:.3f} for {lowest.group} and {highest.value:.3f} for "
         f"{highest.group}: the lowest over the highest of {len(gap.scored)} groups.",
@@ -90,6 +100,15 @@ def of_ratio(gap: Gap) -> Finding:
         + " ".join(["", *_left_out(gap)]),
         references=(KATZ,),
     )
+
+
+def _judging_ratio(gap: Gap, level: float) -> Interval:
+    """Return an interval of the ratio of all groups, those that are too small to be compared included."""
+    if not gap.small_shares:
+        return _smallest_ratio(gap.scored, level)
+    shares = [Share(*_hits(group)) for group in gap.scored]
+    compared = _smallest_ratio(gap.scored, 1 - (1 - level) / 2) if len(shares) > 1 else None
+    return ratio_with_small_groups(compared, shares, gap.small_shares, level)
 
 
 def _smallest_ratio(groups: Sequence[GroupMetric], level: float) -> Interval:
@@ -120,8 +139,12 @@ def of_worst(gap: Gap) -> Finding:
         f"{_capital(words_of(gap))} of the worst-off group by {gap.attribute}",
     )
     meaning = f"The {gap.metric.worst} {words_of(gap)} of any group by {gap.attribute}."
+    shares = [*(Share(*_hits(group)) for group in gap.scored), *gap.small_shares]
+    lowest = gap.metric.worst == "lowest"
+    at_levels = [worst_share(shares, lowest=lowest, level=level) for level in multiplicity.LEVELS] if shares else []
+    judged = _judged(gap, at_levels)
     if not gap.scored:
-        return not_measured(id, title, why_not(gap, at_least=1), meaning)
+        return not_measured(id, title, why_not(gap, at_least=1), meaning).model_copy(update=judged)
     worst = gap.scored[0 if gap.metric.worst == "lowest" else -1]
     return Finding(
         id=id,
@@ -129,23 +152,14 @@ def of_worst(gap: Gap) -> Finding:
         status="info",
         value=worst.value,
         unit="fraction",
-        interval=_worst_share(gap, intervals.LEVEL),
-        adjusted=multiplicity.adjusted(lambda level: _worst_share(gap, level)),
+        interval=worst_share(shares[: len(gap.scored)], lowest=lowest, level=intervals.LEVEL),
+        **judged,
         n=round(worst.worth),
         meaning=f"{worst.group} has the {gap.metric.worst} {words_of(gap)} of {len(gap.scored)} groups by "
         f"{gap.attribute}: {worst.value:.3f} ({_cases(worst, gap)}).",
         limits=" ".join(_left_out(gap)),
         references=(CLOPPER_PEARSON,),
     )
-
-
-def _worst_share(gap: Gap, level: float) -> Interval:
-    """Return an interval of the worst true share: exact intervals of all groups, corrected for their number."""
-    each = 1 - (1 - level) / len(gap.scored)
-    found = [intervals.clopper_pearson(*_hits(group), level=each) for group in gap.scored]
-    worst = min if gap.metric.worst == "lowest" else max
-    method = found[0].method + (f", Bonferroni over {len(found)} groups" if len(found) > 1 else "")
-    return Interval(low=worst(own.low for own in found), high=worst(own.high for own in found), method=method)
 
 
 def of_missing(attribute: str, missing: int, n: int, bounded: Sequence[tuple[Gap, GapBounds]]) -> Finding:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rft.plugins.fairness.group_metrics import OK, GroupMetric
+from rft.plugins.fairness.small_groups import Share, gap_with_small_groups, share_of_group
 from rft.predictions.grouped import GroupedRows, Target
 from rft.predictions.row_values import row_values
 from rft.records import Interval, Status
@@ -37,6 +38,9 @@ class Gap:
         unscored: the others, with their status.
         value: None where fewer than two groups can be compared.
         intervals: at each of ``rft.stats.multiplicity.LEVELS``, or at 95 % alone; empty where no method gives one.
+        judging_intervals: the same of all groups, those that are too small to be compared included; what rules are
+            judged by. Empty where no rule may name the gap, and where nothing bounds what a small group may have.
+        small_shares: of shares: what the groups in ``unscored`` have, in their order.
         p_value: of no difference between any two groups.
         null_high: what the largest gap stays below in 95 % of samples when the groups do not differ.
         detectable: the smallest gap that such a sample shows to be one in 80 % of cases; None where one was found, or
@@ -51,6 +55,8 @@ class Gap:
     unscored: tuple[GroupMetric, ...]
     value: float | None = None
     intervals: tuple[Interval, ...] = ()
+    judging_intervals: tuple[Interval, ...] = ()
+    small_shares: tuple[Share, ...] = ()
     p_value: float | None = None
     null_high: float | None = None
     detectable: float | None = None
@@ -109,8 +115,10 @@ def compare(
     """
     chosen = chosen_of(measured)
     gap = _uncompared(grouped, metric, target, measured)
+    if verdicts and gap.is_share:
+        gap = replace(gap, small_shares=_shares_of_small_groups(gap, grouped))
     if len(chosen) < 2:
-        return gap
+        return replace(gap, judging_intervals=_judging_intervals(gap, None)) if gap.small_shares else gap
     return _compared(gap, grouped, chosen, seed, LEVELS if verdicts else LEVELS[:1])
 
 
@@ -158,6 +166,7 @@ def _compared(gap: Gap, grouped: GroupedRows, chosen: Sequence[int], seed: int, 
     gap = replace(
         gap,
         intervals=tuple(_interval(gap, largest, level) for level in levels),
+        judging_intervals=_judging_intervals(gap, largest) if len(levels) > 1 else (),
         p_value=_two_rates(gap).p_value if gap.of_two_shares else largest.p_value,
         null_high=_null_high(np.sqrt(resamples.variances), rng),
     )
@@ -173,6 +182,32 @@ def _detectable(gap: Gap) -> float | None:
 def _interval(gap: Gap, largest: LargestGap, level: float) -> Interval:
     """Return the interval of two groups' shares by itself, else that of the largest gap of all pairs."""
     return _two_rates(gap).interval(level) if gap.of_two_shares else largest.interval(level)
+
+
+def _shares_of_small_groups(gap: Gap, grouped: GroupedRows) -> tuple[Share, ...]:
+    ratios = Ratios.of(gap.metric, grouped.rows.classes, gap.target.positive)
+    return tuple(share_of_group(grouped, grouped.names.index(group.group or ""), ratios) for group in gap.unscored)
+
+
+def _judging_intervals(gap: Gap, largest: LargestGap | None) -> tuple[Interval, ...]:
+    """Return the intervals of the largest gap among all groups, at each level; ``largest`` is that of those compared.
+
+    Of what is no share, a small group may have anything: the gap may be as large as the metric allows.
+    """
+    if not gap.unscored:
+        return tuple(_interval(gap, largest, level) for level in LEVELS) if largest else ()
+    if gap.is_share:
+        shares = [Share(*_hits(group)) for group in gap.scored]
+        return tuple(
+            gap_with_small_groups(
+                _interval(gap, largest, 1 - (1 - level) / 2) if largest else None, shares, gap.small_shares, level
+            )
+            for level in LEVELS
+        )
+    if largest is None or gap.metric.bound is None:
+        return ()
+    bound = {"high": gap.metric.bound}
+    return tuple(_interval(gap, largest, level).model_copy(update=bound) for level in LEVELS)
 
 
 def _two_rates(gap: Gap) -> TwoRates:

@@ -1,0 +1,125 @@
+"""Groups that are too small to be compared, as they enter a verdict: by their exact intervals, never by silence.
+
+A group of 29 of whom nobody was decided rightly is too small for the comparison of groups, and yet a rule about the
+worst group is broken. So the interval that judges a finding covers these groups too: each by the Clopper-Pearson
+interval of its share, however wide. A group without a single case of the metric may have any share.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rft.predictions.grouped import GroupedRows
+from rft.records import Interval
+from rft.stats.classification import Ratios
+from rft.stats.design_effect import effective_cases
+from rft.stats.intervals import clopper_pearson
+from rft.stats.resampling import sums_of_rows
+
+EXACT = "Clopper-Pearson for groups too small to be compared"
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of the cases of a metric in one group.
+
+    Attributes:
+        successes, cases: effective numbers of independent cases; both 0 where the group has no case.
+    """
+
+    successes: float
+    cases: float
+
+    def exact_interval(self, level: float) -> tuple[float, float]:
+        """Return the Clopper-Pearson interval; 0 to 1 without any case."""
+        if not self.cases:
+            return 0.0, 1.0
+        interval = clopper_pearson(self.successes, self.cases, level=level)
+        return interval.low, interval.high
+
+
+def share_of_group(grouped: GroupedRows, group: int, ratios: Ratios) -> Share:
+    """Return the share of one group in a metric that is one ratio, however few its cases are."""
+    rows = grouped.of(group)
+    successes, cases = ratios.of_rows(rows.labels, rows.predictions)
+    if not cases.any():
+        return Share(0.0, 0.0)
+    sums = sums_of_rows(successes, cases, np.zeros(len(rows), dtype=np.int64), rows.units, n_groups=1)[0]
+    worth = effective_cases(sums).n
+    return Share(sums.value * worth, worth)
+
+
+def gap_with_small_groups(
+    compared: Interval | None, shares: Sequence[Share], small: Sequence[Share], level: float
+) -> Interval:
+    """Return an interval of the largest gap among all groups, those that are too small included.
+
+    Args:
+        compared: interval of the largest gap among the compared groups at ``1 - (1 - level) / 2``; None where fewer
+            than two are compared.
+        shares: of the compared groups.
+        small: of the groups that are too small, at least one.
+        level: half of its complement is spent on ``compared``, the other half on the exact intervals of all groups
+            (Bonferroni), of which every pair with a small group is made.
+    """
+    lows, highs = ([0.0], [0.0]) if compared is None else ([compared.low], [compared.high])
+    for first, other in _pairs_with_small_groups(shares, small, level):
+        lows.append(max(first[0] - other[1], other[0] - first[1]))
+        highs.append(max(first[1] - other[0], other[1] - first[0]))
+    return Interval(low=max(0.0, *lows), high=max(highs), method=_noted(compared))
+
+
+def ratio_with_small_groups(
+    compared: Interval | None, shares: Sequence[Share], small: Sequence[Share], level: float
+) -> Interval:
+    """Return an interval of the lowest share of all groups over the highest, those that are too small included.
+
+    Arguments as for ``gap_with_small_groups``; ``compared`` is the interval of the ratio among the compared groups.
+    """
+    highs = [1.0] if compared is None else [compared.high]
+    lows = [1.0] if compared is None else [compared.low]
+    for first, other in _pairs_with_small_groups(shares, small, level):
+        lows.append(min(_over(first[0], other[1]), _over(other[0], first[1])))
+        highs.append(min(_over(first[1], other[0]), _over(other[1], first[0])))
+    return Interval(low=min(lows), high=min(1.0, *highs), method=_noted(compared))
+
+
+def worst_share(shares: Sequence[Share], *, lowest: bool, level: float) -> Interval:
+    """Return an interval of the worst true share: exact intervals of all groups, corrected for their number.
+
+    Args:
+        shares: of the groups, at least one.
+        lowest: whether the lowest share is the worst, otherwise the highest.
+        level: nominal coverage of the interval, by Bonferroni's correction.
+    """
+    ends = [share.exact_interval(1 - (1 - level) / len(shares)) for share in shares]
+    worst = min if lowest else max
+    method = f"Clopper-Pearson {100 * level:g} %" + (f", Bonferroni over {len(ends)} groups" if len(ends) > 1 else "")
+    return Interval(low=worst(low for low, _ in ends), high=worst(high for _, high in ends), method=method)
+
+
+Ends = tuple[float, float]
+
+
+def _pairs_with_small_groups(
+    shares: Sequence[Share], small: Sequence[Share], level: float
+) -> Iterator[tuple[Ends, Ends]]:
+    """Yield the exact intervals of every pair of groups of which one is small, at half of what the level allows."""
+    groups = [*shares, *small]
+    part = 1 - (1 - level) / 2 / len(groups)
+    ends = [share.exact_interval(part) for share in groups]
+    for last in range(len(shares), len(groups)):
+        for first in range(last):
+            yield ends[first], ends[last]
+
+
+def _over(numerator: float, denominator: float) -> float:
+    return numerator / denominator if denominator else math.inf
+
+
+def _noted(compared: Interval | None) -> str:
+    return f"{compared.method}; {EXACT}" if compared else EXACT
