@@ -12,9 +12,11 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from rft import __version__, config_file, data, policy
+from rft.allocator import keep_freed_memory
 from rft.backbones import hash_tensors
 from rft.environment import describe as describe_environment
 from rft.errors import ConfigError, EvidenceError, IntegrityError, Unavailable
+from rft.features import memory
 from rft.features.extract import choose_device
 from rft.plugins import Options, Plugin, Registered, Subject, discover
 from rft.records import Artifacts, AuditRun, Finding, Run, Section, not_measured
@@ -48,9 +50,11 @@ def audit(
     started, clock = datetime.now(UTC), time.monotonic()
     settings, active, trainer = prepare(path, overrides)
     device = choose_device(device)
+    keep_freed_memory()
 
     dataset, subject = _subject(settings, trainer, device, offline=offline)
     found = tuple(_audit(plugin, subject) for plugin in active)
+    memory.trim()
     sections, facts = suppress(found, dataset.facts(), settings.core.report.suppress_below)
 
     run = AuditRun(

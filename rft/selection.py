@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rft import config_file, data
+from rft.allocator import keep_freed_memory
 from rft.backbones import load
 from rft.config import Config, ModelConfig
 from rft.errors import ConfigError
@@ -51,6 +52,7 @@ def try_backbones(
     options = {name: each.plugin.options for name, each in discover().items()}
     settings = config_file.load(Path(path), list(overrides), options)
     core, device = settings.core, choose_device(device)
+    keep_freed_memory()
     models = {name: _model(_base(core), name) for name in dict.fromkeys(candidates)}
     dataset = data.read(core.data, settings.folder, core.seed)
     train = dataset.splits["train"]

@@ -41,6 +41,7 @@ LEVELS = {
     "config": 1,
     "config_file": 2,
     "records": 1,
+    "allocator": 0,
     "errors": 0,
 }
 MAY_MEET = {

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from rft.allocator import keep_freed_memory
 from rft.backbones.anatomy import Anatomy
 from rft.backbones.classifier import Batch
 from rft.backbones.cut import NETWORK, Cut, Uncuttable, at_layer, cut
@@ -46,6 +47,7 @@ def places(backbone: LoadedBackbone) -> list[Place]:
     Candidates are the blocks: modules with parameters that lie directly in the network or in a sequence. Those where
     the model does not run on from what was cached are left out.
     """
+    keep_freed_memory()
     classifier = backbone.classifier(2, False, 0)
     anatomy = Anatomy.of(classifier, backbone.example)
     inputs = backbone.example(BATCH, tokens_of(backbone), 0)

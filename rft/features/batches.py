@@ -60,6 +60,7 @@ class Sizes:
         self._usual, self._most = usual, usual * (ACCELERATED if accelerated else 1)
         self.size = int(costs[0])  # costs never rise, so that the first batch of a size is its largest
         self.settled = False
+        memory.trim()  # what was freed but kept would count as taken
         self._before, self._speed = memory.resident(), 0.0
         bound.check(self._before, self._before)
 
@@ -117,8 +118,9 @@ def run_all(sizes: Sizes, run: Callable[[list[np.ndarray]], Iterator[T]]) -> Ite
     start = 0
     with memory.Watch() as watch:
         while batches := sizes.split(start):
+            memory.trim()  # what batches of another size left behind
+            torch.cuda.empty_cache()
             watch.restart()
-            torch.cuda.empty_cache()  # what batches of another size left behind
             speed, results = 0.0, run(batches)
             for batch in batches:
                 clock = time.monotonic()

@@ -195,6 +195,7 @@ class _Work:
 def _open(store: Store, found: Found, digests: np.ndarray, views: int, memory: int | None) -> Features:
     """Return the features in memory where they take a small part of it, else mapped from their files."""
     places = np.array([found.places[digest] for digest in digests], np.int64).reshape(-1, 2)
+    host.trim()  # what the last batches left behind
     room = host.available() // 2
     if memory is not None:  # other splits, and the shards while they are read, take some as well
         room = min(memory // 8, (int(memory * HEADROOM) - host.resident()) // 2)

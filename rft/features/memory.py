@@ -37,7 +37,7 @@ def available() -> int:
 
 
 def trim() -> None:
-    """Give freed memory back to the system; glibc keeps it for later, where it counts as held."""
+    """Give freed memory back to the system; glibc keeps it (``rft.allocator``), where it counts as held."""
     release = getattr(ctypes.CDLL(None), "malloc_trim", None) if measurable() else None
     if release:
         release(0)

@@ -16,6 +16,7 @@ from features_cases import split_of
 from PIL import Image
 from torch import Tensor, nn
 
+from rft.allocator import keep_freed_memory
 from rft.data.images import ImageInputs, Preprocessing
 from rft.features import Store, memory
 from rft.features.extract import extract
@@ -74,6 +75,7 @@ def comments(n: int) -> tuple[nn.Module, Words, list[tuple[int, int]]]:
 
 
 def main(kind: str, folder: Path, megabytes: int) -> None:
+    keep_freed_memory()
     torch.manual_seed(0)
     torch.set_num_threads(2)
     network, inputs, items = comments(100) if kind == "text" else photos(folder, kind, 120)
