@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
+from plugins.fairness_cases import predictions
 
-from rft.plugins.fairness.comparison import Change, NoChange, Pair, changes, sides
+from rft.plugins.fairness.comparison import Change, NoChange, Pair, PairedChanges, changes, sides, size_change_interval
+from rft.plugins.fairness.comparison_section import section
 from rft.plugins.fairness.group_metrics import Limits
 from rft.predictions.grouped import Target
 from rft.predictions.table import Grouping, Rows
@@ -33,8 +36,8 @@ def pair(
 
 def found(given: tuple[Pair, Grouping], seed: int = 0) -> list[Change]:
     result = changes(*given, *ACCURACY, limits=Limits(), seed=seed)
-    assert not isinstance(result, NoChange)
-    return result
+    assert isinstance(result, PairedChanges)
+    return list(result.changes)
 
 
 def test_the_change_is_the_difference_of_the_two_gaps() -> None:
@@ -44,7 +47,8 @@ def test_the_change_is_the_difference_of_the_two_gaps() -> None:
         right = [rows.labels == rows.predictions for rows in (given.before, given.after)]
         before, after = (own[first].mean() - own[other].mean() for own in right)
         assert (change.before, change.after) == pytest.approx((before, after))
-        assert change.low <= change.value <= change.high
+        assert change.value == pytest.approx(abs(after) - abs(before))
+        assert change.interval.low <= change.value <= change.interval.high
         assert change.first < change.other
     assert len(found((given, grouping))) == 3
 
@@ -52,8 +56,8 @@ def test_the_change_is_the_difference_of_the_two_gaps() -> None:
 def test_a_gap_that_closes_is_found_and_one_that_stays_is_not() -> None:
     given = pair(np.random.default_rng(0), {"x": (0.1, 0.1), "y": (0.3, 0.12), "z": (0.2, 0.2)}, 300)
     by_pair = {(each.first, each.other): each for each in found(given)}
-    assert by_pair["x", "y"].high < 0  # x was better than y and is less so now
-    assert by_pair["x", "z"].low <= 0 <= by_pair["x", "z"].high
+    assert by_pair["x", "y"].interval.high < 0  # the gap was .2 and is .02
+    assert by_pair["x", "z"].interval.low <= 0 <= by_pair["x", "z"].interval.high
 
 
 def test_pairing_helps() -> None:
@@ -61,7 +65,7 @@ def test_pairing_helps() -> None:
     given = pair(np.random.default_rng(1), {"x": (0.2, 0.2), "y": (0.3, 0.25)}, 400)
     [change] = found(given)
     independent = 2 * 1.96 * np.sqrt(2 * (0.2 * 0.8 + 0.27 * 0.73) / 400)
-    assert change.high - change.low < 0.5 * independent
+    assert change.interval.high - change.interval.low < 0.5 * independent
 
 
 @pytest.mark.parametrize("photos", [1, 3])
@@ -71,21 +75,71 @@ def test_models_that_change_nothing_are_rarely_accused(photos: int) -> None:
     for seed in range(200):
         errors = {"x": (0.3, 0.2), "y": (0.3, 0.2), "z": (0.4, 0.3)}
         result = found(pair(np.random.default_rng(seed), errors, 60, photos=photos), seed)
-        wrongly += any(not each.low <= 0 <= each.high for each in result)
+        wrongly += any(not each.interval.low <= 0 <= each.interval.high for each in result)
     assert 1 <= wrongly <= 18
+
+
+ERRORS = {
+    "narrower": {"x": (0.3, 0.2), "y": (0.3, 0.25), "z": (0.4, 0.2)},
+    "other side": {"x": (0.2, 0.3), "y": (0.3, 0.21), "z": (0.25, 0.25)},
+    "from nothing": {"x": (0.25, 0.15), "y": (0.25, 0.3), "z": (0.25, 0.25)},
+    "nothing": {"x": (0.25, 0.25), "y": (0.25, 0.25), "z": (0.25, 0.25)},
+}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("photos", [1, 3])
-def test_the_intervals_hold_for_all_pairs_at_once(photos: int) -> None:
-    """1,000 data sets in which gaps do change: all three intervals hold the truth in at least 93 %."""
-    errors = {"x": (0.3, 0.2), "y": (0.3, 0.25), "z": (0.4, 0.2)}
-    gain = {name: before - after for name, (before, after) in errors.items()}
+@pytest.mark.parametrize("errors", ERRORS.values(), ids=ERRORS)
+def test_the_intervals_hold_for_all_pairs_at_once(errors: dict[str, tuple[float, float]], photos: int) -> None:
+    """1,000 data sets: all three intervals hold the true change of size in at least 93 %."""
     held = 0
     for seed in range(1000):
         result = found(pair(np.random.default_rng(seed), errors, 60, photos=photos), seed)
-        held += all(each.low <= gain[each.first] - gain[each.other] <= each.high for each in result)
+        held += all(change.interval.low <= true_change(errors, change) <= change.interval.high for change in result)
     assert held >= 930
+
+
+def true_change(errors: dict[str, tuple[float, float]], change: Change) -> float:
+    before, after = (abs(errors[change.first][model] - errors[change.other][model]) for model in (0, 1))
+    return after - before
+
+
+def test_a_gap_that_changes_sides_has_not_become_narrower() -> None:
+    """+.100 becomes -.090: by its sign it moved by -.19, by its size by -.01."""
+    given = pair(np.random.default_rng(0), {"x": (0.1, 0.19), "y": (0.2, 0.1)}, 2000)
+    [change] = found(given)
+    assert change.reversed
+    assert change.value == pytest.approx(-0.01, abs=0.02)
+    assert change.interval.low < 0 < change.interval.high
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_gap_that_widens_has_a_change_above_0_whatever_its_sign(turned: bool) -> None:
+    errors = {"x": (0.1, 0.1), "y": (0.12, 0.34)}
+    given = pair(
+        np.random.default_rng(0), dict(zip("xy", reversed(errors.values()), strict=True)) if turned else errors, 2000
+    )
+    [change] = found(given)
+    assert change.value == pytest.approx(0.22, abs=0.03)
+    assert change.interval.low > 0.15
+
+
+@pytest.mark.parametrize(
+    ("shift", "total", "expected"),
+    [
+        ((0.1, 0.2), (0.5, 0.6), (0.1, 0.2)),  # stays above 0: the shift
+        ((0.1, 0.2), (-0.6, -0.5), (-0.2, -0.1)),  # stays below 0: the shift turned round
+        ((0.5, 0.6), (0.01, 0.03), (0.01, 0.03)),  # changes sides: the total
+        ((0.5, 0.6), (-0.03, 0.02), (-0.03, 0.02)),
+        ((-0.1, 0.2), (0.05, 0.6), (-0.1, 0.2)),
+        ((-0.1, 0.2), (-0.3, 0.15), (-0.2, 0.15)),
+    ],
+)
+def test_the_interval_of_a_change_of_size_is_its_range(shift, total, expected) -> None:
+    interval = size_change_interval(shift, total, 2, 0.95)
+    assert (interval.low, interval.high) == pytest.approx(expected)
+    grid = [abs((t + s) / 2) - abs((s - t) / 2) for t in np.linspace(*shift, 41) for s in np.linspace(*total, 41)]
+    assert (min(grid), max(grid)) == pytest.approx(expected)
 
 
 def test_who_changed_sides() -> None:
@@ -108,3 +162,37 @@ def test_other_examples_are_refused() -> None:
     rows = Rows(CLASSES, np.array([0, 1]), np.array([0, 1]))
     with pytest.raises(ValueError, match="different labels"):
         Pair(rows, Rows(CLASSES, np.array([1, 1]), np.array([0, 1])))
+
+
+def test_rules_are_judged_by_the_gap_that_widened_most_and_small_groups_may_have_changed_by_anything() -> None:
+    rng = np.random.default_rng(0)
+    both, grouping = pair(rng, {"x": (0.1, 0.3), "y": (0.1, 0.1), "z": (0.4, 0.1)}, 400)
+    frames = [frame_of(rows, grouping) for rows in (both.before, both.after)]
+    made = section(*frames, classes=CLASSES, positive="yes", names=("a", "b"), seed=0, verdicts=True)
+    finding = made.finding("fairness.change_of_accuracy_gap.place")
+    table = [row for row in made.tables["changes"] if row["metric"] == "accuracy"]
+    assert finding.value == max(row["change"] for row in table) > 0.1
+    assert finding.interval.low > 0
+    assert finding.status == "warn"
+    assert finding.adjusted[0].interval == finding.interval
+    rare = [frame.assign(group_place=frame["group_place"].where(frame.index >= 5, "rare")) for frame in frames]
+    left_out = section(*rare, classes=CLASSES, positive="yes", names=("a", "b"), seed=0, verdicts=True)
+    finding = left_out.finding("fairness.change_of_accuracy_gap.place")
+    assert finding.small_groups == ("rare",)
+    assert finding.adjusted[0].interval.high == 1.0
+    assert "rare" in finding.limits
+
+
+def test_a_reversal_is_said() -> None:
+    both, grouping = pair(np.random.default_rng(0), {"x": (0.1, 0.19), "y": (0.2, 0.1)}, 2000)
+    frames = [frame_of(rows, grouping) for rows in (both.before, both.after)]
+    finding = section(*frames, classes=CLASSES, positive="yes", names=("a", "b"), seed=0).finding(
+        "fairness.change_of_accuracy_gap.place"
+    )
+    assert finding.status == "info"
+    assert "by no more than chance can explain. It changed sides: y has the higher one now." in finding.meaning
+
+
+def frame_of(rows: Rows, grouping: Grouping) -> pd.DataFrame:
+    labels, predicted = (np.array(CLASSES)[codes] for codes in (rows.labels, rows.predictions))
+    return predictions(labels, predicted, place=np.array(grouping.names)[grouping.codes])

@@ -9,19 +9,29 @@ import numpy as np
 import pandas as pd
 
 from rft.plugins.fairness import FairnessOptions
-from rft.plugins.fairness.comparison import PAIRED, Change, NoChange, Pair, changes, rows_of_changes, sides
+from rft.plugins.fairness.comparison import (
+    PAIRED,
+    Change,
+    NoChange,
+    Pair,
+    PairedChanges,
+    changes,
+    rows_of_changes,
+    sides,
+)
 from rft.plugins.fairness.group_metrics import Limits
 from rft.plugins.fairness.plan import Plan
 from rft.predictions.grouped import Target
 from rft.predictions.table import Rows
-from rft.records import Figure, Finding, Interval, Row, Section, not_measured
+from rft.records import Adjusted, Figure, Finding, Interval, Row, Section, not_measured
+from rft.stats import multiplicity
 from rft.stats.classification import METRICS, Ratios
 from rft.stats.max_t import MAX_T
 
 CAPTIONS = {
     "overall": "Both models on all test examples",
-    "changes": "The gap between each pair of groups for both models, and its change with a paired interval that holds "
-    "for all pairs of the attribute at once",
+    "changes": "The gap between each pair of groups for both models, and how its size changed, with a paired interval "
+    "that holds for all pairs of the attribute at once. Sides: whether the other group is the higher one now",
     "sides": "How many test examples of each group the second model treats unlike the first",
 }
 
@@ -35,6 +45,7 @@ def section(
     names: tuple[str, str],
     seed: int,
     options: FairnessOptions | None = None,
+    verdicts: bool = False,
 ) -> Section:
     """Return the section; raises ``Unavailable`` without groups.
 
@@ -44,6 +55,7 @@ def section(
         names: what the two are called.
         seed: of resampling.
         options: which attributes, and how many cases are too few; the defaults when None.
+        verdicts: whether rules may judge the findings, which takes intervals at stricter levels.
     """
     options = options or FairnessOptions()
     plan = Plan.of(before, classes, options, positive)
@@ -54,9 +66,11 @@ def section(
     for grouping in plan.attributes:
         for metric in PAIRED:
             target = Target.of(positive if METRICS[metric].of_class else None, classes)
-            found = changes(pair, grouping, metric, target, limits=limits, seed=seed)
-            table += [] if isinstance(found, NoChange) else rows_of_changes(grouping.attribute, metric, target, found)
-            findings.append(_finding(grouping.attribute, metric, found, names))
+            levels = multiplicity.LEVELS if verdicts else multiplicity.LEVELS[:1]
+            paired = changes(pair, grouping, metric, target, limits=limits, seed=seed, levels=levels)
+            if isinstance(paired, PairedChanges):
+                table += rows_of_changes(grouping.attribute, metric, target, paired.changes)
+            findings.append(_finding(grouping.attribute, metric, paired, names))
     return Section(
         plugin="fairness",
         title="Two models on the same people",
@@ -69,8 +83,9 @@ def section(
         captions=CAPTIONS,
         figures=(_FIGURE,) if table else (),
         notes=(
-            f"A gap is the metric of the first group minus that of the second; a change is the gap of {names[1]} minus "
-            f"that of {names[0]}. A change towards 0 narrows the gap. Rates are for {positive}, against all others.",
+            f"A gap is the metric of the first group minus that of the second; its change is its size for {names[1]} "
+            f"minus its size for {names[0]}: below 0 where it narrows, whichever group is ahead. Rates are for "
+            f"{positive}, against all others.",
             f"Compared are {', '.join(METRICS[metric].words for metric in PAIRED)}, by single attributes: metrics that "
             "rest on the same people for both models. The table overall holds those of all test examples.",
             "Pairs of groups are fixed by their names. The largest gap of either model is not compared: which pair is "
@@ -100,41 +115,73 @@ def _overall(pair: Pair, plan: Plan, classes: Sequence[str], positive: str) -> l
     return rows
 
 
-def _finding(attribute: str, metric: str, found: Sequence[Change] | NoChange, names: tuple[str, str]) -> Finding:
-    """Return the change that is the least likely by chance, among all pairs of groups of an attribute."""
+def _finding(attribute: str, metric: str, paired: PairedChanges | NoChange, names: tuple[str, str]) -> Finding:
+    """Return the change of the gap that widened most, among all pairs of groups of an attribute."""
     words = METRICS[metric].words
     id, title = (
         f"fairness.change_of_{metric}_gap.{attribute}",
         f"{words[:1].upper()}{words[1:]}: change of the gap by {attribute}",
     )
-    if isinstance(found, NoChange):
+    if isinstance(paired, NoChange):
         meaning = f"How the gaps in {words} between groups by {attribute} differ between the two models."
-        return not_measured(id, title, found.reason, meaning)
-    clearest = min(found, key=lambda each: (each.p_value, -abs(each.value)))
-    apart = not clearest.low <= 0 <= clearest.high
-    pairs = f", the clearest change of {len(found)} pairs" if len(found) > 1 else ""
+        return not_measured(id, title, paired.reason, meaning)
+    widest = max(paired.changes, key=lambda change: (change.value, -change.p_value))
+    intervals = _intervals_of_largest(paired.changes)
     return Finding(
         id=id,
         title=title,
-        status="warn" if apart and abs(clearest.after) > abs(clearest.before) else "info",
-        value=clearest.value,
+        status="warn" if intervals[0].low > 0 else "info",
+        value=widest.value,
         unit="fraction",
-        interval=Interval(
-            low=clearest.low, high=clearest.high, method=f"paired simultaneous max-t 95 %, {len(found)} pairs of groups"
-        ),
-        n=clearest.n,
-        meaning=f"In {words}, {clearest.first} minus {clearest.other} is {_signed(clearest.before)} for {names[0]} and "
-        f"{_signed(clearest.after)} for {names[1]}{pairs}: {_told(clearest, apart)}",
+        interval=intervals[0],
+        adjusted=_judging(intervals, paired.small_groups),
+        small_groups=paired.small_groups,
+        n=widest.n,
+        meaning=_meaning(widest, words, names, pairs=len(paired.changes)),
+        limits=_left_out(paired.small_groups),
         references=(MAX_T,),
     )
 
 
-def _told(change: Change, apart: bool) -> str:
-    """Return whether the gap became narrower or wider, and whether chance may have done it."""
-    if not apart:
-        return "no more than chance can explain."
-    moved = "narrower" if abs(change.after) < abs(change.before) else "wider"
-    return f"the gap is {moved}, by more than chance explains at 95 %."
+def _intervals_of_largest(compared: Sequence[Change]) -> list[Interval]:
+    """Return intervals of the largest true change: where all pairs are held, it lies between the largest ends."""
+    return [
+        at_level[0].model_copy(
+            update={
+                "low": max(interval.low for interval in at_level),
+                "high": max(interval.high for interval in at_level),
+            }
+        )
+        for at_level in zip(*(change.intervals for change in compared), strict=True)
+    ]
+
+
+def _judging(intervals: Sequence[Interval], small_groups: Sequence[str]) -> tuple[Adjusted, ...]:
+    """Return the intervals for verdicts; a group that is too small to be compared may have changed by anything."""
+    if len(intervals) < len(multiplicity.LEVELS):
+        return ()
+    return multiplicity.from_levels(
+        [interval.model_copy(update={"high": 1.0}) if small_groups else interval for interval in intervals]
+    )
+
+
+def _left_out(small_groups: Sequence[str]) -> str:
+    return f"Too small to be compared: {', '.join(small_groups)}." if small_groups else ""
+
+
+def _meaning(change: Change, words: str, names: tuple[str, str], *, pairs: int) -> str:
+    """Return both gaps, whether the gap became narrower or wider, and whether it changed sides."""
+    among = f", the pair of {pairs} whose gap grew most or shrank least" if pairs > 1 else ""
+    gaps = (
+        f"In {words}, {change.first} minus {change.other} is {_signed(change.before)} for {names[0]} and "
+        f"{_signed(change.after)} for {names[1]}{among}"
+    )
+    higher = change.first if change.after > 0 else change.other
+    side = f" It changed sides: {higher} has the higher one now." if change.reversed else ""
+    if change.interval.low <= 0 <= change.interval.high:
+        return f"{gaps}: its size changed by no more than chance can explain.{side}"
+    moved = "narrower" if change.value < 0 else "wider"
+    return f"{gaps}: the gap is {moved}, by more than chance explains at 95 %.{side}"
 
 
 def _signed(value: float) -> str:
@@ -147,7 +194,8 @@ _FIGURE = Figure(
     table="changes",
     encode={"y": "groups", "x": "change", "low": "low", "high": "high", "label": "n", "facet": "metric"},
     options={"reference": 0.0},
-    x_label="change of the gap, with 95 % interval",
+    x_label="change of the size of the gap, with 95 % interval",
     title="Change of each gap",
-    alt="For each metric, the change of the gap of each pair of groups as a dot with its interval, beside a line at 0.",
+    alt="For each metric, how the size of the gap of each pair of groups changed, as a dot with its interval, beside a "
+    "line at 0.",
 )
