@@ -1,88 +1,160 @@
-"""Areas under the ROC curve of several groups, for ``simultaneous.largest_gap``: DeLong's components, resampled.
+"""The area under the ROC curve and its interval: one estimator for all plugins, of rows and of people.
 
 An area is the mean over positives of the share of negatives below each, and the mean over negatives of the share of
-positives above each. These components carry its sampling variance (DeLong et al. 1988), also where rows share units
+positives above each. These placements carry its sampling variance (DeLong et al. 1988), also where rows share units
 (Obuchowski 1997), and resampling them is resampling the area to first order, at the cost of one sort.
+
+Scores may be spread in any way, positives may be rare, and nobody may be misplaced. So fractions of a unit are added to
+either class at either end of the scores, which leaves an area of 0 or 1 a variance. The interval is normal on the logit
+scale. Close to 0 and 1 that scale knows no end, and perfect order among 10 and 10 would leave room for a coin toss:
+towards one half the interval is therefore no wider than Wilson's for as many cases as leave a share that variance.
+
+In simulations with normal scores, standard deviations in ratios of .5 to 2, ties, areas of .5 to .99, and 10 and 10 to
+100 and 5,000 rows it held the true area in 93 % of samples or more, 96 % on average. Above areas of .9 it is wider than
+need be where the positives are bunched together (up to 99.7 %), since a few of them do not show that none lies far off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit, logit, ndtri
+from scipy.stats import rankdata
 
-from rft.stats.intervals import effective_n
+from rft.records import Interval
+from rft.stats import intervals
+from rft.stats.intervals import LEVEL
 from rft.stats.max_t import Resamples
 from rft.stats.resampling import MANY, draw_sizes
 
-DELONG = "DeLong et al. 1988, Biometrics 44:837; Obuchowski 1997, Biometrics 53:567"
-ADDED = 0.25  # rows at either end of the scores, in either class
+DELONG = "DeLong et al. 1988, Biometrics 44:837"
+OBUCHOWSKI = "Obuchowski 1997, Biometrics 53:567"
+ADDED = 0.25  # units at either end of the scores, in either class
+ADDED_ON_LOGIT_SCALE = 0.1  # more of them would pull areas near 1 too far from it
+
+Part = tuple[np.ndarray, np.ndarray]  # influences of units that are drawn together, and their weights
 
 
 @dataclass(frozen=True)
-class Area:
-    """The area under the ROC curve of one group and what its sampling variance comes from.
+class AucEstimate:
+    """An area under the ROC curve and what its sampling variance comes from.
 
     Attributes:
-        value: share of pairs of a positive and a negative in which the positive has the higher score; ties one half.
-        smoothed: the same with a quarter of a row added to either class at either end of the scores.
+        value: share of pairs of a positive and a negative in which the positive has the higher score, 0 to 1; ties
+            count one half. The mean of such areas where it is of several classes.
+        smoothed: the same with a quarter of a unit added to either class at either end of the scores.
+        variance: of ``smoothed``, above 0.
+        on_logit_scale: the same two with a tenth of a unit added.
+        units: number of independent units where some have several rows; None where every row stands for itself.
         parts: what is drawn by itself, as (influences, weights): each class, or all units together. Influences sum to 0
-            with their weights, and those added come last, with fractional weights.
+            with their weights; those of what was added come last, with fractional weights.
     """
 
     value: float
     smoothed: float
-    parts: tuple[tuple[np.ndarray, np.ndarray], ...]
+    variance: float
+    on_logit_scale: tuple[float, float]
+    units: int | None
+    parts: tuple[Part, ...]
 
     @classmethod
-    def of(cls, scores: np.ndarray, positive: np.ndarray, units: np.ndarray | None = None) -> Area:
+    def from_scores(cls, scores: np.ndarray, positive: np.ndarray, units: np.ndarray | None = None) -> AucEstimate:
         """Return the area of N rows.
 
         Args:
-            scores: (N,) finite.
+            scores: (N,) finite, higher for positives.
             positive: (N,) booleans, some of either.
-            units: (N,) whose row each is, or None when every row stands for itself.
+            units: (N,) of whose row each is, or None when every row stands for itself.
 
         Raises:
             ValueError: one of the classes has no row, or a score is not finite.
         """
-        positive = np.asarray(positive, dtype=bool)
-        scores = np.asarray(scores, dtype=np.float64)
-        if not positive.any() or positive.all() or not np.isfinite(scores).all():
-            raise ValueError("expected finite scores of positives and of negatives")
-        value = float(_components(scores[positive], scores[~positive], 0.0)[0].mean())
-        of_positives, of_negatives = _components(scores[positive], scores[~positive], ADDED)
-        weights = [np.concatenate([np.ones(n - 2), [ADDED, ADDED]]) for n in (len(of_positives), len(of_negatives))]
-        smoothed = float(np.average(of_positives, weights=weights[0]))
-        influences = [
-            (own - smoothed) / weight.sum() for own, weight in zip((of_positives, of_negatives), weights, strict=True)
-        ]
-        if units is None:
-            return cls(value, smoothed, tuple(zip(influences, weights, strict=True)))
-        of_units = _summed_by_unit(influences, positive, np.asarray(units))
-        added = np.concatenate([own[-2:] for own in influences])
-        weight = np.concatenate([np.ones(len(of_units)), np.full(4, ADDED)])
-        return cls(value, smoothed, ((np.concatenate([of_units, added]), weight),))
+        codes, known = _codes(units, len(scores))
+        placements = _Placements.from_rows(np.asarray(scores, np.float64), np.asarray(positive, bool), codes)
+        return cls._from_areas([placements], known)
+
+    @classmethod
+    def from_classes(cls, positives: np.ndarray, negatives: np.ndarray) -> AucEstimate:
+        """Return the area of (M,) scores of positives and (K,) of negatives, each of which stands for itself."""
+        scores = np.concatenate([positives, negatives])
+        return cls.from_scores(scores, np.arange(len(scores)) < len(positives))
+
+    @classmethod
+    def mean_over_classes(cls, scores: np.ndarray, labels: np.ndarray, units: np.ndarray | None = None) -> AucEstimate:
+        """Return the mean over K classes of the area of each against the rest.
+
+        The areas share their rows, so that the variance is that of the sum of what each row moves all of them by.
+
+        Args:
+            scores: (N, K) finite.
+            labels: (N,) indices of classes; each of the K occurs.
+            units: as in ``from_scores``.
+
+        Raises:
+            ValueError: a class has no row or all of them, or a score is not finite.
+        """
+        codes, known = _codes(units, len(labels))
+        labels, k = np.asarray(labels), scores.shape[1]
+        columns = (np.asarray(scores[:, index], np.float64) for index in range(k))
+        placed = (_Placements.from_rows(column, labels == index, codes) for index, column in enumerate(columns))
+        return cls._from_areas(placed, known)
+
+    @classmethod
+    def _from_areas(cls, placed: Iterable[_Placements], units: int | None) -> AucEstimate:
+        mean, on_logit_scale, values = _Mean(), _Mean(), []
+        parts: tuple[Part, ...] = ()
+        for placements in placed:
+            area = placements.smoothed(ADDED)
+            mean.add(area)
+            on_logit_scale.add(placements.smoothed(ADDED_ON_LOGIT_SCALE))
+            values.append(placements.value)
+            parts = area.parts
+        return cls(
+            value=float(np.mean(values)),
+            smoothed=mean.value,
+            variance=mean.variance,
+            on_logit_scale=(on_logit_scale.value, on_logit_scale.variance),
+            units=units,
+            parts=parts if len(values) == 1 else (mean.part,),
+        )
 
     @property
-    def variance(self) -> float:
-        """Return the sampling variance of ``smoothed``."""
-        return sum(_variance(influences, weights) for influences, weights in self.parts)
+    def effective_n(self) -> float:
+        """Return how many independent cases leave a share of ``smoothed`` its variance."""
+        return self.smoothed * (1 - self.smoothed) / self.variance
+
+    def interval(self, level: float = LEVEL) -> Interval:
+        """Return the interval on the logit scale, within 0 and 1; it holds ``value``.
+
+        >>> interval = AucEstimate.from_classes(np.arange(20) + 20, np.arange(20)).interval()
+        >>> round(interval.low, 2), interval.high
+        (0.84, 1.0)
+        """
+        wilson = intervals.wilson(self.value * self.effective_n, self.effective_n, level=level)
+        centre, variance = self.on_logit_scale
+        half = float(ndtri(0.5 + level / 2)) * math.sqrt(variance) / (centre * (1 - centre))
+        low, high = (float(expit(logit(centre) + sign * half)) for sign in (-1, 1))
+        if self.value >= 0.5:
+            low = max(low, wilson.low)
+        if self.value <= 0.5:
+            high = min(high, wilson.high)
+        method = f"DeLong, logit, {100 * level:g} %" + (f", Obuchowski over {self.units} units" if self.units else "")
+        return Interval(low=min(low, self.value), high=max(high, self.value), method=method)
 
     def drawn(self, rng: np.random.Generator, draws: int) -> tuple[np.ndarray, np.ndarray]:
         """Return (B,) deviations and variances of resamples."""
-        parts = [_drawn(influences, weights, rng, draws) for influences, weights in self.parts]
-        deviations, variances = zip(*parts, strict=True)
+        deviations, variances = zip(*(_drawn(*part, rng, draws) for part in self.parts), strict=True)
         return sum(deviations), sum(variances)  # type: ignore[return-value]
 
 
-def areas(groups: Sequence[Area], rng: np.random.Generator, *, draws: int) -> Resamples:
+def auc_resamples(groups: Sequence[AucEstimate], rng: np.random.Generator, *, draws: int) -> Resamples:
     """Return resamples of the areas of G groups, whose units are taken to be in one group each.
 
-    The components of positives and of negatives are drawn apart from each other, or those of units together. What is
-    added keeps an area of 1 from having no variance. Classes (or units) of more than 5,000 are drawn as normal with the
-    estimated variance.
+    The placements of positives and of negatives are drawn apart from each other, or those of units together. Classes
+    (or units) of more than 5,000 are drawn as normal with the estimated variance.
 
     Args:
         groups: the areas, of at least 10 positives and 10 negatives each.
@@ -93,50 +165,169 @@ def areas(groups: Sequence[Area], rng: np.random.Generator, *, draws: int) -> Re
     return Resamples(
         observed=np.array([group.value for group in groups]),
         values=np.array([group.smoothed for group in groups]),
-        variances=np.array([group.variance for group in groups]),
+        variances=np.array([sum(_variance(*part) for part in group.parts) for group in groups]),
         deviations=np.array([deviations for deviations, _ in drawn]),
         drawn_variances=np.array([variances for _, variances in drawn]),
     )
 
 
-def effective_classes(positive: np.ndarray, units: np.ndarray | None) -> tuple[float, float]:
-    """Return how many independent positives and negatives the rows are worth, for ``intervals.auc_interval``.
+@dataclass(frozen=True)
+class _Placements:
+    """Where the rows of one class lie among the others.
 
-    Args:
-        positive: (N,) booleans.
-        units: (N,) whose row each is, or None when every row stands for itself.
+    Attributes:
+        below: (M,) negatives below each positive; ``above``: (K,) positives above each negative; ties one half.
+        positives, negatives: (M,) and (K,) codes of the rows' units.
+        units: number of units of either class.
     """
-    positive = np.asarray(positive, dtype=bool)
+
+    below: np.ndarray
+    above: np.ndarray
+    positives: np.ndarray
+    negatives: np.ndarray
+    units: int
+
+    @classmethod
+    def from_rows(cls, scores: np.ndarray, positive: np.ndarray, codes: np.ndarray) -> _Placements:
+        if not positive.any() or positive.all() or not np.isfinite(scores).all():
+            raise ValueError("expected finite scores of positives and of negatives")
+        first, other = scores[positive], scores[~positive]
+        ranks = rankdata(np.concatenate([first, other]))
+        below = ranks[: len(first)] - rankdata(first)
+        above = len(first) - (ranks[len(first) :] - rankdata(other))
+        return cls(below, above, codes[positive], codes[~positive], int(codes.max()) + 1)
+
+    @property
+    def value(self) -> float:
+        """Return the area."""
+        return float(self.below.mean() / len(self.above))
+
+    def smoothed(self, added: float) -> _Area:
+        """Return the area with so much of a unit, of average size, added to either class at either end."""
+        (m_sizes, m_worth), (n_sizes, n_worth) = (
+            _sizes(codes, self.units) for codes in (self.positives, self.negatives)
+        )
+        m_rows, n_rows = len(self.positives) / m_worth, len(self.negatives) / n_worth
+        m, n = len(self.positives) + 2 * added * m_rows, len(self.negatives) + 2 * added * n_rows
+        of_positives, of_negatives = (self.below + added * n_rows) / n, (self.above + added * m_rows) / m
+        m_ends = np.array([n - added * n_rows / 2, added * n_rows / 2]) / n
+        n_ends = np.array([added * m_rows / 2, m - added * m_rows / 2]) / m
+        value = float((of_positives.sum() + added * m_rows * m_ends.sum()) / m)
+        sums = (
+            np.bincount(codes, weights=(placed - value) / size, minlength=self.units)
+            for codes, placed, size in ((self.positives, of_positives, m), (self.negatives, of_negatives, n))
+        )
+        ends = (m_rows * (m_ends - value) / m, n_rows * (n_ends - value) / n)
+        sides = (
+            _Side(total, sizes > 0, end, worth + 2 * added)
+            for total, sizes, end, worth in zip(sums, (m_sizes, n_sizes), ends, (m_worth, n_worth), strict=True)
+        )
+        return _Area(value, added, *sides)
+
+
+@dataclass(frozen=True)
+class _Side:
+    """The positives or the negatives of a smoothed area.
+
+    Attributes:
+        sums: (U,) what the rows of each unit move the area by.
+        present: (U,) whether a unit has such rows.
+        ends: (2,) what a whole unit at the top and one at the bottom would move it by; fractions of one were added.
+        n: how many units its rows are worth, those added included.
+    """
+
+    sums: np.ndarray
+    present: np.ndarray
+    ends: np.ndarray
+    n: float
+
+    @property
+    def factor(self) -> float:
+        """Return what makes a sum of squares of n deviations from their mean unbiased."""
+        return self.n / (self.n - 1)
+
+
+@dataclass(frozen=True)
+class _Area:
+    """One class against the rest, with so much of a unit added to either class at either end of the scores."""
+
+    value: float
+    added: float
+    positives: _Side
+    negatives: _Side
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Return what is drawn by itself: the units of each class, or all where some have rows of either."""
+        sides = (self.positives, self.negatives)
+        if bool((self.positives.present & self.negatives.present).any()):
+            both = self.positives.sums + self.negatives.sums
+            return (_part(both, np.concatenate([side.ends for side in sides]), self.added),)
+        return tuple(_part(side.sums[side.present], side.ends, self.added) for side in sides)
+
+
+class _Mean:
+    """The mean of areas of the same units, which are added one by one: hundreds need no more memory than one.
+
+    In the variance the sum of squares of each class has its own n / (n - 1), products of different ones that of all
+    units (Obuchowski 1997, section 3; with one row a unit and one area it is DeLong's).
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._values = 0.0
+        self._own = 0.0
+        self._influence: np.ndarray = np.zeros(1)
+        self._ends: list[np.ndarray] = []
+        self._added = 0.0
+        self._factor = 1.0
+
+    def add(self, area: _Area) -> None:
+        """Take in one more area."""
+        self._count += 1
+        self._values += area.value
+        self._added = area.added
+        units = len(area.positives.sums) + 2 * area.added
+        self._factor = units / (units - 1)
+        for side in (area.positives, area.negatives):
+            self._influence = self._influence + side.sums
+            self._own += (side.factor - self._factor) * float(side.sums @ side.sums)
+            self._own += side.factor * area.added * float(side.ends @ side.ends)
+            self._ends.append(side.ends)
+
+    @property
+    def value(self) -> float:
+        """Return the mean."""
+        return self._values / self._count
+
+    @property
+    def variance(self) -> float:
+        """Return its sampling variance."""
+        shared = self._factor * float(self._influence @ self._influence)
+        return (shared + self._own) / self._count**2
+
+    @property
+    def part(self) -> Part:
+        """Return all units together."""
+        return _part(self._influence / self._count, np.concatenate(self._ends) / self._count, self._added)
+
+
+def _part(sums: np.ndarray, ends: np.ndarray, added: float) -> Part:
+    return np.concatenate([sums, ends]), np.concatenate([np.ones(len(sums)), np.full(len(ends), added)])
+
+
+def _sizes(codes: np.ndarray, units: int) -> tuple[np.ndarray, float]:
+    """Return the (U,) number of rows of each unit, and Kish's number of equal units that they are worth."""
+    sizes = np.bincount(codes, minlength=units)
+    return sizes, float(sizes.sum() ** 2 / np.square(sizes.astype(np.float64)).sum())
+
+
+def _codes(units: np.ndarray | None, n: int) -> tuple[np.ndarray, int | None]:
+    """Return (N,) dense codes of units, and how many there are where some have several rows."""
     if units is None:
-        return float(positive.sum()), float((~positive).sum())
-    return effective_n(units[positive]), effective_n(units[~positive])
-
-
-def _components(positives: np.ndarray, negatives: np.ndarray, added: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the share of negatives below each positive and of positives above each negative, ties one half.
-
-    With ``added`` rows at either end of either class, the last two of each are those at the top and at the bottom.
-    """
-    below, above = _below(positives, negatives) + added, len(positives) - _below(negatives, positives) + added
-    if not added:
-        return below / len(negatives), above / len(positives)
-    n_positive, n_negative = len(positives) + 2 * added, len(negatives) + 2 * added
-    of_positives = np.concatenate([below, [n_negative - added / 2, added / 2]]) / n_negative
-    of_negatives = np.concatenate([above, [added / 2, n_positive - added / 2]]) / n_positive
-    return of_positives, of_negatives
-
-
-def _below(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return how many of the others are below each score; ties count one half."""
-    others = np.sort(others)
-    return (np.searchsorted(others, scores, "left") + np.searchsorted(others, scores, "right")) / 2
-
-
-def _summed_by_unit(influences: Sequence[np.ndarray], positive: np.ndarray, units: np.ndarray) -> np.ndarray:
-    of_rows = np.empty(len(units))
-    of_rows[positive], of_rows[~positive] = influences[0][:-2], influences[1][:-2]
-    _, unit = np.unique(units, return_inverse=True)
-    return np.bincount(unit, weights=of_rows)
+        return np.arange(n), None
+    names, codes = np.unique(np.asarray(units), return_inverse=True)
+    return codes, len(names) if len(names) < n else None
 
 
 def _variance(influences: np.ndarray, weights: np.ndarray) -> float:

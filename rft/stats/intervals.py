@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
 from scipy.special import betaincinv, ndtri, stdtrit
 
 from rft.records import Interval
@@ -21,7 +20,6 @@ from rft.records import Interval
 LEVEL = 0.95
 WILSON = "Wilson 1927, JASA 22:209"
 NEWCOMBE_DIFFERENCE = "Newcombe 1998, Stat. Med. 17:873, method 10"
-NEWCOMBE_AUC = "Newcombe 2006, Stat. Med. 25:559, method 5"
 CLOPPER_PEARSON = "Clopper and Pearson 1934, Biometrika 26:404"
 KATZ = "Katz et al. 1978, Biometrics 34:469, with one half added as by Pettigrew et al. 1986, Biometrika 73:425"
 MOVER = "Zou and Donner 2008, Stat. Med. 27:1693"
@@ -150,48 +148,6 @@ def mover_difference(value: float, interval: Interval, other_value: float, other
     above = math.hypot(interval.high - value, other_value - other_interval.low)
     difference = value - other_value
     return Interval(low=difference - below, high=difference + above, method=f"MOVER on {interval.method}")
-
-
-def auc_interval(auc: float, n_positive: float, n_negative: float, *, level: float = LEVEL) -> Interval:
-    """Return the score-type interval of an area under the ROC curve.
-
-    It holds every theta with ``|auc - theta| <= z * sqrt(variance(theta))``; since the variance is taken at theta and
-    not at the observed area, an area of 0 or 1 still has an interval of positive width.
-
-    Args:
-        auc: observed area, 0 to 1; ties count one half.
-        n_positive, n_negative: number of independent cases of each class, above 0.
-
-    Raises:
-        ValueError: when an argument lies outside its range.
-
-    Source: Newcombe 2006, Stat. Med. 25:559 ("Part 2"), method 5.
-    """
-    if not 0 <= auc <= 1 or not n_positive > 0 or not n_negative > 0:
-        raise ValueError(f"expected 0 <= auc <= 1 and n > 0, got {auc=}, {n_positive=}, {n_negative=}")
-    z = _z(level)
-    return Interval(
-        low=_lowest_area(auc, n_positive, n_negative, z),
-        high=1 - _lowest_area(1 - auc, n_positive, n_negative, z),  # the variance is symmetric about one half
-        method=f"Newcombe score for the AUC {_percent(level)}",
-    )
-
-
-def _lowest_area(auc: float, n_positive: float, n_negative: float, z: float) -> float:
-    def excess(theta: float) -> float:
-        return (auc - theta) ** 2 - z**2 * _area_variance(theta, n_positive, n_negative)
-
-    if auc == 0:
-        return 0.0
-    below_one = min(auc, 1 - 1e-12)  # theta = 1 solves the equation too when auc is 1, and is not the root meant
-    return float(brentq(excess, 0.0, below_one))
-
-
-def _area_variance(theta: float, n_positive: float, n_negative: float) -> float:
-    """Return the variance of Hanley and McNeil 1982 with the mean of both sample sizes (Newcombe, method 4)."""
-    mean_others = max((n_positive + n_negative) / 2 - 1, 0.0)
-    shape = 1 + mean_others * ((1 - theta) / (2 - theta) + theta / (1 + theta))
-    return theta * (1 - theta) * shape / (n_positive * n_negative)
 
 
 def mean_interval(values: ArrayLike, units: ArrayLike | None = None, *, level: float = LEVEL) -> Interval | None:

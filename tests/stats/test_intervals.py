@@ -147,41 +147,6 @@ def test_square_and_add_with_symmetric_intervals_adds_variances() -> None:
         intervals.mover_difference(5.0, means[0], 1.0, means[1])
 
 
-def area_roots(auc: float, m: float, n: float) -> tuple[float, float]:
-    """Newcombe's method 5 as the roots of a quartic: (auc - t)^2 = z^2 var(t), times (2 - t)(1 + t)."""
-    t = np.polynomial.Polynomial([0, 1])
-    others = (m + n) / 2 - 1
-    both = (2 - t) * (1 + t)
-    shape = both + others * ((1 - t) * (1 + t) + t * (2 - t))
-    quartic = (auc - t) ** 2 * both - Z**2 / (m * n) * t * (1 - t) * shape
-    roots = [root.real for root in quartic.roots() if abs(root.imag) < 1e-7 and -1e-9 < root.real < 1 + 1e-9]
-    return min(roots), max(roots)
-
-
-@pytest.mark.parametrize(
-    ("auc", "m", "n"), [(0.5, 20, 50), (0.8, 30, 30), (0.97, 12, 200), (0.03, 8, 9), (1.0, 20, 20), (0.0, 5, 50)]
-)
-def test_the_area_interval_solves_its_quartic(auc: float, m: int, n: int) -> None:
-    interval = intervals.auc_interval(auc, m, n)
-    assert (interval.low, interval.high) == pytest.approx(area_roots(auc, m, n), abs=1e-7)
-    mirrored = intervals.auc_interval(1 - auc, n, m)
-    assert (1 - mirrored.high, 1 - mirrored.low) == pytest.approx((interval.low, interval.high), abs=1e-9)
-
-
-@pytest.mark.parametrize("auc", [0.0, 1.0])
-def test_an_extreme_area_keeps_an_interval(auc: float) -> None:
-    widths = [intervals.auc_interval(auc, n, n) for n in (1, 5, 20, 1000)]
-    widths = [interval.high - interval.low for interval in widths]
-    assert widths == sorted(widths, reverse=True)
-    assert widths[-1] > 1e-3
-
-
-@pytest.mark.parametrize("arguments", [(1.1, 5, 5), (-0.1, 5, 5), (0.5, 0, 5), (0.5, 5, 0), (math.nan, 5, 5)])
-def test_the_area_interval_refuses_nonsense(arguments: tuple[float, float, float]) -> None:
-    with pytest.raises(ValueError, match="expected 0 <= auc <= 1"):
-        intervals.auc_interval(*arguments)
-
-
 def test_the_mean_interval_is_students_when_rows_are_independent() -> None:
     values = np.random.default_rng(0).exponential(size=23)
     expected = stats.t.interval(0.95, 22, loc=values.mean(), scale=stats.sem(values))
@@ -334,30 +299,6 @@ def newcombe_coverage(n: int, other_n: int, pairs: np.ndarray) -> float:
 def test_newcombe_covers_about_95_percent(n: int, other_n: int) -> None:
     pairs = np.random.default_rng(0).random((200, 2))
     assert 0.945 <= newcombe_coverage(n, other_n, pairs) <= 0.97
-
-
-def area_coverage(auc: float, m: int, n: int, *, runs: int, seed: int = 0) -> float:
-    """Coverage for two normal distributions whose area is ``auc``."""
-    rng, shift = np.random.default_rng(seed), math.sqrt(2) * stats.norm.ppf(auc)
-    covered = 0
-    for _ in range(runs):
-        positives, negatives = rng.normal(shift, size=m), rng.normal(size=n)
-        low, high = _ends(intervals.auc_interval(float((positives[:, None] > negatives).mean()), m, n))
-        covered += low <= auc <= high
-    return covered / runs
-
-
-@pytest.mark.parametrize("auc", [0.5, 0.7, 0.9])
-@pytest.mark.parametrize(("m", "n"), [(20, 20), (20, 50), (50, 50)])
-def test_the_area_is_covered(auc: float, m: int, n: int) -> None:
-    assert area_coverage(auc, m, n, runs=1000) >= 0.93
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("auc", [0.5, 0.6, 0.7, 0.8, 0.9])
-@pytest.mark.parametrize(("m", "n"), [(20, 20), (20, 50), (50, 20), (50, 50)])
-def test_the_area_is_covered_in_many_runs(auc: float, m: int, n: int) -> None:
-    assert area_coverage(auc, m, n, runs=20000, seed=1) >= 0.93
 
 
 def test_people_of_unequal_size_are_covered_where_rows_are_not() -> None:

@@ -1,4 +1,4 @@
-"""Areas and rates against naive counting, and the coverage of their intervals by simulation."""
+"""Rates against naive counting, and the coverage of their intervals by simulation."""
 
 from __future__ import annotations
 
@@ -119,58 +119,3 @@ def test_curve_begins_at_the_finest_measured_rate_and_ends_in_the_corner() -> No
 def test_no_curve_of_a_handful() -> None:
     assert roc.curve(np.zeros(50), np.zeros(9), points=100) == []
     assert roc.curve(np.empty(0), np.zeros(50), points=100) == []
-
-
-def test_area_is_the_share_of_pairs_in_the_right_order() -> None:
-    rng = np.random.default_rng(0)
-    members, others = rng.integers(3, 10, 37), rng.integers(1, 9, 23)  # with ties
-    assert roc.area(members, others) == pytest.approx(
-        np.mean([(a > b) + (a == b) / 2 for a in members for b in others])
-    )
-    assert roc.area(others, members) == pytest.approx(1 - roc.area(members, others))
-
-
-def test_variance_is_that_of_delong() -> None:
-    """Against the definition by pairs; the interval is symmetric about the area on the logit scale."""
-    rng = np.random.default_rng(1)
-    members, others = rng.normal(1, 2, 40).round(1), rng.normal(0, 1, 25).round(1)
-    pairs = (members[:, None] > others) + 0.5 * (members[:, None] == others)
-    variance = np.var(pairs.mean(axis=1), ddof=1) / 40 + np.var(pairs.mean(axis=0), ddof=1) / 25
-    value, interval = pairs.mean(), roc.area_interval(members, others)
-    half = stats.norm.ppf(0.975) * np.sqrt(variance) / (value * (1 - value))
-    ends = np.log(value / (1 - value)) + np.array([-half, half])
-    assert [interval.low, interval.high] == pytest.approx(1 / (1 + np.exp(-ends)))
-
-
-@pytest.mark.parametrize(("gap", "spread"), [(0, 1), (0.5, 1), (2, 1), (0.3, 2.5), (0, 4), (0.5, 0.3)])
-@pytest.mark.parametrize(("n", "n_others"), [(15, 60), (60, 15), (200, 500)])
-def test_intervals_cover_the_true_area_whatever_the_spread(gap: float, spread: float, n: int, n_others: int) -> None:
-    rng = np.random.default_rng(11)
-    truth = stats.norm.cdf(gap / np.hypot(1, spread))
-    found = [roc.area_interval(rng.normal(gap, spread, n), rng.normal(0, 1, n_others)) for _ in range(400)]
-    assert np.mean([interval.low > truth for interval in found]) <= 0.06
-    assert np.mean([interval.high < truth for interval in found]) <= 0.06
-    assert np.mean([interval.low <= truth <= interval.high for interval in found]) >= 0.91
-
-
-def test_newcombe_would_miss_the_area_of_widely_spread_members() -> None:
-    rng = np.random.default_rng(12)
-    found = []
-    for _ in range(400):
-        area = roc.area(rng.normal(0, 4, 15), rng.normal(0, 1, 60))
-        interval = intervals.auc_interval(area, 15, 60)
-        found.append(interval.low <= 0.5 <= interval.high)
-    assert np.mean(found) < 0.9
-
-
-@pytest.mark.parametrize(("members", "value"), [(2.0, 1.0), (-1.0, 0.0)])
-def test_area_without_a_pair_that_disagrees_still_has_an_interval(members: float, value: float) -> None:
-    others = np.linspace(0, 1, 20)
-    interval = roc.area_interval(np.full(20, members), others)
-    assert roc.area(np.full(20, members), others) == value
-    assert 0.05 < interval.high - interval.low < 0.3
-
-
-def test_scores_that_are_all_alike_have_an_area_of_one_half() -> None:
-    assert roc.area(np.zeros(20), np.zeros(30)) == 0.5
-    assert roc.area_interval(np.zeros(20), np.zeros(30)).low < 0.4

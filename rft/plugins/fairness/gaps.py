@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rft.plugins.fairness.group_metrics import OK, GroupMetric
+from rft.plugins.fairness.group_metrics import OK, GroupMetric, auc_of
 from rft.plugins.fairness.small_groups import Share, gap_with_small_groups, share_of_group
 from rft.predictions.grouped import GroupedRows, Target
 from rft.predictions.row_values import row_values
 from rft.records import Interval, Status
 from rft.stats import intervals, resampling
-from rft.stats.auc import Area, areas
+from rft.stats.auc import auc_resamples
 from rft.stats.classification import METRICS, Metric, Ratios
 from rft.stats.max_t import LargestGap, Resamples, largest_gap
 from rft.stats.multiplicity import LEVELS
@@ -69,9 +69,8 @@ class Gap:
 
     @property
     def has_interval(self) -> bool:
-        """Whether a method gives one that holds: none for calibration errors, nor for areas averaged over classes."""
-        averaged = self.metric.kind == "area" and self.target.positive is None
-        return self.metric.kind != "calibration" and not averaged
+        """Whether a method gives one that holds: none for calibration errors."""
+        return self.metric.kind != "calibration"
 
     @property
     def of_two_shares(self) -> bool:
@@ -236,7 +235,8 @@ def resamples_of(
     tells how far its mean strays.
     """
     if metric.kind == "area":
-        return areas(_areas(grouped, chosen, target), rng, draws=draws)
+        areas = [auc_of(grouped.of(group), target) for group in chosen]
+        return auc_resamples(areas, rng, draws=draws)
     if metric.kind == "mean":
         return _of_means(_sums_of_values(grouped, chosen, metric, target), rng, draws)
     ratios = Ratios.of(metric, grouped.rows.classes, target.positive)
@@ -254,14 +254,6 @@ def _of_means(sums: Sequence[Sums], rng: np.random.Generator, draws: int) -> Res
         return None
     resamples = resampling.ratios(sums, rng, draws=draws, smoothed=False)
     return resamples if (resamples.drawn_variances > NO_SPREAD).all() else None
-
-
-def _areas(grouped: GroupedRows, chosen: Sequence[int], target: Target) -> list[Area]:
-    found = []
-    for rows in map(grouped.of, chosen):
-        assert rows.scores is not None  # groups without scores are not chosen
-        found.append(Area.of(rows.scores[:, target.positive], rows.labels == target.positive, rows.units))
-    return found
 
 
 def _sums_of_units(grouped: GroupedRows, chosen: Sequence[int], ratios: Ratios) -> list[Sums]:

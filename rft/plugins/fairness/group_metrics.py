@@ -17,6 +17,7 @@ from rft.predictions.row_values import row_values
 from rft.predictions.table import Rows
 from rft.records import Interval
 from rft.stats import bootstrap, intervals
+from rft.stats.auc import AucEstimate
 from rft.stats.calibration import LEAST_IN_BIN, calibration_error
 from rft.stats.classification import METRICS, Metric, Ratios
 from rft.stats.design_effect import effective_cases, interval_of_average
@@ -208,23 +209,16 @@ def _mean(asked: _Asked, group: int) -> Found:
 
 
 def _area(asked: _Asked, group: int) -> Found:
-    from sklearn.metrics import roc_auc_score
+    estimate = auc_of(asked.grouped.of(group), asked.target)
+    return estimate.value, estimate.interval(), float(asked.grouped.units[group])
 
-    rows, target = asked.grouped.of(group), asked.target
+
+def auc_of(rows: Rows, target: Target) -> AucEstimate:
+    """Return the area of one class against the rest, or the mean over classes, of rows with scores and all classes."""
     assert rows.scores is not None  # else the status says so
-    found = []
-    for index in range(len(rows.classes)) if target.positive is None else [target.positive]:
-        own = rows.labels == index
-        area = float(roc_auc_score(own, rows.scores[:, index]))
-        found.append((area, intervals.auc_interval(area, _worth(rows, own), _worth(rows, ~own))))
-    value = float(np.mean([area for area, _ in found]))
-    low, high = (float(np.mean([getattr(interval, end) for _, interval in found])) for end in ("low", "high"))
-    method = found[0][1].method + (", mean of the bounds of the classes" if len(found) > 1 else "")
-    return value, Interval(low=low, high=high, method=method), _worth(rows, np.ones(len(rows), dtype=bool))
-
-
-def _worth(rows: Rows, mask: np.ndarray) -> float:
-    return float(mask.sum()) if rows.units is None else Sample.of(rows.units[mask]).effective_n
+    if target.positive is None:
+        return AucEstimate.mean_over_classes(rows.scores, rows.labels, rows.units)
+    return AucEstimate.from_scores(rows.scores[:, target.positive], rows.labels == target.positive, rows.units)
 
 
 def _calibration(asked: _Asked, group: int) -> Found:

@@ -19,6 +19,7 @@ from rft.plugins.performance import tables
 from rft.plugins.performance.measures import Measure, Scored
 from rft.records import Finding, Section, Table, not_measured
 from rft.stats import intervals
+from rft.stats.auc import DELONG, OBUCHOWSKI
 
 TIE = 1e-9  # by which a probability may lie below the highest and be as high
 
@@ -125,7 +126,7 @@ METRICS: Mapping[str, Metric] = {
         "ROC AUC",
         "How often the score of a class is higher for an example of that class than for one of another; 0.5 is chance.",
         measured.roc_auc,
-        references=(intervals.NEWCOMBE_AUC,),
+        references=(DELONG, OBUCHOWSKI),
     ),
     "log_loss": Metric(
         "Log loss",

@@ -13,6 +13,7 @@ import numpy as np
 
 from rft.records import Adjusted, Interval
 from rft.stats import intervals, multiplicity
+from rft.stats.auc import AucEstimate
 from rft.stats.intervals import Rate, Sample
 
 ROWS_A_BIN = 10  # the calibration error uses fewer bins when its bins would hold fewer rows on average
@@ -91,18 +92,6 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     return np.divide(numerator, denominator, out=undefined, where=denominator > 0)
 
 
-def area(scores: np.ndarray, positive: np.ndarray) -> float:
-    """Return the area under the ROC curve, ties counting one half; both classes must occur.
-
-    Args:
-        scores: (N,) numbers, higher for the positive class.
-        positive: (N,) booleans.
-    """
-    negatives, positives = np.sort(scores[~positive]), np.sort(scores[positive])  # in order, they are found quickly
-    wins = np.searchsorted(negatives, positives, "left") + np.searchsorted(negatives, positives, "right")
-    return float(wins.sum() / (2 * len(negatives) * len(positives)))
-
-
 def equal_mass_bins(confidence: np.ndarray, bins: int) -> np.ndarray:
     """Return (N,) bin numbers from 0 on without gaps; equal confidences share a bin, whatever the order of the rows."""
     bins = max(min(bins, len(confidence) // ROWS_A_BIN), 1)
@@ -160,28 +149,14 @@ def roc_auc(rows: Scored, rng: np.random.Generator) -> Measure:
     if (sizes == 0).any():
         return Measure(None, n, reason=_undefined(rows, sizes == 0, "has no rows"))
     binary = len(rows.classes) == 2
-    meant = [rows.positive] if binary else list(range(len(rows.classes)))
-    areas = [area(rows.scores[:, index], rows.labels == index) for index in meant]
-    cases_a_row = rows.sample.effective_n / len(rows.labels)
-    cases = (sizes[meant] * cases_a_row, (len(rows.labels) - sizes[meant]) * cases_a_row)
-
-    def interval_at(level: float) -> Interval:
-        return rows.sample.noted(_area_interval(areas, *cases, level=level))
-
-    of = f"the class {rows.classes[rows.positive]}" if binary else "each class against the rest, averaged"
-    value, adjusted = float(np.mean(areas)), multiplicity.adjusted(interval_at)
-    return Measure(value, n, interval_at(intervals.LEVEL), remark=f"It is the area for {of}.", adjusted=adjusted)
-
-
-def _area_interval(areas: list[float], n_positive: np.ndarray, n_negative: np.ndarray, *, level: float) -> Interval:
-    """Return the mean of the intervals of the areas.
-
-    A mean deviates no more than its parts do on average, so the mean of the bounds is wide enough, and often too wide.
-    """
-    each = [intervals.auc_interval(*one, level=level) for one in zip(areas, n_positive, n_negative, strict=True)]
-    method = each[0].method + (f", mean of the bounds of {len(each)} classes" if len(each) > 1 else "")
-    low, high = np.mean([(one.low, one.high) for one in each], axis=0)
-    return Interval(low=float(low), high=float(high), method=method)
+    if binary:
+        positive = rows.labels == rows.positive
+        area = AucEstimate.from_scores(rows.scores[:, rows.positive], positive, rows.units)
+    else:
+        area = AucEstimate.mean_over_classes(rows.scores, rows.labels, rows.units)
+    over = f"the class {rows.classes[rows.positive]}" if binary else "each class against the rest, averaged"
+    adjusted = multiplicity.adjusted(area.interval)
+    return Measure(area.value, n, area.interval(), remark=f"It is the area for {over}.", adjusted=adjusted)
 
 
 def log_loss(rows: Scored, rng: np.random.Generator) -> Measure:

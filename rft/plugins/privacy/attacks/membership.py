@@ -12,8 +12,9 @@ from rft.plugins.privacy.attacks import scores as attacks
 from rft.plugins.privacy.attacks.scores import FEWEST, LIRA, LIRA_OFFLINE, LOSS, RATES, RMIA, Outcome, Target
 from rft.plugins.privacy.piece import Piece
 from rft.records import Figure, Finding, Interval, not_measured
+from rft.stats.auc import DELONG
 from rft.stats.intervals import LEVEL
-from rft.stats.roc import BEYOND, DELONG
+from rft.stats.roc import BEYOND
 
 SHADOWS = 64  # where they are trained together
 LEAST_SHADOWS = 8

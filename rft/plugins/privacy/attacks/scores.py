@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from rft.records import Cell, Interval, Row, Table
 from rft.stats import roc
+from rft.stats.auc import AucEstimate
 from rft.stats.intervals import LEVEL
 from rft.stats.roc import Rate
 
@@ -70,14 +72,19 @@ class Outcome:
     members: np.ndarray
     non_members: np.ndarray
 
+    @cached_property
+    def area(self) -> AucEstimate:
+        """The area under the ROC curve."""
+        return AucEstimate.from_classes(self.members, self.non_members)
+
     @property
     def auc(self) -> float:
-        """The area under the ROC curve."""
-        return roc.area(self.members, self.non_members)
+        """The value of the area."""
+        return self.area.value
 
     def interval(self, *, level: float = LEVEL) -> Interval:
         """Return the interval of the area with this nominal coverage."""
-        return roc.area_interval(self.members, self.non_members, level=level)
+        return self.area.interval(level)
 
     def tpr_at(self, fpr: float) -> Rate | None:
         """Return the true-positive rate at this false-positive rate, None with fewer than 10 / fpr non-members."""
