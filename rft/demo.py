@@ -39,6 +39,7 @@ seed = 0
 manifest = "data/digits.csv"
 image = "file"                       # columns of the manifest
 label = "parity"
+classes = ["even", "odd"]            # all there are; needed where epsilon is given, since the model shows them
 positive = "even"                    # the favourable outcome; rft asks for it and never guesses
 groups = ["scanner", "control"]      # engineered: see README.txt beside this file
 split = "split"

@@ -93,7 +93,10 @@ def prepare(path: str | Path, overrides: Sequence[str] = ()) -> tuple[config_fil
     options = {name: each.plugin.options for name, each in registered.items()}
     settings = config_file.load(Path(path), list(overrides), options)
     active = _activate(registered, settings)
-    return settings, active, _trainer(active, settings)
+    trainer = _trainer(active, settings)
+    for plugin, chosen in active:
+        plugin.check(chosen, settings.core.data)
+    return settings, active, trainer
 
 
 def _activate(registered: Mapping[str, Registered], settings: config_file.LoadedConfig) -> Active:
@@ -111,9 +114,7 @@ def _activate(registered: Mapping[str, Registered], settings: config_file.Loaded
                 raise ConfigError(
                     f"needs data.{key}, which is not set", where=f"[{name}]", remedy=f"Add {key} = ... to [data]."
                 )
-        options = settings.plugins.get(name) or each.plugin.options()
-        each.check(options, settings.core.data)
-        active.append((each, options))
+        active.append((each, settings.plugins.get(name) or each.plugin.options()))
     for rule in settings.core.policy:
         if rule.finding.split(".")[0] not in {each.plugin.name for each, _ in active}:
             raise ConfigError(

@@ -352,7 +352,8 @@ class Training(Record):
     """How the head was trained; the fields from ``epsilon`` on are set when ``mode`` is ``private``.
 
     ``unit`` is whose data the guarantee covers: ``example``, or the name of the unit column. ``seconds`` is what
-    training took, without the pass that features are cached in; ``cached`` whether there was one.
+    training took, without the pass that features are cached in; ``cached`` whether there was one. ``void`` says why the
+    guarantee protects nobody; there is no epsilon and no delta then.
     """
 
     mode: Literal["standard", "private", "external"]
@@ -371,6 +372,7 @@ class Training(Record):
     steps: int | None = None
     max_grad_norm: Number | None = None
     unit: str | None = None
+    void: str | None = None
 
 
 class SubjectFacts(Record):
@@ -380,7 +382,6 @@ class SubjectFacts(Record):
     modality: str
     classes: tuple[str, ...]
     positive: str | None = None
-    classes_declared: bool = False  # by the config, and not taken from the labels of the data
     backbone: Backbone | None = None
     model_sha256: str | None = None
     training: Training

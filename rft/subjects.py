@@ -64,6 +64,8 @@ def fine_tune(
     predictions = tabulate(dataset, partial(_scores, parts.trained_suffix(fit.state).to(device), features, device))
     model = parts.join(fit.state)
     facts = _backbone_facts(core, folder, backbone, parts, prefix, precision, frozen_before)
+    moved = facts.frozen_sha256_before != facts.frozen_sha256_after
+    training = _training_facts(task.recipe, fit, core.data.unit, seconds, parts.cached, core.train.class_weights, moved)
     model = merge_adapters(model) if core.network.tune == "lora" else model
     return Subject(
         facts=SubjectFacts(
@@ -71,10 +73,9 @@ def fine_tune(
             modality=backbone.modality,
             classes=classes,
             positive=core.data.positive,
-            classes_declared=core.data.classes is not None,
             backbone=facts,
             model_sha256=hash_tensors(model.state_dict()),
-            training=_training_facts(task.recipe, fit, core.data.unit, seconds, parts.cached, core.train.class_weights),
+            training=training,
         ),
         seed=core.seed,
         splits=dataset.splits,
@@ -213,9 +214,19 @@ def _stored_weights(weights: str) -> str:
 
 
 def _training_facts(
-    recipe: Recipe, fit: Fit, unit: str | None, seconds: float, cached: bool, weights: dict[str, float] | None
+    recipe: Recipe,
+    fit: Fit,
+    unit: str | None,
+    seconds: float,
+    cached: bool,
+    weights: dict[str, float] | None,
+    moved: bool,
 ) -> Training:
     private = {key: fit.facts[key] for key in Training.model_fields if key != "mode" and key in fit.facts}
+    if moved and fit.facts["mode"] == "private":
+        private["void"] = "the frozen part of the model changed during the run, without noise"
+    if private.get("void"):
+        private |= {"epsilon": None, "delta": None}
     if private.get("unit") == "unit":
         private["unit"] = unit  # by the name of its column, which a task does not know
     shared: dict[str, Any] = {"seconds": round(seconds, 2), "cached": cached, "class_weights": weights}
@@ -274,7 +285,6 @@ def external(settings: LoadedConfig, dataset: data.Dataset, device: str, *, offl
             modality=core.data.modality,
             classes=dataset.classes,
             positive=core.data.positive,
-            classes_declared=core.data.classes is not None,
             model_sha256=sha256,
             training=Training(mode="external"),
         ),
@@ -297,7 +307,6 @@ def predicted(settings: LoadedConfig, dataset: data.Dataset, predictions: pd.Dat
             modality="predictions",
             classes=dataset.classes,
             positive=core.data.positive,
-            classes_declared=core.data.classes is not None,
             training=Training(mode="external"),
         ),
         seed=core.seed,

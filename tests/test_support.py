@@ -15,6 +15,7 @@ from rft.errors import ConfigError
 from rft.records import AuditRun
 
 PLUGINS = "[privacy]\nepsilon = 20.0\nmechanism_runs = 0\n[fairness]\nmin_group = 5\n[attribution]\nsamples = 2\n"
+CLASSES = ('label = "colour"', 'label = "colour"\nclasses = ["blue", "red"]')  # private training asks for them
 TRAIN = '[train]\nepochs = 3\noptimizer = "adamw"\nlearning_rate = 0.01\nbatch_size = 8\n'
 # What each plugin measures first. A cell of the table is "measured", or a part of the reason that it gives.
 FIRST = {
@@ -65,7 +66,7 @@ def written(folder: Path, family: str, model: str) -> Path:
         write_texts(folder)
     else:
         write_pictures(folder / "data")
-    data = CONFIG.split("[model]")[0]
+    data = CONFIG.split("[model]")[0].replace(*CLASSES)
     if texts:
         data = data.replace("data/pictures.csv", "texts.csv").replace('image = "file"', 'text = "text"')
         data = data.replace('unit = "person"\n', "")
@@ -101,7 +102,8 @@ def test_every_plugin_works_with_every_way_of_freezing(tmp_path: Path, family: s
 @pytest.mark.parametrize("way", ["all", "layer", "bias"])
 def test_a_batch_norm_behind_the_cut_cannot_be_trained_privately(tiny: Path, way: str) -> None:
     keys = WAYS[way].format(layer="layer4.1")
-    tiny.write_text(tiny.read_text().replace("[model]", f"[model]\n{keys}") + PLUGINS, encoding="utf-8")
+    text = tiny.read_text().replace(*CLASSES).replace("[model]", f"[model]\n{keys}")
+    tiny.write_text(text + PLUGINS, encoding="utf-8")
     if way == "all":
         assert outcome(rft.audit(tiny), "privacy") == "measured"
         return

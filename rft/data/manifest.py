@@ -305,10 +305,13 @@ def _check_declared(table: pd.DataFrame, config: DataConfig, source: str) -> tup
     assert config.classes is not None
     classes = tuple(config.classes)
     for label in sorted(set(table["label"].unique()) - set(classes)):
+        rows = int((table["label"] == label).sum())
         raise DataError(
-            f"the label {label!r} is none of data.classes",
+            f"the label {label!r} is none of data.classes ({rows:,} row{'s' * (rows != 1)})",
             where=source,
-            remedy=near(label, list(classes)) or "Add it to data.classes, or remove these rows.",
+            remedy=near(label, list(classes))
+            or "Correct or remove these rows; add it to data.classes only if it belongs to the task whoever is in the "
+            "data, since the classes are published with the model.",
         )
     _check_positive(config, classes, source)
     return classes

@@ -117,7 +117,7 @@ def training(training: Training) -> tuple[Fact, ...]:
     )
     known = [(label, value) for label, value in named if value not in (None, "")]
     texts = [(label, value if isinstance(value, str) else numbers.plain(value)) for label, value in known]
-    void = ", void: the noise follows from the seed" if training.randomness == "seeded" else ""
+    void = f", void: {training.void}" if training.void else ""
     return (("Mode", mode[training.mode] + void), *texts)
 
 

@@ -50,11 +50,18 @@ def _front_matter(run: AuditRun) -> Markup:
     if run.subject.modality in _PIPELINES:
         lines.append(f"pipeline_tag: {_PIPELINES[run.subject.modality]}")
     tags = ["rft", "responsible-fine-tuning"]
-    if run.subject.training.mode == "private":
+    if _keeps_its_promise(run):
         tags.append("differential-privacy")
     lines += ["tags:", *(f"  - {tag}" for tag in tags)]
     lines += [f"model_name: {_yaml_string(run.run.name)}"]
     return Markup("\n".join(lines))
+
+
+def _keeps_its_promise(run: AuditRun) -> bool:
+    """Return whether the model may be listed as a private one: an epsilon is claimed, and no integrity is broken."""
+    findings = [finding for section in run.sections for finding in section.findings]
+    claimed = any(finding.id == "privacy.epsilon" and finding.value is not None for finding in findings)
+    return claimed and all(finding.status != "fail" for finding in findings)
 
 
 def _yaml_string(text: str) -> str:

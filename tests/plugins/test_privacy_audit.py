@@ -9,8 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rft.config import Rule
 from rft.plugins import Subject
 from rft.plugins.privacy import Privacy, PrivacyOptions
+from rft.plugins.privacy.accounting import Mechanism
+from rft.plugins.privacy.spending import spending_piece
+from rft.policy import judge
 from rft.records import Backbone, Section, SubjectFacts, Training
 from rft.training import Fit
 
@@ -31,10 +35,9 @@ FACTS: dict[str, Any] = {
     "unit": "example",
     "rows_per_unit_max": 1,
     "randomness": "secret",
+    "void": None,
     "neighbouring": "zero-out",
     "accountant_versions": {"dp-accounting": "0.6.0", "opacus": "1.6.0"},
-    "empty_batches": 2,
-    "non_finite_gradients": 0,
     "unmoved": 0,
     "engine": "functorch",
     "engine_error": 4e-7,
@@ -47,6 +50,9 @@ FACTS: dict[str, Any] = {
         {"check": "noise", "expected": "1 ± 0.03", "found": "1.002", "outcome": "passed", "meaning": "Its deviation."}
     ],
 }
+
+
+VOID = {"randomness": "seeded", "void": "samples and noise followed from the run's seed"}
 
 
 def predictions(n: int = 60, *, gap: float = 0.0, seed: int = 0) -> pd.DataFrame:
@@ -67,9 +73,13 @@ def predictions(n: int = 60, *, gap: float = 0.0, seed: int = 0) -> pd.DataFrame
     )
 
 
-def section(facts: dict[str, Any] | None, table: pd.DataFrame | None = None, unit: str | None = None) -> Section:
+def section(
+    facts: dict[str, Any] | None, table: pd.DataFrame | None = None, unit: str | None = None, void: str | None = None
+) -> Section:
     mode = "external" if facts is None else facts["mode"]
-    about = SubjectFacts(name="made", modality="image", classes=("no", "yes"), training=Training(mode=mode, unit=unit))
+    about = SubjectFacts(
+        name="made", modality="image", classes=("no", "yes"), training=Training(mode=mode, unit=unit, void=void)
+    )
     fit = None if facts is None else Fit({}, [], facts)
     subject = Subject(about, 0, {}, predictions() if table is None else table, fit=fit)
     options = {"epsilon": facts["target_epsilon"], "mechanism_runs": 0} if facts and "target_epsilon" in facts else {}
@@ -82,14 +92,12 @@ def words(made: Section) -> str:
 
 def test_a_private_run_states_what_it_spent() -> None:
     made = section(FACTS)
-    assert [finding.id for finding in made.findings][:7] == [
+    assert [finding.id for finding in made.findings][:5] == [
         "privacy.epsilon",
         "privacy.epsilon_rdp",
         "privacy.delta",
-        "privacy.units",
         "privacy.noise_multiplier",
-        "privacy.empty_batches",
-        "privacy.non_finite_gradients",
+        "privacy.units",
     ]
     epsilon = made.finding("privacy.epsilon")
     assert (epsilon.value, epsilon.status, epsilon.exact, epsilon.n) == (2.998, "info", True, 500)
@@ -105,10 +113,8 @@ def test_a_private_run_states_what_it_spent() -> None:
         ("privacy.epsilon", {"epsilon": 3.01}, "fail", "asked for"),
         ("privacy.epsilon", {"epsilon": 3.0}, "info", ""),
         ("privacy.epsilon", {"epsilon": 12.0, "epsilon_rdp": 13.0, "target_epsilon": 12.0}, "warn", "weak"),
-        ("privacy.epsilon", {"randomness": "seeded"}, "warn", "Void"),
         ("privacy.delta", {"delta": 2.1e-4}, "warn", "1 / (10 n)"),
         ("privacy.delta", {"delta": 2e-4}, "info", ""),
-        ("privacy.non_finite_gradients", {"non_finite_gradients": 3}, "warn", "not finite"),
     ],
 )
 def test_status_follows_the_facts(finding: str, changes: dict[str, Any], status: str, word: str) -> None:
@@ -181,7 +187,7 @@ def test_that_the_backbone_may_know_the_same_people_is_asked(weights: str | None
     assert ("own training data" in made.chapters[-1].text[0]) == asked
 
 
-@pytest.mark.parametrize("facts", [None, {"mode": "standard"}, FACTS | {"randomness": "seeded"}])
+@pytest.mark.parametrize("facts", [None, {"mode": "standard"}, FACTS | VOID])
 def test_scope_covers_nothing_without_secret_noise(facts: dict[str, Any] | None) -> None:
     assert set(protection(section(facts)).values()) <= {"un-noised", "void"}
 
@@ -205,7 +211,68 @@ def test_notes_name_whose_privacy_and_where_randomness_came_from() -> None:
     assert "all examples of one face_id" in by_person
     assert "No unit was declared" not in by_person
     assert "operating system" in by_example
-    assert "guarantee is void" in words(section(FACTS | {"randomness": "seeded"}))
+    assert "Nothing is promised" in words(section(FACTS | VOID))
+
+
+PROMISES = [
+    "privacy.epsilon",
+    "privacy.epsilon_rdp",
+    "privacy.delta",
+    "privacy.noise_multiplier",
+    "privacy.accountant_difference",
+    "privacy.epsilon_replace_one",
+    "privacy.epsilon_shuffled",
+    "privacy.ideal_tpr_at_1pct_fpr",
+    "privacy.ideal_tpr_at_01pct_fpr",
+    "privacy.epsilon_lower_bound",
+    "privacy.audit_power",
+    "privacy.one_run_epsilon_lower_bound",
+]
+BROKEN = [{**FACTS["self_test"][0], "outcome": "failed"}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "about", "reason"),
+    [
+        (VOID, {}, "followed from the run's seed"),
+        ({}, {"void": "the frozen part of the model changed during the run"}, "frozen part of the model changed"),
+        ({"self_test": BROKEN}, {}, "the self-test of the training failed"),
+    ],
+    ids=["seeded noise", "frozen part moved", "self-test failed"],
+)
+def test_a_void_promise_gives_no_number_that_a_rule_could_pass_on(
+    changes: dict[str, Any], about: dict[str, Any], reason: str
+) -> None:
+    made = section(FACTS | changes, **about)
+    for id in PROMISES:
+        found = made.finding(id)
+        assert (found.status, found.value) == ("not_measured", None)
+        assert reason in str(found.reason)
+    rules = [Rule(finding=id, **bound) for id in PROMISES for bound in ({"max": 1e9}, {"min": -1e9})]
+    judged = [each for each in judge(rules, [made]).rules if each.rule != "integrity holds"]
+    assert {each.outcome for each in judged} == {"uncertain"}
+    assert len(judged) == len(rules)
+    assert set(protection(made).values()) == {"void", "un-noised"}
+    assert made.finding("privacy.units").value == 500, "a fact of the data, and no promise"
+    assert not {"epsilon_curve", "accounting", "ideal_attacker", "epsilon_sides"} & set(made.tables)
+    values = {row["parameter"]: row["value"] for row in made.tables["parameters"]}
+    assert values["epsilon"] == "void"
+    assert "epsilon, second accountant" not in values
+    for number in (2.998, 3.29):
+        assert str(number) not in made.model_dump_json()
+
+
+def test_what_else_was_trained_beside_a_void_promise_adds_up_to_none() -> None:
+    others = (Mechanism(1.0, 0.1, 10),)
+    ids = [[finding.id for finding in spending_piece(FACTS, "example", each).findings] for each in ((), others)]
+    assert [id for id in ids[1] if id not in ids[0]] == ["privacy.epsilon_with_audits"]
+    together = spending_piece(FACTS, "example", others, "it is void").findings[1]
+    assert (together.id, together.status, together.reason) == (ids[1][1], "not_measured", "it is void")
+
+
+def test_broken_accounting_stays_a_failure_where_nothing_is_promised() -> None:
+    found = section(FACTS | VOID | {"epsilon": 3.31, "target_epsilon": 4.0}).finding("privacy.epsilon")
+    assert found.status == "fail"
 
 
 def test_membership_that_shows_is_a_warning() -> None:

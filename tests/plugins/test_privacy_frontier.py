@@ -11,6 +11,7 @@ import pytest
 
 from rft.errors import ConfigError, EvidenceError, IntegrityError
 from rft.plugins.privacy import PrivacyOptions
+from rft.plugins.privacy.accounting import epsilon_of
 from rft.plugins.privacy.frontier.heads import LEAST_SQUARES, SGD, WITHOUT, Arm, Judged
 from rft.plugins.privacy.frontier.section import piece
 from rft.plugins.privacy.frontier.training import frontier_piece
@@ -39,7 +40,16 @@ def test_it_has_heads_at_each_epsilon_beside_heads_without_privacy(made: Piece) 
     assert [row["replicate"] for row in alone] == [None, 1, 2]
     assert alone[0]["value"] == pytest.approx(np.mean([row["value"] for row in alone[1:]]))
     assert alone[0]["low"] < alone[0]["value"] < alone[0]["high"]
-    assert 3.9 < alone[0]["spent"] <= 4.0
+    assert {row["spent"] for row in made.tables["frontier"]} == {None}  # seeded noise spends nothing that holds
+    assert 3.9 < epsilon_of(made.mechanisms[2:3], 1e-5).epsilon <= 4.0
+
+
+def test_it_says_what_secret_noise_spends() -> None:
+    options = PrivacyOptions(epsilon=3.0, frontier=[4.0], replicates=1)
+    found = frontier_piece(cases.subject(DPTrainer(3.0)), options)
+    spent = {row["epsilon"]: row["spent"] for row in found.tables["frontier"]}
+    assert spent[None] is None
+    assert 3.9 < spent[4.0] <= 4.0
 
 
 def test_rates_are_given_for_each_group(made: Piece) -> None:

@@ -45,6 +45,10 @@ def flushes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return made
 
 
+def book_exists(folder: Path) -> bool:
+    return (ledger_of(folder) / chain.ENTRIES).exists() and bool(chain.read(ledger_of(folder)).records)
+
+
 def test_without_a_population_nothing_is_recorded(tmp_path: Path) -> None:
     asked = {"purpose": "training", "mechanisms": [MECHANISM], "delta": DELTA, "identity": "", "resumable": True}
     with open_account(None, str(tmp_path / "ledgers"), 1.0, **asked) as own:
@@ -90,6 +94,7 @@ def test_everything_is_added_up_over_heads_and_runs(tmp_path: Path) -> None:
         "noise_multiplier": 1.0,
         "largest_noise_multiplier": 3.0,
         "sample_rate": 0.05,
+        "randomness": "secret",
         "steps": 60,
         "charged_steps": 60,
         "interruptions": 0,
@@ -352,8 +357,67 @@ def test_an_overlap_with_itself_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_ledger_is_not_begun_with_a_delta_that_lets_everybody_out(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"privacy\.delta: 0\.5 is not below 1 /"):
-        finish(account(tmp_path, delta=0.5))
+    for delta in (0.5, 1 / 30):
+        with pytest.raises(
+            ConfigError, match=r"^privacy\.delta: .* is not below 1 / 30, one over the number of owners"
+        ):
+            finish(account(tmp_path, delta=delta))
+    assert not book_exists(tmp_path)
+    finish(account(tmp_path, delta=0.99 / 30))
+
+
+def test_a_ledger_is_not_gone_on_with_when_its_people_have_outgrown_its_delta(tmp_path: Path) -> None:
+    finish(account(tmp_path, delta=1 / 31))
+    before = everything(tmp_path)
+    with pytest.raises(ConfigError, match=r"which is not below 1 / 31, .*\n.*overlaps = \[.clinic.\]") as refused:
+        finish(account(tmp_path, owners=(*CLINIC[:5], "somebody new")))
+    assert refused.value.where == "privacy.delta"
+    assert everything(tmp_path) == before
+    with account(tmp_path, name="ward", owners=(*CLINIC, "somebody new"), overlaps=["clinic"], delta=1e-5) as own:
+        assert own.facts()["owners"] == 31
+
+
+def test_a_ledger_in_another_folder_than_the_remembered_one_is_counted(tmp_path: Path) -> None:
+    """Whose spending begins anew there, or goes on where the folder was moved: it cannot be told apart."""
+    assert finish(account(tmp_path))["elsewhere"] == 0
+    assert finish(account(tmp_path))["elsewhere"] == 0
+    for _ in range(2):  # two ledgers of the population go on side by side
+        assert finish(account(tmp_path, ledger="another"))["elsewhere"] == 1
+        assert finish(account(tmp_path))["elsewhere"] == 1
+    assert finish(account(tmp_path, ledger="third"))["elsewhere"] == 2
+    assert finish(account(tmp_path, name="lobby", owners=OTHERS, ledger="another"))["elsewhere"] == 0
+
+
+def test_a_ledger_that_was_moved_is_counted_once(tmp_path: Path) -> None:
+    finish(account(tmp_path))
+    (tmp_path / "ledgers").rename(tmp_path / "moved")
+    found = [finish(account(tmp_path, ledger="moved", identity=f"{run}")) for run in range(2)]
+    assert [facts["elsewhere"] for facts in found] == [1, 0]
+    assert len(found[1]["trainings"]) == 3
+
+
+def test_a_resumed_training_remembers_that_its_ledger_lay_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish(account(tmp_path))
+    (tmp_path / "ledgers").rename(tmp_path / "moved")
+    with account(tmp_path, ledger="moved", identity="killed before it was saved") as own:
+        for _ in own.blocks():
+            own.checkpoint({"w": torch.ones(1)})
+    monkeypatch.setattr(ledger, "PROCESS", "another process")
+    with account(tmp_path, ledger="moved", identity="killed before it was saved") as own:
+        assert own.resumed is not None
+        assert own.facts()["elsewhere"] == 1
+
+
+def test_a_training_with_seeded_noise_is_remembered_by_all_that_follow(tmp_path: Path) -> None:
+    assert finish(account(tmp_path))["seeded"] == 0
+    assert finish(account(tmp_path, randomness="seeded", resumable=False))["seeded"] == 1
+    facts = finish(account(tmp_path, identity="another"))
+    assert facts["seeded"] == 1
+    assert [row["randomness"] for row in facts["trainings"]] == ["secret", "seeded", "secret"]
+    ward = finish(account(tmp_path, name="ward", overlaps=["clinic"]))
+    assert ward["seeded"] == 1
 
 
 def test_a_ledger_that_was_put_back_is_found_without_any_run(tmp_path: Path) -> None:

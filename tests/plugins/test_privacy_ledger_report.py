@@ -61,7 +61,31 @@ def test_findings_and_tables(tmp_path: Path) -> None:
 
 def test_without_a_budget_none_remains(tmp_path: Path) -> None:
     made = section(finish(account(tmp_path)))
-    assert [finding.id for finding in made.findings] == ["privacy.ledger_epsilon", "privacy.ledger_interruptions"]
+    assert [finding.id for finding in made.findings] == [
+        "privacy.ledger_epsilon",
+        "privacy.ledger_elsewhere",
+        "privacy.ledger_interruptions",
+    ]
+
+
+def test_another_folder_than_the_remembered_one_is_a_warning(tmp_path: Path) -> None:
+    found = section(finish(account(tmp_path))).finding("privacy.ledger_elsewhere")
+    assert (found.status, found.value) == ("info", 0)
+    found = section(finish(account(tmp_path, ledger="another"))).finding("privacy.ledger_elsewhere")
+    assert (found.status, found.value) == ("warn", 1)
+    assert "not counted here, unless that folder was moved" in found.meaning
+
+
+def test_spending_with_seeded_noise_adds_up_to_no_epsilon(tmp_path: Path) -> None:
+    finish(account(tmp_path, budget=9.0, randomness="seeded", resumable=False))
+    facts = finish(account(tmp_path))
+    made = section(facts)
+    for id in ("privacy.ledger_epsilon", "privacy.ledger_remaining"):
+        assert made.finding(id).status == "not_measured"
+        assert "1 of 2 trainings" in str(made.finding(id).reason)
+    stand = {row["quantity"]: row["value"] for row in made.tables["ledger"]}
+    assert (stand["epsilon"], stand["remaining"]) == (None, None)
+    assert f"{facts['epsilon']:.3g}" not in made.model_dump_json()
 
 
 def test_without_a_population_nothing_is_added_up() -> None:

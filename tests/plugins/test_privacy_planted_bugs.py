@@ -139,9 +139,9 @@ EVERYWHERE = {
     "batches of a fixed size": Bug(sampled(of_a_fixed_size), "sample sizes"),
     "the same sample in each step": Bug(sampled(the_same_again), "independent samples"),
     "empty samples skipped": Bug(
-        step(COUNTED, f"if not sample.taken.any():\n        return\n    {COUNTED}"), "empty sample"
+        step(COUNTED, f"if not sample.taken.any():\n        return\n    {COUNTED}"), "step with an empty sample"
     ),
-    "steps that are not taken": Bug(step("optimizer.step()", "pass"), "trained tensors move"),
+    "steps that are not taken": Bug(step("optimizer.step()", "pass"), "step with an empty sample"),
 }
 
 HEADS = EVERYWHERE | {

@@ -131,7 +131,7 @@ def test_a_step_is_taken_and_counted_whoever_takes_part(kind: str) -> None:
         for old, new in zip(before, steps.parameters, strict=True):
             assert torch.allclose(new, old - new.grad)
             assert not torch.equal(new, old)
-    assert tally.empty_batches.tolist() == [2]
+    assert list(vars(tally)) == ["non_finite_gradients"]  # how many samples were empty is not even counted
     assert tally.non_finite_gradients.tolist() == [1]
 
 

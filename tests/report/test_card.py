@@ -21,8 +21,22 @@ def test_front_matter_is_yaml() -> None:
     content = front_matter(model_card(example_run()))
     assert content["library_name"] == "rft"
     assert content["pipeline_tag"] == "image-classification"
-    assert "differential-privacy" in content["tags"]
     assert "model-index" not in content
+
+
+def test_only_a_promise_that_is_kept_is_tagged() -> None:
+    """In the example a self-test of private training failed: whoever looks for private models must not meet it."""
+    broken = example_run()
+    assert "differential-privacy" not in front_matter(model_card(broken))["tags"]
+    sections = tuple(
+        section.model_copy(update={"findings": tuple(each for each in section.findings if each.status != "fail")})
+        for section in broken.sections
+    )
+    kept = broken.model_copy(update={"sections": [each.model_copy(update={"chapters": ()}) for each in sections]})
+    assert "differential-privacy" in front_matter(model_card(kept))["tags"]
+    without = [each for each in kept.sections if each.plugin != "privacy"]
+    silent = kept.model_copy(update={"sections": without})
+    assert "differential-privacy" not in front_matter(model_card(silent))["tags"]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
+from rft.config import DataConfig
+from rft.errors import ConfigError
 from rft.plugins import Options, Subject
 from rft.records import Section
 
@@ -23,7 +25,8 @@ class PrivacyOptions(Options):
     Attributes:
         epsilon: what training may spend.
         delta: by default min(1e-5, 1 / (10 n)) for n units.
-        max_grad_norm: bound on the gradient of one unit in a step.
+        max_grad_norm: bound on the gradient of one unit in a step, 1e-4 to 1e4: gradients of examples are mostly
+            between 0.01 and 100 long, and numbers far from 1 leave what float32 resolves.
         noise_multiplier: by default the least that keeps to epsilon; a given one that spends more is refused.
         sample_rate: probability that a unit takes part in a step; by default batch_size / n.
         steps: by default epochs / sample_rate.
@@ -43,7 +46,7 @@ class PrivacyOptions(Options):
 
     epsilon: Positive | None = None
     delta: Annotated[float, Field(gt=0, lt=1)] | None = None
-    max_grad_norm: Positive = 1.0
+    max_grad_norm: Annotated[float, Field(ge=1e-4, le=1e4)] = 1.0
     noise_multiplier: Positive | None = None
     sample_rate: Annotated[float, Field(gt=0, le=1)] | None = None
     steps: Annotated[int, Field(ge=1)] | None = None
@@ -90,6 +93,21 @@ class Privacy:
     requires: tuple[str, ...] = ("opacus", "dp-accounting")
     needs: tuple[str, ...] = ()
     options: type[BaseModel] = PrivacyOptions
+
+    def check(self, options: BaseModel, data: BaseModel) -> None:
+        """Refuse private training whose classes would be read off the labels; raises ``ConfigError``.
+
+        The class list is released with the model: as names, as their order, and as the number of outputs. Taken from
+        the labels, one person's label would add an output, whatever the noise.
+        """
+        assert isinstance(options, PrivacyOptions)
+        assert isinstance(data, DataConfig)
+        if options.epsilon is not None and data.classes is None:
+            raise ConfigError(
+                "is needed where epsilon is given: the model shows its classes, and one person's label could add one",
+                where="data.classes",
+                remedy='Add to [data]: classes = ["...", "..."], all classes of the task, known without the data.',
+            )
 
     def trainer(self, options: BaseModel) -> Trainer | None:
         """Return the private trainer when an epsilon is given; otherwise leave training to the standard loop."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rft.plugins import Subject
@@ -15,7 +14,7 @@ from rft.plugins.privacy.group_probe import probe_piece
 from rft.plugins.privacy.ledger.section import ledger_piece
 from rft.plugins.privacy.near_duplicates import near_duplicates_piece
 from rft.plugins.privacy.piece import Piece
-from rft.plugins.privacy.spending import no_spending_piece, self_test_piece, spending_piece, together_piece
+from rft.plugins.privacy.spending import no_spending_piece, self_test_piece, spending_piece
 from rft.records import Chapter, Section
 
 if TYPE_CHECKING:
@@ -27,38 +26,52 @@ Pieces = dict[str, Piece]  # by the title of the chapter
 def audit(subject: Subject, options: PrivacyOptions) -> Section:
     """Return the section. Without a private fit epsilon is not measured; the attacks need predictions only."""
     facts: Facts = subject.fit.facts if subject.fit else {}
-    pieces = _private(subject, options, facts) if facts.get("mode") == "private" else _standard(subject, options)
+    void = _void(subject, facts)
+    pieces = _private(subject, options, facts, void) if facts.get("mode") == "private" else _standard(subject, options)
     pieces |= {
         "Membership attacks": membership_piece(subject, options),
         "What the frozen features give away": probe_piece(subject),
         "Near-duplicates": near_duplicates_piece(subject),
     }
     untested = Piece(notes=statement.untested(facts, pieces.values()))
-    return _section({"What is covered, and what is not": _scope(facts)} | pieces | {"What was not tested": untested})
+    return _section(
+        {"What is covered, and what is not": _scope(facts, void)} | pieces | {"What was not tested": untested}
+    )
 
 
-def _scope(facts: Facts) -> Piece:
+def _void(subject: Subject, facts: Facts) -> str | None:
+    """Return why the promise of a private fit does not hold, whatever was computed; None where nothing says so.
+
+    Epsilon is then given nowhere, so that no rule can pass on it.
+    """
+    if facts.get("mode") != "private":
+        return None
+    if any(row["outcome"] != "passed" for row in facts["self_test"]):
+        return "the self-test of the training failed"
+    return subject.facts.training.void or facts["void"]
+
+
+def _scope(facts: Facts, void: str | None) -> Piece:
     caption = "What of this run is under differential privacy, follows from what is, or was made without noise."
-    return Piece(tables={"scope": statement.scope(facts)}, captions={"scope": caption})
+    return Piece(tables={"scope": statement.scope(facts, void)}, captions={"scope": caption})
 
 
 def _standard(subject: Subject, options: PrivacyOptions) -> Pieces:
     return {"What training spent": no_spending_piece(subject), "Epsilon from below": empirical_piece(subject, options)}
 
 
-def _private(subject: Subject, options: PrivacyOptions, facts: Facts) -> Pieces:
+def _private(subject: Subject, options: PrivacyOptions, facts: Facts, void: str | None) -> Pieces:
     """Return what is known of a private fit; what else is trained privately is charged before the ledger is read."""
     unit = subject.facts.training.unit or facts["unit"]
-    frontier, empirical = frontier_piece(subject, options), empirical_piece(subject, options)
-    spending = spending_piece(facts, unit, classes_declared=subject.facts.classes_declared)
-    if others := (*frontier.mechanisms, *empirical.mechanisms):
-        together = together_piece(facts, others, unit)
-        spending = replace(spending, findings=(spending.findings[0], *together.findings, *spending.findings[1:]))
+    frontier, empirical = frontier_piece(subject, options), empirical_piece(subject, options, void)
+    ledger = empirical.ledger or frontier.ledger or facts["ledger"]
+    if ledger:  # by now the state folder remembers the present folder
+        ledger = {**ledger, "elsewhere": facts["ledger"]["elsewhere"]}
     return {
-        "What training spent": spending,
-        "How that was counted": accounting_piece(facts),
+        "What training spent": spending_piece(facts, unit, (*frontier.mechanisms, *empirical.mechanisms), void),
+        "How that was counted": accounting_piece(facts, void),
         "Self-test": self_test_piece(facts),
-        "Ledger": ledger_piece(empirical.ledger or frontier.ledger or facts["ledger"]),
+        "Ledger": ledger_piece(ledger),
         "What privacy costs, and whom": frontier,
         "Epsilon from below": empirical,
     }

@@ -5,6 +5,7 @@ Findings about the facts of a fit; nothing is measured here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rft.plugins import Subject
@@ -33,32 +34,36 @@ EPSILON_MEANING = (
 EPSILON_LIMITS = "Covers the training of this model alone; see the table of what is and what is not covered."
 
 
-def spending_piece(facts: Facts, unit: str, *, classes_declared: bool) -> Piece:
+def spending_piece(facts: Facts, unit: str, others: Sequence[Mechanism], void: str | None = None) -> Piece:
     """Return what a private fit spent, in the order in which a reviewer asks.
 
     Args:
         facts: of the fit.
         unit: whose contribution is bounded, by the name of its column where it has one.
-        classes_declared: whether the config names the classes, and not the labels of the data.
+        others: what else of the run, frontier heads and canary twins, was trained privately on the same data.
+        void: why nothing is promised; None where the promise stands.
     """
-    findings = (
-        _epsilon(facts, unit),
-        _epsilon_rdp(facts),
-        _delta(facts),
-        _units(facts, unit),
-        _noise_multiplier(facts, unit),
-        _empty_batches(facts),
-        _non_finite(facts),
-    )
+    promised = [_epsilon(facts, unit)]
+    promised += [_epsilon_with_audits(facts, others, unit)] if others else []
+    promised += [_epsilon_rdp(facts), _delta(facts), _noise_multiplier(facts, unit)]
+    if void is not None:
+        promised = [_withdrawn(finding, void) for finding in promised]
     return Piece(
-        findings=findings,
-        tables={"parameters": statement.parameters(facts, unit, classes_declared=classes_declared)},
+        findings=(*promised, _units(facts, unit)),
+        tables={"parameters": statement.parameters(facts, unit, void)},
         captions={
             "parameters": "What is needed to check or convert epsilon. Measured: computed in this run; declared: a "
             "setting; unverified: neither."
         },
-        notes=tuple(statement.notes(facts, unit)),
+        notes=tuple(statement.notes(facts, unit, void)),
     )
+
+
+def _withdrawn(finding: Finding, reason: str) -> Finding:
+    """Return a finding about a promise that is void; one that says that integrity is broken stays."""
+    if finding.status == "fail":
+        return finding
+    return not_measured(finding.id, finding.title, reason, finding.meaning, n=finding.n)
 
 
 def no_spending_piece(subject: Subject) -> Piece:
@@ -93,17 +98,11 @@ def self_test_piece(facts: Facts) -> Piece:
     )
 
 
-def together_piece(facts: Facts, mechanisms: tuple[Mechanism, ...], unit: str) -> Piece:
-    """Return the epsilon of the model together with all else that the run trained privately on the same data.
-
-    Args:
-        facts: of the released fit.
-        mechanisms: of frontier heads and canary twins.
-        unit: whose contribution is bounded.
-    """
+def _epsilon_with_audits(facts: Facts, mechanisms: Sequence[Mechanism], unit: str) -> Finding:
+    """Return the epsilon of the model together with all else that the run trained privately on the same data."""
     own = Mechanism(facts["noise_multiplier"], facts["sample_rate"], facts["charged_steps"])
     spent = accounting.epsilon_of([own, *mechanisms], facts["delta"])
-    finding = Finding(
+    return Finding(
         id="privacy.epsilon_with_audits",
         title="Epsilon of the model with its frontier and canary runs",
         status="warn" if spent.epsilon > HIGH_EPSILON else "info",
@@ -117,7 +116,6 @@ def together_piece(facts: Facts, mechanisms: tuple[Mechanism, ...], unit: str) -
         "these heads do on test examples, are computed without noise, and no epsilon covers them.",
         references=(PLD if spent.accountant == "PLD" else RDP,),
     )
-    return Piece(findings=(finding,))
 
 
 def _epsilon(facts: Facts, unit: str) -> Finding:
@@ -146,8 +144,6 @@ def _judged(facts: Facts) -> tuple[Status, str]:
             remark = f" It exceeds the {facts['target_epsilon']:g} that was asked for, since training was interrupted: "
             return "warn", remark + f"{repeated} steps were taken again, and all are counted."
         return "fail", f" It exceeds the {facts['target_epsilon']:g} that was asked for."
-    if facts["randomness"] == "seeded":
-        return "warn", " Void for whoever knows the run's seed, from which samples and noise follow."
     if epsilon > HIGH_EPSILON:
         return "warn", WEAK
     return "info", ""
@@ -227,32 +223,4 @@ def _gradient_error(facts: Facts) -> Finding:
         exact=True,
         meaning=f"{statement.GRADIENT_ERROR} In training they were computed {statement.GRADIENTS[facts['engine']]}.",
         limits="A test on a few examples before training; nothing is trained where no way is exact to 0.001.",
-    )
-
-
-def _empty_batches(facts: Facts) -> Finding:
-    return Finding(
-        id="privacy.empty_batches",
-        title="Steps with an empty sample",
-        status="info",
-        value=facts["empty_batches"],
-        unit="steps",
-        exact=True,
-        n=facts["steps"],
-        meaning="Steps in which nobody was sampled: taken with noise and counted, as the accounting assumes.",
-    )
-
-
-def _non_finite(facts: Facts) -> Finding:
-    count = facts["non_finite_gradients"]
-    remark = " Some features are not finite, or training diverged." if count else ""
-    return Finding(
-        id="privacy.non_finite_gradients",
-        title="Gradients that were not finite",
-        status="warn" if count else "info",
-        value=count,
-        unit="gradients",
-        exact=True,
-        meaning="Per-example gradients that were not finite, over all steps; each counted as zero." + remark,
-        limits="The number itself depends on the data and is not covered by the guarantee.",
     )

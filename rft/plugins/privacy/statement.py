@@ -27,7 +27,7 @@ UNNOISED = (  # artefact, the files that hold it, why epsilon does not cover it
     ("attributions, pictures of examples", f"{PAGES}, assets/", "computed from examples, which they may show"),
     ("attack results", PAGES, "compare training examples with others, without noise"),
     ("fit of the backbone", PAGES, "probes on the training examples without noise"),
-    ("counts in this report", PAGES, "numbers of examples, labels, groups and repaired gradients, un-noised"),
+    ("counts in this report", PAGES, "numbers of examples, of units and of labels and groups, un-noised"),
     ("config as used", PAGES, "names of files, columns, classes and groups, as the operator wrote them"),
     ("predictions table", "predictions.parquet", "holds ids, labels and groups, and scores computed from the examples"),
     ("other ways to decide", "mitigated/", "fitted without noise, with predictions of the same examples"),
@@ -76,13 +76,13 @@ GRADIENTS = {
 }
 
 
-def parameters(facts: Facts, unit: str, *, classes_declared: bool) -> Table:
+def parameters(facts: Facts, unit: str, void: str | None = None) -> Table:
     """Return the table of everything that is needed to check epsilon, or to convert it to other terms.
 
     Args:
         facts: of a private fit.
         unit: whose contribution is bounded, as in ``Training.unit``.
-        classes_declared: whether the config names the classes, and not the labels of the data.
+        void: why nothing is promised, so that no epsilon is given; None where the promise stands.
     """
     versions = ", ".join(f"{name} {version}" for name, version in facts["accountant_versions"].items())
     secret = facts["randomness"] == "secret"
@@ -92,8 +92,7 @@ def parameters(facts: Facts, unit: str, *, classes_declared: bool) -> Table:
         ("examples of the largest unit", facts["rows_per_unit_max"], "measured", "They count together as one."),
         ("neighbouring relation", facts["neighbouring"], "declared", "Which two data sets are hard to tell apart."),
         ("units n", facts["n"], "declared", "Treated as public; not protected."),
-        ("epsilon", facts["epsilon"], "measured", f"Spent by this training, accountant {facts['accountant']}."),
-        ("epsilon, second accountant", facts["epsilon_rdp"], "measured", "Renyi accountant of Opacus; looser."),
+        *_spent(facts, void),
         ("target epsilon", facts["target_epsilon"], "declared", "What the noise was calibrated to."),
         (
             "delta",
@@ -104,7 +103,7 @@ def parameters(facts: Facts, unit: str, *, classes_declared: bool) -> Table:
         ("1 / n", 1 / facts["n"], "declared", "A delta near this would allow one unit to be published outright."),
         *_mechanism(facts),
         ("features", "never standardised by the data", "declared", "At most each row by its own length (row_norm)."),
-        _class_list(classes_declared),
+        ("class list", "data.classes", "declared", "Fixed before the data was read; so is the number of outputs."),
         ("accountants", versions, "measured", "Libraries and versions."),
         ("randomness", facts["randomness"], "declared", SECRET if secret else SEEDED),
         ("pretraining data", "unknown", "unverified", "The same people may be in the backbone's own training data."),
@@ -120,6 +119,15 @@ def parameters(facts: Facts, unit: str, *, classes_declared: bool) -> Table:
     ]
     names = ("parameter", "value", "grade", "meaning")
     return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _spent(facts: Facts, void: str | None) -> list[tuple[str, Cell, Grade, str]]:
+    if void is not None:
+        return [("epsilon", VOID, "measured", f"Nothing is promised: {void}.")]
+    return [
+        ("epsilon", facts["epsilon"], "measured", f"Spent by this training, accountant {facts['accountant']}."),
+        ("epsilon, second accountant", facts["epsilon_rdp"], "measured", "Renyi accountant of Opacus; looser."),
+    ]
 
 
 def _mechanism(facts: Facts) -> list[tuple[str, Cell, Grade, str]]:
@@ -143,21 +151,19 @@ def _mechanism(facts: Facts) -> list[tuple[str, Cell, Grade, str]]:
     ]
 
 
-def _class_list(declared: bool) -> tuple[str, Cell, Grade, str]:
-    if declared:
-        return ("class list", "data.classes", "declared", "Fixed before the data was read.")
-    why = "An access that epsilon does not cover, where a class could be one person's: declare data.classes."
-    return ("class list", "the labels of the data", "unverified", why)
-
-
 def _why_this_engine(facts: Facts) -> str:
     passed_over = "".join(f" Not by {name}: {reason}." for name, reason in facts["engines_passed_over"].items())
     return f"Computed {GRADIENTS[facts['engine']]}.{passed_over}"
 
 
-def scope(facts: Facts) -> Table:
-    """Return what the guarantee covers: one row for each artefact of a run, with the files that hold it."""
-    model, derived = _model_protection(facts)
+def scope(facts: Facts, void: str | None = None) -> Table:
+    """Return what the guarantee covers: one row for each artefact of a run, with the files that hold it.
+
+    Args:
+        facts: of the fit; empty where nothing was trained.
+        void: why a private training promises nothing; None where the promise stands.
+    """
+    model, derived = _model_protection(facts, void)
     private = facts.get("mode") == "private"
     log = (DERIVED, "holds public numbers alone, no training loss") if private else (NOT_COVERED, "holds the loss")
     rows = [
@@ -170,13 +176,12 @@ def scope(facts: Facts) -> Table:
     return [dict(zip(("artefact", "where", "protection", "why"), row, strict=True)) for row in rows]
 
 
-def _model_protection(facts: Facts) -> tuple[tuple[str, str], tuple[str, str]]:
+def _model_protection(facts: Facts, void: str | None) -> tuple[tuple[str, str], tuple[str, str]]:
     if facts.get("mode") != "private":
         reason = (NOT_COVERED, "trained without differential privacy, as far as this run knows")
         return reason, reason
-    if facts["randomness"] == "seeded":
-        reason = (VOID, "the noise follows from the seed in this report")
-        return reason, reason
+    if void is not None:
+        return (VOID, void), (VOID, void)
     how = "from noised sums" if facts["engine"] == "least squares" else "noised in every step of training"
     return (UNDER_DP, how), (DERIVED, "computed from the model and their own data alone")
 
@@ -188,8 +193,10 @@ def _further(protection: str) -> str:
     return "by an epsilon beyond the model's: that of the model with its frontier and canary runs counts all of them"
 
 
-def notes(facts: Facts, unit: str) -> list[str]:
+def notes(facts: Facts, unit: str, void: str | None = None) -> list[str]:
     """Return what epsilon means here and what it leaves out, for the reader of a private run."""
+    if void is not None:
+        return [f"Nothing is promised, and no epsilon is given: {void}.", TUNING]
     whose = "one example" if unit == "example" else f"all examples of one {unit}"
     odds = math.exp(min(facts["epsilon"], 700))
     factor = f"{odds:.3g}" if odds < 1e6 else "more than a million"

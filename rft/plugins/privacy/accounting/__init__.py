@@ -190,6 +190,26 @@ def calibrate(epsilon: float, delta: float, *, sample_rate: float, steps: int) -
     return low if spends(low) <= epsilon else _least(spends, epsilon, low, high)
 
 
+def refuse_large_delta(delta: float, n: int, who: str) -> None:
+    """Raise ``ConfigError`` for a delta of 1 / n or more, at which no epsilon promises anything.
+
+    A mechanism that picks one of n people at random and publishes all of that person's data has epsilon 0 at such a
+    delta (Dwork and Roth 2014, section 2.3).
+
+    Args:
+        delta: in (0, 1).
+        n: how many there are, >= 1.
+        who: what they are, in words.
+    """
+    if delta >= 1 / n:
+        raise ConfigError(
+            f"{delta:g} is not below 1 / {n:,}, one over the number of {who}: to publish one of them outright would "
+            "count as private",
+            where="privacy.delta",
+            remedy="Leave it out: min(1e-5, 1 / (10 n)) is taken.",
+        )
+
+
 def versions() -> dict[str, str]:
     """Return the versions of the two accountants' libraries."""
     return {name: version(name) for name in ("dp-accounting", "opacus")}

@@ -37,12 +37,14 @@ SHUFFLED_MEANING = (
     "Here each step draws a new random sample. Many tools shuffle the data and cut it into batches instead, and state "
     "the epsilon of random samples nevertheless; with the noise of this run theirs would be up to this value"
 )
+IDEAL_TITLE = "Ideal attacker: largest TPR at {rate:g} % FPR"
 IDEAL_MEANING = (
     "No attacker, whoever it is and whatever else it knows, can recognise more than this share of the members by the "
     "trained weights without also accusing {rate:g} % of those who took no part."
 )
 IDEAL_LIMITS = "A bound that follows from the accounting, not an attack; guessing alone reaches {fpr:g}."
 RESOLVED = "no accountant gives a finite value for these parameters"
+IDEAL_RATES = (0.01, 0.001)  # those that have a finding
 CAPTIONS = {
     "accounting": "What each accountant gives for this training, and what it would spend under other assumptions.",
     "epsilon_curve": "Each pair of delta and epsilon holds for the same training.",
@@ -50,14 +52,17 @@ CAPTIONS = {
 }
 
 
-def accounting_piece(facts: Facts) -> Piece:
+def accounting_piece(facts: Facts, void: str | None = None) -> Piece:
     """Return the checks of a private fit's epsilon, and what the same training spends in other terms.
 
     Where accountants contradict each other, the status of ``privacy.accountant_difference`` is ``fail``.
 
     Args:
         facts: of the fit; all that was charged counts where training was interrupted.
+        void: why nothing is promised; None where the promise stands.
     """
+    if void is not None:
+        return _nothing_promised(void)
     mechanism = Mechanism(facts["noise_multiplier"], facts["sample_rate"], facts["charged_steps"])
     delta = facts["delta"]
     agreement = cross_check(mechanism, delta)
@@ -68,7 +73,7 @@ def accounting_piece(facts: Facts) -> Piece:
             _difference(agreement),
             _replaced(replaced, facts["n"]),
             _shuffled(shuffled, facts),
-            *(_ideal_finding(row, facts["n"]) for row in ideal if row["fpr"] in (0.01, 0.001)),
+            *(_ideal_finding(row, facts["n"]) for row in ideal if row["fpr"] in IDEAL_RATES),
         ),
         tables={
             "accounting": _accounts(agreement, replaced, shuffled, facts["accountant_versions"]),
@@ -78,6 +83,17 @@ def accounting_piece(facts: Facts) -> Piece:
         captions=CAPTIONS,
         figures=(_figure(),),
     )
+
+
+def _nothing_promised(reason: str) -> Piece:
+    """Return the findings without their numbers: they would restate a promise that nobody is given."""
+    about = [
+        ("privacy.accountant_difference", AGREEMENT_TITLE, AGREEMENT_MEANING),
+        ("privacy.epsilon_replace_one", REPLACE_TITLE, REPLACE_MEANING),
+        ("privacy.epsilon_shuffled", SHUFFLED_TITLE, SHUFFLED_MEANING + "."),
+        *((_ideal_id(fpr), IDEAL_TITLE.format(rate=100 * fpr), _ideal_meaning(fpr)) for fpr in IDEAL_RATES),
+    ]
+    return Piece(findings=tuple(not_measured(id, title, reason, meaning) for id, title, meaning in about))
 
 
 def _difference(agreement: Agreement) -> Finding:
@@ -145,19 +161,26 @@ def _ideal(mechanism: Mechanism) -> Table:
 
 def _ideal_finding(row: Row, n: int) -> Finding:
     fpr = float(row["fpr"] or 0)
-    percent = f"{100 * fpr:g}"
     return Finding(
-        id=f"privacy.ideal_tpr_at_{percent.replace('.', '')}pct_fpr",
-        title=f"Ideal attacker: largest TPR at {percent} % FPR",
+        id=_ideal_id(fpr),
+        title=IDEAL_TITLE.format(rate=100 * fpr),
         status="info",
         value=float(row["tpr"] or 0),
         unit="fraction",
         exact=True,
         n=n,
-        meaning=IDEAL_MEANING.format(rate=100 * fpr),
+        meaning=_ideal_meaning(fpr),
         limits=IDEAL_LIMITS.format(fpr=fpr),
         references=(DONG, PLD),
     )
+
+
+def _ideal_id(fpr: float) -> str:
+    return f"privacy.ideal_tpr_at_{f'{100 * fpr:g}'.replace('.', '')}pct_fpr"
+
+
+def _ideal_meaning(fpr: float) -> str:
+    return IDEAL_MEANING.format(rate=100 * fpr)
 
 
 def _accounts(agreement: Agreement, replaced: float | None, shuffled: Shuffled, versions: dict[str, str]) -> Table:

@@ -47,9 +47,9 @@ CAPTIONS = {
 }
 
 
-def mechanism_part(subject: Subject, options: PrivacyOptions, facts: Facts, seed: int) -> Part:
+def mechanism_part(subject: Subject, options: PrivacyOptions, facts: Facts, seed: int, void: str | None = None) -> Part:
     """Audit the mechanism of a private fit; the findings say why not where there is none."""
-    reason = _why_no_runs(subject, options, facts)
+    reason = void or _why_no_runs(subject, options, facts)
     if reason:
         return Part(
             Piece(

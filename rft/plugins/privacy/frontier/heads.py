@@ -24,7 +24,8 @@ class Arm:
 
     Attributes:
         method: ``WITHOUT``, ``SGD`` or ``LEAST_SQUARES``.
-        epsilon, spent: what was asked for, and what the noise spends; None without privacy.
+        epsilon, spent: what was asked for, and what the noise spends; None without privacy, the latter also where the
+            noise follows from a seed and promises nothing.
         predictions: (R, n) class indices on test.
         mechanisms: what each head released of the training data; none without privacy.
         ledger: where the ledger stood when they were trained.

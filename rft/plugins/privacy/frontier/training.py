@@ -112,4 +112,5 @@ def _arm(subject: Subject, method: str, epsilon: float | None, fits: Sequence[Fi
         return Arm(method, None, None, predictions)
     facts = [fit.facts for fit in fits]
     mechanisms = (Mechanism(each["noise_multiplier"], each["sample_rate"], each["charged_steps"]) for each in facts)
-    return Arm(method, epsilon, facts[0]["epsilon"], predictions, tuple(mechanisms), facts[-1]["ledger"])
+    spent = None if facts[0]["void"] else facts[0]["epsilon"]
+    return Arm(method, epsilon, spent, predictions, tuple(mechanisms), facts[-1]["ledger"])

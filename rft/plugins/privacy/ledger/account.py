@@ -23,7 +23,7 @@ from rft.errors import EvidenceError
 from rft.plugins.privacy import accounting
 from rft.plugins.privacy.accounting import Mechanism
 from rft.plugins.privacy.ledger import admission, chain, checkpoints, people
-from rft.plugins.privacy.ledger.anchors import check_witness, ledger_folder, remember
+from rft.plugins.privacy.ledger.anchors import check_witness, count_elsewhere, ledger_folder, remember
 from rft.plugins.privacy.ledger.chain import Chain
 from rft.plugins.privacy.ledger.charges import Book, Charge, read_book
 from rft.plugins.privacy.ledger.checkpoints import Checkpoint
@@ -138,6 +138,8 @@ class Recorded:
             "accountant": spent.accountant,
             "budget": budget,
             "remaining": None if budget is None else max(0.0, budget - spent.epsilon),
+            "elsewhere": self.charge.elsewhere,
+            "seeded": sum(charge.randomness != "secret" for _, charge in charges),
             "trainings": [_row(population, charge) for population, charge in charges],
         }
 
@@ -151,6 +153,7 @@ def _row(population: str, charge: Charge) -> Facts:
         "noise_multiplier": min(each.noise_multiplier for each in charge.mechanisms),
         "largest_noise_multiplier": max(each.noise_multiplier for each in charge.mechanisms),
         "sample_rate": max(each.sample_rate for each in charge.mechanisms),
+        "randomness": charge.randomness,
         "steps": charge.planned,
         "charged_steps": charge.charged,
         "interruptions": charge.interruptions,
@@ -168,6 +171,7 @@ def open_account(
     delta: float,
     identity: str,
     resumable: bool,
+    randomness: str = "secret",
     overlaps: Sequence[str] = (),
 ) -> Iterator[Account]:
     """Open the account of a training, or of several heads that take their steps together.
@@ -184,6 +188,7 @@ def open_account(
         delta: of the training; the first one's is the ledger's.
         identity: hash of everything that the result follows from: plan, recipe, data.
         resumable: whether it can go on from a checkpoint.
+        randomness: ``secret`` or ``seeded``, where samples and noise come from.
         overlaps: other populations that share people with this one, whose spending counts here too.
 
     Raises:
@@ -191,7 +196,7 @@ def open_account(
         OutputError: the ledger is in use, or cannot be written.
         EvidenceError: the ledger, its key or a checkpoint is missing, or is not the one that was written.
     """
-    charge = Charge(secrets.token_hex(8), purpose, identity, _now(), tuple(mechanisms))
+    charge = Charge(secrets.token_hex(8), purpose, identity, _now(), tuple(mechanisms), randomness=randomness)
     if population is None:
         yield Unrecorded(charge.planned)
         return
@@ -227,15 +232,15 @@ def _admit(root: Path, population: Population, charge: Charge, terms: Terms) -> 
     owners = people.hashes(population.owners, key)
     known = books.pop(population.name, None)
     book = known or Book(population.name, people.fingerprint(key), terms.delta, terms.budget)
-    if known is None:
-        admission.check_delta(terms.delta, len(owners))
     admission.check_people(book, population.name, key, owners)
+    admission.check_delta(book.delta, len(owners | book.owners), population.name)
     admission.check_budget(book, terms.budget)
     others = admission.overlapping(books, owners | book.owners, terms.overlaps, population.name)
 
     ledger = ledgers[population.name]
     for name in (population.name, *others):
         check_witness(book.key, ledgers[name])
+    charge = replace(charge, elsewhere=sum(count_elsewhere(ledgers[name]) for name in (population.name, *others)))
     states = _checkpoints(ledger)
     if terms.resumable and owners <= book.owners:  # with someone new it is another data set
         charge = _continued(book, charge, states)

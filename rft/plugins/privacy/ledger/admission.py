@@ -33,14 +33,19 @@ def check_people(book: Book, name: str, key: bytes, owners: frozenset[str]) -> N
         )
 
 
-def check_delta(delta: float, owners: int) -> None:
-    """Raise ``ConfigError`` for a delta at which a ledger that is begun with it would add up to nothing of value."""
+def check_delta(delta: float, owners: int, population: str) -> None:
+    """Raise ``ConfigError`` for a delta at which the spending on so many owners would add up to nothing of value.
+
+    A ledger keeps the delta of its first training, and its population may have grown since.
+    """
     if delta >= 1 / owners:
         raise ConfigError(
-            f"{delta:g} is not below 1 / {owners:,}: at it the ledger, which keeps the delta of the first training, "
-            "would allow one owner's data to be published outright",
+            f"the ledger of {population!r} adds up at the delta of its first training, {delta:g}, which is not below "
+            f"1 / {owners:,}, one over the number of owners of examples: to publish one of them outright would count "
+            "as private",
             where="privacy.delta",
-            remedy="Leave it out: min(1e-5, 1 / (10 n)) is taken.",
+            remedy="For a ledger that is to begin, leave delta out. Where one exists, begin another under a new "
+            f'data.population, with overlaps = ["{population}"] in [privacy].',
         )
 
 

@@ -68,6 +68,16 @@ def check_witness(key: str, found: Chain) -> None:
             raise EvidenceError(what, where=str(found.folder / chain.ENTRIES), remedy=remedy)
 
 
+def count_elsewhere(found: Chain) -> int:
+    """Return in how many other folders this user's state folder remembers a ledger of the population.
+
+    What was spent there does not count here, unless the folder was moved.
+    """
+    paths = _witnesses().glob(f"*/{chain.HEAD}")
+    places = [_seen(path)[1] for path in paths if path.parent.name.partition("-")[2] == found.folder.name]
+    return sum(place != _place(found.folder) for place in places)
+
+
 def _seen(path: Path) -> tuple[Anchor, str | None]:
     """Return where a ledger stood, and the hash of its folder's path."""
     try:

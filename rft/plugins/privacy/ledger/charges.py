@@ -30,6 +30,8 @@ class Charge:
         mechanisms: one a head; they take their steps together.
         blocks: the steps that were charged, in order; those of an interrupted block were charged again.
         finished_by: the process that took its last step, or None.
+        randomness: ``secret``, or ``seeded``: then what was charged promises nothing.
+        elsewhere: in how many other folders a ledger of the population was remembered when it began.
     """
 
     id: str
@@ -39,6 +41,8 @@ class Charge:
     mechanisms: tuple[Mechanism, ...]
     blocks: tuple[range, ...] = ()
     finished_by: str | None = None
+    randomness: str = "secret"
+    elsewhere: int = 0
 
     @property
     def planned(self) -> int:
@@ -82,6 +86,8 @@ class Charge:
             "identity": self.identity,
             "started": self.started,
             "mechanisms": [list(astuple(mechanism)) for mechanism in self.mechanisms],
+            "randomness": self.randomness,
+            "elsewhere": self.elsewhere,
             "owners": people.packed(new_owners),
         }
 
@@ -146,4 +152,5 @@ def read_book(records: Sequence[Record], where: str) -> Book | None:
 
 def _begun(record: Record) -> Charge:
     mechanisms = tuple(Mechanism(*numbers) for numbers in record["mechanisms"])
-    return Charge(record["id"], record["purpose"], record["identity"], record["started"], mechanisms)
+    fixed = {name: record[name] for name in ("id", "purpose", "identity", "started", "randomness", "elsewhere")}
+    return Charge(**fixed, mechanisms=mechanisms)

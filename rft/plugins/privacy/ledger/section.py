@@ -10,6 +10,7 @@ from rft.plugins.privacy.piece import Piece
 from rft.records import Cell, Finding, Table, not_measured
 
 TITLE = "Epsilon of everything that is recorded about these people"
+REMAINING_TITLE = "What is left of the budget"
 MEANING = (
     "How much all models that were trained on this population, released together, can depend on any one of its units, "
     "at most: this run, its frontier and canaries as far as they are in the ledger, and all runs before it."
@@ -34,7 +35,7 @@ def ledger_piece(facts: Mapping[str, Any]) -> Piece:
     if not facts:
         return Piece(findings=(not_measured("privacy.ledger_epsilon", TITLE, NO_POPULATION, MEANING),))
     trainings: Table = [dict(row) for row in facts["trainings"]]
-    findings = [_epsilon(facts), _interruptions(trainings)]
+    findings = [_epsilon(facts), _elsewhere(facts), _interruptions(trainings)]
     if facts["budget"] is not None:
         findings.insert(1, _remaining(facts))
     return Piece(
@@ -44,6 +45,8 @@ def ledger_piece(facts: Mapping[str, Any]) -> Piece:
 
 def _epsilon(facts: Mapping[str, Any]) -> Finding:
     n = facts["owners"]
+    if facts["seeded"]:
+        return not_measured("privacy.ledger_epsilon", TITLE, _seeded(facts), MEANING, n=n)
     if not math.isfinite(facts["epsilon"]):
         return not_measured("privacy.ledger_epsilon", TITLE, "no accountant gives a finite epsilon", MEANING, n=n)
     return Finding(
@@ -59,16 +62,42 @@ def _epsilon(facts: Mapping[str, Any]) -> Finding:
     )
 
 
+def _seeded(facts: Mapping[str, Any]) -> str:
+    return (
+        f"{facts['seeded']} of {len(facts['trainings'])} trainings drew samples and noise from a seed (randomness = "
+        '"seeded"), which protects nobody from those who know it'
+    )
+
+
 def _remaining(facts: Mapping[str, Any]) -> Finding:
+    if facts["seeded"]:
+        meaning = f"The budget of {facts['budget']:g}, fixed by the first training on these people, less what is spent."
+        return not_measured("privacy.ledger_remaining", REMAINING_TITLE, _seeded(facts), meaning)
     return Finding(
         id="privacy.ledger_remaining",
-        title="What is left of the budget",
+        title=REMAINING_TITLE,
         status="info",
         value=facts["remaining"],
         unit="epsilon",
         exact=True,
         meaning=f"The budget of {facts['budget']:g}, fixed by the first training on these people, less what is spent.",
         limits="Trainings compose to less than their sum: a further one may spend somewhat more than this.",
+    )
+
+
+def _elsewhere(facts: Mapping[str, Any]) -> Finding:
+    count = facts["elsewhere"]
+    remark = " What was spent there is not counted here, unless that folder was moved to where the ledger is now."
+    return Finding(
+        id="privacy.ledger_elsewhere",
+        title="Other folders in which a ledger of this population is remembered",
+        status="warn" if count else "info",
+        value=count,
+        unit="folders",
+        exact=True,
+        meaning="Folders other than the present one in which this user kept a ledger of a population by this name."
+        + remark * bool(count),
+        limits="Knows ledgers of this user on this machine, by the state folder; none of other users or machines.",
     )
 
 
@@ -87,14 +116,15 @@ def _interruptions(trainings: Table) -> Finding:
 
 
 def _stand(facts: Mapping[str, Any]) -> Table:
+    epsilon, remaining = (None, None) if facts["seeded"] else (_finite(facts["epsilon"]), _number(facts["remaining"]))
     rows: list[tuple[str, Cell, str]] = [
         ("population", facts["population"], "Whose spending is added up, as data.population names them."),
         ("overlaps", ", ".join(facts["overlaps"]) or "none", "Populations with people in common; they count."),
         ("owners", facts["owners"], "Different units, or examples where there are none, of all trainings so far."),
-        ("epsilon", _finite(facts["epsilon"]), "Of all trainings in the table below together."),
+        ("epsilon", epsilon, "Of all trainings in the table below together."),
         ("delta", facts["delta"], "At which they are added up: that of the first training."),
         ("budget", _number(facts["budget"]), "Fixed by the first training, or never."),
-        ("remaining", _number(facts["remaining"]), "Budget less epsilon."),
+        ("remaining", remaining, "Budget less epsilon."),
         ("entries", facts["entries"], "Of the ledger, each with the hash of the one before it."),
         ("head", facts["head"], "sha256 of the last entry: a ledger without it was cut or rewritten."),
     ]

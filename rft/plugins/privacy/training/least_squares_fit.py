@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
@@ -27,6 +28,8 @@ from rft.training.linear_heads import Vectors, vectors
 if TYPE_CHECKING:
     from rft.plugins.privacy.ledger.account import Purpose
     from rft.plugins.privacy.training.trainer import DPTrainer
+
+log = logging.getLogger("rft")
 
 ROUNDING = 1e-9  # of a length, in float64
 SIZES = (1, 3, 40)  # of the made-up units
@@ -65,6 +68,7 @@ def fit(trainers: Sequence[DPTrainer], task: Task, jobs: Sequence[Job], *, purpo
         purpose=purpose,
         mechanisms=[plan.mechanism for plan in plans],
         delta=plans[0].delta,
+        randomness=plans[0].randomness,
         identity=_identity(plans, jobs),
         resumable=False,
         overlaps=trainers[0].overlaps,
@@ -72,11 +76,13 @@ def fit(trainers: Sequence[DPTrainer], task: Task, jobs: Sequence[Job], *, purpo
         solved: list[tuple[State, int]] = []
         for _ in account.blocks():  # the one step there is: charged before it is taken
             solved = list(_solve(data, units, classes, jobs, plans, sources))
+    if trainers[0].charged and (broken := max(non_finite for _, non_finite in solved)):
+        log.warning("%d training examples have features that are not finite and counted as zero", broken)
     charged = account.facts()
     shared = _facts(data, classes) | {"self_test": tested, "ledger": charged}
     return [
-        Fit(state, [{"epoch": 1, "steps": 1}], {**plan.facts, **shared, "non_finite_gradients": non_finite})
-        for (state, non_finite), plan in zip(solved, plans, strict=True)
+        Fit(state, [{"epoch": 1, "steps": 1}], {**plan.facts, **shared})
+        for (state, _), plan in zip(solved, plans, strict=True)
     ]
 
 
@@ -123,7 +129,6 @@ def _facts(data: Vectors, classes: int) -> Facts:
         "engines_passed_over": {},
         "trained_parameters": classes * (data.dimension + 1),
         "precision": "float64",
-        "empty_batches": 0,
         "unmoved": 0,
         "charged_steps": 1,
     }

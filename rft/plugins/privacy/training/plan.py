@@ -21,6 +21,10 @@ from rft.training import Facts, Recipe
 if TYPE_CHECKING:
     from rft.plugins.privacy.training.trainer import DPTrainer
 
+SEEDED = (
+    'samples and noise followed from the run\'s seed (privacy.randomness = "seeded"), which stands in this report: '
+    "whoever knows it can subtract the noise"
+)
 NEIGHBOURS = "zero-out: one unit's contribution replaced by nothing, at a fixed public number of units"
 
 
@@ -52,6 +56,11 @@ class Plan:
     rows_per_unit_max: int
     randomness: Randomness
 
+    @property
+    def void(self) -> str | None:
+        """Why the numbers promise nothing to anybody; None where they do."""
+        return SEEDED if self.randomness == "seeded" else None
+
     @cached_property
     def facts(self) -> Facts:
         """The numbers, what they spend by both accountants, and in what terms."""
@@ -66,6 +75,7 @@ class Plan:
             "epsilon_rdp": accounting.epsilon_rdp(self.mechanism, self.delta),
             "accountant_versions": accounting.versions(),
             "neighbouring": NEIGHBOURS,
+            "void": self.void,
         }
 
 
@@ -79,7 +89,7 @@ def plan(trainer: DPTrainer, recipe: Recipe, units: np.ndarray, *, declared: boo
         declared: whether units were declared, or each example is one.
 
     Raises:
-        ConfigError: epsilon cannot be reached, or the noise that was asked for spends more.
+        ConfigError: epsilon cannot be reached, the noise that was asked for spends more, or delta is 1 / n or more.
         IntegrityError: accountants of two libraries contradict each other.
     """
     rows_per_unit = np.bincount(units)
@@ -87,6 +97,8 @@ def plan(trainer: DPTrainer, recipe: Recipe, units: np.ndarray, *, declared: boo
     rate = 1.0 if trainer.method == "least_squares" else trainer.sample_rate or min(1.0, recipe.batch_size / n)
     steps = 1 if trainer.method == "least_squares" else trainer.steps or max(1, round(recipe.epochs / rate))
     delta = trainer.delta or min(1e-5, 1 / (10 * n))
+    if not trainer.repeats:
+        accounting.refuse_large_delta(delta, n, "units of the training data")
     noise = trainer.noise_multiplier or accounting.calibrate(trainer.epsilon, delta, sample_rate=rate, steps=steps)
     mechanism = Mechanism(noise, rate, steps)
     if trainer.noise_multiplier is not None and trainer.charged:

@@ -76,15 +76,18 @@ class Steps(Protocol):
 
 @dataclass
 class Tally:
-    """What is counted over the steps of H heads: (H,) samples that were empty, and gradients that were not finite."""
+    """What is counted over the steps of H heads: (H,) gradients that were not finite.
 
-    empty_batches: np.ndarray
+    It follows from who was sampled, which must stay secret: never to be published. How many samples were empty is not
+    even counted.
+    """
+
     non_finite_gradients: np.ndarray
 
     @classmethod
     def of(cls, heads: int) -> Tally:
         """Return a tally of nothing."""
-        return cls(np.zeros(heads, dtype=np.int64), np.zeros(heads, dtype=np.int64))
+        return cls(np.zeros(heads, dtype=np.int64))
 
     def saved(self) -> dict[str, Tensor]:
         """Return the counts as tensors, for a checkpoint."""
@@ -93,14 +96,13 @@ class Tally:
     @classmethod
     def restored(cls, tensors: Mapping[str, Tensor]) -> Tally:
         """Return what ``saved`` returned."""
-        return cls(*(tensors[f"tally.{name}"].numpy() for name in ("empty_batches", "non_finite_gradients")))
+        return cls(tensors["tally.non_finite_gradients"].numpy())
 
 
 def take(steps: Steps, optimizer: torch.optim.Optimizer, sample: Sample, tally: Tally) -> None:
     """Take one step with a sample. An empty one is a step like any other: it is noised and it counts."""
     tally.non_finite_gradients += steps.set_gradient(sample)
     optimizer.step()
-    tally.empty_batches += ~sample.taken.any(axis=1)
 
 
 def stacked(task: Task, units: np.ndarray, plan: Plan) -> Vectors | None:

@@ -55,6 +55,7 @@ class DPTrainer:
         overlaps: other populations that share people with the task's.
         budget: epsilon that a population may lose in all, or None.
         charged: whether spending goes to the ledger of the task's population; not so for what is never released.
+        repeats: whether the numbers are those of another fit, whose units were others (see ``pinned``).
     """
 
     epsilon: float
@@ -70,6 +71,7 @@ class DPTrainer:
     overlaps: tuple[str, ...] = ()
     budget: float | None = None
     charged: bool = True
+    repeats: bool = False
 
     def prepare(self, task: Task) -> Facts:
         """Return the parameters of training, calibrated to epsilon, and how gradients will be computed.
@@ -102,7 +104,7 @@ class DPTrainer:
         """
         names = ("delta", "max_grad_norm", "noise_multiplier", "sample_rate", "steps", "divisor", "randomness")
         numbers = {name: facts[name] for name in names}
-        return replace(self, epsilon=facts["target_epsilon"], charged=False, **numbers)
+        return replace(self, epsilon=facts["target_epsilon"], charged=False, repeats=True, **numbers)
 
 
 def fit_together(
@@ -172,6 +174,7 @@ def _fit(stack: Stack, task: Task, purpose: Purpose) -> list[Fit]:
         tally = _train(stack, task, account)
     charged = account.facts()
     _check_finite(stack.steps.parameters)
+    _warn_of_non_finite(tally, stack.trainer)
     still = unmoved(
         *([each.reshape(len(stack.jobs), -1) for each in both] for both in (before, stack.steps.parameters))
     )
@@ -183,8 +186,6 @@ def _fit(stack: Stack, task: Task, purpose: Purpose) -> list[Fit]:
                 **_spent(plan, charged),
                 **stack.facts,
                 "engine_error": stack.facts["engine_error"] or error,
-                "empty_batches": int(tally.empty_batches[head]),
-                "non_finite_gradients": int(tally.non_finite_gradients[head]),
                 "unmoved": still[head],
                 "self_test": tested,
                 "ledger": charged,
@@ -234,6 +235,7 @@ def _account(stack: Stack, task: Task, purpose: Purpose) -> AbstractContextManag
         purpose=purpose,
         mechanisms=[plan.mechanism for plan in stack.plans],
         delta=stack.plans[0].delta,
+        randomness=stack.plans[0].randomness,
         identity=_identity(stack, task),
         resumable=stack.plans[0].randomness == "secret",  # seeded numbers would begin anew
         overlaps=stack.trainer.overlaps,
@@ -257,6 +259,16 @@ def _check_finite(parameters: Sequence[nn.Parameter]) -> None:
             "private training ended with weights that are not finite",
             where="train.learning_rate",
             remedy="Lower train.learning_rate.",
+        )
+
+
+def _warn_of_non_finite(tally: Tally, trainer: DPTrainer) -> None:
+    """Tell the one who trains, and no report: how often it happened follows from the secret samples."""
+    if trainer.charged and (count := int(tally.non_finite_gradients.sum())):
+        log.warning(
+            "%d gradients of single examples were not finite and counted as zero: some features are not finite, or "
+            "training diverged. This number follows from secret samples: do not publish it",
+            count,
         )
 
 
