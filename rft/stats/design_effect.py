@@ -1,68 +1,75 @@
-"""Intervals of one group: how many independent cases its rows are worth, and means over units."""
+"""How many independent cases the rows of people are worth to a rate, and to an average of rates."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
 from rft.records import Interval
-from rft.stats.intervals import LEVEL, wilson
+from rft.stats.intervals import LEVEL, Sample, wilson
 from rft.stats.resampling import Sums, with_added
 
 FEW = 30  # units, below which their variance is not estimated
 DESIGN_EFFECT = "Kish 1965, Survey Sampling; Korn and Graubard 1998, Survey Methodology 24:193"
+CORRELATION = "Ridout, Demetrio and Firth 1999, Biometrics 55:137"
 
 
-@dataclass(frozen=True)
-class EffectiveCases:
-    """What a rate rests on.
-
-    Attributes:
-        n: the effective number of cases, at most ``rows``.
-        rows: the cases: rows that the rate is a share of.
-        units: distinct units among them.
-        kish: what the rows would be worth if all rows of a unit always agreed; the number of units when all have
-            equally many rows.
-    """
-
-    n: float
-    rows: float
-    units: int
-    kish: float
-
-    @property
-    def design_effect(self) -> float:
-        """Return how many rows are worth one independent case, 1 or more."""
-        return self.rows / self.n
-
-
-def effective_cases(sums: Sums) -> EffectiveCases:
+def sample_of_rate(sums: Sums) -> Sample:
     """Return the number of independent cases on which a Wilson or Clopper-Pearson interval of a rate should rest.
 
-    Rows divided by the design effect: the linearised variance of the rate over units divided by that of as many
-    independent rows, with one success and one failure of average size added to both, and less by (z / t)^2 since the
-    variance is itself estimated from few units (Korn and Graubard 1998). It lies between Kish's number, for rows of a
-    unit that always agree, and the number of rows. Where Kish's number is under 30, and so with under 30 units, it is
-    Kish's number: the number of units when their sizes are equal.
+    It lies between Kish's number, for rows of a unit that always agree (the number of units when their sizes are
+    equal), and the number of rows. Of two estimates the smaller one is taken, each with a margin for being estimated:
 
-    In simulations with units of 2 to 8 rows that agree in part (correlations 0 to .8) and rates of .02 to .5, Wilson's
-    interval covered 94.8 % or more from 30 units on, and 94 % or more at 12. The bare number of units covered 85 to
-    92 % at 12 units with sizes spread e-fold, and the design effect without the additions 90 to 92 % for low rates.
+    - rows over the design effect, the linearised variance of the rate over units divided by that of as many independent
+      rows (Korn and Graubard 1998); where sizes are very unequal and few cases fail, it depends on whether one of the
+      large units is among them, and alone it covers 84 % at a rate of .95;
+    - rows over 1 + r (sum m^2 / sum m - 1), r the correlation within units (Kish 1965), which all pairs of rows
+      estimate; it takes large units for no other than small ones.
+
+    Where Kish's number is under 30, and so with under 30 units, it is Kish's number. In simulations with 12 to 600
+    units of 1 to 2,000 rows (equal, 2 to 8, log-normal, Pareto with exponents 1.05 to 2.5), correlations 0 to 1 and
+    rates of .01 to .99 Wilson's interval covered 92 % or more, as it does on Kish's number, and 97 % on average; it is
+    a fifth shorter than on that.
 
     Args:
-        sums: of one ratio (R = 1), of hits over cases, each unit in a kind of its own or counted together.
+        sums: of one ratio (R = 1), of successes over cases, each unit in a kind of its own or counted together.
     """
-    hits, cases = sums.numerators[:, 0], sums.denominators[:, 0]
+    successes, cases = sums.numerators[:, 0], sums.denominators[:, 0]
     rows, units = float(sums.units @ cases), round(float(sums.units.sum()))
     kish = rows**2 / float(sums.units @ cases**2)
-    if rows == units or kish < FEW:
-        return EffectiveCases(n=kish, rows=rows, units=units, kish=kish)
-    smoothed = with_added(Sums(hits[:, None], cases[:, None], sums.units))
-    of_rows = smoothed.value * (1 - smoothed.value) / float(smoothed.units @ smoothed.denominators[:, 0])
-    worth = rows * of_rows / smoothed.variance * _for_degrees(kish - 1)
-    return EffectiveCases(n=float(np.clip(worth, kish, rows)), rows=rows, units=units, kish=kish)
+    n = kish
+    if rows > units and kish >= FEW:
+        smoothed = with_added(Sums(successes[:, None], cases[:, None], sums.units))
+        by_variance = _rows_over_design_effect(smoothed, rows) * _for_degrees(kish - 1)
+        r = _highest_correlation(successes, cases, sums.units, smoothed.value)
+        n = float(np.clip(min(by_variance, rows / (1 + r * (rows / kish - 1))), kish, rows))
+    return Sample(rows=round(rows), units=units, effective_n=n)
+
+
+def _rows_over_design_effect(smoothed: Sums, rows: float) -> float:
+    """Return rows over the design effect, one success and one failure of average size added to either variance."""
+    rate = smoothed.value
+    of_rows = rate * (1 - rate) / float(smoothed.units @ smoothed.denominators[:, 0])
+    return rows * of_rows / smoothed.variance
+
+
+def _highest_correlation(successes: np.ndarray, cases: np.ndarray, units: np.ndarray, rate: float) -> float:
+    """Return the correlation of two cases of a unit plus its standard error, within 0 and 1.
+
+    A moment estimator: products of deviations over all pairs of cases of a unit, each unit weighted by 1 / (m - 1).
+
+    Args:
+        successes, cases: (P,) of each kind of unit.
+        units: (P,) how many units are of each kind.
+        rate: the rate, above 0 and below 1.
+    """
+    paired = cases > 1
+    m, count, variance = cases[paired], units[paired], rate * (1 - rate)
+    products = (successes[paired] - rate * m) ** 2 - m * variance
+    pairs = count @ m * variance  # sum of w m (m - 1) with w = 1 / (m - 1)
+    correlation = float(count @ (products / (m - 1)) / pairs)
+    strays = products / (m - 1) - correlation * variance * m
+    return float(np.clip(correlation + np.sqrt(count @ strays**2) / pairs, 0.0, 1.0))
 
 
 def interval_of_average(sums: Sums, *, level: float = LEVEL) -> Interval | None:

@@ -9,7 +9,7 @@ import pytest
 
 from rft.records import Interval
 from rft.stats import resampling
-from rft.stats.design_effect import effective_cases
+from rft.stats.design_effect import sample_of_rate
 from rft.stats.max_t import largest_gap
 from rft.stats.rate_difference import TwoRates
 from rft.stats.resampling import Sums, sums_of_rows
@@ -62,7 +62,7 @@ def of_people(people: np.ndarray, p: np.ndarray, correlation: float, *, runs: in
         sums = [some_people(rng, n, rate, correlation) for n, rate in zip(people, p, strict=True)]
         if len(sums) > 2:
             return largest_gap(resampling.ratios(sums, rng, draws=DRAWS)).interval()
-        n = [effective_cases(own).n for own in sums]
+        n = [sample_of_rate(own).effective_n for own in sums]
         return absolute(TwoRates(sums[0].value * n[0], n[0], sums[1].value * n[1], n[1]).interval())
 
     return simulated(study, float(p.max() - p.min()), runs=runs)

@@ -20,7 +20,7 @@ from rft.stats import bootstrap, intervals
 from rft.stats.auc import AucEstimate
 from rft.stats.calibration import LEAST_IN_BIN, calibration_error
 from rft.stats.classification import METRICS, Metric, Ratios
-from rft.stats.design_effect import effective_cases, interval_of_average
+from rft.stats.design_effect import interval_of_average, sample_of_rate
 from rft.stats.intervals import Sample
 from rft.stats.resampling import Sums, sums_of_rows
 
@@ -185,10 +185,10 @@ def _averaged_over_units(asked: _Asked, group: int) -> tuple[Interval | None, fl
 
 def _share_of_units(asked: _Asked, group: int) -> tuple[Interval, float]:
     sums = _sums(asked, group)
-    found = effective_cases(sums)
-    interval = intervals.wilson(sums.value * found.n, found.n)
-    noted = f"{interval.method}, {found.units} units, their rows worth {found.n:.1f} independent ones"
-    return interval.model_copy(update={"method": noted}), found.n
+    found = sample_of_rate(sums)
+    interval = intervals.wilson(sums.value * found.effective_n, found.effective_n)
+    noted = f"{interval.method}, {found.units} units, their rows worth {found.effective_n:.1f} independent ones"
+    return interval.model_copy(update={"method": noted}), found.effective_n
 
 
 def _sums(asked: _Asked, group: int) -> Sums:

@@ -16,7 +16,7 @@ import numpy as np
 from rft.predictions.grouped import GroupedRows
 from rft.records import Interval
 from rft.stats.classification import Ratios
-from rft.stats.design_effect import effective_cases
+from rft.stats.design_effect import sample_of_rate
 from rft.stats.intervals import clopper_pearson
 from rft.stats.resampling import sums_of_rows
 
@@ -49,7 +49,7 @@ def share_of_group(grouped: GroupedRows, group: int, ratios: Ratios) -> Share:
     if not cases.any():
         return Share(0.0, 0.0)
     sums = sums_of_rows(successes, cases, np.zeros(len(rows), dtype=np.int64), rows.units, n_groups=1)[0]
-    worth = effective_cases(sums).n
+    worth = sample_of_rate(sums).effective_n
     return Share(sums.value * worth, worth)
 
 
