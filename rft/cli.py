@@ -29,7 +29,7 @@ BUG, INTERRUPTED = 70, 130
 NOT_CHECKED = "The ledger of population {!r} is not in {} and was not checked: name its folder with --ledger."
 HEADLINES = (
     *("performance.accuracy", "privacy.epsilon", "privacy.ledger_epsilon", "privacy.ledger_remaining"),
-    *("fairness.mitigation.gap", "fairness.mitigation.accuracy"),
+    *("fairness.mitigation.gap", "fairness.mitigation.accuracy", "dataset.validation"),
 )
 
 app = typer.Typer(

@@ -56,7 +56,7 @@ class DataConfig(_Table):
                 raise ValueError("a manifest needs either image or text: the name of the column that holds the items")
             if self.label is None:
                 raise ValueError("a manifest needs label: the name of its column")
-            if (self.split is None) == (self.test is None):
+            if self.split is not None and self.test is not None:
                 raise ValueError("give either split (a column) or test (a fraction such as 0.25)")
         elif self.folder is not None:
             columns = ("image", "text", "label", "id", "unit", "split")
@@ -292,6 +292,8 @@ class Config(_Table):
             raise ValueError("give [model], or [predictions]: a table of predictions alone")
         if self.data.manifest is None and self.data.folder is None:
             raise ValueError(f"data: {SOURCES}")
+        if self.data.manifest is not None and self.data.split is None and self.data.test is None and not self.external:
+            raise ValueError("data: give either split (a column) or test (a fraction such as 0.25)")
         if self.train.views > 1 and self.data.modality == "text":
             raise ValueError("train.views: views are augmented pictures; there are none of texts")
         if self.model.external and "train" in self.model_fields_set:

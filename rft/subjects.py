@@ -80,6 +80,7 @@ def fine_tune(
         seed=core.seed,
         splits=dataset.splits,
         predictions=predictions,
+        remarks=dataset.remarks,
         model=model.to(device),
         inputs=inputs,
         features=features,
@@ -291,6 +292,7 @@ def external(settings: LoadedConfig, dataset: data.Dataset, device: str, *, offl
         seed=core.seed,
         splits=dataset.splits,
         predictions=tabulate(dataset, lambda name: logits[name].double().softmax(dim=1).numpy()),
+        remarks=dataset.remarks,
         model=model,  # type: ignore[arg-type]  # a Classifier to all who do not ask for its parts
         inputs=inputs,
         device=device,
@@ -312,6 +314,7 @@ def predicted(settings: LoadedConfig, dataset: data.Dataset, predictions: pd.Dat
         seed=core.seed,
         splits=dataset.splits,
         predictions=predictions,
+        remarks=dataset.remarks,
     )
 
 

@@ -251,7 +251,7 @@ REFUSED = {
     ),
     "no label": (changed("label", slice(0, 8), None), None, (), ["'label' is empty in 9 rows (1, 2, 3, 4, 5, ...)"]),
     "no split": (changed("split", 3, ""), None, (), ["'split' is empty in row 4"]),
-    "unknown split": (changed("split", 3, "Test"), None, (), ["the split 'Test' in row 4", "Did you mean 'test'"]),
+    "unknown split": (changed("split", 3, "later"), None, (), ["the split 'later' in row 4", "Expected train, valid"]),
     "no test": (lambda t: t.assign(split="train"), None, (), ["no example is in the test split"]),
     "label as group": (same, None, [('["gender",', '["label",')], ["'label' is both label and group"]),
     "score as group": (same, None, [('["gender",', '["p_yes",')], ["the column 'p_yes' is given two meanings"]),

@@ -7,12 +7,31 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, TiffTags
+from PIL import ExifTags, Image, TiffTags, UnidentifiedImageError
 
 from rft.errors import DataError
 
 # Only plain raster formats: Pillow hands some others (EPS) to external programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "AVIF")
+SUFFIXES = {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".png", ".apng", ".webp", ".avif", ".gif"),
+    *(".bmp", ".dib", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
+}
+# Of files that are pictures all the same, and are missed where they cannot be read.
+UNREAD_SUFFIXES = {
+    *(".heic", ".heif", ".hif", ".jxl", ".jp2", ".j2k", ".jpx", ".psd", ".svg", ".tga", ".ico", ".exr", ".hdr"),
+    *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".srw", ".pef", ".dcm"),
+}
+# The first bytes of files that are often taken for pictures that can be read: (from which byte on, bytes, what it is).
+_FOREIGN = (
+    *((4, b"ftyp" + brand, "HEIC") for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")),
+    *((0, start, "JPEG XL") for start in (b"\xff\x0a", b"\0\0\0\x0cJXL ")),
+    *((0, start, "JPEG 2000") for start in (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")),
+    *((0, start, "SVG") for start in (b"<svg", b"<?xml")),
+    *((0, start, "HTML") for start in (b"<!DOCTYPE", b"<!doctype", b"<html", b"<HTML")),
+    *((0, b"%PDF", "PDF"), (0, b"8BPS", "Photoshop"), (128, b"DICM", "DICOM")),
+)
+CONVERT = "Convert it to JPEG or PNG, for example with `magick mogrify -format jpg FILES`"
 # What Pillow's decoders raise for damaged files, whatever the format.
 DECODING_ERRORS = (
     *(OSError, SyntaxError, ValueError, EOFError, TypeError, OverflowError, LookupError, AttributeError),
@@ -39,8 +58,11 @@ def open_picture(path: Path, max_pixels: int) -> Image.Image:
     """Return a picture of which the header alone was read.
 
     Raises:
-        DataError: when it is larger than ``max_pixels``, or its numbers do not say how bright they are.
+        DataError: when its suffix is of a kind that is not read, when it is larger than ``max_pixels``, or when its
+            numbers do not say how bright they are.
     """
+    if path.suffix.lower() in UNREAD_SUFFIXES and path.is_file():
+        raise _of_foreign_kind(path, _kind_by_suffix(path))
     picture = Image.open(path, formats=FORMATS)
     width, height = picture.size
     if width * height > max_pixels:  # known from the header, before any memory is taken for the pixels
@@ -78,6 +100,38 @@ def upright_rgb(picture: Image.Image) -> Image.Image:
 def short(path: Path) -> str:
     """Return the file and the folder it is in, enough to find it and no more than may stand in a report."""
     return f"{path.parent.name}/{path.name}"
+
+
+def unreadable(path: Path, error: BaseException) -> DataError:
+    """Return the error that names a file that cannot be read as a picture, says what it is, and what helps."""
+    if kind := _foreign_kind(path):
+        return _of_foreign_kind(path, kind)
+    if isinstance(error, UnidentifiedImageError):
+        why = "it is empty" if not path.stat().st_size else "it is of no kind that is read"
+    else:  # the message of an OSError may hold the whole path
+        why = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
+    return DataError(
+        f"cannot be read as a picture: {why}", where=short(path), remedy=f"Mend, convert or remove it, {SKIP}"
+    )
+
+
+def _of_foreign_kind(path: Path, kind: str) -> DataError:
+    return DataError(f"is of the kind {kind}, which is not read", where=short(path), remedy=f"{CONVERT}, {SKIP}")
+
+
+def _kind_by_suffix(path: Path) -> str:
+    suffix = path.suffix.lower()
+    return "HEIC" if suffix in (".heic", ".heif", ".hif") else suffix.removeprefix(".").upper()
+
+
+def _foreign_kind(path: Path) -> str | None:
+    """Return what kind of file that is not read this is, by its first bytes."""
+    try:
+        with path.open("rb") as stream:
+            begin = stream.read(160)
+    except OSError:
+        return None
+    return next((kind for place, start, kind in _FOREIGN if begin[place : place + len(start)] == start), None)
 
 
 def _orientation(picture: Image.Image) -> int:

@@ -19,14 +19,10 @@ import torch
 from PIL import Image, ImageOps
 
 from rft.config import DataConfig
-from rft.data.decoding import DECODING_ERRORS, SKIP, open_picture, short, upright_rgb
+from rft.data.decoding import DECODING_ERRORS, open_picture, short, unreadable, upright_rgb
 from rft.errors import DataError
 from rft.records import Split
 
-SUFFIXES = {
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".png", ".apng", ".webp", ".avif", ".gif"),
-    *(".bmp", ".dib", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
-}
 SCALE, RATIO = (0.5, 1.0), (3 / 4, 4 / 3)  # share of the picture and proportions that an augmented view shows
 DECODERS = 4  # threads; Pillow releases the interpreter lock while it decodes and resizes
 
@@ -67,11 +63,6 @@ class Preprocessing:
         return np.asarray(transforms.center_crop(scaled, self.crop))
 
 
-def is_picture(path: Path) -> bool:
-    """Tell whether a file in a folder of pictures is one, by its suffix; hidden files are none."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-
-
 def digest(path: Path, max_pixels: int, *, decode: bool) -> str:
     """Return the sha256 of a picture file after a look at its header, or at all of it with ``decode``.
 
@@ -109,11 +100,7 @@ class _naming:
         if isinstance(error, Image.DecompressionBombError):
             raise DataError("has too many pixels to be decoded", where=short(self.path)) from None
         if isinstance(error, DECODING_ERRORS):
-            raise DataError(
-                f"cannot be read as a picture: {str(error).splitlines()[0] if str(error) else kind}",
-                where=short(self.path),
-                remedy=f"Mend or remove it, {SKIP}",
-            ) from None
+            raise unreadable(self.path, error) from None
 
 
 @dataclass(frozen=True)

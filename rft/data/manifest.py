@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,13 +19,15 @@ import pandas as pd
 from pandas.api.extensions import ExtensionArray
 
 from rft.config import DataConfig, stored_path
-from rft.data.images import DECODERS, digest, is_picture
+from rft.data.folders import read_folder
+from rft.data.images import DECODERS, digest
+from rft.data.remarks import Remark, listed, say
+from rft.data.splits import SPLITS, expected_splits, split_named, split_names_remark
 from rft.data.text import text_digest
 from rft.errors import DataError, near
 from rft.progress import track
 from rft.records import DataFacts, Split, SplitFacts
 
-SPLITS = ("train", "validation", "test")
 MOST_GROUPS = 200  # of an attribute
 
 
@@ -38,12 +41,14 @@ class Dataset:
         classes: the class names, sorted; labels index them.
         skipped: rows left out because their item could not be read.
         inputs: ``{"name", "sha256"}`` of the manifest and of every item.
+        remarks: what was noticed when it was read.
     """
 
     splits: dict[str, Split]
     classes: tuple[str, ...]
     skipped: int
     inputs: list[dict[str, str]]
+    remarks: Sequence[Remark] = ()
 
     def facts(self) -> DataFacts:
         """Return the counts that the report states."""
@@ -67,13 +72,22 @@ def read(config: DataConfig, folder: Path, seed: int, *, external: bool = False)
         DataError: for a missing file or column, an empty table, a label or unit that is absent, a class that only
             the test split has, one class only, or an item that cannot be read.
     """
-    table, source = _from_folder(config, folder, external) if config.folder else _from_manifest(config, folder)
+    if config.folder is not None:
+        source = config.folder
+        table, remarks = read_folder(config, folder, _needed(external))
+    else:
+        table, source = _from_manifest(config, folder)
+        remarks = []
     table["split"] = _assign_splits(table, config, seed, source, external)
-    # Checked and counted before anything is decoded: a cheap error should not wait for an expensive one.
+    remarks += _split_remarks(table, config, external)
+    # Checked, counted and told before anything is decoded: a cheap error should not wait for an expensive one.
     classes = check_labels(table, config, source, external)
-    table, skipped = _digest(table, config)
-    if skipped:
+    say(remarks)
+    table, unreadable = _digest(table, config)
+    if unreadable:
         classes = check_labels(table, config, source, external)
+        say(unreadable)
+    skipped = unreadable[0].value if unreadable else 0
     splits = {
         name: _split(name, part, classes, config) for name in SPLITS if len(part := table[table["split"] == name])
     }
@@ -86,7 +100,7 @@ def read(config: DataConfig, folder: Path, seed: int, *, external: bool = False)
         manifest = folder / config.manifest
         own = {"name": stored_path(manifest, folder), "sha256": hashlib.sha256(manifest.read_bytes()).hexdigest()}
         inputs.insert(0, own)
-    return Dataset(splits, classes, skipped, inputs)
+    return Dataset(splits, classes, skipped, inputs, [*remarks, *unreadable])
 
 
 def _from_manifest(config: DataConfig, folder: Path) -> tuple[pd.DataFrame, str]:
@@ -198,57 +212,44 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     return pd.read_parquet(path, dtype_backend="numpy_nullable")  # whole numbers stay whole where some are missing
 
 
-def _from_folder(config: DataConfig, folder: Path, external: bool) -> tuple[pd.DataFrame, str]:
-    assert config.folder is not None
-    root = folder / config.folder
-    if not root.is_dir():
-        raise DataError("no such folder", where=str(config.folder), remedy="Its path is relative to the config.")
-    names = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    with_splits = _needed(external) <= set(names) <= set(SPLITS)
-    if {"train", "val"} <= set(names):
-        raise DataError(
-            "has train/ and val/ but results must come from a test/ folder that no choice was made on",
-            where=str(config.folder),
-            remedy="Rename val/ to test/ if nothing was tuned on it.",
-        )
-    if with_splits and config.test is not None:
-        raise DataError("has train/ and test/ folders, so data.test has nothing to say", where=str(config.folder))
-    rows = []
-    for split in names if with_splits else [""]:
-        for label in sorted(entry for entry in (root / split).iterdir() if entry.is_dir()):
-            pictures = sorted(path for path in label.rglob("*") if is_picture(path))
-            rows += [(path, label.name, path.relative_to(root).as_posix(), split) for path in pictures]
-    if not rows:
-        raise DataError("holds no pictures in class sub-folders", where=str(config.folder))
-    table = pd.DataFrame(rows, columns=["item", "label", "id", "declared_split"], dtype=object)
-    return (table if with_splits else table.drop(columns="declared_split")), str(config.folder)
-
-
 def _needed(external: bool) -> set[str]:
     return {"test"} if external else {"train", "test"}
 
 
 def _assign_splits(table: pd.DataFrame, config: DataConfig, seed: int, source: str, external: bool) -> pd.Series:
     if "declared_split" in table:
-        unknown = sorted(set(table["declared_split"]) - set(SPLITS))
+        unknown = [name for name in table["declared_split"].unique() if split_named(name) is None]
         if unknown:
             raise DataError(
-                f"{unknown[0]!r} is no split",
+                f"{min(unknown)!r} is no split",
                 where=f"{source}, column {config.split!r}",
-                remedy=f"Expected {', '.join(SPLITS)}.",
+                remedy=f"Expected {expected_splits()}.",
             )
-        return table["declared_split"]
-    if external and config.test is not None:
-        raise DataError(
-            "which examples a model was trained on cannot be drawn by chance",
-            where="data.test",
-            remedy="Name a column that says train or test as data.split; test for all of them is enough.",
-        )
+        return table["declared_split"].map(split_named)
     if external:
         return pd.Series("test", table.index)
     who = table["unit"] if "unit" in table else table["id"]
     fraction = config.test if config.test is not None else 0.25
     return who.map(lambda name: "test" if _position(name, seed) < fraction else "train")
+
+
+def _split_remarks(table: pd.DataFrame, config: DataConfig, external: bool) -> list[Remark]:
+    """Return what is to be said of how examples came into their splits."""
+    if "declared_split" in table:
+        return split_names_remark(table["declared_split"].unique())
+    if not external or config.test is None:
+        return []
+    return [
+        Remark(
+            id="all_test",
+            title="All examples are test",
+            value=len(table),
+            unit="examples",
+            n=len(table),
+            meaning=f"data.test = {config.test:g} has no say over a model that was trained elsewhere: none of these "
+            f"examples is known as training data, so all {len(table)} are test.",
+        )
+    ]
 
 
 def _position(name: str, seed: int) -> float:
@@ -271,7 +272,8 @@ def check_labels(table: pd.DataFrame, config: DataConfig, source: str, external:
         raise DataError(
             f"the label {unseen[0]!r} is in no training example",
             where=source,
-            remedy="Each class needs training examples: mend the split, or remove these rows.",
+            remedy=near(unseen[0], list(classes))
+            or "Each class needs training examples: mend the split, or remove these rows.",
         )
     if len(classes) < 2:
         who = "the data" if external else "training"
@@ -326,30 +328,59 @@ def _check_positive(config: DataConfig, classes: tuple[str, ...], source: str) -
         )
 
 
-def _digest(table: pd.DataFrame, config: DataConfig) -> tuple[pd.DataFrame, int]:
-    """Add the hash of each item; leave out, and count, items that cannot be read if the config says so.
+def _digest(table: pd.DataFrame, config: DataConfig) -> tuple[pd.DataFrame, list[Remark]]:
+    """Add the hash of each item; leave out items that cannot be read if the config says so, with remarks.
 
     Only with ``on_error = "skip"`` are pictures decoded here: otherwise a damaged picture stops the run when it is
     decoded, and pictures whose features are cached need no decoding at all.
     """
     skip = config.on_error == "skip"
 
-    def check(item: Path | str, where: str) -> str | None:
+    def check(item: Path | str, where: str) -> str | DataError:
         try:
             if isinstance(item, str):
                 return text_digest(item, where)
             return digest(item, config.max_pixels, decode=skip)
-        except DataError:
+        except DataError as error:
             if skip:
-                return None
+                return error
             raise
 
     where = table["where"] if "where" in table else [""] * len(table)
     with ThreadPoolExecutor(DECODERS) as pool:
         digests = list(track(pool.map(check, table["item"], where), "Reading", total=len(table)))
     checked = table.assign(digest=pd.Series(digests, index=table.index, dtype=object))
-    kept = checked[checked["digest"].notna()].reset_index(drop=True)
-    return kept, len(table) - len(kept)
+    errors = [each for each in digests if isinstance(each, DataError)]
+    if not errors:
+        return checked, []
+    lost = checked["digest"].map(lambda each: isinstance(each, DataError))
+    kept = checked[~lost].reset_index(drop=True)
+    return kept, list(_unreadable(checked[lost], kept, errors))
+
+
+def _unreadable(lost: pd.DataFrame, kept: pd.DataFrame, errors: Sequence[DataError]) -> Iterator[Remark]:
+    """Yield how many examples were left out, and which classes were left out with them."""
+    by_class = [f"{n} of {label}" for label, n in lost["label"].value_counts().items()]
+    total = len(lost) + len(kept)
+    yield Remark(
+        id="unreadable_items",
+        title="Examples left out because they cannot be read",
+        value=len(lost),
+        unit="examples",
+        n=total,
+        meaning=f"{len(lost)} of {total} examples were left out because their item cannot be read: {listed(by_class)}.",
+        names=[f"{error.where}: {error.what}" for error in errors],
+    )
+    gone = sorted(set(lost["label"]) - set(kept["label"]))
+    if gone:
+        yield Remark(
+            id="lost_classes",
+            title="Classes of which no example can be read",
+            value=len(gone),
+            unit="classes",
+            n=len(gone) + kept["label"].nunique(),
+            meaning=f"No example of {listed(gone)} can be read: all were left out.",
+        )
 
 
 def _split(name: str, part: pd.DataFrame, classes: tuple[str, ...], config: DataConfig) -> Split:

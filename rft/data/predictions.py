@@ -19,7 +19,9 @@ from pandas.api.extensions import ExtensionArray
 
 from rft.config import Config, DataConfig, PredictionsConfig, stored_path
 from rft.data.columnar import Columns, coded, column_names, named_rows, read_columns
-from rft.data.manifest import SPLITS, Dataset, check_labels, check_levels
+from rft.data.manifest import Dataset, check_labels, check_levels
+from rft.data.remarks import say
+from rft.data.splits import SPLITS, expected_splits, split_named, split_names_remark
 from rft.errors import DataError, near
 from rft.records import Split
 
@@ -104,7 +106,9 @@ def read_predictions(core: Config, folder: Path) -> tuple[Dataset, pd.DataFrame]
     )
     with path.open("rb") as stream:
         source = {"name": stored_path(path, folder), "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
-    return Dataset(rows.splits(), classes, skipped, [source]), rows.frame()
+    remarks = split_names_remark(held.texts[layout.split].categories) if layout.split else []
+    say(remarks)
+    return Dataset(rows.splits(), classes, skipped, [source], remarks), rows.frame()
 
 
 @dataclass(frozen=True)
@@ -183,7 +187,15 @@ def _splits(held: Columns, layout: _Layout, source: str) -> pd.Categorical:
     if layout.split is None:
         n = held.texts[layout.label].size
         return coded(np.full(n, SPLITS.index("test"), np.int8), SPLITS)
-    return _among(held.texts[layout.split], SPLITS, "split", source)
+    values = held.texts[layout.split]
+    read = [split_named(name) for name in values.categories]
+    unknown = np.isin(values.codes, [code for code, split in enumerate(read) if split is None])
+    if unknown.any():
+        first = str(values[int(unknown.argmax())])
+        what = f"the split {first!r} in {named_rows(unknown)} is none of those expected"
+        raise DataError(what, where=source, remedy=f"Expected {expected_splits()}.")
+    codes = np.array([SPLITS.index(split) for split in read if split is not None], np.int8)
+    return coded(codes[values.codes], SPLITS)
 
 
 def _among(values: pd.Categorical, allowed: Sequence[str], what: str, source: str) -> pd.Categorical:

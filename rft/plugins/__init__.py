@@ -8,7 +8,7 @@ cheap: torch, Opacus, Fairlearn and Captum are imported by the methods that use 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, entry_points, version
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from rft.backbones import Classifier
     from rft.data import Inputs
+    from rft.data.remarks import Remark
     from rft.features import Features
     from rft.features.representations import Representations
     from rft.training import Fit, Task, Trainer
@@ -71,6 +72,7 @@ class Subject:
         splits: ``train`` and ``test``, perhaps ``validation``.
         predictions: one row an example of every split: split, id, unit, label, prediction, ``score_<class>``
             (probabilities), ``group_<attribute>`` (None where missing). Labels are class names.
+        remarks: what was noticed when the data was read.
         model: the joined classifier in eval mode, on ``device``; a batch of inputs in, logits out.
         inputs: ``inputs.batch(split, rows)`` reads examples as the model wants them.
         features: split -> cached outputs of the frozen part, or the inputs where nothing is frozen.
@@ -86,6 +88,7 @@ class Subject:
     seed: int
     splits: Mapping[str, Split]
     predictions: pd.DataFrame
+    remarks: Sequence[Remark] = ()
     model: Classifier | None = None
     inputs: Inputs | None = None
     features: Mapping[str, Features] | None = None

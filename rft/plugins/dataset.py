@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import BaseModel
 
 from rft.plugins import Options, Subject
 from rft.records import Figure, Finding, Row, Section, Split, Table, Texts, not_measured
+
+if TYPE_CHECKING:
+    from rft.data.remarks import Remark
 
 SMALL_CLASS = 10  # training examples
 MISSING = "(missing)"
@@ -54,6 +58,8 @@ class Dataset:
                 _smallest_class(splits.get("train"), classes),
                 *(_missing_groups(splits, attribute) for attribute in attributes),
                 *_truncated(subject),
+                *_validation(splits),
+                *map(_of_remark, subject.remarks),
             ),
             tables={name: table for name, table in tables.items() if table},
             captions=_CAPTIONS,
@@ -177,6 +183,36 @@ def _truncated(subject: Subject) -> Iterator[Finding]:
     meaning = f"{cut} of {n} texts have more tokens than the model was given of them."
     consequence = "What stands behind the cut was not seen: model.max_length says where it is."
     yield _count("dataset.truncated_texts", "Texts that were cut", cut, "texts", n, meaning, consequence)
+
+
+def _validation(splits: Mapping[str, Split]) -> Iterator[Finding]:
+    """Say what became of examples that are neither train nor test, where there are any."""
+    if "validation" in splits:
+        n, total = len(splits["validation"]), sum(map(len, splits.values()))
+        yield Finding(
+            id="dataset.validation",
+            title="Examples in validation",
+            status="info",
+            value=n,
+            unit="examples",
+            exact=True,
+            n=total,
+            meaning=f"{n} of {total} examples are in validation: the model was not trained on them, and no result on "
+            "test counts them. Only a choice between ways to mitigate a gap looks at them.",
+        )
+
+
+def _of_remark(remark: Remark) -> Finding:
+    return Finding(
+        id=f"dataset.{remark.id}",
+        title=remark.title,
+        status=remark.status,
+        value=remark.value,
+        unit=remark.unit,
+        exact=True,
+        n=remark.n,
+        meaning=remark.meaning,
+    )
 
 
 def _smallest_class(train: Split | None, classes: tuple[str, ...]) -> Finding:

@@ -20,7 +20,7 @@ from PIL import Image
 import rft
 from rft.backbones import external
 from rft.config import ModelConfig
-from rft.errors import ConfigError, DataError, ModelError, RftError
+from rft.errors import ConfigError, ModelError, RftError
 
 transformers = pytest.importorskip("transformers")
 
@@ -95,13 +95,16 @@ class TestTexts:
         assert "no split train" in run.finding("dataset.smallest_class").reason
         assert "no train rows" in run.finding("performance.baseline_accuracy").reason
 
-    def test_who_was_trained_on_is_not_drawn_by_chance(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("said", ["test = 0.25", ""])
+    def test_without_a_split_all_examples_are_test(self, tmp_path: Path, said: str) -> None:
+        """Who it was trained on cannot be drawn by chance: a fraction changes nothing, and the report says so."""
         save_bert(tmp_path / "model")
-        write_texts(tmp_path / "texts.csv")
-        config = TEXT_AUDIT.replace('split = "split"', "test = 0.25")
-        (tmp_path / "audit.toml").write_text(config, encoding="utf-8")
-        with pytest.raises(DataError, match="cannot be drawn by chance"):
-            rft.audit(tmp_path / "audit.toml", device="cpu")
+        rows = write_texts(tmp_path / "texts.csv")
+        (tmp_path / "audit.toml").write_text(TEXT_AUDIT.replace('split = "split"', said), encoding="utf-8")
+        run = rft.audit(tmp_path / "audit.toml", device="cpu")
+        assert {name: split.n for name, split in run.data.splits.items()} == {"test": len(rows)}
+        remarked = [finding for finding in run.section("dataset").findings if finding.id == "dataset.all_test"]
+        assert [finding.value for finding in remarked] == ([len(rows)] if said else [])
 
     def test_private_training_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "audit.toml").write_text(f"{TEXT_AUDIT}\n[privacy]\nepsilon = 3\n", encoding="utf-8")

@@ -91,7 +91,7 @@ def test_a_folder_may_bring_its_own_splits(tmp_path: Path) -> None:
     dataset = read(DataConfig(folder="photos"), tmp_path, 0)
     assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 4, "test": 4}
     (tmp_path / "photos" / "test").rename(tmp_path / "photos" / "val")
-    with pytest.raises(DataError, match="Rename val/ to test/"):
+    with pytest.raises(DataError, match="train/ and val/ but no folder for test"):
         read(DataConfig(folder="photos"), tmp_path, 0)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rft.data.remarks import Remark
 from rft.plugins import Plugin, Subject
 from rft.plugins.dataset import Dataset, DatasetOptions
 from rft.records import Section, Split, SubjectFacts, Training
@@ -142,3 +143,21 @@ def test_labels_are_counted_with_their_share() -> None:
     labels = leaking().tables["labels"]
     assert {"split": "test", "class": "yes", "n": 3, "share": 0.75} in labels
     assert sum(row["n"] for row in labels) == 10
+
+
+def test_validation_is_said_to_be_kept_apart() -> None:
+    finding = leaking().finding("dataset.validation")
+    assert (finding.value, finding.n, finding.status) == (2, 10, "info")
+    assert "not trained on them" in finding.meaning
+    assert not any("validation" in each.id for each in audit(split("test", [0, 1])).findings)
+
+
+def test_remarks_of_the_reader_become_findings() -> None:
+    remark = Remark("left_out_files", "Files", 3, "files", "3 files were left out.", n=9, names=["secret.txt"])
+    facts = SubjectFacts(name="toy", modality="image", classes=("no", "yes"), training=Training(mode="external"))
+    splits = {"test": split("test", [0, 1])}
+    subject = Subject(facts=facts, seed=0, splits=splits, predictions=pd.DataFrame(), remarks=[remark])
+    section = Dataset().audit(subject, DatasetOptions())
+    finding = section.finding("dataset.left_out_files")
+    assert (finding.value, finding.n, finding.status, finding.exact) == (3, 9, "warn", True)
+    assert "secret" not in section.model_dump_json()  # names are for the terminal

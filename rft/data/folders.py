@@ -1,0 +1,285 @@
+"""A folder of class sub-folders, perhaps within folders of splits: what is an example there, and what is not.
+
+Hidden and system folders are no data. Whatever else is not read is counted and named, never left out in silence.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from rft.config import DataConfig
+from rft.data.decoding import SUFFIXES, UNREAD_SUFFIXES
+from rft.data.remarks import Remark, listed
+from rft.data.splits import expected_splits, split_named
+from rft.errors import DataError
+
+# Folders and files that systems leave everywhere, beside those whose name begins with a dot.
+SYSTEM = {
+    *("__macosx", "@eadir", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "recycler", "lost+found"),
+    *("system volume information", "network trash folder", "temporary items", "__pycache__", "cvs"),
+    *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"),
+}
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """A folder with what lies in it, by name: what may be a picture, other files, and folders.
+
+    ``hidden`` counts the pictures in each hidden or system folder.
+    """
+
+    path: Path
+    pictures: tuple[Path, ...]
+    others: tuple[Path, ...]
+    folders: tuple[_Folder, ...]
+    hidden: Mapping[str, int]
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    def walk(self) -> Iterator[_Folder]:
+        """Yield this folder and all within it."""
+        yield self
+        for folder in self.folders:
+            yield from folder.walk()
+
+    @property
+    def holds_pictures(self) -> bool:
+        return any(folder.pictures for folder in self.walk())
+
+    @property
+    def holds_folders_of_pictures(self) -> bool:
+        return not self.pictures and self.holds_pictures
+
+
+@dataclass(frozen=True)
+class _Class:
+    """A class folder; ``split`` is the folder around it, None where there are no splits."""
+
+    folder: _Folder
+    split: _Folder | None
+
+    @property
+    def place(self) -> str:
+        return self.folder.name if self.split is None else f"{self.split.name}/{self.folder.name}"
+
+
+def read_folder(config: DataConfig, folder: Path, needed: Collection[str]) -> tuple[pd.DataFrame, list[Remark]]:
+    """Return one row a picture (``item``, ``label``, ``id``, perhaps ``declared_split``), and what was noticed.
+
+    Args:
+        config: the ``[data]`` table, with ``folder``.
+        folder: what that is relative to.
+        needed: the splits that must be there where folders are splits.
+
+    Raises:
+        DataError: no such folder, no pictures in class sub-folders, splits that are incomplete, folders that are
+            neither classes nor splits, or a name that is no text.
+    """
+    assert config.folder is not None
+    top = folder / config.folder
+    if not top.is_dir():
+        raise DataError("no such folder", where=config.folder, remedy="Its path is relative to the config.")
+    root = _listed(top, ())
+    splits = _split_folders(root, needed, config.folder)
+    if splits and config.test is not None:
+        named = " and ".join(f"{split.name}/" for split in splits)
+        raise DataError(f"has {named} folders, so data.test has nothing to say", where=config.folder)
+    if not splits:
+        _check_classes(root, config.folder)
+    around: Sequence[_Folder | None] = splits or [None]
+    classes = [_Class(own, split) for split in around for own in (root if split is None else split).folders]
+    rows = [_row(path, own, top) for own in classes for inner in own.folder.walk() for path in inner.pictures]
+    if not rows:
+        raise DataError(
+            "holds no pictures in class sub-folders",
+            where=config.folder,
+            remedy=f"Expected <class>/<picture>, or train/<class>/<picture>; it holds {_contents(root)}.",
+        )
+    table = pd.DataFrame(rows, columns=["item", "label", "id", "declared_split"], dtype=object)
+    _check_names(table, config.folder)
+    return (table if splits else table.drop(columns="declared_split")), list(_remarks(root, splits, classes))
+
+
+def _row(path: Path, own: _Class, top: Path) -> tuple[Path, str, str, str]:
+    return path, own.folder.name, path.relative_to(top).as_posix(), own.split.name if own.split else ""
+
+
+def _listed(path: Path, above: tuple[str, ...]) -> _Folder:
+    """Return a folder with all within it; links are followed, but not in circles."""
+    try:
+        entries = sorted(os.scandir(path), key=lambda entry: entry.name)
+    except OSError as error:
+        raise DataError(f"cannot be opened: {error.strerror}", where=f"{path.parent.name}/{path.name}") from None
+    above = (*above, os.path.realpath(path))
+    pictures, others, folders = [], [], []
+    hidden: Counter[str] = Counter()
+    for entry in entries:
+        place = path / entry.name
+        is_folder = entry.is_dir()
+        if _is_hidden(entry.name):
+            hidden[entry.name] += _count_pictures(place) if is_folder else 0
+        elif is_folder:
+            folders += [] if os.path.realpath(place) in above else [_listed(place, above)]
+        elif place.suffix.lower() in SUFFIXES | UNREAD_SUFFIXES and (entry.is_file() or entry.is_symlink()):
+            pictures.append(place)  # a link to nowhere too: it is missed when it is read
+        else:
+            others.append(place)
+    return _Folder(path, tuple(pictures), tuple(others), tuple(folders), +hidden)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name.casefold() in SYSTEM
+
+
+def _count_pictures(folder: Path) -> int:
+    names = (Path(name) for _, _, files in os.walk(folder) for name in files if not name.startswith("."))
+    return sum(name.suffix.lower() in SUFFIXES for name in names)
+
+
+def _split_folders(root: _Folder, needed: Collection[str], source: str) -> list[_Folder]:
+    """Return the folders that are splits; none where they are classes, by whatever name."""
+    full = [own for own in root.folders if own.holds_pictures]
+    named = [own for own in full if split_named(own.name)]
+    nested = [own for own in named if own.holds_folders_of_pictures]
+    missing = sorted(set(needed) - {split_named(own.name) for own in nested})
+    if not missing:
+        _refuse_strays([own for own in full if own not in nested], nested, source)
+        return nested
+    if full and len(named) == len(full):
+        _refuse_incomplete(named, nested, missing, source)
+    return []
+
+
+def _refuse_strays(strays: Sequence[_Folder], splits: Sequence[_Folder], source: str) -> None:
+    if strays:
+        raise DataError(
+            f"holds {listed([f'{own.name}/' for own in strays])} beside the splits "
+            f"{listed([f'{own.name}/' for own in splits])}",
+            where=source,
+            remedy=f"Expected {expected_splits()}, each with class sub-folders: rename the folder, or move it away.",
+        )
+
+
+def _refuse_incomplete(
+    named: Sequence[_Folder], nested: Sequence[_Folder], missing: Sequence[str], source: str
+) -> None:
+    """Raise ``DataError`` for folders that are all called after splits and still are no complete splits."""
+    names = listed([f"{own.name}/" for own in named])
+    flat = [own for own in named if own not in nested]
+    if flat and len({split_named(own.name) for own in named}) > 1:
+        raise DataError(
+            f"{names} are called after splits, but {listed([f'{own.name}/' for own in flat])} holds pictures without "
+            "class sub-folders",
+            where=source,
+            remedy="Expected train/<class>/<picture>. Where the labels stand in a table, or these are the classes "
+            "themselves, name table, image and label with data.manifest, data.image and data.label.",
+        )
+    if nested:
+        raise DataError(
+            f"has {names} but no folder for {listed(missing)}: results must come from a test folder that no choice "
+            "was made on",
+            where=source,
+            remedy="Add it, or rename a folder on which nothing was tuned to test/.",
+        )
+
+
+def _check_classes(root: _Folder, source: str) -> None:
+    """Raise ``DataError`` where folders hold only the same sub-folders: those are the classes, or the splits."""
+    full = [own for own in root.folders if own.holds_pictures]
+    if not full or not all(own.holds_folders_of_pictures for own in full):
+        return
+    inner = [{each.name.casefold() for each in own.folders if each.holds_pictures} for own in full]
+    names = listed([f"{own.name}/" for own in full])
+    if len(full) == 1 and len(inner[0]) > 1:
+        raise DataError(
+            f"holds nothing but the folder {names}",
+            where=source,
+            remedy=f'If the classes are in it, set data.folder = "{Path(source).as_posix()}/{full[0].name}".',
+        )
+    largest = max(inner, key=len)
+    if len(full) < 2 or not all(own <= largest for own in inner):
+        return
+    shared = listed([f"{name}/" for name in sorted(largest)])
+    if all(split_named(name) for name in largest):
+        remedy = "Expected the splits outside and the classes within: train/<class>/<picture>."
+    else:
+        remedy = f"If {names} are splits, call them train, validation and test; a class holds pictures itself."
+    raise DataError(f"{names} hold only the same folders, {shared}: these are no classes", where=source, remedy=remedy)
+
+
+def _check_names(table: pd.DataFrame, source: str) -> None:
+    for name in table["id"]:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            shown = name.encode(errors="backslashreplace").decode()
+            raise DataError(
+                f"the name of {shown} is no UTF-8", where=source, remedy="Rename the file or its folder."
+            ) from None
+
+
+def _contents(root: _Folder) -> str:
+    kinds = Counter(_kind(path) for inner in root.walk() for path in (*inner.pictures, *inner.others))
+    return listed([f"{n} {kind}" for kind, n in kinds.most_common()]) if kinds else "no files"
+
+
+def _kind(path: Path) -> str:
+    return path.suffix.lower() or "without a suffix"
+
+
+def _remarks(root: _Folder, splits: Sequence[_Folder], classes: Sequence[_Class]) -> Iterator[Remark]:
+    """Yield what lies in the folder and was not read."""
+    others = [(own, path) for own in classes for inner in own.folder.walk() for path in inner.others]
+    if others:
+        kinds = Counter(f"{_kind(path)} in {own.place}" for own, path in others)
+        yield Remark(
+            id="left_out_files",
+            title="Files in class folders that are no pictures",
+            value=len(others),
+            unit="files",
+            n=len(others) + sum(len(inner.pictures) for own in classes for inner in own.folder.walk()),
+            meaning=f"{len(others)} files in class folders are no pictures by their suffix and were left out: "
+            f"{listed([f'{n} {kind}' for kind, n in kinds.most_common()])}.",
+            names=[f"{path.parent.name}/{path.name}" for _, path in others],
+        )
+    empty = [own.place for own in classes if not own.folder.holds_pictures]
+    if empty:
+        yield Remark(
+            id="empty_classes",
+            title="Class folders without a picture",
+            value=len(empty),
+            unit="folders",
+            n=len(classes),
+            meaning=f"{listed(empty)} holds no picture that could be read, so there is no example of that class there."
+            if len(empty) == 1
+            else f"{listed(empty)} hold no picture that could be read, so there is no example of these classes there.",
+        )
+    loose = [path for outer in (root, *splits) for path in outer.pictures]
+    if loose:
+        yield Remark(
+            id="loose_pictures",
+            title="Pictures outside the class folders",
+            value=len(loose),
+            unit="pictures",
+            meaning=f"{len(loose)} pictures lie in no class folder, have no label and were left out.",
+            names=[f"{path.parent.name}/{path.name}" for path in loose],
+        )
+    hidden = sum((Counter(inner.hidden) for inner in root.walk()), Counter[str]())
+    if hidden:
+        yield Remark(
+            id="hidden_pictures",
+            title="Pictures in hidden and system folders",
+            value=hidden.total(),
+            unit="pictures",
+            meaning=f"{hidden.total()} pictures lie in {listed(sorted(hidden))}, as systems and editors make them, and "
+            "are no examples.",
+            status="info",
+        )

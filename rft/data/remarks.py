@@ -1,0 +1,53 @@
+"""What is noticed while data is read: told on the terminal at once, and by the section about the data as findings."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+log = logging.getLogger("rft")
+
+FEW = 20  # names that the terminal shows
+
+
+@dataclass(frozen=True)
+class Remark:
+    """A count of something that is unusual about the data.
+
+    Attributes:
+        id: of the finding, behind ``dataset.``.
+        title: of the finding.
+        value: how many.
+        unit: of what.
+        meaning: one or two sentences, without the names of examples or units: they may be personal.
+        n: out of how many; None where there is no such number.
+        status: ``warn`` is told on the terminal too.
+        names: files or units that are meant, for the terminal alone.
+    """
+
+    id: str
+    title: str
+    value: int
+    unit: str
+    meaning: str
+    n: int | None = None
+    status: Literal["info", "warn"] = "warn"
+    names: Sequence[str] = ()
+
+
+def say(remarks: Iterable[Remark]) -> None:
+    """Tell the warnings among remarks on the terminal, with names."""
+    for remark in remarks:
+        if remark.status == "warn":
+            more = f", and {len(remark.names) - FEW} more" if len(remark.names) > FEW else ""
+            names = f" These are {', '.join(remark.names[:FEW])}{more}." if remark.names else ""
+            log.warning("%s%s", remark.meaning, names)
+
+
+def listed(names: Sequence[str], few: int = 10) -> str:
+    """Return names in words: ``a``, ``a and b``, ``a, b, c and 7 more``."""
+    if len(names) > few:
+        return f"{', '.join(names[:few])} and {len(names) - few} more"
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

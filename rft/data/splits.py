@@ -1,0 +1,60 @@
+"""The names of splits: train, validation and test, and what folders and tables usually call them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+from rft.data.remarks import Remark, listed
+
+SPLITS = ("train", "validation", "test")
+
+# The words by which the library datasets of Hugging Face knows splits (`datasets.data_files`), and the field's others.
+_WORDS = {
+    "train": ("train", "training", "trn"),
+    "validation": ("validation", "valid", "val", "dev", "development"),
+    "test": ("test", "testing", "tst", "eval", "evaluation", "holdout", "heldout"),
+}
+_BY_WORD = {word + ending: split for split, words in _WORDS.items() for word in words for ending in ("", "set")}
+_FILLERS = {"set", "data", "dataset", "split", "images", "image", "imgs", "img", "pictures", "photos", "seg"}
+
+
+def split_named(name: str) -> str | None:
+    """Return the split that a folder or a cell is called after, or None.
+
+    Case, digits, blanks and words such as ``set`` do not count: ``Train``, ``VAL``, ``test_set``, ``val2017``.
+
+    >>> split_named("Testing"), split_named("hold-out"), split_named("cats")
+    ('test', 'test', None)
+    """
+    words = re.split(r"[\W\d_]+", unicodedata.normalize("NFKC", name).casefold())
+    return _BY_WORD.get("".join(word for word in words if word not in _FILLERS))
+
+
+def expected_splits() -> str:
+    """Return what a split may be called, in words."""
+    return ", ".join(SPLITS) + ", or one of their usual other names, such as valid, dev or holdout"
+
+
+def split_names_remark(names: Iterable[str]) -> list[Remark]:
+    """Return the remark that says how names of splits were read, where any is not rft's own; empty otherwise."""
+    distinct = sorted(set(names))
+    spelled = {split: [name for name in distinct if split_named(name) == split] for split in SPLITS}
+    renamed = [name for name in distinct if name not in SPLITS]
+    if not renamed:
+        return []
+    doubled = {split: own for split, own in spelled.items() if len(own) > 1}
+    read = "; ".join(f"{listed([repr(name) for name in own])} as {split}" for split, own in spelled.items() if own)
+    several = f" Several names were read as one split: {', '.join(doubled)}." if doubled else ""
+    return [
+        Remark(
+            id="split_names",
+            title="Splits with other names",
+            value=len(renamed),
+            unit="names",
+            n=len(distinct),
+            meaning=f"Splits were read by their usual names: {read}.{several}",
+            status="warn" if doubled else "info",
+        )
+    ]
