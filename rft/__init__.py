@@ -44,9 +44,10 @@ def audit(
         RftError: for anything that the user can mend; its message says what, where and how.
     """
     from rft.pipeline import audit as run_audit
-    from rft.report import check_writable
+    from rft.report import check_storable, check_writable
 
     if out is not None:
+        check_storable()
         check_writable(Path(out), force=force)
     run = run_audit(config, overrides=overrides or [], device=device, offline=offline)
     if out is not None:

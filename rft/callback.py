@@ -17,7 +17,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from rft.errors import RftError
 from rft.pipeline import audit, prepare
 from rft.records import AuditRun
-from rft.report import check_writable, view
+from rft.report import check_storable, check_writable, view
 from rft.report.markdown import escape
 from rft.report.publishable import UN_NOISED, publishable
 
@@ -70,6 +70,7 @@ class AuditCallback(TrainerCallback):
         self.config, self.out, self.model, self.device = Path(config), Path(out), dict(model or {}), device
         self.on_error, self.force = on_error, force
         self.run: AuditRun | None = None
+        check_storable()
         check_writable(self.out, force=force)
         prepare(self.config, self._overrides(Path(FOLDER)))
 

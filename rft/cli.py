@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -24,8 +24,12 @@ from rft.errors import EvidenceError, RftError
 from rft.records import AuditRun, Section
 from rft.records import Table as RowTable
 
+if TYPE_CHECKING:
+    from rft.report.evidence import Verification
+
 EXIT = {"pass": 0, "no_rules": 0, "fail": 1, "uncertain": 3}
 BUG, INTERRUPTED = 70, 130
+FEW = 5  # names of files that are shown
 NOT_CHECKED = "The ledger of population {!r} is not in {} and was not checked: name its folder with --ledger."
 HEADLINES = (
     *("performance.accuracy", "privacy.epsilon", "privacy.ledger_epsilon", "privacy.ledger_remaining"),
@@ -98,8 +102,9 @@ def audit(
 
         at_hand.require(config, overrides or [], offline=offline)  # before torch is imported, which takes seconds
         from rft.pipeline import audit as run_audit
-        from rft.report import check_writable
+        from rft.report import check_storable, check_writable
 
+        check_storable()
         if folder is not None:
             check_writable(folder, force=force)
         run = run_audit(config, overrides=overrides or [], device=device, offline=offline)
@@ -168,27 +173,54 @@ def verify(
     ledger: Annotated[
         Path | None, typer.Option("--ledger", metavar="DIR", help="The folder of ledgers; the user's own otherwise.")
     ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option("--key", metavar="FILE", help="The key of the run; in the user's own folder otherwise."),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="DIR", help="Where the inputs are; as the config said otherwise.")
+    ] = None,
     debug: Debug = False,
 ) -> None:
-    """Check every file of a run, and the ledger of its population, against its evidence.json."""
+    """Check every file of a run, what it read, and the ledger of its population, against its evidence.json."""
     with _reported(debug):
         from rft.report import ledger as stand_of
-        from rft.report import verify as problems_of
+        from rft.report import verify as check
 
-        problems = problems_of(folder)
-        if problems:
-            raise EvidenceError("; ".join(problems), where=str(folder))
-        out.print("Every file is the one that was written.")
+        found = check(folder, key=key, data=data)
+        if found.problems:
+            raise EvidenceError("; ".join(found.problems), where=str(folder))
+        whole = not found.unchecked
+        out.print("Every file is the one that was written." if whole else _checked_in_part(found), markup=False)
+        if found.inputs:
+            out.print(f"{found.inputs:,} inputs are the files that were read.")
         if stand := stand_of(folder):
-            from rft.plugins.privacy.ledger.anchors import check_anchor, ledger_folder
+            whole = _show_ledger(stand, ledger) and whole
+        raise typer.Exit(0 if whole else EXIT["uncertain"])
 
-            place = ledger or ledger_folder(None, Path.cwd())
-            said = check_anchor(stand, place)
-            if said is None and ledger is not None:
-                remedy = "Give the folder of ledgers, as privacy.ledger does: the one that holds a folder a population."
-                raise EvidenceError(f"holds no ledger of {stand['population']!r}", where=str(ledger), remedy=remedy)
-            out.print(said or NOT_CHECKED.format(stand["population"], place), markup=False)
-            raise typer.Exit(0 if said else EXIT["uncertain"])
+
+def _checked_in_part(found: Verification) -> str:
+    """Return what was checked and what was not, and how to have it checked."""
+    named, rest = found.unchecked[:FEW], found.unchecked[FEW:]
+    more = f", and {len(rest):,} more" if rest else ""
+    return (
+        f"{found.checked:,} files of the run are the ones that were written. Not checked: {', '.join(named)}{more}.\n"
+        "Inputs, and files that are not for others, are checked with the key of the run, which stays with the owner of "
+        "the data: name it with --key, and the folder of the inputs with --data."
+    )
+
+
+def _show_ledger(stand: Any, ledger: Path | None) -> bool:
+    """Say whether the ledger still holds what the run saw in it; return whether it was found."""
+    from rft.plugins.privacy.ledger.anchors import check_anchor, ledger_folder
+
+    place = ledger or ledger_folder(None, Path.cwd())
+    said = check_anchor(stand, place)
+    if said is None and ledger is not None:
+        remedy = "Give the folder of ledgers, as privacy.ledger does: the one that holds a folder a population."
+        raise EvidenceError(f"holds no ledger of {stand['population']!r}", where=str(ledger), remedy=remedy)
+    out.print(said or NOT_CHECKED.format(stand["population"], place), markup=False)
+    return said is not None
 
 
 @app.command()

@@ -45,8 +45,11 @@ class LoadedConfig:
 
     @property
     def sha256(self) -> str:
-        """Hash of the config as it was used, independent of key order and layout."""
-        return hashlib.sha256(json.dumps(self.raw, sort_keys=True, default=str).encode()).hexdigest()
+        """Hash of the config as it is shown, independent of key order and layout.
+
+        Of what is cut from paths it tells nothing: a user's name could be guessed.
+        """
+        return hashlib.sha256(json.dumps(self.public(), sort_keys=True).encode()).hexdigest()
 
     def public(self) -> dict[str, Any]:
         """Return the config as used, with paths outside the config's folder cut to their base name."""

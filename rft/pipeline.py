@@ -66,7 +66,8 @@ def audit(
         verdict=policy.judge(settings.core.policy, sections),
     )
     settle = subject.fit.settle if subject.fit else None
-    return run.with_artifacts(Artifacts(subject.predictions, dataset.inputs, subject.write_model, settle))
+    parts = Artifacts(subject.predictions, dataset.inputs, settings.folder, subject.write_model, settle)
+    return run.with_artifacts(parts)
 
 
 def _subject(
@@ -160,8 +161,10 @@ def _audit(plugin: tuple[Registered, BaseModel], subject: Subject) -> Section:
     except (EvidenceError, IntegrityError):  # a promise that does not hold is more than an audit that is missing
         raise
     except Exception as error:  # a plugin is foreign code: whatever it raises, the other audits must stand
+        # What it says may name files or people: it is for the terminal, and not for the report.
+        log.warning("the plugin %s failed: %s: %s", each.plugin.name, type(error).__name__, error)
         log.debug("plugin %s failed", each.plugin.name, exc_info=True)
-        return _unmeasured(each.plugin, f"the plugin failed: {type(error).__name__}: {error}")
+        return _unmeasured(each.plugin, f"the plugin failed ({type(error).__name__}); the terminal said more")
     return _untouched(section, subject)
 
 
@@ -191,6 +194,7 @@ def _untouched(section: Section, subject: Subject) -> Section:
 def _frame(settings: config_file.LoadedConfig, active: Active, started: datetime, seconds: float, device: str) -> Run:
     return Run(
         id=secrets.token_hex(8),
+        salt=secrets.token_hex(32),
         name=settings.core.name,
         created=started.isoformat(timespec="seconds"),
         seconds=round(seconds, 1),

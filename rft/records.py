@@ -317,9 +317,14 @@ class Environment(Record):
 
 
 class Run(Record):
-    """The frame of a run. ``config`` is the config as it was used, with stored paths made relative."""
+    """The frame of a run. ``config`` is the config as it was used, with stored paths made relative.
+
+    ``salt`` is random and stands in ``audit.json`` and the report alone: without it, their hashes in ``evidence.json``
+    would confirm a guess of what they say to those who were not given them.
+    """
 
     id: str
+    salt: str = ""
     name: str
     created: str
     seconds: Number
@@ -407,18 +412,33 @@ class DataFacts(Record):
 
 
 @dataclass(frozen=True)
+class InputFile:
+    """A file that the run read. Neither its name nor its hash may leave the machine: both are digested with a key.
+
+    Attributes:
+        path: relative to the config's folder, or absolute where the config or manifest says so.
+        sha256: of its bytes, as hex.
+    """
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Artifacts:
     """What belongs to a run but not into ``audit.json``; present when the run was made in this process.
 
     Attributes:
         predictions: one row an example, columns as in ``predictions.parquet``.
-        inputs: ``{"name": ..., "sha256": ...}`` of the manifest and of every item.
+        inputs: the manifest and every item that is a file.
+        folder: the config's, which paths of inputs are relative to.
         write_model: writes the folder ``model`` (safetensors and model.json), or None without a model.
         settle: called when everything is saved, since an interrupted run can go on until then; None without need.
     """
 
     predictions: pd.DataFrame
-    inputs: Sequence[Mapping[str, str]]
+    inputs: Sequence[InputFile]
+    folder: Path = Path()
     write_model: Callable[[Path], None] | None = None
     settle: Callable[[], None] | None = None
 

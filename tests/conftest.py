@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,15 @@ from rft.allocator import keep_freed_memory
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does, before torch is imported
 keep_freed_memory()  # as an audit does, for tests of its parts
+
+
+@pytest.fixture(autouse=True, scope="session")
+def nothing_of_the_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what fixtures of whole modules write out of the user's own folders."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RFT_CACHE", str(tmp_path_factory.mktemp("shared-cache")))
+        patch.setenv("RFT_STATE", str(tmp_path_factory.mktemp("shared-state")))
+        yield
 
 
 @pytest.fixture(autouse=True)

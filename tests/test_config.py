@@ -99,6 +99,12 @@ def test_the_hash_follows_the_content_and_not_the_layout(tmp_path: Path) -> None
     assert load(tmp_path, CONFIG, "seed=1").sha256 != plain
 
 
+def test_the_hash_tells_nothing_of_what_is_cut_from_paths(tmp_path: Path) -> None:
+    first, other = (load(tmp_path, CONFIG, f'data.manifest="/home/{name}/pictures.csv"') for name in ("ann", "bea"))
+    assert first.sha256 == other.sha256
+    assert load(tmp_path, CONFIG, 'data.manifest="/home/ann/others.csv"').sha256 != first.sha256
+
+
 def test_stored_paths_never_leave_the_folder_of_the_config(tmp_path: Path) -> None:
     outside = tmp_path / "elsewhere" / "pictures.csv"
     loaded = load(tmp_path, CONFIG, f'data.manifest="{outside}"', 'model.weights="../up/w.safetensors"')

@@ -43,6 +43,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config.write_text(CONFIG + TABLES.replace(', "balanced"', ""), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RFT_CACHE", str(root / "cache"))
+        patch.setenv("RFT_STATE", str(root / "state"))
         rft.audit(config, root / "run", offline=True)
     return root / "run"
 
@@ -80,16 +81,15 @@ def test_its_predictions_have_the_format_of_the_runs_own(made: Path) -> None:
     )
 
 
-def test_the_folder_is_part_of_the_evidence(copied: Path) -> None:
-    assert evidence.verify(copied) == []
-    listed = evidence.read(copied)["files"]
-    assert {name for name in listed if name.startswith("mitigated/")} == {
-        "mitigated/model.json",
-        "mitigated/rule.safetensors",
-        "mitigated/predictions.parquet",
-    }
+def test_the_folder_is_part_of_the_evidence(made: Path, copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RFT_STATE", str(made.parent / "state"))
+    whole = evidence.verify(copied)
+    assert (whole.problems, whole.unchecked) == ((), ())
+    listed = evidence.read(copied)
+    assert len(listed["keyed"]["files"]) == 4, "three in the folder, and the predictions of the run"
+    assert "mitigated" not in json.dumps(listed)
     (copied / "mitigated" / "model.json").write_text("{}", encoding="utf-8")
-    assert evidence.verify(copied) == ["mitigated/model.json is not the file that was written"]
+    assert evidence.verify(copied).problems == ("mitigated/model.json is not the file that was written",)
 
 
 def test_the_section_shows_the_frontier(made: Path) -> None:

@@ -42,6 +42,7 @@ LEVELS = {
     "config_file": 2,
     "records": 1,
     "allocator": 0,
+    "state": 0,
     "errors": 0,
 }
 MAY_MEET = {

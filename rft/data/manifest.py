@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.extensions import ExtensionArray
 
-from rft.config import DataConfig, stored_path
+from rft.config import DataConfig
 from rft.data.folders import read_folder
 from rft.data.images import DECODERS, digest
 from rft.data.remarks import Remark, listed, say
@@ -26,7 +26,7 @@ from rft.data.splits import SPLITS, expected_splits, split_named, split_names_re
 from rft.data.text import text_digest
 from rft.errors import DataError, near
 from rft.progress import track
-from rft.records import DataFacts, Split, SplitFacts
+from rft.records import DataFacts, InputFile, Split, SplitFacts
 
 MOST_GROUPS = 200  # of an attribute
 
@@ -40,14 +40,14 @@ class Dataset:
             where the model was trained by others.
         classes: the class names, sorted; labels index them.
         skipped: rows left out because their item could not be read.
-        inputs: ``{"name", "sha256"}`` of the manifest and of every item.
+        inputs: the manifest, and every item that is a file.
         remarks: what was noticed when it was read.
     """
 
     splits: dict[str, Split]
     classes: tuple[str, ...]
     skipped: int
-    inputs: list[dict[str, str]]
+    inputs: list[InputFile]
     remarks: Sequence[Remark] = ()
 
     def facts(self) -> DataFacts:
@@ -93,14 +93,17 @@ def read(config: DataConfig, folder: Path, seed: int, *, external: bool = False)
     }
     files = table if config.modality == "image" else table[:0]  # texts stand in the manifest, which is hashed whole
     inputs = [
-        {"name": stored_path(path, folder), "sha256": sha256}
-        for path, sha256 in zip(files["item"], files["digest"], strict=True)
+        InputFile(relative(path, folder), sha256) for path, sha256 in zip(files["item"], files["digest"], strict=True)
     ]
     if config.manifest:
         manifest = folder / config.manifest
-        own = {"name": stored_path(manifest, folder), "sha256": hashlib.sha256(manifest.read_bytes()).hexdigest()}
-        inputs.insert(0, own)
+        inputs.insert(0, InputFile(relative(manifest, folder), hashlib.sha256(manifest.read_bytes()).hexdigest()))
     return Dataset(splits, classes, skipped, inputs, [*remarks, *unreadable])
+
+
+def relative(path: Path, folder: Path) -> str:
+    """Return a path as it was named relative to a folder; absolute where it was not."""
+    return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
 
 def _from_manifest(config: DataConfig, folder: Path) -> tuple[pd.DataFrame, str]:

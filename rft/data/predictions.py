@@ -17,13 +17,13 @@ import pandas as pd
 import pyarrow as pa
 from pandas.api.extensions import ExtensionArray
 
-from rft.config import Config, DataConfig, PredictionsConfig, stored_path
+from rft.config import Config, DataConfig, PredictionsConfig
 from rft.data.columnar import Columns, coded, column_names, named_rows, read_columns
-from rft.data.manifest import Dataset, check_labels, check_levels
+from rft.data.manifest import Dataset, check_labels, check_levels, relative
 from rft.data.remarks import say
 from rft.data.splits import SPLITS, expected_splits, split_named, split_names_remark
 from rft.errors import DataError, near
-from rft.records import Split
+from rft.records import InputFile, Split
 
 ROUNDING = 1e-6  # by which a probability may leave [0, 1], as one of 32 bits does
 SUM_TO_ONE = 1e-3  # by which probabilities of a row may miss 1, as those with three decimals do
@@ -105,7 +105,7 @@ def read_predictions(core: Config, folder: Path) -> tuple[Dataset, pd.DataFrame]
         groups={attribute: held.texts[column] for attribute, column in layout.groups.items()},
     )
     with path.open("rb") as stream:
-        source = {"name": stored_path(path, folder), "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+        source = InputFile(relative(path, folder), hashlib.file_digest(stream, "sha256").hexdigest())
     remarks = split_names_remark(held.texts[layout.split].categories) if layout.split else []
     say(remarks)
     return Dataset(rows.splits(), classes, skipped, [source], remarks), rows.frame()

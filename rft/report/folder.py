@@ -6,9 +6,7 @@ that begin with ``=``) is for formats that spreadsheets open.
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -21,10 +19,11 @@ from rft.errors import DataError, OutputError
 from rft.records import FORMAT_VERSION, Artifacts, AuditRun, asset_name
 from rft.report import evidence
 from rft.report.card import model_card
+from rft.report.disk import clear_errors, replace, sync, sync_tree
 from rft.report.html import render
+from rft.report.run_key import RunKey, key_for
 
 RUN_FILE = "audit.json"
-OWNER_ONLY = 0o700  # predictions and pictures are personal data
 
 
 def check_writable(folder: Path, *, force: bool = False) -> None:
@@ -34,7 +33,7 @@ def check_writable(folder: Path, *, force: bool = False) -> None:
         return
     if not folder.is_dir():
         raise OutputError("is a file, not a folder", where=where, remedy="Choose another folder with --out.")
-    with _clear_errors(folder):
+    with clear_errors(folder):
         empty = not any(folder.iterdir())
     if empty:
         return
@@ -50,16 +49,19 @@ def save(run: AuditRun, folder: Path, *, force: bool = False) -> Path:
     """Write the run folder and return it.
 
     Everything is written beside the folder and renamed at the end: an error or an interruption leaves nothing behind,
-    and with ``force`` the old run stands until the new one does. Parts that ``run.artifacts`` lacks are left out.
+    and with ``force`` the old run stands until the new one does. Parts that ``run.artifacts`` lacks are left out. The
+    key of the run is written into the user's state folder.
 
     Raises:
         OutputError: the folder is in use (see ``check_writable``), the disk is full, or it cannot be written.
     """
     folder = Path(folder).resolve()
     check_writable(folder, force=force)
-    with _clear_errors(folder), _staging(folder) as staging:
-        _write_everything(run, staging)
-        _sync_tree(staging)
+    key = _key(run)
+    with clear_errors(folder), _staging(folder) as staging:
+        _write_everything(run, staging, key)
+        sync_tree(staging)
+        key.write()  # before the run stands: without its key nobody could tell whether the inputs are the same
         _put_in_place(staging, folder, force=force)
     if run.artifacts is not None and run.artifacts.settle is not None:
         run.artifacts.settle()
@@ -98,15 +100,21 @@ def rerender(folder: Path, run: AuditRun) -> None:
     Every file is replaced at once or not at all; predictions, pictures and the model are not touched.
     """
     folder = Path(folder).resolve()
-    with _clear_errors(folder):
+    with clear_errors(folder):
         former = evidence.read(folder)
         texts = _texts(run, folder)
         for name, text in texts.items():
-            _replace(folder / name, text)
-        _replace(folder / evidence.FILE, evidence.renewed(former, folder, texts))
+            replace(folder / name, text)
+        replace(folder / evidence.FILE, evidence.renewed(former, folder, texts))
 
 
-def _write_everything(run: AuditRun, folder: Path) -> None:
+def _key(run: AuditRun) -> RunKey:
+    if run.artifacts is None:
+        return key_for(run.run.id, Path(), ())
+    return key_for(run.run.id, run.artifacts.folder, [file.path for file in run.artifacts.inputs])
+
+
+def _write_everything(run: AuditRun, folder: Path, key: RunKey) -> None:
     pictures = {asset_name(png): png for section in run.sections for png in section.assets.values()}
     if pictures:
         (folder / "assets").mkdir()
@@ -119,7 +127,7 @@ def _write_everything(run: AuditRun, folder: Path) -> None:
     for section in run.sections:
         for name, write in section.folders.items():
             write(folder / name)
-    (folder / evidence.FILE).write_text(evidence.of(run, folder), encoding="utf-8", newline="\n")
+    (folder / evidence.FILE).write_text(evidence.of(run, folder, key), encoding="utf-8", newline="\n")
 
 
 def _write_artifacts(artifacts: Artifacts, folder: Path) -> None:
@@ -152,7 +160,7 @@ def _put_in_place(staging: Path, folder: Path, *, force: bool) -> None:
     """Rename the new folder to its place; a run that stands there steps aside first and comes back on failure."""
     if not (force and (folder / RUN_FILE).exists()):
         staging.replace(folder)  # onto nothing or an empty folder; the system refuses anything else
-        _sync(folder.parent)
+        sync(folder.parent)
         return
     retired = staging.with_name(f"{staging.name}.old")
     try:
@@ -162,55 +170,5 @@ def _put_in_place(staging: Path, folder: Path, *, force: bool) -> None:
         if retired.exists() and not folder.exists():
             retired.rename(folder)
         raise
-    _sync(folder.parent)
+    sync(folder.parent)
     shutil.rmtree(retired)
-
-
-def _replace(file: Path, text: str) -> None:
-    """Write beside, flush to the disk, rename."""
-    handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-    beside = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.replace(file)
-    finally:
-        beside.unlink(missing_ok=True)
-    _sync(file.parent)
-
-
-def _sync_tree(folder: Path) -> None:
-    """Flush every file to the disk, and close files and folders to other users."""
-    for place, _, names in os.walk(folder):
-        for name in names:
-            file = Path(place, name)
-            file.chmod(0o600)
-            with file.open("r+b") as stream:
-                os.fsync(stream.fileno())
-        Path(place).chmod(OWNER_ONLY)
-        _sync(Path(place))
-
-
-def _sync(folder: Path) -> None:
-    """Flush a folder's entries to the disk, where the system has this notion."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def _clear_errors(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            remedy = "Free some space, or choose a folder on another disk with --out."
-            raise OutputError("the disk is full", where=str(folder), remedy=remedy) from error
-        what = f"cannot be written ({error.strerror or error})"
-        raise OutputError(what, where=str(folder), remedy="Choose another folder with --out.") from error

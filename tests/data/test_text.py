@@ -88,7 +88,7 @@ def test_texts_are_read_as_they_stand(tmp_path: Path, kind: str) -> None:
     assert dataset.splits["train"].items[3] == ODD
     assert dataset.classes == ("good", "poor")
     (own,) = dataset.inputs  # the manifest holds the texts: its hash covers them
-    assert own["name"] == f"t.{kind}"
+    assert own.path == f"t.{kind}"
     assert len(set(dataset.splits["train"].digests)) == 6
 
 

@@ -16,6 +16,7 @@ from rft.records import (
     Environment,
     Figure,
     Finding,
+    InputFile,
     Interval,
     RuleOutcome,
     Run,
@@ -665,5 +666,5 @@ def artifacts() -> Artifacts:
             "group_gender": ["female", None],
         }
     )
-    inputs = [{"name": "faces.csv", "sha256": "fa" * 32}, {"name": "photos/001.jpg", "sha256": "fb" * 32}]
+    inputs = [InputFile("faces.csv", "fa" * 32), InputFile("photos/001.jpg", "fb" * 32)]
     return Artifacts(predictions=predictions, inputs=inputs, write_model=write_model)

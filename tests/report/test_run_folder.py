@@ -12,7 +12,7 @@ from example_run import artifacts, example_run
 
 from rft.errors import DataError, EvidenceError, OutputError
 from rft.records import Verdict
-from rft.report import check_writable, folder, load, rerender, save, verify
+from rft.report import check_writable, disk, folder, load, rerender, save, verify
 
 FILES = {"audit.json", "report.html", "model-card.md", "predictions.parquet", "evidence.json"}
 
@@ -112,7 +112,7 @@ def test_an_empty_folder_is_taken_and_force_replaces_a_run(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
-@pytest.mark.parametrize("at", ["_write_artifacts", "_sync_tree", "_put_in_place"])
+@pytest.mark.parametrize("at", ["_write_artifacts", "sync_tree", "_put_in_place"])
 def test_failure_leaves_nothing_behind_and_the_old_run_intact(
     saved: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, at: str
 ) -> None:
@@ -175,17 +175,17 @@ def test_rerender_writes_the_verdict_and_keeps_the_rest(saved: Path) -> None:
     assert changed == {"audit.json", "report.html", "model-card.md", "evidence.json"}
     assert before.keys() == after.keys()
     renewed = json.loads((saved / "evidence.json").read_text())
-    assert {key: renewed[key] for key in ("config", "model", "inputs")} == {
-        key: evidence[key] for key in ("config", "model", "inputs")
+    assert {key: renewed[key] for key in ("config", "model", "keyed")} == {
+        key: evidence[key] for key in ("config", "model", "keyed")
     }
-    assert verify(saved) == []
+    assert verify(saved).problems == ()
     assert load(saved).verdict.status == "no_rules"
 
 
 def test_rerender_does_not_make_a_tampered_file_right(saved: Path) -> None:
     (saved / "predictions.parquet").write_bytes(b"other numbers")
     rerender(saved, load(saved))
-    assert verify(saved) == ["predictions.parquet is not the file that was written"]
+    assert verify(saved).problems == ("predictions.parquet is not the file that was written",)
 
 
 def test_rerender_replaces_each_file_at_once(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,7 +194,7 @@ def test_rerender_replaces_each_file_at_once(saved: Path, monkeypatch: pytest.Mo
     def fail(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(folder.os, "fsync", fail)
+    monkeypatch.setattr(disk.os, "fsync", fail)
     with pytest.raises(OutputError, match="the disk is full"):
         rerender(saved, load(saved).model_copy(update={"verdict": Verdict(status="no_rules")}))
     assert everything(saved) == before
@@ -202,11 +202,13 @@ def test_rerender_replaces_each_file_at_once(saved: Path, monkeypatch: pytest.Mo
 
 def test_evidence_covers_every_file_and_the_inputs(saved: Path) -> None:
     evidence = json.loads((saved / "evidence.json").read_text())
-    assert set(evidence["files"]) == set(everything(saved)) - {"evidence.json"}
-    assert evidence["inputs"][0] == {"name": "faces.csv", "sha256": "fa" * 32}
+    private = {name for name in everything(saved) if name.startswith(("assets/", "predictions"))}
+    assert set(evidence["files"]) == set(everything(saved)) - {"evidence.json"} - private
+    assert len(evidence["keyed"]["files"]) == len(private) == 5
+    assert len(evidence["keyed"]["inputs"]) == 2
     assert evidence["config"] == {"sha256": "c0" * 32}
     assert evidence["model"] == {"sha256": "5e" * 32}
-    assert verify(saved) == []
+    assert verify(saved).problems == ()
 
 
 def test_verify_finds_what_changed_what_is_missing_and_what_was_added(saved: Path) -> None:
@@ -215,12 +217,12 @@ def test_verify_finds_what_changed_what_is_missing_and_what_was_added(saved: Pat
     (saved / "assets" / "new.png").write_bytes(b"")
     (saved / "model" / "link").symlink_to("/etc")
     (saved / "model" / "empty").mkdir()
-    assert verify(saved) == [
+    assert verify(saved).problems == (
         "audit.json is not the file that was written",
         "model/model.json is missing",
-        "assets/new.png was added",
         "model/link was added",
-    ]
+        "assets/new.png was added",
+    )
 
 
 @pytest.mark.parametrize("content", [None, "{", '{"files": []}', "[]"])

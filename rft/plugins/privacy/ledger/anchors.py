@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,22 +12,14 @@ from rft.errors import EvidenceError
 from rft.plugins.privacy.ledger import chain
 from rft.plugins.privacy.ledger.chain import Anchor, Chain
 from rft.plugins.privacy.ledger.disk import make_folder, replace
+from rft.state import state_folder
 
 
 def ledger_folder(ledger: str | None, relative_to: Path) -> Path:
-    """Return the folder of ledgers: the one that is named, or ``ledgers`` in the user's state folder.
-
-    That is ``$RFT_STATE``, else ``rft`` in ``$XDG_STATE_HOME``, else in ``~/.local/state``.
-    """
+    """Return the folder of ledgers: the one that is named, or ``ledgers`` in the user's state folder."""
     if ledger is not None:
         return relative_to / Path(ledger).expanduser()
-    return _state() / "ledgers"
-
-
-def _state() -> Path:
-    if own := os.environ.get("RFT_STATE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "rft"
+    return state_folder() / "ledgers"
 
 
 def witness(key: str, population: str) -> Path:
@@ -37,7 +28,7 @@ def witness(key: str, population: str) -> Path:
 
 
 def _witnesses() -> Path:
-    return _state() / "witnesses"
+    return state_folder() / "witnesses"
 
 
 def remember(key: str, found: Chain) -> None:

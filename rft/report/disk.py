@@ -1,0 +1,65 @@
+"""Files that are replaced whole or not at all, and flushed before they count; errors that say what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rft.errors import OutputError
+
+OWNER_ONLY = 0o700  # predictions, pictures and keys are personal data
+
+
+def replace(file: Path, text: str) -> None:
+    """Write beside, flush to the disk, rename; only the owner may read what is new."""
+    handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)  # mode 0600
+    beside = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        beside.replace(file)
+    finally:
+        beside.unlink(missing_ok=True)
+    sync(file.parent)
+
+
+def sync_tree(folder: Path) -> None:
+    """Flush every file to the disk, and close files and folders to other users."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            file = Path(place, name)
+            file.chmod(0o600)
+            with file.open("r+b") as stream:
+                os.fsync(stream.fileno())
+        Path(place).chmod(OWNER_ONLY)
+        sync(Path(place))
+
+
+def sync(folder: Path) -> None:
+    """Flush a folder's entries to the disk, where the system has this notion."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def clear_errors(place: Path, option: str = "--out") -> Iterator[None]:
+    """Turn an error of the system into an ``OutputError``; ``option`` is what names another folder than ``place``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            remedy = f"Free some space, or choose a folder on another disk with {option}."
+            raise OutputError("the disk is full", where=str(place), remedy=remedy) from error
+        what = f"cannot be written ({error.strerror or error})"
+        raise OutputError(what, where=str(place), remedy=f"Choose another folder with {option}.") from error
