@@ -31,12 +31,12 @@ constraints = ["demographic_parity"]
 [report]
 show_examples = true
 """
-EPSILON = "epsilon = 8.0\nfrontier = [4.0]\nreplicates = 1\nmechanism_runs = 0\ncanaries = 20\n"
+EPSILON = "epsilon = 8.0\nfrontier = [4.0]\nreplicates = 1\nmechanism_runs = 0\n"
 
 
 def write(root: Path, tables: str) -> Path:
     """Write a config and data in which every file, person and example has a name to look for."""
-    table = write_pictures(root / "data", n=160)
+    table = write_pictures(root / "data", n=80)
     for file in table["file"]:
         (root / "data" / file).rename(root / "data" / f"portrait-of-{file}")
     table["file"] = "portrait-of-" + table["file"]
@@ -80,7 +80,7 @@ def test_nothing_that_is_given_away_names_an_input(tmp_path: Path, private: bool
     given = [*to_give_away(tmp_path / "run"), page]
     assert {"report.html", "audit.json", "evidence.json", "model-card.md"} <= {file.name for file in given}
     words = forbidden(tmp_path / "data")
-    assert len(words) == 4 + 2 * 161
+    assert len(words) == 4 + 2 * 81
     assert [(file.name, word) for file in given for word in words if word in file.read_bytes()] == []
     kept = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
     assert kept["id"].str.startswith("case-number-").all(), "the table of predictions stays with the owner"
