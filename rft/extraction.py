@@ -14,7 +14,7 @@ from rft.backbones import LoadedBackbone, Prefix, cut
 from rft.backbones.quantised import quantise
 from rft.config import Config
 from rft.features import Features, Lazy, Store, cache_folder
-from rft.features.extract import extract, store_key
+from rft.features.extract import extract, identity_of, store_key
 from rft.records import Split
 
 COMPARED = 1000  # training examples that a backbone is judged by before anything is trained
@@ -46,9 +46,13 @@ def features_of(
         cache: where features are kept; the usual place when None.
     """
     views = {name: core.train.views if name == "train" else 1 for name in splits}
-    if prefix is None:
-        return {name: Lazy(inputs, name, len(split), views[name]) for name, split in splits.items()}
     facts = {"layer": layer, "preparation": backbone.preparation.facts(), **backbone.identity}
+    if prefix is None:
+        key = store_key({}, facts, precision, core.network.cache)
+        return {
+            name: Lazy(inputs, name, len(split), views[name], identity_of(key, inputs, split, views[name]))
+            for name, split in splits.items()
+        }
     store = Store(cache or cache_folder(), store_key(prefix.tensors(), facts, precision, core.network.cache))
     if precision == "int8":
         quantise(prefix, device)

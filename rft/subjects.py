@@ -6,6 +6,7 @@ Of a table of predictions alone, most of a subject is absent.
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -59,7 +60,8 @@ def fine_tune(
     prefix = parts.prefix() if parts.cached else None
     features = features_of(core, backbone, prefix, parts.freeze, inputs, dataset.splits, device, precision)
 
-    task = _task(core, folder, dataset, features["train"], parts, device, precision)
+    network = "" if core.data.population is None else _network_identity(core, backbone, parts)
+    task = _task(core, folder, dataset, features["train"], parts, device, precision, network)
     fit, seconds = _fit(trainer, task, core.seed, cached=parts.cached)
     predictions = tabulate(dataset, partial(_scores, parts.trained_suffix(fit.state).to(device), features, device))
     model = parts.join(fit.state)
@@ -96,7 +98,14 @@ def fine_tune(
 
 
 def _task(
-    core: Config, folder: Path, dataset: data.Dataset, features: Features, parts: Cut, device: str, precision: str
+    core: Config,
+    folder: Path,
+    dataset: data.Dataset,
+    features: Features,
+    parts: Cut,
+    device: str,
+    precision: str,
+    network: str,
 ) -> Task:
     """Return what is trained on the features of the training split, and how."""
     train = dataset.splits["train"]
@@ -110,6 +119,7 @@ def _task(
         precision=precision if precision == "bfloat16" and device.startswith("cuda") else "float32",
         class_weights=_class_weights(core, dataset.classes),
         population=_population(core, train, folder),
+        network=network,
     )
 
 
@@ -132,12 +142,18 @@ def _population(core: Config, train: Split, folder: Path) -> Population | None:
     if core.data.population is None:
         return None
     owners = train.ids if train.units is None else train.units
-    content = hashlib.sha256(train.labels.tobytes() + "\n".join([*train.ids, *_digests(train)]).encode())
-    return Population(core.data.population, owners, folder, content.hexdigest())
+    return Population(core.data.population, owners, folder)
 
 
-def _digests(split: Split) -> Sequence[str]:
-    return () if split.digests is None else split.digests.tolist()
+def _network_identity(core: Config, backbone: LoadedBackbone, parts: Cut) -> str:
+    """Return the hash of all that the trained part is made from, but the seed.
+
+    The whole table ``[model]`` is in it, but for what bounds memory: a new key of it is there by itself.
+    """
+    settings = core.network.model_dump(mode="json", exclude={"memory"})
+    tensors = hash_tensors(parts.classifier.state_dict())
+    facts = [settings, tensors, backbone.identity, backbone.preparation.facts(), parts.freeze, sorted(parts.trained)]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _fit(trainer: Trainer, task: Task, seed: int, *, cached: bool) -> tuple[Fit, float]:

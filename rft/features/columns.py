@@ -6,6 +6,8 @@ view k of example i is row i * K + k.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rft.backbones.classifier import Batch
+from rft.backbones.classifier import Batch, hash_tensors
 from rft.data import Inputs
 from rft.features.shards import Shard
 
@@ -27,6 +29,10 @@ class Features(Protocol):
     @property
     def views(self) -> int:
         """How many views K there are of each example; 1 without augmentation."""
+
+    @property
+    def identity(self) -> str:
+        """A hash that is another one as soon as anything is that these features, in this order, follow from."""
 
     def __len__(self) -> int:
         """Return the number N of examples."""
@@ -46,10 +52,19 @@ class Features(Protocol):
 
 @dataclass(frozen=True)
 class Dense:
-    """Features of one shape, held in memory: a (N * K, ...) float32 tensor on the CPU."""
+    """Features of one shape, held in memory: a (N * K, ...) float32 tensor on the CPU.
+
+    ``origin`` is a hash of what they were computed from and how; None where nobody computed them.
+    """
 
     tensor: Tensor
     views: int = 1
+    origin: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """``origin``, or where that is None a hash of the numbers themselves; see ``Features``."""
+        return self.origin or _hash("dense", self.views, hash_tensors({"features": self.tensor}))
 
     def __len__(self) -> int:
         return len(self.tensor) // self.views
@@ -72,11 +87,13 @@ class Sharded:
         shards: what the store found.
         places: (N * K, 2) int64: the shard of each row, and its number in there.
         views: K.
+        identity: a hash of what the rows were computed from and how.
     """
 
     shards: Sequence[Shard]
     places: np.ndarray
     views: int = 1
+    identity: str = ""
 
     def __len__(self) -> int:
         return len(self.places) // self.views
@@ -115,12 +132,14 @@ class Lazy:
         split: the name of the split.
         n: N, how many examples it has.
         views: K.
+        identity: a hash of the items and of how they become inputs.
     """
 
     inputs: Inputs
     split: str
     n: int
     views: int = 1
+    identity: str = ""
 
     def __len__(self) -> int:
         return self.n
@@ -141,6 +160,11 @@ class Joined:
     def views(self) -> int:
         """K."""
         return self.parts[0].views
+
+    @property
+    def identity(self) -> str:
+        """A hash of those of the parts; see ``Features``."""
+        return _hash("joined", *(part.identity for part in self.parts))
 
     def __len__(self) -> int:
         return sum(len(part) for part in self.parts)
@@ -172,7 +196,7 @@ def join(parts: Sequence[Features]) -> Features:
     dense = [part for part in parts if isinstance(part, Dense)]
     if len(dense) < len(parts):
         return Joined(tuple(parts))
-    return Dense(torch.cat([part.tensor for part in dense]), views.pop())
+    return Dense(torch.cat([part.tensor for part in dense]), views.pop(), Joined(tuple(dense)).identity)
 
 
 def _merged(columns: Sequence[Tensor], places: Sequence[Tensor]) -> Tensor:
@@ -184,6 +208,10 @@ def _merged(columns: Sequence[Tensor], places: Sequence[Tensor]) -> Tensor:
     for column, rows in zip(columns, places, strict=True):
         merged[rows, : column.shape[1]] = column
     return merged
+
+
+def _hash(*parts: str | int) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def stored_rows(rows: Rows, view: Rows | None, views: int) -> Tensor:

@@ -66,6 +66,22 @@ def store_key(tensors: Mapping[str, Tensor], facts: Mapping[str, Any], precision
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+def identity_of(key: str, inputs: Inputs, split: Split, views: int) -> str:
+    """Return the hash of all that the features of a split depend on: what ``store_key`` says, and each item in turn.
+
+    Args:
+        key: as ``store_key`` returns it.
+        inputs: reads the items.
+        split: its items have digests.
+        views: K of each example.
+    """
+    return _identity(key, _digests(inputs, split, views), views)
+
+
+def _identity(key: str, digests: np.ndarray, views: int) -> str:
+    return hashlib.sha256(json.dumps([key, views, digests.tolist()]).encode()).hexdigest()
+
+
 def extract(
     prefix: nn.Module,
     inputs: Inputs,
@@ -200,10 +216,11 @@ def _open(store: Store, found: Found, digests: np.ndarray, views: int, memory: i
     if memory is not None:  # other splits, and the shards while they are read, take some as well
         room = min(memory // 8, (int(memory * HEADROOM) - host.resident()) // 2)
     assert found.layout is not None
+    identity = _identity(store.key, digests, views)
     if found.layout.ragged:
         size = sum(path.stat().st_size for path in found.paths)
-        return Sharded(store.open(found, mapped=size > room), places, views)
-    mapped = Sharded(store.open(found, mapped=True), places, views)
+        return Sharded(store.open(found, mapped=size > room), places, views, identity)
+    mapped = Sharded(store.open(found, mapped=True), places, views, identity)
     if len(places) * math.prod(found.layout.row_shape) * 4 > room:
         return mapped
-    return Dense(replace(mapped, views=1).batch(np.arange(len(places)))["features"], views)
+    return Dense(replace(mapped, views=1).batch(np.arange(len(places)))["features"], views, identity)

@@ -49,13 +49,11 @@ class Population:
         name: what the config calls them (``data.population``).
         owners: (N,) strings, whose each example is: its unit, or its id where no units are declared.
         folder: the config's folder, which relative paths start from.
-        content: sha256 over labels and items, by which an interrupted training knows whether the data is the same.
     """
 
     name: str
     owners: np.ndarray
     folder: Path
-    content: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,6 +71,8 @@ class Task:
         class_weights: (K,) float32 factors of the loss of an example by its label, public numbers; None: all 1. An
             example's weight is its own: the mean over a batch divides by the number of examples, not by weights.
         population: whose data this is, or None where the config does not say.
+        network: hash of all that ``new_suffix`` makes its networks from, but the seed: tensors, frozen or not, and
+            settings. With it an interrupted training knows whether it is the same that goes on. "" without population.
     """
 
     features: Features
@@ -84,6 +84,7 @@ class Task:
     precision: str = "float32"
     class_weights: torch.Tensor | None = None
     population: Population | None = None
+    network: str = ""
 
 
 @dataclass(frozen=True)

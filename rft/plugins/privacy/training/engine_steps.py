@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rft.backbones import hash_tensors
 from rft.features.columns import Rows
 from rft.plugins.privacy.training.engines import Batch, Engine
 from rft.plugins.privacy.training.gradients import build
@@ -174,6 +175,11 @@ class MadeUp:
 
     columns: Batch
     views: int
+
+    @property
+    def identity(self) -> str:
+        """A hash of the columns; see ``Features``."""
+        return hash_tensors(self.columns)
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))

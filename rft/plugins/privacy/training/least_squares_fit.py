@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +15,7 @@ from rft.errors import ConfigError, IntegrityError
 from rft.plugins.privacy.ledger.account import open_account
 from rft.plugins.privacy.training import least_squares
 from rft.plugins.privacy.training.checks import Check
+from rft.plugins.privacy.training.identity import training_identity
 from rft.plugins.privacy.training.least_squares import Statistics
 from rft.plugins.privacy.training.owners import unit_of_row
 from rft.plugins.privacy.training.plan import Plan, plan
@@ -61,15 +60,16 @@ def fit(trainers: Sequence[DPTrainer], task: Task, jobs: Sequence[Job], *, purpo
     plans = [by_trainer[each] for each in trainers]
     sources = [draws(plan.randomness, job.seed).noise for plan, job in zip(plans, jobs, strict=True)]
     tested = [check.row() for check in self_test(data, classes, plans[0], sources[0])]
+    population = task.population if trainers[0].charged else None
     with open_account(
-        task.population if trainers[0].charged else None,
+        population,
         trainers[0].ledger,
         trainers[0].budget,
         purpose=purpose,
         mechanisms=[plan.mechanism for plan in plans],
         delta=plans[0].delta,
         randomness=plans[0].randomness,
-        identity=_identity(plans, jobs),
+        identity=training_identity(trainers[0], plans, task, jobs, {}) if population else "",
         resumable=False,
         overlaps=trainers[0].overlaps,
     ) as account:
@@ -132,11 +132,6 @@ def _facts(data: Vectors, classes: int) -> Facts:
         "unmoved": 0,
         "charged_steps": 1,
     }
-
-
-def _identity(plans: Sequence[Plan], jobs: Sequence[Job]) -> str:
-    text = json.dumps([[asdict(each) for each in plans], [job.seed for job in jobs]], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def self_test(data: Vectors, classes: int, made: Plan, source: Source) -> list[Check]:

@@ -6,22 +6,19 @@ are plain numbers that stand in the report. The training loss is not recorded, s
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
-import numpy as np
 from torch import nn
 
-from rft.backbones import hash_tensors
 from rft.errors import ConfigError, RftError
 from rft.plugins.privacy.ledger.account import Account, open_account, settle
 from rft.plugins.privacy.training import gradients, least_squares_fit, resuming, self_test
+from rft.plugins.privacy.training.identity import training_identity
 from rft.plugins.privacy.training.owners import unit_of_row
 from rft.plugins.privacy.training.plan import Plan, plan
 from rft.plugins.privacy.training.randomness import Randomness, draws, own_chance
@@ -228,29 +225,20 @@ def _spent(plan: Plan, charged: Facts) -> Facts:
 
 def _account(stack: Stack, task: Task, purpose: Purpose) -> AbstractContextManager[Account]:
     """Return what spending is written down in before it happens."""
+    start = {str(number): parameter for number, parameter in enumerate(stack.steps.parameters)}
+    population = task.population if stack.trainer.charged else None
     return open_account(
-        task.population if stack.trainer.charged else None,
+        population,
         stack.trainer.ledger,
         stack.trainer.budget,
         purpose=purpose,
         mechanisms=[plan.mechanism for plan in stack.plans],
         delta=stack.plans[0].delta,
         randomness=stack.plans[0].randomness,
-        identity=_identity(stack, task),
+        identity=training_identity(stack.trainer, stack.plans, task, stack.jobs, start) if population else "",
         resumable=stack.plans[0].randomness == "secret",  # seeded numbers would begin anew
         overlaps=stack.trainer.overlaps,
     )
-
-
-def _identity(stack: Stack, task: Task) -> str:
-    """Return what an unfinished run is recognised by: its public numbers, and what it starts from."""
-    start = {str(number): parameter for number, parameter in enumerate(stack.steps.parameters)}
-    numbers = [asdict(plan) for plan in stack.plans] + [asdict(task.recipe), asdict(stack.trainer)]
-    weights = None if task.class_weights is None else task.class_weights.tolist()
-    content = task.population.content if task.population else ""
-    jobs = [[job.seed, None if job.members is None else np.flatnonzero(job.members).tolist()] for job in stack.jobs]
-    text = json.dumps([numbers, weights, content, jobs, hash_tensors(start)], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _check_finite(parameters: Sequence[nn.Parameter]) -> None:

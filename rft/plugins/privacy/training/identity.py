@@ -1,0 +1,48 @@
+"""What a private training is recognised by, so that one that was interrupted goes on as itself or not at all.
+
+Nothing is left out but what cannot change the result: where the ledger lies and what it allows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor
+
+from rft.backbones import hash_tensors
+from rft.plugins.privacy.training.plan import Plan
+from rft.training import Job, Task
+
+if TYPE_CHECKING:
+    from rft.plugins.privacy.training.trainer import DPTrainer
+
+LEDGER_KEYS = ("ledger", "overlaps", "budget", "charged")  # of a trainer: they say who pays, not what is trained
+
+
+def training_identity(
+    trainer: DPTrainer, plans: Sequence[Plan], task: Task, jobs: Sequence[Job], start: Mapping[str, Tensor]
+) -> str:
+    """Return the hash of all that the result of a training follows from, but its secret random numbers.
+
+    Args:
+        trainer: what was asked for.
+        plans: the public numbers of each of the H that are trained.
+        task: the examples, by the identity of their features; their labels and owners; the network; the recipe.
+        jobs: seeds and members.
+        start: the tensors that training starts from.
+    """
+    asked = {name: value for name, value in asdict(trainer).items() if name not in LEDGER_KEYS}
+    owners = task.units if task.population is None else task.population.owners
+    weights = None if task.class_weights is None else task.class_weights.tolist()
+    members = [None if job.members is None else np.flatnonzero(job.members).tolist() for job in jobs]
+    parts = [
+        [asked, [asdict(plan) for plan in plans], asdict(task.recipe), weights, task.precision],
+        [task.features.identity, task.network, task.labels.tolist(), None if owners is None else owners.tolist()],
+        [[job.seed for job in jobs], members, hash_tensors(start)],
+    ]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
