@@ -253,7 +253,7 @@ def test_a_moved_frozen_tensor_fails_the_run(tiny: Path, monkeypatch: pytest.Mon
     ("override", "message"),
     [
         ("train.epoch=3", "Did you mean 'epochs'?"),
-        ("data.manifest=gone.csv", "gone.csv: no such manifest"),
+        ("data.manifest=gone.csv", "gone.csv: no such file"),
         ("data.label=colr", "has no column 'colr'"),
         ("model.backbone=torchvision/resnet81", "Did you mean 'resnet18'"),
         ("model.weights=gone.pth", "no such file: gone.pth"),

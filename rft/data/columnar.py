@@ -1,14 +1,14 @@
-"""Columns of a table of millions of rows: texts as codes, numbers as float64, and no Python object a cell.
+"""Columns of a table of any size: texts as codes, numbers as float64, and no Python object a cell.
 
-Texts are read as they stand, as in a manifest; only an empty cell is missing. Lines of JSON are the exception to what
-is said of objects: they are parsed one by one, a block at a time.
+Texts are read as they stand; only an empty cell is missing. Lines of JSON are the exception to what is said of
+objects: they are parsed one by one, a block at a time.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,69 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from rft.data.manifest import cells
+from rft.data.delimited import delimited_lines, delimited_names, read_delimited, separator_of
+from rft.data.json_rows import is_array, json_lines, json_names, read_json, text_of
+from rft.data.remarks import Remark
+from rft.data.spelling import normal_form, shown
 from rft.errors import DataError, near
 
-BLOCK = 50_000  # lines of JSON that are parsed at a time
 NAMED_ROWS = 5
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the rows of a table stand in its file: the lines of a text, the rows of anything else, from 1 on.
+
+    Attributes:
+        path: the file.
+        rows: (N,) the rows of the file that are meant; None: all of them.
+    """
+
+    path: Path
+    rows: np.ndarray | None = None
+
+    @property
+    def source(self) -> str:
+        """The name of the file."""
+        return self.path.name
+
+    def where(self, mask: np.ndarray) -> Places:
+        """Return the places of the rows of a (N,) mask."""
+        kept = np.flatnonzero(mask)
+        return replace(self, rows=kept if self.rows is None else self.rows[kept])
+
+    def of(self, row: int) -> str:
+        """Return where one row stands: ``line 7``."""
+        return self._named([row], 1)
+
+    def named(self, mask: np.ndarray) -> str:
+        """Return where the rows of a (N,) mask stand: ``line 7``, or ``3 lines (2, 5, 9)`` with the first of them."""
+        rows = np.flatnonzero(mask)
+        return self._named(rows[:NAMED_ROWS].tolist(), len(rows))
+
+    def _named(self, rows: Sequence[int], count: int) -> str:
+        own = rows if self.rows is None else self.rows[rows].tolist()
+        few = ", ".join(str(number) for number in self._numbers(own))
+        return (
+            f"{self._word} {few}" if count == 1 else f"{count:,} {self._word}s ({few}{', ...' * (count > len(rows))})"
+        )
+
+    @cached_property
+    def _lines(self) -> Callable[[Path], Iterator[int]] | None:
+        suffix = self.path.suffix.lower()
+        if suffix == ".jsonl" and not is_array(self.path):
+            return json_lines
+        return delimited_lines if suffix in (".csv", ".tsv") else None
+
+    @property
+    def _word(self) -> str:
+        return "row" if self._lines is None else "line"
+
+    def _numbers(self, rows: Sequence[int]) -> list[int]:
+        if self._lines is None:
+            return [row + 1 for row in rows]
+        lines = list(islice(self._lines(self.path), max(rows) + 1))  # looked for when they are asked for, in errors
+        return [lines[row] for row in rows]
 
 
 @dataclass(frozen=True)
@@ -34,53 +92,49 @@ class Columns:
     Attributes:
         texts: column -> categories and codes; the code of an empty cell is -1.
         numbers: column -> float64; NaN where the cell is empty or holds one.
+        places: where the rows stand in the file.
+        remarks: what was noticed about the names of the columns.
     """
 
     texts: Mapping[str, pd.Categorical]
     numbers: Mapping[str, np.ndarray]
+    places: Places
+    remarks: Sequence[Remark] = ()
 
     def where(self, mask: np.ndarray) -> Columns:
         """Return the rows of a (N,) mask."""
         texts = {name: column[mask].remove_unused_categories() for name, column in self.texts.items()}
-        return Columns(texts, {name: column[mask] for name, column in self.numbers.items()})
+        numbers = {name: column[mask] for name, column in self.numbers.items()}
+        return Columns(texts, numbers, self.places.where(mask), self.remarks)
 
 
 def column_names(path: Path) -> list[str]:
     """Return the names of the columns of a csv, tsv, jsonl or parquet file; raises ``DataError``."""
     with _naming(path):
-        if path.suffix.lower() == ".parquet":
-            return [str(name) for name in pyarrow.parquet.read_schema(path).names]
-        if path.suffix.lower() == ".jsonl":
-            first = next(_blocks(path), [])
-            return list(dict.fromkeys(str(key) for row in first for key in row))
-        with pyarrow.csv.open_csv(path, parse_options=_separated(path)) as reader:
-            return [str(name) for name in reader.schema.names]
+        return _NAMES[path.suffix.lower()](path)
 
 
 def read_columns(path: Path, texts: Sequence[str], numbers: Sequence[str]) -> Columns:
     """Read the named columns of a table.
 
     Raises:
-        DataError: no such file or column, a kind of file that is not known, no rows, a column whose name stands twice,
-            bytes or lists in cells, or a text where a number is expected.
+        DataError: no such file or column, a kind of file that is not known, no rows, a row with more or fewer cells
+            than names, a column whose name stands twice, bytes or lists in cells, or a text where a number is expected.
     """
     wanted = list(dict.fromkeys([*texts, *numbers]))
-    _check_names(path, wanted)
+    known = column_names(path)
+    _check_names(path, wanted, known)
     with _naming(path):
         table = _READERS[path.suffix.lower()](path, list(dict.fromkeys(texts)), list(dict.fromkeys(numbers)))
     if not table.num_rows:
         raise DataError("holds no rows", where=path.name)
+    places = Places(path)
     return Columns(
         {name: _categorical(table[name], name, path.name) for name in dict.fromkeys(texts)},
-        {name: _floats(table[name], name, path.name) for name in dict.fromkeys(numbers)},
+        {name: _floats(table[name], name, places) for name in dict.fromkeys(numbers)},
+        places,
+        _alike_columns(wanted, known),
     )
-
-
-def named_rows(mask: np.ndarray) -> str:
-    """Return the rows of a (N,) mask in words, from 1 on: ``row 7``, or ``3 rows (2, 5, 9)`` with the first of them."""
-    rows = np.flatnonzero(mask)
-    few = ", ".join(str(row + 1) for row in rows[:NAMED_ROWS])
-    return f"row {few}" if len(rows) == 1 else f"{len(rows):,} rows ({few}{', ...' * (len(rows) > NAMED_ROWS)})"
 
 
 def coded(codes: np.ndarray, names: Any) -> pd.Categorical:
@@ -88,16 +142,42 @@ def coded(codes: np.ndarray, names: Any) -> pd.Categorical:
     return pd.Categorical.from_codes(codes, categories=pd.Index(names))
 
 
-def _check_names(path: Path, wanted: Sequence[str]) -> None:
-    known = column_names(path)
+def _check_names(path: Path, wanted: Sequence[str], known: Sequence[str]) -> None:
     for column in wanted:
         if column not in known:
-            remedy = near(column, known) or f"Its columns are {', '.join(known[:20])}."
-            raise DataError(f"has no column {column!r}", where=path.name, remedy=remedy)
+            raise DataError(f"has no column {column!r}", where=path.name, remedy=_nearest(path, column, known))
         if known.count(column) > 1:
             raise DataError(
                 f"has {known.count(column)} columns {column!r}", where=path.name, remedy="Rename all but one."
             )
+
+
+def _nearest(path: Path, column: str, known: Sequence[str]) -> str:
+    if len(known) == 1 and path.suffix.lower() in (".csv", ".tsv"):
+        for mark, word in ((";", "semicolons"), ("\t", "tabs"), (",", "commas"), ("|", "bars")):
+            if mark in known[0] and mark != separator_of(path):
+                said = "commas" if separator_of(path) == "," else "tabs"
+                return f"It seems to be separated by {word}; a {path.suffix.lower()} file is separated by {said}."
+    return near(column, list(known)) or f"Its columns are {', '.join(known[:20])}."
+
+
+def _alike_columns(wanted: Sequence[str], known: Sequence[str]) -> list[Remark]:
+    """Return the remark that names columns called almost like one that is read; empty where there are none."""
+    others = [name for name in known if name not in wanted]
+    pairs = [(name, other) for name in wanted for other in others if normal_form(name) == normal_form(other)]
+    if not pairs:
+        return []
+    named = "; ".join(f"{shown(name)}, and not {shown(other)}" for name, other in pairs)
+    return [
+        Remark(
+            id="alike_columns",
+            title="Columns that differ only in spelling",
+            value=len(pairs),
+            unit="columns",
+            n=len(known),
+            meaning=f"Columns have almost the same name. These were read: {named}.",
+        )
+    ]
 
 
 class _naming:
@@ -115,8 +195,6 @@ class _naming:
         if isinstance(error, FileNotFoundError):
             remedy = "Its path is relative to the config."
             raise DataError("no such file", where=self.path.name, remedy=remedy) from None
-        if isinstance(error, pa.ArrowInvalid) and str(error).startswith("Empty CSV file"):
-            raise DataError("is empty", where=self.path.name) from None
         if isinstance(error, (pa.ArrowException, ValueError, OSError, RecursionError)):
             said = (str(error).splitlines() or [type(error).__name__])[0]
             encoding = "UTF8" in said or isinstance(error, UnicodeDecodeError)
@@ -124,45 +202,19 @@ class _naming:
             raise DataError(f"cannot be read: {said}", where=self.path.name, remedy=remedied) from None
 
 
+def _parquet_names(path: Path) -> list[str]:
+    return [str(name) for name in pyarrow.parquet.read_schema(path).names]
+
+
 def _read_parquet(path: Path, texts: list[str], numbers: list[str]) -> pa.Table:
     return pyarrow.parquet.read_table(path, columns=[*texts, *numbers], read_dictionary=texts)
 
 
-def _separated(path: Path) -> pyarrow.csv.ParseOptions:
-    return pyarrow.csv.ParseOptions(delimiter="\t" if path.suffix.lower() == ".tsv" else ",", newlines_in_values=True)
-
-
-def _read_csv(path: Path, texts: list[str], numbers: list[str]) -> pa.Table:
-    kinds = {name: pa.dictionary(pa.int32(), pa.string()) for name in texts}
-    kinds |= {name: pa.string() for name in numbers}  # so that what is no number can be told by its row
-    conversion = pyarrow.csv.ConvertOptions(
-        column_types=kinds, include_columns=list(kinds), null_values=[""], strings_can_be_null=True
-    )
-    return pyarrow.csv.read_csv(path, parse_options=_separated(path), convert_options=conversion)
-
-
-def _read_jsonl(path: Path, texts: list[str], numbers: list[str]) -> pa.Table:
-    blocks = []
-    for rows in _blocks(path):
-        held = {
-            name: cells(pd.Series([row.get(name) for row in rows], dtype=object, name=name), path.name)
-            for name in [*texts, *numbers]
-        }
-        blocks.append(pa.table({name: pa.array(column, pa.string()) for name, column in held.items()}))
-    return pa.concat_tables(blocks) if blocks else pa.table({name: [] for name in [*texts, *numbers]})
-
-
-def _blocks(path: Path) -> Iterator[list[dict[str, Any]]]:
-    """Yield the objects of a file of JSON lines, a block at a time. Lines end at newlines alone, as in a manifest."""
-    with path.open(encoding="utf-8-sig", newline="\n") as stream:
-        lines = (line for line in stream if line.strip())
-        while block := [json.loads(line) for line in islice(lines, BLOCK)]:
-            if strange := next((row for row in block if not isinstance(row, dict)), None):
-                raise ValueError(f"a line holds {type(strange).__name__}; expected an object with a key a column")
-            yield block
-
-
-_READERS = {".csv": _read_csv, ".tsv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
+_NAMES: dict[str, Callable[[Path], list[str]]] = {
+    **{".csv": delimited_names, ".tsv": delimited_names},
+    **{".jsonl": json_names, ".parquet": _parquet_names},
+}
+_READERS = {".csv": read_delimited, ".tsv": read_delimited, ".jsonl": read_json, ".parquet": _read_parquet}
 
 
 def _categorical(column: pa.ChunkedArray, name: str, source: str) -> pd.Categorical:
@@ -194,25 +246,25 @@ def _as_they_stand(values: pa.Array, name: str, source: str) -> pd.Series:
         values = values.cast(pa.string())
     texts = pd.Series(values.to_pandas(), name=name)
     if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
-        return cells(texts, source)
+        return pd.Series([text_of(value, name, "", source) for value in texts.astype(object)], dtype=object)
     return texts.where(texts != "") if (texts == "").any() else texts
 
 
-def _floats(column: pa.ChunkedArray, name: str, source: str) -> np.ndarray:
+def _floats(column: pa.ChunkedArray, name: str, places: Places) -> np.ndarray:
     """Return a column as float64."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         column, kind = column.cast(kind.value_type), kind.value_type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return _parsed(column, name, source)
+        return _parsed(column, name, places)
     if not (
         pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind)
     ):
-        raise DataError(f"column {name!r} holds {kind}; expected numbers", where=source)
+        raise DataError(f"column {name!r} holds {kind}; expected numbers", where=places.source)
     return column.cast(pa.float64()).to_numpy()
 
 
-def _parsed(column: pa.ChunkedArray, name: str, source: str) -> np.ndarray:
+def _parsed(column: pa.ChunkedArray, name: str, places: Places) -> np.ndarray:
     """Return texts as numbers; one that is none stops the run, an empty one is NaN."""
     try:
         return pc.if_else(pc.equal(column, ""), None, column).cast(pa.float64()).to_numpy()
@@ -222,5 +274,5 @@ def _parsed(column: pa.ChunkedArray, name: str, source: str) -> np.ndarray:
         bad = (numbers.isna() & texts.notna() & (texts != "")).to_numpy(bool)
         if not bad.any():
             return numbers.to_numpy(np.float64)  # with blanks around them
-        what = f"column {name!r} holds {texts[int(bad.argmax())]!r} in {named_rows(bad)}; expected a number"
-        raise DataError(what, where=source) from None
+        what = f"column {name!r} holds {texts[int(bad.argmax())]!r} in {places.named(bad)}; expected a number"
+        raise DataError(what, where=places.source) from None

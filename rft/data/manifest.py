@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,9 +18,11 @@ import pandas as pd
 from pandas.api.extensions import ExtensionArray
 
 from rft.config import DataConfig
+from rft.data.columnar import Places, read_columns
 from rft.data.folders import read_folder
 from rft.data.images import DECODERS, digest
 from rft.data.remarks import Remark, listed, say
+from rft.data.spelling import spelling_remarks
 from rft.data.splits import SPLITS, expected_splits, split_named, split_names_remark
 from rft.data.text import text_digest
 from rft.errors import DataError, near
@@ -73,17 +74,18 @@ def read(config: DataConfig, folder: Path, seed: int, *, external: bool = False)
             the test split has, one class only, or an item that cannot be read.
     """
     if config.folder is not None:
-        source = config.folder
+        source, places = config.folder, None
         table, remarks = read_folder(config, folder, _needed(external))
+        remarks += spelling_remarks(pd.Categorical(table["label"]), {}, None)
     else:
-        table, source = _from_manifest(config, folder)
-        remarks = []
+        table, places, remarks = _from_manifest(config, folder)
+        source = places.source
     table["split"] = _assign_splits(table, config, seed, source, external)
     remarks += _split_remarks(table, config, external)
     # Checked, counted and told before anything is decoded: a cheap error should not wait for an expensive one.
     classes = check_labels(table, config, source, external)
     say(remarks)
-    table, unreadable = _digest(table, config)
+    table, unreadable = _digest(table, config, places)
     if unreadable:
         classes = check_labels(table, config, source, external)
         say(unreadable)
@@ -106,46 +108,55 @@ def relative(path: Path, folder: Path) -> str:
     return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
 
-def _from_manifest(config: DataConfig, folder: Path) -> tuple[pd.DataFrame, str]:
+def _from_manifest(config: DataConfig, folder: Path) -> tuple[pd.DataFrame, Places, list[Remark]]:
     assert config.manifest is not None  # the config model guarantees it
     path = folder / config.manifest
-    raw = _read_table(path)
     columns = {"item": config.image or config.text, "label": config.label, "id": config.id, "unit": config.unit}
     columns |= {"declared_split": config.split}
     columns |= {f"group_{name}": name for name in config.groups}
-    for column in columns.values():
-        if column is not None and column not in raw.columns:
-            known = [str(name) for name in raw.columns]
-            remedy = near(column, known) or f"Its columns are {', '.join(known)}."
-            raise DataError(f"has no column {column!r}", where=path.name, remedy=remedy)
     wanted = {name: column for name, column in columns.items() if column is not None}
-    table = pd.DataFrame({name: cells(raw[column], path.name) for name, column in wanted.items()})
-    required = ["label", "unit", "id", "declared_split"]
-    if config.modality == "image" or config.on_error == "stop":
-        required.insert(0, "item")
-    for name in required:
-        if name in table and table[name].isna().any():
-            rows = [str(row + 2) for row in np.flatnonzero(table[name].isna())[:5]]
-            texts = name == "item" and config.modality == "text"
-            raise DataError(
-                f"column {columns[name]!r} is empty in line {', '.join(rows)}",
-                where=path.name,
-                remedy='Remove such rows, or set data.on_error = "skip" to count them.' if texts else None,
-            )
+    held = read_columns(path, list(wanted.values()), [])
+    values = {name: held.texts[column] for name, column in wanted.items()}
+    _check_complete(values, config, wanted, held.places)
     for name in config.groups:
-        check_levels(name, table[f"group_{name}"].nunique(), path.name)
+        check_levels(name, len(values[f"group_{name}"].categories), path.name)
+    groups = {name: values[f"group_{name}"] for name in config.groups}
+    remarks = [*held.remarks, *spelling_remarks(values["label"], groups, values.get("unit"))]
+    table = pd.DataFrame({name: _objects(column) for name, column in values.items()})
     if "id" not in table:
         table["id"] = [str(row) for row in range(len(table))]
-    if table["id"].duplicated().any():
-        twice = table["id"][table["id"].duplicated()].iloc[0]
-        raise DataError(f"the id {twice!r} stands in more than one row", where=path.name)
+    twice = table["id"].duplicated(keep=False)
+    if twice.any():
+        first = table.loc[twice, "id"].iloc[0]
+        raise DataError(f"the id {first!r} stands in {held.places.named(table['id'] == first)}", where=path.name)
     if config.modality == "image":
         table["item"] = [path.parent / item for item in table["item"]]
         _check_one_owner(table, path.name)
     else:
         table["item"] = table["item"].fillna("")
-    table["where"] = [f"{path.name}, row {number}" for number in range(1, len(table) + 1)]
-    return table, path.name
+    return table, held.places, remarks
+
+
+def _check_complete(
+    values: Mapping[str, pd.Categorical], config: DataConfig, columns: Mapping[str, str], places: Places
+) -> None:
+    """Raise ``DataError`` for an empty cell where there must be a value: groups may lack one, texts may be skipped."""
+    required = ["label", "unit", "id", "declared_split"]
+    if config.modality == "image" or config.on_error == "stop":
+        required.insert(0, "item")
+    for name in required:
+        if name in values and (empty := values[name].codes < 0).any():
+            texts = name == "item" and config.modality == "text"
+            raise DataError(
+                f"column {columns[name]!r} is empty in {places.named(empty)}",
+                where=places.source,
+                remedy='Remove such rows, or set data.on_error = "skip" to count them.' if texts else None,
+            )
+
+
+def _objects(values: pd.Categorical) -> pd.Series:
+    """Return (N,) strings, None where a cell is empty."""
+    return pd.Series(np.append(values.categories.to_numpy(object), None)[values.codes], dtype=object)
 
 
 def _check_one_owner(table: pd.DataFrame, source: str) -> None:
@@ -161,58 +172,6 @@ def _check_one_owner(table: pd.DataFrame, source: str) -> None:
             where=source,
             remedy="Give each picture to one unit; name those who belong together as one, or leave the picture out.",
         )
-
-
-def _read_table(path: Path) -> pd.DataFrame:
-    """Read csv, tsv, jsonl or parquet; raises ``DataError``."""
-    readers = {".csv": _read_csv, ".tsv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
-    if path.suffix.lower() not in readers:
-        raise DataError(
-            f"unknown kind of manifest {path.suffix!r}; expected csv, tsv, jsonl or parquet", where=path.name
-        )
-    try:
-        raw = readers[path.suffix.lower()](path)
-    except FileNotFoundError:
-        raise DataError(
-            "no such manifest", where=str(path.name), remedy="Its path is relative to the config."
-        ) from None
-    except pd.errors.EmptyDataError:
-        raise DataError("is empty", where=path.name) from None
-    except (ValueError, OSError, RecursionError) as error:
-        remedy = "Save it as UTF-8." if isinstance(error, UnicodeDecodeError) else None
-        raise DataError(f"cannot be read: {str(error).splitlines()[0]}", where=path.name, remedy=remedy) from None
-    if raw.empty:
-        raise DataError("holds no examples", where=path.name)
-    return raw
-
-
-def cells(column: pd.Series, source: str) -> pd.Series:
-    """Return each cell of a column as a string, or None where it is empty; raises ``DataError`` for bytes and lists."""
-    cells: list[str | None] = []
-    for number, value in enumerate(column.astype(object), 1):
-        if not pd.api.types.is_scalar(value) or isinstance(value, bytes):
-            raise DataError(
-                f"column {column.name!r} holds {type(value).__name__}; expected a text or a number in each cell",
-                where=f"{source}, row {number}",
-            )
-        cells.append(None if pd.isna(value) or value == "" else str(value))
-    return pd.Series(cells, index=column.index, dtype=object)
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    separator = "\t" if path.suffix.lower() == ".tsv" else ","
-    return pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-
-
-def _read_jsonl(path: Path) -> pd.DataFrame:
-    # Not pandas' reader, which turns a column of whole numbers with a gap in it into decimals.
-    # Split at newlines alone: a text may hold other characters that end a line, such as U+2028.
-    lines = [line for line in path.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
-    return pd.DataFrame([json.loads(line) for line in lines], dtype=object)
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    return pd.read_parquet(path, dtype_backend="numpy_nullable")  # whole numbers stay whole where some are missing
 
 
 def _needed(external: bool) -> set[str]:
@@ -331,7 +290,7 @@ def _check_positive(config: DataConfig, classes: tuple[str, ...], source: str) -
         )
 
 
-def _digest(table: pd.DataFrame, config: DataConfig) -> tuple[pd.DataFrame, list[Remark]]:
+def _digest(table: pd.DataFrame, config: DataConfig, places: Places | None) -> tuple[pd.DataFrame, list[Remark]]:
     """Add the hash of each item; leave out items that cannot be read if the config says so, with remarks.
 
     Only with ``on_error = "skip"`` are pictures decoded here: otherwise a damaged picture stops the run when it is
@@ -339,19 +298,18 @@ def _digest(table: pd.DataFrame, config: DataConfig) -> tuple[pd.DataFrame, list
     """
     skip = config.on_error == "skip"
 
-    def check(item: Path | str, where: str) -> str | DataError:
+    def check(item: Path | str) -> str | DataError:
         try:
-            if isinstance(item, str):
-                return text_digest(item, where)
-            return digest(item, config.max_pixels, decode=skip)
+            return text_digest(item) if isinstance(item, str) else digest(item, config.max_pixels, decode=skip)
         except DataError as error:
-            if skip:
-                return error
-            raise
+            return error
 
-    where = table["where"] if "where" in table else [""] * len(table)
+    digests: list[str | DataError] = []
     with ThreadPoolExecutor(DECODERS) as pool:
-        digests = list(track(pool.map(check, table["item"], where), "Reading", total=len(table)))
+        for row, found in enumerate(track(pool.map(check, table["item"]), "Reading", total=len(table))):
+            digests.append(_placed(found, row, places) if isinstance(found, DataError) else found)
+            if isinstance(digests[-1], DataError) and not skip:
+                raise digests[-1]
     checked = table.assign(digest=pd.Series(digests, index=table.index, dtype=object))
     errors = [each for each in digests if isinstance(each, DataError)]
     if not errors:
@@ -359,6 +317,13 @@ def _digest(table: pd.DataFrame, config: DataConfig) -> tuple[pd.DataFrame, list
     lost = checked["digest"].map(lambda each: isinstance(each, DataError))
     kept = checked[~lost].reset_index(drop=True)
     return kept, list(_unreadable(checked[lost], kept, errors))
+
+
+def _placed(error: DataError, row: int, places: Places | None) -> DataError:
+    """Return the error of an item with the place of its row, unless the item has a name."""
+    if error.where or places is None:
+        return error
+    return DataError(error.what, where=f"{places.source}, {places.of(row)}", remedy=error.remedy)
 
 
 def _unreadable(lost: pd.DataFrame, kept: pd.DataFrame, errors: Sequence[DataError]) -> Iterator[Remark]:

@@ -7,7 +7,7 @@ there is refused, or with ``data.on_error = "skip"`` left out where it is not th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ import pyarrow as pa
 from pandas.api.extensions import ExtensionArray
 
 from rft.config import Config, DataConfig, PredictionsConfig
-from rft.data.columnar import Columns, coded, column_names, named_rows, read_columns
+from rft.data.columnar import Columns, Places, coded, column_names, read_columns
 from rft.data.manifest import Dataset, check_labels, check_levels, relative
-from rft.data.remarks import say
+from rft.data.remarks import Remark, say
+from rft.data.spelling import spelling_remarks
 from rft.data.splits import SPLITS, expected_splits, split_named, split_names_remark
 from rft.errors import DataError, near
 from rft.records import InputFile, Split
@@ -88,13 +89,13 @@ def read_predictions(core: Config, folder: Path) -> tuple[Dataset, pd.DataFrame]
         layout = replace(layout, unit=None)  # none was declared
     for attribute, column in layout.groups.items():
         check_levels(attribute, held.texts[column].categories.size, path.name)
-    held, skipped = _complete(held, layout, path.name, skip=core.data.on_error == "skip")
-    _check_ids(held.texts.get(layout.id or ""), path.name)
-    split = _splits(held, layout, path.name)
-    classes = _classes(held, layout, split, core.data, path.name)
-    scores = _scores(held, layout, classes, core.data.positive, path.name)
-    label = _among(held.texts[layout.label], classes, "label", path.name)
-    prediction = _decisions(held, layout, classes, scores, core, path.name)
+    held, skipped = _complete(held, layout, skip=core.data.on_error == "skip")
+    _check_ids(held.texts.get(layout.id or ""), held.places)
+    split = _splits(held, layout)
+    classes = _classes(held, layout, split, core.data)
+    scores = _scores(held, layout, classes, core.data.positive)
+    label = _among(held.texts[layout.label], classes, "label", held.places)
+    prediction = _decisions(held, layout, classes, scores, core)
     rows = _Rows(
         split=split,
         id=_packed(held.texts[layout.id]) if layout.id else _row_numbers(len(split)),
@@ -106,7 +107,7 @@ def read_predictions(core: Config, folder: Path) -> tuple[Dataset, pd.DataFrame]
     )
     with path.open("rb") as stream:
         source = InputFile(relative(path, folder), hashlib.file_digest(stream, "sha256").hexdigest())
-    remarks = split_names_remark(held.texts[layout.split].categories) if layout.split else []
+    remarks = [*held.remarks, *_split_remarks(held, layout), *_spelling(held, layout)]
     say(remarks)
     return Dataset(rows.splits(), classes, skipped, [source], remarks), rows.frame()
 
@@ -153,7 +154,7 @@ class _Rows:
         return pd.DataFrame(columns, copy=False)
 
 
-def _complete(held: Columns, layout: _Layout, source: str, *, skip: bool) -> tuple[Columns, int]:
+def _complete(held: Columns, layout: _Layout, *, skip: bool) -> tuple[Columns, int]:
     """Return the columns without the rows that lack what they need, and how many these are; groups may be missing."""
     needed = (layout.label, layout.prediction, layout.split, layout.id, layout.unit)
     texts = {name: held.texts[name].codes < 0 for name in dict.fromkeys(needed) if name is not None}
@@ -165,24 +166,26 @@ def _complete(held: Columns, layout: _Layout, source: str, *, skip: bool) -> tup
         name, mask = next(iter(lacking.items()))
         kind = "empty or NaN" if name in held.numbers else "empty"
         remedy = 'Mend or remove such rows, or set data.on_error = "skip" to leave them out and count them.'
-        raise DataError(f"column {name!r} is {kind} in {named_rows(mask)}", where=source, remedy=remedy)
+        raise DataError(
+            f"column {name!r} is {kind} in {held.places.named(mask)}", where=held.places.source, remedy=remedy
+        )
     keep = ~np.logical_or.reduce(list(lacking.values()))
     if not keep.any():
-        raise DataError(f"every row lacks something: {', '.join(lacking)}", where=source)
+        raise DataError(f"every row lacks something: {', '.join(lacking)}", where=held.places.source)
     return held.where(keep), int(np.count_nonzero(~keep))
 
 
-def _check_ids(ids: pd.Categorical | None, source: str) -> None:
+def _check_ids(ids: pd.Categorical | None, places: Places) -> None:
     if ids is None:
         return
     counts = np.bincount(ids.codes)
     if counts.max() > 1:
         twice = int(counts.argmax())
-        rows = named_rows(ids.codes == twice)
-        raise DataError(f"the id {ids.categories[twice]!r} stands in {rows}", where=source)
+        rows = places.named(ids.codes == twice)
+        raise DataError(f"the id {ids.categories[twice]!r} stands in {rows}", where=places.source)
 
 
-def _splits(held: Columns, layout: _Layout, source: str) -> pd.Categorical:
+def _splits(held: Columns, layout: _Layout) -> pd.Categorical:
     """Return which split each row is in: all are test where no column says otherwise."""
     if layout.split is None:
         n = held.texts[layout.label].size
@@ -192,13 +195,22 @@ def _splits(held: Columns, layout: _Layout, source: str) -> pd.Categorical:
     unknown = np.isin(values.codes, [code for code, split in enumerate(read) if split is None])
     if unknown.any():
         first = str(values[int(unknown.argmax())])
-        what = f"the split {first!r} in {named_rows(unknown)} is none of those expected"
-        raise DataError(what, where=source, remedy=f"Expected {expected_splits()}.")
+        what = f"the split {first!r} in {held.places.named(unknown)} is none of those expected"
+        raise DataError(what, where=held.places.source, remedy=f"Expected {expected_splits()}.")
     codes = np.array([SPLITS.index(split) for split in read if split is not None], np.int8)
     return coded(codes[values.codes], SPLITS)
 
 
-def _among(values: pd.Categorical, allowed: Sequence[str], what: str, source: str) -> pd.Categorical:
+def _split_remarks(held: Columns, layout: _Layout) -> list[Remark]:
+    return split_names_remark(held.texts[layout.split].categories) if layout.split else []
+
+
+def _spelling(held: Columns, layout: _Layout) -> Iterator[Remark]:
+    groups = {attribute: held.texts[column] for attribute, column in layout.groups.items()}
+    return spelling_remarks(held.texts[layout.label], groups, held.texts[layout.unit] if layout.unit else None)
+
+
+def _among(values: pd.Categorical, allowed: Sequence[str], what: str, places: Places) -> pd.Categorical:
     """Return values with ``allowed`` as their categories; raise ``DataError`` for any other value."""
     found = values.set_categories(list(allowed))
     outside = found.codes < 0
@@ -206,13 +218,16 @@ def _among(values: pd.Categorical, allowed: Sequence[str], what: str, source: st
         first = str(values[int(outside.argmax())])
         remedy = near(first, list(allowed)) or f"Expected {', '.join(allowed[:20])}."
         raise DataError(
-            f"the {what} {first!r} in {named_rows(outside)} is none of those expected", where=source, remedy=remedy
+            f"the {what} {first!r} in {places.named(outside)} is none of those expected",
+            where=places.source,
+            remedy=remedy,
         )
     return found
 
 
-def _classes(held: Columns, layout: _Layout, split: pd.Categorical, data: DataConfig, source: str) -> tuple[str, ...]:
+def _classes(held: Columns, layout: _Layout, split: pd.Categorical, data: DataConfig) -> tuple[str, ...]:
     """Return the classes: those that the config declares, those with scores, or the labels that occur."""
+    source = held.places.source
     if layout.scores and data.classes is not None and set(data.classes) != set(layout.scores):
         scored = ", ".join(layout.scores)
         raise DataError(f"data.classes are {', '.join(data.classes)}, but there are scores of {scored}", where=source)
@@ -228,12 +243,10 @@ def _classes(held: Columns, layout: _Layout, split: pd.Categorical, data: DataCo
     return classes
 
 
-def _scores(
-    held: Columns, layout: _Layout, classes: Sequence[str], positive: str | None, source: str
-) -> dict[str, np.ndarray]:
+def _scores(held: Columns, layout: _Layout, classes: Sequence[str], positive: str | None) -> dict[str, np.ndarray]:
     """Return the probability of each class; empty where only decisions are known."""
     for name, values in held.numbers.items():
-        _check_probabilities(name, values, source)
+        _check_probabilities(name, values, held.places)
     numbers = {name: np.clip(values, 0.0, 1.0) for name, values in held.numbers.items()}
     if layout.score is not None:
         favourable = numbers[layout.score]
@@ -245,31 +258,31 @@ def _scores(
             first = int(off.argmax())
             total = float(sum(values[first] for values in scores.values()))
             raise DataError(
-                f"the scores of {named_rows(off)} do not sum to 1: {total:.4g} in row {first + 1}",
-                where=source,
+                f"the scores of {held.places.named(off)} do not sum to 1: {total:.4g} in {held.places.of(first)}",
+                where=held.places.source,
                 remedy="Give the probability of each class; they may miss 1 by their rounding, 0.001 at most.",
             )
     return scores
 
 
-def _check_probabilities(column: str, values: np.ndarray, source: str) -> None:
+def _check_probabilities(column: str, values: np.ndarray, places: Places) -> None:
     outside = ~((values >= -ROUNDING) & (values <= 1 + ROUNDING))
     if outside.any():
         first = values[int(outside.argmax())]
         raise DataError(
-            f"column {column!r} holds {first:g} in {named_rows(outside)}: no probability, which lies in [0, 1]",
-            where=source,
+            f"column {column!r} holds {first:g} in {places.named(outside)}: no probability, which lies in [0, 1]",
+            where=places.source,
             remedy="If these are logits, write their softmax (or sigmoid) into the table.",
         )
 
 
 def _decisions(
-    held: Columns, layout: _Layout, classes: Sequence[str], scores: Mapping[str, np.ndarray], core: Config, source: str
+    held: Columns, layout: _Layout, classes: Sequence[str], scores: Mapping[str, np.ndarray], core: Config
 ) -> pd.Categorical:
     """Return what was predicted: as given, by the threshold, or the class with the highest probability."""
     assert core.predictions is not None
     if layout.prediction is not None:
-        return _among(held.texts[layout.prediction], classes, "prediction", source)
+        return _among(held.texts[layout.prediction], classes, "prediction", held.places)
     if layout.score is not None:
         positive = classes.index(core.data.positive or "")
         favoured = scores[classes[positive]] >= core.predictions.threshold

@@ -20,20 +20,18 @@ from rft.progress import track
 from rft.records import Split
 
 # The last range is halves of pairs, which JSON can escape one by one and which no tokenizer takes.
-CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
+CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 CHUNK = 1000  # texts that are tokenised at once
 
 
-def text_digest(text: str, where: str) -> str:
+def text_digest(text: str) -> str:
     """Return the sha256 of a text's UTF-8 bytes; raises ``DataError`` for an empty text and for binary data."""
     if not text.strip():
-        raise DataError(
-            "the text is empty", where=where, remedy='Remove the row, or set data.on_error = "skip" to count it.'
-        )
+        raise DataError("the text is empty", remedy='Remove the row, or set data.on_error = "skip" to count it.')
     if found := CONTROL.search(text):
+        what = "half of a surrogate pair, or U+FFFF" if found[0] == "\uffff" else f"U+{ord(found[0]):04X}"
         raise DataError(
-            f"holds the character U+{ord(found[0]):04X}: this looks like binary data, not text",
-            where=where,
+            f"holds the character {what}: this looks like binary data, not text",
             remedy='Mend or remove the row, or set data.on_error = "skip" to leave such rows out and count them.',
         )
     return hashlib.sha256(text.encode()).hexdigest()

@@ -98,8 +98,8 @@ def test_a_folder_may_bring_its_own_splits(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"manifest": "none.csv"}, "no such manifest"),
-        ({"manifest": "none.xlsx"}, "unknown kind of manifest"),
+        ({"manifest": "none.csv"}, "no such file"),
+        ({"manifest": "none.xlsx"}, "unknown kind of table"),
         ({"label": "color"}, "has no column 'color'\nDid you mean 'colour'?"),
         ({"groups": ["lens"]}, "has no column 'lens'"),
         ({"positive": "rad"}, "data.positive is 'rad', which is no label\nDid you mean 'red'?"),
@@ -125,13 +125,13 @@ def _set(column: str, rows: object, value: str) -> object:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_set("colour", [3, 7], ""), "column 'colour' is empty in line 5, 9"),
+        (_set("colour", [3, 7], ""), "column 'colour' is empty in 2 lines (5, 9)"),
         (_set("person", [0], ""), "column 'person' is empty in line 2"),
         (_set("colour", range(40), "red"), "training has one class only, 'red'"),
         (_set("colour", [30], "green"), "the label 'green' is in no training example"),
         (_set("split", range(40), "train"), "no example is in the test split"),
         (_set("file", [5], "gone.png"), "gone.png: no such picture"),
-        (lambda table: table.drop(index=range(40)), "holds no examples"),
+        (lambda table: table.drop(index=range(40)), "holds no rows"),
     ],
 )
 def test_wrong_tables_are_named(tmp_path: Path, change: object, message: str) -> None:

@@ -353,14 +353,6 @@ def test_limits_that_contradict_each_other_are_refused() -> None:
         FairnessOptions(min_group=5, min_shown=10)
 
 
-def test_groups_with_almost_the_same_name_are_pointed_out() -> None:
-    frame = predictions(*group_of(40, 10, 10, 40), place=["east"] * 50 + ["east "] * 25 + ["East"] * 25)
-    found = audit(frame).finding("fairness.alike_names.place")
-    assert found.status == "warn"
-    assert "'East' and 'east' and 'east '" in found.meaning
-    assert not any("alike" in finding.id for finding in audit(compas()).findings)
-
-
 def test_an_attribute_of_many_values_is_no_group() -> None:
     frame = predictions([True, False] * 250, [True, False] * 250, name=[f"n{i}" for i in range(500)])
     with pytest.raises(Unavailable, match="name has 500 different values, more than the 200"):

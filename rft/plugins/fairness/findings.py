@@ -9,7 +9,6 @@ from rft.plugins.fairness.gaps import Gap
 from rft.plugins.fairness.group_metrics import UNSETTLED, GroupMetric
 from rft.plugins.fairness.small_groups import Share, ratio_with_small_groups, worst_share
 from rft.plugins.fairness.wording import explained, name_of, words_of
-from rft.predictions.table import Grouping
 from rft.records import Finding, Interval, not_measured
 from rft.stats import intervals, multiplicity
 from rft.stats.intervals import CLOPPER_PEARSON, KATZ, NEWCOMBE_DIFFERENCE
@@ -178,28 +177,6 @@ def of_missing(attribute: str, missing: int, n: int, bounded: Sequence[tuple[Gap
         n=n,
         meaning=f"{meaning} Whatever groups they are in, the gaps are: {allowed}." if allowed else meaning,
         limits="The intervals of gaps say nothing about these examples." if missing else "",
-    )
-
-
-def alike_names(grouping: Grouping) -> Finding | None:
-    """Return the finding ``fairness.alike_names.<attribute>`` where groups differ in case or blanks only, else None."""
-    alike: dict[str, list[str]] = {}
-    for name in grouping.names:
-        alike.setdefault(" ".join(name.split()).casefold(), []).append(name)
-    doubled = [names for names in alike.values() if len(names) > 1]
-    if not doubled:
-        return None
-    named = "; ".join(" and ".join(map(repr, names)) for names in doubled)
-    return Finding(
-        id=f"fairness.alike_names.{grouping.attribute}",
-        title=f"Groups by {grouping.attribute} with almost the same name",
-        status="warn",
-        value=len(doubled),
-        unit="names",
-        exact=True,
-        n=len(grouping.names),
-        meaning=f"These groups by {grouping.attribute} differ in upper case or blanks only, and were compared as "
-        f"groups of their own: {named}.",
     )
 
 

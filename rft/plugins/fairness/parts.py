@@ -68,7 +68,7 @@ def parts(plan: Plan, compared: Sequence[Compared], *, model: str, limits: Limit
         _groups(plan, by_group_rows(plan, compared, model, seed)),
         Part("Worst-off groups and ratios", [finding for own in single for finding in _extremes(own)]),
         _intersections(plan, crossed),
-        Part("Missing values and names", [finding for own in single for finding in _of_values(own, len(plan.rows))]),
+        Part("Missing values", [_missing(own, len(plan.rows)) for own in single]),
         Part(
             "The audit checked",
             [self_check(own.grouped, limits, positive=plan.positive, seed=seed) for own in single],
@@ -162,12 +162,6 @@ def _of_intersection(own: Compared) -> list[Finding]:
     """Return the gaps that can be measured, or one finding that says why none can."""
     stated = [findings.of_gap(gap) for gap in own.stated if gap.value is not None]
     return stated or [findings.no_intersection(own.gaps[0])]
-
-
-def _of_values(own: Compared, n: int) -> list[Finding]:
-    """Return what is told of the values of an attribute: those missing, and those that look like one."""
-    alike = findings.alike_names(own.grouped.grouping)
-    return [_missing(own, n), *([alike] if alike else [])]
 
 
 def _missing(own: Compared, n: int) -> Finding:

@@ -1,0 +1,291 @@
+"""Tables of text separated by commas or tabs (RFC 4180), of any size: no row is lost to a stray quote, no cell shifts.
+
+A cell in quotes may hold separators, line ends and doubled quotes. A quote elsewhere is text. Where a quote begins a
+cell that it does not end, and every line by itself has as many cells as the header, the lines are the rows and the
+quote is text; otherwise the file is refused with the line.
+
+Files of which every line stands for itself are read by pyarrow. Others, and all errors, take a slower way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from rft.errors import DataError
+
+NEVER = "\x1f"  # separates nothing, so that a line is read as one cell
+BLOCK = 1 << 24  # bytes that are looked through at a time
+SEVERAL = 4  # lines of which few distinct values are no chance
+STRAY = 'Double a quote that is part of a text and put the whole cell in quotes ("so ""to"" say"), or remove it.'
+
+Row = tuple[int, list[str]]  # the line that it begins in, and its cells
+
+
+def separator_of(path: Path) -> str:
+    """Return what separates the cells of a file, by its suffix."""
+    return "\t" if path.suffix.lower() == ".tsv" else ","
+
+
+def delimited_names(path: Path) -> list[str]:
+    """Return the names in the first line of a file; raises ``DataError`` for a file without any."""
+    try:
+        first = next(_scanned(path), None)
+    except DataError:  # a stray quote in the first line: as the whole file is read
+        first = next(_rows(path), None)
+    if first is None:
+        raise DataError("is empty", where=path.name)
+    if any("\0" in name for name in first[1]):
+        raise DataError("is no UTF-8: it looks like UTF-16", where=path.name, remedy="Save it as UTF-8.")
+    return first[1]
+
+
+def read_delimited(path: Path, texts: Sequence[str], numbers: Sequence[str]) -> pa.Table:
+    """Return the named columns: ``texts`` as dictionaries of strings, ``numbers`` as strings; null for an empty cell.
+
+    Raises:
+        DataError: a row with more or fewer cells than the header, or a quote that no reading makes sense of; each with
+            its line.
+    """
+    if (has_quotes := _holds(path, b'"')) and not _each_line_stands_alone(path):
+        return _read_slowly(path, texts, numbers)
+    kinds = {name: pa.dictionary(pa.int32(), pa.string()) for name in texts}
+    kinds |= {name: pa.string() for name in numbers}  # so that what is no number can be told by its row
+    conversion = pyarrow.csv.ConvertOptions(
+        column_types=kinds, include_columns=list(kinds), null_values=[""], strings_can_be_null=True
+    )
+    parsing = pyarrow.csv.ParseOptions(delimiter=separator_of(path), quote_char='"' if has_quotes else False)
+    try:
+        return pyarrow.csv.read_csv(path, parse_options=parsing, convert_options=conversion)
+    except pa.ArrowInvalid:
+        return _read_slowly(path, texts, numbers)  # which finds the line
+
+
+def delimited_lines(path: Path) -> Iterator[int]:
+    """Yield the line that each row begins in, from 1 on and without that of the header."""
+    rows = _rows(path)
+    next(rows, None)
+    return (line for line, _ in rows)
+
+
+def _read_slowly(path: Path, texts: Sequence[str], numbers: Sequence[str]) -> pa.Table:
+    rows = _rows(path)
+    _, names = next(rows)
+    wanted = {name: names.index(name) for name in chain(texts, numbers)}
+    held: dict[str, list[str | None]] = {name: [] for name in wanted}
+    for line, cells in rows:
+        _check_length(line, cells, names, path)
+        for name, place in wanted.items():
+            held[name].append(cells[place] or None)
+    return pa.table({name: pa.array(cells, pa.string()) for name, cells in held.items()})
+
+
+def _check_length(line: int, cells: Sequence[str], names: Sequence[str], path: Path) -> None:
+    if len(cells) != len(names):
+        separator = {",": "comma", "\t": "tab"}[separator_of(path)]
+        raise DataError(
+            f"line {line} has {len(cells)} cells where the first line names {len(names)} columns",
+            where=path.name,
+            remedy=f"Put a cell that holds a {separator} in quotes, and write nothing between two {separator}s for a "
+            "missing one.",
+        )
+
+
+def _holds(path: Path, byte: bytes) -> bool:
+    with path.open("rb") as stream:
+        return any(byte in block for block in iter(lambda: stream.read(BLOCK), b""))
+
+
+def _each_line_stands_alone(path: Path) -> bool:
+    """Tell whether every cell in quotes ends in the line that it begins in, and where it should."""
+    if _holds(path, NEVER.encode()):
+        return False
+    pattern = _alone(separator_of(path))
+    whole_lines = pyarrow.csv.ParseOptions(delimiter=NEVER, quote_char=False)
+    reading = pyarrow.csv.ReadOptions(column_names=["line"], block_size=BLOCK)
+    kinds = pyarrow.csv.ConvertOptions(column_types={"line": pa.string()})
+    try:
+        with pyarrow.csv.open_csv(path, reading, whole_lines, kinds) as batches:
+            return all(pc.all(pc.match_substring_regex(batch["line"], pattern)).as_py() for batch in batches)
+    except pa.ArrowInvalid:
+        return False
+
+
+def _alone(separator: str) -> str:
+    """Return the pattern of a line of which every cell is whole."""
+    cell = rf'(?:"(?:[^"]|"")*"|[^"{separator}][^{separator}]*|)'
+    return rf"^{cell}(?:{separator}{cell})*$"
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a file with their line ends, numbered from 1 on; raises ``DataError`` for what is no UTF-8."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            yield from enumerate(stream, 1)
+    except UnicodeDecodeError:
+        content = path.read_bytes()
+        try:
+            content.decode()
+        except UnicodeDecodeError as error:
+            line = content.count(b"\n", 0, error.start) + 1
+            raise DataError(f"line {line} is no UTF-8", where=path.name, remedy="Save it as UTF-8.") from None
+        raise
+
+
+def _is_blank(line: str) -> bool:
+    return not line.strip(" \r\n")
+
+
+def _bare(line: str) -> str:
+    return line.rstrip("\r\n")
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    """Yield the rows, the header first, by the one reading that makes sense of every quote; raises ``DataError``."""
+    pattern = re.compile(_alone(separator_of(path)))
+    if all(pattern.match(_bare(line)) for _, line in _lines(path)):
+        return _scanned(path)
+    try:
+        _check_rows(path)
+    except DataError:
+        if not _is_regular(path):
+            raise
+        return _by_line(path, pattern)
+    return _scanned(path)
+
+
+def _by_line(path: Path, pattern: re.Pattern[str]) -> Iterator[Row]:
+    """Yield each line as a row; in a line that is not whole by itself, quotes are text."""
+    separator = separator_of(path)
+    for number, line in _lines(path):
+        bare = _bare(line)
+        if _is_blank(line):
+            continue
+        if pattern.match(bare):
+            scanner = _Scanner(separator, path.name)
+            scanner.feed(number, bare, "")
+            yield number, scanner.cells
+        else:
+            yield number, [_unquoted(cell) for cell in bare.split(separator)]
+
+
+def _unquoted(cell: str) -> str:
+    return cell[1:-1].replace('""', '"') if re.fullmatch(r'"(?:[^"]|"")*"', cell) else cell
+
+
+def _is_regular(path: Path) -> bool:
+    """Tell whether every line has as many separators as the first, one at least, whatever quotes there are."""
+    separator = separator_of(path)
+    counts = {line.count(separator) for _, line in _lines(path) if not _is_blank(line)}
+    return len(counts) == 1 and counts.pop() > 0
+
+
+def _check_rows(path: Path) -> None:
+    """Raise ``DataError`` where rows in quotes over several lines cannot be what was meant."""
+    rows = _scanned(path)
+    _, names = next(rows, (0, []))
+    known: list[set[str]] = [set() for _ in names]
+    long: list[tuple[int, list[list[str]]]] = []
+    separator = separator_of(path)
+    ends = dict(_lines(path)) if names else {}
+    starts = [line for line, cells in rows if not _check_length(line, cells, names, path)]
+    for line, after in zip(starts, [*starts[1:], max(ends, default=0) + 1], strict=True):
+        within = [_bare(ends[number]).split(separator) for number in range(line, after) if not _is_blank(ends[number])]
+        if len(within) > 1:
+            long.append((line, within))
+        else:
+            for values, cell in zip(known, within[0], strict=False):
+                values.add(cell)
+    for line, within in long:
+        if _looks_like_rows(within, known):
+            raise DataError(
+                f"the quote in line {line} makes one row of {len(within)} lines that look like rows themselves",
+                where=path.name,
+                remedy=STRAY,
+            )
+
+
+def _looks_like_rows(lines: Sequence[Sequence[str]], known: Sequence[set[str]]) -> bool:
+    """Tell whether lines within one row all have the cells of a row, and in one column values as a column has them.
+
+    These are values that single lines have there too (``known``, by column), or that repeat among the lines.
+    """
+    if any(len(cells) != len(known) for cells in lines):
+        return False
+    columns = [{cells[place] for cells in lines} for place in range(len(known))]
+    repeat = len(lines) >= SEVERAL and any(len(values) <= len(lines) / 2 for values in columns)
+    return repeat or any(values <= elsewhere for values, elsewhere in zip(columns, known, strict=True))
+
+
+def _scanned(path: Path) -> Iterator[Row]:
+    """Yield the rows as RFC 4180 defines them; raises ``DataError`` for a quote that ends in the middle of a cell."""
+    scanner, begin = _Scanner(separator_of(path), path.name), 0
+    for number, line in _lines(path):
+        if scanner.opened is None:
+            if _is_blank(line):
+                continue
+            scanner, begin = _Scanner(separator_of(path), path.name), number
+        bare = _bare(line)
+        scanner.feed(number, bare, line[len(bare) :])
+        if scanner.opened is None:
+            yield begin, scanner.cells
+    if scanner.opened is not None:
+        raise DataError(
+            f"the quote that begins a cell in line {scanner.opened} is never closed", where=path.name, remedy=STRAY
+        )
+
+
+@dataclass
+class _Scanner:
+    """Takes one row apart, line by line.
+
+    Attributes:
+        cells: those that are whole.
+        opened: the line in which a cell in quotes began that is not closed yet; None between rows.
+    """
+
+    separator: str
+    source: str
+    cells: list[str] = field(default_factory=list)
+    opened: int | None = None
+    parts: list[str] = field(default_factory=list)
+
+    def feed(self, number: int, line: str, end: str) -> None:
+        """Take in a line, and its end where that is within quotes; raises ``DataError``."""
+        place: int | None = 0
+        while place is not None:
+            if self.opened is None and line.startswith('"', place):
+                self.opened, place = number, place + 1
+            place = self._plain(line, place) if self.opened is None else self._quoted(number, line, place, end)
+
+    def _plain(self, line: str, place: int) -> int | None:
+        """Add the cell that begins at a place; return where the next one begins."""
+        found = line.find(self.separator, place)
+        self.cells.append(line[place:] if found < 0 else line[place:found])
+        return None if found < 0 else found + 1
+
+    def _quoted(self, number: int, line: str, place: int, end: str) -> int | None:
+        """Add what is within quotes from a place on; return where the next cell begins."""
+        while (closing := line.find('"', place)) >= 0 and line.startswith('"', closing + 1):
+            self.parts.append(line[place : closing + 1])
+            place = closing + 2
+        if closing < 0:
+            self.parts.append(line[place:] + end)
+            return None
+        after = closing + 1
+        if after < len(line) and line[after] != self.separator:
+            raise DataError(
+                f"the quote that begins a cell in line {self.opened} is closed in line {number} before the cell ends",
+                where=self.source,
+                remedy=STRAY,
+            )
+        self.cells.append("".join([*self.parts, line[place:closing]]))
+        self.opened, self.parts = None, []
+        return None if after == len(line) else after + 1
