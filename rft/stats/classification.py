@@ -152,6 +152,12 @@ class Ratios:
         names = tuple(f"{metric.cases.replace('positives', 'examples')} of {name}" for name in classes)
         return cls(np.array(hits), np.array(cases), names)
 
+    @property
+    def fact(self) -> tuple[bytes, bytes]:
+        """Return a key that metrics share whose gaps are one fact: a share and its complement, such as TPR and FNR."""
+        complement = self.cases & ~self.hits
+        return self.cases.tobytes(), min(self.hits.tobytes(), complement.tobytes())
+
     def counts(self, confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return (..., R) hits and cases for (..., K, K) counts."""
         return tuple(

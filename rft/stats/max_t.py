@@ -9,7 +9,7 @@ Hothorn, Bretz and Westfall 2008, Biometrical Journal 50:346).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +19,7 @@ from rft.stats.intervals import LEVEL
 
 MAX_T = "Westfall and Young 1993, Resampling-Based Multiple Testing; Hothorn et al. 2008, Biom. J. 50:346"
 HOLM = "Holm 1979, Scand. J. Stat. 6:65"
+DRAWS_PER_TEST = 40
 TAIL = 40  # draws that should lie beyond a quantile, which leaves its tail probability a relative error of 16 %
 
 
@@ -104,6 +105,28 @@ class LargestGap:
             raise ValueError(f"expected at least {needed} draws for the level {level}, got {len(self._maxima)}")
         return float(self._maxima[rank - 1])
 
+    @property
+    def statistic(self) -> float:
+        """Return the largest studentised difference of any pair."""
+        return float((np.abs(self._differences)[self._pairs] / self._errors[self._pairs]).max())
+
+    @property
+    def at_floor(self) -> bool:
+        """Whether no resample reached the statistic, so that the p-value is as small as so many draws allow."""
+        return self.p_value < 1.5 / (1 + len(self._maxima))
+
+    def gap_within_chance(self, level: float = LEVEL) -> float:
+        """Return the largest gap that the test does not tell from none, the groups being apart in the same pattern.
+
+        The statistic grows in proportion to the differences, the errors being as they are; so ``value`` is above this
+        exactly when the statistic is above its quantile. Where all groups are alike: the smallest margin of any pair.
+        """
+        quantile = self.quantile(level)
+        if self.value <= 0 or self.statistic <= 0:
+            return float(quantile * self._errors[self._pairs].min())
+        within = quantile * self.value / self.statistic
+        return within if self._bound is None else min(within, self._bound)
+
     def interval(self, level: float = LEVEL) -> Interval:
         """Return the interval of the largest true gap, within 0 and the bound; it holds ``value``.
 
@@ -164,6 +187,34 @@ def draws_for(level: float, *, least: int = 999) -> int:
     (999, 6399)
     """
     return max(least, math.ceil(TAIL / (1 - level) - 1e-6) - 1)
+
+
+def refined_p_value(
+    gap: LargestGap, draw_gap: Callable[[], LargestGap | None], *, tests: int, draws_per_test: int = DRAWS_PER_TEST
+) -> float:
+    """Return the p-value of a gap, from so many more draws that Holm's correction for ``tests`` can reach 0.05.
+
+    With B draws no p-value is below 1 / (B + 1), and Holm multiplies the smallest by the number of tests. Where no draw
+    reached the statistic, fresh draws replace it (the first ones are not counted again: they were the reason to go on),
+    a batch at a time, so that memory does not grow with the family.
+
+    Args:
+        gap: from the first draws.
+        draw_gap: returns the same gap with fresh draws; None where they cannot be judged: the first p-value then stays.
+        tests: how many p-values are corrected together.
+        draws_per_test: 40 leave the smallest corrected p-value at 0.025.
+    """
+    if not gap.at_floor or len(gap._maxima) + 1 >= draws_per_test * tests:
+        return gap.p_value
+    drawn = reached = 0
+    while drawn + 1 < draws_per_test * tests:
+        fresh = draw_gap()
+        if fresh is None:
+            return gap.p_value
+        batch = len(fresh._maxima)
+        reached += round(fresh.p_value * (batch + 1)) - 1
+        drawn += batch
+    return (1 + reached) / (1 + drawn)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

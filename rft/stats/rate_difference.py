@@ -60,6 +60,26 @@ class TwoRates:
         of_added = 2 * float(ndtr(-abs(centre) / error))
         return max(of_added, self._of_newcombe())
 
+    def gap_within_chance(self, level: float = LEVEL) -> float:
+        """Return the largest gap around the pooled rate that is not told from none, as the interval judges it."""
+        pooled = (self.hits + self.other_hits) / (self.n + self.other_n)
+        total, sign = self.n + self.other_n, math.copysign(1.0, self.value)
+
+        def apart(gap: float) -> TwoRates:
+            first, other = pooled + sign * gap * self.other_n / total, pooled - sign * gap * self.n / total
+            return TwoRates(first * self.n, self.n, other * self.other_n, self.other_n)
+
+        def found_by(gap: float) -> float:
+            interval = apart(gap).interval(level)
+            return interval.low if sign > 0 else -interval.high
+
+        rising = pooled * total / (self.n if sign > 0 else self.other_n)  # where the lower rate reaches 0
+        falling = (1 - pooled) * total / (self.other_n if sign > 0 else self.n)  # where the higher one reaches 1
+        widest = min(rising, falling)
+        if widest <= 0 or found_by(widest) <= 0:
+            return 1.0
+        return float(brentq(found_by, 0.0, widest, xtol=1e-9))
+
     def _added(self) -> tuple[float, float]:
         share, other = (self.hits + 1) / (self.n + 2), (self.other_hits + 1) / (self.other_n + 2)
         variance = share * (1 - share) / (self.n + 1) + other * (1 - other) / (self.other_n + 1)

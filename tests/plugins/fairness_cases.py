@@ -25,8 +25,8 @@ def subject(frame: pd.DataFrame, *, classes=("no", "yes"), positive: str | None 
     return Subject(facts=facts, seed=0, splits={}, predictions=frame)
 
 
-def audit(frame: pd.DataFrame, *, classes=("no", "yes"), **options) -> Section:
-    return Fairness().audit(subject(frame, classes=classes), FairnessOptions(**options))
+def audit(frame: pd.DataFrame, *, classes=("no", "yes"), positive="yes", **options) -> Section:
+    return Fairness().audit(subject(frame, classes=classes, positive=positive), FairnessOptions(**options))
 
 
 def cell(section: Section, attribute: str | None, group: str | None, metric: str) -> Row:

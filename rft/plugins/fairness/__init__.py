@@ -32,7 +32,7 @@ class FairnessOptions(Options):
     """
 
     attributes: list[str] | None = Field(default=None, min_length=1)
-    metrics: list[MetricName] = Field(default=["accuracy", "selection_rate", "tpr", "fpr", "fnr"], min_length=1)
+    metrics: list[MetricName] = Field(default=["accuracy", "selection_rate", "tpr", "fpr"], min_length=1)
     classes: list[str] | None = Field(default=None, min_length=1)
     depth: int = Field(default=2, ge=1)
     control: str | None = None

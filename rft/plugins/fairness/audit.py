@@ -10,6 +10,7 @@ from rft.errors import Unavailable
 from rft.plugins import Subject
 from rft.plugins.fairness import FairnessOptions, mitigated
 from rft.plugins.fairness.compared import Compared
+from rft.plugins.fairness.family import judge_together
 from rft.plugins.fairness.group_metrics import Limits
 from rft.plugins.fairness.legal import build
 from rft.plugins.fairness.mitigation.mitigate import Mitigated, mitigate
@@ -49,7 +50,7 @@ def _test_rows(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def _compared(plan: Plan, limits: Limits, seed: int) -> list[Compared]:
-    return [Compared.of(grouped, plan, limits, seed) for grouped in plan.grouped()]
+    return judge_together([Compared.of(grouped, plan, limits, seed) for grouped in plan.grouped()])
 
 
 def _legal(plan: Plan, options: FairnessOptions) -> Part:
@@ -103,8 +104,8 @@ def _notes(plan: Plan, positive: str, options: FairnessOptions) -> tuple[str, ..
         f"{options.min_group} test {'units' if repeats else 'examples'} are too few to tell: they are shown and not "
         f"compared. With fewer than {options.shown}, a group or the cases of a metric in it have no number at all.",
         "An interval for two groups is Newcombe's, for more that of the largest gap among all pairs. Each holds at "
-        "95 % by itself; where rules judge several, their intervals are wider. Of the p-values in the table, those "
-        f"named p_holm allow for the number of its rows.{units}",
+        "95 % by itself; where rules judge several, their intervals are wider. A gap is pointed out where chance does "
+        f"not explain it, allowing for the number of gaps that are findings (Holm).{units}",
         *([_CONTROLLED.format(plan.control.attribute)] if plan.control else []),
         *plan.omitted,
     )

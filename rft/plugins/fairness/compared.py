@@ -39,7 +39,7 @@ class Compared:
         for metric, target in plan.asked:
             own = measure(grouped, metric, target, limits=limits, positive=plan.positive, seed=seed)
             verdicts = grouped.control is None and target.positive in (None, plan.positive)
-            gap = compare(grouped, metric, target, own, seed=seed, verdicts=verdicts)
+            gap = compare(grouped, metric, target, own, seed=seed, verdicts=verdicts, comparisons=plan.comparisons)
             measured += own
             gaps.append(gap)
             stated += [gap] if verdicts else []

@@ -23,7 +23,7 @@ from rft.stats.intervals import LEVEL
 from rft.stats.max_t import largest_gap
 from rft.stats.resampling import Sums, ratios, sums_of_rows
 
-PAIRED = ("accuracy", "selection_rate", "tpr", "fpr", "fnr")  # their cases are the same rows for both models
+PAIRED = ("accuracy", "selection_rate", "tpr", "fpr")  # their cases are the same rows for both models
 
 
 @dataclass(frozen=True)

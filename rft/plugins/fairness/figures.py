@@ -30,7 +30,7 @@ def gap_figures(gaps: Table) -> list[Figure]:
             options={
                 "reference": 0.0,
                 "dot_label": "largest gap, with 95 % interval",
-                "band_label": "where 95 % of largest gaps lie when groups do not differ",
+                "band_label": "gaps that chance explains at 95 %",
             },
             x_label="highest group minus lowest",
             title="Gaps beside chance",

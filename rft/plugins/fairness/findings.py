@@ -37,7 +37,7 @@ def of_gap(gap: Gap) -> Finding:
         **_judged(gap, gap.judging_intervals),
         n=_n(gap.scored),
         meaning=_meaning(gap),
-        limits=" ".join([*([] if gap.intervals else [NO_INTERVAL]), *_left_out(gap)]),
+        limits=" ".join([*([] if gap.intervals else [NO_INTERVAL]), *_labels_alone(gap), *_left_out(gap)]),
         references=() if not gap.intervals else (NEWCOMBE_DIFFERENCE if newcombe else MAX_T,),
     )
 
@@ -60,8 +60,20 @@ def _meaning(gap: Gap) -> str:
     if gap.interval is None:
         return f"{compared}."
     if gap.differs:
-        return f"{compared}: more than chance in drawing the test examples explains at 95 %."
+        return f"{compared}: {_how_clear(gap)}"
     return f"{compared}: no more than chance in drawing the test examples can explain.{_would_be_found(gap)}"
+
+
+def _how_clear(gap: Gap) -> str:
+    """Return in words how far chance explains a gap whose interval lies above 0."""
+    if gap.repeats:
+        return f"the same fact as the gap in {gap.repeats}, and counted with it."
+    if gap.stands_out:
+        return "more than chance in drawing the test examples explains at 95 %."
+    return (
+        f"more than chance explains at 95 % by itself, but not among the {gap.family} gaps that were compared, of "
+        "which some stand out by chance."
+    )
 
 
 def _would_be_found(gap: Gap) -> str:
@@ -186,6 +198,14 @@ def why_not(gap: Gap, *, at_least: int = 2) -> str:
     fewer = "fewer than two groups can be compared" if at_least == 2 else "no group can be judged"
     left = [f"{group.group} has {_status(group, gap)}" for group in gap.unscored]
     return f"{fewer}: " + "; ".join([*scored, *left] or ["no example has a group"])
+
+
+def _labels_alone(gap: Gap) -> list[str]:
+    if not gap.follows_from_labels:
+        return []
+    return [
+        f"A group at one end has no case of both labels, so a gap in {words_of(gap)} follows from the labels alone."
+    ]
 
 
 def _left_out(gap: Gap) -> list[str]:

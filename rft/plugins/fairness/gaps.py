@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +15,7 @@ from rft.records import Interval, Status
 from rft.stats import intervals, resampling
 from rft.stats.auc import auc_resamples
 from rft.stats.classification import METRICS, Metric, Ratios
-from rft.stats.max_t import LargestGap, Resamples, largest_gap
+from rft.stats.max_t import LargestGap, Resamples, largest_gap, refined_p_value
 from rft.stats.multiplicity import LEVELS
 from rft.stats.power import detectable_gap
 from rft.stats.rate_difference import TwoRates
@@ -24,7 +24,6 @@ from rft.stats.resampling import Sums, sums_of_rows
 DRAWS = 1999  # for an interval at 95 %
 DRAWS_OF_A_CHECK = 399
 DRAWS_FOR_VERDICTS = 39_999  # 20 of them lie beyond the strictest level that a verdict may ask for
-NULL_DRAWS = 4000
 NO_SPREAD = 1e-20  # a variance that rounding alone gives to values that are all alike
 
 
@@ -42,7 +41,11 @@ class Gap:
             judged by. Empty where no rule may name the gap, and where nothing bounds what a small group may have.
         small_shares: of shares: what the groups in ``unscored`` have, in their order.
         p_value: of no difference between any two groups.
-        null_high: what the largest gap stays below in 95 % of samples when the groups do not differ.
+        p_family: the same, allowing for the number of gaps that are findings; None for others, and where ``repeats``.
+        family: how many facts those gaps are.
+        repeats: a metric whose gap is the same fact, as that of the true positive rate is of the false negative rate.
+        fact: the key of that fact.
+        null_high: a gap up to this is no more than chance explains at 95 %; between these groups, with their cases.
         detectable: the smallest gap that such a sample shows to be one in 80 % of cases; None where one was found, or
             where none could be.
     """
@@ -58,6 +61,10 @@ class Gap:
     judging_intervals: tuple[Interval, ...] = ()
     small_shares: tuple[Share, ...] = ()
     p_value: float | None = None
+    p_family: float | None = None
+    family: int = 0
+    repeats: str | None = None
+    fact: Hashable = None
     null_high: float | None = None
     detectable: float | None = None
 
@@ -88,11 +95,24 @@ class Gap:
         return self.interval is not None and self.interval.low > 0
 
     @property
+    def stands_out(self) -> bool:
+        """Whether chance does not explain it, allowing for all gaps that are findings."""
+        return self.differs and self.p_family is not None and self.p_family <= 1 - intervals.LEVEL
+
+    @property
+    def follows_from_labels(self) -> bool:
+        """Whether a selection rate differs by definition: one of the extreme groups has one label only, not both."""
+        if self.metric.name != "selection_rate" or self.value is None:
+            return False
+        one_label = [min(group.n_positive, group.n_negative) == 0 for group in (self.scored[0], self.scored[-1])]
+        return one_label[0] != one_label[1]
+
+    @property
     def status(self) -> Status:
-        """Return ``warn`` for a difference that chance does not explain."""
+        """Return ``warn`` for a difference that chance does not explain, nor the labels."""
         if self.value is None:
             return "not_measured"
-        return "warn" if self.differs else "info"
+        return "warn" if self.stands_out and not self.follows_from_labels else "info"
 
     @property
     def worth(self) -> float:
@@ -101,7 +121,14 @@ class Gap:
 
 
 def compare(
-    grouped: GroupedRows, metric: str, target: Target, measured: Sequence[GroupMetric], *, seed: int, verdicts: bool
+    grouped: GroupedRows,
+    metric: str,
+    target: Target,
+    measured: Sequence[GroupMetric],
+    *,
+    seed: int,
+    verdicts: bool,
+    comparisons: int = 1,
 ) -> Gap:
     """Return the gap between groups that are measured.
 
@@ -111,6 +138,7 @@ def compare(
         measured: one for each group, in their order.
         seed: of resampling.
         verdicts: whether a rule may judge it, which takes intervals at stricter levels.
+        comparisons: how many gaps are looked at together, for which p-values must be fine enough.
     """
     chosen = chosen_of(measured)
     gap = _uncompared(grouped, metric, target, measured)
@@ -118,7 +146,7 @@ def compare(
         gap = replace(gap, small_shares=_shares_of_small_groups(gap, grouped))
     if len(chosen) < 2:
         return replace(gap, judging_intervals=_judging_intervals(gap, None)) if gap.small_shares else gap
-    return _compared(gap, grouped, chosen, seed, LEVELS if verdicts else LEVELS[:1])
+    return _compared(gap, grouped, chosen, seed, LEVELS if verdicts else LEVELS[:1], comparisons)
 
 
 def shows_gap(
@@ -148,26 +176,41 @@ def _uncompared(grouped: GroupedRows, metric: str, target: Target, measured: Seq
         control=grouped.control,
         scored=tuple(sorted(scored, key=lambda each: (each.value or 0.0, each.group or ""))),
         unscored=tuple(each for each in measured if each.status != OK),
+        fact=_fact(grouped, metric, target),
     )
 
 
-def _compared(gap: Gap, grouped: GroupedRows, chosen: Sequence[int], seed: int, levels: Sequence[float]) -> Gap:
+def _fact(grouped: GroupedRows, metric: str, target: Target) -> Hashable:
+    """Return the key of what a gap is about, which the gap of the complement has too."""
+    key: Hashable = (metric, target.positive)
+    if METRICS[metric].kind == "ratio":
+        key = Ratios.of(METRICS[metric], grouped.rows.classes, target.positive).fact
+    return grouped.grouping.attribute, grouped.control, key
+
+
+def _compared(
+    gap: Gap, grouped: GroupedRows, chosen: Sequence[int], seed: int, levels: Sequence[float], comparisons: int
+) -> Gap:
     values = [each.value for each in gap.scored if each.value is not None]
     gap = replace(gap, value=max(values) - min(values))
     if not gap.has_interval:
         return gap
     rng = np.random.default_rng(seed)
     draws = DRAWS if len(levels) == 1 else DRAWS_FOR_VERDICTS
-    resamples = resamples_of(grouped, chosen, gap.metric, gap.target, rng, draws=draws)
-    if resamples is None:
+
+    def draw_gap() -> LargestGap | None:
+        resamples = resamples_of(grouped, chosen, gap.metric, gap.target, rng, draws=draws)
+        return None if resamples is None else largest_gap(resamples, bound=gap.metric.bound)
+
+    largest = draw_gap()
+    if largest is None:
         return gap
-    largest = largest_gap(resamples, bound=gap.metric.bound)
     gap = replace(
         gap,
         intervals=tuple(_interval(gap, largest, level) for level in levels),
         judging_intervals=_judging_intervals(gap, largest) if len(levels) > 1 else (),
-        p_value=_two_rates(gap).p_value if gap.of_two_shares else largest.p_value,
-        null_high=_null_high(np.sqrt(resamples.variances), rng),
+        p_value=_two_rates(gap).p_value if gap.of_two_shares else refined_p_value(largest, draw_gap, tests=comparisons),
+        null_high=_null_high(gap, largest),
     )
     asked = gap.is_share and len(levels) > 1 and not gap.differs
     return replace(gap, detectable=_detectable(gap)) if asked else gap
@@ -220,10 +263,15 @@ def _hits(group: GroupMetric) -> tuple[float, float]:
     return group.value * group.worth, group.worth
 
 
-def _null_high(errors: np.ndarray, rng: np.random.Generator) -> float:
-    """Return the 95 % quantile of the largest gap between groups of these standard errors that do not differ."""
-    drawn = rng.standard_normal((NULL_DRAWS, len(errors))) * errors
-    return float(np.quantile(np.ptp(drawn, axis=1), intervals.LEVEL))
+def _null_high(gap: Gap, largest: LargestGap) -> float:
+    """Return the largest gap that the test takes for chance at 95 %, were the groups apart in the same pattern.
+
+    The very test that judges the gap, so that what lies within the band never is a finding, nor the other way round.
+    """
+    assert gap.value is not None
+    if gap.of_two_shares:
+        return _two_rates(gap).gap_within_chance()
+    return largest.gap_within_chance()
 
 
 def resamples_of(

@@ -9,6 +9,7 @@ import numpy as np
 
 from rft.plugins.fairness import figures, findings, reliability, tables
 from rft.plugins.fairness.compared import Compared
+from rft.plugins.fairness.family import corrected_p_values
 from rft.plugins.fairness.gaps import Gap
 from rft.plugins.fairness.group_metrics import GroupMetric, Limits, measure
 from rft.plugins.fairness.plan import Plan
@@ -17,7 +18,6 @@ from rft.records import Chapter, Figure, Finding, Row, Table
 from rft.stats import dispersion
 from rft.stats.classification import METRICS
 from rft.stats.dispersion import Dispersion
-from rft.stats.max_t import holm
 
 
 @dataclass(frozen=True)
@@ -105,17 +105,14 @@ def _gaps(single: Sequence[Compared], compared: Sequence[Compared]) -> list[Part
 
 
 def _gap_rows(compared: Sequence[Compared]) -> list[Row]:
-    """Return the rows of the table ``gaps``, with p-values corrected for all of them."""
-    found = [(own, gap, bounds) for own in compared for gap, bounds in zip(own.gaps, own.bounds, strict=True)]
-    adjusted = iter(holm([gap.p_value for _, gap, _ in found if gap.p_value is not None]))
+    """Return the rows of the table ``gaps``; p-values of findings are corrected for them, of others for all rows."""
+    rows = [(own, gap, bounds) for own in compared for gap, bounds in zip(own.gaps, own.bounds, strict=True)]
+    of_findings = [gap for own in compared for gap in own.stated]
+    p_findings = dict(zip(map(id, of_findings), corrected_p_values(of_findings), strict=True))
+    p_rows = corrected_p_values([gap for _, gap, _ in rows])
     return [
-        tables.gap(
-            gap,
-            judged=any(gap is each for each in own.stated),
-            p_holm=None if gap.p_value is None else next(adjusted),
-            bounds=bounds,
-        )
-        for own, gap, bounds in found
+        tables.gap(gap, judged=id(gap) in p_findings, p_holm=p_findings.get(id(gap), p_row), bounds=bounds)
+        for (_, gap, bounds), p_row in zip(rows, p_rows, strict=True)
     ]
 
 

@@ -79,6 +79,15 @@ class Plan:
                 if grouping.attribute != self.control.attribute:  # within its own values it has one group
                     yield GroupedRows(rows, grouping.where(mask), f"{self.control.attribute} {level}")
 
+    @property
+    def comparisons(self) -> int:
+        """Return how many gaps are measured, with those of one fact counted each."""
+        within = 0
+        if self.control is not None:
+            others = sum(grouping.attribute != self.control.attribute for grouping in self.attributes)
+            within = len(self.control.names) * others
+        return (len(self.attributes) + len(self.crossed) + within) * len(self.asked)
+
     def overall(self) -> GroupedRows:
         """Return all rows as one group."""
         everybody = Grouping("", ("all",), np.zeros(len(self.rows), dtype=np.int32), ())

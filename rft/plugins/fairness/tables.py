@@ -19,9 +19,10 @@ CAPTIONS = {
     "whose label is the class. TPR and FNR are shares of n_positive, FPR of n_negative. Without a class: over all "
     "classes, or the mean of a metric over them",
     "gaps": "The highest group minus the lowest; finding: whether it is a finding too, which rules may name. p: of no "
-    "difference. least and most: what missing group values allow. null_high is what the largest gap stays below in "
-    "95 % of samples when groups do not differ; detectable is the smallest gap that is told from none in 80 % of "
-    "samples; p_holm is corrected for all rows of this table, for exploring it, and no verdict rests on it",
+    "difference. least and most: what missing group values allow. null_high is the largest gap between these groups "
+    "that chance explains at 95 %; detectable is the smallest gap that is told from none in 80 % of samples; p_holm is "
+    "corrected for the number of findings, in rows that are none for the number of all rows. One fact, such as the "
+    "gaps in TPR and FNR, counts once",
     "intersections": "Every combination of two attributes; n counts its members, of whom a rate may rest on few. With "
     "too few there is no value",
     "calibration": "Test examples of each group in bins of equal size by the probability that is given to the "
@@ -57,7 +58,7 @@ def gap(each: Gap, *, judged: bool, p_holm: float | None, bounds: GapBounds | No
     Args:
         each: the gap.
         judged: whether it is a finding too, which rules may name.
-        p_holm: its p-value corrected for all rows of the table.
+        p_holm: its p-value corrected for how many are looked at.
         bounds: what rows without a group allow.
     """
     return {
