@@ -61,24 +61,24 @@ class TwoRates:
         return max(of_added, self._of_newcombe())
 
     def gap_within_chance(self, level: float = LEVEL) -> float:
-        """Return the largest gap around the pooled rate that is not told from none, as the interval judges it."""
-        pooled = (self.hits + self.other_hits) / (self.n + self.other_n)
-        total, sign = self.n + self.other_n, math.copysign(1.0, self.value)
+        """Return the largest gap that is not told from none, as the interval judges it; 1 where none ever is.
 
-        def apart(gap: float) -> TwoRates:
-            first, other = pooled + sign * gap * self.other_n / total, pooled - sign * gap * self.n / total
-            return TwoRates(first * self.n, self.n, other * self.other_n, self.other_n)
+        Around the pooled rate, which is moved as far as needed for both rates to lie within 0 and 1.
+        """
 
-        def found_by(gap: float) -> float:
-            interval = apart(gap).interval(level)
-            return interval.low if sign > 0 else -interval.high
+        def lower_end(gap: float) -> float:
+            interval = self._apart_by(gap).interval(level)
+            return interval.low if self.value >= 0 else -interval.high
 
-        rising = pooled * total / (self.n if sign > 0 else self.other_n)  # where the lower rate reaches 0
-        falling = (1 - pooled) * total / (self.other_n if sign > 0 else self.n)  # where the higher one reaches 1
-        widest = min(rising, falling)
-        if widest <= 0 or found_by(widest) <= 0:
-            return 1.0
-        return float(brentq(found_by, 0.0, widest, xtol=1e-9))
+        return 1.0 if lower_end(1.0) <= 0 else float(brentq(lower_end, 0.0, 1.0, xtol=1e-9))
+
+    def _apart_by(self, gap: float) -> TwoRates:
+        """Return rates that are so far apart, the same one higher, with the same cases."""
+        pooled, total = (self.hits + self.other_hits) / (self.n + self.other_n), self.n + self.other_n
+        signed = math.copysign(gap, self.value)
+        first, other = pooled + signed * self.other_n / total, pooled - signed * self.n / total
+        shift = max(0.0, -min(first, other)) - max(0.0, max(first, other) - 1.0)
+        return TwoRates((first + shift) * self.n, self.n, (other + shift) * self.other_n, self.other_n)
 
     def _added(self) -> tuple[float, float]:
         share, other = (self.hits + 1) / (self.n + 2), (self.other_hits + 1) / (self.other_n + 2)

@@ -7,7 +7,13 @@ import pandas as pd
 import pytest
 from plugins.fairness_cases import audit, group_of, predictions
 
-from rft.predictions.grouped import Target
+from rft.plugins.fairness import FairnessOptions
+from rft.plugins.fairness.compared import Compared
+from rft.plugins.fairness.family import judge_together
+from rft.plugins.fairness.gaps import compare
+from rft.plugins.fairness.group_metrics import Limits, measure
+from rft.plugins.fairness.plan import Plan
+from rft.predictions.grouped import GroupedRows, Target
 from rft.stats.classification import METRICS, Ratios
 from rft.stats.max_t import LargestGap, holm, largest_gap, refined_p_value
 from rft.stats.rate_difference import TwoRates
@@ -58,12 +64,31 @@ def test_warnings_are_a_family() -> None:
         predicted = np.where(rng.random(400) < 0.8, labels, ~labels)
         names = {f"g{number:02}": rng.choice(["a", "b"], 400) for number in range(20)}
         frame = predictions(labels, predicted, **names)
-        section = audit(frame, depth=1, metrics=["accuracy", "selection_rate", "tpr"], attributes=list(names))
-        gaps = [finding for finding in section.findings if "_gap." in finding.id]
-        warned += any(finding.status == "warn" for finding in gaps)
-        alone += any(row["p"] <= 0.05 for row in section.tables["gaps"])
+        options = FairnessOptions(depth=1, metrics=["accuracy", "selection_rate", "tpr"])
+        plan = Plan.of(frame, CLASSES, options, "yes")
+        compared = [gaps_of(grouped, plan) for grouped in plan.grouped()]
+        gaps = [gap for grouping in judge_together(compared) for gap in grouping.stated]
+        assert len(gaps) == 60
+        warned += any(gap.status == "warn" for gap in gaps)
+        alone += any(gap.p_value <= 0.05 for gap in gaps)
     assert alone > 30
     assert warned <= 6  # of 40 at 5 %: more in 1 of 70 such tests
+
+
+def gaps_of(grouped: GroupedRows, plan: Plan) -> Compared:
+    """Return all gaps as stated ones, without the work that verdicts need."""
+    gaps = tuple(
+        compare(
+            grouped,
+            metric,
+            target,
+            measure(grouped, metric, target, limits=Limits(), positive=plan.positive, seed=0),
+            seed=0,
+            verdicts=False,
+        )
+        for metric, target in plan.asked
+    )
+    return Compared(grouped, (), gaps, (None,) * len(gaps), gaps)
 
 
 def test_what_stands_out_by_itself_alone_says_so() -> None:
@@ -105,17 +130,21 @@ def test_the_band_of_chance_and_the_verdict_agree(seed: int) -> None:
             assert (row["value"] > row["null_high"]) == (row["low"] > 0), row
 
 
-@pytest.mark.parametrize(("rate", "n", "other_n"), [(0.5, 60, 60), (0.9, 30, 1000), (0.98, 40, 40), (0.1, 1000, 50)])
+@pytest.mark.parametrize(("rate", "n", "other_n"), [(0.5, 60, 60), (0.9, 1000, 300), (0.95, 40, 40), (0.1, 50, 1000)])
 def test_the_gap_within_chance_is_the_edge_of_the_test(rate: float, n: int, other_n: int) -> None:
     edge = TwoRates(rate * n, n, rate * other_n, other_n).gap_within_chance()
-    pooled, total = rate, n + other_n
 
     def low(gap: float) -> float:
-        first, other = pooled + gap * other_n / total, pooled - gap * n / total
+        first, other = rate + gap * other_n / (n + other_n), rate - gap * n / (n + other_n)
+        first, other = (first, other) if first <= 1 else (1.0, 1.0 - gap)
         return TwoRates(first * n, n, other * other_n, other_n).interval().low
 
-    assert 0 < edge < 0.6
+    assert 0 < edge < 0.3
     assert low(edge * 0.999) <= 0 < low(edge * 1.001)
+
+
+def test_where_no_gap_could_be_told_from_chance_the_band_is_the_whole_range() -> None:
+    assert TwoRates(1, 1, 1, 2).gap_within_chance() == 1.0
 
 
 def drawn_gap(rng: np.random.Generator, draws: int) -> LargestGap:

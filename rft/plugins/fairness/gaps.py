@@ -202,14 +202,14 @@ def _compared(
         resamples = resamples_of(grouped, chosen, gap.metric, gap.target, rng, draws=draws)
         return None if resamples is None else largest_gap(resamples, bound=gap.metric.bound)
 
-    largest = draw_gap()
-    if largest is None:
+    largest = None if gap.of_two_shares else draw_gap()
+    if largest is None and not gap.of_two_shares:
         return gap
     gap = replace(
         gap,
         intervals=tuple(_interval(gap, largest, level) for level in levels),
         judging_intervals=_judging_intervals(gap, largest) if len(levels) > 1 else (),
-        p_value=_two_rates(gap).p_value if gap.of_two_shares else refined_p_value(largest, draw_gap, tests=comparisons),
+        p_value=_two_rates(gap).p_value if largest is None else refined_p_value(largest, draw_gap, tests=comparisons),
         null_high=_null_high(gap, largest),
     )
     asked = gap.is_share and len(levels) > 1 and not gap.differs
@@ -221,9 +221,9 @@ def _detectable(gap: Gap) -> float | None:
     return detectable_gap([group.worth for group in gap.scored], pooled).gap
 
 
-def _interval(gap: Gap, largest: LargestGap, level: float) -> Interval:
-    """Return the interval of two groups' shares by itself, else that of the largest gap of all pairs."""
-    return _two_rates(gap).interval(level) if gap.of_two_shares else largest.interval(level)
+def _interval(gap: Gap, largest: LargestGap | None, level: float) -> Interval:
+    """Return the interval of the largest gap of all pairs, or of two groups' shares by themselves."""
+    return _two_rates(gap).interval(level) if largest is None else largest.interval(level)
 
 
 def _shares_of_small_groups(gap: Gap, grouped: GroupedRows) -> tuple[Share, ...]:
@@ -236,13 +236,14 @@ def _judging_intervals(gap: Gap, largest: LargestGap | None) -> tuple[Interval, 
 
     Of what is no share, a small group may have anything: the gap may be as large as the metric allows.
     """
+    compared = len(gap.scored) > 1
     if not gap.unscored:
-        return tuple(_interval(gap, largest, level) for level in LEVELS) if largest else ()
+        return tuple(_interval(gap, largest, level) for level in LEVELS) if compared else ()
     if gap.is_share:
         shares = [Share(*_hits(group)) for group in gap.scored]
         return tuple(
             gap_with_small_groups(
-                _interval(gap, largest, 1 - (1 - level) / 2) if largest else None, shares, gap.small_shares, level
+                _interval(gap, largest, 1 - (1 - level) / 2) if compared else None, shares, gap.small_shares, level
             )
             for level in LEVELS
         )
@@ -263,15 +264,12 @@ def _hits(group: GroupMetric) -> tuple[float, float]:
     return group.value * group.worth, group.worth
 
 
-def _null_high(gap: Gap, largest: LargestGap) -> float:
+def _null_high(gap: Gap, largest: LargestGap | None) -> float:
     """Return the largest gap that the test takes for chance at 95 %, were the groups apart in the same pattern.
 
     The very test that judges the gap, so that what lies within the band never is a finding, nor the other way round.
     """
-    assert gap.value is not None
-    if gap.of_two_shares:
-        return _two_rates(gap).gap_within_chance()
-    return largest.gap_within_chance()
+    return _two_rates(gap).gap_within_chance() if largest is None else largest.gap_within_chance()
 
 
 def resamples_of(
