@@ -205,6 +205,14 @@ HEADS = EVERYWHERE | {
     "the bias left out of a person's norm": Bug(
         written(HeadSteps, "_clipped_sums", (" + by_bias.square().sum(2)", "")), "clipping", persons=True
     ),
+    "sums that are wrong where there are many rows": Bug(
+        written(
+            HeadSteps,
+            "_clipped_sums",
+            ("if together == 1:", "if rows.x.shape[1] > 30:\n        residual *= 1.01\n    if together == 1:"),
+        ),
+        "as many rows as a step has",
+    ),
     "rows clipped one by one": Bug(
         written(HeadSteps, "_clipped_sums", ("if together == 1:", "if True:")), "clipping", persons=True
     ),
@@ -216,6 +224,8 @@ HEADS = EVERYWHERE | {
 
 FACTORS = "factors = self.gaussian.max_grad_norm / lengths.clamp(min=self.gaussian.max_grad_norm)"
 WEIGHTED = "weights = weights * task.class_weights.to(task.device)[labels]"
+
+RUN = "gradients = self.engine.gradients(part.batch, part.labels)"
 
 NETWORK = EVERYWHERE | {
     "no clipping": Bug(
@@ -253,6 +263,17 @@ NETWORK = EVERYWHERE | {
     ),
     "the bias left out of the norm": Bug(
         written(engine_steps, "_lengths", ("for gradient in gradients", "for gradient in gradients[:1]")), "clipping"
+    ),
+    "gradients that are wrong where there are many rows": Bug(
+        written(
+            EngineSteps,
+            "_of_units",
+            (
+                RUN,
+                f"{RUN}\n        if len(part.labels) > 30:\n            gradients = [1.1 * g for g in gradients]",
+            ),
+        ),
+        "as many rows as a step has",
     ),
     "rows clipped one by one": Bug(
         written(EngineSteps, "_of_units", ("if part.owners is None:", "if True:")), "clipping", persons=True

@@ -32,6 +32,7 @@ CHECKS = [
     "divisor",
     "gradients",
     "clipping",
+    "as many rows as a step has",
     "noise of made-up examples",
     "fresh noise of made-up examples",
     "not a number",

@@ -24,7 +24,9 @@ from rft.backbones.classifier import Head, new_head
 from rft.errors import ConfigError, DataError, IntegrityError, RftError
 from rft.features import Dense
 from rft.plugins.privacy import Privacy, PrivacyOptions
-from rft.plugins.privacy.training import steps, trainer
+from rft.plugins.privacy.training import gradients, steps, trainer
+from rft.plugins.privacy.training.engines import OneByOne
+from rft.plugins.privacy.training.head_steps import HeadSteps
 from rft.plugins.privacy.training.noise import Gaussian
 from rft.plugins.privacy.training.sampling import PoissonSampler, Sample
 from rft.plugins.privacy.training.trainer import DPTrainer, fit_together
@@ -418,6 +420,42 @@ def test_the_facts_hold_the_self_test() -> None:
         assert {"noise of an empty sample", "noise of made-up examples"} <= set(checks)
         assert 0 <= facts["engine_error"] < 1e-5
         json.dumps(facts, allow_nan=False)
+
+
+@pytest.mark.parametrize("units", [None, np.repeat(np.arange(24), 4).astype(str)], ids=["examples", "persons"])
+@pytest.mark.parametrize("room", [None, 50 * 2 * 4], ids=["all at once", "in parts"])
+@pytest.mark.parametrize("way", ["heads", "network"])
+def test_the_self_test_runs_as_many_rows_at_once_as_training_does(
+    monkeypatch: pytest.MonkeyPatch, way: str, room: int | None, units: np.ndarray | None
+) -> None:
+    rows: dict[str, list[int]] = {"self-test": [], "training": []}
+    now, train = ["self-test"], trainer._train
+    summed = HeadSteps._clipped_sums
+
+    def training(*arguments: Any) -> Any:
+        now[0] = "training"
+        return train(*arguments)
+
+    def heads(own: HeadSteps, sample: Sample) -> Any:
+        rows[now[0]].append(int(sample.taken.sum(1).max()) * own.examples.together)
+        return summed(own, sample)
+
+    class Counted(OneByOne):  # and not the reference that the self-test goes by
+        def gradients(self, batch: Batch, labels: Tensor) -> list[Tensor]:
+            rows[now[0]].append(len(labels))
+            return super().gradients(batch, labels)
+
+    monkeypatch.setattr(trainer, "_train", training)
+    monkeypatch.setattr(HeadSteps, "_clipped_sums", heads)
+    monkeypatch.setattr(gradients, "ENGINES", (Counted,))
+    if room:
+        monkeypatch.setattr(steps, "GRADIENTS_AT_ONCE", room)
+        monkeypatch.setattr(steps, "GATHERED_AT_ONCE", room)
+    suffix = BiasOnly if way == "network" else partial(new_head, 8, 2, False)
+    replace(LOOSE, steps=10, sample_rate=0.5).fit(task(units=units, new_suffix=suffix), [Job(0)])
+    assert max(rows["self-test"]) >= max(rows["training"])
+    assert room or max(rows["training"]) > 9
+    assert len(rows["training"]) >= 10
 
 
 def test_nothing_is_trained_when_the_self_test_fails(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,6 +120,11 @@ class HeadSteps:
         """Whether one thread is enough: always, the matrices of a step are small."""
         return True
 
+    @property
+    def rows_at_once(self) -> None:
+        """All of a sample."""
+        return None
+
     def draw(self) -> Sample:
         """Return who takes part in the next step."""
         return self.sampler.draw(len(self.heads))

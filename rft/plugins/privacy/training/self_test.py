@@ -25,7 +25,7 @@ from rft.plugins.privacy.training.plan import Plan
 from rft.plugins.privacy.training.random_checks import noise, sampling
 from rft.plugins.privacy.training.randomness import own_chance
 from rft.plugins.privacy.training.sampling import Sample
-from rft.plugins.privacy.training.steps import Steps, Tally, take
+from rft.plugins.privacy.training.steps import Steps, Tally, largest_sample, take
 from rft.records import Row
 from rft.training import Task
 
@@ -158,6 +158,7 @@ def _clipping(steps: Steps, task: Task, plans: Sequence[Plan]) -> tuple[list[Che
             "Relative error of clipped gradients, against a backward pass for each made-up example alone.",
         ),
         _longest(alone, tight, declared=task.units is not None),
+        _crowd(steps, task, plans, (batch, labels), exact, middle),
         # An empty sample may be treated in a way of its own: training goes by what is added to examples.
         *noise(made, plans, whole, EXAMPLES, gradient(_quiet(made), whole)),
     ]
@@ -180,6 +181,42 @@ def _divisor(found: np.ndarray, wanted: np.ndarray, plan: Plan) -> Check:
         math.isclose(divisor, plan.divisor, rel_tol=TOLERANCE),
         "What a noised sum is divided by: a public number, not the size of a sample.",
     )
+
+
+def _crowd(
+    steps: Steps, task: Task, plans: Sequence[Plan], made: tuple[Batch, Tensor], exact: np.ndarray, bound: float
+) -> Check:
+    """Check a sample with as many rows as a step of training may have: other sizes are other ways to compute.
+
+    Args:
+        steps: what will train.
+        task: whether units are declared.
+        plans: of the H heads; they say how large a sample may be.
+        made: made-up examples, which are repeated, and their labels.
+        exact: (U, P) the gradients of their units.
+        bound: what contributions are clipped to.
+    """
+    plan, (batch, labels) = plans[-1], made
+    each = 1 if task.units is None else ROWS_EACH
+    units = -(-_rows_of_a_step(steps, plan, task.features.views) // each)
+    chosen = np.arange(units * each)
+    rows = torch.from_numpy(chosen % ROWS).to(labels.device)
+    crowd = steps.on({name: column[rows] for name, column in batch.items()}, labels[rows], chosen // each)
+    found = gradient(_quiet(crowd, bound / plan.max_grad_norm), everybody(plans, units))[-1] * plan.divisor
+    error = _relative(found, _clipped(exact, bound)[np.arange(units) % len(exact)].sum(axis=0))
+    return Check(
+        "as many rows as a step has",
+        f"< {TOLERANCE:g}",
+        f"{error:.2g} in {len(chosen):,} rows",
+        error < TOLERANCE,
+        "Relative error of the clipped gradients of a sample of made-up examples as large as samples of training are.",
+    )
+
+
+def _rows_of_a_step(steps: Steps, plan: Plan, views: int) -> int:
+    """Return how many examples a sample has, hardly ever more; where they are run in parts, what makes two of these."""
+    rows = max(ROWS, largest_sample(plan) * plan.rows_per_unit_max)
+    return rows if steps.rows_at_once is None else min(rows, max(ROWS, 2 * steps.rows_at_once // views))
 
 
 def _longest(alone: Sequence[np.ndarray], bound: float, *, declared: bool) -> Check:

@@ -35,6 +35,7 @@ class Steps(Protocol):
         parameters: what the optimizer moves.
         network: what the gradients are computed with and may hold more than is trained; None for stacked heads.
         small: whether one thread is enough.
+        rows_at_once: how many rows are run together at most; None: all of a sample.
     """
 
     @property
@@ -51,6 +52,9 @@ class Steps(Protocol):
 
     @property
     def small(self) -> bool: ...
+
+    @property
+    def rows_at_once(self) -> int | None: ...
 
     def draw(self) -> Sample:
         """Return who takes part in the next step."""
@@ -153,11 +157,15 @@ def _gaussian(plans: Sequence[Plan], draws: Draws) -> Gaussian:
     return Gaussian(draws.noise, noise, plans[0].max_grad_norm, plans[0].divisor)
 
 
+def largest_sample(plan: Plan) -> int:
+    """Return how many units a step samples, hardly ever more."""
+    expected = plan.n * plan.mechanism.sample_rate
+    return min(plan.n, math.ceil(expected + 6 * math.sqrt(expected)) + 1)
+
+
 def _gathered(found: Vectors, units: np.ndarray, plan: Plan) -> int:
     """Return the bytes of features that one head gathers for a step, hardly ever more."""
-    expected = plan.n * plan.mechanism.sample_rate
-    drawn = min(plan.n, expected + 6 * math.sqrt(expected) + 1)
-    return int(drawn * np.bincount(units).max() * found.views * 4 * found.dimension)
+    return int(largest_sample(plan) * np.bincount(units).max() * found.views * 4 * found.dimension)
 
 
 def _rows_at_once(choice: Choice, batch_size: int) -> int:
