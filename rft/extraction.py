@@ -32,6 +32,7 @@ def features_of(
     precision: str,
     *,
     cache: Path | None = None,
+    alone: bool = False,
 ) -> dict[str, Features]:
     """Run the frozen part over every split, or leave the inputs as they are where nothing is frozen.
 
@@ -44,9 +45,11 @@ def features_of(
         splits: what it is run over.
         device, precision: as ``choose_device`` and ``choose_precision`` return them.
         cache: where features are kept; the usual place when None.
+        alone: whether each example is run by itself; such features are kept apart from others.
     """
     views = {name: core.train.views if name == "train" else 1 for name in splits}
     facts = {"layer": layer, "preparation": backbone.preparation.facts(), **backbone.identity}
+    facts |= {"alone": True} if alone else {}
     if prefix is None:
         key = store_key({}, facts, precision, core.network.cache)
         return {
@@ -56,7 +59,7 @@ def features_of(
     store = Store(cache or cache_folder(), store_key(prefix.tensors(), facts, precision, core.network.cache))
     if precision == "int8":
         quantise(prefix, device)
-    options: dict[str, Any] = {"device": device, "precision": precision, "dtype": core.network.cache}
+    options: dict[str, Any] = {"device": device, "precision": precision, "dtype": core.network.cache, "alone": alone}
     return {
         name: extract(prefix, inputs, split, store, **options, views=views[name], memory=core.network.memory_bytes)
         for name, split in splits.items()

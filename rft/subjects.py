@@ -10,6 +10,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,9 +32,11 @@ from rft.backbones.load import untrained_like
 from rft.backbones.saved import write_model
 from rft.config import Config, stored_backbone
 from rft.config_file import LoadedConfig
+from rft.data.text import Tokenisation
 from rft.errors import ConfigError, ModelError, near
 from rft.extraction import features_of, pooled, sample_of
 from rft.features import Features, Store
+from rft.features.company import Company, measure_company
 from rft.features.extract import choose_precision, extract
 from rft.features.representations import Representations
 from rft.plugins import Subject
@@ -58,10 +61,13 @@ def fine_tune(
     precision = choose_precision(core.network.precision, device)
     inputs = backbone.preparation.inputs(dataset.splits, core.data, core.seed)
     prefix = parts.prefix() if parts.cached else None
-    features = features_of(core, backbone, prefix, parts.freeze, inputs, dataset.splits, device, precision)
+    company = _company(trainer, prefix, backbone, device, precision)
+    alone = company is not None and company.alone
+    features = features_of(core, backbone, prefix, parts.freeze, inputs, dataset.splits, device, precision, alone=alone)
 
-    network = "" if core.data.population is None else _network_identity(core, backbone, parts)
-    task = _task(core, folder, dataset, features["train"], parts, device, precision, network)
+    task = replace(_task(core, folder, dataset, features["train"], parts, device, precision), company=company)
+    if task.population is not None:
+        task = replace(task, network=_network_identity(core, backbone, parts))
     fit, seconds = _fit(trainer, task, core.seed, cached=parts.cached)
     predictions = tabulate(dataset, partial(_scores, parts.trained_suffix(fit.state).to(device), features, device))
     model = parts.join(fit.state)
@@ -97,6 +103,17 @@ def fine_tune(
     )
 
 
+def _company(
+    trainer: Trainer, prefix: Prefix | None, backbone: LoadedBackbone, device: str, precision: str
+) -> Company | None:
+    """Return what company does to the features, where it matters to what training promises and there are any."""
+    if prefix is None or not trainer.apart:
+        return None
+    preparation = backbone.preparation
+    tokens = preparation.max_length if isinstance(preparation, Tokenisation) else None
+    return measure_company(prefix, backbone.example, tokens=tokens, device=device, precision=precision)
+
+
 def _task(
     core: Config,
     folder: Path,
@@ -105,7 +122,6 @@ def _task(
     parts: Cut,
     device: str,
     precision: str,
-    network: str,
 ) -> Task:
     """Return what is trained on the features of the training split, and how."""
     train = dataset.splits["train"]
@@ -119,7 +135,6 @@ def _task(
         precision=precision if precision == "bfloat16" and device.startswith("cuda") else "float32",
         class_weights=_class_weights(core, dataset.classes),
         population=_population(core, train, folder),
-        network=network,
     )
 
 

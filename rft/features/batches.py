@@ -55,8 +55,10 @@ class Sizes:
     and with them the last digits of the features, would follow from the load of the machine.
     """
 
-    def __init__(self, costs: np.ndarray, usual: int, bound: Bound, *, accelerated: bool) -> None:
-        self._costs, self.bound = costs, bound
+    def __init__(
+        self, costs: np.ndarray, usual: int, bound: Bound, *, accelerated: bool, most_rows: int = MOST_ROWS
+    ) -> None:
+        self._costs, self.bound, self._most_rows = costs, bound, most_rows
         self._usual, self._most = usual, usual * (ACCELERATED if accelerated else 1)
         self.size = int(costs[0])  # costs never rise, so that the first batch of a size is its largest
         self.settled = False
@@ -68,7 +70,7 @@ class Sizes:
         """Return the next batches, as numbers from ``start`` on: a few of this size, or all once it is settled."""
         batches: list[np.ndarray] = []
         while start < len(self._costs) and (self.settled or len(batches) < TRIALS):
-            rows = min(MOST_ROWS, max(1, self.size // int(self._costs[start])))
+            rows = min(self._most_rows, max(1, self.size // int(self._costs[start])))
             batches.append(np.arange(start, min(start + rows, len(self._costs))))
             start += rows
         return batches

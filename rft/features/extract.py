@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,7 +18,7 @@ from rft.backbones.classifier import Batch, hash_tensors
 from rft.data import Inputs
 from rft.errors import ConfigError
 from rft.features import memory as host
-from rft.features.batches import HEADROOM, USUAL_EXAMPLES, USUAL_TOKENS, Bound, Sizes, run_all
+from rft.features.batches import HEADROOM, MOST_ROWS, USUAL_EXAMPLES, USUAL_TOKENS, Bound, Sizes, run_all
 from rft.features.columns import Dense, Features, Sharded
 from rft.features.store import Found, Store, Writer
 from rft.progress import track
@@ -93,6 +93,7 @@ def extract(
     dtype: str = "float32",
     views: int = 1,
     memory: int | None = None,
+    alone: bool = False,
 ) -> Features:
     """Return the features of a split, from the store as far as they are in it.
 
@@ -105,6 +106,7 @@ def extract(
         dtype: ``float32``, or ``float16`` for half the space.
         views: K; all but the first are augmented copies.
         memory: bytes that this process may hold at any time, mapped files included; None: all there is.
+        alone: run each example by itself, so that its features do not depend on the others by their last digits.
 
     Raises:
         ConfigError: when ``memory`` is too little for one example, or features do not fit ``dtype``.
@@ -115,12 +117,21 @@ def extract(
     missing = _first_rows(digests, found)
     if len(missing):
         shard_bytes = min(SHARD_BYTES, memory // 64) if memory else SHARD_BYTES
-        work = _Work(prefix, inputs, split, views, device, precision)
+        work = _Work(prefix, inputs, split.items, views, device, precision, 1 if alone else MOST_ROWS)
         with work.placed(), Writer(store, found, np.dtype(dtype), shard_bytes) as writer:
             rows = work.rows(missing, _bound(memory, SHARD_COPIES * shard_bytes))
             for number, row, ragged in track(rows, f"Features of {split.name}", total=len(missing)):
                 writer.add(digests[number], row, ragged=ragged)
     return _open(store, found, digests, views, memory)
+
+
+def run(
+    prefix: nn.Module, inputs: Any, items: Sequence[Any], batches: Sequence[np.ndarray], *, device: str, precision: str
+) -> list[Batch]:
+    """Return what the frozen part gives for each batch of rows of ``items``, as ``extract`` computes it."""
+    work = _Work(prefix, inputs, items, 1, device, precision)
+    with work.placed():
+        return list(work._run(list(batches)))
 
 
 def _digests(inputs: Inputs, split: Split, views: int) -> np.ndarray:
@@ -162,11 +173,12 @@ class _Work:
     """What is run, on what, and how."""
 
     prefix: nn.Module
-    inputs: Inputs
-    split: Split
+    inputs: Any
+    items: Sequence[Any]
     views: int
     device: str
     precision: str
+    most_rows: int = MOST_ROWS
 
     @contextmanager
     def placed(self) -> Iterator[None]:
@@ -181,11 +193,11 @@ class _Work:
     def rows(self, missing: np.ndarray, bound: Bound) -> Iterator[tuple[int, np.ndarray, bool]]:
         """Yield for each missing row, the longest text first: its number, its features, whether they vary in length."""
         count = getattr(self.inputs, "lengths", None)  # texts have lengths, images do not
-        items = [self.split.items[row // self.views] for row in missing]
+        items = [self.items[row // self.views] for row in missing]
         costs = count(items) if count else np.ones(len(missing), np.int64)
         order = np.argsort(-costs, kind="stable")
         usual = USUAL_TOKENS if count else USUAL_EXAMPLES
-        sizes = Sizes(costs[order], usual, bound, accelerated=self.device != "cpu")
+        sizes = Sizes(costs[order], usual, bound, accelerated=self.device != "cpu", most_rows=self.most_rows)
         ordered = missing[order]
         for batch, outputs in run_all(sizes, lambda batches: self._run([ordered[each] for each in batches])):
             features, ragged = outputs["features"].numpy(), "attention_mask" in outputs
@@ -194,9 +206,9 @@ class _Work:
                 yield number, row[:length], ragged
 
     def _run(self, batches: list[np.ndarray]) -> Iterator[Batch]:
-        prepare: Any = self.inputs.batches  # only those that augment take views
+        # Only those inputs that augment take views.
         views = [[batch % self.views for batch in batches]] if self.views > 1 else []
-        prepared = prepare(self.split.items, [batch // self.views for batch in batches], *views)
+        prepared = self.inputs.batches(self.items, [batch // self.views for batch in batches], *views)
         kind = self.device.partition(":")[0]
         for inputs in prepared:
             placed = {name: tensor.to(self.device) for name, tensor in inputs.items()}

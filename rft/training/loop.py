@@ -21,6 +21,8 @@ from rft.training.threads import one_thread, suitable_threads
 class StandardTrainer:
     """Trains without privacy. It has no settings of its own: the task's recipe says all."""
 
+    apart = False
+
     def prepare(self, task: Task) -> Facts:
         """Return ``{"mode": "standard"}``: there is nothing to calibrate."""
         return {"mode": "standard"}

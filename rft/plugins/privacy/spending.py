@@ -49,7 +49,7 @@ def spending_piece(facts: Facts, unit: str, others: Sequence[Mechanism], void: s
     if void is not None:
         promised = [_withdrawn(finding, void) for finding in promised]
     return Piece(
-        findings=(*promised, _units(facts, unit)),
+        findings=(*promised, _units(facts, unit), *_company(facts, unit)),
         tables={"parameters": statement.parameters(facts, unit, void)},
         captions={
             "parameters": "What is needed to check or convert epsilon. Measured: computed in this run; declared: a "
@@ -197,6 +197,30 @@ def _units(facts: Facts, unit: str) -> Finding:
         meaning=f"Each {unit} counts as one, with all its examples; n is taken to be public." + "".join(remarks),
         references=(NIST,),
     )
+
+
+def _company(facts: Facts, unit: str) -> tuple[Finding, ...]:
+    """Return what the others do to the features of an example; nothing where no features were cached."""
+    company = facts["company"]
+    if company is None:
+        return ()
+    change, others = 0.0 if company["alone"] else company["change"], facts["n"] * facts["sample_rate"]
+    remark = (
+        " Each example was run by itself: nothing changes."
+        if company["alone"]
+        else f" Without one {unit}, the contributions of the others to a step, about {others:.0f}, may together differ "
+        f"by some {change * others:.1g} of the largest contribution of one, which the accounting does not count."
+    )
+    finding = Finding(
+        id="privacy.feature_company",
+        title="Change of an example's features by those that it was computed with",
+        status="info",
+        value=change,
+        exact=True,
+        meaning=statement.COMPANY + remark,
+        limits="Measured on a few made-up examples, in batches of the usual size.",
+    )
+    return (finding,)
 
 
 def _noise_multiplier(facts: Facts, unit: str) -> Finding:

@@ -62,6 +62,7 @@ GRADIENT_ERROR = (
     "Largest relative error of an example's gradient in the self-test: the network that is trained, on made-up "
     "examples, against a backward pass for each example alone."
 )
+COMPANY = "By how much the features of a made-up example change, relative to their length, when others run with it."
 TUNING = (
     "Differential privacy covers one training run. Each choice made by looking at the data or at results is a further "
     "access that no epsilon here covers: epochs, learning rate, the class list, the split, another run with other "
@@ -103,6 +104,7 @@ def parameters(facts: Facts, unit: str, void: str | None = None) -> Table:
         ("1 / n", 1 / facts["n"], "declared", "A delta near this would allow one unit to be published outright."),
         *_mechanism(facts),
         ("features", "never standardised by the data", "declared", "At most each row by its own length (row_norm)."),
+        _company(facts),
         ("class list", "data.classes", "declared", "Fixed before the data was read; so is the number of outputs."),
         ("accountants", versions, "measured", "Libraries and versions."),
         ("randomness", facts["randomness"], "declared", SECRET if secret else SEEDED),
@@ -149,6 +151,17 @@ def _mechanism(facts: Facts) -> list[tuple[str, Cell, Grade, str]]:
         ("sampling used", "Poisson, by unit", "declared", "Each unit drawn by itself in each step."),
         ("sampling accounted", "Poisson, by unit", "declared", "What the accountants assume."),
     ]
+
+
+def _company(facts: Facts) -> tuple[str, Cell, Grade, str]:
+    name, company = "features of an example", facts["company"]
+    if company is None:
+        return (name, "in no cache", "declared", "What is before the trained part, if anything, runs in every step.")
+    if company["alone"]:
+        change = f"by {company['change']:.2g}" if math.isfinite(company["change"]) else "beyond measure"
+        why = f"In batches, company would change them {change} (relative, on made-up examples)."
+        return (name, "each computed alone", "measured", why)
+    return (name, "computed in batches", "measured", f"{COMPANY} Here: by {company['change']:.2g} at most.")
 
 
 def _why_this_engine(facts: Facts) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -79,7 +79,8 @@ def fit(trainers: Sequence[DPTrainer], task: Task, jobs: Sequence[Job], *, purpo
     if trainers[0].charged and (broken := max(non_finite for _, non_finite in solved)):
         log.warning("%d training examples have features that are not finite and counted as zero", broken)
     charged = account.facts()
-    shared = _facts(data, classes) | {"self_test": tested, "ledger": charged}
+    company = None if task.company is None else asdict(task.company)
+    shared = _facts(data, classes) | {"self_test": tested, "ledger": charged, "company": company}
     return [
         Fit(state, [{"epoch": 1, "steps": 1}], {**plan.facts, **shared})
         for (state, _), plan in zip(solved, plans, strict=True)

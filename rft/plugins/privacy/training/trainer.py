@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -69,6 +69,11 @@ class DPTrainer:
     budget: float | None = None
     charged: bool = True
     repeats: bool = False
+
+    @property
+    def apart(self) -> bool:
+        """Yes: a bound on one example's contribution is of use only if those of the others stay without it."""
+        return True
 
     def prepare(self, task: Task) -> Facts:
         """Return the parameters of training, calibrated to epsilon, and how gradients will be computed.
@@ -184,6 +189,7 @@ def _fit(stack: Stack, task: Task, purpose: Purpose) -> list[Fit]:
                 **stack.facts,
                 "engine_error": stack.facts["engine_error"] or error,
                 "unmoved": still[head],
+                "company": None if task.company is None else asdict(task.company),
                 "self_test": tested,
                 "ledger": charged,
             },
