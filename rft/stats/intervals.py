@@ -150,6 +150,21 @@ def mover_difference(value: float, interval: Interval, other_value: float, other
     return Interval(low=difference - below, high=difference + above, method=f"MOVER on {interval.method}")
 
 
+def absolute(difference: Interval) -> Interval:
+    """Return the interval of the size of a difference, from that of the difference itself.
+
+    Where the difference lies within its interval, its size is at most the larger end and at least the distance of the
+    interval from 0, whichever sign it has. An upper end of the difference alone would not hold for its size.
+
+    >>> absolute(Interval(low=-0.1, high=0.04, method=""))
+    Interval(low=0.0, high=0.1, method='')
+    >>> absolute(Interval(low=-0.3, high=-0.1, method=""))
+    Interval(low=0.1, high=0.3, method='')
+    """
+    low, high = difference.low, difference.high
+    return difference.model_copy(update={"low": max(low, -high, 0.0), "high": max(high, -low)})
+
+
 def mean_interval(values: ArrayLike, units: ArrayLike | None = None, *, level: float = LEVEL) -> Interval | None:
     """Return Student's t interval of a mean, or None when there are fewer than two independent cases.
 

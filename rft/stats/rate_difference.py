@@ -1,4 +1,4 @@
-"""The difference between the rates of two groups: Newcombe's interval, made safe where groups are small."""
+"""The difference between the rates of two groups: an interval that errs at neither end more often than it says."""
 
 from __future__ import annotations
 
@@ -9,9 +9,16 @@ from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
 from rft.records import Interval
-from rft.stats.intervals import LEVEL, newcombe_difference
+from rft.stats.intervals import (
+    CLOPPER_PEARSON,
+    LEVEL,
+    NEWCOMBE_DIFFERENCE,
+    absolute,
+    clopper_pearson,
+    mover_difference,
+)
 
-AGRESTI_CAFFO = "Agresti and Caffo 2000, Am. Stat. 54:280"
+SOURCES = (NEWCOMBE_DIFFERENCE, CLOPPER_PEARSON, "Agresti and Caffo 2000, Am. Stat. 54:280")
 LEAST_P = 1e-12
 
 
@@ -35,30 +42,43 @@ class TwoRates:
         return self.hits / self.n - self.other_hits / self.other_n
 
     def interval(self, level: float = LEVEL) -> Interval:
-        """Return Newcombe's interval, as wide at least as that with one success and one failure added to each group.
+        """Return an interval of the difference, each end of which errs in at most (1 - level) / 2 of samples.
 
-        Newcombe's alone finds a difference between equal groups in up to 6.6 % of samples (25 cases each) and covers
-        88 % where rates of .02 and .98 meet 20 cases. Together, by exact enumeration at 95 %: from 20 cases on a
-        difference is found where there is none in at most 6 % of samples, and every difference is covered in 93.5 %.
+        Newcombe's square and add on Clopper-Pearson limits, with the continuity correction 1 / (2 sqrt(n n')), and as
+        wide at least as the interval with one success and one failure added to each group, which stays safe at strict
+        levels. By exact enumeration over sizes of 10 to 2,000, differences of 0 to .95 and all rates, an end errs in at
+        most 2.4 % of samples at 95 % (1.02 times the nominal share at 98 to 99.95 %). With Wilson's limits and without
+        the correction it is 5 %.
 
-        Source: Newcombe 1998, Stat. Med. 17:873, method 10; Agresti and Caffo 2000, Am. Stat. 54:280, with n + 1
-        instead of n + 2 in the variance.
+        Source: Newcombe 1998, Stat. Med. 17:873, method 10; Zou and Donner 2008, Stat. Med. 27:1693; Agresti and Caffo
+        2000, Am. Stat. 54:280, with n + 1 instead of n + 2 in the variance.
         """
-        newcombe = newcombe_difference(self.hits, self.n, self.other_hits, self.other_n, level=level)
+        low, high = self._squared_and_added(level)
         centre, error = self._added()
         half = float(ndtri(0.5 + level / 2)) * error
         return Interval(
-            low=max(min(newcombe.low, centre - half), -1.0),
-            high=min(max(newcombe.high, centre + half), 1.0),
-            method=f"{newcombe.method}, no narrower than Agresti-Caffo",
+            low=max(min(low, centre - half), -1.0),
+            high=min(max(high, centre + half), 1.0),
+            method=f"Newcombe on Clopper-Pearson limits {100 * level:g} %, no narrower than Agresti-Caffo",
         )
+
+    def gap(self, level: float = LEVEL) -> Interval:
+        """Return the interval of how far apart the two rates are, whichever is the higher."""
+        return absolute(self.interval(level))
 
     @property
     def p_value(self) -> float:
         """Return the p-value of no difference: 1 minus the level at which the interval begins to reach 0."""
         centre, error = self._added()
         of_added = 2 * float(ndtr(-abs(centre) / error))
-        return max(of_added, self._of_newcombe())
+        return max(of_added, self._of_limits())
+
+    def _squared_and_added(self, level: float) -> tuple[float, float]:
+        first = clopper_pearson(self.hits, self.n, level=level)
+        other = clopper_pearson(self.other_hits, self.other_n, level=level)
+        ends = mover_difference(self.hits / self.n, first, self.other_hits / self.other_n, other)
+        continuity = 0.5 / math.sqrt(self.n * self.other_n)
+        return ends.low - continuity, ends.high + continuity
 
     def gap_within_chance(self, level: float = LEVEL) -> float:
         """Return the largest gap that is not told from none, as the interval judges it; 1 where none ever is.
@@ -85,13 +105,13 @@ class TwoRates:
         variance = share * (1 - share) / (self.n + 1) + other * (1 - other) / (self.other_n + 1)
         return share - other, math.sqrt(variance)
 
-    def _of_newcombe(self) -> float:
+    def _of_limits(self) -> float:
         sign = math.copysign(1.0, self.value)
 
-        def inner(p: float) -> float:
-            own = newcombe_difference(self.hits, self.n, self.other_hits, self.other_n, level=1 - p)
-            return own.low if sign > 0 else -own.high
+        def nearer_end(p: float) -> float:
+            low, high = self._squared_and_added(1 - p)
+            return low if sign > 0 else -high
 
-        if inner(1 - LEAST_P) <= 0:
+        if nearer_end(1 - LEAST_P) <= 0:
             return 1.0
-        return LEAST_P if inner(LEAST_P) > 0 else float(brentq(inner, LEAST_P, 1 - LEAST_P, xtol=1e-12))
+        return LEAST_P if nearer_end(LEAST_P) > 0 else float(brentq(nearer_end, LEAST_P, 1 - LEAST_P, xtol=1e-12))

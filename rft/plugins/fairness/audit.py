@@ -103,7 +103,8 @@ def _notes(plan: Plan, positive: str, options: FairnessOptions) -> tuple[str, ..
         f"Rates are for the favourable class {positive}, against all others. Groups with fewer than "
         f"{options.min_group} test {'units' if repeats else 'examples'} are too few to tell: they are shown and not "
         f"compared. With fewer than {options.shown}, a group or the cases of a metric in it have no number at all.",
-        "An interval for two groups is Newcombe's, for more that of the largest gap among all pairs. Each holds at "
+        "An interval is one of how far apart groups are, whichever is the higher: for two groups Newcombe's on exact "
+        "limits, for more that of the largest gap among all pairs. Each holds at "
         "95 % by itself; where rules judge several, their intervals are wider. A gap is pointed out where chance does "
         f"not explain it, allowing for the number of gaps that are findings (Holm).{units}",
         *([_CONTROLLED.format(plan.control.attribute)] if plan.control else []),

@@ -10,8 +10,8 @@ from rft.plugins.fairness.group_metrics import UNSETTLED, GroupMetric
 from rft.plugins.fairness.small_groups import Share, ratio_with_small_groups, worst_share
 from rft.plugins.fairness.wording import explained, name_of, words_of
 from rft.records import Finding, Interval, not_measured
-from rft.stats import intervals, multiplicity
-from rft.stats.intervals import CLOPPER_PEARSON, KATZ, NEWCOMBE_DIFFERENCE
+from rft.stats import intervals, multiplicity, rate_difference
+from rft.stats.intervals import CLOPPER_PEARSON, KATZ
 from rft.stats.max_t import MAX_T
 from rft.stats.missing_groups import GapBounds
 
@@ -26,7 +26,6 @@ def of_gap(gap: Gap) -> Finding:
         meaning = f"How far apart groups by {gap.attribute} are in {words_of(gap)}: {explained(gap)}."
         unmeasured = not_measured(id, title, why_not(gap), meaning, n=_n(gap.scored))
         return unmeasured.model_copy(update=_judged(gap, gap.judging_intervals))
-    newcombe = gap.interval is not None and "Newcombe" in gap.interval.method
     return Finding(
         id=id,
         title=title,
@@ -38,8 +37,14 @@ def of_gap(gap: Gap) -> Finding:
         n=_n(gap.scored),
         meaning=_meaning(gap),
         limits=" ".join([*([] if gap.intervals else [NO_INTERVAL]), *_labels_alone(gap), *_left_out(gap)]),
-        references=() if not gap.intervals else (NEWCOMBE_DIFFERENCE if newcombe else MAX_T,),
+        references=_sources(gap),
     )
+
+
+def _sources(gap: Gap) -> tuple[str, ...]:
+    if not gap.intervals:
+        return ()
+    return rate_difference.SOURCES if gap.of_two_shares else (MAX_T,)
 
 
 def _judged(gap: Gap, at_levels: Sequence[Interval]) -> dict[str, Any]:

@@ -155,7 +155,7 @@ def shows_gap(
     """Return whether the gap's interval at 95 % lies above 0, by the method of ``compare`` and no more work."""
     gap = _uncompared(grouped, metric, target, measured)
     if gap.of_two_shares:
-        return _two_rates(gap).interval().low > 0
+        return _two_rates(gap).gap().low > 0
     resamples = resamples_of(grouped, chosen_of(measured), gap.metric, target, rng, draws=DRAWS_OF_A_CHECK)
     if resamples is None:
         return False
@@ -223,7 +223,7 @@ def _detectable(gap: Gap) -> float | None:
 
 def _interval(gap: Gap, largest: LargestGap | None, level: float) -> Interval:
     """Return the interval of the largest gap of all pairs, or of two groups' shares by themselves."""
-    return _two_rates(gap).interval(level) if largest is None else largest.interval(level)
+    return _two_rates(gap).gap(level) if largest is None else largest.interval(level)
 
 
 def _shares_of_small_groups(gap: Gap, grouped: GroupedRows) -> tuple[Share, ...]:
@@ -254,7 +254,7 @@ def _judging_intervals(gap: Gap, largest: LargestGap | None) -> tuple[Interval, 
 
 
 def _two_rates(gap: Gap) -> TwoRates:
-    """Return the higher share minus the lower. Its interval may reach below 0: then the lower may be the higher."""
+    """Return the shares of both groups, the higher one first."""
     low, high = gap.scored
     return TwoRates(*_hits(high), *_hits(low))
 
