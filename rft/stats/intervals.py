@@ -64,10 +64,16 @@ def clopper_pearson(successes: float, n: float, *, level: float = LEVEL) -> Inte
     (0.0578, 0.1617)
     """
     _check_counts(successes, n)
-    tail, hits = (1 - _checked(level)) / 2, min(max(float(successes), 0.0), float(n))
-    low = float(betaincinv(hits, n - hits + 1, tail)) if hits > 0 else 0.0
-    high = float(betaincinv(hits + 1, n - hits, 1 - tail)) if hits < n else 1.0
-    return Interval(low=low, high=high, method=f"Clopper-Pearson {_percent(level)}")
+    low, high = clopper_pearson_ends(successes, n, level=level)
+    return Interval(low=float(low), high=float(high), method=f"Clopper-Pearson {_percent(level)}")
+
+
+def clopper_pearson_ends(successes: ArrayLike, n: ArrayLike, *, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends of exact intervals of proportions; successes and ``n`` of any shapes that broadcast."""
+    tail, n = (1 - _checked(level)) / 2, np.asarray(n, dtype=np.float64)
+    hits = np.clip(np.asarray(successes, dtype=np.float64), 0.0, n)
+    low, high = betaincinv(hits, n - hits + 1, tail), betaincinv(hits + 1, n - hits, 1 - tail)
+    return np.where(hits > 0, low, 0.0), np.where(hits < n, high, 1.0)
 
 
 def katz_ratio(

@@ -164,7 +164,7 @@ def largest_gap(resamples: Resamples, *, bound: float | None = 1.0) -> LargestGa
     """
     errors = np.sqrt(_pair_variances(resamples))
     differences = resamples.values[:, None] - resamples.values
-    maxima = np.sort(np.sqrt(_squared_maxima(resamples)))
+    maxima = np.sort(np.sqrt(squared_maxima(resamples.deviations, resamples.drawn_variances, resamples.correlations)))
     upper = np.triu_indices(len(errors), 1)
     statistic = float((np.abs(differences)[upper] / errors[upper]).max())
     highest, lowest = int(np.argmax(resamples.observed)), int(np.argmin(resamples.observed))
@@ -248,13 +248,16 @@ def _pair_variances(resamples: Resamples) -> np.ndarray:
     return np.where(np.eye(len(own), dtype=bool), 1.0, total)
 
 
-def _squared_maxima(resamples: Resamples) -> np.ndarray:
-    """Return (B,) the largest squared studentised deviation of each resample, over all pairs.
+def squared_maxima(deviations: np.ndarray, variances: np.ndarray, correlations: np.ndarray | None = None) -> np.ndarray:
+    """Return (B,) the largest squared studentised deviation of each resample, over all pairs of groups.
 
     A resample's covariances are taken as the observed correlation times its own standard errors.
+
+    Args:
+        deviations: (G, B), G above 1.
+        variances: (G, B) or (G, 1).
+        correlations: (G, G), or None where no unit is in two groups.
     """
-    deviations, variances = resamples.deviations, resamples.drawn_variances
-    correlations = resamples.correlations
     largest = np.zeros(deviations.shape[1])
     for i in range(len(deviations) - 1):
         squared = (deviations[i + 1 :] - deviations[i]) ** 2

@@ -5,18 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
 from rft.records import Interval
-from rft.stats.intervals import (
-    CLOPPER_PEARSON,
-    LEVEL,
-    NEWCOMBE_DIFFERENCE,
-    absolute,
-    clopper_pearson,
-    mover_difference,
-)
+from rft.stats.intervals import CLOPPER_PEARSON, LEVEL, NEWCOMBE_DIFFERENCE, absolute, clopper_pearson_ends
 
 SOURCES = (NEWCOMBE_DIFFERENCE, CLOPPER_PEARSON, "Agresti and Caffo 2000, Am. Stat. 54:280")
 LEAST_P = 1e-12
@@ -42,25 +37,10 @@ class TwoRates:
         return self.hits / self.n - self.other_hits / self.other_n
 
     def interval(self, level: float = LEVEL) -> Interval:
-        """Return an interval of the difference, each end of which errs in at most (1 - level) / 2 of samples.
-
-        Newcombe's square and add on Clopper-Pearson limits, with the continuity correction 1 / (2 sqrt(n n')), and as
-        wide at least as the interval with one success and one failure added to each group, which stays safe at strict
-        levels. By exact enumeration over sizes of 10 to 2,000, differences of 0 to .95 and all rates, an end errs in at
-        most 2.4 % of samples at 95 % (1.02 times the nominal share at 98 to 99.95 %). With Wilson's limits and without
-        the correction it is 5 %.
-
-        Source: Newcombe 1998, Stat. Med. 17:873, method 10; Zou and Donner 2008, Stat. Med. 27:1693; Agresti and Caffo
-        2000, Am. Stat. 54:280, with n + 1 instead of n + 2 in the variance.
-        """
-        low, high = self._squared_and_added(level)
-        centre, error = self._added()
-        half = float(ndtri(0.5 + level / 2)) * error
-        return Interval(
-            low=max(min(low, centre - half), -1.0),
-            high=min(max(high, centre + half), 1.0),
-            method=f"Newcombe on Clopper-Pearson limits {100 * level:g} %, no narrower than Agresti-Caffo",
-        )
+        """Return the interval of the difference, by ``difference_ends``."""
+        low, high = difference_ends(*self._counts, level=level)
+        method = f"Newcombe on Clopper-Pearson limits {100 * level:g} %, no narrower than Agresti-Caffo"
+        return Interval(low=float(low), high=float(high), method=method)
 
     def gap(self, level: float = LEVEL) -> Interval:
         """Return the interval of how far apart the two rates are, whichever is the higher."""
@@ -69,16 +49,9 @@ class TwoRates:
     @property
     def p_value(self) -> float:
         """Return the p-value of no difference: 1 minus the level at which the interval begins to reach 0."""
-        centre, error = self._added()
+        centre, error = _with_added(*self._counts)
         of_added = 2 * float(ndtr(-abs(centre) / error))
         return max(of_added, self._of_limits())
-
-    def _squared_and_added(self, level: float) -> tuple[float, float]:
-        first = clopper_pearson(self.hits, self.n, level=level)
-        other = clopper_pearson(self.other_hits, self.other_n, level=level)
-        ends = mover_difference(self.hits / self.n, first, self.other_hits / self.other_n, other)
-        continuity = 0.5 / math.sqrt(self.n * self.other_n)
-        return ends.low - continuity, ends.high + continuity
 
     def gap_within_chance(self, level: float = LEVEL) -> float:
         """Return the largest gap that is not told from none, as the interval judges it; 1 where none ever is.
@@ -100,18 +73,63 @@ class TwoRates:
         shift = max(0.0, -min(first, other)) - max(0.0, max(first, other) - 1.0)
         return TwoRates((first + shift) * self.n, self.n, (other + shift) * self.other_n, self.other_n)
 
-    def _added(self) -> tuple[float, float]:
-        share, other = (self.hits + 1) / (self.n + 2), (self.other_hits + 1) / (self.other_n + 2)
-        variance = share * (1 - share) / (self.n + 1) + other * (1 - other) / (self.other_n + 1)
-        return share - other, math.sqrt(variance)
+    @property
+    def _counts(self) -> tuple[float, float, float, float]:
+        return self.hits, self.n, self.other_hits, self.other_n
 
     def _of_limits(self) -> float:
         sign = math.copysign(1.0, self.value)
 
         def nearer_end(p: float) -> float:
-            low, high = self._squared_and_added(1 - p)
-            return low if sign > 0 else -high
+            low, high = _squared_and_added(*self._counts, level=1 - p)
+            return float(low if sign > 0 else -high)
 
         if nearer_end(1 - LEAST_P) <= 0:
             return 1.0
         return LEAST_P if nearer_end(LEAST_P) > 0 else float(brentq(nearer_end, LEAST_P, 1 - LEAST_P, xtol=1e-12))
+
+
+def difference_ends(
+    hits: ArrayLike, n: ArrayLike, other_hits: ArrayLike, other_n: ArrayLike, *, level: float = LEVEL
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends of intervals of differences of rates, each of which errs in at most (1 - level) / 2 of samples.
+
+    Newcombe's square and add on Clopper-Pearson limits, with the continuity correction 1 / (2 sqrt(n n')), and as wide
+    at least as the interval with one success and one failure added to each group, which stays safe at strict levels. By
+    exact enumeration over sizes of 10 to 2,000, differences of 0 to .95 and all rates, an end errs in at most 2.4 % of
+    samples at 95 %, and in 1.02 times the nominal share at 98 to 99.95 %. With Wilson's limits and without the
+    correction it is 5 % at 95 %.
+
+    Args:
+        hits, n, other_hits, other_n: of any shapes that broadcast; hits within 0 to n, n above 0.
+        level: nominal coverage, between 0 and 1.
+
+    Source: Newcombe 1998, Stat. Med. 17:873, method 10; Zou and Donner 2008, Stat. Med. 27:1693; Agresti and Caffo
+    2000, Am. Stat. 54:280, with n + 1 instead of n + 2 in the variance.
+    """
+    low, high = _squared_and_added(hits, n, other_hits, other_n, level=level)
+    centre, error = _with_added(hits, n, other_hits, other_n)
+    half = float(ndtri(0.5 + level / 2)) * error
+    return np.maximum(np.minimum(low, centre - half), -1.0), np.minimum(np.maximum(high, centre + half), 1.0)
+
+
+def _squared_and_added(
+    hits: ArrayLike, n: ArrayLike, other_hits: ArrayLike, other_n: ArrayLike, *, level: float
+) -> tuple[np.ndarray, np.ndarray]:
+    (low, high), (other_low, other_high) = (
+        clopper_pearson_ends(*counts, level=level) for counts in ((hits, n), (other_hits, other_n))
+    )
+    share, other = np.divide(hits, n), np.divide(other_hits, other_n)
+    continuity = 0.5 / np.sqrt(np.multiply(n, other_n))
+    below = np.hypot(share - low, other_high - other) + continuity
+    above = np.hypot(high - share, other - other_low) + continuity
+    return share - other - below, share - other + above
+
+
+def _with_added(
+    hits: ArrayLike, n: ArrayLike, other_hits: ArrayLike, other_n: ArrayLike
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the difference and its standard error with one success and one failure added to each group."""
+    hits, n, other_hits, other_n = (np.asarray(array, dtype=np.float64) for array in (hits, n, other_hits, other_n))
+    share, other = (hits + 1) / (n + 2), (other_hits + 1) / (other_n + 2)
+    return share - other, np.sqrt(share * (1 - share) / (n + 1) + other * (1 - other) / (other_n + 1))

@@ -117,15 +117,24 @@ def rates(hits: np.ndarray, n: np.ndarray, rng: np.random.Generator, *, draws: i
     if not ((n > 0) & (hits >= 0) & (hits <= n)).all():
         raise ValueError("expected 0 <= hits <= n and n > 0 of every group")
     smoothed = (hits + 1) / (n + 2)
-    drawn = (rng.binomial(n[:, None], smoothed[:, None], size=(len(n), draws)) + 1) / (n + 2)[:, None]
-    expected = (n * smoothed + 1) / (n + 2)
+    deviations, drawn_variances = strays_of_rates(hits, n, rng, draws=draws)
     return Resamples(
         observed=hits / n,
         values=smoothed,
         variances=smoothed * (1 - smoothed) / (n + 1),
-        deviations=drawn - expected[:, None],
-        drawn_variances=drawn * (1 - drawn) / (n + 1)[:, None],
+        deviations=deviations,
+        drawn_variances=drawn_variances,
     )
+
+
+def strays_of_rates(
+    hits: np.ndarray, n: np.ndarray, rng: np.random.Generator, *, draws: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (G, B) deviations of resampled rates and their variances; arguments as for ``rates``."""
+    smoothed = (hits + 1) / (n + 2)
+    drawn = (rng.binomial(n[:, None], smoothed[:, None], size=(len(n), draws)) + 1) / (n + 2)[:, None]
+    expected = (n * smoothed + 1) / (n + 2)
+    return drawn - expected[:, None], drawn * (1 - drawn) / (n + 1)[:, None]
 
 
 def ratios(groups: Sequence[Sums], rng: np.random.Generator, *, draws: int, smoothed: bool = True) -> Resamples:

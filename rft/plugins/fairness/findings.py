@@ -82,11 +82,18 @@ def _how_clear(gap: Gap) -> str:
 
 
 def _would_be_found(gap: Gap) -> str:
-    if not gap.is_share:
+    found = gap.detectable
+    if found is None:
         return ""
-    if gap.detectable is None:
-        return " In such a sample no gap, however large, would be found in 80 % of cases."
-    return f" In such a sample a gap of {gap.detectable:.2f} would be found in 80 % of cases."
+    if found.gap is None:
+        return (
+            f" In such a sample no gap of {gap.smallest.group}, however large, to others at {found.rest:.2f} would be "
+            "found in 80 % of cases."
+        )
+    return (
+        f" In such a sample a gap of {found.gap:.2f} would be found in 80 % of cases: {gap.smallest.group} at "
+        f"{found.group_rate:.2f}, others at {found.rest:.2f}."
+    )
 
 
 def of_ratio(gap: Gap) -> Finding:

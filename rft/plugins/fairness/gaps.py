@@ -17,7 +17,7 @@ from rft.stats.auc import auc_resamples
 from rft.stats.classification import METRICS, Metric, Ratios
 from rft.stats.max_t import LargestGap, Resamples, largest_gap, refined_p_value
 from rft.stats.multiplicity import LEVELS
-from rft.stats.power import detectable_gap
+from rft.stats.power import Detectable, detectable_gap
 from rft.stats.rate_difference import TwoRates
 from rft.stats.resampling import Sums, sums_of_rows
 
@@ -46,8 +46,8 @@ class Gap:
         repeats: a metric whose gap is the same fact, as that of the true positive rate is of the false negative rate.
         fact: the key of that fact.
         null_high: a gap up to this is no more than chance explains at 95 %; between these groups, with their cases.
-        detectable: the smallest gap that such a sample shows to be one in 80 % of cases; None where one was found, or
-            where none could be.
+        detectable: the smallest gap of the smallest group that such a sample shows to be one in 80 % of cases; None
+            where a gap was found, and of what is no share.
     """
 
     attribute: str
@@ -66,7 +66,7 @@ class Gap:
     repeats: str | None = None
     fact: Hashable = None
     null_high: float | None = None
-    detectable: float | None = None
+    detectable: Detectable | None = None
 
     @property
     def is_share(self) -> bool:
@@ -113,6 +113,11 @@ class Gap:
         if self.value is None:
             return "not_measured"
         return "warn" if self.stands_out and not self.follows_from_labels else "info"
+
+    @property
+    def smallest(self) -> GroupMetric:
+        """Return the compared group that rests on the fewest independent cases."""
+        return min(self.scored, key=lambda group: (group.worth, group.group or ""))
 
     @property
     def worth(self) -> float:
@@ -216,9 +221,10 @@ def _compared(
     return replace(gap, detectable=_detectable(gap)) if asked else gap
 
 
-def _detectable(gap: Gap) -> float | None:
-    pooled = sum(_hits(group)[0] for group in gap.scored) / gap.worth
-    return detectable_gap([group.worth for group in gap.scored], pooled).gap
+def _detectable(gap: Gap) -> Detectable:
+    others = [group for group in gap.scored if group is not gap.smallest]
+    rest = sum(_hits(group)[0] for group in others) / sum(group.worth for group in others)
+    return detectable_gap([group.worth for group in gap.scored], rest)
 
 
 def _interval(gap: Gap, largest: LargestGap | None, level: float) -> Interval:

@@ -20,9 +20,9 @@ CAPTIONS = {
     "classes, or the mean of a metric over them",
     "gaps": "The highest group minus the lowest; finding: whether it is a finding too, which rules may name. p: of no "
     "difference. least and most: what missing group values allow. null_high is the largest gap between these groups "
-    "that chance explains at 95 %; detectable is the smallest gap that is told from none in 80 % of samples; p_holm is "
-    "corrected for the number of findings, in rows that are none for the number of all rows. One fact, such as the "
-    "gaps in TPR and FNR, counts once",
+    "that chance explains at 95 %; detectable is the smallest gap of the smallest group that is told from none in 80 % "
+    "of samples, at the rates beside it; p_holm is corrected for the number of findings, in rows that are none for the "
+    "number of all rows. One fact, such as the gaps in TPR and FNR, counts once",
     "intersections": "Every combination of two attributes; n counts its members, of whom a rate may rest on few. With "
     "too few there is no value",
     "calibration": "Test examples of each group in bins of equal size by the probability that is given to the "
@@ -61,6 +61,7 @@ def gap(each: Gap, *, judged: bool, p_holm: float | None, bounds: GapBounds | No
         p_holm: its p-value corrected for how many are looked at.
         bounds: what rows without a group allow.
     """
+    detectable = each.detectable
     return {
         "attribute": each.attribute,
         "what": words_of(each),
@@ -76,7 +77,10 @@ def gap(each: Gap, *, judged: bool, p_holm: float | None, bounds: GapBounds | No
         "p_holm": p_holm,
         "null_low": None if each.null_high is None else 0.0,
         "null_high": each.null_high,
-        "detectable": each.detectable,
+        "detectable": detectable.gap if detectable else None,
+        "detectable_group": each.smallest.group if detectable else None,
+        "detectable_group_rate": detectable.group_rate if detectable else None,
+        "detectable_rest_rate": detectable.rest if detectable else None,
         "least": bounds.low if bounds else None,
         "most": bounds.high if bounds else None,
         "left_out": ", ".join(f"{group.group} ({group.status})" for group in each.unscored) or None,
