@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 import rft
 from rft.errors import EvidenceError, RftError
 from rft.records import AuditRun, Section
 from rft.records import Table as RowTable
+from rft.terminal import LogFormatter, Terminal
 
 if TYPE_CHECKING:
     from rft.report.evidence import Verification
@@ -43,8 +42,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)  # files have no edge
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Terminal()
+err = Terminal(stderr=True)
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1 or mps; chosen by itself otherwise.")]
@@ -63,26 +62,29 @@ def main() -> None:
 @contextmanager
 def _reported(debug: bool) -> Iterator[None]:
     """Turn errors into one or two lines on stderr and an exit code."""
-    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogFormatter("%(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)  # remarks of torchao's import, for its developers
     logging.getLogger("rft").setLevel(logging.DEBUG if debug else logging.WARNING)
     try:
         yield
     except RftError as error:
         if debug:
-            err.print_exception()
-        err.print(f"rft: {error}", style="red", markup=False)
+            err.say_traceback()
+        where = f"{error.where}: " if error.where else ""
+        err.say(f"rft: {where}{error.what}", *([error.remedy] if error.remedy else []), style="red")
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
-        err.print("rft: interrupted; nothing half-written was left", style="red")
+        err.say("rft: interrupted; nothing half-written was left", style="red")
         raise typer.Exit(INTERRUPTED) from None
     except (typer.Exit, SystemExit):
         raise
     except Exception as error:  # a bug: the one place where an unknown error becomes an exit code
         if debug:
-            err.print_exception()
-        err.print(f"rft: a bug in rft: {type(error).__name__}: {error}", style="red", markup=False)
-        err.print("Run again with --debug and report what it shows.")
+            err.say_traceback()
+        err.say(f"rft: a bug in rft: {type(error).__name__}: {error}", style="red")
+        err.say("Run again with --debug and report what it shows.")
         raise typer.Exit(BUG) from None
 
 
@@ -110,7 +112,7 @@ def audit(
         run = run_audit(config, overrides=overrides or [], device=device, offline=offline)
         saved = run.save(folder or default_folder(run), force=force)
         _show(run)
-        out.print(f"Report: {saved / 'report.html'}", markup=False)
+        out.say(f"Report: {saved / 'report.html'}")
         raise typer.Exit(EXIT[run.verdict.status])
 
 
@@ -135,9 +137,8 @@ def demo(
         from rft.demo import run_demo
 
         result = run_demo(folder, private=private, device=device, force=force)
-        for line in result.lines():
-            out.print(line, markup=False)
-        out.print(f"Report: {result.report}\nConfig: {result.config}", markup=False)
+        out.say(*result.lines())
+        out.say(f"Report: {result.report}", f"Config: {result.config}")
         raise typer.Exit(0 if result.as_expected else 1)
 
 
@@ -163,7 +164,7 @@ def report(
             run = run.model_copy(update={"verdict": verdict})
         rerender(folder, run)
         _show(run)
-        out.print(f"Report: {folder / 'report.html'}", markup=False)
+        out.say(f"Report: {folder / 'report.html'}")
         raise typer.Exit(EXIT[run.verdict.status])
 
 
@@ -191,23 +192,23 @@ def verify(
         if found.problems:
             raise EvidenceError("; ".join(found.problems), where=str(folder))
         whole = not found.unchecked
-        out.print("Every file is the one that was written." if whole else _checked_in_part(found), markup=False)
+        out.say(*(["Every file is the one that was written."] if whole else _checked_in_part(found)))
         if found.inputs:
-            out.print(f"{found.inputs:,} inputs are the files that were read.")
+            out.say(f"{found.inputs:,} inputs are the files that were read.")
         if stand := stand_of(folder):
             whole = _show_ledger(stand, ledger) and whole
         raise typer.Exit(0 if whole else EXIT["uncertain"])
 
 
-def _checked_in_part(found: Verification) -> str:
-    """Return what was checked and what was not, and how to have it checked."""
+def _checked_in_part(found: Verification) -> list[str]:
+    """Return what was checked and what was not, and how to have it checked, in lines."""
     named, rest = found.unchecked[:FEW], found.unchecked[FEW:]
     more = f", and {len(rest):,} more" if rest else ""
-    return (
-        f"{found.checked:,} files of the run are the ones that were written. Not checked: {', '.join(named)}{more}.\n"
+    return [
+        f"{found.checked:,} files of the run are the ones that were written. Not checked: {', '.join(named)}{more}.",
         "Inputs, and files that are not for others, are checked with the key of the run, which stays with the owner of "
-        "the data: name it with --key, and the folder of the inputs with --data."
-    )
+        "the data: name it with --key, and the folder of the inputs with --data.",
+    ]
 
 
 def _show_ledger(stand: Any, ledger: Path | None) -> bool:
@@ -219,7 +220,7 @@ def _show_ledger(stand: Any, ledger: Path | None) -> bool:
     if said is None and ledger is not None:
         remedy = "Give the folder of ledgers, as privacy.ledger does: the one that holds a folder a population."
         raise EvidenceError(f"holds no ledger of {stand['population']!r}", where=str(ledger), remedy=remedy)
-    out.print(said or NOT_CHECKED.format(stand["population"], place), markup=False)
+    out.say(said or NOT_CHECKED.format(stand["population"], place))
     return said is not None
 
 
@@ -227,19 +228,15 @@ def _show_ledger(stand: Any, ledger: Path | None) -> bool:
 def plugins(debug: Debug = False) -> None:
     """List the plugins with version and origin."""
     with _reported(debug):
-        from rich.table import Table
-
         from rft.plugins import discover
 
-        table = Table(box=None, pad_edge=False)
-        for heading in ("plugin", "from", "version", "switched on by", "state"):
-            table.add_column(heading)
+        rows = []
         for name, each in discover().items():
             missing = each.missing()
             state = f"needs {', '.join(missing)}: {each.install_hint()}" if missing else "ready"
             switch = "always on" if each.plugin.always_on else f"[{name}]"
-            table.add_row(name, each.distribution, each.version, switch.replace("[", r"\["), state.replace("[", r"\["))
-        out.print(table)
+            rows.append([name, each.distribution, each.version, switch, state])
+        out.table(["plugin", "from", "version", "switched on by", "state"], rows, numeric=[False] * 5)
 
 
 @app.command()
@@ -265,7 +262,7 @@ def backbones(
         byline = [f"{made.n:,} training examples", f"{len(candidates)} backbones"]
         content = comparison_html(made.section, name=made.name, byline=byline, rft_version=rft.__version__)
         page.write_text(content, encoding="utf-8")
-        out.print(f"Page: {page}", markup=False)
+        out.say(f"Page: {page}")
 
 
 @app.command()
@@ -281,40 +278,29 @@ def compare(
         from rft.report.comparison import comparison_html
 
         made = compare_runs(before, after)
-        out.print(f"Gaps of {made.names[1]} minus those of {made.names[0]}, with 95 % intervals", markup=False)
+        out.say(f"Gaps of {made.names[1]} minus those of {made.names[0]}, with 95 % intervals")
         _show_findings(made.section)
         byline = [f"{made.n:,} test examples that both predicted"]
         name = f"{made.names[0]} and {made.names[1]}"
         page.write_text(comparison_html(made.section, name=name, byline=byline, rft_version=rft.__version__), "utf-8")
-        out.print(f"Page: {page}", markup=False)
+        out.say(f"Page: {page}")
 
 
 def _show_findings(section: Section) -> None:
     for finding in section.findings:
         if finding.value is None:
-            out.print(f"  missing    {finding.id}: {finding.reason}", markup=False)
+            out.say(f"  missing    {finding.id}: {finding.reason}")
         else:
             ends = f" [{finding.interval.low:+.3f}, {finding.interval.high:+.3f}]" if finding.interval else ""
-            out.print(f"  {finding.value:+.3f}{ends}  {finding.meaning}", markup=False)
+            out.say(f"  {finding.value:+.3f}{ends}  {finding.meaning}")
 
 
 def _show_table(rows: RowTable) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
     shown = [
         ["" if cell is None else f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row.values()]
         for row in rows
     ]
-    for number, heading in enumerate(rows[0]):
-        widest = max(len(heading), *(len(row[number]) for row in shown))
-        name = isinstance(rows[0][heading], str)  # long names are broken, numbers never
-        table.add_column(
-            heading, justify="left" if name else "right", overflow="fold", min_width=18 if name else widest
-        )
-    for row in shown:
-        table.add_row(*(cell.replace("[", r"\[") for cell in row))
-    out.print(table)
+    out.table(list(rows[0]), shown, numeric=[not isinstance(cell, str) for cell in rows[0].values()])
 
 
 @app.command()
@@ -326,25 +312,21 @@ def layers(
 ) -> None:
     """List where a backbone can be cut (model.freeze), and what each cut costs in time and storage."""
     with _reported(debug):
-        from rich.table import Table
-
         from rft.backbones.layers import places, tokens_of
         from rft.backbones.load import load_untrained
 
         loaded = load_untrained(backbone, Path.cwd(), image_size=image_size, offline=offline)
-        table = Table(box=None, pad_edge=False)
-        table.add_column("freeze")
-        for heading in ("trained parameters", "time of an epoch", "cache, MB for 1,000 examples"):
-            table.add_column(heading, justify="right")
+        rows = []
         for place in places(loaded):
             cached = "nothing cached" if place.cached is None else f"{place.cached / 1000:,.1f}"
-            table.add_row(place.freeze, f"{place.trained:,}", f"{place.epoch:.1%}", cached)
-        out.print(table)
-        out.print(
-            "freeze = the first layer that is trained. Time: of a training step, measured here, as a share of one"
-        )
+            rows.append([place.freeze, f"{place.trained:,}", f"{place.epoch:.1%}", cached])
+        headings = ["freeze", "trained parameters", "time of an epoch", "cache, MB for 1,000 examples"]
+        out.table(headings, rows, numeric=[False, True, True, True])
         tokens = f"; texts of {tokens_of(loaded)} tokens" if loaded.modality == "text" else ""
-        out.print(f"through the whole model. Parameters: with a head for two classes. Cache: float32{tokens}.")
+        out.say(
+            "freeze = the first layer that is trained. Time: of a training step, measured here, as a share of one",
+            f"through the whole model. Parameters: with a head for two classes. Cache: float32{tokens}.",
+        )
 
 
 @app.callback(invoke_without_command=True)
@@ -353,21 +335,21 @@ def version(
 ) -> None:
     """Responsible fine-tuning: fine-tune a pretrained model and audit it in the same run."""
     if show:
-        out.print(f"rft {rft.__version__}")
+        out.say(f"rft {rft.__version__}")
         raise typer.Exit
 
 
 def _show(run: AuditRun) -> None:
     """Print the verdict, its rules, and what needs a look."""
-    out.print(f"Verdict: {run.verdict.status.replace('_', ' ')}", style="bold")
+    out.say(f"Verdict: {run.verdict.status.replace('_', ' ')}", style="bold")
     for rule in run.verdict.rules:
-        out.print(f"  {rule.outcome:9}  {rule.rule}: {rule.explanation}", markup=False)
+        out.say(f"  {rule.outcome:9}  {rule.rule}: {rule.explanation}")
     for section in run.sections:
         for finding in section.findings:
             if finding.id in HEADLINES and finding.status == "info":
-                out.print(f"  measured   {finding.id} = {finding.value:.3g}  {finding.title}", markup=False)
+                out.say(f"  measured   {finding.id} = {finding.value:.3g}  {finding.title}")
             elif finding.status == "warn":
                 ends = f" [{finding.interval.low:.3g}, {finding.interval.high:.3g}]" if finding.interval else ""
-                out.print(f"  look at    {finding.id} = {finding.value:.3g}{ends}  {finding.title}", markup=False)
+                out.say(f"  look at    {finding.id} = {finding.value:.3g}{ends}  {finding.title}")
             elif finding.status == "not_measured" and section.plugin in run.run.config:  # asked for with a table
-                out.print(f"  missing    {finding.id}: {finding.reason}", markup=False)
+                out.say(f"  missing    {finding.id}: {finding.reason}")

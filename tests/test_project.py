@@ -43,6 +43,8 @@ LEVELS = {
     "records": 1,
     "allocator": 0,
     "state": 0,
+    "terminal": 1,
+    "visible": 0,
     "errors": 0,
 }
 MAY_MEET = {

@@ -15,6 +15,7 @@ from rft.report import numbers, tables, view
 from rft.report.html import environment
 from rft.report.publishable import UN_NOISED, few, publishable, withheld_below
 from rft.report.tables import TableView
+from rft.visible import with_hidden_as
 
 _PIPELINES = {"image": "image-classification", "text": "text-classification", "audio": "audio-classification"}
 
@@ -65,6 +66,5 @@ def _keeps_its_promise(run: AuditRun) -> bool:
 
 
 def _yaml_string(text: str) -> str:
-    """Return a double-quoted YAML scalar: JSON's, with everything else that YAML cannot print escaped too."""
-    quoted = json.dumps(text, ensure_ascii=False)
-    return "".join(each if each.isprintable() else f"\\U{ord(each):08x}" for each in quoted)
+    """Return a double-quoted YAML scalar: JSON's, with everything else that cannot be seen escaped too."""
+    return with_hidden_as(json.dumps(text, ensure_ascii=False), lambda character: f"\\U{ord(character):08x}")

@@ -17,8 +17,9 @@ from matplotlib.patches import Rectangle
 from rft.records import Cell, Figure, Row, Table
 from rft.report import numbers, tables
 from rft.report.sheet import LINE, SMALL, WIDTH, Sheet, text_width, wrap
-from rft.report.svg import COLOURS, printable
+from rft.report.svg import COLOURS
 from rft.report.tables import number
+from rft.visible import visible
 
 _CROWDED = 12  # columns from which on numbers do not fit into cells
 _LABELS = 150  # widest column of row labels
@@ -144,7 +145,7 @@ class _ColumnLabels:
         """Write the names; the columns begin at ``left`` and end at ``top``."""
         if self.turned:
             middles = [position + 0.5 for position in range(len(self.names))]
-            axes.set_xticks(middles, [printable(name) for name in self.names], rotation=90)
+            axes.set_xticks(middles, [visible(name) for name in self.names], rotation=90)
             axes.tick_params(axis="x", labelcolor=COLOURS["ink"])
             return
         for position, lines in enumerate(self.lines):

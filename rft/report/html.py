@@ -1,11 +1,14 @@
 """The HTML of a run: one file that needs no network and no script. What it says comes from ``view`` and ``figures``.
 
 Everything is escaped: templates end in ``.html``, autoescape is on for all of them, and what is marked as markup is an
-SVG drawn by ``charts``, JSON with its ``<`` escaped, or a section that another template rendered.
+SVG drawn by ``charts``, JSON with its ``<`` escaped, or a section that another template rendered. What cannot be seen
+is shown by its code in every text, and right-to-left names are isolated (``bidi``): the environment does both to all
+that a template writes. Within attributes, where elements have no place, templates write ``text | plain``.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -16,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined, TemplateError
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from rft.records import AuditRun, Section
-from rft.report import chapters, markdown, pivot, view
+from rft.report import bidi, chapters, markdown, pivot, view
 from rft.report.figures import Pictures, figures, other_tables
+from rft.visible import visible, with_hidden_as
 
 GENERIC = "sections/generic.html"
 _CHECKOUT = Path(__file__).parents[2] / "reports" / "templates"
@@ -41,7 +45,7 @@ def render(run: AuditRun, assets: Path | None = None) -> str:
     ids = (f"figure-{number}" for number in count(1))
     sections = [(view.section(each), _section(each, pictures, ids)) for each in run.sections]
     # "<" is all that can end a script element or open a comment in it, and JSON has it in strings only
-    embedded = Markup(text.replace("<", "\\u003c"))
+    embedded = Markup(with_hidden_as(text, _json_escape, breaks=True).replace("<", "\\u003c"))
     return environment().get_template("audit.html").render(page=view.page(run), sections=sections, json=embedded)
 
 
@@ -62,10 +66,30 @@ def environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_shown,
     )
-    made.filters["md"] = markdown.escape
+    made.filters |= {"md": markdown.escape, "plain": _plain, "lines": _lines, "value": bidi.as_value}
     made.globals["by_group"] = pivot.by_group
     return made
+
+
+def _shown(value: Any) -> Any:
+    """Return what a template writes as it may stand in a page; markup was made by this package alone."""
+    return bidi.in_sentence(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _plain(text: object) -> Markup:
+    """Return a text without elements: for attributes, and for places that order their text themselves."""
+    return escape(visible(str(text)))
+
+
+def _lines(text: str) -> Markup:
+    """Return a text of several lines."""
+    return Markup("\n").join(Markup(escape(bidi.in_sentence(line))) for line in text.split("\n"))
+
+
+def _json_escape(character: str) -> str:
+    return json.dumps(character)[1:-1]  # two halves of a pair above U+FFFF
 
 
 def _section(each: Section, pictures: Pictures, ids: Iterator[str]) -> Markup:

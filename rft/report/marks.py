@@ -6,10 +6,11 @@ from matplotlib.axes import Axes
 from matplotlib.text import Annotation
 
 from rft.records import Figure, Row, Table
-from rft.report import numbers, svg, tables
+from rft.report import numbers, tables
 from rft.report.sheet import LINE, SMALL, WIDTH, Sheet, Style, style, wrap
 from rft.report.svg import COLOURS
 from rft.report.tables import number
+from rft.visible import visible
 
 ROW = 26  # height of a row of dots or bars
 SIDE = 52  # room for tick labels beside the drawing
@@ -50,7 +51,7 @@ def annotate(
 ) -> Annotation:
     """Write beside a place of the axes, ``shift`` points to the right and up."""
     return axes.annotate(
-        svg.printable(text),
+        visible(text),
         (x, y),
         xytext=shift,
         textcoords="offset points",

@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from rft.report import numbers
-from rft.report.svg import COLOURS, SERIES, printable
+from rft.report.svg import COLOURS, SERIES
+from rft.visible import visible
 
 WIDTH = 420  # natural width of every chart: at 350 pixels, on a phone, its text is still 10 pixels high
 TEXT = 13.5
@@ -59,7 +60,7 @@ def text_width(text: str, size: float = TEXT) -> float:
 
 def wrap(text: str, width: float, size: float = TEXT) -> list[str]:
     """Return the text in lines no wider than ``width`` pixels; a word that is too long is broken, none is cut off."""
-    clean = printable(text)
+    clean = visible(text)
     widest = max((text_width(character, size) for character in clean), default=size)
     return textwrap.wrap(clean, max(int(width / widest), 4)) or [""]
 
@@ -99,9 +100,7 @@ class Sheet:
         """Write lines under each other, the whole block centred on ``y``."""
         for index, line in enumerate(lines):
             middle = y + (index - (len(lines) - 1) / 2) * LINE
-            text = self.figure.text(
-                x / WIDTH, 1 - middle / self.height, printable(line), ha=align, va="center_baseline"
-            )
+            text = self.figure.text(x / WIDTH, 1 - middle / self.height, visible(line), ha=align, va="center_baseline")
             text.set(size=size, color=COLOURS[colour], weight="bold" if bold else "normal")
 
     def legend(self, entries: Mapping[str, Style], top: float, *, patches: bool = False, joined: bool = True) -> None:

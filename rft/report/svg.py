@@ -16,6 +16,9 @@ import matplotlib
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from rft.report import bidi
+from rft.visible import visible
+
 SERIES = 6
 _NAMES = ("ink", "muted", "line", "paper", "heat", "heat-negative", *(f"series-{k}" for k in range(1, SERIES + 1)))
 COLOURS = {name: f"#fe01{index:02x}" for index, name in enumerate(_NAMES)}
@@ -50,8 +53,10 @@ def to_element(figure: Figure, *, id: str, title: str, alt: str) -> str:
     The natural width stands in the ``style`` as ``max-width``; the drawing shrinks to narrower places.
     """
     root = ElementTree.fromstring(_draw(figure))
-    for element in root.iter():
+    for element in list(root.iter()):
         _clean(element, id)
+        if element.tag == "text":
+            _isolate(element)
     for child in [*root.findall("metadata"), *root.findall("defs")]:
         if child.tag == "metadata" or child.find("style") is not None:  # its style would reach the whole page
             root.remove(child)
@@ -96,13 +101,22 @@ def _clean(element: ElementTree.Element, id: str) -> None:
         attributes["style"] = re.sub(r"#fe01[0-9a-f]{2}", lambda match: _VARIABLES[match[0]], style)
 
 
+def _isolate(text: ElementTree.Element) -> None:
+    """Keep right-to-left names apart from the numbers beside them, as ``<bdi>`` does in HTML."""
+    last = None
+    for part, is_run in bidi.runs(text.text or ""):
+        if is_run:
+            last = ElementTree.SubElement(text, "tspan", {"style": "unicode-bidi: isolate"})
+            last.text = part
+        elif last is not None:
+            last.tail = part
+    if last is not None:
+        first, is_run = bidi.runs(text.text or "")[0]
+        text.text = None if is_run else first
+
+
 def _describe(root: ElementTree.Element, id: str, title: str, alt: str) -> None:
     for position, (tag, suffix, text) in enumerate((("title", "title", title), ("desc", "alt", alt))):
         element = ElementTree.Element(tag, {"id": f"{id}-{suffix}"})
-        element.text = printable(text)
+        element.text = visible(text)
         root.insert(position, element)
-
-
-def printable(text: str) -> str:
-    """Return text without the control characters that XML has no place for; line breaks become spaces."""
-    return "".join(character if character.isprintable() else " " for character in text)

@@ -78,10 +78,11 @@ _NAMES = ("metric", "attack", "method")  # columns whose cells are names made by
 
 @dataclass(frozen=True)
 class Column:
-    """The heading of a column, and whether its cells are numbers."""
+    """The heading of a column, whether its cells are numbers, and whether they are names of what a row is about."""
 
     label: str
     numeric: bool
+    named: bool = False
 
     @property
     def explains(self) -> bool:
@@ -219,7 +220,8 @@ def _columns(columns: Mapping[str, Sequence[Cell]], table: Table) -> list[tuple[
         texts = _cells(name, cells)
         if name == "value":
             texts = [absence(row) if row[name] is None else text for row, text in zip(table, texts, strict=True)]
-        shown.append((Column(words(name), _is_numeric(cells)), texts))
+        numeric = _is_numeric(cells)
+        shown.append((Column(words(name), numeric, named=name in _ABOUT and not numeric), texts))
     return shown
 
 

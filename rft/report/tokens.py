@@ -7,21 +7,20 @@ tokens and long texts are cut with the number that is left out. Nothing here is 
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 
 from rft.records import Cell, Figure, Row, Table
 from rft.report import numbers, tables
+from rft.visible import visible, with_hidden_as
 
 MOST_TEXTS = 24
 MOST_TOKENS = 400  # of a text
 MOST_CHARACTERS = 60  # of a token
 LEVELS = 5  # of strength
 
-_HIDDEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")  # Unicode categories without a visible form of their own
-_JOINERS = "\u200c\u200d"  # they hold emoji and letters together, and reorder nothing
+_JOINERS = ("\u200c", "\u200d")
 _BLANKS = {"\n": "↵", "\r": "↵", "\t": "⇥"}
 
 
@@ -70,27 +69,31 @@ def readable(figure: Figure, rows: Table) -> Table:
     """Return the rows for the table beside the figure: tokens as the figure shows them, without the caption."""
     token, caption = figure.encode["token"], figure.encode.get("caption")
     return [
-        {name: visible(cell) if name == token else cell for name, cell in row.items() if name != caption}
-        for row in rows
+        {name: shown(cell) if name == token else cell for name, cell in row.items() if name != caption} for row in rows
     ]
 
 
-def visible(cell: Cell) -> str:
+def shown(cell: Cell) -> str:
     """Return a token so that all of it can be seen, in ``MOST_CHARACTERS`` characters and the number of the others."""
     text = "" if cell is None else str(cell)
-    shown = "".join(map(_visible, text[:MOST_CHARACTERS]))
+    begin, core, end = _without_joiners(text[:MOST_CHARACTERS])
+    shown = begin + with_hidden_as(core, _seen) + end
     left = len(text) - MOST_CHARACTERS
     if left > 0:
         return f"{shown}… ({numbers.count(left)} more characters)"
     return shown if shown.strip() else shown + ("␣" if shown else "·")  # a mark needs something to stand on
 
 
-def _visible(character: str) -> str:
-    if character in _BLANKS:
-        return _BLANKS[character]
-    if unicodedata.category(character) in _HIDDEN and character not in _JOINERS:
-        return f"[U+{ord(character):04X}]"
-    return character
+def _without_joiners(text: str) -> tuple[str, str, str]:
+    """Return the joiner that a token begins with, the rest, and the one it ends with: they join other tokens to it."""
+    begin = text[:1] if text[:1] in _JOINERS and not text[1:2].isascii() else ""
+    end = text[-1:] if text[-1:] in _JOINERS and not text[-2:-1].isascii() else ""
+    return begin, text[len(begin) : len(text) - len(end)], end
+
+
+def _seen(character: str) -> str:
+    """Return what stands for a character that cannot be seen."""
+    return _BLANKS.get(character) or visible(character)
 
 
 def _by_text(figure: Figure, rows: Table) -> list[Table]:
@@ -112,7 +115,7 @@ def _text(figure: Figure, rows: Table) -> Text:
 def _token(figure: Figure, row: Row, peak: float) -> Token:
     """Return a token; ``peak`` is the largest value of its text, which has the full strength."""
     special = figure.encode.get("special")
-    text = visible(row[figure.encode["token"]])
+    text = shown(row[figure.encode["token"]])
     if special and row[special] is True:
         return Token(" ", f"{text} ", "special")
     value = tables.number(row[figure.encode["value"]])

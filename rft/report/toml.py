@@ -1,4 +1,7 @@
-"""The config as text that a reader knows, and that can be copied into an ``audit.toml``."""
+"""The config as text that a reader knows, and that can be copied into an ``audit.toml``.
+
+What cannot be seen stands there as an escape of TOML: the copy says the same.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any
+
+from rft.visible import with_hidden_as
 
 
 def dumps(content: Mapping[str, Any]) -> str:
@@ -40,4 +45,8 @@ def _value(value: Any) -> str:
         return f"{{ {pairs} }}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(_value(item) for item in value if item is not None)}]"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return with_hidden_as(json.dumps(value, ensure_ascii=False), _escape)
+
+
+def _escape(character: str) -> str:
+    return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else f"\\U{ord(character):08x}"

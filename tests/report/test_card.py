@@ -66,7 +66,7 @@ def test_text_is_escaped_and_complete() -> None:
 
 
 def test_markdown_is_taken_literally() -> None:
-    assert escape("face_id *x* [a](b) `c` a|b\nd") == r"face\_id \*x\* \[a\](b) \`c\` a\|b d"
+    assert escape("face_id *x* [a](b) `c` a|b\nd") == r"face\_id \*x\* \[a\](b) \`c\` a\|b&lt;U+000A>d"
     assert escape("# no heading") == "&#35; no heading"
     assert escape("1. no list") == "&#49;. no list"
     assert escape("0.83 [0.69, 0.92]") == r"0.83 \[0.69, 0.92\]"

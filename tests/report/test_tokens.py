@@ -88,10 +88,10 @@ def test_hostile_tokens_stay_text() -> None:
 @pytest.mark.parametrize(
     ("token", "expected"),
     [
-        ("a\u202eb\u2066c\u200f", "a[U+202E]b[U+2066]c[U+200F]"),
-        ("a\x00b\x1b", "a[U+0000]b[U+001B]"),
-        ("\ud800", "[U+D800]"),
-        ("a\u2028\U000e0041", "a[U+2028][U+E0041]"),
+        ("a\u202eb\u2066c\u200f", "a<U+202E>b<U+2066>c<U+200F>"),
+        ("a\x00b\x1b", "a<U+0000>b<U+001B>"),
+        ("\ud800", "<U+D800>"),
+        ("a\u2028\U000e0041", "a<U+2028><U+E0041>"),
         ("one\ntwo\tthree", "one↵two⇥three"),
         ("👩\u200d🚀👍🏽", "👩\u200d🚀👍🏽"),
         ("שלום", "שלום"),
@@ -102,13 +102,13 @@ def test_hostile_tokens_stay_text() -> None:
     ],
 )
 def test_all_of_a_token_can_be_seen(token: str, expected: str) -> None:
-    assert tokens.visible(token) == expected
+    assert tokens.shown(token) == expected
 
 
 def test_characters_that_reorder_a_page_are_in_no_cell_and_no_text() -> None:
     _, parsed = page(rows(("evil\u202etxt\u0000", 1.0), ("good", -1.0)))
     words = shown(parsed) + "".join(parsed.texts["td"])
-    assert "evil[U+202E]txt[U+0000]" in words
+    assert "evil<U+202E>txt<U+0000>" in words
     assert not re.search("[\u202a-\u202e\u2066-\u2069\x00]", words)
 
 
