@@ -115,6 +115,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _override(raw: dict[str, Any], override: str) -> None:
+    try:
+        override.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"{override!r} is no UTF-8", where="--set") from None
     key, equals, text = override.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts):

@@ -99,6 +99,11 @@ def test_the_hash_follows_the_content_and_not_the_layout(tmp_path: Path) -> None
     assert load(tmp_path, CONFIG, "seed=1").sha256 != plain
 
 
+def test_an_override_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--set: 'data.positive=caf\\udce9' is no UTF-8"):
+        load(tmp_path, CONFIG, "data.positive=caf\udce9")
+
+
 def test_the_hash_tells_nothing_of_what_is_cut_from_paths(tmp_path: Path) -> None:
     first, other = (load(tmp_path, CONFIG, f'data.manifest="/home/{name}/pictures.csv"') for name in ("ann", "bea"))
     assert first.sha256 == other.sha256
