@@ -121,10 +121,10 @@ def test_a_failed_audit_keeps_the_model_and_raises(config: Path, tmp_path: Path)
 def test_a_failed_audit_can_be_a_warning(config: Path, tmp_path: Path) -> None:
     callback = AuditCallback(config, tmp_path / "run", on_error="warn")
     (tmp_path / "texts.csv").unlink()
-    with pytest.warns(UserWarning, match=r"was not audited: texts\.csv: no such manifest"):
+    with pytest.warns(UserWarning, match=r"was not audited: texts\.csv: no such file"):
         trainer(tmp_path / "out", callback).train()
     assert callback.run is None
-    with pytest.raises(DataError, match="no such manifest"):
+    with pytest.raises(DataError, match="no such file"):
         trainer(tmp_path / "out", AuditCallback(config, tmp_path / "run")).train()
 
 
