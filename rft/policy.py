@@ -3,7 +3,8 @@
 A rule is settled by the interval of an estimate, or by an exact value itself. An interval that lies across the
 threshold is ``uncertain``, and so is an estimate that has no interval, something not measured, or absent. Where several
 estimates are judged, their intervals are the wider ones of Bonferroni's correction, so that the chance that any of them
-misses its true value stays below 5 %. A finding that has none for so many is judged at 95 %, and the rule says so.
+misses its true value stays below 5 %. A finding that has none for so many is ``uncertain`` too: a rule more never makes
+a verdict looser.
 Groups that are too small to be compared enter by their exact intervals: a rule is never met by leaving somebody out.
 """
 
@@ -66,7 +67,12 @@ def _absent(section: Section, findings: dict[str, Finding]) -> RuleOutcome:
 def _estimates(rules: Sequence[Rule], findings: dict[str, Finding]) -> int:
     """Return how many estimates the rules judge together; facts of the run are no matter of chance."""
     named = {rule.finding for rule in rules}
-    return sum(not findings[name].exact and findings[name].value is not None for name in named & findings.keys())
+    return sum(_is_estimate(findings[name]) for name in named & findings.keys())
+
+
+def _is_estimate(finding: Finding) -> bool:
+    """Whether chance may decide a rule about it: so it may where small groups alone can break the rule, too."""
+    return not finding.exact and (finding.value is not None or bool(finding.adjusted))
 
 
 def _apply(rule: Rule, findings: dict[str, Finding], judged: int) -> RuleOutcome:
@@ -91,13 +97,8 @@ def _judge(rule: Rule, findings: dict[str, Finding], judged: int) -> tuple[Outco
     if finding.exact:
         return _compare(rule, finding.value, finding.value, f"{finding.value:.4g}")
     found = _interval(finding, judged)
-    if found is None and finding.small_groups:
-        return "uncertain", (
-            f"{finding.value:.4g} among the compared groups; {', '.join(finding.small_groups)}, too small to be "
-            "compared, may lie anywhere"
-        )
     if found is None:
-        return "uncertain", f"{finding.value:.4g} is an estimate without an interval, which settles nothing"
+        return "uncertain", _without_interval(finding, judged)
     interval, note = found
     outcome, explanation = _compare(rule, interval.low, interval.high, _measured(finding, interval, note))
     if outcome == "uncertain":
@@ -133,9 +134,29 @@ def _interval(finding: Finding, judged: int) -> tuple[Interval, str] | None:
         if adjusted.rules >= judged:
             level = 100 * (1 - (1 - LEVEL) / adjusted.rules)
             return adjusted.interval, f" at {level:.4g} %, since {judged} estimates are judged together" * (judged > 1)
-    if finding.interval is None or finding.small_groups:  # that interval would leave the small groups out
+    if finding.interval is None or finding.small_groups or judged > 1:  # small groups have no part in it
         return None
-    return finding.interval, f" (at 95 %, not adjusted for the {judged} estimates that are judged)" * (judged > 1)
+    return finding.interval, ""
+
+
+def _without_interval(finding: Finding, judged: int) -> str:
+    """Return why no interval settles a rule about an estimate."""
+    if finding.small_groups and not finding.adjusted:
+        return (
+            f"{finding.value:.4g} among the compared groups; {', '.join(finding.small_groups)}, too small to be "
+            "compared, may lie anywhere"
+        )
+    if finding.interval is None and not finding.adjusted:
+        return f"{finding.value:.4g} is an estimate without an interval, which settles nothing"
+    most = max((adjusted.rules for adjusted in finding.adjusted), default=1)
+    if most == 1:
+        return (
+            f"{finding.value:.4g} has an interval for a rule about it alone, and {judged} estimates are judged together"
+        )
+    return (
+        f"{finding.value:.4g} has intervals for at most {most} estimates that are judged together, and {judged} are; "
+        "fewer rules would settle it"
+    )
 
 
 def _settling(rule: Rule, finding: Finding, interval: Interval) -> str:

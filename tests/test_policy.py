@@ -116,17 +116,26 @@ def test_facts_of_the_run_do_not_widen_the_intervals_of_estimates() -> None:
     assert judge(rules, section).status == "pass"
 
 
-def test_an_interval_that_cannot_be_adjusted_says_so() -> None:
+def test_an_estimate_that_cannot_be_judged_beside_others_is_uncertain() -> None:
     section = [Section(plugin="p", findings=(finding(0.05, 0.02, 0.09), finding(0.05, 0.02, 0.09, id="p.y")))]
-    rules = [Rule(finding="p.x", max=0.10), Rule(finding="p.y", max=0.1)]
-    assert "not adjusted for the 2 estimates" in judge(rules, section).rules[0].explanation
+    rules = [Rule(finding="p.x", max=0.10), Rule(finding="p.y", max=0.01)]
+    assert [judge([rule], section).rules[0].outcome for rule in rules] == ["pass", "fail"]
+    together = judge(rules, section).rules
+    assert [rule.outcome for rule in together] == ["uncertain", "uncertain"]
+    assert "has an interval for a rule about it alone, and 2 estimates are judged" in together[0].explanation
 
 
-def test_more_estimates_than_any_level_fall_back_to_what_is_shown_and_say_so() -> None:
-    estimate = finding(0.05, 0.02, 0.09, adjusted=adjusted((1, 0.02, 0.09)))
-    other = estimate.model_copy(update={"id": "p.y"})
-    rules = [Rule(finding="p.x", max=0.10), Rule(finding="p.y", max=0.1)]
-    assert "not adjusted" in judge(rules, [Section(plugin="p", findings=(estimate, other))]).rules[0].explanation
+def test_the_101st_rule_does_not_make_verdicts_looser() -> None:
+    wider = adjusted(*((number, 0.02, 0.09 + number / 1e4) for number in (1, 10, 100)))
+    findings = [finding(0.05, 0.02, 0.09, adjusted=wider, id=f"p.{number}") for number in range(101)]
+    section = [Section(plugin="p", findings=tuple(findings))]
+    rules = [Rule(finding=each.id, max=0.095) for each in findings]
+    for judged, outcome in ((1, "pass"), (10, "pass"), (11, "uncertain"), (100, "uncertain"), (101, "uncertain")):
+        assert {rule.outcome for rule in judge(rules[:judged], section).rules} == {outcome}
+    loose = [Rule(finding=each.id, max=0.5) for each in findings]
+    assert {rule.outcome for rule in judge(loose[:100], section).rules} == {"pass"}
+    assert {rule.outcome for rule in judge(loose, section).rules} == {"uncertain"}
+    assert "at most 100 estimates" in judge(loose, section).rules[0].explanation
 
 
 @pytest.mark.parametrize(
