@@ -61,7 +61,7 @@ def _once(options: argparse.Namespace, folder: Path, turn: int) -> tuple[float, 
     seconds = []
     for _ in range(2):
         start = time.perf_counter()
-        store, precision = Store(folder / f"cache{turn}", "benchmark"), choose_precision("auto", "cpu")
+        store, precision = Store(folder / f"cache{turn}", "benchmark"), choose_precision("auto")
         features = extract(parts.prefix(), inputs, splits["train"], store, device="cpu", precision=precision)
         recipe = Recipe(options.epochs, "sgd", 0.001, 0.9, 0.0, BATCH)
         labels = torch.from_numpy(splits["train"].labels)

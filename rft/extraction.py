@@ -39,7 +39,7 @@ def features_of(
     Args:
         core: the config.
         backbone: what ``prefix`` is a part of.
-        prefix: the frozen part; None when nothing is frozen.
+        prefix: the frozen part, in 8 bits where it is to be; None when nothing is frozen.
         layer: where it stops, as in ``model.freeze``.
         inputs: reads the items of ``splits``.
         splits: what it is run over.
@@ -50,15 +50,14 @@ def features_of(
     views = {name: core.train.views if name == "train" else 1 for name in splits}
     facts = {"layer": layer, "preparation": backbone.preparation.facts(), **backbone.identity}
     facts |= {"alone": True} if alone else {}
+    tensors = {} if prefix is None else prefix.tensors()
+    key = store_key(tensors, facts, precision, core.network.cache, device)
     if prefix is None:
-        key = store_key({}, facts, precision, core.network.cache)
         return {
             name: Lazy(inputs, name, len(split), views[name], identity_of(key, inputs, split, views[name]))
             for name, split in splits.items()
         }
-    store = Store(cache or cache_folder(), store_key(prefix.tensors(), facts, precision, core.network.cache))
-    if precision == "int8":
-        quantise(prefix, device)
+    store = Store(cache or cache_folder(), key)
     options: dict[str, Any] = {"device": device, "precision": precision, "dtype": core.network.cache, "alone": alone}
     return {
         name: extract(prefix, inputs, split, store, **options, views=views[name], memory=core.network.memory_bytes)
@@ -77,6 +76,8 @@ def pooled(
 ) -> np.ndarray:
     """Return (N, D) float32 pooled features of a sample of the training split, kept in ``cache`` or the usual place."""
     prefix = cut(backbone.classifier(2, False, 0), "all", "full", backbone.example).prefix()
+    if precision == "int8":
+        quantise(prefix, backbone.example(2, 6, 0), device)
     inputs = backbone.preparation.inputs({"train": sample}, core.data, core.seed)
     plain = core.model_copy(update={"train": core.train.model_copy(update={"views": 1})})
     found = features_of(plain, backbone, prefix, "all", inputs, {"train": sample}, device, precision, cache=cache)[

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from rft import __version__, config_file, data, policy
 from rft.allocator import keep_freed_memory
 from rft.backbones import hash_tensors
+from rft.backbones.float32 import ieee_float32
 from rft.environment import describe as describe_environment
 from rft.errors import ConfigError, EvidenceError, IntegrityError, Unavailable
 from rft.features import memory
@@ -52,8 +53,9 @@ def audit(
     device = choose_device(device)
     keep_freed_memory()
 
-    dataset, subject = _subject(settings, trainer, device, offline=offline)
-    found = tuple(_audit(plugin, subject) for plugin in active)
+    with ieee_float32():
+        dataset, subject = _subject(settings, trainer, device, offline=offline)
+        found = tuple(_audit(plugin, subject) for plugin in active)
     memory.trim()
     sections, facts = suppress(found, dataset.facts(), settings.core.report.suppress_below)
 

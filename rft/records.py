@@ -338,6 +338,8 @@ class Backbone(Record):
     """The pretrained part. The hashes cover every frozen tensor and buffer, when loaded and after training.
 
     ``freeze`` is ``all``, ``none`` or the first layer that is not frozen; ``tune`` is what is trained behind it.
+    ``precision`` is what the frozen part computes in; with ``int8`` the weights of ``rounded_layers`` linear layers in
+    it were rounded, before the first hash was taken.
     """
 
     name: str
@@ -351,6 +353,7 @@ class Backbone(Record):
     frozen_sha256_after: str
     preprocessing: dict[str, Any]
     precision: str
+    rounded_layers: int | None = None
 
 
 class Training(Record):

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from rft import config_file, data
 from rft.allocator import keep_freed_memory
 from rft.backbones import load
+from rft.backbones.float32 import ieee_float32
 from rft.config import Config, ModelConfig
 from rft.errors import ConfigError
 from rft.extraction import pooled, sample_of
@@ -61,8 +62,9 @@ def try_backbones(
     for name, model in track(models.items(), "Backbones", total=len(models)):
         backbone = load(model, settings.folder, modality=core.data.modality, seed=core.seed, offline=offline)
         start = time.monotonic()
-        with TemporaryDirectory(prefix="rft-") as folder:  # not the cache: what was there already would take no time
-            precision = choose_precision(model.precision, device)
+        # A folder and not the cache: what was there already would take no time.
+        with ieee_float32(), TemporaryDirectory(prefix="rft-") as folder:
+            precision = choose_precision(model.precision)
             features = pooled(core, backbone, sample, device, precision, cache=Path(folder))
         seconds = time.monotonic() - start
         each = Representations(features, None, sample.labels, sample.units, sample.groups, len(train))

@@ -29,6 +29,7 @@ from rft.backbones.cut import behind
 from rft.backbones.external import LoadedExternal, check_finite, check_outputs
 from rft.backbones.external import load as load_external
 from rft.backbones.load import untrained_like
+from rft.backbones.quantised import round_frozen_part
 from rft.backbones.saved import write_model
 from rft.config import Config, stored_backbone
 from rft.config_file import LoadedConfig
@@ -56,11 +57,11 @@ def fine_tune(
     core, folder = settings.core, settings.folder
     backbone = load_backbone(core.network, folder, modality=core.data.modality, seed=core.seed, offline=offline)
     classes = dataset.classes
-    parts = _cut(core, backbone, len(classes))
+    precision = choose_precision(core.network.precision)
+    parts = _cut(core, backbone, len(classes), precision)
+    prefix, rounded = _frozen_part(parts, backbone, precision, device)
     frozen_before = parts.frozen_sha256()
-    precision = choose_precision(core.network.precision, device)
     inputs = backbone.preparation.inputs(dataset.splits, core.data, core.seed)
-    prefix = parts.prefix() if parts.cached else None
     company = _company(trainer, prefix, backbone, device, precision)
     alone = company is not None and company.alone
     features = features_of(core, backbone, prefix, parts.freeze, inputs, dataset.splits, device, precision, alone=alone)
@@ -72,6 +73,7 @@ def fine_tune(
     predictions = tabulate(dataset, partial(_scores, parts.trained_suffix(fit.state).to(device), features, device))
     model = parts.join(fit.state)
     facts = _backbone_facts(core, folder, backbone, parts, prefix, precision, frozen_before)
+    facts = facts.model_copy(update={"rounded_layers": rounded})
     moved = facts.frozen_sha256_before != facts.frozen_sha256_after
     training = _training_facts(task.recipe, fit, core.data.unit, seconds, parts.cached, core.train.class_weights, moved)
     model = merge_adapters(model) if core.network.tune == "lora" else model
@@ -132,7 +134,7 @@ def _task(
         parts.new_suffix,
         Recipe(**core.train.model_dump(exclude={"views", "class_weights"})),
         device,
-        precision=precision if precision == "bfloat16" and device.startswith("cuda") else "float32",
+        precision="bfloat16" if precision == "bfloat16" and parts.freeze != "all" else "float32",
         class_weights=_class_weights(core, dataset.classes),
         population=_population(core, train, folder),
     )
@@ -210,20 +212,36 @@ def _backbone_facts(
     )
 
 
-def _cut(core: Config, backbone: LoadedBackbone, classes: int) -> Cut:
+def _frozen_part(parts: Cut, backbone: LoadedBackbone, precision: str, device: str) -> tuple[Prefix | None, int | None]:
+    """Return the frozen part as it is run, None where nothing is frozen, and how many layers of it are in 8 bits."""
+    if not parts.cached:
+        return None, None
+    return round_frozen_part(parts, backbone.example, device) if precision == "int8" else (parts.prefix(), None)
+
+
+def _cut(core: Config, backbone: LoadedBackbone, classes: int, precision: str) -> Cut:
     """Join the backbone with a head, add adapters where asked for, and cut."""
     settings = core.network
     classifier = backbone.classifier(classes, settings.row_norm, core.seed)
     if settings.tune == "lora":
         where = None if settings.frozen == "none" else behind(classifier, settings.frozen, backbone.example)
         add_adapters(classifier, settings.lora, where, core.seed)
-    return cut(classifier, settings.frozen, settings.tune, backbone.example)
+    parts = cut(classifier, settings.frozen, settings.tune, backbone.example)
+    if not parts.cached:
+        return parts
+    # Weights in 8 bits are rounded in the model itself, which then computes in float32.
+    computed = "bfloat16" if precision == "bfloat16" else "float32"
+    return parts.computing_in(computed, settings.cache, backbone.example)
 
 
 def _representations(
     core: Config, folder: Path, backbone: LoadedBackbone, dataset: data.Dataset, device: str, precision: str
 ) -> Representations:
-    """Return pooled features of training examples by the backbone as loaded, and by its network untrained."""
+    """Return pooled features of training examples by the backbone as loaded, and by its network untrained.
+
+    With int8 the weights of the backbone have been rounded by now, and are run in float32.
+    """
+    precision = "float32" if precision == "int8" else precision
     train = dataset.splits["train"]
     sample = sample_of(train, core.seed)
     untrained = None

@@ -73,6 +73,15 @@ def test_the_saved_model_decides_as_the_audit_said(made: Path) -> None:
         assert np.allclose(table[scores].to_numpy(float), frame[scores].to_numpy(float), atol=1e-6)
 
 
+def test_it_looks_through_a_frozen_part_in_bfloat16_as_the_audit_did(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "data", n=160)
+    config = tmp_path / "audit.toml"
+    tables = TABLES.replace(', "balanced"', "")
+    config.write_text(CONFIG.replace('"float32"', '"bfloat16"') + tables, encoding="utf-8")
+    rft.audit(config, tmp_path / "run", offline=True)
+    test_the_saved_model_decides_as_the_audit_said(tmp_path / "run")
+
+
 def test_its_predictions_have_the_format_of_the_runs_own(made: Path) -> None:
     own, mitigated_ones = (pd.read_parquet(folder / "predictions.parquet") for folder in (made, made / "mitigated"))
     assert list(own.columns) == list(mitigated_ones.columns)

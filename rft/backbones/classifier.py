@@ -13,7 +13,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-Batch = dict[str, Tensor]
+from rft.backbones import frozen_part
+from rft.backbones.frozen_part import Batch, FrozenPart
+
 Pooling = Literal["mean", "cls", "last"]
 
 
@@ -113,6 +115,7 @@ class Classifier(nn.Module):
         spatial_layer: name of the module whose output is the last (B, C, h, w) map, for methods such as GradCAM;
             None for backbones without one (vision transformers, texts).
         embedding_layer: name of the word embedding that a text model begins with, or None.
+        frozen_part: how the part before the cut computes.
     """
 
     def __init__(
@@ -127,11 +130,22 @@ class Classifier(nn.Module):
         super().__init__()
         self.backbone, self.head = backbone, head
         self.modality, self.spatial_layer, self.embedding_layer = modality, spatial_layer, embedding_layer
+        self.frozen_part = FrozenPart()
         self.eval()
 
     def forward(self, inputs: Batch) -> Tensor:
         """Map a batch of inputs to (B, K) logits."""
-        return self.head({"features": self.backbone(inputs)})
+        return self.head({"features": self.features(inputs)})
+
+    def features(self, inputs: Batch) -> Tensor:
+        """Map a batch of inputs to (B, D) features as the head gets them."""
+        part = self.frozen_part
+        if part.plain:
+            return self.backbone(inputs)
+        if part.layer is None:
+            made = frozen_part.outputs(lambda batch: {"features": self.backbone(batch)}, inputs, part.precision)
+            return frozen_part.passed(made["features"], part.cache)
+        return frozen_part.through_cut(self, self.backbone, part, inputs)
 
 
 def hash_tensors(tensors: Mapping[str, Tensor]) -> str:

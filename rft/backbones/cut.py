@@ -8,7 +8,7 @@ there and that nothing before the cut uses.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from rft.backbones.anatomy import FAILURES, Anatomy, Example, first_line
 from rft.backbones.classifier import Classifier, hash_tensors, new_head
+from rft.backbones.frozen_part import FrozenPart, outputs, passed
 from rft.backbones.replay import Answer, Plan, Prefix, Suffix, owner
 from rft.errors import ModelError, near
 
@@ -43,6 +44,7 @@ class Cut:
         plan: how the part behind a layer is run; None for ``all`` and ``none``.
         trained: names of the parameters that are trained, the head's included.
         image_size: side of the pictures; None for texts.
+        frozen_part: how what lies before the cut computes, in the joined model as in extraction.
     """
 
     classifier: Classifier
@@ -50,6 +52,7 @@ class Cut:
     plan: Plan | None
     trained: frozenset[str]
     image_size: int | None = None
+    frozen_part: FrozenPart = field(default_factory=FrozenPart)
 
     @property
     def cached(self) -> bool:
@@ -94,7 +97,20 @@ class Cut:
         else:
             named = {name.removeprefix("classifier."): tensor for name, tensor in state.items()}
             model.load_state_dict({name: tensor for name, tensor in named.items() if name in own}, strict=False)
+        model.frozen_part = self.frozen_part
         return model.requires_grad_(False).eval()
+
+    def computing_in(self, precision: str, cache: str, example: Example) -> Cut:
+        """Return the cut with a frozen part that computes in ``precision`` and whose outputs are kept in ``cache``.
+
+        Raises:
+            ModelError: the joined model would then give other logits than extraction and the trained part do.
+        """
+        layer, argument = (self.plan.layer, self.plan.position) if self.plan else (None, 0)
+        made = replace(self, frozen_part=FrozenPart(precision, cache, layer, argument))  # type: ignore[arg-type]
+        if layer is not None and not made.frozen_part.plain:
+            _verify_precision(made, example)
+        return made
 
     def frozen(self) -> dict[str, Tensor]:
         """Return every tensor and buffer that training must leave as it is."""
@@ -332,6 +348,23 @@ def _verify(made: Cut, example: Example) -> None:
                 raise Uncuttable(
                     f"run from there, the model gives other logits (they differ by {gap:.0%}): a branch passes by"
                 )
+
+
+def _verify_precision(made: Cut, example: Example) -> None:
+    """Raise ``ModelError`` unless the joined model computes what extraction and the trained part compute."""
+    inputs, part = example(3, 6, 3), made.frozen_part
+    suffix, whole = made.trial(cached=True), made.trial(cached=False)
+    whole.classifier.frozen_part = part  # type: ignore[union-attr]
+    with torch.no_grad():
+        features = outputs(made.prefix(), inputs, part.precision)
+        wanted = suffix.eval()({**features, "features": passed(features["features"], part.cache)})
+        gap = float((whole.eval()(inputs) - wanted).abs().max() / wanted.abs().max().clamp(min=1e-6))
+    if not gap <= TOLERANCE:
+        raise ModelError(
+            f"cut at {made.freeze!r}, the model gives other logits in this precision (they differ by {gap:.1%})",
+            where="model.precision",
+            remedy='Set model.precision = "float32" and model.cache = "float32".',
+        )
 
 
 def _parents(classifier: Classifier, layer: str, tune: Tune, anatomy: Anatomy, example: Example) -> list[str]:

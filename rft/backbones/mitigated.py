@@ -23,6 +23,7 @@ from torch import Tensor
 
 from rft.backbones.classifier import hash_tensors, scaled
 from rft.backbones.decisions import Rows, Rule, decide, from_parts, to_parts
+from rft.backbones.float32 import ieee_float32
 from rft.backbones.saved import DESCRIPTION, Item, SavedModel, load_model
 from rft.errors import DataError, EvidenceError, ModelError
 
@@ -154,8 +155,8 @@ class MitigatedModel:
     def _rows(self, items: Sequence[Item], groups: np.ndarray) -> Rows:
         """Return what the rule looks at."""
         classifier = self.model.classifier
-        with torch.no_grad():
-            features = classifier.backbone(self.model.inputs(items))
+        with torch.no_grad(), ieee_float32():
+            features = classifier.features(self.model.inputs(items))
             logits = classifier.head({"features": features})
         seen = scaled(features.double(), row_norm=classifier.head.row_norm).numpy()
         return Rows(seen, logits.double().softmax(dim=1).numpy(), groups)

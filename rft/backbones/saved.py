@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,16 @@ from safetensors.torch import load_file, save
 
 from rft.backbones import transformers
 from rft.backbones.classifier import Batch, Classifier, hash_tensors
+from rft.backbones.float32 import ieee_float32
+from rft.backbones.frozen_part import FrozenPart
 from rft.backbones.load import HUB, LoadedBackbone, architecture
 from rft.data.images import Preprocessing, pixels
 from rft.data.text import Tokenisation
 from rft.errors import EvidenceError, ModelError
 
 WEIGHTS, DESCRIPTION, HUB_FOLDER = "model.safetensors", "model.json", "backbone"
-FORMAT_VERSION = 2  # 1: pictures only; 2: the modality, and backbones of transformers with their tokenizers
+# 1: pictures only; 2: the modality, backbones of transformers with their tokenizers; 3: how the frozen part computes
+FORMAT_VERSION = 3
 MAX_PIXELS = 89_478_485  # where Pillow begins to warn of decompression bombs
 
 Item = str | Path | Image.Image
@@ -45,6 +48,7 @@ def write_model(folder: Path, *, model: Classifier, backbone: LoadedBackbone, cl
         "preparation": backbone.preparation.facts(),
         "classes": list(classes),
         "row_norm": model.head.row_norm,
+        "frozen_part": asdict(model.frozen_part),
         "sha256": hash_tensors(model.state_dict()),
         "files": _hashes(folder / HUB_FOLDER),
     }
@@ -84,7 +88,7 @@ class SavedModel:
         return table
 
     def _scores(self, items: Sequence[Item]) -> np.ndarray:
-        with torch.no_grad():
+        with torch.no_grad(), ieee_float32():
             return self.classifier(self.inputs(items)).double().softmax(dim=1).numpy()
 
     def inputs(self, items: Sequence[Item]) -> Batch:
@@ -116,6 +120,7 @@ def load_model(folder: str | Path) -> SavedModel:
         description["backbone"], description["preparation"], description["modality"], folder / HUB_FOLDER
     )
     classifier = backbone.classifier(len(description["classes"]), description["row_norm"], 0)
+    classifier.frozen_part = FrozenPart(**description["frozen_part"])
     try:
         state = load_file(folder / WEIGHTS)
         classifier.load_state_dict(state)

@@ -15,6 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from rft.backbones.classifier import Batch, hash_tensors
+from rft.backbones.float32 import current
+from rft.backbones.frozen_part import outputs
+from rft.backbones.quantised import plain_tensors
 from rft.data import Inputs
 from rft.errors import ConfigError
 from rft.features import memory as host
@@ -31,38 +34,47 @@ MEANING = 4  # raise when the same prefix and item would give other features tha
 
 def choose_device(wanted: str | None) -> str:
     """Return the torch device: the one asked for if it is there, else cuda, mps or cpu, whichever is first."""
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    count = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available()), "cpu": 1}
     if wanted is None:
-        return next(name for name, there in available.items() if there)
-    kind = wanted.partition(":")[0]
-    if kind not in available:
-        raise ConfigError(f"unknown device {wanted!r}; expected {', '.join(available)}", where="--device")
-    if not available[kind]:
+        return next(name for name, there in count.items() if there)
+    kind, colon, number = wanted.partition(":")
+    if kind not in count or (colon and not number.isdecimal()):
+        raise ConfigError(f"unknown device {wanted!r}; expected {', '.join(count)}, or cuda:1", where="--device")
+    if not count[kind]:
         raise ConfigError(f"this machine or this torch has no {kind}", where="--device", remedy="Leave it out.")
-    return wanted
+    if colon and int(number) >= count[kind]:
+        raise ConfigError(
+            f"this machine has no {wanted}", where="--device", remedy=f"The last one is {kind}:{count[kind] - 1}."
+        )
+    return wanted if kind == "cuda" else kind  # of the others there is one, and cpu:0 is cpu
 
 
-def choose_precision(wanted: str, device: str) -> str:
-    """Return ``bfloat16`` where ``auto`` finds hardware that computes in it, else ``float32``; others as they are."""
-    if wanted != "auto":
-        return wanted
-    if device.startswith("cuda"):
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    if device == "cpu":
-        capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-        return "bfloat16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "float32"
-    return "float32"
+def choose_precision(wanted: str) -> str:
+    """Return ``float32`` for ``auto``: the one precision in which predictions are the same on every device."""
+    return "float32" if wanted == "auto" else wanted
 
 
-def store_key(tensors: Mapping[str, Tensor], facts: Mapping[str, Any], precision: str, dtype: str = "float32") -> str:
+def arithmetic(device: str) -> dict[str, Any]:
+    """Return what features depend on beside the precision: the kind of device, and what float32 means on it now."""
+    return {"device": device.partition(":")[0], "float32": current()}
+
+
+def store_key(
+    tensors: Mapping[str, Tensor],
+    facts: Mapping[str, Any],
+    precision: str,
+    dtype: str = "float32",
+    device: str = "cpu",
+) -> str:
     """Return the hash of all that features depend on except the item.
 
     Args:
-        tensors: parameters and buffers that run before the cut, as they are before ``quantise``.
+        tensors: parameters and buffers that run before the cut.
         facts: what these do not show: the cut, the preparation of inputs, settings such as the number of heads.
         precision, dtype: what is computed in, and what features are kept in.
+        device: torch device name: other devices, and other settings of float32, add up in another order.
     """
-    parts = [MEANING, hash_tensors(dict(tensors)), facts, precision, dtype]
+    parts = [MEANING, hash_tensors(plain_tensors(tensors)), facts, precision, dtype, arithmetic(device)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -102,7 +114,7 @@ def extract(
         inputs: reads the items of the split.
         split: its items and their digests.
         store: where features of this prefix are kept; what is missing is computed and added.
-        device, precision: as ``choose_device`` and ``choose_precision`` return them.
+        device, precision: as ``choose_device`` and ``choose_precision`` return them; 8-bit tensors are in ``prefix``.
         dtype: ``float32``, or ``float16`` for half the space.
         views: K; all but the first are augmented copies.
         memory: bytes that this process may hold at any time, mapped files included; None: all there is.
@@ -199,9 +211,9 @@ class _Work:
         usual = USUAL_TOKENS if count else USUAL_EXAMPLES
         sizes = Sizes(costs[order], usual, bound, accelerated=self.device != "cpu", most_rows=self.most_rows)
         ordered = missing[order]
-        for batch, outputs in run_all(sizes, lambda batches: self._run([ordered[each] for each in batches])):
-            features, ragged = outputs["features"].numpy(), "attention_mask" in outputs
-            lengths = outputs["attention_mask"].sum(dim=1).int().tolist() if ragged else [None] * len(features)
+        for batch, computed in run_all(sizes, lambda batches: self._run([ordered[each] for each in batches])):
+            features, ragged = computed["features"].numpy(), "attention_mask" in computed
+            lengths = computed["attention_mask"].sum(dim=1).int().tolist() if ragged else [None] * len(features)
             for number, row, length in zip(ordered[batch].tolist(), features, lengths, strict=True):
                 yield number, row[:length], ragged
 
@@ -209,15 +221,14 @@ class _Work:
         # Only those inputs that augment take views.
         views = [[batch % self.views for batch in batches]] if self.views > 1 else []
         prepared = self.inputs.batches(self.items, [batch // self.views for batch in batches], *views)
-        kind = self.device.partition(":")[0]
+        kind = self.device.partition(":")[0]  # mps has no such layout
         for inputs in prepared:
             placed = {name: tensor.to(self.device) for name, tensor in inputs.items()}
             if "pixels" in placed and kind != "mps":
                 placed["pixels"] = placed["pixels"].contiguous(memory_format=torch.channels_last)
-            # no_grad and not inference_mode: tensors made in the latter cannot train a head.
-            with torch.no_grad(), torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bfloat16"):
-                outputs = self.prefix(placed)
-            yield {name: tensor.float().cpu() for name, tensor in outputs.items()}
+            with torch.no_grad():  # and not inference_mode: tensors made in that cannot train a head
+                computed = outputs(self.prefix, placed, self.precision)
+            yield {name: tensor.float().cpu() for name, tensor in computed.items()}
 
 
 def _open(store: Store, found: Found, digests: np.ndarray, views: int, memory: int | None) -> Features:

@@ -73,10 +73,22 @@ def model(run: AuditRun, backbone: Backbone | None) -> tuple[Fact, ...]:
             ("Trained", "the head" if backbone.freeze == "all" else _TUNED[backbone.tune]),
             ("Frozen parameters", numbers.count(backbone.frozen_parameters)),
             ("Trained parameters", numbers.count(backbone.trainable_parameters)),
-            ("Precision", backbone.precision),
+            ("Precision", _precision(backbone)),
             ("Preprocessing", _preparation(backbone.preprocessing)),
         ]
     return tuple(facts)
+
+
+def _precision(backbone: Backbone) -> str:
+    """Return what was computed in which precision."""
+    if backbone.precision == "int8":
+        layers = numbers.count(backbone.rounded_layers or 0)
+        return f"float32; the weights of {layers} linear layers of the frozen part are rounded to 8 bits"
+    if backbone.precision == "float32":
+        return "float32"
+    if backbone.freeze == "none":
+        return f"trained in {backbone.precision}, predictions in float32"
+    return f"{backbone.precision} in the frozen part, float32 behind it"
 
 
 def _preparation(facts: dict[str, Any]) -> str:

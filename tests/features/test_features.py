@@ -215,10 +215,12 @@ def test_devices_and_precisions_are_chosen_or_refused() -> None:
     assert choose_device(None) in ("cuda", "mps", "cpu")
     with pytest.raises(ConfigError, match="unknown device 'gpu'"):
         choose_device("gpu")
-    assert choose_precision("float32", "cpu") == "float32"
-    assert choose_precision("int8", "cpu") == "int8"
-    assert choose_precision("auto", "cpu") in ("float32", "bfloat16")
-    assert choose_precision("auto", "mps") == "float32"
+    assert choose_device("cpu:0") == "cpu"
+    for wrong in ("cpu:", "cpu:1", "cuda:x"):
+        with pytest.raises(ConfigError, match=wrong):
+            choose_device(wrong)
+    assert choose_precision("auto") == "float32"  # whatever the hardware
+    assert [choose_precision(name) for name in ("float32", "bfloat16", "int8")] == ["float32", "bfloat16", "int8"]
     if not torch.cuda.is_available():
         with pytest.raises(ConfigError, match="has no cuda"):
             choose_device("cuda:0")

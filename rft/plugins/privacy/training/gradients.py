@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from rft.backbones.float32 import ieee_float32
 from rft.errors import ConfigError
 from rft.plugins.privacy.training.engines import ENGINES, Batch, Engine, OneByOne, loss, owns_trained, trained
 from rft.plugins.privacy.training.randomness import own_chance
@@ -92,7 +93,7 @@ def choose(task: Task) -> Choice:
         ConfigError: nothing is trained, examples of a batch influence each other, or training would keep statistics
             of them without noise; with the layer where it is known.
     """
-    with own_chance(task.device, 0), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+    with own_chance(task.device, 0), ieee_float32():
         suffix = moved(build(task, 0))
         _check_layers(suffix)
         batch, labels = made_up(task, suffix, len(LENGTHS))
