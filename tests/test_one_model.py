@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -67,11 +68,27 @@ def assert_same(run_folder: Path, wanted: list, tolerance: float) -> None:
         assert np.abs(made[scores].to_numpy() - stored[scores].to_numpy()).max() <= tolerance
 
 
-@pytest.mark.parametrize("cache", ["float32", "float16"])
-@pytest.mark.parametrize("precision", ["auto", "float32", "bfloat16", "int8"])
-@pytest.mark.parametrize(
-    ("family", "freeze"), [("bert", "all"), ("bert", "layer"), ("gpt2", "all"), ("hf_vit", "all"), ("hf_vit", "layer")]
-)
+QUICK = {
+    *(("bert", "all", precision, "float32") for precision in ("auto", "bfloat16", "int8")),
+    *(("hf_vit", "layer", precision, "float32") for precision in ("bfloat16", "int8")),
+    *(
+        ("bert", "layer", "bfloat16", "float16"),
+        ("gpt2", "all", "bfloat16", "float32"),
+        ("gpt2", "all", "int8", "float32"),
+    ),
+}
+WAYS = [
+    pytest.param(*way, marks=[] if way in QUICK else pytest.mark.slow)
+    for way in product(
+        ("bert", "gpt2", "hf_vit"),
+        ("all", "layer"),
+        ("auto", "float32", "bfloat16", "int8"),
+        ("float32", "float16"),
+    )
+]
+
+
+@pytest.mark.parametrize(("family", "freeze", "precision", "cache"), WAYS)
 def test_the_saved_model_predicts_what_the_audit_predicted(
     tmp_path: Path, family: str, freeze: str, precision: str, cache: str
 ) -> None:
