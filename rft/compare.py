@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from rft.disclosure.decide import decide
+from rft.disclosure.release import release
+from rft.disclosure.withheld import Counted, Withheld
 from rft.errors import DataError, Unavailable
 from rft.plugins.fairness.comparison_section import section
 from rft.records import AuditRun, DataFacts, Section
 from rft.report import load
-from rft.suppression import suppress
 
 PREDICTIONS = "predictions.parquet"
 SPLIT = "test"
@@ -50,19 +52,36 @@ def compare_runs(before: str | Path, after: str | Path) -> RunComparison:
     first, other = (_predictions(folder) for folder in folders)
     _check_same_people(first, other, folders)
     names = _names(runs)
+    withheld = _withheld(runs, first, positive)
     try:
+        withheld.require(SPLIT)
         made = section(
-            first, other, classes=runs[0].subject.classes, positive=positive, names=names, seed=runs[0].run.seed
+            withheld.without_groups(first),
+            other,
+            classes=runs[0].subject.classes,
+            positive=positive,
+            names=names,
+            seed=runs[0].run.seed,
+            withheld=withheld,
         )
     except Unavailable as reason:
         raise DataError(str(reason), where=str(folders[0])) from None
-    shown, _ = suppress([made], DataFacts(splits={}), _suppressed(runs))
+    shown, _ = release([made], DataFacts(splits={}), withheld)
     return RunComparison(names, len(first), shown[0])
 
 
-def _suppressed(runs: Sequence[AuditRun]) -> int:
-    """Return below how many cases the stricter of both runs withholds numbers; 0 for never."""
-    return max(run.run.config.get("report", {}).get("suppress_below") or 0 for run in runs)
+def _withheld(runs: Sequence[AuditRun], predictions: pd.DataFrame, positive: str) -> Withheld:
+    """Return what may not leave the machine: what either run withholds, by the counts of the stricter of both."""
+    asked = [run for run in runs if run.run.config.get("report", {}).get("suppress_below")]
+    already: dict[str, set[str]] = {}
+    for small in (run.data.small_cells for run in asked):
+        for attribute, names in (small.groups if small else {}).items():
+            already.setdefault(attribute, set()).update(names)
+    of_class = (predictions["label"] == positive).to_numpy()
+    attributes = [name.removeprefix("group_") for name in map(str, predictions.columns) if name.startswith("group_")]
+    counted = [Counted(SPLIT, (name,), mask) for name in attributes for mask in (of_class, ~of_class)]
+    below = max((run.run.config["report"]["suppress_below"] for run in asked), default=0)
+    return decide(predictions, counted, below, already={name: sorted(own) for name, own in already.items()})
 
 
 def _positive(runs: Sequence[AuditRun], folders: tuple[Path, Path]) -> str:

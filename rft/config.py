@@ -226,7 +226,8 @@ class TrainConfig(_Table):
 class ReportConfig(_Table):
     """``[report]``: what may leave the machine.
 
-    ``suppress_below``: numbers that rest on fewer cases are withheld (``rft.suppression``); None or 0: none are.
+    ``suppress_below``: numbers that rest on fewer cases are withheld (``rft.disclosure``); None: from the
+    model card alone, below 10; 0: none are.
     """
 
     show_examples: bool = False

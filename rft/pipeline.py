@@ -15,6 +15,9 @@ from rft import __version__, config_file, data, policy
 from rft.allocator import keep_freed_memory
 from rft.backbones import hash_tensors
 from rft.backbones.float32 import ieee_float32
+from rft.disclosure.decide import decide
+from rft.disclosure.release import release
+from rft.disclosure.withheld import PUBLISHED_BELOW, Counted, Withheld
 from rft.environment import describe as describe_environment
 from rft.errors import ConfigError, EvidenceError, IntegrityError, Unavailable
 from rft.features import memory
@@ -22,7 +25,6 @@ from rft.features.extract import choose_device
 from rft.plugins import Options, Plugin, Registered, Subject, discover
 from rft.records import Artifacts, AuditRun, Finding, Run, Section, not_measured
 from rft.subjects import external, fine_tune, predicted
-from rft.suppression import suppress
 from rft.training import Trainer
 from rft.training.loop import StandardTrainer
 
@@ -55,15 +57,17 @@ def audit(
 
     with ieee_float32():
         dataset, subject = _subject(settings, trainer, device, offline=offline)
-        found = tuple(_audit(plugin, subject) for plugin in active)
+        small = _small_cells(settings, active, subject)
+        shown = subject.without(small) if settings.core.report.suppress_below else subject
+        found = tuple(_audit(plugin, shown) for plugin in active)
     memory.trim()
-    sections, facts = suppress(found, dataset.facts(), settings.core.report.suppress_below)
+    sections, facts = release(found, dataset.facts(), shown.withheld)
 
     run = AuditRun(
         rft_version=__version__,
         run=_frame(settings, active, started, time.monotonic() - clock, device),
         subject=subject.facts,
-        data=facts,
+        data=facts.model_copy(update={"small_cells": small.facts()}),
         sections=sections,
         verdict=policy.judge(settings.core.policy, sections),
     )
@@ -151,6 +155,22 @@ def _trainer(active: Active, settings: config_file.LoadedConfig) -> Trainer:
                 "epsilon.",
             )
     return taken[0][1] if taken else StandardTrainer()
+
+
+def _small_cells(settings: config_file.LoadedConfig, active: Active, subject: Subject) -> Withheld:
+    """Return what may not leave the machine: in this run, or, where the config does not say, in a model card."""
+    asked = settings.core.report.suppress_below
+    counted = [own for plugin in active for own in _counted(plugin, subject)]
+    return decide(subject.predictions, counted, PUBLISHED_BELOW if asked is None else asked)
+
+
+def _counted(plugin: tuple[Registered, BaseModel], subject: Subject) -> tuple[Counted, ...]:
+    """Return the rows that a plugin's numbers of groups rest on; none of one that will refuse its audit anyway."""
+    each, options = plugin
+    try:
+        return each.counted(subject, options)
+    except Unavailable:
+        return ()
 
 
 def _audit(plugin: tuple[Registered, BaseModel], subject: Subject) -> Section:

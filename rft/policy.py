@@ -6,6 +6,7 @@ estimates are judged, their intervals are the wider ones of Bonferroni's correct
 misses its true value stays below 5 %. A finding that has none for so many is ``uncertain`` too: a rule more never makes
 a verdict looser.
 Groups that are too small to be compared enter by their exact intervals: a rule is never met by leaving somebody out.
+Groups that are withheld (``report.suppress_below``) are not judged at all: a rule can fail by the others, never pass.
 """
 
 from __future__ import annotations
@@ -78,6 +79,11 @@ def _is_estimate(finding: Finding) -> bool:
 def _apply(rule: Rule, findings: dict[str, Finding], judged: int) -> RuleOutcome:
     outcome, explanation = _judge(rule, findings, judged)
     finding = findings.get(rule.finding)
+    if outcome == "pass" and finding is not None and finding.withheld:
+        outcome, explanation = (
+            "uncertain",
+            f"{explanation}, but for the groups that are shown alone; {_unseen(finding)}",
+        )
     return RuleOutcome(
         rule=_text(rule),
         finding=rule.finding,
@@ -86,6 +92,11 @@ def _apply(rule: Rule, findings: dict[str, Finding], judged: int) -> RuleOutcome
         explanation=explanation,
         small_groups=finding.small_groups if finding else (),
     )
+
+
+def _unseen(finding: Finding) -> str:
+    """Say of whom nothing is known. A pass, or a failure, would be a statement about them."""
+    return f"{', '.join(finding.withheld)}: withheld (report.suppress_below), and not judged"
 
 
 def _judge(rule: Rule, findings: dict[str, Finding], judged: int) -> tuple[Outcome, str]:

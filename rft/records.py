@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1  # 1: the first published format
 OWN_FOLDERS = ("assets", "model")  # of a run: no names for those of plugins
 
+# What counts people stands in columns and in units of these names, so that small counts can be withheld by them.
+PEOPLE_COLUMNS = (
+    *("n", "n_positive", "n_negative", "n_members", "n_non_members", "n_units", "n_selected", "n_above_median"),
+    *("newly_given", "no_longer_given", "newly_right", "newly_wrong"),
+)
+PEOPLE_UNITS = ("examples", "units", "items", "texts", "pictures", "gradients")
+
 Cell = str | int | float | bool | None
 Row = dict[str, Cell]
 Table = list[Row]  # every row has the same keys in the same order
@@ -126,6 +133,11 @@ class Finding(Record):
         limits: what the number does not show.
         references: papers or standards, short form.
         reason: why it was not measured; None otherwise.
+        attributes: the group attributes whose groups the value compares, crossed ones joined by `` x ``; none where it
+            is of everybody.
+        by_class: whether the value is made of numbers of single classes, such as a mean over classes.
+        withheld: groups that it leaves out because too few of their cases may leave the machine. It says nothing of
+            them, so that no rule can pass by it.
     """
 
     id: str = Field(pattern=r"^[a-z0-9_]+(\.[^.\s][^.]*)+$")
@@ -143,6 +155,9 @@ class Finding(Record):
     limits: str = ""
     references: tuple[str, ...] = ()
     reason: str | None = None
+    attributes: tuple[str, ...] = ()
+    by_class: bool = False
+    withheld: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _value_or_reason(self) -> Finding:
@@ -407,11 +422,24 @@ class SplitFacts(Record):
     groups: dict[str, dict[str, int | None]]
 
 
+class SmallCells(Record):
+    """Groups and classes that too few cases stand behind, and what complements them (``rft.disclosure.Withheld``).
+
+    They are withheld from everything where ``report.suppress_below`` is set, and otherwise from the model card alone.
+    """
+
+    below: int
+    groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    classes: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    splits: tuple[str, ...] = ()
+
+
 class DataFacts(Record):
     """What the data of a run is made of, as it stands in ``audit.json`` under ``data``."""
 
     splits: dict[str, SplitFacts]
     skipped: int = 0  # rows left out with on_error = "skip": an item that cannot be read, a missing value
+    small_cells: SmallCells | None = None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from rft.allocator import keep_freed_memory
 from rft.backbones import load
 from rft.backbones.float32 import ieee_float32
 from rft.config import Config, ModelConfig
+from rft.disclosure.withheld import Withheld
 from rft.errors import ConfigError
 from rft.extraction import pooled, sample_of
 from rft.features.extract import choose_device, choose_precision
@@ -69,7 +70,9 @@ def try_backbones(
         seconds = time.monotonic() - start
         each = Representations(features, None, sample.labels, sample.units, sample.groups, len(train))
         made[name] = (each, seconds)
-    return Comparison(core.name, len(sample), compare(made, seed=core.seed))
+    return Comparison(
+        core.name, len(sample), compare(made, seed=core.seed, withheld=Withheld(core.report.suppress_below or 0))
+    )
 
 
 def _base(core: Config) -> ModelConfig:

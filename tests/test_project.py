@@ -35,7 +35,7 @@ LEVELS = {
     "data": 2,
     "predictions": 2,
     "stats": 2,
-    "suppression": 2,
+    "disclosure": 2,
     "progress": 1,
     "hub": 1,
     "config": 1,

@@ -8,8 +8,8 @@ cheap: torch, Opacus, Fairlearn and Captum are imported by the methods that use 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
+from rft.disclosure.withheld import NOTHING, Counted, Withheld
 from rft.errors import ConfigError, Unavailable
 from rft.records import Section, Split, SubjectFacts
 
@@ -82,6 +83,8 @@ class Subject:
         write_model: writes the model into a folder, as ``rft.load`` reads it.
         device: torch device name that computation should use.
         show_examples: whether raw examples (photos) may appear in the report.
+        withheld: what may not leave the machine. In ``splits``, ``predictions`` and ``representations`` the values of
+            withheld groups are missing by then, so that nothing can be computed from who is in them.
     """
 
     facts: SubjectFacts
@@ -100,6 +103,20 @@ class Subject:
     write_model: Callable[[Path], None] | None = None
     device: str = "cpu"
     show_examples: bool = False
+    withheld: Withheld = NOTHING
+
+    def without(self, withheld: Withheld) -> Subject:
+        """Return the subject as plugins see it: without the groups that are withheld."""
+        if not withheld.below:
+            return self
+        return replace(
+            self,
+            splits={name: _without_groups(split, withheld) for name, split in self.splits.items()},
+            predictions=withheld.without_groups(self.predictions),
+            representations=self.representations
+            and (lambda: _without_groups(self.need("representations")(), withheld)),
+            withheld=withheld,
+        )
 
     @property
     def given(self) -> str:
@@ -115,9 +132,18 @@ class Subject:
         return value
 
 
+def _without_groups(holder: Any, withheld: Withheld) -> Any:
+    """Return a split, or representations, in which the values of withheld groups are missing."""
+    groups = {attribute: withheld.without(attribute, values) for attribute, values in holder.groups.items()}
+    return replace(holder, groups=groups)
+
+
 @runtime_checkable
 class Plugin(Protocol):
     """What every plugin provides. It may also have ``check(options, data)``: see ``Registered.check``.
+
+    A plugin with numbers of groups has ``counted(subject, options)`` too, see ``Registered.counted``: the rows that
+    they rest on, so that groups of whom these are too few are withheld before anything is measured.
 
     Attributes:
         name: its table in ``audit.toml`` and the first part of its findings' ids; lower case, digits, ``_``.
@@ -157,6 +183,12 @@ class Registered:
         own = getattr(self.plugin, "check", None)
         if own is not None:
             own(options, data)
+
+    def counted(self, subject: Subject, options: BaseModel) -> tuple[Counted, ...]:
+        """Return the rows, beside those of each group in each split, that the plugin's numbers of groups rest on."""
+        own = getattr(self.plugin, "counted", None)
+        counted: Iterable[Counted] = own(subject, options) if own is not None else ()
+        return tuple(counted)
 
     def install_hint(self) -> str:
         """Return the pip command that brings what is missing."""

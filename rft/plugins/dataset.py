@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import BaseModel
 
+from rft.disclosure.withheld import Withheld
 from rft.plugins import Options, Subject
-from rft.records import Figure, Finding, Row, Section, Split, Table, Texts, not_measured
+from rft.records import PEOPLE_UNITS, Cell, Figure, Finding, Row, Section, Split, Table, Texts, not_measured
 
 if TYPE_CHECKING:
     from rft.data.remarks import Remark
@@ -43,10 +44,11 @@ class Dataset:
         """Return the section; needs nothing but the splits."""
         splits, classes = subject.splits, subject.facts.classes
         attributes = list(dict.fromkeys(name for split in splits.values() for name in split.groups))
+        conflicts = [*_shared(splits, "unit"), *_shared(splits, "item"), *_duplicates(splits)]
         tables: dict[str, Table] = {
-            "labels": _labels(splits, classes),
-            "groups": _groups(splits, attributes),
-            "conflicts": [*_shared(splits, "unit"), *_shared(splits, "item"), *_duplicates(splits)],
+            "labels": _labels(splits, classes, subject.withheld),
+            "groups": _groups(splits, attributes, subject.withheld),
+            "conflicts": [_shown(row, _is_small(row["n"], subject.withheld), subject.withheld) for row in conflicts],
         }
         return Section(
             plugin=self.name,
@@ -55,11 +57,11 @@ class Dataset:
                 _shared_units(splits),
                 _shared_items(splits),
                 _duplicate_items(splits),
-                _smallest_class(splits.get("train"), classes),
-                *(_missing_groups(splits, attribute) for attribute in attributes),
+                _smallest_class(splits.get("train"), classes, subject.withheld),
+                *(_missing_groups(splits, attribute, subject.withheld) for attribute in attributes),
                 *_truncated(subject),
                 *_validation(splits),
-                *map(_of_remark, subject.remarks),
+                *(_of_remark(remark, subject.withheld) for remark in subject.remarks),
             ),
             tables={name: table for name, table in tables.items() if table},
             captions=_CAPTIONS,
@@ -166,12 +168,14 @@ def _surplus(split: Split) -> int:
     return len(split) - len(set(split.digests)) if split.digests is not None else 0
 
 
-def _missing_groups(splits: Mapping[str, Split], attribute: str) -> Finding:
+def _missing_groups(splits: Mapping[str, Split], attribute: str, withheld: Withheld) -> Finding:
+    id, title = f"dataset.missing_groups.{attribute}", f"Examples without {attribute}"
+    if withheld.touches(attribute):
+        return not_measured(id, title, withheld.reason, f"How many examples have no value of {attribute}.")
     counts = [_counts(split, attribute) for split in splits.values() if attribute in split.groups]
     missing, n = sum(own.get(MISSING, 0) for own in counts), sum(sum(own.values()) for own in counts)
     meaning = f"{missing} of {n} examples, over all splits, have no value of {attribute}."
     consequence = "They are in no group."
-    id, title = f"dataset.missing_groups.{attribute}", f"Examples without {attribute}"
     return _count(id, title, missing, "examples", n, meaning, consequence)
 
 
@@ -202,7 +206,9 @@ def _validation(splits: Mapping[str, Split]) -> Iterator[Finding]:
         )
 
 
-def _of_remark(remark: Remark) -> Finding:
+def _of_remark(remark: Remark, withheld: Withheld) -> Finding:
+    """Return the finding of a remark; its sentence, which may list small counts, only where nothing is withheld."""
+    counts_people = withheld.below and remark.unit in PEOPLE_UNITS
     return Finding(
         id=f"dataset.{remark.id}",
         title=remark.title,
@@ -211,12 +217,14 @@ def _of_remark(remark: Remark) -> Finding:
         unit=remark.unit,
         exact=True,
         n=remark.n,
-        meaning=remark.meaning,
+        meaning=f"There are {remark.value} {remark.unit} of this kind." if counts_people else remark.meaning,
     )
 
 
-def _smallest_class(train: Split | None, classes: tuple[str, ...]) -> Finding:
+def _smallest_class(train: Split | None, classes: tuple[str, ...], withheld: Withheld) -> Finding:
     id, title = "dataset.smallest_class", "Smallest class in train"
+    if withheld.classes_of("train"):
+        return not_measured(id, title, withheld.reason, "How many examples the rarest class has in train.")
     if train is None:
         return not_measured(id, title, "there is no split train", "How many examples the rarest class has in train.")
     counts = np.bincount(train.labels, minlength=len(classes))
@@ -229,6 +237,7 @@ def _smallest_class(train: Split | None, classes: tuple[str, ...]) -> Finding:
         unit="examples",
         exact=True,
         n=len(train),
+        by_class=True,
         meaning=f"{classes[smallest]} is the rarest class: {counts[smallest]} of {len(train)} training examples.",
         limits=f"Fewer than {SMALL_CLASS} examples teach little about a class.",
     )
@@ -248,24 +257,40 @@ def _count(id: str, title: str, value: int, unit: str, n: int, meaning: str, con
     )
 
 
-def _labels(splits: Mapping[str, Split], classes: tuple[str, ...]) -> Table:
-    return [
-        {"split": name, "class": label, "n": int(n), "share": n / len(split) if len(split) else None}
-        for name, split in splits.items()
-        for label, n in zip(classes, np.bincount(split.labels, minlength=len(classes)).tolist(), strict=True)
-    ]
+def _labels(splits: Mapping[str, Split], classes: tuple[str, ...], withheld: Withheld) -> Table:
+    table: Table = []
+    for name, split in splits.items():
+        for label, n in zip(classes, np.bincount(split.labels, minlength=len(classes)).tolist(), strict=True):
+            row: Row = {"split": name, "class": label, "n": int(n), "share": n / len(split) if len(split) else None}
+            table.append(_shown(row, label in withheld.classes_of(name), withheld))
+    return table
 
 
-def _groups(splits: Mapping[str, Split], attributes: list[str]) -> Table:
+def _is_small(count: Cell, withheld: Withheld) -> bool:
+    return isinstance(count, int) and withheld.is_small(count)
+
+
+def _shown(row: Row, hidden: bool, withheld: Withheld) -> Row:
+    """Return a row as it is shown: where something may be withheld, with a status, and without numbers if it is."""
+    if not withheld.below:
+        return row
+    if not hidden:
+        return {**row, "status": "ok"}
+    return {**row, **{name: None for name in ("n", "share") if name in row}, "status": withheld.reason}
+
+
+def _groups(splits: Mapping[str, Split], attributes: list[str], withheld: Withheld) -> Table:
     table: Table = []
     for attribute in attributes:
         counts = {name: _counts(split, attribute) for name, split in splits.items()}
-        groups = sorted(set().union(*counts.values()), key=lambda group: (group == MISSING, group))
+        hidden = {*withheld.of(attribute), MISSING} if withheld.touches(attribute) else set()
+        groups = sorted(hidden.union(*counts.values()), key=lambda group: (group == MISSING, group))
         for name, own in counts.items():
             for group in groups:
                 n, all_of_them = own.get(group, 0), len(splits[name])
                 share = n / all_of_them if all_of_them else None
-                table.append({"split": name, "attribute": attribute, "group": group, "n": n, "share": share})
+                row: Row = {"split": name, "attribute": attribute, "group": group, "n": n, "share": share}
+                table.append(_shown(row, group in hidden, withheld))
     return table
 
 

@@ -6,7 +6,7 @@ Nothing here is a metric. A code of -1 is a value that is missing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import numpy as np
@@ -26,12 +26,17 @@ class Grouping:
         names: the G groups, in order of their names; each has at least one row.
         codes: (N,) indices into ``names``; -1 where the value is missing.
         parts: the attributes that were crossed; the attribute alone when none were.
+        withheld: groups that may not be looked at, in order of their names: their rows are in none. Empty too where
+            rows without a value are all that is withheld.
+        hides: whether anything of it is withheld, so that ``missing`` is no count of rows without a value.
     """
 
     attribute: str
     names: tuple[str, ...]
     codes: np.ndarray
     parts: tuple[str, ...]
+    withheld: tuple[str, ...] = ()
+    hides: bool = False
 
     @classmethod
     def of(cls, attribute: str, values: pd.Series) -> Grouping:
@@ -69,7 +74,16 @@ class Grouping:
 
     def where(self, mask: np.ndarray) -> Grouping:
         """Return the groups of the rows of a (N,) mask, in which a group may have no row left."""
-        return Grouping(self.attribute, self.names, self.codes[mask], self.parts)
+        return replace(self, codes=self.codes[mask])
+
+    def without(self, names: Sequence[str], *, hides: bool = True) -> Grouping:
+        """Return the grouping in which the rows of these groups are in none."""
+        if not hides:
+            return self
+        kept = [name for name in self.names if name not in names]
+        renumbered = np.full(len(self.names) + 1, -1, dtype=np.int32)  # the last one is for the code -1
+        renumbered[[self.names.index(name) for name in kept]] = np.arange(len(kept))
+        return replace(self, names=tuple(kept), codes=renumbered[self.codes], withheld=tuple(sorted(names)), hides=True)
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,10 @@ The report and ``audit.json`` keep to ``report.suppress_below``, which is off un
 
 from __future__ import annotations
 
-from rft.records import AuditRun, Finding, RuleOutcome, Section
-from rft.suppression import reason, suppress
+from rft.disclosure.release import restricted
+from rft.disclosure.withheld import PUBLISHED_BELOW, reason
+from rft.records import AuditRun, Finding, RuleOutcome
 
-BELOW = 10  # where the config does not say: the usual least count of official statistics
-COUNTED = ("examples", "units", "items", "texts", "gradients")  # units of findings that count cases
 UN_NOISED = (
     "Everything in this card but the epsilon of training itself was computed from the data without noise: no epsilon "
     "covers it."
@@ -17,9 +16,9 @@ UN_NOISED = (
 
 
 def withheld_below(run: AuditRun) -> int:
-    """Return the least count that the card of a run shows: ``report.suppress_below``, or ``BELOW``; 0 for any."""
+    """Return the least count in the card of a run: ``report.suppress_below``, or ``PUBLISHED_BELOW``; 0 for any."""
     asked = run.run.config.get("report", {}).get("suppress_below")
-    return BELOW if asked is None else int(asked)
+    return PUBLISHED_BELOW if asked is None else int(asked)
 
 
 def publishable(run: AuditRun) -> AuditRun:
@@ -30,8 +29,7 @@ def publishable(run: AuditRun) -> AuditRun:
     below = withheld_below(run)
     if not below:
         return run
-    cleared, data = suppress(run.sections, run.data, below)
-    sections = tuple(_without_few(section, below) for section in cleared)
+    sections, data = restricted(run.sections, run.data, below)
     stated = {finding.id: finding for section in run.sections for finding in section.findings}
     left = {finding.id: finding for section in sections for finding in section.findings}
     changed = {id for id, finding in stated.items() if _said(finding) != _said(left[id])}
@@ -43,24 +41,6 @@ def publishable(run: AuditRun) -> AuditRun:
 def few(count: int, below: int) -> bool:
     """Tell whether a count of cases is too small to be stated; none at all is not."""
     return 0 < count < below
-
-
-def _without_few(section: Section, below: int) -> Section:
-    findings = tuple(
-        _withheld(finding, below) if _counts_few(finding, below) else finding for finding in section.findings
-    )
-    return section.model_copy(update={"findings": findings})
-
-
-def _counts_few(finding: Finding, below: int) -> bool:
-    counted = finding.exact and finding.unit in COUNTED and finding.status != "fail"  # broken integrity is always said
-    return counted and finding.value is not None and few(int(finding.value), below)
-
-
-def _withheld(finding: Finding, below: int) -> Finding:
-    meaning = f"The number of {finding.unit} is above 0 and below {below}."
-    update = {"status": "not_measured", "value": None, "meaning": meaning, "reason": reason(below)}
-    return finding.model_copy(update=update)
 
 
 def _said(finding: Finding) -> tuple[object, ...]:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rft.disclosure.withheld import NOTHING
 from rft.errors import Unavailable
 from rft.features.representations import Representations
 from rft.plugins import Plugin, Subject
@@ -45,7 +46,7 @@ def audit(given: Representations, *, mode: str = "standard", weights: str = "pre
     """Audit a stand-in for a subject that has nothing but what the plugin is to look at."""
     parts: dict[str, Any] = {"representations": lambda: given}
     facts = SimpleNamespace(training=SimpleNamespace(mode=mode), backbone=SimpleNamespace(weights=weights))
-    subject: Any = SimpleNamespace(facts=facts, seed=seed, need=parts.__getitem__)
+    subject: Any = SimpleNamespace(facts=facts, seed=seed, need=parts.__getitem__, withheld=NOTHING)
     return Backbone().audit(subject, BackboneOptions())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rft.disclosure.withheld import Withheld
 from rft.plugins import Subject
 from rft.plugins.backbone import groups, measures, tables
 from rft.plugins.backbone.groups import Gap
@@ -61,7 +62,7 @@ WORSE_THAN_RANDOM = "The interval lies below 0: random weights carry more."
 class _Measured:
     """What was measured of the features of one backbone, before it is told."""
 
-    majority: float
+    majority: float | None  # None where it would tell of a class that is withheld
     probe: OutOfFold | Undefined
     untrained: OutOfFold | Undefined
     neighbours: OutOfFold | Undefined
@@ -77,7 +78,8 @@ def audit(subject: Subject) -> Section:
     if subject.facts.training.mode == "external":
         return Section(plugin="backbone", title=TITLE, findings=(_trained_elsewhere(subject.given),))
     given: Representations = subject.need("representations")()
-    measured = _measure(given, subject.seed, _why_no_untrained(subject))
+    measured = _measure(given, subject.seed, _why_no_untrained(subject), subject.withheld)
+    hidden = bool(subject.withheld.classes_of("train"))
     private = subject.facts.training.mode == "private"
     classifiers = {
         "linear probe": measured.probe,
@@ -86,14 +88,14 @@ def audit(subject: Subject) -> Section:
     }
     found = {
         "accuracies": tables.accuracies(classifiers),
-        "balanced_accuracies": tables.balanced_accuracies(classifiers, subject.seed),
-        "by_group": tables.by_group(measured.gaps),
+        "balanced_accuracies": [] if hidden else tables.balanced_accuracies(classifiers, subject.seed),
+        "by_group": tables.by_group(measured.gaps, subject.withheld.reason),
         "gaps": tables.gaps(measured.gaps),
     }
     return Section(
         plugin="backbone",
         title=TITLE,
-        findings=tuple(_limited(each, private) for each in _findings(measured, len(given.labels))),
+        findings=tuple(_limited(each, private) for each in _findings(measured, len(given.labels), subject.withheld)),
         tables={name: table for name, table in found.items() if table},
         captions={name: tables.CAPTIONS[name] for name, table in found.items() if table},
         figures=(tables.figure(measured.majority),),
@@ -106,17 +108,17 @@ def _trained_elsewhere(given: str) -> Finding:
     return not_measured("backbone.probe_accuracy", TITLES["probe_accuracy"], reason, MEANINGS["probe_accuracy"])
 
 
-def _measure(given: Representations, seed: int, why_no_untrained: str) -> _Measured:
+def _measure(given: Representations, seed: int, why_no_untrained: str, withheld: Withheld) -> _Measured:
     folds = Folds.draw(given.labels, given.units, seed)
     probe = measures.linear_probe(given.pretrained, folds)
     without = Undefined(why_no_untrained)
     return _Measured(
-        majority=measures.majority_share(given.labels),
+        majority=None if withheld.classes_of("train") else measures.majority_share(given.labels),
         probe=probe,
         untrained=without if given.untrained is None else measures.linear_probe(given.untrained, folds),
         neighbours=measures.nearest_neighbours(given.pretrained, folds),
         logme=logme(given.pretrained, given.labels),
-        gaps=groups.gaps(probe, given.groups),
+        gaps=groups.gaps(probe, given.groups, withheld),
     )
 
 
@@ -127,19 +129,10 @@ def _why_no_untrained(subject: Subject) -> str:
     return "no features of the same network with random weights were made"
 
 
-def _findings(measured: _Measured, n: int) -> tuple[Finding, ...]:
+def _findings(measured: _Measured, n: int, withheld: Withheld) -> tuple[Finding, ...]:
     return (
         _probe(measured),
-        Finding(
-            id="backbone.majority_share",
-            title=TITLES["majority_share"],
-            status="info",
-            value=measured.majority,
-            unit="fraction",
-            exact=True,
-            n=n,
-            meaning=MEANINGS["majority_share"],
-        ),
+        _majority(measured.majority, n, withheld),
         _accuracy("untrained_probe_accuracy", measured.untrained, (RANDOM_FEATURES, intervals.WILSON)),
         _gain(measured.probe, measured.untrained),
         _accuracy("knn_accuracy", measured.neighbours, (NEIGHBOURS, intervals.WILSON)),
@@ -147,9 +140,26 @@ def _findings(measured: _Measured, n: int) -> tuple[Finding, ...]:
     )
 
 
+def _majority(share: float | None, n: int, withheld: Withheld) -> Finding:
+    id, title, meaning = "backbone.majority_share", TITLES["majority_share"], MEANINGS["majority_share"]
+    if share is None:
+        return not_measured(id, title, withheld.reason, meaning, n=n)
+    return Finding(
+        id=id,
+        title=title,
+        status="info",
+        value=share,
+        unit="fraction",
+        exact=True,
+        by_class=True,
+        n=n,
+        meaning=meaning,
+    )
+
+
 def _probe(measured: _Measured) -> Finding:
     found = _accuracy("probe_accuracy", measured.probe, (PROBE, FOLD_VARIANCE, intervals.WILSON))
-    if found.interval is None or found.interval.low > measured.majority:
+    if found.interval is None or measured.majority is None or found.interval.low > measured.majority:
         return found
     return found.model_copy(update={"status": "warn", "meaning": f"{found.meaning} {NO_BETTER_THAN_MAJORITY}"})
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rft.disclosure.withheld import NOTHING, Withheld
 from rft.plugins.backbone import groups, measures
 from rft.plugins.backbone.groups import Gap
 from rft.plugins.backbone.logme import logme
@@ -43,13 +44,16 @@ class _Candidate:
     gaps: tuple[Gap, ...]
 
 
-def compare(candidates: Mapping[str, tuple[Representations, float]], *, seed: int = 0) -> Section:
+def compare(
+    candidates: Mapping[str, tuple[Representations, float]], *, seed: int = 0, withheld: Withheld = NOTHING
+) -> Section:
     """Return the comparison as a section with the tables ``backbones``, ``against_best`` and ``gaps``.
 
     Args:
         candidates: name of a backbone -> its representations of the same examples in the same order, and the seconds
             that it took to make them; one at least.
         seed: of the folds, which are the same for all.
+        withheld: what may not leave the machine.
 
     Raises:
         ValueError: without candidates, or when their examples differ.
@@ -60,7 +64,7 @@ def compare(candidates: Mapping[str, tuple[Representations, float]], *, seed: in
     if any(not np.array_equal(each.labels, given[0].labels) for each in given):
         raise ValueError("expected the same examples, in the same order, for every backbone")
     folds = Folds.draw(given[0].labels, given[0].units, seed)
-    found = [_measure(name, *each, folds) for name, each in candidates.items()]
+    found = [_measure(name, *each, folds, withheld) for name, each in candidates.items()]
     ranked = sorted(found, key=lambda each: (-_accuracy(each), each.name))
     tables = {
         "backbones": [_row(each, given[0]) for each in ranked],
@@ -77,7 +81,9 @@ def compare(candidates: Mapping[str, tuple[Representations, float]], *, seed: in
     )
 
 
-def _measure(name: str, given: Representations, seconds: float, folds: Folds | Undefined) -> _Candidate:
+def _measure(
+    name: str, given: Representations, seconds: float, folds: Folds | Undefined, withheld: Withheld
+) -> _Candidate:
     probe = measures.linear_probe(given.pretrained, folds)
     return _Candidate(
         name=name,
@@ -86,7 +92,7 @@ def _measure(name: str, given: Representations, seconds: float, folds: Folds | U
         probe=probe,
         neighbours=measures.nearest_neighbours(given.pretrained, folds),
         logme=logme(given.pretrained, given.labels),
-        gaps=groups.gaps(probe, given.groups),
+        gaps=groups.gaps(probe, given.groups, withheld),
     )
 
 

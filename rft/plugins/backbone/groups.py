@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rft.disclosure.withheld import MISSING, NOTHING, Withheld
 from rft.records import Interval
 from rft.stats import intervals
 from rft.stats.cross_validation import OutOfFold, Undefined
@@ -22,23 +23,35 @@ class Gap:
     Attributes:
         attribute: what the groups differ in.
         scored: the groups with a rate, lowest first.
-        too_few: the groups with fewer than ``FEWEST`` examples, and how many each has.
+        too_few: the groups with fewer than ``FEWEST`` examples, and how many each has; None where that is withheld.
     """
 
     attribute: str
     scored: tuple[tuple[str, Rate], ...]
-    too_few: tuple[tuple[str, int], ...]
+    too_few: tuple[tuple[str, int | None], ...]
 
     @classmethod
-    def of(cls, attribute: str, probe: OutOfFold, groups: np.ndarray) -> Gap:
+    def of(cls, attribute: str, probe: OutOfFold, groups: np.ndarray, withheld: Withheld = NOTHING) -> Gap:
         """Return the gap of out-of-fold predictions; ``groups`` is (n,) strings, None where missing and left out."""
         known = {str(name): groups == name for name in sorted({name for name in groups if name is not None})}
-        enough = {name: own for name, own in known.items() if own.sum() >= FEWEST}
+        counts = [
+            {name: count(own) for name, own in (*known.items(), (MISSING, np.array([name is None for name in groups])))}
+            for count in (np.sum, lambda own: len(np.unique(probe.units[own])))
+        ]
+        hidden = withheld.among(*counts)
+        enough = {name: own for name, own in known.items() if own.sum() >= FEWEST and name not in hidden}
         rates = [(name, Rate.of(probe.hits[own], probe.units[own])) for name, own in enough.items()]
         return cls(
             attribute=attribute,
             scored=tuple(sorted(rates, key=lambda named: (named[1].value, named[0]))),
-            too_few=tuple((name, int(own.sum())) for name, own in known.items() if name not in enough),
+            too_few=(
+                *(
+                    (name, None if name in hidden else int(own.sum()))
+                    for name, own in known.items()
+                    if name not in enough
+                ),
+                *((name, None) for name in withheld.of(attribute)),
+            ),
         )
 
     @property
@@ -59,8 +72,10 @@ class Gap:
         return f"{self.scored[-1][0]} minus {self.scored[0][0]}" if len(self.scored) > 1 else None
 
 
-def gaps(probe: OutOfFold | Undefined, groups: Mapping[str, np.ndarray]) -> tuple[Gap, ...]:
+def gaps(
+    probe: OutOfFold | Undefined, groups: Mapping[str, np.ndarray], withheld: Withheld = NOTHING
+) -> tuple[Gap, ...]:
     """Return the gap of each attribute; none without out-of-fold predictions."""
     if isinstance(probe, Undefined):
         return ()
-    return tuple(Gap.of(attribute, probe, values) for attribute, values in groups.items())
+    return tuple(Gap.of(attribute, probe, values, withheld) for attribute, values in groups.items())

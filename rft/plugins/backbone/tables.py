@@ -48,8 +48,8 @@ def _row(name: str, value: float | None, ends: Interval | None, n: int | None) -
     }
 
 
-def by_group(found: Sequence[Gap]) -> Table:
-    """Return the accuracy of each group of each attribute."""
+def by_group(found: Sequence[Gap], reason: str) -> Table:
+    """Return the accuracy of each group of each attribute; ``reason`` is the status of one that is withheld."""
     table: Table = []
     for gap in found:
         for group, rate in gap.scored:
@@ -57,7 +57,7 @@ def by_group(found: Sequence[Gap]) -> Table:
             scored: Row = {"value": rate.value, "low": ends.low, "high": ends.high, "n": rate.sample.rows}
             table.append({"attribute": gap.attribute, "group": group, **scored, "status": "ok"})
         for group, n in gap.too_few:
-            absent: Row = {"value": None, "low": None, "high": None, "n": n, "status": "too few"}
+            absent: Row = {"value": None, "low": None, "high": None, "n": n, "status": "too few" if n else reason}
             table.append({"attribute": gap.attribute, "group": group, **absent})
     return table
 
@@ -80,16 +80,22 @@ def gap_row(gap: Gap) -> Row:
     }
 
 
-def figure(majority: float) -> Figure:
-    """Return the accuracies with intervals beside the share of the most frequent class."""
+def figure(majority: float | None) -> Figure:
+    """Return the accuracies with intervals beside the share of the most frequent class, where that is known."""
+    known = majority is not None
     return Figure(
         id="backbone_accuracies",
         kind="dots",
         table="accuracies",
         encode={"y": "name", "x": "value", "low": "low", "high": "high"},
-        options={"reference": majority},
-        x_label="accuracy on held-out training examples, with 95 % interval; dashed: the most frequent class",
+        options={"reference": majority} if known else {},
+        x_label="accuracy on held-out training examples, with 95 % interval"
+        + ("; dashed: the most frequent class" if known else ""),
         title="Features against random weights",
         alt="The accuracy of a linear probe, of the same on random weights, and of nearest neighbours, as dots with "
-        f"intervals, beside a line at the share of the most frequent class, {majority:.3f}.",
+        + (
+            f"intervals, beside a line at the share of the most frequent class, {majority:.3f}."
+            if known
+            else "intervals."
+        ),
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pydantic import BaseModel, Field, model_validator
 
 from rft.config import DataConfig
+from rft.disclosure.withheld import Counted
 from rft.errors import ConfigError, Unavailable, near
 from rft.plugins import Options, Subject
 from rft.plugins.fairness.legal import Ll144Options, TableName, check_attributes, check_options
@@ -87,11 +90,21 @@ class Fairness:
                     )
         check_attributes(options.ll144, options.attributes or data.groups)
 
+    def counted(self, subject: Subject, options: BaseModel) -> Iterator[Counted]:
+        """Return the test rows that numbers of groups rest on: see ``rft.plugins.Registered.counted``."""
+        from rft.plugins.fairness.audit import counted
+
+        assert isinstance(options, FairnessOptions)
+        return counted(subject, options, positive=self._positive(subject))
+
     def audit(self, subject: Subject, options: BaseModel) -> Section:
         """Return the section; needs predictions with groups, and a favourable class."""
         from rft.plugins.fairness.audit import audit
 
         assert isinstance(options, FairnessOptions)
+        return audit(subject, options, positive=self._positive(subject))
+
+    def _positive(self, subject: Subject) -> str:
         if subject.facts.positive is None:
             raise Unavailable("no favourable class was given (data.positive), so rates of groups have no direction")
-        return audit(subject, options, positive=subject.facts.positive)
+        return subject.facts.positive

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from rft.disclosure.withheld import Counted
 from rft.errors import Unavailable
 from rft.plugins import Subject
 from rft.plugins.fairness import FairnessOptions, mitigated
 from rft.plugins.fairness.compared import Compared
 from rft.plugins.fairness.family import judge_together
 from rft.plugins.fairness.group_metrics import Limits
-from rft.plugins.fairness.legal import build
+from rft.plugins.fairness.legal import build, ll144
 from rft.plugins.fairness.mitigation.mitigate import Mitigated, mitigate
 from rft.plugins.fairness.parts import Part, by_group_rows, parts
 from rft.plugins.fairness.plan import Plan
@@ -29,7 +30,8 @@ _CONTROLLED = (
 def audit(subject: Subject, options: FairnessOptions, *, positive: str) -> Section:
     """Return the section; raises ``Unavailable`` without test rows, groups, or a prediction for every row."""
     limits = Limits(options.min_group, options.shown)
-    plan = Plan.of(_test_rows(subject.predictions), subject.facts.classes, options, positive)
+    subject.withheld.require(SPLIT)
+    plan = Plan.of(_test_rows(subject.predictions), subject.facts.classes, options, positive, subject.withheld)
     compared = _compared(plan, limits, subject.seed)
     model = "external" if subject.facts.training.mode == "external" else "fine-tuned"
     made = parts(plan, compared, model=model, limits=limits, seed=subject.seed)
@@ -40,6 +42,17 @@ def audit(subject: Subject, options: FairnessOptions, *, positive: str) -> Secti
         made.append(mitigated.part(subject, found, options, positive))
     section = _section(made, _notes(plan, positive, options))
     return section if found is None else _with_mitigated(section, found, subject, options, positive)
+
+
+def counted(subject: Subject, options: FairnessOptions, *, positive: str) -> Iterator[Counted]:
+    """Yield the rows that the section's numbers of groups rest on; raises ``Unavailable`` as ``audit`` does."""
+    plan = Plan.of(_test_rows(subject.predictions), subject.facts.classes, options, positive)
+    mitigated = options.mitigation is not None
+    yield from plan.counted(SPLIT, selections=bool(options.tables), all_classes=mitigated)
+    if options.ll144 is not None:
+        both = (options.ll144.sex, options.ll144.race)
+        for mask in (None, ll144.chosen(plan.rows, plan.positive, options.ll144)):
+            yield Counted(SPLIT, both, mask, mask is not None)
 
 
 def _test_rows(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -61,6 +74,7 @@ def _legal(plan: Plan, options: FairnessOptions) -> Part:
         tables=options.tables,
         ll144_options=options.ll144,
         min_group=options.min_group,
+        withheld=plan.withheld,
     )
     return Part("Legal tables", legal.findings, legal.tables, legal.captions, text=legal.notes)
 
@@ -87,7 +101,7 @@ def _with_mitigated(
     """Add the groups of the mitigated model to the table, and the model to the run."""
     if found.predictions is None:
         return section
-    plan = Plan.of(_test_rows(found.predictions), subject.facts.classes, options, positive)
+    plan = Plan.of(_test_rows(found.predictions), subject.facts.classes, options, positive, subject.withheld)
     compared = _compared(plan, Limits(options.min_group, options.shown), subject.seed)
     rows = by_group_rows(plan, compared, "mitigated", subject.seed)
     tables = section.tables | {"by_group": section.tables["by_group"] + rows}

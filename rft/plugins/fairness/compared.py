@@ -49,7 +49,8 @@ class Compared:
 
 def _bounds(grouped: GroupedRows, gap: Gap) -> GapBounds | None:
     """Return what a gap of shares may be, whatever group the rows without one belong to."""
-    if gap.value is None or not gap.is_share or not grouped.grouping.missing or grouped.control is not None:
+    hides = grouped.grouping.hides  # then rows without a group are known to be in none of the others
+    if gap.value is None or not gap.is_share or hides or not grouped.grouping.missing or grouped.control is not None:
         return None
     ratios = Ratios.of(gap.metric, grouped.rows.classes, gap.target.positive)
     unknown = grouped.rows.where(grouped.grouping.codes < 0)

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from rft.plugins.fairness import FairnessOptions
+from rft.disclosure.withheld import NOTHING, Withheld
+from rft.plugins.fairness import FairnessOptions, withheld_tables
 from rft.plugins.fairness.comparison import (
     PAIRED,
     Change,
@@ -46,6 +47,7 @@ def section(
     seed: int,
     options: FairnessOptions | None = None,
     verdicts: bool = False,
+    withheld: Withheld = NOTHING,
 ) -> Section:
     """Return the section; raises ``Unavailable`` without groups.
 
@@ -56,9 +58,10 @@ def section(
         seed: of resampling.
         options: which attributes, and how many cases are too few; the defaults when None.
         verdicts: whether rules may judge the findings, which takes intervals at stricter levels.
+        withheld: what may not leave the machine; the values of its groups are missing in ``before``.
     """
     options = options or FairnessOptions()
-    plan = Plan.of(before, classes, options, positive)
+    plan = Plan.of(before, classes, options, positive, withheld)
     pair = Pair(plan.rows, Rows.of(after, classes))
     limits = Limits(options.min_group, options.shown)
     table: list[Row] = []
@@ -78,7 +81,11 @@ def section(
         tables={
             "overall": _overall(pair, plan, classes, positive),
             "changes": table,
-            "sides": [row for each in plan.attributes for row in sides(pair, each, plan.positive)],
+            "sides": [
+                row
+                for each in plan.attributes
+                for row in withheld_tables.sides(list(sides(pair, each, plan.positive)), each, plan)
+            ],
         },
         captions=CAPTIONS,
         figures=(_FIGURE,) if table else (),
@@ -102,7 +109,8 @@ def _overall(pair: Pair, plan: Plan, classes: Sequence[str], positive: str) -> l
         before, after = (
             ratios.value(replace(plan, rows=own).overall().confusion[0]) for own in (pair.before, pair.after)
         )
-        defined = bool(np.isfinite(before) and np.isfinite(after))
+        hidden = withheld_tables.rests_on_withheld_class(metric, target.name, plan)
+        defined = bool(np.isfinite(before) and np.isfinite(after)) and not hidden
         rows.append(
             {
                 "metric": metric,
@@ -124,7 +132,7 @@ def _finding(attribute: str, metric: str, paired: PairedChanges | NoChange, name
     )
     if isinstance(paired, NoChange):
         meaning = f"How the gaps in {words} between groups by {attribute} differ between the two models."
-        return not_measured(id, title, paired.reason, meaning)
+        return not_measured(id, title, paired.reason, meaning).model_copy(update={"attributes": (attribute,)})
     widest = max(paired.changes, key=lambda change: (change.value, -change.p_value))
     intervals = _intervals_of_largest(paired.changes)
     return Finding(
@@ -140,6 +148,7 @@ def _finding(attribute: str, metric: str, paired: PairedChanges | NoChange, name
         meaning=_meaning(widest, words, names, pairs=len(paired.changes)),
         limits=_left_out(paired.small_groups),
         references=(MAX_T,),
+        attributes=(attribute,),
     )
 
 

@@ -50,7 +50,8 @@ def _sources(gap: Gap) -> tuple[str, ...]:
 def _judged(gap: Gap, at_levels: Sequence[Interval]) -> dict[str, Any]:
     """Return what rules are judged by: the intervals of all groups at each level, and which of them are small."""
     small = tuple(str(group.group) for group in gap.unscored)
-    return {"adjusted": multiplicity.from_levels(at_levels) if at_levels else (), "small_groups": small}
+    adjusted = multiplicity.from_levels(at_levels) if at_levels else ()
+    return {"adjusted": adjusted, "small_groups": small, "attributes": (gap.attribute,)}
 
 
 def _meaning(gap: Gap) -> str:
@@ -261,4 +262,4 @@ def no_intersection(gap: Gap) -> Finding:
         why_not(gap),
         f"How far apart groups by {gap.attribute} are.",
         n=_n(gap.scored),
-    )
+    ).model_copy(update={"attributes": (gap.attribute,)})

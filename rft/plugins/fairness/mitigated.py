@@ -27,6 +27,7 @@ def part(subject: Subject, found: Mitigated, options: FairnessOptions, positive:
         names=NAMES,
         seed=subject.seed,
         options=options,
+        withheld=subject.withheld,
         verdicts=True,
     )
     return Part(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rft.plugins.fairness import figures, findings, reliability, tables
+from rft.plugins.fairness import figures, findings, reliability, tables, withheld_tables
 from rft.plugins.fairness.compared import Compared
 from rft.plugins.fairness.family import corrected_p_values
 from rft.plugins.fairness.gaps import Gap
@@ -68,7 +68,7 @@ def parts(plan: Plan, compared: Sequence[Compared], *, model: str, limits: Limit
         _groups(plan, by_group_rows(plan, compared, model, seed)),
         Part("Worst-off groups and ratios", [finding for own in single for finding in _extremes(own)]),
         _intersections(plan, crossed),
-        Part("Missing values", [_missing(own, len(plan.rows)) for own in single]),
+        Part("Missing values", [_missing(own, len(plan.rows), plan.withheld.reason) for own in single]),
         Part(
             "The audit checked",
             [self_check(own.grouped, limits, positive=plan.positive, seed=seed) for own in single],
@@ -84,8 +84,13 @@ def by_group_rows(plan: Plan, compared: Sequence[Compared], model: str, seed: in
         for metric, target in plan.asked
         for each in measure(everybody, metric, target, limits=Limits(1, 1), positive=plan.positive, seed=seed)
     ]
-    return overall + [
-        tables.by_group(model, own.grouped.grouping.attribute, each) for own in compared for each in own.measured
+    return [withheld_tables.of_everybody(row, plan) for row in overall] + [
+        row
+        for own in compared
+        for row in (
+            *(tables.by_group(model, own.grouped.grouping.attribute, each) for each in own.measured),
+            *withheld_tables.by_group(model, own.grouped, plan),
+        )
     ]
 
 
@@ -142,7 +147,9 @@ def _intersections(plan: Plan, crossed: Sequence[Compared]) -> Part:
         row
         for own in crossed
         if len(own.grouped.grouping.parts) == 2
-        for row in tables.intersections(own.grouped.grouping, attributes, _mapped(own, plan))
+        for row in withheld_tables.intersections(
+            tables.intersections(own.grouped.grouping, attributes, _mapped(own, plan)), own.grouped.grouping, plan
+        )
     ]
     stated = [finding for own in crossed for finding in _of_intersection(own)]
     made = {"intersections": table}
@@ -161,7 +168,9 @@ def _of_intersection(own: Compared) -> list[Finding]:
     return stated or [findings.no_intersection(own.gaps[0])]
 
 
-def _missing(own: Compared, n: int) -> Finding:
+def _missing(own: Compared, n: int, reason: str) -> Finding:
+    if own.grouped.grouping.hides:
+        return withheld_tables.missing(own.grouped.grouping.attribute, reason)
     bounded = [
         (gap, bounds)
         for gap, bounds in zip(own.gaps, own.bounds, strict=True)

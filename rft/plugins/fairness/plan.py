@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from rft.disclosure.withheld import NOTHING, Counted, Withheld
 from rft.errors import Unavailable, near
 from rft.plugins.fairness import FairnessOptions
 from rft.predictions.grouped import GroupedRows, Target
@@ -33,6 +34,7 @@ class Plan:
         asked: metrics, each with a class or None.
         positive: index of the favourable class.
         omitted: what was left out of the plan, in sentences.
+        withheld: what may not leave the machine.
     """
 
     rows: Rows
@@ -42,16 +44,24 @@ class Plan:
     asked: tuple[Asked, ...]
     positive: int
     omitted: tuple[str, ...]
+    withheld: Withheld = NOTHING
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, classes: Sequence[str], options: FairnessOptions, positive: str) -> Plan:
-        """Return the plan for the rows of one split.
+    def of(
+        cls,
+        frame: pd.DataFrame,
+        classes: Sequence[str],
+        options: FairnessOptions,
+        positive: str,
+        withheld: Withheld = NOTHING,
+    ) -> Plan:
+        """Return the plan for the rows of one split, in which the values of withheld groups are missing.
 
         Raises:
             Unavailable: there is no group attribute, the options name one or a class that does not exist, or an
                 attribute has more than ``MOST_GROUPS`` groups.
         """
-        known = _groupings(frame)
+        known = {name: _without(own, withheld) for name, own in _groupings(frame).items()}
         control = None if options.control is None else _named(known, [options.control])[0]
         attributes = _named(known, options.attributes or list(known))
         crossed, omitted = _crossings(attributes, options.depth)
@@ -59,11 +69,12 @@ class Plan:
         return cls(
             rows=Rows.of(frame, classes),
             attributes=tuple(attributes),
-            crossed=tuple(crossed),
+            crossed=tuple(_without(own, withheld) for own in crossed),
             control=control,
             asked=tuple(_asked(options.metrics, targets, classes)),
             positive=tuple(classes).index(positive),
             omitted=(*omitted, *unasked),
+            withheld=withheld,
         )
 
     def grouped(self) -> Iterator[GroupedRows]:
@@ -77,7 +88,47 @@ class Plan:
             rows = self.rows.where(mask)
             for grouping in self.attributes:
                 if grouping.attribute != self.control.attribute:  # within its own values it has one group
-                    yield GroupedRows(rows, grouping.where(mask), f"{self.control.attribute} {level}")
+                    hidden = self.withheld.within(grouping.attribute, self.control.attribute, level)
+                    own = grouping.where(mask).without(hidden, hides=bool(hidden))
+                    yield GroupedRows(rows, own, f"{self.control.attribute} {level}")
+
+    def counted(self, split: str, *, selections: bool, all_classes: bool) -> Iterator[Counted]:
+        """Yield the rows that numbers of groups rest on: all, and the cases of each metric.
+
+        Args:
+            split: that the rows are of.
+            selections: whether it is shown how many get the favourable class.
+            all_classes: whether numbers of groups within single classes are shown.
+        """
+        crossed = [grouping.parts for grouping in (*self.attributes, *self.crossed)]
+        if self.control is not None:
+            levels = self.control.attribute
+            crossed += [(own.attribute, levels) for own in self.attributes if own.attribute != levels]
+        masks = {mask.tobytes(): (mask, own) for mask, own in self._cases(selections, all_classes)}
+        for attributes in dict.fromkeys(crossed):
+            yield Counted(split, attributes)
+            for mask, of_model in masks.values():
+                yield Counted(split, attributes, mask, of_model)
+
+    def _cases(self, selections: bool, all_classes: bool) -> Iterator[tuple[np.ndarray, bool]]:
+        """Yield (N,) masks, each with whether it depends on predictions."""
+        rows, classes = self.rows, range(len(self.rows.classes))
+        everything = all_classes or any(
+            target.positive is None and METRICS[name].of_class for name, target in self.asked
+        )
+        named = {target.positive for _, target in self.asked} | {self.positive}
+        for index in classes if everything else sorted(own for own in named if own is not None):
+            yield rows.labels == index, False
+            yield rows.labels != index, False
+        given = {self.positive} if selections else set()
+        for name, target in self.asked:
+            if name == "precision":
+                given |= set(classes) if target.positive is None else {target.positive}
+            if name == "balanced_accuracy":
+                for index in classes:
+                    yield rows.labels == index, False
+        for index in sorted(given):
+            yield rows.predictions == index, True
 
     @property
     def comparisons(self) -> int:
@@ -92,6 +143,10 @@ class Plan:
         """Return all rows as one group."""
         everybody = Grouping("", ("all",), np.zeros(len(self.rows), dtype=np.int32), ())
         return GroupedRows(self.rows, everybody)
+
+
+def _without(grouping: Grouping, withheld: Withheld) -> Grouping:
+    return grouping.without(withheld.of(grouping.attribute), hides=withheld.touches(grouping.attribute))
 
 
 def _groupings(frame: pd.DataFrame) -> dict[str, Grouping]:

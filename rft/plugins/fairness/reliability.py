@@ -21,19 +21,24 @@ def table(plan: Plan) -> Table:
         row
         for grouping in plan.attributes
         for group in range(len(grouping.names))
-        for row in _of_group(GroupedRows(plan.rows, grouping), group, plan.positive)
+        for row in _of_group(GroupedRows(plan.rows, grouping), group, plan)
     ]
 
 
-def _of_group(grouped: GroupedRows, group: int, positive: int) -> list[Row]:
-    rows = grouped.of(group)
+def _of_group(grouped: GroupedRows, group: int, plan: Plan) -> list[Row]:
+    rows, positive = grouped.of(group), plan.positive
     assert rows.scores is not None  # table looked
     order = np.argsort(rows.scores[:, positive], kind="stable")
-    bins = min(len(rows) // ROWS_A_BIN, BINS)
-    if bins < 2:
-        return []
-    parts = np.array_split(grouped.places(group)[order], bins)
-    return [{**_row(grouped, group, part, positive), "bin": number} for number, part in enumerate(parts, 1)]
+    for bins in range(min(len(rows) // ROWS_A_BIN, BINS), 1, -1):
+        parts = np.array_split(grouped.places(group)[order], bins)
+        if min(_people(grouped, part) for part in parts) >= plan.withheld.below:
+            return [{**_row(grouped, group, part, positive), "bin": number} for number, part in enumerate(parts, 1)]
+    return []
+
+
+def _people(grouped: GroupedRows, places: np.ndarray) -> int:
+    units = grouped.rows.units
+    return len(places) if units is None else len(np.unique(units[places]))
 
 
 def _row(grouped: GroupedRows, group: int, places: np.ndarray, positive: int) -> Row:

@@ -53,6 +53,7 @@ def self_check(grouped: GroupedRows, limits: Limits, *, positive: int, seed: int
         unit="fraction",
         exact=True,
         n=SHUFFLES,
+        attributes=(attribute,),
         meaning=f"With {attribute} dealt to the people by chance, {times} of {SHUFFLES} times a gap in accuracy was "
         f"found: {verdict}.",
         limits="Shows that the method invents no gaps on these data, not that it finds the ones that exist.",

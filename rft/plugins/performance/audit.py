@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from rft.disclosure.withheld import Withheld
 from rft.errors import Unavailable
 from rft.plugins import Subject
 from rft.plugins.performance import measures as measured
@@ -21,23 +22,27 @@ from rft.records import Finding, Section, Table, not_measured
 from rft.stats import intervals
 from rft.stats.auc import DELONG, OBUCHOWSKI
 
+BY_CLASS = ("balanced_accuracy", "macro_f1", "roc_auc", "baseline_accuracy")  # made of numbers of single classes
 TIE = 1e-9  # by which a probability may lie below the highest and be as high
 
 
 def audit(subject: Subject, *, bins: int) -> Section:
     """Return the section; raises ``Unavailable`` when there are no test rows or a row has no known class."""
+    subject.withheld.require("test")
     test, train = _read(subject, "test", bins), _read(subject, "train", bins)
     if test is None:
         raise Unavailable("the predictions hold no rows of the split test")
     majority = measured.majority(train) if train else None
     measures = {
-        name: _measure(rows, majority, subject.seed) for name, rows in (("test", test), ("train", train)) if rows
+        name: _shown(_measure(rows, majority, subject.seed), subject.withheld, name)
+        for name, rows in (("test", test), ("train", train))
+        if rows and name not in subject.withheld.splits
     }
     return Section(
         plugin="performance",
         title="Performance",
         findings=(*_findings(measures["test"]), *_against_scores(subject, test)),
-        tables={"metrics": _metrics_table(measures), **tables.of(test)},
+        tables={"metrics": _metrics_table(measures), **tables.of(test, subject.withheld)},
         captions=tables.CAPTIONS,
         figures=tables.figures(test),
     )
@@ -61,7 +66,20 @@ def _read(subject: Subject, split: str, bins: int) -> Scored | None:
         no_scores=no_scores,
         units=_units(frame),
         bins=bins,
+        least_in_bin=subject.withheld.below,
     )
+
+
+def _shown(measures: Mapping[str, Measure], withheld: Withheld, split: str) -> dict[str, Measure]:
+    """Return the measures without those that are made of numbers of single classes, where some of these are withheld.
+
+    A mean over classes, the totals and the other classes would give the numbers of a withheld class.
+    """
+    hidden = bool(withheld.classes_of(split))
+    return {
+        name: Measure(None, own.n, reason=withheld.reason) if hidden and name in BY_CLASS else own
+        for name, own in measures.items()
+    }
 
 
 def _codes(column: pd.Series, classes: tuple[str, ...]) -> np.ndarray:
@@ -177,6 +195,7 @@ def _finding(name: str, measure: Measure) -> Finding:
         unit=metric.unit,
         interval=measure.interval,
         adjusted=measure.adjusted,
+        by_class=name in BY_CLASS or (name == "accuracy" and bool(measure.remark)),  # which names the baseline
         n=measure.n,
         meaning=f"{metric.meaning} {measure.remark}".rstrip(),
         limits=metric.limits,

@@ -33,6 +33,7 @@ class Scored:
         scores: (N, K) finite probabilities, or None; ``no_scores`` is then the reason.
         units: (N,) codes from 0 on of whose row each is; None when every row stands for itself.
         bins: largest number of bins of the calibration error.
+        least_in_bin: rows and units that each bin must hold, where fewer bins can.
     """
 
     classes: tuple[str, ...]
@@ -43,6 +44,7 @@ class Scored:
     no_scores: str
     units: np.ndarray | None
     bins: int
+    least_in_bin: int = 0
 
     @cached_property
     def sample(self) -> Sample:
@@ -226,7 +228,18 @@ def approximate_errors(
 def confidences(rows: Scored, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (N,) confidence in the top class, whether it is right, and the bin of each row."""
     confidence = scores.max(axis=1)
-    return confidence, scores.argmax(axis=1) == rows.labels, equal_mass_bins(confidence, rows.bins)
+    return confidence, scores.argmax(axis=1) == rows.labels, _filled_bins(confidence, rows)
+
+
+def _filled_bins(confidence: np.ndarray, rows: Scored) -> np.ndarray:
+    """Return (N,) bin numbers, of as many bins as are asked for and hold enough rows and units each."""
+    units = np.arange(len(confidence)) if rows.units is None else rows.units
+    for bins in range(rows.bins, 1, -1):
+        numbers = equal_mass_bins(confidence, bins)
+        pairs = np.unique(np.stack([numbers, units]), axis=1)[0]
+        if np.bincount(pairs).min() >= rows.least_in_bin:
+            return numbers
+    return np.zeros(len(confidence), dtype=np.int64)
 
 
 def majority(train: Scored) -> int:

@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import numpy as np
 
+from rft.disclosure.withheld import Withheld
 from rft.plugins.performance import measures
 from rft.plugins.performance.measures import Scored
-from rft.records import Figure, Table
+from rft.records import Figure, Row, Table
 from rft.stats.intervals import Rate
 
 LARGEST_HEATMAP = 40  # classes
 
 
-def of(rows: Scored) -> dict[str, Table]:
+def of(rows: Scored, withheld: Withheld) -> dict[str, Table]:
     """Return the tables by name; ``calibration`` is absent without scores."""
     counts = measures.confusion(rows)
     tables = {"by_class": _class_table(rows, counts), "confusion": _confusion_table(rows, counts)}
+    if withheld.below:
+        tables = {name: [_shown(row, withheld) for row in table] for name, table in tables.items()}
     return tables if rows.scores is None else tables | {"calibration": _calibration_table(rows, rows.scores)}
+
+
+def _shown(row: Row, withheld: Withheld) -> Row:
+    """Return a row as it is shown where something may be withheld.
+
+    A share of a class with enough examples is shown; the number that it is of them is a count that may be small.
+    """
+    if row.get("class", row.get("label")) in withheld.classes_of("test"):
+        numbers = ("precision", "recall", "f1", "n", "share")
+        return {**row, **{name: None for name in numbers if name in row}, "status": withheld.reason}
+    return {**row, **({"n": None} if "prediction" in row else {}), "status": "ok"}
 
 
 def _class_table(rows: Scored, counts: np.ndarray) -> Table:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
 from rft.config import DataConfig
+from rft.disclosure.withheld import Counted
 from rft.errors import ConfigError
 from rft.plugins import Options, Subject
 from rft.records import Section
@@ -118,6 +120,13 @@ class Privacy:
 
         given = options.model_dump(include={field.name for field in fields(DPTrainer)})
         return DPTrainer(**given | {"overlaps": tuple(options.overlaps)})
+
+    def counted(self, subject: Subject, options: BaseModel) -> Iterator[Counted]:
+        """Return the rows that numbers of groups rest on: see ``rft.plugins.Registered.counted``."""
+        from rft.plugins.privacy.audit import counted
+
+        assert isinstance(options, PrivacyOptions)
+        return counted(subject, options)
 
     def audit(self, subject: Subject, options: BaseModel) -> Section:
         """Return the section; needs nothing but the subject's predictions, and its fit to say what training spent."""

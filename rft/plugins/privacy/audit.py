@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from rft.disclosure.withheld import Counted
 from rft.plugins import Subject
 from rft.plugins.privacy import PrivacyOptions, statement
 from rft.plugins.privacy.accounting.section import accounting_piece
+from rft.plugins.privacy.attacks import scores as attacks
 from rft.plugins.privacy.attacks.membership import membership_piece
 from rft.plugins.privacy.empirical.section import empirical_piece
 from rft.plugins.privacy.frontier.training import frontier_piece
@@ -49,6 +52,19 @@ def _void(subject: Subject, facts: Facts) -> str | None:
     if any(row["outcome"] != "passed" for row in facts["self_test"]):
         return "the self-test of the training failed"
     return subject.facts.training.void or facts["void"]
+
+
+def counted(subject: Subject, options: PrivacyOptions) -> Iterator[Counted]:
+    """Yield the rows that numbers of groups rest on: who is attacked, and the cases of the rates of the trade-off."""
+    target = attacks.target(subject.predictions, subject.facts.classes)
+    attacked = set(target.rows["id"])
+    for split in ("train", "test"):
+        rows = subject.predictions[subject.predictions["split"] == split]
+        masks = [rows["id"].isin(attacked).to_numpy()]
+        if options.frontier and split == "test":
+            favourable = (rows["label"] == subject.facts.positive).to_numpy()
+            masks += [favourable, ~favourable]
+        yield from (Counted(split, (name,), mask) for name in target.attributes for mask in masks if len(rows))
 
 
 def _scope(facts: Facts, void: str | None) -> Piece:

@@ -6,12 +6,13 @@ is the same probe after the features were exchanged between units: what it finds
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rft.disclosure.withheld import MISSING, NOTHING, Withheld
 from rft.plugins import Subject
 from rft.plugins.privacy.piece import Piece
 from rft.records import Figure, Finding, Row, Table, not_measured
@@ -83,7 +84,7 @@ def probe_piece(subject: Subject) -> Piece:
         return Piece(findings=tuple(_not_probed(name, reason) for name in _attributes(subject)))
     given: Representations = subject.representations()
     probes = {
-        attribute: probe(given.pretrained, values, given.units, subject.seed)
+        attribute: probe(given.pretrained, values, given.units, subject.seed, subject.withheld)
         for attribute, values in given.groups.items()
     }
     private = subject.facts.training.mode == "private"
@@ -100,7 +101,9 @@ def probe_piece(subject: Subject) -> Piece:
     )
 
 
-def probe(features: np.ndarray, values: np.ndarray, units: np.ndarray | None, seed: int) -> Probe | Undefined:
+def probe(
+    features: np.ndarray, values: np.ndarray, units: np.ndarray | None, seed: int, withheld: Withheld = NOTHING
+) -> Probe | Undefined:
     """Probe features for the groups of one attribute.
 
     Args:
@@ -108,11 +111,14 @@ def probe(features: np.ndarray, values: np.ndarray, units: np.ndarray | None, se
         values: (n,) names of groups, None where missing.
         units: (n,) whose each example is; None: each its own.
         seed: of folds and shuffles.
+        withheld: what may not leave the machine: of the sample a group may have few where it has many in all.
     """
     owners = np.arange(len(values)) if units is None else np.asarray(units)
     present = np.array([value is not None for value in values], dtype=bool)
     sizes = {str(name): len(set(owners[values == name])) for name in sorted(set(values[present]))}
-    groups = [name for name, size in sizes.items() if size >= FEWEST]
+    named = np.array([MISSING if value is None else str(value) for value in values])
+    hidden = withheld.among(*({str(name): n for name, n in counts} for counts in _counted(named, owners)))
+    groups = [name for name, size in sizes.items() if size >= FEWEST and name not in hidden]
     if len(groups) < 2:
         counted = "examples" if units is None else "units"
         return Undefined(f"{len(groups)} of the {len(sizes)} groups have at least {FEWEST} {counted}: two are needed")
@@ -128,8 +134,17 @@ def probe(features: np.ndarray, values: np.ndarray, units: np.ndarray | None, se
         groups=tuple(groups),
         found=_out_of_fold(scaled, folds),
         shuffled=np.array([_recalls(each) for each in by_chance]),
-        left_out=_left_out(int(np.sum(~present)), {name: n for name, n in sizes.items() if name not in groups}),
+        left_out=_left_out(
+            int(np.sum(~present)), {name: n for name, n in sizes.items() if name not in groups}, withheld
+        ),
     )
+
+
+def _counted(named: np.ndarray, owners: np.ndarray) -> Iterator[list[tuple[str, int]]]:
+    """Yield (group, how many) of examples and of units."""
+    pairs = np.unique(np.stack([named, owners.astype(str)]), axis=1)[0]
+    for names in (named, pairs):
+        yield list(zip(*(each.tolist() for each in np.unique(names, return_counts=True)), strict=True))
 
 
 def exchanged(units: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -169,7 +184,9 @@ def _recalls(found: OutOfFold) -> list[float]:
     return [found.balanced_accuracy, *recalls]
 
 
-def _left_out(missing: int, small: Mapping[str, int]) -> tuple[str, ...]:
+def _left_out(missing: int, small: Mapping[str, int], withheld: Withheld) -> tuple[str, ...]:
+    if withheld.below:  # counts of what is left out would give each other away
+        return ("Left out: examples without a value, and groups of which there are too few.",) * bool(missing or small)
     named = ", ".join(f"{name} (n = {size})" for name, size in small.items())
     return (
         *([f"{missing} examples without a value are left out."] if missing else []),
@@ -211,6 +228,7 @@ def _finding(attribute: str, measured: Probe, seed: int, private: bool) -> Findi
         meaning=meaning + by_chance + (READS.format(attribute=attribute) if reads else ""),
         limits=" ".join([LIMITS, *measured.left_out, *([NOT_COVERED] if private else [])]),
         references=(PROBE, CONTROL, PERMUTATION, KISH),
+        attributes=(attribute,),
     )
 
 

@@ -51,6 +51,8 @@ def _twins(subject: Subject) -> Finding:
     given: Representations = subject.representations()
     twins = _have_twins(given)
     found = int(twins.sum())
+    if subject.withheld.is_small(found):
+        return not_measured(ID, TITLE, subject.withheld.reason, meaning)
     return Finding(
         id=ID,
         title=TITLE,

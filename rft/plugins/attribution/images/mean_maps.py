@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from rft.disclosure.withheld import MISSING, NOTHING, Withheld
 from rft.plugins.attribution.images.methods import Maps
 from rft.plugins.attribution.wording import NAMES
 from rft.records import Figure, Row, Table
@@ -20,16 +21,35 @@ _MOST_CELLS, _CELLS = 14, 7  # of a side: a map with more than the first is pool
 Memberships = Mapping[str | None, np.ndarray]  # attribute -> (N,) group of each explained image; None: all together
 
 
-def tables(maps: Sequence[Maps], memberships: Memberships) -> dict[str, Table]:
+def tables(maps: Sequence[Maps], memberships: Memberships, withheld: Withheld = NOTHING) -> dict[str, Table]:
     """Return ``mean_maps`` and ``mean_map_counts``; a group with fewer than ``FEWEST`` maps is counted and not drawn.
 
     Every map is made to sum to 1 in absolute values before the mean is taken, so that no image outweighs another.
     """
     groups = [group for each in maps for group in _groups(each, memberships)]
+    hidden = _hidden(groups, withheld)
+    shown = [group for group in groups if (group.method, group.attribute, group.name) not in hidden]
     return {
-        "mean_maps": [row for group in groups if group.drawn for row in group.cells()],
-        "mean_map_counts": [group.count() for group in groups if group.attribute is not None],
+        "mean_maps": [row for group in shown if group.drawn for row in group.cells()],
+        "mean_map_counts": [group.count() for group in shown if group.attribute is not None],
     }
+
+
+def _hidden(groups: Sequence[_Group], withheld: Withheld) -> set[tuple[str, str | None, str | None]]:
+    """Return method, attribute and name of the groups that have too few maps, and of what complements them."""
+    counts: dict[tuple[str, str | None], dict[str, int]] = {}
+    for group in groups:
+        name = MISSING if group.name in (None, _MISSING) else str(group.name)
+        counts.setdefault((group.method, group.attribute), {})[name] = len(group.pooled)
+    hidden = {
+        (method, attribute, name)
+        for (method, attribute), own in counts.items()
+        if attribute is not None
+        for name in withheld.among(own)
+    }
+    without = {(method, attribute, _MISSING) for method, attribute, _ in hidden}
+    touched = {(method, name, _MISSING) for method, name in counts if name and withheld.touches(name)}
+    return hidden | without | touched
 
 
 def figures(table: Table) -> Iterator[Figure]:

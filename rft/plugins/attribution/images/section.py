@@ -150,7 +150,7 @@ def _tables(subject: Subject, explained: Explained, maps: Sequence[Maps], swaps:
     tables = {
         "suspects": [row for each in swaps for row in _suspect_rows(each, explained, maps)],
         "completeness": [row for each in maps for row in _completeness_rows(each)],
-        **mean_maps.tables(maps, memberships),
+        **mean_maps.tables(maps, memberships, subject.withheld),
     }
     return {name: table for name, table in tables.items() if table}
 

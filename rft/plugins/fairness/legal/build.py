@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rft.disclosure.withheld import NOTHING, Withheld
 from rft.errors import Unavailable
 from rft.plugins.fairness.legal import Ll144Options, TableName, four_fifths, ll144
 from rft.plugins.fairness.legal.ratios import Shares
@@ -38,6 +39,7 @@ def build(
     tables: Sequence[TableName],
     ll144_options: Ll144Options | None = None,
     min_group: int = 10,
+    withheld: Withheld = NOTHING,
 ) -> Legal:
     """Return the tables that were asked for.
 
@@ -48,19 +50,20 @@ def build(
         tables: which ones.
         ll144_options: for the table ``ll144``, which has none without them.
         min_group: groups with fewer rows are shown as too few and never compared.
+        withheld: what may not leave the machine.
     """
     legal = Legal()
     if "ll144" in tables:
-        legal += _ll144(rows, groupings, positive, ll144_options, min_group)
+        legal += _ll144(rows, groupings, positive, ll144_options, min_group, withheld)
     if "four_fifths" in tables:
-        legal += _four_fifths(rows, groupings, positive, min_group)
+        legal += _four_fifths(rows, groupings, positive, min_group, withheld)
     return legal
 
 
-def _four_fifths(rows: Rows, groupings: Sequence[Grouping], positive: int, min_group: int) -> Legal:
+def _four_fifths(rows: Rows, groupings: Sequence[Grouping], positive: int, min_group: int, withheld: Withheld) -> Legal:
     selected = rows.predictions == positive
     every = [Shares.of(grouping, selected, rows.units, min_group=min_group) for grouping in groupings]
-    table = [row for shares in every for row in four_fifths.rows_of(shares)]
+    table = [row for shares in every for row in four_fifths.rows_of(shares, withheld)]
     repeated = (four_fifths.REPEATED,) if any(shares.repeats for shares in every) else ()
     return Legal(
         {four_fifths.NAME: table} if table else {},
@@ -71,10 +74,15 @@ def _four_fifths(rows: Rows, groupings: Sequence[Grouping], positive: int, min_g
 
 
 def _ll144(
-    rows: Rows, groupings: Sequence[Grouping], positive: int, options: Ll144Options | None, min_group: int
+    rows: Rows,
+    groupings: Sequence[Grouping],
+    positive: int,
+    options: Ll144Options | None,
+    min_group: int,
+    withheld: Withheld,
 ) -> Legal:
     try:
-        categories = _categories(groupings, options)
+        categories = _categories(groupings, options, withheld)
         assert options is not None
         counted = ll144.chosen(rows, positive, options)
     except Unavailable as reason:
@@ -85,14 +93,16 @@ def _ll144(
         for grouping in categories
     ]
     return Legal(
-        {ll144.NAME: [row for shares in every for row in ll144.rows_of(shares, options)]},
+        {ll144.NAME: [row for shares in every for row in ll144.rows_of(shares, options, withheld)]},
         {ll144.NAME: ll144.caption(options)},
         ll144.notes(len(rows), options, min_group),
         tuple(ll144.finding(shares, options) for shares in every),
     )
 
 
-def _categories(groupings: Sequence[Grouping], options: Ll144Options | None) -> tuple[Grouping, Grouping, Grouping]:
+def _categories(
+    groupings: Sequence[Grouping], options: Ll144Options | None, withheld: Withheld
+) -> tuple[Grouping, Grouping, Grouping]:
     """Return the groupings by sex, by race or ethnicity, and by both."""
     if options is None:
         raise Unavailable("fairness.ll144 does not say which attributes hold sex and race or ethnicity")
@@ -101,4 +111,5 @@ def _categories(groupings: Sequence[Grouping], options: Ll144Options | None) -> 
         if name not in known:
             raise Unavailable(f"the data has no group attribute {name!r}, only {', '.join(known) or 'none'}")
     sex, race = known[options.sex], known[options.race]
-    return sex, race, Grouping.crossed([sex, race])
+    both = Grouping.crossed([sex, race])
+    return sex, race, both.without(withheld.of(both.attribute), hides=withheld.touches(both.attribute))

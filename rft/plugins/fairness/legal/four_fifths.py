@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rft.disclosure.withheld import NOTHING, Withheld
 from rft.plugins.fairness.legal import exact
 from rft.plugins.fairness.legal.ratios import Shares
 from rft.records import Finding, Row, Table, not_measured
@@ -13,6 +14,10 @@ CAPTION = (
     "Selection rate of each group and its ratio to the highest one (29 CFR 1607.4 D), with an interval that holds for "
     "all pairs of groups at once. p equal: both rates are equal; p four fifths: the ratio is at least 0.8; a small p "
     "speaks against it. The p for all pairs allow for the reference being the highest of several"
+)
+COLUMNS = (
+    *("attribute", "group", "reference", "selection_rate", "impact_ratio", "low", "high", "p_equal"),
+    *("p_equal_all_pairs", "p_four_fifths", "p_four_fifths_all_pairs", "n", "n_selected", "status"),
 )
 NOTES = (
     "The four-fifths table states ratios of selection rates in this sample. It is not a statement about adverse impact "
@@ -27,9 +32,15 @@ NOTES = (
 REPEATED = "Rows share units, so that no exact test applies: the four-fifths table then has intervals but no p-values."
 
 
-def rows_of(shares: Shares) -> Table:
+def rows_of(shares: Shares, withheld: Withheld = NOTHING) -> Table:
     """Return the rows of the table ``four_fifths`` for one attribute, groups in order of their names."""
-    return [_row(shares, group) for group in range(len(shares.n))]
+    rows = [_row(shares, group) for group in range(len(shares.n))]
+    return rows + [_withheld_row(shares, name, withheld.reason) for name in shares.grouping.withheld]
+
+
+def _withheld_row(shares: Shares, group: str, reason: str) -> Row:
+    about: Row = {"attribute": shares.grouping.attribute, "group": group, "status": reason}
+    return {**dict.fromkeys(COLUMNS), **about}
 
 
 def _row(shares: Shares, group: int) -> Row:
@@ -93,6 +104,7 @@ def finding(shares: Shares) -> Finding:
         limits=f"The guidelines speak of four fifths ({RULE}). The reference is the highest of "
         f"{int(shares.compared.sum())} groups in this sample; nothing here says whether a law is satisfied.",
         references=REFERENCES,
+        attributes=(attribute,),
     )
 
 

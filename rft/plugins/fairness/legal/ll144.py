@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from rft.disclosure.withheld import NOTHING, Withheld
 from rft.errors import Unavailable
 from rft.plugins.fairness.legal import Ll144Options
 from rft.plugins.fairness.legal.four_fifths import why_not
@@ -47,12 +48,19 @@ def left_out(shares: Shares, options: Ll144Options) -> Shares:
     )
 
 
-def rows_of(shares: Shares, options: Ll144Options) -> Table:
+def rows_of(shares: Shares, options: Ll144Options, withheld: Withheld = NOTHING) -> Table:
     """Return the rows of the table ``ll144`` for one attribute: its categories, then the unknown."""
     named = [_row(shares, group, options) for group in range(len(shares.n))]
+    blank: Row = dict.fromkeys(_columns(options))
+    if shares.grouping.hides:
+        about: Row = {"attribute": shares.grouping.attribute, "status": withheld.reason}
+        return [*named, *(blank | about | {"group": name} for name in (*shares.grouping.withheld, UNKNOWN))]
     missing = shares.grouping.missing
-    unknown: Row = dict.fromkeys(_columns(options))
-    unknown |= {"attribute": shares.grouping.attribute, "group": UNKNOWN, "share_of_data": _share(missing, shares)}
+    unknown = blank | {
+        "attribute": shares.grouping.attribute,
+        "group": UNKNOWN,
+        "share_of_data": _share(missing, shares),
+    }
     return [*named, unknown | {"n": missing, "status": "in no category"}]
 
 
@@ -127,10 +135,17 @@ def finding(shares: Shares, options: Ll144Options) -> Finding:
         interval=shares.interval(lowest),
         n=int(shares.n[lowest] + shares.n[shares.reference]),
         meaning=f"{meaning}: {names[lowest]} {shares.rates[lowest]:.3f}, {names[shares.reference]} "
-        f"{shares.rates[shares.reference]:.3f}; {shares.grouping.missing} of {shares.total} are in no category.",
+        f"{shares.rates[shares.reference]:.3f}{_unknown(shares)}.",
         limits="The law sets no threshold; nothing here says whether it is satisfied.",
         references=REFERENCES,
+        attributes=(attribute,),
     )
+
+
+def _unknown(shares: Shares) -> str:
+    if shares.grouping.hides:
+        return ""
+    return f"; {shares.grouping.missing} of {shares.total} are in no category"
 
 
 def caption(options: Ll144Options) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from rft.disclosure.withheld import MISSING, NOTHING, Withheld
 from rft.plugins.fairness.mitigation.material import Part
 from rft.records import Interval
 from rft.stats import intervals
@@ -57,7 +59,14 @@ class Measured:
         return next(iter(self.cells.items())) if self.cells and not self.few_cells else None
 
 
-def measure(decisions: np.ndarray, part: Part, metric: str, classes: tuple[str, ...], positive: int) -> Measured:
+def measure(
+    decisions: np.ndarray,
+    part: Part,
+    metric: str,
+    classes: tuple[str, ...],
+    positive: int,
+    withheld: Withheld = NOTHING,
+) -> Measured:
     """Return what is found of decisions.
 
     Args:
@@ -66,6 +75,7 @@ def measure(decisions: np.ndarray, part: Part, metric: str, classes: tuple[str, 
         metric: ``accuracy``, ``selection_rate``, ``tpr``, ``fpr`` or ``fnr``.
         classes: the K class names.
         positive: index of the favourable class.
+        withheld: what may not leave the machine: these examples may be few, where those of the split are not.
     """
     right = decisions[np.arange(len(part)), part.labels]
     outcome, counted = _outcome(decisions, right, part.labels, metric, positive)
@@ -73,8 +83,15 @@ def measure(decisions: np.ndarray, part: Part, metric: str, classes: tuple[str, 
     left_out: dict[str, str] = {}
     cells: dict[str, Rate] = {}
     few_cells = 0
+    hidden = withheld.among(
+        *_counts(part, counted), *(own for k in range(len(classes)) for own in _counts(part, part.labels == k))
+    )
     for name in sorted({name for name in part.rows.groups if name is not None}):
         own = part.rows.groups == name
+        if name in hidden:
+            left_out[name] = withheld.reason
+            few_cells += 1
+            continue
         if own.sum() < FEWEST:
             left_out[name] = f"too few (n = {own.sum()})"
         elif not (own & counted).any():
@@ -88,6 +105,14 @@ def measure(decisions: np.ndarray, part: Part, metric: str, classes: tuple[str, 
                 cells[f"{name}, {title}"] = _rate(right, cell, part)
     accuracy = Rate(float(right.mean()), Sample.of(part.units))
     return Measured(accuracy, _lowest_first(groups), left_out, _lowest_first(cells), few_cells)
+
+
+def _counts(part: Part, counted: np.ndarray) -> Iterator[dict[str, int]]:
+    """Yield how many examples each group has, and units: of all, and of those that count."""
+    groups = np.array([MISSING if name is None else str(name) for name in part.rows.groups])
+    for mask in (np.ones(len(part), dtype=bool), counted):
+        for values in (groups[mask], np.unique(np.stack([groups[mask], part.units[mask]]), axis=1)[0]):
+            yield {str(name): int(np.sum(values == name)) for name in np.unique(groups)}
 
 
 def certain(indices: np.ndarray, classes: int) -> np.ndarray:

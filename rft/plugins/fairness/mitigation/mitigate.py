@@ -12,6 +12,7 @@ import pandas as pd
 
 from rft.backbones import mitigated
 from rft.backbones.decisions import GroupThresholds, Rule, decide
+from rft.disclosure.withheld import Withheld
 from rft.errors import Unavailable
 from rft.plugins import Subject
 from rft.plugins.fairness.mitigation import balanced, frontier, reductions, tell, thresholds
@@ -59,7 +60,7 @@ def mitigate(subject: Subject, options: MitigationOptions, positive: str) -> Mit
     try:
         check(subject)
         material = Material.of(subject, options.attribute, positive)
-        tried = _try(material, options)
+        tried = _try(material, options, subject.withheld)
         chosen = choose(tried, options.max_gap)
         splits = {name: part(subject, name, options.attribute) for name in subject.splits}
     except Unavailable as reason:
@@ -125,10 +126,10 @@ def choose(tried: Sequence[Tried], max_gap: float) -> Tried:
     return fitted[min(order)[-1]][1]
 
 
-def _try(material: Material, options: MitigationOptions) -> list[Tried]:
+def _try(material: Material, options: MitigationOptions, withheld: Withheld) -> list[Tried]:
     """Return every candidate with what it does on the validation examples, the unmitigated model first."""
     return [
-        Tried(each, _measure(each.rule, material, options.metric) if not each.reason else None)
+        Tried(each, _measure(each.rule, material, options.metric, withheld) if not each.reason else None)
         for each in _candidates(material, options)
     ]
 
@@ -145,13 +146,13 @@ def _candidates(material: Material, options: MitigationOptions) -> Iterator[Cand
             yield from source.candidates(material, options.constraints)
 
 
-def _measure(rule: Rule | None, material: Material, metric: str) -> Measured:
+def _measure(rule: Rule | None, material: Material, metric: str, withheld: Withheld) -> Measured:
     """Return what a rule does on the validation examples: on average over its draws, so that no draw is chosen."""
     rows = _known(rule, material.choose).rows
     decisions = rows.scores if rule is None else rule.probabilities(rows)
     if rule is None or not rule.randomised:
         decisions = certain(decisions.argmax(axis=1), len(material.classes))
-    return measure(decisions, material.choose, metric, material.classes, material.positive)
+    return measure(decisions, material.choose, metric, material.classes, material.positive, withheld)
 
 
 def _known(rule: Rule | None, examples: Part) -> Part:
@@ -190,7 +191,7 @@ def _choice(
     for frame in (subject.predictions, predictions):
         own = frame.loc[frame["split"] == "test", "prediction"]
         decisions = certain(np.array([classes.index(name) for name in own]), len(classes))
-        found.append(measure(decisions, test, options.metric, classes, material.positive))
+        found.append(measure(decisions, test, options.metric, classes, material.positive, subject.withheld))
     rule = chosen.candidate.rule
     unruled = len(test) - len(_known(rule, test).with_groups()) if rule and rule.needs_group else 0
     return Choice(chosen, before=found[0], after=found[1], unruled=unruled, n=len(test))

@@ -46,7 +46,8 @@ class Choice:
 
 def refused(options: MitigationOptions, reason: str) -> Finding:
     """Return the finding that says why there is no mitigation."""
-    return not_measured("fairness.mitigation.gap", _gap_title(options), reason, _gap_asked(options))
+    finding = not_measured("fairness.mitigation.gap", _gap_title(options), reason, _gap_asked(options))
+    return finding.model_copy(update={"attributes": (options.attribute,)})
 
 
 def unfitted(tried: Sequence[Tried]) -> Iterator[Finding]:
@@ -88,7 +89,8 @@ def _gap(choice: Choice, options: MitigationOptions, measured: Measured, suffix:
     id, title = f"fairness.mitigation.gap{suffix}", f"{_gap_title(options)}, {words}"
     if measured.gap is None:
         reason = f"fewer than two groups can be compared on test: {measured.why_left_out or 'there is one only'}"
-        return not_measured(id, title, reason, _gap_asked(options), n=choice.n)
+        unmeasured = not_measured(id, title, reason, _gap_asked(options), n=choice.n)
+        return unmeasured.model_copy(update={"attributes": (options.attribute,)})
     before, after = choice.before.gap, choice.after.gap
     assert before is not None, "which groups are compared does not depend on decisions"
     assert after is not None, "which groups are compared does not depend on decisions"
@@ -101,6 +103,7 @@ def _gap(choice: Choice, options: MitigationOptions, measured: Measured, suffix:
         unit="fraction",
         interval=interval,
         n=sum(rate.sample.units for rate in measured.groups.values()),
+        attributes=(options.attribute,),
         meaning=f"{_named(measured.groups, METRICS[options.metric])}. The gap is {before:.3f} before and {after:.3f} "
         f"after mitigation by {choice.chosen.candidate.name}."
         + ("" if suffix or kept else f" No candidate keeps to {options.max_gap:g} on validation examples."),
@@ -120,7 +123,8 @@ def _worst(choice: Choice, options: MitigationOptions, measured: Measured, suffi
     asked = f"The lowest accuracy among the groups by {options.attribute} within each class, on test."
     if measured.worst_cell is None:
         reason = f"{measured.few_cells} groups within a class have fewer than {FEWEST} test examples"
-        return not_measured(id, title, reason, asked, n=choice.n)
+        unmeasured = not_measured(id, title, reason, asked, n=choice.n)
+        return unmeasured.model_copy(update={"attributes": (options.attribute,)})
     name, rate = measured.worst_cell
     before, after = choice.before.worst_cell, choice.after.worst_cell
     worse = not suffix and before is not None and after is not None and after[1].value < before[1].value
@@ -131,6 +135,7 @@ def _worst(choice: Choice, options: MitigationOptions, measured: Measured, suffi
         value=rate.value,
         unit="fraction",
         n=rate.sample.units,
+        attributes=(options.attribute,),
         meaning=f"{asked} It is that of {name}, {_of(rate)}."
         + (" The group that is worst off is worse off than before." if worse else ""),
         limits=LOWEST if suffix else f"{CHOSEN_BEFORE} {LOWEST}",

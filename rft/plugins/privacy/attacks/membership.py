@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rft.disclosure.withheld import Withheld
 from rft.errors import RftError, Unavailable
 from rft.plugins import Subject
 from rft.plugins.privacy import PrivacyOptions
@@ -112,9 +113,11 @@ class Results:
 
 def membership_piece(subject: Subject, options: PrivacyOptions) -> Piece:
     """Attack the subject's model and return what came out; the loss threshold needs predictions only."""
+    if subject.withheld.splits & {"train", "test"}:
+        return _not_attacked(subject.withheld.reason)
     target = attacks.target(subject.predictions, subject.facts.classes)
     reason = _why_no_shadows(subject, options, target)
-    notes = [DESCRIPTIVE, *_left_out(target)]
+    notes = [DESCRIPTIVE, *_left_out(target, subject.withheld)]
     if reason is None:
         try:
             count = options.shadows or SHADOWS
@@ -125,7 +128,9 @@ def membership_piece(subject: Subject, options: PrivacyOptions) -> Piece:
     made = {name: attacks.attack(target.rows, name) for name in target.attacks}
     outcomes = {name: outcome for name, outcome in made.items() if outcome}
     results = Results(target, outcomes, reason, external=subject.fit is None)
-    tables = {"attacks": attacks.table(target)} | ({"roc": attacks.curves(outcomes)} if outcomes else {})
+    tables = {"attacks": attacks.table(target, subject.withheld)} | (
+        {"roc": attacks.curves(outcomes)} if outcomes else {}
+    )
     return Piece(
         findings=(
             *(_area(results, name) for name in WORDINGS),
@@ -136,6 +141,16 @@ def membership_piece(subject: Subject, options: PrivacyOptions) -> Piece:
         captions={name: CAPTIONS[name] for name in tables},
         figures=_figures(results),
         notes=tuple(notes),
+    )
+
+
+def _not_attacked(reason: str) -> Piece:
+    """Return what is said where a split as a whole has too few for any number on it."""
+    return Piece(
+        findings=tuple(
+            not_measured(wording.id, wording.title, reason, wording.meaning.format(unit="example"))
+            for wording in WORDINGS.values()
+        )
     )
 
 
@@ -271,7 +286,8 @@ def _most_exposed(results: Results) -> tuple[Finding, ...]:
     )
     if not outcomes:
         reason = f"no group has {FEWEST} training and {FEWEST} test {results.unit}s with a score"
-        return (not_measured(id, title, reason, meaning),)
+        unmeasured = not_measured(id, title, reason, meaning)
+        return (unmeasured.model_copy(update={"attributes": tuple(results.target.attributes)}),)
     intervals: dict[tuple[str, str], Interval] = {
         group: outcome.interval(level=1 - (1 - LEVEL) / len(outcomes)) for group, outcome in outcomes.items()
     }
@@ -290,6 +306,7 @@ def _most_exposed(results: Results) -> tuple[Finding, ...]:
             limits=_limits(results, results.foremost)
             + " The interval holds for all groups at once (Bonferroni); the value is the highest of several.",
             references=(WORDINGS[results.foremost].reference, DELONG),
+            attributes=tuple(results.target.attributes),
         ),
     )
 
@@ -302,10 +319,14 @@ def _too_few(n_members: int, n_non_members: int, unit: str) -> str:
     return f"{n_members} training and {n_non_members} test {unit}s with a score: at least {FEWEST} of each"
 
 
-def _left_out(target: Target) -> tuple[str, ...]:
+def _left_out(target: Target, withheld: Withheld) -> tuple[str, ...]:
     """Return what the attacks could not use, in words."""
-    both = f"{target.n_in_both} units have examples in both train and test; the attacks leave them out."
-    unscored = f"{target.n_unscored} examples have no probability for their label; the attacks leave them out."
+
+    def said(count: int) -> str:
+        return f"Fewer than {withheld.below}" if withheld.is_small(count) else f"{count}"
+
+    both = f"{said(target.n_in_both)} units have examples in both train and test; the attacks leave them out."
+    unscored = f"{said(target.n_unscored)} examples have no probability for their label; the attacks leave them out."
     return ((both,) if target.n_in_both else ()) + ((unscored,) if target.n_unscored else ())
 
 

@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from rft.disclosure.withheld import NOTHING, Withheld
 from rft.records import Cell, Interval, Row, Table
 from rft.stats import roc
 from rft.stats.auc import AucEstimate
@@ -138,13 +139,25 @@ def attack(rows: pd.DataFrame, name: str = LOSS) -> Outcome | None:
     return Outcome(members, non_members)
 
 
-def table(target: Target) -> Table:
-    """Return for each attack one row for all owners and one for each group: the attack within the rows of the group."""
+def table(target: Target, withheld: Withheld = NOTHING) -> Table:
+    """Return for each attack one row for all owners and one for each group: the attack within the rows of the group.
+
+    Where groups may be withheld a status says so; their values are missing in the rows of the target.
+    """
     result = []
     for name in target.attacks:
         result.append(_row(name, None, None, target.rows))
         result += [_row(name, attribute, group, rows) for (attribute, group), rows in target.groups().items()]
-    return result
+    if not withheld.below:
+        return result
+    blank = [
+        {**dict.fromkeys(result[0]), "attack": name, "attribute": attribute, "group": group}
+        for name in target.attacks
+        for attribute in target.attributes
+        for group in withheld.of(attribute)
+    ]
+    hidden = [{**row, "status": withheld.reason} for row in blank]
+    return [*({**row, "status": "ok"} for row in result), *hidden]
 
 
 def _row(name: str, attribute: Cell, group: Cell, rows: pd.DataFrame) -> Row:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from rft.disclosure.withheld import NOTHING, Withheld
 from rft.plugins.privacy.accounting import Mechanism
 from rft.plugins.privacy.frontier import replicates
 from rft.plugins.privacy.frontier.replicates import Estimate
@@ -49,6 +50,7 @@ class Judged:
         units: (n,) whose each example is.
         groups: attribute -> (n,) names, None where missing.
         positive: index of the favourable class, or None.
+        withheld: what may not leave the machine; the values of its groups are missing in ``groups``.
     """
 
     arms: Sequence[Arm]
@@ -56,6 +58,7 @@ class Judged:
     units: np.ndarray
     groups: Mapping[str, np.ndarray]
     positive: int | None
+    withheld: Withheld = NOTHING
 
     @property
     def without(self) -> Arm:

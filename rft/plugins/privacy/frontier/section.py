@@ -79,11 +79,21 @@ def _rows(judged: Judged, arm: Arm) -> Table:
         for attribute, group, own in judged.cells():
             estimate, status = _rate(hits, base & own, judged.units, metric)
             n = int((base & own).sum())
+            if group is None and _is_withheld(judged, metric):
+                table.append(_row(arm, None, None, None, metric, None, None, judged.withheld.reason))
+                continue
             table.append(_row(arm, None, attribute, group, metric, estimate, n, status))
+        if _is_withheld(judged, metric):
+            continue
         for number, head in enumerate(hits[:, base], start=1):
             alone = Estimate(float(head.mean()), None) if len(head) else None
             table.append(_row(arm, number, None, None, metric, alone, len(head), OK if len(head) else TOO_FEW))
     return table
+
+
+def _is_withheld(judged: Judged, metric: str) -> bool:
+    """Whether a rate of all examples rests on those of a class that is withheld."""
+    return metric in ("tpr", "fpr") and bool(judged.withheld.classes_of("test"))
 
 
 def _row(
@@ -93,7 +103,7 @@ def _row(
     group: str | None,
     metric: str,
     estimate: Estimate | None,
-    n: int,
+    n: int | None,
     status: str,
 ) -> Row:
     return {
@@ -178,7 +188,8 @@ def _cost_gap(judged: Judged, arm: Arm, attribute: str) -> Finding:
     scored = [(name, own) for name, own in judged.of(attribute) if own.sum() >= FEWEST]
     if len(scored) < 2:
         reason = f"fewer than two groups by {attribute} have {FEWEST} test examples"
-        return not_measured(id, title, reason, f"Whether privacy costs groups by {attribute} alike.")
+        unmeasured = not_measured(id, title, reason, f"Whether privacy costs groups by {attribute} alike.")
+        return unmeasured.model_copy(update={"attributes": (attribute,)})
     costs = sorted(((judged.cost(arm, own).value, name) for name, own in scored), reverse=True)
     (high, first), (low, last) = costs[0], costs[-1]
     interval = _between(judged, arm, dict(scored)[first], dict(scored)[last]) if len(scored) == 2 else None
@@ -196,12 +207,14 @@ def _cost_gap(judged: Judged, arm: Arm, attribute: str) -> Finding:
         meaning=meaning + (MORE.format(first=first) if more else ""),
         limits=LIMITS + (BIASED if len(scored) > 2 else "") + _left_out(judged, attribute),
         references=(DISPARATE, CROSSED, AGRESTI),
+        attributes=(attribute,),
     )
 
 
 def _left_out(judged: Judged, attribute: str) -> str:
     few = [f"{name} (n = {own.sum()})" for name, own in judged.of(attribute) if own.sum() < FEWEST]
-    missing = sum(value is None for value in judged.groups[attribute])
+    hides = judged.withheld.touches(attribute)  # then examples without a value are not counted
+    missing = 0 if hides else sum(value is None for value in judged.groups[attribute])
     small = f" Left out, with fewer than {FEWEST} test examples: {', '.join(few)}." if few else ""
     return small + (f" {missing} test examples without a value of {attribute} are left out." if missing else "")
 

@@ -38,6 +38,8 @@ def frontier_piece(subject: Subject, options: PrivacyOptions) -> Piece:
         return Piece()
     assert options.epsilon is not None, "the options refuse a frontier without epsilon"
     test = subject.splits.get("test")
+    if "test" in subject.withheld.splits:
+        return frontier_section.not_made(subject.withheld.reason)
     if test is None or len(test) < FEWEST:
         return frontier_section.not_made(f"fewer than {FEWEST} test examples to judge heads on")
     arms, refusal = _trained(subject, options)
@@ -50,6 +52,7 @@ def frontier_piece(subject: Subject, options: PrivacyOptions) -> Piece:
         units=test.ids if test.units is None else test.units,
         groups=test.groups,
         positive=None if positive is None else subject.facts.classes.index(positive),
+        withheld=subject.withheld,
     )
     return replace(
         frontier_section.piece(judged, options.epsilon, refusal),

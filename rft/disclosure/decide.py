@@ -1,0 +1,267 @@
+"""Which groups and classes are withheld, from the counts that numbers rest on. Nothing is measured yet.
+
+A group is withheld in all splits and tables as soon as one count of it is small. What depends on the data alone is
+decided first, so that two models on the same data do not have different groups withheld for that reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from rft.disclosure.complement import determined, protected, sums_of
+from rft.disclosure.withheld import BETWEEN, MISSING, Counted, Withheld
+
+EXACT = 1e-6  # of a weight, by rounding
+MOST_GROUPS = 200  # of one grouping, above which no plugin shows any, and all are withheld
+PREDICTED = "test"  # the split whose predictions are counted by class
+
+
+def decide(
+    predictions: pd.DataFrame,
+    counted: Sequence[Counted],
+    below: int | None,
+    *,
+    already: Mapping[str, Sequence[str]] | None = None,
+) -> Withheld:
+    """Return what is withheld.
+
+    Args:
+        predictions: one row an example of every split, see ``rft.plugins.Subject``.
+        counted: what plugins count beside the rows of each group in each split.
+        below: counts of 1 to ``below - 1`` rows or units are withheld; None or 0: none are.
+        already: attribute -> groups that are withheld in any case, as they are in other reports on the same data.
+    """
+    if not below:
+        return Withheld()
+    frame = predictions.reset_index(drop=True)
+    parts = {str(name): np.flatnonzero(frame["split"] == name) for name in frame["split"].unique()}
+    names = [str(column).removeprefix("group_") for column in frame.columns if str(column).startswith("group_")]
+    always = [Counted(split, (name,)) for split in parts for name in names]
+    people = _people(frame)
+    groupings = _Groupings(frame, [*always, *counted], parts, people, below)
+    groups = groupings.decide(already or {})
+    classes = {split: _classes(frame.iloc[rows], people[rows], below, split) for split, rows in parts.items()}
+    small = (
+        split for split, rows in parts.items() if 0 < len(rows) < below or 0 < len(np.unique(people[rows])) < below
+    )
+    return Withheld(below, groups, {split: own for split, own in classes.items() if own}, frozenset(small))
+
+
+def _people(frame: pd.DataFrame) -> np.ndarray:
+    """Return (N,) codes of units; a row without one stands for itself."""
+    codes = pd.factorize(frame["unit"])[0].astype(np.int64)
+    return np.where(codes >= 0, codes, len(frame) + np.arange(len(frame)))
+
+
+def _classes(frame: pd.DataFrame, people: np.ndarray, below: int, split: str) -> frozenset[str]:
+    """Return the classes of a split to withhold: counted by label and, where predictions are, by prediction."""
+    names = sorted({str(name) for column in ("label", "prediction") for name in frame[column].dropna().unique()})
+    hidden = nothing = np.zeros(len(names), dtype=bool)
+    for columns in (["label"], ["label", "prediction"] if split == PREDICTED else ["label"]):
+        counts = np.array([row for column in columns for row in _by_class(frame[column], people, names)])
+        small = ((counts > 0) & (counts < below)).any(axis=0)
+        hidden = protected(counts, counts > 0, small | hidden, nothing, below)
+    return frozenset(name for name, own in zip(names, hidden, strict=True) if own)
+
+
+def _by_class(column: pd.Series, people: np.ndarray, names: Sequence[str]) -> Iterator[np.ndarray]:
+    codes = pd.Index(names).get_indexer(pd.Index(column.astype(str))).astype(np.int64)
+    yield from _rows_and_people(codes, people, len(names))
+
+
+def _rows_and_people(codes: np.ndarray, people: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Yield (size,) how many rows have each code, and how many units; once where no unit repeats."""
+    known = codes >= 0
+    codes, people = codes[known], people[known]
+    yield np.bincount(codes, minlength=size)
+    owners = np.unique(people, return_inverse=True)[1]
+    if len(owners) and owners.max() + 1 < len(owners):
+        pairs = np.unique(codes * (owners.max() + 1) + owners)
+        yield np.bincount(pairs // (owners.max() + 1), minlength=size)
+
+
+@dataclass
+class _Grouping:
+    """The groups of one attribute, or of crossed ones, over all rows.
+
+    Attributes:
+        attributes: which.
+        values: (A,) the values that a group consists of; ``MISSING`` where it has none.
+        codes: (N,) the group of each row.
+        hidden: (A,) booleans: what is withheld.
+        small: split -> (A,) booleans: what is withheld for its own sake.
+    """
+
+    attributes: tuple[str, ...]
+    values: list[tuple[str, ...]]
+    codes: np.ndarray
+    hidden: np.ndarray
+    small: dict[str, np.ndarray]
+
+    @property
+    def name(self) -> str:
+        return BETWEEN.join(self.attributes)
+
+    @property
+    def without_value(self) -> np.ndarray:
+        """(A,) booleans: groups that lack a value."""
+        return np.array([MISSING in own for own in self.values], dtype=bool)
+
+    @property
+    def withheld(self) -> tuple[str, ...]:
+        """Names of the withheld groups."""
+        hidden = zip(self.values, self.hidden, strict=True)
+        return tuple(sorted(BETWEEN.join(own) for own, gone in hidden if gone and MISSING not in own))
+
+
+class _Groupings:
+    """All groupings that numbers are given for, and the decision about their groups."""
+
+    def __init__(
+        self,
+        frame: pd.DataFrame,
+        counted: Sequence[Counted],
+        parts: Mapping[str, np.ndarray],
+        people: np.ndarray,
+        below: int,
+    ) -> None:
+        self._counted, self._parts, self._people, self._below = counted, parts, people, below
+        columns = {
+            name: _codes(frame[f"group_{name}"]) for name in {part for own in counted for part in own.attributes}
+        }
+        wanted = sorted({own.attributes for own in counted}, key=lambda own: (len(own), own))
+        self._all = {own: _grouping(own, columns) for own in wanted}
+
+    def decide(self, already: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+        """Return attribute -> withheld groups, with an entry for each attribute of which anything is withheld."""
+        for of_model in (False, True):
+            for depth in sorted({len(own) for own in self._all}):
+                level = [own for key, own in self._all.items() if len(key) == depth]
+                for grouping in level:
+                    self._protect(grouping, already, of_model)
+                self._resist_combinations(level, depth, of_model)
+        return {own.name: own.withheld for own in self._all.values() if own.hidden.any()}
+
+    def _protect(self, grouping: _Grouping, already: Mapping[str, Sequence[str]], of_model: bool) -> None:
+        """Withhold what is small or lies in what is withheld, and what complements it."""
+        if int((~grouping.without_value).sum()) > MOST_GROUPS:
+            grouping.hidden[:] = True
+            return
+        blocks = list(self._blocks(grouping, of_model))
+        nothing = np.zeros(len(grouping.values), dtype=bool)
+        for split, counts, _ in blocks:
+            grouping.small[split] = grouping.small.get(split, nothing) | ((counts > 0) & (counts < self._below))
+        named = already.get(grouping.name, ())
+        hidden = np.any([grouping.hidden, self._inherited(grouping), *grouping.small.values()], axis=0)
+        hidden |= np.array([BETWEEN.join(own) in named for own in grouping.values], dtype=bool)
+        if len(grouping.attributes) == 1 and hidden.any():
+            hidden |= grouping.without_value
+        lines = self._lines(grouping)
+        counts = np.array([line * own for line in lines for _, own, _ in blocks])
+        possible = np.array([line & there for line in lines for _, _, there in blocks])
+        grouping.hidden = protected(counts, possible, hidden, grouping.without_value, self._below)
+
+    def _blocks(self, grouping: _Grouping, of_model: bool) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        """Yield for each block of rows its split, (A,) counts of rows or units, and which groups the split has."""
+        size = len(grouping.values)
+        for own in self._counted:
+            if own.attributes != grouping.attributes or (own.of_model and not of_model):
+                continue
+            rows = self._parts[own.split]
+            there = np.bincount(grouping.codes[rows], minlength=size) > 0
+            rows = rows if own.mask is None else rows[own.mask]
+            for count in _rows_and_people(grouping.codes[rows], self._people[rows], size):
+                yield own.split, count, there
+
+    def _inherited(self, grouping: _Grouping) -> np.ndarray:
+        """Return (A,) whether a crossed group lies in one that is withheld."""
+        inherited = np.zeros(len(grouping.values), dtype=bool)
+        for parts, numbers in self._parents(grouping):
+            inherited |= parts.hidden[numbers]
+        return inherited
+
+    def _parents(self, grouping: _Grouping) -> Iterator[tuple[_Grouping, np.ndarray]]:
+        """Yield each grouping by fewer of the attributes, and the (A,) group of it that each crossed group lies in."""
+        depth = len(grouping.attributes)
+        for kept in (own for size in range(1, depth) for own in combinations(range(depth), size)):
+            parent = self._all.get(tuple(grouping.attributes[place] for place in kept))
+            if parent is not None:
+                places = {values: number for number, values in enumerate(parent.values)}
+                yield parent, np.array([places[tuple(own[place] for place in kept)] for own in grouping.values])
+
+    def _lines(self, grouping: _Grouping) -> list[np.ndarray]:
+        """Return (A,) booleans for each set of groups whose total is known: all, and those alike in some attributes."""
+        lines = [np.ones(len(grouping.values), dtype=bool)]
+        for parent, numbers in self._parents(grouping):
+            lines += [numbers == number for number in np.flatnonzero(~parent.hidden).tolist()]
+        return lines
+
+    def _resist_combinations(self, level: Sequence[_Grouping], depth: int, of_model: bool) -> None:
+        """Withhold more until no small group follows from several groupings together, as where attributes nest."""
+        known = [own for own in self._all.values() if len(own.attributes) <= depth]
+        for split in self._parts:
+            while (found := self._following(known, split)) is not None:
+                shown = self._needed(level, known, found)
+                if not shown:
+                    break  # the total of the split alone tells: no group of it is shown
+                grouping, cell = shown[0]
+                grouping.hidden[cell] = True
+                if depth == 1:
+                    grouping.hidden |= grouping.without_value
+                self._protect(grouping, {}, of_model)
+
+    def _following(self, known: Sequence[_Grouping], split: str) -> np.ndarray | None:
+        """Return the weights of published sums that add up to a group that is small in a split; None if none do."""
+        rows = self._parts[split]
+        nobody = np.zeros(0, dtype=bool)
+        if not any(own.small.get(split, nobody).any() for own in known):
+            return None
+        cells = np.unique(np.stack([own.codes[rows] for own in known]), axis=1)
+        published = sums_of(cells, [~own.hidden for own in known], cells.shape[1])
+        for own, numbers in zip(known, cells, strict=True):
+            small = own.small.get(split)
+            for cell in [] if small is None else np.flatnonzero(small & own.hidden).tolist():
+                weights = determined(published, numbers == cell)
+                if weights is not None:
+                    return weights
+        return None
+
+    def _needed(
+        self, level: Sequence[_Grouping], known: Sequence[_Grouping], weights: np.ndarray
+    ) -> list[tuple[_Grouping, int]]:
+        """Return the groups of this level that the sum needs, else those that are shown at all, the smallest first."""
+        shown = [(own, cell) for own in known for cell in np.flatnonzero(~own.hidden).tolist()]
+        mine = [
+            (pair, abs(weight) > EXACT)
+            for pair, weight in zip(shown, weights[1:], strict=True)
+            if any(pair[0] is own for own in level)
+        ]
+        needed = [pair for pair, counts in mine if counts] or [pair for pair, _ in mine]
+        return sorted(
+            needed, key=lambda pair: (not pair[0].without_value[pair[1]], np.sum(pair[0].codes == pair[1]), pair[1])
+        )
+
+
+def _codes(column: pd.Series) -> tuple[np.ndarray, list[str]]:
+    """Return (N,) codes and the values by code; the last one stands for no value."""
+    values = column if isinstance(column.dtype, pd.CategoricalDtype) else column.astype("category")
+    names = [str(name) for name in values.cat.categories]
+    codes = values.cat.codes.to_numpy().astype(np.int64)
+    return np.where(codes >= 0, codes, len(names)), [*names, MISSING]
+
+
+def _grouping(attributes: tuple[str, ...], columns: Mapping[str, tuple[np.ndarray, list[str]]]) -> _Grouping:
+    sizes = tuple(len(columns[name][1]) for name in attributes)
+    joint = np.ravel_multi_index(tuple(columns[name][0] for name in attributes), sizes)
+    occurring, codes = np.unique(joint, return_inverse=True)
+    places = np.stack(np.unravel_index(occurring, sizes), axis=1)
+    values = [
+        tuple(columns[name][1][place] for name, place in zip(attributes, own, strict=True)) for own in places.tolist()
+    ]
+    blank = np.zeros(len(values), dtype=bool)
+    return _Grouping(attributes, values, codes, blank, {})

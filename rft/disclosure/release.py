@@ -1,0 +1,208 @@
+"""The last look at what leaves the machine: facts about the data, findings that leave groups out, and small counts.
+
+Plugins never see withheld groups. What is looked at here is what they cannot know or may have forgotten, by columns and
+fields alone: no text is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rft.disclosure.withheld import BETWEEN, MISSING, Withheld
+from rft.records import PEOPLE_COLUMNS, PEOPLE_UNITS, DataFacts, Finding, Row, Section, SplitFacts, Table
+
+
+def release(sections: Sequence[Section], data: DataFacts, withheld: Withheld) -> tuple[tuple[Section, ...], DataFacts]:
+    """Return the sections and the facts about the data as they may leave the machine."""
+    if not withheld.below:
+        return tuple(sections), data
+    splits = {name: _split(name, facts, withheld) for name, facts in data.splits.items()}
+    return tuple(_section(each, withheld) for each in sections), data.model_copy(update={"splits": splits})
+
+
+def _split(name: str, facts: SplitFacts, withheld: Withheld) -> SplitFacts:
+    def shown(attribute: str, counts: Mapping[str, int | None]) -> dict[str, int | None]:
+        hidden = {*withheld.of(attribute), MISSING} if withheld.touches(attribute) else set()
+        everywhere = {**dict.fromkeys(withheld.of(attribute), 0), **counts}  # no split tells by a name where it is not
+        return {group: None if group in hidden else count for group, count in everywhere.items()}
+
+    classes = withheld.classes_of(name)
+    return facts.model_copy(
+        update={
+            "labels": {label: None if label in classes else n for label, n in facts.labels.items()},
+            "groups": {attribute: shown(attribute, counts) for attribute, counts in facts.groups.items()},
+            "n_units": None if withheld.is_small(facts.n_units) else facts.n_units,
+        }
+    )
+
+
+def _section(section: Section, withheld: Withheld) -> Section:
+    """Return the section without tables that print a small count, and with what its findings leave out said."""
+    dropped = {name for name, table in section.tables.items() if _prints_small(table, withheld)}
+    findings = tuple(_finding(finding, withheld) for finding in section.findings)
+    notes = (*section.notes, *_notes(section, findings, dropped, withheld))
+    return _without_tables(section, dropped).model_copy(update={"findings": findings, "notes": notes})
+
+
+def _without_tables(section: Section, dropped: set[str]) -> Section:
+    """Return a section without some of its tables, and what is drawn from them."""
+    if not dropped:
+        return section
+    figures = tuple(figure for figure in section.figures if figure.table not in dropped)
+    drawn = {figure.id for figure in figures}
+    tables = {name: table for name, table in section.tables.items() if name not in dropped}
+    return section.model_copy(
+        update={
+            "tables": tables,
+            "captions": {name: text for name, text in section.captions.items() if name not in dropped},
+            "figures": figures,
+            "assets": _assets_of(tables, section.assets),
+            "chapters": tuple(
+                chapter.model_copy(
+                    update={
+                        "tables": tuple(name for name in chapter.tables if name not in dropped),
+                        "figures": tuple(id for id in chapter.figures if id in drawn),
+                    }
+                )
+                for chapter in section.chapters
+            ),
+        }
+    )
+
+
+def _assets_of(tables: Mapping[str, Table], assets: Mapping[str, bytes]) -> dict[str, bytes]:
+    named = {cell for table in tables.values() for row in table for cell in row.values() if isinstance(cell, str)}
+    return {name: png for name, png in assets.items() if name in named}
+
+
+def _prints_small(table: Table, withheld: Withheld) -> bool:
+    return any(
+        isinstance(row.get(column), int) and withheld.is_small(row[column])  # type: ignore[arg-type]
+        for row in table
+        for column in PEOPLE_COLUMNS
+    )
+
+
+def _notes(section: Section, findings: Sequence[Finding], dropped: set[str], withheld: Withheld) -> list[str]:
+    rows = [row for table in section.tables.values() for row in table]
+    concerned = any(finding.withheld for finding in findings) or any(
+        row.get("status") == withheld.reason for row in rows
+    )
+    notes = []
+    if concerned:
+        notes.append(
+            f"Groups and classes with fewer than {withheld.below} cases or units behind a number have no numbers in "
+            "this report ([report] suppress_below), and neither have those from which they would follow by "
+            "subtraction. They take part in no gap, interval or test; what is of all examples counts them."
+        )
+    if dropped:
+        notes.append(f"Left out, since they print counts below {withheld.below}: {', '.join(sorted(dropped))}.")
+    return notes
+
+
+def _finding(finding: Finding, withheld: Withheld) -> Finding:
+    """Return a finding that counts too few as not measured, and one that leaves groups out as one that says so."""
+    if finding.status == "fail":
+        return finding  # broken integrity is no fact about a group, and is never withheld
+    if _counts_few(finding, withheld):
+        return unmeasured(finding, withheld)
+    names = _left_out(finding.attributes, withheld)
+    if not names:
+        return finding
+    said = (
+        f"Withheld, and not part of this: {', '.join(names)}. Too few cases may leave the machine "
+        f"([report] suppress_below = {withheld.below})."
+    )
+    reason = {"reason": withheld.reason} if finding.value is None else {}
+    return finding.model_copy(update={"withheld": names, "limits": f"{finding.limits} {said}".lstrip(), **reason})
+
+
+def _counts_few(finding: Finding, withheld: Withheld) -> bool:
+    """Whether a finding counts, or rests on, too few people. Counts of something else, such as names, do not."""
+    if not finding.exact or finding.unit in ("", "fraction"):
+        return withheld.is_small(finding.n)
+    if finding.unit not in PEOPLE_UNITS:
+        return False
+    return withheld.is_small(finding.n) or withheld.is_small(int(finding.value or 0))
+
+
+def _left_out(attributes: Sequence[str], withheld: Withheld) -> tuple[str, ...]:
+    """Return the withheld groups of the attributes, and of crossed ones those of their parts."""
+    named: dict[str, None] = {}
+    for attribute in attributes:
+        parts = attribute.split(BETWEEN)
+        for own in dict.fromkeys([*parts, attribute]):
+            if withheld.touches(own):
+                named |= dict.fromkeys(withheld.of(own) or (f"examples without {own}",))
+    return tuple(named)
+
+
+def unmeasured(finding: Finding, withheld: Withheld) -> Finding:
+    """Return a finding without its value and its counts, with the reason."""
+    return Finding(
+        id=finding.id,
+        title=finding.title,
+        status="not_measured",
+        unit=finding.unit,
+        grade=finding.grade,
+        meaning="Not shown: it counts, or rests on, fewer cases than may leave the machine.",
+        references=finding.references,
+        reason=withheld.reason,
+        attributes=finding.attributes,
+    )
+
+
+def restricted(sections: Sequence[Section], data: DataFacts, below: int) -> tuple[tuple[Section, ...], DataFacts]:
+    """Return the sections and facts of a run as a model card may state them, though groups were measured.
+
+    What has to do with a withheld group or class goes altogether: it can no longer be computed without it. What was
+    measured without them (``report.suppress_below``) stays.
+    """
+    if not below:
+        return tuple(sections), data
+    stored = data.small_cells
+    withheld = Withheld.of_facts(stored) if stored is not None and stored.below == below else _of_counts(data, below)
+    released, facts = release([_without_withheld(each, withheld) for each in sections], data, withheld)
+    return released, facts
+
+
+def _of_counts(data: DataFacts, below: int) -> Withheld:
+    """Return what to withhold by the counts of a run alone, where it does not say."""
+    groups: dict[str, tuple[str, ...]] = {}
+    for attribute in {name for facts in data.splits.values() for name in facts.groups}:
+        counts = [_known(facts.groups.get(attribute, {})) for facts in data.splits.values()]
+        if hidden := Withheld(below).among(*counts):
+            groups[attribute] = tuple(sorted(hidden))
+    classes = {split: Withheld(below).among(_known(facts.labels)) for split, facts in data.splits.items()}
+    return Withheld(below, groups, {split: hidden for split, hidden in classes.items() if hidden})
+
+
+def _known(counts: Mapping[str, int | None]) -> dict[str, int]:
+    return {name: count or 0 for name, count in counts.items()}
+
+
+def _without_withheld(section: Section, withheld: Withheld) -> Section:
+    """Return a section without the findings and tables in which a withheld group or class has a part."""
+    findings = tuple(
+        unmeasured(finding, withheld) if _concerned(finding, withheld) else finding for finding in section.findings
+    )
+    dropped = {name for name, table in section.tables.items() if any(_is_about(row, withheld) for row in table)}
+    return _without_tables(section, dropped).model_copy(update={"findings": findings})
+
+
+def _concerned(finding: Finding, withheld: Withheld) -> bool:
+    if finding.status == "fail" or finding.withheld:  # broken integrity, or measured without them
+        return False
+    by_class = finding.by_class and any(withheld.classes.values())
+    return by_class or bool(_left_out(finding.attributes, withheld))
+
+
+def _is_about(row: Row, withheld: Withheld) -> bool:
+    """Whether a row is about groups of which some are withheld, or a class that is, and was not cleared already."""
+    if row.get("status") == withheld.reason:
+        return False
+    attribute = row.get("attribute")
+    if attribute is not None and _left_out([str(attribute)], withheld):
+        return True
+    hidden = {name for names in withheld.classes.values() for name in names}
+    return row.get("class", row.get("label")) in hidden

@@ -1,0 +1,199 @@
+"""What leaves the machine does not give a withheld group back; the same attacks succeed where nothing is withheld.
+
+The data are made here: counted rows, nothing about real people.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from disclosure_attacker import Attack, Release, naively_redacted
+
+import rft
+from rft.compare import compare_runs
+from rft.report.comparison import comparison_html
+
+pytest.importorskip("fairlearn")
+
+CONFIG = """\
+name = "{name}"
+
+[data]
+label = "label"
+positive = "yes"
+groups = {groups}
+id = "id"
+
+[predictions]
+file = "{name}.csv"
+prediction = "pred"
+
+[fairness]
+{fairness}
+
+[report]
+suppress_below = {below}
+
+[[policy]]
+finding = "fairness.accuracy_gap.g"
+max = 0.5
+because = "a test"
+"""
+
+
+def table(cells: dict[tuple[str, ...], tuple[int, int, int, int]], columns: tuple[str, ...] = ("g",)) -> pd.DataFrame:
+    """Return a table of predictions from counts: group -> true positives, false negatives, false positives, others."""
+    rows = [
+        {**dict(zip(columns, group, strict=True)), "label": label, "pred": pred}
+        for group, counts in cells.items()
+        for n, (label, pred) in zip(counts, OUTCOMES, strict=True)
+        for _ in range(n)
+    ]
+    return pd.DataFrame(rows).assign(id=lambda frame: [f"r{row:05}" for row in range(len(frame))])
+
+
+OUTCOMES = (("yes", "yes"), ("yes", "no"), ("no", "yes"), ("no", "no"))
+
+
+def audited(
+    folder: Path, frame: pd.DataFrame, below: int, *, fairness: str = 'metrics = ["accuracy"]', name: str = "run"
+) -> Path:
+    groups = [column for column in frame.columns if column not in ("id", "label", "pred")]
+    config = CONFIG.format(name=name, groups=groups, fairness=fairness, below=below).replace("'", '"')
+    frame.to_csv(folder / f"{name}.csv", index=False)
+    (folder / f"{name}.toml").write_text(config, encoding="utf-8")
+    rft.audit(folder / f"{name}.toml", folder / name)
+    return folder / name
+
+
+SUP = table({("Aa",): (215, 35, 35, 215), ("Bb",): (120, 30, 33, 117), ("Cc",): (20, 1, 2, 20), ("Dd",): (1, 3, 2, 0)})
+TRUE = {"Cc": (43, 40), "Dd": (6, 1)}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    folder = tmp_path_factory.mktemp("sup")
+    return {below: audited(folder, SUP, below, name=f"below{below}") for below in (0, 10)}
+
+
+def test_without_suppression_the_counts_are_told(runs: dict[int, Path]) -> None:
+    recovered = Attack(Release.of(runs[0]), "g", ("Dd",)).run()
+    assert recovered["Dd", "told"]
+
+
+def test_blanking_a_group_is_not_enough_since_the_rest_of_the_total_is_its(runs: dict[int, Path]) -> None:
+    release = naively_redacted(Release.of(runs[0]), "g", ["Cc"])
+    recovered = Attack(release, "g", ("Cc",)).run()
+    assert recovered["Cc", "n in test"] == 43
+    assert recovered["Cc", "(n, k)"] == TRUE["Cc"], "from the gap and the number of cases behind it"
+
+
+def test_blanking_two_groups_is_not_enough_since_intervals_and_gaps_are_equations(runs: dict[int, Path]) -> None:
+    release = naively_redacted(Release.of(runs[0]), "g", ["Cc", "Dd"])
+    by_intervals = Attack(release, "g", ("Cc", "Dd"))
+    by_intervals._invert_worst_groups()
+    assert by_intervals.recovered == {("Dd", "(n, k)"): TRUE["Dd"]}
+    by_gaps = Attack(release, "g", ("Cc", "Dd"))
+    by_gaps._use_gaps()
+    assert by_gaps.recovered == {("Cc", "(n, k)"): TRUE["Cc"]}
+    by_gaps._subtract()
+    assert by_gaps.recovered["Dd", "n in test"] == 6, "what one attack gives makes another possible"
+
+
+def test_nothing_is_recovered_of_withheld_groups(runs: dict[int, Path]) -> None:
+    release = Release.of(runs[10])
+    assert release.audit["data"]["small_cells"]["groups"] == {"g": ["Cc", "Dd"]}
+    assert Attack(release, "g", ("Cc", "Dd")).run() == {}
+    assert "Dd" in release.texts[0], "that the group is there is shown"
+    assert no_small_count(release) == []
+
+
+def no_small_count(release: Release, below: int = 10) -> list[dict]:
+    """Return the rows that print a count of people that is small."""
+    columns = (
+        "n",
+        "n_positive",
+        "n_negative",
+        "n_selected",
+        "newly_given",
+        "no_longer_given",
+        "newly_right",
+        "newly_wrong",
+    )
+    return [
+        row
+        for section in release.sections
+        for table in section["tables"].values()
+        for row in table
+        if any(isinstance(row.get(name), int) and 0 < row[name] < below for name in columns)
+    ]
+
+
+def test_a_rule_cannot_pass_over_withheld_groups(runs: dict[int, Path]) -> None:
+    verdict = Release.of(runs[10]).audit["verdict"]
+    assert verdict["status"] == "uncertain"
+    assert "Cc, Dd: withheld (report.suppress_below), and not judged" in verdict["rules"][0]["explanation"]
+
+
+CROSSED = table(
+    {
+        ("A", "f"): (90, 60, 40, 60),
+        ("A", "m"): (45, 50, 25, 30),
+        ("B", "f"): (60, 40, 20, 30),
+        ("B", "m"): (40, 40, 20, 50),
+        ("C", "f"): (5, 20, 1, 34),
+        ("C", "m"): (4, 20, 2, 34),
+        ("D", "f"): (2, 25, 1, 32),
+        ("D", "m"): (1, 10, 0, 29),
+    },
+    ("g", "s"),
+)
+
+
+def test_few_selections_behind_a_precision_are_withheld_with_the_crossings(tmp_path: Path) -> None:
+    metrics = 'metrics = ["accuracy", "precision", "selection_rate", "fpr"]'
+    release = Release.of(audited(tmp_path, CROSSED, 10, fairness=metrics))
+    small = release.audit["data"]["small_cells"]["groups"]
+    assert small["g"] == ["C", "D"], "D has 4 selections"
+    assert Attack(release, "g", ("C", "D")).run() == {}
+    assert no_small_count(release) == []
+    assert all("selections" not in text for text in release.texts if "D is left out" in text)
+
+
+def test_crossings_that_are_blanked_alone_follow_from_rows_and_columns(tmp_path: Path) -> None:
+    counts = {
+        ("A", "f"): (60, 9, 9, 40),
+        ("A", "m"): (50, 9, 9, 50),
+        ("B", "f"): (3, 1, 1, 2),
+        ("B", "m"): (40, 9, 9, 40),
+    }
+    frame = table(counts, ("g", "s"))
+    release = naively_redacted(Release.of(audited(tmp_path, frame, 0, name="open")), "g x s", [])
+    for section in release.audit["sections"]:
+        for row in section["tables"].get("by_group", []):
+            if row["group"] == "B x f":
+                row.update(n=None, n_positive=None, n_negative=None)
+    attack = Attack(release, "g", ())
+    attack._solve_crossings()
+    assert attack.recovered["B x f", "n in g x s"] == 7
+    hidden = Release.of(audited(tmp_path, frame, 10, name="closed"))
+    attack = Attack(hidden, "g", ())
+    attack._solve_crossings()
+    assert attack.recovered == {}
+
+
+def test_a_comparison_withholds_what_either_run_does(tmp_path: Path) -> None:
+    other = SUP.assign(pred=np.where(SUP["id"].isin(SUP["id"].iloc[[3, 300, 845, 846]]), "no", SUP["pred"]))
+    folders = [audited(tmp_path, SUP, 0, name="open"), audited(tmp_path, SUP, 10, name="first")]
+    folders.append(audited(tmp_path, other, 0, name="second"))
+    for pair, is_open in ((folders[0::2], True), (folders[1:], False)):
+        compared = compare_runs(*pair)
+        page = comparison_html(compared.section, name="compared", rft_version="0")
+        release = Release.of(folders[1], pages=[page], compared=[compared.section.model_dump(mode="json")])
+        recovered = Attack(release, "g", ("Cc", "Dd")).run()
+        assert bool(recovered) == is_open, recovered
+        if not is_open:
+            assert no_small_count(release) == []
