@@ -195,7 +195,10 @@ def _check_rows(path: Path) -> None:
     long: list[tuple[int, list[list[str]]]] = []
     separator = separator_of(path)
     ends = dict(_lines(path)) if names else {}
-    starts = [line for line, cells in rows if not _check_length(line, cells, names, path)]
+    starts = []
+    for line, cells in rows:
+        _check_length(line, cells, names, path)
+        starts.append(line)
     for line, after in zip(starts, [*starts[1:], max(ends, default=0) + 1], strict=True):
         within = [_bare(ends[number]).split(separator) for number in range(line, after) if not _is_blank(ends[number])]
         if len(within) > 1:

@@ -156,7 +156,9 @@ def _check_complete(
 
 def _objects(values: pd.Categorical) -> pd.Series:
     """Return (N,) strings, None where a cell is empty."""
-    return pd.Series(np.append(values.categories.to_numpy(object), None)[values.codes], dtype=object)
+    names = np.empty(len(values.categories) + 1, object)  # the last one, None, is that of code -1
+    names[:-1] = values.categories
+    return pd.Series(names[values.codes], dtype="object")
 
 
 def _check_one_owner(table: pd.DataFrame, source: str) -> None:

@@ -51,7 +51,7 @@ def alike(names: pd.Index | Sequence[str]) -> list[tuple[str, ...]]:
     """Return the sets of two or more distinct names that have one normal form, each sorted."""
     distinct = pd.Index(names)
     forms = _normal_forms(distinct)
-    doubled = np.flatnonzero(forms.duplicated(keep=False))
+    doubled = np.flatnonzero(forms.duplicated(keep=False)).tolist()
     sets = defaultdict(list)
     for place in doubled:
         sets[forms.iloc[place]].append(str(distinct[place]))
@@ -65,7 +65,7 @@ def _normal_forms(names: pd.Index) -> pd.Series:
     if pc.any(pc.match_substring_regex(forms, r"^[+]?-?0[0-9]|^[+]|[.][0-9]*$")).as_py():
         forms = pc.replace_substring_regex(pc.replace_substring_regex(forms, _NUMBER, r"\1\2.\3"), _POINT, r"\1")
     whole = pd.Series(forms.to_pandas())
-    others = np.flatnonzero(~pc.string_is_ascii(texts).to_numpy(zero_copy_only=False))
+    others = np.flatnonzero(~pc.string_is_ascii(texts).to_numpy(zero_copy_only=False)).tolist()
     whole.iloc[others] = [normal_form(str(names[place])) for place in others]
     return whole
 
@@ -130,7 +130,7 @@ def _missing(values: pd.Categorical, id: str, what: str, read_as: str, spellings
     candidates = values.categories[values.categories.str.len() <= 16]
     found = [str(name) for name in candidates if normal_form(str(name)) in spellings]
     if found:
-        codes = values.categories.get_indexer(found)
+        codes = values.categories.get_indexer(pd.Index(found))
         count = int(np.isin(values.codes, codes).sum())
         yield Remark(
             id=id,
