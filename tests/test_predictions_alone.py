@@ -341,7 +341,7 @@ class TestBadInput:
                 "line 2 has 7 cells where the first line names 6 columns",
             ),
             ("scores.csv", "label,p_yes,gender,ethnicity,person,split\nn\xe4,0.5,f,a,1,test\n", "Save it as UTF-8"),
-            ("scores.jsonl", "", "has no column 'label'"),
+            ("scores.jsonl", "", "holds no rows"),
             ("scores.jsonl", "{label: yes}\n", "line 1 is no JSON"),
             ("scores.jsonl", "[1, 2]\n", "row 1: holds int; expected an object"),
             ("scores.parquet", "no parquet", "cannot be read"),

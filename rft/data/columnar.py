@@ -123,6 +123,8 @@ def read_columns(path: Path, texts: Sequence[str], numbers: Sequence[str]) -> Co
     """
     wanted = list(dict.fromkeys([*texts, *numbers]))
     known = column_names(path)
+    if not known:
+        raise DataError("holds no rows", where=path.name)
     _check_names(path, wanted, known)
     with _naming(path):
         table = _READERS[path.suffix.lower()](path, list(dict.fromkeys(texts)), list(dict.fromkeys(numbers)))
@@ -195,11 +197,21 @@ class _naming:
         if isinstance(error, FileNotFoundError):
             remedy = "Its path is relative to the config."
             raise DataError("no such file", where=self.path.name, remedy=remedy) from None
+        if isinstance(error, UnicodeDecodeError):
+            what = f"line {_first_line_of_another_encoding(self.path)} is no UTF-8"
+            raise DataError(what, where=self.path.name, remedy="Save it as UTF-8.") from None
         if isinstance(error, (pa.ArrowException, ValueError, OSError, RecursionError)):
-            said = (str(error).splitlines() or [type(error).__name__])[0]
-            encoding = "UTF8" in said or isinstance(error, UnicodeDecodeError)
-            remedied = "Save it as UTF-8." if encoding else None
-            raise DataError(f"cannot be read: {said}", where=self.path.name, remedy=remedied) from None
+            said = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
+            raise DataError(f"cannot be read: {said}", where=self.path.name) from None
+
+
+def _first_line_of_another_encoding(path: Path) -> int:
+    content = path.read_bytes()
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        return content.count(b"\n", 0, error.start) + 1
+    return 1
 
 
 def _parquet_names(path: Path) -> list[str]:

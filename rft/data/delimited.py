@@ -125,18 +125,9 @@ def _alone(separator: str) -> str:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the lines of a file with their line ends, numbered from 1 on; raises ``DataError`` for what is no UTF-8."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            yield from enumerate(stream, 1)
-    except UnicodeDecodeError:
-        content = path.read_bytes()
-        try:
-            content.decode()
-        except UnicodeDecodeError as error:
-            line = content.count(b"\n", 0, error.start) + 1
-            raise DataError(f"line {line} is no UTF-8", where=path.name, remedy="Save it as UTF-8.") from None
-        raise
+    """Yield the lines of a file with their line ends, numbered from 1 on."""
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        yield from enumerate(stream, 1)
 
 
 def _is_blank(line: str) -> bool:
