@@ -50,24 +50,30 @@ def normal_form(name: str) -> str:
 def alike(names: pd.Index | Sequence[str]) -> list[tuple[str, ...]]:
     """Return the sets of two or more distinct names that have one normal form, each sorted."""
     distinct = pd.Index(names)
-    forms = _normal_forms(distinct)
-    doubled = np.flatnonzero(forms.duplicated(keep=False)).tolist()
+    texts = pa.array(distinct, pa.string())
+    forms = _normal_forms(texts)
+    if forms.equals(texts) or pc.count_distinct(forms).as_py() == len(forms):
+        return []
+    whole = pd.Series(forms.to_pandas())
     sets = defaultdict(list)
-    for place in doubled:
-        sets[forms.iloc[place]].append(str(distinct[place]))
+    for place in np.flatnonzero(whole.duplicated(keep=False)).tolist():
+        sets[whole.iloc[place]].append(str(distinct[place]))
     return sorted(tuple(sorted(names)) for names in sets.values())
 
 
-def _normal_forms(names: pd.Index) -> pd.Series:
+def _normal_forms(texts: pa.Array) -> pa.Array:
     """Return ``normal_form`` of (N,) names; those of ASCII, of which there may be millions, without a Python loop."""
-    texts = pa.array(names, pa.string())
-    forms = pc.ascii_lower(pc.replace_substring_regex(texts, r"[\x00-\x20\x7f]+", ""))
+    if pc.any(pc.match_substring_regex(texts, r"[\x00-\x20A-Z\x7f]")).as_py():
+        forms = pc.ascii_lower(pc.replace_substring_regex(texts, r"[\x00-\x20\x7f]+", ""))
+    else:
+        forms = texts
     if pc.any(pc.match_substring_regex(forms, r"^[+]?-?0[0-9]|^[+]|[.][0-9]*$")).as_py():
         forms = pc.replace_substring_regex(pc.replace_substring_regex(forms, _NUMBER, r"\1\2.\3"), _POINT, r"\1")
-    whole = pd.Series(forms.to_pandas())
-    others = np.flatnonzero(~pc.string_is_ascii(texts).to_numpy(zero_copy_only=False)).tolist()
-    whole.iloc[others] = [normal_form(str(names[place])) for place in others]
-    return whole
+    others = pc.invert(pc.string_is_ascii(texts))
+    if not pc.any(others).as_py():
+        return forms
+    exact = [normal_form(name) for name in texts.filter(others).to_pylist()]
+    return pc.replace_with_mask(forms, others, pa.array(exact, pa.string()))
 
 
 _POINT = r"^(-?[0-9]+)\.$"  # what the rewriting of a whole number leaves
