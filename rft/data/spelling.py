@@ -133,8 +133,8 @@ def _alike_units(units: pd.Categorical) -> Iterator[Remark]:
 
 
 def _missing(values: pd.Categorical, id: str, what: str, read_as: str, spellings: set[str]) -> Iterator[Remark]:
-    candidates = values.categories[values.categories.str.len() <= 16]
-    found = [str(name) for name in candidates if normal_form(str(name)) in spellings]
+    texts = pa.array(values.categories, pa.string())
+    found = texts.filter(pc.is_in(_normal_forms(texts), pa.array(sorted(spellings)))).to_pylist()
     if found:
         codes = values.categories.get_indexer(pd.Index(found))
         count = int(np.isin(values.codes, codes).sum())
