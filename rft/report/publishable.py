@@ -32,8 +32,8 @@ def publishable(run: AuditRun) -> AuditRun:
     sections, data = restricted(run.sections, run.data, below)
     stated = {finding.id: finding for section in run.sections for finding in section.findings}
     left = {finding.id: finding for section in sections for finding in section.findings}
-    changed = {id for id, finding in stated.items() if _said(finding) != _said(left[id])}
-    rules = tuple(_explained(rule, changed, below) for rule in run.verdict.rules)
+    changed = {id for id, finding in stated.items() if finding.small_groups or finding != left.get(id)}
+    rules = tuple(_explained(rule, stated.get(rule.finding), changed, below) for rule in run.verdict.rules)
     verdict = run.verdict.model_copy(update={"rules": rules})
     return run.model_copy(update={"sections": sections, "data": data, "verdict": verdict})
 
@@ -43,9 +43,9 @@ def few(count: int, below: int) -> bool:
     return 0 < count < below
 
 
-def _said(finding: Finding) -> tuple[object, ...]:
-    return finding.value, finding.interval, finding.reason
-
-
-def _explained(rule: RuleOutcome, changed: set[str], below: int) -> RuleOutcome:
-    return rule.model_copy(update={"explanation": reason(below)}) if rule.finding in changed else rule
+def _explained(rule: RuleOutcome, finding: Finding | None, changed: set[str], below: int) -> RuleOutcome:
+    """Return the rule without the numbers of a finding that small cells are a part of, by an interval at least."""
+    if finding is None or finding.id not in changed or finding.status == "fail":
+        return rule
+    told = f"; too small to be compared: {', '.join(finding.small_groups)}" if finding.small_groups else ""
+    return rule.model_copy(update={"explanation": f"numbers are {reason(below)}{told}"})

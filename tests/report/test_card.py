@@ -129,8 +129,22 @@ def test_the_card_withholds_small_cells_though_the_report_does_not() -> None:
     assert "Left out because their item could not be read: fewer than 10." in card
     assert "0.4242" not in card
     assert "4 of 100" not in card
-    assert "**Pass**: the gap (suppressed: fewer than 10)" in card
+    assert "**Pass**: the gap (numbers are suppressed: fewer than 10)" in card
     assert "rest on fewer than 10 cases are withheld" in card
+
+
+def test_the_card_does_not_show_the_interval_of_a_group_that_is_too_small() -> None:
+    """From the ends of an exact interval at a known level the counts that it was made of can be solved for."""
+    run = small()
+    gap = run.sections[0].findings[0].model_copy(update={"n": 97, "small_groups": ("tiny",), "meaning": "A gap."})
+    rule = run.verdict.rules[0].model_copy(update={"explanation": "with tiny the interval is 0.29 to 1"})
+    update = {
+        "sections": (Section(plugin="fairness", findings=(gap,)),),
+        "verdict": Verdict(status="pass", rules=(rule,)),
+    }
+    card = model_card(run.model_copy(update=update))
+    assert "0.29" not in card
+    assert "(numbers are suppressed: fewer than 10; too small to be compared: tiny)" in card
 
 
 def test_the_config_says_what_is_small() -> None:
