@@ -135,7 +135,9 @@ def demo(
     """Audit a model with planted problems and check that the audit finds them."""
     with _reported(debug):
         from rft.demo import run_demo
+        from rft.report import check_storable
 
+        check_storable()
         result = run_demo(folder, private=private, device=device, force=force)
         out.say(*result.lines())
         out.say(f"Report: {result.report}", f"Config: {result.config}")
@@ -194,7 +196,10 @@ def verify(
         whole = not found.unchecked
         out.say(*(["Every file is the one that was written."] if whole else _checked_in_part(found)))
         if found.inputs:
-            out.say(f"{found.inputs:,} inputs are the files that were read.")
+            one = found.inputs == 1
+            out.say(
+                f"{found.inputs:,} {'input is the file that was' if one else 'inputs are the files that were'} read."
+            )
         if stand := stand_of(folder):
             whole = _show_ledger(stand, ledger) and whole
         raise typer.Exit(0 if whole else EXIT["uncertain"])

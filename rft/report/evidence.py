@@ -120,7 +120,7 @@ def verify(folder: Path, *, key: Path | None = None, data: Path | None = None) -
     if owner is None:
         return Verification(tuple(problems), _without_key(private, len(keyed["inputs"])), len(public))
     missing = len(keyed["files"].keys() - owner.digests("file", private).keys())
-    left_out = [f"{missing} files that are not for others and are not here"] if missing else []
+    left_out = [f"private files that are not here: {missing}"] if missing else []
     read_before, absent, inputs = _check_inputs(owner, keyed["inputs"], data)
     return Verification(
         (*problems, *_check_private(owner, keyed["files"], private), *read_before),
@@ -152,7 +152,7 @@ def _compared(listed: Mapping[str, str], present: Mapping[str, str]) -> list[str
 
 
 def _without_key(private: Iterable[str], inputs: int) -> tuple[str, ...]:
-    return (*sorted(private), *([f"{inputs} inputs"] if inputs else []))
+    return (*sorted(private), *([f"{inputs} input{'s' * (inputs > 1)}"] if inputs else []))
 
 
 def _check_private(key: RunKey, listed: Mapping[str, str], present: Mapping[str, str]) -> list[str]:

@@ -170,7 +170,7 @@ def test_a_list_of_inputs_that_was_cut_is_found(released: Path) -> None:
 def test_a_private_file_that_was_left_out_is_no_broken_run(released: Path) -> None:
     (released / "predictions.parquet").unlink()
     found = verify(released)
-    assert (found.problems, found.unchecked) == ((), ("1 files that are not for others and are not here",))
+    assert (found.problems, found.unchecked) == ((), ("private files that are not here: 1",))
 
 
 def test_each_run_has_a_key_of_its_own_and_keeps_it(released: Path, tmp_path: Path) -> None:
