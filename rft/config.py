@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 GroupName = Annotated[str, Field(pattern=r"^[^.\s][^.]*(\.[^.\s][^.]*)*$")]  # the last part of a finding's id
-
+FACTORY = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"  # package.module:name
 
 SOURCES = "give either manifest (a table of examples) or folder (class sub-folders of pictures)"
 
@@ -96,11 +96,14 @@ class ModelConfig(_Table):
     """``[model]``: the pretrained backbone, what of it stays frozen, and what is trained; or a model to audit as it is.
 
     One of ``backbone``, ``checkpoint`` and ``factory`` is given; the last two are audited without training.
+
+    ``preprocessing`` names what else nothing says: of a torchvision backbone with weights of one's own, the published
+    weights whose transforms it was trained with (``IMAGENET1K_V2``); of a factory, its transform (``module:name``).
     """
 
     backbone: str | None = None
     checkpoint: str | None = None
-    factory: str | None = Field(default=None, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    factory: str | None = Field(default=None, pattern=FACTORY)
     classes: list[str] | None = Field(default=None, min_length=2)
     outputs: Literal["logits", "probabilities"] = "logits"
     weights: str = "pretrained"
@@ -113,6 +116,7 @@ class ModelConfig(_Table):
     cache: Literal["float32", "float16"] = "float32"
     memory: str | None = None
     image_size: int | None = Field(default=None, ge=28, le=1024)
+    preprocessing: str | None = None
     row_norm: bool = False
 
     @property
@@ -152,11 +156,23 @@ class ModelConfig(_Table):
                 raise ValueError(f"a {sources[0]} is audited as it is: remove {', '.join(sorted(training))}")
         elif {"classes", "outputs"} & self.model_fields_set:
             raise ValueError("classes and outputs describe a checkpoint or factory, not a backbone")
+        if self.preprocessing is not None:
+            self._check_preprocessing()
         if self.tune != "full" and self.freeze == "all":
             raise ValueError(f'tune = "{self.tune}" trains nothing when freeze is "all"; name a layer, or "none"')
         if "lora" in self.model_fields_set and self.tune != "lora":
             raise ValueError('[model.lora] needs tune = "lora"')
         return self
+
+    def _check_preprocessing(self) -> None:
+        """Refuse to name how pictures are prepared where the model itself says it."""
+        if self.factory is not None:
+            if not re.fullmatch(FACTORY, self.preprocessing or ""):
+                raise ValueError('preprocessing of a factory names its transform: "package.module:name"')
+            if self.image_size is not None:
+                raise ValueError("image_size is that of the pictures that preprocessing gives: remove it")
+        elif not (self.backbone or "").startswith("torchvision/"):
+            raise ValueError("preprocessing is that of the model itself, but for torchvision backbones and factories")
 
     @field_validator("memory")
     @classmethod

@@ -14,7 +14,34 @@ from urllib.request import getproxies
 from rft.errors import ModelError
 
 CONNECT_SECONDS = 2
-HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+HUB_NAME = re.compile(r"(?P<model>[A-Za-z0-9][\w.-]*(/[\w.-]+)?)(@(?P<revision>[\w.+-][\w.+/-]*))?")
+
+
+def split_revision(name: str) -> tuple[str, str | None]:
+    """Return a model's name and the branch, tag or commit behind its ``@``, or None.
+
+    >>> split_revision("google/vit-base-patch16-224@v1.0")
+    ('google/vit-base-patch16-224', 'v1.0')
+    """
+    model, _, revision = name.partition("@")
+    return model, revision or None
+
+
+def hub_cache() -> Path:
+    """Return the folder that the hub's client keeps its downloads in."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)
+
+
+def snapshot_folder(name: str) -> Path | None:
+    """Return where the hub's cache keeps ``name`` or ``name@revision``, as a folder named by its commit, or None."""
+    model, revision = split_revision(name)
+    place = hub_cache() / f"models--{model.replace('/', '--')}"
+    pointer = place / "refs" / (revision or "main")
+    commit = pointer.read_text(encoding="utf-8").strip() if pointer.is_file() else revision
+    folder = place / "snapshots" / (commit or "")
+    return folder if commit and folder.is_dir() else None
 
 
 @contextmanager
@@ -37,9 +64,7 @@ def hub(offline: bool) -> Iterator[bool]:
 
 def require_weights(name: str, *, offline: bool) -> None:
     """Raise ``ModelError`` at once when nothing was ever downloaded and nothing can be: before slow imports."""
-    from huggingface_hub import constants
-
-    cache = Path(constants.HF_HUB_CACHE)
+    cache = hub_cache()
     if any(cache.glob("models--*")):
         return
     with hub(offline) as reached:
@@ -52,24 +77,32 @@ def require_weights(name: str, *, offline: bool) -> None:
 
 
 def require_model(name: str, *, offline: bool, where: str) -> None:
-    """Raise ``ModelError`` at once when nothing of a model of the hub is cached and nothing can be downloaded."""
-    from huggingface_hub import constants
-
-    if (Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}").is_dir():
+    """Raise ``ModelError`` at once when a model of the hub, in its revision, is not cached and cannot be downloaded."""
+    model, revision = split_revision(name)
+    begun = (hub_cache() / f"models--{model.replace('/', '--')}").is_dir()
+    if snapshot_folder(name) is not None or (begun and revision is None):  # what of it is there, loading will tell
         return
     with hub(offline) as reached:
         if not reached:
-            raise not_to_be_had(name, "it is not cached", where, reached=False)
+            raise not_to_be_had(name, missing_from_cache(name), where, reached=False)
+
+
+def missing_from_cache(name: str) -> str:
+    """Return why a model is not in the hub's cache: it is not there at all, or in other revisions only."""
+    model, revision = split_revision(name)
+    pointers = hub_cache() / f"models--{model.replace('/', '--')}" / "refs"
+    known = sorted(file.relative_to(pointers).as_posix() for file in pointers.rglob("*") if file.is_file())
+    if revision is None or not known:
+        return "it is not cached"
+    return f"its revision {revision!r} is not cached; those cached are {', '.join(known)}"
 
 
 def not_to_be_had(name: str, reason: str, where: str, *, reached: bool) -> ModelError:
     """Return the error that says why a model of the hub is not there, and where it belongs."""
-    from huggingface_hub import constants
-
     return ModelError(
         f"{name} could not be had{'' if reached else ' without the network'}: {reason}",
         where=where,
-        remedy=f"Put it into {constants.HF_HUB_CACHE} as the hub's client lays it out, or name its folder.",
+        remedy=f"Put it into {hub_cache()} as the hub's client lays it out, or name its folder.",
     )
 
 

@@ -353,6 +353,7 @@ class Backbone(Record):
     """The pretrained part. The hashes cover every frozen tensor and buffer, when loaded and after training.
 
     ``freeze`` is ``all``, ``none`` or the first layer that is not frozen; ``tune`` is what is trained behind it.
+    ``revision`` is the commit of the hub that the weights are of; None for weights from elsewhere.
     ``precision`` is what the frozen part computes in; with ``int8`` the weights of ``rounded_layers`` linear layers in
     it were rounded, before the first hash was taken.
     """
@@ -360,6 +361,7 @@ class Backbone(Record):
     name: str
     weights: str
     weights_sha256: str
+    revision: str | None = None
     freeze: str = "all"
     tune: str = "full"
     frozen_parameters: int
@@ -399,13 +401,18 @@ class Training(Record):
 
 
 class SubjectFacts(Record):
-    """What was audited, as it stands in ``audit.json`` under ``subject``."""
+    """What was audited, as it stands in ``audit.json`` under ``subject``.
+
+    ``preprocessing`` and ``revision`` are those of a model that others trained; of a backbone, it says them itself.
+    """
 
     name: str
     modality: str
     classes: tuple[str, ...]
     positive: str | None = None
     backbone: Backbone | None = None
+    preprocessing: dict[str, Any] | None = None
+    revision: str | None = None
     model_sha256: str | None = None
     training: Training
 

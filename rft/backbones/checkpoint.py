@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 from rft.backbones import pretrained_folder, transformers
 from rft.backbones.classifier import Batch, ImageBackbone
+from rft.backbones.folder_weights import load_model
 from rft.backbones.given import TEXTS, Called, Given
 from rft.backbones.pretrained_folder import PretrainedFolder
-from rft.backbones.processor import Processor
+from rft.backbones.processor import FILES, has_processor
 from rft.config import ModelConfig
+from rft.data.preprocessing import Preprocessing
 from rft.data.text import Tokenisation
 from rft.errors import ModelError
 
@@ -36,15 +38,15 @@ def read(settings: ModelConfig, folder: Path, *, modality: str, offline: bool) -
     config = transformers.read_config(source)
     _check_task(config, modality)
     network = _network(source, config, modality)
-    labels = tuple(settings.classes or (str(config.id2label[index]) for index in range(config.num_labels)))
+    labels = tuple(settings.classes or (str(config.id2label.get(index, index)) for index in range(config.num_labels)))
     if modality == "text":
         preparation = _tokenisation(source, network, settings)
-        return Given(Called(network, _run_text), labels, preparation, preparation(TEXTS), WHERE)
-    processor = _processor(source, settings)
-    normalised = ImageBackbone(network, processor.mean, processor.std, _logits)
+        return Given(Called(network, _run_text), labels, preparation, preparation(TEXTS), WHERE, source.revision)
+    prepared = _preprocessing(source, config, settings)
+    normalised = ImageBackbone(network, prepared.mean, prepared.std, _logits)
     random = torch.Generator().manual_seed(0)
-    example = {"pixels": torch.rand(3, 3, *processor.size, generator=random)}
-    return Given(normalised, labels, processor, example, WHERE)
+    example = {"pixels": torch.rand(3, *prepared.shape, generator=random)}
+    return Given(normalised, labels, prepared, example, WHERE, source.revision)
 
 
 def _check_task(config: Any, modality: str) -> None:
@@ -73,14 +75,8 @@ def _network(source: PretrainedFolder, config: Any, modality: str) -> nn.Module:
 
     kind = getattr(library, AUTO[modality])
     with transformers.named(source, "its weights"), transformers.quiet():
-        network, report = kind.from_pretrained(
-            **source.source,
-            config=config,
-            dtype=torch.float32,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # so that they are reported
-        )
-    absent, misshapen = sorted(report["missing_keys"]), sorted(each[0] for each in report["mismatched_keys"])
+        model = load_model(kind, source, config)
+    network, absent, misshapen = model.network, model.missing, sorted(model.mismatched)
     if absent or misshapen:
         what = (
             f"are not in the folder's weights, first {absent[0]!r}" if absent else f"differ in shape: {misshapen[0]!r}"
@@ -110,24 +106,20 @@ def _agree_on_padding(network: Any, tokenizer: Any) -> None:
         settings.pad_token_id = tokenizer.pad_token_id
 
 
-def _processor(source: PretrainedFolder, settings: ModelConfig) -> Processor:
-    import transformers as library
-
+def _preprocessing(source: PretrainedFolder, config: Any, settings: ModelConfig) -> Preprocessing:
     if settings.image_size is not None:
         raise ModelError(
             "the size of the pictures is that of the checkpoint's image processor",
             where="model.image_size",
             remedy="Leave it out.",
         )
-    if not any((source.path / name).is_file() for name in transformers.PROCESSORS):
+    if not has_processor(source, config):
         raise ModelError(
-            f"{source.path.name!r} has no {transformers.PROCESSORS[0]}: how pictures are prepared is not known",
+            f"{source.path.name!r} has no {FILES[0]}: how pictures are prepared is not known",
             where=WHERE,
             remedy="Save the image processor of the training into it: processor.save_pretrained(folder).",
         )
-    with transformers.named(source, "its image processor"), transformers.quiet():
-        processor = library.AutoImageProcessor.from_pretrained(**source.source)
-    return Processor.of(processor, WHERE)
+    return transformers.image_preprocessing(source, config)
 
 
 def _run_text(network: nn.Module, inputs: Batch) -> Tensor:

@@ -1,13 +1,13 @@
 """The joined model: a backbone that gives one vector an example, and a linear head on it.
 
-A batch is a dict of tensors. Pictures: ``{"pixels": (B, 3, H, W)}`` in [0, 1]. Texts: ``{"input_ids": (B, T),
+A batch is a dict of tensors. Pictures: ``{"pixels": (B, C, H, W)}`` in [0, 1]. Texts: ``{"input_ids": (B, T),
 "attention_mask": (B, T)}``, padded on the right. What is trained and what is frozen is decided in ``cut``, not here.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -28,7 +28,7 @@ class ImageBackbone(nn.Module):
     """Pixels in, features out.
 
     Args:
-        network: the library's model without its classifier; takes normalised (B, 3, H, W) pixels.
+        network: the library's model without its classifier; takes normalised (B, C, H, W) pixels.
         mean, std: what its pretraining normalised each channel with.
         pooled: turns the network's output into (B, D) features.
     """
@@ -45,11 +45,11 @@ class ImageBackbone(nn.Module):
     ) -> None:
         super().__init__()
         self.network, self.pooled = network, pooled
-        self.register_buffer("mean", torch.tensor(list(mean), dtype=torch.float32).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(list(std), dtype=torch.float32).view(1, 3, 1, 1))
+        self.register_buffer("mean", torch.tensor(list(mean), dtype=torch.float32).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(list(std), dtype=torch.float32).view(1, -1, 1, 1))
 
     def forward(self, inputs: Batch) -> Tensor:
-        """Map ``{"pixels": (B, 3, H, W)}`` in [0, 1] to (B, D) features."""
+        """Map ``{"pixels": (B, C, H, W)}`` in [0, 1] to (B, D) features."""
         return self.pooled(self.network((inputs["pixels"] - self.mean) / self.std))
 
 
@@ -158,8 +158,8 @@ def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
     return total.hexdigest()
 
 
-def find_spatial_layer(backbone: nn.Module, image_size: int, prefix: str = "backbone.") -> str | None:
-    """Find the last module that gives a feature map, by running one grey image through an image backbone."""
+def find_spatial_layer(backbone: nn.Module, shape: Sequence[int], prefix: str = "backbone.") -> str | None:
+    """Find the last module that gives a feature map, by running one grey (C, H, W) image through an image backbone."""
     last: list[str | None] = [None]
 
     def remember(name: str) -> Callable[..., None]:
@@ -178,7 +178,7 @@ def find_spatial_layer(backbone: nn.Module, image_size: int, prefix: str = "back
     ]
     device = next(backbone.parameters()).device
     with torch.no_grad():
-        backbone({"pixels": torch.full((1, 3, image_size, image_size), 0.5, device=device)})
+        backbone({"pixels": torch.full((1, *shape), 0.5, device=device)})
     for handle in handles:
         handle.remove()
     return last[0]

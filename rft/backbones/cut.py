@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from rft.backbones.anatomy import FAILURES, Anatomy, Example, first_line
 from rft.backbones.classifier import Classifier, hash_tensors, new_head
 from rft.backbones.frozen_part import FrozenPart, outputs, passed
-from rft.backbones.replay import Answer, Plan, Prefix, Suffix, owner
+from rft.backbones.replay import Answer, InputShape, Plan, Prefix, Suffix, owner
 from rft.errors import ModelError, near
 
 NETWORK = "backbone.network."
@@ -43,7 +43,7 @@ class Cut:
         freeze: ``all``, ``none`` or a layer of the network.
         plan: how the part behind a layer is run; None for ``all`` and ``none``.
         trained: names of the parameters that are trained, the head's included.
-        image_size: side of the pictures; None for texts.
+        input_shape: (C, H, W) of the pictures; None for texts.
         frozen_part: how what lies before the cut computes, in the joined model as in extraction.
     """
 
@@ -51,7 +51,7 @@ class Cut:
     freeze: str
     plan: Plan | None
     trained: frozenset[str]
-    image_size: int | None = None
+    input_shape: InputShape = None
     frozen_part: FrozenPart = field(default_factory=FrozenPart)
 
     @property
@@ -144,7 +144,7 @@ class Cut:
         trainable = {"all": frozenset({"head", "head.linear"}), "none": None}.get(
             self.freeze, self.plan.behind if self.plan else None
         )
-        return Suffix(model, plan, trainable, self.image_size)
+        return Suffix(model, plan, trainable, self.input_shape)
 
 
 def cut(classifier: Classifier, freeze: str, tune: Tune, example: Example) -> Cut:
@@ -159,12 +159,12 @@ def cut(classifier: Classifier, freeze: str, tune: Tune, example: Example) -> Cu
     Raises:
         ModelError: the layer does not exist, or the model cannot be run from there; with near names.
     """
-    image_size = _image_size(example)
+    input_shape = _input_shape(example)
     if freeze == "all":
         head = frozenset(name for name, _ in classifier.named_parameters() if name.startswith("head."))
-        return Cut(classifier, freeze, None, head, image_size)
+        return Cut(classifier, freeze, None, head, input_shape)
     if freeze == "none":
-        return Cut(classifier, freeze, None, _chosen(_reached(classifier, example), tune), image_size)
+        return Cut(classifier, freeze, None, _chosen(_reached(classifier, example), tune), input_shape)
     _check_name(classifier, freeze)
     anatomy = Anatomy.of(classifier, example)
     try:
@@ -183,9 +183,9 @@ def behind(classifier: Classifier, layer: str, example: Example) -> frozenset[st
     return plan.behind
 
 
-def _image_size(example: Example) -> int | None:
+def _input_shape(example: Example) -> InputShape:
     pixels = example(1, 5, 0).get("pixels")
-    return None if pixels is None else pixels.shape[-1]
+    return None if pixels is None else tuple(pixels.shape[1:])
 
 
 def _check_name(classifier: Classifier, layer: str) -> None:
@@ -197,11 +197,11 @@ def _check_name(classifier: Classifier, layer: str) -> None:
 
 def at_layer(classifier: Classifier, layer: str, tune: Tune, anatomy: Anatomy, example: Example) -> Cut:
     """Cut at a layer whose model was recorded; raises ``Uncuttable``."""
-    image_size = _image_size(example)
+    input_shape = _input_shape(example)
     try:
         plan = plan_for(anatomy, NETWORK + layer, classifier.modality)
-        trained = _chosen(_reached_behind_only(classifier, plan, example, image_size), tune)
-        made = Cut(classifier, layer, plan, trained, image_size)
+        trained = _chosen(_reached_behind_only(classifier, plan, example, input_shape), tune)
+        made = Cut(classifier, layer, plan, trained, input_shape)
         _verify(made, example)
     except FAILURES as error:
         raise Uncuttable(f"the rest of the model does not run from there ({first_line(error)})") from error
@@ -284,10 +284,10 @@ def _answer(anatomy: Anatomy, number: int) -> Answer | None:
     return Answer(call.output_tree, tuple(leaves))
 
 
-def _reached_behind_only(classifier: Classifier, plan: Plan, example: Example, image_size: int | None) -> list[str]:
+def _reached_behind_only(classifier: Classifier, plan: Plan, example: Example, input_shape: InputShape) -> list[str]:
     """Return the names of the parameters that get a gradient behind the cut and that nothing before it uses."""
     model = replica(classifier)
-    prefix, suffix = Prefix(model, plan), Suffix(model, plan, None, image_size)
+    prefix, suffix = Prefix(model, plan), Suffix(model, plan, None, input_shape)
     model.requires_grad_(True)
     named = {name: parameter for name, parameter in model.named_parameters() if parameter.is_floating_point()}
     features = prefix(example(2, 5, 0))

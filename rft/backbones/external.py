@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from rft.backbones import checkpoint, factory
 from rft.backbones.classifier import Batch, find_spatial_layer
 from rft.backbones.given import Given
+from rft.backbones.weights import check_finite as check_weights
 from rft.config import ModelConfig
 from rft.data import Preparation
 from rft.errors import ConfigError, ModelError
@@ -63,6 +64,7 @@ class LoadedExternal:
     classifier: ExternalClassifier
     preparation: Preparation
     where: str
+    revision: str | None = None
 
 
 def load(
@@ -89,6 +91,7 @@ def load(
     else:
         given = factory.read(settings, folder, modality=modality)
     order = match_labels(given.labels, classes, given.where)
+    check_weights(given.network, given.where)
     network = given.network.to(device).requires_grad_(False).eval()
     example = {name: tensor.to(device) for name, tensor in given.example.items()}
     _try(network, example, given)
@@ -102,7 +105,7 @@ def load(
     )
     with torch.no_grad():
         check_outputs(classifier(example).cpu(), settings.outputs, given.where)
-    return LoadedExternal(classifier, given.preparation, given.where)
+    return LoadedExternal(classifier, given.preparation, given.where, given.revision)
 
 
 def match_labels(labels: Sequence[str], classes: Sequence[str], where: str) -> list[int]:
@@ -198,7 +201,7 @@ def _spatial_layer(network: nn.Module, example: Batch) -> str | None:
     height, width = example["pixels"].shape[2:]
     if height != width or not any(True for _ in network.parameters()):
         return None
-    name = find_spatial_layer(network, width, prefix="network.")
+    name = find_spatial_layer(network, example["pixels"].shape[1:], prefix="network.")
     if name is None:
         return None
     shapes: list[torch.Size] = []

@@ -41,6 +41,7 @@ class Given:
         preparation: how items become its inputs.
         example: three inputs, to try the model on; texts differ in length.
         where: the key of audit.toml that named it, for errors.
+        revision: the commit of the hub that it is of; None for one from elsewhere.
     """
 
     network: nn.Module
@@ -48,3 +49,4 @@ class Given:
     preparation: Preparation
     example: Batch
     where: str
+    revision: str | None = None

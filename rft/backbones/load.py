@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -22,9 +25,10 @@ from rft.backbones.classifier import (
     new_head,
 )
 from rft.config import ModelConfig
-from rft.data.images import Preprocessing
+from rft.data.preprocessing import Preprocessing
 from rft.data.text import Tokenisation
 from rft.errors import ModelError, near
+from rft.hub import split_revision
 
 LIBRARIES: dict[str, ModuleType] = {"torchvision": torchvision, "timm": timm}  # their models are known by name
 HUB = "transformers"
@@ -40,6 +44,7 @@ class LoadedBackbone:
         preparation: how items become its inputs.
         weights_sha256: of the weights file, or of the tensors where there is no single file.
         identity: what its outputs depend on beside tensors and preparation.
+        revision: the commit of the hub that the weights are of; None for weights from elsewhere.
     """
 
     backbone: nn.Module
@@ -47,6 +52,7 @@ class LoadedBackbone:
     preparation: Preprocessing | Tokenisation
     weights_sha256: str
     identity: dict[str, Any]
+    revision: str | None = None
 
     @property
     def modality(self) -> str:
@@ -54,15 +60,15 @@ class LoadedBackbone:
         return "image" if isinstance(self.preparation, Preprocessing) else "text"
 
     @property
-    def image_size(self) -> int | None:
-        """Side of the pictures it takes; None for texts."""
-        return self.preparation.crop if isinstance(self.preparation, Preprocessing) else None
+    def input_shape(self) -> tuple[int, int, int] | None:
+        """Channels, height and width of the pictures it takes; None for texts."""
+        return self.preparation.shape if isinstance(self.preparation, Preprocessing) else None
 
     def classifier(self, classes: int, row_norm: bool, seed: int) -> Classifier:
         """Join the backbone with a new head for this number of classes."""
         head = new_head(self.dimension, classes, row_norm, seed)
-        if self.image_size is not None:
-            spatial = find_spatial_layer(self.backbone, self.image_size)
+        if self.input_shape is not None:
+            spatial = find_spatial_layer(self.backbone, self.input_shape)
             return Classifier(self.backbone, head, modality="image", spatial_layer=spatial)
         network: Any = self.backbone.network
         name = transformers.embedding_layer(network)
@@ -72,8 +78,8 @@ class LoadedBackbone:
     def example(self, count: int, tokens: int, seed: int) -> Batch:
         """Make up inputs: noise for pictures, any words for texts, some of which are shorter than others."""
         random = torch.Generator().manual_seed(seed)
-        if self.image_size is not None:
-            return {"pixels": torch.rand(count, 3, self.image_size, self.image_size, generator=random)}
+        if self.input_shape is not None:
+            return {"pixels": torch.rand(count, *self.input_shape, generator=random)}
         return made_up_texts(self.preparation.tokenizer, count, tokens, random)  # type: ignore[union-attr]
 
 
@@ -132,7 +138,8 @@ def untrained_like(backbone: LoadedBackbone, config: ModelConfig, folder: Path, 
     if backbone.identity["library"] == HUB:
         network = transformers.untrained_like(backbone.backbone, seed)
         return _probe(network, backbone.preparation, hash_tensors(network.state_dict()), backbone.identity, HUB)
-    random = config.model_copy(update={"weights": "random"})
+    name = f"{backbone.identity['library']}/{backbone.identity['name']}"  # without a revision of its weights
+    random = config.model_copy(update={"backbone": name, "weights": "random"})
     return load(random, folder, modality=backbone.modality, seed=seed, offline=True)
 
 
@@ -153,34 +160,84 @@ def _from_folder(
         pooling: str = backbone.pooling
     else:
         pretrained = config.weights == "pretrained"
-        backbone, own = transformers.image_backbone(source, pretrained=pretrained, seed=seed)
-        preparation, pooling = _sized(own, config.image_size), backbone.pooled.__name__
+        size = config.image_size
+        backbone, preparation = transformers.image_backbone(source, pretrained=pretrained, seed=seed, image_size=size)
+        pooling = backbone.pooled.__name__
     identity = {"library": HUB, "pooling": pooling, "config_sha256": transformers.config_sha256(backbone.network)}
-    return _probe(backbone, preparation, hash_tensors(backbone.network.state_dict()), identity, name)
+    loaded = _probe(backbone, preparation, hash_tensors(backbone.network.state_dict()), identity, name)
+    return replace(loaded, revision=source.revision)
 
 
 def _by_name(
     config: ModelConfig, module: ModuleType, library: str, name: str, folder: Path, *, seed: int, offline: bool
 ) -> LoadedBackbone:
-    if library == "timm" and config.weights == "pretrained":
+    name, revision = split_revision(name)
+    if revision is not None and not (library == "timm" and config.weights == "pretrained"):
+        raise ModelError(
+            f"the revision {revision!r} is one of the hub, which these weights are not from",
+            where="model.backbone",
+            remedy="Leave it out.",
+        )
+    build = _of_torchvision if library == "torchvision" else partial(_of_timm, revision=revision)
+    made = build(config, name, folder, seed=seed, offline=offline)
+    own = dict(made.network.state_dict())
+    sha256 = made.file.sha256 if made.file else hash_tensors(own)
+    network = module.remove_classifier(made.network)
+    if made.file:
+        weights.load_into(network, made.file, own)
+    backbone = ImageBackbone(network, made.preparation.mean, made.preparation.std)
+    identity = {"library": library, "name": name} | ({"recipe": made.recipe} if made.recipe else {})
+    loaded = _probe(backbone, made.preparation, sha256, identity, f"{library}/{name}")
+    return replace(loaded, revision=made.commit)
+
+
+class _Built(NamedTuple):
+    """A network with its own classifier, and the weights that are still to be loaded into it, if any."""
+
+    network: nn.Module
+    preparation: Preprocessing
+    file: weights.WeightsFile | None = None
+    recipe: str | None = None
+    commit: str | None = None
+
+
+def _of_torchvision(config: ModelConfig, name: str, folder: Path, *, seed: int, offline: bool) -> _Built:
+    torchvision.check_name(name)
+    by_name = config.weights == "pretrained" or torchvision.is_name_of_weights(name, config.weights)
+    file = None
+    if config.weights != "random" and not by_name:
+        file = torchvision.current_names(weights.read(config.weights, folder))
+    recipe = torchvision.find_recipe(name, config.weights, file.sha256 if file else None, config.preprocessing)
+    if by_name:
+        chosen = torchvision.find_recipe(name, config.weights, None, None)
+        file = torchvision.published(name, chosen, offline=offline)
+    with _seeded(seed):
+        network = torchvision.architecture(name, str(recipe))
+    preparation = torchvision.preprocessing(recipe, image_size=config.image_size)
+    return _Built(network, preparation, file, recipe=str(recipe))
+
+
+def _of_timm(config: ModelConfig, name: str, folder: Path, *, revision: str | None, seed: int, offline: bool) -> _Built:
+    if config.weights == "pretrained":
         timm.require_weights(name, offline=offline)
-    known = module.names()
-    if name.split(".")[0] not in known:
-        raise ModelError(f"{library} has no model {name!r}", where="model.backbone", remedy=near(name, known))
-    pretrained = config.weights == "pretrained"
+    timm.check_name(name)
     file = None if config.weights in ("pretrained", "random") else weights.read(config.weights, folder)
+    commit = None
+    with _seeded(seed):
+        if config.weights == "pretrained":
+            network, commit = timm.pretrained(name, revision, offline=offline)
+        else:
+            network = timm.architecture(name)
+    preparation = timm.preprocessing(network, image_size=config.image_size)
+    return _Built(network, preparation, file, commit=commit)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Draw random weights from a seed, and leave the global random state as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        full = module.architecture(name, pretrained=pretrained, offline=offline)
-    preparation = _sized(module.preprocessing(name, full, pretrained=pretrained), config.image_size)
-    sha256 = file.sha256 if file else hash_tensors(full.state_dict())
-    own = dict(full.state_dict())
-    network = module.remove_classifier(full)
-    if file:
-        wanted = set(network.state_dict()) & set(own)
-        network.load_state_dict(weights.fit(file, own, wanted))
-    backbone = ImageBackbone(network, preparation.mean, preparation.std)
-    return _probe(backbone, preparation, sha256, {"library": library, "name": name}, f"{library}/{name}")
+        yield
 
 
 def architecture(
@@ -198,8 +255,8 @@ def architecture(
         backbone, prepared = transformers.read_description(hub_folder, preparation, modality, identity["pooling"])
         return _probe(backbone, prepared, "", identity, HUB)
     module = LIBRARIES[identity["library"]]
-    network = module.remove_classifier(module.architecture(identity["name"], pretrained=False, offline=True))
-    prepared = Preprocessing(**preparation)
+    network = module.remove_classifier(module.architecture(identity["name"], identity.get("recipe")))
+    prepared = module.saved_preprocessing(preparation)
     return _probe(ImageBackbone(network, prepared.mean, prepared.std), prepared, "", identity, identity["name"])
 
 
@@ -212,16 +269,17 @@ def _probe(
 ) -> LoadedBackbone:
     """Measure the number of features on made-up inputs; refuse a backbone that does not give a vector."""
     backbone.requires_grad_(False).eval()
+    weights.check_finite(backbone, name)
     loaded = LoadedBackbone(backbone, 0, preparation, sha256, identity)
     try:
         with torch.no_grad():
             features = backbone(loaded.example(2, 6, 0))
     except FAILURES as error:
-        side = loaded.image_size
+        shape = loaded.input_shape
         raise ModelError(
-            f"does not take {f'pictures of {side} x {side} px' if side else 'texts'}: {first_line(error)}",
+            f"does not take {f'pictures of {shape[1]} x {shape[2]} px' if shape else 'texts'}: {first_line(error)}",
             where=name,
-            remedy="Leave out model.image_size to use its own size." if side else None,
+            remedy="Leave out model.image_size to use its own size." if shape else None,
         ) from None
     return replace(loaded, dimension=features.shape[1])
 
@@ -231,10 +289,3 @@ def _names_if_installed(library: str) -> list[str]:
         return LIBRARIES[library].names()
     except ModelError:
         return []
-
-
-def _sized(preparation: Preprocessing, side: int | None) -> Preprocessing:
-    """Scale the preprocessing to another input size, keeping the share of the picture that is seen."""
-    if side is None:
-        return preparation
-    return replace(preparation, crop=side, resize=round(preparation.resize * side / preparation.crop))

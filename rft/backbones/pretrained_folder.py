@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import pickle
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,23 @@ from typing import Any
 import torch
 
 from rft.errors import ModelError
-from rft.hub import HUB_NAME, hub, not_to_be_had
+from rft.hub import HUB_NAME, hub, missing_from_cache, not_to_be_had, split_revision
 
 CONFIG = "config.json"
 DESCRIBED = (CONFIG, "tokenizer_config.json")  # files that may name code of the folder's own
+ADAPTER = "adapter_config.json"  # what peft writes beside the tensors of an adapter
+# Of peft's types, those that learn inputs or layers of their own, which cannot be added to the weights of the model.
+UNMERGEABLE = {
+    "ADAPTION_PROMPT",
+    "CARTRIDGE",
+    "CPT",
+    "MULTITASK_PROMPT_TUNING",
+    "P_TUNING",
+    "PREFIX_TUNING",
+    "PROMPT_TUNING",
+    "XLORA",
+}
+LOADERS = {"SEQ_CLS": "AutoModelForSequenceClassification", "CAUSAL_LM": "AutoModelForCausalLM"}
 SAFE = ("model.safetensors", "model.safetensors.index.json")  # transformers takes these before anything pickled
 PICKLED = "pytorch_model*.bin"
 WANTED = ["*.json", "*.txt", "*.model", "*.safetensors"]
@@ -34,11 +48,13 @@ class PretrainedFolder:
         path: the folder.
         gguf: name of its GGUF file, or None.
         where: the key of audit.toml that named it, for errors.
+        revision: the commit that the hub's cache holds it as; None for other folders.
     """
 
     path: Path
     gguf: str | None
     where: str
+    revision: str | None = None
 
     @property
     def source(self) -> dict[str, Any]:
@@ -49,6 +65,8 @@ class PretrainedFolder:
 
 def find(name: str, folder: Path, *, offline: bool, where: str) -> PretrainedFolder:
     """Return the folder of ``package:<distribution>[:<path>]``, of a path relative to ``folder``, or of the hub.
+
+    Of the hub, ``name@revision`` pins a branch, a tag or a commit; ``name`` alone is its branch ``main``.
 
     Raises:
         ModelError: there is none, or it holds more than data.
@@ -62,7 +80,8 @@ def find(name: str, folder: Path, *, offline: bool, where: str) -> PretrainedFol
         raise ModelError(
             f"no such folder: {Path(name).name!r}", where=where, remedy="Its path is relative to the config."
         )
-    return _checked(_from_hub(name, offline=offline, where=where), where)
+    snapshot = _from_hub(name, offline=offline, where=where)
+    return replace(_checked(snapshot, where), revision=snapshot.name)
 
 
 def _in_package(spec: str, where: str) -> Path:
@@ -94,19 +113,23 @@ def _from_hub(name: str, *, offline: bool, where: str) -> Path:
         raise ModelError(
             "needs transformers, which is not installed", where=where, remedy='pip install "rft[transformers]"'
         ) from None
+    model, revision = split_revision(name)
     with hub(offline) as reached:
         try:
-            path = Path(snapshot_download(name, allow_patterns=WANTED, local_files_only=not reached))
+            download = partial(snapshot_download, model, revision=revision)
+            path = Path(download(allow_patterns=WANTED, local_files_only=not reached))
             if reached and not list(path.glob("*.safetensors")):
-                snapshot_download(name, allow_patterns=[PICKLED])
+                download(allow_patterns=[PICKLED])
         except Exception as error:  # whatever the hub's client, its cache or the network raises
-            reason = str(error).splitlines()[0] if reached and str(error) else "it is not cached"
+            reason = str(error).splitlines()[0] if reached and str(error) else missing_from_cache(name)
             raise not_to_be_had(name, reason, where, reached=reached) from error
     return path
 
 
 def _checked(path: Path, where: str) -> PretrainedFolder:
     ggufs = sorted(file.name for file in path.glob("*.gguf"))
+    if (path / ADAPTER).is_file():
+        _refuse_adapter(path, where)
     if not (path / CONFIG).is_file():
         if len(ggufs) == 1:
             return PretrainedFolder(path, ggufs[0], where)
@@ -126,6 +149,31 @@ def _checked(path: Path, where: str) -> PretrainedFolder:
         for pickled in sorted(path.glob(PICKLED)):
             _refuse_pickled_objects(pickled, where)
     return PretrainedFolder(path, None, where)
+
+
+def _refuse_adapter(path: Path, where: str) -> None:
+    """Raise ``ModelError`` for a folder with an adapter of peft: it says what that is, and how to make a model of it.
+
+    With a whole model beside it, transformers would put the adapter into that model, and not say so.
+    """
+    adapter = read_json(path / ADAPTER, where)
+    kind, base = str(adapter.get("peft_type", "unknown type")), str(adapter.get("base_model_name_or_path") or "")
+    base_name = base.replace("\\", "/").rstrip("/").rpartition("/")[2] if Path(base).is_absolute() else base
+    loader = LOADERS.get(str(adapter.get("task_type")), "AutoModelForImageClassification")
+    if kind in UNMERGEABLE:
+        remedy = f"{kind} cannot be merged into its model: build both with model.factory."
+    else:
+        remedy = (
+            f"Merge it: peft.PeftModel.from_pretrained({loader}.from_pretrained({base_name!r}, num_labels=K), "
+            f"{path.name!r}).merge_and_unload().save_pretrained('merged'); save what prepares its inputs there too, "
+            "and name that folder."
+        )
+    if (path / CONFIG).is_file():
+        remedy += f" For the model without the adapter, take {ADAPTER} out of the folder."
+        what = f"holds a whole model and a PEFT adapter ({kind}) beside it: which is meant is not clear"
+    else:
+        what = f"holds a PEFT adapter ({kind}) for {base_name or 'a model that it does not name'!r}, not a whole model"
+    raise ModelError(f"the folder {path.name!r} {what}", where=where, remedy=remedy)
 
 
 def read_json(path: Path, where: str) -> dict[str, Any]:

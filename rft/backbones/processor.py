@@ -1,81 +1,95 @@
-"""Pictures prepared by the image processor that was saved with a checkpoint, whatever it does to their geometry.
-
-Processors resize, crop and squash in many ways, and end with a normalisation. They are run as they are; then the
-normalisation is taken back, so that pictures are pixels in [0, 1] here as everywhere, and the model begins with it.
-"""
+"""Pictures prepared by the image processor that lies in a folder of transformers, which is run as it is."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from rft.config import DataConfig
-from rft.data.decoding import upright_rgb
-from rft.data.images import ImageInputs
+from rft.backbones.pretrained_folder import PretrainedFolder
+from rft.data.preprocessing import Preprocessing, plain
 from rft.errors import ModelError
-from rft.records import Split
 
-TRIED = ((60, 90), (90, 60))  # width and height of the pictures that a processor is tried on
-EVEN = 1e-4  # how far the pixels of a picture of one colour may differ after normalisation
+FILES = ("preprocessor_config.json", "processor_config.json")  # the second holds a tokenizer's part as well
+USUAL_SIDE = 224  # pixels
+# Of what a processor says of itself, what has no part in the pixels or stands in the facts already.
+UNSHOWN = {
+    *("image_mean", "image_std", "data_format", "input_data_format", "return_tensors", "device", "disable_grouping"),
+    *("feature_extractor_type", "image_processor_type", "processor_class", "_processor_class", "image_seq_length"),
+}
 
 
-@dataclass(frozen=True)
-class Processor:
-    """An image processor of transformers: normalised value = offset + scale * pixel, for pixels in [0, 1].
+def has_processor(source: PretrainedFolder, config: Any) -> bool:
+    """Tell whether a folder says how pictures are prepared; timm's models of transformers do so in their config."""
+    return config.model_type == "timm_wrapper" or any((source.path / name).is_file() for name in FILES)
 
-    Attributes:
-        processor: the processor itself.
-        offset, scale: (3,) for each channel.
-        size: height and width of what it gives.
+
+def read_preprocessing(
+    load: Callable[..., Any] | None, config: Any, where: str, *, image_size: int | None = None
+) -> Preprocessing:
+    """Return how the pictures of a model are prepared: by the image processor of its folder.
+
+    Where the folder says nothing, pictures are cropped to the network's size and plainly normalised.
+
+    Args:
+        load: returns the image processor of the folder, with changes that it takes as keywords; None: there is none.
+        config: of the vision model.
+        where: the key of audit.toml that named the folder, for errors.
+        image_size: side of the pictures in place of that which the folder says; what is seen of them stays the same.
+
+    Raises:
+        ModelError: the processor cannot be loaded or run, or its pictures are not of one size.
     """
-
-    processor: Any
-    offset: np.ndarray
-    scale: np.ndarray
-    size: tuple[int, int]
-
-    @classmethod
-    def of(cls, processor: Any, where: str) -> Processor:
-        """Find out what a processor does; raises ``ModelError`` for one that rft cannot follow."""
-        black, white = ([_run(processor, Image.new("RGB", size, (v, v, v))) for size in TRIED] for v in (0, 255))
-        shapes = {each.shape for each in black}
-        if len(shapes) != 1 or len(shape := shapes.pop()) != 3 or shape[0] != 3:
-            raise ModelError("its image processor does not give pictures of three channels and one size", where=where)
-        offset, scale = black[0].mean(axis=(1, 2)), white[0].mean(axis=(1, 2)) - black[0].mean(axis=(1, 2))
-        uneven = max(float(np.ptp(each, axis=(1, 2)).max()) for each in (*black, *white))
-        if uneven > EVEN or not (scale > 0).all():
-            raise ModelError("its image processor does more than resize, crop and normalise", where=where)
-        return cls(processor, offset, scale, (shape[1], shape[2]))
-
-    @property
-    def mean(self) -> list[float]:
-        """For each channel, what is subtracted from pixels in [0, 1]."""
-        return (-self.offset / self.scale).tolist()
-
-    @property
-    def std(self) -> list[float]:
-        """For each channel, what is then divided by."""
-        return (1 / self.scale).tolist()
-
-    def facts(self) -> dict[str, Any]:
-        """Return what the inputs depend on beside the picture."""
-        return self.processor.to_dict()
-
-    def inputs(self, splits: Mapping[str, Split], config: DataConfig, seed: int) -> ImageInputs:
-        """Return the reader of pictures for these splits."""
-        return ImageInputs(splits, self, config.max_pixels, seed)  # type: ignore[arg-type]  # called like a Preprocessing
-
-    def __call__(self, picture: Image.Image) -> np.ndarray:
-        """Return the (height, width, 3) uint8 pixels of a picture."""
-        values = _run(self.processor, upright_rgb(picture))
-        pixels = (values - self.offset[:, None, None]) / self.scale[:, None, None] * 255
-        return np.ascontiguousarray(np.rint(pixels).clip(0, 255).astype(np.uint8).transpose(1, 2, 0))
+    channels = getattr(config, "num_channels", 3)
+    if load is None:
+        own = getattr(config, "image_size", None) or USUAL_SIDE  # convolutional networks take any
+        side = image_size or (own if isinstance(own, int) else max(own))
+        grey = (0.5,) * channels
+        return plain(side, side, "bicubic", grey, grey, channels=channels)
+    processor = load()
+    measured = measure_processor(processor, where, channels)
+    if image_size is None or measured.shape[1:] == (image_size, image_size):
+        return measured
+    larger = load(**_sizes(processor, image_size / max(measured.shape[1:])))
+    scaled = measure_processor(larger, where, channels)
+    if scaled.shape[1:] != (image_size, image_size):
+        height, width = scaled.shape[1:]
+        raise ModelError(
+            f"its image processor gives {height} x {width} px where {image_size} x {image_size} px are asked for",
+            where="model.image_size",
+            remedy="Leave it out.",
+        )
+    return scaled
 
 
-def _run(processor: Any, picture: Image.Image) -> np.ndarray:
-    """Return the (3, H, W) values that a model of transformers would be given."""
-    return np.asarray(processor(images=picture, return_tensors="np")["pixel_values"][0], np.float64)
+def measure_processor(processor: Any, where: str, channels: int = 3) -> Preprocessing:
+    """Return an image processor as a ``Preprocessing``; raises ``ModelError`` as ``Preprocessing.measure`` does."""
+
+    def pipeline(picture: Image.Image) -> np.ndarray:
+        return processor(images=picture, return_tensors="pt")["pixel_values"][0].numpy()
+
+    content = json.loads(processor.to_json_string())
+    shown = {key: value for key, value in content.items() if value is not None and key not in UNSHOWN}
+    resample = content.get("resample")
+    kind = Image.Resampling(resample) if isinstance(resample, int) else Image.Resampling.BICUBIC
+    if isinstance(resample, int):
+        shown["resample"] = kind.name.lower()
+    mean, std = content.get("image_mean"), content.get("image_std")
+    said = (mean, std) if isinstance(mean, list) and isinstance(std, list) and len(mean) == len(std) else None
+    recipe = {"recipe": type(processor).__name__, **shown, **({"channels": channels} if channels != 3 else {})}
+    measured = Preprocessing.measure(pipeline, recipe, where, channels=channels, resample=kind, normalisation=said)
+    return replace(measured, processor=processor)
+
+
+def _sizes(processor: Any, factor: float) -> dict[str, Any]:
+    """Return all sizes of a processor multiplied, so that it shows the same of a picture."""
+    content = json.loads(processor.to_json_string())
+    return {
+        key: {edge: round(pixels * factor) for edge, pixels in content[key].items() if isinstance(pixels, int)}
+        for key in ("size", "crop_size", "pad_size")
+        if isinstance(content.get(key), dict)
+    }

@@ -19,6 +19,7 @@ from torch.utils import _pytree as pytree
 
 from rft.backbones.classifier import Batch, Classifier
 
+InputShape = tuple[int, ...] | None  # (C, H, W) of pictures; None for texts
 Shape = tuple[tuple[int, str], ...]  # of each dimension: (factor, of), see Anatomy
 
 
@@ -130,15 +131,19 @@ class Suffix(nn.Module):
         classifier: a replica of the model that belongs to this suffix.
         plan: where it starts; None: it takes the model's own inputs.
         trainable: modules that ``train()`` puts in training mode; None: all.
-        image_size: side of the pictures, for blank inputs.
+        input_shape: (C, H, W) of the pictures, for blank inputs.
     """
 
     def __init__(
-        self, classifier: Classifier, plan: Plan | None, trainable: frozenset[str] | None, image_size: int | None
+        self,
+        classifier: Classifier,
+        plan: Plan | None,
+        trainable: frozenset[str] | None,
+        input_shape: InputShape,
     ) -> None:
         super().__init__()
         self.classifier, self.plan = classifier, plan
-        self.trainable, self.image_size = trainable, image_size
+        self.trainable, self.input_shape = trainable, input_shape
         self.train(False)
 
     def train(self, mode: bool = True) -> Suffix:
@@ -163,9 +168,8 @@ class Suffix(nn.Module):
         if self.classifier.modality == "text":
             mask = batch["attention_mask"]
             return {"input_ids": torch.zeros_like(mask), "attention_mask": mask}
-        side = self.image_size
-        assert side is not None  # pictures have a size
-        return {"pixels": features.new_zeros(()).expand(len(features), 3, side, side)}
+        assert self.input_shape is not None  # pictures have a size
+        return {"pixels": features.new_zeros(()).expand(len(features), *self.input_shape)}
 
     def _replay(self, stack: ExitStack, batch: Batch) -> None:
         assert self.plan is not None

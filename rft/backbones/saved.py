@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,13 +22,15 @@ from rft.backbones.classifier import Batch, Classifier, hash_tensors
 from rft.backbones.float32 import ieee_float32
 from rft.backbones.frozen_part import FrozenPart
 from rft.backbones.load import HUB, LoadedBackbone, architecture
-from rft.data.images import Preprocessing, pixels
+from rft.data.images import pixels, to_tensor
+from rft.data.preprocessing import Preprocessing
 from rft.data.text import Tokenisation
 from rft.errors import EvidenceError, ModelError
 
 WEIGHTS, DESCRIPTION, HUB_FOLDER = "model.safetensors", "model.json", "backbone"
-# 1: pictures only; 2: the modality, backbones of transformers with their tokenizers; 3: how the frozen part computes
-FORMAT_VERSION = 3
+# 1: pictures only; 2: the modality, backbones of transformers with their tokenizers; 3: how the frozen part computes;
+# 4: the pipeline that prepares pictures
+FORMAT_VERSION = 4
 MAX_PIXELS = 89_478_485  # where Pillow begins to warn of decompression bombs
 
 Item = str | Path | Image.Image
@@ -39,8 +42,7 @@ def write_model(folder: Path, *, model: Classifier, backbone: LoadedBackbone, cl
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     (folder / WEIGHTS).write_bytes(save(state))  # safetensors' own writer hides the reason of a full disk
     if backbone.identity["library"] == HUB:
-        tokenizer = backbone.preparation.tokenizer if isinstance(backbone.preparation, Tokenisation) else None
-        transformers.write_description(backbone.backbone, tokenizer, folder / HUB_FOLDER)
+        transformers.write_description(backbone.backbone, backbone.preparation, folder / HUB_FOLDER)
     description = {
         "format_version": FORMAT_VERSION,
         "modality": backbone.modality,
@@ -101,7 +103,7 @@ class SavedModel:
             else pixels(Path(item), self.preparation, MAX_PIXELS)
             for item in items
         ]
-        return {"pixels": torch.from_numpy(np.stack(decoded)).permute(0, 3, 1, 2).float() / 255}
+        return {"pixels": to_tensor(decoded)}
 
 
 def load_model(folder: str | Path) -> SavedModel:
@@ -123,7 +125,9 @@ def load_model(folder: str | Path) -> SavedModel:
     classifier.frozen_part = FrozenPart(**description["frozen_part"])
     try:
         state = load_file(folder / WEIGHTS)
-        classifier.load_state_dict(state)
+        versioned = OrderedDict(state)  # some models ask for the version of the names, which safetensors do not hold
+        versioned._metadata = classifier.state_dict()._metadata  # type: ignore[attr-defined]
+        classifier.load_state_dict(versioned)
     except (SafetensorError, RuntimeError, OSError) as error:
         raise ModelError(f"cannot be read: {str(error).splitlines()[0]}", where=WEIGHTS) from None
     if hash_tensors(state) != description["sha256"]:

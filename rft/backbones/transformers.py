@@ -20,17 +20,16 @@ from torch import Tensor, nn
 from rft.backbones import pretrained_folder
 from rft.backbones.anatomy import first_line
 from rft.backbones.classifier import ImageBackbone, Pooling, TextBackbone
+from rft.backbones.folder_weights import load_model
 from rft.backbones.pretrained_folder import PretrainedFolder
+from rft.backbones.processor import has_processor, read_preprocessing
 from rft.config import ModelConfig
-from rft.data.images import Preprocessing
+from rft.data.preprocessing import Preprocessing
 from rft.data.text import Tokenisation
 from rft.errors import ModelError, RftError
 
 WHERE = "model.backbone"
 LONGEST = 512  # tokens, unless model.max_length asks for more
-USUAL_SIDE = 224  # pixels
-RESAMPLING = {2: "bilinear", 3: "bicubic"}  # Pillow's numbers, as they stand in preprocessor_config.json
-PROCESSORS = ("preprocessor_config.json", "processor_config.json")  # the second holds a tokenizer's part as well
 
 
 def load_network(source: PretrainedFolder, modality: str, *, pretrained: bool, seed: int) -> tuple[Any, Any]:
@@ -64,10 +63,12 @@ def load_network(source: PretrainedFolder, modality: str, *, pretrained: bool, s
     return network.eval(), tower or config
 
 
-def image_backbone(source: PretrainedFolder, *, pretrained: bool, seed: int) -> tuple[ImageBackbone, Preprocessing]:
-    """Return a vision tower and how pictures are prepared for it."""
+def image_backbone(
+    source: PretrainedFolder, *, pretrained: bool, seed: int, image_size: int | None
+) -> tuple[ImageBackbone, Preprocessing]:
+    """Return a vision tower and how pictures are prepared for it, by its image processor where there is one."""
     network, config = load_network(source, "image", pretrained=pretrained, seed=seed)
-    preparation = image_preprocessing(source, config)
+    preparation = image_preprocessing(source, config, image_size=image_size)
     pooler = getattr(network, "pooler", None)
     trained_pooler = isinstance(pooler, nn.Module) and any(True for _ in pooler.parameters())
     pooled = first_token if trained_pooler else pooler_output
@@ -98,12 +99,13 @@ def untrained_like(backbone: nn.Module, seed: int) -> nn.Module:
     return fresh
 
 
-def write_description(backbone: nn.Module, tokenizer: Any, folder: Path) -> None:
-    """Write the config of a backbone's network, and its tokenizer, as the hub lays them out."""
+def write_description(backbone: nn.Module, preparation: Preprocessing | Tokenisation, folder: Path) -> None:
+    """Write the config of a backbone's network, and its tokenizer or image processor, as the hub lays them out."""
     with quiet():
         backbone.network.config.save_pretrained(folder)  # type: ignore[union-attr, operator]
-        if tokenizer is not None:
-            tokenizer.save_pretrained(folder)
+        prepares = preparation.tokenizer if isinstance(preparation, Tokenisation) else preparation.processor
+        if prepares is not None:
+            prepares.save_pretrained(folder)
 
 
 def read_description(
@@ -114,9 +116,11 @@ def read_description(
     if modality == "text":
         given = {"pooling": pooling, "max_length": preparation["max_length"]}
         settings = ModelConfig.model_validate({"backbone": "", "weights": "random", **given})
-        return text_backbone(source, settings, seed=0)
-    network, _ = load_network(source, "image", pretrained=False, seed=0)
-    prepared = Preprocessing(**preparation)
+        backbone, tokenisation = text_backbone(source, settings, seed=0)
+        tokenisation.tokenizer.truncation_side = preparation["truncation"]
+        return backbone, tokenisation
+    network, config = load_network(source, "image", pretrained=False, seed=0)
+    prepared = image_preprocessing(source, config, image_size=preparation["pixels"][-1])
     pooled = {function.__name__: function for function in (first_token, pooler_output)}[pooling]
     return ImageBackbone(network, prepared.mean, prepared.std, pooled), prepared
 
@@ -141,7 +145,7 @@ def read_tokenizer(source: PretrainedFolder) -> Any:
         raise ModelError(
             f"the folder {source.path.name!r} has no tokenizer", where=source.where, remedy=pretrained_folder.WHOLE
         )
-    tokenizer.padding_side = tokenizer.truncation_side = "right"
+    tokenizer.padding_side = "right"  # where the models of rft expect it; which end of a text is cut is its own affair
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token or tokenizer.convert_ids_to_tokens(0)
     return tokenizer
@@ -169,39 +173,15 @@ def longest(wanted: int | None, tokenizer: Any, network: nn.Module) -> int:
     return wanted
 
 
-def image_preprocessing(source: PretrainedFolder, config: Any) -> Preprocessing:
-    """Return what stands in ``preprocessor_config.json``, or the network's size and a plain normalisation."""
-    content = _processor(source)
-    own = getattr(config, "image_size", None) or USUAL_SIDE  # convolutional networks take any
-    resize = _side(content.get("size"), own if isinstance(own, int) else max(own))
-    crop = _side(content.get("crop_size"), resize) if content.get("do_center_crop", "crop_size" in content) else resize
-    normalises = content.get("do_normalize", True)
-    return Preprocessing(
-        resize=resize,
-        crop=crop,
-        interpolation=RESAMPLING.get(content.get("resample", 3), "bicubic"),
-        mean=_channels(content, "image_mean", source) if normalises else (0.0, 0.0, 0.0),
-        std=_channels(content, "image_std", source) if normalises else (1.0, 1.0, 1.0),
-    )
+def image_preprocessing(source: PretrainedFolder, config: Any, *, image_size: int | None = None) -> Preprocessing:
+    """Return how the pictures of a model are prepared, as ``processor.read_preprocessing`` reads it from a folder."""
 
+    def load(**changes: Any) -> Any:
+        with named(source, "its image processor"), quiet():
+            return _library().AutoImageProcessor.from_pretrained(**source.source, **changes)
 
-def _processor(source: PretrainedFolder) -> dict[str, Any]:
-    """Return what the folder says about pictures; nothing where it says nothing."""
-    path = next((path for name in PROCESSORS if (path := source.path / name).is_file()), None)
-    if path is None:
-        return {}
-    content = pretrained_folder.read_json(path, source.where)
-    return content.get("image_processor", content)
-
-
-def _channels(content: dict[str, Any], key: str, source: PretrainedFolder) -> tuple[float, float, float]:
-    values = content.get(key, [0.5] * 3)
-    if not (isinstance(values, list) and len(values) == 3 and all(isinstance(each, (int, float)) for each in values)):
-        raise ModelError(
-            f"{key} in the {PROCESSORS[0]} of {source.path.name!r} is {values!r}; expected three numbers",
-            where=source.where,
-        )
-    return values[0], values[1], values[2]
+    present = has_processor(source, config)
+    return read_preprocessing(load if present else None, config, source.where, image_size=image_size)
 
 
 def embedding_layer(network: nn.Module) -> str | None:
@@ -223,14 +203,12 @@ def first_token(output: Any) -> Tensor:
 
 
 def pooler_output(output: Any) -> Tensor:
-    """Return (B, D) as the network pools without parameters of its own."""
-    return output.pooler_output.flatten(1)
-
-
-def _side(size: Any, default: int) -> int:
-    if isinstance(size, dict):
-        return int(size.get("shortest_edge") or size.get("height") or default)
-    return int(size) if isinstance(size, int) else default
+    """Return (B, D) as the network pools without parameters of its own; the mean of its map where it does not."""
+    pooled = getattr(output, "pooler_output", None)
+    if pooled is not None:
+        return pooled.flatten(1)
+    hidden = output.last_hidden_state  # (B, T, D) tokens, or a (B, D, h, w) map
+    return hidden.mean(dim=1) if hidden.dim() == 3 else hidden.flatten(2).mean(dim=2)
 
 
 def _pretrained(source: PretrainedFolder, config: Any) -> nn.Module:
@@ -238,17 +216,10 @@ def _pretrained(source: PretrainedFolder, config: Any) -> nn.Module:
     kind = library.AutoModel if source.gguf else library.MODEL_MAPPING.get(type(config), None)
     if kind is None:
         raise ModelError(f"transformers has no model without a head for {config.model_type}", where=source.where)
-    options = {} if source.gguf else {"config": config}
     with named(source, "its weights"):
-        network, report = kind.from_pretrained(
-            **source.source,
-            **options,
-            dtype=torch.float32,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # refused below, by name
-        )
-    mismatched = sorted(f"{each[0]} of shape {tuple(each[1])}" for each in report["mismatched_keys"])
-    missing = sorted(name for name in report["missing_keys"] if "pooler" not in name)
+        model = load_model(kind, source, None if source.gguf else config)
+    mismatched = sorted(f"{name} of shape {shape}" for name, shape in model.mismatched.items())
+    missing = [name for name in model.missing if "pooler" not in name]
     if missing or mismatched:
         first = f"without {missing[0]}" if missing else f"with {mismatched[0]}, where its config says otherwise"
         raise ModelError(
@@ -256,7 +227,7 @@ def _pretrained(source: PretrainedFolder, config: Any) -> nn.Module:
             where=source.where,
             remedy="Give the folder that the model was saved into, whole.",
         )
-    return network
+    return model.network
 
 
 def _untrained(config: Any, source: PretrainedFolder) -> nn.Module:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import pickle
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from rft.errors import ModelError
+
+log = logging.getLogger("rft")
 
 State = dict[str, Tensor]
 WHERE = "model.weights"
@@ -47,33 +53,80 @@ def read(spec: str, folder: Path) -> WeightsFile:
     return WeightsFile(_tensors(path), _sha256(path))
 
 
-def fit(weights: WeightsFile, own: State, wanted: set[str]) -> State:
-    """Return the tensors of ``wanted`` under the names of the model, after checking that each fits.
+def load_into(network: nn.Module, weights: WeightsFile, own: State) -> None:
+    """Put the tensors of a file into a network; the library's own hooks translate the file's older names.
 
     Args:
-        weights: what the file holds.
-        own: the tensors of the model with its own classifier.
-        wanted: names of the tensors to take; those of the classifier may be missing or of another shape.
+        network: the model without its classifier.
+        weights: what the file holds; tensors of a classifier may be missing or of another shape.
+        own: the tensors of the model with its classifier.
+
+    Raises:
+        ModelError: a tensor is missing, of another shape or not finite, or the file holds tensors that the model lacks.
     """
-    state = _by_position(weights.state, own) if weights.same_order else _unwrap(weights.state)
-    missing = sorted(wanted - set(state))
-    if missing:
+    wanted = set(network.state_dict()) & set(own)
+    state = by_position(weights.state, own) if weights.same_order else unwrap(weights.state, set(own))
+    for name in sorted(wanted & set(state)):
+        if state[name].shape != own[name].shape:
+            shape, expected = tuple(state[name].shape), tuple(own[name].shape)
+            raise ModelError(f"shape of {name!r} is {shape}; the backbone expects {expected}", where=WHERE)
+    missing, unknown = _load(network, {name: t for name, t in state.items() if name in wanted or name not in own})
+    lacking = sorted(name for name in missing & wanted if not is_counter(name))
+    if lacking:
         raise ModelError(
-            f"{len(missing)} tensors of the backbone are not in the file, first {missing[0]!r}", where=WHERE
+            f"{len(lacking)} tensors of the backbone are not in the file, first {lacking[0]!r}",
+            where=WHERE,
+            remedy=_adapter_hint(state),
         )
-    unknown = sorted(set(state) - set(own))
     if unknown:
         raise ModelError(
-            f"{len(unknown)} tensors of the file are not in the backbone, first {unknown[0]!r}", where=WHERE
+            f"{len(unknown)} tensors of the file are not in the backbone, first {min(unknown)!r}",
+            where=WHERE,
+            remedy=_adapter_hint(state),
         )
-    for name in sorted(wanted):
-        if state[name].shape != own[name].shape:
-            found, expected = tuple(state[name].shape), tuple(own[name].shape)
-            raise ModelError(f"shape of {name!r} is {found}; the backbone expects {expected}", where=WHERE)
-    return {name: state[name] for name in wanted}
 
 
-def _by_position(state: State, own: State) -> State:
+def _load(network: nn.Module, state: State) -> tuple[set[str], set[str]]:
+    """Load tensors as far as they fit; return the names that the model misses, and those that it does not know."""
+    ordered = OrderedDict(state)
+    # Without a version for the parts, they take older names too; some models ask for the version of the whole.
+    ordered._metadata = {"": network.state_dict()._metadata.get("", {})}  # type: ignore[attr-defined]
+    try:
+        report = network.load_state_dict(ordered, strict=False)
+    except RuntimeError as error:
+        raise ModelError(f"its tensors do not fit: {_last_line(error)}", where=WHERE) from error
+    return set(report.missing_keys), set(report.unexpected_keys)
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1].strip()
+
+
+def is_counter(name: str) -> bool:
+    """Tell whether a tensor only counts batches of a BatchNorm's training, which older files lack: it starts at 0."""
+    return name.endswith("num_batches_tracked")
+
+
+def check_finite(network: nn.Module, where: str) -> None:
+    """Raise ``ModelError`` for a model whose parameters are not finite, or whose buffers hold NaN."""
+    parameters = {name for name, tensor in network.named_parameters() if not bool(tensor.isfinite().all())}
+    buffers = {name for name, tensor in network.state_dict().items() if bool(tensor.isnan().any())}
+    broken = sorted(parameters | buffers)
+    if broken:
+        raise ModelError(
+            f"{len(broken)} of its tensors hold NaN or infinity, first {broken[0]!r}",
+            where=where,
+            remedy="Its training diverged, or the file is damaged: take an earlier checkpoint.",
+        )
+
+
+def _adapter_hint(state: State) -> str | None:
+    adapter = any(".lora_" in name or ".base_layer." in name for name in state)
+    return "These are tensors of an adapter: merge it with merge_and_unload() and save the model." if adapter else None
+
+
+def by_position(state: State, own: State) -> State:
+    """Return tensors under the names of the model, whose order is theirs; raises ``ModelError`` where it is not."""
     pairs = list(zip(state.items(), own.items(), strict=False))
     # Shapes alone would let a BatchNorm's mean and variance change places: the kinds of the tensors must agree too.
     kinds_agree = all(a.rsplit(".", 1)[-1] == b.rsplit(".", 1)[-1] for (a, _), (b, _) in pairs)
@@ -84,11 +137,53 @@ def _by_position(state: State, own: State) -> State:
     return {name: tensor for (_, tensor), (name, _) in pairs}
 
 
-def _unwrap(state: State) -> State:
-    """Take away the prefix that DataParallel leaves."""
-    if state and all(name.startswith("module.") for name in state):
-        return {name.removeprefix("module."): tensor for name, tensor in state.items()}
-    return state
+def unwrap(state: State, own: set[str]) -> State:
+    """Return tensors under the model's names: without what torch.compile, DataParallel and trainers put around them.
+
+    ``_orig_mod`` and ``module`` may stand anywhere in a name, where a part of the model was wrapped. What then stands
+    before the most names of the model is taken away (``model.``, ``net.``); tensors without it belong to others.
+
+    Raises:
+        ModelError: several copies of the model are in the file, such as a teacher and a student.
+    """
+    plain = {"_orig_mod"} if any(_parts(name) & {"module"} for name in own) else {"_orig_mod", "module"}
+    names = {".".join(part for part in name.split(".") if part not in plain): name for name in state}
+    if len(names) < len(state):  # two would come under one name
+        names = {name: name for name in state}
+    prefix = wrapper_prefix(names, own)
+    if len(prefix) > 1:
+        raise ModelError(
+            f"the file holds {len(prefix)} models, under {' and '.join(map(repr, prefix))}",
+            where=WHERE,
+            remedy="Save the state dict of the one that you mean.",
+        )
+    start = prefix[0]
+    left_out = [name for name in names if not name.startswith(start)]
+    if left_out:
+        log.warning("%d tensors of the file do not belong to the model, first %r", len(left_out), left_out[0])
+    return {name.removeprefix(start): state[full] for name, full in names.items() if name.startswith(start)}
+
+
+def wrapper_prefix(names: Iterable[str], own: set[str]) -> list[str]:
+    """Return what stands in front of the most of the model's names; several where as many follow each.
+
+    >>> wrapper_prefix(["model.fc.weight", "model.fc.bias", "loss.weight"], {"fc.weight", "fc.bias"})
+    ['model.']
+    """
+    counts = Counter(start for name in names for start in _starts(name) if name[len(start) :] in own)
+    most = max(counts.values(), default=0)
+    likely = sorted(start for start, count in counts.items() if count == most)
+    return [""] if "" in likely or 2 * most < len(own) else likely
+
+
+def _starts(name: str) -> Iterator[str]:
+    """Yield the beginnings of a name that end where a part of it does."""
+    yield ""
+    yield from (name[: place + 1] for place, letter in enumerate(name) if letter == ".")
+
+
+def _parts(name: str) -> set[str]:
+    return set(name.split("."))
 
 
 def _in_package(name: str, inside: str) -> Path:
@@ -123,12 +218,33 @@ def _tensors(path: Path) -> State:
     except Exception as error:  # a file of junk makes the unpickler raise anything
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ModelError(f"{path.name} cannot be read as weights: {reason}", where=WHERE) from None
-    for key in ("state_dict", "model"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+    states = _state_dicts(content)
+    if len(states) > 1:
+        raise ModelError(
+            f"{path.name} holds several state dicts: {', '.join(sorted(states))}",
+            where=WHERE,
+            remedy="Which is meant is not clear (the model, or its moving average?): save that one alone.",
+        )
+    if not states:
         raise ModelError(f"{path.name} is no state dict (names to tensors)", where=WHERE)
-    return dict(content)
+    return dict(next(iter(states.values())))
+
+
+def _state_dicts(content: Any, name: str = "") -> dict[str, State]:
+    """Return what maps names to tensors in the content of a file, by its place: a trainer's file holds more than that.
+
+    >>> _state_dicts({"epoch": 3, "state_dict": {"fc.bias": torch.zeros(2)}, "optimizer": {"state": {}}})
+    {'state_dict': {'fc.bias': tensor([0., 0.])}}
+    """
+    if not isinstance(content, dict) or not content:
+        return {}
+    if all(isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()):
+        return {name: content}
+    states: dict[str, State] = {}
+    for key, value in content.items():
+        if isinstance(key, str) and not key.startswith("optim"):
+            states |= _state_dicts(value, f"{name}.{key}".lstrip("."))
+    return states
 
 
 def _sha256(path: Path) -> str:

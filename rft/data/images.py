@@ -1,7 +1,4 @@
-"""Pictures: checked before they are decoded, decoded the way the backbone was trained.
-
-torchvision is imported where it is used: it takes two seconds to import, which a run on texts can do without.
-"""
+"""Pictures: checked before they are decoded, and read in batches as their preprocessing wants them."""
 
 from __future__ import annotations
 
@@ -9,16 +6,15 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from rft.config import DataConfig
 from rft.data.decoding import DECODING_ERRORS, open_picture, short, unreadable, upright_rgb
 from rft.errors import DataError
 from rft.records import Split
@@ -29,38 +25,14 @@ DECODERS = 4  # threads; Pillow releases the interpreter lock while it decodes a
 Rows = Sequence[int] | np.ndarray
 
 
-@dataclass(frozen=True)
-class Preprocessing:
-    """How a picture becomes the input of a backbone.
-
-    Attributes:
-        resize: the shorter side is scaled to this many pixels.
-        crop: side of the square that is cut from the centre, in pixels.
-        interpolation: ``bilinear`` or ``bicubic``.
-        mean, std: per channel, for values in [0, 1]; applied by the model itself.
-    """
-
-    resize: int
-    crop: int
-    interpolation: str
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-    def facts(self) -> dict[str, Any]:
-        """Return what stands in ``audit.json`` and ``model.json``."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
-
-    def inputs(self, splits: Mapping[str, Split], config: DataConfig, seed: int) -> ImageInputs:
-        """Return the reader of pictures for these splits."""
-        return ImageInputs(splits, self, config.max_pixels, seed)
+class Prepares(Protocol):
+    """What makes pixels of a picture: ``rft.data.preprocessing.Preprocessing``."""
 
     def __call__(self, picture: Image.Image) -> np.ndarray:
-        """Return the (crop, crop, 3) uint8 pixels of a picture."""
-        from torchvision.transforms import InterpolationMode
-        from torchvision.transforms import functional as transforms
+        """Return the (H, W, C) pixels of a picture: uint8, or float32 in [0, 1]."""
 
-        scaled = transforms.resize(upright_rgb(picture), self.resize, InterpolationMode(self.interpolation))
-        return np.asarray(transforms.center_crop(scaled, self.crop))
+    def view(self, picture: Image.Image, rng: np.random.Generator) -> np.ndarray:
+        """Return the (H, W, C) pixels of an augmented view of a picture."""
 
 
 def digest(path: Path, max_pixels: int, *, decode: bool) -> str:
@@ -77,8 +49,8 @@ def digest(path: Path, max_pixels: int, *, decode: bool) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def pixels(path: Path, preprocessing: Preprocessing, max_pixels: int) -> np.ndarray:
-    """Return the (crop, crop, 3) uint8 pixels of a picture file; raises ``DataError`` as ``digest`` does."""
+def pixels(path: Path, preprocessing: Prepares, max_pixels: int) -> np.ndarray:
+    """Return the (H, W, C) pixels of a picture file, as ``Prepares`` does; raises ``DataError`` as ``digest`` does."""
     with _naming(path):
         return preprocessing(open_picture(path, max_pixels))
 
@@ -111,7 +83,7 @@ class ImageInputs:
     """
 
     splits: Mapping[str, Split]
-    preprocessing: Preprocessing
+    preprocessing: Prepares
     max_pixels: int
     seed: int = 0
 
@@ -121,7 +93,7 @@ class ImageInputs:
         return {"seed": self.seed, "scale": SCALE, "ratio": RATIO, "flip": 0.5}
 
     def batch(self, split: str, rows: Rows, views: Rows | None = None) -> dict[str, torch.Tensor]:
-        """Return ``{"pixels": (B, 3, crop, crop)}``, float32 in [0, 1], of the rows of a split, on the CPU."""
+        """Return ``{"pixels": (B, C, H, W)}``, float32 in [0, 1], of the rows of a split, on the CPU."""
         return next(self.batches(self.splits[split].items, [rows], None if views is None else [views]))
 
     def batches(
@@ -141,8 +113,7 @@ class ImageInputs:
             while queue:
                 decoded = [future.result() for future in queue.pop(0)]
                 queue += [self._submit(pool, items, *each) for each in islice(waiting, 1)]
-                stacked = torch.from_numpy(np.stack(decoded))
-                yield {"pixels": stacked.permute(0, 3, 1, 2).float().div_(255)}
+                yield {"pixels": to_tensor(decoded)}
 
     def _submit(self, pool: ThreadPoolExecutor, items: Sequence[Path], rows: Rows, views: Rows) -> list:
         return [pool.submit(self._pixels, items[row], int(view)) for row, view in zip(rows, views, strict=True)]
@@ -152,20 +123,25 @@ class ImageInputs:
             return pixels(path, self.preprocessing, self.max_pixels)
         with _naming(path):
             key = hashlib.sha256(path.read_bytes() + f" {view} {self.seed}".encode()).digest()
-            return augmented(open_picture(path, self.max_pixels), self.preprocessing, np.random.default_rng(list(key)))
+            return self.preprocessing.view(open_picture(path, self.max_pixels), np.random.default_rng(list(key)))
 
 
-def augmented(picture: Image.Image, preprocessing: Preprocessing, rng: np.random.Generator) -> np.ndarray:
-    """Return (crop, crop, 3) uint8 pixels of a random part of a picture, or its mirror (Szegedy et al. 2015, CVPR)."""
-    from torchvision.transforms import InterpolationMode
-    from torchvision.transforms import functional as transforms
+def to_tensor(decoded: Sequence[np.ndarray]) -> torch.Tensor:
+    """Return (B, C, H, W) float32 pixels in [0, 1] of B pictures, each (H, W, C), uint8 or float32 in [0, 1]."""
+    if all(picture.dtype == np.uint8 for picture in decoded):
+        return torch.from_numpy(np.stack(decoded)).permute(0, 3, 1, 2).float().div_(255)
+    scaled = [np.float32(picture) / 255 if picture.dtype == np.uint8 else picture for picture in decoded]
+    return torch.from_numpy(np.stack(scaled)).permute(0, 3, 1, 2).contiguous()
 
-    upright = upright_rgb(picture)
+
+def random_part(
+    upright: Image.Image, size: tuple[int, int], resample: Image.Resampling, rng: np.random.Generator
+) -> Image.Image:
+    """Return a random part of a picture, or its mirror, scaled to a height and width (Szegedy et al. 2015, CVPR)."""
     area = upright.width * upright.height * rng.uniform(*SCALE)
     ratio = math.exp(rng.uniform(math.log(RATIO[0]), math.log(RATIO[1])))
     width = min(upright.width, max(1, round(math.sqrt(area * ratio))))
     height = min(upright.height, max(1, round(math.sqrt(area / ratio))))
     left, top = int(rng.integers(upright.width - width + 1)), int(rng.integers(upright.height - height + 1))
-    side, mode = [preprocessing.crop] * 2, InterpolationMode(preprocessing.interpolation)
-    part = transforms.resized_crop(upright, top, left, height, width, side, mode)
-    return np.asarray(ImageOps.mirror(part) if rng.random() < 0.5 else part)
+    part = upright.crop((left, top, left + width, top + height)).resize(size[::-1], resample)
+    return ImageOps.mirror(part) if rng.random() < 0.5 else part

@@ -43,7 +43,8 @@ class Tokenisation:
 
     Attributes:
         tokenizer: a tokenizer of transformers, which pads on the right.
-        max_length: tokens, special ones included, after which a text is cut.
+        max_length: tokens, special ones included, that are left of a longer text: those at its beginning or, where the
+            tokenizer's ``truncation_side`` is left, those at its end.
     """
 
     tokenizer: Any
@@ -56,6 +57,7 @@ class Tokenisation:
             "tokenizer_sha256": self._sha256,
             "vocabulary": len(self.tokenizer),
             "max_length": self.max_length,
+            "truncation": self.tokenizer.truncation_side,
         }
 
     @cached_property

@@ -185,7 +185,8 @@ def _truncated(subject: Subject) -> Iterator[Finding]:
         return
     cut, n = sum(subject.inputs.truncated.values()), sum(map(len, subject.splits.values()))  # type: ignore[attr-defined]
     meaning = f"{cut} of {n} texts have more tokens than the model was given of them."
-    consequence = "What stands behind the cut was not seen: model.max_length says where it is."
+    part = "beginning" if subject.inputs.tokenizer.truncation_side == "left" else "end"  # type: ignore[attr-defined]
+    consequence = f"Their {part} was not seen: model.max_length says how many tokens are left."
     yield _count("dataset.truncated_texts", "Texts that were cut", cut, "texts", n, meaning, consequence)
 
 

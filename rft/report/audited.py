@@ -65,10 +65,15 @@ def model(run: AuditRun, backbone: Backbone | None) -> tuple[Fact, ...]:
         facts.append(("Trained elsewhere", given))
     if alone(run):
         facts += [("Audited", _predictions(run)), ("Model", "was not given: only its predictions were audited")]
+    if subject.revision is not None:
+        facts.append(("Revision", subject.revision))
+    if subject.preprocessing is not None:
+        facts.append(("Preprocessing", _preparation(subject.preprocessing)))
     if backbone is not None:
         facts += [
             ("Backbone", backbone.name),
             ("Weights", backbone.weights),
+            *([("Revision", backbone.revision)] if backbone.revision is not None else []),
             ("Frozen", _freezing(backbone.freeze)),
             ("Trained", "the head" if backbone.freeze == "all" else _TUNED[backbone.tune]),
             ("Frozen parameters", numbers.count(backbone.frozen_parameters)),

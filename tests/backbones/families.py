@@ -27,7 +27,7 @@ from torchvision import models
 from rft.backbones import LoadedBackbone, load
 from rft.backbones.classifier import ImageBackbone
 from rft.config import ModelConfig
-from rft.data.images import Preprocessing
+from rft.data.preprocessing import plain
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 POSITIONS = 48  # tokens that the text models take
@@ -133,7 +133,7 @@ def built(build: Callable[[], nn.Module], layer: str, behind: tuple[str, ...], s
 
     def loaded(_folder: Path) -> LoadedBackbone:
         backbone = ImageBackbone(settled(seeded(build), side), *IMAGENET).eval().requires_grad_(False)
-        preparation = Preprocessing(side, side, "bilinear", *IMAGENET)
+        preparation = plain(side, side, "bilinear", *IMAGENET)
         shape = LoadedBackbone(backbone, 0, preparation, "", {"library": "test"})
         return replace(shape, dimension=backbone(shape.example(1, 0, 0)).shape[1])
 

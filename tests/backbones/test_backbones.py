@@ -121,7 +121,7 @@ def test_tensors_of_one_shape_cannot_change_places_by_position() -> None:
     own = nn.BatchNorm2d(3).state_dict()
     swapped = OrderedDict((f"x.{name}", own[name]) for name in ("bias", "weight", *list(own)[2:]))
     with pytest.raises(ModelError, match="do not line up"):
-        weights.fit(weights.WeightsFile(swapped, "", same_order=True), own, set(own))
+        weights.load_into(nn.BatchNorm2d(3), weights.WeightsFile(swapped, "", same_order=True), own)
 
 
 def write(folder: Path, state: object, name: str = "w.pth") -> str:

@@ -267,28 +267,6 @@ class TestPictures:
         assert run.finding("attribution.completeness").value < 0.05
         assert "no spatial map" in run.finding("attribution.deletion.gradcam").reason
 
-    @pytest.mark.parametrize(
-        "made",
-        [
-            lambda: transformers.ConvNextImageProcessor(size={"shortest_edge": 32}, crop_pct=0.8),
-            lambda: transformers.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}),
-            lambda: transformers.ViTImageProcessor(size={"height": 32, "width": 32}, do_normalize=False),
-            lambda: transformers.EfficientNetImageProcessor(
-                size={"height": 32, "width": 32}, rescale_offset=True, rescale_factor=1 / 127.5
-            ),
-        ],
-    )
-    def test_every_processor_comes_out_as_it_is(self, made: Any) -> None:
-        from rft.backbones.processor import Processor
-
-        theirs = made()
-        ours = Processor.of(theirs, "test")
-        picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 70, 3)).astype(np.uint8))
-        mean, std = (np.array(each)[:, None, None] for each in (ours.mean, ours.std))
-        given = (ours(picture).transpose(2, 0, 1) / 255 - mean) / std
-        expected = np.asarray(theirs(images=picture, return_tensors="np")["pixel_values"][0])
-        assert np.abs(given - expected).max() < 0.02  # half a step of 1/255 after normalisation
-
     def test_a_convolutional_checkpoint_has_a_spatial_layer(self, tmp_path: Path) -> None:
         sizes = {"embedding_size": 8, "hidden_sizes": [8, 12], "depths": [1, 1], "layer_type": "basic"}
         config = transformers.ResNetConfig(**sizes, id2label={0: "blue", 1: "red"})

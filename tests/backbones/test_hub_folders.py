@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import families
+import numpy as np
 import pytest
 import torch
 import transformers as hf
@@ -155,28 +156,38 @@ def write_vit(folder: Path, **files: dict) -> None:
     families.write_hub_folder(folder / "own", families.seeded(lambda: hf.ViTModel(config)), **files)
 
 
+CROPPING: dict = {"size": {"shortest_edge": 40}, "crop_size": {"height": 32, "width": 32}, "do_center_crop": True}
+
+
 @pytest.mark.parametrize("name", ["preprocessor_config", "processor_config"])
 def test_the_preparation_of_pictures_is_the_folders(tmp_path: Path, name: str) -> None:
-    content: dict = {"size": {"shortest_edge": 40}, "crop_size": 32, "resample": 2, "image_mean": [0.1, 0.2, 0.3]}
+    content = {"image_processor_type": "CLIPImageProcessor", **CROPPING, "resample": 2, "image_mean": [0.1, 0.2, 0.3]}
     write_vit(tmp_path, **{name: content if name.startswith("pre") else {"image_processor": content}})
     facts = read(tmp_path, modality="image").preparation.facts()
-    expected = {"resize": 40, "crop": 32, "interpolation": "bilinear", "mean": [0.1, 0.2, 0.3], "std": [0.5] * 3}
-    assert facts == expected
+    expected = {"recipe": "CLIPImageProcessor", "pixels": [3, 32, 32], "resample": "bilinear", **CROPPING}
+    assert {key: facts[key] for key in expected} == expected
+    assert facts["mean"] == [0.1, 0.2, 0.3]
 
 
 def test_pictures_that_are_not_normalised_stay_as_they_are(tmp_path: Path) -> None:
-    write_vit(tmp_path, preprocessor_config={"do_normalize": False, "image_mean": [0.1, 0.2, 0.3]})
+    size = {"size": {"height": 32, "width": 32}}
+    write_vit(tmp_path, preprocessor_config={"do_normalize": False, "image_mean": [0.1, 0.2, 0.3], **size})
     preparation = read(tmp_path, modality="image").preparation
-    assert (preparation.mean, preparation.std) == ((0.0,) * 3, (1.0,) * 3)
+    assert np.allclose([preparation.mean, preparation.std], [[0.0] * 3, [1.0] * 3], atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("content", "message"), [("{", "is not valid JSON"), ('{"image_mean": [0.5]}', "three numbers")]
-)
-def test_a_damaged_preparation_is_refused(tmp_path: Path, content: str, message: str) -> None:
+def test_a_folder_without_a_processor_is_prepared_plainly_and_says_so(tmp_path: Path) -> None:
+    write_vit(tmp_path)
+    facts = read(tmp_path, modality="image").preparation.facts()
+    expected = {"recipe": "plain", "resize": 32, "crop": 32, "interpolation": "bicubic", "mean": [0.5] * 3}
+    assert {key: facts[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize("content", ["{", '{"image_processor_type": "NoSuchProcessor"}', '{"size": "large"}'])
+def test_a_damaged_preparation_is_refused(tmp_path: Path, content: str) -> None:
     write_vit(tmp_path)
     (tmp_path / "own" / "preprocessor_config.json").write_text(content, encoding="utf-8")
-    with pytest.raises(ModelError, match=message):
+    with pytest.raises(ModelError, match="its image processor cannot be loaded"):
         read(tmp_path, modality="image")
 
 

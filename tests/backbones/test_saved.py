@@ -123,8 +123,8 @@ def test_a_config_or_tokenizer_that_was_changed_is_noticed(tmp_path: Path, name:
     ("content", "message"),
     [
         ("{", r"model\.json: is not JSON"),
-        ('{"format_version": 1}', "has format 1; this rft reads 3"),
-        ('{"format_version": 9}', "has format 9; this rft reads 3"),
+        ('{"format_version": 1}', "has format 1; this rft reads 4"),
+        ('{"format_version": 9}', "has format 9; this rft reads 4"),
     ],
 )
 def test_other_descriptions_are_refused(tmp_path: Path, content: str, message: str) -> None:

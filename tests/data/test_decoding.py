@@ -12,12 +12,13 @@ import pytest
 from PIL import Image, ImageOps
 
 from rft.data.decoding import open_picture, upright_rgb
-from rft.data.images import Preprocessing, digest, pixels
+from rft.data.images import digest, pixels
+from rft.data.preprocessing import plain
 from rft.errors import DataError
 
 MANY = 10_000_000
 GREY = np.random.default_rng(0).integers(0, 256, (40, 60)).astype(np.uint8)
-PLAIN = Preprocessing(resize=40, crop=32, interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3)
+PLAIN = plain(resize=40, crop=32, interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
 def read(path: Path) -> np.ndarray:

@@ -7,11 +7,12 @@ import torch
 from PIL import Image
 from torchvision import models
 
-from rft.data.images import ImageInputs, Preprocessing, augmented, digest, pixels
+from rft.data.images import ImageInputs, digest, pixels
+from rft.data.preprocessing import plain
 from rft.errors import DataError
 from rft.records import Split
 
-PLAIN = Preprocessing(resize=40, crop=32, interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3)
+PLAIN = plain(resize=40, crop=32, interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3)
 MANY = 10_000_000
 
 
@@ -22,7 +23,7 @@ def noise(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
 def test_preprocessing_is_torchvisions_own(tmp_path: Path) -> None:
     transform = models.ResNet18_Weights.DEFAULT.transforms()
     Image.fromarray(noise((300, 400, 3))).save(tmp_path / "a.png")
-    own = Preprocessing(256, 224, "bilinear", tuple(transform.mean), tuple(transform.std))
+    own = plain(256, 224, "bilinear", tuple(transform.mean), tuple(transform.std))
     ours = torch.from_numpy(pixels(tmp_path / "a.png", own, MANY).copy()).permute(2, 0, 1).float() / 255
     mean, std = torch.tensor(own.mean).view(3, 1, 1), torch.tensor(own.std).view(3, 1, 1)
     expected = transform(Image.open(tmp_path / "a.png"))
@@ -142,7 +143,7 @@ def test_an_augmented_view_shows_half_of_the_picture_or_more(shape: tuple[int, i
     picture = Image.fromarray(content.astype(np.uint8))
     mirrored = 0
     for seed in range(60):
-        view = augmented(picture, PLAIN, np.random.default_rng(seed))
+        view = PLAIN.view(picture, np.random.default_rng(seed))
         assert view.shape == (32, 32, 3)
         if shape == (60, 50):
             seen = [np.ptp(view[..., channel].astype(float)) / 255 for channel in (0, 1)]

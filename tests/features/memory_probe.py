@@ -17,7 +17,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from rft.allocator import keep_freed_memory
-from rft.data.images import ImageInputs, Preprocessing
+from rft.data.images import ImageInputs
+from rft.data.preprocessing import plain
 from rft.features import Store, memory
 from rft.features.extract import extract
 
@@ -60,7 +61,7 @@ def photos(folder: Path, architecture: str, n: int) -> tuple[nn.Module, ImageInp
         items.append(folder / f"{number}.jpg")
         coarse = rng.integers(0, 255, (24, 32, 3), dtype=np.uint8)
         Image.fromarray(coarse).resize((640, 480)).save(items[-1])
-    preprocessing = Preprocessing(256, 224, "bilinear", (0.5,) * 3, (0.5,) * 3)
+    preprocessing = plain(256, 224, "bilinear", (0.5,) * 3, (0.5,) * 3)
     return getattr(models, architecture)(num_classes=16), ImageInputs({}, preprocessing, 10**7), items
 
 

@@ -1,0 +1,269 @@
+"""How a picture becomes the input of a model: by a library's own pipeline, with its normalisation taken back.
+
+Pipelines resize, crop, squash and pad in many ways, and end with a normalisation. They are run as they are. Then the
+normalisation, which is measured, is taken back, so that pictures are pixels in [0, 1] everywhere in rft; the model
+begins with it. A pipeline that does more than that to the values is left as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from rft.config import DataConfig
+from rft.data.decoding import upright_rgb
+from rft.data.images import ImageInputs, random_part
+from rft.errors import ModelError
+from rft.records import Split
+
+Pipeline = Callable[[Image.Image], np.ndarray]
+
+SIZES = ((60, 90), (90, 60), (61, 61))  # width and height of the pictures that a pipeline is tried on
+GREYS = (0, 51, 170, 255)
+EVEN = 1e-4  # how far, relative to black against white, values may be from a normalisation and still be one
+STEP = 1e-3  # how far from a whole number of 256 steps a pixel may be and still be one of 8 bits
+REPEATS = 8  # runs of a pipeline that may hold random steps
+MODES = {1: "L", 3: "RGB"}  # channels -> Pillow's mode
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """A pipeline for pictures: value = offset + scale * pixel, for pixels in [0, 1].
+
+    Attributes:
+        pipeline: picture -> (C, H, W) values that the model's own network takes.
+        recipe: what the pipeline is, as it stands in ``audit.json``; enough for its library to build it again.
+        offset, scale: (C,) for each channel; 0 and 1 where the pipeline does more than normalise.
+        shape: (C, H, W) of what it gives.
+        resample: how Pillow resizes the part of a picture that an augmented view shows.
+        direct: whether pixels can be put in the place of its output: it only resizes, crops, pads and normalises.
+        mode: Pillow's mode of the pictures that it is given, ``RGB`` or ``L``.
+        pixels_sha256: of its values for made-up pictures: another release of a library may give others.
+        processor: the image processor of transformers that it runs, or None.
+    """
+
+    pipeline: Pipeline = field(repr=False)
+    recipe: Mapping[str, Any]
+    offset: tuple[float, ...]
+    scale: tuple[float, ...]
+    shape: tuple[int, int, int]
+    resample: Image.Resampling
+    direct: bool
+    mode: str
+    pixels_sha256: str
+    processor: Any = field(default=None, repr=False)
+
+    @classmethod
+    def measure(
+        cls,
+        pipeline: Pipeline,
+        recipe: Mapping[str, Any],
+        where: str,
+        *,
+        channels: int = 3,
+        resample: Image.Resampling = Image.Resampling.BICUBIC,
+        normalisation: tuple[Sequence[float], Sequence[float]] | None = None,
+        may_be_random: bool = False,
+    ) -> Preprocessing:
+        """Run a pipeline on made-up pictures to find out what it does.
+
+        Args:
+            pipeline: picture -> (C, H, W) values.
+            recipe: what it is.
+            where: the key of audit.toml that named it, for errors.
+            channels: of the pictures that it is given: 3 in RGB, or 1 in grey.
+            resample: see the class.
+            normalisation: mean and standard deviation that it is said to take; used where they are those measured, so
+                that they come without a rounding error.
+            may_be_random: run it several times on the same picture, to see whether it holds random steps.
+
+        Raises:
+            ModelError: it cannot be run, gives pictures of several sizes, or gives a picture other values each time.
+        """
+        if channels not in MODES:
+            raise ModelError(f"it takes pictures of {channels} channels; pictures have 3, or 1 in grey", where=where)
+        flat = [[_run(pipeline, _grey(channels, size, value), where) for value in GREYS] for size in SIZES]
+        shapes = {values.shape for row in flat for values in row}
+        if any(len(shape) != 3 for shape in shapes):
+            raise ModelError("its preprocessing does not give channels, height and width", where=where)
+        shape = shapes.pop()
+        if shapes:
+            raise ModelError(
+                "its preprocessing gives pictures of several sizes; rft runs pictures of one size at once",
+                where=where,
+                remedy="Have it end with one size: a centre crop, or a size of height and width.",
+            )
+        measured = _normalisation(flat)
+        offset, scale = (np.zeros(shape[0]), np.ones(shape[0])) if measured is None else measured
+        if measured is not None and normalisation is not None:
+            offset, scale = _as_said(offset, scale, *normalisation)
+        noise = _noise(channels)
+        values = [_run(pipeline, picture, where) for picture in noise]
+        for _ in range(REPEATS if may_be_random else 0):
+            if not np.array_equal(values[0], _run(pipeline, noise[0], where), equal_nan=True):
+                raise ModelError(
+                    "its preprocessing gives the same picture other values each time",
+                    where=where,
+                    remedy="Give the one for evaluation: without random crops, flips or colours.",
+                )
+        return cls(
+            pipeline,
+            recipe,
+            tuple(offset.tolist()),
+            tuple(scale.tolist()),
+            (shape[0], shape[1], shape[2]),
+            resample,
+            measured is not None and shape[0] == channels and _keeps_channels(pipeline, channels, where),
+            MODES[channels],
+            hashlib.sha256(b"".join(each.astype(np.float32).tobytes() for each in values)).hexdigest(),
+        )
+
+    @property
+    def mean(self) -> list[float]:
+        """For each channel, what is subtracted from pixels in [0, 1]."""
+        return [-offset / scale + 0.0 for offset, scale in zip(self.offset, self.scale, strict=True)]
+
+    @property
+    def std(self) -> list[float]:
+        """For each channel, what is then divided by."""
+        return [1 / scale for scale in self.scale]
+
+    def facts(self) -> dict[str, Any]:
+        """Return what stands in ``audit.json`` and ``model.json``: all that the pixels depend on beside the picture."""
+        described = {"pixels": list(self.shape), "mean": _plain(self.mean), "std": _plain(self.std)}
+        return {**described, **self.recipe, "pixels_sha256": self.pixels_sha256}
+
+    def inputs(self, splits: Mapping[str, Split], config: DataConfig, seed: int) -> ImageInputs:
+        """Return the reader of pictures for these splits."""
+        return ImageInputs(splits, self, config.max_pixels, seed)
+
+    def __call__(self, picture: Image.Image) -> np.ndarray:
+        """Return the (H, W, C) pixels of a picture: uint8, or float32 in [0, 1] where 8 bits do not hold them."""
+        return self._pixels(upright_rgb(picture))
+
+    def view(self, picture: Image.Image, rng: np.random.Generator) -> np.ndarray:
+        """Return the (H, W, C) pixels of a random part of a picture, or of its mirror; see ``random_part``."""
+        _, height, width = self.shape
+        part = random_part(upright_rgb(picture), (height, width), self.resample, rng)
+        return np.asarray(part.convert(self.mode)).reshape(height, width, -1) if self.direct else self._pixels(part)
+
+    def _pixels(self, upright: Image.Image) -> np.ndarray:
+        values = np.asarray(self.pipeline(upright.convert(self.mode)), np.float64)
+        pixels = (values - np.reshape(self.offset, (-1, 1, 1))) / np.reshape(self.scale, (-1, 1, 1))
+        steps = np.rint(pixels * 255)
+        in_steps = steps.min() >= 0 and steps.max() <= 255 and np.abs(pixels * 255 - steps).max() < STEP
+        kept = steps.astype(np.uint8) if in_steps else pixels.astype(np.float32)
+        return np.ascontiguousarray(kept.transpose(1, 2, 0))
+
+
+def plain(
+    resize: int, crop: int, interpolation: str, mean: Iterable[float], std: Iterable[float], *, channels: int = 3
+) -> Preprocessing:
+    """Return the usual pipeline: scale the shorter side to ``resize`` pixels, cut a square of ``crop`` from the centre.
+
+    Args:
+        resize, crop: in pixels.
+        interpolation: ``bilinear`` or ``bicubic``.
+        mean, std: for each channel, for values in [0, 1].
+        channels: 3, or 1 for grey pictures.
+    """
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms import functional as transforms
+
+    mean, std = tuple(mean), tuple(std)
+
+    def pipeline(picture: Image.Image) -> np.ndarray:
+        scaled = transforms.resize(picture, [resize], InterpolationMode(interpolation))
+        values = transforms.to_tensor(transforms.center_crop(scaled, [crop]))
+        return transforms.normalize(values, mean, std).numpy()
+
+    recipe = {"recipe": "plain", "resize": resize, "crop": crop, "interpolation": interpolation, "channels": channels}
+    return Preprocessing.measure(
+        pipeline,
+        recipe,
+        "model",
+        channels=channels,
+        resample=Image.Resampling[interpolation.upper()],
+        normalisation=(mean, std),
+    )
+
+
+def _run(pipeline: Pipeline, picture: Image.Image, where: str) -> np.ndarray:
+    try:
+        return np.asarray(pipeline(picture), np.float64)
+    except ModelError:
+        raise
+    except Exception as error:  # a library's or a user's own code: it may raise anything
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        width, height = picture.size
+        raise ModelError(
+            f"its preprocessing fails on a picture of {width} x {height} px: {reason}", where=where
+        ) from error
+
+
+def _grey(channels: int, size: tuple[int, int], value: int) -> Image.Image:
+    return Image.new("L", size, value).convert(MODES[channels])
+
+
+def _noise(channels: int) -> list[Image.Image]:
+    random = np.random.default_rng(0)
+    pictures = [random.integers(0, 256, (height, width, 3), dtype=np.uint8) for width, height in SIZES]
+    return [Image.fromarray(pixels).convert(MODES[channels]) for pixels in pictures]
+
+
+def _normalisation(flat: Sequence[Sequence[np.ndarray]]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the (C,) offset and scale of values against pixels, from even greys; None where there is no such.
+
+    Pixels that are the same for black and for white are padding, whatever their value.
+
+    Args:
+        flat: for each size of picture, the (C, H, W) values of each of ``GREYS``.
+    """
+    offsets, scales = [], []
+    for channel in range(flat[0][0].shape[0]):
+        rows = [np.stack([values[channel] for values in row]).reshape(len(GREYS), -1) for row in flat]
+        black, white = (np.concatenate([row[number] for row in rows]) for number in (0, len(GREYS) - 1))
+        shown = np.abs(white - black) > EVEN
+        if not shown.any():
+            return None
+        offset, scale = float(np.median(black[shown])), float(np.median((white - black)[shown]))
+        shades = np.concatenate(rows, axis=1)[:, shown]
+        expected = offset + scale * np.array(GREYS)[:, None] / 255
+        if scale <= 0 or not np.allclose(shades, expected, rtol=0, atol=EVEN * scale):
+            return None
+        offsets.append(offset)
+        scales.append(scale)
+    return np.array(offsets), np.array(scales)
+
+
+def _as_said(
+    offset: np.ndarray, scale: np.ndarray, mean: Sequence[float], std: Sequence[float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return offset and scale as mean and standard deviation say them, where that is what was measured."""
+    said = -np.divide(mean, std), 1 / np.array(std)
+    agree = len(mean) == len(offset) and np.allclose(np.stack(said), np.stack([offset, scale]), rtol=1e-5, atol=1e-5)
+    return said if agree else (offset, scale)
+
+
+def _keeps_channels(pipeline: Pipeline, channels: int, where: str) -> bool:
+    """Tell whether each channel comes out in its place: some networks take blue first."""
+    if channels == 1:
+        return True
+    for channel in range(3):
+        colour = [0, 0, 0]
+        colour[channel] = 255
+        coloured = _run(pipeline, Image.new("RGB", SIZES[0], tuple(colour)), where)
+        change = np.abs(coloured - _run(pipeline, _grey(3, SIZES[0], 0), where)).max(axis=(1, 2))
+        if len(change) != 3 or int(change.argmax()) != channel or np.delete(change, channel).max() > EVEN:
+            return False
+    return True
+
+
+def _plain(values: Iterable[float]) -> list[float]:
+    """Return numbers as they were written, without the last digits that a measurement adds."""
+    return [float(f"{value:.7g}") for value in values]
