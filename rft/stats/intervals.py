@@ -76,38 +76,6 @@ def clopper_pearson_ends(successes: ArrayLike, n: ArrayLike, *, level: float) ->
     return np.where(hits > 0, low, 0.0), np.where(hits < n, high, 1.0)
 
 
-def katz_ratio(
-    successes: float, n: float, other_successes: float, other_n: float, *, level: float = LEVEL
-) -> Interval | None:
-    """Return the interval of the ratio of two independent proportions, first over other.
-
-    Normal on the logarithm, with half a success and half a failure added to each, so that it has a width even where all
-    or none are successes: without a success of the first, ``low`` is 0. By exact enumeration it covers 93 % or more
-    from 20 cases on; adding the half to successes and cases alone covers 92 % where proportions are high.
-
-    Arguments and errors as for ``wilson``. Returns None when the other has no success: the ratio is undefined.
-
-    Source: Katz et al. 1978, Biometrics 34:469, method C; the halves by Pettigrew et al. 1986, Biometrika 73:425.
-
-    >>> interval = katz_ratio(18, 40, 32, 50)
-    >>> round(interval.low, 4), round(interval.high, 4)
-    (0.4765, 1.0521)
-    """
-    for hits, cases in ((successes, n), (other_successes, other_n)):
-        _check_counts(hits, cases)
-    if other_successes <= 0:
-        return None
-    share, other_share = (successes + 0.5) / (n + 1), (other_successes + 0.5) / (other_n + 1)
-    parts = (1 / (successes + 0.5), -1 / (n + 1), 1 / (other_successes + 0.5), -1 / (other_n + 1))
-    half = _z(level) * math.sqrt(sum(parts))
-    centre = math.log(share) - math.log(other_share)
-    return Interval(
-        low=0.0 if successes <= 0 else math.exp(centre - half),
-        high=math.exp(centre + half),
-        method=f"Katz logarithmic with one half added {_percent(level)}",
-    )
-
-
 def newcombe_difference(
     successes: float, n: float, other_successes: float, other_n: float, *, level: float = LEVEL
 ) -> Interval:

@@ -59,3 +59,49 @@ def test_every_interval_of_a_gap_is_one_of_a_size() -> None:
         for interval in (finding.interval, *(adjusted.interval for adjusted in finding.adjusted)):
             assert 0 <= interval.low <= finding.value <= interval.high
     assert all(row["low"] >= 0 for row in section.tables["gaps"] if row["low"] is not None)
+
+
+RATIOS = ("fairness.four_fifths.g", "fairness.selection_rate_ratio.g", "fairness.ll144.g")
+LEGAL = {"tables": ["four_fifths", "ll144"], "ll144": {"sex": "s", "race": "g"}}
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        {"A": (300, 500), "B": (270, 500), "C": (265, 500), "D": (290, 500)},
+        {"A": (300, 500), "B": (100, 500)},
+        {"A": (450, 500), "B": (29, 32), "C": (3, 12)},
+        {"A": (30, 31), "B": (330, 400)},
+        {"A": (3, 12), "B": (330, 400)},
+    ],
+)
+@pytest.mark.parametrize("rows_each", [1, 3])
+def test_one_question_about_the_ratio_has_one_answer(groups: dict[str, tuple[int, int]], rows_each: int) -> None:
+    """The legal tables judge all groups at once at the adjusted level, as the finding of the section does."""
+    frame = rows_of(**groups)
+    frame = frame.loc[frame.index.repeat(rows_each)].reset_index(drop=True)
+    frame["unit"] = np.arange(len(frame)) // rows_each if rows_each > 1 else None
+    section = audit(
+        frame.assign(id=np.arange(len(frame)).astype(str), group_s=np.resize(["m", "f"], len(frame))), **LEGAL
+    )
+    findings = [section.finding(name) for name in RATIOS]
+    assert len({finding.value for finding in findings}) == 1
+    assert len({str(finding.interval) for finding in findings}) == 1
+    assert len({str(finding.adjusted) for finding in findings}) == 1
+    assert len({finding.small_groups for finding in findings}) == 1
+    for number in (1, 2, 3):
+        rules = [Rule(finding=name, min=0.8) for name in RATIOS[:number]]
+        assert len({rule.outcome for rule in judge(rules, [section]).rules}) == 1
+
+
+def test_a_ratio_that_may_be_too_small_the_other_way_round_is_uncertain() -> None:
+    """8 of 10 beside 480 of 600: the ratio is 1, and either may be the lower by far."""
+    frame = rows_of(A=(24, 30), B=(480, 600))
+    rules = [Rule(finding="fairness.selection_rate_ratio.g", min=0.8)]
+    assert outcome(frame, *rules) == ["uncertain"]
+    ratio = audit(frame, tables=["four_fifths"])
+    for name in RATIOS[:2]:
+        interval = ratio.finding(name).interval
+        assert interval.low < 0.8
+        assert interval.high == 1
+    assert all(row["high"] <= 1 for row in ratio.tables["four_fifths"])

@@ -100,45 +100,6 @@ def test_clopper_pearson_covers_every_proportion(n: int) -> None:
         assert stats.binom.pmf(np.arange(n + 1), n, p) @ covered >= 0.95 - 1e-12
 
 
-@pytest.mark.parametrize("counts", [(18, 40, 32, 50), (1, 34, 7, 34), (3, 10, 10, 10), (480, 1000, 1, 20)])
-def test_the_ratio_is_scipys_relative_risk_with_one_half_added(counts: tuple[int, int, int, int]) -> None:
-    """SciPy takes whole numbers: twice the counts and one more of either kind, which have half the variance."""
-    hits, n, other_hits, other_n = counts
-    doubled = stats.contingency.relative_risk(2 * hits + 1, 2 * n + 2, 2 * other_hits + 1, 2 * other_n + 2)
-    low, high = np.log(doubled.confidence_interval(0.95))
-    centre, half = (low + high) / 2, math.sqrt(2) * (high - low) / 2
-    interval = intervals.katz_ratio(*counts)
-    assert interval is not None
-    assert np.log([interval.low, interval.high]) == pytest.approx([centre - half, centre + half])
-
-
-def test_the_ratio_at_the_edges() -> None:
-    assert intervals.katz_ratio(5, 20, 0, 20) is None
-    none, all_of_both = intervals.katz_ratio(0, 20, 5, 20), intervals.katz_ratio(20, 20, 30, 30)
-    assert none is not None
-    assert all_of_both is not None
-    assert none.low == 0 < none.high < 2
-    assert all_of_both.low < 1 < all_of_both.high
-    with pytest.raises(ValueError, match="expected 0 <= successes <= n"):
-        intervals.katz_ratio(1, 2, 3, 2)
-
-
-def ratio_coverage(n: int, other_n: int, p: float, q: float) -> float:
-    """Exact coverage where the ratio is defined."""
-    weight = np.outer(stats.binom.pmf(np.arange(n + 1), n, p), stats.binom.pmf(np.arange(other_n + 1), other_n, q))
-    ends = [[intervals.katz_ratio(a, n, b, other_n) for b in range(1, other_n + 1)] for a in range(n + 1)]
-    covered = [[interval.low <= p / q <= interval.high for interval in row if interval] for row in ends]
-    return float((weight[:, 1:] * covered).sum() / weight[:, 1:].sum())
-
-
-def test_the_ratio_is_covered() -> None:
-    """Least where both proportions are high and the groups unequal; low ones are covered more often."""
-    pairs = [(0.2, 0.2), (0.5, 0.5), (0.3, 0.6), (0.8, 0.9), (0.1, 0.4)]
-    coverage = [ratio_coverage(n, other_n, p, q) for n, other_n in ((20, 20), (20, 60)) for p, q in pairs]
-    assert min(coverage) >= 0.93
-    assert 0.95 <= np.mean(coverage) <= 0.98
-
-
 def test_square_and_add_with_symmetric_intervals_adds_variances() -> None:
     means = [Interval(low=m - 1.96 * e, high=m + 1.96 * e, method="normal") for m, e in ((3.0, 0.3), (1.0, 0.4))]
     difference = intervals.mover_difference(3.0, means[0], 1.0, means[1])

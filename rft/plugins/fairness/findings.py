@@ -7,11 +7,11 @@ from typing import Any
 
 from rft.plugins.fairness.gaps import Gap
 from rft.plugins.fairness.group_metrics import UNSETTLED, GroupMetric
-from rft.plugins.fairness.small_groups import Share, ratio_with_small_groups, worst_share
+from rft.plugins.fairness.small_groups import Share, judged_ratio, ratio_of_shares, worst_share
 from rft.plugins.fairness.wording import explained, name_of, words_of
 from rft.records import Finding, Interval, not_measured
-from rft.stats import intervals, multiplicity, rate_difference
-from rft.stats.intervals import CLOPPER_PEARSON, KATZ
+from rft.stats import intervals, multiplicity, rate_difference, rate_ratio
+from rft.stats.intervals import CLOPPER_PEARSON
 from rft.stats.max_t import MAX_T
 from rft.stats.missing_groups import GapBounds
 
@@ -100,12 +100,12 @@ def _would_be_found(gap: Gap) -> str:
 def of_ratio(gap: Gap) -> Finding:
     """Return the finding ``fairness.<metric>_ratio.<attribute>``: the lowest share over the highest.
 
-    The interval holds for all pairs of groups at once, by Bonferroni's correction of Katz's intervals.
+    The interval holds for all pairs of groups at once; the legal tables state and judge the same one.
     """
     id, title = f"fairness.{name_of(gap)}_ratio.{gap.attribute}", f"{_capital(words_of(gap))}: ratio by {gap.attribute}"
     meaning = f"The lowest {words_of(gap)} of a group by {gap.attribute}, over the highest."
     if gap.value is None:
-        judged = _judged(gap, [_judging_ratio(gap, level) for level in multiplicity.LEVELS] if gap.small_shares else [])
+        judged = _judged(gap, _judging_ratios(gap) if gap.small_shares else [])
         return not_measured(id, title, why_not(gap), meaning, n=_n(gap.scored)).model_copy(update=judged)
     lowest, highest = gap.scored[0], gap.scored[-1]
     if not highest.value:
@@ -115,45 +115,23 @@ def of_ratio(gap: Gap) -> Finding:
         title=title,
         status="info",
         value=(lowest.value or 0.0) / highest.value,
-        interval=_smallest_ratio(gap.scored, intervals.LEVEL),
-        **_judged(gap, [_judging_ratio(gap, level) for level in multiplicity.LEVELS]),
+        interval=ratio_of_shares(_shares(gap), intervals.LEVEL),
+        **_judged(gap, _judging_ratios(gap)),
         n=_n(gap.scored),
         meaning=f"{_capital(words_of(gap))} is {lowest.value:.3f} for {lowest.group} and {highest.value:.3f} for "
         f"{highest.group}: the lowest over the highest of {len(gap.scored)} groups.",
         limits="The two groups are chosen for being the extremes; the interval allows for that."
         + " ".join(["", *_left_out(gap)]),
-        references=(KATZ,),
+        references=rate_ratio.SOURCES,
     )
 
 
-def _judging_ratio(gap: Gap, level: float) -> Interval:
-    """Return an interval of the ratio of all groups, those that are too small to be compared included."""
-    if not gap.small_shares:
-        return _smallest_ratio(gap.scored, level)
-    shares = [Share(*_hits(group)) for group in gap.scored]
-    compared = _smallest_ratio(gap.scored, 1 - (1 - level) / 2) if len(shares) > 1 else None
-    return ratio_with_small_groups(compared, shares, gap.small_shares, level)
+def _judging_ratios(gap: Gap) -> list[Interval]:
+    return [judged_ratio(_shares(gap), gap.small_shares, level) for level in multiplicity.LEVELS]
 
 
-def _smallest_ratio(groups: Sequence[GroupMetric], level: float) -> Interval:
-    """Return an interval of the smallest ratio of two groups' shares, from intervals of all ordered pairs.
-
-    Where all of those hold, the smallest true ratio is at least the smallest lower end and at most the smallest upper
-    one. Both ends of a pair and of its inverse are the same statement, so pairs are counted once.
-    """
-    pairs = len(groups) * (len(groups) - 1) / 2
-    each = 1 - (1 - level) / pairs
-    ratios = [
-        intervals.katz_ratio(*_hits(first), *_hits(other), level=each)
-        for first in groups
-        for other in groups
-        if first is not other
-    ]
-    known = [ratio for ratio in ratios if ratio is not None]
-    method = known[0].method if len(groups) == 2 else f"{known[0].method}, Bonferroni over {pairs:g} pairs"
-    return Interval(
-        low=min(ratio.low for ratio in known), high=min(min(ratio.high for ratio in known), 1.0), method=method
-    )
+def _shares(gap: Gap) -> list[Share]:
+    return [Share(*_hits(group)) for group in gap.scored]
 
 
 def of_worst(gap: Gap) -> Finding:
@@ -163,7 +141,7 @@ def of_worst(gap: Gap) -> Finding:
         f"{_capital(words_of(gap))} of the worst-off group by {gap.attribute}",
     )
     meaning = f"The {gap.metric.worst} {words_of(gap)} of any group by {gap.attribute}."
-    shares = [*(Share(*_hits(group)) for group in gap.scored), *gap.small_shares]
+    shares = [*_shares(gap), *gap.small_shares]
     lowest = gap.metric.worst == "lowest"
     at_levels = [worst_share(shares, lowest=lowest, level=level) for level in multiplicity.LEVELS] if shares else []
     judged = _judged(gap, at_levels)

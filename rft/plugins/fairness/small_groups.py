@@ -18,6 +18,7 @@ from rft.records import Interval
 from rft.stats.classification import Ratios
 from rft.stats.design_effect import sample_of_rate
 from rft.stats.intervals import clopper_pearson
+from rft.stats.rate_ratio import smallest_ratio
 from rft.stats.resampling import sums_of_rows
 
 EXACT = "Clopper-Pearson for groups too small to be compared"
@@ -86,6 +87,26 @@ def ratio_with_small_groups(
         lows.append(min(_over(first[0], other[1]), _over(other[0], first[1])))
         highs.append(min(_over(first[1], other[0]), _over(other[1], first[0])))
     return Interval(low=min(lows), high=min(1.0, *highs), method=_noted(compared))
+
+
+def judged_ratio(shares: Sequence[Share], small: Sequence[Share], level: float) -> Interval:
+    """Return the interval of the lowest share of all groups over the highest that every rule about it is judged by.
+
+    Args:
+        shares: of the compared groups; at least two, or some small groups beside them.
+        small: of the groups that are too small.
+        level: nominal coverage.
+    """
+    if not small:
+        return ratio_of_shares(shares, level)
+    compared = ratio_of_shares(shares, 1 - (1 - level) / 2) if len(shares) > 1 else None
+    return ratio_with_small_groups(compared, shares, small, level)
+
+
+def ratio_of_shares(shares: Sequence[Share], level: float) -> Interval:
+    """Return the interval of the lowest share over the highest of at least two groups that are compared."""
+    successes, cases = zip(*((share.successes, share.cases) for share in shares), strict=True)
+    return smallest_ratio(successes, cases, level=level)
 
 
 def worst_share(shares: Sequence[Share], *, lowest: bool, level: float) -> Interval:

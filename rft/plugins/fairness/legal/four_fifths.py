@@ -88,7 +88,7 @@ def finding(shares: Shares) -> Finding:
     lowest = shares.lowest()
     if lowest is None or shares.reference is None:
         meaning = f"The lowest selection rate by {attribute}, divided by the highest."
-        return not_measured(id, title, why_not(shares), meaning, n=int(shares.n[shares.compared].sum()))
+        return unmeasured(id, title, meaning, shares)
     names = shares.grouping.names
     ratio = shares.ratio(lowest)
     return Finding(
@@ -97,7 +97,9 @@ def finding(shares: Shares) -> Finding:
         status="info",
         value=ratio,
         unit="ratio",
-        interval=shares.interval(lowest),
+        interval=shares.lowest_interval(),
+        adjusted=shares.judging_intervals(),
+        small_groups=shares.small_groups,
         n=int(shares.n[lowest] + shares.n[shares.reference]),
         meaning=f"{names[lowest]} is selected {ratio:.3f} times as often as {names[shares.reference]}, the group with "
         f"the highest rate ({_counted(shares, lowest)} against {_counted(shares, shares.reference)}).",
@@ -110,6 +112,13 @@ def finding(shares: Shares) -> Finding:
 
 def _counted(shares: Shares, group: int) -> str:
     return f"{shares.chosen[group]} of {shares.n[group]}"
+
+
+def unmeasured(id: str, title: str, meaning: str, shares: Shares) -> Finding:
+    """Return the finding of an attribute without a ratio; groups that are too small still enter rules about it."""
+    finding = not_measured(id, title, why_not(shares), meaning, n=int(shares.n[shares.compared].sum()))
+    small = shares.small_groups
+    return finding.model_copy(update={"adjusted": shares.judging_intervals() if small else (), "small_groups": small})
 
 
 def why_not(shares: Shares) -> str:

@@ -7,16 +7,16 @@ import numpy as np
 from rft.disclosure.withheld import NOTHING, Withheld
 from rft.errors import Unavailable
 from rft.plugins.fairness.legal import Ll144Options
-from rft.plugins.fairness.legal.four_fifths import why_not
+from rft.plugins.fairness.legal.four_fifths import unmeasured
 from rft.plugins.fairness.legal.ratios import Shares
 from rft.predictions.table import Rows
-from rft.records import Finding, Row, Table, not_measured
-from rft.stats.intervals import KATZ
+from rft.records import Finding, Row, Table
+from rft.stats import rate_ratio
 
 NAME = "ll144"
 SMALL = 0.02  # of the data: the share under which 5-301 (d) lets an auditor leave a category out
 UNKNOWN = "(unknown)"
-REFERENCES = ("6 RCNY 5-300 to 5-304", KATZ)
+REFERENCES = ("6 RCNY 5-300 to 5-304", *rate_ratio.SOURCES)
 _RATE = {"selection": "selection_rate", "score": "scoring_rate"}
 _CHOSEN = {"selection": "n_selected", "score": "n_above_median"}
 _MEANS = {
@@ -43,9 +43,7 @@ def left_out(shares: Shares, options: Ll144Options) -> Shares:
     """Return the shares in which categories under 2 % are not compared, where the auditor left them out."""
     if options.small_left_out_because is None:
         return shares
-    return Shares(
-        shares.grouping, shares.n, shares.chosen, shares.effective, shares.total, shares.compared & ~_small(shares)
-    )
+    return shares.without(_small(shares))
 
 
 def rows_of(shares: Shares, options: Ll144Options, withheld: Withheld = NOTHING) -> Table:
@@ -124,7 +122,7 @@ def finding(shares: Shares, options: Ll144Options) -> Finding:
     meaning = f"The lowest {_RATE[options.basis].replace('_', ' ')} by {attribute} divided by the highest"
     lowest = shares.lowest()
     if lowest is None or shares.reference is None:
-        return not_measured(id, title, why_not(shares), f"{meaning}.", n=int(shares.n[shares.compared].sum()))
+        return unmeasured(id, title, f"{meaning}.", shares)
     names = shares.grouping.names
     return Finding(
         id=id,
@@ -132,7 +130,9 @@ def finding(shares: Shares, options: Ll144Options) -> Finding:
         status="info",
         value=shares.ratio(lowest),
         unit="ratio",
-        interval=shares.interval(lowest),
+        interval=shares.lowest_interval(),
+        adjusted=shares.judging_intervals(),
+        small_groups=shares.small_groups,
         n=int(shares.n[lowest] + shares.n[shares.reference]),
         meaning=f"{meaning}: {names[lowest]} {shares.rates[lowest]:.3f}, {names[shares.reference]} "
         f"{shares.rates[shares.reference]:.3f}{_unknown(shares)}.",

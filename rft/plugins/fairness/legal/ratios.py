@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from rft.predictions.table import Grouping
-from rft.records import Interval
-from rft.stats import intervals
+from rft.plugins.fairness.gaps import chosen_of
+from rft.plugins.fairness.group_metrics import Limits, measure
+from rft.plugins.fairness.small_groups import Share, judged_ratio, ratio_of_shares, share_of_group
+from rft.predictions.grouped import GroupedRows, Target
+from rft.predictions.table import Grouping, Rows
+from rft.records import Adjusted, Interval
+from rft.stats import multiplicity, rate_ratio
+from rft.stats.classification import METRICS, Ratios
 from rft.stats.intervals import LEVEL
+
+SELECTION_RATE, CHOSEN = METRICS["selection_rate"], Target(1, "chosen")
 
 
 @dataclass(frozen=True)
@@ -20,26 +27,45 @@ class Shares:
     Attributes:
         grouping: the G groups.
         n, chosen: (G,) rows of each group, and those of them that are chosen.
-        effective: (G,) how many independent rows those of each group are worth (Kish 1965); ``n`` if no unit repeats.
+        independent: for each group what its share is worth in independent rows, as the selection rate is measured.
         total: all rows, those without a group too.
         compared: (G,) whether a group takes part in ratios.
+        repeats: whether rows share units.
+        left_out: (G,) whether a group was left out on purpose, and so does not enter rules either.
     """
 
     grouping: Grouping
     n: np.ndarray
     chosen: np.ndarray
-    effective: np.ndarray
+    independent: tuple[Share, ...]
     total: int
     compared: np.ndarray
+    repeats: bool
+    left_out: np.ndarray
 
     @classmethod
     def of(cls, grouping: Grouping, chosen: np.ndarray, units: np.ndarray | None, *, min_group: int) -> Shares:
-        """Return the shares of (N,) booleans; groups with fewer than ``min_group`` rows are not compared."""
-        groups = len(grouping.names)
-        n = np.bincount(grouping.codes + 1, minlength=groups + 1)[1:]
-        hits = np.bincount(grouping.codes[chosen] + 1, minlength=groups + 1)[1:]
-        effective = n.astype(np.float64) if units is None else _effective(grouping.codes, units, groups)
-        return cls(grouping, n, hits, effective, len(chosen), n >= max(min_group, 1))
+        """Return the shares of (N,) booleans; groups are compared as in the rest of the section."""
+        rows = Rows(("others", "chosen"), np.zeros(len(chosen), np.int32), chosen.astype(np.int32), units=units)
+        grouped = GroupedRows(rows, grouping)
+        limits = Limits(compared=min_group, shown=min(min_group, Limits.shown))
+        measured = measure(grouped, SELECTION_RATE.name, CHOSEN, limits=limits, positive=1, seed=0)
+        ratios = Ratios.of(SELECTION_RATE, rows.classes, CHOSEN.positive)
+        groups = range(len(grouping.names))
+        return cls(
+            grouping=grouping,
+            n=grouped.sizes,
+            chosen=grouped.confusion[:, :, 1].sum(axis=1),
+            independent=tuple(share_of_group(grouped, group, ratios) for group in groups),
+            total=len(chosen),
+            compared=np.isin(groups, chosen_of(measured)),
+            repeats=units is not None and any(each.units < each.n for each in measured),
+            left_out=np.zeros(len(groups), dtype=bool),
+        )
+
+    def without(self, groups: np.ndarray) -> Shares:
+        """Return the shares with (G,) marked groups left out on purpose."""
+        return replace(self, compared=self.compared & ~groups, left_out=self.left_out | groups)
 
     @cached_property
     def rates(self) -> np.ndarray:
@@ -60,11 +86,6 @@ class Shares:
         return "nobody is chosen" if np.count_nonzero(self.compared) > 1 else "nothing to compare"
 
     @property
-    def repeats(self) -> bool:
-        """Whether some unit has several rows of one group."""
-        return bool(np.any(self.effective < self.n))
-
-    @property
     def pairs(self) -> int:
         """Number of pairs of groups that could have been compared."""
         groups = int(np.count_nonzero(self.compared))
@@ -77,21 +98,21 @@ class Shares:
         return float(self.rates[group] / self.rates[self.reference])
 
     def interval(self, group: int) -> Interval | None:
-        """Return the interval of ``ratio``, wide enough for all pairs at once; None for the reference itself.
+        """Return the interval of the ratio of a group to the highest share, for all groups at once.
 
-        The reference is a selected maximum: which pair is looked at depends on the sample, so the level is divided by
-        the number of pairs (Bonferroni).
+        The reference is the highest of this sample only, so that its own ratio has an interval too.
         """
-        if self.ratio(group) is None or group == self.reference or self.reference is None:
+        if self.ratio(group) is None:
             return None
-        first, other = (
-            (self.rates[each] * self.effective[each], self.effective[each]) for each in (group, self.reference)
-        )
-        interval = intervals.katz_ratio(*map(float, first), *map(float, other), level=1 - (1 - LEVEL) / self.pairs)
-        assert interval is not None  # the reference is the highest share, and above 0
-        pairs = f", Bonferroni over {self.pairs} pairs" if self.pairs > 1 else ""
-        units = ", rows of one unit counted as one" if self.repeats else ""
-        return interval.model_copy(update={"method": f"Katz log with 1/2, {100 * LEVEL:g} %{pairs}{units}"})
+        low, high = self._ends
+        place = int(np.count_nonzero(self.compared[:group]))
+        method = rate_ratio.method_of(len(low), LEVEL)
+        return Interval(low=float(low[place]), high=float(high[place]), method=method)
+
+    @cached_property
+    def _ends(self) -> tuple[np.ndarray, np.ndarray]:
+        successes, cases = zip(*((share.successes, share.cases) for share in self._compared), strict=True)
+        return rate_ratio.ratios_to_highest(successes, cases)
 
     def lowest(self) -> int | None:
         """Return the group with the lowest ratio; None where no ratio exists."""
@@ -99,13 +120,29 @@ class Shares:
         known = [(ratio, group) for group, ratio in enumerate(ratios) if ratio is not None and group != self.reference]
         return min(known)[1] if known else None
 
+    def lowest_interval(self) -> Interval:
+        """Return the interval of the lowest ratio, whichever two groups are the extremes; some pair is compared."""
+        return ratio_of_shares(self._compared, LEVEL)
 
-def _effective(codes: np.ndarray, units: np.ndarray, groups: int) -> np.ndarray:
-    """Return (G,) effective numbers of rows: the squared sum of rows of each unit over the sum of their squares."""
-    known = codes >= 0
-    pairs, sizes = np.unique(codes[known] * (np.int64(units.max()) + 1) + units[known], return_counts=True)
-    owners = pairs // (np.int64(units.max()) + 1)
-    rows, squares = (
-        np.bincount(owners, weights=sizes.astype(np.float64) ** power, minlength=groups) for power in (1, 2)
-    )
-    return np.divide(rows**2, squares, out=np.zeros(groups), where=squares > 0)
+    def judging_intervals(self) -> tuple[Adjusted, ...]:
+        """Return what rules about the lowest ratio are judged by, with the groups that are too small to be compared.
+
+        Empty where fewer than two groups are compared and none is too small.
+        """
+        small = [self.independent[group] for group in self._small]
+        if len(self._compared) < 2 and not small:
+            return ()
+        return multiplicity.adjusted(lambda level: judged_ratio(self._compared, small, level))
+
+    @property
+    def small_groups(self) -> tuple[str, ...]:
+        """Return the names of the groups that are too small to be compared."""
+        return tuple(self.grouping.names[group] for group in self._small)
+
+    @property
+    def _compared(self) -> list[Share]:
+        return [self.independent[group] for group in np.flatnonzero(self.compared)]
+
+    @property
+    def _small(self) -> list[int]:
+        return [int(group) for group in np.flatnonzero(~self.compared & ~self.left_out)]
