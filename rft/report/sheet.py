@@ -54,7 +54,7 @@ def style(index: int) -> Style:
 
 def text_width(text: str, size: float = TEXT) -> float:
     """Return about how wide a line of text is, in pixels; rather too wide than too narrow."""
-    ems = sum(1.0 if east_asian_width(character) in "WF" else _EM for character in text)
+    ems = sum(1.0 if east_asian_width(character) in "WF" else _EM for character in visible(text))
     return ems * size
 
 
