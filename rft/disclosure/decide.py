@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -42,47 +43,64 @@ def decide(
     parts = {str(name): np.flatnonzero(frame["split"] == name) for name in frame["split"].unique()}
     names = [str(column).removeprefix("group_") for column in frame.columns if str(column).startswith("group_")]
     always = [Counted(split, (name,)) for split in parts for name in names]
-    people = _people(frame)
-    groupings = _Groupings(frame, [*always, *counted], parts, people, below)
-    groups = groupings.decide(already or {})
-    classes = {split: _classes(frame.iloc[rows], people[rows], below, split) for split, rows in parts.items()}
-    small = (
-        split for split, rows in parts.items() if 0 < len(rows) < below or 0 < len(np.unique(people[rows])) < below
-    )
+    people = _people(frame, parts)
+    groups = _Groupings(frame, [*always, *counted], parts, people, below).decide(already or {})
+    classes = {split: _classes(frame, rows, people[split], below, split) for split, rows in parts.items()}
+    small = (split for split, rows in parts.items() if 0 < _how_many(rows, people[split]) < below)
     return Withheld(below, groups, {split: own for split, own in classes.items() if own}, frozenset(small))
 
 
-def _people(frame: pd.DataFrame) -> np.ndarray:
-    """Return (N,) codes of units; a row without one stands for itself."""
+def _people(frame: pd.DataFrame, parts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray | None]:
+    """Return for each split (N,) codes of units; None where none repeats. A row without a unit stands for itself."""
     codes = pd.factorize(frame["unit"])[0].astype(np.int64)
-    return np.where(codes >= 0, codes, len(frame) + np.arange(len(frame)))
+    codes = np.where(codes >= 0, codes, len(frame) + np.arange(len(frame)))
+    dense = {split: pd.factorize(codes[rows]) for split, rows in parts.items()}
+    return {split: own if len(names) < len(own) else None for split, (own, names) in dense.items()}
 
 
-def _classes(frame: pd.DataFrame, people: np.ndarray, below: int, split: str) -> frozenset[str]:
+def _how_many(rows: np.ndarray, people: np.ndarray | None) -> int:
+    return len(rows) if people is None else int(people.max()) + 1
+
+
+def _classes(
+    frame: pd.DataFrame, rows: np.ndarray, people: np.ndarray | None, below: int, split: str
+) -> frozenset[str]:
     """Return the classes of a split to withhold: counted by label and, where predictions are, by prediction."""
-    names = sorted({str(name) for column in ("label", "prediction") for name in frame[column].dropna().unique()})
+    columns = {name: frame[name].iloc[rows].astype("category").cat for name in ("label", "prediction")}
+    names = sorted({str(name) for own in columns.values() for name in own.categories})
     hidden = nothing = np.zeros(len(names), dtype=bool)
-    for columns in (["label"], ["label", "prediction"] if split == PREDICTED else ["label"]):
-        counts = np.array([row for column in columns for row in _by_class(frame[column], people, names)])
+    for counted in (["label"], ["label", "prediction"] if split == PREDICTED else ["label"]):
+        counts = np.array([own for name in counted for own in _by_class(columns[name], names, people)])
         small = ((counts > 0) & (counts < below)).any(axis=0)
         hidden = protected(counts, counts > 0, small | hidden, nothing, below)
     return frozenset(name for name, own in zip(names, hidden, strict=True) if own)
 
 
-def _by_class(column: pd.Series, people: np.ndarray, names: Sequence[str]) -> Iterator[np.ndarray]:
-    codes = pd.Index(names).get_indexer(pd.Index(column.astype(str))).astype(np.int64)
-    yield from _rows_and_people(codes, people, len(names))
+def _by_class(column: Any, names: Sequence[str], people: np.ndarray | None) -> list[np.ndarray]:
+    places = np.array([names.index(str(name)) for name in column.categories] + [len(names)], dtype=np.int64)
+    codes = places[column.codes.to_numpy()]  # the last place is for rows without a class
+    return [counts[: len(names)] for counts in _Tally(codes, len(names) + 1, people).of(None)]
 
 
-def _rows_and_people(codes: np.ndarray, people: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """Yield (size,) how many rows have each code, and how many units; once where no unit repeats."""
-    known = codes >= 0
-    codes, people = codes[known], people[known]
-    yield np.bincount(codes, minlength=size)
-    owners = np.unique(people, return_inverse=True)[1]
-    if len(owners) and owners.max() + 1 < len(owners):
-        pairs = np.unique(codes * (owners.max() + 1) + owners)
-        yield np.bincount(pairs // (owners.max() + 1), minlength=size)
+class _Tally:
+    """How many rows of a split have each code, and how many units where these repeat."""
+
+    def __init__(self, codes: np.ndarray, size: int, people: np.ndarray | None) -> None:
+        self._codes, self._size = codes, size
+        self._pair: np.ndarray | None = None
+        if people is not None and len(codes):
+            owners = int(people.max()) + 1
+            self._pair, pairs = pd.factorize(codes * owners + people)
+            self._code_of_pair = pairs // owners
+
+    def of(self, mask: np.ndarray | None) -> Iterator[np.ndarray]:
+        """Yield (size,) counts of rows, then of units, among the rows of a (N,) mask."""
+        codes = self._codes if mask is None else self._codes[mask]
+        yield np.bincount(codes, minlength=self._size)
+        if self._pair is not None:
+            there = np.zeros(len(self._code_of_pair), dtype=bool)
+            there[self._pair if mask is None else self._pair[mask]] = True
+            yield np.bincount(self._code_of_pair[there], minlength=self._size)
 
 
 @dataclass
@@ -119,6 +137,15 @@ class _Grouping:
         return tuple(sorted(BETWEEN.join(own) for own, gone in hidden if gone and MISSING not in own))
 
 
+class _Block(NamedTuple):
+    """(A,) counts of the groups of a grouping in some rows of a split, and whether the split has any of them."""
+
+    split: str
+    of_model: bool
+    counts: np.ndarray
+    there: np.ndarray
+
+
 class _Groupings:
     """All groupings that numbers are given for, and the decision about their groups."""
 
@@ -127,15 +154,19 @@ class _Groupings:
         frame: pd.DataFrame,
         counted: Sequence[Counted],
         parts: Mapping[str, np.ndarray],
-        people: np.ndarray,
+        people: Mapping[str, np.ndarray | None],
         below: int,
     ) -> None:
-        self._counted, self._parts, self._people, self._below = counted, parts, people, below
+        self._parts, self._below = parts, below
         columns = {
             name: _codes(frame[f"group_{name}"]) for name in {part for own in counted for part in own.attributes}
         }
         wanted = sorted({own.attributes for own in counted}, key=lambda own: (len(own), own))
         self._all = {own: _grouping(own, columns) for own in wanted}
+        self._blocks = {
+            own: list(self._count(grouping, [each for each in counted if each.attributes == own], people))
+            for own, grouping in self._all.items()
+        }
 
     def decide(self, already: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
         """Return attribute -> withheld groups, with an entry for each attribute of which anything is withheld."""
@@ -152,31 +183,32 @@ class _Groupings:
         if int((~grouping.without_value).sum()) > MOST_GROUPS:
             grouping.hidden[:] = True
             return
-        blocks = list(self._blocks(grouping, of_model))
+        blocks = [own for own in self._blocks[grouping.attributes] if of_model or not own.of_model]
         nothing = np.zeros(len(grouping.values), dtype=bool)
-        for split, counts, _ in blocks:
-            grouping.small[split] = grouping.small.get(split, nothing) | ((counts > 0) & (counts < self._below))
+        for own in blocks:
+            small = (own.counts > 0) & (own.counts < self._below)
+            grouping.small[own.split] = grouping.small.get(own.split, nothing) | small
         named = already.get(grouping.name, ())
         hidden = np.any([grouping.hidden, self._inherited(grouping), *grouping.small.values()], axis=0)
         hidden |= np.array([BETWEEN.join(own) in named for own in grouping.values], dtype=bool)
         if len(grouping.attributes) == 1 and hidden.any():
             hidden |= grouping.without_value
         lines = self._lines(grouping)
-        counts = np.array([line * own for line in lines for _, own, _ in blocks])
-        possible = np.array([line & there for line in lines for _, _, there in blocks])
+        counts = np.array([line * own.counts for line in lines for own in blocks])
+        possible = np.array([line & own.there for line in lines for own in blocks])
         grouping.hidden = protected(counts, possible, hidden, grouping.without_value, self._below)
 
-    def _blocks(self, grouping: _Grouping, of_model: bool) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-        """Yield for each block of rows its split, (A,) counts of rows or units, and which groups the split has."""
+    def _count(
+        self, grouping: _Grouping, counted: Sequence[Counted], people: Mapping[str, np.ndarray | None]
+    ) -> Iterator[_Block]:
+        """Yield the counts of every block of rows, by rows and units."""
         size = len(grouping.values)
-        for own in self._counted:
-            if own.attributes != grouping.attributes or (own.of_model and not of_model):
-                continue
-            rows = self._parts[own.split]
-            there = np.bincount(grouping.codes[rows], minlength=size) > 0
-            rows = rows if own.mask is None else rows[own.mask]
-            for count in _rows_and_people(grouping.codes[rows], self._people[rows], size):
-                yield own.split, count, there
+        for split, rows in self._parts.items():
+            codes = grouping.codes[rows]
+            tally, there = _Tally(codes, size, people[split]), np.bincount(codes, minlength=size) > 0
+            for own in counted:
+                if own.split == split:
+                    yield from (_Block(split, own.of_model, counts, there) for counts in tally.of(own.mask))
 
     def _inherited(self, grouping: _Grouping) -> np.ndarray:
         """Return (A,) whether a crossed group lies in one that is withheld."""
@@ -258,7 +290,7 @@ def _codes(column: pd.Series) -> tuple[np.ndarray, list[str]]:
 def _grouping(attributes: tuple[str, ...], columns: Mapping[str, tuple[np.ndarray, list[str]]]) -> _Grouping:
     sizes = tuple(len(columns[name][1]) for name in attributes)
     joint = np.ravel_multi_index(tuple(columns[name][0] for name in attributes), sizes)
-    occurring, codes = np.unique(joint, return_inverse=True)
+    codes, occurring = pd.factorize(joint, sort=True)
     places = np.stack(np.unravel_index(occurring, sizes), axis=1)
     values = [
         tuple(columns[name][1][place] for name, place in zip(attributes, own, strict=True)) for own in places.tolist()
