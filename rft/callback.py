@@ -20,6 +20,7 @@ from rft.records import AuditRun
 from rft.report import check_storable, check_writable, view
 from rft.report.markdown import escape
 from rft.report.publishable import UN_NOISED, publishable
+from rft.visible import visible
 
 FOLDER = "audited-model"  # in the Trainer's output folder
 CARD = "README.md"
@@ -88,7 +89,8 @@ class AuditCallback(TrainerCallback):
         except RftError as error:
             if self.on_error == "raise":
                 raise
-            warnings.warn(f"the model in {saved} was not audited: {error}", stacklevel=2)
+            said = visible(f"the model in {saved} was not audited: {error}", breaks=True)
+            warnings.warn(said, stacklevel=2)
             return
         self.run = run
         add_to_card(output / CARD, run, report)

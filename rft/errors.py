@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 class RftError(Exception):
     """An error for the user: one or two lines, no traceback, and the exit code of the command.
@@ -18,6 +20,12 @@ class RftError(Exception):
         self.what, self.where, self.remedy = what, where, remedy
         first_line = f"{where}: {what}" if where else what
         super().__init__(f"{first_line}\n{remedy}" if remedy else first_line)
+
+    @property
+    def public(self) -> str:
+        """What is wrong, for a report: with the key of the config that it is about, without paths of this machine."""
+        is_key = re.fullmatch(r"[a-z_]+(\.[a-z_]+)+", self.where or "") is not None
+        return f"{self.where}: {self.what}" if is_key else self.what
 
 
 class ConfigError(RftError):

@@ -87,6 +87,19 @@ def test_nothing_that_is_given_away_names_an_input(tmp_path: Path, private: bool
     assert CliRunner().invoke(app, ["verify", str(tmp_path / "run")]).exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("privacy.budget", "privacy.budget: is spent"),
+        ("/home/ann/state/x", "is spent"),
+        ("x.csv, line 3", "is spent"),
+        (None, "is spent"),
+    ],
+)
+def test_a_reason_in_a_report_names_keys_and_no_paths(where: str | None, said: str) -> None:
+    assert rft.RftError("is spent", where=where, remedy="Remove it.").public == said
+
+
 def test_the_report_holds_a_salt_that_the_evidence_does_not(tmp_path: Path) -> None:
     """Who is given the evidence without the report cannot confirm a guess of it by its hash."""
     config = write(tmp_path, "")

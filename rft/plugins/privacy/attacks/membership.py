@@ -124,7 +124,7 @@ def membership_piece(subject: Subject, options: PrivacyOptions) -> Piece:
             target = _with_shadows(subject, target, count)
             notes.append(_about_shadows(subject, count))
         except RftError as error:
-            reason = f"a shadow model could not be trained: {error}"
+            reason = f"a shadow model could not be trained: {error.public}"
     made = {name: attacks.attack(target.rows, name) for name in target.attacks}
     outcomes = {name: outcome for name, outcome in made.items() if outcome}
     results = Results(target, outcomes, reason, external=subject.fit is None)

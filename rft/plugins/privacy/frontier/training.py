@@ -70,7 +70,7 @@ def _trained(subject: Subject, options: PrivacyOptions) -> tuple[list[Arm], str]
     except (EvidenceError, IntegrityError):
         raise
     except RftError as refused:
-        return arms, str(refused).splitlines()[0]
+        return arms, refused.public
     return arms, ""
 
 
