@@ -22,7 +22,7 @@ from rft.features.extract import run
 
 APART = 4  # made-up examples that are run alone as well
 TOKENS = 24  # of a made-up text, at most
-NEGLIGIBLE = 1e-4  # float32 stays far below, bfloat16 is far above
+NEGLIGIBLE = 1e-4  # float32 stays far below, bfloat16 can be far above
 
 
 @dataclass(frozen=True)
@@ -41,17 +41,31 @@ class Company:
 def measure_company(prefix: nn.Module, example: Example, *, tokens: int | None, device: str, precision: str) -> Company:
     """Run made-up examples in a batch and alone; no example of a user takes part, so that nothing follows from one.
 
+    In bfloat16 examples are run alone whatever is seen: a few examples that happen to agree would be no evidence.
+
     Args:
         prefix: the frozen part; it is moved to ``device``.
         example: makes inputs: how many, tokens, seed.
         tokens: what texts are cut to; None for pictures.
         device, precision: as in ``extract``.
     """
-    inputs = MadeUpInputs(example(USUAL_EXAMPLES, min(TOKENS, tokens or TOKENS), 0))
+    inputs = MadeUpInputs(_of_all_lengths(example(USUAL_EXAMPLES, min(TOKENS, tokens or TOKENS), 0)))
     rows = [np.arange(USUAL_EXAMPLES), *(np.array([row]) for row in range(APART))]
     together, *apart = run(prefix, inputs, range(USUAL_EXAMPLES), rows, device=device, precision=precision)
     change = max(_relative(alone["features"][0], together["features"][row]) for row, alone in enumerate(apart))
-    return Company(change, alone=not change <= NEGLIGIBLE)
+    return Company(change, alone=precision == "bfloat16" or not change <= NEGLIGIBLE)
+
+
+def _of_all_lengths(batch: Batch) -> Batch:
+    """Return texts of which those that are run alone are shorter, one more than the other; pictures as they are."""
+    if "attention_mask" not in batch:
+        return batch
+    ids, mask = batch["input_ids"].clone(), batch["attention_mask"].clone()
+    padding = ids[mask == 0][0] if (mask == 0).any() else 0
+    for row in range(APART):
+        length = max(1, mask.shape[1] * (row + 1) // (APART + 1))
+        ids[row, length:], mask[row, length:] = padding, 0
+    return {**batch, "input_ids": ids, "attention_mask": mask}
 
 
 def _relative(alone: Tensor, together: Tensor) -> float:

@@ -208,6 +208,8 @@ def _company(facts: Facts, unit: str) -> tuple[Finding, ...]:
     remark = (
         " Each example was run by itself: nothing changes."
         if company["alone"]
+        else " No change was seen."
+        if not change
         else f" Without one {unit}, the contributions of the others to a step, about {others:.0f}, may together differ "
         f"by some {change * others:.1g} of the largest contribution of one, which the accounting does not count."
     )
