@@ -106,6 +106,12 @@ class Attack:
             if row["attribute"] == self.attribute and row["value"] is not None and row.get(cases) is not None
         }
 
+    def _selected(self) -> dict[str, tuple[int, float]]:
+        """Return group -> (selections, those of them that are right)."""
+        selected = {name: k for name, (_, k) in self._shown("selection_rate", "n").items()}
+        rates = {name: k / n for name, (n, k) in self._shown("precision", "n").items()}
+        return {name: (round(selected[name]), selected[name] * rates[name]) for name in selected.keys() & rates.keys()}
+
     def _total(self, metric: str, cases: str) -> tuple[int, float] | None:
         for row in self.release.rows("by_group"):
             if _is_plain(row) and row["metric"] == metric and row["attribute"] is None and row["value"] is not None:
@@ -163,7 +169,7 @@ class Attack:
             finding = self._finding(f"fairness.worst_{metric}.{self.attribute}")
             if finding is None or not finding["adjusted"]:
                 continue
-            shown = list(self._shown(metric, CASES.get(metric, "n")).values())
+            shown = list((self._selected() if metric == "precision" else self._shown(metric, CASES[metric])).values())
             ends = [(own["rules"], own["interval"]["low"], own["interval"]["high"]) for own in finding["adjusted"]]
             found = _cells_in_worst(ends, shown, lowest=metric != "fpr")
             if len(found) == 1:
@@ -211,8 +217,39 @@ class Attack:
                     self.recovered[group, f"{column} in {crossed}"] = count
 
 
+def class_sizes(release: Release) -> set[int]:
+    """Return how many test examples may have the favourable class of two, by all that is told of all examples."""
+    metrics = {row["metric"]: row for row in release.rows("metrics") if row["split"] == "test"}
+    told = {name: row["value"] for name, row in metrics.items()}
+    everybody = {row["metric"]: row["value"] for row in release.rows("by_group") if row["attribute"] is None}
+    n = metrics["accuracy"]["n"]
+    fitting = set()
+    for positives in range(1, n):
+        for hits in range(positives + 1):
+            others = round(told["accuracy"] * n) - hits
+            if not 0 <= others <= n - positives:
+                continue
+            recall, specificity = hits / positives, others / (n - positives)
+            given = hits + n - positives - others
+            made = {
+                "balanced_accuracy": (recall + specificity) / 2,
+                "selection_rate": given / n,
+                "tpr": recall,
+                "fpr": 1 - specificity,
+                "precision": hits / given if given else None,
+            }
+            known = {"balanced_accuracy": told.get("balanced_accuracy"), **everybody}
+            if all(known.get(name) is None or _same(value, known[name]) for name, value in made.items()):
+                fitting.add(positives)
+    return fitting
+
+
+def _same(value: float | None, told: float) -> bool:
+    return value is not None and abs(value - told) < 1e-9
+
+
 def _is_plain(row: Mapping[str, Any]) -> bool:
-    return row.get("control") is None and row.get("model", "external") != "mitigated"
+    return "metric" in row and row.get("control") is None and row.get("model", "external") != "mitigated"
 
 
 def _told(release: Release, name: str, attribute: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from disclosure_attacker import Attack, Release, naively_redacted
+from disclosure_attacker import BETWEEN, Attack, Release, class_sizes, naively_redacted
 
 import rft
 from rft.compare import compare_runs
@@ -197,3 +197,49 @@ def test_a_comparison_withholds_what_either_run_does(tmp_path: Path) -> None:
         assert bool(recovered) == is_open, recovered
         if not is_open:
             assert no_small_count(release) == []
+
+
+def test_a_small_class_does_not_follow_from_means_over_classes(tmp_path: Path) -> None:
+    """Accuracy, balanced accuracy and the selection rate of all are three equations for two classes."""
+    frame = table({("A",): (3, 1, 6, 90), ("B",): (2, 2, 5, 81)})
+    metrics = 'metrics = ["accuracy", "selection_rate", "tpr", "fpr"]'
+    shown, hidden = (
+        Release.of(audited(tmp_path, frame, below, fairness=metrics, name=f"classes{below}")) for below in (0, 10)
+    )
+    assert class_sizes(shown) == {8}
+    assert len(class_sizes(hidden)) > 5
+    assert hidden.audit["data"]["splits"]["test"]["labels"] == {"no": None, "yes": None}
+    assert no_small_count(hidden) == []
+
+
+def drawn(rng: np.random.Generator) -> pd.DataFrame:
+    """Return predictions of groups of random sizes, some of them small, crossed with another attribute."""
+    cells = {}
+    for group in [f"g{place}" for place in range(rng.integers(3, 6))]:
+        size = int(rng.choice([4, 8, 30, 120, 300]))
+        for other in ("s", "t"):
+            n = int(rng.binomial(size, 0.5))
+            cells[group, other] = tuple(rng.multinomial(n, rng.dirichlet([4, 1, 1, 4])).tolist())
+    return table({cell: counts for cell, counts in cells.items() if sum(counts)}, ("g", "s"))
+
+
+def attacked(folder: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    frame = drawn(rng)
+    metrics = 'metrics = ["accuracy", "selection_rate", "tpr", "fpr", "precision"]\ntables = ["four_fifths"]'
+    release = Release.of(audited(folder, frame, 10, fairness=metrics, name=f"drawn{seed}"))
+    for attribute, hidden in release.audit["data"]["small_cells"]["groups"].items():
+        if BETWEEN not in attribute:
+            assert Attack(release, attribute, tuple(hidden)).run() == {}, (attribute, hidden)
+    assert no_small_count(release) == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_is_recovered_from_random_data(tmp_path: Path, seed: int) -> None:
+    attacked(tmp_path, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10, 40))
+def test_nothing_is_recovered_from_more_random_data(tmp_path: Path, seed: int) -> None:
+    attacked(tmp_path, seed)
