@@ -58,11 +58,9 @@ class DataConfig(_Table):
                 raise ValueError("a manifest needs label: the name of its column")
             if self.split is not None and self.test is not None:
                 raise ValueError("give either split (a column) or test (a fraction such as 0.25)")
-        elif self.folder is not None:
-            columns = ("image", "text", "label", "id", "unit", "split")
-            named = [key for key in columns if getattr(self, key) is not None]
-            if named or self.groups:
-                raise ValueError(f"a folder has no columns: remove {', '.join(named or ['groups'])}, or use a manifest")
+        # Columns of metadata tables in a folder may be named; whether there are any, reading it will show.
+        elif self.folder is not None and (named := [key for key in ("image", "text", "split") if getattr(self, key)]):
+            raise ValueError(f"a folder has no such columns: remove {', '.join(named)}, or use a manifest")
         if self.classes is not None and len(set(self.classes)) < len(self.classes):
             raise ValueError("classes names a class twice")
         if self.population is not None and self.unit is None and self.id is None:

@@ -42,7 +42,7 @@ def test_a_plain_config_is_read(tmp_path: Path) -> None:
         ('image = "file"\n', "", "data: a manifest needs either image or text"),
         ('split = "split"\n', "", "data: give either split (a column) or test"),
         ('split = "split"\n', 'split = "split"\ntest = 0.5\n', "data: give either split (a column) or test"),
-        ('manifest = "data/pictures.csv"', 'folder = "photos"', "data: a folder has no columns: remove image"),
+        ('manifest = "data/pictures.csv"', 'folder = "photos"', "data: a folder has no such columns: remove image"),
         ('manifest = "data/pictures.csv"\n', "", "data: give either manifest"),
         ("[train]", "[fairness]\nmin_grop = 3\n[train]", "fairness.min_grop: unknown key\nDid you mean 'min_group'?"),
         ("[train]", '[[policy]]\nfinding = "a.b"\n[train]', "policy.1: a rule needs max or min"),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from PIL import ExifTags, Image, TiffTags, UnidentifiedImageError
 
 from rft.errors import DataError
@@ -54,16 +57,38 @@ _BITS, _PHOTOMETRIC = _TIFF_TAGS["BitsPerSample"], _TIFF_TAGS["PhotometricInterp
 _WHITE_IS_ZERO = 0
 
 
-def open_picture(path: Path, max_pixels: int) -> Image.Image:
+@dataclass(frozen=True)
+class EmbeddedPicture:
+    """A picture in a cell of a parquet file.
+
+    Attributes:
+        name: where it is, in words.
+        cells: the bytes of this and other pictures.
+        row: which of them it is.
+    """
+
+    name: str
+    cells: pa.Array = field(compare=False, repr=False)
+    row: int
+
+    def read_bytes(self) -> bytes:
+        """Return the bytes of the file."""
+        return self.cells[self.row].as_py()
+
+
+Picture = Path | EmbeddedPicture
+
+
+def open_picture(path: Picture, max_pixels: int) -> Image.Image:
     """Return a picture of which the header alone was read.
 
     Raises:
         DataError: when its suffix is of a kind that is not read, when it is larger than ``max_pixels``, or when its
             numbers do not say how bright they are.
     """
-    if path.suffix.lower() in UNREAD_SUFFIXES and path.is_file():
+    if isinstance(path, Path) and path.suffix.lower() in UNREAD_SUFFIXES and path.is_file():
         raise _of_foreign_kind(path, _kind_by_suffix(path))
-    picture = Image.open(path, formats=FORMATS)
+    picture = Image.open(path if isinstance(path, Path) else io.BytesIO(path.read_bytes()), formats=FORMATS)
     width, height = picture.size
     if width * height > max_pixels:  # known from the header, before any memory is taken for the pixels
         raise DataError(
@@ -97,17 +122,17 @@ def upright_rgb(picture: Image.Image) -> Image.Image:
     return plain
 
 
-def short(path: Path) -> str:
+def short(path: Picture) -> str:
     """Return the file and the folder it is in, enough to find it and no more than may stand in a report."""
-    return f"{path.parent.name}/{path.name}"
+    return f"{path.parent.name}/{path.name}" if isinstance(path, Path) else path.name
 
 
-def unreadable(path: Path, error: BaseException) -> DataError:
+def unreadable(path: Picture, error: BaseException) -> DataError:
     """Return the error that names a file that cannot be read as a picture, says what it is, and what helps."""
     if kind := _foreign_kind(path):
         return _of_foreign_kind(path, kind)
     if isinstance(error, UnidentifiedImageError):
-        why = "it is empty" if not path.stat().st_size else "it is of no kind that is read"
+        why = "it is empty" if not path.read_bytes() else "it is of no kind that is read"
     else:  # the message of an OSError may hold the whole path
         why = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
     return DataError(
@@ -115,7 +140,7 @@ def unreadable(path: Path, error: BaseException) -> DataError:
     )
 
 
-def _of_foreign_kind(path: Path, kind: str) -> DataError:
+def _of_foreign_kind(path: Picture, kind: str) -> DataError:
     return DataError(f"is of the kind {kind}, which is not read", where=short(path), remedy=f"{CONVERT}, {SKIP}")
 
 
@@ -124,11 +149,10 @@ def _kind_by_suffix(path: Path) -> str:
     return "HEIC" if suffix in (".heic", ".heif", ".hif") else suffix.removeprefix(".").upper()
 
 
-def _foreign_kind(path: Path) -> str | None:
+def _foreign_kind(path: Picture) -> str | None:
     """Return what kind of file that is not read this is, by its first bytes."""
     try:
-        with path.open("rb") as stream:
-            begin = stream.read(160)
+        begin = path.read_bytes()[:160]
     except OSError:
         return None
     return next((kind for place, start, kind in _FOREIGN if begin[place : place + len(start)] == start), None)

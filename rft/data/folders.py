@@ -124,7 +124,7 @@ def _listed(path: Path, above: tuple[str, ...]) -> _Folder:
     for entry in entries:
         place = path / entry.name
         is_folder = entry.is_dir()
-        if _is_hidden(entry.name):
+        if is_hidden(entry.name):
             hidden[entry.name] += _count_pictures(place) if is_folder else 0
         elif is_folder:
             folders += [] if os.path.realpath(place) in above else [_listed(place, above)]
@@ -135,7 +135,8 @@ def _listed(path: Path, above: tuple[str, ...]) -> _Folder:
     return _Folder(path, tuple(pictures), tuple(others), tuple(folders), +hidden)
 
 
-def _is_hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
+    """Tell whether a file or folder is none of the data by its name: hidden, or made by a system."""
     return name.startswith(".") or name.casefold() in SYSTEM
 
 

@@ -8,14 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from rft.data.decoding import DECODING_ERRORS, open_picture, short, unreadable, upright_rgb
+from rft.data.decoding import DECODING_ERRORS, Picture, open_picture, short, unreadable, upright_rgb
 from rft.errors import DataError
 from rft.records import Split
 
@@ -35,7 +34,7 @@ class Prepares(Protocol):
         """Return the (H, W, C) pixels of an augmented view of a picture."""
 
 
-def digest(path: Path, max_pixels: int, *, decode: bool) -> str:
+def digest(path: Picture, max_pixels: int, *, decode: bool) -> str:
     """Return the sha256 of a picture file after a look at its header, or at all of it with ``decode``.
 
     Raises:
@@ -49,7 +48,7 @@ def digest(path: Path, max_pixels: int, *, decode: bool) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def pixels(path: Path, preprocessing: Prepares, max_pixels: int) -> np.ndarray:
+def pixels(path: Picture, preprocessing: Prepares, max_pixels: int) -> np.ndarray:
     """Return the (H, W, C) pixels of a picture file, as ``Prepares`` does; raises ``DataError`` as ``digest`` does."""
     with _naming(path):
         return preprocessing(open_picture(path, max_pixels))
@@ -58,7 +57,7 @@ def pixels(path: Path, preprocessing: Prepares, max_pixels: int) -> np.ndarray:
 class _naming:
     """Turn what Pillow raises for a bad file into an error that names the file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Picture) -> None:
         self.path = path
 
     def __enter__(self) -> None:
@@ -97,7 +96,7 @@ class ImageInputs:
         return next(self.batches(self.splits[split].items, [rows], None if views is None else [views]))
 
     def batches(
-        self, items: Sequence[Path], batches: Sequence[Rows], views: Sequence[Rows] | None = None
+        self, items: Sequence[Picture], batches: Sequence[Rows], views: Sequence[Rows] | None = None
     ) -> Iterator[dict[str, torch.Tensor]]:
         """Yield a batch for each list of rows of ``items``; the next one is decoded while the caller computes.
 
@@ -115,10 +114,10 @@ class ImageInputs:
                 queue += [self._submit(pool, items, *each) for each in islice(waiting, 1)]
                 yield {"pixels": to_tensor(decoded)}
 
-    def _submit(self, pool: ThreadPoolExecutor, items: Sequence[Path], rows: Rows, views: Rows) -> list:
+    def _submit(self, pool: ThreadPoolExecutor, items: Sequence[Picture], rows: Rows, views: Rows) -> list:
         return [pool.submit(self._pixels, items[row], int(view)) for row, view in zip(rows, views, strict=True)]
 
-    def _pixels(self, path: Path, view: int) -> np.ndarray:
+    def _pixels(self, path: Picture, view: int) -> np.ndarray:
         if view == 0:
             return pixels(path, self.preprocessing, self.max_pixels)
         with _naming(path):

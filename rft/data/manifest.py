@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +18,13 @@ import pandas as pd
 from pandas.api.extensions import ExtensionArray
 
 from rft.config import DataConfig
-from rft.data.columnar import Places, read_columns
+from rft.data.columnar import Places
+from rft.data.decoding import Picture
+from rft.data.embedded import embedded_pictures
+from rft.data.examples import GROUP, read_examples
 from rft.data.folders import read_folder
 from rft.data.images import DECODERS, digest
+from rft.data.metadata import metadata_tables, read_metadata
 from rft.data.remarks import Remark, listed, say
 from rft.data.spelling import spelling_remarks
 from rft.data.splits import SPLITS, expected_splits, split_named, split_names_remark
@@ -28,8 +32,6 @@ from rft.data.text import text_digest
 from rft.errors import DataError, near
 from rft.progress import track
 from rft.records import DataFacts, InputFile, Split, SplitFacts
-
-MOST_GROUPS = 200  # of an attribute
 
 
 @dataclass(frozen=True)
@@ -75,13 +77,12 @@ def read(config: DataConfig, folder: Path, seed: int, *, external: bool = False)
     """
     if config.folder is not None:
         source, places = config.folder, None
-        table, remarks = read_folder(config, folder, _needed(external))
-        remarks += spelling_remarks(pd.Categorical(table["label"]), {}, None)
+        table, remarks = _from_folder(config, folder, external)
     else:
         table, places, remarks = _from_manifest(config, folder)
         source = places.source
     table["split"] = _assign_splits(table, config, seed, source, external)
-    remarks += _split_remarks(table, config, external)
+    remarks += [*_split_remarks(table, config, external), *_spelling(table, config)]
     # Checked, counted and told before anything is decoded: a cheap error should not wait for an expensive one.
     classes = check_labels(table, config, source, external)
     say(remarks)
@@ -93,14 +94,16 @@ def read(config: DataConfig, folder: Path, seed: int, *, external: bool = False)
     splits = {
         name: _split(name, part, classes, config) for name in SPLITS if len(part := table[table["split"] == name])
     }
-    files = table if config.modality == "image" else table[:0]  # texts stand in the manifest, which is hashed whole
-    inputs = [
-        InputFile(relative(path, folder), sha256) for path, sha256 in zip(files["item"], files["digest"], strict=True)
-    ]
-    if config.manifest:
-        manifest = folder / config.manifest
-        inputs.insert(0, InputFile(relative(manifest, folder), hashlib.sha256(manifest.read_bytes()).hexdigest()))
-    return Dataset(splits, classes, skipped, inputs, [*remarks, *unreadable])
+    return Dataset(splits, classes, skipped, _inputs(table, config, folder), [*remarks, *unreadable])
+
+
+def _inputs(table: pd.DataFrame, config: DataConfig, folder: Path) -> list[InputFile]:
+    """Return the tables that describe the examples, which are hashed whole, and the items that are files."""
+    tables = [folder / config.manifest] if config.manifest else metadata_tables(folder / (config.folder or ""))
+    hashes = [(path, hashlib.sha256(path.read_bytes()).hexdigest()) for path in tables]
+    items = zip(table["item"], table["digest"], strict=True)
+    hashes += [(item, sha256) for item, sha256 in items if isinstance(item, Path)]
+    return [InputFile(relative(path, folder), sha256) for path, sha256 in hashes]
 
 
 def relative(path: Path, folder: Path) -> str:
@@ -113,52 +116,62 @@ def _from_manifest(config: DataConfig, folder: Path) -> tuple[pd.DataFrame, Plac
     path = folder / config.manifest
     columns = {"item": config.image or config.text, "label": config.label, "id": config.id, "unit": config.unit}
     columns |= {"declared_split": config.split}
-    columns |= {f"group_{name}": name for name in config.groups}
+    columns |= {f"{GROUP}{name}": name for name in config.groups}
     wanted = {name: column for name, column in columns.items() if column is not None}
-    held = read_columns(path, list(wanted.values()), [])
-    values = {name: held.texts[column] for name, column in wanted.items()}
-    _check_complete(values, config, wanted, held.places)
-    for name in config.groups:
-        check_levels(name, len(values[f"group_{name}"].categories), path.name)
-    groups = {name: values[f"group_{name}"] for name in config.groups}
-    remarks = [*held.remarks, *spelling_remarks(values["label"], groups, values.get("unit"))]
-    table = pd.DataFrame({name: _objects(column) for name, column in values.items()})
+    pictures = embedded_pictures(path, config.image) if config.image is not None else None
+    if pictures is not None:
+        del wanted["item"]
+    needs_items = config.modality == "image" or config.on_error == "stop"
+    required = [*(["item"] if needs_items else []), "label", "unit", "id", "declared_split"]
+    examples = read_examples(path, wanted, required, skipped=config.modality == "text")
+    table, places = examples.table, examples.places
     if "id" not in table:
-        table["id"] = [str(row) for row in range(len(table))]
+        table["id"] = pd.Series([str(row) for row in range(len(table))], dtype="object")
     twice = table["id"].duplicated(keep=False)
     if twice.any():
         first = table.loc[twice, "id"].iloc[0]
-        raise DataError(f"the id {first!r} stands in {held.places.named(table['id'] == first)}", where=path.name)
+        raise DataError(f"the id {first!r} stands in {places.named(table['id'] == first)}", where=path.name)
     if config.modality == "image":
-        table["item"] = [path.parent / item for item in table["item"]]
+        table["item"] = _pictures(pictures, places, config.image) if pictures else _files(table["item"], path.parent)
         _check_one_owner(table, path.name)
     else:
         table["item"] = table["item"].fillna("")
-    return table, held.places, remarks
+    return table, places, [*examples.remarks]
 
 
-def _check_complete(
-    values: Mapping[str, pd.Categorical], config: DataConfig, columns: Mapping[str, str], places: Places
-) -> None:
-    """Raise ``DataError`` for an empty cell where there must be a value: groups may lack one, texts may be skipped."""
-    required = ["label", "unit", "id", "declared_split"]
-    if config.modality == "image" or config.on_error == "stop":
-        required.insert(0, "item")
-    for name in required:
-        if name in values and (empty := values[name].codes < 0).any():
-            texts = name == "item" and config.modality == "text"
-            raise DataError(
-                f"column {columns[name]!r} is empty in {places.named(empty)}",
-                where=places.source,
-                remedy='Remove such rows, or set data.on_error = "skip" to count them.' if texts else None,
-            )
+def _files(names: pd.Series, folder: Path) -> pd.Series:
+    return pd.Series([folder / name for name in names], dtype="object")
 
 
-def _objects(values: pd.Categorical) -> pd.Series:
-    """Return (N,) strings, None where a cell is empty."""
-    names = np.empty(len(values.categories) + 1, object)  # the last one, None, is that of code -1
-    names[:-1] = values.categories
-    return pd.Series(names[values.codes], dtype="object")
+def _pictures(pictures: Sequence[Picture | None], places: Places, column: str | None) -> pd.Series:
+    """Return the pictures in the cells of a table; raises ``DataError`` for an empty one."""
+    empty = np.array([picture is None for picture in pictures])
+    if empty.any():
+        raise DataError(f"column {column!r} is empty in {places.named(empty)}", where=places.source)
+    return pd.Series(list(pictures), dtype="object")
+
+
+def _from_folder(config: DataConfig, folder: Path, external: bool) -> tuple[pd.DataFrame, list[Remark]]:
+    """Return the examples of a folder: those that metadata tables in it name, or those in folders of classes."""
+    assert config.folder is not None
+    top = folder / config.folder
+    tables = metadata_tables(top)
+    if tables:
+        return read_metadata(config, top, tables)
+    columns = {"label": config.label, "id": config.id, "unit": config.unit, "groups": config.groups}
+    if named := [f"data.{key}" for key, column in columns.items() if column]:
+        raise DataError(
+            f"holds no metadata table with a column file_name, so {listed(named)} names no column",
+            where=config.folder,
+            remedy=f"Remove {listed(named)}, or add metadata.csv, or use a manifest.",
+        )
+    return read_folder(config, folder, _needed(external))
+
+
+def _spelling(table: pd.DataFrame, config: DataConfig) -> Iterator[Remark]:
+    groups = {name: pd.Categorical(table[f"{GROUP}{name}"]) for name in config.groups}
+    units = pd.Categorical(table["unit"]) if "unit" in table else None
+    return spelling_remarks(pd.Categorical(table["label"]), groups, units)
 
 
 def _check_one_owner(table: pd.DataFrame, source: str) -> None:
@@ -170,7 +183,7 @@ def _check_one_owner(table: pd.DataFrame, source: str) -> None:
     if len(shared):
         first, other = shared.iloc[0][:2]
         raise DataError(
-            f"{Path(shared.index[0]).name} is of two units, {first!r} and {other!r}",
+            f"{shared.index[0].name} is of two units, {first!r} and {other!r}",
             where=source,
             remedy="Give each picture to one unit; name those who belong together as one, or leave the picture out.",
         )
@@ -256,16 +269,6 @@ def check_labels(table: pd.DataFrame, config: DataConfig, source: str, external:
     return classes
 
 
-def check_levels(attribute: str, n: int, source: str) -> None:
-    """Raise ``DataError`` for an attribute with so many values that it names no groups: a number, a date, an id."""
-    if n > MOST_GROUPS:
-        raise DataError(
-            f"the group column {attribute!r} has {n:,} values; at most {MOST_GROUPS} groups are compared",
-            where=source,
-            remedy="Bin it (ages into bands, postcodes into regions), or leave it out of data.groups.",
-        )
-
-
 def _check_declared(table: pd.DataFrame, config: DataConfig, source: str) -> tuple[str, ...]:
     """Return the classes that the config declares, whether or not each has an example; raise for any other label."""
     assert config.classes is not None
@@ -300,7 +303,7 @@ def _digest(table: pd.DataFrame, config: DataConfig, places: Places | None) -> t
     """
     skip = config.on_error == "skip"
 
-    def check(item: Path | str) -> str | DataError:
+    def check(item: Picture | str) -> str | DataError:
         try:
             return text_digest(item) if isinstance(item, str) else digest(item, config.max_pixels, decode=skip)
         except DataError as error:

@@ -19,7 +19,8 @@ from pandas.api.extensions import ExtensionArray
 
 from rft.config import Config, DataConfig, PredictionsConfig
 from rft.data.columnar import Columns, Places, coded, column_names, read_columns
-from rft.data.manifest import Dataset, check_labels, check_levels, relative
+from rft.data.examples import check_levels
+from rft.data.manifest import Dataset, check_labels, relative
 from rft.data.remarks import Remark, say
 from rft.data.spelling import spelling_remarks
 from rft.data.splits import SPLITS, expected_splits, split_named, split_names_remark

@@ -1,0 +1,95 @@
+"""A folder of pictures with tables beside them: the layout "imagefolder with metadata" of Hugging Face's datasets.
+
+``metadata.csv`` (or ``.jsonl``, ``.parquet``) names in its column ``file_name`` the picture of each row, relative to
+itself, and in others its label, groups and unit. The first folder on the way to a picture may say its split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from rft.config import DataConfig
+from rft.data.columnar import column_names
+from rft.data.decoding import SUFFIXES
+from rft.data.examples import GROUP, read_examples
+from rft.data.folders import is_hidden
+from rft.data.remarks import Remark
+from rft.data.splits import expected_splits, split_named
+from rft.errors import DataError
+
+FILE_NAME = "file_name"
+LABEL = "label"  # unless data.label names another
+SUFFIXES_OF_TABLES = (".csv", ".jsonl", ".parquet")
+
+
+def metadata_tables(root: Path) -> list[Path]:
+    """Return the tables in a folder that name pictures beside them, sorted; empty where there are none."""
+    named = (path for path in _visible(root, "metadata.*") if path.suffix.lower() in SUFFIXES_OF_TABLES)
+    return sorted(path for path in named if FILE_NAME in column_names(path))
+
+
+def read_metadata(config: DataConfig, root: Path, tables: Sequence[Path]) -> tuple[pd.DataFrame, list[Remark]]:
+    """Return one row a picture that the tables name, as ``rft.data.folders.read_folder`` does, and what was noticed.
+
+    Raises:
+        DataError: as ``read_examples``, a picture that is named twice, or splits that not all pictures have.
+    """
+    columns = {"file_name": FILE_NAME, "label": config.label or LABEL}
+    columns |= {name: column for name, column in (("unit", config.unit), ("id", config.id)) if column is not None}
+    columns |= {f"{GROUP}{name}": name for name in config.groups}
+    parts: list[pd.DataFrame] = []
+    remarks: list[Remark] = []
+    for path in tables:
+        examples = read_examples(path, columns, ("file_name", "label", "unit", "id"), skipped=False)
+        remarks += examples.remarks
+        parts.append(examples.table.assign(item=[path.parent / name for name in examples.table["file_name"]]))
+    table = pd.concat(parts, ignore_index=True).drop(columns="file_name")
+    places = [_within(item, root) for item in table["item"]]
+    if "id" not in table:
+        table["id"] = pd.Series([place.as_posix() for place in places], dtype="object")
+    doubled = table["id"].duplicated()
+    if doubled.any():
+        raise DataError(f"{table.loc[doubled, 'id'].iloc[0]!r} stands in more than one row", where=tables[0].name)
+    firsts = [place.parts[0] if len(place.parts) > 1 else "" for place in places]
+    splits = [split_named(name) for name in firsts]
+    if any(splits):
+        if not all(splits):
+            other = firsts[splits.index(None)]
+            raise DataError(
+                f"pictures lie in folders of splits, but others in {other or 'none'}",
+                where=root.name,
+                remedy=f"Expected {expected_splits()}.",
+            )
+        table["declared_split"] = pd.Series(firsts, dtype="object")
+    return table, [*remarks, *_unlisted(root, {item.resolve() for item in table["item"]})]
+
+
+def _within(item: Path, root: Path) -> Path:
+    return item.relative_to(root) if item.is_relative_to(root) else item
+
+
+def _unlisted(root: Path, listed_items: set[Path]) -> list[Remark]:
+    """Return the remark that counts pictures which no table names."""
+    pictures = [path for path in _visible(root, "*") if path.suffix.lower() in SUFFIXES]
+    others = sorted(path for path in pictures if path.resolve() not in listed_items)
+    if not others:
+        return []
+    return [
+        Remark(
+            id="unlisted_pictures",
+            title="Pictures that no metadata table names",
+            value=len(others),
+            unit="pictures",
+            n=len(pictures),
+            meaning=f"{len(others)} of {len(pictures)} pictures are named by no metadata table, have no label and were "
+            "left out.",
+            names=[f"{path.parent.name}/{path.name}" for path in others],
+        )
+    ]
+
+
+def _visible(root: Path, pattern: str) -> list[Path]:
+    return [path for path in root.rglob(pattern) if not any(map(is_hidden, path.relative_to(root).parts))]

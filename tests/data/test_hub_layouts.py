@@ -1,0 +1,168 @@
+"""Layouts of the hub: folders of pictures with metadata tables, and pictures in the cells of parquet files."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from PIL import Image
+
+from rft.config import DataConfig
+from rft.data import Dataset, read
+from rft.data.images import ImageInputs
+from rft.data.preprocessing import plain
+from rft.errors import DataError
+
+PLAIN = plain(resize=8, crop=8, interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3)
+
+
+def png(colour: tuple[int, int, int] | None = None) -> bytes:
+    content = io.BytesIO()
+    Image.new("RGB", (8, 8), colour or tuple(os.urandom(3))).save(content, "PNG")
+    return content.getvalue()
+
+
+def with_metadata(root: Path, splits: tuple[str, ...] = ("train", "test"), n: int = 8, suffix: str = "csv") -> None:
+    for split in splits:
+        folder = root / "photos" / split
+        folder.mkdir(parents=True, exist_ok=True)
+        rows = []
+        for number in range(n):
+            (folder / f"{number}.png").write_bytes(png())
+            sex, label = ("f", "m")[number // 2 % 2], ("circle", "square")[number % 2]
+            rows.append({"file_name": f"{number}.png", "label": label, "sex": sex, "who": f"{split}{number // 2}"})
+        frame = pd.DataFrame(rows)
+        if suffix == "csv":
+            frame.to_csv(folder / "metadata.csv", index=False)
+        elif suffix == "jsonl":
+            frame.to_json(folder / "metadata.jsonl", orient="records", lines=True)
+        else:
+            frame.to_parquet(folder / "metadata.parquet")
+
+
+def opened(root: Path, **changes: object) -> Dataset:
+    return read(DataConfig(folder="photos", **changes), root, 0)
+
+
+class TestMetadata:
+    @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+    def test_labels_groups_and_units_come_from_the_table(self, tmp_path: Path, suffix: str) -> None:
+        with_metadata(tmp_path, ("train", "valid", "test"), suffix=suffix)
+        dataset = opened(tmp_path, groups=["sex"], unit="who")
+        assert dataset.classes == ("circle", "square")
+        assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 8, "validation": 8, "test": 8}
+        assert list(dataset.splits["test"].groups["sex"]) == ["f", "f", "m", "m"] * 2
+        assert dataset.splits["train"].units[2] == "train1"
+        assert dataset.splits["train"].ids[3] == "train/3.png"
+        assert {file.path for file in dataset.inputs} >= {f"photos/train/metadata.{suffix}", "photos/test/0.png"}
+
+    def test_one_table_may_name_pictures_of_all_splits(self, tmp_path: Path) -> None:
+        with_metadata(tmp_path)
+        whole = []
+        for split in ("train", "test"):
+            table = tmp_path / "photos" / split / "metadata.csv"
+            part = pd.read_csv(table)
+            whole.append(part.assign(file_name=f"{split}/" + part["file_name"]))
+            table.unlink()
+        pd.concat(whole).to_csv(tmp_path / "photos" / "metadata.csv", index=False)
+        assert {name: len(split) for name, split in opened(tmp_path).splits.items()} == {"train": 8, "test": 8}
+
+    def test_without_splits_a_fraction_decides(self, tmp_path: Path) -> None:
+        with_metadata(tmp_path, ("",), n=40)
+        dataset = opened(tmp_path, test=0.5)
+        assert sum(map(len, dataset.splits.values())) == 40
+        assert set(dataset.splits) == {"train", "test"}
+
+    def test_pictures_that_no_table_names_are_counted(self, tmp_path: Path) -> None:
+        with_metadata(tmp_path)
+        (tmp_path / "photos" / "train" / "more.png").write_bytes(png())
+        (tmp_path / "photos" / "train" / ".hidden.png").write_bytes(png())
+        (remark,) = opened(tmp_path).remarks
+        assert (remark.id, remark.value, remark.n) == ("unlisted_pictures", 1, 17)
+
+    def test_what_is_wrong_is_named(self, tmp_path: Path) -> None:
+        with_metadata(tmp_path)
+        with pytest.raises(DataError, match=r"metadata\.csv: has no column 'mood'"):
+            opened(tmp_path, label="mood")
+        table = tmp_path / "photos" / "test" / "metadata.csv"
+        whole = table.read_text()
+        table.write_text(whole + "9.png,circle,f,x\n")
+        with pytest.raises(DataError, match=r"test/9\.png: no such picture"):
+            opened(tmp_path)
+        table.write_text(whole + "0.png,circle,f,x\n")
+        with pytest.raises(DataError, match=r"'test/0\.png' stands in more than one row"):
+            opened(tmp_path)
+
+    def test_columns_need_a_table(self, tmp_path: Path) -> None:
+        for name in ("a", "b"):
+            (tmp_path / "photos" / name).mkdir(parents=True)
+            (tmp_path / "photos" / name / "0.png").write_bytes(png())
+        with pytest.raises(DataError, match=r"holds no metadata table .* so data\.unit and data\.groups names"):
+            opened(tmp_path, groups=["sex"], unit="who")
+
+
+class TestEmbedded:
+    def table(self, path: Path, pictures: pa.Array, n: int, **options: object) -> None:
+        labels = pa.array([row % 2 for row in range(n)])
+        splits = pa.array([("train", "test")[row // 2 % 2] for row in range(n)])
+        pa.parquet.write_table(pa.table({"image": pictures, "label": labels, "split": splits}), path, **options)
+
+    def opened(self, root: Path, **changes: object) -> Dataset:
+        columns = {"manifest": "d.parquet", "image": "image", "label": "label", "split": "split"}
+        return read(DataConfig(**{**columns, **changes}), root, 0)
+
+    @pytest.mark.parametrize("kind", ["struct", "binary", "large_binary"])
+    def test_bytes_are_pictures(self, tmp_path: Path, kind: str) -> None:
+        colours = [(10 * row, 255 - 10 * row, row) for row in range(20)]
+        content = [png(colour) for colour in colours]
+        if kind == "struct":
+            rows = [{"bytes": each, "path": f"c/{row}.png"} for row, each in enumerate(content)]
+            pictures = pa.array(rows, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+        else:
+            pictures = pa.array(content, pa.binary() if kind == "binary" else pa.large_binary())
+        self.table(tmp_path / "d.parquet", pictures, 20, row_group_size=7)
+        dataset = self.opened(tmp_path)
+        assert dataset.classes == ("0", "1")
+        for name, first in (("train", 0), ("test", 2)):
+            split = dataset.splits[name]
+            rows = [row for row in range(20) if row % 4 in (first, first + 1)]
+            inputs = ImageInputs(dataset.splits, PLAIN, 10**6)
+            pixels = inputs.batch(name, range(len(split)))["pixels"][:, :, 0, 0].numpy() * 255
+            assert np.allclose(pixels, np.array([colours[row] for row in rows]))
+            again = inputs.batch(name, [0], [1])["pixels"]  # an augmented view
+            assert again.shape == (1, 3, 8, 8)
+        assert [file.path for file in dataset.inputs] == ["d.parquet"]  # the pictures are in it
+
+    def test_a_path_alone_is_relative_to_the_table(self, tmp_path: Path) -> None:
+        (tmp_path / "c").mkdir()
+        rows = []
+        for row in range(8):
+            (tmp_path / "c" / f"{row}.png").write_bytes(png())
+            rows.append({"bytes": None, "path": f"c/{row}.png"})
+        self.table(
+            tmp_path / "d.parquet", pa.array(rows, pa.struct([("bytes", pa.binary()), ("path", pa.string())])), 8
+        )
+        assert {file.path for file in self.opened(tmp_path).inputs} >= {"c/0.png", "d.parquet"}
+
+    def test_damaged_and_empty_cells_are_named(self, tmp_path: Path) -> None:
+        content: list[bytes | None] = [png() for _ in range(12)]
+        content[4] = b"\0\0\0\x18ftypheic...."
+        self.table(tmp_path / "d.parquet", pa.array(content), 12)
+        with pytest.raises(DataError, match=r"d\.parquet, row 5: is of the kind HEIC"):
+            self.opened(tmp_path)
+        assert self.opened(tmp_path, on_error="skip").skipped == 1
+        content[4] = None
+        self.table(tmp_path / "d.parquet", pa.array(content), 12)
+        with pytest.raises(DataError, match=r"d\.parquet: column 'image' is empty in row 5"):
+            self.opened(tmp_path)
+
+    def test_texts_and_labels_are_no_bytes_still(self, tmp_path: Path) -> None:
+        self.table(tmp_path / "d.parquet", pa.array([b"a"] * 4), 4)
+        with pytest.raises(DataError, match=r"column 'image' holds (bytes|binary)"):
+            self.opened(tmp_path, image=None, text="image")
