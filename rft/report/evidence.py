@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rft.errors import DataError, EvidenceError
+from rft.progress import track
 from rft.records import AuditRun
 from rft.report.run_key import ALGORITHM, RunKey, find
 
@@ -173,7 +174,7 @@ def _check_inputs(key: RunKey, listed: Mapping[str, str], data: Path | None) -> 
     named = {key.name("input", path): path for path in key.inputs}
     if named.keys() != listed.keys():
         problems.append("the inputs that the key names are not those that evidence.json lists")
-    for digest, path in named.items():
+    for digest, path in track(named.items(), "Checking inputs", total=len(named)):
         try:
             sha256 = _sha256((data or key.folder) / path)
         except OSError as error:
