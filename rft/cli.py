@@ -104,7 +104,7 @@ def audit(
 
         at_hand.require(config, overrides or [], offline=offline)  # before torch is imported, which takes seconds
         from rft.pipeline import audit as run_audit
-        from rft.report import check_storable, check_writable
+        from rft.report import check_storable, check_writable, place_of
 
         check_storable()
         if folder is not None:
@@ -112,7 +112,7 @@ def audit(
         run = run_audit(config, overrides=overrides or [], device=device, offline=offline)
         saved = run.save(folder or default_folder(run), force=force)
         _show(run)
-        out.say(f"Report: {saved / 'report.html'}")
+        out.say(f"Report: {saved / 'report.html'}", f"Key, to keep: {place_of(run.run.id)}")
         raise typer.Exit(EXIT[run.verdict.status])
 
 

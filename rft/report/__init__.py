@@ -5,6 +5,17 @@ from __future__ import annotations
 from rft.report.evidence import ledger, verify
 from rft.report.folder import check_writable, load, rerender, save
 from rft.report.html import render, summary_html
-from rft.report.run_key import check_storable
+from rft.report.run_key import check_storable, place_of
 
-__all__ = ["check_storable", "check_writable", "ledger", "load", "render", "rerender", "save", "summary_html", "verify"]
+__all__ = [
+    "check_storable",
+    "check_writable",
+    "ledger",
+    "load",
+    "place_of",
+    "render",
+    "rerender",
+    "save",
+    "summary_html",
+    "verify",
+]
