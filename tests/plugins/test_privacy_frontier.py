@@ -14,7 +14,7 @@ from rft.plugins.privacy import PrivacyOptions
 from rft.plugins.privacy.accounting import epsilon_of
 from rft.plugins.privacy.frontier.heads import LEAST_SQUARES, SGD, WITHOUT, Arm, Judged
 from rft.plugins.privacy.frontier.section import piece
-from rft.plugins.privacy.frontier.training import frontier_piece
+from rft.plugins.privacy.frontier.training import SEEDED_HEADS, frontier_piece
 from rft.plugins.privacy.piece import Piece
 from rft.plugins.privacy.training import least_squares_fit, trainer
 from rft.plugins.privacy.training.trainer import DPTrainer
@@ -41,6 +41,7 @@ def test_it_has_heads_at_each_epsilon_beside_heads_without_privacy(made: Piece) 
     assert alone[0]["value"] == pytest.approx(np.mean([row["value"] for row in alone[1:]]))
     assert alone[0]["low"] < alone[0]["value"] < alone[0]["high"]
     assert {row["spent"] for row in made.tables["frontier"]} == {None}  # seeded noise spends nothing that holds
+    assert SEEDED_HEADS in made.notes
     assert 3.9 < epsilon_of(made.mechanisms[2:3], 1e-5).epsilon <= 4.0
 
 
@@ -50,6 +51,7 @@ def test_it_says_what_secret_noise_spends() -> None:
     spent = {row["epsilon"]: row["spent"] for row in found.tables["frontier"]}
     assert spent[None] is None
     assert 3.9 < spent[4.0] <= 4.0
+    assert SEEDED_HEADS not in found.notes
 
 
 def test_rates_are_given_for_each_group(made: Piece) -> None:

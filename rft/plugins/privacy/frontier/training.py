@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from rft.training import Fit, Job
 
 SEEDS = 0xF207  # sets the seeds of these heads apart from other uses of the run's seed
+SEEDED_HEADS = (
+    "The noise of these heads followed from seeds: they show what an epsilon costs, and promise it to nobody."
+)
 SMALL = 1.0  # epsilons below it are tried by the other method as well
 
 
@@ -54,8 +57,10 @@ def frontier_piece(subject: Subject, options: PrivacyOptions) -> Piece:
         positive=None if positive is None else subject.facts.classes.index(positive),
         withheld=subject.withheld,
     )
+    made = frontier_section.piece(judged, options.epsilon, refusal)
     return replace(
-        frontier_section.piece(judged, options.epsilon, refusal),
+        made,
+        notes=made.notes if arms[-1].spent is not None else (SEEDED_HEADS, *made.notes),
         mechanisms=tuple(mechanism for arm in arms for mechanism in arm.mechanisms),
         ledger=arms[-1].ledger,
     )
