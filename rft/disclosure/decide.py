@@ -130,11 +130,11 @@ class _Grouping:
         """(A,) booleans: groups that lack a value."""
         return np.array([MISSING in own for own in self.values], dtype=bool)
 
-    @property
-    def withheld(self) -> tuple[str, ...]:
-        """Names of the withheld groups."""
-        hidden = zip(self.values, self.hidden, strict=True)
-        return tuple(sorted(BETWEEN.join(own) for own, gone in hidden if gone and MISSING not in own))
+    def withheld(self, order: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the names of the withheld groups, their attributes in this order."""
+        places = [self.attributes.index(name) for name in order]
+        hidden = [own for own, gone in zip(self.values, self.hidden, strict=True) if gone and MISSING not in own]
+        return tuple(sorted(BETWEEN.join(own[place] for place in places) for own in hidden))
 
 
 class _Block(NamedTuple):
@@ -161,11 +161,12 @@ class _Groupings:
         columns = {
             name: _codes(frame[f"group_{name}"]) for name in {part for own in counted for part in own.attributes}
         }
-        wanted = sorted({own.attributes for own in counted}, key=lambda own: (len(own), own))
-        self._all = {own: _grouping(own, columns) for own in wanted}
+        # The same groups may be crossed in another order, and must then not have other ones withheld.
+        self._asked = sorted({own.attributes for own in counted}, key=lambda own: (len(own), own))
+        self._all = {own: _grouping(own, columns) for own in dict.fromkeys(tuple(sorted(own)) for own in self._asked)}
         self._blocks = {
-            own: list(self._count(grouping, [each for each in counted if each.attributes == own], people))
-            for own, grouping in self._all.items()
+            key: list(self._count(own, [each for each in counted if tuple(sorted(each.attributes)) == key], people))
+            for key, own in self._all.items()
         }
 
     def decide(self, already: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
@@ -176,7 +177,8 @@ class _Groupings:
                 for grouping in level:
                     self._protect(grouping, already, of_model)
                 self._resist_combinations(level, depth, of_model)
-        return {own.name: own.withheld for own in self._all.values() if own.hidden.any()}
+        decided = {own: self._all[tuple(sorted(own))] for own in self._asked}
+        return {BETWEEN.join(own): grouping.withheld(own) for own, grouping in decided.items() if grouping.hidden.any()}
 
     def _protect(self, grouping: _Grouping, already: Mapping[str, Sequence[str]], of_model: bool) -> None:
         """Withhold what is small or lies in what is withheld, and what complements it."""

@@ -212,6 +212,23 @@ def test_a_small_class_does_not_follow_from_means_over_classes(tmp_path: Path) -
     assert no_small_count(hidden) == []
 
 
+def test_legal_tables_withhold_groups_and_who_is_in_none(tmp_path: Path) -> None:
+    options = 'metrics = ["accuracy"]\ntables = ["ll144", "four_fifths"]\n[fairness.ll144]\nsex = "s"\nrace = "g"'
+    release = Release.of(audited(tmp_path, CROSSED, 10, fairness=options))
+    small = release.audit["data"]["small_cells"]["groups"]
+    rows = {(row["attribute"], row["group"]): row for row in release.rows("ll144")}
+    assert rows["g", "D"]["n"] is rows["g", "D"]["n_selected"] is None, "it has four selections"
+    assert rows["g", "(unknown)"]["n"] is None, "the rest of the total would be theirs"
+    assert rows["g", "A"]["n"] == 400
+    reversed_names = {" x ".join(reversed(name.split(BETWEEN))) for name in small["g x s"]}
+    assert reversed_names == set(small["s x g"])
+    ratio = next(own for own in release.findings if own["id"] == "fairness.ll144.g")
+    assert ratio["withheld"] == small["g"]
+    assert "in no category" not in ratio["meaning"]
+    assert Attack(release, "g", tuple(small["g"])).run() == {}
+    assert no_small_count(release) == []
+
+
 def drawn(rng: np.random.Generator) -> pd.DataFrame:
     """Return predictions of groups of random sizes, some of them small, crossed with another attribute."""
     cells = {}

@@ -118,7 +118,9 @@ def unmeasured(id: str, title: str, meaning: str, shares: Shares) -> Finding:
     """Return the finding of an attribute without a ratio; groups that are too small still enter rules about it."""
     finding = not_measured(id, title, why_not(shares), meaning, n=int(shares.n[shares.compared].sum()))
     small = shares.small_groups
-    return finding.model_copy(update={"adjusted": shares.judging_intervals() if small else (), "small_groups": small})
+    adjusted = shares.judging_intervals() if small else ()
+    about = {"attributes": (shares.grouping.attribute,)}
+    return finding.model_copy(update={"adjusted": adjusted, "small_groups": small, **about})
 
 
 def why_not(shares: Shares) -> str:
