@@ -56,7 +56,7 @@ class _Folder:
 
     @property
     def holds_folders_of_pictures(self) -> bool:
-        return not self.pictures and self.holds_pictures
+        return any(folder.holds_pictures for folder in self.folders)
 
 
 @dataclass(frozen=True)
@@ -153,6 +153,7 @@ def _split_folders(root: _Folder, needed: Collection[str], source: str) -> list[
     missing = sorted(set(needed) - {split_named(own.name) for own in nested})
     if not missing:
         _refuse_strays([own for own in full if own not in nested], nested, source)
+        _refuse_wrapped(nested, source)
         return nested
     if full and len(named) == len(full):
         _refuse_incomplete(named, nested, missing, source)
@@ -166,6 +167,17 @@ def _refuse_strays(strays: Sequence[_Folder], splits: Sequence[_Folder], source:
             f"{listed([f'{own.name}/' for own in splits])}",
             where=source,
             remedy=f"Expected {expected_splits()}, each with class sub-folders: rename the folder, or move it away.",
+        )
+
+
+def _refuse_wrapped(splits: Sequence[_Folder], source: str) -> None:
+    """Raise ``DataError`` where the classes of each split lie one folder deeper."""
+    inner = [[own for own in split.folders if own.holds_pictures] for split in splits]
+    if all(len(own) == 1 and not own[0].pictures and len(own[0].folders) > 1 for own in inner):
+        raise DataError(
+            f"{splits[0].name}/ holds nothing but the folder {inner[0][0].name}/",
+            where=source,
+            remedy="Move the folders in it up: expected train/<class>/<picture>.",
         )
 
 
@@ -195,19 +207,19 @@ def _refuse_incomplete(
 def _check_classes(root: _Folder, source: str) -> None:
     """Raise ``DataError`` where folders hold only the same sub-folders: those are the classes, or the splits."""
     full = [own for own in root.folders if own.holds_pictures]
-    if not full or not all(own.holds_folders_of_pictures for own in full):
+    if any(own.pictures for own in full):
         return
     inner = [{each.name.casefold() for each in own.folders if each.holds_pictures} for own in full]
     names = listed([f"{own.name}/" for own in full])
-    if len(full) == 1 and len(inner[0]) > 1:
+    largest: set[str] = max(inner, key=len, default=set())
+    if len(largest) < 2 or not all(own <= largest for own in inner):
+        return
+    if len(full) == 1:
         raise DataError(
             f"holds nothing but the folder {names}",
             where=source,
             remedy=f'If the classes are in it, set data.folder = "{Path(source).as_posix()}/{full[0].name}".',
         )
-    largest = max(inner, key=len)
-    if len(full) < 2 or not all(own <= largest for own in inner):
-        return
     shared = listed([f"{name}/" for name in sorted(largest)])
     if all(split_named(name) for name in largest):
         remedy = "Expected the splits outside and the classes within: train/<class>/<picture>."
@@ -251,17 +263,16 @@ def _remarks(root: _Folder, splits: Sequence[_Folder], classes: Sequence[_Class]
             f"{listed([f'{n} {kind}' for kind, n in kinds.most_common()])}.",
             names=[f"{path.parent.name}/{path.name}" for _, path in others],
         )
-    empty = [own.place for own in classes if not own.folder.holds_pictures]
+    beside = [own.name for own in root.folders if splits and own not in splits]
+    empty = [own.place for own in classes if not own.folder.holds_pictures] + beside
     if empty:
         yield Remark(
-            id="empty_classes",
-            title="Class folders without a picture",
+            id="empty_folders",
+            title="Folders without a picture",
             value=len(empty),
             unit="folders",
-            n=len(classes),
-            meaning=f"{listed(empty)} holds no picture that could be read, so there is no example of that class there."
-            if len(empty) == 1
-            else f"{listed(empty)} hold no picture that could be read, so there is no example of these classes there.",
+            n=len(classes) + len(beside),
+            meaning=f"Nothing was read from {listed(empty)}: there is no picture.",
         )
     loose = [path for outer in (root, *splits) for path in outer.pictures]
     if loose:

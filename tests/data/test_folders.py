@@ -106,6 +106,7 @@ class TestSplitFolders:
             (["siteA/a", "siteA/b", "siteB/a", "siteB/b"], "siteA/ and siteB/ hold only the same folders, a/ and b/"),
             (["siteA/a", "siteA/b", "siteB/A"], "hold only the same folders"),
             (["a/train", "a/test", "b/train", "b/test"], "Expected the splits outside and the classes within"),
+            (["train/images/a", "train/images/b", "test/images/a", "test/images/b"], "nothing but the folder images/"),
             (["data/a", "data/b"], 'set data.folder = "photos/data"'),
             (["train/a", "train/b", "test/a", "test/c"], "the label 'c' is in no training example"),
             (["train/Circle", "train/b", "test/circle", "test/b"], "Did you mean 'Circle'?"),
@@ -127,7 +128,17 @@ class TestSplitFolders:
         (tmp_path / "photos" / "test" / "c").mkdir()
         dataset = opened(tmp_path)
         assert dataset.classes == ("a", "b", "c")
-        assert "test/c holds no picture" in of(dataset, "empty_classes")
+        assert "from test/c: there is no picture" in of(dataset, "empty_folders")
+
+    def test_pictures_beside_the_classes_of_a_split_are_counted(self, tmp_path: Path) -> None:
+        root = photos(tmp_path, "train/a", "train/b", "test/a", "test/b", "train", n=2)
+        (root / "val").mkdir()
+        (root / "annotations").mkdir()
+        (root / "annotations" / "a.xml").write_text("<x/>")
+        dataset = opened(tmp_path)
+        assert sizes(dataset) == {"train": 4, "test": 4}
+        assert remarks(dataset) == {"loose_pictures": 2, "empty_folders": 2}
+        assert "annotations and val" in of(dataset, "empty_folders")
 
     def test_a_model_of_others_needs_no_train(self, tmp_path: Path) -> None:
         photos(tmp_path, "Testing/a", "Testing/b")
@@ -149,6 +160,10 @@ class TestClassFolders:
         assert dataset.classes == ("cat", "dog")
         assert sum(sizes(dataset).values()) == 24
 
+    def test_one_folder_in_each_class_is_part_of_it(self, tmp_path: Path) -> None:
+        photos(tmp_path, "a/images", "b/images", n=8)
+        assert opened(tmp_path, test=0.5).classes == ("a", "b")
+
     def test_what_is_left_out_is_counted_and_named(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         root = photos(tmp_path, "a", "b", n=8)
         for name in ("a/notes.txt", "a/labels.json", "b/IMG_1", "b/more.txt"):
@@ -158,10 +173,10 @@ class TestClassFolders:
         Image.new("RGB", (8, 8)).save(root / "loose.png")
         dataset = opened(tmp_path, test=0.5)
         assert dataset.classes == ("a", "b")
-        assert remarks(dataset) == {"left_out_files": 4, "empty_classes": 1, "loose_pictures": 1}
+        assert remarks(dataset) == {"left_out_files": 4, "empty_folders": 1, "loose_pictures": 1}
         assert "1 .json in a" in of(dataset, "left_out_files")
         assert "1 without a suffix in b" in of(dataset, "left_out_files")
-        assert of(dataset, "empty_classes").startswith("c holds no picture")
+        assert of(dataset, "empty_folders") == "Nothing was read from c: there is no picture."
         for name in ("b/IMG_1", "a/notes.txt", "photos/loose.png"):
             assert name in caplog.text
 
