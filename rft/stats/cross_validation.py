@@ -15,9 +15,7 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from threadpoolctl import threadpool_limits  # scikit-learn itself depends on it
 
-from rft.records import Interval
-from rft.stats import intervals
-from rft.stats.intervals import Rate, Sample
+from rft.stats.intervals import Rate, ResampledShare, Sample
 
 FOLDS = 5
 
@@ -126,10 +124,10 @@ class OutOfFold:
         """Return the mean over classes of the share that got the right class."""
         return mean_recall(self._counts)
 
-    def balanced_interval(self, seed: int) -> Interval:
-        """Return the interval of the balanced accuracy, from resamples drawn with this seed."""
+    def balanced_share(self, seed: int) -> ResampledShare:
+        """Return the balanced accuracy with its intervals, from resamples drawn with this seed."""
         rng = np.random.default_rng(seed)
-        return intervals.resampled_interval(mean_recall, self._counts, rng, sample=Sample.of(self.units))
+        return ResampledShare.of(mean_recall, self._counts, rng, sample=Sample.of(self.units))
 
 
 def mean_recall(counts: np.ndarray) -> float:

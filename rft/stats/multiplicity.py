@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from numpy.typing import ArrayLike
+
 from rft.records import Adjusted, Interval
-from rft.stats.intervals import LEVEL
+from rft.stats.intervals import LEVEL, mean_interval
 
 RULES = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50, 100)  # between two of them the next larger one is used
 LEVELS = tuple(1 - (1 - LEVEL) / rules for rules in RULES)
@@ -18,6 +20,16 @@ LEVELS = tuple(1 - (1 - LEVEL) / rules for rules in RULES)
 def adjusted(interval_at: Callable[[float], Interval]) -> tuple[Adjusted, ...]:
     """Return the intervals of one estimate at each level, from a function of the level."""
     return from_levels([interval_at(level) for level in LEVELS])
+
+
+def of_mean(values: ArrayLike, units: ArrayLike | None = None) -> tuple[Adjusted, ...]:
+    """Return the intervals of a mean at each level; empty with fewer than two independent cases.
+
+    Arguments as for ``intervals.mean_interval``.
+    """
+    found = [mean_interval(values, units, level=level) for level in LEVELS]
+    known = [interval for interval in found if interval is not None]
+    return from_levels(known) if len(known) == len(LEVELS) else ()
 
 
 def from_levels(intervals: Sequence[Interval]) -> tuple[Adjusted, ...]:

@@ -154,8 +154,6 @@ def test_repeating_every_row_of_a_person_tells_nothing_new() -> None:
 def test_the_method_says_what_units_of_unequal_size_count_as() -> None:
     rate = Rate.of([True] * 10, ["a"] * 9 + ["b"])
     assert rate.interval().method == "Wilson 95 %, 2 units counting as 1.2"
-    difference = intervals.rate_difference(rate, Rate.of([False] * 3, ["x", "y", "z"]))
-    assert difference.method == "Newcombe hybrid score 95 %, 2 units counting as 1.2 and 3 units"
 
 
 def accuracy(counts: np.ndarray) -> float:

@@ -89,6 +89,7 @@ def deletion(method: str, gain: np.ndarray, units: np.ndarray | None, words: Wor
         value=float(gain.mean()),
         unit="probability",
         interval=interval,
+        adjusted=multiplicity.of_mean(gain, units),
         n=n,
         meaning=meaning,
         limits=words.deletion_limits,

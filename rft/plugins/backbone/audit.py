@@ -12,7 +12,7 @@ from rft.plugins.backbone.groups import Gap
 from rft.plugins.backbone.logme import logme
 from rft.plugins.backbone.paired import TANGO, paired_difference
 from rft.records import Finding, Interval, Section, not_measured
-from rft.stats import intervals
+from rft.stats import intervals, multiplicity
 from rft.stats.cross_validation import FOLDS, Folds, OutOfFold, Undefined
 
 if TYPE_CHECKING:
@@ -175,6 +175,7 @@ def _accuracy(name: str, predicted: OutOfFold | Undefined, references: tuple[str
         value=rate.value,
         unit="fraction",
         interval=rate.interval(),
+        adjusted=multiplicity.adjusted(rate.exact_interval),
         n=rate.sample.units,
         meaning=MEANINGS[name],
         limits=OUT_OF_FOLD,
@@ -196,6 +197,9 @@ def _gain(probe: OutOfFold | Undefined, untrained: OutOfFold | Undefined) -> Fin
         value=probe.accuracy.value - untrained.accuracy.value,
         unit="fraction",
         interval=interval,
+        adjusted=multiplicity.adjusted(
+            lambda level: paired_difference(probe.hits, untrained.hits, probe.units, level=level)
+        ),
         n=probe.accuracy.sample.units,
         meaning=f"{MEANINGS['probe_gain']} {_remark(interval)}".rstrip(),
         limits=f"{OUT_OF_FOLD} One draw of random weights; another would differ a little.",

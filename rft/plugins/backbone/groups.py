@@ -9,9 +9,9 @@ import numpy as np
 
 from rft.disclosure.withheld import MISSING, NOTHING, Withheld
 from rft.records import Interval
-from rft.stats import intervals
 from rft.stats.cross_validation import OutOfFold, Undefined
 from rft.stats.intervals import Rate
+from rft.stats.rate_difference import TwoRates
 
 FEWEST = 10  # examples of a group that is scored
 
@@ -61,10 +61,11 @@ class Gap:
 
     @property
     def interval(self) -> Interval | None:
-        """Return Newcombe's interval for exactly two groups; the largest of many gaps is biased upward and has none."""
+        """Return the interval of a gap of exactly two groups; the largest of many is biased upward and has none."""
         if len(self.scored) != 2:
             return None
-        return intervals.rate_difference(self.scored[1][1], self.scored[0][1])
+        (low, low_n), (high, high_n) = ((rate.value, rate.sample.effective_n) for _, rate in self.scored)
+        return TwoRates(high * high_n, high_n, low * low_n, low_n).gap()
 
     @property
     def groups(self) -> str | None:

@@ -33,7 +33,12 @@ def balanced_accuracies(classifiers: Mapping[str, OutOfFold | Undefined], seed: 
     return [
         _row(name, None, None, None)
         if isinstance(predicted, Undefined)
-        else _row(name, predicted.balanced_accuracy, predicted.balanced_interval(seed), predicted.accuracy.sample.units)
+        else _row(
+            name,
+            predicted.balanced_accuracy,
+            predicted.balanced_share(seed).interval(),
+            predicted.accuracy.sample.units,
+        )
         for name, predicted in classifiers.items()
     ]
 

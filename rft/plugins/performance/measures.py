@@ -14,7 +14,7 @@ import numpy as np
 from rft.records import Adjusted, Interval
 from rft.stats import intervals, multiplicity
 from rft.stats.auc import AucEstimate
-from rft.stats.intervals import Rate, Sample
+from rft.stats.intervals import Rate, ResampledShare, Sample
 
 ROWS_A_BIN = 10  # the calibration error uses fewer bins when its bins would hold fewer rows on average
 SIMULATIONS = 1000
@@ -133,8 +133,9 @@ def _mean_over_classes(
     by_class = scores(counts)
     if np.isnan(by_class).any():
         return Measure(None, sample.units, reason=_undefined(rows, np.isnan(by_class), cause))
-    interval = intervals.resampled_interval(lambda drawn: float(np.nanmean(scores(drawn))), counts, rng, sample=sample)
-    return Measure(float(by_class.mean()), sample.units, interval)
+    share = ResampledShare.of(lambda drawn: float(np.nanmean(scores(drawn))), counts, rng, sample=sample)
+    adjusted = multiplicity.adjusted(share.exact_interval)
+    return Measure(float(by_class.mean()), sample.units, share.interval(), adjusted=adjusted)
 
 
 def _undefined(rows: Scored, which: np.ndarray, cause: str) -> str:
@@ -170,7 +171,8 @@ def log_loss(rows: Scored, rng: np.random.Generator) -> Measure:
     clipped = int(np.sum(own < SMALLEST_PROBABILITY))
     remark = f"{clipped} probabilities of 0 were counted as {SMALLEST_PROBABILITY:.1e}." if clipped else ""
     interval = intervals.mean_interval(losses, rows.units)
-    return Measure(float(losses.mean()), rows.sample.units, interval, remark=remark)
+    adjusted = multiplicity.of_mean(losses, rows.units)
+    return Measure(float(losses.mean()), rows.sample.units, interval, remark=remark, adjusted=adjusted)
 
 
 def calibration_error(rows: Scored, rng: np.random.Generator) -> Measure:
@@ -253,4 +255,5 @@ def baseline(rows: Scored, majority: int | None) -> Measure:
         return Measure(None, rows.sample.units, reason="there are no train rows to take the most frequent class from")
     rate = Rate.of(rows.labels == majority, rows.units)
     remark = f"The most frequent class is {rows.classes[majority]}."
-    return Measure(rate.value, rate.sample.units, rate.interval(), remark=remark)
+    adjusted = multiplicity.adjusted(rate.exact_interval)
+    return Measure(rate.value, rate.sample.units, rate.interval(), remark=remark, adjusted=adjusted)

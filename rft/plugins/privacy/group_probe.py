@@ -16,6 +16,7 @@ from rft.disclosure.withheld import MISSING, NOTHING, Withheld
 from rft.plugins import Subject
 from rft.plugins.privacy.piece import Piece
 from rft.records import Figure, Finding, Row, Table, not_measured
+from rft.stats import multiplicity
 from rft.stats.cross_validation import FOLDS, Folds, OutOfFold, Undefined, not_finite, one_thread
 from rft.stats.intervals import KISH, Rate
 
@@ -209,7 +210,8 @@ def _not_probed(attribute: str, reason: str) -> Finding:
 
 
 def _finding(attribute: str, measured: Probe, seed: int, private: bool) -> Finding:
-    interval = measured.found.balanced_interval(seed)
+    share = measured.found.balanced_share(seed)
+    interval = share.interval()
     reads = interval.low > measured.chance and measured.p_value <= 1 / (1 + SHUFFLES)
     meaning = MEANING.format(attribute=attribute, chance=f"{measured.chance:.3g}")
     control = measured.shuffled[:, 0]
@@ -224,6 +226,7 @@ def _finding(attribute: str, measured: Probe, seed: int, private: bool) -> Findi
         value=measured.found.balanced_accuracy,
         unit="fraction",
         interval=interval,
+        adjusted=multiplicity.adjusted(share.exact_interval),
         n=measured.found.accuracy.sample.units,
         meaning=meaning + by_chance + (READS.format(attribute=attribute) if reads else ""),
         limits=" ".join([LIMITS, *measured.left_out, *([NOT_COVERED] if private else [])]),
@@ -235,7 +238,12 @@ def _finding(attribute: str, measured: Probe, seed: int, private: bool) -> Findi
 def _rows(attribute: str, measured: Probe, seed: int) -> Table:
     """Return the rows over all groups and of each, on true groups and on shuffled ones."""
     found = measured.found
-    everyone: tuple = (None, found.balanced_accuracy, found.balanced_interval(seed), found.accuracy.sample.units)
+    everyone: tuple = (
+        None,
+        found.balanced_accuracy,
+        found.balanced_share(seed).interval(),
+        found.accuracy.sample.units,
+    )
     each = [(name, Rate.of(found.hits[own], found.units[own])) for name, own in _by_group(measured)]
     true = [everyone, *((name, rate.value, rate.interval(), rate.sample.units) for name, rate in each)]
     table: Table = []

@@ -8,7 +8,8 @@ from rft.features.representations import Representations
 from rft.plugins import Subject
 from rft.plugins.privacy.piece import Piece
 from rft.records import Finding, not_measured
-from rft.stats.intervals import wilson
+from rft.stats import multiplicity
+from rft.stats.intervals import clopper_pearson, wilson
 
 ALIKE = 0.99  # cosine of the features of two examples
 ID, TITLE = "privacy.near_duplicates", "Examples with a near-duplicate of another unit"
@@ -60,6 +61,9 @@ def _twins(subject: Subject) -> Finding:
         value=found / len(twins),
         unit="fraction",
         interval=None if given.sampled_from == len(twins) else wilson(found, len(twins)),
+        adjusted=()
+        if given.sampled_from == len(twins)
+        else multiplicity.adjusted(lambda level: clopper_pearson(found, len(twins), level=level)),
         exact=given.sampled_from == len(twins),
         n=len(twins),
         meaning=meaning,

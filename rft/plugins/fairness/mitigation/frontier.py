@@ -79,9 +79,9 @@ def caption(options: MitigationOptions, material: Material) -> str:
     metric = METRICS[options.metric]
     return (
         f"Candidates on the {len(material.choose)} examples of {material.chosen_on}; gap is the highest group by "
-        f"{options.attribute} minus the lowest in {metric}. Accuracy has a Wilson interval, the gap between two groups "
-        "Newcombe's. The worst-group accuracy is the lowest among the groups within each class, where each of them has "
-        f"{FEWEST} examples. Rules that decide by chance are shown as they do on average over their draws."
+        f"{options.attribute} minus the lowest in {metric}. Accuracy has a Wilson interval, the gap that of the "
+        "fairness section. The worst-group accuracy is the lowest among the groups within each class, where each of "
+        f"them has {FEWEST} examples. Rules that decide by chance are shown as they do on average over their draws."
     )
 
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from rft.disclosure.withheld import MISSING, NOTHING, Withheld
+from rft.plugins.fairness.gaps import DRAWS_FOR_VERDICTS
 from rft.plugins.fairness.mitigation.material import Part
+from rft.plugins.fairness.small_groups import Share, gap_with_small_groups, worst_share
 from rft.records import Interval
-from rft.stats import intervals
-from rft.stats.intervals import Rate, Sample
+from rft.stats import multiplicity
+from rft.stats.intervals import LEVEL, Rate, Sample
+from rft.stats.max_t import LargestGap, largest_gap
+from rft.stats.rate_difference import TwoRates
+from rft.stats.resampling import rates
 
 FEWEST = 10  # examples of a group, or of a group in a class, for its rate to be looked at
 
@@ -24,6 +30,7 @@ class Measured:
         accuracy: over all examples, with or without a group.
         groups: the rate of each group that has one, by name, lowest first.
         left_out: the groups without one, with the reason.
+        small: what those of them have that are too small, and not withheld.
         cells: the accuracy of each group in each class that has enough examples, lowest first.
         few_cells: how many groups in a class have examples, but too few.
     """
@@ -31,6 +38,7 @@ class Measured:
     accuracy: Rate
     groups: dict[str, Rate]
     left_out: dict[str, str]
+    small: dict[str, Share]
     cells: dict[str, Rate]
     few_cells: int
 
@@ -42,11 +50,44 @@ class Measured:
 
     @property
     def gap_interval(self) -> Interval | None:
-        """Newcombe's interval for exactly two groups."""
-        if len(self.groups) != 2:
-            return None
-        lowest, highest = self.groups.values()
-        return intervals.rate_difference(highest, lowest)
+        """The interval of the gap at 95 %; None where there is no gap."""
+        return self._gap_interval(LEVEL) if len(self.groups) > 1 else None
+
+    @cached_property
+    def gap_intervals(self) -> tuple[Interval, ...]:
+        """The intervals of the gap at each of ``multiplicity.LEVELS``; empty where there is none."""
+        return tuple(map(self._gap_interval, multiplicity.LEVELS)) if len(self.groups) > 1 else ()
+
+    @property
+    def judging_intervals(self) -> tuple[Interval, ...]:
+        """The same of all groups, those that are too small to be compared included: what rules are judged by."""
+        if not self.small:
+            return self.gap_intervals
+        shares, small = [share_of(rate) for rate in self.groups.values()], list(self.small.values())
+        return tuple(
+            gap_with_small_groups(
+                self._gap_interval(1 - (1 - level) / 2) if len(shares) > 1 else None, shares, small, level
+            )
+            for level in multiplicity.LEVELS
+        )
+
+    def _gap_interval(self, level: float) -> Interval:
+        """Return the interval of two groups' shares by themselves, else that of the largest gap of all pairs."""
+        if len(self.groups) > 2:
+            return self._largest.interval(level)
+        low, high = map(share_of, self.groups.values())
+        return TwoRates(high.successes, high.cases, low.successes, low.cases).gap(level)
+
+    @cached_property
+    def _largest(self) -> LargestGap:
+        shares = [share_of(rate) for rate in self.groups.values()]
+        cases = np.array([max(round(share.cases), 1) for share in shares])
+        hits = np.array([round(rate.value * n) for rate, n in zip(self.groups.values(), cases, strict=True)])
+        return largest_gap(rates(hits, cases, np.random.default_rng(0), draws=DRAWS_FOR_VERDICTS))
+
+    def worst_interval(self, level: float) -> Interval:
+        """Return the interval of the lowest true accuracy among the cells, exact and corrected for their number."""
+        return worst_share([share_of(rate) for rate in self.cells.values()], lowest=True, level=level)
 
     @property
     def why_left_out(self) -> str:
@@ -81,6 +122,7 @@ def measure(
     outcome, counted = _outcome(decisions, right, part.labels, metric, positive)
     groups: dict[str, Rate] = {}
     left_out: dict[str, str] = {}
+    small: dict[str, Share] = {}
     cells: dict[str, Rate] = {}
     few_cells = 0
     hidden = withheld.among(
@@ -98,13 +140,16 @@ def measure(
             left_out[name] = f"without an example that counts for {metric} (n = {own.sum()})"
         else:
             groups[name] = _rate(outcome, own & counted, part)
+        if name in left_out:
+            enters = own & counted
+            small[name] = share_of(_rate(outcome, enters, part)) if enters.any() else Share(0.0, 0.0)
         for label, title in enumerate(classes):
             cell = own & (part.labels == label)
             few_cells += 0 < cell.sum() < FEWEST
             if cell.sum() >= FEWEST:
                 cells[f"{name}, {title}"] = _rate(right, cell, part)
     accuracy = Rate(float(right.mean()), Sample.of(part.units))
-    return Measured(accuracy, _lowest_first(groups), left_out, _lowest_first(cells), few_cells)
+    return Measured(accuracy, _lowest_first(groups), left_out, small, _lowest_first(cells), few_cells)
 
 
 def _counts(part: Part, counted: np.ndarray) -> Iterator[dict[str, int]]:
@@ -113,6 +158,12 @@ def _counts(part: Part, counted: np.ndarray) -> Iterator[dict[str, int]]:
     for mask in (np.ones(len(part), dtype=bool), counted):
         for values in (groups[mask], np.unique(np.stack([groups[mask], part.units[mask]]), axis=1)[0]):
             yield {str(name): int(np.sum(values == name)) for name in np.unique(groups)}
+
+
+def share_of(rate: Rate) -> Share:
+    """Return a rate as a share of the effective number of cases."""
+    worth = rate.sample.effective_n
+    return Share(rate.value * worth, worth)
 
 
 def certain(indices: np.ndarray, classes: int) -> np.ndarray:

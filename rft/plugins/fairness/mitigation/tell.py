@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rft.backbones.decisions import Mixture
 from rft.plugins.fairness.mitigation import balanced, reductions, thresholds
@@ -13,16 +14,16 @@ from rft.plugins.fairness.mitigation.material import ASIDE, Material
 from rft.plugins.fairness.mitigation.measure import FEWEST, Measured
 from rft.plugins.fairness.mitigation.options import MitigationOptions
 from rft.records import Finding, not_measured
-from rft.stats import intervals
-from rft.stats.intervals import Rate
+from rft.stats import intervals, multiplicity, rate_difference
+from rft.stats.intervals import CLOPPER_PEARSON, Rate
+from rft.stats.max_t import MAX_T
 
 SOURCES = {
     thresholds.METHOD: "Hardt, Price and Srebro 2016, NeurIPS",
     reductions.METHOD: "Agarwal et al. 2018, ICML",
     balanced.METHOD: "Kirichenko, Izmailov and Wilson 2022, arXiv:2204.02937",
 }
-LOWEST = "No interval is given: the lowest of several cells is biased downward."
-MANY = "No interval is given for more than two groups: the largest of many gaps is biased upward."
+LOWEST = "The lowest of several is biased downward; the interval allows for their number."
 CHOSEN_BEFORE = "Chosen on validation examples before test was looked at."
 
 
@@ -76,6 +77,7 @@ def findings(choice: Choice, options: MitigationOptions) -> Iterator[Finding]:
             value=measured.accuracy.value,
             unit="fraction",
             interval=measured.accuracy.interval(),
+            adjusted=multiplicity.adjusted(measured.accuracy.exact_interval),
             n=measured.accuracy.sample.units,
             meaning=f"The share of test examples that get the right class {words.partition(' (')[0]}: "
             f"{choice.before.accuracy.value:.3f} before, {choice.after.accuracy.value:.3f} after.",
@@ -90,32 +92,36 @@ def _gap(choice: Choice, options: MitigationOptions, measured: Measured, suffix:
     if measured.gap is None:
         reason = f"fewer than two groups can be compared on test: {measured.why_left_out or 'there is one only'}"
         unmeasured = not_measured(id, title, reason, _gap_asked(options), n=choice.n)
-        return unmeasured.model_copy(update={"attributes": (options.attribute,)})
+        return unmeasured.model_copy(update={"attributes": (options.attribute,), **_judged(measured)})
     before, after = choice.before.gap, choice.after.gap
     assert before is not None, "which groups are compared does not depend on decisions"
     assert after is not None, "which groups are compared does not depend on decisions"
-    interval, kept = measured.gap_interval, choice.chosen.gap is not None and choice.chosen.gap <= options.max_gap
+    kept = choice.chosen.gap is not None and choice.chosen.gap <= options.max_gap
     return Finding(
         id=id,
         title=title,
         status="info" if suffix or kept else "warn",
         value=measured.gap,
         unit="fraction",
-        interval=interval,
+        interval=measured.gap_intervals[0],
+        **_judged(measured),
         n=sum(rate.sample.units for rate in measured.groups.values()),
         attributes=(options.attribute,),
         meaning=f"{_named(measured.groups, METRICS[options.metric])}. The gap is {before:.3f} before and {after:.3f} "
         f"after mitigation by {choice.chosen.candidate.name}."
         + ("" if suffix or kept else f" No candidate keeps to {options.max_gap:g} on validation examples."),
-        limits=" ".join(
-            [
-                CHOSEN_BEFORE,
-                *([] if interval else [MANY]),
-                *([f"Left out: {measured.why_left_out}."] * bool(measured.left_out)),
-            ]
+        limits=" ".join([CHOSEN_BEFORE, *([f"Left out: {measured.why_left_out}."] * bool(measured.left_out))]),
+        references=(
+            *(rate_difference.SOURCES if len(measured.groups) == 2 else (MAX_T,)),
+            SOURCES[choice.chosen.candidate.method],
         ),
-        references=(*((intervals.NEWCOMBE_DIFFERENCE,) if interval else ()), SOURCES[choice.chosen.candidate.method]),
     )
+
+
+def _judged(measured: Measured) -> dict[str, Any]:
+    """Return what rules are judged by: the intervals of all groups at each level, and which of them are small."""
+    found = measured.judging_intervals
+    return {"adjusted": multiplicity.from_levels(found) if found else (), "small_groups": tuple(measured.small)}
 
 
 def _worst(choice: Choice, options: MitigationOptions, measured: Measured, suffix: str, words: str) -> Finding:
@@ -134,11 +140,14 @@ def _worst(choice: Choice, options: MitigationOptions, measured: Measured, suffi
         status="warn" if worse else "info",
         value=rate.value,
         unit="fraction",
+        interval=measured.worst_interval(intervals.LEVEL),
+        adjusted=multiplicity.adjusted(measured.worst_interval),
         n=rate.sample.units,
         attributes=(options.attribute,),
         meaning=f"{asked} It is that of {name}, {_of(rate)}."
         + (" The group that is worst off is worse off than before." if worse else ""),
         limits=LOWEST if suffix else f"{CHOSEN_BEFORE} {LOWEST}",
+        references=(CLOPPER_PEARSON,),
     )
 
 

@@ -13,6 +13,7 @@ from rft.plugins.privacy.attacks import scores as attacks
 from rft.plugins.privacy.attacks.scores import FEWEST, LIRA, LIRA_OFFLINE, LOSS, RATES, RMIA, Outcome, Target
 from rft.plugins.privacy.piece import Piece
 from rft.records import Figure, Finding, Interval, not_measured
+from rft.stats import multiplicity
 from rft.stats.auc import DELONG
 from rft.stats.intervals import LEVEL
 from rft.stats.roc import BEYOND
@@ -226,6 +227,7 @@ def _area(results: Results, name: str) -> Finding:
         status="warn" if leaks else "info",
         value=outcome.auc,
         interval=interval,
+        adjusted=multiplicity.adjusted(lambda level: outcome.interval(level=level)),
         n=results.fewest,
         meaning=meaning + (" The interval lies above 0.5: membership shows." if leaks else ""),
         limits=_limits(results, name),
@@ -266,10 +268,30 @@ def _rate(results: Results, column: str) -> Finding:
         value=rate.value,
         unit="fraction",
         interval=rate.interval,
+        adjusted=multiplicity.adjusted(lambda level: _rate_interval(outcome, fpr, level)),
         n=n,
         meaning=meaning + (" The interval lies above guessing." if leaks else ""),
         limits=_limits(results, LIRA),
         references=(CARLINI, ZOU_DONNER),
+    )
+
+
+def _rate_interval(outcome: Outcome, fpr: float, level: float) -> Interval:
+    rate = outcome.tpr_at(fpr, level=level)
+    assert rate is not None  # at which rates there is one does not depend on the level
+    return rate.interval
+
+
+def _of_groups(outcomes: Mapping[tuple[str, str], Outcome], level: float) -> dict[tuple[str, str], Interval]:
+    """Return intervals of the areas of all groups at once (Bonferroni)."""
+    return {group: outcome.interval(level=1 - (1 - level) / len(outcomes)) for group, outcome in outcomes.items()}
+
+
+def _highest(intervals: Mapping[tuple[str, str], Interval]) -> Interval:
+    """Return the interval of the highest area of any group, whichever group has it."""
+    ends = list(intervals.values())
+    return ends[0].model_copy(
+        update={"low": max(interval.low for interval in ends), "high": max(interval.high for interval in ends)}
     )
 
 
@@ -288,9 +310,7 @@ def _most_exposed(results: Results) -> tuple[Finding, ...]:
         reason = f"no group has {FEWEST} training and {FEWEST} test {results.unit}s with a score"
         unmeasured = not_measured(id, title, reason, meaning)
         return (unmeasured.model_copy(update={"attributes": tuple(results.target.attributes)}),)
-    intervals: dict[tuple[str, str], Interval] = {
-        group: outcome.interval(level=1 - (1 - LEVEL) / len(outcomes)) for group, outcome in outcomes.items()
-    }
+    intervals = _of_groups(outcomes, LEVEL)
     attribute, group = most = max(intervals, key=lambda group: intervals[group].low)
     stands_out = intervals[most].low > results.outcomes[results.foremost].auc
     remark = " The interval lies above the area over all: this group is more exposed." if stands_out else ""
@@ -300,7 +320,8 @@ def _most_exposed(results: Results) -> tuple[Finding, ...]:
             title=title,
             status="warn" if stands_out else "info",
             value=outcomes[most].auc,
-            interval=intervals[most],
+            interval=_highest(intervals),
+            adjusted=multiplicity.adjusted(lambda level: _highest(_of_groups(outcomes, level))),
             n=min(len(outcomes[most].members), len(outcomes[most].non_members)),
             meaning=f"{attribute} = {group}, of {len(outcomes)} groups. {meaning}{remark}",
             limits=_limits(results, results.foremost)

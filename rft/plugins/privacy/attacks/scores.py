@@ -87,9 +87,9 @@ class Outcome:
         """Return the interval of the area with this nominal coverage."""
         return self.area.interval(level)
 
-    def tpr_at(self, fpr: float) -> Rate | None:
+    def tpr_at(self, fpr: float, *, level: float = LEVEL) -> Rate | None:
         """Return the true-positive rate at this false-positive rate, None with fewer than 10 / fpr non-members."""
-        return roc.tpr_at(fpr, self.members, self.non_members)
+        return roc.tpr_at(fpr, self.members, self.non_members, level=level)
 
 
 def target(predictions: pd.DataFrame, classes: Sequence[str]) -> Target:

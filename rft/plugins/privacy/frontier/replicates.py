@@ -50,30 +50,34 @@ def share(hits: np.ndarray, units: np.ndarray) -> Estimate:
     return Estimate(value, found.model_copy(update={"method": _method("Wilson", len(hits), sample)}))
 
 
-def difference(first: np.ndarray, other: np.ndarray, units: np.ndarray) -> Estimate:
+def difference(first: np.ndarray, other: np.ndarray, units: np.ndarray, *, level: float = LEVEL) -> Estimate:
     """Return the share of hits of one set of heads minus that of another on the same examples.
 
     Args:
         first, other: (R, n) bool, R of the same size in both.
         units: (n,) whose each example is.
+        level: nominal coverage.
     """
     by_example = first.mean(axis=0) - other.mean(axis=0)
     value = float(by_example.mean())
     by_head = first.mean(axis=1) - other.mean(axis=1)
-    found = _around(value, by_head, (by_example - value) / len(units), units, _no_less(units))
+    found = _around(value, by_head, (by_example - value) / len(units), units, _no_less(units), level)
     if found.interval is None:
         return found
     inside = {"low": max(found.interval.low, -1.0), "high": min(found.interval.high, 1.0)}
     return Estimate(value, found.interval.model_copy(update=inside))
 
 
-def difference_of_differences(first: np.ndarray, other: np.ndarray, in_one: np.ndarray, units: np.ndarray) -> Estimate:
+def difference_of_differences(
+    first: np.ndarray, other: np.ndarray, in_one: np.ndarray, units: np.ndarray, *, level: float = LEVEL
+) -> Estimate:
     """Return ``difference`` on the examples of one group minus that on all others.
 
     Args:
         first, other: (R, n) bool.
         in_one: (n,) bool, the group; neither it nor its complement is empty.
         units: (n,) whose each example is.
+        level: nominal coverage.
     """
     by_example, by_head, influence = first.mean(axis=0) - other.mean(axis=0), np.zeros(len(first)), np.zeros(len(units))
     values, least = [], 0.0
@@ -82,14 +86,16 @@ def difference_of_differences(first: np.ndarray, other: np.ndarray, in_one: np.n
         influence[own] = sign * (by_example[own] - by_example[own].mean()) / own.sum()
         by_head += sign * (first[:, own].mean(axis=1) - other[:, own].mean(axis=1))
         least += _no_less(units[own])
-    return _around(sum(values), by_head, influence, units, least)
+    return _around(sum(values), by_head, influence, units, least, level)
 
 
-def _around(value: float, by_head: np.ndarray, influence: np.ndarray, units: np.ndarray, least: float) -> Estimate:
-    half = _half_width(by_head, influence, units, least=least)
+def _around(
+    value: float, by_head: np.ndarray, influence: np.ndarray, units: np.ndarray, least: float, level: float
+) -> Estimate:
+    half = _half_width(by_head, influence, units, least=least, level=level)
     if half is None:
         return Estimate(value, None)
-    method = _method("Student t", len(by_head), Sample.of(units))
+    method = _method("Student t", len(by_head), Sample.of(units), level)
     return Estimate(value, Interval(low=value - half, high=value + half, method=method))
 
 
@@ -101,7 +107,9 @@ def _no_less(units: np.ndarray) -> float:
     return 1 / (intervals.effective_n(units) + 2) ** 2
 
 
-def _half_width(by_head: np.ndarray, influence: np.ndarray, units: np.ndarray, *, least: float = 0.0) -> float | None:
+def _half_width(
+    by_head: np.ndarray, influence: np.ndarray, units: np.ndarray, *, least: float = 0.0, level: float = LEVEL
+) -> float | None:
     """Return half the width of an interval for a mean over heads and examples.
 
     Args:
@@ -109,6 +117,7 @@ def _half_width(by_head: np.ndarray, influence: np.ndarray, units: np.ndarray, *
         influence: (n,) what each example adds to the mean beyond its part; they sum to 0.
         units: (n,) whose each example is; what they add is summed up before it is squared.
         least: added to the variance between units.
+        level: nominal coverage.
     """
     _, unit = np.unique(units, return_inverse=True)
     heads, owners = len(by_head), int(unit.max()) + 1
@@ -116,8 +125,9 @@ def _half_width(by_head: np.ndarray, influence: np.ndarray, units: np.ndarray, *
         return None
     of_training = float(by_head.var(ddof=1)) / heads
     of_units = owners / (owners - 1) * float(np.sum(np.bincount(unit, weights=influence) ** 2)) + least
-    return math.sqrt(stdtrit(heads - 1, TAIL) ** 2 * of_training + stdtrit(owners - 1, TAIL) ** 2 * of_units)
+    tail = 0.5 + level / 2
+    return math.sqrt(stdtrit(heads - 1, tail) ** 2 * of_training + stdtrit(owners - 1, tail) ** 2 * of_units)
 
 
-def _method(kind: str, heads: int, sample: Sample) -> str:
-    return f"{kind} {100 * LEVEL:g} %, variance of {heads} heads and of {sample.units} test units"
+def _method(kind: str, heads: int, sample: Sample, level: float = LEVEL) -> str:
+    return f"{kind} {100 * level:g} %, variance of {heads} heads and of {sample.units} test units"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -10,7 +10,9 @@ from rft.plugins.privacy.frontier import replicates
 from rft.plugins.privacy.frontier.heads import FEWEST, LEAST_SQUARES, SGD, WITHOUT, Arm, Judged
 from rft.plugins.privacy.frontier.replicates import Estimate
 from rft.plugins.privacy.piece import Piece
-from rft.records import Figure, Finding, Interval, Row, Table, not_measured
+from rft.records import Adjusted, Figure, Finding, Interval, Row, Table, not_measured
+from rft.stats import multiplicity
+from rft.stats.intervals import LEVEL, absolute
 
 OK, TOO_FEW = "ok", "too few"
 
@@ -161,7 +163,8 @@ def _costs(judged: Judged) -> Table:
 
 
 def _cost(judged: Judged, arm: Arm) -> Finding:
-    cost = judged.cost(arm, np.ones(len(judged.labels), dtype=bool))
+    everybody = np.ones(len(judged.labels), dtype=bool)
+    cost = judged.cost(arm, everybody)
     heads = len(arm.predictions)
     return Finding(
         id="privacy.accuracy_cost",
@@ -170,6 +173,7 @@ def _cost(judged: Judged, arm: Arm) -> Finding:
         value=cost.value,
         unit="fraction",
         interval=cost.interval,
+        adjusted=_adjusted(lambda level: judged.cost(arm, everybody, level=level).interval),
         n=len(np.unique(judged.units)),
         meaning=COST_MEANING.format(
             epsilon=arm.epsilon,
@@ -192,7 +196,11 @@ def _cost_gap(judged: Judged, arm: Arm, attribute: str) -> Finding:
         return unmeasured.model_copy(update={"attributes": (attribute,)})
     costs = sorted(((judged.cost(arm, own).value, name) for name, own in scored), reverse=True)
     (high, first), (low, last) = costs[0], costs[-1]
-    interval = _between(judged, arm, dict(scored)[first], dict(scored)[last]) if len(scored) == 2 else None
+
+    def interval_at(level: float) -> Interval | None:
+        return _apart(judged, arm, dict(scored)[first], dict(scored)[last], level) if len(scored) == 2 else None
+
+    interval = interval_at(LEVEL)
     more = interval is not None and interval.low > 0
     which = "the two" if len(scored) == 2 else f"the most and the least of {len(scored)} groups by {attribute}"
     meaning = GAP_MEANING.format(epsilon=arm.epsilon, first=first, high=high, last=last, low=low, which=which)
@@ -203,6 +211,7 @@ def _cost_gap(judged: Judged, arm: Arm, attribute: str) -> Finding:
         value=high - low,
         unit="fraction",
         interval=interval,
+        adjusted=_adjusted(interval_at),
         n=int(sum(len(np.unique(judged.units[own])) for _, own in scored)),
         meaning=meaning + (MORE.format(first=first) if more else ""),
         limits=LIMITS + (BIASED if len(scored) > 2 else "") + _left_out(judged, attribute),
@@ -219,10 +228,18 @@ def _left_out(judged: Judged, attribute: str) -> str:
     return small + (f" {missing} test examples without a value of {attribute} are left out." if missing else "")
 
 
-def _between(judged: Judged, arm: Arm, first: np.ndarray, last: np.ndarray) -> Interval | None:
+def _adjusted(interval_at: Callable[[float], Interval | None]) -> tuple[Adjusted, ...]:
+    """Return the intervals at each level; empty where there is none."""
+    found = [interval for level in multiplicity.LEVELS if (interval := interval_at(level)) is not None]
+    return multiplicity.from_levels(found) if found else ()
+
+
+def _apart(judged: Judged, arm: Arm, first: np.ndarray, last: np.ndarray, level: float) -> Interval | None:
+    """Return the interval of how far apart the costs of two groups are, whichever is the higher."""
     either = first | last
     pair = (judged.right(judged.without)[:, either], judged.right(arm)[:, either])
-    return replicates.difference_of_differences(*pair, first[either], judged.units[either]).interval
+    found = replicates.difference_of_differences(*pair, first[either], judged.units[either], level=level).interval
+    return absolute(found) if found is not None else None
 
 
 def _figures(judged: Judged) -> Iterator[Figure]:
