@@ -10,8 +10,8 @@ from rft.disclosure.withheld import PUBLISHED_BELOW, reason
 from rft.records import AuditRun, Finding, RuleOutcome
 
 UN_NOISED = (
-    "Everything in this card but the epsilon of training itself was computed from the data without noise: no epsilon "
-    "covers it."
+    "The results in this card are un-noised: they were computed from the data without noise, and no epsilon covers "
+    "them."
 )
 
 

@@ -114,7 +114,7 @@ def small(suppress_below: int | None = None) -> AuditRun:
 
 def test_the_card_says_that_it_is_un_noised_and_what_epsilon_covers() -> None:
     card = model_card(small())
-    assert "computed from the data without noise: no epsilon covers it." in card
+    assert "The results in this card are un-noised: they were computed from the data without noise" in card
     assert "| artefact | where | protection | why |" in card
     rows = [line for line in card.splitlines() if line.count("|") == 5]
     assert len(rows) == len(scope({})) + 2
