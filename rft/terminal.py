@@ -56,7 +56,7 @@ class Terminal:
 
     def say_traceback(self) -> None:
         """Write the traceback of the exception that is handled."""
-        self._console.print(Text(visible(traceback.format_exc(), breaks=True)))
+        self._console.print(Text(visible(traceback.format_exc().rstrip(), breaks=True)))
 
 
 class LogFormatter(logging.Formatter):
