@@ -37,7 +37,7 @@ _FOREIGN = (
 CONVERT = "Convert it to JPEG or PNG, for example with `magick mogrify -format jpg FILES`"
 # What Pillow's decoders raise for damaged files, whatever the format.
 DECODING_ERRORS = (
-    *(OSError, SyntaxError, ValueError, EOFError, TypeError, OverflowError, LookupError, AttributeError),
+    *(OSError, SyntaxError, ValueError, EOFError, TypeError, OverflowError, LookupError, AttributeError, RuntimeError),
     *(struct.error, zlib.error),
 )
 SKIP = 'or set data.on_error = "skip" to leave such pictures out and count them.'

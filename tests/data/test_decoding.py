@@ -133,6 +133,25 @@ class TestOtherKinds:
         assert np.abs(read(tmp_path / f"a.{suffix}").astype(int) - [200, 30, 30]).max() < 8
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "gif", "webp", "bmp", "avif"])
+def test_whatever_a_damaged_file_makes_a_decoder_raise_is_an_error_for_the_user(tmp_path: Path, suffix: str) -> None:
+    Image.fromarray(in_three(GREY)).save(tmp_path / f"whole.{suffix}")
+    whole = (tmp_path / f"whole.{suffix}").read_bytes()
+    rng, path, said = np.random.default_rng(0), tmp_path / f"a.{suffix}", []
+    for _ in range(150):
+        content = bytearray(whole)
+        for place in rng.integers(0, min(len(content), 400), rng.integers(1, 8)):
+            content[place] = rng.integers(256)
+        path.write_bytes(content)
+        try:
+            digest(path, 10**6, decode=True)
+        except DataError as error:
+            said.append(str(error))
+    assert len(said) > 3
+    assert all(f"a.{suffix}: " in line and str(tmp_path) not in line for line in said)
+
+
 HALVES = np.zeros((40, 60, 3), np.uint8)
 HALVES[:16, :20] = 255  # one corner, so that each turn differs
 
