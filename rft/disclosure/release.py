@@ -113,8 +113,8 @@ def _finding(finding: Finding, withheld: Withheld) -> Finding:
         f"Withheld, and not part of this: {', '.join(names)}. Too few cases may leave the machine "
         f"([report] suppress_below = {withheld.below})."
     )
-    reason = {"reason": withheld.reason} if finding.value is None else {}
-    return finding.model_copy(update={"withheld": names, "limits": f"{finding.limits} {said}".lstrip(), **reason})
+    update = {"withheld": names, "limits": f"{finding.limits} {said}".lstrip()}
+    return finding.model_copy(update=update | ({"reason": withheld.reason, "n": None} if finding.value is None else {}))
 
 
 def _counts_few(finding: Finding, withheld: Withheld) -> bool:

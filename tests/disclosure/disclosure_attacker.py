@@ -374,6 +374,8 @@ def _solved(release: Release, crossed: str, column: str) -> dict[str, int]:
     for row in release.rows("intersections"):
         if row["attribute"] == crossed and str(row["status"]).startswith("undefined: no members"):
             add([index[tuple(row["group"].split(BETWEEN))]], 0)
+    if not equations:
+        return {}
     withheld = [cell for cell in cells if "" not in cell and shown[crossed].get(BETWEEN.join(cell)) is None]
     solved = {}
     for cell in withheld:

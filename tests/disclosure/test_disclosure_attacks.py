@@ -237,7 +237,7 @@ def drawn(rng: np.random.Generator) -> pd.DataFrame:
         for other in ("s", "t"):
             n = int(rng.binomial(size, 0.5))
             cells[group, other] = tuple(rng.multinomial(n, rng.dirichlet([4, 1, 1, 4])).tolist())
-    return table({cell: counts for cell, counts in cells.items() if sum(counts)}, ("g", "s"))
+    return table({cell: counts for cell, counts in cells.items() if sum(counts)}, ("g", "o"))
 
 
 def attacked(folder: Path, seed: int) -> None:
