@@ -25,8 +25,9 @@ def bert(labels: list[str], **changes: object) -> Any:
     from transformers import BertConfig, BertForSequenceClassification
 
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    sizes |= {"max_position_embeddings": 64}
     named = {"id2label": dict(enumerate(labels)), "label2id": {name: number for number, name in enumerate(labels)}}
-    config = BertConfig(vocab_size=len(SPECIAL + WORDS), max_position_embeddings=64, **{**sizes, **named, **changes})
+    config = BertConfig(vocab_size=len(SPECIAL + WORDS), **{**sizes, **named, **changes})
     torch.manual_seed(0)
     return BertForSequenceClassification(config)
 

@@ -93,7 +93,7 @@ def _tokenisation(source: PretrainedFolder, network: nn.Module, settings: ModelC
     tokenizer = transformers.read_tokenizer(source)
     transformers.check_vocabulary(tokenizer, network, source)
     _agree_on_padding(network, tokenizer)
-    return Tokenisation(tokenizer, transformers.longest(settings.max_length, tokenizer, network))
+    return Tokenisation(tokenizer, transformers.longest(settings.max_length, tokenizer, network, None))
 
 
 def _agree_on_padding(network: Any, tokenizer: Any) -> None:

@@ -52,6 +52,7 @@ from rft.data.text import Tokenisation
 from rft.errors import ConfigError, ModelError, near
 
 WHERE = "model.factory"
+UNBOUNDED = 10**9  # tokenizers that were not told a length say 1e30
 TOKENIZER = ("convert_ids_to_tokens", "model_max_length", "pad_token_id", "padding_side", "truncation_side")
 
 
@@ -153,7 +154,8 @@ def _of_texts(settings: ModelConfig, made: Any) -> Given:
     if tokenizer.pad_token_id is None:
         raise ModelError("its tokenizer has no padding token", where=WHERE, remedy="Set tokenizer.pad_token.")
     tokenizer.padding_side = "right"
-    limit = settings.max_length or min(tokenizer.model_max_length, LONGEST)
+    said = tokenizer.model_max_length if tokenizer.model_max_length < UNBOUNDED else LONGEST
+    limit = settings.max_length or said
     preparation = Tokenisation(tokenizer, limit)
     return Given(Called(network, _run_text), tuple(settings.classes or ()), preparation, preparation(TEXTS), WHERE)
 

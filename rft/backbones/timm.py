@@ -113,7 +113,7 @@ def _measured(config: dict[str, Any]) -> Preprocessing:
     described = {key: list(value) if isinstance(value, tuple) else value for key, value in config.items()}
     return Preprocessing.measure(
         lambda picture: transform(picture).numpy(),
-        {"recipe": "timm", **described},
+        {"recipe": "timm's transform", **described},
         WHERE,
         channels=config["input_size"][0],
         resample=Image.Resampling[config["interpolation"].upper()],

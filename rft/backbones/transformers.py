@@ -83,7 +83,9 @@ def text_backbone(source: PretrainedFolder, settings: ModelConfig, *, seed: int)
     tokenizer = read_tokenizer(source)
     check_vocabulary(tokenizer, network, source)
     pooling: Pooling = settings.pooling if settings.pooling != "auto" else ("last" if _causal(config) else "mean")
-    return TextBackbone(network, pooling), Tokenisation(tokenizer, longest(settings.max_length, tokenizer, network))
+    return TextBackbone(network, pooling), Tokenisation(
+        tokenizer, longest(settings.max_length, tokenizer, network, LONGEST)
+    )
 
 
 def untrained_like(backbone: nn.Module, seed: int) -> nn.Module:
@@ -163,11 +165,20 @@ def check_vocabulary(tokenizer: Any, network: nn.Module, source: PretrainedFolde
         )
 
 
-def longest(wanted: int | None, tokenizer: Any, network: nn.Module) -> int:
-    """Return the number of tokens that texts are cut to; raises ``ModelError`` when more is wanted than there are."""
+def longest(wanted: int | None, tokenizer: Any, network: nn.Module, usual: int | None) -> int:
+    """Return the number of tokens that texts are cut to.
+
+    Args:
+        wanted: as ``model.max_length`` says.
+        tokenizer, network: those of the model, which bound it.
+        usual: the most where nothing is wanted; None: as many as the model takes.
+
+    Raises:
+        ModelError: more is wanted than the model takes.
+    """
     limit = min(_positions(network), tokenizer.model_max_length)
     if wanted is None:
-        return min(limit, LONGEST)
+        return limit if usual is None else min(limit, usual)
     if wanted > limit:
         raise ModelError(f"max_length is {wanted}; this model takes at most {limit} tokens", where="model.max_length")
     return wanted

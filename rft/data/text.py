@@ -78,6 +78,12 @@ class Tokenisation:
         """Return ``{"input_ids": (B, T), "attention_mask": (B, T)}``, padded on the right to the longest text."""
         options = {"truncation": True, "max_length": self.max_length, "padding": True, "return_tensors": "pt"}
         made = self._encode(texts, **options)
+        if "token_type_ids" in made and made["token_type_ids"].any():
+            raise ModelError(
+                f"{type(self.tokenizer).__name__} marks tokens of a single text by types, which rft does not pass on",
+                where="model",
+                remedy="Build the model with model.factory: its module can make the types from input_ids.",
+            )
         return {"input_ids": made["input_ids"], "attention_mask": made["attention_mask"]}
 
     def count(self, texts: Sequence[str]) -> np.ndarray:

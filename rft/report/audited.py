@@ -97,9 +97,22 @@ def _precision(backbone: Backbone) -> str:
 
 
 def _preparation(facts: dict[str, Any]) -> str:
-    """Return how items are prepared, in a line; hashes stand in audit.json."""
-    shown = {name.replace("_", " "): value for name, value in facts.items() if not name.endswith("sha256")}
-    return ", ".join(f"{name} {value}" for name, value in sorted(shown.items()))
+    """Return how items are prepared, in a line: first by what; hashes stand in audit.json."""
+    shown = {name: value for name, value in facts.items() if not name.endswith("sha256") and name != "recipe"}
+    by = [str(facts["recipe"])] if "recipe" in facts else []
+    return ", ".join([*by, *(f"{name.replace('_', ' ')} {_in_words(value)}" for name, value in sorted(shown.items()))])
+
+
+def _in_words(value: Any) -> str:
+    """Return a setting of preprocessing: sizes and lists without the signs of a program."""
+    if isinstance(value, dict):
+        return " and ".join(f"{edge.replace('_', ' ')} {_in_words(pixels)}" for edge, pixels in value.items())
+    if isinstance(value, list):
+        joined = " x " if all(isinstance(number, int) for number in value) else " / "
+        return joined.join(map(_in_words, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 _TUNED = {

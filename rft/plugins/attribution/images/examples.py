@@ -15,6 +15,7 @@ from rft.records import Figure, Table, asset_name
 
 MOST = 6  # images a method
 _WIDTH = 160  # px
+_BEYOND = 0.1  # how far sharp resampling takes pixels out of [0, 1]
 _PEAK = 99.5  # percentile that gets the full colour: single bright pixels would leave the rest dark
 
 
@@ -46,7 +47,11 @@ def figure() -> Figure:
 
 
 def _overlay(photo: np.ndarray, weight: np.ndarray) -> bytes:
-    """Return the PNG of an (H, W, 3) photo with an (H, W) map over it: clear where it is zero, bright where strong."""
+    """Return the PNG of an (H, W, C) photo with an (H, W) map over it: clear where it is zero, bright where strong."""
+    low, high = float(photo.min()), float(photo.max())
+    if low < -_BEYOND or high > 1 + _BEYOND:  # the model's own preprocessing gives no shares of brightness
+        photo = (photo - low) / (high - low)
+    photo = photo.clip(0, 1)
     peak = np.percentile(weight, _PEAK) or weight.max()
     strength = np.clip(weight / peak, 0, 1)
     colour = colormaps["inferno"](strength)[..., :3]
