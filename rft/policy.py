@@ -79,11 +79,8 @@ def _is_estimate(finding: Finding) -> bool:
 def _apply(rule: Rule, findings: dict[str, Finding], judged: int) -> RuleOutcome:
     outcome, explanation = _judge(rule, findings, judged)
     finding = findings.get(rule.finding)
-    if outcome == "pass" and finding is not None and finding.withheld:
-        outcome, explanation = (
-            "uncertain",
-            f"{explanation}, but for the groups that are shown alone; {_unseen(finding)}",
-        )
+    if finding is not None and finding.withheld and finding.value is not None and outcome != "fail":
+        outcome, explanation = "uncertain", f"{explanation}, of the groups that are shown; {_unseen(finding)}"
     return RuleOutcome(
         rule=_text(rule),
         finding=rule.finding,
@@ -95,7 +92,7 @@ def _apply(rule: Rule, findings: dict[str, Finding], judged: int) -> RuleOutcome
 
 
 def _unseen(finding: Finding) -> str:
-    """Say of whom nothing is known. A pass, or a failure, would be a statement about them."""
+    """Say who is not judged: a rule that passes, or fails by them, would be a statement about them."""
     return f"{', '.join(finding.withheld)}: withheld (report.suppress_below), and not judged"
 
 
