@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,6 @@ from rft.disclosure.withheld import BETWEEN, MISSING, Counted, Withheld
 
 EXACT = 1e-6  # of a weight, by rounding
 MOST_GROUPS = 200  # of one grouping, above which no plugin shows any, and all are withheld
-PREDICTED = "test"  # the split whose predictions are counted by class
 
 
 def decide(
@@ -45,7 +44,7 @@ def decide(
     always = [Counted(split, (name,)) for split in parts for name in names]
     people = _people(frame, parts)
     groups = _Groupings(frame, [*always, *counted], parts, people, below).decide(already or {})
-    classes = {split: _classes(frame, rows, people[split], below, split) for split, rows in parts.items()}
+    classes = {split: _classes(frame["label"].iloc[rows], people[split], below) for split, rows in parts.items()}
     small = (split for split, rows in parts.items() if 0 < _how_many(rows, people[split]) < below)
     return Withheld(below, groups, {split: own for split, own in classes.items() if own}, frozenset(small))
 
@@ -62,24 +61,15 @@ def _how_many(rows: np.ndarray, people: np.ndarray | None) -> int:
     return len(rows) if people is None else int(people.max()) + 1
 
 
-def _classes(
-    frame: pd.DataFrame, rows: np.ndarray, people: np.ndarray | None, below: int, split: str
-) -> frozenset[str]:
-    """Return the classes of a split to withhold: counted by label and, where predictions are, by prediction."""
-    columns = {name: frame[name].iloc[rows].astype("category").cat for name in ("label", "prediction")}
-    names = sorted({str(name) for own in columns.values() for name in own.categories})
-    hidden = nothing = np.zeros(len(names), dtype=bool)
-    for counted in (["label"], ["label", "prediction"] if split == PREDICTED else ["label"]):
-        counts = np.array([own for name in counted for own in _by_class(columns[name], names, people)])
-        small = ((counts > 0) & (counts < below)).any(axis=0)
-        hidden = protected(counts, counts > 0, small | hidden, nothing, below)
+def _classes(labels: pd.Series, people: np.ndarray | None, below: int) -> frozenset[str]:
+    """Return the classes of a split to withhold, by how many examples and units have them."""
+    column = labels.astype("category").cat
+    names, codes = [str(name) for name in column.categories], column.codes.to_numpy().astype(np.int64)
+    codes = np.where(codes >= 0, codes, len(names))  # the last place is for rows without a class
+    counts = np.array([own[: len(names)] for own in _Tally(codes, len(names) + 1, people).of(None)])
+    small: np.ndarray = np.any((counts > 0) & (counts < below), axis=0)
+    hidden = protected(counts, counts > 0, small, np.zeros(len(names), dtype=bool), below)
     return frozenset(name for name, own in zip(names, hidden, strict=True) if own)
-
-
-def _by_class(column: Any, names: Sequence[str], people: np.ndarray | None) -> list[np.ndarray]:
-    places = np.array([names.index(str(name)) for name in column.categories] + [len(names)], dtype=np.int64)
-    codes = places[column.codes.to_numpy()]  # the last place is for rows without a class
-    return [counts[: len(names)] for counts in _Tally(codes, len(names) + 1, people).of(None)]
 
 
 class _Tally:

@@ -50,7 +50,7 @@ class Withheld:
         below: counts of 1 to ``below - 1`` cases are withheld; 0: nothing is.
         groups: attribute, or crossed ones joined by `` x `` -> names of its withheld groups. Rows without a value are
             withheld with them.
-        classes: split -> classes that too few of its examples have, or were given, and what complements them.
+        classes: split -> classes that too few of its examples have, and what complements them.
         splits: splits of too few examples or units.
     """
 

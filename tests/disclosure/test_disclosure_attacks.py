@@ -260,3 +260,15 @@ def test_nothing_is_recovered_from_random_data(tmp_path: Path, seed: int) -> Non
 @pytest.mark.parametrize("seed", range(10, 40))
 def test_nothing_is_recovered_from_more_random_data(tmp_path: Path, seed: int) -> None:
     attacked(tmp_path, seed)
+
+
+def test_a_precision_of_few_decisions_is_not_shown(tmp_path: Path) -> None:
+    frame = table({("A",): (3, 47, 1, 49), ("B",): (2, 48, 0, 50)})
+    release = Release.of(audited(tmp_path, frame, 10, fairness='metrics = ["accuracy", "precision"]'))
+    by_class = {row["class"]: row for row in release.rows("by_class")}
+    assert (by_class["yes"]["precision"], by_class["yes"]["recall"], by_class["yes"]["n"]) == (None, 0.05, 100)
+    assert by_class["no"]["precision"] is not None
+    overall = {row["metric"]: row["value"] for row in release.rows("by_group") if row["attribute"] is None}
+    assert overall["precision"] is None
+    assert overall["accuracy"] == 0.52
+    assert release.audit["data"]["small_cells"]["groups"] == {"g": ["A", "B"]}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from rft.plugins.fairness.plan import Plan
 from rft.plugins.fairness.tables import SPLIT
 from rft.predictions.grouped import GroupedRows
@@ -35,6 +37,8 @@ def by_group(model: str, grouped: GroupedRows, plan: Plan) -> Iterator[Row]:
 def of_everybody(row: Row, plan: Plan) -> Row:
     """Return a row of the table ``by_group`` about all rows, without numbers of a class that is withheld."""
     hidden, classes = plan.withheld.classes_of(SPLIT), plan.rows.classes
+    if row["metric"] == "precision" and _rests_on_few_selections(row["class"], plan):
+        return {**row, "value": None, "low": None, "high": None, "status": plan.withheld.reason}
     if not hidden:
         return row
     counted = row["class"] or classes[plan.positive]
@@ -42,6 +46,16 @@ def of_everybody(row: Row, plan: Plan) -> Row:
     if rests_on_withheld_class(str(row["metric"]), row["class"], plan):
         cleared = {**dict.fromkeys(NUMBERS), "status": plan.withheld.reason}
     return {**row, **cleared}
+
+
+def _rests_on_few_selections(class_name: Cell, plan: Plan) -> bool:
+    rows = plan.rows
+    for index, name in enumerate(rows.classes):
+        own = rows.predictions == index
+        people = int(own.sum()) if rows.units is None else len(np.unique(rows.units[own]))
+        if class_name in (None, name) and plan.withheld.is_small(people):
+            return True
+    return False
 
 
 def rests_on_withheld_class(metric: str, class_name: Cell, plan: Plan) -> bool:

@@ -18,19 +18,31 @@ def of(rows: Scored, withheld: Withheld) -> dict[str, Table]:
     counts = measures.confusion(rows)
     tables = {"by_class": _class_table(rows, counts), "confusion": _confusion_table(rows, counts)}
     if withheld.below:
-        tables = {name: [_shown(row, withheld) for row in table] for name, table in tables.items()}
+        few = {name for index, name in enumerate(rows.classes) if withheld.is_small(_people(rows, index))}
+        tables = {name: [_shown(row, few, withheld) for row in table] for name, table in tables.items()}
     return tables if rows.scores is None else tables | {"calibration": _calibration_table(rows, rows.scores)}
 
 
-def _shown(row: Row, withheld: Withheld) -> Row:
+def _people(rows: Scored, given: int) -> int:
+    """Return how many examples, or units where these repeat, were given a class."""
+    own = rows.predictions == given
+    return int(own.sum()) if rows.units is None else len(np.unique(rows.units[own]))
+
+
+def _shown(row: Row, few: set[str], withheld: Withheld) -> Row:
     """Return a row as it is shown where something may be withheld.
 
-    A share of a class with enough examples is shown; the number that it is of them is a count that may be small.
+    A share of a class with enough examples is shown; the number that it is of them is a count that may be small, and a
+    precision of a class that few were given (``few``) rests on these.
     """
     if row.get("class", row.get("label")) in withheld.classes_of("test"):
         numbers = ("precision", "recall", "f1", "n", "share")
         return {**row, **{name: None for name in numbers if name in row}, "status": withheld.reason}
-    return {**row, **({"n": None} if "prediction" in row else {}), "status": "ok"}
+    if "prediction" in row:
+        return {**row, "n": None, "status": "ok"}
+    if row["class"] in few:
+        return {**row, "precision": None, "status": f"precision {withheld.reason}"}
+    return {**row, "status": "ok"}
 
 
 def _class_table(rows: Scored, counts: np.ndarray) -> Table:
