@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from rft.cli import app
 from rft.config import DataConfig
 from rft.data import Dataset, read
 from rft.data.splits import split_named
@@ -268,3 +270,22 @@ class TestClassFolders:
         os.rename(root / "a" / "000.png", os.fsencode(root / "a") + b"/" + name)
         with pytest.raises(DataError, match=r"the name of a/a\\udcff\.png is no UTF-8"):
             opened(tmp_path)
+
+
+def test_a_run_says_what_was_kept_apart_and_left_out(tmp_path: Path) -> None:
+    for split, n in (("train", 12), ("valid", 3), ("test", 6)):
+        photos(tmp_path, f"{split}/circle", f"{split}/square", n=n)
+    (tmp_path / "photos" / "train" / "circle" / "secret-name.txt").write_text("no picture")
+    (tmp_path / "audit.toml").write_text(
+        'name = "t"\n[data]\nfolder = "photos"\n[model]\nbackbone = "torchvision/resnet18"\nweights = "random"\n'
+        'image_size = 32\nprecision = "float32"\n[train]\nepochs = 1\n',
+        encoding="utf-8",
+    )
+    result = CliRunner().invoke(app, ["audit", str(tmp_path / "audit.toml"), "--out", str(tmp_path / "run")])
+    assert result.exit_code == 0, result.output
+    assert "dataset.validation = 6" in result.stdout
+    assert "dataset.left_out_files = 1" in result.stdout
+    report = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "6 of 42 examples are in validation" in report
+    assert "that are no pictures by their suffix were left out: 1 .txt in train/circle." in report
+    assert "secret-name" not in report  # names are for the terminal
