@@ -25,6 +25,8 @@ class Remark:
         n: out of how many; None where there is no such number.
         status: ``warn`` is told on the terminal too.
         names: files or units that are meant, for the terminal alone.
+        counts_values: whether ``value`` is how many examples have certain values of a label or a group, which may be
+            withheld (``report.suppress_below``).
     """
 
     id: str
@@ -35,6 +37,7 @@ class Remark:
     n: int | None = None
     status: Literal["info", "warn"] = "warn"
     names: Sequence[str] = ()
+    counts_values: bool = False
 
 
 def say(remarks: Iterable[Remark]) -> None:

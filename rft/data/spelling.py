@@ -146,4 +146,5 @@ def _missing(values: pd.Categorical, id: str, what: str, read_as: str, spellings
             n=len(values),
             meaning=f"{listed([shown(name) for name in found])} among the {what} usually stand for a missing value, "
             f"and were read as {read_as} like any other. Leave a cell empty where a value is missing.",
+            counts_values=True,
         )

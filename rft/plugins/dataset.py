@@ -209,6 +209,8 @@ def _validation(splits: Mapping[str, Split]) -> Iterator[Finding]:
 
 def _of_remark(remark: Remark, withheld: Withheld) -> Finding:
     """Return the finding of a remark; its sentence, which may list small counts, only where nothing is withheld."""
+    if withheld.below and remark.counts_values:
+        return not_measured(f"dataset.{remark.id}", remark.title, withheld.reason, remark.meaning)
     counts_people = withheld.below and remark.unit in PEOPLE_UNITS
     return Finding(
         id=f"dataset.{remark.id}",

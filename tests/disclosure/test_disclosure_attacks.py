@@ -272,3 +272,14 @@ def test_a_precision_of_few_decisions_is_not_shown(tmp_path: Path) -> None:
     assert overall["precision"] is None
     assert overall["accuracy"] == 0.52
     assert release.audit["data"]["small_cells"]["groups"] == {"g": ["A", "B"]}
+
+
+def test_a_group_that_looks_like_a_missing_value_is_named_and_not_counted(tmp_path: Path) -> None:
+    """It is the complement of a small group, so that its count would give that one back."""
+    frame = table({("Aa",): (120, 30, 33, 117), ("NA",): (10, 5, 4, 9), ("Zz",): (1, 3, 2, 0)})
+    release = Release.of(audited(tmp_path, frame, 10))
+    assert release.audit["data"]["small_cells"]["groups"] == {"g": ["NA", "Zz"]}
+    spelled = next(own for own in release.findings if own["id"] == "dataset.missing_spellings.g")
+    assert (spelled["value"], spelled["n"]) == (None, None)
+    assert "'NA'" in spelled["meaning"]
+    assert Attack(release, "g", ("NA", "Zz")).run() == {}
