@@ -52,7 +52,7 @@ image_size = 96
 [train]
 epochs = 100
 optimizer = "adamw"
-learning_rate = 0.001
+learning_rate = {learning_rate}
 batch_size = 32
 
 [privacy]
@@ -85,6 +85,7 @@ finding = "attribution.suspect.stamp"
 max = 0.05
 because = "an example: stamps must not decide"
 """
+LEARNING_RATE, LEARNING_RATE_WITH_DP = 0.001, 0.003  # steps must be longer to get anywhere through noise
 WITHOUT_DP = "# no epsilon: the head is trained without differential privacy, and attacked"
 WITH_DP = "epsilon = 3.0"
 
@@ -139,7 +140,8 @@ def run_demo(folder: Path, *, private: bool, device: str | None, force: bool) ->
     write_data(folder / "data")
     (folder / "README.txt").write_text(ABOUT, encoding="utf-8")
     config = folder / "audit.toml"
-    config.write_text(CONFIG.format(privacy=WITH_DP if private else WITHOUT_DP), encoding="utf-8")
+    chosen = (WITH_DP, LEARNING_RATE_WITH_DP) if private else (WITHOUT_DP, LEARNING_RATE)
+    config.write_text(CONFIG.format(privacy=chosen[0], learning_rate=chosen[1]), encoding="utf-8")
     run = audit(config, folder / "run", device=device)
     return DemoResult(check(run, private=private), folder / "run" / "report.html", config)
 
