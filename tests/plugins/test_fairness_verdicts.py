@@ -85,7 +85,7 @@ def test_one_question_about_the_ratio_has_one_answer(groups: dict[str, tuple[int
         frame.assign(id=np.arange(len(frame)).astype(str), group_s=np.resize(["m", "f"], len(frame))), **LEGAL
     )
     findings = [section.finding(name) for name in RATIOS]
-    assert len({finding.value for finding in findings}) == 1
+    assert len({(finding.value, finding.n) for finding in findings}) == 1
     assert len({str(finding.interval) for finding in findings}) == 1
     assert len({str(finding.adjusted) for finding in findings}) == 1
     assert len({finding.small_groups for finding in findings}) == 1

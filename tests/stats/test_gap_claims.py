@@ -147,3 +147,35 @@ def test_ignoring_that_rows_share_people_finds_gaps_that_are_not_there() -> None
         return largest_gap(resampling.ratios(sums, rng, draws=199)).interval()
 
     assert simulated(study, 0, runs=200)[0] > 0.3
+
+
+def passes_across(n: list[int], p: list[float], *, runs: int) -> tuple[float, float]:
+    """How often the upper end of the largest gap lies below the true one, and its lower end above it."""
+    rng, cases, rates = np.random.default_rng(0), np.array(n), np.array(p)
+    drawn = [largest_gap(resampling.rates(rng.binomial(cases, rates), cases, rng, draws=DRAWS)) for _ in range(runs)]
+    ends = np.array([(interval.low, interval.high) for interval in (one.interval() for one in drawn)])
+    return float((ends[:, 1] < np.ptp(rates) - 1e-9).mean()), float((ends[:, 0] > np.ptp(rates) + 1e-9).mean())
+
+
+SMALL_AND_PERFECT = [
+    ([30, 500, 500], [0.95, 1.0, 0.97]),
+    ([30, 500, 500], [0.8, 0.95, 0.95]),
+    ([10, 300, 300], [0.9, 1.0, 1.0]),
+    ([30, 30, 30], [0.95, 0.55, 0.7]),
+    ([20, 200, 1000], [0.98, 0.7, 0.8]),
+    ([60, 500, 100, 100], [0.97, 1.0, 1.0, 1.0]),
+    ([30, 1000, 1000], [0.02, 0.2, 0.1]),
+]
+
+
+@pytest.mark.parametrize(("n", "p"), SMALL_AND_PERFECT[:3])
+def test_no_rule_passes_across_the_largest_gap_of_several_groups(n: list[int], p: list[float]) -> None:
+    assert passes_across(n, p, runs=800)[0] <= 0.025
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "p"), SMALL_AND_PERFECT)
+def test_no_rule_passes_or_fails_across_the_largest_gap_in_many_runs(n: list[int], p: list[float]) -> None:
+    passed, failed = passes_across(n, p, runs=RUNS)
+    assert passed <= 0.025
+    assert failed <= 0.035

@@ -100,7 +100,7 @@ def finding(shares: Shares) -> Finding:
         interval=shares.lowest_interval(),
         adjusted=shares.judging_intervals(),
         small_groups=shares.small_groups,
-        n=int(shares.n[lowest] + shares.n[shares.reference]),
+        n=shares.n_independent,
         meaning=f"{names[lowest]} is selected {ratio:.3f} times as often as {names[shares.reference]}, the group with "
         f"the highest rate ({_counted(shares, lowest)} against {_counted(shares, shares.reference)}).",
         limits=f"The guidelines speak of four fifths ({RULE}). The reference is the highest of "
@@ -116,7 +116,7 @@ def _counted(shares: Shares, group: int) -> str:
 
 def unmeasured(id: str, title: str, meaning: str, shares: Shares) -> Finding:
     """Return the finding of an attribute without a ratio; groups that are too small still enter rules about it."""
-    finding = not_measured(id, title, why_not(shares), meaning, n=int(shares.n[shares.compared].sum()))
+    finding = not_measured(id, title, why_not(shares), meaning, n=shares.n_independent)
     small = shares.small_groups
     adjusted = shares.judging_intervals() if small else ()
     about = {"attributes": (shares.grouping.attribute,)}

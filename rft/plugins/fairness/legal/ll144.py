@@ -133,7 +133,7 @@ def finding(shares: Shares, options: Ll144Options) -> Finding:
         interval=shares.lowest_interval(),
         adjusted=shares.judging_intervals(),
         small_groups=shares.small_groups,
-        n=int(shares.n[lowest] + shares.n[shares.reference]),
+        n=shares.n_independent,
         meaning=f"{meaning}: {names[lowest]} {shares.rates[lowest]:.3f}, {names[shares.reference]} "
         f"{shares.rates[shares.reference]:.3f}{_unknown(shares)}.",
         limits="The law sets no threshold; nothing here says whether it is satisfied.",

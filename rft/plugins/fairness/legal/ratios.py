@@ -86,6 +86,11 @@ class Shares:
         return "nobody is chosen" if np.count_nonzero(self.compared) > 1 else "nothing to compare"
 
     @property
+    def n_independent(self) -> int:
+        """Number of independent rows that the compared groups are worth."""
+        return round(sum(share.cases for share in self._compared))
+
+    @property
     def pairs(self) -> int:
         """Number of pairs of groups that could have been compared."""
         groups = int(np.count_nonzero(self.compared))
