@@ -157,7 +157,10 @@ def compare(
 def shows_gap(
     grouped: GroupedRows, measured: Sequence[GroupMetric], metric: str, target: Target, rng: np.random.Generator
 ) -> bool:
-    """Return whether the gap's interval at 95 % lies above 0, by the method of ``compare`` and no more work."""
+    """Return whether the gap's interval at 95 % lies above 0, by the method of ``compare`` and no more work.
+
+    At least two groups must be ones that are compared.
+    """
     gap = _uncompared(grouped, metric, target, measured)
     if gap.of_two_shares:
         return _two_rates(gap).gap().low > 0

@@ -34,10 +34,13 @@ def self_check(grouped: GroupedRows, limits: Limits, *, positive: int, seed: int
     if len(compared) < 2:
         return not_measured(id, title, "fewer than two groups can be compared", meaning)
     rng = np.random.default_rng([seed, SHUFFLES])
-    found = [
-        shows_gap(shuffled, _measured(shuffled, limits, positive, seed), ACCURACY, OF_ALL, rng)
-        for shuffled in _shuffles(_sampled(grouped, compared, rng), rng)
-    ]
+    found = []
+    for shuffled in _shuffles(_sampled(grouped, compared, rng), rng):
+        measured = _measured(shuffled, limits, positive, seed)
+        if len(chosen_of(measured)) < 2:
+            reason = "people are in several groups, and with one group each fewer than two are large enough"
+            return not_measured(id, title, reason, meaning)
+        found.append(shows_gap(shuffled, measured, ACCURACY, OF_ALL, rng))
     times = sum(map(bool, found))
     broken = bool(binom.sf(times - 1, SHUFFLES, ALLOWED) < INCOMPATIBLE)
     verdict = (
