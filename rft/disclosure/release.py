@@ -110,8 +110,8 @@ def _finding(finding: Finding, withheld: Withheld) -> Finding:
     if not names:
         return finding
     said = (
-        f"Withheld, and not part of this: {', '.join(names)}. Too few cases may leave the machine "
-        f"([report] suppress_below = {withheld.below})."
+        f"Withheld, and not part of this: {', '.join(names)}. Numbers on fewer than {withheld.below} cases do not "
+        "leave the machine."
     )
     update = {"withheld": names, "limits": f"{finding.limits} {said}".lstrip()}
     return finding.model_copy(update=update | ({"reason": withheld.reason, "n": None} if finding.value is None else {}))

@@ -61,8 +61,10 @@ OUTCOMES = (("yes", "yes"), ("yes", "no"), ("no", "yes"), ("no", "no"))
 def audited(
     folder: Path, frame: pd.DataFrame, below: int, *, fairness: str = 'metrics = ["accuracy"]', name: str = "run"
 ) -> Path:
-    groups = [column for column in frame.columns if column not in ("id", "label", "pred")]
+    groups = [column for column in frame.columns if column not in ("id", "label", "pred", "person")]
     config = CONFIG.format(name=name, groups=groups, fairness=fairness, below=below).replace("'", '"')
+    if "person" in frame:
+        config = config.replace('id = "id"', 'id = "id"\nunit = "person"')
     frame.to_csv(folder / f"{name}.csv", index=False)
     (folder / f"{name}.toml").write_text(config, encoding="utf-8")
     rft.audit(folder / f"{name}.toml", folder / name)
@@ -283,3 +285,18 @@ def test_a_group_that_looks_like_a_missing_value_is_named_and_not_counted(tmp_pa
     assert (spelled["value"], spelled["n"]) == (None, None)
     assert "'NA'" in spelled["meaning"]
     assert Attack(release, "g", ("NA", "Zz")).run() == {}
+
+
+def test_persons_behind_rows_and_positives_are_counted(tmp_path: Path) -> None:
+    """The sixty rows of Cc are of four persons; the positives of Dd of three."""
+    frame = table(
+        {("Aa",): (60, 30, 33, 57), ("Bb",): (50, 20, 23, 47), ("Cc",): (15, 15, 15, 15), ("Dd",): (10, 5, 9, 40)}
+    )
+    many = [f"p{row}" for row in range(len(frame))]
+    person = np.where(frame["g"] == "Cc", [f"c{row % 4}" for row in range(len(frame))], many)
+    of_three = (frame["g"] == "Dd") & (frame["label"] == "yes")
+    person = np.where(of_three, [f"d{row % 3}" for row in range(len(frame))], person)
+    metrics = 'metrics = ["accuracy", "tpr"]'
+    release = Release.of(audited(tmp_path, frame.assign(person=person), 10, fairness=metrics))
+    assert release.audit["data"]["small_cells"]["groups"]["g"] == ["Bb", "Cc", "Dd"]
+    assert Attack(release, "g", ("Bb", "Cc", "Dd")).run() == {}
