@@ -6,16 +6,20 @@ The core's own tables are models here; reading a file into them is the work of `
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from rft.applicability import EXAMPLES, PICTURES, TEXTS, Applies, Situation
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 GroupName = Annotated[str, Field(pattern=r"^[^.\s][^.]*(\.[^.\s][^.]*)*$")]  # the last part of a finding's id
 FACTORY = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"  # package.module:name
 
+EXACT = ("auto", "float32")  # precisions that change nothing
 SOURCES = "give either manifest (a table of examples) or folder (class sub-folders of pictures)"
 
 
@@ -36,11 +40,15 @@ class DataConfig(_Table):
     positive: str | None = None
     groups: list[GroupName] = []
     unit: str | None = None
-    population: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] | None = None
+    population: Annotated[
+        Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] | None,
+        Applies(lambda run, _: run.private, "its ledger adds up what private training spends", shared=True),
+    ] = None
     split: str | None = None
     test: Fraction | None = None
     on_error: Literal["stop", "skip"] = "stop"
-    max_pixels: int = Field(default=89_478_485, gt=0, le=178_956_970)  # Pillow warns above the one, stops at the other
+    # Pillow warns above the one, stops at the other.
+    max_pixels: Annotated[int, Field(gt=0, le=178_956_970), PICTURES] = 89_478_485
 
     @property
     def modality(self) -> Literal["image", "text"]:
@@ -108,13 +116,24 @@ class ModelConfig(_Table):
     freeze: str | None = None
     tune: Literal["full", "bias", "lora"] = "full"
     lora: LoraConfig = LoraConfig()
-    pooling: Literal["auto", "mean", "cls", "last"] = "auto"
-    max_length: int | None = Field(default=None, ge=4)
-    precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
-    cache: Literal["float32", "float16"] = "float32"
+    pooling: Annotated[Literal["auto", "mean", "cls", "last"], TEXTS] = "auto"
+    max_length: Annotated[int | None, Field(ge=4), TEXTS] = None
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16", "int8"],
+        Applies(
+            lambda run, value: run.trained or value in EXACT, "models that others trained run in their own precision"
+        ),
+        Applies(
+            lambda run, value: value in EXACT or run.freeze != "none" or (value == "bfloat16" and not run.private),
+            "it is that of the frozen part, and nothing is frozen",
+        ),
+    ] = "auto"
+    cache: Annotated[
+        Literal["float32", "float16"], Applies(lambda run, _: run.freeze != "none", "nothing is frozen, and so cached")
+    ] = "float32"
     memory: str | None = None
-    image_size: int | None = Field(default=None, ge=28, le=1024)
-    preprocessing: str | None = None
+    image_size: Annotated[int | None, Field(ge=28, le=1024), PICTURES] = None
+    preprocessing: Annotated[str | None, PICTURES] = None
     row_norm: bool = False
 
     @property
@@ -153,7 +172,7 @@ class ModelConfig(_Table):
             if training:
                 raise ValueError(f"a {sources[0]} is audited as it is: remove {', '.join(sorted(training))}")
         elif {"classes", "outputs"} & self.model_fields_set:
-            raise ValueError("classes and outputs describe a checkpoint or factory, not a backbone")
+            raise ValueError("classes and outputs describe a checkpoint or factory, not a backbone: remove them")
         if self.preprocessing is not None:
             self._check_preprocessing()
         if self.tune != "full" and self.freeze == "all":
@@ -166,11 +185,11 @@ class ModelConfig(_Table):
         """Refuse to name how pictures are prepared where the model itself says it."""
         if self.factory is not None:
             if not re.fullmatch(FACTORY, self.preprocessing or ""):
-                raise ValueError('preprocessing of a factory names its transform: "package.module:name"')
+                raise ValueError('preprocessing of a factory names its transform: give "package.module:name"')
             if self.image_size is not None:
                 raise ValueError("image_size is that of the pictures that preprocessing gives: remove it")
         elif not (self.backbone or "").startswith("torchvision/"):
-            raise ValueError("preprocessing is that of the model itself, but for torchvision backbones and factories")
+            raise ValueError("preprocessing is the model's own, but for torchvision backbones and factories: remove it")
 
     @field_validator("memory")
     @classmethod
@@ -218,6 +237,11 @@ class PredictionsConfig(_Table):
         return self
 
     @property
+    def scored(self) -> bool:
+        """Whether columns of probabilities are named."""
+        return self.score is not None or self.scores is not None
+
+    @property
     def columns(self) -> list[str]:
         """The columns that the keys name."""
         named = (self.prediction, self.score, *(self.scores or {}).values())
@@ -230,10 +254,12 @@ class TrainConfig(_Table):
     epochs: int = Field(default=20, ge=1)
     optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: Positive = 0.01
-    momentum: float = Field(default=0.9, ge=0, lt=1)
+    momentum: Annotated[
+        float, Field(ge=0, lt=1), Applies(lambda run, _: run.optimizer == "sgd", "adamw has no momentum")
+    ] = 0.9
     weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     batch_size: int = Field(default=32, ge=1)
-    views: int = Field(default=1, ge=1, le=64)
+    views: Annotated[int, Field(ge=1, le=64), PICTURES] = 1
     class_weights: dict[str, Positive] | None = None
 
 
@@ -244,7 +270,11 @@ class ReportConfig(_Table):
     model card alone, below 10; 0: none are.
     """
 
-    show_examples: bool = False
+    show_examples: Annotated[
+        bool,
+        Applies(lambda run, _: "attribution" in run.plugins, "only [attribution] shows examples"),
+        EXAMPLES,
+    ] = False
     suppress_below: int | None = Field(default=None, ge=0)
 
 
@@ -288,6 +318,26 @@ class Config(_Table):
         """Whether nothing is trained: the model, or a table of its predictions, is audited as it is."""
         return self.model is None or self.model.external
 
+    def situation(self, plugins: Mapping[str, Any]) -> Situation:
+        """Return what decides which keys have an effect.
+
+        Args:
+            plugins: name -> options of each plugin that has a table.
+        """
+        scores = self.predictions is None or self.predictions.layout == "rft" or bool(self.predictions.scored)
+        return Situation(
+            modality="predictions" if self.predictions else self.data.modality,
+            trained=not self.external,
+            freeze=None if self.external else self.network.frozen,
+            optimizer=self.train.optimizer,
+            private=any(getattr(options, "private", False) for options in plugins.values()),
+            population=self.data.population is not None,
+            scores=scores,
+            classes=None if self.data.classes is None else len(self.data.classes),
+            plugins=frozenset(plugins),
+            unused={key: why for options in plugins.values() for key, why in getattr(options, "unused", {}).items()},
+        )
+
     @model_validator(mode="before")
     @classmethod
     def _no_examples(cls, raw: Any) -> Any:
@@ -309,8 +359,6 @@ class Config(_Table):
             raise ValueError(f"data: {SOURCES}")
         if self.data.manifest is not None and self.data.split is None and self.data.test is None and not self.external:
             raise ValueError("data: give either split (a column) or test (a fraction such as 0.25)")
-        if self.train.views > 1 and self.data.modality == "text":
-            raise ValueError("train.views: views are augmented pictures; there are none of texts")
         if self.model.external and "train" in self.model_fields_set:
             raise ValueError("a checkpoint or factory is audited without training: remove [train]")
         return self

@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from rft.applicability import refuse_idle
 from rft.config import Config, Rule, stored_backbone, stored_path
 from rft.errors import ConfigError, near
 
@@ -89,6 +90,9 @@ def load(path: Path, overrides: list[str], options: Mapping[str, type[BaseModel]
         )
     core = _validate(Config, {key: raw[key] for key in raw if key in Config.model_fields}, path.name)
     plugins = {name: _validate(options[name], raw[name], path.name, name) for name in options if name in raw}
+    situation = core.situation(plugins)
+    for name, table in {"": core, **plugins}.items():
+        refuse_idle(table, name, situation, path.name)
     return LoadedConfig(core, plugins, path.resolve().parent, raw)
 
 

@@ -146,8 +146,11 @@ def test_sizes_are_read_with_their_units(tmp_path: Path, size: str, bytes_: int)
 
 def test_views_are_of_pictures_only(tmp_path: Path) -> None:
     texts = CONFIG.replace('image = "file"', 'text = "file"')
+    with pytest.raises(ConfigError, match=r"model\.image_size: has no effect here"):
+        load(tmp_path, texts)
+    texts = texts.replace("image_size = 32\n", "")
     assert load(tmp_path, texts).core.data.modality == "text"
-    with pytest.raises(ConfigError, match="there are none of texts"):
+    with pytest.raises(ConfigError, match=r"train\.views: has no effect here: it is about pictures"):
         load(tmp_path, texts, "train.views=2")
 
 

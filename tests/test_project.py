@@ -42,6 +42,7 @@ LEVELS = {
     "config_file": 2,
     "records": 1,
     "allocator": 0,
+    "applicability": 1,
     "state": 0,
     "terminal": 1,
     "visible": 0,
@@ -51,6 +52,7 @@ MAY_MEET = {
     ("selection", "subjects"),
     ("subjects", "plugins"),
     ("config", "records"),
+    ("config", "applicability"),
     ("policy", "plugins"),
     ("cli", "report"),
 }

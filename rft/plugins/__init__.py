@@ -46,13 +46,23 @@ CORE_TABLES = ("data", "model", "train", "report", "policy", "predictions")  # o
 
 
 class Options(BaseModel):
-    """Base of a plugin's options: strict types, unknown keys are errors.
+    """Base of a plugin's options: strict types, unknown keys are errors; ``Applies`` says when a key has an effect.
 
     ``paths`` are the keys that hold paths: reports show one outside the config's folder by its base name alone.
     """
 
     paths: ClassVar[tuple[str, ...]] = ()
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @property
+    def private(self) -> bool:
+        """Whether these options have the plugin train with differential privacy."""
+        return False
+
+    @property
+    def unused(self) -> Mapping[str, str]:
+        """Keys of other tables, such as ``train.epochs``, that have no effect beside these options, and why not."""
+        return {}
 
     @property
     def own_fits(self) -> str | None:

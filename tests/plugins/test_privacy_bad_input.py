@@ -73,7 +73,8 @@ REFUSED_BY_CONFIG = [
     ("epsilon = 3\nreplicates = 2", "privacy", "replicates without frontier"),
     ("epsilon = 3\nfrontier = [1.0]\nreplicates = 0", "privacy.replicates", "greater than or equal to 1"),
     ("shadows = -1", "privacy.shadows", "greater than or equal to 0"),
-    ("canaries = 5", "privacy", "give 20 or more"),
+    ("epsilon = 3\ncanaries = 5", "privacy", "give 20 or more"),
+    ("canaries = 50", "privacy", "canaries without epsilon"),
     ("canaries = -5", "privacy.canaries", "greater than or equal to 0"),
     ("epsilon = 3\nepsilon_target = 2", "privacy.epsilon_target", "unknown key"),
 ]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
+from rft.applicability import EXAMPLES, PICTURES, TEXTS, Applies
 from rft.plugins import Options, Subject
 from rft.records import Section
 
@@ -27,8 +28,8 @@ class Suspect(Options):
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
-    region: list[float] | None = None
-    tokens: list[str] | None = Field(default=None, min_length=1)
+    region: Annotated[list[float] | None, PICTURES] = None
+    tokens: Annotated[list[str] | None, Field(min_length=1), TEXTS] = None
     pairs: int = Field(default=200, ge=10)
     floor: float = Field(default=0.05, ge=0, lt=1)
 
@@ -68,10 +69,24 @@ class AttributionOptions(Options):
         suspect: regions or words to be judged by intervention.
     """
 
-    samples: int = Field(default=12, ge=1)
-    methods: list[Method] | None = Field(default=None, min_length=1)
-    max_steps: int = Field(default=256, ge=16)
-    suspect: list[Suspect] = Field(default=[])
+    samples: Annotated[int, Field(ge=1), EXAMPLES] = 12
+    methods: Annotated[
+        list[Method] | None,
+        Field(min_length=1),
+        EXAMPLES,
+        Applies(
+            lambda run, value: run.modality != "text" or "gradcam" not in (value or ()),
+            "gradcam reads a map of the picture, and texts have none",
+        ),
+    ] = None
+    max_steps: Annotated[int, Field(ge=16), EXAMPLES] = 256
+    suspect: Annotated[list[Suspect], EXAMPLES] = Field(default=[])
+
+    @model_validator(mode="after")
+    def _steps_are_taken(self) -> AttributionOptions:
+        if "max_steps" in self.model_fields_set and "integrated_gradients" not in (self.methods or [*get_args(Method)]):
+            raise ValueError("max_steps is for integrated_gradients, which methods leaves out: remove it")
+        return self
 
     @field_validator("methods")
     @classmethod

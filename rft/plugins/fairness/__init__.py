@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated
 
 from pydantic import BaseModel, Field, model_validator
 
+from rft.applicability import TRAINED, Applies
 from rft.config import DataConfig
 from rft.disclosure.withheld import Counted
 from rft.errors import ConfigError, Unavailable, near
@@ -36,14 +38,24 @@ class FairnessOptions(Options):
 
     attributes: list[str] | None = Field(default=None, min_length=1)
     metrics: list[MetricName] = Field(default=["accuracy", "selection_rate", "tpr", "fpr"], min_length=1)
-    classes: list[str] | None = Field(default=None, min_length=1)
+    classes: Annotated[
+        list[str] | None,
+        Field(min_length=1),
+        Applies(lambda run, _: run.classes != 2, "of two classes the favourable one says all"),
+    ] = None
     depth: int = Field(default=2, ge=1)
     control: str | None = None
     min_group: int = Field(default=30, ge=2)
     min_shown: int | None = Field(default=None, ge=1)
     tables: list[TableName] = Field(default=[])
     ll144: Ll144Options | None = None
-    mitigation: MitigationOptions | None = None
+    mitigation: Annotated[
+        MitigationOptions | None,
+        TRAINED,
+        Applies(
+            lambda run, _: run.freeze in (None, "all"), 'it decides anew on what a linear head sees: freeze = "all"'
+        ),
+    ] = None
 
     @property
     def shown(self) -> int:

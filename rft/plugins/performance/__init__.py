@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import BaseModel, Field
 
+from rft.applicability import Applies
 from rft.plugins import Options, Subject
 from rft.records import Section
 
@@ -11,7 +14,9 @@ from rft.records import Section
 class PerformanceOptions(Options):
     """Options of ``[performance]``; ``bins`` is the largest number of bins of the calibration error."""
 
-    bins: int = Field(default=10, ge=1)
+    bins: Annotated[
+        int, Field(ge=1), Applies(lambda run, _: run.scores, "calibration is that of probabilities, and none are given")
+    ] = 10
 
 
 class Performance:

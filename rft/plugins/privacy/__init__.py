@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
+from rft.applicability import POPULATION, TRAINED
 from rft.config import DataConfig
 from rft.disclosure.withheld import Counted
 from rft.errors import ConfigError
@@ -54,18 +55,18 @@ class PrivacyOptions(Options):
     steps: Annotated[int, Field(ge=1)] | None = None
     method: Literal["sgd", "least_squares"] = "sgd"
     randomness: Literal["secret", "seeded"] = "secret"
-    ledger: str | None = None
-    overlaps: list[str] = Field(default_factory=list)
-    budget: Positive | None = None
+    ledger: Annotated[str | None, POPULATION] = None
+    overlaps: Annotated[list[str], POPULATION] = Field(default_factory=list)
+    budget: Annotated[Positive | None, POPULATION] = None
     frontier: list[Positive] = Field(default_factory=list)
     replicates: Annotated[int, Field(ge=1, le=100)] = 3
-    shadows: Annotated[int, Field(ge=0, le=1024)] | None = None
+    shadows: Annotated[Annotated[int, Field(ge=0, le=1024)] | None, TRAINED] = None
     mechanism_runs: Annotated[int, Field(ge=0, le=100_000)] = 1000
     canaries: Annotated[int, Field(ge=0, le=100_000)] = 0
 
     @model_validator(mode="after")
     def _training_needs_epsilon(self) -> PrivacyOptions:
-        idle = sorted(self.model_fields_set - {"epsilon", "shadows", "canaries"})
+        idle = sorted(self.model_fields_set - {"epsilon", "shadows"} - ({"canaries"} if not self.canaries else set()))
         if self.epsilon is None and idle:
             raise ValueError(f"{', '.join(idle)} without epsilon: only private training uses it; give epsilon")
         return self
@@ -83,8 +84,27 @@ class PrivacyOptions(Options):
             raise ValueError("replicates without frontier: nothing is replicated; give frontier = [...]")
         fixed = sorted(given & {"sample_rate", "steps"})
         if self.method == "least_squares" and fixed:
-            raise ValueError(f'{", ".join(fixed)} with method = "least_squares", which takes one step with everybody')
+            raise ValueError(
+                f'remove {", ".join(fixed)}: with method = "least_squares" everybody takes part in one step'
+            )
+        if self.method == "least_squares" and "mechanism_runs" in given and self.mechanism_runs:
+            raise ValueError('remove mechanism_runs: method = "least_squares" has no steps for that audit to watch')
         return self
+
+    @property
+    def private(self) -> bool:
+        """Private training is what epsilon asks for."""
+        return self.epsilon is not None
+
+    @property
+    def unused(self) -> dict[str, str]:
+        """The recipe of ``[train]`` as far as private training goes by its own numbers; a frontier takes all of it."""
+        if self.epsilon is None or self.frontier:
+            return {}
+        if self.method == "least_squares":
+            keys = ("epochs", "optimizer", "learning_rate", "momentum", "weight_decay", "batch_size")
+            return dict.fromkeys((f"train.{key}" for key in keys), 'privacy.method = "least_squares" takes no steps')
+        return {} if self.steps is None else {"train.epochs": "privacy.steps says how many steps are taken"}
 
 
 class Privacy:

@@ -6,10 +6,11 @@ This module holds the options; importing it is light. ``build`` makes the tables
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from rft.applicability import Applies
 from rft.errors import ConfigError, near
 from rft.plugins import Options
 
@@ -29,7 +30,10 @@ class Ll144Options(Options):
 
     sex: str
     race: str
-    basis: Literal["selection", "score"] = "selection"
+    basis: Annotated[
+        Literal["selection", "score"],
+        Applies(lambda run, value: run.scores or value == "selection", "it ranks by probabilities, and none are given"),
+    ] = "selection"
     small_left_out_because: str | None = Field(default=None, min_length=1)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from rft.plugins import Options
 
@@ -39,3 +39,9 @@ class MitigationOptions(Options):
         if len(set(names)) < len(names):
             raise ValueError("names something twice")
         return names
+
+    @model_validator(mode="after")
+    def _used(self) -> MitigationOptions:
+        if "constraints" in self.model_fields_set and self.methods == ["balanced"]:
+            raise ValueError('constraints has no effect with methods = ["balanced"], which takes none: remove it')
+        return self

@@ -1,0 +1,106 @@
+"""When a key of ``audit.toml`` has an effect. Each key says so where it is declared; one that has none is refused.
+
+    momentum: Annotated[float, Applies(lambda run, _: run.optimizer == "sgd", "adamw has no momentum")] = 0.9
+
+A setting that silently does nothing lets its user believe in another audit than the one that was made.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from rft.errors import ConfigError
+
+log = logging.getLogger("rft")
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a config asks for, as far as it decides which keys have an effect.
+
+    Attributes:
+        modality: ``image``, ``text``, or ``predictions`` where no example is read.
+        trained: whether the model is trained in this run; otherwise others trained it.
+        freeze: ``all``, ``none`` or a layer; None where nothing is trained.
+        optimizer: ``sgd`` or ``adamw``.
+        private: whether a plugin trains with differential privacy.
+        population: whether the config names whose data it is.
+        scores: whether there are probabilities, and not decisions alone.
+        classes: how many classes there are, where the config says so.
+        plugins: the tables of plugins that are there.
+        unused: keys of the recipe that a plugin has no use for, such as ``train.epochs``, with the reason.
+    """
+
+    modality: Literal["image", "text", "predictions"] = "image"
+    trained: bool = True
+    freeze: str | None = "all"
+    optimizer: str = "sgd"
+    private: bool = False
+    population: bool = False
+    scores: bool = True
+    classes: int | None = None
+    plugins: frozenset[str] = frozenset()
+    unused: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Applies:
+    """Says of a key when it has an effect.
+
+    Attributes:
+        where: tells it, from the situation and the value that was given.
+        otherwise: why it has none, as part of a sentence.
+        shared: whether a config may keep it for another run, which differs in one switch: it is then not refused.
+    """
+
+    where: Callable[[Situation, Any], bool]
+    otherwise: str
+    shared: bool = False
+
+
+PICTURES = Applies(lambda run, _: run.modality == "image", "it is about pictures, and these examples are none")
+TEXTS = Applies(lambda run, _: run.modality == "text", "it is about texts, and these examples are none")
+EXAMPLES = Applies(lambda run, _: run.modality != "predictions", "predictions alone have no examples to look at")
+TRAINED = Applies(
+    lambda run, _: run.trained, "nothing is trained: the model, or its predictions, are audited as they are"
+)
+POPULATION = Applies(
+    lambda run, _: run.population, "no ledger is kept without data.population, which names whose data it is"
+)
+
+
+def refuse_idle(table: BaseModel, name: str, situation: Situation, file: str) -> None:
+    """Raise ``ConfigError`` for keys of a table, or of tables in it, that were given and have no effect.
+
+    Those that a config shares with a run in which they have one are named in a warning.
+    """
+    idle = list(_idle(table, name, situation))
+    for shared in (False, True):
+        for reason in dict.fromkeys(rule.otherwise for _, rule in idle if rule.shared == shared):
+            keys = [key for key, rule in idle if (rule.otherwise, rule.shared) == (reason, shared)]
+            said = f"{', '.join(keys)}: {'have' if len(keys) > 1 else 'has'} no effect here: {reason}"
+            if not shared:
+                raise ConfigError(said, where=file, remedy=f"Remove {' and '.join(keys)}.")
+            log.warning("%s: %s", file, said)
+
+
+def _idle(table: BaseModel, name: str, situation: Situation) -> Iterator[tuple[str, Applies]]:
+    """Yield the full names of keys without effect, with the rule that says so."""
+    for key in sorted(table.model_fields_set):
+        value, path = getattr(table, key), f"{name}.{key}" if name else key
+        if path in situation.unused:
+            yield path, Applies(lambda *_: False, situation.unused[path], shared=True)
+        for rule in type(table).model_fields[key].metadata:
+            if isinstance(rule, Applies) and not rule.where(situation, value):
+                yield path, rule
+        if isinstance(value, BaseModel):
+            yield from _idle(value, path, situation)
+        elif isinstance(value, list):
+            for number, each in enumerate(value, start=1):
+                if isinstance(each, BaseModel):
+                    yield from _idle(each, f"{path}.{number}", situation)
