@@ -84,9 +84,8 @@ class PrivacyOptions(Options):
             raise ValueError("replicates without frontier: nothing is replicated; give frontier = [...]")
         fixed = sorted(given & {"sample_rate", "steps"})
         if self.method == "least_squares" and fixed:
-            raise ValueError(
-                f'remove {", ".join(fixed)}: with method = "least_squares" everybody takes part in one step'
-            )
+            named = ", ".join(fixed)
+            raise ValueError(f'remove {named}: with method = "least_squares" it takes one step with everybody')
         if self.method == "least_squares" and "mechanism_runs" in given and self.mechanism_runs:
             raise ValueError('remove mechanism_runs: method = "least_squares" has no steps for that audit to watch')
         return self
