@@ -179,16 +179,16 @@ def _by_name(
             remedy="Leave it out.",
         )
     build = _of_torchvision if library == "torchvision" else partial(_of_timm, revision=revision)
-    made = build(config, name, folder, seed=seed, offline=offline)
-    own = dict(made.network.state_dict())
-    sha256 = made.file.sha256 if made.file else hash_tensors(own)
-    network = module.remove_classifier(made.network)
-    if made.file:
-        weights.load_into(network, made.file, own)
-    backbone = ImageBackbone(network, made.preparation.mean, made.preparation.std)
-    identity = {"library": library, "name": name} | ({"recipe": made.recipe} if made.recipe else {})
-    loaded = _probe(backbone, made.preparation, sha256, identity, f"{library}/{name}")
-    return replace(loaded, revision=made.commit)
+    built = build(config, name, folder, seed=seed, offline=offline)
+    tensors = dict(built.network.state_dict())
+    sha256 = built.file.sha256 if built.file else hash_tensors(tensors)
+    network = module.remove_classifier(built.network)
+    if built.file:
+        weights.load_into(network, built.file, tensors)
+    backbone = ImageBackbone(network, built.preparation.mean, built.preparation.std)
+    identity = {"library": library, "name": name} | ({"recipe": built.recipe} if built.recipe else {})
+    loaded = _probe(backbone, built.preparation, sha256, identity, f"{library}/{name}")
+    return replace(loaded, revision=built.commit)
 
 
 class _Built(NamedTuple):

@@ -122,7 +122,8 @@ def read_description(
         tokenisation.tokenizer.truncation_side = preparation["truncation"]
         return backbone, tokenisation
     network, config = load_network(source, "image", pretrained=False, seed=0)
-    prepared = image_preprocessing(source, config, image_size=preparation["pixels"][-1])
+    side = preparation["crop"] if preparation["recipe"] == "plain" else None  # a processor was saved with its size
+    prepared = image_preprocessing(source, config, image_size=side)
     pooled = {function.__name__: function for function in (first_token, pooler_output)}[pooling]
     return ImageBackbone(network, prepared.mean, prepared.std, pooled), prepared
 

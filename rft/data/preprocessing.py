@@ -88,39 +88,27 @@ class Preprocessing:
         if channels not in MODES:
             raise ModelError(f"it takes pictures of {channels} channels; pictures have 3, or 1 in grey", where=where)
         flat = [[_run(pipeline, _grey(channels, size, value), where) for value in GREYS] for size in SIZES]
-        shapes = {values.shape for row in flat for values in row}
-        if any(len(shape) != 3 for shape in shapes):
-            raise ModelError("its preprocessing does not give channels, height and width", where=where)
-        shape = shapes.pop()
-        if shapes:
-            raise ModelError(
-                "its preprocessing gives pictures of several sizes; rft runs pictures of one size at once",
-                where=where,
-                remedy="Have it end with one size: a centre crop, or a size of height and width.",
-            )
+        shape = _one_shape({values.shape for row in flat for values in row}, where)
+        noise = _noise(channels)
+        if may_be_random:
+            _refuse_random(pipeline, noise[0], where)
         measured = _normalisation(flat)
         offset, scale = (np.zeros(shape[0]), np.ones(shape[0])) if measured is None else measured
         if measured is not None and normalisation is not None:
             offset, scale = _as_said(offset, scale, *normalisation)
-        noise = _noise(channels)
-        values = [_run(pipeline, picture, where) for picture in noise]
-        for _ in range(REPEATS if may_be_random else 0):
-            if not np.array_equal(values[0], _run(pipeline, noise[0], where), equal_nan=True):
-                raise ModelError(
-                    "its preprocessing gives the same picture other values each time",
-                    where=where,
-                    remedy="Give the one for evaluation: without random crops, flips or colours.",
-                )
+        total = hashlib.sha256()
+        for picture in noise:
+            total.update(_run(pipeline, picture, where).astype(np.float32).tobytes())
         return cls(
             pipeline,
             recipe,
             tuple(offset.tolist()),
             tuple(scale.tolist()),
-            (shape[0], shape[1], shape[2]),
+            shape,
             resample,
             measured is not None and shape[0] == channels and _keeps_channels(pipeline, channels, where),
             MODES[channels],
-            hashlib.sha256(b"".join(each.astype(np.float32).tobytes() for each in values)).hexdigest(),
+            total.hexdigest(),
         )
 
     @property
@@ -154,6 +142,12 @@ class Preprocessing:
 
     def _pixels(self, upright: Image.Image) -> np.ndarray:
         values = np.asarray(self.pipeline(upright.convert(self.mode)), np.float64)
+        if values.shape != self.shape:
+            raise ModelError(
+                f"its preprocessing gives {values.shape} for a picture of {upright.width} x {upright.height} px, and "
+                f"{self.shape} for others",
+                where="model",
+            )
         pixels = (values - np.reshape(self.offset, (-1, 1, 1))) / np.reshape(self.scale, (-1, 1, 1))
         steps = np.rint(pixels * 255)
         in_steps = steps.min() >= 0 and steps.max() <= 255 and np.abs(pixels * 255 - steps).max() < STEP
@@ -204,6 +198,31 @@ def _run(pipeline: Pipeline, picture: Image.Image, where: str) -> np.ndarray:
         raise ModelError(
             f"its preprocessing fails on a picture of {width} x {height} px: {reason}", where=where
         ) from error
+
+
+def _one_shape(shapes: set[tuple[int, ...]], where: str) -> tuple[int, int, int]:
+    """Return the (C, H, W) of all pictures; raises ``ModelError`` where they differ."""
+    if any(len(shape) != 3 for shape in shapes):
+        raise ModelError("its preprocessing does not give channels, height and width", where=where)
+    if len(shapes) > 1:
+        raise ModelError(
+            "its preprocessing gives pictures of several sizes; rft runs pictures of one size at once",
+            where=where,
+            remedy="Have it end with one size: a centre crop, or a size of height and width.",
+        )
+    channels, height, width = shapes.pop()
+    return channels, height, width
+
+
+def _refuse_random(pipeline: Pipeline, picture: Image.Image, where: str) -> None:
+    first = _run(pipeline, picture, where)
+    for _ in range(REPEATS):
+        if not np.array_equal(first, _run(pipeline, picture, where), equal_nan=True):
+            raise ModelError(
+                "its preprocessing gives the same picture other values each time",
+                where=where,
+                remedy="Give the one for evaluation: without random crops, flips or colours.",
+            )
 
 
 def _grey(channels: int, size: tuple[int, int], value: int) -> Image.Image:

@@ -13,10 +13,12 @@ import pytest
 import timm
 import torch
 import transformers as hf
+from conftest import CONFIG, write_pictures
 from PIL import Image
 from torch import Tensor, nn
 from torchvision import models
 
+import rft
 from rft.backbones import LoadedBackbone, external, load
 from rft.backbones.processor import measure_processor
 from rft.backbones.saved import load_model, write_model
@@ -525,6 +527,22 @@ def test_backbones_of_transformers_see_what_their_own_processor_gives(tmp_path: 
     assert_same_probabilities(loaded, tmp_path, lambda values: pooled(network(values)), run_processor(processor))
 
 
+@pytest.mark.parametrize("processor", [hf.ViTImageProcessor(size={"height": 32, "width": 48}), None])
+def test_a_saved_model_of_transformers_prepares_pictures_as_before(tmp_path: Path, processor: Any) -> None:
+    families.write_hub_folder(tmp_path / "model", families.seeded(NETWORKS["resnet"][0]))
+    sized = {} if processor else {"image_size": 40}
+    if processor:
+        processor.save_pretrained(tmp_path / "model")
+    settings = ModelConfig(backbone="transformers/model", **sized)
+    loaded = load(settings, tmp_path, modality="image", seed=0, offline=True)
+    assert loaded.preparation.shape == ((3, 32, 48) if processor else (3, 40, 40))
+    write_model(tmp_path / "saved", model=loaded.classifier(2, False, 0), backbone=loaded, classes=("a", "b"))
+    saved = load_model(tmp_path / "saved")
+    assert saved.preparation.facts() == loaded.preparation.facts()
+    for picture in PHOTOS:
+        assert np.array_equal(saved.preparation(picture), loaded.preparation(picture))
+
+
 @pytest.mark.parametrize("name", ["vit", "clip", "convnext", "deit", "levit", "bit", "efficientnet"])
 def test_another_size_shows_the_same_of_a_picture(tmp_path: Path, name: str) -> None:
     network = families.seeded(NETWORKS["resnet"][0])
@@ -673,3 +691,27 @@ def test_a_transform_that_is_named_must_be_there(tmp_path: Path) -> None:
         ConfigError, match=r"model\.preprocessing: made has no function 'transforn'\nDid you mean 'transform'"
     ):
         factory(tmp_path, NORMALISED, "Net()", preprocessing="made:transforn")
+
+
+@pytest.mark.parametrize("transform", [SQUASHED, STANDARD, GREY])
+def test_an_audit_looks_at_the_pictures_as_the_transform_gives_them(tmp_path: Path, transform: str) -> None:
+    made = {"transform": transform, "result": "Net(), transform"}
+    (tmp_path / "made.py").write_text(FACTORY.format(channels=1 if transform == GREY else 3, **made), encoding="utf-8")
+    write_pictures(tmp_path / "data")
+    model = '[model]\nfactory = "made:build"\nclasses = ["blue", "red"]\n\n[attribution]\nsamples = 2\n'
+    report = "\n[report]\nshow_examples = true\n"
+    (tmp_path / "audit.toml").write_text(CONFIG.split("[model]")[0] + model + report, encoding="utf-8")
+    run = rft.audit(tmp_path / "audit.toml", tmp_path / "run", device="cpu")
+    space: dict[str, Any] = {}
+    exec((tmp_path / "made.py").read_text(encoding="utf-8"), space)
+    network = space["Net"]().eval()
+    names = [tmp_path / "data" / f"{number:03}.png" for number in range(len(run.artifacts.predictions))]
+    with torch.no_grad():
+        values = torch.stack([space["transform"](Image.open(name).convert("RGB")) for name in names])
+        expected = network(values).softmax(dim=1)[:, 1].numpy()
+    assert np.abs(run.artifacts.predictions["score_red"].to_numpy() - expected).max() <= EQUAL
+    assert run.finding("attribution.failed_maps.integrated_gradients").value == 0
+    assert run.subject.preprocessing["recipe"] == "that of made:build"
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "Preprocessing" in page
+    assert "that of made:build" in page
