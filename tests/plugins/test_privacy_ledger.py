@@ -569,10 +569,11 @@ def test_a_system_without_such_locks_is_told(tmp_path: Path, monkeypatch: pytest
         finish(account(tmp_path))
 
 
-def test_a_ledger_of_a_newer_rft_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [1, 3])
+def test_a_ledger_of_another_version_is_refused(tmp_path: Path, version: int) -> None:
     ledger_of(tmp_path).mkdir(parents=True)
-    chain.read(ledger_of(tmp_path)).append({"kind": "population", "format": 2})
-    with pytest.raises(DataError, match="has format 2; this rft reads formats up to 1"):
+    chain.read(ledger_of(tmp_path)).append({"kind": "population", "format": version})
+    with pytest.raises(DataError, match=f"has format {version}; this rft reads format 2"):
         finish(account(tmp_path))
 
 

@@ -15,7 +15,7 @@ from rft.plugins.privacy.accounting import Mechanism
 from rft.plugins.privacy.ledger import people
 from rft.plugins.privacy.ledger.chain import Record
 
-FORMAT = 1  # 1: the first published format
+FORMAT = 2  # 1: the first; 2: whether noise was secret, and ledgers in other folders
 
 
 @dataclass(frozen=True)
@@ -126,14 +126,17 @@ def read_book(records: Sequence[Record], where: str) -> Book | None:
     """Return what entries say, or None where there are none.
 
     Raises:
-        DataError: they were written by a newer rft.
+        DataError: they were written by another version of rft.
     """
     if not records:
         return None
     first, *others = records
-    if first["format"] > FORMAT:
-        what = f"has format {first['format']}; this rft reads formats up to {FORMAT}"
-        raise DataError(what, where=where, remedy="pip install --upgrade rft")
+    if first["format"] != FORMAT:
+        raise DataError(
+            f"has format {first['format']}; this rft reads format {FORMAT}",
+            where=where,
+            remedy="Use the version of rft that wrote it, or begin another population that names this one in overlaps.",
+        )
     owners: set[str] = set()
     charges: dict[str, Charge] = {}
     for record in others:
