@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from rft.backbones import Classifier, LoadedBackbone, cut, hash_tensors
+from rft.backbones import Classifier, LoadedBackbone, cut, hash_tensors, load
 from rft.backbones.adapters import add_adapters, merge_adapters
 from rft.backbones.saved import load_model, write_model
-from rft.config import LoraConfig
+from rft.config import LoraConfig, ModelConfig
 from rft.errors import DataError, EvidenceError, ModelError
 from rft.training import trained_state
 
@@ -43,6 +43,18 @@ def test_a_saved_model_is_the_model(tmp_path: Path, family: str) -> None:
     assert again.classifier.spatial_layer == classifier.spatial_layer
     assert again.classifier.embedding_layer == classifier.embedding_layer
     inputs = loaded.example(4, 7, 2)
+    with torch.no_grad():
+        assert torch.equal(again.classifier(inputs), classifier(inputs))
+
+
+@pytest.mark.parametrize("name", ["mnasnet0_5", "googlenet"])
+def test_models_that_ask_for_the_version_of_their_names_are_loaded(tmp_path: Path, name: str) -> None:
+    settings = ModelConfig(backbone=f"torchvision/{name}", weights="random", image_size=64)
+    loaded = load(settings, tmp_path, modality="image", seed=0, offline=True)
+    classifier = loaded.classifier(3, False, seed=4)
+    write_model(tmp_path / "model", model=classifier, backbone=loaded, classes=CLASSES)
+    again = load_model(tmp_path)
+    inputs = loaded.example(2, 0, 2)
     with torch.no_grad():
         assert torch.equal(again.classifier(inputs), classifier(inputs))
 
