@@ -135,7 +135,7 @@ def read_book(records: Sequence[Record], where: str) -> Book | None:
         raise DataError(
             f"has format {first['format']}; this rft reads format {FORMAT}",
             where=where,
-            remedy="Use the version of rft that wrote it, or begin another population that names this one in overlaps.",
+            remedy="Use the version of rft that wrote it.",
         )
     owners: set[str] = set()
     charges: dict[str, Charge] = {}
