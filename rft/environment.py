@@ -24,6 +24,8 @@ def describe(device: str, requires: Iterable[str]) -> Environment:
             packages[name] = version(name)
         except PackageNotFoundError:
             continue  # optional, and this run did not use it
+    if device.startswith("cuda"):
+        packages |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}
     return Environment(
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",

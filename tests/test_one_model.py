@@ -15,8 +15,10 @@ from test_support import TRAIN, write_texts
 
 import rft
 from rft import data
+from rft.backbones import Head, new_head
 from rft.backbones.float32 import current, ieee_float32
 from rft.backbones.frozen_part import outputs
+from rft.environment import describe
 from rft.errors import ModelError
 from rft.features.extract import store_key
 from rft.pipeline import prepare
@@ -194,3 +196,23 @@ def test_features_of_other_devices_and_of_another_float32_are_not_mixed() -> Non
     assert store_key(tensors, {}, "float32", device="cuda:1") in keys  # the same kind
     with ieee_float32():
         assert store_key(tensors, {}, "float32") not in keys
+
+
+def test_drawing_a_head_leaves_the_random_state_of_every_device_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``torch.manual_seed`` would reseed accelerators too, and nobody would put their state back."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        wanted = Head(4, 2).linear.weight.detach().clone()
+    monkeypatch.setattr(torch, "manual_seed", lambda seed: pytest.fail("reseeds every device"))
+    before = torch.random.get_rng_state()
+    assert torch.equal(new_head(4, 2, False, 3).linear.weight, wanted)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_the_versions_of_cuda_are_recorded_where_it_ran(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Pretended")
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91000)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    found = describe("cuda:0", []).packages
+    assert (found["cuda"], found["cudnn"]) == ("13.0", "91000")
+    assert not {"cuda", "cudnn"} & describe("cpu", []).packages.keys()

@@ -58,7 +58,7 @@ def add_adapters(classifier: Classifier, settings: LoraConfig, behind: Iterable[
     try:
         with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
             warnings.filterwarnings("ignore", message="fan_in_fan_out", category=UserWarning)
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             peft.inject_adapter_in_model(options, classifier)
     except ValueError as error:
         raise ModelError(f"peft has no adapter for it: {str(error).splitlines()[0]}", where=WHERE) from error

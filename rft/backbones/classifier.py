@@ -102,7 +102,7 @@ def scaled(features: Tensor, *, row_norm: bool) -> Tensor:
 def new_head(dimension: int, classes: int, row_norm: bool, seed: int) -> Head:
     """Return a head whose initial weights follow from ``seed`` alone; the global random state stays as it was."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         return Head(dimension, classes, row_norm=row_norm)
 
 

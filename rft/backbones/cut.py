@@ -341,7 +341,7 @@ def _verify(made: Cut, example: Example) -> None:
             outputs = []
             for model, batch in ((replayed, features), (plain, inputs)):
                 with torch.random.fork_rng(devices=[]):
-                    torch.manual_seed(0)  # the same dropout on both ways
+                    torch.default_generator.manual_seed(0)  # the same dropout on both ways
                     outputs.append(model.train(mode)(batch))
             gap = float((outputs[0] - outputs[1]).abs().max() / outputs[1].abs().max().clamp(min=1e-6))
             if not gap <= TOLERANCE:
@@ -411,6 +411,6 @@ def _reset_adapters(model: nn.Module, seed: int) -> None:
     """Draw the adapters' values anew from the seed."""
     adapted: list[Any] = [module for module in model.modules() if hasattr(module, "reset_lora_parameters")]
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         for module in adapted:
             module.reset_lora_parameters("default", True)

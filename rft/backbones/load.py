@@ -236,7 +236,7 @@ def _of_timm(config: ModelConfig, name: str, folder: Path, *, revision: str | No
 def _seeded(seed: int) -> Iterator[None]:
     """Draw random weights from a seed, and leave the global random state as it was."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         yield
 
 

@@ -53,7 +53,7 @@ def load_network(source: PretrainedFolder, modality: str, *, pretrained: bool, s
         )
     tower = getattr(config, "vision_config", None) if modality == "image" else None
     with quiet(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         network = _pretrained(source, tower or config) if pretrained else _untrained(tower or config, source)
     takes = getattr(network, "main_input_name", "input_ids")
     if takes != {"text": "input_ids", "image": "pixel_values"}[modality]:
@@ -94,7 +94,7 @@ def untrained_like(backbone: nn.Module, seed: int) -> nn.Module:
     fresh: Any = copy.copy(backbone)  # shares the buffers of its preparation; the network is replaced
     fresh._modules = dict(backbone._modules)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         fresh.network = type(network)(copy.deepcopy(network.config)).float()
     if getattr(network, "pooler", False) is None:
         fresh.network.pooler = None

@@ -195,7 +195,8 @@ class _Work:
     @contextmanager
     def placed(self) -> Iterator[None]:
         """Have the prefix on the device, laid out channels-last where that is faster; plain strides come back."""
-        layout = torch.contiguous_format if self.device == "mps" else torch.channels_last
+        flat = all(tensor.dim() != 5 for tensor in self.prefix.parameters())  # Conv3d has no such layout
+        layout = torch.channels_last if flat and self.device != "mps" else torch.contiguous_format
         self.prefix.to(device=self.device, memory_format=layout)  # type: ignore[call-overload]
         try:
             yield

@@ -184,6 +184,21 @@ def test_the_layout_of_shared_tensors_comes_back(tmp_path: Path) -> None:
     assert torch.is_grad_enabled()
 
 
+class Clip(nn.Module):
+    """A network for moving pictures: it takes one as a film of a single frame."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(3, 4, 1).requires_grad_(False)
+
+    def forward(self, batch: dict) -> dict:
+        return {"features": self.conv(batch["pixels"][:, :, None]).flatten(2).mean(dim=2)}
+
+
+def test_a_network_with_other_than_flat_convolutions_runs(tmp_path: Path) -> None:
+    assert extract(Clip(), Pictures(), split_of(ITEMS), Store(tmp_path, "k"), **CPU).tensor.shape == (len(ITEMS), 4)
+
+
 def test_bfloat16_stays_near_float32(tmp_path: Path) -> None:
     torch.manual_seed(0)
     prefix = Convolution()
