@@ -57,9 +57,13 @@ def audit(
 
     with ieee_float32():
         dataset, subject = _subject(settings, trainer, device, offline=offline)
-        small = _small_cells(settings, active, subject)
+        counted = [_counted(plugin, subject) for plugin in active]
+        small = _small_cells(settings, counted, subject)
         shown = subject.without(small) if settings.core.report.suppress_below else subject
-        found = tuple(_audit(plugin, shown) for plugin in active)
+        found = tuple(
+            rows if isinstance(rows, Section) else _audit(plugin, shown)
+            for plugin, rows in zip(active, counted, strict=True)
+        )
     memory.trim()
     sections, facts = release(found, dataset.facts(), shown.withheld)
 
@@ -157,20 +161,26 @@ def _trainer(active: Active, settings: config_file.LoadedConfig) -> Trainer:
     return taken[0][1] if taken else StandardTrainer()
 
 
-def _small_cells(settings: config_file.LoadedConfig, active: Active, subject: Subject) -> Withheld:
+def _small_cells(
+    settings: config_file.LoadedConfig, counted: Sequence[tuple[Counted, ...] | Section], subject: Subject
+) -> Withheld:
     """Return what may not leave the machine: in this run, or, where the config does not say, in a model card."""
     asked = settings.core.report.suppress_below
-    counted = [own for plugin in active for own in _counted(plugin, subject)]
-    return decide(subject.predictions, counted, PUBLISHED_BELOW if asked is None else asked)
+    rows = [own for each in counted if not isinstance(each, Section) for own in each]
+    return decide(subject.predictions, rows, PUBLISHED_BELOW if asked is None else asked)
 
 
-def _counted(plugin: tuple[Registered, BaseModel], subject: Subject) -> tuple[Counted, ...]:
-    """Return the rows that a plugin's numbers of groups rest on; none of one that will refuse its audit anyway."""
+def _counted(plugin: tuple[Registered, BaseModel], subject: Subject) -> tuple[Counted, ...] | Section:
+    """Return the rows that a plugin's numbers of groups rest on, or the section of one that cannot say: no audit."""
     each, options = plugin
     try:
         return each.counted(subject, options)
-    except Unavailable:
+    except Unavailable:  # it refuses its audit for the same reason, and says so then
         return ()
+    except (EvidenceError, IntegrityError):
+        raise
+    except Exception as error:  # a plugin is foreign code, see _audit
+        return _failed(each.plugin, error)
 
 
 def _audit(plugin: tuple[Registered, BaseModel], subject: Subject) -> Section:
@@ -183,11 +193,15 @@ def _audit(plugin: tuple[Registered, BaseModel], subject: Subject) -> Section:
     except (EvidenceError, IntegrityError):  # a promise that does not hold is more than an audit that is missing
         raise
     except Exception as error:  # a plugin is foreign code: whatever it raises, the other audits must stand
-        # What it says may name files or people: it is for the terminal, and not for the report.
-        log.warning("the plugin %s failed: %s: %s", each.plugin.name, type(error).__name__, error)
-        log.debug("plugin %s failed", each.plugin.name, exc_info=True)
-        return _unmeasured(each.plugin, f"the plugin failed ({type(error).__name__}); the terminal said more")
+        return _failed(each.plugin, error)
     return _untouched(section, subject)
+
+
+def _failed(plugin: Plugin, error: Exception) -> Section:
+    """Return the section of a plugin that failed. What it says may name files or people: the terminal alone tells."""
+    log.warning("the plugin %s failed: %s: %s", plugin.name, type(error).__name__, error)
+    log.debug("plugin %s failed", plugin.name, exc_info=error)
+    return _unmeasured(plugin, f"the plugin failed ({type(error).__name__}); the terminal said more")
 
 
 def _unmeasured(plugin: Plugin, reason: str) -> Section:

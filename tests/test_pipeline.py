@@ -179,6 +179,16 @@ class Broken:
         raise ZeroDivisionError("of no group")
 
 
+class Miscounts(Broken):
+    name = "miscounts"
+
+    def counted(self, subject: Subject, options: Options) -> list[object]:
+        raise ZeroDivisionError("of no group")
+
+    def audit(self, subject: Subject, options: Options) -> Section:
+        return Section(plugin="miscounts")
+
+
 class Refuses(Broken):
     name = "refuses"
 
@@ -199,6 +209,7 @@ class Meddles(Broken):
     ("plugin", "id", "text", "verdict"),
     [
         (Broken, "broken.audit", "the plugin failed (ZeroDivisionError)", "uncertain"),
+        (Miscounts, "miscounts.audit", "the plugin failed (ZeroDivisionError)", "uncertain"),
         (Refuses, "refuses.audit", "no audio in pictures", "uncertain"),
         (Meddles, "meddles.model_untouched", "changed the model", "fail"),
     ],
