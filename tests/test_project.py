@@ -33,7 +33,7 @@ LEVELS = {
     "features": 4,
     "backbones": 3,
     "data": 2,
-    "predictions": 2,
+    "predictions": 3,
     "stats": 2,
     "disclosure": 2,
     "progress": 1,

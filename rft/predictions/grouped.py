@@ -56,9 +56,22 @@ class GroupedRows:
     @cached_property
     def units(self) -> np.ndarray:
         """Return (G,) numbers of units; of rows where every row stands for itself."""
+        k = len(self.rows.classes)
+        return self.units_with(np.ones((k, k), dtype=bool))
+
+    def units_with(self, cells: np.ndarray) -> np.ndarray:
+        """Return (G,) how many units of each group have a row in some cells of the confusion matrix.
+
+        Args:
+            cells: (K, K) label by prediction, 0 or False where a row does not count.
+        """
+        cells = np.asarray(cells) != 0
         if self.rows.units is None:
-            return self.sizes
-        return np.array([len(np.unique(self.rows.units[self.places(group)])) for group in range(len(self.names))])
+            return self.confusion[:, cells].sum(axis=1)
+        counts = cells[self.rows.labels, self.rows.predictions] & (self.grouping.codes >= 0)
+        groups = len(self.names)
+        pairs = np.unique(self.rows.units[counts].astype(np.int64) * groups + self.grouping.codes[counts])
+        return np.bincount(pairs % groups, minlength=groups)
 
     @cached_property
     def _order(self) -> np.ndarray:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import cached_property, reduce
 
 import numpy as np
 import pandas as pd
@@ -95,6 +95,7 @@ class Rows:
         labels, predictions: (N,) indices into ``classes``.
         scores: (N, K) probabilities, rows that sum to 1; None when only decisions are known.
         units: (N,) codes from 0 on of whose row each is; None when every row stands for itself.
+        no_scores: why there are no scores; empty where there are some.
     """
 
     classes: tuple[str, ...]
@@ -102,6 +103,7 @@ class Rows:
     predictions: np.ndarray
     scores: np.ndarray | None = None
     units: np.ndarray | None = None
+    no_scores: str = ""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -111,35 +113,52 @@ class Rows:
         """Return the rows of a table of predictions (see ``rft.plugins.Subject``).
 
         Raises:
-            Unavailable: a row has no label or no prediction among the classes, or a probability that is not finite.
+            Unavailable: a row has no label or no prediction among the classes.
         """
         labels, predictions = (_codes(frame[column], classes) for column in ("label", "prediction"))
         if unknown := int(np.count_nonzero((labels < 0) | (predictions < 0))):
             raise Unavailable(f"{unknown} of {len(frame)} rows have no label or no prediction among the classes")
-        return cls(tuple(classes), labels, predictions, _scores(frame, classes), _units(frame))
+        scores, no_scores = scores_of(frame, classes)
+        return cls(tuple(classes), labels, predictions, scores, units_of(frame), no_scores)
+
+    @cached_property
+    def confusion(self) -> np.ndarray:
+        """Return (K, K) counts, label by prediction."""
+        k = len(self.classes)
+        return np.bincount(self.labels.astype(np.int64) * k + self.predictions, minlength=k * k).reshape(k, k)
+
+    @cached_property
+    def n(self) -> int:
+        """Return the number of units; of rows where every row stands for itself."""
+        return len(self) if self.units is None else len(np.unique(self.units))
+
+    def n_where(self, mask: np.ndarray) -> int:
+        """Return the number of units that have a row in a (N,) mask."""
+        return int(np.count_nonzero(mask)) if self.units is None else len(np.unique(self.units[mask]))
 
     def where(self, mask: np.ndarray) -> Rows:
         """Return the rows of a (N,) mask."""
         scores = None if self.scores is None else self.scores[mask]
         units = None if self.units is None else self.units[mask]
-        return Rows(self.classes, self.labels[mask], self.predictions[mask], scores, units)
+        return Rows(self.classes, self.labels[mask], self.predictions[mask], scores, units, self.no_scores)
 
 
 def _codes(column: pd.Series, classes: Sequence[str]) -> np.ndarray:
     return pd.Categorical(column, categories=list(classes)).codes.astype(np.int32)
 
 
-def _scores(frame: pd.DataFrame, classes: Sequence[str]) -> np.ndarray | None:
+def scores_of(frame: pd.DataFrame, classes: Sequence[str]) -> tuple[np.ndarray | None, str]:
+    """Return (N, K) probabilities, or None and why there are none."""
     columns = [f"score_{name}" for name in classes]
-    if any(column not in frame for column in columns):
-        return None
+    if absent := [column for column in columns if column not in frame]:
+        return None, f"the predictions have no column {absent[0]}"
     scores = frame[columns].to_numpy(np.float64)
     if bad := int(np.count_nonzero(~np.isfinite(scores).all(axis=1))):
-        raise Unavailable(f"{bad} of {len(frame)} rows have a probability that is not a finite number")
-    return scores
+        return None, f"{bad} of {len(frame)} rows have a probability that is not a number"
+    return scores, ""
 
 
-def _units(frame: pd.DataFrame) -> np.ndarray | None:
+def units_of(frame: pd.DataFrame) -> np.ndarray | None:
     """Return codes of units, or None when no unit has two rows; a row without a unit stands for itself."""
     units = frame["unit"]
     known = units.notna().to_numpy()

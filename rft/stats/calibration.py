@@ -1,4 +1,9 @@
-"""The calibration error of one group, with what the noise of its bins adds to it taken off."""
+"""Two calibration errors, and the bins of equal numbers of rows that both rest on.
+
+``ece``, the expected calibration error, is the mean distance of the confidence in the predicted class from how often it
+is right. ``rms_calibration_error`` is the root mean square distance of the probability of one class from how often it
+is true, with what the noise of the bins adds taken off. They are two quantities, and equal only by accident.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+GUO = "Guo et al. 2017, ICML"
 KUMAR = "Kumar, Liang and Ma 2019, NeurIPS: Verified uncertainty calibration"
 BINS = 15
 LEAST_IN_BIN = 10
 
 
 @dataclass(frozen=True)
-class CalibrationError:
+class RmsCalibrationError:
     """How far scores are from the rates they stand for, as a root mean square over bins of equal numbers of rows.
 
     There is no interval and no verdict: near 0, where most groups are, the estimate is not normal, and the bootstrap of
@@ -34,8 +40,8 @@ class CalibrationError:
         return float(np.sqrt(max(self.squared, 0.0)))
 
 
-def calibration_error(scores: np.ndarray, hits: np.ndarray, *, bins: int = BINS) -> CalibrationError | None:
-    """Return the calibration error of N rows that stand for themselves, or None with fewer than 20.
+def rms_calibration_error(scores: np.ndarray, hits: np.ndarray, *, bins: int = BINS) -> RmsCalibrationError | None:
+    """Return the root-mean-square calibration error of N rows that stand for themselves, or None with fewer than 20.
 
     Rows are sorted by score into bins of equal numbers, at least 10 rows each; equal scores stay together, so the error
     does not depend on the order of the rows. In a bin of n rows with rate y the squared difference of y and the mean
@@ -63,7 +69,33 @@ def calibration_error(scores: np.ndarray, hits: np.ndarray, *, bins: int = BINS)
     rates, means = (np.add.reduceat(values[order], starts) / n for values in (hits, scores))
     apart, shares = (rates - means) ** 2, n / len(scores)
     noise = rates * (1 - rates) / (n - 1)
-    return CalibrationError(float(shares @ (apart - noise)), float(np.sqrt(shares @ apart)), len(starts))
+    return RmsCalibrationError(float(shares @ (apart - noise)), float(np.sqrt(shares @ apart)), len(starts))
+
+
+def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: np.ndarray) -> float:
+    """Return the mean over rows of |share that is right - mean confidence| of their bin.
+
+    Args:
+        confidence: (N,) probabilities of the predicted class.
+        correct: (N,) booleans, whether the prediction is right.
+        bins: (N,) bin numbers from 0 on, as ``equal_mass_bins`` gives them.
+
+    Source: Guo et al. 2017, ICML, section 2, with the bins of equal mass of Nguyen and O'Connor 2015, EMNLP.
+    """
+    return float(np.abs(np.bincount(bins, weights=correct - confidence)).sum() / len(confidence))
+
+
+def equal_mass_bins(values: np.ndarray, bins: int, *, least: int) -> np.ndarray:
+    """Return (N,) bin numbers from 0 on without gaps; equal values share a bin, whatever the order of the rows.
+
+    Args:
+        values: (N,) confidences or scores.
+        bins: the most bins.
+        least: fewer bins where they would hold fewer rows than this on average.
+    """
+    bins = max(min(bins, len(values) // least), 1)
+    edges = np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1])
+    return np.unique(np.searchsorted(edges, values), return_inverse=True)[1]
 
 
 def _starts(ascending: np.ndarray, bins: int) -> np.ndarray:

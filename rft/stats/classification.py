@@ -22,7 +22,7 @@ MetricName = Literal[
     "balanced_accuracy",
     "roc_auc",
     "mean_score",
-    "calibration_error",
+    "rms_calibration_error",
     "log_loss",
 ]
 
@@ -106,8 +106,8 @@ _ALL = (
     ),
     Metric("mean_score", "mean score", "the mean probability that is given to {c}", "mean"),
     Metric(
-        "calibration_error",
-        "calibration error",
+        "rms_calibration_error",
+        "root-mean-square calibration error",
         "how far the probability that is given to {c} lies from how often it is true, by its root mean square",
         "calibration",
         worst="highest",
@@ -129,7 +129,8 @@ class Ratios:
     """A metric of kind ``ratio`` as R shares of cells of a confusion matrix, whose mean it is; R is 1 for one class.
 
     Attributes:
-        hits, cases: (R, K, K) booleans, label by prediction: what a row of the cell counts in; hits are cases.
+        hits, cases: (R, K, K) label by prediction: what a row of the cell counts in; hits are cases. Booleans, but in
+            F1 scores, where a row counts half as a case of its label and half as one of its prediction.
         names: (R,) what the cases of each share are called.
     """
 
@@ -158,10 +159,18 @@ class Ratios:
         complement = self.cases & ~self.hits
         return self.cases.tobytes(), min(self.hits.tobytes(), complement.tobytes())
 
+    @classmethod
+    def of_f1(cls, classes: Sequence[str]) -> Ratios:
+        """Return the mean over classes of F1, the hits over the mean of labels and predictions of a class."""
+        tpr, precision = (cls.of(METRICS[name], classes, None) for name in ("tpr", "precision"))
+        names = tuple(f"examples or selections of {name}" for name in classes)
+        return cls(tpr.hits, (tpr.cases.astype(np.float64) + precision.cases) / 2, names)
+
     def counts(self, confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return (..., R) hits and cases for (..., K, K) counts."""
         return tuple(
-            np.einsum("...ij,rij->...r", confusion, part.astype(confusion.dtype)) for part in (self.hits, self.cases)
+            np.einsum("...ij,rij->...r", confusion, part.astype(confusion.dtype) if part.dtype == bool else part)
+            for part in (self.hits, self.cases)
         )
 
     def value(self, confusion: np.ndarray) -> np.ndarray:
@@ -169,8 +178,12 @@ class Ratios:
 
         A mean over fewer classes would be another metric, and a share of nothing is none.
         """
+        return self.values(confusion).mean(axis=-1)
+
+    def values(self, confusion: np.ndarray) -> np.ndarray:
+        """Return the (..., R) shares of (..., K, K) counts; NaN where one has no case."""
         hits, cases = self.counts(confusion)
-        return np.divide(hits, cases, out=np.full(hits.shape, np.nan), where=cases > 0).mean(axis=-1)
+        return np.divide(hits, cases, out=np.full(hits.shape, np.nan), where=cases > 0)
 
     def of_rows(self, labels: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return (N, R) booleans: whether each row is a hit, and whether it is a case."""

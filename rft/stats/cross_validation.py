@@ -15,7 +15,8 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from threadpoolctl import threadpool_limits  # scikit-learn itself depends on it
 
-from rft.stats.intervals import Rate, ResampledShare, Sample
+from rft.stats.rates import Rate
+from rft.stats.resampling import sums_of_rows
 
 FOLDS = 5
 
@@ -115,25 +116,13 @@ class OutOfFold:
         return Rate.of(self.hits, self.units)
 
     @cached_property
-    def _counts(self) -> np.ndarray:
-        k = int(self.labels.max()) + 1
-        return np.bincount(self.labels * k + self.predictions, minlength=k * k).reshape(k, k)
-
-    @property
-    def balanced_accuracy(self) -> float:
+    def balanced_accuracy(self) -> Rate:
         """Return the mean over classes of the share that got the right class."""
-        return mean_recall(self._counts)
-
-    def balanced_share(self, seed: int) -> ResampledShare:
-        """Return the balanced accuracy with its intervals, from resamples drawn with this seed."""
-        rng = np.random.default_rng(seed)
-        return ResampledShare.of(mean_recall, self._counts, rng, sample=Sample.of(self.units))
-
-
-def mean_recall(counts: np.ndarray) -> float:
-    """Return the mean recall of a (K, K) confusion matrix over the classes that occur in it."""
-    sizes = counts.sum(axis=1)
-    return float(np.mean(np.diag(counts)[sizes > 0] / sizes[sizes > 0]))
+        classes = int(self.labels.max()) + 1
+        own = self.labels[:, None] == np.arange(classes)
+        codes = np.unique(self.units, return_inverse=True)[1]
+        groups = np.zeros(len(codes), dtype=np.int64)
+        return Rate.from_sums(sums_of_rows(own & self.hits[:, None], own, groups, codes, n_groups=1)[0])
 
 
 def one_thread() -> AbstractContextManager[object]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from rft.records import Interval
-from rft.stats.intervals import LEVEL, Sample, wilson
+from rft.stats.intervals import Sample
 from rft.stats.resampling import Sums, with_added
 
 FEW = 30  # units, below which their variance is not estimated
@@ -72,23 +71,31 @@ def _highest_correlation(successes: np.ndarray, cases: np.ndarray, units: np.nda
     return float(np.clip(correlation + np.sqrt(count @ strays**2) / pairs, 0.0, 1.0))
 
 
-def interval_of_average(sums: Sums, *, level: float = LEVEL) -> Interval | None:
-    """Return the interval of an average of ratios of 0 to 1: balanced accuracy, a macro average. None for one unit.
+def sample_of_average(sums: Sums) -> Sample:
+    """Return the same for an average of ratios of 0 to 1: balanced accuracy, a macro average.
 
-    Wilson's for as many cases as leave a proportion with the variance of the average over units (Korn and Graubard
-    1998), one success and one failure added to it, less by (z / t)^2. A group without errors keeps a width.
+    As many cases as leave a proportion with the linearised variance of the average over units (Korn and Graubard 1998),
+    one success and one failure added to it, less by (z / t)^2. A group without errors keeps a width. In simulations
+    with 2 to 20 classes and 30 to 360 rows Wilson's interval covered 93 % or more.
 
     Args:
         sums: of R ratios with denominators above 0.
-        level: nominal coverage.
     """
-    units = float(sums.units.sum())
-    if units < 2:
-        return None
     smoothed = with_added(sums)
-    worth = smoothed.value * (1 - smoothed.value) / smoothed.variance * _for_degrees(units - 1)
-    interval = wilson(sums.value * worth, worth, level=level)
-    return interval.model_copy(update={"method": f"{interval.method} on the linearised variance, {units:.0f} units"})
+    n = smoothed.value * (1 - smoothed.value) / smoothed.variance * _for_degrees(_degrees_of_average(smoothed, sums))
+    rows = sums.units @ sums.denominators.max(axis=1)
+    return Sample(rows=round(float(rows)), units=round(float(sums.units.sum())), effective_n=n)
+
+
+def _degrees_of_average(smoothed: Sums, sums: Sums) -> float:
+    """Return the degrees of freedom of the variance of an average, 1 or more (Satterthwaite 1946, Biom. Bull. 2:110).
+
+    Each ratio's own variance has as many as Kish's number of its units, less 1.
+    """
+    strays = smoothed.numerators - smoothed.values * smoothed.denominators
+    variances = smoothed.units @ strays**2 / (smoothed.units @ smoothed.denominators) ** 2
+    kish = (sums.units @ sums.denominators) ** 2 / (sums.units @ sums.denominators**2)
+    return max(float(variances.sum() ** 2 / (variances**2 / np.maximum(kish - 1, 0.5)).sum()), 1.0)
 
 
 def _for_degrees(freedom: float) -> float:

@@ -8,7 +8,6 @@ independent cases they are worth, and every interval can be asked for on that nu
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -163,86 +162,6 @@ def mean_interval(values: ArrayLike, units: ArrayLike | None = None, *, level: f
     return Interval(low=float(mean) - half, high=float(mean) + half, method=method)
 
 
-def resampled_interval(
-    statistic: Callable[[np.ndarray], float],
-    counts: np.ndarray,
-    rng: np.random.Generator,
-    *,
-    sample: Sample | None = None,
-    draws: int = 1000,
-    level: float = LEVEL,
-) -> Interval:
-    """Return an interval of a statistic that depends on the counts of a confusion matrix alone: ``ResampledShare``."""
-    return ResampledShare.of(statistic, counts, rng, sample=sample, draws=draws).interval(level)
-
-
-@dataclass(frozen=True)
-class ResampledShare:
-    """A statistic between 0 and 1 of the counts of a confusion matrix, with the cases that it is worth.
-
-    Resampling rows changes nothing but the counts, so multinomial draws of the counts are the same bootstrap at a
-    fraction of the cost. They give the variance of the statistic; its intervals are those for the number of cases that
-    leaves a proportion with that variance (Korn and Graubard 1998, Survey Methodology 24:193). Unlike percentiles they
-    are not shifted by the bias of the statistic, and two pseudo-rows, spread evenly, keep a matrix without errors from
-    having no variance.
-
-    In simulations with 2 to 10 classes and 30 to 360 rows, Wilson's interval covered balanced accuracy and macro F1 in
-    92 to 98 %; with 20 classes of 5 rows each macro F1 in 89 %.
-
-    Attributes:
-        value: of the observed counts.
-        worth: effective number of cases.
-        draws: number of resamples.
-        sample: of the rows, where they repeat units.
-    """
-
-    value: float
-    worth: float
-    draws: int
-    sample: Sample | None
-
-    @classmethod
-    def of(
-        cls,
-        statistic: Callable[[np.ndarray], float],
-        counts: np.ndarray,
-        rng: np.random.Generator,
-        *,
-        sample: Sample | None = None,
-        draws: int = 1000,
-    ) -> ResampledShare:
-        """Return the statistic of observed counts.
-
-        Args:
-            statistic: (K, K) counts or shares, label by prediction -> number in [0, 1], NaN where it is undefined.
-            counts: (K, K) observed counts for which the statistic is defined, K above 1.
-            rng: source of the draws.
-            sample: when rows repeat units, so many effective cases are drawn instead of the number of rows.
-            draws: number of resamples.
-        """
-        labels_seen = np.broadcast_to(counts.sum(axis=1, keepdims=True) > 0, counts.shape)
-        smoothed = counts + 2 * labels_seen / labels_seen.sum()
-        shares = smoothed / smoothed.sum()
-        n = max(round(sample.effective_n), 1) if sample else int(counts.sum())
-        values = [statistic(rng.multinomial(n, shares.ravel()).reshape(counts.shape)) for _ in range(draws)]
-        centre = statistic(shares)
-        worth = centre * (1 - centre) / float(np.nanvar(values, ddof=1))
-        return cls(statistic(counts), worth, draws, sample)
-
-    def interval(self, level: float = LEVEL) -> Interval:
-        """Return Wilson's interval."""
-        return self._noted(wilson(self.value * self.worth, self.worth, level=level))
-
-    def exact_interval(self, level: float = LEVEL) -> Interval:
-        """Return the Clopper-Pearson interval, for verdicts."""
-        return self._noted(clopper_pearson(self.value * self.worth, self.worth, level=level))
-
-    def _noted(self, interval: Interval) -> Interval:
-        noted = self.sample.noted(interval) if self.sample else interval
-        method = f"{noted.method}, variance from {self.draws} resamples of the counts"
-        return noted.model_copy(update={"method": method})
-
-
 @dataclass(frozen=True)
 class Sample:
     """How many independent cases some rows are worth.
@@ -250,7 +169,7 @@ class Sample:
     Attributes:
         rows: number of rows.
         units: number of distinct units among them.
-        effective_n: between 1 and ``units``; see ``effective_n``. 0 when there are no rows.
+        effective_n: how many independent cases the rows are worth. 0 when there are no rows.
     """
 
     rows: int
@@ -259,7 +178,11 @@ class Sample:
 
     @classmethod
     def of(cls, units: ArrayLike) -> Sample:
-        """Return the sample of rows that belong to these units; (N,) of anything that can be sorted."""
+        """Return the sample of rows that belong to these units, worth Kish's number (see ``effective_n``).
+
+        Args:
+            units: (N,) of anything that can be sorted.
+        """
         sizes = _sizes(units)
         return cls(rows=int(sizes.sum()), units=len(sizes), effective_n=_kish(sizes))
 
@@ -276,8 +199,8 @@ class Sample:
     @property
     def worth(self) -> str:
         """Return what the intervals rest on, in words: ``24 units counting as 21.3``."""
-        unequal = f" counting as {self.effective_n:.1f}" if self.effective_n < self.units - 0.05 else ""
-        return f"{self.units} units{unequal}"
+        counting = f" counting as {self.effective_n:.1f}" if abs(self.effective_n - self.units) > 0.05 else ""
+        return f"{self.units} units{counting}"
 
     def noted(self, interval: Interval) -> Interval:
         """Return the interval with the number of units in its method, where rows repeat units."""
@@ -310,31 +233,6 @@ def _sizes(units: ArrayLike) -> np.ndarray:
 
 def _kish(sizes: np.ndarray) -> float:
     return float(sizes.sum() ** 2 / np.sum(sizes.astype(np.float64) ** 2)) if sizes.size else 0.0
-
-
-@dataclass(frozen=True)
-class Rate:
-    """A share of the rows of a sample, which must not be empty."""
-
-    value: float
-    sample: Sample
-
-    @classmethod
-    def of(cls, hits: ArrayLike, units: ArrayLike | None) -> Rate:
-        """Return the share of rows that are hits; (N,) booleans and (N,) units or None, N above 0."""
-        hits = np.asarray(hits)
-        sample = Sample.of_rows(len(hits)) if units is None else Sample.of(units)
-        return cls(value=float(np.mean(hits, dtype=np.float64)), sample=sample)
-
-    def interval(self, *, level: float = LEVEL) -> Interval:
-        """Return the Wilson interval on the effective number of cases."""
-        n = self.sample.effective_n
-        return self.sample.noted(wilson(self.value * n, n, level=level))
-
-    def exact_interval(self, level: float = LEVEL) -> Interval:
-        """Return the Clopper-Pearson interval on the effective number of cases, for verdicts."""
-        n = self.sample.effective_n
-        return self.sample.noted(clopper_pearson(self.value * n, n, level=level))
 
 
 def _check_counts(successes: float, n: float) -> None:

@@ -27,7 +27,12 @@ def of_mean(values: ArrayLike, units: ArrayLike | None = None) -> tuple[Adjusted
 
     Arguments as for ``intervals.mean_interval``.
     """
-    found = [mean_interval(values, units, level=level) for level in LEVELS]
+    return adjusted_where_defined(lambda level: mean_interval(values, units, level=level))
+
+
+def adjusted_where_defined(interval_at: Callable[[float], Interval | None]) -> tuple[Adjusted, ...]:
+    """Return the intervals of one estimate at each level; empty where there is none at some level."""
+    found = [interval_at(level) for level in LEVELS]
     known = [interval for interval in found if interval is not None]
     return from_levels(known) if len(known) == len(LEVELS) else ()
 

@@ -39,14 +39,15 @@ class Sums:
 
     @classmethod
     def of_counts(cls, counts: np.ndarray, numerators: np.ndarray, denominators: np.ndarray) -> Sums:
-        """Return the sums of rows that stand for themselves.
+        """Return the sums of rows that stand for themselves; rows that are a case of no ratio take no part.
 
         Args:
             counts: any shape, C cells in all: rows in each cell of a confusion matrix.
             numerators, denominators: (R, ...) with the shape of ``counts`` behind: what a row of the cell counts in
                 each ratio. Recall of class k: 1 at (k, k), over 1 in all of row k.
         """
-        occurring = np.flatnonzero(counts)
+        of_some_ratio = np.asarray(denominators).reshape(len(denominators), -1).any(axis=0)
+        occurring = np.flatnonzero((np.asarray(counts).ravel() > 0) & of_some_ratio)
         numerators, denominators = (
             np.asarray(array, dtype=np.float64).reshape(len(array), -1)[:, occurring].T
             for array in (numerators, denominators)

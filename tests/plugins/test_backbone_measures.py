@@ -165,16 +165,16 @@ def test_constant_features_give_the_majority() -> None:
     labels = np.array([0] * 30 + [1] * 10)
     probe = probe_of(np.ones((40, 5), np.float32), folds_of(labels))
     assert probe.accuracy.value == measures.majority_share(labels) == 0.75
-    assert probe.balanced_accuracy == 0.5
+    assert probe.balanced_accuracy.value == 0.5
 
 
 def test_balanced_accuracy_counts_each_class_the_same() -> None:
     labels = np.array([0] * 90 + [1] * 10)
     predictions = np.where(np.arange(100) < 95, 0, 1)
     found = OutOfFold(labels, predictions, np.arange(100))
-    ends = found.balanced_share(seed=0).interval()
+    ends = found.balanced_accuracy.interval()
     assert found.accuracy.value == 0.95
-    assert found.balanced_accuracy == pytest.approx((1 + 0.5) / 2)
+    assert found.balanced_accuracy.value == pytest.approx((1 + 0.5) / 2)
     assert ends.low < 0.75 < ends.high
 
 
@@ -183,7 +183,7 @@ def gap_of(hits: list[int], groups: list[str | None]) -> Gap:
     return Gap.of("tone", OutOfFold(labels, np.array(hits), np.arange(len(hits))), np.array(groups, dtype=object))
 
 
-def test_the_gap_of_two_groups_has_the_interval_that_judges_gaps() -> None:
+def test_the_gap_of_two_groups_has_the_interval_of_two_rates() -> None:
     gap = gap_of([1] * 56 + [0] * 14 + [1] * 48 + [0] * 32, ["light"] * 70 + ["dark"] * 80)
     assert gap.value == pytest.approx(0.2)
     assert gap.groups == "light minus dark"

@@ -84,8 +84,8 @@ def test_intervals_are_wilsons_on_the_rows_the_rate_is_a_share_of(metric: str) -
 
 def no_positives() -> pd.DataFrame:
     """A perfect classifier, and a group in which nobody has the favourable label."""
-    labels = np.array([True, False] * 20 + [False] * 40)
-    return predictions(labels, labels, place=["x"] * 40 + ["y"] * 40)
+    labels = np.array([True, False] * 30 + [False] * 40)
+    return predictions(labels, labels, place=["x"] * 60 + ["y"] * 40)
 
 
 def test_a_rate_without_positives_is_undefined_and_no_gap() -> None:
@@ -96,7 +96,7 @@ def test_a_rate_without_positives_is_undefined_and_no_gap() -> None:
     gap = section.finding("fairness.tpr_gap.place")
     assert (gap.status, gap.value) == ("not_measured", None)
     assert "y has undefined: no positives (n = 40, 0 positives)" in gap.reason
-    assert "x is the only one that can (n = 20 positives)" in gap.reason
+    assert "x is the only one that can (n = 30 positives)" in gap.reason
     fpr = section.finding("fairness.fpr_gap.place")
     assert (fpr.status, fpr.value) == ("info", 0.0)
 
@@ -270,7 +270,7 @@ def test_few_persons_are_few_however_many_rows_they_have() -> None:
     frame["group_place"] = np.where(frame["unit"].str[1:].astype(int) % 2, "x", "y")
     section = audit(frame)
     assert {row["status"] for row in section.tables["by_group"] if row["attribute"]} == {"too few to tell"}
-    assert "x has too few to tell (n = 90, 20 units" in section.finding("fairness.accuracy_gap.place").reason
+    assert "x has too few to tell (n = 20 units" in section.finding("fairness.accuracy_gap.place").reason
 
 
 def gaps_table(section: Section) -> list[Row]:
@@ -370,7 +370,7 @@ def gap_of(frame: pd.DataFrame) -> Gap:
     plan = Plan.of(frame, ("no", "yes"), FairnessOptions(metrics=["accuracy"]), "yes")
     [grouped] = plan.grouped()
     [(metric, target)] = plan.asked
-    measured = measure(grouped, metric, target, limits=Limits(), positive=1, seed=0)
+    measured = measure(grouped, metric, target, limits=Limits(), positive=1)
     return compare(grouped, metric, target, measured, seed=0, verdicts=False)
 
 

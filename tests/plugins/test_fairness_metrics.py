@@ -12,12 +12,10 @@ from sklearn import metrics as sklearn
 
 from rft.plugins.fairness import Fairness, FairnessOptions
 from rft.plugins.fairness.group_metrics import Limits, measure
-from rft.predictions.confusion import confusion_of
 from rft.predictions.grouped import GroupedRows, Target
 from rft.predictions.table import Grouping, Rows
 from rft.records import Section
-from rft.stats import bootstrap
-from rft.stats.classification import METRICS, Ratios
+from rft.stats.classification import METRICS
 
 fairlearn = pytest.importorskip("fairlearn.metrics")
 ALL = [*METRICS]
@@ -45,7 +43,7 @@ def grouping(seed: int, n: int = 600, shares=(0.5, 0.3, 0.2)) -> Grouping:
 
 
 def values(rows: Rows, groups: Grouping, metric: str, target: Target) -> list[float | None]:
-    found = measure(GroupedRows(rows, groups), metric, target, limits=NO_LIMITS, positive=0, seed=0)
+    found = measure(GroupedRows(rows, groups), metric, target, limits=NO_LIMITS, positive=0)
     return [each.value for each in found]
 
 
@@ -107,34 +105,6 @@ def test_log_loss_and_area_of_several_classes() -> None:
         assert loss == pytest.approx(sklearn.log_loss(rows.labels[own], rows.scores[own]))
         expected = sklearn.roc_auc_score(rows.labels[own], rows.scores[own], multi_class="ovr", average="macro")
         assert area == pytest.approx(expected)
-
-
-def test_resampled_counts_are_metric_frames_of_the_resampled_rows() -> None:
-    """The bootstrap over counts is the bootstrap over rows: on the same resample the values are the same."""
-    rows, groups = made_up(3, 2, 300), grouping(3, 300)
-    confusion = confusion_of(rows, groups)
-    drawn = bootstrap.resampled(confusion, np.random.default_rng(0), draws=5)
-    assert (drawn.sum(axis=(1, 2, 3)) == 300).all()
-    for counts in drawn:
-        group, label, guess = (np.repeat(axis.ravel(), counts.ravel()) for axis in np.indices(counts.shape))
-        resample = Grouping("place", groups.names, group.astype(np.int32), ("place",))
-        for metric, function in BINARY.items():
-            of_counts = Ratios.of(METRICS[metric], rows.classes, 1).value(counts)
-            assert of_counts.tolist() == pytest.approx(peer(function, label, guess, resample))
-
-
-def test_resamples_spread_as_those_of_rows() -> None:
-    """Against a plain bootstrap of rows: the standard deviation of a true positive rate over resamples."""
-    rows, groups = made_up(4, 2, 200), grouping(4, 200)
-    rng = np.random.default_rng(0)
-    of = Ratios.of(METRICS["tpr"], rows.classes, 1)
-    by_counts = of.value(bootstrap.resampled(confusion_of(rows, groups), rng, draws=4000)).std(axis=0)
-    by_rows = []
-    for _ in range(4000):
-        taken = rng.integers(0, 200, 200)
-        own = Rows(rows.classes, rows.labels[taken], rows.predictions[taken])
-        by_rows.append(of.value(confusion_of(own, Grouping("place", groups.names, groups.codes[taken], ("place",)))))
-    assert by_counts == pytest.approx(np.std(by_rows, axis=0), rel=0.06)
 
 
 def section_of(frame: pd.DataFrame, *, classes=("no", "yes"), **options) -> Section:
@@ -201,7 +171,7 @@ def undefined_cases() -> list[tuple[str, pd.DataFrame, tuple[str, ...], dict[str
             "no scores",
             unscored,
             binary,
-            dict.fromkeys(("roc_auc", "mean_score", "calibration_error", "log_loss"), "undefined: no scores"),
+            dict.fromkeys(("roc_auc", "mean_score", "rms_calibration_error", "log_loss"), "undefined: no scores"),
         ),
         (
             "a class is absent",
@@ -266,7 +236,7 @@ def test_every_metric_has_a_gap_where_it_is_defined(metric: str) -> None:
     ]
     assert len(values) == 3
     assert gap.value == pytest.approx(max(values) - min(values))
-    if metric == "calibration_error":
+    if metric == "rms_calibration_error":
         assert gap.interval is None
         assert "no rule can be settled" in gap.limits
     else:

@@ -24,7 +24,7 @@ from rft.plugins.fairness.mitigation import balanced, reductions, thresholds
 from rft.plugins.fairness.mitigation.candidates import quiet
 from rft.plugins.fairness.mitigation.logistic import Space
 from rft.plugins.fairness.mitigation.material import ASIDE, OWN, Material, out_of_fold, part
-from rft.plugins.fairness.mitigation.measure import certain, measure
+from rft.plugins.fairness.mitigation.measure import certain, measure_decisions
 from rft.plugins.fairness.mitigation.mitigate import Mitigated, choose, mitigate
 
 SIZES = {"train": 1500, "validation": 1500, "test": 3000}
@@ -267,7 +267,7 @@ def test_rates_are_those_of_counting() -> None:
         "fnr": lambda own: 1 - decided[own & (labels == 1)].mean(),
     }
     for metric, rate in expected.items():
-        found = measure(certain(decided, 2), rows, metric, ("no", "yes"), 1)
+        found = measure_decisions(certain(decided, 2), rows, metric, ("no", "yes"), 1)
         for name, own in found.groups.items():
             assert own.value == pytest.approx(rate(groups == name))
     assert len(found.groups) == 2
@@ -353,7 +353,10 @@ def test_a_test_example_without_a_known_group_is_left_to_the_fine_tuned_model() 
     test = planted().splits["test"]
     groups = test.groups["region"].copy()
     groups[:3], groups[3] = None, "east"
-    partly = replace(planted(), splits={**planted().splits, "test": replace(test, groups={"region": groups})})
+    predictions = planted().predictions.copy()
+    predictions.loc[predictions["split"] == "test", "group_region"] = groups
+    splits = {**planted().splits, "test": replace(test, groups={"region": groups})}
+    partly = replace(planted(), splits=splits, predictions=predictions)
     found = mitigate(partly, options("threshold"), "yes")
     assert "4 of 3000 test examples have no region that the rule knows" in " ".join(found.notes)
     assert found.predictions is not None
@@ -365,7 +368,7 @@ def test_a_test_example_without_a_known_group_is_left_to_the_fine_tuned_model() 
 def test_no_warning_escapes_and_a_second_run_is_the_same() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        small = cases.subject({"train": 200, "test": 200}, agree=0.5, dimension=300)
+        small = cases.subject({"train": 400, "test": 200}, agree=0.5, dimension=300)
         first, second = (
             mitigate(small, options("threshold", "exponentiated_gradient", constraints=["demographic_parity"]), "yes")
             for _ in range(2)
@@ -404,7 +407,7 @@ def test_choose_prefers_a_rule_that_draws_nothing_and_asks_for_no_group() -> Non
     from rft.plugins.fairness.mitigation.frontier import Tried
 
     part = material().choose
-    measured = measure(certain(part.labels, 2), part, "tpr", ("no", "yes"), 1)
+    measured = measure_decisions(certain(part.labels, 2), part, "tpr", ("no", "yes"), 1)
     zeros = np.zeros((1, 2))
     drawn = GroupThresholds(1, ("a",), np.array([[0.1, 0.9]]), np.array([[0.5, 0.5]]), np.zeros(1), np.zeros(1))
     asked = replace(drawn, shares=np.array([[1.0, 0.0]]))

@@ -14,16 +14,12 @@ from sklearn import metrics as sklearn
 from rft.errors import Unavailable
 from rft.plugins import Plugin, Subject
 from rft.plugins.performance import Performance, PerformanceOptions
-from rft.plugins.performance.measures import (
-    approximate_errors,
-    equal_mass_bins,
-    expected_calibration_error,
-    simulated_errors,
-)
+from rft.plugins.performance.measures import approximate_errors, simulated_errors
 from rft.records import Section, SubjectFacts, Training
 from rft.stats import intervals
+from rft.stats.calibration import equal_mass_bins, expected_calibration_error
 
-NAMES = ("accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "log_loss", "calibration_error", "baseline_accuracy")
+NAMES = ("accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "log_loss", "ece", "baseline_accuracy")
 
 
 def predictions(labels, scores: np.ndarray, classes, *, split: str = "test", units=None) -> pd.DataFrame:
@@ -124,10 +120,10 @@ def test_every_interval_holds_its_value(k: int) -> None:
     for name in NAMES:
         finding = section.finding(f"performance.{name}")
         assert finding.n == 200
-        if name != "calibration_error":
+        if name != "ece":
             assert finding.interval is not None
             assert finding.interval.low < finding.value < finding.interval.high
-    assert section.finding("performance.calibration_error").interval is None
+    assert section.finding("performance.ece").interval is None
 
 
 def test_a_perfect_model_keeps_its_intervals() -> None:
@@ -210,23 +206,25 @@ def naive_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: i
 def test_the_calibration_error_is_the_text_books() -> None:
     section, labels, scores = section_of(3)
     expected = naive_calibration_error(scores.max(axis=1), scores.argmax(axis=1) == labels, 10)
-    assert section.finding("performance.calibration_error").value == pytest.approx(expected)
+    assert section.finding("performance.ece").value == pytest.approx(expected)
     assert [row["n"] for row in section.tables["calibration"]] == [20] * 10
 
 
 def test_equal_confidences_share_a_bin_in_any_order() -> None:
     confidence = np.array([0.5] * 70 + [0.9] * 30)
-    bins = equal_mass_bins(confidence, 10)
+    bins = equal_mass_bins(confidence, 10, least=10)
     assert bins.tolist() == [0] * 70 + [1] * 30
     correct = np.arange(100) % 2 == 0
     order = np.random.default_rng(0).permutation(100)
-    shuffled = expected_calibration_error(confidence[order], correct[order], equal_mass_bins(confidence[order], 10))
+    shuffled = expected_calibration_error(
+        confidence[order], correct[order], equal_mass_bins(confidence[order], 10, least=10)
+    )
     assert shuffled == pytest.approx(expected_calibration_error(confidence, correct, bins))
 
 
 def test_few_rows_get_few_bins() -> None:
-    assert equal_mass_bins(np.linspace(0.5, 1, 25), 10).max() == 1
-    assert equal_mass_bins(np.array([0.7]), 10).tolist() == [0]
+    assert equal_mass_bins(np.linspace(0.5, 1, 25), 10, least=10).max() == 1
+    assert equal_mass_bins(np.array([0.7]), 10, least=10).tolist() == [0]
 
 
 def test_a_calibrated_model_is_rarely_warned_about_and_an_overconfident_one_is() -> None:
@@ -236,7 +234,7 @@ def test_a_calibrated_model_is_rarely_warned_about_and_an_overconfident_one_is()
         for sharpness in warned:
             sharp = scores**sharpness / (scores**sharpness).sum(axis=1, keepdims=True)
             section = audit(predictions(labels, sharp, "ab"), classes="ab")
-            warned[sharpness] += section.finding("performance.calibration_error").status == "warn"
+            warned[sharpness] += section.finding("performance.ece").status == "warn"
     assert warned[1.0] <= 4  # nominally 2.5 %
     assert warned[3.0] >= 36
 
@@ -267,7 +265,7 @@ def test_predictions_without_scores_are_measured_as_far_as_they_go() -> None:
     labels, scores = made_up(50, 2, 0)
     frame = predictions(labels, scores, "ab")
     section = audit(frame.drop(columns="score_b"), classes="ab")
-    for name in ("roc_auc", "log_loss", "calibration_error"):
+    for name in ("roc_auc", "log_loss", "ece"):
         assert section.finding(f"performance.{name}").reason == "the predictions have no column score_b"
     assert section.finding("performance.accuracy").value is not None
     assert "calibration" not in section.tables
@@ -282,7 +280,7 @@ def test_missing_predictions_and_an_absent_test_split_are_refused() -> None:
     with pytest.raises(Unavailable, match="no rows of the split test"):
         audit(frame.assign(split="train"), classes="ab")
     frame.loc[3, "prediction"] = None
-    with pytest.raises(Unavailable, match="1 of 50 test rows have no label or prediction among the classes"):
+    with pytest.raises(Unavailable, match="1 of 50 rows have no label or no prediction among the classes"):
         audit(frame, classes="ab")
 
 
@@ -313,7 +311,7 @@ def test_the_normal_approximation_of_calibrated_models_is_what_is_simulated(rows
     """For a million rows nothing is drawn row by row; here are few enough to do both."""
     rng = np.random.default_rng(3)
     confidence = np.sort(rng.uniform(0.5, 1, 8000))  # rows of a unit are alike, and right or wrong together
-    bins = equal_mass_bins(confidence, 10)
+    bins = equal_mass_bins(confidence, 10, least=10)
     units = None if rows_a_unit == 1 else np.arange(8000) // rows_a_unit
     simulated = simulated_errors(confidence, bins, units, np.random.default_rng(0))
     approximate = approximate_errors(confidence, bins, units, np.random.default_rng(1))

@@ -48,7 +48,7 @@ def piece(
 def test_a_planted_group_is_read_and_the_control_is_not() -> None:
     features, groups, people = made(3.0)
     found = probed(features, groups, people)
-    assert found.found.balanced_accuracy > 0.85
+    assert found.found.balanced_accuracy.value > 0.85
     assert found.shuffled.shape == (SHUFFLES, 3)
     assert found.shuffled[:, 0].mean() == pytest.approx(0.5, abs=0.05)
     assert found.p_value == 1 / (1 + SHUFFLES)
@@ -67,21 +67,21 @@ def test_the_probe_is_logistic_regression_that_weighs_groups_alike() -> None:
         predictions[held_out] = model.predict(scaled[held_out])
     found = probed(features, groups, people)
     assert np.mean(found.found.predictions == predictions) > 0.995
-    assert found.found.balanced_accuracy == pytest.approx(balanced_accuracy_score(labels, predictions), abs=0.01)
+    assert found.found.balanced_accuracy.value == pytest.approx(balanced_accuracy_score(labels, predictions), abs=0.01)
 
 
 def test_knowing_the_person_is_not_knowing_the_group() -> None:
     features, groups, people = made(0.0, people=60, photos=5)
     by_row, by_person = probed(features, groups, None), probed(features, groups, people)
-    assert by_row.found.balanced_accuracy > 0.8  # photos of one person lie on both sides
-    assert by_person.found.balanced_accuracy < 0.65
+    assert by_row.found.balanced_accuracy.value > 0.8  # photos of one person lie on both sides
+    assert by_person.found.balanced_accuracy.value < 0.65
     assert by_person.p_value > 1 / (1 + SHUFFLES)
 
 
 def test_a_large_group_is_no_leak() -> None:
     features, groups, people = made(0.0, people=200, share=0.9)
     found = probed(features, groups, people)
-    assert 0.35 < found.found.balanced_accuracy < 0.65  # guessing the large group would be right in 90 %
+    assert 0.35 < found.found.balanced_accuracy.value < 0.65  # guessing the large group would be right in 90 %
 
 
 def test_units_exchange_their_rows_as_a_whole() -> None:

@@ -9,7 +9,7 @@ from scipy import stats
 from rft.records import Interval
 from rft.stats import auc
 from rft.stats.auc import AucEstimate
-from rft.stats.calibration import calibration_error
+from rft.stats.calibration import rms_calibration_error
 from rft.stats.max_t import LargestGap, largest_gap
 
 
@@ -317,7 +317,7 @@ def test_the_debiased_calibration_error_is_unbiased_where_the_plugin_is_not(off:
     rng, found = np.random.default_rng(0), []
     for _ in range(2000):
         scores = rng.uniform(0.1, 0.8, 200)
-        found.append(calibration_error(scores, rng.random(200) < scores + off))
+        found.append(rms_calibration_error(scores, rng.random(200) < scores + off))
     squared = np.array([one.squared for one in found])
     assert squared.mean() == pytest.approx(off**2, abs=4 * squared.std() / np.sqrt(2000))
     assert np.mean([one.plugin**2 for one in found]) > off**2 + 0.01
@@ -328,13 +328,13 @@ def test_calibration_does_not_depend_on_the_order_of_tied_rows() -> None:
     rng = np.random.default_rng(0)
     scores, hits = np.round(rng.random(300), 1), rng.random(300) < 0.5
     order = rng.permutation(300)
-    assert calibration_error(scores, hits).squared == pytest.approx(
-        calibration_error(scores[order], hits[order]).squared
+    assert rms_calibration_error(scores, hits).squared == pytest.approx(
+        rms_calibration_error(scores[order], hits[order]).squared
     )
 
 
 def test_calibration_of_too_little_or_of_nonsense() -> None:
-    assert calibration_error(np.full(19, 0.5), np.ones(19)) is None
-    assert calibration_error(np.full(40, 0.5), np.arange(40) < 20).bins == 1
+    assert rms_calibration_error(np.full(19, 0.5), np.ones(19)) is None
+    assert rms_calibration_error(np.full(40, 0.5), np.arange(40) < 20).bins == 1
     with pytest.raises(ValueError, match="between 0 and 1"):
-        calibration_error(np.full(40, 1.5), np.ones(40))
+        rms_calibration_error(np.full(40, 1.5), np.ones(40))

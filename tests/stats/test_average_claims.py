@@ -9,7 +9,6 @@ import pytest
 
 from rft.records import Interval
 from rft.stats import resampling
-from rft.stats.design_effect import interval_of_average
 from rft.stats.max_t import largest_gap
 from rft.stats.resampling import Sums
 
@@ -96,34 +95,3 @@ def test_a_true_gap_of_averages_is_covered_in_many_runs(classes: int) -> None:
 @pytest.mark.parametrize(("groups", "n"), [(2, 30), (5, 40), (5, 200)])
 def test_no_gap_of_losses_is_found_in_many_runs(groups: int, n: int) -> None:
     assert of_losses(groups, n, runs=2000) <= 0.06
-
-
-def average_coverage(
-    statistic: Callable[[np.ndarray], Sums], n: int, classes: int, accurate: float, runs: int
-) -> float:
-    rng, covered = np.random.default_rng(0), 0
-    for _ in range(runs):
-        interval = interval_of_average(statistic(confusion(rng, n, classes, accurate)))
-        assert interval is not None
-        covered += interval.low <= accurate <= interval.high
-    return covered / runs
-
-
-@pytest.mark.parametrize("statistic", [recalls, precisions])
-@pytest.mark.parametrize(("n", "classes", "accurate"), [(40, 2, 0.9), (60, 3, 0.7)])
-def test_the_average_of_one_group_is_covered(statistic, n: int, classes: int, accurate: float) -> None:
-    assert average_coverage(statistic, n, classes, accurate, 1000) >= 0.93
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("statistic", [recalls, precisions])
-@pytest.mark.parametrize(("n", "classes", "accurate"), [(40, 2, 0.9), (60, 3, 0.7), (200, 2, 0.95), (200, 10, 0.8)])
-def test_the_average_of_one_group_is_covered_in_many_runs(statistic, n: int, classes: int, accurate: float) -> None:
-    assert average_coverage(statistic, n, classes, accurate, 4000) >= 0.93
-
-
-def test_an_average_without_errors_keeps_a_width() -> None:
-    interval = interval_of_average(recalls(np.diag([20, 20])))
-    assert interval is not None
-    assert interval.high == 1
-    assert 0.8 < interval.low < 0.96

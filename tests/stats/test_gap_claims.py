@@ -11,6 +11,7 @@ from rft.records import Interval
 from rft.stats import resampling
 from rft.stats.design_effect import sample_of_rate
 from rft.stats.max_t import largest_gap
+from rft.stats.pairwise import PairwiseGap
 from rft.stats.rate_difference import TwoRates
 from rft.stats.resampling import Sums, sums_of_rows
 
@@ -179,3 +180,50 @@ def test_no_rule_passes_or_fails_across_the_largest_gap_in_many_runs(n: list[int
     passed, failed = passes_across(n, p, runs=RUNS)
     assert passed <= 0.025
     assert failed <= 0.035
+
+
+def found_among_few(people: list[int], p: float, correlation: float, *, spread: bool, runs: int) -> float:
+    """Return how often the gap of groups of few people is found where there is none."""
+    rng, found = np.random.default_rng(0), 0
+    for _ in range(runs):
+        rates = []
+        for n in people:
+            rows = np.minimum(np.ceil(rng.pareto(1.2, n) + 1), 300).astype(int) if spread else np.full(n, 5)
+            share = (1 - correlation) / correlation
+            own = rng.random(n) < p if correlation == 1 else rng.beta(p * share, (1 - p) * share, n)
+            hits = rng.binomial(rows, own)
+            sample = sample_of_rate(Sums(hits[:, None] * 1.0, rows[:, None] * 1.0, np.ones(n)))
+            rates.append((hits.sum() / rows.sum() * sample.effective_n, sample.effective_n))
+        found += PairwiseGap(tuple(rates)).interval().low > 0
+    return found / runs
+
+
+@pytest.mark.parametrize("people", [[2, 2], [5, 5, 5], [3, 5, 40]])
+def test_two_to_five_people_find_no_gap_where_there_is_none(people: list[int]) -> None:
+    """Resampled as large groups are, the last two find one in 10 to 15 % of samples."""
+    assert found_among_few(people, 0.5, 1, spread=True, runs=200) <= 0.08
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spread", [False, True])
+@pytest.mark.parametrize(("p", "correlation"), [(0.5, 1), (0.5, 0.3), (0.8, 1), (0.95, 0.5)])
+@pytest.mark.parametrize("people", [[2, 2], [3, 3], [5, 5], [2, 40], [2, 2, 2], [3, 5, 40], [5] * 5, [10] * 3])
+def test_two_to_ten_people_find_no_gap_in_many_runs(
+    people: list[int], p: float, correlation: float, spread: bool
+) -> None:
+    assert found_among_few(people, p, correlation, spread=spread, runs=1500) <= 0.06
+
+
+def test_the_largest_gap_of_pairs_holds_its_value_and_its_p_value_is_where_it_reaches_zero() -> None:
+    gap = PairwiseGap(((2.0, 12.0), (9.0, 11.5), (5.0, 10.0)))
+    assert gap.value == pytest.approx(9 / 11.5 - 2 / 12)
+    assert gap.interval().low <= gap.value <= gap.interval().high
+    assert gap.interval(1 - 1.01 * gap.p_value).low > 0
+    assert gap.interval(1 - 0.99 * gap.p_value).low == 0
+
+
+@pytest.mark.parametrize("hits", [(2.0, 9.0, 5.0), (1.0, 11.0, 5.0), (5.0, 5.5, 5.0)])
+def test_the_band_of_pairs_ends_where_a_gap_is_told(hits: tuple[float, float, float]) -> None:
+    gap = PairwiseGap(tuple(zip(hits, (12.0, 11.5, 10.0), strict=True)))
+    assert (gap.value > gap.gap_within_chance()) == (gap.interval().low > 0)
+    assert 0 < gap.gap_within_chance() <= 1

@@ -10,7 +10,8 @@ from scipy import stats
 
 from rft.records import Interval
 from rft.stats import intervals
-from rft.stats.intervals import Rate, Sample
+from rft.stats.intervals import Sample
+from rft.stats.rates import Rate, gap_of_rates
 
 Z = 1.959963984540054
 
@@ -154,56 +155,8 @@ def test_repeating_every_row_of_a_person_tells_nothing_new() -> None:
 def test_the_method_says_what_units_of_unequal_size_count_as() -> None:
     rate = Rate.of([True] * 10, ["a"] * 9 + ["b"])
     assert rate.interval().method == "Wilson 95 %, 2 units counting as 1.2"
-
-
-def accuracy(counts: np.ndarray) -> float:
-    return float(np.trace(counts) / counts.sum())
-
-
-def balanced(counts: np.ndarray) -> float:
-    return float(np.mean(np.diag(counts) / counts.sum(axis=1))) if (counts.sum(axis=1) > 0).all() else math.nan
-
-
-def macro_f1(counts: np.ndarray) -> float:
-    with np.errstate(invalid="ignore"):  # a rare draw without a class is NaN, as it should be
-        return float(np.mean(2 * np.diag(counts) / (counts.sum(axis=0) + counts.sum(axis=1))))
-
-
-def test_resampled_counts_reproduce_wilson_for_accuracy() -> None:
-    counts = np.array([[120, 30], [40, 110]])
-    interval = intervals.resampled_interval(accuracy, counts, np.random.default_rng(0), draws=4000)
-    wilson = intervals.wilson(230, 300)
-    assert (interval.low, interval.high) == pytest.approx((wilson.low, wilson.high), abs=3e-3)
-
-
-def test_resampled_counts_have_the_variance_of_resampled_rows() -> None:
-    """The naive bootstrap of rows gives the same standard error; multinomial counts are the same draws."""
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 3, 400)
-    predictions = np.where(rng.random(400) < 0.8, labels, rng.integers(0, 3, 400))
-    cells = 3 * labels + predictions
-    drawn = [balanced(np.bincount(rng.choice(cells, 400), minlength=9).reshape(3, 3)) for _ in range(2000)]
-    counts = np.bincount(cells, minlength=9).reshape(3, 3)
-    interval = intervals.resampled_interval(balanced, counts, rng, draws=2000)
-    assert (interval.high - interval.low) / (2 * Z) == pytest.approx(np.std(drawn), rel=0.08)
-
-
-@pytest.mark.parametrize("statistic", [balanced, macro_f1])
-def test_a_matrix_without_errors_keeps_an_interval(statistic) -> None:
-    interval = intervals.resampled_interval(statistic, np.diag([20, 20]), np.random.default_rng(0))
-    assert interval.high == 1
-    assert 0.85 < interval.low < 0.95  # Wilson for 40 of 40: 0.912
-
-
-def test_resampling_rests_on_the_units() -> None:
-    counts = np.array([[18, 6], [3, 21]])
-    of_people = Sample.of(np.repeat(np.arange(12), 4))
-    narrow, wide = (
-        intervals.resampled_interval(balanced, counts, np.random.default_rng(0), sample=sample)
-        for sample in (None, of_people)
-    )
-    assert (wide.high - wide.low) / (narrow.high - narrow.low) == pytest.approx(2, rel=0.2)
-    assert "12 units" in wide.method
+    difference = gap_of_rates(rate, Rate.of([False] * 3, ["x", "y", "z"]))
+    assert difference.method.endswith(", 2 units counting as 1.2 and 3 units")
 
 
 def exact_coverage(n: int, p: float) -> float:
@@ -273,29 +226,3 @@ def test_people_of_unequal_size_are_covered_where_rows_are_not() -> None:
             covered[name] += low <= 0.7 <= high
     assert covered["rows"] < 850
     assert covered["people"] > 930
-
-
-def resampled_coverage(statistic, classes: int, n: int, accurate: float, *, runs: int, draws: int) -> float:
-    rng = np.random.default_rng(0)
-    shares = np.full((classes, classes), (1 - accurate) / (classes - 1))
-    np.fill_diagonal(shares, accurate)
-    shares /= classes
-    true, covered = statistic(shares), 0
-    for _ in range(runs):
-        counts = rng.multinomial(n, shares.ravel()).reshape(classes, classes)
-        low, high = _ends(intervals.resampled_interval(statistic, counts, rng, draws=draws))
-        covered += low <= true <= high
-    return covered / runs
-
-
-@pytest.mark.parametrize("statistic", [balanced, macro_f1])
-@pytest.mark.parametrize(("classes", "n", "accurate"), [(2, 40, 0.9), (3, 60, 0.7)])
-def test_resampled_counts_cover(statistic, classes: int, n: int, accurate: float) -> None:
-    assert 0.915 <= resampled_coverage(statistic, classes, n, accurate, runs=300, draws=150) <= 0.985
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("statistic", [balanced, macro_f1])
-@pytest.mark.parametrize(("classes", "n", "accurate"), [(2, 30, 0.8), (2, 200, 0.95), (5, 60, 0.8), (10, 360, 0.95)])
-def test_resampled_counts_cover_in_many_runs(statistic, classes: int, n: int, accurate: float) -> None:
-    assert 0.92 <= resampled_coverage(statistic, classes, n, accurate, runs=2000, draws=400) <= 0.98

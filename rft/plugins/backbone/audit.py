@@ -88,7 +88,7 @@ def audit(subject: Subject) -> Section:
     }
     found = {
         "accuracies": tables.accuracies(classifiers),
-        "balanced_accuracies": [] if hidden else tables.balanced_accuracies(classifiers, subject.seed),
+        "balanced_accuracies": [] if hidden else tables.balanced_accuracies(classifiers),
         "by_group": tables.by_group(measured.gaps, subject.withheld.reason),
         "gaps": tables.gaps(measured.gaps),
     }

@@ -10,8 +10,7 @@ import numpy as np
 from rft.disclosure.withheld import MISSING, NOTHING, Withheld
 from rft.records import Interval
 from rft.stats.cross_validation import OutOfFold, Undefined
-from rft.stats.intervals import Rate
-from rft.stats.rate_difference import TwoRates
+from rft.stats.rates import Rate, gap_of_rates
 
 FEWEST = 10  # examples of a group that is scored
 
@@ -61,11 +60,10 @@ class Gap:
 
     @property
     def interval(self) -> Interval | None:
-        """Return the interval of a gap of exactly two groups; the largest of many is biased upward and has none."""
+        """Return the interval for exactly two groups; the largest of many gaps is biased upward and has none."""
         if len(self.scored) != 2:
             return None
-        (low, low_n), (high, high_n) = ((rate.value, rate.sample.effective_n) for _, rate in self.scored)
-        return TwoRates(high * high_n, high_n, low * low_n, low_n).gap()
+        return gap_of_rates(self.scored[1][1], self.scored[0][1])
 
     @property
     def groups(self) -> str | None:

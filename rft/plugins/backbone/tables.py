@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rft.plugins.backbone.groups import FEWEST, Gap
-from rft.records import Figure, Interval, Row, Table
+from rft.records import Figure, Row, Table
 from rft.stats.cross_validation import OutOfFold, Undefined
+from rft.stats.rates import Rate
 
 CAPTIONS = {
     "accuracies": "Accuracy of simple classifiers on training examples that they did not see, with Wilson intervals.",
@@ -21,35 +22,27 @@ CAPTIONS = {
 def accuracies(classifiers: Mapping[str, OutOfFold | Undefined]) -> Table:
     """Return the accuracy of each classifier by name."""
     return [
-        _row(name, None, None, None)
-        if isinstance(predicted, Undefined)
-        else _row(name, predicted.accuracy.value, predicted.accuracy.interval(), predicted.accuracy.sample.units)
+        _row(name, None if isinstance(predicted, Undefined) else predicted.accuracy)
         for name, predicted in classifiers.items()
     ]
 
 
-def balanced_accuracies(classifiers: Mapping[str, OutOfFold | Undefined], seed: int) -> Table:
-    """Return the balanced accuracy of each classifier by name, its interval from resamples drawn with this seed."""
+def balanced_accuracies(classifiers: Mapping[str, OutOfFold | Undefined]) -> Table:
+    """Return the balanced accuracy of each classifier by name."""
     return [
-        _row(name, None, None, None)
-        if isinstance(predicted, Undefined)
-        else _row(
-            name,
-            predicted.balanced_accuracy,
-            predicted.balanced_share(seed).interval(),
-            predicted.accuracy.sample.units,
-        )
+        _row(name, None if isinstance(predicted, Undefined) else predicted.balanced_accuracy)
         for name, predicted in classifiers.items()
     ]
 
 
-def _row(name: str, value: float | None, ends: Interval | None, n: int | None) -> Row:
+def _row(name: str, rate: Rate | None) -> Row:
+    ends = rate.interval() if rate else None
     return {
         "name": name,
-        "value": value,
+        "value": rate.value if rate else None,
         "low": ends.low if ends else None,
         "high": ends.high if ends else None,
-        "n": n,
+        "n": rate.sample.units if rate else None,
     }
 
 
@@ -59,7 +52,7 @@ def by_group(found: Sequence[Gap], reason: str) -> Table:
     for gap in found:
         for group, rate in gap.scored:
             ends = rate.interval()
-            scored: Row = {"value": rate.value, "low": ends.low, "high": ends.high, "n": rate.sample.rows}
+            scored: Row = {"value": rate.value, "low": ends.low, "high": ends.high, "n": rate.sample.units}
             table.append({"attribute": gap.attribute, "group": group, **scored, "status": "ok"})
         for group, n in gap.too_few:
             absent: Row = {"value": None, "low": None, "high": None, "n": n, "status": "too few" if n else reason}

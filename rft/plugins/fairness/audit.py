@@ -19,7 +19,7 @@ from rft.plugins.fairness.parts import Part, by_group_rows, parts
 from rft.plugins.fairness.plan import Plan
 from rft.plugins.fairness.tables import SPLIT
 from rft.records import Section, Table
-from rft.stats import intervals
+from rft.stats.design_effect import DESIGN_EFFECT
 
 _CONTROLLED = (
     "Within each value of {} the other attributes are compared once more: the tables gaps and by_group hold the "
@@ -38,7 +38,7 @@ def audit(subject: Subject, options: FairnessOptions, *, positive: str) -> Secti
     made.append(_legal(plan, options))
     found = None
     if options.mitigation is not None:
-        found = mitigate(subject, options.mitigation, positive)
+        found = mitigate(subject, options.mitigation, positive, limits)
         made.append(mitigated.part(subject, found, options, positive))
     section = _section(made, _notes(plan, positive, options))
     return section if found is None else _with_mitigated(section, found, subject, options, positive)
@@ -111,12 +111,14 @@ def _with_mitigated(
 def _notes(plan: Plan, positive: str, options: FairnessOptions) -> tuple[str, ...]:
     repeats = plan.rows.units is not None
     units = (
-        f" Rows of one unit are not independent: {intervals.KISH}, and units are what is resampled." if repeats else ""
+        f" Rows of one unit are not independent: units are what is counted and resampled ({DESIGN_EFFECT})."
+        if repeats
+        else ""
     )
     return (
-        f"Rates are for the favourable class {positive}, against all others. Groups with fewer than "
-        f"{options.min_group} test {'units' if repeats else 'examples'} are too few to tell: they are shown and not "
-        f"compared. With fewer than {options.shown}, a group or the cases of a metric in it have no number at all.",
+        f"Rates are for the favourable class {positive}, against all others. Groups in which fewer than "
+        f"{options.min_group} test {'units' if repeats else 'examples'} are cases of a metric are too few to tell: "
+        f"shown and not compared. With fewer than {options.shown} there is no number at all.",
         "An interval is one of how far apart groups are, whichever is the higher: for two groups Newcombe's on exact "
         "limits, for more that of the largest gap among all pairs. Each holds at "
         "95 % by itself; where rules judge several, their intervals are wider. A gap is pointed out where chance does "

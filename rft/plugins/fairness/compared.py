@@ -37,7 +37,7 @@ class Compared:
         """Measure every metric of the plan and compare the groups in each."""
         measured, gaps, stated = [], [], []
         for metric, target in plan.asked:
-            own = measure(grouped, metric, target, limits=limits, positive=plan.positive, seed=seed)
+            own = measure(grouped, metric, target, limits=limits, positive=plan.positive)
             verdicts = grouped.control is None and target.positive in (None, plan.positive)
             gap = compare(grouped, metric, target, own, seed=seed, verdicts=verdicts, comparisons=plan.comparisons)
             measured += own

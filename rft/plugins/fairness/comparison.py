@@ -234,9 +234,9 @@ def _values(rows: Rows, grouping: Grouping, metric: str, target: Target) -> np.n
 
 def _status(grouped: GroupedRows, group: int, sums: Sums, limits: Limits) -> str | None:
     """Return why a group cannot be compared, or None."""
-    if grouped.units[group] < limits.compared:
-        return UNSETTLED
-    return TOO_FEW if sums.units.sum() < limits.shown else None
+    if min(int(grouped.units[group]), round(float(sums.units.sum()))) < limits.shown:
+        return TOO_FEW
+    return UNSETTLED if sums.units.sum() < limits.compared else None
 
 
 def rows_of_changes(attribute: str, metric: str, target: Target, compared: Sequence[Change]) -> list[Row]:

@@ -117,7 +117,7 @@ def _overall(pair: Pair, plan: Plan, classes: Sequence[str], positive: str) -> l
                 "class": target.name,
                 "before": float(before) if defined else None,
                 "after": float(after) if defined else None,
-                "n": len(plan.rows),
+                "n": plan.rows.n,
             }
         )
     return rows

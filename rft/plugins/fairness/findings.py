@@ -24,7 +24,7 @@ def of_gap(gap: Gap) -> Finding:
     title = f"{_capital(words_of(gap))}: gap by {gap.attribute}"
     if gap.value is None:
         meaning = f"How far apart groups by {gap.attribute} are in {words_of(gap)}: {explained(gap)}."
-        unmeasured = not_measured(id, title, why_not(gap), meaning, n=_n(gap.scored))
+        unmeasured = not_measured(id, title, why_not(gap), meaning, n=_n(gap))
         return unmeasured.model_copy(update=_judged(gap, gap.judging_intervals))
     return Finding(
         id=id,
@@ -34,7 +34,7 @@ def of_gap(gap: Gap) -> Finding:
         unit="fraction" if gap.metric.bound is not None else "nats",
         interval=gap.interval,
         **_judged(gap, gap.judging_intervals),
-        n=_n(gap.scored),
+        n=_n(gap),
         meaning=_meaning(gap),
         limits=" ".join([*([] if gap.intervals else [NO_INTERVAL]), *_labels_alone(gap), *_left_out(gap)]),
         references=_sources(gap),
@@ -106,10 +106,10 @@ def of_ratio(gap: Gap) -> Finding:
     meaning = f"The lowest {words_of(gap)} of a group by {gap.attribute}, over the highest."
     if gap.value is None:
         judged = _judged(gap, _judging_ratios(gap) if gap.small_shares else [])
-        return not_measured(id, title, why_not(gap), meaning, n=_n(gap.scored)).model_copy(update=judged)
+        return not_measured(id, title, why_not(gap), meaning, n=_n(gap)).model_copy(update=judged)
     lowest, highest = gap.scored[0], gap.scored[-1]
     if not highest.value:
-        return not_measured(id, title, "every group's is 0, so their ratio is undefined", meaning, n=_n(gap.scored))
+        return not_measured(id, title, "every group's is 0, so their ratio is undefined", meaning, n=_n(gap))
     return Finding(
         id=id,
         title=title,
@@ -117,7 +117,7 @@ def of_ratio(gap: Gap) -> Finding:
         value=(lowest.value or 0.0) / highest.value,
         interval=ratio_of_shares(_shares(gap), intervals.LEVEL),
         **_judged(gap, _judging_ratios(gap)),
-        n=_n(gap.scored),
+        n=_n(gap),
         meaning=f"{_capital(words_of(gap))} is {lowest.value:.3f} for {lowest.group} and {highest.value:.3f} for "
         f"{highest.group}: the lowest over the highest of {len(gap.scored)} groups.",
         limits="The two groups are chosen for being the extremes; the interval allows for that."
@@ -156,7 +156,7 @@ def of_worst(gap: Gap) -> Finding:
         unit="fraction",
         interval=worst_share(shares[: len(gap.scored)], lowest=lowest, level=intervals.LEVEL),
         **judged,
-        n=round(worst.worth),
+        n=worst.cases,
         meaning=f"{worst.group} has the {gap.metric.worst} {words_of(gap)} of {len(gap.scored)} groups by "
         f"{gap.attribute}: {worst.value:.3f} ({_cases(worst, gap)}).",
         limits=" ".join(_left_out(gap)),
@@ -204,19 +204,26 @@ def _left_out(gap: Gap) -> list[str]:
 
 
 def _status(group: GroupMetric, gap: Gap) -> str:
-    units = f", {group.units} units" if group.units != group.n else ""
     kind = gap.metric.cases if gap.is_share else "of the rarest kind"
-    fewer = f", {group.cases} {kind}" if group.cases < group.n else ""
-    note = ": fewer independent cases than min_group asks for" if group.status == UNSETTLED else ""
-    return f"{group.status} (n = {group.n}{units}{fewer}{note})"
+    fewer = f", {group.cases} {'with ' * _repeats(group)}{kind}" if group.cases < group.n else ""
+    needed = "min_group asks for" if gap.is_share else "a comparison needs"
+    note = f": fewer independent cases than {needed}" if group.status == UNSETTLED else ""
+    return f"{group.status} (n = {group.n}{' units' * _repeats(group)}{fewer}{note})"
 
 
 def _cases(group: GroupMetric, gap: Gap) -> str:
-    worth = f", worth {group.worth:.0f} independent ones" if group.units != group.n else ""
+    worth = f", worth {group.worth:.0f} independent cases" if _repeats(group) else ""
+    if gap.is_share and _repeats(group):
+        return f"n = {group.cases} units with {gap.metric.cases}{worth}"
     if gap.is_share:
-        return f"n = {group.cases} {gap.metric.cases}{worth}"
+        return f"n = {group.cases} {gap.metric.cases}"
     rarest = f", {group.cases} of the rarest kind" if group.cases < group.n else ""
-    return f"n = {group.n} examples{rarest}{worth}"
+    return f"n = {group.n} {'units' if _repeats(group) else 'examples'}{rarest}{worth}"
+
+
+def _repeats(group: GroupMetric) -> bool:
+    """Whether units of the group have several rows."""
+    return group.rows != group.n
 
 
 def _hits(group: GroupMetric) -> tuple[float, float]:
@@ -224,8 +231,9 @@ def _hits(group: GroupMetric) -> tuple[float, float]:
     return group.value * group.worth, group.worth
 
 
-def _n(groups: Sequence[GroupMetric]) -> int:
-    return round(sum(group.worth for group in groups))
+def _n(gap: Gap) -> int:
+    """Return how many units have a case of the metric in the compared groups."""
+    return sum(group.cases if gap.is_share else group.n for group in gap.scored)
 
 
 def _capital(text: str) -> str:
@@ -239,5 +247,5 @@ def no_intersection(gap: Gap) -> Finding:
         f"Gaps by {gap.attribute}",
         why_not(gap),
         f"How far apart groups by {gap.attribute} are.",
-        n=_n(gap.scored),
+        n=_n(gap),
     ).model_copy(update={"attributes": (gap.attribute,)})

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rft.plugins.fairness.group_metrics import OK, GroupMetric, auc_of
+from rft.plugins.fairness.group_metrics import OK, GroupMetric
 from rft.plugins.fairness.small_groups import Share, gap_with_small_groups, share_of_group
+from rft.predictions.estimates import auc_of_rows
 from rft.predictions.grouped import GroupedRows, Target
 from rft.predictions.row_values import row_values
 from rft.records import Interval, Status
@@ -17,10 +18,12 @@ from rft.stats.auc import auc_resamples
 from rft.stats.classification import METRICS, Metric, Ratios
 from rft.stats.max_t import LargestGap, Resamples, largest_gap, refined_p_value
 from rft.stats.multiplicity import LEVELS
+from rft.stats.pairwise import PairwiseGap
 from rft.stats.power import Detectable, detectable_gap
 from rft.stats.rate_difference import TwoRates
 from rft.stats.resampling import Sums, sums_of_rows
 
+FEWEST_CASES_RESAMPLED = 10  # with fewer independent cases of a share max-t finds gaps that are not there
 DRAWS = 1999  # for an interval at 95 %
 DRAWS_OF_A_CHECK = 399
 DRAWS_FOR_VERDICTS = 39_999  # 20 of them lie beyond the strictest level that a verdict may ask for
@@ -164,10 +167,10 @@ def shows_gap(
     gap = _uncompared(grouped, metric, target, measured)
     if gap.of_two_shares:
         return _two_rates(gap).gap().low > 0
+    if pairwise := _pairwise(gap):
+        return pairwise.interval().low > 0
     resamples = resamples_of(grouped, chosen_of(measured), gap.metric, target, rng, draws=DRAWS_OF_A_CHECK)
-    if resamples is None:
-        return False
-    return largest_gap(resamples, bound=gap.metric.bound).interval().low > 0
+    return resamples is not None and largest_gap(resamples, bound=gap.metric.bound).interval().low > 0
 
 
 def chosen_of(measured: Sequence[GroupMetric]) -> list[int]:
@@ -210,27 +213,51 @@ def _compared(
         resamples = resamples_of(grouped, chosen, gap.metric, gap.target, rng, draws=draws)
         return None if resamples is None else largest_gap(resamples, bound=gap.metric.bound)
 
-    largest = None if gap.of_two_shares else draw_gap()
+    largest = None if gap.of_two_shares else _pairwise(gap) or draw_gap()
     if largest is None and not gap.of_two_shares:
         return gap
     gap = replace(
         gap,
         intervals=tuple(_interval(gap, largest, level) for level in levels),
         judging_intervals=_judging_intervals(gap, largest) if len(levels) > 1 else (),
-        p_value=_two_rates(gap).p_value if largest is None else refined_p_value(largest, draw_gap, tests=comparisons),
+        p_value=_p_value(gap, largest, draw_gap, comparisons),
         null_high=_null_high(gap, largest),
     )
     asked = gap.is_share and len(levels) > 1 and not gap.differs
-    return replace(gap, detectable=_detectable(gap)) if asked else gap
+    return replace(gap, detectable=_detectable(gap, largest)) if asked else gap
 
 
-def _detectable(gap: Gap) -> Detectable:
+def _p_value(
+    gap: Gap,
+    largest: LargestGap | PairwiseGap | None,
+    draw_gap: Callable[[], LargestGap | None],
+    comparisons: int,
+) -> float:
+    if largest is None:
+        return _two_rates(gap).p_value
+    if isinstance(largest, PairwiseGap):
+        return largest.p_value
+    return refined_p_value(largest, draw_gap, tests=comparisons)
+
+
+def _pairwise(gap: Gap) -> PairwiseGap | None:
+    """Return the gap of all pairs by themselves, where a share rests on too few cases to be resampled; else None."""
+    if not gap.is_share or min(group.worth for group in gap.scored) >= FEWEST_CASES_RESAMPLED:
+        return None
+    return PairwiseGap(tuple(_hits(group) for group in gap.scored))
+
+
+def _detectable(gap: Gap, largest: LargestGap | PairwiseGap | None) -> Detectable:
+    """Return the gap that the test would have found; of pairs by themselves, that to the largest other group."""
     others = [group for group in gap.scored if group is not gap.smallest]
     rest = sum(_hits(group)[0] for group in others) / sum(group.worth for group in others)
+    if isinstance(largest, PairwiseGap):
+        pair = [gap.smallest.worth, max(group.worth for group in others)]
+        return detectable_gap(pair, rest, level=largest.level_of_pairs(intervals.LEVEL))
     return detectable_gap([group.worth for group in gap.scored], rest)
 
 
-def _interval(gap: Gap, largest: LargestGap | None, level: float) -> Interval:
+def _interval(gap: Gap, largest: LargestGap | PairwiseGap | None, level: float) -> Interval:
     """Return the interval of the largest gap of all pairs, or of two groups' shares by themselves."""
     return _two_rates(gap).gap(level) if largest is None else largest.interval(level)
 
@@ -240,7 +267,7 @@ def _shares_of_small_groups(gap: Gap, grouped: GroupedRows) -> tuple[Share, ...]
     return tuple(share_of_group(grouped, grouped.names.index(group.group or ""), ratios) for group in gap.unscored)
 
 
-def _judging_intervals(gap: Gap, largest: LargestGap | None) -> tuple[Interval, ...]:
+def _judging_intervals(gap: Gap, largest: LargestGap | PairwiseGap | None) -> tuple[Interval, ...]:
     """Return the intervals of the largest gap among all groups, at each level; ``largest`` is that of those compared.
 
     Of what is no share, a small group may have anything: the gap may be as large as the metric allows.
@@ -273,7 +300,7 @@ def _hits(group: GroupMetric) -> tuple[float, float]:
     return group.value * group.worth, group.worth
 
 
-def _null_high(gap: Gap, largest: LargestGap | None) -> float:
+def _null_high(gap: Gap, largest: LargestGap | PairwiseGap | None) -> float:
     """Return the largest gap that the test takes for chance at 95 %, were the groups apart in the same pattern.
 
     The very test that judges the gap, so that what lies within the band never is a finding, nor the other way round.
@@ -290,7 +317,7 @@ def resamples_of(
     tells how far its mean strays.
     """
     if metric.kind == "area":
-        areas = [auc_of(grouped.of(group), target) for group in chosen]
+        areas = [auc_of_rows(grouped.of(group), target.positive) for group in chosen]
         return auc_resamples(areas, rng, draws=draws)
     if metric.kind == "mean":
         return _of_means(_sums_of_values(grouped, chosen, metric, target), rng, draws)

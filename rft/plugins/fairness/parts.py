@@ -82,7 +82,7 @@ def by_group_rows(plan: Plan, compared: Sequence[Compared], model: str, seed: in
     overall = [
         tables.by_group(model, None, each)
         for metric, target in plan.asked
-        for each in measure(everybody, metric, target, limits=Limits(1, 1), positive=plan.positive, seed=seed)
+        for each in measure(everybody, metric, target, limits=Limits(1, 1), positive=plan.positive)
     ]
     return [withheld_tables.of_everybody(row, plan) for row in overall] + [
         row

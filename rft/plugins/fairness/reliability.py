@@ -7,7 +7,7 @@ import numpy as np
 from rft.plugins.fairness.plan import Plan
 from rft.predictions.grouped import GroupedRows
 from rft.records import Row, Table
-from rft.stats import intervals
+from rft.stats.rates import Rate
 
 BINS = 10
 ROWS_A_BIN = 20  # fewer bins where they would hold fewer rows
@@ -46,8 +46,7 @@ def _row(grouped: GroupedRows, group: int, places: np.ndarray, positive: int) ->
     rows = grouped.rows.where(places)
     assert rows.scores is not None
     true = rows.labels == positive
-    units = np.arange(len(rows)) if rows.units is None else rows.units
-    interval = intervals.Rate.of(true, units).interval()
+    interval = Rate.of(true, rows.units).interval()
     return {
         "attribute": grouped.grouping.attribute,
         "group": grouped.names[group],
@@ -55,5 +54,5 @@ def _row(grouped: GroupedRows, group: int, places: np.ndarray, positive: int) ->
         "observed": float(true.mean()),
         "low": interval.low,
         "high": interval.high,
-        "n": len(rows),
+        "n": rows.n,
     }

@@ -64,7 +64,7 @@ def self_check(grouped: GroupedRows, limits: Limits, *, positive: int, seed: int
 
 
 def _measured(grouped: GroupedRows, limits: Limits, positive: int, seed: int) -> list[GroupMetric]:
-    return measure(grouped, ACCURACY, OF_ALL, limits=limits, positive=positive, seed=seed)
+    return measure(grouped, ACCURACY, OF_ALL, limits=limits, positive=positive)
 
 
 def _sampled(grouped: GroupedRows, compared: Sequence[int], rng: np.random.Generator) -> GroupedRows:

@@ -11,15 +11,12 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
+from rft.predictions.estimates import rate_of_rows
 from rft.predictions.grouped import GroupedRows
 from rft.records import Interval
 from rft.stats.classification import Ratios
-from rft.stats.design_effect import sample_of_rate
 from rft.stats.intervals import clopper_pearson
 from rft.stats.rate_ratio import smallest_ratio
-from rft.stats.resampling import sums_of_rows
 
 EXACT = "Clopper-Pearson for groups too small to be compared"
 
@@ -46,12 +43,10 @@ class Share:
 def share_of_group(grouped: GroupedRows, group: int, ratios: Ratios) -> Share:
     """Return the share of one group in a metric that is one ratio, however few its cases are."""
     rows = grouped.of(group)
-    successes, cases = ratios.of_rows(rows.labels, rows.predictions)
-    if not cases.any():
+    if not ratios.counts(rows.confusion)[1].any():
         return Share(0.0, 0.0)
-    sums = sums_of_rows(successes, cases, np.zeros(len(rows), dtype=np.int64), rows.units, n_groups=1)[0]
-    worth = sample_of_rate(sums).effective_n
-    return Share(sums.value * worth, worth)
+    rate = rate_of_rows(rows, ratios)
+    return Share(rate.successes, rate.sample.effective_n)
 
 
 def gap_with_small_groups(

@@ -15,9 +15,9 @@ from rft.stats.missing_groups import GapBounds
 
 SPLIT = "test"
 CAPTIONS = {
-    "by_group": "Metrics on test by group, with intervals at 95 %; n counts the rows of the group, n_positive those "
-    "whose label is the class. TPR and FNR are shares of n_positive, FPR of n_negative. Without a class: over all "
-    "classes, or the mean of a metric over them",
+    "by_group": "Metrics on test by group, with intervals at 95 %; n counts the examples of the group, n_positive "
+    "those whose label is the class, or the units that have such examples where units repeat. TPR and FNR are shares "
+    "of n_positive, FPR of n_negative. Without a class: over all classes, or the mean of a metric over them",
     "gaps": "The highest group minus the lowest; finding: whether it is a finding too, which rules may name. p: of no "
     "difference. least and most: what missing group values allow. null_high is the largest gap between these groups "
     "that chance explains at 95 %; detectable is the smallest gap of the smallest group that is told from none in 80 % "

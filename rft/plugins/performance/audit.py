@@ -10,17 +10,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 
 from rft.disclosure.withheld import Withheld
 from rft.errors import Unavailable
 from rft.plugins import Subject
 from rft.plugins.performance import measures as measured
 from rft.plugins.performance import tables
-from rft.plugins.performance.measures import Measure, Scored
+from rft.plugins.performance.measures import Measure, Split
+from rft.predictions.table import Rows
 from rft.records import Finding, Section, Table, not_measured
 from rft.stats import intervals
 from rft.stats.auc import DELONG, OBUCHOWSKI
+from rft.stats.calibration import GUO
+from rft.stats.design_effect import DESIGN_EFFECT
 
 BY_CLASS = ("balanced_accuracy", "macro_f1", "roc_auc", "baseline_accuracy")  # made of numbers of single classes
 TIE = 1e-9  # by which a probability may lie below the highest and be as high
@@ -32,42 +34,29 @@ def audit(subject: Subject, *, bins: int) -> Section:
     test, train = _read(subject, "test", bins), _read(subject, "train", bins)
     if test is None:
         raise Unavailable("the predictions hold no rows of the split test")
-    majority = measured.majority(train) if train else None
+    majority = measured.majority(train.rows) if train else None
     measures = {
-        name: _shown(_measure(rows, majority, subject.seed), subject.withheld, name)
-        for name, rows in (("test", test), ("train", train))
-        if rows and name not in subject.withheld.splits
+        name: _shown(_measure(split, majority, subject.seed), subject.withheld, name)
+        for name, split in (("test", test), ("train", train))
+        if split and name not in subject.withheld.splits
     }
     return Section(
         plugin="performance",
         title="Performance",
-        findings=(*_findings(measures["test"]), *_against_scores(subject, test)),
+        findings=(*_findings(measures["test"]), *_against_scores(subject, test.rows)),
         tables={"metrics": _metrics_table(measures), **tables.of(test, subject.withheld)},
         captions=tables.CAPTIONS,
-        figures=tables.figures(test),
+        figures=tables.figures(test.rows),
     )
 
 
-def _read(subject: Subject, split: str, bins: int) -> Scored | None:
-    frame = subject.predictions[subject.predictions["split"] == split]
+def _read(subject: Subject, name: str, bins: int) -> Split | None:
+    frame = subject.predictions[subject.predictions["split"] == name]
     if frame.empty:
         return None
     classes, positive = subject.facts.classes, subject.facts.positive
-    labels, predictions = (_codes(frame[column], classes) for column in ("label", "prediction"))
-    if unknown := int(np.sum((labels < 0) | (predictions < 0))):
-        raise Unavailable(f"{unknown} of {len(frame)} {split} rows have no label or prediction among the classes")
-    scores, no_scores = _scores(frame, classes)
-    return Scored(
-        classes=classes,
-        positive=classes.index(positive) if positive is not None else len(classes) - 1,
-        labels=labels,
-        predictions=predictions,
-        scores=scores,
-        no_scores=no_scores,
-        units=_units(frame),
-        bins=bins,
-        least_in_bin=subject.withheld.below,
-    )
+    index = classes.index(positive) if positive is not None else len(classes) - 1
+    return Split(Rows.of(frame, classes), index, bins, least_in_bin=subject.withheld.below)
 
 
 def _shown(measures: Mapping[str, Measure], withheld: Withheld, split: str) -> dict[str, Measure]:
@@ -82,44 +71,18 @@ def _shown(measures: Mapping[str, Measure], withheld: Withheld, split: str) -> d
     }
 
 
-def _codes(column: pd.Series, classes: tuple[str, ...]) -> np.ndarray:
-    """Return (N,) indices into the classes, -1 for anything else."""
-    return pd.Categorical(column, categories=list(classes)).codes.astype(np.int64)
-
-
-def _units(frame: pd.DataFrame) -> np.ndarray | None:
-    """Return codes of units, or None when no unit has two rows; a row without a unit stands for itself."""
-    known = frame["unit"].notna().to_numpy()
-    if not known.any():
-        return None
-    owners = frame["unit"] if known.all() else frame["unit"].where(known, frame["id"])
-    codes, names = pd.factorize(owners)
-    return codes if len(names) < len(codes) else None
-
-
-def _scores(frame: pd.DataFrame, classes: tuple[str, ...]) -> tuple[np.ndarray | None, str]:
-    columns = [f"score_{name}" for name in classes]
-    if absent := [column for column in columns if column not in frame]:
-        return None, f"the predictions have no column {absent[0]}"
-    scores = frame[columns].to_numpy(np.float64)
-    if bad := int(np.sum(~np.isfinite(scores).all(axis=1))):
-        return None, f"{bad} of {len(frame)} rows have a probability that is not a number"
-    return scores, ""
-
-
 @dataclass(frozen=True)
 class Metric:
     """What a metric is called and how it is explained."""
 
     title: str
     meaning: str
-    measure: Callable[[Scored, np.random.Generator], Measure] | None  # None: needs more than the rows
+    measure: Callable[[Split, np.random.Generator], Measure] | None  # None: needs more than the rows
     unit: str = "fraction"
     limits: str = ""
     references: tuple[str, ...] = ()
 
 
-_RESAMPLED = ("Korn and Graubard 1998, Surv. Methodol. 24:193",)
 METRICS: Mapping[str, Metric] = {
     "accuracy": Metric(
         "Accuracy",
@@ -132,13 +95,13 @@ METRICS: Mapping[str, Metric] = {
         "Balanced accuracy",
         "The share of test examples that got the right class, each class counting the same.",
         measured.balanced_accuracy,
-        references=_RESAMPLED,
+        references=(DESIGN_EFFECT,),
     ),
     "macro_f1": Metric(
         "Macro F1",
         "The harmonic mean of precision and recall of each class, averaged over the classes.",
         measured.macro_f1,
-        references=_RESAMPLED,
+        references=(DESIGN_EFFECT,),
     ),
     "roc_auc": Metric(
         "ROC AUC",
@@ -153,12 +116,12 @@ METRICS: Mapping[str, Metric] = {
         unit="nats",
         limits="A few confident mistakes dominate it; its interval is then too short.",
     ),
-    "calibration_error": Metric(
-        "Calibration error",
+    "ece": Metric(
+        "Expected calibration error",
         "How far the confidence in the predicted class lies from the share of predictions that are right, on average.",
-        measured.calibration_error,
+        measured.ece,
         limits="It is above 0 for every finite sample and has no interval, because resampling it is biased upward.",
-        references=("Guo et al. 2017, ICML", "Bröcker and Smith 2007, Weather Forecast. 22:651"),
+        references=(GUO, "Bröcker and Smith 2007, Weather Forecast. 22:651"),
     ),
     "baseline_accuracy": Metric(
         "Accuracy of the majority class",
@@ -169,10 +132,10 @@ METRICS: Mapping[str, Metric] = {
 }
 
 
-def _measure(rows: Scored, majority: int | None, seed: int) -> dict[str, Measure]:
+def _measure(split: Split, majority: int | None, seed: int) -> dict[str, Measure]:
     rng = np.random.default_rng(seed)
-    measures = {name: metric.measure(rows, rng) for name, metric in METRICS.items() if metric.measure}
-    return measures | {"baseline_accuracy": measured.baseline(rows, majority)}
+    measures = {name: metric.measure(split, rng) for name, metric in METRICS.items() if metric.measure}
+    return measures | {"baseline_accuracy": measured.baseline(split.rows, majority)}
 
 
 def _findings(measures: Mapping[str, Measure]) -> tuple[Finding, ...]:
@@ -203,7 +166,7 @@ def _finding(name: str, measure: Measure) -> Finding:
     )
 
 
-def _against_scores(subject: Subject, rows: Scored) -> Iterator[Finding]:
+def _against_scores(subject: Subject, rows: Rows) -> Iterator[Finding]:
     """Give the count of decisions for a class that is not the most probable, where decisions came from elsewhere."""
     if subject.model is not None or rows.scores is None:
         return

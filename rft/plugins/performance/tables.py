@@ -6,27 +6,27 @@ import numpy as np
 
 from rft.disclosure.withheld import Withheld
 from rft.plugins.performance import measures
-from rft.plugins.performance.measures import Scored
+from rft.plugins.performance.measures import Split
+from rft.predictions.table import Rows
 from rft.records import Figure, Row, Table
-from rft.stats.intervals import Rate
+from rft.stats.classification import METRICS, Ratios
+from rft.stats.rates import Rate
 
 LARGEST_HEATMAP = 40  # classes
 
 
-def of(rows: Scored, withheld: Withheld) -> dict[str, Table]:
+def of(split: Split, withheld: Withheld) -> dict[str, Table]:
     """Return the tables by name; ``calibration`` is absent without scores."""
-    counts = measures.confusion(rows)
-    tables = {"by_class": _class_table(rows, counts), "confusion": _confusion_table(rows, counts)}
+    rows = split.rows
+    tables = {"by_class": _class_table(rows), "confusion": _confusion_table(rows, rows.confusion)}
     if withheld.below:
-        few = {name for index, name in enumerate(rows.classes) if withheld.is_small(_people(rows, index))}
+        few = {
+            name
+            for index, name in enumerate(rows.classes)
+            if withheld.is_small(rows.n_where(rows.predictions == index))
+        }
         tables = {name: [_shown(row, few, withheld) for row in table] for name, table in tables.items()}
-    return tables if rows.scores is None else tables | {"calibration": _calibration_table(rows, rows.scores)}
-
-
-def _people(rows: Scored, given: int) -> int:
-    """Return how many examples, or units where these repeat, were given a class."""
-    own = rows.predictions == given
-    return int(own.sum()) if rows.units is None else len(np.unique(rows.units[own]))
+    return tables if rows.scores is None else tables | {"calibration": _calibration_table(split, rows.scores)}
 
 
 def _shown(row: Row, few: set[str], withheld: Withheld) -> Row:
@@ -45,15 +45,20 @@ def _shown(row: Row, few: set[str], withheld: Withheld) -> Row:
     return {**row, "status": "ok"}
 
 
-def _class_table(rows: Scored, counts: np.ndarray) -> Table:
-    columns = {
-        "precision": measures.precisions(counts),
-        "recall": measures.recalls(counts),
-        "f1": measures.f1_scores(counts),
+def _class_table(rows: Rows) -> Table:
+    ratios = {
+        "precision": Ratios.of(METRICS["precision"], rows.classes, None),
+        "recall": Ratios.of(METRICS["tpr"], rows.classes, None),
+        "f1": Ratios.of_f1(rows.classes),
     }
+    columns = {column: each.values(rows.confusion) for column, each in ratios.items()}
     return [
-        {"class": name, **{column: _defined(values[index]) for column, values in columns.items()}, "n": int(n)}
-        for index, (name, n) in enumerate(zip(rows.classes, counts.sum(axis=1), strict=True))
+        {
+            "class": name,
+            **{column: _defined(values[index]) for column, values in columns.items()},
+            "n": rows.n_where(rows.labels == index),
+        }
+        for index, name in enumerate(rows.classes)
     ]
 
 
@@ -61,7 +66,7 @@ def _defined(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _confusion_table(rows: Scored, counts: np.ndarray) -> Table:
+def _confusion_table(rows: Rows, counts: np.ndarray) -> Table:
     """Return one row a cell; the empty cells of a matrix too large to be drawn are left out."""
     everything = len(rows.classes) <= LARGEST_HEATMAP
     sizes = counts.sum(axis=1)
@@ -77,8 +82,9 @@ def _confusion_table(rows: Scored, counts: np.ndarray) -> Table:
     ]
 
 
-def _calibration_table(rows: Scored, scores: np.ndarray) -> Table:
-    confidence, correct, bins = measures.confidences(rows, scores)
+def _calibration_table(split: Split, scores: np.ndarray) -> Table:
+    rows = split.rows
+    confidence, correct, bins = measures.confidences(split, scores)
     table: Table = []
     for number in range(bins.max() + 1):
         own = bins == number
@@ -91,7 +97,7 @@ def _calibration_table(rows: Scored, scores: np.ndarray) -> Table:
                 "accuracy": rate.value,
                 "low": interval.low,
                 "high": interval.high,
-                "n": int(own.sum()),
+                "n": rows.n_where(own),
             }
         )
     return table
@@ -100,13 +106,14 @@ def _calibration_table(rows: Scored, scores: np.ndarray) -> Table:
 CAPTIONS = {
     "metrics": "Each measure on test, with its 95 % interval, and on the examples that the model was fitted to; "
     "n is the number of examples, or of units where units repeat.",
-    "by_class": "Precision, recall and F1 of each class on test; n is the number of its examples.",
+    "by_class": "Precision, recall and F1 of each class on test; n is the number of its examples, "
+    "or of units where units repeat.",
     "confusion": "Test examples by label and prediction; share is of the label.",
     "calibration": "Test examples in bins of equal size by the confidence in the predicted class.",
 }
 
 
-def figures(rows: Scored) -> tuple[Figure, ...]:
+def figures(rows: Rows) -> tuple[Figure, ...]:
     """Return the figures: measures, reliability when there are scores, confusion when it can be drawn."""
     n = len(rows.labels)
     metrics = Figure(

@@ -18,7 +18,8 @@ from rft.plugins.privacy.piece import Piece
 from rft.records import Figure, Finding, Row, Table, not_measured
 from rft.stats import multiplicity
 from rft.stats.cross_validation import FOLDS, Folds, OutOfFold, Undefined, not_finite, one_thread
-from rft.stats.intervals import KISH, Rate
+from rft.stats.design_effect import DESIGN_EFFECT
+from rft.stats.rates import Rate
 
 if TYPE_CHECKING:
     from rft.features.representations import Representations
@@ -74,7 +75,7 @@ class Probe:
     @property
     def p_value(self) -> float:
         """How often a shuffle does as well, with the true order as one of them."""
-        as_good = np.sum(self.shuffled[:, 0] >= self.found.balanced_accuracy)
+        as_good = np.sum(self.shuffled[:, 0] >= self.found.balanced_accuracy.value)
         return float((1 + as_good) / (1 + len(self.shuffled)))
 
 
@@ -90,10 +91,10 @@ def probe_piece(subject: Subject) -> Piece:
     }
     private = subject.facts.training.mode == "private"
     measured = {name: each for name, each in probes.items() if isinstance(each, Probe)}
-    table = [row for name, each in measured.items() for row in _rows(name, each, subject.seed)]
+    table = [row for name, each in measured.items() for row in _rows(name, each)]
     return Piece(
         findings=tuple(
-            _finding(name, each, subject.seed, private) if isinstance(each, Probe) else _not_probed(name, each.reason)
+            _finding(name, each, private) if isinstance(each, Probe) else _not_probed(name, each.reason)
             for name, each in probes.items()
         ),
         tables={"attribute_probe": table} if table else {},
@@ -182,7 +183,7 @@ def _out_of_fold(features: np.ndarray, folds: Folds) -> OutOfFold:
 def _recalls(found: OutOfFold) -> list[float]:
     """Return balanced accuracy, then the share of each group that is right."""
     recalls = [float(found.hits[found.labels == group].mean()) for group in range(found.labels.max() + 1)]
-    return [found.balanced_accuracy, *recalls]
+    return [found.balanced_accuracy.value, *recalls]
 
 
 def _left_out(missing: int, small: Mapping[str, int], withheld: Withheld) -> tuple[str, ...]:
@@ -209,8 +210,8 @@ def _not_probed(attribute: str, reason: str) -> Finding:
     return not_measured(f"privacy.attribute_probe.{attribute}", _title(attribute), reason, meaning)
 
 
-def _finding(attribute: str, measured: Probe, seed: int, private: bool) -> Finding:
-    share = measured.found.balanced_share(seed)
+def _finding(attribute: str, measured: Probe, private: bool) -> Finding:
+    share = measured.found.balanced_accuracy
     interval = share.interval()
     reads = interval.low > measured.chance and measured.p_value <= 1 / (1 + SHUFFLES)
     meaning = MEANING.format(attribute=attribute, chance=f"{measured.chance:.3g}")
@@ -223,29 +224,24 @@ def _finding(attribute: str, measured: Probe, seed: int, private: bool) -> Findi
         id=f"privacy.attribute_probe.{attribute}",
         title=_title(attribute),
         status="warn" if reads else "info",
-        value=measured.found.balanced_accuracy,
+        value=measured.found.balanced_accuracy.value,
         unit="fraction",
         interval=interval,
         adjusted=multiplicity.adjusted(share.exact_interval),
         n=measured.found.accuracy.sample.units,
         meaning=meaning + by_chance + (READS.format(attribute=attribute) if reads else ""),
         limits=" ".join([LIMITS, *measured.left_out, *([NOT_COVERED] if private else [])]),
-        references=(PROBE, CONTROL, PERMUTATION, KISH),
+        references=(PROBE, CONTROL, PERMUTATION, DESIGN_EFFECT),
         attributes=(attribute,),
     )
 
 
-def _rows(attribute: str, measured: Probe, seed: int) -> Table:
+def _rows(attribute: str, measured: Probe) -> Table:
     """Return the rows over all groups and of each, on true groups and on shuffled ones."""
     found = measured.found
-    everyone: tuple = (
-        None,
-        found.balanced_accuracy,
-        found.balanced_share(seed).interval(),
-        found.accuracy.sample.units,
-    )
     each = [(name, Rate.of(found.hits[own], found.units[own])) for name, own in _by_group(measured)]
-    true = [everyone, *((name, rate.value, rate.interval(), rate.sample.units) for name, rate in each)]
+    everyone: list[tuple[str | None, Rate]] = [(None, found.balanced_accuracy), *each]
+    true = [(name, rate.value, rate.interval(), rate.sample.units) for name, rate in everyone]
     table: Table = []
     for (group, value, interval, n), by_chance in zip(true, measured.shuffled.T, strict=True):
         about: Row = {"attribute": attribute, "group": group}

@@ -111,7 +111,7 @@ def finding(shares: Shares) -> Finding:
 
 
 def _counted(shares: Shares, group: int) -> str:
-    return f"{shares.chosen[group]} of {shares.n[group]}"
+    return f"{shares.rows_chosen[group]} of {shares.rows[group]}"
 
 
 def unmeasured(id: str, title: str, meaning: str, shares: Shares) -> Finding:

@@ -89,7 +89,7 @@ def _row(shares: Shares, group: int, options: Ll144Options) -> Row:
         shares.ratio(group),
         interval.low if interval else None,
         interval.high if interval else None,
-        _share(int(shares.n[group]), shares),
+        _share(int(shares.rows[group]), shares),
         int(shares.n[group]),
         int(shares.chosen[group]),
         _status(shares, group, options),
@@ -102,7 +102,7 @@ def _share(n: int, shares: Shares) -> float | None:
 
 
 def _small(shares: Shares) -> np.ndarray:
-    return shares.n < SMALL * shares.total
+    return shares.rows < SMALL * shares.total
 
 
 def _status(shares: Shares, group: int, options: Ll144Options) -> str:

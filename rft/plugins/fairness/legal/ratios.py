@@ -26,7 +26,8 @@ class Shares:
 
     Attributes:
         grouping: the G groups.
-        n, chosen: (G,) rows of each group, and those of them that are chosen.
+        rows, rows_chosen: (G,) rows of each group, and those of them that are chosen.
+        n, chosen: (G,) the same, or units of each group and those of them with a chosen row, where rows share units.
         independent: for each group what its share is worth in independent rows, as the selection rate is measured.
         total: all rows, those without a group too.
         compared: (G,) whether a group takes part in ratios.
@@ -35,6 +36,8 @@ class Shares:
     """
 
     grouping: Grouping
+    rows: np.ndarray
+    rows_chosen: np.ndarray
     n: np.ndarray
     chosen: np.ndarray
     independent: tuple[Share, ...]
@@ -49,17 +52,19 @@ class Shares:
         rows = Rows(("others", "chosen"), np.zeros(len(chosen), np.int32), chosen.astype(np.int32), units=units)
         grouped = GroupedRows(rows, grouping)
         limits = Limits(compared=min_group, shown=min(min_group, Limits.shown))
-        measured = measure(grouped, SELECTION_RATE.name, CHOSEN, limits=limits, positive=1, seed=0)
+        measured = measure(grouped, SELECTION_RATE.name, CHOSEN, limits=limits, positive=1)
         ratios = Ratios.of(SELECTION_RATE, rows.classes, CHOSEN.positive)
         groups = range(len(grouping.names))
         return cls(
             grouping=grouping,
-            n=grouped.sizes,
-            chosen=grouped.confusion[:, :, 1].sum(axis=1),
+            rows=grouped.sizes,
+            rows_chosen=grouped.confusion[:, :, 1].sum(axis=1),
+            n=grouped.units,
+            chosen=grouped.units_with(ratios.hits[0]),
             independent=tuple(share_of_group(grouped, group, ratios) for group in groups),
             total=len(chosen),
             compared=np.isin(groups, chosen_of(measured)),
-            repeats=units is not None and any(each.units < each.n for each in measured),
+            repeats=any(each.n < each.rows for each in measured),
             left_out=np.zeros(len(groups), dtype=bool),
         )
 
@@ -70,7 +75,7 @@ class Shares:
     @cached_property
     def rates(self) -> np.ndarray:
         """(G,) shares, 0 to 1; NaN for a group without rows."""
-        return np.divide(self.chosen, self.n, out=np.full(len(self.n), np.nan), where=self.n > 0)
+        return np.divide(self.rows_chosen, self.rows, out=np.full(len(self.rows), np.nan), where=self.rows > 0)
 
     @cached_property
     def reference(self) -> int | None:

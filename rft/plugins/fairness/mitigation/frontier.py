@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rft.plugins.fairness.group_metrics import Limits
 from rft.plugins.fairness.mitigation.candidates import Candidate
 from rft.plugins.fairness.mitigation.material import Material
-from rft.plugins.fairness.mitigation.measure import FEWEST, Measured
+from rft.plugins.fairness.mitigation.measure import Measured
 from rft.plugins.fairness.mitigation.options import MitigationOptions
 from rft.records import Figure, Row, Table
 
@@ -74,14 +75,14 @@ def _row(tried: Tried, chosen: bool, split: str) -> Row:
     }
 
 
-def caption(options: MitigationOptions, material: Material) -> str:
+def caption(options: MitigationOptions, material: Material, limits: Limits) -> str:
     """Return the line above the table."""
     metric = METRICS[options.metric]
     return (
         f"Candidates on the {len(material.choose)} examples of {material.chosen_on}; gap is the highest group by "
-        f"{options.attribute} minus the lowest in {metric}. Accuracy has a Wilson interval, the gap that of the "
-        "fairness section. The worst-group accuracy is the lowest among the groups within each class, where each of "
-        f"them has {FEWEST} examples. Rules that decide by chance are shown as they do on average over their draws."
+        f"{options.attribute} minus the lowest in {metric}. Accuracy has a Wilson interval, the gap that of all "
+        "pairs of groups. The worst-group accuracy is the lowest among the groups within each class, where each has "
+        f"{limits.shown} examples or persons. Rules that decide by chance are shown as they do on average."
     )
 
 

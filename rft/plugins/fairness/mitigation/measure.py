@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from rft.disclosure.withheld import MISSING, NOTHING, Withheld
-from rft.plugins.fairness.gaps import DRAWS_FOR_VERDICTS
+from rft.plugins.fairness.gaps import Gap
+from rft.plugins.fairness.group_metrics import USUAL_LIMITS, Limits
 from rft.plugins.fairness.mitigation.material import Part
-from rft.plugins.fairness.small_groups import Share, gap_with_small_groups, worst_share
+from rft.plugins.fairness.small_groups import Share, worst_share
 from rft.records import Interval
-from rft.stats import multiplicity
-from rft.stats.intervals import LEVEL, Rate, Sample
-from rft.stats.max_t import LargestGap, largest_gap
-from rft.stats.rate_difference import TwoRates
-from rft.stats.resampling import rates
-
-FEWEST = 10  # examples of a group, or of a group in a class, for its rate to be looked at
+from rft.stats.pairwise import PairwiseGap
+from rft.stats.rates import Rate
 
 
 @dataclass(frozen=True)
@@ -30,64 +25,40 @@ class Measured:
         accuracy: over all examples, with or without a group.
         groups: the rate of each group that has one, by name, lowest first.
         left_out: the groups without one, with the reason.
-        small: what those of them have that are too small, and not withheld.
         cells: the accuracy of each group in each class that has enough examples, lowest first.
         few_cells: how many groups in a class have examples, but too few.
+        compared: on test, the groups compared as elsewhere in the section; None on validation, where one candidate is
+            set against another.
     """
 
     accuracy: Rate
     groups: dict[str, Rate]
     left_out: dict[str, str]
-    small: dict[str, Share]
     cells: dict[str, Rate]
     few_cells: int
+    compared: Gap | None = None
 
     @property
     def gap(self) -> float | None:
         """The highest group minus the lowest; None where fewer than two have a rate."""
+        if self.compared is not None:
+            return self.compared.value
         rates = list(self.groups.values())
         return rates[-1].value - rates[0].value if len(rates) > 1 else None
 
     @property
     def gap_interval(self) -> Interval | None:
-        """The interval of the gap at 95 %; None where there is no gap."""
-        return self._gap_interval(LEVEL) if len(self.groups) > 1 else None
-
-    @cached_property
-    def gap_intervals(self) -> tuple[Interval, ...]:
-        """The intervals of the gap at each of ``multiplicity.LEVELS``; empty where there is none."""
-        return tuple(map(self._gap_interval, multiplicity.LEVELS)) if len(self.groups) > 1 else ()
-
-    @property
-    def judging_intervals(self) -> tuple[Interval, ...]:
-        """The same of all groups, those that are too small to be compared included: what rules are judged by."""
-        if not self.small:
-            return self.gap_intervals
-        shares, small = [share_of(rate) for rate in self.groups.values()], list(self.small.values())
-        return tuple(
-            gap_with_small_groups(
-                self._gap_interval(1 - (1 - level) / 2) if len(shares) > 1 else None, shares, small, level
-            )
-            for level in multiplicity.LEVELS
-        )
-
-    def _gap_interval(self, level: float) -> Interval:
-        """Return the interval of two groups' shares by themselves, else that of the largest gap of all pairs."""
-        if len(self.groups) > 2:
-            return self._largest.interval(level)
-        low, high = map(share_of, self.groups.values())
-        return TwoRates(high.successes, high.cases, low.successes, low.cases).gap(level)
-
-    @cached_property
-    def _largest(self) -> LargestGap:
-        shares = [share_of(rate) for rate in self.groups.values()]
-        cases = np.array([max(round(share.cases), 1) for share in shares])
-        hits = np.array([round(rate.value * n) for rate, n in zip(self.groups.values(), cases, strict=True)])
-        return largest_gap(rates(hits, cases, np.random.default_rng(0), draws=DRAWS_FOR_VERDICTS))
+        """The interval of the gap: on test as elsewhere in the section, on validation that of all pairs."""
+        if self.compared is not None:
+            return self.compared.interval
+        if len(self.groups) < 2:
+            return None
+        return PairwiseGap(tuple((rate.successes, rate.sample.effective_n) for rate in self.groups.values())).interval()
 
     def worst_interval(self, level: float) -> Interval:
         """Return the interval of the lowest true accuracy among the cells, exact and corrected for their number."""
-        return worst_share([share_of(rate) for rate in self.cells.values()], lowest=True, level=level)
+        shares = [Share(rate.successes, rate.sample.effective_n) for rate in self.cells.values()]
+        return worst_share(shares, lowest=True, level=level)
 
     @property
     def why_left_out(self) -> str:
@@ -100,15 +71,16 @@ class Measured:
         return next(iter(self.cells.items())) if self.cells and not self.few_cells else None
 
 
-def measure(
+def measure_decisions(
     decisions: np.ndarray,
     part: Part,
     metric: str,
     classes: tuple[str, ...],
     positive: int,
+    limits: Limits = USUAL_LIMITS,
     withheld: Withheld = NOTHING,
 ) -> Measured:
-    """Return what is found of decisions.
+    """Return what is found of decisions, of groups in which enough units have a case of the metric.
 
     Args:
         decisions: (N, K) the probability of each decision; one and zeros where it is certain or was drawn.
@@ -116,13 +88,13 @@ def measure(
         metric: ``accuracy``, ``selection_rate``, ``tpr``, ``fpr`` or ``fnr``.
         classes: the K class names.
         positive: index of the favourable class.
+        limits: how many units are too few for a rate to be looked at.
         withheld: what may not leave the machine: these examples may be few, where those of the split are not.
     """
     right = decisions[np.arange(len(part)), part.labels]
     outcome, counted = _outcome(decisions, right, part.labels, metric, positive)
     groups: dict[str, Rate] = {}
     left_out: dict[str, str] = {}
-    small: dict[str, Share] = {}
     cells: dict[str, Rate] = {}
     few_cells = 0
     hidden = withheld.among(
@@ -134,22 +106,20 @@ def measure(
             left_out[name] = withheld.reason
             few_cells += 1
             continue
-        if own.sum() < FEWEST:
-            left_out[name] = f"too few (n = {own.sum()})"
-        elif not (own & counted).any():
-            left_out[name] = f"without an example that counts for {metric} (n = {own.sum()})"
+        cases = _units(own & counted, part)
+        if not cases:
+            left_out[name] = f"without an example that counts for {metric} (n = {_units(own, part)})"
+        elif cases < limits.shown:
+            left_out[name] = f"too few (n = {cases})"
         else:
             groups[name] = _rate(outcome, own & counted, part)
-        if name in left_out:
-            enters = own & counted
-            small[name] = share_of(_rate(outcome, enters, part)) if enters.any() else Share(0.0, 0.0)
         for label, title in enumerate(classes):
             cell = own & (part.labels == label)
-            few_cells += 0 < cell.sum() < FEWEST
-            if cell.sum() >= FEWEST:
+            few_cells += 0 < _units(cell, part) < limits.shown
+            if _units(cell, part) >= limits.shown:
                 cells[f"{name}, {title}"] = _rate(right, cell, part)
-    accuracy = Rate(float(right.mean()), Sample.of(part.units))
-    return Measured(accuracy, _lowest_first(groups), left_out, small, _lowest_first(cells), few_cells)
+    accuracy = Rate.of(right, part.units)
+    return Measured(accuracy, _lowest_first(groups), left_out, _lowest_first(cells), few_cells)
 
 
 def _counts(part: Part, counted: np.ndarray) -> Iterator[dict[str, int]]:
@@ -158,12 +128,6 @@ def _counts(part: Part, counted: np.ndarray) -> Iterator[dict[str, int]]:
     for mask in (np.ones(len(part), dtype=bool), counted):
         for values in (groups[mask], np.unique(np.stack([groups[mask], part.units[mask]]), axis=1)[0]):
             yield {str(name): int(np.sum(values == name)) for name in np.unique(groups)}
-
-
-def share_of(rate: Rate) -> Share:
-    """Return a rate as a share of the effective number of cases."""
-    worth = rate.sample.effective_n
-    return Share(rate.value * worth, worth)
 
 
 def certain(indices: np.ndarray, classes: int) -> np.ndarray:
@@ -187,8 +151,13 @@ def _outcome(
     return kinds[metric]
 
 
+def _units(mask: np.ndarray, part: Part) -> int:
+    """Return how many units have an example in a (N,) mask."""
+    return len(np.unique(part.units[mask]))
+
+
 def _rate(outcome: np.ndarray, mask: np.ndarray, part: Part) -> Rate:
-    return Rate(float(np.clip(outcome[mask].mean(), 0, 1)), Sample.of(part.units[mask]))
+    return Rate.of(outcome[mask], part.units[mask])
 
 
 def _lowest_first(rates: dict[str, Rate]) -> dict[str, Rate]:

@@ -15,11 +15,13 @@ from rft.backbones.decisions import GroupThresholds, Rule, decide
 from rft.disclosure.withheld import Withheld
 from rft.errors import Unavailable
 from rft.plugins import Subject
+from rft.plugins.fairness.group_metrics import USUAL_LIMITS, Limits
 from rft.plugins.fairness.mitigation import balanced, frontier, reductions, tell, thresholds
 from rft.plugins.fairness.mitigation.candidates import UNMITIGATED, Candidate
 from rft.plugins.fairness.mitigation.frontier import Tried
 from rft.plugins.fairness.mitigation.material import Material, Part, check, part
-from rft.plugins.fairness.mitigation.measure import Measured, certain, measure
+from rft.plugins.fairness.mitigation.measure import Measured, certain, measure_decisions
+from rft.plugins.fairness.mitigation.on_test import measure_on_test
 from rft.plugins.fairness.mitigation.options import MitigationOptions
 from rft.plugins.fairness.mitigation.tell import Choice
 from rft.records import Figure, Finding, Table
@@ -49,18 +51,19 @@ class Mitigated:
     folders: dict[str, Callable[[Path], None]] = field(default_factory=dict)
 
 
-def mitigate(subject: Subject, options: MitigationOptions, positive: str) -> Mitigated:
+def mitigate(subject: Subject, options: MitigationOptions, positive: str, limits: Limits = USUAL_LIMITS) -> Mitigated:
     """Return what mitigation found.
 
     Args:
         subject: a linear head on cached vectors, trained in this run without privacy; others are refused in words.
         options: the table ``[fairness.mitigation]``.
         positive: the favourable class.
+        limits: how many cases are too few, as in the rest of the section.
     """
     try:
         check(subject)
         material = Material.of(subject, options.attribute, positive)
-        tried = _try(material, options, subject.withheld)
+        tried = _try(material, options, limits, subject.withheld)
         chosen = choose(tried, options.max_gap)
         splits = {name: part(subject, name, options.attribute) for name in subject.splits}
     except Unavailable as reason:
@@ -68,7 +71,7 @@ def mitigate(subject: Subject, options: MitigationOptions, positive: str) -> Mit
     rule = chosen.candidate.rule
     assert rule is not None, "only what has a rule is chosen"
     predictions = _predictions(subject, splits, rule)
-    choice = _choice(subject, options, material, chosen, splits["test"], predictions)
+    choice = _choice(subject, options, limits, chosen, splits["test"], predictions, positive)
     assert subject.facts.model_sha256 is not None, "a model that was trained here has a hash"
     write = partial(
         mitigated.write,
@@ -80,9 +83,9 @@ def mitigate(subject: Subject, options: MitigationOptions, positive: str) -> Mit
         predictions=predictions,
     )
     return Mitigated(
-        findings=(*tell.findings(choice, options), *tell.unfitted(tried)),
+        findings=(*tell.findings(choice, options, limits), *tell.unfitted(tried)),
         tables={frontier.TABLE: frontier.table(tried, chosen, material.chosen_on)},
-        captions={frontier.TABLE: frontier.caption(options, material)},
+        captions={frontier.TABLE: frontier.caption(options, material, limits)},
         figures=(frontier.figure(options, material.chosen_on),),
         notes=(*tell.notes(choice, tried, options, material), *_precision(subject)),
         predictions=predictions,
@@ -126,10 +129,10 @@ def choose(tried: Sequence[Tried], max_gap: float) -> Tried:
     return fitted[min(order)[-1]][1]
 
 
-def _try(material: Material, options: MitigationOptions, withheld: Withheld) -> list[Tried]:
+def _try(material: Material, options: MitigationOptions, limits: Limits, withheld: Withheld) -> list[Tried]:
     """Return every candidate with what it does on the validation examples, the unmitigated model first."""
     return [
-        Tried(each, _measure(each.rule, material, options.metric, withheld) if not each.reason else None)
+        Tried(each, _measure(each.rule, material, options.metric, limits, withheld) if not each.reason else None)
         for each in _candidates(material, options)
     ]
 
@@ -146,13 +149,13 @@ def _candidates(material: Material, options: MitigationOptions) -> Iterator[Cand
             yield from source.candidates(material, options.constraints)
 
 
-def _measure(rule: Rule | None, material: Material, metric: str, withheld: Withheld) -> Measured:
+def _measure(rule: Rule | None, material: Material, metric: str, limits: Limits, withheld: Withheld) -> Measured:
     """Return what a rule does on the validation examples: on average over its draws, so that no draw is chosen."""
     rows = _known(rule, material.choose).rows
     decisions = rows.scores if rule is None else rule.probabilities(rows)
     if rule is None or not rule.randomised:
         decisions = certain(decisions.argmax(axis=1), len(material.classes))
-    return measure(decisions, material.choose, metric, material.classes, material.positive, withheld)
+    return measure_decisions(decisions, material.choose, metric, material.classes, material.positive, limits, withheld)
 
 
 def _known(rule: Rule | None, examples: Part) -> Part:
@@ -180,18 +183,26 @@ def _predictions(subject: Subject, splits: Mapping[str, Part], rule: Rule) -> pd
 def _choice(
     subject: Subject,
     options: MitigationOptions,
-    material: Material,
+    limits: Limits,
     chosen: Tried,
     test: Part,
     predictions: pd.DataFrame,
+    positive: str,
 ) -> Choice:
     """Measure the chosen rule on test: the only place where anything looks at test labels."""
-    classes = subject.facts.classes
-    found = []
-    for frame in (subject.predictions, predictions):
-        own = frame.loc[frame["split"] == "test", "prediction"]
-        decisions = certain(np.array([classes.index(name) for name in own]), len(classes))
-        found.append(measure(decisions, test, options.metric, classes, material.positive, subject.withheld))
+    before, after = (
+        measure_on_test(
+            frame[frame["split"] == "test"],
+            test,
+            options,
+            subject.facts.classes,
+            positive,
+            limits=limits,
+            seed=subject.seed,
+            withheld=subject.withheld,
+        )
+        for frame in (subject.predictions, predictions)
+    )
     rule = chosen.candidate.rule
     unruled = len(test) - len(_known(rule, test).with_groups()) if rule and rule.needs_group else 0
-    return Choice(chosen, before=found[0], after=found[1], unruled=unruled, n=len(test))
+    return Choice(chosen, before=before, after=after, unruled=unruled, n=len(test))

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from rft.backbones.decisions import Mixture
+from rft.plugins.fairness.group_metrics import Limits
 from rft.plugins.fairness.mitigation import balanced, reductions, thresholds
 from rft.plugins.fairness.mitigation.candidates import UNMITIGATED
 from rft.plugins.fairness.mitigation.frontier import METRICS, Tried
 from rft.plugins.fairness.mitigation.material import ASIDE, Material
-from rft.plugins.fairness.mitigation.measure import FEWEST, Measured
+from rft.plugins.fairness.mitigation.measure import Measured
 from rft.plugins.fairness.mitigation.options import MitigationOptions
 from rft.records import Finding, not_measured
 from rft.stats import intervals, multiplicity, rate_difference
-from rft.stats.intervals import CLOPPER_PEARSON, Rate
 from rft.stats.max_t import MAX_T
+from rft.stats.rates import Rate
 
 SOURCES = {
     thresholds.METHOD: "Hardt, Price and Srebro 2016, NeurIPS",
@@ -62,7 +63,7 @@ def unfitted(tried: Sequence[Tried]) -> Iterator[Finding]:
             yield not_measured(f"fairness.mitigation.{method}", title, reasons, meaning)
 
 
-def findings(choice: Choice, options: MitigationOptions) -> Iterator[Finding]:
+def findings(choice: Choice, options: MitigationOptions, limits: Limits) -> Iterator[Finding]:
     """Yield the gap, the accuracy and the worst-group accuracy on test, after mitigation and before it."""
     name = choice.chosen.candidate.name
     for suffix, words, measured in (
@@ -84,7 +85,7 @@ def findings(choice: Choice, options: MitigationOptions) -> Iterator[Finding]:
             limits="" if suffix else CHOSEN_BEFORE,
             references=(intervals.WILSON,),
         )
-        yield _worst(choice, options, measured, suffix, words)
+        yield _worst(choice, options, limits, measured, suffix, words)
 
 
 def _gap(choice: Choice, options: MitigationOptions, measured: Measured, suffix: str, words: str) -> Finding:
@@ -96,14 +97,14 @@ def _gap(choice: Choice, options: MitigationOptions, measured: Measured, suffix:
     before, after = choice.before.gap, choice.after.gap
     assert before is not None, "which groups are compared does not depend on decisions"
     assert after is not None, "which groups are compared does not depend on decisions"
-    kept = choice.chosen.gap is not None and choice.chosen.gap <= options.max_gap
+    interval, kept = measured.gap_interval, choice.chosen.gap is not None and choice.chosen.gap <= options.max_gap
     return Finding(
         id=id,
         title=title,
         status="info" if suffix or kept else "warn",
         value=measured.gap,
         unit="fraction",
-        interval=measured.gap_intervals[0],
+        interval=interval,
         **_judged(measured),
         n=sum(rate.sample.units for rate in measured.groups.values()),
         attributes=(options.attribute,),
@@ -111,24 +112,33 @@ def _gap(choice: Choice, options: MitigationOptions, measured: Measured, suffix:
         f"after mitigation by {choice.chosen.candidate.name}."
         + ("" if suffix or kept else f" No candidate keeps to {options.max_gap:g} on validation examples."),
         limits=" ".join([CHOSEN_BEFORE, *([f"Left out: {measured.why_left_out}."] * bool(measured.left_out))]),
-        references=(
-            *(rate_difference.SOURCES if len(measured.groups) == 2 else (MAX_T,)),
-            SOURCES[choice.chosen.candidate.method],
-        ),
+        references=(*_sources(measured), SOURCES[choice.chosen.candidate.method]),
     )
 
 
 def _judged(measured: Measured) -> dict[str, Any]:
     """Return what rules are judged by: the intervals of all groups at each level, and which of them are small."""
-    found = measured.judging_intervals
-    return {"adjusted": multiplicity.from_levels(found) if found else (), "small_groups": tuple(measured.small)}
+    gap = measured.compared
+    assert gap is not None, "asked of what was measured on test"
+    small = tuple(str(group.group) for group in gap.unscored)
+    adjusted = multiplicity.from_levels(gap.judging_intervals) if gap.judging_intervals else ()
+    return {"adjusted": adjusted, "small_groups": small}
 
 
-def _worst(choice: Choice, options: MitigationOptions, measured: Measured, suffix: str, words: str) -> Finding:
+def _sources(measured: Measured) -> tuple[str, ...]:
+    gap = measured.compared
+    if gap is None or gap.interval is None:
+        return ()
+    return rate_difference.SOURCES if gap.of_two_shares else (MAX_T,)
+
+
+def _worst(
+    choice: Choice, options: MitigationOptions, limits: Limits, measured: Measured, suffix: str, words: str
+) -> Finding:
     id, title = f"fairness.mitigation.worst_group_accuracy{suffix}", f"Worst-group accuracy, {words}"
     asked = f"The lowest accuracy among the groups by {options.attribute} within each class, on test."
     if measured.worst_cell is None:
-        reason = f"{measured.few_cells} groups within a class have fewer than {FEWEST} test examples"
+        reason = f"{measured.few_cells} groups within a class have fewer than {limits.shown} test examples or persons"
         unmeasured = not_measured(id, title, reason, asked, n=choice.n)
         return unmeasured.model_copy(update={"attributes": (options.attribute,)})
     name, rate = measured.worst_cell
@@ -147,7 +157,7 @@ def _worst(choice: Choice, options: MitigationOptions, measured: Measured, suffi
         meaning=f"{asked} It is that of {name}, {_of(rate)}."
         + (" The group that is worst off is worse off than before." if worse else ""),
         limits=LOWEST if suffix else f"{CHOSEN_BEFORE} {LOWEST}",
-        references=(CLOPPER_PEARSON,),
+        references=(intervals.CLOPPER_PEARSON,),
     )
 
 

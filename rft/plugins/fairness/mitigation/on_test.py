@@ -1,0 +1,69 @@
+"""A way to decide on the test examples, measured and compared as the section measures and compares the model itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+
+from rft.disclosure.withheld import Withheld
+from rft.plugins.fairness import FairnessOptions
+from rft.plugins.fairness.gaps import Gap, compare
+from rft.plugins.fairness.group_metrics import GroupMetric, Limits, measure
+from rft.plugins.fairness.mitigation.material import Part
+from rft.plugins.fairness.mitigation.measure import Measured, certain, measure_decisions
+from rft.plugins.fairness.mitigation.options import MitigationOptions
+from rft.plugins.fairness.plan import Plan
+from rft.predictions.estimates import rate_of_rows
+from rft.predictions.grouped import GroupedRows, Target
+from rft.stats.classification import METRICS, Ratios
+from rft.stats.rates import Rate
+
+
+def measure_on_test(
+    frame: pd.DataFrame,
+    test: Part,
+    options: MitigationOptions,
+    classes: tuple[str, ...],
+    positive: str,
+    *,
+    limits: Limits,
+    seed: int,
+    withheld: Withheld,
+) -> Measured:
+    """Return what decisions do on test: the same groups, rates, gap and interval as elsewhere in the section.
+
+    Args:
+        frame: test rows of a table of predictions.
+        test: the same examples, in the same order.
+        options: which groups are compared, and in what.
+        classes, positive: the class names, and the favourable one.
+        limits: how many cases are too few.
+        seed: of resampling.
+        withheld: what may not leave the machine.
+    """
+    asked = FairnessOptions(attributes=[options.attribute], metrics=[options.metric], depth=1)
+    plan = Plan.of(frame.reset_index(drop=True), classes, asked, positive, withheld)
+    [grouped] = plan.grouped()
+    target = Target.of(positive if METRICS[options.metric].of_class else None, classes)
+    measured = measure(grouped, options.metric, target, limits=limits, positive=plan.positive)
+    gap = compare(grouped, options.metric, target, measured, seed=seed, verdicts=True, comparisons=1)
+    decisions = certain(plan.rows.predictions, len(classes))
+    by_part = measure_decisions(decisions, test, options.metric, classes, plan.positive, limits, withheld)
+    return replace(
+        by_part,
+        accuracy=rate_of_rows(plan.rows, Ratios.of(METRICS["accuracy"], classes, None)),
+        groups={str(group.group): _rate(grouped, gap, group) for group in gap.scored},
+        left_out=_left_out(grouped, gap, withheld),
+        compared=gap,
+    )
+
+
+def _rate(grouped: GroupedRows, gap: Gap, group: GroupMetric) -> Rate:
+    ratios = Ratios.of(gap.metric, grouped.rows.classes, gap.target.positive)
+    return rate_of_rows(grouped.of(grouped.names.index(str(group.group))), ratios)
+
+
+def _left_out(grouped: GroupedRows, gap: Gap, withheld: Withheld) -> dict[str, str]:
+    reasons = {str(group.group): f"{group.status} (n = {group.n})" for group in gap.unscored}
+    return reasons | dict.fromkeys(grouped.grouping.withheld, withheld.reason)

@@ -1,0 +1,70 @@
+"""Estimates of rows of predictions with their intervals: one implementation of each statistic, for all plugins."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from rft.predictions.row_values import row_values
+from rft.predictions.table import Rows
+from rft.records import Interval
+from rft.stats import intervals
+from rft.stats.auc import AucEstimate
+from rft.stats.classification import METRICS, Ratios
+from rft.stats.intervals import LEVEL
+from rft.stats.rates import Rate
+from rft.stats.resampling import Sums, sums_of_rows
+
+
+def rate_of_rows(rows: Rows, ratios: Ratios) -> Rate:
+    """Return a metric that is a share, or an average of shares, each of which has a case among the rows."""
+    return Rate.from_sums(sums_of_ratios(rows, ratios))
+
+
+def sums_of_ratios(rows: Rows, ratios: Ratios) -> Sums:
+    """Return what the units of the rows contribute to each share of a metric."""
+    if rows.units is None:
+        return Sums.of_counts(rows.confusion, ratios.hits, ratios.cases)
+    hits, cases = ratios.of_rows(rows.labels, rows.predictions)
+    return sums_of_rows(hits, cases, np.zeros(len(rows), dtype=np.int64), rows.units, n_groups=1)[0]
+
+
+def auc_of_rows(rows: Rows, positive: int | None) -> AucEstimate:
+    """Return the area of one class against the rest, or the mean over classes where ``positive`` is None.
+
+    The rows have scores, and rows of each of the classes that are set against each other.
+    """
+    assert rows.scores is not None
+    if positive is None:
+        return AucEstimate.mean_over_classes(rows.scores, rows.labels, rows.units)
+    return AucEstimate.from_scores(rows.scores[:, positive], rows.labels == positive, rows.units)
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The mean of a number that each row has: mean score, log loss."""
+
+    value: float
+    metric: str
+    _values: np.ndarray
+    _units: np.ndarray | None
+
+    def interval(self, level: float = LEVEL) -> Interval | None:
+        """Return Student's t interval over units, within the metric's bounds.
+
+        None for a single unit, and where all rows have one value, which tells nothing of how far others would stray.
+        """
+        interval = intervals.mean_interval(self._values, self._units, level=level)
+        if interval is None or math.isclose(interval.low, interval.high, rel_tol=1e-9, abs_tol=1e-9):
+            return None
+        low, high = max(interval.low, 0.0), interval.high
+        bound = METRICS[self.metric].bound
+        return interval.model_copy(update={"low": low, "high": high if bound is None else min(high, bound)})
+
+
+def mean_of_rows(metric: str, rows: Rows, positive: int | None) -> Mean:
+    """Return a metric that is a mean over rows with scores; arguments as for ``row_values``."""
+    values = row_values(metric, rows, positive)
+    return Mean(float(values.mean()), metric, values, rows.units)

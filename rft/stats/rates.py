@@ -1,0 +1,72 @@
+"""A rate, or an average of rates, with what it rests on: one implementation for all plugins.
+
+Rows of one person are not independent, so a rate carries the number of independent cases that its rows are worth, and
+its intervals rest on that number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rft.records import Interval
+from rft.stats.design_effect import sample_of_average, sample_of_rate
+from rft.stats.intervals import LEVEL, Sample, clopper_pearson, wilson
+from rft.stats.rate_difference import TwoRates
+from rft.stats.resampling import Sums, sums_of_rows
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A share of cases, or an average of such shares.
+
+    Attributes:
+        value: 0 to 1.
+        sample: the rows that are cases, their units, and how many independent cases they are worth.
+    """
+
+    value: float
+    sample: Sample
+
+    @classmethod
+    def of(cls, successes: ArrayLike, units: ArrayLike | None) -> Rate:
+        """Return the share of N rows, N above 0.
+
+        Args:
+            successes: (N,) booleans, or numbers from 0 to 1 where rows succeed in part.
+            units: (N,) of whose row each is, or None when every row stands for itself.
+        """
+        successes = np.asarray(successes, dtype=np.float64)
+        codes = None if units is None else np.unique(np.asarray(units), return_inverse=True)[1]
+        groups = np.zeros(len(successes), dtype=np.int64)
+        return cls.from_sums(sums_of_rows(successes, np.ones(len(successes)), groups, codes, n_groups=1)[0])
+
+    @classmethod
+    def from_sums(cls, sums: Sums) -> Rate:
+        """Return the average of R ratios, each with cases; one ratio is a rate."""
+        sample = sample_of_rate(sums) if sums.numerators.shape[1] == 1 else sample_of_average(sums)
+        return cls(value=float(np.clip(sums.value, 0.0, 1.0)), sample=sample)
+
+    @property
+    def successes(self) -> float:
+        """Return the value times the effective number of cases."""
+        return self.value * self.sample.effective_n
+
+    def interval(self, level: float = LEVEL) -> Interval:
+        """Return the Wilson interval on the effective number of cases."""
+        return self.sample.noted(wilson(self.successes, self.sample.effective_n, level=level))
+
+    def exact_interval(self, level: float = LEVEL) -> Interval:
+        """Return the Clopper-Pearson interval on the effective number of cases, for verdicts."""
+        return self.sample.noted(clopper_pearson(self.successes, self.sample.effective_n, level=level))
+
+
+def gap_of_rates(first: Rate, other: Rate, *, level: float = LEVEL) -> Interval:
+    """Return the interval of how far two rates are apart, on the effective number of cases of each."""
+    two = TwoRates(first.successes, first.sample.effective_n, other.successes, other.sample.effective_n)
+    interval = two.gap(level)
+    if not first.sample.repeats and not other.sample.repeats:
+        return interval
+    return interval.model_copy(update={"method": f"{interval.method}, {first.sample.worth} and {other.sample.worth}"})

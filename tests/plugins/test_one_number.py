@@ -1,0 +1,192 @@
+"""One report, one number: every quantity that occurs twice has the same value, interval and n wherever it stands."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+
+import mitigation_cases as cases
+import numpy as np
+import pytest
+
+pytest.importorskip("fairlearn")
+from rft.plugins import Subject
+from rft.plugins.fairness import Fairness, FairnessOptions
+from rft.plugins.performance import Performance, PerformanceOptions
+from rft.plugins.privacy import PrivacyOptions
+from rft.plugins.privacy.attacks.membership import membership_piece
+from rft.plugins.privacy.piece import Piece
+from rft.records import Row, Section
+
+METRICS = ["accuracy", "selection_rate", "tpr", "fpr", "precision", "balanced_accuracy", "roc_auc", "log_loss"]
+Key = tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What one place says of a quantity; None where it does not state an end or n."""
+
+    place: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+
+
+@cache
+def report(rows_of_a_person: int) -> tuple[Section, Section, Piece]:
+    """Performance, fairness with mitigation and legal tables, and attacks, of one model on people with a tiny group."""
+    sizes = {"train": 900, "validation": 900, "test": 300 * rows_of_a_person}
+    given = cases.subject(sizes, agree=0.5, each=rows_of_a_person)
+    subject = with_tiny_group(given, rows_of_a_person)
+    fairness = FairnessOptions(
+        metrics=[*METRICS, "rms_calibration_error"],
+        tables=["four_fifths"],
+        mitigation={"attribute": "region", "metric": "tpr", "methods": ["threshold"]},
+    )
+    return (
+        Performance().audit(subject, PerformanceOptions()),
+        Fairness().audit(subject, fairness),
+        membership_piece(subject, PrivacyOptions(shadows=None)),
+    )
+
+
+def with_tiny_group(given: Subject, rows_of_a_person: int) -> Subject:
+    """Put the first twelve people of test into a group of their own: too few to be compared, however many rows."""
+    test = given.splits["test"]
+    groups = test.groups["region"].copy()
+    groups[: 12 * rows_of_a_person] = "tiny"
+    frame = given.predictions.copy()
+    frame.loc[frame["split"] == "test", "group_region"] = groups
+    return replace(given, predictions=frame, splits={**given.splits, "test": replace(test, groups={"region": groups})})
+
+
+def of_finding(section: Section | Piece, id: str) -> Stated:
+    [finding] = [each for each in section.findings if each.id == id]
+    ends = (finding.interval.low, finding.interval.high) if finding.interval else (None, None)
+    value = finding.value if isinstance(finding.value, (int, float)) else None
+    return Stated(id, value, *ends, finding.n)
+
+
+def of_row(place: str, row: Row, column: str = "value", *, ends: bool = True, n: str | None = "n") -> Stated:
+    low, high = (row["low"], row["high"]) if ends else (None, None)
+    return Stated(f"{place} {row.get('group') or ''}", row[column], low, high, row[n] if n else None)  # type: ignore
+
+
+def of_performance(section: Section) -> Iterator[tuple[Key, Stated]]:
+    for row in section.tables["metrics"]:
+        if row["split"] == "test":
+            name = "yes_roc_auc" if row["metric"] == "roc_auc" else str(row["metric"])
+            yield (name, "all"), of_row("performance.metrics", row)
+            yield (name, "all"), of_finding(section, f"performance.{row['metric']}")
+    for row in section.tables["by_class"]:
+        if row["class"] == "yes":
+            yield ("yes_tpr", "all"), Stated("performance.by_class", row["recall"])  # type: ignore[arg-type]
+            yield ("yes_precision", "all"), Stated("performance.by_class", row["precision"])  # type: ignore[arg-type]
+            yield ("positives", "all"), Stated("performance.by_class", row["n"])  # type: ignore[arg-type]
+
+
+def of_groups(section: Section) -> Iterator[tuple[Key, Stated]]:
+    for row in section.tables["by_group"]:
+        name = f"{row['class']}_{row['metric']}" if row["class"] else str(row["metric"])
+        model = "" if row["model"] == "fine-tuned" else "mitigated "
+        where = str(row["group"]) if row["attribute"] else "all"
+        yield (model + name, where), of_row("by_group", row)
+        if (name, where) == ("yes_tpr", "all"):
+            yield (f"{model}positives", "all"), Stated("by_group", row["n_positive"])  # type: ignore[arg-type]
+    for row in section.tables["four_fifths"]:
+        yield ("yes_selection_rate", str(row["group"])), of_row("four_fifths", row, "selection_rate", ends=False)
+
+
+def of_gaps(section: Section) -> Iterator[tuple[Key, Stated]]:
+    for row in section.tables["gaps"]:
+        name = str(row["metric"])
+        yield (f"{name} gap",), of_row("gaps", row, n=None)
+        if row["finding"]:
+            yield (f"{name} gap",), of_finding(section, f"fairness.{name}_gap.region")
+    yield ("tpr gap",), of_finding(section, "fairness.mitigation.gap_before")
+    yield ("ratio",), of_finding(section, "fairness.selection_rate_ratio.region")
+    yield ("ratio",), of_finding(section, "fairness.four_fifths.region")
+
+
+def of_mitigation(section: Section) -> Iterator[tuple[Key, Stated]]:
+    yield ("accuracy", "all"), of_finding(section, "fairness.mitigation.accuracy_before")
+    yield ("mitigated accuracy", "all"), of_finding(section, "fairness.mitigation.accuracy")
+    for row in section.tables["overall"]:
+        name = f"{row['class']}_{row['metric']}" if row["class"] else str(row["metric"])
+        yield (name, "all"), Stated("overall", row["before"], n=row["n"])  # type: ignore[arg-type]
+        yield (f"mitigated {name}", "all"), Stated("overall", row["after"], n=row["n"])  # type: ignore[arg-type]
+    for row in section.tables["changes"]:
+        if row["metric"] == "tpr":
+            yield ("tpr gap",), Stated("changes", abs(row["before"]))  # type: ignore[arg-type]
+            yield ("mitigated tpr gap",), Stated("changes", abs(row["after"]))  # type: ignore[arg-type]
+    yield ("mitigated tpr gap",), of_finding(section, "fairness.mitigation.gap")
+
+
+def of_attacks(piece: Piece) -> Iterator[tuple[Key, Stated]]:
+    ids = {"loss_threshold": "membership", "lira": "lira", "lira_offline": "lira_offline", "rmia": "rmia"}
+    for row in piece.tables["attacks"]:
+        if row["attribute"] is None:
+            fewest = min(row["n_members"], row["n_non_members"])  # type: ignore[type-var]
+            yield (str(row["attack"]),), replace(of_row("attacks", row, "auc", n=None), n=fewest)
+            yield (str(row["attack"]),), of_finding(piece, f"privacy.{ids[str(row['attack'])]}_auc")
+
+
+def stated(rows_of_a_person: int) -> dict[Key, list[Stated]]:
+    performance, fairness, attacks = report(rows_of_a_person)
+    quantities: dict[Key, list[Stated]] = defaultdict(list)
+    for key, one in (
+        *of_performance(performance),
+        *of_groups(fairness),
+        *of_gaps(fairness),
+        *of_mitigation(fairness),
+        *of_attacks(attacks),
+    ):
+        quantities[key].append(one)
+    return {key: every for key, every in quantities.items() if len(every) > 1}
+
+
+@pytest.mark.parametrize("rows_of_a_person", [1, 4])
+def test_what_is_stated_twice_is_stated_alike(rows_of_a_person: int) -> None:
+    twice = stated(rows_of_a_person)
+    assert len(twice) >= 20
+    for key, every in twice.items():
+        for field in ("value", "low", "high", "n"):
+            known = {one.place: getattr(one, field) for one in every if getattr(one, field) is not None}
+            if known:
+                first = next(iter(known.values()))
+                assert list(known.values()) == pytest.approx([first] * len(known)), (key, field, known)
+
+
+def test_people_are_counted_and_not_their_rows() -> None:
+    performance, fairness, _ = report(4)
+    assert performance.finding("performance.accuracy").n == 300
+    everybody = [row for row in fairness.tables["by_group"] if row["attribute"] is None]
+    assert {row["n"] for row in everybody} == {300}
+    [tiny] = [
+        row
+        for row in fairness.tables["by_group"]
+        if (row["group"], row["metric"], row["model"]) == ("tiny", "accuracy", "fine-tuned")
+    ]
+    assert (tiny["n"], tiny["status"]) == (12, "too few to tell")
+
+
+@pytest.mark.parametrize("rows_of_a_person", [1, 4])
+def test_mitigation_leaves_out_whom_the_section_leaves_out(rows_of_a_person: int) -> None:
+    _, fairness, _ = report(rows_of_a_person)
+    before = fairness.finding("fairness.mitigation.gap_before")
+    gap = fairness.finding("fairness.tpr_gap.region")
+    assert before.n == gap.n
+    assert "tiny" in before.limits
+    assert "tiny" in gap.limits
+
+
+def test_two_calibration_errors_have_two_names() -> None:
+    performance, fairness, _ = report(1)
+    own, other = performance.finding("performance.ece"), fairness.finding("fairness.rms_calibration_error_gap.region")
+    assert own.title == "Expected calibration error"
+    assert "root-mean-square calibration error" in other.title.lower()
+    shown = [row for row in fairness.tables["by_group"] if row["metric"] == "rms_calibration_error"]
+    assert np.isfinite([row["value"] for row in shown if row["value"] is not None]).all()
