@@ -12,7 +12,7 @@ from rft.records import Interval
 from rft.stats.cross_validation import OutOfFold, Undefined
 from rft.stats.rates import Rate, gap_of_rates
 
-FEWEST = 10  # examples of a group that is scored
+FEWEST = 10  # units of a group that is scored
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Gap:
     Attributes:
         attribute: what the groups differ in.
         scored: the groups with a rate, lowest first.
-        too_few: the groups with fewer than ``FEWEST`` examples, and how many each has; None where that is withheld.
+        too_few: the groups with fewer than ``FEWEST`` units, and how many each has; None where that is withheld.
     """
 
     attribute: str
@@ -38,17 +38,14 @@ class Gap:
             for count in (np.sum, lambda own: len(np.unique(probe.units[own])))
         ]
         hidden = withheld.among(*counts)
-        enough = {name: own for name, own in known.items() if own.sum() >= FEWEST and name not in hidden}
+        units = counts[1]
+        enough = {name: own for name, own in known.items() if units[name] >= FEWEST and name not in hidden}
         rates = [(name, Rate.of(probe.hits[own], probe.units[own])) for name, own in enough.items()]
         return cls(
             attribute=attribute,
             scored=tuple(sorted(rates, key=lambda named: (named[1].value, named[0]))),
             too_few=(
-                *(
-                    (name, None if name in hidden else int(own.sum()))
-                    for name, own in known.items()
-                    if name not in enough
-                ),
+                *((name, None if name in hidden else units[name]) for name in known if name not in enough),
                 *((name, None) for name in withheld.of(attribute)),
             ),
         )

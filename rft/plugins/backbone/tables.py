@@ -13,7 +13,7 @@ CAPTIONS = {
     "accuracies": "Accuracy of simple classifiers on training examples that they did not see, with Wilson intervals.",
     "balanced_accuracies": "Balanced accuracy, in which each class counts the same, of the same classifiers.",
     "by_group": "Accuracy of the linear probe on each group, out of fold, with Wilson intervals; groups with fewer "
-    f"than {FEWEST} examples are not scored.",
+    f"than {FEWEST} examples, or units where they repeat, are not scored.",
     "gaps": "The group with the highest accuracy of the linear probe minus that with the lowest; an interval that "
     "includes 0 does not tell them apart, and more than two groups have none.",
 }

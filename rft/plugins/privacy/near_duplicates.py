@@ -9,7 +9,7 @@ from rft.plugins import Subject
 from rft.plugins.privacy.piece import Piece
 from rft.records import Finding, not_measured
 from rft.stats import multiplicity
-from rft.stats.intervals import clopper_pearson, wilson
+from rft.stats.rates import Rate
 
 ALIKE = 0.99  # cosine of the features of two examples
 ID, TITLE = "privacy.near_duplicates", "Examples with a near-duplicate of another unit"
@@ -54,20 +54,19 @@ def _twins(subject: Subject) -> Finding:
     found = int(twins.sum())
     if subject.withheld.is_small(found):
         return not_measured(ID, TITLE, subject.withheld.reason, meaning)
+    rate, sampled = Rate.of(twins, given.units), given.sampled_from > len(twins)
     return Finding(
         id=ID,
         title=TITLE,
         status="warn" if found else "info",
-        value=found / len(twins),
+        value=rate.value,
         unit="fraction",
-        interval=None if given.sampled_from == len(twins) else wilson(found, len(twins)),
-        adjusted=()
-        if given.sampled_from == len(twins)
-        else multiplicity.adjusted(lambda level: clopper_pearson(found, len(twins), level=level)),
-        exact=given.sampled_from == len(twins),
-        n=len(twins),
+        interval=rate.interval() if sampled else None,
+        adjusted=multiplicity.adjusted(rate.exact_interval) if sampled else (),
+        exact=not sampled,
+        n=rate.sample.units,
         meaning=meaning,
-        limits=LIMITS + " A sample finds only twins that are both in it." * (given.sampled_from > len(twins)),
+        limits=LIMITS + " A sample finds only twins that are both in it." * sampled,
     )
 
 
