@@ -26,6 +26,8 @@ pytest.importorskip("fairlearn")
 
 TABLES = """
 [fairness]
+min_group = 5  # persons, of whom seven of each camera are set aside
+min_shown = 5
 
 [fairness.mitigation]
 attribute = "camera"

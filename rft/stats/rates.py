@@ -59,8 +59,15 @@ class Rate:
         return self.sample.noted(wilson(self.successes, self.sample.effective_n, level=level))
 
     def exact_interval(self, level: float = LEVEL) -> Interval:
-        """Return the Clopper-Pearson interval on the effective number of cases, for verdicts."""
-        return self.sample.noted(clopper_pearson(self.successes, self.sample.effective_n, level=level))
+        """Return the Clopper-Pearson interval on the effective number of cases, for verdicts.
+
+        Where all or none succeed Wilson's is a little wider, and its end is taken: no verdict is bolder than what is
+        shown.
+        """
+        exact = clopper_pearson(self.successes, self.sample.effective_n, level=level)
+        shown = wilson(self.successes, self.sample.effective_n, level=level)
+        ends = {"low": min(exact.low, shown.low), "high": max(exact.high, shown.high)}
+        return self.sample.noted(exact.model_copy(update=ends))
 
 
 def gap_of_rates(first: Rate, other: Rate, *, level: float = LEVEL) -> Interval:
