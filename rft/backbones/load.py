@@ -206,6 +206,7 @@ def _of_torchvision(config: ModelConfig, name: str, folder: Path, *, seed: int, 
     by_name = config.weights == "pretrained" or torchvision.is_name_of_weights(name, config.weights)
     file = None
     if config.weights != "random" and not by_name:
+        torchvision.check_weights(name, config.weights)
         file = torchvision.current_names(weights.read(config.weights, folder))
     recipe = torchvision.find_recipe(name, config.weights, file.sha256 if file else None, config.preprocessing)
     if by_name:

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 
 from rft.backbones.classifier import hash_tensors
-from rft.backbones.weights import WeightsFile
+from rft.backbones.weights import SUFFIXES, WeightsFile
 from rft.data.preprocessing import Preprocessing
 from rft.errors import ModelError, near
 from rft.hub import reachable
@@ -36,6 +36,18 @@ def is_name_of_weights(name: str, weights: str) -> bool:
     """Tell whether ``weights`` names published weights of a model: ``IMAGENET1K_V2``, ``ResNet50_Weights.DEFAULT``."""
     published = _models().get_model_weights(name)
     return weights.removeprefix(f"{published.__name__}.") in published.__members__
+
+
+def check_weights(name: str, weights: str) -> None:
+    """Raise ``ModelError`` for what is neither a file nor the name of weights, with the names that there are."""
+    if weights.startswith("package:") or Path(weights).suffix in SUFFIXES:
+        return
+    published = list(_models().get_model_weights(name).__members__)
+    raise ModelError(
+        f"{name} has no published weights {weights!r}",
+        where="model.weights",
+        remedy=f"{near(weights, published) or ''} Its names: {', '.join(published)}; or give a file.".strip(),
+    )
 
 
 def find_recipe(name: str, weights: str, file_sha256: str | None, chosen: str | None) -> Any:

@@ -205,6 +205,13 @@ def test_published_weights_are_recognised_and_chosen_by_name(tmp_path: Path, mon
         assert loaded.preparation.facts()["recipe"] == f"ResNet50_Weights.{recipe.name}"
 
 
+def test_names_of_weights_that_there_are_not_are_told_with_those_that_there_are(tmp_path: Path) -> None:
+    settings = ModelConfig(backbone="torchvision/resnet50", weights="IMAGENET1K_V3")
+    with pytest.raises(ModelError, match="resnet50 has no published weights 'IMAGENET1K_V3'\nDid you mean") as caught:
+        load(settings, tmp_path, modality="image", seed=9, offline=True)
+    assert "Its names: IMAGENET1K_V1, IMAGENET1K_V2, DEFAULT" in str(caught.value)
+
+
 def test_a_file_of_ones_own_takes_the_recipe_that_is_named(tmp_path: Path) -> None:
     network = models.resnet50()
     torch.save(network.state_dict(), tmp_path / "w.pth")
