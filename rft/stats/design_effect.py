@@ -76,7 +76,8 @@ def sample_of_average(sums: Sums) -> Sample:
 
     As many cases as leave a proportion with the linearised variance of the average over units (Korn and Graubard 1998),
     one success and one failure added to it, less by (z / t)^2. A group without errors keeps a width. In simulations
-    with 2 to 20 classes and 30 to 360 rows Wilson's interval covered 93 % or more.
+    with 2 to 10 classes and 30 to 360 rows Wilson's interval covered 92 % or more, macro F1 of 20 classes of 5 rows
+    86 %, and averages over 150 people whose numbers of rows follow a Pareto law (1.2) 86 to 87 %.
 
     Args:
         sums: of R ratios with denominators above 0.

@@ -92,8 +92,8 @@ class Shares:
 
     @property
     def n_independent(self) -> int:
-        """Number of independent rows that the compared groups are worth."""
-        return round(sum(share.cases for share in self._compared))
+        """Return how many independent units the compared groups have, as elsewhere in the section."""
+        return int(self.n[self.compared].sum())
 
     @property
     def pairs(self) -> int:
