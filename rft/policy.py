@@ -20,6 +20,8 @@ from rft.errors import near
 from rft.records import Finding, Interval, Outcome, RuleOutcome, Section, Verdict
 from rft.stats.intervals import LEVEL
 
+SHARES = ("fraction", "probability")  # units of findings that lie between 0 and 1
+
 
 def judge(rules: Sequence[Rule], sections: Iterable[Section], *, source: str = "the config of this run") -> Verdict:
     """Return the verdict of these rules, which stand in ``source``, over the findings of all sections.
@@ -102,6 +104,8 @@ def _judge(rule: Rule, findings: dict[str, Finding], judged: int) -> tuple[Outco
         return "uncertain", f"no such finding in this run. {near(rule.finding, list(findings)) or ''}".strip()
     if finding.value is None:
         return _judge_unmeasured(rule, finding, judged)
+    if finding.unit in SHARES and rule.max is not None and rule.max > 1:
+        return "uncertain", f"no share is above 1, so {rule.max:g} bounds nothing; 10 % is 0.1"
     if finding.exact:
         return _compare(rule, finding.value, finding.value, f"{finding.value:.4g}")
     found = _interval(finding, judged)

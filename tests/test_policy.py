@@ -53,6 +53,12 @@ def test_an_exact_value_settles_itself_and_an_estimate_without_interval_nothing(
     assert outcome(rule, finding(0.1)) == ("uncertain", "0.1 is an estimate without an interval, which settles nothing")
 
 
+def test_a_bound_in_percent_bounds_nothing() -> None:
+    status, explanation = outcome(Rule(finding="p.x", max=10), finding(0.05, 0.01, 0.09, unit="fraction"))
+    assert (status, explanation) == ("uncertain", "no share is above 1, so 10 bounds nothing; 10 % is 0.1")
+    assert outcome(Rule(finding="p.x", max=10), finding(5, 4, 6, unit="epsilon"))[0] == "pass"
+
+
 def test_what_was_not_measured_or_is_absent_is_uncertain() -> None:
     rule = Rule(finding="p.x", max=3)
     status, explanation = outcome(rule, not_measured("p.x", "x", "no positives", "m"))

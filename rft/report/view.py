@@ -233,7 +233,7 @@ def _small_groups(rules: tuple[RuleOutcome, ...]) -> list[str]:
     names = dict.fromkeys(name for rule in rules for name in rule.small_groups)
     if not names:
         return []
-    return [f"Too small to be compared, and judged by their exact intervals alone: {', '.join(names)}."]
+    return [f"Too small to be compared, so that their exact intervals alone enter the rules: {', '.join(names)}."]
 
 
 def _rule(each: RuleOutcome, known: set[str]) -> RuleView:

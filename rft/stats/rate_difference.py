@@ -89,6 +89,23 @@ class TwoRates:
         return LEAST_P if nearer_end(LEAST_P) > 0 else float(brentq(nearer_end, LEAST_P, 1 - LEAST_P, xtol=1e-12))
 
 
+def widest_pair(successes: ArrayLike, n: ArrayLike, *, level: float = LEVEL) -> float:
+    """Return the farthest that any two of G rates may be apart: the largest end of the intervals of single pairs.
+
+    As an upper end of the largest true gap it errs no more often than the interval of one pair, (1 - level) / 2,
+    however many groups there are: it is missed only where the end of that one pair which is truly the farthest apart is
+    too low. Resampling has no part in it, so that a group in which everybody is right keeps its width.
+
+    Args:
+        successes, n: (G,) of each group, G above 1; fractional where rows repeat units.
+        level: of the interval of a pair.
+    """
+    successes, n = (np.asarray(array, dtype=np.float64) for array in (successes, n))
+    first, other = np.triu_indices(len(n), 1)
+    low, high = difference_ends(successes[first], n[first], successes[other], n[other], level=level)
+    return float(np.maximum(np.abs(low), np.abs(high)).max())
+
+
 def difference_ends(
     hits: ArrayLike, n: ArrayLike, other_hits: ArrayLike, other_n: ArrayLike, *, level: float = LEVEL
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -113,3 +113,16 @@ def test_a_ratio_that_may_be_too_small_the_other_way_round_is_uncertain() -> Non
         assert interval.low < 0.8
         assert interval.high == 1
     assert all(row["high"] <= 1 for row in ratio.tables["four_fifths"])
+
+
+@pytest.mark.parametrize("sizes", [(30, 30, 30), (30,) * 10, (1000, 1000, 30)])
+def test_groups_without_an_error_do_not_pass_by_being_more_than_two(sizes: tuple[int, ...]) -> None:
+    """A group of 30 that is .94 right shows no error in 15 of 100 samples: a bound of .10 is not settled."""
+    labels = np.concatenate([np.arange(n) % 2 == 0 for n in sizes])
+    names = np.repeat([f"g{index}" for index in range(len(sizes))], sizes)
+    section = audit(predictions(labels, labels, g=names), metrics=["accuracy"])
+    finding = section.finding("fairness.accuracy_gap.g")
+    assert finding.value == 0
+    assert finding.interval.high > 0.11
+    rule = Rule(finding=finding.id, max=0.1)
+    assert judge([rule], [section]).status == "uncertain"

@@ -11,7 +11,7 @@ from scipy import stats
 
 from rft.stats.design_effect import sample_of_rate
 from rft.stats.intervals import clopper_pearson, wilson
-from rft.stats.rate_difference import TwoRates
+from rft.stats.rate_difference import TwoRates, widest_pair
 from rft.stats.resampling import Sums
 
 RATES = np.concatenate([[0.001, 0.003, 0.01], np.arange(0.02, 1.0, 0.02), [0.99, 0.997, 0.999]])
@@ -231,3 +231,25 @@ def test_rows_that_agree_in_part_are_worth_more_than_their_people(correlation: f
     found = [sample_of_rate(of_people(people(rng, cases, 0.8, correlation), cases)).effective_n for _ in range(200)]
     ideal = 400 / (1 + 3 * correlation)
     assert 0.75 * ideal < np.mean(found) <= ideal
+
+
+@pytest.mark.parametrize("rates", [(0.938, 1, 1), (0.9, 1, 1), (0.85, 0.95, 0.95), (0.5, 0.6, 0.6), (0.97, 1, 1, 1)])
+@pytest.mark.parametrize("n", [30, 60])
+def test_the_upper_end_of_the_largest_gap_errs_in_at_most_one_tail(rates: tuple[float, ...], n: int) -> None:
+    """By enumeration: the first group is apart from the others, which are alike, the highest of which decides."""
+    true_gap, others = rates[1] - rates[0], len(rates) - 1
+    counts = np.arange(n + 1)
+    of_highest = np.diff(stats.binom.cdf(counts, n, rates[1]) ** others, prepend=0.0)
+    missed = 0.0
+    for low, weight in zip(counts, stats.binom.pmf(counts, n, rates[0]), strict=True):
+        ends = np.array(
+            [widest_pair([low, high], [n, n]) if p > 1e-12 else 1.0 for high, p in zip(counts, of_highest, strict=True)]
+        )
+        missed += weight * float(of_highest @ (ends < true_gap))
+    assert missed <= 0.025
+
+
+def test_another_group_never_lowers_the_upper_end() -> None:
+    assert widest_pair([30, 30], [30, 30]) == pytest.approx(TwoRates(30, 30, 30, 30).gap().high)
+    assert widest_pair([30, 30, 1000], [30, 30, 1000]) >= widest_pair([30, 30], [30, 30])
+    assert widest_pair([30, 12, 28], [30, 30, 30]) == pytest.approx(TwoRates(30, 30, 12, 30).gap().high)

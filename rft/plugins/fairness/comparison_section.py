@@ -146,7 +146,7 @@ def _finding(attribute: str, metric: str, paired: PairedChanges | NoChange, name
         small_groups=paired.small_groups,
         n=widest.n,
         meaning=_meaning(widest, words, names, pairs=len(paired.changes)),
-        limits=_left_out(paired.small_groups),
+        limits=" ".join(filter(None, (_of_which_pair(len(paired.changes)), _left_out(paired.small_groups)))),
         references=(MAX_T,),
         attributes=(attribute,),
     )
@@ -176,6 +176,10 @@ def _judging(intervals: Sequence[Interval], small_groups: Sequence[str]) -> tupl
 
 def _left_out(small_groups: Sequence[str]) -> str:
     return f"Too small to be compared: {', '.join(small_groups)}." if small_groups else ""
+
+
+def _of_which_pair(pairs: int) -> str:
+    return "The interval is that of the largest change of any pair, which may be another one." if pairs > 1 else ""
 
 
 def _meaning(change: Change, words: str, names: tuple[str, str], *, pairs: int) -> str:

@@ -20,7 +20,7 @@ from rft.stats.max_t import LargestGap, Resamples, largest_gap, refined_p_value
 from rft.stats.multiplicity import LEVELS
 from rft.stats.pairwise import PairwiseGap
 from rft.stats.power import Detectable, detectable_gap
-from rft.stats.rate_difference import TwoRates
+from rft.stats.rate_difference import TwoRates, widest_pair
 from rft.stats.resampling import Sums, sums_of_rows
 
 FEWEST_CASES_RESAMPLED = 10  # with fewer independent cases of a share max-t finds gaps that are not there
@@ -258,8 +258,18 @@ def _detectable(gap: Gap, largest: LargestGap | PairwiseGap | None) -> Detectabl
 
 
 def _interval(gap: Gap, largest: LargestGap | PairwiseGap | None, level: float) -> Interval:
-    """Return the interval of the largest gap of all pairs, or of two groups' shares by themselves."""
-    return _two_rates(gap).gap(level) if largest is None else largest.interval(level)
+    """Return the interval of the largest gap of all pairs, or of two groups' shares by themselves.
+
+    Resamples of a small group in which everybody is right hardly vary. So the upper end for shares is no lower than
+    that of any two groups by themselves: leaving a group out never widens an interval.
+    """
+    if largest is None:
+        return _two_rates(gap).gap(level)
+    interval = largest.interval(level)
+    if not gap.is_share:
+        return interval
+    successes, cases = zip(*map(_hits, gap.scored), strict=True)
+    return interval.model_copy(update={"high": max(interval.high, widest_pair(successes, cases, level=level))})
 
 
 def _shares_of_small_groups(gap: Gap, grouped: GroupedRows) -> tuple[Share, ...]:
