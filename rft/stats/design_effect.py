@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from rft.stats.intervals import Sample
+from rft.stats.intervals import Sample, wilson
 from rft.stats.resampling import Sums, with_added
 
 FEW = 30  # units, below which their variance is not estimated
+BORROWED = 10  # cases: how much the variance of a class leans on that of the average
 DESIGN_EFFECT = "Kish 1965, Survey Sampling; Korn and Graubard 1998, Survey Methodology 24:193"
 CORRELATION = "Ridout, Demetrio and Firth 1999, Biometrics 55:137"
 
@@ -40,7 +41,9 @@ def sample_of_rate(sums: Sums) -> Sample:
     if rows > units and kish >= FEW:
         smoothed = with_added(Sums(successes[:, None], cases[:, None], sums.units))
         by_variance = _rows_over_design_effect(smoothed, rows) * _for_degrees(kish - 1)
-        r = _highest_correlation(successes, cases, sums.units, smoothed.value)
+        rate, variance = smoothed.value, smoothed.value * (1 - smoothed.value)
+        squares = (successes - rate * cases) ** 2
+        r = _highest_correlation(squares, variance * cases, variance * cases * (cases - 1), sums.units)
         n = float(np.clip(min(by_variance, rows / (1 + r * (rows / kish - 1))), kish, rows))
     return Sample(rows=round(rows), units=units, effective_n=n)
 
@@ -52,40 +55,126 @@ def _rows_over_design_effect(smoothed: Sums, rows: float) -> float:
     return rows * of_rows / smoothed.variance
 
 
-def _highest_correlation(successes: np.ndarray, cases: np.ndarray, units: np.ndarray, rate: float) -> float:
+def _highest_correlation(squares: np.ndarray, of_rows: np.ndarray, of_pairs: np.ndarray, units: np.ndarray) -> float:
     """Return the correlation of two cases of a unit plus its standard error, within 0 and 1.
 
-    A moment estimator: products of deviations over all pairs of cases of a unit, each unit weighted by 1 / (m - 1).
+    A moment estimator: what the squares hold beyond the rows' own variance, over all pairs of cases of a unit, each
+    unit weighted by the ratio of the variance of its rows to that of its pairs: 1 / (m - 1).
 
     Args:
-        successes, cases: (P,) of each kind of unit.
+        squares: (P,) squared deviation of each kind of unit.
+        of_rows: (P,) what would be expected of it if rows were independent.
+        of_pairs: (P,) by how much more if rows of a unit always agreed; 0 or less for units of one case.
         units: (P,) how many units are of each kind.
-        rate: the rate, above 0 and below 1.
     """
-    paired = cases > 1
-    m, count, variance = cases[paired], units[paired], rate * (1 - rate)
-    products = (successes[paired] - rate * m) ** 2 - m * variance
-    pairs = count @ m * variance  # sum of w m (m - 1) with w = 1 / (m - 1)
-    correlation = float(count @ (products / (m - 1)) / pairs)
-    strays = products / (m - 1) - correlation * variance * m
-    return float(np.clip(correlation + np.sqrt(count @ strays**2) / pairs, 0.0, 1.0))
+    paired = of_pairs > 1e-9 * of_rows
+    squares, of_rows, of_pairs, count = squares[paired], of_rows[paired], of_pairs[paired], units[paired]
+    products = (squares - of_rows) * of_rows / of_pairs
+    total = count @ of_rows
+    correlation = float(count @ products / total)
+    strays = products - correlation * of_rows
+    return float(np.clip(correlation + np.sqrt(count @ strays**2) / total, 0.0, 1.0))
 
 
 def sample_of_average(sums: Sums) -> Sample:
     """Return the same for an average of ratios of 0 to 1: balanced accuracy, a macro average.
 
-    As many cases as leave a proportion with the linearised variance of the average over units (Korn and Graubard 1998),
-    one success and one failure added to it, less by (z / t)^2. A group without errors keeps a width. In simulations
-    with 2 to 10 classes and 30 to 360 rows Wilson's interval covered 92 % or more, macro F1 of 20 classes of 5 rows
-    86 %, and averages over 150 people whose numbers of rows follow a Pareto law (1.2) 86 to 87 %.
+    As many cases as leave a proportion with the variance of the average. Of two estimates of that the larger one is
+    taken, and the squared bias of the average is added (delete-one jackknife: Quenouille 1956, Biometrika 43:353),
+    because F1 of a class with few cases lies too low:
+
+    - the linearised variance over units (Korn and Graubard 1998), one success and one failure added, with a margin for
+      its degrees of freedom; where sizes are very unequal it depends on whether large units fail, and alone it covers
+      80 to 93 %;
+    - the variance that the number of cases of each class and the correlation within units allow. It holds as well where
+      a class has few cases, or none that fails.
+
+    And the interval reaches at least as far as any class alone could move the average within its own Wilson interval,
+    which is skewed where one class with few cases makes up most of the variance.
+
+    In simulations of balanced accuracy, macro precision and macro F1 with 2 to 20 classes of .2 to .99, a rare class of
+    2 to 60 rows among them, 3 rows a class and more, 20 to 2,000 people of 4 rows each or of Pareto sizes (exponent
+    1.2), and correlations 0 to 1, Wilson's interval covered 93 % or more, and 97 % on average: macro F1 of 20 classes
+    with 5 rows each 95 to 96 %, averages over 150 people of Pareto sizes 95 to 97 %. What it costs: it is
+    up to 1.6 times as wide as the linearised variance alone would have it, and up to 5 times where Kish's number is
+    under 30 although rows of people are independent, as that of a rate is there.
 
     Args:
         sums: of R ratios with denominators above 0.
     """
     smoothed = with_added(sums)
-    n = smoothed.value * (1 - smoothed.value) / smoothed.variance * _for_degrees(_degrees_of_average(smoothed, sums))
+    typical, spread = smoothed.value * (1 - smoothed.value), sums.value * (1 - sums.value)
+    if spread < 1e-9:  # all or none succeed
+        spread = typical
+    by_variance = typical / smoothed.variance * _for_degrees(_degrees_of_average(smoothed, sums))
+    variance, of_classes = _allowed(sums, typical)
+    n = min(by_variance, spread / variance, _reaching_as_far_as_any(sums.values, of_classes))
+    n = spread / (spread / n + bias_of_average(sums) ** 2)
     rows = sums.units @ sums.denominators.max(axis=1)
     return Sample(rows=round(float(rows)), units=round(float(sums.units.sum())), effective_n=n)
+
+
+def _allowed(sums: Sums, typical: float) -> tuple[float, np.ndarray]:
+    """Return the variance that numbers of cases and correlation allow, and the (R,) effective n of each ratio.
+
+    A unit adds to the variance between the sum of its rows' variances and the square of the sum of their standard
+    deviations, for a correlation from 0 to 1; 1 is taken where Kish's number, of units weighted as the average weighs
+    them, is under 30. With one ratio it is the variance behind the second estimate of ``sample_of_rate``.
+
+    Args:
+        sums: of R ratios.
+        typical: variance of a case that succeeds as often as the average says.
+    """
+    totals = sums.units @ sums.denominators
+    fewest = np.minimum(totals**2 / (sums.units @ sums.denominators**2), totals)  # Kish's number of each ratio
+    variances, weights = _variances_of_cases(sums.values, fewest, typical), 1 / (len(totals) * totals)
+    of_rows = sums.denominators @ (variances * weights**2)
+    of_pairs = np.maximum((sums.denominators @ (np.sqrt(variances) * weights)) ** 2 - of_rows, 0.0)
+    r, kish = 1.0, 1 / float(sums.units @ (sums.denominators @ weights) ** 2)
+    if kish >= FEW and (of_pairs > 1e-9 * of_rows).any():
+        squares = ((sums.numerators - sums.values * sums.denominators) @ weights) ** 2
+        r = _highest_correlation(squares, of_rows, of_pairs, sums.units)
+    return float(sums.units @ (of_rows + r * of_pairs)), totals / (1 + r * (totals / fewest - 1))
+
+
+def _variances_of_cases(values: np.ndarray, n: np.ndarray, typical: float) -> np.ndarray:
+    """Return the (R,) variance of a case of each ratio, mixed with the typical one as if ``BORROWED`` cases had it.
+
+    Weights are degrees of freedom: without the typical one the estimate would be n / (n - 1) p (1 - p), unbiased, and
+    useless for a class with few cases.
+
+    Args:
+        values: (R,) ratios.
+        n: (R,) independent cases of each at least.
+        typical: variance of a case of the average.
+    """
+    if (values == 0).all() or (values == 1).all():
+        return np.full(len(values), typical)
+    return (n * values * (1 - values) + BORROWED * typical) / (n - 1 + BORROWED)
+
+
+def _reaching_as_far_as_any(values: np.ndarray, n: np.ndarray) -> float:
+    """Return the n of a Wilson interval at 95 % that holds the average with any one ratio at an end of its own.
+
+    An end e is that of n = z^2 e (1 - e) / (e - average)^2 cases: Wilson's equation, solved for n.
+
+    Args:
+        values, n: (R,) ratios and their independent cases.
+    """
+    average, ends = values.mean(), [wilson(value * cases, cases) for value, cases in zip(values, n, strict=True)]
+    moved = np.array([(own.low, own.high) for own in ends]) - values[:, None]
+    apart = moved.ravel() / len(values)
+    reached = average + apart
+    inside = (np.abs(apart) > 1e-12) & (reached > 0) & (reached < 1)
+    return float(np.min(ndtri(0.975) ** 2 * reached[inside] * (1 - reached[inside]) / apart[inside] ** 2))
+
+
+def bias_of_average(sums: Sums) -> float:
+    """Return the jackknife's estimate of the bias of an average of ratios; a ratio of a single unit has none."""
+    strays = sums.numerators - sums.values * sums.denominators
+    rest = sums.units @ sums.denominators - sums.denominators
+    changes = np.divide(strays, rest, out=np.zeros_like(strays), where=rest > 1e-9 * (rest + sums.denominators))
+    return -float((sums.units @ changes).mean())
 
 
 def _degrees_of_average(smoothed: Sums, sums: Sums) -> float:
