@@ -132,17 +132,13 @@ def test_guesses_that_are_too_good_fail(private: Subject, monkeypatch: pytest.Mo
     assert values(piece, "one_run_audit")["p-value of the claim"] < 1e-3
 
 
-def test_a_standard_training_has_a_bound_from_canaries_and_no_claim(standard: Subject) -> None:
-    piece = empirical_piece(standard, PrivacyOptions(canaries=200))
-    found = finding(piece, ONE_RUN)
-    assert found.status == "info"
-    assert found.value is not None
-    assert found.value > 0
-    assert "Nothing was claimed" in found.meaning
-    assert values(piece, "one_run_audit")["p-value of the claim"] is None
+def test_a_standard_training_has_no_claim_that_canaries_could_refute(standard: Subject) -> None:
+    piece = empirical_piece(standard, PrivacyOptions())
+    assert "without differential privacy" in str(finding(piece, ONE_RUN).reason)
     assert piece.mechanisms == ()
     assert finding(piece, BOUND).status == "not_measured"
-    assert piece.tables["epsilon_sides"][0]["bound"] == "one run: at least"
+    with pytest.raises(ValueError, match="canaries without epsilon"):
+        PrivacyOptions(canaries=200)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from rft.errors import ConfigError, Unavailable
 from rft.plugins import Subject
 from rft.plugins.privacy import PrivacyOptions
@@ -52,7 +50,7 @@ def twin_part(subject: Subject, options: PrivacyOptions, facts: Facts, seed: int
         return Part(Piece((not_measured(ID, TITLE, str(missing), MEANING),)))
     except ConfigError as refused:  # too little of the budget is left
         return Part(Piece((not_measured(ID, TITLE, f"no twin was trained: {refused.what}", MEANING),)))
-    delta = _delta(facts, subject)
+    delta = float(facts["delta"])
     bound = one_run_bound(found.guesses, delta)
     gaussian = one_run_gaussian_bound(found.guesses, delta)
     p_value = _one_run_p_value(found, facts)
@@ -60,7 +58,7 @@ def twin_part(subject: Subject, options: PrivacyOptions, facts: Facts, seed: int
         findings=(_one_run_finding(found, bound, p_value, facts),),
         tables={"one_run_audit": _one_run_table(found, bound, gaussian, p_value, delta)},
         captions=CAPTIONS,
-        notes=(_about_twin(found, facts),),
+        notes=(_about_twin(found),),
         mechanisms=_spent(found.fit.facts),
         ledger=found.fit.facts.get("ledger", {}),
     )
@@ -72,14 +70,14 @@ def twin_part(subject: Subject, options: PrivacyOptions, facts: Facts, seed: int
 
 
 def _spent(facts: Facts) -> tuple[Mechanism, ...]:
-    """Return what training the twin spent; nothing where it is not private."""
-    if facts.get("mode") != "private":
-        return ()
+    """Return what training the twin spent."""
     return (Mechanism(facts["noise_multiplier"], facts["sample_rate"], facts["charged_steps"]),)
 
 
 def _twin(subject: Subject, options: PrivacyOptions, facts: Facts, seed: int) -> OneRun:
     subject.need("fit")  # without one, canaries would be of no use
+    if facts.get("mode") != "private":
+        raise Unavailable("the model was trained without differential privacy, so there is no claim to refute")
     if options.canaries < canaries.FEWEST:
         raise Unavailable(
             f"privacy.canaries is {options.canaries}: with {canaries.FEWEST} or more, 1000 say, a twin of the model "
@@ -88,34 +86,20 @@ def _twin(subject: Subject, options: PrivacyOptions, facts: Facts, seed: int) ->
     trainer, task = subject.need("trainer"), subject.need("task")
     if isinstance(trainer, DPTrainer) and trainer.method != "sgd":
         raise Unavailable("canaries are made for gradient descent, and this training solves least squares")
-    delta = _delta(facts, subject)
-    return canaries.audit_twin(trainer, task, facts, options.canaries, delta, seed=seed)
+    return canaries.audit_twin(trainer, task, facts, options.canaries, float(facts["delta"]), seed=seed)
 
 
-def _delta(facts: Facts, subject: Subject) -> float:
-    """Return the delta of the claim, or without one that of a private training by default."""
-    if "delta" in facts:
-        return float(facts["delta"])
-    split = subject.splits["train"]
-    owners = split.ids if split.units is None else np.unique(split.units.astype(str))
-    return min(1e-5, 1 / (10 * len(owners)))
-
-
-def _one_run_p_value(found: OneRun, facts: Facts) -> float | None:
-    """Return the p-value of the claim, by its epsilon and by its curve (Bonferroni); None where nothing was claimed."""
-    if facts.get("mode") != "private":
-        return None
+def _one_run_p_value(found: OneRun, facts: Facts) -> float:
+    """Return the p-value of the claim, by its epsilon and by its curve (Bonferroni)."""
     (spent,), epsilon = _spent(found.fit.facts), found.fit.facts["epsilon"]  # more where the twin was interrupted
     by_epsilon = one_run_p_value(found.guesses, epsilon, facts["delta"])
     by_curve = one_run_curve_p_value(found.guesses, Curve(trade_off(spent)))
     return min(1.0, 2 * min(by_epsilon, by_curve))
 
 
-def _one_run_finding(found: OneRun, bound: float, p_value: float | None, facts: Facts) -> Finding:
-    refuted = p_value is not None and p_value < ALPHA
-    if p_value is None:
-        verdict = " Nothing was claimed for this training: it is not private."
-    elif refuted:
+def _one_run_finding(found: OneRun, bound: float, p_value: float, facts: Facts) -> Finding:
+    refuted = p_value < ALPHA
+    if refuted:
         verdict = f" The guesses are better than the claim allows ({chance(p_value)} if it held): it is not kept."
     else:
         verdict = f" The accountant says: at most {facts['epsilon']:.4g}. Nothing here contradicts that."
@@ -132,7 +116,7 @@ def _one_run_finding(found: OneRun, bound: float, p_value: float | None, facts: 
     )
 
 
-def _one_run_table(found: OneRun, bound: float, gaussian: float, p_value: float | None, delta: float) -> Table:
+def _one_run_table(found: OneRun, bound: float, gaussian: float, p_value: float, delta: float) -> Table:
     guesses = found.guesses
     rows: list[tuple[str, Cell, str]] = [
         ("canaries", guesses.canaries, "Made-up examples, each put in by a fair coin."),
@@ -146,13 +130,9 @@ def _one_run_table(found: OneRun, bound: float, gaussian: float, p_value: float 
     return [dict(zip(("quantity", "value", "meaning"), row, strict=True)) for row in rows]
 
 
-def _about_twin(found: OneRun, facts: Facts) -> str:
-    charge = (
-        f" Training it spent an epsilon of {found.fit.facts['epsilon']:.4g} on the same people once more."
-        if facts.get("mode") == "private"
-        else ""
-    )
+def _about_twin(found: OneRun) -> str:
     return (
         f"For the audit in one run a twin of the model was trained with {found.guesses.canaries} canaries among the "
-        f"data, and thrown away.{charge}"
+        f"data, and thrown away. Training it spent an epsilon of {found.fit.facts['epsilon']:.4g} on the same people "
+        "once more."
     )
