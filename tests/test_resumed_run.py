@@ -114,6 +114,8 @@ PICTURE_KEYS = [
     "model.cache=float16",
     "model.row_norm=true",
     "train.views=2",
+]
+RECIPE_KEYS = [
     "train.epochs=6",
     "train.optimizer=sgd",
     "train.learning_rate=0.02",
@@ -154,7 +156,7 @@ TEXT_KEYS = [
 ]
 
 
-def test_whatever_changes_the_model_of_pictures_changes_the_identity(
+def test_whatever_changes_the_features_of_pictures_changes_the_identity(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = pictures(tmp_path)
@@ -166,6 +168,15 @@ def test_whatever_changes_the_model_of_pictures_changes_the_identity(
     for name, change in PICTURE_FILES.items():
         change(tmp_path)
         seen[name] = identity(config, monkeypatch)
+    assert len(set(seen.values())) == len(seen), sorted(seen, key=lambda name: seen[name])
+
+
+@pytest.mark.slow
+def test_whatever_changes_the_training_changes_the_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = pictures(tmp_path)
+    seen = {"as it was": identity(config, monkeypatch)}
+    for key in RECIPE_KEYS:
+        seen[key] = identity(config, monkeypatch, key)
     assert len(set(seen.values())) == len(seen), sorted(seen, key=lambda name: seen[name])
 
 

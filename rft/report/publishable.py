@@ -6,7 +6,7 @@ The report and ``audit.json`` keep to ``report.suppress_below``, which is off un
 from __future__ import annotations
 
 from rft.disclosure.release import restricted
-from rft.disclosure.withheld import PUBLISHED_BELOW, reason
+from rft.disclosure.withheld import PUBLISHED_BELOW
 from rft.records import AuditRun, Finding, RuleOutcome
 
 UN_NOISED = (
@@ -48,4 +48,6 @@ def _explained(rule: RuleOutcome, finding: Finding | None, changed: set[str], be
     if finding is None or finding.id not in changed or finding.status == "fail":
         return rule
     told = f"; too small to be compared: {', '.join(finding.small_groups)}" if finding.small_groups else ""
-    return rule.model_copy(update={"explanation": f"numbers are {reason(below)}{told}"})
+    return rule.model_copy(
+        update={"explanation": f"numbers are withheld in this card, since some rest on fewer than {below} cases{told}"}
+    )

@@ -129,7 +129,7 @@ def test_the_card_withholds_small_cells_though_the_report_does_not() -> None:
     assert "Left out because their item could not be read: fewer than 10." in card
     assert "0.4242" not in card
     assert "4 of 100" not in card
-    assert "**Pass**: the gap (numbers are suppressed: fewer than 10)" in card
+    assert "**Pass**: the gap (numbers are withheld in this card, since some rest on fewer than 10 cases)" in card
     assert "rest on fewer than 10 cases are withheld" in card
 
 
@@ -144,7 +144,7 @@ def test_the_card_does_not_show_the_interval_of_a_group_that_is_too_small() -> N
     }
     card = model_card(run.model_copy(update=update))
     assert "0.29" not in card
-    assert "(numbers are suppressed: fewer than 10; too small to be compared: tiny)" in card
+    assert "(numbers are withheld in this card, since some rest on fewer than 10 cases; too small to be compared: tiny)" in card
 
 
 def test_the_config_says_what_is_small() -> None:
