@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rft.records import Interval
-from rft.stats.design_effect import sample_of_average, sample_of_rate
+from rft.stats.design_effect import averages_hold, sample_of_average, sample_of_rate
 from rft.stats.intervals import LEVEL, Sample, clopper_pearson, wilson
 from rft.stats.rate_difference import TwoRates
 from rft.stats.resampling import Sums, sums_of_rows
@@ -25,10 +25,13 @@ class Rate:
     Attributes:
         value: 0 to 1.
         sample: the rows that are cases, their units, and how many independent cases they are worth.
+        holds: whether its interval does; not of an average over classes with fewer than 3 independent cases each, on
+            average, which is reported without one.
     """
 
     value: float
     sample: Sample
+    holds: bool = True
 
     @classmethod
     def of(cls, successes: ArrayLike, units: ArrayLike | None) -> Rate:
@@ -46,8 +49,10 @@ class Rate:
     @classmethod
     def from_sums(cls, sums: Sums) -> Rate:
         """Return the average of R ratios, each with cases; one ratio is a rate."""
-        sample = sample_of_rate(sums) if sums.numerators.shape[1] == 1 else sample_of_average(sums)
-        return cls(value=float(np.clip(sums.value, 0.0, 1.0)), sample=sample)
+        value = float(np.clip(sums.value, 0.0, 1.0))
+        if sums.numerators.shape[1] == 1:
+            return cls(value, sample_of_rate(sums))
+        return cls(value, sample_of_average(sums), holds=averages_hold(sums))
 
     @property
     def successes(self) -> float:

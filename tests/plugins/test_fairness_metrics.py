@@ -277,3 +277,22 @@ def test_a_group_of_one_value_has_a_gap_without_an_interval_and_the_audit_goes_o
     if not odd:
         [row] = [row for row in section.tables["by_group"] if (row["group"], row["metric"]) == ("y", metric)]
         assert (row["low"], row["high"]) == (None, None)
+
+
+def test_an_average_over_classes_that_rests_on_two_people_each_is_too_few_to_tell() -> None:
+    """Group y has 15 people of each class; one of them has nine tenths of the rows of it."""
+    rng = np.random.default_rng(0)
+    people = np.repeat(np.arange(60), np.where(np.isin(np.arange(60), (30, 45)), 126, 1))
+    labels = ((people % 30) >= 15).astype(bool)
+    frame = predictions(labels, labels ^ (rng.random(len(labels)) < 0.1), place=np.where(people < 30, "x", "y"))
+    frame["unit"] = [f"p{person}" for person in people]
+    given = subject(frame, classes=("no", "yes"), positive="yes")
+    section = Fairness().audit(given, FairnessOptions(metrics=["balanced_accuracy", "accuracy"], min_group=10))
+    rows = {(row["group"], row["metric"]): row for row in section.tables["by_group"] if row["attribute"]}
+    averaged = rows["y", "balanced_accuracy"]
+    assert averaged["value"] is not None
+    assert (averaged["status"], averaged["low"], averaged["high"]) == ("too few to tell", None, None)
+    assert rows["x", "balanced_accuracy"]["low"] is not None
+    assert rows["y", "accuracy"]["low"] is not None
+    gap = section.finding("fairness.balanced_accuracy_gap.place")
+    assert gap.interval is None

@@ -137,6 +137,17 @@ def test_a_perfect_model_keeps_its_intervals() -> None:
         assert 0.83 < finding.interval.low < 0.96
 
 
+def test_averages_over_classes_with_too_few_rows_have_a_value_and_no_interval() -> None:
+    classes = list("abcdefgh")
+    labels, scores = np.tile(np.arange(8), 2), np.tile(np.eye(8), (2, 1)) * 0.9 + 0.1 / 8
+    section = audit(predictions(labels, scores, classes), classes=classes)
+    for name in ("balanced_accuracy", "macro_f1"):
+        finding = section.finding(f"performance.{name}")
+        assert (finding.value, finding.interval, finding.adjusted) == (1.0, None, ())
+        assert "fewer than 3 independent cases each" in finding.meaning
+    assert section.finding("performance.accuracy").interval is not None
+
+
 def test_a_class_without_rows_is_undefined_where_it_matters() -> None:
     """scikit-learn gives 0.0 for the F1 of such a class and leaves it out of balanced accuracy."""
     labels, scores = made_up(60, 3, 0)

@@ -147,6 +147,17 @@ def test_the_bias_of_macro_f1_is_that_of_the_jackknife() -> None:
     assert bias < 0
 
 
+def test_an_average_over_classes_with_fewer_than_three_cases_each_does_not_hold() -> None:
+    for rows_of_a_class, holds in ((2, False), (3, True)):
+        rows = rows_of(rows_of_a_class * np.eye(20, dtype=int))
+        assert rate_of_rows(rows, macro_f1(20)).holds is holds
+        assert rate_of_rows(rows, accuracy(20)).holds
+    people = rows_of(8 * np.eye(3, dtype=int), units=np.arange(24) // 4)  # two of each class
+    assert not rate_of_rows(people, balanced(3)).holds
+    rare = rows_of(np.array([[2, 0], [5, 53]]))
+    assert rate_of_rows(rare, balanced(2)).holds
+
+
 def coverage(
     metric,
     classes: int,

@@ -155,7 +155,9 @@ def _measured(asked: _Asked, group: int) -> GroupMetric:
     if status not in (OK, UNSETTLED):
         return blank
     value, interval, worth = _KINDS[asked.metric.kind](asked, group)
-    return replace(blank, value=value, interval=interval, worth=worth)
+    if asked.metric.kind == "ratio" and interval is None:
+        status = UNSETTLED
+    return replace(blank, status=status, value=value, interval=interval, worth=worth)
 
 
 def _status(asked: _Asked, group: int) -> tuple[str, int]:
@@ -179,7 +181,7 @@ Found = tuple[float, Interval | None, float]  # value, interval, worth
 
 def _ratio(asked: _Asked, group: int) -> Found:
     rate = rate_of_rows(asked.grouped.of(group), asked.ratios)
-    return rate.value, rate.interval(), rate.sample.effective_n
+    return rate.value, rate.interval() if rate.holds else None, rate.sample.effective_n
 
 
 def _mean(asked: _Asked, group: int) -> Found:

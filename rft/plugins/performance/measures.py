@@ -16,10 +16,12 @@ from rft.records import Adjusted, Interval
 from rft.stats import multiplicity
 from rft.stats.calibration import equal_mass_bins, expected_calibration_error
 from rft.stats.classification import METRICS, Ratios
+from rft.stats.design_effect import CASES_A_CLASS
 from rft.stats.rates import Rate
 
 ROWS_A_BIN = 10  # the calibration error uses fewer bins when its bins would hold fewer rows on average
 SIMULATIONS = 1000
+NO_INTERVAL = f"It has no interval: the classes have fewer than {CASES_A_CLASS} independent cases each, on average."
 MOST_SIMULATED = 100_000  # rows that are drawn one by one
 
 
@@ -81,6 +83,8 @@ def _mean_over_classes(rows: Rows, ratios: Ratios, cause: str) -> Measure:
     if absent.any():
         return Measure(None, rows.n, reason=_undefined(rows, absent, cause))
     rate = rate_of_rows(rows, ratios)
+    if not rate.holds:
+        return Measure(rate.value, rows.n, remark=NO_INTERVAL)
     return Measure(rate.value, rows.n, rate.interval(), adjusted=multiplicity.adjusted(rate.exact_interval))
 
 
