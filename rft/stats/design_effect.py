@@ -97,9 +97,8 @@ def sample_of_average(sums: Sums) -> Sample:
     2 to 60 rows among them, 3 rows a class and more, 20 to 2,000 people of 4 rows each or of Pareto sizes (exponent
     1.2), and correlations 0 to 1, Wilson's interval covered 93 % or more, and 97 % on average: macro F1 of 20 classes
     with 5 rows each 95 to 96 %, averages over 150 people of Pareto sizes 95 to 97 %; macro F1 of 3 classes of 12 people
-    in all 92 to 95 %. What it costs: it is
-    up to 1.6 times as wide as the linearised variance alone would have it, and up to 5 times where Kish's number is
-    under 30 although rows of people are independent, as that of a rate is there.
+    in all 92 to 95 %. What it costs: it is up to 1.6 times as wide as the linearised variance alone would have it, and
+    up to 5 times where Kish's number is under 30 although rows of people are independent, as that of a rate is there.
 
     Args:
         sums: of R ratios with denominators above 0.
@@ -119,8 +118,8 @@ def sample_of_average(sums: Sums) -> Sample:
 def averages_hold(sums: Sums) -> bool:
     """Return whether ratios have enough independent cases, all together, for an interval of their average.
 
-    With 20 classes of 2 rows, or 3 classes of 4 to 8 people in all, intervals of macro precision and macro F1 covered as
-    little as 82 to 92 %, and spanned .3 to .9.
+    With 20 classes of 2 rows, or 3 classes of 4 to 8 people in all, intervals of macro precision and macro F1 covered
+    as little as 82 to 92 %, and spanned .3 to .9.
     """
     smoothed = with_added(sums)
     of_classes = _allowed(sums, smoothed.value * (1 - smoothed.value))[1]
