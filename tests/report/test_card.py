@@ -144,10 +144,8 @@ def test_the_card_does_not_show_the_interval_of_a_group_that_is_too_small() -> N
     }
     card = model_card(run.model_copy(update=update))
     assert "0.29" not in card
-    explained = (
-        "numbers are withheld in this card, since some rest on fewer than 10 cases; too small to be compared: tiny"
-    )
-    assert f"({explained})" in card
+    explained = "numbers are withheld in this card, since some rest on fewer than 10 cases"
+    assert f"({explained}; too small to be compared: tiny)" in card
 
 
 def test_the_config_says_what_is_small() -> None:
