@@ -11,6 +11,8 @@ import numpy as np
 from rft.predictions.confusion import confusion_of
 from rft.predictions.table import Grouping, Rows
 
+MOST_MARKS = 200_000_000  # bytes, one a unit and group
+
 
 @dataclass(frozen=True)
 class Target:
@@ -68,10 +70,17 @@ class GroupedRows:
         cells = np.asarray(cells) != 0
         if self.rows.units is None:
             return self.confusion[:, cells].sum(axis=1)
-        counts = cells[self.rows.labels, self.rows.predictions] & (self.grouping.codes >= 0)
-        groups = len(self.names)
-        pairs = np.unique(self.rows.units[counts].astype(np.int64) * groups + self.grouping.codes[counts])
-        return np.bincount(pairs % groups, minlength=groups)
+        key = cells.tobytes()  # the metrics ask for the same few sets of cells again and again
+        if key not in self._units_counted:
+            counts = cells[self.rows.labels, self.rows.predictions] & (self.grouping.codes >= 0)
+            self._units_counted[key] = _distinct_units(
+                self.rows.units[counts], self.grouping.codes[counts], len(self.names)
+            )
+        return self._units_counted[key]
+
+    @cached_property
+    def _units_counted(self) -> dict[bytes, np.ndarray]:
+        return {}
 
     @cached_property
     def _order(self) -> np.ndarray:
@@ -85,3 +94,20 @@ class GroupedRows:
     def of(self, group: int) -> Rows:
         """Return the rows of a group."""
         return self.rows.where(self.places(group))
+
+
+def _distinct_units(units: np.ndarray, groups: np.ndarray, n_groups: int) -> np.ndarray:
+    """Return (G,) how many distinct units the rows of each group have.
+
+    Args:
+        units: (N,) codes from 0 on.
+        groups: (N,) codes 0 to G - 1.
+        n_groups: G.
+    """
+    pairs = units.astype(np.int64) * n_groups + groups
+    size = (int(units.max()) + 1 if len(units) else 0) * n_groups
+    if size > MOST_MARKS:  # sorted instead: slower, and its memory does not grow with the number of groups
+        return np.bincount(np.unique(pairs) % n_groups, minlength=n_groups)
+    marks = np.zeros(size, dtype=bool)
+    marks[pairs] = True
+    return marks.reshape(-1, n_groups).sum(axis=0)
