@@ -7,7 +7,6 @@ A setting that silently does nothing lets its user believe in another audit than
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -15,8 +14,6 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from rft.errors import ConfigError
-
-log = logging.getLogger("rft")
 
 
 @dataclass(frozen=True)
@@ -55,12 +52,10 @@ class Applies:
     Attributes:
         where: tells it, from the situation and the value that was given.
         otherwise: why it has none, as part of a sentence.
-        shared: whether a config may keep it for another run, which differs in one switch: it is then not refused.
     """
 
     where: Callable[[Situation, Any], bool]
     otherwise: str
-    shared: bool = False
 
 
 PICTURES = Applies(lambda run, _: run.modality == "image", "it is about pictures, and these examples are none")
@@ -75,18 +70,12 @@ POPULATION = Applies(
 
 
 def refuse_idle(table: BaseModel, name: str, situation: Situation, file: str) -> None:
-    """Raise ``ConfigError`` for keys of a table, or of tables in it, that were given and have no effect.
-
-    Those that a config shares with a run in which they have one are named in a warning.
-    """
+    """Raise ``ConfigError`` for keys of a table, or of tables in it, that were given and have no effect."""
     idle = list(_idle(table, name, situation))
-    for shared in (False, True):
-        for reason in dict.fromkeys(rule.otherwise for _, rule in idle if rule.shared == shared):
-            keys = [key for key, rule in idle if (rule.otherwise, rule.shared) == (reason, shared)]
-            said = f"{', '.join(keys)}: {'have' if len(keys) > 1 else 'has'} no effect here: {reason}"
-            if not shared:
-                raise ConfigError(said, where=file, remedy=f"Remove {' and '.join(keys)}.")
-            log.warning("%s: %s", file, said)
+    for reason in dict.fromkeys(rule.otherwise for _, rule in idle):
+        keys = [key for key, rule in idle if rule.otherwise == reason]
+        said = f"{', '.join(keys)}: {'have' if len(keys) > 1 else 'has'} no effect here: {reason}"
+        raise ConfigError(said, where=file, remedy=f"Remove {' and '.join(keys)}.")
 
 
 def _idle(table: BaseModel, name: str, situation: Situation) -> Iterator[tuple[str, Applies]]:
@@ -94,7 +83,7 @@ def _idle(table: BaseModel, name: str, situation: Situation) -> Iterator[tuple[s
     for key in sorted(table.model_fields_set):
         value, path = getattr(table, key), f"{name}.{key}" if name else key
         if path in situation.unused:
-            yield path, Applies(lambda *_: False, situation.unused[path], shared=True)
+            yield path, Applies(lambda *_: False, situation.unused[path])
         for rule in type(table).model_fields[key].metadata:
             if isinstance(rule, Applies) and not rule.where(situation, value):
                 yield path, rule

@@ -42,7 +42,7 @@ class DataConfig(_Table):
     unit: str | None = None
     population: Annotated[
         Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] | None,
-        Applies(lambda run, _: run.private, "its ledger adds up what private training spends", shared=True),
+        Applies(lambda run, _: run.private, "its ledger adds up what private training spends"),
     ] = None
     split: str | None = None
     test: Fraction | None = None

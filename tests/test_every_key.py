@@ -23,7 +23,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 import rft
 from rft.config import Config
-from rft.errors import RftError
+from rft.errors import ConfigError, RftError
 from rft.pipeline import prepare
 from rft.plugins import discover
 
@@ -61,6 +61,7 @@ MODES = {
     "texts, a layer": TEXTS + BERT + 'freeze = "encoder.layer.2"\n' + TRAIN,
     "texts, adapters everywhere": TEXTS + BERT + 'tune = "lora"\n' + TRAIN,
     "private": PICTURES + CLASSES + RESNET + TRAIN + PRIVATE,
+    "private, steps": PICTURES + CLASSES + RESNET + TRAIN.replace("epochs = 2\n", "") + PRIVATE + "steps = 3\n",
     "private, nothing frozen": TEXTS + CLASSES + BERT + 'freeze = "none"\n' + TRAIN + PRIVATE,
     "private, least squares": PICTURES + CLASSES + RESNET + "[train]\n" + PRIVATE + 'method = "least_squares"\n',
     "a checkpoint": TEXTS + '[model]\ncheckpoint = "classifier"\n',
@@ -303,11 +304,11 @@ def expected(mode: str) -> set[str]:
         keys |= starting("fairness") - with_groups
     if mode in ("a checkpoint", "a factory"):
         keys = keys - {"model.classes", "model.outputs"} | starting(*TRAINING) | {"model.backbone"}
-        keys |= {"model.preprocessing"}  # of a factory it names its transform, and takes the place of image_size
+        keys |= {"data.population", "model.preprocessing"}  # of a factory it names its transform, and takes the place of image_size
     elif private:
         keys |= starting("fairness.mitigation") | {"fairness.classes"}  # two are declared
     else:
-        keys |= with_epsilon_alone()
+        keys |= with_epsilon_alone() | {"data.population"}
     if mode == "texts, adapters everywhere":
         keys -= starting(*LORA)
     return keys | more_of(mode)
@@ -318,14 +319,15 @@ def more_of(mode: str) -> set[str]:
         "pictures, adamw": {"train.momentum"},
         "texts, a layer": starting("fairness.mitigation"),
         "texts, adapters everywhere": starting("fairness.mitigation") | {"model.cache"},
-        "private, nothing frozen": {"model.cache", "model.precision"},
-        "private, least squares": {
-            *("privacy.sample_rate", "privacy.steps", "privacy.mechanism_runs"),
-        },
+        "private": {"privacy.steps", "privacy.method"},  # beside train.epochs
+        "private, steps": {"train.epochs", "privacy.method"},
+        "private, nothing frozen": {"model.cache", "model.precision", "privacy.steps", "privacy.method"},
+        "private, least squares": {*RECIPE, "privacy.sample_rate", "privacy.steps", "privacy.mechanism_runs"},
         "decisions alone": {"predictions.threshold"},
     }.get(mode, set())
 
 
+RECIPE = {f"train.{key}" for key in ("epochs", "optimizer", "learning_rate", "momentum", "weight_decay", "batch_size")}
 TO_DO = ("remove", "give ", "needs ", "add ")
 
 
@@ -342,36 +344,12 @@ def test_a_key_without_effect_is_refused_and_says_what_to_do(tmp_path: Path, mod
     assert not silent
 
 
-RECIPE = {f"train.{key}" for key in ("epochs", "optimizer", "learning_rate", "momentum", "weight_decay", "batch_size")}
-
-
-@pytest.mark.parametrize(
-    ("mode", "keys"),
-    [
-        ("private, least squares", RECIPE),
-        *((mode, {"data.population"}) for mode in ("pictures", "texts", "a checkpoint")),
-    ],
-)
-def test_what_a_config_keeps_for_another_run_is_said(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: str, keys: set[str]
-) -> None:
-    """The same config with, and without, private training is one switch away."""
-    path = tmp_path / "audit.toml"
-    path.write_text(MODES[mode], encoding="utf-8")
-    for key in keys:
-        caplog.clear()
-        prepare(path, overrides(mode, key))
-        assert [record.getMessage() for record in caplog.records if f"{key}: has no effect" in record.getMessage()]
-
-
-def test_steps_take_the_place_of_epochs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_frontier_has_heads_without_privacy_that_are_trained_by_epochs(tmp_path: Path) -> None:
     path = tmp_path / "audit.toml"
     path.write_text(MODES["private"], encoding="utf-8")
-    prepare(path, ["privacy.steps=3"])
-    assert "train.epochs: has no effect here: privacy.steps says how many" in caplog.text
-    caplog.clear()
-    prepare(path, ["privacy.steps=3", "privacy.frontier=[1.0]"])  # whose heads without privacy are trained by epochs
-    assert not caplog.text
+    with pytest.raises(ConfigError, match=r"train\.epochs: has no effect here: privacy\.steps says how many"):
+        prepare(path, ["privacy.steps=3"])
+    prepare(path, ["privacy.steps=3", "privacy.frontier=[1.0]"])
 
 
 @pytest.fixture(scope="module")
@@ -434,12 +412,6 @@ def outcome(folder: Path, lines: list[str]) -> str:
     return json.dumps([facts, files, table], sort_keys=True)
 
 
-def shared(mode: str) -> set[str]:
-    """Return the keys that are accepted, and said to have no effect."""
-    least_squares = RECIPE if "least_squares" in MODES[mode] else set()
-    return least_squares | (set() if "epsilon" in MODES[mode] else {"data.population"})
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_a_key_that_is_accepted_changes_something(data: Path, mode: str, own_cache: Path) -> None:
@@ -449,8 +421,6 @@ def test_a_key_that_is_accepted_changes_something(data: Path, mode: str, own_cac
         fixed.append("privacy.mechanism_runs=0")
     idle = []
     for key in sorted({key for key in all_keys() if not is_given(mode, key)} - expected(mode)):
-        if key in shared(mode):
-            continue
         *beside, line = overrides(mode, key)
         before = outcome(data, fixed + beside)
         shutil.rmtree(data / "book", ignore_errors=True)

@@ -44,9 +44,9 @@ def write(root: Path, tables: str) -> Path:
     table["case"] = [f"case-number-{number}" for number in range(len(table))]
     table.to_csv(root / "data" / "pictures.csv", index=False)
     path = root / "audit.toml"
-    text = CONFIG.replace(
-        'unit = "person"', 'unit = "person"\nid = "case"\nclasses = ["blue", "red"]\npopulation = "p"'
-    )
+    columns = 'unit = "person"\nid = "case"\nclasses = ["blue", "red"]'
+    columns += '\npopulation = "p"' if "epsilon" in tables else ""
+    text = CONFIG.replace('unit = "person"', columns)
     path.write_text(text + tables, encoding="utf-8")
     return path
 

@@ -24,11 +24,11 @@ pytest.importorskip("opacus")
 PRIVATE = """
 [privacy]
 epsilon = 50.0
-steps = 40
 sample_rate = 0.5
 mechanism_runs = 0
 shadows = 0
 """
+EPOCHS = "epochs = 20"  # 40 steps
 PEOPLE = ('unit = "person"', 'unit = "person"\npopulation = "clinic"\nclasses = ["blue", "red"]')
 
 
@@ -45,7 +45,7 @@ def pictures(folder: Path) -> Path:
     save_file(resnet18(num_classes=1000).state_dict(), folder / "weights.safetensors")
     path = folder / "audit.toml"
     text = CONFIG.replace(*PEOPLE).replace('weights = "random"', 'weights = "weights.safetensors"')
-    path.write_text(text + PRIVATE, encoding="utf-8")
+    path.write_text(text.replace("epochs = 5", EPOCHS) + PRIVATE, encoding="utf-8")
     return path
 
 
@@ -64,7 +64,7 @@ def texts(folder: Path) -> Path:
     data = data.replace("data/pictures.csv", "texts.csv").replace('image = "file"', 'text = "text"')
     model = (
         f'[model]\nbackbone = "transformers/own"\nfreeze = "{FAMILIES["bert"].layer}"\ntune = "lora"\n'
-        '[model.lora]\ntarget = ["query"]\n[train]\nepochs = 3\nlearning_rate = 0.01\nbatch_size = 8\n'
+        f'[model.lora]\ntarget = ["query"]\n[train]\n{EPOCHS}\nlearning_rate = 0.01\nbatch_size = 8\n'
     )
     path = folder / "audit.toml"
     path.write_text(data + model + PRIVATE, encoding="utf-8")
@@ -128,10 +128,10 @@ RECIPE_KEYS = [
     "privacy.epsilon=40.0",
     "privacy.delta=0.01",
     "privacy.max_grad_norm=0.5",
-    "privacy.steps=30",
+    "train={optimizer='adamw', learning_rate=0.01, batch_size=8}|privacy.steps=30",
     "privacy.sample_rate=0.25",
     "privacy.noise_multiplier=9.0",
-    'privacy={epsilon=50.0, method="least_squares"}',
+    "train={}|privacy={epsilon=50.0, method='least_squares'}",
 ]
 PICTURE_FILES = {
     "weights": other_weights,
@@ -176,7 +176,7 @@ def test_whatever_changes_the_training_changes_the_identity(tmp_path: Path, monk
     config = pictures(tmp_path)
     seen = {"as it was": identity(config, monkeypatch)}
     for key in RECIPE_KEYS:
-        seen[key] = identity(config, monkeypatch, key)
+        seen[key] = identity(config, monkeypatch, *key.split("|"))
     assert len(set(seen.values())) == len(seen), sorted(seen, key=lambda name: seen[name])
 
 
