@@ -304,7 +304,8 @@ def expected(mode: str) -> set[str]:
         keys |= starting("fairness") - with_groups
     if mode in ("a checkpoint", "a factory"):
         keys = keys - {"model.classes", "model.outputs"} | starting(*TRAINING) | {"model.backbone"}
-        keys |= {"data.population", "model.preprocessing"}  # of a factory it names its transform, and takes the place of image_size
+        # model.preprocessing names the transform of a factory, and takes the place of image_size.
+        keys |= {"data.population", "model.preprocessing"}
     elif private:
         keys |= starting("fairness.mitigation") | {"fairness.classes"}  # two are declared
     else:
