@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from rft.backbones import Suffix, cut, load
-from rft.config import DataConfig, ModelConfig
+from rft.config.schema import DataConfig, ModelConfig
 from rft.data import read
 from rft.data.images import ImageInputs
 from rft.features import Store

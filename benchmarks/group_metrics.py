@@ -21,8 +21,8 @@ import pandas as pd
 from fairlearn.metrics import MetricFrame, false_positive_rate, selection_rate, true_positive_rate
 from sklearn.metrics import accuracy_score
 
-from rft.plugins.fairness.gaps import compare
-from rft.plugins.fairness.group_metrics import Limits, measure
+from rft.plugins.fairness.measure.gaps import compare
+from rft.plugins.fairness.measure.group_metrics import Limits, measure
 from rft.predictions.grouped import GroupedRows, Target
 from rft.predictions.table import Grouping, Rows
 from rft.stats import bootstrap

@@ -31,8 +31,8 @@ from torch import nn
 from rft.backbones import new_head
 from rft.features import Dense
 from rft.plugins.privacy.accounting import Mechanism
-from rft.plugins.privacy.training.head_steps import HeadSteps
-from rft.plugins.privacy.training.plan import Plan
+from rft.plugins.privacy.training.gradients.head_steps import HeadSteps
+from rft.plugins.privacy.training.mechanism_parameters import Plan
 from rft.plugins.privacy.training.randomness import Randomness, Secret, draws
 from rft.plugins.privacy.training.steps import Tally, head_steps, take
 from rft.plugins.privacy.training.trainer import DPTrainer, fit_together

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rft.errors import RftError
 from rft.records import AuditRun, Figure, Finding, Interval, Section, Split
+from rft.version import __version__
 
 if TYPE_CHECKING:
-    from rft.backbones.mitigated import MitigatedModel
-    from rft.backbones.saved import SavedModel
+    from rft.models.saved import SavedModel
+    from rft.plugins.fairness.mitigation.saved_rule import MitigatedModel
+    from rft.run import FinishedRun
 
-try:
-    __version__ = version("rft")
-except PackageNotFoundError:  # run from a source tree that was not installed
-    __version__ = "0+unknown"
-
-__all__ = ["AuditRun", "Figure", "Finding", "Interval", "RftError", "Section", "Split", "audit", "load"]
+__all__ = ["AuditRun", "Figure", "Finding", "Interval", "RftError", "Section", "Split", "__version__", "audit", "load"]
 
 
 def audit(
@@ -29,12 +25,12 @@ def audit(
     device: str | None = None,
     offline: bool = False,
     force: bool = False,
-) -> AuditRun:
+) -> FinishedRun:
     """Fine-tune and audit as ``audit.toml`` says.
 
     Args:
         config: the config file.
-        out: the run folder to write; None writes nothing (``AuditRun.save`` does it later).
+        out: the run folder to write; None writes nothing (``FinishedRun.save`` does it later).
         overrides: ``table.key=value`` strings that replace values of the config.
         device: torch device name; chosen by itself when None.
         offline: forbid downloads of weights.
@@ -43,7 +39,7 @@ def audit(
     Raises:
         RftError: for anything that the user can mend; its message says what, where and how.
     """
-    from rft.pipeline import audit as run_audit
+    from rft.pipeline.stages import audit as run_audit
     from rft.report import check_storable, check_writable
 
     if out is not None:
@@ -60,7 +56,7 @@ def load(folder: str | Path) -> SavedModel | MitigatedModel:
 
     The folder ``mitigated`` of a run holds a model of its own; see ``MitigatedModel.predict``.
     """
-    from rft.backbones import mitigated
-    from rft.backbones.saved import load_model
+    from rft.models.saved import load_model
+    from rft.plugins.fairness.mitigation import saved_rule
 
-    return mitigated.load(folder) if mitigated.is_saved_in(folder) else load_model(folder)
+    return saved_rule.load(folder) if saved_rule.is_saved_in(folder) else load_model(folder)

@@ -1,5 +1,5 @@
 """``python -m rft``."""
 
-from rft.cli import main
+from rft.cli.main import main
 
 main()

@@ -15,11 +15,12 @@ from urllib.parse import quote
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from rft.errors import RftError
-from rft.pipeline import audit, prepare
+from rft.pipeline.stages import audit, prepare
 from rft.records import AuditRun
-from rft.report import check_storable, check_writable, view
-from rft.report.markdown import escape
-from rft.report.publishable import UN_NOISED, publishable
+from rft.report import check_storable, check_writable
+from rft.report.format.markdown import escape
+from rft.report.render.publishable import UN_NOISED, publishable
+from rft.report.views import page
 from rft.visible import visible
 
 FOLDER = "audited-model"  # in the Trainer's output folder
@@ -120,9 +121,9 @@ def add_to_card(card: Path, run: AuditRun, report: Path) -> None:
 
 def _section(run: AuditRun, report: str) -> str:
     run = publishable(run)
-    verdict = view.verdict(run)
+    verdict = page.verdict(run)
     rules = [f"- **{each.word}**: {escape(each.rule)} ({escape(each.explanation)})" for each in verdict.rules]
-    key = [each for section in run.sections for each in view.key_findings(run, view.section(section))]
+    key = [each for section in run.sections for each in page.key_findings(run, page.section(section))]
     findings = [f"- {escape(each.title)}: **{escape(each.brief)}**" for each in key]
     first = f"**{verdict.word}.** {escape(verdict.sentence)} By rft {run.rft_version}; [the whole report]({report})."
     return "\n\n".join(["## Audit", first, *(["\n".join(rules)] if rules else []), UN_NOISED, "\n".join(findings)])

@@ -21,8 +21,8 @@ import pandas as pd
 from PIL import Image, ImageDraw, ImageFilter
 
 from rft.errors import OutputError
-from rft.progress import track
 from rft.records import AuditRun, Finding
+from rft.runtime.progress import track
 
 PICTURES = 1200
 SIDE = 96  # px

@@ -14,10 +14,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from rft.errors import near
 
@@ -491,17 +491,6 @@ class AuditRun(Record):
     data: DataFacts
     sections: tuple[Section, ...]
     verdict: Verdict
-    _artifacts: Artifacts | None = PrivateAttr(default=None)
-
-    def with_artifacts(self, artifacts: Artifacts) -> AuditRun:
-        """Return this run with the things that ``save`` writes beside ``audit.json``."""
-        copy = self.model_copy()
-        copy._artifacts = artifacts
-        return copy
-
-    @property
-    def artifacts(self) -> Artifacts | None:
-        return self._artifacts
 
     def section(self, plugin: str) -> Section:
         """Return the section of a plugin; KeyError when it took no part."""
@@ -523,22 +512,11 @@ class AuditRun(Record):
         return json.dumps(content, sort_keys=True, allow_nan=False, ensure_ascii=False, indent=1) + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> AuditRun:
+    def from_json(cls, text: str) -> Self:
         """Read what ``to_json`` wrote; raises ``pydantic.ValidationError`` or ``ValueError`` for anything else."""
         return cls.model_validate_json(text)
 
-    def save(self, folder: str | Path, *, force: bool = False) -> Path:
-        """Write the run folder, whole or not at all; raises ``OutputError`` when it holds a run already."""
-        from rft.report import save
-
-        return save(self, Path(folder), force=force)
-
     def __repr__(self) -> str:
-        return f"AuditRun({self.run.name!r}, {self.run.created}, verdict {self.verdict.status!r})"
+        return f"{type(self).__name__}({self.run.name!r}, {self.run.created}, verdict {self.verdict.status!r})"
 
     __str__ = __repr__  # pydantic's own would print every table
-
-    def _repr_html_(self) -> str:
-        from rft.report import summary_html
-
-        return summary_html(self)

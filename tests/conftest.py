@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from rft.allocator import keep_freed_memory
+from rft.runtime.allocator import keep_freed_memory
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does, before torch is imported
 keep_freed_memory()  # as an audit does, for tests of its parts

@@ -10,9 +10,10 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from checkpoints import TEXT_AUDIT, bert, tokenizer, write_texts
 
 from rft.errors import ConfigError, DataError, OutputError, RftError
+from tests.support import ROOT
+from tests.support.checkpoints import TEXT_AUDIT, bert, tokenizer, write_texts
 
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
@@ -151,6 +152,5 @@ def test_a_new_card_has_front_matter_that_yaml_reads(config: Path, tmp_path: Pat
 
 def test_rft_itself_does_not_import_transformers() -> None:
     code = "import sys, rft, rft.pipeline; assert 'transformers' not in sys.modules; import rft.callback"
-    root = Path(__file__).parents[1]
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr

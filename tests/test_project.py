@@ -7,55 +7,38 @@ import sys
 import tomllib
 from pathlib import Path
 
-import pytest
+from tests.support import ROOT
 
-ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "rft"
 
-# Imports point down: a room may import those of a lower number, and its own.
+# Imports point down: a room may import from those of a lower number, and from its own.
 LEVELS = {
-    "__main__": 10,
-    "cli": 9,
-    "demo": 8,
-    "__init__": 7,  # the public names; what it imports on demand stands higher
-    "pipeline": 7,
-    "at_hand": 7,
-    "callback": 8,
-    "selection": 7,
-    "compare": 7,
-    "subjects": 6,
-    "extraction": 5,
-    "report": 6,
-    "policy": 6,
-    "plugins": 6,
-    "environment": 6,
-    "training": 5,
-    "features": 4,
-    "backbones": 3,
-    "data": 2,
+    "__main__": 13,
+    "cli": 12,
+    "callback": 11,
+    "demo": 11,
+    "__init__": 10,  # the public names
+    "pipeline": 9,
+    "run": 8,
+    "plugins": 7,
+    "report": 7,
+    "training": 6,
+    "features": 5,
+    "models": 5,
+    "backbones": 4,
+    "data": 3,
     "predictions": 3,
-    "stats": 2,
+    "verdict": 3,
+    "config": 2,
     "disclosure": 2,
-    "progress": 1,
-    "hub": 1,
-    "config": 1,
-    "config_file": 2,
+    "stats": 2,
     "records": 1,
-    "allocator": 0,
-    "applicability": 1,
-    "state": 0,
-    "terminal": 1,
-    "visible": 0,
+    "runtime": 1,
     "errors": 0,
+    "version": 0,
+    "visible": 0,
 }
-MAY_MEET = {
-    ("selection", "subjects"),
-    ("subjects", "plugins"),
-    ("config", "records"),
-    ("config", "applicability"),
-    ("policy", "plugins"),
-    ("cli", "report"),
-}
+MOST_FILES, MOST_LINES = 13, 450
 EXTRAS = {
     "opacus",
     "dp_accounting",
@@ -72,11 +55,15 @@ AT_HOME = {
     "dp_accounting": ("rft/plugins/privacy/",),
     "fairlearn": ("rft/plugins/fairness/",),
     "captum": ("rft/plugins/attribution/",),
-    "timm": ("rft/backbones/timm.py",),
-    "transformers": ("rft/backbones/transformers.py", "rft/backbones/checkpoint.py", "rft/callback.py"),
-    "huggingface_hub": ("rft/hub.py", "rft/backbones/timm.py", "rft/backbones/pretrained_folder.py"),
-    "peft": ("rft/backbones/adapters.py",),
-    "torchao": ("rft/backbones/quantised.py",),
+    "timm": ("rft/backbones/sources/timm.py",),
+    "transformers": ("rft/backbones/sources/transformers.py", "rft/models/checkpoint.py", "rft/callback.py"),
+    "huggingface_hub": (
+        "rft/backbones/sources/hub.py",
+        "rft/backbones/sources/timm.py",
+        "rft/backbones/sources/snapshot.py",
+    ),
+    "peft": ("rft/backbones/partition/lora.py",),
+    "torchao": ("rft/backbones/partition/quantization.py",),
 }
 
 
@@ -107,37 +94,63 @@ def imports(path: Path) -> list[tuple[str, bool]]:
     return found
 
 
-@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_point_down(path: Path) -> None:
-    own = room(path)
-    if own in ("__init__", "records"):
-        return  # their methods reach up on purpose, when called: rft.audit, AuditRun.save
-    for module, typing_only in imports(path):
-        parts = module.split(".")
-        if parts[0] != "rft" or typing_only or len(parts) < 2 or parts[1] not in LEVELS or parts[1] == own:
-            continue
-        below = LEVELS[parts[1]] < LEVELS[own] or (own, parts[1]) in MAY_MEET
-        assert below, f"{path.name} ({own}) imports {module}"
-
-
-@pytest.mark.parametrize("path", sorted((SOURCE / "plugins").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
-def test_plugins_do_not_import_each_other(path: Path) -> None:
-    own = path.relative_to(SOURCE / "plugins").parts[0].removesuffix(".py")
-    names = {entry.name.removesuffix(".py") for entry in (SOURCE / "plugins").iterdir()} - {"__init__", own}
+def imports_of_rooms(path: Path) -> list[tuple[str, str]]:
+    """Return (room, module) of each import of another room of rft."""
+    found = []
     for module, _ in imports(path):
         parts = module.split(".")
-        if parts[:2] == ["rft", "plugins"] and len(parts) > 2 and own != "__init__":
-            assert parts[2] not in names, f"{path.name} imports {module}"
-        assert module != "rft.training.loop", "a plugin gets its trainer from the subject"
+        if parts[0] == "rft" and len(parts) > 1:
+            named = parts[1] if parts[1] in LEVELS else "__init__"
+            found += [(named, module)] if named != room(path) else []
+    return found
 
 
-@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_extras_stay_at_home(path: Path) -> None:
-    place = path.relative_to(ROOT).as_posix()
-    for module, _ in imports(path):
-        name = module.split(".")[0]
-        if name in EXTRAS:
-            assert place.startswith(AT_HOME[name]), f"{place} imports {module}"
+def test_imports_point_down() -> None:
+    offenders = [
+        f"{path.relative_to(ROOT)} imports {module}"
+        for path in files()
+        for named, module in imports_of_rooms(path)
+        if LEVELS[named] >= LEVELS[room(path)]
+    ]
+    assert offenders == []
+
+
+def test_plugins_do_not_import_each_other() -> None:
+    root = SOURCE / "plugins"
+    names = {entry.name for entry in root.iterdir() if entry.is_dir()} - {"__pycache__"}
+    offenders = []
+    for path in sorted(root.rglob("*.py")):
+        plugin = path.relative_to(root).parts[0]
+        for module, _ in imports(path):
+            parts = module.split(".")
+            if plugin in names and parts[:2] == ["rft", "plugins"] and len(parts) > 2 and parts[2] in names - {plugin}:
+                offenders.append(f"{path.relative_to(ROOT)} imports {module}")
+            if module == "rft.training.loop":
+                offenders.append(f"{path.relative_to(ROOT)}: a plugin gets its trainer from what it audits")
+    assert offenders == []
+
+
+def test_extras_stay_at_home() -> None:
+    offenders = [
+        f"{place} imports {module}"
+        for path in files()
+        for place in [path.relative_to(ROOT).as_posix()]
+        for module, _ in imports(path)
+        if module.split(".")[0] in EXTRAS and not place.startswith(AT_HOME[module.split(".")[0]])
+    ]
+    assert offenders == []
+
+
+def test_no_folder_is_crowded_and_no_file_long() -> None:
+    folders = {path.parent for path in files()}
+    crowded = {
+        str(folder.relative_to(ROOT)): count
+        for folder in folders
+        if (count := len([*folder.glob("*.py")]) - 1) > MOST_FILES
+    }
+    assert crowded == {}
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in files()}
+    assert {name: length for name, length in lengths.items() if length > MOST_LINES} == {}
 
 
 def test_every_room_has_its_level() -> None:
@@ -155,7 +168,7 @@ def test_importing_is_light() -> None:
 
 
 def test_rendering_needs_no_torch() -> None:
-    done = fresh("import sys, rft.report, rft.policy; assert 'torch' not in sys.modules")
+    done = fresh("import sys, rft.report, rft.verdict.policy; assert 'torch' not in sys.modules")
     assert done.returncode == 0, done.stderr
 
 

@@ -13,8 +13,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from rft.backbones import frozen_part
-from rft.backbones.frozen_part import Batch, FrozenPart
+from rft.backbones.partition import frozen_part
+from rft.backbones.partition.frozen_part import Batch, FrozenPart
 
 Pooling = Literal["mean", "cls", "last"]
 

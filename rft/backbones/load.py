@@ -13,8 +13,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from rft.backbones import pretrained_folder, timm, torchvision, transformers, weights
-from rft.backbones.anatomy import FAILURES, first_line
 from rft.backbones.classifier import (
     Batch,
     Classifier,
@@ -24,11 +22,13 @@ from rft.backbones.classifier import (
     hash_tensors,
     new_head,
 )
-from rft.config import ModelConfig
+from rft.backbones.partition.trace import FAILURES, first_line
+from rft.backbones.sources import snapshot, timm, torchvision, transformers, weights
+from rft.backbones.sources.hub import split_revision
+from rft.config.schema import ModelConfig
 from rft.data.preprocessing import Preprocessing
 from rft.data.text import Tokenisation
 from rft.errors import ModelError, near
-from rft.hub import split_revision
 
 LIBRARIES: dict[str, ModuleType] = {"torchvision": torchvision, "timm": timm}  # their models are known by name
 HUB = "transformers"
@@ -127,7 +127,7 @@ def load_untrained(name: str, folder: Path, *, image_size: int | None, offline: 
     """Build a backbone with random weights, to look at its layers; raises ``ModelError`` as ``load`` does."""
     modality = "image"
     if name.startswith(f"{HUB}/"):
-        source = pretrained_folder.find(name.removeprefix(f"{HUB}/"), folder, offline=offline, where="BACKBONE")
+        source = snapshot.find(name.removeprefix(f"{HUB}/"), folder, offline=offline, where="BACKBONE")
         modality = transformers.modality_of(source)
     config = ModelConfig(backbone=name, weights="random", image_size=image_size)
     return load(config, folder, modality=modality, seed=0, offline=offline)
@@ -152,7 +152,7 @@ def _from_folder(
             where="model.weights",
             remedy='Expected "pretrained" or "random"; name another folder in model.backbone.',
         )
-    source = pretrained_folder.find(name, folder, offline=offline, where="model.backbone")
+    source = snapshot.find(name, folder, offline=offline, where="model.backbone")
     backbone: TextBackbone | ImageBackbone
     preparation: Preprocessing | Tokenisation
     if modality == "text":

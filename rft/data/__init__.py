@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rft.config import DataConfig
+from rft.config.schema import DataConfig
 from rft.data.images import Rows
 from rft.data.manifest import Dataset, read
 from rft.data.predictions import read_predictions

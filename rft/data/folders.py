@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from rft.config import DataConfig
-from rft.data.decoding import SUFFIXES, UNREAD_SUFFIXES
+from rft.config.schema import DataConfig
+from rft.data.image_decoding import SUFFIXES, UNREAD_SUFFIXES
 from rft.data.remarks import Remark, listed
 from rft.data.splits import expected_splits, split_named
 from rft.errors import DataError

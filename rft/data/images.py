@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from rft.data.decoding import DECODING_ERRORS, Picture, open_picture, short, unreadable, upright_rgb
+from rft.data.image_decoding import DECODING_ERRORS, Picture, open_picture, short, unreadable, upright_rgb
 from rft.errors import DataError
 from rft.records import Split
 

@@ -17,21 +17,21 @@ import numpy as np
 import pandas as pd
 from pandas.api.extensions import ExtensionArray
 
-from rft.config import DataConfig
-from rft.data.columnar import Places
-from rft.data.decoding import Picture
-from rft.data.embedded import embedded_pictures
-from rft.data.examples import GROUP, read_examples
+from rft.config.schema import DataConfig
 from rft.data.folders import read_folder
+from rft.data.image_decoding import Picture
 from rft.data.images import DECODERS, digest
 from rft.data.metadata import metadata_tables, read_metadata
 from rft.data.remarks import Remark, listed, say
-from rft.data.spelling import spelling_remarks
 from rft.data.splits import SPLITS, expected_splits, split_named, split_names_remark
+from rft.data.tables.columnar import Places
+from rft.data.tables.embedded_images import embedded_pictures
+from rft.data.tables.example_columns import GROUP, read_examples
+from rft.data.tables.spelling import spelling_remarks
 from rft.data.text import text_digest
 from rft.errors import DataError, near
-from rft.progress import track
 from rft.records import DataFacts, InputFile, Split, SplitFacts
+from rft.runtime.progress import track
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from rft.config import DataConfig
-from rft.data.columnar import column_names
-from rft.data.decoding import SUFFIXES
-from rft.data.examples import GROUP, read_examples
+from rft.config.schema import DataConfig
 from rft.data.folders import is_hidden
+from rft.data.image_decoding import SUFFIXES
 from rft.data.remarks import Remark
 from rft.data.splits import expected_splits, split_named
+from rft.data.tables.columnar import column_names
+from rft.data.tables.example_columns import GROUP, read_examples
 from rft.errors import DataError
 
 FILE_NAME = "file_name"

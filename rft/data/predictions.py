@@ -17,13 +17,13 @@ import pandas as pd
 import pyarrow as pa
 from pandas.api.extensions import ExtensionArray
 
-from rft.config import Config, DataConfig, PredictionsConfig
-from rft.data.columnar import Columns, Places, coded, column_names, read_columns
-from rft.data.examples import check_levels
+from rft.config.schema import Config, DataConfig, PredictionsConfig
 from rft.data.manifest import Dataset, check_labels, relative
 from rft.data.remarks import Remark, say
-from rft.data.spelling import spelling_remarks
 from rft.data.splits import SPLITS, expected_splits, split_named, split_names_remark
+from rft.data.tables.columnar import Columns, Places, coded, column_names, read_columns
+from rft.data.tables.example_columns import check_levels
+from rft.data.tables.spelling import spelling_remarks
 from rft.errors import DataError, near
 from rft.records import InputFile, Split
 

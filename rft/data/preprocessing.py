@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from rft.config import DataConfig
-from rft.data.decoding import upright_rgb
+from rft.config.schema import DataConfig
+from rft.data.image_decoding import upright_rgb
 from rft.data.images import ImageInputs, random_part
 from rft.errors import ModelError
 from rft.records import Split

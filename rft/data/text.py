@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from rft.config import DataConfig
+from rft.config.schema import DataConfig
 from rft.data.images import Rows
 from rft.errors import DataError, ModelError
-from rft.progress import track
 from rft.records import Split
+from rft.runtime.progress import track
 
 # The last range is halves of pairs, which JSON can escape one by one and which no tokenizer takes.
 CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\ufffe\uffff\ud800-\udfff]")

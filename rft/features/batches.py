@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from rft.errors import ConfigError
-from rft.features import memory
+from rft.runtime import memory
 
 T = TypeVar("T")
 

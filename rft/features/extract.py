@@ -15,17 +15,17 @@ import torch
 from torch import Tensor, nn
 
 from rft.backbones.classifier import Batch, hash_tensors
-from rft.backbones.float32 import current
-from rft.backbones.frozen_part import outputs
-from rft.backbones.quantised import plain_tensors
+from rft.backbones.partition.frozen_part import outputs
+from rft.backbones.partition.quantization import plain_tensors
 from rft.data import Inputs
 from rft.errors import ConfigError
-from rft.features import memory as host
 from rft.features.batches import HEADROOM, MOST_ROWS, USUAL_EXAMPLES, USUAL_TOKENS, Bound, Sizes, run_all
 from rft.features.columns import Dense, Features, Sharded
 from rft.features.store import Found, Store, Writer
-from rft.progress import track
 from rft.records import Split
+from rft.runtime import memory as host
+from rft.runtime.float32 import current
+from rft.runtime.progress import track
 
 SHARD_BYTES = 64 * 2**20
 SHARD_COPIES = 3  # of a shard are in memory while it is written: its rows, joined, encoded

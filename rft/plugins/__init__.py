@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rft.data import Inputs
     from rft.data.remarks import Remark
     from rft.features import Features
-    from rft.features.representations import Representations
+    from rft.features.embeddings import Representations
     from rft.training import Fit, Task, Trainer
 
 GROUP = "rft.plugins"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from rft.report.evidence import ledger, verify
-from rft.report.folder import check_writable, load, rerender, save
-from rft.report.html import render, summary_html
-from rft.report.run_key import check_storable, place_of
+from rft.report.render.html import render, summary_html
+from rft.report.run_folder.evidence import ledger, verify
+from rft.report.run_folder.folder import check_writable, load, rerender, save
+from rft.report.run_folder.run_key import check_storable, place_of
 
 __all__ = [
     "check_storable",

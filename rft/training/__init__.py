@@ -17,7 +17,7 @@ from torch import nn
 
 if TYPE_CHECKING:
     from rft.features import Features
-    from rft.features.company import Company
+    from rft.features.batch_independence import Company
 
 Facts = dict[str, Any]
 

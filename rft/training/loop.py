@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rft.errors import RftError
-from rft.progress import track
+from rft.runtime.progress import track
 from rft.training import Facts, Fit, Job, Task, trained_state
 from rft.training.linear_heads import Heads, Vectors, shared_gradient, unmoved, vectors
 from rft.training.threads import one_thread, suitable_threads

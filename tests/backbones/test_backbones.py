@@ -7,8 +7,9 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision import models
 
-from rft.backbones import Head, LoadedBackbone, cut, hash_tensors, load, new_head, weights
-from rft.config import ModelConfig
+from rft.backbones import Head, LoadedBackbone, cut, hash_tensors, load, new_head
+from rft.backbones.sources import weights
+from rft.config.schema import ModelConfig
 from rft.errors import ModelError
 
 
@@ -214,7 +215,7 @@ def test_a_download_that_fails_is_an_error_for_the_user(tmp_path: Path, monkeypa
     monkeypatch.setattr("torch.hub.urlopen", no_network)
     settings = ModelConfig(backbone="torchvision/resnet18", weights="pretrained")
     for reached, reason in ((True, "had: no network"), (False, "had without the network: they are not cached")):
-        monkeypatch.setattr("rft.backbones.torchvision.reachable", lambda _url, reached=reached: reached)
+        monkeypatch.setattr("rft.backbones.sources.torchvision.reachable", lambda _url, reached=reached: reached)
         with pytest.raises(ModelError, match=rf"could not be {reason}\nPut resnet18-\w+\.pth into"):
             load(settings, tmp_path, modality="image", seed=0, offline=False)
 
@@ -227,7 +228,7 @@ def test_timm_says_where_the_weights_belong_without_a_network(tmp_path: Path, mo
         raise OSError("no network")
 
     monkeypatch.setattr("socket.create_connection", no_network)
-    monkeypatch.setattr("rft.hub.getproxies", dict)
+    monkeypatch.setattr("rft.backbones.sources.hub.getproxies", dict)
     with pytest.raises(ModelError) as caught:
         resnet(tmp_path, backbone="timm/resnet18", weights="pretrained")
     assert "could not be had without the network: they are not cached" in str(caught.value)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import families
 import pytest
 import torch
-from plain_loops import CLASSES, PlainLoop, train_from_cache
 from torch import Tensor
 
 from rft.backbones import Batch, LoadedBackbone, cut, hash_tensors
+from tests.support import families
+from tests.support.plain_loops import CLASSES, PlainLoop, train_from_cache
 
 LARGE = [pytest.param(name, marks=pytest.mark.slow) for name in families.LARGE_IMAGES]
 ALL = families.FAMILIES | families.LARGE_IMAGES

@@ -7,25 +7,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import families
 import numpy as np
 import pytest
 import timm
 import torch
 import transformers as hf
-from conftest import CONFIG, write_pictures
 from PIL import Image
 from torch import Tensor, nn
 from torchvision import models
 
 import rft
-from rft.backbones import LoadedBackbone, external, load
-from rft.backbones.processor import measure_processor
-from rft.backbones.saved import load_model, write_model
-from rft.config import ModelConfig
+from rft.backbones import LoadedBackbone, load
+from rft.backbones.sources.image_processor import measure_processor
+from rft.config.schema import ModelConfig
 from rft.data.images import to_tensor
 from rft.data.preprocessing import Preprocessing
 from rft.errors import ConfigError, ModelError, RftError
+from rft.models import external
+from rft.models.saved import load_model, write_model
+from tests.conftest import CONFIG, write_pictures
+from tests.support import families
 
 EQUAL = 1e-5  # in pixels and in probabilities
 
@@ -149,7 +150,7 @@ def all_recipes_of_torchvision() -> list[Any]:
 
 @pytest.mark.parametrize("largest", [256, pytest.param(1000, marks=pytest.mark.slow)])
 def test_every_published_recipe_of_torchvision_is_run_as_it_is(largest: int) -> None:
-    from rft.backbones import torchvision
+    from rft.backbones.sources import torchvision
 
     recipes = [recipe for recipe in all_recipes_of_torchvision() if recipe.transforms().crop_size[0] <= largest]
     assert len(recipes) > 8
@@ -159,7 +160,7 @@ def test_every_published_recipe_of_torchvision_is_run_as_it_is(largest: int) -> 
 
 @pytest.mark.parametrize("name", ["googlenet", "inception_v3", "vit_b_16", "maxvit_t", "resnet18", "densenet121"])
 def test_architectures_are_built_as_with_published_weights(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rft.backbones import torchvision
+    from rft.backbones.sources import torchvision
 
     enum = models.get_model_weights(name)
     for recipe in enum:
@@ -174,7 +175,7 @@ def test_architectures_are_built_as_with_published_weights(name: str, monkeypatc
 
 
 def test_published_weights_are_recognised_and_chosen_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rft.backbones import torchvision
+    from rft.backbones.sources import torchvision
 
     first, second = models.ResNet50_Weights.IMAGENET1K_V1, models.ResNet50_Weights.IMAGENET1K_V2
     for recipe in (first, second):
@@ -245,7 +246,7 @@ def test_a_recipe_is_not_named_where_the_model_says_it(keys: dict[str, Any]) -> 
 @pytest.mark.parametrize("crop_pct", [0.8, 1.0])
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "lanczos"])
 def test_every_way_of_timm_to_crop(crop_mode: str, crop_pct: float, interpolation: str) -> None:
-    from rft.backbones import timm as ours
+    from rft.backbones.sources import timm as ours
 
     network = timm.create_model("test_resnet")
     changes = {"crop_mode": crop_mode, "crop_pct": crop_pct, "interpolation": interpolation, "mean": (0.5, 0.4, 0.3)}
@@ -261,7 +262,7 @@ def test_every_way_of_timm_to_crop(crop_mode: str, crop_pct: float, interpolatio
 
 @pytest.mark.parametrize("largest", [192, pytest.param(600, marks=pytest.mark.slow)])
 def test_every_recipe_that_timm_publishes_is_run_as_it_is(largest: int) -> None:
-    from rft.backbones import timm as ours
+    from rft.backbones.sources import timm as ours
 
     seen = set()
     for name in timm.list_models(pretrained=True):
@@ -294,7 +295,7 @@ def test_timm_models_see_what_timms_transform_gives(tmp_path: Path, name: str) -
 
 
 def test_grey_models_of_timm_are_given_grey_pictures() -> None:
-    from rft.backbones import timm as ours
+    from rft.backbones.sources import timm as ours
 
     network = nn.Identity()
     network.pretrained_cfg = {"input_size": (1, 28, 28), "mean": (0.13,), "std": (0.31,), "crop_pct": 1.0}
@@ -310,7 +311,7 @@ def test_grey_models_of_timm_are_given_grey_pictures() -> None:
 
 
 def test_a_recipe_of_another_height_than_width() -> None:
-    from rft.backbones import timm as ours
+    from rft.backbones.sources import timm as ours
 
     network = nn.Identity()
     for mode in ("center", "squash", "border"):

@@ -7,19 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import families
 import numpy as np
 import pytest
 import torch
 import transformers as hf
-from checkpoints import TEXT_AUDIT, save_bert, tokenizer, write_texts
 from torch import nn
 
 import rft
-from rft.backbones import external, load
-from rft.backbones.saved import load_model, write_model
-from rft.config import ModelConfig
+from rft.backbones import load
+from rft.config.schema import ModelConfig
 from rft.errors import ModelError
+from rft.models import external
+from rft.models.saved import load_model, write_model
+from tests.support import families
+from tests.support.checkpoints import TEXT_AUDIT, save_bert, tokenizer, write_texts
 
 EQUAL = 1e-5
 LABELS = {"id2label": {0: "a", 1: "b"}}

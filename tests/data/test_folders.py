@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from rft.cli import app
-from rft.config import DataConfig
+from rft.cli.main import app
+from rft.config.schema import DataConfig
 from rft.data import Dataset, read
 from rft.data.splits import split_named
 from rft.errors import DataError

@@ -13,7 +13,7 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
-from rft.config import DataConfig
+from rft.config.schema import DataConfig
 from rft.data import Dataset, read
 from rft.data.images import ImageInputs
 from rft.data.preprocessing import plain

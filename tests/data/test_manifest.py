@@ -3,12 +3,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import write_pictures
 from PIL import Image
 
-from rft.config import DataConfig
+from rft.config.schema import DataConfig
 from rft.data import read
 from rft.errors import DataError
+from tests.conftest import write_pictures
 
 
 def settings(**changes: object) -> DataConfig:

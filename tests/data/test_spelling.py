@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from rft.data.spelling import _normal_forms, alike, normal_form, shown, spelling_remarks
+from rft.data.tables.spelling import _normal_forms, alike, normal_form, shown, spelling_remarks
 
 NFD = unicodedata.normalize("NFD", "café")
 

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rft.config import DataConfig
+from rft.config.schema import DataConfig
 from rft.data import Dataset, read
-from rft.data.columnar import Columns, read_columns
-from rft.data.delimited import _each_line_stands_alone, delimited_lines
+from rft.data.tables.columnar import Columns, read_columns
+from rft.data.tables.delimited import _each_line_stands_alone, delimited_lines
 from rft.errors import DataError
 
 NAMES = ["text", "label", "split"]

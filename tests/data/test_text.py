@@ -13,7 +13,7 @@ import pytest
 import transformers as hf
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from rft.config import DataConfig
+from rft.config.schema import DataConfig
 from rft.data import Dataset, read
 from rft.data.text import TextInputs, Tokenisation, text_digest
 from rft.errors import DataError, ModelError

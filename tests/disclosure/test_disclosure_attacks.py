@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from disclosure_attacker import BETWEEN, Attack, Release, class_sizes, naively_redacted
 
 import rft
-from rft.compare import compare_runs
-from rft.report.comparison import comparison_html
+from rft.pipeline.compare_runs import compare_runs
+from rft.report.render.comparison_page import comparison_html
+from tests.support.disclosure_attacker import BETWEEN, Attack, Release, class_sizes, naively_redacted
 
 pytest.importorskip("fairlearn")
 

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 
 import rft
-from rft.config import Rule
+from rft.config.schema import Rule
 from rft.disclosure.release import release, restricted
 from rft.disclosure.withheld import Withheld
-from rft.policy import judge
 from rft.records import Chapter, DataFacts, Figure, Finding, Interval, Section, SmallCells, SplitFacts, not_measured
 from rft.report import render
+from rft.verdict.policy import judge
 
 WITHHELD = Withheld(10, {"race": ("Asian", "Native")}, {"test": frozenset({"x", "y"})})
 SMALL = "suppressed: fewer than 10"

@@ -11,7 +11,7 @@ from rft.disclosure.withheld import MISSING, Withheld
 from rft.plugins.attribution.images import mean_maps
 from rft.plugins.backbone import tables
 from rft.plugins.backbone.groups import Gap
-from rft.plugins.privacy.group_probe import Probe, probe
+from rft.plugins.privacy.leakage.attribute_inference import Probe, probe
 from rft.predictions.table import Grouping
 from rft.stats.cross_validation import OutOfFold
 

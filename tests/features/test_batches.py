@@ -3,12 +3,13 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from features_cases import Colours, Embedding, Pictures, Texts, split_of
 
 from rft.errors import ConfigError
-from rft.features import Store, memory
+from rft.features import Store
 from rft.features.batches import Bound, Sizes, run_all
 from rft.features.extract import extract
+from rft.runtime import memory
+from tests.support.features_cases import Colours, Embedding, Pictures, Texts, split_of
 
 MB = 10**6
 

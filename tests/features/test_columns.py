@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from features_cases import Pictures
 
 from rft.features import Dense, Features, Lazy, Sharded
 from rft.features.shards import Shard
+from tests.support.features_cases import Pictures
 
 
 def test_dense_rows_are_copies_and_views_lie_beside_each_other() -> None:

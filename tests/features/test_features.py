@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from features_cases import Colours, Embedding, Pictures, Texts, split_of
 from torch import nn
 
 from rft.errors import ConfigError
 from rft.features import Dense, Sharded, Store
 from rft.features import extract as module
 from rft.features.extract import choose_device, choose_precision, extract, store_key
+from tests.support import ROOT
+from tests.support.features_cases import Colours, Embedding, Pictures, Texts, split_of
 
 ITEMS = [float(number) for number in range(20)]
 LENGTHS = [int(length) for length in np.random.default_rng(0).integers(1, 60, 50)]
@@ -82,7 +83,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 import rft.features.store as store
-from features_cases import Colours, Pictures, split_of
+from tests.support.features_cases import Colours, Pictures, split_of
 from rft.features.extract import extract
 
 store.SHARD_ROWS = 8
@@ -99,7 +100,7 @@ extract(Colours(), Pictures(), split_of([float(number) for number in range(20)])
 
 
 def test_a_killed_extraction_keeps_what_was_finished(tmp_path: Path) -> None:
-    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    paths = os.pathsep.join([str(ROOT), *sys.path])
     process = subprocess.run([sys.executable, "-c", KILLED, tmp_path], env={**os.environ, "PYTHONPATH": paths})
     assert process.returncode == -9
     assert len(list(tmp_path.rglob(".*.partial"))) == 1

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from features_cases import Pictures
 
 from rft.features import Dense, Features, Lazy, Sharded
 from rft.features.columns import Joined, join
 from rft.features.shards import Shard
+from tests.support.features_cases import Pictures
 
 
 def ragged(lengths: list[int], start: float) -> Sharded:

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from rft.errors import ConfigError, OutputError
-from rft.features import Store, memory, shards
+from rft.features import Store, shards
 from rft.features.store import Writer
+from rft.runtime import memory
 
 
 def digest(number: int) -> str:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 
-import mitigation_cases as cases
 import numpy as np
 import pytest
+
+from tests.support import mitigation_cases as cases
 
 pytest.importorskip("fairlearn")
 from rft.plugins import Subject
@@ -17,7 +18,7 @@ from rft.plugins.fairness import Fairness, FairnessOptions
 from rft.plugins.performance import Performance, PerformanceOptions
 from rft.plugins.privacy import PrivacyOptions
 from rft.plugins.privacy.attacks.membership import membership_piece
-from rft.plugins.privacy.piece import Piece
+from rft.plugins.privacy.chapter import Piece
 from rft.records import Row, Section
 
 METRICS = ["accuracy", "selection_rate", "tpr", "fpr", "precision", "balanced_accuracy", "roc_auc", "log_loss"]

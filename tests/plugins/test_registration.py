@@ -12,9 +12,10 @@ from pydantic import BaseModel
 from rft import plugins
 from rft.errors import ConfigError
 from rft.plugins import Options, discover
+from tests.support import ROOT
 
-PACKAGE = Path(__file__).parents[1] / "extension_package"
-CHECKOUT = Path(__file__).parents[2]
+PACKAGE = ROOT / "tests" / "support" / "extension_package"
+CHECKOUT = ROOT
 
 
 def test_built_in_plugins_are_found_with_their_origin() -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from example_run import HOSTILE, example_run
 
-from rft.plugins.privacy.statement import scope
+from rft.plugins.privacy.accounting.claim import scope
 from rft.records import AuditRun, DataFacts, Finding, RuleOutcome, Section, SplitFacts, Verdict
-from rft.report.card import model_card
-from rft.report.markdown import escape
+from rft.report.format.markdown import escape
+from rft.report.render.model_card import model_card
+from tests.support.example_run import HOSTILE, example_run
 
 
 def front_matter(card: str) -> dict:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from example_run import example_run
 
 from rft.records import Chapter, Figure, Finding, Section
 from rft.report import render
+from tests.support.example_run import example_run
 
 
 def finding(id: str) -> Finding:

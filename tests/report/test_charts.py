@@ -9,13 +9,13 @@ import warnings
 from itertools import pairwise
 from xml.etree import ElementTree
 
-import example_groups
 import pytest
-from example_run import HOSTILE_ATTRIBUTE, example_run
 
 from rft.records import Figure, Table
-from rft.report.charts import ChartError, draw
-from rft.report.sheet import WIDTH, log_limits, text_width, wrap
+from rft.report.charts.canvas import WIDTH, log_limits, text_width, wrap
+from rft.report.charts.draw import ChartError, draw
+from tests.support import example_groups
+from tests.support.example_run import HOSTILE_ATTRIBUTE, example_run
 
 GROUPS: Table = [
     {"group": "a", "value": 0.9, "low": 0.8, "high": 0.97, "n": 40, "status": "measured"},
@@ -169,7 +169,7 @@ def test_cells_without_a_value_tell_too_few_from_undefined_and_withheld() -> Non
 
 
 def test_hatching_stays_within_its_cell() -> None:
-    from rft.report.heatmap import _hatching
+    from rft.report.charts.heatmap import _hatching
 
     xs, ys = _hatching(2, 1, 80, 46, spacing=6)
     places = [(x, y) for x, y in zip(xs, ys, strict=True) if x == x]

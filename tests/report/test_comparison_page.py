@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from rft.records import Figure, Section
-from rft.report.comparison import comparison_html
+from rft.report.render.comparison_page import comparison_html
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
 

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from example_run import example_run
 from typer.testing import CliRunner
 
-from rft.cli import app
+from rft.cli.main import app
 from rft.errors import DataError, EvidenceError, OutputError
 from rft.records import Artifacts, InputFile
-from rft.report import check_storable, run_key, save, verify
-from rft.report.run_key import place_of, read
+from rft.report import check_storable, save, verify
+from rft.report.run_folder import run_key
+from rft.report.run_folder.run_key import place_of, read
+from tests.support.example_run import example_run
 
 SECOND = "another run"
 
@@ -35,7 +36,7 @@ def released(tmp_path: Path) -> Path:
     """Return the folder of a run on 142 inputs in ``data``; its key lies in the state folder."""
     predictions = pd.DataFrame({"id": ["person-0"], "label": ["smiling"]})
     parts = Artifacts(predictions=predictions, inputs=inputs(tmp_path / "data"), folder=tmp_path / "data")
-    return save(example_run().with_artifacts(parts), tmp_path / "run")
+    return save(example_run(), tmp_path / "run", parts)
 
 
 def of_another_run(tmp_path: Path) -> Path:
@@ -177,7 +178,7 @@ def test_each_run_has_a_key_of_its_own_and_keeps_it(released: Path, tmp_path: Pa
     assert read(of_another_run(tmp_path)).secret != read(place_of("2b1f0c")).secret
     before = keyed(released)
     parts = Artifacts(pd.read_parquet(released / "predictions.parquet"), [InputFile("labels.csv", "0" * 64)], tmp_path)
-    again = save(example_run().with_artifacts(parts), tmp_path / "again")
+    again = save(example_run(), tmp_path / "again", parts)
     assert keyed(again)["key"] == before["key"]
     assert keyed(again)["files"] == before["files"]
 

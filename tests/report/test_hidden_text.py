@@ -12,15 +12,15 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from hostile_text import ARABIC, HEBREW, HIDDEN, HOSTILE, RIGHT_TO_LEFT, run_with
-from test_render import Page
 from typer.testing import CliRunner
 
-from rft.cli import app
+from rft.cli.main import app
 from rft.records import AuditRun, Figure, Finding, Section
 from rft.report import render, save, summary_html
-from rft.report.card import model_card
-from rft.report.comparison import comparison_html
+from rft.report.render.comparison_page import comparison_html
+from rft.report.render.model_card import model_card
+from tests.report.test_render import Page
+from tests.support.hostile_text import ARABIC, HEBREW, HIDDEN, HOSTILE, RIGHT_TO_LEFT, run_with
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 VISIBLE = "ab<U+202E>632<U+2066><U+2069><U+200B><U+200C><U+200D><U+2060><U+FEFF><U+00AD><U+061C><U+200F><U+001B>[31m"

@@ -6,7 +6,8 @@ import tomllib
 
 import pytest
 
-from rft.report import numbers, pivot, tables, toml
+from rft.report.format import numbers, toml
+from rft.report.views import group_table, tables
 
 SPACE = numbers.NARROW_SPACE
 
@@ -96,13 +97,13 @@ def test_groups_are_turned_into_rows_of_metrics() -> None:
             "status": "measured",
         },
     ]
-    (block,) = pivot.by_group(table)
+    (block,) = group_table.by_group(table)
     assert (block.title, block.metrics) == ("Sex", ("accuracy", "TPR"))
     first, second = block.rows
-    assert first.cells[0] == pivot.GroupCell("0.80", "[0.60, 0.90]", "")
+    assert first.cells[0] == group_table.GroupCell("0.80", "[0.60, 0.90]", "")
     assert first.cells[1].absence == "too few"
     assert second.cells[1].absence == tables.EMPTY, "a metric that was not asked of this group"
-    assert pivot.by_group([]) == []
+    assert group_table.by_group([]) == []
 
 
 def test_the_config_comes_back_from_its_text() -> None:

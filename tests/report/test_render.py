@@ -8,10 +8,11 @@ from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
-from example_run import HOSTILE, HOSTILE_ATTRIBUTE, example_run
 
 from rft.records import AuditRun, Figure, Finding, Section, Verdict
-from rft.report import html, render, summary_html
+from rft.report import render, summary_html
+from rft.report.render import html
+from tests.support.example_run import HOSTILE, HOSTILE_ATTRIBUTE, example_run
 
 VOID = {"meta", "link", "img", "br"}
 ELEMENTS = {

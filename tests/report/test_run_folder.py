@@ -8,17 +8,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from example_run import artifacts, example_run
 
 from rft.errors import DataError, EvidenceError, OutputError
 from rft.records import Verdict
-from rft.report import check_writable, disk, folder, load, rerender, save, verify
+from rft.report import check_writable, load, rerender, save, verify
+from rft.report.run_folder import atomic_io, folder
+from tests.support.example_run import artifacts, example_run
 
 FILES = {"audit.json", "report.html", "model-card.md", "predictions.parquet", "evidence.json"}
-
-
-def run_with_artifacts():
-    return example_run().with_artifacts(artifacts())
 
 
 def everything(place: Path) -> dict[str, bytes]:
@@ -27,7 +24,7 @@ def everything(place: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    return save(run_with_artifacts(), tmp_path / "runs" / "one")
+    return save(example_run(), tmp_path / "runs" / "one", artifacts())
 
 
 def test_a_saved_run_holds_everything_and_nothing_else(saved: Path) -> None:
@@ -83,7 +80,7 @@ def test_load_says_what_is_wrong(tmp_path: Path, content: str | None, words: str
 def test_a_folder_in_use_is_refused(saved: Path, tmp_path: Path) -> None:
     before = everything(saved)
     with pytest.raises(OutputError, match="already holds a run") as error:
-        save(run_with_artifacts(), saved)
+        save(example_run(), saved, artifacts())
     assert "--force" in str(error.value)
     assert everything(saved) == before
     other = tmp_path / "photos"
@@ -91,7 +88,7 @@ def test_a_folder_in_use_is_refused(saved: Path, tmp_path: Path) -> None:
     (other / "cat.jpg").write_text("a cat")
     for force in (False, True):
         with pytest.raises(OutputError, match="is not empty"):
-            save(run_with_artifacts(), other, force=force)
+            save(example_run(), other, artifacts(), force=force)
         with pytest.raises(OutputError, match="is not empty"):
             check_writable(other, force=force)
     assert everything(other) == {"cat.jpg": b"a cat"}
@@ -102,7 +99,7 @@ def test_a_folder_in_use_is_refused(saved: Path, tmp_path: Path) -> None:
 def test_an_empty_folder_is_taken_and_force_replaces_a_run(tmp_path: Path) -> None:
     place = tmp_path / "r"
     place.mkdir()
-    save(run_with_artifacts(), place)
+    save(example_run(), place, artifacts())
     (place / "extra.txt").write_text("of the old run")
     check_writable(place, force=True)
     save(example_run(), place, force=True)
@@ -124,7 +121,7 @@ def test_failure_leaves_nothing_behind_and_the_old_run_intact(
     monkeypatch.setattr(folder, at, fail)
     for place, force in ((saved, True), (saved.parent / "new", False)):
         with pytest.raises(KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else OutputError) as raised:
-            save(run_with_artifacts(), place, force=force)
+            save(example_run(), place, artifacts(), force=force)
         if isinstance(error, OSError):
             assert "the disk is full" in str(raised.value)
             assert str(place) in str(raised.value)
@@ -162,7 +159,7 @@ def test_a_folder_that_fills_meanwhile_is_not_overwritten(tmp_path: Path, monkey
 
     monkeypatch.setattr(folder, "_write_everything", meanwhile)
     with pytest.raises(OutputError, match="cannot be written"):
-        save(example_run(), place)
+        save(example_run(), place, artifacts())
     assert everything(place) == {"audit.json": b"somebody else's"}
 
 
@@ -194,7 +191,7 @@ def test_rerender_replaces_each_file_at_once(saved: Path, monkeypatch: pytest.Mo
     def fail(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(disk.os, "fsync", fail)
+    monkeypatch.setattr(atomic_io.os, "fsync", fail)
     with pytest.raises(OutputError, match="the disk is full"):
         rerender(saved, load(saved).model_copy(update={"verdict": Verdict(status="no_rules")}))
     assert everything(saved) == before

@@ -6,11 +6,12 @@ import re
 from typing import Any
 
 import pytest
-from example_run import example_run
-from test_render import ELEMENTS, Page
 
 from rft.records import Figure, Section, Table
-from rft.report import render, tokens
+from rft.report import render
+from rft.report.views import tokens
+from tests.report.test_render import ELEMENTS, Page
+from tests.support.example_run import example_run
 
 ENCODE = {"text": "text", "token": "token", "value": "attribution", "special": "special"}
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rft.plugins.fairness.gaps import Gap, compare
-from rft.plugins.fairness.group_metrics import Limits, measure
+from rft.plugins.fairness.measure.gaps import Gap, compare
+from rft.plugins.fairness.measure.group_metrics import Limits, measure
 from rft.predictions.grouped import GroupedRows, Target
 from rft.predictions.table import Grouping, Rows
 from rft.stats import resampling

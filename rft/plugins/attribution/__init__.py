@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from rft.applicability import EXAMPLES, PICTURES, TEXTS, Applies
+from rft.config.applicability import EXAMPLES, PICTURES, TEXTS, Applies
 from rft.plugins import Options, Subject
 from rft.records import Section
 

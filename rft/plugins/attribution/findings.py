@@ -8,8 +8,8 @@ import numpy as np
 
 from rft.plugins.attribution import Suspect
 from rft.plugins.attribution.interventions import Intervention
+from rft.plugins.attribution.modality_words import NAMES, SuspectWording, Wording
 from rft.plugins.attribution.path import TOLERANCE, Completeness
-from rft.plugins.attribution.wording import NAMES, SuspectWording, Wording
 from rft.records import Finding, not_measured
 from rft.stats import multiplicity
 from rft.stats.intervals import clopper_pearson, mean_interval

@@ -16,7 +16,7 @@ from rft.stats import intervals, multiplicity
 from rft.stats.cross_validation import FOLDS, Folds, OutOfFold, Undefined
 
 if TYPE_CHECKING:
-    from rft.features.representations import Representations
+    from rft.features.embeddings import Representations
 
 PROBE = "Alain and Bengio 2016, arXiv:1610.01644"
 RANDOM_FEATURES = "Saxe et al. 2011, ICML"

@@ -18,7 +18,7 @@ from rft.records import Figure, Row, Section, Table
 from rft.stats.cross_validation import Folds, OutOfFold, Undefined
 
 if TYPE_CHECKING:
-    from rft.features.representations import Representations
+    from rft.features.embeddings import Representations
 
 CAPTIONS = {
     "backbones": "Best first. Accuracy of a linear probe on training examples that were held out, with Wilson "

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, model_validator
 
-from rft.applicability import TRAINED, Applies
-from rft.config import DataConfig
+from rft.config.applicability import TRAINED, Applies
+from rft.config.schema import DataConfig
 from rft.disclosure.withheld import Counted
 from rft.errors import ConfigError, Unavailable, near
 from rft.plugins import Options, Subject

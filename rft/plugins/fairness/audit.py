@@ -9,15 +9,16 @@ import pandas as pd
 from rft.disclosure.withheld import Counted
 from rft.errors import Unavailable
 from rft.plugins import Subject
-from rft.plugins.fairness import FairnessOptions, mitigated
-from rft.plugins.fairness.compared import Compared
-from rft.plugins.fairness.family import judge_together
-from rft.plugins.fairness.group_metrics import Limits
+from rft.plugins.fairness import FairnessOptions
 from rft.plugins.fairness.legal import build, ll144
+from rft.plugins.fairness.measure.group_comparison import Compared
+from rft.plugins.fairness.measure.group_metrics import Limits
+from rft.plugins.fairness.measure.plan import Plan
+from rft.plugins.fairness.measure.warning_family import judge_together
+from rft.plugins.fairness.mitigation import chapter
 from rft.plugins.fairness.mitigation.mitigate import Mitigated, mitigate
-from rft.plugins.fairness.parts import Part, by_group_rows, parts
-from rft.plugins.fairness.plan import Plan
-from rft.plugins.fairness.tables import SPLIT
+from rft.plugins.fairness.present.chapters import Part, by_group_rows, parts
+from rft.plugins.fairness.present.tables import SPLIT
 from rft.records import Section, Table
 from rft.stats.design_effect import DESIGN_EFFECT
 
@@ -39,7 +40,7 @@ def audit(subject: Subject, options: FairnessOptions, *, positive: str) -> Secti
     found = None
     if options.mitigation is not None:
         found = mitigate(subject, options.mitigation, positive, limits)
-        made.append(mitigated.part(subject, found, options, positive))
+        made.append(chapter.part(subject, found, options, positive))
     section = _section(made, _notes(plan, positive, options))
     return section if found is None else _with_mitigated(section, found, subject, options, positive)
 
@@ -47,8 +48,8 @@ def audit(subject: Subject, options: FairnessOptions, *, positive: str) -> Secti
 def counted(subject: Subject, options: FairnessOptions, *, positive: str) -> Iterator[Counted]:
     """Yield the rows that the section's numbers of groups rest on; raises ``Unavailable`` as ``audit`` does."""
     plan = Plan.of(_test_rows(subject.predictions), subject.facts.classes, options, positive)
-    mitigated = options.mitigation is not None
-    yield from plan.counted(SPLIT, selections=bool(options.tables), all_classes=mitigated)
+    mitigates = options.mitigation is not None
+    yield from plan.counted(SPLIT, selections=bool(options.tables), all_classes=mitigates)
     if options.ll144 is not None:
         both = (options.ll144.sex, options.ll144.race)
         for mask in (None, ll144.chosen(plan.rows, plan.positive, options.ll144)):

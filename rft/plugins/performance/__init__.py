@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from rft.applicability import Applies
+from rft.config.applicability import Applies
 from rft.plugins import Options, Subject
 from rft.records import Section
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from rft.applicability import POPULATION, TRAINED
-from rft.config import DataConfig
+from rft.config.applicability import POPULATION, TRAINED
+from rft.config.schema import DataConfig
 from rft.disclosure.withheld import Counted
 from rft.errors import ConfigError
 from rft.plugins import Options, Subject

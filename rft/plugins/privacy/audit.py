@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 
 from rft.disclosure.withheld import Counted
 from rft.plugins import Subject
-from rft.plugins.privacy import PrivacyOptions, statement
+from rft.plugins.privacy import PrivacyOptions
+from rft.plugins.privacy.accounting import claim
+from rft.plugins.privacy.accounting.findings import no_spending_piece, self_test_piece, spending_piece
 from rft.plugins.privacy.accounting.section import accounting_piece
 from rft.plugins.privacy.attacks import scores as attacks
 from rft.plugins.privacy.attacks.membership import membership_piece
+from rft.plugins.privacy.chapter import Piece
 from rft.plugins.privacy.empirical.section import empirical_piece
 from rft.plugins.privacy.frontier.training import frontier_piece
-from rft.plugins.privacy.group_probe import probe_piece
+from rft.plugins.privacy.leakage.attribute_inference import probe_piece
+from rft.plugins.privacy.leakage.near_duplicates import near_duplicates_piece
 from rft.plugins.privacy.ledger.section import ledger_piece
-from rft.plugins.privacy.near_duplicates import near_duplicates_piece
-from rft.plugins.privacy.piece import Piece
-from rft.plugins.privacy.spending import no_spending_piece, self_test_piece, spending_piece
 from rft.records import Chapter, Section
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def audit(subject: Subject, options: PrivacyOptions) -> Section:
         "What the frozen features give away": probe_piece(subject),
         "Near-duplicates": near_duplicates_piece(subject),
     }
-    untested = Piece(notes=statement.untested(facts, pieces.values()))
+    untested = Piece(notes=claim.untested(facts, pieces.values()))
     return _section(
         {"What is covered, and what is not": _scope(facts, void)} | pieces | {"What was not tested": untested}
     )
@@ -69,7 +70,7 @@ def counted(subject: Subject, options: PrivacyOptions) -> Iterator[Counted]:
 
 def _scope(facts: Facts, void: str | None) -> Piece:
     caption = "What of this run is under differential privacy, follows from what is, or was made without noise."
-    return Piece(tables={"scope": statement.scope(facts, void)}, captions={"scope": caption})
+    return Piece(tables={"scope": claim.scope(facts, void)}, captions={"scope": caption})
 
 
 def _standard(subject: Subject, options: PrivacyOptions) -> Pieces:

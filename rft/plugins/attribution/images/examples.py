@@ -10,7 +10,7 @@ from matplotlib import colormaps
 from PIL import Image
 
 from rft.plugins.attribution.images.methods import Explained, Maps
-from rft.plugins.attribution.wording import NAMES
+from rft.plugins.attribution.modality_words import NAMES
 from rft.records import Figure, Table, asset_name
 
 MOST = 6  # images a method

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from rft.disclosure.withheld import MISSING, NOTHING, Withheld
 from rft.plugins.attribution.images.methods import Maps
-from rft.plugins.attribution.wording import NAMES
+from rft.plugins.attribution.modality_words import NAMES
 from rft.records import Figure, Row, Table
 
 FEWEST = 5  # maps of a group; a mean of fewer shows persons, not a group

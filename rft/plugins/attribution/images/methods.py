@@ -19,7 +19,7 @@ from torch.nn import functional
 from rft.errors import Unavailable
 from rft.plugins.attribution.network import FromPixels, Network, batches
 from rft.plugins.attribution.path import CHUNK, Completeness, Path
-from rft.progress import track
+from rft.runtime.progress import track
 
 BLUR = 0.1  # standard deviation of the baseline's blur, as a share of the shorter side
 

@@ -10,11 +10,11 @@ import torch
 
 from rft.errors import Unavailable
 from rft.plugins import Subject
-from rft.plugins.attribution import AttributionOptions, Suspect, findings, interventions, sample, wording
+from rft.plugins.attribution import AttributionOptions, Suspect, findings, interventions, modality_words, sample
 from rft.plugins.attribution.images import examples, mean_maps
 from rft.plugins.attribution.images.faithfulness import deletion_gain
 from rft.plugins.attribution.images.methods import Explained, Maps, gradcam, integrated_gradients
-from rft.plugins.attribution.images.suspects import ELSEWHERE, Region, box, intervene, mirrored
+from rft.plugins.attribution.images.shortcuts import ELSEWHERE, Region, box, intervene, mirrored
 from rft.plugins.attribution.interventions import Intervention
 from rft.plugins.attribution.network import Network, batches
 from rft.records import Finding, Row, Section, Table
@@ -47,12 +47,12 @@ def section(subject: Subject, options: AttributionOptions, network: Network) -> 
         title="Attribution",
         findings=(
             *(
-                findings.suspect(each.suspect, each.result, wording.region(each.suspect.name, each.result))
+                findings.suspect(each.suspect, each.result, modality_words.region(each.suspect.name, each.result))
                 for each in swaps
             ),
             *(findings.unsuited(each, "images") for each in options.suspect if each.region is None),
             *_map_findings(subject, network, explained, maps),
-            *findings.unmade(reasons, wording.IMAGES),
+            *findings.unmade(reasons, modality_words.IMAGES),
         ),
         tables=tables,
         captions={name: caption for name, caption in _CAPTIONS.items() if name in tables},
@@ -131,14 +131,14 @@ def _intervene(subject: Subject, network: Network, suspect: Suspect, region: Reg
 def _map_findings(subject: Subject, network: Network, explained: Explained, maps: Sequence[Maps]) -> Iterator[Finding]:
     """Yield what is found about the maps themselves: their checks, their completeness, the deletion test."""
     for each in maps:
-        yield findings.failed_maps(each.method, each.sound, wording.IMAGES)
+        yield findings.failed_maps(each.method, each.sound, modality_words.IMAGES)
         if each.completeness is not None:
-            yield from findings.completeness(each.completeness, wording.IMAGES)
+            yield from findings.completeness(each.completeness, modality_words.IMAGES)
         gain = np.array([])
         if each.sound.any():
             gain = deletion_gain(network, explained, each, rng=sample.generator(subject, "deletion"))
         units = sample.explained_units(subject, explained.rows[each.sound])
-        yield findings.deletion(each.method, gain, units, wording.IMAGES)
+        yield findings.deletion(each.method, gain, units, modality_words.IMAGES)
 
 
 def _tables(subject: Subject, explained: Explained, maps: Sequence[Maps], swaps: Sequence[_Swap]) -> dict[str, Table]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rft.plugins.attribution.texts.methods import Scores
-from rft.plugins.attribution.texts.reading import Reader, Texts
+from rft.plugins.attribution.texts.tokenized_texts import Reader, Texts
 from rft.records import Figure, Row, Table
 
 MOST = 6  # texts

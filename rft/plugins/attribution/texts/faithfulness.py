@@ -9,7 +9,7 @@ from torch import Tensor
 from rft.plugins.attribution.interventions import CONTROLS, DELETED
 from rft.plugins.attribution.network import Network
 from rft.plugins.attribution.texts.methods import Scores
-from rft.plugins.attribution.texts.reading import Texts
+from rft.plugins.attribution.texts.tokenized_texts import Texts
 
 
 def deletion_gain(

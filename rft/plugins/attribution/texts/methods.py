@@ -15,8 +15,8 @@ from torch import Tensor
 from rft.errors import Unavailable
 from rft.plugins.attribution.network import FromEmbeddings, Network
 from rft.plugins.attribution.path import Completeness, Path
-from rft.plugins.attribution.texts.reading import Texts
-from rft.progress import track
+from rft.plugins.attribution.texts.tokenized_texts import Texts
+from rft.runtime.progress import track
 
 METHOD = "integrated_gradients"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rft.plugins.attribution.texts.methods import Scores
-from rft.plugins.attribution.texts.reading import Texts
+from rft.plugins.attribution.texts.tokenized_texts import Texts
 from rft.records import Figure, Table
 from rft.stats.intervals import mean_interval
 

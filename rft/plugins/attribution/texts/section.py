@@ -10,14 +10,14 @@ from torch import Tensor
 
 from rft.errors import Unavailable
 from rft.plugins import Subject
-from rft.plugins.attribution import AttributionOptions, Suspect, findings, interventions, sample, wording
+from rft.plugins.attribution import AttributionOptions, Suspect, findings, interventions, modality_words, sample
 from rft.plugins.attribution.interventions import Intervention
 from rft.plugins.attribution.network import Network
 from rft.plugins.attribution.texts import examples, profile
 from rft.plugins.attribution.texts.faithfulness import deletion_gain
 from rft.plugins.attribution.texts.methods import METHOD, Scores, integrated_gradients
-from rft.plugins.attribution.texts.reading import Reader, Texts
-from rft.plugins.attribution.texts.suspects import intervene
+from rft.plugins.attribution.texts.shortcuts import intervene
+from rft.plugins.attribution.texts.tokenized_texts import Reader, Texts
 from rft.records import Figure, Finding, Section, Table
 
 METHODS = (METHOD,)
@@ -31,13 +31,13 @@ def section(subject: Subject, options: AttributionOptions, network: Network) -> 
     replaced = [_replace(subject, network, reader, each) for each in options.suspect if each.tokens is not None]
 
     tables, figures = _tables(subject, reader, explained, scores, replaced)
-    words = wording.texts(reader.baseline_name)
+    words = modality_words.texts(reader.baseline_name)
     return Section(
         plugin="attribution",
         title="Attribution",
         findings=(
             *(
-                findings.suspect(each, result, wording.words(each.name, result, reader.baseline_name))
+                findings.suspect(each, result, modality_words.words(each.name, result, reader.baseline_name))
                 for each, result in replaced
             ),
             *(findings.unsuited(each, "texts") for each in options.suspect if each.tokens is None),
@@ -91,7 +91,7 @@ def _run(
     scores, reasons = None, {}
     for method in options.methods or METHODS:
         if method != METHOD:
-            reasons[method] = f"{wording.NAMES[method]} reads a map of the picture, and texts have none"
+            reasons[method] = f"{modality_words.NAMES[method]} reads a map of the picture, and texts have none"
             continue
         try:
             scores = integrated_gradients(network, *explained, baseline=reader.baseline, max_steps=options.max_steps)
@@ -116,7 +116,7 @@ def _score_findings(
     subject: Subject, network: Network, reader: Reader, explained: _Explained, scores: Scores
 ) -> Iterator[Finding]:
     """Yield what is found about the attributions themselves: their checks, completeness, the deletion test."""
-    words = wording.texts(reader.baseline_name)
+    words = modality_words.texts(reader.baseline_name)
     yield findings.failed_maps(METHOD, scores.sound, words)
     yield from findings.completeness(scores.completeness, words)
     gain = np.array([])

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rft.applicability import Applies
+from rft.config.applicability import Applies
 from rft.errors import ConfigError, near
 from rft.plugins import Options
 

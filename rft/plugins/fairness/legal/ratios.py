@@ -7,9 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
-from rft.plugins.fairness.gaps import chosen_of
-from rft.plugins.fairness.group_metrics import Limits, measure
-from rft.plugins.fairness.small_groups import Share, judged_ratio, ratio_of_shares, share_of_group
+from rft.plugins.fairness.measure.gaps import chosen_of
+from rft.plugins.fairness.measure.group_metrics import Limits, measure
+from rft.plugins.fairness.measure.small_groups import Share, judged_ratio, ratio_of_shares, share_of_group
 from rft.predictions.grouped import GroupedRows, Target
 from rft.predictions.table import Grouping, Rows
 from rft.records import Adjusted, Interval

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rft.plugins.fairness.group_metrics import Limits
-from rft.plugins.fairness.mitigation.candidates import Candidate
-from rft.plugins.fairness.mitigation.material import Material
+from rft.plugins.fairness.measure.group_metrics import Limits
+from rft.plugins.fairness.mitigation.dataset import Material
 from rft.plugins.fairness.mitigation.measure import Measured
+from rft.plugins.fairness.mitigation.methods.candidates import Candidate
 from rft.plugins.fairness.mitigation.options import MitigationOptions
 from rft.records import Figure, Row, Table
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from rft.disclosure.withheld import MISSING, NOTHING, Withheld
-from rft.plugins.fairness.gaps import Gap
-from rft.plugins.fairness.group_metrics import USUAL_LIMITS, Limits
-from rft.plugins.fairness.mitigation.material import Part
-from rft.plugins.fairness.small_groups import Share, worst_share
+from rft.plugins.fairness.measure.gaps import Gap
+from rft.plugins.fairness.measure.group_metrics import USUAL_LIMITS, Limits
+from rft.plugins.fairness.measure.small_groups import Share, worst_share
+from rft.plugins.fairness.mitigation.dataset import Part
 from rft.records import Interval
 from rft.stats.pairwise import PairwiseGap
 from rft.stats.rates import Rate

@@ -10,20 +10,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rft.backbones import mitigated
-from rft.backbones.decisions import GroupThresholds, Rule, decide
 from rft.disclosure.withheld import Withheld
 from rft.errors import Unavailable
 from rft.plugins import Subject
-from rft.plugins.fairness.group_metrics import USUAL_LIMITS, Limits
-from rft.plugins.fairness.mitigation import balanced, frontier, reductions, tell, thresholds
-from rft.plugins.fairness.mitigation.candidates import UNMITIGATED, Candidate
+from rft.plugins.fairness.measure.group_metrics import USUAL_LIMITS, Limits
+from rft.plugins.fairness.mitigation import findings, frontier, saved_rule
+from rft.plugins.fairness.mitigation.dataset import Material, Part, check, part
+from rft.plugins.fairness.mitigation.decision_rules import GroupThresholds, Rule, decide
+from rft.plugins.fairness.mitigation.findings import Choice
 from rft.plugins.fairness.mitigation.frontier import Tried
-from rft.plugins.fairness.mitigation.material import Material, Part, check, part
 from rft.plugins.fairness.mitigation.measure import Measured, certain, measure_decisions
+from rft.plugins.fairness.mitigation.methods import feature_reweighting, reductions, thresholds
+from rft.plugins.fairness.mitigation.methods.candidates import UNMITIGATED, Candidate
 from rft.plugins.fairness.mitigation.on_test import measure_on_test
 from rft.plugins.fairness.mitigation.options import MitigationOptions
-from rft.plugins.fairness.mitigation.tell import Choice
 from rft.records import Figure, Finding, Table
 
 FOLDER = "mitigated"
@@ -67,14 +67,14 @@ def mitigate(subject: Subject, options: MitigationOptions, positive: str, limits
         chosen = choose(tried, options.max_gap)
         splits = {name: part(subject, name, options.attribute) for name in subject.splits}
     except Unavailable as reason:
-        return Mitigated(findings=(tell.refused(options, str(reason)),))
+        return Mitigated(findings=(findings.refused(options, str(reason)),))
     rule = chosen.candidate.rule
     assert rule is not None, "only what has a rule is chosen"
     predictions = _predictions(subject, splits, rule)
     choice = _choice(subject, options, limits, chosen, splits["test"], predictions, positive)
     assert subject.facts.model_sha256 is not None, "a model that was trained here has a hash"
     write = partial(
-        mitigated.write,
+        saved_rule.write,
         rule=rule,
         attribute=options.attribute,
         classes=subject.facts.classes,
@@ -83,11 +83,11 @@ def mitigate(subject: Subject, options: MitigationOptions, positive: str, limits
         predictions=predictions,
     )
     return Mitigated(
-        findings=(*tell.findings(choice, options, limits), *tell.unfitted(tried)),
+        findings=(*findings.findings(choice, options, limits), *findings.unfitted(tried)),
         tables={frontier.TABLE: frontier.table(tried, chosen, material.chosen_on)},
         captions={frontier.TABLE: frontier.caption(options, material, limits)},
         figures=(frontier.figure(options, material.chosen_on),),
-        notes=(*tell.notes(choice, tried, options, material), *_precision(subject)),
+        notes=(*findings.notes(choice, tried, options, material), *_precision(subject)),
         predictions=predictions,
         folders={FOLDER: write},
     )
@@ -140,8 +140,8 @@ def _try(material: Material, options: MitigationOptions, limits: Limits, withhel
 def _candidates(material: Material, options: MitigationOptions) -> Iterator[Candidate]:
     yield Candidate(UNMITIGATED)
     for method in options.methods:
-        if method == balanced.METHOD:
-            yield from balanced.candidates(material)
+        if method == feature_reweighting.METHOD:
+            yield from feature_reweighting.candidates(material)
         elif not material.binary:
             yield Candidate(method, reason=BINARY_ONLY.format(len(material.classes)))
         else:

@@ -8,12 +8,12 @@ import pandas as pd
 
 from rft.disclosure.withheld import Withheld
 from rft.plugins.fairness import FairnessOptions
-from rft.plugins.fairness.gaps import Gap, compare
-from rft.plugins.fairness.group_metrics import GroupMetric, Limits, measure
-from rft.plugins.fairness.mitigation.material import Part
+from rft.plugins.fairness.measure.gaps import Gap, compare
+from rft.plugins.fairness.measure.group_metrics import GroupMetric, Limits, measure
+from rft.plugins.fairness.measure.plan import Plan
+from rft.plugins.fairness.mitigation.dataset import Part
 from rft.plugins.fairness.mitigation.measure import Measured, certain, measure_decisions
 from rft.plugins.fairness.mitigation.options import MitigationOptions
-from rft.plugins.fairness.plan import Plan
 from rft.predictions.estimates import rate_of_rows
 from rft.predictions.grouped import GroupedRows, Target
 from rft.stats.classification import METRICS, Ratios

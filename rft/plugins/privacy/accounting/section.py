@@ -6,10 +6,10 @@ import math
 from typing import TYPE_CHECKING
 
 from rft.plugins.privacy.accounting import Mechanism
-from rft.plugins.privacy.accounting.agreement import Agreement, cross_check
+from rft.plugins.privacy.accounting.accountant_cross_check import Agreement, cross_check
+from rft.plugins.privacy.accounting.alternative_accounting import Shuffled, epsilon_replace_one, epsilon_shuffled
 from rft.plugins.privacy.accounting.curves import DELTAS, epsilon_curve, trade_off
-from rft.plugins.privacy.accounting.relatives import Shuffled, epsilon_replace_one, epsilon_shuffled
-from rft.plugins.privacy.piece import Piece
+from rft.plugins.privacy.chapter import Piece
 from rft.records import Figure, Finding, Row, Table, not_measured
 
 if TYPE_CHECKING:

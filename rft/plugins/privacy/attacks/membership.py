@@ -11,7 +11,7 @@ from rft.plugins import Subject
 from rft.plugins.privacy import PrivacyOptions
 from rft.plugins.privacy.attacks import scores as attacks
 from rft.plugins.privacy.attacks.scores import FEWEST, LIRA, LIRA_OFFLINE, LOSS, RATES, RMIA, Outcome, Target
-from rft.plugins.privacy.piece import Piece
+from rft.plugins.privacy.chapter import Piece
 from rft.records import Figure, Finding, Interval, not_measured
 from rft.stats import multiplicity
 from rft.stats.auc import DELONG

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from rft.errors import RftError
 from rft.plugins.privacy.training.noise import Gaussian
-from rft.plugins.privacy.training.owners import rows_by_unit, unit_of_row
 from rft.plugins.privacy.training.randomness import draws
 from rft.plugins.privacy.training.sampling import PoissonSampler
 from rft.plugins.privacy.training.trainer import DPTrainer
-from rft.progress import track
+from rft.plugins.privacy.training.unit_index import rows_by_unit, unit_of_row
+from rft.runtime.progress import track
 from rft.training import Facts, Fit, Job, Task
 from rft.training.linear_heads import Heads, Vectors, residuals, vectors
 from rft.training.threads import one_thread

@@ -10,12 +10,12 @@ from rft.plugins import Subject
 from rft.plugins.privacy import PrivacyOptions, accounting
 from rft.plugins.privacy.accounting import Mechanism
 from rft.plugins.privacy.accounting.curves import trade_off
+from rft.plugins.privacy.chapter import Piece
 from rft.plugins.privacy.empirical import mechanism_audit
 from rft.plugins.privacy.empirical.bounds import LEVEL, Curve
+from rft.plugins.privacy.empirical.epsilon_bounds import NO_EVIDENCE, Part, Side, chance
 from rft.plugins.privacy.empirical.many_runs import ALPHA, Judgement, judge
 from rft.plugins.privacy.empirical.power import FARTHEST, FAULTS, POWER, Violation, smallest_violation
-from rft.plugins.privacy.empirical.sides import NO_EVIDENCE, Part, Side, chance
-from rft.plugins.privacy.piece import Piece
 from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.records import Cell, Figure, Finding, Row, Table, not_measured
 from rft.training.linear_heads import vectors

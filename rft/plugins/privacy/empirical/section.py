@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from rft.plugins import Subject
 from rft.plugins.privacy import PrivacyOptions
+from rft.plugins.privacy.chapter import Piece
+from rft.plugins.privacy.empirical.canary_model_section import twin_part
+from rft.plugins.privacy.empirical.epsilon_bounds import sides_piece
 from rft.plugins.privacy.empirical.mechanism_section import mechanism_part
-from rft.plugins.privacy.empirical.sides import sides_piece
-from rft.plugins.privacy.empirical.twin_section import twin_part
-from rft.plugins.privacy.piece import Piece
 
 if TYPE_CHECKING:
     from rft.training import Facts

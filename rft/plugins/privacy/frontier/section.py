@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from rft.plugins.privacy.chapter import Piece
 from rft.plugins.privacy.frontier import replicates
 from rft.plugins.privacy.frontier.heads import FEWEST, LEAST_SQUARES, SGD, WITHOUT, Arm, Judged
 from rft.plugins.privacy.frontier.replicates import Estimate
-from rft.plugins.privacy.piece import Piece
 from rft.records import Adjusted, Figure, Finding, Interval, Row, Table, not_measured
 from rft.stats import multiplicity
 from rft.stats.intervals import LEVEL, absolute

@@ -12,9 +12,9 @@ from rft.errors import EvidenceError, IntegrityError, RftError
 from rft.plugins import Subject
 from rft.plugins.privacy import PrivacyOptions
 from rft.plugins.privacy.accounting import Mechanism
+from rft.plugins.privacy.chapter import Piece
 from rft.plugins.privacy.frontier import section as frontier_section
 from rft.plugins.privacy.frontier.heads import FEWEST, METHODS, WITHOUT, Arm, Judged
-from rft.plugins.privacy.piece import Piece
 
 if TYPE_CHECKING:
     from rft.plugins.privacy.training.trainer import DPTrainer

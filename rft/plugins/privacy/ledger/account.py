@@ -22,12 +22,12 @@ from torch import Tensor
 from rft.errors import EvidenceError
 from rft.plugins.privacy import accounting
 from rft.plugins.privacy.accounting import Mechanism
-from rft.plugins.privacy.ledger import admission, chain, checkpoints, people
-from rft.plugins.privacy.ledger.anchors import check_witness, count_elsewhere, ledger_folder, remember
+from rft.plugins.privacy.ledger import budget_check, chain, checkpoints, unit_hashes
+from rft.plugins.privacy.ledger.atomic_io import locked, make_folder
 from rft.plugins.privacy.ledger.chain import Chain
 from rft.plugins.privacy.ledger.charges import Book, Charge, read_book
 from rft.plugins.privacy.ledger.checkpoints import Checkpoint
-from rft.plugins.privacy.ledger.disk import locked, make_folder
+from rft.plugins.privacy.ledger.ledger_anchor import check_witness, count_elsewhere, ledger_folder, remember
 from rft.training import Facts, Population
 
 Purpose = Literal["training", "frontier", "canaries"]
@@ -228,14 +228,14 @@ def _admit(root: Path, population: Population, charge: Charge, terms: Terms) -> 
     """Return the account of a training when nothing speaks against it; only then is anything recorded."""
     ledgers = {place.name: chain.read(place) for place in root.iterdir() if place.is_dir()}
     books = {name: book for name, each in ledgers.items() if (book := read_book(each.records, str(each.folder)))}
-    key = people.key_of(root, needed=bool(books))
-    owners = people.hashes(population.owners, key)
+    key = unit_hashes.key_of(root, needed=bool(books))
+    owners = unit_hashes.hashes(population.owners, key)
     known = books.pop(population.name, None)
-    book = known or Book(population.name, people.fingerprint(key), terms.delta, terms.budget)
-    admission.check_people(book, population.name, key, owners)
-    admission.check_delta(book.delta, len(owners | book.owners), population.name)
-    admission.check_budget(book, terms.budget)
-    others = admission.overlapping(books, owners | book.owners, terms.overlaps, population.name)
+    book = known or Book(population.name, unit_hashes.fingerprint(key), terms.delta, terms.budget)
+    budget_check.check_people(book, population.name, key, owners)
+    budget_check.check_delta(book.delta, len(owners | book.owners), population.name)
+    budget_check.check_budget(book, terms.budget)
+    others = budget_check.overlapping(books, owners | book.owners, terms.overlaps, population.name)
 
     ledger = ledgers[population.name]
     for name in (population.name, *others):
@@ -245,7 +245,7 @@ def _admit(root: Path, population: Population, charge: Charge, terms: Terms) -> 
     if terms.resumable and owners <= book.owners:  # with someone new it is another data set
         charge = _continued(book, charge, states)
     state = states.get(charge.id)
-    admission.check_affordable(book, others, charge.remaining(state.step if state else 0), charge.purpose)
+    budget_check.check_affordable(book, others, charge.remaining(state.step if state else 0), charge.purpose)
     if known is None:
         ledger.append(book.record())
     if charge not in book.charges:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rft.errors import EvidenceError
-from rft.plugins.privacy.ledger.disk import clear_errors, overwrite, replace, sync_folder, write_from
+from rft.plugins.privacy.ledger.atomic_io import clear_errors, overwrite, replace, sync_folder, write_from
 
 ENTRIES, HEAD = "ledger.jsonl", "head.json"
 REMEDY = "Restore its folder from a copy that holds everything. Without one, what was spent is not known any more."

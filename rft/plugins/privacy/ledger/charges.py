@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from rft.errors import DataError
 from rft.plugins.privacy.accounting import Mechanism
-from rft.plugins.privacy.ledger import people
+from rft.plugins.privacy.ledger import unit_hashes
 from rft.plugins.privacy.ledger.chain import Record
 
 FORMAT = 2  # 1: the first; 2: whether noise was secret, and ledgers in other folders
@@ -88,7 +88,7 @@ class Charge:
             "mechanisms": [list(astuple(mechanism)) for mechanism in self.mechanisms],
             "randomness": self.randomness,
             "elsewhere": self.elsewhere,
-            "owners": people.packed(new_owners),
+            "owners": unit_hashes.packed(new_owners),
         }
 
 
@@ -142,7 +142,7 @@ def read_book(records: Sequence[Record], where: str) -> Book | None:
     for record in others:
         if record["kind"] == "training":
             charges[record["id"]] = _begun(record)
-            owners |= people.unpacked(record["owners"])
+            owners |= unit_hashes.unpacked(record["owners"])
             continue
         charge = charges[record["id"]]
         if record["kind"] == "block":

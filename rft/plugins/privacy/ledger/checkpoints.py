@@ -18,8 +18,8 @@ from torch import Tensor
 
 from rft.backbones import hash_tensors
 from rft.errors import EvidenceError
+from rft.plugins.privacy.ledger.atomic_io import clear_errors, replace
 from rft.plugins.privacy.ledger.chain import Anchor
-from rft.plugins.privacy.ledger.disk import clear_errors, replace
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from rft.plugins.privacy.piece import Piece
+from rft.plugins.privacy.chapter import Piece
 from rft.records import Cell, Finding, Table, not_measured
 
 TITLE = "Epsilon of everything that is recorded about these people"

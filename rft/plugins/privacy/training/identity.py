@@ -15,7 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from rft.backbones import hash_tensors
-from rft.plugins.privacy.training.plan import Plan
+from rft.plugins.privacy.training.mechanism_parameters import Plan
 from rft.training import Job, Task
 
 if TYPE_CHECKING:

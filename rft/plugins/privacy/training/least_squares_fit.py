@@ -14,13 +14,13 @@ import torch
 from rft.errors import ConfigError, IntegrityError
 from rft.plugins.privacy.ledger.account import open_account
 from rft.plugins.privacy.training import least_squares
-from rft.plugins.privacy.training.checks import Check
 from rft.plugins.privacy.training.identity import training_identity
 from rft.plugins.privacy.training.least_squares import Statistics
-from rft.plugins.privacy.training.owners import unit_of_row
-from rft.plugins.privacy.training.plan import Plan, plan
-from rft.plugins.privacy.training.random_checks import DEVIATIONS, NUMBERS
+from rft.plugins.privacy.training.mechanism_parameters import Plan, plan
 from rft.plugins.privacy.training.randomness import Source, draws
+from rft.plugins.privacy.training.self_test.check import Check
+from rft.plugins.privacy.training.self_test.random_checks import DEVIATIONS, NUMBERS
+from rft.plugins.privacy.training.unit_index import unit_of_row
 from rft.training import Facts, Fit, Job, Task
 from rft.training.linear_heads import Vectors, vectors
 

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from rft.backbones import Batch
-from rft.plugins.privacy.training.engine_steps import EngineSteps
-from rft.plugins.privacy.training.gradients import Choice, build
-from rft.plugins.privacy.training.head_steps import Examples, HeadSteps
+from rft.plugins.privacy.training.gradients.engine_selection import Choice, build
+from rft.plugins.privacy.training.gradients.engine_steps import EngineSteps
+from rft.plugins.privacy.training.gradients.head_steps import Examples, HeadSteps
+from rft.plugins.privacy.training.mechanism_parameters import Plan
 from rft.plugins.privacy.training.noise import Gaussian
-from rft.plugins.privacy.training.plan import Plan
 from rft.plugins.privacy.training.randomness import Draws
 from rft.plugins.privacy.training.sampling import PoissonSampler, Sample
 from rft.training import Job, Task

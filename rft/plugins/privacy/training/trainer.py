@@ -17,13 +17,15 @@ from torch import nn
 
 from rft.errors import ConfigError, RftError
 from rft.plugins.privacy.ledger.account import Account, open_account, settle
-from rft.plugins.privacy.training import gradients, least_squares_fit, resuming, self_test
+from rft.plugins.privacy.training import least_squares_fit, training_state
+from rft.plugins.privacy.training.gradients import engine_selection
 from rft.plugins.privacy.training.identity import training_identity
-from rft.plugins.privacy.training.owners import unit_of_row
-from rft.plugins.privacy.training.plan import Plan, plan
+from rft.plugins.privacy.training.mechanism_parameters import Plan, plan
 from rft.plugins.privacy.training.randomness import Randomness, draws, own_chance
+from rft.plugins.privacy.training.self_test import self_test
 from rft.plugins.privacy.training.steps import Steps, Tally, engine_steps, head_steps, stacked, stacks, take
-from rft.progress import track
+from rft.plugins.privacy.training.unit_index import unit_of_row
+from rft.runtime.progress import track
 from rft.training import Facts, Fit, Job, Task
 from rft.training.linear_heads import unmoved
 from rft.training.threads import one_thread
@@ -147,7 +149,7 @@ def _stacks(trainers: Sequence[DPTrainer], task: Task, jobs: Sequence[Job]) -> I
     by_trainer = {each: plan(each, task.recipe, units, declared=task.units is not None) for each in set(trainers)}
     plans = [by_trainer[each] for each in trainers]
     found = stacked(task, units, plans[0])
-    choice = gradients.closed_form(task) if found else gradients.choose(task)
+    choice = engine_selection.closed_form(task) if found else engine_selection.choose(task)
     groups = stacks(jobs, found, units, plans[0]) if found else (slice(i, i + 1) for i in range(len(jobs)))
     for group in groups:
         random = draws(plans[0].randomness, jobs[group.start].seed)
@@ -207,14 +209,14 @@ def _train(stack: Stack, task: Task, account: Account) -> Tally:
         log.warning(
             "an interrupted training goes on after step %d of %d", account.resumed[0], stack.plans[0].mechanism.steps
         )
-        resuming.restore(account.resumed[1], steps.parameters, optimizer)
+        training_state.restore(account.resumed[1], steps.parameters, optimizer)
         tally = Tally.restored(account.resumed[1])
     threads = one_thread(task.device) if steps.small else nullcontext()
     with threads, own_chance(task.device, stack.dropout):
         for block in account.blocks():
             for _ in track(block, "Private training"):
                 take(steps, optimizer, steps.draw(), tally)
-            account.checkpoint(resuming.saved(steps.parameters, optimizer) | tally.saved())
+            account.checkpoint(training_state.saved(steps.parameters, optimizer) | tally.saved())
     steps.close()
     return tally
 

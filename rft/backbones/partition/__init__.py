@@ -1,0 +1,1 @@
+"""A classifier in two: the frozen part, run once, and the part that is trained."""

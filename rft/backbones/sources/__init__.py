@@ -1,0 +1,1 @@
+"""Where pretrained models come from: libraries, folders, files and hubs."""

@@ -1,0 +1,131 @@
+"""Backbones of timm, by the names of ``timm.create_model``."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any
+
+from PIL import Image
+from torch import nn
+
+from rft.backbones.sources.hub import hub, hub_cache, missing_from_cache, snapshot_folder
+from rft.backbones.sources.hub import require_weights as hub_weights
+from rft.data.preprocessing import Preprocessing
+from rft.errors import ModelError, near
+
+WHERE = "model.backbone"
+TRANSFORM = ("input_size", "interpolation", "mean", "std", "crop_pct", "crop_mode")  # what timm says of one
+
+
+def names() -> list[str]:
+    """Return the names that timm knows."""
+    return _timm().list_models()
+
+
+def check_name(name: str) -> None:
+    """Raise ``ModelError`` for a name that timm has no model for, or a tag that it has no weights under."""
+    timm, (model, _, tag) = _timm(), name.partition(".")
+    known = timm.list_models()
+    if model not in known:
+        raise ModelError(f"timm has no model {name!r}", where=WHERE, remedy=near(name, known))
+    tags = [full.partition(".")[2] for full in timm.list_models(f"{model}.*", pretrained=True)]
+    if tag and tag not in tags:
+        likely = near(name, [f"{model}.{tag}" for tag in tags])
+        listed = f"Its tags: {', '.join(tags)}." if tags else "It has no tags: leave it out."
+        raise ModelError(
+            f"timm has no weights with the tag {tag!r} for {model}",
+            where=WHERE,
+            remedy=f"{likely} {listed}" if likely else listed,
+        )
+
+
+def require_weights(name: str, *, offline: bool) -> None:
+    """Raise ``ModelError`` when no weights can be had, before timm is imported, which takes seconds."""
+    if find_spec("huggingface_hub"):
+        hub_weights(name, offline=offline)
+
+
+def architecture(name: str, recipe: str | None = None) -> nn.Module:
+    """Build a model with its own classifier, randomly initialised; no weights change how timm builds it."""
+    return _timm().create_model(name, pretrained=False)
+
+
+def pretrained(name: str, revision: str | None, *, offline: bool) -> tuple[nn.Module, str | None]:
+    """Build a model with timm's weights from the hub's cache, or after a download.
+
+    Args:
+        name: as timm knows it, with or without a tag.
+        revision: a branch, a tag or a commit of the weights' repository; None: its branch ``main``.
+        offline: forbid downloads.
+
+    Returns:
+        The model with its own classifier, and the commit that its weights are of; None for weights of another host.
+    """
+    timm = _timm()
+    repository = timm.get_pretrained_cfg(name).hf_hub_id
+    reference = f"{repository}@{revision}" if revision else repository
+    overlay = {"hf_hub_id": reference} if revision else None
+    with hub(offline) as reached:
+        try:
+            network = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay)
+        except Exception as error:  # timm passes on whatever the hub's client, its cache or the network raises
+            absent = missing_from_cache(reference) if revision else "they are not cached"
+            reason = str(error).splitlines()[0] if reached and str(error) else absent
+            raise ModelError(
+                f"the weights of {name} could not be had{'' if reached else ' without the network'}: {reason}",
+                where="model.weights",
+                remedy=f"Put them into {hub_cache()}, as the hub's client lays them out, or give a file.",
+            ) from error
+    snapshot = snapshot_folder(reference) if repository else None
+    return network, snapshot.name if snapshot else None
+
+
+def remove_classifier(model: nn.Module) -> nn.Module:
+    """Let the model give its pooled features."""
+    model.reset_classifier(0)  # type: ignore[operator]
+    return model
+
+
+def preprocessing(model: nn.Module, *, image_size: int | None = None) -> Preprocessing:
+    """Return timm's own transform for the evaluation of a model.
+
+    Args:
+        model: as timm built it; its pretrained config says how pictures are prepared.
+        image_size: side of the pictures in place of its own; what is seen of them stays the same.
+    """
+    from timm.data import resolve_model_data_config
+
+    config = resolve_model_data_config(model)
+    if image_size is not None:
+        config["input_size"] = (config["input_size"][0], image_size, image_size)
+    return _measured(config)
+
+
+def saved_preprocessing(facts: dict[str, Any]) -> Preprocessing:
+    """Return the preprocessing of a saved model, from its ``facts``."""
+    return _measured({key: facts[key] for key in TRANSFORM})
+
+
+def _measured(config: dict[str, Any]) -> Preprocessing:
+    from timm.data import create_transform
+
+    transform = create_transform(**config)
+    described = {key: list(value) if isinstance(value, tuple) else value for key, value in config.items()}
+    return Preprocessing.measure(
+        lambda picture: transform(picture).numpy(),
+        {"recipe": "timm's transform", **described},
+        WHERE,
+        channels=config["input_size"][0],
+        resample=Image.Resampling[config["interpolation"].upper()],
+        normalisation=(config["mean"], config["std"]),
+    )
+
+
+def _timm() -> Any:
+    try:
+        import timm
+    except ImportError:
+        raise ModelError(
+            "needs timm, which is not installed", where="model.backbone", remedy='pip install "rft[timm]"'
+        ) from None
+    return timm

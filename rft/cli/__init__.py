@@ -1,0 +1,1 @@
+"""The command ``rft``: one file a command."""

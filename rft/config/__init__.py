@@ -1,0 +1,1 @@
+"""``audit.toml``: what may stand in it, and how it is read."""

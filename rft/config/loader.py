@@ -1,0 +1,170 @@
+"""From the text of ``audit.toml`` to validated tables; an error names the file and the key.
+
+The tables themselves are models in ``config``, and in the plugins that own them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from rft.config.applicability import refuse_idle
+from rft.config.schema import Config, Rule, stored_backbone, stored_path
+from rft.errors import ConfigError, near
+
+PATHS = (
+    ("data", "manifest"),
+    ("data", "folder"),
+    ("model", "weights"),
+    ("model", "checkpoint"),
+    ("predictions", "file"),
+)
+
+
+@dataclass(frozen=True)
+class LoadedConfig:
+    """A validated config and where it came from.
+
+    Attributes:
+        core: the core's tables.
+        plugins: plugin name -> its validated options, for each plugin that has a table.
+        folder: the folder that paths in the config are relative to.
+        raw: the config as it was used, overrides included.
+    """
+
+    core: Config
+    plugins: Mapping[str, BaseModel]
+    folder: Path
+    raw: dict[str, Any]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the config as it is shown, independent of key order and layout.
+
+        Of what is cut from paths it tells nothing: a user's name could be guessed.
+        """
+        return hashlib.sha256(json.dumps(self.public(), sort_keys=True).encode()).hexdigest()
+
+    def public(self) -> dict[str, Any]:
+        """Return the config as used, with paths outside the config's folder cut to their base name."""
+        raw = json.loads(json.dumps(self.raw, default=str))
+        for table, key in PATHS:
+            value = raw.get(table, {}).get(key)
+            if isinstance(value, str) and not value.startswith("package:"):
+                raw[table][key] = stored_path(value, self.folder)
+        for table, options in self.plugins.items():
+            for key in getattr(options, "paths", ()):
+                if isinstance(value := raw.get(table, {}).get(key), str):
+                    raw[table][key] = stored_path(value, self.folder)
+        if isinstance(backbone := raw.get("model", {}).get("backbone"), str):
+            raw["model"]["backbone"] = stored_backbone(backbone, self.folder)
+        return raw
+
+
+def load(path: Path, overrides: list[str], options: Mapping[str, type[BaseModel]]) -> LoadedConfig:
+    """Read and validate a config.
+
+    Args:
+        path: the TOML file.
+        overrides: ``table.key=value`` strings; the value is read as TOML, or as a string where that fails.
+        options: plugin name -> the model of its table.
+
+    Raises:
+        ConfigError: with file and key, for anything that is not as it should be.
+    """
+    raw = _read(path)
+    for override in overrides:
+        _override(raw, override)
+    unknown = sorted(set(raw) - set(Config.model_fields) - set(options))
+    if unknown:
+        known = [*Config.model_fields, *options]
+        raise ConfigError(
+            f"unknown key {unknown[0]!r}", where=path.name, remedy=near(unknown[0], known) or _list(known)
+        )
+    core = _validate(Config, {key: raw[key] for key in raw if key in Config.model_fields}, path.name)
+    plugins = {name: _validate(options[name], raw[name], path.name, name) for name in options if name in raw}
+    situation = core.situation(plugins)
+    for name, table in {"": core, **plugins}.items():
+        refuse_idle(table, name, situation, path.name)
+    return LoadedConfig(core, plugins, path.resolve().parent, raw)
+
+
+def load_policy(path: Path) -> list[Rule]:
+    """Read the ``[[policy]]`` rules of a TOML file; other tables of a whole config are allowed and ignored."""
+    raw = _read(path)
+    rules = raw.get("policy", [])
+    if not isinstance(rules, list) or not rules:
+        raise ConfigError("holds no [[policy]] rules", where=path.name)
+    return [_validate(Rule, rule, path.name, f"policy.{index}") for index, rule in enumerate(rules, 1)]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError("no such file", where=str(path)) from None
+    except IsADirectoryError:
+        raise ConfigError("is a folder; expected a TOML file", where=str(path)) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"is not valid TOML: {error}", where=path.name) from None
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from None
+
+
+def _override(raw: dict[str, Any], override: str) -> None:
+    try:
+        override.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"{override!r} is no UTF-8", where="--set") from None
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise ConfigError(f"expected table.key=value, not {override!r}", where="--set")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a bare word such as  --set model.weights=random
+    table = raw
+    for part in parts[:-1]:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"{part!r} is not a table", where=f"--set {key}")
+    table[parts[-1]] = value
+
+
+def _validate(model: type[BaseModel], content: Any, file: str, prefix: str = "") -> Any:
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        places = [str(part + 1) if isinstance(part, int) else part for part in first["loc"]]  # the first of a list is 1
+        key = ".".join([prefix] * bool(prefix) + places)
+        if first["type"] == "extra_forbidden":
+            known = _known_keys(model, list(first["loc"][:-1]))
+            name = str(first["loc"][-1])
+            raise ConfigError(f"{key}: unknown key", where=file, remedy=near(name, known) or _list(known)) from None
+        message = first["msg"].removeprefix("Value error, ")
+        given = "" if first["type"] in ("missing", "value_error") else f", not {first['input']!r}"
+        raise ConfigError(f"{key + ': ' if key else ''}{message[0].lower()}{message[1:]}{given}", where=file) from None
+
+
+def _known_keys(model: type[BaseModel], loc: list[Any]) -> list[str]:
+    """Return the keys of the table at ``loc``: the model, or a model nested in it (also in a list of tables)."""
+    for part in loc:
+        if isinstance(part, int):
+            continue
+        annotation = model.model_fields[part].annotation
+        nested = [annotation, *getattr(annotation, "__args__", ())]
+        model = next(kind for kind in nested if isinstance(kind, type) and issubclass(kind, BaseModel))
+    return list(model.model_fields)
+
+
+def _list(known: list[str]) -> str:
+    return f"Known here: {', '.join(known)}."

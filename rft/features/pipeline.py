@@ -1,0 +1,99 @@
+"""From the config to features: what is run over which examples, and what the cache is told about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rft import data
+from rft.backbones import LoadedBackbone, Prefix, cut
+from rft.backbones.partition.quantization import quantise
+from rft.config.schema import Config
+from rft.features import Features, Lazy, Store, cache_folder
+from rft.features.extract import extract, identity_of, store_key
+from rft.records import Split
+
+COMPARED = 1000  # training examples that a backbone is judged by before anything is trained
+SAMPLING = 0x5EED  # sets that sample apart from other uses of the run's seed
+
+
+def features_of(
+    core: Config,
+    backbone: LoadedBackbone,
+    prefix: Prefix | None,
+    layer: str,
+    inputs: data.Inputs,
+    splits: Mapping[str, Split],
+    device: str,
+    precision: str,
+    *,
+    cache: Path | None = None,
+    alone: bool = False,
+) -> dict[str, Features]:
+    """Run the frozen part over every split, or leave the inputs as they are where nothing is frozen.
+
+    Args:
+        core: the config.
+        backbone: what ``prefix`` is a part of.
+        prefix: the frozen part, in 8 bits where it is to be; None when nothing is frozen.
+        layer: where it stops, as in ``model.freeze``.
+        inputs: reads the items of ``splits``.
+        splits: what it is run over.
+        device, precision: as ``choose_device`` and ``choose_precision`` return them.
+        cache: where features are kept; the usual place when None.
+        alone: whether each example is run by itself; such features are kept apart from others.
+    """
+    views = {name: core.train.views if name == "train" else 1 for name in splits}
+    facts = {"layer": layer, "preparation": backbone.preparation.facts(), **backbone.identity}
+    facts |= {"alone": True} if alone else {}
+    tensors = {} if prefix is None else prefix.tensors()
+    key = store_key(tensors, facts, precision, core.network.cache, device)
+    if prefix is None:
+        return {
+            name: Lazy(inputs, name, len(split), views[name], identity_of(key, inputs, split, views[name]))
+            for name, split in splits.items()
+        }
+    store = Store(cache or cache_folder(), key)
+    options: dict[str, Any] = {"device": device, "precision": precision, "dtype": core.network.cache, "alone": alone}
+    return {
+        name: extract(prefix, inputs, split, store, **options, views=views[name], memory=core.network.memory_bytes)
+        for name, split in splits.items()
+    }
+
+
+def sample_of(split: Split, seed: int) -> Split:
+    """Return a random sample of a split, as a split of the same name: all of it when it is small."""
+    rng = np.random.default_rng([seed, SAMPLING])
+    return part_of(split, np.sort(rng.choice(len(split), min(COMPARED, len(split)), replace=False)))
+
+
+def pooled(
+    core: Config, backbone: LoadedBackbone, sample: Split, device: str, precision: str, *, cache: Path | None = None
+) -> np.ndarray:
+    """Return (N, D) float32 pooled features of a sample of the training split, kept in ``cache`` or the usual place."""
+    prefix = cut(backbone.classifier(2, False, 0), "all", "full", backbone.example).prefix()
+    if precision == "int8":
+        quantise(prefix, backbone.example(2, 6, 0), device)
+    inputs = backbone.preparation.inputs({"train": sample}, core.data, core.seed)
+    plain = core.model_copy(update={"train": core.train.model_copy(update={"views": 1})})
+    found = features_of(plain, backbone, prefix, "all", inputs, {"train": sample}, device, precision, cache=cache)[
+        "train"
+    ]
+    return found.batch(np.arange(len(sample)))["features"].numpy()
+
+
+def part_of(split: Split, rows: np.ndarray) -> Split:
+    """Return some rows of a split as a split of the same name."""
+    return replace(
+        split,
+        ids=split.ids[rows],
+        items=[split.items[row] for row in rows],
+        labels=split.labels[rows],
+        groups={attribute: values[rows] for attribute, values in split.groups.items()},
+        units=None if split.units is None else split.units[rows],
+        digests=None if split.digests is None else split.digests[rows],
+    )

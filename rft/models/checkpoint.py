@@ -1,0 +1,130 @@
+"""A checkpoint of transformers with the classifier that it was trained with, read from its folder and nowhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rft.backbones.classifier import Batch, ImageBackbone
+from rft.backbones.sources import snapshot, transformers
+from rft.backbones.sources.folder_weights import load_model
+from rft.backbones.sources.image_processor import FILES, has_processor
+from rft.backbones.sources.snapshot import PretrainedFolder
+from rft.config.schema import ModelConfig
+from rft.data.preprocessing import Preprocessing
+from rft.data.text import Tokenisation
+from rft.errors import ModelError
+from rft.models.external_model import TEXTS, Called, Given
+
+WHERE = "model.checkpoint"
+AUTO = {"text": "AutoModelForSequenceClassification", "image": "AutoModelForImageClassification"}
+KNOWN = {"text": "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING", "image": "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING"}
+
+
+def read(settings: ModelConfig, folder: Path, *, modality: str, offline: bool) -> Given:
+    """Return the model of ``model.checkpoint`` in float32, with its tokenizer or image processor.
+
+    Raises:
+        ModelError: the folder is no such checkpoint, lacks a part, or holds more than data; the model is no classifier
+            of one class an example.
+    """
+    assert settings.checkpoint is not None
+    source = snapshot.find(settings.checkpoint, folder, offline=offline, where=WHERE)
+    if source.gguf:
+        raise ModelError("a GGUF file holds no classifier", where=WHERE, remedy="Give the folder it was made from.")
+    config = transformers.read_config(source)
+    _check_task(config, modality)
+    network = _network(source, config, modality)
+    labels = tuple(settings.classes or (str(config.id2label.get(index, index)) for index in range(config.num_labels)))
+    if modality == "text":
+        preparation = _tokenisation(source, network, settings)
+        return Given(Called(network, _run_text), labels, preparation, preparation(TEXTS), WHERE, source.revision)
+    prepared = _preprocessing(source, config, settings)
+    normalised = ImageBackbone(network, prepared.mean, prepared.std, _logits)
+    random = torch.Generator().manual_seed(0)
+    example = {"pixels": torch.rand(3, *prepared.shape, generator=random)}
+    return Given(normalised, labels, prepared, example, WHERE, source.revision)
+
+
+def _check_task(config: Any, modality: str) -> None:
+    """Raise ``ModelError`` unless the config is of a classifier that gives each example one of several classes."""
+    import transformers as library
+
+    mappings = {key: getattr(library, name) for key, name in KNOWN.items()}
+    if type(config) not in mappings[modality]:
+        other = next((key for key, mapping in mappings.items() if type(config) in mapping), None)
+        raise ModelError(
+            f"{config.model_type} is no classifier of {modality}s",
+            where=WHERE,
+            remedy=f"It classifies {other}s: name the column as data.{other}." if other else None,
+        )
+    if config.num_labels == 1 or config.problem_type == "regression":
+        raise ModelError(
+            f"it has {config.num_labels} output for regression; classification needs one for each class", where=WHERE
+        )
+    if config.problem_type == "multi_label_classification":
+        raise ModelError("it gives each example several labels; rft audits one class an example", where=WHERE)
+
+
+def _network(source: PretrainedFolder, config: Any, modality: str) -> nn.Module:
+    """Load the model; transformers would make up what the folder lacks, which is refused here."""
+    import transformers as library
+
+    kind = getattr(library, AUTO[modality])
+    with transformers.named(source, "its weights"), transformers.quiet():
+        model = load_model(kind, source, config)
+    network, absent, misshapen = model.network, model.missing, sorted(model.mismatched)
+    if absent or misshapen:
+        what = (
+            f"are not in the folder's weights, first {absent[0]!r}" if absent else f"differ in shape: {misshapen[0]!r}"
+        )
+        raise ModelError(
+            f"{len(absent or misshapen)} tensors of {type(network).__name__} {what}; its classifier would be random",
+            where=WHERE,
+            remedy="Give the folder that the fine-tuned model was saved into with save_pretrained.",
+        )
+    return network.eval()
+
+
+def _tokenisation(source: PretrainedFolder, network: nn.Module, settings: ModelConfig) -> Tokenisation:
+    tokenizer = transformers.read_tokenizer(source)
+    transformers.check_vocabulary(tokenizer, network, source)
+    _agree_on_padding(network, tokenizer)
+    return Tokenisation(tokenizer, transformers.longest(settings.max_length, tokenizer, network, None))
+
+
+def _agree_on_padding(network: Any, tokenizer: Any) -> None:
+    """Make model and tokenizer pad with the same token: GPT-like classifiers find the last word of a text by it."""
+    settings = network.config.get_text_config()
+    known = settings.pad_token_id
+    if known is not None and 0 <= known < len(tokenizer):
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(known)
+    else:
+        settings.pad_token_id = tokenizer.pad_token_id
+
+
+def _preprocessing(source: PretrainedFolder, config: Any, settings: ModelConfig) -> Preprocessing:
+    if settings.image_size is not None:
+        raise ModelError(
+            "the size of the pictures is that of the checkpoint's image processor",
+            where="model.image_size",
+            remedy="Leave it out.",
+        )
+    if not has_processor(source, config):
+        raise ModelError(
+            f"{source.path.name!r} has no {FILES[0]}: how pictures are prepared is not known",
+            where=WHERE,
+            remedy="Save the image processor of the training into it: processor.save_pretrained(folder).",
+        )
+    return transformers.image_preprocessing(source, config)
+
+
+def _run_text(network: nn.Module, inputs: Batch) -> Tensor:
+    return network(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits
+
+
+def _logits(output: Any) -> Tensor:
+    return output.logits

@@ -1,0 +1,246 @@
+"""Models that others trained, checked and brought to the form in which audits look at a model. Nothing is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rft.backbones.classifier import Batch, find_spatial_layer
+from rft.backbones.sources.weights import check_finite as check_weights
+from rft.config.schema import ModelConfig
+from rft.data import Preparation
+from rft.errors import ConfigError, ModelError
+from rft.models import checkpoint, factory
+from rft.models.external_model import Given
+
+ALONE = 1e-2  # largest change of an output, relative to the largest, when an example is run by itself; TF32 takes 1e-3
+SUM = 1e-3  # how far probabilities may sum from 1
+SHOWN = 10  # labels in an error
+
+
+class ExternalClassifier(nn.Module):
+    """A model that others trained, as plugins see a ``Classifier``; it has no backbone and no head of its own.
+
+    Args:
+        network: a batch of inputs in, (B, K) outputs out.
+        order: for each class of the data, the number of its output.
+        probabilities: whether the outputs are probabilities; otherwise they are logits.
+        modality: ``image`` or ``text``.
+        spatial_layer, embedding_layer: as in ``Classifier``.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        order: Sequence[int],
+        *,
+        probabilities: bool,
+        modality: str,
+        spatial_layer: str | None = None,
+        embedding_layer: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.network, self.order, self.probabilities = network, list(order), probabilities
+        self.modality, self.spatial_layer, self.embedding_layer = modality, spatial_layer, embedding_layer
+        self.requires_grad_(False).eval()
+
+    def forward(self, inputs: Batch) -> Tensor:
+        """Map a batch of inputs to (B, K) logits, in the order of the data's classes."""
+        outputs = self.network(inputs)[:, self.order].float()
+        if self.probabilities:  # softmax of their logarithms gives them back
+            outputs = outputs.clamp_min(torch.finfo(torch.float32).tiny).log()
+        return outputs
+
+
+@dataclass(frozen=True)
+class LoadedExternal:
+    """A model that others trained, ready to predict, and how items become its inputs."""
+
+    classifier: ExternalClassifier
+    preparation: Preparation
+    where: str
+    revision: str | None = None
+
+
+def load(
+    settings: ModelConfig, folder: Path, classes: Sequence[str], *, modality: str, device: str, offline: bool
+) -> LoadedExternal:
+    """Load the model of ``checkpoint`` or ``factory`` and try it on three made-up examples.
+
+    Args:
+        settings: the ``[model]`` table.
+        folder: what its paths are relative to.
+        classes: the labels of the data.
+        modality: ``image`` or ``text``.
+        device: where the model is put.
+        offline: forbid downloads.
+
+    Raises:
+        ConfigError: a key of ``[model]`` is missing, or says nothing about this model.
+        ModelError: the model cannot be loaded, its labels are not those of the data, or its outputs are unusable.
+    """
+    if settings.precision not in ("auto", "float32"):
+        raise ConfigError("models that others trained run in their own precision", where="model.precision")
+    if settings.checkpoint is not None:
+        given = checkpoint.read(settings, folder, modality=modality, offline=offline)
+    else:
+        given = factory.read(settings, folder, modality=modality)
+    order = match_labels(given.labels, classes, given.where)
+    check_weights(given.network, given.where)
+    network = given.network.to(device).requires_grad_(False).eval()
+    example = {name: tensor.to(device) for name, tensor in given.example.items()}
+    _try(network, example, given)
+    classifier = ExternalClassifier(
+        network,
+        order,
+        probabilities=settings.outputs == "probabilities",
+        modality=modality,
+        spatial_layer=_spatial_layer(network, example) if modality == "image" else None,
+        embedding_layer=_embedding_layer(network, example, given) if modality == "text" else None,
+    )
+    with torch.no_grad():
+        check_outputs(classifier(example).cpu(), settings.outputs, given.where)
+    return LoadedExternal(classifier, given.preparation, given.where, given.revision)
+
+
+def match_labels(labels: Sequence[str], classes: Sequence[str], where: str) -> list[int]:
+    """Return for each class of the data the number of the output that stands for it.
+
+    Names must be the same to the letter: which of two outputs is meant is nothing to guess.
+
+    Raises:
+        ModelError: the two sides do not have the same names.
+    """
+    if len(set(labels)) == len(labels) and set(labels) == set(classes):
+        return [list(labels).index(name) for name in classes]
+    sides = f"the model's outputs are {_named(labels)}; the labels of the data are {_named(classes)}"
+    if len(labels) != len(classes):
+        remedy = "Each output needs examples of its label, and each label an output; check the label column."
+    else:
+        remedy = 'Say in [model] which label each output stands for, in their order: classes = ["...", "..."].'
+    raise ModelError(sides, where=where, remedy=remedy)
+
+
+def check_outputs(logits: Tensor, outputs: str, where: str) -> None:
+    """Raise ``ModelError`` for outputs that are not finite, or not what they are said to be on any example.
+
+    Args:
+        logits: (N, K), as ``ExternalClassifier`` gives them.
+        outputs: ``logits`` or ``probabilities``, as ``model.outputs`` says.
+        where: for the error.
+    """
+    check_finite(logits, where)
+    n = len(logits)
+    sums = (logits.double().exp() if outputs == "probabilities" else logits.double()).sum(dim=1)
+    off = int(((sums - 1).abs() > SUM).sum())
+    if outputs == "probabilities" and off:
+        raise ModelError(
+            f"its outputs for {off} of {n} examples do not sum to 1, so they are no probabilities",
+            where=where,
+            remedy='Where they are logits, remove outputs = "probabilities" from [model].',
+        )
+    if outputs == "logits" and not off and bool((logits >= 0).all()):
+        raise ModelError(
+            "its outputs are never negative and always sum to 1: most likely they are probabilities, not logits",
+            where=where,
+            remedy='Set outputs = "probabilities" in [model].',
+        )
+
+
+def check_finite(logits: Tensor, where: str) -> None:
+    """Raise ``ModelError`` when (B, K) logits are not finite."""
+    broken = int((~logits.isfinite()).any(dim=1).sum())
+    if broken:
+        raise ModelError(f"its outputs are not finite for {broken} of {len(logits)} examples run at once", where=where)
+
+
+def _try(network: nn.Module, example: Batch, given: Given) -> None:
+    """Run the model on examples together and each by itself; the outputs must be (B, K) and the same both ways."""
+    try:
+        with torch.no_grad():
+            together = network(example)
+            alone = [network(_one(example, row)) for row in range(_count(example))]
+    except Exception as error:  # foreign code: a model may raise anything
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        shapes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in example.items())
+        raise ModelError(f"does not take {shapes}: {reason}", where=given.where) from error
+    count, expected = len(alone), (len(alone), len(given.labels))
+    if not isinstance(together, Tensor) or tuple(together.shape) != expected:
+        got = f"shape {tuple(together.shape)}" if isinstance(together, Tensor) else type(together).__name__
+        raise ModelError(
+            f"gives {got} for {count} examples; expected a tensor of shape {expected}, one row an example with an "
+            f"output for each of {_named(given.labels)}",
+            where=given.where,
+        )
+    gap = float((together - torch.cat(alone)).abs().max() / together.abs().max().clamp(min=1e-6))
+    if gap > ALONE:  # false for NaN, which check_outputs tells
+        raise ModelError(
+            f"gives an example other outputs when others stand beside it (they differ by {gap:.0%})",
+            where=given.where,
+            remedy="Check that it ignores padding, and that dropout and batch statistics are off in eval mode.",
+        )
+
+
+def _count(example: Batch) -> int:
+    return len(next(iter(example.values())))
+
+
+def _one(example: Batch, row: int) -> Batch:
+    """Return one example of a batch, without the padding of texts."""
+    length = int(example["attention_mask"][row].sum()) if "attention_mask" in example else None
+    return {name: tensor[row : row + 1, :length] for name, tensor in example.items()}
+
+
+def _spatial_layer(network: nn.Module, example: Batch) -> str | None:
+    """Return the layer with the last (B, C, h, w) map, or None; maps with the channels last are none of these."""
+    height, width = example["pixels"].shape[2:]
+    if height != width or not any(True for _ in network.parameters()):
+        return None
+    name = find_spatial_layer(network, example["pixels"].shape[1:], prefix="network.")
+    if name is None:
+        return None
+    shapes: list[torch.Size] = []
+    layer = network.get_submodule(name.removeprefix("network."))
+    handle = layer.register_forward_hook(lambda _layer, _inputs, output: shapes.append(output.shape))
+    with torch.no_grad():
+        network(example)
+    handle.remove()
+    _, first, second, third = shapes[-1]
+    return name if second == third != first else None
+
+
+def _embedding_layer(network: nn.Module, example: Batch, given: Given) -> str | None:
+    """Return the embedding that is looked up with the tokens; raise ``ModelError`` where it has too few rows."""
+    found: list[str] = []
+
+    def remember(name: str) -> Any:
+        def hook(_layer: nn.Module, inputs: tuple[Any, ...]) -> None:
+            if inputs and isinstance(inputs[0], Tensor) and torch.equal(inputs[0], example["input_ids"]):
+                found.append(name)
+
+        return hook
+
+    layers = {name: module for name, module in network.named_modules() if isinstance(module, nn.Embedding)}
+    handles = [module.register_forward_pre_hook(remember(name)) for name, module in layers.items()]
+    with torch.no_grad():
+        network(example)
+    for handle in handles:
+        handle.remove()
+    if len(found) != 1:
+        return None
+    words, rows = given.preparation.facts()["vocabulary"], layers[found[0]].num_embeddings
+    if words > rows:
+        raise ModelError(
+            f"the tokenizer has {words} words and the model {rows}: they do not belong together", where=given.where
+        )
+    return f"network.{found[0]}"
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(map(repr, names[:SHOWN])) + more

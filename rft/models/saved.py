@@ -1,0 +1,156 @@
+"""A trained classifier on disk: safetensors, and what says how to rebuild it and how to prepare its inputs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from rft.backbones.classifier import Batch, Classifier, hash_tensors
+from rft.backbones.load import HUB, LoadedBackbone, architecture
+from rft.backbones.partition.frozen_part import FrozenPart
+from rft.backbones.sources import transformers
+from rft.data.images import pixels, to_tensor
+from rft.data.preprocessing import Preprocessing
+from rft.data.text import Tokenisation
+from rft.errors import EvidenceError, ModelError
+from rft.runtime.float32 import ieee_float32
+
+WEIGHTS, DESCRIPTION, HUB_FOLDER = "model.safetensors", "model.json", "backbone"
+# 1: pictures only; 2: the modality, backbones of transformers with their tokenizers; 3: how the frozen part computes;
+# 4: the pipeline that prepares pictures
+FORMAT_VERSION = 4
+MAX_PIXELS = 89_478_485  # where Pillow begins to warn of decompression bombs
+
+Item = str | Path | Image.Image
+
+
+def write_model(folder: Path, *, model: Classifier, backbone: LoadedBackbone, classes: Sequence[str]) -> None:
+    """Write the model into ``folder``, which is made; raises ``OSError`` when the disk is full."""
+    folder.mkdir(mode=0o700)
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    (folder / WEIGHTS).write_bytes(save(state))  # safetensors' own writer hides the reason of a full disk
+    if backbone.identity["library"] == HUB:
+        transformers.write_description(backbone.backbone, backbone.preparation, folder / HUB_FOLDER)
+    description = {
+        "format_version": FORMAT_VERSION,
+        "modality": backbone.modality,
+        "backbone": backbone.identity,
+        "preparation": backbone.preparation.facts(),
+        "classes": list(classes),
+        "row_norm": model.head.row_norm,
+        "frozen_part": asdict(model.frozen_part),
+        "sha256": hash_tensors(model.state_dict()),
+        "files": _hashes(folder / HUB_FOLDER),
+    }
+    (folder / DESCRIPTION).write_text(json.dumps(description, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A classifier of a finished run, ready to predict.
+
+    Attributes:
+        classifier: a batch of inputs in, logits out; a ``torch.nn.Module`` in eval mode on the CPU.
+        classes: what the logits stand for.
+        preparation: turns a picture or a text into the inputs that the classifier takes.
+    """
+
+    classifier: Classifier = field(repr=False)
+    classes: tuple[str, ...]
+    preparation: Preprocessing | Tokenisation
+
+    def predict(self, items: Item | Sequence[Item], batch_size: int = 32) -> pd.DataFrame:
+        """Return one row an item (one for a single one): ``prediction``, and a probability ``score_<class>`` each.
+
+        Args:
+            items: paths of pictures or opened pictures, or texts, as the model was trained on.
+            batch_size: items that are predicted at once.
+
+        Raises:
+            DataError: for a file that cannot be read as a picture.
+        """
+        if isinstance(items, (str, Path, Image.Image)):
+            items = [items]
+        frames = [self._scores(items[i : i + batch_size]) for i in range(0, len(items), batch_size)]
+        scores = np.concatenate(frames) if frames else np.empty((0, len(self.classes)))
+        table = pd.DataFrame(scores, columns=[f"score_{name}" for name in self.classes])
+        table.insert(0, "prediction", [self.classes[index] for index in scores.argmax(axis=1)])
+        return table
+
+    def _scores(self, items: Sequence[Item]) -> np.ndarray:
+        with torch.no_grad(), ieee_float32():
+            return self.classifier(self.inputs(items)).double().softmax(dim=1).numpy()
+
+    def inputs(self, items: Sequence[Item]) -> Batch:
+        """Return items as the classifier takes them; raises ``DataError`` for a file that is no picture."""
+        if isinstance(self.preparation, Tokenisation):
+            return self.preparation([str(item) for item in items])
+        decoded = [
+            self.preparation(item)
+            if isinstance(item, Image.Image)
+            else pixels(Path(item), self.preparation, MAX_PIXELS)
+            for item in items
+        ]
+        return {"pixels": to_tensor(decoded)}
+
+
+def load_model(folder: str | Path) -> SavedModel:
+    """Load the model of a run folder (or of its ``model`` folder).
+
+    Raises:
+        ModelError: when there is none, or it was made by a newer rft.
+        EvidenceError: when its tensors, config or tokenizer are not the ones that were written.
+    """
+    folder = Path(folder)
+    folder = folder / "model" if (folder / "model").is_dir() else folder
+    description = _description(folder)
+    if _hashes(folder / HUB_FOLDER) != description["files"]:
+        raise EvidenceError("its config and tokenizer are not the ones that the audit wrote", where=HUB_FOLDER)
+    backbone = architecture(
+        description["backbone"], description["preparation"], description["modality"], folder / HUB_FOLDER
+    )
+    classifier = backbone.classifier(len(description["classes"]), description["row_norm"], 0)
+    classifier.frozen_part = FrozenPart(**description["frozen_part"])
+    try:
+        state = load_file(folder / WEIGHTS)
+        versioned = OrderedDict(state)  # some models ask for the version of the names, which safetensors do not hold
+        versioned._metadata = classifier.state_dict()._metadata  # type: ignore[attr-defined]
+        classifier.load_state_dict(versioned)
+    except (SafetensorError, RuntimeError, OSError) as error:
+        raise ModelError(f"cannot be read: {str(error).splitlines()[0]}", where=WEIGHTS) from None
+    if hash_tensors(state) != description["sha256"]:
+        raise EvidenceError("its tensors are not the ones that the audit wrote", where=WEIGHTS)
+    return SavedModel(classifier.eval(), tuple(description["classes"]), backbone.preparation)
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """Return name -> sha256 of the files in a folder, which a model may do without."""
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()}
+
+
+def _description(folder: Path) -> dict[str, Any]:
+    try:
+        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    except OSError:
+        raise ModelError(
+            "holds no model", where=str(folder), remedy="Expected a folder that rft audit wrote."
+        ) from None
+    except ValueError as error:
+        raise ModelError(f"is not JSON: {error}", where=DESCRIPTION) from None
+    if description.get("format_version") != FORMAT_VERSION:
+        found = description.get("format_version")
+        raise ModelError(f"has format {found}; this rft reads {FORMAT_VERSION}", where=DESCRIPTION)
+    return description

@@ -1,0 +1,1 @@
+"""An audit from its config to a finished run, and what is made of several runs."""

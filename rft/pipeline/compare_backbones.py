@@ -1,0 +1,89 @@
+"""Backbones side by side before anything is trained: which carries furthest on these training examples."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rft import data
+from rft.backbones import load
+from rft.config import loader
+from rft.config.schema import Config, ModelConfig
+from rft.disclosure.withheld import Withheld
+from rft.errors import ConfigError
+from rft.features.embeddings import Representations
+from rft.features.extract import choose_device, choose_precision
+from rft.features.pipeline import pooled, sample_of
+from rft.plugins import discover
+from rft.plugins.backbone.comparison import compare
+from rft.records import Section
+from rft.runtime.allocator import keep_freed_memory
+from rft.runtime.float32 import ieee_float32
+from rft.runtime.progress import track
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The name of the audit it was made for, how many training examples it rests on, and what came out."""
+
+    name: str
+    n: int
+    section: Section
+
+
+def try_backbones(
+    path: str | Path,
+    candidates: Sequence[str],
+    *,
+    overrides: Sequence[str] = (),
+    device: str | None = None,
+    offline: bool = False,
+) -> Comparison:
+    """Compare backbones on a sample of the training examples that ``audit.toml`` describes.
+
+    Args:
+        path: the config file; its ``[model]`` says all but the backbone.
+        candidates: ``library/name``, or ``library/name=weights`` where the weights are not the pretrained ones.
+        overrides, device, offline: as for ``audit``.
+
+    Raises:
+        RftError: for anything that the user can mend.
+    """
+    options = {name: each.plugin.options for name, each in discover().items()}
+    settings = loader.load(Path(path), list(overrides), options)
+    core, device = settings.core, choose_device(device)
+    keep_freed_memory()
+    models = {name: _model(_base(core), name) for name in dict.fromkeys(candidates)}
+    dataset = data.read(core.data, settings.folder, core.seed)
+    train = dataset.splits["train"]
+    sample = sample_of(train, core.seed)
+    made: dict[str, tuple[Representations, float]] = {}
+    for name, model in track(models.items(), "Backbones", total=len(models)):
+        backbone = load(model, settings.folder, modality=core.data.modality, seed=core.seed, offline=offline)
+        start = time.monotonic()
+        # A folder and not the cache: what was there already would take no time.
+        with ieee_float32(), TemporaryDirectory(prefix="rft-") as folder:
+            precision = choose_precision(model.precision)
+            features = pooled(core, backbone, sample, device, precision, cache=Path(folder))
+        seconds = time.monotonic() - start
+        each = Representations(features, None, sample.labels, sample.units, sample.groups, len(train))
+        made[name] = (each, seconds)
+    return Comparison(
+        core.name, len(sample), compare(made, seed=core.seed, withheld=Withheld(core.report.suppress_below or 0))
+    )
+
+
+def _base(core: Config) -> ModelConfig:
+    if core.external:
+        raise ConfigError("the config audits a finished model; backbones are tried for one that is to be trained")
+    return core.network
+
+
+def _model(base: ModelConfig, candidate: str) -> ModelConfig:
+    """Return the ``[model]`` table with another backbone; the one of the config keeps its weights."""
+    name, _, weights = candidate.partition("=")
+    chosen = weights or (base.weights if name == base.backbone else "pretrained")
+    return base.model_copy(update={"backbone": name, "weights": chosen, "image_size": base.image_size})

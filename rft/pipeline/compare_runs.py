@@ -1,0 +1,146 @@
+"""Two finished runs side by side, on the people that both predicted: differences of gaps, and who changed sides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from rft.disclosure.decide import decide
+from rft.disclosure.release import release
+from rft.disclosure.withheld import Counted, Withheld
+from rft.errors import DataError, Unavailable
+from rft.plugins.fairness.paired.section import section
+from rft.records import AuditRun, DataFacts, Section
+from rft.report import load
+
+PREDICTIONS = "predictions.parquet"
+SPLIT = "test"
+
+
+@dataclass(frozen=True)
+class RunComparison:
+    """What came of comparing two runs.
+
+    Attributes:
+        names: of the run that is compared with, and of the other.
+        n: test examples that both predicted.
+        section: its findings, tables and figures.
+    """
+
+    names: tuple[str, str]
+    n: int
+    section: Section
+
+
+def compare_runs(before: str | Path, after: str | Path) -> RunComparison:
+    """Compare the test predictions of two runs, example by example.
+
+    Args:
+        before, after: run folders; differences are of the second minus the first.
+
+    Raises:
+        DataError: a folder holds no run or no predictions, or the two differ in their classes, favourable class, test
+            examples, labels, units or groups.
+    """
+    folders = (Path(before), Path(after))
+    runs = [load(folder) for folder in folders]
+    positive = _positive(runs, folders)
+    first, other = (_predictions(folder) for folder in folders)
+    _check_same_people(first, other, folders)
+    names = _names(runs)
+    withheld = _withheld(runs, first, positive)
+    try:
+        withheld.require(SPLIT)
+        made = section(
+            withheld.without_groups(first),
+            other,
+            classes=runs[0].subject.classes,
+            positive=positive,
+            names=names,
+            seed=runs[0].run.seed,
+            withheld=withheld,
+        )
+    except Unavailable as reason:
+        raise DataError(str(reason), where=str(folders[0])) from None
+    shown, _ = release([made], DataFacts(splits={}), withheld)
+    return RunComparison(names, len(first), shown[0])
+
+
+def _withheld(runs: Sequence[AuditRun], predictions: pd.DataFrame, positive: str) -> Withheld:
+    """Return what may not leave the machine: what either run withholds, by the counts of the stricter of both."""
+    asked = [run for run in runs if run.run.config.get("report", {}).get("suppress_below")]
+    already: dict[str, set[str]] = {}
+    for small in (run.data.small_cells for run in asked):
+        for attribute, names in (small.groups if small else {}).items():
+            already.setdefault(attribute, set()).update(names)
+    of_class = (predictions["label"] == positive).to_numpy()
+    attributes = [name.removeprefix("group_") for name in map(str, predictions.columns) if name.startswith("group_")]
+    counted = [Counted(SPLIT, (name,), mask) for name in attributes for mask in (of_class, ~of_class)]
+    below = max((run.run.config["report"]["suppress_below"] for run in asked), default=0)
+    return decide(predictions, counted, below, already={name: sorted(own) for name, own in already.items()})
+
+
+def _positive(runs: Sequence[AuditRun], folders: tuple[Path, Path]) -> str:
+    """Return the favourable class of both runs."""
+    first, other = (run.subject for run in runs)
+    for what, own, its in (
+        ("classes", first.classes, other.classes),
+        ("favourable class (data.positive)", first.positive, other.positive),
+    ):
+        if own != its:
+            raise DataError(f"its {what} {its} is not that of {folders[0]}: {own}", where=str(folders[1]))
+    if first.positive is None:
+        raise DataError(
+            "names no favourable class (data.positive), so its gaps have no direction", where=str(folders[0])
+        )
+    return first.positive
+
+
+def _predictions(folder: Path) -> pd.DataFrame:
+    """Return the test predictions of a run, in order of their ids."""
+    try:
+        frame = pd.read_parquet(folder / PREDICTIONS)
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot be read ({error})", where=str(folder / PREDICTIONS)) from None
+    return frame[frame["split"] == SPLIT].sort_values("id").reset_index(drop=True)
+
+
+def _check_same_people(first: pd.DataFrame, other: pd.DataFrame, folders: tuple[Path, Path]) -> None:
+    """Raise ``DataError`` unless both hold the same test examples, and know the same of them."""
+    where = str(folders[1])
+    if not np.array_equal(first["id"].to_numpy(), other["id"].to_numpy()):
+        shared = len(np.intersect1d(first["id"], other["id"]))
+        raise DataError(
+            f"shares {shared} of its {len(other)} test examples with the {len(first)} of {folders[0]}",
+            where=where,
+            remedy="Two models are compared on the same people: use the same data, split and seed.",
+        )
+    groups = [column for column in first.columns if str(column).startswith("group_")]
+    if set(groups) != {column for column in other.columns if str(column).startswith("group_")}:
+        raise DataError(f"has other group attributes than {folders[0]}", where=where)
+    for column in ("label", "unit", *groups):
+        if differing := _differing(first[column], other[column]):
+            raise DataError(f"{differing} test examples have another {column} than in {folders[0]}", where=where)
+
+
+def _differing(first: pd.Series, other: pd.Series) -> int:
+    """Return in how many rows two columns differ; a missing value is like another."""
+    missing, other_missing = first.isna().to_numpy(), other.isna().to_numpy()
+    unlike = first.astype(str).to_numpy() != other.astype(str).to_numpy()
+    return int(np.count_nonzero((missing != other_missing) | (~missing & ~other_missing & unlike)))
+
+
+def _names(runs: Sequence[AuditRun]) -> tuple[str, str]:
+    """Return what the runs are called: by name, with epsilon where it was private, and apart in any case."""
+    named = []
+    for run in runs:
+        training = run.subject.training
+        private = f" (epsilon {training.epsilon:g})" if training.epsilon is not None else ""
+        named.append(f"{run.run.name}{private}")
+    if named[0] == named[1]:
+        return f"{named[0]}, first", f"{named[1]}, second"
+    return named[0], named[1]

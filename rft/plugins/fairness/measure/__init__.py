@@ -1,0 +1,1 @@
+"""Rates of groups and the gaps between them, with intervals."""

@@ -1,0 +1,367 @@
+"""How far apart the groups of one attribute are in one metric, with an interval that holds for the largest of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rft.plugins.fairness.measure.group_metrics import OK, GroupMetric
+from rft.plugins.fairness.measure.small_groups import Share, gap_with_small_groups, share_of_group
+from rft.predictions.estimates import auc_of_rows
+from rft.predictions.grouped import GroupedRows, Target
+from rft.predictions.row_values import row_values
+from rft.records import Interval, Status
+from rft.stats import intervals, resampling
+from rft.stats.auc import auc_resamples
+from rft.stats.classification import METRICS, Metric, Ratios
+from rft.stats.max_t import LargestGap, Resamples, largest_gap, refined_p_value
+from rft.stats.multiplicity import LEVELS
+from rft.stats.pairwise import PairwiseGap
+from rft.stats.power import Detectable, detectable_gap
+from rft.stats.rate_difference import TwoRates, widest_pair
+from rft.stats.resampling import Sums, sums_of_rows
+
+FEWEST_CASES_RESAMPLED = 10  # with fewer independent cases of a share max-t finds gaps that are not there
+DRAWS = 1999  # for an interval at 95 %
+DRAWS_OF_A_CHECK = 399
+DRAWS_FOR_VERDICTS = 39_999  # 20 of them lie beyond the strictest level that a verdict may ask for
+NO_SPREAD = 1e-20  # a variance that rounding alone gives to values that are all alike
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The difference between the highest and the lowest group.
+
+    Attributes:
+        attribute, metric, target, control: what is compared; the control is the value that all rows have, or None.
+        scored: the groups that are compared, lowest first.
+        unscored: the others, with their status.
+        value: None where fewer than two groups can be compared.
+        intervals: at each of ``rft.stats.multiplicity.LEVELS``, or at 95 % alone; empty where no method gives one.
+        judging_intervals: the same of all groups, those that are too small to be compared included; what rules are
+            judged by. Empty where no rule may name the gap, and where nothing bounds what a small group may have.
+        small_shares: of shares: what the groups in ``unscored`` have, in their order.
+        p_value: of no difference between any two groups.
+        p_family: the same, allowing for the number of gaps that are findings; None for others, and where ``repeats``.
+        family: how many facts those gaps are.
+        repeats: a metric whose gap is the same fact, as that of the true positive rate is of the false negative rate.
+        fact: the key of that fact.
+        null_high: a gap up to this is no more than chance explains at 95 %; between these groups, with their cases.
+        detectable: the smallest gap of the smallest group that such a sample shows to be one in 80 % of cases; None
+            where a gap was found, and of what is no share.
+    """
+
+    attribute: str
+    metric: Metric
+    target: Target
+    control: str | None
+    scored: tuple[GroupMetric, ...]
+    unscored: tuple[GroupMetric, ...]
+    value: float | None = None
+    intervals: tuple[Interval, ...] = ()
+    judging_intervals: tuple[Interval, ...] = ()
+    small_shares: tuple[Share, ...] = ()
+    p_value: float | None = None
+    p_family: float | None = None
+    family: int = 0
+    repeats: str | None = None
+    fact: Hashable = None
+    null_high: float | None = None
+    detectable: Detectable | None = None
+
+    @property
+    def is_share(self) -> bool:
+        """Whether each group's value is one share of cases."""
+        one_class = self.target.positive is not None or self.metric.name == "accuracy"
+        return self.metric.kind == "ratio" and one_class
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether a method gives one that holds: none for calibration errors."""
+        return self.metric.kind != "calibration"
+
+    @property
+    def of_two_shares(self) -> bool:
+        """Whether it is the difference of two shares, which needs no resampling."""
+        return len(self.scored) == 2 and self.is_share
+
+    @property
+    def interval(self) -> Interval | None:
+        """Return the interval at 95 %."""
+        return self.intervals[0] if self.intervals else None
+
+    @property
+    def differs(self) -> bool:
+        """Whether the interval lies above 0."""
+        return self.interval is not None and self.interval.low > 0
+
+    @property
+    def stands_out(self) -> bool:
+        """Whether chance does not explain it, allowing for all gaps that are findings."""
+        return self.differs and self.p_family is not None and self.p_family <= 1 - intervals.LEVEL
+
+    @property
+    def follows_from_labels(self) -> bool:
+        """Whether a selection rate differs by definition: one of the extreme groups has one label only, not both."""
+        if self.metric.name != "selection_rate" or self.value is None:
+            return False
+        one_label = [min(group.n_positive, group.n_negative) == 0 for group in (self.scored[0], self.scored[-1])]
+        return one_label[0] != one_label[1]
+
+    @property
+    def status(self) -> Status:
+        """Return ``warn`` for a difference that chance does not explain, nor the labels."""
+        if self.value is None:
+            return "not_measured"
+        return "warn" if self.stands_out and not self.follows_from_labels else "info"
+
+    @property
+    def smallest(self) -> GroupMetric:
+        """Return the compared group that rests on the fewest independent cases."""
+        return min(self.scored, key=lambda group: (group.worth, group.group or ""))
+
+    @property
+    def worth(self) -> float:
+        """Return how many independent cases it rests on."""
+        return sum(group.worth for group in self.scored)
+
+
+def compare(
+    grouped: GroupedRows,
+    metric: str,
+    target: Target,
+    measured: Sequence[GroupMetric],
+    *,
+    seed: int,
+    verdicts: bool,
+    comparisons: int = 1,
+) -> Gap:
+    """Return the gap between groups that are measured.
+
+    Args:
+        grouped: the rows that they were measured on.
+        metric, target: what was measured.
+        measured: one for each group, in their order.
+        seed: of resampling.
+        verdicts: whether a rule may judge it, which takes intervals at stricter levels.
+        comparisons: how many gaps are looked at together, for which p-values must be fine enough.
+    """
+    chosen = chosen_of(measured)
+    gap = _uncompared(grouped, metric, target, measured)
+    if verdicts and gap.is_share:
+        gap = replace(gap, small_shares=_shares_of_small_groups(gap, grouped))
+    if len(chosen) < 2:
+        return replace(gap, judging_intervals=_judging_intervals(gap, None)) if gap.small_shares else gap
+    return _compared(gap, grouped, chosen, seed, LEVELS if verdicts else LEVELS[:1], comparisons)
+
+
+def shows_gap(
+    grouped: GroupedRows, measured: Sequence[GroupMetric], metric: str, target: Target, rng: np.random.Generator
+) -> bool:
+    """Return whether the gap's interval at 95 % lies above 0, by the method of ``compare`` and no more work.
+
+    At least two groups must be ones that are compared.
+    """
+    gap = _uncompared(grouped, metric, target, measured)
+    if gap.of_two_shares:
+        return _two_rates(gap).gap().low > 0
+    if pairwise := _pairwise(gap):
+        return pairwise.interval().low > 0
+    resamples = resamples_of(grouped, chosen_of(measured), gap.metric, target, rng, draws=DRAWS_OF_A_CHECK)
+    return resamples is not None and largest_gap(resamples, bound=gap.metric.bound).interval().low > 0
+
+
+def chosen_of(measured: Sequence[GroupMetric]) -> list[int]:
+    """Return the indices of the groups that are compared."""
+    return [index for index, each in enumerate(measured) if each.status == OK]
+
+
+def _uncompared(grouped: GroupedRows, metric: str, target: Target, measured: Sequence[GroupMetric]) -> Gap:
+    scored = [measured[index] for index in chosen_of(measured)]
+    return Gap(
+        attribute=grouped.grouping.attribute,
+        metric=METRICS[metric],
+        target=target,
+        control=grouped.control,
+        scored=tuple(sorted(scored, key=lambda each: (each.value or 0.0, each.group or ""))),
+        unscored=tuple(each for each in measured if each.status != OK),
+        fact=_fact(grouped, metric, target),
+    )
+
+
+def _fact(grouped: GroupedRows, metric: str, target: Target) -> Hashable:
+    """Return the key of what a gap is about, which the gap of the complement has too."""
+    key: Hashable = (metric, target.positive)
+    if METRICS[metric].kind == "ratio":
+        key = Ratios.of(METRICS[metric], grouped.rows.classes, target.positive).fact
+    return grouped.grouping.attribute, grouped.control, key
+
+
+def _compared(
+    gap: Gap, grouped: GroupedRows, chosen: Sequence[int], seed: int, levels: Sequence[float], comparisons: int
+) -> Gap:
+    values = [each.value for each in gap.scored if each.value is not None]
+    gap = replace(gap, value=max(values) - min(values))
+    if not gap.has_interval:
+        return gap
+    rng = np.random.default_rng(seed)
+    draws = DRAWS if len(levels) == 1 else DRAWS_FOR_VERDICTS
+
+    def draw_gap() -> LargestGap | None:
+        resamples = resamples_of(grouped, chosen, gap.metric, gap.target, rng, draws=draws)
+        return None if resamples is None else largest_gap(resamples, bound=gap.metric.bound)
+
+    largest = None if gap.of_two_shares else _pairwise(gap) or draw_gap()
+    if largest is None and not gap.of_two_shares:
+        return gap
+    gap = replace(
+        gap,
+        intervals=tuple(_interval(gap, largest, level) for level in levels),
+        judging_intervals=_judging_intervals(gap, largest) if len(levels) > 1 else (),
+        p_value=_p_value(gap, largest, draw_gap, comparisons),
+        null_high=_null_high(gap, largest),
+    )
+    asked = gap.is_share and len(levels) > 1 and not gap.differs
+    return replace(gap, detectable=_detectable(gap, largest)) if asked else gap
+
+
+def _p_value(
+    gap: Gap,
+    largest: LargestGap | PairwiseGap | None,
+    draw_gap: Callable[[], LargestGap | None],
+    comparisons: int,
+) -> float:
+    if largest is None:
+        return _two_rates(gap).p_value
+    if isinstance(largest, PairwiseGap):
+        return largest.p_value
+    return refined_p_value(largest, draw_gap, tests=comparisons)
+
+
+def _pairwise(gap: Gap) -> PairwiseGap | None:
+    """Return the gap of all pairs by themselves, where a share rests on too few cases to be resampled; else None."""
+    if not gap.is_share or min(group.worth for group in gap.scored) >= FEWEST_CASES_RESAMPLED:
+        return None
+    return PairwiseGap(tuple(_hits(group) for group in gap.scored))
+
+
+def _detectable(gap: Gap, largest: LargestGap | PairwiseGap | None) -> Detectable:
+    """Return the gap that the test would have found; of pairs by themselves, that to the largest other group."""
+    others = [group for group in gap.scored if group is not gap.smallest]
+    rest = sum(_hits(group)[0] for group in others) / sum(group.worth for group in others)
+    if isinstance(largest, PairwiseGap):
+        pair = [gap.smallest.worth, max(group.worth for group in others)]
+        return detectable_gap(pair, rest, level=largest.level_of_pairs(intervals.LEVEL))
+    return detectable_gap([group.worth for group in gap.scored], rest)
+
+
+def _interval(gap: Gap, largest: LargestGap | PairwiseGap | None, level: float) -> Interval:
+    """Return the interval of the largest gap of all pairs, or of two groups' shares by themselves.
+
+    Resamples of a small group in which everybody is right hardly vary. So the upper end for shares is no lower than
+    that of any two groups by themselves: leaving a group out never widens an interval.
+    """
+    if largest is None:
+        return _two_rates(gap).gap(level)
+    interval = largest.interval(level)
+    if not gap.is_share:
+        return interval
+    successes, cases = zip(*map(_hits, gap.scored), strict=True)
+    return interval.model_copy(update={"high": max(interval.high, widest_pair(successes, cases, level=level))})
+
+
+def _shares_of_small_groups(gap: Gap, grouped: GroupedRows) -> tuple[Share, ...]:
+    ratios = Ratios.of(gap.metric, grouped.rows.classes, gap.target.positive)
+    return tuple(share_of_group(grouped, grouped.names.index(group.group or ""), ratios) for group in gap.unscored)
+
+
+def _judging_intervals(gap: Gap, largest: LargestGap | PairwiseGap | None) -> tuple[Interval, ...]:
+    """Return the intervals of the largest gap among all groups, at each level; ``largest`` is that of those compared.
+
+    Of what is no share, a small group may have anything: the gap may be as large as the metric allows.
+    """
+    compared = len(gap.scored) > 1
+    if not gap.unscored:
+        return tuple(_interval(gap, largest, level) for level in LEVELS) if compared else ()
+    if gap.is_share:
+        shares = [Share(*_hits(group)) for group in gap.scored]
+        return tuple(
+            gap_with_small_groups(
+                _interval(gap, largest, 1 - (1 - level) / 2) if compared else None, shares, gap.small_shares, level
+            )
+            for level in LEVELS
+        )
+    if largest is None or gap.metric.bound is None:
+        return ()
+    bound = {"high": gap.metric.bound}
+    return tuple(_interval(gap, largest, level).model_copy(update=bound) for level in LEVELS)
+
+
+def _two_rates(gap: Gap) -> TwoRates:
+    """Return the shares of both groups, the higher one first."""
+    low, high = gap.scored
+    return TwoRates(*_hits(high), *_hits(low))
+
+
+def _hits(group: GroupMetric) -> tuple[float, float]:
+    assert group.value is not None  # scored groups have one
+    return group.value * group.worth, group.worth
+
+
+def _null_high(gap: Gap, largest: LargestGap | PairwiseGap | None) -> float:
+    """Return the largest gap that the test takes for chance at 95 %, were the groups apart in the same pattern.
+
+    The very test that judges the gap, so that what lies within the band never is a finding, nor the other way round.
+    """
+    return _two_rates(gap).gap_within_chance() if largest is None else largest.gap_within_chance()
+
+
+def resamples_of(
+    grouped: GroupedRows, chosen: Sequence[int], metric: Metric, target: Target, rng: np.random.Generator, *, draws: int
+) -> Resamples | None:
+    """Return resamples of a metric in some of the groups, by the method that suits its kind.
+
+    None for a mean that hardly varies in one of them: where a whole group, or a resample of it, has one value, nothing
+    tells how far its mean strays.
+    """
+    if metric.kind == "area":
+        areas = [auc_of_rows(grouped.of(group), target.positive) for group in chosen]
+        return auc_resamples(areas, rng, draws=draws)
+    if metric.kind == "mean":
+        return _of_means(_sums_of_values(grouped, chosen, metric, target), rng, draws)
+    ratios = Ratios.of(metric, grouped.rows.classes, target.positive)
+    if grouped.rows.units is not None:
+        return resampling.ratios(_sums_of_units(grouped, chosen, ratios), rng, draws=draws)
+    if len(ratios.names) == 1:
+        hits, cases = (part[chosen, 0] for part in ratios.counts(grouped.confusion))
+        return resampling.rates(hits, cases, rng, draws=draws)
+    sums = [Sums.of_counts(grouped.confusion[group], ratios.hits, ratios.cases) for group in chosen]
+    return resampling.ratios(sums, rng, draws=draws)
+
+
+def _of_means(sums: Sequence[Sums], rng: np.random.Generator, draws: int) -> Resamples | None:
+    if min(each.variance for each in sums) <= NO_SPREAD:
+        return None
+    resamples = resampling.ratios(sums, rng, draws=draws, smoothed=False)
+    return resamples if (resamples.drawn_variances > NO_SPREAD).all() else None
+
+
+def _sums_of_units(grouped: GroupedRows, chosen: Sequence[int], ratios: Ratios) -> list[Sums]:
+    rows = grouped.rows
+    hits, cases = ratios.of_rows(rows.labels, rows.predictions)
+    return sums_of_rows(hits, cases, _numbered(grouped, chosen), rows.units, n_groups=len(chosen))
+
+
+def _sums_of_values(grouped: GroupedRows, chosen: Sequence[int], metric: Metric, target: Target) -> list[Sums]:
+    values = row_values(metric.name, grouped.rows, target.positive)
+    ones = np.ones(len(values))
+    return sums_of_rows(values, ones, _numbered(grouped, chosen), grouped.rows.units, n_groups=len(chosen))
+
+
+def _numbered(grouped: GroupedRows, chosen: Sequence[int]) -> np.ndarray:
+    """Return (N,) numbers of the chosen groups, -1 for rows in no group or in another."""
+    numbers = np.full(len(grouped.names) + 1, -1)  # the last one is for the code -1
+    numbers[list(chosen)] = np.arange(len(chosen))
+    return numbers[grouped.grouping.codes]

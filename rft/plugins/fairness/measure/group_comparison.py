@@ -1,0 +1,60 @@
+"""One grouping of the rows: every metric of its groups, the gap in each, and what rows without a group leave open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rft.plugins.fairness.measure.gaps import Gap, compare
+from rft.plugins.fairness.measure.group_metrics import GroupMetric, Limits, measure
+from rft.plugins.fairness.measure.plan import Plan
+from rft.predictions.grouped import GroupedRows
+from rft.stats import missing_groups
+from rft.stats.classification import Ratios
+from rft.stats.missing_groups import GapBounds
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One grouping, measured and compared.
+
+    Attributes:
+        grouped: the rows by group.
+        measured: every metric of every group, in the order of the plan.
+        gaps: one for each metric that was asked for.
+        bounds: for each gap what rows without a group allow it to be; None where there are none.
+        stated: the gaps that become findings, which rules may name: of all classes, of the favourable one and of the
+            mean over classes; none within a control.
+    """
+
+    grouped: GroupedRows
+    measured: tuple[GroupMetric, ...]
+    gaps: tuple[Gap, ...]
+    bounds: tuple[GapBounds | None, ...]
+    stated: tuple[Gap, ...]
+
+    @classmethod
+    def of(cls, grouped: GroupedRows, plan: Plan, limits: Limits, seed: int) -> Compared:
+        """Measure every metric of the plan and compare the groups in each."""
+        measured, gaps, stated = [], [], []
+        for metric, target in plan.asked:
+            own = measure(grouped, metric, target, limits=limits, positive=plan.positive)
+            verdicts = grouped.control is None and target.positive in (None, plan.positive)
+            gap = compare(grouped, metric, target, own, seed=seed, verdicts=verdicts, comparisons=plan.comparisons)
+            measured += own
+            gaps.append(gap)
+            stated += [gap] if verdicts else []
+        bounds = tuple(_bounds(grouped, gap) for gap in gaps)
+        return cls(grouped, tuple(measured), tuple(gaps), bounds, tuple(stated))
+
+
+def _bounds(grouped: GroupedRows, gap: Gap) -> GapBounds | None:
+    """Return what a gap of shares may be, whatever group the rows without one belong to."""
+    hides = grouped.grouping.hides  # then rows without a group are known to be in none of the others
+    if gap.value is None or not gap.is_share or hides or not grouped.grouping.missing or grouped.control is not None:
+        return None
+    ratios = Ratios.of(gap.metric, grouped.rows.classes, gap.target.positive)
+    unknown = grouped.rows.where(grouped.grouping.codes < 0)
+    hits, cases = (int(part.sum()) for part in ratios.of_rows(unknown.labels, unknown.predictions))
+    chosen = [grouped.names.index(group.group) for group in gap.scored if group.group is not None]
+    known_hits, known_cases = (part[chosen, 0] for part in ratios.counts(grouped.confusion))
+    return missing_groups.gap_bounds(known_hits, known_cases, hits, cases)

@@ -1,0 +1,169 @@
+"""What mitigation works with: examples to fit on and examples to choose on, never those of test.
+
+The fine-tuned model knows its training examples by heart, so its scores of them say nothing about scores of others: a
+threshold fitted to them would be fitted to nothing. Training examples are therefore scored out of fold, by heads that
+were trained as the model was, on the other units.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from rft.backbones.classifier import scaled
+from rft.errors import Unavailable
+from rft.features.columns import Dense
+from rft.plugins import Subject
+from rft.plugins.fairness.mitigation.decision_rules import Rows, positions
+from rft.stats.cross_validation import Folds, Undefined, not_finite
+from rft.training import Job
+from rft.training.linear_heads import logits, vectors
+
+SET_ASIDE = 1 / 3  # of the training units of each group, where the data has no validation split
+OWN, ASIDE = "validation", "validation, set aside from train"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some labelled examples.
+
+    Attributes:
+        rows: what a rule may look at; scores of training examples are out of fold.
+        labels: (N,) class indices.
+        units: (N,) whose each example is.
+        items: (N,) what draws follow from.
+    """
+
+    rows: Rows
+    labels: np.ndarray
+    units: np.ndarray
+    items: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def where(self, mask: np.ndarray) -> Part:
+        """Return the examples of a (N,) mask."""
+        return Part(self.rows.where(mask), self.labels[mask], self.units[mask], self.items[mask])
+
+    def with_groups(self) -> Part:
+        """Return the examples that have a group."""
+        return self.where(np.array([name is not None for name in self.rows.groups], dtype=bool))
+
+
+@dataclass(frozen=True)
+class Material:
+    """Where candidates are fitted and where one is chosen.
+
+    Attributes:
+        fit: training examples that have a group.
+        choose: examples that a candidate is chosen on.
+        chosen_on: what these are: a split of its own, or units set aside from training.
+        classes, positive: the class names, and the index of the favourable one.
+        seed: of the run.
+    """
+
+    fit: Part
+    choose: Part
+    chosen_on: str
+    classes: tuple[str, ...]
+    positive: int
+    seed: int
+
+    @property
+    def binary(self) -> bool:
+        """Whether there are two classes."""
+        return len(self.classes) == 2
+
+    @classmethod
+    def of(cls, subject: Subject, attribute: str, positive: str) -> Material:
+        """Return the material; raises ``Unavailable`` with the reason when a subject has none."""
+        check(subject)
+        own = part(subject, "train", attribute)
+        train = replace(own, rows=replace(own.rows, scores=out_of_fold(subject)))
+        if "validation" in subject.splits:
+            fit, choose, on = train, part(subject, "validation", attribute), OWN
+        else:
+            aside = set_aside(train, subject.seed)
+            fit, choose, on = train.where(~aside), train.where(aside), ASIDE
+        fit = fit.with_groups()
+        for purpose, usable in (("fitted to", fit), ("chosen by", choose.with_groups())):
+            if not len(usable):
+                raise Unavailable(f"no example to be {purpose} has a value of {attribute}")
+        classes = subject.facts.classes
+        return cls(fit, choose, on, classes, classes.index(positive), subject.seed)
+
+
+def set_aside(train: Part, seed: int) -> np.ndarray:
+    """Return a (N,) mask of the examples to choose by: of each group the units whose keyed hash comes first.
+
+    A unit with several groups counts to the first of them in the order of the examples.
+    """
+    units, first, number = np.unique(train.units, return_index=True, return_inverse=True)
+    order = np.argsort(positions(units, f"rft mitigation {seed}"), kind="stable")
+    groups = np.array([str(name) for name in train.rows.groups[first]])
+    taken = np.zeros(len(units), dtype=bool)
+    for group in np.unique(groups):
+        own = order[groups[order] == group]
+        taken[own[: round(SET_ASIDE * len(own))]] = True
+    return taken[number]
+
+
+def check(subject: Subject) -> None:
+    """Raise ``Unavailable`` unless the subject is a linear head on vectors in memory that may be fitted to again."""
+    if subject.facts.training.mode == "private":
+        raise Unavailable(
+            "the model was trained with differential privacy: fitting to the same data outside the accountant would "
+            "void its epsilon"
+        )
+    task = subject.need("task")
+    if vectors(task) is None:
+        raise Unavailable(
+            "mitigation needs one vector of cached features an example, in memory, and a linear head on them "
+            '(model.freeze = "all")'
+        )
+
+
+def part(subject: Subject, name: str, attribute: str) -> Part:
+    """Return the examples of a split, scored by the fine-tuned model.
+
+    Raises:
+        Unavailable: the split has no such attribute, or its features do not lie in memory or are not finite.
+    """
+    split = subject.splits[name]
+    if attribute not in split.groups:
+        raise Unavailable(f"the data has no group attribute {attribute!r}, only {', '.join(split.groups) or 'none'}")
+    features = subject.need("features")[name]
+    if not isinstance(features, Dense):
+        raise Unavailable(f"the features of {name} do not lie in memory (model.memory)")
+    seen = scaled(features.dense.double(), row_norm=subject.need("model").head.row_norm).numpy()
+    if problem := not_finite(seen):
+        raise Unavailable(problem.reason)
+    own = subject.predictions[subject.predictions["split"] == name]
+    scores = own[[f"score_{label}" for label in subject.facts.classes]].to_numpy(np.float64)
+    return Part(
+        rows=Rows(seen, scores, np.asarray(split.groups[attribute], dtype=object)),
+        labels=split.labels,
+        units=np.asarray(split.ids if split.units is None else split.units, dtype=str),
+        items=np.asarray(split.ids if split.digests is None else split.digests, dtype=str),
+    )
+
+
+def out_of_fold(subject: Subject) -> np.ndarray:
+    """Return (N, K) float64 probabilities of the training examples, each by a head that did not see its unit.
+
+    Raises:
+        Unavailable: a class is too rare for two folds.
+    """
+    task, trainer = subject.need("task"), subject.need("trainer")
+    labels = task.labels.numpy()
+    folds = Folds.draw(labels, task.units, subject.seed)
+    if isinstance(folds, Undefined):
+        raise Unavailable(f"training examples cannot be scored out of fold: {folds.reason}")
+    fits = trainer.fit(task, [Job(subject.seed, members=seen) for seen, _ in folds])
+    scores = np.full((len(labels), len(subject.facts.classes)), np.nan)
+    for (_, held_out), found in zip(folds, logits(task, fits, task.features), strict=True):
+        scores[held_out] = torch.from_numpy(found).softmax(dim=1).numpy()[held_out]
+    return scores

@@ -1,0 +1,249 @@
+"""What was chosen and what it does on test, as findings and notes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rft.plugins.fairness.measure.group_metrics import Limits
+from rft.plugins.fairness.mitigation.dataset import ASIDE, Material
+from rft.plugins.fairness.mitigation.decision_rules import Mixture
+from rft.plugins.fairness.mitigation.frontier import METRICS, Tried
+from rft.plugins.fairness.mitigation.measure import Measured
+from rft.plugins.fairness.mitigation.methods import feature_reweighting, reductions, thresholds
+from rft.plugins.fairness.mitigation.methods.candidates import UNMITIGATED
+from rft.plugins.fairness.mitigation.options import MitigationOptions
+from rft.records import Finding, not_measured
+from rft.stats import intervals, multiplicity, rate_difference
+from rft.stats.max_t import MAX_T
+from rft.stats.rates import Rate
+
+SOURCES = {
+    thresholds.METHOD: "Hardt, Price and Srebro 2016, NeurIPS",
+    reductions.METHOD: "Agarwal et al. 2018, ICML",
+    feature_reweighting.METHOD: "Kirichenko, Izmailov and Wilson 2022, arXiv:2204.02937",
+}
+LOWEST = "The lowest of several is biased downward; the interval allows for their number."
+CHOSEN_BEFORE = "Chosen on validation examples before test was looked at."
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen, and the test examples before and after it.
+
+    Attributes:
+        chosen: the candidate.
+        before, after: the fine-tuned model and the mitigated one on test.
+        unruled: test examples without a group that the rule knows, which the fine-tuned model decides.
+        n: test examples.
+    """
+
+    chosen: Tried
+    before: Measured
+    after: Measured
+    unruled: int
+    n: int
+
+
+def refused(options: MitigationOptions, reason: str) -> Finding:
+    """Return the finding that says why there is no mitigation."""
+    finding = not_measured("fairness.mitigation.gap", _gap_title(options), reason, _gap_asked(options))
+    return finding.model_copy(update={"attributes": (options.attribute,)})
+
+
+def unfitted(tried: Sequence[Tried]) -> Iterator[Finding]:
+    """Yield a finding for each method of which no candidate could be fitted."""
+    for method in dict.fromkeys(each.candidate.method for each in tried):
+        own = [each.candidate for each in tried if each.candidate.method == method]
+        if all(candidate.reason for candidate in own):
+            reasons = "; ".join(dict.fromkeys(candidate.reason for candidate in own))
+            title = f"Mitigation by {method.replace('_', ' ')}"
+            meaning = f"What {method.replace('_', ' ')} would do to the groups ({SOURCES[method]})."
+            yield not_measured(f"fairness.mitigation.{method}", title, reasons, meaning)
+
+
+def findings(choice: Choice, options: MitigationOptions, limits: Limits) -> Iterator[Finding]:
+    """Yield the gap, the accuracy and the worst-group accuracy on test, after mitigation and before it."""
+    name = choice.chosen.candidate.name
+    for suffix, words, measured in (
+        ("", f"after mitigation ({name})", choice.after),
+        ("_before", "before", choice.before),
+    ):
+        yield _gap(choice, options, measured, suffix, words)
+        yield Finding(
+            id=f"fairness.mitigation.accuracy{suffix}",
+            title=f"Accuracy {words}",
+            status="info",
+            value=measured.accuracy.value,
+            unit="fraction",
+            interval=measured.accuracy.interval(),
+            adjusted=multiplicity.adjusted(measured.accuracy.exact_interval),
+            n=measured.accuracy.sample.units,
+            meaning=f"The share of test examples that get the right class {words.partition(' (')[0]}: "
+            f"{choice.before.accuracy.value:.3f} before, {choice.after.accuracy.value:.3f} after.",
+            limits="" if suffix else CHOSEN_BEFORE,
+            references=(intervals.WILSON,),
+        )
+        yield _worst(choice, options, limits, measured, suffix, words)
+
+
+def _gap(choice: Choice, options: MitigationOptions, measured: Measured, suffix: str, words: str) -> Finding:
+    id, title = f"fairness.mitigation.gap{suffix}", f"{_gap_title(options)}, {words}"
+    if measured.gap is None:
+        reason = f"fewer than two groups can be compared on test: {measured.why_left_out or 'there is one only'}"
+        unmeasured = not_measured(id, title, reason, _gap_asked(options), n=choice.n)
+        return unmeasured.model_copy(update={"attributes": (options.attribute,), **_judged(measured)})
+    before, after = choice.before.gap, choice.after.gap
+    assert before is not None, "which groups are compared does not depend on decisions"
+    assert after is not None, "which groups are compared does not depend on decisions"
+    interval, kept = measured.gap_interval, choice.chosen.gap is not None and choice.chosen.gap <= options.max_gap
+    return Finding(
+        id=id,
+        title=title,
+        status="info" if suffix or kept else "warn",
+        value=measured.gap,
+        unit="fraction",
+        interval=interval,
+        **_judged(measured),
+        n=sum(rate.sample.units for rate in measured.groups.values()),
+        attributes=(options.attribute,),
+        meaning=f"{_named(measured.groups, METRICS[options.metric])}. The gap is {before:.3f} before and {after:.3f} "
+        f"after mitigation by {choice.chosen.candidate.name}."
+        + ("" if suffix or kept else f" No candidate keeps to {options.max_gap:g} on validation examples."),
+        limits=" ".join([CHOSEN_BEFORE, *([f"Left out: {measured.why_left_out}."] * bool(measured.left_out))]),
+        references=(*_sources(measured), SOURCES[choice.chosen.candidate.method]),
+    )
+
+
+def _judged(measured: Measured) -> dict[str, Any]:
+    """Return what rules are judged by: the intervals of all groups at each level, and which of them are small."""
+    gap = measured.compared
+    assert gap is not None, "asked of what was measured on test"
+    small = tuple(str(group.group) for group in gap.unscored)
+    adjusted = multiplicity.from_levels(gap.judging_intervals) if gap.judging_intervals else ()
+    return {"adjusted": adjusted, "small_groups": small}
+
+
+def _sources(measured: Measured) -> tuple[str, ...]:
+    gap = measured.compared
+    if gap is None or gap.interval is None:
+        return ()
+    return rate_difference.SOURCES if gap.of_two_shares else (MAX_T,)
+
+
+def _worst(
+    choice: Choice, options: MitigationOptions, limits: Limits, measured: Measured, suffix: str, words: str
+) -> Finding:
+    id, title = f"fairness.mitigation.worst_group_accuracy{suffix}", f"Worst-group accuracy, {words}"
+    asked = f"The lowest accuracy among the groups by {options.attribute} within each class, on test."
+    if measured.worst_cell is None:
+        reason = f"{measured.few_cells} groups within a class have fewer than {limits.shown} test examples or persons"
+        unmeasured = not_measured(id, title, reason, asked, n=choice.n)
+        return unmeasured.model_copy(update={"attributes": (options.attribute,)})
+    name, rate = measured.worst_cell
+    before, after = choice.before.worst_cell, choice.after.worst_cell
+    worse = not suffix and before is not None and after is not None and after[1].value < before[1].value
+    return Finding(
+        id=id,
+        title=title,
+        status="warn" if worse else "info",
+        value=rate.value,
+        unit="fraction",
+        interval=measured.worst_interval(intervals.LEVEL),
+        adjusted=multiplicity.adjusted(measured.worst_interval),
+        n=rate.sample.units,
+        attributes=(options.attribute,),
+        meaning=f"{asked} It is that of {name}, {_of(rate)}."
+        + (" The group that is worst off is worse off than before." if worse else ""),
+        limits=LOWEST if suffix else f"{CHOSEN_BEFORE} {LOWEST}",
+        references=(intervals.CLOPPER_PEARSON,),
+    )
+
+
+def notes(choice: Choice, tried: Sequence[Tried], options: MitigationOptions, material: Material) -> tuple[str, ...]:
+    """Return the paragraphs under the table."""
+    return tuple(
+        part
+        for part in (
+            _how_chosen(choice, tried, options, material),
+            _how_it_decides(choice, options),
+            f"{choice.unruled} of {choice.n} test examples have no {options.attribute} that the rule knows: the "
+            "fine-tuned model decides about them alone."
+            if choice.unruled
+            else "",
+            "The mitigated model is saved in the folder mitigated, with its predictions, and loads with rft.load. It "
+            "decides with the fine-tuned model beside it and is refused where that is another one.",
+        )
+        if part
+    )
+
+
+def _how_chosen(choice: Choice, tried: Sequence[Tried], options: MitigationOptions, material: Material) -> str:
+    chosen = choice.chosen
+    assert chosen.gap is not None, "only what has a gap is chosen"
+    aside = (
+        f" The data has no validation split, so {len(set(material.choose.units))} units of train were set aside by a "
+        "keyed hash of their names; no candidate was fitted to them."
+        if material.chosen_on == ASIDE
+        else ""
+    )
+    kept = chosen.gap <= options.max_gap
+    why = (
+        f"the most accurate with a gap of at most {options.max_gap:g}"
+        if kept
+        else (f"the one with the smallest gap, {chosen.gap:.3f}: none keeps to {options.max_gap:g}")
+    )
+    unmitigated = next(each for each in tried if each.candidate.method == UNMITIGATED)
+    idle = (
+        " The unmitigated model keeps to it as well and is no less accurate there: nothing on validation asks for "
+        "mitigation."
+        if unmitigated.gap is not None
+        and unmitigated.gap <= options.max_gap
+        and unmitigated.accuracy >= chosen.accuracy
+        else ""
+    )
+    return (
+        f"Mitigation: candidates were fitted to {len(material.fit)} training examples and one was chosen on "
+        f"{len(material.choose)} of {material.chosen_on}: {chosen.candidate.name}, {why}.{aside}{idle} Training "
+        "examples are scored out of fold, by heads trained as the model was on the other units. Test was looked at "
+        "once, for the chosen one. The best of many candidates looks better on validation than it is."
+    )
+
+
+def _how_it_decides(choice: Choice, options: MitigationOptions) -> str:
+    rule = choice.chosen.candidate.rule
+    assert rule is not None, "only what has a rule is chosen"
+    group = (
+        f"It needs the {options.attribute} of a person at prediction time, to apply another threshold: whether that "
+        "may be asked and used is a legal question. "
+        if rule.needs_group
+        else f"It does not need the {options.attribute} of a person at prediction time. "
+    )
+    mixture = f"It is a mixture of {len(rule.shares)} linear heads. " if isinstance(rule, Mixture) else ""
+    chance = (
+        "It decides some cases by chance: two people with the same scores can get different decisions. A draw follows "
+        "from the bytes of the item, so the same item gets the same decision every time; the probabilities stand in "
+        "the columns of scores."
+        if rule.randomised
+        else "It decides nothing by chance."
+    )
+    return f"The chosen rule: {choice.chosen.candidate.name}. {group}{mixture}{chance}"
+
+
+def _gap_title(options: MitigationOptions) -> str:
+    return f"{METRICS[options.metric].capitalize()} gap by {options.attribute}"
+
+
+def _gap_asked(options: MitigationOptions) -> str:
+    return f"How far apart groups by {options.attribute} are in {METRICS[options.metric]} once the gap is mitigated."
+
+
+def _named(groups: dict[str, Rate], metric: str) -> str:
+    lowest, *_, highest = [f"{rate.value:.3f} for {name} ({_of(rate)})" for name, rate in groups.items()]
+    return f"{metric.capitalize()} is {highest} and {lowest}"
+
+
+def _of(rate: Rate) -> str:
+    units = f" of {rate.sample.units} units" if rate.sample.repeats else ""
+    return f"n = {rate.sample.rows}{units}"

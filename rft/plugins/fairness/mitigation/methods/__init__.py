@@ -1,0 +1,1 @@
+"""Ways to decide otherwise on the same cached features."""

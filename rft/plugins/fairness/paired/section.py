@@ -1,0 +1,215 @@
+"""What is told of two models on the same people: findings, tables and notes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from rft.disclosure.withheld import NOTHING, Withheld
+from rft.plugins.fairness import FairnessOptions
+from rft.plugins.fairness.measure.group_metrics import Limits
+from rft.plugins.fairness.measure.plan import Plan
+from rft.plugins.fairness.paired.change import (
+    PAIRED,
+    Change,
+    NoChange,
+    Pair,
+    PairedChanges,
+    changes,
+    rows_of_changes,
+    sides,
+)
+from rft.plugins.fairness.present import withheld_tables
+from rft.predictions.grouped import Target
+from rft.predictions.table import Rows
+from rft.records import Adjusted, Figure, Finding, Interval, Row, Section, not_measured
+from rft.stats import multiplicity
+from rft.stats.classification import METRICS, Ratios
+from rft.stats.max_t import MAX_T
+
+CAPTIONS = {
+    "overall": "Both models on all test examples",
+    "changes": "The gap between each pair of groups for both models, and how its size changed, with a paired interval "
+    "that holds for all pairs of the attribute at once. Sides: whether the other group is the higher one now",
+    "sides": "How many test examples of each group the second model treats unlike the first",
+}
+
+
+def section(
+    before: pd.DataFrame,
+    after: pd.DataFrame,
+    *,
+    classes: Sequence[str],
+    positive: str,
+    names: tuple[str, str],
+    seed: int,
+    options: FairnessOptions | None = None,
+    verdicts: bool = False,
+    withheld: Withheld = NOTHING,
+) -> Section:
+    """Return the section; raises ``Unavailable`` without groups.
+
+    Args:
+        before, after: predictions of the two models, the same examples in the same order.
+        classes, positive: the classes and the favourable one.
+        names: what the two are called.
+        seed: of resampling.
+        options: which attributes, and how many cases are too few; the defaults when None.
+        verdicts: whether rules may judge the findings, which takes intervals at stricter levels.
+        withheld: what may not leave the machine; the values of its groups are missing in ``before``.
+    """
+    options = options or FairnessOptions()
+    plan = Plan.of(before, classes, options, positive, withheld)
+    pair = Pair(plan.rows, Rows.of(after, classes))
+    limits = Limits(options.min_group, options.shown)
+    table: list[Row] = []
+    findings: list[Finding] = []
+    for grouping in plan.attributes:
+        for metric in PAIRED:
+            target = Target.of(positive if METRICS[metric].of_class else None, classes)
+            levels = multiplicity.LEVELS if verdicts else multiplicity.LEVELS[:1]
+            paired = changes(pair, grouping, metric, target, limits=limits, seed=seed, levels=levels)
+            if isinstance(paired, PairedChanges):
+                table += rows_of_changes(grouping.attribute, metric, target, paired.changes)
+            findings.append(_finding(grouping.attribute, metric, paired, names))
+    return Section(
+        plugin="fairness",
+        title="Two models on the same people",
+        findings=tuple(findings),
+        tables={
+            "overall": _overall(pair, plan, classes, positive),
+            "changes": table,
+            "sides": [
+                row
+                for each in plan.attributes
+                for row in withheld_tables.sides(list(sides(pair, each, plan.positive)), each, plan)
+            ],
+        },
+        captions=CAPTIONS,
+        figures=(_FIGURE,) if table else (),
+        notes=(
+            f"A gap is the metric of the first group minus that of the second; its change is its size for {names[1]} "
+            f"minus its size for {names[0]}: below 0 where it narrows, whichever group is ahead. Rates are for "
+            f"{positive}, against all others.",
+            f"Compared are {', '.join(METRICS[metric].words for metric in PAIRED)}, by single attributes: metrics that "
+            "rest on the same people for both models. The table overall holds those of all test examples.",
+            "Pairs of groups are fixed by their names. The largest gap of either model is not compared: which pair is "
+            "the largest is itself drawn by chance, and the difference of two such gaps has no interval that holds.",
+        ),
+    )
+
+
+def _overall(pair: Pair, plan: Plan, classes: Sequence[str], positive: str) -> list[Row]:
+    rows: list[Row] = []
+    for metric in PAIRED:
+        target = Target.of(positive if METRICS[metric].of_class else None, classes)
+        ratios = Ratios.of(METRICS[metric], classes, target.positive)
+        before, after = (
+            ratios.value(replace(plan, rows=own).overall().confusion[0]) for own in (pair.before, pair.after)
+        )
+        hidden = withheld_tables.rests_on_withheld_class(metric, target.name, plan)
+        defined = bool(np.isfinite(before) and np.isfinite(after)) and not hidden
+        rows.append(
+            {
+                "metric": metric,
+                "class": target.name,
+                "before": float(before) if defined else None,
+                "after": float(after) if defined else None,
+                "n": plan.rows.n,
+            }
+        )
+    return rows
+
+
+def _finding(attribute: str, metric: str, paired: PairedChanges | NoChange, names: tuple[str, str]) -> Finding:
+    """Return the change of the gap that widened most, among all pairs of groups of an attribute."""
+    words = METRICS[metric].words
+    id, title = (
+        f"fairness.change_of_{metric}_gap.{attribute}",
+        f"{words[:1].upper()}{words[1:]}: change of the gap by {attribute}",
+    )
+    if isinstance(paired, NoChange):
+        meaning = f"How the gaps in {words} between groups by {attribute} differ between the two models."
+        return not_measured(id, title, paired.reason, meaning).model_copy(update={"attributes": (attribute,)})
+    widest = max(paired.changes, key=lambda change: (change.value, -change.p_value))
+    intervals = _intervals_of_largest(paired.changes)
+    return Finding(
+        id=id,
+        title=title,
+        status="warn" if intervals[0].low > 0 else "info",
+        value=widest.value,
+        unit="fraction",
+        interval=intervals[0],
+        adjusted=_judging(intervals, paired.small_groups),
+        small_groups=paired.small_groups,
+        n=widest.n,
+        meaning=_meaning(widest, words, names, pairs=len(paired.changes)),
+        limits=" ".join(filter(None, (_of_which_pair(len(paired.changes)), _left_out(paired.small_groups)))),
+        references=(MAX_T,),
+        attributes=(attribute,),
+    )
+
+
+def _intervals_of_largest(compared: Sequence[Change]) -> list[Interval]:
+    """Return intervals of the largest true change: where all pairs are held, it lies between the largest ends."""
+    return [
+        at_level[0].model_copy(
+            update={
+                "low": max(interval.low for interval in at_level),
+                "high": max(interval.high for interval in at_level),
+            }
+        )
+        for at_level in zip(*(change.intervals for change in compared), strict=True)
+    ]
+
+
+def _judging(intervals: Sequence[Interval], small_groups: Sequence[str]) -> tuple[Adjusted, ...]:
+    """Return the intervals for verdicts; a group that is too small to be compared may have changed by anything."""
+    if len(intervals) < len(multiplicity.LEVELS):
+        return ()
+    return multiplicity.from_levels(
+        [interval.model_copy(update={"high": 1.0}) if small_groups else interval for interval in intervals]
+    )
+
+
+def _left_out(small_groups: Sequence[str]) -> str:
+    return f"Too small to be compared: {', '.join(small_groups)}." if small_groups else ""
+
+
+def _of_which_pair(pairs: int) -> str:
+    return "The interval is that of the largest change of any pair, which may be another one." if pairs > 1 else ""
+
+
+def _meaning(change: Change, words: str, names: tuple[str, str], *, pairs: int) -> str:
+    """Return both gaps, whether the gap became narrower or wider, and whether it changed sides."""
+    among = f", the pair of {pairs} whose gap grew most or shrank least" if pairs > 1 else ""
+    gaps = (
+        f"In {words}, {change.first} minus {change.other} is {_signed(change.before)} for {names[0]} and "
+        f"{_signed(change.after)} for {names[1]}{among}"
+    )
+    higher = change.first if change.after > 0 else change.other
+    side = f" It changed sides: {higher} has the higher one now." if change.reversed else ""
+    if change.interval.low <= 0 <= change.interval.high:
+        return f"{gaps}: its size changed by no more than chance can explain.{side}"
+    moved = "narrower" if change.value < 0 else "wider"
+    return f"{gaps}: the gap is {moved}, by more than chance explains at 95 %.{side}"
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 3) + 0.0:+.3f}".replace("-", "−").replace("+0.000", "0.000")
+
+
+_FIGURE = Figure(
+    id="fairness_changes",
+    kind="dots",
+    table="changes",
+    encode={"y": "groups", "x": "change", "low": "low", "high": "high", "label": "n", "facet": "metric"},
+    options={"reference": 0.0},
+    x_label="change of the size of the gap, with 95 % interval",
+    title="Change of each gap",
+    alt="For each metric, how the size of the gap of each pair of groups changed, as a dot with its interval, beside a "
+    "line at 0.",
+)

@@ -1,0 +1,1 @@
+"""What was measured, as findings, tables, figures and chapters."""

@@ -1,0 +1,100 @@
+"""The pictures of the section, each drawn from one of its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rft.plugins.fairness.measure.plan import Plan
+from rft.records import Figure, Table
+
+
+def gap_figures(gaps: Table) -> list[Figure]:
+    """Return the picture of all gaps that rules may name, beside what chance makes of groups that do not differ."""
+    if not any(row["finding"] and row["value"] is not None for row in gaps):
+        return []
+    return [
+        Figure(
+            id="fairness_gaps",
+            kind="dots",
+            table="gaps",
+            encode={
+                "y": "what",
+                "x": "value",
+                "low": "low",
+                "high": "high",
+                "band_low": "null_low",
+                "band_high": "null_high",
+                "facet": "attribute",
+            },
+            where={"finding": True},
+            options={
+                "reference": 0.0,
+                "dot_label": "largest gap, with 95 % interval",
+                "band_label": "gaps that chance explains at 95 %",
+            },
+            x_label="highest group minus lowest",
+            title="Gaps beside chance",
+            alt="For each attribute and metric, the largest gap between groups as a dot with its interval, on a band "
+            "that shows what chance alone makes of groups that do not differ.",
+        )
+    ]
+
+
+def group_figures(plan: Plan, made: Mapping[str, Table]) -> list[Figure]:
+    """Return the rates of the groups of each attribute, and how well their scores are calibrated."""
+    # Of several classes, those metrics that are about all of them: one class after the other stands in the table.
+    of_all = {"class": None} if len(plan.rows.classes) > 2 else {}
+    named = [grouping.attribute for grouping in plan.attributes]
+    model = str(made["by_group"][0]["model"])  # a mitigated model may come after it
+    rates = [_rates(name, model, of_all) for name in named if _measured(made["by_group"], name)]
+    return rates + [_calibration(name) for name in named if _measured(made["calibration"], name, "observed")]
+
+
+def _measured(table: Table, attribute: str, column: str = "n") -> bool:
+    return any(row["attribute"] == attribute and row[column] is not None for row in table)
+
+
+def _rates(attribute: str, model: str, of_all: dict[str, None]) -> Figure:
+    return Figure(
+        id=f"fairness_{attribute}",
+        kind="dots",
+        table="by_group",
+        encode={"y": "group", "x": "value", "low": "low", "high": "high", "label": "n", "facet": "metric"},
+        where={"attribute": attribute, "control": None, "model": model, **of_all},
+        x_label="with 95 % interval; n counts the test examples of the group",
+        title=f"Groups by {attribute}",
+        alt=f"For each metric, the value of every group by {attribute} as a dot with its interval and n.",
+    )
+
+
+def _calibration(attribute: str) -> Figure:
+    return Figure(
+        id=f"fairness_calibration_{attribute}",
+        kind="lines",
+        table="calibration",
+        encode={"x": "predicted", "y": "observed", "low": "low", "high": "high", "facet": "group"},
+        where={"attribute": attribute},
+        options={"diagonal": "yes"},
+        x_label="probability given to the favourable class",
+        y_label="how often it was true",
+        title=f"Calibration by {attribute}",
+        alt=f"For each group by {attribute}, how often the favourable class was true against the probability given to "
+        "it, beside the diagonal of perfect calibration.",
+    )
+
+
+def intersection_figures(intersections: Table) -> list[Figure]:
+    """Return a heat map of each pair of attributes; cells with too few members are hatched."""
+    pairs = list(dict.fromkeys(row["attribute"] for row in intersections))
+    return [
+        Figure(
+            id=f"fairness_intersection_{pair}",
+            kind="heatmap",
+            table="intersections",
+            encode={"x": "second", "y": "first", "value": "value", "facet": "metric", "n": "n"},
+            where={"attribute": pair},
+            title=f"Intersections of {pair}",
+            alt=f"For each metric, its value in every combination of {pair}; hatched cells have too few members.",
+        )
+        for pair in pairs
+    ]

@@ -1,0 +1,252 @@
+"""What private training spent, and whether its own objects kept what the accountants take for granted.
+
+Findings about the facts of a fit; nothing is measured here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rft.plugins import Subject
+from rft.plugins.privacy import accounting
+from rft.plugins.privacy.accounting import Mechanism, claim
+from rft.plugins.privacy.chapter import Piece
+from rft.records import Finding, Status, not_measured
+
+if TYPE_CHECKING:
+    from rft.training import Facts
+
+HIGH_EPSILON = 10.0
+FEW_UNITS = 100  # below it the noise of a useful epsilon is as large as what is learnt from everybody
+AGREEMENT = 1e-3  # by which the tight accountant may exceed the loose one
+
+WEAK = f" Above {HIGH_EPSILON:g} the bound is weak: it allows odds to change more than 22,000-fold."
+DP_SGD = "Abadi et al. 2016, CCS"
+PLD = "Doroshenko et al. 2022, PoPETs"
+RDP = "Mironov et al. 2019, arXiv:1908.10530"
+NIST = "NIST SP 800-226"
+
+EPSILON_TITLE = "Privacy loss epsilon"
+EPSILON_MEANING = (
+    "How much the trained weights can depend on any one {unit}, at most: 0 is not at all, smaller is better."
+)
+EPSILON_LIMITS = "Covers the training of this model alone; see the table of what is and what is not covered."
+
+
+def spending_piece(facts: Facts, unit: str, others: Sequence[Mechanism], void: str | None = None) -> Piece:
+    """Return what a private fit spent, in the order in which a reviewer asks.
+
+    Args:
+        facts: of the fit.
+        unit: whose contribution is bounded, by the name of its column where it has one.
+        others: what else of the run, frontier heads and canary twins, was trained privately on the same data.
+        void: why nothing is promised; None where the promise stands.
+    """
+    promised = [_epsilon(facts, unit)]
+    promised += [_epsilon_with_audits(facts, others, unit)] if others else []
+    promised += [_epsilon_rdp(facts), _delta(facts), _noise_multiplier(facts, unit)]
+    if void is not None:
+        promised = [_withdrawn(finding, void) for finding in promised]
+    return Piece(
+        findings=(*promised, _units(facts, unit), *_company(facts, unit)),
+        tables={"parameters": claim.parameters(facts, unit, void)},
+        captions={
+            "parameters": "What is needed to check or convert epsilon. Measured: computed in this run; declared: a "
+            "setting; unverified: neither."
+        },
+        notes=tuple(claim.notes(facts, unit, void)),
+    )
+
+
+def _withdrawn(finding: Finding, reason: str) -> Finding:
+    """Return a finding about a promise that is void; one that says that integrity is broken stays."""
+    if finding.status == "fail":
+        return finding
+    return not_measured(finding.id, finding.title, reason, finding.meaning, n=finding.n)
+
+
+def no_spending_piece(subject: Subject) -> Piece:
+    """Return that nothing was spent since nothing was promised."""
+    reason = (
+        "the model was trained without differential privacy: [privacy] has no epsilon" if subject.fit else subject.given
+    )
+    meaning = EPSILON_MEANING.format(unit="example")
+    return Piece(findings=(not_measured("privacy.epsilon", EPSILON_TITLE, reason, meaning),))
+
+
+def self_test_piece(facts: Facts) -> Piece:
+    """Return what was tried out before the first step; a run in which something failed has no report."""
+    rows = facts["self_test"]
+    failed = sum(row["outcome"] != "passed" for row in rows)
+    finding = Finding(
+        id="privacy.self_test",
+        title="Failed self-tests",
+        status="fail" if failed else "info",
+        value=failed,
+        unit="checks",
+        exact=True,
+        n=len(rows),
+        meaning="Sampling, clipping, noise and their bookkeeping, tried out before the first step on the objects that "
+        "trained, with made-up examples.",
+        limits="Statistical checks find gross mistakes only; a failed one stops the run before anything is trained.",
+    )
+    return Piece(
+        findings=(finding, _gradient_error(facts)),
+        tables={"self_test": rows},
+        captions={"self_test": "Each promise, what was expected and what was found."},
+    )
+
+
+def _epsilon_with_audits(facts: Facts, mechanisms: Sequence[Mechanism], unit: str) -> Finding:
+    """Return the epsilon of the model together with all else that the run trained privately on the same data."""
+    own = Mechanism(facts["noise_multiplier"], facts["sample_rate"], facts["charged_steps"])
+    spent = accounting.epsilon_of([own, *mechanisms], facts["delta"])
+    return Finding(
+        id="privacy.epsilon_with_audits",
+        title="Epsilon of the model with its frontier and canary runs",
+        status="warn" if spent.epsilon > HIGH_EPSILON else "info",
+        value=spent.epsilon,
+        exact=True,
+        n=facts["n"],
+        meaning=f"How much the model and {len(mechanisms)} further heads of this run, taken together, can depend on "
+        f"any one {unit}: what counts where such heads are given away with the model."
+        + (WEAK if spent.epsilon > HIGH_EPSILON else ""),
+        limits="Does not cover this report, which is un-noised: its tables, pictures and attack results, and what "
+        "these heads do on test examples, are computed without noise, and no epsilon covers them.",
+        references=(PLD if spent.accountant == "PLD" else RDP,),
+    )
+
+
+def _epsilon(facts: Facts, unit: str) -> Finding:
+    status, remark = _judged(facts)
+    return Finding(
+        id="privacy.epsilon",
+        title=EPSILON_TITLE,
+        status=status,
+        value=facts["epsilon"],
+        exact=True,
+        n=facts["n"],
+        meaning=EPSILON_MEANING.format(unit=unit) + remark,
+        limits=EPSILON_LIMITS,
+        references=(DP_SGD, PLD if facts["accountant"] == "PLD" else RDP, NIST),
+    )
+
+
+def _judged(facts: Facts) -> tuple[Status, str]:
+    """Return the status of epsilon and what to say about it; what breaks the claim comes before what weakens it."""
+    epsilon = facts["epsilon"]
+    if epsilon > facts["epsilon_rdp"] + AGREEMENT:
+        return "fail", f" It exceeds the looser accountant's {facts['epsilon_rdp']:.4g}: one of the two is wrong."
+    if epsilon > facts["target_epsilon"] * (1 + 1e-9):
+        repeated = facts["charged_steps"] - facts["steps"]
+        if repeated > 0:
+            remark = f" It exceeds the {facts['target_epsilon']:g} that was asked for, since training was interrupted: "
+            return "warn", remark + f"{repeated} steps were taken again, and all are counted."
+        return "fail", f" It exceeds the {facts['target_epsilon']:g} that was asked for."
+    if epsilon > HIGH_EPSILON:
+        return "warn", WEAK
+    return "info", ""
+
+
+def _epsilon_rdp(facts: Facts) -> Finding:
+    return Finding(
+        id="privacy.epsilon_rdp",
+        title="Epsilon by a second, looser accountant (a cross-check)",
+        status="info",
+        value=facts["epsilon_rdp"],
+        exact=True,
+        n=facts["n"],
+        meaning="The same training by the Renyi accountant of Opacus, which is looser and must not come out lower.",
+        references=(RDP,),
+    )
+
+
+def _delta(facts: Facts) -> Finding:
+    large = facts["delta"] > (1 + 1e-9) / (10 * facts["n"])
+    remark = f" It is above 1 / (10 n) = {1 / (10 * facts['n']):.2g}, which is usually asked for." if large else ""
+    rule = " By the rule min(1e-5, 1 / (10 n)), since the config gives none." if facts["delta_by_rule"] else ""
+    return Finding(
+        id="privacy.delta",
+        title="Failure probability delta",
+        status="warn" if large else "info",
+        value=facts["delta"],
+        exact=True,
+        n=facts["n"],
+        grade="measured" if facts["delta_by_rule"] else "declared",
+        meaning="Probability with which the bound of epsilon may fail to hold." + rule + remark,
+        limits="A delta near 1 / n would allow a training that publishes one unit outright.",
+        references=(NIST,),
+    )
+
+
+def _units(facts: Facts, unit: str) -> Finding:
+    few, undeclared = facts["n"] < FEW_UNITS, facts["unit"] == "example"
+    remarks = [
+        f" With fewer than {FEW_UNITS} the noise that hides one hides most of what all have in common." * few,
+        " No unit was declared: a person with several examples is protected less than epsilon says." * undeclared,
+    ]
+    return Finding(
+        id="privacy.units",
+        title="Units that are protected",
+        status="warn" if few or undeclared else "info",
+        value=facts["n"],
+        unit="units",
+        exact=True,
+        grade="declared",
+        meaning=f"Each {unit} counts as one, with all its examples; n is taken to be public." + "".join(remarks),
+        references=(NIST,),
+    )
+
+
+def _company(facts: Facts, unit: str) -> tuple[Finding, ...]:
+    """Return what the others do to the features of an example; nothing where no features were cached."""
+    company = facts["company"]
+    if company is None:
+        return ()
+    change, others = 0.0 if company["alone"] else company["change"], facts["n"] * facts["sample_rate"]
+    remark = (
+        " Each example was run by itself: nothing changes."
+        if company["alone"]
+        else " No change was seen."
+        if not change
+        else f" Without one {unit}, the contributions of the others to a step, about {others:.0f}, may together differ "
+        f"by some {change * others:.1g} of the largest contribution of one, which the accounting does not count."
+    )
+    finding = Finding(
+        id="privacy.feature_company",
+        title="Change of an example's features by those that it was computed with",
+        status="info",
+        value=change,
+        exact=True,
+        meaning=claim.COMPANY + remark,
+        limits="Measured on a few made-up examples, in batches of the usual size.",
+    )
+    return (finding,)
+
+
+def _noise_multiplier(facts: Facts, unit: str) -> Finding:
+    everyone = facts["sample_rate"] == 1
+    remark = f" Every step uses every {unit}: a smaller batch_size than {facts['n']} would need less noise."
+    return Finding(
+        id="privacy.noise_multiplier",
+        title="Noise multiplier",
+        status="warn" if everyone else "info",
+        value=facts["noise_multiplier"],
+        exact=True,
+        meaning=f"Standard deviation of the noise, in units of the largest contribution of one {unit} to a step."
+        + (remark if everyone else ""),
+        references=(DP_SGD,),
+    )
+
+
+def _gradient_error(facts: Facts) -> Finding:
+    return Finding(
+        id="privacy.gradient_error",
+        title="Error of single examples' gradients",
+        status="info",
+        value=facts["engine_error"],
+        exact=True,
+        meaning=f"{claim.GRADIENT_ERROR} In training they were computed {claim.GRADIENTS[facts['engine']]}.",
+        limits="A test on a few examples before training; nothing is trained where no way is exact to 0.001.",
+    )

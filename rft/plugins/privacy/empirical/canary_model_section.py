@@ -1,0 +1,138 @@
+"""The audit in one run in the report: what guesses about the canaries of a twin say about epsilon."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rft.errors import ConfigError, Unavailable
+from rft.plugins import Subject
+from rft.plugins.privacy import PrivacyOptions
+from rft.plugins.privacy.accounting import Mechanism
+from rft.plugins.privacy.accounting.curves import trade_off
+from rft.plugins.privacy.chapter import Piece
+from rft.plugins.privacy.empirical import canaries
+from rft.plugins.privacy.empirical.bounds import (
+    LEVEL,
+    Curve,
+    one_run_bound,
+    one_run_curve_p_value,
+    one_run_gaussian_bound,
+    one_run_p_value,
+)
+from rft.plugins.privacy.empirical.canaries import OneRun
+from rft.plugins.privacy.empirical.epsilon_bounds import NO_EVIDENCE, Part, Side, chance
+from rft.plugins.privacy.empirical.many_runs import ALPHA
+from rft.plugins.privacy.training.trainer import DPTrainer
+from rft.records import Cell, Finding, Table, not_measured
+
+if TYPE_CHECKING:
+    from rft.training import Facts
+
+STEINKE = "Steinke, Nasr and Jagielski 2023, NeurIPS"
+MAHLOUJIFAR = "Mahloujifar, Melis and Chaudhuri 2025, ICML"
+
+ID = "privacy.one_run_epsilon_lower_bound"
+TITLE = "Epsilon from below, by canaries in one run"
+MEANING = (
+    f"With {LEVEL:.0%} confidence this training gives away at least this much to an attacker who sees the trained "
+    "weights."
+)
+CAPTIONS = {"one_run_audit": "The audit in one run: canaries in a twin of the model, which is not released."}
+
+
+def twin_part(subject: Subject, options: PrivacyOptions, facts: Facts, seed: int, void: str | None = None) -> Part:
+    """Train a twin with canaries and attack it; the finding says why not where that cannot be."""
+    if void is not None:
+        return Part(Piece((not_measured(ID, TITLE, void, MEANING),)))
+    try:
+        found = _twin(subject, options, facts, seed)
+    except Unavailable as missing:
+        return Part(Piece((not_measured(ID, TITLE, str(missing), MEANING),)))
+    except ConfigError as refused:  # too little of the budget is left
+        return Part(Piece((not_measured(ID, TITLE, f"no twin was trained: {refused.what}", MEANING),)))
+    delta = float(facts["delta"])
+    bound = one_run_bound(found.guesses, delta)
+    gaussian = one_run_gaussian_bound(found.guesses, delta)
+    p_value = _one_run_p_value(found, facts)
+    piece = Piece(
+        findings=(_one_run_finding(found, bound, p_value, facts),),
+        tables={"one_run_audit": _one_run_table(found, bound, gaussian, p_value, delta)},
+        captions=CAPTIONS,
+        notes=(_about_twin(found),),
+        mechanisms=_spent(found.fit.facts),
+        ledger=found.fit.facts.get("ledger", {}),
+    )
+    sides = (
+        Side("one run", "at least", bound, "nothing"),
+        Side("one run, if Gaussian", "at least", gaussian, "a Gaussian trade-off curve"),
+    )
+    return Part(piece, sides)
+
+
+def _spent(facts: Facts) -> tuple[Mechanism, ...]:
+    """Return what training the twin spent."""
+    return (Mechanism(facts["noise_multiplier"], facts["sample_rate"], facts["charged_steps"]),)
+
+
+def _twin(subject: Subject, options: PrivacyOptions, facts: Facts, seed: int) -> OneRun:
+    subject.need("fit")  # without one, canaries would be of no use
+    if facts.get("mode") != "private":
+        raise Unavailable("the model was trained without differential privacy, so there is no claim to refute")
+    if options.canaries < canaries.FEWEST:
+        raise Unavailable(
+            f"privacy.canaries is {options.canaries}: with {canaries.FEWEST} or more, 1000 say, a twin of the model "
+            "is trained with them, which is charged"
+        )
+    trainer, task = subject.need("trainer"), subject.need("task")
+    if isinstance(trainer, DPTrainer) and trainer.method != "sgd":
+        raise Unavailable("canaries are made for gradient descent, and this training solves least squares")
+    return canaries.audit_twin(trainer, task, facts, options.canaries, float(facts["delta"]), seed=seed)
+
+
+def _one_run_p_value(found: OneRun, facts: Facts) -> float:
+    """Return the p-value of the claim, by its epsilon and by its curve (Bonferroni)."""
+    (spent,), epsilon = _spent(found.fit.facts), found.fit.facts["epsilon"]  # more where the twin was interrupted
+    by_epsilon = one_run_p_value(found.guesses, epsilon, facts["delta"])
+    by_curve = one_run_curve_p_value(found.guesses, Curve(trade_off(spent)))
+    return min(1.0, 2 * min(by_epsilon, by_curve))
+
+
+def _one_run_finding(found: OneRun, bound: float, p_value: float, facts: Facts) -> Finding:
+    refuted = p_value < ALPHA
+    if refuted:
+        verdict = f" The guesses are better than the claim allows ({chance(p_value)} if it held): it is not kept."
+    else:
+        verdict = f" The accountant says: at most {facts['epsilon']:.4g}. Nothing here contradicts that."
+    return Finding(
+        id=ID,
+        title=TITLE,
+        status="fail" if refuted else "info",
+        value=bound,
+        exact=True,  # a confidence limit: a rule is settled by the limit itself
+        n=found.guesses.canaries,
+        meaning=MEANING + verdict,
+        limits=f"{NO_EVIDENCE} Measured on a twin of the model, trained in the same way with canaries among the data.",
+        references=(STEINKE, MAHLOUJIFAR),
+    )
+
+
+def _one_run_table(found: OneRun, bound: float, gaussian: float, p_value: float, delta: float) -> Table:
+    guesses = found.guesses
+    rows: list[tuple[str, Cell, str]] = [
+        ("canaries", guesses.canaries, "Made-up examples, each put in by a fair coin."),
+        ("canaries in training", int(found.inside.sum()), "What the coins said."),
+        ("guesses", guesses.made, "Fixed by public numbers beforehand; about the others nothing was guessed."),
+        ("right guesses", guesses.right, f"Without any leakage about {guesses.made // 2}."),
+        ("p-value of the claim", p_value, f"Chance of guesses so good, at most. Below {ALPHA:g}: refuted."),
+        ("lower bound on epsilon", bound, f"At delta {delta:.3g}, with {LEVEL:.0%} confidence."),
+        ("lower bound if Gaussian", gaussian, "As far as the trade-off curve is that of a Gaussian."),
+    ]
+    return [dict(zip(("quantity", "value", "meaning"), row, strict=True)) for row in rows]
+
+
+def _about_twin(found: OneRun) -> str:
+    return (
+        f"For the audit in one run a twin of the model was trained with {found.guesses.canaries} canaries among the "
+        f"data, and thrown away. Training it spent an epsilon of {found.fit.facts['epsilon']:.4g} on the same people "
+        "once more."
+    )

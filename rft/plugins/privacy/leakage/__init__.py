@@ -1,0 +1,1 @@
+"""What frozen features and data give away whatever is trained on them."""

@@ -1,0 +1,272 @@
+"""What the frozen features give away: can an example's group be read from them? Test examples are never looked at.
+
+The probe is logistic regression, out of fold by unit; whoever holds the features could do at least as well. Its control
+is the same probe after the features were exchanged between units: what it finds there is what it finds by chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rft.disclosure.withheld import MISSING, NOTHING, Withheld
+from rft.plugins import Subject
+from rft.plugins.privacy.chapter import Piece
+from rft.records import Figure, Finding, Row, Table, not_measured
+from rft.stats import multiplicity
+from rft.stats.cross_validation import FOLDS, Folds, OutOfFold, Undefined, not_finite, one_thread
+from rft.stats.design_effect import DESIGN_EFFECT
+from rft.stats.rates import Rate
+
+if TYPE_CHECKING:
+    from rft.features.embeddings import Representations
+
+SHUFFLES = 19  # none of which does as well in one case of twenty, where there is nothing to read
+FEWEST = FOLDS  # units of a group that is looked for
+STRENGTH = 0.1  # inverse penalty, for features with a spread of 1: a tenth or ten times as much changes little
+TRUE, SHUFFLED = "as they are", "shuffled"
+
+PROBE = "Alain and Bengio 2016, arXiv:1610.01644"
+CONTROL = "Hewitt and Liang 2019, EMNLP"
+PERMUTATION = "Ojala and Garriga 2010, JMLR 11:1833"
+
+MEANING = (
+    "How well a linear probe reads {attribute} from the frozen features of training examples that it has not seen: the "
+    "mean over groups of the share it gets right; {chance} is a guess."
+)
+READS = " Better than chance: whoever holds these features, as the cache does, holds {attribute} to this degree."
+LIMITS = (
+    "One linear probe on a sample of at most 1,000 training examples: another may read more. What the features hold is "
+    "not what the trained model uses."
+)
+NOT_COVERED = "Computed from the private training examples without noise: not covered by epsilon."
+NOT_AT_HAND = "{given}: its frozen features are not at hand"
+CAPTION = (
+    "What a linear probe reads from the frozen features of training examples that it has not seen: the share that is "
+    "right within a group and, over all, the mean of the groups (balanced accuracy), with 95 % intervals that count "
+    f"units. Shuffled: the mean and the range of up to {SHUFFLES} shuffles of the groups among units."
+)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What the probe reached on one attribute.
+
+    Attributes:
+        groups: the K names that were looked for.
+        found: out-of-fold predictions of the true groups.
+        shuffled: (S, 1 + K) balanced accuracy, then recall of each group, of S shuffles.
+        left_out: examples without a value, and groups that were too small to look for, in words.
+    """
+
+    groups: tuple[str, ...]
+    found: OutOfFold
+    shuffled: np.ndarray
+    left_out: tuple[str, ...]
+
+    @property
+    def chance(self) -> float:
+        """Balanced accuracy of a guess."""
+        return 1 / len(self.groups)
+
+    @property
+    def p_value(self) -> float:
+        """How often a shuffle does as well, with the true order as one of them."""
+        as_good = np.sum(self.shuffled[:, 0] >= self.found.balanced_accuracy.value)
+        return float((1 + as_good) / (1 + len(self.shuffled)))
+
+
+def probe_piece(subject: Subject) -> Piece:
+    """Return what can be read of each group attribute; findings without a value where features are not at hand."""
+    if subject.representations is None:
+        reason = NOT_AT_HAND.format(given=subject.given)
+        return Piece(findings=tuple(_not_probed(name, reason) for name in _attributes(subject)))
+    given: Representations = subject.representations()
+    probes = {
+        attribute: probe(given.pretrained, values, given.units, subject.seed, subject.withheld)
+        for attribute, values in given.groups.items()
+    }
+    private = subject.facts.training.mode == "private"
+    measured = {name: each for name, each in probes.items() if isinstance(each, Probe)}
+    table = [row for name, each in measured.items() for row in _rows(name, each)]
+    return Piece(
+        findings=tuple(
+            _finding(name, each, private) if isinstance(each, Probe) else _not_probed(name, each.reason)
+            for name, each in probes.items()
+        ),
+        tables={"attribute_probe": table} if table else {},
+        captions={"attribute_probe": CAPTION} if table else {},
+        figures=(_figure(measured),) if table else (),
+    )
+
+
+def probe(
+    features: np.ndarray, values: np.ndarray, units: np.ndarray | None, seed: int, withheld: Withheld = NOTHING
+) -> Probe | Undefined:
+    """Probe features for the groups of one attribute.
+
+    Args:
+        features: (n, D).
+        values: (n,) names of groups, None where missing.
+        units: (n,) whose each example is; None: each its own.
+        seed: of folds and shuffles.
+        withheld: what may not leave the machine: of the sample a group may have few where it has many in all.
+    """
+    owners = np.arange(len(values)) if units is None else np.asarray(units)
+    present = np.array([value is not None for value in values], dtype=bool)
+    sizes = {str(name): len(set(owners[values == name])) for name in sorted(set(values[present]))}
+    named = np.array([MISSING if value is None else str(value) for value in values])
+    hidden = withheld.among(*({str(name): n for name, n in counts} for counts in _counted(named, owners)))
+    groups = [name for name, size in sizes.items() if size >= FEWEST and name not in hidden]
+    if len(groups) < 2:
+        counted = "examples" if units is None else "units"
+        return Undefined(f"{len(groups)} of the {len(sizes)} groups have at least {FEWEST} {counted}: two are needed")
+    rows = np.isin(values.astype(str), groups) & present
+    if problem := not_finite(features[rows]):
+        return problem
+    folds = Folds.draw(np.searchsorted(groups, values[rows].astype(str)), owners[rows], seed)
+    if isinstance(folds, Undefined):
+        return folds
+    scaled, rng = _scaled(features[rows]), np.random.default_rng(seed)
+    by_chance = [_out_of_fold(scaled[exchanged(folds.units, rng)], folds) for _ in range(SHUFFLES)]
+    return Probe(
+        groups=tuple(groups),
+        found=_out_of_fold(scaled, folds),
+        shuffled=np.array([_recalls(each) for each in by_chance]),
+        left_out=_left_out(
+            int(np.sum(~present)), {name: n for name, n in sizes.items() if name not in groups}, withheld
+        ),
+    )
+
+
+def _counted(named: np.ndarray, owners: np.ndarray) -> Iterator[list[tuple[str, int]]]:
+    """Yield (group, how many) of examples and of units."""
+    pairs = np.unique(np.stack([named, owners.astype(str)]), axis=1)[0]
+    for names in (named, pairs):
+        yield list(zip(*(each.tolist() for each in np.unique(names, return_counts=True)), strict=True))
+
+
+def exchanged(units: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return (n,) numbers of rows: in the place of each unit the rows of another, all of them if it has room for them.
+
+    Units move as a whole, so that what is alike within units stays so, and the folds stay as they are.
+    """
+    _, unit = np.unique(units, return_inverse=True)
+    own = [np.flatnonzero(unit == number) for number in range(unit.max() + 1)]
+    order = np.empty(len(units), dtype=np.int64)
+    for rows, donor in zip(own, rng.permutation(len(own)), strict=True):
+        order[rows] = np.resize(own[donor], len(rows))
+    return order
+
+
+def _scaled(features: np.ndarray) -> np.ndarray:
+    """Return features in float64, divided by one number: columns divided each by its own would blow up dead ones."""
+    wide = features.astype(np.float64)
+    return (wide - wide.mean()) / (wide.std() or 1.0)
+
+
+def _out_of_fold(features: np.ndarray, folds: Folds) -> OutOfFold:
+    from sklearn.linear_model import LogisticRegression
+
+    predictions = np.empty_like(folds.labels)
+    model = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=1000, tol=1e-3)
+    with one_thread():
+        for seen, held_out in folds:
+            model.fit(features[seen], folds.labels[seen])
+            predictions[held_out] = model.predict(features[held_out])
+    return OutOfFold(folds.labels, predictions, folds.units)
+
+
+def _recalls(found: OutOfFold) -> list[float]:
+    """Return balanced accuracy, then the share of each group that is right."""
+    recalls = [float(found.hits[found.labels == group].mean()) for group in range(found.labels.max() + 1)]
+    return [found.balanced_accuracy.value, *recalls]
+
+
+def _left_out(missing: int, small: Mapping[str, int], withheld: Withheld) -> tuple[str, ...]:
+    if withheld.below:  # counts of what is left out would give each other away
+        return ("Left out: examples without a value, and groups of which there are too few.",) * bool(missing or small)
+    named = ", ".join(f"{name} (n = {size})" for name, size in small.items())
+    return (
+        *([f"{missing} examples without a value are left out."] if missing else []),
+        *([f"Left out, since fewer than {FEWEST} units have it: {named}."] if small else []),
+    )
+
+
+def _attributes(subject: Subject) -> list[str]:
+    columns = (str(column) for column in subject.predictions.columns)
+    return [column.removeprefix("group_") for column in columns if column.startswith("group_")]
+
+
+def _title(attribute: str) -> str:
+    return f"Reading {attribute} from the frozen features"
+
+
+def _not_probed(attribute: str, reason: str) -> Finding:
+    meaning = MEANING.format(attribute=attribute, chance="1 over the number of groups")
+    return not_measured(f"privacy.attribute_probe.{attribute}", _title(attribute), reason, meaning)
+
+
+def _finding(attribute: str, measured: Probe, private: bool) -> Finding:
+    share = measured.found.balanced_accuracy
+    interval = share.interval()
+    reads = interval.low > measured.chance and measured.p_value <= 1 / (1 + SHUFFLES)
+    meaning = MEANING.format(attribute=attribute, chance=f"{measured.chance:.3g}")
+    control = measured.shuffled[:, 0]
+    by_chance = (
+        f" On {len(control)} shuffles of the groups among units: {control.mean():.3f} on average, at most "
+        f"{control.max():.3f}."
+    )
+    return Finding(
+        id=f"privacy.attribute_probe.{attribute}",
+        title=_title(attribute),
+        status="warn" if reads else "info",
+        value=measured.found.balanced_accuracy.value,
+        unit="fraction",
+        interval=interval,
+        adjusted=multiplicity.adjusted(share.exact_interval),
+        n=measured.found.accuracy.sample.units,
+        meaning=meaning + by_chance + (READS.format(attribute=attribute) if reads else ""),
+        limits=" ".join([LIMITS, *measured.left_out, *([NOT_COVERED] if private else [])]),
+        references=(PROBE, CONTROL, PERMUTATION, DESIGN_EFFECT),
+        attributes=(attribute,),
+    )
+
+
+def _rows(attribute: str, measured: Probe) -> Table:
+    """Return the rows over all groups and of each, on true groups and on shuffled ones."""
+    found = measured.found
+    each = [(name, Rate.of(found.hits[own], found.units[own])) for name, own in _by_group(measured)]
+    everyone: list[tuple[str | None, Rate]] = [(None, found.balanced_accuracy), *each]
+    true = [(name, rate.value, rate.interval(), rate.sample.units) for name, rate in everyone]
+    table: Table = []
+    for (group, value, interval, n), by_chance in zip(true, measured.shuffled.T, strict=True):
+        about: Row = {"attribute": attribute, "group": group}
+        numbers = {"value": value, "low": interval.low, "high": interval.high}
+        table.append({**about, "labels": TRUE, **numbers, "chance": measured.chance, "n_units": n})
+        numbers = {"value": by_chance.mean(), "low": by_chance.min(), "high": by_chance.max()}
+        numbers = {name: float(number) for name, number in numbers.items()}
+        table.append({**about, "labels": SHUFFLED, **numbers, "chance": measured.chance, "n_units": n})
+    return table
+
+
+def _by_group(measured: Probe) -> list[tuple[str, np.ndarray]]:
+    return [(name, measured.found.labels == number) for number, name in enumerate(measured.groups)]
+
+
+def _figure(probes: Mapping[str, Probe]) -> Figure:
+    chances = {each.chance for each in probes.values()}
+    return Figure(
+        id="attribute_probe",
+        kind="dots",
+        table="attribute_probe",
+        encode={"y": "labels", "x": "value", "low": "low", "high": "high", "facet": "attribute"},
+        where={"group": None},
+        options={"reference": chances.pop()} if len(chances) == 1 else {},
+        x_label="balanced accuracy of a linear probe on examples that it has not seen",
+        title="Groups read from the frozen features",
+        alt="For each attribute the balanced accuracy of the probe with its interval, beside that on shuffled groups.",
+    )

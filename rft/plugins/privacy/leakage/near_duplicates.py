@@ -1,0 +1,78 @@
+"""Training examples of different units that are almost the same: who has a twin is protected less than epsilon says."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rft.features.embeddings import Representations
+from rft.plugins import Subject
+from rft.plugins.privacy.chapter import Piece
+from rft.records import Finding, not_measured
+from rft.stats import multiplicity
+from rft.stats.rates import Rate
+
+ALIKE = 0.99  # cosine of the features of two examples
+ID, TITLE = "privacy.near_duplicates", "Examples with a near-duplicate of another unit"
+MEANING = (
+    "Share of training examples whose features have a cosine of at least 0.99 with those of another {unit}'s example. "
+    "If both are of one person, or one copies the other, leaving one {unit} out still leaves the other in."
+)
+LIMITS = "Sees what the backbone sees: two people who look alike to it count, and a copy that looks different does not."
+
+
+OVERLAP_ID, OVERLAP_TITLE = "privacy.pretraining_overlap", "The same people in the backbone's own training data"
+OVERLAP_MEANING = (
+    "Whether people of this data were also in the data that the backbone was pretrained on: what it kept of them is in "
+    "the released model too, and under no epsilon."
+)
+OVERLAP_REASON = "the data that {name} ({weights}) was pretrained on is not at hand: ask those who made it"
+
+
+def near_duplicates_piece(subject: Subject) -> Piece:
+    """Return what may protect people less than epsilon says: twins among the examples, and pretraining on them."""
+    return Piece(findings=(_twins(subject), *_overlap(subject)))
+
+
+def _overlap(subject: Subject) -> tuple[Finding, ...]:
+    backbone = subject.facts.backbone
+    if backbone is None or backbone.weights == "random":
+        return ()
+    reason = OVERLAP_REASON.format(name=backbone.name, weights=backbone.weights)
+    return (not_measured(OVERLAP_ID, OVERLAP_TITLE, reason, OVERLAP_MEANING),)
+
+
+def _twins(subject: Subject) -> Finding:
+    """Return the finding about a random sample of the training examples."""
+    train = subject.splits.get("train")
+    unit = "example" if train is None or train.units is None else "unit"
+    meaning = MEANING.format(unit=unit)
+    if subject.representations is None:
+        reason = "the frozen features of the training examples are not at hand"
+        return not_measured(ID, TITLE, reason, meaning)
+    given: Representations = subject.representations()
+    twins = _have_twins(given)
+    found = int(twins.sum())
+    if subject.withheld.is_small(found):
+        return not_measured(ID, TITLE, subject.withheld.reason, meaning)
+    rate, sampled = Rate.of(twins, given.units), given.sampled_from > len(twins)
+    return Finding(
+        id=ID,
+        title=TITLE,
+        status="warn" if found else "info",
+        value=rate.value,
+        unit="fraction",
+        interval=rate.interval() if sampled else None,
+        adjusted=multiplicity.adjusted(rate.exact_interval) if sampled else (),
+        exact=not sampled,
+        n=rate.sample.units,
+        meaning=meaning,
+        limits=LIMITS + " A sample finds only twins that are both in it." * sampled,
+    )
+
+
+def _have_twins(given: Representations) -> np.ndarray:
+    """Return (n,) whether an example is almost the same as one of another unit; one without features is not."""
+    lengths = np.linalg.norm(given.pretrained, axis=1, keepdims=True)
+    directions = given.pretrained / np.maximum(lengths, np.finfo(np.float32).tiny)
+    _, units = np.unique(np.arange(len(directions)) if given.units is None else given.units, return_inverse=True)
+    return ((directions @ directions.T >= ALIKE) & (units[:, None] != units)).any(axis=1)

@@ -1,0 +1,243 @@
+"""Noised gradients of any trained part: DP-SGD (Abadi et al. 2016, algorithm 1) on gradients of single examples.
+
+Units, whose contribution is bounded, may have several examples, and a sample may be larger than memory allows. So it is
+packed into groups of whole units; only the clipped sums of groups are added up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rft.backbones import hash_tensors
+from rft.features.columns import Rows
+from rft.plugins.privacy.training.gradients.engine_selection import build
+from rft.plugins.privacy.training.gradients.engines import Batch, Engine
+from rft.plugins.privacy.training.noise import Gaussian
+from rft.plugins.privacy.training.sampling import PoissonSampler, Sample
+from rft.training import Task, trained_state
+from rft.training.threads import is_small
+
+Group = list[np.ndarray]  # positions in a sample; the group holds all rows of its units
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows that are run together.
+
+    Attributes:
+        batch: what the network takes, B examples.
+        labels: (B,) class indices.
+        weights: (B,) factors of the gradients.
+        owners: (B,) int64, whose each row is. None: each row is a unit.
+    """
+
+    batch: Batch
+    labels: Tensor
+    weights: Tensor
+    owners: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class EngineSteps:
+    """The private part of every step of one network: whom to sample, and the noised gradient of the sample.
+
+    Attributes:
+        network: what is trained.
+        engine: computes the gradients of its single examples.
+        task: the examples.
+        units: (N,) number of the unit of each example.
+        members: (N,) bool, which examples may be seen; None: all.
+        rows_at_once: how many rows may be run together, >= 1.
+        sampler: who takes part.
+        gaussian: the noise, of one head; its ``max_grad_norm`` is what contributions are clipped to.
+    """
+
+    network: nn.Module
+    engine: Engine
+    task: Task
+    units: np.ndarray
+    members: np.ndarray | None
+    rows_at_once: int
+    sampler: PoissonSampler
+    gaussian: Gaussian
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """What the optimizer moves."""
+        return self.engine.parameters
+
+    @property
+    def small(self) -> bool:
+        """Whether one thread is enough."""
+        return is_small(self.network)
+
+    def draw(self) -> Sample:
+        """Return who takes part in the next step."""
+        return self.sampler.draw()
+
+    def set_gradient(self, sample: Sample) -> np.ndarray:
+        """Set the noised gradient of a sample, empty or not; return (1,) how many of examples were not finite.
+
+        Those count as zero, in each view by itself.
+        """
+        totals = [torch.zeros_like(parameter) for parameter in self.parameters]
+        non_finite = 0
+        for parts in self._groups(sample):
+            gradients, lengths, count = self._of_units(parts)
+            non_finite += count
+            factors = self.gaussian.max_grad_norm / lengths.clamp(min=self.gaussian.max_grad_norm)
+            for total, gradient in zip(totals, gradients, strict=True):
+                total += torch.tensordot(factors, gradient, dims=1)
+        noised = self.gaussian.noised([total[None] for total in totals])
+        for parameter, each in zip(self.parameters, noised, strict=True):
+            parameter.grad = each[0]
+        return np.array([non_finite])
+
+    def on(self, batch: Batch, labels: Tensor, units: np.ndarray) -> EngineSteps:
+        """Return the same steps on other examples, in all views alike."""
+        features = MadeUp(batch, self.task.features.views)
+        declared = self.task.units if self.task.units is None else units.astype(str)
+        task = replace(self.task, features=features, labels=labels.cpu(), units=declared)
+        sampler = replace(self.sampler, n=int(units.max()) + 1)
+        return replace(self, task=task, units=units, members=None, sampler=sampler)
+
+    def suffix(self, number: int) -> nn.Module:
+        """Return a copy of the network, the only one there is, without what an engine hangs on it."""
+        copy = build(self.task, number)
+        copy.load_state_dict(self.network.state_dict())  # what is frozen may depend on the seed as well
+        return copy
+
+    def with_gaussian(self, gaussian: Gaussian) -> EngineSteps:
+        """Return the same steps with another noise or clipping norm."""
+        return replace(self, gaussian=gaussian)
+
+    def states(self) -> list[dict[str, Tensor]]:
+        """Return the state of the network."""
+        return [trained_state(self.network)]
+
+    def close(self) -> None:
+        """Leave the network as it was found, but for the values of its parameters."""
+        self.engine.close()
+
+    def _groups(self, sample: Sample) -> Iterator[Iterator[Part]]:
+        """Yield the sampled examples, in all their views, in groups of whole units; read when they are needed."""
+        drawn = np.zeros(self.sampler.n, dtype=bool)
+        drawn[sample.units[sample.taken]] = True
+        examples = np.flatnonzero(drawn[self.units] if self.members is None else drawn[self.units] & self.members)
+        views = self.task.features.views
+        rows, view = np.repeat(examples, views), np.tile(np.arange(views), len(examples))
+        for group in pack(self.units[rows], self.rows_at_once):
+            yield (self._read(rows[chosen], view[chosen]) for chosen in group)
+
+    def _read(self, rows: np.ndarray, view: np.ndarray) -> Part:
+        task, views = self.task, self.task.features.views
+        batch = task.features.batch(torch.from_numpy(rows), torch.from_numpy(view) if views > 1 else None)
+        labels = task.labels[torch.from_numpy(rows)].to(task.device)
+        weights = torch.full((len(rows),), 1 / views, device=task.device)
+        if task.class_weights is not None:
+            weights = weights * task.class_weights.to(task.device)[labels]
+        alone = task.units is None and views == 1
+        return Part(
+            {name: column.to(task.device).contiguous() for name, column in batch.items()},
+            labels,
+            weights,
+            None if alone else torch.from_numpy(self.units[rows]).to(task.device),
+        )
+
+    def _of_units(self, parts: Iterable[Part]) -> tuple[list[Tensor], Tensor, int]:
+        """Return the gradient of each unit of a group, for each parameter (U, *shape), its (U,) length over all
+        parameters, and how many gradients of examples were not finite.
+        """
+        sums: list[Tensor] = []
+        non_finite = 0
+        for part in parts:
+            gradients = self.engine.gradients(part.batch, part.labels)
+            for gradient in gradients:
+                gradient *= part.weights.reshape(-1, *[1] * (gradient.dim() - 1))
+            lengths, count = _zero_non_finite(gradients)
+            non_finite += count
+            if part.owners is None:  # each row is a whole unit, and the group has this one part
+                return gradients, lengths, non_finite
+            by_unit = _sum_by_unit(gradients, part.owners)
+            sums = [one + other for one, other in zip(sums, by_unit, strict=True)] if sums else by_unit
+        lengths, _ = _zero_non_finite(sums)  # a sum of finite gradients may overflow
+        return sums, lengths, non_finite
+
+
+@dataclass(frozen=True)
+class MadeUp:
+    """Features that are held as a batch, on whatever device, each example alike in all its views."""
+
+    columns: Batch
+    views: int
+
+    @property
+    def identity(self) -> str:
+        """A hash of the columns; see ``Features``."""
+        return hash_tensors(self.columns)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def batch(self, rows: Rows, view: Rows | None = None) -> Batch:
+        """Return these rows of every column."""
+        return {name: column[torch.as_tensor(rows, device=column.device)] for name, column in self.columns.items()}
+
+
+def pack(owners: np.ndarray, rows_at_once: int) -> Iterator[Group]:
+    """Split a sample into groups of whole units, each run in parts of at most ``rows_at_once`` rows.
+
+    Args:
+        owners: (B,) whose each row is.
+        rows_at_once: how many rows may be run together, >= 1.
+
+    Yields:
+        One part with one or more units, or the several parts of one unit that is larger than a part.
+    """
+    if len(owners) <= rows_at_once:
+        if len(owners):
+            yield [np.arange(len(owners))]
+        return
+    order = np.argsort(owners, kind="stable")
+    waiting: list[np.ndarray] = []
+    for unit in np.split(order, np.flatnonzero(np.diff(owners[order])) + 1):
+        if len(unit) > rows_at_once:
+            yield np.array_split(unit, -(-len(unit) // rows_at_once))
+            continue
+        if sum(map(len, waiting)) + len(unit) > rows_at_once:
+            yield [np.concatenate(waiting)]
+            waiting = []
+        waiting.append(unit)
+    if waiting:
+        yield [np.concatenate(waiting)]
+
+
+def _zero_non_finite(gradients: list[Tensor]) -> tuple[Tensor, int]:
+    """Zero, in all parameters, each gradient that is not finite in any; return all (B,) lengths and how many it were.
+
+    A length may still be infinite, where the squares of a finite gradient overflow: clipping makes nothing of it.
+    """
+    lengths = _lengths(gradients)
+    if bool(lengths.isfinite().all()):  # much cheaper than to look at every number
+        return lengths, 0
+    finite = torch.stack([gradient.reshape(len(gradient), -1).isfinite().all(dim=1) for gradient in gradients]).all(0)
+    for gradient in gradients:
+        gradient[~finite] = 0
+    return _lengths(gradients), int((~finite).sum())
+
+
+def _lengths(gradients: list[Tensor]) -> Tensor:
+    return torch.stack([gradient.reshape(len(gradient), -1).norm(dim=1) for gradient in gradients]).norm(dim=0)
+
+
+def _sum_by_unit(gradients: list[Tensor], owners: Tensor) -> list[Tensor]:
+    present, position = owners.unique(return_inverse=True)
+    return [
+        gradient.new_zeros(len(present), *gradient.shape[1:]).index_add_(0, position, gradient)
+        for gradient in gradients
+    ]

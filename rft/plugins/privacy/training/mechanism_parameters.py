@@ -1,0 +1,130 @@
+"""All that is fixed before the first step of a private training, as public numbers, and what these numbers spend.
+
+Nothing here depends on the data but n, the number of units, which is declared public.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rft.errors import ConfigError, IntegrityError
+from rft.plugins.privacy import accounting
+from rft.plugins.privacy.accounting import Mechanism
+from rft.plugins.privacy.accounting.accountant_cross_check import cross_check
+from rft.plugins.privacy.training.randomness import Randomness
+from rft.training import Facts, Recipe
+
+if TYPE_CHECKING:
+    from rft.plugins.privacy.training.trainer import DPTrainer
+
+SEEDED = (
+    'samples and noise followed from the run\'s seed (privacy.randomness = "seeded"), which stands in this report: '
+    "whoever knows it can subtract the noise"
+)
+NEIGHBOURS = "zero-out: one unit's contribution replaced by nothing, at a fixed public number of units"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The public numbers of a private training.
+
+    Attributes:
+        target_epsilon: what was asked for.
+        delta: in (0, 1).
+        delta_by_rule: whether it is min(1e-5, 1 / (10 n)) since nobody gave one.
+        mechanism: noise, sampling rate and steps.
+        max_grad_norm: what a unit's contribution is clipped to.
+        divisor: what a noised sum is divided by: the expected number of units in a step.
+        n: number of units.
+        unit: ``example``, or ``unit`` where examples are grouped by whose they are.
+        rows_per_unit_max: how many examples the largest unit has; nothing in training depends on it.
+        randomness: where samples and noise come from.
+    """
+
+    target_epsilon: float
+    delta: float
+    delta_by_rule: bool
+    mechanism: Mechanism
+    max_grad_norm: float
+    divisor: float
+    n: int
+    unit: str
+    rows_per_unit_max: int
+    randomness: Randomness
+
+    @property
+    def void(self) -> str | None:
+        """Why the numbers promise nothing to anybody; None where they do."""
+        return SEEDED if self.randomness == "seeded" else None
+
+    @cached_property
+    def facts(self) -> Facts:
+        """The numbers, what they spend by both accountants, and in what terms."""
+        spent = accounting.spent(self.mechanism, self.delta)
+        plain = asdict(self)
+        return {
+            "mode": "private",
+            **plain.pop("mechanism"),
+            **plain,
+            "epsilon": spent.epsilon,
+            "accountant": spent.accountant,
+            "epsilon_rdp": accounting.epsilon_rdp(self.mechanism, self.delta),
+            "accountant_versions": accounting.versions(),
+            "neighbouring": NEIGHBOURS,
+            "void": self.void,
+        }
+
+
+def plan(trainer: DPTrainer, recipe: Recipe, units: np.ndarray, *, declared: bool) -> Plan:
+    """Return the numbers of a training: the trainer's own, and defaults for what it leaves open.
+
+    Args:
+        trainer: what was asked for.
+        recipe: gives the expected batch size and the epochs.
+        units: (N,) number of the unit of each example.
+        declared: whether units were declared, or each example is one.
+
+    Raises:
+        ConfigError: epsilon cannot be reached, the noise that was asked for spends more, or delta is 1 / n or more.
+        IntegrityError: accountants of two libraries contradict each other.
+    """
+    rows_per_unit = np.bincount(units)
+    n = len(rows_per_unit)
+    rate = 1.0 if trainer.method == "least_squares" else trainer.sample_rate or min(1.0, recipe.batch_size / n)
+    steps = 1 if trainer.method == "least_squares" else trainer.steps or max(1, round(recipe.epochs / rate))
+    delta = trainer.delta or min(1e-5, 1 / (10 * n))
+    if not trainer.repeats:
+        accounting.refuse_large_delta(delta, n, "units of the training data")
+    noise = trainer.noise_multiplier or accounting.calibrate(trainer.epsilon, delta, sample_rate=rate, steps=steps)
+    mechanism = Mechanism(noise, rate, steps)
+    if trainer.noise_multiplier is not None and trainer.charged:
+        _check_enough(mechanism, delta, trainer.epsilon)
+    if problems := cross_check(mechanism, delta).problems:
+        raise IntegrityError("; ".join(problems), where="[privacy]", remedy="Nothing was trained: no epsilon stands.")
+    return Plan(
+        target_epsilon=trainer.epsilon,
+        delta=delta,
+        delta_by_rule=trainer.delta is None,
+        mechanism=mechanism,
+        max_grad_norm=trainer.max_grad_norm,
+        divisor=trainer.divisor or rate * n,
+        n=n,
+        unit="unit" if declared else "example",
+        rows_per_unit_max=int(rows_per_unit.max()),
+        randomness=trainer.randomness,
+    )
+
+
+def _check_enough(mechanism: Mechanism, delta: float, epsilon: float) -> None:
+    spent = accounting.spent(mechanism, delta).epsilon
+    if spent > epsilon:
+        raise ConfigError(
+            f"{mechanism.noise_multiplier:g} spends an epsilon of {spent:.4g} in {mechanism.steps} steps at a sampling "
+            f"rate of {mechanism.sample_rate:.3g}, more than the {epsilon:g} of privacy.epsilon",
+            where="privacy.noise_multiplier",
+            remedy="Leave it out to have it calibrated, or give a larger epsilon.",
+        )

@@ -1,0 +1,1 @@
+"""What the proof of privacy takes for granted, tried on the objects that train."""

@@ -1,0 +1,1 @@
+"""Numbers, Markdown and TOML as texts for readers."""

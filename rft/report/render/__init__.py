@@ -1,0 +1,1 @@
+"""Whole documents: the report, the model card, the comparison."""

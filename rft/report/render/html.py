@@ -1,0 +1,135 @@
+"""The HTML of a run: one file that needs no network and no script. What it says comes from ``view`` and ``figures``.
+
+Everything is escaped: templates end in ``.html``, autoescape is on for all of them, and what is marked as markup is an
+SVG drawn by ``charts``, JSON with its ``<`` escaped, or a section that another template rendered. What cannot be seen
+is shown by its code in every text, and right-to-left names are isolated (``bidi``): the environment does both to all
+that a template writes. Within attributes, where elements have no place, templates write ``text | plain``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from importlib import resources
+from importlib.metadata import entry_points
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined, TemplateError
+from markupsafe import Markup, escape
+
+from rft.records import AuditRun, Section
+from rft.report.format import bidi, markdown
+from rft.report.views import chapters, group_table, page
+from rft.report.views.figures import Pictures, figures, other_tables
+from rft.visible import visible, with_hidden_as
+
+GENERIC = "sections/generic.html"
+_CHECKOUT = Path(__file__).parents[3] / "reports" / "templates"
+_OWN_NAME = re.compile(r"\w+(/\w+)*\.\w+")  # no way out of the folder
+_SUMMARY_FINDINGS = 6
+
+
+def render(run: AuditRun, assets: Path | None = None) -> str:
+    """Return ``report.html``.
+
+    Args:
+        run: what to show; pictures that its sections still hold are taken from there.
+        assets: the folder ``assets`` of the run, for pictures of a run that was loaded.
+    """
+    pictures = Pictures({name: png for each in run.sections for name, png in each.assets.items()}, assets)
+    text = run.to_json()
+    run = AuditRun.from_json(text)  # from here on only what audit.json says, so that a loaded run gives the same page
+    ids = (f"figure-{number}" for number in count(1))
+    sections = [(page.section(each), _section(each, pictures, ids)) for each in run.sections]
+    # "<" is all that can end a script element or open a comment in it, and JSON has it in strings only
+    embedded = Markup(with_hidden_as(text, _json_escape, breaks=True).replace("<", "\\u003c"))
+    return environment().get_template("audit.html").render(page=page.page(run), sections=sections, json=embedded)
+
+
+def summary_html(run: AuditRun) -> str:
+    """Return a short summary for notebooks: the verdict and up to six findings, styled inline."""
+    per_section = [page.key_findings(run, page.section(each), 1) for each in run.sections]
+    findings = [finding for found in per_section for finding in found][:_SUMMARY_FINDINGS]
+    template = environment().get_template("summary.html")
+    return template.render(name=run.run.name, verdict=page.verdict(run), findings=findings)
+
+
+@cache
+def environment() -> Environment:
+    """Return the Jinja environment of all reports."""
+    made = Environment(
+        loader=FunctionLoader(_source),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
+    made.filters |= {"md": markdown.escape, "plain": _plain, "lines": _lines, "value": bidi.as_value}
+    made.globals["by_group"] = group_table.by_group
+    return made
+
+
+def _shown(value: Any) -> Any:
+    """Return what a template writes as it may stand in a page; markup was made by this package alone."""
+    return bidi.in_sentence(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _plain(text: object) -> Markup:
+    """Return a text without elements: for attributes, and for places that order their text themselves."""
+    return escape(visible(str(text)))
+
+
+def _lines(text: str) -> Markup:
+    """Return a text of several lines."""
+    return Markup("\n").join(Markup(escape(bidi.in_sentence(line))) for line in text.split("\n"))
+
+
+def _json_escape(character: str) -> str:
+    return json.dumps(character)[1:-1]  # two halves of a pair above U+FFFF
+
+
+def _section(each: Section, pictures: Pictures, ids: Iterator[str]) -> Markup:
+    """Return a section by its own template, by the one for its plugin, or by the generic one."""
+    context = context_of(each, pictures, ids)
+    remark = ""
+    if each.template:
+        try:
+            return Markup(environment().get_template(each.template).render(context, remark=remark))
+        except TemplateError as error:
+            remark = f"The section's own template was not used ({type(error).__name__})."
+    names = [f"sections/{each.plugin}.html", GENERIC]
+    return Markup(environment().select_template(names).render(context, remark=remark))
+
+
+def context_of(each: Section, pictures: Pictures, ids: Iterator[str]) -> dict[str, Any]:
+    """Return what the template of a section is given, but for a remark."""
+    section, drawn, listed = page.section(each), figures(each, pictures, ids), other_tables(each)
+    divided = chapters.divide(each, section, drawn, listed)
+    return {"section": section, "record": each, "figures": drawn, "tables": listed, "chapters": divided}
+
+
+def _source(name: str) -> str | None:
+    """Return the text of a template: rft's own, or ``<package>:<path inside it>`` of a plugin; None without one."""
+    package, colon, path = name.rpartition(":")
+    if colon:
+        return _plugin_source(package, path)
+    if not _OWN_NAME.fullmatch(name):
+        return None
+    for place in (resources.files("rft").joinpath("templates", name), _CHECKOUT / name):
+        if place.is_file():
+            return place.read_text(encoding="utf-8")
+    return None
+
+
+def _plugin_source(package: str, path: str) -> str | None:
+    """Look only into packages that announce a plugin: an ``audit.json`` must not decide what is imported or read."""
+    announced = {re.split(r"[.:]", entry.value)[0] for entry in entry_points(group="rft.plugins")}
+    if package.split(".")[0] not in announced or not _OWN_NAME.fullmatch(path):
+        return None
+    place = resources.files(package).joinpath(path)
+    return place.read_text(encoding="utf-8") if place.is_file() else None

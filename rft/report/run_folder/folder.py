@@ -1,0 +1,178 @@
+"""The run folder: written at once or not at all, read back, and rendered again after a new verdict.
+
+``predictions.parquet`` holds every value as it stands: parquet is read by programs, and neutralising formulas (cells
+that begin with ``=``) is for formats that spreadsheets open.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from rft.errors import DataError, OutputError
+from rft.records import FORMAT_VERSION, Artifacts, AuditRun, asset_name
+from rft.report.render.html import render
+from rft.report.render.model_card import model_card
+from rft.report.run_folder import evidence
+from rft.report.run_folder.atomic_io import clear_errors, replace, sync, sync_tree
+from rft.report.run_folder.run_key import RunKey, key_for
+
+RUN_FILE = "audit.json"
+
+
+def check_writable(folder: Path, *, force: bool = False) -> None:
+    """Raise ``OutputError`` when ``save`` would refuse this folder; to be asked before the work begins."""
+    where = str(folder)
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise OutputError("is a file, not a folder", where=where, remedy="Choose another folder with --out.")
+    with clear_errors(folder):
+        empty = not any(folder.iterdir())
+    if empty:
+        return
+    if not (folder / RUN_FILE).is_file():
+        remedy = "Choose another folder with --out; --force only replaces a run."
+        raise OutputError("is not empty, and what it holds is no run", where=where, remedy=remedy)
+    if not force:
+        remedy = "Replace it with --force, or choose another folder with --out."
+        raise OutputError("already holds a run", where=where, remedy=remedy)
+
+
+def save(run: AuditRun, folder: Path, artifacts: Artifacts | None = None, *, force: bool = False) -> Path:
+    """Write the run folder and return it.
+
+    Everything is written beside the folder and renamed at the end: an error or an interruption leaves nothing behind,
+    and with ``force`` the old run stands until the new one does. Parts that ``artifacts`` lacks are left out. The
+    key of the run is written into the user's state folder.
+
+    Raises:
+        OutputError: the folder is in use (see ``check_writable``), the disk is full, or it cannot be written.
+    """
+    folder = Path(folder).resolve()
+    check_writable(folder, force=force)
+    key = _key(run, artifacts)
+    with clear_errors(folder), _staging(folder) as staging:
+        _write_everything(run, artifacts, staging, key)
+        sync_tree(staging)
+        key.write()  # before the run stands: without its key nobody could tell whether the inputs are the same
+        _put_in_place(staging, folder, force=force)
+    if artifacts is not None and artifacts.settle is not None:
+        artifacts.settle()
+    return folder
+
+
+def load(folder: Path) -> AuditRun:
+    """Return the run of a folder.
+
+    Raises:
+        DataError: the folder holds no ``audit.json``, or not one that this version of rft can read.
+    """
+    file = Path(folder) / RUN_FILE
+    try:
+        text = file.read_text(encoding="utf-8")
+        version = json.loads(text).get("format_version")
+    except OSError as error:
+        remedy = "Give the folder that rft audit wrote."
+        raise DataError(f"cannot be read ({error.strerror})", where=str(file), remedy=remedy) from error
+    except (ValueError, AttributeError) as error:
+        raise DataError("is not the JSON of a run", where=str(file)) from error
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        what = f"has format version {version}; this rft reads versions up to {FORMAT_VERSION}"
+        raise DataError(what, where=str(file), remedy="pip install --upgrade rft")
+    try:
+        return AuditRun.from_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise DataError(f"is not a run: {place}: {first['msg']}", where=str(file)) from error
+
+
+def rerender(folder: Path, run: AuditRun) -> None:
+    """Write ``audit.json`` and what is made from it again, into the folder of a finished run.
+
+    Every file is replaced at once or not at all; predictions, pictures and the model are not touched.
+    """
+    folder = Path(folder).resolve()
+    with clear_errors(folder):
+        former = evidence.read(folder)
+        texts = _texts(run, folder)
+        for name, text in texts.items():
+            replace(folder / name, text)
+        replace(folder / evidence.FILE, evidence.renewed(former, folder, texts))
+
+
+def _key(run: AuditRun, artifacts: Artifacts | None) -> RunKey:
+    if artifacts is None:
+        return key_for(run.run.id, Path(), ())
+    return key_for(run.run.id, artifacts.folder, [file.path for file in artifacts.inputs])
+
+
+def _write_everything(run: AuditRun, artifacts: Artifacts | None, folder: Path, key: RunKey) -> None:
+    pictures = {asset_name(png): png for section in run.sections for png in section.assets.values()}
+    if pictures:
+        (folder / "assets").mkdir()
+    for name, png in pictures.items():
+        (folder / "assets" / name).write_bytes(png)
+    for name, text in _texts(run, folder).items():
+        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+    if artifacts is not None:
+        _write_artifacts(artifacts, folder)
+    for section in run.sections:
+        for name, write in section.folders.items():
+            write(folder / name)
+    (folder / evidence.FILE).write_text(
+        evidence.describe_folder(run, artifacts.inputs if artifacts else (), folder, key),
+        encoding="utf-8",
+        newline="\n",
+    )
+
+
+def _write_artifacts(artifacts: Artifacts, folder: Path) -> None:
+    artifacts.predictions.to_parquet(folder / "predictions.parquet", index=False)
+    if artifacts.write_model is not None:
+        artifacts.write_model(folder / "model")
+
+
+def _texts(run: AuditRun, folder: Path) -> dict[str, str]:
+    """Return the files that are made from the run alone, by name."""
+    return {
+        RUN_FILE: run.to_json(),
+        "report.html": render(run, folder / "assets"),
+        "model-card.md": model_card(run),
+    }
+
+
+@contextmanager
+def _staging(folder: Path) -> Iterator[Path]:
+    """Give an empty folder beside ``folder``, which is gone afterwards unless it was renamed."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))  # mode 0700
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _put_in_place(staging: Path, folder: Path, *, force: bool) -> None:
+    """Rename the new folder to its place; a run that stands there steps aside first and comes back on failure."""
+    if not (force and (folder / RUN_FILE).exists()):
+        staging.replace(folder)  # onto nothing or an empty folder; the system refuses anything else
+        sync(folder.parent)
+        return
+    retired = staging.with_name(f"{staging.name}.old")
+    try:
+        folder.rename(retired)
+        staging.rename(folder)
+    except BaseException:
+        if retired.exists() and not folder.exists():
+            retired.rename(folder)
+        raise
+    sync(folder.parent)
+    shutil.rmtree(retired)

@@ -1,0 +1,1 @@
+"""What templates show, worked out before they are filled."""

@@ -1,0 +1,67 @@
+"""How a long section is divided into chapters, each with its findings, figures and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from rft.records import Section
+from rft.report.views.figures import FigureView
+from rft.report.views.page import FindingView, SectionView
+from rft.report.views.tables import TableView
+
+T = TypeVar("T")
+NamedTable = tuple[str, TableView]
+
+
+@dataclass(frozen=True)
+class ChapterView:
+    """What is shown under one heading; the title of what belongs to no chapter is empty."""
+
+    title: str
+    text: tuple[str, ...]
+    findings: tuple[FindingView, ...]
+    figures: tuple[FigureView, ...]
+    tables: tuple[NamedTable, ...]
+
+
+def divide(
+    each: Section, section: SectionView, figures: Sequence[FigureView], tables: Sequence[NamedTable]
+) -> list[ChapterView]:
+    """Return the chapters of a section, first what no chapter names; of a section without chapters this is all.
+
+    Args:
+        each: the section.
+        section, figures, tables: its views; one figure for each of the section, and the tables that none of them shows.
+    """
+    findings = [(finding.id, finding) for finding in section.findings]
+    drawn = [(figure.id, view) for figure, view in zip(each.figures, figures, strict=True)]
+    named = [(name, (name, view)) for name, view in tables]
+    rest = ChapterView(
+        "",
+        (),
+        _others(findings, [id for chapter in each.chapters for id in chapter.findings]),
+        _others(drawn, [id for chapter in each.chapters for id in chapter.figures]),
+        _others(named, [name for chapter in each.chapters for name in chapter.tables]),
+    )
+    divided = [
+        ChapterView(
+            chapter.title,
+            chapter.text,
+            _chosen(findings, chapter.findings),
+            _chosen(drawn, chapter.figures),
+            _chosen(named, chapter.tables),
+        )
+        for chapter in each.chapters
+    ]
+    return [rest, *divided]
+
+
+def _chosen(views: Sequence[tuple[str, T]], names: Sequence[str]) -> tuple[T, ...]:
+    known = dict(views)
+    return tuple(known[name] for name in names if name in known)
+
+
+def _others(views: Sequence[tuple[str, T]], names: Collection[str]) -> tuple[T, ...]:
+    return tuple(view for name, view in views if name not in names)

@@ -1,0 +1,151 @@
+"""From a figure of a section to what its template shows: a drawing or pictures, and the numbers beside them."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from markupsafe import Markup
+
+from rft.records import Cell, Figure, Row, Section, Table
+from rft.report.views import tables, tokens
+from rft.report.views.tables import TableView
+
+_ASSET = re.compile(r"[0-9a-f]{64}\.png")
+
+
+@dataclass(frozen=True)
+class ImageView:
+    """A picture as a data URI; ``source`` is empty when the run folder does not hold it."""
+
+    source: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The pictures of a group; its title is empty when the figure has no groups."""
+
+    title: str
+    images: tuple[ImageView, ...]
+
+
+@dataclass(frozen=True)
+class FigureView:
+    """A figure with its numbers.
+
+    Attributes:
+        id: unique in the page.
+        drawing: the SVG; empty for pictures and texts, and for a figure that could not be drawn, which has a
+            ``problem``.
+        galleries, texts: what a figure of pictures or of tokens shows; ``omitted_texts`` counts those it does not.
+        table: the numbers to show beside it; None when the figure titled ``same_as`` has them already.
+    """
+
+    id: str
+    title: str
+    drawing: Markup = field(default=Markup(""))
+    problem: str = ""
+    galleries: tuple[Gallery, ...] = ()
+    texts: tuple[tokens.Text, ...] = ()
+    omitted_texts: int = 0
+    table: TableView | None = None
+    same_as: str = ""
+
+    @property
+    def wide(self) -> bool:
+        """Whether there is no room for the numbers beside the picture."""
+        return bool(self.galleries or self.texts) or (self.table is not None and self.table.wide)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Where the pictures of a run are: in its sections when it was just made, in the folder ``assets`` afterwards."""
+
+    held: Mapping[str, bytes]
+    folder: Path | None
+
+    def data_uri(self, name: Cell) -> str:
+        """Return a picture by its name; nothing when it is not there, or the name is none of ``asset_name``."""
+        if not isinstance(name, str) or not _ASSET.fullmatch(name):
+            return ""
+        file = self.folder / name if self.folder else None
+        png = self.held.get(name) or (file.read_bytes() if file and file.is_file() else b"")
+        return f"data:image/png;base64,{base64.b64encode(png).decode()}" if png else ""
+
+
+def figures(section: Section, pictures: Pictures, ids: Iterator[str]) -> list[FigureView]:
+    """Return the figures of a section; of several figures of the same rows only the first has them beside it."""
+    shown: dict[tuple[str, str], str] = {}
+    views = []
+    for figure in section.figures:
+        key = (figure.table, repr(sorted(figure.where.items())))
+        if figure.kind == "images":
+            views.append(_images(section, figure, pictures, next(ids)))
+        elif figure.kind == "tokens":
+            views.append(_tokens(section, figure, next(ids)))
+        else:
+            views.append(_chart(section, figure, next(ids), shown.get(key, "")))
+            shown.setdefault(key, figure.title)
+    return views
+
+
+def other_tables(section: Section) -> list[tuple[str, TableView]]:
+    """Return the tables of which no figure shows every row, by name."""
+    whole = {figure.table for figure in section.figures if not figure.where}
+    names = [name for name in section.tables if name not in whole and section.tables[name]]
+    captions = {name: section.captions.get(name, tables.words(name)) for name in names}
+    return [(name, tables.view(section.tables[name], caption=captions[name])) for name in names]
+
+
+def _chart(section: Section, figure: Figure, id: str, same_as: str) -> FigureView:
+    from rft.report.charts import draw  # brings matplotlib, which nothing needs before the report is drawn
+
+    rows = tables.matching(section.tables[figure.table], figure.where)
+    only = {*figure.encode.values(), *figure.where, "n"} if figure.where else None  # of a part, what is drawn
+    beside = None if same_as else tables.view(rows, caption=section.captions.get(figure.table, ""), only=only)
+    try:
+        drawing = Markup(draw.draw(figure, section.tables[figure.table], id=id))
+    except draw.ChartError as error:
+        return FigureView(id, figure.title, problem=str(error), table=beside if rows else None, same_as=same_as)
+    return FigureView(id, figure.title, drawing, table=beside, same_as=same_as)
+
+
+def _images(section: Section, figure: Figure, pictures: Pictures, id: str) -> FigureView:
+    asset, caption, group = (figure.encode.get(name, "") for name in ("asset", "caption", "group"))
+    rows = tables.matching(section.tables[figure.table], figure.where)
+    galleries: dict[str, list[ImageView]] = {}
+    for row in rows:
+        image = ImageView(pictures.data_uri(row.get(asset)), _text(row, caption))
+        galleries.setdefault(_text(row, group), []).append(image)
+    rest: Table = [{name: cell for name, cell in row.items() if name not in (asset, caption, group)} for row in rows]
+    return FigureView(
+        id,
+        figure.title,
+        galleries=tuple(Gallery(title, tuple(images)) for title, images in galleries.items()),
+        table=tables.view(rest, caption=section.captions.get(figure.table, "")) if rest and rest[0] else None,
+    )
+
+
+def _tokens(section: Section, figure: Figure, id: str) -> FigureView:
+    rows = tables.matching(section.tables[figure.table], figure.where)
+    caption = section.captions.get(figure.table, "")
+    try:
+        texts = tokens.view(figure, rows)
+    except ValueError as error:
+        return FigureView(id, figure.title, problem=str(error), table=tables.view(rows, caption=caption))
+    return FigureView(
+        id,
+        figure.title,
+        texts=texts,
+        omitted_texts=tokens.omitted_texts(figure, rows),
+        table=tables.view(tokens.readable(figure, rows), caption=caption),
+    )
+
+
+def _text(row: Row, name: str) -> str:
+    cell = row.get(name)
+    return "" if cell is None else tables.cell_text(cell, name)

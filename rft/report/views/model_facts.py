@@ -1,0 +1,157 @@
+"""What was audited, in words: a model that was fine-tuned here, one that others trained, or predictions alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rft.records import AuditRun, Backbone, Training
+from rft.report.format import numbers
+
+Fact = tuple[str, str]  # label, text
+
+
+def byline(run: AuditRun) -> tuple[str, ...]:
+    """Return what stands under the name of a report: what was audited, on how much, when."""
+    backbone = run.subject.backbone
+    splits = [(name, run.data.splits[name]) for name in split_names(run)]
+    counts = ", ".join(f"{numbers.count(facts.n)} {name}" for name, facts in splits)
+    return (
+        backbone.name if backbone else _given(run) or _predictions(run),
+        f"{len(run.subject.classes)} classes",
+        f"{counts} {_plural(run.subject.modality)}",
+        numbers.date(run.run.created),
+    )
+
+
+def _given(run: AuditRun) -> str | None:
+    """Return what the config calls a model that was trained elsewhere; None where there is none."""
+    model = run.run.config.get("model", {})
+    return next((f"{key} {model[key]}" for key in ("checkpoint", "factory") if key in model), None)
+
+
+def alone(run: AuditRun) -> bool:
+    """Tell whether a table of predictions was all there was."""
+    return run.subject.modality == "predictions"
+
+
+def audited(run: AuditRun) -> str:
+    """Return what this is an audit of."""
+    if alone(run):
+        return "table of predictions; the model was not given"
+    return "fine-tuned model" if run.subject.training.mode != "external" else "model trained elsewhere"
+
+
+def _predictions(run: AuditRun) -> str:
+    """Return what the config calls the table of predictions, where the config is at hand."""
+    file = run.run.config.get("predictions", {}).get("file")
+    return f"the table of predictions {file}" if file else "a table of predictions"
+
+
+def _task(run: AuditRun) -> str:
+    return "classification" if alone(run) else f"{run.subject.modality} classification"
+
+
+def _plural(modality: str) -> str:
+    return {"image": "images", "text": "texts", "predictions": "rows"}.get(modality, "examples")
+
+
+def model(run: AuditRun, backbone: Backbone | None) -> tuple[Fact, ...]:
+    """Return what is known of the model and its task."""
+    subject = run.subject
+    facts = [("Task", _task(run)), ("Classes", ", ".join(subject.classes))]
+    if subject.positive is not None:
+        facts.append(("Favourable outcome", subject.positive))
+    if given := _given(run):
+        facts.append(("Trained elsewhere", given))
+    if alone(run):
+        facts += [("Audited", _predictions(run)), ("Model", "was not given: only its predictions were audited")]
+    if subject.revision is not None:
+        facts.append(("Revision", subject.revision))
+    if subject.preprocessing is not None:
+        facts.append(("Preprocessing", _preparation(subject.preprocessing)))
+    if backbone is not None:
+        facts += [
+            ("Backbone", backbone.name),
+            ("Weights", backbone.weights),
+            *([("Revision", backbone.revision)] if backbone.revision is not None else []),
+            ("Frozen", _freezing(backbone.freeze)),
+            ("Trained", "the head" if backbone.freeze == "all" else _TUNED[backbone.tune]),
+            ("Frozen parameters", numbers.count(backbone.frozen_parameters)),
+            ("Trained parameters", numbers.count(backbone.trainable_parameters)),
+            ("Precision", _precision(backbone)),
+            ("Preprocessing", _preparation(backbone.preprocessing)),
+        ]
+    return tuple(facts)
+
+
+def _precision(backbone: Backbone) -> str:
+    """Return what was computed in which precision."""
+    if backbone.precision == "int8":
+        layers = numbers.count(backbone.rounded_layers or 0)
+        return f"float32; the weights of {layers} linear layers of the frozen part are rounded to 8 bits"
+    if backbone.precision == "float32":
+        return "float32"
+    if backbone.freeze == "none":
+        return f"trained in {backbone.precision}, predictions in float32"
+    return f"{backbone.precision} in the frozen part, float32 behind it"
+
+
+def _preparation(facts: dict[str, Any]) -> str:
+    """Return how items are prepared, in a line: first by what; hashes stand in audit.json."""
+    shown = {name: value for name, value in facts.items() if not name.endswith("sha256") and name != "recipe"}
+    by = [str(facts["recipe"])] if "recipe" in facts else []
+    return ", ".join([*by, *(f"{name.replace('_', ' ')} {_in_words(value)}" for name, value in sorted(shown.items()))])
+
+
+def _in_words(value: Any) -> str:
+    """Return a setting of preprocessing: sizes and lists without the signs of a program."""
+    if isinstance(value, dict):
+        return " and ".join(f"{edge.replace('_', ' ')} {_in_words(pixels)}" for edge, pixels in value.items())
+    if isinstance(value, list):
+        joined = " x " if all(isinstance(number, int) for number in value) else " / "
+        return joined.join(map(_in_words, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+_TUNED = {
+    "full": "all that is not frozen",
+    "bias": "biases behind that, and the head",
+    "lora": "low-rank adapters behind that, and the head",
+}
+
+
+def _freezing(freeze: str) -> str:
+    named = {"all": "all before the head", "none": "nothing by its place"}
+    return named.get(freeze, f"all before the layer {freeze}")
+
+
+def training(training: Training) -> tuple[Fact, ...]:
+    """Return how it was trained, as far as this run knows."""
+    mode = {"standard": "standard, without privacy", "private": "differentially private", "external": "not by rft"}
+    named = (
+        ("Epochs", training.epochs),
+        ("Optimiser", training.optimizer),
+        ("Learning rate", training.learning_rate),
+        ("Batch size", training.batch_size),
+        ("Seconds", training.seconds),
+        ("Epsilon", training.epsilon),
+        ("Delta", training.delta),
+        ("Noise multiplier", training.noise_multiplier),
+        ("Sampling rate", training.sample_rate),
+        ("Steps", training.steps),
+        ("Clipping norm", training.max_grad_norm),
+        ("Unit of privacy", training.unit),
+        ("Class weights", ", ".join(f"{name} {weight:g}" for name, weight in (training.class_weights or {}).items())),
+    )
+    known = [(label, value) for label, value in named if value not in (None, "")]
+    texts = [(label, value if isinstance(value, str) else numbers.plain(value)) for label, value in known]
+    void = f", void: {training.void}" if training.void else ""
+    return (("Mode", mode[training.mode] + void), *texts)
+
+
+def split_names(run: AuditRun) -> list[str]:
+    """Return the names of the splits, in the usual order."""
+    known = ("train", "validation", "test")
+    return sorted(run.data.splits, key=lambda name: (known.index(name) if name in known else len(known), name))

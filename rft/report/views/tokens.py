@@ -1,0 +1,131 @@
+"""Texts as marked tokens, for figures of the kind ``tokens``: what each token shows as and how strong its mark is.
+
+A mark has two signs beside its colour: for the explained class a solid line below, against it a dashed one. Tokens come
+from people's texts: characters that would reorder or hide what stands around them are shown by their code, and long
+tokens and long texts are cut with the number that is left out. Nothing here is HTML; the template escapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+
+from rft.records import Cell, Figure, Row, Table
+from rft.report.format import numbers
+from rft.report.views import tables
+from rft.visible import visible, with_hidden_as
+
+MOST_TEXTS = 24
+MOST_TOKENS = 400  # of a text
+MOST_CHARACTERS = 60  # of a token
+LEVELS = 5  # of strength
+
+_JOINERS = ("\u200c", "\u200d")
+_BLANKS = {"\n": "↵", "\r": "↵", "\t": "⇥"}
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token as shown, with the blanks before it, which have no mark.
+
+    ``mark`` names its look: empty, ``special``, or a sign and a level: ``for-3``, ``against-1``.
+    """
+
+    blanks: str
+    text: str
+    mark: str
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text as shown; ``omitted`` counts the tokens at its end that are not."""
+
+    caption: str
+    tokens: tuple[Token, ...]
+    omitted: int
+
+
+def view(figure: Figure, rows: Table) -> tuple[Text, ...]:
+    """Return the first ``MOST_TEXTS`` texts of a figure; ``rows`` are those it shows.
+
+    Raises:
+        ValueError: there are no rows, or ``encode`` lacks a channel or names a column that the table lacks.
+    """
+    if not rows:
+        raise ValueError(f"table {figure.table} has no rows for it")
+    missing = [channel for channel in ("token", "value") if channel not in figure.encode]
+    missing += [name for name in figure.encode.values() if name not in rows[0]]
+    if missing:
+        raise ValueError(f"table {figure.table} or the figure lacks {', '.join(missing)}")
+    return tuple(_text(figure, own) for own in _by_text(figure, rows)[:MOST_TEXTS])
+
+
+def omitted_texts(figure: Figure, rows: Table) -> int:
+    """Return how many texts of a figure ``view`` leaves out."""
+    return max(len(_by_text(figure, rows)) - MOST_TEXTS, 0)
+
+
+def readable(figure: Figure, rows: Table) -> Table:
+    """Return the rows for the table beside the figure: tokens as the figure shows them, without the caption."""
+    token, caption = figure.encode["token"], figure.encode.get("caption")
+    return [
+        {name: shown(cell) if name == token else cell for name, cell in row.items() if name != caption} for row in rows
+    ]
+
+
+def shown(cell: Cell) -> str:
+    """Return a token so that all of it can be seen, in ``MOST_CHARACTERS`` characters and the number of the others."""
+    text = "" if cell is None else str(cell)
+    begin, core, end = _without_joiners(text[:MOST_CHARACTERS])
+    shown = begin + with_hidden_as(core, _seen) + end
+    left = len(text) - MOST_CHARACTERS
+    if left > 0:
+        return f"{shown}… ({numbers.count(left)} more characters)"
+    return shown if shown.strip() else shown + ("␣" if shown else "·")  # a mark needs something to stand on
+
+
+def _without_joiners(text: str) -> tuple[str, str, str]:
+    """Return the joiner that a token begins with, the rest, and the one it ends with: they join other tokens to it."""
+    begin = text[:1] if text[:1] in _JOINERS and not text[1:2].isascii() else ""
+    end = text[-1:] if text[-1:] in _JOINERS and not text[-2:-1].isascii() else ""
+    return begin, text[len(begin) : len(text) - len(end)], end
+
+
+def _seen(character: str) -> str:
+    """Return what stands for a character that cannot be seen."""
+    return _BLANKS.get(character) or visible(character)
+
+
+def _by_text(figure: Figure, rows: Table) -> list[Table]:
+    """Return the rows of each text; without a channel ``text`` they are all of one."""
+    name = figure.encode.get("text")
+    return [list(own) for _, own in groupby(rows, key=lambda row: row[name] if name else None)]
+
+
+def _text(figure: Figure, rows: Table) -> Text:
+    caption = figure.encode.get("caption")
+    peak = max((abs(value) for value in _values(figure, rows)), default=0.0)
+    return Text(
+        caption=tables.cell_text(rows[0][caption]) if caption else "",
+        tokens=tuple(_token(figure, row, peak) for row in rows[:MOST_TOKENS]),
+        omitted=max(len(rows) - MOST_TOKENS, 0),
+    )
+
+
+def _token(figure: Figure, row: Row, peak: float) -> Token:
+    """Return a token; ``peak`` is the largest value of its text, which has the full strength."""
+    special = figure.encode.get("special")
+    text = shown(row[figure.encode["token"]])
+    if special and row[special] is True:
+        return Token(" ", f"{text} ", "special")
+    value = tables.number(row[figure.encode["value"]])
+    level = round(LEVELS * abs(value) / peak) if value and peak else 0
+    word = text.lstrip(" ")
+    sign = "for" if value and value > 0 else "against"
+    return Token(text[: len(text) - len(word)], word, f"{sign}-{level}" if level else "")
+
+
+def _values(figure: Figure, rows: Iterable[Row]) -> list[float]:
+    found = (tables.number(row[figure.encode["value"]]) for row in rows)
+    return [value for value in found if value is not None]

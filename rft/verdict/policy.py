@@ -1,0 +1,214 @@
+"""Rules over findings -> verdict. Findings state facts; only this module judges them.
+
+A rule is settled by the interval of an estimate, or by an exact value itself. An interval that lies across the
+threshold is ``uncertain``, and so is an estimate that has no interval, something not measured, or absent. Where several
+estimates are judged, their intervals are the wider ones of Bonferroni's correction, so that the chance that any of them
+misses its true value stays below 5 %. A finding that has none for so many is ``uncertain`` too: a rule more never makes
+a verdict looser.
+Groups that are too small to be compared enter by their exact intervals: a rule is never met by leaving somebody out.
+Groups that are withheld (``report.suppress_below``) are not judged at all: a rule can fail by the others, never pass.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from rft.config.schema import Rule
+from rft.errors import near
+from rft.records import Finding, Interval, Outcome, RuleOutcome, Section, Verdict
+from rft.stats.intervals import LEVEL
+
+SHARES = ("fraction", "probability")  # units of findings that lie between 0 and 1
+
+
+def judge(rules: Sequence[Rule], sections: Iterable[Section], *, source: str = "the config of this run") -> Verdict:
+    """Return the verdict of these rules, which stand in ``source``, over the findings of all sections.
+
+    Broken integrity fails whatever the rules say; a plugin that gave no audit makes the verdict uncertain at least.
+    """
+    sections = tuple(sections)
+    findings = {finding.id: finding for section in sections for finding in section.findings}
+    outcomes = [_integrity(finding) for finding in findings.values() if finding.status == "fail"]
+    outcomes += [_absent(section, findings) for section in sections if f"{section.plugin}.audit" in findings]
+    judged = _estimates(rules, findings)
+    outcomes += [_apply(rule, findings, judged) for rule in rules]
+    return Verdict(source=source, status=_overall(outcomes), rules=tuple(outcomes))
+
+
+def _overall(outcomes: list[RuleOutcome]) -> Literal["pass", "fail", "uncertain", "no_rules"]:
+    found = {outcome.outcome for outcome in outcomes}
+    if "fail" in found:
+        return "fail"
+    if "uncertain" in found:
+        return "uncertain"
+    return "pass" if found else "no_rules"
+
+
+def _integrity(finding: Finding) -> RuleOutcome:
+    return RuleOutcome(
+        rule="integrity holds",
+        finding=finding.id,
+        outcome="fail",
+        because="built in: numbers of a run with broken integrity mean nothing",
+        explanation=finding.meaning,
+    )
+
+
+def _absent(section: Section, findings: dict[str, Finding]) -> RuleOutcome:
+    finding = findings[f"{section.plugin}.audit"]
+    return RuleOutcome(
+        rule=f"{section.plugin} is audited",
+        finding=finding.id,
+        outcome="uncertain",
+        because="built in: an audit that is missing must not look like one that is clean",
+        explanation=finding.reason or finding.meaning,
+    )
+
+
+def _estimates(rules: Sequence[Rule], findings: dict[str, Finding]) -> int:
+    """Return how many estimates the rules judge together; facts of the run are no matter of chance."""
+    named = {rule.finding for rule in rules}
+    return sum(_is_estimate(findings[name]) for name in named & findings.keys())
+
+
+def _is_estimate(finding: Finding) -> bool:
+    """Whether chance may decide a rule about it: so it may where small groups alone can break the rule, too."""
+    return not finding.exact and (finding.value is not None or bool(finding.adjusted))
+
+
+def _apply(rule: Rule, findings: dict[str, Finding], judged: int) -> RuleOutcome:
+    outcome, explanation = _judge(rule, findings, judged)
+    finding = findings.get(rule.finding)
+    if finding is not None and finding.withheld and finding.value is not None and outcome != "fail":
+        outcome, explanation = "uncertain", f"{explanation}, of the groups that are shown; {_unseen(finding)}"
+    return RuleOutcome(
+        rule=_text(rule),
+        finding=rule.finding,
+        outcome=outcome,
+        because=rule.because,
+        explanation=explanation,
+        small_groups=finding.small_groups if finding else (),
+    )
+
+
+def _unseen(finding: Finding) -> str:
+    """Say who is not judged: a rule that passes, or fails by them, would be a statement about them."""
+    return f"{', '.join(finding.withheld)}: withheld (report.suppress_below), and not judged"
+
+
+def _judge(rule: Rule, findings: dict[str, Finding], judged: int) -> tuple[Outcome, str]:
+    finding = findings.get(rule.finding)
+    if finding is None:
+        return "uncertain", f"no such finding in this run. {near(rule.finding, list(findings)) or ''}".strip()
+    if finding.value is None:
+        return _judge_unmeasured(rule, finding, judged)
+    if finding.unit in SHARES and rule.max is not None and rule.max > 1:
+        return "uncertain", f"no share is above 1, so {rule.max:g} bounds nothing; 10 % is 0.1"
+    if finding.exact:
+        return _compare(rule, finding.value, finding.value, f"{finding.value:.4g}")
+    found = _interval(finding, judged)
+    if found is None:
+        return "uncertain", _without_interval(finding, judged)
+    interval, note = found
+    outcome, explanation = _compare(rule, interval.low, interval.high, _measured(finding, interval, note))
+    if outcome == "uncertain":
+        explanation = f"{explanation}; {_settling(rule, finding, interval)}"
+    return outcome, explanation
+
+
+def _judge_unmeasured(rule: Rule, finding: Finding, judged: int) -> tuple[Outcome, str]:
+    """Return ``uncertain``, or ``fail`` where the groups that are too small to be compared break the rule already."""
+    uncertain: tuple[Outcome, str] = ("uncertain", f"not measured: {finding.reason}")
+    if not finding.small_groups or (found := _interval(finding, judged)) is None:
+        return uncertain
+    interval, note = found
+    measured = f"{_with_small_groups(finding)} the interval is {interval.low:.4g} to {interval.high:.4g}{note}"
+    outcome, explanation = _compare(rule, interval.low, interval.high, measured)
+    return (outcome, explanation) if outcome == "fail" else uncertain
+
+
+def _measured(finding: Finding, interval: Interval, note: str) -> str:
+    ends = f"{interval.low:.4g} to {interval.high:.4g}{note}"
+    if not finding.small_groups:
+        return f"{finding.value:.4g}, interval {ends}"
+    return f"{finding.value:.4g} among the compared groups; {_with_small_groups(finding)} the interval is {ends}"
+
+
+def _with_small_groups(finding: Finding) -> str:
+    return f"with {', '.join(finding.small_groups)}, too small to be compared,"
+
+
+def _interval(finding: Finding, judged: int) -> tuple[Interval, str] | None:
+    """Return the interval that settles a rule when so many estimates are judged, and a note on its adjustment."""
+    for adjusted in finding.adjusted:
+        if adjusted.rules >= judged:
+            level = 100 * (1 - (1 - LEVEL) / adjusted.rules)
+            return adjusted.interval, f" at {level:.4g} %, since {judged} estimates are judged together" * (judged > 1)
+    if finding.interval is None or finding.small_groups or judged > 1:  # small groups have no part in it
+        return None
+    return finding.interval, ""
+
+
+def _without_interval(finding: Finding, judged: int) -> str:
+    """Return why no interval settles a rule about an estimate."""
+    if finding.small_groups and not finding.adjusted:
+        return (
+            f"{finding.value:.4g} among the compared groups; {', '.join(finding.small_groups)}, too small to be "
+            "compared, may lie anywhere"
+        )
+    if finding.interval is None and not finding.adjusted:
+        return f"{finding.value:.4g} is an estimate without an interval, which settles nothing"
+    most = max((adjusted.rules for adjusted in finding.adjusted), default=1)
+    if most == 1:
+        return (
+            f"{finding.value:.4g} has an interval for a rule about it alone, and {judged} estimates are judged together"
+        )
+    return (
+        f"{finding.value:.4g} has intervals for at most {most} estimates that are judged together, and {judged} are; "
+        "fewer rules would settle it"
+    )
+
+
+def _settling(rule: Rule, finding: Finding, interval: Interval) -> str:
+    """Return how many cases would settle the rule if the value stayed: intervals shrink with the root of their number.
+
+    The interval must withdraw from each bound inside it to the side on which the value lies.
+    """
+    if finding.small_groups:
+        return f"more cases of {', '.join(finding.small_groups)} are needed first"
+    value, n = finding.value, finding.n
+    assert value is not None
+    factors = []
+    for bound in (rule.max, rule.min):
+        if bound is None or not interval.low <= bound <= interval.high:
+            continue
+        end = interval.high if value < bound else interval.low
+        factors.append(math.inf if value == bound else ((end - value) / (bound - value)) ** 2)
+    if n is None or not factors or math.isinf(max(factors)):
+        return "no number of cases would settle a value on the bound" if n and factors else "more cases would settle it"
+    return f"about {_rounded_up(n * max(factors)):,} cases in place of {n:,} would settle it if the value stayed"
+
+
+def _rounded_up(number: float) -> int:
+    """Return a whole number with two digits that count, not below ``number``."""
+    unit = 10 ** max(math.floor(math.log10(number)) - 1, 0)
+    return math.ceil(round(number / unit, 6)) * unit  # rounded, lest 40.0000001 becomes 41
+
+
+def _compare(rule: Rule, low: float, high: float, measured: str) -> tuple[Outcome, str]:
+    by_itself = "" if low == high else "wholly "
+    above = rule.max is not None and low > rule.max
+    below = rule.min is not None and high < rule.min
+    if above or below:
+        return "fail", f"{measured}: {by_itself}{'above' if above else 'below'} the bound"
+    inside = (rule.max is None or high <= rule.max) and (rule.min is None or low >= rule.min)
+    if inside:
+        return "pass", f"{measured}: {by_itself}within the bound"
+    return "uncertain", f"{measured}: lies across the bound"
+
+
+def _text(rule: Rule) -> str:
+    bounds = [("at least", rule.min), ("at most", rule.max)]
+    return f"{rule.finding} is {' and '.join(f'{words} {bound:g}' for words, bound in bounds if bound is not None)}"

@@ -1,0 +1,172 @@
+from pathlib import Path
+
+import pytest
+
+from rft.config import loader, schema
+from rft.errors import ConfigError
+from rft.plugins import Options
+from tests.conftest import CONFIG
+
+
+class Fairness(Options):
+    min_group: int = 10
+
+
+OPTIONS = {"fairness": Fairness}
+
+
+def load(folder: Path, text: str, *overrides: str) -> loader.LoadedConfig:
+    (folder / "audit.toml").write_text(text, encoding="utf-8")
+    return loader.load(folder / "audit.toml", list(overrides), OPTIONS)
+
+
+def test_a_plain_config_is_read(tmp_path: Path) -> None:
+    loaded = load(tmp_path, CONFIG + "[fairness]\nmin_group = 5\n")
+    assert loaded.core.data.groups == ["camera"]
+    assert loaded.core.train.learning_rate == 0.01
+    assert loaded.plugins["fairness"].min_group == 5
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("epochs = 5", "epoch = 5", "train.epoch: unknown key\nDid you mean 'epochs'?"),
+        ("[train]", "[trian]", "unknown key 'trian'\nDid you mean 'train'?"),
+        ("epochs = 5", 'epochs = "5"', "train.epochs: input should be a valid integer, not '5'"),
+        ("epochs = 5", "epochs = 0", "train.epochs: input should be greater than or equal to 1, not 0"),
+        ("learning_rate = 0.01", "learning_rate = nan", "train.learning_rate"),
+        ('optimizer = "adamw"', 'optimizer = "adam"', "train.optimizer: input should be 'sgd' or 'adamw', not 'adam'"),
+        ('name = "tiny"', "", "name: field required"),
+        ('name = "tiny"', 'name = "../tiny"', "name: string should match pattern"),
+        ('name = "tiny"', 'name = "a"\nname = "b"', "is not valid TOML"),
+        ('image = "file"\n', "", "data: a manifest needs either image or text"),
+        ('split = "split"\n', "", "data: give either split (a column) or test"),
+        ('split = "split"\n', 'split = "split"\ntest = 0.5\n', "data: give either split (a column) or test"),
+        ('manifest = "data/pictures.csv"', 'folder = "photos"', "data: a folder has no such columns: remove image"),
+        ('manifest = "data/pictures.csv"\n', "", "data: give either manifest"),
+        ("[train]", "[fairness]\nmin_grop = 3\n[train]", "fairness.min_grop: unknown key\nDid you mean 'min_group'?"),
+        ("[train]", '[[policy]]\nfinding = "a.b"\n[train]', "policy.1: a rule needs max or min"),
+        (
+            "[train]",
+            '[[policy]]\nfinding = "a.b"\nmaxx = 1\n[train]',
+            "policy.1.maxx: unknown key\nDid you mean 'max'?",
+        ),
+        ("[model]", "[model]\nfreeze = 3", "model.freeze: input should be a valid string, not 3"),
+        (
+            "[model]",
+            '[model]\ntune = "bias"\nfreeze = "all"',
+            'model: tune = "bias" trains nothing when freeze is "all"',
+        ),
+        ("[model]", "[model]\nlora = { rank = 4 }", 'model: [model.lora] needs tune = "lora"'),
+        ("[model]", '[model]\nmemory = "2 gigs"', "model.memory: expected a size such as 2GB or 500MB, not '2 gigs'"),
+        ("[model]", '[model]\ncheckpoint = "x"', "model: give one of backbone, checkpoint and factory"),
+        (
+            "[model]",
+            "[model]\ntrust_remote_code = true",
+            "trust_remote_code: code that a model brings along is never run",
+        ),
+        (
+            'backbone = "torchvision/resnet18"',
+            'checkpoint = "x"',
+            "model: a checkpoint is audited as it is: remove weights",
+        ),
+        ("[model]", '[model]\noutputs = "probabilities"', "classes and outputs describe a checkpoint or factory"),
+        ('image = "file"', 'image = "file"\ntext = "file"', "data: a manifest needs either image or text"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_place(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in CONFIG
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, CONFIG.replace(old, new, 1))
+    assert str(caught.value).startswith("audit.toml: ")
+    assert message in str(caught.value)
+    assert str(caught.value).count("\n") <= 1
+
+
+def test_overrides_are_read_as_toml_or_as_a_bare_word(tmp_path: Path) -> None:
+    loaded = load(tmp_path, CONFIG, "train.epochs=7", "model.weights=pretrained", 'data.groups=["person"]', "seed=3")
+    assert (loaded.core.train.epochs, loaded.core.model.weights, loaded.core.seed) == (7, "pretrained", 3)
+    assert loaded.core.data.groups == ["person"]
+    with pytest.raises(ConfigError, match="expected table"):
+        load(tmp_path, CONFIG, "train.epochs")
+    with pytest.raises(ConfigError, match="is not a table"):
+        load(tmp_path, CONFIG, "name.first=x")
+
+
+def test_the_hash_follows_the_content_and_not_the_layout(tmp_path: Path) -> None:
+    plain = load(tmp_path, CONFIG).sha256
+    assert load(tmp_path, "# a comment\n" + CONFIG).sha256 == plain
+    assert load(tmp_path, CONFIG, "seed=1").sha256 != plain
+
+
+def test_an_override_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--set: 'data.positive=caf\\udce9' is no UTF-8"):
+        load(tmp_path, CONFIG, "data.positive=caf\udce9")
+
+
+def test_the_hash_tells_nothing_of_what_is_cut_from_paths(tmp_path: Path) -> None:
+    first, other = (load(tmp_path, CONFIG, f'data.manifest="/home/{name}/pictures.csv"') for name in ("ann", "bea"))
+    assert first.sha256 == other.sha256
+    assert load(tmp_path, CONFIG, 'data.manifest="/home/ann/others.csv"').sha256 != first.sha256
+
+
+def test_stored_paths_never_leave_the_folder_of_the_config(tmp_path: Path) -> None:
+    outside = tmp_path / "elsewhere" / "pictures.csv"
+    loaded = load(tmp_path, CONFIG, f'data.manifest="{outside}"', 'model.weights="../up/w.safetensors"')
+    assert loaded.public()["data"]["manifest"] == "elsewhere/pictures.csv"
+    assert loaded.public()["model"]["weights"] == "w.safetensors"
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such file"):
+        loader.load(tmp_path / "none.toml", [], OPTIONS)
+    with pytest.raises(ConfigError, match="is a folder"):
+        loader.load(tmp_path, [], OPTIONS)
+
+
+def test_a_policy_can_stand_alone_or_in_a_whole_config(tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text('[[policy]]\nfinding = "performance.accuracy"\nmin = 0.8\n', encoding="utf-8")
+    assert loader.load_policy(path)[0].min == 0.8
+    path.write_text(CONFIG, encoding="utf-8")
+    with pytest.raises(ConfigError, match="holds no"):
+        loader.load_policy(path)
+
+
+def test_what_is_frozen_follows_from_what_is_tuned(tmp_path: Path) -> None:
+    assert load(tmp_path, CONFIG).core.model.frozen == "all"
+    assert load(tmp_path, CONFIG, "model.tune=bias").core.model.frozen == "none"
+    assert load(tmp_path, CONFIG, "model.tune=lora", "model.freeze=layer4").core.model.frozen == "layer4"
+
+
+@pytest.mark.parametrize(("size", "bytes_"), [("2GB", 2 * 10**9), ("500MB", 5 * 10**8), ("1.5GiB", 3 * 2**29)])
+def test_sizes_are_read_with_their_units(tmp_path: Path, size: str, bytes_: int) -> None:
+    assert load(tmp_path, CONFIG, f"model.memory={size}").core.model.memory_bytes == bytes_
+
+
+def test_views_are_of_pictures_only(tmp_path: Path) -> None:
+    texts = CONFIG.replace('image = "file"', 'text = "file"')
+    with pytest.raises(ConfigError, match=r"model\.image_size: has no effect here"):
+        load(tmp_path, texts)
+    texts = texts.replace("image_size = 32\n", "")
+    assert load(tmp_path, texts).core.data.modality == "text"
+    with pytest.raises(ConfigError, match=r"train\.views: has no effect here: it is about pictures"):
+        load(tmp_path, texts, "train.views=2")
+
+
+def test_a_model_of_others_is_not_trained(tmp_path: Path) -> None:
+    external = CONFIG.split("[model]")[0] + '[model]\nfactory = "models:build"\nclasses = ["a", "b"]\n'
+    assert load(tmp_path, external).core.model.external
+    with pytest.raises(ConfigError, match=r"remove \[train\]"):
+        load(tmp_path, external + "[train]\nepochs = 3\n")
+    with pytest.raises(ConfigError, match=r"model\.factory: string should match"):
+        load(tmp_path, external, "model.factory=models")
+
+
+def test_a_backbone_that_is_a_folder_of_this_machine_is_stored_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "outside" / "bert").mkdir(parents=True)
+    (tmp_path / "project").mkdir()
+    backbone = f"transformers/{tmp_path / 'outside' / 'bert'}"
+    loaded = load(tmp_path / "project", CONFIG, f"model.backbone={backbone}")
+    assert loaded.public()["model"]["backbone"] == "transformers/bert"
+    assert schema.stored_backbone("transformers/google/vit", tmp_path) == "transformers/google/vit"

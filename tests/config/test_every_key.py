@@ -1,0 +1,434 @@
+"""Every key of every table, in every mode: it has an effect, or it is refused with what to do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import types
+import typing
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from pydantic import BaseModel
+from transformers import BertConfig, BertForSequenceClassification
+
+import rft
+from rft.config.schema import Config
+from rft.errors import ConfigError, RftError
+from rft.pipeline.stages import prepare
+from rft.plugins import discover
+from tests.conftest import write_pictures
+from tests.runs.test_texts_and_pictures import write_texts
+from tests.support.families import FAMILIES, letters, write_hub_folder
+
+TRAIN = "[train]\nepochs = 2\nlearning_rate = 0.05\nbatch_size = 8\n"
+PICTURES = """
+name = "tiny"
+[data]
+manifest = "data/pictures.csv"
+image = "file"
+label = "colour"
+positive = "red"
+groups = ["camera"]
+split = "split"
+"""
+TEXTS = PICTURES.replace("data/pictures.csv", "texts.csv").replace('image = "file"', 'text = "text"')
+RESNET = '[model]\nbackbone = "torchvision/resnet18"\nweights = "random"\nimage_size = 32\n'
+BERT = '[model]\nbackbone = "transformers/own"\n'
+ALONE = """
+name = "tiny"
+[data]
+label = "label"
+positive = "red"
+groups = ["camera"]
+split = "split"
+[predictions]
+file = "scores.csv"
+"""
+PRIVATE = "[privacy]\nepsilon = 20.0\n"
+CLASSES = 'classes = ["blue", "red"]\n'
+MODES = {
+    "pictures": PICTURES + RESNET + TRAIN,
+    "pictures, adamw": PICTURES + RESNET + TRAIN + 'optimizer = "adamw"\n',
+    "pictures in folders": f'name = "tiny"\n[data]\nfolder = "folders"\npositive = "red"\n{RESNET}{TRAIN}',
+    "texts": TEXTS + BERT + TRAIN,
+    "texts, a layer": TEXTS + BERT + 'freeze = "encoder.layer.2"\n' + TRAIN,
+    "texts, adapters everywhere": TEXTS + BERT + 'tune = "lora"\n' + TRAIN,
+    "private": PICTURES + CLASSES + RESNET + TRAIN + PRIVATE,
+    "private, steps": PICTURES + CLASSES + RESNET + TRAIN.replace("epochs = 2\n", "") + PRIVATE + "steps = 3\n",
+    "private, nothing frozen": TEXTS + CLASSES + BERT + 'freeze = "none"\n' + TRAIN + PRIVATE,
+    "private, least squares": PICTURES + CLASSES + RESNET + "[train]\n" + PRIVATE + 'method = "least_squares"\n',
+    "a checkpoint": TEXTS + '[model]\ncheckpoint = "classifier"\n',
+    "a factory": PICTURES + '[model]\nfactory = "built:build"\nclasses = ["blue", "red"]\nimage_size = 32\n',
+    "scores alone": ALONE + 'score = "p_red"\n',
+    "decisions alone": ALONE + 'prediction = "decision"\n',
+}
+# For each key a value, as TOML, that changes something where the key applies.
+VALUES = {
+    "name": '"other"',
+    "seed": "1",
+    "data.manifest": '"data/pictures.csv"',
+    "data.folder": '"folders"',
+    "data.image": '"file"',
+    "data.text": '"text"',
+    "data.label": '"colour"',
+    "data.id": '"id"',
+    "data.classes": '["red", "blue"]',
+    "data.positive": '"blue"',
+    "data.groups": '["half"]',
+    "data.unit": '"person"',
+    "data.population": '"people"',
+    "data.split": '"split"',
+    "data.test": "0.5",
+    "data.on_error": '"skip"',
+    "data.max_pixels": "100",
+    "model.backbone": '"torchvision/resnet18"',
+    "model.checkpoint": '"classifier"',
+    "model.factory": '"built:build"',
+    "model.classes": '["red", "blue"]',
+    "model.outputs": '"probabilities"',
+    "model.weights": '"random"',
+    "model.freeze": '"none"',
+    "model.tune": '"bias"',
+    "model.lora": "{rank = 2}",
+    "model.lora.rank": "2",
+    "model.lora.alpha": "4",
+    "model.lora.dropout": "0.5",
+    "model.lora.target": '["key"]',
+    "model.pooling": '"cls"',
+    "model.preprocessing": '"IMAGENET1K_V1"',
+    "model.max_length": "4",
+    "model.precision": '"bfloat16"',
+    "model.cache": '"float16"',
+    "model.memory": '"1MB"',
+    "model.image_size": "40",
+    "model.row_norm": "true",
+    "predictions.file": '"scores.csv"',
+    "predictions.layout": '"rft"',
+    "predictions.prediction": '"decision"',
+    "predictions.score": '"p_red"',
+    "predictions.scores": '{red = "p_red", blue = "p_blue"}',
+    "predictions.threshold": "0.9",
+    "train.epochs": "5",
+    "train.optimizer": '"adamw"',
+    "train.learning_rate": "0.3",
+    "train.momentum": "0.1",
+    "train.weight_decay": "0.5",
+    "train.batch_size": "5",
+    "train.views": "2",
+    "train.class_weights": "{red = 3.0}",
+    "report.show_examples": "true",
+    "report.suppress_below": "5",
+    "policy.finding": '[{finding = "performance.accuracy", min = 0.0}]',
+    "policy.max": '[{finding = "performance.accuracy", max = 0.0}]',
+    "policy.min": '[{finding = "performance.accuracy", min = 0.0}]',
+    "policy.because": '[{finding = "performance.accuracy", min = 0.0, because = "so"}]',
+    "performance.bins": "2",
+    "privacy.epsilon": "30.0",
+    "privacy.delta": "0.001",
+    "privacy.max_grad_norm": "0.01",
+    "privacy.noise_multiplier": "5.0",
+    "privacy.sample_rate": "0.3",
+    "privacy.steps": "3",
+    "privacy.method": '"least_squares"',
+    "privacy.randomness": '"seeded"',
+    "privacy.ledger": '"book"',
+    "privacy.overlaps": '["others"]',
+    "privacy.budget": "50.0",
+    "privacy.frontier": "[1.0]",
+    "privacy.replicates": "2",
+    "privacy.shadows": "8",
+    "privacy.mechanism_runs": "60",
+    "privacy.canaries": "20",
+    "fairness.attributes": '["camera"]',
+    "fairness.metrics": '["accuracy"]',
+    "fairness.classes": '["red"]',
+    "fairness.depth": "1",
+    "fairness.control": '"camera"',
+    "fairness.min_group": "5",
+    "fairness.min_shown": "2",
+    "fairness.tables": '["four_fifths"]',
+    "fairness.ll144": '{sex = "camera", race = "half"}',
+    "fairness.ll144.sex": '"camera"',
+    "fairness.ll144.race": '"half"',
+    "fairness.ll144.basis": '"score"',
+    "fairness.ll144.small_left_out_because": '"few"',
+    "fairness.mitigation": '{attribute = "camera", metric = "accuracy"}',
+    "fairness.mitigation.attribute": '"camera"',
+    "fairness.mitigation.metric": '"tpr"',
+    "fairness.mitigation.methods": '["threshold"]',
+    "fairness.mitigation.constraints": '["equalized_odds"]',
+    "fairness.mitigation.max_gap": "0.3",
+    "attribution.samples": "3",
+    "attribution.methods": '["integrated_gradients"]',
+    "attribution.max_steps": "16",
+    "attribution.suspect": "[{name = 'it', KIND}]",
+    "attribution.suspect.name": "[{name = 'other', KIND}]",
+    "attribution.suspect.region": "[{name = 'it', region = [0.0, 0.0, 0.5, 0.5]}]",
+    "attribution.suspect.tokens": "[{name = 'it', tokens = ['a']}]",
+    "attribution.suspect.pairs": "[{name = 'it', KIND, pairs = 11}]",
+    "attribution.suspect.floor": "[{name = 'it', KIND, floor = 0.4}]",
+}
+
+
+def keys_of(table: type[BaseModel], path: str = "") -> Iterator[str]:
+    """Yield the full names of the keys of a table, and of the tables in it."""
+    for name, field in table.model_fields.items():
+        own = f"{path}.{name}" if path else name
+        nested = [kind for kind in kinds(field.annotation) if issubclass(kind, BaseModel)]
+        if not nested or path:
+            yield own
+        for kind in nested:
+            yield from keys_of(kind, own)
+
+
+def kinds(annotation: Any) -> Iterator[type]:
+    """Yield the classes that an annotation is made of."""
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        yield annotation
+    for part in typing.get_args(annotation):
+        yield from kinds(part)
+
+
+# What a key stands beside: without these it would be refused for another reason.
+BESIDE = {
+    "fairness.mitigation.": ("fairness.mitigation.attribute='camera'", "fairness.mitigation.metric='accuracy'"),
+    "fairness.ll144": (
+        *("data.groups=['camera', 'half']", "fairness.tables=['ll144']"),
+        *("fairness.ll144.sex='camera'", "fairness.ll144.race='half'"),
+    ),
+    "privacy.replicates": ("privacy.frontier=[1.0]",),
+    "privacy.ledger": ("data.id='id'", "data.population='people'"),
+    "privacy.budget": ("data.id='id'", "data.population='people'"),
+    "privacy.overlaps": ("data.id='id'", "data.population='people'"),
+    "data.population": ("data.id='id'",),
+    "fairness.control": ("data.groups=['camera', 'half']",),
+    "fairness.attributes": ("data.groups=['camera', 'half']",),
+    "fairness.depth": ("data.groups=['camera', 'half']",),
+    "report.show_examples": ("attribution.samples=2",),
+}
+
+
+def overrides(mode: str, key: str) -> list[str]:
+    """Return what sets a key, and what it stands beside."""
+    beside = [line for start, lines in BESIDE.items() if key.startswith(start) for line in lines]
+    table = key.rpartition(".")[0]
+    place = table if table in ("policy", "attribution.suspect") else key  # a list of tables is given as a whole
+    kind = "tokens = ['a']" if 'text = "text"' in MODES[mode] else "region = [0.0, 0.0, 0.5, 0.5]"
+    return [line for line in beside if not line.startswith(f"{place}=")] + [
+        f"{place}={VALUES[key].replace('KIND', kind)}"
+    ]
+
+
+def all_keys() -> list[str]:
+    tables = {"": Config, **{name: each.plugin.options for name, each in discover().items()}}
+    return [key for name, table in tables.items() for key in keys_of(table, name)]
+
+
+def is_given(mode: str, key: str) -> bool:
+    """Tell whether the config of a mode has a key already: then it has an effect, or the mode would be another."""
+    section = ""
+    for line in MODES[mode].splitlines():
+        if line.startswith("["):
+            section = line.strip("[]") + "."
+        elif key.startswith(section) and line.startswith(f"{key.removeprefix(section)} ="):
+            return True
+    return False
+
+
+@pytest.fixture(autouse=True)
+def found_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look for plugins once, and not for every key."""
+    monkeypatch.setattr("rft.pipeline.stages.discover", cache(discover))
+
+
+def refused(path: Path, mode: str) -> dict[str, str]:
+    """Return key -> message for every key that is refused in a mode."""
+    path.write_text(MODES[mode], encoding="utf-8")
+    prepare(path)
+    found = {}
+    for key in all_keys():
+        if not is_given(mode, key):
+            try:
+                prepare(path, overrides(mode, key))
+            except RftError as error:
+                found[key] = str(error)
+    return found
+
+
+def starting(*starts: str) -> set[str]:
+    return {key for key in all_keys() for start in starts if key == start or key.startswith(f"{start}.")}
+
+
+def with_epsilon_alone() -> set[str]:
+    return starting("privacy") - {"privacy.shadows"}
+
+
+OF_PICTURES = ("data.max_pixels", "model.image_size", "model.preprocessing", "train.views")
+OF_TEXTS = ("model.pooling", "model.max_length")
+OTHERS = ("model.checkpoint", "model.factory", "model.classes", "model.outputs")
+LORA = ("model.lora",)
+TRAINING = (
+    *("model.weights", "model.freeze", "model.tune", "model.lora", "model.pooling", "model.precision", "model.cache"),
+    *("model.row_norm", "train", "privacy", "fairness.mitigation"),
+)
+PLAIN = {
+    "pictures": starting("data.folder", "data.text", "data.test", *OTHERS, *LORA, *OF_TEXTS, "predictions"),
+    "texts": starting("data.folder", "data.image", "data.test", *OTHERS, *LORA, *OF_PICTURES, "predictions"),
+}
+SUSPECTS = {"pictures": {"attribution.suspect.tokens"}, "texts": {"attribution.suspect.region"}}
+ALONE_REFUSED = (
+    *("data.manifest", "data.folder", "data.image", "data.text", "data.test", "data.max_pixels", "data.population"),
+    *("model", "train", "privacy", "fairness.mitigation", "attribution", "report.show_examples"),
+)
+
+
+def expected(mode: str) -> set[str]:
+    """Return the keys that have no effect in a mode."""
+    private = "epsilon" in MODES[mode]
+    if mode in ("scores alone", "decisions alone"):
+        more = {"performance.bins", "fairness.ll144.basis"} if mode == "decisions alone" else {"predictions.scores"}
+        return starting(*ALONE_REFUSED) | more | {"predictions.layout", *more_of(mode)}
+    kind = "texts" if 'text = "text"' in MODES[mode] else "pictures"
+    keys = PLAIN[kind] | SUSPECTS[kind]
+    if mode == "pictures in folders":
+        # Other columns may be those of a metadata table: whether there is one, reading the folder shows.
+        with_groups = {key for key in all_keys() if any("data.groups" in line for line in overrides(mode, key)[:-1])}
+        keys = keys - {"data.folder", "data.test"} | {"data.manifest", "data.image", "data.split"}
+        keys |= starting("fairness") - with_groups
+    if mode in ("a checkpoint", "a factory"):
+        keys = keys - {"model.classes", "model.outputs"} | starting(*TRAINING) | {"model.backbone"}
+        # model.preprocessing names the transform of a factory, and takes the place of image_size.
+        keys |= {"data.population", "model.preprocessing"}
+    elif private:
+        keys |= starting("fairness.mitigation") | {"fairness.classes"}  # two are declared
+    else:
+        keys |= with_epsilon_alone() | {"data.population"}
+    if mode == "texts, adapters everywhere":
+        keys -= starting(*LORA)
+    return keys | more_of(mode)
+
+
+def more_of(mode: str) -> set[str]:
+    return {
+        "pictures, adamw": {"train.momentum"},
+        "texts, a layer": starting("fairness.mitigation"),
+        "texts, adapters everywhere": starting("fairness.mitigation") | {"model.cache"},
+        "private": {"privacy.steps", "privacy.method"},  # beside train.epochs
+        "private, steps": {"train.epochs", "privacy.method"},
+        "private, nothing frozen": {"model.cache", "model.precision", "privacy.steps", "privacy.method"},
+        "private, least squares": {*RECIPE, "privacy.sample_rate", "privacy.steps", "privacy.mechanism_runs"},
+        "decisions alone": {"predictions.threshold"},
+    }.get(mode, set())
+
+
+RECIPE = {f"train.{key}" for key in ("epochs", "optimizer", "learning_rate", "momentum", "weight_decay", "batch_size")}
+TO_DO = ("remove", "give ", "needs ", "add ")
+
+
+def test_every_key_has_a_value_here() -> None:
+    assert set(all_keys()) == set(VALUES)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_key_without_effect_is_refused_and_says_what_to_do(tmp_path: Path, mode: str) -> None:
+    found = refused(tmp_path / "audit.toml", mode)
+    given = {key for key in all_keys() if is_given(mode, key)}
+    assert set(found) == expected(mode) - given
+    silent = {key: text for key, text in found.items() if not any(word in text.lower() for word in TO_DO)}
+    assert not silent
+
+
+def test_a_frontier_has_heads_without_privacy_that_are_trained_by_epochs(tmp_path: Path) -> None:
+    path = tmp_path / "audit.toml"
+    path.write_text(MODES["private"], encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"train\.epochs: has no effect here: privacy\.steps says how many"):
+        prepare(path, ["privacy.steps=3"])
+    prepare(path, ["privacy.steps=3", "privacy.frontier=[1.0]"])
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with all that the configs name."""
+    folder = tmp_path_factory.mktemp("every key")
+    pictures = write_pictures(folder / "data", side=30)
+    for split, label, file in zip(pictures["split"], pictures["colour"], pictures["file"], strict=True):
+        (folder / "folders" / split / label).mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / "data" / file, folder / "folders" / split / label / file)
+    write_texts(folder)
+    for file in (folder / "data" / "pictures.csv", folder / "texts.csv"):
+        table = pd.read_csv(file, dtype=str)
+        table["id"] = [f"case {number}" for number in range(len(table))]
+        table["person"] = [f"person {number // 2}" for number in range(len(table))]
+        table["half"] = ["one", "other"] * (len(table) // 2)
+        table.to_csv(file, index=False)
+    share = np.linspace(0.05, 0.95, len(table)).round(2)
+    table = table.rename(columns={"colour": "label"}).assign(p_red=share, p_blue=(1 - share).round(2))
+    table["decision"] = np.where(share > 0.6, "red", "blue")
+    table.to_csv(folder / "scores.csv", index=False)
+    FAMILIES["bert"].load(folder)
+    write_hub_folder(folder / "classifier", classifier(), letters())
+    (folder / "built.py").write_text(BUILT, encoding="utf-8")
+    return folder
+
+
+BUILT = """
+import torch
+
+class Mean(torch.nn.Module):
+    def forward(self, pixels):
+        return pixels.mean(dim=(2, 3))[:, [2, 0]] * 5
+
+def build():
+    return Mean()
+"""
+
+
+def classifier() -> torch.nn.Module:
+    settings = {"num_labels": 2, "id2label": {0: "blue", 1: "red"}, "label2id": {"blue": 0, "red": 1}}
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    return BertForSequenceClassification(BertConfig(vocab_size=len(letters()), **sizes, **settings))
+
+
+def outcome(folder: Path, lines: list[str]) -> str:
+    """Return all that an audit gives, but its times and what repeats the config; or why it was not made."""
+    run_folder = folder / "run"
+    try:
+        run = rft.audit(folder / "audit.toml", run_folder, overrides=lines, offline=True, force=True)
+    except RftError as error:
+        return str(error)
+    facts = json.loads(run.model_dump_json())
+    for key in ("id", "created", "seconds", "config", "config_sha256", "environment"):
+        facts["run"].pop(key, None)
+    facts["subject"]["training"].pop("seconds", None)
+    files = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if "__pycache__" not in str(file))
+    table = pd.read_parquet(run_folder / "predictions.parquet").to_csv(index=False)
+    return json.dumps([facts, files, table], sort_keys=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", MODES)
+def test_a_key_that_is_accepted_changes_something(data: Path, mode: str, own_cache: Path) -> None:
+    (data / "audit.toml").write_text(MODES[mode], encoding="utf-8")
+    fixed = ["privacy.randomness='seeded'", "privacy.shadows=0"] if "epsilon" in MODES[mode] else []
+    if "steps" not in MODES[mode] and fixed and "least_squares" not in MODES[mode]:
+        fixed.append("privacy.mechanism_runs=0")
+    idle = []
+    for key in sorted({key for key in all_keys() if not is_given(mode, key)} - expected(mode)):
+        *beside, line = overrides(mode, key)
+        before = outcome(data, fixed + beside)
+        shutil.rmtree(data / "book", ignore_errors=True)
+        shutil.rmtree(own_cache / "state", ignore_errors=True)
+        after = outcome(data, fixed + beside + [line])
+        if after == before and after.startswith("["):  # what is refused when the data is read has no effect either
+            idle.append(key)
+        shutil.rmtree(data / "book", ignore_errors=True)
+        shutil.rmtree(own_cache / "state", ignore_errors=True)
+    assert idle == []

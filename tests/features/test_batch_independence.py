@@ -1,0 +1,175 @@
+"""What other examples do to the features of one, and that nothing is left of it where each is run alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import rft
+from rft.backbones.classifier import Batch
+from rft.features import Dense, Store, batch_independence
+from rft.features.batch_independence import NEGLIGIBLE, measure_company
+from rft.features.batches import USUAL_EXAMPLES
+from rft.features.extract import extract
+from rft.records import Split
+from rft.training.loop import StandardTrainer
+from tests.conftest import CONFIG, write_pictures
+
+
+def pictures(count: int, tokens: int, seed: int) -> Batch:
+    return {"pixels": torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(seed))}
+
+
+def texts(count: int, tokens: int, seed: int) -> Batch:
+    random = torch.Generator().manual_seed(seed)
+    mask = (torch.arange(tokens) < tokens - torch.arange(count)[:, None] % 3).long()
+    return {"input_ids": torch.randint(1, 30, (count, tokens), generator=random) * mask, "attention_mask": mask}
+
+
+class OfPictures(nn.Module):
+    """A frozen part; ``mixing`` is how much of the batch's mean each example gets."""
+
+    def __init__(self, mixing: float = 0.0) -> None:
+        super().__init__()
+        self.linear = nn.Linear(192, 16)
+        self.mixing = mixing
+        self.sizes: list[int] = []
+
+    def forward(self, batch: Batch) -> Batch:
+        self.sizes.append(len(batch["pixels"]))
+        found: Tensor = self.linear(batch["pixels"].flatten(1))
+        return {"features": found + self.mixing * found.mean(dim=0)}
+
+
+class OfTexts(nn.Module):
+    """A frozen part whose features are a row for each token; ``careless`` lets padding change them."""
+
+    def __init__(self, careless: bool) -> None:
+        super().__init__()
+        self.embedding, self.careless = nn.Embedding(30, 8), careless
+
+    def forward(self, batch: Batch) -> Batch:
+        found = self.embedding(batch["input_ids"])
+        mask = batch["attention_mask"][..., None]
+        whole = found if self.careless else found * mask
+        self.lengths = batch["attention_mask"].sum(dim=1).tolist()
+        return {"features": found + whole.sum(dim=1, keepdim=True), "attention_mask": batch["attention_mask"]}
+
+
+def measured(
+    prefix: nn.Module, example: Any = pictures, tokens: int | None = None, precision: str = "float32"
+) -> batch_independence.Company:
+    return measure_company(prefix, example, tokens=tokens, device="cpu", precision=precision)
+
+
+def test_a_part_that_treats_each_picture_by_itself_is_run_in_batches() -> None:
+    prefix = OfPictures()
+    found = measured(prefix)
+    assert 0 <= found.change < 1e-5
+    assert not found.alone
+    assert prefix.sizes == [USUAL_EXAMPLES, 1, 1, 1, 1]
+
+
+def test_in_few_bits_each_is_run_alone_whatever_was_seen() -> None:
+    assert measured(OfPictures(), precision="bfloat16").alone
+
+
+@pytest.mark.parametrize("mixing", [0.01, 1.0])
+def test_one_that_mixes_them_is_not(mixing: float) -> None:
+    found = measured(OfPictures(mixing))
+    assert found.change > 0.1 * mixing
+    assert found.alone
+
+
+def test_neither_is_one_that_gives_no_numbers() -> None:
+    assert measured(OfPictures(float("nan"))).alone
+
+
+@pytest.mark.parametrize("tokens", [4, 24, 512])
+def test_texts_are_compared_without_the_padding_of_company(tokens: int) -> None:
+    assert measured(OfTexts(careless=False), texts, tokens).change < 1e-5
+    assert measured(OfTexts(careless=True), texts, tokens).alone
+
+
+class Given:
+    """Inputs that give what they were given."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch_ = batch
+
+    def batches(self, items: list[int], batches: list[np.ndarray]) -> Any:
+        for rows in batches:
+            yield {name: column[[items[row] for row in rows]] for name, column in self.batch_.items()}
+
+
+def split(rows: list[int]) -> Split:
+    digests = np.array([f"{row:064}" for row in rows], dtype=object)
+    return Split("train", digests, rows, np.zeros(len(rows), np.int64), {}, None, digests)
+
+
+def test_features_that_are_computed_alone_do_not_depend_on_who_else_is_there(tmp_path: Path) -> None:
+    """The very bits, for a part that mixes: with and without one example, and in another order."""
+    prefix, inputs = OfPictures(mixing=0.5), Given(pictures(50, 0, 3))
+    found = []
+    for number, rows in enumerate(([*range(50)], [*range(7), *range(8, 50)], [*range(49, -1, -1)])):
+        prefix.sizes.clear()
+        options = {"device": "cpu", "precision": "float32", "alone": True}
+        made = extract(prefix, inputs, split(rows), Store(tmp_path / str(number), "key"), **options)  # type: ignore[arg-type]
+        assert isinstance(made, Dense)
+        found.append(dict(zip(rows, made.tensor, strict=True)))
+        assert set(prefix.sizes) == {1}
+    for other in found[1:]:
+        assert all(torch.equal(found[0][row], features) for row, features in other.items())
+
+
+PRIVATE = "\n[privacy]\nepsilon = 20.0\nsample_rate = 0.5\nmechanism_runs = 0\nshadows = 0\n"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    write_pictures(tmp_path / "data", n=20)
+    path = tmp_path / "audit.toml"
+    path.write_text(CONFIG.replace('"red"\n', '"red"\nclasses = ["blue", "red"]\n', 1) + PRIVATE, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("method", ["sgd", "least_squares"])
+def test_a_private_run_says_what_company_does(config: Path, method: str) -> None:
+    pytest.importorskip("opacus")
+    settings = ["privacy={epsilon=20.0, method='least_squares'}", "train={}"] if method == "least_squares" else []
+    run = rft.audit(config, overrides=settings, device="cpu")
+    found = run.finding("privacy.feature_company")
+    assert found.value is not None
+    assert 0 <= found.value <= NEGLIGIBLE
+    assert "may together differ by some" in found.meaning or "No change was seen" in found.meaning
+    (row,) = [
+        row for row in run.section("privacy").tables["parameters"] if row["parameter"] == "features of an example"
+    ]
+    assert (row["value"], row["grade"]) == ("computed in batches", "measured")
+
+
+def test_where_company_matters_each_example_of_a_private_run_is_computed_alone(
+    config: Path, monkeypatch: pytest.MonkeyPatch, own_cache: Path
+) -> None:
+    """And features that were computed in company, by a run without privacy, are not taken for them."""
+    pytest.importorskip("opacus")
+    monkeypatch.setattr(batch_independence, "NEGLIGIBLE", -1.0)
+    rft.audit(config, overrides=["privacy={}"], device="cpu")
+    (in_company,) = (own_cache / "features").iterdir()
+    run = rft.audit(config, device="cpu")
+    assert len(list((own_cache / "features").iterdir())) > 1
+    assert in_company.exists()
+    assert run.finding("privacy.feature_company").value == 0
+    (row,) = [
+        row for row in run.section("privacy").tables["parameters"] if row["parameter"] == "features of an example"
+    ]
+    assert row["value"] == "each computed alone"
+
+
+def test_training_without_privacy_asks_for_nothing_of_it() -> None:
+    assert not StandardTrainer().apart

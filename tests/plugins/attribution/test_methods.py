@@ -1,0 +1,218 @@
+"""GradCAM and integrated gradients against closed forms and naive float64 versions."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torchvision.transforms.functional import gaussian_blur
+
+from rft.errors import Unavailable
+from rft.plugins.attribution.images.methods import BLUR, Explained, Maps, blurred, gradcam, integrated_gradients
+from rft.plugins.attribution.network import Network
+from rft.plugins.attribution.path import TOLERANCE
+from tests.support.attribution_cases import SIDE, Convolutional, Frozen, Linear, Region, noise
+
+
+def explain(model: nn.Module, pixels: Tensor) -> tuple[Network, Explained]:
+    network = Network(model, "cpu")  # type: ignore[arg-type]
+    return network, Explained.of(network, np.arange(len(pixels)), pixels)
+
+
+def naive_integrated_gradients(model: nn.Module, explained: Explained, steps: int) -> np.ndarray:
+    """Sum gradients at the middle of equal steps, in float64, one image and one step at a time."""
+    exact = copy.deepcopy(model).double()
+    maps = []
+    for pixels, baseline, target in zip(explained.pixels, explained.baseline, explained.target, strict=True):
+        image, start = pixels.double(), baseline.double()
+        total = torch.zeros_like(image)
+        for step in range(steps):
+            point = (start + (step + 0.5) / steps * (image - start)).requires_grad_()
+            total += torch.autograd.grad(exact.classify(point[None])[0, target], point)[0]
+        maps.append(((image - start) * total / steps).sum(dim=0).numpy())
+    return np.stack(maps)
+
+
+def test_integrated_gradients_of_a_linear_model_are_weight_times_difference() -> None:
+    model = Linear()
+    network, explained = explain(model, noise(5))
+    maps = integrated_gradients(network, explained, max_steps=16)
+    weights = model.linear.weight[explained.target].reshape(-1, 3, SIDE, SIDE)
+    expected = (weights * (explained.pixels - explained.baseline)).sum(dim=1).numpy()
+    np.testing.assert_allclose(maps.values, expected, atol=1e-6)
+    assert maps.completeness is not None
+    assert all(each.steps == 8 and each.error is not None and each.error < 1e-3 for each in maps.completeness)
+
+
+def test_integrated_gradients_match_a_naive_riemann_sum() -> None:
+    model = Convolutional(smooth=True)
+    network, explained = explain(model, noise(3))
+    maps = integrated_gradients(network, explained, max_steps=64)
+    expected = naive_integrated_gradients(model, explained, steps=400)
+    assert np.abs(maps.values - expected).max() < 1e-3 * np.abs(expected).max()
+
+
+class Kinked(Frozen):
+    """Rises steeply within a short stretch of the path, which a few equal steps miss."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.finish()
+
+    def classify(self, pixels: Tensor) -> Tensor:
+        contrast = (pixels - pixels.mean(dim=(2, 3), keepdim=True)).pow(2).mean(dim=(1, 2, 3))
+        rise = 5 * torch.sigmoid((contrast - 0.01) * 4000) + contrast
+        return torch.stack([torch.full_like(rise, -1.0), rise], dim=1)
+
+
+def test_steps_are_added_until_the_attribution_is_complete() -> None:
+    network, explained = explain(Kinked(), noise(4))
+    few = integrated_gradients(network, explained, max_steps=16).completeness
+    many = integrated_gradients(network, explained, max_steps=256).completeness
+    assert few is not None
+    assert many is not None
+    assert max(each.error or 0.0 for each in few) > TOLERANCE  # said, not hidden
+    assert all(each.error is not None and each.error <= TOLERANCE and 8 < each.steps <= 256 for each in many)
+
+
+def test_the_reported_error_is_that_of_the_returned_map() -> None:
+    network, explained = explain(Kinked(), noise(4))
+    maps = integrated_gradients(network, explained, max_steps=24)
+    ends = [network.logits({"pixels": pixels}).double() for pixels in (explained.pixels, explained.baseline)]
+    change = (ends[0] - ends[1])[:, 1].numpy()
+    expected = np.abs(maps.values.astype(np.float64).sum(axis=(1, 2)) - change) / np.abs(change)
+    assert maps.completeness is not None
+    np.testing.assert_allclose([each.error for each in maps.completeness], expected, atol=1e-4)
+    assert all(each.steps <= 24 for each in maps.completeness)
+
+
+def test_no_completeness_error_where_nothing_changes() -> None:
+    pixels = torch.full((2, 3, SIDE, SIDE), 0.5)  # blurring changes nothing
+    network, explained = explain(Convolutional(), pixels)
+    maps = integrated_gradients(network, explained, max_steps=256)
+    assert maps.completeness is not None
+    assert [(each.error, each.steps) for each in maps.completeness] == [(None, 8)] * 2
+
+
+def test_gradcam_matches_autograd_and_the_closed_form() -> None:
+    model = Convolutional()
+    network, explained = explain(model, noise(11))  # more than one chunk
+    maps = gradcam(network, explained)
+    activation = model.body(explained.pixels).double().requires_grad_()
+    logits = activation.mean(dim=(2, 3)) @ model.linear.weight.double().T + model.linear.bias.double()
+    chosen = logits.gather(1, explained.target[:, None]).sum()
+    slope = torch.autograd.grad(chosen, activation)[0].mean(dim=(2, 3), keepdim=True)
+    naive = (slope * activation).sum(dim=1).relu().detach().numpy()
+    np.testing.assert_allclose(maps.values, naive, atol=1e-6)
+    weights = model.linear.weight[explained.target].double()[:, :, None, None]
+    closed = ((weights * activation).sum(dim=1).relu() / activation[0, 0].numel()).detach().numpy()
+    np.testing.assert_allclose(maps.values, closed, atol=1e-6)
+    assert maps.completeness is None
+
+
+class InPlace(Convolutional):
+    """Overwrites its last map, as DenseNet does."""
+
+    spatial_layer = "norm"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(12)
+        self.finish()
+
+    def classify(self, pixels: Tensor) -> Tensor:
+        return self.linear(nn.functional.relu(self.norm(self.body(pixels)), inplace=True).mean(dim=(2, 3)))
+
+
+def test_gradcam_of_a_frozen_model_survives_an_in_place_relu() -> None:
+    model = InPlace()
+    network, explained = explain(model, noise(3))
+    activation = model.norm(model.body(explained.pixels)).relu()
+    weights = model.linear.weight[explained.target][:, :, None, None]
+    closed = (weights * activation).sum(dim=1).relu() / activation[0, 0].numel()
+    np.testing.assert_allclose(gradcam(network, explained).values, closed.numpy(), atol=1e-6)
+
+
+class Tokens(Convolutional):
+    """Ends in a sequence of tokens, as a vision transformer does."""
+
+    spatial_layer = "flat"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flat = nn.Flatten(2)
+
+    def classify(self, pixels: Tensor) -> Tensor:
+        return self.linear(self.flat(self.body(pixels)).mean(dim=2))
+
+
+class ChannelsLast(Convolutional):
+    """Ends in a (B, h, w, C) map, as some Swin transformers do."""
+
+    spatial_layer = "last"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Identity()
+
+    def classify(self, pixels: Tensor) -> Tensor:
+        return self.linear(self.last(self.body(pixels).permute(0, 2, 3, 1)).mean(dim=(1, 2)))
+
+
+@pytest.mark.parametrize("model", [Tokens, ChannelsLast])
+def test_gradcam_refuses_what_is_no_map(model: type[nn.Module]) -> None:
+    with pytest.raises(Unavailable, match="not a map of the picture"):
+        gradcam(*explain(model().eval(), noise(2)))
+
+
+def test_gradcam_needs_a_spatial_layer() -> None:
+    with pytest.raises(Unavailable, match="this backbone has no spatial map"):
+        gradcam(*explain(Linear(), noise(2)))
+
+
+def test_maps_that_are_zero_or_not_finite_are_caught() -> None:
+    values = np.ones((4, 2, 2), dtype=np.float32)
+    values[1] = 0
+    values[2, 0, 0] = np.nan
+    values[3, 1, 1] = np.inf
+    assert Maps("gradcam", values).sound.tolist() == [True, False, False, False]
+
+
+class Broken(Region):
+    """Gives NaN for bright pictures."""
+
+    def classify(self, pixels: Tensor) -> Tensor:
+        return super().classify(pixels) * torch.where(pixels.mean(dim=(1, 2, 3)) > 0.6, torch.nan, 1.0)[:, None]
+
+
+def test_a_network_that_gives_nan_gives_unsound_maps_and_no_completeness() -> None:
+    pixels = noise(3)
+    pixels[1] = 0.5 + pixels[1] / 2
+    maps = integrated_gradients(*explain(Broken([0, 0, 1, 1]), pixels), max_steps=32)
+    assert maps.completeness is not None
+    assert maps.sound.tolist() == [True, False, True]
+    assert [each.error is None for each in maps.completeness] == [False, True, False]
+
+
+def test_training_mode_is_refused_even_in_one_module() -> None:
+    model = Convolutional()
+    model.body[1].train()  # a BatchNorm alone
+    with pytest.raises(Unavailable, match="training mode"):
+        Network(model, "cpu")  # type: ignore[arg-type]
+
+
+def test_the_baseline_is_a_gaussian_blur() -> None:
+    pixels = noise(2, side=40)
+    sigma = BLUR * 40
+    radius = int(np.ceil(3 * sigma))
+    expected = gaussian_blur(pixels, [2 * radius + 1] * 2, [sigma] * 2)
+    torch.testing.assert_close(blurred(pixels), expected, atol=1e-5, rtol=0)
+
+
+def test_weights_are_absolute_and_sum_to_one() -> None:
+    maps = Maps("integrated_gradients", np.array([[[1.0, -3.0], [0.0, 0.0]]], dtype=np.float32))
+    np.testing.assert_allclose(maps.weights((2, 2), np.array([0])), [[[0.25, 0.75], [0, 0]]])
+    assert maps.weights((8, 6), np.array([0])).shape == (1, 8, 6)

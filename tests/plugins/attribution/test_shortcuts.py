@@ -1,0 +1,180 @@
+"""Interventions: a planted shortcut is found, and nobody is accused who does not rely on the region."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rft.plugins.attribution import Suspect, findings, modality_words
+from rft.plugins.attribution.images.shortcuts import box, intervene, mirrored, pair_classes, same_class_donors
+from rft.plugins.attribution.interventions import Arm, Intervention, one_per_unit
+from rft.plugins.attribution.network import Network
+from rft.records import Finding
+from tests.support.attribution_cases import CORNER, SIDE, Frozen, Pictures, Region, noise
+
+MIDDLE = [0.25, 0.25, 0.75, 0.75]
+
+
+def run(
+    model: nn.Module,
+    pixels: Tensor,
+    region: list[float],
+    *,
+    seed: int = 0,
+    pairs: int = 200,
+    units: np.ndarray | None = None,
+) -> Intervention:
+    network = Network(model, "cpu")  # type: ignore[arg-type]
+    predicted = network.logits({"pixels": pixels}).argmax(dim=1).numpy()
+    read = Pictures(pixels)
+    rng = np.random.default_rng(seed)
+    return intervene(
+        network, lambda rows: read.batch("test", rows)["pixels"], predicted, units, region=region, pairs=pairs, rng=rng
+    )
+
+
+def verdict(intervention: Intervention, floor: float = 0.05) -> Finding:
+    suspect = Suspect(name="corner", region=CORNER, floor=floor)
+    return findings.suspect(suspect, intervention, modality_words.region("corner", intervention))
+
+
+def test_reliance_on_the_region_is_found_and_elsewhere_is_not() -> None:
+    pixels = noise(120)
+    found = run(Region(CORNER), pixels, CORNER)
+    assert verdict(found).status == "warn"
+    assert verdict(found).value == found.suspect.flips / found.suspect.n > 0.9
+    assert found.control.flips == 0
+    assert found.elsewhere is not None
+    assert found.elsewhere.flips == 0
+    assert verdict(run(Region(CORNER), pixels, [0.5, 0.5, 0.75, 0.75])).status == "info"
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_network_that_ignores_the_region_is_not_accused(seed: int) -> None:
+    pixels = noise(120, seed=seed)
+    finding = verdict(run(Region(MIDDLE), pixels, CORNER, seed=seed))
+    assert finding.status == "info"
+    assert finding.value == 0
+
+
+class Brittle(Frozen):
+    """Changes its mind at any disturbance of the corner, whatever class the new content comes from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.finish()
+
+    def classify(self, pixels: Tensor) -> Tensor:
+        cut = SIDE // 4
+        inside = pixels[:, :, :cut, :cut].mean(dim=(1, 2, 3))
+        outside = pixels[:, :, cut:, cut:].mean(dim=(1, 2, 3))
+        score = torch.sin(3000 * inside) * torch.sin(9000 * outside)  # each alone says nothing about the sign
+        return torch.stack([-score, score], dim=1)
+
+
+def test_flips_that_any_paste_causes_are_no_accusation() -> None:
+    accused = 0
+    for seed in range(20):
+        found = run(Brittle(), noise(160, seed=seed), CORNER, seed=seed)
+        assert 0.2 < (found.suspect.share or 0) < 0.8  # without a control this would look like reliance
+        accused += verdict(found).status == "warn"
+    assert accused <= 2  # 0.5 of 20 is nominal, for one side of a 95 % interval
+
+
+@pytest.mark.parametrize(
+    ("flips", "control", "floor", "status"),
+    [
+        (60, 20, 0.05, "warn"),
+        (30, 25, 0.05, "info"),  # many flips, but as many in the control
+        (14, 0, 0.05, "info"),  # sure to be more than the control, not sure to be above the floor
+        (60, 20, 0.25, "info"),
+        (0, 0, 0.0, "info"),
+    ],
+)
+def test_reliance_is_above_the_control_and_above_the_floor(flips: int, control: int, floor: float, status: str) -> None:
+    arms = Arm("suspect", flips, 200), Arm("control", control, 200)
+    assert verdict(Intervention(*arms), floor).status == status
+
+
+def test_few_pairs_are_not_measured() -> None:
+    finding = verdict(run(Region(CORNER), noise(18), CORNER))
+    assert finding.status == "not_measured"
+    assert finding.value is None
+    assert "10 of each" in (finding.reason or "")
+
+
+def test_one_predicted_class_gives_no_pairs() -> None:
+    pixels = noise(40)
+    pixels[:, 0] += 1  # all red
+    found = run(Region(CORNER), pixels.clamp(0, 1), CORNER)
+    assert (found.suspect.n, found.suspect.share) == (0, None)
+    assert verdict(found).status == "not_measured"
+
+
+def test_no_image_occurs_twice_in_an_arm() -> None:
+    rng = np.random.default_rng(0)
+    predicted = rng.choice(4, size=200, p=[0.5, 0.3, 0.15, 0.05])
+    candidates = one_per_unit(200, None, rng)
+    recipients, donors = pair_classes(candidates, predicted, 200, rng)
+    assert len(recipients) == min(100, 200 - int((predicted == 0).sum()))  # as many pairs as there can be
+    assert len(set(recipients) | set(donors)) == 2 * len(recipients)
+    assert (predicted[recipients] != predicted[donors]).all()
+    likes = same_class_donors(recipients, candidates, predicted, rng)
+    used = likes[likes >= 0]
+    assert len(used) > 50
+    assert len(set(used)) == len(used)
+    assert not set(used) & set(recipients)
+    assert (predicted[used] == predicted[recipients[likes >= 0]]).all()
+
+
+def test_both_classes_receive() -> None:
+    predicted = np.arange(200) % 2
+    recipients, _ = pair_classes(np.arange(200), predicted, 100, np.random.default_rng(0))
+    assert 30 < predicted[recipients].sum() < 70
+
+
+def test_the_number_of_pairs_is_capped() -> None:
+    recipients, _ = pair_classes(np.arange(50), np.arange(50) % 2, 12, np.random.default_rng(0))
+    assert len(recipients) == 12
+
+
+def test_a_unit_gives_one_image() -> None:
+    units = np.repeat([f"u{number}" for number in range(30)], 4)
+    chosen = one_per_unit(120, units, np.random.default_rng(0))
+    assert len(chosen) == 30
+    assert len(set(units[chosen])) == 30
+    assert len(set(chosen % 4)) == 4  # not always the first image of a unit
+    found = run(Region(CORNER), noise(120), CORNER, units=units)
+    assert found.suspect.n <= 15
+
+
+def test_the_same_seed_gives_the_same_counts() -> None:
+    first, again = (run(Brittle(), noise(100), CORNER, seed=3) for _ in range(2))
+    assert first == again
+
+
+def test_pictures_are_not_changed_by_a_swap() -> None:
+    pixels = noise(60)
+    before = pixels.clone()
+    run(Region(CORNER), pixels, CORNER)
+    assert torch.equal(pixels, before)
+
+
+@pytest.mark.parametrize(
+    ("region", "expected"),
+    [
+        ([0.0, 0.0, 0.25, 0.25], [0.75, 0.75, 1.0, 1.0]),
+        ([0.0, 0.25, 0.5, 0.75], [0.5, 0.25, 1.0, 0.75]),
+        ([0.25, 0.0, 0.75, 0.5], [0.25, 0.5, 0.75, 1.0]),
+        ([0.25, 0.25, 0.75, 0.75], None),
+    ],
+)
+def test_mirrored_regions_do_not_overlap(region: list[float], expected: list[float] | None) -> None:
+    assert mirrored(region) == expected
+
+
+def test_a_region_has_at_least_one_pixel() -> None:
+    assert box([0.0, 0.5, 0.2, 1.0], 10, 20) == (slice(5, 10), slice(0, 4))
+    assert box([0.999, 0.0, 1.0, 0.001], 8, 8) == (slice(0, 1), slice(7, 8))

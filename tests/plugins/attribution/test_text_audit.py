@@ -1,0 +1,247 @@
+"""The attribution section of text models, and the verdict on suspected words."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from rft.errors import Unavailable
+from rft.plugins.attribution import Attribution, AttributionOptions, Suspect
+from rft.plugins.attribution.interventions import Intervention
+from rft.plugins.attribution.network import Network
+from rft.plugins.attribution.texts.shortcuts import intervene, places, whole
+from rft.plugins.attribution.texts.tokenized_texts import Reader
+from rft.records import Section
+from tests.support.attribution_cases import CORNER, Convolutional, noise
+from tests.support.attribution_cases import subject as picture_subject
+from tests.support.attribution_text_cases import (
+    SECRET,
+    Batch,
+    Linear,
+    Planted,
+    TextModel,
+    bert,
+    sentences,
+    single_bytes,
+    subject,
+    word_pieces,
+)
+
+SUSPECTS = [{"name": "animal", "tokens": [SECRET]}, {"name": "article", "tokens": ["the", "a"]}]
+
+
+def options(**changes: Any) -> AttributionOptions:
+    return AttributionOptions.model_validate({"suspect": SUSPECTS} | changes)
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    return word_pieces()
+
+
+@pytest.fixture(scope="module")
+def section(tokenizer: Any) -> Section:
+    return Attribution().audit(subject(Planted(tokenizer), sentences(60), tokenizer), options())
+
+
+def run(model: nn.Module, texts: list[str], tokenizer: Any, words: list[str], **changes: Any) -> Intervention:
+    audited = subject(model, texts, tokenizer, max_length=changes.pop("max_length", 64))
+    settings = {"units": None, "most": 200, "rng": np.random.default_rng(changes.pop("seed", 0))} | changes
+    network = Network(model, "cpu")  # type: ignore[arg-type]
+    return intervene(network, Reader(audited), settings.pop("units"), words=words, **settings)
+
+
+def test_the_planted_word_is_found_and_others_are_not(section: Section) -> None:
+    animal, article = section.finding("attribution.suspect.animal"), section.finding("attribution.suspect.article")
+    assert (animal.status, animal.value, animal.n) == ("warn", 1.0, 30)
+    assert "0 of 30 change" in animal.limits
+    assert article.status == "info"
+    assert article.value == 0
+
+
+def test_the_findings_and_tables_have_their_names(section: Section) -> None:
+    assert [finding.id for finding in section.findings] == [
+        "attribution.suspect.animal",
+        "attribution.suspect.article",
+        "attribution.failed_maps.integrated_gradients",
+        "attribution.completeness",
+        "attribution.completeness_undefined",
+        "attribution.deletion.integrated_gradients",
+    ]
+    assert set(section.tables) == {"suspects", "completeness", "position_profile"}
+    assert list(section.tables["completeness"][0]) == ["text", "method", "steps", "error"]
+    assert sum(float(row["share"] or 0) for row in section.tables["position_profile"]) == pytest.approx(1)
+    assert set(section.captions) == set(section.tables)
+    for figure in section.figures:
+        assert set(figure.encode.values()) <= set(section.tables[figure.table][0])
+
+
+def test_without_leave_to_show_examples_no_word_of_a_text_appears(tokenizer: Any) -> None:
+    texts = [f"{text} gnu{number}" for number, text in enumerate(sentences(60))]
+    section = Attribution().audit(subject(Planted(tokenizer), texts, tokenizer), options(suspect=[]))
+    assert "tokens" not in section.tables
+    assert all(figure.kind != "tokens" for figure in section.figures)
+    assert not re.search(rf"gnu|{SECRET}", section.model_dump_json())
+
+
+def test_shown_tokens_are_the_texts_with_their_attributions(tokenizer: Any) -> None:
+    texts = sentences(8, secret=1.0)
+    shown = Attribution().audit(subject(Planted(tokenizer), texts, tokenizer, show_examples=True), options(suspect=[]))
+    table = shown.tables["tokens"]
+    assert list(table[0]) == ["text", "caption", "position", "token", "attribution", "special"]
+    for number in {row["text"] for row in table}:
+        own = [row for row in table if row["text"] == number]
+        assert [row["position"] for row in own] == list(range(1, len(own) + 1))
+        assert "".join(str(row["token"]) for row in own if not row["special"]) == texts[int(number or 0) - 1]
+        assert [row["token"] for row in own if row["special"]] == ["[CLS]", "[SEP]"]
+        assert all((row["attribution"] is None) == row["special"] for row in own)
+        assert max(own, key=lambda row: row["attribution"] or 0.0)["token"].strip() == SECRET  # type: ignore[union-attr]
+    assert [figure.kind for figure in shown.figures if figure.table == "tokens"] == ["tokens"]
+    assert table[0]["caption"] == "label unkind, predicted unkind"
+
+
+def test_gradcam_is_for_pictures(tokenizer: Any) -> None:
+    named = options(methods=["gradcam", "integrated_gradients"], suspect=[])
+    section = Attribution().audit(subject(bert(tokenizer), sentences(6), tokenizer), named)
+    refused = section.finding("attribution.deletion.gradcam")
+    assert refused.status == "not_measured"
+    assert "picture" in (refused.reason or "")
+    assert section.finding("attribution.deletion.integrated_gradients").value is not None
+
+
+def test_without_word_embeddings_the_suspects_are_still_judged(tokenizer: Any) -> None:
+    model = Planted(tokenizer)
+    model.embedding_layer = None
+    section = Attribution().audit(subject(model, sentences(60), tokenizer), options())
+    assert section.finding("attribution.suspect.animal").status == "warn"
+    refused = section.finding("attribution.deletion.integrated_gradients")
+    assert refused.reason == "this model has no word embeddings"
+    assert set(section.tables) == {"suspects"}
+
+
+def test_a_region_of_a_text_and_words_of_a_picture_are_not_measured(tokenizer: Any) -> None:
+    mixed = options(suspect=[{"name": "corner", "region": CORNER}, {"name": "animal", "tokens": [SECRET]}])
+    of_text = Attribution().audit(subject(Planted(tokenizer), sentences(60), tokenizer), mixed)
+    of_picture = Attribution().audit(picture_subject(Convolutional(), noise(8)), mixed)
+    for section, name, word in ((of_text, "corner", "texts"), (of_picture, "animal", "images")):
+        finding = section.finding(f"attribution.suspect.{name}")
+        assert finding.status == "not_measured"
+        assert word in (finding.reason or "")
+    assert of_text.finding("attribution.suspect.animal").status == "warn"
+
+
+def test_what_is_neither_picture_nor_text_is_refused(tokenizer: Any) -> None:
+    audited = subject(Linear(tokenizer), sentences(4), tokenizer)
+    speech = dataclasses.replace(audited, facts=audited.facts.model_copy(update={"modality": "speech"}))
+    with pytest.raises(Unavailable, match="not speech"):
+        Attribution().audit(speech, options())
+    assert audited.inputs is not None
+    audited.inputs.tokenizer = None  # type: ignore[attr-defined]
+    with pytest.raises(Unavailable, match="without a tokenizer"):
+        Attribution().audit(audited, options())
+
+
+class Brittle(TextModel):
+    """Changes its mind at any change of its words, whichever they are."""
+
+    embedding_layer = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.finish()
+
+    def forward(self, inputs: Batch) -> Tensor:
+        places = torch.arange(inputs["input_ids"].shape[1])
+        score = torch.sin((inputs["input_ids"] * inputs["attention_mask"] * (places + 3) ** 2).sum(dim=1) * 1000.0)
+        return torch.stack([-score, score], dim=1)
+
+
+def test_flips_that_any_words_cause_are_no_accusation(tokenizer: Any) -> None:
+    accused = 0
+    for seed in range(20):
+        found = run(Brittle(), sentences(80, secret=1.0, seed=seed), tokenizer, [SECRET], seed=seed)
+        assert 0.2 < (found.suspect.share or 0) < 0.8  # without a control this would look like reliance
+        accused += found.excess().low > 0
+    assert accused <= 2  # 0.5 of 20 is nominal, for one side of a 95 % interval
+
+
+def test_few_texts_are_not_measured(tokenizer: Any) -> None:
+    section = Attribution().audit(subject(Planted(tokenizer), sentences(12), tokenizer), options())
+    finding = section.finding("attribution.suspect.animal")
+    assert (finding.status, finding.n) == ("not_measured", 6)
+    assert "6 test texts" in (finding.reason or "")
+    assert "10 are needed" in (finding.reason or "")
+
+
+def test_a_unit_gives_one_text_and_the_number_is_capped(tokenizer: Any) -> None:
+    texts, units = sentences(60, secret=1.0), np.repeat([f"u{number}" for number in range(20)], 3)
+    assert run(Planted(tokenizer), texts, tokenizer, [SECRET], units=units).suspect.n == 20
+    assert run(Planted(tokenizer), texts, tokenizer, [SECRET], most=37).suspect.n == 37
+
+
+def test_words_that_the_model_does_not_read_are_not_counted(tokenizer: Any) -> None:
+    texts = ["we saw a film " * 5 + SECRET] * 20
+    assert run(Planted(tokenizer), texts, tokenizer, [SECRET], max_length=12).suspect.n == 0
+    assert run(Planted(tokenizer), texts, tokenizer, [SECRET], max_length=32).suspect.n == 20
+
+
+def test_texts_of_nothing_else_are_left_out_of_both_arms(tokenizer: Any) -> None:
+    found = run(Planted(tokenizer), [SECRET, f"{SECRET} {SECRET} saw", f"we {SECRET}"] * 10, tokenizer, [SECRET])
+    assert (found.suspect.n, found.control.n) == (10, 10)
+
+
+@pytest.mark.parametrize("tokens", [word_pieces, single_bytes])
+def test_the_control_replaces_other_words_and_no_fewer(tokens: Any) -> None:
+    tokenizer = tokens()
+    text = f"We saw the {SECRET}s, a {SECRET.upper()} and old ships in the north!"
+    texts = Reader(subject(Linear(tokenizer), [text], tokenizer)).read(np.array([0]))
+    for seed in range(20):
+        own, other = places(texts, 0, whole([SECRET, f"{SECRET}s"]), np.random.default_rng(seed))
+        words = [text[slice(*span)].strip().lower() for span in texts.spans[0, own]]
+        assert "".join(words) == f"{SECRET}s{SECRET}"
+        assert not (own & other).any()
+        assert other.sum() >= own.sum()
+        assert texts.ordinary[0, other].all()
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "found"),
+    [
+        (["man"], "Man, human, woman; man's MAN", ["Man", "man", "MAN"]),
+        (["old", "old ships"], "old ships and old", ["old ships", "old"]),
+        (["😂", "!"], "so 😂😂 good!!", ["😂", "😂", "!", "!"]),
+        (["a.b"], "aXb a.b", ["a.b"]),
+        (["C++"], "C and C++ and c++", ["C++", "c++"]),
+    ],
+)
+def test_words_are_found_whole_and_in_any_case(words: list[str], text: str, found: list[str]) -> None:
+    assert whole(words).findall(text) == found
+
+
+def test_the_same_seed_gives_the_same_counts(tokenizer: Any) -> None:
+    first, again = (run(Brittle(), sentences(60, secret=1.0), tokenizer, [SECRET], seed=3) for _ in range(2))
+    assert first == again
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": "a"},
+        {"name": "a", "region": CORNER, "tokens": ["b"]},
+        {"name": "a", "tokens": []},
+        {"name": "a", "tokens": [""]},
+        {"name": "a", "tokens": [" b"]},
+        {"name": "a", "tokens": "b"},
+        {"name": "a", "tokens": [1]},
+    ],
+)
+def test_wrong_suspects_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Suspect.model_validate(wrong)

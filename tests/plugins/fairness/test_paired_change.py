@@ -1,0 +1,206 @@
+"""Two models on the same people: paired changes of gaps, their intervals, and who changed sides."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rft.plugins.fairness.measure.group_metrics import Limits
+from rft.plugins.fairness.paired.change import (
+    Change,
+    NoChange,
+    Pair,
+    PairedChanges,
+    changes,
+    sides,
+    size_change_interval,
+)
+from rft.plugins.fairness.paired.section import section
+from rft.predictions.grouped import Target
+from rft.predictions.table import Grouping, Rows
+from tests.support.fairness_cases import predictions
+
+ACCURACY = ("accuracy", Target(None, None))
+CLASSES = ("no", "yes")
+
+
+def pair(
+    rng: np.random.Generator, errors: dict[str, tuple[float, float]], n: int, *, photos: int = 1
+) -> tuple[Pair, Grouping]:
+    """Return two models of n people a group, each with its share of errors by group; models share what is hard."""
+    names = tuple(errors)
+    codes = np.repeat(np.arange(len(names), dtype=np.int32), n)
+    labels, hard = rng.integers(0, 2, len(codes)), rng.random(len(codes))
+    own = [
+        np.where(hard < np.array([errors[name][model] for name in names])[codes], 1 - labels, labels)
+        for model in (0, 1)
+    ]
+    units = None if photos == 1 else np.repeat(np.arange(len(codes)), photos)
+    labels, codes, *own = (np.repeat(each, photos) for each in (labels, codes, *own))
+    before, after = (Rows(CLASSES, labels, guess, units=units) for guess in own)
+    return Pair(before, after), Grouping("place", names, codes, ("place",))
+
+
+def found(given: tuple[Pair, Grouping], seed: int = 0) -> list[Change]:
+    result = changes(*given, *ACCURACY, limits=Limits(), seed=seed)
+    assert isinstance(result, PairedChanges)
+    return list(result.changes)
+
+
+def test_the_change_is_the_difference_of_the_two_gaps() -> None:
+    given, grouping = pair(np.random.default_rng(0), {"x": (0.1, 0.1), "y": (0.3, 0.12), "z": (0.2, 0.2)}, 200)
+    for change in found((given, grouping)):
+        first, other = (grouping.codes == grouping.names.index(name) for name in (change.first, change.other))
+        right = [rows.labels == rows.predictions for rows in (given.before, given.after)]
+        before, after = (own[first].mean() - own[other].mean() for own in right)
+        assert (change.before, change.after) == pytest.approx((before, after))
+        assert change.value == pytest.approx(abs(after) - abs(before))
+        assert change.interval.low <= change.value <= change.interval.high
+        assert change.first < change.other
+    assert len(found((given, grouping))) == 3
+
+
+def test_a_gap_that_closes_is_found_and_one_that_stays_is_not() -> None:
+    given = pair(np.random.default_rng(0), {"x": (0.1, 0.1), "y": (0.3, 0.12), "z": (0.2, 0.2)}, 300)
+    by_pair = {(each.first, each.other): each for each in found(given)}
+    assert by_pair["x", "y"].interval.high < 0  # the gap was .2 and is .02
+    assert by_pair["x", "z"].interval.low <= 0 <= by_pair["x", "z"].interval.high
+
+
+def test_pairing_helps() -> None:
+    """Where both models err on the same people, the paired interval is far narrower than one of independent samples."""
+    given = pair(np.random.default_rng(1), {"x": (0.2, 0.2), "y": (0.3, 0.25)}, 400)
+    [change] = found(given)
+    independent = 2 * 1.96 * np.sqrt(2 * (0.2 * 0.8 + 0.27 * 0.73) / 400)
+    assert change.interval.high - change.interval.low < 0.5 * independent
+
+
+@pytest.mark.parametrize("photos", [1, 3])
+def test_models_that_change_nothing_are_rarely_accused(photos: int) -> None:
+    """Both groups get the same change, so that no pair of gaps changes: nominally 5 % of 200 data sets."""
+    wrongly = 0
+    for seed in range(200):
+        errors = {"x": (0.3, 0.2), "y": (0.3, 0.2), "z": (0.4, 0.3)}
+        result = found(pair(np.random.default_rng(seed), errors, 60, photos=photos), seed)
+        wrongly += any(not each.interval.low <= 0 <= each.interval.high for each in result)
+    assert 1 <= wrongly <= 18
+
+
+ERRORS = {
+    "narrower": {"x": (0.3, 0.2), "y": (0.3, 0.25), "z": (0.4, 0.2)},
+    "other side": {"x": (0.2, 0.3), "y": (0.3, 0.21), "z": (0.25, 0.25)},
+    "from nothing": {"x": (0.25, 0.15), "y": (0.25, 0.3), "z": (0.25, 0.25)},
+    "nothing": {"x": (0.25, 0.25), "y": (0.25, 0.25), "z": (0.25, 0.25)},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("photos", [1, 3])
+@pytest.mark.parametrize("errors", ERRORS.values(), ids=ERRORS)
+def test_the_intervals_hold_for_all_pairs_at_once(errors: dict[str, tuple[float, float]], photos: int) -> None:
+    """1,000 data sets: all three intervals hold the true change of size in at least 93 %."""
+    held = 0
+    for seed in range(1000):
+        result = found(pair(np.random.default_rng(seed), errors, 60, photos=photos), seed)
+        held += all(change.interval.low <= true_change(errors, change) <= change.interval.high for change in result)
+    assert held >= 930
+
+
+def true_change(errors: dict[str, tuple[float, float]], change: Change) -> float:
+    before, after = (abs(errors[change.first][model] - errors[change.other][model]) for model in (0, 1))
+    return after - before
+
+
+def test_a_gap_that_changes_sides_has_not_become_narrower() -> None:
+    """+.100 becomes -.090: by its sign it moved by -.19, by its size by -.01."""
+    given = pair(np.random.default_rng(0), {"x": (0.1, 0.19), "y": (0.2, 0.1)}, 2000)
+    [change] = found(given)
+    assert change.reversed
+    assert change.value == pytest.approx(-0.01, abs=0.02)
+    assert change.interval.low < 0 < change.interval.high
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_gap_that_widens_has_a_change_above_0_whatever_its_sign(turned: bool) -> None:
+    errors = {"x": (0.1, 0.1), "y": (0.12, 0.34)}
+    given = pair(
+        np.random.default_rng(0), dict(zip("xy", reversed(errors.values()), strict=True)) if turned else errors, 2000
+    )
+    [change] = found(given)
+    assert change.value == pytest.approx(0.22, abs=0.03)
+    assert change.interval.low > 0.15
+
+
+@pytest.mark.parametrize(
+    ("shift", "total", "expected"),
+    [
+        ((0.1, 0.2), (0.5, 0.6), (0.1, 0.2)),  # stays above 0: the shift
+        ((0.1, 0.2), (-0.6, -0.5), (-0.2, -0.1)),  # stays below 0: the shift turned round
+        ((0.5, 0.6), (0.01, 0.03), (0.01, 0.03)),  # changes sides: the total
+        ((0.5, 0.6), (-0.03, 0.02), (-0.03, 0.02)),
+        ((-0.1, 0.2), (0.05, 0.6), (-0.1, 0.2)),
+        ((-0.1, 0.2), (-0.3, 0.15), (-0.2, 0.15)),
+    ],
+)
+def test_the_interval_of_a_change_of_size_is_its_range(shift, total, expected) -> None:
+    interval = size_change_interval(shift, total, 2, 0.95)
+    assert (interval.low, interval.high) == pytest.approx(expected)
+    grid = [abs((t + s) / 2) - abs((s - t) / 2) for t in np.linspace(*shift, 41) for s in np.linspace(*total, 41)]
+    assert (min(grid), max(grid)) == pytest.approx(expected)
+
+
+def test_who_changed_sides() -> None:
+    labels = np.array([0, 0, 1, 1, 1])
+    before, after = Rows(CLASSES, labels, np.array([0, 1, 0, 1, 1])), Rows(CLASSES, labels, np.array([1, 0, 1, 1, 0]))
+    grouping = Grouping("place", ("x", "y"), np.array([0, 0, 0, 1, 1], dtype=np.int32), ("place",))
+    x, y = sides(Pair(before, after), grouping, 1)
+    assert (x["n"], x["newly_given"], x["no_longer_given"], x["newly_right"], x["newly_wrong"]) == (3, 2, 1, 2, 1)
+    assert (y["n"], y["newly_given"], y["no_longer_given"], y["newly_right"], y["newly_wrong"]) == (2, 0, 1, 0, 1)
+
+
+def test_small_groups_are_not_compared() -> None:
+    given, grouping = pair(np.random.default_rng(0), {"x": (0.1, 0.1), "y": (0.3, 0.1)}, 29)
+    result = changes(given, grouping, *ACCURACY, limits=Limits(), seed=0)
+    assert isinstance(result, NoChange)
+    assert "fewer than two groups have 30" in result.reason
+
+
+def test_other_examples_are_refused() -> None:
+    rows = Rows(CLASSES, np.array([0, 1]), np.array([0, 1]))
+    with pytest.raises(ValueError, match="different labels"):
+        Pair(rows, Rows(CLASSES, np.array([1, 1]), np.array([0, 1])))
+
+
+def test_rules_are_judged_by_the_gap_that_widened_most_and_small_groups_may_have_changed_by_anything() -> None:
+    rng = np.random.default_rng(0)
+    both, grouping = pair(rng, {"x": (0.1, 0.3), "y": (0.1, 0.1), "z": (0.4, 0.1)}, 400)
+    frames = [frame_of(rows, grouping) for rows in (both.before, both.after)]
+    made = section(*frames, classes=CLASSES, positive="yes", names=("a", "b"), seed=0, verdicts=True)
+    finding = made.finding("fairness.change_of_accuracy_gap.place")
+    table = [row for row in made.tables["changes"] if row["metric"] == "accuracy"]
+    assert finding.value == max(row["change"] for row in table) > 0.1
+    assert finding.interval.low > 0
+    assert finding.status == "warn"
+    assert finding.adjusted[0].interval == finding.interval
+    rare = [frame.assign(group_place=frame["group_place"].where(frame.index >= 5, "rare")) for frame in frames]
+    left_out = section(*rare, classes=CLASSES, positive="yes", names=("a", "b"), seed=0, verdicts=True)
+    finding = left_out.finding("fairness.change_of_accuracy_gap.place")
+    assert finding.small_groups == ("rare",)
+    assert finding.adjusted[0].interval.high == 1.0
+    assert "rare" in finding.limits
+
+
+def test_a_reversal_is_said() -> None:
+    both, grouping = pair(np.random.default_rng(0), {"x": (0.1, 0.19), "y": (0.2, 0.1)}, 2000)
+    frames = [frame_of(rows, grouping) for rows in (both.before, both.after)]
+    finding = section(*frames, classes=CLASSES, positive="yes", names=("a", "b"), seed=0).finding(
+        "fairness.change_of_accuracy_gap.place"
+    )
+    assert finding.status == "info"
+    assert "by no more than chance can explain. It changed sides: y has the higher one now." in finding.meaning
+
+
+def frame_of(rows: Rows, grouping: Grouping) -> pd.DataFrame:
+    labels, predicted = (np.array(CLASSES)[codes] for codes in (rows.labels, rows.predictions))
+    return predictions(labels, predicted, place=np.array(grouping.names)[grouping.codes])

@@ -1,0 +1,267 @@
+"""What the report says of membership attacks: on heads that remember, on private ones, and where there is no saying."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rft.errors import RftError
+from rft.plugins import Subject
+from rft.plugins.privacy import PrivacyOptions
+from rft.plugins.privacy.attacks.membership import membership_piece
+from rft.plugins.privacy.chapter import Piece
+from rft.plugins.privacy.training.trainer import DPTrainer
+from rft.records import Finding, Section
+from rft.training import Facts, Fit, Job, Task
+from tests.support import membership_cases as cases
+
+AREAS = ("privacy.membership_auc", "privacy.lira_auc", "privacy.lira_offline_auc", "privacy.rmia_auc")
+RATES = ("privacy.tpr_at_1pct_fpr", "privacy.tpr_at_01pct_fpr")
+BY_SHADOWS = (*AREAS[1:], *RATES)
+
+
+def finding(piece: Piece, id: str) -> Finding:
+    return next(each for each in piece.findings if each.id == id)
+
+
+def section(piece: Piece) -> Section:
+    return Section(
+        plugin="privacy",
+        findings=piece.findings,
+        tables=dict(piece.tables),
+        captions=dict(piece.captions),
+        figures=piece.figures,
+        notes=piece.notes,
+    )
+
+
+def attacked(subject: Subject, **options: Any) -> Piece:
+    return membership_piece(subject, PrivacyOptions(**options))
+
+
+@pytest.fixture(scope="module")
+def remembered() -> Piece:
+    """The attacks on a head that learned 300 noisy labels by heart; 1,000 people are outside."""
+    return attacked(cases.subject(300, 1000))
+
+
+def test_what_a_head_remembers_shows_in_every_attack(remembered: Piece) -> None:
+    assert [each.id for each in remembered.findings] == [*AREAS, *RATES, "privacy.most_exposed_group"]
+    for id in AREAS:
+        found = finding(remembered, id)
+        assert found.status == "warn"
+        assert found.interval is not None
+        assert found.interval.low > 0.5
+        assert found.n == 300
+    json.dumps(section(remembered).model_dump(mode="json"), allow_nan=False)
+
+
+def test_shadow_models_see_more_than_a_threshold(remembered: Piece) -> None:
+    loss, online, offline, rmia = (finding(remembered, id).value for id in AREAS)
+    assert None not in (loss, online, offline, rmia)
+    assert online > loss + 0.02  # type: ignore[operator]
+    assert rmia > loss + 0.02  # type: ignore[operator]
+    assert offline > loss  # type: ignore[operator]
+
+
+def test_a_rate_is_stated_where_enough_people_are_outside(remembered: Piece) -> None:
+    coarse, fine = (finding(remembered, id) for id in RATES)
+    assert coarse.n == 1000
+    assert coarse.interval is not None
+    assert coarse.interval.low <= (coarse.value or 0) <= coarse.interval.high
+    assert (fine.status, fine.value, fine.n) == ("not_measured", None, 1000)
+    assert fine.reason == "1,000 examples outside training; a rate this low needs 10,000"
+
+
+def test_tables_have_every_attack_over_all_and_by_group(remembered: Piece) -> None:
+    table = remembered.tables["attacks"]
+    assert [(row["attack"], row["attribute"], row["group"]) for row in table] == [
+        (attack, *place)
+        for attack in ("loss_threshold", "lira", "lira_offline", "rmia")
+        for place in ((None, None), ("site", "x"), ("site", "y"))
+    ]
+    overall = {row["attack"]: row for row in table if row["group"] is None}
+    assert overall["lira"]["auc"] == finding(remembered, "privacy.lira_auc").value
+    assert overall["lira"]["tpr_at_1pct_fpr"] == finding(remembered, "privacy.tpr_at_1pct_fpr").value
+    within = next(row for row in table if row["group"] == "x")
+    assert within["tpr_at_1pct_fpr"] is None  # 667 people of this group are outside
+    curve = remembered.tables["roc"]
+    assert min(row["fpr"] for row in curve) == 0.01
+    assert {row["attack"] for row in curve} == set(overall)
+
+
+def test_figures_draw_from_tables_that_the_report_can_show(remembered: Piece) -> None:
+    from rft.report.charts import draw
+
+    assert [figure.id for figure in remembered.figures] == ["membership_roc", "membership_by_group"]
+    curve, groups = remembered.figures
+    assert (curve.options["x_scale"], curve.options["y_scale"]) == ("log", "log")
+    assert groups.where == {"attack": "lira"}
+    for figure in remembered.figures:
+        assert "<svg" in draw.draw(figure, remembered.tables[figure.table], id=figure.id)
+
+
+def test_the_most_exposed_group_is_named_with_an_interval_for_all_groups(remembered: Piece) -> None:
+    found = finding(remembered, "privacy.most_exposed_group")
+    assert "site = " in found.meaning
+    assert "of 2 groups" in found.meaning
+    row = next(
+        row
+        for row in remembered.tables["attacks"]
+        if row["attack"] == "lira" and row["group"] == found.meaning.split("site = ")[1][0]
+    )
+    assert found.value == row["auc"]
+    assert found.interval is not None
+    assert found.interval.low < row["low"]  # two groups were compared
+    assert "97.5 %" in found.interval.method
+
+
+def exposed(group: str) -> Subject:
+    """Return a subject whose model knows the training examples of one group, which is a third of all, and no other."""
+    made = cases.subject(300, 300)
+    rng = np.random.default_rng(0)
+    score = rng.uniform(0.2, 0.6, 600)
+    known = (made.predictions["split"] == "train") & (made.predictions["group_site"] == group)
+    score[known] = rng.uniform(0.5, 0.9, known.sum())
+    frame = made.predictions.assign(label="a", score_a=score)
+    return replace(made, predictions=frame, trainer=None)
+
+
+@pytest.mark.parametrize("group", ["x", "y"])
+def test_a_group_that_stands_out_is_a_warning(group: str) -> None:
+    piece = attacked(exposed(group))
+    found = finding(piece, "privacy.most_exposed_group")
+    assert found.status == "warn"
+    assert found.meaning.startswith(f"site = {group}")
+    assert "more exposed" in found.meaning
+    assert piece.figures[1].where == {"attack": "loss_threshold"}  # without a trainer there are no shadows
+
+
+def test_a_small_group_is_not_named_for_its_noise() -> None:
+    made = exposed("x")
+    site = made.predictions["group_site"].to_numpy(copy=True)
+    score = made.predictions["score_a"].to_numpy(copy=True)
+    for part, value in (("train", 0.95), ("test", 0.05)):  # twelve on each side, eleven of them told apart
+        rows = np.flatnonzero((made.predictions["split"] == part) & (site == "y"))[:12]
+        site[rows], score[rows] = "few", [value] * 8 + [0.3, 0.5, 0.4, 0.6]
+    piece = attacked(replace(made, predictions=made.predictions.assign(group_site=site, score_a=score)))
+    rows = {row["group"]: row for row in piece.tables["attacks"]}
+    assert (rows["few"]["n_members"], rows["few"]["n_non_members"]) == (12, 12)
+    assert finding(piece, "privacy.most_exposed_group").meaning.startswith("site = x")
+
+
+def test_without_groups_there_is_nothing_to_compare() -> None:
+    piece = attacked(cases.subject(30, 30, groups=False), shadows=8)
+    assert "privacy.most_exposed_group" not in [each.id for each in piece.findings]
+    assert [figure.id for figure in piece.figures] == ["membership_roc"]
+    few = attacked(cases.subject(12, 12), shadows=8)
+    found = finding(few, "privacy.most_exposed_group")
+    assert (found.status, found.reason) == (
+        "not_measured",
+        "no group has 10 training and 10 test examples with a score",
+    )
+
+
+def test_private_training_hides_who_took_part() -> None:
+    piece = attacked(cases.subject(200, 200, trainer=DPTrainer(epsilon=0.5, randomness="seeded")), shadows=16)
+    for id in AREAS:
+        found = finding(piece, id)
+        assert found.interval is not None
+        assert found.interval.low < 0.52
+    assert any("noise included" in note for note in piece.notes)
+
+
+def test_without_leakage_the_attacks_accuse_in_few_worlds() -> None:
+    """Heads that were hardly trained know nobody: of 25, as few have intervals above one half as these claim."""
+    still = replace(cases.OVERFITTED, epochs=1, learning_rate=1e-9)
+    accused = []
+    for seed in range(25):
+        piece = attacked(cases.subject(40, 40, recipe=still, seed=seed, groups=False), shadows=8)
+        accused.append([finding(piece, id).status == "warn" for id in AREAS])
+    assert np.mean(accused, axis=0).max() <= 0.12
+
+
+def test_units_are_what_is_counted() -> None:
+    piece = attacked(cases.subject(150, 90, rows_per_unit=3), shadows=8)
+    assert finding(piece, "privacy.lira_auc").n == 30
+    row = next(row for row in piece.tables["attacks"] if row["attack"] == "lira")
+    assert (row["n_members"], row["n_non_members"]) == (50, 30)
+    assert "training unit" in finding(piece, "privacy.lira_auc").meaning
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "reason"),
+    [
+        ({"trainer": None, "task": None, "fit": None}, {}, "this audit has no task"),
+        ({}, {"shadows": 0}, "privacy.shadows is 0"),
+        ({}, {"shadows": 7}, "at least 8"),
+    ],
+)
+def test_attacks_that_were_not_made_say_why(changes: dict[str, Any], options: dict[str, Any], reason: str) -> None:
+    piece = attacked(replace(cases.subject(40, 40), **changes), **options)
+    assert finding(piece, "privacy.membership_auc").value is not None
+    for id in BY_SHADOWS:
+        found = finding(piece, id)
+        assert (found.status, found.value) == ("not_measured", None)
+        assert found.reason is not None
+        assert reason in found.reason
+    assert {row["attack"] for row in piece.tables["attacks"]} == {"loss_threshold"}
+
+
+def test_augmented_views_are_nothing_that_shadows_could_compare() -> None:
+    piece = attacked(cases.subject(40, 40, views=2))
+    assert "augmented views" in str(finding(piece, "privacy.lira_auc").reason)
+
+
+def test_a_deeper_trained_part_names_its_price() -> None:
+    from tests.plugins.privacy.attacks.test_shadows import deep
+
+    subject = cases.subject(40, 40, new_suffix=deep)
+    reason = finding(attacked(subject), "privacy.lira_auc").reason
+    assert reason is not None
+    assert "about 2.1 minutes for 64, from the 2 s of this training" in reason
+    assert "privacy.shadows = 64" in reason
+    assert finding(attacked(subject, shadows=8), "privacy.lira_auc").value is not None
+
+
+def test_too_few_people_are_not_attacked_with_shadows() -> None:
+    piece = attacked(cases.subject(40, 9))
+    for id in (*AREAS, *RATES):
+        found = finding(piece, id)
+        assert found.n == 9
+        assert found.reason == "40 training and 9 test examples with a score: at least 10 of each"
+    assert piece.figures == ()
+    assert list(piece.tables) == ["attacks"]
+
+
+class Failing:
+    """A trainer that trained the model and will train no other."""
+
+    def prepare(self, task: Task) -> Facts:
+        return {}
+
+    def fit(self, task: Task, jobs: list[Job]) -> list[Fit]:
+        raise RftError("the training loss is nan in epoch 3")
+
+
+def test_shadows_that_cannot_be_trained_leave_the_rest_standing() -> None:
+    piece = attacked(replace(cases.subject(40, 40), trainer=Failing()))  # type: ignore[arg-type]
+    assert finding(piece, "privacy.membership_auc").value is not None
+    assert "training loss is nan" in str(finding(piece, "privacy.lira_auc").reason)
+
+
+def test_that_others_trained_on_the_train_split_is_taken_on_trust() -> None:
+    given = attacked(replace(cases.subject(40, 40), trainer=None, task=None, fit=None))
+    assert "this run cannot know" in finding(given, "privacy.membership_auc").limits
+    assert "this run cannot know" not in finding(attacked(cases.subject(40, 40), shadows=0), AREAS[0]).limits
+
+
+@pytest.mark.parametrize("word", ["safe", "anonymous", "compliant"])
+def test_no_word_promises_more_than_was_measured(remembered: Piece, word: str) -> None:
+    assert word not in section(remembered).model_dump_json().lower()
+    assert any("prove nothing" in note for note in remembered.notes)
+    assert any(note.startswith("64 shadow models") for note in remembered.notes)

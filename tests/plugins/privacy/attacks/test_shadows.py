@@ -1,0 +1,161 @@
+"""Shadow models: whom they see, that they are the run's own training, and that they cost the ledger nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from rft.plugins.privacy.attacks import lira, shadows
+from rft.plugins.privacy.training.trainer import DPTrainer
+from rft.training import Facts, Fit, Job, Population, Task, linear_heads
+from rft.training.loop import StandardTrainer
+from tests.support import membership_cases as cases
+
+
+@dataclass(frozen=True)
+class Recorder:
+    """The standard trainer, which keeps what it was asked for."""
+
+    asked: list[tuple[Task, Sequence[Job]]] = field(default_factory=list)
+
+    def prepare(self, task: Task) -> Facts:
+        return {}
+
+    def fit(self, task: Task, jobs: Sequence[Job]) -> list[Fit]:
+        self.asked.append((task, jobs))
+        return StandardTrainer().fit(task, jobs)
+
+
+class Deep(nn.Module):
+    """More than a linear head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(cases.DIMENSION, 5), nn.Tanh(), nn.Linear(5, 3))
+
+    def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        return self.layers(batch["features"])
+
+
+def deep(seed: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Deep()
+
+
+@pytest.mark.parametrize(("share", "times"), [(0.5, 32), (0.75, 48), (0.999, 60), (0.01, 4)])
+def test_every_owner_is_in_equally_many_subsets_with_all_its_rows(share: float, times: int) -> None:
+    owners = np.repeat(np.arange(50), np.arange(50) % 4 + 1)
+    found = shadows.subsets(owners, 64, share=share, rng=np.random.default_rng(0))
+    assert found.shape == (64, len(owners))
+    assert (found.sum(axis=0) == times).all()
+    for owner in range(50):
+        rows = found[:, owners == owner]
+        assert (rows == rows[:, :1]).all()
+
+
+def test_subsets_are_random() -> None:
+    """An owner's presence says nothing of another's."""
+    found = shadows.subsets(np.arange(300), 64, share=0.5, rng=np.random.default_rng(0))
+    overlap = np.corrcoef(found.T.astype(float))[np.triu_indices(300, 1)]
+    assert abs(overlap.mean()) < 0.01
+    assert overlap.std() == pytest.approx(1 / np.sqrt(63), rel=0.05)
+
+
+def test_shadows_see_as_large_a_share_of_train_and_test_as_the_model() -> None:
+    recorder = Recorder()
+    subject = cases.subject(150, 50, trainer=recorder)
+    found = shadows.confidences(subject, 16)
+    task, jobs = recorder.asked[1]
+    assert len(recorder.asked) == 2  # the model, and all shadows as one computation
+    assert len(task.features) == len(task.labels) == 200
+    assert len({job.seed for job in jobs}) == 16
+    sizes = [job.members.sum() for job in jobs if job.members is not None]
+    assert np.mean(sizes) == 150
+    assert found.members.shape == found.shadows.shape == (16, 200)
+    assert found.ids.tolist() == [*subject.splits["train"].ids, *subject.splits["test"].ids]
+    for job, seen in zip(jobs, found.members, strict=True):
+        assert np.array_equal(job.members, seen)
+
+
+def test_confidences_are_those_of_the_models() -> None:
+    subject = cases.subject()
+    found = shadows.confidences(subject, 16)
+    labels = subject.splits["test"].labels
+    (logits,) = linear_heads.logits(subject.need("task"), [subject.need("fit")], subject.need("features")["test"])
+    assert found.target[150:] == pytest.approx(lira.confidence(logits, labels))
+    assert np.median(found.shadows[found.members]) > np.median(found.shadows[~found.members]) + 1  # labels are noise
+
+
+def test_the_attack_can_be_repeated() -> None:
+    subject = cases.subject()
+    first, second = (shadows.confidences(subject, 8) for _ in range(2))
+    assert np.array_equal(first.members, second.members)
+    assert np.array_equal(first.shadows, second.shadows)
+    other = shadows.confidences(replace(subject, seed=1), 8)
+    assert not np.array_equal(first.members, other.members)
+
+
+def test_units_stay_together_and_those_on_both_sides_take_no_part() -> None:
+    recorder = Recorder()
+    subject = cases.subject(150, 90, trainer=recorder, rows_per_unit=3)
+    test = subject.splits["test"]
+    assert test.units is not None
+    units = test.units.copy()
+    units[:3] = "train-u0"
+    subject = replace(subject, splits={**subject.splits, "test": replace(test, units=units)})
+    found = shadows.confidences(subject, 16)
+    assert len(found.ids) == 240 - 6
+    task, jobs = recorder.asked[-1]
+    assert task.units is not None
+    for job in jobs:
+        assert job.members is not None
+        assert not job.members[task.units == "train-u0"].any()
+        seen = {unit: set(job.members[task.units == unit]) for unit in np.unique(task.units)}
+        assert all(len(values) == 1 for values in seen.values())
+
+
+def test_a_deeper_part_is_trained_one_model_at_a_time() -> None:
+    recorder = Recorder()
+    subject = cases.subject(60, 40, trainer=recorder, new_suffix=deep)
+    assert not shadows.is_batched(subject.need("task"))
+    found = shadows.confidences(subject, 8)
+    assert [len(jobs) for _, jobs in recorder.asked] == [1] * 9
+    assert np.isfinite(found.shadows).all()
+
+
+def test_shadows_of_a_private_model_repeat_its_mechanism_uncharged(tmp_path: Path) -> None:
+    trainer = DPTrainer(epsilon=2.0, ledger=str(tmp_path / "ledger"))
+    people = Population("people", np.array([f"train{row:05}" for row in range(150)]), tmp_path)
+    subject = cases.subject(150, 100, trainer=trainer, population=people)
+    facts, charged = subject.need("fit").facts, contents(tmp_path)
+    assert charged
+    shadows.confidences(subject, 8)
+    pool, pinned = shadows.pool_of(subject), shadows.trainer_of(subject)
+    fit = pinned.fit(pool.task, [Job(0, pool.members)])[0]
+    assert contents(tmp_path) == charged
+    public = ("noise_multiplier", "sample_rate", "steps", "max_grad_norm", "divisor", "delta")
+    assert {name: fit.facts[name] for name in public} == {name: facts[name] for name in public}
+    assert fit.facts["randomness"] == "seeded"
+    assert pool.task.population is None
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_noise_hides_what_plain_training_remembers() -> None:
+    def gap(trainer: object) -> float:
+        found = shadows.confidences(cases.subject(trainer=trainer), 16)  # type: ignore[arg-type]
+        out = np.where(found.members, np.nan, found.shadows)
+        inside = np.where(found.members, found.shadows, np.nan)
+        return float(np.nanmean((np.nanmean(inside, axis=0) - np.nanmean(out, axis=0)) / np.nanstd(out, axis=0)))
+
+    assert gap(StandardTrainer()) > 0.6
+    assert abs(gap(DPTrainer(epsilon=0.5, randomness="seeded"))) < 0.3

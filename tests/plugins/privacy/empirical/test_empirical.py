@@ -1,0 +1,183 @@
+"""Epsilon from below in the report: findings, tables and pictures of both audits, and why one was not made."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rft.plugins import Subject
+from rft.plugins.privacy import PrivacyOptions
+from rft.plugins.privacy.chapter import Piece
+from rft.plugins.privacy.empirical import canary_model_section, mechanism_audit
+from rft.plugins.privacy.empirical.bounds import Guesses
+from rft.plugins.privacy.empirical.canaries import OneRun
+from rft.plugins.privacy.empirical.many_runs import Scores
+from rft.plugins.privacy.empirical.section import empirical_piece
+from rft.plugins.privacy.empirical.watched_steps import watched
+from rft.plugins.privacy.training.trainer import DPTrainer
+from rft.records import Finding, Section
+from rft.report.charts.draw import draw
+from rft.training import Recipe
+from tests.support import membership_cases as cases
+
+PRIVATE = DPTrainer(4.0, delta=1e-5, sample_rate=0.25, steps=20)
+SHORT = Recipe(epochs=10, optimizer="sgd", learning_rate=0.05, momentum=0.9, weight_decay=0.0, batch_size=32)
+BOUND, ONE_RUN, POWER = (
+    "privacy.epsilon_lower_bound",
+    "privacy.one_run_epsilon_lower_bound",
+    "privacy.audit_power",
+)
+
+
+@pytest.fixture(scope="module")
+def private() -> Subject:
+    return cases.subject(trainer=PRIVATE)
+
+
+@pytest.fixture(scope="module")
+def standard() -> Subject:
+    return cases.subject(recipe=SHORT)
+
+
+def options(**given: Any) -> PrivacyOptions:
+    return PrivacyOptions(**({"epsilon": 4.0, "mechanism_runs": 200} | given))
+
+
+@pytest.fixture(scope="module")
+def both(private: Subject) -> Piece:
+    return empirical_piece(private, options(canaries=100))
+
+
+def section(piece: Piece) -> Section:
+    """Return the section that holds the piece, which the records check."""
+    return Section(
+        plugin="privacy",
+        findings=piece.findings,
+        tables=dict(piece.tables),
+        captions=dict(piece.captions),
+        figures=piece.figures,
+        notes=piece.notes,
+    )
+
+
+def finding(piece: Piece, id: str) -> Finding:
+    return section(piece).finding(id)
+
+
+def values(piece: Piece, table: str) -> dict[Any, Any]:
+    return {row["quantity"]: row["value"] for row in piece.tables[table]}
+
+
+def test_both_audits_stay_below_the_claim(private: Subject, both: Piece) -> None:
+    made = section(both)
+    claimed = private.need("fit").facts["epsilon"]
+    for id in (BOUND, ONE_RUN):
+        found = made.finding(id)
+        assert found.status == "info"
+        assert found.value is not None
+        assert 0 <= found.value < claimed
+        assert "no evidence of safety" in found.limits
+    power = made.finding(POWER)
+    assert power.value is not None
+    assert claimed < power.value < 20
+    assert set(made.tables) == set(made.captions)
+    assert {"mechanism_audit", "audit_power", "attacker_curve", "one_run_audit", "epsilon_sides"} == set(made.tables)
+    json.dumps(made.model_dump(mode="json"), allow_nan=False)
+    assert len(both.mechanisms) == 1
+    assert both.mechanisms[0].steps == 20
+
+
+def test_pictures_show_both_sides(private: Subject, both: Piece) -> None:
+    sides = both.tables["epsilon_sides"]
+    assert sides[0] == {
+        "bound": "accountant: at most",
+        "epsilon": private.need("fit").facts["epsilon"],
+        "assumes": "that the code does what it says",
+    }
+    assert len(sides) == 5
+    curve = both.tables["attacker_curve"]
+    assert {row["series"] for row in curve} == {"at most, by the accountant", "reached in the audit"}
+    reached = [row for row in curve if row["series"] == "reached in the audit"]
+    assert all(row["low"] <= row["tpr"] <= row["high"] for row in reached)  # type: ignore[operator]
+    for figure in both.figures:
+        assert draw(figure, both.tables[figure.table], id=figure.id).startswith("<svg")
+
+
+def broken(runs: int, noise: float) -> Scores:
+    claim = mechanism_audit.claimed(
+        {"noise_multiplier": 1.56, "sample_rate": 0.25, "steps": 20},
+    )
+    return watched(claim, replace(claim, noise_multiplier=noise)).draw(np.random.default_rng(0), runs)
+
+
+def test_a_refuted_mechanism_fails_and_says_so(private: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mechanism_audit, "audit_mechanism", lambda *_, **__: broken(200, 0.5))
+    found = finding(empirical_piece(private, options()), BOUND)
+    assert found.status == "fail"
+    assert "does not keep its promise" in found.meaning
+
+
+def test_guesses_that_are_too_good_fail(private: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    lucky = OneRun(Guesses(1000, 1000, 990), np.zeros(1000), np.ones(1000, dtype=bool), private.need("fit"))
+    monkeypatch.setattr(canary_model_section.canaries, "audit_twin", lambda *_, **__: lucky)
+    piece = empirical_piece(private, options(mechanism_runs=0, canaries=1000))
+    found = finding(piece, ONE_RUN)
+    assert found.status == "fail"
+    assert found.value is not None
+    assert found.value > 3
+    assert values(piece, "one_run_audit")["p-value of the claim"] < 1e-3
+
+
+def test_a_standard_training_has_no_claim_that_canaries_could_refute(standard: Subject) -> None:
+    piece = empirical_piece(standard, PrivacyOptions())
+    assert "without differential privacy" in str(finding(piece, ONE_RUN).reason)
+    assert piece.mechanisms == ()
+    assert finding(piece, BOUND).status == "not_measured"
+    with pytest.raises(ValueError, match="canaries without epsilon"):
+        PrivacyOptions(canaries=200)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"mechanism_runs": 0}, "mechanism_runs is 0"),
+        ({"mechanism_runs": 49}, "at least 50"),
+    ],
+)
+def test_what_was_not_asked_for_is_not_measured(private: Subject, given: dict[str, Any], reason: str) -> None:
+    piece = empirical_piece(private, options(**given))
+    for id, words in ((BOUND, reason), (POWER, reason), (ONE_RUN, "privacy.canaries is 0")):
+        found = finding(piece, id)
+        assert (found.status, found.value) == ("not_measured", None)
+        assert found.reason is not None
+        assert words in found.reason
+    assert piece.tables == {}
+    assert piece.figures == ()
+
+
+def test_a_model_from_elsewhere_and_least_squares_have_no_audit(private: Subject) -> None:
+    outside = replace(private, task=None, trainer=None, fit=None)
+    piece = empirical_piece(outside, options(canaries=100))
+    assert {each.status for each in piece.findings} == {"not_measured"}
+    assert "no fit" in str(finding(piece, ONE_RUN).reason)
+    other = replace(private, trainer=replace(PRIVATE, method="least_squares"))
+    piece = empirical_piece(other, options(canaries=100))
+    assert {each.status for each in piece.findings} == {"not_measured"}
+
+
+def test_a_spent_budget_leaves_the_twin_out_with_the_reason(private: Subject, tmp_path: Any) -> None:
+    from rft.training import Population
+
+    people = Population("made", np.array([f"row {row}" for row in range(150)]), tmp_path)
+    poor = replace(
+        private,
+        task=replace(private.need("task"), population=people),
+        trainer=replace(PRIVATE, ledger=str(tmp_path), budget=1.0),
+    )
+    found = finding(empirical_piece(poor, options(mechanism_runs=0, canaries=100)), ONE_RUN)
+    assert found.status == "not_measured"
+    assert "no twin was trained" in str(found.reason)

@@ -1,0 +1,385 @@
+"""The section on privacy: what it claims for private, standard and external models, and what it refuses to claim."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rft.config.schema import Rule
+from rft.plugins import Subject
+from rft.plugins.privacy import Privacy, PrivacyOptions
+from rft.plugins.privacy.accounting import Mechanism
+from rft.plugins.privacy.accounting.findings import spending_piece
+from rft.records import Backbone, Section, SubjectFacts, Training
+from rft.training import Fit
+from rft.verdict.policy import judge
+
+FACTS: dict[str, Any] = {
+    "mode": "private",
+    "target_epsilon": 3.0,
+    "epsilon": 2.998,
+    "accountant": "PLD",
+    "epsilon_rdp": 3.29,
+    "delta": 1e-5,
+    "delta_by_rule": True,
+    "noise_multiplier": 1.79,
+    "sample_rate": 0.064,
+    "steps": 312,
+    "max_grad_norm": 1.0,
+    "divisor": 32.0,
+    "n": 500,
+    "unit": "example",
+    "rows_per_unit_max": 1,
+    "randomness": "secret",
+    "void": None,
+    "company": {"change": 2e-7, "alone": False},
+    "neighbouring": "zero-out",
+    "accountant_versions": {"dp-accounting": "0.6.0", "opacus": "1.6.0"},
+    "unmoved": 0,
+    "engine": "functorch",
+    "engine_error": 4e-7,
+    "engines_passed_over": {"hooks": "relative error 1.5 at stages.3"},
+    "trained_parameters": 1026,
+    "precision": "float32",
+    "charged_steps": 312,
+    "ledger": {},
+    "self_test": [
+        {"check": "noise", "expected": "1 ± 0.03", "found": "1.002", "outcome": "passed", "meaning": "Its deviation."}
+    ],
+}
+
+
+VOID = {"randomness": "seeded", "void": "samples and noise followed from the run's seed"}
+
+
+def predictions(n: int = 60, *, gap: float = 0.0, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    member = np.arange(2 * n) < n
+    score = np.clip(rng.beta(4, 3, 2 * n) + gap * member, 0, 1)
+    return pd.DataFrame(
+        {
+            "split": np.where(member, "train", "test"),
+            "id": [f"{row:04}" for row in range(2 * n)],
+            "unit": None,
+            "label": "yes",
+            "prediction": "yes",
+            "score_no": 1 - score,
+            "score_yes": score,
+            "group_site": ["a", "b"] * n,
+        }
+    )
+
+
+def section(
+    facts: dict[str, Any] | None, table: pd.DataFrame | None = None, unit: str | None = None, void: str | None = None
+) -> Section:
+    mode = "external" if facts is None else facts["mode"]
+    about = SubjectFacts(
+        name="made", modality="image", classes=("no", "yes"), training=Training(mode=mode, unit=unit, void=void)
+    )
+    fit = None if facts is None else Fit({}, [], facts)
+    subject = Subject(about, 0, {}, predictions() if table is None else table, fit=fit)
+    options = {"epsilon": facts["target_epsilon"], "mechanism_runs": 0} if facts and "target_epsilon" in facts else {}
+    return Privacy().audit(subject, PrivacyOptions(**options))
+
+
+def words(made: Section) -> str:
+    return "\n".join([*made.notes, *(paragraph for chapter in made.chapters for paragraph in chapter.text)])
+
+
+def test_a_private_run_states_what_it_spent() -> None:
+    made = section(FACTS)
+    assert [finding.id for finding in made.findings][:5] == [
+        "privacy.epsilon",
+        "privacy.epsilon_rdp",
+        "privacy.delta",
+        "privacy.noise_multiplier",
+        "privacy.units",
+    ]
+    epsilon = made.finding("privacy.epsilon")
+    assert (epsilon.value, epsilon.status, epsilon.exact, epsilon.n) == (2.998, "info", True, 500)
+    warned = {finding.id for finding in made.findings if finding.status in ("warn", "fail")}
+    assert warned == {"privacy.units"}  # no unit was declared
+    json.dumps(made.model_dump(mode="json"), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("finding", "changes", "status", "word"),
+    [
+        ("privacy.epsilon", {"epsilon": 3.31, "target_epsilon": 4.0}, "fail", "looser accountant"),
+        ("privacy.epsilon", {"epsilon": 3.01}, "fail", "asked for"),
+        ("privacy.epsilon", {"epsilon": 3.0}, "info", ""),
+        ("privacy.epsilon", {"epsilon": 12.0, "epsilon_rdp": 13.0, "target_epsilon": 12.0}, "warn", "weak"),
+        ("privacy.delta", {"delta": 2.1e-4}, "warn", "1 / (10 n)"),
+        ("privacy.delta", {"delta": 2e-4}, "info", ""),
+    ],
+)
+def test_status_follows_the_facts(finding: str, changes: dict[str, Any], status: str, word: str) -> None:
+    found = section(FACTS | changes).finding(finding)
+    assert found.status == status
+    assert word in found.meaning
+
+
+def test_the_parameters_let_a_reviewer_convert() -> None:
+    table = section(FACTS | {"unit": "unit", "rows_per_unit_max": 4}, unit="face_id").tables["parameters"]
+    values = {row["parameter"]: row["value"] for row in table}
+    assert values["unit of privacy"] == "face_id"
+    assert values["examples of the largest unit"] == 4
+    for name, value in (
+        ("clipping norm C", 1.0),
+        ("noise multiplier sigma", 1.79),
+        ("sampling rate q", 0.064),
+        ("steps T", 312),
+        ("divisor q n", 32.0),
+        ("1 / n", 0.002),
+    ):
+        assert values[name] == value
+    assert {row["grade"] for row in table} == {"measured", "declared", "unverified"}
+
+
+def protection(made: Section) -> dict[Any, Any]:
+    return {row["artefact"]: row["protection"] for row in made.tables["scope"]}
+
+
+def test_scope_covers_the_model_and_little_else() -> None:
+    covered = protection(section(FACTS))
+    assert covered["model"] == "under DP"
+    assert covered["predictions for people outside the data"] == "post-processing of DP"
+    for artefact in (
+        "predictions table",
+        "group tables",
+        "attributions, pictures of examples",
+        "attack results",
+        "feature cache",
+        "heads without privacy beside a frontier",
+    ):
+        assert covered[artefact] == "un-noised"
+
+
+def test_scope_has_a_row_for_every_file_of_a_run_folder() -> None:
+    places = {place for row in section(FACTS).tables["scope"] for place in str(row["where"]).split(", ")}
+    written = {"model/", "report.html", "audit.json", "model-card.md", "predictions.parquet", "evidence.json"}
+    assert written | {"assets/", "mitigated/", "state folder", "cache folder"} <= places
+
+
+def test_scope_does_not_put_further_heads_under_the_epsilon_of_the_model() -> None:
+    why = {row["artefact"]: row["why"] for row in section(FACTS).tables["scope"]}
+    assert "an epsilon beyond the model's" in why["heads of a frontier, twins with canaries"]
+    assert why["model"] == "noised in every step of training"
+    summed = {row["artefact"]: row["why"] for row in section(FACTS | {"engine": "least squares"}).tables["scope"]}
+    assert summed["model"] == "from noised sums"
+
+
+@pytest.mark.parametrize(("weights", "asked"), [("pretrained", True), ("random", False), (None, False)])
+def test_that_the_backbone_may_know_the_same_people_is_asked(weights: str | None, asked: bool) -> None:
+    about = {"weights_sha256": "", "frozen_sha256_before": "", "frozen_sha256_after": "", "precision": "float32"}
+    numbers = {"frozen_parameters": 1, "trainable_parameters": 1, "preprocessing": {}}
+    backbone = None if weights is None else Backbone(name="torchvision/made", weights=weights, **about, **numbers)
+    facts = SubjectFacts(
+        name="made", modality="image", classes=("no", "yes"), training=Training(mode="private"), backbone=backbone
+    )
+    made = Privacy().audit(Subject(facts, 0, {}, predictions(), fit=Fit({}, [], FACTS)), PrivacyOptions(epsilon=3.0))
+    found = [finding for finding in made.findings if finding.id == "privacy.pretraining_overlap"]
+    assert [finding.status for finding in found] == ["not_measured"] * asked
+    assert ("own training data" in made.chapters[-1].text[0]) == asked
+
+
+@pytest.mark.parametrize("facts", [None, {"mode": "standard"}, FACTS | VOID])
+def test_scope_covers_nothing_without_secret_noise(facts: dict[str, Any] | None) -> None:
+    assert set(protection(section(facts)).values()) <= {"un-noised", "void"}
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"), [(None, "outside this run"), ({"mode": "standard"}, "without differential privacy")]
+)
+def test_without_private_training_epsilon_is_not_measured(facts: dict[str, Any] | None, reason: str) -> None:
+    made = section(facts)
+    epsilon = made.finding("privacy.epsilon")
+    assert (epsilon.status, epsilon.value) == ("not_measured", None)
+    assert epsilon.reason is not None
+    assert reason in epsilon.reason
+    assert "parameters" not in made.tables
+    assert made.finding("privacy.membership_auc").value is not None
+
+
+def test_notes_name_whose_privacy_and_where_randomness_came_from() -> None:
+    by_example, by_person = words(section(FACTS)), words(section(FACTS | {"unit": "unit"}, unit="face_id"))
+    assert "No unit was declared" in by_example
+    assert "all examples of one face_id" in by_person
+    assert "No unit was declared" not in by_person
+    assert "operating system" in by_example
+    assert "Nothing is promised" in words(section(FACTS | VOID))
+
+
+PROMISES = [
+    "privacy.epsilon",
+    "privacy.epsilon_rdp",
+    "privacy.delta",
+    "privacy.noise_multiplier",
+    "privacy.accountant_difference",
+    "privacy.epsilon_replace_one",
+    "privacy.epsilon_shuffled",
+    "privacy.ideal_tpr_at_1pct_fpr",
+    "privacy.ideal_tpr_at_01pct_fpr",
+    "privacy.epsilon_lower_bound",
+    "privacy.audit_power",
+    "privacy.one_run_epsilon_lower_bound",
+]
+BROKEN = [{**FACTS["self_test"][0], "outcome": "failed"}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "about", "reason"),
+    [
+        (VOID, {}, "followed from the run's seed"),
+        ({}, {"void": "the frozen part of the model changed during the run"}, "frozen part of the model changed"),
+        ({"self_test": BROKEN}, {}, "the self-test of the training failed"),
+    ],
+    ids=["seeded noise", "frozen part moved", "self-test failed"],
+)
+def test_a_void_promise_gives_no_number_that_a_rule_could_pass_on(
+    changes: dict[str, Any], about: dict[str, Any], reason: str
+) -> None:
+    made = section(FACTS | changes, **about)
+    for id in PROMISES:
+        found = made.finding(id)
+        assert (found.status, found.value) == ("not_measured", None)
+        assert reason in str(found.reason)
+    rules = [Rule(finding=id, **bound) for id in PROMISES for bound in ({"max": 1e9}, {"min": -1e9})]
+    judged = [each for each in judge(rules, [made]).rules if each.rule != "integrity holds"]
+    assert {each.outcome for each in judged} == {"uncertain"}
+    assert len(judged) == len(rules)
+    assert set(protection(made).values()) == {"void", "un-noised"}
+    assert made.finding("privacy.units").value == 500, "a fact of the data, and no promise"
+    assert not {"epsilon_curve", "accounting", "ideal_attacker", "epsilon_sides"} & set(made.tables)
+    values = {row["parameter"]: row["value"] for row in made.tables["parameters"]}
+    assert values["epsilon"] == "void"
+    assert "epsilon, second accountant" not in values
+    for number in (2.998, 3.29):
+        assert str(number) not in made.model_dump_json()
+
+
+def test_what_else_was_trained_beside_a_void_promise_adds_up_to_none() -> None:
+    others = (Mechanism(1.0, 0.1, 10),)
+    ids = [[finding.id for finding in spending_piece(FACTS, "example", each).findings] for each in ((), others)]
+    assert [id for id in ids[1] if id not in ids[0]] == ["privacy.epsilon_with_audits"]
+    together = spending_piece(FACTS, "example", others, "it is void").findings[1]
+    assert (together.id, together.status, together.reason) == (ids[1][1], "not_measured", "it is void")
+
+
+def test_broken_accounting_stays_a_failure_where_nothing_is_promised() -> None:
+    found = section(FACTS | VOID | {"epsilon": 3.31, "target_epsilon": 4.0}).finding("privacy.epsilon")
+    assert found.status == "fail"
+
+
+def test_membership_that_shows_is_a_warning() -> None:
+    found = section({"mode": "standard"}, predictions(gap=0.3)).finding("privacy.membership_auc")
+    assert found.interval is not None
+    assert found.status == "warn"
+    assert found.interval.low > 0.5
+    assert found.n == 60
+    assert section({"mode": "standard"}).finding("privacy.membership_auc").status == "info"
+
+
+def test_too_few_examples_leave_the_attack_out_with_the_numbers() -> None:
+    made = section(FACTS, predictions(n=8))
+    found = made.finding("privacy.membership_auc")
+    assert (found.status, found.n) == ("not_measured", 8)
+    assert found.reason is not None
+    assert "8 training and 8 test examples" in found.reason
+    assert "roc" not in made.tables
+    assert not [figure for figure in made.figures if figure.id.startswith("membership")]
+
+
+@pytest.mark.parametrize(
+    ("kept", "reason"),
+    [
+        ("test", "no training example has a score"),
+        ("train", "no test example has a score"),
+        ("validation", "no training"),
+    ],
+)
+def test_a_model_that_others_trained_is_attacked_only_where_both_sides_are_known(kept: str, reason: str) -> None:
+    both = predictions()
+    made = section(None, both.assign(split="validation") if kept == "validation" else both[both["split"] == kept])
+    found = made.finding("privacy.membership_auc")
+    assert (found.status, found.n) == ("not_measured", 0)
+    assert found.reason is not None
+    assert reason in found.reason
+
+
+def test_that_others_trained_on_the_train_split_is_taken_on_trust() -> None:
+    assert "this run cannot know" in section(None).finding("privacy.membership_auc").limits
+    assert "this run cannot know" not in section(FACTS).finding("privacy.membership_auc").limits
+
+
+def test_the_self_test_is_reported_with_what_was_passed_over() -> None:
+    made = section(FACTS)
+    found = made.finding("privacy.gradient_error")
+    assert (found.value, found.exact, found.status) == (4e-7, True, "info")
+    assert "torch.func" in found.meaning
+    rows = {row["parameter"]: row for row in made.tables["parameters"]}
+    assert rows["gradients of single examples"]["value"] == "functorch"
+    assert "Not by hooks: relative error 1.5 at stages.3." in str(rows["gradients of single examples"]["meaning"])
+    assert rows["released"]["value"] == "1,026 trained weights"
+    assert rows["precision"]["value"] == "float32"
+    slow = section(FACTS | {"engine": "one by one", "engine_error": 0.0}).finding("privacy.gradient_error")
+    assert "slowest" in slow.meaning
+
+
+def test_units_on_both_sides_are_mentioned() -> None:
+    table = predictions().assign(unit=[f"u{row % 100}" for row in range(120)])
+    made = section(FACTS, table)
+    assert "20 units have examples in both" in words(made)
+    assert made.finding("privacy.membership_auc").n == 40
+
+
+def test_figures_draw_from_tables_that_the_report_can_show() -> None:
+    from rft.report.charts import draw
+
+    made = section(FACTS)
+    assert [figure.id for figure in made.figures] == ["epsilon_curve", "membership_roc", "membership_by_group"]
+    for figure in made.figures:
+        assert "<svg" in draw.draw(figure, made.tables[figure.table], id=figure.id)
+    without_groups = section(FACTS, predictions().drop(columns="group_site"))
+    assert [figure.id for figure in without_groups.figures] == ["epsilon_curve", "membership_roc"]
+
+
+def test_the_chapters_come_in_the_order_of_a_review() -> None:
+    titles = [chapter.title for chapter in section(FACTS).chapters]
+    assert titles[:4] == [
+        "What is covered, and what is not",
+        "What training spent",
+        "How that was counted",
+        "Self-test",
+    ]
+    assert titles[-1] == "What was not tested"
+    shown = [id for chapter in section(FACTS).chapters for id in chapter.findings]
+    assert sorted(shown) == sorted(finding.id for finding in section(FACTS).findings)
+
+
+def test_what_was_left_out_is_named_at_the_end() -> None:
+    last = section({"mode": "standard"}).chapters[-1].text
+    assert "Privacy loss epsilon" in last[0]
+    assert any("pretraining data" in text for text in last)
+
+
+def test_steps_that_were_taken_again_are_a_warning_and_no_failure() -> None:
+    found = section(FACTS | {"epsilon": 3.05, "charged_steps": 330}).finding("privacy.epsilon")
+    assert found.status == "warn"
+    assert "18 steps were taken again" in found.meaning
+
+
+def test_a_failed_self_test_is_a_failure() -> None:
+    broken = [{**FACTS["self_test"][0], "outcome": "failed"}]
+    assert section(FACTS | {"self_test": broken}).finding("privacy.self_test").status == "fail"
+
+
+@pytest.mark.parametrize("word", ["safe ", "safe.", "anonymous", "compliant"])
+def test_no_word_promises_more_than_was_measured(word: str) -> None:
+    for facts in (None, {"mode": "standard"}, FACTS):
+        assert word not in section(facts).model_dump_json().lower()

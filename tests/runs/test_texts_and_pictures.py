@@ -1,0 +1,125 @@
+"""What works with what: modality by way of freezing by plugin. Each cell is measured or says why not, never silent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.support.families import FAMILIES
+from tests.conftest import CONFIG, write_pictures
+
+import rft
+from rft.errors import ConfigError
+from rft.records import AuditRun
+
+PLUGINS = "[privacy]\nepsilon = 20.0\nmechanism_runs = 0\n[fairness]\nmin_group = 5\n[attribution]\nsamples = 2\n"
+CLASSES = ('label = "colour"', 'label = "colour"\nclasses = ["blue", "red"]')  # private training asks for them
+TRAIN = '[train]\nepochs = 3\noptimizer = "adamw"\nlearning_rate = 0.01\nbatch_size = 8\n'
+# What each plugin measures first. A cell of the table is "measured", or a part of the reason that it gives.
+FIRST = {
+    "backbone": "backbone.probe_accuracy",
+    "training": "training.trained_unmoved",
+    "performance": "performance.accuracy",
+    "privacy": "privacy.epsilon",
+    "attack": "privacy.membership_auc",
+    "fairness": "fairness.accuracy_gap.camera",
+    "attribution": "attribution.completeness",
+}
+WAYS = {
+    "all": 'freeze = "all"',
+    "layer": 'freeze = "{layer}"',
+    "bias": 'freeze = "{layer}"\ntune = "bias"',
+    "adapters": 'freeze = "{layer}"\ntune = "lora"\nlora = {{ target = ["{target}"] }}',
+    "none": 'freeze = "none"',
+    "adapters everywhere": 'tune = "lora"\nlora = {{ target = ["{target}"] }}',
+}
+TARGETS = {"bert": "query", "gpt2": "c_attn", "hf_vit": "q_proj"}
+
+
+# Every cell of the table; by default all of one family, and how the others are frozen, not what is tuned in them.
+CELLS = [
+    pytest.param(family, way, marks=[] if family == "bert" or way in ("all", "layer") else pytest.mark.slow)
+    for family in TARGETS
+    for way in WAYS
+]
+
+
+def write_texts(folder: Path) -> None:
+    """Write texts of letters from either half of the alphabet, by class."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(40):
+        label, start = (("red", 97), ("blue", 110))[number % 2]
+        text = "".join(chr(start + each) for each in rng.integers(0, 13, rng.integers(4, 15)))
+        split = "train" if number < 20 else "test"
+        rows.append({"text": text, "colour": label, "camera": ("left", "right")[number // 2 % 2], "split": split})
+    pd.DataFrame(rows).to_csv(folder / "texts.csv", index=False)
+
+
+def written(folder: Path, family: str, model: str) -> Path:
+    """Write the data and the config of an audit, and the model as the hub lays it out in the folder ``own``."""
+    texts = family in ("bert", "gpt2")
+    FAMILIES[family].load(folder)
+    if texts:
+        write_texts(folder)
+    else:
+        write_pictures(folder / "data")
+    data = CONFIG.split("[model]")[0].replace(*CLASSES)
+    if texts:
+        data = data.replace("data/pictures.csv", "texts.csv").replace('image = "file"', 'text = "text"')
+        data = data.replace('unit = "person"\n', "")
+    keys = model.format(layer=FAMILIES[family].layer, target=TARGETS.get(family, ""))
+    path = folder / "audit.toml"
+    path.write_text(f'{data}\n[model]\nbackbone = "transformers/own"\n{keys}\n{TRAIN}{PLUGINS}', encoding="utf-8")
+    return path
+
+
+def outcome(run: AuditRun, plugin: str) -> str:
+    """Return "measured", or why not."""
+    section = run.section("privacy" if plugin == "attack" else plugin)
+    found = {finding.id: finding for finding in section.findings}
+    finding = found.get(FIRST[plugin]) or found[f"{section.plugin}.audit"]
+    return "measured" if finding.status != "not_measured" else str(finding.reason)
+
+
+@pytest.mark.parametrize(("family", "way"), CELLS)
+def test_every_plugin_works_with_every_way_of_freezing(tmp_path: Path, family: str, way: str) -> None:
+    if "adapters" in way:
+        pytest.importorskip("peft")
+    run = rft.audit(written(tmp_path, family, WAYS[way]), tmp_path / "run")
+    assert {plugin: outcome(run, plugin) for plugin in FIRST} == dict.fromkeys(FIRST, "measured")
+    assert run.finding("training.frozen_changed").value == 0
+    assert run.finding("training.trained_unmoved").value == 0
+    assert run.subject.training.cached is (way not in ("none", "adapters everywhere"))
+    notes = " ".join(run.section("training").notes)
+    assert ("Nothing was cached" in notes) is (not run.subject.training.cached)
+    report = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert all(f'id="section-{section.plugin}"' in report for section in run.sections)
+
+
+@pytest.mark.parametrize("way", ["all", "layer", "bias"])
+def test_a_batch_norm_behind_the_cut_cannot_be_trained_privately(tiny: Path, way: str) -> None:
+    keys = WAYS[way].format(layer="layer4.1")
+    text = tiny.read_text().replace(*CLASSES).replace("[model]", f"[model]\n{keys}")
+    tiny.write_text(text + PLUGINS, encoding="utf-8")
+    if way == "all":
+        assert outcome(rft.audit(tiny), "privacy") == "measured"
+        return
+    with pytest.raises(
+        ConfigError, match=r"cannot be trained with differential privacy: .* \(BatchNorm2d\) mixes the examples"
+    ):
+        rft.audit(tiny)
+    plain = tiny.read_text().replace("epsilon = 20.0\nmechanism_runs = 0\n", "")
+    tiny.write_text(plain, encoding="utf-8")
+    assert outcome(rft.audit(tiny), "attack") == "measured"
+
+
+def test_a_model_of_others_is_audited_without_what_needs_training(tmp_path: Path) -> None:
+    """The table's last row, for a checkpoint of each modality, stands with the tests of external models."""
+    path = written(tmp_path, "bert", WAYS["all"])
+    text = path.read_text().replace('backbone = "transformers/own"\nfreeze = "all"', 'checkpoint = "own"')
+    path.write_text(text.replace(TRAIN, ""), encoding="utf-8")
+    with pytest.raises(ConfigError, match="would train the model, but a checkpoint or factory is audited as it is"):
+        rft.audit(path)

@@ -1,0 +1,59 @@
+"""Runs in which every text that a user controls is hostile, or in a script that runs from right to left."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from rft.records import AuditRun
+from tests.support.example_run import example_run
+
+# Fields whose texts are words of this package that choose what is shown, and no text of a user
+STRUCTURE = {
+    *("status", "unit", "grade", "outcome", "plugin", "kind", "table", "mode", "modality", "format_version", "created"),
+    *("template", "freeze", "tune", "config_sha256", "model_sha256", "weights_sha256", "id", "finding", "asset"),
+    *("frozen_sha256_before", "frozen_sha256_after", "metric", "salt", "positive", "positives", "value", "optimizer"),
+}
+NAMED_BY = ("findings", "tables", "figures")  # of a chapter
+
+RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff]")
+HIDDEN = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff"
+    "\ufff9-\ufffb\ue000-\uf8ff\U000e0000-\U000e01ef]"
+)
+HOSTILE = (
+    "ab\u202e632\u2066\u2069\u200b\u200c\u200d\u2060\ufeff\u00ad\u061c\u200f"
+    "\x1b[31m\x07\x85\u2028\U000e0041\ufe0fcd\n[red]"
+)
+HEBREW, ARABIC = "קבוצה", "مجموعة"
+
+
+def run_with(changed: Callable[[str], str]) -> AuditRun:
+    """Return the example run with every text of a user changed, wherever it stands."""
+    content = json.loads(example_run().to_json())
+    for section in content["sections"]:
+        for figure in section["figures"]:
+            figure["where"] = {name: _cell(name, value, changed) for name, value in figure["where"].items()}
+        for rows in section["tables"].values():
+            rows[:] = [{name: _cell(name, value, changed) for name, value in row.items()} for row in rows]
+        for finding in section["findings"]:
+            finding["id"] = f"{finding['id']}.{changed('name').replace('.', '').replace(' ', '_')}".replace("\n", "")
+    return AuditRun.model_validate(_changed(content, changed, ()))
+
+
+def _cell(name: str, value: Any, changed: Callable[[str], str]) -> Any:
+    return changed(value) if isinstance(value, str) and name not in STRUCTURE else value
+
+
+def _changed(value: Any, changed: Callable[[str], str], path: tuple[str, ...]) -> Any:
+    if isinstance(value, dict):
+        names = path[-2:-1] == ("groups",) or path[-1:] in (("labels",), ("class_weights",), ("packages",))
+        items = ((changed(key) if names else key, key, each) for key, each in value.items())
+        return {new: _changed(each, changed, (*path, key)) for new, key, each in items}
+    if isinstance(value, list):
+        return [_changed(each, changed, path) for each in value]
+    kept = {*path} & {"tables", "where", "encode", "options"} or (path[-1:] and path[-1] in STRUCTURE)
+    in_chapter = "chapters" in path and path[-1] in NAMED_BY
+    return changed(value) if isinstance(value, str) and not kept and not in_chapter else value

@@ -1,0 +1,163 @@
+import pytest
+
+from rft.config.schema import Rule
+from rft.records import Adjusted, Finding, Interval, Section, not_measured
+from rft.verdict.policy import judge
+
+
+def finding(value: float, low: float | None = None, high: float | None = None, **changes: object) -> Finding:
+    interval = Interval(low=low, high=high, method="test") if low is not None else None
+    fields = {"id": "p.x", "title": "x", "status": "info", "meaning": "m", **changes}
+    return Finding(value=value, interval=interval, **fields)
+
+
+def outcome(rule: Rule, *findings: Finding) -> tuple[str, str]:
+    verdict = judge([rule], [Section(plugin="p", findings=findings)])
+    return verdict.status, verdict.rules[-1].explanation
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0.01, 0.09, "pass"),
+        (0.05, 0.10, "pass"),
+        (0.05, 0.15, "uncertain"),
+        (0.11, 0.20, "fail"),
+        (0.1, 0.2, "uncertain"),
+    ],
+)
+def test_an_interval_settles_an_upper_bound_or_not(low: float, high: float, expected: str) -> None:
+    status, explanation = outcome(Rule(finding="p.x", max=0.10), finding((low + high) / 2, low, high))
+    assert status == expected
+    assert f"{high:.4g}" in explanation
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"), [(0.8, 0.9, "pass"), (0.7, 0.9, "uncertain"), (0.6, 0.79, "fail")]
+)
+def test_a_lower_bound_too(low: float, high: float, expected: str) -> None:
+    assert outcome(Rule(finding="p.x", min=0.8), finding(0.75, low, high))[0] == expected
+
+
+def test_both_bounds_together() -> None:
+    rule = Rule(finding="p.x", min=0.4, max=0.6)
+    assert outcome(rule, finding(0.5, 0.45, 0.55))[0] == "pass"
+    assert outcome(rule, finding(0.5, 0.35, 0.65))[0] == "uncertain"
+    assert outcome(rule, finding(0.7, 0.65, 0.75))[0] == "fail"
+
+
+def test_an_exact_value_settles_itself_and_an_estimate_without_interval_nothing() -> None:
+    rule = Rule(finding="p.x", max=3)
+    assert outcome(rule, finding(2.9, exact=True))[0] == "pass"
+    assert outcome(rule, finding(3.1, exact=True))[0] == "fail"
+    assert outcome(rule, finding(0.1)) == ("uncertain", "0.1 is an estimate without an interval, which settles nothing")
+
+
+def test_a_bound_in_percent_bounds_nothing() -> None:
+    status, explanation = outcome(Rule(finding="p.x", max=10), finding(0.05, 0.01, 0.09, unit="fraction"))
+    assert (status, explanation) == ("uncertain", "no share is above 1, so 10 bounds nothing; 10 % is 0.1")
+    assert outcome(Rule(finding="p.x", max=10), finding(5, 4, 6, unit="epsilon"))[0] == "pass"
+
+
+def test_what_was_not_measured_or_is_absent_is_uncertain() -> None:
+    rule = Rule(finding="p.x", max=3)
+    status, explanation = outcome(rule, not_measured("p.x", "x", "no positives", "m"))
+    assert (status, explanation) == ("uncertain", "not measured: no positives")
+    status, explanation = outcome(Rule(finding="p.xx", max=3), finding(1.0, exact=True))
+    assert status == "uncertain"
+    assert "Did you mean 'p.x'?" in explanation
+
+
+def test_no_rules_is_not_a_pass() -> None:
+    assert judge([], [Section(plugin="p", findings=(finding(1.0, exact=True),))]).status == "no_rules"
+
+
+def test_broken_integrity_fails_whatever_the_rules_say() -> None:
+    broken = finding(1.0, exact=True, status="fail")
+    verdict = judge([Rule(finding="p.x", max=3)], [Section(plugin="p", findings=(broken,))])
+    assert verdict.status == "fail"
+    assert [rule.outcome for rule in verdict.rules] == ["fail", "pass"]
+
+
+def test_a_plugin_that_gave_no_audit_is_uncertain_and_another_missing_finding_is_not() -> None:
+    absent = Section(plugin="p", findings=(not_measured("p.audit", "x", "it failed", "m"),))
+    assert judge([], [absent]).status == "uncertain"
+    other = Section(plugin="p", findings=(not_measured("p.tpr", "x", "no positives", "m"),))
+    assert judge([], [other]).status == "no_rules"
+
+
+def test_one_failure_outweighs_one_doubt() -> None:
+    findings = (finding(5.0, exact=True), finding(1.0, id="p.y"))
+    rules = [Rule(finding="p.y", max=3), Rule(finding="p.x", max=3)]
+    verdict = judge(rules, [Section(plugin="p", findings=findings)])
+    assert verdict.status == "fail"
+
+
+def adjusted(*ends: tuple[int, float, float]) -> tuple[Adjusted, ...]:
+    return tuple(
+        Adjusted(rules=rules, interval=Interval(low=low, high=high, method=f"for {rules}")) for rules, low, high in ends
+    )
+
+
+def test_several_estimates_are_judged_by_wider_intervals() -> None:
+    levels = adjusted((1, 0.02, 0.09), (2, 0.01, 0.11), (5, 0.0, 0.12))
+    findings = [finding(0.05, 0.02, 0.09, adjusted=levels, id=f"p.{name}", n=100) for name in "abc"]
+    rules = [Rule(finding=f"p.{name}", max=0.10) for name in "abc"]
+    section = [Section(plugin="p", findings=tuple(findings))]
+    assert judge(rules[:1], section).status == "pass"
+    assert [rule.outcome for rule in judge(rules[:2], section).rules] == ["uncertain"] * 2
+    explained = judge(rules, section).rules[0].explanation
+    assert "interval 0 to 0.12 at 99 %, since 3 estimates are judged together" in explained
+    twice = [Rule(finding="p.a", max=0.10), Rule(finding="p.a", max=0.2)]
+    assert [rule.outcome for rule in judge(twice, section).rules] == [
+        "pass",
+        "pass",
+    ]  # one estimate, whatever the rules
+
+
+def test_facts_of_the_run_do_not_widen_the_intervals_of_estimates() -> None:
+    estimate = finding(0.05, 0.02, 0.09, adjusted=adjusted((1, 0.02, 0.09), (2, 0.01, 0.11)))
+    section = [Section(plugin="p", findings=(estimate, finding(3, exact=True, id="p.e")))]
+    rules = [Rule(finding="p.x", max=0.10), Rule(finding="p.e", max=3)]
+    assert judge(rules, section).status == "pass"
+
+
+def test_an_estimate_that_cannot_be_judged_beside_others_is_uncertain() -> None:
+    section = [Section(plugin="p", findings=(finding(0.05, 0.02, 0.09), finding(0.05, 0.02, 0.09, id="p.y")))]
+    rules = [Rule(finding="p.x", max=0.10), Rule(finding="p.y", max=0.01)]
+    assert [judge([rule], section).rules[0].outcome for rule in rules] == ["pass", "fail"]
+    together = judge(rules, section).rules
+    assert [rule.outcome for rule in together] == ["uncertain", "uncertain"]
+    assert "has an interval for a rule about it alone, and 2 estimates are judged" in together[0].explanation
+
+
+def test_the_101st_rule_does_not_make_verdicts_looser() -> None:
+    wider = adjusted(*((number, 0.02, 0.09 + number / 1e4) for number in (1, 10, 100)))
+    findings = [finding(0.05, 0.02, 0.09, adjusted=wider, id=f"p.{number}") for number in range(101)]
+    section = [Section(plugin="p", findings=tuple(findings))]
+    rules = [Rule(finding=each.id, max=0.095) for each in findings]
+    for judged, outcome in ((1, "pass"), (10, "pass"), (11, "uncertain"), (100, "uncertain"), (101, "uncertain")):
+        assert {rule.outcome for rule in judge(rules[:judged], section).rules} == {outcome}
+    loose = [Rule(finding=each.id, max=0.5) for each in findings]
+    assert {rule.outcome for rule in judge(loose[:100], section).rules} == {"pass"}
+    assert {rule.outcome for rule in judge(loose, section).rules} == {"uncertain"}
+    assert "at most 100 estimates" in judge(loose, section).rules[0].explanation
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "ends", "cases"),
+    [
+        (Rule(finding="p.x", max=0.10), 0.05, (0.0, 0.15), "about 400 cases in place of 100"),
+        (Rule(finding="p.x", max=0.10), 0.15, (0.05, 0.25), "about 400 cases in place of 100"),
+        (Rule(finding="p.x", min=0.8), 0.75, (0.6, 0.9), "about 900 cases in place of 100"),
+        (Rule(finding="p.x", min=0.4, max=0.6), 0.5, (0.35, 0.65), "about 230 cases in place of 100"),
+        (Rule(finding="p.x", max=0.10), 0.10, (0.0, 0.2), "no number of cases"),
+    ],
+)
+def test_an_uncertain_rule_says_how_many_cases_would_settle_it(
+    rule: Rule, value: float, ends: tuple[float, float], cases: str
+) -> None:
+    """By hand: the end that lies across the bound must come as near as the bound, and comes by the root of n."""
+    status, explanation = outcome(rule, finding(value, *ends, n=100))
+    assert status == "uncertain"
+    assert cases in explanation
