@@ -26,7 +26,7 @@ from rft.plugins.fairness.measure.group_metrics import Limits, measure
 from rft.predictions.grouped import GroupedRows, Target
 from rft.predictions.table import Grouping, Rows
 from rft.stats import bootstrap
-from rft.stats.classification import METRICS, Ratios
+from rft.stats.scores.classification import METRICS, Ratios
 
 RESAMPLES = 1000
 NAMES = ("accuracy", "selection_rate", "tpr", "fpr")

@@ -11,11 +11,11 @@ from rft.predictions.row_values import row_values
 from rft.predictions.table import Rows
 from rft.records import Interval
 from rft.stats import intervals
-from rft.stats.auc import AucEstimate
-from rft.stats.classification import METRICS, Ratios
 from rft.stats.intervals import LEVEL
 from rft.stats.rates import Rate
 from rft.stats.resampling import Sums, sums_of_rows
+from rft.stats.scores.auc import AucEstimate
+from rft.stats.scores.classification import METRICS, Ratios
 
 
 def rate_of_rows(rows: Rows, ratios: Ratios) -> Rate:

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 
 from rft.records import Interval
 from rft.stats.design_effect import averages_hold, sample_of_average, sample_of_rate
+from rft.stats.gaps.rate_difference import TwoRates
 from rft.stats.intervals import LEVEL, Sample, clopper_pearson, wilson
-from rft.stats.rate_difference import TwoRates
 from rft.stats.resampling import Sums, sums_of_rows
 
 

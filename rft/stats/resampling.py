@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
-from rft.stats.max_t import Resamples
+from rft.stats.gaps.max_t import Resamples
 
 MANY = 5000  # kinds of units from which on sums are drawn as normal: the error of |t| is of the order skewness^2 / MANY
 AT_ONCE = 4_000_000  # numbers held at once

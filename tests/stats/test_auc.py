@@ -7,10 +7,10 @@ import pytest
 from scipy import stats
 
 from rft.records import Interval
-from rft.stats import auc
-from rft.stats.auc import AucEstimate
-from rft.stats.calibration import rms_calibration_error
-from rft.stats.max_t import LargestGap, largest_gap
+from rft.stats.gaps.max_t import LargestGap, largest_gap
+from rft.stats.scores import auc
+from rft.stats.scores.auc import AucEstimate
+from rft.stats.scores.calibration import rms_calibration_error
 
 
 def some_rows(rng: np.random.Generator, positives: int, negatives: int, auc: float) -> tuple[np.ndarray, np.ndarray]:

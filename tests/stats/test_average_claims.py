@@ -9,7 +9,7 @@ import pytest
 
 from rft.records import Interval
 from rft.stats import resampling
-from rft.stats.max_t import largest_gap
+from rft.stats.gaps.max_t import largest_gap
 from rft.stats.resampling import Sums
 
 

@@ -10,9 +10,9 @@ import pytest
 from rft.records import Interval
 from rft.stats import resampling
 from rft.stats.design_effect import sample_of_rate
-from rft.stats.max_t import largest_gap
-from rft.stats.pairwise import PairwiseGap
-from rft.stats.rate_difference import TwoRates
+from rft.stats.gaps.max_t import largest_gap
+from rft.stats.gaps.pairwise import PairwiseGap
+from rft.stats.gaps.rate_difference import TwoRates
 from rft.stats.resampling import Sums, sums_of_rows
 
 RUNS = 4000

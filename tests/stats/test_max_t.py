@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rft.stats import max_t, resampling
-from rft.stats.max_t import Resamples, largest_gap
+from rft.stats import resampling
+from rft.stats.gaps import max_t
+from rft.stats.gaps.max_t import Resamples, largest_gap
 from rft.stats.resampling import Sums, sums_of_rows
 
 

@@ -11,9 +11,9 @@ from rft.plugins.fairness.measure.group_metrics import Limits, measure
 from rft.predictions.grouped import GroupedRows, Target
 from rft.predictions.table import Grouping, Rows
 from rft.stats import resampling
-from rft.stats.max_t import largest_gap
-from rft.stats.power import detectable_gap
-from rft.stats.rate_difference import TwoRates
+from rft.stats.gaps.max_t import largest_gap
+from rft.stats.gaps.power import detectable_gap
+from rft.stats.gaps.rate_difference import TwoRates
 
 
 @pytest.mark.parametrize(("n", "rate"), [(1000, 0.5), (3000, 0.2), (20_000, 0.9)])

@@ -10,8 +10,8 @@ import pytest
 from scipy import stats
 
 from rft.stats.design_effect import sample_of_rate
+from rft.stats.gaps.rate_difference import TwoRates, widest_pair
 from rft.stats.intervals import clopper_pearson, wilson
-from rft.stats.rate_difference import TwoRates, widest_pair
 from rft.stats.resampling import Sums
 
 RATES = np.concatenate([[0.001, 0.003, 0.01], np.arange(0.02, 1.0, 0.02), [0.99, 0.997, 0.999]])

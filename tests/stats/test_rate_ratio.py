@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rft.stats.rate_ratio import _katz, ratio_ends, ratios_to_highest, smallest_ratio
+from rft.stats.gaps.rate_ratio import _katz, ratio_ends, ratios_to_highest, smallest_ratio
 
 LEVELS = (0.95, 1 - 0.05 / 3, 1 - 0.05 / 10)
 RATES = np.minimum(np.concatenate([[0.03, 0.06], np.arange(0.1, 1.01, 0.05)]), 1.0)

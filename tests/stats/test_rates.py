@@ -10,11 +10,11 @@ import pytest
 from rft.predictions.estimates import rate_of_rows
 from rft.predictions.table import Rows
 from rft.stats import intervals
-from rft.stats.classification import METRICS, Ratios
 from rft.stats.design_effect import bias_of_average
 from rft.stats.intervals import effective_n
 from rft.stats.rates import Rate
 from rft.stats.resampling import Sums
+from rft.stats.scores.classification import METRICS, Ratios
 
 
 def rows_of(counts: np.ndarray, units: np.ndarray | None = None) -> Rows:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rft.stats import intervals, roc
+from rft.stats import intervals
+from rft.stats.scores import roc
 
 SHAPES = {
     "no leakage": (stats.norm(0, 1), stats.norm(0, 1)),

@@ -15,7 +15,7 @@ from rft.plugins import Options, Subject
 from rft.plugins.fairness.legal import Ll144Options, TableName, check_attributes, check_options
 from rft.plugins.fairness.mitigation import MitigationOptions
 from rft.records import Section
-from rft.stats.classification import MetricName
+from rft.stats.scores.classification import MetricName
 
 SHOWN = 10
 

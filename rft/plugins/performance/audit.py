@@ -20,9 +20,9 @@ from rft.plugins.performance.measures import Measure, Split
 from rft.predictions.table import Rows
 from rft.records import Finding, Section, Table, not_measured
 from rft.stats import intervals
-from rft.stats.auc import DELONG, OBUCHOWSKI
-from rft.stats.calibration import GUO
 from rft.stats.design_effect import DESIGN_EFFECT
+from rft.stats.scores.auc import DELONG, OBUCHOWSKI
+from rft.stats.scores.calibration import GUO
 
 BY_CLASS = ("balanced_accuracy", "macro_f1", "roc_auc", "baseline_accuracy")  # made of numbers of single classes
 TIE = 1e-9  # by which a probability may lie below the highest and be as high

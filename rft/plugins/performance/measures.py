@@ -14,10 +14,10 @@ from rft.predictions.row_values import SMALLEST_PROBABILITY
 from rft.predictions.table import Rows
 from rft.records import Adjusted, Interval
 from rft.stats import multiplicity
-from rft.stats.calibration import equal_mass_bins, expected_calibration_error
-from rft.stats.classification import METRICS, Ratios
 from rft.stats.design_effect import CASES_A_CLASS
 from rft.stats.rates import Rate
+from rft.stats.scores.calibration import equal_mass_bins, expected_calibration_error
+from rft.stats.scores.classification import METRICS, Ratios
 
 ROWS_A_BIN = 10  # the calibration error uses fewer bins when its bins would hold fewer rows on average
 SIMULATIONS = 1000

@@ -9,8 +9,8 @@ from rft.plugins.performance import measures
 from rft.plugins.performance.measures import Split
 from rft.predictions.table import Rows
 from rft.records import Figure, Row, Table
-from rft.stats.classification import METRICS, Ratios
 from rft.stats.rates import Rate
+from rft.stats.scores.classification import METRICS, Ratios
 
 LARGEST_HEATMAP = 40  # classes
 

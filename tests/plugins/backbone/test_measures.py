@@ -8,7 +8,7 @@ import pytest
 from rft.plugins.backbone import measures
 from rft.plugins.backbone.groups import Gap
 from rft.stats.cross_validation import Folds, OutOfFold, Undefined
-from rft.stats.rate_difference import TwoRates
+from rft.stats.gaps.rate_difference import TwoRates
 
 
 def planted(n: int, dimension: int, classes: int = 2, *, strength: float = 1.0, seed: int = 0):

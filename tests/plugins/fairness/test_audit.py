@@ -20,9 +20,9 @@ from rft.plugins.fairness.measure.plan import Plan
 from rft.records import Row, Section
 from rft.report.views.tables import matching
 from rft.stats import intervals
-from rft.stats.missing_groups import gap_bounds
-from rft.stats.rate_difference import TwoRates
-from rft.stats.rate_ratio import smallest_ratio
+from rft.stats.gaps.partial_identification import gap_bounds
+from rft.stats.gaps.rate_difference import TwoRates
+from rft.stats.gaps.rate_ratio import smallest_ratio
 from tests.support.fairness_cases import audit, cell, compas, group_of, predictions, subject
 
 pytest.importorskip("fairlearn")

@@ -14,7 +14,7 @@ from rft.plugins.fairness.measure.group_metrics import Limits, measure
 from rft.predictions.grouped import GroupedRows, Target
 from rft.predictions.table import Grouping, Rows
 from rft.records import Section
-from rft.stats.classification import METRICS
+from rft.stats.scores.classification import METRICS
 from tests.support.fairness_cases import predictions, subject
 
 fairlearn = pytest.importorskip("fairlearn.metrics")

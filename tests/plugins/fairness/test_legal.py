@@ -17,7 +17,7 @@ from rft.plugins.fairness.legal.build import Legal
 from rft.plugins.fairness.legal.ratios import Shares
 from rft.predictions.table import Grouping, Rows
 from rft.records import Row, Section
-from rft.stats.rate_ratio import smallest_ratio
+from rft.stats.gaps.rate_ratio import smallest_ratio
 
 LL144 = {"asian": (10, 24), "black": (16, 32), "hispanic": (18, 28), "white": (15, 40)}  # selected, applicants
 COMPAS = {"black": (805 + 1369, 3696), "white": (349 + 505, 2454)}  # predicted to be arrested again

@@ -13,10 +13,10 @@ from rft.plugins.fairness.measure.group_metrics import Limits, measure
 from rft.plugins.fairness.measure.plan import Plan
 from rft.plugins.fairness.measure.warning_family import judge_together
 from rft.predictions.grouped import GroupedRows, Target
-from rft.stats.classification import METRICS, Ratios
-from rft.stats.max_t import LargestGap, holm, largest_gap, refined_p_value
-from rft.stats.rate_difference import TwoRates
+from rft.stats.gaps.max_t import LargestGap, holm, largest_gap, refined_p_value
+from rft.stats.gaps.rate_difference import TwoRates
 from rft.stats.resampling import rates
+from rft.stats.scores.classification import METRICS, Ratios
 from tests.support.fairness_cases import audit, group_of, predictions
 
 CLASSES = ("no", "yes")

@@ -17,7 +17,7 @@ from rft.plugins.performance import Performance, PerformanceOptions
 from rft.plugins.performance.measures import approximate_errors, simulated_errors
 from rft.records import Section, SubjectFacts, Training
 from rft.stats import intervals
-from rft.stats.calibration import equal_mass_bins, expected_calibration_error
+from rft.stats.scores.calibration import equal_mass_bins, expected_calibration_error
 
 NAMES = ("accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "log_loss", "ece", "baseline_accuracy")
 

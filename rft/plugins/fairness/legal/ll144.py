@@ -11,7 +11,7 @@ from rft.plugins.fairness.legal.four_fifths import unmeasured
 from rft.plugins.fairness.legal.ratios import Shares
 from rft.predictions.table import Rows
 from rft.records import Finding, Row, Table
-from rft.stats import rate_ratio
+from rft.stats.gaps import rate_ratio
 
 NAME = "ll144"
 SMALL = 0.02  # of the data: the share under which 5-301 (d) lets an auditor leave a category out

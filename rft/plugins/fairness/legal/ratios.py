@@ -13,9 +13,10 @@ from rft.plugins.fairness.measure.small_groups import Share, judged_ratio, ratio
 from rft.predictions.grouped import GroupedRows, Target
 from rft.predictions.table import Grouping, Rows
 from rft.records import Adjusted, Interval
-from rft.stats import multiplicity, rate_ratio
-from rft.stats.classification import METRICS, Ratios
+from rft.stats import multiplicity
+from rft.stats.gaps import rate_ratio
 from rft.stats.intervals import LEVEL
+from rft.stats.scores.classification import METRICS, Ratios
 
 SELECTION_RATE, CHOSEN = METRICS["selection_rate"], Target(1, "chosen")
 

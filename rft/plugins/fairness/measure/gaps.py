@@ -14,14 +14,14 @@ from rft.predictions.grouped import GroupedRows, Target
 from rft.predictions.row_values import row_values
 from rft.records import Interval, Status
 from rft.stats import intervals, resampling
-from rft.stats.auc import auc_resamples
-from rft.stats.classification import METRICS, Metric, Ratios
-from rft.stats.max_t import LargestGap, Resamples, largest_gap, refined_p_value
+from rft.stats.gaps.max_t import LargestGap, Resamples, largest_gap, refined_p_value
+from rft.stats.gaps.pairwise import PairwiseGap
+from rft.stats.gaps.power import Detectable, detectable_gap
+from rft.stats.gaps.rate_difference import TwoRates, widest_pair
 from rft.stats.multiplicity import LEVELS
-from rft.stats.pairwise import PairwiseGap
-from rft.stats.power import Detectable, detectable_gap
-from rft.stats.rate_difference import TwoRates, widest_pair
 from rft.stats.resampling import Sums, sums_of_rows
+from rft.stats.scores.auc import auc_resamples
+from rft.stats.scores.classification import METRICS, Metric, Ratios
 
 FEWEST_CASES_RESAMPLED = 10  # with fewer independent cases of a share max-t finds gaps that are not there
 DRAWS = 1999  # for an interval at 95 %

@@ -8,9 +8,9 @@ from rft.plugins.fairness.measure.gaps import Gap, compare
 from rft.plugins.fairness.measure.group_metrics import GroupMetric, Limits, measure
 from rft.plugins.fairness.measure.plan import Plan
 from rft.predictions.grouped import GroupedRows
-from rft.stats import missing_groups
-from rft.stats.classification import Ratios
-from rft.stats.missing_groups import GapBounds
+from rft.stats.gaps import partial_identification
+from rft.stats.gaps.partial_identification import GapBounds
+from rft.stats.scores.classification import Ratios
 
 
 @dataclass(frozen=True)
@@ -57,4 +57,4 @@ def _bounds(grouped: GroupedRows, gap: Gap) -> GapBounds | None:
     hits, cases = (int(part.sum()) for part in ratios.of_rows(unknown.labels, unknown.predictions))
     chosen = [grouped.names.index(group.group) for group in gap.scored if group.group is not None]
     known_hits, known_cases = (part[chosen, 0] for part in ratios.counts(grouped.confusion))
-    return missing_groups.gap_bounds(known_hits, known_cases, hits, cases)
+    return partial_identification.gap_bounds(known_hits, known_cases, hits, cases)

@@ -16,8 +16,8 @@ import numpy as np
 from rft.predictions.estimates import auc_of_rows, mean_of_rows, rate_of_rows
 from rft.predictions.grouped import GroupedRows, Target
 from rft.records import Interval
-from rft.stats.calibration import LEAST_IN_BIN, rms_calibration_error
-from rft.stats.classification import METRICS, Metric, Ratios
+from rft.stats.scores.calibration import LEAST_IN_BIN, rms_calibration_error
+from rft.stats.scores.classification import METRICS, Metric, Ratios
 
 OK = "ok"
 UNSETTLED = "too few to tell"

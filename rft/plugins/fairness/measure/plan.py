@@ -14,7 +14,7 @@ from rft.errors import Unavailable, near
 from rft.plugins.fairness import FairnessOptions
 from rft.predictions.grouped import GroupedRows, Target
 from rft.predictions.table import BETWEEN, Grouping, Rows
-from rft.stats.classification import METRICS
+from rft.stats.scores.classification import METRICS
 
 MOST_GROUPS = 200  # of one grouping: more are no groups but a number or a name, and no table shows them
 MOST_CLASSES = 20  # up to which each class is set against the rest when the config does not choose

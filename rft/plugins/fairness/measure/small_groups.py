@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from rft.predictions.estimates import rate_of_rows
 from rft.predictions.grouped import GroupedRows
 from rft.records import Interval
-from rft.stats.classification import Ratios
+from rft.stats.gaps.rate_ratio import smallest_ratio
 from rft.stats.intervals import clopper_pearson
-from rft.stats.rate_ratio import smallest_ratio
+from rft.stats.scores.classification import Ratios
 
 EXACT = "Clopper-Pearson for groups too small to be compared"
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from rft.plugins.fairness.measure.gaps import Gap
 from rft.plugins.fairness.measure.group_comparison import Compared
-from rft.stats.max_t import holm
+from rft.stats.gaps.max_t import holm
 
 
 def judge_together(comparisons: Sequence[Compared]) -> list[Compared]:

@@ -15,8 +15,9 @@ from rft.plugins.fairness.mitigation.methods import feature_reweighting, reducti
 from rft.plugins.fairness.mitigation.methods.candidates import UNMITIGATED
 from rft.plugins.fairness.mitigation.options import MitigationOptions
 from rft.records import Finding, not_measured
-from rft.stats import intervals, multiplicity, rate_difference
-from rft.stats.max_t import MAX_T
+from rft.stats import intervals, multiplicity
+from rft.stats.gaps import rate_difference
+from rft.stats.gaps.max_t import MAX_T
 from rft.stats.rates import Rate
 
 SOURCES = {

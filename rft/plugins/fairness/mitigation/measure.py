@@ -13,7 +13,7 @@ from rft.plugins.fairness.measure.group_metrics import USUAL_LIMITS, Limits
 from rft.plugins.fairness.measure.small_groups import Share, worst_share
 from rft.plugins.fairness.mitigation.dataset import Part
 from rft.records import Interval
-from rft.stats.pairwise import PairwiseGap
+from rft.stats.gaps.pairwise import PairwiseGap
 from rft.stats.rates import Rate
 
 

@@ -16,8 +16,8 @@ from rft.plugins.fairness.mitigation.measure import Measured, certain, measure_d
 from rft.plugins.fairness.mitigation.options import MitigationOptions
 from rft.predictions.estimates import rate_of_rows
 from rft.predictions.grouped import GroupedRows, Target
-from rft.stats.classification import METRICS, Ratios
 from rft.stats.rates import Rate
+from rft.stats.scores.classification import METRICS, Ratios
 
 
 def measure_on_test(

@@ -18,10 +18,10 @@ from rft.plugins.fairness.measure.group_metrics import TOO_FEW, UNSETTLED, Limit
 from rft.predictions.grouped import GroupedRows, Target
 from rft.predictions.table import Grouping, Rows
 from rft.records import Interval, Row
-from rft.stats.classification import METRICS, Ratios
+from rft.stats.gaps.max_t import largest_gap
 from rft.stats.intervals import LEVEL
-from rft.stats.max_t import largest_gap
 from rft.stats.resampling import Sums, ratios, sums_of_rows
+from rft.stats.scores.classification import METRICS, Ratios
 
 PAIRED = ("accuracy", "selection_rate", "tpr", "fpr")  # their cases are the same rows for both models
 

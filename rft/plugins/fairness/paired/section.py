@@ -27,8 +27,8 @@ from rft.predictions.grouped import Target
 from rft.predictions.table import Rows
 from rft.records import Adjusted, Figure, Finding, Interval, Row, Section, not_measured
 from rft.stats import multiplicity
-from rft.stats.classification import METRICS, Ratios
-from rft.stats.max_t import MAX_T
+from rft.stats.gaps.max_t import MAX_T
+from rft.stats.scores.classification import METRICS, Ratios
 
 CAPTIONS = {
     "overall": "Both models on all test examples",

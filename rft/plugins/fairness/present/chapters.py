@@ -15,9 +15,9 @@ from rft.plugins.fairness.measure.plan import Plan
 from rft.plugins.fairness.measure.warning_family import corrected_p_values
 from rft.plugins.fairness.present import figures, findings, reliability_table, tables, withheld_tables
 from rft.records import Chapter, Figure, Finding, Row, Table
-from rft.stats import dispersion
-from rft.stats.classification import METRICS
-from rft.stats.dispersion import Dispersion
+from rft.stats.scores import dispersion
+from rft.stats.scores.classification import METRICS
+from rft.stats.scores.dispersion import Dispersion
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from rft.plugins.fairness.measure.group_metrics import GroupMetric
 from rft.plugins.fairness.present.metric_labels import words_of
 from rft.predictions.table import BETWEEN, Grouping
 from rft.records import Row
-from rft.stats.dispersion import Dispersion
-from rft.stats.missing_groups import GapBounds
+from rft.stats.gaps.partial_identification import GapBounds
+from rft.stats.scores.dispersion import Dispersion
 
 SPLIT = "test"
 CAPTIONS = {

@@ -14,9 +14,9 @@ from rft.plugins.privacy.attacks.scores import FEWEST, LIRA, LIRA_OFFLINE, LOSS,
 from rft.plugins.privacy.chapter import Piece
 from rft.records import Figure, Finding, Interval, not_measured
 from rft.stats import multiplicity
-from rft.stats.auc import DELONG
 from rft.stats.intervals import LEVEL
-from rft.stats.roc import BEYOND
+from rft.stats.scores.auc import DELONG
+from rft.stats.scores.roc import BEYOND
 
 SHADOWS = 64  # where they are trained together
 LEAST_SHADOWS = 8

@@ -15,10 +15,10 @@ import pandas as pd
 
 from rft.disclosure.withheld import NOTHING, Withheld
 from rft.records import Cell, Interval, Row, Table
-from rft.stats import roc
-from rft.stats.auc import AucEstimate
 from rft.stats.intervals import LEVEL
-from rft.stats.roc import Rate
+from rft.stats.scores import roc
+from rft.stats.scores.auc import AucEstimate
+from rft.stats.scores.roc import Rate
 
 LOSS, LIRA, LIRA_OFFLINE, RMIA = "loss_threshold", "lira", "lira_offline", "rmia"
 FEWEST = 10  # members and non-members; with fewer on either side nothing is scored

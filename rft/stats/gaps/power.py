@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.stats import binom
 
-from rft.stats.max_t import draws_for, squared_maxima
-from rft.stats.rate_difference import difference_ends
+from rft.stats.gaps.max_t import draws_for, squared_maxima
+from rft.stats.gaps.rate_difference import difference_ends
 from rft.stats.resampling import strays_of_rates
 
 POWER = 0.8

@@ -7,8 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from rft.stats.dispersion import Dispersion, dispersion, rate_variances
-from rft.stats.missing_groups import gap_bounds
+from rft.stats.gaps.partial_identification import gap_bounds
+from rft.stats.scores.dispersion import Dispersion, dispersion, rate_variances
 
 
 @pytest.mark.parametrize("groups", [3, 8, 25])

@@ -9,8 +9,8 @@ import numpy as np
 from scipy.optimize import brentq
 
 from rft.records import Interval
+from rft.stats.gaps.rate_difference import TwoRates
 from rft.stats.intervals import LEVEL
-from rft.stats.rate_difference import TwoRates
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ from scipy.stats import rankdata
 
 from rft.records import Interval
 from rft.stats import intervals
+from rft.stats.gaps.max_t import Resamples
 from rft.stats.intervals import LEVEL
-from rft.stats.max_t import Resamples
 from rft.stats.resampling import MANY, draw_sizes
 
 DELONG = "DeLong et al. 1988, Biometrics 44:837"

@@ -1,0 +1,1 @@
+"""How good scores and decisions are: areas, calibration, rates by class, spread over groups."""
