@@ -1,7 +1,7 @@
 """How well a score tells members from non-members: rates and the curve, with intervals. Numbers only.
 
-The area under the curve stands in ``rft.stats.scores.auc``. The threshold for a false-positive rate is itself estimated, from
-the non-members: an interval that takes it for known misses the true rate in 15 to 85 % of samples.
+The area under the curve stands in ``rft.stats.scores.auc``. The threshold for a false-positive rate is itself
+estimated, from the non-members: an interval that takes it for known misses the true rate in 15 to 85 % of samples.
 """
 
 from __future__ import annotations
