@@ -22,12 +22,12 @@ import torch
 
 from rft.backbones.classifier import new_head
 from rft.features import Dense
-from rft.plugins import Subject
+from rft.plugins import AuditedModel
 from rft.plugins.privacy import PrivacyOptions
 from rft.plugins.privacy.attacks import shadows
 from rft.plugins.privacy.attacks.membership import SHADOWS, membership_piece
 from rft.plugins.privacy.training.trainer import DPTrainer
-from rft.records import Split, SubjectFacts, Training
+from rft.records import ModelFacts, Split, Training
 from rft.training import Job, Recipe, Task, Trainer, linear_heads
 from rft.training.loop import StandardTrainer
 
@@ -43,7 +43,7 @@ def main() -> None:
     rows = {
         f"{mode}, {what}": seconds
         for mode, trainer in (("standard", StandardTrainer()), ("private", DPTrainer(epsilon=3.0)))
-        for what, seconds in _times(_subject(options, trainer)).items()
+        for what, seconds in _times(_audited_model(options, trainer)).items()
     }
     for name, times in rows.items():
         print(f"{name:40} {times['wall']:8.2f} s   of the processor {times['processor']:8.2f} s")
@@ -51,16 +51,16 @@ def main() -> None:
     Path(__file__).with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
-def _times(subject: Subject) -> dict[str, dict[str, float]]:
-    alone = _seconds(lambda: _alone(subject))
+def _times(audited: AuditedModel) -> dict[str, dict[str, float]]:
+    alone = _seconds(lambda: _alone(audited))
     return {
-        "all attacks": _seconds(lambda: membership_piece(subject, PrivacyOptions())),
-        "of these the shadows": _seconds(lambda: shadows.confidences(subject, SHADOWS)),
+        "all attacks": _seconds(lambda: membership_piece(audited, PrivacyOptions())),
+        "of these the shadows": _seconds(lambda: shadows.confidences(audited, SHADOWS)),
         "shadows one after another": {name: SHADOWS * seconds for name, seconds in alone.items()},
     }
 
 
-def _subject(options: argparse.Namespace, trainer: Trainer) -> Subject:
+def _audited_model(options: argparse.Namespace, trainer: Trainer) -> AuditedModel:
     rng = np.random.default_rng(0)
     classes = tuple(f"c{number}" for number in range(options.classes))
     centres = rng.normal(size=(options.classes, options.dimension)) * 0.15
@@ -76,14 +76,14 @@ def _subject(options: argparse.Namespace, trainer: Trainer) -> Subject:
     new_suffix = partial(new_head, options.dimension, options.classes, False)
     task = Task(features["train"], torch.from_numpy(splits["train"].labels), None, new_suffix, recipe)
     fit = trainer.fit(task, [Job(0)])[0]
-    facts = SubjectFacts(name="made", modality="image", classes=classes, training=Training(mode=fit.facts["mode"]))
-    empty = Subject(facts, 0, splits, pd.DataFrame(), features=features, task=task, trainer=trainer, fit=fit)
+    facts = ModelFacts(name="made", modality="image", classes=classes, training=Training(mode=fit.facts["mode"]))
+    empty = AuditedModel(facts, 0, splits, pd.DataFrame(), features=features, task=task, trainer=trainer, fit=fit)
     return replace(empty, predictions=pd.concat([_predictions(empty, name) for name in splits], ignore_index=True))
 
 
-def _predictions(subject: Subject, name: str) -> pd.DataFrame:
-    part, classes = subject.splits[name], subject.facts.classes
-    (logits,) = linear_heads.logits(subject.need("task"), [subject.need("fit")], subject.need("features")[name])
+def _predictions(audited: AuditedModel, name: str) -> pd.DataFrame:
+    part, classes = audited.splits[name], audited.facts.classes
+    (logits,) = linear_heads.logits(audited.require_task(), [audited.require_fit()], audited.require_features()[name])
     scores = torch.from_numpy(logits).softmax(dim=1).numpy()
     labels = [classes[label] for label in part.labels]
     frame = pd.DataFrame({"split": name, "id": part.ids, "unit": None, "label": labels, "prediction": labels})
@@ -91,9 +91,9 @@ def _predictions(subject: Subject, name: str) -> pd.DataFrame:
     return frame.assign(**columns, group_group=part.groups["group"])
 
 
-def _alone(subject: Subject) -> None:
-    pool = shadows.pool_of(subject)
-    shadows.trainer_of(subject).fit(pool.task, [Job(1, pool.members)])
+def _alone(audited: AuditedModel) -> None:
+    pool = shadows.pool_of(audited)
+    shadows.trainer_of(audited).fit(pool.task, [Job(1, pool.members)])
 
 
 def _seconds(work: Callable[[], object]) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rft.errors import RftError
 from rft.records import AuditRun, Figure, Finding, Interval, Section, Split
@@ -11,7 +11,6 @@ from rft.version import __version__
 
 if TYPE_CHECKING:
     from rft.models.saved import SavedModel
-    from rft.plugins.fairness.mitigation.saved_rule import MitigatedModel
     from rft.run import FinishedRun
 
 __all__ = ["AuditRun", "Figure", "Finding", "Interval", "RftError", "Section", "Split", "__version__", "audit", "load"]
@@ -51,12 +50,13 @@ def audit(
     return run
 
 
-def load(folder: str | Path) -> SavedModel | MitigatedModel:
+def load(folder: str | Path) -> SavedModel | Any:
     """Load the model of a run folder to predict with it; see ``SavedModel.predict``.
 
-    The folder ``mitigated`` of a run holds a model of its own; see ``MitigatedModel.predict``.
+    A folder that a plugin wrote holds a model of its own, such as ``mitigated``; see ``MitigatedModel.predict``.
     """
     from rft.models.saved import load_model
-    from rft.plugins.fairness.mitigation import saved_rule
+    from rft.plugins import discover
 
-    return saved_rule.load(folder) if saved_rule.is_saved_in(folder) else load_model(folder)
+    loaded = (registered.plugin.load_model(Path(folder)) for registered in discover().values())
+    return next((model for model in loaded if model is not None), None) or load_model(folder)

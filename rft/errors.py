@@ -57,7 +57,7 @@ class EvidenceError(RftError):
 
 
 class Unavailable(Exception):
-    """Something that an audit needs is absent from its subject; the message is the reason.
+    """Something that an audit needs is absent from its audited; the message is the reason.
 
     Not an error for the user: it becomes a ``not_measured`` finding.
     """

@@ -247,6 +247,7 @@ class Section(Record):
         template: name of a template that shows this section; None for the generic one.
         assets: ``asset_name(png)`` -> the bytes of the PNG; written to ``assets/``, not into audit.json.
         folders: name of a folder of the run -> writes it, given its path; not into audit.json.
+        evidence: what ``evidence.json`` keeps of this section, for ``Plugin.verify_evidence``; not into audit.json.
     """
 
     plugin: str
@@ -260,6 +261,7 @@ class Section(Record):
     template: str | None = None
     assets: dict[str, bytes] = Field(default_factory=dict, exclude=True, repr=False)
     folders: dict[str, Callable[[Path], None]] = Field(default_factory=dict, exclude=True, repr=False)
+    evidence: dict[str, Any] | None = Field(default=None, exclude=True, repr=False)
 
     @model_validator(mode="after")
     def _consistent(self) -> Section:
@@ -400,8 +402,8 @@ class Training(Record):
     void: str | None = None
 
 
-class SubjectFacts(Record):
-    """What was audited, as it stands in ``audit.json`` under ``subject``.
+class ModelFacts(Record):
+    """What was audited, as it stands in ``audit.json`` under ``model``.
 
     ``preprocessing`` and ``revision`` are those of a model that others trained; of a backbone, it says them itself.
     """
@@ -487,7 +489,7 @@ class AuditRun(Record):
     format_version: int = FORMAT_VERSION
     rft_version: str
     run: Run
-    subject: SubjectFacts
+    model: ModelFacts
     data: DataFacts
     sections: tuple[Section, ...]
     verdict: Verdict

@@ -62,7 +62,7 @@ def test_training_ends_with_an_audit(config: Path, tmp_path: Path) -> None:
     trained = trainer(output, callback)
     trained.train()
     assert callback.run is not None
-    assert callback.run.subject.training.mode == "external"
+    assert callback.run.model.training.mode == "external"
     assert callback.run.run.config["model"] == {"checkpoint": "my model/audited-model"}
     assert callback.run.verdict.status == "fail"
     saved = transformers.AutoModelForSequenceClassification.from_pretrained(output / "audited-model")

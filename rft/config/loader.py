@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from rft.config.applicability import refuse_idle
+from rft.config.options import Options
 from rft.config.schema import Config, Rule, stored_backbone, stored_path
 from rft.errors import ConfigError, near
 
@@ -40,7 +41,7 @@ class LoadedConfig:
     """
 
     core: Config
-    plugins: Mapping[str, BaseModel]
+    plugins: Mapping[str, Options]
     folder: Path
     raw: dict[str, Any]
 
@@ -60,7 +61,7 @@ class LoadedConfig:
             if isinstance(value, str) and not value.startswith("package:"):
                 raw[table][key] = stored_path(value, self.folder)
         for table, options in self.plugins.items():
-            for key in getattr(options, "paths", ()):
+            for key in options.paths:
                 if isinstance(value := raw.get(table, {}).get(key), str):
                     raw[table][key] = stored_path(value, self.folder)
         if isinstance(backbone := raw.get("model", {}).get("backbone"), str):
@@ -68,7 +69,7 @@ class LoadedConfig:
         return raw
 
 
-def load(path: Path, overrides: list[str], options: Mapping[str, type[BaseModel]]) -> LoadedConfig:
+def load(path: Path, overrides: list[str], options: Mapping[str, type[Options]]) -> LoadedConfig:
     """Read and validate a config.
 
     Args:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from rft.config.applicability import EXAMPLES, PICTURES, TEXTS, Applies, Situation
+from rft.config.options import Options
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -318,7 +319,7 @@ class Config(_Table):
         """Whether nothing is trained: the model, or a table of its predictions, is audited as it is."""
         return self.model is None or self.model.external
 
-    def situation(self, plugins: Mapping[str, Any]) -> Situation:
+    def situation(self, plugins: Mapping[str, Options]) -> Situation:
         """Return what decides which keys have an effect.
 
         Args:
@@ -330,12 +331,12 @@ class Config(_Table):
             trained=not self.external,
             freeze=None if self.external else self.network.frozen,
             optimizer=self.train.optimizer,
-            private=any(getattr(options, "private", False) for options in plugins.values()),
+            private=any(options.private for options in plugins.values()),
             population=self.data.population is not None,
             scores=scores,
             classes=None if self.data.classes is None else len(self.data.classes),
             plugins=frozenset(plugins),
-            unused={key: why for options in plugins.values() for key, why in getattr(options, "unused", {}).items()},
+            unused={key: why for options in plugins.values() for key, why in options.unused.items()},
         )
 
     @model_validator(mode="before")

@@ -75,7 +75,7 @@ def read_predictions(core: Config, folder: Path) -> tuple[Dataset, pd.DataFrame]
         folder: what its paths are relative to.
 
     Returns:
-        The splits, whose examples have no items, and the table of predictions as in ``rft.plugins.Subject``, with
+        The splits, whose examples have no items, and the table of predictions as in ``rft.plugins.AuditedModel``, with
         texts that repeat held as categories.
 
     Raises:

@@ -31,7 +31,7 @@ def decide(
     """Return what is withheld.
 
     Args:
-        predictions: one row an example of every split, see ``rft.plugins.Subject``.
+        predictions: one row an example of every split, see ``rft.plugins.AuditedModel``.
         counted: what plugins count beside the rows of each group in each split.
         below: counts of 1 to ``below - 1`` rows or units are withheld; None or 0: none are.
         already: attribute -> groups that are withheld in any case, as they are in other reports on the same data.

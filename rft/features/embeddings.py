@@ -9,7 +9,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Representations:
+class Embeddings:
     """What a backbone makes of a random sample of the training split. No example of another split is among them.
 
     Attributes:

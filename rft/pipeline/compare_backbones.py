@@ -14,11 +14,10 @@ from rft.config import loader
 from rft.config.schema import Config, ModelConfig
 from rft.disclosure.withheld import Withheld
 from rft.errors import ConfigError
-from rft.features.embeddings import Representations
+from rft.features.embeddings import Embeddings
 from rft.features.extract import choose_device, choose_precision
 from rft.features.pipeline import pooled, sample_of
-from rft.plugins import discover
-from rft.plugins.backbone.comparison import compare
+from rft.plugins import CandidateBackbone, discover
 from rft.records import Section
 from rft.runtime.allocator import keep_freed_memory
 from rft.runtime.float32 import ieee_float32
@@ -26,22 +25,22 @@ from rft.runtime.progress import track
 
 
 @dataclass(frozen=True)
-class Comparison:
+class BackboneComparison:
     """The name of the audit it was made for, how many training examples it rests on, and what came out."""
 
     name: str
     n: int
-    section: Section
+    sections: tuple[Section, ...]
 
 
-def try_backbones(
+def compare_backbones(
     path: str | Path,
     candidates: Sequence[str],
     *,
     overrides: Sequence[str] = (),
     device: str | None = None,
     offline: bool = False,
-) -> Comparison:
+) -> BackboneComparison:
     """Compare backbones on a sample of the training examples that ``audit.toml`` describes.
 
     Args:
@@ -60,7 +59,7 @@ def try_backbones(
     dataset = data.read(core.data, settings.folder, core.seed)
     train = dataset.splits["train"]
     sample = sample_of(train, core.seed)
-    made: dict[str, tuple[Representations, float]] = {}
+    measured: dict[str, CandidateBackbone] = {}
     for name, model in track(models.items(), "Backbones", total=len(models)):
         backbone = load(model, settings.folder, modality=core.data.modality, seed=core.seed, offline=offline)
         start = time.monotonic()
@@ -69,11 +68,14 @@ def try_backbones(
             precision = choose_precision(model.precision)
             features = pooled(core, backbone, sample, device, precision, cache=Path(folder))
         seconds = time.monotonic() - start
-        each = Representations(features, None, sample.labels, sample.units, sample.groups, len(train))
-        made[name] = (each, seconds)
-    return Comparison(
-        core.name, len(sample), compare(made, seed=core.seed, withheld=Withheld(core.report.suppress_below or 0))
-    )
+        embeddings = Embeddings(features, None, sample.labels, sample.units, sample.groups, len(train))
+        measured[name] = CandidateBackbone(embeddings, seconds)
+    withheld = Withheld(core.report.suppress_below or 0)
+    compared = [
+        registered.plugin.compare_backbones(measured, seed=core.seed, withheld=withheld)
+        for registered in discover().values()
+    ]
+    return BackboneComparison(core.name, len(sample), tuple(section for section in compared if section))
 
 
 def _base(core: Config) -> ModelConfig:

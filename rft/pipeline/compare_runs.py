@@ -13,7 +13,7 @@ from rft.disclosure.decide import decide
 from rft.disclosure.release import release
 from rft.disclosure.withheld import Counted, Withheld
 from rft.errors import DataError, Unavailable
-from rft.plugins.fairness.paired.section import section
+from rft.plugins import RunPair, discover
 from rft.records import AuditRun, DataFacts, Section
 from rft.report import load
 
@@ -28,12 +28,12 @@ class RunComparison:
     Attributes:
         names: of the run that is compared with, and of the other.
         n: test examples that both predicted.
-        section: its findings, tables and figures.
+        sections: what each plugin that compares runs found.
     """
 
     names: tuple[str, str]
     n: int
-    section: Section
+    sections: tuple[Section, ...]
 
 
 def compare_runs(before: str | Path, after: str | Path) -> RunComparison:
@@ -55,19 +55,13 @@ def compare_runs(before: str | Path, after: str | Path) -> RunComparison:
     withheld = _withheld(runs, first, positive)
     try:
         withheld.require(SPLIT)
-        made = section(
-            withheld.without_groups(first),
-            other,
-            classes=runs[0].subject.classes,
-            positive=positive,
-            names=names,
-            seed=runs[0].run.seed,
-            withheld=withheld,
-        )
+        shown = withheld.without_groups(first)
+        pair = RunPair(shown, other, runs[0].model.classes, positive, names, runs[0].run.seed, withheld)
+        compared = [registered.plugin.compare_runs(pair) for registered in discover().values()]
     except Unavailable as reason:
         raise DataError(str(reason), where=str(folders[0])) from None
-    shown, _ = release([made], DataFacts(splits={}), withheld)
-    return RunComparison(names, len(first), shown[0])
+    sections, _ = release([section for section in compared if section], DataFacts(splits={}), withheld)
+    return RunComparison(names, len(first), sections)
 
 
 def _withheld(runs: Sequence[AuditRun], predictions: pd.DataFrame, positive: str) -> Withheld:
@@ -86,7 +80,7 @@ def _withheld(runs: Sequence[AuditRun], predictions: pd.DataFrame, positive: str
 
 def _positive(runs: Sequence[AuditRun], folders: tuple[Path, Path]) -> str:
     """Return the favourable class of both runs."""
-    first, other = (run.subject for run in runs)
+    first, other = (run.model for run in runs)
     for what, own, its in (
         ("classes", first.classes, other.classes),
         ("favourable class (data.positive)", first.positive, other.positive),
@@ -138,7 +132,7 @@ def _names(runs: Sequence[AuditRun]) -> tuple[str, str]:
     """Return what the runs are called: by name, with epsilon where it was private, and apart in any case."""
     named = []
     for run in runs:
-        training = run.subject.training
+        training = run.model.training
         private = f" (epsilon {training.epsilon:g})" if training.epsilon is not None else ""
         named.append(f"{run.run.name}{private}")
     if named[0] == named[1]:

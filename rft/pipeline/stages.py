@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import BaseModel
-
 from rft import data
 from rft.backbones import hash_tensors
 from rft.config import loader
@@ -21,7 +19,7 @@ from rft.errors import ConfigError, EvidenceError, IntegrityError, Unavailable
 from rft.features.extract import choose_device
 from rft.pipeline.environment import describe as describe_environment
 from rft.pipeline.subjects import external, fine_tune, predicted
-from rft.plugins import Options, Plugin, Registered, Subject, discover
+from rft.plugins import AuditedModel, Options, Plugin, Registered, discover
 from rft.records import Artifacts, Finding, Run, Section, not_measured
 from rft.run import FinishedRun
 from rft.runtime import memory
@@ -34,7 +32,7 @@ from rft.version import __version__
 
 log = logging.getLogger("rft")
 
-Active = list[tuple[Registered, BaseModel]]
+Active = list[tuple[Registered, Options]]
 
 
 def audit(
@@ -60,10 +58,10 @@ def audit(
     keep_freed_memory()
 
     with ieee_float32():
-        dataset, subject = _subject(settings, trainer, device, offline=offline)
-        counted = [_counted(plugin, subject) for plugin in active]
-        small = _small_cells(settings, counted, subject)
-        shown = subject.without(small) if settings.core.report.suppress_below else subject
+        dataset, audited = _prepare_audited_model(settings, trainer, device, offline=offline)
+        counted = [_counted(plugin, audited) for plugin in active]
+        small = _small_cells(settings, counted, audited)
+        shown = audited.without(small) if settings.core.report.suppress_below else audited
         found = tuple(
             rows if isinstance(rows, Section) else _audit(plugin, shown)
             for plugin, rows in zip(active, counted, strict=True)
@@ -74,19 +72,19 @@ def audit(
     run = FinishedRun(
         rft_version=__version__,
         run=_frame(settings, active, started, time.monotonic() - clock, device),
-        subject=subject.facts,
+        model=audited.facts,
         data=facts.model_copy(update={"small_cells": small.facts()}),
         sections=sections,
         verdict=policy.judge(settings.core.policy, sections),
     )
-    settle = subject.fit.settle if subject.fit else None
-    parts = Artifacts(subject.predictions, dataset.inputs, settings.folder, subject.write_model, settle)
+    settle = audited.fit.settle if audited.fit else None
+    parts = Artifacts(audited.predictions, dataset.inputs, settings.folder, audited.write_model, settle)
     return run.with_artifacts(parts)
 
 
-def _subject(
+def _prepare_audited_model(
     settings: loader.LoadedConfig, trainer: Trainer, device: str, *, offline: bool
-) -> tuple[data.Dataset, Subject]:
+) -> tuple[data.Dataset, AuditedModel]:
     """Return the data and what is audited on it: a model trained here, one trained elsewhere, or predictions alone."""
     core, folder = settings.core, settings.folder
     if core.predictions is not None:
@@ -110,7 +108,7 @@ def prepare(path: str | Path, overrides: Sequence[str] = ()) -> tuple[loader.Loa
     active = _activate(registered, settings)
     trainer = _trainer(active, settings)
     for plugin, chosen in active:
-        plugin.check(chosen, settings.core.data)
+        plugin.plugin.check(chosen, settings.core.data)
     return settings, active, trainer
 
 
@@ -120,7 +118,8 @@ def _activate(registered: Mapping[str, Registered], settings: loader.LoadedConfi
     for name, each in registered.items():
         if not each.plugin.always_on and name not in settings.plugins:
             continue
-        if missing := each.missing():
+        options = settings.plugins.get(name) or each.plugin.options()
+        if missing := each.missing(options):
             raise ConfigError(
                 f"needs {', '.join(missing)}, which is not installed", where=f"[{name}]", remedy=each.install_hint()
             )
@@ -129,7 +128,7 @@ def _activate(registered: Mapping[str, Registered], settings: loader.LoadedConfi
                 raise ConfigError(
                     f"needs data.{key}, which is not set", where=f"[{name}]", remedy=f"Add {key} = ... to [data]."
                 )
-        active.append((each, settings.plugins.get(name) or each.plugin.options()))
+        active.append((each, options))
     for rule in settings.core.policy:
         if rule.finding.split(".")[0] not in {each.plugin.name for each, _ in active}:
             raise ConfigError(
@@ -154,31 +153,31 @@ def _trainer(active: Active, settings: loader.LoadedConfig) -> Trainer:
     if len(taken) > 1:
         raise ConfigError(f"{' and '.join(name for name, _ in taken)} both want to train the model")
     for _, options in active:
-        if taken and isinstance(options, Options) and options.own_fits:
+        if taken and options.fits_by_itself:
             raise ConfigError(
                 f"fits to the training data outside the training that [{taken[0][0]}] takes over, which would void "
                 "what that promises",
-                where=f"[{options.own_fits}]",
-                remedy=f"Remove [{options.own_fits}], or the keys of [{taken[0][0]}] that are about training, such as "
-                "epsilon.",
+                where=f"[{options.fits_by_itself}]",
+                remedy=f"Remove [{options.fits_by_itself}], or the keys of [{taken[0][0]}] that are about training, "
+                "such as epsilon.",
             )
     return taken[0][1] if taken else StandardTrainer()
 
 
 def _small_cells(
-    settings: loader.LoadedConfig, counted: Sequence[tuple[Counted, ...] | Section], subject: Subject
+    settings: loader.LoadedConfig, counted: Sequence[tuple[Counted, ...] | Section], audited: AuditedModel
 ) -> Withheld:
     """Return what may not leave the machine: in this run, or, where the config does not say, in a model card."""
     asked = settings.core.report.suppress_below
     rows = [own for each in counted if not isinstance(each, Section) for own in each]
-    return decide(subject.predictions, rows, PUBLISHED_BELOW if asked is None else asked)
+    return decide(audited.predictions, rows, PUBLISHED_BELOW if asked is None else asked)
 
 
-def _counted(plugin: tuple[Registered, BaseModel], subject: Subject) -> tuple[Counted, ...] | Section:
+def _counted(plugin: tuple[Registered, Options], audited: AuditedModel) -> tuple[Counted, ...] | Section:
     """Return the rows that a plugin's numbers of groups rest on, or the section of one that cannot say: no audit."""
     each, options = plugin
     try:
-        return each.counted(subject, options)
+        return tuple(each.plugin.count_cases(audited, options))
     except Unavailable:  # it refuses its audit for the same reason, and says so then
         return ()
     except (EvidenceError, IntegrityError):
@@ -187,18 +186,18 @@ def _counted(plugin: tuple[Registered, BaseModel], subject: Subject) -> tuple[Co
         return _failed(each.plugin, error)
 
 
-def _audit(plugin: tuple[Registered, BaseModel], subject: Subject) -> Section:
+def _audit(plugin: tuple[Registered, Options], audited: AuditedModel) -> Section:
     """Return a plugin's section; one that fails or refuses gives a finding that says so, never silence."""
     each, options = plugin
     try:
-        section = each.plugin.audit(subject, options)
+        section = each.plugin.audit(audited, options)
     except Unavailable as reason:
         return _unmeasured(each.plugin, str(reason))
     except (EvidenceError, IntegrityError):  # a promise that does not hold is more than an audit that is missing
         raise
     except Exception as error:  # a plugin is foreign code: whatever it raises, the other audits must stand
         return _failed(each.plugin, error)
-    return _untouched(section, subject)
+    return _untouched(section, audited)
 
 
 def _failed(plugin: Plugin, error: Exception) -> Section:
@@ -215,9 +214,9 @@ def _unmeasured(plugin: Plugin, reason: str) -> Section:
     return Section(plugin=plugin.name, findings=(finding,))
 
 
-def _untouched(section: Section, subject: Subject) -> Section:
+def _untouched(section: Section, audited: AuditedModel) -> Section:
     """Add a failed finding when the plugin changed the model that it was to look at."""
-    if subject.model is None or hash_tensors(subject.model.state_dict()) == subject.facts.model_sha256:
+    if audited.model is None or hash_tensors(audited.model.state_dict()) == audited.facts.model_sha256:
         return section
     broken = Finding(
         id=f"{section.plugin}.model_untouched",

@@ -1,6 +1,6 @@
 """What is audited, made: a backbone that is cut and fine-tuned, or a model that others trained; and its predictions.
 
-Of a table of predictions alone, most of a subject is absent.
+Of a table of predictions alone, most of an audited model is absent.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from rft.data.text import Tokenisation
 from rft.errors import ConfigError, ModelError, near
 from rft.features import Features, Store
 from rft.features.batch_independence import Company, measure_company
-from rft.features.embeddings import Representations
+from rft.features.embeddings import Embeddings
 from rft.features.extract import choose_precision, extract
 from rft.features.pipeline import features_of, pooled, sample_of
 from rft.models.external import LoadedExternal, check_finite, check_outputs
 from rft.models.external import load as load_external
 from rft.models.saved import write_model
-from rft.plugins import Subject
-from rft.records import Backbone, Split, SubjectFacts, Training
+from rft.plugins import AuditedModel
+from rft.records import Backbone, ModelFacts, Split, Training
 from rft.training import Fit, Job, Population, Recipe, Task, Trainer
 from rft.training.loop import StandardTrainer
 
@@ -52,7 +52,7 @@ PREDICTED = 64  # examples that are predicted at once
 
 def fine_tune(
     settings: LoadedConfig, dataset: data.Dataset, trainer: Trainer, device: str, *, offline: bool
-) -> Subject:
+) -> AuditedModel:
     """Load and cut the backbone, extract features, train on them and predict: everything that plugins then look at."""
     core, folder = settings.core, settings.folder
     backbone = load_backbone(core.network, folder, modality=core.data.modality, seed=core.seed, offline=offline)
@@ -77,8 +77,8 @@ def fine_tune(
     moved = facts.frozen_sha256_before != facts.frozen_sha256_after
     training = _training_facts(task.recipe, fit, core.data.unit, seconds, parts.cached, core.train.class_weights, moved)
     model = merge_adapters(model) if core.network.tune == "lora" else model
-    return Subject(
-        facts=SubjectFacts(
+    return AuditedModel(
+        facts=ModelFacts(
             name=core.name,
             modality=backbone.modality,
             classes=classes,
@@ -96,9 +96,9 @@ def fine_tune(
         features=features,
         task=task,
         trainer=trainer,
-        plain=StandardTrainer(),
+        plain_trainer=StandardTrainer(),
         fit=fit,
-        representations=cache(partial(_representations, core, folder, backbone, dataset, device, precision)),
+        embeddings=cache(partial(_representations, core, folder, backbone, dataset, device, precision)),
         write_model=partial(write_model, model=model, backbone=backbone, classes=classes),
         device=device,
         show_examples=core.report.show_examples,
@@ -237,7 +237,7 @@ def _cut(core: Config, backbone: LoadedBackbone, classes: int, precision: str) -
 
 def _representations(
     core: Config, folder: Path, backbone: LoadedBackbone, dataset: data.Dataset, device: str, precision: str
-) -> Representations:
+) -> Embeddings:
     """Return pooled features of training examples by the backbone as loaded, and by its network untrained.
 
     With int8 the weights of the backbone have been rounded by now, and are run in float32.
@@ -250,7 +250,7 @@ def _representations(
         random = untrained_like(backbone, core.network, folder, core.seed)
         untrained = pooled(core, random, sample, device, precision)
     own = pooled(core, backbone, sample, device, precision)
-    return Representations(own, untrained, sample.labels, sample.units, sample.groups, len(train))
+    return Embeddings(own, untrained, sample.labels, sample.units, sample.groups, len(train))
 
 
 def _frozen_in(prefix: Prefix, parts: Cut) -> dict[str, torch.Tensor]:
@@ -318,8 +318,8 @@ def tabulate(dataset: data.Dataset, scores: Callable[[str], np.ndarray]) -> pd.D
     return pd.concat(frames, ignore_index=True)
 
 
-def external(settings: LoadedConfig, dataset: data.Dataset, device: str, *, offline: bool) -> Subject:
-    """Load a model that others trained and predict with it; what belongs to training is absent from the subject."""
+def external(settings: LoadedConfig, dataset: data.Dataset, device: str, *, offline: bool) -> AuditedModel:
+    """Load a model that others trained and predict with it; what belongs to training is absent."""
     core = settings.core
     made = load_external(
         core.network, settings.folder, dataset.classes, modality=core.data.modality, device=device, offline=offline
@@ -330,8 +330,8 @@ def external(settings: LoadedConfig, dataset: data.Dataset, device: str, *, offl
     check_outputs(torch.cat(list(logits.values())), core.network.outputs, made.where)
     if hash_tensors(model.state_dict()) != sha256:
         raise ModelError("changes its own tensors when it predicts, in eval mode", where=made.where)
-    return Subject(
-        facts=SubjectFacts(
+    return AuditedModel(
+        facts=ModelFacts(
             name=core.name,
             modality=core.data.modality,
             classes=dataset.classes,
@@ -352,11 +352,11 @@ def external(settings: LoadedConfig, dataset: data.Dataset, device: str, *, offl
     )
 
 
-def predicted(settings: LoadedConfig, dataset: data.Dataset, predictions: pd.DataFrame) -> Subject:
-    """Return the subject of which nothing is known but a table of predictions."""
+def predicted(settings: LoadedConfig, dataset: data.Dataset, predictions: pd.DataFrame) -> AuditedModel:
+    """Return what is audited of which nothing is known but a table of predictions."""
     core = settings.core
-    return Subject(
-        facts=SubjectFacts(
+    return AuditedModel(
+        facts=ModelFacts(
             name=core.name,
             modality="predictions",
             classes=dataset.classes,

@@ -110,7 +110,7 @@ class Rows:
 
     @classmethod
     def of(cls, frame: pd.DataFrame, classes: Sequence[str]) -> Rows:
-        """Return the rows of a table of predictions (see ``rft.plugins.Subject``).
+        """Return the rows of a table of predictions (see ``rft.plugins.AuditedModel``).
 
         Raises:
             Unavailable: a row has no label or no prediction among the classes.

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from rft.report.render.html import render, summary_html
-from rft.report.run_folder.evidence import ledger, verify
+from rft.report.run_folder.evidence import recorded_by_plugins, verify
 from rft.report.run_folder.folder import check_writable, load, rerender, save
 from rft.report.run_folder.run_key import check_storable, place_of
 
 __all__ = [
     "check_storable",
     "check_writable",
-    "ledger",
     "load",
     "place_of",
+    "recorded_by_plugins",
     "render",
     "rerender",
     "save",

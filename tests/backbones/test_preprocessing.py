@@ -719,7 +719,7 @@ def test_an_audit_looks_at_the_pictures_as_the_transform_gives_them(tmp_path: Pa
         expected = network(values).softmax(dim=1)[:, 1].numpy()
     assert np.abs(run.artifacts.predictions["score_red"].to_numpy() - expected).max() <= EQUAL
     assert run.finding("attribution.failed_maps.integrated_gradients").value == 0
-    assert run.subject.preprocessing["recipe"] == "that of made:build"
+    assert run.model.preprocessing["recipe"] == "that of made:build"
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "Preprocessing" in page
     assert "that of made:build" in page

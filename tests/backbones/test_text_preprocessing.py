@@ -142,7 +142,7 @@ def test_the_end_that_was_cut_is_said_and_tells_features_apart(tmp_path: Path) -
     cut = run.finding("dataset.truncated_texts")
     assert cut.value > 0
     assert "Their beginning was not seen" in " ".join([cut.meaning, *cut.limits])
-    assert run.subject.preprocessing["truncation"] == "left"
+    assert run.model.preprocessing["truncation"] == "left"
     assert "truncation left" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
 

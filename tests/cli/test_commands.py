@@ -1,4 +1,4 @@
-"""The commands that look at backbones: rft layers and rft backbones."""
+"""The commands that look at backbones: rft cut-points and rft compare-backbones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rft.backbones.partition.cut_points import places
 from rft.cli.main import app
 from rft.config.schema import ModelConfig
 from rft.errors import ModelError
-from rft.pipeline.compare_backbones import try_backbones
+from rft.pipeline.compare_backbones import compare_backbones
 from tests.support.families import FAMILIES
 
 
@@ -23,7 +23,7 @@ def invoke(*arguments: object) -> tuple[int, str, str]:
 
 
 def test_layers_lists_where_one_can_cut_and_at_what_cost() -> None:
-    code, stdout, _ = invoke("layers", "torchvision/resnet18", "--image-size", "32")
+    code, stdout, _ = invoke("cut-points", "torchvision/resnet18", "--image-size", "32")
     assert code == 0
     rows = {line.split()[0]: line.split() for line in stdout.splitlines()[1:] if line.strip()}
     assert next(iter(rows)) == "none"
@@ -69,28 +69,28 @@ def test_a_machine_that_becomes_slower_does_not_change_the_shares(
 
 
 def test_layers_of_an_unknown_backbone_are_refused_with_near_names() -> None:
-    code, _, stderr = invoke("layers", "torchvision/resnet81")
+    code, _, stderr = invoke("cut-points", "torchvision/resnet81")
     assert (code, "Did you mean 'resnet18'" in stderr) == (2, True)
 
 
 def test_backbones_are_compared_on_training_examples_alone(tiny: Path) -> None:
     page = tiny.parent / "backbones.html"
     candidates = ("torchvision/resnet18=random", "torchvision/mobilenet_v2=random")
-    code, stdout, stderr = invoke("backbones", tiny, "--try", *candidates, "--out", page)
+    code, stdout, stderr = invoke("compare-backbones", tiny, *candidates, "--out", page)
     assert code == 0, stderr
     assert all(candidate in stdout for candidate in candidates)
     content = page.read_text(encoding="utf-8")
     assert all(candidate in content for candidate in candidates)
     assert "<svg" in content
-    made = try_backbones(tiny, candidates)
+    made = compare_backbones(tiny, candidates)
     assert made.n == 20  # the training split
-    rows = {row["backbone"]: row for row in made.section.tables["backbones"]}
+    rows = {row["backbone"]: row for row in made.sections[0].tables["backbones"]}
     assert {name: row["dimension"] for name, row in rows.items()} == dict(zip(candidates, (512, 1280), strict=True))
     assert all(row["seconds"] > 0 and row["low"] <= row["accuracy"] <= row["high"] for row in rows.values())
 
 
 def test_a_candidate_without_weights_is_refused(tiny: Path) -> None:
-    code, _, stderr = invoke("backbones", tiny, "--try", "torchvision/resnet18=gone.pth")
+    code, _, stderr = invoke("compare-backbones", tiny, "torchvision/resnet18=gone.pth")
     assert code == 2
     assert "no such file: gone.pth" in stderr
 

@@ -407,7 +407,7 @@ def outcome(folder: Path, lines: list[str]) -> str:
     facts = json.loads(run.model_dump_json())
     for key in ("id", "created", "seconds", "config", "config_sha256", "environment"):
         facts["run"].pop(key, None)
-    facts["subject"]["training"].pop("seconds", None)
+    facts["model"]["training"].pop("seconds", None)
     files = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if "__pycache__" not in str(file))
     table = pd.read_parquet(run_folder / "predictions.parquet").to_csv(index=False)
     return json.dumps([facts, files, table], sort_keys=True)

@@ -193,8 +193,8 @@ def test_a_comparison_withholds_what_either_run_does(tmp_path: Path) -> None:
     folders.append(audited(tmp_path, other, 0, name="second"))
     for pair, is_open in ((folders[0::2], True), (folders[1:], False)):
         compared = compare_runs(*pair)
-        page = comparison_html(compared.section, name="compared", rft_version="0")
-        release = Release.of(folders[1], pages=[page], compared=[compared.section.model_dump(mode="json")])
+        page = comparison_html(compared.sections, name="compared", rft_version="0")
+        release = Release.of(folders[1], pages=[page], compared=[compared.sections[0].model_dump(mode="json")])
         recovered = Attack(release, "g", ("Cc", "Dd")).run()
         assert bool(recovered) == is_open, recovered
         if not is_open:

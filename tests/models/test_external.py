@@ -66,8 +66,8 @@ class TestTexts:
         plugins = "\n[privacy]\n\n[fairness]\nmin_group = 5\n\n[attribution]\nsamples = 2\n"
         (tmp_path / "audit.toml").write_text(TEXT_AUDIT + plugins, encoding="utf-8")
         run = rft.audit(tmp_path / "audit.toml", tmp_path / "run", device="cpu")
-        assert run.subject.training.mode == "external"
-        assert run.subject.backbone is None
+        assert run.model.training.mode == "external"
+        assert run.model.backbone is None
         assert run.verdict.status == "no_rules"  # nothing that was asked for is missing
         assert run.finding("privacy.membership_auc").value is not None  # the table says what it was trained on
         reasons = {f.id: f.reason for s in run.sections for f in s.findings if f.reason}
@@ -75,7 +75,7 @@ class TestTexts:
         assert "outside this run" in reasons["training.frozen_changed"]
         assert "outside this run" in reasons["backbone.probe_accuracy"]
         evidence = json.loads((tmp_path / "run" / "evidence.json").read_text())
-        assert evidence["model"] == {"sha256": run.subject.model_sha256}
+        assert evidence["model"] == {"sha256": run.model.model_sha256}
         assert not (tmp_path / "run" / "model").exists()
         report = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
         assert "Audit of a model trained elsewhere" in report

@@ -70,7 +70,7 @@ def test_a_gap_that_was_closed_is_told_with_an_interval(runs: tuple[Path, Path])
     made = compare_runs(*runs)
     assert made.names == ("before", "after")
     assert made.n == 400
-    found = made.section.finding("fairness.change_of_accuracy_gap.place")
+    found = made.sections[0].finding("fairness.change_of_accuracy_gap.place")
     frames = [pd.read_parquet(folder / "predictions.parquet") for folder in runs]
     gaps = []
     for frame in frames:
@@ -85,11 +85,11 @@ def test_a_gap_that_was_closed_is_told_with_an_interval(runs: tuple[Path, Path])
 
 
 def test_the_other_way_round_the_gap_widens_and_is_worth_a_look(runs: tuple[Path, Path]) -> None:
-    assert compare_runs(*reversed(runs)).section.finding("fairness.change_of_accuracy_gap.place").status == "warn"
+    assert compare_runs(*reversed(runs)).sections[0].finding("fairness.change_of_accuracy_gap.place").status == "warn"
 
 
 def test_who_changed_sides_stands_in_a_table(runs: tuple[Path, Path]) -> None:
-    rows = {row["group"]: row for row in compare_runs(*runs).section.tables["sides"]}
+    rows = {row["group"]: row for row in compare_runs(*runs).sections[0].tables["sides"]}
     assert rows["north"]["newly_right"] == rows["north"]["newly_wrong"] == 0
     assert rows["south"]["newly_right"] > 20
     assert rows["south"]["newly_wrong"] == 0
@@ -139,7 +139,7 @@ def test_what_a_run_withholds_its_comparison_withholds_too(tmp_path: Path) -> No
         (tmp_path / f"{name}.toml").write_text(text, encoding="utf-8")
         rft.audit(tmp_path / f"{name}.toml", tmp_path / name)
         folders.append(tmp_path / name)
-    rows = {row["group"]: row for row in compare_runs(*folders).section.tables["sides"]}
+    rows = {row["group"]: row for row in compare_runs(*folders).sections[0].tables["sides"]}
     assert rows["islands"]["n"] is None
     assert rows["islands"]["newly_right"] is None
     assert rows["islands"]["status"] == "suppressed: fewer than 10"

@@ -17,12 +17,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import rft
-from rft import plugins
 from rft.cli.main import app
 from rft.errors import IntegrityError
 from rft.features import Features, pipeline
 from rft.pipeline import stages
-from rft.plugins import Options, Subject, Unavailable
+from rft.plugins import AuditedModel, Options, Plugin, Unavailable, registry
 from rft.records import AuditRun, Section
 from tests.support import ROOT
 
@@ -64,11 +63,11 @@ def test_audit_json_says_what_was_done(tiny: Path) -> None:
     run = rft.audit(tiny, tiny.parent / "run")
     stored = json.loads((tiny.parent / "run" / "audit.json").read_text())
     assert AuditRun.from_json(json.dumps(stored)) == AuditRun.from_json(run.to_json())
-    subject = stored["subject"]
-    assert subject["classes"] == ["blue", "red"]
-    assert subject["training"] | {"mode": "standard", "epochs": 5, "optimizer": "adamw"} == subject["training"]
-    assert subject["backbone"]["frozen_sha256_before"] == subject["backbone"]["frozen_sha256_after"]
-    assert subject["backbone"]["trainable_parameters"] == 512 * 2 + 2
+    audited = stored["model"]
+    assert audited["classes"] == ["blue", "red"]
+    assert audited["training"] | {"mode": "standard", "epochs": 5, "optimizer": "adamw"} == audited["training"]
+    assert audited["backbone"]["frozen_sha256_before"] == audited["backbone"]["frozen_sha256_after"]
+    assert audited["backbone"]["trainable_parameters"] == 512 * 2 + 2
     assert stored["data"]["splits"]["train"] == {
         "n": 20,
         "n_units": 10,
@@ -109,7 +108,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_one_others(tiny: Path)
     first, again = rft.audit(tiny), rft.audit(tiny)
     other = rft.audit(tiny, overrides=["seed=1"])
     assert first.artifacts.predictions.equals(again.artifacts.predictions)
-    assert first.subject.model_sha256 == again.subject.model_sha256 != other.subject.model_sha256
+    assert first.model.model_sha256 == again.model.model_sha256 != other.model.model_sha256
 
 
 def test_cached_features_carry_over_to_another_head(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,38 +171,36 @@ def test_a_changed_file_is_found(tiny: Path) -> None:
         rft.load(out)
 
 
-class Broken:
-    name, always_on, requires, needs, options = "broken", True, (), (), Options
+class Broken(Plugin[Options]):
+    name, always_on, options = "broken", True, Options
 
-    def trainer(self, options: Options) -> None: ...
-
-    def audit(self, subject: Subject, options: Options) -> Section:
+    def audit(self, audited: AuditedModel, options: Options) -> Section:
         raise ZeroDivisionError("of no group")
 
 
 class Miscounts(Broken):
     name = "miscounts"
 
-    def counted(self, subject: Subject, options: Options) -> list[object]:
+    def count_cases(self, audited: AuditedModel, options: Options) -> list[object]:
         raise ZeroDivisionError("of no group")
 
-    def audit(self, subject: Subject, options: Options) -> Section:
+    def audit(self, audited: AuditedModel, options: Options) -> Section:
         return Section(plugin="miscounts")
 
 
 class Refuses(Broken):
     name = "refuses"
 
-    def audit(self, subject: Subject, options: Options) -> Section:
+    def audit(self, audited: AuditedModel, options: Options) -> Section:
         raise Unavailable("no audio in pictures")
 
 
 class Meddles(Broken):
     name = "meddles"
 
-    def audit(self, subject: Subject, options: Options) -> Section:
+    def audit(self, audited: AuditedModel, options: Options) -> Section:
         with torch.no_grad():
-            next(subject.model.backbone.parameters()).add_(1)
+            next(audited.model.backbone.parameters()).add_(1)
         return Section(plugin="meddles")
 
 
@@ -219,7 +216,7 @@ class Meddles(Broken):
 def test_a_plugin_that_fails_refuses_or_meddles_is_never_silent(
     tiny: Path, monkeypatch: pytest.MonkeyPatch, plugin: type, id: str, text: str, verdict: str
 ) -> None:
-    monkeypatch.setattr(plugins, "BUILTIN", (f"{__name__}:{plugin.__name__}", *plugins.BUILTIN))
+    monkeypatch.setattr(registry, "BUILTIN", (f"{__name__}:{plugin.__name__}", *registry.BUILTIN))
     run = rft.audit(tiny)
     assert text in (run.finding(id).reason or run.finding(id).meaning)
     assert run.verdict.status == verdict
@@ -229,12 +226,12 @@ def test_a_plugin_that_fails_refuses_or_meddles_is_never_silent(
 class FindsItBroken(Broken):
     name = "finds"
 
-    def audit(self, subject: Subject, options: Options) -> Section:
+    def audit(self, audited: AuditedModel, options: Options) -> Section:
         raise IntegrityError("the noise is too small", where="[privacy]")
 
 
 def test_a_promise_that_does_not_hold_stops_the_run(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugins, "BUILTIN", (f"{__name__}:FindsItBroken", *plugins.BUILTIN))
+    monkeypatch.setattr(registry, "BUILTIN", (f"{__name__}:FindsItBroken", *registry.BUILTIN))
     code, _, stderr = invoke("audit", tiny, "--out", tiny.parent / "run")
     assert code == 1
     assert "[privacy]: the noise is too small" in stderr

@@ -13,7 +13,7 @@ import pytest
 from tests.support import mitigation_cases as cases
 
 pytest.importorskip("fairlearn")
-from rft.plugins import Subject
+from rft.plugins import AuditedModel
 from rft.plugins.fairness import Fairness, FairnessOptions
 from rft.plugins.performance import Performance, PerformanceOptions
 from rft.plugins.privacy import PrivacyOptions
@@ -40,21 +40,21 @@ class Stated:
 def report(rows_of_a_person: int) -> tuple[Section, Section, Piece]:
     """Performance, fairness with mitigation and legal tables, and attacks, of one model on people with a tiny group."""
     sizes = {"train": 900, "validation": 900, "test": 300 * rows_of_a_person}
-    given = cases.subject(sizes, agree=0.5, each=rows_of_a_person)
-    subject = with_tiny_group(given, rows_of_a_person)
+    given = cases.model(sizes, agree=0.5, each=rows_of_a_person)
+    audited = with_tiny_group(given, rows_of_a_person)
     fairness = FairnessOptions(
         metrics=[*METRICS, "rms_calibration_error"],
         tables=["four_fifths"],
         mitigation={"attribute": "region", "metric": "tpr", "methods": ["threshold"]},
     )
     return (
-        Performance().audit(subject, PerformanceOptions()),
-        Fairness().audit(subject, fairness),
-        membership_piece(subject, PrivacyOptions(shadows=None)),
+        Performance().audit(audited, PerformanceOptions()),
+        Fairness().audit(audited, fairness),
+        membership_piece(audited, PrivacyOptions(shadows=None)),
     )
 
 
-def with_tiny_group(given: Subject, rows_of_a_person: int) -> Subject:
+def with_tiny_group(given: AuditedModel, rows_of_a_person: int) -> AuditedModel:
     """Put the first twelve people of test into a group of their own: too few to be compared, however many rows."""
     test = given.splits["test"]
     groups = test.groups["region"].copy()

@@ -7,11 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel
 
-from rft import plugins
 from rft.errors import ConfigError
-from rft.plugins import Options, discover
+from rft.plugins import AuditedModel, Options, Plugin, Registered, discover, registry
+from rft.records import Section
 from tests.support import ROOT
 
 PACKAGE = ROOT / "tests" / "support" / "extension_package"
@@ -24,20 +23,27 @@ def test_built_in_plugins_are_found_with_their_origin() -> None:
     assert {found[name].distribution for name in list(found)[:6]} == {"rft"}
 
 
-class Good:
+class Good(Plugin[Options]):
     name = "good"
-    always_on = False
-    requires: tuple[str, ...] = ()
-    needs: tuple[str, ...] = ()
-    options: type[BaseModel] = Options
+    options = Options
 
-    def trainer(self, options: BaseModel) -> None: ...
-
-    def audit(self, subject: object, options: BaseModel) -> None: ...
+    def audit(self, audited: AuditedModel, options: Options) -> Section:
+        return Section(plugin=self.name)
 
 
-class NoAudit:
+class Stranger:
     name = "bad"
+
+
+class NoAudit(Plugin[Options]):
+    name, options = "bad", Options
+
+
+class NoOptions(Plugin[Options]):
+    name = "bad"
+
+    def audit(self, audited: AuditedModel, options: Options) -> Section:
+        return Section(plugin=self.name)
 
 
 class Reserved(Good):
@@ -60,7 +66,9 @@ class Raises(Good):
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("NoAudit", "it lacks always_on, requires, needs, options, trainer, audit"),
+        ("Stranger", "is no subclass of rft.plugins.Plugin"),
+        ("NoAudit", "abstract method 'audit'"),
+        ("NoOptions", "it lacks options"),
         ("Reserved", "the name 'data' is not allowed"),
         ("Capital", "the name 'Good' is not allowed"),
         ("Taken", "the name 'dataset' is taken by rft"),
@@ -69,7 +77,7 @@ class Raises(Good):
     ],
 )
 def test_what_breaks_the_protocol_is_refused(monkeypatch: pytest.MonkeyPatch, target: str, message: str) -> None:
-    monkeypatch.setattr(plugins, "BUILTIN", (*plugins.BUILTIN, f"{__name__}:{target}"))
+    monkeypatch.setattr(registry, "BUILTIN", (*registry.BUILTIN, f"{__name__}:{target}"))
     with pytest.raises(ConfigError) as caught:
         discover()
     assert message in str(caught.value)
@@ -79,10 +87,10 @@ def test_what_is_missing_comes_with_the_pip_line(monkeypatch: pytest.MonkeyPatch
     class Needy(Good):
         requires = ("none-such", "numpy")
 
-    own = plugins.Registered(Needy(), "rft", "1")
+    own = Registered(Needy(), "rft", "1")
     assert own.missing() == ["none-such"]
     assert own.install_hint() == 'pip install "rft[good]"'
-    assert plugins.Registered(Needy(), "other", "1").install_hint() == "pip install none-such"
+    assert Registered(Needy(), "other", "1").install_hint() == "pip install none-such"
 
 
 @pytest.fixture(scope="module")

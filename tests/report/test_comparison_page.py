@@ -35,7 +35,7 @@ def page(name: str = "smiles") -> str:
         ),
         notes=(f"No ranking of {name}.",),
     )
-    return comparison_html(section, name=name, byline=(name, "142 examples"), rft_version="1.2.3")
+    return comparison_html([section], name=name, byline=(name, "142 examples"), rft_version="1.2.3")
 
 
 def test_it_shows_tables_figure_and_notes() -> None:

@@ -27,7 +27,7 @@ VISIBLE = "ab<U+202E>632<U+2066><U+2069><U+200B><U+200C><U+200D><U+2060><U+FEFF>
 
 
 def compared(run: AuditRun) -> str:
-    return comparison_html(run.sections[-1], name=run.run.name, byline=(run.run.name,), rft_version="1")
+    return comparison_html(run.sections[-1:], name=run.run.name, byline=(run.run.name,), rft_version="1")
 
 
 @pytest.fixture(scope="module")

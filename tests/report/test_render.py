@@ -173,8 +173,8 @@ def test_the_verdict_in_words(status: str, words: str) -> None:
 
 def test_changed_frozen_tensors_are_seen() -> None:
     run = example_run()
-    backbone = run.subject.backbone.model_copy(update={"frozen_sha256_after": "2e" * 32})
-    page = render(run.model_copy(update={"subject": run.subject.model_copy(update={"backbone": backbone})}))
+    backbone = run.model.backbone.model_copy(update={"frozen_sha256_after": "2e" * 32})
+    page = render(run.model_copy(update={"model": run.model.model_copy(update={"backbone": backbone})}))
     assert "Unchanged" not in page
     assert "1d" * 32 in page
     assert "2e" * 32 in page
@@ -182,9 +182,9 @@ def test_changed_frozen_tensors_are_seen() -> None:
 
 def test_a_run_of_predictions_alone_and_without_findings() -> None:
     run = example_run()
-    subject = run.subject.model_copy(update={"backbone": None, "model_sha256": None})
+    audited = run.model.model_copy(update={"backbone": None, "model_sha256": None})
     empty = Section(plugin="quiet", title="Quiet")
-    page = render(run.model_copy(update={"subject": subject, "sections": (empty,)}))
+    page = render(run.model_copy(update={"model": audited, "sections": (empty,)}))
     assert "a table of predictions" in page
     assert "nothing measured" in page
 

@@ -33,9 +33,9 @@ def test_the_textbook_case_runs(tmp_path: Path) -> None:
         write_pictures(tmp_path / "photos" / place, n=6, seed=number)
     smaller = ["model.weights=random", "model.image_size=64", "train.epochs=2", "attribution.samples=2"]
     run = rft.audit(tmp_path / "audit.toml", tmp_path / "run", overrides=smaller)
-    assert run.subject.backbone.frozen_parameters == 23_508_032  # ResNet-50 without its 1000-class layer
-    assert run.subject.backbone.trainable_parameters == 2048 * 2 + 2
-    assert run.subject.training.optimizer == "sgd"
+    assert run.model.backbone.frozen_parameters == 23_508_032  # ResNet-50 without its 1000-class layer
+    assert run.model.backbone.trainable_parameters == 2048 * 2 + 2
+    assert run.model.training.optimizer == "sgd"
     assert run.finding("training.frozen_changed").value == 0
     assert run.finding("attribution.completeness").value is not None
 
@@ -57,12 +57,12 @@ def test_the_last_block_of_vgg_is_trained(tmp_path: Path) -> None:
     photos(path.parent)
     smaller = ["model.weights=random", "model.image_size=64", "train.epochs=2", "attribution.samples=2"]
     run = rft.audit(path, tmp_path / "run", overrides=smaller)
-    backbone = run.subject.backbone
+    backbone = run.model.backbone
     assert (backbone.freeze, backbone.tune) == ("features.24", "full")
     assert backbone.frozen_parameters == 7_635_264  # the first ten convolutions
     assert run.finding("training.frozen_changed").value == 0
     assert run.finding("training.trained_unmoved").value == 0
-    assert run.subject.training.cached
+    assert run.model.training.cached
     assert run.finding("attribution.completeness").value is not None
 
 
@@ -74,12 +74,12 @@ def test_a_vision_transformer_learns_with_adapters(tmp_path: Path) -> None:
     run = rft.audit(
         path, tmp_path / "run", overrides=["model.weights=random", "train.epochs=2", "attribution.samples=1"]
     )
-    backbone = run.subject.backbone
+    backbone = run.model.backbone
     assert (
         backbone.trainable_parameters == 2 * 8 * (384 + 3 * 384) + 384 * 2 + 2
     )  # two adapters of rank 8, and the head
     assert run.finding("training.frozen_changed").value == 0
-    assert run.subject.training.cached
+    assert run.model.training.cached
     assert set(rft.load(tmp_path / "run").predict([tmp_path / "vit_lora/photos/test/ants/000.png"])["prediction"])
 
 
@@ -127,7 +127,7 @@ def test_planted_problems_of_a_model_that_others_trained_are_found(tmp_path: Pat
     path = copied("audit_only", tmp_path)
     subprocess.run([sys.executable, "prepare.py"], cwd=path.parent, check=True)
     run = rft.audit(path, tmp_path / "run")
-    assert run.subject.training.mode == "external"
+    assert run.model.training.mode == "external"
     assert run.verdict.status == "fail"
     assert run.finding("fairness.tpr_gap.channel").interval.low > 0.5
     assert run.finding("attribution.suspect.asap").interval.low > 0.2

@@ -29,4 +29,4 @@ def test_smiles_are_learned_and_the_small_sample_is_admitted(tmp_path: Path, eps
         assert accuracy.value >= 0.80
     else:
         assert run.finding("privacy.epsilon").value <= epsilon
-        assert run.subject.training.unit == "face_id"
+        assert run.model.training.unit == "face_id"

@@ -48,7 +48,7 @@ def written(folder: Path, family: str, model: str, more: str = "") -> Path:
 
 def items(run: AuditRun, folder: Path) -> list:
     """Return the texts, or the paths of the pictures, in the order of the predictions."""
-    if run.subject.modality == "text":
+    if run.model.modality == "text":
         table = pd.read_csv(folder / "texts.csv")
         return [*table[table["split"] == "train"]["text"], *table[table["split"] == "test"]["text"]]
     table = pd.read_csv(folder / "data" / "pictures.csv")
@@ -102,7 +102,7 @@ def test_the_saved_model_predicts_what_the_audit_predicted(
         return
     run = rft.audit(path, tmp_path / "run")
     assert_same(tmp_path / "run", items(run, tmp_path), SAME if cache == "float32" else SAME_HALF)
-    assert run.subject.backbone.precision == ("float32" if precision == "auto" else precision)
+    assert run.model.backbone.precision == ("float32" if precision == "auto" else precision)
 
 
 def test_precisions_differ_from_each_other(tmp_path: Path) -> None:
@@ -123,12 +123,12 @@ def test_what_is_attacked_and_explained_is_what_is_predicted(tmp_path: Path, pre
     path = written(tmp_path, "bert", f'precision = "{precision}"\nfreeze = "{freeze}"')
     settings, _, trainer = prepare(path)
     dataset = data.read(settings.core.data, settings.folder, settings.core.seed)
-    subject = fine_tune(settings, dataset, trainer, "cpu", offline=True)
+    audited = fine_tune(settings, dataset, trainer, "cpu", offline=True)
     for split in ("train", "test"):
-        rows = subject.predictions[subject.predictions["split"] == split]
-        wanted = torch.tensor(rows[[f"score_{name}" for name in subject.facts.classes]].to_numpy())
-        (attacked,) = linear_heads.logits(subject.task, [subject.fit], subject.features[split])
-        explained = Network(subject.model, "cpu").logits(subject.inputs.batch(split, np.arange(20)))
+        rows = audited.predictions[audited.predictions["split"] == split]
+        wanted = torch.tensor(rows[[f"score_{name}" for name in audited.facts.classes]].to_numpy())
+        (attacked,) = linear_heads.logits(audited.task, [audited.fit], audited.features[split])
+        explained = Network(audited.model, "cpu").logits(audited.inputs.batch(split, np.arange(20)))
         for logits in (torch.tensor(attacked), explained):
             assert (logits.double().softmax(dim=1) - wanted).abs().max() <= SAME
 
@@ -154,7 +154,7 @@ def test_in_bfloat16_texts_run_without_padding() -> None:
 def test_int8_counts_the_layers_that_run_before_the_cut(tmp_path: Path, freeze: str, layers: int) -> None:
     path = written(tmp_path, "bert", f'freeze = "{freeze}"\nprecision = "int8"')
     run = rft.audit(path, tmp_path / "run")
-    assert run.subject.backbone.rounded_layers == layers
+    assert run.model.backbone.rounded_layers == layers
     assert f"the weights of {layers} linear layers of the frozen part" in (tmp_path / "run" / "report.html").read_text()
     assert run.finding("training.frozen_changed").value == 0
 

@@ -79,9 +79,9 @@ class TestOneRun:
     def test_what_needs_the_model_says_so(self, tmp_path: Path) -> None:
         extra = "\n[fairness]\n\n[privacy]\n\n[attribution]\n"
         run = rft.audit(write(tmp_path, scores(), CONFIG + extra), tmp_path / "run")
-        assert run.subject.training.mode == "external"
-        assert run.subject.modality == "predictions"
-        assert (run.subject.backbone, run.subject.model_sha256) == (None, None)
+        assert run.model.training.mode == "external"
+        assert run.model.modality == "predictions"
+        assert (run.model.backbone, run.model.model_sha256) == (None, None)
         reasons = {f.id: f.reason for s in run.sections for f in s.findings if f.reason}
         for name in (
             "training.frozen_changed",
@@ -402,7 +402,7 @@ class TestBadInput:
             rft.audit(tmp_path / "audit.toml")
 
     def test_backbones_are_not_tried_on_predictions(self, tmp_path: Path) -> None:
-        from rft.pipeline.compare_backbones import try_backbones
+        from rft.pipeline.compare_backbones import compare_backbones
 
         with pytest.raises(ConfigError, match="audits a finished model"):
-            try_backbones(write(tmp_path, scores()), ["timm/resnet18"])
+            compare_backbones(write(tmp_path, scores()), ["timm/resnet18"])

@@ -128,7 +128,7 @@ class TestVoidPromises:
         (rule,) = run["verdict"]["rules"]
         assert rule["outcome"] == "uncertain"
         assert "whoever knows it can subtract the noise" in rule["explanation"]
-        training = run["subject"]["training"]
+        training = run["model"]["training"]
         assert (training["mode"], training["epsilon"], training["delta"]) == ("private", None, None)
         assert "subtract the noise" in training["void"]
         card = (tmp_path / "run" / "model-card.md").read_text(encoding="utf-8")

@@ -246,4 +246,4 @@ def test_a_killed_run_does_not_go_on_as_another(tmp_path: Path, monkeypatch: pyt
     assert "resumed at step" not in stand
     trainings = run.section("privacy").tables["ledger_trainings"]
     assert [row["charged_steps"] for row in trainings] == [24, 40]
-    assert json.loads((tmp_path / "run" / "audit.json").read_text())["subject"]["training"]["steps"] == 40
+    assert json.loads((tmp_path / "run" / "audit.json").read_text())["model"]["training"]["steps"] == 40

@@ -92,9 +92,9 @@ def test_every_plugin_works_with_every_way_of_freezing(tmp_path: Path, family: s
     assert {plugin: outcome(run, plugin) for plugin in FIRST} == dict.fromkeys(FIRST, "measured")
     assert run.finding("training.frozen_changed").value == 0
     assert run.finding("training.trained_unmoved").value == 0
-    assert run.subject.training.cached is (way not in ("none", "adapters everywhere"))
+    assert run.model.training.cached is (way not in ("none", "adapters everywhere"))
     notes = " ".join(run.section("training").notes)
-    assert ("Nothing was cached" in notes) is (not run.subject.training.cached)
+    assert ("Nothing was cached" in notes) is (not run.model.training.cached)
     report = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert all(f'id="section-{section.plugin}"' in report for section in run.sections)
 

@@ -1,4 +1,4 @@
-"""Small classifiers whose attributions are known, and a subject around them."""
+"""Small classifiers whose attributions are known, and a audited around them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from rft.plugins import Subject
-from rft.records import Split, SubjectFacts, Training
+from rft.plugins import AuditedModel
+from rft.records import ModelFacts, Split, Training
 
 CLASSES = ("blue", "red")
 CORNER = [0.0, 0.0, 0.25, 0.25]
@@ -99,7 +99,7 @@ def noise(n: int, *, side: int = SIDE, seed: int = 0) -> Tensor:
     return torch.rand(n, 3, side, side, generator=torch.Generator().manual_seed(seed))
 
 
-def subject(
+def audited_model(
     model: nn.Module,
     pixels: Tensor,
     *,
@@ -107,8 +107,8 @@ def subject(
     groups: dict[str, np.ndarray] | None = None,
     units: np.ndarray | None = None,
     show_examples: bool = False,
-) -> Subject:
-    """Return a subject whose test split is ``pixels`` with what ``model`` predicts."""
+) -> AuditedModel:
+    """Return a audited whose test split is ``pixels`` with what ``model`` predicts."""
     n = len(pixels)
     with torch.no_grad():
         predicted = model({"pixels": pixels}).argmax(dim=1).numpy()
@@ -122,10 +122,10 @@ def subject(
     )
     names = [CLASSES[index] for index in predicted]
     table = pd.DataFrame({"split": "test", "id": split.ids, "unit": None, "label": names, "prediction": names})
-    facts = SubjectFacts(
+    facts = ModelFacts(
         name="tiny", modality="image", classes=CLASSES, positive="red", training=Training(mode="standard")
     )
-    return Subject(
+    return AuditedModel(
         facts=facts,
         seed=seed,
         splits={"test": split},

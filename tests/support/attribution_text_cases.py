@@ -1,4 +1,4 @@
-"""Small text classifiers and tokenizers whose attributions are known, and a subject around them."""
+"""Small text classifiers and tokenizers whose attributions are known, and a audited around them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rft.plugins import Subject
-from rft.records import Split, SubjectFacts, Training
+from rft.plugins import AuditedModel
+from rft.records import ModelFacts, Split, Training
 
 transformers = pytest.importorskip("transformers")
 
@@ -184,7 +184,7 @@ def sentences(n: int, *, secret: float = 0.5, seed: int = 0) -> list[str]:
     return texts
 
 
-def subject(
+def audited_model(
     model: nn.Module,
     texts: Sequence[str],
     tokenizer: Any,
@@ -192,16 +192,16 @@ def subject(
     units: np.ndarray | None = None,
     show_examples: bool = False,
     max_length: int = 64,
-) -> Subject:
-    """Return a subject whose test split is ``texts`` with what ``model`` predicts."""
+) -> AuditedModel:
+    """Return a audited whose test split is ``texts`` with what ``model`` predicts."""
     inputs = Strings(texts, tokenizer, max_length)
     with torch.no_grad():
         predicted = [int(model(inputs.batch("test", np.array([row]))).argmax()) for row in range(len(texts))]
     names = [CLASSES[index] for index in predicted]
     ids = np.array([f"t{row}" for row in range(len(texts))])
     split = Split(name="test", ids=ids, items=list(texts), labels=np.array(predicted, dtype=np.int64), units=units)
-    facts = SubjectFacts(name="tiny", modality="text", classes=CLASSES, training=Training(mode="standard"))
-    return Subject(
+    facts = ModelFacts(name="tiny", modality="text", classes=CLASSES, training=Training(mode="standard"))
+    return AuditedModel(
         facts=facts,
         seed=0,
         splits={"test": split},

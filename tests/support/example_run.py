@@ -18,11 +18,11 @@ from rft.records import (
     Finding,
     InputFile,
     Interval,
+    ModelFacts,
     RuleOutcome,
     Run,
     Section,
     SplitFacts,
-    SubjectFacts,
     Table,
     Training,
     Verdict,
@@ -597,7 +597,7 @@ def example_run(*, with_hostile: bool = False) -> AuditRun:
                 packages={"torch": "2.13.0", "opacus": "1.6.0", "captum": "0.9.0", "fairlearn": "0.15.0"},
             ),
         ),
-        subject=SubjectFacts(
+        model=ModelFacts(
             name="smiles",
             modality="image",
             classes=(HOSTILE, "neutral") if with_hostile else ("smiling", "neutral"),

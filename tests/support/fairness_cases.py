@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from rft.plugins import Subject
+from rft.plugins import AuditedModel
 from rft.plugins.fairness import Fairness, FairnessOptions
-from rft.records import Row, Section, SubjectFacts, Training
+from rft.records import ModelFacts, Row, Section, Training
 
 
 def predictions(labels, predicted, *, split: str = "test", units=None, **groups) -> pd.DataFrame:
@@ -18,15 +18,15 @@ def predictions(labels, predicted, *, split: str = "test", units=None, **groups)
     return pd.DataFrame(columns | {f"group_{name}": values for name, values in groups.items()})
 
 
-def subject(frame: pd.DataFrame, *, classes=("no", "yes"), positive: str | None = "yes") -> Subject:
-    facts = SubjectFacts(
+def audited_model(frame: pd.DataFrame, *, classes=("no", "yes"), positive: str | None = "yes") -> AuditedModel:
+    facts = ModelFacts(
         name="toy", modality="image", classes=classes, positive=positive, training=Training(mode="external")
     )
-    return Subject(facts=facts, seed=0, splits={}, predictions=frame)
+    return AuditedModel(facts=facts, seed=0, splits={}, predictions=frame)
 
 
 def audit(frame: pd.DataFrame, *, classes=("no", "yes"), positive="yes", **options) -> Section:
-    return Fairness().audit(subject(frame, classes=classes, positive=positive), FairnessOptions(**options))
+    return Fairness().audit(audited_model(frame, classes=classes, positive=positive), FairnessOptions(**options))
 
 
 def cell(section: Section, attribute: str | None, group: str | None, metric: str) -> Row:

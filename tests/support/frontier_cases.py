@@ -11,9 +11,9 @@ import torch
 
 from rft.backbones.classifier import new_head
 from rft.features import Dense
-from rft.plugins import Subject
+from rft.plugins import AuditedModel
 from rft.plugins.privacy.training.trainer import DPTrainer
-from rft.records import Split, SubjectFacts, Training
+from rft.records import ModelFacts, Split, Training
 from rft.training import Recipe, Task
 from rft.training.loop import StandardTrainer
 
@@ -36,7 +36,9 @@ def split(name: str, labels: np.ndarray, groups: np.ndarray, **changes: Any) -> 
     return Split(name, ids, [None] * len(labels), labels, {"site": groups}, **changes)
 
 
-def subject(trainer: DPTrainer, n: int = 800, n_test: int = 300, *, dimension: int = 20, **changes: Any) -> Subject:
+def audited_model(
+    trainer: DPTrainer, n: int = 800, n_test: int = 300, *, dimension: int = 20, **changes: Any
+) -> AuditedModel:
     features, labels, groups = examples(n, dimension, 0)
     test_features, test_labels, test_groups = examples(n_test, dimension, 1)
     dense = {"train": Dense(torch.from_numpy(features)), "test": Dense(torch.from_numpy(test_features))}
@@ -48,7 +50,7 @@ def subject(trainer: DPTrainer, n: int = 800, n_test: int = 300, *, dimension: i
         "plain": StandardTrainer(),
         "task": Task(dense["train"], torch.from_numpy(labels), None, partial(new_head, dimension, 2, False), RECIPE),
     }
-    facts = SubjectFacts(
+    facts = ModelFacts(
         name="made", modality="image", classes=CLASSES, positive="yes", training=Training(mode="private")
     )
-    return Subject(facts, 0, **(given | changes))
+    return AuditedModel(facts, 0, **(given | changes))

@@ -12,8 +12,8 @@ import torch
 
 from rft.backbones.classifier import new_head
 from rft.features import Dense, Features
-from rft.plugins import Subject
-from rft.records import Split, SubjectFacts, Training
+from rft.plugins import AuditedModel
+from rft.records import ModelFacts, Split, Training
 from rft.training import Job, Recipe, Task, Trainer, linear_heads
 from rft.training.loop import StandardTrainer
 
@@ -50,7 +50,7 @@ def predictions(task: Task, state: Any, splits: dict[str, Split], features: dict
     return pd.concat(frames, ignore_index=True)
 
 
-def subject(
+def audited_model(
     n_train: int = 150,
     n_test: int = 100,
     *,
@@ -61,8 +61,8 @@ def subject(
     views: int = 1,
     seed: int = 0,
     **task_changes: Any,
-) -> Subject:
-    """Return a subject with a linear head that was fitted by its trainer."""
+) -> AuditedModel:
+    """Return a audited with a linear head that was fitted by its trainer."""
     rng = np.random.default_rng(seed)
     trainer = trainer or StandardTrainer()
     splits = {
@@ -79,13 +79,13 @@ def subject(
     task = replace(task, **task_changes)
     fit = trainer.fit(task, [Job(seed)])[0]
     mode = fit.facts["mode"]
-    facts = SubjectFacts(
+    facts = ModelFacts(
         name="made",
         modality="image",
         classes=CLASSES,
         training=Training(mode=mode, seconds=2.0, unit=fit.facts.get("unit")),
     )
-    return Subject(
+    return AuditedModel(
         facts,
         seed,
         splits,

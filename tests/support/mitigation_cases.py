@@ -11,8 +11,8 @@ from rft.backbones.classifier import Classifier, hash_tensors, new_head
 from rft.data import Dataset
 from rft.features import Dense
 from rft.pipeline.subjects import tabulate
-from rft.plugins import Subject
-from rft.records import Split, SubjectFacts, Training
+from rft.plugins import AuditedModel
+from rft.records import ModelFacts, Split, Training
 from rft.training import Job, Recipe, Task
 from rft.training.linear_heads import logits
 from rft.training.loop import StandardTrainer
@@ -45,10 +45,10 @@ def split(name: str, n: int, seed: int, *, each: int = 1, **shape) -> tuple[Spli
     return Split(name, ids, list(ids), labels, {"region": groups.astype(object)}, units), features
 
 
-def subject(
+def audited_model(
     sizes: Mapping[str, int], *, seed: int = 0, row_norm: bool = False, mode: str = "standard", **shape
-) -> Subject:
-    """Return a subject whose head was trained on the rows of ``train``; ``sizes`` says how many rows a split has."""
+) -> AuditedModel:
+    """Return a audited whose head was trained on the rows of ``train``; ``sizes`` says how many rows a split has."""
     made = {name: split(name, n, seed, **shape) for name, n in sizes.items()}
     names = ("no", "yes", "maybe")[: shape.get("classes", 2)]
     dataset = Dataset({name: part for name, (part, _) in made.items()}, names, 0, [])
@@ -66,8 +66,8 @@ def subject(
     head = fresh(0)
     head.load_state_dict(fit.state)
     model = Classifier(torch.nn.Identity(), head, modality="image")
-    return Subject(
-        facts=SubjectFacts(
+    return AuditedModel(
+        facts=ModelFacts(
             name="planted",
             modality="image",
             classes=names,
@@ -82,6 +82,6 @@ def subject(
         features=features,
         task=task,
         trainer=StandardTrainer(),
-        plain=StandardTrainer(),
+        plain_trainer=StandardTrainer(),
         fit=fit,
     )

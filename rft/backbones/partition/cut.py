@@ -172,7 +172,7 @@ def cut(classifier: Classifier, freeze: str, tune: Tune, example: Example) -> Cu
     except Uncuttable as reason:
         parents = _parents(classifier, freeze, tune, anatomy, example)
         others = f"It can be cut at {parents[0]!r}. " if parents else ""
-        remedy = f"{others}rft layers BACKBONE lists where one can cut."
+        remedy = f"{others}rft cut-points BACKBONE lists where one can cut."
         raise ModelError(f"cannot cut at {freeze!r}: {reason}", where="model.freeze", remedy=remedy) from None
 
 
@@ -191,7 +191,9 @@ def _input_shape(example: Example) -> InputShape:
 def _check_name(classifier: Classifier, layer: str) -> None:
     known = [name.removeprefix(NETWORK) for name, _ in classifier.named_modules() if name.startswith(NETWORK)]
     if layer not in known:
-        remedy = near(layer, ["all", "none", *known]) or 'rft layers BACKBONE lists the layers; or "all", or "none".'
+        remedy = (
+            near(layer, ["all", "none", *known]) or 'rft cut-points BACKBONE lists the layers; or "all", or "none".'
+        )
         raise ModelError(f"the backbone has no layer {layer!r}", where="model.freeze", remedy=remedy)
 
 

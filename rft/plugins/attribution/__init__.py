@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from rft.config.applicability import EXAMPLES, PICTURES, TEXTS, Applies
-from rft.plugins import Options, Subject
+from rft.plugins import AuditedModel, Options, Plugin
 from rft.records import Section
 
 Method = Literal["gradcam", "integrated_gradients"]
@@ -104,21 +104,15 @@ class AttributionOptions(Options):
         return suspects
 
 
-class Attribution:
+class Attribution(Plugin[AttributionOptions]):
     """GradCAM and integrated gradients through Captum, held against checks, and suspects judged by intervention."""
 
     name = "attribution"
-    always_on = False
-    requires: tuple[str, ...] = ("captum",)
-    needs: tuple[str, ...] = ()
-    options: type[BaseModel] = AttributionOptions
+    requires = ("captum",)
+    options = AttributionOptions
 
-    def trainer(self, options: BaseModel) -> None:
-        """Leave training to the standard loop."""
-
-    def audit(self, subject: Subject, options: BaseModel) -> Section:
+    def audit(self, audited: AuditedModel, options: AttributionOptions) -> Section:
         """Return the section; needs the joined model, in eval mode, and the test examples."""
         from rft.plugins.attribution.audit import audit
 
-        assert isinstance(options, AttributionOptions)
-        return audit(subject, options)
+        return audit(audited, options)

@@ -1,9 +1,9 @@
-"""The way from a subject to the section that suits the modality of its examples."""
+"""The way from an audited model to the section that suits the modality of its examples."""
 
 from __future__ import annotations
 
 from rft.errors import Unavailable
-from rft.plugins import Subject
+from rft.plugins import AuditedModel
 from rft.plugins.attribution import AttributionOptions
 from rft.plugins.attribution.images import section as images
 from rft.plugins.attribution.network import Network
@@ -13,14 +13,14 @@ from rft.records import Section
 SECTIONS = {"image": images.section, "text": texts.section}
 
 
-def audit(subject: Subject, options: AttributionOptions) -> Section:
-    """Return the section of ``subject``'s joined model on its test split.
+def audit(audited: AuditedModel, options: AttributionOptions) -> Section:
+    """Return the section of ``audited``'s joined model on its test split.
 
     Raises:
-        Unavailable: when the subject has no model or inputs, no test example, examples of another modality, or a model
-            in training mode.
+        Unavailable: when predictions alone were given, there is no test example, examples are of another modality, or
+            the model is in training mode.
     """
-    model, modality = subject.need("model"), subject.facts.modality
+    model, modality = audited.require_model(), audited.facts.modality
     if modality not in SECTIONS:
         raise Unavailable(f"attribution explains pictures and texts, not {modality}")
-    return SECTIONS[modality](subject, options, Network(model, subject.device))
+    return SECTIONS[modality](audited, options, Network(model, audited.device))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+from collections.abc import Mapping
 
-from rft.plugins import Options, Subject
+from rft.disclosure.withheld import NOTHING, Withheld
+from rft.plugins import AuditedModel, CandidateBackbone, Options, Plugin
 from rft.records import Section
 
 
@@ -12,20 +13,23 @@ class BackboneOptions(Options):
     """No options."""
 
 
-class Backbone:
+class Backbone(Plugin[BackboneOptions]):
     """Always on: a linear probe of the frozen features against the majority class and against random weights."""
 
     name = "backbone"
     always_on = True
-    requires: tuple[str, ...] = ()
-    needs: tuple[str, ...] = ()
-    options: type[BaseModel] = BackboneOptions
+    options = BackboneOptions
 
-    def trainer(self, options: BaseModel) -> None:
-        """Leave training to the standard loop."""
+    def compare_backbones(
+        self, candidates: Mapping[str, CandidateBackbone], *, seed: int, withheld: Withheld = NOTHING
+    ) -> Section:
+        """Return which backbone carries furthest on these examples."""
+        from rft.plugins.backbone.comparison import compare
 
-    def audit(self, subject: Subject, options: BaseModel) -> Section:
-        """Return the section; needs the representations of training examples."""
+        return compare(candidates, seed=seed, withheld=withheld)
+
+    def audit(self, audited: AuditedModel, options: BackboneOptions) -> Section:
+        """Return the section; needs the embeddings of training examples."""
         from rft.plugins.backbone.audit import audit
 
-        return audit(subject)
+        return audit(audited)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rft.disclosure.withheld import Withheld
-from rft.plugins import Subject
+from rft.plugins import AuditedModel
 from rft.plugins.backbone import groups, measures, tables
 from rft.plugins.backbone.groups import Gap
 from rft.plugins.backbone.logme import logme
@@ -16,7 +16,7 @@ from rft.stats import intervals, multiplicity
 from rft.stats.cross_validation import FOLDS, Folds, OutOfFold, Undefined
 
 if TYPE_CHECKING:
-    from rft.features.embeddings import Representations
+    from rft.features.embeddings import Embeddings
 
 PROBE = "Alain and Bengio 2016, arXiv:1610.01644"
 RANDOM_FEATURES = "Saxe et al. 2011, ICML"
@@ -70,17 +70,17 @@ class _Measured:
     gaps: tuple[Gap, ...]
 
 
-def audit(subject: Subject) -> Section:
-    """Return the section; raises ``Unavailable`` without representations of training examples.
+def audit(audited: AuditedModel) -> Section:
+    """Return the section; raises ``Unavailable`` without embeddings of training examples.
 
     Of a model that others trained there are none to be had, which is said, and no audit that went missing.
     """
-    if subject.facts.training.mode == "external":
-        return Section(plugin="backbone", title=TITLE, findings=(_trained_elsewhere(subject.given),))
-    given: Representations = subject.need("representations")()
-    measured = _measure(given, subject.seed, _why_no_untrained(subject), subject.withheld)
-    hidden = bool(subject.withheld.classes_of("train"))
-    private = subject.facts.training.mode == "private"
+    if audited.facts.training.mode == "external":
+        return Section(plugin="backbone", title=TITLE, findings=(_trained_elsewhere(audited.provided_as),))
+    given = audited.require_embeddings()
+    measured = _measure(given, audited.seed, _why_no_untrained(audited), audited.withheld)
+    hidden = bool(audited.withheld.classes_of("train"))
+    private = audited.facts.training.mode == "private"
     classifiers = {
         "linear probe": measured.probe,
         "linear probe, random weights": measured.untrained,
@@ -89,13 +89,13 @@ def audit(subject: Subject) -> Section:
     found = {
         "accuracies": tables.accuracies(classifiers),
         "balanced_accuracies": [] if hidden else tables.balanced_accuracies(classifiers),
-        "by_group": tables.by_group(measured.gaps, subject.withheld.reason),
+        "by_group": tables.by_group(measured.gaps, audited.withheld.reason),
         "gaps": tables.gaps(measured.gaps),
     }
     return Section(
         plugin="backbone",
         title=TITLE,
-        findings=tuple(_limited(each, private) for each in _findings(measured, len(given.labels), subject.withheld)),
+        findings=tuple(_limited(each, private) for each in _findings(measured, len(given.labels), audited.withheld)),
         tables={name: table for name, table in found.items() if table},
         captions={name: tables.CAPTIONS[name] for name, table in found.items() if table},
         figures=(tables.figure(measured.majority),),
@@ -108,7 +108,7 @@ def _trained_elsewhere(given: str) -> Finding:
     return not_measured("backbone.probe_accuracy", TITLES["probe_accuracy"], reason, MEANINGS["probe_accuracy"])
 
 
-def _measure(given: Representations, seed: int, why_no_untrained: str, withheld: Withheld) -> _Measured:
+def _measure(given: Embeddings, seed: int, why_no_untrained: str, withheld: Withheld) -> _Measured:
     folds = Folds.draw(given.labels, given.units, seed)
     probe = measures.linear_probe(given.pretrained, folds)
     without = Undefined(why_no_untrained)
@@ -122,8 +122,8 @@ def _measure(given: Representations, seed: int, why_no_untrained: str, withheld:
     )
 
 
-def _why_no_untrained(subject: Subject) -> str:
-    backbone = subject.facts.backbone
+def _why_no_untrained(audited: AuditedModel) -> str:
+    backbone = audited.facts.backbone
     if backbone is not None and backbone.weights == "random":
         return "the weights are random: there is no pretraining to compare with"
     return "no features of the same network with random weights were made"
@@ -237,7 +237,7 @@ def _limited(finding: Finding, private: bool) -> Finding:
     return finding.model_copy(update={"limits": f"{finding.limits} {NOT_COVERED}".lstrip()})
 
 
-def _notes(given: Representations, private: bool) -> tuple[str, ...]:
+def _notes(given: Embeddings, private: bool) -> tuple[str, ...]:
     n, dimension = given.pretrained.shape
     whole = n == given.sampled_from
     these = f"all {n} training examples" if whole else f"{n} of {given.sampled_from} training examples, drawn at random"

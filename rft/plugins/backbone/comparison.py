@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rft.disclosure.withheld import NOTHING, Withheld
+from rft.plugins import CandidateBackbone
 from rft.plugins.backbone import groups, measures
 from rft.plugins.backbone.groups import Gap
 from rft.plugins.backbone.logme import logme
@@ -18,7 +19,7 @@ from rft.records import Figure, Row, Section, Table
 from rft.stats.cross_validation import Folds, OutOfFold, Undefined
 
 if TYPE_CHECKING:
-    from rft.features.embeddings import Representations
+    from rft.features.embeddings import Embeddings
 
 CAPTIONS = {
     "backbones": "Best first. Accuracy of a linear probe on training examples that were held out, with Wilson "
@@ -44,13 +45,11 @@ class _Candidate:
     gaps: tuple[Gap, ...]
 
 
-def compare(
-    candidates: Mapping[str, tuple[Representations, float]], *, seed: int = 0, withheld: Withheld = NOTHING
-) -> Section:
+def compare(candidates: Mapping[str, CandidateBackbone], *, seed: int = 0, withheld: Withheld = NOTHING) -> Section:
     """Return the comparison as a section with the tables ``backbones``, ``against_best`` and ``gaps``.
 
     Args:
-        candidates: name of a backbone -> its representations of the same examples in the same order, and the seconds
+        candidates: name of a backbone -> its embeddings of the same examples in the same order, and the seconds
             that it took to make them; one at least.
         seed: of the folds, which are the same for all.
         withheld: what may not leave the machine.
@@ -58,13 +57,13 @@ def compare(
     Raises:
         ValueError: without candidates, or when their examples differ.
     """
-    given = [representations for representations, _ in candidates.values()]
+    given = [candidate.embeddings for candidate in candidates.values()]
     if not given:
         raise ValueError("expected one backbone at least")
     if any(not np.array_equal(each.labels, given[0].labels) for each in given):
         raise ValueError("expected the same examples, in the same order, for every backbone")
     folds = Folds.draw(given[0].labels, given[0].units, seed)
-    found = [_measure(name, *each, folds, withheld) for name, each in candidates.items()]
+    found = [_measure(name, each.embeddings, each.seconds, folds, withheld) for name, each in candidates.items()]
     ranked = sorted(found, key=lambda each: (-_accuracy(each), each.name))
     tables = {
         "backbones": [_row(each, given[0]) for each in ranked],
@@ -81,9 +80,7 @@ def compare(
     )
 
 
-def _measure(
-    name: str, given: Representations, seconds: float, folds: Folds | Undefined, withheld: Withheld
-) -> _Candidate:
+def _measure(name: str, given: Embeddings, seconds: float, folds: Folds | Undefined, withheld: Withheld) -> _Candidate:
     probe = measures.linear_probe(given.pretrained, folds)
     return _Candidate(
         name=name,
@@ -101,7 +98,7 @@ def _accuracy(candidate: _Candidate) -> float:
     return -1.0 if isinstance(candidate.probe, Undefined) else candidate.probe.accuracy.value
 
 
-def _row(candidate: _Candidate, given: Representations) -> Row:
+def _row(candidate: _Candidate, given: Embeddings) -> Row:
     gaps = {gap.attribute: gap.value for gap in candidate.gaps}
     rate = None if isinstance(candidate.probe, Undefined) else candidate.probe.accuracy
     ends = rate.interval() if rate else None
@@ -151,7 +148,7 @@ def _figure(majority: float) -> Figure:
     )
 
 
-def _notes(given: Representations) -> tuple[str, ...]:
+def _notes(given: Embeddings) -> tuple[str, ...]:
     return (
         f"Measured on {len(given.labels)} of {given.sampled_from} training examples, the same for every backbone; test "
         "examples take no part.",

@@ -11,10 +11,9 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import BaseModel
 
 from rft.disclosure.withheld import Withheld
-from rft.plugins import Options, Subject
+from rft.plugins import AuditedModel, Options, Plugin
 from rft.records import PEOPLE_UNITS, Cell, Figure, Finding, Row, Section, Split, Table, Texts, not_measured
 
 if TYPE_CHECKING:
@@ -28,27 +27,23 @@ class DatasetOptions(Options):
     """No options."""
 
 
-class Dataset:
+class Dataset(Plugin[DatasetOptions]):
     """Always on: counts what the splits share, hold twice, or lack."""
 
     name = "dataset"
+    headlines = ("dataset.validation",)
     always_on = True
-    requires: tuple[str, ...] = ()
-    needs: tuple[str, ...] = ()
-    options: type[BaseModel] = DatasetOptions
+    options = DatasetOptions
 
-    def trainer(self, options: BaseModel) -> None:
-        """Leave training to the standard loop."""
-
-    def audit(self, subject: Subject, options: BaseModel) -> Section:
+    def audit(self, audited: AuditedModel, options: DatasetOptions) -> Section:
         """Return the section; needs nothing but the splits."""
-        splits, classes = subject.splits, subject.facts.classes
+        splits, classes = audited.splits, audited.facts.classes
         attributes = list(dict.fromkeys(name for split in splits.values() for name in split.groups))
         conflicts = [*_shared(splits, "unit"), *_shared(splits, "item"), *_duplicates(splits)]
         tables: dict[str, Table] = {
-            "labels": _labels(splits, classes, subject.withheld),
-            "groups": _groups(splits, attributes, subject.withheld),
-            "conflicts": [_shown(row, _is_small(row["n"], subject.withheld), subject.withheld) for row in conflicts],
+            "labels": _labels(splits, classes, audited.withheld),
+            "groups": _groups(splits, attributes, audited.withheld),
+            "conflicts": [_shown(row, _is_small(row["n"], audited.withheld), audited.withheld) for row in conflicts],
         }
         return Section(
             plugin=self.name,
@@ -57,11 +52,11 @@ class Dataset:
                 _shared_units(splits),
                 _shared_items(splits),
                 _duplicate_items(splits),
-                _smallest_class(splits.get("train"), classes, subject.withheld),
-                *(_missing_groups(splits, attribute, subject.withheld) for attribute in attributes),
-                *_truncated(subject),
+                _smallest_class(splits.get("train"), classes, audited.withheld),
+                *(_missing_groups(splits, attribute, audited.withheld) for attribute in attributes),
+                *_truncated(audited),
                 *_validation(splits),
-                *(_of_remark(remark, subject.withheld) for remark in subject.remarks),
+                *(_of_remark(remark, audited.withheld) for remark in audited.remarks),
             ),
             tables={name: table for name, table in tables.items() if table},
             captions=_CAPTIONS,
@@ -179,13 +174,13 @@ def _missing_groups(splits: Mapping[str, Split], attribute: str, withheld: Withh
     return _count(id, title, missing, "examples", n, meaning, consequence)
 
 
-def _truncated(subject: Subject) -> Iterator[Finding]:
+def _truncated(audited: AuditedModel) -> Iterator[Finding]:
     """Give the count of texts that were cut, where the inputs are texts."""
-    if subject.facts.modality != "text" or subject.inputs is None:
+    if audited.facts.modality != "text" or audited.inputs is None:
         return
-    cut, n = sum(subject.inputs.truncated.values()), sum(map(len, subject.splits.values()))  # type: ignore[attr-defined]
+    cut, n = sum(audited.inputs.truncated.values()), sum(map(len, audited.splits.values()))  # type: ignore[attr-defined]
     meaning = f"{cut} of {n} texts have more tokens than the model was given of them."
-    part = "beginning" if subject.inputs.tokenizer.truncation_side == "left" else "end"  # type: ignore[attr-defined]
+    part = "beginning" if audited.inputs.tokenizer.truncation_side == "left" else "end"  # type: ignore[attr-defined]
     consequence = f"Their {part} was not seen: model.max_length says how many tokens are left."
     yield _count("dataset.truncated_texts", "Texts that were cut", cut, "texts", n, meaning, consequence)
 

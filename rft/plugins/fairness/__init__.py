@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 
 from rft.config.applicability import TRAINED, Applies
 from rft.config.schema import DataConfig
 from rft.disclosure.withheld import Counted
 from rft.errors import ConfigError, Unavailable, near
-from rft.plugins import Options, Subject
+from rft.plugins import AuditedModel, Options, Plugin, RunPair
 from rft.plugins.fairness.legal import Ll144Options, TableName, check_attributes, check_options
 from rft.plugins.fairness.mitigation import MitigationOptions
 from rft.records import Section
 from rft.stats.scores.classification import MetricName
+
+if TYPE_CHECKING:
+    from rft.plugins.fairness.mitigation.saved_rule import MitigatedModel
 
 SHOWN = 10
 
@@ -63,7 +67,7 @@ class FairnessOptions(Options):
         return min(SHOWN, self.min_group) if self.min_shown is None else self.min_shown
 
     @property
-    def own_fits(self) -> str | None:
+    def fits_by_itself(self) -> str | None:
         """Mitigation fits to the training data by itself."""
         return "fairness.mitigation" if self.mitigation else None
 
@@ -75,21 +79,33 @@ class FairnessOptions(Options):
         return self
 
 
-class Fairness:
+class Fairness(Plugin[FairnessOptions]):
     """Compares groups on the test split."""
 
     name = "fairness"
-    always_on = False
-    requires: tuple[str, ...] = ("fairlearn",)
-    needs: tuple[str, ...] = ("groups", "positive")
-    options: type[BaseModel] = FairnessOptions
+    headlines = ("fairness.mitigation.gap", "fairness.mitigation.accuracy")
+    requires = ("fairlearn",)
+    needs = ("groups", "positive")
+    options = FairnessOptions
 
-    def trainer(self, options: BaseModel) -> None:
-        """Leave training to the standard loop."""
+    def requires_for(self, options: FairnessOptions) -> tuple[str, ...]:
+        """Fairlearn computes mitigated decisions; everything else does without it."""
+        return self.requires if options.mitigation else ()
 
-    def check(self, options: BaseModel, data: DataConfig) -> None:
+    def compare_runs(self, pair: RunPair) -> Section | None:
+        """Return how the gaps between groups changed from one run to the other."""
+        from rft.plugins.fairness.paired.section import section
+
+        return section(pair)
+
+    def load_model(self, folder: Path) -> MitigatedModel | None:
+        """Return the mitigated model of a run; see ``MitigatedModel.predict``."""
+        from rft.plugins.fairness.mitigation import saved_rule
+
+        return saved_rule.load(folder) if saved_rule.is_saved_in(folder) else None
+
+    def check(self, options: FairnessOptions, data: DataConfig) -> None:
         """Raise ``ConfigError`` where the options name an attribute that the data does not have."""
-        assert isinstance(options, FairnessOptions)
         named = {"attributes": options.attributes or [], "control": [options.control] if options.control else []}
         named["mitigation.attribute"] = [options.mitigation.attribute] if options.mitigation else []
         for key, names in named.items():
@@ -102,21 +118,19 @@ class Fairness:
                     )
         check_attributes(options.ll144, options.attributes or data.groups)
 
-    def counted(self, subject: Subject, options: BaseModel) -> Iterator[Counted]:
-        """Return the test rows that numbers of groups rest on: see ``rft.plugins.Registered.counted``."""
+    def count_cases(self, audited: AuditedModel, options: FairnessOptions) -> Iterator[Counted]:
+        """Return the test rows that numbers of groups rest on: see ``rft.plugins.Plugin.count_cases``."""
         from rft.plugins.fairness.audit import counted
 
-        assert isinstance(options, FairnessOptions)
-        return counted(subject, options, positive=self._positive(subject))
+        return counted(audited, options, positive=self._positive(audited))
 
-    def audit(self, subject: Subject, options: BaseModel) -> Section:
+    def audit(self, audited: AuditedModel, options: FairnessOptions) -> Section:
         """Return the section; needs predictions with groups, and a favourable class."""
         from rft.plugins.fairness.audit import audit
 
-        assert isinstance(options, FairnessOptions)
-        return audit(subject, options, positive=self._positive(subject))
+        return audit(audited, options, positive=self._positive(audited))
 
-    def _positive(self, subject: Subject) -> str:
-        if subject.facts.positive is None:
+    def _positive(self, audited: AuditedModel) -> str:
+        if audited.facts.positive is None:
             raise Unavailable("no favourable class was given (data.positive), so rates of groups have no direction")
-        return subject.facts.positive
+        return audited.facts.positive

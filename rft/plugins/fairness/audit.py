@@ -8,7 +8,7 @@ import pandas as pd
 
 from rft.disclosure.withheld import Counted
 from rft.errors import Unavailable
-from rft.plugins import Subject
+from rft.plugins import AuditedModel
 from rft.plugins.fairness import FairnessOptions
 from rft.plugins.fairness.legal import build, ll144
 from rft.plugins.fairness.measure.group_comparison import Compared
@@ -28,26 +28,26 @@ _CONTROLLED = (
 )
 
 
-def audit(subject: Subject, options: FairnessOptions, *, positive: str) -> Section:
+def audit(audited: AuditedModel, options: FairnessOptions, *, positive: str) -> Section:
     """Return the section; raises ``Unavailable`` without test rows, groups, or a prediction for every row."""
     limits = Limits(options.min_group, options.shown)
-    subject.withheld.require(SPLIT)
-    plan = Plan.of(_test_rows(subject.predictions), subject.facts.classes, options, positive, subject.withheld)
-    compared = _compared(plan, limits, subject.seed)
-    model = "external" if subject.facts.training.mode == "external" else "fine-tuned"
-    made = parts(plan, compared, model=model, limits=limits, seed=subject.seed)
+    audited.withheld.require(SPLIT)
+    plan = Plan.of(_test_rows(audited.predictions), audited.facts.classes, options, positive, audited.withheld)
+    compared = _compared(plan, limits, audited.seed)
+    model = "external" if audited.facts.training.mode == "external" else "fine-tuned"
+    made = parts(plan, compared, model=model, limits=limits, seed=audited.seed)
     made.append(_legal(plan, options))
     found = None
     if options.mitigation is not None:
-        found = mitigate(subject, options.mitigation, positive, limits)
-        made.append(chapter.part(subject, found, options, positive))
+        found = mitigate(audited, options.mitigation, positive, limits)
+        made.append(chapter.part(audited, found, options, positive))
     section = _section(made, _notes(plan, positive, options))
-    return section if found is None else _with_mitigated(section, found, subject, options, positive)
+    return section if found is None else _with_mitigated(section, found, audited, options, positive)
 
 
-def counted(subject: Subject, options: FairnessOptions, *, positive: str) -> Iterator[Counted]:
+def counted(audited: AuditedModel, options: FairnessOptions, *, positive: str) -> Iterator[Counted]:
     """Yield the rows that the section's numbers of groups rest on; raises ``Unavailable`` as ``audit`` does."""
-    plan = Plan.of(_test_rows(subject.predictions), subject.facts.classes, options, positive)
+    plan = Plan.of(_test_rows(audited.predictions), audited.facts.classes, options, positive)
     mitigates = options.mitigation is not None
     yield from plan.counted(SPLIT, selections=bool(options.tables), all_classes=mitigates)
     if options.ll144 is not None:
@@ -97,14 +97,14 @@ def _section(made: Sequence[Part], notes: tuple[str, ...]) -> Section:
 
 
 def _with_mitigated(
-    section: Section, found: Mitigated, subject: Subject, options: FairnessOptions, positive: str
+    section: Section, found: Mitigated, audited: AuditedModel, options: FairnessOptions, positive: str
 ) -> Section:
     """Add the groups of the mitigated model to the table, and the model to the run."""
     if found.predictions is None:
         return section
-    plan = Plan.of(_test_rows(found.predictions), subject.facts.classes, options, positive, subject.withheld)
-    compared = _compared(plan, Limits(options.min_group, options.shown), subject.seed)
-    rows = by_group_rows(plan, compared, "mitigated", subject.seed)
+    plan = Plan.of(_test_rows(found.predictions), audited.facts.classes, options, positive, audited.withheld)
+    compared = _compared(plan, Limits(options.min_group, options.shown), audited.seed)
+    rows = by_group_rows(plan, compared, "mitigated", audited.seed)
     tables = section.tables | {"by_group": section.tables["by_group"] + rows}
     return section.model_copy(update={"tables": tables, "folders": found.folders})
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from rft.config.applicability import Applies
-from rft.plugins import Options, Subject
+from rft.plugins import AuditedModel, Options, Plugin
 from rft.records import Section
 
 
@@ -19,21 +19,16 @@ class PerformanceOptions(Options):
     ] = 10
 
 
-class Performance:
+class Performance(Plugin[PerformanceOptions]):
     """Always on: accuracy and its relatives, calibration and confusion, with intervals."""
 
     name = "performance"
+    headlines = ("performance.accuracy",)
     always_on = True
-    requires: tuple[str, ...] = ()
-    needs: tuple[str, ...] = ()
-    options: type[BaseModel] = PerformanceOptions
+    options = PerformanceOptions
 
-    def trainer(self, options: BaseModel) -> None:
-        """Leave training to the standard loop."""
-
-    def audit(self, subject: Subject, options: BaseModel) -> Section:
-        """Return the section; needs nothing but the subject's predictions and classes."""
+    def audit(self, audited: AuditedModel, options: PerformanceOptions) -> Section:
+        """Return the section; needs nothing but the audited model's predictions and classes."""
         from rft.plugins.performance.audit import audit
 
-        assert isinstance(options, PerformanceOptions)
-        return audit(subject, bins=options.bins)
+        return audit(audited, bins=options.bins)

@@ -13,7 +13,7 @@ import numpy as np
 
 from rft.disclosure.withheld import Withheld
 from rft.errors import Unavailable
-from rft.plugins import Subject
+from rft.plugins import AuditedModel
 from rft.plugins.performance import measures as measured
 from rft.plugins.performance import tables
 from rft.plugins.performance.measures import Measure, Split
@@ -28,35 +28,35 @@ BY_CLASS = ("balanced_accuracy", "macro_f1", "roc_auc", "baseline_accuracy")  # 
 TIE = 1e-9  # by which a probability may lie below the highest and be as high
 
 
-def audit(subject: Subject, *, bins: int) -> Section:
+def audit(audited: AuditedModel, *, bins: int) -> Section:
     """Return the section; raises ``Unavailable`` when there are no test rows or a row has no known class."""
-    subject.withheld.require("test")
-    test, train = _read(subject, "test", bins), _read(subject, "train", bins)
+    audited.withheld.require("test")
+    test, train = _read(audited, "test", bins), _read(audited, "train", bins)
     if test is None:
         raise Unavailable("the predictions hold no rows of the split test")
     majority = measured.majority(train.rows) if train else None
     measures = {
-        name: _shown(_measure(split, majority, subject.seed), subject.withheld, name)
+        name: _shown(_measure(split, majority, audited.seed), audited.withheld, name)
         for name, split in (("test", test), ("train", train))
-        if split and name not in subject.withheld.splits
+        if split and name not in audited.withheld.splits
     }
     return Section(
         plugin="performance",
         title="Performance",
-        findings=(*_findings(measures["test"]), *_against_scores(subject, test.rows)),
-        tables={"metrics": _metrics_table(measures), **tables.of(test, subject.withheld)},
+        findings=(*_findings(measures["test"]), *_against_scores(audited, test.rows)),
+        tables={"metrics": _metrics_table(measures), **tables.of(test, audited.withheld)},
         captions=tables.CAPTIONS,
         figures=tables.figures(test.rows),
     )
 
 
-def _read(subject: Subject, name: str, bins: int) -> Split | None:
-    frame = subject.predictions[subject.predictions["split"] == name]
+def _read(audited: AuditedModel, name: str, bins: int) -> Split | None:
+    frame = audited.predictions[audited.predictions["split"] == name]
     if frame.empty:
         return None
-    classes, positive = subject.facts.classes, subject.facts.positive
+    classes, positive = audited.facts.classes, audited.facts.positive
     index = classes.index(positive) if positive is not None else len(classes) - 1
-    return Split(Rows.of(frame, classes), index, bins, least_in_bin=subject.withheld.below)
+    return Split(Rows.of(frame, classes), index, bins, least_in_bin=audited.withheld.below)
 
 
 def _shown(measures: Mapping[str, Measure], withheld: Withheld, split: str) -> dict[str, Measure]:
@@ -166,9 +166,9 @@ def _finding(name: str, measure: Measure) -> Finding:
     )
 
 
-def _against_scores(subject: Subject, rows: Rows) -> Iterator[Finding]:
+def _against_scores(audited: AuditedModel, rows: Rows) -> Iterator[Finding]:
     """Give the count of decisions for a class that is not the most probable, where decisions came from elsewhere."""
-    if subject.model is not None or rows.scores is None:
+    if audited.model is not None or rows.scores is None:
         return
     own = rows.scores[np.arange(len(rows.labels)), rows.predictions]
     against, n = int(np.count_nonzero(own < rows.scores.max(axis=1) - TIE)), len(rows.labels)

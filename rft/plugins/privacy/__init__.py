@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 
 from rft.config.applicability import POPULATION, TRAINED
 from rft.config.schema import DataConfig
 from rft.disclosure.withheld import Counted
 from rft.errors import ConfigError
-from rft.plugins import Options, Subject
+from rft.plugins import AuditedModel, EvidenceCheck, Options, Plugin
 from rft.records import Section
 
 if TYPE_CHECKING:
@@ -106,23 +107,20 @@ class PrivacyOptions(Options):
         return {} if self.steps is None else {"train.epochs": "privacy.steps says how many steps are taken"}
 
 
-class Privacy:
+class Privacy(Plugin[PrivacyOptions]):
     """Switched on by ``[privacy]``."""
 
     name = "privacy"
-    always_on = False
-    requires: tuple[str, ...] = ("opacus", "dp-accounting")
-    needs: tuple[str, ...] = ()
-    options: type[BaseModel] = PrivacyOptions
+    headlines = ("privacy.epsilon", "privacy.ledger_epsilon", "privacy.ledger_remaining")
+    requires = ("opacus", "dp-accounting")
+    options = PrivacyOptions
 
-    def check(self, options: BaseModel, data: BaseModel) -> None:
+    def check(self, options: PrivacyOptions, data: DataConfig) -> None:
         """Refuse private training whose classes would be read off the labels; raises ``ConfigError``.
 
         The class list is released with the model: as names, as their order, and as the number of outputs. Taken from
         the labels, one person's label would add an output, whatever the noise.
         """
-        assert isinstance(options, PrivacyOptions)
-        assert isinstance(data, DataConfig)
         if options.epsilon is not None and data.classes is None:
             raise ConfigError(
                 "is needed where epsilon is given: the model shows its classes, and one person's label could add one",
@@ -130,9 +128,14 @@ class Privacy:
                 remedy='Add to [data]: classes = ["...", "..."], all classes of the task, known without the data.',
             )
 
-    def trainer(self, options: BaseModel) -> Trainer | None:
+    def verify_evidence(self, recorded: Any, folder: Path | None) -> EvidenceCheck:
+        """Check whether the ledger still holds what the run saw in it."""
+        from rft.plugins.privacy.ledger.ledger_anchor import verify_ledger
+
+        return verify_ledger(recorded, folder)
+
+    def trainer(self, options: PrivacyOptions) -> Trainer | None:
         """Return the private trainer when an epsilon is given; otherwise leave training to the standard loop."""
-        assert isinstance(options, PrivacyOptions)
         if options.epsilon is None:
             return None
         from rft.plugins.privacy.training.trainer import DPTrainer
@@ -140,16 +143,14 @@ class Privacy:
         given = options.model_dump(include={field.name for field in fields(DPTrainer)})
         return DPTrainer(**given | {"overlaps": tuple(options.overlaps)})
 
-    def counted(self, subject: Subject, options: BaseModel) -> Iterator[Counted]:
-        """Return the rows that numbers of groups rest on: see ``rft.plugins.Registered.counted``."""
+    def count_cases(self, audited: AuditedModel, options: PrivacyOptions) -> Iterator[Counted]:
+        """Return the rows that numbers of groups rest on: see ``rft.plugins.Plugin.count_cases``."""
         from rft.plugins.privacy.audit import counted
 
-        assert isinstance(options, PrivacyOptions)
-        return counted(subject, options)
+        return counted(audited, options)
 
-    def audit(self, subject: Subject, options: BaseModel) -> Section:
-        """Return the section; needs nothing but the subject's predictions, and its fit to say what training spent."""
+    def audit(self, audited: AuditedModel, options: PrivacyOptions) -> Section:
+        """Return the section; needs nothing but predictions, and the fit to say what training spent."""
         from rft.plugins.privacy.audit import audit
 
-        assert isinstance(options, PrivacyOptions)
-        return audit(subject, options)
+        return audit(audited, options)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rft.disclosure.withheld import Counted
-from rft.plugins import Subject
+from rft.plugins import AuditedModel
 from rft.plugins.privacy import PrivacyOptions
 from rft.plugins.privacy.accounting import claim
 from rft.plugins.privacy.accounting.findings import no_spending_piece, self_test_piece, spending_piece
@@ -18,7 +18,7 @@ from rft.plugins.privacy.empirical.section import empirical_piece
 from rft.plugins.privacy.frontier.training import frontier_piece
 from rft.plugins.privacy.leakage.attribute_inference import probe_piece
 from rft.plugins.privacy.leakage.near_duplicates import near_duplicates_piece
-from rft.plugins.privacy.ledger.section import ledger_piece
+from rft.plugins.privacy.ledger.section import ledger_piece, stand_of_ledger
 from rft.records import Chapter, Section
 
 if TYPE_CHECKING:
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 Pieces = dict[str, Piece]  # by the title of the chapter
 
 
-def audit(subject: Subject, options: PrivacyOptions) -> Section:
+def audit(audited: AuditedModel, options: PrivacyOptions) -> Section:
     """Return the section. Without a private fit epsilon is not measured; the attacks need predictions only."""
-    facts: Facts = subject.fit.facts if subject.fit else {}
-    void = _void(subject, facts)
-    pieces = _private(subject, options, facts, void) if facts.get("mode") == "private" else _standard(subject, options)
+    facts: Facts = audited.fit.facts if audited.fit else {}
+    void = _void(audited, facts)
+    pieces = _private(audited, options, facts, void) if facts.get("mode") == "private" else _standard(audited, options)
     pieces |= {
-        "Membership attacks": membership_piece(subject, options),
-        "What the frozen features give away": probe_piece(subject),
-        "Near-duplicates": near_duplicates_piece(subject),
+        "Membership attacks": membership_piece(audited, options),
+        "What the frozen features give away": probe_piece(audited),
+        "Near-duplicates": near_duplicates_piece(audited),
     }
     untested = Piece(notes=claim.untested(facts, pieces.values()))
     return _section(
@@ -43,7 +43,7 @@ def audit(subject: Subject, options: PrivacyOptions) -> Section:
     )
 
 
-def _void(subject: Subject, facts: Facts) -> str | None:
+def _void(audited: AuditedModel, facts: Facts) -> str | None:
     """Return why the promise of a private fit does not hold, whatever was computed; None where nothing says so.
 
     Epsilon is then given nowhere, so that no rule can pass on it.
@@ -52,18 +52,18 @@ def _void(subject: Subject, facts: Facts) -> str | None:
         return None
     if any(row["outcome"] != "passed" for row in facts["self_test"]):
         return "the self-test of the training failed"
-    return subject.facts.training.void or facts["void"]
+    return audited.facts.training.void or facts["void"]
 
 
-def counted(subject: Subject, options: PrivacyOptions) -> Iterator[Counted]:
+def counted(audited: AuditedModel, options: PrivacyOptions) -> Iterator[Counted]:
     """Yield the rows that numbers of groups rest on: who is attacked, and the cases of the rates of the trade-off."""
-    target = attacks.target(subject.predictions, subject.facts.classes)
+    target = attacks.target(audited.predictions, audited.facts.classes)
     attacked = set(target.rows["id"])
     for split in ("train", "test"):
-        rows = subject.predictions[subject.predictions["split"] == split]
+        rows = audited.predictions[audited.predictions["split"] == split]
         masks = [rows["id"].isin(attacked).to_numpy()]
         if options.frontier and split == "test":
-            favourable = (rows["label"] == subject.facts.positive).to_numpy()
+            favourable = (rows["label"] == audited.facts.positive).to_numpy()
             masks += [favourable, ~favourable]
         yield from (Counted(split, (name,), mask) for name in target.attributes for mask in masks if len(rows))
 
@@ -73,14 +73,14 @@ def _scope(facts: Facts, void: str | None) -> Piece:
     return Piece(tables={"scope": claim.scope(facts, void)}, captions={"scope": caption})
 
 
-def _standard(subject: Subject, options: PrivacyOptions) -> Pieces:
-    return {"What training spent": no_spending_piece(subject), "Epsilon from below": empirical_piece(subject, options)}
+def _standard(audited: AuditedModel, options: PrivacyOptions) -> Pieces:
+    return {"What training spent": no_spending_piece(audited), "Epsilon from below": empirical_piece(audited, options)}
 
 
-def _private(subject: Subject, options: PrivacyOptions, facts: Facts, void: str | None) -> Pieces:
+def _private(audited: AuditedModel, options: PrivacyOptions, facts: Facts, void: str | None) -> Pieces:
     """Return what is known of a private fit; what else is trained privately is charged before the ledger is read."""
-    unit = subject.facts.training.unit or facts["unit"]
-    frontier, empirical = frontier_piece(subject, options), empirical_piece(subject, options, void)
+    unit = audited.facts.training.unit or facts["unit"]
+    frontier, empirical = frontier_piece(audited, options), empirical_piece(audited, options, void)
     ledger = empirical.ledger or frontier.ledger or facts["ledger"]
     if ledger:  # by now the state folder remembers the present folder
         ledger = {**ledger, "elsewhere": facts["ledger"]["elsewhere"]}
@@ -107,11 +107,13 @@ def _section(pieces: Pieces) -> Section:
         for title, piece in pieces.items()
         if piece.findings or piece.tables or piece.notes
     ]
+    tables = {name: table for piece in pieces.values() for name, table in piece.tables.items()}
     return Section(
         plugin="privacy",
         title="Privacy",
         findings=tuple(finding for piece in pieces.values() for finding in piece.findings),
-        tables={name: table for piece in pieces.values() for name, table in piece.tables.items()},
+        tables=tables,
+        evidence=stand_of_ledger(tables),
         captions={name: caption for piece in pieces.values() for name, caption in piece.captions.items()},
         figures=tuple(figure for piece in pieces.values() for figure in piece.figures),
         chapters=tuple(chapters),

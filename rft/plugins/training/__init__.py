@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from pydantic import BaseModel
-
-from rft.plugins import Options, Subject
+from rft.plugins import AuditedModel, Options, Plugin
 from rft.records import Figure, Finding, Section, Table, not_measured
 from rft.records import Training as Facts
 
@@ -20,35 +18,30 @@ class TrainingOptions(Options):
     """No options."""
 
 
-class Training:
+class Training(Plugin[TrainingOptions]):
     """Always on: states what training did to the trained and the frozen tensors."""
 
     name = "training"
     always_on = True
-    requires: tuple[str, ...] = ()
-    needs: tuple[str, ...] = ()
-    options: type[BaseModel] = TrainingOptions
+    options = TrainingOptions
 
-    def trainer(self, options: BaseModel) -> None:
-        """Leave training to the standard loop."""
-
-    def audit(self, subject: Subject, options: BaseModel) -> Section:
-        """Return the section; needs nothing but the facts of the subject and its fit."""
-        log = subject.fit.log if subject.fit else []
+    def audit(self, audited: AuditedModel, options: TrainingOptions) -> Section:
+        """Return the section; needs nothing but the facts of the audited model and its fit."""
+        log = audited.fit.log if audited.fit else []
         losses: Table = [dict(row) for row in log if "loss" in row]
-        private = subject.facts.training.mode == "private"
+        private = audited.facts.training.mode == "private"
         return Section(
             plugin=self.name,
             title="Training",
             findings=(
-                _frozen(subject),
-                _unmoved(subject),
-                *((_final_loss(subject, log[-1]["loss"]),) if losses else ()),
+                _frozen(audited),
+                _unmoved(audited),
+                *((_final_loss(audited, log[-1]["loss"]),) if losses else ()),
             ),
             tables={"loss": losses} if losses else {},
             captions={"loss": "Mean training loss of each epoch."} if losses else {},
             figures=(_curve(),) if losses else (),
-            notes=(*_cost(subject.facts.training), *((PRIVATE_LOSS,) if private else ())),
+            notes=(*_cost(audited.facts.training), *((PRIVATE_LOSS,) if private else ())),
         )
 
 
@@ -59,15 +52,15 @@ def _cost(training: Facts) -> Iterator[str]:
             f"Nothing was cached: each of the {training.epochs} epochs ran the whole network on every example, "
             f"{training.seconds / training.epochs:.3g} seconds an epoch, and every further training (shadow models, "
             "other privacy levels) costs as much again. With model.freeze set to a layer, what lies before it runs "
-            "once; rft layers lists the layers with their costs."
+            "once; rft cut-points lists the layers with their costs."
         )
 
 
-def _frozen(subject: Subject) -> Finding:
+def _frozen(audited: AuditedModel) -> Finding:
     id, title = "training.frozen_changed", "Changes of the frozen part"
-    backbone = subject.facts.backbone
+    backbone = audited.facts.backbone
     if backbone is None:
-        return not_measured(id, title, subject.given, FROZEN_MEANING)
+        return not_measured(id, title, audited.provided_as, FROZEN_MEANING)
     changed = backbone.frozen_sha256_before != backbone.frozen_sha256_after
     return Finding(
         id=id,
@@ -81,11 +74,11 @@ def _frozen(subject: Subject) -> Finding:
     )
 
 
-def _unmoved(subject: Subject) -> Finding:
+def _unmoved(audited: AuditedModel) -> Finding:
     id, title = "training.trained_unmoved", "Trained tensors that did not change"
-    if subject.fit is None or "unmoved" not in subject.fit.facts:
+    if audited.fit is None or "unmoved" not in audited.fit.facts:
         return not_measured(id, title, "nothing was trained in this run", UNMOVED_MEANING)
-    unmoved = subject.fit.facts["unmoved"]
+    unmoved = audited.fit.facts["unmoved"]
     return Finding(
         id=id,
         title=title,
@@ -98,8 +91,8 @@ def _unmoved(subject: Subject) -> Finding:
     )
 
 
-def _final_loss(subject: Subject, loss: float) -> Finding:
-    guessing = math.log(len(subject.facts.classes))
+def _final_loss(audited: AuditedModel, loss: float) -> Finding:
+    guessing = math.log(len(audited.facts.classes))
     remark = f" It is above the {guessing:.3f} of guessing: lower train.learning_rate, or set model.row_norm = true."
     return Finding(
         id="training.final_loss",

@@ -1,4 +1,4 @@
-"""A page of one section, for what is no audit: one file that needs no network and no script."""
+"""A page of sections, for what is no audit: one file that needs no network and no script."""
 
 from __future__ import annotations
 
@@ -18,21 +18,16 @@ class _Page:
     rft_version: str
 
 
-def comparison_html(section: Section, *, name: str, byline: Sequence[str] = (), rft_version: str) -> str:
-    """Return a section as a page of its own.
+def comparison_html(sections: Sequence[Section], *, name: str, byline: Sequence[str] = (), rft_version: str) -> str:
+    """Return sections as a page of their own.
 
     Args:
-        section: its findings, figures, tables and notes are shown; a template of its own is not used.
+        sections: their findings, figures, tables and notes are shown; templates of their own are not used.
         name: of the audit that the comparison is made for, the heading of the page.
         byline: short facts under the heading.
         rft_version: shown in the foot.
     """
-    return (
-        environment()
-        .get_template("comparison.html")
-        .render(
-            page=_Page(name, tuple(byline), rft_version),
-            remark="",
-            **context_of(section, Pictures(section.assets, None), (f"figure-{number}" for number in count(1))),
-        )
-    )
+    numbers = (f"figure-{number}" for number in count(1))
+    contexts = [context_of(section, Pictures(section.assets, None), numbers) for section in sections]
+    page = _Page(name, tuple(byline), rft_version)
+    return environment().get_template("comparison.html").render(page=page, contexts=contexts)

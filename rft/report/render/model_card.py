@@ -49,8 +49,8 @@ def _scope(run: AuditRun) -> TableView | None:
 
 def _front_matter(run: AuditRun) -> Markup:
     lines = ["library_name: rft"]
-    if run.subject.modality in _PIPELINES:
-        lines.append(f"pipeline_tag: {_PIPELINES[run.subject.modality]}")
+    if run.model.modality in _PIPELINES:
+        lines.append(f"pipeline_tag: {_PIPELINES[run.model.modality]}")
     tags = ["rft", "responsible-fine-tuning"]
     if _keeps_its_promise(run):
         tags.append("differential-privacy")

@@ -2,7 +2,7 @@
 
 What may go to others is hashed plainly, so that they can check it: the pages, ``audit.json`` and the model. Everything
 else, and what the run read, is digested with the key of the run, names included (see ``run_key``). The evidence also
-holds where the ledger of the population stood, so that one which is put back to an older state is found out.
+keeps what plugins recorded, such as where the ledger of the population stood: a ledger that is put back is found out.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def describe_folder(run: AuditRun, inputs: Sequence[InputFile], folder: Path, ke
             "format_version": FORMAT_VERSION,
             "run": run.run.id,
             "config": {"sha256": run.run.config_sha256},
-            "model": {"sha256": run.subject.model_sha256} if run.subject.model_sha256 else None,
-            "ledger": _ledger(run),
+            "model": {"sha256": run.model.model_sha256} if run.model.model_sha256 else None,
+            "plugins": {section.plugin: section.evidence for section in run.sections if section.evidence},
             "files": {name: sha256 for name, sha256 in hashes.items() if _is_for_others(name)},
             "keyed": {
                 "algorithm": ALGORITHM,
@@ -130,13 +130,16 @@ def verify(folder: Path, *, key: Path | None = None, data: Path | None = None) -
     )
 
 
-def ledger(folder: Path) -> Any:
-    """Return where the ledger of its population stood after a run: population, entries, head; None without a ledger.
+def recorded_by_plugins(folder: Path) -> dict[str, Any]:
+    """Return what each plugin had recorded with a run, by its name (``Section.evidence``).
 
     Raises:
-        EvidenceError: the folder has no readable ``evidence.json``.
+        EvidenceError: the folder has no readable ``evidence.json``, or one without this.
     """
-    return read(folder).get("ledger")
+    recorded = read(folder).get("plugins")
+    if not isinstance(recorded, dict):
+        raise EvidenceError("does not say what plugins recorded", where=FILE)
+    return recorded
 
 
 def _is_for_others(name: str) -> bool:
@@ -183,12 +186,6 @@ def _check_inputs(key: RunKey, listed: Mapping[str, str], data: Path | None) -> 
         if listed.get(digest) != key.content("input", path, sha256):
             problems.append(f"the input {path} is not the file that was read")
     return problems, absent, checked
-
-
-def _ledger(run: AuditRun) -> dict[str, Any] | None:
-    tables = next((section.tables for section in run.sections if section.plugin == "privacy"), {})
-    stand = {str(row["quantity"]): row["value"] for row in tables.get("ledger", [])}
-    return {name: stand[name] for name in ("population", "entries", "head")} if stand else None
 
 
 def _hashes(folder: Path) -> dict[str, str]:

@@ -12,13 +12,13 @@ Fact = tuple[str, str]  # label, text
 
 def byline(run: AuditRun) -> tuple[str, ...]:
     """Return what stands under the name of a report: what was audited, on how much, when."""
-    backbone = run.subject.backbone
+    backbone = run.model.backbone
     splits = [(name, run.data.splits[name]) for name in split_names(run)]
     counts = ", ".join(f"{numbers.count(facts.n)} {name}" for name, facts in splits)
     return (
         backbone.name if backbone else _given(run) or _predictions(run),
-        f"{len(run.subject.classes)} classes",
-        f"{counts} {_plural(run.subject.modality)}",
+        f"{len(run.model.classes)} classes",
+        f"{counts} {_plural(run.model.modality)}",
         numbers.date(run.run.created),
     )
 
@@ -31,14 +31,14 @@ def _given(run: AuditRun) -> str | None:
 
 def alone(run: AuditRun) -> bool:
     """Tell whether a table of predictions was all there was."""
-    return run.subject.modality == "predictions"
+    return run.model.modality == "predictions"
 
 
-def audited(run: AuditRun) -> str:
+def describe_model(run: AuditRun) -> str:
     """Return what this is an audit of."""
     if alone(run):
         return "table of predictions; the model was not given"
-    return "fine-tuned model" if run.subject.training.mode != "external" else "model trained elsewhere"
+    return "fine-tuned model" if run.model.training.mode != "external" else "model trained elsewhere"
 
 
 def _predictions(run: AuditRun) -> str:
@@ -48,27 +48,27 @@ def _predictions(run: AuditRun) -> str:
 
 
 def _task(run: AuditRun) -> str:
-    return "classification" if alone(run) else f"{run.subject.modality} classification"
+    return "classification" if alone(run) else f"{run.model.modality} classification"
 
 
 def _plural(modality: str) -> str:
     return {"image": "images", "text": "texts", "predictions": "rows"}.get(modality, "examples")
 
 
-def model(run: AuditRun, backbone: Backbone | None) -> tuple[Fact, ...]:
+def list_model_facts(run: AuditRun, backbone: Backbone | None) -> tuple[Fact, ...]:
     """Return what is known of the model and its task."""
-    subject = run.subject
-    facts = [("Task", _task(run)), ("Classes", ", ".join(subject.classes))]
-    if subject.positive is not None:
-        facts.append(("Favourable outcome", subject.positive))
+    model = run.model
+    facts = [("Task", _task(run)), ("Classes", ", ".join(model.classes))]
+    if model.positive is not None:
+        facts.append(("Favourable outcome", model.positive))
     if given := _given(run):
         facts.append(("Trained elsewhere", given))
     if alone(run):
         facts += [("Audited", _predictions(run)), ("Model", "was not given: only its predictions were audited")]
-    if subject.revision is not None:
-        facts.append(("Revision", subject.revision))
-    if subject.preprocessing is not None:
-        facts.append(("Preprocessing", _preparation(subject.preprocessing)))
+    if model.revision is not None:
+        facts.append(("Revision", model.revision))
+    if model.preprocessing is not None:
+        facts.append(("Preprocessing", _preparation(model.preprocessing)))
     if backbone is not None:
         facts += [
             ("Backbone", backbone.name),
@@ -127,7 +127,7 @@ def _freezing(freeze: str) -> str:
     return named.get(freeze, f"all before the layer {freeze}")
 
 
-def training(training: Training) -> tuple[Fact, ...]:
+def list_training_facts(training: Training) -> tuple[Fact, ...]:
     """Return how it was trained, as far as this run knows."""
     mode = {"standard": "standard, without privacy", "private": "differentially private", "external": "not by rft"}
     named = (

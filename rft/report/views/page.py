@@ -129,19 +129,19 @@ class PageView:
 def page(run: AuditRun) -> PageView:
     """Return the view of a run."""
     sections = [section(each) for each in run.sections]
-    backbone = run.subject.backbone
+    backbone = run.model.backbone
     return PageView(
         name=run.run.name,
         byline=what.byline(run),
         rft_version=run.rft_version,
-        audited=what.audited(run),
-        trained=run.subject.training.mode != "external",
+        audited=what.describe_model(run),
+        trained=run.model.training.mode != "external",
         verdict=verdict(run),
         summary=tuple(_summary_line(run, each) for each in sections),
         not_measured=_not_measured(sections),
-        model=what.model(run, backbone),
+        model=what.list_model_facts(run, backbone),
         frozen=_frozen(backbone),
-        training=what.training(run.subject.training),
+        training=what.list_training_facts(run.model.training),
         data=_data(run),
         skipped=run.data.skipped,
         unreadable="a value is missing" if what.alone(run) else "their item could not be read",
@@ -272,7 +272,7 @@ def _data(run: AuditRun) -> TableView:
     rows: Table = [{"what": "examples", "value": "all", **{name: facts.n for name, facts in splits.items()}}]
     if any(facts.n_units is not None for facts in splits.values()):
         rows.append({"what": "units", "value": "all", **{name: facts.n_units for name, facts in splits.items()}})
-    for label in run.subject.classes:
+    for label in run.model.classes:
         counts = {name: _shown(facts.labels.get(label, 0)) for name, facts in splits.items()}
         rows.append({"what": "label", "value": label, **counts})
     for attribute, group in sorted(groups):
@@ -314,10 +314,10 @@ def _config(config: dict[str, Any]) -> str:
 
 
 def _hashes(run: AuditRun) -> tuple[Fact, ...]:
-    backbone = run.subject.backbone
+    backbone = run.model.backbone
     named: Iterable[tuple[str, str | None]] = (
         ("Config", run.run.config_sha256),
-        ("Model", run.subject.model_sha256),
+        ("Model", run.model.model_sha256),
         ("Pretrained weights", backbone.weights_sha256 if backbone else None),
     )
     return tuple((label, value) for label, value in named if value)

@@ -323,7 +323,7 @@ def test_a_revision_is_pinned_and_shown(tmp_path: Path, hub_cache: Path, name: s
     audit = f'name = "t"\n\n[data]\n{columns}\n\n[model]\ncheckpoint = "{name}"\n'
     (tmp_path / "audit.toml").write_text(audit, encoding="utf-8")
     run = rft.audit(tmp_path / "audit.toml", tmp_path / "run", device="cpu", offline=True)
-    assert run.subject.revision == commit
+    assert run.model.revision == commit
     report = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "Revision" in report
     assert commit in report

@@ -19,7 +19,7 @@ from rft.plugins import Plugin
 from rft.plugins.attribution import Attribution, AttributionOptions
 from rft.plugins.attribution.images.mean_maps import FEWEST
 from rft.records import Section
-from tests.support.attribution_cases import CORNER, SIDE, Convolutional, Linear, Region, noise, subject
+from tests.support.attribution_cases import CORNER, SIDE, Convolutional, Linear, Region, audited_model, noise
 
 OPPOSITE = [0.75, 0.75, 1.0, 1.0]
 
@@ -61,7 +61,7 @@ def planted(model: nn.Module, **parts: Any) -> Any:
     pixels, _ = stamped(80, seed=3)
     groups = {"camera": np.array(["left", "right"] * 40, dtype=object), "rare": np.array(["few"] + ["many"] * 79)}
     groups["camera"][:8] = None
-    return subject(model, pixels, groups=groups, **parts)
+    return audited_model(model, pixels, groups=groups, **parts)
 
 
 @pytest.fixture(scope="module")
@@ -180,13 +180,13 @@ def test_another_suspect_changes_nothing_for_the_first(section: Section, shortcu
 
 def test_samples_are_capped_and_methods_chosen() -> None:
     picked = options(samples=500, methods=["integrated_gradients"], suspect=[])
-    section = Attribution().audit(subject(Convolutional(), noise(7)), picked)
+    section = Attribution().audit(audited_model(Convolutional(), noise(7)), picked)
     assert len(section.tables["completeness"]) == 7
     assert not any("gradcam" in finding.id for finding in section.findings)
 
 
 def test_without_a_spatial_map_gradcam_is_not_measured() -> None:
-    section = Attribution().audit(subject(Linear(), noise(8)), options(suspect=[]))
+    section = Attribution().audit(audited_model(Linear(), noise(8)), options(suspect=[]))
     finding = section.finding("attribution.deletion.gradcam")
     assert finding.status == "not_measured"
     assert finding.reason == "this backbone has no spatial map"
@@ -203,7 +203,7 @@ class Dead(Convolutional):
 
 
 def test_zero_maps_are_counted_and_used_for_nothing() -> None:
-    section = Attribution().audit(subject(Dead(), noise(8)), options(methods=["gradcam"], suspect=[]))
+    section = Attribution().audit(audited_model(Dead(), noise(8)), options(methods=["gradcam"], suspect=[]))
     failed = section.finding("attribution.failed_maps.gradcam")
     assert (failed.status, failed.value) == ("warn", 8)
     assert section.finding("attribution.deletion.gradcam").status == "not_measured"
@@ -212,7 +212,7 @@ def test_zero_maps_are_counted_and_used_for_nothing() -> None:
 
 def test_deletion_counts_units_not_images() -> None:
     units = np.repeat([f"u{number}" for number in range(10)], 2)
-    audited = subject(Region(CORNER), noise(20), units=units)
+    audited = audited_model(Region(CORNER), noise(20), units=units)
     section = Attribution().audit(audited, options(methods=["integrated_gradients"], suspect=[]))
     finding = section.finding("attribution.deletion.integrated_gradients")
     assert finding.n == 10
@@ -222,9 +222,9 @@ def test_deletion_counts_units_not_images() -> None:
 
 def test_training_mode_and_absent_parts_are_refused() -> None:
     with pytest.raises(Unavailable, match="training mode"):
-        Attribution().audit(subject(Convolutional().train(), noise(8)), options())
+        Attribution().audit(audited_model(Convolutional().train(), noise(8)), options())
     with pytest.raises(Unavailable, match="no test example"):
-        Attribution().audit(subject(Linear(), torch.zeros(0, 3, SIDE, SIDE)), options())
+        Attribution().audit(audited_model(Linear(), torch.zeros(0, 3, SIDE, SIDE)), options())
 
 
 def test_the_plugin_follows_the_protocol_and_is_light() -> None:

@@ -20,17 +20,17 @@ from rft.plugins.attribution.texts.shortcuts import intervene, places, whole
 from rft.plugins.attribution.texts.tokenized_texts import Reader
 from rft.records import Section
 from tests.support.attribution_cases import CORNER, Convolutional, noise
-from tests.support.attribution_cases import subject as picture_subject
+from tests.support.attribution_cases import audited_model as audited_pictures
 from tests.support.attribution_text_cases import (
     SECRET,
     Batch,
     Linear,
     Planted,
     TextModel,
+    audited_model,
     bert,
     sentences,
     single_bytes,
-    subject,
     word_pieces,
 )
 
@@ -48,11 +48,11 @@ def tokenizer() -> Any:
 
 @pytest.fixture(scope="module")
 def section(tokenizer: Any) -> Section:
-    return Attribution().audit(subject(Planted(tokenizer), sentences(60), tokenizer), options())
+    return Attribution().audit(audited_model(Planted(tokenizer), sentences(60), tokenizer), options())
 
 
 def run(model: nn.Module, texts: list[str], tokenizer: Any, words: list[str], **changes: Any) -> Intervention:
-    audited = subject(model, texts, tokenizer, max_length=changes.pop("max_length", 64))
+    audited = audited_model(model, texts, tokenizer, max_length=changes.pop("max_length", 64))
     settings = {"units": None, "most": 200, "rng": np.random.default_rng(changes.pop("seed", 0))} | changes
     network = Network(model, "cpu")  # type: ignore[arg-type]
     return intervene(network, Reader(audited), settings.pop("units"), words=words, **settings)
@@ -85,7 +85,7 @@ def test_the_findings_and_tables_have_their_names(section: Section) -> None:
 
 def test_without_leave_to_show_examples_no_word_of_a_text_appears(tokenizer: Any) -> None:
     texts = [f"{text} gnu{number}" for number, text in enumerate(sentences(60))]
-    section = Attribution().audit(subject(Planted(tokenizer), texts, tokenizer), options(suspect=[]))
+    section = Attribution().audit(audited_model(Planted(tokenizer), texts, tokenizer), options(suspect=[]))
     assert "tokens" not in section.tables
     assert all(figure.kind != "tokens" for figure in section.figures)
     assert not re.search(rf"gnu|{SECRET}", section.model_dump_json())
@@ -93,7 +93,9 @@ def test_without_leave_to_show_examples_no_word_of_a_text_appears(tokenizer: Any
 
 def test_shown_tokens_are_the_texts_with_their_attributions(tokenizer: Any) -> None:
     texts = sentences(8, secret=1.0)
-    shown = Attribution().audit(subject(Planted(tokenizer), texts, tokenizer, show_examples=True), options(suspect=[]))
+    shown = Attribution().audit(
+        audited_model(Planted(tokenizer), texts, tokenizer, show_examples=True), options(suspect=[])
+    )
     table = shown.tables["tokens"]
     assert list(table[0]) == ["text", "caption", "position", "token", "attribution", "special"]
     for number in {row["text"] for row in table}:
@@ -109,7 +111,7 @@ def test_shown_tokens_are_the_texts_with_their_attributions(tokenizer: Any) -> N
 
 def test_gradcam_is_for_pictures(tokenizer: Any) -> None:
     named = options(methods=["gradcam", "integrated_gradients"], suspect=[])
-    section = Attribution().audit(subject(bert(tokenizer), sentences(6), tokenizer), named)
+    section = Attribution().audit(audited_model(bert(tokenizer), sentences(6), tokenizer), named)
     refused = section.finding("attribution.deletion.gradcam")
     assert refused.status == "not_measured"
     assert "picture" in (refused.reason or "")
@@ -119,7 +121,7 @@ def test_gradcam_is_for_pictures(tokenizer: Any) -> None:
 def test_without_word_embeddings_the_suspects_are_still_judged(tokenizer: Any) -> None:
     model = Planted(tokenizer)
     model.embedding_layer = None
-    section = Attribution().audit(subject(model, sentences(60), tokenizer), options())
+    section = Attribution().audit(audited_model(model, sentences(60), tokenizer), options())
     assert section.finding("attribution.suspect.animal").status == "warn"
     refused = section.finding("attribution.deletion.integrated_gradients")
     assert refused.reason == "this model has no word embeddings"
@@ -128,8 +130,8 @@ def test_without_word_embeddings_the_suspects_are_still_judged(tokenizer: Any) -
 
 def test_a_region_of_a_text_and_words_of_a_picture_are_not_measured(tokenizer: Any) -> None:
     mixed = options(suspect=[{"name": "corner", "region": CORNER}, {"name": "animal", "tokens": [SECRET]}])
-    of_text = Attribution().audit(subject(Planted(tokenizer), sentences(60), tokenizer), mixed)
-    of_picture = Attribution().audit(picture_subject(Convolutional(), noise(8)), mixed)
+    of_text = Attribution().audit(audited_model(Planted(tokenizer), sentences(60), tokenizer), mixed)
+    of_picture = Attribution().audit(audited_pictures(Convolutional(), noise(8)), mixed)
     for section, name, word in ((of_text, "corner", "texts"), (of_picture, "animal", "images")):
         finding = section.finding(f"attribution.suspect.{name}")
         assert finding.status == "not_measured"
@@ -138,7 +140,7 @@ def test_a_region_of_a_text_and_words_of_a_picture_are_not_measured(tokenizer: A
 
 
 def test_what_is_neither_picture_nor_text_is_refused(tokenizer: Any) -> None:
-    audited = subject(Linear(tokenizer), sentences(4), tokenizer)
+    audited = audited_model(Linear(tokenizer), sentences(4), tokenizer)
     speech = dataclasses.replace(audited, facts=audited.facts.model_copy(update={"modality": "speech"}))
     with pytest.raises(Unavailable, match="not speech"):
         Attribution().audit(speech, options())
@@ -173,7 +175,7 @@ def test_flips_that_any_words_cause_are_no_accusation(tokenizer: Any) -> None:
 
 
 def test_few_texts_are_not_measured(tokenizer: Any) -> None:
-    section = Attribution().audit(subject(Planted(tokenizer), sentences(12), tokenizer), options())
+    section = Attribution().audit(audited_model(Planted(tokenizer), sentences(12), tokenizer), options())
     finding = section.finding("attribution.suspect.animal")
     assert (finding.status, finding.n) == ("not_measured", 6)
     assert "6 test texts" in (finding.reason or "")
@@ -201,7 +203,7 @@ def test_texts_of_nothing_else_are_left_out_of_both_arms(tokenizer: Any) -> None
 def test_the_control_replaces_other_words_and_no_fewer(tokens: Any) -> None:
     tokenizer = tokens()
     text = f"We saw the {SECRET}s, a {SECRET.upper()} and old ships in the north!"
-    texts = Reader(subject(Linear(tokenizer), [text], tokenizer)).read(np.array([0]))
+    texts = Reader(audited_model(Linear(tokenizer), [text], tokenizer)).read(np.array([0]))
     for seed in range(20):
         own, other = places(texts, 0, whole([SECRET, f"{SECRET}s"]), np.random.default_rng(seed))
         words = [text[slice(*span)].strip().lower() for span in texts.spans[0, own]]

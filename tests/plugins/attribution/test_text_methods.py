@@ -25,18 +25,18 @@ from tests.support.attribution_text_cases import (
     Linear,
     Planted,
     TextModel,
+    audited_model,
     bert,
     gpt,
     sentences,
     single_bytes,
-    subject,
     transformers,
     word_pieces,
 )
 
 
 def explain(model: nn.Module, texts: list[str], tokenizer: Any) -> tuple[Network, Reader, Texts, Tensor]:
-    network, reader = Network(model, "cpu"), Reader(subject(model, texts, tokenizer))  # type: ignore[arg-type]
+    network, reader = Network(model, "cpu"), Reader(audited_model(model, texts, tokenizer))  # type: ignore[arg-type]
     read = reader.read(np.arange(len(texts)))
     return network, reader, read, network.logits(read.inputs).argmax(dim=1)
 
@@ -214,7 +214,7 @@ def test_baselines_are_ordinary_or_meant_to_be_nothing() -> None:
 
 def test_unknown_words_are_ordinary_and_marks_are_not() -> None:
     tokenizer = word_pieces()
-    reader = Reader(subject(Planted(tokenizer), ["we saw gnus", "it [SEP] was"], tokenizer))
+    reader = Reader(audited_model(Planted(tokenizer), ["we saw gnus", "it [SEP] was"], tokenizer))
     texts = reader.read(np.arange(2))
     assert texts.ordinary.tolist() == [[False, True, True, True, False], [False, True, False, True, False]]
     assert tokenizer.unk_token_id not in special_tokens(tokenizer)
@@ -231,7 +231,7 @@ def test_unknown_words_are_ordinary_and_marks_are_not() -> None:
 )
 def test_the_pieces_of_a_text_are_the_text(tokens: Any, text: str) -> None:
     tokenizer = tokens()
-    reader = Reader(subject(Linear(tokenizer), [text], tokenizer))
+    reader = Reader(audited_model(Linear(tokenizer), [text], tokenizer))
     texts = reader.read(np.array([0]))
     pieces = reader.pieces(texts, 0)
     assert "".join(piece for piece, ordinary in zip(pieces, texts.ordinary[0], strict=True) if ordinary) == text
@@ -243,14 +243,14 @@ def test_the_pieces_of_a_text_are_the_text(tokens: Any, text: str) -> None:
 def test_long_texts_are_read_as_far_as_the_model_reads_them() -> None:
     tokenizer = word_pieces()
     text = "we saw a film " * 50
-    reader = Reader(subject(Linear(tokenizer), [text], tokenizer, max_length=8))
+    reader = Reader(audited_model(Linear(tokenizer), [text], tokenizer, max_length=8))
     texts = reader.read(np.array([0]))
     assert "".join(reader.pieces(texts, 0)[1:-1]) == "we saw a film we saw"
 
 
 def test_another_tokenizer_than_the_models_is_refused() -> None:
     tokenizer = word_pieces()
-    audited = subject(Linear(tokenizer), ["we saw a film"], tokenizer)
+    audited = audited_model(Linear(tokenizer), ["we saw a film"], tokenizer)
     reader = Reader(audited)
     reader._tokenizer = single_bytes()
     with pytest.raises(Unavailable, match="other tokens than the model reads"):
@@ -327,7 +327,7 @@ def test_attributions_that_know_nothing_seldom_pass() -> None:
 
 def test_a_fifth_of_the_ordinary_tokens_is_deleted_and_no_other() -> None:
     tokenizer = word_pieces()
-    reader = Reader(subject(Linear(tokenizer), ["we saw a film " * 5, "it"], tokenizer))
+    reader = Reader(audited_model(Linear(tokenizer), ["we saw a film " * 5, "it"], tokenizer))
     texts = reader.read(np.arange(2))
     values = [np.arange(22.0), np.array([9.0, 1.0, 9.0])]
     top = top_tokens(texts, values)

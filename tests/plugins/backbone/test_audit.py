@@ -15,24 +15,24 @@ import pytest
 
 from rft.disclosure.withheld import NOTHING
 from rft.errors import Unavailable
-from rft.features.embeddings import Representations
-from rft.plugins import Plugin, Subject
+from rft.features.embeddings import Embeddings
+from rft.plugins import AuditedModel, Plugin
 from rft.plugins.backbone import Backbone, BackboneOptions
-from rft.records import Section, SubjectFacts, Training
+from rft.records import ModelFacts, Section, Training
 from rft.report.charts.draw import draw
 from tests.support import ROOT
 
 IDS = ("probe_accuracy", "majority_share", "untrained_probe_accuracy", "probe_gain", "knn_accuracy", "logme")
 
 
-def representations(n: int = 200, dimension: int = 16, *, strength: float = 3.0, seed: int = 0) -> Representations:
+def embeddings(n: int = 200, dimension: int = 16, *, strength: float = 3.0, seed: int = 0) -> Embeddings:
     """Pretrained features shift with the class by ``strength``, untrained ones are noise; 60 % are of class 1."""
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % 5 // 2
     labels = rng.permutation((labels > 0).astype(np.int64))
     features = rng.normal(size=(n, dimension))
     features[:, 0] += strength * labels
-    return Representations(
+    return Embeddings(
         pretrained=features.astype(np.float32),
         untrained=rng.normal(size=(n, dimension)).astype(np.float32),
         labels=labels,
@@ -42,12 +42,12 @@ def representations(n: int = 200, dimension: int = 16, *, strength: float = 3.0,
     )
 
 
-def audit(given: Representations, *, mode: str = "standard", weights: str = "pretrained", seed: int = 0) -> Section:
-    """Audit a stand-in for a subject that has nothing but what the plugin is to look at."""
-    parts: dict[str, Any] = {"representations": lambda: given}
+def audit(given: Embeddings, *, mode: str = "standard", weights: str = "pretrained", seed: int = 0) -> Section:
+    """Audit a stand-in for a audited that has nothing but what the plugin is to look at."""
+    parts: dict[str, Any] = {"embeddings": lambda: given}
     facts = SimpleNamespace(training=SimpleNamespace(mode=mode), backbone=SimpleNamespace(weights=weights))
-    subject: Any = SimpleNamespace(facts=facts, seed=seed, need=parts.__getitem__, withheld=NOTHING)
-    return Backbone().audit(subject, BackboneOptions())
+    audited: Any = SimpleNamespace(facts=facts, seed=seed, need=parts.__getitem__, withheld=NOTHING)
+    return Backbone().audit(audited, BackboneOptions())
 
 
 def test_it_follows_the_protocol_and_is_imported_lightly() -> None:
@@ -60,19 +60,19 @@ def test_it_follows_the_protocol_and_is_imported_lightly() -> None:
 
 
 def test_a_table_of_predictions_has_no_backbone_to_ask() -> None:
-    facts = SubjectFacts(name="toy", modality="image", classes=("no", "yes"), training=Training(mode="external"))
-    subject = Subject(facts=facts, seed=0, splits={}, predictions=pd.DataFrame())
-    (finding,) = Backbone().audit(subject, BackboneOptions()).findings
+    facts = ModelFacts(name="toy", modality="image", classes=("no", "yes"), training=Training(mode="external"))
+    audited = AuditedModel(facts=facts, seed=0, splits={}, predictions=pd.DataFrame())
+    (finding,) = Backbone().audit(audited, BackboneOptions()).findings
     assert (finding.id, finding.status) == ("backbone.probe_accuracy", "not_measured")
     assert finding.reason
     assert "trained outside this run" in finding.reason
-    trained = replace(subject, facts=facts.model_copy(update={"training": Training(mode="standard")}))
-    with pytest.raises(Unavailable, match="no representations"):
+    trained = replace(audited, facts=facts.model_copy(update={"training": Training(mode="standard")}))
+    with pytest.raises(Unavailable, match="no embeddings"):
         Backbone().audit(trained, BackboneOptions())
 
 
 def test_features_that_carry_are_told_from_random_ones() -> None:
-    section = audit(representations())
+    section = audit(embeddings())
     assert [finding.id for finding in section.findings] == [f"backbone.{name}" for name in IDS]
     assert {finding.status for finding in section.findings} == {"info"}
     probe, gain = section.finding("backbone.probe_accuracy"), section.finding("backbone.probe_gain")
@@ -90,7 +90,7 @@ def test_features_that_carry_are_told_from_random_ones() -> None:
 
 
 def test_features_that_carry_nothing_are_worth_a_look() -> None:
-    section = audit(representations(strength=0.0))
+    section = audit(embeddings(strength=0.0))
     probe, gain = section.finding("backbone.probe_accuracy"), section.finding("backbone.probe_gain")
     assert probe.status == gain.status == "warn"
     assert "does not lie above the share of the most frequent class" in probe.meaning
@@ -98,7 +98,7 @@ def test_features_that_carry_nothing_are_worth_a_look() -> None:
 
 
 def test_random_weights_that_carry_more_are_named() -> None:
-    given = representations()
+    given = embeddings()
     assert given.untrained is not None
     gain = audit(replace(given, pretrained=given.untrained, untrained=given.pretrained)).finding("backbone.probe_gain")
     assert gain.interval is not None
@@ -108,7 +108,7 @@ def test_random_weights_that_carry_more_are_named() -> None:
 
 
 def test_without_random_weights_the_gain_says_why() -> None:
-    alone = replace(representations(), untrained=None)
+    alone = replace(embeddings(), untrained=None)
     for weights, reason in (("random", "no pretraining to compare with"), ("pretrained", "were made")):
         section = audit(alone, weights=weights)
         for name in ("untrained_probe_accuracy", "probe_gain"):
@@ -119,7 +119,7 @@ def test_without_random_weights_the_gain_says_why() -> None:
 
 
 def test_what_is_undefined_has_a_reason_and_no_number() -> None:
-    given = representations()
+    given = embeddings()
     labels = np.zeros(200, dtype=np.int64)
     labels[0] = 1
     section = audit(replace(given, labels=labels))
@@ -131,14 +131,14 @@ def test_what_is_undefined_has_a_reason_and_no_number() -> None:
 
 
 def test_a_private_run_says_that_this_look_is_not_private() -> None:
-    private, standard = audit(representations(), mode="private"), audit(representations())
+    private, standard = audit(embeddings(), mode="private"), audit(embeddings())
     assert all("not covered by epsilon" in finding.limits for finding in private.findings)
     assert "Epsilon does not cover it" in private.notes[-1]
     assert not any("psilon" in text for text in (*standard.notes, *(each.limits for each in standard.findings)))
 
 
 def test_the_tables_and_the_figure_hold_the_findings() -> None:
-    section = audit(representations())
+    section = audit(embeddings())
     accuracies = {row["name"]: row["value"] for row in section.tables["accuracies"]}
     assert accuracies["linear probe"] == section.finding("backbone.probe_accuracy").value
     assert accuracies["5 nearest neighbours"] == section.finding("backbone.knn_accuracy").value
@@ -153,7 +153,7 @@ def test_the_tables_and_the_figure_hold_the_findings() -> None:
 
 
 def test_units_widen_the_intervals_and_are_held_out_together() -> None:
-    given = representations()
+    given = embeddings()
     people = audit(replace(given, units=np.repeat(np.arange(50), 4).astype(str)))
     probe = people.finding("backbone.probe_accuracy")
     assert probe.n == 50
@@ -163,12 +163,12 @@ def test_units_widen_the_intervals_and_are_held_out_together() -> None:
 
 
 def test_the_same_seed_gives_the_same_section() -> None:
-    assert audit(representations(), seed=3) == audit(representations(), seed=3)
+    assert audit(embeddings(), seed=3) == audit(embeddings(), seed=3)
 
 
 def test_a_thousand_examples_take_less_than_three_seconds() -> None:
-    given = representations(1000, 1280)
-    audit(representations())  # imports
+    given = embeddings(1000, 1280)
+    audit(embeddings())  # imports
     started = time.process_time()  # of all threads, whatever else the machine is doing
     audit(given)
     assert time.process_time() - started < 3

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from rft.data.remarks import Remark
-from rft.plugins import Plugin, Subject
+from rft.plugins import AuditedModel, Plugin
 from rft.plugins.dataset import Dataset, DatasetOptions
-from rft.records import Section, Split, SubjectFacts, Training
+from rft.records import ModelFacts, Section, Split, Training
 
 
 def split(
@@ -35,10 +35,10 @@ def split(
 
 
 def audit(*splits: Split) -> Section:
-    facts = SubjectFacts(name="toy", modality="image", classes=("no", "yes"), training=Training(mode="external"))
+    facts = ModelFacts(name="toy", modality="image", classes=("no", "yes"), training=Training(mode="external"))
     named = {each.name: each for each in splits}
-    subject = Subject(facts=facts, seed=0, splits=named, predictions=pd.DataFrame())
-    return Dataset().audit(subject, DatasetOptions())
+    audited = AuditedModel(facts=facts, seed=0, splits=named, predictions=pd.DataFrame())
+    return Dataset().audit(audited, DatasetOptions())
 
 
 def conflicts(section: Section) -> dict[tuple, int]:
@@ -154,10 +154,10 @@ def test_validation_is_said_to_be_kept_apart() -> None:
 
 def test_remarks_of_the_reader_become_findings() -> None:
     remark = Remark("left_out_files", "Files", 3, "files", "3 files were left out.", n=9, names=["secret.txt"])
-    facts = SubjectFacts(name="toy", modality="image", classes=("no", "yes"), training=Training(mode="external"))
+    facts = ModelFacts(name="toy", modality="image", classes=("no", "yes"), training=Training(mode="external"))
     splits = {"test": split("test", [0, 1])}
-    subject = Subject(facts=facts, seed=0, splits=splits, predictions=pd.DataFrame(), remarks=[remark])
-    section = Dataset().audit(subject, DatasetOptions())
+    audited = AuditedModel(facts=facts, seed=0, splits=splits, predictions=pd.DataFrame(), remarks=[remark])
+    section = Dataset().audit(audited, DatasetOptions())
     finding = section.finding("dataset.left_out_files")
     assert (finding.value, finding.n, finding.status, finding.exact) == (3, 9, "warn", True)
     assert "secret" not in section.model_dump_json()  # names are for the terminal

@@ -23,7 +23,7 @@ from rft.stats import intervals
 from rft.stats.gaps.partial_identification import gap_bounds
 from rft.stats.gaps.rate_difference import TwoRates
 from rft.stats.gaps.rate_ratio import smallest_ratio
-from tests.support.fairness_cases import audit, cell, compas, group_of, predictions, subject
+from tests.support.fairness_cases import audit, audited_model, cell, compas, group_of, predictions
 
 pytest.importorskip("fairlearn")
 RATES = ("accuracy", "selection_rate", "tpr", "fpr", "fnr")
@@ -300,7 +300,7 @@ def test_what_cannot_be_audited_says_why(frame: pd.DataFrame, options: dict, rea
 
 def test_a_favourable_class_is_asked_for() -> None:
     with pytest.raises(Unavailable, match="no favourable class"):
-        Fairness().audit(subject(compas(), positive=None), FairnessOptions())
+        Fairness().audit(audited_model(compas(), positive=None), FairnessOptions())
 
 
 def test_options_choose_metrics_and_attributes() -> None:
@@ -427,7 +427,7 @@ def test_every_figure_has_rows() -> None:
 
 
 def test_the_subject_is_left_as_it_was() -> None:
-    given = subject(compas())
+    given = audited_model(compas())
     before = given.predictions.copy()
     Fairness().audit(replace(given), FairnessOptions())
     pd.testing.assert_frame_equal(given.predictions, before)

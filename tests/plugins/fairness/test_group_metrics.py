@@ -15,7 +15,7 @@ from rft.predictions.grouped import GroupedRows, Target
 from rft.predictions.table import Grouping, Rows
 from rft.records import Section
 from rft.stats.scores.classification import METRICS
-from tests.support.fairness_cases import predictions, subject
+from tests.support.fairness_cases import audited_model, predictions
 
 fairlearn = pytest.importorskip("fairlearn.metrics")
 ALL = [*METRICS]
@@ -108,7 +108,7 @@ def test_log_loss_and_area_of_several_classes() -> None:
 
 
 def section_of(frame: pd.DataFrame, *, classes=("no", "yes"), **options) -> Section:
-    given = subject(frame, classes=classes, positive=classes[-1])
+    given = audited_model(frame, classes=classes, positive=classes[-1])
     return Fairness().audit(given, FairnessOptions(metrics=ALL, **options))
 
 
@@ -206,7 +206,7 @@ def test_undefined_is_undefined_in_the_table_the_gap_and_the_verdict(
     from rft.config.schema import Rule
     from rft.verdict.policy import judge
 
-    given = subject(frame, classes=classes, positive=classes[-1])
+    given = audited_model(frame, classes=classes, positive=classes[-1])
     section = Fairness().audit(given, FairnessOptions(metrics=[metric]))
     rows = [
         row
@@ -267,7 +267,7 @@ def test_a_group_of_one_value_has_a_gap_without_an_interval_and_the_audit_goes_o
     score[len(score) - odd :] = 0.7
     frame = predictions(labels, score >= 0.5, place=["x"] * 100 + ["y"] * 100)
     frame = frame.assign(score_no=1 - score, score_yes=score)
-    given = subject(frame, classes=("no", "yes"), positive="yes")
+    given = audited_model(frame, classes=("no", "yes"), positive="yes")
     section = Fairness().audit(given, FairnessOptions(metrics=[metric, "accuracy"]))
     gap = section.finding(f"fairness.{metric}_gap.place")
     assert gap.value is not None
@@ -286,7 +286,7 @@ def test_an_average_over_classes_that_rests_on_two_people_each_is_too_few_to_tel
     labels = ((people % 30) >= 15).astype(bool)
     frame = predictions(labels, labels ^ (rng.random(len(labels)) < 0.1), place=np.where(people < 30, "x", "y"))
     frame["unit"] = [f"p{person}" for person in people]
-    given = subject(frame, classes=("no", "yes"), positive="yes")
+    given = audited_model(frame, classes=("no", "yes"), positive="yes")
     section = Fairness().audit(given, FairnessOptions(metrics=["balanced_accuracy", "accuracy"], min_group=10))
     rows = {(row["group"], row["metric"]): row for row in section.tables["by_group"] if row["attribute"]}
     averaged = rows["y", "balanced_accuracy"]

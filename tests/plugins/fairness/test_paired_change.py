@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rft.plugins import RunPair
 from rft.plugins.fairness.measure.group_metrics import Limits
 from rft.plugins.fairness.paired.change import (
     Change,
@@ -176,7 +177,7 @@ def test_rules_are_judged_by_the_gap_that_widened_most_and_small_groups_may_have
     rng = np.random.default_rng(0)
     both, grouping = pair(rng, {"x": (0.1, 0.3), "y": (0.1, 0.1), "z": (0.4, 0.1)}, 400)
     frames = [frame_of(rows, grouping) for rows in (both.before, both.after)]
-    made = section(*frames, classes=CLASSES, positive="yes", names=("a", "b"), seed=0, verdicts=True)
+    made = section(RunPair(*frames, CLASSES, "yes", ("a", "b"), 0), verdicts=True)
     finding = made.finding("fairness.change_of_accuracy_gap.place")
     table = [row for row in made.tables["changes"] if row["metric"] == "accuracy"]
     assert finding.value == max(row["change"] for row in table) > 0.1
@@ -184,7 +185,7 @@ def test_rules_are_judged_by_the_gap_that_widened_most_and_small_groups_may_have
     assert finding.status == "warn"
     assert finding.adjusted[0].interval == finding.interval
     rare = [frame.assign(group_place=frame["group_place"].where(frame.index >= 5, "rare")) for frame in frames]
-    left_out = section(*rare, classes=CLASSES, positive="yes", names=("a", "b"), seed=0, verdicts=True)
+    left_out = section(RunPair(*rare, CLASSES, "yes", ("a", "b"), 0), verdicts=True)
     finding = left_out.finding("fairness.change_of_accuracy_gap.place")
     assert finding.small_groups == ("rare",)
     assert finding.adjusted[0].interval.high == 1.0
@@ -194,9 +195,7 @@ def test_rules_are_judged_by_the_gap_that_widened_most_and_small_groups_may_have
 def test_a_reversal_is_said() -> None:
     both, grouping = pair(np.random.default_rng(0), {"x": (0.1, 0.19), "y": (0.2, 0.1)}, 2000)
     frames = [frame_of(rows, grouping) for rows in (both.before, both.after)]
-    finding = section(*frames, classes=CLASSES, positive="yes", names=("a", "b"), seed=0).finding(
-        "fairness.change_of_accuracy_gap.place"
-    )
+    finding = section(RunPair(*frames, CLASSES, "yes", ("a", "b"), 0)).finding("fairness.change_of_accuracy_gap.place")
     assert finding.status == "info"
     assert "by no more than chance can explain. It changed sides: y has the higher one now." in finding.meaning
 

@@ -12,10 +12,10 @@ import pytest
 from sklearn import metrics as sklearn
 
 from rft.errors import Unavailable
-from rft.plugins import Plugin, Subject
+from rft.plugins import AuditedModel, Plugin
 from rft.plugins.performance import Performance, PerformanceOptions
 from rft.plugins.performance.measures import approximate_errors, simulated_errors
-from rft.records import Section, SubjectFacts, Training
+from rft.records import ModelFacts, Section, Training
 from rft.stats import intervals
 from rft.stats.scores.calibration import equal_mass_bins, expected_calibration_error
 
@@ -36,12 +36,12 @@ def predictions(labels, scores: np.ndarray, classes, *, split: str = "test", uni
 
 
 def audit(*frames: pd.DataFrame, classes, positive: str | None = None, **options) -> Section:
-    facts = SubjectFacts(
+    facts = ModelFacts(
         name="toy", modality="image", classes=tuple(classes), positive=positive, training=Training(mode="external")
     )
     table = pd.concat(frames, ignore_index=True)
-    subject = Subject(facts=facts, seed=0, splits={}, predictions=table)
-    return Performance().audit(subject, PerformanceOptions(**options))
+    audited = AuditedModel(facts=facts, seed=0, splits={}, predictions=table)
+    return Performance().audit(audited, PerformanceOptions(**options))
 
 
 def made_up(n: int, k: int, seed: int, *, signal: float = 1.5) -> tuple[np.ndarray, np.ndarray]:

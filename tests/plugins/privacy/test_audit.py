@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 
 from rft.config.schema import Rule
-from rft.plugins import Subject
+from rft.plugins import AuditedModel
 from rft.plugins.privacy import Privacy, PrivacyOptions
 from rft.plugins.privacy.accounting import Mechanism
 from rft.plugins.privacy.accounting.findings import spending_piece
-from rft.records import Backbone, Section, SubjectFacts, Training
+from rft.records import Backbone, ModelFacts, Section, Training
 from rft.training import Fit
 from rft.verdict.policy import judge
 
@@ -78,13 +78,13 @@ def section(
     facts: dict[str, Any] | None, table: pd.DataFrame | None = None, unit: str | None = None, void: str | None = None
 ) -> Section:
     mode = "external" if facts is None else facts["mode"]
-    about = SubjectFacts(
+    about = ModelFacts(
         name="made", modality="image", classes=("no", "yes"), training=Training(mode=mode, unit=unit, void=void)
     )
     fit = None if facts is None else Fit({}, [], facts)
-    subject = Subject(about, 0, {}, predictions() if table is None else table, fit=fit)
+    audited = AuditedModel(about, 0, {}, predictions() if table is None else table, fit=fit)
     options = {"epsilon": facts["target_epsilon"], "mechanism_runs": 0} if facts and "target_epsilon" in facts else {}
-    return Privacy().audit(subject, PrivacyOptions(**options))
+    return Privacy().audit(audited, PrivacyOptions(**options))
 
 
 def words(made: Section) -> str:
@@ -179,10 +179,12 @@ def test_that_the_backbone_may_know_the_same_people_is_asked(weights: str | None
     about = {"weights_sha256": "", "frozen_sha256_before": "", "frozen_sha256_after": "", "precision": "float32"}
     numbers = {"frozen_parameters": 1, "trainable_parameters": 1, "preprocessing": {}}
     backbone = None if weights is None else Backbone(name="torchvision/made", weights=weights, **about, **numbers)
-    facts = SubjectFacts(
+    facts = ModelFacts(
         name="made", modality="image", classes=("no", "yes"), training=Training(mode="private"), backbone=backbone
     )
-    made = Privacy().audit(Subject(facts, 0, {}, predictions(), fit=Fit({}, [], FACTS)), PrivacyOptions(epsilon=3.0))
+    made = Privacy().audit(
+        AuditedModel(facts, 0, {}, predictions(), fit=Fit({}, [], FACTS)), PrivacyOptions(epsilon=3.0)
+    )
     found = [finding for finding in made.findings if finding.id == "privacy.pretraining_overlap"]
     assert [finding.status for finding in found] == ["not_measured"] * asked
     assert ("own training data" in made.chapters[-1].text[0]) == asked

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from rft.errors import Unavailable
-from rft.plugins import Subject
+from rft.plugins import AuditedModel
 from rft.plugins.attribution import AttributionOptions, Suspect, findings, interventions, modality_words, sample
 from rft.plugins.attribution.images import examples, mean_maps
 from rft.plugins.attribution.images.faithfulness import deletion_gain
@@ -22,24 +22,24 @@ from rft.records import Finding, Row, Section, Table
 METHODS = ("gradcam", "integrated_gradients")
 
 
-def section(subject: Subject, options: AttributionOptions, network: Network) -> Section:
-    """Return the section; raises ``Unavailable`` when the subject has no inputs or no test image."""
-    explained = _explained(subject, network, options.samples)
+def section(audited: AuditedModel, options: AttributionOptions, network: Network) -> Section:
+    """Return the section; raises ``Unavailable`` when the audited model has no inputs or no test image."""
+    explained = _explained(audited, network, options.samples)
     maps, reasons = _run(network, explained, options)
     swaps = [
-        _Swap(each, each.region, _intervene(subject, network, each, each.region))
+        _Swap(each, each.region, _intervene(audited, network, each, each.region))
         for each in options.suspect
         if each.region is not None
     ]
 
-    tables = _tables(subject, explained, maps, swaps)
+    tables = _tables(audited, explained, maps, swaps)
     figures = [
         *interventions.figure(tables, "Predictions that flip when a region is swapped"),
         *mean_maps.figures(tables.get("mean_maps", [])),
     ]
     assets: dict[str, bytes] = {}
-    if subject.show_examples and any(each.sound[: examples.MOST].any() for each in maps):
-        captions = sample.captions(subject, explained.rows, explained.target.numpy())
+    if audited.show_examples and any(each.sound[: examples.MOST].any() for each in maps):
+        captions = sample.captions(audited, explained.rows, explained.target.numpy())
         tables["examples"], assets = examples.overlays(explained, maps, captions)
         figures.append(examples.figure())
     return Section(
@@ -51,7 +51,7 @@ def section(subject: Subject, options: AttributionOptions, network: Network) -> 
                 for each in swaps
             ),
             *(findings.unsuited(each, "images") for each in options.suspect if each.region is None),
-            *_map_findings(subject, network, explained, maps),
+            *_map_findings(audited, network, explained, maps),
             *findings.unmade(reasons, modality_words.IMAGES),
         ),
         tables=tables,
@@ -92,8 +92,8 @@ class _Swap(NamedTuple):
     result: Intervention
 
 
-def _explained(subject: Subject, network: Network, samples: int) -> Explained:
-    rows, inputs = sample.explained_rows(subject, samples), subject.need("inputs")
+def _explained(audited: AuditedModel, network: Network, samples: int) -> Explained:
+    rows, inputs = sample.explained_rows(audited, samples), audited.require_inputs()
     pixels = torch.cat([inputs.batch("test", rows[part])["pixels"] for part in batches(len(rows))])
     return Explained.of(network, rows, pixels)
 
@@ -113,10 +113,10 @@ def _run(network: Network, explained: Explained, options: AttributionOptions) ->
     return maps, reasons
 
 
-def _intervene(subject: Subject, network: Network, suspect: Suspect, region: Region) -> Intervention:
-    split, inputs = subject.splits["test"], subject.need("inputs")
-    test = subject.predictions[subject.predictions["split"] == "test"].set_index("id")
-    index = {name: number for number, name in enumerate(subject.facts.classes)}
+def _intervene(audited: AuditedModel, network: Network, suspect: Suspect, region: Region) -> Intervention:
+    split, inputs = audited.splits["test"], audited.require_inputs()
+    test = audited.predictions[audited.predictions["split"] == "test"].set_index("id")
+    index = {name: number for number, name in enumerate(audited.facts.classes)}
     return intervene(
         network,
         lambda rows: inputs.batch("test", rows)["pixels"],
@@ -124,11 +124,13 @@ def _intervene(subject: Subject, network: Network, suspect: Suspect, region: Reg
         split.units,
         region=region,
         pairs=suspect.pairs,
-        rng=sample.generator(subject, f"suspect {suspect.name}"),
+        rng=sample.generator(audited, f"suspect {suspect.name}"),
     )
 
 
-def _map_findings(subject: Subject, network: Network, explained: Explained, maps: Sequence[Maps]) -> Iterator[Finding]:
+def _map_findings(
+    audited: AuditedModel, network: Network, explained: Explained, maps: Sequence[Maps]
+) -> Iterator[Finding]:
     """Yield what is found about the maps themselves: their checks, their completeness, the deletion test."""
     for each in maps:
         yield findings.failed_maps(each.method, each.sound, modality_words.IMAGES)
@@ -136,21 +138,23 @@ def _map_findings(subject: Subject, network: Network, explained: Explained, maps
             yield from findings.completeness(each.completeness, modality_words.IMAGES)
         gain = np.array([])
         if each.sound.any():
-            gain = deletion_gain(network, explained, each, rng=sample.generator(subject, "deletion"))
-        units = sample.explained_units(subject, explained.rows[each.sound])
+            gain = deletion_gain(network, explained, each, rng=sample.generator(audited, "deletion"))
+        units = sample.explained_units(audited, explained.rows[each.sound])
         yield findings.deletion(each.method, gain, units, modality_words.IMAGES)
 
 
-def _tables(subject: Subject, explained: Explained, maps: Sequence[Maps], swaps: Sequence[_Swap]) -> dict[str, Table]:
+def _tables(
+    audited: AuditedModel, explained: Explained, maps: Sequence[Maps], swaps: Sequence[_Swap]
+) -> dict[str, Table]:
     """Return the tables that have rows."""
-    split, classes = subject.splits["test"], subject.facts.classes
+    split, classes = audited.splits["test"], audited.facts.classes
     predicted = np.array([classes[target] for target in explained.target], dtype=object)
     memberships: dict[str | None, np.ndarray] = {None: np.full(len(explained), None), mean_maps.PREDICTED: predicted}
     memberships |= {attribute: groups[explained.rows] for attribute, groups in split.groups.items()}
     tables = {
         "suspects": [row for each in swaps for row in _suspect_rows(each, explained, maps)],
         "completeness": [row for each in maps for row in _completeness_rows(each)],
-        **mean_maps.tables(maps, memberships, subject.withheld),
+        **mean_maps.tables(maps, memberships, audited.withheld),
     }
     return {name: table for name, table in tables.items() if table}
 

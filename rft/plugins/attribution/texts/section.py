@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from rft.errors import Unavailable
-from rft.plugins import Subject
+from rft.plugins import AuditedModel
 from rft.plugins.attribution import AttributionOptions, Suspect, findings, interventions, modality_words, sample
 from rft.plugins.attribution.interventions import Intervention
 from rft.plugins.attribution.network import Network
@@ -23,14 +23,14 @@ from rft.records import Figure, Finding, Section, Table
 METHODS = (METHOD,)
 
 
-def section(subject: Subject, options: AttributionOptions, network: Network) -> Section:
-    """Return the section; raises ``Unavailable`` when the subject has no inputs, no tokenizer or no test text."""
-    reader = Reader(subject)
-    explained = _explained(subject, network, reader, options.samples)
+def section(audited: AuditedModel, options: AttributionOptions, network: Network) -> Section:
+    """Return the section; raises ``Unavailable`` when the audited model has no inputs, no tokenizer or no test text."""
+    reader = Reader(audited)
+    explained = _explained(audited, network, reader, options.samples)
     scores, reasons = _run(network, reader, explained, options)
-    replaced = [_replace(subject, network, reader, each) for each in options.suspect if each.tokens is not None]
+    replaced = [_replace(audited, network, reader, each) for each in options.suspect if each.tokens is not None]
 
-    tables, figures = _tables(subject, reader, explained, scores, replaced)
+    tables, figures = _tables(audited, reader, explained, scores, replaced)
     words = modality_words.texts(reader.baseline_name)
     return Section(
         plugin="attribution",
@@ -41,7 +41,7 @@ def section(subject: Subject, options: AttributionOptions, network: Network) -> 
                 for each, result in replaced
             ),
             *(findings.unsuited(each, "texts") for each in options.suspect if each.tokens is None),
-            *(_score_findings(subject, network, reader, explained, scores) if scores else ()),
+            *(_score_findings(audited, network, reader, explained, scores) if scores else ()),
             *findings.unmade(reasons, words),
         ),
         tables=tables,
@@ -79,8 +79,8 @@ class _Explained(NamedTuple):
     target: Tensor
 
 
-def _explained(subject: Subject, network: Network, reader: Reader, samples: int) -> _Explained:
-    texts = reader.read(sample.explained_rows(subject, samples))
+def _explained(audited: AuditedModel, network: Network, reader: Reader, samples: int) -> _Explained:
+    texts = reader.read(sample.explained_rows(audited, samples))
     return _Explained(texts, network.logits(texts.inputs).argmax(dim=1))
 
 
@@ -100,20 +100,20 @@ def _run(
     return scores, reasons
 
 
-def _replace(subject: Subject, network: Network, reader: Reader, suspect: Suspect) -> tuple[Suspect, Intervention]:
+def _replace(audited: AuditedModel, network: Network, reader: Reader, suspect: Suspect) -> tuple[Suspect, Intervention]:
     result = intervene(
         network,
         reader,
-        subject.splits["test"].units,
+        audited.splits["test"].units,
         words=suspect.tokens or (),
         most=suspect.pairs,
-        rng=sample.generator(subject, f"suspect {suspect.name}"),
+        rng=sample.generator(audited, f"suspect {suspect.name}"),
     )
     return suspect, result
 
 
 def _score_findings(
-    subject: Subject, network: Network, reader: Reader, explained: _Explained, scores: Scores
+    audited: AuditedModel, network: Network, reader: Reader, explained: _Explained, scores: Scores
 ) -> Iterator[Finding]:
     """Yield what is found about the attributions themselves: their checks, completeness, the deletion test."""
     words = modality_words.texts(reader.baseline_name)
@@ -121,14 +121,14 @@ def _score_findings(
     yield from findings.completeness(scores.completeness, words)
     gain = np.array([])
     if scores.sound.any():
-        rng = sample.generator(subject, "deletion")
+        rng = sample.generator(audited, "deletion")
         gain = deletion_gain(network, *explained, scores, baseline=reader.baseline, rng=rng)
-    units = sample.explained_units(subject, explained.texts.rows[scores.sound])
+    units = sample.explained_units(audited, explained.texts.rows[scores.sound])
     yield findings.deletion(METHOD, gain, units, words)
 
 
 def _tables(
-    subject: Subject,
+    audited: AuditedModel,
     reader: Reader,
     explained: _Explained,
     scores: Scores | None,
@@ -139,9 +139,9 @@ def _tables(
     tables["suspects"] = [interventions.row(each.name, arm) for each, result in replaced for arm in result.arms]
     if scores is not None:
         tables["completeness"] = _completeness_rows(scores)
-        tables["position_profile"] = profile.table(texts, scores, sample.explained_units(subject, texts.rows))
-        if subject.show_examples:
-            captions = sample.captions(subject, texts.rows, explained.target.numpy())
+        tables["position_profile"] = profile.table(texts, scores, sample.explained_units(audited, texts.rows))
+        if audited.show_examples:
+            captions = sample.captions(audited, texts.rows, explained.target.numpy())
             tables["tokens"] = examples.table(reader, texts, scores, captions)
     tables = {name: table for name, table in tables.items() if table}
     figures = {"position_profile": profile.figure(), "tokens": examples.figure()}

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from rft.errors import Unavailable
-from rft.plugins import Subject
+from rft.plugins import AuditedModel
 from rft.plugins.attribution.network import Batch
 
 _WORDS = (" the", "the", ".", ",", "a")  # one of them is one token in nearly every vocabulary
@@ -64,15 +64,15 @@ class Reader:
         baseline_name: that token in words.
 
     Raises:
-        Unavailable: when the subject has no inputs, or they have no tokenizer.
+        Unavailable: when the audited model has no inputs, or they have no tokenizer.
     """
 
-    def __init__(self, subject: Subject) -> None:
-        self._inputs = subject.need("inputs")
-        if getattr(self._inputs, "tokenizer", None) is None:
+    def __init__(self, audited: AuditedModel) -> None:
+        self._inputs = audited.require_inputs()
+        self._tokenizer: Any = getattr(self._inputs, "tokenizer", None)
+        if self._tokenizer is None:
             raise Unavailable("the texts of this audit come without a tokenizer")
-        self._tokenizer = self._inputs.tokenizer
-        self.strings: Sequence[str] = subject.splits["test"].items
+        self.strings: Sequence[str] = audited.splits["test"].items
         self.baseline = baseline_token(self._tokenizer)
         written = self._tokenizer.decode([self.baseline]).strip()
         self.baseline_name = f"“{written or self._tokenizer.convert_ids_to_tokens(self.baseline)}”"

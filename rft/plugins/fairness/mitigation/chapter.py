@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from rft.plugins import Subject
+from rft.plugins import AuditedModel, RunPair
 from rft.plugins.fairness import FairnessOptions
 from rft.plugins.fairness.mitigation.mitigate import Mitigated
 from rft.plugins.fairness.paired.section import section
@@ -14,22 +14,13 @@ from rft.plugins.fairness.present.tables import SPLIT
 NAMES = ("the fine-tuned model", "the mitigated one")
 
 
-def part(subject: Subject, found: Mitigated, options: FairnessOptions, positive: str) -> Part:
+def part(audited: AuditedModel, found: Mitigated, options: FairnessOptions, positive: str) -> Part:
     """Return the chapter on mitigation; without a mitigated model it says why there is none."""
     if found.predictions is None:
         return Part("Mitigation", found.findings, found.tables, found.captions, found.figures, found.notes)
-    before, after = (_test_rows(frame) for frame in (subject.predictions, found.predictions))
-    paired = section(
-        before,
-        after,
-        classes=subject.facts.classes,
-        positive=positive,
-        names=NAMES,
-        seed=subject.seed,
-        options=options,
-        withheld=subject.withheld,
-        verdicts=True,
-    )
+    before, after = (_test_rows(frame) for frame in (audited.predictions, found.predictions))
+    runs = RunPair(before, after, audited.facts.classes, positive, NAMES, audited.seed, audited.withheld)
+    paired = section(runs, options, verdicts=True)
     return Part(
         "Mitigation",
         (*found.findings, *paired.findings),

@@ -15,7 +15,7 @@ import torch
 from rft.backbones.classifier import scaled
 from rft.errors import Unavailable
 from rft.features.columns import Dense
-from rft.plugins import Subject
+from rft.plugins import AuditedModel
 from rft.plugins.fairness.mitigation.decision_rules import Rows, positions
 from rft.stats.cross_validation import Folds, Undefined, not_finite
 from rft.training import Job
@@ -78,22 +78,22 @@ class Material:
         return len(self.classes) == 2
 
     @classmethod
-    def of(cls, subject: Subject, attribute: str, positive: str) -> Material:
-        """Return the material; raises ``Unavailable`` with the reason when a subject has none."""
-        check(subject)
-        own = part(subject, "train", attribute)
-        train = replace(own, rows=replace(own.rows, scores=out_of_fold(subject)))
-        if "validation" in subject.splits:
-            fit, choose, on = train, part(subject, "validation", attribute), OWN
+    def of(cls, audited: AuditedModel, attribute: str, positive: str) -> Material:
+        """Return the material; raises ``Unavailable`` with the reason when an audited model has none."""
+        check(audited)
+        own = part(audited, "train", attribute)
+        train = replace(own, rows=replace(own.rows, scores=out_of_fold(audited)))
+        if "validation" in audited.splits:
+            fit, choose, on = train, part(audited, "validation", attribute), OWN
         else:
-            aside = set_aside(train, subject.seed)
+            aside = set_aside(train, audited.seed)
             fit, choose, on = train.where(~aside), train.where(aside), ASIDE
         fit = fit.with_groups()
         for purpose, usable in (("fitted to", fit), ("chosen by", choose.with_groups())):
             if not len(usable):
                 raise Unavailable(f"no example to be {purpose} has a value of {attribute}")
-        classes = subject.facts.classes
-        return cls(fit, choose, on, classes, classes.index(positive), subject.seed)
+        classes = audited.facts.classes
+        return cls(fit, choose, on, classes, classes.index(positive), audited.seed)
 
 
 def set_aside(train: Part, seed: int) -> np.ndarray:
@@ -111,14 +111,14 @@ def set_aside(train: Part, seed: int) -> np.ndarray:
     return taken[number]
 
 
-def check(subject: Subject) -> None:
-    """Raise ``Unavailable`` unless the subject is a linear head on vectors in memory that may be fitted to again."""
-    if subject.facts.training.mode == "private":
+def check(audited: AuditedModel) -> None:
+    """Raise ``Unavailable`` unless a linear head on vectors in memory is audited, which may be fitted to again."""
+    if audited.facts.training.mode == "private":
         raise Unavailable(
             "the model was trained with differential privacy: fitting to the same data outside the accountant would "
             "void its epsilon"
         )
-    task = subject.need("task")
+    task = audited.require_task()
     if vectors(task) is None:
         raise Unavailable(
             "mitigation needs one vector of cached features an example, in memory, and a linear head on them "
@@ -126,23 +126,23 @@ def check(subject: Subject) -> None:
         )
 
 
-def part(subject: Subject, name: str, attribute: str) -> Part:
+def part(audited: AuditedModel, name: str, attribute: str) -> Part:
     """Return the examples of a split, scored by the fine-tuned model.
 
     Raises:
         Unavailable: the split has no such attribute, or its features do not lie in memory or are not finite.
     """
-    split = subject.splits[name]
+    split = audited.splits[name]
     if attribute not in split.groups:
         raise Unavailable(f"the data has no group attribute {attribute!r}, only {', '.join(split.groups) or 'none'}")
-    features = subject.need("features")[name]
+    features = audited.require_features()[name]
     if not isinstance(features, Dense):
         raise Unavailable(f"the features of {name} do not lie in memory (model.memory)")
-    seen = scaled(features.dense.double(), row_norm=subject.need("model").head.row_norm).numpy()
+    seen = scaled(features.dense.double(), row_norm=audited.require_model().head.row_norm).numpy()
     if problem := not_finite(seen):
         raise Unavailable(problem.reason)
-    own = subject.predictions[subject.predictions["split"] == name]
-    scores = own[[f"score_{label}" for label in subject.facts.classes]].to_numpy(np.float64)
+    own = audited.predictions[audited.predictions["split"] == name]
+    scores = own[[f"score_{label}" for label in audited.facts.classes]].to_numpy(np.float64)
     return Part(
         rows=Rows(seen, scores, np.asarray(split.groups[attribute], dtype=object)),
         labels=split.labels,
@@ -151,19 +151,19 @@ def part(subject: Subject, name: str, attribute: str) -> Part:
     )
 
 
-def out_of_fold(subject: Subject) -> np.ndarray:
+def out_of_fold(audited: AuditedModel) -> np.ndarray:
     """Return (N, K) float64 probabilities of the training examples, each by a head that did not see its unit.
 
     Raises:
         Unavailable: a class is too rare for two folds.
     """
-    task, trainer = subject.need("task"), subject.need("trainer")
+    task, trainer = audited.require_task(), audited.require_trainer()
     labels = task.labels.numpy()
-    folds = Folds.draw(labels, task.units, subject.seed)
+    folds = Folds.draw(labels, task.units, audited.seed)
     if isinstance(folds, Undefined):
         raise Unavailable(f"training examples cannot be scored out of fold: {folds.reason}")
-    fits = trainer.fit(task, [Job(subject.seed, members=seen) for seen, _ in folds])
-    scores = np.full((len(labels), len(subject.facts.classes)), np.nan)
+    fits = trainer.fit(task, [Job(audited.seed, members=seen) for seen, _ in folds])
+    scores = np.full((len(labels), len(audited.facts.classes)), np.nan)
     for (_, held_out), found in zip(folds, logits(task, fits, task.features), strict=True):
         scores[held_out] = torch.from_numpy(found).softmax(dim=1).numpy()[held_out]
     return scores

@@ -1,4 +1,4 @@
-"""From a subject to a mitigated one: fit candidates, choose one, measure it on test once, hand over its decisions."""
+"""From an audited model to a mitigated one: fit candidates, choose one, measure it on test once, hand it over."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pandas as pd
 
 from rft.disclosure.withheld import Withheld
 from rft.errors import Unavailable
-from rft.plugins import Subject
+from rft.plugins import AuditedModel
 from rft.plugins.fairness.measure.group_metrics import USUAL_LIMITS, Limits
 from rft.plugins.fairness.mitigation import findings, frontier, saved_rule
 from rft.plugins.fairness.mitigation.dataset import Material, Part, check, part
@@ -37,8 +37,8 @@ class Mitigated:
     Attributes:
         findings: what was chosen, and its gap and accuracies on test before and after; or why nothing was.
         tables, captions, figures, notes: the frontier of candidates on validation examples.
-        predictions: one row an example of every split, as in ``Subject.predictions``, by the chosen rule; None where
-            there is none. Where the rule decides by chance a prediction is what was drawn, and not the likelier class.
+        predictions: one row an example of every split, as in ``AuditedModel.predictions``, by the chosen rule; None
+            where there is none. Where the rule decides by chance, a prediction is what was drawn.
         folders: writes the mitigated model, as ``rft.load`` reads it.
     """
 
@@ -51,35 +51,37 @@ class Mitigated:
     folders: dict[str, Callable[[Path], None]] = field(default_factory=dict)
 
 
-def mitigate(subject: Subject, options: MitigationOptions, positive: str, limits: Limits = USUAL_LIMITS) -> Mitigated:
+def mitigate(
+    audited: AuditedModel, options: MitigationOptions, positive: str, limits: Limits = USUAL_LIMITS
+) -> Mitigated:
     """Return what mitigation found.
 
     Args:
-        subject: a linear head on cached vectors, trained in this run without privacy; others are refused in words.
+        audited: a linear head on cached vectors, trained in this run without privacy; others are refused in words.
         options: the table ``[fairness.mitigation]``.
         positive: the favourable class.
         limits: how many cases are too few, as in the rest of the section.
     """
     try:
-        check(subject)
-        material = Material.of(subject, options.attribute, positive)
-        tried = _try(material, options, limits, subject.withheld)
+        check(audited)
+        material = Material.of(audited, options.attribute, positive)
+        tried = _try(material, options, limits, audited.withheld)
         chosen = choose(tried, options.max_gap)
-        splits = {name: part(subject, name, options.attribute) for name in subject.splits}
+        splits = {name: part(audited, name, options.attribute) for name in audited.splits}
     except Unavailable as reason:
         return Mitigated(findings=(findings.refused(options, str(reason)),))
     rule = chosen.candidate.rule
     assert rule is not None, "only what has a rule is chosen"
-    predictions = _predictions(subject, splits, rule)
-    choice = _choice(subject, options, limits, chosen, splits["test"], predictions, positive)
-    assert subject.facts.model_sha256 is not None, "a model that was trained here has a hash"
+    predictions = _predictions(audited, splits, rule)
+    choice = _choice(audited, options, limits, chosen, splits["test"], predictions, positive)
+    assert audited.facts.model_sha256 is not None, "a model that was trained here has a hash"
     write = partial(
         saved_rule.write,
         rule=rule,
         attribute=options.attribute,
-        classes=subject.facts.classes,
-        seed=subject.seed,
-        model_sha256=subject.facts.model_sha256,
+        classes=audited.facts.classes,
+        seed=audited.seed,
+        model_sha256=audited.facts.model_sha256,
         predictions=predictions,
     )
     return Mitigated(
@@ -87,15 +89,15 @@ def mitigate(subject: Subject, options: MitigationOptions, positive: str, limits
         tables={frontier.TABLE: frontier.table(tried, chosen, material.chosen_on)},
         captions={frontier.TABLE: frontier.caption(options, material, limits)},
         figures=(frontier.figure(options, material.chosen_on),),
-        notes=(*findings.notes(choice, tried, options, material), *_precision(subject)),
+        notes=(*findings.notes(choice, tried, options, material), *_precision(audited)),
         predictions=predictions,
         folders={FOLDER: write},
     )
 
 
-def _precision(subject: Subject) -> Iterator[str]:
+def _precision(audited: AuditedModel) -> Iterator[str]:
     """Say where a model that is loaded computes otherwise than the run did."""
-    backbone = subject.facts.backbone
+    backbone = audited.facts.backbone
     if backbone is not None and backbone.precision != "float32":
         yield (
             f"The features of this run were computed in {backbone.precision}, a loaded model computes in float32: an "
@@ -166,22 +168,22 @@ def _known(rule: Rule | None, examples: Part) -> Part:
     return replace(examples, rows=replace(examples.rows, groups=groups))
 
 
-def _predictions(subject: Subject, splits: Mapping[str, Part], rule: Rule) -> pd.DataFrame:
+def _predictions(audited: AuditedModel, splits: Mapping[str, Part], rule: Rule) -> pd.DataFrame:
     """Return the table of predictions by a rule."""
     frames = []
     for name, examples in splits.items():
-        frame = subject.predictions[subject.predictions["split"] == name].copy()
+        frame = audited.predictions[audited.predictions["split"] == name].copy()
         probabilities = rule.probabilities(_known(rule, examples).rows)
-        decided = decide(rule, probabilities, examples.items, subject.seed)
-        frame["prediction"] = [subject.facts.classes[index] for index in decided]
-        for index, label in enumerate(subject.facts.classes):
+        decided = decide(rule, probabilities, examples.items, audited.seed)
+        frame["prediction"] = [audited.facts.classes[index] for index in decided]
+        for index, label in enumerate(audited.facts.classes):
             frame[f"score_{label}"] = probabilities[:, index]
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)
 
 
 def _choice(
-    subject: Subject,
+    audited: AuditedModel,
     options: MitigationOptions,
     limits: Limits,
     chosen: Tried,
@@ -195,13 +197,13 @@ def _choice(
             frame[frame["split"] == "test"],
             test,
             options,
-            subject.facts.classes,
+            audited.facts.classes,
             positive,
             limits=limits,
-            seed=subject.seed,
-            withheld=subject.withheld,
+            seed=audited.seed,
+            withheld=audited.withheld,
         )
-        for frame in (subject.predictions, predictions)
+        for frame in (audited.predictions, predictions)
     )
     rule = chosen.candidate.rule
     unruled = len(test) - len(_known(rule, test).with_groups()) if rule and rule.needs_group else 0

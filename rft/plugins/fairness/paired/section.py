@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 
-from rft.disclosure.withheld import NOTHING, Withheld
+from rft.plugins import RunPair
 from rft.plugins.fairness import FairnessOptions
 from rft.plugins.fairness.measure.group_metrics import Limits
 from rft.plugins.fairness.measure.plan import Plan
@@ -38,32 +37,17 @@ CAPTIONS = {
 }
 
 
-def section(
-    before: pd.DataFrame,
-    after: pd.DataFrame,
-    *,
-    classes: Sequence[str],
-    positive: str,
-    names: tuple[str, str],
-    seed: int,
-    options: FairnessOptions | None = None,
-    verdicts: bool = False,
-    withheld: Withheld = NOTHING,
-) -> Section:
+def section(runs: RunPair, options: FairnessOptions | None = None, *, verdicts: bool = False) -> Section:
     """Return the section; raises ``Unavailable`` without groups.
 
     Args:
-        before, after: predictions of the two models, the same examples in the same order.
-        classes, positive: the classes and the favourable one.
-        names: what the two are called.
-        seed: of resampling.
+        runs: the predictions of the two models.
         options: which attributes, and how many cases are too few; the defaults when None.
         verdicts: whether rules may judge the findings, which takes intervals at stricter levels.
-        withheld: what may not leave the machine; the values of its groups are missing in ``before``.
     """
-    options = options or FairnessOptions()
-    plan = Plan.of(before, classes, options, positive, withheld)
-    pair = Pair(plan.rows, Rows.of(after, classes))
+    options, classes, positive, names = options or FairnessOptions(), runs.classes, runs.positive, runs.names
+    plan = Plan.of(runs.before, classes, options, positive, runs.withheld)
+    pair = Pair(plan.rows, Rows.of(runs.after, classes))
     limits = Limits(options.min_group, options.shown)
     table: list[Row] = []
     findings: list[Finding] = []
@@ -71,7 +55,7 @@ def section(
         for metric in PAIRED:
             target = Target.of(positive if METRICS[metric].of_class else None, classes)
             levels = multiplicity.LEVELS if verdicts else multiplicity.LEVELS[:1]
-            paired = changes(pair, grouping, metric, target, limits=limits, seed=seed, levels=levels)
+            paired = changes(pair, grouping, metric, target, limits=limits, seed=runs.seed, levels=levels)
             if isinstance(paired, PairedChanges):
                 table += rows_of_changes(grouping.attribute, metric, target, paired.changes)
             findings.append(_finding(grouping.attribute, metric, paired, names))

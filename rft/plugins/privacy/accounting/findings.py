@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rft.plugins import Subject
+from rft.plugins import AuditedModel
 from rft.plugins.privacy import accounting
 from rft.plugins.privacy.accounting import Mechanism, claim
 from rft.plugins.privacy.chapter import Piece
@@ -66,10 +66,12 @@ def _withdrawn(finding: Finding, reason: str) -> Finding:
     return not_measured(finding.id, finding.title, reason, finding.meaning, n=finding.n)
 
 
-def no_spending_piece(subject: Subject) -> Piece:
+def no_spending_piece(audited: AuditedModel) -> Piece:
     """Return that nothing was spent since nothing was promised."""
     reason = (
-        "the model was trained without differential privacy: [privacy] has no epsilon" if subject.fit else subject.given
+        "the model was trained without differential privacy: [privacy] has no epsilon"
+        if audited.fit
+        else audited.provided_as
     )
     meaning = EPSILON_MEANING.format(unit="example")
     return Piece(findings=(not_measured("privacy.epsilon", EPSILON_TITLE, reason, meaning),))

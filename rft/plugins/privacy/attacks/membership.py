@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rft.disclosure.withheld import Withheld
 from rft.errors import RftError, Unavailable
-from rft.plugins import Subject
+from rft.plugins import AuditedModel
 from rft.plugins.privacy import PrivacyOptions
 from rft.plugins.privacy.attacks import scores as attacks
 from rft.plugins.privacy.attacks.scores import FEWEST, LIRA, LIRA_OFFLINE, LOSS, RATES, RMIA, Outcome, Target
@@ -112,24 +112,24 @@ class Results:
         return LIRA if LIRA in self.outcomes else LOSS
 
 
-def membership_piece(subject: Subject, options: PrivacyOptions) -> Piece:
-    """Attack the subject's model and return what came out; the loss threshold needs predictions only."""
-    if subject.withheld.splits & {"train", "test"}:
-        return _not_attacked(subject.withheld.reason)
-    target = attacks.target(subject.predictions, subject.facts.classes)
-    reason = _why_no_shadows(subject, options, target)
-    notes = [DESCRIPTIVE, *_left_out(target, subject.withheld)]
+def membership_piece(audited: AuditedModel, options: PrivacyOptions) -> Piece:
+    """Attack the audited model's model and return what came out; the loss threshold needs predictions only."""
+    if audited.withheld.splits & {"train", "test"}:
+        return _not_attacked(audited.withheld.reason)
+    target = attacks.target(audited.predictions, audited.facts.classes)
+    reason = _why_no_shadows(audited, options, target)
+    notes = [DESCRIPTIVE, *_left_out(target, audited.withheld)]
     if reason is None:
         try:
             count = options.shadows or SHADOWS
-            target = _with_shadows(subject, target, count)
-            notes.append(_about_shadows(subject, count))
+            target = _with_shadows(audited, target, count)
+            notes.append(_about_shadows(audited, count))
         except RftError as error:
             reason = f"a shadow model could not be trained: {error.public}"
     made = {name: attacks.attack(target.rows, name) for name in target.attacks}
     outcomes = {name: outcome for name, outcome in made.items() if outcome}
-    results = Results(target, outcomes, reason, external=subject.fit is None)
-    tables = {"attacks": attacks.table(target, subject.withheld)} | (
+    results = Results(target, outcomes, reason, external=audited.fit is None)
+    tables = {"attacks": attacks.table(target, audited.withheld)} | (
         {"roc": attacks.curves(outcomes)} if outcomes else {}
     )
     return Piece(
@@ -155,11 +155,11 @@ def _not_attacked(reason: str) -> Piece:
     )
 
 
-def _why_no_shadows(subject: Subject, options: PrivacyOptions, target: Target) -> str | None:
+def _why_no_shadows(audited: AuditedModel, options: PrivacyOptions, target: Target) -> str | None:
     """Return why no shadow models are trained, or None when they are."""
     try:
-        task, features = subject.need("task"), subject.need("features")
-        subject.need("trainer")
+        task, features = audited.require_task(), audited.require_features()
+        audited.require_trainer()
     except Unavailable as reason:
         return f"{reason}, so that its training cannot be repeated on other people"
     n_members, n_non_members = attacks.counts(target.rows)
@@ -168,7 +168,7 @@ def _why_no_shadows(subject: Subject, options: PrivacyOptions, target: Target) -
     if features["train"].views != features["test"].views:
         return "training saw augmented views, which there are none of test examples: shadow models would not compare"
     if options.shadows is None:
-        return _cost(subject) if not _is_batched(task) else None
+        return _cost(audited) if not _is_batched(task) else None
     if options.shadows < LEAST_SHADOWS:
         return f"privacy.shadows is {options.shadows}; at least {LEAST_SHADOWS} models are needed"
     return None
@@ -180,8 +180,8 @@ def _is_batched(task: object) -> bool:
     return shadows.is_batched(task)  # type: ignore[arg-type]
 
 
-def _cost(subject: Subject) -> str:
-    seconds = subject.facts.training.seconds
+def _cost(audited: AuditedModel) -> str:
+    seconds = audited.facts.training.seconds
     known = (
         seconds
         and f": about {seconds * SHADOWS / 60:.2g} minutes for {SHADOWS}, from the {seconds:g} s of this training"
@@ -192,10 +192,10 @@ def _cost(subject: Subject) -> str:
     )
 
 
-def _with_shadows(subject: Subject, target: Target, count: int) -> Target:
+def _with_shadows(audited: AuditedModel, target: Target, count: int) -> Target:
     from rft.plugins.privacy.attacks import lira, rmia, shadows
 
-    found = shadows.confidences(subject, count)
+    found = shadows.confidences(audited, count)
     scores = {
         LIRA: lira.online(found.target, found.shadows, members=found.members),
         LIRA_OFFLINE: lira.offline(found.target, found.shadows, members=found.members),
@@ -204,8 +204,8 @@ def _with_shadows(subject: Subject, target: Target, count: int) -> Target:
     return target.with_scores(found.ids, scores)
 
 
-def _about_shadows(subject: Subject, count: int) -> str:
-    private = subject.facts.training.mode == "private"
+def _about_shadows(audited: AuditedModel, count: int) -> str:
+    private = audited.facts.training.mode == "private"
     return (
         f"{count} shadow models were made by the run's own training{', noise included,' if private else ''} on random "
         "parts of the train and test split together, each with as large a share of it as the model had. Linear heads "

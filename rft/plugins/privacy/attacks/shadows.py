@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from rft.features.columns import join
-from rft.plugins import Subject
+from rft.plugins import AuditedModel
 from rft.plugins.privacy.attacks import lira, shadow_heads
 from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.training import Fit, Job, Task, Trainer, linear_heads
@@ -70,8 +70,8 @@ def is_batched(task: Task) -> bool:
     return linear_heads.vectors(task) is not None
 
 
-def confidences(subject: Subject, count: int) -> Confidences:
-    """Train ``count`` shadow models by the subject's trainer and return what they and the audited model think.
+def confidences(audited: AuditedModel, count: int) -> Confidences:
+    """Train ``count`` shadow models by the audited model's trainer and return what they and the audited model think.
 
     A shadow sees as large a share of the pool's owners as the audited model did, so that it is trained as much. Owners
     with examples on both sides of the split take no part.
@@ -79,9 +79,9 @@ def confidences(subject: Subject, count: int) -> Confidences:
     Raises:
         RftError: training failed.
     """
-    pool = pool_of(subject)
+    pool = pool_of(audited)
     kept = pool.one_sided
-    rng = np.random.default_rng([subject.seed, CHANCE])
+    rng = np.random.default_rng([audited.seed, CHANCE])
     members = subsets(pool.owners, count, share=pool.share, rng=rng) & kept
     jobs = [Job(int(seed), chosen) for seed, chosen in zip(rng.integers(2**31, size=count), members, strict=True)]
     labels = pool.task.labels.numpy()
@@ -90,16 +90,16 @@ def confidences(subject: Subject, count: int) -> Confidences:
         for logits in linear_heads.logits(pool.task, fits, pool.task.features):
             yield lira.confidence(logits[kept], labels[kept])
 
-    shadows = [each for fits in _train(subject, pool.task, jobs) for each in of(fits)]
-    (target,) = of([subject.need("fit")])
+    shadows = [each for fits in _train(audited, pool.task, jobs) for each in of(fits)]
+    (target,) = of([audited.require_fit()])
     return Confidences(pool.ids[kept], target, np.stack(shadows), members[:, kept])
 
 
-def pool_of(subject: Subject) -> Pool:
+def pool_of(audited: AuditedModel) -> Pool:
     """Return train and test as one task; raises ``ValueError`` where they differ in views."""
-    task: Task = subject.need("task")
-    train, test = subject.splits["train"], subject.splits["test"]
-    features = subject.need("features")
+    task: Task = audited.require_task()
+    train, test = audited.splits["train"], audited.splits["test"]
+    features = audited.require_features()
     units = None
     if train.units is not None and test.units is not None:
         units = np.concatenate([train.units, test.units]).astype(str)
@@ -132,11 +132,11 @@ def subsets(owners: np.ndarray, count: int, *, share: float, rng: np.random.Gene
     return (ranks < times)[:, owners]
 
 
-def _train(subject: Subject, task: Task, jobs: Sequence[Job]) -> Iterator[Sequence[Fit]]:
+def _train(audited: AuditedModel, task: Task, jobs: Sequence[Job]) -> Iterator[Sequence[Fit]]:
     """Train the jobs together where that is one computation, else one by one, so that few states are kept."""
-    trainer = trainer_of(subject)
+    trainer = trainer_of(audited)
     if isinstance(trainer, DPTrainer) and shadow_heads.suits(task, trainer):
-        yield shadow_heads.fit(task, jobs, subject.need("fit").facts)
+        yield shadow_heads.fit(task, jobs, audited.require_fit().facts)
     elif is_batched(task):
         yield trainer.fit(task, jobs)
     else:
@@ -144,12 +144,12 @@ def _train(subject: Subject, task: Task, jobs: Sequence[Job]) -> Iterator[Sequen
             yield trainer.fit(task, [job])
 
 
-def trainer_of(subject: Subject) -> Trainer:
-    """Return the subject's trainer; a private one with the public numbers of its fit, and not charged.
+def trainer_of(audited: AuditedModel) -> Trainer:
+    """Return the audited model's trainer; a private one with the public numbers of its fit, and not charged.
 
     Nobody ever sees a shadow: its noise may follow from a seed, so that the attack can be repeated.
     """
-    trainer = subject.need("trainer")
+    trainer = audited.require_trainer()
     if not isinstance(trainer, DPTrainer):
         return trainer
-    return replace(trainer.pinned(subject.need("fit").facts), randomness="seeded")
+    return replace(trainer.pinned(audited.require_fit().facts), randomness="seeded")

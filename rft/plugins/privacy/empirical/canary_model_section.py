@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rft.errors import ConfigError, Unavailable
-from rft.plugins import Subject
+from rft.plugins import AuditedModel
 from rft.plugins.privacy import PrivacyOptions
 from rft.plugins.privacy.accounting import Mechanism
 from rft.plugins.privacy.accounting.curves import trade_off
@@ -40,12 +40,12 @@ MEANING = (
 CAPTIONS = {"one_run_audit": "The audit in one run: canaries in a twin of the model, which is not released."}
 
 
-def twin_part(subject: Subject, options: PrivacyOptions, facts: Facts, seed: int, void: str | None = None) -> Part:
+def twin_part(audited: AuditedModel, options: PrivacyOptions, facts: Facts, seed: int, void: str | None = None) -> Part:
     """Train a twin with canaries and attack it; the finding says why not where that cannot be."""
     if void is not None:
         return Part(Piece((not_measured(ID, TITLE, void, MEANING),)))
     try:
-        found = _twin(subject, options, facts, seed)
+        found = _twin(audited, options, facts, seed)
     except Unavailable as missing:
         return Part(Piece((not_measured(ID, TITLE, str(missing), MEANING),)))
     except ConfigError as refused:  # too little of the budget is left
@@ -74,8 +74,8 @@ def _spent(facts: Facts) -> tuple[Mechanism, ...]:
     return (Mechanism(facts["noise_multiplier"], facts["sample_rate"], facts["charged_steps"]),)
 
 
-def _twin(subject: Subject, options: PrivacyOptions, facts: Facts, seed: int) -> OneRun:
-    subject.need("fit")  # without one, canaries would be of no use
+def _twin(audited: AuditedModel, options: PrivacyOptions, facts: Facts, seed: int) -> OneRun:
+    audited.require_fit()  # without one, canaries would be of no use
     if facts.get("mode") != "private":
         raise Unavailable("the model was trained without differential privacy, so there is no claim to refute")
     if options.canaries < canaries.FEWEST:
@@ -83,7 +83,7 @@ def _twin(subject: Subject, options: PrivacyOptions, facts: Facts, seed: int) ->
             f"privacy.canaries is {options.canaries}: with {canaries.FEWEST} or more, 1000 say, a twin of the model "
             "is trained with them, which is charged"
         )
-    trainer, task = subject.need("trainer"), subject.need("task")
+    trainer, task = audited.require_trainer(), audited.require_task()
     if isinstance(trainer, DPTrainer) and trainer.method != "sgd":
         raise Unavailable("canaries are made for gradient descent, and this training solves least squares")
     return canaries.audit_twin(trainer, task, facts, options.canaries, float(facts["delta"]), seed=seed)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rft.plugins import Subject
+from rft.plugins import AuditedModel
 from rft.plugins.privacy import PrivacyOptions, accounting
 from rft.plugins.privacy.accounting import Mechanism
 from rft.plugins.privacy.accounting.curves import trade_off
@@ -47,9 +47,11 @@ CAPTIONS = {
 }
 
 
-def mechanism_part(subject: Subject, options: PrivacyOptions, facts: Facts, seed: int, void: str | None = None) -> Part:
+def mechanism_part(
+    audited: AuditedModel, options: PrivacyOptions, facts: Facts, seed: int, void: str | None = None
+) -> Part:
     """Audit the mechanism of a private fit; the findings say why not where there is none."""
-    reason = void or _why_no_runs(subject, options, facts)
+    reason = void or _why_no_runs(audited, options, facts)
     if reason:
         return Part(
             Piece(
@@ -59,7 +61,8 @@ def mechanism_part(subject: Subject, options: PrivacyOptions, facts: Facts, seed
                 )
             )
         )
-    trainer, runs = subject.need("trainer"), options.mechanism_runs
+    trainer, runs = audited.require_trainer(), options.mechanism_runs
+    assert isinstance(trainer, DPTrainer)
     claim = mechanism_audit.claimed(facts)
     curve = Curve(trade_off(claim))
     scores = mechanism_audit.audit_mechanism(trainer, facts, runs, seed=seed)
@@ -74,7 +77,7 @@ def mechanism_part(subject: Subject, options: PrivacyOptions, facts: Facts, seed
         },
         captions=CAPTIONS,
         figures=(_curve_figure(found),),
-        notes=(_about_runs(subject, runs),),
+        notes=(_about_runs(audited, runs),),
     )
     sides = (
         Side("many runs", "at least", found.bound, "nothing"),
@@ -83,11 +86,11 @@ def mechanism_part(subject: Subject, options: PrivacyOptions, facts: Facts, seed
     return Part(piece, sides)
 
 
-def _why_no_runs(subject: Subject, options: PrivacyOptions, facts: Facts) -> str | None:
+def _why_no_runs(audited: AuditedModel, options: PrivacyOptions, facts: Facts) -> str | None:
     """Return why the mechanism is not audited, or None when it is."""
     if facts.get("mode") != "private":
         return "nothing was trained with differential privacy in this run, so that there is no mechanism to audit"
-    if not isinstance(subject.trainer, DPTrainer) or subject.trainer.method != "sgd":
+    if not isinstance(audited.trainer, DPTrainer) or audited.trainer.method != "sgd":
         return "the audit watches the steps of DP-SGD, which this training has none of"
     if options.mechanism_runs < FEWEST_RUNS:
         return f"privacy.mechanism_runs is {options.mechanism_runs}: at least {FEWEST_RUNS} are needed on each side"
@@ -197,8 +200,8 @@ def _curve_figure(found: Judgement) -> Figure:
     )
 
 
-def _about_runs(subject: Subject, runs: int) -> str:
-    head = vectors(subject.need("task")) is not None
+def _about_runs(audited: AuditedModel, runs: int) -> str:
+    head = vectors(audited.require_task()) is not None
     other = (
         ""
         if head

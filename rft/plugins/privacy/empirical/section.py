@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rft.plugins import Subject
+from rft.plugins import AuditedModel
 from rft.plugins.privacy import PrivacyOptions
 from rft.plugins.privacy.chapter import Piece
 from rft.plugins.privacy.empirical.canary_model_section import twin_part
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 OWN_SEEDS = 1_000_003  # added to the run's seed, so that audits share no random numbers with training
 
 
-def empirical_piece(subject: Subject, options: PrivacyOptions, void: str | None = None) -> Piece:
+def empirical_piece(audited: AuditedModel, options: PrivacyOptions, void: str | None = None) -> Piece:
     """Audit the mechanism and, where canaries are asked for, train and attack a twin.
 
     A claim that is refuted (at most one time in a thousand where it holds) is a ``fail``: integrity is broken. Where
     nothing is claimed since it would be ``void``, nothing is audited.
     """
-    facts: Facts = subject.fit.facts if subject.fit else {}
-    seed = subject.seed + OWN_SEEDS
-    parts = (mechanism_part(subject, options, facts, seed, void), twin_part(subject, options, facts, seed, void))
+    facts: Facts = audited.fit.facts if audited.fit else {}
+    seed = audited.seed + OWN_SEEDS
+    parts = (mechanism_part(audited, options, facts, seed, void), twin_part(audited, options, facts, seed, void))
     both = sides_piece(facts, [side for part in parts for side in part.sides])
     pieces = (both, *(part.piece for part in parts))
     return Piece(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from rft.errors import EvidenceError, IntegrityError, RftError
-from rft.plugins import Subject
+from rft.plugins import AuditedModel
 from rft.plugins.privacy import PrivacyOptions
 from rft.plugins.privacy.accounting import Mechanism
 from rft.plugins.privacy.chapter import Piece
@@ -27,7 +27,7 @@ SEEDED_HEADS = (
 SMALL = 1.0  # epsilons below it are tried by the other method as well
 
 
-def frontier_piece(subject: Subject, options: PrivacyOptions) -> Piece:
+def frontier_piece(audited: AuditedModel, options: PrivacyOptions) -> Piece:
     """Train the heads of the frontier and tell how they do on test; an empty piece where none was asked for.
 
     All public numbers but the noise are those of the run's own training, and so are the features. Which epsilons and
@@ -40,22 +40,22 @@ def frontier_piece(subject: Subject, options: PrivacyOptions) -> Piece:
     if not options.frontier:
         return Piece()
     assert options.epsilon is not None, "the options refuse a frontier without epsilon"
-    test = subject.splits.get("test")
-    if "test" in subject.withheld.splits:
-        return frontier_section.not_made(subject.withheld.reason)
+    test = audited.splits.get("test")
+    if "test" in audited.withheld.splits:
+        return frontier_section.not_made(audited.withheld.reason)
     if test is None or len(test) < FEWEST:
         return frontier_section.not_made(f"fewer than {FEWEST} test examples to judge heads on")
-    arms, refusal = _trained(subject, options)
+    arms, refusal = _trained(audited, options)
     if len(arms) < 2:
         return frontier_section.not_made(refusal)
-    positive = subject.facts.positive
+    positive = audited.facts.positive
     judged = Judged(
         arms=arms,
         labels=test.labels,
         units=test.ids if test.units is None else test.units,
         groups=test.groups,
-        positive=None if positive is None else subject.facts.classes.index(positive),
-        withheld=subject.withheld,
+        positive=None if positive is None else audited.facts.classes.index(positive),
+        withheld=audited.withheld,
     )
     made = frontier_section.piece(judged, options.epsilon, refusal)
     return replace(
@@ -66,11 +66,11 @@ def frontier_piece(subject: Subject, options: PrivacyOptions) -> Piece:
     )
 
 
-def _trained(subject: Subject, options: PrivacyOptions) -> tuple[list[Arm], str]:
+def _trained(audited: AuditedModel, options: PrivacyOptions) -> tuple[list[Arm], str]:
     """Return what could be trained, and why the rest was refused: by a spent budget, say. The model itself stands."""
     arms: list[Arm] = []
     try:
-        for arm in train(subject, options):
+        for arm in train(audited, options):
             arms.append(arm)
     except (EvidenceError, IntegrityError):
         raise
@@ -79,29 +79,31 @@ def _trained(subject: Subject, options: PrivacyOptions) -> tuple[list[Arm], str]
     return arms, ""
 
 
-def train(subject: Subject, options: PrivacyOptions) -> Iterator[Arm]:
+def train(audited: AuditedModel, options: PrivacyOptions) -> Iterator[Arm]:
     """Yield the heads without privacy, those of the run's own method, and those of the other at small epsilons."""
     from rft.plugins.privacy.training.trainer import fit_together
 
-    task, rng = subject.need("task"), np.random.default_rng([subject.seed, SEEDS])
-    yield _arm(subject, WITHOUT, None, subject.need("plain").fit(task, _jobs(options.replicates, rng)))
-    for trainers in _trainers(subject, options):
+    task, rng = audited.require_task(), np.random.default_rng([audited.seed, SEEDS])
+    yield _arm(audited, WITHOUT, None, audited.require_plain_trainer().fit(task, _jobs(options.replicates, rng)))
+    for trainers in _trainers(audited, options):
         repeated = [each for each in trainers for _ in range(options.replicates)]
         fits = fit_together(repeated, task, _jobs(len(repeated), rng), purpose="frontier")
         for number, each in enumerate(trainers):
             own = fits[number * options.replicates : (number + 1) * options.replicates]
-            yield _arm(subject, METHODS[each.method], each.epsilon, own)
+            yield _arm(audited, METHODS[each.method], each.epsilon, own)
 
 
-def _trainers(subject: Subject, options: PrivacyOptions) -> list[list[DPTrainer]]:
+def _trainers(audited: AuditedModel, options: PrivacyOptions) -> list[list[DPTrainer]]:
     """Return the trainers of each method. Least squares needs a linear head on vectors."""
+    from rft.plugins.privacy.training.trainer import DPTrainer
     from rft.training.linear_heads import vectors
 
-    trainer: DPTrainer = subject.need("trainer")
+    trainer = audited.require_trainer()
+    assert isinstance(trainer, DPTrainer)
     own = [replace(trainer, epsilon=epsilon, noise_multiplier=None) for epsilon in sorted(set(options.frontier))]
     other: Literal["sgd", "least_squares"] = "sgd" if trainer.method == "least_squares" else "least_squares"
     small = [replace(each, method=other) for each in own if each.epsilon < SMALL]
-    return [own, small] if small and vectors(subject.need("task")) is not None else [own]
+    return [own, small] if small and vectors(audited.require_task()) is not None else [own]
 
 
 def _jobs(count: int, rng: np.random.Generator) -> list[Job]:
@@ -111,10 +113,10 @@ def _jobs(count: int, rng: np.random.Generator) -> list[Job]:
     return [Job(int(seed)) for seed in rng.integers(2**32, size=count)]
 
 
-def _arm(subject: Subject, method: str, epsilon: float | None, fits: Sequence[Fit]) -> Arm:
+def _arm(audited: AuditedModel, method: str, epsilon: float | None, fits: Sequence[Fit]) -> Arm:
     from rft.training.linear_heads import logits
 
-    scores = logits(subject.need("task"), fits, subject.need("features")["test"])
+    scores = logits(audited.require_task(), fits, audited.require_features()["test"])
     predictions = np.stack([each.argmax(axis=1) for each in scores])
     if epsilon is None:
         return Arm(method, None, None, predictions)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rft.disclosure.withheld import MISSING, NOTHING, Withheld
-from rft.plugins import Subject
+from rft.plugins import AuditedModel
 from rft.plugins.privacy.chapter import Piece
 from rft.records import Figure, Finding, Row, Table, not_measured
 from rft.stats import multiplicity
@@ -22,7 +22,7 @@ from rft.stats.design_effect import DESIGN_EFFECT
 from rft.stats.rates import Rate
 
 if TYPE_CHECKING:
-    from rft.features.embeddings import Representations
+    pass
 
 SHUFFLES = 19  # none of which does as well in one case of twenty, where there is nothing to read
 FEWEST = FOLDS  # units of a group that is looked for
@@ -79,17 +79,17 @@ class Probe:
         return float((1 + as_good) / (1 + len(self.shuffled)))
 
 
-def probe_piece(subject: Subject) -> Piece:
+def probe_piece(audited: AuditedModel) -> Piece:
     """Return what can be read of each group attribute; findings without a value where features are not at hand."""
-    if subject.representations is None:
-        reason = NOT_AT_HAND.format(given=subject.given)
-        return Piece(findings=tuple(_not_probed(name, reason) for name in _attributes(subject)))
-    given: Representations = subject.representations()
+    if audited.embeddings is None:
+        reason = NOT_AT_HAND.format(given=audited.provided_as)
+        return Piece(findings=tuple(_not_probed(name, reason) for name in _attributes(audited)))
+    given = audited.embeddings()
     probes = {
-        attribute: probe(given.pretrained, values, given.units, subject.seed, subject.withheld)
+        attribute: probe(given.pretrained, values, given.units, audited.seed, audited.withheld)
         for attribute, values in given.groups.items()
     }
-    private = subject.facts.training.mode == "private"
+    private = audited.facts.training.mode == "private"
     measured = {name: each for name, each in probes.items() if isinstance(each, Probe)}
     table = [row for name, each in measured.items() for row in _rows(name, each)]
     return Piece(
@@ -196,8 +196,8 @@ def _left_out(missing: int, small: Mapping[str, int], withheld: Withheld) -> tup
     )
 
 
-def _attributes(subject: Subject) -> list[str]:
-    columns = (str(column) for column in subject.predictions.columns)
+def _attributes(audited: AuditedModel) -> list[str]:
+    columns = (str(column) for column in audited.predictions.columns)
     return [column.removeprefix("group_") for column in columns if column.startswith("group_")]
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from rft.features.embeddings import Representations
-from rft.plugins import Subject
+from rft.features.embeddings import Embeddings
+from rft.plugins import AuditedModel
 from rft.plugins.privacy.chapter import Piece
 from rft.records import Finding, not_measured
 from rft.stats import multiplicity
@@ -28,32 +28,32 @@ OVERLAP_MEANING = (
 OVERLAP_REASON = "the data that {name} ({weights}) was pretrained on is not at hand: ask those who made it"
 
 
-def near_duplicates_piece(subject: Subject) -> Piece:
+def near_duplicates_piece(audited: AuditedModel) -> Piece:
     """Return what may protect people less than epsilon says: twins among the examples, and pretraining on them."""
-    return Piece(findings=(_twins(subject), *_overlap(subject)))
+    return Piece(findings=(_twins(audited), *_overlap(audited)))
 
 
-def _overlap(subject: Subject) -> tuple[Finding, ...]:
-    backbone = subject.facts.backbone
+def _overlap(audited: AuditedModel) -> tuple[Finding, ...]:
+    backbone = audited.facts.backbone
     if backbone is None or backbone.weights == "random":
         return ()
     reason = OVERLAP_REASON.format(name=backbone.name, weights=backbone.weights)
     return (not_measured(OVERLAP_ID, OVERLAP_TITLE, reason, OVERLAP_MEANING),)
 
 
-def _twins(subject: Subject) -> Finding:
+def _twins(audited: AuditedModel) -> Finding:
     """Return the finding about a random sample of the training examples."""
-    train = subject.splits.get("train")
+    train = audited.splits.get("train")
     unit = "example" if train is None or train.units is None else "unit"
     meaning = MEANING.format(unit=unit)
-    if subject.representations is None:
+    if audited.embeddings is None:
         reason = "the frozen features of the training examples are not at hand"
         return not_measured(ID, TITLE, reason, meaning)
-    given: Representations = subject.representations()
+    given = audited.embeddings()
     twins = _have_twins(given)
     found = int(twins.sum())
-    if subject.withheld.is_small(found):
-        return not_measured(ID, TITLE, subject.withheld.reason, meaning)
+    if audited.withheld.is_small(found):
+        return not_measured(ID, TITLE, audited.withheld.reason, meaning)
     rate, sampled = Rate.of(twins, given.units), given.sampled_from > len(twins)
     return Finding(
         id=ID,
@@ -70,7 +70,7 @@ def _twins(subject: Subject) -> Finding:
     )
 
 
-def _have_twins(given: Representations) -> np.ndarray:
+def _have_twins(given: Embeddings) -> np.ndarray:
     """Return (n,) whether an example is almost the same as one of another unit; one without features is not."""
     lengths = np.linalg.norm(given.pretrained, axis=1, keepdims=True)
     directions = given.pretrained / np.maximum(lengths, np.finfo(np.float32).tiny)

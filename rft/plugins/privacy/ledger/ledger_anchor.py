@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from rft.errors import EvidenceError
+from rft.plugins import EvidenceCheck
 from rft.plugins.privacy.ledger import chain
 from rft.plugins.privacy.ledger.atomic_io import make_folder, replace
 from rft.plugins.privacy.ledger.chain import Anchor, Chain
 from rft.runtime.state_folder import state_folder
+
+NOT_CHECKED = "The ledger of population {!r} is not in {} and was not checked: name its folder with --ledger."
 
 
 def ledger_folder(ledger: str | None, relative_to: Path) -> Path:
@@ -80,6 +83,27 @@ def _seen(path: Path) -> tuple[Anchor, str | None]:
 
 def _place(folder: Path) -> str:
     return hashlib.sha256(str(folder.resolve()).encode()).hexdigest()
+
+
+def verify_ledger(recorded: Any, folder: Path | None) -> EvidenceCheck:
+    """Check whether the ledger of a run still holds what the run saw in it.
+
+    Args:
+        recorded: what ``evidence.json`` says of the ledger: population, entries and head.
+        folder: where ledgers are kept; None for the user's own folder.
+
+    Raises:
+        EvidenceError: the ledger is damaged, went back to a state before the run, or is not in ``folder``.
+    """
+    place = folder or ledger_folder(None, Path.cwd())
+    sentence = check_anchor(recorded, place)
+    if sentence is not None:
+        return EvidenceCheck(sentence, checked=True)
+    population = recorded["population"]
+    if folder is not None:
+        remedy = "Give the folder of ledgers, as privacy.ledger does: the one that holds a folder a population."
+        raise EvidenceError(f"holds no ledger of {population!r}", where=str(folder), remedy=remedy)
+    return EvidenceCheck(NOT_CHECKED.format(population, place), checked=False)
 
 
 def check_anchor(stand: Any, folder: Path) -> str | None:

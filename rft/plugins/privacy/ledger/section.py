@@ -43,6 +43,12 @@ def ledger_piece(facts: Mapping[str, Any]) -> Piece:
     )
 
 
+def stand_of_ledger(tables: Mapping[str, Table]) -> dict[str, Cell] | None:
+    """Return what ``evidence.json`` keeps of the ledger: population, entries and head; None without a ledger."""
+    stand = {str(row["quantity"]): row["value"] for row in tables.get("ledger", [])}
+    return {name: stand[name] for name in ("population", "entries", "head")} if stand else None
+
+
 def _epsilon(facts: Mapping[str, Any]) -> Finding:
     n = facts["owners"]
     if facts["seeded"]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rft.errors import RftError
-from rft.plugins import Subject
+from rft.plugins import AuditedModel
 from rft.plugins.privacy import PrivacyOptions
 from rft.plugins.privacy.attacks.membership import membership_piece
 from rft.plugins.privacy.chapter import Piece
@@ -39,14 +39,14 @@ def section(piece: Piece) -> Section:
     )
 
 
-def attacked(subject: Subject, **options: Any) -> Piece:
-    return membership_piece(subject, PrivacyOptions(**options))
+def attacked(audited: AuditedModel, **options: Any) -> Piece:
+    return membership_piece(audited, PrivacyOptions(**options))
 
 
 @pytest.fixture(scope="module")
 def remembered() -> Piece:
     """The attacks on a head that learned 300 noisy labels by heart; 1,000 people are outside."""
-    return attacked(cases.subject(300, 1000))
+    return attacked(cases.model(300, 1000))
 
 
 def test_what_a_head_remembers_shows_in_every_attack(remembered: Piece) -> None:
@@ -120,9 +120,9 @@ def test_the_most_exposed_group_is_named_with_an_interval_for_all_groups(remembe
     assert "97.5 %" in found.interval.method
 
 
-def exposed(group: str) -> Subject:
-    """Return a subject whose model knows the training examples of one group, which is a third of all, and no other."""
-    made = cases.subject(300, 300)
+def exposed(group: str) -> AuditedModel:
+    """Return a audited whose model knows the training examples of one group, which is a third of all, and no other."""
+    made = cases.model(300, 300)
     rng = np.random.default_rng(0)
     score = rng.uniform(0.2, 0.6, 600)
     known = (made.predictions["split"] == "train") & (made.predictions["group_site"] == group)
@@ -155,10 +155,10 @@ def test_a_small_group_is_not_named_for_its_noise() -> None:
 
 
 def test_without_groups_there_is_nothing_to_compare() -> None:
-    piece = attacked(cases.subject(30, 30, groups=False), shadows=8)
+    piece = attacked(cases.model(30, 30, groups=False), shadows=8)
     assert "privacy.most_exposed_group" not in [each.id for each in piece.findings]
     assert [figure.id for figure in piece.figures] == ["membership_roc"]
-    few = attacked(cases.subject(12, 12), shadows=8)
+    few = attacked(cases.model(12, 12), shadows=8)
     found = finding(few, "privacy.most_exposed_group")
     assert (found.status, found.reason) == (
         "not_measured",
@@ -167,7 +167,7 @@ def test_without_groups_there_is_nothing_to_compare() -> None:
 
 
 def test_private_training_hides_who_took_part() -> None:
-    piece = attacked(cases.subject(200, 200, trainer=DPTrainer(epsilon=0.5, randomness="seeded")), shadows=16)
+    piece = attacked(cases.model(200, 200, trainer=DPTrainer(epsilon=0.5, randomness="seeded")), shadows=16)
     for id in AREAS:
         found = finding(piece, id)
         assert found.interval is not None
@@ -180,13 +180,13 @@ def test_without_leakage_the_attacks_accuse_in_few_worlds() -> None:
     still = replace(cases.OVERFITTED, epochs=1, learning_rate=1e-9)
     accused = []
     for seed in range(25):
-        piece = attacked(cases.subject(40, 40, recipe=still, seed=seed, groups=False), shadows=8)
+        piece = attacked(cases.model(40, 40, recipe=still, seed=seed, groups=False), shadows=8)
         accused.append([finding(piece, id).status == "warn" for id in AREAS])
     assert np.mean(accused, axis=0).max() <= 0.12
 
 
 def test_units_are_what_is_counted() -> None:
-    piece = attacked(cases.subject(150, 90, rows_per_unit=3), shadows=8)
+    piece = attacked(cases.model(150, 90, rows_per_unit=3), shadows=8)
     assert finding(piece, "privacy.lira_auc").n == 30
     row = next(row for row in piece.tables["attacks"] if row["attack"] == "lira")
     assert (row["n_members"], row["n_non_members"]) == (50, 30)
@@ -202,7 +202,7 @@ def test_units_are_what_is_counted() -> None:
     ],
 )
 def test_attacks_that_were_not_made_say_why(changes: dict[str, Any], options: dict[str, Any], reason: str) -> None:
-    piece = attacked(replace(cases.subject(40, 40), **changes), **options)
+    piece = attacked(replace(cases.model(40, 40), **changes), **options)
     assert finding(piece, "privacy.membership_auc").value is not None
     for id in BY_SHADOWS:
         found = finding(piece, id)
@@ -213,23 +213,23 @@ def test_attacks_that_were_not_made_say_why(changes: dict[str, Any], options: di
 
 
 def test_augmented_views_are_nothing_that_shadows_could_compare() -> None:
-    piece = attacked(cases.subject(40, 40, views=2))
+    piece = attacked(cases.model(40, 40, views=2))
     assert "augmented views" in str(finding(piece, "privacy.lira_auc").reason)
 
 
 def test_a_deeper_trained_part_names_its_price() -> None:
     from tests.plugins.privacy.attacks.test_shadows import deep
 
-    subject = cases.subject(40, 40, new_suffix=deep)
-    reason = finding(attacked(subject), "privacy.lira_auc").reason
+    audited = cases.model(40, 40, new_suffix=deep)
+    reason = finding(attacked(audited), "privacy.lira_auc").reason
     assert reason is not None
     assert "about 2.1 minutes for 64, from the 2 s of this training" in reason
     assert "privacy.shadows = 64" in reason
-    assert finding(attacked(subject, shadows=8), "privacy.lira_auc").value is not None
+    assert finding(attacked(audited, shadows=8), "privacy.lira_auc").value is not None
 
 
 def test_too_few_people_are_not_attacked_with_shadows() -> None:
-    piece = attacked(cases.subject(40, 9))
+    piece = attacked(cases.model(40, 9))
     for id in (*AREAS, *RATES):
         found = finding(piece, id)
         assert found.n == 9
@@ -249,15 +249,15 @@ class Failing:
 
 
 def test_shadows_that_cannot_be_trained_leave_the_rest_standing() -> None:
-    piece = attacked(replace(cases.subject(40, 40), trainer=Failing()))  # type: ignore[arg-type]
+    piece = attacked(replace(cases.model(40, 40), trainer=Failing()))  # type: ignore[arg-type]
     assert finding(piece, "privacy.membership_auc").value is not None
     assert "training loss is nan" in str(finding(piece, "privacy.lira_auc").reason)
 
 
 def test_that_others_trained_on_the_train_split_is_taken_on_trust() -> None:
-    given = attacked(replace(cases.subject(40, 40), trainer=None, task=None, fit=None))
+    given = attacked(replace(cases.model(40, 40), trainer=None, task=None, fit=None))
     assert "this run cannot know" in finding(given, "privacy.membership_auc").limits
-    assert "this run cannot know" not in finding(attacked(cases.subject(40, 40), shadows=0), AREAS[0]).limits
+    assert "this run cannot know" not in finding(attacked(cases.model(40, 40), shadows=0), AREAS[0]).limits
 
 
 @pytest.mark.parametrize("word", ["safe", "anonymous", "compliant"])

@@ -70,8 +70,8 @@ def test_subsets_are_random() -> None:
 
 def test_shadows_see_as_large_a_share_of_train_and_test_as_the_model() -> None:
     recorder = Recorder()
-    subject = cases.subject(150, 50, trainer=recorder)
-    found = shadows.confidences(subject, 16)
+    audited = cases.model(150, 50, trainer=recorder)
+    found = shadows.confidences(audited, 16)
     task, jobs = recorder.asked[1]
     assert len(recorder.asked) == 2  # the model, and all shadows as one computation
     assert len(task.features) == len(task.labels) == 200
@@ -79,38 +79,38 @@ def test_shadows_see_as_large_a_share_of_train_and_test_as_the_model() -> None:
     sizes = [job.members.sum() for job in jobs if job.members is not None]
     assert np.mean(sizes) == 150
     assert found.members.shape == found.shadows.shape == (16, 200)
-    assert found.ids.tolist() == [*subject.splits["train"].ids, *subject.splits["test"].ids]
+    assert found.ids.tolist() == [*audited.splits["train"].ids, *audited.splits["test"].ids]
     for job, seen in zip(jobs, found.members, strict=True):
         assert np.array_equal(job.members, seen)
 
 
 def test_confidences_are_those_of_the_models() -> None:
-    subject = cases.subject()
-    found = shadows.confidences(subject, 16)
-    labels = subject.splits["test"].labels
-    (logits,) = linear_heads.logits(subject.need("task"), [subject.need("fit")], subject.need("features")["test"])
+    audited = cases.model()
+    found = shadows.confidences(audited, 16)
+    labels = audited.splits["test"].labels
+    (logits,) = linear_heads.logits(audited.require_task(), [audited.require_fit()], audited.require_features()["test"])
     assert found.target[150:] == pytest.approx(lira.confidence(logits, labels))
     assert np.median(found.shadows[found.members]) > np.median(found.shadows[~found.members]) + 1  # labels are noise
 
 
 def test_the_attack_can_be_repeated() -> None:
-    subject = cases.subject()
-    first, second = (shadows.confidences(subject, 8) for _ in range(2))
+    audited = cases.model()
+    first, second = (shadows.confidences(audited, 8) for _ in range(2))
     assert np.array_equal(first.members, second.members)
     assert np.array_equal(first.shadows, second.shadows)
-    other = shadows.confidences(replace(subject, seed=1), 8)
+    other = shadows.confidences(replace(audited, seed=1), 8)
     assert not np.array_equal(first.members, other.members)
 
 
 def test_units_stay_together_and_those_on_both_sides_take_no_part() -> None:
     recorder = Recorder()
-    subject = cases.subject(150, 90, trainer=recorder, rows_per_unit=3)
-    test = subject.splits["test"]
+    audited = cases.model(150, 90, trainer=recorder, rows_per_unit=3)
+    test = audited.splits["test"]
     assert test.units is not None
     units = test.units.copy()
     units[:3] = "train-u0"
-    subject = replace(subject, splits={**subject.splits, "test": replace(test, units=units)})
-    found = shadows.confidences(subject, 16)
+    audited = replace(audited, splits={**audited.splits, "test": replace(test, units=units)})
+    found = shadows.confidences(audited, 16)
     assert len(found.ids) == 240 - 6
     task, jobs = recorder.asked[-1]
     assert task.units is not None
@@ -123,9 +123,9 @@ def test_units_stay_together_and_those_on_both_sides_take_no_part() -> None:
 
 def test_a_deeper_part_is_trained_one_model_at_a_time() -> None:
     recorder = Recorder()
-    subject = cases.subject(60, 40, trainer=recorder, new_suffix=deep)
-    assert not shadows.is_batched(subject.need("task"))
-    found = shadows.confidences(subject, 8)
+    audited = cases.model(60, 40, trainer=recorder, new_suffix=deep)
+    assert not shadows.is_batched(audited.require_task())
+    found = shadows.confidences(audited, 8)
     assert [len(jobs) for _, jobs in recorder.asked] == [1] * 9
     assert np.isfinite(found.shadows).all()
 
@@ -133,11 +133,11 @@ def test_a_deeper_part_is_trained_one_model_at_a_time() -> None:
 def test_shadows_of_a_private_model_repeat_its_mechanism_uncharged(tmp_path: Path) -> None:
     trainer = DPTrainer(epsilon=2.0, ledger=str(tmp_path / "ledger"))
     people = Population("people", np.array([f"train{row:05}" for row in range(150)]), tmp_path)
-    subject = cases.subject(150, 100, trainer=trainer, population=people)
-    facts, charged = subject.need("fit").facts, contents(tmp_path)
+    audited = cases.model(150, 100, trainer=trainer, population=people)
+    facts, charged = audited.require_fit().facts, contents(tmp_path)
     assert charged
-    shadows.confidences(subject, 8)
-    pool, pinned = shadows.pool_of(subject), shadows.trainer_of(subject)
+    shadows.confidences(audited, 8)
+    pool, pinned = shadows.pool_of(audited), shadows.trainer_of(audited)
     fit = pinned.fit(pool.task, [Job(0, pool.members)])[0]
     assert contents(tmp_path) == charged
     public = ("noise_multiplier", "sample_rate", "steps", "max_grad_norm", "divisor", "delta")
@@ -152,7 +152,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_noise_hides_what_plain_training_remembers() -> None:
     def gap(trainer: object) -> float:
-        found = shadows.confidences(cases.subject(trainer=trainer), 16)  # type: ignore[arg-type]
+        found = shadows.confidences(cases.model(trainer=trainer), 16)  # type: ignore[arg-type]
         out = np.where(found.members, np.nan, found.shadows)
         inside = np.where(found.members, found.shadows, np.nan)
         return float(np.nanmean((np.nanmean(inside, axis=0) - np.nanmean(out, axis=0)) / np.nanstd(out, axis=0)))

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from rft.errors import ConfigError, Unavailable
-from rft.plugins import Subject
+from rft.plugins import AuditedModel
 from rft.plugins.privacy.empirical import canaries
 from rft.plugins.privacy.empirical.canaries import OneRun, audit_twin, expected_shift, make_canaries
 from rft.plugins.privacy.training.trainer import DPTrainer
@@ -25,43 +25,43 @@ SHORT = Recipe(epochs=10, optimizer="sgd", learning_rate=0.05, momentum=0.9, wei
 
 
 @pytest.fixture(scope="module")
-def private() -> Subject:
-    return cases.subject(trainer=PRIVATE)
+def private() -> AuditedModel:
+    return cases.model(trainer=PRIVATE)
 
 
-def twin(subject: Subject, count: int = 100, *, seed: int = 1, **changes: Any) -> OneRun:
-    task = replace(subject.need("task"), **changes)
-    return audit_twin(subject.need("trainer"), task, subject.need("fit").facts, count, 1e-5, seed=seed)
+def twin(audited: AuditedModel, count: int = 100, *, seed: int = 1, **changes: Any) -> OneRun:
+    task = replace(audited.require_task(), **changes)
+    return audit_twin(audited.require_trainer(), task, audited.require_fit().facts, count, 1e-5, seed=seed)
 
 
 def test_a_head_that_learns_by_heart_knows_canaries() -> None:
-    found = twin(cases.subject(recipe=SHORT), 200)
+    found = twin(cases.model(recipe=SHORT), 200)
     assert found.guesses.right > 0.57 * found.guesses.made
     assert found.scores[found.inside].mean() > found.scores[~found.inside].mean()
 
 
-def test_a_private_twin_is_trained_by_the_public_numbers_of_the_fit_whatever_its_size(private: Subject) -> None:
-    found, facts = twin(private), private.need("fit").facts
+def test_a_private_twin_is_trained_by_the_public_numbers_of_the_fit_whatever_its_size(private: AuditedModel) -> None:
+    found, facts = twin(private), private.require_fit().facts
     assert found.fit.facts["n"] == facts["n"] + 100
     for name in ("noise_multiplier", "sample_rate", "steps", "max_grad_norm", "divisor", "delta", "epsilon"):
         assert found.fit.facts[name] == facts[name]
 
 
-def test_a_private_twin_is_charged_as_such_to_the_people_of_the_run(private: Subject, tmp_path: Path) -> None:
-    task = private.need("task")
+def test_a_private_twin_is_charged_as_such_to_the_people_of_the_run(private: AuditedModel, tmp_path: Path) -> None:
+    task = private.require_task()
     people = Population("made", np.array([f"row {row}" for row in range(len(task.labels))]), tmp_path)
-    subject = replace(private, trainer=replace(PRIVATE, ledger=str(tmp_path / "ledger")))
-    ledger = twin(subject, population=people).fit.facts["ledger"]
+    audited = replace(private, trainer=replace(PRIVATE, ledger=str(tmp_path / "ledger")))
+    ledger = twin(audited, population=people).fit.facts["ledger"]
     assert ledger["population"] == "made"
     assert ledger["purpose"] == "canaries"
 
 
-def test_what_the_budget_does_not_allow_is_not_trained(private: Subject, tmp_path: Path) -> None:
-    task = private.need("task")
+def test_what_the_budget_does_not_allow_is_not_trained(private: AuditedModel, tmp_path: Path) -> None:
+    task = private.require_task()
     people = Population("made", np.array([f"row {row}" for row in range(len(task.labels))]), tmp_path)
-    subject = replace(private, trainer=replace(PRIVATE, ledger=str(tmp_path / "ledger"), budget=1.0))
+    audited = replace(private, trainer=replace(PRIVATE, ledger=str(tmp_path / "ledger"), budget=1.0))
     with pytest.raises(ConfigError):
-        twin(subject, population=people)
+        twin(audited, population=people)
 
 
 class Spy:
@@ -79,8 +79,8 @@ class Spy:
 
 
 def test_coins_decide_who_is_in_and_nobody_else_is_left_out() -> None:
-    subject, spy = cases.subject(rows_per_unit=3, recipe=SHORT), Spy()
-    outcomes = [twin(replace(subject, trainer=spy), 200, seed=7) for _ in range(2)]
+    audited, spy = cases.model(rows_per_unit=3, recipe=SHORT), Spy()
+    outcomes = [twin(replace(audited, trainer=spy), 200, seed=7) for _ in range(2)]
     for (task, job), found in zip(spy.asked, outcomes, strict=True):
         assert job.members is not None
         assert job.members[:150].all()
@@ -95,8 +95,8 @@ def test_coins_decide_who_is_in_and_nobody_else_is_left_out() -> None:
 
 
 def test_canaries_depend_on_the_shape_of_the_features_alone() -> None:
-    subject = cases.subject(recipe=SHORT)
-    task = subject.need("task")
+    audited = cases.model(recipe=SHORT)
+    task = audited.require_task()
     other = replace(task, features=cases.vectors(150, np.random.default_rng(9)), labels=task.labels.flip(0))
     (made, labels), (same, same_labels) = (make_canaries(each, 50, 3, shortest=0.0) for each in (task, other))
     assert torch.equal(made.tensor, same.tensor)
@@ -108,11 +108,11 @@ def test_canaries_depend_on_the_shape_of_the_features_alone() -> None:
 
 
 def test_views_of_a_canary_are_alike() -> None:
-    subject = cases.subject(views=2, recipe=SHORT)
-    made, _ = make_canaries(subject.need("task"), 20, 0, shortest=0.0)
+    audited = cases.model(views=2, recipe=SHORT)
+    made, _ = make_canaries(audited.require_task(), 20, 0, shortest=0.0)
     assert (made.views, len(made)) == (2, 20)
     assert torch.equal(made.tensor[::2], made.tensor[1::2])
-    assert twin(subject, 60).guesses.canaries == 60
+    assert twin(audited, 60).guesses.canaries == 60
 
 
 def test_maps_behind_a_cut_have_canaries_and_texts_have_none() -> None:
@@ -125,8 +125,8 @@ def test_maps_behind_a_cut_have_canaries_and_texts_have_none() -> None:
         make_canaries(text, 30, 0, shortest=0.0)
 
 
-def test_the_number_of_guesses_follows_from_public_numbers(private: Subject) -> None:
-    facts = private.need("fit").facts
+def test_the_number_of_guesses_follows_from_public_numbers(private: AuditedModel) -> None:
+    facts = private.require_fit().facts
     planned = canaries.planned_guesses(100, expected_shift(facts), 1e-5)
     assert {twin(private, seed=seed).guesses.made for seed in (1, 2)} == {planned}
     q, noise = facts["sample_rate"], facts["noise_multiplier"]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rft.plugins import Subject
+from rft.plugins import AuditedModel
 from rft.plugins.privacy import PrivacyOptions
 from rft.plugins.privacy.chapter import Piece
 from rft.plugins.privacy.empirical import canary_model_section, mechanism_audit
@@ -34,13 +34,13 @@ BOUND, ONE_RUN, POWER = (
 
 
 @pytest.fixture(scope="module")
-def private() -> Subject:
-    return cases.subject(trainer=PRIVATE)
+def private() -> AuditedModel:
+    return cases.model(trainer=PRIVATE)
 
 
 @pytest.fixture(scope="module")
-def standard() -> Subject:
-    return cases.subject(recipe=SHORT)
+def standard() -> AuditedModel:
+    return cases.model(recipe=SHORT)
 
 
 def options(**given: Any) -> PrivacyOptions:
@@ -48,7 +48,7 @@ def options(**given: Any) -> PrivacyOptions:
 
 
 @pytest.fixture(scope="module")
-def both(private: Subject) -> Piece:
+def both(private: AuditedModel) -> Piece:
     return empirical_piece(private, options(canaries=100))
 
 
@@ -72,9 +72,9 @@ def values(piece: Piece, table: str) -> dict[Any, Any]:
     return {row["quantity"]: row["value"] for row in piece.tables[table]}
 
 
-def test_both_audits_stay_below_the_claim(private: Subject, both: Piece) -> None:
+def test_both_audits_stay_below_the_claim(private: AuditedModel, both: Piece) -> None:
     made = section(both)
-    claimed = private.need("fit").facts["epsilon"]
+    claimed = private.require_fit().facts["epsilon"]
     for id in (BOUND, ONE_RUN):
         found = made.finding(id)
         assert found.status == "info"
@@ -91,11 +91,11 @@ def test_both_audits_stay_below_the_claim(private: Subject, both: Piece) -> None
     assert both.mechanisms[0].steps == 20
 
 
-def test_pictures_show_both_sides(private: Subject, both: Piece) -> None:
+def test_pictures_show_both_sides(private: AuditedModel, both: Piece) -> None:
     sides = both.tables["epsilon_sides"]
     assert sides[0] == {
         "bound": "accountant: at most",
-        "epsilon": private.need("fit").facts["epsilon"],
+        "epsilon": private.require_fit().facts["epsilon"],
         "assumes": "that the code does what it says",
     }
     assert len(sides) == 5
@@ -114,15 +114,15 @@ def broken(runs: int, noise: float) -> Scores:
     return watched(claim, replace(claim, noise_multiplier=noise)).draw(np.random.default_rng(0), runs)
 
 
-def test_a_refuted_mechanism_fails_and_says_so(private: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refuted_mechanism_fails_and_says_so(private: AuditedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mechanism_audit, "audit_mechanism", lambda *_, **__: broken(200, 0.5))
     found = finding(empirical_piece(private, options()), BOUND)
     assert found.status == "fail"
     assert "does not keep its promise" in found.meaning
 
 
-def test_guesses_that_are_too_good_fail(private: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
-    lucky = OneRun(Guesses(1000, 1000, 990), np.zeros(1000), np.ones(1000, dtype=bool), private.need("fit"))
+def test_guesses_that_are_too_good_fail(private: AuditedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    lucky = OneRun(Guesses(1000, 1000, 990), np.zeros(1000), np.ones(1000, dtype=bool), private.require_fit())
     monkeypatch.setattr(canary_model_section.canaries, "audit_twin", lambda *_, **__: lucky)
     piece = empirical_piece(private, options(mechanism_runs=0, canaries=1000))
     found = finding(piece, ONE_RUN)
@@ -132,7 +132,7 @@ def test_guesses_that_are_too_good_fail(private: Subject, monkeypatch: pytest.Mo
     assert values(piece, "one_run_audit")["p-value of the claim"] < 1e-3
 
 
-def test_a_standard_training_has_no_claim_that_canaries_could_refute(standard: Subject) -> None:
+def test_a_standard_training_has_no_claim_that_canaries_could_refute(standard: AuditedModel) -> None:
     piece = empirical_piece(standard, PrivacyOptions())
     assert "without differential privacy" in str(finding(piece, ONE_RUN).reason)
     assert piece.mechanisms == ()
@@ -148,7 +148,7 @@ def test_a_standard_training_has_no_claim_that_canaries_could_refute(standard: S
         ({"mechanism_runs": 49}, "at least 50"),
     ],
 )
-def test_what_was_not_asked_for_is_not_measured(private: Subject, given: dict[str, Any], reason: str) -> None:
+def test_what_was_not_asked_for_is_not_measured(private: AuditedModel, given: dict[str, Any], reason: str) -> None:
     piece = empirical_piece(private, options(**given))
     for id, words in ((BOUND, reason), (POWER, reason), (ONE_RUN, "privacy.canaries is 0")):
         found = finding(piece, id)
@@ -159,7 +159,7 @@ def test_what_was_not_asked_for_is_not_measured(private: Subject, given: dict[st
     assert piece.figures == ()
 
 
-def test_a_model_from_elsewhere_and_least_squares_have_no_audit(private: Subject) -> None:
+def test_a_model_from_elsewhere_and_least_squares_have_no_audit(private: AuditedModel) -> None:
     outside = replace(private, task=None, trainer=None, fit=None)
     piece = empirical_piece(outside, options(canaries=100))
     assert {each.status for each in piece.findings} == {"not_measured"}
@@ -169,13 +169,13 @@ def test_a_model_from_elsewhere_and_least_squares_have_no_audit(private: Subject
     assert {each.status for each in piece.findings} == {"not_measured"}
 
 
-def test_a_spent_budget_leaves_the_twin_out_with_the_reason(private: Subject, tmp_path: Any) -> None:
+def test_a_spent_budget_leaves_the_twin_out_with_the_reason(private: AuditedModel, tmp_path: Any) -> None:
     from rft.training import Population
 
     people = Population("made", np.array([f"row {row}" for row in range(150)]), tmp_path)
     poor = replace(
         private,
-        task=replace(private.need("task"), population=people),
+        task=replace(private.require_task(), population=people),
         trainer=replace(PRIVATE, ledger=str(tmp_path), budget=1.0),
     )
     found = finding(empirical_piece(poor, options(mechanism_runs=0, canaries=100)), ONE_RUN)

@@ -47,7 +47,7 @@ def curve_of(claim: Mechanism) -> Curve:
     return Curve(trade_off(claim))
 
 
-def audited(runs: int = 1000, seed: int = 0, **changes: Any) -> Scores:
+def audited_model(runs: int = 1000, seed: int = 0, **changes: Any) -> Scores:
     return audit_mechanism(DPTrainer(4.0), FACTS | changes, runs, seed=seed)
 
 
@@ -106,14 +106,14 @@ def alike(scores: Scores, claim: Mechanism, actual: Mechanism, contribution: flo
 
 
 def test_the_trainers_scores_have_the_distribution_that_is_computed() -> None:
-    assert alike(audited(2000), CLAIM, CLAIM) > 0.01
+    assert alike(audited_model(2000), CLAIM, CLAIM) > 0.01
 
 
 @pytest.mark.parametrize("fault", ["half noise", "doubled rate"])
 def test_so_they_have_under_a_fault(fault: str, untested: pytest.MonkeyPatch) -> None:
     plant, actual, contribution = PLANTED[fault]
     plant(untested)
-    scores = audited(2000)
+    scores = audited_model(2000)
     assert alike(scores, CLAIM, actual, contribution) > 0.01
     assert alike(scores, CLAIM, CLAIM) < 1e-6
 
@@ -125,12 +125,12 @@ def test_scores_do_not_depend_on_what_is_public_but_for_the_mechanism(untested: 
         {"unit": "unit"},
         {"divisor": 1e7},
     ):
-        assert alike(audited(**changes), CLAIM, CLAIM) > 0.01
+        assert alike(audited_model(**changes), CLAIM, CLAIM) > 0.01
 
 
 @pytest.mark.parametrize(("rate", "steps"), [(1.0, 3), (0.9, 5), (0.001, 50)])
 def test_extreme_rates(rate: float, steps: int, untested: pytest.MonkeyPatch) -> None:
-    scores = audited(300, sample_rate=rate, steps=steps, noise_multiplier=3.0)
+    scores = audited_model(300, sample_rate=rate, steps=steps, noise_multiplier=3.0)
     claim = Mechanism(3.0, rate, steps)
     assert alike(scores, claim, claim) > 0.01
     assert not refuted(scores, curve_of(claim))
@@ -138,7 +138,7 @@ def test_extreme_rates(rate: float, steps: int, untested: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("randomness", ["secret", "seeded"])
 def test_the_right_mechanism_is_not_accused_and_its_bound_holds(randomness: str) -> None:
-    found = judge(audited(randomness=randomness), curve_of(CLAIM), DELTA)
+    found = judge(audited_model(randomness=randomness), curve_of(CLAIM), DELTA)
     assert found.p_value >= ALPHA / 10  # one time in ten thousand
     assert found.bound < 4
     assert found.gaussian_bound < 4
@@ -150,7 +150,7 @@ def test_the_right_mechanism_is_not_accused_and_its_bound_holds(randomness: str)
 @pytest.mark.parametrize("fault", PLANTED)
 def test_a_planted_fault_is_seen(fault: str, untested: pytest.MonkeyPatch) -> None:
     PLANTED[fault][0](untested)
-    assert judge(audited(), curve_of(CLAIM), DELTA).p_value < ALPHA
+    assert judge(audited_model(), curve_of(CLAIM), DELTA).p_value < ALPHA
 
 
 def test_rows_that_are_clipped_one_by_one_are_seen_where_persons_are_promised(untested: pytest.MonkeyPatch) -> None:
@@ -161,7 +161,7 @@ def test_rows_that_are_clipped_one_by_one_are_seen_where_persons_are_promised(un
         return [residual.mT @ rows.x, residual.sum(1)], np.zeros(len(rows.x), dtype=np.int64)
 
     untested.setattr(HeadSteps, "_clipped_sums", by_row)
-    assert judge(audited(unit="unit"), curve_of(CLAIM), DELTA).p_value < ALPHA
+    assert judge(audited_model(unit="unit"), curve_of(CLAIM), DELTA).p_value < ALPHA
 
 
 def test_empty_samples_that_are_left_out_are_seen_on_a_few_units(untested: pytest.MonkeyPatch) -> None:
@@ -177,7 +177,7 @@ def test_empty_samples_that_are_left_out_are_seen_on_a_few_units(untested: pytes
 
     untested.setattr(HeadSteps, "set_gradient", set_gradient)
     claim = Mechanism(0.94, 0.05, 100)
-    scores = audited(sample_rate=0.05, steps=100, noise_multiplier=0.94)
+    scores = audited_model(sample_rate=0.05, steps=100, noise_multiplier=0.94)
     assert judge(scores, curve_of(claim), DELTA).p_value < ALPHA
 
 
@@ -187,7 +187,7 @@ def _seen(self: HeadSteps, sample: Any) -> Tensor:
 
 def test_long_trainings_are_watched_in_part_against_a_claim_for_that_part(untested: pytest.MonkeyPatch) -> None:
     assert claimed(FACTS | {"steps": 10**6}) == replace(CLAIM, steps=mechanism_audit.MOST_STEPS)
-    scores = audited(200, steps=10**6, sample_rate=0.01, noise_multiplier=8.0)
+    scores = audited_model(200, steps=10**6, sample_rate=0.01, noise_multiplier=8.0)
     claim = Mechanism(8.0, 0.01, mechanism_audit.MOST_STEPS)
     assert alike(scores, claim, claim) > 0.01
 
@@ -269,11 +269,11 @@ def test_faults_are_seen_in_99_of_100_audits_and_the_right_mechanism_accused_in_
 
 @pytest.mark.slow
 def test_the_trainer_itself_is_not_accused(untested: pytest.MonkeyPatch) -> None:
-    assert not any(refuted(audited(seed=10_000 * number), curve_of(CLAIM)) for number in range(40))
+    assert not any(refuted(audited_model(seed=10_000 * number), curve_of(CLAIM)) for number in range(40))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", PLANTED)
 def test_faults_in_the_trainer_itself_are_seen_every_time(fault: str, untested: pytest.MonkeyPatch) -> None:
     PLANTED[fault][0](untested)
-    assert all(refuted(audited(seed=10_000 * number), curve_of(CLAIM)) for number in range(25))
+    assert all(refuted(audited_model(seed=10_000 * number), curve_of(CLAIM)) for number in range(25))

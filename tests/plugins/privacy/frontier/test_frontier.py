@@ -26,7 +26,7 @@ OPTIONS = PrivacyOptions(epsilon=3.0, frontier=[4.0, 0.5], replicates=2, randomn
 
 @pytest.fixture(scope="module")
 def made() -> Piece:
-    return frontier_piece(cases.subject(DPTrainer(3.0, randomness="seeded")), OPTIONS)
+    return frontier_piece(cases.model(DPTrainer(3.0, randomness="seeded")), OPTIONS)
 
 
 def rows(found: Piece, table: str, **where: Any) -> list[Row]:
@@ -47,7 +47,7 @@ def test_it_has_heads_at_each_epsilon_beside_heads_without_privacy(made: Piece) 
 
 def test_it_says_what_secret_noise_spends() -> None:
     options = PrivacyOptions(epsilon=3.0, frontier=[4.0], replicates=1)
-    found = frontier_piece(cases.subject(DPTrainer(3.0)), options)
+    found = frontier_piece(cases.model(DPTrainer(3.0)), options)
     spent = {row["epsilon"]: row["spent"] for row in found.tables["frontier"]}
     assert spent[None] is None
     assert 3.9 < spent[4.0] <= 4.0
@@ -83,27 +83,27 @@ def test_what_the_heads_released_is_told(made: Piece) -> None:
 
 
 def test_nothing_is_trained_that_was_not_asked_for() -> None:
-    assert frontier_piece(cases.subject(DPTrainer(3.0)), PrivacyOptions(epsilon=3.0)) == Piece()
+    assert frontier_piece(cases.model(DPTrainer(3.0)), PrivacyOptions(epsilon=3.0)) == Piece()
 
 
 def test_too_few_test_examples_are_no_measurement() -> None:
-    found = frontier_piece(cases.subject(DPTrainer(3.0), n_test=9), OPTIONS)
+    found = frontier_piece(cases.model(DPTrainer(3.0), n_test=9), OPTIONS)
     assert [each.status for each in found.findings] == ["not_measured"]
     assert not found.tables
 
 
 def test_a_refusal_is_told_and_a_failed_self_test_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    subject = cases.subject(DPTrainer(3.0, randomness="seeded"))
+    audited = cases.model(DPTrainer(3.0, randomness="seeded"))
 
     def refused(*_: object, **__: object) -> None:
         raise ConfigError("the budget is spent", where="privacy.budget")
 
     monkeypatch.setattr(least_squares_fit, "fit", refused)
-    part = frontier_piece(subject, OPTIONS)
+    part = frontier_piece(audited, OPTIONS)
     assert "privacy.budget: the budget is spent" in part.notes[-1]
     assert len(part.mechanisms) == 4
     monkeypatch.setattr(trainer, "fit_together", refused)
-    assert frontier_piece(subject, OPTIONS).findings[0].reason == "privacy.budget: the budget is spent"
+    assert frontier_piece(audited, OPTIONS).findings[0].reason == "privacy.budget: the budget is spent"
 
     for found in (IntegrityError("no noise"), EvidenceError("an older copy was put back")):
 
@@ -112,7 +112,7 @@ def test_a_refusal_is_told_and_a_failed_self_test_is_not_swallowed(monkeypatch: 
 
         monkeypatch.setattr(trainer, "fit_together", broken)
         with pytest.raises(type(found)):
-            frontier_piece(subject, OPTIONS)
+            frontier_piece(audited, OPTIONS)
 
 
 def judged(cost_of_b: float, *, heads: int = 3, n: int = 400, few: int = 0) -> Judged:

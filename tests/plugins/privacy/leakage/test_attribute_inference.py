@@ -8,12 +8,12 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 
-from rft.features.embeddings import Representations
-from rft.plugins import Subject
+from rft.features.embeddings import Embeddings
+from rft.plugins import AuditedModel
 from rft.plugins.privacy.chapter import Piece
 from rft.plugins.privacy.leakage import attribute_inference
 from rft.plugins.privacy.leakage.attribute_inference import SHUFFLES, Probe, exchanged, probe, probe_piece
-from rft.records import Section, SubjectFacts, Training
+from rft.records import ModelFacts, Section, Training
 from rft.report.charts import draw
 from rft.stats.cross_validation import Folds, Undefined
 
@@ -40,9 +40,9 @@ def piece(
     features: np.ndarray, groups: dict[str, np.ndarray], units: np.ndarray | None, mode: str = "standard"
 ) -> Piece:
     labels = np.zeros(len(features), dtype=np.int64)
-    about = SubjectFacts(name="made", modality="image", classes=("no", "yes"), training=Training(mode=mode))
-    given = Representations(features, None, labels, units, groups, len(labels))
-    return probe_piece(Subject(about, 0, {}, pd.DataFrame(), representations=lambda: given))
+    about = ModelFacts(name="made", modality="image", classes=("no", "yes"), training=Training(mode=mode))
+    given = Embeddings(features, None, labels, units, groups, len(labels))
+    return probe_piece(AuditedModel(about, 0, {}, pd.DataFrame(), embeddings=lambda: given))
 
 
 def test_a_planted_group_is_read_and_the_control_is_not() -> None:
@@ -135,8 +135,8 @@ def test_what_cannot_be_probed_says_why() -> None:
     broken = probe(features, groups, people, seed=0)
     assert isinstance(broken, Undefined)
     assert "not finite" in broken.reason
-    about = SubjectFacts(name="made", modality="image", classes=("no", "yes"), training=Training(mode="external"))
+    about = ModelFacts(name="made", modality="image", classes=("no", "yes"), training=Training(mode="external"))
     table = pd.DataFrame({"group_site": ["a", None]})
-    elsewhere = probe_piece(Subject(about, 0, {}, table)).findings
+    elsewhere = probe_piece(AuditedModel(about, 0, {}, table)).findings
     assert [(each.id, each.status) for each in elsewhere] == [("privacy.attribute_probe.site", "not_measured")]
     assert piece(features, {}, None) == Piece()

@@ -17,16 +17,18 @@ from rft.errors import EvidenceError
 from rft.plugins.privacy.accounting import epsilon_of
 from rft.plugins.privacy.ledger import chain
 from rft.plugins.privacy.ledger.ledger_anchor import check_anchor
-from rft.plugins.privacy.ledger.section import ledger_piece
-from rft.records import AuditRun, DataFacts, Environment, Run, Section, SubjectFacts, Training, Verdict
-from rft.report import ledger as stand_of
-from rft.report import save, verify
+from rft.plugins.privacy.ledger.section import ledger_piece, stand_of_ledger
+from rft.records import AuditRun, DataFacts, Environment, ModelFacts, Run, Section, Training, Verdict
+from rft.report import recorded_by_plugins, save, verify
 from tests.support.ledger_cases import MECHANISM, account, everything, finish, ledger_of
 
 
 def section(facts: dict) -> Section:
     piece = ledger_piece(facts)
-    return Section(plugin="privacy", findings=piece.findings, tables=dict(piece.tables), captions=dict(piece.captions))
+    tables = dict(piece.tables)
+    evidence = stand_of_ledger(tables)
+    captions = dict(piece.captions)
+    return Section(plugin="privacy", findings=piece.findings, tables=tables, captions=captions, evidence=evidence)
 
 
 def run_with(*sections: Section) -> AuditRun:
@@ -35,7 +37,7 @@ def run_with(*sections: Section) -> AuditRun:
     return AuditRun(
         rft_version="0",
         run=Run(**frame, config_sha256="c0" * 32, environment=environment),
-        subject=SubjectFacts(name="tiny", modality="image", classes=("a", "b"), training=Training(mode="private")),
+        model=ModelFacts(name="tiny", modality="image", classes=("a", "b"), training=Training(mode="private")),
         data=DataFacts(splits={}),
         sections=sections,
         verdict=Verdict(status="no_rules"),
@@ -104,10 +106,14 @@ def test_evidence_says_where_the_ledger_stood(tmp_path: Path) -> None:
     facts = finish(account(tmp_path))
     saved = save(run_with(section(facts)), tmp_path / "run")
     expected = {"population": "clinic", "entries": facts["entries"], "head": facts["head"]}
-    assert json.loads((saved / "evidence.json").read_text())["ledger"] == stand_of(saved) == expected
+    assert (
+        json.loads((saved / "evidence.json").read_text())["plugins"]
+        == recorded_by_plugins(saved)
+        == {"privacy": expected}
+    )
     for number, sections in enumerate([(), (section({}),)]):
         without = save(run_with(*sections), tmp_path / f"without-{number}")
-        assert stand_of(without) is None
+        assert recorded_by_plugins(without) == {}
         assert verify(without).problems == ()
 
 
@@ -177,5 +183,5 @@ def test_an_anchor_that_is_none(tmp_path: Path, stand: object) -> None:
 
 def test_reading_a_ledger_needs_no_torch() -> None:
     ledger = "rft.plugins.privacy.ledger"
-    code = f"import sys, {ledger}.anchors, {ledger}.section; assert 'torch' not in sys.modules"
+    code = f"import sys, {ledger}.ledger_anchor, {ledger}.section; assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from rft.plugins import Options, Subject
+from rft.plugins import AuditedModel, Options, Plugin
 from rft.records import Figure, Finding, Section
 
 
@@ -15,22 +15,16 @@ class MarginOptions(Options):
     unsure_below: float = Field(default=0.1, gt=0, lt=1)
 
 
-class Margin:
+class Margin(Plugin[MarginOptions]):
     """Counts the test examples whose margin is small."""
 
     name = "margin"
-    always_on = False
-    requires: tuple[str, ...] = ()
-    needs: tuple[str, ...] = ()
     options = MarginOptions
 
-    def trainer(self, options: MarginOptions) -> None:
-        """Leave training as it is."""
-
-    def audit(self, subject: Subject, options: MarginOptions) -> Section:
+    def audit(self, audited: AuditedModel, options: MarginOptions) -> Section:
         """Return the share of unsure decisions and a histogram of the margins."""
-        test = subject.predictions[subject.predictions["split"] == "test"]
-        scores = np.sort(test[[f"score_{name}" for name in subject.facts.classes]].to_numpy(float), axis=1)
+        test = audited.predictions[audited.predictions["split"] == "test"]
+        scores = np.sort(test[[f"score_{name}" for name in audited.facts.classes]].to_numpy(float), axis=1)
         margins = scores[:, -1] - scores[:, -2]
         counts, edges = np.histogram(margins, bins=10, range=(0, 1))
         finding = Finding(

@@ -1,0 +1,67 @@
+"""What every command shares: the application, its terminals, its options, and errors turned into exit codes.
+
+0 pass (or no rules and integrity holds), 1 fail, 3 uncertain, 2 the input or config is wrong, 4 a file of a run is not
+the one that was written, 70 a bug in rft, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rft.cli.terminal import LogFormatter, Terminal
+from rft.errors import RftError
+
+EXIT = {"pass": 0, "no_rules": 0, "fail": 1, "uncertain": 3}
+BUG, INTERRUPTED = 70, 130
+
+app = typer.Typer(
+    help="Responsible fine-tuning: fine-tune a pretrained model and audit it in the same run.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+out = Terminal()
+err = Terminal(stderr=True)
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1 or mps; chosen by itself otherwise.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what a former run left in the folder.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Forbid downloads of weights.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")]
+
+
+@contextmanager
+def report_errors(debug: bool) -> Iterator[None]:
+    """Turn errors into one or two lines on stderr and an exit code."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogFormatter("%(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)  # remarks of torchao's import, for its developers
+    logging.getLogger("rft").setLevel(logging.DEBUG if debug else logging.WARNING)
+    try:
+        yield
+    except RftError as error:
+        if debug:
+            err.say_traceback()
+        where = f"{error.where}: " if error.where else ""
+        err.say(f"rft: {where}{error.what}", *([error.remedy] if error.remedy else []), style="red")
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        err.say("rft: interrupted; nothing half-written was left", style="red")
+        raise typer.Exit(INTERRUPTED) from None
+    except (typer.Exit, SystemExit):
+        raise
+    except Exception as error:  # a bug: the one place where an unknown error becomes an exit code
+        if debug:
+            err.say_traceback()
+        err.say(f"rft: a bug in rft: {type(error).__name__}: {error}", style="red")
+        err.say("Run again with --debug and report what it shows.")
+        raise typer.Exit(BUG) from None

@@ -1,0 +1,46 @@
+"""``rft audit``: fine-tune, audit, write the report."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rft.cli.app import EXIT, Debug, Device, Force, Offline, Overrides, out, report_errors
+from rft.cli.show import show_run
+from rft.records import AuditRun
+
+
+def audit(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The audit.toml to run.")],
+    folder: Annotated[Path | None, typer.Option("--out", help="Run folder; runs/<name>-<utc time> otherwise.")] = None,
+    overrides: Overrides = None,
+    device: Device = None,
+    offline: Offline = False,
+    force: Force = False,
+    debug: Debug = False,
+) -> None:
+    """Fine-tune, audit, and write the report."""
+    with report_errors(debug):
+        from rft.pipeline import preflight
+
+        preflight.require(config, overrides or [], offline=offline)  # before torch is imported, which takes seconds
+        from rft.pipeline.stages import audit as run_audit
+        from rft.report import check_storable, check_writable, place_of
+
+        check_storable()
+        if folder is not None:
+            check_writable(folder, force=force)
+        run = run_audit(config, overrides=overrides or [], device=device, offline=offline)
+        saved = run.save(folder or default_folder(run), force=force)
+        show_run(run)
+        out.say(f"Report: {saved / 'report.html'}", f"Key, to keep: {place_of(run.run.id)}")
+        raise typer.Exit(EXIT[run.verdict.status])
+
+
+def default_folder(run: AuditRun) -> Path:
+    """Return ``runs/<name>-<utc time>``."""
+    created = datetime.fromisoformat(run.run.created).astimezone(UTC)
+    return Path("runs") / f"{run.run.name}-{created:%Y%m%dT%H%M%SZ}"

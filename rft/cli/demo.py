@@ -1,0 +1,31 @@
+"""``rft demo``: a model with planted problems, and whether the audit finds them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rft.cli.app import Debug, Device, Force, out, report_errors
+
+
+def demo(
+    folder: Annotated[Path, typer.Option("--out", help="Where the demo puts its data, config and run.")] = Path(
+        "rft-demo"
+    ),
+    private: Annotated[bool, typer.Option("--private", help="Train with differential privacy.")] = False,
+    device: Device = None,
+    force: Force = False,
+    debug: Debug = False,
+) -> None:
+    """Audit a model with planted problems and check that the audit finds them."""
+    with report_errors(debug):
+        from rft.demo import run_demo
+        from rft.report import check_storable
+
+        check_storable()
+        result = run_demo(folder, private=private, device=device, force=force)
+        out.say(*result.lines())
+        out.say(f"Report: {result.report}", f"Config: {result.config}")
+        raise typer.Exit(0 if result.as_expected else 1)

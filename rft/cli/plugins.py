@@ -1,0 +1,19 @@
+"""``rft plugins``: which plugins there are."""
+
+from __future__ import annotations
+
+from rft.cli.app import Debug, out, report_errors
+
+
+def plugins(debug: Debug = False) -> None:
+    """List the plugins with version and origin."""
+    with report_errors(debug):
+        from rft.plugins import discover
+
+        rows = []
+        for name, each in discover().items():
+            missing = each.missing()
+            state = f"needs {', '.join(missing)}: {each.install_hint()}" if missing else "ready"
+            switch = "always on" if each.plugin.always_on else f"[{name}]"
+            rows.append([name, each.distribution, each.version, switch, state])
+        out.table(["plugin", "from", "version", "switched on by", "state"], rows, numeric=[False] * 5)

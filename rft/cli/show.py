@@ -1,0 +1,44 @@
+"""What commands print of runs, sections and tables."""
+
+from __future__ import annotations
+
+from rft.cli.app import out
+from rft.records import AuditRun, Section, Table
+
+
+def show_run(run: AuditRun) -> None:
+    """Print the verdict, its rules, the headlines of plugins, and what needs a look."""
+    from rft.plugins import discover
+
+    headlines = {id for registered in discover().values() for id in registered.plugin.headlines}
+    out.say(f"Verdict: {run.verdict.status.replace('_', ' ')}", style="bold")
+    for rule in run.verdict.rules:
+        out.say(f"  {rule.outcome:9}  {rule.rule}: {rule.explanation}")
+    for section in run.sections:
+        for finding in section.findings:
+            if finding.id in headlines and finding.status == "info":
+                out.say(f"  measured   {finding.id} = {finding.value:.3g}  {finding.title}")
+            elif finding.status == "warn":
+                ends = f" [{finding.interval.low:.3g}, {finding.interval.high:.3g}]" if finding.interval else ""
+                out.say(f"  look at    {finding.id} = {finding.value:.3g}{ends}  {finding.title}")
+            elif finding.status == "not_measured" and section.plugin in run.run.config:  # asked for with a table
+                out.say(f"  missing    {finding.id}: {finding.reason}")
+
+
+def show_findings(section: Section) -> None:
+    """Print each finding with its interval, or why it is missing."""
+    for finding in section.findings:
+        if finding.value is None:
+            out.say(f"  missing    {finding.id}: {finding.reason}")
+        else:
+            ends = f" [{finding.interval.low:+.3f}, {finding.interval.high:+.3f}]" if finding.interval else ""
+            out.say(f"  {finding.value:+.3f}{ends}  {finding.meaning}")
+
+
+def show_table(rows: Table) -> None:
+    """Print a table of a section."""
+    shown = [
+        ["" if cell is None else f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row.values()]
+        for row in rows
+    ]
+    out.table(list(rows[0]), shown, numeric=[not isinstance(cell, str) for cell in rows[0].values()])

@@ -1,0 +1,128 @@
+"""What a plugin sees of a run: the model or the predictions that are audited, and all that is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from rft.disclosure.withheld import NOTHING, Withheld
+from rft.errors import Unavailable
+from rft.records import ModelFacts, Split
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from rft.backbones import Classifier
+    from rft.data import Inputs
+    from rft.data.remarks import Remark
+    from rft.features import Features
+    from rft.features.embeddings import Embeddings
+    from rft.training import Fit, Task, Trainer
+
+Part = TypeVar("Part")
+
+
+@dataclass(frozen=True)
+class AuditedModel:
+    """What is audited. Frozen; parts may be absent, and an audit that needs one asks with ``require_...``.
+
+    Attributes:
+        facts: name, classes, positive class, backbone and training facts, as in ``audit.json``.
+        seed: the number that all seeds of the run come from.
+        splits: ``train`` and ``test``, perhaps ``validation``.
+        predictions: one row an example of every split: split, id, unit, label, prediction, ``score_<class>``
+            (probabilities), ``group_<attribute>`` (None where missing). Labels are class names.
+        remarks: what was noticed when the data was read.
+        model: the joined classifier in eval mode, on ``device``; a batch of inputs in, logits out.
+        inputs: ``inputs.batch(split, rows)`` reads examples as the model wants them.
+        features: split -> cached outputs of the frozen part, or the inputs where nothing is frozen.
+        embeddings: returns pooled features of training examples by the backbone as loaded; computed when called.
+        task, trainer, fit: what was trained, by whom, and the result.
+        plain_trainer: the trainer without privacy, for what a comparison needs.
+        write_model: writes the model into a folder, as ``rft.load`` reads it.
+        device: torch device name that computation should use.
+        show_examples: whether raw examples (photos) may appear in the report.
+        withheld: what may not leave the machine. In ``splits``, ``predictions`` and ``embeddings`` the values of
+            withheld groups are missing by then, so that nothing can be computed from who is in them.
+    """
+
+    facts: ModelFacts
+    seed: int
+    splits: Mapping[str, Split]
+    predictions: pd.DataFrame
+    remarks: Sequence[Remark] = ()
+    model: Classifier | None = None
+    inputs: Inputs | None = None
+    features: Mapping[str, Features] | None = None
+    embeddings: Callable[[], Embeddings] | None = None
+    task: Task | None = None
+    trainer: Trainer | None = None
+    plain_trainer: Trainer | None = None
+    fit: Fit | None = None
+    write_model: Callable[[Path], None] | None = None
+    device: str = "cpu"
+    show_examples: bool = False
+    withheld: Withheld = NOTHING
+
+    def without(self, withheld: Withheld) -> AuditedModel:
+        """Return the audited model as plugins see it: without the groups that are withheld."""
+        if not withheld.below:
+            return self
+        return replace(
+            self,
+            splits={name: _without_groups(split, withheld) for name, split in self.splits.items()},
+            predictions=withheld.without_groups(self.predictions),
+            embeddings=self.embeddings and (lambda: _without_groups(self.require_embeddings(), withheld)),
+            withheld=withheld,
+        )
+
+    @property
+    def provided_as(self) -> str:
+        """What was given where nothing was trained in this run, in words, as the reason for what is absent."""
+        elsewhere = "the model was trained outside this run"
+        return elsewhere if self.model else f"only its predictions were given, and {elsewhere}"
+
+    def require_model(self) -> Classifier:
+        """Return the classifier; raises ``Unavailable`` where predictions alone were given."""
+        return self._require(self.model, "model")
+
+    def require_inputs(self) -> Inputs:
+        """Return what reads examples; raises ``Unavailable`` where predictions alone were given."""
+        return self._require(self.inputs, "inputs")
+
+    def require_features(self) -> Mapping[str, Features]:
+        """Return the cached outputs of the frozen part by split; raises ``Unavailable`` where nothing was trained."""
+        return self._require(self.features, "features")
+
+    def require_embeddings(self) -> Embeddings:
+        """Compute the embeddings of training examples; raises ``Unavailable`` where nothing was trained."""
+        return self._require(self.embeddings, "embeddings")()
+
+    def require_task(self) -> Task:
+        """Return what was trained; raises ``Unavailable`` where nothing was."""
+        return self._require(self.task, "task")
+
+    def require_trainer(self) -> Trainer:
+        """Return what trained the model; raises ``Unavailable`` where nothing was trained."""
+        return self._require(self.trainer, "trainer")
+
+    def require_plain_trainer(self) -> Trainer:
+        """Return a trainer without privacy; raises ``Unavailable`` where nothing was trained."""
+        return self._require(self.plain_trainer, "trainer")
+
+    def require_fit(self) -> Fit:
+        """Return the result of training; raises ``Unavailable`` where nothing was trained."""
+        return self._require(self.fit, "fit")
+
+    def _require(self, part: Part | None, name: str) -> Part:
+        if part is None:
+            raise Unavailable(f"this audit has no {name}: {self.provided_as}")
+        return part
+
+
+def _without_groups(holder: Any, withheld: Withheld) -> Any:
+    """Return a split, or embeddings, in which the values of withheld groups are missing."""
+    groups = {attribute: withheld.without(attribute, values) for attribute, values in holder.groups.items()}
+    return replace(holder, groups=groups)

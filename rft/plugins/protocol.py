@@ -1,0 +1,139 @@
+"""What a plugin is: a table of ``audit.toml``, an audit that returns a section, and hooks that most do without.
+
+Importing a plugin's module must be cheap: the methods that use torch, Opacus, Fairlearn or Captum import it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from rft.config.options import Options
+from rft.config.schema import DataConfig
+from rft.disclosure.withheld import NOTHING, Counted, Withheld
+from rft.records import Section
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from rft.features.embeddings import Embeddings
+    from rft.plugins.audited_model import AuditedModel
+    from rft.training import Trainer
+
+
+OptionsT = TypeVar("OptionsT", bound=Options)
+
+
+@dataclass(frozen=True)
+class RunPair:
+    """The test predictions of two finished runs on the same examples, for plugins that compare runs.
+
+    Attributes:
+        before, after: one row an example in the same order, columns as in ``predictions.parquet``.
+        classes, positive: the classes, and the favourable one.
+        names: what the two runs are called.
+        seed: of resampling.
+        withheld: what may not leave the machine; the values of its groups are missing in ``before``.
+    """
+
+    before: pd.DataFrame
+    after: pd.DataFrame
+    classes: tuple[str, ...]
+    positive: str
+    names: tuple[str, str]
+    seed: int
+    withheld: Withheld = NOTHING
+
+
+@dataclass(frozen=True)
+class CandidateBackbone:
+    """A backbone that is tried before training: its embeddings of a sample, and the seconds that they took."""
+
+    embeddings: Embeddings
+    seconds: float
+
+
+@dataclass(frozen=True)
+class EvidenceCheck:
+    """What came of checking evidence against what is kept outside a run.
+
+    Attributes:
+        sentence: what holds, or why nothing was checked.
+        checked: whether anything was there to check against.
+    """
+
+    sentence: str
+    checked: bool
+
+
+class Plugin(ABC, Generic[OptionsT]):
+    """Base of every plugin. ``audit`` is required; all other methods are hooks, of which the defaults do nothing.
+
+    Templates are a hook too: a section names its own as ``template = "package:path"``.
+
+    Attributes:
+        name: its table in ``audit.toml`` and the first part of its findings' ids; lower case, digits, ``_``.
+        always_on: runs without a table of its own.
+        requires: distributions that it needs beyond rft's own dependencies.
+        needs: keys of ``[data]`` that must be set (``groups``, ``positive``, ``unit``).
+        options: the model of its table, validated with the rest of the config.
+        headlines: ids of findings that the terminal shows, whatever their status.
+    """
+
+    name: ClassVar[str]
+    always_on: ClassVar[bool] = False
+    requires: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[tuple[str, ...]] = ()
+    options: type[OptionsT]
+    headlines: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def audit(self, audited: AuditedModel, options: OptionsT) -> Section:
+        """Return the section. Raise ``Unavailable`` with a reason when the audit as a whole cannot be made."""
+
+    def requires_for(self, options: OptionsT) -> tuple[str, ...]:
+        """Return those of ``requires`` that these options make use of; all by default."""
+        return self.requires
+
+    def check(self, options: OptionsT, data: DataConfig) -> None:
+        """Refuse, before any work, options that do not go with ``[data]``; raises ``ConfigError``."""
+
+    def trainer(self, options: OptionsT) -> Trainer | None:
+        """Return a trainer that takes over training; None leaves it to the standard loop."""
+        return None
+
+    def count_cases(self, audited: AuditedModel, options: OptionsT) -> Iterable[Counted]:
+        """Return the rows, beside those of each group in each split, that the plugin's numbers of groups rest on.
+
+        Groups of whom these are too few are withheld before anything is measured.
+        """
+        return ()
+
+    def compare_runs(self, pair: RunPair) -> Section | None:
+        """Return what two runs on the same examples say; raises ``Unavailable``. None: nothing to compare."""
+        return None
+
+    def compare_backbones(
+        self, candidates: Mapping[str, CandidateBackbone], *, seed: int, withheld: Withheld = NOTHING
+    ) -> Section | None:
+        """Return what the embeddings of several backbones, of the same examples, say. None: nothing to compare."""
+        return None
+
+    def load_model(self, folder: Path) -> Any | None:
+        """Return the model that a folder of this plugin's section holds, with ``predict``; None for other folders."""
+        return None
+
+    def verify_evidence(self, recorded: Any, folder: Path | None) -> EvidenceCheck | None:
+        """Check what ``Section.evidence`` recorded against what is kept outside the run.
+
+        Args:
+            recorded: from ``evidence.json``.
+            folder: where the plugin keeps it, as the user says; None for the usual place.
+
+        Raises:
+            EvidenceError: what is found is not what was recorded, or nothing is in the folder that the user named.
+        """
+        return None
