@@ -18,7 +18,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from rft.backbones import Suffix, cut, load
+from rft.backbones.load import load
+from rft.backbones.partition.cut import cut
+from rft.backbones.partition.replay import Suffix
 from rft.config.schema import DataConfig, ModelConfig
 from rft.data import read
 from rft.data.images import ImageInputs

@@ -28,7 +28,7 @@ from opacus.grad_sample import GradSampleModule
 from opacus.optimizers import DPOptimizer
 from torch import nn
 
-from rft.backbones import new_head
+from rft.backbones.classifier import new_head
 from rft.features import Dense
 from rft.plugins.privacy.accounting import Mechanism
 from rft.plugins.privacy.training.gradients.head_steps import HeadSteps

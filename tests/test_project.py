@@ -190,11 +190,15 @@ def test_the_core_works_without_extras(tiny: Path) -> None:
     )
     done = fresh(hide + f"run = rft.audit({str(tiny)!r}, {str(tiny.parent / 'run')!r}); print(run.verdict.status)")
     assert done.stdout.strip() == "no_rules", done.stderr
-    for plugin in ("privacy", "fairness", "attribution"):
-        tiny.write_text(tiny.read_text().split("\n[zz")[0] + "\n[zz]\n".replace("zz", plugin), encoding="utf-8")
+    config = tiny.read_text(encoding="utf-8")
+    mitigation = 'mitigation = {attribute = "camera", metric = "accuracy"}\n'
+    for plugin, keys in (("privacy", ""), ("fairness", mitigation), ("attribution", "")):
+        tiny.write_text(f"{config}\n[{plugin}]\n{keys}", encoding="utf-8")
         done = fresh(hide + f"rft.audit({str(tiny)!r})")
         assert f'pip install "rft[{plugin}]"' in done.stderr
-        tiny.write_text(tiny.read_text().replace(f"\n[{plugin}]\n", ""), encoding="utf-8")
+    tiny.write_text(f"{config}\n[fairness]\n", encoding="utf-8")  # without mitigation Fairlearn is not used
+    done = fresh(hide + f"print(rft.audit({str(tiny)!r}).finding('fairness.accuracy_gap.camera').id)")
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_tested_set_covers_the_dependencies_and_names_no_place() -> None:

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from rft import data
-from rft.backbones import LoadedBackbone, Prefix, cut
+from rft.backbones.load import LoadedBackbone
+from rft.backbones.partition.cut import cut
 from rft.backbones.partition.quantization import quantise
+from rft.backbones.partition.replay import Prefix
 from rft.config.schema import Config
 from rft.features import Features, Lazy, Store, cache_folder
 from rft.features.extract import extract, identity_of, store_key

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rft import data
-from rft.backbones import load
+from rft.backbones.load import load
 from rft.config import loader
 from rft.config.schema import Config, ModelConfig
 from rft.disclosure.withheld import Withheld

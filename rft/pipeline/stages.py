@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rft import data
-from rft.backbones import hash_tensors
+from rft.backbones.classifier import hash_tensors
 from rft.config import loader
 from rft.disclosure.decide import decide
 from rft.disclosure.release import release

@@ -22,12 +22,13 @@ import torch
 from torch import nn
 
 from rft import data
-from rft.backbones import Batch, Cut, LoadedBackbone, Prefix, cut, hash_tensors
-from rft.backbones import load as load_backbone
-from rft.backbones.load import untrained_like
-from rft.backbones.partition.cut import behind
+from rft.backbones.classifier import Batch, hash_tensors
+from rft.backbones.load import LoadedBackbone, untrained_like
+from rft.backbones.load import load as load_backbone
+from rft.backbones.partition.cut import Cut, behind, cut
 from rft.backbones.partition.lora import add_adapters, merge_adapters
 from rft.backbones.partition.quantization import round_frozen_part
+from rft.backbones.partition.replay import Prefix
 from rft.config.loader import LoadedConfig
 from rft.config.schema import Config, stored_backbone
 from rft.data.text import Tokenisation

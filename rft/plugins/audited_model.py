@@ -14,7 +14,7 @@ from rft.records import ModelFacts, Split
 if TYPE_CHECKING:
     import pandas as pd
 
-    from rft.backbones import Classifier
+    from rft.backbones.classifier import Classifier
     from rft.data import Inputs
     from rft.data.remarks import Remark
     from rft.features import Features

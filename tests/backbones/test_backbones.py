@@ -7,7 +7,9 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision import models
 
-from rft.backbones import Head, LoadedBackbone, cut, hash_tensors, load, new_head
+from rft.backbones.classifier import Head, hash_tensors, new_head
+from rft.backbones.load import LoadedBackbone, load
+from rft.backbones.partition.cut import cut
 from rft.backbones.sources import weights
 from rft.config.schema import ModelConfig
 from rft.errors import ModelError

@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from rft.backbones import Batch, LoadedBackbone, cut, hash_tensors
+from rft.backbones.classifier import Batch, hash_tensors
+from rft.backbones.load import LoadedBackbone
+from rft.backbones.partition.cut import cut
 from tests.support import families
 from tests.support.plain_loops import CLASSES, PlainLoop, train_from_cache
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 import rft
-from rft.backbones import LoadedBackbone, load
+from rft.backbones.load import LoadedBackbone, load
 from rft.backbones.sources.image_processor import measure_processor
 from rft.config.schema import ModelConfig
 from rft.data.images import to_tensor

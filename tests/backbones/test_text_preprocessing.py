@@ -14,7 +14,7 @@ import transformers as hf
 from torch import nn
 
 import rft
-from rft.backbones import load
+from rft.backbones.load import load
 from rft.config.schema import ModelConfig
 from rft.errors import ModelError
 from rft.models import external

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from rft.backbones import load
-from rft.backbones.load import load_untrained
+from rft.backbones.load import load, load_untrained
 from rft.backbones.partition.cut_points import places
 from rft.cli.main import app
 from rft.config.schema import ModelConfig
@@ -106,7 +105,7 @@ def test_every_adapter_target_must_exist(tmp_path: Path) -> None:
 
 
 def test_a_name_close_to_all_is_told(tmp_path: Path) -> None:
-    from rft.backbones import cut
+    from rft.backbones.partition.cut import cut
 
     loaded = load(
         ModelConfig(backbone="torchvision/resnet18", weights="random", image_size=32),

@@ -10,7 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from rft.backbones import Classifier, LoadedBackbone, cut, hash_tensors, load
+from rft.backbones.classifier import Classifier, hash_tensors
+from rft.backbones.load import LoadedBackbone, load
+from rft.backbones.partition.cut import cut
 from rft.backbones.partition.lora import add_adapters, merge_adapters
 from rft.config.schema import LoraConfig, ModelConfig
 from rft.errors import DataError, EvidenceError, ModelError

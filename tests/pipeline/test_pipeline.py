@@ -18,10 +18,10 @@ from typer.testing import CliRunner
 
 import rft
 from rft.cli.main import app
-from rft.errors import IntegrityError
+from rft.errors import IntegrityError, Unavailable
 from rft.features import Features, pipeline
 from rft.pipeline import stages
-from rft.plugins import AuditedModel, Options, Plugin, Unavailable, registry
+from rft.plugins import AuditedModel, Options, Plugin, registry
 from rft.records import AuditRun, Section
 from tests.support import ROOT
 

@@ -67,7 +67,7 @@ class Raises(Good):
     ("target", "message"),
     [
         ("Stranger", "is no subclass of rft.plugins.Plugin"),
-        ("NoAudit", "abstract method 'audit'"),
+        ("NoAudit", "Can't instantiate abstract class NoAudit"),
         ("NoOptions", "it lacks options"),
         ("Reserved", "the name 'data' is not allowed"),
         ("Capital", "the name 'Good' is not allowed"),

@@ -356,7 +356,8 @@ def test_drawing_leaves_matplotlib_as_it_was_and_needs_no_pyplot() -> None:
     code = (  # "backend" is left out, since looking at it imports pyplot
         "import sys, matplotlib; params = matplotlib.rcParams;"
         "held = lambda: {name: params[name] for name in params if name != 'backend'};"
-        "before = held(); import rft.report, example_run; rft.report.render(example_run.example_run());"
+        "before = held(); import rft.report; from tests.support.example_run import example_run;"
+        "rft.report.render(example_run());"
         "assert held() == before; assert 'matplotlib.pyplot' not in sys.modules and 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})

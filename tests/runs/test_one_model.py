@@ -15,7 +15,7 @@ from tests.runs.test_texts_and_pictures import TRAIN, write_texts
 
 import rft
 from rft import data
-from rft.backbones import Head, new_head
+from rft.backbones.classifier import Head, new_head
 from rft.runtime.float32 import current, ieee_float32
 from rft.backbones.partition.frozen_part import outputs
 from rft.pipeline.environment import describe

@@ -24,8 +24,8 @@ from tokenizers import models as tokenisers
 from torch import Tensor, nn
 from torchvision import models
 
-from rft.backbones import LoadedBackbone, load
 from rft.backbones.classifier import ImageBackbone
+from rft.backbones.load import LoadedBackbone, load
 from rft.config.schema import ModelConfig
 from rft.data.preprocessing import plain
 

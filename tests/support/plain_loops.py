@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from rft.backbones import Batch, Classifier, Cut, new_head
+from rft.backbones.classifier import Batch, Classifier, new_head
+from rft.backbones.partition.cut import Cut
 from rft.training import trained_state
 
 SEED, CLASSES, STEPS, BATCH = 3, 3, 20, 6

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rft.backbones import Head, new_head
+from rft.backbones.classifier import Head, new_head
 from rft.features import Dense
 from rft.features.columns import Joined
 from rft.training import Fit, Job, Recipe, Task, trained_state

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from rft.backbones import new_head
+from rft.backbones.classifier import new_head
 from rft.errors import RftError
 from rft.features import Dense
 from rft.training import Job, Recipe, Task

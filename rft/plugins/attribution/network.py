@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from rft.errors import Unavailable
 
 if TYPE_CHECKING:
-    from rft.backbones import Classifier
+    from rft.backbones.classifier import Classifier
 
 BATCH = 16  # forward passes; larger batches fall out of a CPU's cache and are slower
 

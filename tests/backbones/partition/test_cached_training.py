@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rft.backbones import Cut, LoadedBackbone, cut
+from rft.backbones.load import LoadedBackbone
+from rft.backbones.partition.cut import Cut, cut
 from rft.config.schema import DataConfig
 from rft.data import read
 from rft.features import Dense, Features, Lazy, Sharded, Store

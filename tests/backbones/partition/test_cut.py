@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rft.backbones import Batch, Classifier, Cut, Head, LoadedBackbone, cut, hash_tensors
-from rft.backbones.classifier import ImageBackbone, TextBackbone
-from rft.backbones.partition.cut import behind
+from rft.backbones.classifier import Batch, Classifier, Head, ImageBackbone, TextBackbone, hash_tensors
+from rft.backbones.load import LoadedBackbone
+from rft.backbones.partition.cut import Cut, behind, cut
 from rft.backbones.partition.lora import add_adapters, merge_adapters
 from rft.config.schema import LoraConfig
 from rft.errors import ModelError

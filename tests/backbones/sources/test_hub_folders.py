@@ -16,7 +16,7 @@ import torch
 import transformers as hf
 from safetensors.torch import load_file, save_file
 
-from rft.backbones import LoadedBackbone, load
+from rft.backbones.load import LoadedBackbone, load
 from rft.backbones.sources.hub import hub
 from rft.backbones.sources.transformers import config_sha256
 from rft.config.schema import ModelConfig

@@ -17,7 +17,7 @@ from torch import Tensor
 from torchvision import models
 
 import rft
-from rft.backbones import LoadedBackbone, load
+from rft.backbones.load import LoadedBackbone, load
 from rft.config.schema import ModelConfig
 from rft.errors import ModelError, RftError
 from rft.models import external

@@ -43,10 +43,9 @@ def embeddings(n: int = 200, dimension: int = 16, *, strength: float = 3.0, seed
 
 
 def audit(given: Embeddings, *, mode: str = "standard", weights: str = "pretrained", seed: int = 0) -> Section:
-    """Audit a stand-in for a audited that has nothing but what the plugin is to look at."""
-    parts: dict[str, Any] = {"embeddings": lambda: given}
+    """Audit a stand-in for a model that has nothing but what the plugin is to look at."""
     facts = SimpleNamespace(training=SimpleNamespace(mode=mode), backbone=SimpleNamespace(weights=weights))
-    audited: Any = SimpleNamespace(facts=facts, seed=seed, need=parts.__getitem__, withheld=NOTHING)
+    audited: Any = SimpleNamespace(facts=facts, seed=seed, require_embeddings=lambda: given, withheld=NOTHING)
     return Backbone().audit(audited, BackboneOptions())
 
 

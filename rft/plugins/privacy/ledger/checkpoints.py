@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from rft.backbones import hash_tensors
+from rft.backbones.classifier import hash_tensors
 from rft.errors import EvidenceError
 from rft.plugins.privacy.ledger.atomic_io import clear_errors, replace
 from rft.plugins.privacy.ledger.chain import Anchor

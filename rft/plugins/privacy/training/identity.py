@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from rft.backbones import hash_tensors
+from rft.backbones.classifier import hash_tensors
 from rft.plugins.privacy.training.mechanism_parameters import Plan
 from rft.training import Job, Task
 

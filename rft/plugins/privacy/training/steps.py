@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rft.backbones import Batch
+from rft.backbones.classifier import Batch
 from rft.plugins.privacy.training.gradients.engine_selection import Choice, build
 from rft.plugins.privacy.training.gradients.engine_steps import EngineSteps
 from rft.plugins.privacy.training.gradients.head_steps import Examples, HeadSteps

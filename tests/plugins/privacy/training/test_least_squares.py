@@ -10,7 +10,7 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.linear_model import Ridge
 
-from rft.backbones import Head
+from rft.backbones.classifier import Head
 from rft.plugins.privacy.accounting import calibrate
 from rft.plugins.privacy.training.least_squares import BALANCE, Statistics, noised, solve, statistics
 from rft.plugins.privacy.training.randomness import Secret, Seeded

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rft.backbones import hash_tensors
+from rft.backbones.classifier import hash_tensors
 from rft.features.columns import Rows
 from rft.plugins.privacy.training.gradients.engine_selection import build
 from rft.plugins.privacy.training.gradients.engines import Batch, Engine

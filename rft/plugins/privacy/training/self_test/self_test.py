@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rft.backbones import Batch, hash_tensors
+from rft.backbones.classifier import Batch, hash_tensors
 from rft.errors import IntegrityError
 from rft.plugins.privacy.training.gradients.engine_selection import TOLERANCE, calm, made_up, move
 from rft.plugins.privacy.training.gradients.engines import OneByOne

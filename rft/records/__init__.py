@@ -1,0 +1,64 @@
+"""What passes between the stages, and what a finished run is made of. No torch here.
+
+``Split`` carries the data. Everything else ends up in ``audit.json``: an ``AuditRun`` holds sections, a
+section holds findings, tables and figures, and every figure is drawn from a table of its section, so that
+each picture has its numbers.
+"""
+
+from rft.records.base import FORMAT_VERSION, Cell, Number, Record, Row, Table
+from rft.records.findings import Adjusted, Finding, Grade, Interval, Status, not_measured
+from rft.records.runs import (
+    Artifacts,
+    AuditRun,
+    Backbone,
+    DataFacts,
+    Environment,
+    ModelFacts,
+    Outcome,
+    RuleOutcome,
+    Run,
+    SmallCells,
+    SplitFacts,
+    Training,
+    Verdict,
+)
+from rft.records.sections import OWN_FOLDERS, PEOPLE_COLUMNS, PEOPLE_UNITS, Chapter, Figure, Section, asset_name
+from rft.records.split import InputFile, Split, Texts
+
+__all__ = [
+    "FORMAT_VERSION",
+    "OWN_FOLDERS",
+    "PEOPLE_COLUMNS",
+    "PEOPLE_UNITS",
+    "Adjusted",
+    "Artifacts",
+    "AuditRun",
+    "Backbone",
+    "Cell",
+    "Chapter",
+    "DataFacts",
+    "Environment",
+    "Figure",
+    "Finding",
+    "Grade",
+    "InputFile",
+    "Interval",
+    "ModelFacts",
+    "Number",
+    "Outcome",
+    "Record",
+    "Row",
+    "RuleOutcome",
+    "Run",
+    "Section",
+    "SmallCells",
+    "Split",
+    "SplitFacts",
+    "Status",
+    "Table",
+    "Texts",
+    "Training",
+    "Verdict",
+    "asset_name",
+    "not_measured",
+]

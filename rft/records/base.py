@@ -1,0 +1,31 @@
+"""What all records are made of: cells of tables, and the base of everything in ``audit.json``."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+FORMAT_VERSION = 1  # 1: the first published format
+
+Cell = str | int | float | bool | None
+
+Row = dict[str, Cell]
+
+Table = list[Row]  # every row has the same keys in the same order
+
+
+def _finite(number: float) -> float:
+    if not math.isfinite(number):
+        raise ValueError("must be finite; something undefined has no value, a status and a reason")
+    return number
+
+
+Number = Annotated[float, AfterValidator(_finite)]
+
+
+class Record(BaseModel):
+    """Base of all that is written to ``audit.json``: immutable, no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)

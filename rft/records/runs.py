@@ -1,0 +1,236 @@
+"""A whole audit as it stands in ``audit.json``: the run, its model and data, sections and the verdict."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import Field
+
+from rft.errors import near
+from rft.records.base import FORMAT_VERSION, Number, Record
+from rft.records.findings import Finding
+from rft.records.sections import Section
+from rft.records.split import InputFile
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Outcome = Literal["pass", "fail", "uncertain"]
+
+
+class RuleOutcome(Record):
+    """What a policy rule says about a finding.
+
+    ``because`` is where its threshold comes from, in the user's words. ``small_groups`` names the groups that were too
+    small to be compared and entered the rule by their exact intervals alone.
+    """
+
+    rule: str
+    finding: str
+    outcome: Outcome
+    because: str
+    explanation: str
+    small_groups: tuple[str, ...] = ()
+
+
+class Verdict(Record):
+    """``no_rules`` is no pass: nothing was asked, and nothing that protects integrity failed.
+
+    ``source`` says where the rules stand: in the config of the run, or in a file that was applied to it later.
+    """
+
+    source: str = "the config of this run"
+    status: Literal["pass", "fail", "uncertain", "no_rules"]
+    rules: tuple[RuleOutcome, ...] = ()
+
+
+class Environment(Record):
+    """Software and hardware that the numbers were made with; no host name, no user, no path."""
+
+    python: str
+    platform: str
+    device: str
+    threads: int
+    packages: dict[str, str]
+
+
+class Run(Record):
+    """The frame of a run. ``config`` is the config as it was used, with stored paths made relative.
+
+    ``salt`` is random and stands in ``audit.json`` and the report alone: without it, their hashes in ``evidence.json``
+    would confirm a guess of what they say to those who were not given them.
+    """
+
+    id: str
+    salt: str = ""
+    name: str
+    created: str
+    seconds: Number
+    seed: int
+    config: dict[str, Any]
+    config_sha256: str
+    environment: Environment
+
+
+class Backbone(Record):
+    """The pretrained part. The hashes cover every frozen tensor and buffer, when loaded and after training.
+
+    ``freeze`` is ``all``, ``none`` or the first layer that is not frozen; ``tune`` is what is trained behind it.
+    ``revision`` is the commit of the hub that the weights are of; None for weights from elsewhere.
+    ``precision`` is what the frozen part computes in; with ``int8`` the weights of ``rounded_layers`` linear layers in
+    it were rounded, before the first hash was taken.
+    """
+
+    name: str
+    weights: str
+    weights_sha256: str
+    revision: str | None = None
+    freeze: str = "all"
+    tune: str = "full"
+    frozen_parameters: int
+    trainable_parameters: int
+    frozen_sha256_before: str
+    frozen_sha256_after: str
+    preprocessing: dict[str, Any]
+    precision: str
+    rounded_layers: int | None = None
+
+
+class Training(Record):
+    """How the head was trained; the fields from ``epsilon`` on are set when ``mode`` is ``private``.
+
+    ``unit`` is whose data the guarantee covers: ``example``, or the name of the unit column. ``seconds`` is what
+    training took, without the pass that features are cached in; ``cached`` whether there was one. ``void`` says why the
+    guarantee protects nobody; there is no epsilon and no delta then.
+    """
+
+    mode: Literal["standard", "private", "external"]
+    epochs: int | None = None
+    optimizer: str | None = None
+    learning_rate: Number | None = None
+    batch_size: int | None = None
+    seconds: Number | None = None
+    cached: bool | None = None
+    class_weights: dict[str, Number] | None = None
+    randomness: str | None = None
+    epsilon: Number | None = None
+    delta: Number | None = None
+    noise_multiplier: Number | None = None
+    sample_rate: Number | None = None
+    steps: int | None = None
+    max_grad_norm: Number | None = None
+    unit: str | None = None
+    void: str | None = None
+
+
+class ModelFacts(Record):
+    """What was audited, as it stands in ``audit.json`` under ``model``.
+
+    ``preprocessing`` and ``revision`` are those of a model that others trained; of a backbone, it says them itself.
+    """
+
+    name: str
+    modality: str
+    classes: tuple[str, ...]
+    positive: str | None = None
+    backbone: Backbone | None = None
+    preprocessing: dict[str, Any] | None = None
+    revision: str | None = None
+    model_sha256: str | None = None
+    training: Training
+
+
+class SplitFacts(Record):
+    """Counts of one split: examples, examples of each class, and examples of each group (missing ones under "").
+
+    A count is None when it is withheld (``report.suppress_below``).
+    """
+
+    n: int
+    n_units: int | None
+    labels: dict[str, int | None]
+    groups: dict[str, dict[str, int | None]]
+
+
+class SmallCells(Record):
+    """Groups and classes that too few cases stand behind, and what complements them (``rft.disclosure.Withheld``).
+
+    They are withheld from everything where ``report.suppress_below`` is set, and otherwise from the model card alone.
+    """
+
+    below: int
+    groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    classes: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    splits: tuple[str, ...] = ()
+
+
+class DataFacts(Record):
+    """What the data of a run is made of, as it stands in ``audit.json`` under ``data``."""
+
+    splits: dict[str, SplitFacts]
+    skipped: int = 0  # rows left out with on_error = "skip": an item that cannot be read, a missing value
+    small_cells: SmallCells | None = None
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """What belongs to a run but not into ``audit.json``; present when the run was made in this process.
+
+    Attributes:
+        predictions: one row an example, columns as in ``predictions.parquet``.
+        inputs: the manifest and every item that is a file.
+        folder: the config's, which paths of inputs are relative to.
+        write_model: writes the folder ``model`` (safetensors and model.json), or None without a model.
+        settle: called when everything is saved, since an interrupted run can go on until then; None without need.
+    """
+
+    predictions: pd.DataFrame
+    inputs: Sequence[InputFile]
+    folder: Path = Path()
+    write_model: Callable[[Path], None] | None = None
+    settle: Callable[[], None] | None = None
+
+
+class AuditRun(Record):
+    """A finished audit: the content of ``audit.json``, from which every other output is made."""
+
+    format_version: int = FORMAT_VERSION
+    rft_version: str
+    run: Run
+    model: ModelFacts
+    data: DataFacts
+    sections: tuple[Section, ...]
+    verdict: Verdict
+
+    def section(self, plugin: str) -> Section:
+        """Return the section of a plugin; KeyError when it took no part."""
+        for section in self.sections:
+            if section.plugin == plugin:
+                return section
+        raise KeyError(plugin)
+
+    def finding(self, id: str) -> Finding:
+        """Return the finding with this id; KeyError, with near ids, when there is none."""
+        found = {finding.id: finding for section in self.sections for finding in section.findings}
+        if id not in found:
+            raise KeyError(f"{id} is no finding of this run. {near(id, list(found)) or ''}".strip())
+        return found[id]
+
+    def to_json(self) -> str:
+        """Return canonical JSON: sorted keys, no NaN, UTF-8 characters kept, a newline at the end."""
+        content = self.model_dump(mode="json")
+        return json.dumps(content, sort_keys=True, allow_nan=False, ensure_ascii=False, indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what ``to_json`` wrote; raises ``pydantic.ValidationError`` or ``ValueError`` for anything else."""
+        return cls.model_validate_json(text)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.run.name!r}, {self.run.created}, verdict {self.verdict.status!r})"
+
+    __str__ = __repr__  # pydantic's own would print every table

@@ -1,0 +1,149 @@
+"""What one plugin has to say: findings, tables, figures drawn from them, and their order."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from rft.records.base import Cell, Record, Table
+from rft.records.findings import Finding
+
+OWN_FOLDERS = ("assets", "model")  # of a run: no names for those of plugins
+
+# What counts people stands in columns and in units of these names, so that small counts can be withheld by them.
+PEOPLE_COLUMNS = (
+    *("n", "n_positive", "n_negative", "n_members", "n_non_members", "n_units", "n_selected", "n_above_median"),
+    *("newly_given", "no_longer_given", "newly_right", "newly_wrong"),
+)
+
+PEOPLE_UNITS = ("examples", "units", "items", "texts", "pictures", "gradients")
+
+
+class Figure(Record):
+    """A picture, drawn from the named table of the same section.
+
+    ``encode`` maps the channels of the kind to column names of the table:
+
+    - ``dots``     y, x, optional low, high, label (text at the dot; a column ``n`` or ``n_...`` stands on the right),
+      facet, band_low and band_high (a band behind the dot of the row, such as the gaps that groups without any
+      difference would show), mark (a line across the row); options ``reference`` (vertical line), ``reference_low`` and
+      ``reference_high`` (a band around it), ``dot_label``, ``band_label`` and ``mark_label`` (what they are, for the
+      legend) and ``x_scale``
+    - ``lines``    x, y, optional low, high, series, facet (a panel each, before the thin lines of the others: better
+      than series for curves with intervals); options ``diagonal`` ("yes": the line y = x),
+      ``joined`` ("no": marks without lines between them), ``x_scale`` and ``y_scale``
+    - ``bars``     x (category), y, optional series
+    - ``heatmap``  x, y, value, optional facet (small multiples), n (written below the value); options ``centre`` (the
+      value between the two colours; without it zero) and ``centre_label``. Of a cell without a value the column
+      ``status`` says why: what begins with "too few" or "suppressed" is hatched, "undefined" has a sign of its own
+    - ``images``   asset (a column of names made by ``asset_name``), caption, optional group
+    - ``tokens``   token (a piece of a text, with the blanks before it), value (signed; None has no mark), optional
+      text (rows of one text have the same), caption (of a text), special (true: not a part of the text)
+
+    A scale is ``linear``, the default, or ``log``: what is 0 or less then has no place and is counted under the chart,
+    and an interval that begins there reaches down to the edge.
+
+    ``where`` keeps the rows of the table whose columns equal these values. ``alt`` says what the picture shows to
+    someone who cannot see it.
+    """
+
+    id: str
+    kind: Literal["dots", "lines", "bars", "heatmap", "images", "tokens"]
+    table: str
+    encode: dict[str, str]
+    where: dict[str, Cell] = Field(default_factory=dict)
+    options: dict[str, Cell] = Field(default_factory=dict)
+    x_label: str = ""
+    y_label: str = ""
+    title: str
+    alt: str
+
+
+def asset_name(png: bytes) -> str:
+    """Return the name of a picture in the folder ``assets``: its sha256 and ``.png``."""
+    return hashlib.sha256(png).hexdigest() + ".png"
+
+
+class Chapter(Record):
+    """A part of a long section: what belongs together under one heading.
+
+    Attributes:
+        title: the heading.
+        text: paragraphs under it.
+        findings, tables, figures: ids and names of what the section holds, in the order of the report.
+    """
+
+    title: str
+    text: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+    figures: tuple[str, ...] = ()
+
+
+class Section(Record):
+    """What one plugin has to say.
+
+    Attributes:
+        plugin: the plugin's name.
+        title: heading of the section; the plugin's name when empty.
+        findings, tables, figures: the facts, their numbers and their pictures.
+        captions: table name -> one line that says what the table shows.
+        notes: paragraphs for the reader.
+        chapters: how a long section is divided; what no chapter names comes first. None: it is not.
+        template: name of a template that shows this section; None for the generic one.
+        assets: ``asset_name(png)`` -> the bytes of the PNG; written to ``assets/``, not into audit.json.
+        folders: name of a folder of the run -> writes it, given its path; not into audit.json.
+        evidence: what ``evidence.json`` keeps of this section, for ``Plugin.verify_evidence``; not into audit.json.
+    """
+
+    plugin: str
+    title: str = ""
+    findings: tuple[Finding, ...] = ()
+    tables: dict[str, Table] = Field(default_factory=dict)
+    captions: dict[str, str] = Field(default_factory=dict)
+    figures: tuple[Figure, ...] = ()
+    notes: tuple[str, ...] = ()
+    chapters: tuple[Chapter, ...] = ()
+    template: str | None = None
+    assets: dict[str, bytes] = Field(default_factory=dict, exclude=True, repr=False)
+    folders: dict[str, Callable[[Path], None]] = Field(default_factory=dict, exclude=True, repr=False)
+    evidence: dict[str, Any] | None = Field(default=None, exclude=True, repr=False)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Section:
+        ids = [finding.id for finding in self.findings]
+        if len(ids) != len(set(ids)):
+            raise ValueError(f"section {self.plugin} has two findings with one id")
+        for name, table in self.tables.items():
+            if any(list(row) != list(table[0]) for row in table):
+                raise ValueError(f"table {name}: its rows differ in their columns")
+            if any(isinstance(cell, float) and not math.isfinite(cell) for row in table for cell in row.values()):
+                raise ValueError(f"table {name}: a cell is not finite; undefined cells are None")
+        for figure in self.figures:
+            if figure.table not in self.tables:
+                raise ValueError(f"figure {figure.id} draws a table that does not exist: {figure.table}")
+        for name in self.folders:
+            if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in OWN_FOLDERS:
+                raise ValueError(f"section {self.plugin}: {name!r} cannot be the name of a folder of a plugin")
+        self._check_chapters(set(ids))
+        return self
+
+    def _check_chapters(self, ids: set[str]) -> None:
+        drawn = {figure.id for figure in self.figures}
+        for chapter in self.chapters:
+            unknown = {*chapter.findings} - ids | {*chapter.tables} - self.tables.keys() | {*chapter.figures} - drawn
+            if unknown:
+                raise ValueError(f"chapter {chapter.title} names what does not exist: {', '.join(sorted(unknown))}")
+
+    def finding(self, id: str) -> Finding:
+        """Return the finding with this id; KeyError when there is none."""
+        for finding in self.findings:
+            if finding.id == id:
+                return finding
+        raise KeyError(id)

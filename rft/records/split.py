@@ -1,0 +1,54 @@
+"""The data of a run as it passes between the stages, with what is known of each example."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+Texts = Any  # (N,) strings: see ``Split``
+
+
+@dataclass(frozen=True)
+class Split:
+    """One side of the data: its items and what is known about each of them.
+
+    Attributes:
+        name: ``train``, ``validation`` or ``test``.
+        ids: (N,) strings, unique over all splits.
+        items: (N,) what the reader of the modality needs to load one example (a path for images); empty where only
+            predictions are known.
+        labels: (N,) indices into ``classes`` of the run, int64.
+        groups: attribute -> (N,) strings; None where the value is missing.
+        units: (N,) strings naming whose data each row is, or None when no unit was declared.
+        digests: (N,) sha256 of the bytes of each item, as hex; None where there are no items.
+
+    Texts are numpy arrays of objects. Those of a table of predictions alone, which may have millions of rows, are
+    arrays of pandas: ids and units packed, groups categorical.
+    """
+
+    name: str
+    ids: Texts
+    items: Sequence[Any]
+    labels: np.ndarray
+    groups: Mapping[str, Texts] = field(default_factory=dict)
+    units: Texts | None = None
+    digests: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file that the run read. Neither its name nor its hash may leave the machine: both are digested with a key.
+
+    Attributes:
+        path: relative to the config's folder, or absolute where the config or manifest says so.
+        sha256: of its bytes, as hex.
+    """
+
+    path: str
+    sha256: str
