@@ -245,31 +245,91 @@ def area_coverage(m: int, n: int, area: float, ratio: float, runs: int, *, step:
     return covered / runs
 
 
+def missed_differences(sizes: list[tuple[int, int]], areas: list[float], runs: int) -> tuple[float, float]:
+    """Return how often the interval of the difference of two areas lies above, and how often below the true one."""
+    rng, true = np.random.default_rng(0), areas[0] - areas[1]
+    above = below = 0
+    for _ in range(runs):
+        first, other = (
+            AucEstimate.from_scores(*some_rows(rng, *size, area)) for size, area in zip(sizes, areas, strict=True)
+        )
+        interval = auc.difference_of_areas(first, other)
+        above += interval.low > true
+        below += interval.high < true
+    return above / runs, below / runs
+
+
+def test_variances_of_areas_of_different_people_add() -> None:
+    rng = np.random.default_rng(0)
+    first, other = (AucEstimate.from_scores(*some_rows(rng, 800, 900, area)) for area in (0.7, 0.6))
+    interval = auc.difference_of_areas(first, other)
+    half = stats.norm.ppf(0.975) * np.sqrt(first.variance + other.variance)
+    assert (interval.low, interval.high) == pytest.approx(
+        (first.value - other.value - half, first.value - other.value + half), abs=1e-3
+    )
+    turned = auc.difference_of_areas(other, first)
+    assert (turned.low, turned.high) == pytest.approx((-interval.high, -interval.low))
+
+
+def test_a_difference_of_perfect_and_reversed_order_stays_within_bounds() -> None:
+    first, other = (AucEstimate.from_classes(sign * np.arange(1.0, 13), np.zeros(12)) for sign in (1, -1))
+    interval = auc.difference_of_areas(first, other)
+    assert 0.4 < interval.low < interval.high == 1
+
+
+@pytest.mark.parametrize(("sizes", "area"), [([(15, 15), (200, 200)], 0.6), ([(100, 100), (40, 300)], 0.8)])
+def test_differences_of_areas_are_covered(sizes: list[tuple[int, int]], area: float) -> None:
+    assert sum(missed_differences(sizes, [area, area], 600)) <= 0.07
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("areas", [[0.5, 0.5], [0.6, 0.6], [0.8, 0.8], [0.7, 0.55], [0.9, 0.6]])
+@pytest.mark.parametrize("sizes", [[(15, 15), (200, 200)], [(12, 12), (30, 30)], [(100, 100), (40, 300)]])
+def test_differences_of_areas_are_covered_in_many_runs(sizes: list[tuple[int, int]], areas: list[float]) -> None:
+    above, below = missed_differences(sizes, areas, 4000)
+    assert above <= 0.035
+    assert above + below <= 0.07
+
+
+NAMED = [(30, 300), (15, 300), (100, 5000)]  # positives are rare; Newcombe's interval covers 79 to 88 % here
+RATIOS = [0.5, 0.7, 1, 1.5, 2]
+
+
 @pytest.mark.parametrize(("m", "n"), [(30, 300), (15, 300)])
 @pytest.mark.parametrize(("area", "ratio"), [(0.5, 2), (0.7, 1), (0.9, 2)])
 def test_the_area_is_covered_where_positives_are_rare_and_spread_otherwise(
     m: int, n: int, area: float, ratio: float
 ) -> None:
-    assert area_coverage(m, n, area, ratio, 300) >= 0.91
+    assert 0.93 <= area_coverage(m, n, area, ratio, 1000) <= 0.98
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("m", "n"), [(30, 300), (15, 300), (100, 5000), (300, 30), (20, 20), (10, 10), (12, 60)])
-@pytest.mark.parametrize("ratio", [0.5, 0.7, 1, 1.5, 2])
-@pytest.mark.parametrize("area", [0.5, 0.7, 0.9])
-def test_the_area_is_covered_in_many_runs(m: int, n: int, area: float, ratio: float) -> None:
-    """93 to 97 % but where a few positives are bunched together, which is covered more often."""
-    coverage = area_coverage(m, n, area, ratio, 1500 if n < 5000 else 500)
-    assert 0.92 <= coverage <= (0.985 if area < 0.9 else 0.995)
+@pytest.mark.parametrize(("m", "n"), NAMED)
+@pytest.mark.parametrize("ratio", RATIOS)
+@pytest.mark.parametrize("area", [0.5, 0.6, 0.7, 0.8, 0.9])
+def test_the_area_is_covered_in_93_to_97_percent_of_many_runs(m: int, n: int, area: float, ratio: float) -> None:
+    """Measured: 93.8 to 96.7 %, and 97.0 to 98.0 % at .9 of 15 positives, who cannot show that none lies far off."""
+    coverage = area_coverage(m, n, area, ratio, 10_000 if n < 5000 else 4000)
+    assert 0.93 <= coverage <= (0.97 if (m, area) != (15, 0.9) else 0.985)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("m", "n"), [(30, 300), (15, 300), (100, 5000), (20, 20)])
+@pytest.mark.parametrize(("m", "n"), [(300, 30), (20, 20), (10, 10), (12, 60), (10, 300)])
+@pytest.mark.parametrize("ratio", RATIOS)
+@pytest.mark.parametrize("area", [0.5, 0.7, 0.8, 0.9])
+def test_the_area_is_covered_in_small_classes(m: int, n: int, area: float, ratio: float) -> None:
+    """Measured: 93.9 to 98.3 %, the most where there are no more than 12 positives and areas of .8 and above."""
+    coverage = area_coverage(m, n, area, ratio, 4000)
+    assert 0.93 <= coverage <= (0.97 if min(m, n) >= 20 and area < 0.9 else 0.985)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("m", "n"), [*NAMED, (20, 20)])
 @pytest.mark.parametrize("ratio", [0.5, 1, 2])
 @pytest.mark.parametrize("area", [0.95, 0.97, 0.99])
 def test_the_area_is_covered_close_to_one(m: int, n: int, area: float, ratio: float) -> None:
-    """Wider than need be where positives are spread less than negatives; never too narrow."""
-    assert area_coverage(m, n, area, ratio, 1500 if n < 5000 else 500) >= 0.92
+    """Wider than need be where positives are spread less than negatives (up to 99.7 %); never too narrow."""
+    assert area_coverage(m, n, area, ratio, 4000) >= 0.93
 
 
 @pytest.mark.slow
@@ -277,7 +337,18 @@ def test_the_area_is_covered_close_to_one(m: int, n: int, area: float, ratio: fl
 @pytest.mark.parametrize(("m", "n"), [(30, 300), (15, 300)])
 @pytest.mark.parametrize(("area", "ratio"), [(0.6, 0.5), (0.8, 2), (0.95, 1)])
 def test_the_area_is_covered_with_ties(m: int, n: int, area: float, ratio: float, step: float) -> None:
-    assert area_coverage(m, n, area, ratio, 1500, step=step) >= 0.925
+    assert area_coverage(m, n, area, ratio, 5000, step=step) >= 0.93
+
+
+@pytest.mark.parametrize(("m", "area"), [(15, 0.9), (15, 0.8), (30, 0.95)])
+def test_a_few_positives_far_below_all_negatives_are_reckoned_with(m: int, area: float) -> None:
+    """So many positives lie below, the others above all negatives; none of 15 does so in 21 % of samples at .9."""
+    rng, covered = np.random.default_rng(0), 0
+    for _ in range(1000):
+        positives = np.where(rng.random(m) < area, 1.0, -1.0) * (3 + rng.random(m))
+        interval = AucEstimate.from_classes(positives, rng.random(300)).interval()
+        covered += interval.low <= area <= interval.high
+    assert covered >= 930
 
 
 def people_coverage(
@@ -298,7 +369,7 @@ def people_coverage(
 
 @pytest.mark.parametrize("mixed", [False, True])
 def test_the_area_of_people_is_covered(mixed: bool) -> None:
-    assert people_coverage((12, 30), 0.8, 0.9, 300, spread=True, mixed=mixed) >= 0.91
+    assert people_coverage((12, 30), 0.8, 0.9, 600, spread=True, mixed=mixed) >= 0.93
 
 
 @pytest.mark.slow
@@ -309,7 +380,7 @@ def test_the_area_of_people_is_covered(mixed: bool) -> None:
 def test_the_area_of_people_is_covered_in_many_runs(
     people: tuple[int, int], area: float, agree: float, spread: bool, mixed: bool
 ) -> None:
-    assert people_coverage(people, area, agree, 1000, spread=spread, mixed=mixed) >= 0.92
+    assert people_coverage(people, area, agree, 3000, spread=spread, mixed=mixed) >= 0.93
 
 
 @pytest.mark.parametrize("off", [0.0, 0.1])

@@ -128,8 +128,8 @@ def test_rows_that_stand_for_themselves_count_as_one() -> None:
 def test_under_30_units_n_is_the_number_of_units() -> None:
     found = sample_of_rate(of_people(np.arange(29) % 5, np.full(29, 4)))
     assert (found.effective_n, found.rows, found.units) == (29, 116, 29)
-    uneven = sample_of_rate(of_people(np.ones(11), np.array([1] * 10 + [10])))
-    assert uneven.effective_n == pytest.approx(400 / 110)  # one person has half of the rows
+    uneven = sample_of_rate(of_people(np.array([1, 2, 0, 0] * 5), np.array([1, 2, 1, 2] * 5)))
+    assert uneven.effective_n == pytest.approx(30**2 / 50)  # Kish's number of 10 people with one row and 10 with two
 
 
 def test_people_who_always_agree_count_once_and_independent_rows_nearly_all() -> None:

@@ -9,9 +9,12 @@ either class at either end of the scores, which leaves an area of 0 or 1 a varia
 scale. Close to 0 and 1 that scale knows no end, and perfect order among 10 and 10 would leave room for a coin toss:
 towards one half the interval is therefore no wider than Wilson's for as many cases as leave a share that variance.
 
-In simulations with normal scores, standard deviations in ratios of .5 to 2, ties, areas of .5 to .99, and 10 and 10 to
-100 and 5,000 rows it held the true area in 93 % of samples or more, 96 % on average. Above areas of .9 it is wider than
-need be where the positives are bunched together (up to 99.7 %), since a few of them do not show that none lies far off.
+In simulations with normal scores, standard deviations in ratios of .5 to 2 and areas of .5 to .9 (10,000 samples each)
+it held the true area in 93.8 to 96.7 % of samples with 30 positives and 300 negatives, 15 and 300, and 100 and 5,000,
+but in 97.0 to 98.0 % at .9 with 15 positives. That is inherent: where the area is .9 because one positive in ten lies
+below all negatives, 21 % of samples of 15 positives show none, so that even perfect order must not exclude .9. With 10
+or 12 positives it held in 93.9 to 98.3 %. At areas of .95 to .99 it holds in 93.5 % or more, and in up to 99.7 % where
+the positives are bunched together; with ties, and over people with several rows, in 93.6 % or more.
 """
 
 from __future__ import annotations
@@ -148,6 +151,23 @@ class AucEstimate:
         """Return (B,) deviations and variances of resamples."""
         deviations, variances = zip(*(_drawn(*part, rng, draws) for part in self.parts), strict=True)
         return sum(deviations), sum(variances)  # type: ignore[return-value]
+
+
+def difference_of_areas(first: AucEstimate, other: AucEstimate, level: float = LEVEL) -> Interval:
+    """Return the interval of the difference of the areas of independent units, first minus other, within -1 and 1.
+
+    The variances of both add; each side is taken from the ends on that side, which keeps the skewness of areas near 0
+    and 1 (Zou and Donner 2008, Stat. Med. 27:1693). In simulations with 12 to 300 of either class and areas of .5 to .8
+    it was above 0 at a level of 95 % in 0.6 to 2.9 % of samples with equal areas.
+
+    >>> first, other = (AucEstimate.from_classes(np.arange(40) + above, np.arange(40)) for above in (20, 0))
+    >>> interval = difference_of_areas(first, other)
+    >>> round(interval.low, 2), round(interval.high, 2)
+    (0.23, 0.5)
+    """
+    one, two = first.interval(level), other.interval(level)
+    difference = intervals.mover_difference(first.value, one, other.value, two)
+    return difference.model_copy(update={"low": max(difference.low, -1.0), "high": min(difference.high, 1.0)})
 
 
 def auc_resamples(groups: Sequence[AucEstimate], rng: np.random.Generator, *, draws: int) -> Resamples:

@@ -15,7 +15,7 @@ from rft.plugins.privacy.chapter import Piece
 from rft.records import Figure, Finding, Interval, not_measured
 from rft.stats import multiplicity
 from rft.stats.intervals import LEVEL
-from rft.stats.scores.auc import DELONG
+from rft.stats.scores.auc import DELONG, difference_of_areas
 from rft.stats.scores.roc import BEYOND
 
 SHADOWS = 64  # where they are trained together
@@ -312,24 +312,43 @@ def _most_exposed(results: Results) -> tuple[Finding, ...]:
         return (unmeasured.model_copy(update={"attributes": tuple(results.target.attributes)}),)
     intervals = _of_groups(outcomes, LEVEL)
     attribute, group = most = max(intervals, key=lambda group: intervals[group].low)
-    stands_out = intervals[most].low > results.outcomes[results.foremost].auc
-    remark = " The interval lies above the area over all: this group is more exposed." if stands_out else ""
+    exposed = _more_exposed(results, outcomes)
     return (
         Finding(
             id=id,
             title=title,
-            status="warn" if stands_out else "info",
+            status="warn" if exposed else "info",
             value=outcomes[most].auc,
             interval=_highest(intervals),
             adjusted=multiplicity.adjusted(lambda level: _highest(_of_groups(outcomes, level))),
             n=min(len(outcomes[most].members), len(outcomes[most].non_members)),
-            meaning=f"{attribute} = {group}, of {len(outcomes)} groups. {meaning}{remark}",
+            meaning=f"{attribute} = {group}, of {len(outcomes)} groups. {meaning}{exposed}",
             limits=_limits(results, results.foremost)
             + " The interval holds for all groups at once (Bonferroni); the value is the highest of several.",
-            references=(WORDINGS[results.foremost].reference, DELONG),
+            references=(WORDINGS[results.foremost].reference, DELONG, ZOU_DONNER),
             attributes=tuple(results.target.attributes),
         ),
     )
+
+
+def _more_exposed(results: Results, outcomes: Mapping[tuple[str, str], Outcome]) -> str:
+    """Return which groups are more exposed than the others of their attribute, in words; empty where none is shown to.
+
+    A group is compared with other people, so that both areas vary on their own; all comparisons hold at once
+    (Bonferroni).
+    """
+    level, said = 1 - (1 - LEVEL) / len(outcomes), ""
+    for (attribute, group), outcome in outcomes.items():
+        others = attacks.attack(results.target.others(attribute, group), results.foremost)
+        if others is None:
+            continue
+        interval = difference_of_areas(outcome.area, others.area, level)
+        if interval.low > 0:
+            said += (
+                f" {attribute} = {group} is more exposed than the other groups of {attribute}: area {outcome.auc:.2f} "
+                f"against {others.auc:.2f}, difference {interval.low:.2f} to {interval.high:.2f}."
+            )
+    return said
 
 
 def _too_few(n_members: int, n_non_members: int, unit: str) -> str:

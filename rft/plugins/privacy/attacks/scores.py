@@ -59,6 +59,15 @@ class Target:
             for group in sorted(column.dropna().unique())
         }
 
+    def others(self, attribute: str, group: str) -> pd.DataFrame:
+        """Return the rows of all other groups of an attribute, without owners who have a row in this one.
+
+        Rows of unknown or withheld groups are among nobody's others.
+        """
+        column = self.rows[f"group_{attribute}"]
+        within = self.rows.loc[column.notna() & (column.astype(str) == group), "owner"]
+        return self.rows[column.notna() & ~self.rows["owner"].isin(within)]
+
     def with_scores(self, ids: np.ndarray, scores: Mapping[str, np.ndarray]) -> Target:
         """Return this target with further attacks, given by (N,) ids that hold its own and (N,) scores of each."""
         found = pd.DataFrame(dict(scores), index=ids).loc[self.rows["id"]]

@@ -7,12 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from rft.errors import RftError
 from rft.plugins import AuditedModel
 from rft.plugins.privacy import PrivacyOptions
 from rft.plugins.privacy.attacks.membership import membership_piece
+from rft.plugins.privacy.attacks.scores import Target
 from rft.plugins.privacy.chapter import Piece
 from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.records import Finding, Section
@@ -137,8 +139,50 @@ def test_a_group_that_stands_out_is_a_warning(group: str) -> None:
     found = finding(piece, "privacy.most_exposed_group")
     assert found.status == "warn"
     assert found.meaning.startswith(f"site = {group}")
-    assert "more exposed" in found.meaning
+    rows = {row["group"]: row for row in piece.tables["attacks"]}
+    other = {"x": "y", "y": "x"}[group]
+    compared = f"area {rows[group]['auc']:.2f} against {rows[other]['auc']:.2f}, difference "
+    assert f"site = {group} is more exposed than the other groups of site: {compared}" in found.meaning
+    assert f"site = {other} is more exposed" not in found.meaning
     assert piece.figures[1].where == {"attack": "loss_threshold"}  # without a trainer there are no shadows
+
+
+def test_a_group_is_compared_with_the_others_though_it_makes_up_nearly_all() -> None:
+    """The area over all is nearly that of a group of nine tenths; the other people's is not."""
+    made = cases.subject(300, 300)
+    rng = np.random.default_rng(0)
+    site = np.where(np.arange(600) % 10 == 0, "few", "most").astype(object)
+    score = rng.uniform(0.2, 0.6, 600)
+    known = ((made.predictions["split"] == "train") & (site == "most")).to_numpy()
+    score[known] = rng.uniform(0.3, 0.7, known.sum())
+    frame = made.predictions.assign(label="a", score_a=score, group_site=site)
+    piece = attacked(replace(made, predictions=frame, trainer=None))
+    found, rows = finding(piece, "privacy.most_exposed_group"), {row["group"]: row for row in piece.tables["attacks"]}
+    assert rows["most"]["low"] < rows[None]["auc"]  # against all, it would not stand out
+    assert found.status == "warn"
+    assert "site = most is more exposed than the other groups of site" in found.meaning
+
+
+def test_groups_that_are_exposed_alike_are_no_warning() -> None:
+    made = cases.subject(300, 300)
+    score = np.random.default_rng(0).uniform(0.2, 0.6, 600)
+    score[made.predictions["split"] == "train"] += 0.2
+    frame = made.predictions.assign(label="a", score_a=score)
+    found = finding(attacked(replace(made, predictions=frame, trainer=None)), "privacy.most_exposed_group")
+    assert found.status == "info"
+    assert "more exposed than" not in found.meaning
+    assert found.interval is not None
+    assert found.interval.low > 0.5
+
+
+def test_others_are_people_of_other_known_groups_only() -> None:
+    """Who has rows in both groups is in neither comparison's rest, and who has no known group is nobody's other."""
+    owners = ["both", "both", "x", "y", "unknown", "z"]
+    site = np.array(["x", "y", "x", "y", None, 3], dtype=object)
+    rows = pd.DataFrame({"owner": owners, "member": True, "group_site": site})
+    target = Target(rows, (), units=True, n_in_both=0, n_unscored=0)
+    others = {group: list(target.others("site", group)["owner"]) for group in ("x", "y", "3")}
+    assert others == {"x": ["y", "z"], "y": ["x", "z"], "3": ["both", "both", "x", "y"]}
 
 
 def test_a_small_group_is_not_named_for_its_noise() -> None:
