@@ -32,7 +32,7 @@ def show_findings(section: Section) -> None:
             out.say(f"  missing    {finding.id}: {finding.reason}")
         else:
             ends = f" [{finding.interval.low:+.3f}, {finding.interval.high:+.3f}]" if finding.interval else ""
-            out.say(f"  {finding.value:+.3f}{ends}  {finding.meaning}")
+            out.say(f"  {finding.value:+.3f}{ends}  {finding.description}")
 
 
 def show_table(rows: Table) -> None:

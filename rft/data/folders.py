@@ -259,7 +259,7 @@ def _remarks(root: _Folder, splits: Sequence[_Folder], classes: Sequence[_Class]
             value=len(others),
             unit="files",
             n=len(others) + sum(len(inner.pictures) for own in classes for inner in own.folder.walk()),
-            meaning="Files in class folders that are no pictures by their suffix were left out: "
+            description="Files in class folders that are no pictures by their suffix were left out: "
             f"{listed([f'{n} {kind}' for kind, n in kinds.most_common()])}.",
             names=[f"{path.parent.name}/{path.name}" for _, path in others],
         )
@@ -272,7 +272,7 @@ def _remarks(root: _Folder, splits: Sequence[_Folder], classes: Sequence[_Class]
             value=len(empty),
             unit="folders",
             n=len(classes) + len(beside),
-            meaning=f"Nothing was read from {listed(empty)}: there is no picture.",
+            description=f"Nothing was read from {listed(empty)}: there is no picture.",
         )
     loose = [path for outer in (root, *splits) for path in outer.pictures]
     if loose:
@@ -281,7 +281,7 @@ def _remarks(root: _Folder, splits: Sequence[_Folder], classes: Sequence[_Class]
             title="Pictures outside the class folders",
             value=len(loose),
             unit="pictures",
-            meaning=f"Pictures that lie in no class folder have no label and were left out: {len(loose)}.",
+            description=f"Pictures that lie in no class folder have no label and were left out: {len(loose)}.",
             names=[f"{path.parent.name}/{path.name}" for path in loose],
         )
     hidden = sum((Counter(inner.hidden) for inner in root.walk()), Counter[str]())
@@ -291,7 +291,7 @@ def _remarks(root: _Folder, splits: Sequence[_Folder], classes: Sequence[_Class]
             title="Pictures in hidden and system folders",
             value=hidden.total(),
             unit="pictures",
-            meaning=f"Pictures in {listed(sorted(hidden))}, as systems and editors make them, are no examples: "
+            description=f"Pictures in {listed(sorted(hidden))}, as systems and editors make them, are no examples: "
             f"{hidden.total()}.",
             status="info",
         )

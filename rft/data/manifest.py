@@ -223,7 +223,8 @@ def _split_remarks(table: pd.DataFrame, config: DataConfig, external: bool) -> l
             value=len(table),
             unit="examples",
             n=len(table),
-            meaning=f"data.test = {config.test:g} has no say over a model that was trained elsewhere: none of these "
+            description=f"data.test = {config.test:g} has no say over a model that was trained elsewhere: none of "
+            "these "
             f"examples is known as training data, so all {len(table)} are test.",
         )
     ]
@@ -341,7 +342,8 @@ def _unreadable(lost: pd.DataFrame, kept: pd.DataFrame, errors: Sequence[DataErr
         value=len(lost),
         unit="examples",
         n=total,
-        meaning=f"{len(lost)} of {total} examples were left out because their item cannot be read: {listed(by_class)}.",
+        description=f"{len(lost)} of {total} examples were left out because their item cannot be read: "
+        f"{listed(by_class)}.",
         names=[f"{error.where}: {error.what}" for error in errors],
     )
     gone = sorted(set(lost["label"]) - set(kept["label"]))
@@ -352,7 +354,7 @@ def _unreadable(lost: pd.DataFrame, kept: pd.DataFrame, errors: Sequence[DataErr
             value=len(gone),
             unit="classes",
             n=len(gone) + kept["label"].nunique(),
-            meaning=f"No example of {listed(gone)} can be read: all were left out.",
+            description=f"No example of {listed(gone)} can be read: all were left out.",
         )
 
 

@@ -84,7 +84,8 @@ def _unlisted(root: Path, listed_items: set[Path]) -> list[Remark]:
             value=len(others),
             unit="pictures",
             n=len(pictures),
-            meaning=f"{len(others)} of {len(pictures)} pictures are named by no metadata table, have no label and were "
+            description=f"{len(others)} of {len(pictures)} pictures are named by no metadata table, have no label and "
+            "were "
             "left out.",
             names=[f"{path.parent.name}/{path.name}" for path in others],
         )

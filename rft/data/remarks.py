@@ -21,7 +21,7 @@ class Remark:
         title: of the finding.
         value: how many.
         unit: of what.
-        meaning: one or two sentences, without the names of examples or units: they may be personal.
+        description: one or two sentences, without the names of examples or units: they may be personal.
         n: out of how many; None where there is no such number.
         status: ``warn`` is told on the terminal too.
         names: files or units that are meant, for the terminal alone.
@@ -33,7 +33,7 @@ class Remark:
     title: str
     value: int
     unit: str
-    meaning: str
+    description: str
     n: int | None = None
     status: Literal["info", "warn"] = "warn"
     names: Sequence[str] = ()
@@ -46,7 +46,7 @@ def say(remarks: Iterable[Remark]) -> None:
         if remark.status == "warn":
             more = f", and {len(remark.names) - FEW} more" if len(remark.names) > FEW else ""
             names = f" These are {', '.join(remark.names[:FEW])}{more}." if remark.names else ""
-            log.warning("%s%s", remark.meaning, names)
+            log.warning("%s%s", remark.description, names)
 
 
 def listed(names: Sequence[str], few: int = 10) -> str:

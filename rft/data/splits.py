@@ -54,7 +54,7 @@ def split_names_remark(names: Iterable[str]) -> list[Remark]:
             value=len(renamed),
             unit="names",
             n=len(distinct),
-            meaning=f"Splits were read by their usual names: {read}.{several}",
+            description=f"Splits were read by their usual names: {read}.{several}",
             status="warn" if doubled else "info",
         )
     ]

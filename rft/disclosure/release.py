@@ -113,13 +113,13 @@ def _finding(finding: Finding, withheld: Withheld) -> Finding:
         f"Withheld, and not part of this: {', '.join(names)}. Numbers on fewer than {withheld.below} cases do not "
         "leave the machine, nor those from which they would follow."
     )
-    update = {"withheld": names, "limits": f"{finding.limits} {said}".lstrip()}
+    update = {"withheld": names, "limits": f"{finding.caveats} {said}".lstrip()}
     return finding.model_copy(update=update | ({"reason": withheld.reason, "n": None} if finding.value is None else {}))
 
 
 def _counts_few(finding: Finding, withheld: Withheld) -> bool:
     """Whether a finding counts, or rests on, too few people. Counts of something else, such as names, do not."""
-    if not finding.exact or finding.unit in ("", "fraction"):
+    if not finding.deterministic or finding.unit in ("", "fraction"):
         return withheld.is_small(finding.n)
     if finding.unit not in PEOPLE_UNITS:
         return False
@@ -145,7 +145,7 @@ def unmeasured(finding: Finding, withheld: Withheld) -> Finding:
         status="not_measured",
         unit=finding.unit,
         grade=finding.grade,
-        meaning="Not shown: it counts, or rests on, fewer cases than may leave the machine.",
+        description="Not shown: it counts, or rests on, fewer cases than may leave the machine.",
         references=finding.references,
         reason=withheld.reason,
         attributes=finding.attributes,

@@ -29,7 +29,7 @@ from rft.runtime.progress import track
 
 SHARD_BYTES = 64 * 2**20
 SHARD_COPIES = 3  # of a shard are in memory while it is written: its rows, joined, encoded
-MEANING = 4  # raise when the same prefix and item would give other features than before
+DESCRIPTION = 4  # raise when the same prefix and item would give other features than before
 
 
 def choose_device(wanted: str | None) -> str:
@@ -74,7 +74,7 @@ def store_key(
         precision, dtype: what is computed in, and what features are kept in.
         device: torch device name: other devices, and other settings of float32, add up in another order.
     """
-    parts = [MEANING, hash_tensors(plain_tensors(tensors)), facts, precision, dtype, arithmetic(device)]
+    parts = [DESCRIPTION, hash_tensors(plain_tensors(tensors)), facts, precision, dtype, arithmetic(device)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -224,8 +224,8 @@ def _untouched(section: Section, audited: AuditedModel) -> Section:
         status="fail",
         value=0.0,
         unit="yes or no",
-        exact=True,
-        meaning=f"The {section.plugin} audit changed the model, so its results are about another one.",
+        deterministic=True,
+        description=f"The {section.plugin} audit changed the model, so its results are about another one.",
     )
     return section.model_copy(update={"findings": (*section.findings, broken)})
 

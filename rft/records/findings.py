@@ -48,12 +48,12 @@ class Finding(Record):
             method may differ from the shown one, where that is not strict enough for a verdict.
         small_groups: groups that are too small for the value and its interval, in which they have no part; ``adjusted``
             covers them too, so that a rule is never met by leaving somebody out.
-        exact: the value is a fact of this run (a count, an accountant's epsilon), not an estimate from a sample.
-            A policy rule settles an estimate by its interval and an exact value by itself.
+        deterministic: the value is a fact of this run (a count, an epsilon of an accountant), no estimate from a sample.
+            A policy rule settles an estimate by its interval and a deterministic value by itself.
         n: how many independent cases the estimate rests on.
         grade: ``measured`` in this run, ``declared`` by the user, or ``unverified``.
-        meaning: one sentence that a reviewer understands without the code.
-        limits: what the number does not show.
+        description: one sentence that a reviewer understands without the code.
+        caveats: what the number does not show.
         references: papers or standards, short form.
         reason: why it was not measured; None otherwise.
         attributes: the group attributes whose groups the value compares, crossed ones joined by `` x ``; none where it
@@ -71,11 +71,11 @@ class Finding(Record):
     interval: Interval | None = None
     adjusted: tuple[Adjusted, ...] = ()
     small_groups: tuple[str, ...] = ()
-    exact: bool = False
+    deterministic: bool = False
     n: int | None = None
     grade: Grade = "measured"
-    meaning: str
-    limits: str = ""
+    description: str
+    caveats: str = ""
     references: tuple[str, ...] = ()
     reason: str | None = None
     attributes: tuple[str, ...] = ()
@@ -91,6 +91,6 @@ class Finding(Record):
         return self
 
 
-def not_measured(id: str, title: str, reason: str, meaning: str, *, n: int | None = None) -> Finding:
+def not_measured(id: str, title: str, reason: str, description: str, *, n: int | None = None) -> Finding:
     """Return the finding for something that could not be measured."""
-    return Finding(id=id, title=title, status="not_measured", reason=reason, meaning=meaning, n=n)
+    return Finding(id=id, title=title, status="not_measured", reason=reason, description=description, n=n)

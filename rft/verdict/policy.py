@@ -52,7 +52,7 @@ def _integrity(finding: Finding) -> RuleOutcome:
         finding=finding.id,
         outcome="fail",
         because="built in: numbers of a run with broken integrity mean nothing",
-        explanation=finding.meaning,
+        explanation=finding.description,
     )
 
 
@@ -63,7 +63,7 @@ def _absent(section: Section, findings: dict[str, Finding]) -> RuleOutcome:
         finding=finding.id,
         outcome="uncertain",
         because="built in: an audit that is missing must not look like one that is clean",
-        explanation=finding.reason or finding.meaning,
+        explanation=finding.reason or finding.description,
     )
 
 
@@ -75,7 +75,7 @@ def _estimates(rules: Sequence[Rule], findings: dict[str, Finding]) -> int:
 
 def _is_estimate(finding: Finding) -> bool:
     """Whether chance may decide a rule about it: so it may where small groups alone can break the rule, too."""
-    return not finding.exact and (finding.value is not None or bool(finding.adjusted))
+    return not finding.deterministic and (finding.value is not None or bool(finding.adjusted))
 
 
 def _apply(rule: Rule, findings: dict[str, Finding], judged: int) -> RuleOutcome:
@@ -106,7 +106,7 @@ def _judge(rule: Rule, findings: dict[str, Finding], judged: int) -> tuple[Outco
         return _judge_unmeasured(rule, finding, judged)
     if finding.unit in SHARES and rule.max is not None and rule.max > 1:
         return "uncertain", f"no share is above 1, so {rule.max:g} bounds nothing; 10 % is 0.1"
-    if finding.exact:
+    if finding.deterministic:
         return _compare(rule, finding.value, finding.value, f"{finding.value:.4g}")
     found = _interval(finding, judged)
     if found is None:

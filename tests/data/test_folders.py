@@ -45,7 +45,7 @@ def remarks(dataset: Dataset) -> dict[str, int]:
 
 def of(dataset: Dataset, name: str) -> str:
     (remark,) = (each for each in dataset.remarks if each.id == name)
-    return remark.meaning
+    return remark.description
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ class TestSplitFolders:
         assert sizes(dataset)["validation"] == 6
         (remark,) = dataset.remarks
         assert remark.status == "warn"
-        assert "'val' and 'valid' as validation" in remark.meaning
+        assert "'val' and 'valid' as validation" in remark.description
 
     def test_system_folders_beside_splits_are_ignored(self, tmp_path: Path) -> None:
         photos(tmp_path, "train/a", "train/b", "test/a", "test/b")

@@ -78,13 +78,13 @@ def test_remarks_name_labels_and_groups_and_only_count_units() -> None:
         *("alike_labels", "alike_groups.sex", "alike_units"),
         *("missing_spellings.sex", "missing_spellings.site", "missing_units"),
     }
-    assert "'pos' and 'pos '" in found["alike_labels"].meaning
-    assert "'F' and 'f'" in found["alike_groups.sex"].meaning
+    assert "'pos' and 'pos '" in found["alike_labels"].description
+    assert "'F' and 'f'" in found["alike_groups.sex"].description
     assert found["alike_units"].value == 1
-    assert "P1" not in found["alike_units"].meaning
+    assert "P1" not in found["alike_units"].description
     assert found["alike_units"].names == ["'P1' and 'p1'"]
     assert (found["missing_spellings.sex"].value, found["missing_spellings.sex"].n) == (1, 4)
-    assert "'N/A'" in found["missing_spellings.sex"].meaning
+    assert "'N/A'" in found["missing_spellings.sex"].description
 
 
 @pytest.mark.parametrize(

@@ -184,7 +184,7 @@ class TestNames:
         assert values(columns, "label") == ["x"]
         (remark,) = columns.remarks
         assert remark.id == "alike_columns"
-        assert "'label', and not" in remark.meaning
+        assert "'label', and not" in remark.description
 
     def test_another_separator_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="has no column 'text'\nIt seems to be separated by semicolons"):
@@ -242,7 +242,7 @@ class TestJson:
         assert dataset.classes == ("0", "1", "1.0")  # values stand as they are written
         (remark,) = dataset.remarks
         assert (remark.id, remark.status) == ("alike_labels", "warn")
-        assert "'1' and '1.0'" in remark.meaning
+        assert "'1' and '1.0'" in remark.description
 
     @pytest.mark.parametrize(
         ("value", "said"),
@@ -322,4 +322,4 @@ class TestSpelling:
         dataset = read(DataConfig(folder="photos", test=0.5), tmp_path, 0)
         (remark,) = dataset.remarks
         assert remark.value == 2
-        assert "'Square ' and 'square'; 'cafe\\u0301' and 'café'" in remark.meaning
+        assert "'Square ' and 'square'; 'cafe\\u0301' and 'café'" in remark.description

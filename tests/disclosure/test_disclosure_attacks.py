@@ -226,7 +226,7 @@ def test_legal_tables_withhold_groups_and_who_is_in_none(tmp_path: Path) -> None
     assert reversed_names == set(small["s x g"])
     ratio = next(own for own in release.findings if own["id"] == "fairness.ll144.g")
     assert ratio["withheld"] == small["g"]
-    assert "in no category" not in ratio["meaning"]
+    assert "in no category" not in ratio["description"]
     assert Attack(release, "g", tuple(small["g"])).run() == {}
     assert no_small_count(release) == []
 
@@ -283,7 +283,7 @@ def test_a_group_that_looks_like_a_missing_value_is_named_and_not_counted(tmp_pa
     assert release.audit["data"]["small_cells"]["groups"] == {"g": ["NA", "Zz"]}
     spelled = next(own for own in release.findings if own["id"] == "dataset.missing_spellings.g")
     assert (spelled["value"], spelled["n"]) == (None, None)
-    assert "'NA'" in spelled["meaning"]
+    assert "'NA'" in spelled["description"]
     assert Attack(release, "g", ("NA", "Zz")).run() == {}
 
 

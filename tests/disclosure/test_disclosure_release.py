@@ -32,7 +32,7 @@ def finding(**changed: Any) -> Finding:
         "value": 0.2,
         "interval": Interval(low=0.1, high=0.25, method="m"),
         "n": 130,
-        "meaning": "m",
+        "description": "m",
     }
     return Finding(**given | changed)
 

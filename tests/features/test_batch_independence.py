@@ -146,7 +146,7 @@ def test_a_private_run_says_what_company_does(config: Path, method: str) -> None
     found = run.finding("privacy.feature_company")
     assert found.value is not None
     assert 0 <= found.value <= NEGLIGIBLE
-    assert "may together differ by some" in found.meaning or "No change was seen" in found.meaning
+    assert "may together differ by some" in found.description or "No change was seen" in found.description
     (row,) = [
         row for row in run.section("privacy").tables["parameters"] if row["parameter"] == "features of an example"
     ]

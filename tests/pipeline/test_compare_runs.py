@@ -81,7 +81,7 @@ def test_a_gap_that_was_closed_is_told_with_an_interval(runs: tuple[Path, Path])
     assert found.interval is not None
     assert found.interval.high < 0
     assert found.status == "info"  # the gap became narrower
-    assert "more than chance explains" in found.meaning
+    assert "more than chance explains" in found.description
 
 
 def test_the_other_way_round_the_gap_widens_and_is_worth_a_look(runs: tuple[Path, Path]) -> None:

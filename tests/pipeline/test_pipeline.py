@@ -218,7 +218,7 @@ def test_a_plugin_that_fails_refuses_or_meddles_is_never_silent(
 ) -> None:
     monkeypatch.setattr(registry, "BUILTIN", (f"{__name__}:{plugin.__name__}", *registry.BUILTIN))
     run = rft.audit(tiny)
-    assert text in (run.finding(id).reason or run.finding(id).meaning)
+    assert text in (run.finding(id).reason or run.finding(id).description)
     assert run.verdict.status == verdict
     assert run.finding("training.trained_unmoved").status == "info"  # the others stand
 
@@ -241,7 +241,7 @@ def test_a_promise_that_does_not_hold_stops_the_run(tiny: Path, monkeypatch: pyt
 def test_a_loss_above_guessing_is_worth_a_look(tiny: Path) -> None:
     diverged = rft.audit(tiny, overrides=["train.learning_rate=10", "train.epochs=1"])
     assert diverged.finding("training.final_loss").status == "warn"
-    assert "row_norm" in diverged.finding("training.final_loss").meaning
+    assert "row_norm" in diverged.finding("training.final_loss").description
     assert rft.audit(tiny).finding("training.final_loss").status == "info"
 
 

@@ -80,9 +80,9 @@ def small(suppress_below: int | None = None) -> AuditRun:
         title="Gap",
         status="info",
         value=0.4242,
-        exact=True,
+        deterministic=True,
         n=3,
-        meaning="tiny: 3 cases.",
+        description="tiny: 3 cases.",
     )
     copies = Finding(
         id="dataset.duplicate_items",
@@ -90,9 +90,9 @@ def small(suppress_below: int | None = None) -> AuditRun:
         status="warn",
         value=4,
         unit="examples",
-        exact=True,
+        deterministic=True,
         n=100,
-        meaning="4 of 100 examples are copies.",
+        description="4 of 100 examples are copies.",
     )
     groups = {"site": {"north": 57, "south": 40, "tiny": 3}}
     splits = {"test": SplitFacts(n=100, n_units=None, labels={"smiling": 50, "neutral": 50}, groups=groups)}
@@ -136,7 +136,7 @@ def test_the_card_withholds_small_cells_though_the_report_does_not() -> None:
 def test_the_card_does_not_show_the_interval_of_a_group_that_is_too_small() -> None:
     """From the ends of an exact interval at a known level the counts that it was made of can be solved for."""
     run = small()
-    gap = run.sections[0].findings[0].model_copy(update={"n": 97, "small_groups": ("tiny",), "meaning": "A gap."})
+    gap = run.sections[0].findings[0].model_copy(update={"n": 97, "small_groups": ("tiny",), "description": "A gap."})
     rule = run.verdict.rules[0].model_copy(update={"explanation": "with tiny the interval is 0.29 to 1"})
     update = {
         "sections": (Section(plugin="fairness", findings=(gap,)),),

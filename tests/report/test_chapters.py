@@ -12,14 +12,14 @@ from tests.support.example_run import example_run
 
 
 def finding(id: str) -> Finding:
-    return Finding(id=id, title=f"Title of {id}", status="info", value=1.0, exact=True, meaning="Made up.")
+    return Finding(id=id, title=f"Title of {id}", status="info", value=1.0, deterministic=True, description="Made up.")
 
 
 def section(*chapters: Chapter) -> Section:
     return Section(
         plugin="made",
         findings=(finding("made.one"), finding("made.two"), finding("made.three")),
-        tables={"first": [{"x": 1.0, "y": 2.0}], "second": [{"word": "kept", "meaning": "why"}]},
+        tables={"first": [{"x": 1.0, "y": 2.0}], "second": [{"word": "kept", "description": "why"}]},
         figures=(
             Figure(id="drawn", kind="lines", table="first", encode={"x": "x", "y": "y"}, title="Drawn", alt="A line."),
         ),

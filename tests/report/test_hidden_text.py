@@ -168,9 +168,15 @@ def test_no_number_changes_places_with_a_right_to_left_name(mirrored: AuditRun, 
 
 def one_group(name: str) -> AuditRun:
     """Return a run with a group of this name and of 632 cases: in a sentence, a table and a figure."""
-    meaning = f"The group {name}, n = 632, is right in 0.25 of 1 632 cases."
+    description = f"The group {name}, n = 632, is right in 0.25 of 1 632 cases."
     finding = Finding(
-        id="own.share", title=f"Share of {name}", status="info", value=0.25, exact=True, n=632, meaning=meaning
+        id="own.share",
+        title=f"Share of {name}",
+        status="info",
+        value=0.25,
+        deterministic=True,
+        n=632,
+        description=description,
     )
     rows = [{"group": name, "said": f"{name}: 632 of 700, n = 632", "n": 632, "value": 0.25, "low": 0.2, "high": 0.3}]
     rows.append(rows[0] | {"said": f"{name} (none)", "value": None, "low": None, "high": None})

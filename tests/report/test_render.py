@@ -197,7 +197,9 @@ def test_a_figure_that_cannot_be_drawn_says_why() -> None:
 
 
 def one_section(template: str | None) -> AuditRun:
-    finding = Finding(id="own.share", title="Own finding", status="info", value=0.5, exact=True, meaning="Half of it.")
+    finding = Finding(
+        id="own.share", title="Own finding", status="info", value=0.5, deterministic=True, description="Half of it."
+    )
     section = Section(plugin="own", findings=(finding,), template=template)
     return example_run().model_copy(update={"sections": (section,)})
 

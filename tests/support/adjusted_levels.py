@@ -16,7 +16,7 @@ OTHER_METHOD = 0.005  # without an error Clopper-Pearson's interval is a little 
 def estimates_of(run: AuditRun) -> list[Finding]:
     """Return the findings that rest on a sample and have an interval."""
     findings = [finding for section in run.sections for finding in section.findings]
-    return [finding for finding in findings if finding.interval is not None and not finding.exact]
+    return [finding for finding in findings if finding.interval is not None and not finding.deterministic]
 
 
 def check_levels(run: AuditRun) -> list[Finding]:

@@ -47,7 +47,7 @@ def audited_model(
         "predictions": pd.DataFrame(),
         "features": dense,
         "trainer": trainer,
-        "plain": StandardTrainer(),
+        "plain_trainer": StandardTrainer(),
         "task": Task(dense["train"], torch.from_numpy(labels), None, partial(new_head, dimension, 2, False), RECIPE),
     }
     facts = ModelFacts(

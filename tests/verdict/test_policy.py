@@ -7,7 +7,7 @@ from rft.verdict.policy import judge
 
 def finding(value: float, low: float | None = None, high: float | None = None, **changes: object) -> Finding:
     interval = Interval(low=low, high=high, method="test") if low is not None else None
-    fields = {"id": "p.x", "title": "x", "status": "info", "meaning": "m", **changes}
+    fields = {"id": "p.x", "title": "x", "status": "info", "description": "m", **changes}
     return Finding(value=value, interval=interval, **fields)
 
 

@@ -177,7 +177,7 @@ def _alike_columns(wanted: Sequence[str], known: Sequence[str]) -> list[Remark]:
             value=len(pairs),
             unit="columns",
             n=len(known),
-            meaning=f"Columns have almost the same name. These were read: {named}.",
+            description=f"Columns have almost the same name. These were read: {named}.",
         )
     ]
 

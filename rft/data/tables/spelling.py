@@ -111,7 +111,8 @@ def _alike(values: pd.Categorical, id: str, what: str, read_as: str) -> Iterator
             value=len(sets),
             unit="names",
             n=len(values.categories),
-            meaning=f"These {what} differ only in blanks, case, Unicode form or the way that a number is written, and "
+            description=f"These {what} differ only in blanks, case, Unicode form or the way that a number is written, "
+            "and "
             f"were read as {read_as} of their own: {named}{more}.",
         )
 
@@ -125,7 +126,7 @@ def _alike_units(units: pd.Categorical) -> Iterator[Remark]:
             value=len(sets),
             unit="names",
             n=len(units.categories),
-            meaning=f"{len(sets)} names of units were written in several ways, which differ only in blanks, case, "
+            description=f"{len(sets)} names of units were written in several ways, which differ only in blanks, case, "
             "Unicode form or the way that a number is written, and were read as units of their own: the rows of one "
             "person may then lie in two splits and count as two people's.",
             names=[" and ".join(shown(name) for name in names) for names in sets],
@@ -144,7 +145,8 @@ def _missing(values: pd.Categorical, id: str, what: str, read_as: str, spellings
             value=count,
             unit="examples",
             n=len(values),
-            meaning=f"{listed([shown(name) for name in found])} among the {what} usually stand for a missing value, "
+            description=f"{listed([shown(name) for name in found])} among the {what} usually stand for a missing "
+            "value, "
             f"and were read as {read_as} like any other. Leave a cell empty where a value is missing.",
             counts_values=True,
         )

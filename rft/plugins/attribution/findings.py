@@ -24,9 +24,10 @@ def failed_maps(method: str, sound: np.ndarray, words: Wording) -> Finding:
         status="warn" if failed else "info",
         value=failed,
         unit=words.many,
-        exact=True,
+        deterministic=True,
         n=len(sound),
-        meaning=f"Explained {words.many} whose {words.maps} are zero everywhere or not finite; they are left out of "
+        description=f"Explained {words.many} whose {words.maps} are zero everywhere or not finite; they are left out "
+        "of "
         "all else.",
     )
 
@@ -34,7 +35,7 @@ def failed_maps(method: str, sound: np.ndarray, words: Wording) -> Finding:
 def completeness(examples: Sequence[Completeness], words: Wording) -> Iterator[Finding]:
     """Yield the largest completeness error of integrated gradients, and how many examples have none."""
     id, title = "attribution.completeness", "Largest completeness error of integrated gradients"
-    meaning = (
+    description = (
         f"Attributions should sum to what the prediction gained over {words.baseline}; this is how far off they are."
     )
     errors = [each.error for each in examples if each.error is not None]
@@ -45,14 +46,14 @@ def completeness(examples: Sequence[Completeness], words: Wording) -> Iterator[F
             status="warn" if max(errors) > TOLERANCE else "info",
             value=max(errors),
             unit="relative error",
-            exact=True,
+            deterministic=True,
             n=len(errors),
-            meaning=meaning,
-            limits=f"Complete attributions can still point at the wrong {words.misled}: see the deletion test.",
+            description=description,
+            caveats=f"Complete attributions can still point at the wrong {words.misled}: see the deletion test.",
             references=("Sundararajan et al. 2017, ICML",),
         )
     else:
-        yield not_measured(id, title, f"the error is not defined for any explained {words.one}", meaning, n=0)
+        yield not_measured(id, title, f"the error is not defined for any explained {words.one}", description, n=0)
     undefined = len(examples) - len(errors)
     yield Finding(
         id="attribution.completeness_undefined",
@@ -60,9 +61,9 @@ def completeness(examples: Sequence[Completeness], words: Wording) -> Iterator[F
         status="warn" if undefined else "info",
         value=undefined,
         unit=words.many,
-        exact=True,
+        deterministic=True,
         n=len(examples),
-        meaning=f"{words.many.capitalize()} whose logit is the same {words.unchanged}, or not finite: nothing to "
+        description=f"{words.many.capitalize()} whose logit is the same {words.unchanged}, or not finite: nothing to "
         "compare with.",
     )
 
@@ -76,12 +77,12 @@ def deletion(method: str, gain: np.ndarray, units: np.ndarray | None, words: Wor
         units: (M,) whose example each is, or None.
         words: of the modality.
     """
-    id, title, meaning = _deletion_words(method, words)
+    id, title, description = _deletion_words(method, words)
     interval = mean_interval(gain, units) if len(gain) else None
     n = len(gain) if units is None else len(np.unique(units.astype(str)))
     if interval is None:
         reason = f"an interval needs usable {words.maps} of two independent {words.many}"
-        return not_measured(id, title, reason, meaning, n=n)
+        return not_measured(id, title, reason, description, n=n)
     return Finding(
         id=id,
         title=title,
@@ -91,8 +92,8 @@ def deletion(method: str, gain: np.ndarray, units: np.ndarray | None, words: Wor
         interval=interval,
         adjusted=multiplicity.of_mean(gain, units),
         n=n,
-        meaning=meaning,
-        limits=words.deletion_limits,
+        description=description,
+        caveats=words.deletion_limits,
         references=("Samek et al. 2017, IEEE TNNLS 28:2660",),
     )
 
@@ -100,8 +101,8 @@ def deletion(method: str, gain: np.ndarray, units: np.ndarray | None, words: Wor
 def unmade(reasons: Mapping[str, str], words: Wording) -> Iterator[Finding]:
     """Yield ``not_measured`` for the methods that gave no attributions."""
     for method, reason in reasons.items():
-        id, title, meaning = _deletion_words(method, words)
-        yield not_measured(id, title, reason, meaning)
+        id, title, description = _deletion_words(method, words)
+        yield not_measured(id, title, reason, description)
 
 
 def _deletion_words(method: str, words: Wording) -> tuple[str, str, str]:
@@ -123,7 +124,7 @@ def suspect(each: Suspect, intervention: Intervention, words: SuspectWording) ->
     id = f"attribution.suspect.{each.name}"
     arm, control = intervention.suspect, intervention.control
     if arm.interval is None or not intervention.enough:
-        return not_measured(id, words.title, words.few, words.meaning, n=min(arm.n, control.n))
+        return not_measured(id, words.title, words.few, words.description, n=min(arm.n, control.n))
     excess = intervention.excess()
     relies = excess.low > 0 and arm.interval.low > each.floor
     return Finding(
@@ -135,8 +136,8 @@ def suspect(each: Suspect, intervention: Intervention, words: SuspectWording) ->
         interval=arm.interval,
         adjusted=multiplicity.adjusted(lambda level: clopper_pearson(arm.flips, arm.n, level=level)),
         n=arm.n,
-        meaning=words.meaning,
-        limits=f"{words.control} {control.flips} of {control.n} change; the excess is "
+        description=words.description,
+        caveats=f"{words.control} {control.flips} of {control.n} change; the excess is "
         f"{excess.low:.3f} to {excess.high:.3f} ({excess.method}). It counts as reliance when the excess lies above 0 "
         f"and the share above {each.floor:g}. {words.caveat}",
     )

@@ -68,7 +68,7 @@ class SuspectWording:
     """The words of one verdict: ``few`` is the reason when there are too few cases, ``control`` what it counts."""
 
     title: str
-    meaning: str
+    description: str
     few: str
     control: str
     caveat: str
@@ -79,7 +79,7 @@ def region(name: str, intervention: Intervention) -> SuspectWording:
     different, same = intervention.suspect.n, intervention.control.n
     return SuspectWording(
         title=f"Reliance on the region {name}",
-        meaning="Share of predictions that change when the region comes from an image of another predicted class.",
+        description="Share of predictions that change when the region comes from an image of another predicted class.",
         few=f"{different} pairs of different and {same} of the same predicted class; {FEWEST} of each are needed",
         control="With the region from an image of the same class",
         caveat="Swapped images are not natural pictures.",
@@ -90,7 +90,8 @@ def words(name: str, intervention: Intervention, baseline: str) -> SuspectWordin
     """Return the words for words that were replaced by the token ``baseline``."""
     return SuspectWording(
         title=f"Reliance on the words {name}",
-        meaning=f"Share of predictions that change when these words are replaced by {baseline} where a text has them.",
+        description=f"Share of predictions that change when these words are replaced by {baseline} where a text has "
+        "them.",
         few=f"{intervention.suspect.n} test texts have these words and as many others beside them; {FEWEST} are needed",
         control="With at least as many random other words of the same texts replaced",
         caveat="Random words are often such as decide little; a text with words replaced is no natural one.",

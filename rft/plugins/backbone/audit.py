@@ -141,19 +141,19 @@ def _findings(measured: _Measured, n: int, withheld: Withheld) -> tuple[Finding,
 
 
 def _majority(share: float | None, n: int, withheld: Withheld) -> Finding:
-    id, title, meaning = "backbone.majority_share", TITLES["majority_share"], MEANINGS["majority_share"]
+    id, title, description = "backbone.majority_share", TITLES["majority_share"], MEANINGS["majority_share"]
     if share is None:
-        return not_measured(id, title, withheld.reason, meaning, n=n)
+        return not_measured(id, title, withheld.reason, description, n=n)
     return Finding(
         id=id,
         title=title,
         status="info",
         value=share,
         unit="fraction",
-        exact=True,
+        deterministic=True,
         by_class=True,
         n=n,
-        meaning=meaning,
+        description=description,
     )
 
 
@@ -161,7 +161,7 @@ def _probe(measured: _Measured) -> Finding:
     found = _accuracy("probe_accuracy", measured.probe, (PROBE, FOLD_VARIANCE, intervals.WILSON))
     if found.interval is None or measured.majority is None or found.interval.low > measured.majority:
         return found
-    return found.model_copy(update={"status": "warn", "meaning": f"{found.meaning} {NO_BETTER_THAN_MAJORITY}"})
+    return found.model_copy(update={"status": "warn", "description": f"{found.description} {NO_BETTER_THAN_MAJORITY}"})
 
 
 def _accuracy(name: str, predicted: OutOfFold | Undefined, references: tuple[str, ...]) -> Finding:
@@ -177,8 +177,8 @@ def _accuracy(name: str, predicted: OutOfFold | Undefined, references: tuple[str
         interval=rate.interval(),
         adjusted=multiplicity.adjusted(rate.exact_interval),
         n=rate.sample.units,
-        meaning=MEANINGS[name],
-        limits=OUT_OF_FOLD,
+        description=MEANINGS[name],
+        caveats=OUT_OF_FOLD,
         references=references,
     )
 
@@ -201,8 +201,8 @@ def _gain(probe: OutOfFold | Undefined, untrained: OutOfFold | Undefined) -> Fin
             lambda level: paired_difference(probe.hits, untrained.hits, probe.units, level=level)
         ),
         n=probe.accuracy.sample.units,
-        meaning=f"{MEANINGS['probe_gain']} {_remark(interval)}".rstrip(),
-        limits=f"{OUT_OF_FOLD} One draw of random weights; another would differ a little.",
+        description=f"{MEANINGS['probe_gain']} {_remark(interval)}".rstrip(),
+        caveats=f"{OUT_OF_FOLD} One draw of random weights; another would differ a little.",
         references=(RANDOM_FEATURES, TANGO),
     )
 
@@ -214,9 +214,9 @@ def _remark(gain: Interval) -> str:
 
 
 def _logme(value: float | Undefined, n: int) -> Finding:
-    id, title, meaning = "backbone.logme", TITLES["logme"], MEANINGS["logme"]
+    id, title, description = "backbone.logme", TITLES["logme"], MEANINGS["logme"]
     if isinstance(value, Undefined):
-        return not_measured(id, title, value.reason, meaning, n=n)
+        return not_measured(id, title, value.reason, description, n=n)
     return Finding(
         id=id,
         title=title,
@@ -224,8 +224,8 @@ def _logme(value: float | Undefined, n: int) -> Finding:
         value=value,
         unit="nats",
         n=n,
-        meaning=meaning,
-        limits="It has no interval, and it counts examples of one unit as independent.",
+        description=description,
+        caveats="It has no interval, and it counts examples of one unit as independent.",
         references=(LOGME,),
     )
 
@@ -234,7 +234,7 @@ def _limited(finding: Finding, private: bool) -> Finding:
     """Return the finding with the limit that a private run puts on it."""
     if not private or finding.value is None:
         return finding
-    return finding.model_copy(update={"limits": f"{finding.limits} {NOT_COVERED}".lstrip()})
+    return finding.model_copy(update={"caveats": f"{finding.caveats} {NOT_COVERED}".lstrip()})
 
 
 def _notes(given: Embeddings, private: bool) -> tuple[str, ...]:

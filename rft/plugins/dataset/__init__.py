@@ -136,8 +136,8 @@ def _shared_units(splits: Mapping[str, Split]) -> Finding:
     if isinstance(distinct, str):
         return not_measured(id, title, distinct, "Whether rows of one unit, such as one person, lie in two splits.")
     total, shared = distinct.total, distinct.in_two
-    meaning = f"{shared} of {total} units have rows in more than one split."
-    return _count(id, title, shared, "units", total, meaning, "Results on test are then better than on new units.")
+    description = f"{shared} of {total} units have rows in more than one split."
+    return _count(id, title, shared, "units", total, description, "Results on test are then better than on new units.")
 
 
 def _shared_items(splits: Mapping[str, Split]) -> Finding:
@@ -146,8 +146,8 @@ def _shared_items(splits: Mapping[str, Split]) -> Finding:
     if isinstance(distinct, str):
         return not_measured(id, title, distinct, "Whether the same item lies in two splits.")
     total, shared = distinct.total, distinct.in_two
-    meaning = f"{shared} of {total} distinct items lie in more than one split, byte for byte the same."
-    return _count(id, title, shared, "items", total, meaning, "Results on test are then better than on new items.")
+    description = f"{shared} of {total} distinct items lie in more than one split, byte for byte the same."
+    return _count(id, title, shared, "items", total, description, "Results on test are then better than on new items.")
 
 
 def _duplicate_items(splits: Mapping[str, Split]) -> Finding:
@@ -155,8 +155,8 @@ def _duplicate_items(splits: Mapping[str, Split]) -> Finding:
     if not _known(splits, "item"):
         return not_measured(id, title, _UNKNOWN["item"], "Whether an item occurs more than once within a split.")
     surplus, total = sum(_surplus(split) for split in splits.values()), sum(map(len, splits.values()))
-    meaning = f"{surplus} of {total} examples repeat, byte for byte, an item of their own split."
-    return _count(id, title, surplus, "examples", total, meaning, "Copies in test make its intervals too narrow.")
+    description = f"{surplus} of {total} examples repeat, byte for byte, an item of their own split."
+    return _count(id, title, surplus, "examples", total, description, "Copies in test make its intervals too narrow.")
 
 
 def _surplus(split: Split) -> int:
@@ -169,9 +169,9 @@ def _missing_groups(splits: Mapping[str, Split], attribute: str, withheld: Withh
         return not_measured(id, title, withheld.reason, f"How many examples have no value of {attribute}.")
     counts = [_counts(split, attribute) for split in splits.values() if attribute in split.groups]
     missing, n = sum(own.get(MISSING, 0) for own in counts), sum(sum(own.values()) for own in counts)
-    meaning = f"{missing} of {n} examples, over all splits, have no value of {attribute}."
+    description = f"{missing} of {n} examples, over all splits, have no value of {attribute}."
     consequence = "They are in no group."
-    return _count(id, title, missing, "examples", n, meaning, consequence)
+    return _count(id, title, missing, "examples", n, description, consequence)
 
 
 def _truncated(audited: AuditedModel) -> Iterator[Finding]:
@@ -179,10 +179,10 @@ def _truncated(audited: AuditedModel) -> Iterator[Finding]:
     if audited.facts.modality != "text" or audited.inputs is None:
         return
     cut, n = sum(audited.inputs.truncated.values()), sum(map(len, audited.splits.values()))  # type: ignore[attr-defined]
-    meaning = f"{cut} of {n} texts have more tokens than the model was given of them."
+    description = f"{cut} of {n} texts have more tokens than the model was given of them."
     part = "beginning" if audited.inputs.tokenizer.truncation_side == "left" else "end"  # type: ignore[attr-defined]
     consequence = f"Their {part} was not seen: model.max_length says how many tokens are left."
-    yield _count("dataset.truncated_texts", "Texts that were cut", cut, "texts", n, meaning, consequence)
+    yield _count("dataset.truncated_texts", "Texts that were cut", cut, "texts", n, description, consequence)
 
 
 def _validation(splits: Mapping[str, Split]) -> Iterator[Finding]:
@@ -195,9 +195,10 @@ def _validation(splits: Mapping[str, Split]) -> Iterator[Finding]:
             status="info",
             value=n,
             unit="examples",
-            exact=True,
+            deterministic=True,
             n=total,
-            meaning=f"{n} of {total} examples are in validation: the model was not trained on them, and no result on "
+            description=f"{n} of {total} examples are in validation: the model was not trained on them, and no result "
+            "on "
             "test counts them. Only a choice between ways to mitigate a gap looks at them.",
         )
 
@@ -205,7 +206,7 @@ def _validation(splits: Mapping[str, Split]) -> Iterator[Finding]:
 def _of_remark(remark: Remark, withheld: Withheld) -> Finding:
     """Return the finding of a remark; its sentence, which may list small counts, only where nothing is withheld."""
     if withheld.below and remark.counts_values:
-        return not_measured(f"dataset.{remark.id}", remark.title, withheld.reason, remark.meaning)
+        return not_measured(f"dataset.{remark.id}", remark.title, withheld.reason, remark.description)
     counts_people = withheld.below and remark.unit in PEOPLE_UNITS
     return Finding(
         id=f"dataset.{remark.id}",
@@ -213,9 +214,9 @@ def _of_remark(remark: Remark, withheld: Withheld) -> Finding:
         status=remark.status,
         value=remark.value,
         unit=remark.unit,
-        exact=True,
+        deterministic=True,
         n=remark.n,
-        meaning=f"There are {remark.value} {remark.unit} of this kind." if counts_people else remark.meaning,
+        description=f"There are {remark.value} {remark.unit} of this kind." if counts_people else remark.description,
     )
 
 
@@ -233,15 +234,15 @@ def _smallest_class(train: Split | None, classes: tuple[str, ...], withheld: Wit
         status="warn" if counts[smallest] < SMALL_CLASS else "info",
         value=int(counts[smallest]),
         unit="examples",
-        exact=True,
+        deterministic=True,
         n=len(train),
         by_class=True,
-        meaning=f"{classes[smallest]} is the rarest class: {counts[smallest]} of {len(train)} training examples.",
-        limits=f"Fewer than {SMALL_CLASS} examples teach little about a class.",
+        description=f"{classes[smallest]} is the rarest class: {counts[smallest]} of {len(train)} training examples.",
+        caveats=f"Fewer than {SMALL_CLASS} examples teach little about a class.",
     )
 
 
-def _count(id: str, title: str, value: int, unit: str, n: int, meaning: str, consequence: str) -> Finding:
+def _count(id: str, title: str, value: int, unit: str, n: int, description: str, consequence: str) -> Finding:
     """Return the finding of a count that should be 0; ``consequence`` is told when it is not."""
     return Finding(
         id=id,
@@ -249,9 +250,9 @@ def _count(id: str, title: str, value: int, unit: str, n: int, meaning: str, con
         status="warn" if value else "info",
         value=value,
         unit=unit,
-        exact=True,
+        deterministic=True,
         n=n,
-        meaning=f"{meaning} {consequence}" if value else meaning,
+        description=f"{description} {consequence}" if value else description,
     )
 
 

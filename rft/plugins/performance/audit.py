@@ -76,7 +76,7 @@ class Metric:
     """What a metric is called and how it is explained."""
 
     title: str
-    meaning: str
+    description: str
     measure: Callable[[Split, np.random.Generator], Measure] | None  # None: needs more than the rows
     unit: str = "fraction"
     limits: str = ""
@@ -149,7 +149,7 @@ def _findings(measures: Mapping[str, Measure]) -> tuple[Finding, ...]:
 def _finding(name: str, measure: Measure) -> Finding:
     metric, id = METRICS[name], f"performance.{name}"
     if measure.value is None:
-        return not_measured(id, metric.title, measure.reason or "", metric.meaning, n=measure.n)
+        return not_measured(id, metric.title, measure.reason or "", metric.description, n=measure.n)
     return Finding(
         id=id,
         title=metric.title,
@@ -160,8 +160,8 @@ def _finding(name: str, measure: Measure) -> Finding:
         adjusted=measure.adjusted,
         by_class=name in BY_CLASS or (name == "accuracy" and bool(measure.remark)),  # which names the baseline
         n=measure.n,
-        meaning=f"{metric.meaning} {measure.remark}".rstrip(),
-        limits=metric.limits,
+        description=f"{metric.description} {measure.remark}".rstrip(),
+        caveats=metric.limits,
         references=metric.references,
     )
 
@@ -178,11 +178,11 @@ def _against_scores(audited: AuditedModel, rows: Rows) -> Iterator[Finding]:
         status="warn" if against else "info",
         value=against,
         unit="examples",
-        exact=True,
+        deterministic=True,
         n=n,
-        meaning=f"{against} of {n} test examples were given a class that is not the most probable by their scores."
+        description=f"{against} of {n} test examples were given a class that is not the most probable by their scores."
         + (" A threshold other than one half does so, and so do columns that were mixed up." if against else ""),
-        limits="Accuracy and its relatives are of the decisions; ROC AUC, log loss and calibration are of the scores.",
+        caveats="Accuracy and its relatives are of the decisions; ROC AUC, log loss and calibration are of the scores.",
     )
 
 

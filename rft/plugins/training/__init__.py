@@ -9,9 +9,11 @@ from rft.plugins import AuditedModel, Options, Plugin
 from rft.records import Figure, Finding, Section, Table, not_measured
 from rft.records import Training as Facts
 
-FROZEN_MEANING = "Whether the hash over all frozen tensors and buffers changed between loading and the end of training."
+FROZEN_DESCRIPTION = (
+    "Whether the hash over all frozen tensors and buffers changed between loading and the end of training."
+)
 PRIVATE_LOSS = "The training loss of a private run is itself private and is not recorded."
-UNMOVED_MEANING = "How many of the tensors that were to be trained are the same after training as before."
+UNMOVED_DESCRIPTION = "How many of the tensors that were to be trained are the same after training as before."
 
 
 class TrainingOptions(Options):
@@ -60,7 +62,7 @@ def _frozen(audited: AuditedModel) -> Finding:
     id, title = "training.frozen_changed", "Changes of the frozen part"
     backbone = audited.facts.backbone
     if backbone is None:
-        return not_measured(id, title, audited.provided_as, FROZEN_MEANING)
+        return not_measured(id, title, audited.provided_as, FROZEN_DESCRIPTION)
     changed = backbone.frozen_sha256_before != backbone.frozen_sha256_after
     return Finding(
         id=id,
@@ -68,16 +70,17 @@ def _frozen(audited: AuditedModel) -> Finding:
         status="fail" if changed else "info",
         value=float(changed),
         unit="changes",
-        exact=True,
-        meaning=FROZEN_MEANING + (" It did: statistics of the training data may have leaked." if changed else ""),
-        limits="Covers every parameter and buffer before the cut, BatchNorm statistics included.",
+        deterministic=True,
+        description=FROZEN_DESCRIPTION
+        + (" It did: statistics of the training data may have leaked." if changed else ""),
+        caveats="Covers every parameter and buffer before the cut, BatchNorm statistics included.",
     )
 
 
 def _unmoved(audited: AuditedModel) -> Finding:
     id, title = "training.trained_unmoved", "Trained tensors that did not change"
     if audited.fit is None or "unmoved" not in audited.fit.facts:
-        return not_measured(id, title, "nothing was trained in this run", UNMOVED_MEANING)
+        return not_measured(id, title, "nothing was trained in this run", UNMOVED_DESCRIPTION)
     unmoved = audited.fit.facts["unmoved"]
     return Finding(
         id=id,
@@ -85,9 +88,9 @@ def _unmoved(audited: AuditedModel) -> Finding:
         status="fail" if unmoved else "info",
         value=float(unmoved),
         unit="tensors",
-        exact=True,
-        meaning=UNMOVED_MEANING,
-        limits="A tensor that moved need not have learned anything: see the performance section.",
+        deterministic=True,
+        description=UNMOVED_DESCRIPTION,
+        caveats="A tensor that moved need not have learned anything: see the performance section.",
     )
 
 
@@ -100,10 +103,10 @@ def _final_loss(audited: AuditedModel, loss: float) -> Finding:
         status="warn" if loss > guessing else "info",
         value=loss,
         unit="nats",
-        exact=True,
-        meaning="Mean cross-entropy over the training examples while the last epoch ran."
+        deterministic=True,
+        description="Mean cross-entropy over the training examples while the last epoch ran."
         + (remark if loss > guessing else ""),
-        limits="A low loss is no merit by itself: see the performance on test.",
+        caveats="A low loss is no merit by itself: see the performance on test.",
     )
 
 

@@ -36,7 +36,7 @@ def model_card(run: AuditRun) -> str:
         un_noised=UN_NOISED,
         withheld_below=below,
         scope=_scope(shown),
-        limits=list(dict.fromkeys(finding.limits for finding in findings if finding.limits)),
+        caveats=list(dict.fromkeys(finding.caveats for finding in findings if finding.caveats)),
         created=numbers.date(run.run.created),
     )
 

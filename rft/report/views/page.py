@@ -39,8 +39,8 @@ class FindingView:
     interval: str
     method: str
     n: str
-    meaning: str
-    limits: str
+    description: str
+    caveats: str
     references: tuple[str, ...]
     reason: str
 
@@ -176,8 +176,8 @@ def finding(each: Finding) -> FindingView:
         interval=numbers.span(*ends) if ends else "",
         method=each.interval.method if each.interval else "",
         n="" if each.n is None else numbers.count(each.n),
-        meaning=each.meaning,
-        limits=each.limits,
+        description=each.description,
+        caveats=each.caveats,
         references=each.references,
         reason=each.reason or "",
     )

@@ -70,7 +70,7 @@ _ESTIMATES = (
     *("value", "accuracy", "attribution", "auc", "flip_share"),
     *("selection_rate", "scoring_rate", "impact_ratio", "share"),
 )
-_EXPLAIN = ("meaning", "why")
+_EXPLAIN = ("description", "why")
 _LAST = ("unit", "status", "drawn", "special", "grade", "assumes", *_EXPLAIN)
 _STATUS = {"info": "measured", "warn": "worth a look", "fail": "failed"}
 _NAMES = ("metric", "attack", "method")  # columns whose cells are names made by a program

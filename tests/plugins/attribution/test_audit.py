@@ -102,7 +102,7 @@ def test_the_findings_and_tables_have_their_names(section: Section) -> None:
 def test_completeness_is_an_exact_fact_of_the_run(section: Section) -> None:
     finding = section.finding("attribution.completeness")
     errors = [row["error"] for row in section.tables["completeness"] if row["error"] is not None]
-    assert finding.exact
+    assert finding.deterministic
     assert finding.value == max(errors)
     assert finding.n == len(errors)
     undefined = section.finding("attribution.completeness_undefined")

@@ -92,8 +92,8 @@ def test_features_that_carry_nothing_are_worth_a_look() -> None:
     section = audit(embeddings(strength=0.0))
     probe, gain = section.finding("backbone.probe_accuracy"), section.finding("backbone.probe_gain")
     assert probe.status == gain.status == "warn"
-    assert "does not lie above the share of the most frequent class" in probe.meaning
-    assert "nothing shows that they carry more than random weights" in gain.meaning
+    assert "does not lie above the share of the most frequent class" in probe.description
+    assert "nothing shows that they carry more than random weights" in gain.description
 
 
 def test_random_weights_that_carry_more_are_named() -> None:
@@ -103,7 +103,7 @@ def test_random_weights_that_carry_more_are_named() -> None:
     assert gain.interval is not None
     assert gain.interval.high < 0
     assert gain.status == "warn"
-    assert "random weights carry more" in gain.meaning
+    assert "random weights carry more" in gain.description
 
 
 def test_without_random_weights_the_gain_says_why() -> None:
@@ -131,7 +131,7 @@ def test_what_is_undefined_has_a_reason_and_no_number() -> None:
 
 def test_a_private_run_says_that_this_look_is_not_private() -> None:
     private, standard = audit(embeddings(), mode="private"), audit(embeddings())
-    assert all("not covered by epsilon" in finding.limits for finding in private.findings)
+    assert all("not covered by epsilon" in finding.caveats for finding in private.findings)
     assert "Epsilon does not cover it" in private.notes[-1]
     assert not any("psilon" in text for text in (*standard.notes, *(each.limits for each in standard.findings)))
 

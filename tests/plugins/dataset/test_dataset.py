@@ -61,9 +61,9 @@ def test_it_follows_the_protocol() -> None:
 
 def test_shared_units_are_counted_once() -> None:
     finding = leaking().finding("dataset.shared_units")
-    assert (finding.value, finding.status, finding.exact, finding.n) == (2, "warn", True, 5)
-    assert finding.meaning.startswith("2 of 5 units have rows in more than one split.")
-    assert "better than on new units" in finding.meaning
+    assert (finding.value, finding.status, finding.deterministic, finding.n) == (2, "warn", True, 5)
+    assert finding.description.startswith("2 of 5 units have rows in more than one split.")
+    assert "better than on new units" in finding.description
 
 
 def test_shared_and_duplicate_items_are_told_apart() -> None:
@@ -114,7 +114,7 @@ def test_units_known_for_one_split_only_are_not_measured() -> None:
 def test_the_smallest_class(n: int, status: str) -> None:
     finding = audit(split("train", [0] * 30 + [1] * n), split("test", [0, 1])).finding("dataset.smallest_class")
     assert (finding.value, finding.status) == (n, status)
-    assert f"yes is the rarest class: {n} of {30 + n}" in finding.meaning
+    assert f"yes is the rarest class: {n} of {30 + n}" in finding.description
 
 
 def test_without_train_the_smallest_class_is_not_measured() -> None:
@@ -148,7 +148,7 @@ def test_labels_are_counted_with_their_share() -> None:
 def test_validation_is_said_to_be_kept_apart() -> None:
     finding = leaking().finding("dataset.validation")
     assert (finding.value, finding.n, finding.status) == (2, 10, "info")
-    assert "not trained on them" in finding.meaning
+    assert "not trained on them" in finding.description
     assert not any("validation" in each.id for each in audit(split("test", [0, 1])).findings)
 
 
@@ -159,5 +159,5 @@ def test_remarks_of_the_reader_become_findings() -> None:
     audited = AuditedModel(facts=facts, seed=0, splits=splits, predictions=pd.DataFrame(), remarks=[remark])
     section = Dataset().audit(audited, DatasetOptions())
     finding = section.finding("dataset.left_out_files")
-    assert (finding.value, finding.n, finding.status, finding.exact) == (3, 9, "warn", True)
+    assert (finding.value, finding.n, finding.status, finding.deterministic) == (3, 9, "warn", True)
     assert "secret" not in section.model_dump_json()  # names are for the terminal

@@ -61,8 +61,8 @@ def test_the_gap_is_newcombes() -> None:
     assert strict.high > gap.interval.high
     assert gap.status == "warn"
     assert gap.n == 1795 + 1488
-    assert "for black (n = 1795 negatives)" in gap.meaning
-    assert "for white (n = 1488 negatives)" in gap.meaning
+    assert "for black (n = 1795 negatives)" in gap.description
+    assert "for white (n = 1488 negatives)" in gap.description
 
 
 def test_the_columns_are_those_that_others_rely_on() -> None:
@@ -158,7 +158,7 @@ def test_missing_values_are_counted_and_bound_the_gaps() -> None:
     [row] = [row for row in section.tables["gaps"] if row["metric"] == "accuracy"]
     expected = gap_bounds([40, 36], [48, 48], 4, 4)  # the last four rows are right
     assert (row["least"], row["most"]) == (expected.low, expected.high)
-    assert f"accuracy {row['value']:.3f}, between {expected.low:.3f} and {expected.high:.3f}" in missing.meaning
+    assert f"accuracy {row['value']:.3f}, between {expected.low:.3f} and {expected.high:.3f}" in missing.description
     assert {row["group"] for row in section.tables["by_group"] if row["attribute"] == "place"} == {"x", "y"}
     assert cell(section, None, None, "accuracy")["n"] == 100
 
@@ -180,8 +180,8 @@ def test_the_largest_of_several_gaps_has_an_interval_and_a_null_band() -> None:
     assert gap.interval.low == 0
     assert gap.interval.high > gap.value
     assert gap.interval.method == "pairwise max-t 95 %, 3 groups, 39999 resamples"
-    assert "the highest and the lowest of 3 groups" in gap.meaning
-    assert "would be found in 80 % of cases" in gap.meaning
+    assert "the highest and the lowest of 3 groups" in gap.description
+    assert "would be found in 80 % of cases" in gap.description
     [row] = [row for row in section.tables["gaps"] if row["metric"] == "accuracy"]
     assert row["value"] < row["null_high"] < row["detectable"] < 0.5
     assert row["p"] > 0.05
@@ -320,7 +320,7 @@ def test_the_worst_off_group_has_an_exact_interval() -> None:
     assert found.value == pytest.approx(805 / 1795)
     assert found.interval is not None
     assert (found.interval.low, found.interval.high) == pytest.approx((expected.low, expected.high))
-    assert "black has the highest false positive rate of 2 groups" in found.meaning
+    assert "black has the highest false positive rate of 2 groups" in found.description
 
 
 def test_the_ratio_of_the_extremes() -> None:
@@ -415,7 +415,7 @@ def test_the_self_check_finds_a_method_that_invents_gaps(monkeypatch: pytest.Mon
     monkeypatch.setattr(TwoRates, "interval", lambda self, level=0.95: narrow(self, 0.70 if level == 0.95 else level))
     found = audit(frame).finding("fairness.self_check.place")
     assert found.status == "fail"
-    assert "cannot be believed" in found.meaning
+    assert "cannot be believed" in found.description
     assert found.value > 0.2
 
 

@@ -87,7 +87,7 @@ def test_compas_selected_are_those_predicted_to_be_arrested_again() -> None:
     assert white["p_four_fifths"] < 1e-5
     finding = legal.findings[0]
     assert (finding.id, finding.n, finding.status) == ("fairness.four_fifths.race", 6150, "info")
-    assert "854 of 2454 against 2174 of 3696" in finding.meaning
+    assert "854 of 2454 against 2174 of 3696" in finding.description
 
 
 def test_intersections_and_unknowns_are_counted() -> None:
@@ -103,7 +103,7 @@ def test_intersections_and_unknowns_are_counted() -> None:
     assert named(legal, "ll144", "(unknown)")["n"] == 0
     assert named(legal, "ll144", "(unknown)", "sex")["status"] == "in no category"
     sexes = next(finding for finding in legal.findings if finding.id == "fairness.ll144.sex")
-    assert f"{missing} of {len(rows)} are in no category" in sexes.meaning
+    assert f"{missing} of {len(rows)} are in no category" in sexes.description
     Section(plugin="fairness", tables=dict(legal.tables), findings=legal.findings)  # its rows have the same columns
 
 
@@ -243,7 +243,7 @@ def test_no_wording_claims_that_a_law_is_satisfied() -> None:
     legal = made(*with_sex(LL144), "ll144", "four_fifths", small_left_out_because="few")
     legal += made(*with_sex({"a": (0, 30), "b": (1, 2)}), "ll144", "four_fifths")
     words = [*legal.notes, *legal.captions.values()]
-    words += [text for f in legal.findings for text in (f.title, f.meaning, f.limits, f.reason or "")]
+    words += [text for f in legal.findings for text in (f.title, f.description, f.limits, f.reason or "")]
     words += [str(cell) for table in legal.tables.values() for row in table for cell in row.values()]
     words += [file.read_text(encoding="utf-8") for file in source.glob("*.py")]
     claims = re.compile(

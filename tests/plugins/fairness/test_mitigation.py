@@ -33,7 +33,7 @@ CONSTRAINTS = ("demographic_parity", "equalized_odds", "true_positive_rate_parit
 
 @cache
 def planted() -> AuditedModel:
-    return cases.model(SIZES)
+    return cases.audited_model(SIZES)
 
 
 @cache
@@ -231,7 +231,7 @@ def test_the_frontier_has_the_unmitigated_model_and_one_chosen_row() -> None:
 
 
 def test_training_examples_are_scored_by_heads_that_did_not_see_them() -> None:
-    noise = cases.model({"train": 60, "test": 60}, dimension=300, agree=0.0, seed=4)
+    noise = cases.audited_model({"train": 60, "test": 60}, dimension=300, agree=0.0, seed=4)
     labels = noise.splits["train"].labels
     own = noise.predictions.query("split == 'train'")
     assert (own["label"] == own["prediction"]).mean() > 0.95  # known by heart
@@ -242,7 +242,7 @@ def test_training_examples_are_scored_by_heads_that_did_not_see_them() -> None:
 
 
 def test_units_are_set_aside_whole_and_from_each_group() -> None:
-    people = cases.model({"train": 300, "test": 300}, each=2, agree=0.3)
+    people = cases.audited_model({"train": 300, "test": 300}, each=2, agree=0.3)
     found = Material.of(people, "region", "yes")
     assert found.chosen_on == ASIDE
     assert not set(found.fit.units) & set(found.choose.units)
@@ -325,7 +325,7 @@ def test_what_cannot_be_mitigated_says_why(broken, reason: str) -> None:
 
 
 def test_only_the_balanced_head_takes_more_than_two_classes() -> None:
-    three = cases.model({"train": 1500, "validation": 1500, "test": 1500}, classes=3, agree=0.7)
+    three = cases.audited_model({"train": 1500, "validation": 1500, "test": 1500}, classes=3, agree=0.7)
     found = mitigate(three, options("threshold", "exponentiated_gradient", "balanced"), "yes")
     reasons = {finding.id: finding.reason for finding in found.findings if finding.status == "not_measured"}
     assert reasons == {
@@ -368,7 +368,7 @@ def test_a_test_example_without_a_known_group_is_left_to_the_fine_tuned_model() 
 def test_no_warning_escapes_and_a_second_run_is_the_same() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        small = cases.model({"train": 400, "test": 200}, agree=0.5, dimension=300)
+        small = cases.audited_model({"train": 400, "test": 200}, agree=0.5, dimension=300)
         first, second = (
             mitigate(small, options("threshold", "exponentiated_gradient", constraints=["demographic_parity"]), "yes")
             for _ in range(2)
@@ -379,7 +379,7 @@ def test_no_warning_escapes_and_a_second_run_is_the_same() -> None:
 
 
 def test_a_gap_that_needs_no_mitigation_is_said() -> None:
-    even = cases.model({"train": 600, "validation": 600, "test": 600}, agree=0.0)
+    even = cases.audited_model({"train": 600, "validation": 600, "test": 600}, agree=0.0)
     needless = mitigate(even, options("threshold", constraints=["demographic_parity"], max_gap=1.0), "yes")
     assert "nothing on validation asks for mitigation" in " ".join(needless.notes)
     assert "nothing on validation asks" not in " ".join(by("threshold").notes)

@@ -189,7 +189,7 @@ def test_rules_are_judged_by_the_gap_that_widened_most_and_small_groups_may_have
     finding = left_out.finding("fairness.change_of_accuracy_gap.place")
     assert finding.small_groups == ("rare",)
     assert finding.adjusted[0].interval.high == 1.0
-    assert "rare" in finding.limits
+    assert "rare" in finding.caveats
 
 
 def test_a_reversal_is_said() -> None:
@@ -197,7 +197,7 @@ def test_a_reversal_is_said() -> None:
     frames = [frame_of(rows, grouping) for rows in (both.before, both.after)]
     finding = section(RunPair(*frames, CLASSES, "yes", ("a", "b"), 0)).finding("fairness.change_of_accuracy_gap.place")
     assert finding.status == "info"
-    assert "by no more than chance can explain. It changed sides: y has the higher one now." in finding.meaning
+    assert "by no more than chance can explain. It changed sides: y has the higher one now." in finding.description
 
 
 def frame_of(rows: Rows, grouping: Grouping) -> pd.DataFrame:

@@ -47,7 +47,7 @@ def test_tpr_and_fnr_are_warned_of_once_and_counted_once() -> None:
     section = audit(two_groups(), metrics=EVERYTHING)
     tpr, fnr = (section.finding(f"fairness.{metric}_gap.g") for metric in ("tpr", "fnr"))
     assert (tpr.status, fnr.status) == ("warn", "info")
-    assert "the same fact as the gap in true positive rate" in fnr.meaning
+    assert "the same fact as the gap in true positive rate" in fnr.description
     rows = {row["metric"]: row for row in section.tables["gaps"]}
     p_values = [rows[metric]["p"] for metric in ("accuracy", "selection_rate", "tpr", "fpr")]
     assert [rows[metric]["p_holm"] for metric in ("accuracy", "selection_rate", "tpr", "fpr")] == holm(p_values)
@@ -101,7 +101,7 @@ def test_what_stands_out_by_itself_alone_says_so() -> None:
     assert finding.interval is not None
     assert finding.interval.low > 0
     assert finding.status == "info"
-    assert "by itself, but not among the 28 gaps" in finding.meaning
+    assert "by itself, but not among the 28 gaps" in finding.description
 
 
 def test_a_selection_rate_gap_that_follows_from_the_labels_is_not_pointed_out() -> None:
@@ -112,7 +112,7 @@ def test_a_selection_rate_gap_that_follows_from_the_labels_is_not_pointed_out() 
     finding = section.finding("fairness.selection_rate_gap.g")
     assert finding.value == pytest.approx(0.5)
     assert finding.status == "info"
-    assert "follows from the labels alone" in finding.limits
+    assert "follows from the labels alone" in finding.caveats
 
 
 @pytest.mark.parametrize("seed", range(12))

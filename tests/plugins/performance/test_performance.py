@@ -111,7 +111,7 @@ def test_the_roc_curve_says_whose_it_is(positive: str | None, named: str) -> Non
     finding = section.finding("performance.roc_auc")
     index = "ab".index(named)
     assert finding.value == pytest.approx(sklearn.roc_auc_score(labels == index, scores[:, index]))
-    assert finding.meaning.endswith(f"It is the area for the class {named}.")
+    assert finding.description.endswith(f"It is the area for the class {named}.")
 
 
 @pytest.mark.parametrize("k", [2, 4])
@@ -144,7 +144,7 @@ def test_averages_over_classes_with_too_few_rows_have_a_value_and_no_interval() 
     for name in ("balanced_accuracy", "macro_f1"):
         finding = section.finding(f"performance.{name}")
         assert (finding.value, finding.interval, finding.adjusted) == (1.0, None, ())
-        assert "fewer than 3 independent cases each" in finding.meaning
+        assert "fewer than 3 independent cases each" in finding.description
     assert section.finding("performance.accuracy").interval is not None
 
 
@@ -179,7 +179,7 @@ def test_the_baseline_is_the_most_frequent_class_of_train() -> None:
     expected = intervals.wilson(10, 40)
     assert baseline.value == 0.25
     assert baseline.interval == expected
-    assert baseline.meaning.endswith("The most frequent class is b.")
+    assert baseline.description.endswith("The most frequent class is b.")
 
 
 def test_accuracy_warns_when_it_is_not_above_the_baseline() -> None:
@@ -269,7 +269,7 @@ def test_a_probability_of_zero_is_counted_and_said() -> None:
     labels, scores = np.array([0, 1, 0, 1]), np.array([[1.0, 0], [0, 1], [0, 1], [0, 1]])
     finding = audit(predictions(labels, scores, "ab"), classes="ab").finding("performance.log_loss")
     assert finding.value == pytest.approx(sklearn.log_loss(labels, scores))
-    assert "1 probabilities of 0 were counted as 2.2e-16." in finding.meaning
+    assert "1 probabilities of 0 were counted as 2.2e-16." in finding.description
 
 
 def test_predictions_without_scores_are_measured_as_far_as_they_go() -> None:

@@ -48,7 +48,13 @@ FACTS: dict[str, Any] = {
     "charged_steps": 312,
     "ledger": {},
     "self_test": [
-        {"check": "noise", "expected": "1 ± 0.03", "found": "1.002", "outcome": "passed", "meaning": "Its deviation."}
+        {
+            "check": "noise",
+            "expected": "1 ± 0.03",
+            "found": "1.002",
+            "outcome": "passed",
+            "description": "Its deviation.",
+        }
     ],
 }
 
@@ -121,7 +127,7 @@ def test_a_private_run_states_what_it_spent() -> None:
 def test_status_follows_the_facts(finding: str, changes: dict[str, Any], status: str, word: str) -> None:
     found = section(FACTS | changes).finding(finding)
     assert found.status == status
-    assert word in found.meaning
+    assert word in found.description
 
 
 def test_the_parameters_let_a_reviewer_convert() -> None:
@@ -323,14 +329,14 @@ def test_the_self_test_is_reported_with_what_was_passed_over() -> None:
     made = section(FACTS)
     found = made.finding("privacy.gradient_error")
     assert (found.value, found.exact, found.status) == (4e-7, True, "info")
-    assert "torch.func" in found.meaning
+    assert "torch.func" in found.description
     rows = {row["parameter"]: row for row in made.tables["parameters"]}
     assert rows["gradients of single examples"]["value"] == "functorch"
-    assert "Not by hooks: relative error 1.5 at stages.3." in str(rows["gradients of single examples"]["meaning"])
+    assert "Not by hooks: relative error 1.5 at stages.3." in str(rows["gradients of single examples"]["description"])
     assert rows["released"]["value"] == "1,026 trained weights"
     assert rows["precision"]["value"] == "float32"
     slow = section(FACTS | {"engine": "one by one", "engine_error": 0.0}).finding("privacy.gradient_error")
-    assert "slowest" in slow.meaning
+    assert "slowest" in slow.description
 
 
 def test_units_on_both_sides_are_mentioned() -> None:
@@ -373,7 +379,7 @@ def test_what_was_left_out_is_named_at_the_end() -> None:
 def test_steps_that_were_taken_again_are_a_warning_and_no_failure() -> None:
     found = section(FACTS | {"epsilon": 3.05, "charged_steps": 330}).finding("privacy.epsilon")
     assert found.status == "warn"
-    assert "18 steps were taken again" in found.meaning
+    assert "18 steps were taken again" in found.description
 
 
 def test_a_failed_self_test_is_a_failure() -> None:

@@ -86,8 +86,10 @@ def _ll144(
         assert options is not None
         counted = ll144.chosen(rows, positive, options)
     except Unavailable as reason:
-        meaning = "Rates and impact ratios by sex, race or ethnicity, and both, as Local Law 144 asks for them."
-        return Legal(findings=(not_measured(f"fairness.{ll144.NAME}", "Local Law 144 table", str(reason), meaning),))
+        description = "Rates and impact ratios by sex, race or ethnicity, and both, as Local Law 144 asks for them."
+        return Legal(
+            findings=(not_measured(f"fairness.{ll144.NAME}", "Local Law 144 table", str(reason), description),)
+        )
     every = [
         ll144.left_out(Shares.of(grouping, counted, rows.units, min_group=min_group), options)
         for grouping in categories

@@ -87,8 +87,8 @@ def finding(shares: Shares) -> Finding:
     id, title = f"fairness.{NAME}.{attribute}", f"Lowest impact ratio by {attribute}"
     lowest = shares.lowest()
     if lowest is None or shares.reference is None:
-        meaning = f"The lowest selection rate by {attribute}, divided by the highest."
-        return unmeasured(id, title, meaning, shares)
+        description = f"The lowest selection rate by {attribute}, divided by the highest."
+        return unmeasured(id, title, description, shares)
     names = shares.grouping.names
     ratio = shares.ratio(lowest)
     return Finding(
@@ -101,9 +101,10 @@ def finding(shares: Shares) -> Finding:
         adjusted=shares.judging_intervals(),
         small_groups=shares.small_groups,
         n=shares.n_independent,
-        meaning=f"{names[lowest]} is selected {ratio:.3f} times as often as {names[shares.reference]}, the group with "
+        description=f"{names[lowest]} is selected {ratio:.3f} times as often as {names[shares.reference]}, the group "
+        "with "
         f"the highest rate ({_counted(shares, lowest)} against {_counted(shares, shares.reference)}).",
-        limits=f"The guidelines speak of four fifths ({RULE}). The reference is the highest of "
+        caveats=f"The guidelines speak of four fifths ({RULE}). The reference is the highest of "
         f"{int(shares.compared.sum())} groups in this sample; nothing here says whether a law is satisfied.",
         references=REFERENCES,
         attributes=(attribute,),
@@ -114,9 +115,9 @@ def _counted(shares: Shares, group: int) -> str:
     return f"{shares.rows_chosen[group]} of {shares.rows[group]}"
 
 
-def unmeasured(id: str, title: str, meaning: str, shares: Shares) -> Finding:
+def unmeasured(id: str, title: str, description: str, shares: Shares) -> Finding:
     """Return the finding of an attribute without a ratio; groups that are too small still enter rules about it."""
-    finding = not_measured(id, title, why_not(shares), meaning, n=shares.n_independent)
+    finding = not_measured(id, title, why_not(shares), description, n=shares.n_independent)
     small = shares.small_groups
     adjusted = shares.judging_intervals() if small else ()
     about = {"attributes": (shares.grouping.attribute,)}

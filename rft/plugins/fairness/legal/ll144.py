@@ -119,10 +119,10 @@ def finding(shares: Shares, options: Ll144Options) -> Finding:
     """Return the finding ``fairness.ll144.<attribute>``: the lowest impact ratio."""
     attribute = shares.grouping.attribute
     id, title = f"fairness.{NAME}.{attribute}", f"Lowest impact ratio by {attribute}, Local Law 144"
-    meaning = f"The lowest {_RATE[options.basis].replace('_', ' ')} by {attribute} divided by the highest"
+    description = f"The lowest {_RATE[options.basis].replace('_', ' ')} by {attribute} divided by the highest"
     lowest = shares.lowest()
     if lowest is None or shares.reference is None:
-        return unmeasured(id, title, f"{meaning}.", shares)
+        return unmeasured(id, title, f"{description}.", shares)
     names = shares.grouping.names
     return Finding(
         id=id,
@@ -134,9 +134,9 @@ def finding(shares: Shares, options: Ll144Options) -> Finding:
         adjusted=shares.judging_intervals(),
         small_groups=shares.small_groups,
         n=shares.n_independent,
-        meaning=f"{meaning}: {names[lowest]} {shares.rates[lowest]:.3f}, {names[shares.reference]} "
+        description=f"{description}: {names[lowest]} {shares.rates[lowest]:.3f}, {names[shares.reference]} "
         f"{shares.rates[shares.reference]:.3f}{_unknown(shares)}.",
-        limits="The law sets no threshold; nothing here says whether it is satisfied.",
+        caveats="The law sets no threshold; nothing here says whether it is satisfied.",
         references=REFERENCES,
         attributes=(attribute,),
     )

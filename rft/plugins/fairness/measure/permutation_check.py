@@ -29,17 +29,17 @@ def self_check(grouped: GroupedRows, limits: Limits, *, positive: int, seed: int
     """Return the finding ``fairness.self_check.<attribute>``: how often it shows a gap in accuracy when shuffled."""
     attribute = grouped.grouping.attribute
     id, title = f"fairness.self_check.{attribute}", f"Self-check: {attribute} shuffled"
-    meaning = f"How often the audit finds a gap in accuracy when {attribute} is dealt to the people by chance."
+    description = f"How often the audit finds a gap in accuracy when {attribute} is dealt to the people by chance."
     compared = chosen_of(_measured(grouped, limits, positive, seed))
     if len(compared) < 2:
-        return not_measured(id, title, "fewer than two groups can be compared", meaning)
+        return not_measured(id, title, "fewer than two groups can be compared", description)
     rng = np.random.default_rng([seed, SHUFFLES])
     found = []
     for shuffled in _shuffles(_sampled(grouped, compared, rng), rng):
         measured = _measured(shuffled, limits, positive, seed)
         if len(chosen_of(measured)) < 2:
             reason = "people are in several groups, and with one group each fewer than two are large enough"
-            return not_measured(id, title, reason, meaning)
+            return not_measured(id, title, reason, description)
         found.append(shows_gap(shuffled, measured, ACCURACY, OF_ALL, rng))
     times = sum(map(bool, found))
     broken = bool(binom.sf(times - 1, SHUFFLES, ALLOWED) < INCOMPATIBLE)
@@ -54,12 +54,13 @@ def self_check(grouped: GroupedRows, limits: Limits, *, positive: int, seed: int
         status="fail" if broken else "info",
         value=times / SHUFFLES,
         unit="fraction",
-        exact=True,
+        deterministic=True,
         n=SHUFFLES,
         attributes=(attribute,),
-        meaning=f"With {attribute} dealt to the people by chance, {times} of {SHUFFLES} times a gap in accuracy was "
+        description=f"With {attribute} dealt to the people by chance, {times} of {SHUFFLES} times a gap in accuracy "
+        "was "
         f"found: {verdict}.",
-        limits="Shows that the method invents no gaps on these data, not that it finds the ones that exist.",
+        caveats="Shows that the method invents no gaps on these data, not that it finds the ones that exist.",
     )
 
 

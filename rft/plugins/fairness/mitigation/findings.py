@@ -60,8 +60,8 @@ def unfitted(tried: Sequence[Tried]) -> Iterator[Finding]:
         if all(candidate.reason for candidate in own):
             reasons = "; ".join(dict.fromkeys(candidate.reason for candidate in own))
             title = f"Mitigation by {method.replace('_', ' ')}"
-            meaning = f"What {method.replace('_', ' ')} would do to the groups ({SOURCES[method]})."
-            yield not_measured(f"fairness.mitigation.{method}", title, reasons, meaning)
+            description = f"What {method.replace('_', ' ')} would do to the groups ({SOURCES[method]})."
+            yield not_measured(f"fairness.mitigation.{method}", title, reasons, description)
 
 
 def findings(choice: Choice, options: MitigationOptions, limits: Limits) -> Iterator[Finding]:
@@ -81,9 +81,9 @@ def findings(choice: Choice, options: MitigationOptions, limits: Limits) -> Iter
             interval=measured.accuracy.interval(),
             adjusted=multiplicity.adjusted(measured.accuracy.exact_interval),
             n=measured.accuracy.sample.units,
-            meaning=f"The share of test examples that get the right class {words.partition(' (')[0]}: "
+            description=f"The share of test examples that get the right class {words.partition(' (')[0]}: "
             f"{choice.before.accuracy.value:.3f} before, {choice.after.accuracy.value:.3f} after.",
-            limits="" if suffix else CHOSEN_BEFORE,
+            caveats="" if suffix else CHOSEN_BEFORE,
             references=(intervals.WILSON,),
         )
         yield _worst(choice, options, limits, measured, suffix, words)
@@ -109,10 +109,11 @@ def _gap(choice: Choice, options: MitigationOptions, measured: Measured, suffix:
         **_judged(measured),
         n=sum(rate.sample.units for rate in measured.groups.values()),
         attributes=(options.attribute,),
-        meaning=f"{_named(measured.groups, METRICS[options.metric])}. The gap is {before:.3f} before and {after:.3f} "
+        description=f"{_named(measured.groups, METRICS[options.metric])}. The gap is {before:.3f} before and "
+        f"{after:.3f} "
         f"after mitigation by {choice.chosen.candidate.name}."
         + ("" if suffix or kept else f" No candidate keeps to {options.max_gap:g} on validation examples."),
-        limits=" ".join([CHOSEN_BEFORE, *([f"Left out: {measured.why_left_out}."] * bool(measured.left_out))]),
+        caveats=" ".join([CHOSEN_BEFORE, *([f"Left out: {measured.why_left_out}."] * bool(measured.left_out))]),
         references=(*_sources(measured), SOURCES[choice.chosen.candidate.method]),
     )
 
@@ -155,9 +156,9 @@ def _worst(
         adjusted=multiplicity.adjusted(measured.worst_interval),
         n=rate.sample.units,
         attributes=(options.attribute,),
-        meaning=f"{asked} It is that of {name}, {_of(rate)}."
+        description=f"{asked} It is that of {name}, {_of(rate)}."
         + (" The group that is worst off is worse off than before." if worse else ""),
-        limits=LOWEST if suffix else f"{CHOSEN_BEFORE} {LOWEST}",
+        caveats=LOWEST if suffix else f"{CHOSEN_BEFORE} {LOWEST}",
         references=(intervals.CLOPPER_PEARSON,),
     )
 

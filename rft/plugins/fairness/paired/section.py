@@ -116,8 +116,8 @@ def _finding(attribute: str, metric: str, paired: PairedChanges | NoChange, name
         f"{words[:1].upper()}{words[1:]}: change of the gap by {attribute}",
     )
     if isinstance(paired, NoChange):
-        meaning = f"How the gaps in {words} between groups by {attribute} differ between the two models."
-        return not_measured(id, title, paired.reason, meaning).model_copy(update={"attributes": (attribute,)})
+        description = f"How the gaps in {words} between groups by {attribute} differ between the two models."
+        return not_measured(id, title, paired.reason, description).model_copy(update={"attributes": (attribute,)})
     widest = max(paired.changes, key=lambda change: (change.value, -change.p_value))
     intervals = _intervals_of_largest(paired.changes)
     return Finding(
@@ -130,8 +130,8 @@ def _finding(attribute: str, metric: str, paired: PairedChanges | NoChange, name
         adjusted=_judging(intervals, paired.small_groups),
         small_groups=paired.small_groups,
         n=widest.n,
-        meaning=_meaning(widest, words, names, pairs=len(paired.changes)),
-        limits=" ".join(filter(None, (_of_which_pair(len(paired.changes)), _left_out(paired.small_groups)))),
+        description=_describe(widest, words, names, pairs=len(paired.changes)),
+        caveats=" ".join(filter(None, (_of_which_pair(len(paired.changes)), _left_out(paired.small_groups)))),
         references=(MAX_T,),
         attributes=(attribute,),
     )
@@ -167,7 +167,7 @@ def _of_which_pair(pairs: int) -> str:
     return "The interval is that of the largest change of any pair, which may be another one." if pairs > 1 else ""
 
 
-def _meaning(change: Change, words: str, names: tuple[str, str], *, pairs: int) -> str:
+def _describe(change: Change, words: str, names: tuple[str, str], *, pairs: int) -> str:
     """Return both gaps, whether the gap became narrower or wider, and whether it changed sides."""
     among = f", the pair of {pairs} whose gap grew most or shrank least" if pairs > 1 else ""
     gaps = (

@@ -24,8 +24,8 @@ def of_gap(gap: Gap) -> Finding:
     id = f"fairness.{name_of(gap)}_gap.{gap.attribute}"
     title = f"{_capital(words_of(gap))}: gap by {gap.attribute}"
     if gap.value is None:
-        meaning = f"How far apart groups by {gap.attribute} are in {words_of(gap)}: {explained(gap)}."
-        unmeasured = not_measured(id, title, why_not(gap), meaning, n=_n(gap))
+        description = f"How far apart groups by {gap.attribute} are in {words_of(gap)}: {explained(gap)}."
+        unmeasured = not_measured(id, title, why_not(gap), description, n=_n(gap))
         return unmeasured.model_copy(update=_judged(gap, gap.judging_intervals))
     return Finding(
         id=id,
@@ -36,8 +36,8 @@ def of_gap(gap: Gap) -> Finding:
         interval=gap.interval,
         **_judged(gap, gap.judging_intervals),
         n=_n(gap),
-        meaning=_meaning(gap),
-        limits=" ".join([*([] if gap.intervals else [NO_INTERVAL]), *_labels_alone(gap), *_left_out(gap)]),
+        description=_describe(gap),
+        caveats=" ".join([*([] if gap.intervals else [NO_INTERVAL]), *_labels_alone(gap), *_left_out(gap)]),
         references=_sources(gap),
     )
 
@@ -55,7 +55,7 @@ def _judged(gap: Gap, at_levels: Sequence[Interval]) -> dict[str, Any]:
     return {"adjusted": adjusted, "small_groups": small, "attributes": (gap.attribute,)}
 
 
-def _meaning(gap: Gap) -> str:
+def _describe(gap: Gap) -> str:
     lowest, highest = gap.scored[0], gap.scored[-1]
     compared = (
         f"{_capital(words_of(gap))} ({explained(gap)}) is {highest.value:.3f} for {highest.group} "
@@ -104,13 +104,13 @@ def of_ratio(gap: Gap) -> Finding:
     The interval holds for all pairs of groups at once; the legal tables state and judge the same one.
     """
     id, title = f"fairness.{name_of(gap)}_ratio.{gap.attribute}", f"{_capital(words_of(gap))}: ratio by {gap.attribute}"
-    meaning = f"The lowest {words_of(gap)} of a group by {gap.attribute}, over the highest."
+    description = f"The lowest {words_of(gap)} of a group by {gap.attribute}, over the highest."
     if gap.value is None:
         judged = _judged(gap, _judging_ratios(gap) if gap.small_shares else [])
-        return not_measured(id, title, why_not(gap), meaning, n=_n(gap)).model_copy(update=judged)
+        return not_measured(id, title, why_not(gap), description, n=_n(gap)).model_copy(update=judged)
     lowest, highest = gap.scored[0], gap.scored[-1]
     if not highest.value:
-        return not_measured(id, title, "every group's is 0, so their ratio is undefined", meaning, n=_n(gap))
+        return not_measured(id, title, "every group's is 0, so their ratio is undefined", description, n=_n(gap))
     return Finding(
         id=id,
         title=title,
@@ -119,9 +119,9 @@ def of_ratio(gap: Gap) -> Finding:
         interval=ratio_of_shares(_shares(gap), intervals.LEVEL),
         **_judged(gap, _judging_ratios(gap)),
         n=_n(gap),
-        meaning=f"{_capital(words_of(gap))} is {lowest.value:.3f} for {lowest.group} and {highest.value:.3f} for "
+        description=f"{_capital(words_of(gap))} is {lowest.value:.3f} for {lowest.group} and {highest.value:.3f} for "
         f"{highest.group}: the lowest over the highest of {len(gap.scored)} groups.",
-        limits="The two groups are chosen for being the extremes; the interval allows for that."
+        caveats="The two groups are chosen for being the extremes; the interval allows for that."
         + " ".join(["", *_left_out(gap)]),
         references=rate_ratio.SOURCES,
     )
@@ -141,13 +141,13 @@ def of_worst(gap: Gap) -> Finding:
         f"fairness.worst_{name_of(gap)}.{gap.attribute}",
         f"{_capital(words_of(gap))} of the worst-off group by {gap.attribute}",
     )
-    meaning = f"The {gap.metric.worst} {words_of(gap)} of any group by {gap.attribute}."
+    description = f"The {gap.metric.worst} {words_of(gap)} of any group by {gap.attribute}."
     shares = [*_shares(gap), *gap.small_shares]
     lowest = gap.metric.worst == "lowest"
     at_levels = [worst_share(shares, lowest=lowest, level=level) for level in multiplicity.LEVELS] if shares else []
     judged = _judged(gap, at_levels)
     if not gap.scored:
-        return not_measured(id, title, why_not(gap, at_least=1), meaning).model_copy(update=judged)
+        return not_measured(id, title, why_not(gap, at_least=1), description).model_copy(update=judged)
     worst = gap.scored[0 if gap.metric.worst == "lowest" else -1]
     return Finding(
         id=id,
@@ -158,9 +158,9 @@ def of_worst(gap: Gap) -> Finding:
         interval=worst_share(shares[: len(gap.scored)], lowest=lowest, level=intervals.LEVEL),
         **judged,
         n=worst.cases,
-        meaning=f"{worst.group} has the {gap.metric.worst} {words_of(gap)} of {len(gap.scored)} groups by "
+        description=f"{worst.group} has the {gap.metric.worst} {words_of(gap)} of {len(gap.scored)} groups by "
         f"{gap.attribute}: {worst.value:.3f} ({_cases(worst, gap)}).",
-        limits=" ".join(_left_out(gap)),
+        caveats=" ".join(_left_out(gap)),
         references=(CLOPPER_PEARSON,),
     )
 
@@ -170,17 +170,17 @@ def of_missing(attribute: str, missing: int, n: int, bounded: Sequence[tuple[Gap
     allowed = "; ".join(
         f"{words_of(gap)} {gap.value:.3f}, between {bounds.low:.3f} and {bounds.high:.3f}" for gap, bounds in bounded
     )
-    meaning = f"{missing} of {n} test examples have no value of {attribute} and belong to no group."
+    description = f"{missing} of {n} test examples have no value of {attribute} and belong to no group."
     return Finding(
         id=f"fairness.missing.{attribute}",
         title=f"Test examples without {attribute}",
         status="warn" if missing else "info",
         value=missing,
         unit="examples",
-        exact=True,
+        deterministic=True,
         n=n,
-        meaning=f"{meaning} Whatever groups they are in, the gaps are: {allowed}." if allowed else meaning,
-        limits="The intervals of gaps say nothing about these examples." if missing else "",
+        description=f"{description} Whatever groups they are in, the gaps are: {allowed}." if allowed else description,
+        caveats="The intervals of gaps say nothing about these examples." if missing else "",
     )
 
 

@@ -124,7 +124,7 @@ def parameters(facts: Facts, unit: str, void: str | None = None) -> Table:
         ("error of these gradients", facts["engine_error"], "measured", GRADIENT_ERROR),
         ("self-tests", len(facts["self_test"]), "measured", "Checks before the first step; see their table."),
     ]
-    names = ("parameter", "value", "grade", "meaning")
+    names = ("parameter", "value", "grade", "description")
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 

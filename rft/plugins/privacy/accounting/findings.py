@@ -28,7 +28,7 @@ RDP = "Mironov et al. 2019, arXiv:1908.10530"
 NIST = "NIST SP 800-226"
 
 EPSILON_TITLE = "Privacy loss epsilon"
-EPSILON_MEANING = (
+EPSILON_DESCRIPTION = (
     "How much the trained weights can depend on any one {unit}, at most: 0 is not at all, smaller is better."
 )
 EPSILON_LIMITS = "Covers the training of this model alone; see the table of what is and what is not covered."
@@ -63,7 +63,7 @@ def _withdrawn(finding: Finding, reason: str) -> Finding:
     """Return a finding about a promise that is void; one that says that integrity is broken stays."""
     if finding.status == "fail":
         return finding
-    return not_measured(finding.id, finding.title, reason, finding.meaning, n=finding.n)
+    return not_measured(finding.id, finding.title, reason, finding.description, n=finding.n)
 
 
 def no_spending_piece(audited: AuditedModel) -> Piece:
@@ -73,8 +73,8 @@ def no_spending_piece(audited: AuditedModel) -> Piece:
         if audited.fit
         else audited.provided_as
     )
-    meaning = EPSILON_MEANING.format(unit="example")
-    return Piece(findings=(not_measured("privacy.epsilon", EPSILON_TITLE, reason, meaning),))
+    description = EPSILON_DESCRIPTION.format(unit="example")
+    return Piece(findings=(not_measured("privacy.epsilon", EPSILON_TITLE, reason, description),))
 
 
 def self_test_piece(facts: Facts) -> Piece:
@@ -87,11 +87,12 @@ def self_test_piece(facts: Facts) -> Piece:
         status="fail" if failed else "info",
         value=failed,
         unit="checks",
-        exact=True,
+        deterministic=True,
         n=len(rows),
-        meaning="Sampling, clipping, noise and their bookkeeping, tried out before the first step on the objects that "
+        description="Sampling, clipping, noise and their bookkeeping, tried out before the first step on the objects "
+        "that "
         "trained, with made-up examples.",
-        limits="Statistical checks find gross mistakes only; a failed one stops the run before anything is trained.",
+        caveats="Statistical checks find gross mistakes only; a failed one stops the run before anything is trained.",
     )
     return Piece(
         findings=(finding, _gradient_error(facts)),
@@ -109,12 +110,13 @@ def _epsilon_with_audits(facts: Facts, mechanisms: Sequence[Mechanism], unit: st
         title="Epsilon of the model with its frontier and canary runs",
         status="warn" if spent.epsilon > HIGH_EPSILON else "info",
         value=spent.epsilon,
-        exact=True,
+        deterministic=True,
         n=facts["n"],
-        meaning=f"How much the model and {len(mechanisms)} further heads of this run, taken together, can depend on "
+        description=f"How much the model and {len(mechanisms)} further heads of this run, taken together, can depend "
+        "on "
         f"any one {unit}: what counts where such heads are given away with the model."
         + (WEAK if spent.epsilon > HIGH_EPSILON else ""),
-        limits="Does not cover this report, which is un-noised: its tables, pictures and attack results, and what "
+        caveats="Does not cover this report, which is un-noised: its tables, pictures and attack results, and what "
         "these heads do on test examples, are computed without noise, and no epsilon covers them.",
         references=(PLD if spent.accountant == "PLD" else RDP,),
     )
@@ -127,10 +129,10 @@ def _epsilon(facts: Facts, unit: str) -> Finding:
         title=EPSILON_TITLE,
         status=status,
         value=facts["epsilon"],
-        exact=True,
+        deterministic=True,
         n=facts["n"],
-        meaning=EPSILON_MEANING.format(unit=unit) + remark,
-        limits=EPSILON_LIMITS,
+        description=EPSILON_DESCRIPTION.format(unit=unit) + remark,
+        caveats=EPSILON_LIMITS,
         references=(DP_SGD, PLD if facts["accountant"] == "PLD" else RDP, NIST),
     )
 
@@ -157,9 +159,9 @@ def _epsilon_rdp(facts: Facts) -> Finding:
         title="Epsilon by a second, looser accountant (a cross-check)",
         status="info",
         value=facts["epsilon_rdp"],
-        exact=True,
+        deterministic=True,
         n=facts["n"],
-        meaning="The same training by the Renyi accountant of Opacus, which is looser and must not come out lower.",
+        description="The same training by the Renyi accountant of Opacus, which is looser and must not come out lower.",
         references=(RDP,),
     )
 
@@ -173,11 +175,11 @@ def _delta(facts: Facts) -> Finding:
         title="Failure probability delta",
         status="warn" if large else "info",
         value=facts["delta"],
-        exact=True,
+        deterministic=True,
         n=facts["n"],
         grade="measured" if facts["delta_by_rule"] else "declared",
-        meaning="Probability with which the bound of epsilon may fail to hold." + rule + remark,
-        limits="A delta near 1 / n would allow a training that publishes one unit outright.",
+        description="Probability with which the bound of epsilon may fail to hold." + rule + remark,
+        caveats="A delta near 1 / n would allow a training that publishes one unit outright.",
         references=(NIST,),
     )
 
@@ -194,9 +196,9 @@ def _units(facts: Facts, unit: str) -> Finding:
         status="warn" if few or undeclared else "info",
         value=facts["n"],
         unit="units",
-        exact=True,
+        deterministic=True,
         grade="declared",
-        meaning=f"Each {unit} counts as one, with all its examples; n is taken to be public." + "".join(remarks),
+        description=f"Each {unit} counts as one, with all its examples; n is taken to be public." + "".join(remarks),
         references=(NIST,),
     )
 
@@ -220,9 +222,9 @@ def _company(facts: Facts, unit: str) -> tuple[Finding, ...]:
         title="Change of an example's features by those that it was computed with",
         status="info",
         value=change,
-        exact=True,
-        meaning=claim.COMPANY + remark,
-        limits="Measured on a few made-up examples, in batches of the usual size.",
+        deterministic=True,
+        description=claim.COMPANY + remark,
+        caveats="Measured on a few made-up examples, in batches of the usual size.",
     )
     return (finding,)
 
@@ -235,8 +237,8 @@ def _noise_multiplier(facts: Facts, unit: str) -> Finding:
         title="Noise multiplier",
         status="warn" if everyone else "info",
         value=facts["noise_multiplier"],
-        exact=True,
-        meaning=f"Standard deviation of the noise, in units of the largest contribution of one {unit} to a step."
+        deterministic=True,
+        description=f"Standard deviation of the noise, in units of the largest contribution of one {unit} to a step."
         + (remark if everyone else ""),
         references=(DP_SGD,),
     )
@@ -248,7 +250,7 @@ def _gradient_error(facts: Facts) -> Finding:
         title="Error of single examples' gradients",
         status="info",
         value=facts["engine_error"],
-        exact=True,
-        meaning=f"{claim.GRADIENT_ERROR} In training they were computed {claim.GRADIENTS[facts['engine']]}.",
-        limits="A test on a few examples before training; nothing is trained where no way is exact to 0.001.",
+        deterministic=True,
+        description=f"{claim.GRADIENT_ERROR} In training they were computed {claim.GRADIENTS[facts['engine']]}.",
+        caveats="A test on a few examples before training; nothing is trained where no way is exact to 0.001.",
     )

@@ -23,22 +23,22 @@ DONG = "Dong, Roth and Su 2022, JRSS-B 84:3"
 CHUA = "Chua et al. 2024, ICML"
 
 AGREEMENT_TITLE = "Difference between two accountants"
-AGREEMENT_MEANING = (
+AGREEMENT_DESCRIPTION = (
     "How far apart the privacy loss distributions (PLD) of dp-accounting and the privacy random variables (PRV) of "
     "Opacus put epsilon: two methods and two libraries for the same training."
 )
 REPLACE_TITLE = "Epsilon if one unit were replaced by another"
-REPLACE_MEANING = (
+REPLACE_DESCRIPTION = (
     "The same training under another neighbouring relation: what one unit contributed is replaced by what any other "
     "might, and not by nothing. Some libraries and papers state this one."
 )
 SHUFFLED_TITLE = "Epsilon had the batches been shuffled, at most"
-SHUFFLED_MEANING = (
+SHUFFLED_DESCRIPTION = (
     "Here each step draws a new random sample. Many tools shuffle the data and cut it into batches instead, and state "
     "the epsilon of random samples nevertheless; with the noise of this run theirs would be up to this value"
 )
 IDEAL_TITLE = "Ideal attacker: largest TPR at {rate:g} % FPR"
-IDEAL_MEANING = (
+IDEAL_DESCRIPTION = (
     "No attacker, whoever it is and whatever else it knows, can recognise more than this share of the members by the "
     "trained weights without also accusing {rate:g} % of those who took no part."
 )
@@ -88,19 +88,19 @@ def accounting_piece(facts: Facts, void: str | None = None) -> Piece:
 def _nothing_promised(reason: str) -> Piece:
     """Return the findings without their numbers: they would restate a promise that nobody is given."""
     about = [
-        ("privacy.accountant_difference", AGREEMENT_TITLE, AGREEMENT_MEANING),
-        ("privacy.epsilon_replace_one", REPLACE_TITLE, REPLACE_MEANING),
-        ("privacy.epsilon_shuffled", SHUFFLED_TITLE, SHUFFLED_MEANING + "."),
-        *((_ideal_id(fpr), IDEAL_TITLE.format(rate=100 * fpr), _ideal_meaning(fpr)) for fpr in IDEAL_RATES),
+        ("privacy.accountant_difference", AGREEMENT_TITLE, AGREEMENT_DESCRIPTION),
+        ("privacy.epsilon_replace_one", REPLACE_TITLE, REPLACE_DESCRIPTION),
+        ("privacy.epsilon_shuffled", SHUFFLED_TITLE, SHUFFLED_DESCRIPTION + "."),
+        *((_ideal_id(fpr), IDEAL_TITLE.format(rate=100 * fpr), _describe_ideal(fpr)) for fpr in IDEAL_RATES),
     ]
-    return Piece(findings=tuple(not_measured(id, title, reason, meaning) for id, title, meaning in about))
+    return Piece(findings=tuple(not_measured(id, title, reason, description) for id, title, description in about))
 
 
 def _difference(agreement: Agreement) -> Finding:
     id, pld, prv = "privacy.accountant_difference", agreement.pld, agreement.prv
     if not agreement.problems and (prv is None or not math.isfinite(pld)):
         reason = agreement.prv_reason or "PLD has no value for these parameters"
-        return not_measured(id, AGREEMENT_TITLE, reason, AGREEMENT_MEANING)
+        return not_measured(id, AGREEMENT_TITLE, reason, AGREEMENT_DESCRIPTION)
     error = f" PRV by itself is right within {prv.error:.2g}." if prv else ""
     problems = "".join(f" {problem}: one of them is wrong." for problem in agreement.problems)
     return Finding(
@@ -109,9 +109,9 @@ def _difference(agreement: Agreement) -> Finding:
         status="fail" if problems else "info",
         value=abs(pld - (prv.epsilon if prv else agreement.rdp)),
         unit="epsilon",
-        exact=True,
-        meaning=AGREEMENT_MEANING + error + problems,
-        limits="Both take the same description of the training for granted; that it was kept to is for the self-test.",
+        deterministic=True,
+        description=AGREEMENT_DESCRIPTION + error + problems,
+        caveats="Both take the same description of the training for granted; that it was kept to is for the self-test.",
         references=(PLD, PRV),
     )
 
@@ -119,16 +119,16 @@ def _difference(agreement: Agreement) -> Finding:
 def _replaced(epsilon: float | None, n: int) -> Finding:
     id = "privacy.epsilon_replace_one"
     if epsilon is None:
-        return not_measured(id, REPLACE_TITLE, RESOLVED, REPLACE_MEANING, n=n)
+        return not_measured(id, REPLACE_TITLE, RESOLVED, REPLACE_DESCRIPTION, n=n)
     return Finding(
         id=id,
         title=REPLACE_TITLE,
         status="info",
         value=epsilon,
         unit="epsilon",
-        exact=True,
+        deterministic=True,
         n=n,
-        meaning=REPLACE_MEANING,
+        description=REPLACE_DESCRIPTION,
         references=(PLD,),
     )
 
@@ -136,7 +136,7 @@ def _replaced(epsilon: float | None, n: int) -> Finding:
 def _shuffled(shuffled: Shuffled, facts: Facts) -> Finding:
     id, n = "privacy.epsilon_shuffled", facts["n"]
     if not math.isfinite(shuffled.high):
-        return not_measured(id, SHUFFLED_TITLE, RESOLVED, SHUFFLED_MEANING + ".", n=n)
+        return not_measured(id, SHUFFLED_TITLE, RESOLVED, SHUFFLED_DESCRIPTION + ".", n=n)
     least = "" if shuffled.low is None else f", and at least {shuffled.low:.3g}"
     if shuffled.low is not None and shuffled.low > facts["epsilon"]:
         least += f", more than the {facts['epsilon']:.3g} of random samples"
@@ -146,10 +146,10 @@ def _shuffled(shuffled: Shuffled, facts: Facts) -> Finding:
         status="info",
         value=shuffled.high,
         unit="epsilon",
-        exact=True,
+        deterministic=True,
         n=n,
-        meaning=f"{SHUFFLED_MEANING}{least}.",
-        limits="The exact value is not known to research.",
+        description=f"{SHUFFLED_DESCRIPTION}{least}.",
+        caveats="The exact value is not known to research.",
         references=(CHUA,),
     )
 
@@ -167,10 +167,10 @@ def _ideal_finding(row: Row, n: int) -> Finding:
         status="info",
         value=float(row["tpr"] or 0),
         unit="fraction",
-        exact=True,
+        deterministic=True,
         n=n,
-        meaning=_ideal_meaning(fpr),
-        limits=IDEAL_LIMITS.format(fpr=fpr),
+        description=_describe_ideal(fpr),
+        caveats=IDEAL_LIMITS.format(fpr=fpr),
         references=(DONG, PLD),
     )
 
@@ -179,8 +179,8 @@ def _ideal_id(fpr: float) -> str:
     return f"privacy.ideal_tpr_at_{f'{100 * fpr:g}'.replace('.', '')}pct_fpr"
 
 
-def _ideal_meaning(fpr: float) -> str:
-    return IDEAL_MEANING.format(rate=100 * fpr)
+def _describe_ideal(fpr: float) -> str:
+    return IDEAL_DESCRIPTION.format(rate=100 * fpr)
 
 
 def _accounts(agreement: Agreement, replaced: float | None, shuffled: Shuffled, versions: dict[str, str]) -> Table:
@@ -196,7 +196,7 @@ def _accounts(agreement: Agreement, replaced: float | None, shuffled: Shuffled, 
         ("replace-one", replaced, None, None, dp_accounting, "by PLD, one unit replaced by another"),
         ("shuffled", None, *shuffled_ends, dp_accounting, "from below by one event, from above by PLD of every pass"),
     ]
-    names = ("name", "value", "low", "high", "accountant", "meaning")
+    names = ("name", "value", "low", "high", "accountant", "description")
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 

@@ -49,7 +49,7 @@ class Wording:
 
     id: str
     title: str
-    meaning: str
+    description: str
     reference: str
 
 
@@ -149,7 +149,7 @@ def _not_attacked(reason: str) -> Piece:
     """Return what is said where a split as a whole has too few for any number on it."""
     return Piece(
         findings=tuple(
-            not_measured(wording.id, wording.title, reason, wording.meaning.format(unit="example"))
+            not_measured(wording.id, wording.title, reason, wording.description.format(unit="example"))
             for wording in WORDINGS.values()
         )
     )
@@ -215,10 +215,10 @@ def _about_shadows(audited: AuditedModel, count: int) -> str:
 
 def _area(results: Results, name: str) -> Finding:
     wording = WORDINGS[name]
-    meaning = wording.meaning.format(unit=results.unit)
+    description = wording.description.format(unit=results.unit)
     outcome = results.outcomes.get(name)
     if outcome is None:
-        return not_measured(wording.id, wording.title, _absence(results, name), meaning, n=results.fewest)
+        return not_measured(wording.id, wording.title, _absence(results, name), description, n=results.fewest)
     interval = outcome.interval()
     leaks = interval.low > 0.5
     return Finding(
@@ -229,8 +229,8 @@ def _area(results: Results, name: str) -> Finding:
         interval=interval,
         adjusted=multiplicity.adjusted(lambda level: outcome.interval(level=level)),
         n=results.fewest,
-        meaning=meaning + (" The interval lies above 0.5: membership shows." if leaks else ""),
-        limits=_limits(results, name),
+        description=description + (" The interval lies above 0.5: membership shows." if leaks else ""),
+        caveats=_limits(results, name),
         references=(wording.reference, DELONG),
     )
 
@@ -249,17 +249,17 @@ def _rate(results: Results, column: str) -> Finding:
     """Return the finding on LiRA's true-positive rate at a low false-positive rate, which is what LiRA is judged by."""
     fpr = RATES[column]
     id, title = f"privacy.{column}", f"Training {results.unit}s found by LiRA at {100 * fpr:g} % false alarms"
-    meaning = (
+    description = (
         f"Share of the training {results.unit}s that the likelihood-ratio attack names while it wrongly names "
         f"{100 * fpr:g} % of the others; guessing finds {100 * fpr:g} %."
     )
     outcome = results.outcomes.get(LIRA)
     if outcome is None:
-        return not_measured(id, title, _absence(results, LIRA), meaning, n=results.fewest)
+        return not_measured(id, title, _absence(results, LIRA), description, n=results.fewest)
     rate, n = outcome.tpr_at(fpr), len(outcome.non_members)
     if rate is None:
         reason = f"{n:,} {results.unit}s outside training; a rate this low needs {BEYOND / fpr:,.0f}"
-        return not_measured(id, title, reason, meaning, n=n)
+        return not_measured(id, title, reason, description, n=n)
     leaks = rate.interval.low > fpr
     return Finding(
         id=id,
@@ -270,8 +270,8 @@ def _rate(results: Results, column: str) -> Finding:
         interval=rate.interval,
         adjusted=multiplicity.adjusted(lambda level: _rate_interval(outcome, fpr, level)),
         n=n,
-        meaning=meaning + (" The interval lies above guessing." if leaks else ""),
-        limits=_limits(results, LIRA),
+        description=description + (" The interval lies above guessing." if leaks else ""),
+        caveats=_limits(results, LIRA),
         references=(CARLINI, ZOU_DONNER),
     )
 
@@ -302,13 +302,13 @@ def _most_exposed(results: Results) -> tuple[Finding, ...]:
     id, title = "privacy.most_exposed_group", "Membership attack within the most exposed group, area"
     made = {group: attacks.attack(rows, results.foremost) for group, rows in results.target.groups().items()}
     outcomes = {group: outcome for group, outcome in made.items() if outcome}
-    meaning = (
+    description = (
         f"Area under the curve of the attack {results.foremost} within the group whose interval reaches highest at its "
         "lower end, so that no small group is named for its noise."
     )
     if not outcomes:
         reason = f"no group has {FEWEST} training and {FEWEST} test {results.unit}s with a score"
-        unmeasured = not_measured(id, title, reason, meaning)
+        unmeasured = not_measured(id, title, reason, description)
         return (unmeasured.model_copy(update={"attributes": tuple(results.target.attributes)}),)
     intervals = _of_groups(outcomes, LEVEL)
     attribute, group = most = max(intervals, key=lambda group: intervals[group].low)
@@ -322,8 +322,8 @@ def _most_exposed(results: Results) -> tuple[Finding, ...]:
             interval=_highest(intervals),
             adjusted=multiplicity.adjusted(lambda level: _highest(_of_groups(outcomes, level))),
             n=min(len(outcomes[most].members), len(outcomes[most].non_members)),
-            meaning=f"{attribute} = {group}, of {len(outcomes)} groups. {meaning}{exposed}",
-            limits=_limits(results, results.foremost)
+            description=f"{attribute} = {group}, of {len(outcomes)} groups. {description}{exposed}",
+            caveats=_limits(results, results.foremost)
             + " The interval holds for all groups at once (Bonferroni); the value is the highest of several.",
             references=(WORDINGS[results.foremost].reference, DELONG, ZOU_DONNER),
             attributes=tuple(results.target.attributes),

@@ -33,7 +33,7 @@ MAHLOUJIFAR = "Mahloujifar, Melis and Chaudhuri 2025, ICML"
 
 ID = "privacy.one_run_epsilon_lower_bound"
 TITLE = "Epsilon from below, by canaries in one run"
-MEANING = (
+DESCRIPTION = (
     f"With {LEVEL:.0%} confidence this training gives away at least this much to an attacker who sees the trained "
     "weights."
 )
@@ -43,13 +43,13 @@ CAPTIONS = {"one_run_audit": "The audit in one run: canaries in a twin of the mo
 def twin_part(audited: AuditedModel, options: PrivacyOptions, facts: Facts, seed: int, void: str | None = None) -> Part:
     """Train a twin with canaries and attack it; the finding says why not where that cannot be."""
     if void is not None:
-        return Part(Piece((not_measured(ID, TITLE, void, MEANING),)))
+        return Part(Piece((not_measured(ID, TITLE, void, DESCRIPTION),)))
     try:
         found = _twin(audited, options, facts, seed)
     except Unavailable as missing:
-        return Part(Piece((not_measured(ID, TITLE, str(missing), MEANING),)))
+        return Part(Piece((not_measured(ID, TITLE, str(missing), DESCRIPTION),)))
     except ConfigError as refused:  # too little of the budget is left
-        return Part(Piece((not_measured(ID, TITLE, f"no twin was trained: {refused.what}", MEANING),)))
+        return Part(Piece((not_measured(ID, TITLE, f"no twin was trained: {refused.what}", DESCRIPTION),)))
     delta = float(facts["delta"])
     bound = one_run_bound(found.guesses, delta)
     gaussian = one_run_gaussian_bound(found.guesses, delta)
@@ -108,10 +108,10 @@ def _one_run_finding(found: OneRun, bound: float, p_value: float, facts: Facts) 
         title=TITLE,
         status="fail" if refuted else "info",
         value=bound,
-        exact=True,  # a confidence limit: a rule is settled by the limit itself
+        deterministic=True,  # a confidence limit: a rule is settled by the limit itself
         n=found.guesses.canaries,
-        meaning=MEANING + verdict,
-        limits=f"{NO_EVIDENCE} Measured on a twin of the model, trained in the same way with canaries among the data.",
+        description=DESCRIPTION + verdict,
+        caveats=f"{NO_EVIDENCE} Measured on a twin of the model, trained in the same way with canaries among the data.",
         references=(STEINKE, MAHLOUJIFAR),
     )
 
@@ -127,7 +127,7 @@ def _one_run_table(found: OneRun, bound: float, gaussian: float, p_value: float,
         ("lower bound on epsilon", bound, f"At delta {delta:.3g}, with {LEVEL:.0%} confidence."),
         ("lower bound if Gaussian", gaussian, "As far as the trade-off curve is that of a Gaussian."),
     ]
-    return [dict(zip(("quantity", "value", "meaning"), row, strict=True)) for row in rows]
+    return [dict(zip(("quantity", "value", "description"), row, strict=True)) for row in rows]
 
 
 def _about_twin(found: OneRun) -> str:

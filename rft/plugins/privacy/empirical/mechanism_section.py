@@ -30,12 +30,12 @@ NASR = "Nasr et al. 2023, USENIX Security"
 DONG = "Dong, Roth and Su 2022, JRSS-B 84:3"
 
 BOUND_TITLE = "Epsilon from below, by many runs with and without a canary"
-BOUND_MEANING = (
+BOUND_DESCRIPTION = (
     f"With {LEVEL:.0%} confidence the mechanism gives away at least this much to an attacker who sees every noised "
     "gradient and chose all other data."
 )
 POWER_TITLE = "Smallest violation that the audit of the mechanism would see"
-POWER_MEANING = (
+POWER_DESCRIPTION = (
     f"The true epsilon of a training with too little noise that the audit would refute in {POWER:.0%} of cases; "
     "it mostly misses what lies between the claim and this."
 )
@@ -56,8 +56,8 @@ def mechanism_part(
         return Part(
             Piece(
                 (
-                    not_measured("privacy.epsilon_lower_bound", BOUND_TITLE, reason, BOUND_MEANING),
-                    not_measured("privacy.audit_power", POWER_TITLE, reason, POWER_MEANING),
+                    not_measured("privacy.epsilon_lower_bound", BOUND_TITLE, reason, BOUND_DESCRIPTION),
+                    not_measured("privacy.audit_power", POWER_TITLE, reason, POWER_DESCRIPTION),
                 )
             )
         )
@@ -111,10 +111,10 @@ def _bound(found: Judgement, facts: Facts, claim: Mechanism) -> Finding:
         title=BOUND_TITLE,
         status="fail" if refuted else "info",
         value=found.bound,
-        exact=True,  # a confidence limit: a rule is settled by the limit itself
+        deterministic=True,  # a confidence limit: a rule is settled by the limit itself
         n=found.counted.out.size + found.counted.with_canary.size,
-        meaning=BOUND_MEANING + verdict + part,
-        limits=f"{NO_EVIDENCE} With this many runs the bound cannot exceed {_ceiling(found):.1f}; whether the claim "
+        description=BOUND_DESCRIPTION + verdict + part,
+        caveats=f"{NO_EVIDENCE} With this many runs the bound cannot exceed {_ceiling(found):.1f}; whether the claim "
         "is refuted does not depend on it. Faults that follow from the data show in no audit of the mechanism.",
         references=(NASR, DONG),
     )
@@ -124,16 +124,16 @@ def _power(violation: Violation | None, facts: Facts, runs: int) -> Finding:
     id = "privacy.audit_power"
     if violation is None:
         reason = f"with {runs} runs on each side even noise that is {FARTHEST:g} times too small goes unseen"
-        return not_measured(id, POWER_TITLE, reason, POWER_MEANING, n=2 * runs)
+        return not_measured(id, POWER_TITLE, reason, POWER_DESCRIPTION, n=2 * runs)
     return Finding(
         id=id,
         title=POWER_TITLE,
         status="info",
         value=accounting.spent(violation.mechanism, facts["delta"]).epsilon,
-        exact=True,
+        deterministic=True,
         n=2 * runs,
-        meaning=f"{POWER_MEANING} Here: {1 / violation.factor:.0%} of the declared noise.",
-        limits="Found by repeating the audit on simulated steps, which have the distribution of the real ones.",
+        description=f"{POWER_DESCRIPTION} Here: {1 / violation.factor:.0%} of the declared noise.",
+        caveats="Found by repeating the audit on simulated steps, which have the distribution of the real ones.",
     )
 
 
@@ -151,7 +151,7 @@ def _mechanism_table(found: Judgement, facts: Facts, claim: Mechanism, curve: Cu
         ("lower bound on epsilon", found.bound, f"At delta {facts['delta']:.3g}, with {LEVEL:.0%} confidence."),
         ("lower bound if Gaussian", found.gaussian_bound, "As far as the trade-off curve is that of a Gaussian."),
     ]
-    return [dict(zip(("quantity", "value", "meaning"), row, strict=True)) for row in rows]
+    return [dict(zip(("quantity", "value", "description"), row, strict=True)) for row in rows]
 
 
 def _power_table(violations: list[Violation | None], facts: Facts) -> Table:

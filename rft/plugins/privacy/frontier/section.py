@@ -31,11 +31,11 @@ CAPTIONS = {
     "frontier_cost": "Accuracy of the heads without privacy minus that of private ones, on the same test examples, "
     "over all and within each group.",
 }
-COST_MEANING = (
+COST_DESCRIPTION = (
     "Accuracy on test that privacy costs at epsilon {epsilon:g}, the epsilon of the frontier that is nearest to the "
     "released model's: {without:.3f} without privacy, {private:.3f} with it, each the mean of {heads} heads."
 )
-GAP_MEANING = (
+GAP_DESCRIPTION = (
     "At epsilon {epsilon:g} privacy costs {first} {high:.3f} of its accuracy and {last} {low:.3f}; the difference is "
     "that between {which}."
 )
@@ -48,8 +48,8 @@ COST_TITLE = "Accuracy that privacy costs"
 
 def not_made(reason: str) -> Piece:
     """Return what is said of a frontier that was asked for and could not be made."""
-    meaning = "What accuracy on test privacy costs, from heads at several epsilons beside heads without privacy."
-    return Piece(findings=(not_measured("privacy.accuracy_cost", COST_TITLE, reason, meaning),))
+    description = "What accuracy on test privacy costs, from heads at several epsilons beside heads without privacy."
+    return Piece(findings=(not_measured("privacy.accuracy_cost", COST_TITLE, reason, description),))
 
 
 def piece(judged: Judged, epsilon: float, refusal: str = "") -> Piece:
@@ -175,13 +175,13 @@ def _cost(judged: Judged, arm: Arm) -> Finding:
         interval=cost.interval,
         adjusted=_adjusted(lambda level: judged.cost(arm, everybody, level=level).interval),
         n=len(np.unique(judged.units)),
-        meaning=COST_MEANING.format(
+        description=COST_DESCRIPTION.format(
             epsilon=arm.epsilon,
             without=judged.right(judged.without).mean(),
             private=judged.right(arm).mean(),
             heads=heads,
         ),
-        limits=LIMITS + (ONE_HEAD if heads == 1 else ""),
+        caveats=LIMITS + (ONE_HEAD if heads == 1 else ""),
         references=(CROSSED, AGRESTI),
     )
 
@@ -203,7 +203,7 @@ def _cost_gap(judged: Judged, arm: Arm, attribute: str) -> Finding:
     interval = interval_at(LEVEL)
     more = interval is not None and interval.low > 0
     which = "the two" if len(scored) == 2 else f"the most and the least of {len(scored)} groups by {attribute}"
-    meaning = GAP_MEANING.format(epsilon=arm.epsilon, first=first, high=high, last=last, low=low, which=which)
+    description = GAP_DESCRIPTION.format(epsilon=arm.epsilon, first=first, high=high, last=last, low=low, which=which)
     return Finding(
         id=id,
         title=title,
@@ -213,8 +213,8 @@ def _cost_gap(judged: Judged, arm: Arm, attribute: str) -> Finding:
         interval=interval,
         adjusted=_adjusted(interval_at),
         n=int(sum(len(np.unique(judged.units[own])) for _, own in scored)),
-        meaning=meaning + (MORE.format(first=first) if more else ""),
-        limits=LIMITS + (BIASED if len(scored) > 2 else "") + _left_out(judged, attribute),
+        description=description + (MORE.format(first=first) if more else ""),
+        caveats=LIMITS + (BIASED if len(scored) > 2 else "") + _left_out(judged, attribute),
         references=(DISPARATE, CROSSED, AGRESTI),
         attributes=(attribute,),
     )

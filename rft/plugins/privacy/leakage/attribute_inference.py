@@ -33,7 +33,7 @@ PROBE = "Alain and Bengio 2016, arXiv:1610.01644"
 CONTROL = "Hewitt and Liang 2019, EMNLP"
 PERMUTATION = "Ojala and Garriga 2010, JMLR 11:1833"
 
-MEANING = (
+DESCRIPTION = (
     "How well a linear probe reads {attribute} from the frozen features of training examples that it has not seen: the "
     "mean over groups of the share it gets right; {chance} is a guess."
 )
@@ -206,15 +206,15 @@ def _title(attribute: str) -> str:
 
 
 def _not_probed(attribute: str, reason: str) -> Finding:
-    meaning = MEANING.format(attribute=attribute, chance="1 over the number of groups")
-    return not_measured(f"privacy.attribute_probe.{attribute}", _title(attribute), reason, meaning)
+    description = DESCRIPTION.format(attribute=attribute, chance="1 over the number of groups")
+    return not_measured(f"privacy.attribute_probe.{attribute}", _title(attribute), reason, description)
 
 
 def _finding(attribute: str, measured: Probe, private: bool) -> Finding:
     share = measured.found.balanced_accuracy
     interval = share.interval()
     reads = interval.low > measured.chance and measured.p_value <= 1 / (1 + SHUFFLES)
-    meaning = MEANING.format(attribute=attribute, chance=f"{measured.chance:.3g}")
+    description = DESCRIPTION.format(attribute=attribute, chance=f"{measured.chance:.3g}")
     control = measured.shuffled[:, 0]
     by_chance = (
         f" On {len(control)} shuffles of the groups among units: {control.mean():.3f} on average, at most "
@@ -229,8 +229,8 @@ def _finding(attribute: str, measured: Probe, private: bool) -> Finding:
         interval=interval,
         adjusted=multiplicity.adjusted(share.exact_interval),
         n=measured.found.accuracy.sample.units,
-        meaning=meaning + by_chance + (READS.format(attribute=attribute) if reads else ""),
-        limits=" ".join([LIMITS, *measured.left_out, *([NOT_COVERED] if private else [])]),
+        description=description + by_chance + (READS.format(attribute=attribute) if reads else ""),
+        caveats=" ".join([LIMITS, *measured.left_out, *([NOT_COVERED] if private else [])]),
         references=(PROBE, CONTROL, PERMUTATION, DESIGN_EFFECT),
         attributes=(attribute,),
     )

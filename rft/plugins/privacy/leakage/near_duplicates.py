@@ -13,7 +13,7 @@ from rft.stats.rates import Rate
 
 ALIKE = 0.99  # cosine of the features of two examples
 ID, TITLE = "privacy.near_duplicates", "Examples with a near-duplicate of another unit"
-MEANING = (
+DESCRIPTION = (
     "Share of training examples whose features have a cosine of at least 0.99 with those of another {unit}'s example. "
     "If both are of one person, or one copies the other, leaving one {unit} out still leaves the other in."
 )
@@ -21,7 +21,7 @@ LIMITS = "Sees what the backbone sees: two people who look alike to it count, an
 
 
 OVERLAP_ID, OVERLAP_TITLE = "privacy.pretraining_overlap", "The same people in the backbone's own training data"
-OVERLAP_MEANING = (
+OVERLAP_DESCRIPTION = (
     "Whether people of this data were also in the data that the backbone was pretrained on: what it kept of them is in "
     "the released model too, and under no epsilon."
 )
@@ -38,22 +38,22 @@ def _overlap(audited: AuditedModel) -> tuple[Finding, ...]:
     if backbone is None or backbone.weights == "random":
         return ()
     reason = OVERLAP_REASON.format(name=backbone.name, weights=backbone.weights)
-    return (not_measured(OVERLAP_ID, OVERLAP_TITLE, reason, OVERLAP_MEANING),)
+    return (not_measured(OVERLAP_ID, OVERLAP_TITLE, reason, OVERLAP_DESCRIPTION),)
 
 
 def _twins(audited: AuditedModel) -> Finding:
     """Return the finding about a random sample of the training examples."""
     train = audited.splits.get("train")
     unit = "example" if train is None or train.units is None else "unit"
-    meaning = MEANING.format(unit=unit)
+    description = DESCRIPTION.format(unit=unit)
     if audited.embeddings is None:
         reason = "the frozen features of the training examples are not at hand"
-        return not_measured(ID, TITLE, reason, meaning)
+        return not_measured(ID, TITLE, reason, description)
     given = audited.embeddings()
     twins = _have_twins(given)
     found = int(twins.sum())
     if audited.withheld.is_small(found):
-        return not_measured(ID, TITLE, audited.withheld.reason, meaning)
+        return not_measured(ID, TITLE, audited.withheld.reason, description)
     rate, sampled = Rate.of(twins, given.units), given.sampled_from > len(twins)
     return Finding(
         id=ID,
@@ -63,10 +63,10 @@ def _twins(audited: AuditedModel) -> Finding:
         unit="fraction",
         interval=rate.interval() if sampled else None,
         adjusted=multiplicity.adjusted(rate.exact_interval) if sampled else (),
-        exact=not sampled,
+        deterministic=not sampled,
         n=rate.sample.units,
-        meaning=meaning,
-        limits=LIMITS + " A sample finds only twins that are both in it." * sampled,
+        description=description,
+        caveats=LIMITS + " A sample finds only twins that are both in it." * sampled,
     )
 
 

@@ -11,7 +11,7 @@ from rft.records import Cell, Finding, Table, not_measured
 
 TITLE = "Epsilon of everything that is recorded about these people"
 REMAINING_TITLE = "What is left of the budget"
-MEANING = (
+DESCRIPTION = (
     "How much all models that were trained on this population, released together, can depend on any one of its units, "
     "at most: this run, its frontier and canaries as far as they are in the ledger, and all runs before it."
 )
@@ -33,7 +33,7 @@ def ledger_piece(facts: Mapping[str, Any]) -> Piece:
     The table ``ledger`` holds the population, the number of entries and the head's hash for ``evidence.json``.
     """
     if not facts:
-        return Piece(findings=(not_measured("privacy.ledger_epsilon", TITLE, NO_POPULATION, MEANING),))
+        return Piece(findings=(not_measured("privacy.ledger_epsilon", TITLE, NO_POPULATION, DESCRIPTION),))
     trainings: Table = [dict(row) for row in facts["trainings"]]
     findings = [_epsilon(facts), _elsewhere(facts), _interruptions(trainings)]
     if facts["budget"] is not None:
@@ -52,19 +52,19 @@ def stand_of_ledger(tables: Mapping[str, Table]) -> dict[str, Cell] | None:
 def _epsilon(facts: Mapping[str, Any]) -> Finding:
     n = facts["owners"]
     if facts["seeded"]:
-        return not_measured("privacy.ledger_epsilon", TITLE, _seeded(facts), MEANING, n=n)
+        return not_measured("privacy.ledger_epsilon", TITLE, _seeded(facts), DESCRIPTION, n=n)
     if not math.isfinite(facts["epsilon"]):
-        return not_measured("privacy.ledger_epsilon", TITLE, "no accountant gives a finite epsilon", MEANING, n=n)
+        return not_measured("privacy.ledger_epsilon", TITLE, "no accountant gives a finite epsilon", DESCRIPTION, n=n)
     return Finding(
         id="privacy.ledger_epsilon",
         title=TITLE,
         status="info",
         value=facts["epsilon"],
         unit="epsilon",
-        exact=True,
+        deterministic=True,
         n=n,
-        meaning=f"{MEANING} At delta {facts['delta']:.2g}, composed by {facts['accountant']}.",
-        limits=LIMITS,
+        description=f"{DESCRIPTION} At delta {facts['delta']:.2g}, composed by {facts['accountant']}.",
+        caveats=LIMITS,
     )
 
 
@@ -77,17 +77,20 @@ def _seeded(facts: Mapping[str, Any]) -> str:
 
 def _remaining(facts: Mapping[str, Any]) -> Finding:
     if facts["seeded"]:
-        meaning = f"The budget of {facts['budget']:g}, fixed by the first training on these people, less what is spent."
-        return not_measured("privacy.ledger_remaining", REMAINING_TITLE, _seeded(facts), meaning)
+        description = (
+            f"The budget of {facts['budget']:g}, fixed by the first training on these people, less what is spent."
+        )
+        return not_measured("privacy.ledger_remaining", REMAINING_TITLE, _seeded(facts), description)
     return Finding(
         id="privacy.ledger_remaining",
         title=REMAINING_TITLE,
         status="info",
         value=facts["remaining"],
         unit="epsilon",
-        exact=True,
-        meaning=f"The budget of {facts['budget']:g}, fixed by the first training on these people, less what is spent.",
-        limits="Trainings compose to less than their sum: a further one may spend somewhat more than this.",
+        deterministic=True,
+        description=f"The budget of {facts['budget']:g}, fixed by the first training on these people, less what is "
+        "spent.",
+        caveats="Trainings compose to less than their sum: a further one may spend somewhat more than this.",
     )
 
 
@@ -100,10 +103,10 @@ def _elsewhere(facts: Mapping[str, Any]) -> Finding:
         status="warn" if count else "info",
         value=count,
         unit="folders",
-        exact=True,
-        meaning="Folders other than the present one in which this user kept a ledger of a population by this name."
+        deterministic=True,
+        description="Folders other than the present one in which this user kept a ledger of a population by this name."
         + remark * bool(count),
-        limits="Knows ledgers of this user on this machine, by the state folder; none of other users or machines.",
+        caveats="Knows ledgers of this user on this machine, by the state folder; none of other users or machines.",
     )
 
 
@@ -114,10 +117,11 @@ def _interruptions(trainings: Table) -> Finding:
         status="info",
         value=sum(int(row["interruptions"] or 0) for row in trainings),
         unit="interruptions",
-        exact=True,
+        deterministic=True,
         n=len(trainings),
-        meaning="A training that is interrupted between two checkpoints takes these steps again, and is charged again.",
-        limits="At most 5 % of the steps lie between checkpoints. Epsilon may be over-counted by them, never under.",
+        description="A training that is interrupted between two checkpoints takes these steps again, and is charged "
+        "again.",
+        caveats="At most 5 % of the steps lie between checkpoints. Epsilon may be over-counted by them, never under.",
     )
 
 
@@ -135,11 +139,11 @@ def _stand(facts: Mapping[str, Any]) -> Table:
         ("head", facts["head"], "sha256 of the last entry: a ledger without it was cut or rewritten."),
     ]
     if facts["resumed_at"]:
-        meaning = (
+        description = (
             "The checkpoint of an interrupted training that this run went on from; later steps were charged twice."
         )
-        rows.append(("resumed at step", facts["resumed_at"], meaning))
-    return [dict(zip(("quantity", "value", "meaning"), row, strict=True)) for row in rows]
+        rows.append(("resumed at step", facts["resumed_at"], description))
+    return [dict(zip(("quantity", "value", "description"), row, strict=True)) for row in rows]
 
 
 def _number(number: float | None) -> Cell:

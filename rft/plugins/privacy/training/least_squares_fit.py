@@ -195,13 +195,13 @@ def _noise(data: Vectors, classes: int, made: Plan, source: Source) -> Iterator[
     drawn = np.stack([_numbers(empty, made, source) for _ in range(2 * pairs)])
     error = DEVIATIONS / math.sqrt(2 * drawn.size)
     found = float(np.sqrt(np.mean(drawn**2)))
-    meaning = "Standard deviation of the noise, over what the plan promises."
-    yield Check("noise", f"1 ± {error:.2g}", f"{found:.5g}", abs(found - 1) <= error, meaning)
+    description = "Standard deviation of the noise, over what the plan promises."
+    yield Check("noise", f"1 ± {error:.2g}", f"{found:.5g}", abs(found - 1) <= error, description)
     first, second = drawn[::2].ravel(), drawn[1::2].ravel()
     error = DEVIATIONS / math.sqrt(len(first))
     alike = float(np.mean(first * second))
-    meaning = "Correlation of the noise of two heads."
-    yield Check("fresh noise", f"0 ± {error:.2g}", f"{alike:.2g}", abs(alike) <= error, meaning)
+    description = "Correlation of the noise of two heads."
+    yield Check("fresh noise", f"0 ± {error:.2g}", f"{alike:.2g}", abs(alike) <= error, description)
 
 
 def _numbers(empty: Statistics, made: Plan, source: Source) -> np.ndarray:

@@ -65,7 +65,7 @@ def test_the_findings_of_a_usual_run(piece: Piece) -> None:
     assert {each.status for each in piece.findings} == {"info"}
     assert found["accountant_difference"].value < 2e-3
     assert found["epsilon_replace_one"].value == pytest.approx(4.278, abs=5e-4)
-    assert "more than the 2.36 of random samples" in found["epsilon_shuffled"].meaning
+    assert "more than the 2.36 of random samples" in found["epsilon_shuffled"].description
     assert found["ideal_tpr_at_1pct_fpr"].value == ideal_attacker(FIXTURE, 0.01)
 
 
@@ -102,8 +102,8 @@ def test_accountants_that_contradict_each_other_fail(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(accounting_section, "cross_check", accountant_cross_check.cross_check.__wrapped__)
     found = finding(accounting_piece(facts()), "accountant_difference")
     assert found.status == "fail"
-    assert "PRV" in found.meaning
-    assert "looser RDP" in found.meaning
+    assert "PRV" in found.description
+    assert "looser RDP" in found.description
 
 
 def test_what_cannot_be_computed_is_not_measured_with_the_reason() -> None:
@@ -120,4 +120,4 @@ def test_one_noised_sum_is_a_mechanism_without_sampling() -> None:
     piece = accounting_piece(facts(Mechanism(5.0, 1.0, 1)))
     shuffled = finding(piece, "epsilon_shuffled")
     assert shuffled.value == pytest.approx(facts(Mechanism(5.0, 1.0, 1))["epsilon"])
-    assert "more than" not in shuffled.meaning
+    assert "more than" not in shuffled.description

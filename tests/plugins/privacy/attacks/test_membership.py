@@ -48,7 +48,7 @@ def attacked(audited: AuditedModel, **options: Any) -> Piece:
 @pytest.fixture(scope="module")
 def remembered() -> Piece:
     """The attacks on a head that learned 300 noisy labels by heart; 1,000 people are outside."""
-    return attacked(cases.model(300, 1000))
+    return attacked(cases.audited_model(300, 1000))
 
 
 def test_what_a_head_remembers_shows_in_every_attack(remembered: Piece) -> None:
@@ -109,12 +109,12 @@ def test_figures_draw_from_tables_that_the_report_can_show(remembered: Piece) ->
 
 def test_the_most_exposed_group_is_named_with_an_interval_for_all_groups(remembered: Piece) -> None:
     found = finding(remembered, "privacy.most_exposed_group")
-    assert "site = " in found.meaning
-    assert "of 2 groups" in found.meaning
+    assert "site = " in found.description
+    assert "of 2 groups" in found.description
     row = next(
         row
         for row in remembered.tables["attacks"]
-        if row["attack"] == "lira" and row["group"] == found.meaning.split("site = ")[1][0]
+        if row["attack"] == "lira" and row["group"] == found.description.split("site = ")[1][0]
     )
     assert found.value == row["auc"]
     assert found.interval is not None
@@ -124,7 +124,7 @@ def test_the_most_exposed_group_is_named_with_an_interval_for_all_groups(remembe
 
 def exposed(group: str) -> AuditedModel:
     """Return a audited whose model knows the training examples of one group, which is a third of all, and no other."""
-    made = cases.model(300, 300)
+    made = cases.audited_model(300, 300)
     rng = np.random.default_rng(0)
     score = rng.uniform(0.2, 0.6, 600)
     known = (made.predictions["split"] == "train") & (made.predictions["group_site"] == group)
@@ -138,18 +138,18 @@ def test_a_group_that_stands_out_is_a_warning(group: str) -> None:
     piece = attacked(exposed(group))
     found = finding(piece, "privacy.most_exposed_group")
     assert found.status == "warn"
-    assert found.meaning.startswith(f"site = {group}")
+    assert found.description.startswith(f"site = {group}")
     rows = {row["group"]: row for row in piece.tables["attacks"]}
     other = {"x": "y", "y": "x"}[group]
     compared = f"area {rows[group]['auc']:.2f} against {rows[other]['auc']:.2f}, difference "
-    assert f"site = {group} is more exposed than the other groups of site: {compared}" in found.meaning
-    assert f"site = {other} is more exposed" not in found.meaning
+    assert f"site = {group} is more exposed than the other groups of site: {compared}" in found.description
+    assert f"site = {other} is more exposed" not in found.description
     assert piece.figures[1].where == {"attack": "loss_threshold"}  # without a trainer there are no shadows
 
 
 def test_a_group_is_compared_with_the_others_though_it_makes_up_nearly_all() -> None:
     """The area over all is nearly that of a group of nine tenths; the other people's is not."""
-    made = cases.subject(300, 300)
+    made = cases.audited_model(300, 300)
     rng = np.random.default_rng(0)
     site = np.where(np.arange(600) % 10 == 0, "few", "most").astype(object)
     score = rng.uniform(0.2, 0.6, 600)
@@ -160,17 +160,17 @@ def test_a_group_is_compared_with_the_others_though_it_makes_up_nearly_all() -> 
     found, rows = finding(piece, "privacy.most_exposed_group"), {row["group"]: row for row in piece.tables["attacks"]}
     assert rows["most"]["low"] < rows[None]["auc"]  # against all, it would not stand out
     assert found.status == "warn"
-    assert "site = most is more exposed than the other groups of site" in found.meaning
+    assert "site = most is more exposed than the other groups of site" in found.description
 
 
 def test_groups_that_are_exposed_alike_are_no_warning() -> None:
-    made = cases.subject(300, 300)
+    made = cases.audited_model(300, 300)
     score = np.random.default_rng(0).uniform(0.2, 0.6, 600)
     score[made.predictions["split"] == "train"] += 0.2
     frame = made.predictions.assign(label="a", score_a=score)
     found = finding(attacked(replace(made, predictions=frame, trainer=None)), "privacy.most_exposed_group")
     assert found.status == "info"
-    assert "more exposed than" not in found.meaning
+    assert "more exposed than" not in found.description
     assert found.interval is not None
     assert found.interval.low > 0.5
 
@@ -195,14 +195,14 @@ def test_a_small_group_is_not_named_for_its_noise() -> None:
     piece = attacked(replace(made, predictions=made.predictions.assign(group_site=site, score_a=score)))
     rows = {row["group"]: row for row in piece.tables["attacks"]}
     assert (rows["few"]["n_members"], rows["few"]["n_non_members"]) == (12, 12)
-    assert finding(piece, "privacy.most_exposed_group").meaning.startswith("site = x")
+    assert finding(piece, "privacy.most_exposed_group").description.startswith("site = x")
 
 
 def test_without_groups_there_is_nothing_to_compare() -> None:
-    piece = attacked(cases.model(30, 30, groups=False), shadows=8)
+    piece = attacked(cases.audited_model(30, 30, groups=False), shadows=8)
     assert "privacy.most_exposed_group" not in [each.id for each in piece.findings]
     assert [figure.id for figure in piece.figures] == ["membership_roc"]
-    few = attacked(cases.model(12, 12), shadows=8)
+    few = attacked(cases.audited_model(12, 12), shadows=8)
     found = finding(few, "privacy.most_exposed_group")
     assert (found.status, found.reason) == (
         "not_measured",
@@ -211,7 +211,7 @@ def test_without_groups_there_is_nothing_to_compare() -> None:
 
 
 def test_private_training_hides_who_took_part() -> None:
-    piece = attacked(cases.model(200, 200, trainer=DPTrainer(epsilon=0.5, randomness="seeded")), shadows=16)
+    piece = attacked(cases.audited_model(200, 200, trainer=DPTrainer(epsilon=0.5, randomness="seeded")), shadows=16)
     for id in AREAS:
         found = finding(piece, id)
         assert found.interval is not None
@@ -224,17 +224,17 @@ def test_without_leakage_the_attacks_accuse_in_few_worlds() -> None:
     still = replace(cases.OVERFITTED, epochs=1, learning_rate=1e-9)
     accused = []
     for seed in range(25):
-        piece = attacked(cases.model(40, 40, recipe=still, seed=seed, groups=False), shadows=8)
+        piece = attacked(cases.audited_model(40, 40, recipe=still, seed=seed, groups=False), shadows=8)
         accused.append([finding(piece, id).status == "warn" for id in AREAS])
     assert np.mean(accused, axis=0).max() <= 0.12
 
 
 def test_units_are_what_is_counted() -> None:
-    piece = attacked(cases.model(150, 90, rows_per_unit=3), shadows=8)
+    piece = attacked(cases.audited_model(150, 90, rows_per_unit=3), shadows=8)
     assert finding(piece, "privacy.lira_auc").n == 30
     row = next(row for row in piece.tables["attacks"] if row["attack"] == "lira")
     assert (row["n_members"], row["n_non_members"]) == (50, 30)
-    assert "training unit" in finding(piece, "privacy.lira_auc").meaning
+    assert "training unit" in finding(piece, "privacy.lira_auc").description
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_units_are_what_is_counted() -> None:
     ],
 )
 def test_attacks_that_were_not_made_say_why(changes: dict[str, Any], options: dict[str, Any], reason: str) -> None:
-    piece = attacked(replace(cases.model(40, 40), **changes), **options)
+    piece = attacked(replace(cases.audited_model(40, 40), **changes), **options)
     assert finding(piece, "privacy.membership_auc").value is not None
     for id in BY_SHADOWS:
         found = finding(piece, id)
@@ -257,14 +257,14 @@ def test_attacks_that_were_not_made_say_why(changes: dict[str, Any], options: di
 
 
 def test_augmented_views_are_nothing_that_shadows_could_compare() -> None:
-    piece = attacked(cases.model(40, 40, views=2))
+    piece = attacked(cases.audited_model(40, 40, views=2))
     assert "augmented views" in str(finding(piece, "privacy.lira_auc").reason)
 
 
 def test_a_deeper_trained_part_names_its_price() -> None:
     from tests.plugins.privacy.attacks.test_shadows import deep
 
-    audited = cases.model(40, 40, new_suffix=deep)
+    audited = cases.audited_model(40, 40, new_suffix=deep)
     reason = finding(attacked(audited), "privacy.lira_auc").reason
     assert reason is not None
     assert "about 2.1 minutes for 64, from the 2 s of this training" in reason
@@ -273,7 +273,7 @@ def test_a_deeper_trained_part_names_its_price() -> None:
 
 
 def test_too_few_people_are_not_attacked_with_shadows() -> None:
-    piece = attacked(cases.model(40, 9))
+    piece = attacked(cases.audited_model(40, 9))
     for id in (*AREAS, *RATES):
         found = finding(piece, id)
         assert found.n == 9
@@ -293,15 +293,15 @@ class Failing:
 
 
 def test_shadows_that_cannot_be_trained_leave_the_rest_standing() -> None:
-    piece = attacked(replace(cases.model(40, 40), trainer=Failing()))  # type: ignore[arg-type]
+    piece = attacked(replace(cases.audited_model(40, 40), trainer=Failing()))  # type: ignore[arg-type]
     assert finding(piece, "privacy.membership_auc").value is not None
     assert "training loss is nan" in str(finding(piece, "privacy.lira_auc").reason)
 
 
 def test_that_others_trained_on_the_train_split_is_taken_on_trust() -> None:
-    given = attacked(replace(cases.model(40, 40), trainer=None, task=None, fit=None))
+    given = attacked(replace(cases.audited_model(40, 40), trainer=None, task=None, fit=None))
     assert "this run cannot know" in finding(given, "privacy.membership_auc").limits
-    assert "this run cannot know" not in finding(attacked(cases.model(40, 40), shadows=0), AREAS[0]).limits
+    assert "this run cannot know" not in finding(attacked(cases.audited_model(40, 40), shadows=0), AREAS[0]).limits
 
 
 @pytest.mark.parametrize("word", ["safe", "anonymous", "compliant"])

@@ -26,7 +26,7 @@ CLIP = 0.7
 
 
 def task_of(n: int = 60, *, rows_per_unit: int = 0, views: int = 1, weighted: bool = False) -> Task:
-    made = cases.model(n, 10, rows_per_unit=rows_per_unit, views=views).require_task()
+    made = cases.audited_model(n, 10, rows_per_unit=rows_per_unit, views=views).require_task()
     weights = torch.tensor([0.5, 1.0, 3.0]) if weighted else None
     if views > 1:
         spread = made.features.tensor + 0.3 * torch.arange(views).repeat(n)[:, None]
@@ -102,7 +102,7 @@ def test_a_head_alone_is_what_the_private_trainer_makes_of_the_same_random_numbe
 
 
 def test_members_decide_whom_a_head_has_seen() -> None:
-    audited = cases.model(80, 40, trainer=DPTrainer(epsilon=100.0, randomness="seeded"))
+    audited = cases.audited_model(80, 40, trainer=DPTrainer(epsilon=100.0, randomness="seeded"))
     pool = shadows.pool_of(audited)
     jobs = [Job(0, pool.members), Job(0, ~pool.members)]
     fits = shadow_heads.fit(pool.task, jobs, audited.require_fit().facts)

@@ -70,7 +70,7 @@ def test_subsets_are_random() -> None:
 
 def test_shadows_see_as_large_a_share_of_train_and_test_as_the_model() -> None:
     recorder = Recorder()
-    audited = cases.model(150, 50, trainer=recorder)
+    audited = cases.audited_model(150, 50, trainer=recorder)
     found = shadows.confidences(audited, 16)
     task, jobs = recorder.asked[1]
     assert len(recorder.asked) == 2  # the model, and all shadows as one computation
@@ -85,7 +85,7 @@ def test_shadows_see_as_large_a_share_of_train_and_test_as_the_model() -> None:
 
 
 def test_confidences_are_those_of_the_models() -> None:
-    audited = cases.model()
+    audited = cases.audited_model()
     found = shadows.confidences(audited, 16)
     labels = audited.splits["test"].labels
     (logits,) = linear_heads.logits(audited.require_task(), [audited.require_fit()], audited.require_features()["test"])
@@ -94,7 +94,7 @@ def test_confidences_are_those_of_the_models() -> None:
 
 
 def test_the_attack_can_be_repeated() -> None:
-    audited = cases.model()
+    audited = cases.audited_model()
     first, second = (shadows.confidences(audited, 8) for _ in range(2))
     assert np.array_equal(first.members, second.members)
     assert np.array_equal(first.shadows, second.shadows)
@@ -104,7 +104,7 @@ def test_the_attack_can_be_repeated() -> None:
 
 def test_units_stay_together_and_those_on_both_sides_take_no_part() -> None:
     recorder = Recorder()
-    audited = cases.model(150, 90, trainer=recorder, rows_per_unit=3)
+    audited = cases.audited_model(150, 90, trainer=recorder, rows_per_unit=3)
     test = audited.splits["test"]
     assert test.units is not None
     units = test.units.copy()
@@ -123,7 +123,7 @@ def test_units_stay_together_and_those_on_both_sides_take_no_part() -> None:
 
 def test_a_deeper_part_is_trained_one_model_at_a_time() -> None:
     recorder = Recorder()
-    audited = cases.model(60, 40, trainer=recorder, new_suffix=deep)
+    audited = cases.audited_model(60, 40, trainer=recorder, new_suffix=deep)
     assert not shadows.is_batched(audited.require_task())
     found = shadows.confidences(audited, 8)
     assert [len(jobs) for _, jobs in recorder.asked] == [1] * 9
@@ -133,7 +133,7 @@ def test_a_deeper_part_is_trained_one_model_at_a_time() -> None:
 def test_shadows_of_a_private_model_repeat_its_mechanism_uncharged(tmp_path: Path) -> None:
     trainer = DPTrainer(epsilon=2.0, ledger=str(tmp_path / "ledger"))
     people = Population("people", np.array([f"train{row:05}" for row in range(150)]), tmp_path)
-    audited = cases.model(150, 100, trainer=trainer, population=people)
+    audited = cases.audited_model(150, 100, trainer=trainer, population=people)
     facts, charged = audited.require_fit().facts, contents(tmp_path)
     assert charged
     shadows.confidences(audited, 8)
@@ -152,7 +152,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_noise_hides_what_plain_training_remembers() -> None:
     def gap(trainer: object) -> float:
-        found = shadows.confidences(cases.model(trainer=trainer), 16)  # type: ignore[arg-type]
+        found = shadows.confidences(cases.audited_model(trainer=trainer), 16)  # type: ignore[arg-type]
         out = np.where(found.members, np.nan, found.shadows)
         inside = np.where(found.members, found.shadows, np.nan)
         return float(np.nanmean((np.nanmean(inside, axis=0) - np.nanmean(out, axis=0)) / np.nanstd(out, axis=0)))

@@ -26,7 +26,7 @@ SHORT = Recipe(epochs=10, optimizer="sgd", learning_rate=0.05, momentum=0.9, wei
 
 @pytest.fixture(scope="module")
 def private() -> AuditedModel:
-    return cases.model(trainer=PRIVATE)
+    return cases.audited_model(trainer=PRIVATE)
 
 
 def twin(audited: AuditedModel, count: int = 100, *, seed: int = 1, **changes: Any) -> OneRun:
@@ -35,7 +35,7 @@ def twin(audited: AuditedModel, count: int = 100, *, seed: int = 1, **changes: A
 
 
 def test_a_head_that_learns_by_heart_knows_canaries() -> None:
-    found = twin(cases.model(recipe=SHORT), 200)
+    found = twin(cases.audited_model(recipe=SHORT), 200)
     assert found.guesses.right > 0.57 * found.guesses.made
     assert found.scores[found.inside].mean() > found.scores[~found.inside].mean()
 
@@ -79,7 +79,7 @@ class Spy:
 
 
 def test_coins_decide_who_is_in_and_nobody_else_is_left_out() -> None:
-    audited, spy = cases.model(rows_per_unit=3, recipe=SHORT), Spy()
+    audited, spy = cases.audited_model(rows_per_unit=3, recipe=SHORT), Spy()
     outcomes = [twin(replace(audited, trainer=spy), 200, seed=7) for _ in range(2)]
     for (task, job), found in zip(spy.asked, outcomes, strict=True):
         assert job.members is not None
@@ -95,7 +95,7 @@ def test_coins_decide_who_is_in_and_nobody_else_is_left_out() -> None:
 
 
 def test_canaries_depend_on_the_shape_of_the_features_alone() -> None:
-    audited = cases.model(recipe=SHORT)
+    audited = cases.audited_model(recipe=SHORT)
     task = audited.require_task()
     other = replace(task, features=cases.vectors(150, np.random.default_rng(9)), labels=task.labels.flip(0))
     (made, labels), (same, same_labels) = (make_canaries(each, 50, 3, shortest=0.0) for each in (task, other))
@@ -108,7 +108,7 @@ def test_canaries_depend_on_the_shape_of_the_features_alone() -> None:
 
 
 def test_views_of_a_canary_are_alike() -> None:
-    audited = cases.model(views=2, recipe=SHORT)
+    audited = cases.audited_model(views=2, recipe=SHORT)
     made, _ = make_canaries(audited.require_task(), 20, 0, shortest=0.0)
     assert (made.views, len(made)) == (2, 20)
     assert torch.equal(made.tensor[::2], made.tensor[1::2])

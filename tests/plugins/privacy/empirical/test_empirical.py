@@ -35,12 +35,12 @@ BOUND, ONE_RUN, POWER = (
 
 @pytest.fixture(scope="module")
 def private() -> AuditedModel:
-    return cases.model(trainer=PRIVATE)
+    return cases.audited_model(trainer=PRIVATE)
 
 
 @pytest.fixture(scope="module")
 def standard() -> AuditedModel:
-    return cases.model(recipe=SHORT)
+    return cases.audited_model(recipe=SHORT)
 
 
 def options(**given: Any) -> PrivacyOptions:
@@ -118,7 +118,7 @@ def test_a_refuted_mechanism_fails_and_says_so(private: AuditedModel, monkeypatc
     monkeypatch.setattr(mechanism_audit, "audit_mechanism", lambda *_, **__: broken(200, 0.5))
     found = finding(empirical_piece(private, options()), BOUND)
     assert found.status == "fail"
-    assert "does not keep its promise" in found.meaning
+    assert "does not keep its promise" in found.description
 
 
 def test_guesses_that_are_too_good_fail(private: AuditedModel, monkeypatch: pytest.MonkeyPatch) -> None:

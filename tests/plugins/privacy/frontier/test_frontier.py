@@ -26,7 +26,7 @@ OPTIONS = PrivacyOptions(epsilon=3.0, frontier=[4.0, 0.5], replicates=2, randomn
 
 @pytest.fixture(scope="module")
 def made() -> Piece:
-    return frontier_piece(cases.model(DPTrainer(3.0, randomness="seeded")), OPTIONS)
+    return frontier_piece(cases.audited_model(DPTrainer(3.0, randomness="seeded")), OPTIONS)
 
 
 def rows(found: Piece, table: str, **where: Any) -> list[Row]:
@@ -47,7 +47,7 @@ def test_it_has_heads_at_each_epsilon_beside_heads_without_privacy(made: Piece) 
 
 def test_it_says_what_secret_noise_spends() -> None:
     options = PrivacyOptions(epsilon=3.0, frontier=[4.0], replicates=1)
-    found = frontier_piece(cases.model(DPTrainer(3.0)), options)
+    found = frontier_piece(cases.audited_model(DPTrainer(3.0)), options)
     spent = {row["epsilon"]: row["spent"] for row in found.tables["frontier"]}
     assert spent[None] is None
     assert 3.9 < spent[4.0] <= 4.0
@@ -73,7 +73,7 @@ def test_the_section_holds_together_and_can_be_drawn(made: Piece) -> None:
     assert set(made.captions) == set(made.tables)
     for figure in section.figures:
         assert "<svg" in draw.draw(figure, section.tables[figure.table], id=figure.id)
-    assert "epsilon 4," in section.findings[0].meaning  # 3 is nearer to 4 than to 0.5
+    assert "epsilon 4," in section.findings[0].description  # 3 is nearer to 4 than to 0.5
 
 
 def test_what_the_heads_released_is_told(made: Piece) -> None:
@@ -83,17 +83,17 @@ def test_what_the_heads_released_is_told(made: Piece) -> None:
 
 
 def test_nothing_is_trained_that_was_not_asked_for() -> None:
-    assert frontier_piece(cases.model(DPTrainer(3.0)), PrivacyOptions(epsilon=3.0)) == Piece()
+    assert frontier_piece(cases.audited_model(DPTrainer(3.0)), PrivacyOptions(epsilon=3.0)) == Piece()
 
 
 def test_too_few_test_examples_are_no_measurement() -> None:
-    found = frontier_piece(cases.model(DPTrainer(3.0), n_test=9), OPTIONS)
+    found = frontier_piece(cases.audited_model(DPTrainer(3.0), n_test=9), OPTIONS)
     assert [each.status for each in found.findings] == ["not_measured"]
     assert not found.tables
 
 
 def test_a_refusal_is_told_and_a_failed_self_test_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    audited = cases.model(DPTrainer(3.0, randomness="seeded"))
+    audited = cases.audited_model(DPTrainer(3.0, randomness="seeded"))
 
     def refused(*_: object, **__: object) -> None:
         raise ConfigError("the budget is spent", where="privacy.budget")
@@ -131,7 +131,7 @@ def test_whom_privacy_costs() -> None:
     assert cost.interval.low > 0.1
     assert cost.value == pytest.approx(0.16, abs=0.04)
     assert (gap.status, gap.value) == ("warn", pytest.approx(0.28, abs=0.06))
-    assert "costs b more" in gap.meaning
+    assert "costs b more" in gap.description
     assert piece(judged(0.02), 2.0).findings[1].status == "info"
 
 

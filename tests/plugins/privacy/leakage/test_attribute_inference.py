@@ -114,9 +114,9 @@ def test_the_section_tells_what_was_read() -> None:
     assert finding.status == "warn"
     assert finding.interval is not None
     assert 0.5 < finding.interval.low <= finding.value <= finding.interval.high
-    assert "4 examples without a value" in finding.limits
-    assert "c (n = 1)" in finding.limits
-    assert "not covered by epsilon" in finding.limits
+    assert "4 examples without a value" in finding.caveats
+    assert "c (n = 1)" in finding.caveats
+    assert "not covered by epsilon" in finding.caveats
     same = section.finding("privacy.attribute_probe.same")
     assert (same.status, same.reason) == ("not_measured", "1 of the 1 groups have at least 5 units: two are needed")
     rows = section.tables["attribute_probe"]

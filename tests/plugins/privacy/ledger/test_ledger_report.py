@@ -51,10 +51,10 @@ def test_findings_and_tables(tmp_path: Path) -> None:
     two = epsilon_of([MECHANISM, MECHANISM], 1e-5).epsilon
     assert made.finding("privacy.ledger_epsilon").value == two
     assert made.finding("privacy.ledger_epsilon").n == 30
-    assert "At delta 1e-05" in made.finding("privacy.ledger_epsilon").meaning
+    assert "At delta 1e-05" in made.finding("privacy.ledger_epsilon").description
     assert made.finding("privacy.ledger_remaining").value == 9.0 - two
     assert made.finding("privacy.ledger_interruptions").value == 0
-    assert all(finding.exact for finding in made.findings)
+    assert all(finding.deterministic for finding in made.findings)
     stand = {row["quantity"]: row["value"] for row in made.tables["ledger"]}
     assert stand["population"] == "clinic"
     assert chain.read(ledger_of(tmp_path)).holds(chain.Anchor(stand["entries"], stand["head"]))
@@ -75,7 +75,7 @@ def test_another_folder_than_the_remembered_one_is_a_warning(tmp_path: Path) -> 
     assert (found.status, found.value) == ("info", 0)
     found = section(finish(account(tmp_path, ledger="another"))).finding("privacy.ledger_elsewhere")
     assert (found.status, found.value) == ("warn", 1)
-    assert "not counted here, unless that folder was moved" in found.meaning
+    assert "not counted here, unless that folder was moved" in found.description
 
 
 def test_spending_with_seeded_noise_adds_up_to_no_epsilon(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ TRAINER = DPTrainer(4.0, method="least_squares", randomness="seeded")
 
 
 def task(**changes: object) -> Task:
-    return replace(cases.model(TRAINER).task, **changes)  # type: ignore[arg-type]
+    return replace(cases.audited_model(TRAINER).task, **changes)  # type: ignore[arg-type]
 
 
 def fits(task: Task, jobs: list[Job], trainer: DPTrainer = TRAINER) -> list[Fit]:
@@ -39,7 +39,7 @@ def test_a_fit_says_what_it_spent_and_predicts() -> None:
     assert 3.99 < facts["epsilon"] <= 4.0
     assert facts["max_grad_norm"] == pytest.approx(np.sqrt(1 + 4 * 0.5))
     assert all(row["outcome"] == "passed" for row in facts["self_test"])
-    audited = cases.model(TRAINER)
+    audited = cases.audited_model(TRAINER)
     [scores] = logits(task(), [fit], audited.features["test"])
     assert (scores.argmax(axis=1) == audited.splits["test"].labels).mean() > 0.8
 

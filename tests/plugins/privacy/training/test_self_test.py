@@ -46,14 +46,14 @@ def test_each_check_is_a_row_with_what_was_expected_and_found(kind: str) -> None
     rows, error = self_test.run(given.steps(kind, task, plans), task, plans)
     assert [row["check"] for row in rows] == CHECKS
     assert {row["outcome"] for row in rows} == {"passed"}
-    assert all(set(row) == {"check", "expected", "found", "outcome", "meaning"} for row in rows)
-    assert all(row["expected"] and row["found"] and row["meaning"].endswith(".") for row in rows)
+    assert all(set(row) == {"check", "expected", "found", "outcome", "description"} for row in rows)
+    assert all(row["expected"] and row["found"] and row["description"].endswith(".") for row in rows)
     found = {row["check"]: row["found"] for row in rows}
     assert float(found["sampling rate"]) == pytest.approx(0.5, abs=0.1)
     assert float(found["noise of an empty sample"]) == pytest.approx(1, abs=0.3)
     assert float(found["noise of made-up examples"]) == pytest.approx(1, abs=0.3)
     assert (float(found["divisor"]), float(found["clipping"])) == (10.0, 1.0)
-    assert "3 examples of one unit" in next(row["meaning"] for row in rows if row["check"] == "clipping")
+    assert "3 examples of one unit" in next(row["description"] for row in rows if row["check"] == "clipping")
     assert 0 < error < 1e-5
     json.dumps(rows, allow_nan=False)
 

@@ -33,9 +33,9 @@ class Margin(Plugin[MarginOptions]):
             status="info",
             value=float((margins < options.unsure_below).mean()),
             unit="fraction",
-            exact=True,
+            deterministic=True,
             n=len(margins),
-            meaning=f"Share of test examples whose two best classes differ by less than {options.unsure_below}.",
+            description=f"Share of test examples whose two best classes differ by less than {options.unsure_below}.",
         )
         figure = Figure(
             id="margins",

@@ -22,13 +22,13 @@ class Check:
     expected: str
     found: str
     passed: bool
-    meaning: str
+    description: str
 
     def row(self) -> Row:
         """Return it as a row of the report's table."""
         outcome = "passed" if self.passed else "failed"
-        names = ("check", "expected", "found", "outcome", "meaning")
-        return dict(zip(names, (self.name, self.expected, self.found, outcome, self.meaning), strict=True))
+        names = ("check", "expected", "found", "outcome", "description")
+        return dict(zip(names, (self.name, self.expected, self.found, outcome, self.description), strict=True))
 
 
 def gradient(steps: Steps, sample: Sample) -> np.ndarray:
