@@ -48,7 +48,7 @@ class Finding(Record):
             method may differ from the shown one, where that is not strict enough for a verdict.
         small_groups: groups that are too small for the value and its interval, in which they have no part; ``adjusted``
             covers them too, so that a rule is never met by leaving somebody out.
-        deterministic: the value is a fact of this run (a count, an epsilon of an accountant), no estimate from a sample.
+        deterministic: the value is a fact of this run (a count, an epsilon), no estimate from a sample.
             A policy rule settles an estimate by its interval and a deterministic value by itself.
         n: how many independent cases the estimate rests on.
         grade: ``measured`` in this run, ``declared`` by the user, or ``unverified``.

@@ -141,7 +141,7 @@ def test_the_end_that_was_cut_is_said_and_tells_features_apart(tmp_path: Path) -
     run = rft.audit(tmp_path / "audit.toml", tmp_path / "run", device="cpu")
     cut = run.finding("dataset.truncated_texts")
     assert cut.value > 0
-    assert "Their beginning was not seen" in " ".join([cut.description, *cut.limits])
+    assert "Their beginning was not seen" in " ".join([cut.description, *cut.caveats])
     assert run.model.preprocessing["truncation"] == "left"
     assert "truncation left" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 

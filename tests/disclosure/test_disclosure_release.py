@@ -57,7 +57,7 @@ def test_a_group_is_listed_in_every_split_so_that_none_tells_where_it_is_not() -
 def test_a_finding_says_whom_it_leaves_out() -> None:
     [kept] = released(finding(attributes=("race",))).findings
     assert (kept.value, kept.withheld) == (0.2, ("Asian", "Native"))
-    assert "Withheld, and not part of this: Asian, Native." in kept.limits
+    assert "Withheld, and not part of this: Asian, Native." in kept.caveats
     [other] = released(finding(attributes=("sex",))).findings
     assert other == finding(attributes=("sex",))
     [crossed] = released(finding(attributes=("race x sex",))).findings

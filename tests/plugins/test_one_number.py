@@ -180,8 +180,8 @@ def test_mitigation_leaves_out_whom_the_section_leaves_out(rows_of_a_person: int
     before = fairness.finding("fairness.mitigation.gap_before")
     gap = fairness.finding("fairness.tpr_gap.region")
     assert before.n == gap.n
-    assert "tiny" in before.limits
-    assert "tiny" in gap.limits
+    assert "tiny" in before.caveats
+    assert "tiny" in gap.caveats
 
 
 def test_two_calibration_errors_have_two_names() -> None:

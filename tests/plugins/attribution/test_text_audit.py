@@ -61,7 +61,7 @@ def run(model: nn.Module, texts: list[str], tokenizer: Any, words: list[str], **
 def test_the_planted_word_is_found_and_others_are_not(section: Section) -> None:
     animal, article = section.finding("attribution.suspect.animal"), section.finding("attribution.suspect.article")
     assert (animal.status, animal.value, animal.n) == ("warn", 1.0, 30)
-    assert "0 of 30 change" in animal.limits
+    assert "0 of 30 change" in animal.caveats
     assert article.status == "info"
     assert article.value == 0
 

@@ -84,7 +84,7 @@ def test_features_that_carry_are_told_from_random_ones() -> None:
     assert gain.interval is not None
     assert gain.interval.method.startswith("Tango")
     majority = section.finding("backbone.majority_share")
-    assert (majority.value, majority.exact) == (0.6, True)
+    assert (majority.value, majority.deterministic) == (0.6, True)
     assert "200 of 1000 training examples" in section.notes[0]
 
 
@@ -133,7 +133,7 @@ def test_a_private_run_says_that_this_look_is_not_private() -> None:
     private, standard = audit(embeddings(), mode="private"), audit(embeddings())
     assert all("not covered by epsilon" in finding.caveats for finding in private.findings)
     assert "Epsilon does not cover it" in private.notes[-1]
-    assert not any("psilon" in text for text in (*standard.notes, *(each.limits for each in standard.findings)))
+    assert not any("psilon" in text for text in (*standard.notes, *(each.caveats for each in standard.findings)))
 
 
 def test_the_tables_and_the_figure_hold_the_findings() -> None:

@@ -136,9 +136,9 @@ def test_small_groups_are_shown_and_not_compared_and_the_smallest_have_no_number
     gap = section.finding("fairness.accuracy_gap.place")
     assert gap.interval is not None  # two groups are left
     assert (
-        "y is left out: it has too few to tell (n = 29: fewer independent cases than min_group asks for)" in gap.limits
+        "y is left out: it has too few to tell (n = 29: fewer independent cases than min_group asks for)" in gap.caveats
     )
-    assert "z is left out: it has too few (n = 9)" in gap.limits
+    assert "z is left out: it has too few (n = 9)" in gap.caveats
     assert cell(audit(frame, min_group=9, min_shown=9), "place", "z", "accuracy")["status"] == "ok"
 
 
@@ -154,7 +154,7 @@ def test_missing_values_are_counted_and_bound_the_gaps() -> None:
     frame = predictions(labels, predicted, place=["x"] * 48 + ["y"] * 48 + [None] * 4)
     section = audit(frame)
     missing = section.finding("fairness.missing.place")
-    assert (missing.status, missing.value, missing.n, missing.exact) == ("warn", 4, 100, True)
+    assert (missing.status, missing.value, missing.n, missing.deterministic) == ("warn", 4, 100, True)
     [row] = [row for row in section.tables["gaps"] if row["metric"] == "accuracy"]
     expected = gap_bounds([40, 36], [48, 48], 4, 4)  # the last four rows are right
     assert (row["least"], row["most"]) == (expected.low, expected.high)

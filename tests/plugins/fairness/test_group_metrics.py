@@ -238,7 +238,7 @@ def test_every_metric_has_a_gap_where_it_is_defined(metric: str) -> None:
     assert gap.value == pytest.approx(max(values) - min(values))
     if metric == "rms_calibration_error":
         assert gap.interval is None
-        assert "no rule can be settled" in gap.limits
+        assert "no rule can be settled" in gap.caveats
     else:
         assert gap.interval is not None
         assert gap.interval.low <= gap.value <= gap.interval.high
@@ -272,7 +272,7 @@ def test_a_group_of_one_value_has_a_gap_without_an_interval_and_the_audit_goes_o
     gap = section.finding(f"fairness.{metric}_gap.place")
     assert gap.value is not None
     assert (gap.interval, gap.adjusted) == (None, ())
-    assert "no rule can be settled" in gap.limits
+    assert "no rule can be settled" in gap.caveats
     assert section.finding("fairness.accuracy_gap.place").interval is not None
     if not odd:
         [row] = [row for row in section.tables["by_group"] if (row["group"], row["metric"]) == ("y", metric)]

@@ -185,7 +185,7 @@ def test_the_exact_test_of_the_ratio_is_the_enumeration_of_all_outcomes(n: int, 
             for p in shares
         )
         found = exact.at_least(selected, n, other, other_n, ratio=0.8)
-        assert found.exact
+        assert found.deterministic
         assert found.value == pytest.approx(min(chance + 1e-6, 1.0), abs=1e-12)
 
 
@@ -210,7 +210,7 @@ def test_the_score_test_of_large_samples_agrees_with_the_exact_one(monkeypatch: 
     one = exact.at_least(*counts, ratio=0.8)
     monkeypatch.setattr(exact, "MOST", 10)
     other = exact.at_least(*counts, ratio=0.8)
-    assert (one.exact, other.exact) == (True, False)
+    assert (one.deterministic, other.deterministic) == (True, False)
     assert one.value == pytest.approx(other.value, rel=0.05)
 
 
@@ -243,7 +243,7 @@ def test_no_wording_claims_that_a_law_is_satisfied() -> None:
     legal = made(*with_sex(LL144), "ll144", "four_fifths", small_left_out_because="few")
     legal += made(*with_sex({"a": (0, 30), "b": (1, 2)}), "ll144", "four_fifths")
     words = [*legal.notes, *legal.captions.values()]
-    words += [text for f in legal.findings for text in (f.title, f.description, f.limits, f.reason or "")]
+    words += [text for f in legal.findings for text in (f.title, f.description, f.caveats, f.reason or "")]
     words += [str(cell) for table in legal.tables.values() for row in table for cell in row.values()]
     words += [file.read_text(encoding="utf-8") for file in source.glob("*.py")]
     claims = re.compile(

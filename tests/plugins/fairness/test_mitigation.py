@@ -362,7 +362,7 @@ def test_a_test_example_without_a_known_group_is_left_to_the_fine_tuned_model() 
     assert found.predictions is not None
     own, before = (frame[frame["split"] == "test"] for frame in (found.predictions, partly.predictions))
     assert list(own["prediction"][:4]) == list(before["prediction"][:4])
-    assert "east is too few (n = 1)" in found.findings[0].limits
+    assert "east is too few (n = 1)" in found.findings[0].caveats
 
 
 def test_no_warning_escapes_and_a_second_run_is_the_same() -> None:

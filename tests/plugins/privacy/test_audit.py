@@ -107,7 +107,7 @@ def test_a_private_run_states_what_it_spent() -> None:
         "privacy.units",
     ]
     epsilon = made.finding("privacy.epsilon")
-    assert (epsilon.value, epsilon.status, epsilon.exact, epsilon.n) == (2.998, "info", True, 500)
+    assert (epsilon.value, epsilon.status, epsilon.deterministic, epsilon.n) == (2.998, "info", True, 500)
     warned = {finding.id for finding in made.findings if finding.status in ("warn", "fail")}
     assert warned == {"privacy.units"}  # no unit was declared
     json.dumps(made.model_dump(mode="json"), allow_nan=False)
@@ -321,14 +321,14 @@ def test_a_model_that_others_trained_is_attacked_only_where_both_sides_are_known
 
 
 def test_that_others_trained_on_the_train_split_is_taken_on_trust() -> None:
-    assert "this run cannot know" in section(None).finding("privacy.membership_auc").limits
-    assert "this run cannot know" not in section(FACTS).finding("privacy.membership_auc").limits
+    assert "this run cannot know" in section(None).finding("privacy.membership_auc").caveats
+    assert "this run cannot know" not in section(FACTS).finding("privacy.membership_auc").caveats
 
 
 def test_the_self_test_is_reported_with_what_was_passed_over() -> None:
     made = section(FACTS)
     found = made.finding("privacy.gradient_error")
-    assert (found.value, found.exact, found.status) == (4e-7, True, "info")
+    assert (found.value, found.deterministic, found.status) == (4e-7, True, "info")
     assert "torch.func" in found.description
     rows = {row["parameter"]: row for row in made.tables["parameters"]}
     assert rows["gradients of single examples"]["value"] == "functorch"

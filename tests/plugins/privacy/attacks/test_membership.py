@@ -300,8 +300,8 @@ def test_shadows_that_cannot_be_trained_leave_the_rest_standing() -> None:
 
 def test_that_others_trained_on_the_train_split_is_taken_on_trust() -> None:
     given = attacked(replace(cases.audited_model(40, 40), trainer=None, task=None, fit=None))
-    assert "this run cannot know" in finding(given, "privacy.membership_auc").limits
-    assert "this run cannot know" not in finding(attacked(cases.audited_model(40, 40), shadows=0), AREAS[0]).limits
+    assert "this run cannot know" in finding(given, "privacy.membership_auc").caveats
+    assert "this run cannot know" not in finding(attacked(cases.audited_model(40, 40), shadows=0), AREAS[0]).caveats
 
 
 @pytest.mark.parametrize("word", ["safe", "anonymous", "compliant"])

@@ -80,7 +80,7 @@ def test_both_audits_stay_below_the_claim(private: AuditedModel, both: Piece) ->
         assert found.status == "info"
         assert found.value is not None
         assert 0 <= found.value < claimed
-        assert "no evidence of safety" in found.limits
+        assert "no evidence of safety" in found.caveats
     power = made.finding(POWER)
     assert power.value is not None
     assert claimed < power.value < 20

@@ -139,10 +139,10 @@ def test_groups_that_are_too_small_are_shown_and_not_scored() -> None:
     found = piece(judged(0.3, few=9), 2.0)
     small = rows(found, "frontier", group="c")
     assert [(row["value"], row["n"], row["status"]) for row in small] == [(None, 9, "too few")] * 2
-    assert "c (n = 9)" in found.findings[1].limits
+    assert "c (n = 9)" in found.findings[1].caveats
     three = piece(judged(0.3, few=40), 2.0).findings[1]
     assert three.interval is None
-    assert "biased upward" in three.limits
+    assert "biased upward" in three.caveats
 
 
 def test_a_rate_without_a_base_is_undefined_and_not_zero() -> None:
@@ -155,5 +155,5 @@ def test_a_rate_without_a_base_is_undefined_and_not_zero() -> None:
 def test_one_replicate_gives_values_and_no_intervals() -> None:
     found = piece(judged(0.3, heads=1), 2.0)
     assert found.findings[0].interval is None
-    assert "no interval" in found.findings[0].limits
+    assert "no interval" in found.findings[0].caveats
     assert all(row["low"] is None for row in found.tables["frontier"])
