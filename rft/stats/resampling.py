@@ -131,11 +131,16 @@ def rates(hits: np.ndarray, n: np.ndarray, rng: np.random.Generator, *, draws: i
 def strays_of_rates(
     hits: np.ndarray, n: np.ndarray, rng: np.random.Generator, *, draws: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return (G, B) deviations of resampled rates and their variances; arguments as for ``rates``."""
+    """Return (G, B) deviations of resampled rates and their variances.
+
+    Args:
+        hits: (G,), or (G, B) where each draw is of another sample.
+        n, rng, draws: as for ``rates``.
+    """
+    hits, n = hits.reshape(len(n), -1), n[:, None]
     smoothed = (hits + 1) / (n + 2)
-    drawn = (rng.binomial(n[:, None], smoothed[:, None], size=(len(n), draws)) + 1) / (n + 2)[:, None]
-    expected = (n * smoothed + 1) / (n + 2)
-    return drawn - expected[:, None], drawn * (1 - drawn) / (n + 1)[:, None]
+    drawn = (rng.binomial(n, smoothed, size=(len(n), draws)) + 1) / (n + 2)
+    return drawn - (n * smoothed + 1) / (n + 2), drawn * (1 - drawn) / (n + 1)
 
 
 def ratios(groups: Sequence[Sums], rng: np.random.Generator, *, draws: int, smoothed: bool = True) -> Resamples:

@@ -85,7 +85,14 @@ def found_share(n: list[int], rate: float, *, runs: int, draws: int = 399) -> fl
 
 @pytest.mark.parametrize(
     ("n", "rate"),
-    [([30, 1000], 0.95), ([200, 2000], 0.5), ([40, 400, 4000], 0.95), ([12, 60, 500], 0.7), ([50] * 9, 0.1)],
+    [
+        ([30, 1000], 0.95),
+        ([200, 2000], 0.5),
+        ([40, 400, 4000], 0.95),
+        ([12, 60, 500], 0.7),
+        ([50] * 9, 0.1),
+        ([30] * 5, 0.95),
+    ],
 )
 def test_the_gap_is_found_in_75_to_90_percent(n: list[int], rate: float) -> None:
     assert 0.75 <= found_share(n, rate, runs=600) <= 0.9
@@ -99,24 +106,40 @@ OTHERS = [[30, 30], [15, 45], [30] * 5, [30, 60, 100, 200, 400], [100] * 10, [50
 @pytest.mark.parametrize("rate", [0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95])
 @pytest.mark.parametrize("n", [*UNEQUAL, *OTHERS])
 def test_the_gap_is_found_in_75_to_90_percent_of_many_runs(n: list[int], rate: float) -> None:
-    least = 0.75 if n in UNEQUAL else 0.73  # of five groups of 30 at .95, what chance does varies with the sample
-    assert least <= found_share(n, rate, runs=1500, draws=999) <= 0.9
+    """Measured in 4,000 runs: 76.7 to 82.3 %."""
+    assert 0.75 <= found_share(n, rate, runs=4000 if len(n) < 10 else 2000, draws=999) <= 0.9
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.5, 0.8, 0.95])
 @pytest.mark.parametrize("people", [{"A": 40, "B": 300}, {"A": 40, "B": 80, "C": 300}])
 def test_the_gap_is_found_among_people_with_several_rows(people: dict[str, int], rate: float) -> None:
-    """The audit's own statement, tried on new people like those that it was made of (4 rows, correlation .5)."""
+    """The audit's own statement, tried on new people like those that it was made of (4 rows, correlation .5).
+
+    What rows are worth is estimated on the safe side. The test of two groups rests on the same number and finds the gap
+    in 81 to 87 % (rates .5 to .95); that of three resamples people, and finds it in 83 and 86 %, but at .95 in 94 %.
+    """
     rng, told = np.random.default_rng(1), []
-    while len(told) < 8 * 50:  # of eight statements: each rests on an estimate of what rows are worth
+    while len(told) < 30 * 50:  # of thirty statements: each rests on an estimate of what rows are worth
         stated = gap_of_people(rng, people, dict.fromkeys(people, rate), verdicts=True).detectable
         if stated is None:  # a gap was found
             continue
         assert stated.group_rate is not None
         rates = dict.fromkeys(people, stated.rest) | {"A": stated.group_rate}
         told += [gap_of_people(rng, people, rates, verdicts=False).differs for _ in range(50)]
-    assert 0.72 <= np.mean(told) <= (0.92 if len(people) == 2 else 0.97)  # the worth of rows errs on the safe side
+    assert 0.75 <= np.mean(told) <= (0.97 if (len(people), rate) == (3, 0.95) else 0.9)
+
+
+@pytest.mark.parametrize(("people", "rate"), [({"A": 40, "B": 300}, 0.8), ({"A": 40, "B": 80, "C": 300}, 0.5)])
+def test_the_gap_is_stated_for_people_with_several_rows(people: dict[str, int], rate: float) -> None:
+    """For no fewer cases than there are people, and no more than there are rows."""
+    stated = gap_of_people(np.random.default_rng(1), people, dict.fromkeys(people, rate), verdicts=True).detectable
+    assert stated is not None
+    assert stated.gap is not None
+    of_rows, of_people = (detectable_gap([n * size for size in people.values()], stated.rest).gap for n in (4, 1))
+    assert of_rows is not None
+    assert of_people is not None
+    assert of_rows < stated.gap <= of_people
 
 
 def gap_of_people(rng: np.random.Generator, people: dict[str, int], rates: dict[str, float], *, verdicts: bool) -> Gap:
@@ -128,5 +151,5 @@ def gap_of_people(rng: np.random.Generator, people: dict[str, int], rates: dict[
     rows = Rows(("no", "yes"), labels, right.ravel().astype(np.int32), units=np.repeat(np.arange(len(codes)), 4))
     grouped = GroupedRows(rows, Grouping("g", tuple(people), np.repeat(codes, 4).astype(np.int32), ("g",)))
     accuracy = Target(None, None)
-    measured = measure(grouped, "accuracy", accuracy, limits=Limits(10, 10), positive=1, seed=0)
+    measured = measure(grouped, "accuracy", accuracy, limits=Limits(10, 10), positive=1)
     return compare(grouped, "accuracy", accuracy, measured, seed=0, verdicts=verdicts)

@@ -48,8 +48,9 @@ def detectable_gap(
 
     All other groups share one rate. Samples are judged as the test judges them: those of two groups by the interval of
     their gap, of more by studentised differences of all pairs against the critical value for such rates. In simulations
-    of the test itself, with 2 to 25 groups of 12 to 4,000 and rates of .1 to .95, the gap was found in 75 to 88 % (in
-    74 % for five groups of 30 at .95).
+    of the test itself, with 2 to 25 groups of 12 to 4,000 and rates of .1 to .95, the gap was found in 76 to 83 %.
+    Where rows repeat units, what they are worth is estimated on the safe side, and the gap is found more often: in 81
+    to 87 % with two groups, 83 to 94 % with three.
 
     Args:
         n: (G,) cases of each group, G above 1, each above 0.
@@ -106,7 +107,7 @@ def _of_many(n: np.ndarray, rest: float, level: float) -> Found:
     The smallest group is the first. What does not depend on its rate is computed once.
     """
     rng, others = np.random.default_rng(SEED), n[1:]
-    spread = (rng.permuted(np.tile(np.arange(DRAWS), (len(n), 1)), axis=1) + 0.5) / DRAWS  # quantiles of each group
+    spread = _quantiles(rng, len(n), DRAWS)
     samples = _smoothed(binom.ppf(spread[1:], others[:, None], rest), others)
     told = squared_maxima(*samples)
     critical = _critical(n, rest, level)
@@ -119,17 +120,22 @@ def _of_many(n: np.ndarray, rest: float, level: float) -> Found:
     return found
 
 
+def _quantiles(rng: np.random.Generator, groups: int, samples: int) -> np.ndarray:
+    """Return (G, samples) probabilities: evenly spread for each group, and in an order of its own."""
+    return (rng.permuted(np.tile(np.arange(samples), (groups, 1)), axis=1) + 0.5) / samples
+
+
 def _critical(n: np.ndarray, rest: float, level: float) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function of the hits of the smallest group: which squared difference chance alone does not reach.
 
-    It is that of the test, which resamples the groups with the rates that they have in a sample.
+    It is that of the test, which resamples the groups with the rates that they have in a sample. Those of the others
+    vary from draw to draw as they vary from sample to sample: with one typical sample for all draws the gap stated for
+    five groups of 30 at .95 was found in less than 75 %.
     """
     draws, others = draws_for(level, least=DRAWS), n[1:]
     rng = np.random.default_rng(SEED)
-    typical = binom.ppf(
-        (rng.permutation(len(others)) + 0.5) / len(others), others, rest
-    )  # equal rates vary in a sample
-    strays = strays_of_rates(typical, others, rng, draws=draws)
+    hits = binom.ppf(_quantiles(rng, len(others), draws), others[:, None], rest)
+    strays = strays_of_rates(hits, others, rng, draws=draws)
     strayed = squared_maxima(*strays)
     known = np.unique(np.round(np.linspace(0, n[0], POINTS + 1)))
     own = [strays_of_rates(hits, n[:1], np.random.default_rng(SEED + 1), draws=draws) for hits in known[:, None]]

@@ -10,7 +10,7 @@ scale. Close to 0 and 1 that scale knows no end, and perfect order among 10 and 
 towards one half the interval is therefore no wider than Wilson's for as many cases as leave a share that variance.
 
 In simulations with normal scores, standard deviations in ratios of .5 to 2 and areas of .5 to .9 (10,000 samples each)
-it held the true area in 93.8 to 96.7 % of samples with 30 positives and 300 negatives, 15 and 300, and 100 and 5,000,
+it held the true area in 93.8 to 96.9 % of samples with 30 positives and 300 negatives, 15 and 300, and 100 and 5,000,
 but in 97.0 to 98.0 % at .9 with 15 positives. That is inherent: where the area is .9 because one positive in ten lies
 below all negatives, 21 % of samples of 15 positives show none, so that even perfect order must not exclude .9. With 10
 or 12 positives it held in 93.9 to 98.3 %. At areas of .95 to .99 it holds in 93.5 % or more, and in up to 99.7 % where
