@@ -17,11 +17,15 @@ from statistics import median, quantiles
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
-PLACEHOLDERS = frozenset(["each", "own", "found", "made", "other", "one", "it", "thing", "given", "what", "tell", "of", "sub", "res", "tmp", "ret", "val", "obj"])
+PLACEHOLDERS = {
+    *("each", "own", "found", "made", "other", "one", "it", "thing", "given", "what", "tell", "of", "sub", "res"),
+    *("tmp", "ret", "val", "obj"),
+}
 # Names that a protocol of Python, torch, logging, pydantic or an estimator prescribes.
-PRESCRIBED = frozenset(
-    ["forward", "backward", "step", "fit", "predict", "audit", "check", "trainer", "main", "setup", "close", "read", "write", "save", "load", "fileno", "emit", "format", "visit", "transform", "batch", "batches"]
-)
+PRESCRIBED = {
+    *("forward", "backward", "step", "fit", "predict", "audit", "check", "trainer", "main", "setup", "close", "read"),
+    *("write", "save", "load", "fileno", "emit", "format", "visit", "transform", "batch", "batches"),
+}
 ARRAYS = re.compile(r"\b(np\.ndarray|ndarray|Tensor|torch\.Tensor|pd\.DataFrame|pd\.Series|NDArray)\b")
 SHAPE = re.compile(r"\([A-Z][A-Za-z0-9_]*(,\s*[A-Z0-9]?[A-Za-z0-9_*+ .]*)*\)|\bshape\b|\bone row an?\b|\bcolumns? ")
 
