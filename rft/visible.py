@@ -43,17 +43,17 @@ _JAMO = re.compile("[\u1100-\u115e\u1161-\u11ff\ua960-\ua97c\ud7b0-\ud7fb]")
 
 
 def visible(text: str, *, breaks: bool = False) -> str:
-    """Return a text in which everything can be seen.
+    r"""Return a text in which everything can be seen.
 
     Args:
         text: any text.
         breaks: leave line breaks and tabs: the text is no value but has lines.
 
     Examples:
-        >>> visible("group\\u202e 632")
+        >>> visible("group\u202e 632")
         'group<U+202E> 632'
-        >>> visible("می\\u200cخواهم")  # Persian: the joiner is part of the word
-        'می\\u200cخواهم'
+        >>> visible("می\u200cخواهم")  # Persian: the joiner is part of the word
+        'می\u200cخواهم'
     """
     shown = with_hidden_as(text, lambda character: f"<U+{ord(character):04X}>", breaks=breaks)
     return shown if shown.isascii() else _WORD.sub(_on_circle, shown)

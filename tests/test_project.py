@@ -7,7 +7,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-from tests.support import ROOT
+from tests.support import ROOT, draw_rooms
 
 SOURCE = ROOT / "rft"
 
@@ -130,6 +130,24 @@ def test_plugins_do_not_import_each_other() -> None:
     assert offenders == []
 
 
+def test_the_core_names_no_plugin() -> None:
+    """What only one plugin needs is a hook of ``rft.plugins.Plugin``; the registry alone lists the built-in ones."""
+    built_in = {entry.name for entry in (SOURCE / "plugins").iterdir() if entry.is_dir()} - {"__pycache__"}
+    offenders = [
+        f"{path.relative_to(ROOT)} imports {module}"
+        for path in files()
+        if path.parent == SOURCE / "plugins" or room(path) != "plugins"
+        for module, _ in imports(path)
+        if module.startswith("rft.plugins.") and module.split(".")[2] in built_in
+    ]
+    assert offenders == []
+
+
+def test_the_drawn_rooms_are_those_of_the_imports() -> None:
+    page = draw_rooms.PAGE.read_text(encoding="utf-8")
+    assert draw_rooms.with_rooms(page) == page, "python tests/support/draw_rooms.py"
+
+
 def test_extras_stay_at_home() -> None:
     offenders = [
         f"{place} imports {module}"
@@ -213,8 +231,9 @@ def test_the_tested_set_covers_the_dependencies_and_names_no_place() -> None:
 def test_ci_runs_the_test_command_of_the_readme() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"^pip install -e \"\.\[test\]\" && pytest$", readme, re.M)
-    assert "grep" in (ROOT / ".ci" / "run").read_text()
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert command
+    assert script.index('eval "$command"') < script.index("make gates")
 
 
 def test_every_public_docstring_is_there() -> None:

@@ -32,12 +32,12 @@ _QUOTES = {ord("’"): "'", ord("‘"): "'", ord("“"): '"', ord("”"): '"'}
 
 
 def normal_form(name: str) -> str:
-    """Return what a value and its other spellings have in common.
+    r"""Return what a value and its other spellings have in common.
 
     Blanks, invisible characters, case, the form of Unicode, typographic dashes and quotes, and the zeros of a number
     do not count.
 
-    >>> normal_form(" New\\u00a0York "), normal_form("1.0"), normal_form("01"), normal_form("YES\\u200b")
+    >>> normal_form(" New\u00a0York "), normal_form("1.0"), normal_form("01"), normal_form("YES\u200b")
     ('newyork', '1', '1', 'yes')
     """
     plain = unicodedata.normalize("NFKC", name.translate(_DASHES | _QUOTES)).casefold()

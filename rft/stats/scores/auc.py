@@ -163,7 +163,7 @@ def difference_of_areas(first: AucEstimate, other: AucEstimate, level: float = L
     >>> first, other = (AucEstimate.from_classes(np.arange(40) + above, np.arange(40)) for above in (20, 0))
     >>> interval = difference_of_areas(first, other)
     >>> round(interval.low, 2), round(interval.high, 2)
-    (0.23, 0.5)
+    (0.22, 0.51)
     """
     one, two = first.interval(level), other.interval(level)
     difference = intervals.mover_difference(first.value, one, other.value, two)

@@ -110,8 +110,9 @@ def take(steps: Steps, optimizer: torch.optim.Optimizer, sample: Sample, tally: 
 
 
 def stacked(task: Task, units: np.ndarray, plan: Plan) -> Vectors | None:
-    """Return the examples for ``HeadSteps``; None where they are not vectors, or one unit has so many of them that
-    filling up the others would not find room.
+    """Return the examples for ``HeadSteps``; None where they are not vectors, or filled up would not find room.
+
+    Units are filled up to the one with the most examples.
     """
     found = vectors(task)
     return found if found is not None and _gathered(found, units, plan) <= GRADIENTS_AT_ONCE else None

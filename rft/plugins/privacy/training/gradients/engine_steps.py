@@ -150,8 +150,9 @@ class EngineSteps:
         )
 
     def _of_units(self, parts: Iterable[Part]) -> tuple[list[Tensor], Tensor, int]:
-        """Return the gradient of each unit of a group, for each parameter (U, *shape), its (U,) length over all
-        parameters, and how many gradients of examples were not finite.
+        """Return the gradients of the units of a group, with their lengths, and how many examples had none.
+
+        A gradient is (U, *shape) for each parameter, a length (U,) over all of them; one that is not finite is none.
         """
         sums: list[Tensor] = []
         non_finite = 0

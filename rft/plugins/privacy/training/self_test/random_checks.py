@@ -64,8 +64,9 @@ def sampling(steps: Steps, plans: Sequence[Plan]) -> Iterator[Check]:
 
 
 def _drawn(steps: Steps, n: int, draws: int) -> tuple[np.ndarray, int]:
-    """Return the sizes of samples, (draws * H,), and how many of the first n units samples have in common: that of each
-    head with its last one, and with that of its neighbour.
+    """Return the sizes of samples, (draws * H,), and how many of the first n units samples have in common.
+
+    Compared is the sample of each head with its last one, and with that of its neighbour.
     """
     sizes, shared, last = [], 0, None
     for _ in range(draws):

@@ -1,0 +1,20 @@
+# What a contributor needs, in an environment with: pip install -e ".[dev]"
+.PHONY: test slow lint gates rooms
+
+test:  ## the tests, a few minutes
+	pytest
+
+slow:  ## simulations, and audits of real models: hours
+	pytest -m slow
+
+lint:  ## style, docstrings and types
+	ruff check .
+	ruff format --check .
+	mypy
+
+gates: lint  ## all that is checked beside the tests
+	pytest -q -n 0 --doctest-modules rft
+	python tests/support/check_wheel.py
+
+rooms:  ## draw the rooms of docs/architecture.md again, after imports between them have changed
+	python tests/support/draw_rooms.py
