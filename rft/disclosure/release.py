@@ -113,7 +113,7 @@ def _finding(finding: Finding, withheld: Withheld) -> Finding:
         f"Withheld, and not part of this: {', '.join(names)}. Numbers on fewer than {withheld.below} cases do not "
         "leave the machine, nor those from which they would follow."
     )
-    update = {"withheld": names, "limits": f"{finding.caveats} {said}".lstrip()}
+    update = {"withheld": names, "caveats": f"{finding.caveats} {said}".lstrip()}
     return finding.model_copy(update=update | ({"reason": withheld.reason, "n": None} if finding.value is None else {}))
 
 

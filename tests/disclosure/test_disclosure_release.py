@@ -74,7 +74,7 @@ def test_a_rule_cannot_pass_over_withheld_groups_and_can_fail_by_the_others() ->
 
 
 def test_findings_that_count_few_are_not_measured() -> None:
-    copies = finding(value=4, interval=None, unit="examples", exact=True)
+    copies = finding(value=4, interval=None, unit="examples", deterministic=True)
     [few] = released(copies).findings
     assert (few.status, few.value, few.reason) == ("not_measured", None, SMALL)
     [none] = released(copies.model_copy(update={"value": 0.0})).findings
@@ -88,7 +88,7 @@ def test_findings_that_count_few_are_not_measured() -> None:
 
 
 def test_broken_integrity_is_never_withheld() -> None:
-    broken = finding(status="fail", n=3, exact=True, interval=None, value=1.0)
+    broken = finding(status="fail", n=3, deterministic=True, interval=None, value=1.0)
     assert released(broken).findings == (broken,)
     assert judge([], [released(broken)]).status == "fail"
 

@@ -431,6 +431,6 @@ def naively_redacted(release: Release, attribute: str, names: Sequence[str]) -> 
                 if row.get("attribute") == attribute and row.get("group") in names:
                     row.update({key: None for key, cell in row.items() if _is_number(cell)})
         for finding in section["findings"]:
-            finding.update(description="", limits="", reason=None)
+            finding.update(description="", caveats="", reason=None)
         section["notes"] = []
     return Release(audit)

@@ -48,8 +48,8 @@ def test_both_bounds_together() -> None:
 
 def test_an_exact_value_settles_itself_and_an_estimate_without_interval_nothing() -> None:
     rule = Rule(finding="p.x", max=3)
-    assert outcome(rule, finding(2.9, exact=True))[0] == "pass"
-    assert outcome(rule, finding(3.1, exact=True))[0] == "fail"
+    assert outcome(rule, finding(2.9, deterministic=True))[0] == "pass"
+    assert outcome(rule, finding(3.1, deterministic=True))[0] == "fail"
     assert outcome(rule, finding(0.1)) == ("uncertain", "0.1 is an estimate without an interval, which settles nothing")
 
 
@@ -63,17 +63,17 @@ def test_what_was_not_measured_or_is_absent_is_uncertain() -> None:
     rule = Rule(finding="p.x", max=3)
     status, explanation = outcome(rule, not_measured("p.x", "x", "no positives", "m"))
     assert (status, explanation) == ("uncertain", "not measured: no positives")
-    status, explanation = outcome(Rule(finding="p.xx", max=3), finding(1.0, exact=True))
+    status, explanation = outcome(Rule(finding="p.xx", max=3), finding(1.0, deterministic=True))
     assert status == "uncertain"
     assert "Did you mean 'p.x'?" in explanation
 
 
 def test_no_rules_is_not_a_pass() -> None:
-    assert judge([], [Section(plugin="p", findings=(finding(1.0, exact=True),))]).status == "no_rules"
+    assert judge([], [Section(plugin="p", findings=(finding(1.0, deterministic=True),))]).status == "no_rules"
 
 
 def test_broken_integrity_fails_whatever_the_rules_say() -> None:
-    broken = finding(1.0, exact=True, status="fail")
+    broken = finding(1.0, deterministic=True, status="fail")
     verdict = judge([Rule(finding="p.x", max=3)], [Section(plugin="p", findings=(broken,))])
     assert verdict.status == "fail"
     assert [rule.outcome for rule in verdict.rules] == ["fail", "pass"]
@@ -87,7 +87,7 @@ def test_a_plugin_that_gave_no_audit_is_uncertain_and_another_missing_finding_is
 
 
 def test_one_failure_outweighs_one_doubt() -> None:
-    findings = (finding(5.0, exact=True), finding(1.0, id="p.y"))
+    findings = (finding(5.0, deterministic=True), finding(1.0, id="p.y"))
     rules = [Rule(finding="p.y", max=3), Rule(finding="p.x", max=3)]
     verdict = judge(rules, [Section(plugin="p", findings=findings)])
     assert verdict.status == "fail"
@@ -117,7 +117,7 @@ def test_several_estimates_are_judged_by_wider_intervals() -> None:
 
 def test_facts_of_the_run_do_not_widen_the_intervals_of_estimates() -> None:
     estimate = finding(0.05, 0.02, 0.09, adjusted=adjusted((1, 0.02, 0.09), (2, 0.01, 0.11)))
-    section = [Section(plugin="p", findings=(estimate, finding(3, exact=True, id="p.e")))]
+    section = [Section(plugin="p", findings=(estimate, finding(3, deterministic=True, id="p.e")))]
     rules = [Rule(finding="p.x", max=0.10), Rule(finding="p.e", max=3)]
     assert judge(rules, section).status == "pass"
 
