@@ -17,8 +17,8 @@ from rft.plugins import AuditedModel
 from rft.plugins.fairness import Fairness, FairnessOptions
 from rft.plugins.performance import Performance, PerformanceOptions
 from rft.plugins.privacy import PrivacyOptions
-from rft.plugins.privacy.attacks.membership import membership_piece
-from rft.plugins.privacy.chapter import Piece
+from rft.plugins.privacy.attacks.membership import membership_chapter
+from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.records import Row, Section
 
 METRICS = ["accuracy", "selection_rate", "tpr", "fpr", "precision", "balanced_accuracy", "roc_auc", "log_loss"]
@@ -37,7 +37,7 @@ class Stated:
 
 
 @cache
-def report(rows_of_a_person: int) -> tuple[Section, Section, Piece]:
+def report(rows_of_a_person: int) -> tuple[Section, Section, PrivacyChapter]:
     """Performance, fairness with mitigation and legal tables, and attacks, of one model on people with a tiny group."""
     sizes = {"train": 900, "validation": 900, "test": 300 * rows_of_a_person}
     given = cases.audited_model(sizes, agree=0.5, each=rows_of_a_person)
@@ -50,7 +50,7 @@ def report(rows_of_a_person: int) -> tuple[Section, Section, Piece]:
     return (
         Performance().audit(audited, PerformanceOptions()),
         Fairness().audit(audited, fairness),
-        membership_piece(audited, PrivacyOptions(shadows=None)),
+        membership_chapter(audited, PrivacyOptions(shadows=None)),
     )
 
 
@@ -64,7 +64,7 @@ def with_tiny_group(given: AuditedModel, rows_of_a_person: int) -> AuditedModel:
     return replace(given, predictions=frame, splits={**given.splits, "test": replace(test, groups={"region": groups})})
 
 
-def of_finding(section: Section | Piece, id: str) -> Stated:
+def of_finding(section: Section | PrivacyChapter, id: str) -> Stated:
     [finding] = [each for each in section.findings if each.id == id]
     ends = (finding.interval.low, finding.interval.high) if finding.interval else (None, None)
     value = finding.value if isinstance(finding.value, (int, float)) else None
@@ -126,13 +126,13 @@ def of_mitigation(section: Section) -> Iterator[tuple[Key, Stated]]:
     yield ("mitigated tpr gap",), of_finding(section, "fairness.mitigation.gap")
 
 
-def of_attacks(piece: Piece) -> Iterator[tuple[Key, Stated]]:
+def of_attacks(chapter: PrivacyChapter) -> Iterator[tuple[Key, Stated]]:
     ids = {"loss_threshold": "membership", "lira": "lira", "lira_offline": "lira_offline", "rmia": "rmia"}
-    for row in piece.tables["attacks"]:
+    for row in chapter.tables["attacks"]:
         if row["attribute"] is None:
             fewest = min(row["n_members"], row["n_non_members"])  # type: ignore[type-var]
             yield (str(row["attack"]),), replace(of_row("attacks", row, "auc", n=None), n=fewest)
-            yield (str(row["attack"]),), of_finding(piece, f"privacy.{ids[str(row['attack'])]}_auc")
+            yield (str(row["attack"]),), of_finding(chapter, f"privacy.{ids[str(row['attack'])]}_auc")
 
 
 def stated(rows_of_a_person: int) -> dict[Key, list[Stated]]:

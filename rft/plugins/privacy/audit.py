@@ -7,40 +7,39 @@ from typing import TYPE_CHECKING
 
 from rft.disclosure.withheld import Counted
 from rft.plugins import AuditedModel
+from rft.plugins.chapter_content import merge_chapters
 from rft.plugins.privacy import PrivacyOptions
 from rft.plugins.privacy.accounting import claim
-from rft.plugins.privacy.accounting.findings import no_spending_piece, self_test_piece, spending_piece
-from rft.plugins.privacy.accounting.section import accounting_piece
+from rft.plugins.privacy.accounting.findings import no_spending_chapter, self_test_chapter, spending_chapter
+from rft.plugins.privacy.accounting.section import accounting_chapter
 from rft.plugins.privacy.attacks import scores as attacks
-from rft.plugins.privacy.attacks.membership import membership_piece
-from rft.plugins.privacy.chapter import Piece
-from rft.plugins.privacy.empirical.section import empirical_piece
-from rft.plugins.privacy.frontier.training import frontier_piece
-from rft.plugins.privacy.leakage.attribute_inference import probe_piece
-from rft.plugins.privacy.leakage.near_duplicates import near_duplicates_piece
-from rft.plugins.privacy.ledger.section import ledger_piece, stand_of_ledger
-from rft.records import Chapter, Section
+from rft.plugins.privacy.attacks.membership import membership_chapter
+from rft.plugins.privacy.chapter import PrivacyChapter
+from rft.plugins.privacy.empirical.section import empirical_chapter
+from rft.plugins.privacy.frontier.training import frontier_chapter
+from rft.plugins.privacy.leakage.attribute_inference import probe_chapter
+from rft.plugins.privacy.leakage.near_duplicates import near_duplicates_chapter
+from rft.plugins.privacy.ledger.section import ledger_chapter, stand_of_ledger
+from rft.records import Section
 
 if TYPE_CHECKING:
     from rft.training import Facts
-
-Pieces = dict[str, Piece]  # by the title of the chapter
 
 
 def audit(audited: AuditedModel, options: PrivacyOptions) -> Section:
     """Return the section. Without a private fit epsilon is not measured; the attacks need predictions only."""
     facts: Facts = audited.fit.facts if audited.fit else {}
     void = _void(audited, facts)
-    pieces = _private(audited, options, facts, void) if facts.get("mode") == "private" else _standard(audited, options)
-    pieces |= {
-        "Membership attacks": membership_piece(audited, options),
-        "What the frozen features give away": probe_piece(audited),
-        "Near-duplicates": near_duplicates_piece(audited),
-    }
-    untested = Piece(notes=claim.untested(facts, pieces.values()))
-    return _section(
-        {"What is covered, and what is not": _scope(facts, void)} | pieces | {"What was not tested": untested}
-    )
+    chapters = [
+        _scope(facts, void),
+        *(_private(audited, options, facts, void) if facts.get("mode") == "private" else _standard(audited, options)),
+        membership_chapter(audited, options),
+        probe_chapter(audited),
+        near_duplicates_chapter(audited),
+    ]
+    chapters.append(PrivacyChapter("What was not tested", text=claim.untested(facts, chapters)))
+    tables = {name: table for chapter in chapters for name, table in chapter.tables.items()}
+    return merge_chapters("privacy", "Privacy", chapters, evidence=stand_of_ledger(tables))
 
 
 def _void(audited: AuditedModel, facts: Facts) -> str | None:
@@ -68,53 +67,29 @@ def counted(audited: AuditedModel, options: PrivacyOptions) -> Iterator[Counted]
         yield from (Counted(split, (name,), mask) for name in target.attributes for mask in masks if len(rows))
 
 
-def _scope(facts: Facts, void: str | None) -> Piece:
+def _scope(facts: Facts, void: str | None) -> PrivacyChapter:
     caption = "What of this run is under differential privacy, follows from what is, or was made without noise."
-    return Piece(tables={"scope": claim.scope(facts, void)}, captions={"scope": caption})
+    return PrivacyChapter(
+        "What is covered, and what is not", tables={"scope": claim.scope(facts, void)}, captions={"scope": caption}
+    )
 
 
-def _standard(audited: AuditedModel, options: PrivacyOptions) -> Pieces:
-    return {"What training spent": no_spending_piece(audited), "Epsilon from below": empirical_piece(audited, options)}
+def _standard(audited: AuditedModel, options: PrivacyOptions) -> list[PrivacyChapter]:
+    return [no_spending_chapter(audited), empirical_chapter(audited, options)]
 
 
-def _private(audited: AuditedModel, options: PrivacyOptions, facts: Facts, void: str | None) -> Pieces:
+def _private(audited: AuditedModel, options: PrivacyOptions, facts: Facts, void: str | None) -> list[PrivacyChapter]:
     """Return what is known of a private fit; what else is trained privately is charged before the ledger is read."""
     unit = audited.facts.training.unit or facts["unit"]
-    frontier, empirical = frontier_piece(audited, options), empirical_piece(audited, options, void)
+    frontier, empirical = frontier_chapter(audited, options), empirical_chapter(audited, options, void)
     ledger = empirical.ledger or frontier.ledger or facts["ledger"]
     if ledger:  # by now the state folder remembers the present folder
         ledger = {**ledger, "elsewhere": facts["ledger"]["elsewhere"]}
-    return {
-        "What training spent": spending_piece(facts, unit, (*frontier.mechanisms, *empirical.mechanisms), void),
-        "How that was counted": accounting_piece(facts, void),
-        "Self-test": self_test_piece(facts),
-        "Ledger": ledger_piece(ledger),
-        "What privacy costs, and whom": frontier,
-        "Epsilon from below": empirical,
-    }
-
-
-def _section(pieces: Pieces) -> Section:
-    """Put the pieces together, each as a chapter; one that has nothing to show is left out."""
-    chapters = [
-        Chapter(
-            title=title,
-            text=piece.notes,
-            findings=tuple(finding.id for finding in piece.findings),
-            tables=tuple(piece.tables),
-            figures=tuple(figure.id for figure in piece.figures),
-        )
-        for title, piece in pieces.items()
-        if piece.findings or piece.tables or piece.notes
+    return [
+        spending_chapter(facts, unit, (*frontier.mechanisms, *empirical.mechanisms), void),
+        accounting_chapter(facts, void),
+        self_test_chapter(facts),
+        ledger_chapter(ledger),
+        frontier,
+        empirical,
     ]
-    tables = {name: table for piece in pieces.values() for name, table in piece.tables.items()}
-    return Section(
-        plugin="privacy",
-        title="Privacy",
-        findings=tuple(finding for piece in pieces.values() for finding in piece.findings),
-        tables=tables,
-        evidence=stand_of_ledger(tables),
-        captions={name: caption for piece in pieces.values() for name, caption in piece.captions.items()},
-        figures=tuple(figure for piece in pieces.values() for figure in piece.figures),
-        chapters=tuple(chapters),
-    )

@@ -13,7 +13,7 @@ from rft.config.schema import Rule
 from rft.plugins import AuditedModel
 from rft.plugins.privacy import Privacy, PrivacyOptions
 from rft.plugins.privacy.accounting import Mechanism
-from rft.plugins.privacy.accounting.findings import spending_piece
+from rft.plugins.privacy.accounting.findings import spending_chapter
 from rft.records import Backbone, ModelFacts, Section, Training
 from rft.training import Fit
 from rft.verdict.policy import judge
@@ -263,7 +263,7 @@ def test_a_void_promise_gives_no_number_that_a_rule_could_pass_on(
     assert len(judged) == len(rules)
     assert set(protection(made).values()) == {"void", "un-noised"}
     assert made.finding("privacy.units").value == 500, "a fact of the data, and no promise"
-    assert not {"epsilon_curve", "accounting", "ideal_attacker", "epsilon_sides"} & set(made.tables)
+    assert not {"epsilon_curve", "accounting", "ideal_attacker", "epsilon_bounds"} & set(made.tables)
     values = {row["parameter"]: row["value"] for row in made.tables["parameters"]}
     assert values["epsilon"] == "void"
     assert "epsilon, second accountant" not in values
@@ -273,9 +273,9 @@ def test_a_void_promise_gives_no_number_that_a_rule_could_pass_on(
 
 def test_what_else_was_trained_beside_a_void_promise_adds_up_to_none() -> None:
     others = (Mechanism(1.0, 0.1, 10),)
-    ids = [[finding.id for finding in spending_piece(FACTS, "example", each).findings] for each in ((), others)]
+    ids = [[finding.id for finding in spending_chapter(FACTS, "example", each).findings] for each in ((), others)]
     assert [id for id in ids[1] if id not in ids[0]] == ["privacy.epsilon_with_audits"]
-    together = spending_piece(FACTS, "example", others, "it is void").findings[1]
+    together = spending_chapter(FACTS, "example", others, "it is void").findings[1]
     assert (together.id, together.status, together.reason) == (ids[1][1], "not_measured", "it is void")
 
 
@@ -361,7 +361,7 @@ def test_the_chapters_come_in_the_order_of_a_review() -> None:
     titles = [chapter.title for chapter in section(FACTS).chapters]
     assert titles[:4] == [
         "What is covered, and what is not",
-        "What training spent",
+        "Privacy budget spent",
         "How that was counted",
         "Self-test",
     ]

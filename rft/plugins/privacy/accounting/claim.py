@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from rft.plugins.privacy.chapter import Piece
+from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.records import Cell, Grade, Table
 
 if TYPE_CHECKING:
@@ -230,9 +230,11 @@ def notes(facts: Facts, unit: str, void: str | None = None) -> list[str]:
     return result
 
 
-def untested(facts: Facts, pieces: Iterable[Piece]) -> tuple[str, ...]:
+def untested(facts: Facts, chapters: Iterable[PrivacyChapter]) -> tuple[str, ...]:
     """Return what nobody should take for tested: what this run left out, and what no run of rft looks at."""
-    missing = [finding.title for piece in pieces for finding in piece.findings if finding.status == "not_measured"]
+    missing = [
+        finding.title for chapter in chapters for finding in chapter.findings if finding.status == "not_measured"
+    ]
     left_out = f"Not measured in this run, with the reason at each: {'; '.join(missing)}." if missing else ""
     private = facts.get("mode") == "private"
     never = [

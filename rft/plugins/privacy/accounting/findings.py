@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rft.plugins import AuditedModel
 from rft.plugins.privacy import accounting
 from rft.plugins.privacy.accounting import Mechanism, claim
-from rft.plugins.privacy.chapter import Piece
+from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.records import Finding, Status, not_measured
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ PLD = "Doroshenko et al. 2022, PoPETs"
 RDP = "Mironov et al. 2019, arXiv:1908.10530"
 NIST = "NIST SP 800-226"
 
+SPENT = "Privacy budget spent"
 EPSILON_TITLE = "Privacy loss epsilon"
 EPSILON_DESCRIPTION = (
     "How much the trained weights can depend on any one {unit}, at most: 0 is not at all, smaller is better."
@@ -34,7 +35,7 @@ EPSILON_DESCRIPTION = (
 EPSILON_LIMITS = "Covers the training of this model alone; see the table of what is and what is not covered."
 
 
-def spending_piece(facts: Facts, unit: str, others: Sequence[Mechanism], void: str | None = None) -> Piece:
+def spending_chapter(facts: Facts, unit: str, others: Sequence[Mechanism], void: str | None = None) -> PrivacyChapter:
     """Return what a private fit spent, in the order in which a reviewer asks.
 
     Args:
@@ -48,14 +49,15 @@ def spending_piece(facts: Facts, unit: str, others: Sequence[Mechanism], void: s
     promised += [_epsilon_rdp(facts), _delta(facts), _noise_multiplier(facts, unit)]
     if void is not None:
         promised = [_withdrawn(finding, void) for finding in promised]
-    return Piece(
+    return PrivacyChapter(
+        SPENT,
         findings=(*promised, _units(facts, unit), *_company(facts, unit)),
         tables={"parameters": claim.parameters(facts, unit, void)},
         captions={
             "parameters": "What is needed to check or convert epsilon. Measured: computed in this run; declared: a "
             "setting; unverified: neither."
         },
-        notes=tuple(claim.notes(facts, unit, void)),
+        text=tuple(claim.notes(facts, unit, void)),
     )
 
 
@@ -66,7 +68,7 @@ def _withdrawn(finding: Finding, reason: str) -> Finding:
     return not_measured(finding.id, finding.title, reason, finding.description, n=finding.n)
 
 
-def no_spending_piece(audited: AuditedModel) -> Piece:
+def no_spending_chapter(audited: AuditedModel) -> PrivacyChapter:
     """Return that nothing was spent since nothing was promised."""
     reason = (
         "the model was trained without differential privacy: [privacy] has no epsilon"
@@ -74,10 +76,10 @@ def no_spending_piece(audited: AuditedModel) -> Piece:
         else audited.provided_as
     )
     description = EPSILON_DESCRIPTION.format(unit="example")
-    return Piece(findings=(not_measured("privacy.epsilon", EPSILON_TITLE, reason, description),))
+    return PrivacyChapter(SPENT, findings=(not_measured("privacy.epsilon", EPSILON_TITLE, reason, description),))
 
 
-def self_test_piece(facts: Facts) -> Piece:
+def self_test_chapter(facts: Facts) -> PrivacyChapter:
     """Return what was tried out before the first step; a run in which something failed has no report."""
     rows = facts["self_test"]
     failed = sum(row["outcome"] != "passed" for row in rows)
@@ -94,7 +96,8 @@ def self_test_piece(facts: Facts) -> Piece:
         "trained, with made-up examples.",
         caveats="Statistical checks find gross mistakes only; a failed one stops the run before anything is trained.",
     )
-    return Piece(
+    return PrivacyChapter(
+        "Self-test",
         findings=(finding, _gradient_error(facts)),
         tables={"self_test": rows},
         captions={"self_test": "Each promise, what was expected and what was found."},

@@ -9,7 +9,7 @@ from rft.plugins.privacy.accounting import Mechanism
 from rft.plugins.privacy.accounting.accountant_cross_check import Agreement, cross_check
 from rft.plugins.privacy.accounting.alternative_accounting import Shuffled, epsilon_replace_one, epsilon_shuffled
 from rft.plugins.privacy.accounting.curves import DELTAS, epsilon_curve, trade_off
-from rft.plugins.privacy.chapter import Piece
+from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.records import Figure, Finding, Row, Table, not_measured
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ PRV = "Gopi et al. 2021, NeurIPS"
 DONG = "Dong, Roth and Su 2022, JRSS-B 84:3"
 CHUA = "Chua et al. 2024, ICML"
 
+CHAPTER = "How that was counted"
 AGREEMENT_TITLE = "Difference between two accountants"
 AGREEMENT_DESCRIPTION = (
     "How far apart the privacy loss distributions (PLD) of dp-accounting and the privacy random variables (PRV) of "
@@ -52,7 +53,7 @@ CAPTIONS = {
 }
 
 
-def accounting_piece(facts: Facts, void: str | None = None) -> Piece:
+def accounting_chapter(facts: Facts, void: str | None = None) -> PrivacyChapter:
     """Return the checks of a private fit's epsilon, and what the same training spends in other terms.
 
     Where accountants contradict each other, the status of ``privacy.accountant_difference`` is ``fail``.
@@ -68,7 +69,8 @@ def accounting_piece(facts: Facts, void: str | None = None) -> Piece:
     agreement = cross_check(mechanism, delta)
     replaced, shuffled = epsilon_replace_one(mechanism, delta), epsilon_shuffled(mechanism, delta)
     ideal = _ideal(mechanism)
-    return Piece(
+    return PrivacyChapter(
+        CHAPTER,
         findings=(
             _difference(agreement),
             _replaced(replaced, facts["n"]),
@@ -85,7 +87,7 @@ def accounting_piece(facts: Facts, void: str | None = None) -> Piece:
     )
 
 
-def _nothing_promised(reason: str) -> Piece:
+def _nothing_promised(reason: str) -> PrivacyChapter:
     """Return the findings without their numbers: they would restate a promise that nobody is given."""
     about = [
         ("privacy.accountant_difference", AGREEMENT_TITLE, AGREEMENT_DESCRIPTION),
@@ -93,7 +95,9 @@ def _nothing_promised(reason: str) -> Piece:
         ("privacy.epsilon_shuffled", SHUFFLED_TITLE, SHUFFLED_DESCRIPTION + "."),
         *((_ideal_id(fpr), IDEAL_TITLE.format(rate=100 * fpr), _describe_ideal(fpr)) for fpr in IDEAL_RATES),
     ]
-    return Piece(findings=tuple(not_measured(id, title, reason, description) for id, title, description in about))
+    return PrivacyChapter(
+        CHAPTER, findings=tuple(not_measured(id, title, reason, description) for id, title, description in about)
+    )
 
 
 def _difference(agreement: Agreement) -> Finding:

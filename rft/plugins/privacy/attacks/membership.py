@@ -11,7 +11,7 @@ from rft.plugins import AuditedModel
 from rft.plugins.privacy import PrivacyOptions
 from rft.plugins.privacy.attacks import scores as attacks
 from rft.plugins.privacy.attacks.scores import FEWEST, LIRA, LIRA_OFFLINE, LOSS, RATES, RMIA, Outcome, Target
-from rft.plugins.privacy.chapter import Piece
+from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.records import Figure, Finding, Interval, not_measured
 from rft.stats import multiplicity
 from rft.stats.intervals import LEVEL
@@ -30,6 +30,7 @@ AREA_LIMITS = (
 )
 EXTERNAL_LIMITS = " That this model was trained on the train split is what the user says; this run cannot know."
 SHADOW_LIMITS = " The attacker is given other people's data from the same source and the run's whole recipe."
+CHAPTER = "Membership attacks"
 COIN = "0.5 is a coin toss, 1 is always."
 DESCRIPTIVE = (
     "The attacks describe, they prove nothing: a curve near the diagonal says that these attacks failed, and another "
@@ -112,7 +113,7 @@ class Results:
         return LIRA if LIRA in self.outcomes else LOSS
 
 
-def membership_piece(audited: AuditedModel, options: PrivacyOptions) -> Piece:
+def membership_chapter(audited: AuditedModel, options: PrivacyOptions) -> PrivacyChapter:
     """Attack the audited model's model and return what came out; the loss threshold needs predictions only."""
     if audited.withheld.splits & {"train", "test"}:
         return _not_attacked(audited.withheld.reason)
@@ -132,7 +133,8 @@ def membership_piece(audited: AuditedModel, options: PrivacyOptions) -> Piece:
     tables = {"attacks": attacks.table(target, audited.withheld)} | (
         {"roc": attacks.curves(outcomes)} if outcomes else {}
     )
-    return Piece(
+    return PrivacyChapter(
+        CHAPTER,
         findings=(
             *(_area(results, name) for name in WORDINGS),
             *(_rate(results, column) for column in RATES),
@@ -141,17 +143,18 @@ def membership_piece(audited: AuditedModel, options: PrivacyOptions) -> Piece:
         tables=tables,
         captions={name: CAPTIONS[name] for name in tables},
         figures=_figures(results),
-        notes=tuple(notes),
+        text=tuple(notes),
     )
 
 
-def _not_attacked(reason: str) -> Piece:
+def _not_attacked(reason: str) -> PrivacyChapter:
     """Return what is said where a split as a whole has too few for any number on it."""
-    return Piece(
+    return PrivacyChapter(
+        CHAPTER,
         findings=tuple(
             not_measured(wording.id, wording.title, reason, wording.description.format(unit="example"))
             for wording in WORDINGS.values()
-        )
+        ),
     )
 
 

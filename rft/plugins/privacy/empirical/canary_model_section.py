@@ -9,7 +9,7 @@ from rft.plugins import AuditedModel
 from rft.plugins.privacy import PrivacyOptions
 from rft.plugins.privacy.accounting import Mechanism
 from rft.plugins.privacy.accounting.curves import trade_off
-from rft.plugins.privacy.chapter import Piece
+from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.plugins.privacy.empirical import canaries
 from rft.plugins.privacy.empirical.bounds import (
     LEVEL,
@@ -20,7 +20,7 @@ from rft.plugins.privacy.empirical.bounds import (
     one_run_p_value,
 )
 from rft.plugins.privacy.empirical.canaries import OneRun
-from rft.plugins.privacy.empirical.epsilon_bounds import NO_EVIDENCE, Part, Side, chance
+from rft.plugins.privacy.empirical.epsilon_bounds import NO_EVIDENCE, EmpiricalAudit, EpsilonBound, chance
 from rft.plugins.privacy.empirical.many_runs import ALPHA
 from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.records import Cell, Finding, Table, not_measured
@@ -32,7 +32,7 @@ STEINKE = "Steinke, Nasr and Jagielski 2023, NeurIPS"
 MAHLOUJIFAR = "Mahloujifar, Melis and Chaudhuri 2025, ICML"
 
 ID = "privacy.one_run_epsilon_lower_bound"
-TITLE = "Epsilon from below, by canaries in one run"
+TITLE = "Empirical lower bound on epsilon, by canaries in one run"
 DESCRIPTION = (
     f"With {LEVEL:.0%} confidence this training gives away at least this much to an attacker who sees the trained "
     "weights."
@@ -40,33 +40,39 @@ DESCRIPTION = (
 CAPTIONS = {"one_run_audit": "The audit in one run: canaries in a twin of the model, which is not released."}
 
 
-def twin_part(audited: AuditedModel, options: PrivacyOptions, facts: Facts, seed: int, void: str | None = None) -> Part:
+def audit_with_canaries(
+    audited: AuditedModel, options: PrivacyOptions, facts: Facts, seed: int, void: str | None = None
+) -> EmpiricalAudit:
     """Train a twin with canaries and attack it; the finding says why not where that cannot be."""
     if void is not None:
-        return Part(Piece((not_measured(ID, TITLE, void, DESCRIPTION),)))
+        return _explain_missing_audit(void)
     try:
         found = _twin(audited, options, facts, seed)
     except Unavailable as missing:
-        return Part(Piece((not_measured(ID, TITLE, str(missing), DESCRIPTION),)))
+        return _explain_missing_audit(str(missing))
     except ConfigError as refused:  # too little of the budget is left
-        return Part(Piece((not_measured(ID, TITLE, f"no twin was trained: {refused.what}", DESCRIPTION),)))
+        return _explain_missing_audit(f"no twin was trained: {refused.what}")
     delta = float(facts["delta"])
     bound = one_run_bound(found.guesses, delta)
     gaussian = one_run_gaussian_bound(found.guesses, delta)
     p_value = _one_run_p_value(found, facts)
-    piece = Piece(
+    content = PrivacyChapter(
         findings=(_one_run_finding(found, bound, p_value, facts),),
         tables={"one_run_audit": _one_run_table(found, bound, gaussian, p_value, delta)},
         captions=CAPTIONS,
-        notes=(_about_twin(found),),
+        text=(_about_twin(found),),
         mechanisms=_spent(found.fit.facts),
         ledger=found.fit.facts.get("ledger", {}),
     )
-    sides = (
-        Side("one run", "at least", bound, "nothing"),
-        Side("one run, if Gaussian", "at least", gaussian, "a Gaussian trade-off curve"),
+    bounds = (
+        EpsilonBound("one run", "at least", bound, "nothing"),
+        EpsilonBound("one run, if Gaussian", "at least", gaussian, "a Gaussian trade-off curve"),
     )
-    return Part(piece, sides)
+    return EmpiricalAudit(content, bounds)
+
+
+def _explain_missing_audit(reason: str) -> EmpiricalAudit:
+    return EmpiricalAudit(PrivacyChapter(findings=(not_measured(ID, TITLE, reason, DESCRIPTION),)))
 
 
 def _spent(facts: Facts) -> tuple[Mechanism, ...]:

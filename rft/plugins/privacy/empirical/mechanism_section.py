@@ -10,10 +10,10 @@ from rft.plugins import AuditedModel
 from rft.plugins.privacy import PrivacyOptions, accounting
 from rft.plugins.privacy.accounting import Mechanism
 from rft.plugins.privacy.accounting.curves import trade_off
-from rft.plugins.privacy.chapter import Piece
+from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.plugins.privacy.empirical import mechanism_audit
 from rft.plugins.privacy.empirical.bounds import LEVEL, Curve
-from rft.plugins.privacy.empirical.epsilon_bounds import NO_EVIDENCE, Part, Side, chance
+from rft.plugins.privacy.empirical.epsilon_bounds import NO_EVIDENCE, EmpiricalAudit, EpsilonBound, chance
 from rft.plugins.privacy.empirical.many_runs import ALPHA, Judgement, judge
 from rft.plugins.privacy.empirical.power import FARTHEST, FAULTS, POWER, Violation, smallest_violation
 from rft.plugins.privacy.training.trainer import DPTrainer
@@ -29,7 +29,7 @@ POINTS = 60  # of a drawn curve
 NASR = "Nasr et al. 2023, USENIX Security"
 DONG = "Dong, Roth and Su 2022, JRSS-B 84:3"
 
-BOUND_TITLE = "Epsilon from below, by many runs with and without a canary"
+BOUND_TITLE = "Empirical lower bound on epsilon, by many runs with and without a canary"
 BOUND_DESCRIPTION = (
     f"With {LEVEL:.0%} confidence the mechanism gives away at least this much to an attacker who sees every noised "
     "gradient and chose all other data."
@@ -47,15 +47,15 @@ CAPTIONS = {
 }
 
 
-def mechanism_part(
+def audit_with_many_runs(
     audited: AuditedModel, options: PrivacyOptions, facts: Facts, seed: int, void: str | None = None
-) -> Part:
+) -> EmpiricalAudit:
     """Audit the mechanism of a private fit; the findings say why not where there is none."""
     reason = void or _why_no_runs(audited, options, facts)
     if reason:
-        return Part(
-            Piece(
-                (
+        return EmpiricalAudit(
+            PrivacyChapter(
+                findings=(
                     not_measured("privacy.epsilon_lower_bound", BOUND_TITLE, reason, BOUND_DESCRIPTION),
                     not_measured("privacy.audit_power", POWER_TITLE, reason, POWER_DESCRIPTION),
                 )
@@ -68,7 +68,7 @@ def mechanism_part(
     scores = mechanism_audit.audit_mechanism(trainer, facts, runs, seed=seed)
     found = judge(scores, curve, facts["delta"])
     violations = [smallest_violation(claim, curve, fault, runs) for fault in FAULTS]
-    piece = Piece(
+    content = PrivacyChapter(
         findings=(_bound(found, facts, claim), _power(violations[0], facts, runs)),
         tables={
             "mechanism_audit": _mechanism_table(found, facts, claim, curve),
@@ -77,13 +77,13 @@ def mechanism_part(
         },
         captions=CAPTIONS,
         figures=(_curve_figure(found),),
-        notes=(_about_runs(audited, runs),),
+        text=(_about_runs(audited, runs),),
     )
-    sides = (
-        Side("many runs", "at least", found.bound, "nothing"),
-        Side("many runs, if Gaussian", "at least", found.gaussian_bound, "a Gaussian trade-off curve"),
+    bounds = (
+        EpsilonBound("many runs", "at least", found.bound, "nothing"),
+        EpsilonBound("many runs, if Gaussian", "at least", found.gaussian_bound, "a Gaussian trade-off curve"),
     )
-    return Part(piece, sides)
+    return EmpiricalAudit(content, bounds)
 
 
 def _why_no_runs(audited: AuditedModel, options: PrivacyOptions, facts: Facts) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from rft.plugins.privacy.chapter import Piece
+from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.plugins.privacy.frontier import replicates
 from rft.plugins.privacy.frontier.heads import FEWEST, LEAST_SQUARES, SGD, WITHOUT, Arm, Judged
 from rft.plugins.privacy.frontier.replicates import Estimate
@@ -43,16 +43,17 @@ MORE = " More than chance explains: privacy costs {first} more."
 LIMITS = "Heads trained for this comparison, not the released model. Measured on test without noise."
 BIASED = " No interval is given for more than two groups, and the largest of many differences is biased upward."
 ONE_HEAD = " One replicate shows no variance of training: there is no interval."
+CHAPTER = "What privacy costs, and whom"
 COST_TITLE = "Accuracy that privacy costs"
 
 
-def not_made(reason: str) -> Piece:
+def explain_missing_frontier(reason: str) -> PrivacyChapter:
     """Return what is said of a frontier that was asked for and could not be made."""
     description = "What accuracy on test privacy costs, from heads at several epsilons beside heads without privacy."
-    return Piece(findings=(not_measured("privacy.accuracy_cost", COST_TITLE, reason, description),))
+    return PrivacyChapter(CHAPTER, findings=(not_measured("privacy.accuracy_cost", COST_TITLE, reason, description),))
 
 
-def piece(judged: Judged, epsilon: float, refusal: str = "") -> Piece:
+def present_frontier(judged: Judged, epsilon: float, refusal: str = "") -> PrivacyChapter:
     """Return findings, tables and figures.
 
     Args:
@@ -61,7 +62,8 @@ def piece(judged: Judged, epsilon: float, refusal: str = "") -> Piece:
         refusal: why some heads were not trained, empty where all were.
     """
     arm = judged.nearest(epsilon)
-    return Piece(
+    return PrivacyChapter(
+        CHAPTER,
         findings=(_cost(judged, arm), *(_cost_gap(judged, arm, attribute) for attribute in judged.groups)),
         tables={
             "frontier_accuracy": _curve(judged),
@@ -70,7 +72,7 @@ def piece(judged: Judged, epsilon: float, refusal: str = "") -> Piece:
         },
         captions=CAPTIONS,
         figures=tuple(_figures(judged)),
-        notes=(_note(judged), *([f"The frontier is not complete: {refusal}"] if refusal else [])),
+        text=(_note(judged), *([f"The frontier is not complete: {refusal}"] if refusal else [])),
     )
 
 

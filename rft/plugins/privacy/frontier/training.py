@@ -12,9 +12,9 @@ from rft.errors import EvidenceError, IntegrityError, RftError
 from rft.plugins import AuditedModel
 from rft.plugins.privacy import PrivacyOptions
 from rft.plugins.privacy.accounting import Mechanism
-from rft.plugins.privacy.chapter import Piece
-from rft.plugins.privacy.frontier import section as frontier_section
+from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.plugins.privacy.frontier.heads import FEWEST, METHODS, WITHOUT, Arm, Judged
+from rft.plugins.privacy.frontier.section import explain_missing_frontier, present_frontier
 
 if TYPE_CHECKING:
     from rft.plugins.privacy.training.trainer import DPTrainer
@@ -27,8 +27,8 @@ SEEDED_HEADS = (
 SMALL = 1.0  # epsilons below it are tried by the other method as well
 
 
-def frontier_piece(audited: AuditedModel, options: PrivacyOptions) -> Piece:
-    """Train the heads of the frontier and tell how they do on test; an empty piece where none was asked for.
+def frontier_chapter(audited: AuditedModel, options: PrivacyOptions) -> PrivacyChapter:
+    """Train the heads of the frontier and tell how they do on test; an empty chapter where none was asked for.
 
     All public numbers but the noise are those of the run's own training, and so are the features. Which epsilons and
     methods there are follows from the config: what comes out here chooses nothing.
@@ -38,16 +38,16 @@ def frontier_piece(audited: AuditedModel, options: PrivacyOptions) -> Piece:
         EvidenceError: the ledger is not the one that was written.
     """
     if not options.frontier:
-        return Piece()
+        return PrivacyChapter()
     assert options.epsilon is not None, "the options refuse a frontier without epsilon"
     test = audited.splits.get("test")
     if "test" in audited.withheld.splits:
-        return frontier_section.not_made(audited.withheld.reason)
+        return explain_missing_frontier(audited.withheld.reason)
     if test is None or len(test) < FEWEST:
-        return frontier_section.not_made(f"fewer than {FEWEST} test examples to judge heads on")
+        return explain_missing_frontier(f"fewer than {FEWEST} test examples to judge heads on")
     arms, refusal = _trained(audited, options)
     if len(arms) < 2:
-        return frontier_section.not_made(refusal)
+        return explain_missing_frontier(refusal)
     positive = audited.facts.positive
     judged = Judged(
         arms=arms,
@@ -57,10 +57,10 @@ def frontier_piece(audited: AuditedModel, options: PrivacyOptions) -> Piece:
         positive=None if positive is None else audited.facts.classes.index(positive),
         withheld=audited.withheld,
     )
-    made = frontier_section.piece(judged, options.epsilon, refusal)
+    chapter = present_frontier(judged, options.epsilon, refusal)
     return replace(
-        made,
-        notes=made.notes if arms[-1].spent is not None else (SEEDED_HEADS, *made.notes),
+        chapter,
+        text=chapter.text if arms[-1].spent is not None else (SEEDED_HEADS, *chapter.text),
         mechanisms=tuple(mechanism for arm in arms for mechanism in arm.mechanisms),
         ledger=arms[-1].ledger,
     )

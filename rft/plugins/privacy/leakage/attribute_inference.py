@@ -1,4 +1,4 @@
-"""What the frozen features give away: can an example's group be read from them? Test examples are never looked at.
+"""Attribute inference from embeddings: can an example's group be read from them? Test examples are never looked at.
 
 The probe is logistic regression, out of fold by unit; whoever holds the features could do at least as well. Its control
 is the same probe after the features were exchanged between units: what it finds there is what it finds by chance.
@@ -8,21 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rft.disclosure.withheld import MISSING, NOTHING, Withheld
 from rft.plugins import AuditedModel
-from rft.plugins.privacy.chapter import Piece
+from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.records import Figure, Finding, Row, Table, not_measured
 from rft.stats import multiplicity
 from rft.stats.cross_validation import FOLDS, Folds, OutOfFold, Undefined, not_finite, one_thread
 from rft.stats.design_effect import DESIGN_EFFECT
 from rft.stats.rates import Rate
-
-if TYPE_CHECKING:
-    pass
 
 SHUFFLES = 19  # none of which does as well in one case of twenty, where there is nothing to read
 FEWEST = FOLDS  # units of a group that is looked for
@@ -33,6 +29,7 @@ PROBE = "Alain and Bengio 2016, arXiv:1610.01644"
 CONTROL = "Hewitt and Liang 2019, EMNLP"
 PERMUTATION = "Ojala and Garriga 2010, JMLR 11:1833"
 
+CHAPTER = "Attribute inference from embeddings"
 DESCRIPTION = (
     "How well a linear probe reads {attribute} from the frozen features of training examples that it has not seen: the "
     "mean over groups of the share it gets right; {chance} is a guess."
@@ -79,11 +76,11 @@ class Probe:
         return float((1 + as_good) / (1 + len(self.shuffled)))
 
 
-def probe_piece(audited: AuditedModel) -> Piece:
+def probe_chapter(audited: AuditedModel) -> PrivacyChapter:
     """Return what can be read of each group attribute; findings without a value where features are not at hand."""
     if audited.embeddings is None:
         reason = NOT_AT_HAND.format(given=audited.provided_as)
-        return Piece(findings=tuple(_not_probed(name, reason) for name in _attributes(audited)))
+        return PrivacyChapter(CHAPTER, findings=tuple(_not_probed(name, reason) for name in _attributes(audited)))
     given = audited.embeddings()
     probes = {
         attribute: probe(given.pretrained, values, given.units, audited.seed, audited.withheld)
@@ -92,7 +89,8 @@ def probe_piece(audited: AuditedModel) -> Piece:
     private = audited.facts.training.mode == "private"
     measured = {name: each for name, each in probes.items() if isinstance(each, Probe)}
     table = [row for name, each in measured.items() for row in _rows(name, each)]
-    return Piece(
+    return PrivacyChapter(
+        CHAPTER,
         findings=tuple(
             _finding(name, each, private) if isinstance(each, Probe) else _not_probed(name, each.reason)
             for name, each in probes.items()

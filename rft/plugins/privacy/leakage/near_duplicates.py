@@ -6,7 +6,7 @@ import numpy as np
 
 from rft.features.embeddings import Embeddings
 from rft.plugins import AuditedModel
-from rft.plugins.privacy.chapter import Piece
+from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.records import Finding, not_measured
 from rft.stats import multiplicity
 from rft.stats.rates import Rate
@@ -28,9 +28,9 @@ OVERLAP_DESCRIPTION = (
 OVERLAP_REASON = "the data that {name} ({weights}) was pretrained on is not at hand: ask those who made it"
 
 
-def near_duplicates_piece(audited: AuditedModel) -> Piece:
+def near_duplicates_chapter(audited: AuditedModel) -> PrivacyChapter:
     """Return what may protect people less than epsilon says: twins among the examples, and pretraining on them."""
-    return Piece(findings=(_twins(audited), *_overlap(audited)))
+    return PrivacyChapter("Near-duplicates", findings=(_twins(audited), *_overlap(audited)))
 
 
 def _overlap(audited: AuditedModel) -> tuple[Finding, ...]:

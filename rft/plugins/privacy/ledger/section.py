@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from rft.plugins.privacy.chapter import Piece
+from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.records import Cell, Finding, Table, not_measured
 
 TITLE = "Epsilon of everything that is recorded about these people"
@@ -27,19 +27,24 @@ CAPTIONS = {
 }
 
 
-def ledger_piece(facts: Mapping[str, Any]) -> Piece:
+def ledger_chapter(facts: Mapping[str, Any]) -> PrivacyChapter:
     """Return findings and tables about the facts of an account, the latest of a run; ``{}`` where nothing is recorded.
 
     The table ``ledger`` holds the population, the number of entries and the head's hash for ``evidence.json``.
     """
     if not facts:
-        return Piece(findings=(not_measured("privacy.ledger_epsilon", TITLE, NO_POPULATION, DESCRIPTION),))
+        return PrivacyChapter(
+            "Ledger", findings=(not_measured("privacy.ledger_epsilon", TITLE, NO_POPULATION, DESCRIPTION),)
+        )
     trainings: Table = [dict(row) for row in facts["trainings"]]
     findings = [_epsilon(facts), _elsewhere(facts), _interruptions(trainings)]
     if facts["budget"] is not None:
         findings.insert(1, _remaining(facts))
-    return Piece(
-        findings=tuple(findings), tables={"ledger": _stand(facts), "ledger_trainings": trainings}, captions=CAPTIONS
+    return PrivacyChapter(
+        "Ledger",
+        findings=tuple(findings),
+        tables={"ledger": _stand(facts), "ledger_trainings": trainings},
+        captions=CAPTIONS,
     )
 
 

@@ -9,8 +9,8 @@ import pytest
 from rft.plugins.privacy.accounting import Mechanism, accountant_cross_check, epsilon_pld, spent, versions
 from rft.plugins.privacy.accounting import section as accounting_section
 from rft.plugins.privacy.accounting.curves import ideal_attacker
-from rft.plugins.privacy.accounting.section import accounting_piece
-from rft.plugins.privacy.chapter import Piece
+from rft.plugins.privacy.accounting.section import accounting_chapter
+from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.records import Finding, Section
 from rft.report.charts.draw import draw
 
@@ -33,28 +33,28 @@ def facts(mechanism: Mechanism = FIXTURE, delta: float = 1e-5, **more: Any) -> d
     }
 
 
-def section(piece: Piece) -> Section:
-    """Return the piece as a section, which checks that its cells are finite and its figures have tables."""
+def section(chapter: PrivacyChapter) -> Section:
+    """Return the chapter as a section, which checks that its cells are finite and its figures have tables."""
     return Section(
         plugin="privacy",
-        findings=piece.findings,
-        tables=dict(piece.tables),
-        captions=dict(piece.captions),
-        figures=piece.figures,
+        findings=chapter.findings,
+        tables=dict(chapter.tables),
+        captions=dict(chapter.captions),
+        figures=chapter.figures,
     )
 
 
-def finding(piece: Piece, name: str) -> Finding:
-    return section(piece).finding(f"privacy.{name}")
+def finding(chapter: PrivacyChapter, name: str) -> Finding:
+    return section(chapter).finding(f"privacy.{name}")
 
 
 @pytest.fixture(scope="module")
-def piece() -> Piece:
-    return accounting_piece(facts())
+def chapter() -> PrivacyChapter:
+    return accounting_chapter(facts())
 
 
-def test_the_findings_of_a_usual_run(piece: Piece) -> None:
-    found = {each.id.removeprefix("privacy."): each for each in piece.findings}
+def test_the_findings_of_a_usual_run(chapter: PrivacyChapter) -> None:
+    found = {each.id.removeprefix("privacy."): each for each in chapter.findings}
     assert list(found) == [
         "accountant_difference",
         "epsilon_replace_one",
@@ -62,62 +62,62 @@ def test_the_findings_of_a_usual_run(piece: Piece) -> None:
         "ideal_tpr_at_01pct_fpr",
         "ideal_tpr_at_1pct_fpr",
     ]
-    assert {each.status for each in piece.findings} == {"info"}
+    assert {each.status for each in chapter.findings} == {"info"}
     assert found["accountant_difference"].value < 2e-3
     assert found["epsilon_replace_one"].value == pytest.approx(4.278, abs=5e-4)
     assert "more than the 2.36 of random samples" in found["epsilon_shuffled"].description
     assert found["ideal_tpr_at_1pct_fpr"].value == ideal_attacker(FIXTURE, 0.01)
 
 
-def test_the_tables_name_accountants_and_their_versions(piece: Piece) -> None:
-    rows = {row["name"]: row for row in piece.tables["accounting"]}
+def test_the_tables_name_accountants_and_their_versions(chapter: PrivacyChapter) -> None:
+    rows = {row["name"]: row for row in chapter.tables["accounting"]}
     assert rows["PLD"]["value"] == pytest.approx(2.364, abs=5e-4)
     assert rows["RDP"]["value"] == pytest.approx(2.581, abs=5e-4)
     assert rows["PRV"]["low"] < rows["PLD"]["value"] < rows["PRV"]["high"]
     assert rows["shuffled"]["value"] is None
     assert {row["accountant"] for row in rows.values()} == {f"{name} {held}" for name, held in versions().items()}
-    assert set(piece.captions) == set(piece.tables)
+    assert set(chapter.captions) == set(chapter.tables)
 
 
 def test_the_curve_holds_the_stated_epsilon_and_is_drawn_on_a_log_axis() -> None:
-    piece = accounting_piece(facts(delta=3e-6))
-    table = piece.tables["epsilon_curve"]
+    chapter = accounting_chapter(facts(delta=3e-6))
+    table = chapter.tables["epsilon_curve"]
     deltas, epsilons = [row["delta"] for row in table], [row["epsilon"] for row in table]
     assert deltas == sorted(deltas)
     assert epsilons == sorted(epsilons, reverse=True)
     assert dict(zip(deltas, epsilons, strict=True))[3e-6] == facts(delta=3e-6)["epsilon"]
-    [figure] = piece.figures
+    [figure] = chapter.figures
     svg = draw(figure, list(table), id="f")
     assert "10⁻⁵" in svg
     assert "no place" not in svg
 
 
 def test_steps_that_were_charged_twice_count() -> None:
-    once, twice = accounting_piece(facts()), accounting_piece(facts(charged_steps=5000))
+    once, twice = accounting_chapter(facts()), accounting_chapter(facts(charged_steps=5000))
     assert finding(twice, "epsilon_replace_one").value > finding(once, "epsilon_replace_one").value
 
 
 def test_accountants_that_contradict_each_other_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accountant_cross_check, "epsilon_pld", lambda *arguments: 1.2 * epsilon_pld(*arguments))
     monkeypatch.setattr(accounting_section, "cross_check", accountant_cross_check.cross_check.__wrapped__)
-    found = finding(accounting_piece(facts()), "accountant_difference")
+    found = finding(accounting_chapter(facts()), "accountant_difference")
     assert found.status == "fail"
     assert "PRV" in found.description
     assert "looser RDP" in found.description
 
 
 def test_what_cannot_be_computed_is_not_measured_with_the_reason() -> None:
-    piece = accounting_piece(facts(Mechanism(0.2, 0.01, 1000), delta=1e-12))
-    assert "beyond what PRV computes" in (finding(piece, "accountant_difference").reason or "")
-    assert finding(piece, "epsilon_replace_one").status == "not_measured"
-    rows = {row["name"]: row for row in piece.tables["accounting"]}
+    chapter = accounting_chapter(facts(Mechanism(0.2, 0.01, 1000), delta=1e-12))
+    assert "beyond what PRV computes" in (finding(chapter, "accountant_difference").reason or "")
+    assert finding(chapter, "epsilon_replace_one").status == "not_measured"
+    rows = {row["name"]: row for row in chapter.tables["accounting"]}
     assert rows["PLD"]["value"] is None
     assert rows["PRV"]["value"] is None
     assert rows["RDP"]["value"] > 0
 
 
 def test_one_noised_sum_is_a_mechanism_without_sampling() -> None:
-    piece = accounting_piece(facts(Mechanism(5.0, 1.0, 1)))
-    shuffled = finding(piece, "epsilon_shuffled")
+    chapter = accounting_chapter(facts(Mechanism(5.0, 1.0, 1)))
+    shuffled = finding(chapter, "epsilon_shuffled")
     assert shuffled.value == pytest.approx(facts(Mechanism(5.0, 1.0, 1))["epsilon"])
     assert "more than" not in shuffled.description

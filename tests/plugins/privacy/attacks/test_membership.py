@@ -13,9 +13,9 @@ import pytest
 from rft.errors import RftError
 from rft.plugins import AuditedModel
 from rft.plugins.privacy import PrivacyOptions
-from rft.plugins.privacy.attacks.membership import membership_piece
+from rft.plugins.privacy.attacks.membership import membership_chapter
 from rft.plugins.privacy.attacks.scores import Target
-from rft.plugins.privacy.chapter import Piece
+from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.records import Finding, Section
 from rft.training import Facts, Fit, Job, Task
@@ -26,32 +26,32 @@ RATES = ("privacy.tpr_at_1pct_fpr", "privacy.tpr_at_01pct_fpr")
 BY_SHADOWS = (*AREAS[1:], *RATES)
 
 
-def finding(piece: Piece, id: str) -> Finding:
-    return next(each for each in piece.findings if each.id == id)
+def finding(chapter: PrivacyChapter, id: str) -> Finding:
+    return next(each for each in chapter.findings if each.id == id)
 
 
-def section(piece: Piece) -> Section:
+def section(chapter: PrivacyChapter) -> Section:
     return Section(
         plugin="privacy",
-        findings=piece.findings,
-        tables=dict(piece.tables),
-        captions=dict(piece.captions),
-        figures=piece.figures,
-        notes=piece.notes,
+        findings=chapter.findings,
+        tables=dict(chapter.tables),
+        captions=dict(chapter.captions),
+        figures=chapter.figures,
+        notes=chapter.text,
     )
 
 
-def attacked(audited: AuditedModel, **options: Any) -> Piece:
-    return membership_piece(audited, PrivacyOptions(**options))
+def attacked(audited: AuditedModel, **options: Any) -> PrivacyChapter:
+    return membership_chapter(audited, PrivacyOptions(**options))
 
 
 @pytest.fixture(scope="module")
-def remembered() -> Piece:
+def remembered() -> PrivacyChapter:
     """The attacks on a head that learned 300 noisy labels by heart; 1,000 people are outside."""
     return attacked(cases.audited_model(300, 1000))
 
 
-def test_what_a_head_remembers_shows_in_every_attack(remembered: Piece) -> None:
+def test_what_a_head_remembers_shows_in_every_attack(remembered: PrivacyChapter) -> None:
     assert [each.id for each in remembered.findings] == [*AREAS, *RATES, "privacy.most_exposed_group"]
     for id in AREAS:
         found = finding(remembered, id)
@@ -62,7 +62,7 @@ def test_what_a_head_remembers_shows_in_every_attack(remembered: Piece) -> None:
     json.dumps(section(remembered).model_dump(mode="json"), allow_nan=False)
 
 
-def test_shadow_models_see_more_than_a_threshold(remembered: Piece) -> None:
+def test_shadow_models_see_more_than_a_threshold(remembered: PrivacyChapter) -> None:
     loss, online, offline, rmia = (finding(remembered, id).value for id in AREAS)
     assert None not in (loss, online, offline, rmia)
     assert online > loss + 0.02  # type: ignore[operator]
@@ -70,7 +70,7 @@ def test_shadow_models_see_more_than_a_threshold(remembered: Piece) -> None:
     assert offline > loss  # type: ignore[operator]
 
 
-def test_a_rate_is_stated_where_enough_people_are_outside(remembered: Piece) -> None:
+def test_a_rate_is_stated_where_enough_people_are_outside(remembered: PrivacyChapter) -> None:
     coarse, fine = (finding(remembered, id) for id in RATES)
     assert coarse.n == 1000
     assert coarse.interval is not None
@@ -79,7 +79,7 @@ def test_a_rate_is_stated_where_enough_people_are_outside(remembered: Piece) -> 
     assert fine.reason == "1,000 examples outside training; a rate this low needs 10,000"
 
 
-def test_tables_have_every_attack_over_all_and_by_group(remembered: Piece) -> None:
+def test_tables_have_every_attack_over_all_and_by_group(remembered: PrivacyChapter) -> None:
     table = remembered.tables["attacks"]
     assert [(row["attack"], row["attribute"], row["group"]) for row in table] == [
         (attack, *place)
@@ -96,7 +96,7 @@ def test_tables_have_every_attack_over_all_and_by_group(remembered: Piece) -> No
     assert {row["attack"] for row in curve} == set(overall)
 
 
-def test_figures_draw_from_tables_that_the_report_can_show(remembered: Piece) -> None:
+def test_figures_draw_from_tables_that_the_report_can_show(remembered: PrivacyChapter) -> None:
     from rft.report.charts import draw
 
     assert [figure.id for figure in remembered.figures] == ["membership_roc", "membership_by_group"]
@@ -107,7 +107,7 @@ def test_figures_draw_from_tables_that_the_report_can_show(remembered: Piece) ->
         assert "<svg" in draw.draw(figure, remembered.tables[figure.table], id=figure.id)
 
 
-def test_the_most_exposed_group_is_named_with_an_interval_for_all_groups(remembered: Piece) -> None:
+def test_the_most_exposed_group_is_named_with_an_interval_for_all_groups(remembered: PrivacyChapter) -> None:
     found = finding(remembered, "privacy.most_exposed_group")
     assert "site = " in found.description
     assert "of 2 groups" in found.description
@@ -135,16 +135,16 @@ def exposed(group: str) -> AuditedModel:
 
 @pytest.mark.parametrize("group", ["x", "y"])
 def test_a_group_that_stands_out_is_a_warning(group: str) -> None:
-    piece = attacked(exposed(group))
-    found = finding(piece, "privacy.most_exposed_group")
+    chapter = attacked(exposed(group))
+    found = finding(chapter, "privacy.most_exposed_group")
     assert found.status == "warn"
     assert found.description.startswith(f"site = {group}")
-    rows = {row["group"]: row for row in piece.tables["attacks"]}
+    rows = {row["group"]: row for row in chapter.tables["attacks"]}
     other = {"x": "y", "y": "x"}[group]
     compared = f"area {rows[group]['auc']:.2f} against {rows[other]['auc']:.2f}, difference "
     assert f"site = {group} is more exposed than the other groups of site: {compared}" in found.description
     assert f"site = {other} is more exposed" not in found.description
-    assert piece.figures[1].where == {"attack": "loss_threshold"}  # without a trainer there are no shadows
+    assert chapter.figures[1].where == {"attack": "loss_threshold"}  # without a trainer there are no shadows
 
 
 def test_a_group_is_compared_with_the_others_though_it_makes_up_nearly_all() -> None:
@@ -156,8 +156,11 @@ def test_a_group_is_compared_with_the_others_though_it_makes_up_nearly_all() -> 
     known = ((made.predictions["split"] == "train") & (site == "most")).to_numpy()
     score[known] = rng.uniform(0.3, 0.7, known.sum())
     frame = made.predictions.assign(label="a", score_a=score, group_site=site)
-    piece = attacked(replace(made, predictions=frame, trainer=None))
-    found, rows = finding(piece, "privacy.most_exposed_group"), {row["group"]: row for row in piece.tables["attacks"]}
+    chapter = attacked(replace(made, predictions=frame, trainer=None))
+    found, rows = (
+        finding(chapter, "privacy.most_exposed_group"),
+        {row["group"]: row for row in chapter.tables["attacks"]},
+    )
     assert rows["most"]["low"] < rows[None]["auc"]  # against all, it would not stand out
     assert found.status == "warn"
     assert "site = most is more exposed than the other groups of site" in found.description
@@ -192,16 +195,16 @@ def test_a_small_group_is_not_named_for_its_noise() -> None:
     for part, value in (("train", 0.95), ("test", 0.05)):  # twelve on each side, eleven of them told apart
         rows = np.flatnonzero((made.predictions["split"] == part) & (site == "y"))[:12]
         site[rows], score[rows] = "few", [value] * 8 + [0.3, 0.5, 0.4, 0.6]
-    piece = attacked(replace(made, predictions=made.predictions.assign(group_site=site, score_a=score)))
-    rows = {row["group"]: row for row in piece.tables["attacks"]}
+    chapter = attacked(replace(made, predictions=made.predictions.assign(group_site=site, score_a=score)))
+    rows = {row["group"]: row for row in chapter.tables["attacks"]}
     assert (rows["few"]["n_members"], rows["few"]["n_non_members"]) == (12, 12)
-    assert finding(piece, "privacy.most_exposed_group").description.startswith("site = x")
+    assert finding(chapter, "privacy.most_exposed_group").description.startswith("site = x")
 
 
 def test_without_groups_there_is_nothing_to_compare() -> None:
-    piece = attacked(cases.audited_model(30, 30, groups=False), shadows=8)
-    assert "privacy.most_exposed_group" not in [each.id for each in piece.findings]
-    assert [figure.id for figure in piece.figures] == ["membership_roc"]
+    chapter = attacked(cases.audited_model(30, 30, groups=False), shadows=8)
+    assert "privacy.most_exposed_group" not in [each.id for each in chapter.findings]
+    assert [figure.id for figure in chapter.figures] == ["membership_roc"]
     few = attacked(cases.audited_model(12, 12), shadows=8)
     found = finding(few, "privacy.most_exposed_group")
     assert (found.status, found.reason) == (
@@ -211,12 +214,12 @@ def test_without_groups_there_is_nothing_to_compare() -> None:
 
 
 def test_private_training_hides_who_took_part() -> None:
-    piece = attacked(cases.audited_model(200, 200, trainer=DPTrainer(epsilon=0.5, randomness="seeded")), shadows=16)
+    chapter = attacked(cases.audited_model(200, 200, trainer=DPTrainer(epsilon=0.5, randomness="seeded")), shadows=16)
     for id in AREAS:
-        found = finding(piece, id)
+        found = finding(chapter, id)
         assert found.interval is not None
         assert found.interval.low < 0.52
-    assert any("noise included" in note for note in piece.notes)
+    assert any("noise included" in note for note in chapter.text)
 
 
 def test_without_leakage_the_attacks_accuse_in_few_worlds() -> None:
@@ -224,17 +227,17 @@ def test_without_leakage_the_attacks_accuse_in_few_worlds() -> None:
     still = replace(cases.OVERFITTED, epochs=1, learning_rate=1e-9)
     accused = []
     for seed in range(25):
-        piece = attacked(cases.audited_model(40, 40, recipe=still, seed=seed, groups=False), shadows=8)
-        accused.append([finding(piece, id).status == "warn" for id in AREAS])
+        chapter = attacked(cases.audited_model(40, 40, recipe=still, seed=seed, groups=False), shadows=8)
+        accused.append([finding(chapter, id).status == "warn" for id in AREAS])
     assert np.mean(accused, axis=0).max() <= 0.12
 
 
 def test_units_are_what_is_counted() -> None:
-    piece = attacked(cases.audited_model(150, 90, rows_per_unit=3), shadows=8)
-    assert finding(piece, "privacy.lira_auc").n == 30
-    row = next(row for row in piece.tables["attacks"] if row["attack"] == "lira")
+    chapter = attacked(cases.audited_model(150, 90, rows_per_unit=3), shadows=8)
+    assert finding(chapter, "privacy.lira_auc").n == 30
+    row = next(row for row in chapter.tables["attacks"] if row["attack"] == "lira")
     assert (row["n_members"], row["n_non_members"]) == (50, 30)
-    assert "training unit" in finding(piece, "privacy.lira_auc").description
+    assert "training unit" in finding(chapter, "privacy.lira_auc").description
 
 
 @pytest.mark.parametrize(
@@ -246,19 +249,19 @@ def test_units_are_what_is_counted() -> None:
     ],
 )
 def test_attacks_that_were_not_made_say_why(changes: dict[str, Any], options: dict[str, Any], reason: str) -> None:
-    piece = attacked(replace(cases.audited_model(40, 40), **changes), **options)
-    assert finding(piece, "privacy.membership_auc").value is not None
+    chapter = attacked(replace(cases.audited_model(40, 40), **changes), **options)
+    assert finding(chapter, "privacy.membership_auc").value is not None
     for id in BY_SHADOWS:
-        found = finding(piece, id)
+        found = finding(chapter, id)
         assert (found.status, found.value) == ("not_measured", None)
         assert found.reason is not None
         assert reason in found.reason
-    assert {row["attack"] for row in piece.tables["attacks"]} == {"loss_threshold"}
+    assert {row["attack"] for row in chapter.tables["attacks"]} == {"loss_threshold"}
 
 
 def test_augmented_views_are_nothing_that_shadows_could_compare() -> None:
-    piece = attacked(cases.audited_model(40, 40, views=2))
-    assert "augmented views" in str(finding(piece, "privacy.lira_auc").reason)
+    chapter = attacked(cases.audited_model(40, 40, views=2))
+    assert "augmented views" in str(finding(chapter, "privacy.lira_auc").reason)
 
 
 def test_a_deeper_trained_part_names_its_price() -> None:
@@ -273,13 +276,13 @@ def test_a_deeper_trained_part_names_its_price() -> None:
 
 
 def test_too_few_people_are_not_attacked_with_shadows() -> None:
-    piece = attacked(cases.audited_model(40, 9))
+    chapter = attacked(cases.audited_model(40, 9))
     for id in (*AREAS, *RATES):
-        found = finding(piece, id)
+        found = finding(chapter, id)
         assert found.n == 9
         assert found.reason == "40 training and 9 test examples with a score: at least 10 of each"
-    assert piece.figures == ()
-    assert list(piece.tables) == ["attacks"]
+    assert chapter.figures == ()
+    assert list(chapter.tables) == ["attacks"]
 
 
 class Failing:
@@ -293,9 +296,9 @@ class Failing:
 
 
 def test_shadows_that_cannot_be_trained_leave_the_rest_standing() -> None:
-    piece = attacked(replace(cases.audited_model(40, 40), trainer=Failing()))  # type: ignore[arg-type]
-    assert finding(piece, "privacy.membership_auc").value is not None
-    assert "training loss is nan" in str(finding(piece, "privacy.lira_auc").reason)
+    chapter = attacked(replace(cases.audited_model(40, 40), trainer=Failing()))  # type: ignore[arg-type]
+    assert finding(chapter, "privacy.membership_auc").value is not None
+    assert "training loss is nan" in str(finding(chapter, "privacy.lira_auc").reason)
 
 
 def test_that_others_trained_on_the_train_split_is_taken_on_trust() -> None:
@@ -305,7 +308,7 @@ def test_that_others_trained_on_the_train_split_is_taken_on_trust() -> None:
 
 
 @pytest.mark.parametrize("word", ["safe", "anonymous", "compliant"])
-def test_no_word_promises_more_than_was_measured(remembered: Piece, word: str) -> None:
+def test_no_word_promises_more_than_was_measured(remembered: PrivacyChapter, word: str) -> None:
     assert word not in section(remembered).model_dump_json().lower()
-    assert any("prove nothing" in note for note in remembered.notes)
-    assert any(note.startswith("64 shadow models") for note in remembered.notes)
+    assert any("prove nothing" in note for note in remembered.text)
+    assert any(note.startswith("64 shadow models") for note in remembered.text)

@@ -1,4 +1,4 @@
-"""Epsilon from below in the report: findings, tables and pictures of both audits, and why one was not made."""
+"""Empirical lower bounds on epsilon in the report: findings, tables, figures, and why an audit was not made."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 
 from rft.plugins import AuditedModel
 from rft.plugins.privacy import PrivacyOptions
-from rft.plugins.privacy.chapter import Piece
+from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.plugins.privacy.empirical import canary_model_section, mechanism_audit
 from rft.plugins.privacy.empirical.bounds import Guesses
 from rft.plugins.privacy.empirical.canaries import OneRun
 from rft.plugins.privacy.empirical.many_runs import Scores
-from rft.plugins.privacy.empirical.section import empirical_piece
+from rft.plugins.privacy.empirical.section import empirical_chapter
 from rft.plugins.privacy.empirical.watched_steps import watched
 from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.records import Finding, Section
@@ -48,31 +48,31 @@ def options(**given: Any) -> PrivacyOptions:
 
 
 @pytest.fixture(scope="module")
-def both(private: AuditedModel) -> Piece:
-    return empirical_piece(private, options(canaries=100))
+def both(private: AuditedModel) -> PrivacyChapter:
+    return empirical_chapter(private, options(canaries=100))
 
 
-def section(piece: Piece) -> Section:
-    """Return the section that holds the piece, which the records check."""
+def section(chapter: PrivacyChapter) -> Section:
+    """Return the section that holds the chapter, which the records check."""
     return Section(
         plugin="privacy",
-        findings=piece.findings,
-        tables=dict(piece.tables),
-        captions=dict(piece.captions),
-        figures=piece.figures,
-        notes=piece.notes,
+        findings=chapter.findings,
+        tables=dict(chapter.tables),
+        captions=dict(chapter.captions),
+        figures=chapter.figures,
+        notes=chapter.text,
     )
 
 
-def finding(piece: Piece, id: str) -> Finding:
-    return section(piece).finding(id)
+def finding(chapter: PrivacyChapter, id: str) -> Finding:
+    return section(chapter).finding(id)
 
 
-def values(piece: Piece, table: str) -> dict[Any, Any]:
-    return {row["quantity"]: row["value"] for row in piece.tables[table]}
+def values(chapter: PrivacyChapter, table: str) -> dict[Any, Any]:
+    return {row["quantity"]: row["value"] for row in chapter.tables[table]}
 
 
-def test_both_audits_stay_below_the_claim(private: AuditedModel, both: Piece) -> None:
+def test_both_audits_stay_below_the_claim(private: AuditedModel, both: PrivacyChapter) -> None:
     made = section(both)
     claimed = private.require_fit().facts["epsilon"]
     for id in (BOUND, ONE_RUN):
@@ -85,14 +85,14 @@ def test_both_audits_stay_below_the_claim(private: AuditedModel, both: Piece) ->
     assert power.value is not None
     assert claimed < power.value < 20
     assert set(made.tables) == set(made.captions)
-    assert {"mechanism_audit", "audit_power", "attacker_curve", "one_run_audit", "epsilon_sides"} == set(made.tables)
+    assert {"mechanism_audit", "audit_power", "attacker_curve", "one_run_audit", "epsilon_bounds"} == set(made.tables)
     json.dumps(made.model_dump(mode="json"), allow_nan=False)
     assert len(both.mechanisms) == 1
     assert both.mechanisms[0].steps == 20
 
 
-def test_pictures_show_both_sides(private: AuditedModel, both: Piece) -> None:
-    sides = both.tables["epsilon_sides"]
+def test_pictures_show_both_sides(private: AuditedModel, both: PrivacyChapter) -> None:
+    sides = both.tables["epsilon_bounds"]
     assert sides[0] == {
         "bound": "accountant: at most",
         "epsilon": private.require_fit().facts["epsilon"],
@@ -116,7 +116,7 @@ def broken(runs: int, noise: float) -> Scores:
 
 def test_a_refuted_mechanism_fails_and_says_so(private: AuditedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mechanism_audit, "audit_mechanism", lambda *_, **__: broken(200, 0.5))
-    found = finding(empirical_piece(private, options()), BOUND)
+    found = finding(empirical_chapter(private, options()), BOUND)
     assert found.status == "fail"
     assert "does not keep its promise" in found.description
 
@@ -124,19 +124,19 @@ def test_a_refuted_mechanism_fails_and_says_so(private: AuditedModel, monkeypatc
 def test_guesses_that_are_too_good_fail(private: AuditedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     lucky = OneRun(Guesses(1000, 1000, 990), np.zeros(1000), np.ones(1000, dtype=bool), private.require_fit())
     monkeypatch.setattr(canary_model_section.canaries, "audit_twin", lambda *_, **__: lucky)
-    piece = empirical_piece(private, options(mechanism_runs=0, canaries=1000))
-    found = finding(piece, ONE_RUN)
+    chapter = empirical_chapter(private, options(mechanism_runs=0, canaries=1000))
+    found = finding(chapter, ONE_RUN)
     assert found.status == "fail"
     assert found.value is not None
     assert found.value > 3
-    assert values(piece, "one_run_audit")["p-value of the claim"] < 1e-3
+    assert values(chapter, "one_run_audit")["p-value of the claim"] < 1e-3
 
 
 def test_a_standard_training_has_no_claim_that_canaries_could_refute(standard: AuditedModel) -> None:
-    piece = empirical_piece(standard, PrivacyOptions())
-    assert "without differential privacy" in str(finding(piece, ONE_RUN).reason)
-    assert piece.mechanisms == ()
-    assert finding(piece, BOUND).status == "not_measured"
+    chapter = empirical_chapter(standard, PrivacyOptions())
+    assert "without differential privacy" in str(finding(chapter, ONE_RUN).reason)
+    assert chapter.mechanisms == ()
+    assert finding(chapter, BOUND).status == "not_measured"
     with pytest.raises(ValueError, match="canaries without epsilon"):
         PrivacyOptions(canaries=200)
 
@@ -149,24 +149,24 @@ def test_a_standard_training_has_no_claim_that_canaries_could_refute(standard: A
     ],
 )
 def test_what_was_not_asked_for_is_not_measured(private: AuditedModel, given: dict[str, Any], reason: str) -> None:
-    piece = empirical_piece(private, options(**given))
+    chapter = empirical_chapter(private, options(**given))
     for id, words in ((BOUND, reason), (POWER, reason), (ONE_RUN, "privacy.canaries is 0")):
-        found = finding(piece, id)
+        found = finding(chapter, id)
         assert (found.status, found.value) == ("not_measured", None)
         assert found.reason is not None
         assert words in found.reason
-    assert piece.tables == {}
-    assert piece.figures == ()
+    assert chapter.tables == {}
+    assert chapter.figures == ()
 
 
 def test_a_model_from_elsewhere_and_least_squares_have_no_audit(private: AuditedModel) -> None:
     outside = replace(private, task=None, trainer=None, fit=None)
-    piece = empirical_piece(outside, options(canaries=100))
-    assert {each.status for each in piece.findings} == {"not_measured"}
-    assert "no fit" in str(finding(piece, ONE_RUN).reason)
+    chapter = empirical_chapter(outside, options(canaries=100))
+    assert {each.status for each in chapter.findings} == {"not_measured"}
+    assert "no fit" in str(finding(chapter, ONE_RUN).reason)
     other = replace(private, trainer=replace(PRIVATE, method="least_squares"))
-    piece = empirical_piece(other, options(canaries=100))
-    assert {each.status for each in piece.findings} == {"not_measured"}
+    chapter = empirical_chapter(other, options(canaries=100))
+    assert {each.status for each in chapter.findings} == {"not_measured"}
 
 
 def test_a_spent_budget_leaves_the_twin_out_with_the_reason(private: AuditedModel, tmp_path: Any) -> None:
@@ -178,6 +178,6 @@ def test_a_spent_budget_leaves_the_twin_out_with_the_reason(private: AuditedMode
         task=replace(private.require_task(), population=people),
         trainer=replace(PRIVATE, ledger=str(tmp_path), budget=1.0),
     )
-    found = finding(empirical_piece(poor, options(mechanism_runs=0, canaries=100)), ONE_RUN)
+    found = finding(empirical_chapter(poor, options(mechanism_runs=0, canaries=100)), ONE_RUN)
     assert found.status == "not_measured"
     assert "no twin was trained" in str(found.reason)

@@ -11,10 +11,10 @@ import pytest
 from rft.errors import ConfigError, EvidenceError, IntegrityError
 from rft.plugins.privacy import PrivacyOptions
 from rft.plugins.privacy.accounting import epsilon_of
-from rft.plugins.privacy.chapter import Piece
+from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.plugins.privacy.frontier.heads import LEAST_SQUARES, SGD, WITHOUT, Arm, Judged
-from rft.plugins.privacy.frontier.section import piece
-from rft.plugins.privacy.frontier.training import SEEDED_HEADS, frontier_piece
+from rft.plugins.privacy.frontier.section import present_frontier
+from rft.plugins.privacy.frontier.training import SEEDED_HEADS, frontier_chapter
 from rft.plugins.privacy.training import least_squares_fit, trainer
 from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.records import Row, Section
@@ -25,15 +25,15 @@ OPTIONS = PrivacyOptions(epsilon=3.0, frontier=[4.0, 0.5], replicates=2, randomn
 
 
 @pytest.fixture(scope="module")
-def made() -> Piece:
-    return frontier_piece(cases.audited_model(DPTrainer(3.0, randomness="seeded")), OPTIONS)
+def made() -> PrivacyChapter:
+    return frontier_chapter(cases.audited_model(DPTrainer(3.0, randomness="seeded")), OPTIONS)
 
 
-def rows(found: Piece, table: str, **where: Any) -> list[Row]:
+def rows(found: PrivacyChapter, table: str, **where: Any) -> list[Row]:
     return [row for row in found.tables[table] if all(row[name] == value for name, value in where.items())]
 
 
-def test_it_has_heads_at_each_epsilon_beside_heads_without_privacy(made: Piece) -> None:
+def test_it_has_heads_at_each_epsilon_beside_heads_without_privacy(made: PrivacyChapter) -> None:
     arms = {(row["method"], row["epsilon"]) for row in made.tables["frontier"]}
     assert arms == {(WITHOUT, None), (SGD, 0.5), (SGD, 4.0), (LEAST_SQUARES, 0.5)}
     alone = rows(made, "frontier", metric="accuracy", attribute=None, method=SGD, epsilon=4.0)
@@ -41,20 +41,20 @@ def test_it_has_heads_at_each_epsilon_beside_heads_without_privacy(made: Piece) 
     assert alone[0]["value"] == pytest.approx(np.mean([row["value"] for row in alone[1:]]))
     assert alone[0]["low"] < alone[0]["value"] < alone[0]["high"]
     assert {row["spent"] for row in made.tables["frontier"]} == {None}  # seeded noise spends nothing that holds
-    assert SEEDED_HEADS in made.notes
+    assert SEEDED_HEADS in made.text
     assert 3.9 < epsilon_of(made.mechanisms[2:3], 1e-5).epsilon <= 4.0
 
 
 def test_it_says_what_secret_noise_spends() -> None:
     options = PrivacyOptions(epsilon=3.0, frontier=[4.0], replicates=1)
-    found = frontier_piece(cases.audited_model(DPTrainer(3.0)), options)
+    found = frontier_chapter(cases.audited_model(DPTrainer(3.0)), options)
     spent = {row["epsilon"]: row["spent"] for row in found.tables["frontier"]}
     assert spent[None] is None
     assert 3.9 < spent[4.0] <= 4.0
-    assert SEEDED_HEADS not in found.notes
+    assert SEEDED_HEADS not in found.text
 
 
-def test_rates_are_given_for_each_group(made: Piece) -> None:
+def test_rates_are_given_for_each_group(made: PrivacyChapter) -> None:
     found = rows(made, "frontier", attribute="site", method=WITHOUT, replicate=None)
     assert {(row["group"], row["metric"]) for row in found} == {
         (group, metric) for group in "ab" for metric in ("accuracy", "selection_rate", "tpr", "fpr")
@@ -64,7 +64,7 @@ def test_rates_are_given_for_each_group(made: Piece) -> None:
     assert by_group["a"] > by_group["b"] + 0.1
 
 
-def test_the_section_holds_together_and_can_be_drawn(made: Piece) -> None:
+def test_the_section_holds_together_and_can_be_drawn(made: PrivacyChapter) -> None:
     section = Section(plugin="privacy", findings=made.findings, tables=dict(made.tables), figures=made.figures)
     assert [finding.id for finding in section.findings] == [
         "privacy.accuracy_cost",
@@ -76,18 +76,18 @@ def test_the_section_holds_together_and_can_be_drawn(made: Piece) -> None:
     assert "epsilon 4," in section.findings[0].description  # 3 is nearer to 4 than to 0.5
 
 
-def test_what_the_heads_released_is_told(made: Piece) -> None:
+def test_what_the_heads_released_is_told(made: PrivacyChapter) -> None:
     assert len(made.mechanisms) == 6
     one_sum = [each for each in made.mechanisms if each.steps == 1]
     assert [(each.sample_rate, each.steps) for each in one_sum] == [(1.0, 1)] * 2
 
 
 def test_nothing_is_trained_that_was_not_asked_for() -> None:
-    assert frontier_piece(cases.audited_model(DPTrainer(3.0)), PrivacyOptions(epsilon=3.0)) == Piece()
+    assert frontier_chapter(cases.audited_model(DPTrainer(3.0)), PrivacyOptions(epsilon=3.0)) == PrivacyChapter()
 
 
 def test_too_few_test_examples_are_no_measurement() -> None:
-    found = frontier_piece(cases.audited_model(DPTrainer(3.0), n_test=9), OPTIONS)
+    found = frontier_chapter(cases.audited_model(DPTrainer(3.0), n_test=9), OPTIONS)
     assert [each.status for each in found.findings] == ["not_measured"]
     assert not found.tables
 
@@ -99,11 +99,11 @@ def test_a_refusal_is_told_and_a_failed_self_test_is_not_swallowed(monkeypatch: 
         raise ConfigError("the budget is spent", where="privacy.budget")
 
     monkeypatch.setattr(least_squares_fit, "fit", refused)
-    part = frontier_piece(audited, OPTIONS)
-    assert "privacy.budget: the budget is spent" in part.notes[-1]
+    part = frontier_chapter(audited, OPTIONS)
+    assert "privacy.budget: the budget is spent" in part.text[-1]
     assert len(part.mechanisms) == 4
     monkeypatch.setattr(trainer, "fit_together", refused)
-    assert frontier_piece(audited, OPTIONS).findings[0].reason == "privacy.budget: the budget is spent"
+    assert frontier_chapter(audited, OPTIONS).findings[0].reason == "privacy.budget: the budget is spent"
 
     for found in (IntegrityError("no noise"), EvidenceError("an older copy was put back")):
 
@@ -112,7 +112,7 @@ def test_a_refusal_is_told_and_a_failed_self_test_is_not_swallowed(monkeypatch: 
 
         monkeypatch.setattr(trainer, "fit_together", broken)
         with pytest.raises(type(found)):
-            frontier_piece(audited, OPTIONS)
+            frontier_chapter(audited, OPTIONS)
 
 
 def judged(cost_of_b: float, *, heads: int = 3, n: int = 400, few: int = 0) -> Judged:
@@ -127,20 +127,20 @@ def judged(cost_of_b: float, *, heads: int = 3, n: int = 400, few: int = 0) -> J
 
 
 def test_whom_privacy_costs() -> None:
-    cost, gap = piece(judged(0.3), 2.0).findings
+    cost, gap = present_frontier(judged(0.3), 2.0).findings
     assert cost.interval.low > 0.1
     assert cost.value == pytest.approx(0.16, abs=0.04)
     assert (gap.status, gap.value) == ("warn", pytest.approx(0.28, abs=0.06))
     assert "costs b more" in gap.description
-    assert piece(judged(0.02), 2.0).findings[1].status == "info"
+    assert present_frontier(judged(0.02), 2.0).findings[1].status == "info"
 
 
 def test_groups_that_are_too_small_are_shown_and_not_scored() -> None:
-    found = piece(judged(0.3, few=9), 2.0)
+    found = present_frontier(judged(0.3, few=9), 2.0)
     small = rows(found, "frontier", group="c")
     assert [(row["value"], row["n"], row["status"]) for row in small] == [(None, 9, "too few")] * 2
     assert "c (n = 9)" in found.findings[1].caveats
-    three = piece(judged(0.3, few=40), 2.0).findings[1]
+    three = present_frontier(judged(0.3, few=40), 2.0).findings[1]
     assert three.interval is None
     assert "biased upward" in three.caveats
 
@@ -148,12 +148,12 @@ def test_groups_that_are_too_small_are_shown_and_not_scored() -> None:
 def test_a_rate_without_a_base_is_undefined_and_not_zero() -> None:
     case = judged(0.3)
     case = replace(case, labels=np.zeros_like(case.labels), positive=1)
-    found = rows(piece(case, 2.0), "frontier", metric="tpr", replicate=None)
+    found = rows(present_frontier(case, 2.0), "frontier", metric="tpr", replicate=None)
     assert {(row["value"], row["status"]) for row in found} == {(None, "undefined: no positives")}
 
 
 def test_one_replicate_gives_values_and_no_intervals() -> None:
-    found = piece(judged(0.3, heads=1), 2.0)
+    found = present_frontier(judged(0.3, heads=1), 2.0)
     assert found.findings[0].interval is None
     assert "no interval" in found.findings[0].caveats
     assert all(row["low"] is None for row in found.tables["frontier"])

@@ -10,9 +10,9 @@ from sklearn.metrics import balanced_accuracy_score
 
 from rft.features.embeddings import Embeddings
 from rft.plugins import AuditedModel
-from rft.plugins.privacy.chapter import Piece
+from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.plugins.privacy.leakage import attribute_inference
-from rft.plugins.privacy.leakage.attribute_inference import SHUFFLES, Probe, exchanged, probe, probe_piece
+from rft.plugins.privacy.leakage.attribute_inference import SHUFFLES, Probe, exchanged, probe, probe_chapter
 from rft.records import ModelFacts, Section, Training
 from rft.report.charts import draw
 from rft.stats.cross_validation import Folds, Undefined
@@ -36,13 +36,13 @@ def probed(*args: object) -> Probe:
     return found
 
 
-def piece(
+def chapter(
     features: np.ndarray, groups: dict[str, np.ndarray], units: np.ndarray | None, mode: str = "standard"
-) -> Piece:
+) -> PrivacyChapter:
     labels = np.zeros(len(features), dtype=np.int64)
     about = ModelFacts(name="made", modality="image", classes=("no", "yes"), training=Training(mode=mode))
     given = Embeddings(features, None, labels, units, groups, len(labels))
-    return probe_piece(AuditedModel(about, 0, {}, pd.DataFrame(), embeddings=lambda: given))
+    return probe_chapter(AuditedModel(about, 0, {}, pd.DataFrame(), embeddings=lambda: given))
 
 
 def test_a_planted_group_is_read_and_the_control_is_not() -> None:
@@ -100,7 +100,7 @@ def test_without_a_leak_few_probes_are_worth_a_look() -> None:
     warned = 0
     for seed in range(12):
         features, groups, people = made(0.0, people=60, photos=1, seed=seed)
-        warned += piece(features, {"site": groups}, people).findings[0].status == "warn"
+        warned += chapter(features, {"site": groups}, people).findings[0].status == "warn"
     assert warned <= 2
 
 
@@ -108,7 +108,7 @@ def test_the_section_tells_what_was_read() -> None:
     features, groups, people = made(3.0)
     groups[:4] = None
     groups[10] = "c"
-    found = piece(features, {"site": groups, "same": np.full(len(groups), "x", object)}, people, mode="private")
+    found = chapter(features, {"site": groups, "same": np.full(len(groups), "x", object)}, people, mode="private")
     section = Section(plugin="privacy", findings=found.findings, tables=dict(found.tables), figures=found.figures)
     finding = section.finding("privacy.attribute_probe.site")
     assert finding.status == "warn"
@@ -137,6 +137,6 @@ def test_what_cannot_be_probed_says_why() -> None:
     assert "not finite" in broken.reason
     about = ModelFacts(name="made", modality="image", classes=("no", "yes"), training=Training(mode="external"))
     table = pd.DataFrame({"group_site": ["a", None]})
-    elsewhere = probe_piece(AuditedModel(about, 0, {}, table)).findings
+    elsewhere = probe_chapter(AuditedModel(about, 0, {}, table)).findings
     assert [(each.id, each.status) for each in elsewhere] == [("privacy.attribute_probe.site", "not_measured")]
-    assert piece(features, {}, None) == Piece()
+    assert chapter(features, {}, None).is_empty

@@ -17,18 +17,18 @@ from rft.errors import EvidenceError
 from rft.plugins.privacy.accounting import epsilon_of
 from rft.plugins.privacy.ledger import chain
 from rft.plugins.privacy.ledger.ledger_anchor import check_anchor
-from rft.plugins.privacy.ledger.section import ledger_piece, stand_of_ledger
+from rft.plugins.privacy.ledger.section import ledger_chapter, stand_of_ledger
 from rft.records import AuditRun, DataFacts, Environment, ModelFacts, Run, Section, Training, Verdict
 from rft.report import recorded_by_plugins, save, verify
 from tests.support.ledger_cases import MECHANISM, account, everything, finish, ledger_of
 
 
 def section(facts: dict) -> Section:
-    piece = ledger_piece(facts)
-    tables = dict(piece.tables)
+    chapter = ledger_chapter(facts)
+    tables = dict(chapter.tables)
     evidence = stand_of_ledger(tables)
-    captions = dict(piece.captions)
-    return Section(plugin="privacy", findings=piece.findings, tables=tables, captions=captions, evidence=evidence)
+    captions = dict(chapter.captions)
+    return Section(plugin="privacy", findings=chapter.findings, tables=tables, captions=captions, evidence=evidence)
 
 
 def run_with(*sections: Section) -> AuditRun:
