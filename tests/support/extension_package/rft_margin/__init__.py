@@ -1,18 +1,30 @@
-"""How sure the model is: the distance between its two largest probabilities."""
+"""How sure the model is: the distance between its two largest probabilities. An example of every hook of a plugin."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+import pandas as pd
 from pydantic import Field
 
-from rft.plugins import AuditedModel, Options, Plugin
-from rft.records import Figure, Finding, Section
+from rft.config.schema import DataConfig
+from rft.disclosure.withheld import NOTHING, Counted, Withheld
+from rft.errors import ConfigError, EvidenceError
+from rft.plugins import AuditedModel, CandidateBackbone, EvidenceCheck, Options, Plugin, RunPair
+from rft.records import Figure, Finding, Section, Table
+
+FOLDER, REGISTER = "margins", "margins.json"
 
 
 class MarginOptions(Options):
-    """``[margin]``: what counts as unsure."""
+    """``[margin]``: what counts as unsure, and of which class decisions are counted."""
 
     unsure_below: float = Field(default=0.1, gt=0, lt=1)
+    decided: str | None = None
 
 
 class Margin(Plugin[MarginOptions]):
@@ -20,38 +32,124 @@ class Margin(Plugin[MarginOptions]):
 
     name = "margin"
     options = MarginOptions
+    headlines = ("margin.unsure",)
+
+    def check(self, options: MarginOptions, data: DataConfig) -> None:
+        """Refuse a class that the data does not have."""
+        if options.decided is not None and data.classes is not None and options.decided not in data.classes:
+            raise ConfigError(f"{options.decided!r} is none of data.classes", where="margin.decided")
+
+    def count_cases(self, audited: AuditedModel, options: MarginOptions) -> Iterator[Counted]:
+        """Yield the rows of each group that the share of unsure decisions rests on."""
+        test = _test_rows(audited.predictions)
+        unsure = _margins(test) < options.unsure_below
+        for attribute in audited.splits["test"].groups:
+            yield Counted("test", (attribute,), unsure, of_model=True)
 
     def audit(self, audited: AuditedModel, options: MarginOptions) -> Section:
         """Return the share of unsure decisions and a histogram of the margins."""
-        test = audited.predictions[audited.predictions["split"] == "test"]
-        scores = np.sort(test[[f"score_{name}" for name in audited.facts.classes]].to_numpy(float), axis=1)
-        margins = scores[:, -1] - scores[:, -2]
-        counts, edges = np.histogram(margins, bins=10, range=(0, 1))
-        finding = Finding(
-            id="margin.unsure",
-            title="Unsure decisions",
-            status="info",
-            value=float((margins < options.unsure_below).mean()),
-            unit="fraction",
-            deterministic=True,
-            n=len(margins),
-            description=f"Share of test examples whose two best classes differ by less than {options.unsure_below}.",
-        )
-        figure = Figure(
-            id="margins",
-            kind="bars",
-            table="margins",
-            encode={"x": "margin", "y": "n"},
-            title="Margins",
-            alt="Histogram of the margins of the test examples.",
-        )
-        rows = [{"margin": f"{low:.1f}", "n": int(n)} for low, n in zip(edges, counts, strict=False)]
+        margins = _margins(_test_rows(audited.predictions))
+        unsure = int((margins < options.unsure_below).sum())
         return Section(
             plugin=self.name,
             title="Margin",
-            findings=(finding,),
-            tables={"margins": rows},
+            findings=(_unsure_finding(unsure, len(margins), options.unsure_below),),
+            tables={"margins": _histogram(margins)},
             captions={"margins": "Test examples by margin."},
-            figures=(figure,),
+            figures=(_FIGURE,),
             template="rft_margin:templates/margin.html",
+            folders={FOLDER: lambda folder: _write_threshold(folder, options.unsure_below)},
+            evidence={"unsure": unsure},
         )
+
+    def compare_runs(self, pair: RunPair) -> Section:
+        """Return the mean margin of both runs."""
+        means = [float(_margins(frame).mean()) for frame in (pair.before, pair.after)]
+        rows: Table = [
+            {"model": name, "mean margin": mean, "n": len(pair.before)}
+            for name, mean in zip(pair.names, means, strict=True)
+        ]
+        return Section(plugin=self.name, title="Margins of both", tables={"margins": rows})
+
+    def compare_backbones(
+        self, candidates: Mapping[str, CandidateBackbone], *, seed: int, withheld: Withheld = NOTHING
+    ) -> Section:
+        """Return how long the embeddings of each backbone are."""
+        rows: Table = [
+            {"backbone": name, "mean length": float(np.linalg.norm(candidate.embeddings.pretrained, axis=1).mean())}
+            for name, candidate in candidates.items()
+        ]
+        return Section(plugin=self.name, title="Lengths", tables={"lengths": rows})
+
+    def load_model(self, folder: Path) -> SureModel | None:
+        """Return the model of a run that says when it is unsure; None for a folder of another plugin."""
+        file = folder / REGISTER
+        if folder.name != FOLDER or not file.is_file():
+            return None
+        return SureModel(folder.parent, json.loads(file.read_text(encoding="utf-8"))["unsure_below"])
+
+    def verify_evidence(self, recorded: Any, folder: Path | None) -> EvidenceCheck:
+        """Check the number of unsure decisions against a register that is kept outside the run."""
+        if folder is None or not (folder / REGISTER).is_file():
+            return EvidenceCheck("No register of margins was given.", checked=False)
+        if json.loads((folder / REGISTER).read_text(encoding="utf-8")) != recorded:
+            raise EvidenceError("says otherwise than the run", where=str(folder / REGISTER))
+        return EvidenceCheck("The register of margins says the same as the run.", checked=True)
+
+
+class SureModel:
+    """The model of a run, with a column that says whether its decision is unsure."""
+
+    def __init__(self, run: Path, unsure_below: float) -> None:
+        from rft.models.saved import load_model
+
+        self.model, self.unsure_below = load_model(run), unsure_below
+
+    def predict(self, items: list[str]) -> pd.DataFrame:
+        """Return one row an item, as ``SavedModel.predict`` does, and the column ``unsure``."""
+        table = self.model.predict(items)
+        return table.assign(unsure=_margins(table) < self.unsure_below)
+
+
+def _test_rows(predictions: pd.DataFrame) -> pd.DataFrame:
+    return predictions[predictions["split"] == "test"]
+
+
+def _margins(predictions: pd.DataFrame) -> np.ndarray:
+    """Return the (N,) distances between the two largest probabilities of a row."""
+    columns = [name for name in predictions.columns if str(name).startswith("score_")]
+    scores = np.sort(predictions[columns].to_numpy(float), axis=1)
+    return scores[:, -1] - scores[:, -2]
+
+
+def _unsure_finding(unsure: int, n: int, below: float) -> Finding:
+    return Finding(
+        id="margin.unsure",
+        title="Unsure decisions",
+        status="info",
+        value=unsure / n,
+        unit="fraction",
+        deterministic=True,
+        n=n,
+        description=f"Share of test examples whose two best classes differ by less than {below}.",
+    )
+
+
+def _histogram(margins: np.ndarray) -> Table:
+    counts, edges = np.histogram(margins, bins=10, range=(0, 1))
+    return [{"margin": f"{low:.1f}", "n": int(n)} for low, n in zip(edges, counts, strict=False)]
+
+
+def _write_threshold(folder: Path, unsure_below: float) -> None:
+    folder.mkdir()
+    (folder / REGISTER).write_text(json.dumps({"unsure_below": unsure_below}), encoding="utf-8")
+
+
+_FIGURE = Figure(
+    id="margins",
+    kind="bars",
+    table="margins",
+    encode={"x": "margin", "y": "n"},
+    title="Margins",
+    alt="Histogram of the margins of the test examples.",
+)
