@@ -38,13 +38,16 @@ def audit(
     Raises:
         RftError: for anything that the user can mend; its message says what, where and how.
     """
-    from rft.pipeline.stages import audit as run_audit
+    from rft.pipeline.preflight import plan_audit
+
+    plan = plan_audit(config, overrides or [], offline=offline)  # before torch is imported, which takes seconds
+    from rft.pipeline.stages import run_audit
     from rft.report import check_storable, check_writable
 
     if out is not None:
         check_storable()
         check_writable(Path(out), force=force)
-    run = run_audit(config, overrides=overrides or [], device=device, offline=offline)
+    run = run_audit(plan, device=device, offline=offline)
     if out is not None:
         run.save(out, force=force)
     return run

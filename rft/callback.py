@@ -14,8 +14,10 @@ from urllib.parse import quote
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+import rft
 from rft.errors import RftError
-from rft.pipeline.stages import audit, prepare
+from rft.pipeline.plan import read_plan
+from rft.pipeline.stages import check_plan
 from rft.records import AuditRun
 from rft.report import check_storable, check_writable
 from rft.report.format.markdown import escape
@@ -74,7 +76,7 @@ class AuditCallback(TrainerCallback):
         self.run: AuditRun | None = None
         check_storable()
         check_writable(self.out, force=force)
-        prepare(self.config, self._overrides(Path(FOLDER)))
+        check_plan(read_plan(self.config, self._overrides(Path(FOLDER))))
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -85,8 +87,14 @@ class AuditCallback(TrainerCallback):
         output = Path(args.output_dir or ".")
         saved = _save(output, [kwargs["model"], kwargs.get("processing_class")])
         try:
-            run = audit(self.config, overrides=self._overrides(saved), device=self.device, offline=True)
-            report = run.save(self.out, force=self.force) / "report.html"
+            run = rft.audit(
+                self.config,
+                self.out,
+                overrides=self._overrides(saved),
+                device=self.device,
+                offline=True,
+                force=self.force,
+            )
         except RftError as error:
             if self.on_error == "raise":
                 raise
@@ -94,7 +102,7 @@ class AuditCallback(TrainerCallback):
             warnings.warn(said, stacklevel=2)
             return
         self.run = run
-        add_to_card(output / CARD, run, report)
+        add_to_card(output / CARD, run, self.out / "report.html")
 
     def _overrides(self, saved: Path) -> list[str]:
         """Return what replaces the ``[model]`` table of the config; JSON's strings and lists are TOML's too."""

@@ -106,15 +106,26 @@ def new_head(dimension: int, classes: int, row_norm: bool, seed: int) -> Head:
         return Head(dimension, classes, row_norm=row_norm)
 
 
-class Classifier(nn.Module):
-    """Backbone and head, joined.
+class InputClassifier(nn.Module):
+    """A classifier of examples as plugins see it, trained here or by others: a batch of inputs in, (B, K) logits out.
 
     Attributes:
         modality: ``image`` or ``text``.
-        backbone, head: the two parts; ``backbone.network`` is the library's model.
         spatial_layer: name of the module whose output is the last (B, C, h, w) map, for methods such as GradCAM;
-            None for backbones without one (vision transformers, texts).
+            None for models without one (vision transformers, texts).
         embedding_layer: name of the word embedding that a text model begins with, or None.
+    """
+
+    def __init__(self, *, modality: str, spatial_layer: str | None, embedding_layer: str | None) -> None:
+        super().__init__()
+        self.modality, self.spatial_layer, self.embedding_layer = modality, spatial_layer, embedding_layer
+
+
+class Classifier(InputClassifier):
+    """Backbone and head, joined.
+
+    Attributes:
+        backbone, head: the two parts; ``backbone.network`` is the library's model.
         frozen_part: how the part before the cut computes.
     """
 
@@ -127,9 +138,8 @@ class Classifier(nn.Module):
         spatial_layer: str | None = None,
         embedding_layer: str | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(modality=modality, spatial_layer=spatial_layer, embedding_layer=embedding_layer)
         self.backbone, self.head = backbone, head
-        self.modality, self.spatial_layer, self.embedding_layer = modality, spatial_layer, embedding_layer
         self.frozen_part = FrozenPart()
         self.eval()
 

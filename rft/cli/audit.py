@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+import rft
 from rft.cli.app import EXIT, Debug, Device, Force, Offline, Overrides, out, report_errors
 from rft.cli.show import show_run
 from rft.records import AuditRun
@@ -24,17 +25,11 @@ def audit(
 ) -> None:
     """Fine-tune, audit, and write the report."""
     with report_errors(debug):
-        from rft.pipeline import preflight
-
-        preflight.require(config, overrides or [], offline=offline)  # before torch is imported, which takes seconds
-        from rft.pipeline.stages import audit as run_audit
-        from rft.report import check_storable, check_writable, place_of
+        from rft.report import check_storable, place_of
 
         check_storable()
-        if folder is not None:
-            check_writable(folder, force=force)
-        run = run_audit(config, overrides=overrides or [], device=device, offline=offline)
-        saved = run.save(folder or default_folder(run), force=force)
+        run = rft.audit(config, folder, overrides=overrides or [], device=device, offline=offline, force=force)
+        saved = folder or run.save(default_folder(run), force=force)
         show_run(run)
         out.say(f"Report: {saved / 'report.html'}", f"Key, to keep: {place_of(run.run.id)}")
         raise typer.Exit(EXIT[run.verdict.status])

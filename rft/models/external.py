@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rft.backbones.classifier import Batch, find_spatial_layer
+from rft.backbones.classifier import Batch, InputClassifier, find_spatial_layer
 from rft.backbones.sources.weights import check_finite as check_weights
 from rft.config.schema import ModelConfig
 from rft.data import Preparation
@@ -23,15 +23,15 @@ SUM = 1e-3  # how far probabilities may sum from 1
 SHOWN = 10  # labels in an error
 
 
-class ExternalClassifier(nn.Module):
-    """A model that others trained, as plugins see a ``Classifier``; it has no backbone and no head of its own.
+class ExternalClassifier(InputClassifier):
+    """A model that others trained; it has no backbone and no head.
 
     Args:
         network: a batch of inputs in, (B, K) outputs out.
         order: for each class of the data, the number of its output.
         probabilities: whether the outputs are probabilities; otherwise they are logits.
         modality: ``image`` or ``text``.
-        spatial_layer, embedding_layer: as in ``Classifier``.
+        spatial_layer, embedding_layer: as in ``InputClassifier``.
     """
 
     def __init__(
@@ -44,9 +44,8 @@ class ExternalClassifier(nn.Module):
         spatial_layer: str | None = None,
         embedding_layer: str | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(modality=modality, spatial_layer=spatial_layer, embedding_layer=embedding_layer)
         self.network, self.order, self.probabilities = network, list(order), probabilities
-        self.modality, self.spatial_layer, self.embedding_layer = modality, spatial_layer, embedding_layer
         self.requires_grad_(False).eval()
 
     def forward(self, inputs: Batch) -> Tensor:

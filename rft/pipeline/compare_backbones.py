@@ -10,13 +10,13 @@ from tempfile import TemporaryDirectory
 
 from rft import data
 from rft.backbones.load import load
-from rft.config import loader
 from rft.config.schema import Config, ModelConfig
 from rft.disclosure.withheld import Withheld
 from rft.errors import ConfigError
 from rft.features.embeddings import Embeddings
 from rft.features.extract import choose_device, choose_precision
 from rft.features.pipeline import pooled, sample_of
+from rft.pipeline.plan import read_settings
 from rft.plugins import CandidateBackbone, discover
 from rft.records import Section
 from rft.runtime.allocator import keep_freed_memory
@@ -51,8 +51,8 @@ def compare_backbones(
     Raises:
         RftError: for anything that the user can mend.
     """
-    options = {name: each.plugin.options for name, each in discover().items()}
-    settings = loader.load(Path(path), list(overrides), options)
+    registry = discover()
+    settings = read_settings(path, overrides, registry)
     core, device = settings.core, choose_device(device)
     keep_freed_memory()
     models = {name: _model(_base(core), name) for name in dict.fromkeys(candidates)}
@@ -73,7 +73,7 @@ def compare_backbones(
     withheld = Withheld(core.report.suppress_below or 0)
     compared = [
         registered.plugin.compare_backbones(measured, seed=core.seed, withheld=withheld)
-        for registered in discover().values()
+        for registered in registry.values()
     ]
     return BackboneComparison(core.name, len(sample), tuple(section for section in compared if section))
 

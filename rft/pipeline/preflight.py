@@ -12,16 +12,16 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from rft.backbones.sources.hub import HUB_NAME, reachable, require_model, require_weights
-from rft.config import loader
+from rft.backbones.sources.hub import HUB_NAME, reachable, require_model
+from rft.backbones.sources.hub import require_weights as require_timm_weights
 from rft.config.schema import ModelConfig
 from rft.errors import ModelError
-from rft.plugins import discover
+from rft.pipeline.plan import AuditPlan, read_plan
 
 TORCHVISION = "https://download.pytorch.org"
 
 
-def require(path: str | Path, overrides: Sequence[str] = (), *, offline: bool = False) -> None:
+def plan_audit(path: str | Path, overrides: Sequence[str] = (), *, offline: bool = False) -> AuditPlan:
     """Read a config and look for the weights that it names.
 
     Args:
@@ -33,35 +33,42 @@ def require(path: str | Path, overrides: Sequence[str] = (), *, offline: bool = 
         ConfigError: for what is wrong with the config.
         ModelError: the weights cannot be had; it names the folder to put them into.
     """
-    options = {name: each.plugin.options for name, each in discover().items()}
-    settings = loader.load(Path(path), list(overrides), options)
-    if settings.core.model is not None:  # predictions alone need no weights
-        _require(settings.core.model, settings.folder, offline=offline)
+    plan = read_plan(path, overrides)
+    if plan.settings.core.model is not None:  # predictions alone need no weights
+        require_weights(plan.settings.core.model, plan.settings.folder, offline=offline)
+    return plan
 
 
-def _require(settings: ModelConfig, folder: Path, *, offline: bool) -> None:
-    if settings.checkpoint is not None:
-        return _of_hub(settings.checkpoint, folder, offline=offline, where="model.checkpoint")
-    library, _, name = (settings.backbone or "").partition("/")
+def require_weights(model: ModelConfig, folder: Path, *, offline: bool) -> None:
+    """Look for the weights that ``[model]`` names; raises ``ModelError`` when it is certain that they cannot be had.
+
+    Args:
+        model: the ``[model]`` table.
+        folder: what its paths are relative to.
+        offline: downloads are forbidden.
+    """
+    if model.checkpoint is not None:
+        return _require_hub_model(model.checkpoint, folder, offline=offline, where="model.checkpoint")
+    library, _, name = (model.backbone or "").partition("/")
     if library == "transformers":
-        return _of_hub(name, folder, offline=offline, where="model.backbone")
-    if settings.weights != "pretrained":
+        return _require_hub_model(name, folder, offline=offline, where="model.backbone")
+    if model.weights != "pretrained":
         return None
     if library == "timm" and find_spec("timm") and find_spec("huggingface_hub"):
-        return require_weights(name, offline=offline)
-    return _of_torchvision(name, offline=offline) if library == "torchvision" else None
+        return require_timm_weights(name, offline=offline)
+    return _require_torchvision_weights(name, offline=offline) if library == "torchvision" else None
 
 
-def _of_hub(name: str, folder: Path, *, offline: bool, where: str) -> None:
+def _require_hub_model(name: str, folder: Path, *, offline: bool, where: str) -> None:
     local = name.startswith("package:") or (folder / name).is_dir() or not HUB_NAME.fullmatch(name)
     if not local and find_spec("transformers") and find_spec("huggingface_hub"):
         require_model(name, offline=offline, where=where)
 
 
-def _of_torchvision(name: str, *, offline: bool) -> None:
+def _require_torchvision_weights(name: str, *, offline: bool) -> None:
     """Look for a file that begins as the model is called; which one it is exactly, torchvision will tell."""
     cache = _torch_home() / "hub" / "checkpoints"
-    if any(may_belong(file.name, name) for file in cache.glob("*.pth")) or not _is_of_torchvision(name):
+    if any(may_be_weights_of(file.name, name) for file in cache.glob("*.pth")) or not _is_torchvision_model(name):
         return
     if offline or not reachable(TORCHVISION):
         raise ModelError(
@@ -71,10 +78,10 @@ def _of_torchvision(name: str, *, offline: bool) -> None:
         )
 
 
-def may_belong(file: str, name: str) -> bool:
+def may_be_weights_of(file: str, name: str) -> bool:
     """Tell whether a file of weights can be a model's: ``shufflenetv2_x1-<hash>.pth`` is ``shufflenet_v2_x1_0``'s."""
-    plain, begin = (re.sub(r"[\W_]", "", each) for each in (file, name))
-    return plain.startswith(begin.rstrip("0"))
+    letters_of_file, letters_of_name = (re.sub(r"[\W_]", "", text) for text in (file, name))
+    return letters_of_file.startswith(letters_of_name.rstrip("0"))
 
 
 def _torch_home() -> Path:
@@ -83,9 +90,9 @@ def _torch_home() -> Path:
     return Path(os.environ.get("TORCH_HOME", usual)).expanduser()
 
 
-def _is_of_torchvision(name: str) -> bool:
+def _is_torchvision_model(name: str) -> bool:
     """Tell whether torchvision defines a model of this name; a wrong one is told with near names, later."""
-    found = find_spec("torchvision")
-    places = list(found.submodule_search_locations or ()) if found else []
-    files = (file for place in places for file in (Path(place) / "models").glob("*.py"))
+    package = find_spec("torchvision")
+    folders = list(package.submodule_search_locations or ()) if package else []
+    files = (file for folder in folders for file in (Path(folder) / "models").glob("*.py"))
     return any(f"def {name}(" in file.read_text(encoding="utf-8") for file in files)

@@ -14,7 +14,7 @@ from rft.records import ModelFacts, Split
 if TYPE_CHECKING:
     import pandas as pd
 
-    from rft.backbones.classifier import Classifier
+    from rft.backbones.classifier import InputClassifier
     from rft.data import Inputs
     from rft.data.remarks import Remark
     from rft.features import Features
@@ -35,7 +35,7 @@ class AuditedModel:
         predictions: one row an example of every split: split, id, unit, label, prediction, ``score_<class>``
             (probabilities), ``group_<attribute>`` (None where missing). Labels are class names.
         remarks: what was noticed when the data was read.
-        model: the joined classifier in eval mode, on ``device``; a batch of inputs in, logits out.
+        model: the classifier in eval mode, on ``device``; a batch of inputs in, logits out.
         inputs: ``inputs.batch(split, rows)`` reads examples as the model wants them.
         features: split -> cached outputs of the frozen part, or the inputs where nothing is frozen.
         embeddings: returns pooled features of training examples by the backbone as loaded; computed when called.
@@ -53,7 +53,7 @@ class AuditedModel:
     splits: Mapping[str, Split]
     predictions: pd.DataFrame
     remarks: Sequence[Remark] = ()
-    model: Classifier | None = None
+    model: InputClassifier | None = None
     inputs: Inputs | None = None
     features: Mapping[str, Features] | None = None
     embeddings: Callable[[], Embeddings] | None = None
@@ -84,7 +84,7 @@ class AuditedModel:
         elsewhere = "the model was trained outside this run"
         return elsewhere if self.model else f"only its predictions were given, and {elsewhere}"
 
-    def require_model(self) -> Classifier:
+    def require_model(self) -> InputClassifier:
         """Return the classifier; raises ``Unavailable`` where predictions alone were given."""
         return self._require(self.model, "model")
 

@@ -21,7 +21,8 @@ from transformers import BertConfig, BertForSequenceClassification
 import rft
 from rft.config.schema import Config
 from rft.errors import ConfigError, RftError
-from rft.pipeline.stages import prepare
+from rft.pipeline.plan import read_plan
+from rft.pipeline.stages import check_plan
 from rft.plugins import discover
 from tests.conftest import write_pictures
 from tests.runs.test_texts_and_pictures import write_texts
@@ -245,18 +246,18 @@ def is_given(mode: str, key: str) -> bool:
 @pytest.fixture(autouse=True)
 def found_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look for plugins once, and not for every key."""
-    monkeypatch.setattr("rft.pipeline.stages.discover", cache(discover))
+    monkeypatch.setattr("rft.pipeline.plan.discover", cache(discover))
 
 
 def refused(path: Path, mode: str) -> dict[str, str]:
     """Return key -> message for every key that is refused in a mode."""
     path.write_text(MODES[mode], encoding="utf-8")
-    prepare(path)
+    check_plan(read_plan(path))
     found = {}
     for key in all_keys():
         if not is_given(mode, key):
             try:
-                prepare(path, overrides(mode, key))
+                check_plan(read_plan(path, overrides(mode, key)))
             except RftError as error:
                 found[key] = str(error)
     return found
@@ -349,8 +350,8 @@ def test_a_frontier_has_heads_without_privacy_that_are_trained_by_epochs(tmp_pat
     path = tmp_path / "audit.toml"
     path.write_text(MODES["private"], encoding="utf-8")
     with pytest.raises(ConfigError, match=r"train\.epochs: has no effect here: privacy\.steps says how many"):
-        prepare(path, ["privacy.steps=3"])
-    prepare(path, ["privacy.steps=3", "privacy.frontier=[1.0]"])
+        check_plan(read_plan(path, ["privacy.steps=3"]))
+    check_plan(read_plan(path, ["privacy.steps=3", "privacy.frontier=[1.0]"]))
 
 
 @pytest.fixture(scope="module")

@@ -108,6 +108,7 @@ class TestTexts:
         assert [finding.value for finding in remarked] == ([len(rows)] if said else [])
 
     def test_private_training_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "model").mkdir()  # or its absence would be said first
         (tmp_path / "audit.toml").write_text(f"{TEXT_AUDIT}\n[privacy]\nepsilon = 3\n", encoding="utf-8")
         with pytest.raises(ConfigError, match=r"\[privacy\]: would train the model"):
             rft.audit(tmp_path / "audit.toml")

@@ -21,6 +21,7 @@ from rft.cli.main import app
 from rft.errors import IntegrityError, Unavailable
 from rft.features import Features, pipeline
 from rft.pipeline import stages
+from rft.pipeline.plan import read_plan
 from rft.plugins import AuditedModel, Options, Plugin, registry
 from rft.records import AuditRun, Section
 from tests.support import ROOT
@@ -381,4 +382,4 @@ def test_a_plugin_may_refuse_options_that_do_not_go_with_the_data_before_any_wor
 
     monkeypatch.setattr(Performance, "check", check, raising=False)
     with pytest.raises(ConfigError, match=r"performance: wants more than \['camera'\]"):
-        stages.prepare(tiny)
+        read_plan(tiny)

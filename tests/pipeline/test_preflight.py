@@ -6,12 +6,15 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import rft
+from rft.config import loader
 from rft.errors import ConfigError, ModelError
-from rft.pipeline import preflight
+from rft.pipeline import plan, preflight
 from tests.conftest import CONFIG
 
 WITHOUT_NETWORK = """
@@ -98,20 +101,20 @@ def test_what_may_be_there_is_left_to_those_who_load_it(caches: Path, model: str
         (caches / "torch" / "hub" / "checkpoints" / name).touch()
     (caches / "hf" / "hub" / "models--some--bert").mkdir(parents=True)
     (caches / "own").mkdir()
-    preflight.require(written(caches, model), offline=True)
+    preflight.plan_audit(written(caches, model), offline=True)
 
 
 def test_the_name_of_another_model_is_not_taken_for_it(caches: Path) -> None:
     (caches / "torch" / "hub" / "checkpoints").mkdir(parents=True)
     (caches / "torch" / "hub" / "checkpoints" / "vgg11_bn-6002323d.pth").touch()
-    preflight.require(written(caches, 'backbone = "torchvision/vgg11"'), offline=True)  # perhaps: loading will tell
+    preflight.plan_audit(written(caches, 'backbone = "torchvision/vgg11"'), offline=True)  # perhaps: loading will tell
     with pytest.raises(ModelError, match=r"the weights of vgg13 could not be had"):
-        preflight.require(written(caches, 'backbone = "torchvision/vgg13"'), offline=True)
+        preflight.plan_audit(written(caches, 'backbone = "torchvision/vgg13"'), offline=True)
 
 
 def test_a_wrong_config_is_told_first(caches: Path) -> None:
     with pytest.raises(ConfigError, match="unknown key"):
-        preflight.require(written(caches, 'backbone = "torchvision/resnet18"\nwieghts = "random"'), offline=True)
+        preflight.plan_audit(written(caches, 'backbone = "torchvision/resnet18"\nwieghts = "random"'), offline=True)
 
 
 def test_torchvisions_cache_is_where_torch_looks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,4 +134,29 @@ def test_every_weight_of_torchvision_begins_with_its_models_name() -> None:
         for weights in models.get_model_weights(name):
             assert weights.url.startswith(preflight.TORCHVISION)
             file = weights.url.rpartition("/")[2]
-            assert preflight.may_belong(file, name), (name, file)
+            assert preflight.may_be_weights_of(file, name), (name, file)
+
+
+def test_the_python_api_passes_the_same_preflight(caches: Path) -> None:
+    path = written(caches, MODELS["torchvision"][0])
+    with pytest.raises(ModelError, match="could not be had without the network"):
+        rft.audit(path, caches / "run", offline=True)
+    assert not (caches / "run").exists()
+
+
+def test_the_config_is_read_and_plugins_are_found_once(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(loader, "load", counting(calls, loader.load))
+    monkeypatch.setattr(plan, "discover", counting(calls, plan.discover))
+    rft.audit(tiny)
+    assert sorted(calls) == ["discover", "load"]
+
+
+def counting(calls: list[str], function: Callable[..., object]) -> Callable[..., object]:
+    """Return a function that notes its name in ``calls`` whenever it is called."""
+
+    def counted(*arguments: object, **options: object) -> object:
+        calls.append(function.__name__)
+        return function(*arguments, **options)
+
+    return counted

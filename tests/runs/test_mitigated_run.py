@@ -18,7 +18,8 @@ from rft.plugins.fairness.mitigation import saved_rule
 from rft.plugins.fairness.mitigation.decision_rules import Mixture
 from rft.plugins.fairness.mitigation.saved_rule import MitigatedModel
 from rft.errors import ConfigError, DataError, EvidenceError, ModelError
-from rft.pipeline.stages import prepare
+from rft.pipeline.plan import read_plan
+from rft.pipeline.stages import check_plan
 from rft.records import AuditRun, Section
 from rft.report.run_folder import evidence
 
@@ -191,10 +192,10 @@ def test_privacy_and_mitigation_are_refused_before_any_work(tiny: Path) -> None:
     pytest.importorskip("opacus")
     tiny.write_text(CONFIG + TABLES + "\n[privacy]\nepsilon = 3.0\n", encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
-        prepare(tiny)
+        check_plan(read_plan(tiny))
     assert str(caught.value).startswith("[fairness.mitigation]: fits to the training data outside the training that")
     assert "[privacy]" in str(caught.value)
-    prepare(tiny, ["privacy={}"])  # attacked, and not trained, by [privacy]
+    check_plan(read_plan(tiny, ["privacy={}"]))  # attacked, and not trained, by [privacy]
 
 
 @pytest.mark.parametrize("name", ["model", "assets", "../elsewhere", "/tmp", "A", ""])

@@ -21,10 +21,11 @@ from rft.backbones.partition.frozen_part import outputs
 from rft.pipeline.environment import describe
 from rft.errors import ModelError
 from rft.features.extract import store_key
-from rft.pipeline.stages import prepare
+from rft.pipeline.plan import read_plan
+from rft.pipeline.stages import check_plan
 from rft.plugins.attribution.network import Network
 from rft.records import AuditRun
-from rft.pipeline.subjects import fine_tune
+from rft.pipeline.targets.fine_tuned import fine_tune
 from rft.training import linear_heads
 
 SAME = 1e-6  # of a probability
@@ -121,7 +122,8 @@ def test_precisions_differ_from_each_other(tmp_path: Path) -> None:
 @pytest.mark.parametrize("precision", ["bfloat16", "int8"])
 def test_what_is_attacked_and_explained_is_what_is_predicted(tmp_path: Path, precision: str, freeze: str) -> None:
     path = written(tmp_path, "bert", f'precision = "{precision}"\nfreeze = "{freeze}"')
-    settings, _, trainer = prepare(path)
+    plan = read_plan(path)
+    settings, trainer = plan.settings, check_plan(plan)
     dataset = data.read(settings.core.data, settings.folder, settings.core.seed)
     audited = fine_tune(settings, dataset, trainer, "cpu", offline=True)
     for split in ("train", "test"):

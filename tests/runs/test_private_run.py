@@ -15,7 +15,8 @@ import rft
 from tests.support import ROOT
 from rft.cli.main import app
 from rft.errors import ConfigError, DataError
-from rft.pipeline.stages import prepare
+from rft.pipeline.plan import read_plan
+from rft.pipeline.stages import check_plan
 
 pytest.importorskip("opacus")
 
@@ -84,11 +85,11 @@ class TestClasses:
         start, end = text.index("[data]"), text.index("[model]")
         private.write_text(f'{text[:start]}[data]\nfolder = "data"\n{text[end:]}', encoding="utf-8")
         with pytest.raises(ConfigError, match=r"^data\.classes: "):
-            prepare(private)
-        prepare(private, [CLASSES])
+            check_plan(read_plan(private))
+        check_plan(read_plan(private, [CLASSES]))
 
     def test_without_epsilon_they_are_not(self, private: Path) -> None:
-        prepare(private, ["privacy={}", "policy=[]"])
+        check_plan(read_plan(private, ["privacy={}", "policy=[]"]))
 
     @pytest.mark.parametrize("row", [1, 39], ids=["train", "test"])
     def test_a_label_that_is_none_of_them_is_named_and_nothing_is_written(

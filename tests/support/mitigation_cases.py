@@ -10,7 +10,7 @@ import torch
 from rft.backbones.classifier import Classifier, hash_tensors, new_head
 from rft.data import Dataset
 from rft.features import Dense
-from rft.pipeline.subjects import tabulate
+from rft.pipeline.targets.prediction_table import tabulate_predictions
 from rft.plugins import AuditedModel
 from rft.records import ModelFacts, Split, Training
 from rft.training import Job, Recipe, Task
@@ -77,7 +77,7 @@ def audited_model(
         ),
         seed=seed,
         splits=dataset.splits,
-        predictions=tabulate(dataset, scores.__getitem__),
+        predictions=tabulate_predictions(dataset, scores.__getitem__),
         model=model,
         features=features,
         task=task,

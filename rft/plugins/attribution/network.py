@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from rft.errors import Unavailable
 
 if TYPE_CHECKING:
-    from rft.backbones.classifier import Classifier
+    from rft.backbones.classifier import InputClassifier
 
 BATCH = 16  # forward passes; larger batches fall out of a CPU's cache and are slower
 
@@ -32,7 +32,7 @@ class Network:
             output depend on chance and on the other examples of a batch, and no attribution would be complete.
     """
 
-    model: Classifier
+    model: InputClassifier
     device: str
 
     def __post_init__(self) -> None:

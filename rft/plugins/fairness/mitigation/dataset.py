@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from rft.backbones.classifier import scaled
+from rft.backbones.classifier import Classifier, scaled
 from rft.errors import Unavailable
 from rft.features.columns import Dense
 from rft.plugins import AuditedModel
@@ -138,7 +138,9 @@ def part(audited: AuditedModel, name: str, attribute: str) -> Part:
     features = audited.require_features()[name]
     if not isinstance(features, Dense):
         raise Unavailable(f"the features of {name} do not lie in memory (model.memory)")
-    seen = scaled(features.dense.double(), row_norm=audited.require_model().head.row_norm).numpy()
+    model = audited.require_model()
+    assert isinstance(model, Classifier)  # whatever has features has a head on them
+    seen = scaled(features.dense.double(), row_norm=model.head.row_norm).numpy()
     if problem := not_finite(seen):
         raise Unavailable(problem.reason)
     own = audited.predictions[audited.predictions["split"] == name]

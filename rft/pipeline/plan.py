@@ -1,0 +1,104 @@
+"""What an audit is to do: its config, read once, and the plugins that take part. No torch, nothing loaded or run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rft.config import loader
+from rft.config.loader import LoadedConfig
+from rft.config.options import Options
+from rft.errors import ConfigError
+from rft.plugins import Plugin, Registered, discover
+
+
+@dataclass(frozen=True)
+class ActivePlugin:
+    """A plugin that takes part in a run, with the options of its table."""
+
+    registered: Registered
+    options: Options
+
+    @property
+    def plugin(self) -> Plugin[Any]:
+        """The plugin itself."""
+        return self.registered.plugin
+
+    @property
+    def name(self) -> str:
+        """Its table in ``audit.toml``."""
+        return self.plugin.name
+
+
+@dataclass(frozen=True)
+class AuditPlan:
+    """A validated config and the plugins that take part, in the order of their sections."""
+
+    settings: LoadedConfig
+    active: tuple[ActivePlugin, ...]
+
+
+def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> AuditPlan:
+    """Read a config and find the plugins that take part.
+
+    Args:
+        path: the config file.
+        overrides: ``table.key=value`` strings that replace values of the config.
+
+    Raises:
+        ConfigError: for all that can be told to be wrong before torch is imported; ``check_plan`` of the stages tells
+            the rest.
+    """
+    registry = discover()
+    settings = read_settings(path, overrides, registry)
+    active = activate_plugins(registry, settings)
+    _check_rules(settings, active)
+    return AuditPlan(settings, active)
+
+
+def read_settings(path: str | Path, overrides: Sequence[str], registry: Mapping[str, Registered]) -> LoadedConfig:
+    """Read and validate a config with the tables of these plugins; raises ``ConfigError``."""
+    options = {name: registered.plugin.options for name, registered in registry.items()}
+    return loader.load(Path(path), list(overrides), options)
+
+
+def activate_plugins(registry: Mapping[str, Registered], settings: LoadedConfig) -> tuple[ActivePlugin, ...]:
+    """Return the plugins that take part with their options.
+
+    Raises:
+        ConfigError: what one needs is not installed or not set, which would else only fail after hours of work.
+    """
+    active = []
+    for name, registered in registry.items():
+        if registered.plugin.always_on or name in settings.plugins:
+            options = settings.plugins.get(name) or registered.plugin.options()
+            _check_requirements(registered, options, settings)
+            active.append(ActivePlugin(registered, options))
+    return tuple(active)
+
+
+def _check_requirements(registered: Registered, options: Options, settings: LoadedConfig) -> None:
+    """Raise ``ConfigError`` unless the plugin's distributions are installed and its keys of ``[data]`` are set."""
+    where = f"[{registered.plugin.name}]"
+    if missing := registered.missing(options):
+        raise ConfigError(
+            f"needs {', '.join(missing)}, which is not installed", where=where, remedy=registered.install_hint()
+        )
+    for key in registered.plugin.needs:
+        if not getattr(settings.core.data, key):
+            raise ConfigError(f"needs data.{key}, which is not set", where=where, remedy=f"Add {key} = ... to [data].")
+
+
+def _check_rules(settings: LoadedConfig, active: Sequence[ActivePlugin]) -> None:
+    """Raise ``ConfigError`` for a rule about a plugin that does not take part."""
+    names = {participant.name for participant in active}
+    for rule in settings.core.policy:
+        table = rule.finding.split(".")[0]
+        if table not in names:
+            raise ConfigError(
+                f"{rule.finding!r} belongs to no plugin that is switched on",
+                where="policy",
+                remedy=f"A plugin's table switches it on, such as [{table}].",
+            )

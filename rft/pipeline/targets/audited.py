@@ -1,0 +1,49 @@
+"""The one way to an ``AuditedModel``: what every target has, whatever is known of the model beside its predictions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from rft.config.loader import LoadedConfig
+from rft.data import Dataset
+from rft.plugins import AuditedModel
+from rft.records import Backbone, ModelFacts, Training
+
+
+def build_audited_model(
+    settings: LoadedConfig,
+    dataset: Dataset,
+    predictions: pd.DataFrame,
+    *,
+    modality: str,
+    training: Training,
+    backbone: Backbone | None = None,
+    preprocessing: dict[str, Any] | None = None,
+    revision: str | None = None,
+    model_sha256: str | None = None,
+) -> AuditedModel:
+    """Return what is audited, without the parts that only some targets have; ``dataclasses.replace`` adds those.
+
+    Args:
+        settings: the config.
+        dataset: the examples of each split and their classes.
+        predictions: one row an example, as ``tabulate_predictions`` returns it.
+        modality, training, backbone, preprocessing, revision, model_sha256: as in ``ModelFacts``.
+    """
+    core = settings.core
+    facts = ModelFacts(
+        name=core.name,
+        modality=modality,
+        classes=dataset.classes,
+        positive=core.data.positive,
+        backbone=backbone,
+        preprocessing=preprocessing,
+        revision=revision,
+        model_sha256=model_sha256,
+        training=training,
+    )
+    return AuditedModel(
+        facts=facts, seed=core.seed, splits=dataset.splits, predictions=predictions, remarks=dataset.remarks
+    )

@@ -1,0 +1,120 @@
+"""A model that is fine-tuned in this run as the target: backbone, features, training, predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache, partial
+
+from rft.backbones.classifier import Classifier, hash_tensors
+from rft.backbones.load import LoadedBackbone, untrained_like
+from rft.backbones.partition.lora import merge_adapters
+from rft.config.loader import LoadedConfig
+from rft.data import Dataset
+from rft.features import Features
+from rft.features.embeddings import Embeddings
+from rft.features.pipeline import pooled, sample_of
+from rft.models.saved import write_model
+from rft.pipeline.targets.audited import build_audited_model
+from rft.pipeline.targets.partitioned import PartitionedBackbone, partition_backbone
+from rft.pipeline.targets.prediction_table import predict_probabilities, tabulate_predictions
+from rft.pipeline.targets.training_run import TrainingRun, build_task, describe_training, run_training
+from rft.plugins import AuditedModel
+from rft.training import Trainer
+from rft.training.loop import StandardTrainer
+
+
+def fine_tune(
+    settings: LoadedConfig, dataset: Dataset, trainer: Trainer, device: str, *, offline: bool
+) -> AuditedModel:
+    """Load and cut the backbone, extract features, train on them and predict: everything that plugins then look at.
+
+    Args:
+        settings: the config, with ``model.backbone``.
+        dataset: what is trained on and predicted.
+        trainer: trains the part behind the cut.
+        device: torch device name.
+        offline: forbid downloads.
+
+    Raises:
+        RftError: for anything that the user can mend.
+    """
+    partition = partition_backbone(settings, len(dataset.classes), device, offline=offline)
+    inputs = partition.backbone.preparation.inputs(dataset.splits, settings.core.data, settings.core.seed)
+    company = partition.measure_company() if trainer.apart else None
+    alone = company is not None and company.alone
+    features = partition.extract_features(inputs, dataset.splits, alone=alone)
+    task = build_task(partition, dataset, features["train"], company)
+    run = run_training(trainer, task, settings.core.seed, cached=partition.cut.cached)
+    return replace(_describe_target(partition, dataset, features, run), inputs=inputs)
+
+
+def _describe_target(
+    partition: PartitionedBackbone, dataset: Dataset, features: Mapping[str, Features], run: TrainingRun
+) -> AuditedModel:
+    """Predict with what was trained and return it with all that is known of it, but what reads its inputs."""
+    core, device = partition.settings.core, partition.device
+    audited, model = _predict(partition, dataset, features, run)
+    embed = partial(
+        _embed_training_sample, partition.settings, partition.backbone, dataset, device, partition.precision
+    )
+    return replace(
+        audited,
+        model=model.to(device),
+        features=features,
+        task=run.task,
+        trainer=run.trainer,
+        plain_trainer=StandardTrainer(),
+        fit=run.fit,
+        embeddings=cache(embed),
+        write_model=partial(write_model, model=model, backbone=partition.backbone, classes=dataset.classes),
+        device=device,
+        show_examples=core.report.show_examples,
+    )
+
+
+def _predict(
+    partition: PartitionedBackbone, dataset: Dataset, features: Mapping[str, Features], run: TrainingRun
+) -> tuple[AuditedModel, Classifier]:
+    """Return what every target has, and the joined model; hashes are taken when all has been predicted."""
+    suffix = partition.cut.trained_suffix(run.fit.state).to(partition.device)
+    predict_split = partial(predict_probabilities, suffix, features, partition.device)
+    predictions = tabulate_predictions(dataset, predict_split)
+    model, backbone_facts = _joined_model(partition, run), partition.describe()
+    frozen_changed = backbone_facts.frozen_sha256_before != backbone_facts.frozen_sha256_after
+    audited = build_audited_model(
+        partition.settings,
+        dataset,
+        predictions,
+        modality=partition.backbone.modality,
+        training=describe_training(
+            partition.settings.core, run, cached=partition.cut.cached, frozen_changed=frozen_changed
+        ),
+        backbone=backbone_facts,
+        model_sha256=hash_tensors(model.state_dict()),
+    )
+    return audited, model
+
+
+def _joined_model(partition: PartitionedBackbone, run: TrainingRun) -> Classifier:
+    """Return the backbone with what was trained in its place, adapters merged into its weights."""
+    model = partition.cut.join(run.fit.state)
+    return merge_adapters(model) if partition.settings.core.network.tune == "lora" else model
+
+
+def _embed_training_sample(
+    settings: LoadedConfig, backbone: LoadedBackbone, dataset: Dataset, device: str, precision: str
+) -> Embeddings:
+    """Return pooled features of training examples by the backbone as loaded, and by its network untrained.
+
+    With int8 the weights of the backbone have been rounded by now, and are run in float32.
+    """
+    core, train = settings.core, dataset.splits["train"]
+    precision = "float32" if precision == "int8" else precision
+    sample = sample_of(train, core.seed)
+    untrained = None
+    if core.network.weights != "random":
+        random_backbone = untrained_like(backbone, core.network, settings.folder, core.seed)
+        untrained = pooled(core, random_backbone, sample, device, precision)
+    pretrained = pooled(core, backbone, sample, device, precision)
+    return Embeddings(pretrained, untrained, sample.labels, sample.units, sample.groups, len(train))

@@ -1,0 +1,184 @@
+"""A backbone with a new head, cut into the frozen part, run once, and the part that is trained."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rft.backbones.classifier import Classifier, hash_tensors
+from rft.backbones.load import LoadedBackbone
+from rft.backbones.load import load as load_backbone
+from rft.backbones.partition.cut import Cut, behind, cut
+from rft.backbones.partition.lora import add_adapters
+from rft.backbones.partition.quantization import round_frozen_part
+from rft.backbones.partition.replay import Prefix
+from rft.config.loader import LoadedConfig
+from rft.config.schema import stored_backbone
+from rft.data import Inputs
+from rft.data.text import Tokenisation
+from rft.features import Features
+from rft.features.batch_independence import Company, measure_company
+from rft.features.extract import choose_precision
+from rft.features.pipeline import features_of
+from rft.records import Backbone, Split
+
+
+@dataclass(frozen=True)
+class PartitionedBackbone:
+    """A backbone as it was loaded and cut, and where and how it computes.
+
+    Attributes:
+        settings: the config.
+        backbone: as loaded; with int8 its weights have been rounded.
+        cut: where it is cut, and what is trained.
+        prefix: the frozen part as it is run; None where nothing is frozen.
+        rounded_layers: how many layers of the frozen part are in 8 bits; None without int8.
+        frozen_sha256: hash of what training must leave as it is, taken before it.
+        device: torch device name.
+        precision: what the frozen part computes in.
+    """
+
+    settings: LoadedConfig
+    backbone: LoadedBackbone
+    cut: Cut
+    prefix: Prefix | None
+    rounded_layers: int | None
+    frozen_sha256: str
+    device: str
+    precision: str
+
+    def measure_company(self) -> Company | None:
+        """Return what company does to the features; None where nothing is frozen."""
+        if self.prefix is None:
+            return None
+        preparation = self.backbone.preparation
+        tokens = preparation.max_length if isinstance(preparation, Tokenisation) else None
+        return measure_company(
+            self.prefix, self.backbone.example, tokens=tokens, device=self.device, precision=self.precision
+        )
+
+    def extract_features(self, inputs: Inputs, splits: Mapping[str, Split], *, alone: bool) -> Mapping[str, Features]:
+        """Return split -> outputs of the frozen part, or the inputs where nothing is frozen.
+
+        Args:
+            inputs: reads the items of ``splits``.
+            splits: what the frozen part is run over.
+            alone: run each example by itself.
+        """
+        return features_of(
+            self.settings.core,
+            self.backbone,
+            self.prefix,
+            self.cut.freeze,
+            inputs,
+            splits,
+            self.device,
+            self.precision,
+            alone=alone,
+        )
+
+    def hash_frozen_part(self) -> str:
+        """Hash what training must leave as it is, as it is now, in the prefix that ran where that has it."""
+        frozen = self.cut.frozen()
+        # A prefix in 8 bits has other tensors than the model; what it was made from is in the model still.
+        if self.prefix is not None and self.precision != "int8":
+            frozen |= {name: tensor for name, tensor in self.prefix.tensors().items() if name in frozen}
+        return hash_tensors(frozen)
+
+    def hash_origin(self) -> str:
+        """Hash all that the trained part is made from, but the seed.
+
+        The whole table ``[model]`` is in it, but for what bounds memory: a new key of it is there by itself.
+        """
+        parts = [
+            self.settings.core.network.model_dump(mode="json", exclude={"memory"}),
+            hash_tensors(self.cut.classifier.state_dict()),
+            self.backbone.identity,
+            self.backbone.preparation.facts(),
+            self.cut.freeze,
+            sorted(self.cut.trained),
+        ]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def describe(self) -> Backbone:
+        """Return what the report says of the backbone; the second hash of the frozen part is of what it is by now."""
+        model_config = self.settings.core.network
+        sizes = {name: parameter.numel() for name, parameter in self.cut.classifier.named_parameters()}
+        trained = sum(size for name, size in sizes.items() if name in self.cut.trained)
+        return Backbone(
+            name=stored_backbone(model_config.backbone or "", self.settings.folder),
+            weights=_stored_weights(model_config.weights),
+            weights_sha256=self.backbone.weights_sha256,
+            revision=self.backbone.revision,
+            freeze=self.cut.freeze,
+            tune=model_config.tune,
+            frozen_parameters=sum(sizes.values()) - trained,
+            trainable_parameters=trained,
+            frozen_sha256_before=self.frozen_sha256,
+            frozen_sha256_after=self.hash_frozen_part(),
+            preprocessing=self.backbone.preparation.facts(),
+            precision=self.precision,
+            rounded_layers=self.rounded_layers,
+        )
+
+
+def partition_backbone(settings: LoadedConfig, class_count: int, device: str, *, offline: bool) -> PartitionedBackbone:
+    """Load the backbone of ``[model]``, join it with a new head, and cut it.
+
+    Args:
+        settings: the config.
+        class_count: number of classes of the data.
+        device: torch device name.
+        offline: forbid downloads.
+
+    Raises:
+        ModelError: the backbone cannot be loaded, or not be cut where ``model.freeze`` says.
+    """
+    core = settings.core
+    backbone = load_backbone(
+        core.network, settings.folder, modality=core.data.modality, seed=core.seed, offline=offline
+    )
+    precision = choose_precision(core.network.precision)
+    parts = _cut_backbone(settings, backbone, class_count, precision)
+    prefix, rounded_layers = _frozen_prefix(parts, backbone, precision, device)
+    return PartitionedBackbone(
+        settings, backbone, parts, prefix, rounded_layers, parts.frozen_sha256(), device, precision
+    )
+
+
+def _cut_backbone(settings: LoadedConfig, backbone: LoadedBackbone, class_count: int, precision: str) -> Cut:
+    """Join the backbone with a head, add adapters where asked for, and cut."""
+    core, model_config = settings.core, settings.core.network
+    classifier = backbone.classifier(class_count, model_config.row_norm, core.seed)
+    if model_config.tune == "lora":
+        add_adapters(classifier, model_config.lora, _adapted_modules(settings, classifier, backbone), core.seed)
+    parts = cut(classifier, model_config.frozen, model_config.tune, backbone.example)
+    if not parts.cached:
+        return parts
+    # Weights in 8 bits are rounded in the model itself, which then computes in float32.
+    computed = "bfloat16" if precision == "bfloat16" else "float32"
+    return parts.computing_in(computed, model_config.cache, backbone.example)
+
+
+def _adapted_modules(settings: LoadedConfig, classifier: Classifier, backbone: LoadedBackbone) -> frozenset[str] | None:
+    """Return the names of the modules behind the cut, which adapters may be added to; None: all of them."""
+    frozen = settings.core.network.frozen
+    return None if frozen == "none" else behind(classifier, frozen, backbone.example)
+
+
+def _frozen_prefix(
+    parts: Cut, backbone: LoadedBackbone, precision: str, device: str
+) -> tuple[Prefix | None, int | None]:
+    """Return the frozen part as it is run, None where nothing is frozen, and how many layers of it are in 8 bits."""
+    if not parts.cached:
+        return None, None
+    return round_frozen_part(parts, backbone.example, device) if precision == "int8" else (parts.prefix(), None)
+
+
+def _stored_weights(weights: str) -> str:
+    """Return what the record says of ``model.weights``: a file by its name alone."""
+    named = weights in ("pretrained", "random") or weights.startswith("package:")
+    return weights if named else Path(weights).name
