@@ -471,8 +471,8 @@ import sys, pathlib
 import numpy as np, torch
 import keras
 import rft
-from rft.backbones import external
-from rft.config import ModelConfig
+from rft.models import external
+from rft.config.schema import ModelConfig
 
 folder = pathlib.Path(sys.argv[1])
 layers = [keras.Input((32, 32, 3)), keras.layers.Rescaling(2.0, -1.0), keras.layers.Conv2D(8, 3, activation="relu"),
