@@ -23,8 +23,8 @@ from sklearn.metrics import accuracy_score
 
 from rft.plugins.fairness.measure.gaps import compare
 from rft.plugins.fairness.measure.group_metrics import Limits, measure
-from rft.predictions.grouped import GroupedRows, Target
-from rft.predictions.table import Grouping, Rows
+from rft.predictions.grouped import ClassTarget, GroupedPredictions
+from rft.predictions.table import Grouping, PredictionArrays
 from rft.stats import bootstrap
 from rft.stats.scores.classification import METRICS, Ratios
 
@@ -55,32 +55,32 @@ def main() -> None:
     Path(__file__).with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
-def made_up(n: int) -> tuple[Rows, list[Grouping]]:
+def made_up(n: int) -> tuple[PredictionArrays, list[Grouping]]:
     """Return n rows of two classes and two attributes of five levels."""
     rng = np.random.default_rng(0)
     names = tuple("abcde")
     groupings = [Grouping(name, names, rng.integers(0, 5, n).astype(np.int32), (name,)) for name in ("first", "other")]
     labels = rng.integers(0, 2, n).astype(np.int32)
     predictions = np.where(rng.random(n) < 0.8, labels, 1 - labels).astype(np.int32)
-    return Rows(("no", "yes"), labels, predictions), groupings
+    return PredictionArrays(("no", "yes"), labels, predictions), groupings
 
 
-def resamples(rows: Rows, groupings: list[Grouping]) -> list[np.ndarray]:
+def resamples(rows: PredictionArrays, groupings: list[Grouping]) -> list[np.ndarray]:
     """Return (B, G) values of each metric by each attribute."""
     rng = np.random.default_rng(0)
     found = []
     for grouping in groupings:
-        drawn = bootstrap.resampled(GroupedRows(rows, grouping).confusion, rng, draws=RESAMPLES)
-        found += [Ratios.of(METRICS[name], rows.classes, _positive(name)).value(drawn) for name in NAMES]
+        drawn = bootstrap.resampled(GroupedPredictions(rows, grouping).confusion, rng, draws=RESAMPLES)
+        found += [Ratios.from_metric(METRICS[name], rows.classes, _positive(name)).value(drawn) for name in NAMES]
     return found
 
 
-def gaps(rows: Rows, groupings: list[Grouping]) -> None:
+def gaps(rows: PredictionArrays, groupings: list[Grouping]) -> None:
     """Measure every group and the largest gap, with intervals, as an audit does."""
     for grouping in groupings:
-        grouped = GroupedRows(rows, grouping)
+        grouped = GroupedPredictions(rows, grouping)
         for name in NAMES:
-            target = Target(_positive(name), None)
+            target = ClassTarget(_positive(name), None)
             measured = measure(grouped, name, target, limits=Limits(), positive=1, seed=0)
             compare(grouped, name, target, measured, seed=0, verdicts=False)
 
@@ -89,7 +89,7 @@ def _positive(name: str) -> int | None:
     return 1 if METRICS[name].of_class else None
 
 
-def fairlearn(rows: Rows, groupings: list[Grouping], draws: int) -> None:
+def fairlearn(rows: PredictionArrays, groupings: list[Grouping], draws: int) -> None:
     """Let Fairlearn do the same."""
     for grouping in groupings:
         MetricFrame(

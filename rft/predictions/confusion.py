@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from rft.predictions.table import Grouping, Rows
+from rft.predictions.table import Grouping, PredictionArrays
 
 
-def confusion_of(rows: Rows, grouping: Grouping) -> np.ndarray:
+def count_confusion(rows: PredictionArrays, grouping: Grouping) -> np.ndarray:
     """Return (G, K, K) counts of each group, label by prediction; rows without a group are not counted."""
     k, groups = len(rows.classes), len(grouping.names)
     places = grouping.codes.astype(np.int64)

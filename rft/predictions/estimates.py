@@ -8,30 +8,32 @@ from dataclasses import dataclass
 import numpy as np
 
 from rft.predictions.row_values import row_values
-from rft.predictions.table import Rows
+from rft.predictions.table import PredictionArrays
 from rft.records import Interval
 from rft.stats import intervals
-from rft.stats.intervals import LEVEL
+from rft.stats.intervals import CONFIDENCE_LEVEL
 from rft.stats.rates import Rate
-from rft.stats.resampling import Sums, sums_of_rows
+from rft.stats.resampling import RatioTotals, ratio_totals_by_group
 from rft.stats.scores.auc import AucEstimate
 from rft.stats.scores.classification import METRICS, Ratios
 
 
-def rate_of_rows(rows: Rows, ratios: Ratios) -> Rate:
+def estimate_rate(rows: PredictionArrays, ratios: Ratios) -> Rate:
     """Return a metric that is a share, or an average of shares, each of which has a case among the rows."""
-    return Rate.from_sums(sums_of_ratios(rows, ratios))
+    return Rate.from_totals(total_ratios(rows, ratios))
 
 
-def sums_of_ratios(rows: Rows, ratios: Ratios) -> Sums:
+def total_ratios(rows: PredictionArrays, ratios: Ratios) -> RatioTotals:
     """Return what the units of the rows contribute to each share of a metric."""
     if rows.units is None:
-        return Sums.of_counts(rows.confusion, ratios.hits, ratios.cases)
-    hits, cases = ratios.of_rows(rows.labels, rows.predictions)
-    return sums_of_rows(hits, cases, np.zeros(len(rows), dtype=np.int64), rows.units, n_groups=1)[0]
+        return RatioTotals.from_counts(rows.confusion, ratios.numerators, ratios.denominators)
+    numerators, denominators = ratios.mark_rows(rows.labels, rows.predictions)
+    return ratio_totals_by_group(numerators, denominators, np.zeros(len(rows), dtype=np.int64), rows.units, n_groups=1)[
+        0
+    ]
 
 
-def auc_of_rows(rows: Rows, positive: int | None) -> AucEstimate:
+def estimate_auc(rows: PredictionArrays, positive: int | None) -> AucEstimate:
     """Return the area of one class against the rest, or the mean over classes where ``positive`` is None.
 
     The rows have scores, and rows of each of the classes that are set against each other.
@@ -43,7 +45,7 @@ def auc_of_rows(rows: Rows, positive: int | None) -> AucEstimate:
 
 
 @dataclass(frozen=True)
-class Mean:
+class MeanEstimate:
     """The mean of a number that each row has: mean score, log loss."""
 
     value: float
@@ -51,7 +53,7 @@ class Mean:
     _values: np.ndarray
     _units: np.ndarray | None
 
-    def interval(self, level: float = LEVEL) -> Interval | None:
+    def confidence_interval(self, level: float = CONFIDENCE_LEVEL) -> Interval | None:
         """Return Student's t interval over units, within the metric's bounds.
 
         None for a single unit, and where all rows have one value, which tells nothing of how far others would stray.
@@ -64,7 +66,7 @@ class Mean:
         return interval.model_copy(update={"low": low, "high": high if bound is None else min(high, bound)})
 
 
-def mean_of_rows(metric: str, rows: Rows, positive: int | None) -> Mean:
+def estimate_mean(metric: str, rows: PredictionArrays, positive: int | None) -> MeanEstimate:
     """Return a metric that is a mean over rows with scores; arguments as for ``row_values``."""
     values = row_values(metric, rows, positive)
-    return Mean(float(values.mean()), metric, values, rows.units)
+    return MeanEstimate(float(values.mean()), metric, values, rows.units)

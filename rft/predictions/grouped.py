@@ -8,27 +8,27 @@ from functools import cached_property
 
 import numpy as np
 
-from rft.predictions.confusion import confusion_of
-from rft.predictions.table import Grouping, Rows
+from rft.predictions.confusion import count_confusion
+from rft.predictions.table import Grouping, PredictionArrays
 
-MOST_MARKS = 200_000_000  # bytes, one a unit and group
+MAX_MARK_BYTES = 200_000_000  # bytes, one a unit and group
 
 
 @dataclass(frozen=True)
-class Target:
+class ClassTarget:
     """What a metric is asked of: one class against the rest, or all classes at once (both None)."""
 
     positive: int | None
     name: str | None
 
     @classmethod
-    def of(cls, name: str | None, classes: Sequence[str]) -> Target:
+    def from_class(cls, name: str | None, classes: Sequence[str]) -> ClassTarget:
         """Return the target of a class, or of all."""
         return cls(None if name is None else tuple(classes).index(name), name)
 
 
 @dataclass(frozen=True)
-class GroupedRows:
+class GroupedPredictions:
     """Rows and the G groups that they are in; rows without a group take no part.
 
     Attributes:
@@ -36,7 +36,7 @@ class GroupedRows:
         control: the value of the control column that all the rows have; None where there is none.
     """
 
-    rows: Rows
+    rows: PredictionArrays
     grouping: Grouping
     control: str | None = None
 
@@ -48,7 +48,7 @@ class GroupedRows:
     @cached_property
     def confusion(self) -> np.ndarray:
         """Return (G, K, K) counts, label by prediction."""
-        return confusion_of(self.rows, self.grouping)
+        return count_confusion(self.rows, self.grouping)
 
     @cached_property
     def sizes(self) -> np.ndarray:
@@ -59,9 +59,9 @@ class GroupedRows:
     def units(self) -> np.ndarray:
         """Return (G,) numbers of units; of rows where every row stands for itself."""
         k = len(self.rows.classes)
-        return self.units_with(np.ones((k, k), dtype=bool))
+        return self.count_units_with(np.ones((k, k), dtype=bool))
 
-    def units_with(self, cells: np.ndarray) -> np.ndarray:
+    def count_units_with(self, cells: np.ndarray) -> np.ndarray:
         """Return (G,) how many units of each group have a row in some cells of the confusion matrix.
 
         Args:
@@ -86,14 +86,14 @@ class GroupedRows:
     def _order(self) -> np.ndarray:
         return np.argsort(self.grouping.codes, kind="stable")
 
-    def places(self, group: int) -> np.ndarray:
+    def row_indices(self, group: int) -> np.ndarray:
         """Return the indices of the rows of a group."""
         start = self.grouping.missing + int(self.sizes[:group].sum())
         return self._order[start : start + int(self.sizes[group])]
 
-    def of(self, group: int) -> Rows:
+    def rows_of_group(self, group: int) -> PredictionArrays:
         """Return the rows of a group."""
-        return self.rows.where(self.places(group))
+        return self.rows.select_rows(self.row_indices(group))
 
 
 def _distinct_units(units: np.ndarray, groups: np.ndarray, n_groups: int) -> np.ndarray:
@@ -106,7 +106,7 @@ def _distinct_units(units: np.ndarray, groups: np.ndarray, n_groups: int) -> np.
     """
     pairs = units.astype(np.int64) * n_groups + groups
     size = (int(units.max()) + 1 if len(units) else 0) * n_groups
-    if size > MOST_MARKS:  # sorted instead: slower, and its memory does not grow with the number of groups
+    if size > MAX_MARK_BYTES:  # sorted instead: slower, and its memory does not grow with the number of groups
         return np.bincount(np.unique(pairs) % n_groups, minlength=n_groups)
     marks = np.zeros(size, dtype=bool)
     marks[pairs] = True

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from rft.predictions.table import Rows
+from rft.predictions.table import PredictionArrays
 
 SMALLEST_PROBABILITY = float(np.finfo(np.float64).eps)  # as in scikit-learn's log_loss
 
 
-def row_values(metric: str, rows: Rows, positive: int | None) -> np.ndarray:
+def row_values(metric: str, rows: PredictionArrays, positive: int | None) -> np.ndarray:
     """Return (N,) float64 values whose mean is the metric.
 
     Args:
@@ -21,5 +21,5 @@ def row_values(metric: str, rows: Rows, positive: int | None) -> np.ndarray:
     if metric == "mean_score":
         return rows.scores[:, positive]
     clipped = np.clip(rows.scores, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
-    own = np.take_along_axis(clipped, rows.labels[:, None].astype(np.int64), axis=1)[:, 0]
-    return -np.log(own)
+    label_scores = np.take_along_axis(clipped, rows.labels[:, None].astype(np.int64), axis=1)[:, 0]
+    return -np.log(label_scores)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from rft.errors import Unavailable
 
-BETWEEN = " x "  # between the names of attributes, and of groups, that are crossed
+CROSSING_SEPARATOR = " x "  # between the names of attributes, and of groups, that are crossed
 
 
 @dataclass(frozen=True)
@@ -39,27 +39,29 @@ class Grouping:
     hides: bool = False
 
     @classmethod
-    def of(cls, attribute: str, values: pd.Series) -> Grouping:
+    def from_values(cls, attribute: str, values: pd.Series) -> Grouping:
         """Return the grouping of (N,) values, strings or missing."""
         column = values if isinstance(values.dtype, pd.CategoricalDtype) else values.astype("category")
         codes = column.cat.codes.to_numpy().astype(np.int32)
-        return cls._dense(attribute, [str(name) for name in column.cat.categories], codes, (attribute,))
+        return cls._number_occurring(attribute, [str(name) for name in column.cat.categories], codes, (attribute,))
 
     @classmethod
-    def crossed(cls, groupings: Sequence[Grouping]) -> Grouping:
+    def from_crossing(cls, groupings: Sequence[Grouping]) -> Grouping:
         """Return the groups of all combinations that occur; a row is in none when one of its values is missing."""
-        return reduce(cls._crossed_pair, groupings)
+        return reduce(cls._cross_pair, groupings)
 
     @classmethod
-    def _crossed_pair(cls, first: Grouping, other: Grouping) -> Grouping:
-        known = (first.codes >= 0) & (other.codes >= 0)
-        codes = np.where(known, first.codes * len(other.names) + other.codes, -1).astype(np.int32)
-        names = [f"{a}{BETWEEN}{b}" for a in first.names for b in other.names]
-        attribute = f"{first.attribute}{BETWEEN}{other.attribute}"
-        return cls._dense(attribute, names, codes, (*first.parts, *other.parts))
+    def _cross_pair(cls, first: Grouping, second: Grouping) -> Grouping:
+        known = (first.codes >= 0) & (second.codes >= 0)
+        codes = np.where(known, first.codes * len(second.names) + second.codes, -1).astype(np.int32)
+        names = [f"{a}{CROSSING_SEPARATOR}{b}" for a in first.names for b in second.names]
+        attribute = f"{first.attribute}{CROSSING_SEPARATOR}{second.attribute}"
+        return cls._number_occurring(attribute, names, codes, (*first.parts, *second.parts))
 
     @classmethod
-    def _dense(cls, attribute: str, names: Sequence[str], codes: np.ndarray, parts: tuple[str, ...]) -> Grouping:
+    def _number_occurring(
+        cls, attribute: str, names: Sequence[str], codes: np.ndarray, parts: tuple[str, ...]
+    ) -> Grouping:
         """Number the groups that have rows in order of their names."""
         counts = np.bincount(codes + 1, minlength=len(names) + 1)[1:]
         occurring = sorted(np.flatnonzero(counts).tolist(), key=lambda code: names[code])
@@ -72,11 +74,11 @@ class Grouping:
         """Return how many rows have no value."""
         return int(np.count_nonzero(self.codes < 0))
 
-    def where(self, mask: np.ndarray) -> Grouping:
+    def select_rows(self, mask: np.ndarray) -> Grouping:
         """Return the groups of the rows of a (N,) mask, in which a group may have no row left."""
         return replace(self, codes=self.codes[mask])
 
-    def without(self, names: Sequence[str], *, hides: bool = True) -> Grouping:
+    def withhold_groups(self, names: Sequence[str], *, hides: bool = True) -> Grouping:
         """Return the grouping in which the rows of these groups are in none."""
         if not hides:
             return self
@@ -87,7 +89,7 @@ class Grouping:
 
 
 @dataclass(frozen=True)
-class Rows:
+class PredictionArrays:
     """The predictions of one split.
 
     Attributes:
@@ -109,17 +111,17 @@ class Rows:
         return len(self.labels)
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, classes: Sequence[str]) -> Rows:
+    def from_frame(cls, frame: pd.DataFrame, classes: Sequence[str]) -> PredictionArrays:
         """Return the rows of a table of predictions (see ``rft.plugins.AuditedModel``).
 
         Raises:
             Unavailable: a row has no label or no prediction among the classes.
         """
-        labels, predictions = (_codes(frame[column], classes) for column in ("label", "prediction"))
+        labels, predictions = (_class_codes(frame[column], classes) for column in ("label", "prediction"))
         if unknown := int(np.count_nonzero((labels < 0) | (predictions < 0))):
             raise Unavailable(f"{unknown} of {len(frame)} rows have no label or no prediction among the classes")
-        scores, no_scores = scores_of(frame, classes)
-        return cls(tuple(classes), labels, predictions, scores, units_of(frame), no_scores)
+        scores, no_scores = read_scores(frame, classes)
+        return cls(tuple(classes), labels, predictions, scores, read_units(frame), no_scores)
 
     @cached_property
     def confusion(self) -> np.ndarray:
@@ -136,18 +138,18 @@ class Rows:
         """Return the number of units that have a row in a (N,) mask."""
         return int(np.count_nonzero(mask)) if self.units is None else len(np.unique(self.units[mask]))
 
-    def where(self, mask: np.ndarray) -> Rows:
+    def select_rows(self, mask: np.ndarray) -> PredictionArrays:
         """Return the rows of a (N,) mask."""
         scores = None if self.scores is None else self.scores[mask]
         units = None if self.units is None else self.units[mask]
-        return Rows(self.classes, self.labels[mask], self.predictions[mask], scores, units, self.no_scores)
+        return PredictionArrays(self.classes, self.labels[mask], self.predictions[mask], scores, units, self.no_scores)
 
 
-def _codes(column: pd.Series, classes: Sequence[str]) -> np.ndarray:
+def _class_codes(column: pd.Series, classes: Sequence[str]) -> np.ndarray:
     return pd.Categorical(column, categories=list(classes)).codes.astype(np.int32)
 
 
-def scores_of(frame: pd.DataFrame, classes: Sequence[str]) -> tuple[np.ndarray | None, str]:
+def read_scores(frame: pd.DataFrame, classes: Sequence[str]) -> tuple[np.ndarray | None, str]:
     """Return (N, K) probabilities, or None and why there are none."""
     columns = [f"score_{name}" for name in classes]
     if absent := [column for column in columns if column not in frame]:
@@ -158,7 +160,7 @@ def scores_of(frame: pd.DataFrame, classes: Sequence[str]) -> tuple[np.ndarray |
     return scores, ""
 
 
-def units_of(frame: pd.DataFrame) -> np.ndarray | None:
+def read_units(frame: pd.DataFrame) -> np.ndarray | None:
     """Return codes of units, or None when no unit has two rows; a row without a unit stands for itself."""
     units = frame["unit"]
     known = units.notna().to_numpy()
@@ -167,7 +169,7 @@ def units_of(frame: pd.DataFrame) -> np.ndarray | None:
     codes, names = pd.factorize(units[known])
     if len(names) == len(codes):
         return None
-    own = np.empty(len(frame), dtype=np.int64)
-    own[known] = codes
-    own[~known] = len(names) + np.arange(np.count_nonzero(~known))
-    return own
+    unit_codes = np.empty(len(frame), dtype=np.int64)
+    unit_codes[known] = codes
+    unit_codes[~known] = len(names) + np.arange(np.count_nonzero(~known))
+    return unit_codes

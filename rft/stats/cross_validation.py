@@ -16,9 +16,9 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from threadpoolctl import threadpool_limits  # scikit-learn itself depends on it
 
 from rft.stats.rates import Rate
-from rft.stats.resampling import sums_of_rows
+from rft.stats.resampling import ratio_totals_by_group
 
-FOLDS = 5
+MAX_FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Folds:
     parts: np.ndarray
 
     @classmethod
-    def draw(cls, labels: np.ndarray, units: np.ndarray | None, seed: int) -> Folds | Undefined:
-        """Return up to ``FOLDS`` parts, fewer where a class is rare.
+    def draw_stratified(cls, labels: np.ndarray, units: np.ndarray | None, seed: int) -> Folds | Undefined:
+        """Return up to ``MAX_FOLDS`` parts, fewer where a class is rare.
 
         Without each of the remaining parts every class must still occur, or it could not be learnt.
 
@@ -58,11 +58,11 @@ class Folds:
         if len(classes) < 2:
             return Undefined(f"fewer than two classes occur among {len(labels)} training examples")
         fewest = min(len(np.unique(units[known == label])) for label in range(len(classes)))
-        for count in range(min(FOLDS, fewest), 1, -1):
-            parts = _parts(known, units, count, seed)
+        for count in range(min(MAX_FOLDS, fewest), 1, -1):
+            parts = _assign_parts(known, units, count, seed)
             if all(len(np.unique(known[parts != part])) == len(classes) for part in range(count)):
                 return cls(known, units, parts)
-        return Undefined(_why_not(fewest, repeats=len(np.unique(units)) < len(units)))
+        return Undefined(_explain_no_split(fewest, repeats=len(np.unique(units)) < len(units)))
 
     @property
     def count(self) -> int:
@@ -75,13 +75,13 @@ class Folds:
             yield self.parts != part, self.parts == part
 
 
-def _why_not(fewest: int, *, repeats: bool) -> str:
+def _explain_no_split(fewest: int, *, repeats: bool) -> str:
     if fewest > 1:
         return "no split by unit leaves every class among the examples to learn from"
     return f"a class has a single {'unit' if repeats else 'example'}, which cannot be learnt from and held out at once"
 
 
-def _parts(labels: np.ndarray, units: np.ndarray, count: int, seed: int) -> np.ndarray:
+def _assign_parts(labels: np.ndarray, units: np.ndarray, count: int, seed: int) -> np.ndarray:
     parts, unused = np.empty(len(labels), dtype=np.int64), np.zeros(len(labels))
     if len(np.unique(units)) < len(units):
         splits = StratifiedGroupKFold(count, shuffle=True, random_state=seed).split(unused, labels, units)
@@ -106,31 +106,33 @@ class OutOfFold:
     units: np.ndarray
 
     @property
-    def hits(self) -> np.ndarray:
+    def is_correct(self) -> np.ndarray:
         """Return (n,) whether each prediction is right."""
         return self.labels == self.predictions
 
     @cached_property
     def accuracy(self) -> Rate:
         """Return the share of examples that got the right class."""
-        return Rate.of(self.hits, self.units)
+        return Rate.from_rows(self.is_correct, self.units)
 
     @cached_property
     def balanced_accuracy(self) -> Rate:
         """Return the mean over classes of the share that got the right class."""
         classes = int(self.labels.max()) + 1
-        own = self.labels[:, None] == np.arange(classes)
+        is_of_class = self.labels[:, None] == np.arange(classes)
         codes = np.unique(self.units, return_inverse=True)[1]
         groups = np.zeros(len(codes), dtype=np.int64)
-        return Rate.from_sums(sums_of_rows(own & self.hits[:, None], own, groups, codes, n_groups=1)[0])
+        return Rate.from_totals(
+            ratio_totals_by_group(is_of_class & self.is_correct[:, None], is_of_class, groups, codes, n_groups=1)[0]
+        )
 
 
-def one_thread() -> AbstractContextManager[object]:
+def limit_to_one_thread() -> AbstractContextManager[object]:
     """Return a context with one thread of linear algebra: at this size more were ten times slower on a busy machine."""
     return threadpool_limits(1)
 
 
-def not_finite(features: np.ndarray) -> Undefined | None:
+def find_non_finite(features: np.ndarray) -> Undefined | None:
     """Return the problem when features are not numbers; None when all are."""
     broken = int(np.sum(~np.isfinite(features).all(axis=1)))
     return Undefined(f"{broken} of {len(features)} examples have features that are not finite") if broken else None

@@ -5,18 +5,19 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from rft.stats.intervals import Sample, wilson
-from rft.stats.resampling import Sums, with_added
+from rft.stats.intervals import Sample, wilson_interval
+from rft.stats.resampling import RatioTotals, add_success_and_failure
 
-FEW = 30  # units, below which their variance is not estimated
-BORROWED = 10  # cases: how much the variance of a class leans on that of the average
-BEYOND = 1.1  # times what a unit could move a rate by, since the others vary too
-CASES_A_CLASS = 3  # independent cases a class, on average, below which no interval of an average over classes holds
+MIN_UNITS_FOR_VARIANCE = 30  # units, below which their variance is not estimated
+PRIOR_CASES = 10  # cases: how much the variance of a class leans on that of the average
+UNIT_REACH_FACTOR = 1.1  # times what a unit could move a rate by, since the others vary too
+# Independent cases a class, on average, below which no interval of an average over classes holds.
+MIN_CASES_PER_CLASS = 3
 DESIGN_EFFECT = "Kish 1965, Survey Sampling; Korn and Graubard 1998, Survey Methodology 24:193"
 CORRELATION = "Ridout, Demetrio and Firth 1999, Biometrics 55:137"
 
 
-def sample_of_rate(sums: Sums) -> Sample:
+def sample_of_rate(totals: RatioTotals) -> Sample:
     """Return the number of independent cases on which a Wilson or Clopper-Pearson interval of a rate should rest.
 
     It lies between Kish's number, for rows of a unit that always agree (the number of units when their sizes are
@@ -42,25 +43,27 @@ def sample_of_rate(sums: Sums) -> Sample:
     independent rows. The exact interval, which verdicts rest on, covers 95 % or more there.
 
     Args:
-        sums: of one ratio (R = 1), of successes over cases, each unit in a kind of its own or counted together.
+        totals: of one ratio (R = 1), of successes over cases, each unit in a kind of its own or counted together.
     """
-    successes, cases = sums.numerators[:, 0], sums.denominators[:, 0]
-    rows, units = float(sums.units @ cases), round(float(sums.units.sum()))
-    kish = rows**2 / float(sums.units @ cases**2)
+    numerators, denominators = totals.numerators[:, 0], totals.denominators[:, 0]
+    rows, units = float(totals.units @ denominators), round(float(totals.units.sum()))
+    kish = rows**2 / float(totals.units @ denominators**2)
     n, r = kish, 1.0
-    smoothed = with_added(sums)
-    if rows > units and kish >= FEW:
-        by_variance = _rows_over_design_effect(smoothed, rows) * _for_degrees(kish - 1)
+    smoothed = add_success_and_failure(totals)
+    if rows > units and kish >= MIN_UNITS_FOR_VARIANCE:
+        by_variance = _rows_over_design_effect(smoothed, rows) * _degrees_of_freedom_factor(kish - 1)
         rate, variance = smoothed.value, smoothed.value * (1 - smoothed.value)
-        squares = (successes - rate * cases) ** 2
-        r = _highest_correlation(squares, variance * cases, variance * cases * (cases - 1), sums.units)
+        squares = (numerators - rate * denominators) ** 2
+        r = _highest_correlation(
+            squares, variance * denominators, variance * denominators * (denominators - 1), totals.units
+        )
         n = float(np.clip(min(by_variance, rows / (1 + r * (rows / kish - 1))), kish, rows))
     if rows > units:
-        n = _reaching_as_far_as_any_unit(n, smoothed, sums, r)
+        n = _n_reaching_any_unit(n, smoothed, totals, r)
     return Sample(rows=round(rows), units=units, effective_n=n)
 
 
-def _reaching_as_far_as_any_unit(n: float, smoothed: Sums, sums: Sums, correlation: float) -> float:
+def _n_reaching_any_unit(n: float, smoothed: RatioTotals, totals: RatioTotals, correlation: float) -> float:
     """Return n, or what is left of it, above 1, for Wilson's interval to hold the average without any one unit's part.
 
     A unit whose rows always agree could have failed, or succeeded, as a whole; the less they agree, the less far it
@@ -68,17 +71,17 @@ def _reaching_as_far_as_any_unit(n: float, smoothed: Sums, sums: Sums, correlati
 
     Args:
         n: independent cases of the average, 1 or more.
-        smoothed: ``sums`` with one success and one failure added.
-        sums: of R ratios.
+        smoothed: ``totals`` with one success and one failure added.
+        totals: of R ratios.
         correlation: of two cases of a unit, 0 to 1.
     """
-    weights = BEYOND * correlation / (smoothed.units @ smoothed.denominators) / sums.numerators.shape[1]
-    moves = np.concatenate([-sums.numerators @ weights, (sums.denominators - sums.numerators) @ weights])
+    weights = UNIT_REACH_FACTOR * correlation / (smoothed.units @ smoothed.denominators) / totals.numerators.shape[1]
+    moves = np.concatenate([-totals.numerators @ weights, (totals.denominators - totals.numerators) @ weights])
     least = 0.5 / float(smoothed.units.sum())
-    return min(n, max(_reaching(smoothed.value, np.clip(smoothed.value + moves, least, 1 - least)), 1.0))
+    return min(n, max(_n_of_interval_reaching(smoothed.value, np.clip(smoothed.value + moves, least, 1 - least)), 1.0))
 
 
-def _reaching(average: float, ends: np.ndarray) -> float:
+def _n_of_interval_reaching(average: float, ends: np.ndarray) -> float:
     """Return the n of a Wilson interval at 95 % of ``average`` that holds all ends between 0 and 1.
 
     An end e is that of n = z^2 e (1 - e) / (e - average)^2 cases: Wilson's equation, solved for n. No end, no bound.
@@ -89,7 +92,7 @@ def _reaching(average: float, ends: np.ndarray) -> float:
     return float(cases.min(initial=np.inf))
 
 
-def _rows_over_design_effect(smoothed: Sums, rows: float) -> float:
+def _rows_over_design_effect(smoothed: RatioTotals, rows: float) -> float:
     """Return rows over the design effect, one success and one failure of average size added to either variance."""
     rate = smoothed.value
     of_rows = rate * (1 - rate) / float(smoothed.units @ smoothed.denominators[:, 0])
@@ -117,7 +120,7 @@ def _highest_correlation(squares: np.ndarray, of_rows: np.ndarray, of_pairs: np.
     return float(np.clip(correlation + np.sqrt(count @ strays**2) / total, 0.0, 1.0))
 
 
-def sample_of_average(sums: Sums) -> Sample:
+def sample_of_average(totals: RatioTotals) -> Sample:
     """Return the same for an average of ratios of 0 to 1: balanced accuracy, a macro average.
 
     As many cases as leave a proportion with the variance of the average. Of two estimates of that the larger one is
@@ -143,34 +146,34 @@ def sample_of_average(sums: Sums) -> Sample:
     although rows of people are independent, as that of a rate is there.
 
     Args:
-        sums: of R ratios with denominators above 0.
+        totals: of R ratios with denominators above 0.
     """
-    smoothed = with_added(sums)
-    typical, spread = smoothed.value * (1 - smoothed.value), sums.value * (1 - sums.value)
+    smoothed = add_success_and_failure(totals)
+    typical, spread = smoothed.value * (1 - smoothed.value), totals.value * (1 - totals.value)
     if spread < 1e-9:  # all or none succeed
         spread = typical
-    by_variance = typical / smoothed.variance * _for_degrees(_degrees_of_average(smoothed, sums))
-    variance, of_classes, r = _allowed(sums, typical)
-    n = min(by_variance, spread / variance, _reaching_as_far_as_any_class(sums.values, of_classes))
-    n = spread / (spread / n + bias_of_average(sums) ** 2)
-    rows, units = round(float(sums.units @ sums.denominators.max(axis=1))), round(float(sums.units.sum()))
+    by_variance = typical / smoothed.variance * _degrees_of_freedom_factor(_degrees_of_average(smoothed, totals))
+    variance, of_classes, r = _variance_by_cases(totals, typical)
+    n = min(by_variance, spread / variance, _n_reaching_any_class(totals.values, of_classes))
+    n = spread / (spread / n + bias_of_average(totals) ** 2)
+    rows, units = round(float(totals.units @ totals.denominators.max(axis=1))), round(float(totals.units.sum()))
     if rows > units:
-        n = _reaching_as_far_as_any_unit(n, smoothed, sums, r)
+        n = _n_reaching_any_unit(n, smoothed, totals, r)
     return Sample(rows=rows, units=units, effective_n=n)
 
 
-def averages_hold(sums: Sums) -> bool:
+def average_has_enough_cases(totals: RatioTotals) -> bool:
     """Return whether ratios have enough independent cases, all together, for an interval of their average.
 
     With 20 classes of 2 rows, or 3 classes of 4 to 8 people in all, intervals of macro precision and macro F1 covered
     as little as 82 to 92 %, and spanned .3 to .9.
     """
-    smoothed = with_added(sums)
-    of_classes = _allowed(sums, smoothed.value * (1 - smoothed.value))[1]
-    return float(of_classes.sum()) >= CASES_A_CLASS * len(of_classes)
+    smoothed = add_success_and_failure(totals)
+    of_classes = _variance_by_cases(totals, smoothed.value * (1 - smoothed.value))[1]
+    return float(of_classes.sum()) >= MIN_CASES_PER_CLASS * len(of_classes)
 
 
-def _allowed(sums: Sums, typical: float) -> tuple[float, np.ndarray, float]:
+def _variance_by_cases(totals: RatioTotals, typical: float) -> tuple[float, np.ndarray, float]:
     """Return the variance that cases and correlation allow, the (R,) effective n of each ratio, and the correlation.
 
     A unit adds to the variance between the sum of its rows' variances and the square of the sum of their standard
@@ -178,23 +181,24 @@ def _allowed(sums: Sums, typical: float) -> tuple[float, np.ndarray, float]:
     them, is under 30. With one ratio it is the variance behind the second estimate of ``sample_of_rate``.
 
     Args:
-        sums: of R ratios.
+        totals: of R ratios.
         typical: variance of a case that succeeds as often as the average says.
     """
-    totals = sums.units @ sums.denominators
-    fewest = np.minimum(totals**2 / (sums.units @ sums.denominators**2), totals)  # Kish's number of each ratio
-    variances, weights = _variances_of_cases(sums.values, fewest, typical), 1 / (len(totals) * totals)
-    of_rows = sums.denominators @ (variances * weights**2)
-    of_pairs = np.maximum((sums.denominators @ (np.sqrt(variances) * weights)) ** 2 - of_rows, 0.0)
-    r, kish = 1.0, 1 / float(sums.units @ (sums.denominators @ weights) ** 2)
-    if kish >= FEW and (of_pairs > 1e-9 * of_rows).any():
-        squares = ((sums.numerators - sums.values * sums.denominators) @ weights) ** 2
-        r = _highest_correlation(squares, of_rows, of_pairs, sums.units)
-    return float(sums.units @ (of_rows + r * of_pairs)), totals / (1 + r * (totals / fewest - 1)), r
+    denominators = totals.units @ totals.denominators
+    kish_n = denominators**2 / (totals.units @ totals.denominators**2)  # of each ratio
+    fewest = np.minimum(kish_n, denominators)
+    variances, weights = _variances_of_cases(totals.values, fewest, typical), 1 / (len(denominators) * denominators)
+    of_rows = totals.denominators @ (variances * weights**2)
+    of_pairs = np.maximum((totals.denominators @ (np.sqrt(variances) * weights)) ** 2 - of_rows, 0.0)
+    r, kish = 1.0, 1 / float(totals.units @ (totals.denominators @ weights) ** 2)
+    if kish >= MIN_UNITS_FOR_VARIANCE and (of_pairs > 1e-9 * of_rows).any():
+        squares = ((totals.numerators - totals.values * totals.denominators) @ weights) ** 2
+        r = _highest_correlation(squares, of_rows, of_pairs, totals.units)
+    return float(totals.units @ (of_rows + r * of_pairs)), denominators / (1 + r * (denominators / fewest - 1)), r
 
 
 def _variances_of_cases(values: np.ndarray, n: np.ndarray, typical: float) -> np.ndarray:
-    """Return the (R,) variance of a case of each ratio, mixed with the typical one as if ``BORROWED`` cases had it.
+    """Return the (R,) variance of a case of each ratio, mixed with the typical one as if ``PRIOR_CASES`` cases had it.
 
     Weights are degrees of freedom: without the typical one the estimate would be n / (n - 1) p (1 - p), unbiased, and
     useless for a class with few cases.
@@ -206,39 +210,39 @@ def _variances_of_cases(values: np.ndarray, n: np.ndarray, typical: float) -> np
     """
     if (values == 0).all() or (values == 1).all():
         return np.full(len(values), typical)
-    return (n * values * (1 - values) + BORROWED * typical) / (n - 1 + BORROWED)
+    return (n * values * (1 - values) + PRIOR_CASES * typical) / (n - 1 + PRIOR_CASES)
 
 
-def _reaching_as_far_as_any_class(values: np.ndarray, n: np.ndarray) -> float:
+def _n_reaching_any_class(values: np.ndarray, n: np.ndarray) -> float:
     """Return the n of a Wilson interval at 95 % that holds the average with any one ratio at an end of its own.
 
     Args:
         values, n: (R,) ratios and their independent cases.
     """
-    ends = [wilson(value * cases, cases) for value, cases in zip(values, n, strict=True)]
-    moved = np.array([(own.low, own.high) for own in ends]) - values[:, None]
-    return _reaching(values.mean(), values.mean() + moved.ravel() / len(values))
+    ends = [wilson_interval(value * cases, cases) for value, cases in zip(values, n, strict=True)]
+    moved = np.array([(end.low, end.high) for end in ends]) - values[:, None]
+    return _n_of_interval_reaching(values.mean(), values.mean() + moved.ravel() / len(values))
 
 
-def bias_of_average(sums: Sums) -> float:
+def bias_of_average(totals: RatioTotals) -> float:
     """Return the jackknife's estimate of the bias of an average of ratios; a ratio of a single unit has none."""
-    strays = sums.numerators - sums.values * sums.denominators
-    rest = sums.units @ sums.denominators - sums.denominators
-    changes = np.divide(strays, rest, out=np.zeros_like(strays), where=rest > 1e-9 * (rest + sums.denominators))
-    return -float((sums.units @ changes).mean())
+    strays = totals.numerators - totals.values * totals.denominators
+    rest = totals.units @ totals.denominators - totals.denominators
+    changes = np.divide(strays, rest, out=np.zeros_like(strays), where=rest > 1e-9 * (rest + totals.denominators))
+    return -float((totals.units @ changes).mean())
 
 
-def _degrees_of_average(smoothed: Sums, sums: Sums) -> float:
+def _degrees_of_average(smoothed: RatioTotals, totals: RatioTotals) -> float:
     """Return the degrees of freedom of the variance of an average, 1 or more (Satterthwaite 1946, Biom. Bull. 2:110).
 
     Each ratio's own variance has as many as Kish's number of its units, less 1.
     """
     strays = smoothed.numerators - smoothed.values * smoothed.denominators
     variances = smoothed.units @ strays**2 / (smoothed.units @ smoothed.denominators) ** 2
-    kish = (sums.units @ sums.denominators) ** 2 / (sums.units @ sums.denominators**2)
+    kish = (totals.units @ totals.denominators) ** 2 / (totals.units @ totals.denominators**2)
     return max(float(variances.sum() ** 2 / (variances**2 / np.maximum(kish - 1, 0.5)).sum()), 1.0)
 
 
-def _for_degrees(freedom: float) -> float:
+def _degrees_of_freedom_factor(freedom: float) -> float:
     """Return (z / t)^2 at 95 %: what is left of n when its variance is estimated with so many degrees of freedom."""
     return (float(ndtri(0.975)) / float(stdtrit(freedom, 0.975))) ** 2

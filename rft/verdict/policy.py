@@ -18,7 +18,7 @@ from typing import Literal
 from rft.config.schema import Rule
 from rft.errors import near
 from rft.records import Finding, Interval, Outcome, RuleOutcome, Section, Verdict
-from rft.stats.intervals import LEVEL
+from rft.stats.intervals import CONFIDENCE_LEVEL
 
 SHARES = ("fraction", "probability")  # units of findings that lie between 0 and 1
 
@@ -144,7 +144,7 @@ def _interval(finding: Finding, judged: int) -> tuple[Interval, str] | None:
     """Return the interval that settles a rule when so many estimates are judged, and a note on its adjustment."""
     for adjusted in finding.adjusted:
         if adjusted.rules >= judged:
-            level = 100 * (1 - (1 - LEVEL) / adjusted.rules)
+            level = 100 * (1 - (1 - CONFIDENCE_LEVEL) / adjusted.rules)
             return adjusted.interval, f" at {level:.4g} %, since {judged} estimates are judged together" * (judged > 1)
     if finding.interval is None or finding.small_groups or judged > 1:  # small groups have no part in it
         return None

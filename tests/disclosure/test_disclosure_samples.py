@@ -77,7 +77,7 @@ def test_mean_maps_are_neither_drawn_nor_counted_of_few() -> None:
 
 def test_rows_of_withheld_groups_are_in_none() -> None:
     grouping = Grouping("g", ("a", "b", "c"), np.array([0, 1, 2, -1, 1]), ("g",))
-    without = grouping.without(["b", "z"])
+    without = grouping.withhold_groups(["b", "z"])
     assert (without.names, without.withheld, without.hides) == (("a", "c"), ("b", "z"), True)
     assert without.codes.tolist() == [0, -1, 1, -1, -1]
-    assert grouping.without([], hides=False) is grouping
+    assert grouping.withhold_groups([], hides=False) is grouping

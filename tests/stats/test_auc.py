@@ -36,7 +36,7 @@ def delong_variance(scores: np.ndarray, positive: np.ndarray) -> float:
 
 def test_the_variance_is_delongs(monkeypatch: pytest.MonkeyPatch) -> None:
     scores, positive = some_rows(np.random.default_rng(0), 40, 70, 0.8)
-    monkeypatch.setattr(auc, "ADDED", 1e-12)
+    monkeypatch.setattr(auc, "ADDED_UNITS", 1e-12)
     assert AucEstimate.from_scores(scores, positive).variance == pytest.approx(
         delong_variance(scores, positive), rel=1e-6
     )
@@ -73,7 +73,7 @@ def gap_of(rows: list[tuple[np.ndarray, np.ndarray]], rng: np.random.Generator, 
 def test_areas_of_one_keep_an_interval() -> None:
     rows = [(np.arange(40.0), np.arange(40) >= 20), (np.arange(60.0), np.arange(60) >= 30)]
     gap = gap_of(rows, np.random.default_rng(0), draws=999)
-    interval = gap.interval()
+    interval = gap.confidence_interval()
     assert gap.value == 0
     assert interval.low == 0
     assert 0.01 < interval.high < 0.2
@@ -82,9 +82,9 @@ def test_areas_of_one_keep_an_interval() -> None:
 def test_many_rows_are_drawn_as_normal_and_it_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     rows = [some_rows(rng, 1500, 1500, 0.9) for _ in range(3)]
-    resampled = gap_of(rows, rng, draws=1999).quantile(0.95)
-    monkeypatch.setattr(auc, "MANY", 100)
-    assert gap_of(rows, rng, draws=1999).quantile(0.95) == pytest.approx(resampled, rel=0.05)
+    resampled = gap_of(rows, rng, draws=1999).max_t_quantile(0.95)
+    monkeypatch.setattr(auc, "MIN_KINDS_DRAWN_AS_NORMAL", 100)
+    assert gap_of(rows, rng, draws=1999).max_t_quantile(0.95) == pytest.approx(resampled, rel=0.05)
 
 
 def simulated(sizes: list[tuple[int, int]], auc: np.ndarray, *, runs: int) -> tuple[float, float]:
@@ -92,7 +92,7 @@ def simulated(sizes: list[tuple[int, int]], auc: np.ndarray, *, runs: int) -> tu
     rng, intervals = np.random.default_rng(0), list[Interval]()
     for _ in range(runs):
         rows = [some_rows(rng, *size, one) for size, one in zip(sizes, auc, strict=True)]
-        intervals.append(gap_of(rows, rng).interval())
+        intervals.append(gap_of(rows, rng).confidence_interval())
     true = auc.max() - auc.min()
     found = np.mean([interval.low > 0 for interval in intervals])
     return float(found), float(np.mean([interval.low <= true <= interval.high for interval in intervals]))
@@ -138,7 +138,7 @@ def naive_interval(scores: np.ndarray, positive: np.ndarray) -> tuple[float, flo
 def test_the_interval_is_delongs_on_the_logit_scale(ties: bool) -> None:
     scores, positive = some_rows(np.random.default_rng(1), 400, 900, 0.8)
     scores = scores.round(0) if ties else scores
-    interval = AucEstimate.from_scores(scores, positive).interval()
+    interval = AucEstimate.from_scores(scores, positive).confidence_interval()
     assert (interval.low, interval.high) == pytest.approx(naive_interval(scores, positive), abs=5e-4)
     assert interval.method == "DeLong, logit, 95 %"
 
@@ -162,18 +162,18 @@ def test_the_variance_over_units_is_obuchowskis(monkeypatch: pytest.MonkeyPatch)
     rng = np.random.default_rng(2)
     units, positive = np.repeat(np.arange(40), 5), np.tile([True, True, False, False, False], 40)
     scores = rng.normal(size=40)[units] + positive + rng.normal(size=200)
-    monkeypatch.setattr(auc, "ADDED", 1e-12)
+    monkeypatch.setattr(auc, "ADDED_UNITS", 1e-12)
     area = AucEstimate.from_scores(scores, positive, units)
     assert area.variance == pytest.approx(obuchowski_variance(scores, positive, units), rel=1e-6)
-    assert area.interval().method == "DeLong, logit, 95 %, Obuchowski over 40 units"
+    assert area.confidence_interval().method == "DeLong, logit, 95 %, Obuchowski over 40 units"
 
 
 def test_units_of_one_row_change_nothing() -> None:
     scores, positive = some_rows(np.random.default_rng(3), 30, 50, 0.8)
     names = np.array([f"person {number}" for number in range(80)])
     assert (
-        AucEstimate.from_scores(scores, positive, names).interval()
-        == AucEstimate.from_scores(scores, positive).interval()
+        AucEstimate.from_scores(scores, positive, names).confidence_interval()
+        == AucEstimate.from_scores(scores, positive).confidence_interval()
     )
 
 
@@ -187,8 +187,8 @@ def test_the_mean_over_classes_has_the_variance_of_the_jackknife() -> None:
     rest = ~np.eye(300, dtype=bool)
     left_out = [AucEstimate.mean_over_classes(scores[row], labels[row]).value for row in rest]
     assert mean.variance == pytest.approx(299 / 300 * np.sum((left_out - np.mean(left_out)) ** 2), rel=0.05)
-    assert mean.interval().high - mean.interval().low < np.mean(
-        [one.interval().high - one.interval().low for one in each]
+    assert mean.confidence_interval().high - mean.confidence_interval().low < np.mean(
+        [one.confidence_interval().high - one.confidence_interval().low for one in each]
     )
 
 
@@ -197,7 +197,9 @@ def test_the_mean_over_classes_has_the_variance_of_the_jackknife() -> None:
 def test_an_extreme_area_keeps_an_honest_interval(positives: int, negatives: int, low: float, value: float) -> None:
     """Perfect order is a share of 1 among as many cases as the rarer class has: no wider, and no point."""
     sign = 1 if value else -1
-    interval = AucEstimate.from_classes(sign * (np.arange(positives) + 1.0), -sign * np.arange(negatives)).interval()
+    interval = AucEstimate.from_classes(
+        sign * (np.arange(positives) + 1.0), -sign * np.arange(negatives)
+    ).confidence_interval()
     width = interval.high - interval.low
     assert value in (interval.low, interval.high)
     assert 0.005 < width <= 1 - low
@@ -209,21 +211,23 @@ def test_areas_close_to_one_are_no_less_certain_than_one() -> None:
     positives[0] = 18.5
     perfect, nearly = (AucEstimate.from_classes(own, negatives) for own in (np.arange(20) + 20.0, positives))
     assert nearly.value == pytest.approx(0.9975)
-    assert nearly.interval().low == pytest.approx(perfect.interval().low, abs=0.02)
+    assert nearly.confidence_interval().low == pytest.approx(perfect.confidence_interval().low, abs=0.02)
 
 
 def test_scores_that_are_all_alike_have_an_area_of_one_half() -> None:
     area = AucEstimate.from_classes(np.zeros(20), np.zeros(30))
     assert area.value == 0.5
-    assert area.interval().low < 0.5 < area.interval().high
+    assert area.confidence_interval().low < 0.5 < area.confidence_interval().high
 
 
 def test_intervals_widen_with_the_level_and_a_level_of_one_is_refused() -> None:
     area = AucEstimate.from_classes(np.arange(30.0), np.arange(30.0) - 5)
-    widths = [area.interval(level).high - area.interval(level).low for level in (0.5, 0.95, 0.999)]
+    widths = [
+        area.confidence_interval(level).high - area.confidence_interval(level).low for level in (0.5, 0.95, 0.999)
+    ]
     assert widths == sorted(widths)
     with pytest.raises(ValueError, match="expected 0 < level < 1"):
-        area.interval(1.0)
+        area.confidence_interval(1.0)
 
 
 def area_coverage(m: int, n: int, area: float, ratio: float, runs: int, *, step: float = 0.0) -> float:
@@ -240,7 +244,9 @@ def area_coverage(m: int, n: int, area: float, ratio: float, runs: int, *, step:
     covered = 0
     for _ in range(runs):
         scores = [rng.normal(shift, ratio, m), rng.normal(size=n)]
-        interval = AucEstimate.from_classes(*(np.round(own / step) if step else own for own in scores)).interval()
+        interval = AucEstimate.from_classes(
+            *(np.round(own / step) if step else own for own in scores)
+        ).confidence_interval()
         covered += interval.low <= true <= interval.high
     return covered / runs
 
@@ -253,7 +259,7 @@ def missed_differences(sizes: list[tuple[int, int]], areas: list[float], runs: i
         first, other = (
             AucEstimate.from_scores(*some_rows(rng, *size, area)) for size, area in zip(sizes, areas, strict=True)
         )
-        interval = auc.difference_of_areas(first, other)
+        interval = auc.difference_of_aucs(first, other)
         above += interval.low > true
         below += interval.high < true
     return above / runs, below / runs
@@ -262,18 +268,18 @@ def missed_differences(sizes: list[tuple[int, int]], areas: list[float], runs: i
 def test_variances_of_areas_of_different_people_add() -> None:
     rng = np.random.default_rng(0)
     first, other = (AucEstimate.from_scores(*some_rows(rng, 800, 900, area)) for area in (0.7, 0.6))
-    interval = auc.difference_of_areas(first, other)
+    interval = auc.difference_of_aucs(first, other)
     half = stats.norm.ppf(0.975) * np.sqrt(first.variance + other.variance)
     assert (interval.low, interval.high) == pytest.approx(
         (first.value - other.value - half, first.value - other.value + half), abs=1e-3
     )
-    turned = auc.difference_of_areas(other, first)
+    turned = auc.difference_of_aucs(other, first)
     assert (turned.low, turned.high) == pytest.approx((-interval.high, -interval.low))
 
 
 def test_a_difference_of_perfect_and_reversed_order_stays_within_bounds() -> None:
     first, other = (AucEstimate.from_classes(sign * np.arange(1.0, 13), np.zeros(12)) for sign in (1, -1))
-    interval = auc.difference_of_areas(first, other)
+    interval = auc.difference_of_aucs(first, other)
     assert 0.4 < interval.low < interval.high == 1
 
 
@@ -347,7 +353,7 @@ def test_a_few_positives_far_below_all_negatives_are_reckoned_with(m: int, area:
     rng, covered = np.random.default_rng(0), 0
     for _ in range(1000):
         positives = np.where(rng.random(m) < area, 1.0, -1.0) * (3 + rng.random(m))
-        interval = AucEstimate.from_classes(positives, rng.random(300)).interval()
+        interval = AucEstimate.from_classes(positives, rng.random(300)).confidence_interval()
         covered += interval.low <= area <= interval.high
     assert covered >= 930
 
@@ -363,7 +369,7 @@ def people_coverage(
         units = np.repeat(np.arange(n), sizes)
         positive = rng.random(len(units)) < people[0] / n if mixed else units < people[0]
         own = np.sqrt(agree) * rng.normal(size=n)[units] + np.sqrt(1 - agree) * rng.normal(size=len(units))
-        interval = AucEstimate.from_scores(own + shift * positive, positive, units).interval()
+        interval = AucEstimate.from_scores(own + shift * positive, positive, units).confidence_interval()
         covered += interval.low <= area <= interval.high
     return covered / runs
 

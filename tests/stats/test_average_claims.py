@@ -10,21 +10,21 @@ import pytest
 from rft.records import Interval
 from rft.stats import resampling
 from rft.stats.gaps.max_t import largest_gap
-from rft.stats.resampling import Sums
+from rft.stats.resampling import RatioTotals
 
 
-def recalls(counts: np.ndarray) -> Sums:
+def recalls(counts: np.ndarray) -> RatioTotals:
     """Balanced accuracy of (K, K) counts, label by prediction, as the average of K recalls."""
     classes = len(counts)
     rows = np.repeat(np.eye(classes)[:, :, None], classes, axis=2)  # ratio, label, prediction
-    return Sums.of_counts(counts, rows * np.eye(classes), rows)
+    return RatioTotals.from_counts(counts, rows * np.eye(classes), rows)
 
 
-def precisions(counts: np.ndarray) -> Sums:
+def precisions(counts: np.ndarray) -> RatioTotals:
     """Macro precision, over the classes that are predicted at all."""
     classes = len(counts)
     columns = np.repeat(np.eye(classes)[:, None, :], classes, axis=1)[counts.sum(axis=0) > 0]
-    return Sums.of_counts(counts, columns * np.eye(classes), columns)
+    return RatioTotals.from_counts(counts, columns * np.eye(classes), columns)
 
 
 def confusion(rng: np.random.Generator, n: int, classes: int, accurate: float) -> np.ndarray:
@@ -41,12 +41,12 @@ def simulated(study: Callable[[np.random.Generator], Interval], true: float, *, 
 
 
 def of_confusions(
-    statistic: Callable[[np.ndarray], Sums], classes: int, accurate: np.ndarray, *, runs: int
+    statistic: Callable[[np.ndarray], RatioTotals], classes: int, accurate: np.ndarray, *, runs: int
 ) -> tuple[float, float]:
     def study(rng: np.random.Generator) -> Interval:
         sizes = np.resize([20 * classes, 40 * classes], len(accurate))
         sums = [statistic(confusion(rng, n, classes, one)) for n, one in zip(sizes, accurate, strict=True)]
-        return largest_gap(resampling.ratios(sums, rng, draws=199)).interval()
+        return largest_gap(resampling.resample_ratios(sums, rng, draws=199)).confidence_interval()
 
     return simulated(study, float(accurate.max() - accurate.min()), runs=runs)
 
@@ -55,9 +55,9 @@ def of_losses(groups: int, n: int, *, runs: int) -> float:
     """Exponential losses, as skewed as log losses are, one a unit."""
 
     def study(rng: np.random.Generator) -> Interval:
-        sums = [Sums(rng.exponential(size=(n, 1)), np.ones((n, 1)), np.ones(n)) for _ in range(groups)]
-        resamples = resampling.ratios(sums, rng, draws=199, smoothed=False)
-        return largest_gap(resamples, bound=None).interval()
+        sums = [RatioTotals(rng.exponential(size=(n, 1)), np.ones((n, 1)), np.ones(n)) for _ in range(groups)]
+        resamples = resampling.resample_ratios(sums, rng, draws=199, smoothed=False)
+        return largest_gap(resamples, bound=None).confidence_interval()
 
     return simulated(study, 0, runs=runs)[0]
 
@@ -69,7 +69,7 @@ def test_balanced_accuracy_is_the_average_recall() -> None:
 
 
 @pytest.mark.parametrize("statistic", [recalls, precisions])
-def test_no_gap_of_averages_is_found_where_there_is_none(statistic: Callable[[np.ndarray], Sums]) -> None:
+def test_no_gap_of_averages_is_found_where_there_is_none(statistic: Callable[[np.ndarray], RatioTotals]) -> None:
     assert of_confusions(statistic, 2, np.full(4, 0.8), runs=200)[0] <= 0.08
 
 

@@ -13,7 +13,7 @@ from rft.stats.design_effect import sample_of_rate
 from rft.stats.gaps.max_t import largest_gap
 from rft.stats.gaps.pairwise import PairwiseGap
 from rft.stats.gaps.rate_difference import TwoRates
-from rft.stats.resampling import Sums, sums_of_rows
+from rft.stats.resampling import RatioTotals, ratio_totals_by_group
 
 RUNS = 4000
 DRAWS = 199  # (199 + 1) * 0.95 is whole, so the level is the nominal one
@@ -38,8 +38,8 @@ def of_rows(n: np.ndarray, p: np.ndarray, *, runs: int) -> tuple[float, float]:
     def study(rng: np.random.Generator) -> Interval:
         hits = rng.binomial(n, p)
         if len(n) == 2:
-            return absolute(TwoRates(hits[0], n[0], hits[1], n[1]).interval())
-        return largest_gap(resampling.rates(hits, n, rng, draws=DRAWS)).interval()
+            return absolute(TwoRates(hits[0], n[0], hits[1], n[1]).confidence_interval())
+        return largest_gap(resampling.resample_rates(hits, n, rng, draws=DRAWS)).confidence_interval()
 
     return simulated(study, float(p.max() - p.min()), runs=runs)
 
@@ -51,20 +51,20 @@ def absolute(interval: Interval) -> Interval:
     return Interval(low=0 if across else ends[0], high=ends[1], method=interval.method)
 
 
-def some_people(rng: np.random.Generator, n: int, p: float, correlation: float) -> Sums:
+def some_people(rng: np.random.Generator, n: int, p: float, correlation: float) -> RatioTotals:
     """People with 2 to 8 rows that agree with the intra-class correlation (beta-binomial)."""
     rows, spread = rng.integers(2, 9, n), (1 - correlation) / correlation
     hits = rng.binomial(rows, rng.beta(p * spread, (1 - p) * spread, n))
-    return resampling._alike(hits[:, None].astype(float), rows[:, None].astype(float))
+    return resampling._count_equal_units(hits[:, None].astype(float), rows[:, None].astype(float))
 
 
 def of_people(people: np.ndarray, p: np.ndarray, correlation: float, *, runs: int) -> tuple[float, float]:
     def study(rng: np.random.Generator) -> Interval:
         sums = [some_people(rng, n, rate, correlation) for n, rate in zip(people, p, strict=True)]
         if len(sums) > 2:
-            return largest_gap(resampling.ratios(sums, rng, draws=DRAWS)).interval()
+            return largest_gap(resampling.resample_ratios(sums, rng, draws=DRAWS)).confidence_interval()
         n = [sample_of_rate(own).effective_n for own in sums]
-        return absolute(TwoRates(sums[0].value * n[0], n[0], sums[1].value * n[1], n[1]).interval())
+        return absolute(TwoRates(sums[0].value * n[0], n[0], sums[1].value * n[1], n[1]).confidence_interval())
 
     return simulated(study, float(p.max() - p.min()), runs=runs)
 
@@ -144,8 +144,8 @@ def test_ignoring_that_rows_share_people_finds_gaps_that_are_not_there() -> None
     def study(rng: np.random.Generator) -> Interval:
         rows, groups = np.full(120, 5), np.repeat([0, 1, 2], 200)
         hits = np.repeat(rng.random(120) < 0.4, rows)
-        sums = sums_of_rows(hits, np.ones(600), groups, None, n_groups=3)
-        return largest_gap(resampling.ratios(sums, rng, draws=199)).interval()
+        sums = ratio_totals_by_group(hits, np.ones(600), groups, None, n_groups=3)
+        return largest_gap(resampling.resample_ratios(sums, rng, draws=199)).confidence_interval()
 
     assert simulated(study, 0, runs=200)[0] > 0.3
 
@@ -153,8 +153,10 @@ def test_ignoring_that_rows_share_people_finds_gaps_that_are_not_there() -> None
 def passes_across(n: list[int], p: list[float], *, runs: int) -> tuple[float, float]:
     """How often the upper end of the largest gap lies below the true one, and its lower end above it."""
     rng, cases, rates = np.random.default_rng(0), np.array(n), np.array(p)
-    drawn = [largest_gap(resampling.rates(rng.binomial(cases, rates), cases, rng, draws=DRAWS)) for _ in range(runs)]
-    ends = np.array([(interval.low, interval.high) for interval in (one.interval() for one in drawn)])
+    drawn = [
+        largest_gap(resampling.resample_rates(rng.binomial(cases, rates), cases, rng, draws=DRAWS)) for _ in range(runs)
+    ]
+    ends = np.array([(interval.low, interval.high) for interval in (one.confidence_interval() for one in drawn)])
     return float((ends[:, 1] < np.ptp(rates) - 1e-9).mean()), float((ends[:, 0] > np.ptp(rates) + 1e-9).mean())
 
 
@@ -192,9 +194,9 @@ def found_among_few(people: list[int], p: float, correlation: float, *, spread: 
             share = (1 - correlation) / correlation
             own = rng.random(n) < p if correlation == 1 else rng.beta(p * share, (1 - p) * share, n)
             hits = rng.binomial(rows, own)
-            sample = sample_of_rate(Sums(hits[:, None] * 1.0, rows[:, None] * 1.0, np.ones(n)))
+            sample = sample_of_rate(RatioTotals(hits[:, None] * 1.0, rows[:, None] * 1.0, np.ones(n)))
             rates.append((hits.sum() / rows.sum() * sample.effective_n, sample.effective_n))
-        found += PairwiseGap(tuple(rates)).interval().low > 0
+        found += PairwiseGap(tuple(rates)).confidence_interval().low > 0
     return found / runs
 
 
@@ -217,13 +219,13 @@ def test_two_to_ten_people_find_no_gap_in_many_runs(
 def test_the_largest_gap_of_pairs_holds_its_value_and_its_p_value_is_where_it_reaches_zero() -> None:
     gap = PairwiseGap(((2.0, 12.0), (9.0, 11.5), (5.0, 10.0)))
     assert gap.value == pytest.approx(9 / 11.5 - 2 / 12)
-    assert gap.interval().low <= gap.value <= gap.interval().high
-    assert gap.interval(1 - 1.01 * gap.p_value).low > 0
-    assert gap.interval(1 - 0.99 * gap.p_value).low == 0
+    assert gap.confidence_interval().low <= gap.value <= gap.confidence_interval().high
+    assert gap.confidence_interval(1 - 1.01 * gap.p_value).low > 0
+    assert gap.confidence_interval(1 - 0.99 * gap.p_value).low == 0
 
 
 @pytest.mark.parametrize("hits", [(2.0, 9.0, 5.0), (1.0, 11.0, 5.0), (5.0, 5.5, 5.0)])
 def test_the_band_of_pairs_ends_where_a_gap_is_told(hits: tuple[float, float, float]) -> None:
     gap = PairwiseGap(tuple(zip(hits, (12.0, 11.5, 10.0), strict=True)))
-    assert (gap.value > gap.gap_within_chance()) == (gap.interval().low > 0)
+    assert (gap.value > gap.gap_within_chance()) == (gap.confidence_interval().low > 0)
     assert 0 < gap.gap_within_chance() <= 1

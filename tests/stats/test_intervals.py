@@ -11,7 +11,7 @@ from scipy import stats
 from rft.records import Interval
 from rft.stats import intervals
 from rft.stats.intervals import Sample
-from rft.stats.rates import Rate, gap_of_rates
+from rft.stats.rates import Rate, gap_interval_of_rates
 
 Z = 1.959963984540054
 
@@ -35,20 +35,20 @@ def by_score_test(successes: float, n: float) -> tuple[float, float]:
 )
 def test_wilson_gives_the_published_values(successes: int, n: int, low: float, high: float) -> None:
     """Newcombe 1998, Stat. Med. 17:857, table I, method 3."""
-    interval = intervals.wilson(successes, n)
+    interval = intervals.wilson_interval(successes, n)
     assert (interval.low, interval.high) == pytest.approx((low, high), abs=5e-5)
 
 
 @pytest.mark.parametrize(("successes", "n"), [(3, 7), (0, 4), (11, 11), (2.5, 6.5), (480, 1000)])
 def test_wilson_inverts_the_score_test(successes: float, n: float) -> None:
-    interval = intervals.wilson(successes, n)
+    interval = intervals.wilson_interval(successes, n)
     assert (interval.low, interval.high) == pytest.approx(by_score_test(successes, n), abs=1e-9)
 
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 0), (1, 0), (-1, 5), (6, 5), (math.nan, 5), (1, math.nan)])
 def test_wilson_refuses_what_is_no_proportion(successes: float, n: float) -> None:
-    with pytest.raises(ValueError, match="expected 0 <= successes <= n"):
-        intervals.wilson(successes, n)
+    with pytest.raises(ValueError, match="expected 0 <= numerator <= denominator"):
+        intervals.wilson_interval(successes, n)
 
 
 @pytest.mark.parametrize(
@@ -76,26 +76,26 @@ def test_newcombe_gives_the_published_values(counts: tuple[int, int, int, int], 
 @pytest.mark.parametrize("level", [0.9, 0.95, 0.999])
 def test_clopper_pearson_is_that_of_the_binomial_test(hits: int, n: int, level: float) -> None:
     expected = stats.binomtest(hits, n).proportion_ci(level, method="exact")
-    interval = intervals.clopper_pearson(hits, n, level=level)
+    interval = intervals.clopper_pearson_interval(hits, n, level=level)
     assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
 def test_clopper_pearson_gives_the_published_values() -> None:
     """Newcombe 1998, Stat. Med. 17:857, table I, method 5."""
     for hits, n, low, high in [(81, 263, 0.2527, 0.3676), (15, 148, 0.0578, 0.1617), (0, 20, 0.0, 0.1684)]:
-        interval = intervals.clopper_pearson(hits, n)
+        interval = intervals.clopper_pearson_interval(hits, n)
         assert (interval.low, interval.high) == pytest.approx((low, high), abs=5e-5)
 
 
 def test_clopper_pearson_of_effective_cases_lies_between_its_neighbours() -> None:
-    fewer, between, more = (intervals.clopper_pearson(n / 4, n) for n in (20, 22.2, 24))
+    fewer, between, more = (intervals.clopper_pearson_interval(n / 4, n) for n in (20, 22.2, 24))
     assert fewer.low < between.low < more.low < more.high < between.high < fewer.high
 
 
 @pytest.mark.parametrize("n", [10, 20, 50])
 def test_clopper_pearson_covers_every_proportion(n: int) -> None:
     """Exact coverage, by summing over all outcomes."""
-    ends = [_ends(intervals.clopper_pearson(k, n)) for k in range(n + 1)]
+    ends = [_ends(intervals.clopper_pearson_interval(k, n)) for k in range(n + 1)]
     for p in np.linspace(0.001, 0.999, 333):
         covered = [low <= p <= high for low, high in ends]
         assert stats.binom.pmf(np.arange(n + 1), n, p) @ covered >= 0.95 - 1e-12
@@ -134,33 +134,35 @@ def test_one_case_has_no_mean_interval() -> None:
 
 
 def test_effective_n() -> None:
-    assert intervals.effective_n(["a", "b", "c", "d"]) == 4
-    assert intervals.effective_n(["a", "a", "b", "b"]) == 2
-    assert intervals.effective_n(["a"] * 9 + ["b"]) == pytest.approx(100 / 82)
-    assert intervals.effective_n([]) == 0
+    assert intervals.kish_effective_n(["a", "b", "c", "d"]) == 4
+    assert intervals.kish_effective_n(["a", "a", "b", "b"]) == 2
+    assert intervals.kish_effective_n(["a"] * 9 + ["b"]) == pytest.approx(100 / 82)
+    assert intervals.kish_effective_n([]) == 0
     codes = np.random.default_rng(0).integers(0, 40, 100)
-    assert intervals.effective_n(codes) == pytest.approx(intervals.effective_n(codes.astype(str)))
-    assert Sample.of(codes) == Sample.of(codes.astype(str)) == Sample.of(codes - 7)
-    assert Sample.of_rows(9) == Sample.of(np.arange(9)) == Sample.of(list("abcdefghi"))
+    assert intervals.kish_effective_n(codes) == pytest.approx(intervals.kish_effective_n(codes.astype(str)))
+    assert Sample.from_units(codes) == Sample.from_units(codes.astype(str)) == Sample.from_units(codes - 7)
+    assert Sample.from_row_count(9) == Sample.from_units(np.arange(9)) == Sample.from_units(list("abcdefghi"))
 
 
 def test_repeating_every_row_of_a_person_tells_nothing_new() -> None:
     hits, people = np.array([True, False, True, True]), np.array(["a", "b", "c", "d"])
-    once, thrice = Rate.of(hits, people), Rate.of(np.repeat(hits, 3), np.repeat(people, 3))
-    assert (thrice.interval().low, thrice.interval().high) == pytest.approx((once.interval().low, once.interval().high))
-    assert once.interval().method == "Wilson 95 %"
-    assert thrice.interval().method == "Wilson 95 %, 4 units"
+    once, thrice = Rate.from_rows(hits, people), Rate.from_rows(np.repeat(hits, 3), np.repeat(people, 3))
+    assert (thrice.confidence_interval().low, thrice.confidence_interval().high) == pytest.approx(
+        (once.confidence_interval().low, once.confidence_interval().high)
+    )
+    assert once.confidence_interval().method == "Wilson 95 %"
+    assert thrice.confidence_interval().method == "Wilson 95 %, 4 units"
 
 
 def test_the_method_says_what_units_of_unequal_size_count_as() -> None:
-    rate = Rate.of([True] * 10, ["a"] * 9 + ["b"])
-    assert rate.interval().method == "Wilson 95 %, 2 units counting as 1.2"
-    difference = gap_of_rates(rate, Rate.of([False] * 3, ["x", "y", "z"]))
+    rate = Rate.from_rows([True] * 10, ["a"] * 9 + ["b"])
+    assert rate.confidence_interval().method == "Wilson 95 %, 2 units counting as 1.2"
+    difference = gap_interval_of_rates(rate, Rate.from_rows([False] * 3, ["x", "y", "z"]))
     assert difference.method.endswith(", 2 units counting as 1.2 and 3 units")
 
 
 def exact_coverage(n: int, p: float) -> float:
-    covered = [low <= p <= high for low, high in (_ends(intervals.wilson(k, n)) for k in range(n + 1))]
+    covered = [low <= p <= high for low, high in (_ends(intervals.wilson_interval(k, n)) for k in range(n + 1))]
     return float(stats.binom.pmf(np.arange(n + 1), n, p) @ covered)
 
 
@@ -182,7 +184,7 @@ def test_wilson_covers_about_92_percent_of_proportions_that_are_not_extreme() ->
 
 
 def worst_coverage(n: int, least: float, most: float) -> float:
-    ends = np.array([_ends(intervals.wilson(k, n)) for k in range(n + 1)])
+    ends = np.array([_ends(intervals.wilson_interval(k, n)) for k in range(n + 1)])
     beside = np.concatenate([ends.ravel() - 1e-9, ends.ravel() + 1e-9, [least, most]])
     p = beside[(beside >= least) & (beside <= most)]
     covered = (ends[:, 0] <= p[:, None]) & (p[:, None] <= ends[:, 1])
@@ -222,7 +224,7 @@ def test_people_of_unequal_size_are_covered_where_rows_are_not() -> None:
     for _ in range(1000):
         hits = np.repeat(rng.random(40) < 0.7, sizes)
         for name, units in (("rows", np.arange(100)), ("people", people)):
-            low, high = _ends(Rate.of(hits, units).interval())
+            low, high = _ends(Rate.from_rows(hits, units).confidence_interval())
             covered[name] += low <= 0.7 <= high
     assert covered["rows"] < 850
     assert covered["people"] > 930

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rft.stats.gaps.partial_identification import gap_bounds
-from rft.stats.scores.dispersion import Dispersion, dispersion, rate_variances
+from rft.stats.scores.dispersion import Dispersion, measure_dispersion, rate_variances
 
 
 @pytest.mark.parametrize("groups", [3, 8, 25])
@@ -17,27 +17,27 @@ def test_the_corrected_dispersion_is_unbiased(groups: int, spread: float) -> Non
     rng = np.random.default_rng(groups)
     p, n = np.linspace(0.5 - spread, 0.5 + spread, groups), np.resize([20, 60, 200], groups)
     hits = rng.binomial(n, p, size=(4000, groups))
-    found = [dispersion(row / n, rate_variances(row, n)) for row in hits]
+    found = [measure_dispersion(row / n, rate_variances(row, n)) for row in hits]
     corrected = np.array([one.corrected for one in found])
     assert corrected.mean() == pytest.approx(p.var(ddof=1), abs=4 * corrected.std() / np.sqrt(4000))
     assert np.mean([one.observed for one in found]) > p.var(ddof=1) + 0.001  # what the correction takes off
 
 
 def test_the_share_of_noise_may_exceed_one() -> None:
-    found = dispersion([0.50, 0.51], [0.01, 0.03])
+    found = measure_dispersion([0.50, 0.51], [0.01, 0.03])
     assert found == Dispersion(observed=pytest.approx(0.00005), noise=0.02)
     assert found.noise_share == pytest.approx(400)
     assert found.corrected == pytest.approx(-0.01995)
     assert found.deviation == 0
-    assert dispersion([0.2, 0.2], [0.01, 0.01]).noise_share is None
+    assert measure_dispersion([0.2, 0.2], [0.01, 0.01]).noise_share is None
 
 
 def test_a_dispersion_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="two groups or more"):
-        dispersion([0.2], [0.1])
+        measure_dispersion([0.2], [0.1])
     with pytest.raises(ValueError, match="finite values"):
-        dispersion([0.2, np.nan], [0.1, 0.1])
-    with pytest.raises(ValueError, match="n > 1"):
+        measure_dispersion([0.2, np.nan], [0.1, 0.1])
+    with pytest.raises(ValueError, match="denominators > 1"):
         rate_variances([1, 1], [1, 3])
 
 
@@ -95,5 +95,5 @@ def test_enough_missing_rows_can_hide_or_make_any_gap() -> None:
 def test_bounds_of_nonsense_are_refused() -> None:
     with pytest.raises(ValueError, match="two groups or more"):
         gap_bounds([1], [2], 0, 0)
-    with pytest.raises(ValueError, match="missing_hits <= missing_n"):
+    with pytest.raises(ValueError, match="missing_numerator <= missing_denominator"):
         gap_bounds([1, 1], [2, 2], 3, 2)

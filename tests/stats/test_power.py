@@ -8,18 +8,18 @@ from scipy import stats
 
 from rft.plugins.fairness.measure.gaps import Gap, compare
 from rft.plugins.fairness.measure.group_metrics import Limits, measure
-from rft.predictions.grouped import GroupedRows, Target
-from rft.predictions.table import Grouping, Rows
+from rft.predictions.grouped import ClassTarget, GroupedPredictions
+from rft.predictions.table import Grouping, PredictionArrays
 from rft.stats import resampling
 from rft.stats.gaps.max_t import largest_gap
-from rft.stats.gaps.power import detectable_gap
+from rft.stats.gaps.power import minimum_detectable_effect
 from rft.stats.gaps.rate_difference import TwoRates
 
 
 @pytest.mark.parametrize(("n", "rate"), [(1000, 0.5), (3000, 0.2), (20_000, 0.9)])
 def test_two_large_groups_follow_the_textbook_formula(n: int, rate: float) -> None:
     """delta = (z_alpha/2 + z_beta) sqrt(p q / n + p' q' / n), at p' = p and delta further where there is room."""
-    found = detectable_gap([n, n], rate)
+    found = minimum_detectable_effect([n, n], rate)
     assert found.gap is not None
     assert found.group_rate == pytest.approx(rate - found.gap if rate >= 0.5 else rate + found.gap)
     error = np.sqrt(sum(p * (1 - p) / n for p in (rate, found.group_rate)))
@@ -28,25 +28,25 @@ def test_two_large_groups_follow_the_textbook_formula(n: int, rate: float) -> No
 
 def test_the_gap_is_exact_for_two_small_groups() -> None:
     """By enumeration of every sample of both groups, with the interval that judges them."""
-    found = detectable_gap([12, 40], 0.7)
+    found = minimum_detectable_effect([12, 40], 0.7)
     assert found.group_rate is not None
     weights = [stats.binom.pmf(np.arange(n + 1), n, p) for n, p in ((12, found.group_rate), (40, 0.7))]
-    told = [[TwoRates(a, 12, b, 40).gap().low > 0 for b in range(41)] for a in range(13)]
+    told = [[TwoRates(a, 12, b, 40).gap_interval().low > 0 for b in range(41)] for a in range(13)]
     assert weights[0] @ np.array(told) @ weights[1] == pytest.approx(0.8, abs=0.005)
 
 
 def test_a_small_group_beside_a_large_one_takes_a_larger_gap() -> None:
     """At .95 a gap of .103 was stated for 30 beside 1,000, and found in 40 % of samples."""
-    found = detectable_gap([30, 1000], 0.95)
+    found = minimum_detectable_effect([30, 1000], 0.95)
     assert found.gap == pytest.approx(0.187, abs=0.002)
     assert found.group_rate == pytest.approx(0.95 - found.gap)
     assert found.rest == 0.95
-    assert detectable_gap([1000, 30], 0.95) == found
+    assert minimum_detectable_effect([1000, 30], 0.95) == found
 
 
 def test_fewer_cases_or_more_power_need_a_larger_gap() -> None:
     def gap(n: list[int], **options: float) -> float:
-        found = detectable_gap(n, 0.4, **options).gap
+        found = minimum_detectable_effect(n, 0.4, **options).gap
         assert found is not None
         return found
 
@@ -57,19 +57,19 @@ def test_fewer_cases_or_more_power_need_a_larger_gap() -> None:
 
 
 def test_no_gap_at_all_can_be_found_in_tiny_groups() -> None:
-    assert detectable_gap([2, 2], 0.5, level=0.999).gap is None
+    assert minimum_detectable_effect([2, 2], 0.5, level=0.999).gap is None
 
 
 def test_nonsense_is_refused() -> None:
     with pytest.raises(ValueError, match="two groups or more"):
-        detectable_gap([10], 0.5)
+        minimum_detectable_effect([10], 0.5)
     with pytest.raises(ValueError, match="a level and a power"):
-        detectable_gap([10, 10], 0.5, power=1)
+        minimum_detectable_effect([10, 10], 0.5, power=1)
 
 
 def found_share(n: list[int], rate: float, *, runs: int, draws: int = 399) -> float:
     """How often the test that judges finds the gap that it is said to find in 80 %."""
-    found = detectable_gap(n, rate)
+    found = minimum_detectable_effect(n, rate)
     assert found.group_rate is not None
     rates = np.full(len(n), rate)
     rates[np.argmin(n)] = found.group_rate
@@ -77,9 +77,9 @@ def found_share(n: list[int], rate: float, *, runs: int, draws: int = 399) -> fl
     for _ in range(runs):
         hits = rng.binomial(cases, rates)
         if len(n) == 2:
-            times += TwoRates(hits[0], n[0], hits[1], n[1]).gap().low > 0
+            times += TwoRates(hits[0], n[0], hits[1], n[1]).gap_interval().low > 0
         else:
-            times += largest_gap(resampling.rates(hits, cases, rng, draws=draws)).interval().low > 0
+            times += largest_gap(resampling.resample_rates(hits, cases, rng, draws=draws)).confidence_interval().low > 0
     return times / runs
 
 
@@ -136,7 +136,9 @@ def test_the_gap_is_stated_for_people_with_several_rows(people: dict[str, int], 
     stated = gap_of_people(np.random.default_rng(1), people, dict.fromkeys(people, rate), verdicts=True).detectable
     assert stated is not None
     assert stated.gap is not None
-    of_rows, of_people = (detectable_gap([n * size for size in people.values()], stated.rest).gap for n in (4, 1))
+    of_rows, of_people = (
+        minimum_detectable_effect([n * size for size in people.values()], stated.rest).gap for n in (4, 1)
+    )
     assert of_rows is not None
     assert of_people is not None
     assert of_rows < stated.gap <= of_people
@@ -148,8 +150,10 @@ def gap_of_people(rng: np.random.Generator, people: dict[str, int], rates: dict[
     share = np.array([rates[name] for name in people])[codes]
     right = rng.random((len(codes), 4)) < rng.beta(share, 1 - share)[:, None]  # a correlation of one half
     labels = np.ones(right.size, dtype=np.int32)
-    rows = Rows(("no", "yes"), labels, right.ravel().astype(np.int32), units=np.repeat(np.arange(len(codes)), 4))
-    grouped = GroupedRows(rows, Grouping("g", tuple(people), np.repeat(codes, 4).astype(np.int32), ("g",)))
-    accuracy = Target(None, None)
+    rows = PredictionArrays(
+        ("no", "yes"), labels, right.ravel().astype(np.int32), units=np.repeat(np.arange(len(codes)), 4)
+    )
+    grouped = GroupedPredictions(rows, Grouping("g", tuple(people), np.repeat(codes, 4).astype(np.int32), ("g",)))
+    accuracy = ClassTarget(None, None)
     measured = measure(grouped, "accuracy", accuracy, limits=Limits(10, 10), positive=1)
     return compare(grouped, "accuracy", accuracy, measured, seed=0, verdicts=verdicts)

@@ -11,8 +11,8 @@ from scipy import stats
 
 from rft.stats.design_effect import sample_of_rate
 from rft.stats.gaps.rate_difference import TwoRates, widest_pair
-from rft.stats.intervals import clopper_pearson, wilson
-from rft.stats.resampling import Sums
+from rft.stats.intervals import clopper_pearson_interval, wilson_interval
+from rft.stats.resampling import RatioTotals
 
 RATES = np.concatenate([[0.001, 0.003, 0.01], np.arange(0.02, 1.0, 0.02), [0.99, 0.997, 0.999]])
 LEVELS = (0.95, 1 - 0.05 / 3, 1 - 0.05 / 10)
@@ -33,7 +33,7 @@ SLOW = [
 def outcomes(n: int, other_n: int, level: float) -> tuple[np.ndarray, np.ndarray]:
     """Lower and upper ends of the gap for every outcome, (n + 1, other_n + 1) each."""
     pairs = itertools.product(range(n + 1), range(other_n + 1))
-    gaps = [TwoRates(a, n, b, other_n).gap(level) for a, b in pairs]
+    gaps = [TwoRates(a, n, b, other_n).gap_interval(level) for a, b in pairs]
     ends = np.array([(one.low, one.high) for one in gaps]).reshape(n + 1, other_n + 1, 2)
     return ends[..., 0], ends[..., 1]
 
@@ -86,9 +86,9 @@ def test_equal_groups_are_told_apart_in_at_most_5_percent(n: int, other_n: int) 
 def test_the_gap_of_the_rows_that_passed_across_their_bound() -> None:
     """30 of 30 against 990 of 1,000: the difference of 0.01 may be one of 0.109 the other way round."""
     two = TwoRates(30, 30, 990, 1000)
-    assert (two.interval().low, two.gap().low) == (pytest.approx(-0.1087, abs=5e-5), 0)
-    assert two.gap().high == pytest.approx(0.1087, abs=5e-5)
-    assert two.gap() == TwoRates(990, 1000, 30, 30).gap()
+    assert (two.confidence_interval().low, two.gap_interval().low) == (pytest.approx(-0.1087, abs=5e-5), 0)
+    assert two.gap_interval().high == pytest.approx(0.1087, abs=5e-5)
+    assert two.gap_interval() == TwoRates(990, 1000, 30, 30).gap_interval()
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_the_p_value_is_where_the_interval_begins_to_reach_zero(counts: tuple[fl
     two = TwoRates(*counts)
     p = two.p_value
     for level, found in ((1 - p * 1.01, True), (1 - p * 0.99, False)):
-        interval = two.interval(level)
+        interval = two.confidence_interval(level)
         assert (interval.low > 0 or interval.high < 0) is found
     first, n, other, other_n = counts
     assert TwoRates(other, other_n, first, n).p_value == pytest.approx(p)
@@ -113,15 +113,15 @@ def test_a_gap_that_no_chance_explains() -> None:
     two = TwoRates(0, 5000, 5000, 5000)
     assert two.value == -1
     assert two.p_value <= 1e-12
-    assert two.interval().high < -0.99
+    assert two.confidence_interval().high < -0.99
 
 
-def of_people(hits: np.ndarray, cases: np.ndarray) -> Sums:
-    return Sums(hits[:, None].astype(float), cases[:, None].astype(float), np.ones(len(hits)))
+def of_people(hits: np.ndarray, cases: np.ndarray) -> RatioTotals:
+    return RatioTotals(hits[:, None].astype(float), cases[:, None].astype(float), np.ones(len(hits)))
 
 
 def test_rows_that_stand_for_themselves_count_as_one() -> None:
-    found = sample_of_rate(Sums(np.array([[1.0], [0.0]]), np.ones((2, 1)), np.array([12.0, 40.0])))
+    found = sample_of_rate(RatioTotals(np.array([[1.0], [0.0]]), np.ones((2, 1)), np.array([12.0, 40.0])))
     assert (found.effective_n, found.rows, found.units) == (52, 52, 52)
 
 
@@ -164,7 +164,7 @@ def wilson_coverage(units: int, p: float, correlation: float, *, runs: int, spre
             sizes = np.maximum(np.round(3 * np.exp(spread * rng.standard_normal(units))), 1).astype(int)
         sums = of_people(people(rng, sizes, p, correlation), sizes)
         n = sample_of_rate(sums).effective_n
-        interval = wilson(sums.value * n, n)
+        interval = wilson_interval(sums.value * n, n)
         covered += interval.low <= p <= interval.high
     return covered / runs
 
@@ -199,7 +199,7 @@ def pareto_coverage(units: int, exponent: float, p: float, correlation: float, *
         agreeing = sizes * (rng.random(units) < p)
         sums = of_people(agreeing if correlation == 1 else people(rng, sizes, p, correlation), sizes)
         n = sample_of_rate(sums).effective_n
-        intervals = wilson(sums.value * n, n), clopper_pearson(sums.value * n, n)
+        intervals = wilson_interval(sums.value * n, n), clopper_pearson_interval(sums.value * n, n)
         covered += [interval.low <= p <= interval.high for interval in intervals]
     return float(covered[0] / runs), float(covered[1] / runs)
 
@@ -250,6 +250,6 @@ def test_the_upper_end_of_the_largest_gap_errs_in_at_most_one_tail(rates: tuple[
 
 
 def test_another_group_never_lowers_the_upper_end() -> None:
-    assert widest_pair([30, 30], [30, 30]) == pytest.approx(TwoRates(30, 30, 30, 30).gap().high)
+    assert widest_pair([30, 30], [30, 30]) == pytest.approx(TwoRates(30, 30, 30, 30).gap_interval().high)
     assert widest_pair([30, 30, 1000], [30, 30, 1000]) >= widest_pair([30, 30], [30, 30])
-    assert widest_pair([30, 12, 28], [30, 30, 30]) == pytest.approx(TwoRates(30, 30, 12, 30).gap().high)
+    assert widest_pair([30, 12, 28], [30, 30, 30]) == pytest.approx(TwoRates(30, 30, 12, 30).gap_interval().high)

@@ -7,50 +7,50 @@ import math
 import numpy as np
 import pytest
 
-from rft.predictions.estimates import rate_of_rows
-from rft.predictions.table import Rows
+from rft.predictions.estimates import estimate_rate
+from rft.predictions.table import PredictionArrays
 from rft.stats import intervals
 from rft.stats.design_effect import bias_of_average, sample_of_rate
-from rft.stats.intervals import effective_n
+from rft.stats.intervals import kish_effective_n
 from rft.stats.rates import Rate
-from rft.stats.resampling import Sums
+from rft.stats.resampling import RatioTotals
 from rft.stats.scores.classification import METRICS, Ratios
 
 
-def rows_of(counts: np.ndarray, units: np.ndarray | None = None) -> Rows:
+def rows_of(counts: np.ndarray, units: np.ndarray | None = None) -> PredictionArrays:
     """Rows with these (K, K) counts, label by prediction."""
     labels, predictions = (np.repeat(axis.ravel(), counts.ravel()) for axis in np.indices(counts.shape))
-    return Rows(tuple("abcdefghijklmnopqrst"[: len(counts)]), labels, predictions, units=units)
+    return PredictionArrays(tuple("abcdefghijklmnopqrst"[: len(counts)]), labels, predictions, units=units)
 
 
 def accuracy(k: int) -> Ratios:
-    return Ratios.of(METRICS["accuracy"], "abcdefghijklmnopqrst"[:k], None)
+    return Ratios.from_metric(METRICS["accuracy"], "abcdefghijklmnopqrst"[:k], None)
 
 
 def balanced(k: int) -> Ratios:
-    return Ratios.of(METRICS["balanced_accuracy"], "abcdefghijklmnopqrst"[:k], None)
+    return Ratios.from_metric(METRICS["balanced_accuracy"], "abcdefghijklmnopqrst"[:k], None)
 
 
 def macro_precision(k: int) -> Ratios:
-    return Ratios.of(METRICS["precision"], "abcdefghijklmnopqrst"[:k], None)
+    return Ratios.from_metric(METRICS["precision"], "abcdefghijklmnopqrst"[:k], None)
 
 
 def macro_f1(k: int) -> Ratios:
-    return Ratios.of_f1("abcdefghijklmnopqrst"[:k])
+    return Ratios.from_macro_f1("abcdefghijklmnopqrst"[:k])
 
 
 def test_values_are_those_of_the_definition() -> None:
     counts = np.array([[8, 2, 0], [1, 5, 0], [0, 1, 3]])
-    values = [rate_of_rows(rows_of(counts), ratios(3)).value for ratios in (accuracy, balanced, macro_f1)]
+    values = [estimate_rate(rows_of(counts), ratios(3)).value for ratios in (accuracy, balanced, macro_f1)]
     f1 = np.mean([2 * 8 / (10 + 9), 2 * 5 / (6 + 8), 2 * 3 / (4 + 3)])
     assert values == pytest.approx([16 / 20, (8 / 10 + 5 / 6 + 3 / 4) / 3, f1])
 
 
 def test_accuracy_of_rows_that_stand_for_themselves_is_wilsons() -> None:
-    rate = rate_of_rows(rows_of(np.array([[120, 30], [40, 110]])), accuracy(2))
+    rate = estimate_rate(rows_of(np.array([[120, 30], [40, 110]])), accuracy(2))
     for found, expected in (
-        (rate.interval(), intervals.wilson(230, 300)),
-        (rate.exact_interval(), intervals.clopper_pearson(230, 300)),
+        (rate.confidence_interval(), intervals.wilson_interval(230, 300)),
+        (rate.exact_interval(), intervals.clopper_pearson_interval(230, 300)),
     ):
         assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
         assert found.method == expected.method
@@ -62,14 +62,14 @@ def test_averages_have_the_variance_of_resampled_rows(metric) -> None:
     labels = rng.integers(0, 3, 400)
     predictions = np.where(rng.random(400) < 0.8, labels, rng.integers(0, 3, 400))
     ratios, cells = metric(3), 3 * labels + predictions
-    drawn = [ratios.value(np.bincount(rng.choice(cells, 400), minlength=9).reshape(3, 3)) for _ in range(2000)]
-    interval = rate_of_rows(Rows(("a", "b", "c"), labels, predictions), ratios).interval()
+    drawn = [ratios.metric_value(np.bincount(rng.choice(cells, 400), minlength=9).reshape(3, 3)) for _ in range(2000)]
+    interval = estimate_rate(PredictionArrays(("a", "b", "c"), labels, predictions), ratios).confidence_interval()
     assert (interval.high - interval.low) / (2 * 1.96) == pytest.approx(np.std(drawn), rel=0.08)
 
 
 @pytest.mark.parametrize("metric", [balanced, macro_f1])
 def test_a_matrix_without_errors_keeps_an_interval(metric) -> None:
-    interval = rate_of_rows(rows_of(np.diag([20, 20])), metric(2)).interval()
+    interval = estimate_rate(rows_of(np.diag([20, 20])), metric(2)).confidence_interval()
     assert interval.high == 1
     assert 0.85 < interval.low < 0.95  # Wilson for 40 of 40: 0.912
 
@@ -80,13 +80,14 @@ def test_averages_rest_on_the_units(metric) -> None:
     labels, right = np.tile([0, 1], 6), np.array([1] * 9 + [0] * 3, dtype=bool)
     people = np.where(right, labels, 1 - labels)
     once, four = (
-        Rows(("a", "b"), np.repeat(labels, n), np.repeat(people, n), units=np.repeat(np.arange(12), n)) for n in (1, 4)
+        PredictionArrays(("a", "b"), np.repeat(labels, n), np.repeat(people, n), units=np.repeat(np.arange(12), n))
+        for n in (1, 4)
     )
-    one, other = (rate_of_rows(rows, metric(2)) for rows in (once, four))
+    one, other = (estimate_rate(rows, metric(2)) for rows in (once, four))
     assert one.value == other.value
     assert other.sample.units == 12
     assert other.sample.effective_n == pytest.approx(one.sample.effective_n, rel=0.05)
-    assert "12 units" in other.interval().method
+    assert "12 units" in other.confidence_interval().method
 
 
 def test_the_same_rows_give_the_same_rate_however_they_are_given() -> None:
@@ -94,13 +95,13 @@ def test_the_same_rows_give_the_same_rate_however_they_are_given() -> None:
     units = np.repeat(np.arange(60), 4)
     hits = rng.random(240) < 0.7
     named = np.array([f"person {unit}" for unit in units])
-    of_rows = rate_of_rows(Rows(("a", "b"), np.ones(240, int), hits.astype(int), units=units), accuracy(2))
-    assert Rate.of(hits, units) == Rate.of(hits, named) == of_rows
+    of_rows = estimate_rate(PredictionArrays(("a", "b"), np.ones(240, int), hits.astype(int), units=units), accuracy(2))
+    assert Rate.from_rows(hits, units) == Rate.from_rows(hits, named) == of_rows
 
 
 def test_rows_that_succeed_in_part_are_a_rate_too() -> None:
     """A rule that decides by chance succeeds with a probability."""
-    rate = Rate.of(np.full(50, 0.25), None)
+    rate = Rate.from_rows(np.full(50, 0.25), None)
     assert rate.value == 0.25
     assert rate.sample.effective_n == 50
 
@@ -109,15 +110,15 @@ def test_people_with_many_rows_leave_an_average_no_more_cases_than_kishs_number(
     """Recalls of people who are right or wrong as a whole: 1 / n = (1 / n_a + 1 / n_b) / 4."""
     sizes = np.array([1, 2, 3, 4, 30] * 4)
     labels, right = np.repeat([0, 1], 10), np.tile([1, 1, 0, 1, 1], 4)
-    rows = Rows(
+    rows = PredictionArrays(
         ("a", "b"),
         np.repeat(labels, sizes),
         np.repeat(np.where(right, labels, 1 - labels), sizes),
         units=np.repeat(np.arange(20), sizes),
     )
-    kish = effective_n(np.repeat(np.arange(10), sizes[:10]))
+    kish = kish_effective_n(np.repeat(np.arange(10), sizes[:10]))
     assert kish < 4
-    assert rate_of_rows(rows, balanced(2)).sample.effective_n <= 2 * kish
+    assert estimate_rate(rows, balanced(2)).sample.effective_n <= 2 * kish
 
 
 def test_a_rate_reaches_as_far_as_any_person_could_have_moved_it() -> None:
@@ -125,11 +126,11 @@ def test_a_rate_reaches_as_far_as_any_person_could_have_moved_it() -> None:
     sizes = np.array([1] * 10 + [10])
     right = np.repeat([True] * 10 + [False], sizes)
     for hits, expected in ((right, (0, 0.96)), (~right, (0.04, 1))):
-        found = Rate.of(hits, np.repeat(np.arange(11), sizes)).interval()
+        found = Rate.from_rows(hits, np.repeat(np.arange(11), sizes)).confidence_interval()
         assert found.low <= expected[0] + 0.06
         assert found.high >= expected[1] - 0.06
-    least_moved = Rate.of(np.repeat([True] * 10 + [True], sizes), np.repeat(np.arange(11), sizes))
-    assert least_moved.sample.effective_n == pytest.approx(effective_n(np.repeat(np.arange(11), sizes)), rel=0.01)
+    least_moved = Rate.from_rows(np.repeat([True] * 10 + [True], sizes), np.repeat(np.arange(11), sizes))
+    assert least_moved.sample.effective_n == pytest.approx(kish_effective_n(np.repeat(np.arange(11), sizes)), rel=0.01)
 
 
 def test_an_average_reaches_as_far_as_any_person_could_have_moved_it() -> None:
@@ -137,35 +138,35 @@ def test_an_average_reaches_as_far_as_any_person_could_have_moved_it() -> None:
     labels, right = np.arange(41) % 2, np.array([True] * 40 + [False])
     units = np.repeat(np.arange(41), sizes)
     predictions = np.where(right, labels, 1 - labels)
-    rows = Rows(("a", "b"), np.repeat(labels, sizes), np.repeat(predictions, sizes), units=units)
-    rate = rate_of_rows(rows, balanced(2))
+    rows = PredictionArrays(("a", "b"), np.repeat(labels, sizes), np.repeat(predictions, sizes), units=units)
+    rate = estimate_rate(rows, balanced(2))
     assert rate.value == pytest.approx(0.75)
-    assert rate.interval().high > 0.95
+    assert rate.confidence_interval().high > 0.95
 
 
 def test_a_class_with_few_cases_moves_an_average_as_far_as_its_recall_could_be_off() -> None:
-    rate = rate_of_rows(rows_of(np.array([[30, 0], [97, 873]])), balanced(2))
+    rate = estimate_rate(rows_of(np.array([[30, 0], [97, 873]])), balanced(2))
     assert rate.value == pytest.approx(0.95)
-    assert rate.interval().low <= (intervals.wilson(30, 30).low + 0.9) / 2 + 1e-9
+    assert rate.confidence_interval().low <= (intervals.wilson_interval(30, 30).low + 0.9) / 2 + 1e-9
 
 
 def test_an_average_over_classes_that_differ_rests_on_the_variance_of_each() -> None:
     """Precisions of .05 and .95 of many rows: narrower than a rate of one half."""
-    rate = rate_of_rows(rows_of(np.array([[50, 50], [950, 950]])), macro_precision(2))
+    rate = estimate_rate(rows_of(np.array([[50, 50], [950, 950]])), macro_precision(2))
     true = math.sqrt(0.05 * 0.95 * (1 / 1000 + 1 / 1000) / 4)
-    found = rate.interval()
+    found = rate.confidence_interval()
     assert (found.high - found.low) / (2 * 1.96) == pytest.approx(true, rel=0.05)
 
 
 def test_the_bias_of_macro_f1_is_that_of_the_jackknife() -> None:
     counts, ratios = np.array([[3, 1, 1], [0, 4, 2], [1, 0, 5]]), macro_f1(3)
     without = [
-        counts[cell] * ratios.value(counts - (np.arange(9).reshape(3, 3) == 3 * cell[0] + cell[1]))
+        counts[cell] * ratios.metric_value(counts - (np.arange(9).reshape(3, 3) == 3 * cell[0] + cell[1]))
         for cell in np.ndindex(3, 3)
     ]
     n = counts.sum()
-    bias = n * (sum(without) / n - ratios.value(counts))
-    sums = Sums.of_counts(counts, ratios.hits, ratios.cases)
+    bias = n * (sum(without) / n - ratios.metric_value(counts))
+    sums = RatioTotals.from_counts(counts, ratios.numerators, ratios.denominators)
     assert bias_of_average(sums) == pytest.approx(float(bias))
     assert bias < 0
 
@@ -173,12 +174,12 @@ def test_the_bias_of_macro_f1_is_that_of_the_jackknife() -> None:
 def test_an_average_over_classes_with_fewer_than_three_cases_each_does_not_hold() -> None:
     for rows_of_a_class, holds in ((2, False), (3, True)):
         rows = rows_of(rows_of_a_class * np.eye(20, dtype=int))
-        assert rate_of_rows(rows, macro_f1(20)).holds is holds
-        assert rate_of_rows(rows, accuracy(20)).holds
+        assert estimate_rate(rows, macro_f1(20)).holds is holds
+        assert estimate_rate(rows, accuracy(20)).holds
     people = rows_of(8 * np.eye(3, dtype=int), units=np.arange(24) // 4)  # two of each class
-    assert not rate_of_rows(people, balanced(3)).holds
+    assert not estimate_rate(people, balanced(3)).holds
     rare = rows_of(np.array([[2, 0], [5, 53]]))
-    assert rate_of_rows(rare, balanced(2)).holds
+    assert estimate_rate(rare, balanced(2)).holds
 
 
 def coverage(
@@ -202,19 +203,19 @@ def coverage(
     first = 1 / classes if rare is None else rare
     shares *= np.array([first] + [(1 - first) / (classes - 1)] * (classes - 1))[:, None]
     ratios = metric(classes)
-    true, covered, measured = float(ratios.value(shares)), 0, 0
+    true, covered, measured = float(ratios.metric_value(shares)), 0, 0
     for _ in range(runs):
         cells = rng.choice(classes**2, n, p=shares.ravel())
         sizes = (
             np.minimum(np.ceil(people * (rng.pareto(1.2, n) + 1)), 300).astype(int) if spread else np.full(n, people)
         )
         labels, predictions = (np.repeat(part, sizes) for part in divmod(cells, classes))
-        rows = Rows(tuple("abcdefghijklmnopqrst"[:classes]), labels, predictions, units=None)
+        rows = PredictionArrays(tuple("abcdefghijklmnopqrst"[:classes]), labels, predictions, units=None)
         if people > 1 or spread:
-            rows = Rows(rows.classes, labels, predictions, units=np.repeat(np.arange(n), sizes))
-        if math.isnan(ratios.value(rows.confusion)):
+            rows = PredictionArrays(rows.classes, labels, predictions, units=np.repeat(np.arange(n), sizes))
+        if math.isnan(ratios.metric_value(rows.confusion)):
             continue
-        interval = rate_of_rows(rows, ratios).interval()
+        interval = estimate_rate(rows, ratios).confidence_interval()
         measured += 1
         covered += interval.low <= true <= interval.high
     return covered / measured
@@ -284,9 +285,9 @@ def rate_coverage(sizes: str, people: int, rate: float, *, runs: int, agree: flo
         if agree < 1:
             share = rng.beta(rate * (1 / agree - 1), (1 - rate) * (1 / agree - 1), people)
         hits = rng.binomial(cases, share)
-        sums = Sums(hits[:, None].astype(float), cases[:, None].astype(float), np.ones(people))
+        sums = RatioTotals(hits[:, None].astype(float), cases[:, None].astype(float), np.ones(people))
         n = sample_of_rate(sums).effective_n
-        interval = intervals.wilson(hits.sum() / cases.sum() * n, n)
+        interval = intervals.wilson_interval(hits.sum() / cases.sum() * n, n)
         covered += interval.low <= rate <= interval.high
     return covered / runs
 
@@ -320,7 +321,10 @@ def test_people_with_equally_many_rows_that_agree_are_as_many_cases(people: int)
     """Wilson's interval of as many independent rows, whose coverage is 91 to 93 % at some rates under 50 cases."""
     for right in range(people + 1):
         hits = np.repeat(np.arange(people) < right, 4)
-        found, expected = Rate.of(hits, np.repeat(np.arange(people), 4)).interval(), intervals.wilson(right, people)
+        found, expected = (
+            Rate.from_rows(hits, np.repeat(np.arange(people), 4)).confidence_interval(),
+            intervals.wilson_interval(right, people),
+        )
         assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 

@@ -26,9 +26,9 @@ def misses(
     truth = members.sf(others.isf(fpr))
     rng, found = np.random.default_rng(seed), []
     for _ in range(trials):
-        rate = roc.tpr_at(fpr, members.rvs(n, random_state=rng), others.rvs(n_non_members, random_state=rng))
+        rate = roc.tpr_at_fpr(fpr, members.rvs(n, random_state=rng), others.rvs(n_non_members, random_state=rng))
         assert rate is not None
-        naive = intervals.wilson(rate.value * n, n)
+        naive = intervals.wilson_interval(rate.value * n, n)
         found.append(
             (
                 truth < rate.interval.low - 1e-12,
@@ -62,7 +62,7 @@ def test_intervals_cover_at_other_sizes(shape: str, n: int, n_non_members: int, 
 def test_a_rate_is_the_share_above_the_threshold_that_so_many_others_exceed() -> None:
     others = np.arange(1000.0)
     members = np.array([988.5, 989.0, 989.5, 990.0, 5000.0])
-    rate = roc.tpr_at(0.01, members, others)  # ten of the others exceed 989
+    rate = roc.tpr_at_fpr(0.01, members, others)  # ten of the others exceed 989
     assert rate is not None
     assert rate.value == pytest.approx(3 / 5)
     assert "order statistics" in rate.interval.method
@@ -73,7 +73,7 @@ def test_intervals_narrow_with_the_level() -> None:
     members, others = rng.normal(1, 1, 500), rng.normal(0, 1, 1000)
     widths = []
     for level in (0.5, 0.95, 0.99):
-        rate = roc.tpr_at(0.05, members, others, level=level)
+        rate = roc.tpr_at_fpr(0.05, members, others, level=level)
         assert rate is not None
         widths.append(rate.interval.high - rate.interval.low)
     assert widths == sorted(widths)
@@ -82,23 +82,23 @@ def test_intervals_narrow_with_the_level() -> None:
 @pytest.mark.parametrize(("fpr", "enough"), [(0.01, 1000), (0.001, 10_000), (0.1, 100)])
 def test_ten_non_members_beyond_the_threshold_are_needed(fpr: float, enough: int) -> None:
     rng = np.random.default_rng(1)
-    assert roc.tpr_at(fpr, rng.random(20), rng.random(enough - 1)) is None
-    assert roc.tpr_at(fpr, rng.random(20), rng.random(enough)) is not None
-    assert roc.finest_rate(enough) == pytest.approx(fpr)
-    assert roc.tpr_at(fpr, np.empty(0), rng.random(enough)) is None
+    assert roc.tpr_at_fpr(fpr, rng.random(20), rng.random(enough - 1)) is None
+    assert roc.tpr_at_fpr(fpr, rng.random(20), rng.random(enough)) is not None
+    assert roc.finest_fpr(enough) == pytest.approx(fpr)
+    assert roc.tpr_at_fpr(fpr, np.empty(0), rng.random(enough)) is None
 
 
 def test_all_or_none_found_still_has_an_interval() -> None:
     others = np.linspace(0, 1, 1000)
     for members, value in ((np.full(30, 2.0), 1.0), (np.full(30, -1.0), 0.0)):
-        rate = roc.tpr_at(0.01, members, others)
+        rate = roc.tpr_at_fpr(0.01, members, others)
         assert rate is not None
         assert rate.value == value
         assert rate.interval.high - rate.interval.low > 0.05
 
 
 def test_scores_that_are_all_alike_find_nobody() -> None:
-    rate = roc.tpr_at(0.01, np.zeros(50), np.zeros(1000))
+    rate = roc.tpr_at_fpr(0.01, np.zeros(50), np.zeros(1000))
     assert rate is not None
     assert rate.value == 0.0
 
@@ -106,9 +106,9 @@ def test_scores_that_are_all_alike_find_nobody() -> None:
 def test_curve_begins_at_the_finest_measured_rate_and_ends_in_the_corner() -> None:
     rng = np.random.default_rng(7)
     members, others = rng.normal(1, 1, 3000).round(2), rng.normal(0, 1, 4000).round(2)
-    fpr, tpr = np.array(roc.curve(members, others, points=100)).T
+    fpr, tpr = np.array(roc.roc_curve(members, others, points=100)).T
     assert len(fpr) <= 100
-    assert fpr[0] == roc.finest_rate(4000)
+    assert fpr[0] == roc.finest_fpr(4000)
     assert (fpr[-1], tpr[-1]) == (1, 1)
     assert (np.diff(fpr) > 0).all()
     assert (np.diff(tpr) >= 0).all()
@@ -118,5 +118,5 @@ def test_curve_begins_at_the_finest_measured_rate_and_ends_in_the_corner() -> No
 
 
 def test_no_curve_of_a_handful() -> None:
-    assert roc.curve(np.zeros(50), np.zeros(9), points=100) == []
-    assert roc.curve(np.empty(0), np.zeros(50), points=100) == []
+    assert roc.roc_curve(np.zeros(50), np.zeros(9), points=100) == []
+    assert roc.roc_curve(np.empty(0), np.zeros(50), points=100) == []

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from rft.config.schema import Rule
 from rft.records import AuditRun, Finding
-from rft.stats.multiplicity import RULES
+from rft.stats.multiplicity import JUDGED_ESTIMATE_COUNTS
 from rft.verdict.policy import judge
 
 SLACK = 1e-9
@@ -23,7 +23,7 @@ def check_levels(run: AuditRun) -> list[Finding]:
     """Check that every estimate has intervals at all levels, none narrower than one for fewer rules; return them."""
     found = estimates_of(run)
     for finding in found:
-        assert tuple(adjusted.rules for adjusted in finding.adjusted) == RULES, finding.id
+        assert tuple(adjusted.rules for adjusted in finding.adjusted) == JUDGED_ESTIMATE_COUNTS, finding.id
         ends = [(adjusted.interval.low, adjusted.interval.high) for adjusted in finding.adjusted]
         for (low, high), (wider_low, wider_high) in pairwise(ends):
             assert wider_low <= low + SLACK, finding.id

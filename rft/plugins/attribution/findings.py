@@ -12,7 +12,7 @@ from rft.plugins.attribution.modality_words import NAMES, SuspectWording, Wordin
 from rft.plugins.attribution.path import TOLERANCE, Completeness
 from rft.records import Finding, not_measured
 from rft.stats import multiplicity
-from rft.stats.intervals import clopper_pearson, mean_interval
+from rft.stats.intervals import clopper_pearson_interval, mean_interval
 
 
 def failed_maps(method: str, sound: np.ndarray, words: Wording) -> Finding:
@@ -90,7 +90,7 @@ def deletion(method: str, gain: np.ndarray, units: np.ndarray | None, words: Wor
         value=float(gain.mean()),
         unit="probability",
         interval=interval,
-        adjusted=multiplicity.of_mean(gain, units),
+        adjusted=multiplicity.adjust_mean_interval(gain, units),
         n=n,
         description=description,
         caveats=words.deletion_limits,
@@ -134,7 +134,7 @@ def suspect(each: Suspect, intervention: Intervention, words: SuspectWording) ->
         value=arm.share,
         unit="fraction",
         interval=arm.interval,
-        adjusted=multiplicity.adjusted(lambda level: clopper_pearson(arm.flips, arm.n, level=level)),
+        adjusted=multiplicity.adjust_interval(lambda level: clopper_pearson_interval(arm.flips, arm.n, level=level)),
         n=arm.n,
         description=words.description,
         caveats=f"{words.control} {control.flips} of {control.n} change; the excess is "

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rft.records import Figure, Interval, Row, Table
-from rft.stats.intervals import newcombe_difference, wilson
+from rft.stats.intervals import newcombe_difference, wilson_interval
 
 FEWEST = 10  # examples of an arm
 DELETED = 0.2  # share of a picture or text that the deletion test takes away
@@ -29,7 +29,7 @@ class Arm:
 
     @property
     def interval(self) -> Interval | None:
-        return wilson(self.flips, self.n) if self.n else None
+        return wilson_interval(self.flips, self.n) if self.n else None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from rft.plugins.backbone.logme import logme
 from rft.plugins.backbone.paired import TANGO, paired_difference
 from rft.records import Finding, Interval, Section, not_measured
 from rft.stats import intervals, multiplicity
-from rft.stats.cross_validation import FOLDS, Folds, OutOfFold, Undefined
+from rft.stats.cross_validation import MAX_FOLDS, Folds, OutOfFold, Undefined
 
 if TYPE_CHECKING:
     from rft.features.embeddings import Embeddings
@@ -109,7 +109,7 @@ def _trained_elsewhere(given: str) -> Finding:
 
 
 def _measure(given: Embeddings, seed: int, why_no_untrained: str, withheld: Withheld) -> _Measured:
-    folds = Folds.draw(given.labels, given.units, seed)
+    folds = Folds.draw_stratified(given.labels, given.units, seed)
     probe = measures.linear_probe(given.pretrained, folds)
     without = Undefined(why_no_untrained)
     return _Measured(
@@ -174,8 +174,8 @@ def _accuracy(name: str, predicted: OutOfFold | Undefined, references: tuple[str
         status="info",
         value=rate.value,
         unit="fraction",
-        interval=rate.interval(),
-        adjusted=multiplicity.adjusted(rate.exact_interval),
+        interval=rate.confidence_interval(),
+        adjusted=multiplicity.adjust_interval(rate.exact_interval),
         n=rate.sample.units,
         description=MEANINGS[name],
         caveats=OUT_OF_FOLD,
@@ -189,7 +189,7 @@ def _gain(probe: OutOfFold | Undefined, untrained: OutOfFold | Undefined) -> Fin
         return not_measured(id, title, probe.reason, MEANINGS["probe_gain"])
     if isinstance(untrained, Undefined):
         return not_measured(id, title, untrained.reason, MEANINGS["probe_gain"])
-    interval = paired_difference(probe.hits, untrained.hits, probe.units)
+    interval = paired_difference(probe.is_correct, untrained.is_correct, probe.units)
     return Finding(
         id=id,
         title=title,
@@ -197,8 +197,8 @@ def _gain(probe: OutOfFold | Undefined, untrained: OutOfFold | Undefined) -> Fin
         value=probe.accuracy.value - untrained.accuracy.value,
         unit="fraction",
         interval=interval,
-        adjusted=multiplicity.adjusted(
-            lambda level: paired_difference(probe.hits, untrained.hits, probe.units, level=level)
+        adjusted=multiplicity.adjust_interval(
+            lambda level: paired_difference(probe.is_correct, untrained.is_correct, probe.units, level=level)
         ),
         n=probe.accuracy.sample.units,
         description=f"{MEANINGS['probe_gain']} {_remark(interval)}".rstrip(),
@@ -243,7 +243,7 @@ def _notes(given: Embeddings, private: bool) -> tuple[str, ...]:
     these = f"all {n} training examples" if whole else f"{n} of {given.sampled_from} training examples, drawn at random"
     by_unit = ", and all examples of a unit are held out together" if given.units is not None else ""
     notes = (
-        f"Measured on {these}, with {dimension} features each; up to {FOLDS} parts are held out in turn"
+        f"Measured on {these}, with {dimension} features each; up to {MAX_FOLDS} parts are held out in turn"
         f"{by_unit}. Test examples take no part.",
         "A poor fit of the frozen features is the known limit of training a head alone. Where the gain over random "
         "weights is small, another backbone or training more layers may do more than longer training.",

@@ -62,7 +62,7 @@ def compare(candidates: Mapping[str, CandidateBackbone], *, seed: int = 0, withh
         raise ValueError("expected one backbone at least")
     if any(not np.array_equal(each.labels, given[0].labels) for each in given):
         raise ValueError("expected the same examples, in the same order, for every backbone")
-    folds = Folds.draw(given[0].labels, given[0].units, seed)
+    folds = Folds.draw_stratified(given[0].labels, given[0].units, seed)
     found = [_measure(name, each.embeddings, each.seconds, folds, withheld) for name, each in candidates.items()]
     ranked = sorted(found, key=lambda each: (-_accuracy(each), each.name))
     tables = {
@@ -101,7 +101,7 @@ def _accuracy(candidate: _Candidate) -> float:
 def _row(candidate: _Candidate, given: Embeddings) -> Row:
     gaps = {gap.attribute: gap.value for gap in candidate.gaps}
     rate = None if isinstance(candidate.probe, Undefined) else candidate.probe.accuracy
-    ends = rate.interval() if rate else None
+    ends = rate.confidence_interval() if rate else None
     return {
         "backbone": candidate.name,
         "dimension": candidate.dimension,
@@ -124,7 +124,7 @@ def _against_best(ranked: list[_Candidate]) -> Table:
 def _difference(candidate: _Candidate, best: OutOfFold) -> Row:
     if isinstance(candidate.probe, Undefined):
         return {"backbone": candidate.name, "value": None, "low": None, "high": None, "n": best.accuracy.sample.units}
-    ends = paired_difference(candidate.probe.hits, best.hits, best.units)
+    ends = paired_difference(candidate.probe.is_correct, best.is_correct, best.units)
     return {
         "backbone": candidate.name,
         "value": candidate.probe.accuracy.value - best.accuracy.value,

@@ -10,7 +10,7 @@ import numpy as np
 from rft.disclosure.withheld import MISSING, NOTHING, Withheld
 from rft.records import Interval
 from rft.stats.cross_validation import OutOfFold, Undefined
-from rft.stats.rates import Rate, gap_of_rates
+from rft.stats.rates import Rate, gap_interval_of_rates
 
 FEWEST = 10  # units of a group that is scored
 
@@ -40,7 +40,7 @@ class Gap:
         hidden = withheld.among(*counts)
         units = counts[1]
         enough = {name: own for name, own in known.items() if units[name] >= FEWEST and name not in hidden}
-        rates = [(name, Rate.of(probe.hits[own], probe.units[own])) for name, own in enough.items()]
+        rates = [(name, Rate.from_rows(probe.is_correct[own], probe.units[own])) for name, own in enough.items()]
         return cls(
             attribute=attribute,
             scored=tuple(sorted(rates, key=lambda named: (named[1].value, named[0]))),
@@ -60,7 +60,7 @@ class Gap:
         """Return the interval for exactly two groups; the largest of many gaps is biased upward and has none."""
         if len(self.scored) != 2:
             return None
-        return gap_of_rates(self.scored[1][1], self.scored[0][1])
+        return gap_interval_of_rates(self.scored[1][1], self.scored[0][1])
 
     @property
     def groups(self) -> str | None:

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.linalg
 from scipy.optimize import minimize_scalar
 
-from rft.stats.cross_validation import Undefined, not_finite, one_thread
+from rft.stats.cross_validation import Undefined, find_non_finite, limit_to_one_thread
 
 # The ratio of the precisions of weights and noise is sought over this range of the largest squared singular value:
 # below it the noise, above it the features have no part in the evidence.
@@ -33,13 +33,13 @@ def logme(features: np.ndarray, labels: np.ndarray) -> float | Undefined:
 
     Source: You et al. 2021, ICML, "LogME: Practical Assessment of Pre-trained Models for Transfer Learning", section 4.
     """
-    if problem := not_finite(features):
+    if problem := find_non_finite(features):
         return problem
     classes = np.unique(labels)
     if len(classes) < 2:
         return Undefined(f"fewer than two classes occur among {len(labels)} training examples")
     targets = (labels[:, None] == classes).astype(np.float64)
-    with one_thread():
+    with limit_to_one_thread():
         left, powers = _left_singular(features.astype(np.float64))
     fitted = left.T @ targets
     unexplained = np.sum((targets - left @ fitted) ** 2, axis=0)

@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator
 from sklearn.linear_model import RidgeClassifierCV
 from sklearn.neighbors import KNeighborsClassifier
 
-from rft.stats.cross_validation import Folds, OutOfFold, Undefined, not_finite, one_thread
+from rft.stats.cross_validation import Folds, OutOfFold, Undefined, find_non_finite, limit_to_one_thread
 
 NEIGHBOURS = 5
 PENALTIES = np.logspace(-4, 3, 8)  # of features whose rows have length 1 on average
@@ -48,11 +48,11 @@ def nearest_neighbours(features: np.ndarray, folds: Folds | Undefined) -> OutOfF
 def _out_of_fold(classifier: BaseEstimator, features: np.ndarray, folds: Folds | Undefined) -> OutOfFold | Undefined:
     if isinstance(folds, Undefined):
         return folds
-    if problem := not_finite(features):
+    if problem := find_non_finite(features):
         return problem
     wide = features.astype(np.float64)  # in float32 the result would depend on the machine's summation order
     predictions = np.empty_like(folds.labels)
-    with one_thread():
+    with limit_to_one_thread():
         for seen, held_out in folds:
             classifier.fit(wide[seen], folds.labels[seen])
             predictions[held_out] = classifier.predict(wide[held_out])

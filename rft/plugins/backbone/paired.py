@@ -9,26 +9,28 @@ from scipy.optimize import brentq
 from scipy.special import ndtri
 
 from rft.records import Interval
-from rft.stats.intervals import LEVEL, Sample
+from rft.stats.intervals import CONFIDENCE_LEVEL, Sample
 
 TANGO = "Tango 1998, Stat. Med. 17:891"
 
 
-def paired_difference(hits: np.ndarray, other_hits: np.ndarray, units: np.ndarray, *, level: float = LEVEL) -> Interval:
+def paired_difference(
+    hits: np.ndarray, other_hits: np.ndarray, units: np.ndarray, *, level: float = CONFIDENCE_LEVEL
+) -> Interval:
     """Return the interval of the accuracy of the first classifier minus that of the other.
 
     Args:
-        hits, other_hits: (n,) booleans, whether each is right about an example; n above 0.
+        is_correct, other_hits: (n,) booleans, whether each is right about an example; n above 0.
         units: (n,) whose each example is; the interval rests on the effective number of units.
         level: nominal coverage, between 0 and 1.
     """
-    sample = Sample.of(units)
+    sample = Sample.from_units(units)
     worth = sample.effective_n / sample.rows
     won, lost = (worth * float(np.sum(only)) for only in (hits & ~other_hits, other_hits & ~hits))
-    return sample.noted(tango(won, lost, sample.effective_n, level=level))
+    return sample.note_units(tango(won, lost, sample.effective_n, level=level))
 
 
-def tango(won: float, lost: float, n: float, *, level: float = LEVEL) -> Interval:
+def tango(won: float, lost: float, n: float, *, level: float = CONFIDENCE_LEVEL) -> Interval:
     """Return the score interval of a difference of paired proportions, ``(won - lost) / n``.
 
     It holds every difference that the score test does not reject, so it lies beside 0 exactly when McNemar's test

@@ -36,7 +36,7 @@ def balanced_accuracies(classifiers: Mapping[str, OutOfFold | Undefined]) -> Tab
 
 
 def _row(name: str, rate: Rate | None) -> Row:
-    ends = rate.interval() if rate else None
+    ends = rate.confidence_interval() if rate else None
     return {
         "name": name,
         "value": rate.value if rate else None,
@@ -51,7 +51,7 @@ def by_group(found: Sequence[Gap], reason: str) -> Table:
     table: Table = []
     for gap in found:
         for group, rate in gap.scored:
-            ends = rate.interval()
+            ends = rate.confidence_interval()
             scored: Row = {"value": rate.value, "low": ends.low, "high": ends.high, "n": rate.sample.units}
             table.append({"attribute": gap.attribute, "group": group, **scored, "status": "ok"})
         for group, n in gap.too_few:

@@ -17,7 +17,7 @@ from rft.plugins import AuditedModel
 from rft.plugins.performance import measures as measured
 from rft.plugins.performance import tables
 from rft.plugins.performance.measures import Measure, Split
-from rft.predictions.table import Rows
+from rft.predictions.table import PredictionArrays
 from rft.records import Finding, Section, Table, not_measured
 from rft.stats import intervals
 from rft.stats.design_effect import DESIGN_EFFECT
@@ -56,7 +56,7 @@ def _read(audited: AuditedModel, name: str, bins: int) -> Split | None:
         return None
     classes, positive = audited.facts.classes, audited.facts.positive
     index = classes.index(positive) if positive is not None else len(classes) - 1
-    return Split(Rows.of(frame, classes), index, bins, least_in_bin=audited.withheld.below)
+    return Split(PredictionArrays.from_frame(frame, classes), index, bins, least_in_bin=audited.withheld.below)
 
 
 def _shown(measures: Mapping[str, Measure], withheld: Withheld, split: str) -> dict[str, Measure]:
@@ -166,7 +166,7 @@ def _finding(name: str, measure: Measure) -> Finding:
     )
 
 
-def _against_scores(audited: AuditedModel, rows: Rows) -> Iterator[Finding]:
+def _against_scores(audited: AuditedModel, rows: PredictionArrays) -> Iterator[Finding]:
     """Give the count of decisions for a class that is not the most probable, where decisions came from elsewhere."""
     if audited.model is not None or rows.scores is None:
         return

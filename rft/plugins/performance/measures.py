@@ -9,19 +9,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rft.predictions.estimates import auc_of_rows, mean_of_rows, rate_of_rows
+from rft.predictions.estimates import estimate_auc, estimate_mean, estimate_rate
 from rft.predictions.row_values import SMALLEST_PROBABILITY
-from rft.predictions.table import Rows
+from rft.predictions.table import PredictionArrays
 from rft.records import Adjusted, Interval
 from rft.stats import multiplicity
-from rft.stats.design_effect import CASES_A_CLASS
+from rft.stats.design_effect import MIN_CASES_PER_CLASS
 from rft.stats.rates import Rate
 from rft.stats.scores.calibration import equal_mass_bins, expected_calibration_error
 from rft.stats.scores.classification import METRICS, Ratios
 
 ROWS_A_BIN = 10  # the calibration error uses fewer bins when its bins would hold fewer rows on average
 SIMULATIONS = 1000
-NO_INTERVAL = f"It has no interval: the classes have fewer than {CASES_A_CLASS} independent cases each, on average."
+NO_INTERVAL = (
+    f"It has no interval: the classes have fewer than {MIN_CASES_PER_CLASS} independent cases each, on average."
+)
 MOST_SIMULATED = 100_000  # rows that are drawn one by one
 
 
@@ -36,7 +38,7 @@ class Split:
         least_in_bin: rows and units that each bin must hold, where fewer bins can.
     """
 
-    rows: Rows
+    rows: PredictionArrays
     positive: int
     bins: int
     least_in_bin: int = 0
@@ -46,7 +48,7 @@ class Split:
 class Measure:
     """A measured value, or None with the reason; ``remark`` is added to what its finding says, ``warn`` marks it.
 
-    ``adjusted`` are the intervals for verdicts in which several estimates are judged.
+    ``adjust_interval`` are the intervals for verdicts in which several estimates are judged.
     """
 
     value: float | None
@@ -61,34 +63,38 @@ class Measure:
 def accuracy(split: Split, rng: np.random.Generator) -> Measure:
     """Measure the share of rows whose class is right."""
     rows = split.rows
-    rate = rate_of_rows(rows, Ratios.of(METRICS["accuracy"], rows.classes, None))
-    adjusted = multiplicity.adjusted(rate.exact_interval)
-    return Measure(rate.value, rows.n, rate.interval(), adjusted=adjusted)
+    rate = estimate_rate(rows, Ratios.from_metric(METRICS["accuracy"], rows.classes, None))
+    adjusted = multiplicity.adjust_interval(rate.exact_interval)
+    return Measure(rate.value, rows.n, rate.confidence_interval(), adjusted=adjusted)
 
 
 def balanced_accuracy(split: Split, rng: np.random.Generator) -> Measure:
     """Measure the mean of the recalls of all classes."""
     return _mean_over_classes(
-        split.rows, Ratios.of(METRICS["balanced_accuracy"], split.rows.classes, None), "has no rows"
+        split.rows, Ratios.from_metric(METRICS["balanced_accuracy"], split.rows.classes, None), "has no rows"
     )
 
 
 def macro_f1(split: Split, rng: np.random.Generator) -> Measure:
     """Measure the mean of the F1 scores of all classes."""
-    return _mean_over_classes(split.rows, Ratios.of_f1(split.rows.classes), "has no rows and is never predicted")
+    return _mean_over_classes(
+        split.rows, Ratios.from_macro_f1(split.rows.classes), "has no rows and is never predicted"
+    )
 
 
-def _mean_over_classes(rows: Rows, ratios: Ratios, cause: str) -> Measure:
-    absent = ratios.counts(rows.confusion)[1] == 0
+def _mean_over_classes(rows: PredictionArrays, ratios: Ratios, cause: str) -> Measure:
+    absent = ratios.count_cells(rows.confusion)[1] == 0
     if absent.any():
         return Measure(None, rows.n, reason=_undefined(rows, absent, cause))
-    rate = rate_of_rows(rows, ratios)
+    rate = estimate_rate(rows, ratios)
     if not rate.holds:
         return Measure(rate.value, rows.n, remark=NO_INTERVAL)
-    return Measure(rate.value, rows.n, rate.interval(), adjusted=multiplicity.adjusted(rate.exact_interval))
+    return Measure(
+        rate.value, rows.n, rate.confidence_interval(), adjusted=multiplicity.adjust_interval(rate.exact_interval)
+    )
 
 
-def _undefined(rows: Rows, which: np.ndarray, cause: str) -> str:
+def _undefined(rows: PredictionArrays, which: np.ndarray, cause: str) -> str:
     named = ", ".join(name for name, undefined in zip(rows.classes, which, strict=True) if undefined)
     return f"undefined: the class {named} {cause} among {len(rows)} rows"
 
@@ -102,10 +108,12 @@ def roc_auc(split: Split, rng: np.random.Generator) -> Measure:
     if absent.any():
         return Measure(None, rows.n, reason=_undefined(rows, absent, "has no rows"))
     positive = split.positive if len(rows.classes) == 2 else None
-    area = auc_of_rows(rows, positive)
+    area = estimate_auc(rows, positive)
     over = "each class against the rest, averaged" if positive is None else f"the class {rows.classes[positive]}"
-    adjusted = multiplicity.adjusted(area.interval)
-    return Measure(area.value, rows.n, area.interval(), remark=f"It is the area for {over}.", adjusted=adjusted)
+    adjusted = multiplicity.adjust_interval(area.confidence_interval)
+    return Measure(
+        area.value, rows.n, area.confidence_interval(), remark=f"It is the area for {over}.", adjusted=adjusted
+    )
 
 
 def log_loss(split: Split, rng: np.random.Generator) -> Measure:
@@ -113,11 +121,11 @@ def log_loss(split: Split, rng: np.random.Generator) -> Measure:
     rows = split.rows
     if rows.scores is None:
         return Measure(None, rows.n, reason=rows.no_scores)
-    mean = mean_of_rows("log_loss", rows, None)
+    mean = estimate_mean("log_loss", rows, None)
     clipped = int(np.count_nonzero(rows.scores[np.arange(len(rows)), rows.labels] < SMALLEST_PROBABILITY))
     remark = f"{clipped} probabilities of 0 were counted as {SMALLEST_PROBABILITY:.1e}." if clipped else ""
-    adjusted = multiplicity.adjusted_where_defined(mean.interval)
-    return Measure(mean.value, rows.n, mean.interval(), remark=remark, adjusted=adjusted)
+    adjusted = multiplicity.adjust_where_defined(mean.confidence_interval)
+    return Measure(mean.value, rows.n, mean.confidence_interval(), remark=remark, adjusted=adjusted)
 
 
 def ece(split: Split, rng: np.random.Generator) -> Measure:
@@ -183,23 +191,23 @@ def _filled_bins(confidence: np.ndarray, split: Split) -> np.ndarray:
     """Return (N,) bin numbers, of as many bins as are asked for and hold enough rows and units each."""
     units = np.arange(len(confidence)) if split.rows.units is None else split.rows.units
     for bins in range(split.bins, 1, -1):
-        numbers = equal_mass_bins(confidence, bins, least=ROWS_A_BIN)
+        numbers = equal_mass_bins(confidence, bins, min_rows=ROWS_A_BIN)
         pairs = np.unique(np.stack([numbers, units]), axis=1)[0]
         if np.bincount(pairs).min() >= split.least_in_bin:
             return numbers
     return np.zeros(len(confidence), dtype=np.int64)
 
 
-def majority(train: Rows) -> int:
+def majority(train: PredictionArrays) -> int:
     """Return the index of the most frequent class; the first of several."""
     return int(np.bincount(train.labels).argmax())
 
 
-def baseline(rows: Rows, majority: int | None) -> Measure:
+def baseline(rows: PredictionArrays, majority: int | None) -> Measure:
     """Measure the accuracy of always giving the class ``majority``."""
     if majority is None:
         return Measure(None, rows.n, reason="there are no train rows to take the most frequent class from")
-    rate = Rate.of(rows.labels == majority, rows.units)
+    rate = Rate.from_rows(rows.labels == majority, rows.units)
     remark = f"The most frequent class is {rows.classes[majority]}."
-    adjusted = multiplicity.adjusted(rate.exact_interval)
-    return Measure(rate.value, rows.n, rate.interval(), remark=remark, adjusted=adjusted)
+    adjusted = multiplicity.adjust_interval(rate.exact_interval)
+    return Measure(rate.value, rows.n, rate.confidence_interval(), remark=remark, adjusted=adjusted)

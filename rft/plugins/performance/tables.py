@@ -7,7 +7,7 @@ import numpy as np
 from rft.disclosure.withheld import Withheld
 from rft.plugins.performance import measures
 from rft.plugins.performance.measures import Split
-from rft.predictions.table import Rows
+from rft.predictions.table import PredictionArrays
 from rft.records import Figure, Row, Table
 from rft.stats.rates import Rate
 from rft.stats.scores.classification import METRICS, Ratios
@@ -45,13 +45,13 @@ def _shown(row: Row, few: set[str], withheld: Withheld) -> Row:
     return {**row, "status": "ok"}
 
 
-def _class_table(rows: Rows) -> Table:
+def _class_table(rows: PredictionArrays) -> Table:
     ratios = {
-        "precision": Ratios.of(METRICS["precision"], rows.classes, None),
-        "recall": Ratios.of(METRICS["tpr"], rows.classes, None),
-        "f1": Ratios.of_f1(rows.classes),
+        "precision": Ratios.from_metric(METRICS["precision"], rows.classes, None),
+        "recall": Ratios.from_metric(METRICS["tpr"], rows.classes, None),
+        "f1": Ratios.from_macro_f1(rows.classes),
     }
-    columns = {column: each.values(rows.confusion) for column, each in ratios.items()}
+    columns = {column: each.ratio_values(rows.confusion) for column, each in ratios.items()}
     return [
         {
             "class": name,
@@ -66,7 +66,7 @@ def _defined(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _confusion_table(rows: Rows, counts: np.ndarray) -> Table:
+def _confusion_table(rows: PredictionArrays, counts: np.ndarray) -> Table:
     """Return one row a cell; the empty cells of a matrix too large to be drawn are left out."""
     everything = len(rows.classes) <= LARGEST_HEATMAP
     sizes = counts.sum(axis=1)
@@ -88,8 +88,8 @@ def _calibration_table(split: Split, scores: np.ndarray) -> Table:
     table: Table = []
     for number in range(bins.max() + 1):
         own = bins == number
-        rate = Rate.of(correct[own], None if rows.units is None else rows.units[own])
-        interval = rate.interval()
+        rate = Rate.from_rows(correct[own], None if rows.units is None else rows.units[own])
+        interval = rate.confidence_interval()
         table.append(
             {
                 "bin": number + 1,
@@ -113,7 +113,7 @@ CAPTIONS = {
 }
 
 
-def figures(rows: Rows) -> tuple[Figure, ...]:
+def figures(rows: PredictionArrays) -> tuple[Figure, ...]:
     """Return the figures: measures, reliability when there are scores, confusion when it can be drawn."""
     n = len(rows.labels)
     metrics = Figure(

@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rft.records import Interval
-from rft.stats.intervals import LEVEL
+from rft.stats.intervals import CONFIDENCE_LEVEL
 
 MAX_T = "Westfall and Young 1993, Resampling-Based Multiple Testing; Hothorn et al. 2008, Biom. J. 50:346"
 HOLM = "Holm 1979, Scand. J. Stat. 6:65"
 DRAWS_PER_TEST = 40
-TAIL = 40  # draws that should lie beyond a quantile, which leaves its tail probability a relative error of 16 %
+# Draws that should lie beyond a quantile, which leaves its tail probability a relative error of 16 %.
+DRAWS_BEYOND_QUANTILE = 40
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,13 @@ class PairGap:
     """Two groups compared, as indices.
 
     Attributes:
-        first, other: of which ``first`` has the higher smoothed value.
+        first, second: of which ``first`` has the higher smoothed value.
         interval: of first minus other, for all pairs at once.
         p_value: adjusted for all pairs (single step).
     """
 
     first: int
-    other: int
+    second: int
     interval: Interval
     p_value: float
 
@@ -91,7 +92,7 @@ class LargestGap:
     def _pairs(self) -> tuple[np.ndarray, np.ndarray]:
         return np.triu_indices(len(self._differences), 1)
 
-    def quantile(self, level: float) -> float:
+    def max_t_quantile(self, level: float) -> float:
         """Return how many standard errors the worst pair strays in ``level`` of the resamples.
 
         Raises:
@@ -115,19 +116,19 @@ class LargestGap:
         """Whether no resample reached the statistic, so that the p-value is as small as so many draws allow."""
         return self.p_value < 1.5 / (1 + len(self._maxima))
 
-    def gap_within_chance(self, level: float = LEVEL) -> float:
+    def gap_within_chance(self, level: float = CONFIDENCE_LEVEL) -> float:
         """Return the largest gap that the test does not tell from none, the groups being apart in the same pattern.
 
         The statistic grows in proportion to the differences, the errors being as they are; so ``value`` is above this
         exactly when the statistic is above its quantile. Where all groups are alike: the smallest margin of any pair.
         """
-        quantile = self.quantile(level)
+        quantile = self.max_t_quantile(level)
         if self.value <= 0 or self.statistic <= 0:
             return float(quantile * self._errors[self._pairs].min())
         within = quantile * self.value / self.statistic
         return within if self._bound is None else min(within, self._bound)
 
-    def interval(self, level: float = LEVEL) -> Interval:
+    def confidence_interval(self, level: float = CONFIDENCE_LEVEL) -> Interval:
         """Return the interval of the largest true gap, within 0 and the bound; it holds ``value``.
 
         With the probability ``level`` all pairs are within their margins at once, and then the largest gap is at least
@@ -135,24 +136,25 @@ class LargestGap:
         ``p_value`` is at most ``1 - level``.
         """
         gaps, margins = (matrix[self._pairs] for matrix in (np.abs(self._differences), self._errors))
-        margins = self.quantile(level) * margins
-        found = self.p_value <= 1 - level + 1e-12  # asked for once, so that rounding cannot part the two answers
-        low, high = max(float((gaps - margins).max()), 0.0) if found else 0.0, float((gaps + margins).max())
+        margins = self.max_t_quantile(level) * margins
+        # Asked for once, so that rounding cannot part the two answers.
+        excludes_zero = self.p_value <= 1 - level + 1e-12
+        low, high = max(float((gaps - margins).max()), 0.0) if excludes_zero else 0.0, float((gaps + margins).max())
         high = high if self._bound is None else min(high, self._bound)
         method = f"pairwise max-t {100 * level:g} %, {len(self._differences)} groups, {len(self._maxima)} resamples"
         return Interval(low=min(low, self.value), high=max(high, self.value), method=method)
 
-    def pairs(self, level: float = LEVEL) -> list[PairGap]:
+    def compare_pairs(self, level: float = CONFIDENCE_LEVEL) -> list[PairGap]:
         """Return every pair of groups, with intervals that hold for all pairs at once."""
-        margin, found = self.quantile(level), []
+        margin, compared_pairs = self.max_t_quantile(level), []
         for i, j in zip(*self._pairs, strict=True):
-            first, other = (int(i), int(j)) if self._differences[i, j] >= 0 else (int(j), int(i))
-            gap, error = float(self._differences[first, other]), float(self._errors[i, j])
+            first, second = (int(i), int(j)) if self._differences[i, j] >= 0 else (int(j), int(i))
+            gap, error = float(self._differences[first, second]), float(self._errors[i, j])
             ends = (gap - margin * error, gap + margin * error)
             low, high = ends if self._bound is None else (max(ends[0], -self._bound), min(ends[1], self._bound))
             interval = Interval(low=low, high=high, method=f"simultaneous max-t {100 * level:g} %")
-            found.append(PairGap(first, other, interval, _p_value(self._maxima, gap / error)))
-        return found
+            compared_pairs.append(PairGap(first, second, interval, _p_value(self._maxima, gap / error)))
+        return compared_pairs
 
 
 def largest_gap(resamples: Resamples, *, bound: float | None = 1.0) -> LargestGap:
@@ -180,16 +182,16 @@ def largest_gap(resamples: Resamples, *, bound: float | None = 1.0) -> LargestGa
     )
 
 
-def draws_for(level: float, *, least: int = 999) -> int:
+def draws_for_level(level: float, *, least: int = 999) -> int:
     """Return how many resamples a quantile at the level should rest on: 40 lie beyond it.
 
-    >>> draws_for(0.95), draws_for(1 - 0.05 / 8)
+    >>> draws_for_level(0.95), draws_for_level(1 - 0.05 / 8)
     (999, 6399)
     """
-    return max(least, math.ceil(TAIL / (1 - level) - 1e-6) - 1)
+    return max(least, math.ceil(DRAWS_BEYOND_QUANTILE / (1 - level) - 1e-6) - 1)
 
 
-def refined_p_value(
+def refine_p_value(
     gap: LargestGap, draw_gap: Callable[[], LargestGap | None], *, tests: int, draws_per_test: int = DRAWS_PER_TEST
 ) -> float:
     """Return the p-value of a gap, from so many more draws that Holm's correction for ``tests`` can reach 0.05.
@@ -217,10 +219,10 @@ def refined_p_value(
     return (1 + reached) / (1 + drawn)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def adjust_by_holm(p_values: Sequence[float]) -> list[float]:
     """Return p-values adjusted for being several, in the same order (Holm 1979, Scand. J. Stat. 6:65).
 
-    >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03, 0.005])]
+    >>> [round(p, 3) for p in adjust_by_holm([0.01, 0.04, 0.03, 0.005])]
     [0.03, 0.06, 0.06, 0.02]
     """
     p = np.asarray(p_values, dtype=np.float64)
@@ -241,11 +243,11 @@ def _p_value(maxima: np.ndarray, statistic: float) -> float:
 
 def _pair_variances(resamples: Resamples) -> np.ndarray:
     """Return (G, G) variances of the differences; 1 on the diagonal, which is not used."""
-    own = resamples.variances
-    total = own[:, None] + own
+    variances = resamples.variances
+    total = variances[:, None] + variances
     if resamples.correlations is not None:
-        total = total - 2 * resamples.correlations * np.sqrt(np.outer(own, own))
-    return np.where(np.eye(len(own), dtype=bool), 1.0, total)
+        total = total - 2 * resamples.correlations * np.sqrt(np.outer(variances, variances))
+    return np.where(np.eye(len(variances), dtype=bool), 1.0, total)
 
 
 def squared_maxima(deviations: np.ndarray, variances: np.ndarray, correlations: np.ndarray | None = None) -> np.ndarray:

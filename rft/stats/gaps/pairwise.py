@@ -10,7 +10,7 @@ from scipy.optimize import brentq
 
 from rft.records import Interval
 from rft.stats.gaps.rate_difference import TwoRates
-from rft.stats.intervals import LEVEL
+from rft.stats.intervals import CONFIDENCE_LEVEL
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,12 @@ class PairwiseGap:
     @property
     def value(self) -> float:
         """Return the highest rate minus the lowest."""
-        shares = [successes / n for successes, n in self.rates]
+        shares = [numerator / denominator for numerator, denominator in self.rates]
         return max(shares) - min(shares)
 
-    def interval(self, level: float = LEVEL) -> Interval:
+    def confidence_interval(self, level: float = CONFIDENCE_LEVEL) -> Interval:
         """Return the interval of the largest true gap, within 0 and 1; it holds ``value``."""
-        ends = [pair.gap(self.level_of_pairs(level)) for pair in self._pairs]
+        ends = [pair.gap_interval(self.level_of_pairs(level)) for pair in self._pairs]
         low, high = (max(getattr(interval, end) for interval in ends) for end in ("low", "high"))
         method = f"{ends[0].method}, Bonferroni over {len(ends)} pairs"
         return Interval(low=min(low, self.value), high=max(high, self.value), method=method)
@@ -48,21 +48,26 @@ class PairwiseGap:
         """Return the p-value of no difference between any two groups."""
         return min(1.0, len(self._pairs) * min(pair.p_value for pair in self._pairs))
 
-    def gap_within_chance(self, level: float = LEVEL) -> float:
+    def gap_within_chance(self, level: float = CONFIDENCE_LEVEL) -> float:
         """Return the largest gap that is not told from none, the groups apart in the same pattern; 1 where none is.
 
         Rates are moved away from their pooled rate, or towards it, in proportion, as far as they stay within 0 and 1.
         """
         if self.value <= 0:
             return min(pair.gap_within_chance(self.level_of_pairs(level)) for pair in self._pairs)
-        successes, n = np.array(self.rates).T
-        pooled, strays = successes.sum() / n.sum(), successes / n - successes.sum() / n.sum()
+        numerators, denominators = np.array(self.rates).T
+        pooled, strays = (
+            numerators.sum() / denominators.sum(),
+            numerators / denominators - numerators.sum() / denominators.sum(),
+        )
         apart = strays != 0
         widest = float((np.where(strays > 0, 1 - pooled, pooled)[apart] / np.abs(strays[apart])).min())
 
         def nearer_end(scale: float) -> float:
-            moved = PairwiseGap(tuple(zip(np.clip(pooled + scale * strays, 0, 1) * n, n, strict=True)))
-            ends = [pair.interval(self.level_of_pairs(level)) for pair in moved._pairs]
+            moved = PairwiseGap(
+                tuple(zip(np.clip(pooled + scale * strays, 0, 1) * denominators, denominators, strict=True))
+            )
+            ends = [pair.confidence_interval(self.level_of_pairs(level)) for pair in moved._pairs]
             return max(max(interval.low, -interval.high) for interval in ends)
 
         if nearer_end(widest) <= 0:
@@ -71,4 +76,4 @@ class PairwiseGap:
 
     @property
     def _pairs(self) -> list[TwoRates]:
-        return [TwoRates(*first, *other) for first, other in combinations(self.rates, 2)]
+        return [TwoRates(*first, *second) for first, second in combinations(self.rates, 2)]

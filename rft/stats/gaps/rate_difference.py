@@ -11,10 +11,16 @@ from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
 from rft.records import Interval
-from rft.stats.intervals import CLOPPER_PEARSON, LEVEL, NEWCOMBE_DIFFERENCE, absolute, clopper_pearson_ends
+from rft.stats.intervals import (
+    CLOPPER_PEARSON,
+    CONFIDENCE_LEVEL,
+    NEWCOMBE_DIFFERENCE,
+    clopper_pearson_ends,
+    size_interval,
+)
 
 SOURCES = (NEWCOMBE_DIFFERENCE, CLOPPER_PEARSON, "Agresti and Caffo 2000, Am. Stat. 54:280")
-LEAST_P = 1e-12
+MIN_P_VALUE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -22,74 +28,86 @@ class TwoRates:
     """Two independent rates, the first minus the other.
 
     Attributes:
-        hits, n: of the first group; fractions of an effective number where rows repeat units.
-        other_hits, other_n: of the other.
+        numerator, denominator: of the first group; fractions of an effective number where rows repeat units.
+        second_numerator, second_denominator: of the other.
     """
 
-    hits: float
-    n: float
-    other_hits: float
-    other_n: float
+    numerator: float
+    denominator: float
+    second_numerator: float
+    second_denominator: float
 
     @property
     def value(self) -> float:
         """Return the difference."""
-        return self.hits / self.n - self.other_hits / self.other_n
+        return self.numerator / self.denominator - self.second_numerator / self.second_denominator
 
-    def interval(self, level: float = LEVEL) -> Interval:
+    def confidence_interval(self, level: float = CONFIDENCE_LEVEL) -> Interval:
         """Return the interval of the difference, by ``difference_ends``."""
         low, high = difference_ends(*self._counts, level=level)
         method = f"Newcombe on Clopper-Pearson limits {100 * level:g} %, no narrower than Agresti-Caffo"
         return Interval(low=float(low), high=float(high), method=method)
 
-    def gap(self, level: float = LEVEL) -> Interval:
+    def gap_interval(self, level: float = CONFIDENCE_LEVEL) -> Interval:
         """Return the interval of how far apart the two rates are, whichever is the higher."""
-        return absolute(self.interval(level))
+        return size_interval(self.confidence_interval(level))
 
     @property
     def p_value(self) -> float:
         """Return the p-value of no difference: 1 minus the level at which the interval begins to reach 0."""
-        centre, error = _with_added(*self._counts)
+        centre, error = _smoothed_difference(*self._counts)
         of_added = 2 * float(ndtr(-abs(centre) / error))
-        return max(of_added, self._of_limits())
+        return max(of_added, self._p_value_of_limits())
 
-    def gap_within_chance(self, level: float = LEVEL) -> float:
+    def gap_within_chance(self, level: float = CONFIDENCE_LEVEL) -> float:
         """Return the largest gap that is not told from none, as the interval judges it; 1 where none ever is.
 
         Around the pooled rate, which is moved as far as needed for both rates to lie within 0 and 1.
         """
 
         def lower_end(gap: float) -> float:
-            interval = self._apart_by(gap).interval(level)
+            interval = self._apart_by(gap).confidence_interval(level)
             return interval.low if self.value >= 0 else -interval.high
 
         return 1.0 if lower_end(1.0) <= 0 else float(brentq(lower_end, 0.0, 1.0, xtol=1e-9))
 
     def _apart_by(self, gap: float) -> TwoRates:
         """Return rates that are so far apart, the same one higher, with the same cases."""
-        pooled, total = (self.hits + self.other_hits) / (self.n + self.other_n), self.n + self.other_n
+        pooled, total = (
+            (self.numerator + self.second_numerator) / (self.denominator + self.second_denominator),
+            self.denominator + self.second_denominator,
+        )
         signed = math.copysign(gap, self.value)
-        first, other = pooled + signed * self.other_n / total, pooled - signed * self.n / total
-        shift = max(0.0, -min(first, other)) - max(0.0, max(first, other) - 1.0)
-        return TwoRates((first + shift) * self.n, self.n, (other + shift) * self.other_n, self.other_n)
+        first, second = pooled + signed * self.second_denominator / total, pooled - signed * self.denominator / total
+        shift = max(0.0, -min(first, second)) - max(0.0, max(first, second) - 1.0)
+        return TwoRates(
+            (first + shift) * self.denominator,
+            self.denominator,
+            (second + shift) * self.second_denominator,
+            self.second_denominator,
+        )
 
     @property
     def _counts(self) -> tuple[float, float, float, float]:
-        return self.hits, self.n, self.other_hits, self.other_n
+        return self.numerator, self.denominator, self.second_numerator, self.second_denominator
 
-    def _of_limits(self) -> float:
+    def _p_value_of_limits(self) -> float:
         sign = math.copysign(1.0, self.value)
 
         def nearer_end(p: float) -> float:
-            low, high = _squared_and_added(*self._counts, level=1 - p)
+            low, high = _mover_ends(*self._counts, level=1 - p)
             return float(low if sign > 0 else -high)
 
-        if nearer_end(1 - LEAST_P) <= 0:
+        if nearer_end(1 - MIN_P_VALUE) <= 0:
             return 1.0
-        return LEAST_P if nearer_end(LEAST_P) > 0 else float(brentq(nearer_end, LEAST_P, 1 - LEAST_P, xtol=1e-12))
+        return (
+            MIN_P_VALUE
+            if nearer_end(MIN_P_VALUE) > 0
+            else float(brentq(nearer_end, MIN_P_VALUE, 1 - MIN_P_VALUE, xtol=1e-12))
+        )
 
 
-def widest_pair(successes: ArrayLike, n: ArrayLike, *, level: float = LEVEL) -> float:
+def widest_pair(numerators: ArrayLike, denominators: ArrayLike, *, level: float = CONFIDENCE_LEVEL) -> float:
     """Return the farthest that any two of G rates may be apart: the largest end of the intervals of single pairs.
 
     As an upper end of the largest true gap it errs no more often than the interval of one pair, (1 - level) / 2,
@@ -97,17 +115,24 @@ def widest_pair(successes: ArrayLike, n: ArrayLike, *, level: float = LEVEL) -> 
     too low. Resampling has no part in it, so that a group in which everybody is right keeps its width.
 
     Args:
-        successes, n: (G,) of each group, G above 1; fractional where rows repeat units.
+        numerators, denominators: (G,) of each group, G above 1; fractional where rows repeat units.
         level: of the interval of a pair.
     """
-    successes, n = (np.asarray(array, dtype=np.float64) for array in (successes, n))
-    first, other = np.triu_indices(len(n), 1)
-    low, high = difference_ends(successes[first], n[first], successes[other], n[other], level=level)
+    numerators, denominators = (np.asarray(array, dtype=np.float64) for array in (numerators, denominators))
+    first, second = np.triu_indices(len(denominators), 1)
+    low, high = difference_ends(
+        numerators[first], denominators[first], numerators[second], denominators[second], level=level
+    )
     return float(np.maximum(np.abs(low), np.abs(high)).max())
 
 
 def difference_ends(
-    hits: ArrayLike, n: ArrayLike, other_hits: ArrayLike, other_n: ArrayLike, *, level: float = LEVEL
+    numerators: ArrayLike,
+    denominators: ArrayLike,
+    second_numerators: ArrayLike,
+    second_denominators: ArrayLike,
+    *,
+    level: float = CONFIDENCE_LEVEL,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the ends of intervals of differences of rates, each of which errs in at most (1 - level) / 2 of samples.
 
@@ -118,35 +143,47 @@ def difference_ends(
     correction it is 5 % at 95 %.
 
     Args:
-        hits, n, other_hits, other_n: of any shapes that broadcast; hits within 0 to n, n above 0.
+        numerators, denominators, second_numerators, second_denominators: of any shapes that broadcast; each numerator
+            within 0 to its denominator, denominators above 0; fractions of an effective number where rows repeat units.
         level: nominal coverage, between 0 and 1.
 
     Source: Newcombe 1998, Stat. Med. 17:873, method 10; Zou and Donner 2008, Stat. Med. 27:1693; Agresti and Caffo
     2000, Am. Stat. 54:280, with n + 1 instead of n + 2 in the variance.
     """
-    low, high = _squared_and_added(hits, n, other_hits, other_n, level=level)
-    centre, error = _with_added(hits, n, other_hits, other_n)
+    low, high = _mover_ends(numerators, denominators, second_numerators, second_denominators, level=level)
+    centre, error = _smoothed_difference(numerators, denominators, second_numerators, second_denominators)
     half = float(ndtri(0.5 + level / 2)) * error
     return np.maximum(np.minimum(low, centre - half), -1.0), np.minimum(np.maximum(high, centre + half), 1.0)
 
 
-def _squared_and_added(
-    hits: ArrayLike, n: ArrayLike, other_hits: ArrayLike, other_n: ArrayLike, *, level: float
+def _mover_ends(
+    numerators: ArrayLike,
+    denominators: ArrayLike,
+    second_numerators: ArrayLike,
+    second_denominators: ArrayLike,
+    *,
+    level: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    (low, high), (other_low, other_high) = (
-        clopper_pearson_ends(*counts, level=level) for counts in ((hits, n), (other_hits, other_n))
+    (low, high), (second_low, second_high) = (
+        clopper_pearson_ends(*counts, level=level)
+        for counts in ((numerators, denominators), (second_numerators, second_denominators))
     )
-    share, other = np.divide(hits, n), np.divide(other_hits, other_n)
-    continuity = 0.5 / np.sqrt(np.multiply(n, other_n))
-    below = np.hypot(share - low, other_high - other) + continuity
-    above = np.hypot(high - share, other - other_low) + continuity
-    return share - other - below, share - other + above
+    rate, second_rate = np.divide(numerators, denominators), np.divide(second_numerators, second_denominators)
+    continuity = 0.5 / np.sqrt(np.multiply(denominators, second_denominators))
+    below = np.hypot(rate - low, second_high - second_rate) + continuity
+    above = np.hypot(high - rate, second_rate - second_low) + continuity
+    return rate - second_rate - below, rate - second_rate + above
 
 
-def _with_added(
-    hits: ArrayLike, n: ArrayLike, other_hits: ArrayLike, other_n: ArrayLike
+def _smoothed_difference(
+    numerators: ArrayLike, denominators: ArrayLike, second_numerators: ArrayLike, second_denominators: ArrayLike
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the difference and its standard error with one success and one failure added to each group."""
-    hits, n, other_hits, other_n = (np.asarray(array, dtype=np.float64) for array in (hits, n, other_hits, other_n))
-    share, other = (hits + 1) / (n + 2), (other_hits + 1) / (other_n + 2)
-    return share - other, np.sqrt(share * (1 - share) / (n + 1) + other * (1 - other) / (other_n + 1))
+    numerators, denominators, second_numerators, second_denominators = (
+        np.asarray(array, dtype=np.float64)
+        for array in (numerators, denominators, second_numerators, second_denominators)
+    )
+    rate, second_rate = (numerators + 1) / (denominators + 2), (second_numerators + 1) / (second_denominators + 2)
+    return rate - second_rate, np.sqrt(
+        rate * (1 - rate) / (denominators + 1) + second_rate * (1 - second_rate) / (second_denominators + 1)
+    )

@@ -30,15 +30,15 @@ from scipy.stats import rankdata
 from rft.records import Interval
 from rft.stats import intervals
 from rft.stats.gaps.max_t import Resamples
-from rft.stats.intervals import LEVEL
-from rft.stats.resampling import MANY, draw_sizes
+from rft.stats.intervals import CONFIDENCE_LEVEL
+from rft.stats.resampling import MIN_KINDS_DRAWN_AS_NORMAL, draw_batch_sizes
 
 DELONG = "DeLong et al. 1988, Biometrics 44:837"
 OBUCHOWSKI = "Obuchowski 1997, Biometrics 53:567"
-ADDED = 0.25  # units at either end of the scores, in either class
+ADDED_UNITS = 0.25  # units at either end of the scores, in either class
 ADDED_ON_LOGIT_SCALE = 0.1  # more of them would pull areas near 1 too far from it
 
-Part = tuple[np.ndarray, np.ndarray]  # influences of units that are drawn together, and their weights
+DrawnPart = tuple[np.ndarray, np.ndarray]  # influences of units that are drawn together, and their weights
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class AucEstimate:
     variance: float
     on_logit_scale: tuple[float, float]
     units: int | None
-    parts: tuple[Part, ...]
+    parts: tuple[DrawnPart, ...]
 
     @classmethod
     def from_scores(cls, scores: np.ndarray, positive: np.ndarray, units: np.ndarray | None = None) -> AucEstimate:
@@ -75,9 +75,9 @@ class AucEstimate:
         Raises:
             ValueError: one of the classes has no row, or a score is not finite.
         """
-        codes, known = _codes(units, len(scores))
+        codes, known = _unit_codes(units, len(scores))
         placements = _Placements.from_rows(np.asarray(scores, np.float64), np.asarray(positive, bool), codes)
-        return cls._from_areas([placements], known)
+        return cls._from_placements([placements], known)
 
     @classmethod
     def from_classes(cls, positives: np.ndarray, negatives: np.ndarray) -> AucEstimate:
@@ -99,22 +99,22 @@ class AucEstimate:
         Raises:
             ValueError: a class has no row or all of them, or a score is not finite.
         """
-        codes, known = _codes(units, len(labels))
+        codes, known = _unit_codes(units, len(labels))
         labels, k = np.asarray(labels), scores.shape[1]
         columns = (np.asarray(scores[:, index], np.float64) for index in range(k))
         placed = (_Placements.from_rows(column, labels == index, codes) for index, column in enumerate(columns))
-        return cls._from_areas(placed, known)
+        return cls._from_placements(placed, known)
 
     @classmethod
-    def _from_areas(cls, placed: Iterable[_Placements], units: int | None) -> AucEstimate:
-        mean, on_logit_scale, values = _Mean(), _Mean(), []
-        parts: tuple[Part, ...] = ()
+    def _from_placements(cls, placed: Iterable[_Placements], units: int | None) -> AucEstimate:
+        mean, on_logit_scale, values = _MeanAuc(), _MeanAuc(), []
+        parts: tuple[DrawnPart, ...] = ()
         for placements in placed:
-            area = placements.smoothed(ADDED)
-            mean.add(area)
-            on_logit_scale.add(placements.smoothed(ADDED_ON_LOGIT_SCALE))
+            smoothed_auc = placements.smooth_auc(ADDED_UNITS)
+            mean.add_auc(smoothed_auc)
+            on_logit_scale.add_auc(placements.smooth_auc(ADDED_ON_LOGIT_SCALE))
             values.append(placements.value)
-            parts = area.parts
+            parts = smoothed_auc.parts
         return cls(
             value=float(np.mean(values)),
             smoothed=mean.value,
@@ -129,14 +129,14 @@ class AucEstimate:
         """Return how many independent cases leave a share of ``smoothed`` its variance."""
         return self.smoothed * (1 - self.smoothed) / self.variance
 
-    def interval(self, level: float = LEVEL) -> Interval:
+    def confidence_interval(self, level: float = CONFIDENCE_LEVEL) -> Interval:
         """Return the interval on the logit scale, within 0 and 1; it holds ``value``.
 
-        >>> interval = AucEstimate.from_classes(np.arange(20) + 20, np.arange(20)).interval()
+        >>> interval = AucEstimate.from_classes(np.arange(20) + 20, np.arange(20)).confidence_interval()
         >>> round(interval.low, 2), interval.high
         (0.84, 1.0)
         """
-        wilson = intervals.wilson(self.value * self.effective_n, self.effective_n, level=level)
+        wilson = intervals.wilson_interval(self.value * self.effective_n, self.effective_n, level=level)
         centre, variance = self.on_logit_scale
         half = float(ndtri(0.5 + level / 2)) * math.sqrt(variance) / (centre * (1 - centre))
         low, high = (float(expit(logit(centre) + sign * half)) for sign in (-1, 1))
@@ -147,13 +147,13 @@ class AucEstimate:
         method = f"DeLong, logit, {100 * level:g} %" + (f", Obuchowski over {self.units} units" if self.units else "")
         return Interval(low=min(low, self.value), high=max(high, self.value), method=method)
 
-    def drawn(self, rng: np.random.Generator, draws: int) -> tuple[np.ndarray, np.ndarray]:
+    def draw_resamples(self, rng: np.random.Generator, draws: int) -> tuple[np.ndarray, np.ndarray]:
         """Return (B,) deviations and variances of resamples."""
-        deviations, variances = zip(*(_drawn(*part, rng, draws) for part in self.parts), strict=True)
+        deviations, variances = zip(*(_draw_influences(*part, rng, draws) for part in self.parts), strict=True)
         return sum(deviations), sum(variances)  # type: ignore[return-value]
 
 
-def difference_of_areas(first: AucEstimate, other: AucEstimate, level: float = LEVEL) -> Interval:
+def difference_of_aucs(first: AucEstimate, second: AucEstimate, level: float = CONFIDENCE_LEVEL) -> Interval:
     """Return the interval of the difference of the areas of independent units, first minus other, within -1 and 1.
 
     The variances of both add; each side is taken from the ends on that side, which keeps the skewness of areas near 0
@@ -161,12 +161,12 @@ def difference_of_areas(first: AucEstimate, other: AucEstimate, level: float = L
     it was above 0 at a level of 95 % in 0.6 to 2.7 % of samples with equal areas.
 
     >>> first, other = (AucEstimate.from_classes(np.arange(40) + above, np.arange(40)) for above in (20, 0))
-    >>> interval = difference_of_areas(first, other)
+    >>> interval = difference_of_aucs(first, other)
     >>> round(interval.low, 2), round(interval.high, 2)
     (0.22, 0.51)
     """
-    one, two = first.interval(level), other.interval(level)
-    difference = intervals.mover_difference(first.value, one, other.value, two)
+    first_interval, second_interval = first.confidence_interval(level), second.confidence_interval(level)
+    difference = intervals.mover_difference(first.value, first_interval, second.value, second_interval)
     return difference.model_copy(update={"low": max(difference.low, -1.0), "high": min(difference.high, 1.0)})
 
 
@@ -181,11 +181,11 @@ def auc_resamples(groups: Sequence[AucEstimate], rng: np.random.Generator, *, dr
         rng: source of the draws.
         draws: number of resamples.
     """
-    drawn = [group.drawn(rng, draws) for group in groups]
+    drawn = [group.draw_resamples(rng, draws) for group in groups]
     return Resamples(
         observed=np.array([group.value for group in groups]),
         values=np.array([group.smoothed for group in groups]),
-        variances=np.array([sum(_variance(*part) for part in group.parts) for group in groups]),
+        variances=np.array([sum(_influence_variance(*part) for part in group.parts) for group in groups]),
         deviations=np.array([deviations for deviations, _ in drawn]),
         drawn_variances=np.array([variances for _, variances in drawn]),
     )
@@ -211,10 +211,10 @@ class _Placements:
     def from_rows(cls, scores: np.ndarray, positive: np.ndarray, codes: np.ndarray) -> _Placements:
         if not positive.any() or positive.all() or not np.isfinite(scores).all():
             raise ValueError("expected finite scores of positives and of negatives")
-        first, other = scores[positive], scores[~positive]
-        ranks = rankdata(np.concatenate([first, other]))
-        below = ranks[: len(first)] - rankdata(first)
-        above = len(first) - (ranks[len(first) :] - rankdata(other))
+        positive_scores, negative_scores = scores[positive], scores[~positive]
+        ranks = rankdata(np.concatenate([positive_scores, negative_scores]))
+        below = ranks[: len(positive_scores)] - rankdata(positive_scores)
+        above = len(positive_scores) - (ranks[len(positive_scores) :] - rankdata(negative_scores))
         return cls(below, above, codes[positive], codes[~positive], int(codes.max()) + 1)
 
     @property
@@ -222,10 +222,10 @@ class _Placements:
         """Return the area."""
         return float(self.below.mean() / len(self.above))
 
-    def smoothed(self, added: float) -> _Area:
+    def smooth_auc(self, added: float) -> _SmoothedAuc:
         """Return the area with so much of a unit, of average size, added to either class at either end."""
         (m_sizes, m_worth), (n_sizes, n_worth) = (
-            _sizes(codes, self.units) for codes in (self.positives, self.negatives)
+            _unit_sizes(codes, self.units) for codes in (self.positives, self.negatives)
         )
         m_rows, n_rows = len(self.positives) / m_worth, len(self.negatives) / n_worth
         m, n = len(self.positives) + 2 * added * m_rows, len(self.negatives) + 2 * added * n_rows
@@ -242,7 +242,7 @@ class _Placements:
             _Side(total, sizes > 0, end, worth + 2 * added)
             for total, sizes, end, worth in zip(sums, (m_sizes, n_sizes), ends, (m_worth, n_worth), strict=True)
         )
-        return _Area(value, added, *sides)
+        return _SmoothedAuc(value, added, *sides)
 
 
 @dataclass(frozen=True)
@@ -268,7 +268,7 @@ class _Side:
 
 
 @dataclass(frozen=True)
-class _Area:
+class _SmoothedAuc:
     """One class against the rest, with so much of a unit added to either class at either end of the scores."""
 
     value: float
@@ -277,16 +277,16 @@ class _Area:
     negatives: _Side
 
     @property
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self) -> tuple[DrawnPart, ...]:
         """Return what is drawn by itself: the units of each class, or all where some have rows of either."""
         sides = (self.positives, self.negatives)
         if bool((self.positives.present & self.negatives.present).any()):
             both = self.positives.sums + self.negatives.sums
-            return (_part(both, np.concatenate([side.ends for side in sides]), self.added),)
-        return tuple(_part(side.sums[side.present], side.ends, self.added) for side in sides)
+            return (_join_part(both, np.concatenate([side.ends for side in sides]), self.added),)
+        return tuple(_join_part(side.sums[side.present], side.ends, self.added) for side in sides)
 
 
-class _Mean:
+class _MeanAuc:
     """The mean of areas of the same units, which are added one by one: hundreds need no more memory than one.
 
     In the variance the sum of squares of each class has its own n / (n - 1), products of different ones that of all
@@ -302,7 +302,7 @@ class _Mean:
         self._added = 0.0
         self._factor = 1.0
 
-    def add(self, area: _Area) -> None:
+    def add_auc(self, area: _SmoothedAuc) -> None:
         """Take in one more area."""
         self._count += 1
         self._values += area.value
@@ -327,22 +327,22 @@ class _Mean:
         return (shared + self._own) / self._count**2
 
     @property
-    def part(self) -> Part:
+    def part(self) -> DrawnPart:
         """Return all units together."""
-        return _part(self._influence / self._count, np.concatenate(self._ends) / self._count, self._added)
+        return _join_part(self._influence / self._count, np.concatenate(self._ends) / self._count, self._added)
 
 
-def _part(sums: np.ndarray, ends: np.ndarray, added: float) -> Part:
+def _join_part(sums: np.ndarray, ends: np.ndarray, added: float) -> DrawnPart:
     return np.concatenate([sums, ends]), np.concatenate([np.ones(len(sums)), np.full(len(ends), added)])
 
 
-def _sizes(codes: np.ndarray, units: int) -> tuple[np.ndarray, float]:
+def _unit_sizes(codes: np.ndarray, units: int) -> tuple[np.ndarray, float]:
     """Return the (U,) number of rows of each unit, and Kish's number of equal units that they are worth."""
     sizes = np.bincount(codes, minlength=units)
     return sizes, float(sizes.sum() ** 2 / np.square(sizes.astype(np.float64)).sum())
 
 
-def _codes(units: np.ndarray | None, n: int) -> tuple[np.ndarray, int | None]:
+def _unit_codes(units: np.ndarray | None, n: int) -> tuple[np.ndarray, int | None]:
     """Return (N,) dense codes of units, and how many there are where some have several rows."""
     if units is None:
         return np.arange(n), None
@@ -350,22 +350,22 @@ def _codes(units: np.ndarray | None, n: int) -> tuple[np.ndarray, int | None]:
     return codes, len(names) if len(names) < n else None
 
 
-def _variance(influences: np.ndarray, weights: np.ndarray) -> float:
+def _influence_variance(influences: np.ndarray, weights: np.ndarray) -> float:
     n = weights.sum()
     return float(n / (n - 1) * (weights @ influences**2))
 
 
-def _drawn(
+def _draw_influences(
     influences: np.ndarray, weights: np.ndarray, rng: np.random.Generator, draws: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (B,) deviations and variances of a sum of influences when those with weight 1 are drawn anew."""
-    if len(influences) > MANY:
-        variance = _variance(influences, weights)
+    if len(influences) > MIN_KINDS_DRAWN_AS_NORMAL:
+        variance = _influence_variance(influences, weights)
         return np.sqrt(variance) * rng.standard_normal(draws), np.full(draws, variance)
     added = np.where(weights < 1, weights, 0.0)
     n, total = int(np.count_nonzero(weights == 1)), weights.sum()
-    urn = np.repeat(influences, np.round(weights / ADDED).astype(int))
-    picks = [urn[rng.integers(0, len(urn), size=(size, n))] for size in draw_sizes(draws, n)]
+    urn = np.repeat(influences, np.round(weights / ADDED_UNITS).astype(int))
+    picks = [urn[rng.integers(0, len(urn), size=(size, n))] for size in draw_batch_sizes(draws, n)]
     sums = np.concatenate([pick.sum(axis=1) for pick in picks]) + added @ influences
     squares = np.concatenate([np.einsum("bn,bn->b", pick, pick) for pick in picks]) + added @ influences**2
     expected = (n * weights / total + added) @ influences

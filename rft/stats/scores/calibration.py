@@ -13,8 +13,8 @@ import numpy as np
 
 GUO = "Guo et al. 2017, ICML"
 KUMAR = "Kumar, Liang and Ma 2019, NeurIPS: Verified uncertainty calibration"
-BINS = 15
-LEAST_IN_BIN = 10
+MAX_BINS = 15
+MIN_ROWS_PER_BIN = 10
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,9 @@ class RmsCalibrationError:
         return float(np.sqrt(max(self.squared, 0.0)))
 
 
-def rms_calibration_error(scores: np.ndarray, hits: np.ndarray, *, bins: int = BINS) -> RmsCalibrationError | None:
+def rms_calibration_error(
+    scores: np.ndarray, outcomes: np.ndarray, *, bins: int = MAX_BINS
+) -> RmsCalibrationError | None:
     """Return the root-mean-square calibration error of N rows that stand for themselves, or None with fewer than 20.
 
     Rows are sorted by score into bins of equal numbers, at least 10 rows each; equal scores stay together, so the error
@@ -49,7 +51,7 @@ def rms_calibration_error(scores: np.ndarray, hits: np.ndarray, *, bins: int = B
 
     Args:
         scores: (N,) probabilities of the class.
-        hits: (N,) booleans, whether the row is of the class.
+        outcomes: (N,) booleans, whether the row is of the class.
         bins: the most bins.
 
     Raises:
@@ -57,16 +59,16 @@ def rms_calibration_error(scores: np.ndarray, hits: np.ndarray, *, bins: int = B
 
     Source: Kumar, Liang and Ma 2019, NeurIPS ("Verified uncertainty calibration"), section 4.1.
     """
-    scores, hits = np.asarray(scores, dtype=np.float64), np.asarray(hits, dtype=np.float64)
+    scores, outcomes = np.asarray(scores, dtype=np.float64), np.asarray(outcomes, dtype=np.float64)
     if not ((scores >= 0) & (scores <= 1)).all():
         raise ValueError("expected scores between 0 and 1")
-    bins = min(bins, len(scores) // LEAST_IN_BIN)
+    bins = min(bins, len(scores) // MIN_ROWS_PER_BIN)
     if bins < 2:
         return None
     order = np.argsort(scores, kind="stable")
-    starts = _starts(scores[order], bins)
+    starts = _bin_starts(scores[order], bins)
     n = np.diff([*starts, len(scores)])
-    rates, means = (np.add.reduceat(values[order], starts) / n for values in (hits, scores))
+    rates, means = (np.add.reduceat(values[order], starts) / n for values in (outcomes, scores))
     apart, shares = (rates - means) ** 2, n / len(scores)
     noise = rates * (1 - rates) / (n - 1)
     return RmsCalibrationError(float(shares @ (apart - noise)), float(np.sqrt(shares @ apart)), len(starts))
@@ -85,25 +87,25 @@ def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins
     return float(np.abs(np.bincount(bins, weights=correct - confidence)).sum() / len(confidence))
 
 
-def equal_mass_bins(values: np.ndarray, bins: int, *, least: int) -> np.ndarray:
+def equal_mass_bins(values: np.ndarray, bins: int, *, min_rows: int) -> np.ndarray:
     """Return (N,) bin numbers from 0 on without gaps; equal values share a bin, whatever the order of the rows.
 
     Args:
         values: (N,) confidences or scores.
         bins: the most bins.
-        least: fewer bins where they would hold fewer rows than this on average.
+        min_rows: fewer bins where they would hold fewer rows than this on average.
     """
-    bins = max(min(bins, len(values) // least), 1)
+    bins = max(min(bins, len(values) // min_rows), 1)
     edges = np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1])
     return np.unique(np.searchsorted(edges, values), return_inverse=True)[1]
 
 
-def _starts(ascending: np.ndarray, bins: int) -> np.ndarray:
+def _bin_starts(ascending: np.ndarray, bins: int) -> np.ndarray:
     """Return where bins of equal numbers begin, each at the first row of its score and with 10 rows or more."""
     wanted = ascending[np.linspace(0, len(ascending), bins, endpoint=False).astype(int)]
     starts = np.unique(np.searchsorted(ascending, wanted, "left"))
     kept = [0]
     for start in starts[1:]:
-        if start - kept[-1] >= LEAST_IN_BIN and len(ascending) - start >= LEAST_IN_BIN:
+        if start - kept[-1] >= MIN_ROWS_PER_BIN and len(ascending) - start >= MIN_ROWS_PER_BIN:
             kept.append(int(start))
     return np.array(kept)

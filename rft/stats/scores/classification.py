@@ -129,75 +129,76 @@ class Ratios:
     """A metric of kind ``ratio`` as R shares of cells of a confusion matrix, whose mean it is; R is 1 for one class.
 
     Attributes:
-        hits, cases: (R, K, K) label by prediction: what a row of the cell counts in; hits are cases. Booleans, but in
-            F1 scores, where a row counts half as a case of its label and half as one of its prediction.
+        numerators, denominators: (R, K, K) label by prediction: what a row of the cell adds to each; where the
+            numerator counts, the denominator does. Booleans, but in F1 scores, where a row counts half as a case of its
+            label and half as one of its prediction.
         names: (R,) what the cases of each share are called.
     """
 
-    hits: np.ndarray
-    cases: np.ndarray
+    numerators: np.ndarray
+    denominators: np.ndarray
     names: tuple[str, ...]
 
     @classmethod
-    def of(cls, metric: Metric, classes: Sequence[str], positive: int | None) -> Ratios:
+    def from_metric(cls, metric: Metric, classes: Sequence[str], positive: int | None) -> Ratios:
         """Return a metric of the class with this index; None for a metric of all classes, or the mean over classes."""
         k = len(classes)
         if metric.name == "accuracy":
             return cls(np.eye(k, dtype=bool)[None], np.ones((1, k, k), dtype=bool), ("examples",))
         if metric.name == "balanced_accuracy":
-            return cls.of(METRICS["tpr"], classes, None)
+            return cls.from_metric(METRICS["tpr"], classes, None)
         if positive is not None:
-            own_hits, own_cases = _of_class(metric.name, k, positive)
-            return cls(own_hits[None], own_cases[None], (metric.cases,))
-        hits, cases = zip(*(_of_class(metric.name, k, index) for index in range(k)), strict=True)
+            numerator, denominator = _cells_of_class(metric.name, k, positive)
+            return cls(numerator[None], denominator[None], (metric.cases,))
+        numerators, denominators = zip(*(_cells_of_class(metric.name, k, index) for index in range(k)), strict=True)
         names = tuple(f"{metric.cases.replace('positives', 'examples')} of {name}" for name in classes)
-        return cls(np.array(hits), np.array(cases), names)
+        return cls(np.array(numerators), np.array(denominators), names)
 
     @property
     def fact(self) -> tuple[bytes, bytes]:
         """Return a key that metrics share whose gaps are one fact: a share and its complement, such as TPR and FNR."""
-        complement = self.cases & ~self.hits
-        return self.cases.tobytes(), min(self.hits.tobytes(), complement.tobytes())
+        complement = self.denominators & ~self.numerators
+        return self.denominators.tobytes(), min(self.numerators.tobytes(), complement.tobytes())
 
     @classmethod
-    def of_f1(cls, classes: Sequence[str]) -> Ratios:
-        """Return the mean over classes of F1, the hits over the mean of labels and predictions of a class."""
-        tpr, precision = (cls.of(METRICS[name], classes, None) for name in ("tpr", "precision"))
+    def from_macro_f1(cls, classes: Sequence[str]) -> Ratios:
+        """Return the mean over classes of F1, the right ones over the mean of labels and predictions of a class."""
+        tpr, precision = (cls.from_metric(METRICS[name], classes, None) for name in ("tpr", "precision"))
         names = tuple(f"examples or selections of {name}" for name in classes)
-        return cls(tpr.hits, (tpr.cases.astype(np.float64) + precision.cases) / 2, names)
+        return cls(tpr.numerators, (tpr.denominators.astype(np.float64) + precision.denominators) / 2, names)
 
-    def counts(self, confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return (..., R) hits and cases for (..., K, K) counts."""
+    def count_cells(self, confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return (..., R) numerators and denominators from (..., K, K) counts, label by prediction."""
         return tuple(
             np.einsum("...ij,rij->...r", confusion, part.astype(confusion.dtype) if part.dtype == bool else part)
-            for part in (self.hits, self.cases)
+            for part in (self.numerators, self.denominators)
         )
 
-    def value(self, confusion: np.ndarray) -> np.ndarray:
+    def metric_value(self, confusion: np.ndarray) -> np.ndarray:
         """Return the (...) metric of (..., K, K) counts; NaN where one of its shares has no case.
 
         A mean over fewer classes would be another metric, and a share of nothing is none.
         """
-        return self.values(confusion).mean(axis=-1)
+        return self.ratio_values(confusion).mean(axis=-1)
 
-    def values(self, confusion: np.ndarray) -> np.ndarray:
+    def ratio_values(self, confusion: np.ndarray) -> np.ndarray:
         """Return the (..., R) shares of (..., K, K) counts; NaN where one has no case."""
-        hits, cases = self.counts(confusion)
-        return np.divide(hits, cases, out=np.full(hits.shape, np.nan), where=cases > 0)
+        numerators, denominators = self.count_cells(confusion)
+        return np.divide(numerators, denominators, out=np.full(numerators.shape, np.nan), where=denominators > 0)
 
-    def of_rows(self, labels: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return (N, R) booleans: whether each row is a hit, and whether it is a case."""
-        return self.hits[:, labels, predictions].T, self.cases[:, labels, predictions].T
+    def mark_rows(self, labels: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return (N, R) what each row adds to the numerators and to the denominators, from (N,) class indices."""
+        return self.numerators[:, labels, predictions].T, self.denominators[:, labels, predictions].T
 
 
-def _of_class(metric: str, k: int, positive: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return (K, K) booleans of hits and cases of one class against the rest."""
-    have, given = np.zeros((2, k, k), dtype=bool)
-    have[positive], given[:, positive] = True, True
+def _cells_of_class(metric: str, k: int, positive: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (K, K) booleans of numerators and denominators of one class against the rest."""
+    has_class, is_given = np.zeros((2, k, k), dtype=bool)
+    has_class[positive], is_given[:, positive] = True, True
     return {
-        "selection_rate": (given, np.ones((k, k), dtype=bool)),
-        "tpr": (have & given, have),
-        "fpr": (given & ~have, ~have),
-        "fnr": (have & ~given, have),
-        "precision": (have & given, given),
+        "selection_rate": (is_given, np.ones((k, k), dtype=bool)),
+        "tpr": (has_class & is_given, has_class),
+        "fpr": (is_given & ~has_class, ~has_class),
+        "fnr": (has_class & ~is_given, has_class),
+        "precision": (has_class & is_given, is_given),
     }[metric]

@@ -42,7 +42,7 @@ class Dispersion:
         return self.noise / self.observed if self.observed > 0 else None
 
 
-def dispersion(values: ArrayLike, variances: ArrayLike) -> Dispersion:
+def measure_dispersion(values: ArrayLike, variances: ArrayLike) -> Dispersion:
     """Return the dispersion of G independent estimates.
 
     Args:
@@ -59,15 +59,15 @@ def dispersion(values: ArrayLike, variances: ArrayLike) -> Dispersion:
     return Dispersion(observed=float(values.var(ddof=1)), noise=float(variances.mean()))
 
 
-def rate_variances(hits: ArrayLike, n: ArrayLike) -> np.ndarray:
+def rate_variances(numerators: ArrayLike, denominators: ArrayLike) -> np.ndarray:
     """Return (G,) unbiased estimates p (1 - p) / (n - 1) of the sampling variances of rates of independent rows.
 
     Args:
-        hits: (G,) 0 to ``n``.
-        n: (G,) cases, above 1; an effective number where rows repeat units.
+        numerators: (G,) 0 to ``denominators``.
+        denominators: (G,) cases, above 1; an effective number where rows repeat units.
     """
-    hits, n = (np.asarray(array, dtype=np.float64) for array in (hits, n))
-    if not ((n > 1) & (hits >= 0) & (hits <= n)).all():
-        raise ValueError("expected 0 <= hits <= n and n > 1 of every group")
-    share = hits / n
-    return share * (1 - share) / (n - 1)
+    numerators, denominators = (np.asarray(array, dtype=np.float64) for array in (numerators, denominators))
+    if not ((denominators > 1) & (numerators >= 0) & (numerators <= denominators)).all():
+        raise ValueError("expected 0 <= numerators <= denominators and denominators > 1 of every group")
+    rates = numerators / denominators
+    return rates * (1 - rates) / (denominators - 1)

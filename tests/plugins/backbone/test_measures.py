@@ -21,7 +21,7 @@ def planted(n: int, dimension: int, classes: int = 2, *, strength: float = 1.0, 
 
 
 def folds_of(labels: np.ndarray, units: np.ndarray | None = None) -> Folds:
-    folds = Folds.draw(labels, units, seed=0)
+    folds = Folds.draw_stratified(labels, units, seed=0)
     assert isinstance(folds, Folds)
     return folds
 
@@ -54,7 +54,7 @@ def test_a_rare_class_leaves_fewer_folds(rare: int, count: int) -> None:
 
 def test_what_cannot_be_folded_says_why() -> None:
     def reason(labels: list[int], units: list[str] | None = None) -> str:
-        folds = Folds.draw(np.array(labels), None if units is None else np.array(units), seed=0)
+        folds = Folds.draw_stratified(np.array(labels), None if units is None else np.array(units), seed=0)
         assert isinstance(folds, Undefined)
         assert measures.linear_probe(np.ones((len(labels), 2), np.float32), folds) is folds
         assert measures.nearest_neighbours(np.ones((len(labels), 2), np.float32), folds) is folds
@@ -122,9 +122,9 @@ def test_a_planted_signal_is_found_and_noise_is_not() -> None:
     features, labels = planted(300, 20, strength=3.0)
     folds = folds_of(labels)
     majority = measures.majority_share(labels)
-    assert probe_of(features, folds).accuracy.interval().low > 0.8
+    assert probe_of(features, folds).accuracy.confidence_interval().low > 0.8
     noise = np.random.default_rng(1).normal(size=features.shape).astype(np.float32)
-    ends = probe_of(noise, folds).accuracy.interval()
+    ends = probe_of(noise, folds).accuracy.confidence_interval()
     assert ends.low < majority
 
 
@@ -148,7 +148,7 @@ def test_recognising_a_person_is_no_skill() -> None:
         assert isinstance(by_row, OutOfFold)
         assert isinstance(by_person, OutOfFold)
         assert by_row.accuracy.value > 0.9
-        ends = by_person.accuracy.interval()
+        ends = by_person.accuracy.confidence_interval()
         assert ends.low < 0.5 < ends.high + 0.1
         assert "40 units" in ends.method
 
@@ -172,7 +172,7 @@ def test_balanced_accuracy_counts_each_class_the_same() -> None:
     labels = np.array([0] * 90 + [1] * 10)
     predictions = np.where(np.arange(100) < 95, 0, 1)
     found = OutOfFold(labels, predictions, np.arange(100))
-    ends = found.balanced_accuracy.interval()
+    ends = found.balanced_accuracy.confidence_interval()
     assert found.accuracy.value == 0.95
     assert found.balanced_accuracy.value == pytest.approx((1 + 0.5) / 2)
     assert ends.low < 0.75 < ends.high
@@ -187,7 +187,7 @@ def test_the_gap_of_two_groups_has_the_interval_of_two_rates() -> None:
     gap = gap_of([1] * 56 + [0] * 14 + [1] * 48 + [0] * 32, ["light"] * 70 + ["dark"] * 80)
     assert gap.value == pytest.approx(0.2)
     assert gap.groups == "light minus dark"
-    expected = TwoRates(56, 70, 48, 80).gap()
+    expected = TwoRates(56, 70, 48, 80).gap_interval()
     assert gap.interval is not None
     assert (gap.interval.low, gap.interval.high) == pytest.approx((expected.low, expected.high))
 

@@ -52,7 +52,7 @@ def test_compas() -> None:
 
 def test_the_gap_is_newcombes() -> None:
     gap = audit(compas()).finding("fairness.fpr_gap.race")
-    expected = TwoRates(805, 1795, 349, 1488).interval()
+    expected = TwoRates(805, 1795, 349, 1488).confidence_interval()
     assert gap.value == pytest.approx(805 / 1795 - 349 / 1488)
     assert gap.interval is not None
     assert (gap.interval.low, gap.interval.high) == pytest.approx((expected.low, expected.high))
@@ -78,7 +78,7 @@ def test_intervals_are_wilsons_on_the_rows_the_rate_is_a_share_of(metric: str) -
     section = audit(compas(), metrics=[metric])
     row = cell(section, "race", "white", metric)
     base = {"tpr": row["n_positive"], "fnr": row["n_positive"], "fpr": row["n_negative"]}.get(metric, row["n"])
-    expected = intervals.wilson(row["value"] * base, base)
+    expected = intervals.wilson_interval(row["value"] * base, base)
     assert (row["low"], row["high"]) == pytest.approx((expected.low, expected.high))
 
 
@@ -316,7 +316,7 @@ def test_options_choose_metrics_and_attributes() -> None:
 
 def test_the_worst_off_group_has_an_exact_interval() -> None:
     found = audit(compas()).finding("fairness.worst_fpr.race")
-    expected = intervals.clopper_pearson(805, 1795, level=0.975)  # two groups: either may be the worst
+    expected = intervals.clopper_pearson_interval(805, 1795, level=0.975)  # two groups: either may be the worst
     assert found.value == pytest.approx(805 / 1795)
     assert found.interval is not None
     assert (found.interval.low, found.interval.high) == pytest.approx((expected.low, expected.high))
@@ -411,8 +411,10 @@ def test_the_self_check_finds_a_method_that_invents_gaps(monkeypatch: pytest.Mon
     labels, wrong, groups = rng.random(200) < 0.5, rng.random(200) < 0.2, rng.choice(["x", "y"], 200)
     columns = [np.repeat(values, photos) for values in (labels, labels ^ wrong, np.arange(200).astype(str), groups)]
     frame = predictions(columns[0], columns[1], units=columns[2], place=columns[3])
-    narrow = TwoRates.interval
-    monkeypatch.setattr(TwoRates, "interval", lambda self, level=0.95: narrow(self, 0.70 if level == 0.95 else level))
+    narrow = TwoRates.confidence_interval
+    monkeypatch.setattr(
+        TwoRates, "confidence_interval", lambda self, level=0.95: narrow(self, 0.70 if level == 0.95 else level)
+    )
     found = audit(frame).finding("fairness.self_check.place")
     assert found.status == "fail"
     assert "cannot be believed" in found.description

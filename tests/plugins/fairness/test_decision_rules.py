@@ -13,7 +13,7 @@ from rft.plugins.fairness.mitigation.decision_rules import (
     GroupThresholds,
     LinearHead,
     Mixture,
-    Rows,
+    RuleInputs,
     decide,
     from_parts,
     positions,
@@ -32,10 +32,10 @@ MIXTURE = Mixture(0, np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([0.0, -1.0]), 
 HEAD = LinearHead(np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), np.array([0.0, 0.5, -1.0]))
 
 
-def rows(scores, groups=None, features=None) -> Rows:
+def rows(scores, groups=None, features=None) -> RuleInputs:
     scores = np.array(scores, dtype=float)
     known = np.array(groups if groups is not None else [None] * len(scores), dtype=object)
-    return Rows(
+    return RuleInputs(
         np.zeros((len(scores), 2)) if features is None else np.array(features, float),
         np.stack([1 - scores, scores], 1),
         known,

@@ -11,8 +11,8 @@ from sklearn import metrics as sklearn
 
 from rft.plugins.fairness import Fairness, FairnessOptions
 from rft.plugins.fairness.measure.group_metrics import Limits, measure
-from rft.predictions.grouped import GroupedRows, Target
-from rft.predictions.table import Grouping, Rows
+from rft.predictions.grouped import ClassTarget, GroupedPredictions
+from rft.predictions.table import Grouping, PredictionArrays
 from rft.records import Section
 from rft.stats.scores.classification import METRICS
 from tests.support.fairness_cases import audited_model, predictions
@@ -29,21 +29,21 @@ BINARY: dict[str, Callable[..., float]] = {
 NO_LIMITS = Limits(1, 1)
 
 
-def made_up(seed: int, k: int, n: int = 600) -> Rows:
+def made_up(seed: int, k: int, n: int = 600) -> PredictionArrays:
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, k, n)
     logits = rng.standard_normal((n, k)) + 1.2 * np.eye(k)[labels]
     scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    return Rows(tuple("abcdefgh"[:k]), labels, scores.argmax(axis=1), scores)
+    return PredictionArrays(tuple("abcdefgh"[:k]), labels, scores.argmax(axis=1), scores)
 
 
 def grouping(seed: int, n: int = 600, shares=(0.5, 0.3, 0.2)) -> Grouping:
     rng = np.random.default_rng([seed, 1])
-    return Grouping.of("place", pd.Series(rng.choice(list("xyz"), n, p=shares)))
+    return Grouping.from_values("place", pd.Series(rng.choice(list("xyz"), n, p=shares)))
 
 
-def values(rows: Rows, groups: Grouping, metric: str, target: Target) -> list[float | None]:
-    found = measure(GroupedRows(rows, groups), metric, target, limits=NO_LIMITS, positive=0)
+def values(rows: PredictionArrays, groups: Grouping, metric: str, target: ClassTarget) -> list[float | None]:
+    found = measure(GroupedPredictions(rows, groups), metric, target, limits=NO_LIMITS, positive=0)
     return [each.value for each in found]
 
 
@@ -60,12 +60,12 @@ def test_of_a_class_against_the_rest(metric: str, k: int) -> None:
     rows, groups = made_up(k, k), grouping(k)
     each = []
     for index, name in enumerate(rows.classes):
-        own = values(rows, groups, metric, Target(index, name))
+        own = values(rows, groups, metric, ClassTarget(index, name))
         truth, guess = (rows.labels == index).astype(int), (rows.predictions == index).astype(int)
         assert own == pytest.approx(peer(BINARY[metric], truth, guess, groups))
         each.append(own)
     if metric != "selection_rate":  # whose mean over classes is 1 / K whatever the model does
-        assert values(rows, groups, metric, Target(None, None)) == pytest.approx(np.mean(each, axis=0))
+        assert values(rows, groups, metric, ClassTarget(None, None)) == pytest.approx(np.mean(each, axis=0))
 
 
 @pytest.mark.parametrize("k", [2, 4])
@@ -75,7 +75,7 @@ def test_of_a_class_against_the_rest(metric: str, k: int) -> None:
 )
 def test_of_all_classes(metric: str, function: Callable[..., float], k: int) -> None:
     rows, groups = made_up(k, k), grouping(k)
-    found = values(rows, groups, metric, Target(None, None))
+    found = values(rows, groups, metric, ClassTarget(None, None))
     assert found == pytest.approx(peer(function, rows.labels, rows.predictions, groups))
 
 
@@ -83,11 +83,11 @@ def test_of_scores() -> None:
     rows, groups = made_up(7, 2), grouping(7)
     assert rows.scores is not None
     truth, score = (rows.labels == 1).astype(int), rows.scores[:, 1]
-    area = values(rows, groups, "roc_auc", Target(1, "b"))
+    area = values(rows, groups, "roc_auc", ClassTarget(1, "b"))
     assert area == pytest.approx(peer(sklearn.roc_auc_score, truth, score, groups))
-    loss = values(rows, groups, "log_loss", Target(None, None))
+    loss = values(rows, groups, "log_loss", ClassTarget(None, None))
     assert loss == pytest.approx(peer(sklearn.log_loss, truth, score, groups))
-    mean = values(rows, groups, "mean_score", Target(1, "b"))
+    mean = values(rows, groups, "mean_score", ClassTarget(1, "b"))
     assert mean == pytest.approx(peer(fairlearn.mean_prediction, truth, score, groups))
 
 
@@ -96,8 +96,8 @@ def test_log_loss_and_area_of_several_classes() -> None:
     assert rows.scores is not None
     for index, (loss, area) in enumerate(
         zip(
-            values(rows, groups, "log_loss", Target(None, None)),
-            values(rows, groups, "roc_auc", Target(None, None)),
+            values(rows, groups, "log_loss", ClassTarget(None, None)),
+            values(rows, groups, "roc_auc", ClassTarget(None, None)),
             strict=True,
         )
     ):
@@ -251,9 +251,9 @@ def test_every_metric_has_a_gap_where_it_is_defined(metric: str) -> None:
 def test_values_do_not_depend_on_the_order_of_rows_or_the_names_of_groups(metric: str) -> None:
     rows, groups = made_up(5, 2), grouping(5)
     order = np.random.default_rng(0).permutation(len(rows))
-    target = Target(1, "b") if METRICS[metric].of_class else Target(None, None)
-    shuffled = Rows(rows.classes, rows.labels[order], rows.predictions[order], rows.scores[order])
-    renamed = Grouping.of("place", pd.Series(np.array(list("qrs"))[groups.codes[order]]))
+    target = ClassTarget(1, "b") if METRICS[metric].of_class else ClassTarget(None, None)
+    shuffled = PredictionArrays(rows.classes, rows.labels[order], rows.predictions[order], rows.scores[order])
+    renamed = Grouping.from_values("place", pd.Series(np.array(list("qrs"))[groups.codes[order]]))
     assert values(shuffled, renamed, metric, target) == pytest.approx(values(rows, groups, metric, target))
 
 

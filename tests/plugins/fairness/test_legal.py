@@ -15,7 +15,7 @@ from rft.errors import ConfigError
 from rft.plugins.fairness.legal import Ll144Options, build, check_attributes, check_options, exact, four_fifths, ratios
 from rft.plugins.fairness.legal.build import Legal
 from rft.plugins.fairness.legal.ratios import Shares
-from rft.predictions.table import Grouping, Rows
+from rft.predictions.table import Grouping, PredictionArrays
 from rft.records import Row, Section
 from rft.stats.gaps.rate_ratio import smallest_ratio
 
@@ -23,23 +23,23 @@ LL144 = {"asian": (10, 24), "black": (16, 32), "hispanic": (18, 28), "white": (1
 COMPAS = {"black": (805 + 1369, 3696), "white": (349 + 505, 2454)}  # predicted to be arrested again
 
 
-def people(counts: dict[str, tuple[int, int]], **others: list[str | None]) -> tuple[Rows, list[Grouping]]:
+def people(counts: dict[str, tuple[int, int]], **others: list[str | None]) -> tuple[PredictionArrays, list[Grouping]]:
     """Return rows of groups, each with so many selected of so many, and their groupings."""
     predicted = np.concatenate([np.arange(n) < selected for selected, n in counts.values()])
     race = np.repeat(list(counts), [n for _, n in counts.values()])
     columns = {"race": race, **others}
-    groupings = [Grouping.of(name, pd.Series(values, dtype=object)) for name, values in columns.items()]
-    return Rows(("no", "yes"), np.zeros(len(race), np.int32), predicted.astype(np.int32)), groupings
+    groupings = [Grouping.from_values(name, pd.Series(values, dtype=object)) for name, values in columns.items()]
+    return PredictionArrays(("no", "yes"), np.zeros(len(race), np.int32), predicted.astype(np.int32)), groupings
 
 
-def with_sex(counts: dict[str, tuple[int, int]]) -> tuple[Rows, list[Grouping]]:
+def with_sex(counts: dict[str, tuple[int, int]]) -> tuple[PredictionArrays, list[Grouping]]:
     n = sum(n for _, n in counts.values())
     return people(
         counts, sex=[("female", "male", None)[row % 3] if row % 9 == 2 else "fm"[row % 2] for row in range(n)]
     )
 
 
-def made(rows: Rows, groupings: list[Grouping], *tables: str, **options) -> Legal:
+def made(rows: PredictionArrays, groupings: list[Grouping], *tables: str, **options) -> Legal:
     ll144 = Ll144Options(sex="sex", race="race", **options) if "ll144" in tables else None
     return build.build(rows, groupings, 1, tables=tables, ll144_options=ll144)
 
@@ -111,9 +111,9 @@ def test_a_scoring_rate_is_the_share_above_the_median_of_all() -> None:
     rng = np.random.default_rng(0)
     scores = rng.random(201)
     values = [None if k % 10 == 0 else "ab"[k % 2] for k in range(201)]
-    groupings = [Grouping.of(name, pd.Series(values, dtype=object)) for name in ("sex", "race")]
+    groupings = [Grouping.from_values(name, pd.Series(values, dtype=object)) for name in ("sex", "race")]
     nobody = np.zeros(201, np.int32)
-    rows = Rows(("no", "yes"), nobody, nobody, scores=np.column_stack([1 - scores, scores]))
+    rows = PredictionArrays(("no", "yes"), nobody, nobody, scores=np.column_stack([1 - scores, scores]))
     row = named(made(rows, groupings, "ll144", basis="score"), "ll144", "a")
     own = scores[[value == "a" for value in values]]
     assert row["scoring_rate"] == pytest.approx(np.mean(own > sorted(scores)[100]))
@@ -155,7 +155,7 @@ def test_a_group_with_too_few_is_shown_and_neither_scored_nor_the_reference() ->
 
 def test_rows_of_one_person_have_no_exact_test_and_a_wider_interval() -> None:
     rows, groupings = people({"a": (20, 60), "b": (40, 60)})
-    shared = Rows(rows.classes, rows.labels, rows.predictions, units=np.arange(120) // 2)
+    shared = PredictionArrays(rows.classes, rows.labels, rows.predictions, units=np.arange(120) // 2)
     one, pair = (made(each, groupings, "four_fifths") for each in (rows, shared))
     apart, together = (named(each, "four_fifths", "a") for each in (one, pair))
     assert together["p_equal"] is None
@@ -210,7 +210,7 @@ def test_the_score_test_of_large_samples_agrees_with_the_exact_one(monkeypatch: 
     one = exact.at_least(*counts, ratio=0.8)
     monkeypatch.setattr(exact, "MOST", 10)
     other = exact.at_least(*counts, ratio=0.8)
-    assert (one.deterministic, other.deterministic) == (True, False)
+    assert (one.exact, other.exact) == (True, False)
     assert one.value == pytest.approx(other.value, rel=0.05)
 
 
@@ -222,7 +222,7 @@ def test_equality_is_the_hypergeometric_sum() -> None:
 def test_the_selected_maximum_inflates_plain_p_values_and_the_adjusted_ones_allow_for_it() -> None:
     """Six alike groups of 60, one in two selected: how often the smallest p-value is below 5 %."""
     rng = np.random.default_rng(5)
-    grouping = Grouping.of("race", pd.Series(np.repeat(list("abcdef"), 60)))
+    grouping = Grouping.from_values("race", pd.Series(np.repeat(list("abcdef"), 60)))
     plain, adjusted, covered, repetitions = 0, 0, 0, 400
     for _ in range(repetitions):
         shares = Shares.of(grouping, rng.random(360) < 0.5, None, min_group=10)
@@ -232,7 +232,7 @@ def test_the_selected_maximum_inflates_plain_p_values_and_the_adjusted_ones_allo
         smallest = min(exact.equality(int(shares.chosen[each]), 60, int(shares.chosen[best]), 60) for each in others)
         plain += smallest < 0.05
         adjusted += min(1.0, smallest * shares.pairs) < 0.05
-        covered += all(each.low <= 1 <= each.high for each in map(shares.interval, others) if each)
+        covered += all(each.low <= 1 <= each.high for each in map(shares.ratio_interval, others) if each)
     assert plain / repetitions > 0.12, "against a selected maximum the plain test finds what is not there"
     assert adjusted / repetitions <= 0.06
     assert covered / repetitions >= 0.94

@@ -18,11 +18,11 @@ from rft.plugins.fairness.paired.change import (
     size_change_interval,
 )
 from rft.plugins.fairness.paired.section import section
-from rft.predictions.grouped import Target
-from rft.predictions.table import Grouping, Rows
+from rft.predictions.grouped import ClassTarget
+from rft.predictions.table import Grouping, PredictionArrays
 from tests.support.fairness_cases import predictions
 
-ACCURACY = ("accuracy", Target(None, None))
+ACCURACY = ("accuracy", ClassTarget(None, None))
 CLASSES = ("no", "yes")
 
 
@@ -39,7 +39,7 @@ def pair(
     ]
     units = None if photos == 1 else np.repeat(np.arange(len(codes)), photos)
     labels, codes, *own = (np.repeat(each, photos) for each in (labels, codes, *own))
-    before, after = (Rows(CLASSES, labels, guess, units=units) for guess in own)
+    before, after = (PredictionArrays(CLASSES, labels, guess, units=units) for guess in own)
     return Pair(before, after), Grouping("place", names, codes, ("place",))
 
 
@@ -153,7 +153,10 @@ def test_the_interval_of_a_change_of_size_is_its_range(shift, total, expected) -
 
 def test_who_changed_sides() -> None:
     labels = np.array([0, 0, 1, 1, 1])
-    before, after = Rows(CLASSES, labels, np.array([0, 1, 0, 1, 1])), Rows(CLASSES, labels, np.array([1, 0, 1, 1, 0]))
+    before, after = (
+        PredictionArrays(CLASSES, labels, np.array([0, 1, 0, 1, 1])),
+        PredictionArrays(CLASSES, labels, np.array([1, 0, 1, 1, 0])),
+    )
     grouping = Grouping("place", ("x", "y"), np.array([0, 0, 0, 1, 1], dtype=np.int32), ("place",))
     x, y = sides(Pair(before, after), grouping, 1)
     assert (x["n"], x["newly_given"], x["no_longer_given"], x["newly_right"], x["newly_wrong"]) == (3, 2, 1, 2, 1)
@@ -168,9 +171,9 @@ def test_small_groups_are_not_compared() -> None:
 
 
 def test_other_examples_are_refused() -> None:
-    rows = Rows(CLASSES, np.array([0, 1]), np.array([0, 1]))
+    rows = PredictionArrays(CLASSES, np.array([0, 1]), np.array([0, 1]))
     with pytest.raises(ValueError, match="different labels"):
-        Pair(rows, Rows(CLASSES, np.array([1, 1]), np.array([0, 1])))
+        Pair(rows, PredictionArrays(CLASSES, np.array([1, 1]), np.array([0, 1])))
 
 
 def test_rules_are_judged_by_the_gap_that_widened_most_and_small_groups_may_have_changed_by_anything() -> None:
@@ -200,6 +203,6 @@ def test_a_reversal_is_said() -> None:
     assert "by no more than chance can explain. It changed sides: y has the higher one now." in finding.description
 
 
-def frame_of(rows: Rows, grouping: Grouping) -> pd.DataFrame:
+def frame_of(rows: PredictionArrays, grouping: Grouping) -> pd.DataFrame:
     labels, predicted = (np.array(CLASSES)[codes] for codes in (rows.labels, rows.predictions))
     return predictions(labels, predicted, place=np.array(grouping.names)[grouping.codes])

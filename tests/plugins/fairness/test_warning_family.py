@@ -12,10 +12,10 @@ from rft.plugins.fairness.measure.group_comparison import Compared
 from rft.plugins.fairness.measure.group_metrics import Limits, measure
 from rft.plugins.fairness.measure.plan import Plan
 from rft.plugins.fairness.measure.warning_family import judge_together
-from rft.predictions.grouped import GroupedRows, Target
-from rft.stats.gaps.max_t import LargestGap, holm, largest_gap, refined_p_value
+from rft.predictions.grouped import ClassTarget, GroupedPredictions
+from rft.stats.gaps.max_t import LargestGap, adjust_by_holm, largest_gap, refine_p_value
 from rft.stats.gaps.rate_difference import TwoRates
-from rft.stats.resampling import rates
+from rft.stats.resampling import resample_rates
 from rft.stats.scores.classification import METRICS, Ratios
 from tests.support.fairness_cases import audit, group_of, predictions
 
@@ -25,7 +25,7 @@ EVERYTHING = ["accuracy", "selection_rate", "tpr", "fnr", "fpr"]
 
 def test_a_share_and_its_complement_are_one_fact() -> None:
     def fact(metric: str, name: str | None) -> tuple[bytes, bytes]:
-        return Ratios.of(METRICS[metric], CLASSES, Target.of(name, CLASSES).positive).fact
+        return Ratios.from_metric(METRICS[metric], CLASSES, ClassTarget.from_class(name, CLASSES).positive).fact
 
     assert fact("tpr", "yes") == fact("fnr", "yes")
     assert fact("tpr", "no") == fact("fpr", "yes")
@@ -50,7 +50,9 @@ def test_tpr_and_fnr_are_warned_of_once_and_counted_once() -> None:
     assert "the same fact as the gap in true positive rate" in fnr.description
     rows = {row["metric"]: row for row in section.tables["gaps"]}
     p_values = [rows[metric]["p"] for metric in ("accuracy", "selection_rate", "tpr", "fpr")]
-    assert [rows[metric]["p_holm"] for metric in ("accuracy", "selection_rate", "tpr", "fpr")] == holm(p_values)
+    assert [rows[metric]["p_holm"] for metric in ("accuracy", "selection_rate", "tpr", "fpr")] == adjust_by_holm(
+        p_values
+    )
     assert rows["fnr"]["p_holm"] == rows["tpr"]["p_holm"]
     assert "fnr" not in {row["metric"] for row in audit(two_groups()).tables["gaps"]}
 
@@ -75,7 +77,7 @@ def test_warnings_are_a_family() -> None:
     assert warned <= 6  # of 40 at 5 %: more in 1 of 70 such tests
 
 
-def gaps_of(grouped: GroupedRows, plan: Plan) -> Compared:
+def gaps_of(grouped: GroupedPredictions, plan: Plan) -> Compared:
     """Return all gaps as stated ones, without the work that verdicts need."""
     gaps = tuple(
         compare(
@@ -137,7 +139,7 @@ def test_the_gap_within_chance_is_the_edge_of_the_test(rate: float, n: int, othe
     def low(gap: float) -> float:
         first, other = rate + gap * other_n / (n + other_n), rate - gap * n / (n + other_n)
         first, other = (first, other) if first <= 1 else (1.0, 1.0 - gap)
-        return TwoRates(first * n, n, other * other_n, other_n).interval().low
+        return TwoRates(first * n, n, other * other_n, other_n).confidence_interval().low
 
     assert 0 < edge < 0.3
     assert low(edge * 0.999) <= 0 < low(edge * 1.001)
@@ -148,7 +150,7 @@ def test_where_no_gap_could_be_told_from_chance_the_band_is_the_whole_range() ->
 
 
 def drawn_gap(rng: np.random.Generator, draws: int) -> LargestGap:
-    return largest_gap(rates(np.array([90, 60, 75]), np.array([100, 100, 100]), rng, draws=draws))
+    return largest_gap(resample_rates(np.array([90, 60, 75]), np.array([100, 100, 100]), rng, draws=draws))
 
 
 def test_a_p_value_is_fine_enough_for_the_whole_table() -> None:
@@ -157,16 +159,16 @@ def test_a_p_value_is_fine_enough_for_the_whole_table() -> None:
     gap = drawn_gap(rng, 1999)
     assert gap.at_floor
     assert 187 * gap.p_value > 0.05
-    refined = refined_p_value(gap, lambda: drawn_gap(rng, 1999), tests=187)
+    refined = refine_p_value(gap, lambda: drawn_gap(rng, 1999), tests=187)
     assert refined <= 1 / (40 * 187)
-    assert holm([refined, *[1.0] * 186])[0] < 0.05
+    assert adjust_by_holm([refined, *[1.0] * 186])[0] < 0.05
 
 
 def test_a_p_value_that_needs_no_more_draws_stays() -> None:
     rng = np.random.default_rng(0)
-    gap = largest_gap(rates(np.array([50, 45, 48]), np.array([100, 100, 100]), rng, draws=1999))
+    gap = largest_gap(resample_rates(np.array([50, 45, 48]), np.array([100, 100, 100]), rng, draws=1999))
     assert not gap.at_floor
-    assert refined_p_value(gap, lambda: pytest.fail("drawn again"), tests=10_000) == gap.p_value
+    assert refine_p_value(gap, lambda: pytest.fail("drawn again"), tests=10_000) == gap.p_value
 
 
 def test_a_wide_table_can_reach_significance() -> None:

@@ -176,7 +176,7 @@ def test_the_baseline_is_the_most_frequent_class_of_train() -> None:
     test = predictions([0] * 30 + [1] * 10, np.tile([0.6, 0.4], (40, 1)), "ab")
     section = audit(train, test, classes="ab")
     baseline = section.finding("performance.baseline_accuracy")
-    expected = intervals.wilson(10, 40)
+    expected = intervals.wilson_interval(10, 40)
     assert baseline.value == 0.25
     assert baseline.interval == expected
     assert baseline.description.endswith("The most frequent class is b.")
@@ -223,19 +223,19 @@ def test_the_calibration_error_is_the_text_books() -> None:
 
 def test_equal_confidences_share_a_bin_in_any_order() -> None:
     confidence = np.array([0.5] * 70 + [0.9] * 30)
-    bins = equal_mass_bins(confidence, 10, least=10)
+    bins = equal_mass_bins(confidence, 10, min_rows=10)
     assert bins.tolist() == [0] * 70 + [1] * 30
     correct = np.arange(100) % 2 == 0
     order = np.random.default_rng(0).permutation(100)
     shuffled = expected_calibration_error(
-        confidence[order], correct[order], equal_mass_bins(confidence[order], 10, least=10)
+        confidence[order], correct[order], equal_mass_bins(confidence[order], 10, min_rows=10)
     )
     assert shuffled == pytest.approx(expected_calibration_error(confidence, correct, bins))
 
 
 def test_few_rows_get_few_bins() -> None:
-    assert equal_mass_bins(np.linspace(0.5, 1, 25), 10, least=10).max() == 1
-    assert equal_mass_bins(np.array([0.7]), 10, least=10).tolist() == [0]
+    assert equal_mass_bins(np.linspace(0.5, 1, 25), 10, min_rows=10).max() == 1
+    assert equal_mass_bins(np.array([0.7]), 10, min_rows=10).tolist() == [0]
 
 
 def test_a_calibrated_model_is_rarely_warned_about_and_an_overconfident_one_is() -> None:
@@ -322,7 +322,7 @@ def test_the_normal_approximation_of_calibrated_models_is_what_is_simulated(rows
     """For a million rows nothing is drawn row by row; here are few enough to do both."""
     rng = np.random.default_rng(3)
     confidence = np.sort(rng.uniform(0.5, 1, 8000))  # rows of a unit are alike, and right or wrong together
-    bins = equal_mass_bins(confidence, 10, least=10)
+    bins = equal_mass_bins(confidence, 10, min_rows=10)
     units = None if rows_a_unit == 1 else np.arange(8000) // rows_a_unit
     simulated = simulated_errors(confidence, bins, units, np.random.default_rng(0))
     approximate = approximate_errors(confidence, bins, units, np.random.default_rng(1))

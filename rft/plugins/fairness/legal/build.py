@@ -9,7 +9,7 @@ from rft.disclosure.withheld import NOTHING, Withheld
 from rft.errors import Unavailable
 from rft.plugins.fairness.legal import Ll144Options, TableName, four_fifths, ll144
 from rft.plugins.fairness.legal.ratios import Shares
-from rft.predictions.table import Grouping, Rows
+from rft.predictions.table import Grouping, PredictionArrays
 from rft.records import Finding, Table, not_measured
 
 
@@ -32,7 +32,7 @@ class Legal:
 
 
 def build(
-    rows: Rows,
+    rows: PredictionArrays,
     groupings: Sequence[Grouping],
     positive: int,
     *,
@@ -60,7 +60,9 @@ def build(
     return legal
 
 
-def _four_fifths(rows: Rows, groupings: Sequence[Grouping], positive: int, min_group: int, withheld: Withheld) -> Legal:
+def _four_fifths(
+    rows: PredictionArrays, groupings: Sequence[Grouping], positive: int, min_group: int, withheld: Withheld
+) -> Legal:
     selected = rows.predictions == positive
     every = [Shares.of(grouping, selected, rows.units, min_group=min_group) for grouping in groupings]
     table = [row for shares in every for row in four_fifths.rows_of(shares, withheld)]
@@ -74,7 +76,7 @@ def _four_fifths(rows: Rows, groupings: Sequence[Grouping], positive: int, min_g
 
 
 def _ll144(
-    rows: Rows,
+    rows: PredictionArrays,
     groupings: Sequence[Grouping],
     positive: int,
     options: Ll144Options | None,
@@ -113,5 +115,5 @@ def _categories(
         if name not in known:
             raise Unavailable(f"the data has no group attribute {name!r}, only {', '.join(known) or 'none'}")
     sex, race = known[options.sex], known[options.race]
-    both = Grouping.crossed([sex, race])
-    return sex, race, both.without(withheld.of(both.attribute), hides=withheld.touches(both.attribute))
+    both = Grouping.from_crossing([sex, race])
+    return sex, race, both.withhold_groups(withheld.of(both.attribute), hides=withheld.touches(both.attribute))

@@ -44,7 +44,7 @@ def _withheld_row(shares: Shares, group: str, reason: str) -> Row:
 
 
 def _row(shares: Shares, group: int) -> Row:
-    scored, ratio, interval = bool(shares.compared[group]), shares.ratio(group), shares.interval(group)
+    scored, ratio, interval = bool(shares.compared[group]), shares.ratio_to_highest(group), shares.ratio_interval(group)
     equal, fifths = _tests(shares, group)
     return {
         "attribute": shares.grouping.attribute,
@@ -85,19 +85,19 @@ def finding(shares: Shares) -> Finding:
     """Return the finding ``fairness.four_fifths.<attribute>``: the lowest ratio."""
     attribute = shares.grouping.attribute
     id, title = f"fairness.{NAME}.{attribute}", f"Lowest impact ratio by {attribute}"
-    lowest = shares.lowest()
+    lowest = shares.lowest_group()
     if lowest is None or shares.reference is None:
         description = f"The lowest selection rate by {attribute}, divided by the highest."
         return unmeasured(id, title, description, shares)
     names = shares.grouping.names
-    ratio = shares.ratio(lowest)
+    ratio = shares.ratio_to_highest(lowest)
     return Finding(
         id=id,
         title=title,
         status="info",
         value=ratio,
         unit="ratio",
-        interval=shares.lowest_interval(),
+        interval=shares.lowest_ratio_interval(),
         adjusted=shares.judging_intervals(),
         small_groups=shares.small_groups,
         n=shares.n_independent,

@@ -9,7 +9,7 @@ from rft.errors import Unavailable
 from rft.plugins.fairness.legal import Ll144Options
 from rft.plugins.fairness.legal.four_fifths import unmeasured
 from rft.plugins.fairness.legal.ratios import Shares
-from rft.predictions.table import Rows
+from rft.predictions.table import PredictionArrays
 from rft.records import Finding, Row, Table
 from rft.stats.gaps import rate_ratio
 
@@ -25,7 +25,7 @@ _MEANS = {
 }
 
 
-def chosen(rows: Rows, positive: int, options: Ll144Options) -> np.ndarray:
+def chosen(rows: PredictionArrays, positive: int, options: Ll144Options) -> np.ndarray:
     """Return (N,) whether each row counts: selected, or scored above the median of all rows, known category or not.
 
     Raises:
@@ -43,7 +43,7 @@ def left_out(shares: Shares, options: Ll144Options) -> Shares:
     """Return the shares in which categories under 2 % are not compared, where the auditor left them out."""
     if options.small_left_out_because is None:
         return shares
-    return shares.without(_small(shares))
+    return shares.leave_out(_small(shares))
 
 
 def rows_of(shares: Shares, options: Ll144Options, withheld: Withheld = NOTHING) -> Table:
@@ -80,13 +80,13 @@ def _columns(options: Ll144Options) -> tuple[str, ...]:
 
 
 def _row(shares: Shares, group: int, options: Ll144Options) -> Row:
-    interval = shares.interval(group)
+    interval = shares.ratio_interval(group)
     cells = (
         shares.grouping.attribute,
         shares.grouping.names[group],
         None if shares.reference is None else shares.grouping.names[shares.reference],
         float(shares.rates[group]),
-        shares.ratio(group),
+        shares.ratio_to_highest(group),
         interval.low if interval else None,
         interval.high if interval else None,
         _share(int(shares.rows[group]), shares),
@@ -120,7 +120,7 @@ def finding(shares: Shares, options: Ll144Options) -> Finding:
     attribute = shares.grouping.attribute
     id, title = f"fairness.{NAME}.{attribute}", f"Lowest impact ratio by {attribute}, Local Law 144"
     description = f"The lowest {_RATE[options.basis].replace('_', ' ')} by {attribute} divided by the highest"
-    lowest = shares.lowest()
+    lowest = shares.lowest_group()
     if lowest is None or shares.reference is None:
         return unmeasured(id, title, f"{description}.", shares)
     names = shares.grouping.names
@@ -128,9 +128,9 @@ def finding(shares: Shares, options: Ll144Options) -> Finding:
         id=id,
         title=title,
         status="info",
-        value=shares.ratio(lowest),
+        value=shares.ratio_to_highest(lowest),
         unit="ratio",
-        interval=shares.lowest_interval(),
+        interval=shares.lowest_ratio_interval(),
         adjusted=shares.judging_intervals(),
         small_groups=shares.small_groups,
         n=shares.n_independent,

@@ -10,15 +10,15 @@ import numpy as np
 from rft.plugins.fairness.measure.gaps import chosen_of
 from rft.plugins.fairness.measure.group_metrics import Limits, measure
 from rft.plugins.fairness.measure.small_groups import Share, judged_ratio, ratio_of_shares, share_of_group
-from rft.predictions.grouped import GroupedRows, Target
-from rft.predictions.table import Grouping, Rows
+from rft.predictions.grouped import ClassTarget, GroupedPredictions
+from rft.predictions.table import Grouping, PredictionArrays
 from rft.records import Adjusted, Interval
 from rft.stats import multiplicity
 from rft.stats.gaps import rate_ratio
-from rft.stats.intervals import LEVEL
+from rft.stats.intervals import CONFIDENCE_LEVEL
 from rft.stats.scores.classification import METRICS, Ratios
 
-SELECTION_RATE, CHOSEN = METRICS["selection_rate"], Target(1, "chosen")
+SELECTION_RATE, CHOSEN = METRICS["selection_rate"], ClassTarget(1, "chosen")
 
 
 @dataclass(frozen=True)
@@ -50,18 +50,20 @@ class Shares:
     @classmethod
     def of(cls, grouping: Grouping, chosen: np.ndarray, units: np.ndarray | None, *, min_group: int) -> Shares:
         """Return the shares of (N,) booleans; groups are compared as in the rest of the section."""
-        rows = Rows(("others", "chosen"), np.zeros(len(chosen), np.int32), chosen.astype(np.int32), units=units)
-        grouped = GroupedRows(rows, grouping)
+        rows = PredictionArrays(
+            ("others", "chosen"), np.zeros(len(chosen), np.int32), chosen.astype(np.int32), units=units
+        )
+        grouped = GroupedPredictions(rows, grouping)
         limits = Limits(compared=min_group, shown=min(min_group, Limits.shown))
         measured = measure(grouped, SELECTION_RATE.name, CHOSEN, limits=limits, positive=1)
-        ratios = Ratios.of(SELECTION_RATE, rows.classes, CHOSEN.positive)
+        ratios = Ratios.from_metric(SELECTION_RATE, rows.classes, CHOSEN.positive)
         groups = range(len(grouping.names))
         return cls(
             grouping=grouping,
             rows=grouped.sizes,
             rows_chosen=grouped.confusion[:, :, 1].sum(axis=1),
             n=grouped.units,
-            chosen=grouped.units_with(ratios.hits[0]),
+            chosen=grouped.count_units_with(ratios.numerators[0]),
             independent=tuple(share_of_group(grouped, group, ratios) for group in groups),
             total=len(chosen),
             compared=np.isin(groups, chosen_of(measured)),
@@ -69,7 +71,7 @@ class Shares:
             left_out=np.zeros(len(groups), dtype=bool),
         )
 
-    def without(self, groups: np.ndarray) -> Shares:
+    def leave_out(self, groups: np.ndarray) -> Shares:
         """Return the shares with (G,) marked groups left out on purpose."""
         return replace(self, compared=self.compared & ~groups, left_out=self.left_out | groups)
 
@@ -102,22 +104,22 @@ class Shares:
         groups = int(np.count_nonzero(self.compared))
         return groups * (groups - 1) // 2
 
-    def ratio(self, group: int) -> float | None:
+    def ratio_to_highest(self, group: int) -> float | None:
         """Return the share of a group divided by the highest one; None where it has none."""
         if self.reference is None or not self.compared[group]:
             return None
         return float(self.rates[group] / self.rates[self.reference])
 
-    def interval(self, group: int) -> Interval | None:
+    def ratio_interval(self, group: int) -> Interval | None:
         """Return the interval of the ratio of a group to the highest share, for all groups at once.
 
         The reference is the highest of this sample only, so that its own ratio has an interval too.
         """
-        if self.ratio(group) is None:
+        if self.ratio_to_highest(group) is None:
             return None
         low, high = self._ends
         place = int(np.count_nonzero(self.compared[:group]))
-        method = rate_ratio.method_of(len(low), LEVEL)
+        method = rate_ratio.name_ratio_method(len(low), CONFIDENCE_LEVEL)
         return Interval(low=float(low[place]), high=float(high[place]), method=method)
 
     @cached_property
@@ -125,15 +127,15 @@ class Shares:
         successes, cases = zip(*((share.successes, share.cases) for share in self._compared), strict=True)
         return rate_ratio.ratios_to_highest(successes, cases)
 
-    def lowest(self) -> int | None:
+    def lowest_group(self) -> int | None:
         """Return the group with the lowest ratio; None where no ratio exists."""
-        ratios = [self.ratio(group) for group in range(len(self.n))]
+        ratios = [self.ratio_to_highest(group) for group in range(len(self.n))]
         known = [(ratio, group) for group, ratio in enumerate(ratios) if ratio is not None and group != self.reference]
         return min(known)[1] if known else None
 
-    def lowest_interval(self) -> Interval:
+    def lowest_ratio_interval(self) -> Interval:
         """Return the interval of the lowest ratio, whichever two groups are the extremes; some pair is compared."""
-        return ratio_of_shares(self._compared, LEVEL)
+        return ratio_of_shares(self._compared, CONFIDENCE_LEVEL)
 
     def judging_intervals(self) -> tuple[Adjusted, ...]:
         """Return what rules about the lowest ratio are judged by, with the groups that are too small to be compared.
@@ -143,7 +145,7 @@ class Shares:
         small = [self.independent[group] for group in self._small]
         if len(self._compared) < 2 and not small:
             return ()
-        return multiplicity.adjusted(lambda level: judged_ratio(self._compared, small, level))
+        return multiplicity.adjust_interval(lambda level: judged_ratio(self._compared, small, level))
 
     @property
     def small_groups(self) -> tuple[str, ...]:

@@ -9,17 +9,17 @@ import numpy as np
 
 from rft.plugins.fairness.measure.group_metrics import OK, GroupMetric
 from rft.plugins.fairness.measure.small_groups import Share, gap_with_small_groups, share_of_group
-from rft.predictions.estimates import auc_of_rows
-from rft.predictions.grouped import GroupedRows, Target
+from rft.predictions.estimates import estimate_auc
+from rft.predictions.grouped import ClassTarget, GroupedPredictions
 from rft.predictions.row_values import row_values
 from rft.records import Interval, Status
 from rft.stats import intervals, resampling
-from rft.stats.gaps.max_t import LargestGap, Resamples, largest_gap, refined_p_value
+from rft.stats.gaps.max_t import LargestGap, Resamples, largest_gap, refine_p_value
 from rft.stats.gaps.pairwise import PairwiseGap
-from rft.stats.gaps.power import Detectable, detectable_gap
+from rft.stats.gaps.power import MinimumDetectableEffect, minimum_detectable_effect
 from rft.stats.gaps.rate_difference import TwoRates, widest_pair
-from rft.stats.multiplicity import LEVELS
-from rft.stats.resampling import Sums, sums_of_rows
+from rft.stats.multiplicity import ADJUSTED_LEVELS
+from rft.stats.resampling import RatioTotals, ratio_totals_by_group
 from rft.stats.scores.auc import auc_resamples
 from rft.stats.scores.classification import METRICS, Metric, Ratios
 
@@ -39,7 +39,7 @@ class Gap:
         scored: the groups that are compared, lowest first.
         unscored: the others, with their status.
         value: None where fewer than two groups can be compared.
-        intervals: at each of ``rft.stats.multiplicity.LEVELS``, or at 95 % alone; empty where no method gives one.
+        intervals: at each of ``multiplicity.ADJUSTED_LEVELS``, or at 95 % alone; empty where no method gives one.
         judging_intervals: the same of all groups, those that are too small to be compared included; what rules are
             judged by. Empty where no rule may name the gap, and where nothing bounds what a small group may have.
         small_shares: of shares: what the groups in ``unscored`` have, in their order.
@@ -55,7 +55,7 @@ class Gap:
 
     attribute: str
     metric: Metric
-    target: Target
+    target: ClassTarget
     control: str | None
     scored: tuple[GroupMetric, ...]
     unscored: tuple[GroupMetric, ...]
@@ -69,7 +69,7 @@ class Gap:
     repeats: str | None = None
     fact: Hashable = None
     null_high: float | None = None
-    detectable: Detectable | None = None
+    detectable: MinimumDetectableEffect | None = None
 
     @property
     def is_share(self) -> bool:
@@ -100,7 +100,7 @@ class Gap:
     @property
     def stands_out(self) -> bool:
         """Whether chance does not explain it, allowing for all gaps that are findings."""
-        return self.differs and self.p_family is not None and self.p_family <= 1 - intervals.LEVEL
+        return self.differs and self.p_family is not None and self.p_family <= 1 - intervals.CONFIDENCE_LEVEL
 
     @property
     def follows_from_labels(self) -> bool:
@@ -129,9 +129,9 @@ class Gap:
 
 
 def compare(
-    grouped: GroupedRows,
+    grouped: GroupedPredictions,
     metric: str,
-    target: Target,
+    target: ClassTarget,
     measured: Sequence[GroupMetric],
     *,
     seed: int,
@@ -154,11 +154,15 @@ def compare(
         gap = replace(gap, small_shares=_shares_of_small_groups(gap, grouped))
     if len(chosen) < 2:
         return replace(gap, judging_intervals=_judging_intervals(gap, None)) if gap.small_shares else gap
-    return _compared(gap, grouped, chosen, seed, LEVELS if verdicts else LEVELS[:1], comparisons)
+    return _compared(gap, grouped, chosen, seed, ADJUSTED_LEVELS if verdicts else ADJUSTED_LEVELS[:1], comparisons)
 
 
 def shows_gap(
-    grouped: GroupedRows, measured: Sequence[GroupMetric], metric: str, target: Target, rng: np.random.Generator
+    grouped: GroupedPredictions,
+    measured: Sequence[GroupMetric],
+    metric: str,
+    target: ClassTarget,
+    rng: np.random.Generator,
 ) -> bool:
     """Return whether the gap's interval at 95 % lies above 0, by the method of ``compare`` and no more work.
 
@@ -166,11 +170,11 @@ def shows_gap(
     """
     gap = _uncompared(grouped, metric, target, measured)
     if gap.of_two_shares:
-        return _two_rates(gap).gap().low > 0
+        return _two_rates(gap).gap_interval().low > 0
     if pairwise := _pairwise(gap):
-        return pairwise.interval().low > 0
+        return pairwise.confidence_interval().low > 0
     resamples = resamples_of(grouped, chosen_of(measured), gap.metric, target, rng, draws=DRAWS_OF_A_CHECK)
-    return resamples is not None and largest_gap(resamples, bound=gap.metric.bound).interval().low > 0
+    return resamples is not None and largest_gap(resamples, bound=gap.metric.bound).confidence_interval().low > 0
 
 
 def chosen_of(measured: Sequence[GroupMetric]) -> list[int]:
@@ -178,7 +182,7 @@ def chosen_of(measured: Sequence[GroupMetric]) -> list[int]:
     return [index for index, each in enumerate(measured) if each.status == OK]
 
 
-def _uncompared(grouped: GroupedRows, metric: str, target: Target, measured: Sequence[GroupMetric]) -> Gap:
+def _uncompared(grouped: GroupedPredictions, metric: str, target: ClassTarget, measured: Sequence[GroupMetric]) -> Gap:
     scored = [measured[index] for index in chosen_of(measured)]
     return Gap(
         attribute=grouped.grouping.attribute,
@@ -191,16 +195,16 @@ def _uncompared(grouped: GroupedRows, metric: str, target: Target, measured: Seq
     )
 
 
-def _fact(grouped: GroupedRows, metric: str, target: Target) -> Hashable:
+def _fact(grouped: GroupedPredictions, metric: str, target: ClassTarget) -> Hashable:
     """Return the key of what a gap is about, which the gap of the complement has too."""
     key: Hashable = (metric, target.positive)
     if METRICS[metric].kind == "ratio":
-        key = Ratios.of(METRICS[metric], grouped.rows.classes, target.positive).fact
+        key = Ratios.from_metric(METRICS[metric], grouped.rows.classes, target.positive).fact
     return grouped.grouping.attribute, grouped.control, key
 
 
 def _compared(
-    gap: Gap, grouped: GroupedRows, chosen: Sequence[int], seed: int, levels: Sequence[float], comparisons: int
+    gap: Gap, grouped: GroupedPredictions, chosen: Sequence[int], seed: int, levels: Sequence[float], comparisons: int
 ) -> Gap:
     values = [each.value for each in gap.scored if each.value is not None]
     gap = replace(gap, value=max(values) - min(values))
@@ -237,7 +241,7 @@ def _p_value(
         return _two_rates(gap).p_value
     if isinstance(largest, PairwiseGap):
         return largest.p_value
-    return refined_p_value(largest, draw_gap, tests=comparisons)
+    return refine_p_value(largest, draw_gap, tests=comparisons)
 
 
 def _pairwise(gap: Gap) -> PairwiseGap | None:
@@ -247,14 +251,14 @@ def _pairwise(gap: Gap) -> PairwiseGap | None:
     return PairwiseGap(tuple(_hits(group) for group in gap.scored))
 
 
-def _detectable(gap: Gap, largest: LargestGap | PairwiseGap | None) -> Detectable:
+def _detectable(gap: Gap, largest: LargestGap | PairwiseGap | None) -> MinimumDetectableEffect:
     """Return the gap that the test would have found; of pairs by themselves, that to the largest other group."""
     others = [group for group in gap.scored if group is not gap.smallest]
     rest = sum(_hits(group)[0] for group in others) / sum(group.worth for group in others)
     if isinstance(largest, PairwiseGap):
         pair = [gap.smallest.worth, max(group.worth for group in others)]
-        return detectable_gap(pair, rest, level=largest.level_of_pairs(intervals.LEVEL))
-    return detectable_gap([group.worth for group in gap.scored], rest)
+        return minimum_detectable_effect(pair, rest, level=largest.level_of_pairs(intervals.CONFIDENCE_LEVEL))
+    return minimum_detectable_effect([group.worth for group in gap.scored], rest)
 
 
 def _interval(gap: Gap, largest: LargestGap | PairwiseGap | None, level: float) -> Interval:
@@ -264,16 +268,16 @@ def _interval(gap: Gap, largest: LargestGap | PairwiseGap | None, level: float) 
     that of any two groups by themselves: leaving a group out never widens an interval.
     """
     if largest is None:
-        return _two_rates(gap).gap(level)
-    interval = largest.interval(level)
+        return _two_rates(gap).gap_interval(level)
+    interval = largest.confidence_interval(level)
     if not gap.is_share:
         return interval
     successes, cases = zip(*map(_hits, gap.scored), strict=True)
     return interval.model_copy(update={"high": max(interval.high, widest_pair(successes, cases, level=level))})
 
 
-def _shares_of_small_groups(gap: Gap, grouped: GroupedRows) -> tuple[Share, ...]:
-    ratios = Ratios.of(gap.metric, grouped.rows.classes, gap.target.positive)
+def _shares_of_small_groups(gap: Gap, grouped: GroupedPredictions) -> tuple[Share, ...]:
+    ratios = Ratios.from_metric(gap.metric, grouped.rows.classes, gap.target.positive)
     return tuple(share_of_group(grouped, grouped.names.index(group.group or ""), ratios) for group in gap.unscored)
 
 
@@ -284,19 +288,19 @@ def _judging_intervals(gap: Gap, largest: LargestGap | PairwiseGap | None) -> tu
     """
     compared = len(gap.scored) > 1
     if not gap.unscored:
-        return tuple(_interval(gap, largest, level) for level in LEVELS) if compared else ()
+        return tuple(_interval(gap, largest, level) for level in ADJUSTED_LEVELS) if compared else ()
     if gap.is_share:
         shares = [Share(*_hits(group)) for group in gap.scored]
         return tuple(
             gap_with_small_groups(
                 _interval(gap, largest, 1 - (1 - level) / 2) if compared else None, shares, gap.small_shares, level
             )
-            for level in LEVELS
+            for level in ADJUSTED_LEVELS
         )
     if largest is None or gap.metric.bound is None:
         return ()
     bound = {"high": gap.metric.bound}
-    return tuple(_interval(gap, largest, level).model_copy(update=bound) for level in LEVELS)
+    return tuple(_interval(gap, largest, level).model_copy(update=bound) for level in ADJUSTED_LEVELS)
 
 
 def _two_rates(gap: Gap) -> TwoRates:
@@ -319,7 +323,13 @@ def _null_high(gap: Gap, largest: LargestGap | PairwiseGap | None) -> float:
 
 
 def resamples_of(
-    grouped: GroupedRows, chosen: Sequence[int], metric: Metric, target: Target, rng: np.random.Generator, *, draws: int
+    grouped: GroupedPredictions,
+    chosen: Sequence[int],
+    metric: Metric,
+    target: ClassTarget,
+    rng: np.random.Generator,
+    *,
+    draws: int,
 ) -> Resamples | None:
     """Return resamples of a metric in some of the groups, by the method that suits its kind.
 
@@ -327,40 +337,44 @@ def resamples_of(
     tells how far its mean strays.
     """
     if metric.kind == "area":
-        areas = [auc_of_rows(grouped.of(group), target.positive) for group in chosen]
+        areas = [estimate_auc(grouped.rows_of_group(group), target.positive) for group in chosen]
         return auc_resamples(areas, rng, draws=draws)
     if metric.kind == "mean":
         return _of_means(_sums_of_values(grouped, chosen, metric, target), rng, draws)
-    ratios = Ratios.of(metric, grouped.rows.classes, target.positive)
+    ratios = Ratios.from_metric(metric, grouped.rows.classes, target.positive)
     if grouped.rows.units is not None:
-        return resampling.ratios(_sums_of_units(grouped, chosen, ratios), rng, draws=draws)
+        return resampling.resample_ratios(_sums_of_units(grouped, chosen, ratios), rng, draws=draws)
     if len(ratios.names) == 1:
-        hits, cases = (part[chosen, 0] for part in ratios.counts(grouped.confusion))
-        return resampling.rates(hits, cases, rng, draws=draws)
-    sums = [Sums.of_counts(grouped.confusion[group], ratios.hits, ratios.cases) for group in chosen]
-    return resampling.ratios(sums, rng, draws=draws)
+        hits, cases = (part[chosen, 0] for part in ratios.count_cells(grouped.confusion))
+        return resampling.resample_rates(hits, cases, rng, draws=draws)
+    sums = [
+        RatioTotals.from_counts(grouped.confusion[group], ratios.numerators, ratios.denominators) for group in chosen
+    ]
+    return resampling.resample_ratios(sums, rng, draws=draws)
 
 
-def _of_means(sums: Sequence[Sums], rng: np.random.Generator, draws: int) -> Resamples | None:
+def _of_means(sums: Sequence[RatioTotals], rng: np.random.Generator, draws: int) -> Resamples | None:
     if min(each.variance for each in sums) <= NO_SPREAD:
         return None
-    resamples = resampling.ratios(sums, rng, draws=draws, smoothed=False)
+    resamples = resampling.resample_ratios(sums, rng, draws=draws, smoothed=False)
     return resamples if (resamples.drawn_variances > NO_SPREAD).all() else None
 
 
-def _sums_of_units(grouped: GroupedRows, chosen: Sequence[int], ratios: Ratios) -> list[Sums]:
+def _sums_of_units(grouped: GroupedPredictions, chosen: Sequence[int], ratios: Ratios) -> list[RatioTotals]:
     rows = grouped.rows
-    hits, cases = ratios.of_rows(rows.labels, rows.predictions)
-    return sums_of_rows(hits, cases, _numbered(grouped, chosen), rows.units, n_groups=len(chosen))
+    hits, cases = ratios.mark_rows(rows.labels, rows.predictions)
+    return ratio_totals_by_group(hits, cases, _numbered(grouped, chosen), rows.units, n_groups=len(chosen))
 
 
-def _sums_of_values(grouped: GroupedRows, chosen: Sequence[int], metric: Metric, target: Target) -> list[Sums]:
+def _sums_of_values(
+    grouped: GroupedPredictions, chosen: Sequence[int], metric: Metric, target: ClassTarget
+) -> list[RatioTotals]:
     values = row_values(metric.name, grouped.rows, target.positive)
     ones = np.ones(len(values))
-    return sums_of_rows(values, ones, _numbered(grouped, chosen), grouped.rows.units, n_groups=len(chosen))
+    return ratio_totals_by_group(values, ones, _numbered(grouped, chosen), grouped.rows.units, n_groups=len(chosen))
 
 
-def _numbered(grouped: GroupedRows, chosen: Sequence[int]) -> np.ndarray:
+def _numbered(grouped: GroupedPredictions, chosen: Sequence[int]) -> np.ndarray:
     """Return (N,) numbers of the chosen groups, -1 for rows in no group or in another."""
     numbers = np.full(len(grouped.names) + 1, -1)  # the last one is for the code -1
     numbers[list(chosen)] = np.arange(len(chosen))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rft.plugins.fairness.measure.gaps import Gap, compare
 from rft.plugins.fairness.measure.group_metrics import GroupMetric, Limits, measure
 from rft.plugins.fairness.measure.plan import Plan
-from rft.predictions.grouped import GroupedRows
+from rft.predictions.grouped import GroupedPredictions
 from rft.stats.gaps import partial_identification
 from rft.stats.gaps.partial_identification import GapBounds
 from rft.stats.scores.classification import Ratios
@@ -26,14 +26,14 @@ class Compared:
             mean over classes; none within a control.
     """
 
-    grouped: GroupedRows
+    grouped: GroupedPredictions
     measured: tuple[GroupMetric, ...]
     gaps: tuple[Gap, ...]
     bounds: tuple[GapBounds | None, ...]
     stated: tuple[Gap, ...]
 
     @classmethod
-    def of(cls, grouped: GroupedRows, plan: Plan, limits: Limits, seed: int) -> Compared:
+    def of(cls, grouped: GroupedPredictions, plan: Plan, limits: Limits, seed: int) -> Compared:
         """Measure every metric of the plan and compare the groups in each."""
         measured, gaps, stated = [], [], []
         for metric, target in plan.asked:
@@ -47,14 +47,14 @@ class Compared:
         return cls(grouped, tuple(measured), tuple(gaps), bounds, tuple(stated))
 
 
-def _bounds(grouped: GroupedRows, gap: Gap) -> GapBounds | None:
+def _bounds(grouped: GroupedPredictions, gap: Gap) -> GapBounds | None:
     """Return what a gap of shares may be, whatever group the rows without one belong to."""
     hides = grouped.grouping.hides  # then rows without a group are known to be in none of the others
     if gap.value is None or not gap.is_share or hides or not grouped.grouping.missing or grouped.control is not None:
         return None
-    ratios = Ratios.of(gap.metric, grouped.rows.classes, gap.target.positive)
-    unknown = grouped.rows.where(grouped.grouping.codes < 0)
-    hits, cases = (int(part.sum()) for part in ratios.of_rows(unknown.labels, unknown.predictions))
+    ratios = Ratios.from_metric(gap.metric, grouped.rows.classes, gap.target.positive)
+    unknown = grouped.rows.select_rows(grouped.grouping.codes < 0)
+    hits, cases = (int(part.sum()) for part in ratios.mark_rows(unknown.labels, unknown.predictions))
     chosen = [grouped.names.index(group.group) for group in gap.scored if group.group is not None]
-    known_hits, known_cases = (part[chosen, 0] for part in ratios.counts(grouped.confusion))
+    known_hits, known_cases = (part[chosen, 0] for part in ratios.count_cells(grouped.confusion))
     return partial_identification.gap_bounds(known_hits, known_cases, hits, cases)

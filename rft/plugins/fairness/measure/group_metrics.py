@@ -13,10 +13,10 @@ from functools import cached_property
 
 import numpy as np
 
-from rft.predictions.estimates import auc_of_rows, mean_of_rows, rate_of_rows
-from rft.predictions.grouped import GroupedRows, Target
+from rft.predictions.estimates import estimate_auc, estimate_mean, estimate_rate
+from rft.predictions.grouped import ClassTarget, GroupedPredictions
 from rft.records import Interval
-from rft.stats.scores.calibration import LEAST_IN_BIN, rms_calibration_error
+from rft.stats.scores.calibration import MIN_ROWS_PER_BIN, rms_calibration_error
 from rft.stats.scores.classification import METRICS, Metric, Ratios
 
 OK = "ok"
@@ -58,7 +58,7 @@ class GroupMetric:
 
     group: str | None
     metric: str
-    target: Target
+    target: ClassTarget
     control: str | None
     value: float | None
     interval: Interval | None
@@ -71,7 +71,9 @@ class GroupMetric:
     status: str
 
 
-def measure(grouped: GroupedRows, metric: str, target: Target, *, limits: Limits, positive: int) -> list[GroupMetric]:
+def measure(
+    grouped: GroupedPredictions, metric: str, target: ClassTarget, *, limits: Limits, positive: int
+) -> list[GroupMetric]:
     """Return one metric of all groups, in order of their names.
 
     Args:
@@ -89,15 +91,15 @@ def measure(grouped: GroupedRows, metric: str, target: Target, *, limits: Limits
 class _Asked:
     """What is measured, the same for all groups; ``counted`` is the class whose units are counted."""
 
-    grouped: GroupedRows
+    grouped: GroupedPredictions
     metric: Metric
-    target: Target
+    target: ClassTarget
     limits: Limits
     counted: int
 
     @cached_property
     def ratios(self) -> Ratios:
-        return Ratios.of(self.metric, self.grouped.rows.classes, self.target.positive)
+        return Ratios.from_metric(self.metric, self.grouped.rows.classes, self.target.positive)
 
     @property
     def is_share(self) -> bool:
@@ -105,21 +107,21 @@ class _Asked:
 
     @cached_property
     def n_positive(self) -> np.ndarray:
-        return self.grouped.units_with(self._of_class(self.counted))
+        return self.grouped.count_units_with(self._of_class(self.counted))
 
     @cached_property
     def n_negative(self) -> np.ndarray:
-        return self.grouped.units_with(~self._of_class(self.counted))
+        return self.grouped.count_units_with(~self._of_class(self.counted))
 
     @cached_property
     def cases(self) -> list[tuple[str, np.ndarray]]:
         """Return what the metric cannot do without: its name, and the (G,) number of units that have it."""
-        return [(name, self.grouped.units_with(cells)) for name, cells in self._kinds_of_cases()]
+        return [(name, self.grouped.count_units_with(cells)) for name, cells in self._kinds_of_cases()]
 
     def _kinds_of_cases(self) -> list[tuple[str, np.ndarray]]:
         classes = self.grouped.rows.classes
         if self.metric.kind == "ratio":
-            return list(zip(self.ratios.names, self.ratios.cases, strict=True))
+            return list(zip(self.ratios.names, self.ratios.denominators, strict=True))
         if self.metric.kind != "area":
             return [("examples", np.ones((len(classes), len(classes)), dtype=bool))]
         if self.target.positive is not None:
@@ -170,7 +172,9 @@ def _status(asked: _Asked, group: int) -> tuple[str, int]:
         return TOO_FEW, fewest
     if fewest == 0:
         return f"undefined: no {name}", fewest
-    if fewest < limits.shown or (asked.metric.kind == "calibration" and asked.grouped.sizes[group] < 2 * LEAST_IN_BIN):
+    if fewest < limits.shown or (
+        asked.metric.kind == "calibration" and asked.grouped.sizes[group] < 2 * MIN_ROWS_PER_BIN
+    ):
         return TOO_FEW, fewest
     compared = limits.compared if asked.is_share else max(limits.compared, FEWEST_RESAMPLED)
     return (OK if fewest >= compared else UNSETTLED), fewest
@@ -180,22 +184,22 @@ Found = tuple[float, Interval | None, float]  # value, interval, worth
 
 
 def _ratio(asked: _Asked, group: int) -> Found:
-    rate = rate_of_rows(asked.grouped.of(group), asked.ratios)
-    return rate.value, rate.interval() if rate.holds else None, rate.sample.effective_n
+    rate = estimate_rate(asked.grouped.rows_of_group(group), asked.ratios)
+    return rate.value, rate.confidence_interval() if rate.holds else None, rate.sample.effective_n
 
 
 def _mean(asked: _Asked, group: int) -> Found:
-    mean = mean_of_rows(asked.metric.name, asked.grouped.of(group), asked.target.positive)
-    return mean.value, mean.interval(), float(asked.grouped.units[group])
+    mean = estimate_mean(asked.metric.name, asked.grouped.rows_of_group(group), asked.target.positive)
+    return mean.value, mean.confidence_interval(), float(asked.grouped.units[group])
 
 
 def _area(asked: _Asked, group: int) -> Found:
-    area = auc_of_rows(asked.grouped.of(group), asked.target.positive)
-    return area.value, area.interval(), area.effective_n
+    area = estimate_auc(asked.grouped.rows_of_group(group), asked.target.positive)
+    return area.value, area.confidence_interval(), area.effective_n
 
 
 def _calibration(asked: _Asked, group: int) -> Found:
-    rows, positive = asked.grouped.of(group), asked.target.positive
+    rows, positive = asked.grouped.rows_of_group(group), asked.target.positive
     assert rows.scores is not None
     found = rms_calibration_error(rows.scores[:, positive], rows.labels == positive)
     assert found is not None  # the status of groups with fewer rows says so

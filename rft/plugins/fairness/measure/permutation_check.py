@@ -14,18 +14,18 @@ from scipy.stats import binom
 
 from rft.plugins.fairness.measure.gaps import chosen_of, shows_gap
 from rft.plugins.fairness.measure.group_metrics import GroupMetric, Limits, measure
-from rft.predictions.grouped import GroupedRows, Target
+from rft.predictions.grouped import ClassTarget, GroupedPredictions
 from rft.predictions.table import Grouping
 from rft.records import Finding, not_measured
 
-ACCURACY, OF_ALL = "accuracy", Target(None, None)
+ACCURACY, OF_ALL = "accuracy", ClassTarget(None, None)
 SHUFFLES = 200
 ALLOWED = 0.06  # the error rate of a largest gap in small groups, by simulation; its nominal level is 0.05
 INCOMPATIBLE = 1e-4  # a share of findings that is less likely than this at the allowed rate breaks the audit
 MOST_UNITS = 20_000  # of which shuffles are made: more would show nothing else and take minutes
 
 
-def self_check(grouped: GroupedRows, limits: Limits, *, positive: int, seed: int) -> Finding:
+def self_check(grouped: GroupedPredictions, limits: Limits, *, positive: int, seed: int) -> Finding:
     """Return the finding ``fairness.self_check.<attribute>``: how often it shows a gap in accuracy when shuffled."""
     attribute = grouped.grouping.attribute
     id, title = f"fairness.self_check.{attribute}", f"Self-check: {attribute} shuffled"
@@ -64,11 +64,11 @@ def self_check(grouped: GroupedRows, limits: Limits, *, positive: int, seed: int
     )
 
 
-def _measured(grouped: GroupedRows, limits: Limits, positive: int, seed: int) -> list[GroupMetric]:
+def _measured(grouped: GroupedPredictions, limits: Limits, positive: int, seed: int) -> list[GroupMetric]:
     return measure(grouped, ACCURACY, OF_ALL, limits=limits, positive=positive)
 
 
-def _sampled(grouped: GroupedRows, compared: Sequence[int], rng: np.random.Generator) -> GroupedRows:
+def _sampled(grouped: GroupedPredictions, compared: Sequence[int], rng: np.random.Generator) -> GroupedPredictions:
     """Return the rows of the groups that are compared, of so many units as are shuffled."""
     mask = np.isin(grouped.grouping.codes, compared)
     units = np.flatnonzero(mask) if grouped.rows.units is None else grouped.rows.units
@@ -76,10 +76,10 @@ def _sampled(grouped: GroupedRows, compared: Sequence[int], rng: np.random.Gener
     if len(known) > MOST_UNITS:
         taken = rng.choice(known, MOST_UNITS, replace=False)
         mask &= np.isin(np.arange(len(mask)) if grouped.rows.units is None else units, taken)
-    return GroupedRows(grouped.rows.where(mask), grouped.grouping.where(mask))
+    return GroupedPredictions(grouped.rows.select_rows(mask), grouped.grouping.select_rows(mask))
 
 
-def _shuffles(grouped: GroupedRows, rng: np.random.Generator) -> Iterator[GroupedRows]:
+def _shuffles(grouped: GroupedPredictions, rng: np.random.Generator) -> Iterator[GroupedPredictions]:
     """Yield the rows with the groups of their units dealt anew; a unit in several groups counts for its first."""
     codes, units = grouped.grouping.codes, grouped.rows.units
     own = np.arange(len(codes)) if units is None else np.unique(units, return_inverse=True)[1]
@@ -87,6 +87,6 @@ def _shuffles(grouped: GroupedRows, rng: np.random.Generator) -> Iterator[Groupe
     first[own[::-1]] = codes[::-1]  # the last write is that of the first row
     for _ in range(SHUFFLES):
         dealt = rng.permutation(first)[own]
-        yield GroupedRows(
+        yield GroupedPredictions(
             grouped.rows, Grouping(grouped.grouping.attribute, grouped.names, dealt, grouped.grouping.parts)
         )

@@ -12,14 +12,14 @@ import pandas as pd
 from rft.disclosure.withheld import NOTHING, Counted, Withheld
 from rft.errors import Unavailable, near
 from rft.plugins.fairness import FairnessOptions
-from rft.predictions.grouped import GroupedRows, Target
-from rft.predictions.table import BETWEEN, Grouping, Rows
+from rft.predictions.grouped import ClassTarget, GroupedPredictions
+from rft.predictions.table import CROSSING_SEPARATOR, Grouping, PredictionArrays
 from rft.stats.scores.classification import METRICS
 
 MOST_GROUPS = 200  # of one grouping: more are no groups but a number or a name, and no table shows them
 MOST_CLASSES = 20  # up to which each class is set against the rest when the config does not choose
 WITH_MACRO = ("tpr", "fpr", "fnr", "precision", "roc_auc")  # metrics of a class whose mean over classes is in use
-Asked = tuple[str, Target]
+Asked = tuple[str, ClassTarget]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Plan:
     Attributes:
         rows: the test rows.
         attributes: a grouping for each attribute.
-        crossed: a grouping for each intersection.
+        from_crossing: a grouping for each intersection.
         control: the grouping within whose values everything is compared once more, or None.
         asked: metrics, each with a class or None.
         positive: index of the favourable class.
@@ -37,7 +37,7 @@ class Plan:
         withheld: what may not leave the machine.
     """
 
-    rows: Rows
+    rows: PredictionArrays
     attributes: tuple[Grouping, ...]
     crossed: tuple[Grouping, ...]
     control: Grouping | None
@@ -67,7 +67,7 @@ class Plan:
         crossed, omitted = _crossings(attributes, options.depth)
         targets, unasked = _targets(classes, options.classes, positive)
         return cls(
-            rows=Rows.of(frame, classes),
+            rows=PredictionArrays.from_frame(frame, classes),
             attributes=tuple(attributes),
             crossed=tuple(_without(own, withheld) for own in crossed),
             control=control,
@@ -77,20 +77,20 @@ class Plan:
             withheld=withheld,
         )
 
-    def grouped(self) -> Iterator[GroupedRows]:
+    def grouped(self) -> Iterator[GroupedPredictions]:
         """Yield the rows by each attribute and intersection, then the same within each value of the control."""
         for grouping in (*self.attributes, *self.crossed):
-            yield GroupedRows(self.rows, grouping)
+            yield GroupedPredictions(self.rows, grouping)
         if self.control is None:
             return
         for index, level in enumerate(self.control.names):
             mask = self.control.codes == index
-            rows = self.rows.where(mask)
+            rows = self.rows.select_rows(mask)
             for grouping in self.attributes:
                 if grouping.attribute != self.control.attribute:  # within its own values it has one group
                     hidden = self.withheld.within(grouping.attribute, self.control.attribute, level)
-                    own = grouping.where(mask).without(hidden, hides=bool(hidden))
-                    yield GroupedRows(rows, own, f"{self.control.attribute} {level}")
+                    own = grouping.select_rows(mask).withhold_groups(hidden, hides=bool(hidden))
+                    yield GroupedPredictions(rows, own, f"{self.control.attribute} {level}")
 
     def counted(self, split: str, *, selections: bool, all_classes: bool) -> Iterator[Counted]:
         """Yield the rows that numbers of groups rest on: all, and the cases of each metric.
@@ -139,21 +139,23 @@ class Plan:
             within = len(self.control.names) * others
         return (len(self.attributes) + len(self.crossed) + within) * len(self.asked)
 
-    def overall(self) -> GroupedRows:
+    def overall(self) -> GroupedPredictions:
         """Return all rows as one group."""
         everybody = Grouping("", ("all",), np.zeros(len(self.rows), dtype=np.int32), ())
-        return GroupedRows(self.rows, everybody)
+        return GroupedPredictions(self.rows, everybody)
 
 
 def _without(grouping: Grouping, withheld: Withheld) -> Grouping:
-    return grouping.without(withheld.of(grouping.attribute), hides=withheld.touches(grouping.attribute))
+    return grouping.withhold_groups(withheld.of(grouping.attribute), hides=withheld.touches(grouping.attribute))
 
 
 def _groupings(frame: pd.DataFrame) -> dict[str, Grouping]:
     columns = [str(name) for name in frame.columns if str(name).startswith("group_")]
     if not columns:
         raise Unavailable("the data has no group attributes (data.groups)")
-    return {name.removeprefix("group_"): Grouping.of(name.removeprefix("group_"), frame[name]) for name in columns}
+    return {
+        name.removeprefix("group_"): Grouping.from_values(name.removeprefix("group_"), frame[name]) for name in columns
+    }
 
 
 def _named(known: dict[str, Grouping], names: Sequence[str]) -> list[Grouping]:
@@ -174,9 +176,9 @@ def _crossings(attributes: Sequence[Grouping], depth: int) -> tuple[list[Groupin
     crossed, omitted = [], []
     for size in range(2, depth + 1):
         for parts in combinations(attributes, size):
-            made = Grouping.crossed(parts)
+            made = Grouping.from_crossing(parts)
             if len(made.names) > MOST_GROUPS:
-                name = BETWEEN.join(part.attribute for part in parts)
+                name = CROSSING_SEPARATOR.join(part.attribute for part in parts)
                 omitted.append(f"{name} has {len(made.names)} groups, more than the {MOST_GROUPS} that are compared.")
             else:
                 crossed.append(made)
@@ -198,9 +200,9 @@ def _targets(classes: Sequence[str], chosen: Sequence[str] | None, positive: str
 def _asked(metrics: Sequence[str], targets: Sequence[str], classes: Sequence[str]) -> Iterator[Asked]:
     for metric in dict.fromkeys(metrics):
         if not METRICS[metric].of_class:
-            yield metric, Target(None, None)
+            yield metric, ClassTarget(None, None)
             continue
         for name in targets:
-            yield metric, Target.of(name, classes)
+            yield metric, ClassTarget.from_class(name, classes)
         if len(classes) > 2 and metric in WITH_MACRO:
-            yield metric, Target(None, None)
+            yield metric, ClassTarget(None, None)

@@ -11,11 +11,11 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rft.predictions.estimates import rate_of_rows
-from rft.predictions.grouped import GroupedRows
+from rft.predictions.estimates import estimate_rate
+from rft.predictions.grouped import GroupedPredictions
 from rft.records import Interval
 from rft.stats.gaps.rate_ratio import smallest_ratio
-from rft.stats.intervals import clopper_pearson
+from rft.stats.intervals import clopper_pearson_interval
 from rft.stats.scores.classification import Ratios
 
 EXACT = "Clopper-Pearson for groups too small to be compared"
@@ -36,16 +36,16 @@ class Share:
         """Return the Clopper-Pearson interval; 0 to 1 without any case."""
         if not self.cases:
             return 0.0, 1.0
-        interval = clopper_pearson(self.successes, self.cases, level=level)
+        interval = clopper_pearson_interval(self.successes, self.cases, level=level)
         return interval.low, interval.high
 
 
-def share_of_group(grouped: GroupedRows, group: int, ratios: Ratios) -> Share:
+def share_of_group(grouped: GroupedPredictions, group: int, ratios: Ratios) -> Share:
     """Return the share of one group in a metric that is one ratio, however few its cases are."""
-    rows = grouped.of(group)
-    if not ratios.counts(rows.confusion)[1].any():
+    rows = grouped.rows_of_group(group)
+    if not ratios.count_cells(rows.confusion)[1].any():
         return Share(0.0, 0.0)
-    rate = rate_of_rows(rows, ratios)
+    rate = estimate_rate(rows, ratios)
     return Share(rate.successes, rate.sample.effective_n)
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from rft.plugins.fairness.measure.gaps import Gap
 from rft.plugins.fairness.measure.group_comparison import Compared
-from rft.stats.gaps.max_t import holm
+from rft.stats.gaps.max_t import adjust_by_holm
 
 
 def judge_together(comparisons: Sequence[Compared]) -> list[Compared]:
@@ -49,7 +49,7 @@ def first_of_each_fact(gaps: Sequence[Gap]) -> dict[Hashable, Gap]:
 
 def _corrected(leading: dict[Hashable, Gap]) -> dict[Hashable, float]:
     p_values = [gap.p_value for gap in leading.values() if gap.p_value is not None]
-    return dict(zip(leading, holm(p_values), strict=True))
+    return dict(zip(leading, adjust_by_holm(p_values), strict=True))
 
 
 def _with_stated(compared: Compared, stated: Sequence[Gap]) -> Compared:

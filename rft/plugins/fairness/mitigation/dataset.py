@@ -16,8 +16,8 @@ from rft.backbones.classifier import Classifier, scaled
 from rft.errors import Unavailable
 from rft.features.columns import Dense
 from rft.plugins import AuditedModel
-from rft.plugins.fairness.mitigation.decision_rules import Rows, positions
-from rft.stats.cross_validation import Folds, Undefined, not_finite
+from rft.plugins.fairness.mitigation.decision_rules import RuleInputs, positions
+from rft.stats.cross_validation import Folds, Undefined, find_non_finite
 from rft.training import Job
 from rft.training.linear_heads import logits, vectors
 
@@ -36,7 +36,7 @@ class Part:
         items: (N,) what draws follow from.
     """
 
-    rows: Rows
+    rows: RuleInputs
     labels: np.ndarray
     units: np.ndarray
     items: np.ndarray
@@ -141,12 +141,12 @@ def part(audited: AuditedModel, name: str, attribute: str) -> Part:
     model = audited.require_model()
     assert isinstance(model, Classifier)  # whatever has features has a head on them
     seen = scaled(features.dense.double(), row_norm=model.head.row_norm).numpy()
-    if problem := not_finite(seen):
+    if problem := find_non_finite(seen):
         raise Unavailable(problem.reason)
     own = audited.predictions[audited.predictions["split"] == name]
     scores = own[[f"score_{label}" for label in audited.facts.classes]].to_numpy(np.float64)
     return Part(
-        rows=Rows(seen, scores, np.asarray(split.groups[attribute], dtype=object)),
+        rows=RuleInputs(seen, scores, np.asarray(split.groups[attribute], dtype=object)),
         labels=split.labels,
         units=np.asarray(split.ids if split.units is None else split.units, dtype=str),
         items=np.asarray(split.ids if split.digests is None else split.digests, dtype=str),
@@ -161,7 +161,7 @@ def out_of_fold(audited: AuditedModel) -> np.ndarray:
     """
     task, trainer = audited.require_task(), audited.require_trainer()
     labels = task.labels.numpy()
-    folds = Folds.draw(labels, task.units, audited.seed)
+    folds = Folds.draw_stratified(labels, task.units, audited.seed)
     if isinstance(folds, Undefined):
         raise Unavailable(f"training examples cannot be scored out of fold: {folds.reason}")
     fits = trainer.fit(task, [Job(audited.seed, members=seen) for seen, _ in folds])

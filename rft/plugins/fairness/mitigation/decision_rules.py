@@ -19,7 +19,7 @@ from rft.errors import DataError, near
 
 
 @dataclass(frozen=True)
-class Rows:
+class RuleInputs:
     """What a rule may look at.
 
     Attributes:
@@ -35,9 +35,9 @@ class Rows:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def where(self, mask: np.ndarray) -> Rows:
+    def where(self, mask: np.ndarray) -> RuleInputs:
         """Return the rows of a (N,) mask."""
-        return Rows(self.features[mask], self.scores[mask], self.groups[mask])
+        return RuleInputs(self.features[mask], self.scores[mask], self.groups[mask])
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class GroupThresholds:
         certain = (self.ignored == 0) | ((self.ignored == 1) & np.isin(self.constant, (0, 1)))
         return not bool((one & certain).all())
 
-    def probabilities(self, rows: Rows) -> np.ndarray:
+    def probabilities(self, rows: RuleInputs) -> np.ndarray:
         """Return (N, 2) probabilities of each decision; raises ``DataError`` for a group without thresholds."""
         codes = self._codes(rows.groups)
         known = codes >= 0
@@ -118,7 +118,7 @@ class Mixture:
         """Whether there is more than one head to draw."""
         return len(self.shares) > 1
 
-    def probabilities(self, rows: Rows) -> np.ndarray:
+    def probabilities(self, rows: RuleInputs) -> np.ndarray:
         """Return (N, 2) probabilities of each decision."""
         chosen = rows.features @ self.weight.T + self.bias > 0
         return both(np.clip(chosen @ self.shares, 0, 1), self.positive)
@@ -135,7 +135,7 @@ class LinearHead:
     weight: np.ndarray
     bias: np.ndarray
 
-    def probabilities(self, rows: Rows) -> np.ndarray:
+    def probabilities(self, rows: RuleInputs) -> np.ndarray:
         """Return (N, K) probabilities by softmax."""
         return torch.from_numpy(rows.features @ self.weight.T + self.bias).softmax(dim=1).numpy()
 

@@ -78,8 +78,8 @@ def findings(choice: Choice, options: MitigationOptions, limits: Limits) -> Iter
             status="info",
             value=measured.accuracy.value,
             unit="fraction",
-            interval=measured.accuracy.interval(),
-            adjusted=multiplicity.adjusted(measured.accuracy.exact_interval),
+            interval=measured.accuracy.confidence_interval(),
+            adjusted=multiplicity.adjust_interval(measured.accuracy.exact_interval),
             n=measured.accuracy.sample.units,
             description=f"The share of test examples that get the right class {words.partition(' (')[0]}: "
             f"{choice.before.accuracy.value:.3f} before, {choice.after.accuracy.value:.3f} after.",
@@ -123,7 +123,7 @@ def _judged(measured: Measured) -> dict[str, Any]:
     gap = measured.compared
     assert gap is not None, "asked of what was measured on test"
     small = tuple(str(group.group) for group in gap.unscored)
-    adjusted = multiplicity.from_levels(gap.judging_intervals) if gap.judging_intervals else ()
+    adjusted = multiplicity.adjusted_from_levels(gap.judging_intervals) if gap.judging_intervals else ()
     return {"adjusted": adjusted, "small_groups": small}
 
 
@@ -152,8 +152,8 @@ def _worst(
         status="warn" if worse else "info",
         value=rate.value,
         unit="fraction",
-        interval=measured.worst_interval(intervals.LEVEL),
-        adjusted=multiplicity.adjusted(measured.worst_interval),
+        interval=measured.worst_interval(intervals.CONFIDENCE_LEVEL),
+        adjusted=multiplicity.adjust_interval(measured.worst_interval),
         n=rate.sample.units,
         attributes=(options.attribute,),
         description=f"{asked} It is that of {name}, {_of(rate)}."

@@ -53,7 +53,7 @@ def table(tried: Sequence[Tried], chosen: Tried, split: str) -> Table:
 
 def _row(tried: Tried, chosen: bool, split: str) -> Row:
     candidate, measured = tried.candidate, tried.measured
-    accuracy = measured.accuracy.interval() if measured else None
+    accuracy = measured.accuracy.confidence_interval() if measured else None
     gap = measured.gap_interval if measured else None
     worst = measured.worst_cell if measured else None
     method = candidate.method.replace("_", " ")

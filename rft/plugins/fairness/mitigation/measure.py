@@ -53,7 +53,9 @@ class Measured:
             return self.compared.interval
         if len(self.groups) < 2:
             return None
-        return PairwiseGap(tuple((rate.successes, rate.sample.effective_n) for rate in self.groups.values())).interval()
+        return PairwiseGap(
+            tuple((rate.successes, rate.sample.effective_n) for rate in self.groups.values())
+        ).confidence_interval()
 
     def worst_interval(self, level: float) -> Interval:
         """Return the interval of the lowest true accuracy among the cells, exact and corrected for their number."""
@@ -118,7 +120,7 @@ def measure_decisions(
             few_cells += 0 < _units(cell, part) < limits.shown
             if _units(cell, part) >= limits.shown:
                 cells[f"{name}, {title}"] = _rate(right, cell, part)
-    accuracy = Rate.of(right, part.units)
+    accuracy = Rate.from_rows(right, part.units)
     return Measured(accuracy, _lowest_first(groups), left_out, _lowest_first(cells), few_cells)
 
 
@@ -157,7 +159,7 @@ def _units(mask: np.ndarray, part: Part) -> int:
 
 
 def _rate(outcome: np.ndarray, mask: np.ndarray, part: Part) -> Rate:
-    return Rate.of(outcome[mask], part.units[mask])
+    return Rate.from_rows(outcome[mask], part.units[mask])
 
 
 def _lowest_first(rates: dict[str, Rate]) -> dict[str, Rate]:

@@ -14,8 +14,8 @@ from rft.plugins.fairness.measure.plan import Plan
 from rft.plugins.fairness.mitigation.dataset import Part
 from rft.plugins.fairness.mitigation.measure import Measured, certain, measure_decisions
 from rft.plugins.fairness.mitigation.options import MitigationOptions
-from rft.predictions.estimates import rate_of_rows
-from rft.predictions.grouped import GroupedRows, Target
+from rft.predictions.estimates import estimate_rate
+from rft.predictions.grouped import ClassTarget, GroupedPredictions
 from rft.stats.rates import Rate
 from rft.stats.scores.classification import METRICS, Ratios
 
@@ -45,25 +45,25 @@ def measure_on_test(
     asked = FairnessOptions(attributes=[options.attribute], metrics=[options.metric], depth=1)
     plan = Plan.of(frame.reset_index(drop=True), classes, asked, positive, withheld)
     [grouped] = plan.grouped()
-    target = Target.of(positive if METRICS[options.metric].of_class else None, classes)
+    target = ClassTarget.from_class(positive if METRICS[options.metric].of_class else None, classes)
     measured = measure(grouped, options.metric, target, limits=limits, positive=plan.positive)
     gap = compare(grouped, options.metric, target, measured, seed=seed, verdicts=True, comparisons=1)
     decisions = certain(plan.rows.predictions, len(classes))
     by_part = measure_decisions(decisions, test, options.metric, classes, plan.positive, limits, withheld)
     return replace(
         by_part,
-        accuracy=rate_of_rows(plan.rows, Ratios.of(METRICS["accuracy"], classes, None)),
+        accuracy=estimate_rate(plan.rows, Ratios.from_metric(METRICS["accuracy"], classes, None)),
         groups={str(group.group): _rate(grouped, gap, group) for group in gap.scored},
         left_out=_left_out(grouped, gap, withheld),
         compared=gap,
     )
 
 
-def _rate(grouped: GroupedRows, gap: Gap, group: GroupMetric) -> Rate:
-    ratios = Ratios.of(gap.metric, grouped.rows.classes, gap.target.positive)
-    return rate_of_rows(grouped.of(grouped.names.index(str(group.group))), ratios)
+def _rate(grouped: GroupedPredictions, gap: Gap, group: GroupMetric) -> Rate:
+    ratios = Ratios.from_metric(gap.metric, grouped.rows.classes, gap.target.positive)
+    return estimate_rate(grouped.rows_of_group(grouped.names.index(str(group.group))), ratios)
 
 
-def _left_out(grouped: GroupedRows, gap: Gap, withheld: Withheld) -> dict[str, str]:
+def _left_out(grouped: GroupedPredictions, gap: Gap, withheld: Withheld) -> dict[str, str]:
     reasons = {str(group.group): f"{group.status} (n = {group.n})" for group in gap.unscored}
     return reasons | dict.fromkeys(grouped.grouping.withheld, withheld.reason)

@@ -24,7 +24,7 @@ from torch import Tensor
 from rft.backbones.classifier import hash_tensors, scaled
 from rft.errors import DataError, EvidenceError, ModelError
 from rft.models.saved import DESCRIPTION, Item, SavedModel, load_model
-from rft.plugins.fairness.mitigation.decision_rules import Rows, Rule, decide, from_parts, to_parts
+from rft.plugins.fairness.mitigation.decision_rules import Rule, RuleInputs, decide, from_parts, to_parts
 from rft.runtime.float32 import ieee_float32
 
 KIND, TENSORS, PREDICTIONS = "mitigated", "rule.safetensors", "predictions.parquet"
@@ -152,14 +152,14 @@ class MitigatedModel:
         found[:] = list(groups)
         return found
 
-    def _rows(self, items: Sequence[Item], groups: np.ndarray) -> Rows:
+    def _rows(self, items: Sequence[Item], groups: np.ndarray) -> RuleInputs:
         """Return what the rule looks at."""
         classifier = self.model.classifier
         with torch.no_grad(), ieee_float32():
             features = classifier.features(self.model.inputs(items))
             logits = classifier.head({"features": features})
         seen = scaled(features.double(), row_norm=classifier.head.row_norm).numpy()
-        return Rows(seen, logits.double().softmax(dim=1).numpy(), groups)
+        return RuleInputs(seen, logits.double().softmax(dim=1).numpy(), groups)
 
 
 def digest(item: Item, model: SavedModel) -> str:

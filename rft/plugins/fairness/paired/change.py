@@ -15,12 +15,12 @@ import numpy as np
 
 from rft.plugins.fairness.measure.gaps import DRAWS, DRAWS_FOR_VERDICTS
 from rft.plugins.fairness.measure.group_metrics import TOO_FEW, UNSETTLED, Limits
-from rft.predictions.grouped import GroupedRows, Target
-from rft.predictions.table import Grouping, Rows
+from rft.predictions.grouped import ClassTarget, GroupedPredictions
+from rft.predictions.table import Grouping, PredictionArrays
 from rft.records import Interval, Row
 from rft.stats.gaps.max_t import largest_gap
-from rft.stats.intervals import LEVEL
-from rft.stats.resampling import Sums, ratios, sums_of_rows
+from rft.stats.intervals import CONFIDENCE_LEVEL
+from rft.stats.resampling import RatioTotals, ratio_totals_by_group, resample_ratios
 from rft.stats.scores.classification import METRICS, Ratios
 
 PAIRED = ("accuracy", "selection_rate", "tpr", "fpr")  # their cases are the same rows for both models
@@ -34,8 +34,8 @@ class Pair:
         before, after: rows with the same labels and units.
     """
 
-    before: Rows
-    after: Rows
+    before: PredictionArrays
+    after: PredictionArrays
 
     def __post_init__(self) -> None:
         """Refuse rows that are not the same examples."""
@@ -98,11 +98,11 @@ def changes(
     pair: Pair,
     grouping: Grouping,
     metric: str,
-    target: Target,
+    target: ClassTarget,
     *,
     limits: Limits,
     seed: int,
-    levels: Sequence[float] = (LEVEL,),
+    levels: Sequence[float] = (CONFIDENCE_LEVEL,),
 ) -> PairedChanges | NoChange:
     """Return the change of every pair of groups that can be compared.
 
@@ -116,7 +116,7 @@ def changes(
         levels: of the intervals.
     """
     shifts, totals = (_sums(pair, grouping, metric, target, combined) for combined in (_shift, _total))
-    grouped = GroupedRows(pair.before, grouping)
+    grouped = GroupedPredictions(pair.before, grouping)
     chosen = [index for index, sums in enumerate(shifts) if _status(grouped, index, sums, limits) is None]
     if len(chosen) < 2:
         return NoChange(f"fewer than two groups have {limits.compared} independent examples and {limits.shown} cases")
@@ -187,14 +187,16 @@ class _PairEnds:
         return min(low, value), max(high, value)
 
 
-def _simultaneous_pairs(sums: Sequence[Sums], levels: Sequence[float], seed: int) -> dict[tuple[int, int], _PairEnds]:
+def _simultaneous_pairs(
+    sums: Sequence[RatioTotals], levels: Sequence[float], seed: int
+) -> dict[tuple[int, int], _PairEnds]:
     """Return the pairs of groups (first, other), first below other, with ends of the first minus the other."""
     draws = DRAWS if len(levels) == 1 else DRAWS_FOR_VERDICTS
-    largest = largest_gap(ratios(sums, np.random.default_rng(seed), draws=draws))
-    at_levels = [largest.pairs(1 - 2 / 3 * (1 - level)) for level in levels]
+    largest = largest_gap(resample_ratios(sums, np.random.default_rng(seed), draws=draws))
+    at_levels = [largest.compare_pairs(1 - 2 / 3 * (1 - level)) for level in levels]
     pairs = {}
     for same_pair in zip(*at_levels, strict=True):
-        key = (min(same_pair[0].first, same_pair[0].other), max(same_pair[0].first, same_pair[0].other))
+        key = (min(same_pair[0].first, same_pair[0].second), max(same_pair[0].first, same_pair[0].second))
         sign = 2.0 if same_pair[0].first == key[0] else -2.0  # of halves, see _sums
         ends = tuple((sign * gap.interval.low, sign * gap.interval.high) for gap in same_pair)
         pairs[key] = _PairEnds(ends, same_pair[0].p_value)
@@ -213,33 +215,35 @@ def _sums(
     pair: Pair,
     grouping: Grouping,
     metric: str,
-    target: Target,
+    target: ClassTarget,
     combined: Callable[[np.ndarray, np.ndarray], np.ndarray],
-) -> list[Sums]:
+) -> list[RatioTotals]:
     """Return for each group the sums of halves of what both models make of each case.
 
     Halves keep the statistic between 0 and 1, where one success and one failure can be added to it: of the shift a half
     for no change, one for a row that becomes a hit, none for one no longer; of the total one for a hit of both.
     """
-    shares = Ratios.of(METRICS[metric], pair.before.classes, target.positive)
-    (before, cases), (after, _) = (shares.of_rows(rows.labels, rows.predictions) for rows in (pair.before, pair.after))
+    shares = Ratios.from_metric(METRICS[metric], pair.before.classes, target.positive)
+    (before, cases), (after, _) = (
+        shares.mark_rows(rows.labels, rows.predictions) for rows in (pair.before, pair.after)
+    )
     halves = np.where(cases, combined(before, after), 0.0)
-    return sums_of_rows(halves, cases, grouping.codes, pair.before.units, n_groups=len(grouping.names))
+    return ratio_totals_by_group(halves, cases, grouping.codes, pair.before.units, n_groups=len(grouping.names))
 
 
-def _values(rows: Rows, grouping: Grouping, metric: str, target: Target) -> np.ndarray:
-    of = Ratios.of(METRICS[metric], rows.classes, target.positive)
-    return of.value(GroupedRows(rows, grouping).confusion)
+def _values(rows: PredictionArrays, grouping: Grouping, metric: str, target: ClassTarget) -> np.ndarray:
+    of = Ratios.from_metric(METRICS[metric], rows.classes, target.positive)
+    return of.metric_value(GroupedPredictions(rows, grouping).confusion)
 
 
-def _status(grouped: GroupedRows, group: int, sums: Sums, limits: Limits) -> str | None:
+def _status(grouped: GroupedPredictions, group: int, sums: RatioTotals, limits: Limits) -> str | None:
     """Return why a group cannot be compared, or None."""
     if min(int(grouped.units[group]), round(float(sums.units.sum()))) < limits.shown:
         return TOO_FEW
     return UNSETTLED if sums.units.sum() < limits.compared else None
 
 
-def rows_of_changes(attribute: str, metric: str, target: Target, compared: Sequence[Change]) -> list[Row]:
+def rows_of_changes(attribute: str, metric: str, target: ClassTarget, compared: Sequence[Change]) -> list[Row]:
     """Return the rows of the table ``changes``."""
     return [
         {

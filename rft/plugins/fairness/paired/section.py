@@ -22,8 +22,8 @@ from rft.plugins.fairness.paired.change import (
     sides,
 )
 from rft.plugins.fairness.present import withheld_tables
-from rft.predictions.grouped import Target
-from rft.predictions.table import Rows
+from rft.predictions.grouped import ClassTarget
+from rft.predictions.table import PredictionArrays
 from rft.records import Adjusted, Figure, Finding, Interval, Row, Section, not_measured
 from rft.stats import multiplicity
 from rft.stats.gaps.max_t import MAX_T
@@ -47,14 +47,14 @@ def section(runs: RunPair, options: FairnessOptions | None = None, *, verdicts: 
     """
     options, classes, positive, names = options or FairnessOptions(), runs.classes, runs.positive, runs.names
     plan = Plan.of(runs.before, classes, options, positive, runs.withheld)
-    pair = Pair(plan.rows, Rows.of(runs.after, classes))
+    pair = Pair(plan.rows, PredictionArrays.from_frame(runs.after, classes))
     limits = Limits(options.min_group, options.shown)
     table: list[Row] = []
     findings: list[Finding] = []
     for grouping in plan.attributes:
         for metric in PAIRED:
-            target = Target.of(positive if METRICS[metric].of_class else None, classes)
-            levels = multiplicity.LEVELS if verdicts else multiplicity.LEVELS[:1]
+            target = ClassTarget.from_class(positive if METRICS[metric].of_class else None, classes)
+            levels = multiplicity.ADJUSTED_LEVELS if verdicts else multiplicity.ADJUSTED_LEVELS[:1]
             paired = changes(pair, grouping, metric, target, limits=limits, seed=runs.seed, levels=levels)
             if isinstance(paired, PairedChanges):
                 table += rows_of_changes(grouping.attribute, metric, target, paired.changes)
@@ -89,10 +89,10 @@ def section(runs: RunPair, options: FairnessOptions | None = None, *, verdicts: 
 def _overall(pair: Pair, plan: Plan, classes: Sequence[str], positive: str) -> list[Row]:
     rows: list[Row] = []
     for metric in PAIRED:
-        target = Target.of(positive if METRICS[metric].of_class else None, classes)
-        ratios = Ratios.of(METRICS[metric], classes, target.positive)
+        target = ClassTarget.from_class(positive if METRICS[metric].of_class else None, classes)
+        ratios = Ratios.from_metric(METRICS[metric], classes, target.positive)
         before, after = (
-            ratios.value(replace(plan, rows=own).overall().confusion[0]) for own in (pair.before, pair.after)
+            ratios.metric_value(replace(plan, rows=own).overall().confusion[0]) for own in (pair.before, pair.after)
         )
         hidden = withheld_tables.rests_on_withheld_class(metric, target.name, plan)
         defined = bool(np.isfinite(before) and np.isfinite(after)) and not hidden
@@ -152,9 +152,9 @@ def _intervals_of_largest(compared: Sequence[Change]) -> list[Interval]:
 
 def _judging(intervals: Sequence[Interval], small_groups: Sequence[str]) -> tuple[Adjusted, ...]:
     """Return the intervals for verdicts; a group that is too small to be compared may have changed by anything."""
-    if len(intervals) < len(multiplicity.LEVELS):
+    if len(intervals) < len(multiplicity.ADJUSTED_LEVELS):
         return ()
-    return multiplicity.from_levels(
+    return multiplicity.adjusted_from_levels(
         [interval.model_copy(update={"high": 1.0}) if small_groups else interval for interval in intervals]
     )
 

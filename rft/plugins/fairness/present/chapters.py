@@ -125,7 +125,7 @@ def _spreads(compared: Sequence[Compared]) -> Iterator[tuple[Gap, Dispersion]]:
     for gap in (gap for own in compared if own.grouped.control is None for gap in own.gaps):
         if gap.is_share and len(gap.scored) > 2:
             values, worth = (np.array([getattr(group, name) for group in gap.scored]) for name in ("value", "worth"))
-            yield gap, dispersion.dispersion(values, dispersion.rate_variances(values * worth, worth))
+            yield gap, dispersion.measure_dispersion(values, dispersion.rate_variances(values * worth, worth))
 
 
 def _groups(plan: Plan, by_group: Table) -> Part:

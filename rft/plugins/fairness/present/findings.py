@@ -51,7 +51,7 @@ def _sources(gap: Gap) -> tuple[str, ...]:
 def _judged(gap: Gap, at_levels: Sequence[Interval]) -> dict[str, Any]:
     """Return what rules are judged by: the intervals of all groups at each level, and which of them are small."""
     small = tuple(str(group.group) for group in gap.unscored)
-    adjusted = multiplicity.from_levels(at_levels) if at_levels else ()
+    adjusted = multiplicity.adjusted_from_levels(at_levels) if at_levels else ()
     return {"adjusted": adjusted, "small_groups": small, "attributes": (gap.attribute,)}
 
 
@@ -116,7 +116,7 @@ def of_ratio(gap: Gap) -> Finding:
         title=title,
         status="info",
         value=(lowest.value or 0.0) / highest.value,
-        interval=ratio_of_shares(_shares(gap), intervals.LEVEL),
+        interval=ratio_of_shares(_shares(gap), intervals.CONFIDENCE_LEVEL),
         **_judged(gap, _judging_ratios(gap)),
         n=_n(gap),
         description=f"{_capital(words_of(gap))} is {lowest.value:.3f} for {lowest.group} and {highest.value:.3f} for "
@@ -128,7 +128,7 @@ def of_ratio(gap: Gap) -> Finding:
 
 
 def _judging_ratios(gap: Gap) -> list[Interval]:
-    return [judged_ratio(_shares(gap), gap.small_shares, level) for level in multiplicity.LEVELS]
+    return [judged_ratio(_shares(gap), gap.small_shares, level) for level in multiplicity.ADJUSTED_LEVELS]
 
 
 def _shares(gap: Gap) -> list[Share]:
@@ -144,7 +144,9 @@ def of_worst(gap: Gap) -> Finding:
     description = f"The {gap.metric.worst} {words_of(gap)} of any group by {gap.attribute}."
     shares = [*_shares(gap), *gap.small_shares]
     lowest = gap.metric.worst == "lowest"
-    at_levels = [worst_share(shares, lowest=lowest, level=level) for level in multiplicity.LEVELS] if shares else []
+    at_levels = (
+        [worst_share(shares, lowest=lowest, level=level) for level in multiplicity.ADJUSTED_LEVELS] if shares else []
+    )
     judged = _judged(gap, at_levels)
     if not gap.scored:
         return not_measured(id, title, why_not(gap, at_least=1), description).model_copy(update=judged)
@@ -155,7 +157,7 @@ def of_worst(gap: Gap) -> Finding:
         status="info",
         value=worst.value,
         unit="fraction",
-        interval=worst_share(shares[: len(gap.scored)], lowest=lowest, level=intervals.LEVEL),
+        interval=worst_share(shares[: len(gap.scored)], lowest=lowest, level=intervals.CONFIDENCE_LEVEL),
         **judged,
         n=worst.cases,
         description=f"{worst.group} has the {gap.metric.worst} {words_of(gap)} of {len(gap.scored)} groups by "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rft.plugins.fairness.measure.plan import Plan
-from rft.predictions.grouped import GroupedRows
+from rft.predictions.grouped import GroupedPredictions
 from rft.records import Row, Table
 from rft.stats.rates import Rate
 
@@ -21,32 +21,32 @@ def table(plan: Plan) -> Table:
         row
         for grouping in plan.attributes
         for group in range(len(grouping.names))
-        for row in _of_group(GroupedRows(plan.rows, grouping), group, plan)
+        for row in _of_group(GroupedPredictions(plan.rows, grouping), group, plan)
     ]
 
 
-def _of_group(grouped: GroupedRows, group: int, plan: Plan) -> list[Row]:
-    rows, positive = grouped.of(group), plan.positive
+def _of_group(grouped: GroupedPredictions, group: int, plan: Plan) -> list[Row]:
+    rows, positive = grouped.rows_of_group(group), plan.positive
     assert rows.scores is not None  # table looked
     order = np.argsort(rows.scores[:, positive], kind="stable")
     for bins in range(min(len(rows) // ROWS_A_BIN, BINS), 1, -1):
-        parts = np.array_split(grouped.places(group)[order], bins)
+        parts = np.array_split(grouped.row_indices(group)[order], bins)
         if min(_people(grouped, part) for part in parts) >= plan.withheld.below:
             return [{**_row(grouped, group, part, positive), "bin": number} for number, part in enumerate(parts, 1)]
     return []
 
 
-def _people(grouped: GroupedRows, places: np.ndarray) -> int:
+def _people(grouped: GroupedPredictions, places: np.ndarray) -> int:
     units = grouped.rows.units
     return len(places) if units is None else len(np.unique(units[places]))
 
 
-def _row(grouped: GroupedRows, group: int, places: np.ndarray, positive: int) -> Row:
+def _row(grouped: GroupedPredictions, group: int, places: np.ndarray, positive: int) -> Row:
     """Return the row of a bin; its interval is Wilson's, on the number of units where rows repeat them."""
-    rows = grouped.rows.where(places)
+    rows = grouped.rows.select_rows(places)
     assert rows.scores is not None
     true = rows.labels == positive
-    interval = Rate.of(true, rows.units).interval()
+    interval = Rate.from_rows(true, rows.units).confidence_interval()
     return {
         "attribute": grouped.grouping.attribute,
         "group": grouped.names[group],

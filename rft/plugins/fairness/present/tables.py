@@ -8,7 +8,7 @@ from itertools import product
 from rft.plugins.fairness.measure.gaps import Gap
 from rft.plugins.fairness.measure.group_metrics import GroupMetric
 from rft.plugins.fairness.present.metric_labels import words_of
-from rft.predictions.table import BETWEEN, Grouping
+from rft.predictions.table import CROSSING_SEPARATOR, Grouping
 from rft.records import Row
 from rft.stats.gaps.partial_identification import GapBounds
 from rft.stats.scores.dispersion import Dispersion
@@ -96,11 +96,11 @@ def intersections(crossed: Grouping, attributes: Mapping[str, Grouping], measure
     rows = []
     for metric, target in dict.fromkeys((each.metric, each.target) for each in measured):
         for a, b in product(first.names, other.names):
-            each = found.get((metric, target, f"{a}{BETWEEN}{b}"))
+            each = found.get((metric, target, f"{a}{CROSSING_SEPARATOR}{b}"))
             rows.append(
                 {
                     "attribute": crossed.attribute,
-                    "group": f"{a}{BETWEEN}{b}",
+                    "group": f"{a}{CROSSING_SEPARATOR}{b}",
                     "metric": metric,
                     "class": target.name,
                     "first": a,

@@ -8,7 +8,7 @@ import numpy as np
 
 from rft.plugins.fairness.measure.plan import Plan
 from rft.plugins.fairness.present.tables import SPLIT
-from rft.predictions.grouped import GroupedRows
+from rft.predictions.grouped import GroupedPredictions
 from rft.predictions.table import Grouping
 from rft.records import Cell, Finding, Row, not_measured
 
@@ -17,7 +17,7 @@ FLOWS = ("newly_given", "no_longer_given", "newly_right", "newly_wrong")
 OF_DECISIONS = ("accuracy", "selection_rate", "mean_score", "log_loss")  # which tell of all rows, not of a class
 
 
-def by_group(model: str, grouped: GroupedRows, plan: Plan) -> Iterator[Row]:
+def by_group(model: str, grouped: GroupedPredictions, plan: Plan) -> Iterator[Row]:
     """Yield the rows of the table ``by_group`` for the withheld groups of a grouping."""
     for metric, target in plan.asked:
         for name in grouped.grouping.withheld:

@@ -14,9 +14,9 @@ from rft.plugins.privacy.attacks.scores import FEWEST, LIRA, LIRA_OFFLINE, LOSS,
 from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.records import Figure, Finding, Interval, not_measured
 from rft.stats import multiplicity
-from rft.stats.intervals import LEVEL
-from rft.stats.scores.auc import DELONG, difference_of_areas
-from rft.stats.scores.roc import BEYOND
+from rft.stats.intervals import CONFIDENCE_LEVEL
+from rft.stats.scores.auc import DELONG, difference_of_aucs
+from rft.stats.scores.roc import MIN_NON_MEMBERS_ABOVE
 
 SHADOWS = 64  # where they are trained together
 LEAST_SHADOWS = 8
@@ -39,7 +39,7 @@ DESCRIPTIVE = (
 
 CAPTIONS = {
     "attacks": "Membership attacks, over all and within each group. low and high are of the area (auc); a rate finer "
-    f"than {BEYOND} / n_non_members is not measured.",
+    f"than {MIN_NON_MEMBERS_ABOVE} / n_non_members is not measured.",
     "roc": "True-positive against false-positive rate of each attack, from the finest measured rate on.",
 }
 
@@ -230,7 +230,7 @@ def _area(results: Results, name: str) -> Finding:
         status="warn" if leaks else "info",
         value=outcome.auc,
         interval=interval,
-        adjusted=multiplicity.adjusted(lambda level: outcome.interval(level=level)),
+        adjusted=multiplicity.adjust_interval(lambda level: outcome.interval(level=level)),
         n=results.fewest,
         description=description + (" The interval lies above 0.5: membership shows." if leaks else ""),
         caveats=_limits(results, name),
@@ -261,7 +261,7 @@ def _rate(results: Results, column: str) -> Finding:
         return not_measured(id, title, _absence(results, LIRA), description, n=results.fewest)
     rate, n = outcome.tpr_at(fpr), len(outcome.non_members)
     if rate is None:
-        reason = f"{n:,} {results.unit}s outside training; a rate this low needs {BEYOND / fpr:,.0f}"
+        reason = f"{n:,} {results.unit}s outside training; a rate this low needs {MIN_NON_MEMBERS_ABOVE / fpr:,.0f}"
         return not_measured(id, title, reason, description, n=n)
     leaks = rate.interval.low > fpr
     return Finding(
@@ -271,7 +271,7 @@ def _rate(results: Results, column: str) -> Finding:
         value=rate.value,
         unit="fraction",
         interval=rate.interval,
-        adjusted=multiplicity.adjusted(lambda level: _rate_interval(outcome, fpr, level)),
+        adjusted=multiplicity.adjust_interval(lambda level: _rate_interval(outcome, fpr, level)),
         n=n,
         description=description + (" The interval lies above guessing." if leaks else ""),
         caveats=_limits(results, LIRA),
@@ -313,7 +313,7 @@ def _most_exposed(results: Results) -> tuple[Finding, ...]:
         reason = f"no group has {FEWEST} training and {FEWEST} test {results.unit}s with a score"
         unmeasured = not_measured(id, title, reason, description)
         return (unmeasured.model_copy(update={"attributes": tuple(results.target.attributes)}),)
-    intervals = _of_groups(outcomes, LEVEL)
+    intervals = _of_groups(outcomes, CONFIDENCE_LEVEL)
     attribute, group = most = max(intervals, key=lambda group: intervals[group].low)
     exposed = _more_exposed(results, outcomes)
     return (
@@ -323,7 +323,7 @@ def _most_exposed(results: Results) -> tuple[Finding, ...]:
             status="warn" if exposed else "info",
             value=outcomes[most].auc,
             interval=_highest(intervals),
-            adjusted=multiplicity.adjusted(lambda level: _highest(_of_groups(outcomes, level))),
+            adjusted=multiplicity.adjust_interval(lambda level: _highest(_of_groups(outcomes, level))),
             n=min(len(outcomes[most].members), len(outcomes[most].non_members)),
             description=f"{attribute} = {group}, of {len(outcomes)} groups. {description}{exposed}",
             caveats=_limits(results, results.foremost)
@@ -340,12 +340,12 @@ def _more_exposed(results: Results, outcomes: Mapping[tuple[str, str], Outcome])
     A group is compared with other people, so that both areas vary on their own; all comparisons hold at once
     (Bonferroni).
     """
-    level, said = 1 - (1 - LEVEL) / len(outcomes), ""
+    level, said = 1 - (1 - CONFIDENCE_LEVEL) / len(outcomes), ""
     for (attribute, group), outcome in outcomes.items():
         others = attacks.attack(results.target.others(attribute, group), results.foremost)
         if others is None:
             continue
-        interval = difference_of_areas(outcome.area, others.area, level)
+        interval = difference_of_aucs(outcome.area, others.area, level)
         if interval.low > 0:
             said += (
                 f" {attribute} = {group} is more exposed than the other groups of {attribute}: area {outcome.auc:.2f} "

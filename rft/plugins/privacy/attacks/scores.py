@@ -15,10 +15,10 @@ import pandas as pd
 
 from rft.disclosure.withheld import NOTHING, Withheld
 from rft.records import Cell, Interval, Row, Table
-from rft.stats.intervals import LEVEL
+from rft.stats.intervals import CONFIDENCE_LEVEL
 from rft.stats.scores import roc
 from rft.stats.scores.auc import AucEstimate
-from rft.stats.scores.roc import Rate
+from rft.stats.scores.roc import TruePositiveRate
 
 LOSS, LIRA, LIRA_OFFLINE, RMIA = "loss_threshold", "lira", "lira_offline", "rmia"
 FEWEST = 10  # members and non-members; with fewer on either side nothing is scored
@@ -92,13 +92,13 @@ class Outcome:
         """The value of the area."""
         return self.area.value
 
-    def interval(self, *, level: float = LEVEL) -> Interval:
+    def interval(self, *, level: float = CONFIDENCE_LEVEL) -> Interval:
         """Return the interval of the area with this nominal coverage."""
-        return self.area.interval(level)
+        return self.area.confidence_interval(level)
 
-    def tpr_at(self, fpr: float, *, level: float = LEVEL) -> Rate | None:
+    def tpr_at(self, fpr: float, *, level: float = CONFIDENCE_LEVEL) -> TruePositiveRate | None:
         """Return the true-positive rate at this false-positive rate, None with fewer than 10 / fpr non-members."""
-        return roc.tpr_at(fpr, self.members, self.non_members, level=level)
+        return roc.tpr_at_fpr(fpr, self.members, self.non_members, level=level)
 
 
 def target(predictions: pd.DataFrame, classes: Sequence[str]) -> Target:
@@ -197,5 +197,5 @@ def curves(outcomes: Mapping[str, Outcome]) -> Table:
     return [
         {"attack": name, "fpr": fpr, "tpr": tpr}
         for name, outcome in outcomes.items()
-        for fpr, tpr in roc.curve(outcome.members, outcome.non_members, points=ROC_POINTS)
+        for fpr, tpr in roc.roc_curve(outcome.members, outcome.non_members, points=ROC_POINTS)
     ]

@@ -13,7 +13,7 @@ from rft.disclosure.withheld import NOTHING, Withheld
 from rft.plugins.privacy.accounting import Mechanism
 from rft.plugins.privacy.frontier import replicates
 from rft.plugins.privacy.frontier.replicates import Estimate
-from rft.stats.intervals import LEVEL
+from rft.stats.intervals import CONFIDENCE_LEVEL
 
 FEWEST = 10  # examples of a group, or of its positives or negatives, that a rate is given for
 WITHOUT, SGD, LEAST_SQUARES = "without privacy", "DP-SGD", "DP least squares"
@@ -102,7 +102,7 @@ class Judged:
         rates = {"selection_rate": everyone, "tpr": favourable, "fpr": ~favourable}
         return found | {name: (chosen, base) for name, base in rates.items()}
 
-    def cost(self, arm: Arm, own: np.ndarray, *, level: float = LEVEL) -> Estimate:
+    def cost(self, arm: Arm, own: np.ndarray, *, level: float = CONFIDENCE_LEVEL) -> Estimate:
         """Return what accuracy is lost on some of the examples, a (n,) mask."""
         pair = (self.right(self.without)[:, own], self.right(arm)[:, own])
         return replicates.difference(*pair, self.units[own], level=level)

@@ -16,9 +16,9 @@ from scipy.special import ndtri, stdtrit
 
 from rft.records import Interval
 from rft.stats import intervals
-from rft.stats.intervals import LEVEL, Sample
+from rft.stats.intervals import CONFIDENCE_LEVEL, Sample
 
-TAIL = 0.5 + LEVEL / 2
+TAIL = 0.5 + CONFIDENCE_LEVEL / 2
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,15 @@ def share(hits: np.ndarray, units: np.ndarray) -> Estimate:
     half = _half_width(hits.mean(axis=1), (hits.mean(axis=0) - value) / len(units), units)
     if half is None:
         return Estimate(value, None)
-    sample = Sample.of(units)
+    sample = Sample.from_units(units)
     worth = sample.effective_n
     if half > 0 and 0 < value < 1:
         worth = min(value * (1 - value) * (ndtri(TAIL) / half) ** 2, float(len(units)))
-    found = intervals.wilson(value * worth, worth)
+    found = intervals.wilson_interval(value * worth, worth)
     return Estimate(value, found.model_copy(update={"method": _method("Wilson", len(hits), sample)}))
 
 
-def difference(first: np.ndarray, other: np.ndarray, units: np.ndarray, *, level: float = LEVEL) -> Estimate:
+def difference(first: np.ndarray, other: np.ndarray, units: np.ndarray, *, level: float = CONFIDENCE_LEVEL) -> Estimate:
     """Return the share of hits of one set of heads minus that of another on the same examples.
 
     Args:
@@ -69,7 +69,7 @@ def difference(first: np.ndarray, other: np.ndarray, units: np.ndarray, *, level
 
 
 def difference_of_differences(
-    first: np.ndarray, other: np.ndarray, in_one: np.ndarray, units: np.ndarray, *, level: float = LEVEL
+    first: np.ndarray, other: np.ndarray, in_one: np.ndarray, units: np.ndarray, *, level: float = CONFIDENCE_LEVEL
 ) -> Estimate:
     """Return ``difference`` on the examples of one group minus that on all others.
 
@@ -95,7 +95,7 @@ def _around(
     half = _half_width(by_head, influence, units, least=least, level=level)
     if half is None:
         return Estimate(value, None)
-    method = _method("Student t", len(by_head), Sample.of(units), level)
+    method = _method("Student t", len(by_head), Sample.from_units(units), level)
     return Estimate(value, Interval(low=value - half, high=value + half, method=method))
 
 
@@ -104,11 +104,16 @@ def _no_less(units: np.ndarray) -> float:
 
     Source: Agresti and Min 2005, Stat. Med. 24:729, for differences of matched proportions.
     """
-    return 1 / (intervals.effective_n(units) + 2) ** 2
+    return 1 / (intervals.kish_effective_n(units) + 2) ** 2
 
 
 def _half_width(
-    by_head: np.ndarray, influence: np.ndarray, units: np.ndarray, *, least: float = 0.0, level: float = LEVEL
+    by_head: np.ndarray,
+    influence: np.ndarray,
+    units: np.ndarray,
+    *,
+    least: float = 0.0,
+    level: float = CONFIDENCE_LEVEL,
 ) -> float | None:
     """Return half the width of an interval for a mean over heads and examples.
 
@@ -129,5 +134,5 @@ def _half_width(
     return math.sqrt(stdtrit(heads - 1, tail) ** 2 * of_training + stdtrit(owners - 1, tail) ** 2 * of_units)
 
 
-def _method(kind: str, heads: int, sample: Sample, level: float = LEVEL) -> str:
+def _method(kind: str, heads: int, sample: Sample, level: float = CONFIDENCE_LEVEL) -> str:
     return f"{kind} {100 * level:g} %, variance of {heads} heads and of {sample.units} test units"

@@ -12,7 +12,7 @@ from rft.plugins.privacy.frontier.heads import FEWEST, LEAST_SQUARES, SGD, WITHO
 from rft.plugins.privacy.frontier.replicates import Estimate
 from rft.records import Adjusted, Figure, Finding, Interval, Row, Table, not_measured
 from rft.stats import multiplicity
-from rft.stats.intervals import LEVEL, absolute
+from rft.stats.intervals import CONFIDENCE_LEVEL, size_interval
 
 OK, TOO_FEW = "ok", "too few"
 
@@ -202,7 +202,7 @@ def _cost_gap(judged: Judged, arm: Arm, attribute: str) -> Finding:
     def interval_at(level: float) -> Interval | None:
         return _apart(judged, arm, dict(scored)[first], dict(scored)[last], level) if len(scored) == 2 else None
 
-    interval = interval_at(LEVEL)
+    interval = interval_at(CONFIDENCE_LEVEL)
     more = interval is not None and interval.low > 0
     which = "the two" if len(scored) == 2 else f"the most and the least of {len(scored)} groups by {attribute}"
     description = GAP_DESCRIPTION.format(epsilon=arm.epsilon, first=first, high=high, last=last, low=low, which=which)
@@ -232,8 +232,8 @@ def _left_out(judged: Judged, attribute: str) -> str:
 
 def _adjusted(interval_at: Callable[[float], Interval | None]) -> tuple[Adjusted, ...]:
     """Return the intervals at each level; empty where there is none."""
-    found = [interval for level in multiplicity.LEVELS if (interval := interval_at(level)) is not None]
-    return multiplicity.from_levels(found) if found else ()
+    found = [interval for level in multiplicity.ADJUSTED_LEVELS if (interval := interval_at(level)) is not None]
+    return multiplicity.adjusted_from_levels(found) if found else ()
 
 
 def _apart(judged: Judged, arm: Arm, first: np.ndarray, last: np.ndarray, level: float) -> Interval | None:
@@ -241,7 +241,7 @@ def _apart(judged: Judged, arm: Arm, first: np.ndarray, last: np.ndarray, level:
     either = first | last
     pair = (judged.right(judged.without)[:, either], judged.right(arm)[:, either])
     found = replicates.difference_of_differences(*pair, first[either], judged.units[either], level=level).interval
-    return absolute(found) if found is not None else None
+    return size_interval(found) if found is not None else None
 
 
 def _figures(judged: Judged) -> Iterator[Figure]:

@@ -16,12 +16,12 @@ from rft.plugins import AuditedModel
 from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.records import Figure, Finding, Row, Table, not_measured
 from rft.stats import multiplicity
-from rft.stats.cross_validation import FOLDS, Folds, OutOfFold, Undefined, not_finite, one_thread
+from rft.stats.cross_validation import MAX_FOLDS, Folds, OutOfFold, Undefined, find_non_finite, limit_to_one_thread
 from rft.stats.design_effect import DESIGN_EFFECT
 from rft.stats.rates import Rate
 
 SHUFFLES = 19  # none of which does as well in one case of twenty, where there is nothing to read
-FEWEST = FOLDS  # units of a group that is looked for
+FEWEST = MAX_FOLDS  # units of a group that is looked for
 STRENGTH = 0.1  # inverse penalty, for features with a spread of 1: a tenth or ten times as much changes little
 TRUE, SHUFFLED = "as they are", "shuffled"
 
@@ -123,9 +123,9 @@ def probe(
         counted = "examples" if units is None else "units"
         return Undefined(f"{len(groups)} of the {len(sizes)} groups have at least {FEWEST} {counted}: two are needed")
     rows = np.isin(values.astype(str), groups) & present
-    if problem := not_finite(features[rows]):
+    if problem := find_non_finite(features[rows]):
         return problem
-    folds = Folds.draw(np.searchsorted(groups, values[rows].astype(str)), owners[rows], seed)
+    folds = Folds.draw_stratified(np.searchsorted(groups, values[rows].astype(str)), owners[rows], seed)
     if isinstance(folds, Undefined):
         return folds
     scaled, rng = _scaled(features[rows]), np.random.default_rng(seed)
@@ -171,7 +171,7 @@ def _out_of_fold(features: np.ndarray, folds: Folds) -> OutOfFold:
 
     predictions = np.empty_like(folds.labels)
     model = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=1000, tol=1e-3)
-    with one_thread():
+    with limit_to_one_thread():
         for seen, held_out in folds:
             model.fit(features[seen], folds.labels[seen])
             predictions[held_out] = model.predict(features[held_out])
@@ -180,7 +180,7 @@ def _out_of_fold(features: np.ndarray, folds: Folds) -> OutOfFold:
 
 def _recalls(found: OutOfFold) -> list[float]:
     """Return balanced accuracy, then the share of each group that is right."""
-    recalls = [float(found.hits[found.labels == group].mean()) for group in range(found.labels.max() + 1)]
+    recalls = [float(found.is_correct[found.labels == group].mean()) for group in range(found.labels.max() + 1)]
     return [found.balanced_accuracy.value, *recalls]
 
 
@@ -210,7 +210,7 @@ def _not_probed(attribute: str, reason: str) -> Finding:
 
 def _finding(attribute: str, measured: Probe, private: bool) -> Finding:
     share = measured.found.balanced_accuracy
-    interval = share.interval()
+    interval = share.confidence_interval()
     reads = interval.low > measured.chance and measured.p_value <= 1 / (1 + SHUFFLES)
     description = DESCRIPTION.format(attribute=attribute, chance=f"{measured.chance:.3g}")
     control = measured.shuffled[:, 0]
@@ -225,7 +225,7 @@ def _finding(attribute: str, measured: Probe, private: bool) -> Finding:
         value=measured.found.balanced_accuracy.value,
         unit="fraction",
         interval=interval,
-        adjusted=multiplicity.adjusted(share.exact_interval),
+        adjusted=multiplicity.adjust_interval(share.exact_interval),
         n=measured.found.accuracy.sample.units,
         description=description + by_chance + (READS.format(attribute=attribute) if reads else ""),
         caveats=" ".join([LIMITS, *measured.left_out, *([NOT_COVERED] if private else [])]),
@@ -237,9 +237,9 @@ def _finding(attribute: str, measured: Probe, private: bool) -> Finding:
 def _rows(attribute: str, measured: Probe) -> Table:
     """Return the rows over all groups and of each, on true groups and on shuffled ones."""
     found = measured.found
-    each = [(name, Rate.of(found.hits[own], found.units[own])) for name, own in _by_group(measured)]
+    each = [(name, Rate.from_rows(found.is_correct[own], found.units[own])) for name, own in _by_group(measured)]
     everyone: list[tuple[str | None, Rate]] = [(None, found.balanced_accuracy), *each]
-    true = [(name, rate.value, rate.interval(), rate.sample.units) for name, rate in everyone]
+    true = [(name, rate.value, rate.confidence_interval(), rate.sample.units) for name, rate in everyone]
     table: Table = []
     for (group, value, interval, n), by_chance in zip(true, measured.shuffled.T, strict=True):
         about: Row = {"attribute": attribute, "group": group}

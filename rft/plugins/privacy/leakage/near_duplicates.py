@@ -54,15 +54,15 @@ def _twins(audited: AuditedModel) -> Finding:
     found = int(twins.sum())
     if audited.withheld.is_small(found):
         return not_measured(ID, TITLE, audited.withheld.reason, description)
-    rate, sampled = Rate.of(twins, given.units), given.sampled_from > len(twins)
+    rate, sampled = Rate.from_rows(twins, given.units), given.sampled_from > len(twins)
     return Finding(
         id=ID,
         title=TITLE,
         status="warn" if found else "info",
         value=rate.value,
         unit="fraction",
-        interval=rate.interval() if sampled else None,
-        adjusted=multiplicity.adjusted(rate.exact_interval) if sampled else (),
+        interval=rate.confidence_interval() if sampled else None,
+        adjusted=multiplicity.adjust_interval(rate.exact_interval) if sampled else (),
         deterministic=not sampled,
         n=rate.sample.units,
         description=description,

@@ -63,7 +63,7 @@ def test_what_would_be_wrong_without_the_variance_of_heads() -> None:
     truth = expected(0.3, 1.0)
     for _ in range(100):
         hits = simulated(rng, 3, units, np.array(0.3), 1.0)
-        plain = intervals.wilson(hits.mean() * 2000, 2000)
+        plain = intervals.wilson_interval(hits.mean() * 2000, 2000)
         missed += not plain.low <= truth <= plain.high
     assert missed > 70
 
@@ -80,7 +80,7 @@ def test_one_head_that_nobody_repeats_has_the_interval_of_its_units() -> None:
 def test_heads_without_an_error_still_have_an_interval() -> None:
     perfect, units = np.ones((3, 24), dtype=bool), np.repeat(np.arange(12), 2)
     interval = share(perfect, units).interval
-    assert (interval.low, interval.high) == (pytest.approx(intervals.wilson(12, 12).low), 1.0)
+    assert (interval.low, interval.high) == (pytest.approx(intervals.wilson_interval(12, 12).low), 1.0)
     nothing = difference(perfect, perfect, units)
     assert nothing.value == 0
     assert nothing.interval.low < -0.1 < 0.1 < nothing.interval.high

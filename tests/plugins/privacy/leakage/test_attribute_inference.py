@@ -57,7 +57,7 @@ def test_a_planted_group_is_read_and_the_control_is_not() -> None:
 def test_the_probe_is_logistic_regression_that_weighs_groups_alike() -> None:
     features, groups, people = made(2.0, share=0.15)
     labels = (groups == "b").astype(int)
-    folds = Folds.draw(labels, people, seed=0)
+    folds = Folds.draw_stratified(labels, people, seed=0)
     assert isinstance(folds, Folds)
     scaled, predictions = features.astype(np.float64), np.empty_like(labels)
     scaled = (scaled - scaled.mean()) / scaled.std()

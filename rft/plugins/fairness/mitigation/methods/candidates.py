@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rft.plugins.fairness.mitigation.decision_rules import Rule
-from rft.stats.cross_validation import one_thread
+from rft.stats.cross_validation import limit_to_one_thread
 
 UNMITIGATED = "unmitigated"
 
@@ -40,6 +40,6 @@ class Candidate:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Use one thread of linear algebra, and keep the warnings of scikit-learn and Fairlearn to themselves."""
-    with warnings.catch_warnings(), one_thread(), np.errstate(divide="ignore", invalid="ignore"):
+    with warnings.catch_warnings(), limit_to_one_thread(), np.errstate(divide="ignore", invalid="ignore"):
         warnings.simplefilter("ignore")
         yield

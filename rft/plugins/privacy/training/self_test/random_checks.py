@@ -92,7 +92,7 @@ def noise(steps: Steps, plans: Sequence[Plan], sample: Sample, of: str, without:
         steps: what will train.
         plans: of the H heads.
         sample: empty, or of made-up examples.
-        of: the sample, in words.
+        from_units: the sample, in words.
         without: (H, P) its gradient without noise.
     """
     promised = [plan.mechanism.noise_multiplier * plan.max_grad_norm / plan.divisor for plan in plans]
