@@ -7,6 +7,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+from rft import references
 from tests.support import ROOT, draw_rooms
 
 SOURCE = ROOT / "rft"
@@ -35,6 +36,7 @@ LEVELS = {
     "records": 1,
     "runtime": 1,
     "errors": 0,
+    "references": 0,
     "version": 0,
     "visible": 0,
 }
@@ -169,6 +171,14 @@ def test_no_folder_is_crowded_and_no_file_long() -> None:
     assert crowded == {}
     lengths = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in files()}
     assert {name: length for name, length in lengths.items() if length > MOST_LINES} == {}
+
+
+def test_every_reference_is_cited() -> None:
+    source = {path: path.read_text(encoding="utf-8") for path in files() if path.name != "references.py"}
+    uncited = [
+        name for name in vars(references) if name.isupper() and not any(name in text for text in source.values())
+    ]
+    assert uncited == []
 
 
 def test_every_room_has_its_level() -> None:

@@ -13,8 +13,6 @@ PRIOR_CASES = 10  # cases: how much the variance of a class leans on that of the
 UNIT_REACH_FACTOR = 1.1  # times what a unit could move a rate by, since the others vary too
 # Independent cases a class, on average, below which no interval of an average over classes holds.
 MIN_CASES_PER_CLASS = 3
-DESIGN_EFFECT = "Kish 1965, Survey Sampling; Korn and Graubard 1998, Survey Methodology 24:193"
-CORRELATION = "Ridout, Demetrio and Firth 1999, Biometrics 55:137"
 
 
 def sample_of_rate(totals: RatioTotals) -> Sample:

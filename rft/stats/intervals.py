@@ -17,12 +17,6 @@ from scipy.special import betaincinv, ndtri, stdtrit
 from rft.records import Interval
 
 CONFIDENCE_LEVEL = 0.95
-WILSON = "Wilson 1927, JASA 22:209"
-NEWCOMBE_DIFFERENCE = "Newcombe 1998, Stat. Med. 17:873, method 10"
-CLOPPER_PEARSON = "Clopper and Pearson 1934, Biometrika 26:404"
-KATZ = "Katz et al. 1978, Biometrics 34:469, with one half added as by Pettigrew et al. 1986, Biometrika 73:425"
-MOVER = "Zou and Donner 2008, Stat. Med. 27:1693"
-KISH = "Kish 1965, Survey Sampling"
 
 
 def wilson_interval(numerator: float, denominator: float, *, level: float = CONFIDENCE_LEVEL) -> Interval:

@@ -11,6 +11,7 @@ from rft.plugins.attribution.interventions import Intervention
 from rft.plugins.attribution.modality_words import NAMES, SuspectWording, Wording
 from rft.plugins.attribution.path import TOLERANCE, Completeness
 from rft.records import Finding, not_measured
+from rft.references import SAMEK, SUNDARARAJAN
 from rft.stats import multiplicity
 from rft.stats.intervals import clopper_pearson_interval, mean_interval
 
@@ -50,7 +51,7 @@ def completeness(examples: Sequence[Completeness], words: Wording) -> Iterator[F
             n=len(errors),
             description=description,
             caveats=f"Complete attributions can still point at the wrong {words.misled}: see the deletion test.",
-            references=("Sundararajan et al. 2017, ICML",),
+            references=(SUNDARARAJAN,),
         )
     else:
         yield not_measured(id, title, f"the error is not defined for any explained {words.one}", description, n=0)
@@ -94,7 +95,7 @@ def deletion(method: str, gain: np.ndarray, units: np.ndarray | None, words: Wor
         n=n,
         description=description,
         caveats=words.deletion_limits,
-        references=("Samek et al. 2017, IEEE TNNLS 28:2660",),
+        references=(SAMEK,),
     )
 
 

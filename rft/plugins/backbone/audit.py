@@ -10,19 +10,15 @@ from rft.plugins import AuditedModel
 from rft.plugins.backbone import groups, measures, tables
 from rft.plugins.backbone.groups import Gap
 from rft.plugins.backbone.logme import logme
-from rft.plugins.backbone.paired import TANGO, paired_difference
+from rft.plugins.backbone.paired import paired_difference
 from rft.records import Finding, Interval, Section, not_measured
-from rft.stats import intervals, multiplicity
+from rft.references import ALAIN_BENGIO, BENGIO_GRANDVALET, SAXE, TANGO, WILSON, WU, YOU
+from rft.stats import multiplicity
 from rft.stats.cross_validation import MAX_FOLDS, Folds, OutOfFold, Undefined
 
 if TYPE_CHECKING:
     from rft.features.embeddings import Embeddings
 
-PROBE = "Alain and Bengio 2016, arXiv:1610.01644"
-RANDOM_FEATURES = "Saxe et al. 2011, ICML"
-NEIGHBOURS = "Wu et al. 2018, CVPR"
-LOGME = "You et al. 2021, ICML"
-FOLD_VARIANCE = "Bengio and Grandvalet 2004, JMLR 5:1089"
 
 TITLE = "How far the pretrained features carry"
 TITLES = {
@@ -133,9 +129,9 @@ def _findings(measured: _Measured, n: int, withheld: Withheld) -> tuple[Finding,
     return (
         _probe(measured),
         _majority(measured.majority, n, withheld),
-        _accuracy("untrained_probe_accuracy", measured.untrained, (RANDOM_FEATURES, intervals.WILSON)),
+        _accuracy("untrained_probe_accuracy", measured.untrained, (SAXE, WILSON)),
         _gain(measured.probe, measured.untrained),
-        _accuracy("knn_accuracy", measured.neighbours, (NEIGHBOURS, intervals.WILSON)),
+        _accuracy("knn_accuracy", measured.neighbours, (WU, WILSON)),
         _logme(measured.logme, n),
     )
 
@@ -158,7 +154,7 @@ def _majority(share: float | None, n: int, withheld: Withheld) -> Finding:
 
 
 def _probe(measured: _Measured) -> Finding:
-    found = _accuracy("probe_accuracy", measured.probe, (PROBE, FOLD_VARIANCE, intervals.WILSON))
+    found = _accuracy("probe_accuracy", measured.probe, (ALAIN_BENGIO, BENGIO_GRANDVALET, WILSON))
     if found.interval is None or measured.majority is None or found.interval.low > measured.majority:
         return found
     return found.model_copy(update={"status": "warn", "description": f"{found.description} {NO_BETTER_THAN_MAJORITY}"})
@@ -203,7 +199,7 @@ def _gain(probe: OutOfFold | Undefined, untrained: OutOfFold | Undefined) -> Fin
         n=probe.accuracy.sample.units,
         description=f"{MEANINGS['probe_gain']} {_remark(interval)}".rstrip(),
         caveats=f"{OUT_OF_FOLD} One draw of random weights; another would differ a little.",
-        references=(RANDOM_FEATURES, TANGO),
+        references=(SAXE, TANGO),
     )
 
 
@@ -226,7 +222,7 @@ def _logme(value: float | Undefined, n: int) -> Finding:
         n=n,
         description=description,
         caveats="It has no interval, and it counts examples of one unit as independent.",
-        references=(LOGME,),
+        references=(YOU,),
     )
 
 

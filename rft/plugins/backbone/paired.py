@@ -11,8 +11,6 @@ from scipy.special import ndtri
 from rft.records import Interval
 from rft.stats.intervals import CONFIDENCE_LEVEL, Sample
 
-TANGO = "Tango 1998, Stat. Med. 17:891"
-
 
 def paired_difference(
     hits: np.ndarray, other_hits: np.ndarray, units: np.ndarray, *, level: float = CONFIDENCE_LEVEL

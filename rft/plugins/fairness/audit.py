@@ -20,7 +20,7 @@ from rft.plugins.fairness.mitigation.mitigate import Mitigated, mitigate
 from rft.plugins.fairness.present.chapters import Part, by_group_rows, parts
 from rft.plugins.fairness.present.tables import SPLIT
 from rft.records import Section, Table
-from rft.stats.design_effect import DESIGN_EFFECT
+from rft.references import KISH_KORN_GRAUBARD
 
 _CONTROLLED = (
     "Within each value of {} the other attributes are compared once more: the tables gaps and by_group hold the "
@@ -112,7 +112,7 @@ def _with_mitigated(
 def _notes(plan: Plan, positive: str, options: FairnessOptions) -> tuple[str, ...]:
     repeats = plan.rows.units is not None
     units = (
-        f" Rows of one unit are not independent: units are what is counted and resampled ({DESIGN_EFFECT})."
+        f" Rows of one unit are not independent: units are what is counted and resampled ({KISH_KORN_GRAUBARD})."
         if repeats
         else ""
     )

@@ -19,10 +19,7 @@ from rft.plugins.performance import tables
 from rft.plugins.performance.measures import Measure, Split
 from rft.predictions.table import PredictionArrays
 from rft.records import Finding, Section, Table, not_measured
-from rft.stats import intervals
-from rft.stats.design_effect import DESIGN_EFFECT
-from rft.stats.scores.auc import DELONG, OBUCHOWSKI
-from rft.stats.scores.calibration import GUO
+from rft.references import BROECKER_SMITH, DELONG, GUO, KISH_KORN_GRAUBARD, OBUCHOWSKI, WILSON
 
 BY_CLASS = ("balanced_accuracy", "macro_f1", "roc_auc", "baseline_accuracy")  # made of numbers of single classes
 TIE = 1e-9  # by which a probability may lie below the highest and be as high
@@ -89,19 +86,19 @@ METRICS: Mapping[str, Metric] = {
         "The share of test examples that got the right class.",
         measured.accuracy,
         limits="Says little when one class is much more frequent than the others.",
-        references=(intervals.WILSON,),
+        references=(WILSON,),
     ),
     "balanced_accuracy": Metric(
         "Balanced accuracy",
         "The share of test examples that got the right class, each class counting the same.",
         measured.balanced_accuracy,
-        references=(DESIGN_EFFECT,),
+        references=(KISH_KORN_GRAUBARD,),
     ),
     "macro_f1": Metric(
         "Macro F1",
         "The harmonic mean of precision and recall of each class, averaged over the classes.",
         measured.macro_f1,
-        references=(DESIGN_EFFECT,),
+        references=(KISH_KORN_GRAUBARD,),
     ),
     "roc_auc": Metric(
         "ROC AUC",
@@ -121,13 +118,13 @@ METRICS: Mapping[str, Metric] = {
         "How far the confidence in the predicted class lies from the share of predictions that are right, on average.",
         measured.ece,
         limits="It is above 0 for every finite sample and has no interval, because resampling it is biased upward.",
-        references=(GUO, "Bröcker and Smith 2007, Weather Forecast. 22:651"),
+        references=(GUO, BROECKER_SMITH),
     ),
     "baseline_accuracy": Metric(
         "Accuracy of the majority class",
         "The share of test examples that are right when every one is given the most frequent class of train.",
         None,
-        references=(intervals.WILSON,),
+        references=(WILSON,),
     ),
 }
 

@@ -17,8 +17,6 @@ import numpy as np
 from rft.records import Interval
 from rft.stats.intervals import CONFIDENCE_LEVEL
 
-MAX_T = "Westfall and Young 1993, Resampling-Based Multiple Testing; Hothorn et al. 2008, Biom. J. 50:346"
-HOLM = "Holm 1979, Scand. J. Stat. 6:65"
 DRAWS_PER_TEST = 40
 # Draws that should lie beyond a quantile, which leaves its tail probability a relative error of 16 %.
 DRAWS_BEYOND_QUANTILE = 40

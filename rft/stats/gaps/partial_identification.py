@@ -8,8 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
-MANSKI = "Manski 2003, Partial Identification of Probability Distributions"
-
 
 @dataclass(frozen=True)
 class GapBounds:

@@ -11,13 +11,8 @@ from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
 from rft.records import Interval
-from rft.stats.intervals import (
-    CLOPPER_PEARSON,
-    CONFIDENCE_LEVEL,
-    NEWCOMBE_DIFFERENCE,
-    clopper_pearson_ends,
-    size_interval,
-)
+from rft.references import CLOPPER_PEARSON, NEWCOMBE_DIFFERENCE
+from rft.stats.intervals import CONFIDENCE_LEVEL, clopper_pearson_ends, size_interval
 
 SOURCES = (NEWCOMBE_DIFFERENCE, CLOPPER_PEARSON, "Agresti and Caffo 2000, Am. Stat. 54:280")
 MIN_P_VALUE = 1e-12

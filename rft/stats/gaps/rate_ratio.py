@@ -13,9 +13,10 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from rft.records import Interval
-from rft.stats.intervals import CLOPPER_PEARSON, CONFIDENCE_LEVEL, KATZ, MOVER, clopper_pearson_ends
+from rft.references import CLOPPER_PEARSON, KATZ, ZOU_DONNER
+from rft.stats.intervals import CONFIDENCE_LEVEL, clopper_pearson_ends
 
-SOURCES = (MOVER, CLOPPER_PEARSON, KATZ)
+SOURCES = (ZOU_DONNER, CLOPPER_PEARSON, KATZ)
 
 
 def smallest_ratio(numerators: ArrayLike, denominators: ArrayLike, *, level: float = CONFIDENCE_LEVEL) -> Interval:

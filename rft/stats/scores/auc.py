@@ -33,8 +33,6 @@ from rft.stats.gaps.max_t import Resamples
 from rft.stats.intervals import CONFIDENCE_LEVEL
 from rft.stats.resampling import MIN_KINDS_DRAWN_AS_NORMAL, draw_batch_sizes
 
-DELONG = "DeLong et al. 1988, Biometrics 44:837"
-OBUCHOWSKI = "Obuchowski 1997, Biometrics 53:567"
 ADDED_UNITS = 0.25  # units at either end of the scores, in either class
 ADDED_ON_LOGIT_SCALE = 0.1  # more of them would pull areas near 1 too far from it
 

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-GUO = "Guo et al. 2017, ICML"
-KUMAR = "Kumar, Liang and Ma 2019, NeurIPS: Verified uncertainty calibration"
 MAX_BINS = 15
 MIN_ROWS_PER_BIN = 10
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-LUM = "Lum, Zhang and Bower 2022, FAccT: De-biasing 'bias' measurement"
-
 
 @dataclass(frozen=True)
 class Dispersion:

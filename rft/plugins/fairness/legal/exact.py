@@ -12,10 +12,6 @@ from scipy.stats import beta, binom, fisher_exact
 MOST = 5_000  # rows of the reference up to which the test of a ratio is exact: about 0.1 s
 _GRID = 200  # values of the nuisance parameter over which the supremum is taken
 _OUTSIDE = 1e-6  # chance that the nuisance parameter lies outside the values looked at, added to the p-value
-FISHER = "Fisher 1935, JRSS 98:39"
-CHAN = "Chan 1998, Stat. Med. 17:1403"
-FARRINGTON = "Farrington and Manning 1990, Stat. Med. 9:1447"
-BERGER = "Berger and Boos 1994, JASA 89:1012"
 
 
 @dataclass(frozen=True)

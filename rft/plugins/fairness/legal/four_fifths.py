@@ -6,10 +6,11 @@ from rft.disclosure.withheld import NOTHING, Withheld
 from rft.plugins.fairness.legal import exact
 from rft.plugins.fairness.legal.ratios import Shares
 from rft.records import Finding, Row, Table, not_measured
+from rft.references import BERGER, CHAN, FARRINGTON, FISHER
 
 RULE = 0.8
 NAME = "four_fifths"
-REFERENCES = ("29 CFR 1607.4 (D)", exact.FISHER, exact.CHAN, exact.BERGER, exact.FARRINGTON)
+REFERENCES = ("29 CFR 1607.4 (D)", FISHER, CHAN, BERGER, FARRINGTON)
 CAPTION = (
     "Selection rate of each group and its ratio to the highest one (29 CFR 1607.4 D), with an interval that holds for "
     "all pairs of groups at once. p equal: both rates are equal; p four fifths: the ratio is at least 0.8; a small p "

@@ -15,9 +15,9 @@ from rft.plugins.fairness.mitigation.methods import feature_reweighting, reducti
 from rft.plugins.fairness.mitigation.methods.candidates import UNMITIGATED
 from rft.plugins.fairness.mitigation.options import MitigationOptions
 from rft.records import Finding, not_measured
+from rft.references import CLOPPER_PEARSON, WESTFALL_YOUNG, WILSON
 from rft.stats import intervals, multiplicity
 from rft.stats.gaps import rate_difference
-from rft.stats.gaps.max_t import MAX_T
 from rft.stats.rates import Rate
 
 SOURCES = {
@@ -84,7 +84,7 @@ def findings(choice: Choice, options: MitigationOptions, limits: Limits) -> Iter
             description=f"The share of test examples that get the right class {words.partition(' (')[0]}: "
             f"{choice.before.accuracy.value:.3f} before, {choice.after.accuracy.value:.3f} after.",
             caveats="" if suffix else CHOSEN_BEFORE,
-            references=(intervals.WILSON,),
+            references=(WILSON,),
         )
         yield _worst(choice, options, limits, measured, suffix, words)
 
@@ -131,7 +131,7 @@ def _sources(measured: Measured) -> tuple[str, ...]:
     gap = measured.compared
     if gap is None or gap.interval is None:
         return ()
-    return rate_difference.SOURCES if gap.of_two_shares else (MAX_T,)
+    return rate_difference.SOURCES if gap.of_two_shares else (WESTFALL_YOUNG,)
 
 
 def _worst(
@@ -159,7 +159,7 @@ def _worst(
         description=f"{asked} It is that of {name}, {_of(rate)}."
         + (" The group that is worst off is worse off than before." if worse else ""),
         caveats=LOWEST if suffix else f"{CHOSEN_BEFORE} {LOWEST}",
-        references=(intervals.CLOPPER_PEARSON,),
+        references=(CLOPPER_PEARSON,),
     )
 
 

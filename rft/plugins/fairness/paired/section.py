@@ -25,8 +25,8 @@ from rft.plugins.fairness.present import withheld_tables
 from rft.predictions.grouped import ClassTarget
 from rft.predictions.table import PredictionArrays
 from rft.records import Adjusted, Figure, Finding, Interval, Row, Section, not_measured
+from rft.references import WESTFALL_YOUNG
 from rft.stats import multiplicity
-from rft.stats.gaps.max_t import MAX_T
 from rft.stats.scores.classification import METRICS, Ratios
 
 CAPTIONS = {
@@ -132,7 +132,7 @@ def _finding(attribute: str, metric: str, paired: PairedChanges | NoChange, name
         n=widest.n,
         description=_describe(widest, words, names, pairs=len(paired.changes)),
         caveats=" ".join(filter(None, (_of_which_pair(len(paired.changes)), _left_out(paired.small_groups)))),
-        references=(MAX_T,),
+        references=(WESTFALL_YOUNG,),
         attributes=(attribute,),
     )
 

@@ -10,11 +10,10 @@ from rft.plugins.fairness.measure.group_metrics import UNSETTLED, GroupMetric
 from rft.plugins.fairness.measure.small_groups import Share, judged_ratio, ratio_of_shares, worst_share
 from rft.plugins.fairness.present.metric_labels import explained, name_of, words_of
 from rft.records import Finding, Interval, not_measured
+from rft.references import CLOPPER_PEARSON, WESTFALL_YOUNG
 from rft.stats import intervals, multiplicity
 from rft.stats.gaps import rate_difference, rate_ratio
-from rft.stats.gaps.max_t import MAX_T
 from rft.stats.gaps.partial_identification import GapBounds
-from rft.stats.intervals import CLOPPER_PEARSON
 
 NO_INTERVAL = "No method used here gives an interval of this gap that holds, so no rule can be settled by it."
 
@@ -45,7 +44,7 @@ def of_gap(gap: Gap) -> Finding:
 def _sources(gap: Gap) -> tuple[str, ...]:
     if not gap.intervals:
         return ()
-    return rate_difference.SOURCES if gap.of_two_shares else (MAX_T,)
+    return rate_difference.SOURCES if gap.of_two_shares else (WESTFALL_YOUNG,)
 
 
 def _judged(gap: Gap, at_levels: Sequence[Interval]) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from rft.plugins.privacy.attacks import scores as attacks
 from rft.plugins.privacy.attacks.scores import FEWEST, LIRA, LIRA_OFFLINE, LOSS, RATES, RMIA, Outcome, Target
 from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.records import Figure, Finding, Interval, not_measured
+from rft.references import DELONG
 from rft.stats import multiplicity
 from rft.stats.intervals import CONFIDENCE_LEVEL
-from rft.stats.scores.auc import DELONG, difference_of_aucs
+from rft.stats.scores.auc import difference_of_aucs
 from rft.stats.scores.roc import MIN_NON_MEMBERS_ABOVE
 
 SHADOWS = 64  # where they are trained together

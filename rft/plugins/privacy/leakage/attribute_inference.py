@@ -15,9 +15,9 @@ from rft.disclosure.withheld import MISSING, NOTHING, Withheld
 from rft.plugins import AuditedModel
 from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.records import Figure, Finding, Row, Table, not_measured
+from rft.references import KISH_KORN_GRAUBARD
 from rft.stats import multiplicity
 from rft.stats.cross_validation import MAX_FOLDS, Folds, OutOfFold, Undefined, find_non_finite, limit_to_one_thread
-from rft.stats.design_effect import DESIGN_EFFECT
 from rft.stats.rates import Rate
 
 SHUFFLES = 19  # none of which does as well in one case of twenty, where there is nothing to read
@@ -229,7 +229,7 @@ def _finding(attribute: str, measured: Probe, private: bool) -> Finding:
         n=measured.found.accuracy.sample.units,
         description=description + by_chance + (READS.format(attribute=attribute) if reads else ""),
         caveats=" ".join([LIMITS, *measured.left_out, *([NOT_COVERED] if private else [])]),
-        references=(PROBE, CONTROL, PERMUTATION, DESIGN_EFFECT),
+        references=(PROBE, CONTROL, PERMUTATION, KISH_KORN_GRAUBARD),
         attributes=(attribute,),
     )
 
