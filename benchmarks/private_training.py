@@ -26,15 +26,15 @@ import numpy as np
 import torch
 from opacus.grad_sample import GradSampleModule
 from opacus.optimizers import DPOptimizer
+from rft.plugins.privacy.training.gradients.head_steps import HeadSteps
+from rft.plugins.privacy.training.steps import Tally, head_steps, take
 from torch import nn
 
 from rft.backbones.classifier import new_head
 from rft.features import Dense
 from rft.plugins.privacy.accounting import Mechanism
-from rft.plugins.privacy.training.gradients.head_steps import HeadSteps
 from rft.plugins.privacy.training.mechanism_parameters import Plan
 from rft.plugins.privacy.training.randomness import Randomness, Secret, draws
-from rft.plugins.privacy.training.steps import Tally, head_steps, take
 from rft.plugins.privacy.training.trainer import DPTrainer, fit_together
 from rft.training import Job, Population, Recipe, Task
 from rft.training.linear_heads import residuals, vectors

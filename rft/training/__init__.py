@@ -33,7 +33,7 @@ class Recipe:
     weight_decay: float
     batch_size: int
 
-    def build(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+    def build_optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
         """Return the torch optimizer over these parameters."""
         if self.optimizer == "sgd":
             return torch.optim.SGD(

@@ -21,8 +21,8 @@ from rft.features import Features
 from rft.features.columns import Dense
 from rft.training import Fit, Task, trained_state
 
-SCORED, SCORED_TOGETHER = 1024, 64  # rows, and fits, that are scored at once
-SQUARED = 65_536  # rows whose lengths are computed at once
+ROWS_AT_ONCE, FITS_AT_ONCE = 1024, 64  # rows, and fits, that are scored at once
+SQUARED_ROWS_AT_ONCE = 65_536  # rows whose lengths are computed at once
 
 
 @dataclass(frozen=True)
@@ -48,23 +48,25 @@ class Vectors:
         """D."""
         return self.stored.shape[1]
 
-    def weights(self, rows: Tensor) -> Tensor | None:
+    def loss_weights(self, rows: Tensor) -> Tensor | None:
         """Return (...) the factors of the loss of examples; None: all 1."""
         return None if self.class_weights is None else self.class_weights[self.labels[rows]]
 
     @cached_property
     def squared_lengths(self) -> Tensor:
         """(N * V,) squared length of (x, 1) for each stored row x, scaled as a head would."""
-        parts = [scaled(part, row_norm=self.row_norm).square().sum(1) for part in self.stored.split(SQUARED)]
+        parts = [
+            scaled(part, row_norm=self.row_norm).square().sum(1) for part in self.stored.split(SQUARED_ROWS_AT_ONCE)
+        ]
         return torch.cat(parts) + 1
 
-    def rows(self, stored_rows: Tensor) -> Tensor:
+    def scaled_rows(self, stored_rows: Tensor) -> Tensor:
         """Return (..., D) features of stored rows, scaled as a head would."""
-        found = self.stored.index_select(0, stored_rows.flatten())  # three times as quick as indexing
-        return scaled(found, row_norm=self.row_norm).view(*stored_rows.shape, self.dimension)
+        rows = self.stored.index_select(0, stored_rows.flatten())  # three times as quick as indexing
+        return scaled(rows, row_norm=self.row_norm).view(*stored_rows.shape, self.dimension)
 
 
-def vectors(task: Task) -> Vectors | None:
+def linear_head_vectors(task: Task) -> Vectors | None:
     """Return a task's examples when all that it trains is a linear head on vectors in memory, otherwise None."""
     head = task.new_suffix(0)
     if not (_is_linear(head) and isinstance(task.features, Dense) and task.features.tensor.dim() == 2):
@@ -100,7 +102,7 @@ class Heads:
         """Weight and bias."""
         return [self.weight, self.bias]
 
-    def network(self, number: int) -> Head:
+    def build_network(self, number: int) -> Head:
         """Return one head as a network of its own."""
         head = copy.deepcopy(self._template)
         with torch.no_grad():
@@ -108,18 +110,18 @@ class Heads:
             head.linear.bias.copy_(self.bias[number])
         return head
 
-    def state(self, number: int) -> dict[str, Tensor]:
+    def head_state(self, number: int) -> dict[str, Tensor]:
         """Return one head's state as ``trained_state`` returns it."""
-        return trained_state(self.network(number))
+        return trained_state(self.build_network(number))
 
 
-def unmoved(before: Sequence[Tensor], after: Sequence[Tensor]) -> list[int]:
+def unchanged_tensors(before: Sequence[Tensor], after: Sequence[Tensor]) -> list[int]:
     """Return how many of each head's tensors, (H, ...) stacked, are what they were."""
     same = [(old == new).flatten(1).all(1) for old, new in zip(before, after, strict=True)]
     return torch.stack(same).sum(dim=0).tolist()
 
 
-def residuals(logits: Tensor, labels: Tensor, dim: int) -> Tensor:
+def softmax_residuals(logits: Tensor, labels: Tensor, dim: int) -> Tensor:
     """Return softmax minus one-hot: the gradient of each example's cross-entropy by its logits.
 
     Args:
@@ -143,39 +145,39 @@ def shared_gradient(data: Vectors, heads: Heads, rows: Tensor, view: Tensor | No
     Returns:
         (H,) sum of the losses of each head over its members in the batch.
     """
-    x = data.rows(rows * data.views + (0 if view is None else view))  # (B, D)
+    x = data.scaled_rows(rows * data.views + (0 if view is None else view))  # (B, D)
     weight = heads.weight.detach().transpose(0, 1)  # (K, H, D)
-    found = torch.addmm(heads.bias.detach().T.flatten(), x, weight.flatten(0, 1).T).view(len(rows), -1, len(heads))
+    logits = torch.addmm(heads.bias.detach().T.flatten(), x, weight.flatten(0, 1).T).view(len(rows), -1, len(heads))
     labels = data.labels[rows][:, None, None].expand(-1, 1, len(heads))
-    factors = data.weights(rows)
+    factors = data.loss_weights(rows)
     weights = members.to(x.dtype) if factors is None else members * factors[:, None]  # (B, H)
-    losses = (found.logsumexp(1) - found.gather(1, labels)[:, 0]) * weights
-    residual = residuals(found, labels, 1) * (weights / members.sum(0).clamp(min=1))[:, None]  # (B, K, H)
+    losses = (logits.logsumexp(1) - logits.gather(1, labels)[:, 0]) * weights
+    residual = softmax_residuals(logits, labels, 1) * (weights / members.sum(0).clamp(min=1))[:, None]  # (B, K, H)
     heads.weight.grad = (residual.flatten(1).T @ x).view_as(weight).transpose(0, 1)
     heads.bias.grad = residual.sum(0).T
     return losses.sum(0)
 
 
-def logits(task: Task, fits: Sequence[Fit], features: Features) -> Iterator[np.ndarray]:
+def compute_logits(task: Task, fits: Sequence[Fit], features: Features) -> Iterator[np.ndarray]:
     """Yield (N, K) float64 logits of each fit, in eval mode, on the plain views of any features of the task's kind."""
-    for start in range(0, len(fits), SCORED_TOGETHER):
-        networks = [_network(task, fit) for fit in fits[start : start + SCORED_TOGETHER]]
-        made: list[list[Tensor]] = [[] for _ in networks]
-        for rows in np.array_split(np.arange(len(features)), max(1, -(-len(features) // SCORED))):
+    for start in range(0, len(fits), FITS_AT_ONCE):
+        networks = [_load_network(task, fit) for fit in fits[start : start + FITS_AT_ONCE]]
+        logits_by_network: list[list[Tensor]] = [[] for _ in networks]
+        for rows in np.array_split(np.arange(len(features)), max(1, -(-len(features) // ROWS_AT_ONCE))):
             batch = {name: column.to(task.device) for name, column in features.batch(rows).items()}
-            for each, scores in zip(made, _scores(networks, batch), strict=True):
-                each.append(scores.cpu().double())
-        yield from (torch.cat(each).numpy() for each in made)
+            for collected, scores in zip(logits_by_network, _batch_logits(networks, batch), strict=True):
+                collected.append(scores.cpu().double())
+        yield from (torch.cat(parts).numpy() for parts in logits_by_network)
 
 
-def _network(task: Task, fit: Fit) -> nn.Module:
+def _load_network(task: Task, fit: Fit) -> nn.Module:
     network = task.new_suffix(0)
     network.load_state_dict(fit.state, strict=False)
     return network.to(task.device).eval()
 
 
 @torch.no_grad()
-def _scores(networks: Sequence[nn.Module], batch: Batch) -> Sequence[Tensor]:
+def _batch_logits(networks: Sequence[nn.Module], batch: Batch) -> Sequence[Tensor]:
     """Return (B, K) logits of each network; linear heads share what they do to the features."""
     heads = [network for network in networks if _is_linear(network)]
     if len(heads) < len(networks):

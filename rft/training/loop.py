@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from rft.errors import RftError
 from rft.runtime.progress import track
 from rft.training import Facts, Fit, Job, Task, trained_state
-from rft.training.linear_heads import Heads, Vectors, shared_gradient, unmoved, vectors
+from rft.training.linear_heads import Heads, Vectors, linear_head_vectors, shared_gradient, unchanged_tensors
 from rft.training.threads import one_thread, suitable_threads
 
 
@@ -32,34 +32,34 @@ class StandardTrainer:
 
         Linear heads that see different members, as the shadow models of an attack do, are trained as one stack.
         """
-        data = vectors(task) if len(jobs) > 1 and all(job.members is not None for job in jobs) else None
+        data = linear_head_vectors(task) if len(jobs) > 1 and all(job.members is not None for job in jobs) else None
         if data is None:
-            return [_fit(task, job) for job in jobs]
+            return [_fit_suffix(task, job) for job in jobs]
         with one_thread(task.device):  # 64 heads on 512 features: six times quicker where two cores have other work
             return _fit_stack(task, data, jobs)
 
 
-def _fit(task: Task, job: Job) -> Fit:
+def _fit_suffix(task: Task, job: Job) -> Fit:
     suffix = task.new_suffix(job.seed).to(task.device).train()
     trained = {name: parameter for name, parameter in suffix.named_parameters() if parameter.requires_grad}
     initial = {name: parameter.detach().clone() for name, parameter in trained.items()}
-    optimizer = task.recipe.build(list(trained.values()))
+    optimizer = task.recipe.build_optimizer(list(trained.values()))
     members = torch.arange(len(task.labels)) if job.members is None else torch.as_tensor(job.members).nonzero()[:, 0]
     shuffling = torch.Generator().manual_seed(job.seed)
     log: list[dict[str, float]] = []
-    with suitable_threads(suffix, task.device), _seeded(job.seed, task.device):
+    with suitable_threads(suffix, task.device), _seeded_torch(job.seed, task.device):
         for epoch in track(range(1, task.recipe.epochs + 1), "Training"):
             total = 0.0
             order = members[torch.randperm(len(members), generator=shuffling)]
             for rows in order.split(task.recipe.batch_size):
-                loss = _loss(suffix, task, rows, shuffling)
+                loss = _mean_loss(suffix, task, rows, shuffling)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
                 total += loss.item() * len(rows)
-            log.append({"epoch": epoch, "loss": _finite(total / len(members), epoch)})
-    still = sum(torch.equal(initial[name], parameter) for name, parameter in trained.items())
-    return Fit(trained_state(suffix), log, {"mode": "standard", "unmoved": still})
+            log.append({"epoch": epoch, "loss": _check_finite_loss(total / len(members), epoch)})
+    unchanged = sum(torch.equal(initial[name], parameter) for name, parameter in trained.items())
+    return Fit(trained_state(suffix), log, {"mode": "standard", "unmoved": unchanged})
 
 
 def _fit_stack(task: Task, data: Vectors, jobs: Sequence[Job]) -> list[Fit]:
@@ -69,7 +69,7 @@ def _fit_stack(task: Task, data: Vectors, jobs: Sequence[Job]) -> list[Fit]:
     """
     heads = Heads(task, [job.seed for job in jobs])
     initial = [parameter.detach().clone() for parameter in heads.parameters]
-    optimizer = task.recipe.build(heads.parameters)
+    optimizer = task.recipe.build_optimizer(heads.parameters)
     members = torch.stack([torch.as_tensor(job.members) for job in jobs], dim=1).to(task.device)  # (N, H)
     seen = members.any(dim=1).nonzero()[:, 0].cpu()
     share = float(members.sum(dim=0).double().mean()) / len(seen)
@@ -83,20 +83,20 @@ def _fit_stack(task: Task, data: Vectors, jobs: Sequence[Job]) -> list[Fit]:
             rows, view = rows.to(task.device), view if view is None else view.to(task.device)
             total += shared_gradient(data, heads, rows, view, members[rows])
             optimizer.step()
-        _finite(float(total.sum()), epoch)
+        _check_finite_loss(float(total.sum()), epoch)
         log.append((total / members.sum(dim=0)).cpu().numpy())
-    still = unmoved(initial, heads.parameters)
+    unchanged = unchanged_tensors(initial, heads.parameters)
     return [
         Fit(
-            heads.state(number),
+            heads.head_state(number),
             [{"epoch": epoch, "loss": float(losses[number])} for epoch, losses in enumerate(log, start=1)],
-            {"mode": "standard", "unmoved": still[number]},
+            {"mode": "standard", "unmoved": unchanged[number]},
         )
         for number in range(len(jobs))
     ]
 
 
-def _loss(suffix: nn.Module, task: Task, rows: Tensor, random: torch.Generator) -> Tensor:
+def _mean_loss(suffix: nn.Module, task: Task, rows: Tensor, random: torch.Generator) -> Tensor:
     """Return the mean loss over rows, each seen in one of its views."""
     views = task.features.views
     view = torch.randint(views, (len(rows),), generator=random) if views > 1 else None
@@ -125,14 +125,14 @@ def autocast(device: str, precision: str) -> AbstractContextManager:
 
 
 @contextmanager
-def _seeded(seed: int, device: str) -> Iterator[None]:
+def _seeded_torch(seed: int, device: str) -> Iterator[None]:
     """Let dropout depend on the job's seed alone, and leave the global random state as it was."""
     with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
         torch.manual_seed(seed)
         yield
 
 
-def _finite(loss: float, epoch: int) -> float:
+def _check_finite_loss(loss: float, epoch: int) -> float:
     if not torch.isfinite(torch.tensor(loss)):
         raise RftError(
             f"the training loss is {loss} in epoch {epoch}",

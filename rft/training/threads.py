@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 from torch import nn
 
-SMALL = 200_000  # parameters: a head, and what is trained as fast as one
+MAX_SMALL_PARAMETERS = 200_000  # parameters: a head, and what is trained as fast as one
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def one_thread(device: str) -> Iterator[None]:
 
 def is_small(suffix: nn.Module) -> bool:
     """Return whether a trained part is so small that one thread is enough for it."""
-    return sum(parameter.numel() for parameter in suffix.parameters()) <= SMALL
+    return sum(parameter.numel() for parameter in suffix.parameters()) <= MAX_SMALL_PARAMETERS
 
 
 def suitable_threads(suffix: nn.Module, device: str) -> AbstractContextManager[None]:

@@ -11,7 +11,7 @@ from rft.disclosure.withheld import MISSING, Withheld
 from rft.plugins.attribution.images import mean_maps
 from rft.plugins.backbone import tables
 from rft.plugins.backbone.groups import Gap
-from rft.plugins.privacy.leakage.attribute_inference import Probe, probe
+from rft.plugins.privacy.leakage.attribute_inference import AttributeProbe, probe_attribute
 from rft.predictions.table import Grouping
 from rft.stats.cross_validation import OutOfFold
 
@@ -43,9 +43,9 @@ def groups_of(*sizes: int) -> np.ndarray:
 def test_the_attribute_probe_looks_for_no_group_that_is_small_in_its_sample() -> None:
     values = groups_of(60, 50, 40, 7)
     features = np.random.default_rng(0).normal(size=(len(values), 3)).astype(np.float32)
-    open_, closed = (probe(features, values, None, 0, Withheld(below)) for below in (0, BELOW))
-    assert isinstance(open_, Probe)
-    assert isinstance(closed, Probe)
+    open_, closed = (probe_attribute(features, values, None, 0, Withheld(below)) for below in (0, BELOW))
+    assert isinstance(open_, AttributeProbe)
+    assert isinstance(closed, AttributeProbe)
     assert open_.groups == ("a", "b", "c", "d")
     assert closed.groups == ("a", "b")
     assert not any(character.isdigit() for text in closed.left_out for character in text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rft.plugins.privacy.accounting.claim import scope
+from rft.plugins.privacy.accounting.claim import scope_table
 from rft.records import AuditRun, DataFacts, Finding, RuleOutcome, Section, SplitFacts, Verdict
 from rft.report.format.markdown import escape
 from rft.report.render.model_card import model_card
@@ -105,7 +105,7 @@ def small(suppress_below: int | None = None) -> AuditRun:
             "sections": (
                 Section(plugin="fairness", findings=(gap,)),
                 Section(plugin="dataset", findings=(copies,)),
-                Section(plugin="privacy", tables={"scope": scope({})}),
+                Section(plugin="privacy", tables={"scope": scope_table({})}),
             ),
             "verdict": Verdict(status="pass", rules=(rule,)),
         }
@@ -117,7 +117,7 @@ def test_the_card_says_that_it_is_un_noised_and_what_epsilon_covers() -> None:
     assert "The results in this card are un-noised: they were computed from the data without noise" in card
     assert "| artefact | where | protection | why |" in card
     rows = [line for line in card.splitlines() if line.count("|") == 5]
-    assert len(rows) == len(scope({})) + 2
+    assert len(rows) == len(scope_table({})) + 2
     assert all("un-noised" in row for row in rows[2:])
 
 

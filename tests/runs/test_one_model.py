@@ -129,7 +129,7 @@ def test_what_is_attacked_and_explained_is_what_is_predicted(tmp_path: Path, pre
     for split in ("train", "test"):
         rows = audited.predictions[audited.predictions["split"] == split]
         wanted = torch.tensor(rows[[f"score_{name}" for name in audited.facts.classes]].to_numpy())
-        (attacked,) = linear_heads.logits(audited.task, [audited.fit], audited.features[split])
+        (attacked,) = linear_heads.compute_logits(audited.task, [audited.fit], audited.features[split])
         explained = Network(audited.model, "cpu").logits(audited.inputs.batch(split, np.arange(20)))
         for logits in (torch.tensor(attacked), explained):
             assert (logits.double().softmax(dim=1) - wanted).abs().max() <= SAME

@@ -214,7 +214,7 @@ def interrupted(config: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> No
 
     with monkeypatch.context() as patched:
         patched.setattr(trainer, "take", dying)
-        patched.setattr(ledger, "PROCESS", "the one that was killed")
+        patched.setattr(ledger, "PROCESS_ID", "the one that was killed")
         with pytest.raises(Stopped):
             rft.audit(config, device="cpu")
 

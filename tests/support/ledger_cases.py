@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from rft.plugins.privacy.accounting import Mechanism
+from rft.plugins.privacy.accounting.accountants import Mechanism
 from rft.plugins.privacy.ledger import chain
-from rft.plugins.privacy.ledger.account import Account, open_account, settle
+from rft.plugins.privacy.ledger.account import Account, finalize_trainings, open_account
 from rft.plugins.privacy.ledger.charges import Book, Charge, read_book
 from rft.training import Population
 
@@ -42,9 +42,9 @@ def account(
 def finish(opened: AbstractContextManager[Account]) -> dict[str, Any]:
     """Take all steps of a training; return the facts of its account."""
     with opened as own:
-        for _ in own.blocks():
+        for _ in own.charge_blocks():
             pass
-        return own.facts()
+        return own.summarize_ledger()
 
 
 def ledger_of(folder: Path, name: str = "clinic") -> Path:
@@ -83,11 +83,11 @@ def train(folder: Path, log: Path, identity: str, steps: int, seconds: float) ->
         account(folder, "clinic", CLINIC, Mechanism(2.0, 0.1, steps), identity=identity) as own,
         log.open("ab", 0) as note,
     ):
-        for block in own.blocks():
+        for block in own.charge_blocks():
             for step in block:
                 note.write(f"{identity} {step}\n".encode())
                 time.sleep(seconds)
-            own.checkpoint({"step": torch.tensor(block.stop)})
+            own.write_checkpoint({"step": torch.tensor(block.stop)})
     time.sleep(steps * seconds)
     (folder / f"{identity}.saved").touch()
-    settle(population(folder), "ledgers")
+    finalize_trainings(population(folder), "ledgers")

@@ -38,7 +38,7 @@ def vectors(n: int, rng: np.random.Generator, dimension: int = DIMENSION) -> Den
 def predictions(task: Task, state: Any, splits: dict[str, Split], features: dict[str, Features]) -> pd.DataFrame:
     frames = []
     for name, part in splits.items():
-        (logits,) = linear_heads.logits(task, [state], features[name])
+        (logits,) = linear_heads.compute_logits(task, [state], features[name])
         scores = np.exp(logits - logits.max(axis=1, keepdims=True))
         scores /= scores.sum(axis=1, keepdims=True)
         columns: dict[str, Any] = {"split": name, "id": part.ids, "unit": part.units}

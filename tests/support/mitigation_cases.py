@@ -14,7 +14,7 @@ from rft.pipeline.targets.prediction_table import tabulate_predictions
 from rft.plugins import AuditedModel
 from rft.records import ModelFacts, Split, Training
 from rft.training import Job, Recipe, Task
-from rft.training.linear_heads import logits
+from rft.training.linear_heads import compute_logits
 from rft.training.loop import StandardTrainer
 
 CLASSES = ("no", "yes")
@@ -61,7 +61,8 @@ def audited_model(
     task = Task(features["train"], torch.from_numpy(train.labels), train.units, fresh, RECIPE)
     fit = StandardTrainer().fit(task, [Job(seed)])[0]
     scores = {
-        name: torch.from_numpy(next(logits(task, [fit], each))).softmax(1).numpy() for name, each in features.items()
+        name: torch.from_numpy(next(compute_logits(task, [fit], each))).softmax(1).numpy()
+        for name, each in features.items()
     }
     head = fresh(0)
     head.load_state_dict(fit.state)

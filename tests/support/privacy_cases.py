@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rft.plugins.privacy.training.gradients.engines import loss
+from rft.plugins.privacy.training.gradients.engines import summed_loss
 from rft.training import Recipe, Task
 
 Batch = dict[str, Tensor]
@@ -72,7 +72,7 @@ def naive(suffix: nn.Module, batch: Batch, labels: Tensor) -> list[Tensor]:
         }
         wide = {name: column.double() if column.is_floating_point() else column for name, column in alone.items()}
         suffix.zero_grad()
-        loss(suffix, wide, labels[row : row + 1]).backward()
+        summed_loss(suffix, wide, labels[row : row + 1]).backward()
         rows.append([torch.zeros_like(each) if each.grad is None else each.grad.clone() for each in parameters])
     return [torch.stack(each) for each in zip(*rows, strict=True)]
 

@@ -14,17 +14,17 @@ from torch import nn
 
 from rft.backbones.classifier import new_head
 from rft.features import Dense
-from rft.plugins.privacy.accounting import Mechanism
+from rft.plugins.privacy.accounting.accountants import Mechanism
 from rft.plugins.privacy.training.gradients import engine_selection
-from rft.plugins.privacy.training.gradients.engines import Hooks, loss
-from rft.plugins.privacy.training.mechanism_parameters import Plan
-from rft.plugins.privacy.training.noise import Gaussian
-from rft.plugins.privacy.training.randomness import Draws, Source, draws
+from rft.plugins.privacy.training.gradients.engines import Hooks, summed_loss
+from rft.plugins.privacy.training.mechanism_parameters import MechanismParameters
+from rft.plugins.privacy.training.noise import GaussianNoise
+from rft.plugins.privacy.training.randomness import RandomSource, RandomStreams, random_streams
 from rft.plugins.privacy.training.sampling import Sample
-from rft.plugins.privacy.training.steps import Steps, engine_steps, head_steps
+from rft.plugins.privacy.training.stepper import PrivateStepper, build_engine_stepper, build_head_stepper
 from rft.plugins.privacy.training.unit_index import unit_of_row
 from rft.training import Job, Task
-from rft.training.linear_heads import vectors
+from rft.training.linear_heads import linear_head_vectors
 from tests.support import privacy_cases as cases
 
 KINDS = ("heads", "network")  # the two ways of taking a private step
@@ -54,48 +54,57 @@ class Given:
 
     rows: list[np.ndarray]
 
-    def uniforms(self, *shape: int) -> np.ndarray:
+    def draw_uniforms(self, *shape: int) -> np.ndarray:
         raise AssertionError("nothing is sampled")
 
-    def normals(self, *shape: int) -> np.ndarray:
+    def draw_normals(self, *shape: int) -> np.ndarray:
         return self.rows.pop(0).reshape(shape).copy()
 
 
 class Silent:
     """A source of no noise."""
 
-    def uniforms(self, *shape: int) -> np.ndarray:
+    def draw_uniforms(self, *shape: int) -> np.ndarray:
         raise AssertionError("nothing is sampled")
 
-    def normals(self, *shape: int) -> np.ndarray:
+    def draw_normals(self, *shape: int) -> np.ndarray:
         return np.zeros(shape)
 
 
-def plans(task: Task, noise: Sequence[float] = (1.0,), *, rate: float = 0.5, norm: float = 0.7) -> list[Plan]:
+def plans(
+    task: Task, noise: Sequence[float] = (1.0,), *, rate: float = 0.5, norm: float = 0.7
+) -> list[MechanismParameters]:
     """Return the public numbers of heads that differ in noise."""
     n = int(unit_of_row(task).max()) + 1
     unit = "example" if task.units is None else "unit"
-    return [Plan(1.0, 1e-5, False, Mechanism(each, rate, 10), norm, rate * n, n, unit, 1, "secret") for each in noise]
+    return [
+        MechanismParameters(1.0, 1e-5, False, Mechanism(each, rate, 10), norm, rate * n, n, unit, 1, "secret")
+        for each in noise
+    ]
 
 
-def quiet(plan: Plan) -> Gaussian:
+def quiet(plan: MechanismParameters) -> GaussianNoise:
     """Return what clips and divides as planned, without noise."""
-    return Gaussian(Silent(), np.zeros(1), plan.max_grad_norm, plan.divisor)
+    return GaussianNoise(Silent(), np.zeros(1), plan.max_grad_norm, plan.divisor)
 
 
 def steps(
-    kind: str, task: Task, made: Sequence[Plan], jobs: Sequence[Job] | None = None, noise: Source | None = None
-) -> Steps:
+    kind: str,
+    task: Task,
+    made: Sequence[MechanismParameters],
+    jobs: Sequence[Job] | None = None,
+    noise: RandomSource | None = None,
+) -> PrivateStepper:
     """Return the objects that train: ``heads`` or ``network``, which trains one."""
-    secret = draws("secret", 0)
-    drawn = Draws(secret.sampling, noise or secret.noise, secret.dropout)
+    secret = random_streams("secret", 0)
+    drawn = RandomStreams(secret.sampling, noise or secret.noise, secret.dropout)
     jobs, units = jobs or [Job(seed) for seed in range(len(made))], unit_of_row(task)
     if kind == "heads":
-        found = vectors(task)
+        found = linear_head_vectors(task)
         assert found is not None
-        return head_steps(task, found, units, jobs, made, drawn)
-    choice = engine_selection.Choice("hooks", Hooks, 0.0, {}, 21, True)  # what is chosen for a linear layer
-    return engine_steps(task, units, jobs[0], made[0], choice, drawn)
+        return build_head_stepper(task, found, units, jobs, made, drawn)
+    choice = engine_selection.EngineSelection("hooks", Hooks, 0.0, {}, 21, True)  # what is chosen for a linear layer
+    return build_engine_stepper(task, units, jobs[0], made[0], choice, drawn)
 
 
 def sample(*heads: Collection[int]) -> Sample:
@@ -108,7 +117,7 @@ def sample(*heads: Collection[int]) -> Sample:
     return Sample(units, taken)
 
 
-def gradient(made: Steps, drawn: Sample) -> np.ndarray:
+def gradient(made: PrivateStepper, drawn: Sample) -> np.ndarray:
     """Return the noised gradients of a sample, (H, P)."""
     made.set_gradient(drawn)
     return torch.cat([each.grad.reshape(len(drawn.units), -1) for each in made.parameters], dim=1).double().numpy()
@@ -132,7 +141,10 @@ def clipped_sum(
             batch = task.features.batch(torch.tensor([row]), torch.tensor([view]) if views > 1 else None)
             wide = {name: column.double() if column.is_floating_point() else column for name, column in batch.items()}
             found = torch.autograd.grad(
-                loss(network, wide, label) * weight / views, parameters, allow_unused=True, materialize_grads=True
+                summed_loss(network, wide, label) * weight / views,
+                parameters,
+                allow_unused=True,
+                materialize_grads=True,
             )
             flat = torch.cat([each.flatten() for each in found]).numpy()
             broken += not np.isfinite(flat).all()

@@ -13,7 +13,14 @@ from rft.backbones.classifier import Head, new_head
 from rft.features import Dense
 from rft.features.columns import Joined
 from rft.training import Fit, Job, Recipe, Task, trained_state
-from rft.training.linear_heads import Heads, logits, residuals, shared_gradient, unmoved, vectors
+from rft.training.linear_heads import (
+    Heads,
+    compute_logits,
+    linear_head_vectors,
+    shared_gradient,
+    softmax_residuals,
+    unchanged_tensors,
+)
 from rft.training.loop import StandardTrainer
 
 RECIPE = Recipe(epochs=1, optimizer="sgd", learning_rate=0.1, momentum=0.9, weight_decay=0.0, batch_size=8)
@@ -51,8 +58,8 @@ def frozen_bias(seed: int) -> Head:
     ],
 )
 def test_what_is_no_linear_head_on_vectors_in_memory_is_told_apart(changes: dict[str, Any]) -> None:
-    assert vectors(task()) is not None
-    assert vectors(replace(task(), **changes)) is None
+    assert linear_head_vectors(task()) is not None
+    assert linear_head_vectors(replace(task(), **changes)) is None
 
 
 def test_the_stack_holds_each_head_as_its_seed_makes_it() -> None:
@@ -61,11 +68,11 @@ def test_the_stack_holds_each_head_as_its_seed_makes_it() -> None:
     assert (heads.weight.shape, heads.bias.shape, len(heads)) == ((3, 3, 6), (3, 3), 3)
     for number, seed in enumerate((3, 5, 3)):
         expected = trained_state(new_head(6, 3, True, seed))
-        found = heads.state(number)
+        found = heads.head_state(number)
         assert list(found) == list(expected)
         assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
-        assert heads.network(number).row_norm
-    heads.state(0)["linear.weight"].zero_()
+        assert heads.build_network(number).row_norm
+    heads.head_state(0)["linear.weight"].zero_()
     assert heads.weight[0].any()
 
 
@@ -76,8 +83,8 @@ def test_residuals_are_the_gradient_of_cross_entropy(shape: tuple[int, ...]) -> 
     labels = torch.randint(0, 4, shape[:-1], generator=torch.Generator().manual_seed(2))
     loss = nn.functional.cross_entropy(scores.flatten(0, -2), labels.flatten(), reduction="sum")
     (wanted,) = torch.autograd.grad(loss, scores)
-    assert torch.allclose(residuals(scores.detach(), labels[..., None], -1), wanted)
-    turned = residuals(scores.detach().movedim(-1, 0), labels[None], 0)
+    assert torch.allclose(softmax_residuals(scores.detach(), labels[..., None], -1), wanted)
+    turned = softmax_residuals(scores.detach().movedim(-1, 0), labels[None], 0)
     assert torch.allclose(turned.movedim(0, -1), wanted)
 
 
@@ -89,7 +96,7 @@ def test_the_shared_gradient_is_that_of_each_heads_mean_loss(
 ) -> None:
     """Against autograd in float64, for heads with members of their own; one has none in the batch."""
     made = task(views=views, row_norm=row_norm, class_weights=class_weights)
-    data, heads = vectors(made), Heads(made, [0, 1, 2, 3])
+    data, heads = linear_head_vectors(made), Heads(made, [0, 1, 2, 3])
     assert data is not None
     random = torch.Generator().manual_seed(4)
     rows = torch.randperm(20, generator=random)[:9]
@@ -98,7 +105,7 @@ def test_the_shared_gradient_is_that_of_each_heads_mean_loss(
     found = shared_gradient(data, heads, rows, view, members)
     for number in range(4):
         own = members[:, number]
-        head = heads.network(number).double()
+        head = heads.build_network(number).double()
         stored = made.features.batch(rows[own], None if view is None else view[own])["features"].double()
         losses = nn.functional.cross_entropy(head({"features": stored}), made.labels[rows[own]], reduction="none")
         losses = losses * (1 if class_weights is None else class_weights[made.labels[rows[own]]])
@@ -114,7 +121,7 @@ def test_the_label_of_one_example_leaves_the_share_of_others_alone() -> None:
     for label in range(3):
         made = task(class_weights=WEIGHTS)
         made.labels[1] = label
-        data, heads = vectors(made), Heads(made, [0])
+        data, heads = linear_head_vectors(made), Heads(made, [0])
         both = []
         for rows in ([0, 1], [1]):
             shared_gradient(data, heads, torch.tensor(rows), None, torch.ones(len(rows), 1, dtype=torch.bool))
@@ -129,7 +136,7 @@ def test_tensors_that_did_not_move_are_counted_by_head() -> None:
     before = [torch.zeros(3, 2, 2), torch.zeros(3, 2)]
     after = [before[0].clone(), before[1].clone()]
     after[0][1, 0, 1], after[0][2], after[1][2, 0] = 1.0, 2.0, 1.0
-    assert unmoved(before, after) == [2, 1, 0]
+    assert unchanged_tensors(before, after) == [2, 1, 0]
 
 
 class Layers(nn.Module):
@@ -149,9 +156,9 @@ def test_logits_are_those_of_each_fit_on_the_plain_views(new_suffix: Any, monkey
     fits = [Fit(trained_state(network)) for network in networks]
     plain = {"features": made.features.tensor[::2]}
     for rows, together in ((1024, 64), (7, 2)):
-        monkeypatch.setattr("rft.training.linear_heads.SCORED", rows)
-        monkeypatch.setattr("rft.training.linear_heads.SCORED_TOGETHER", together)
-        found = list(logits(made, fits, made.features))
+        monkeypatch.setattr("rft.training.linear_heads.ROWS_AT_ONCE", rows)
+        monkeypatch.setattr("rft.training.linear_heads.FITS_AT_ONCE", together)
+        found = list(compute_logits(made, fits, made.features))
         assert len(found) == 5
         for scores, network in zip(found, networks, strict=True):
             assert (scores.shape, scores.dtype) == ((25, 3), np.float64)
@@ -161,7 +168,7 @@ def test_logits_are_those_of_each_fit_on_the_plain_views(new_suffix: Any, monkey
 def test_logits_of_a_class_made_from_a_head_are_its_own() -> None:
     made = task(new_suffix=lambda _seed: Rectified(6, 3))
     network = made.new_suffix(0)
-    (found,) = logits(made, [Fit(trained_state(network))], made.features)
+    (found,) = compute_logits(made, [Fit(trained_state(network))], made.features)
     assert (found >= 0).all()
     assert np.allclose(found, network(made.features.batch(range(20))).detach().numpy(), atol=1e-6)
 
@@ -169,6 +176,6 @@ def test_logits_of_a_class_made_from_a_head_are_its_own() -> None:
 def test_there_may_be_nothing_to_score() -> None:
     made = task()
     fit = StandardTrainer().fit(made, [Job(0)])[0]
-    assert list(logits(made, [], made.features)) == []
-    (found,) = logits(made, [fit], Dense(torch.zeros(0, 6)))
+    assert list(compute_logits(made, [], made.features)) == []
+    (found,) = compute_logits(made, [fit], Dense(torch.zeros(0, 6)))
     assert found.shape == (0, 3)

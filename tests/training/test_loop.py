@@ -198,7 +198,7 @@ def members_of(*shares: float, n: int = 50) -> list[np.ndarray]:
 def by_hand_with_members(task: Task, jobs: list[Job], number: int, batch: int) -> dict:
     """One of several heads on shared batches of given size, each past those it may not see, in float64."""
     head = new_head(6, 2, False, jobs[number].seed).double()
-    optimizer = task.recipe.build(list(head.parameters()))
+    optimizer = task.recipe.build_optimizer(list(head.parameters()))
     order = torch.Generator().manual_seed(jobs[0].seed)
     seen = torch.from_numpy(np.logical_or.reduce([job.members for job in jobs])).nonzero()[:, 0]
     for _ in range(task.recipe.epochs):

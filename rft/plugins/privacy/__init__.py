@@ -19,7 +19,7 @@ from rft.records import Section
 if TYPE_CHECKING:
     from rft.training import Trainer
 
-FEWEST_CANARIES = 20
+MIN_CANARIES = 20
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -74,20 +74,20 @@ class PrivacyOptions(Options):
 
     @model_validator(mode="after")
     def _nothing_contradicts(self) -> PrivacyOptions:
-        given = self.model_fields_set
+        given_keys = self.model_fields_set
         if self.epsilon is not None and self.budget is not None and self.budget < self.epsilon:
             raise ValueError(f"budget = {self.budget:g} is less than epsilon = {self.epsilon:g}, which it pays for")
         if len(set(self.frontier)) < len(self.frontier):
             raise ValueError("frontier names an epsilon twice; replicates says how often each is trained")
-        if 0 < self.canaries < FEWEST_CANARIES:
-            raise ValueError(f"canaries = {self.canaries} can show nothing: give {FEWEST_CANARIES} or more, or 0")
-        if "replicates" in given and not self.frontier:
+        if 0 < self.canaries < MIN_CANARIES:
+            raise ValueError(f"canaries = {self.canaries} can show nothing: give {MIN_CANARIES} or more, or 0")
+        if "replicates" in given_keys and not self.frontier:
             raise ValueError("replicates without frontier: nothing is replicated; give frontier = [...]")
-        fixed = sorted(given & {"sample_rate", "steps"})
+        fixed = sorted(given_keys & {"sample_rate", "steps"})
         if self.method == "least_squares" and fixed:
             named = ", ".join(fixed)
             raise ValueError(f'remove {named}: with method = "least_squares" it takes one step with everybody')
-        if self.method == "least_squares" and "mechanism_runs" in given and self.mechanism_runs:
+        if self.method == "least_squares" and "mechanism_runs" in given_keys and self.mechanism_runs:
             raise ValueError('remove mechanism_runs: method = "least_squares" has no steps for that audit to watch')
         return self
 
@@ -140,14 +140,14 @@ class Privacy(Plugin[PrivacyOptions]):
             return None
         from rft.plugins.privacy.training.trainer import DPTrainer
 
-        given = options.model_dump(include={field.name for field in fields(DPTrainer)})
-        return DPTrainer(**given | {"overlaps": tuple(options.overlaps)})
+        settings = options.model_dump(include={field.name for field in fields(DPTrainer)})
+        return DPTrainer(**settings | {"overlaps": tuple(options.overlaps)})
 
     def count_cases(self, audited: AuditedModel, options: PrivacyOptions) -> Iterator[Counted]:
         """Return the rows that numbers of groups rest on: see ``rft.plugins.Plugin.count_cases``."""
-        from rft.plugins.privacy.audit import counted
+        from rft.plugins.privacy.audit import counted_rows
 
-        return counted(audited, options)
+        return counted_rows(audited, options)
 
     def audit(self, audited: AuditedModel, options: PrivacyOptions) -> Section:
         """Return the section; needs nothing but predictions, and the fit to say what training spent."""

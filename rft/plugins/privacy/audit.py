@@ -17,9 +17,9 @@ from rft.plugins.privacy.attacks.membership import membership_chapter
 from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.plugins.privacy.empirical.section import empirical_chapter
 from rft.plugins.privacy.frontier.training import frontier_chapter
-from rft.plugins.privacy.leakage.attribute_inference import probe_chapter
+from rft.plugins.privacy.leakage.attribute_inference import attribute_inference_chapter
 from rft.plugins.privacy.leakage.near_duplicates import near_duplicates_chapter
-from rft.plugins.privacy.ledger.section import ledger_chapter, stand_of_ledger
+from rft.plugins.privacy.ledger.section import ledger_chapter, ledger_evidence
 from rft.records import Section
 
 if TYPE_CHECKING:
@@ -29,20 +29,24 @@ if TYPE_CHECKING:
 def audit(audited: AuditedModel, options: PrivacyOptions) -> Section:
     """Return the section. Without a private fit epsilon is not measured; the attacks need predictions only."""
     facts: Facts = audited.fit.facts if audited.fit else {}
-    void = _void(audited, facts)
+    void = _explain_void(audited, facts)
     chapters = [
-        _scope(facts, void),
-        *(_private(audited, options, facts, void) if facts.get("mode") == "private" else _standard(audited, options)),
+        _scope_chapter(facts, void),
+        *(
+            _private_chapters(audited, options, facts, void)
+            if facts.get("mode") == "private"
+            else _standard_chapters(audited, options)
+        ),
         membership_chapter(audited, options),
-        probe_chapter(audited),
+        attribute_inference_chapter(audited),
         near_duplicates_chapter(audited),
     ]
-    chapters.append(PrivacyChapter("What was not tested", text=claim.untested(facts, chapters)))
+    chapters.append(PrivacyChapter("What was not tested", text=claim.list_untested(facts, chapters)))
     tables = {name: table for chapter in chapters for name, table in chapter.tables.items()}
-    return merge_chapters("privacy", "Privacy", chapters, evidence=stand_of_ledger(tables))
+    return merge_chapters("privacy", "Privacy", chapters, evidence=ledger_evidence(tables))
 
 
-def _void(audited: AuditedModel, facts: Facts) -> str | None:
+def _explain_void(audited: AuditedModel, facts: Facts) -> str | None:
     """Return why the promise of a private fit does not hold, whatever was computed; None where nothing says so.
 
     Epsilon is then given nowhere, so that no rule can pass on it.
@@ -54,9 +58,9 @@ def _void(audited: AuditedModel, facts: Facts) -> str | None:
     return audited.facts.training.void or facts["void"]
 
 
-def counted(audited: AuditedModel, options: PrivacyOptions) -> Iterator[Counted]:
+def counted_rows(audited: AuditedModel, options: PrivacyOptions) -> Iterator[Counted]:
     """Yield the rows that numbers of groups rest on: who is attacked, and the cases of the rates of the trade-off."""
-    target = attacks.target(audited.predictions, audited.facts.classes)
+    target = attacks.read_attack_target(audited.predictions, audited.facts.classes)
     attacked = set(target.rows["id"])
     for split in ("train", "test"):
         rows = audited.predictions[audited.predictions["split"] == split]
@@ -67,18 +71,22 @@ def counted(audited: AuditedModel, options: PrivacyOptions) -> Iterator[Counted]
         yield from (Counted(split, (name,), mask) for name in target.attributes for mask in masks if len(rows))
 
 
-def _scope(facts: Facts, void: str | None) -> PrivacyChapter:
+def _scope_chapter(facts: Facts, void: str | None) -> PrivacyChapter:
     caption = "What of this run is under differential privacy, follows from what is, or was made without noise."
     return PrivacyChapter(
-        "What is covered, and what is not", tables={"scope": claim.scope(facts, void)}, captions={"scope": caption}
+        "What is covered, and what is not",
+        tables={"scope": claim.scope_table(facts, void)},
+        captions={"scope": caption},
     )
 
 
-def _standard(audited: AuditedModel, options: PrivacyOptions) -> list[PrivacyChapter]:
+def _standard_chapters(audited: AuditedModel, options: PrivacyOptions) -> list[PrivacyChapter]:
     return [no_spending_chapter(audited), empirical_chapter(audited, options)]
 
 
-def _private(audited: AuditedModel, options: PrivacyOptions, facts: Facts, void: str | None) -> list[PrivacyChapter]:
+def _private_chapters(
+    audited: AuditedModel, options: PrivacyOptions, facts: Facts, void: str | None
+) -> list[PrivacyChapter]:
     """Return what is known of a private fit; what else is trained privately is charged before the ledger is read."""
     unit = audited.facts.training.unit or facts["unit"]
     frontier, empirical = frontier_chapter(audited, options), empirical_chapter(audited, options, void)

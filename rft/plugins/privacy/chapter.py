@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from rft.plugins.chapter_content import ChapterContent, join_content
-from rft.plugins.privacy.accounting import Mechanism
+from rft.plugins.privacy.accounting.accountants import Mechanism
 
 
 @dataclass(frozen=True)

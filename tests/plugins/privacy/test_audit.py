@@ -12,7 +12,7 @@ import pytest
 from rft.config.schema import Rule
 from rft.plugins import AuditedModel
 from rft.plugins.privacy import Privacy, PrivacyOptions
-from rft.plugins.privacy.accounting import Mechanism
+from rft.plugins.privacy.accounting.accountants import Mechanism
 from rft.plugins.privacy.accounting.findings import spending_chapter
 from rft.records import Backbone, ModelFacts, Section, Training
 from rft.training import Fit

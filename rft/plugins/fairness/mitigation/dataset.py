@@ -19,7 +19,7 @@ from rft.plugins import AuditedModel
 from rft.plugins.fairness.mitigation.decision_rules import RuleInputs, positions
 from rft.stats.cross_validation import Folds, Undefined, find_non_finite
 from rft.training import Job
-from rft.training.linear_heads import logits, vectors
+from rft.training.linear_heads import compute_logits, linear_head_vectors
 
 SET_ASIDE = 1 / 3  # of the training units of each group, where the data has no validation split
 OWN, ASIDE = "validation", "validation, set aside from train"
@@ -119,7 +119,7 @@ def check(audited: AuditedModel) -> None:
             "void its epsilon"
         )
     task = audited.require_task()
-    if vectors(task) is None:
+    if linear_head_vectors(task) is None:
         raise Unavailable(
             "mitigation needs one vector of cached features an example, in memory, and a linear head on them "
             '(model.freeze = "all")'
@@ -166,6 +166,6 @@ def out_of_fold(audited: AuditedModel) -> np.ndarray:
         raise Unavailable(f"training examples cannot be scored out of fold: {folds.reason}")
     fits = trainer.fit(task, [Job(audited.seed, members=seen) for seen, _ in folds])
     scores = np.full((len(labels), len(audited.facts.classes)), np.nan)
-    for (_, held_out), found in zip(folds, logits(task, fits, task.features), strict=True):
+    for (_, held_out), found in zip(folds, compute_logits(task, fits, task.features), strict=True):
         scores[held_out] = torch.from_numpy(found).softmax(dim=1).numpy()[held_out]
     return scores

@@ -12,16 +12,16 @@ from functools import lru_cache
 
 import numpy as np
 
-from rft.plugins.privacy.accounting import Mechanism, epsilon_pld, epsilon_rdp
+from rft.plugins.privacy.accounting.accountants import Mechanism, epsilon_pld, epsilon_rdp
 
-TOLERANCE = 1e-3  # beyond which two accountants disagree, on top of what their own error explains
-LEAST_ERROR, MOST_ERROR = 0.01, 0.1  # of PRV: what Opacus asks for by itself, and what is still worth comparing
-MOST_POINTS = 1_000_000  # of its discretised losses: about a second
-LARGEST_LOSS = 500.0  # beyond it exp leaves float64, and Opacus' integration takes minutes to fail
+AGREEMENT_TOLERANCE = 1e-3  # beyond which two accountants disagree, on top of what their own error explains
+MIN_PRV_ERROR, MAX_PRV_ERROR = 0.01, 0.1  # of PRV: what Opacus asks for by itself, and what is still worth comparing
+MAX_PRV_POINTS = 1_000_000  # of its discretised losses: about a second
+MAX_PRIVACY_LOSS = 500.0  # beyond it exp leaves float64, and Opacus' integration takes minutes to fail
 
 
 @dataclass(frozen=True)
-class Estimate:
+class PrvEpsilon:
     """An epsilon that is right within plus or minus ``error``."""
 
     epsilon: float
@@ -29,7 +29,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Agreement:
+class AccountantCrossCheck:
     """What the accountants say.
 
     Attributes:
@@ -40,13 +40,13 @@ class Agreement:
 
     pld: float
     rdp: float
-    prv: Estimate | None
+    prv: PrvEpsilon | None
     prv_reason: str
     problems: tuple[str, ...]
 
 
 @lru_cache(maxsize=64)
-def cross_check(mechanism: Mechanism, delta: float) -> Agreement:
+def cross_check_accountants(mechanism: Mechanism, delta: float) -> AccountantCrossCheck:
     """Compare PLD (dp-accounting) with RDP and PRV (both Opacus).
 
     A problem is PLD > RDP + 0.001, or a difference of PLD and PRV above PRV's own error + 0.001.
@@ -60,18 +60,18 @@ def cross_check(mechanism: Mechanism, delta: float) -> Agreement:
     except Unresolved as unresolved:
         prv, reason = None, str(unresolved)
     problems = []
-    if math.isfinite(pld) and pld > rdp + TOLERANCE:
+    if math.isfinite(pld) and pld > rdp + AGREEMENT_TOLERANCE:
         problems.append(f"PLD gives {pld:.6g}, more than the looser RDP with {rdp:.6g}")
-    if math.isfinite(pld) and prv and abs(prv.epsilon - pld) > prv.error + TOLERANCE:
+    if math.isfinite(pld) and prv and abs(prv.epsilon - pld) > prv.error + AGREEMENT_TOLERANCE:
         problems.append(f"PLD gives {pld:.6g} and PRV {prv.epsilon:.6g}, whose error is at most {prv.error:.2g}")
-    return Agreement(pld, rdp, prv, reason, tuple(problems))
+    return AccountantCrossCheck(pld, rdp, prv, reason, tuple(problems))
 
 
 class Unresolved(ArithmeticError):
     """An accountant has no answer for these parameters; the message is the reason."""
 
 
-def epsilon_prv(mechanism: Mechanism, delta: float) -> Estimate:
+def epsilon_prv(mechanism: Mechanism, delta: float) -> PrvEpsilon:
     """Return epsilon at ``delta`` by Opacus' privacy random variables (Gopi et al. 2021), with the error they state.
 
     The error is 0.01 where a million points suffice for it, and up to 0.1 where they do not.
@@ -91,7 +91,7 @@ def epsilon_prv(mechanism: Mechanism, delta: float) -> Estimate:
     error = max(high - middle, middle - low)
     if not math.isfinite(error):
         raise Unresolved("PRV left the range of float64")
-    return Estimate(max(0.0, middle), error)
+    return PrvEpsilon(max(0.0, middle), error)
 
 
 def _prv_bounds(mechanism: Mechanism, delta: float) -> tuple[float, float, float]:
@@ -100,13 +100,13 @@ def _prv_bounds(mechanism: Mechanism, delta: float) -> tuple[float, float, float
 
     delta_error = delta / 1000  # Opacus' own choice
     losses = prv.PoissonSubsampledGaussianPRV(mechanism.sample_rate, mechanism.noise_multiplier)
-    reach = float(prv.compute_safe_domain_size([losses], [mechanism.steps], LEAST_ERROR, delta_error))
-    if not reach < LARGEST_LOSS:
+    reach = float(prv.compute_safe_domain_size([losses], [mechanism.steps], MIN_PRV_ERROR, delta_error))
+    if not reach < MAX_PRIVACY_LOSS:
         raise Unresolved(f"privacy losses up to {reach:.0f} are beyond what PRV computes in float64")
     spread = math.sqrt(mechanism.steps * math.log(12 / delta_error) / 2)  # of a rounding error, as Opacus has it
-    error = max(LEAST_ERROR, 2 * reach * spread / MOST_POINTS)
-    if error > MOST_ERROR:
-        raise Unresolved(f"PRV would take {2 * reach * spread / MOST_ERROR:.1e} points")
+    error = max(MIN_PRV_ERROR, 2 * reach * spread / MAX_PRV_POINTS)
+    if error > MAX_PRV_ERROR:
+        raise Unresolved(f"PRV would take {2 * reach * spread / MAX_PRV_ERROR:.1e} points")
     domain = prv.Domain.create_aligned(-reach, reach, error / spread)
     step = prv.discretize(prv.TruncatedPrivacyRandomVariable(losses, domain.t_min, domain.t_max), domain)
     composed = prv.compose_heterogeneous([step], [mechanism.steps])

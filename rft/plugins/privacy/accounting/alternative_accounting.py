@@ -10,13 +10,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rft.plugins.privacy.accounting import LEAST_RATE, SMALLEST_DELTA, Mechanism, epsilon_of, loss_distribution
+from rft.plugins.privacy.accounting.accountants import (
+    MIN_PLD_DELTA,
+    MIN_SAMPLE_RATE,
+    Mechanism,
+    composed_spending,
+    loss_distribution,
+)
 
 THRESHOLDS = 2000  # events among which the most telling one about shuffled batches is looked for
 
 
 @dataclass(frozen=True)
-class Shuffled:
+class ShuffledBounds:
     """Bounds on epsilon for batches of a fixed size, dealt out anew in every pass over the data.
 
     The exact value is an open problem (Chua et al. 2024). ``low`` is None where there is not one whole pass.
@@ -29,14 +35,14 @@ class Shuffled:
 def epsilon_replace_one(mechanism: Mechanism, delta: float) -> float | None:
     """Return epsilon when one unit's contribution is replaced by any other, by dp-accounting's loss distributions.
 
-    None where it cannot be resolved: see ``accounting.epsilon_pld``.
+    None where it cannot be resolved: see ``accountants.epsilon_pld``.
 
     Raises:
         ValueError: ``delta`` is not in (0, 1).
     """
     if not 0 < delta < 1:
         raise ValueError(f"Expected 0 < delta={delta} < 1.")
-    losses = loss_distribution([mechanism], delta, replace_one=True) if delta >= SMALLEST_DELTA else None
+    losses = loss_distribution([mechanism], delta, replace_one=True) if delta >= MIN_PLD_DELTA else None
     if losses is None:
         return None
     with np.errstate(over="ignore"):  # losses beyond 700 leave the range of exp: the result is then infinite
@@ -44,7 +50,7 @@ def epsilon_replace_one(mechanism: Mechanism, delta: float) -> float | None:
     return epsilon if math.isfinite(epsilon) else None
 
 
-def epsilon_shuffled(mechanism: Mechanism, delta: float) -> Shuffled:
+def epsilon_shuffled(mechanism: Mechanism, delta: float) -> ShuffledBounds:
     """Return bounds on epsilon had each pass over the data been shuffled and cut into batches, at the same noise.
 
     Above: whatever the order, a unit takes part once in a pass, so that a pass is one Gaussian mechanism without any
@@ -55,14 +61,14 @@ def epsilon_shuffled(mechanism: Mechanism, delta: float) -> Shuffled:
     Raises:
         ValueError: ``delta`` is not in (0, 1).
     """
-    steps_a_pass = math.floor(1 / max(mechanism.sample_rate, LEAST_RATE))
+    steps_a_pass = math.floor(1 / max(mechanism.sample_rate, MIN_SAMPLE_RATE))
     passes = math.ceil(mechanism.steps / steps_a_pass)
-    high = epsilon_of([Mechanism(mechanism.noise_multiplier, 1.0, passes)], delta).epsilon
+    high = composed_spending([Mechanism(mechanism.noise_multiplier, 1.0, passes)], delta).epsilon
     whole = mechanism.steps >= steps_a_pass
-    return Shuffled(_one_pass(mechanism.noise_multiplier, steps_a_pass, delta) if whole else None, high)
+    return ShuffledBounds(_one_pass_bound(mechanism.noise_multiplier, steps_a_pass, delta) if whole else None, high)
 
 
-def _one_pass(noise: float, batches: int, delta: float) -> float:
+def _one_pass_bound(noise: float, batches: int, delta: float) -> float:
     """Return a lower bound on epsilon of one shuffled pass: the largest log((P - delta) / Q) over the events.
 
     Seen from a batch of all others, the sum moves by 2 where the unit is, and by 1 where its place is left empty.

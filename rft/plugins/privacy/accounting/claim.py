@@ -67,7 +67,9 @@ GRADIENT_ERROR = (
     "Largest relative error of an example's gradient in the self-test: the network that is trained, on made-up "
     "examples, against a backward pass for each example alone."
 )
-COMPANY = "By how much the features of a made-up example change, relative to their length, when others run with it."
+BATCH_CHANGE = (
+    "By how much the features of a made-up example change, relative to their length, when others run with it."
+)
 TUNING = (
     "Differential privacy covers one training run. Each choice made by looking at the data or at results is a further "
     "access that no epsilon here covers: epochs, learning rate, the class list, the split, another run with other "
@@ -82,7 +84,7 @@ GRADIENTS = {
 }
 
 
-def parameters(facts: Facts, unit: str, void: str | None = None) -> Table:
+def parameters_table(facts: Facts, unit: str, void: str | None = None) -> Table:
     """Return the table of everything that is needed to check epsilon, or to convert it to other terms.
 
     Args:
@@ -98,7 +100,7 @@ def parameters(facts: Facts, unit: str, void: str | None = None) -> Table:
         ("examples of the largest unit", facts["rows_per_unit_max"], "measured", "They count together as one."),
         ("neighbouring relation", facts["neighbouring"], "declared", "Which two data sets are hard to tell apart."),
         ("units n", facts["n"], "declared", "Treated as public; not protected."),
-        *_spent(facts, void),
+        *_epsilon_rows(facts, void),
         ("target epsilon", facts["target_epsilon"], "declared", "What the noise was calibrated to."),
         (
             "delta",
@@ -107,9 +109,9 @@ def parameters(facts: Facts, unit: str, void: str | None = None) -> Table:
             "Probability with which the bound may fail; compare with 1 / n.",
         ),
         ("1 / n", 1 / facts["n"], "declared", "A delta near this would allow one unit to be published outright."),
-        *_mechanism(facts),
+        *_mechanism_rows(facts),
         ("features", "never standardised by the data", "declared", "At most each row by its own length (row_norm)."),
-        _company(facts),
+        _batch_independence_row(facts),
         ("class list", "data.classes", "declared", "Fixed before the data was read; so is the number of outputs."),
         ("accountants", versions, "measured", "Libraries and versions."),
         ("randomness", facts["randomness"], "declared", SECRET if secret else SEEDED),
@@ -128,7 +130,7 @@ def parameters(facts: Facts, unit: str, void: str | None = None) -> Table:
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def _spent(facts: Facts, void: str | None) -> list[tuple[str, Cell, Grade, str]]:
+def _epsilon_rows(facts: Facts, void: str | None) -> list[tuple[str, Cell, Grade, str]]:
     if void is not None:
         return [("epsilon", VOID, "measured", f"Nothing is promised: {void}.")]
     return [
@@ -137,7 +139,7 @@ def _spent(facts: Facts, void: str | None) -> list[tuple[str, Cell, Grade, str]]
     ]
 
 
-def _mechanism(facts: Facts) -> list[tuple[str, Cell, Grade, str]]:
+def _mechanism_rows(facts: Facts) -> list[tuple[str, Cell, Grade, str]]:
     """Return the rows from which epsilon can be computed again."""
     if facts["engine"] == "least squares":
         bound = "Largest length that one unit's part of the sums can have: sqrt(1 + 4 (1 - 1 / K)) for K classes."
@@ -158,7 +160,7 @@ def _mechanism(facts: Facts) -> list[tuple[str, Cell, Grade, str]]:
     ]
 
 
-def _company(facts: Facts) -> tuple[str, Cell, Grade, str]:
+def _batch_independence_row(facts: Facts) -> tuple[str, Cell, Grade, str]:
     name, company = "features of an example", facts["company"]
     if company is None:
         return (name, "in no cache", "declared", "What is before the trained part, if anything, runs in every step.")
@@ -166,7 +168,7 @@ def _company(facts: Facts) -> tuple[str, Cell, Grade, str]:
         change = f"by {company['change']:.2g}" if math.isfinite(company["change"]) else "beyond measure"
         why = f"In batches, company would change them {change} (relative, on made-up examples)."
         return (name, "each computed alone", "measured", why)
-    return (name, "computed in batches", "measured", f"{COMPANY} Here: by {company['change']:.2g} at most.")
+    return (name, "computed in batches", "measured", f"{BATCH_CHANGE} Here: by {company['change']:.2g} at most.")
 
 
 def _why_this_engine(facts: Facts) -> str:
@@ -174,7 +176,7 @@ def _why_this_engine(facts: Facts) -> str:
     return f"Computed {GRADIENTS[facts['engine']]}.{passed_over}"
 
 
-def scope(facts: Facts, void: str | None = None) -> Table:
+def scope_table(facts: Facts, void: str | None = None) -> Table:
     """Return what the guarantee covers: one row for each artefact of a run, with the files that hold it.
 
     Args:
@@ -188,7 +190,7 @@ def scope(facts: Facts, void: str | None = None) -> Table:
         ("model", "model/", *model),
         ("predictions for people outside the data", "made with the model", *derived),
         ("training log", PAGES, log[0] if model[0] == UNDER_DP else NOT_COVERED, log[1]),
-        ("heads of a frontier, twins with canaries", "not kept", model[0], _further(model[0])),
+        ("heads of a frontier, twins with canaries", "not kept", model[0], _protection_of_further_models(model[0])),
         *((name, where, NOT_COVERED, why) for name, where, why in UNNOISED),
     ]
     return [dict(zip(("artefact", "where", "protection", "why"), row, strict=True)) for row in rows]
@@ -204,14 +206,14 @@ def _model_protection(facts: Facts, void: str | None) -> tuple[tuple[str, str], 
     return (UNDER_DP, how), (DERIVED, "computed from the model and their own data alone")
 
 
-def _further(protection: str) -> str:
+def _protection_of_further_models(protection: str) -> str:
     """Return what is said of the protection of what a run trains privately beside the model."""
     if protection != UNDER_DP:
         return "as the model"
     return "by an epsilon beyond the model's: that of the model with its frontier and canary runs counts all of them"
 
 
-def notes(facts: Facts, unit: str, void: str | None = None) -> list[str]:
+def claim_notes(facts: Facts, unit: str, void: str | None = None) -> list[str]:
     """Return what epsilon means here and what it leaves out, for the reader of a private run."""
     if void is not None:
         return [f"Nothing is promised, and no epsilon is given: {void}.", TUNING]
@@ -230,7 +232,7 @@ def notes(facts: Facts, unit: str, void: str | None = None) -> list[str]:
     return result
 
 
-def untested(facts: Facts, chapters: Iterable[PrivacyChapter]) -> tuple[str, ...]:
+def list_untested(facts: Facts, chapters: Iterable[PrivacyChapter]) -> tuple[str, ...]:
     """Return what nobody should take for tested: what this run left out, and what no run of rft looks at."""
     missing = [
         finding.title for chapter in chapters for finding in chapter.findings if finding.status == "not_measured"

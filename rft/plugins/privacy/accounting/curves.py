@@ -13,11 +13,17 @@ from typing import overload
 
 import numpy as np
 
-from rft.plugins.privacy.accounting import SMALLEST_DELTA, Mechanism, Spending, epsilon_rdp, loss_distribution
+from rft.plugins.privacy.accounting.accountants import (
+    MIN_PLD_DELTA,
+    Mechanism,
+    Spending,
+    epsilon_rdp,
+    loss_distribution,
+)
 
-LINES = 512  # epsilons at which a trade-off curve has a tangent
+TANGENTS = 512  # epsilons at which a trade-off curve has a tangent
 DELTAS = tuple(10.0**exponent for exponent in range(-9, 0))
-POINTS = 200_000  # of a discretised distribution of privacy losses, for a curve; each line looks at all of them
+CURVE_POINTS = 200_000  # of a discretised distribution of privacy losses, for a curve; each line looks at all of them
 TYPICAL_DELTA = 1e-5  # that distributions are discretised for where a curve has no delta of its own
 
 
@@ -68,7 +74,7 @@ def trade_off(mechanism: Mechanism | Sequence[Mechanism]) -> TradeOff:
     Args:
         mechanism: one, or several that are run on the same people.
     """
-    return _trade_off((mechanism,) if isinstance(mechanism, Mechanism) else tuple(mechanism))
+    return _cached_trade_off((mechanism,) if isinstance(mechanism, Mechanism) else tuple(mechanism))
 
 
 def ideal_attacker(mechanism: Mechanism | Sequence[Mechanism], fpr: float) -> float:
@@ -81,7 +87,7 @@ def ideal_attacker(mechanism: Mechanism | Sequence[Mechanism], fpr: float) -> fl
 
 
 def epsilon_curve(mechanism: Mechanism, deltas: Iterable[float] = DELTAS) -> dict[float, Spending]:
-    """Return epsilon at each delta, by the accountant that has one; at extremes a little looser than ``spent``.
+    """Return epsilon at each delta, by the accountant that has one; at extremes a little looser than ``spending_at``.
 
     Raises:
         ValueError: a delta is not in (0, 1).
@@ -89,23 +95,23 @@ def epsilon_curve(mechanism: Mechanism, deltas: Iterable[float] = DELTAS) -> dic
     wanted = sorted(set(deltas))
     if not all(0 < delta < 1 for delta in wanted):
         raise ValueError(f"Expected deltas in (0, 1), got {wanted}.")
-    losses = loss_distribution([mechanism], max(wanted[0], SMALLEST_DELTA), points=POINTS)
+    losses = loss_distribution([mechanism], max(wanted[0], MIN_PLD_DELTA), points=CURVE_POINTS)
 
-    def spent(delta: float) -> Spending:
+    def spending_at(delta: float) -> Spending:
         with np.errstate(over="ignore"):  # losses beyond 700 leave the range of exp: the result is then infinite
-            tight = float(losses.get_epsilon_for_delta(delta)) if losses and delta >= SMALLEST_DELTA else math.inf
+            tight = float(losses.get_epsilon_for_delta(delta)) if losses and delta >= MIN_PLD_DELTA else math.inf
         return Spending(tight, "PLD") if math.isfinite(tight) else Spending(epsilon_rdp(mechanism, delta), "RDP")
 
-    return {delta: spent(delta) for delta in wanted}
+    return {delta: spending_at(delta) for delta in wanted}
 
 
 @lru_cache(maxsize=64)
-def _trade_off(mechanisms: tuple[Mechanism, ...]) -> TradeOff:
-    losses = loss_distribution(mechanisms, TYPICAL_DELTA, points=POINTS)
+def _cached_trade_off(mechanisms: tuple[Mechanism, ...]) -> TradeOff:
+    losses = loss_distribution(mechanisms, TYPICAL_DELTA, points=CURVE_POINTS)
     if losses is None:
         return TradeOff(np.zeros(1), np.ones(1))
     with np.errstate(over="ignore"):  # losses beyond 700 leave the range of exp: the steepest tangent is then taken
-        steepest = min(losses.get_epsilon_for_delta(SMALLEST_DELTA), -math.log(SMALLEST_DELTA))
-    epsilons = np.linspace(0, steepest, LINES)
+        steepest = min(losses.get_epsilon_for_delta(MIN_PLD_DELTA), -math.log(MIN_PLD_DELTA))
+    epsilons = np.linspace(0, steepest, TANGENTS)
     deltas = np.array([losses.get_delta_for_epsilon(float(epsilon)) for epsilon in epsilons])
-    return TradeOff(epsilons, np.minimum(deltas + SMALLEST_DELTA, 1.0))
+    return TradeOff(epsilons, np.minimum(deltas + MIN_PLD_DELTA, 1.0))

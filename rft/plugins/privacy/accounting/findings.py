@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rft.plugins import AuditedModel
-from rft.plugins.privacy import accounting
-from rft.plugins.privacy.accounting import Mechanism, claim
+from rft.plugins.privacy.accounting import accountants, claim
+from rft.plugins.privacy.accounting.accountants import Mechanism
 from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.records import Finding, Status, not_measured
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 HIGH_EPSILON = 10.0
 FEW_UNITS = 100  # below it the noise of a useful epsilon is as large as what is learnt from everybody
-AGREEMENT = 1e-3  # by which the tight accountant may exceed the loose one
+AGREEMENT_TOLERANCE = 1e-3  # by which the tight accountant may exceed the loose one
 
 WEAK = f" Above {HIGH_EPSILON:g} the bound is weak: it allows odds to change more than 22,000-fold."
 DP_SGD = "Abadi et al. 2016, CCS"
@@ -44,24 +44,24 @@ def spending_chapter(facts: Facts, unit: str, others: Sequence[Mechanism], void:
         others: what else of the run, frontier heads and canary twins, was trained privately on the same data.
         void: why nothing is promised; None where the promise stands.
     """
-    promised = [_epsilon(facts, unit)]
-    promised += [_epsilon_with_audits(facts, others, unit)] if others else []
-    promised += [_epsilon_rdp(facts), _delta(facts), _noise_multiplier(facts, unit)]
+    promised = [_epsilon_finding(facts, unit)]
+    promised += [_epsilon_with_audits_finding(facts, others, unit)] if others else []
+    promised += [_rdp_finding(facts), _delta_finding(facts), _noise_finding(facts, unit)]
     if void is not None:
-        promised = [_withdrawn(finding, void) for finding in promised]
+        promised = [_withdraw_promise(finding, void) for finding in promised]
     return PrivacyChapter(
         SPENT,
-        findings=(*promised, _units(facts, unit), *_company(facts, unit)),
-        tables={"parameters": claim.parameters(facts, unit, void)},
+        findings=(*promised, _units_finding(facts, unit), *_batch_independence_findings(facts, unit)),
+        tables={"parameters": claim.parameters_table(facts, unit, void)},
         captions={
             "parameters": "What is needed to check or convert epsilon. Measured: computed in this run; declared: a "
             "setting; unverified: neither."
         },
-        text=tuple(claim.notes(facts, unit, void)),
+        text=tuple(claim.claim_notes(facts, unit, void)),
     )
 
 
-def _withdrawn(finding: Finding, reason: str) -> Finding:
+def _withdraw_promise(finding: Finding, reason: str) -> Finding:
     """Return a finding about a promise that is void; one that says that integrity is broken stays."""
     if finding.status == "fail":
         return finding
@@ -98,16 +98,16 @@ def self_test_chapter(facts: Facts) -> PrivacyChapter:
     )
     return PrivacyChapter(
         "Self-test",
-        findings=(finding, _gradient_error(facts)),
+        findings=(finding, _gradient_error_finding(facts)),
         tables={"self_test": rows},
         captions={"self_test": "Each promise, what was expected and what was found."},
     )
 
 
-def _epsilon_with_audits(facts: Facts, mechanisms: Sequence[Mechanism], unit: str) -> Finding:
+def _epsilon_with_audits_finding(facts: Facts, mechanisms: Sequence[Mechanism], unit: str) -> Finding:
     """Return the epsilon of the model together with all else that the run trained privately on the same data."""
-    own = Mechanism(facts["noise_multiplier"], facts["sample_rate"], facts["charged_steps"])
-    spent = accounting.epsilon_of([own, *mechanisms], facts["delta"])
+    model = Mechanism(facts["noise_multiplier"], facts["sample_rate"], facts["charged_steps"])
+    spent = accountants.composed_spending([model, *mechanisms], facts["delta"])
     return Finding(
         id="privacy.epsilon_with_audits",
         title="Epsilon of the model with its frontier and canary runs",
@@ -125,8 +125,8 @@ def _epsilon_with_audits(facts: Facts, mechanisms: Sequence[Mechanism], unit: st
     )
 
 
-def _epsilon(facts: Facts, unit: str) -> Finding:
-    status, remark = _judged(facts)
+def _epsilon_finding(facts: Facts, unit: str) -> Finding:
+    status, remark = _judge_epsilon(facts)
     return Finding(
         id="privacy.epsilon",
         title=EPSILON_TITLE,
@@ -140,10 +140,10 @@ def _epsilon(facts: Facts, unit: str) -> Finding:
     )
 
 
-def _judged(facts: Facts) -> tuple[Status, str]:
+def _judge_epsilon(facts: Facts) -> tuple[Status, str]:
     """Return the status of epsilon and what to say about it; what breaks the claim comes before what weakens it."""
     epsilon = facts["epsilon"]
-    if epsilon > facts["epsilon_rdp"] + AGREEMENT:
+    if epsilon > facts["epsilon_rdp"] + AGREEMENT_TOLERANCE:
         return "fail", f" It exceeds the looser accountant's {facts['epsilon_rdp']:.4g}: one of the two is wrong."
     if epsilon > facts["target_epsilon"] * (1 + 1e-9):
         repeated = facts["charged_steps"] - facts["steps"]
@@ -156,7 +156,7 @@ def _judged(facts: Facts) -> tuple[Status, str]:
     return "info", ""
 
 
-def _epsilon_rdp(facts: Facts) -> Finding:
+def _rdp_finding(facts: Facts) -> Finding:
     return Finding(
         id="privacy.epsilon_rdp",
         title="Epsilon by a second, looser accountant (a cross-check)",
@@ -169,7 +169,7 @@ def _epsilon_rdp(facts: Facts) -> Finding:
     )
 
 
-def _delta(facts: Facts) -> Finding:
+def _delta_finding(facts: Facts) -> Finding:
     large = facts["delta"] > (1 + 1e-9) / (10 * facts["n"])
     remark = f" It is above 1 / (10 n) = {1 / (10 * facts['n']):.2g}, which is usually asked for." if large else ""
     rule = " By the rule min(1e-5, 1 / (10 n)), since the config gives none." if facts["delta_by_rule"] else ""
@@ -187,7 +187,7 @@ def _delta(facts: Facts) -> Finding:
     )
 
 
-def _units(facts: Facts, unit: str) -> Finding:
+def _units_finding(facts: Facts, unit: str) -> Finding:
     few, undeclared = facts["n"] < FEW_UNITS, facts["unit"] == "example"
     remarks = [
         f" With fewer than {FEW_UNITS} the noise that hides one hides most of what all have in common." * few,
@@ -206,7 +206,7 @@ def _units(facts: Facts, unit: str) -> Finding:
     )
 
 
-def _company(facts: Facts, unit: str) -> tuple[Finding, ...]:
+def _batch_independence_findings(facts: Facts, unit: str) -> tuple[Finding, ...]:
     """Return what the others do to the features of an example; nothing where no features were cached."""
     company = facts["company"]
     if company is None:
@@ -226,13 +226,13 @@ def _company(facts: Facts, unit: str) -> tuple[Finding, ...]:
         status="info",
         value=change,
         deterministic=True,
-        description=claim.COMPANY + remark,
+        description=claim.BATCH_CHANGE + remark,
         caveats="Measured on a few made-up examples, in batches of the usual size.",
     )
     return (finding,)
 
 
-def _noise_multiplier(facts: Facts, unit: str) -> Finding:
+def _noise_finding(facts: Facts, unit: str) -> Finding:
     everyone = facts["sample_rate"] == 1
     remark = f" Every step uses every {unit}: a smaller batch_size than {facts['n']} would need less noise."
     return Finding(
@@ -247,7 +247,7 @@ def _noise_multiplier(facts: Facts, unit: str) -> Finding:
     )
 
 
-def _gradient_error(facts: Facts) -> Finding:
+def _gradient_error_finding(facts: Facts) -> Finding:
     return Finding(
         id="privacy.gradient_error",
         title="Error of single examples' gradients",

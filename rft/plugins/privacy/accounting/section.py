@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from rft.plugins.privacy.accounting import Mechanism
-from rft.plugins.privacy.accounting.accountant_cross_check import Agreement, cross_check
-from rft.plugins.privacy.accounting.alternative_accounting import Shuffled, epsilon_replace_one, epsilon_shuffled
+from rft.plugins.privacy.accounting.accountant_cross_check import AccountantCrossCheck, cross_check_accountants
+from rft.plugins.privacy.accounting.accountants import Mechanism
+from rft.plugins.privacy.accounting.alternative_accounting import ShuffledBounds, epsilon_replace_one, epsilon_shuffled
 from rft.plugins.privacy.accounting.curves import DELTAS, epsilon_curve, trade_off
 from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.records import Figure, Finding, Row, Table, not_measured
@@ -15,7 +15,7 @@ from rft.records import Figure, Finding, Row, Table, not_measured
 if TYPE_CHECKING:
     from rft.training import Facts
 
-RATES = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5)  # false-positive rates at which the ideal attacker is shown
+IDEAL_ATTACKER_RATES = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5)  # false-positive rates at which the ideal attacker is shown
 
 PLD = "Doroshenko et al. 2022, PoPETs"
 PRV = "Gopi et al. 2021, NeurIPS"
@@ -44,7 +44,7 @@ IDEAL_DESCRIPTION = (
     "trained weights without also accusing {rate:g} % of those who took no part."
 )
 IDEAL_LIMITS = "A bound that follows from the accounting, not an attack; guessing alone reaches {fpr:g}."
-RESOLVED = "no accountant gives a finite value for these parameters"
+NO_FINITE_VALUE = "no accountant gives a finite value for these parameters"
 IDEAL_RATES = (0.01, 0.001)  # those that have a finding
 CAPTIONS = {
     "accounting": "What each accountant gives for this training, and what it would spend under other assumptions.",
@@ -63,31 +63,31 @@ def accounting_chapter(facts: Facts, void: str | None = None) -> PrivacyChapter:
         void: why nothing is promised; None where the promise stands.
     """
     if void is not None:
-        return _nothing_promised(void)
+        return _withdraw_all_promises(void)
     mechanism = Mechanism(facts["noise_multiplier"], facts["sample_rate"], facts["charged_steps"])
     delta = facts["delta"]
-    agreement = cross_check(mechanism, delta)
+    cross_check = cross_check_accountants(mechanism, delta)
     replaced, shuffled = epsilon_replace_one(mechanism, delta), epsilon_shuffled(mechanism, delta)
-    ideal = _ideal(mechanism)
+    ideal = _ideal_attacker_table(mechanism)
     return PrivacyChapter(
         CHAPTER,
         findings=(
-            _difference(agreement),
-            _replaced(replaced, facts["n"]),
-            _shuffled(shuffled, facts),
+            _difference_finding(cross_check),
+            _replace_one_finding(replaced, facts["n"]),
+            _shuffled_finding(shuffled, facts),
             *(_ideal_finding(row, facts["n"]) for row in ideal if row["fpr"] in IDEAL_RATES),
         ),
         tables={
-            "accounting": _accounts(agreement, replaced, shuffled, facts["accountant_versions"]),
-            "epsilon_curve": _curve(mechanism, facts),
+            "accounting": _accountants_table(cross_check, replaced, shuffled, facts["accountant_versions"]),
+            "epsilon_curve": _epsilon_curve_table(mechanism, facts),
             "ideal_attacker": ideal,
         },
         captions=CAPTIONS,
-        figures=(_figure(),),
+        figures=(_epsilon_curve_figure(),),
     )
 
 
-def _nothing_promised(reason: str) -> PrivacyChapter:
+def _withdraw_all_promises(reason: str) -> PrivacyChapter:
     """Return the findings without their numbers: they would restate a promise that nobody is given."""
     about = [
         ("privacy.accountant_difference", AGREEMENT_TITLE, AGREEMENT_DESCRIPTION),
@@ -100,18 +100,18 @@ def _nothing_promised(reason: str) -> PrivacyChapter:
     )
 
 
-def _difference(agreement: Agreement) -> Finding:
-    id, pld, prv = "privacy.accountant_difference", agreement.pld, agreement.prv
-    if not agreement.problems and (prv is None or not math.isfinite(pld)):
-        reason = agreement.prv_reason or "PLD has no value for these parameters"
+def _difference_finding(cross_check: AccountantCrossCheck) -> Finding:
+    id, pld, prv = "privacy.accountant_difference", cross_check.pld, cross_check.prv
+    if not cross_check.problems and (prv is None or not math.isfinite(pld)):
+        reason = cross_check.prv_reason or "PLD has no value for these parameters"
         return not_measured(id, AGREEMENT_TITLE, reason, AGREEMENT_DESCRIPTION)
     error = f" PRV by itself is right within {prv.error:.2g}." if prv else ""
-    problems = "".join(f" {problem}: one of them is wrong." for problem in agreement.problems)
+    problems = "".join(f" {problem}: one of them is wrong." for problem in cross_check.problems)
     return Finding(
         id=id,
         title=AGREEMENT_TITLE,
         status="fail" if problems else "info",
-        value=abs(pld - (prv.epsilon if prv else agreement.rdp)),
+        value=abs(pld - (prv.epsilon if prv else cross_check.rdp)),
         unit="epsilon",
         deterministic=True,
         description=AGREEMENT_DESCRIPTION + error + problems,
@@ -120,10 +120,10 @@ def _difference(agreement: Agreement) -> Finding:
     )
 
 
-def _replaced(epsilon: float | None, n: int) -> Finding:
+def _replace_one_finding(epsilon: float | None, n: int) -> Finding:
     id = "privacy.epsilon_replace_one"
     if epsilon is None:
-        return not_measured(id, REPLACE_TITLE, RESOLVED, REPLACE_DESCRIPTION, n=n)
+        return not_measured(id, REPLACE_TITLE, NO_FINITE_VALUE, REPLACE_DESCRIPTION, n=n)
     return Finding(
         id=id,
         title=REPLACE_TITLE,
@@ -137,10 +137,10 @@ def _replaced(epsilon: float | None, n: int) -> Finding:
     )
 
 
-def _shuffled(shuffled: Shuffled, facts: Facts) -> Finding:
+def _shuffled_finding(shuffled: ShuffledBounds, facts: Facts) -> Finding:
     id, n = "privacy.epsilon_shuffled", facts["n"]
     if not math.isfinite(shuffled.high):
-        return not_measured(id, SHUFFLED_TITLE, RESOLVED, SHUFFLED_DESCRIPTION + ".", n=n)
+        return not_measured(id, SHUFFLED_TITLE, NO_FINITE_VALUE, SHUFFLED_DESCRIPTION + ".", n=n)
     least = "" if shuffled.low is None else f", and at least {shuffled.low:.3g}"
     if shuffled.low is not None and shuffled.low > facts["epsilon"]:
         least += f", more than the {facts['epsilon']:.3g} of random samples"
@@ -158,9 +158,9 @@ def _shuffled(shuffled: Shuffled, facts: Facts) -> Finding:
     )
 
 
-def _ideal(mechanism: Mechanism) -> Table:
+def _ideal_attacker_table(mechanism: Mechanism) -> Table:
     fnr = trade_off(mechanism)
-    return [{"fpr": rate, "tpr": 1 - fnr(rate)} for rate in RATES]
+    return [{"fpr": rate, "tpr": 1 - fnr(rate)} for rate in IDEAL_ATTACKER_RATES]
 
 
 def _ideal_finding(row: Row, n: int) -> Finding:
@@ -187,16 +187,31 @@ def _describe_ideal(fpr: float) -> str:
     return IDEAL_DESCRIPTION.format(rate=100 * fpr)
 
 
-def _accounts(agreement: Agreement, replaced: float | None, shuffled: Shuffled, versions: dict[str, str]) -> Table:
+def _accountants_table(
+    cross_check: AccountantCrossCheck, replaced: float | None, shuffled: ShuffledBounds, versions: dict[str, str]
+) -> Table:
     """Return a row for each accountant and for each other assumption; an interval where a value is known within one."""
     dp_accounting, opacus = (f"{name} {versions[name]}" for name in ("dp-accounting", "opacus"))
-    prv = agreement.prv
+    prv = cross_check.prv
     prv_ends = (max(0.0, prv.epsilon - prv.error), prv.epsilon + prv.error) if prv else (None, None)
     shuffled_ends = (shuffled.low or 0.0, shuffled.high) if math.isfinite(shuffled.high) else (None, None)
     rows = [
-        ("PLD", _finite(agreement.pld), None, None, dp_accounting, "tight; what the report states where it has one"),
-        ("RDP", _finite(agreement.rdp), None, None, opacus, "an upper bound, looser"),
-        ("PRV", prv.epsilon if prv else None, *prv_ends, opacus, agreement.prv_reason or "tight, within its own error"),
+        (
+            "PLD",
+            _finite_or_none(cross_check.pld),
+            None,
+            None,
+            dp_accounting,
+            "tight; what the report states where it has one",
+        ),
+        ("RDP", _finite_or_none(cross_check.rdp), None, None, opacus, "an upper bound, looser"),
+        (
+            "PRV",
+            prv.epsilon if prv else None,
+            *prv_ends,
+            opacus,
+            cross_check.prv_reason or "tight, within its own error",
+        ),
         ("replace-one", replaced, None, None, dp_accounting, "by PLD, one unit replaced by another"),
         ("shuffled", None, *shuffled_ends, dp_accounting, "from below by one event, from above by PLD of every pass"),
     ]
@@ -204,20 +219,20 @@ def _accounts(agreement: Agreement, replaced: float | None, shuffled: Shuffled, 
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def _finite(epsilon: float) -> float | None:
+def _finite_or_none(epsilon: float) -> float | None:
     return epsilon if math.isfinite(epsilon) else None
 
 
-def _curve(mechanism: Mechanism, facts: Facts) -> Table:
+def _epsilon_curve_table(mechanism: Mechanism, facts: Facts) -> Table:
     """Return epsilon at powers of ten and at the run's own delta, where it is the one that the report states."""
-    own = (facts["delta"], facts["epsilon"], facts["accountant"])
+    stated = (facts["delta"], facts["epsilon"], facts["accountant"])
     spent = epsilon_curve(mechanism, [delta for delta in DELTAS if delta != facts["delta"]])
-    points = [(delta, _finite(spending.epsilon), spending.accountant) for delta, spending in spent.items()]
+    points = [(delta, _finite_or_none(spending.epsilon), spending.accountant) for delta, spending in spent.items()]
     names = ("delta", "epsilon", "accountant")
-    return [dict(zip(names, point, strict=True)) for point in sorted([*points, own])]
+    return [dict(zip(names, point, strict=True)) for point in sorted([*points, stated])]
 
 
-def _figure() -> Figure:
+def _epsilon_curve_figure() -> Figure:
     return Figure(
         id="epsilon_curve",
         kind="lines",

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import log_ndtr, logsumexp
 
-ENOUGH = 32  # models on either side from which on each example has deviations of its own
+MIN_MODELS_FOR_OWN_DEVIATION = 32  # models on either side from which on each example has deviations of its own
 LEAST_VARIANCE = 1e-12  # keeps models that are all alike from a division by zero
 
 
-def confidence(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def label_confidence(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return (N,) log p_y - log sum over c != y of p_c, which does not saturate as the probability of the label does.
 
     Args:
@@ -28,7 +28,7 @@ def confidence(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return logits[rows, labels] - logsumexp(others, axis=1)
 
 
-def online(target: np.ndarray, shadows: np.ndarray, *, members: np.ndarray) -> np.ndarray:
+def score_online(target: np.ndarray, shadows: np.ndarray, *, members: np.ndarray) -> np.ndarray:
     """Return (N,) log ratio of the likelihoods of being trained on and of not: higher is more like a member.
 
     Deviations are an example's own where both sides have at least 32 models for each, and otherwise one for all
@@ -42,20 +42,20 @@ def online(target: np.ndarray, shadows: np.ndarray, *, members: np.ndarray) -> n
     Raises:
         ValueError: some example has no model on one side.
     """
-    own = min(members.sum(axis=0).min(), (~members).sum(axis=0).min()) >= ENOUGH
-    inside = _Normals.of(shadows, members, own=own)
-    outside = _Normals.of(shadows, ~members, own=own)
+    per_example = min(members.sum(axis=0).min(), (~members).sum(axis=0).min()) >= MIN_MODELS_FOR_OWN_DEVIATION
+    inside = _Normals.from_scores(shadows, members, per_example=per_example)
+    outside = _Normals.from_scores(shadows, ~members, per_example=per_example)
     return inside.log_density(target) - outside.log_density(target)
 
 
-def offline(target: np.ndarray, shadows: np.ndarray, *, members: np.ndarray) -> np.ndarray:
+def score_offline(target: np.ndarray, shadows: np.ndarray, *, members: np.ndarray) -> np.ndarray:
     """Return (N,) log probability that a model trained without the example is at most as confident as the target.
 
     Uses only the shadows that were not trained on an example, as an attacker must who has its data after training only
-    (section V.B of the paper). Arguments and errors as for ``online``.
+    (section V.B of the paper). Arguments and errors as for ``score_online``.
     """
-    own = (~members).sum(axis=0).min() >= ENOUGH
-    return log_ndtr(_Normals.of(shadows, ~members, own=own).standardised(target))
+    per_example = (~members).sum(axis=0).min() >= MIN_MODELS_FOR_OWN_DEVIATION
+    return log_ndtr(_Normals.from_scores(shadows, ~members, per_example=per_example).standardize(target))
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class _Normals:
     deviation: np.ndarray
 
     @classmethod
-    def of(cls, scores: np.ndarray, chosen: np.ndarray, *, own: bool | np.bool_) -> _Normals:
+    def from_scores(cls, scores: np.ndarray, chosen: np.ndarray, *, per_example: bool | np.bool_) -> _Normals:
         """Estimate from the chosen (S, N) scores of each example."""
         count = chosen.sum(axis=0)
         if not count.all():
@@ -74,13 +74,13 @@ class _Normals:
         mean = np.where(chosen, scores, 0.0).sum(axis=0) / count
         squares = np.where(chosen, (scores - mean) ** 2, 0.0).sum(axis=0)
         pooled = squares.sum() / max((count - 1).sum(), 1)
-        variance = squares / (count - 1) if own else np.full(len(mean), pooled)
+        variance = squares / (count - 1) if per_example else np.full(len(mean), pooled)
         return cls(mean, np.sqrt(np.maximum(variance, LEAST_VARIANCE)))
 
-    def standardised(self, values: np.ndarray) -> np.ndarray:
+    def standardize(self, values: np.ndarray) -> np.ndarray:
         """Return how many deviations values lie above the means."""
         return (values - self.mean) / self.deviation
 
     def log_density(self, values: np.ndarray) -> np.ndarray:
         """Return log densities up to a constant."""
-        return -0.5 * self.standardised(values) ** 2 - np.log(self.deviation)
+        return -0.5 * self.standardize(values) ** 2 - np.log(self.deviation)

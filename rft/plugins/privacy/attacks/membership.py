@@ -10,7 +10,16 @@ from rft.errors import RftError, Unavailable
 from rft.plugins import AuditedModel
 from rft.plugins.privacy import PrivacyOptions
 from rft.plugins.privacy.attacks import scores as attacks
-from rft.plugins.privacy.attacks.scores import FEWEST, LIRA, LIRA_OFFLINE, LOSS, RATES, RMIA, Outcome, Target
+from rft.plugins.privacy.attacks.scores import (
+    FPR_BY_COLUMN,
+    LIRA,
+    LIRA_OFFLINE,
+    LOSS,
+    MIN_UNITS_PER_SIDE,
+    RMIA,
+    AttackOutcome,
+    AttackTarget,
+)
 from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.records import Figure, Finding, Interval, not_measured
 from rft.references import DELONG
@@ -19,8 +28,8 @@ from rft.stats.intervals import CONFIDENCE_LEVEL
 from rft.stats.scores.auc import difference_of_aucs
 from rft.stats.scores.roc import MIN_NON_MEMBERS_ABOVE
 
-SHADOWS = 64  # where they are trained together
-LEAST_SHADOWS = 8
+DEFAULT_SHADOWS = 64  # where they are trained together
+MIN_SHADOWS = 8
 
 CARLINI = "Carlini et al. 2022, IEEE S&P"
 ZOU_DONNER = "Zou and Donner 2008, Stat. Med. 27:1693"
@@ -46,7 +55,7 @@ CAPTIONS = {
 
 
 @dataclass(frozen=True)
-class Wording:
+class AttackWording:
     """What the report says of the area under the curve of one attack; ``{unit}`` is whose membership is guessed."""
 
     id: str
@@ -56,27 +65,27 @@ class Wording:
 
 
 WORDINGS = {
-    LOSS: Wording(
+    LOSS: AttackWording(
         "privacy.membership_auc",
         "Membership attack, area under the ROC curve",
         "How often an attacker who sees the probability that the model gives to the true label ranks a training {unit} "
         f"above another one: {COIN}",
         "Yeom et al. 2018, CSF",
     ),
-    LIRA: Wording(
+    LIRA: AttackWording(
         "privacy.lira_auc",
         "Likelihood-ratio attack (LiRA), area under the ROC curve",
         "How often an attacker who trains such models with and without each {unit} ranks a training {unit} above "
         f"another one: {COIN}",
         CARLINI,
     ),
-    LIRA_OFFLINE: Wording(
+    LIRA_OFFLINE: AttackWording(
         "privacy.lira_offline_auc",
         "Offline likelihood-ratio attack, area under the ROC curve",
         "The same for an attacker whose own models have never seen the {unit}.",
         CARLINI,
     ),
-    RMIA: Wording(
+    RMIA: AttackWording(
         "privacy.rmia_auc",
         "Robust membership attack (RMIA), area under the ROC curve",
         "The same for an attacker who compares how much surer the model is than reference models about a {unit} with "
@@ -87,14 +96,14 @@ WORDINGS = {
 
 
 @dataclass(frozen=True)
-class Results:
+class AttackResults:
     """What was attacked, what each attack reached over all, and why those with shadow models were not made.
 
     ``outcomes`` lacks attacks that were not made; ``reason`` is None when all were.
     """
 
-    target: Target
-    outcomes: Mapping[str, Outcome]
+    target: AttackTarget
+    outcomes: Mapping[str, AttackOutcome]
     reason: str | None
     external: bool
 
@@ -106,7 +115,7 @@ class Results:
     @property
     def fewest(self) -> int:
         """The smaller of the numbers of members and non-members."""
-        return min(attacks.counts(self.target.rows))
+        return min(attacks.count_members(self.target.rows))
 
     @property
     def foremost(self) -> str:
@@ -117,38 +126,38 @@ class Results:
 def membership_chapter(audited: AuditedModel, options: PrivacyOptions) -> PrivacyChapter:
     """Attack the audited model's model and return what came out; the loss threshold needs predictions only."""
     if audited.withheld.splits & {"train", "test"}:
-        return _not_attacked(audited.withheld.reason)
-    target = attacks.target(audited.predictions, audited.facts.classes)
+        return _explain_missing_attacks(audited.withheld.reason)
+    target = attacks.read_attack_target(audited.predictions, audited.facts.classes)
     reason = _why_no_shadows(audited, options, target)
     notes = [DESCRIPTIVE, *_left_out(target, audited.withheld)]
     if reason is None:
         try:
-            count = options.shadows or SHADOWS
+            count = options.shadows or DEFAULT_SHADOWS
             target = _with_shadows(audited, target, count)
             notes.append(_about_shadows(audited, count))
         except RftError as error:
             reason = f"a shadow model could not be trained: {error.public}"
-    made = {name: attacks.attack(target.rows, name) for name in target.attacks}
-    outcomes = {name: outcome for name, outcome in made.items() if outcome}
-    results = Results(target, outcomes, reason, external=audited.fit is None)
-    tables = {"attacks": attacks.table(target, audited.withheld)} | (
-        {"roc": attacks.curves(outcomes)} if outcomes else {}
+    outcome_by_attack = {name: attacks.run_attack(target.rows, name) for name in target.attacks}
+    outcomes = {name: outcome for name, outcome in outcome_by_attack.items() if outcome}
+    results = AttackResults(target, outcomes, reason, external=audited.fit is None)
+    tables = {"attacks": attacks.attack_table(target, audited.withheld)} | (
+        {"roc": attacks.roc_table(outcomes)} if outcomes else {}
     )
     return PrivacyChapter(
         CHAPTER,
         findings=(
-            *(_area(results, name) for name in WORDINGS),
-            *(_rate(results, column) for column in RATES),
+            *(_auc_finding(results, name) for name in WORDINGS),
+            *(_tpr_finding(results, column) for column in FPR_BY_COLUMN),
             *_most_exposed(results),
         ),
         tables=tables,
         captions={name: CAPTIONS[name] for name in tables},
-        figures=_figures(results),
+        figures=_membership_figures(results),
         text=tuple(notes),
     )
 
 
-def _not_attacked(reason: str) -> PrivacyChapter:
+def _explain_missing_attacks(reason: str) -> PrivacyChapter:
     """Return what is said where a split as a whole has too few for any number on it."""
     return PrivacyChapter(
         CHAPTER,
@@ -159,22 +168,22 @@ def _not_attacked(reason: str) -> PrivacyChapter:
     )
 
 
-def _why_no_shadows(audited: AuditedModel, options: PrivacyOptions, target: Target) -> str | None:
+def _why_no_shadows(audited: AuditedModel, options: PrivacyOptions, target: AttackTarget) -> str | None:
     """Return why no shadow models are trained, or None when they are."""
     try:
         task, features = audited.require_task(), audited.require_features()
         audited.require_trainer()
     except Unavailable as reason:
         return f"{reason}, so that its training cannot be repeated on other people"
-    n_members, n_non_members = attacks.counts(target.rows)
-    if min(n_members, n_non_members) < FEWEST:
+    n_members, n_non_members = attacks.count_members(target.rows)
+    if min(n_members, n_non_members) < MIN_UNITS_PER_SIDE:
         return _too_few(n_members, n_non_members, "unit" if target.units else "example")
     if features["train"].views != features["test"].views:
         return "training saw augmented views, which there are none of test examples: shadow models would not compare"
     if options.shadows is None:
-        return _cost(audited) if not _is_batched(task) else None
-    if options.shadows < LEAST_SHADOWS:
-        return f"privacy.shadows is {options.shadows}; at least {LEAST_SHADOWS} models are needed"
+        return _explain_cost(audited) if not _is_batched(task) else None
+    if options.shadows < MIN_SHADOWS:
+        return f"privacy.shadows is {options.shadows}; at least {MIN_SHADOWS} models are needed"
     return None
 
 
@@ -184,28 +193,28 @@ def _is_batched(task: object) -> bool:
     return shadows.is_batched(task)  # type: ignore[arg-type]
 
 
-def _cost(audited: AuditedModel) -> str:
+def _explain_cost(audited: AuditedModel) -> str:
     seconds = audited.facts.training.seconds
     known = (
         seconds
-        and f": about {seconds * SHADOWS / 60:.2g} minutes for {SHADOWS}, from the {seconds:g} s of this training"
+        and f": about {seconds * DEFAULT_SHADOWS / 60:.2g} minutes for {DEFAULT_SHADOWS}, from the {seconds:g} s of this training"
     )
     return (
         "what is trained here is more than a linear head on cached features, and every shadow model costs as much as "
-        f"the model{known or ''}; privacy.shadows = {SHADOWS} asks for them"
+        f"the model{known or ''}; privacy.shadows = {DEFAULT_SHADOWS} asks for them"
     )
 
 
-def _with_shadows(audited: AuditedModel, target: Target, count: int) -> Target:
+def _with_shadows(audited: AuditedModel, target: AttackTarget, count: int) -> AttackTarget:
     from rft.plugins.privacy.attacks import lira, rmia, shadows
 
-    found = shadows.confidences(audited, count)
+    confidences = shadows.shadow_confidences(audited, count)
     scores = {
-        LIRA: lira.online(found.target, found.shadows, members=found.members),
-        LIRA_OFFLINE: lira.offline(found.target, found.shadows, members=found.members),
-        RMIA: rmia.score(found.target, found.shadows, members=found.members),
+        LIRA: lira.score_online(confidences.target, confidences.shadows, members=confidences.members),
+        LIRA_OFFLINE: lira.score_offline(confidences.target, confidences.shadows, members=confidences.members),
+        RMIA: rmia.score_rmia(confidences.target, confidences.shadows, members=confidences.members),
     }
-    return target.with_scores(found.ids, scores)
+    return target.with_scores(confidences.ids, scores)
 
 
 def _about_shadows(audited: AuditedModel, count: int) -> str:
@@ -217,12 +226,12 @@ def _about_shadows(audited: AuditedModel, count: int) -> str:
     )
 
 
-def _area(results: Results, name: str) -> Finding:
+def _auc_finding(results: AttackResults, name: str) -> Finding:
     wording = WORDINGS[name]
     description = wording.description.format(unit=results.unit)
     outcome = results.outcomes.get(name)
     if outcome is None:
-        return not_measured(wording.id, wording.title, _absence(results, name), description, n=results.fewest)
+        return not_measured(wording.id, wording.title, _explain_absence(results, name), description, n=results.fewest)
     interval = outcome.interval()
     leaks = interval.low > 0.5
     return Finding(
@@ -234,24 +243,24 @@ def _area(results: Results, name: str) -> Finding:
         adjusted=multiplicity.adjust_interval(lambda level: outcome.interval(level=level)),
         n=results.fewest,
         description=description + (" The interval lies above 0.5: membership shows." if leaks else ""),
-        caveats=_limits(results, name),
+        caveats=_describe_caveats(results, name),
         references=(wording.reference, DELONG),
     )
 
 
-def _absence(results: Results, name: str) -> str:
+def _explain_absence(results: AttackResults, name: str) -> str:
     """Return why an attack has no outcome."""
-    too_few = _too_few(*attacks.counts(results.target.rows), results.unit)
+    too_few = _too_few(*attacks.count_members(results.target.rows), results.unit)
     return too_few if name == LOSS or results.reason is None else results.reason
 
 
-def _limits(results: Results, name: str) -> str:
+def _describe_caveats(results: AttackResults, name: str) -> str:
     return AREA_LIMITS + (SHADOW_LIMITS if name != LOSS else "") + (EXTERNAL_LIMITS if results.external else "")
 
 
-def _rate(results: Results, column: str) -> Finding:
+def _tpr_finding(results: AttackResults, column: str) -> Finding:
     """Return the finding on LiRA's true-positive rate at a low false-positive rate, which is what LiRA is judged by."""
-    fpr = RATES[column]
+    fpr = FPR_BY_COLUMN[column]
     id, title = f"privacy.{column}", f"Training {results.unit}s found by LiRA at {100 * fpr:g} % false alarms"
     description = (
         f"Share of the training {results.unit}s that the likelihood-ratio attack names while it wrongly names "
@@ -259,7 +268,7 @@ def _rate(results: Results, column: str) -> Finding:
     )
     outcome = results.outcomes.get(LIRA)
     if outcome is None:
-        return not_measured(id, title, _absence(results, LIRA), description, n=results.fewest)
+        return not_measured(id, title, _explain_absence(results, LIRA), description, n=results.fewest)
     rate, n = outcome.tpr_at(fpr), len(outcome.non_members)
     if rate is None:
         reason = f"{n:,} {results.unit}s outside training; a rate this low needs {MIN_NON_MEMBERS_ABOVE / fpr:,.0f}"
@@ -275,23 +284,25 @@ def _rate(results: Results, column: str) -> Finding:
         adjusted=multiplicity.adjust_interval(lambda level: _rate_interval(outcome, fpr, level)),
         n=n,
         description=description + (" The interval lies above guessing." if leaks else ""),
-        caveats=_limits(results, LIRA),
+        caveats=_describe_caveats(results, LIRA),
         references=(CARLINI, ZOU_DONNER),
     )
 
 
-def _rate_interval(outcome: Outcome, fpr: float, level: float) -> Interval:
+def _rate_interval(outcome: AttackOutcome, fpr: float, level: float) -> Interval:
     rate = outcome.tpr_at(fpr, level=level)
     assert rate is not None  # at which rates there is one does not depend on the level
     return rate.interval
 
 
-def _of_groups(outcomes: Mapping[tuple[str, str], Outcome], level: float) -> dict[tuple[str, str], Interval]:
+def _group_intervals(
+    outcomes: Mapping[tuple[str, str], AttackOutcome], level: float
+) -> dict[tuple[str, str], Interval]:
     """Return intervals of the areas of all groups at once (Bonferroni)."""
     return {group: outcome.interval(level=1 - (1 - level) / len(outcomes)) for group, outcome in outcomes.items()}
 
 
-def _highest(intervals: Mapping[tuple[str, str], Interval]) -> Interval:
+def _highest_interval(intervals: Mapping[tuple[str, str], Interval]) -> Interval:
     """Return the interval of the highest area of any group, whichever group has it."""
     ends = list(intervals.values())
     return ends[0].model_copy(
@@ -299,22 +310,26 @@ def _highest(intervals: Mapping[tuple[str, str], Interval]) -> Interval:
     )
 
 
-def _most_exposed(results: Results) -> tuple[Finding, ...]:
+def _most_exposed(results: AttackResults) -> tuple[Finding, ...]:
     """Return the finding on the group that the foremost attack tells apart best; none where there are no groups."""
     if not results.target.attributes:
         return ()
     id, title = "privacy.most_exposed_group", "Membership attack within the most exposed group, area"
-    made = {group: attacks.attack(rows, results.foremost) for group, rows in results.target.groups().items()}
-    outcomes = {group: outcome for group, outcome in made.items() if outcome}
+    outcome_by_group = {
+        group: attacks.run_attack(rows, results.foremost) for group, rows in results.target.rows_by_group().items()
+    }
+    outcomes = {group: outcome for group, outcome in outcome_by_group.items() if outcome}
     description = (
         f"Area under the curve of the attack {results.foremost} within the group whose interval reaches highest at its "
         "lower end, so that no small group is named for its noise."
     )
     if not outcomes:
-        reason = f"no group has {FEWEST} training and {FEWEST} test {results.unit}s with a score"
+        reason = (
+            f"no group has {MIN_UNITS_PER_SIDE} training and {MIN_UNITS_PER_SIDE} test {results.unit}s with a score"
+        )
         unmeasured = not_measured(id, title, reason, description)
         return (unmeasured.model_copy(update={"attributes": tuple(results.target.attributes)}),)
-    intervals = _of_groups(outcomes, CONFIDENCE_LEVEL)
+    intervals = _group_intervals(outcomes, CONFIDENCE_LEVEL)
     attribute, group = most = max(intervals, key=lambda group: intervals[group].low)
     exposed = _more_exposed(results, outcomes)
     return (
@@ -323,11 +338,11 @@ def _most_exposed(results: Results) -> tuple[Finding, ...]:
             title=title,
             status="warn" if exposed else "info",
             value=outcomes[most].auc,
-            interval=_highest(intervals),
-            adjusted=multiplicity.adjust_interval(lambda level: _highest(_of_groups(outcomes, level))),
+            interval=_highest_interval(intervals),
+            adjusted=multiplicity.adjust_interval(lambda level: _highest_interval(_group_intervals(outcomes, level))),
             n=min(len(outcomes[most].members), len(outcomes[most].non_members)),
             description=f"{attribute} = {group}, of {len(outcomes)} groups. {description}{exposed}",
-            caveats=_limits(results, results.foremost)
+            caveats=_describe_caveats(results, results.foremost)
             + " The interval holds for all groups at once (Bonferroni); the value is the highest of several.",
             references=(WORDINGS[results.foremost].reference, DELONG, ZOU_DONNER),
             attributes=tuple(results.target.attributes),
@@ -335,7 +350,7 @@ def _most_exposed(results: Results) -> tuple[Finding, ...]:
     )
 
 
-def _more_exposed(results: Results, outcomes: Mapping[tuple[str, str], Outcome]) -> str:
+def _more_exposed(results: AttackResults, outcomes: Mapping[tuple[str, str], AttackOutcome]) -> str:
     """Return which groups are more exposed than the others of their attribute, in words; empty where none is shown to.
 
     A group is compared with other people, so that both areas vary on their own; all comparisons hold at once
@@ -343,7 +358,7 @@ def _more_exposed(results: Results, outcomes: Mapping[tuple[str, str], Outcome])
     """
     level, said = 1 - (1 - CONFIDENCE_LEVEL) / len(outcomes), ""
     for (attribute, group), outcome in outcomes.items():
-        others = attacks.attack(results.target.others(attribute, group), results.foremost)
+        others = attacks.run_attack(results.target.rows_of_other_groups(attribute, group), results.foremost)
         if others is None:
             continue
         interval = difference_of_aucs(outcome.area, others.area, level)
@@ -360,10 +375,10 @@ def _too_few(n_members: int, n_non_members: int, unit: str) -> str:
         return f"no training {unit} has a score: what the model was trained on must be known to tell it from the rest"
     if not n_non_members:
         return f"no test {unit} has a score: there is nothing to tell training {unit}s from"
-    return f"{n_members} training and {n_non_members} test {unit}s with a score: at least {FEWEST} of each"
+    return f"{n_members} training and {n_non_members} test {unit}s with a score: at least {MIN_UNITS_PER_SIDE} of each"
 
 
-def _left_out(target: Target, withheld: Withheld) -> tuple[str, ...]:
+def _left_out(target: AttackTarget, withheld: Withheld) -> tuple[str, ...]:
     """Return what the attacks could not use, in words."""
 
     def said(count: int) -> str:
@@ -374,7 +389,7 @@ def _left_out(target: Target, withheld: Withheld) -> tuple[str, ...]:
     return ((both,) if target.n_in_both else ()) + ((unscored,) if target.n_unscored else ())
 
 
-def _figures(results: Results) -> tuple[Figure, ...]:
+def _membership_figures(results: AttackResults) -> tuple[Figure, ...]:
     if not results.outcomes:
         return ()
     areas = ", ".join(f"{name} {outcome.auc:.3f}" for name, outcome in results.outcomes.items())

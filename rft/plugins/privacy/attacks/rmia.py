@@ -11,7 +11,7 @@ from scipy.special import logsumexp
 GAMMA = 1.0
 
 
-def score(target: np.ndarray, shadows: np.ndarray, *, members: np.ndarray, gamma: float = GAMMA) -> np.ndarray:
+def score_rmia(target: np.ndarray, shadows: np.ndarray, *, members: np.ndarray, gamma: float = GAMMA) -> np.ndarray:
     """Return (N,) shares, in [0, 1], of population examples z that x beats: ratio(x) >= gamma * ratio(z).
 
     The ratio is the probability of the label under the audited model over its mean under the reference models, half of

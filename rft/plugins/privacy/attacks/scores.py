@@ -21,13 +21,13 @@ from rft.stats.scores.auc import AucEstimate
 from rft.stats.scores.roc import TruePositiveRate
 
 LOSS, LIRA, LIRA_OFFLINE, RMIA = "loss_threshold", "lira", "lira_offline", "rmia"
-FEWEST = 10  # members and non-members; with fewer on either side nothing is scored
-RATES = {"tpr_at_1pct_fpr": 0.01, "tpr_at_01pct_fpr": 0.001}  # column -> false-positive rate
+MIN_UNITS_PER_SIDE = 10  # members and non-members; with fewer on either side nothing is scored
+FPR_BY_COLUMN = {"tpr_at_1pct_fpr": 0.01, "tpr_at_01pct_fpr": 0.001}  # column -> false-positive rate
 ROC_POINTS = 100
 
 
 @dataclass(frozen=True)
-class Target:
+class AttackTarget:
     """What the attacks see: one row an example of the train and test splits.
 
     Attributes:
@@ -50,7 +50,7 @@ class Target:
         """The group attributes."""
         return [str(name).removeprefix("group_") for name in self.rows if str(name).startswith("group_")]
 
-    def groups(self) -> dict[tuple[str, str], pd.DataFrame]:
+    def rows_by_group(self) -> dict[tuple[str, str], pd.DataFrame]:
         """Return the rows of each group, by attribute and group."""
         by_attribute = {name: self.rows[f"group_{name}"] for name in self.attributes}
         return {
@@ -59,7 +59,7 @@ class Target:
             for group in sorted(column.dropna().unique())
         }
 
-    def others(self, attribute: str, group: str) -> pd.DataFrame:
+    def rows_of_other_groups(self, attribute: str, group: str) -> pd.DataFrame:
         """Return the rows of all other groups of an attribute, without owners who have a row in this one.
 
         Rows of unknown or withheld groups are among nobody's others.
@@ -68,15 +68,15 @@ class Target:
         within = self.rows.loc[column.notna() & (column.astype(str) == group), "owner"]
         return self.rows[column.notna() & ~self.rows["owner"].isin(within)]
 
-    def with_scores(self, ids: np.ndarray, scores: Mapping[str, np.ndarray]) -> Target:
+    def with_scores(self, ids: np.ndarray, scores: Mapping[str, np.ndarray]) -> AttackTarget:
         """Return this target with further attacks, given by (N,) ids that hold its own and (N,) scores of each."""
-        found = pd.DataFrame(dict(scores), index=ids).loc[self.rows["id"]]
-        rows = self.rows.assign(**{name: found[name].to_numpy() for name in scores})
+        columns = pd.DataFrame(dict(scores), index=ids).loc[self.rows["id"]]
+        rows = self.rows.assign(**{name: columns[name].to_numpy() for name in scores})
         return replace(self, rows=rows, attacks=(*self.attacks, *scores))
 
 
 @dataclass(frozen=True)
-class Outcome:
+class AttackOutcome:
     """What an attack reached on (M,) scores of members and (K,) of non-members, one for each owner."""
 
     members: np.ndarray
@@ -101,7 +101,7 @@ class Outcome:
         return roc.tpr_at_fpr(fpr, self.members, self.non_members, level=level)
 
 
-def target(predictions: pd.DataFrame, classes: Sequence[str]) -> Target:
+def read_attack_target(predictions: pd.DataFrame, classes: Sequence[str]) -> AttackTarget:
     """Read what an attack by a threshold on the loss sees from the table of predictions (Yeom et al. 2018, CSF).
 
     The score is the log of the probability that the model gives to the true label, that is, minus the loss; a
@@ -113,7 +113,7 @@ def target(predictions: pd.DataFrame, classes: Sequence[str]) -> Target:
     rows = kept.assign(member=frame["split"] == "train", owner=owner, **{LOSS: _log_likelihood(frame, classes)})
     sides = rows.groupby("owner")["member"].transform("nunique")
     scored = np.isfinite(rows[LOSS])
-    return Target(
+    return AttackTarget(
         rows=rows[scored & (sides == 1)],
         attacks=(LOSS,),
         units=bool(frame["unit"].notna().any()),
@@ -129,13 +129,13 @@ def _log_likelihood(frame: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
     return np.log(np.maximum(probability, np.finfo(np.float64).tiny))
 
 
-def counts(rows: pd.DataFrame) -> tuple[int, int]:
+def count_members(rows: pd.DataFrame) -> tuple[int, int]:
     """Return how many owners are members and how many are not."""
     owners = rows.groupby("owner")["member"].first()
     return int(owners.sum()), int((~owners).sum())
 
 
-def attack(rows: pd.DataFrame, name: str = LOSS) -> Outcome | None:
+def run_attack(rows: pd.DataFrame, name: str = LOSS) -> AttackOutcome | None:
     """Return what an attack reaches on these rows; None with fewer than 10 owners on a side.
 
     An owner's score is the mean over its rows, as in attacks on users (Kandpal et al. 2024, EMNLP).
@@ -143,20 +143,22 @@ def attack(rows: pd.DataFrame, name: str = LOSS) -> Outcome | None:
     owners = rows.groupby("owner").agg(member=("member", "first"), score=(name, "mean"))
     members = owners.loc[owners["member"], "score"].to_numpy(np.float64)
     non_members = owners.loc[~owners["member"], "score"].to_numpy(np.float64)
-    if min(len(members), len(non_members)) < FEWEST:
+    if min(len(members), len(non_members)) < MIN_UNITS_PER_SIDE:
         return None
-    return Outcome(members, non_members)
+    return AttackOutcome(members, non_members)
 
 
-def table(target: Target, withheld: Withheld = NOTHING) -> Table:
+def attack_table(target: AttackTarget, withheld: Withheld = NOTHING) -> Table:
     """Return for each attack one row for all owners and one for each group: the attack within the rows of the group.
 
     Where groups may be withheld a status says so; their values are missing in the rows of the target.
     """
     result = []
     for name in target.attacks:
-        result.append(_row(name, None, None, target.rows))
-        result += [_row(name, attribute, group, rows) for (attribute, group), rows in target.groups().items()]
+        result.append(_attack_row(name, None, None, target.rows))
+        result += [
+            _attack_row(name, attribute, group, rows) for (attribute, group), rows in target.rows_by_group().items()
+        ]
     if not withheld.below:
         return result
     blank = [
@@ -169,13 +171,13 @@ def table(target: Target, withheld: Withheld = NOTHING) -> Table:
     return [*({**row, "status": "ok"} for row in result), *hidden]
 
 
-def _row(name: str, attribute: Cell, group: Cell, rows: pd.DataFrame) -> Row:
-    outcome = attack(rows, name)
-    n_members, n_non_members = counts(rows)
+def _attack_row(name: str, attribute: Cell, group: Cell, rows: pd.DataFrame) -> Row:
+    outcome = run_attack(rows, name)
+    n_members, n_non_members = count_members(rows)
     interval = outcome.interval() if outcome else None
-    found = {column: outcome.tpr_at(fpr) if outcome else None for column, fpr in RATES.items()}
+    rates = {column: outcome.tpr_at(fpr) if outcome else None for column, fpr in FPR_BY_COLUMN.items()}
     ends: Row = {}
-    for column, rate in found.items():
+    for column, rate in rates.items():
         ends[f"{column}_low"] = rate.interval.low if rate else None
         ends[f"{column}_high"] = rate.interval.high if rate else None
     return {
@@ -183,7 +185,7 @@ def _row(name: str, attribute: Cell, group: Cell, rows: pd.DataFrame) -> Row:
         "attribute": attribute,
         "group": group,
         "auc": outcome.auc if outcome else None,
-        **{column: rate.value if rate else None for column, rate in found.items()},
+        **{column: rate.value if rate else None for column, rate in rates.items()},
         "low": interval.low if interval else None,
         "high": interval.high if interval else None,
         "n_members": n_members,
@@ -192,7 +194,7 @@ def _row(name: str, attribute: Cell, group: Cell, rows: pd.DataFrame) -> Row:
     }
 
 
-def curves(outcomes: Mapping[str, Outcome]) -> Table:
+def roc_table(outcomes: Mapping[str, AttackOutcome]) -> Table:
     """Return the curve of each attack: rows of attack, fpr, tpr, from the finest measured rate to (1, 1)."""
     return [
         {"attack": name, "fpr": fpr, "tpr": tpr}

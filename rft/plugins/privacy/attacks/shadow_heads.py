@@ -14,58 +14,58 @@ import torch
 from torch import Tensor
 
 from rft.errors import RftError
-from rft.plugins.privacy.training.noise import Gaussian
-from rft.plugins.privacy.training.randomness import draws
+from rft.plugins.privacy.training.noise import GaussianNoise
+from rft.plugins.privacy.training.randomness import random_streams
 from rft.plugins.privacy.training.sampling import PoissonSampler
 from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.plugins.privacy.training.unit_index import rows_by_unit, unit_of_row
 from rft.runtime.progress import track
 from rft.training import Facts, Fit, Job, Task
-from rft.training.linear_heads import Heads, Vectors, residuals, vectors
+from rft.training.linear_heads import Heads, Vectors, linear_head_vectors, softmax_residuals
 from rft.training.threads import one_thread
 
-MOST_ROWS = 64  # stored rows of one unit: their products by pairs are held for every sampled unit and head
+MAX_ROWS_PER_UNIT = 64  # stored rows of one unit: their products by pairs are held for every sampled unit and head
 
 
-def suits(task: Task, trainer: DPTrainer) -> bool:
+def can_train_together(task: Task, trainer: DPTrainer) -> bool:
     """Tell whether ``fit`` trains as this trainer does: a linear head by steps, and no unit with very many rows."""
-    data = vectors(task)
+    data = linear_head_vectors(task)
     if data is None or trainer.method != "sgd":
         return False
-    return int(np.bincount(unit_of_row(task)).max()) * data.views <= MOST_ROWS
+    return int(np.bincount(unit_of_row(task)).max()) * data.views <= MAX_ROWS_PER_UNIT
 
 
 def fit(task: Task, jobs: Sequence[Job], facts: Facts) -> list[Fit]:
     """Train a head for each job with the public numbers of a private fit; sample and noise follow from the first seed.
 
     Args:
-        task: what ``suits``; it may have more units than the audited model's, as long as members have as many.
+        task: what ``can_train_together``; it may have more units than the audited model's, as long as members have as many.
         jobs: seeds and members.
         facts: of the audited model's fit.
 
     Raises:
         RftError: training ended with weights that are not finite.
     """
-    data, random = vectors(task), draws("seeded", jobs[0].seed)
+    data, random = linear_head_vectors(task), random_streams("seeded", jobs[0].seed)
     assert data is not None
     heads = Heads(task, [job.seed for job in jobs])
     rows = torch.from_numpy(rows_by_unit(unit_of_row(task))).to(task.device)  # (U, M), -1 fills up
     sampler = PoissonSampler(random.sampling, len(rows), facts["sample_rate"])
     noise_multipliers = np.full(len(jobs), facts["noise_multiplier"])
-    gaussian = Gaussian(random.noise, noise_multipliers, facts["max_grad_norm"], facts["divisor"])
-    members = _members(task, jobs)
-    optimizer = task.recipe.build(heads.parameters)
+    gaussian = GaussianNoise(random.noise, noise_multipliers, facts["max_grad_norm"], facts["divisor"])
+    members = _member_matrix(task, jobs)
+    optimizer = task.recipe.build_optimizer(heads.parameters)
     with one_thread(task.device):
         for _ in track(range(facts["steps"]), f"Private training of {len(jobs)} shadows"):
-            sample = sampler.draw()
+            sample = sampler.draw_sample()
             units = torch.from_numpy(sample.units[sample.taken]).to(task.device)
             totals = clipped_sums(heads, data, rows[units], members, max_grad_norm=gaussian.max_grad_norm)
-            for parameter, gradient in zip(heads.parameters, gaussian.noised(totals), strict=True):
+            for parameter, gradient in zip(heads.parameters, gaussian.add_noise(totals), strict=True):
                 parameter.grad = gradient
             optimizer.step()
     if not all(parameter.isfinite().all() for parameter in heads.parameters):
         raise RftError("private training ended with weights that are not finite", where="train.learning_rate")
-    return [Fit(heads.state(number)) for number in range(len(jobs))]
+    return [Fit(heads.head_state(number)) for number in range(len(jobs))]
 
 
 def clipped_sums(heads: Heads, data: Vectors, rows: Tensor, members: Tensor, *, max_grad_norm: float) -> list[Tensor]:
@@ -80,10 +80,10 @@ def clipped_sums(heads: Heads, data: Vectors, rows: Tensor, members: Tensor, *, 
         members: (N, H) float32, 1 where a head may see an example and 0 where not.
         max_grad_norm: what the contribution of a unit is clipped to.
     """
-    x, labels, factors = _gathered(data, rows)
+    x, labels, factors = _gather_rows(data, rows)
     weight = heads.weight.detach().transpose(0, 1)  # (K, H, D)
     logits = torch.addmm(heads.bias.detach().T.flatten(), x, weight.flatten(0, 1).T).view(len(x), *weight.shape[:2])
-    residual = residuals(logits, labels[:, None, None].expand(-1, 1, len(heads)), 1)
+    residual = softmax_residuals(logits, labels[:, None, None].expand(-1, 1, len(heads)), 1)
     there = members[rows.clamp(min=0)].repeat_interleave(data.views, dim=1).flatten(0, 1) * factors[:, None]
     by_unit = (residual * there[:, None]).unflatten(0, (len(rows), rows.shape[1] * data.views))  # (L, R, K, H)
     squared = _squared_norms(by_unit, x.view(*by_unit.shape[:2], data.dimension))
@@ -92,17 +92,17 @@ def clipped_sums(heads: Heads, data: Vectors, rows: Tensor, members: Tensor, *, 
     return [(clipped.flatten(1).T @ x).view_as(weight).transpose(0, 1), clipped.sum(0).T]
 
 
-def _gathered(data: Vectors, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _gather_rows(data: Vectors, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return features (B, D), labels (B,) and factors of the loss (B,) of all views of the examples of L units.
 
     Views share the weight of their example, so that they are averaged; what fills up has the factor 0.
     """
     examples = rows.clamp(min=0).repeat_interleave(data.views, dim=1).flatten()
     view = torch.arange(data.views, device=rows.device).repeat(rows.numel())
-    x = data.rows(examples * data.views + view)
+    x = data.scaled_rows(examples * data.views + view)
     finite = x.isfinite().all(dim=1)
     there = (rows >= 0).repeat_interleave(data.views, dim=1).flatten() & finite
-    weights = data.weights(examples)
+    weights = data.loss_weights(examples)
     factors = there / data.views if weights is None else there * weights / data.views
     return x.masked_fill_(~finite[:, None], 0.0), data.labels[examples], factors
 
@@ -119,7 +119,7 @@ def _squared_norms(residual: Tensor, x: Tensor) -> Tensor:
     return (pairs * (x @ x.mT + 1)[..., None]).sum((1, 2)).clamp(min=0)
 
 
-def _members(task: Task, jobs: Sequence[Job]) -> Tensor:
+def _member_matrix(task: Task, jobs: Sequence[Job]) -> Tensor:
     everyone = np.ones(len(task.labels), dtype=bool)
     chosen = [everyone if job.members is None else np.asarray(job.members) for job in jobs]
     return torch.from_numpy(np.stack(chosen, axis=1)).to(task.device, torch.float32)

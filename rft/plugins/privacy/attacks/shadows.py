@@ -14,8 +14,8 @@ from rft.plugins.privacy.attacks import lira, shadow_heads
 from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.training import Fit, Job, Task, Trainer, linear_heads
 
-CHANCE = 0x5AD0  # sets the draws of subsets apart from other uses of the run's seed
-LEAST_APART = 4  # shadows with, and without, each example
+SUBSET_STREAM = 0x5AD0  # sets the draws of subsets apart from other uses of the run's seed
+MIN_SHADOWS_PER_SIDE = 4  # shadows with, and without, each example
 
 
 @dataclass(frozen=True)
@@ -31,26 +31,26 @@ class Pool:
 
     task: Task
     ids: np.ndarray
-    owners: np.ndarray
+    unit_index: np.ndarray
     members: np.ndarray
 
     @property
     def one_sided(self) -> np.ndarray:
         """(N,) bool, whether the owner has examples on one side only."""
-        on_train, on_test = (np.bincount(self.owners, weights=side) > 0 for side in (self.members, ~self.members))
-        return (on_train != on_test)[self.owners]
+        on_train, on_test = (np.bincount(self.unit_index, weights=side) > 0 for side in (self.members, ~self.members))
+        return (on_train != on_test)[self.unit_index]
 
     @property
     def share(self) -> float:
         """What share of the owners the audited model was trained on."""
         kept = self.one_sided
-        trained = len(np.unique(self.owners[kept & self.members]))
-        return trained / len(np.unique(self.owners[kept]))
+        trained = len(np.unique(self.unit_index[kept & self.members]))
+        return trained / len(np.unique(self.unit_index[kept]))
 
 
 @dataclass(frozen=True)
 class Confidences:
-    """How sure models are of the labels of N examples, as ``lira.confidence`` has it.
+    """How sure models are of the labels of N examples, as ``lira.label_confidence`` has it.
 
     Attributes:
         ids: (N,) of the examples.
@@ -67,10 +67,10 @@ class Confidences:
 
 def is_batched(task: Task) -> bool:
     """Tell whether shadows of this task are trained together, which makes dozens of them cheap."""
-    return linear_heads.vectors(task) is not None
+    return linear_heads.linear_head_vectors(task) is not None
 
 
-def confidences(audited: AuditedModel, count: int) -> Confidences:
+def shadow_confidences(audited: AuditedModel, count: int) -> Confidences:
     """Train ``count`` shadow models by the audited model's trainer and return what they and the audited model think.
 
     A shadow sees as large a share of the pool's owners as the audited model did, so that it is trained as much. Owners
@@ -79,23 +79,25 @@ def confidences(audited: AuditedModel, count: int) -> Confidences:
     Raises:
         RftError: training failed.
     """
-    pool = pool_of(audited)
+    pool = pool_examples(audited)
     kept = pool.one_sided
-    rng = np.random.default_rng([audited.seed, CHANCE])
-    members = subsets(pool.owners, count, share=pool.share, rng=rng) & kept
+    rng = np.random.default_rng([audited.seed, SUBSET_STREAM])
+    members = draw_subsets(pool.unit_index, count, share=pool.share, rng=rng) & kept
     jobs = [Job(int(seed), chosen) for seed, chosen in zip(rng.integers(2**31, size=count), members, strict=True)]
     labels = pool.task.labels.numpy()
 
-    def of(fits: Sequence[Fit]) -> Iterator[np.ndarray]:
-        for logits in linear_heads.logits(pool.task, fits, pool.task.features):
-            yield lira.confidence(logits[kept], labels[kept])
+    def yield_confidences(fits: Sequence[Fit]) -> Iterator[np.ndarray]:
+        for logits in linear_heads.compute_logits(pool.task, fits, pool.task.features):
+            yield lira.label_confidence(logits[kept], labels[kept])
 
-    shadows = [each for fits in _train(audited, pool.task, jobs) for each in of(fits)]
-    (target,) = of([audited.require_fit()])
+    shadows = [
+        confidence for fits in _train_shadows(audited, pool.task, jobs) for confidence in yield_confidences(fits)
+    ]
+    (target,) = yield_confidences([audited.require_fit()])
     return Confidences(pool.ids[kept], target, np.stack(shadows), members[:, kept])
 
 
-def pool_of(audited: AuditedModel) -> Pool:
+def pool_examples(audited: AuditedModel) -> Pool:
     """Return train and test as one task; raises ``ValueError`` where they differ in views."""
     task: Task = audited.require_task()
     train, test = audited.splits["train"], audited.splits["test"]
@@ -111,11 +113,11 @@ def pool_of(audited: AuditedModel) -> Pool:
         units=units,
         population=None,
     )
-    owners = np.unique(ids if units is None else units, return_inverse=True)[1]
-    return Pool(pooled, ids, owners, np.arange(len(ids)) < len(train))
+    unit_index = np.unique(ids if units is None else units, return_inverse=True)[1]
+    return Pool(pooled, ids, unit_index, np.arange(len(ids)) < len(train))
 
 
-def subsets(owners: np.ndarray, count: int, *, share: float, rng: np.random.Generator) -> np.ndarray:
+def draw_subsets(unit_index: np.ndarray, count: int, *, share: float, rng: np.random.Generator) -> np.ndarray:
     """Return (S, N) bool: random subsets by owner, in which every owner is equally often.
 
     Each owner is in round(share * S) of the S subsets, at least 4 and at most S - 4, so that no example lacks models
@@ -127,15 +129,15 @@ def subsets(owners: np.ndarray, count: int, *, share: float, rng: np.random.Gene
         share: in (0, 1).
         rng: source of the subsets.
     """
-    times = int(np.clip(round(share * count), LEAST_APART, count - LEAST_APART))
-    ranks = rng.random((count, int(owners.max()) + 1)).argsort(axis=0)
-    return (ranks < times)[:, owners]
+    times = int(np.clip(round(share * count), MIN_SHADOWS_PER_SIDE, count - MIN_SHADOWS_PER_SIDE))
+    ranks = rng.random((count, int(unit_index.max()) + 1)).argsort(axis=0)
+    return (ranks < times)[:, unit_index]
 
 
-def _train(audited: AuditedModel, task: Task, jobs: Sequence[Job]) -> Iterator[Sequence[Fit]]:
+def _train_shadows(audited: AuditedModel, task: Task, jobs: Sequence[Job]) -> Iterator[Sequence[Fit]]:
     """Train the jobs together where that is one computation, else one by one, so that few states are kept."""
-    trainer = trainer_of(audited)
-    if isinstance(trainer, DPTrainer) and shadow_heads.suits(task, trainer):
+    trainer = shadow_trainer(audited)
+    if isinstance(trainer, DPTrainer) and shadow_heads.can_train_together(task, trainer):
         yield shadow_heads.fit(task, jobs, audited.require_fit().facts)
     elif is_batched(task):
         yield trainer.fit(task, jobs)
@@ -144,7 +146,7 @@ def _train(audited: AuditedModel, task: Task, jobs: Sequence[Job]) -> Iterator[S
             yield trainer.fit(task, [job])
 
 
-def trainer_of(audited: AuditedModel) -> Trainer:
+def shadow_trainer(audited: AuditedModel) -> Trainer:
     """Return the audited model's trainer; a private one with the public numbers of its fit, and not charged.
 
     Nobody ever sees a shadow: its noise may follow from a seed, so that the attack can be repeated.
@@ -152,4 +154,4 @@ def trainer_of(audited: AuditedModel) -> Trainer:
     trainer = audited.require_trainer()
     if not isinstance(trainer, DPTrainer):
         return trainer
-    return replace(trainer.pinned(audited.require_fit().facts), randomness="seeded")
+    return replace(trainer.pin_parameters(audited.require_fit().facts), randomness="seeded")

@@ -20,11 +20,13 @@ from scipy.special import expit, ndtr, ndtri
 from scipy.stats import binom
 
 LEVEL = 0.95
-LARGEST = 100.0  # no bound is looked for beyond this epsilon
-SMALLEST_P = 1e-12  # p-values are not resolved below
-RATES = np.sin(np.linspace(0, np.pi / 2, 1201)) ** 2  # evenly spread in standard errors of a binomial rate
+MAX_REFUTED_EPSILON = 100.0  # no bound is looked for beyond this epsilon
+MIN_P_VALUE = 1e-12  # p-values are not resolved below
+FALSE_POSITIVE_RATES = (
+    np.sin(np.linspace(0, np.pi / 2, 1201)) ** 2
+)  # evenly spread in standard errors of a binomial rate
 
-Function = Callable[[np.ndarray], np.ndarray]
+FnrBound = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -35,35 +37,35 @@ class Curve:
         function: false-positive rates in [0, 1] -> lower bounds on the false-negative rate, elementwise.
     """
 
-    function: Function
+    fnr_bound: FnrBound
 
     def __call__(self, fpr: np.ndarray) -> np.ndarray:
         """Return the bound at each rate."""
-        return self.function(fpr)
+        return self.fnr_bound(fpr)
 
     @cached_property
     def floor(self) -> np.ndarray:
-        """The bounds at ``RATES``."""
-        return self.function(RATES)
+        """The bounds at ``FALSE_POSITIVE_RATES``."""
+        return self.fnr_bound(FALSE_POSITIVE_RATES)
 
 
-def approximate(epsilon: float, delta: float) -> Curve:
+def approximate_dp_curve(epsilon: float, delta: float) -> Curve:
     """Return the curve of (epsilon, delta)-privacy (Dong et al. 2022, eq. 5)."""
     odds = math.exp(epsilon)
 
-    def function(fpr: np.ndarray) -> np.ndarray:
+    def fnr_bound(fpr: np.ndarray) -> np.ndarray:
         return np.maximum(0.0, np.maximum(1 - delta - odds * fpr, (1 - delta - fpr) / odds))
 
-    return Curve(function)
+    return Curve(fnr_bound)
 
 
-def gaussian(mu: float) -> Curve:
+def gaussian_curve(mu: float) -> Curve:
     """Return the curve of telling N(0, 1) from N(mu, 1) (Dong et al. 2022, definition 3)."""
 
-    def function(fpr: np.ndarray) -> np.ndarray:
+    def fnr_bound(fpr: np.ndarray) -> np.ndarray:
         return ndtr(-ndtri(fpr) - mu)
 
-    return Curve(function)
+    return Curve(fnr_bound)
 
 
 def gaussian_delta(mu: float, epsilon: float) -> float:
@@ -75,7 +77,7 @@ def gaussian_delta(mu: float, epsilon: float) -> float:
 
 def gaussian_epsilon(mu: float, delta: float) -> float:
     """Return the epsilon >= 0 of a Gaussian curve at this delta in (0, 1), at most 100."""
-    return largest(lambda epsilon: gaussian_delta(mu, epsilon) > delta)
+    return largest_refuted(lambda epsilon: gaussian_delta(mu, epsilon) > delta)
 
 
 @dataclass(frozen=True)
@@ -84,16 +86,16 @@ class Guesses:
 
     Attributes:
         canaries: m, each put in with probability 1/2.
-        made: r, how many of them were guessed about; fixed before any score was seen.
+        guessed: r, how many of them were guessed about; fixed before any score was seen.
         right: v, how many guesses were right.
     """
 
     canaries: int
-    made: int
+    guessed: int
     right: int
 
     def __post_init__(self) -> None:
-        if not 0 <= self.right <= self.made <= self.canaries:
+        if not 0 <= self.right <= self.guessed <= self.canaries:
             raise ValueError(f"Expected 0 <= right <= made <= canaries, got {self}.")
 
 
@@ -103,7 +105,7 @@ def one_run_p_value(guesses: Guesses, epsilon: float, delta: float) -> float:
     Steinke, Nasr and Jagielski 2023, NeurIPS, theorem 5.2: P[B >= v] + 2 m delta max_i P[v > B >= v - i] / i for the
     right guesses B of randomised response.
     """
-    v, r = guesses.right, guesses.made
+    v, r = guesses.right, guesses.guessed
     tail = binom.sf(v - np.arange(v + 1) - 1, r, expit(epsilon))  # P[B >= v - i] for i = 0 ... v
     slack = np.max((tail[1:] - tail[0]) / np.arange(1, v + 1), initial=0.0)
     return float(min(1.0, tail[0] + 2 * guesses.canaries * delta * slack))
@@ -111,7 +113,7 @@ def one_run_p_value(guesses: Guesses, epsilon: float, delta: float) -> float:
 
 def one_run_bound(guesses: Guesses, delta: float, *, level: float = LEVEL) -> float:
     """Return the epsilon >= 0 that these guesses refute, at this delta and with this confidence; 0 where none is."""
-    return largest(lambda epsilon: one_run_p_value(guesses, epsilon, delta) < 1 - level)
+    return largest_refuted(lambda epsilon: one_run_p_value(guesses, epsilon, delta) < 1 - level)
 
 
 def one_run_curve_p_value(guesses: Guesses, curve: Curve) -> float:
@@ -121,9 +123,9 @@ def one_run_curve_p_value(guesses: Guesses, curve: Curve) -> float:
     """
     if not one_run_refutes(guesses, curve, 1.0):
         return 1.0
-    if one_run_refutes(guesses, curve, SMALLEST_P):
-        return SMALLEST_P
-    low, high = math.log(SMALLEST_P), 0.0
+    if one_run_refutes(guesses, curve, MIN_P_VALUE):
+        return MIN_P_VALUE
+    low, high = math.log(MIN_P_VALUE), 0.0
     while high - low > 1e-3:
         middle = (low + high) / 2
         low, high = (low, middle) if one_run_refutes(guesses, curve, math.exp(middle)) else (middle, high)
@@ -136,7 +138,7 @@ def one_run_refutes(guesses: Guesses, curve: Curve, alpha: float) -> bool:
     Going from all right guesses to none, the curve bounds from below how much probability wrong guesses have beside
     right ones. Under the hypothesis the two together may not exceed the share of canaries that were guessed about.
     """
-    m, r = guesses.canaries, guesses.made
+    m, r = guesses.canaries, guesses.guessed
     right, wrong = alpha * guesses.right / m, alpha * (r - guesses.right) / m
     for count in range(guesses.right - 1, -1, -1):
         least = float(curve(np.asarray(1 - right)))
@@ -152,14 +154,14 @@ def one_run_gaussian_bound(guesses: Guesses, delta: float, *, level: float = LEV
 
     A bound on epsilon only as far as the mechanism's curve is that of a Gaussian.
     """
-    mu = largest(lambda mu: one_run_refutes(guesses, gaussian(mu), 1 - level))
+    mu = largest_refuted(lambda mu: one_run_refutes(guesses, gaussian_curve(mu), 1 - level))
     return gaussian_epsilon(mu, delta)
 
 
-def largest(refuted: Callable[[float], bool]) -> float:
+def largest_refuted(refuted: Callable[[float], bool]) -> float:
     """Return the number up to which a claim is refuted, from 0 to 100; the larger, the weaker is the claim."""
     if not refuted(0.0):
         return 0.0
-    if refuted(LARGEST):
-        return LARGEST
-    return float(brentq(lambda number: 1.0 if refuted(number) else -1.0, 0.0, LARGEST, xtol=1e-7))
+    if refuted(MAX_REFUTED_EPSILON):
+        return MAX_REFUTED_EPSILON
+    return float(brentq(lambda number: 1.0 if refuted(number) else -1.0, 0.0, MAX_REFUTED_EPSILON, xtol=1e-7))

@@ -18,20 +18,20 @@ from scipy.special import ndtr
 from rft.errors import Unavailable
 from rft.features import Dense
 from rft.features.columns import join
-from rft.plugins.privacy.accounting import Mechanism
+from rft.plugins.privacy.accounting.accountants import Mechanism
 from rft.plugins.privacy.empirical.bounds import Guesses, one_run_bound
 from rft.plugins.privacy.training.trainer import DPTrainer, fit_together
 from rft.training import Facts, Fit, Job, Task, Trainer, trained_state
-from rft.training.linear_heads import logits
+from rft.training.linear_heads import compute_logits
 
-FEWEST = 20
-LONG = 10.0  # times the clipping norm, at least: so long is a canary
-SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)  # of the canaries, that may be guessed about
-WITHOUT_NOISE = 4.0  # deviations by which a canary is expected to stand out of a training that is not private
+MIN_CANARIES = 20
+CANARY_LENGTH = 10.0  # times the clipping norm, at least: so long is a canary
+GUESS_SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)  # of the canaries, that may be guessed about
+SHIFT_WITHOUT_NOISE = 4.0  # deviations by which a canary is expected to stand out of a training that is not private
 
 
 @dataclass(frozen=True)
-class OneRun:
+class OneRunAudit:
     """What came out of a twin.
 
     Attributes:
@@ -47,7 +47,9 @@ class OneRun:
     fit: Fit
 
 
-def audit_twin(trainer: Trainer, task: Task, facts: Facts, canaries: int, delta: float, *, seed: int) -> OneRun:
+def audit_canary_model(
+    trainer: Trainer, task: Task, facts: Facts, canaries: int, delta: float, *, seed: int
+) -> OneRunAudit:
     """Train a twin with canaries and guess which of them it has seen.
 
     Args:
@@ -62,15 +64,15 @@ def audit_twin(trainer: Trainer, task: Task, facts: Facts, canaries: int, delta:
         Unavailable: the trained part reads something else than one vector or map of numbers an example.
         RftError: the ledger does not allow it, or training failed.
     """
-    made, labels = make_canaries(task, canaries, seed, shortest=LONG * facts.get("max_grad_norm", 0.0))
+    features, labels = make_canaries(task, canaries, seed, shortest=CANARY_LENGTH * facts.get("max_grad_norm", 0.0))
     secret = facts.get("randomness") != "seeded"
     inside = np.random.default_rng(None if secret else [seed, 1]).random(canaries) < 0.5
     everybody = np.ones(len(task.labels), dtype=bool)
     job = Job(seed, np.concatenate([everybody, inside]))
-    fit = _train(trainer, _with(task, made, labels), facts, job)
-    scores = _scores(task, fit, job, made, labels)
+    fit = _train_canary_model(trainer, _add_canaries(task, features, labels), facts, job)
+    scores = _canary_scores(task, fit, job, features, labels)
     count = planned_guesses(canaries, expected_shift(facts), delta)
-    return OneRun(guess(scores, inside, count), scores, inside, fit)
+    return OneRunAudit(guess_membership(scores, inside, count), scores, inside, fit)
 
 
 def make_canaries(task: Task, count: int, seed: int, *, shortest: float) -> tuple[Dense, torch.Tensor]:
@@ -94,7 +96,7 @@ def make_canaries(task: Task, count: int, seed: int, *, shortest: float) -> tupl
 def expected_shift(facts: Facts) -> float:
     """Return by how many deviations of the noise a canary moves the weights along its own direction, at most."""
     if facts.get("mode") != "private":
-        return WITHOUT_NOISE
+        return SHIFT_WITHOUT_NOISE
     claim = Mechanism(facts["noise_multiplier"], facts["sample_rate"], facts["steps"])
     variance = claim.noise_multiplier**2 + claim.sample_rate * (1 - claim.sample_rate)
     return claim.sample_rate * math.sqrt(claim.steps / variance)
@@ -102,11 +104,11 @@ def expected_shift(facts: Facts) -> float:
 
 def planned_guesses(canaries: int, shift: float, delta: float) -> int:
     """Return the even number of guesses that promises most if scores are N(shift, 1) inside and N(0, 1) outside."""
-    counts = {max(2, 2 * round(share * canaries / 2)) for share in SHARES}
-    return max(sorted(counts), key=lambda count: _promised(canaries, min(count, canaries // 2 * 2), shift, delta))
+    counts = {max(2, 2 * round(share * canaries / 2)) for share in GUESS_SHARES}
+    return max(sorted(counts), key=lambda count: _expected_bound(canaries, min(count, canaries // 2 * 2), shift, delta))
 
 
-def guess(scores: np.ndarray, inside: np.ndarray, count: int) -> Guesses:
+def guess_membership(scores: np.ndarray, inside: np.ndarray, count: int) -> Guesses:
     """Guess that the highest half of ``count`` scores are of canaries inside, and the lowest half of ones outside."""
     order = np.argsort(scores, kind="stable")
     half = count // 2
@@ -114,33 +116,33 @@ def guess(scores: np.ndarray, inside: np.ndarray, count: int) -> Guesses:
     return Guesses(len(scores), 2 * half, right)
 
 
-def _promised(canaries: int, count: int, shift: float, delta: float) -> float:
+def _expected_bound(canaries: int, count: int, shift: float, delta: float) -> float:
     share = count / canaries / 2  # on either side
     above = brentq(lambda cut: (ndtr(-cut - shift / 2) + ndtr(-cut + shift / 2)) / 2 - share, -1e-9, 40 + shift)
     right = ndtr(shift / 2 - above) / (2 * share)
     return one_run_bound(Guesses(canaries, count, int(count * min(1.0, right))), delta)
 
 
-def _with(task: Task, made: Dense, labels: torch.Tensor) -> Task:
+def _add_canaries(task: Task, features: Dense, labels: torch.Tensor) -> Task:
     """Return the task with the canaries behind the examples, each a unit of its own."""
     names = np.array([f"rft canary {number}" for number in range(len(labels))], dtype=object)
     units = None if task.units is None else np.concatenate([np.asarray(task.units, dtype=object), names])
-    return replace(task, features=join([task.features, made]), labels=torch.cat([task.labels, labels]), units=units)
+    return replace(task, features=join([task.features, features]), labels=torch.cat([task.labels, labels]), units=units)
 
 
-def _train(trainer: Trainer, task: Task, facts: Facts, job: Job) -> Fit:
+def _train_canary_model(trainer: Trainer, task: Task, facts: Facts, job: Job) -> Fit:
     if isinstance(trainer, DPTrainer):
-        charged = replace(trainer.pinned(facts), charged=True)
+        charged = replace(trainer.pin_parameters(facts), charged=True)
         return fit_together([charged], task, [job], purpose="canaries")[0]
     return trainer.fit(task, [job])[0]
 
 
-def _scores(task: Task, fit: Fit, job: Job, made: Dense, labels: torch.Tensor) -> np.ndarray:
+def _canary_scores(task: Task, fit: Fit, job: Job, features: Dense, labels: torch.Tensor) -> np.ndarray:
     """Return by how much training raised the logit of each canary's label over the mean of all its logits."""
     start = Fit(trained_state(task.new_suffix(job.seed)))
-    before, after = (_margins(each, labels) for each in logits(task, [start, fit], made))
+    before, after = (_label_margins(scores, labels) for scores in compute_logits(task, [start, fit], features))
     return after - before
 
 
-def _margins(logits: np.ndarray, labels: Sequence[int] | torch.Tensor) -> np.ndarray:
+def _label_margins(logits: np.ndarray, labels: Sequence[int] | torch.Tensor) -> np.ndarray:
     return logits[np.arange(len(logits)), np.asarray(labels)] - logits.mean(axis=1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rft.errors import ConfigError, Unavailable
 from rft.plugins import AuditedModel
 from rft.plugins.privacy import PrivacyOptions
-from rft.plugins.privacy.accounting import Mechanism
+from rft.plugins.privacy.accounting.accountants import Mechanism
 from rft.plugins.privacy.accounting.curves import trade_off
 from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.plugins.privacy.empirical import canaries
@@ -19,9 +19,9 @@ from rft.plugins.privacy.empirical.bounds import (
     one_run_gaussian_bound,
     one_run_p_value,
 )
-from rft.plugins.privacy.empirical.canaries import OneRun
-from rft.plugins.privacy.empirical.epsilon_bounds import NO_EVIDENCE, EmpiricalAudit, EpsilonBound, chance
-from rft.plugins.privacy.empirical.many_runs import ALPHA
+from rft.plugins.privacy.empirical.canaries import OneRunAudit
+from rft.plugins.privacy.empirical.epsilon_bounds import NO_EVIDENCE, EmpiricalAudit, EpsilonBound, describe_p_value
+from rft.plugins.privacy.empirical.many_runs import REFUTATION_LEVEL
 from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.records import Cell, Finding, Table, not_measured
 
@@ -47,22 +47,22 @@ def audit_with_canaries(
     if void is not None:
         return _explain_missing_audit(void)
     try:
-        found = _twin(audited, options, facts, seed)
+        audit = _audit_canary_model(audited, options, facts, seed)
     except Unavailable as missing:
         return _explain_missing_audit(str(missing))
     except ConfigError as refused:  # too little of the budget is left
         return _explain_missing_audit(f"no twin was trained: {refused.what}")
     delta = float(facts["delta"])
-    bound = one_run_bound(found.guesses, delta)
-    gaussian = one_run_gaussian_bound(found.guesses, delta)
-    p_value = _one_run_p_value(found, facts)
+    bound = one_run_bound(audit.guesses, delta)
+    gaussian = one_run_gaussian_bound(audit.guesses, delta)
+    p_value = _one_run_p_value(audit, facts)
     content = PrivacyChapter(
-        findings=(_one_run_finding(found, bound, p_value, facts),),
-        tables={"one_run_audit": _one_run_table(found, bound, gaussian, p_value, delta)},
+        findings=(_one_run_finding(audit, bound, p_value, facts),),
+        tables={"one_run_audit": _one_run_table(audit, bound, gaussian, p_value, delta)},
         captions=CAPTIONS,
-        text=(_about_twin(found),),
-        mechanisms=_spent(found.fit.facts),
-        ledger=found.fit.facts.get("ledger", {}),
+        text=(_describe_canary_model(audit),),
+        mechanisms=_canary_model_mechanisms(audit.fit.facts),
+        ledger=audit.fit.facts.get("ledger", {}),
     )
     bounds = (
         EpsilonBound("one run", "at least", bound, "nothing"),
@@ -75,38 +75,43 @@ def _explain_missing_audit(reason: str) -> EmpiricalAudit:
     return EmpiricalAudit(PrivacyChapter(findings=(not_measured(ID, TITLE, reason, DESCRIPTION),)))
 
 
-def _spent(facts: Facts) -> tuple[Mechanism, ...]:
+def _canary_model_mechanisms(facts: Facts) -> tuple[Mechanism, ...]:
     """Return what training the twin spent."""
     return (Mechanism(facts["noise_multiplier"], facts["sample_rate"], facts["charged_steps"]),)
 
 
-def _twin(audited: AuditedModel, options: PrivacyOptions, facts: Facts, seed: int) -> OneRun:
+def _audit_canary_model(audited: AuditedModel, options: PrivacyOptions, facts: Facts, seed: int) -> OneRunAudit:
     audited.require_fit()  # without one, canaries would be of no use
     if facts.get("mode") != "private":
         raise Unavailable("the model was trained without differential privacy, so there is no claim to refute")
-    if options.canaries < canaries.FEWEST:
+    if options.canaries < canaries.MIN_CANARIES:
         raise Unavailable(
-            f"privacy.canaries is {options.canaries}: with {canaries.FEWEST} or more, 1000 say, a twin of the model "
+            f"privacy.canaries is {options.canaries}: with {canaries.MIN_CANARIES} or more, 1000 say, a twin of the model "
             "is trained with them, which is charged"
         )
     trainer, task = audited.require_trainer(), audited.require_task()
     if isinstance(trainer, DPTrainer) and trainer.method != "sgd":
         raise Unavailable("canaries are made for gradient descent, and this training solves least squares")
-    return canaries.audit_twin(trainer, task, facts, options.canaries, float(facts["delta"]), seed=seed)
+    return canaries.audit_canary_model(trainer, task, facts, options.canaries, float(facts["delta"]), seed=seed)
 
 
-def _one_run_p_value(found: OneRun, facts: Facts) -> float:
+def _one_run_p_value(audit: OneRunAudit, facts: Facts) -> float:
     """Return the p-value of the claim, by its epsilon and by its curve (Bonferroni)."""
-    (spent,), epsilon = _spent(found.fit.facts), found.fit.facts["epsilon"]  # more where the twin was interrupted
-    by_epsilon = one_run_p_value(found.guesses, epsilon, facts["delta"])
-    by_curve = one_run_curve_p_value(found.guesses, Curve(trade_off(spent)))
+    (spent,), epsilon = (
+        _canary_model_mechanisms(audit.fit.facts),
+        audit.fit.facts["epsilon"],
+    )  # more where the twin was interrupted
+    by_epsilon = one_run_p_value(audit.guesses, epsilon, facts["delta"])
+    by_curve = one_run_curve_p_value(audit.guesses, Curve(trade_off(spent)))
     return min(1.0, 2 * min(by_epsilon, by_curve))
 
 
-def _one_run_finding(found: OneRun, bound: float, p_value: float, facts: Facts) -> Finding:
-    refuted = p_value < ALPHA
+def _one_run_finding(audit: OneRunAudit, bound: float, p_value: float, facts: Facts) -> Finding:
+    refuted = p_value < REFUTATION_LEVEL
     if refuted:
-        verdict = f" The guesses are better than the claim allows ({chance(p_value)} if it held): it is not kept."
+        verdict = (
+            f" The guesses are better than the claim allows ({describe_p_value(p_value)} if it held): it is not kept."
+        )
     else:
         verdict = f" The accountant says: at most {facts['epsilon']:.4g}. Nothing here contradicts that."
     return Finding(
@@ -115,30 +120,30 @@ def _one_run_finding(found: OneRun, bound: float, p_value: float, facts: Facts) 
         status="fail" if refuted else "info",
         value=bound,
         deterministic=True,  # a confidence limit: a rule is settled by the limit itself
-        n=found.guesses.canaries,
+        n=audit.guesses.canaries,
         description=DESCRIPTION + verdict,
         caveats=f"{NO_EVIDENCE} Measured on a twin of the model, trained in the same way with canaries among the data.",
         references=(STEINKE, MAHLOUJIFAR),
     )
 
 
-def _one_run_table(found: OneRun, bound: float, gaussian: float, p_value: float, delta: float) -> Table:
-    guesses = found.guesses
+def _one_run_table(audit: OneRunAudit, bound: float, gaussian: float, p_value: float, delta: float) -> Table:
+    guesses = audit.guesses
     rows: list[tuple[str, Cell, str]] = [
         ("canaries", guesses.canaries, "Made-up examples, each put in by a fair coin."),
-        ("canaries in training", int(found.inside.sum()), "What the coins said."),
-        ("guesses", guesses.made, "Fixed by public numbers beforehand; about the others nothing was guessed."),
-        ("right guesses", guesses.right, f"Without any leakage about {guesses.made // 2}."),
-        ("p-value of the claim", p_value, f"Chance of guesses so good, at most. Below {ALPHA:g}: refuted."),
+        ("canaries in training", int(audit.inside.sum()), "What the coins said."),
+        ("guesses", guesses.guessed, "Fixed by public numbers beforehand; about the others nothing was guessed."),
+        ("right guesses", guesses.right, f"Without any leakage about {guesses.guessed // 2}."),
+        ("p-value of the claim", p_value, f"Chance of guesses so good, at most. Below {REFUTATION_LEVEL:g}: refuted."),
         ("lower bound on epsilon", bound, f"At delta {delta:.3g}, with {LEVEL:.0%} confidence."),
         ("lower bound if Gaussian", gaussian, "As far as the trade-off curve is that of a Gaussian."),
     ]
     return [dict(zip(("quantity", "value", "description"), row, strict=True)) for row in rows]
 
 
-def _about_twin(found: OneRun) -> str:
+def _describe_canary_model(audit: OneRunAudit) -> str:
     return (
-        f"For the audit in one run a twin of the model was trained with {found.guesses.canaries} canaries among the "
-        f"data, and thrown away. Training it spent an epsilon of {found.fit.facts['epsilon']:.4g} on the same people "
+        f"For the audit in one run a twin of the model was trained with {audit.guesses.canaries} canaries among the "
+        f"data, and thrown away. Training it spent an epsilon of {audit.fit.facts['epsilon']:.4g} on the same people "
         "once more."
     )

@@ -34,7 +34,7 @@ class EmpiricalAudit:
     bounds: tuple[EpsilonBound, ...] = ()
 
 
-def chance(p_value: float) -> str:
+def describe_p_value(p_value: float) -> str:
     """Return a p-value in words."""
     return f"p = {p_value:.2g}" if p_value > 1e-9 else "p < 1e-9"
 
@@ -53,8 +53,8 @@ def compare_bounds(facts: Facts, lower: Sequence[EpsilonBound]) -> PrivacyChapte
         [EpsilonBound("accountant", "at most", facts["epsilon"], "that the code does what it says")] if private else []
     )
     rows: Table = [
-        {"bound": f"{each.source}: {each.direction}", "epsilon": each.epsilon, "assumes": each.assumes}
-        for each in (*above, *lower)
+        {"bound": f"{bound.source}: {bound.direction}", "epsilon": bound.epsilon, "assumes": bound.assumes}
+        for bound in (*above, *lower)
     ]
     told = "; ".join(f"{row['bound']} {row['epsilon']:.3g}" for row in rows)
     figure = Figure(

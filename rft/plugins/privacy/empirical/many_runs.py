@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import bdtr, betaincinv, ndtri
 
-from rft.plugins.privacy.empirical.bounds import LEVEL, RATES, SMALLEST_P, Curve, gaussian_epsilon
+from rft.plugins.privacy.empirical.bounds import FALSE_POSITIVE_RATES, LEVEL, MIN_P_VALUE, Curve, gaussian_epsilon
 
-CHOOSING = 0.1  # share of the runs that thresholds are chosen on
-ALPHA = 0.001  # how often a claim that holds may be refuted
+CHOOSING_SHARE = 0.1  # share of the runs that thresholds are chosen on
+REFUTATION_LEVEL = 0.001  # how often a claim that holds may be refuted
 
 
 @dataclass(frozen=True)
-class Errors:
+class ErrorCounts:
     """Errors of a test of membership at one threshold, or (arrays of them) at several.
 
     Attributes:
@@ -45,7 +45,7 @@ class Errors:
         low = 1 - _clopper_pearson(self.false_negatives, self.n_in, alpha / 2)
         return low, _clopper_pearson(self.n_in - self.false_negatives, self.n_in, alpha / 2)
 
-    def upper(self, alpha: float) -> tuple[np.ndarray, np.ndarray]:
+    def upper_limits(self, alpha: float) -> tuple[np.ndarray, np.ndarray]:
         """Return limits that both rates keep to together with confidence 1 - alpha (Clopper and Pearson 1934)."""
         return (
             _clopper_pearson(self.false_positives, self.n_out, alpha / 2),
@@ -53,64 +53,64 @@ class Errors:
         )
 
 
-def counted_bound(errors: Errors, delta: float, *, level: float = LEVEL) -> np.ndarray:
+def counted_bound(errors: ErrorCounts, delta: float, *, level: float = LEVEL) -> np.ndarray:
     """Return the epsilon >= 0 that the errors refute at this delta (Kairouz et al. 2015; Nasr et al. 2021).
 
     It assumes nothing about the mechanism. With n runs on a side it cannot exceed about log(n / 3.7) at 95 %.
     """
-    fpr, fnr = errors.upper(1 - level)
+    fpr, fnr = errors.upper_limits(1 - level)
     odds = np.maximum((1 - delta - fnr) / fpr, (1 - delta - fpr) / fnr)
     return np.log(np.maximum(odds, 1.0))
 
 
-def counted_gaussian_bound(errors: Errors, delta: float, *, level: float = LEVEL) -> float:
+def counted_gaussian_bound(errors: ErrorCounts, delta: float, *, level: float = LEVEL) -> float:
     """Return the epsilon at this delta of the Gaussian curve that the errors refute (Nasr et al. 2023, section 4).
 
     A bound on epsilon only as far as the mechanism's curve is that of a Gaussian.
     """
-    fpr, fnr = errors.upper(1 - level)
+    fpr, fnr = errors.upper_limits(1 - level)
     return gaussian_epsilon(max(0.0, float(-ndtri(fpr) - ndtri(fnr))), delta)
 
 
-def curve_p_value(errors: Errors, curve: Curve) -> float:
+def curve_p_value(errors: ErrorCounts, curve: Curve) -> float:
     """Return how likely errors so few are for a mechanism with this trade-off curve, at most.
 
     For every point of the curve the two exact binomial p-values are combined by Fisher's method; the largest result
     counts. Between neighbouring rates each is taken at the end that makes it larger.
     """
-    by_fpr = bdtr(float(errors.false_positives), errors.n_out, RATES)
+    by_fpr = bdtr(float(errors.false_positives), errors.n_out, FALSE_POSITIVE_RATES)
     by_fnr = bdtr(float(errors.false_negatives), errors.n_in, curve.floor)
-    product = max(float(np.max(by_fpr[:-1] * by_fnr[1:])), SMALLEST_P**2)
+    product = max(float(np.max(by_fpr[:-1] * by_fnr[1:])), MIN_P_VALUE**2)
     return min(1.0, product * (1 - math.log(product)))
 
 
 @dataclass(frozen=True)
-class Scores:
+class RunScores:
     """Scores of runs, larger where the canary seems to have been there: (n_out,) without it and (n_in,) with it."""
 
-    out: np.ndarray
+    without_canary: np.ndarray
     with_canary: np.ndarray
 
-    def split(self, share: float) -> tuple[Scores, Scores]:
+    def split(self, share: float) -> tuple[RunScores, RunScores]:
         """Return the first ``share`` of each side, for choosing a threshold, and the rest, for counting errors."""
-        out, inside = round(share * len(self.out)), round(share * len(self.with_canary))
-        first = Scores(self.out[:out], self.with_canary[:inside])
-        return first, Scores(self.out[out:], self.with_canary[inside:])
+        out, inside = round(share * len(self.without_canary)), round(share * len(self.with_canary))
+        first = RunScores(self.without_canary[:out], self.with_canary[:inside])
+        return first, RunScores(self.without_canary[out:], self.with_canary[inside:])
 
-    def thresholds(self) -> np.ndarray:
+    def candidate_thresholds(self) -> np.ndarray:
         """Return a threshold between any two neighbouring scores."""
-        values = np.unique(np.concatenate([self.out, self.with_canary]))
+        values = np.unique(np.concatenate([self.without_canary, self.with_canary]))
         return (values[1:] + values[:-1]) / 2 if len(values) > 1 else values
 
-    def errors(self, threshold: np.ndarray | float) -> Errors:
+    def count_errors(self, threshold: np.ndarray | float) -> ErrorCounts:
         """Return the errors of the test that takes scores above a threshold for those of runs with the canary."""
-        above = len(self.out) - np.searchsorted(np.sort(self.out), threshold, side="right")
+        above = len(self.without_canary) - np.searchsorted(np.sort(self.without_canary), threshold, side="right")
         below = np.searchsorted(np.sort(self.with_canary), threshold, side="right")
-        return Errors(above, len(self.out), below, len(self.with_canary))
+        return ErrorCounts(above, len(self.without_canary), below, len(self.with_canary))
 
 
 @dataclass(frozen=True)
-class Judgement:
+class ClaimJudgement:
     """What many runs say.
 
     Attributes:
@@ -122,15 +122,15 @@ class Judgement:
         counted: the runs that errors were counted on.
     """
 
-    errors: Errors
+    errors: ErrorCounts
     p_value: float
-    bound_errors: Errors
+    bound_errors: ErrorCounts
     bound: float
     gaussian_bound: float
-    counted: Scores
+    counted: RunScores
 
 
-def judge(scores: Scores, curve: Curve, delta: float) -> Judgement:
+def judge_runs(scores: RunScores, curve: Curve, delta: float) -> ClaimJudgement:
     """Hold scores against a claimed curve, and bound epsilon at this delta from below.
 
     Args:
@@ -138,10 +138,10 @@ def judge(scores: Scores, curve: Curve, delta: float) -> Judgement:
         curve: of the claim.
         delta: in (0, 1).
     """
-    choosing, counted = scores.split(CHOOSING)
-    errors = counted.errors(threshold_for_curve(choosing, curve))
-    bound_errors = counted.errors(threshold_for_bound(choosing, delta))
-    return Judgement(
+    choosing, counted = scores.split(CHOOSING_SHARE)
+    errors = counted.count_errors(threshold_for_curve(choosing, curve))
+    bound_errors = counted.count_errors(threshold_for_bound(choosing, delta))
+    return ClaimJudgement(
         errors=errors,
         p_value=curve_p_value(errors, curve),
         bound_errors=bound_errors,
@@ -151,31 +151,31 @@ def judge(scores: Scores, curve: Curve, delta: float) -> Judgement:
     )
 
 
-def refuted(scores: Scores, curve: Curve) -> bool:
-    """Return whether ``judge`` would refute the claimed curve."""
-    choosing, counted = scores.split(CHOOSING)
-    return curve_p_value(counted.errors(threshold_for_curve(choosing, curve)), curve) < ALPHA
+def refutes_claim(scores: RunScores, curve: Curve) -> bool:
+    """Return whether ``judge_runs`` would refute the claimed curve."""
+    choosing, counted = scores.split(CHOOSING_SHARE)
+    return curve_p_value(counted.count_errors(threshold_for_curve(choosing, curve)), curve) < REFUTATION_LEVEL
 
 
-def threshold_for_bound(scores: Scores, delta: float) -> float:
+def threshold_for_bound(scores: RunScores, delta: float) -> float:
     """Return the threshold with the largest ``counted_bound`` of epsilon on these scores."""
-    thresholds = scores.thresholds()
-    return float(thresholds[np.argmax(counted_bound(scores.errors(thresholds), delta))])
+    thresholds = scores.candidate_thresholds()
+    return float(thresholds[np.argmax(counted_bound(scores.count_errors(thresholds), delta))])
 
 
-def threshold_for_curve(scores: Scores, curve: Curve) -> float:
+def threshold_for_curve(scores: RunScores, curve: Curve) -> float:
     """Return the threshold at which the errors lie farthest below the curve, in standard errors."""
-    thresholds = scores.thresholds()
-    errors = scores.errors(thresholds)
+    thresholds = scores.candidate_thresholds()
+    errors = scores.count_errors(thresholds)
     fpr = (errors.false_positives + 1) / (errors.n_out + 2)  # never 0, so that no standard error is
     fnr = (errors.false_negatives + 1) / (errors.n_in + 2)
-    variance = _slope(curve, fpr) ** 2 * fpr * (1 - fpr) / errors.n_out + fnr * (1 - fnr) / errors.n_in
-    distance = np.interp(fpr, RATES, curve.floor) - fnr
+    variance = _curve_slope(curve, fpr) ** 2 * fpr * (1 - fpr) / errors.n_out + fnr * (1 - fnr) / errors.n_in
+    distance = np.interp(fpr, FALSE_POSITIVE_RATES, curve.floor) - fnr
     return float(thresholds[np.argmax(distance / np.sqrt(variance))])
 
 
-def _slope(curve: Curve, fpr: np.ndarray) -> np.ndarray:
-    return np.interp(fpr, RATES, np.gradient(curve.floor, RATES))
+def _curve_slope(curve: Curve, fpr: np.ndarray) -> np.ndarray:
+    return np.interp(fpr, FALSE_POSITIVE_RATES, np.gradient(curve.floor, FALSE_POSITIVE_RATES))
 
 
 def _clopper_pearson(count: np.ndarray, n: int, alpha: float) -> np.ndarray:

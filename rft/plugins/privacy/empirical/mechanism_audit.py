@@ -18,22 +18,24 @@ from torch import Tensor, nn
 
 from rft.backbones.classifier import Head
 from rft.features import Dense
-from rft.plugins.privacy.accounting import Mechanism
-from rft.plugins.privacy.empirical.many_runs import Scores
+from rft.plugins.privacy.accounting.accountants import Mechanism
+from rft.plugins.privacy.empirical.many_runs import RunScores
 from rft.plugins.privacy.empirical.watched_steps import log_odds
 from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.training import Facts, Fit, Job, Recipe, Task
 
-OTHERS = 7  # units beside the canary
+OTHER_UNITS = 7  # units beside the canary
 ROWS_OF_UNIT = 2  # examples of each where units are declared: their sum must be clipped, not each by itself
-CANARY = 1  # the axis that only the canary has; the others have axis 0
-LONG = 100.0  # times the clipping norm, roughly: how long the canary's gradient is before clipping
-SCALE = 1e-12  # of what is written into a head, so small that its predictions stay even
-MOST_STEPS = 4000  # of a training that are watched: half the noise shows in 99 of 100 audits of 10,000 steps then
+CANARY_AXIS = 1  # the axis that only the canary has; the others have axis 0
+CANARY_LENGTH = 100.0  # times the clipping norm, roughly: how long the canary's gradient is before clipping
+WRITTEN_SCALE = 1e-12  # of what is written into a head, so small that its predictions stay even
+MAX_WATCHED_STEPS = (
+    4000  # of a training that are watched: half the noise shows in 99 of 100 audits of 10,000 steps then
+)
 
 
 @dataclass(frozen=True)
-class Witness(Recipe):
+class LogOddsRecipe(Recipe):
     """A recipe that trains nothing and writes down what the noised gradients say about the canary.
 
     Attributes:
@@ -45,12 +47,12 @@ class Witness(Recipe):
     sample_rate: float
     bound: float
 
-    def build(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+    def build_optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
         """Return the optimizer over the weight and the bias of heads."""
-        return _WriteDown(parameters, Mechanism(self.noise_multiplier, self.sample_rate, 1), self.bound)
+        return _LogOddsRecorder(parameters, Mechanism(self.noise_multiplier, self.sample_rate, 1), self.bound)
 
 
-class _WriteDown(torch.optim.Optimizer):
+class _LogOddsRecorder(torch.optim.Optimizer):
     def __init__(self, parameters: Sequence[nn.Parameter], claim: Mechanism, bound: float) -> None:
         super().__init__(parameters, {})
         self._claim, self._bound = claim, bound
@@ -59,17 +61,17 @@ class _WriteDown(torch.optim.Optimizer):
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Add the log-odds of this step to the weight that the canary's class has on the canary's axis."""
         weight = self.param_groups[0]["params"][0]
-        along = (weight.grad[..., 0, CANARY] - weight.grad[..., 1, CANARY]) / math.sqrt(2)
+        along = (weight.grad[..., 0, CANARY_AXIS] - weight.grad[..., 1, CANARY_AXIS]) / math.sqrt(2)
         seen = along.cpu().double().numpy() / self._bound
-        weight[..., 1, CANARY] += SCALE * torch.from_numpy(log_odds(seen, self._claim)).to(weight)
+        weight[..., 1, CANARY_AXIS] += WRITTEN_SCALE * torch.from_numpy(log_odds(seen, self._claim)).to(weight)
 
 
-def claimed(facts: Facts) -> Mechanism:
+def claimed_mechanism(facts: Facts) -> Mechanism:
     """Return the mechanism of a private fit, with the steps of it that the audit watches."""
-    return Mechanism(facts["noise_multiplier"], facts["sample_rate"], min(facts["steps"], MOST_STEPS))
+    return Mechanism(facts["noise_multiplier"], facts["sample_rate"], min(facts["steps"], MAX_WATCHED_STEPS))
 
 
-def audit_mechanism(trainer: DPTrainer, facts: Facts, runs: int, *, seed: int = 0) -> Scores:
+def audit_mechanism(trainer: DPTrainer, facts: Facts, runs: int, *, seed: int = 0) -> RunScores:
     """Train ``runs`` heads without the canary and as many with it, and return their scores.
 
     Args:
@@ -78,23 +80,23 @@ def audit_mechanism(trainer: DPTrainer, facts: Facts, runs: int, *, seed: int = 
         runs: on each side.
         seed: of the jobs; samples and noise follow from it where the trainer's randomness is ``seeded``.
     """
-    pinned = replace(trainer.pinned(facts), steps=claimed(facts).steps)
-    task = made_up(facts)
+    pinned = replace(trainer.pin_parameters(facts), steps=claimed_mechanism(facts).steps)
+    task = build_canary_task(facts)
     without, everybody = task.labels.numpy() == 0, np.ones(len(task.labels), dtype=bool)
     jobs = [Job(seed + number, members) for members in (without, everybody) for number in range(runs)]
     fits = pinned.fit(task, jobs)
-    return Scores(_scores(fits[:runs]), _scores(fits[runs:]))
+    return RunScores(_written_scores(fits[:runs]), _written_scores(fits[runs:]))
 
 
-def made_up(facts: Facts) -> Task:
+def build_canary_task(facts: Facts) -> Task:
     """Return the task: a few units of class 0, and last the canary, the only one of class 1 and on its axis."""
     declared = facts["unit"] == "unit"
     rows = ROWS_OF_UNIT if declared else 1
-    labels = torch.tensor([0] * OTHERS + [1]).repeat_interleave(rows)
+    labels = torch.tensor([0] * OTHER_UNITS + [1]).repeat_interleave(rows)
     features = torch.zeros(len(labels), 2)
     features[labels == 0, 0] = 1.0
-    features[labels == 1, CANARY] = LONG * max(1.0, facts["max_grad_norm"])
-    witness = Witness(
+    features[labels == 1, CANARY_AXIS] = CANARY_LENGTH * max(1.0, facts["max_grad_norm"])
+    witness = LogOddsRecipe(
         epochs=1,
         optimizer="sgd",
         learning_rate=1.0,
@@ -105,7 +107,7 @@ def made_up(facts: Facts) -> Task:
         sample_rate=facts["sample_rate"],
         bound=facts["max_grad_norm"] / facts["divisor"],
     )
-    owners = np.repeat([f"unit {number}" for number in range(OTHERS + 1)], rows)
+    owners = np.repeat([f"unit {number}" for number in range(OTHER_UNITS + 1)], rows)
     return Task(Dense(features), labels, owners if declared else None, _even_head, witness)
 
 
@@ -117,6 +119,6 @@ def _even_head(seed: int) -> Head:
     return head
 
 
-def _scores(fits: Sequence[Fit]) -> np.ndarray:
-    written: list[Tensor] = [fit.state["linear.weight"][1, CANARY] for fit in fits]
-    return torch.stack(written).double().numpy() / SCALE
+def _written_scores(fits: Sequence[Fit]) -> np.ndarray:
+    written: list[Tensor] = [fit.state["linear.weight"][1, CANARY_AXIS] for fit in fits]
+    return torch.stack(written).double().numpy() / WRITTEN_SCALE

@@ -7,24 +7,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rft.plugins import AuditedModel
-from rft.plugins.privacy import PrivacyOptions, accounting
-from rft.plugins.privacy.accounting import Mechanism
+from rft.plugins.privacy import PrivacyOptions
+from rft.plugins.privacy.accounting import accountants
+from rft.plugins.privacy.accounting.accountants import Mechanism
 from rft.plugins.privacy.accounting.curves import trade_off
 from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.plugins.privacy.empirical import mechanism_audit
 from rft.plugins.privacy.empirical.bounds import LEVEL, Curve
-from rft.plugins.privacy.empirical.epsilon_bounds import NO_EVIDENCE, EmpiricalAudit, EpsilonBound, chance
-from rft.plugins.privacy.empirical.many_runs import ALPHA, Judgement, judge
-from rft.plugins.privacy.empirical.power import FARTHEST, FAULTS, POWER, Violation, smallest_violation
+from rft.plugins.privacy.empirical.epsilon_bounds import NO_EVIDENCE, EmpiricalAudit, EpsilonBound, describe_p_value
+from rft.plugins.privacy.empirical.many_runs import REFUTATION_LEVEL, ClaimJudgement, judge_runs
+from rft.plugins.privacy.empirical.power import FAULTS, MAX_FACTOR, WANTED_POWER, Violation, smallest_violation
 from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.records import Cell, Figure, Finding, Row, Table, not_measured
-from rft.training.linear_heads import vectors
+from rft.training.linear_heads import linear_head_vectors
 
 if TYPE_CHECKING:
     from rft.training import Facts
 
-FEWEST_RUNS = 50
-POINTS = 60  # of a drawn curve
+MIN_RUNS = 50
+CURVE_POINTS = 60  # of a drawn curve
 
 NASR = "Nasr et al. 2023, USENIX Security"
 DONG = "Dong, Roth and Su 2022, JRSS-B 84:3"
@@ -36,12 +37,12 @@ BOUND_DESCRIPTION = (
 )
 POWER_TITLE = "Smallest violation that the audit of the mechanism would see"
 POWER_DESCRIPTION = (
-    f"The true epsilon of a training with too little noise that the audit would refute in {POWER:.0%} of cases; "
+    f"The true epsilon of a training with too little noise that the audit would refute in {WANTED_POWER:.0%} of cases; "
     "it mostly misses what lies between the claim and this."
 )
 CAPTIONS = {
     "mechanism_audit": "The audit of the mechanism: trainings by the run's own sampler, clipping and noise.",
-    "audit_power": f"The smallest faults that this audit refutes in {POWER:.0%} of cases, found by repeating it.",
+    "audit_power": f"The smallest faults that this audit refutes in {WANTED_POWER:.0%} of cases, found by repeating it.",
     "attacker_curve": "What the accountant allows any attacker, and what the audit's attacker reached. Single points "
     "may lie above by chance, within their intervals; the p-value of the claim judges at one fixed beforehand.",
 }
@@ -63,25 +64,25 @@ def audit_with_many_runs(
         )
     trainer, runs = audited.require_trainer(), options.mechanism_runs
     assert isinstance(trainer, DPTrainer)
-    claim = mechanism_audit.claimed(facts)
+    claim = mechanism_audit.claimed_mechanism(facts)
     curve = Curve(trade_off(claim))
     scores = mechanism_audit.audit_mechanism(trainer, facts, runs, seed=seed)
-    found = judge(scores, curve, facts["delta"])
+    judgement = judge_runs(scores, curve, facts["delta"])
     violations = [smallest_violation(claim, curve, fault, runs) for fault in FAULTS]
     content = PrivacyChapter(
-        findings=(_bound(found, facts, claim), _power(violations[0], facts, runs)),
+        findings=(_bound_finding(judgement, facts, claim), _power_finding(violations[0], facts, runs)),
         tables={
-            "mechanism_audit": _mechanism_table(found, facts, claim, curve),
+            "mechanism_audit": _mechanism_table(judgement, facts, claim, curve),
             "audit_power": _power_table(violations, facts),
-            "attacker_curve": _attacker_curve(found, curve),
+            "attacker_curve": _attacker_curve(judgement, curve),
         },
         captions=CAPTIONS,
-        figures=(_curve_figure(found),),
-        text=(_about_runs(audited, runs),),
+        figures=(_curve_figure(judgement),),
+        text=(_describe_runs(audited, runs),),
     )
     bounds = (
-        EpsilonBound("many runs", "at least", found.bound, "nothing"),
-        EpsilonBound("many runs, if Gaussian", "at least", found.gaussian_bound, "a Gaussian trade-off curve"),
+        EpsilonBound("many runs", "at least", judgement.bound, "nothing"),
+        EpsilonBound("many runs, if Gaussian", "at least", judgement.gaussian_bound, "a Gaussian trade-off curve"),
     )
     return EmpiricalAudit(content, bounds)
 
@@ -92,15 +93,15 @@ def _why_no_runs(audited: AuditedModel, options: PrivacyOptions, facts: Facts) -
         return "nothing was trained with differential privacy in this run, so that there is no mechanism to audit"
     if not isinstance(audited.trainer, DPTrainer) or audited.trainer.method != "sgd":
         return "the audit watches the steps of DP-SGD, which this training has none of"
-    if options.mechanism_runs < FEWEST_RUNS:
-        return f"privacy.mechanism_runs is {options.mechanism_runs}: at least {FEWEST_RUNS} are needed on each side"
+    if options.mechanism_runs < MIN_RUNS:
+        return f"privacy.mechanism_runs is {options.mechanism_runs}: at least {MIN_RUNS} are needed on each side"
     return None
 
 
-def _bound(found: Judgement, facts: Facts, claim: Mechanism) -> Finding:
-    refuted = found.p_value < ALPHA
+def _bound_finding(judgement: ClaimJudgement, facts: Facts, claim: Mechanism) -> Finding:
+    refuted = judgement.p_value < REFUTATION_LEVEL
     verdict = (
-        f" The attacker does better than the accountant says that anyone can ({chance(found.p_value)} if the claim "
+        f" The attacker does better than the accountant says that anyone can ({describe_p_value(judgement.p_value)} if the claim "
         "held): this training does not keep its promise."
         if refuted
         else f" The accountant says: at most {facts['epsilon']:.4g}. Nothing here contradicts that."
@@ -110,26 +111,26 @@ def _bound(found: Judgement, facts: Facts, claim: Mechanism) -> Finding:
         id="privacy.epsilon_lower_bound",
         title=BOUND_TITLE,
         status="fail" if refuted else "info",
-        value=found.bound,
+        value=judgement.bound,
         deterministic=True,  # a confidence limit: a rule is settled by the limit itself
-        n=found.counted.out.size + found.counted.with_canary.size,
+        n=judgement.counted.without_canary.size + judgement.counted.with_canary.size,
         description=BOUND_DESCRIPTION + verdict + part,
-        caveats=f"{NO_EVIDENCE} With this many runs the bound cannot exceed {_ceiling(found):.1f}; whether the claim "
+        caveats=f"{NO_EVIDENCE} With this many runs the bound cannot exceed {_bound_ceiling(judgement):.1f}; whether the claim "
         "is refuted does not depend on it. Faults that follow from the data show in no audit of the mechanism.",
         references=(NASR, DONG),
     )
 
 
-def _power(violation: Violation | None, facts: Facts, runs: int) -> Finding:
+def _power_finding(violation: Violation | None, facts: Facts, runs: int) -> Finding:
     id = "privacy.audit_power"
     if violation is None:
-        reason = f"with {runs} runs on each side even noise that is {FARTHEST:g} times too small goes unseen"
+        reason = f"with {runs} runs on each side even noise that is {MAX_FACTOR:g} times too small goes unseen"
         return not_measured(id, POWER_TITLE, reason, POWER_DESCRIPTION, n=2 * runs)
     return Finding(
         id=id,
         title=POWER_TITLE,
         status="info",
-        value=accounting.spent(violation.mechanism, facts["delta"]).epsilon,
+        value=accountants.tightest_spending(violation.mechanism, facts["delta"]).epsilon,
         deterministic=True,
         n=2 * runs,
         description=f"{POWER_DESCRIPTION} Here: {1 / violation.factor:.0%} of the declared noise.",
@@ -137,19 +138,27 @@ def _power(violation: Violation | None, facts: Facts, runs: int) -> Finding:
     )
 
 
-def _mechanism_table(found: Judgement, facts: Facts, claim: Mechanism, curve: Curve) -> Table:
-    errors, counted = found.errors, found.counted
+def _mechanism_table(judgement: ClaimJudgement, facts: Facts, claim: Mechanism, curve: Curve) -> Table:
+    errors, counted = judgement.errors, judgement.counted
     least = float(curve(np.asarray(errors.fpr)))
     rows: list[tuple[str, Cell, str]] = [
-        ("runs without the canary", len(counted.out), "That errors are counted on; thresholds were chosen on others."),
+        (
+            "runs without the canary",
+            len(counted.without_canary),
+            "That errors are counted on; thresholds were chosen on others.",
+        ),
         ("runs with the canary", len(counted.with_canary), "Likewise."),
         ("steps watched", claim.steps, f"Of {facts['steps']} in training."),
         ("false-positive rate", float(errors.fpr), "Runs without the canary that looked as if it had been there."),
         ("false-negative rate", float(errors.fnr), "Runs with the canary that looked as if it had not."),
         ("least false-negative rate", least, "That the accountant allows any attacker at this false-positive rate."),
-        ("p-value of the claim", found.p_value, f"Chance of errors so few, at most. Below {ALPHA:g}: refuted."),
-        ("lower bound on epsilon", found.bound, f"At delta {facts['delta']:.3g}, with {LEVEL:.0%} confidence."),
-        ("lower bound if Gaussian", found.gaussian_bound, "As far as the trade-off curve is that of a Gaussian."),
+        (
+            "p-value of the claim",
+            judgement.p_value,
+            f"Chance of errors so few, at most. Below {REFUTATION_LEVEL:g}: refuted.",
+        ),
+        ("lower bound on epsilon", judgement.bound, f"At delta {facts['delta']:.3g}, with {LEVEL:.0%} confidence."),
+        ("lower bound if Gaussian", judgement.gaussian_bound, "As far as the trade-off curve is that of a Gaussian."),
     ]
     return [dict(zip(("quantity", "value", "description"), row, strict=True)) for row in rows]
 
@@ -158,33 +167,35 @@ def _power_table(violations: list[Violation | None], facts: Facts) -> Table:
     return [
         {
             "fault": fault.name,
-            "factor": found.factor if found else None,
-            "epsilon": accounting.spent(found.mechanism, facts["delta"]).epsilon if found else None,
-            "power": POWER if found else None,
+            "factor": violation.factor if violation else None,
+            "epsilon": accountants.tightest_spending(violation.mechanism, facts["delta"]).epsilon
+            if violation
+            else None,
+            "power": WANTED_POWER if violation else None,
         }
-        for fault, found in zip(FAULTS, violations, strict=True)
+        for fault, violation in zip(FAULTS, violations, strict=True)
     ]
 
 
-def _attacker_curve(found: Judgement, curve: Curve) -> Table:
+def _attacker_curve(judgement: ClaimJudgement, curve: Curve) -> Table:
     """Return rows of the claimed upper limit, and of what was reached at thresholds evenly spread over the runs."""
-    rates = np.linspace(0, 1, POINTS + 1)
+    rates = np.linspace(0, 1, CURVE_POINTS + 1)
     claimed: Table = [
-        _point("at most, by the accountant", fpr, 1 - fnr) for fpr, fnr in zip(rates, curve(rates), strict=True)
+        _curve_point("at most, by the accountant", fpr, 1 - fnr) for fpr, fnr in zip(rates, curve(rates), strict=True)
     ]
-    scores = np.concatenate([found.counted.out, found.counted.with_canary])
-    errors = found.counted.errors(np.quantile(scores, np.linspace(1, 0, POINTS + 1)))
+    scores = np.concatenate([judgement.counted.without_canary, judgement.counted.with_canary])
+    errors = judgement.counted.count_errors(np.quantile(scores, np.linspace(1, 0, CURVE_POINTS + 1)))
     low, high = errors.true_positive_limits(1 - LEVEL)
     reached = zip(errors.fpr, 1 - errors.fnr, low, high, strict=True)
-    return claimed + [_point("reached in the audit", *each) for each in reached]
+    return claimed + [_curve_point("reached in the audit", *point) for point in reached]
 
 
-def _point(series: str, fpr: float, tpr: float, low: float | None = None, high: float | None = None) -> Row:
+def _curve_point(series: str, fpr: float, tpr: float, low: float | None = None, high: float | None = None) -> Row:
     limits = {"low": None if low is None else float(low), "high": None if high is None else float(high)}
     return {"series": series, "fpr": float(fpr), "tpr": float(tpr), **limits}
 
 
-def _curve_figure(found: Judgement) -> Figure:
+def _curve_figure(judgement: ClaimJudgement) -> Figure:
     return Figure(
         id="attacker_curve",
         kind="lines",
@@ -196,13 +207,13 @@ def _curve_figure(found: Judgement) -> Figure:
         title="What the accountant allows an attacker, and what one reached",
         alt="The largest true-positive rate that the accountant allows at each false-positive rate, and below it what "
         f"the audit's attacker reached, with {LEVEL:.0%} intervals; a coin toss is the diagonal. "
-        f"p-value of the claim: {found.p_value:.2g}.",
+        f"p-value of the claim: {judgement.p_value:.2g}.",
     )
 
 
-def _about_runs(audited: AuditedModel, runs: int) -> str:
-    head = vectors(audited.require_task()) is not None
-    other = (
+def _describe_runs(audited: AuditedModel, runs: int) -> str:
+    head = linear_head_vectors(audited.require_task()) is not None
+    no_head = (
         ""
         if head
         else " What this run trained is no linear head: its own gradients are held by the self-test alone, the audit "
@@ -211,11 +222,11 @@ def _about_runs(audited: AuditedModel, runs: int) -> str:
     return (
         f"The audit of the mechanism trained {runs} heads with a made-up canary and {runs} without, by the run's "
         "sampling rate, steps, noise, clipping norm and divisor, and by the same code. No private example took part, "
-        "and nothing was released. A claim that holds is refuted once in a thousand audits at most." + other
+        "and nothing was released. A claim that holds is refuted once in a thousand audits at most." + no_head
     )
 
 
-def _ceiling(found: Judgement) -> float:
+def _bound_ceiling(judgement: ClaimJudgement) -> float:
     """Return the bound that a test without any error would give on as many runs."""
-    n = min(len(found.counted.out), len(found.counted.with_canary))
+    n = min(len(judgement.counted.without_canary), len(judgement.counted.with_canary))
     return float(np.log(n / -np.log((1 - LEVEL) / 2)))

@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rft.plugins.privacy.accounting import Mechanism
+from rft.plugins.privacy.accounting.accountants import Mechanism
 from rft.plugins.privacy.empirical.bounds import Curve
-from rft.plugins.privacy.empirical.many_runs import refuted
-from rft.plugins.privacy.empirical.watched_steps import watched
+from rft.plugins.privacy.empirical.many_runs import refutes_claim
+from rft.plugins.privacy.empirical.watched_steps import score_distributions
 
-POWER = 0.8
-REPEATS = 200
-CLOSE = 1.02  # the search stops when the factor is known this well
-FARTHEST = 64.0  # largest factor that is tried
+WANTED_POWER = 0.8
+POWER_REPEATS = 200
+FACTOR_PRECISION = 1.02  # the search stops when the factor is known this well
+MAX_FACTOR = 64.0  # largest factor that is tried
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Fault:
     """
 
     name: str
-    broken: Callable[[Mechanism, float], Mechanism | None]
+    break_claim: Callable[[Mechanism, float], Mechanism | None]
 
 
 def _less_noise(claim: Mechanism, factor: float) -> Mechanism:
@@ -56,13 +56,13 @@ class Violation:
     mechanism: Mechanism
 
 
-def power(
-    claim: Mechanism, curve: Curve, actual: Mechanism, runs: int, *, repeats: int = REPEATS, seed: int = 0
+def audit_power(
+    claim: Mechanism, curve: Curve, actual: Mechanism, runs: int, *, repeats: int = POWER_REPEATS, seed: int = 0
 ) -> float:
     """Return the share of repeated audits, of this many runs on a side, that refute the claim."""
     random = np.random.default_rng(seed)
-    scores = watched(claim, actual)
-    return float(np.mean([refuted(scores.draw(random, runs), curve) for _ in range(repeats)]))
+    scores = score_distributions(claim, actual)
+    return float(np.mean([refutes_claim(scores.draw_scores(random, runs), curve) for _ in range(repeats)]))
 
 
 def smallest_violation(claim: Mechanism, curve: Curve, fault: Fault, runs: int) -> Violation | None:
@@ -75,17 +75,17 @@ def smallest_violation(claim: Mechanism, curve: Curve, fault: Fault, runs: int) 
         runs: on each side.
     """
 
-    def seen(factor: float) -> bool:
-        actual = fault.broken(claim, factor)
-        return actual is not None and power(claim, curve, actual, runs) >= POWER
+    def is_seen(factor: float) -> bool:
+        actual = fault.break_claim(claim, factor)
+        return actual is not None and audit_power(claim, curve, actual, runs) >= WANTED_POWER
 
     low, high = 1.0, 2.0
-    while not seen(high):
+    while not is_seen(high):
         low, high = high, 2 * high
-        if high > FARTHEST or fault.broken(claim, high) is None:
+        if high > MAX_FACTOR or fault.break_claim(claim, high) is None:
             return None
-    while high / low > CLOSE:
+    while high / low > FACTOR_PRECISION:
         middle = math.sqrt(low * high)
-        low, high = (low, middle) if seen(middle) else (middle, high)
-    found = fault.broken(claim, high)
-    return None if found is None else Violation(fault, high, found)
+        low, high = (low, middle) if is_seen(middle) else (middle, high)
+    actual = fault.break_claim(claim, high)
+    return None if actual is None else Violation(fault, high, actual)

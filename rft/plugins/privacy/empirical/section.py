@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rft.training import Facts
 
 TITLE = "Empirical lower bound on epsilon"
-OWN_SEEDS = 1_000_003  # added to the run's seed, so that audits share no random numbers with training
+AUDIT_SEED_OFFSET = 1_000_003  # added to the run's seed, so that audits share no random numbers with training
 
 
 def empirical_chapter(audited: AuditedModel, options: PrivacyOptions, void: str | None = None) -> PrivacyChapter:
@@ -25,7 +25,7 @@ def empirical_chapter(audited: AuditedModel, options: PrivacyOptions, void: str 
     nothing is claimed since it would be ``void``, nothing is audited.
     """
     facts: Facts = audited.fit.facts if audited.fit else {}
-    seed = audited.seed + OWN_SEEDS
+    seed = audited.seed + AUDIT_SEED_OFFSET
     audits = (
         audit_with_many_runs(audited, options, facts, seed, void),
         audit_with_canaries(audited, options, facts, seed, void),

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
-from rft.plugins.privacy.accounting import Mechanism
-from rft.plugins.privacy.empirical.many_runs import Scores
+from rft.plugins.privacy.accounting.accountants import Mechanism
+from rft.plugins.privacy.empirical.many_runs import RunScores
 
-POINTS = 2**16  # of the discretised distribution of a sum
-LOOKED_AT = 20_000  # points of what one step shows
+SUM_POINTS = 2**16  # of the discretised distribution of a sum
+STEP_POINTS = 20_000  # points of what one step shows
 DEVIATIONS = 9.0
 
 
@@ -36,31 +36,31 @@ def log_odds(seen: np.ndarray, claim: Mechanism) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Sum:
+class SumDistribution:
     """The distribution of a sum over steps: probabilities (P,) of ascending values (P,)."""
 
     values: np.ndarray
     cumulated: np.ndarray
 
-    def draw(self, random: np.random.Generator, count: int) -> np.ndarray:
+    def draw_scores(self, random: np.random.Generator, count: int) -> np.ndarray:
         """Return independent draws."""
-        found = np.searchsorted(self.cumulated, random.random(count) * self.cumulated[-1], side="right")
-        return self.values[np.minimum(found, len(self.values) - 1)]
+        places = np.searchsorted(self.cumulated, random.random(count) * self.cumulated[-1], side="right")
+        return self.values[np.minimum(places, len(self.values) - 1)]
 
 
 @dataclass(frozen=True)
-class Watched:
+class ScoreDistributions:
     """The scores of runs without the canary and with it, as distributions."""
 
-    out: Sum
-    with_canary: Sum
+    without_canary: SumDistribution
+    with_canary: SumDistribution
 
-    def draw(self, random: np.random.Generator, runs: int) -> Scores:
+    def draw_scores(self, random: np.random.Generator, runs: int) -> RunScores:
         """Return the scores of as many runs on each side."""
-        return Scores(self.out.draw(random, runs), self.with_canary.draw(random, runs))
+        return RunScores(self.without_canary.draw_scores(random, runs), self.with_canary.draw_scores(random, runs))
 
 
-def watched(claim: Mechanism, actual: Mechanism, *, contribution: float = 1.0) -> Watched:
+def score_distributions(claim: Mechanism, actual: Mechanism, *, contribution: float = 1.0) -> ScoreDistributions:
     """Return how scores made by the claim are distributed when training in truth is another mechanism.
 
     Args:
@@ -69,14 +69,17 @@ def watched(claim: Mechanism, actual: Mechanism, *, contribution: float = 1.0) -
         contribution: length of the canary's gradient after clipping, in units of the clipping norm.
     """
     noise, rate = actual.noise_multiplier, actual.sample_rate
-    edges = np.linspace(-DEVIATIONS * noise, DEVIATIONS * noise + contribution, LOOKED_AT + 1)
+    edges = np.linspace(-DEVIATIONS * noise, DEVIATIONS * noise + contribution, STEP_POINTS + 1)
     scores = log_odds((edges[1:] + edges[:-1]) / 2, claim)
     nobody = np.diff(ndtr(edges / noise))
     taken = np.diff(ndtr((edges - contribution) / noise))
-    return Watched(_sum(scores, nobody, actual.steps), _sum(scores, (1 - rate) * nobody + rate * taken, actual.steps))
+    return ScoreDistributions(
+        _sum_distribution(scores, nobody, actual.steps),
+        _sum_distribution(scores, (1 - rate) * nobody + rate * taken, actual.steps),
+    )
 
 
-def _sum(values: np.ndarray, masses: np.ndarray, times: int) -> Sum:
+def _sum_distribution(values: np.ndarray, masses: np.ndarray, times: int) -> SumDistribution:
     """Return the distribution of a sum of independent copies, by the discrete Fourier transform.
 
     Each value is shared between its neighbours on the grid so that the mean stays.
@@ -85,12 +88,12 @@ def _sum(values: np.ndarray, masses: np.ndarray, times: int) -> Sum:
     mean = masses @ values
     deviation = math.sqrt(masses @ (values - mean) ** 2)
     half = max(np.abs(values - mean).max(), 2 * DEVIATIONS * deviation * math.sqrt(times), 1e-12)
-    spacing = 2 * half / POINTS * 1.01
+    spacing = 2 * half / SUM_POINTS * 1.01
     place = (values - mean) / spacing
     below = np.floor(place).astype(np.int64)
-    one = np.zeros(POINTS)
-    np.add.at(one, below % POINTS, masses * (below + 1 - place))
-    np.add.at(one, (below + 1) % POINTS, masses * (place - below))
-    total = np.fft.fftshift(np.fft.irfft(np.fft.rfft(one) ** times, POINTS))
-    grid = (np.arange(POINTS) - POINTS // 2) * spacing + times * mean
-    return Sum(grid, np.cumsum(np.maximum(total, 0.0)))
+    step_masses = np.zeros(SUM_POINTS)
+    np.add.at(step_masses, below % SUM_POINTS, masses * (below + 1 - place))
+    np.add.at(step_masses, (below + 1) % SUM_POINTS, masses * (place - below))
+    total = np.fft.fftshift(np.fft.irfft(np.fft.rfft(step_masses) ** times, SUM_POINTS))
+    grid = (np.arange(SUM_POINTS) - SUM_POINTS // 2) * spacing + times * mean
+    return SumDistribution(grid, np.cumsum(np.maximum(total, 0.0)))

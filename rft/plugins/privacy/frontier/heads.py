@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 
 from rft.disclosure.withheld import NOTHING, Withheld
-from rft.plugins.privacy.accounting import Mechanism
+from rft.plugins.privacy.accounting.accountants import Mechanism
 from rft.plugins.privacy.frontier import replicates
 from rft.plugins.privacy.frontier.replicates import Estimate
 from rft.stats.intervals import CONFIDENCE_LEVEL
 
-FEWEST = 10  # examples of a group, or of its positives or negatives, that a rate is given for
+MIN_EXAMPLES_FOR_RATE = 10  # examples of a group, or of its positives or negatives, that a rate is given for
 WITHOUT, SGD, LEAST_SQUARES = "without privacy", "DP-SGD", "DP least squares"
 METHODS = {"sgd": SGD, "least_squares": LEAST_SQUARES}
 
 
 @dataclass(frozen=True)
-class Arm:
+class HeadCondition:
     """R heads that were trained alike.
 
     Attributes:
@@ -42,11 +42,11 @@ class Arm:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedHeads:
     """The heads and the test examples they are judged on.
 
     Attributes:
-        arms: first those without privacy, then those of the run's own method by ascending epsilon, then others.
+        conditions: first those without privacy, then those of the run's own method by ascending epsilon, then others.
         labels: (n,) class indices.
         units: (n,) whose each example is.
         groups: attribute -> (n,) names, None where missing.
@@ -54,7 +54,7 @@ class Judged:
         withheld: what may not leave the machine; the values of its groups are missing in ``groups``.
     """
 
-    arms: Sequence[Arm]
+    conditions: Sequence[HeadCondition]
     labels: np.ndarray
     units: np.ndarray
     groups: Mapping[str, np.ndarray]
@@ -62,47 +62,47 @@ class Judged:
     withheld: Withheld = NOTHING
 
     @property
-    def without(self) -> Arm:
+    def without(self) -> HeadCondition:
         """The heads without privacy."""
-        return self.arms[0]
+        return self.conditions[0]
 
     @property
-    def private(self) -> Sequence[Arm]:
+    def private(self) -> Sequence[HeadCondition]:
         """All others."""
-        return self.arms[1:]
+        return self.conditions[1:]
 
-    def nearest(self, epsilon: float) -> Arm:
+    def nearest_condition(self, epsilon: float) -> HeadCondition:
         """Return the heads of the run's own method whose epsilon has the ratio nearest to 1 with this one."""
-        own = [arm for arm in self.private if arm.method == self.private[0].method]
-        return min(own, key=lambda arm: abs(math.log((arm.epsilon or math.inf) / epsilon)))
+        same_method = [arm for arm in self.private if arm.method == self.private[0].method]
+        return min(same_method, key=lambda arm: abs(math.log((arm.epsilon or math.inf) / epsilon)))
 
-    def cells(self) -> Iterator[tuple[str | None, str | None, np.ndarray]]:
+    def group_masks(self) -> Iterator[tuple[str | None, str | None, np.ndarray]]:
         """Yield attribute, group and (n,) mask: of all examples, then of each group of each attribute."""
         yield None, None, np.ones(len(self.labels), dtype=bool)
         for attribute in self.groups:
-            for group, own in self.of(attribute):
-                yield attribute, group, own
+            for group, mask in self.attribute_masks(attribute):
+                yield attribute, group, mask
 
-    def of(self, attribute: str) -> list[tuple[str, np.ndarray]]:
+    def attribute_masks(self, attribute: str) -> list[tuple[str, np.ndarray]]:
         """Return each group of an attribute with its (n,) mask."""
         values = self.groups[attribute]
         return [(name, values == name) for name in sorted({value for value in values if value is not None})]
 
-    def right(self, arm: Arm) -> np.ndarray:
+    def correct_predictions(self, arm: HeadCondition) -> np.ndarray:
         """Return (R, n) whether each head is right."""
         return arm.predictions == self.labels
 
-    def metrics(self, arm: Arm) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    def metric_counts(self, arm: HeadCondition) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Return each metric as (R, n) hits and the (n,) mask of the examples it is a share of."""
         everyone = np.ones(len(self.labels), dtype=bool)
-        found = {"accuracy": (self.right(arm), everyone)}
+        counts = {"accuracy": (self.correct_predictions(arm), everyone)}
         if self.positive is None:
-            return found
+            return counts
         chosen, favourable = arm.predictions == self.positive, self.labels == self.positive
         rates = {"selection_rate": everyone, "tpr": favourable, "fpr": ~favourable}
-        return found | {name: (chosen, base) for name, base in rates.items()}
+        return counts | {name: (chosen, base) for name, base in rates.items()}
 
-    def cost(self, arm: Arm, own: np.ndarray, *, level: float = CONFIDENCE_LEVEL) -> Estimate:
+    def accuracy_cost(self, arm: HeadCondition, mask: np.ndarray, *, level: float = CONFIDENCE_LEVEL) -> Estimate:
         """Return what accuracy is lost on some of the examples, a (n,) mask."""
-        pair = (self.right(self.without)[:, own], self.right(arm)[:, own])
-        return replicates.difference(*pair, self.units[own], level=level)
+        pair = (self.correct_predictions(self.without)[:, mask], self.correct_predictions(arm)[:, mask])
+        return replicates.rate_difference(*pair, self.units[mask], level=level)

@@ -18,7 +18,7 @@ from rft.records import Interval
 from rft.stats import intervals
 from rft.stats.intervals import CONFIDENCE_LEVEL, Sample
 
-TAIL = 0.5 + CONFIDENCE_LEVEL / 2
+UPPER_TAIL = 0.5 + CONFIDENCE_LEVEL / 2
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Estimate:
     interval: Interval | None
 
 
-def share(hits: np.ndarray, units: np.ndarray) -> Estimate:
+def rate_over_heads(hits: np.ndarray, units: np.ndarray) -> Estimate:
     """Return the share of hits, with the Wilson interval on as many cases as leave a share with that variance.
 
     Where all heads agree on all examples the variance is 0, and the interval is that of so many units.
@@ -45,61 +45,69 @@ def share(hits: np.ndarray, units: np.ndarray) -> Estimate:
     sample = Sample.from_units(units)
     worth = sample.effective_n
     if half > 0 and 0 < value < 1:
-        worth = min(value * (1 - value) * (ndtri(TAIL) / half) ** 2, float(len(units)))
-    found = intervals.wilson_interval(value * worth, worth)
-    return Estimate(value, found.model_copy(update={"method": _method("Wilson", len(hits), sample)}))
+        worth = min(value * (1 - value) * (ndtri(UPPER_TAIL) / half) ** 2, float(len(units)))
+    interval = intervals.wilson_interval(value * worth, worth)
+    return Estimate(value, interval.model_copy(update={"method": _describe_method("Wilson", len(hits), sample)}))
 
 
-def difference(first: np.ndarray, other: np.ndarray, units: np.ndarray, *, level: float = CONFIDENCE_LEVEL) -> Estimate:
+def rate_difference(
+    first: np.ndarray, second: np.ndarray, units: np.ndarray, *, level: float = CONFIDENCE_LEVEL
+) -> Estimate:
     """Return the share of hits of one set of heads minus that of another on the same examples.
 
     Args:
-        first, other: (R, n) bool, R of the same size in both.
+        first, second: (R, n) bool, R of the same size in both.
         units: (n,) whose each example is.
         level: nominal coverage.
     """
-    by_example = first.mean(axis=0) - other.mean(axis=0)
+    by_example = first.mean(axis=0) - second.mean(axis=0)
     value = float(by_example.mean())
-    by_head = first.mean(axis=1) - other.mean(axis=1)
-    found = _around(value, by_head, (by_example - value) / len(units), units, _no_less(units), level)
-    if found.interval is None:
-        return found
-    inside = {"low": max(found.interval.low, -1.0), "high": min(found.interval.high, 1.0)}
-    return Estimate(value, found.interval.model_copy(update=inside))
+    by_head = first.mean(axis=1) - second.mean(axis=1)
+    estimate = _student_t_estimate(
+        value, by_head, (by_example - value) / len(units), units, _min_unit_variance(units), level
+    )
+    if estimate.interval is None:
+        return estimate
+    inside = {"low": max(estimate.interval.low, -1.0), "high": min(estimate.interval.high, 1.0)}
+    return Estimate(value, estimate.interval.model_copy(update=inside))
 
 
 def difference_of_differences(
-    first: np.ndarray, other: np.ndarray, in_one: np.ndarray, units: np.ndarray, *, level: float = CONFIDENCE_LEVEL
+    first: np.ndarray, second: np.ndarray, in_one: np.ndarray, units: np.ndarray, *, level: float = CONFIDENCE_LEVEL
 ) -> Estimate:
-    """Return ``difference`` on the examples of one group minus that on all others.
+    """Return ``rate_difference`` on the examples of one group minus that on all others.
 
     Args:
-        first, other: (R, n) bool.
+        first, second: (R, n) bool.
         in_one: (n,) bool, the group; neither it nor its complement is empty.
         units: (n,) whose each example is.
         level: nominal coverage.
     """
-    by_example, by_head, influence = first.mean(axis=0) - other.mean(axis=0), np.zeros(len(first)), np.zeros(len(units))
+    by_example, by_head, influence = (
+        first.mean(axis=0) - second.mean(axis=0),
+        np.zeros(len(first)),
+        np.zeros(len(units)),
+    )
     values, least = [], 0.0
-    for own, sign in ((in_one, 1), (~in_one, -1)):
-        values.append(sign * float(by_example[own].mean()))
-        influence[own] = sign * (by_example[own] - by_example[own].mean()) / own.sum()
-        by_head += sign * (first[:, own].mean(axis=1) - other[:, own].mean(axis=1))
-        least += _no_less(units[own])
-    return _around(sum(values), by_head, influence, units, least, level)
+    for mask, sign in ((in_one, 1), (~in_one, -1)):
+        values.append(sign * float(by_example[mask].mean()))
+        influence[mask] = sign * (by_example[mask] - by_example[mask].mean()) / mask.sum()
+        by_head += sign * (first[:, mask].mean(axis=1) - second[:, mask].mean(axis=1))
+        least += _min_unit_variance(units[mask])
+    return _student_t_estimate(sum(values), by_head, influence, units, least, level)
 
 
-def _around(
+def _student_t_estimate(
     value: float, by_head: np.ndarray, influence: np.ndarray, units: np.ndarray, least: float, level: float
 ) -> Estimate:
     half = _half_width(by_head, influence, units, least=least, level=level)
     if half is None:
         return Estimate(value, None)
-    method = _method("Student t", len(by_head), Sample.from_units(units), level)
+    method = _describe_method("Student t", len(by_head), Sample.from_units(units), level)
     return Estimate(value, Interval(low=value - half, high=value + half, method=method))
 
 
-def _no_less(units: np.ndarray) -> float:
+def _min_unit_variance(units: np.ndarray) -> float:
     """Return the variance that remains where heads never differ: as if half an example more differed each way.
 
     Source: Agresti and Min 2005, Stat. Med. 24:729, for differences of matched proportions.
@@ -134,5 +142,5 @@ def _half_width(
     return math.sqrt(stdtrit(heads - 1, tail) ** 2 * of_training + stdtrit(owners - 1, tail) ** 2 * of_units)
 
 
-def _method(kind: str, heads: int, sample: Sample, level: float = CONFIDENCE_LEVEL) -> str:
+def _describe_method(kind: str, heads: int, sample: Sample, level: float = CONFIDENCE_LEVEL) -> str:
     return f"{kind} {100 * level:g} %, variance of {heads} heads and of {sample.units} test units"

@@ -8,7 +8,14 @@ import numpy as np
 
 from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.plugins.privacy.frontier import replicates
-from rft.plugins.privacy.frontier.heads import FEWEST, LEAST_SQUARES, SGD, WITHOUT, Arm, Judged
+from rft.plugins.privacy.frontier.heads import (
+    LEAST_SQUARES,
+    MIN_EXAMPLES_FOR_RATE,
+    SGD,
+    WITHOUT,
+    HeadCondition,
+    JudgedHeads,
+)
 from rft.plugins.privacy.frontier.replicates import Estimate
 from rft.records import Adjusted, Figure, Finding, Interval, Row, Table, not_measured
 from rft.stats import multiplicity
@@ -53,7 +60,7 @@ def explain_missing_frontier(reason: str) -> PrivacyChapter:
     return PrivacyChapter(CHAPTER, findings=(not_measured("privacy.accuracy_cost", COST_TITLE, reason, description),))
 
 
-def present_frontier(judged: Judged, epsilon: float, refusal: str = "") -> PrivacyChapter:
+def present_frontier(judged: JudgedHeads, epsilon: float, refusal: str = "") -> PrivacyChapter:
     """Return findings, tables and figures.
 
     Args:
@@ -61,47 +68,50 @@ def present_frontier(judged: Judged, epsilon: float, refusal: str = "") -> Priva
         epsilon: of the released model.
         refusal: why some heads were not trained, empty where all were.
     """
-    arm = judged.nearest(epsilon)
+    arm = judged.nearest_condition(epsilon)
     return PrivacyChapter(
         CHAPTER,
-        findings=(_cost(judged, arm), *(_cost_gap(judged, arm, attribute) for attribute in judged.groups)),
+        findings=(
+            _cost_finding(judged, arm),
+            *(_cost_gap_finding(judged, arm, attribute) for attribute in judged.groups),
+        ),
         tables={
-            "frontier_accuracy": _curve(judged),
-            "frontier_cost": _costs(judged),
-            "frontier": [row for each in judged.arms for row in _rows(judged, each)],
+            "frontier_accuracy": _accuracy_curve(judged),
+            "frontier_cost": _cost_table(judged),
+            "frontier": [row for condition in judged.conditions for row in _rate_rows(judged, condition)],
         },
         captions=CAPTIONS,
-        figures=tuple(_figures(judged)),
-        text=(_note(judged), *([f"The frontier is not complete: {refusal}"] if refusal else [])),
+        figures=tuple(_frontier_figures(judged)),
+        text=(_describe_frontier(judged), *([f"The frontier is not complete: {refusal}"] if refusal else [])),
     )
 
 
-def _rows(judged: Judged, arm: Arm) -> Table:
+def _rate_rows(judged: JudgedHeads, arm: HeadCondition) -> Table:
     """Return the means over heads for all examples and each group, and each head's own rates on all examples."""
     table: Table = []
-    for metric, (hits, base) in judged.metrics(arm).items():
-        for attribute, group, own in judged.cells():
-            estimate, status = _rate(hits, base & own, judged.units, metric)
-            n = int((base & own).sum())
+    for metric, (hits, base) in judged.metric_counts(arm).items():
+        for attribute, group, mask in judged.group_masks():
+            estimate, status = _estimate_rate(hits, base & mask, judged.units, metric)
+            n = int((base & mask).sum())
             if group is None and _is_withheld(judged, metric):
-                table.append(_row(arm, None, None, None, metric, None, None, judged.withheld.reason))
+                table.append(_rate_row(arm, None, None, None, metric, None, None, judged.withheld.reason))
                 continue
-            table.append(_row(arm, None, attribute, group, metric, estimate, n, status))
+            table.append(_rate_row(arm, None, attribute, group, metric, estimate, n, status))
         if _is_withheld(judged, metric):
             continue
         for number, head in enumerate(hits[:, base], start=1):
             alone = Estimate(float(head.mean()), None) if len(head) else None
-            table.append(_row(arm, number, None, None, metric, alone, len(head), OK if len(head) else TOO_FEW))
+            table.append(_rate_row(arm, number, None, None, metric, alone, len(head), OK if len(head) else TOO_FEW))
     return table
 
 
-def _is_withheld(judged: Judged, metric: str) -> bool:
+def _is_withheld(judged: JudgedHeads, metric: str) -> bool:
     """Whether a rate of all examples rests on those of a class that is withheld."""
     return metric in ("tpr", "fpr") and bool(judged.withheld.classes_of("test"))
 
 
-def _row(
-    arm: Arm,
+def _rate_row(
+    arm: HeadCondition,
     replicate: int | None,
     attribute: str | None,
     group: str | None,
@@ -117,23 +127,23 @@ def _row(
         "attribute": attribute,
         "group": group,
         "metric": metric,
-        **_numbers(estimate),
+        **_estimate_cells(estimate),
         "n": n,
         "status": status,
         "spent": arm.spent,
     }
 
 
-def _rate(hits: np.ndarray, own: np.ndarray, units: np.ndarray, metric: str) -> tuple[Estimate | None, str]:
+def _estimate_rate(hits: np.ndarray, mask: np.ndarray, units: np.ndarray, metric: str) -> tuple[Estimate | None, str]:
     """Return the share of hits among some examples, or None and why there is none."""
-    n = int(own.sum())
-    if n < FEWEST:
+    n = int(mask.sum())
+    if n < MIN_EXAMPLES_FOR_RATE:
         absent = {"tpr": "positives", "fpr": "negatives"}.get(metric)
         return None, f"undefined: no {absent}" if absent and not n else TOO_FEW
-    return replicates.share(hits[:, own], units[own]), OK
+    return replicates.rate_over_heads(hits[:, mask], units[mask]), OK
 
 
-def _numbers(estimate: Estimate | None) -> Row:
+def _estimate_cells(estimate: Estimate | None) -> Row:
     ends = estimate.interval if estimate else None
     return {
         "value": estimate.value if estimate else None,
@@ -142,31 +152,31 @@ def _numbers(estimate: Estimate | None) -> Row:
     }
 
 
-def _curve(judged: Judged) -> Table:
+def _accuracy_curve(judged: JudgedHeads) -> Table:
     """Return overall accuracies by method and epsilon, for the figure: those without privacy beside each epsilon."""
     table: Table = []
     for arm in judged.private:
-        numbers = _numbers(replicates.share(judged.right(arm), judged.units))
+        numbers = _estimate_cells(replicates.rate_over_heads(judged.correct_predictions(arm), judged.units))
         table.append({"method": arm.method, "epsilon": arm.epsilon, **numbers})
-    numbers = _numbers(replicates.share(judged.right(judged.without), judged.units))
+    numbers = _estimate_cells(replicates.rate_over_heads(judged.correct_predictions(judged.without), judged.units))
     epsilons = sorted({arm.epsilon for arm in judged.private if arm.epsilon is not None})
     return table + [{"method": WITHOUT, "epsilon": epsilon, **numbers} for epsilon in epsilons]
 
 
-def _costs(judged: Judged) -> Table:
+def _cost_table(judged: JudgedHeads) -> Table:
     table: Table = []
     for arm in judged.private:
-        for attribute, group, own in judged.cells():
-            n = int(own.sum())
-            cost = judged.cost(arm, own) if n >= FEWEST else None
+        for attribute, group, mask in judged.group_masks():
+            n = int(mask.sum())
+            cost = judged.accuracy_cost(arm, mask) if n >= MIN_EXAMPLES_FOR_RATE else None
             about: Row = {"method": arm.method, "epsilon": arm.epsilon, "attribute": attribute, "group": group}
-            table.append(about | _numbers(cost) | {"n": n, "status": OK if cost else TOO_FEW})
+            table.append(about | _estimate_cells(cost) | {"n": n, "status": OK if cost else TOO_FEW})
     return table
 
 
-def _cost(judged: Judged, arm: Arm) -> Finding:
+def _cost_finding(judged: JudgedHeads, arm: HeadCondition) -> Finding:
     everybody = np.ones(len(judged.labels), dtype=bool)
-    cost = judged.cost(arm, everybody)
+    cost = judged.accuracy_cost(arm, everybody)
     heads = len(arm.predictions)
     return Finding(
         id="privacy.accuracy_cost",
@@ -175,12 +185,12 @@ def _cost(judged: Judged, arm: Arm) -> Finding:
         value=cost.value,
         unit="fraction",
         interval=cost.interval,
-        adjusted=_adjusted(lambda level: judged.cost(arm, everybody, level=level).interval),
+        adjusted=_adjusted_intervals(lambda level: judged.accuracy_cost(arm, everybody, level=level).interval),
         n=len(np.unique(judged.units)),
         description=COST_DESCRIPTION.format(
             epsilon=arm.epsilon,
-            without=judged.right(judged.without).mean(),
-            private=judged.right(arm).mean(),
+            without=judged.correct_predictions(judged.without).mean(),
+            private=judged.correct_predictions(arm).mean(),
             heads=heads,
         ),
         caveats=LIMITS + (ONE_HEAD if heads == 1 else ""),
@@ -188,19 +198,23 @@ def _cost(judged: Judged, arm: Arm) -> Finding:
     )
 
 
-def _cost_gap(judged: Judged, arm: Arm, attribute: str) -> Finding:
+def _cost_gap_finding(judged: JudgedHeads, arm: HeadCondition, attribute: str) -> Finding:
     """Return whom privacy costs most: the largest difference of costs between groups of one attribute."""
     id, title = f"privacy.accuracy_cost_gap.{attribute}", f"Difference of the cost between groups by {attribute}"
-    scored = [(name, own) for name, own in judged.of(attribute) if own.sum() >= FEWEST]
+    scored = [(name, mask) for name, mask in judged.attribute_masks(attribute) if mask.sum() >= MIN_EXAMPLES_FOR_RATE]
     if len(scored) < 2:
-        reason = f"fewer than two groups by {attribute} have {FEWEST} test examples"
+        reason = f"fewer than two groups by {attribute} have {MIN_EXAMPLES_FOR_RATE} test examples"
         unmeasured = not_measured(id, title, reason, f"Whether privacy costs groups by {attribute} alike.")
         return unmeasured.model_copy(update={"attributes": (attribute,)})
-    costs = sorted(((judged.cost(arm, own).value, name) for name, own in scored), reverse=True)
+    costs = sorted(((judged.accuracy_cost(arm, mask).value, name) for name, mask in scored), reverse=True)
     (high, first), (low, last) = costs[0], costs[-1]
 
     def interval_at(level: float) -> Interval | None:
-        return _apart(judged, arm, dict(scored)[first], dict(scored)[last], level) if len(scored) == 2 else None
+        return (
+            _cost_gap_interval(judged, arm, dict(scored)[first], dict(scored)[last], level)
+            if len(scored) == 2
+            else None
+        )
 
     interval = interval_at(CONFIDENCE_LEVEL)
     more = interval is not None and interval.low > 0
@@ -213,8 +227,8 @@ def _cost_gap(judged: Judged, arm: Arm, attribute: str) -> Finding:
         value=high - low,
         unit="fraction",
         interval=interval,
-        adjusted=_adjusted(interval_at),
-        n=int(sum(len(np.unique(judged.units[own])) for _, own in scored)),
+        adjusted=_adjusted_intervals(interval_at),
+        n=int(sum(len(np.unique(judged.units[mask])) for _, mask in scored)),
         description=description + (MORE.format(first=first) if more else ""),
         caveats=LIMITS + (BIASED if len(scored) > 2 else "") + _left_out(judged, attribute),
         references=(DISPARATE, CROSSED, AGRESTI),
@@ -222,30 +236,36 @@ def _cost_gap(judged: Judged, arm: Arm, attribute: str) -> Finding:
     )
 
 
-def _left_out(judged: Judged, attribute: str) -> str:
-    few = [f"{name} (n = {own.sum()})" for name, own in judged.of(attribute) if own.sum() < FEWEST]
+def _left_out(judged: JudgedHeads, attribute: str) -> str:
+    few = [
+        f"{name} (n = {mask.sum()})"
+        for name, mask in judged.attribute_masks(attribute)
+        if mask.sum() < MIN_EXAMPLES_FOR_RATE
+    ]
     hides = judged.withheld.touches(attribute)  # then examples without a value are not counted
     missing = 0 if hides else sum(value is None for value in judged.groups[attribute])
-    small = f" Left out, with fewer than {FEWEST} test examples: {', '.join(few)}." if few else ""
+    small = f" Left out, with fewer than {MIN_EXAMPLES_FOR_RATE} test examples: {', '.join(few)}." if few else ""
     return small + (f" {missing} test examples without a value of {attribute} are left out." if missing else "")
 
 
-def _adjusted(interval_at: Callable[[float], Interval | None]) -> tuple[Adjusted, ...]:
+def _adjusted_intervals(interval_at: Callable[[float], Interval | None]) -> tuple[Adjusted, ...]:
     """Return the intervals at each level; empty where there is none."""
-    found = [interval for level in multiplicity.ADJUSTED_LEVELS if (interval := interval_at(level)) is not None]
-    return multiplicity.adjusted_from_levels(found) if found else ()
+    intervals = [interval for level in multiplicity.ADJUSTED_LEVELS if (interval := interval_at(level)) is not None]
+    return multiplicity.adjusted_from_levels(intervals) if intervals else ()
 
 
-def _apart(judged: Judged, arm: Arm, first: np.ndarray, last: np.ndarray, level: float) -> Interval | None:
+def _cost_gap_interval(
+    judged: JudgedHeads, arm: HeadCondition, first: np.ndarray, last: np.ndarray, level: float
+) -> Interval | None:
     """Return the interval of how far apart the costs of two groups are, whichever is the higher."""
     either = first | last
-    pair = (judged.right(judged.without)[:, either], judged.right(arm)[:, either])
-    found = replicates.difference_of_differences(*pair, first[either], judged.units[either], level=level).interval
-    return size_interval(found) if found is not None else None
+    pair = (judged.correct_predictions(judged.without)[:, either], judged.correct_predictions(arm)[:, either])
+    difference = replicates.difference_of_differences(*pair, first[either], judged.units[either], level=level).interval
+    return size_interval(difference) if difference is not None else None
 
 
-def _figures(judged: Judged) -> Iterator[Figure]:
-    own = judged.private[0].method
+def _frontier_figures(judged: JudgedHeads) -> Iterator[Figure]:
+    method = judged.private[0].method
     on_log: Row = {"x_scale": "log"}
     yield Figure(
         id="frontier",
@@ -259,7 +279,7 @@ def _figures(judged: Judged) -> Iterator[Figure]:
         alt="Accuracy against epsilon, for each method of private training and without privacy, with intervals.",
     )
     for attribute in judged.groups:
-        of_attribute: Row = {"attribute": attribute, "method": own}
+        of_attribute: Row = {"attribute": attribute, "method": method}
         by_group = {"x": "epsilon", "y": "value", "low": "low", "high": "high", "series": "group"}
         yield Figure(
             id=f"frontier_{attribute}",
@@ -287,7 +307,7 @@ def _figures(judged: Judged) -> Iterator[Figure]:
         )
 
 
-def _note(judged: Judged) -> str:
+def _describe_frontier(judged: JudgedHeads) -> str:
     heads = len(judged.without.predictions)
     private = len(judged.private) * heads
     both = LEAST_SQUARES in {arm.method for arm in judged.private} and SGD in {arm.method for arm in judged.private}

@@ -11,20 +11,20 @@ import numpy as np
 from rft.errors import EvidenceError, IntegrityError, RftError
 from rft.plugins import AuditedModel
 from rft.plugins.privacy import PrivacyOptions
-from rft.plugins.privacy.accounting import Mechanism
+from rft.plugins.privacy.accounting.accountants import Mechanism
 from rft.plugins.privacy.chapter import PrivacyChapter
-from rft.plugins.privacy.frontier.heads import FEWEST, METHODS, WITHOUT, Arm, Judged
+from rft.plugins.privacy.frontier.heads import METHODS, MIN_EXAMPLES_FOR_RATE, WITHOUT, HeadCondition, JudgedHeads
 from rft.plugins.privacy.frontier.section import explain_missing_frontier, present_frontier
 
 if TYPE_CHECKING:
     from rft.plugins.privacy.training.trainer import DPTrainer
     from rft.training import Fit, Job
 
-SEEDS = 0xF207  # sets the seeds of these heads apart from other uses of the run's seed
+FRONTIER_STREAM = 0xF207  # sets the seeds of these heads apart from other uses of the run's seed
 SEEDED_HEADS = (
     "The noise of these heads followed from seeds: they show what an epsilon costs, and promise it to nobody."
 )
-SMALL = 1.0  # epsilons below it are tried by the other method as well
+SMALL_EPSILON = 1.0  # epsilons below it are tried by the other method as well
 
 
 def frontier_chapter(audited: AuditedModel, options: PrivacyOptions) -> PrivacyChapter:
@@ -43,14 +43,14 @@ def frontier_chapter(audited: AuditedModel, options: PrivacyOptions) -> PrivacyC
     test = audited.splits.get("test")
     if "test" in audited.withheld.splits:
         return explain_missing_frontier(audited.withheld.reason)
-    if test is None or len(test) < FEWEST:
-        return explain_missing_frontier(f"fewer than {FEWEST} test examples to judge heads on")
-    arms, refusal = _trained(audited, options)
+    if test is None or len(test) < MIN_EXAMPLES_FOR_RATE:
+        return explain_missing_frontier(f"fewer than {MIN_EXAMPLES_FOR_RATE} test examples to judge heads on")
+    arms, refusal = _train_within_budget(audited, options)
     if len(arms) < 2:
         return explain_missing_frontier(refusal)
     positive = audited.facts.positive
-    judged = Judged(
-        arms=arms,
+    judged = JudgedHeads(
+        conditions=arms,
         labels=test.labels,
         units=test.ids if test.units is None else test.units,
         groups=test.groups,
@@ -66,11 +66,11 @@ def frontier_chapter(audited: AuditedModel, options: PrivacyOptions) -> PrivacyC
     )
 
 
-def _trained(audited: AuditedModel, options: PrivacyOptions) -> tuple[list[Arm], str]:
+def _train_within_budget(audited: AuditedModel, options: PrivacyOptions) -> tuple[list[HeadCondition], str]:
     """Return what could be trained, and why the rest was refused: by a spent budget, say. The model itself stands."""
-    arms: list[Arm] = []
+    arms: list[HeadCondition] = []
     try:
-        for arm in train(audited, options):
+        for arm in train_conditions(audited, options):
             arms.append(arm)
     except (EvidenceError, IntegrityError):
         raise
@@ -79,48 +79,57 @@ def _trained(audited: AuditedModel, options: PrivacyOptions) -> tuple[list[Arm],
     return arms, ""
 
 
-def train(audited: AuditedModel, options: PrivacyOptions) -> Iterator[Arm]:
+def train_conditions(audited: AuditedModel, options: PrivacyOptions) -> Iterator[HeadCondition]:
     """Yield the heads without privacy, those of the run's own method, and those of the other at small epsilons."""
     from rft.plugins.privacy.training.trainer import fit_together
 
-    task, rng = audited.require_task(), np.random.default_rng([audited.seed, SEEDS])
-    yield _arm(audited, WITHOUT, None, audited.require_plain_trainer().fit(task, _jobs(options.replicates, rng)))
-    for trainers in _trainers(audited, options):
-        repeated = [each for each in trainers for _ in range(options.replicates)]
-        fits = fit_together(repeated, task, _jobs(len(repeated), rng), purpose="frontier")
-        for number, each in enumerate(trainers):
-            own = fits[number * options.replicates : (number + 1) * options.replicates]
-            yield _arm(audited, METHODS[each.method], each.epsilon, own)
+    task, rng = audited.require_task(), np.random.default_rng([audited.seed, FRONTIER_STREAM])
+    yield _build_condition(
+        audited, WITHOUT, None, audited.require_plain_trainer().fit(task, _seeded_jobs(options.replicates, rng))
+    )
+    for trainers in _trainers_by_method(audited, options):
+        repeated = [trainer for trainer in trainers for _ in range(options.replicates)]
+        fits = fit_together(repeated, task, _seeded_jobs(len(repeated), rng), purpose="frontier")
+        for number, trainer in enumerate(trainers):
+            replicates = fits[number * options.replicates : (number + 1) * options.replicates]
+            yield _build_condition(audited, METHODS[trainer.method], trainer.epsilon, replicates)
 
 
-def _trainers(audited: AuditedModel, options: PrivacyOptions) -> list[list[DPTrainer]]:
+def _trainers_by_method(audited: AuditedModel, options: PrivacyOptions) -> list[list[DPTrainer]]:
     """Return the trainers of each method. Least squares needs a linear head on vectors."""
     from rft.plugins.privacy.training.trainer import DPTrainer
-    from rft.training.linear_heads import vectors
+    from rft.training.linear_heads import linear_head_vectors
 
     trainer = audited.require_trainer()
     assert isinstance(trainer, DPTrainer)
-    own = [replace(trainer, epsilon=epsilon, noise_multiplier=None) for epsilon in sorted(set(options.frontier))]
-    other: Literal["sgd", "least_squares"] = "sgd" if trainer.method == "least_squares" else "least_squares"
-    small = [replace(each, method=other) for each in own if each.epsilon < SMALL]
-    return [own, small] if small and vectors(audited.require_task()) is not None else [own]
+    trainers = [replace(trainer, epsilon=epsilon, noise_multiplier=None) for epsilon in sorted(set(options.frontier))]
+    other_method: Literal["sgd", "least_squares"] = "sgd" if trainer.method == "least_squares" else "least_squares"
+    small = [
+        replace(small_trainer, method=other_method)
+        for small_trainer in trainers
+        if small_trainer.epsilon < SMALL_EPSILON
+    ]
+    return [trainers, small] if small and linear_head_vectors(audited.require_task()) is not None else [trainers]
 
 
-def _jobs(count: int, rng: np.random.Generator) -> list[Job]:
+def _seeded_jobs(count: int, rng: np.random.Generator) -> list[Job]:
     """Return jobs that each have a seed of their own: one seed is one noise, where noise comes from seeds."""
     from rft.training import Job
 
     return [Job(int(seed)) for seed in rng.integers(2**32, size=count)]
 
 
-def _arm(audited: AuditedModel, method: str, epsilon: float | None, fits: Sequence[Fit]) -> Arm:
-    from rft.training.linear_heads import logits
+def _build_condition(audited: AuditedModel, method: str, epsilon: float | None, fits: Sequence[Fit]) -> HeadCondition:
+    from rft.training.linear_heads import compute_logits
 
-    scores = logits(audited.require_task(), fits, audited.require_features()["test"])
-    predictions = np.stack([each.argmax(axis=1) for each in scores])
+    scores = compute_logits(audited.require_task(), fits, audited.require_features()["test"])
+    predictions = np.stack([head_scores.argmax(axis=1) for head_scores in scores])
     if epsilon is None:
-        return Arm(method, None, None, predictions)
+        return HeadCondition(method, None, None, predictions)
     facts = [fit.facts for fit in fits]
-    mechanisms = (Mechanism(each["noise_multiplier"], each["sample_rate"], each["charged_steps"]) for each in facts)
+    mechanisms = (
+        Mechanism(head_facts["noise_multiplier"], head_facts["sample_rate"], head_facts["charged_steps"])
+        for head_facts in facts
+    )
     spent = None if facts[0]["void"] else facts[0]["epsilon"]
-    return Arm(method, epsilon, spent, predictions, tuple(mechanisms), facts[-1]["ledger"])
+    return HeadCondition(method, epsilon, spent, predictions, tuple(mechanisms), facts[-1]["ledger"])

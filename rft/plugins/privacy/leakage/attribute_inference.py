@@ -21,13 +21,13 @@ from rft.stats.cross_validation import MAX_FOLDS, Folds, OutOfFold, Undefined, f
 from rft.stats.rates import Rate
 
 SHUFFLES = 19  # none of which does as well in one case of twenty, where there is nothing to read
-FEWEST = MAX_FOLDS  # units of a group that is looked for
-STRENGTH = 0.1  # inverse penalty, for features with a spread of 1: a tenth or ten times as much changes little
+MIN_UNITS_PER_GROUP = MAX_FOLDS  # units of a group that is looked for
+INVERSE_PENALTY = 0.1  # inverse penalty, for features with a spread of 1: a tenth or ten times as much changes little
 TRUE, SHUFFLED = "as they are", "shuffled"
 
-PROBE = "Alain and Bengio 2016, arXiv:1610.01644"
-CONTROL = "Hewitt and Liang 2019, EMNLP"
-PERMUTATION = "Ojala and Garriga 2010, JMLR 11:1833"
+ALAIN_BENGIO = "Alain and Bengio 2016, arXiv:1610.01644"
+HEWITT_LIANG = "Hewitt and Liang 2019, EMNLP"
+OJALA_GARRIGA = "Ojala and Garriga 2010, JMLR 11:1833"
 
 CHAPTER = "Attribute inference from embeddings"
 DESCRIPTION = (
@@ -49,18 +49,18 @@ CAPTION = (
 
 
 @dataclass(frozen=True)
-class Probe:
+class AttributeProbe:
     """What the probe reached on one attribute.
 
     Attributes:
         groups: the K names that were looked for.
-        found: out-of-fold predictions of the true groups.
+        predictions: out-of-fold predictions of the true groups.
         shuffled: (S, 1 + K) balanced accuracy, then recall of each group, of S shuffles.
         left_out: examples without a value, and groups that were too small to look for, in words.
     """
 
     groups: tuple[str, ...]
-    found: OutOfFold
+    predictions: OutOfFold
     shuffled: np.ndarray
     left_out: tuple[str, ...]
 
@@ -72,38 +72,42 @@ class Probe:
     @property
     def p_value(self) -> float:
         """How often a shuffle does as well, with the true order as one of them."""
-        as_good = np.sum(self.shuffled[:, 0] >= self.found.balanced_accuracy.value)
+        as_good = np.sum(self.shuffled[:, 0] >= self.predictions.balanced_accuracy.value)
         return float((1 + as_good) / (1 + len(self.shuffled)))
 
 
-def probe_chapter(audited: AuditedModel) -> PrivacyChapter:
+def attribute_inference_chapter(audited: AuditedModel) -> PrivacyChapter:
     """Return what can be read of each group attribute; findings without a value where features are not at hand."""
     if audited.embeddings is None:
         reason = NOT_AT_HAND.format(given=audited.provided_as)
-        return PrivacyChapter(CHAPTER, findings=tuple(_not_probed(name, reason) for name in _attributes(audited)))
-    given = audited.embeddings()
+        return PrivacyChapter(
+            CHAPTER, findings=tuple(_explain_missing_probe(name, reason) for name in _group_attributes(audited))
+        )
+    embeddings = audited.embeddings()
     probes = {
-        attribute: probe(given.pretrained, values, given.units, audited.seed, audited.withheld)
-        for attribute, values in given.groups.items()
+        attribute: probe_attribute(embeddings.pretrained, values, embeddings.units, audited.seed, audited.withheld)
+        for attribute, values in embeddings.groups.items()
     }
     private = audited.facts.training.mode == "private"
-    measured = {name: each for name, each in probes.items() if isinstance(each, Probe)}
-    table = [row for name, each in measured.items() for row in _rows(name, each)]
+    measured = {name: outcome for name, outcome in probes.items() if isinstance(outcome, AttributeProbe)}
+    table = [row for name, outcome in measured.items() for row in _probe_rows(name, outcome)]
     return PrivacyChapter(
         CHAPTER,
         findings=tuple(
-            _finding(name, each, private) if isinstance(each, Probe) else _not_probed(name, each.reason)
-            for name, each in probes.items()
+            _probe_finding(name, outcome, private)
+            if isinstance(outcome, AttributeProbe)
+            else _explain_missing_probe(name, outcome.reason)
+            for name, outcome in probes.items()
         ),
         tables={"attribute_probe": table} if table else {},
         captions={"attribute_probe": CAPTION} if table else {},
-        figures=(_figure(measured),) if table else (),
+        figures=(_probe_figure(measured),) if table else (),
     )
 
 
-def probe(
+def probe_attribute(
     features: np.ndarray, values: np.ndarray, units: np.ndarray | None, seed: int, withheld: Withheld = NOTHING
-) -> Probe | Undefined:
+) -> AttributeProbe | Undefined:
     """Probe features for the groups of one attribute.
 
     Args:
@@ -117,50 +121,52 @@ def probe(
     present = np.array([value is not None for value in values], dtype=bool)
     sizes = {str(name): len(set(owners[values == name])) for name in sorted(set(values[present]))}
     named = np.array([MISSING if value is None else str(value) for value in values])
-    hidden = withheld.among(*({str(name): n for name, n in counts} for counts in _counted(named, owners)))
-    groups = [name for name, size in sizes.items() if size >= FEWEST and name not in hidden]
+    hidden = withheld.among(*({str(name): n for name, n in counts} for counts in _group_counts(named, owners)))
+    groups = [name for name, size in sizes.items() if size >= MIN_UNITS_PER_GROUP and name not in hidden]
     if len(groups) < 2:
         counted = "examples" if units is None else "units"
-        return Undefined(f"{len(groups)} of the {len(sizes)} groups have at least {FEWEST} {counted}: two are needed")
+        return Undefined(
+            f"{len(groups)} of the {len(sizes)} groups have at least {MIN_UNITS_PER_GROUP} {counted}: two are needed"
+        )
     rows = np.isin(values.astype(str), groups) & present
     if problem := find_non_finite(features[rows]):
         return problem
     folds = Folds.draw_stratified(np.searchsorted(groups, values[rows].astype(str)), owners[rows], seed)
     if isinstance(folds, Undefined):
         return folds
-    scaled, rng = _scaled(features[rows]), np.random.default_rng(seed)
-    by_chance = [_out_of_fold(scaled[exchanged(folds.units, rng)], folds) for _ in range(SHUFFLES)]
-    return Probe(
+    scaled, rng = _scale_features(features[rows]), np.random.default_rng(seed)
+    by_chance = [_out_of_fold(scaled[exchange_units(folds.units, rng)], folds) for _ in range(SHUFFLES)]
+    return AttributeProbe(
         groups=tuple(groups),
-        found=_out_of_fold(scaled, folds),
-        shuffled=np.array([_recalls(each) for each in by_chance]),
+        predictions=_out_of_fold(scaled, folds),
+        shuffled=np.array([_group_recalls(shuffled) for shuffled in by_chance]),
         left_out=_left_out(
             int(np.sum(~present)), {name: n for name, n in sizes.items() if name not in groups}, withheld
         ),
     )
 
 
-def _counted(named: np.ndarray, owners: np.ndarray) -> Iterator[list[tuple[str, int]]]:
+def _group_counts(named: np.ndarray, owners: np.ndarray) -> Iterator[list[tuple[str, int]]]:
     """Yield (group, how many) of examples and of units."""
     pairs = np.unique(np.stack([named, owners.astype(str)]), axis=1)[0]
     for names in (named, pairs):
-        yield list(zip(*(each.tolist() for each in np.unique(names, return_counts=True)), strict=True))
+        yield list(zip(*(column.tolist() for column in np.unique(names, return_counts=True)), strict=True))
 
 
-def exchanged(units: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def exchange_units(units: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return (n,) numbers of rows: in the place of each unit the rows of another, all of them if it has room for them.
 
     Units move as a whole, so that what is alike within units stays so, and the folds stay as they are.
     """
     _, unit = np.unique(units, return_inverse=True)
-    own = [np.flatnonzero(unit == number) for number in range(unit.max() + 1)]
+    rows_by_unit = [np.flatnonzero(unit == number) for number in range(unit.max() + 1)]
     order = np.empty(len(units), dtype=np.int64)
-    for rows, donor in zip(own, rng.permutation(len(own)), strict=True):
-        order[rows] = np.resize(own[donor], len(rows))
+    for rows, donor in zip(rows_by_unit, rng.permutation(len(rows_by_unit)), strict=True):
+        order[rows] = np.resize(rows_by_unit[donor], len(rows))
     return order
 
 
-def _scaled(features: np.ndarray) -> np.ndarray:
+def _scale_features(features: np.ndarray) -> np.ndarray:
     """Return features in float64, divided by one number: columns divided each by its own would blow up dead ones."""
     wide = features.astype(np.float64)
     return (wide - wide.mean()) / (wide.std() or 1.0)
@@ -170,7 +176,7 @@ def _out_of_fold(features: np.ndarray, folds: Folds) -> OutOfFold:
     from sklearn.linear_model import LogisticRegression
 
     predictions = np.empty_like(folds.labels)
-    model = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=1000, tol=1e-3)
+    model = LogisticRegression(C=INVERSE_PENALTY, class_weight="balanced", max_iter=1000, tol=1e-3)
     with limit_to_one_thread():
         for seen, held_out in folds:
             model.fit(features[seen], folds.labels[seen])
@@ -178,10 +184,13 @@ def _out_of_fold(features: np.ndarray, folds: Folds) -> OutOfFold:
     return OutOfFold(folds.labels, predictions, folds.units)
 
 
-def _recalls(found: OutOfFold) -> list[float]:
+def _group_recalls(predictions: OutOfFold) -> list[float]:
     """Return balanced accuracy, then the share of each group that is right."""
-    recalls = [float(found.is_correct[found.labels == group].mean()) for group in range(found.labels.max() + 1)]
-    return [found.balanced_accuracy.value, *recalls]
+    recalls = [
+        float(predictions.is_correct[predictions.labels == group].mean())
+        for group in range(predictions.labels.max() + 1)
+    ]
+    return [predictions.balanced_accuracy.value, *recalls]
 
 
 def _left_out(missing: int, small: Mapping[str, int], withheld: Withheld) -> tuple[str, ...]:
@@ -190,26 +199,26 @@ def _left_out(missing: int, small: Mapping[str, int], withheld: Withheld) -> tup
     named = ", ".join(f"{name} (n = {size})" for name, size in small.items())
     return (
         *([f"{missing} examples without a value are left out."] if missing else []),
-        *([f"Left out, since fewer than {FEWEST} units have it: {named}."] if small else []),
+        *([f"Left out, since fewer than {MIN_UNITS_PER_GROUP} units have it: {named}."] if small else []),
     )
 
 
-def _attributes(audited: AuditedModel) -> list[str]:
+def _group_attributes(audited: AuditedModel) -> list[str]:
     columns = (str(column) for column in audited.predictions.columns)
     return [column.removeprefix("group_") for column in columns if column.startswith("group_")]
 
 
-def _title(attribute: str) -> str:
+def _probe_title(attribute: str) -> str:
     return f"Reading {attribute} from the frozen features"
 
 
-def _not_probed(attribute: str, reason: str) -> Finding:
+def _explain_missing_probe(attribute: str, reason: str) -> Finding:
     description = DESCRIPTION.format(attribute=attribute, chance="1 over the number of groups")
-    return not_measured(f"privacy.attribute_probe.{attribute}", _title(attribute), reason, description)
+    return not_measured(f"privacy.attribute_probe.{attribute}", _probe_title(attribute), reason, description)
 
 
-def _finding(attribute: str, measured: Probe, private: bool) -> Finding:
-    share = measured.found.balanced_accuracy
+def _probe_finding(attribute: str, measured: AttributeProbe, private: bool) -> Finding:
+    share = measured.predictions.balanced_accuracy
     interval = share.confidence_interval()
     reads = interval.low > measured.chance and measured.p_value <= 1 / (1 + SHUFFLES)
     description = DESCRIPTION.format(attribute=attribute, chance=f"{measured.chance:.3g}")
@@ -220,25 +229,28 @@ def _finding(attribute: str, measured: Probe, private: bool) -> Finding:
     )
     return Finding(
         id=f"privacy.attribute_probe.{attribute}",
-        title=_title(attribute),
+        title=_probe_title(attribute),
         status="warn" if reads else "info",
-        value=measured.found.balanced_accuracy.value,
+        value=measured.predictions.balanced_accuracy.value,
         unit="fraction",
         interval=interval,
         adjusted=multiplicity.adjust_interval(share.exact_interval),
-        n=measured.found.accuracy.sample.units,
+        n=measured.predictions.accuracy.sample.units,
         description=description + by_chance + (READS.format(attribute=attribute) if reads else ""),
         caveats=" ".join([LIMITS, *measured.left_out, *([NOT_COVERED] if private else [])]),
-        references=(PROBE, CONTROL, PERMUTATION, KISH_KORN_GRAUBARD),
+        references=(ALAIN_BENGIO, HEWITT_LIANG, OJALA_GARRIGA, KISH_KORN_GRAUBARD),
         attributes=(attribute,),
     )
 
 
-def _rows(attribute: str, measured: Probe) -> Table:
+def _probe_rows(attribute: str, measured: AttributeProbe) -> Table:
     """Return the rows over all groups and of each, on true groups and on shuffled ones."""
-    found = measured.found
-    each = [(name, Rate.from_rows(found.is_correct[own], found.units[own])) for name, own in _by_group(measured)]
-    everyone: list[tuple[str | None, Rate]] = [(None, found.balanced_accuracy), *each]
+    predictions = measured.predictions
+    by_group = [
+        (name, Rate.from_rows(predictions.is_correct[mask], predictions.units[mask]))
+        for name, mask in _by_group(measured)
+    ]
+    everyone: list[tuple[str | None, Rate]] = [(None, predictions.balanced_accuracy), *by_group]
     true = [(name, rate.value, rate.confidence_interval(), rate.sample.units) for name, rate in everyone]
     table: Table = []
     for (group, value, interval, n), by_chance in zip(true, measured.shuffled.T, strict=True):
@@ -251,12 +263,12 @@ def _rows(attribute: str, measured: Probe) -> Table:
     return table
 
 
-def _by_group(measured: Probe) -> list[tuple[str, np.ndarray]]:
-    return [(name, measured.found.labels == number) for number, name in enumerate(measured.groups)]
+def _by_group(measured: AttributeProbe) -> list[tuple[str, np.ndarray]]:
+    return [(name, measured.predictions.labels == number) for number, name in enumerate(measured.groups)]
 
 
-def _figure(probes: Mapping[str, Probe]) -> Figure:
-    chances = {each.chance for each in probes.values()}
+def _probe_figure(probes: Mapping[str, AttributeProbe]) -> Figure:
+    chances = {outcome.chance for outcome in probes.values()}
     return Figure(
         id="attribute_probe",
         kind="dots",

@@ -11,7 +11,7 @@ from rft.records import Finding, not_measured
 from rft.stats import multiplicity
 from rft.stats.rates import Rate
 
-ALIKE = 0.99  # cosine of the features of two examples
+MIN_COSINE = 0.99  # cosine of the features of two examples
 ID, TITLE = "privacy.near_duplicates", "Examples with a near-duplicate of another unit"
 DESCRIPTION = (
     "Share of training examples whose features have a cosine of at least 0.99 with those of another {unit}'s example. "
@@ -30,10 +30,12 @@ OVERLAP_REASON = "the data that {name} ({weights}) was pretrained on is not at h
 
 def near_duplicates_chapter(audited: AuditedModel) -> PrivacyChapter:
     """Return what may protect people less than epsilon says: twins among the examples, and pretraining on them."""
-    return PrivacyChapter("Near-duplicates", findings=(_twins(audited), *_overlap(audited)))
+    return PrivacyChapter(
+        "Near-duplicates", findings=(_near_duplicates_finding(audited), *_pretraining_overlap_findings(audited))
+    )
 
 
-def _overlap(audited: AuditedModel) -> tuple[Finding, ...]:
+def _pretraining_overlap_findings(audited: AuditedModel) -> tuple[Finding, ...]:
     backbone = audited.facts.backbone
     if backbone is None or backbone.weights == "random":
         return ()
@@ -41,7 +43,7 @@ def _overlap(audited: AuditedModel) -> tuple[Finding, ...]:
     return (not_measured(OVERLAP_ID, OVERLAP_TITLE, reason, OVERLAP_DESCRIPTION),)
 
 
-def _twins(audited: AuditedModel) -> Finding:
+def _near_duplicates_finding(audited: AuditedModel) -> Finding:
     """Return the finding about a random sample of the training examples."""
     train = audited.splits.get("train")
     unit = "example" if train is None or train.units is None else "unit"
@@ -49,16 +51,16 @@ def _twins(audited: AuditedModel) -> Finding:
     if audited.embeddings is None:
         reason = "the frozen features of the training examples are not at hand"
         return not_measured(ID, TITLE, reason, description)
-    given = audited.embeddings()
-    twins = _have_twins(given)
-    found = int(twins.sum())
-    if audited.withheld.is_small(found):
+    embeddings = audited.embeddings()
+    duplicates = _have_near_duplicates(embeddings)
+    count = int(duplicates.sum())
+    if audited.withheld.is_small(count):
         return not_measured(ID, TITLE, audited.withheld.reason, description)
-    rate, sampled = Rate.from_rows(twins, given.units), given.sampled_from > len(twins)
+    rate, sampled = Rate.from_rows(duplicates, embeddings.units), embeddings.sampled_from > len(duplicates)
     return Finding(
         id=ID,
         title=TITLE,
-        status="warn" if found else "info",
+        status="warn" if count else "info",
         value=rate.value,
         unit="fraction",
         interval=rate.confidence_interval() if sampled else None,
@@ -70,9 +72,11 @@ def _twins(audited: AuditedModel) -> Finding:
     )
 
 
-def _have_twins(given: Embeddings) -> np.ndarray:
+def _have_near_duplicates(embeddings: Embeddings) -> np.ndarray:
     """Return (n,) whether an example is almost the same as one of another unit; one without features is not."""
-    lengths = np.linalg.norm(given.pretrained, axis=1, keepdims=True)
-    directions = given.pretrained / np.maximum(lengths, np.finfo(np.float32).tiny)
-    _, units = np.unique(np.arange(len(directions)) if given.units is None else given.units, return_inverse=True)
-    return ((directions @ directions.T >= ALIKE) & (units[:, None] != units)).any(axis=1)
+    lengths = np.linalg.norm(embeddings.pretrained, axis=1, keepdims=True)
+    directions = embeddings.pretrained / np.maximum(lengths, np.finfo(np.float32).tiny)
+    _, units = np.unique(
+        np.arange(len(directions)) if embeddings.units is None else embeddings.units, return_inverse=True
+    )
+    return ((directions @ directions.T >= MIN_COSINE) & (units[:, None] != units)).any(axis=1)

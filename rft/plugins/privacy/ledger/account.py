@@ -3,7 +3,7 @@
 A folder holds a key and, for each population, a ledger. Steps are charged in blocks: the entry of a block stands on the
 disk before its first step is taken. A training that was killed goes on at its last checkpoint, and the block that was
 interrupted is charged again, since its steps saw the data. The last checkpoint stands until the result is saved
-(``settle``): a run that is killed while it is audited costs nothing more.
+(``finalize_trainings``): a run that is killed while it is audited costs nothing more.
 """
 
 from __future__ import annotations
@@ -20,22 +20,27 @@ from typing import Literal, Protocol
 from torch import Tensor
 
 from rft.errors import EvidenceError
-from rft.plugins.privacy import accounting
-from rft.plugins.privacy.accounting import Mechanism
+from rft.plugins.privacy.accounting import accountants
+from rft.plugins.privacy.accounting.accountants import Mechanism
 from rft.plugins.privacy.ledger import budget_check, chain, checkpoints, unit_hashes
-from rft.plugins.privacy.ledger.atomic_io import locked, make_folder
+from rft.plugins.privacy.ledger.atomic_io import hold_lock, make_folder
 from rft.plugins.privacy.ledger.chain import Chain
 from rft.plugins.privacy.ledger.charges import Book, Charge, read_book
 from rft.plugins.privacy.ledger.checkpoints import Checkpoint
-from rft.plugins.privacy.ledger.ledger_anchor import check_witness, count_elsewhere, ledger_folder, remember
+from rft.plugins.privacy.ledger.ledger_anchor import (
+    check_remembered_anchor,
+    count_elsewhere,
+    ledger_folder,
+    remember_anchor,
+)
 from rft.training import Facts, Population
 
 Purpose = Literal["training", "frontier", "canaries"]
 
-BLOCKS = 20  # of a training, at least: a kill costs at most 5 % of its steps
-PATIENCE = 60.0  # seconds to wait while another training is being admitted
-LOCK = ".lock"  # no population begins with a dot
-PROCESS = secrets.token_hex(8)
+MIN_BLOCKS = 20  # of a training, at least: a kill costs at most 5 % of its steps
+LOCK_PATIENCE = 60.0  # seconds to wait while another training is being admitted
+LOCK_FILE = ".lock"  # no population begins with a dot
+PROCESS_ID = secrets.token_hex(8)
 
 
 class Account(Protocol):
@@ -47,37 +52,37 @@ class Account(Protocol):
 
     resumed: tuple[int, Mapping[str, Tensor]] | None
 
-    def blocks(self) -> Iterator[range]:
+    def charge_blocks(self) -> Iterator[range]:
         """Yield the steps to take, a block at a time, each charged before it is yielded; raises ``OutputError``."""
 
-    def checkpoint(self, tensors: Mapping[str, Tensor]) -> None:
+    def write_checkpoint(self, tensors: Mapping[str, Tensor]) -> None:
         """Keep the state after the last block, where the training can be resumed; raises ``OutputError``."""
 
-    def facts(self) -> Facts:
+    def summarize_ledger(self) -> Facts:
         """Return where the ledger stands; nothing where there is none."""
 
 
 @dataclass
-class Unrecorded:
+class UnrecordedAccount:
     """The account of a training on nobody in particular: one block, nothing is written."""
 
     steps: int
     resumed: tuple[int, Mapping[str, Tensor]] | None = None
 
-    def blocks(self) -> Iterator[range]:
+    def charge_blocks(self) -> Iterator[range]:
         """Yield all steps."""
         yield range(self.steps)
 
-    def checkpoint(self, tensors: Mapping[str, Tensor]) -> None:
+    def write_checkpoint(self, tensors: Mapping[str, Tensor]) -> None:
         """Do nothing."""
 
-    def facts(self) -> Facts:
+    def summarize_ledger(self) -> Facts:
         """Return nothing."""
         return {}
 
 
 @dataclass
-class Recorded:
+class RecordedAccount:
     """The account of a training in the ledger of its population, whose lock is held.
 
     Attributes:
@@ -96,17 +101,17 @@ class Recorded:
     resumable: bool
     resumed: tuple[int, Mapping[str, Tensor]] | None = None
 
-    def blocks(self) -> Iterator[range]:
+    def charge_blocks(self) -> Iterator[range]:
         """Yield the steps that are left, at most 5 % of all at a time, one at least."""
         start, planned = self.resumed[0] if self.resumed else 0, self.charge.planned
-        size = max(1, planned // BLOCKS)
+        size = max(1, planned // MIN_BLOCKS)
         for first in range(start, planned, size):
             block = range(first, min(first + size, planned))
             self.ledger.append({"kind": "block", "id": self.charge.id, "first": block.start, "stop": block.stop})
             self.charge = replace(self.charge, blocks=(*self.charge.blocks, block))
             yield block
 
-    def checkpoint(self, tensors: Mapping[str, Tensor]) -> None:
+    def write_checkpoint(self, tensors: Mapping[str, Tensor]) -> None:
         """Keep the state after the last block; nothing where the training cannot be resumed."""
         if self.resumable:
             step = self.charge.blocks[-1].stop
@@ -115,13 +120,15 @@ class Recorded:
     def close(self) -> None:
         """Note that the training was finished, and by whom."""
         self.ledger.append({"kind": "finished", "id": self.charge.id, "process": this_process()})
-        remember(self.book.key, self.ledger)
+        remember_anchor(self.book.key, self.ledger)
 
-    def facts(self) -> Facts:
+    def summarize_ledger(self) -> Facts:
         """Return where the ledger stands, and what the population has spent, by this training and all before it."""
-        charges = [(self.book.population, each) for each in (*self.book.charges, self.charge)]
-        charges += [(name, each) for name, book in self.others.items() for each in book.charges]
-        spent = accounting.epsilon_of([each for _, charge in charges for each in charge.spent()], self.book.delta)
+        charges = [(self.book.population, charge) for charge in (*self.book.charges, self.charge)]
+        charges += [(name, charge) for name, book in self.others.items() for charge in book.charges]
+        spent = accountants.composed_spending(
+            [mechanism for _, charge in charges for mechanism in charge.charged_mechanisms()], self.book.delta
+        )
         budget = self.book.budget
         return {
             "population": self.book.population,
@@ -140,19 +147,19 @@ class Recorded:
             "remaining": None if budget is None else max(0.0, budget - spent.epsilon),
             "elsewhere": self.charge.elsewhere,
             "seeded": sum(charge.randomness != "secret" for _, charge in charges),
-            "trainings": [_row(population, charge) for population, charge in charges],
+            "trainings": [_training_row(population, charge) for population, charge in charges],
         }
 
 
-def _row(population: str, charge: Charge) -> Facts:
+def _training_row(population: str, charge: Charge) -> Facts:
     return {
         "started": charge.started,
         "population": population,
         "purpose": charge.purpose,
         "heads": len(charge.mechanisms),
-        "noise_multiplier": min(each.noise_multiplier for each in charge.mechanisms),
-        "largest_noise_multiplier": max(each.noise_multiplier for each in charge.mechanisms),
-        "sample_rate": max(each.sample_rate for each in charge.mechanisms),
+        "noise_multiplier": min(mechanism.noise_multiplier for mechanism in charge.mechanisms),
+        "largest_noise_multiplier": max(mechanism.noise_multiplier for mechanism in charge.mechanisms),
+        "sample_rate": max(mechanism.sample_rate for mechanism in charge.mechanisms),
         "randomness": charge.randomness,
         "steps": charge.planned,
         "charged_steps": charge.charged,
@@ -176,7 +183,7 @@ def open_account(
 ) -> Iterator[Account]:
     """Open the account of a training, or of several heads that take their steps together.
 
-    After an error inside the block, or a kill before ``settle``, whoever opens an account for the same purpose,
+    After an error inside the block, or a kill before ``finalize_trainings``, whoever opens an account for the same purpose,
     identity and mechanisms goes on with the training.
 
     Args:
@@ -196,26 +203,26 @@ def open_account(
         OutputError: the ledger is in use, or cannot be written.
         EvidenceError: the ledger, its key or a checkpoint is missing, or is not the one that was written.
     """
-    charge = Charge(secrets.token_hex(8), purpose, identity, _now(), tuple(mechanisms), randomness=randomness)
+    charge = Charge(secrets.token_hex(8), purpose, identity, _utc_now(), tuple(mechanisms), randomness=randomness)
     if population is None:
-        yield Unrecorded(charge.planned)
+        yield UnrecordedAccount(charge.planned)
         return
     root = ledger_folder(ledger, population.folder)
-    terms = Terms(delta, budget, tuple(overlaps), resumable)
+    terms = AccountTerms(delta, budget, tuple(overlaps), resumable)
     make_folder(root)
     with ExitStack() as held:
-        with locked(root / LOCK, patience=PATIENCE):
+        with hold_lock(root / LOCK_FILE, patience=LOCK_PATIENCE):
             make_folder(root / population.name)
             for name in sorted({population.name, *overlaps}):
                 if (root / name).is_dir():  # otherwise refused in a moment
-                    held.enter_context(locked(root / name / LOCK))
-            account = _admit(root, population, charge, terms)
+                    held.enter_context(hold_lock(root / name / LOCK_FILE))
+            account = _admit_training(root, population, charge, terms)
         yield account
         account.close()
 
 
 @dataclass(frozen=True)
-class Terms:
+class AccountTerms:
     """What a training asks of the ledger; as in ``open_account``."""
 
     delta: float
@@ -224,66 +231,68 @@ class Terms:
     resumable: bool
 
 
-def _admit(root: Path, population: Population, charge: Charge, terms: Terms) -> Recorded:
+def _admit_training(root: Path, population: Population, charge: Charge, terms: AccountTerms) -> RecordedAccount:
     """Return the account of a training when nothing speaks against it; only then is anything recorded."""
     ledgers = {place.name: chain.read(place) for place in root.iterdir() if place.is_dir()}
-    books = {name: book for name, each in ledgers.items() if (book := read_book(each.records, str(each.folder)))}
-    key = unit_hashes.key_of(root, needed=bool(books))
-    owners = unit_hashes.hashes(population.owners, key)
+    books = {name: book for name, ledger in ledgers.items() if (book := read_book(ledger.records, str(ledger.folder)))}
+    key = unit_hashes.read_or_make_key(root, needed=bool(books))
+    owners = unit_hashes.hash_units(population.owners, key)
     known = books.pop(population.name, None)
-    book = known or Book(population.name, unit_hashes.fingerprint(key), terms.delta, terms.budget)
-    budget_check.check_people(book, population.name, key, owners)
+    book = known or Book(population.name, unit_hashes.key_fingerprint(key), terms.delta, terms.budget)
+    budget_check.check_units(book, population.name, key, owners)
     budget_check.check_delta(book.delta, len(owners | book.owners), population.name)
     budget_check.check_budget(book, terms.budget)
-    others = budget_check.overlapping(books, owners | book.owners, terms.overlaps, population.name)
+    others = budget_check.overlapping_books(books, owners | book.owners, terms.overlaps, population.name)
 
     ledger = ledgers[population.name]
     for name in (population.name, *others):
-        check_witness(book.key, ledgers[name])
+        check_remembered_anchor(book.key, ledgers[name])
     charge = replace(charge, elsewhere=sum(count_elsewhere(ledgers[name]) for name in (population.name, *others)))
-    states = _checkpoints(ledger)
+    states = _read_checkpoints(ledger)
     if terms.resumable and owners <= book.owners:  # with someone new it is another data set
-        charge = _continued(book, charge, states)
+        charge = _resumed_charge(book, charge, states)
     state = states.get(charge.id)
-    budget_check.check_affordable(book, others, charge.remaining(state.step if state else 0), charge.purpose)
+    budget_check.check_affordable(book, others, charge.remaining_mechanisms(state.step if state else 0), charge.purpose)
     if known is None:
-        ledger.append(book.record())
+        ledger.append(book.to_record())
     if charge not in book.charges:
-        ledger.append(charge.record(owners - book.owners))
-    before = tuple(each for each in book.charges if each.id != charge.id)
+        ledger.append(charge.to_record(owners - book.owners))
+    before = tuple(earlier for earlier in book.charges if earlier.id != charge.id)
     book = replace(book, owners=book.owners | owners, charges=before)
     resumed = (state.step, state.tensors) if state else None
-    return Recorded(ledger, book, charge, others, terms.resumable, resumed)
+    return RecordedAccount(ledger, book, charge, others, terms.resumable, resumed)
 
 
-def _checkpoints(ledger: Chain) -> dict[str, Checkpoint]:
+def _read_checkpoints(ledger: Chain) -> dict[str, Checkpoint]:
     """Return the checkpoints of a ledger by the training they are of. Each of them is an anchor of the ledger.
 
     Raises:
         EvidenceError: a checkpoint is damaged, or knows entries that the ledger does not have.
     """
-    found = [checkpoints.read(path) for path in sorted(ledger.folder.glob("*.safetensors"))]
-    for each in found:
-        if not ledger.holds(each.anchor):
-            what = f"has not the {each.anchor.entries} entries that a checkpoint saw: an older copy was put back"
-            raise EvidenceError(what, where=str(ledger.folder / chain.ENTRIES), remedy=chain.REMEDY)
-    return {each.charge: each for each in found}
+    found_checkpoints = [checkpoints.read_checkpoint(path) for path in sorted(ledger.folder.glob("*.safetensors"))]
+    for checkpoint in found_checkpoints:
+        if not ledger.contains(checkpoint.anchor):
+            problem = (
+                f"has not the {checkpoint.anchor.entries} entries that a checkpoint saw: an older copy was put back"
+            )
+            raise EvidenceError(problem, where=str(ledger.folder / chain.ENTRIES_FILE), remedy=chain.REMEDY)
+    return {checkpoint.charge: checkpoint for checkpoint in found_checkpoints}
 
 
-def _continued(book: Book, charge: Charge, states: Mapping[str, Checkpoint]) -> Charge:
+def _resumed_charge(book: Book, charge: Charge, states: Mapping[str, Checkpoint]) -> Charge:
     """Return the training that this one goes on with, or itself.
 
     Whatever was not finished goes on, and what was finished by a process that did not save it. When this process
     finished the same before, another one is wanted.
     """
-    for each in reversed(book.charges):
-        lost = each.finished_by != this_process() and each.id in states
-        if each.is_like(charge) and (each.finished_by is None or lost):
-            return each
+    for candidate in reversed(book.charges):
+        lost = candidate.finished_by != this_process() and candidate.id in states
+        if candidate.is_like(charge) and (candidate.finished_by is None or lost):
+            return candidate
     return charge
 
 
-def settle(population: Population | None, ledger: str | None) -> None:
+def finalize_trainings(population: Population | None, ledger: str | None) -> None:
     """Remove the checkpoints of what this process trained on a population, when the results are saved elsewhere.
 
     Args:
@@ -299,13 +308,13 @@ def settle(population: Population | None, ledger: str | None) -> None:
     book = read_book(chain.read(folder).records, str(folder))
     for charge in book.charges if book else ():
         if charge.finished_by == this_process():
-            checkpoints.remove(folder, charge.id)
+            checkpoints.remove_checkpoint(folder, charge.id)
 
 
 def this_process() -> str:
     """Return what tells this process from all others, those that it was forked from included."""
-    return f"{PROCESS}-{os.getpid()}"
+    return f"{PROCESS_ID}-{os.getpid()}"
 
 
-def _now() -> str:
+def _utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -35,7 +35,7 @@ def sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
     """Put a whole file in the place of another one. Until its folder is flushed, a power cut may bring back the old.
 
     One process at a time may do so in a folder.
@@ -43,7 +43,7 @@ def replace(path: Path, content: bytes) -> None:
     beside = path.with_name(".new")
     with clear_errors(path):
         with open(beside, "wb", opener=_owner_only) as file:
-            _write(file, content)
+            _write_flushed(file, content)
         beside.replace(path)
 
 
@@ -55,10 +55,10 @@ def write_from(path: Path, position: int, content: bytes) -> None:
     with clear_errors(path), open(path, "r+b", opener=_owner_only) as file:
         file.truncate(position)
         file.seek(position)
-        _write(file, content)
+        _write_flushed(file, content)
 
 
-def overwrite(path: Path, content: bytes) -> None:
+def overwrite_in_place(path: Path, content: bytes) -> None:
     """Put ``content`` in the place of another of the same length; no kill leaves half of it if it is a short one.
 
     It is written to the disk in the system's own time: until then a power cut brings back the former one.
@@ -68,7 +68,7 @@ def overwrite(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def locked(path: Path, *, patience: float = 0.0) -> Iterator[None]:
+def hold_lock(path: Path, *, patience: float = 0.0) -> Iterator[None]:
     """Hold the lock of a file, which is made where it is not there; the system frees it when the process ends.
 
     Args:
@@ -81,7 +81,7 @@ def locked(path: Path, *, patience: float = 0.0) -> Iterator[None]:
     with clear_errors(path):
         file = open(path, "r+b", opener=_owner_only)  # noqa: SIM115 (errors of the caller's block are not about this file)
     with file:
-        _lock(file, path, patience)
+        _acquire_lock(file, path, patience)
         yield
 
 
@@ -92,13 +92,13 @@ def clear_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        what = "the disk is full" if full else f"cannot be used ({error.strerror or error})"
+        problem = "the disk is full" if full else f"cannot be used ({error.strerror or error})"
         remedy = "Make room there, or name" if full else "Name"
         remedy += " a folder that can be written with privacy.ledger, or RFT_STATE."
-        raise OutputError(what, where=str(path), remedy=remedy) from error
+        raise OutputError(problem, where=str(path), remedy=remedy) from error
 
 
-def _lock(file: IO[bytes], path: Path, patience: float) -> None:
+def _acquire_lock(file: IO[bytes], path: Path, patience: float) -> None:
     try:
         import fcntl
     except ImportError as error:
@@ -115,12 +115,12 @@ def _lock(file: IO[bytes], path: Path, patience: float) -> None:
                 raise
             if time.monotonic() >= deadline:
                 remedy = "Wait until it has finished: two at a time could spend the same budget twice."
-                what = "the ledger is in use by another training"
-                raise OutputError(what, where=str(path.parent), remedy=remedy) from None
+                problem = "the ledger is in use by another training"
+                raise OutputError(problem, where=str(path.parent), remedy=remedy) from None
         time.sleep(0.05)
 
 
-def _write(file: IO[bytes], content: bytes) -> None:
+def _write_flushed(file: IO[bytes], content: bytes) -> None:
     file.write(content)
     file.flush()
     os.fsync(file.fileno())

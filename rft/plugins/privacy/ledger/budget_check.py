@@ -5,24 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rft.errors import ConfigError, EvidenceError, near
-from rft.plugins.privacy.accounting import Mechanism, epsilon_of
+from rft.plugins.privacy.accounting.accountants import Mechanism, composed_spending
 from rft.plugins.privacy.ledger import unit_hashes
 from rft.plugins.privacy.ledger.charges import Book
 
 ROUNDING = 1e-9
 
 
-def check_people(book: Book, name: str, key: bytes, owners: frozenset[str]) -> None:
+def check_units(book: Book, name: str, key: bytes, owners: frozenset[str]) -> None:
     """Raise ``ConfigError`` when a ledger is not that of these people, ``EvidenceError`` when its key is another one.
 
     They may have become more or fewer, but one at least must be known, or else the name was taken by others.
     """
     if book.population != name:
-        what = f"the ledger in the folder {name!r} is that of another population, {book.population!r}"
-        raise ConfigError(what, where="data.population", remedy=f"Give its folder the name {book.population!r} again.")
-    if book.key != unit_hashes.fingerprint(key):
-        what = f"the key is not the one that the ledger of {name!r} was begun with: its people cannot be recognised"
-        raise EvidenceError(what, where=unit_hashes.KEY, remedy="Put the key back from a copy of the folder.")
+        problem = f"the ledger in the folder {name!r} is that of another population, {book.population!r}"
+        raise ConfigError(
+            problem, where="data.population", remedy=f"Give its folder the name {book.population!r} again."
+        )
+    if book.key != unit_hashes.key_fingerprint(key):
+        problem = f"the key is not the one that the ledger of {name!r} was begun with: its people cannot be recognised"
+        raise EvidenceError(problem, where=unit_hashes.KEY_FILE, remedy="Put the key back from a copy of the folder.")
     if book.owners and not book.owners & owners:
         raise ConfigError(
             f"the ledger of {name!r} is that of another population: it knows {len(book.owners):,} owners of examples "
@@ -61,7 +63,7 @@ def check_budget(book: Book, budget: float | None) -> None:
     )
 
 
-def overlapping(
+def overlapping_books(
     books: Mapping[str, Book], owners: frozenset[str], overlaps: Sequence[str], population: str
 ) -> dict[str, Book]:
     """Return the ledgers of other populations whose spending counts for these people as well.
@@ -69,40 +71,40 @@ def overlapping(
     Raises:
         ConfigError: one shares people with these and is not named in ``overlaps``, or a named one does not exist.
     """
-    for other in overlaps:
-        if other == population:
+    for name in overlaps:
+        if name == population:
             raise ConfigError(
-                f"{other!r} is the population itself, and counts already", where="privacy.overlaps", remedy="Remove it."
+                f"{name!r} is the population itself, and counts already", where="privacy.overlaps", remedy="Remove it."
             )
-        if other not in books:
-            remedy = near(other, list(books)) or f"Known here: {', '.join(sorted(books)) or 'none'}."
-            raise ConfigError(f"no other population {other!r} has a ledger", where="privacy.overlaps", remedy=remedy)
-    for other, book in books.items():
+        if name not in books:
+            remedy = near(name, list(books)) or f"Known here: {', '.join(sorted(books)) or 'none'}."
+            raise ConfigError(f"no other population {name!r} has a ledger", where="privacy.overlaps", remedy=remedy)
+    for name, book in books.items():
         common = len(book.owners & owners)
-        if common and other not in overlaps:
+        if common and name not in overlaps:
             raise ConfigError(
-                f"{common:,} of the {len(owners):,} owners of examples are in population {other!r} too, whose spending "
+                f"{common:,} of the {len(owners):,} owners of examples are in population {name!r} too, whose spending "
                 "would not count",
                 where="data.population",
-                remedy=f'Add overlaps = ["{other}"] to [privacy] to count both. If they only have the same names, keep '
+                remedy=f'Add overlaps = ["{name}"] to [privacy] to count both. If they only have the same names, keep '
                 "the ledgers in different folders with privacy.ledger.",
             )
-    return {other: books[other] for other in overlaps}
+    return {name: books[name] for name in overlaps}
 
 
-def check_affordable(book: Book, others: Mapping[str, Book], more: Sequence[Mechanism], what: str) -> None:
+def check_affordable(book: Book, others: Mapping[str, Book], more: Sequence[Mechanism], purpose: str) -> None:
     """Raise ``ConfigError`` when ``more`` would spend more than the budget of a population that it is charged to."""
     concerned = [book, *others.values()]
-    spent = [mechanism for each in concerned for mechanism in each.spent()]
-    for each in concerned:
-        if each.budget is None:
+    spent = [mechanism for concerned_book in concerned for mechanism in concerned_book.charged_mechanisms()]
+    for concerned_book in concerned:
+        if concerned_book.budget is None:
             continue
-        total = epsilon_of([*spent, *more], each.delta).epsilon
-        if total > each.budget * (1 + ROUNDING):
-            before = epsilon_of(spent, each.delta).epsilon
+        total = composed_spending([*spent, *more], concerned_book.delta).epsilon
+        if total > concerned_book.budget * (1 + ROUNDING):
+            before = composed_spending(spent, concerned_book.delta).epsilon
             raise ConfigError(
-                f"the budget of population {each.population!r} does not suffice: {before:.4g} of {each.budget:g} are "
-                f"spent, and with the {what} of this run it would be {total:.4g} (at delta {each.delta:.2g})",
+                f"the budget of population {concerned_book.population!r} does not suffice: {before:.4g} of {concerned_book.budget:g} are "
+                f"spent, and with the {purpose} of this run it would be {total:.4g} (at delta {concerned_book.delta:.2g})",
                 where="privacy.budget",
                 remedy="Train with a smaller epsilon or, when it is all spent, no more on these people.",
             )

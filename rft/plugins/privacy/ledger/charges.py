@@ -11,11 +11,11 @@ from dataclasses import astuple, dataclass, replace
 from itertools import pairwise
 
 from rft.errors import DataError
-from rft.plugins.privacy.accounting import Mechanism
+from rft.plugins.privacy.accounting.accountants import Mechanism
 from rft.plugins.privacy.ledger import unit_hashes
 from rft.plugins.privacy.ledger.chain import Record
 
-FORMAT = 2  # 1: the first; 2: whether noise was secret, and ledgers in other folders
+LEDGER_FORMAT = 2  # 1: the first; 2: whether noise was secret, and ledgers in other folders
 
 
 @dataclass(frozen=True)
@@ -59,25 +59,30 @@ class Charge:
         """How often it went back, to take steps again that were charged before."""
         return sum(later.start < earlier.stop for earlier, later in pairwise(self.blocks))
 
-    def is_like(self, other: Charge) -> bool:
+    def is_like(self, charge: Charge) -> bool:
         """Tell whether both are attempts at the same training."""
         mine = (self.purpose, self.identity, self.mechanisms)
-        return mine == (other.purpose, other.identity, other.mechanisms)
+        return mine == (charge.purpose, charge.identity, charge.mechanisms)
 
-    def spent(self) -> list[Mechanism]:
+    def charged_mechanisms(self) -> list[Mechanism]:
         """Return what was charged, as mechanisms to compose."""
-        return self._over(self.blocks)
+        return self._mechanisms_over(self.blocks)
 
-    def remaining(self, start: int) -> list[Mechanism]:
+    def remaining_mechanisms(self, start: int) -> list[Mechanism]:
         """Return what is still to be charged when it goes on at step ``start``."""
-        return self._over([range(start, self.planned)])
+        return self._mechanisms_over([range(start, self.planned)])
 
-    def _over(self, blocks: Iterable[range]) -> list[Mechanism]:
+    def _mechanisms_over(self, blocks: Iterable[range]) -> list[Mechanism]:
         spans = list(blocks)
-        steps = [sum(len(range(span.start, min(span.stop, each.steps))) for span in spans) for each in self.mechanisms]
-        return [replace(each, steps=taken) for each, taken in zip(self.mechanisms, steps, strict=True) if taken]
+        steps = [
+            sum(len(range(span.start, min(span.stop, mechanism.steps))) for span in spans)
+            for mechanism in self.mechanisms
+        ]
+        return [
+            replace(mechanism, steps=taken) for mechanism, taken in zip(self.mechanisms, steps, strict=True) if taken
+        ]
 
-    def record(self, new_owners: frozenset[str]) -> Record:
+    def to_record(self, new_owners: frozenset[str]) -> Record:
         """Return the entry that begins it."""
         return {
             "kind": "training",
@@ -88,7 +93,7 @@ class Charge:
             "mechanisms": [list(astuple(mechanism)) for mechanism in self.mechanisms],
             "randomness": self.randomness,
             "elsewhere": self.elsewhere,
-            "owners": unit_hashes.packed(new_owners),
+            "owners": unit_hashes.pack_hashes(new_owners),
         }
 
 
@@ -112,14 +117,14 @@ class Book:
     owners: frozenset[str] = frozenset()
     charges: tuple[Charge, ...] = ()
 
-    def spent(self) -> list[Mechanism]:
+    def charged_mechanisms(self) -> list[Mechanism]:
         """Return all that was charged, as mechanisms to compose."""
-        return [mechanism for charge in self.charges for mechanism in charge.spent()]
+        return [mechanism for charge in self.charges for mechanism in charge.charged_mechanisms()]
 
-    def record(self) -> Record:
+    def to_record(self) -> Record:
         """Return the entry that begins a ledger."""
         fixed = {"population": self.population, "key": self.key, "delta": self.delta, "budget": self.budget}
-        return {"kind": "population", "format": FORMAT, **fixed}
+        return {"kind": "population", "format": LEDGER_FORMAT, **fixed}
 
 
 def read_book(records: Sequence[Record], where: str) -> Book | None:
@@ -131,9 +136,9 @@ def read_book(records: Sequence[Record], where: str) -> Book | None:
     if not records:
         return None
     first, *others = records
-    if first["format"] != FORMAT:
+    if first["format"] != LEDGER_FORMAT:
         raise DataError(
-            f"has format {first['format']}; this rft reads format {FORMAT}",
+            f"has format {first['format']}; this rft reads format {LEDGER_FORMAT}",
             where=where,
             remedy="Use the version of rft that wrote it.",
         )
@@ -141,8 +146,8 @@ def read_book(records: Sequence[Record], where: str) -> Book | None:
     charges: dict[str, Charge] = {}
     for record in others:
         if record["kind"] == "training":
-            charges[record["id"]] = _begun(record)
-            owners |= unit_hashes.unpacked(record["owners"])
+            charges[record["id"]] = _parse_charge(record)
+            owners |= unit_hashes.unpack_hashes(record["owners"])
             continue
         charge = charges[record["id"]]
         if record["kind"] == "block":
@@ -153,7 +158,7 @@ def read_book(records: Sequence[Record], where: str) -> Book | None:
     return Book(**fixed, owners=frozenset(owners), charges=tuple(charges.values()))
 
 
-def _begun(record: Record) -> Charge:
+def _parse_charge(record: Record) -> Charge:
     mechanisms = tuple(Mechanism(*numbers) for numbers in record["mechanisms"])
     fixed = {name: record[name] for name in ("id", "purpose", "identity", "started", "randomness", "elsewhere")}
     return Charge(**fixed, mechanisms=mechanisms)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from rft.backbones.classifier import hash_tensors
 from rft.errors import EvidenceError
-from rft.plugins.privacy.ledger.atomic_io import clear_errors, replace
+from rft.plugins.privacy.ledger.atomic_io import clear_errors, replace_file
 from rft.plugins.privacy.ledger.chain import Anchor
 
 
@@ -45,22 +45,22 @@ class Checkpoint:
     def write(self, folder: Path) -> None:
         """Replace the training's checkpoint in this folder; raises ``OutputError`` when it cannot be written."""
         tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in self.tensors.items()}
-        replace(path_of(folder, self.charge), save(tensors, {**self._facts, "sha256": self.sha256}))
+        replace_file(checkpoint_path(folder, self.charge), save(tensors, {**self._facts, "sha256": self.sha256}))
 
 
-def path_of(folder: Path, charge: str) -> Path:
+def checkpoint_path(folder: Path, charge: str) -> Path:
     """Return where the checkpoint of a training is."""
     return folder / f"{charge}.safetensors"
 
 
-def remove(folder: Path, charge: str) -> None:
+def remove_checkpoint(folder: Path, charge: str) -> None:
     """Remove the checkpoint of a training, if there is one; raises ``OutputError``."""
-    path = path_of(folder, charge)
+    path = checkpoint_path(folder, charge)
     with clear_errors(path):
         path.unlink(missing_ok=True)
 
 
-def read(path: Path) -> Checkpoint:
+def read_checkpoint(path: Path) -> Checkpoint:
     """Return the checkpoint of a file that is there.
 
     Raises:

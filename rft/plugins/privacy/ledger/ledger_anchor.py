@@ -11,7 +11,7 @@ from typing import Any
 from rft.errors import EvidenceError
 from rft.plugins import EvidenceCheck
 from rft.plugins.privacy.ledger import chain
-from rft.plugins.privacy.ledger.atomic_io import make_folder, replace
+from rft.plugins.privacy.ledger.atomic_io import make_folder, replace_file
 from rft.plugins.privacy.ledger.chain import Anchor, Chain
 from rft.runtime.state_folder import state_folder
 
@@ -25,63 +25,65 @@ def ledger_folder(ledger: str | None, relative_to: Path) -> Path:
     return state_folder() / "ledgers"
 
 
-def witness(key: str, population: str) -> Path:
+def remembered_anchor_path(key: str, population: str) -> Path:
     """Return the file, apart from all ledgers, that remembers where one stood: who puts back a ledger leaves it be."""
-    return _witnesses() / f"{key}-{population}" / chain.HEAD
+    return _anchors_folder() / f"{key}-{population}" / chain.HEAD_FILE
 
 
-def _witnesses() -> Path:
+def _anchors_folder() -> Path:
     return state_folder() / "witnesses"
 
 
-def remember(key: str, found: Chain) -> None:
+def remember_anchor(key: str, ledger: Chain) -> None:
     """Write down where a ledger stands, and in which folder; raises ``OutputError`` when that cannot be written."""
-    path = witness(key, found.folder.name)
+    path = remembered_anchor_path(key, ledger.folder.name)
     make_folder(path.parent)
-    replace(path, json.dumps({**asdict(found.anchor), "place": _place(found.folder)}).encode())
+    replace_file(path, json.dumps({**asdict(ledger.anchor), "place": _folder_hash(ledger.folder)}).encode())
 
 
-def check_witness(key: str, found: Chain) -> None:
+def check_remembered_anchor(key: str, ledger: Chain) -> None:
     """Raise ``EvidenceError`` when a ledger is not, or no longer, what this user's state folder remembers of it.
 
     Args:
         key: fingerprint of the key of its folder, which is a new one where the whole folder is.
-        found: the ledger, empty where it is about to begin.
+        ledger: the ledger, empty where it is about to begin.
     """
-    path = witness(key, found.folder.name)
-    seen = _seen(path)[0] if path.is_file() else Anchor()
-    if not found.holds(seen):
-        what = f"has not the {seen.entries} entries that were written to it: an older copy was put back"
-        raise EvidenceError(what, where=str(found.folder / chain.ENTRIES), remedy=chain.REMEDY)
-    if found.records:
+    path = remembered_anchor_path(key, ledger.folder.name)
+    seen = _read_remembered(path)[0] if path.is_file() else Anchor()
+    if not ledger.contains(seen):
+        problem = f"has not the {seen.entries} entries that were written to it: an older copy was put back"
+        raise EvidenceError(problem, where=str(ledger.folder / chain.ENTRIES_FILE), remedy=chain.REMEDY)
+    if ledger.records:
         return
-    for path in sorted(_witnesses().glob(f"*/{chain.HEAD}")):
-        if path.parent.name.partition("-")[2] == found.folder.name and _seen(path)[1] == _place(found.folder):
-            what = f"is gone: {_seen(path)[0].entries} entries were written here, and a new ledger would begin at 0"
+    for path in sorted(_anchors_folder().glob(f"*/{chain.HEAD_FILE}")):
+        if path.parent.name.partition("-")[2] == ledger.folder.name and _read_remembered(path)[1] == _folder_hash(
+            ledger.folder
+        ):
+            problem = f"is gone: {_read_remembered(path)[0].entries} entries were written here, and a new ledger would begin at 0"
             remedy = f"{chain.REMEDY} To count from 0 nevertheless, remove {path}."
-            raise EvidenceError(what, where=str(found.folder / chain.ENTRIES), remedy=remedy)
+            raise EvidenceError(problem, where=str(ledger.folder / chain.ENTRIES_FILE), remedy=remedy)
 
 
-def count_elsewhere(found: Chain) -> int:
+def count_elsewhere(ledger: Chain) -> int:
     """Return in how many other folders this user's state folder remembers a ledger of the population.
 
     What was spent there does not count here, unless the folder was moved.
     """
-    paths = _witnesses().glob(f"*/{chain.HEAD}")
-    places = [_seen(path)[1] for path in paths if path.parent.name.partition("-")[2] == found.folder.name]
-    return sum(place != _place(found.folder) for place in places)
+    paths = _anchors_folder().glob(f"*/{chain.HEAD_FILE}")
+    places = [_read_remembered(path)[1] for path in paths if path.parent.name.partition("-")[2] == ledger.folder.name]
+    return sum(place != _folder_hash(ledger.folder) for place in places)
 
 
-def _seen(path: Path) -> tuple[Anchor, str | None]:
+def _read_remembered(path: Path) -> tuple[Anchor, str | None]:
     """Return where a ledger stood, and the hash of its folder's path."""
     try:
         content = json.loads(path.read_bytes())
-        return Anchor.of(content), content.get("place")
+        return Anchor.from_mapping(content), content.get("place")
     except ValueError as error:
         raise EvidenceError("is not the one that was written", where=str(path)) from error
 
 
-def _place(folder: Path) -> str:
+def _folder_hash(folder: Path) -> str:
     return hashlib.sha256(str(folder.resolve()).encode()).hexdigest()
 
 
@@ -117,14 +119,16 @@ def check_anchor(stand: Any, folder: Path) -> str | None:
         EvidenceError: the ledger is damaged, or went back to a state before the run; or ``stand`` says nothing.
     """
     try:
-        population, anchor = str(stand["population"]), Anchor.of(stand)
+        population, anchor = str(stand["population"]), Anchor.from_mapping(stand)
     except (KeyError, TypeError, ValueError) as error:
         raise EvidenceError("what it says of the ledger is not what was written", where="evidence.json") from error
     place = folder / population
-    if not (place / chain.ENTRIES).is_file() and not (place / chain.HEAD).is_file():
+    if not (place / chain.ENTRIES_FILE).is_file() and not (place / chain.HEAD_FILE).is_file():
         return None
-    found = chain.read(place)
-    if not found.holds(anchor):
-        what = f"has not the {anchor.entries} entries that the run saw: an older copy was put back, or it was rewritten"
-        raise EvidenceError(what, where=str(place / chain.ENTRIES), remedy=chain.REMEDY)
+    ledger = chain.read(place)
+    if not ledger.contains(anchor):
+        problem = (
+            f"has not the {anchor.entries} entries that the run saw: an older copy was put back, or it was rewritten"
+        )
+        raise EvidenceError(problem, where=str(place / chain.ENTRIES_FILE), remedy=chain.REMEDY)
     return f"The ledger of population {population!r} holds the {anchor.entries} entries that the run saw."

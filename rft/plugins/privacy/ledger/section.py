@@ -37,27 +37,27 @@ def ledger_chapter(facts: Mapping[str, Any]) -> PrivacyChapter:
             "Ledger", findings=(not_measured("privacy.ledger_epsilon", TITLE, NO_POPULATION, DESCRIPTION),)
         )
     trainings: Table = [dict(row) for row in facts["trainings"]]
-    findings = [_epsilon(facts), _elsewhere(facts), _interruptions(trainings)]
+    findings = [_epsilon_finding(facts), _elsewhere_finding(facts), _interruptions_finding(trainings)]
     if facts["budget"] is not None:
-        findings.insert(1, _remaining(facts))
+        findings.insert(1, _remaining_finding(facts))
     return PrivacyChapter(
         "Ledger",
         findings=tuple(findings),
-        tables={"ledger": _stand(facts), "ledger_trainings": trainings},
+        tables={"ledger": _ledger_table(facts), "ledger_trainings": trainings},
         captions=CAPTIONS,
     )
 
 
-def stand_of_ledger(tables: Mapping[str, Table]) -> dict[str, Cell] | None:
+def ledger_evidence(tables: Mapping[str, Table]) -> dict[str, Cell] | None:
     """Return what ``evidence.json`` keeps of the ledger: population, entries and head; None without a ledger."""
     stand = {str(row["quantity"]): row["value"] for row in tables.get("ledger", [])}
     return {name: stand[name] for name in ("population", "entries", "head")} if stand else None
 
 
-def _epsilon(facts: Mapping[str, Any]) -> Finding:
+def _epsilon_finding(facts: Mapping[str, Any]) -> Finding:
     n = facts["owners"]
     if facts["seeded"]:
-        return not_measured("privacy.ledger_epsilon", TITLE, _seeded(facts), DESCRIPTION, n=n)
+        return not_measured("privacy.ledger_epsilon", TITLE, _explain_seeded(facts), DESCRIPTION, n=n)
     if not math.isfinite(facts["epsilon"]):
         return not_measured("privacy.ledger_epsilon", TITLE, "no accountant gives a finite epsilon", DESCRIPTION, n=n)
     return Finding(
@@ -73,19 +73,19 @@ def _epsilon(facts: Mapping[str, Any]) -> Finding:
     )
 
 
-def _seeded(facts: Mapping[str, Any]) -> str:
+def _explain_seeded(facts: Mapping[str, Any]) -> str:
     return (
         f"{facts['seeded']} of {len(facts['trainings'])} trainings drew samples and noise from a seed (randomness = "
         '"seeded"), which protects nobody from those who know it'
     )
 
 
-def _remaining(facts: Mapping[str, Any]) -> Finding:
+def _remaining_finding(facts: Mapping[str, Any]) -> Finding:
     if facts["seeded"]:
         description = (
             f"The budget of {facts['budget']:g}, fixed by the first training on these people, less what is spent."
         )
-        return not_measured("privacy.ledger_remaining", REMAINING_TITLE, _seeded(facts), description)
+        return not_measured("privacy.ledger_remaining", REMAINING_TITLE, _explain_seeded(facts), description)
     return Finding(
         id="privacy.ledger_remaining",
         title=REMAINING_TITLE,
@@ -99,7 +99,7 @@ def _remaining(facts: Mapping[str, Any]) -> Finding:
     )
 
 
-def _elsewhere(facts: Mapping[str, Any]) -> Finding:
+def _elsewhere_finding(facts: Mapping[str, Any]) -> Finding:
     count = facts["elsewhere"]
     remark = " What was spent there is not counted here, unless that folder was moved to where the ledger is now."
     return Finding(
@@ -115,7 +115,7 @@ def _elsewhere(facts: Mapping[str, Any]) -> Finding:
     )
 
 
-def _interruptions(trainings: Table) -> Finding:
+def _interruptions_finding(trainings: Table) -> Finding:
     return Finding(
         id="privacy.ledger_interruptions",
         title="Interruptions after which steps were charged again",
@@ -130,15 +130,17 @@ def _interruptions(trainings: Table) -> Finding:
     )
 
 
-def _stand(facts: Mapping[str, Any]) -> Table:
-    epsilon, remaining = (None, None) if facts["seeded"] else (_finite(facts["epsilon"]), _number(facts["remaining"]))
+def _ledger_table(facts: Mapping[str, Any]) -> Table:
+    epsilon, remaining = (
+        (None, None) if facts["seeded"] else (_finite_or_none(facts["epsilon"]), _number_or_none(facts["remaining"]))
+    )
     rows: list[tuple[str, Cell, str]] = [
         ("population", facts["population"], "Whose spending is added up, as data.population names them."),
         ("overlaps", ", ".join(facts["overlaps"]) or "none", "Populations with people in common; they count."),
         ("owners", facts["owners"], "Different units, or examples where there are none, of all trainings so far."),
         ("epsilon", epsilon, "Of all trainings in the table below together."),
         ("delta", facts["delta"], "At which they are added up: that of the first training."),
-        ("budget", _number(facts["budget"]), "Fixed by the first training, or never."),
+        ("budget", _number_or_none(facts["budget"]), "Fixed by the first training, or never."),
         ("remaining", remaining, "Budget less epsilon."),
         ("entries", facts["entries"], "Of the ledger, each with the hash of the one before it."),
         ("head", facts["head"], "sha256 of the last entry: a ledger without it was cut or rewritten."),
@@ -151,9 +153,9 @@ def _stand(facts: Mapping[str, Any]) -> Table:
     return [dict(zip(("quantity", "value", "description"), row, strict=True)) for row in rows]
 
 
-def _number(number: float | None) -> Cell:
-    return "none" if number is None else _finite(number)
+def _number_or_none(number: float | None) -> Cell:
+    return "none" if number is None else _finite_or_none(number)
 
 
-def _finite(number: float | None) -> float | None:
+def _finite_or_none(number: float | None) -> float | None:
     return number if number is not None and math.isfinite(number) else None

@@ -12,13 +12,15 @@ from pathlib import Path
 import numpy as np
 
 from rft.errors import EvidenceError
-from rft.plugins.privacy.ledger.atomic_io import clear_errors, replace, sync_folder
+from rft.plugins.privacy.ledger.atomic_io import clear_errors, replace_file, sync_folder
 
-KEY = ".key"  # no population begins with a dot
-LENGTH = 16  # hex digits of a hash: of two times a million people two are mistaken for one with a probability of 5e-8
+KEY_FILE = ".key"  # no population begins with a dot
+HASH_LENGTH = (
+    16  # hex digits of a hash: of two times a million people two are mistaken for one with a probability of 5e-8
+)
 
 
-def key_of(folder: Path, *, needed: bool) -> bytes:
+def read_or_make_key(folder: Path, *, needed: bool) -> bytes:
     """Return the key of a folder of ledgers, made where there is none yet.
 
     Args:
@@ -28,12 +30,12 @@ def key_of(folder: Path, *, needed: bool) -> bytes:
     Raises:
         EvidenceError: the key is missing or damaged.
     """
-    path = folder / KEY
+    path = folder / KEY_FILE
     with clear_errors(path):
         text = path.read_bytes() if path.exists() else None
     if text is None and not needed:
         key = secrets.token_bytes(32)
-        replace(path, key.hex().encode())
+        replace_file(path, key.hex().encode())
         sync_folder(folder)
         return key
     remedy = "Put the key back from a copy of the folder: without it nobody can tell whether these are the same people."
@@ -48,21 +50,21 @@ def key_of(folder: Path, *, needed: bool) -> bytes:
     return key
 
 
-def fingerprint(key: bytes) -> str:
+def key_fingerprint(key: bytes) -> str:
     """Return what a key is recognised by, and cannot be found out from."""
-    return hmac.digest(key, b"rft ledger key", "sha256").hex()[:LENGTH]
+    return hmac.digest(key, b"rft ledger key", "sha256").hex()[:HASH_LENGTH]
 
 
-def hashes(owners: np.ndarray, key: bytes) -> frozenset[str]:
+def hash_units(owners: np.ndarray, key: bytes) -> frozenset[str]:
     """Return the keyed hashes (HMAC with SHA-256) of (N,) names."""
-    return frozenset(hmac.digest(key, str(owner).encode(), "sha256").hex()[:LENGTH] for owner in owners.tolist())
+    return frozenset(hmac.digest(key, str(owner).encode(), "sha256").hex()[:HASH_LENGTH] for owner in owners.tolist())
 
 
-def packed(owners: frozenset[str]) -> str:
+def pack_hashes(owners: frozenset[str]) -> str:
     """Return hashes as one string, in an order that tells nothing of the order of the data."""
     return "".join(sorted(owners))
 
 
-def unpacked(text: str) -> frozenset[str]:
+def unpack_hashes(text: str) -> frozenset[str]:
     """Return the hashes of a string of them."""
-    return frozenset(text[start : start + LENGTH] for start in range(0, len(text), LENGTH))
+    return frozenset(text[start : start + HASH_LENGTH] for start in range(0, len(text), HASH_LENGTH))

@@ -15,7 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from rft.backbones.classifier import hash_tensors
-from rft.plugins.privacy.training.mechanism_parameters import Plan
+from rft.plugins.privacy.training.mechanism_parameters import MechanismParameters
 from rft.training import Job, Task
 
 if TYPE_CHECKING:
@@ -25,7 +25,11 @@ LEDGER_KEYS = ("ledger", "overlaps", "budget", "charged")  # of a trainer: they 
 
 
 def training_identity(
-    trainer: DPTrainer, plans: Sequence[Plan], task: Task, jobs: Sequence[Job], start: Mapping[str, Tensor]
+    trainer: DPTrainer,
+    plans: Sequence[MechanismParameters],
+    task: Task,
+    jobs: Sequence[Job],
+    start: Mapping[str, Tensor],
 ) -> str:
     """Return the hash of all that the result of a training follows from, but its secret random numbers.
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rft.plugins.privacy.training.randomness import Source
+from rft.plugins.privacy.training.randomness import RandomSource
 from rft.training.linear_heads import Vectors
 
 BALANCE = 2.0  # weight of the products with the classes against the second moments; the ridge below goes with it
@@ -25,7 +25,7 @@ RIDGE = 0.3  # of the noise's largest eigenvalue; both were chosen on made-up fe
 
 
 @dataclass(frozen=True)
-class Statistics:
+class SufficientStatistics:
     """Private sums, not to be released without noise.
 
     Attributes:
@@ -41,7 +41,9 @@ class Statistics:
     non_finite: int
 
 
-def statistics(data: Vectors, units: np.ndarray, classes: int, members: np.ndarray | None = None) -> Statistics:
+def sufficient_statistics(
+    data: Vectors, units: np.ndarray, classes: int, members: np.ndarray | None = None
+) -> SufficientStatistics:
     """Return the sums over all units, each unit's part scaled down to the bound where it is longer.
 
     An example counts with its class weight over the largest one, so that one example alone is never scaled down; its
@@ -54,43 +56,45 @@ def statistics(data: Vectors, units: np.ndarray, classes: int, members: np.ndarr
         members: (N,) bool, who counts; None: all.
     """
     views = data.views
-    features = data.rows(torch.arange(len(units) * views, device=data.stored.device)).cpu().double().numpy()
-    weights = _weights(data) * (1 if members is None else members)
+    features = data.scaled_rows(torch.arange(len(units) * views, device=data.stored.device)).cpu().double().numpy()
+    weights = _relative_weights(data) * (1 if members is None else members)
     finite = np.isfinite(features).all(axis=1).reshape(-1, views).all(axis=1)
     non_finite, weights = int(np.sum(~finite & (weights > 0))), np.where(finite, weights, 0.0)
     rows = np.column_stack([np.where(finite.repeat(views)[:, None], features, 0.0), np.ones(len(features))])
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     targets = BALANCE * (np.eye(classes) - 1 / classes)[data.labels.cpu().numpy().repeat(views)]
-    most = bound(classes)
+    most = unit_bound(classes)
     shares = weights.repeat(views) / views
-    shares *= _factors(rows, targets, shares, units.repeat(views), most)
+    shares *= _unit_factors(rows, targets, shares, units.repeat(views), most)
     weighted = rows * shares[:, None]
-    return Statistics(weighted.T @ rows, weighted.T @ targets, most, non_finite)
+    return SufficientStatistics(weighted.T @ rows, weighted.T @ targets, most, non_finite)
 
 
-def bound(classes: int) -> float:
+def unit_bound(classes: int) -> float:
     """Return the length of one example's part: its moments' length is 1, its products' ``BALANCE`` sqrt(1 - 1 / K)."""
     return math.sqrt(1 + BALANCE**2 * (1 - 1 / classes))
 
 
-def _weights(data: Vectors) -> np.ndarray:
+def _relative_weights(data: Vectors) -> np.ndarray:
     """Return (N,) class weights over the largest there could be, whether or not an example has it."""
     if data.class_weights is None:
         return np.ones(len(data.labels))
     return (data.class_weights / data.class_weights.max())[data.labels].cpu().double().numpy()
 
 
-def _factors(rows: np.ndarray, targets: np.ndarray, shares: np.ndarray, units: np.ndarray, most: float) -> np.ndarray:
+def _unit_factors(
+    rows: np.ndarray, targets: np.ndarray, shares: np.ndarray, units: np.ndarray, most: float
+) -> np.ndarray:
     """Return (R,) what each row is multiplied by, the same for all of a unit, so that no unit exceeds the bound."""
     factors = np.ones(len(rows))
     order = np.argsort(units, kind="stable")
-    for own in np.split(order, np.flatnonzero(np.diff(units[order])) + 1):
-        if len(own) > 1:  # a single row is as long as the bound, or shorter
-            factors[own] = most / max(most, _length(rows[own], targets[own], shares[own]))
+    for unit_rows in np.split(order, np.flatnonzero(np.diff(units[order])) + 1):
+        if len(unit_rows) > 1:  # a single row is as long as the bound, or shorter
+            factors[unit_rows] = most / max(most, _part_length(rows[unit_rows], targets[unit_rows], shares[unit_rows]))
     return factors
 
 
-def _length(rows: np.ndarray, targets: np.ndarray, shares: np.ndarray) -> float:
+def _part_length(rows: np.ndarray, targets: np.ndarray, shares: np.ndarray) -> float:
     """Return the length of one unit's part: the root of the sum of squares of all numbers in both matrices."""
     if len(rows) > rows.shape[1]:
         weighted = rows * shares[:, None]
@@ -99,7 +103,9 @@ def _length(rows: np.ndarray, targets: np.ndarray, shares: np.ndarray) -> float:
     return math.sqrt(max(0.0, float(shares @ (alike**2 + alike * (targets @ targets.T)) @ shares)))
 
 
-def noised(sums: Statistics, noise_multiplier: float, noise: Source) -> tuple[np.ndarray, np.ndarray]:
+def add_noise(
+    sums: SufficientStatistics, noise_multiplier: float, noise: RandomSource
+) -> tuple[np.ndarray, np.ndarray]:
     """Return moments and products with noise: what may be released.
 
     Args:
@@ -108,18 +114,18 @@ def noised(sums: Statistics, noise_multiplier: float, noise: Source) -> tuple[np
         noise: draws it.
     """
     d, k = sums.products.shape
-    by_moments, by_products = np.split(noise.normals(d * (d + 1) // 2 + d * k), [d * (d + 1) // 2])
+    by_moments, by_products = np.split(noise.draw_normals(d * (d + 1) // 2 + d * k), [d * (d + 1) // 2])
     scale = noise_multiplier * sums.bound
-    return sums.moments + scale * _symmetric(by_moments, d), sums.products + scale * by_products.reshape(d, k)
+    return sums.moments + scale * _symmetric_noise(by_moments, d), sums.products + scale * by_products.reshape(d, k)
 
 
-def solve(sums: Statistics, noise_multiplier: float, noise: Source) -> dict[str, Tensor]:
-    """Return the state of a ``Head``: ridge regression on the noised sums. Arguments as for ``noised``.
+def solve_head(sums: SufficientStatistics, noise_multiplier: float, noise: RandomSource) -> dict[str, Tensor]:
+    """Return the state of a ``Head``: ridge regression on the noised sums. Arguments as for ``add_noise``.
 
     The noised moments may have negative eigenvalues, which true ones cannot: they are set to 0. The ridge depends on
     the noise alone. Logits of such a head rank the classes; their softmax is no estimate of a probability.
     """
-    moments, products = noised(sums, noise_multiplier, noise)
+    moments, products = add_noise(sums, noise_multiplier, noise)
     values, vectors = np.linalg.eigh(moments)
     # The largest eigenvalue of symmetric noise: twice its deviation off the diagonal times sqrt(D + 1) (Wigner 1958).
     ridge = RIDGE * noise_multiplier * sums.bound * math.sqrt(2 * len(moments))
@@ -128,7 +134,7 @@ def solve(sums: Statistics, noise_multiplier: float, noise: Source) -> dict[str,
     return {"linear.weight": weights[:, :-1].contiguous(), "linear.bias": weights[:, -1].contiguous()}
 
 
-def _symmetric(drawn: np.ndarray, d: int) -> np.ndarray:
+def _symmetric_noise(drawn: np.ndarray, d: int) -> np.ndarray:
     """Return a symmetric (d, d) matrix of noise with deviation 1, and sqrt(1/2) where a number stands twice.
 
     Such a number counts twice in the length that the bound is about.

@@ -15,14 +15,14 @@ from rft.errors import ConfigError, IntegrityError
 from rft.plugins.privacy.ledger.account import open_account
 from rft.plugins.privacy.training import least_squares
 from rft.plugins.privacy.training.identity import training_identity
-from rft.plugins.privacy.training.least_squares import Statistics
-from rft.plugins.privacy.training.mechanism_parameters import Plan, plan
-from rft.plugins.privacy.training.randomness import Source, draws
-from rft.plugins.privacy.training.self_test.check import Check
-from rft.plugins.privacy.training.self_test.random_checks import DEVIATIONS, NUMBERS
+from rft.plugins.privacy.training.least_squares import SufficientStatistics
+from rft.plugins.privacy.training.mechanism_parameters import MechanismParameters, choose_mechanism_parameters
+from rft.plugins.privacy.training.randomness import RandomSource, random_streams
+from rft.plugins.privacy.training.self_test.check import SelfTestCheck
+from rft.plugins.privacy.training.self_test.random_checks import DEVIATIONS, NOISE_NUMBERS
 from rft.plugins.privacy.training.unit_index import unit_of_row
 from rft.training import Facts, Fit, Job, Task
-from rft.training.linear_heads import Vectors, vectors
+from rft.training.linear_heads import Vectors, linear_head_vectors
 
 if TYPE_CHECKING:
     from rft.plugins.privacy.ledger.account import Purpose
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("rft")
 
-ROUNDING = 1e-9  # of a length, in float64
-SIZES = (1, 3, 40)  # of the made-up units
+LENGTH_ROUNDING = 1e-9  # of a length, in float64
+UNIT_SIZES = (1, 3, 40)  # of the made-up units
 State = dict[str, torch.Tensor]
 
 
 def prepare(trainer: DPTrainer, task: Task) -> Facts:
     """Return the parameters of a fit; raises as ``fit`` does."""
-    data, classes = _examples(task)
-    return _plan(trainer, task, unit_of_row(task), classes).facts | _facts(data, classes)
+    data, classes = _head_vectors(task)
+    return _least_squares_parameters(trainer, task, unit_of_row(task), classes).facts | _engine_facts(data, classes)
 
 
 def fit(trainers: Sequence[DPTrainer], task: Task, jobs: Sequence[Job], *, purpose: Purpose) -> list[Fit]:
@@ -54,12 +54,12 @@ def fit(trainers: Sequence[DPTrainer], task: Task, jobs: Sequence[Job], *, purpo
         ConfigError: more than a linear head on vectors in memory is trained, or epsilon cannot be reached.
         IntegrityError: the self-test failed; no noised sum was made.
     """
-    data, classes = _examples(task)
+    data, classes = _head_vectors(task)
     units = unit_of_row(task)
-    by_trainer = {each: _plan(each, task, units, classes) for each in set(trainers)}
-    plans = [by_trainer[each] for each in trainers]
-    sources = [draws(plan.randomness, job.seed).noise for plan, job in zip(plans, jobs, strict=True)]
-    tested = [check.row() for check in self_test(data, classes, plans[0], sources[0])]
+    by_trainer = {trainer: _least_squares_parameters(trainer, task, units, classes) for trainer in set(trainers)}
+    plans = [by_trainer[trainer] for trainer in trainers]
+    sources = [random_streams(plan.randomness, job.seed).noise for plan, job in zip(plans, jobs, strict=True)]
+    tested = [check.to_row() for check in self_test(data, classes, plans[0], sources[0])]
     population = task.population if trainers[0].charged else None
     with open_account(
         population,
@@ -74,39 +74,39 @@ def fit(trainers: Sequence[DPTrainer], task: Task, jobs: Sequence[Job], *, purpo
         overlaps=trainers[0].overlaps,
     ) as account:
         solved: list[tuple[State, int]] = []
-        for _ in account.blocks():  # the one step there is: charged before it is taken
-            solved = list(_solve(data, units, classes, jobs, plans, sources))
+        for _ in account.charge_blocks():  # the one step there is: charged before it is taken
+            solved = list(_solve_heads(data, units, classes, jobs, plans, sources))
     if trainers[0].charged and (broken := max(non_finite for _, non_finite in solved)):
         log.warning("%d training examples have features that are not finite and counted as zero", broken)
-    charged = account.facts()
+    charged = account.summarize_ledger()
     company = None if task.company is None else asdict(task.company)
-    shared = _facts(data, classes) | {"self_test": tested, "ledger": charged, "company": company}
+    shared = _engine_facts(data, classes) | {"self_test": tested, "ledger": charged, "company": company}
     return [
         Fit(state, [{"epoch": 1, "steps": 1}], {**plan.facts, **shared})
         for (state, _), plan in zip(solved, plans, strict=True)
     ]
 
 
-def _solve(
+def _solve_heads(
     data: Vectors,
     units: np.ndarray,
     classes: int,
     jobs: Sequence[Job],
-    plans: Sequence[Plan],
-    sources: Sequence[Source],
+    plans: Sequence[MechanismParameters],
+    sources: Sequence[RandomSource],
 ) -> Iterator[tuple[State, int]]:
     """Yield the state of each head, and how many of its examples were not finite."""
-    everyone: Statistics | None = None
+    everyone: SufficientStatistics | None = None
     for job, plan_, source in zip(jobs, plans, sources, strict=True):
         if job.members is None:
-            sums = everyone = everyone or least_squares.statistics(data, units, classes)
+            sums = everyone = everyone or least_squares.sufficient_statistics(data, units, classes)
         else:
-            sums = least_squares.statistics(data, units, classes, job.members)
-        yield least_squares.solve(sums, plan_.mechanism.noise_multiplier, source), sums.non_finite
+            sums = least_squares.sufficient_statistics(data, units, classes, job.members)
+        yield least_squares.solve_head(sums, plan_.mechanism.noise_multiplier, source), sums.non_finite
 
 
-def _examples(task: Task) -> tuple[Vectors, int]:
-    data = vectors(task)
+def _head_vectors(task: Task) -> tuple[Vectors, int]:
+    data = linear_head_vectors(task)
     if data is None:
         raise ConfigError(
             "least squares needs a linear head on cached vectors, and this run trains more, or caches none",
@@ -116,13 +116,13 @@ def _examples(task: Task) -> tuple[Vectors, int]:
     return data, len(next(iter(task.new_suffix(0).parameters())))
 
 
-def _plan(trainer: DPTrainer, task: Task, units: np.ndarray, classes: int) -> Plan:
+def _least_squares_parameters(trainer: DPTrainer, task: Task, units: np.ndarray, classes: int) -> MechanismParameters:
     """Return the plan: one step with everybody in it; what is bounded is a unit's part of the sums, not a gradient."""
-    made = plan(trainer, task.recipe, units, declared=task.units is not None)
-    return replace(made, max_grad_norm=least_squares.bound(classes), divisor=1.0)
+    parameters = choose_mechanism_parameters(trainer, task.recipe, units, declared=task.units is not None)
+    return replace(parameters, max_grad_norm=least_squares.unit_bound(classes), divisor=1.0)
 
 
-def _facts(data: Vectors, classes: int) -> Facts:
+def _engine_facts(data: Vectors, classes: int) -> Facts:
     return {
         "engine": "least squares",
         "recipe_used": False,
@@ -135,15 +135,21 @@ def _facts(data: Vectors, classes: int) -> Facts:
     }
 
 
-def self_test(data: Vectors, classes: int, made: Plan, source: Source) -> list[Check]:
+def self_test(data: Vectors, classes: int, plan: MechanismParameters, source: RandomSource) -> list[SelfTestCheck]:
     """Return what was tried out on the functions that train; no private example takes part.
 
     Raises:
         IntegrityError: a check failed.
     """
     made_up, units = _made_up(data, classes)
-    checks = [_bounded(made_up, units, classes), _zeroed(made_up, units, classes), *_noise(data, classes, made, source)]
-    failed = "; ".join(f"{each.name}: {each.found}, expected {each.expected}" for each in checks if not each.passed)
+    checks = [
+        _check_bound(made_up, units, classes),
+        _check_non_finite(made_up, units, classes),
+        *_check_noise(data, classes, plan, source),
+    ]
+    failed = "; ".join(
+        f"{check.name}: {check.observed}, expected {check.expected}" for check in checks if not check.passed
+    )
     if failed:
         raise IntegrityError(
             f"the self-test of least squares failed, and nothing was trained ({failed})",
@@ -155,30 +161,33 @@ def self_test(data: Vectors, classes: int, made: Plan, source: Source) -> list[C
 
 def _made_up(data: Vectors, classes: int) -> tuple[Vectors, np.ndarray]:
     """Return made-up examples of the same kind, of units with 1, 3 and 40 of them."""
-    units, random = np.repeat([0, 1, 2], SIZES), torch.Generator().manual_seed(0)
+    units, random = np.repeat([0, 1, 2], UNIT_SIZES), torch.Generator().manual_seed(0)
     stored = torch.randn(len(units) * data.views, data.dimension, generator=random).to(data.stored)
     labels = torch.randint(0, classes, (len(units),), generator=random).to(data.labels)
     return replace(data, stored=stored + 1, labels=labels), units
 
 
-def _bounded(made: Vectors, units: np.ndarray, classes: int) -> Check:
-    whole = least_squares.statistics(made, units, classes)
-    parts = [_distance(whole, least_squares.statistics(made, units, classes, units != unit)) for unit in set(units)]
-    return Check(
+def _check_bound(examples: Vectors, units: np.ndarray, classes: int) -> SelfTestCheck:
+    whole = least_squares.sufficient_statistics(examples, units, classes)
+    parts = [
+        _sum_distance(whole, least_squares.sufficient_statistics(examples, units, classes, units != unit))
+        for unit in set(units)
+    ]
+    return SelfTestCheck(
         "one unit's part",
         "at most 1",
         f"{max(parts):.6g}",
-        max(parts) <= 1 + ROUNDING,
+        max(parts) <= 1 + LENGTH_ROUNDING,
         "Largest change of the sums when one unit is left out, over the bound that the noise goes by.",
     )
 
 
-def _zeroed(made: Vectors, units: np.ndarray, classes: int) -> Check:
-    stored = made.stored.clone()
+def _check_non_finite(examples: Vectors, units: np.ndarray, classes: int) -> SelfTestCheck:
+    stored = examples.stored.clone()
     stored[0] = math.nan
-    broken = least_squares.statistics(replace(made, stored=stored), units, classes)
-    change = _distance(broken, least_squares.statistics(made, units, classes, units != 0))
-    return Check(
+    broken = least_squares.sufficient_statistics(replace(examples, stored=stored), units, classes)
+    change = _sum_distance(broken, least_squares.sufficient_statistics(examples, units, classes, units != 0))
+    return SelfTestCheck(
         "input that is not finite",
         "counted, and 0",
         f"{broken.non_finite} counted, {change:.3g}",
@@ -187,32 +196,34 @@ def _zeroed(made: Vectors, units: np.ndarray, classes: int) -> Check:
     )
 
 
-def _noise(data: Vectors, classes: int, made: Plan, source: Source) -> Iterator[Check]:
+def _check_noise(
+    data: Vectors, classes: int, plan: MechanismParameters, source: RandomSource
+) -> Iterator[SelfTestCheck]:
     """Add noise to empty sums: all that comes out is noise, here in units of what the plan promises."""
     d = data.dimension + 1
-    empty = Statistics(np.zeros((d, d)), np.zeros((d, classes)), made.max_grad_norm, 0)
-    pairs = max(1, math.ceil(NUMBERS / (d * (d + 1 + 2 * classes))))
-    drawn = np.stack([_numbers(empty, made, source) for _ in range(2 * pairs)])
+    empty = SufficientStatistics(np.zeros((d, d)), np.zeros((d, classes)), plan.max_grad_norm, 0)
+    pairs = max(1, math.ceil(NOISE_NUMBERS / (d * (d + 1 + 2 * classes))))
+    drawn = np.stack([_noise_numbers(empty, plan, source) for _ in range(2 * pairs)])
     error = DEVIATIONS / math.sqrt(2 * drawn.size)
-    found = float(np.sqrt(np.mean(drawn**2)))
+    deviation = float(np.sqrt(np.mean(drawn**2)))
     description = "Standard deviation of the noise, over what the plan promises."
-    yield Check("noise", f"1 ± {error:.2g}", f"{found:.5g}", abs(found - 1) <= error, description)
+    yield SelfTestCheck("noise", f"1 ± {error:.2g}", f"{deviation:.5g}", abs(deviation - 1) <= error, description)
     first, second = drawn[::2].ravel(), drawn[1::2].ravel()
     error = DEVIATIONS / math.sqrt(len(first))
     alike = float(np.mean(first * second))
     description = "Correlation of the noise of two heads."
-    yield Check("fresh noise", f"0 ± {error:.2g}", f"{alike:.2g}", abs(alike) <= error, description)
+    yield SelfTestCheck("fresh noise", f"0 ± {error:.2g}", f"{alike:.2g}", abs(alike) <= error, description)
 
 
-def _numbers(empty: Statistics, made: Plan, source: Source) -> np.ndarray:
+def _noise_numbers(empty: SufficientStatistics, plan: MechanismParameters, source: RandomSource) -> np.ndarray:
     """Return the numbers that noise is added to, each once, as they count in the length of a unit's part."""
-    moments, products = least_squares.noised(empty, made.mechanism.noise_multiplier, source)
+    moments, products = least_squares.add_noise(empty, plan.mechanism.noise_multiplier, source)
     twice = math.sqrt(2) * moments[np.triu_indices(len(moments), 1)]
-    scale = made.mechanism.noise_multiplier * empty.bound
+    scale = plan.mechanism.noise_multiplier * empty.bound
     return np.concatenate([twice, np.diag(moments), products.ravel()]) / scale
 
 
-def _distance(first: Statistics, other: Statistics) -> float:
+def _sum_distance(first: SufficientStatistics, second: SufficientStatistics) -> float:
     """Return the length of the difference of two pairs of sums, over the bound."""
-    moments, products = first.moments - other.moments, first.products - other.products
+    moments, products = first.moments - second.moments, first.products - second.products
     return math.hypot(float(np.linalg.norm(moments)), float(np.linalg.norm(products))) / first.bound

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rft.errors import ConfigError, IntegrityError
-from rft.plugins.privacy import accounting
-from rft.plugins.privacy.accounting import Mechanism
-from rft.plugins.privacy.accounting.accountant_cross_check import cross_check
+from rft.plugins.privacy.accounting import accountants
+from rft.plugins.privacy.accounting.accountant_cross_check import cross_check_accountants
+from rft.plugins.privacy.accounting.accountants import Mechanism
 from rft.plugins.privacy.training.randomness import Randomness
 from rft.training import Facts, Recipe
 
@@ -29,7 +29,7 @@ NEIGHBOURS = "zero-out: one unit's contribution replaced by nothing, at a fixed 
 
 
 @dataclass(frozen=True)
-class Plan:
+class MechanismParameters:
     """The public numbers of a private training.
 
     Attributes:
@@ -64,7 +64,7 @@ class Plan:
     @cached_property
     def facts(self) -> Facts:
         """The numbers, what they spend by both accountants, and in what terms."""
-        spent = accounting.spent(self.mechanism, self.delta)
+        spent = accountants.tightest_spending(self.mechanism, self.delta)
         plain = asdict(self)
         return {
             "mode": "private",
@@ -72,14 +72,16 @@ class Plan:
             **plain,
             "epsilon": spent.epsilon,
             "accountant": spent.accountant,
-            "epsilon_rdp": accounting.epsilon_rdp(self.mechanism, self.delta),
-            "accountant_versions": accounting.versions(),
+            "epsilon_rdp": accountants.epsilon_rdp(self.mechanism, self.delta),
+            "accountant_versions": accountants.accountant_versions(),
             "neighbouring": NEIGHBOURS,
             "void": self.void,
         }
 
 
-def plan(trainer: DPTrainer, recipe: Recipe, units: np.ndarray, *, declared: bool) -> Plan:
+def choose_mechanism_parameters(
+    trainer: DPTrainer, recipe: Recipe, units: np.ndarray, *, declared: bool
+) -> MechanismParameters:
     """Return the numbers of a training: the trainer's own, and defaults for what it leaves open.
 
     Args:
@@ -98,14 +100,16 @@ def plan(trainer: DPTrainer, recipe: Recipe, units: np.ndarray, *, declared: boo
     steps = 1 if trainer.method == "least_squares" else trainer.steps or max(1, round(recipe.epochs / rate))
     delta = trainer.delta or min(1e-5, 1 / (10 * n))
     if not trainer.repeats:
-        accounting.refuse_large_delta(delta, n, "units of the training data")
-    noise = trainer.noise_multiplier or accounting.calibrate(trainer.epsilon, delta, sample_rate=rate, steps=steps)
+        accountants.refuse_large_delta(delta, n, "units of the training data")
+    noise = trainer.noise_multiplier or accountants.calibrate_noise_multiplier(
+        trainer.epsilon, delta, sample_rate=rate, steps=steps
+    )
     mechanism = Mechanism(noise, rate, steps)
     if trainer.noise_multiplier is not None and trainer.charged:
-        _check_enough(mechanism, delta, trainer.epsilon)
-    if problems := cross_check(mechanism, delta).problems:
+        _check_noise_suffices(mechanism, delta, trainer.epsilon)
+    if problems := cross_check_accountants(mechanism, delta).problems:
         raise IntegrityError("; ".join(problems), where="[privacy]", remedy="Nothing was trained: no epsilon stands.")
-    return Plan(
+    return MechanismParameters(
         target_epsilon=trainer.epsilon,
         delta=delta,
         delta_by_rule=trainer.delta is None,
@@ -119,8 +123,8 @@ def plan(trainer: DPTrainer, recipe: Recipe, units: np.ndarray, *, declared: boo
     )
 
 
-def _check_enough(mechanism: Mechanism, delta: float, epsilon: float) -> None:
-    spent = accounting.spent(mechanism, delta).epsilon
+def _check_noise_suffices(mechanism: Mechanism, delta: float, epsilon: float) -> None:
+    spent = accountants.tightest_spending(mechanism, delta).epsilon
     if spent > epsilon:
         raise ConfigError(
             f"{mechanism.noise_multiplier:g} spends an epsilon of {spent:.4g} in {mechanism.steps} steps at a sampling "

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rft.plugins.privacy.training.randomness import Source
+from rft.plugins.privacy.training.randomness import RandomSource
 
 
 @dataclass(frozen=True)
-class Gaussian:
+class GaussianNoise:
     """What is added to a sum of clipped gradients, and what the noised sum is divided by.
 
     Attributes:
@@ -22,15 +22,15 @@ class Gaussian:
         divisor: a public constant, never the size of a batch.
     """
 
-    source: Source
+    source: RandomSource
     noise_multipliers: np.ndarray
     max_grad_norm: float
     divisor: float
 
-    def noised(self, totals: list[Tensor]) -> list[Tensor]:
+    def add_noise(self, totals: list[Tensor]) -> list[Tensor]:
         """Return the noised mean gradients: each of the (H, ...) sums plus noise, over the divisor."""
         sizes = [total[0].numel() for total in totals]
-        drawn = self.source.normals(len(self.noise_multipliers), sum(sizes))
+        drawn = self.source.draw_normals(len(self.noise_multipliers), sum(sizes))
         drawn *= self.noise_multipliers[:, None] * self.max_grad_norm
         parts = torch.from_numpy(drawn).to(totals[0].device, totals[0].dtype).split(sizes, dim=1)
         return [(total + part.view_as(total)).div_(self.divisor) for total, part in zip(totals, parts, strict=True)]

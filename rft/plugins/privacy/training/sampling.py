@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rft.plugins.privacy.training.randomness import Source
+from rft.plugins.privacy.training.randomness import RandomSource
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Sample:
 class PoissonSampler:
     """Draws from ``n`` units, each with probability ``rate`` in (0, 1], independently for every head and step."""
 
-    source: Source
+    source: RandomSource
     n: int
     rate: float
 
-    def draw(self, heads: int = 1) -> Sample:
+    def draw_sample(self, heads: int = 1) -> Sample:
         """Return a fresh sample for each head.
 
         The distance to the next unit that takes part is geometric: drawing these distances costs as many random
@@ -39,16 +39,16 @@ class PoissonSampler:
         """
         if self.rate == 1:
             return Sample(np.tile(np.arange(self.n), (heads, 1)), np.ones((heads, self.n), dtype=bool))
-        units = self._walk(heads)
+        units = self._walk_units(heads)
         while units[:, -1].min() < self.n:  # a row has not come to the end yet
-            more = self._walk(heads) + units[:, -1:] + 1
+            more = self._walk_units(heads) + units[:, -1:] + 1
             units = np.concatenate([units, more], axis=1)
         taken = units < self.n
         longest = int(taken.sum(axis=1).max())
         return Sample(np.where(taken, units, 0)[:, :longest], taken[:, :longest])
 
-    def _walk(self, heads: int) -> np.ndarray:
+    def _walk_units(self, heads: int) -> np.ndarray:
         expected = self.n * self.rate
         length = math.ceil(expected + 6 * math.sqrt(expected)) + 8
-        skipped = np.log(self.source.uniforms(heads, length)) / math.log1p(-self.rate)
+        skipped = np.log(self.source.draw_uniforms(heads, length)) / math.log1p(-self.rate)
         return np.cumsum(np.minimum(skipped, self.n).astype(np.int64) + 1, axis=1) - 1

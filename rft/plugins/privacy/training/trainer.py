@@ -16,18 +16,26 @@ from typing import Literal
 from torch import nn
 
 from rft.errors import ConfigError, RftError
-from rft.plugins.privacy.ledger.account import Account, open_account, settle
-from rft.plugins.privacy.training import least_squares_fit, training_state
+from rft.plugins.privacy.ledger.account import Account, finalize_trainings, open_account
+from rft.plugins.privacy.training import least_squares_fit, training_checkpoint
 from rft.plugins.privacy.training.gradients import engine_selection
 from rft.plugins.privacy.training.identity import training_identity
-from rft.plugins.privacy.training.mechanism_parameters import Plan, plan
-from rft.plugins.privacy.training.randomness import Randomness, draws, own_chance
+from rft.plugins.privacy.training.mechanism_parameters import MechanismParameters, choose_mechanism_parameters
+from rft.plugins.privacy.training.randomness import Randomness, isolated_rng, random_streams
 from rft.plugins.privacy.training.self_test import self_test
-from rft.plugins.privacy.training.steps import Steps, Tally, engine_steps, head_steps, stacked, stacks, take
+from rft.plugins.privacy.training.stepper import (
+    PrivateStepper,
+    StepCounters,
+    build_engine_stepper,
+    build_head_stepper,
+    private_step,
+    split_into_stacks,
+    stackable_vectors,
+)
 from rft.plugins.privacy.training.unit_index import unit_of_row
 from rft.runtime.progress import track
 from rft.training import Facts, Fit, Job, Task
-from rft.training.linear_heads import unmoved
+from rft.training.linear_heads import unchanged_tensors
 from rft.training.threads import one_thread
 
 log = logging.getLogger("rft")
@@ -54,7 +62,7 @@ class DPTrainer:
         overlaps: other populations that share people with the task's.
         budget: epsilon that a population may lose in all, or None.
         charged: whether spending goes to the ledger of the task's population; not so for what is never released.
-        repeats: whether the numbers are those of another fit, whose units were others (see ``pinned``).
+        repeats: whether the numbers are those of another fit, whose units were others (see ``pin_parameters``).
     """
 
     epsilon: float
@@ -87,8 +95,8 @@ class DPTrainer:
         _check_population(self, task)
         if self.method == "least_squares":
             return least_squares_fit.prepare(self, task)
-        stack = next(_stacks([self], task, [Job(0)]))
-        stack.steps.close()
+        stack = next(_build_stacks([self], task, [Job(0)]))
+        stack.stepper.close()
         return stack.plans[0].facts | stack.facts
 
     def fit(self, task: Task, jobs: Sequence[Job]) -> list[Fit]:
@@ -101,7 +109,7 @@ class DPTrainer:
         """
         return fit_together([self] * len(jobs), task, jobs)
 
-    def pinned(self, facts: Facts) -> DPTrainer:
+    def pin_parameters(self, facts: Facts) -> DPTrainer:
         """Return the trainer that repeats a fit's mechanism on any task: its public numbers are those of the facts.
 
         For shadow models and audits, which are not charged.
@@ -124,12 +132,12 @@ def fit_together(
         jobs: seeds and members; one at least.
         purpose: what the ledger says of it.
     """
-    if len({replace(each, epsilon=1.0, noise_multiplier=None) for each in trainers}) > 1:
+    if len({replace(trainer, epsilon=1.0, noise_multiplier=None) for trainer in trainers}) > 1:
         raise ValueError("trainers of one computation differ in epsilon and noise only")
     _check_population(trainers[0], task)
     if trainers[0].method == "least_squares":
         return least_squares_fit.fit(trainers, task, jobs, purpose=purpose)
-    return [fit for stack in _stacks(trainers, task, jobs) for fit in _fit(stack, task, purpose)]
+    return [fit for stack in _build_stacks(trainers, task, jobs) for fit in _fit_stack(stack, task, purpose)]
 
 
 @dataclass(frozen=True)
@@ -138,26 +146,31 @@ class Stack:
 
     trainer: DPTrainer
     jobs: Sequence[Job]
-    plans: Sequence[Plan]
-    steps: Steps
+    plans: Sequence[MechanismParameters]
+    stepper: PrivateStepper
     dropout: int
     facts: Facts  # how gradients are computed
 
 
-def _stacks(trainers: Sequence[DPTrainer], task: Task, jobs: Sequence[Job]) -> Iterator[Stack]:
+def _build_stacks(trainers: Sequence[DPTrainer], task: Task, jobs: Sequence[Job]) -> Iterator[Stack]:
     units = unit_of_row(task)
-    by_trainer = {each: plan(each, task.recipe, units, declared=task.units is not None) for each in set(trainers)}
-    plans = [by_trainer[each] for each in trainers]
-    found = stacked(task, units, plans[0])
-    choice = engine_selection.closed_form(task) if found else engine_selection.choose(task)
-    groups = stacks(jobs, found, units, plans[0]) if found else (slice(i, i + 1) for i in range(len(jobs)))
+    by_trainer = {
+        trainer: choose_mechanism_parameters(trainer, task.recipe, units, declared=task.units is not None)
+        for trainer in set(trainers)
+    }
+    plans = [by_trainer[trainer] for trainer in trainers]
+    examples = stackable_vectors(task, units, plans[0])
+    selection = engine_selection.select_closed_form(task) if examples else engine_selection.select_engine(task)
+    groups = (
+        split_into_stacks(jobs, examples, units, plans[0]) if examples else (slice(i, i + 1) for i in range(len(jobs)))
+    )
     for group in groups:
-        random = draws(plans[0].randomness, jobs[group.start].seed)
-        if found:
-            steps: Steps = head_steps(task, found, units, jobs[group], plans[group], random)
+        random = random_streams(plans[0].randomness, jobs[group.start].seed)
+        if examples:
+            stepper: PrivateStepper = build_head_stepper(task, examples, units, jobs[group], plans[group], random)
         else:
-            steps = engine_steps(task, units, jobs[group.start], plans[group.start], choice, random)
-        yield Stack(trainers[group.start], jobs[group], plans[group], steps, random.dropout, choice.facts)
+            stepper = build_engine_stepper(task, units, jobs[group.start], plans[group.start], selection, random)
+        yield Stack(trainers[group.start], jobs[group], plans[group], stepper, random.dropout, selection.facts)
 
 
 def _check_population(trainer: DPTrainer, task: Task) -> None:
@@ -171,23 +184,23 @@ def _check_population(trainer: DPTrainer, task: Task) -> None:
         )
 
 
-def _fit(stack: Stack, task: Task, purpose: Purpose) -> list[Fit]:
-    tested, error = self_test.run(stack.steps, task, stack.plans)
-    before = [parameter.detach().clone() for parameter in stack.steps.parameters]
-    with _account(stack, task, purpose) as account:
-        tally = _train(stack, task, account)
-    charged = account.facts()
-    _check_finite(stack.steps.parameters)
-    _warn_of_non_finite(tally, stack.trainer)
-    still = unmoved(
-        *([each.reshape(len(stack.jobs), -1) for each in both] for both in (before, stack.steps.parameters))
+def _fit_stack(stack: Stack, task: Task, purpose: Purpose) -> list[Fit]:
+    tested, error = self_test.run_self_test(stack.stepper, task, stack.plans)
+    before = [parameter.detach().clone() for parameter in stack.stepper.parameters]
+    with _open_stack_account(stack, task, purpose) as account:
+        counters = _train_stack(stack, task, account)
+    charged = account.summarize_ledger()
+    _check_finite(stack.stepper.parameters)
+    _warn_of_non_finite(counters, stack.trainer)
+    still = unchanged_tensors(
+        *([tensor.reshape(len(stack.jobs), -1) for tensor in both] for both in (before, stack.stepper.parameters))
     )
     return [
         Fit(
             state,
-            _log(plan),
+            _public_log(plan),
             {
-                **_spent(plan, charged),
+                **_spending_facts(plan, charged),
                 **stack.facts,
                 "engine_error": stack.facts["engine_error"] or error,
                 "unmoved": still[head],
@@ -195,33 +208,35 @@ def _fit(stack: Stack, task: Task, purpose: Purpose) -> list[Fit]:
                 "self_test": tested,
                 "ledger": charged,
             },
-            partial(settle, task.population, stack.trainer.ledger) if charged else None,
+            partial(finalize_trainings, task.population, stack.trainer.ledger) if charged else None,
         )
-        for head, (state, plan) in enumerate(zip(stack.steps.states(), stack.plans, strict=True))
+        for head, (state, plan) in enumerate(zip(stack.stepper.trained_states(), stack.plans, strict=True))
     ]
 
 
-def _train(stack: Stack, task: Task, account: Account) -> Tally:
+def _train_stack(stack: Stack, task: Task, account: Account) -> StepCounters:
     """Train in place; return what was counted."""
-    steps, tally = stack.steps, Tally.of(len(stack.jobs))
-    optimizer = task.recipe.build(steps.parameters)
+    stepper, counters = stack.stepper, StepCounters.start_at_zero(len(stack.jobs))
+    optimizer = task.recipe.build_optimizer(stepper.parameters)
     if account.resumed:
         log.warning(
             "an interrupted training goes on after step %d of %d", account.resumed[0], stack.plans[0].mechanism.steps
         )
-        training_state.restore(account.resumed[1], steps.parameters, optimizer)
-        tally = Tally.restored(account.resumed[1])
-    threads = one_thread(task.device) if steps.small else nullcontext()
-    with threads, own_chance(task.device, stack.dropout):
-        for block in account.blocks():
+        training_checkpoint.restore_training(account.resumed[1], stepper.parameters, optimizer)
+        counters = StepCounters.from_tensors(account.resumed[1])
+    threads = one_thread(task.device) if stepper.small else nullcontext()
+    with threads, isolated_rng(task.device, stack.dropout):
+        for block in account.charge_blocks():
             for _ in track(block, "Private training"):
-                take(steps, optimizer, steps.draw(), tally)
-            account.checkpoint(training_state.saved(steps.parameters, optimizer) | tally.saved())
-    steps.close()
-    return tally
+                private_step(stepper, optimizer, stepper.draw_sample(), counters)
+            account.write_checkpoint(
+                training_checkpoint.checkpoint_tensors(stepper.parameters, optimizer) | counters.to_tensors()
+            )
+    stepper.close()
+    return counters
 
 
-def _spent(plan: Plan, charged: Facts) -> Facts:
+def _spending_facts(plan: MechanismParameters, charged: Facts) -> Facts:
     """Return the facts of a plan, with the epsilon of all steps that were charged: some twice after an interruption."""
     steps = charged.get("charged_steps", plan.mechanism.steps)
     if steps == plan.mechanism.steps:
@@ -231,9 +246,9 @@ def _spent(plan: Plan, charged: Facts) -> Facts:
     return {**plan.facts, **changed, "charged_steps": steps}
 
 
-def _account(stack: Stack, task: Task, purpose: Purpose) -> AbstractContextManager[Account]:
+def _open_stack_account(stack: Stack, task: Task, purpose: Purpose) -> AbstractContextManager[Account]:
     """Return what spending is written down in before it happens."""
-    start = {str(number): parameter for number, parameter in enumerate(stack.steps.parameters)}
+    start = {str(number): parameter for number, parameter in enumerate(stack.stepper.parameters)}
     population = task.population if stack.trainer.charged else None
     return open_account(
         population,
@@ -258,9 +273,9 @@ def _check_finite(parameters: Sequence[nn.Parameter]) -> None:
         )
 
 
-def _warn_of_non_finite(tally: Tally, trainer: DPTrainer) -> None:
+def _warn_of_non_finite(counters: StepCounters, trainer: DPTrainer) -> None:
     """Tell the one who trains, and no report: how often it happened follows from the secret samples."""
-    if trainer.charged and (count := int(tally.non_finite_gradients.sum())):
+    if trainer.charged and (count := int(counters.non_finite_gradients.sum())):
         log.warning(
             "%d gradients of single examples were not finite and counted as zero: some features are not finite, or "
             "training diverged. This number follows from secret samples: do not publish it",
@@ -268,7 +283,7 @@ def _warn_of_non_finite(tally: Tally, trainer: DPTrainer) -> None:
         )
 
 
-def _log(plan: Plan) -> list[dict[str, float]]:
+def _public_log(plan: MechanismParameters) -> list[dict[str, float]]:
     """Return one row an epoch, of public numbers alone; an epoch is 1 / sample_rate steps."""
     steps, rate = plan.mechanism.steps, plan.mechanism.sample_rate
     ends = [min(steps, round(epoch / rate)) for epoch in range(1, max(1, round(steps * rate)) + 1)]

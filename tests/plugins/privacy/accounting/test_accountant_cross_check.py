@@ -9,8 +9,9 @@ import warnings
 import numpy as np
 import pytest
 
-from rft.plugins.privacy.accounting import Mechanism, accountant_cross_check, epsilon_pld
-from rft.plugins.privacy.accounting.accountant_cross_check import Unresolved, cross_check, epsilon_prv
+from rft.plugins.privacy.accounting import accountant_cross_check
+from rft.plugins.privacy.accounting.accountant_cross_check import Unresolved, cross_check_accountants, epsilon_prv
+from rft.plugins.privacy.accounting.accountants import Mechanism, epsilon_pld
 
 DELTA = 1e-5
 FIXTURE = Mechanism(1.23, 512 / 60_000, 4688)
@@ -29,7 +30,7 @@ FIXTURE = Mechanism(1.23, 512 / 60_000, 4688)
     ],
 )
 def test_the_accountants_agree(mechanism: Mechanism, delta: float) -> None:
-    found = cross_check(mechanism, delta)
+    found = cross_check_accountants(mechanism, delta)
     assert found.problems == ()
     assert found.prv is not None
     assert found.prv.epsilon >= 0
@@ -52,7 +53,7 @@ def test_the_bounded_prv_is_that_of_opacus() -> None:
 def test_a_wrong_accountant_is_seen(factor: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two per cent at an epsilon of 2.4 are 0.05; 20 per cent bring PLD above RDP as well."""
     monkeypatch.setattr(accountant_cross_check, "epsilon_pld", lambda *arguments: factor * epsilon_pld(*arguments))
-    found = cross_check.__wrapped__(FIXTURE, DELTA)
+    found = cross_check_accountants.__wrapped__(FIXTURE, DELTA)
     assert len(found.problems) == (2 if factor > 1.1 else 1)
     assert "PRV" in found.problems[-1]
 
@@ -70,7 +71,7 @@ def test_what_prv_cannot_compute_is_refused_at_once(mechanism: Mechanism, reason
     begun = time.monotonic()
     with pytest.raises(Unresolved, match=reason):
         epsilon_prv(mechanism, DELTA)
-    found = cross_check(mechanism, DELTA)
+    found = cross_check_accountants(mechanism, DELTA)
     assert time.monotonic() - begun < 10
     assert found.prv is None
     assert reason in found.prv_reason
@@ -81,7 +82,7 @@ def test_prv_takes_a_larger_error_where_its_own_would_take_too_long() -> None:
     """Opacus by itself works for a minute on these parameters, and then returns infinity."""
     mechanism = Mechanism(0.2, 0.01, 1000)
     begun = time.monotonic()
-    found = cross_check(mechanism, DELTA)
+    found = cross_check_accountants(mechanism, DELTA)
     assert time.monotonic() - begun < 10
     assert found.prv is not None
     assert 0.05 < found.prv.error < 0.11
@@ -97,7 +98,7 @@ def test_no_parameters_take_long_or_break(seed: int) -> None:
     begun = time.monotonic()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = cross_check(mechanism, float(delta))
+        found = cross_check_accountants(mechanism, float(delta))
     assert time.monotonic() - begun < 10
     assert found.problems == ()
     assert found.rdp >= 0

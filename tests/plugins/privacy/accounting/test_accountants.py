@@ -10,7 +10,15 @@ import pytest
 from scipy.stats import norm
 
 from rft.errors import ConfigError
-from rft.plugins.privacy.accounting import Mechanism, Spending, calibrate, epsilon_of, epsilon_pld, epsilon_rdp, spent
+from rft.plugins.privacy.accounting.accountants import (
+    Mechanism,
+    Spending,
+    calibrate_noise_multiplier,
+    composed_spending,
+    epsilon_pld,
+    epsilon_rdp,
+    tightest_spending,
+)
 
 DELTA = 1e-5
 FIXTURES = [
@@ -23,7 +31,7 @@ FIXTURES = [
 def test_fixtures(mechanism: Mechanism, pld: float, rdp: float) -> None:
     assert round(epsilon_pld(mechanism, DELTA), 3) == pld
     assert round(epsilon_rdp(mechanism, DELTA), 3) == rdp
-    assert spent(mechanism, DELTA) == Spending(epsilon_pld(mechanism, DELTA), "PLD")
+    assert tightest_spending(mechanism, DELTA) == Spending(epsilon_pld(mechanism, DELTA), "PLD")
 
 
 @pytest.mark.parametrize(("noise", "steps"), [(0.5, 1), (1.0, 1), (5.0, 25), (30.0, 400), (4.0, 1000)])
@@ -77,7 +85,7 @@ def test_extremes_are_finite_and_quick(mechanism: Mechanism, delta: float) -> No
     begun = time.monotonic()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        spending = spent(mechanism, delta)
+        spending = tightest_spending(mechanism, delta)
         loose = epsilon_rdp(mechanism, delta)
     assert time.monotonic() - begun < 15
     assert 0 <= spending.epsilon < math.inf
@@ -88,7 +96,7 @@ def test_extremes_are_finite_and_quick(mechanism: Mechanism, delta: float) -> No
 def test_a_delta_beyond_float64_falls_back_on_the_renyi_accountant() -> None:
     mechanism = FIXTURES[0][0]
     assert epsilon_pld(mechanism, 1e-12) == math.inf
-    assert spent(mechanism, 1e-12) == Spending(epsilon_rdp(mechanism, 1e-12), "RDP")
+    assert tightest_spending(mechanism, 1e-12) == Spending(epsilon_rdp(mechanism, 1e-12), "RDP")
 
 
 BAD = {"noise_multiplier": [0, -1, math.nan, math.inf], "sample_rate": [0, -0.1, 1.5, math.nan], "steps": [0, -1, 1.5]}
@@ -107,13 +115,13 @@ def test_bad_deltas_are_refused(delta: float) -> None:
         with pytest.raises(ValueError, match="delta"):
             accountant(FIXTURES[0][0], delta)
     with pytest.raises(ValueError, match="delta"):
-        calibrate(1.0, delta, sample_rate=0.1, steps=10)
+        calibrate_noise_multiplier(1.0, delta, sample_rate=0.1, steps=10)
 
 
 @pytest.mark.parametrize("epsilon", [0.0, -1.0, math.nan, math.inf])
 def test_bad_targets_are_refused(epsilon: float) -> None:
     with pytest.raises(ValueError, match="epsilon"):
-        calibrate(epsilon, DELTA, sample_rate=0.1, steps=10)
+        calibrate_noise_multiplier(epsilon, DELTA, sample_rate=0.1, steps=10)
 
 
 @pytest.mark.parametrize(
@@ -122,18 +130,18 @@ def test_bad_targets_are_refused(epsilon: float) -> None:
 )
 def test_calibration_keeps_and_uses_the_target(epsilon: float, delta: float, sample_rate: float, steps: int) -> None:
     begun = time.monotonic()
-    noise = calibrate(epsilon, delta, sample_rate=sample_rate, steps=steps)
+    noise = calibrate_noise_multiplier(epsilon, delta, sample_rate=sample_rate, steps=steps)
     assert time.monotonic() - begun < 20
-    assert 0.99 * epsilon < spent(Mechanism(noise, sample_rate, steps), delta).epsilon <= epsilon
+    assert 0.99 * epsilon < tightest_spending(Mechanism(noise, sample_rate, steps), delta).epsilon <= epsilon
 
 
 def test_calibration_never_asks_for_less_noise_than_its_bound() -> None:
-    assert calibrate(1e6, DELTA, sample_rate=0.5, steps=10) == 0.3
+    assert calibrate_noise_multiplier(1e6, DELTA, sample_rate=0.5, steps=10) == 0.3
 
 
 def test_an_epsilon_out_of_reach_is_refused_in_words() -> None:
     with pytest.raises(ConfigError) as refused:
-        calibrate(0.01, DELTA, sample_rate=1.0, steps=100_000)
+        calibrate_noise_multiplier(0.01, DELTA, sample_rate=1.0, steps=100_000)
     assert refused.value.where == "privacy.epsilon"
     assert "cannot be reached" in refused.value.what
     assert refused.value.remedy
@@ -141,7 +149,7 @@ def test_an_epsilon_out_of_reach_is_refused_in_words() -> None:
 
 def test_mechanisms_on_the_same_people_compose() -> None:
     """Gaussians compose in closed form: 1 / noise^2 adds up (Dong, Roth and Su 2022)."""
-    found = epsilon_of([Mechanism(2.0, 1.0, 3), Mechanism(4.0, 1.0, 5), Mechanism(2.0, 1.0, 1)], DELTA)
+    found = composed_spending([Mechanism(2.0, 1.0, 3), Mechanism(4.0, 1.0, 5), Mechanism(2.0, 1.0, 1)], DELTA)
     together = Mechanism((4 / 4 + 5 / 16) ** -0.5, 1.0, 1)
     assert found.accountant == "PLD"
     assert found.epsilon == pytest.approx(epsilon_pld(together, DELTA), rel=2e-3)
@@ -149,9 +157,11 @@ def test_mechanisms_on_the_same_people_compose() -> None:
 
 def test_parts_of_one_training_spend_what_it_spends() -> None:
     whole, noise, rate = FIXTURES[0][0], FIXTURES[0][0].noise_multiplier, FIXTURES[0][0].sample_rate
-    assert epsilon_of([Mechanism(noise, rate, 4000), Mechanism(noise, rate, 688)], DELTA) == spent(whole, DELTA)
-    assert epsilon_of([whole], DELTA) == spent(whole, DELTA)
-    assert epsilon_of([], DELTA) == Spending(0.0, "PLD")
+    assert composed_spending([Mechanism(noise, rate, 4000), Mechanism(noise, rate, 688)], DELTA) == tightest_spending(
+        whole, DELTA
+    )
+    assert composed_spending([whole], DELTA) == tightest_spending(whole, DELTA)
+    assert composed_spending([], DELTA) == Spending(0.0, "PLD")
 
 
 def test_different_trainings_compose_as_by_other_accountants() -> None:
@@ -164,18 +174,20 @@ def test_different_trainings_compose_as_by_other_accountants() -> None:
         for each in mechanisms
     ]
     peer = PLDAccountant().compose(ComposedDpEvent(events)).get_epsilon(DELTA)
-    assert epsilon_of(mechanisms, DELTA).epsilon == pytest.approx(peer, abs=2e-3)
-    assert epsilon_of(mechanisms, DELTA).epsilon < sum(spent(each, DELTA / 3).epsilon for each in mechanisms)
+    assert composed_spending(mechanisms, DELTA).epsilon == pytest.approx(peer, abs=2e-3)
+    assert composed_spending(mechanisms, DELTA).epsilon < sum(
+        tightest_spending(each, DELTA / 3).epsilon for each in mechanisms
+    )
 
 
 def test_composition_of_the_unlike_and_of_many_is_bounded_in_time() -> None:
     begun = time.monotonic()
-    unlike = epsilon_of([Mechanism(0.3, 1.0, 1), Mechanism(30.0, 1e-3, 200_000)], DELTA)
-    alone = epsilon_of([Mechanism(0.3, 1.0, 1)], DELTA)
+    unlike = composed_spending([Mechanism(0.3, 1.0, 1), Mechanism(30.0, 1e-3, 200_000)], DELTA)
+    alone = composed_spending([Mechanism(0.3, 1.0, 1)], DELTA)
     assert alone.epsilon < unlike.epsilon < alone.epsilon + 1
     many = [Mechanism(1 + k / 100, 0.01, 100 + k) for k in range(31)]
-    tight = epsilon_of(many, DELTA)
-    loose = epsilon_of([*many, Mechanism(50.0, 0.001, 1), Mechanism(51.0, 0.001, 1)], DELTA)
+    tight = composed_spending(many, DELTA)
+    loose = composed_spending([*many, Mechanism(50.0, 0.001, 1), Mechanism(51.0, 0.001, 1)], DELTA)
     assert (tight.accountant, loose.accountant) == ("PLD", "RDP")
     assert tight.epsilon < loose.epsilon < 1.3 * tight.epsilon
     assert time.monotonic() - begun < 25

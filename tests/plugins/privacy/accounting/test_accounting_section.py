@@ -6,8 +6,14 @@ from typing import Any
 
 import pytest
 
-from rft.plugins.privacy.accounting import Mechanism, accountant_cross_check, epsilon_pld, spent, versions
+from rft.plugins.privacy.accounting import accountant_cross_check
 from rft.plugins.privacy.accounting import section as accounting_section
+from rft.plugins.privacy.accounting.accountants import (
+    Mechanism,
+    accountant_versions,
+    epsilon_pld,
+    tightest_spending,
+)
 from rft.plugins.privacy.accounting.curves import ideal_attacker
 from rft.plugins.privacy.accounting.section import accounting_chapter
 from rft.plugins.privacy.chapter import PrivacyChapter
@@ -18,7 +24,7 @@ FIXTURE = Mechanism(1.23, 512 / 60_000, 4688)
 
 
 def facts(mechanism: Mechanism = FIXTURE, delta: float = 1e-5, **more: Any) -> dict[str, Any]:
-    spending = spent(mechanism, delta)
+    spending = tightest_spending(mechanism, delta)
     return {
         "noise_multiplier": mechanism.noise_multiplier,
         "sample_rate": mechanism.sample_rate,
@@ -27,7 +33,7 @@ def facts(mechanism: Mechanism = FIXTURE, delta: float = 1e-5, **more: Any) -> d
         "delta": delta,
         "epsilon": spending.epsilon,
         "accountant": spending.accountant,
-        "accountant_versions": versions(),
+        "accountant_versions": accountant_versions(),
         "n": 60_000,
         **more,
     }
@@ -75,7 +81,9 @@ def test_the_tables_name_accountants_and_their_versions(chapter: PrivacyChapter)
     assert rows["RDP"]["value"] == pytest.approx(2.581, abs=5e-4)
     assert rows["PRV"]["low"] < rows["PLD"]["value"] < rows["PRV"]["high"]
     assert rows["shuffled"]["value"] is None
-    assert {row["accountant"] for row in rows.values()} == {f"{name} {held}" for name, held in versions().items()}
+    assert {row["accountant"] for row in rows.values()} == {
+        f"{name} {held}" for name, held in accountant_versions().items()
+    }
     assert set(chapter.captions) == set(chapter.tables)
 
 
@@ -99,7 +107,9 @@ def test_steps_that_were_charged_twice_count() -> None:
 
 def test_accountants_that_contradict_each_other_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accountant_cross_check, "epsilon_pld", lambda *arguments: 1.2 * epsilon_pld(*arguments))
-    monkeypatch.setattr(accounting_section, "cross_check", accountant_cross_check.cross_check.__wrapped__)
+    monkeypatch.setattr(
+        accounting_section, "cross_check_accountants", accountant_cross_check.cross_check_accountants.__wrapped__
+    )
     found = finding(accounting_chapter(facts()), "accountant_difference")
     assert found.status == "fail"
     assert "PRV" in found.description

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from rft.plugins.privacy.accounting import Mechanism, epsilon_pld, spent
+from rft.plugins.privacy.accounting.accountants import Mechanism, epsilon_pld, tightest_spending
 from rft.plugins.privacy.accounting.alternative_accounting import epsilon_replace_one, epsilon_shuffled
 
 DELTA = 1e-5
@@ -34,18 +34,18 @@ def test_a_replacement_that_is_not_resolved_has_no_value() -> None:
 def test_with_everybody_in_one_step_there_is_nothing_to_shuffle(noise: float, steps: int) -> None:
     mechanism = Mechanism(noise, 1.0, steps)
     found = epsilon_shuffled(mechanism, DELTA)
-    assert found.high == pytest.approx(spent(mechanism, DELTA).epsilon, abs=1e-9)
+    assert found.high == pytest.approx(tightest_spending(mechanism, DELTA).epsilon, abs=1e-9)
     assert found.low == pytest.approx(found.high, abs=1e-3)
     assert found.low <= found.high
 
 
 def test_shuffled_batches_with_little_noise_spend_more_than_random_samples() -> None:
     """Chua et al. 2024: what many tools do, and account as if it were Poisson sampling."""
-    claimed = spent(FIXTURE, DELTA).epsilon
+    claimed = tightest_spending(FIXTURE, DELTA).epsilon
     found = epsilon_shuffled(FIXTURE, DELTA)
     assert found.low is not None
     assert claimed < found.low < found.high
-    assert found.high == spent(Mechanism(1.23, 1.0, math.ceil(4688 / 117)), DELTA).epsilon
+    assert found.high == tightest_spending(Mechanism(1.23, 1.0, math.ceil(4688 / 117)), DELTA).epsilon
 
 
 def test_the_bound_from_below_is_reached_by_a_simulated_attacker() -> None:
@@ -64,7 +64,7 @@ def test_the_bound_from_below_is_reached_by_a_simulated_attacker() -> None:
 def test_less_than_one_pass_has_no_bound_from_below() -> None:
     found = epsilon_shuffled(Mechanism(1.0, 0.01, 50), DELTA)
     assert found.low is None
-    assert found.high == spent(Mechanism(1.0, 1.0, 1), DELTA).epsilon
+    assert found.high == tightest_spending(Mechanism(1.0, 1.0, 1), DELTA).epsilon
 
 
 @pytest.mark.parametrize("seed", range(6))

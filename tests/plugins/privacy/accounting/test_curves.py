@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from rft.plugins.privacy.accounting import Mechanism, epsilon_pld, spent
+from rft.plugins.privacy.accounting.accountants import Mechanism, epsilon_pld, tightest_spending
 from rft.plugins.privacy.accounting.curves import epsilon_curve, ideal_attacker, trade_off
 
 RATES = np.array([1e-6, 1e-4, 1e-3, 0.01, 0.05, 0.1, 0.3, 0.5, 0.9, 0.999])
@@ -89,7 +89,7 @@ def test_the_epsilon_curve_is_what_the_accountants_say_at_each_delta() -> None:
     assert list(curve) == [1e-12, 1e-5, 1e-3]
     assert {delta: spending.accountant for delta, spending in curve.items()} == {1e-12: "RDP", 1e-5: "PLD", 1e-3: "PLD"}
     for delta, spending in curve.items():
-        assert spending.epsilon == pytest.approx(spent(mechanism, delta).epsilon, abs=2e-3)
+        assert spending.epsilon == pytest.approx(tightest_spending(mechanism, delta).epsilon, abs=2e-3)
     default = [spending.epsilon for spending in epsilon_curve(mechanism).values()]
     assert default == sorted(default, reverse=True)
     assert epsilon_curve(Mechanism(1000.0, 0.01, 1), [0.1])[0.1].epsilon == 0.0

@@ -28,8 +28,8 @@ def predictions(members: np.ndarray, others: np.ndarray, **columns: object) -> p
     ).assign(**columns)
 
 
-def attacked(frame: pd.DataFrame) -> attacks.Outcome:
-    outcome = attacks.attack(attacks.target(frame, CLASSES).rows)
+def attacked(frame: pd.DataFrame) -> attacks.AttackOutcome:
+    outcome = attacks.run_attack(attacks.read_attack_target(frame, CLASSES).rows)
     assert outcome is not None
     return outcome
 
@@ -92,32 +92,32 @@ def test_units_are_attacked_by_their_mean_score() -> None:
 def test_units_on_both_sides_are_left_out_and_counted() -> None:
     rng = np.random.default_rng(5)
     units = [f"u{row}" for row in range(20)] + [f"u{row}" for row in range(17, 37)]
-    target = attacks.target(predictions(rng.random(20), rng.random(20), unit=units), CLASSES)
+    target = attacks.read_attack_target(predictions(rng.random(20), rng.random(20), unit=units), CLASSES)
     assert target.n_in_both == 3
-    assert attacks.counts(target.rows) == (17, 17)
+    assert attacks.count_members(target.rows) == (17, 17)
 
 
 def test_rows_without_a_usable_score_are_left_out_and_counted() -> None:
     frame = predictions(np.full(20, 0.7), np.full(20, 0.6))
     frame.loc[0, "score_yes"] = np.nan
     frame.loc[1, "label"] = "perhaps"
-    target = attacks.target(frame, CLASSES)
+    target = attacks.read_attack_target(frame, CLASSES)
     assert target.n_unscored == 2
-    assert attacks.counts(target.rows) == (18, 20)
-    assert attacks.counts(attacks.target(frame.drop(columns="score_yes"), CLASSES).rows) == (0, 0)
+    assert attacks.count_members(target.rows) == (18, 20)
+    assert attacks.count_members(attacks.read_attack_target(frame.drop(columns="score_yes"), CLASSES).rows) == (0, 0)
 
 
 def test_validation_rows_take_no_part() -> None:
     frame = predictions(np.full(20, 0.7), np.full(20, 0.6))
     frame.loc[:4, "split"] = "validation"
-    assert attacks.counts(attacks.target(frame, CLASSES).rows) == (15, 20)
+    assert attacks.count_members(attacks.read_attack_target(frame, CLASSES).rows) == (15, 20)
 
 
 def test_table_has_a_row_for_each_group_and_scores_no_small_one() -> None:
     rng = np.random.default_rng(6)
     groups = ["a"] * 25 + ["b"] * 4 + [None] + ["a"] * 15 + ["b"] * 15
     frame = predictions(rng.random(30), rng.random(30), group_site=groups)
-    overall, a, b = attacks.table(attacks.target(frame, CLASSES))
+    overall, a, b = attacks.attack_table(attacks.read_attack_target(frame, CLASSES))
     assert list(overall) == [
         *("attack", "attribute", "group", "auc", "tpr_at_1pct_fpr", "tpr_at_01pct_fpr"),
         *("low", "high", "n_members", "n_non_members"),
@@ -133,8 +133,8 @@ def test_a_group_is_attacked_by_its_own_rows_of_a_unit() -> None:
     rng = np.random.default_rng(8)
     units = [f"u{row // 2}" for row in range(80)]
     frame = predictions(rng.random(40), rng.random(40), unit=units, group_light=["day", "night"] * 40)
-    target = attacks.target(frame, CLASSES)
-    day = next(row for row in attacks.table(target) if row["group"] == "day")
+    target = attacks.read_attack_target(frame, CLASSES)
+    day = next(row for row in attacks.attack_table(target) if row["group"] == "day")
     assert (day["n_members"], day["n_non_members"]) == (20, 20)
     assert day["auc"] == pytest.approx(attacked(frame[::2].assign(unit=None)).auc)
 
@@ -142,8 +142,8 @@ def test_a_group_is_attacked_by_its_own_rows_of_a_unit() -> None:
 def test_rates_have_intervals_where_there_are_enough_non_members() -> None:
     rng = np.random.default_rng(9)
     groups = ["a"] * 400 + ["a"] * 1000 + ["b"] * 100
-    overall, a, b = attacks.table(
-        attacks.target(predictions(rng.random(400), rng.random(1100), group_g=groups), CLASSES)
+    overall, a, b = attacks.attack_table(
+        attacks.read_attack_target(predictions(rng.random(400), rng.random(1100), group_g=groups), CLASSES)
     )
     for row in (overall, a):
         assert row["tpr_at_1pct_fpr_low"] < row["tpr_at_1pct_fpr"] < row["tpr_at_1pct_fpr_high"]
@@ -154,19 +154,24 @@ def test_rates_have_intervals_where_there_are_enough_non_members() -> None:
 def test_further_scores_find_their_examples_by_id() -> None:
     rng = np.random.default_rng(10)
     frame = predictions(rng.random(30), rng.random(30))
-    target = attacks.target(frame, CLASSES)
+    target = attacks.read_attack_target(frame, CLASSES)
     shuffled = rng.permutation(60)
     scored = target.with_scores(
         frame["id"].to_numpy()[shuffled], {"lira": target.rows["member"].to_numpy()[shuffled] * 1.0}
     )
     assert scored.attacks == ("loss_threshold", "lira")
-    outcome = attacks.attack(scored.rows, "lira")
+    outcome = attacks.run_attack(scored.rows, "lira")
     assert outcome is not None
     assert outcome.auc == 1.0
-    assert [row["attack"] for row in attacks.table(scored)] == ["loss_threshold", "lira"]
-    assert {row["attack"] for row in attacks.curves({"lira": outcome})} == {"lira"}
+    assert [row["attack"] for row in attacks.attack_table(scored)] == ["loss_threshold", "lira"]
+    assert {row["attack"] for row in attacks.roc_table({"lira": outcome})} == {"lira"}
 
 
 def test_too_few_on_a_side_are_not_scored() -> None:
-    assert attacks.attack(attacks.target(predictions(np.full(9, 0.5), np.full(50, 0.5)), CLASSES).rows) is None
-    assert attacks.attack(attacks.target(predictions(np.empty(0), np.full(50, 0.5)), CLASSES).rows) is None
+    assert (
+        attacks.run_attack(attacks.read_attack_target(predictions(np.full(9, 0.5), np.full(50, 0.5)), CLASSES).rows)
+        is None
+    )
+    assert (
+        attacks.run_attack(attacks.read_attack_target(predictions(np.empty(0), np.full(50, 0.5)), CLASSES).rows) is None
+    )

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from rft.plugins.privacy.attacks import lira, rmia
-from rft.plugins.privacy.attacks.shadows import subsets
+from rft.plugins.privacy.attacks.shadows import draw_subsets
 
 LEAK = 1.0  # how much training raises an example's confidence, in its deviations
 
@@ -20,7 +20,7 @@ def simulated(
     """Return confidences of a target, whom it was trained on, those of shadows, their members, and the true ratio."""
     rng = np.random.default_rng(seed)
     mean, deviation = rng.normal(2, 3, examples), rng.uniform(0.3, 2, examples) if spread else np.ones(examples)
-    members = subsets(np.arange(examples), shadows + 2, share=share, rng=rng)
+    members = draw_subsets(np.arange(examples), shadows + 2, share=share, rng=rng)
     scores = mean + deviation * (rng.normal(size=members.shape) + leak * members)
     truth = stats.norm(mean + leak * deviation, deviation).logpdf(scores[0]) - stats.norm(mean, deviation).logpdf(
         scores[0]
@@ -42,12 +42,12 @@ def test_confidence_is_the_log_odds_of_the_label() -> None:
     rng = np.random.default_rng(0)
     logits, labels = rng.normal(0, 3, (50, 4)), rng.integers(4, size=50)
     naive = [naive_confidence(row, label) for row, label in zip(logits, labels, strict=True)]
-    assert lira.confidence(logits, labels) == pytest.approx(naive)
+    assert lira.label_confidence(logits, labels) == pytest.approx(naive)
 
 
 def test_confidence_of_certain_predictions_stays_apart() -> None:
     logits = np.array([[50.0, 0.0], [60.0, 0.0], [0.0, 800.0]], dtype=np.float32)
-    assert lira.confidence(logits, np.array([0, 0, 0])).tolist() == [50, 60, -800]
+    assert lira.label_confidence(logits, np.array([0, 0, 0])).tolist() == [50, 60, -800]
     assert np.log(1 / (1 + np.exp(-50.0))) == np.log(1 / (1 + np.exp(-60.0)))  # as probabilities they are the same
 
 
@@ -66,7 +66,7 @@ def test_online_is_the_ratio_of_two_normal_densities(shadows: int) -> None:
             part = scores[chosen[:, i], i]
             density.append(stats.norm(part.mean(), part.std(ddof=1) if own else one).logpdf(target[i]))
         naive.append(density[0] - density[1])
-    assert lira.online(target, scores, members=members) == pytest.approx(naive)
+    assert lira.score_online(target, scores, members=members) == pytest.approx(naive)
 
 
 def test_few_shadows_share_one_deviation_and_many_have_their_own() -> None:
@@ -74,58 +74,58 @@ def test_few_shadows_share_one_deviation_and_many_have_their_own() -> None:
         target, _, scores, members, _ = simulated(shadows, 30)
         stretched = scores.copy()
         stretched[:, 0] = scores[:, 0].mean() + 10 * (scores[:, 0] - scores[:, 0].mean())
-        before = lira.online(target, scores, members=members)[1:]
-        after = lira.online(target, stretched, members=members)[1:]
+        before = lira.score_online(target, scores, members=members)[1:]
+        after = lira.score_online(target, stretched, members=members)[1:]
         assert np.allclose(before, after) == own
 
 
 def test_deviation_without_membership_comes_from_models_without_it() -> None:
     """Carlini's reference code takes it from the models with it when one deviation is shared."""
     rng = np.random.default_rng(1)
-    members = subsets(np.arange(400), 16, share=0.5, rng=rng)
+    members = draw_subsets(np.arange(400), 16, share=0.5, rng=rng)
     scores = np.where(members, rng.normal(0, 5, members.shape), rng.normal(0, 0.5, members.shape))
-    out = lira.offline(np.full(400, 1.0), scores, members=members)
+    out = lira.score_offline(np.full(400, 1.0), scores, members=members)
     assert np.median(out) == pytest.approx(stats.norm.logcdf(2.0), rel=0.25)
 
 
 def test_pooled_deviation_is_not_the_spread_between_examples() -> None:
     target, _, scores, members, _ = simulated(16, 200, spread=False)
     apart = np.linspace(-100, 100, 200)
-    near = lira.online(target, scores, members=members)
-    assert lira.online(target + apart, scores + apart, members=members) == pytest.approx(near, abs=1e-6)
+    near = lira.score_online(target, scores, members=members)
+    assert lira.score_online(target + apart, scores + apart, members=members) == pytest.approx(near, abs=1e-6)
 
 
 def test_offline_looks_at_models_without_the_example_alone() -> None:
     target, _, scores, members, _ = simulated(64, 50)
     garbled = np.where(members, 1e6, scores)
-    expected = lira.offline(target, scores, members=members)
-    assert lira.offline(target, garbled, members=members) == pytest.approx(expected)
+    expected = lira.score_offline(target, scores, members=members)
+    assert lira.score_offline(target, garbled, members=members) == pytest.approx(expected)
     assert (expected <= 0).all()
 
 
 def test_offline_tells_scores_apart_far_beyond_certainty() -> None:
     _, _, scores, members, _ = simulated(64, 2)
-    near = lira.offline(np.full(2, 5.0) + scores.mean(axis=0), scores, members=members)
-    far = lira.offline(np.full(2, -300.0), scores, members=members)
-    further = lira.offline(np.full(2, -400.0), scores, members=members)
+    near = lira.score_offline(np.full(2, 5.0) + scores.mean(axis=0), scores, members=members)
+    far = lira.score_offline(np.full(2, -300.0), scores, members=members)
+    further = lira.score_offline(np.full(2, -400.0), scores, members=members)
     assert np.isfinite(further).all()
     assert (further < far).all()
     assert (far < near).all()
 
 
-@pytest.mark.parametrize("attack", [lira.online, rmia.score])
+@pytest.mark.parametrize("attack", [lira.score_online, rmia.score_rmia])
 def test_an_example_without_models_on_one_side_is_refused(attack) -> None:
     target, _, scores, members, _ = simulated(16, 10)
     members[:, 3] = True
     with pytest.raises(ValueError, match="with and without every example"):
         attack(target, scores, members=members)
     with pytest.raises(ValueError, match="with and without every example"):
-        lira.offline(target, scores, members=members)
+        lira.score_offline(target, scores, members=members)
 
 
 def test_models_that_are_all_alike_give_finite_scores() -> None:
-    members = subsets(np.arange(20), 16, share=0.5, rng=np.random.default_rng(0))
-    for attack in (lira.online, lira.offline, rmia.score):
+    members = draw_subsets(np.arange(20), 16, share=0.5, rng=np.random.default_rng(0))
+    for attack in (lira.score_online, lira.score_offline, rmia.score_rmia):
         assert np.isfinite(attack(np.ones(20), np.ones((16, 20)), members=members)).all()
 
 
@@ -135,12 +135,12 @@ def test_rmia_is_the_share_of_others_that_are_beaten(gamma: float) -> None:
     p, q = 1 / (1 + np.exp(-target)), 1 / (1 + np.exp(-scores))
     ratio = [p[i] / (0.5 * q[members[:, i], i].mean() + 0.5 * q[~members[:, i], i].mean()) for i in range(60)]
     naive = [np.mean([x / z >= gamma * (1 - 1e-12) for z in ratio]) for x in ratio]
-    assert rmia.score(target, scores, members=members, gamma=gamma) == pytest.approx(naive)
+    assert rmia.score_rmia(target, scores, members=members, gamma=gamma) == pytest.approx(naive)
 
 
 def test_gamma_decides_nothing_but_ties() -> None:
     target, _, scores, members, _ = simulated(32, 300)
-    plain, strict = (rmia.score(target, scores, members=members, gamma=gamma) for gamma in (1.0, 1.3))
+    plain, strict = (rmia.score_rmia(target, scores, members=members, gamma=gamma) for gamma in (1.0, 1.3))
     order = np.argsort(plain, kind="stable")
     assert (np.diff(strict[order]) >= 0).all()
     assert len(np.unique(plain)) >= len(np.unique(strict))
@@ -157,19 +157,19 @@ def test_lira_comes_near_the_best_that_anyone_could_do(shadows: int, spread: boo
     target, member, scores, members, truth = simulated(shadows, 6000, spread=spread, seed=3)
     best = area(truth, member)
     assert best == pytest.approx(stats.norm.cdf(LEAK / math.sqrt(2)), abs=0.02)
-    found = area(lira.online(target, scores, members=members), member)
+    found = area(lira.score_online(target, scores, members=members), member)
     assert best - (0.02 if shadows > 16 else 0.045) <= found <= best + 0.005
     assert area(target, member) < found - 0.1  # a threshold on the confidence sees little of it
 
 
 def test_own_deviations_are_what_many_shadows_are_for() -> None:
     target, member, scores, members, _ = simulated(256, 6000, seed=4)
-    own = area(lira.offline(target, scores, members=members), member)
+    own = area(lira.score_offline(target, scores, members=members), member)
     pooled = area(target - np.nanmean(np.where(members, np.nan, scores), axis=0), member)
     assert own > pooled + 0.005
 
 
-@pytest.mark.parametrize("attack", [lira.online, lira.offline, rmia.score])
+@pytest.mark.parametrize("attack", [lira.score_online, lira.score_offline, rmia.score_rmia])
 @pytest.mark.parametrize(("shadows", "share"), [(16, 0.5), (64, 0.75)])
 def test_without_leakage_no_attack_sees_any(attack, shadows: int, share: float) -> None:
     """In 120 worlds the area scatters about one half as its null distribution says, whatever the attack estimates."""

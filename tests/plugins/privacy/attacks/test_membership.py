@@ -14,7 +14,7 @@ from rft.errors import RftError
 from rft.plugins import AuditedModel
 from rft.plugins.privacy import PrivacyOptions
 from rft.plugins.privacy.attacks.membership import membership_chapter
-from rft.plugins.privacy.attacks.scores import Target
+from rft.plugins.privacy.attacks.scores import AttackTarget
 from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.records import Finding, Section
@@ -183,8 +183,8 @@ def test_others_are_people_of_other_known_groups_only() -> None:
     owners = ["both", "both", "x", "y", "unknown", "z"]
     site = np.array(["x", "y", "x", "y", None, 3], dtype=object)
     rows = pd.DataFrame({"owner": owners, "member": True, "group_site": site})
-    target = Target(rows, (), units=True, n_in_both=0, n_unscored=0)
-    others = {group: list(target.others("site", group)["owner"]) for group in ("x", "y", "3")}
+    target = AttackTarget(rows, (), units=True, n_in_both=0, n_unscored=0)
+    others = {group: list(target.rows_of_other_groups("site", group)["owner"]) for group in ("x", "y", "3")}
     assert others == {"x": ["y", "z"], "y": ["x", "z"], "3": ["both", "both", "x", "y"]}
 
 

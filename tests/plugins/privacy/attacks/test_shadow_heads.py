@@ -11,15 +11,15 @@ import torch
 from rft.errors import RftError
 from rft.features import Dense
 from rft.plugins.privacy.attacks import lira, shadow_heads, shadows
-from rft.plugins.privacy.training.gradients.head_steps import Examples, HeadSteps
-from rft.plugins.privacy.training.noise import Gaussian
-from rft.plugins.privacy.training.randomness import draws
+from rft.plugins.privacy.training.gradients.head_stepper import HeadStepper, UnitExamples
+from rft.plugins.privacy.training.noise import GaussianNoise
+from rft.plugins.privacy.training.randomness import random_streams
 from rft.plugins.privacy.training.sampling import PoissonSampler, Sample
 from rft.plugins.privacy.training.self_test import self_test
 from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.plugins.privacy.training.unit_index import rows_by_unit, unit_of_row
 from rft.training import Job, Task, linear_heads
-from rft.training.linear_heads import Heads, vectors
+from rft.training.linear_heads import Heads, linear_head_vectors
 from tests.support import membership_cases as cases
 
 CLIP = 0.7
@@ -46,12 +46,14 @@ def test_sums_are_those_of_the_private_trainer_on_the_same_sample(
     rows_per_unit: int, views: int, weighted: bool
 ) -> None:
     task, jobs = task_of(rows_per_unit=rows_per_unit, views=views, weighted=weighted), jobs_of(60)
-    data, units, random = vectors(task), unit_of_row(task), draws("seeded", 0)
+    data, units, random = linear_head_vectors(task), unit_of_row(task), random_streams("seeded", 0)
     assert data is not None
     heads = Heads(task, range(5))
     sampler = PoissonSampler(random.sampling, units.max() + 1, 0.5)
-    steps = HeadSteps(heads, Examples.of(data, units, jobs), sampler, Gaussian(random.noise, np.zeros(5), CLIP, 1.0))
-    sample = sampler.draw()
+    steps = HeadStepper(
+        heads, UnitExamples.from_units(data, units, jobs), sampler, GaussianNoise(random.noise, np.zeros(5), CLIP, 1.0)
+    )
+    sample = sampler.draw_sample()
     steps.set_gradient(Sample(sample.units.repeat(5, axis=0), sample.taken.repeat(5, axis=0)))
     expected = [parameter.grad for parameter in heads.parameters]
     rows = torch.from_numpy(rows_by_unit(units)[sample.units[0]])
@@ -64,7 +66,7 @@ def test_sums_are_those_of_the_private_trainer_on_the_same_sample(
 
 def test_no_unit_adds_more_than_the_clipping_norm() -> None:
     task = task_of(rows_per_unit=4)
-    data, heads = vectors(task), Heads(task, range(3))
+    data, heads = linear_head_vectors(task), Heads(task, range(3))
     assert data is not None
     for rows in torch.from_numpy(rows_by_unit(unit_of_row(task))):
         by_weight, by_bias = shadow_heads.clipped_sums(heads, data, rows[None], torch.ones(60, 3), max_grad_norm=0.01)
@@ -74,7 +76,7 @@ def test_no_unit_adds_more_than_the_clipping_norm() -> None:
 
 def test_an_example_that_is_not_a_number_adds_nothing() -> None:
     task = task_of()
-    data, heads = vectors(task), Heads(task, range(3))
+    data, heads = linear_head_vectors(task), Heads(task, range(3))
     assert data is not None
     broken = data.stored.clone()
     broken[7, 3] = torch.nan
@@ -92,7 +94,7 @@ def test_an_example_that_is_not_a_number_adds_nothing() -> None:
 def test_a_head_alone_is_what_the_private_trainer_makes_of_the_same_random_numbers(
     rows_per_unit: int, views: int, weighted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(self_test, "run", lambda *_: ([], 0.0))  # it draws numbers, too
+    monkeypatch.setattr(self_test, "run_self_test", lambda *_: ([], 0.0))  # it draws numbers, too
     task = task_of(rows_per_unit=rows_per_unit, views=views, weighted=weighted)
     for job in jobs_of(60, heads=2):
         (own,) = DPTrainer(epsilon=8.0, randomness="seeded").fit(task, [job])
@@ -103,20 +105,22 @@ def test_a_head_alone_is_what_the_private_trainer_makes_of_the_same_random_numbe
 
 def test_members_decide_whom_a_head_has_seen() -> None:
     audited = cases.audited_model(80, 40, trainer=DPTrainer(epsilon=100.0, randomness="seeded"))
-    pool = shadows.pool_of(audited)
+    pool = shadows.pool_examples(audited)
     jobs = [Job(0, pool.members), Job(0, ~pool.members)]
     fits = shadow_heads.fit(pool.task, jobs, audited.require_fit().facts)
     labels = pool.task.labels.numpy()
-    first, second = (lira.confidence(x, labels) for x in linear_heads.logits(pool.task, fits, pool.task.features))
+    first, second = (
+        lira.label_confidence(x, labels) for x in linear_heads.compute_logits(pool.task, fits, pool.task.features)
+    )
     assert np.median((first - second)[pool.members]) > 1
     assert np.median((second - first)[~pool.members]) > 1
 
 
 def test_only_heads_by_steps_and_units_of_few_rows_suit() -> None:
     trainer = DPTrainer(epsilon=1.0)
-    assert shadow_heads.suits(task_of(), trainer)
-    assert not shadow_heads.suits(task_of(), replace(trainer, method="least_squares"))
-    assert not shadow_heads.suits(task_of(70, rows_per_unit=66), trainer)
+    assert shadow_heads.can_train_together(task_of(), trainer)
+    assert not shadow_heads.can_train_together(task_of(), replace(trainer, method="least_squares"))
+    assert not shadow_heads.can_train_together(task_of(70, rows_per_unit=66), trainer)
 
 
 def test_weights_that_are_not_finite_are_refused() -> None:

@@ -52,7 +52,7 @@ def deep(seed: int) -> nn.Module:
 @pytest.mark.parametrize(("share", "times"), [(0.5, 32), (0.75, 48), (0.999, 60), (0.01, 4)])
 def test_every_owner_is_in_equally_many_subsets_with_all_its_rows(share: float, times: int) -> None:
     owners = np.repeat(np.arange(50), np.arange(50) % 4 + 1)
-    found = shadows.subsets(owners, 64, share=share, rng=np.random.default_rng(0))
+    found = shadows.draw_subsets(owners, 64, share=share, rng=np.random.default_rng(0))
     assert found.shape == (64, len(owners))
     assert (found.sum(axis=0) == times).all()
     for owner in range(50):
@@ -62,7 +62,7 @@ def test_every_owner_is_in_equally_many_subsets_with_all_its_rows(share: float, 
 
 def test_subsets_are_random() -> None:
     """An owner's presence says nothing of another's."""
-    found = shadows.subsets(np.arange(300), 64, share=0.5, rng=np.random.default_rng(0))
+    found = shadows.draw_subsets(np.arange(300), 64, share=0.5, rng=np.random.default_rng(0))
     overlap = np.corrcoef(found.T.astype(float))[np.triu_indices(300, 1)]
     assert abs(overlap.mean()) < 0.01
     assert overlap.std() == pytest.approx(1 / np.sqrt(63), rel=0.05)
@@ -71,7 +71,7 @@ def test_subsets_are_random() -> None:
 def test_shadows_see_as_large_a_share_of_train_and_test_as_the_model() -> None:
     recorder = Recorder()
     audited = cases.audited_model(150, 50, trainer=recorder)
-    found = shadows.confidences(audited, 16)
+    found = shadows.shadow_confidences(audited, 16)
     task, jobs = recorder.asked[1]
     assert len(recorder.asked) == 2  # the model, and all shadows as one computation
     assert len(task.features) == len(task.labels) == 200
@@ -86,19 +86,21 @@ def test_shadows_see_as_large_a_share_of_train_and_test_as_the_model() -> None:
 
 def test_confidences_are_those_of_the_models() -> None:
     audited = cases.audited_model()
-    found = shadows.confidences(audited, 16)
+    found = shadows.shadow_confidences(audited, 16)
     labels = audited.splits["test"].labels
-    (logits,) = linear_heads.logits(audited.require_task(), [audited.require_fit()], audited.require_features()["test"])
-    assert found.target[150:] == pytest.approx(lira.confidence(logits, labels))
+    (logits,) = linear_heads.compute_logits(
+        audited.require_task(), [audited.require_fit()], audited.require_features()["test"]
+    )
+    assert found.target[150:] == pytest.approx(lira.label_confidence(logits, labels))
     assert np.median(found.shadows[found.members]) > np.median(found.shadows[~found.members]) + 1  # labels are noise
 
 
 def test_the_attack_can_be_repeated() -> None:
     audited = cases.audited_model()
-    first, second = (shadows.confidences(audited, 8) for _ in range(2))
+    first, second = (shadows.shadow_confidences(audited, 8) for _ in range(2))
     assert np.array_equal(first.members, second.members)
     assert np.array_equal(first.shadows, second.shadows)
-    other = shadows.confidences(replace(audited, seed=1), 8)
+    other = shadows.shadow_confidences(replace(audited, seed=1), 8)
     assert not np.array_equal(first.members, other.members)
 
 
@@ -110,7 +112,7 @@ def test_units_stay_together_and_those_on_both_sides_take_no_part() -> None:
     units = test.units.copy()
     units[:3] = "train-u0"
     audited = replace(audited, splits={**audited.splits, "test": replace(test, units=units)})
-    found = shadows.confidences(audited, 16)
+    found = shadows.shadow_confidences(audited, 16)
     assert len(found.ids) == 240 - 6
     task, jobs = recorder.asked[-1]
     assert task.units is not None
@@ -125,7 +127,7 @@ def test_a_deeper_part_is_trained_one_model_at_a_time() -> None:
     recorder = Recorder()
     audited = cases.audited_model(60, 40, trainer=recorder, new_suffix=deep)
     assert not shadows.is_batched(audited.require_task())
-    found = shadows.confidences(audited, 8)
+    found = shadows.shadow_confidences(audited, 8)
     assert [len(jobs) for _, jobs in recorder.asked] == [1] * 9
     assert np.isfinite(found.shadows).all()
 
@@ -136,8 +138,8 @@ def test_shadows_of_a_private_model_repeat_its_mechanism_uncharged(tmp_path: Pat
     audited = cases.audited_model(150, 100, trainer=trainer, population=people)
     facts, charged = audited.require_fit().facts, contents(tmp_path)
     assert charged
-    shadows.confidences(audited, 8)
-    pool, pinned = shadows.pool_of(audited), shadows.trainer_of(audited)
+    shadows.shadow_confidences(audited, 8)
+    pool, pinned = shadows.pool_examples(audited), shadows.shadow_trainer(audited)
     fit = pinned.fit(pool.task, [Job(0, pool.members)])[0]
     assert contents(tmp_path) == charged
     public = ("noise_multiplier", "sample_rate", "steps", "max_grad_norm", "divisor", "delta")
@@ -152,7 +154,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_noise_hides_what_plain_training_remembers() -> None:
     def gap(trainer: object) -> float:
-        found = shadows.confidences(cases.audited_model(trainer=trainer), 16)  # type: ignore[arg-type]
+        found = shadows.shadow_confidences(cases.audited_model(trainer=trainer), 16)  # type: ignore[arg-type]
         out = np.where(found.members, np.nan, found.shadows)
         inside = np.where(found.members, found.shadows, np.nan)
         return float(np.nanmean((np.nanmean(inside, axis=0) - np.nanmean(out, axis=0)) / np.nanstd(out, axis=0)))

@@ -9,24 +9,24 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rft.plugins.privacy.accounting import Mechanism
+from rft.plugins.privacy.accounting.accountants import Mechanism
 from rft.plugins.privacy.accounting.curves import trade_off
 from rft.plugins.privacy.empirical.bounds import (
-    RATES,
+    FALSE_POSITIVE_RATES,
     Curve,
     Guesses,
-    approximate,
-    gaussian,
+    approximate_dp_curve,
+    gaussian_curve,
     gaussian_delta,
     gaussian_epsilon,
-    largest,
+    largest_refuted,
     one_run_bound,
     one_run_curve_p_value,
     one_run_gaussian_bound,
     one_run_p_value,
     one_run_refutes,
 )
-from rft.plugins.privacy.empirical.canaries import guess, planned_guesses
+from rft.plugins.privacy.empirical.canaries import guess_membership, planned_guesses
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_bounds_of_the_reference_code(canaries: int, made: int, right: int, delt
 @pytest.mark.parametrize("epsilon", [0.0, 0.7, 3.0])
 @pytest.mark.parametrize("delta", [0.0, 1e-3, 0.3])
 def test_p_value_by_the_formula_term_by_term(guesses: Guesses, epsilon: float, delta: float) -> None:
-    m, r, v = guesses.canaries, guesses.made, guesses.right
+    m, r, v = guesses.canaries, guesses.guessed, guesses.right
     right = math.exp(epsilon) / (1 + math.exp(epsilon))
 
     def chance(count: int) -> float:
@@ -96,17 +96,17 @@ def test_published_bounds_of_the_version_for_curves(shift: int, epsilon: float) 
     corners = below[hull(below)]
     alpha = 0.05 / len(corners)
     cases = [Guesses(2 * n, int((n - a) + (n - b)), int(n - a)) for a, b in corners if n - a > n - b]
-    cases.sort(key=lambda case: -(2 * case.right - case.made) / math.sqrt(case.made))
+    cases.sort(key=lambda case: -(2 * case.right - case.guessed) / math.sqrt(case.guessed))
     best = 0.0
     for case in cases:
-        if one_run_refutes(case, gaussian(best), alpha):
-            best = largest(lambda mu, case=case: one_run_refutes(case, gaussian(mu), alpha))  # type: ignore[misc]
+        if one_run_refutes(case, gaussian_curve(best), alpha):
+            best = largest_refuted(lambda mu, case=case: one_run_refutes(case, gaussian_curve(mu), alpha))  # type: ignore[misc]
     assert gaussian_epsilon(best, 1e-6) == pytest.approx(epsilon, rel=1e-5)
 
 
 def listing(floor: Callable[[float], float], alpha: float, guesses: Guesses) -> bool:
     """Return what the paper's pseudo-code returns, with its two arrays."""
-    m, c, right = guesses.canaries, guesses.made, guesses.right
+    m, c, right = guesses.canaries, guesses.guessed, guesses.right
     h, r = [0.0] * (right + 1), [0.0] * (right + 1)
     h[right], r[right] = alpha * (c - right) / m, alpha * right / m
     for i in range(right - 1, -1, -1):
@@ -124,17 +124,17 @@ def test_the_version_for_curves_against_the_papers_listing(guesses: Guesses, mu:
         return float(stats.norm.cdf(stats.norm.ppf(1 - fpr) - mu))
 
     for alpha in (1e-6, 1e-3, 0.05, 0.5):
-        assert one_run_refutes(guesses, gaussian(mu), alpha) == listing(floor, alpha, guesses)
+        assert one_run_refutes(guesses, gaussian_curve(mu), alpha) == listing(floor, alpha, guesses)
 
 
 def test_p_value_for_a_curve_is_where_refuting_begins() -> None:
-    guesses, curve = Guesses(300, 100, 85), gaussian(0.8)
+    guesses, curve = Guesses(300, 100, 85), gaussian_curve(0.8)
     p_value = one_run_curve_p_value(guesses, curve)
     assert 1e-6 < p_value < 0.5
     assert not one_run_refutes(guesses, curve, p_value * 0.99)
     assert one_run_refutes(guesses, curve, p_value * 1.01)
     assert one_run_curve_p_value(Guesses(300, 100, 50), curve) == 1.0
-    assert one_run_curve_p_value(Guesses(3000, 1000, 1000), gaussian(0.1)) == 1e-12
+    assert one_run_curve_p_value(Guesses(3000, 1000, 1000), gaussian_curve(0.1)) == 1e-12
 
 
 # How often they claim what is not so.
@@ -142,7 +142,7 @@ def test_p_value_for_a_curve_is_where_refuting_begins() -> None:
 
 def guessed(random: np.random.Generator, mu: float, canaries: int, made: int) -> Guesses:
     inside = random.random(canaries) < 0.5
-    return guess(random.standard_normal(canaries) + mu * inside, inside, made)
+    return guess_membership(random.standard_normal(canaries) + mu * inside, inside, made)
 
 
 def test_without_leakage_a_positive_bound_is_rare() -> None:
@@ -160,7 +160,7 @@ def test_the_best_of_all_numbers_of_guesses_claims_leakage_that_is_not_there() -
     for _ in range(trials):
         inside = random.random(200) < 0.5
         scores = random.standard_normal(200)
-        wrong += max(one_run_bound(guess(scores, inside, made), 1e-5) for made in range(10, 201, 10)) > 0
+        wrong += max(one_run_bound(guess_membership(scores, inside, made), 1e-5) for made in range(10, 201, 10)) > 0
     assert wrong > 0.1 * trials
 
 
@@ -168,7 +168,7 @@ def test_the_best_of_all_numbers_of_guesses_claims_leakage_that_is_not_there() -
 def test_a_claim_that_holds_with_equality_is_refuted_no_more_often_than_promised(mu: float) -> None:
     random, trials = np.random.default_rng(1), 1000
     cases = [guessed(random, mu, 200, 60) for _ in range(trials)]
-    p_value = {case: one_run_curve_p_value(case, gaussian(mu)) for case in set(cases)}
+    p_value = {case: one_run_curve_p_value(case, gaussian_curve(mu)) for case in set(cases)}
     assert sum(p_value[case] < 0.05 for case in cases) <= 0.05 * trials
     bound = {case: one_run_gaussian_bound(case, 1e-5) for case in set(cases)}
     assert sum(bound[case] > gaussian_epsilon(mu, 1e-5) for case in cases) <= 0.05 * trials
@@ -188,11 +188,13 @@ def test_gaussian_epsilon_is_that_of_the_accountant() -> None:
     assert gaussian_delta(1.0, gaussian_epsilon(1.0, 1e-5)) == pytest.approx(1e-5)
 
 
-@pytest.mark.parametrize("curve", [approximate(1.3, 1e-3), gaussian(0.9), Curve(trade_off(Mechanism(1.1, 0.1, 40)))])
+@pytest.mark.parametrize(
+    "curve", [approximate_dp_curve(1.3, 1e-3), gaussian_curve(0.9), Curve(trade_off(Mechanism(1.1, 0.1, 40)))]
+)
 def test_curves_are_convex_and_the_same_from_both_sides(curve: Curve) -> None:
     assert curve.floor[0] == pytest.approx(1.0, abs=2e-3)
     assert curve.floor[-1] == pytest.approx(0.0, abs=1e-9)
-    slopes = np.diff(curve.floor) / np.diff(RATES)
+    slopes = np.diff(curve.floor) / np.diff(FALSE_POSITIVE_RATES)
     assert (slopes <= 1e-9).all()
     assert (np.diff(slopes[100:-100]) >= -1e-6).all()
     rates = np.array([0.02, 0.1, 0.4])
@@ -202,8 +204,8 @@ def test_curves_are_convex_and_the_same_from_both_sides(curve: Curve) -> None:
 def test_the_curve_of_epsilon_and_delta_is_what_randomised_response_reaches() -> None:
     epsilon, delta = 1.0, 0.01
     lie = (1 - delta) / (1 + math.exp(epsilon))
-    assert float(approximate(epsilon, delta)(np.array(lie))) == pytest.approx(lie)
-    assert float(approximate(epsilon, delta)(np.array(0.0))) == pytest.approx(1 - delta)
+    assert float(approximate_dp_curve(epsilon, delta)(np.array(lie))) == pytest.approx(lie)
+    assert float(approximate_dp_curve(epsilon, delta)(np.array(0.0))) == pytest.approx(1 - delta)
 
 
 # How many guesses.
@@ -220,6 +222,6 @@ def test_more_is_guessed_the_better_canaries_stand_out() -> None:
 def test_guesses_are_the_two_ends() -> None:
     scores = np.array([5.0, 1.0, 3.0, 2.0, 4.0, 0.0])
     inside = np.array([True, False, True, True, False, False])
-    assert guess(scores, inside, 2) == Guesses(6, 2, 2)
-    assert guess(scores, inside, 4) == Guesses(6, 4, 3)
-    assert guess(scores, inside, 6) == Guesses(6, 6, 4)
+    assert guess_membership(scores, inside, 2) == Guesses(6, 2, 2)
+    assert guess_membership(scores, inside, 4) == Guesses(6, 4, 3)
+    assert guess_membership(scores, inside, 6) == Guesses(6, 6, 4)

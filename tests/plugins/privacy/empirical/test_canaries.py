@@ -13,7 +13,7 @@ import torch
 from rft.errors import ConfigError, Unavailable
 from rft.plugins import AuditedModel
 from rft.plugins.privacy.empirical import canaries
-from rft.plugins.privacy.empirical.canaries import OneRun, audit_twin, expected_shift, make_canaries
+from rft.plugins.privacy.empirical.canaries import OneRunAudit, audit_canary_model, expected_shift, make_canaries
 from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.training import Fit, Job, Population, Recipe, Task
 from rft.training.loop import StandardTrainer
@@ -29,14 +29,14 @@ def private() -> AuditedModel:
     return cases.audited_model(trainer=PRIVATE)
 
 
-def twin(audited: AuditedModel, count: int = 100, *, seed: int = 1, **changes: Any) -> OneRun:
+def twin(audited: AuditedModel, count: int = 100, *, seed: int = 1, **changes: Any) -> OneRunAudit:
     task = replace(audited.require_task(), **changes)
-    return audit_twin(audited.require_trainer(), task, audited.require_fit().facts, count, 1e-5, seed=seed)
+    return audit_canary_model(audited.require_trainer(), task, audited.require_fit().facts, count, 1e-5, seed=seed)
 
 
 def test_a_head_that_learns_by_heart_knows_canaries() -> None:
     found = twin(cases.audited_model(recipe=SHORT), 200)
-    assert found.guesses.right > 0.57 * found.guesses.made
+    assert found.guesses.right > 0.57 * found.guesses.guessed
     assert found.scores[found.inside].mean() > found.scores[~found.inside].mean()
 
 
@@ -128,7 +128,7 @@ def test_maps_behind_a_cut_have_canaries_and_texts_have_none() -> None:
 def test_the_number_of_guesses_follows_from_public_numbers(private: AuditedModel) -> None:
     facts = private.require_fit().facts
     planned = canaries.planned_guesses(100, expected_shift(facts), 1e-5)
-    assert {twin(private, seed=seed).guesses.made for seed in (1, 2)} == {planned}
+    assert {twin(private, seed=seed).guesses.guessed for seed in (1, 2)} == {planned}
     q, noise = facts["sample_rate"], facts["noise_multiplier"]
     assert expected_shift(facts) == pytest.approx(q * (20 / (noise**2 + q * (1 - q))) ** 0.5)
-    assert expected_shift({"mode": "standard"}) == canaries.WITHOUT_NOISE
+    assert expected_shift({"mode": "standard"}) == canaries.SHIFT_WITHOUT_NOISE

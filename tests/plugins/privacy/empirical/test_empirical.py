@@ -14,10 +14,10 @@ from rft.plugins.privacy import PrivacyOptions
 from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.plugins.privacy.empirical import canary_model_section, mechanism_audit
 from rft.plugins.privacy.empirical.bounds import Guesses
-from rft.plugins.privacy.empirical.canaries import OneRun
-from rft.plugins.privacy.empirical.many_runs import Scores
+from rft.plugins.privacy.empirical.canaries import OneRunAudit
+from rft.plugins.privacy.empirical.many_runs import RunScores
 from rft.plugins.privacy.empirical.section import empirical_chapter
-from rft.plugins.privacy.empirical.watched_steps import watched
+from rft.plugins.privacy.empirical.watched_steps import score_distributions
 from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.records import Finding, Section
 from rft.report.charts.draw import draw
@@ -107,11 +107,13 @@ def test_pictures_show_both_sides(private: AuditedModel, both: PrivacyChapter) -
         assert draw(figure, both.tables[figure.table], id=figure.id).startswith("<svg")
 
 
-def broken(runs: int, noise: float) -> Scores:
-    claim = mechanism_audit.claimed(
+def broken(runs: int, noise: float) -> RunScores:
+    claim = mechanism_audit.claimed_mechanism(
         {"noise_multiplier": 1.56, "sample_rate": 0.25, "steps": 20},
     )
-    return watched(claim, replace(claim, noise_multiplier=noise)).draw(np.random.default_rng(0), runs)
+    return score_distributions(claim, replace(claim, noise_multiplier=noise)).draw_scores(
+        np.random.default_rng(0), runs
+    )
 
 
 def test_a_refuted_mechanism_fails_and_says_so(private: AuditedModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,8 +124,8 @@ def test_a_refuted_mechanism_fails_and_says_so(private: AuditedModel, monkeypatc
 
 
 def test_guesses_that_are_too_good_fail(private: AuditedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    lucky = OneRun(Guesses(1000, 1000, 990), np.zeros(1000), np.ones(1000, dtype=bool), private.require_fit())
-    monkeypatch.setattr(canary_model_section.canaries, "audit_twin", lambda *_, **__: lucky)
+    lucky = OneRunAudit(Guesses(1000, 1000, 990), np.zeros(1000), np.ones(1000, dtype=bool), private.require_fit())
+    monkeypatch.setattr(canary_model_section.canaries, "audit_canary_model", lambda *_, **__: lucky)
     chapter = empirical_chapter(private, options(mechanism_runs=0, canaries=1000))
     found = finding(chapter, ONE_RUN)
     assert found.status == "fail"

@@ -8,34 +8,34 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rft.plugins.privacy.accounting import Mechanism
+from rft.plugins.privacy.accounting.accountants import Mechanism
 from rft.plugins.privacy.accounting.curves import trade_off
-from rft.plugins.privacy.empirical.bounds import Curve, approximate, gaussian, gaussian_epsilon
+from rft.plugins.privacy.empirical.bounds import Curve, approximate_dp_curve, gaussian_curve, gaussian_epsilon
 from rft.plugins.privacy.empirical.many_runs import (
-    CHOOSING,
-    Errors,
-    Scores,
+    CHOOSING_SHARE,
+    ErrorCounts,
+    RunScores,
     counted_bound,
     counted_gaussian_bound,
     curve_p_value,
-    judge,
-    refuted,
+    judge_runs,
+    refutes_claim,
     threshold_for_bound,
     threshold_for_curve,
 )
 
 
-def errors(false_positives: int, false_negatives: int, n: int = 900) -> Errors:
-    return Errors(np.asarray(false_positives), n, np.asarray(false_negatives), n)
+def errors(false_positives: int, false_negatives: int, n: int = 900) -> ErrorCounts:
+    return ErrorCounts(np.asarray(false_positives), n, np.asarray(false_negatives), n)
 
 
-def normal(random: np.random.Generator, mu: float, runs: int) -> Scores:
-    return Scores(random.standard_normal(runs), mu + random.standard_normal(runs))
+def normal(random: np.random.Generator, mu: float, runs: int) -> RunScores:
+    return RunScores(random.standard_normal(runs), mu + random.standard_normal(runs))
 
 
 @pytest.mark.parametrize(("count", "n"), [(0, 30), (1, 30), (17, 30), (29, 30), (30, 30)])
 def test_limits_are_those_of_clopper_and_pearson(count: int, n: int) -> None:
-    high, _ = errors(count, count, n).upper(0.05)
+    high, _ = errors(count, count, n).upper_limits(0.05)
     wanted = stats.binomtest(count, n).proportion_ci(confidence_level=0.95, method="exact")
     assert float(high) == pytest.approx(wanted.high)
     low, _ = errors(0, n - count, n).true_positive_limits(0.05)
@@ -60,10 +60,10 @@ def test_the_bound_by_the_formula() -> None:
 def test_the_p_value_of_a_curve_on_a_dense_grid(a: int, b: int, mu: float) -> None:
     """The grid of the code may only make it larger, and by little."""
     rates = np.linspace(0, 1, 40_001)
-    product = stats.binom.cdf(a, 900, rates) * stats.binom.cdf(b, 900, gaussian(mu)(rates))
+    product = stats.binom.cdf(a, 900, rates) * stats.binom.cdf(b, 900, gaussian_curve(mu)(rates))
     best = max(float(product.max()), 1e-24)
     wanted = min(1.0, best * (1 - math.log(best)))
-    found = curve_p_value(errors(a, b), gaussian(mu))
+    found = curve_p_value(errors(a, b), gaussian_curve(mu))
     assert found >= wanted * (1 - 1e-9)
     assert math.log(found) <= 0.9 * math.log(wanted) + 0.2
 
@@ -71,7 +71,7 @@ def test_the_p_value_of_a_curve_on_a_dense_grid(a: int, b: int, mu: float) -> No
 @pytest.mark.parametrize("mu", [0.3, 1.0])
 @pytest.mark.parametrize("fpr", [0.003, 0.1, 0.5])
 def test_on_the_curve_itself_few_are_refuted(mu: float, fpr: float) -> None:
-    random, trials, curve = np.random.default_rng(0), 4000, gaussian(mu)
+    random, trials, curve = np.random.default_rng(0), 4000, gaussian_curve(mu)
     a = random.binomial(200, fpr, trials)
     b = random.binomial(200, float(curve(np.array(fpr))), trials)
     pairs = list(zip(a.tolist(), b.tolist(), strict=True))
@@ -92,32 +92,32 @@ def test_below_the_curve_it_is_refuted() -> None:
 def test_one_half_chooses_and_the_other_counts() -> None:
     random = np.random.default_rng(0)
     scores = normal(random, 1.0, 1000)
-    choosing, counted = scores.split(CHOOSING)
-    assert len(choosing.out) + len(counted.out) == 1000
-    found = judge(scores, gaussian(0.5), 1e-5)
-    assert found.counted.out is not scores.out
-    assert len(found.counted.out) == len(found.counted.with_canary) == 900
-    assert found.errors == counted.errors(threshold_for_curve(choosing, gaussian(0.5)))
-    assert found.bound == float(counted_bound(counted.errors(threshold_for_bound(choosing, 1e-5)), 1e-5))
+    choosing, counted = scores.split(CHOOSING_SHARE)
+    assert len(choosing.without_canary) + len(counted.without_canary) == 1000
+    found = judge_runs(scores, gaussian_curve(0.5), 1e-5)
+    assert found.counted.without_canary is not scores.without_canary
+    assert len(found.counted.without_canary) == len(found.counted.with_canary) == 900
+    assert found.errors == counted.count_errors(threshold_for_curve(choosing, gaussian_curve(0.5)))
+    assert found.bound == float(counted_bound(counted.count_errors(threshold_for_bound(choosing, 1e-5)), 1e-5))
 
 
 def test_errors_are_counted_at_each_threshold() -> None:
-    scores = Scores(np.array([0.0, 1.0, 2.0, 2.0]), np.array([1.0, 2.0, 3.0]))
-    found = scores.errors(np.array([-1.0, 1.0, 2.0, 5.0]))
+    scores = RunScores(np.array([0.0, 1.0, 2.0, 2.0]), np.array([1.0, 2.0, 3.0]))
+    found = scores.count_errors(np.array([-1.0, 1.0, 2.0, 5.0]))
     assert found.false_positives.tolist() == [4, 2, 0, 0]
     assert found.false_negatives.tolist() == [0, 1, 2, 3]
-    assert scores.thresholds().tolist() == [0.5, 1.5, 2.5]
-    assert Scores(np.zeros(3), np.zeros(3)).thresholds().tolist() == [0.0]
+    assert scores.candidate_thresholds().tolist() == [0.5, 1.5, 2.5]
+    assert RunScores(np.zeros(3), np.zeros(3)).candidate_thresholds().tolist() == [0.0]
 
 
 def test_scores_that_are_all_alike_say_nothing() -> None:
-    found = judge(Scores(np.zeros(100), np.zeros(100)), gaussian(0.1), 1e-5)
+    found = judge_runs(RunScores(np.zeros(100), np.zeros(100)), gaussian_curve(0.1), 1e-5)
     assert (found.p_value, found.bound, found.gaussian_bound) == (1.0, 0.0, 0.0)
 
 
 def test_without_leakage_a_positive_bound_is_rare() -> None:
     random, trials = np.random.default_rng(0), 4000
-    found = [judge(normal(random, 0.0, 200), approximate(0.0, 1e-5), 1e-5) for _ in range(trials)]
+    found = [judge_runs(normal(random, 0.0, 200), approximate_dp_curve(0.0, 1e-5), 1e-5) for _ in range(trials)]
     assert sum(each.bound > 0 for each in found) <= 0.05 * trials
     assert sum(each.gaussian_bound > 0 for each in found) <= 0.05 * trials
     assert sum(each.p_value < 0.001 for each in found) <= 0.002 * trials
@@ -129,14 +129,14 @@ def test_the_best_threshold_on_the_same_runs_claims_leakage_that_is_not_there() 
     wrong = 0
     for _ in range(trials):
         scores = normal(random, 0.0, 200)
-        thresholds = scores.thresholds()[::10]
-        wrong += min(curve_p_value(scores.errors(each), gaussian(0.0)) for each in thresholds) < 0.05
+        thresholds = scores.candidate_thresholds()[::10]
+        wrong += min(curve_p_value(scores.count_errors(each), gaussian_curve(0.0)) for each in thresholds) < 0.05
     assert wrong > 0.15 * trials
 
 
 def test_bounds_hold_where_there_is_leakage_and_are_of_use() -> None:
     random, trials, mu = np.random.default_rng(1), 1000, 1.0
-    found = [judge(normal(random, mu, 1000), gaussian(mu), 1e-5) for _ in range(trials)]
+    found = [judge_runs(normal(random, mu, 1000), gaussian_curve(mu), 1e-5) for _ in range(trials)]
     truth = gaussian_epsilon(mu, 1e-5)
     assert sum(each.bound > truth for each in found) == 0
     assert sum(each.gaussian_bound > truth for each in found) <= 0.05 * trials
@@ -147,4 +147,4 @@ def test_bounds_hold_where_there_is_leakage_and_are_of_use() -> None:
 
 def test_a_broken_claim_is_refuted() -> None:
     random = np.random.default_rng(2)
-    assert all(refuted(normal(random, 1.8, 1000), gaussian(1.0)) for _ in range(100))
+    assert all(refutes_claim(normal(random, 1.8, 1000), gaussian_curve(1.0)) for _ in range(100))

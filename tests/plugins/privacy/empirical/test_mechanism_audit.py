@@ -13,16 +13,16 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from rft.plugins.privacy.accounting import Mechanism, calibrate
+from rft.plugins.privacy.accounting.accountants import Mechanism, calibrate_noise_multiplier
 from rft.plugins.privacy.accounting.curves import trade_off
 from rft.plugins.privacy.empirical import mechanism_audit
 from rft.plugins.privacy.empirical.bounds import Curve
-from rft.plugins.privacy.empirical.many_runs import ALPHA, Scores, judge, refuted
-from rft.plugins.privacy.empirical.mechanism_audit import audit_mechanism, claimed
-from rft.plugins.privacy.empirical.power import FAULTS, power, smallest_violation
-from rft.plugins.privacy.empirical.watched_steps import log_odds, watched
-from rft.plugins.privacy.training.gradients.head_steps import HeadSteps
-from rft.plugins.privacy.training.noise import Gaussian
+from rft.plugins.privacy.empirical.many_runs import REFUTATION_LEVEL, RunScores, judge_runs, refutes_claim
+from rft.plugins.privacy.empirical.mechanism_audit import audit_mechanism, claimed_mechanism
+from rft.plugins.privacy.empirical.power import FAULTS, audit_power, smallest_violation
+from rft.plugins.privacy.empirical.watched_steps import log_odds, score_distributions
+from rft.plugins.privacy.training.gradients.head_stepper import HeadStepper
+from rft.plugins.privacy.training.noise import GaussianNoise
 from rft.plugins.privacy.training.sampling import PoissonSampler
 from rft.plugins.privacy.training.self_test import self_test
 from rft.plugins.privacy.training.trainer import DPTrainer
@@ -39,7 +39,7 @@ FACTS: dict[str, Any] = {  # epsilon 4 at delta 1e-5
     "unit": "example",
     "randomness": "seeded",
 }
-CLAIM = claimed(FACTS)
+CLAIM = claimed_mechanism(FACTS)
 
 
 @lru_cache
@@ -47,7 +47,7 @@ def curve_of(claim: Mechanism) -> Curve:
     return Curve(trade_off(claim))
 
 
-def audited_model(runs: int = 1000, seed: int = 0, **changes: Any) -> Scores:
+def audited_model(runs: int = 1000, seed: int = 0, **changes: Any) -> RunScores:
     return audit_mechanism(DPTrainer(4.0), FACTS | changes, runs, seed=seed)
 
 
@@ -57,51 +57,51 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 
 
 def half_noise(patch: pytest.MonkeyPatch) -> None:
-    right = Gaussian.noised
+    right = GaussianNoise.add_noise
 
-    def noised(self: Gaussian, totals: list[Tensor]) -> list[Tensor]:
+    def noised(self: GaussianNoise, totals: list[Tensor]) -> list[Tensor]:
         return right(replace(self, noise_multipliers=self.noise_multipliers / 2), totals)
 
-    patch.setattr(Gaussian, "noised", noised)
+    patch.setattr(GaussianNoise, "add_noise", noised)
 
 
 def noise_over_n(patch: pytest.MonkeyPatch) -> None:
-    right = Gaussian.noised
+    right = GaussianNoise.add_noise
 
-    def noised(self: Gaussian, totals: list[Tensor]) -> list[Tensor]:
+    def noised(self: GaussianNoise, totals: list[Tensor]) -> list[Tensor]:
         return right(replace(self, noise_multipliers=self.noise_multipliers / 10_000), totals)
 
-    patch.setattr(Gaussian, "noised", noised)
+    patch.setattr(GaussianNoise, "add_noise", noised)
 
 
 def no_clipping(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(HeadSteps, "_factors", lambda self, norms: torch.ones_like(norms))
+    patch.setattr(HeadStepper, "_clipping_factors", lambda self, norms: torch.ones_like(norms))
 
 
 def doubled_rate(patch: pytest.MonkeyPatch) -> None:
-    right = PoissonSampler.draw
-    patch.setattr(PoissonSampler, "draw", lambda self, heads=1: right(replace(self, rate=2 * self.rate), heads))
+    right = PoissonSampler.draw_sample
+    patch.setattr(PoissonSampler, "draw_sample", lambda self, heads=1: right(replace(self, rate=2 * self.rate), heads))
 
 
 PLANTED: dict[str, tuple[Plant, Mechanism, float]] = {  # what the steps are then, and how long the canary's gradient is
     "half noise": (half_noise, replace(CLAIM, noise_multiplier=CLAIM.noise_multiplier / 2), 1.0),
     "noise over n": (noise_over_n, replace(CLAIM, noise_multiplier=CLAIM.noise_multiplier / 10_000), 1.0),
-    "no clipping": (no_clipping, CLAIM, mechanism_audit.LONG / 2**0.5),
+    "no clipping": (no_clipping, CLAIM, mechanism_audit.CANARY_LENGTH / 2**0.5),
     "doubled rate": (doubled_rate, replace(CLAIM, sample_rate=2 * CLAIM.sample_rate), 1.0),
 }
 
 
 @pytest.fixture
 def untested(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    monkeypatch.setattr(self_test, "run", lambda steps, task, plans: ([], 0.0))
+    monkeypatch.setattr(self_test, "run_self_test", lambda steps, task, plans: ([], 0.0))
     return monkeypatch
 
 
-def alike(scores: Scores, claim: Mechanism, actual: Mechanism, contribution: float = 1.0) -> float:
-    """Return the smaller p-value of the two tests that scores have the distribution of ``watched``."""
-    truth = watched(claim, actual, contribution=contribution).draw(np.random.default_rng(5), 50_000)
+def alike(scores: RunScores, claim: Mechanism, actual: Mechanism, contribution: float = 1.0) -> float:
+    """Return the smaller p-value of the two tests that scores have the distribution of ``score_distributions``."""
+    truth = score_distributions(claim, actual, contribution=contribution).draw_scores(np.random.default_rng(5), 50_000)
     # The far tails are cut and the lattice of a noiseless sum is not: what decides is within the resolution of a claim.
-    pairs = ((scores.out, truth.out), (scores.with_canary, truth.with_canary))
+    pairs = ((scores.without_canary, truth.without_canary), (scores.with_canary, truth.with_canary))
     return min(float(stats.ks_2samp(np.round(one, 3), np.round(other, 3)).pvalue) for one, other in pairs)
 
 
@@ -133,13 +133,13 @@ def test_extreme_rates(rate: float, steps: int, untested: pytest.MonkeyPatch) ->
     scores = audited_model(300, sample_rate=rate, steps=steps, noise_multiplier=3.0)
     claim = Mechanism(3.0, rate, steps)
     assert alike(scores, claim, claim) > 0.01
-    assert not refuted(scores, curve_of(claim))
+    assert not refutes_claim(scores, curve_of(claim))
 
 
 @pytest.mark.parametrize("randomness", ["secret", "seeded"])
 def test_the_right_mechanism_is_not_accused_and_its_bound_holds(randomness: str) -> None:
-    found = judge(audited_model(randomness=randomness), curve_of(CLAIM), DELTA)
-    assert found.p_value >= ALPHA / 10  # one time in ten thousand
+    found = judge_runs(audited_model(randomness=randomness), curve_of(CLAIM), DELTA)
+    assert found.p_value >= REFUTATION_LEVEL / 10  # one time in ten thousand
     assert found.bound < 4
     assert found.gaussian_bound < 4
     if randomness == "seeded":  # bounds as low as this are chance: one audit in fifty
@@ -150,45 +150,45 @@ def test_the_right_mechanism_is_not_accused_and_its_bound_holds(randomness: str)
 @pytest.mark.parametrize("fault", PLANTED)
 def test_a_planted_fault_is_seen(fault: str, untested: pytest.MonkeyPatch) -> None:
     PLANTED[fault][0](untested)
-    assert judge(audited_model(), curve_of(CLAIM), DELTA).p_value < ALPHA
+    assert judge_runs(audited_model(), curve_of(CLAIM), DELTA).p_value < REFUTATION_LEVEL
 
 
 def test_rows_that_are_clipped_one_by_one_are_seen_where_persons_are_promised(untested: pytest.MonkeyPatch) -> None:
-    def by_row(self: HeadSteps, sample: Any) -> Any:
-        rows = self.examples.gather(sample)
+    def by_row(self: HeadStepper, sample: Any) -> Any:
+        rows = self.examples.gather_rows(sample)
         residual = (0.5 - torch.nn.functional.one_hot(rows.labels, 2)).float() * rows.weights[..., None]
-        residual *= self._factors(residual.square().sum(-1) * rows.squared_lengths)[..., None]
+        residual *= self._clipping_factors(residual.square().sum(-1) * rows.squared_lengths)[..., None]
         return [residual.mT @ rows.x, residual.sum(1)], np.zeros(len(rows.x), dtype=np.int64)
 
-    untested.setattr(HeadSteps, "_clipped_sums", by_row)
-    assert judge(audited_model(unit="unit"), curve_of(CLAIM), DELTA).p_value < ALPHA
+    untested.setattr(HeadStepper, "_clipped_sums", by_row)
+    assert judge_runs(audited_model(unit="unit"), curve_of(CLAIM), DELTA).p_value < REFUTATION_LEVEL
 
 
 def test_empty_samples_that_are_left_out_are_seen_on_a_few_units(untested: pytest.MonkeyPatch) -> None:
     """Where every sample is small, the canary shows by whether a step is taken at all."""
-    right = HeadSteps.set_gradient
+    right = HeadStepper.set_gradient
 
-    def set_gradient(self: HeadSteps, sample: Any) -> Any:
+    def set_gradient(self: HeadStepper, sample: Any) -> Any:
         counts = right(self, sample)
         some = torch.from_numpy(sample.taken.any(axis=1)) & _seen(self, sample)
         for parameter in self.parameters:
             parameter.grad[~some] = 0.0  # type: ignore[index]
         return counts
 
-    untested.setattr(HeadSteps, "set_gradient", set_gradient)
+    untested.setattr(HeadStepper, "set_gradient", set_gradient)
     claim = Mechanism(0.94, 0.05, 100)
     scores = audited_model(sample_rate=0.05, steps=100, noise_multiplier=0.94)
-    assert judge(scores, curve_of(claim), DELTA).p_value < ALPHA
+    assert judge_runs(scores, curve_of(claim), DELTA).p_value < REFUTATION_LEVEL
 
 
-def _seen(self: HeadSteps, sample: Any) -> Tensor:
-    return (self.examples.gather(sample).weights != 0).any(dim=1)
+def _seen(self: HeadStepper, sample: Any) -> Tensor:
+    return (self.examples.gather_rows(sample).weights != 0).any(dim=1)
 
 
 def test_long_trainings_are_watched_in_part_against_a_claim_for_that_part(untested: pytest.MonkeyPatch) -> None:
-    assert claimed(FACTS | {"steps": 10**6}) == replace(CLAIM, steps=mechanism_audit.MOST_STEPS)
+    assert claimed_mechanism(FACTS | {"steps": 10**6}) == replace(CLAIM, steps=mechanism_audit.MAX_WATCHED_STEPS)
     scores = audited_model(200, steps=10**6, sample_rate=0.01, noise_multiplier=8.0)
-    claim = Mechanism(8.0, 0.01, mechanism_audit.MOST_STEPS)
+    claim = Mechanism(8.0, 0.01, mechanism_audit.MAX_WATCHED_STEPS)
     assert alike(scores, claim, claim) > 0.01
 
 
@@ -206,9 +206,9 @@ def test_what_a_step_adds_is_the_likelihood_ratio() -> None:
 )
 def test_the_attacker_reaches_what_the_accountant_allows(claim: Mechanism) -> None:
     """The test is the best there is, and the accountant's curve is its curve: neither is loose."""
-    truth = watched(claim, claim)
-    thresholds = np.interp([0.7, 0.9, 0.97, 0.99], truth.out.cumulated, truth.out.values)
-    fpr = 1 - np.interp(thresholds, truth.out.values, truth.out.cumulated)
+    truth = score_distributions(claim, claim)
+    thresholds = np.interp([0.7, 0.9, 0.97, 0.99], truth.without_canary.cumulated, truth.without_canary.values)
+    fpr = 1 - np.interp(thresholds, truth.without_canary.values, truth.without_canary.cumulated)
     fnr = np.interp(thresholds, truth.with_canary.values, truth.with_canary.cumulated)
     assert fnr == pytest.approx(curve_of(claim)(fpr), abs=2e-3)
 
@@ -218,10 +218,10 @@ def test_the_attacker_reaches_what_the_accountant_allows(claim: Mechanism) -> No
 
 def test_power_is_the_share_of_audits_that_refute() -> None:
     actual = replace(CLAIM, noise_multiplier=CLAIM.noise_multiplier / 1.3)
-    random, truth = np.random.default_rng(9), watched(CLAIM, actual)
-    shares = np.mean([refuted(truth.draw(random, 500), curve_of(CLAIM)) for _ in range(400)])
-    assert power(CLAIM, curve_of(CLAIM), actual, 500) == pytest.approx(shares, abs=0.1)
-    assert power(CLAIM, curve_of(CLAIM), CLAIM, 500) <= 0.01
+    random, truth = np.random.default_rng(9), score_distributions(CLAIM, actual)
+    shares = np.mean([refutes_claim(truth.draw_scores(random, 500), curve_of(CLAIM)) for _ in range(400)])
+    assert audit_power(CLAIM, curve_of(CLAIM), actual, 500) == pytest.approx(shares, abs=0.1)
+    assert audit_power(CLAIM, curve_of(CLAIM), CLAIM, 500) <= 0.01
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
@@ -229,9 +229,9 @@ def test_the_smallest_violation_is_seen_with_the_power_that_is_promised(fault: A
     found = smallest_violation(CLAIM, curve_of(CLAIM), fault, 1000)
     assert found is not None
     assert 1.1 < found.factor < 2
-    assert power(CLAIM, curve_of(CLAIM), found.mechanism, 1000, seed=1) == pytest.approx(0.8, abs=0.12)
+    assert audit_power(CLAIM, curve_of(CLAIM), found.mechanism, 1000, seed=1) == pytest.approx(0.8, abs=0.12)
     less = fault.broken(CLAIM, found.factor**0.7)
-    assert power(CLAIM, curve_of(CLAIM), less, 1000) < 0.7
+    assert audit_power(CLAIM, curve_of(CLAIM), less, 1000) < 0.7
 
 
 def test_a_rate_cannot_exceed_one() -> None:
@@ -252,28 +252,28 @@ def test_faults_are_seen_in_99_of_100_audits_and_the_right_mechanism_accused_in_
     rate: float, steps: int
 ) -> None:
     """Scores are drawn from their distribution, which the tests above show to be that of the trainer's."""
-    noise = calibrate(4.0, DELTA, sample_rate=rate, steps=steps)
-    claim = claimed({"noise_multiplier": noise, "sample_rate": rate, "steps": steps})
+    noise = calibrate_noise_multiplier(4.0, DELTA, sample_rate=rate, steps=steps)
+    claim = claimed_mechanism({"noise_multiplier": noise, "sample_rate": rate, "steps": steps})
     random, trials = np.random.default_rng(3), 3000
 
     def share(actual: Mechanism, contribution: float = 1.0) -> float:
-        truth = watched(claim, actual, contribution=contribution)
-        return float(np.mean([refuted(truth.draw(random, 1000), curve_of(claim)) for _ in range(trials)]))
+        truth = score_distributions(claim, actual, contribution=contribution)
+        return float(np.mean([refutes_claim(truth.draw_scores(random, 1000), curve_of(claim)) for _ in range(trials)]))
 
     assert share(claim) <= 0.002
     assert share(replace(claim, noise_multiplier=claim.noise_multiplier / 2)) >= 0.99
     assert share(replace(claim, noise_multiplier=claim.noise_multiplier / 10_000)) >= 0.99
     assert share(replace(claim, sample_rate=2 * rate)) >= 0.99
-    assert share(claim, mechanism_audit.LONG / 2**0.5) >= 0.99
+    assert share(claim, mechanism_audit.CANARY_LENGTH / 2**0.5) >= 0.99
 
 
 @pytest.mark.slow
 def test_the_trainer_itself_is_not_accused(untested: pytest.MonkeyPatch) -> None:
-    assert not any(refuted(audited_model(seed=10_000 * number), curve_of(CLAIM)) for number in range(40))
+    assert not any(refutes_claim(audited_model(seed=10_000 * number), curve_of(CLAIM)) for number in range(40))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", PLANTED)
 def test_faults_in_the_trainer_itself_are_seen_every_time(fault: str, untested: pytest.MonkeyPatch) -> None:
     PLANTED[fault][0](untested)
-    assert all(refuted(audited_model(seed=10_000 * number), curve_of(CLAIM)) for number in range(25))
+    assert all(refutes_claim(audited_model(seed=10_000 * number), curve_of(CLAIM)) for number in range(25))

@@ -10,9 +10,9 @@ import pytest
 
 from rft.errors import ConfigError, EvidenceError, IntegrityError
 from rft.plugins.privacy import PrivacyOptions
-from rft.plugins.privacy.accounting import epsilon_of
+from rft.plugins.privacy.accounting.accountants import composed_spending
 from rft.plugins.privacy.chapter import PrivacyChapter
-from rft.plugins.privacy.frontier.heads import LEAST_SQUARES, SGD, WITHOUT, Arm, Judged
+from rft.plugins.privacy.frontier.heads import LEAST_SQUARES, SGD, WITHOUT, HeadCondition, JudgedHeads
 from rft.plugins.privacy.frontier.section import present_frontier
 from rft.plugins.privacy.frontier.training import SEEDED_HEADS, frontier_chapter
 from rft.plugins.privacy.training import least_squares_fit, trainer
@@ -42,7 +42,7 @@ def test_it_has_heads_at_each_epsilon_beside_heads_without_privacy(made: Privacy
     assert alone[0]["low"] < alone[0]["value"] < alone[0]["high"]
     assert {row["spent"] for row in made.tables["frontier"]} == {None}  # seeded noise spends nothing that holds
     assert SEEDED_HEADS in made.text
-    assert 3.9 < epsilon_of(made.mechanisms[2:3], 1e-5).epsilon <= 4.0
+    assert 3.9 < composed_spending(made.mechanisms[2:3], 1e-5).epsilon <= 4.0
 
 
 def test_it_says_what_secret_noise_spends() -> None:
@@ -115,15 +115,18 @@ def test_a_refusal_is_told_and_a_failed_self_test_is_not_swallowed(monkeypatch: 
             frontier_chapter(audited, OPTIONS)
 
 
-def judged(cost_of_b: float, *, heads: int = 3, n: int = 400, few: int = 0) -> Judged:
+def judged(cost_of_b: float, *, heads: int = 3, n: int = 400, few: int = 0) -> JudgedHeads:
     """Heads without an error beside private ones that err on a share of group b, and rarely on a."""
     rng = np.random.default_rng(0)
     labels, groups = rng.integers(0, 2, n), np.array(["a", "b"] * (n // 2), dtype=object)
     groups[:few] = "c"
     wrong = rng.random((heads, n)) < np.where(groups == "b", cost_of_b, 0.02)
     private = np.where(wrong, 1 - labels, labels)
-    arms = [Arm(WITHOUT, None, None, np.repeat(labels[None], heads, axis=0)), Arm(SGD, 2.0, 2.0, private)]
-    return Judged(arms, labels, np.arange(n), {"site": groups}, positive=None)
+    arms = [
+        HeadCondition(WITHOUT, None, None, np.repeat(labels[None], heads, axis=0)),
+        HeadCondition(SGD, 2.0, 2.0, private),
+    ]
+    return JudgedHeads(arms, labels, np.arange(n), {"site": groups}, positive=None)
 
 
 def test_whom_privacy_costs() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from rft.plugins.privacy.frontier.replicates import difference, difference_of_differences, share
+from rft.plugins.privacy.frontier.replicates import difference_of_differences, rate_difference, rate_over_heads
 from rft.stats import intervals
 
 TRIALS = 300
@@ -34,7 +34,7 @@ def test_shares_are_covered(heads: int, people: int, photos: int, mean: float, t
     rng, units = np.random.default_rng(0), np.repeat(np.arange(people), photos)
     truth, covered = expected(mean, training), 0
     for _ in range(TRIALS):
-        interval = share(simulated(rng, heads, units, np.array(mean), training), units).interval
+        interval = rate_over_heads(simulated(rng, heads, units, np.array(mean), training), units).interval
         covered += interval.low <= truth <= interval.high
     assert covered / TRIALS > 0.95 - ERROR
 
@@ -50,7 +50,7 @@ def test_costs_and_their_differences_are_covered(training: float) -> None:
         without = np.repeat((1.2 + hard > 0)[None], 3, axis=0)
         noise = training * (rng.normal(size=(3, 1)) + rng.normal(size=(3, 150)))
         private = 1.2 - lost + hard + noise > 0
-        first = difference(without, private, units).interval
+        first = rate_difference(without, private, units).interval
         second = difference_of_differences(without, private, in_one, units).interval
         covered[0] += first.low <= truths[0] / 3 + 2 * truths[1] / 3 <= first.high
         covered[1] += second.low <= truths[0] - truths[1] <= second.high
@@ -71,7 +71,7 @@ def test_what_would_be_wrong_without_the_variance_of_heads() -> None:
 def test_one_head_that_nobody_repeats_has_the_interval_of_its_units() -> None:
     units = np.repeat(np.arange(40), 3)
     hits = np.random.default_rng(0).random(120) < 0.8
-    same = share(np.repeat(hits[None], 3, axis=0), units)
+    same = rate_over_heads(np.repeat(hits[None], 3, axis=0), units)
     assert same.value == pytest.approx(hits.mean())
     linearised = intervals.mean_interval(hits.astype(float), units)
     assert same.interval.high - same.interval.low == pytest.approx(linearised.high - linearised.low, rel=0.1)
@@ -79,18 +79,18 @@ def test_one_head_that_nobody_repeats_has_the_interval_of_its_units() -> None:
 
 def test_heads_without_an_error_still_have_an_interval() -> None:
     perfect, units = np.ones((3, 24), dtype=bool), np.repeat(np.arange(12), 2)
-    interval = share(perfect, units).interval
+    interval = rate_over_heads(perfect, units).interval
     assert (interval.low, interval.high) == (pytest.approx(intervals.wilson_interval(12, 12).low), 1.0)
-    nothing = difference(perfect, perfect, units)
+    nothing = rate_difference(perfect, perfect, units)
     assert nothing.value == 0
     assert nothing.interval.low < -0.1 < 0.1 < nothing.interval.high
 
 
 def test_one_head_or_one_unit_shows_no_variance() -> None:
     hits = np.random.default_rng(0).random((3, 30)) < 0.5
-    assert share(hits[:1], np.arange(30)).interval is None
-    assert share(hits, np.zeros(30)).interval is None
-    assert difference(hits[:1], hits[1:2], np.arange(30)).interval is None
+    assert rate_over_heads(hits[:1], np.arange(30)).interval is None
+    assert rate_over_heads(hits, np.zeros(30)).interval is None
+    assert rate_difference(hits[:1], hits[1:2], np.arange(30)).interval is None
 
 
 def test_the_order_of_examples_does_not_matter() -> None:

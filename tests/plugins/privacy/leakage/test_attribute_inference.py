@@ -12,7 +12,13 @@ from rft.features.embeddings import Embeddings
 from rft.plugins import AuditedModel
 from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.plugins.privacy.leakage import attribute_inference
-from rft.plugins.privacy.leakage.attribute_inference import SHUFFLES, Probe, exchanged, probe, probe_chapter
+from rft.plugins.privacy.leakage.attribute_inference import (
+    SHUFFLES,
+    AttributeProbe,
+    attribute_inference_chapter,
+    exchange_units,
+    probe_attribute,
+)
 from rft.records import ModelFacts, Section, Training
 from rft.report.charts import draw
 from rft.stats.cross_validation import Folds, Undefined
@@ -30,9 +36,9 @@ def made(
     return features.astype(np.float32), np.array(["a", "b"], dtype=object)[group[person]], person.astype(str)
 
 
-def probed(*args: object) -> Probe:
-    found = probe(*args, seed=0)  # type: ignore[arg-type]
-    assert isinstance(found, Probe)
+def probed(*args: object) -> AttributeProbe:
+    found = probe_attribute(*args, seed=0)  # type: ignore[arg-type]
+    assert isinstance(found, AttributeProbe)
     return found
 
 
@@ -42,13 +48,13 @@ def chapter(
     labels = np.zeros(len(features), dtype=np.int64)
     about = ModelFacts(name="made", modality="image", classes=("no", "yes"), training=Training(mode=mode))
     given = Embeddings(features, None, labels, units, groups, len(labels))
-    return probe_chapter(AuditedModel(about, 0, {}, pd.DataFrame(), embeddings=lambda: given))
+    return attribute_inference_chapter(AuditedModel(about, 0, {}, pd.DataFrame(), embeddings=lambda: given))
 
 
 def test_a_planted_group_is_read_and_the_control_is_not() -> None:
     features, groups, people = made(3.0)
     found = probed(features, groups, people)
-    assert found.found.balanced_accuracy.value > 0.85
+    assert found.predictions.balanced_accuracy.value > 0.85
     assert found.shuffled.shape == (SHUFFLES, 3)
     assert found.shuffled[:, 0].mean() == pytest.approx(0.5, abs=0.05)
     assert found.p_value == 1 / (1 + SHUFFLES)
@@ -66,34 +72,36 @@ def test_the_probe_is_logistic_regression_that_weighs_groups_alike() -> None:
         model = LogisticRegression(C=0.1, tol=1e-3).fit(scaled[seen], labels[seen], sample_weight=weights)
         predictions[held_out] = model.predict(scaled[held_out])
     found = probed(features, groups, people)
-    assert np.mean(found.found.predictions == predictions) > 0.995
-    assert found.found.balanced_accuracy.value == pytest.approx(balanced_accuracy_score(labels, predictions), abs=0.01)
+    assert np.mean(found.predictions.predictions == predictions) > 0.995
+    assert found.predictions.balanced_accuracy.value == pytest.approx(
+        balanced_accuracy_score(labels, predictions), abs=0.01
+    )
 
 
 def test_knowing_the_person_is_not_knowing_the_group() -> None:
     features, groups, people = made(0.0, people=60, photos=5)
     by_row, by_person = probed(features, groups, None), probed(features, groups, people)
-    assert by_row.found.balanced_accuracy.value > 0.8  # photos of one person lie on both sides
-    assert by_person.found.balanced_accuracy.value < 0.65
+    assert by_row.predictions.balanced_accuracy.value > 0.8  # photos of one person lie on both sides
+    assert by_person.predictions.balanced_accuracy.value < 0.65
     assert by_person.p_value > 1 / (1 + SHUFFLES)
 
 
 def test_a_large_group_is_no_leak() -> None:
     features, groups, people = made(0.0, people=200, share=0.9)
     found = probed(features, groups, people)
-    assert 0.35 < found.found.balanced_accuracy.value < 0.65  # guessing the large group would be right in 90 %
+    assert 0.35 < found.predictions.balanced_accuracy.value < 0.65  # guessing the large group would be right in 90 %
 
 
 def test_units_exchange_their_rows_as_a_whole() -> None:
     rng = np.random.default_rng(0)
     units = np.repeat(np.arange(50), rng.integers(1, 6, 50))
-    order = exchanged(units, rng)
+    order = exchange_units(units, rng)
     donors = [set(units[order[units == unit]]) for unit in range(50)]
     assert all(len(donor) == 1 for donor in donors)
     assert set().union(*donors) == set(range(50))  # nobody twice: nobody's features on both sides of a fold
     assert sum(donor != {unit} for unit, donor in enumerate(donors)) > 40
     alone = np.arange(30)
-    assert sorted(exchanged(alone, rng)) == alone.tolist()
+    assert sorted(exchange_units(alone, rng)) == alone.tolist()
 
 
 def test_without_a_leak_few_probes_are_worth_a_look() -> None:
@@ -132,11 +140,11 @@ def test_the_section_tells_what_was_read() -> None:
 def test_what_cannot_be_probed_says_why() -> None:
     features, groups, people = made(1.0)
     features[3, 0] = np.nan
-    broken = probe(features, groups, people, seed=0)
+    broken = probe_attribute(features, groups, people, seed=0)
     assert isinstance(broken, Undefined)
     assert "not finite" in broken.reason
     about = ModelFacts(name="made", modality="image", classes=("no", "yes"), training=Training(mode="external"))
     table = pd.DataFrame({"group_site": ["a", None]})
-    elsewhere = probe_chapter(AuditedModel(about, 0, {}, table)).findings
+    elsewhere = attribute_inference_chapter(AuditedModel(about, 0, {}, table)).findings
     assert [(each.id, each.status) for each in elsewhere] == [("privacy.attribute_probe.site", "not_measured")]
     assert chapter(features, {}, None).is_empty

@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from rft.errors import ConfigError, DataError, EvidenceError, OutputError
-from rft.plugins.privacy.accounting import Mechanism, epsilon_of
+from rft.plugins.privacy.accounting.accountants import Mechanism, composed_spending
 from rft.plugins.privacy.ledger import account as ledger
 from rft.plugins.privacy.ledger import chain, unit_hashes
-from rft.plugins.privacy.ledger.account import Account, open_account, settle
+from rft.plugins.privacy.ledger.account import Account, finalize_trainings, open_account
 from rft.plugins.privacy.ledger.ledger_anchor import ledger_folder
 from tests.support.ledger_cases import (
     CLINIC,
@@ -33,8 +33,8 @@ from tests.support.ledger_cases import (
 )
 
 OTHERS = tuple(f"visitor {number}" for number in range(20))
-ONE = epsilon_of([MECHANISM], DELTA).epsilon
-TWO = epsilon_of([MECHANISM, MECHANISM], DELTA).epsilon
+ONE = composed_spending([MECHANISM], DELTA).epsilon
+TWO = composed_spending([MECHANISM, MECHANISM], DELTA).epsilon
 
 
 @pytest.fixture(autouse=True)
@@ -46,15 +46,15 @@ def flushes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def book_exists(folder: Path) -> bool:
-    return (ledger_of(folder) / chain.ENTRIES).exists() and bool(chain.read(ledger_of(folder)).records)
+    return (ledger_of(folder) / chain.ENTRIES_FILE).exists() and bool(chain.read(ledger_of(folder)).records)
 
 
 def test_without_a_population_nothing_is_recorded(tmp_path: Path) -> None:
     asked = {"purpose": "training", "mechanisms": [MECHANISM], "delta": DELTA, "identity": "", "resumable": True}
     with open_account(None, str(tmp_path / "ledgers"), 1.0, **asked) as own:
-        assert [*own.blocks()] == [range(40)]
-        own.checkpoint({"w": torch.zeros(1)})
-        assert own.facts() == {}
+        assert [*own.charge_blocks()] == [range(40)]
+        own.write_checkpoint({"w": torch.zeros(1)})
+        assert own.summarize_ledger() == {}
         assert own.resumed is None
     assert not [*tmp_path.iterdir()]
 
@@ -64,7 +64,7 @@ def test_a_block_stands_on_the_disk_before_its_steps_are_taken(tmp_path: Path, f
     taken: list[int] = []
     with account(tmp_path, "clinic", CLINIC, Mechanism(2.0, 0.1, steps)) as own:
         flushed = len(flushes)
-        for block in own.blocks():
+        for block in own.charge_blocks():
             assert len(flushes) > flushed
             assert book_of(tmp_path).charges[-1].blocks[-1] == block
             assert len(block) <= max(1, 0.05 * steps)
@@ -80,8 +80,8 @@ def test_everything_is_added_up_over_heads_and_runs(tmp_path: Path) -> None:
     finish(account(tmp_path))
     heads = (Mechanism(1.0, 0.05, 60), Mechanism(3.0, 0.05, 60), Mechanism(3.0, 0.05, 25))
     facts = finish(account(tmp_path, "clinic", CLINIC, *heads, purpose="frontier", resumable=False))
-    assert facts["epsilon"] == epsilon_of([MECHANISM, *heads], DELTA).epsilon
-    assert book_of(tmp_path).spent() == [MECHANISM, *heads]
+    assert facts["epsilon"] == composed_spending([MECHANISM, *heads], DELTA).epsilon
+    assert book_of(tmp_path).charged_mechanisms() == [MECHANISM, *heads]
     assert (facts["population"], facts["purpose"], facts["delta"]) == ("clinic", "frontier", DELTA)
     assert (facts["planned_steps"], facts["charged_steps"], facts["interruptions"]) == (60, 60, 0)
     assert (facts["owners"], facts["overlaps"], facts["budget"], facts["remaining"]) == (30, [], None, None)
@@ -99,27 +99,27 @@ def test_everything_is_added_up_over_heads_and_runs(tmp_path: Path) -> None:
         "charged_steps": 60,
         "interruptions": 0,
     }
-    assert chain.read(ledger_of(tmp_path)).holds(chain.Anchor.of(facts))
+    assert chain.read(ledger_of(tmp_path)).contains(chain.Anchor.from_mapping(facts))
 
 
 def test_facts_tell_what_was_spent_so_far(tmp_path: Path) -> None:
     with account(tmp_path) as own:
-        assert own.facts()["epsilon"] == 0
-        next(own.blocks())
-        assert own.facts()["epsilon"] == epsilon_of([Mechanism(2.0, 0.1, 2)], DELTA).epsilon
-        assert own.facts()["charged_steps"] == 2
+        assert own.summarize_ledger()["epsilon"] == 0
+        next(own.charge_blocks())
+        assert own.summarize_ledger()["epsilon"] == composed_spending([Mechanism(2.0, 0.1, 2)], DELTA).epsilon
+        assert own.summarize_ledger()["charged_steps"] == 2
 
 
 def first_block(own: Account) -> range:
     """Take all steps that are left; return the first block of them."""
-    return list(own.blocks())[0]  # noqa: RUF015 (all of them are to be charged)
+    return list(own.charge_blocks())[0]  # noqa: RUF015 (all of them are to be charged)
 
 
 def train(folder: Path, meanwhile: Callable[[range], None], **changes) -> None:
     """Train with a checkpoint after each block, and let something happen before the next."""
     with account(folder, **changes) as own:
-        for block in own.blocks():
-            own.checkpoint({"w": torch.full((2, 3), float(block.stop)), "t": torch.tensor(block.stop)})
+        for block in own.charge_blocks():
+            own.write_checkpoint({"w": torch.full((2, 3), float(block.stop)), "t": torch.tensor(block.stop)})
             meanwhile(block)
 
 
@@ -127,10 +127,10 @@ def interrupt(folder: Path, after: int, **changes) -> None:
     """Train for so many whole blocks, and lose the next one."""
 
     def stop(own: Account) -> None:
-        for number, block in enumerate(own.blocks()):
+        for number, block in enumerate(own.charge_blocks()):
             if number == after:
                 raise KeyboardInterrupt
-            own.checkpoint({"w": torch.full((2, 3), float(block.stop)), "t": torch.tensor(block.stop)})
+            own.write_checkpoint({"w": torch.full((2, 3), float(block.stop)), "t": torch.tensor(block.stop)})
 
     with pytest.raises(KeyboardInterrupt), account(folder, **changes) as own:
         stop(own)
@@ -145,13 +145,13 @@ def test_an_interrupted_training_goes_on_and_pays_for_one_block_twice(tmp_path: 
         assert tensors["w"].tolist() == [[6.0] * 3] * 2
         assert tensors["t"].shape == ()
         assert first_block(own) == range(6, 8)
-        facts = own.facts()
+        facts = own.summarize_ledger()
     assert (facts["charged_steps"], facts["interruptions"]) == (42, 1)
-    assert facts["epsilon"] == epsilon_of([Mechanism(2.0, 0.1, 42)], DELTA).epsilon > ONE
+    assert facts["epsilon"] == composed_spending([Mechanism(2.0, 0.1, 42)], DELTA).epsilon > ONE
 
 
 def as_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger, "PROCESS", "another")
+    monkeypatch.setattr(ledger, "PROCESS_ID", "another")
 
 
 def test_a_finished_training_that_was_not_saved_is_not_paid_for_again(
@@ -165,10 +165,10 @@ def test_a_finished_training_that_was_not_saved_is_not_paid_for_again(
             assert own.resumed is not None
             assert own.resumed[0] == 40
             assert own.resumed[1]["t"] == 40
-            assert [*own.blocks()] == []
-            facts = own.facts()
+            assert [*own.charge_blocks()] == []
+            facts = own.summarize_ledger()
         assert (facts["epsilon"], facts["resumed_at"], facts["interruptions"]) == (ONE, 40, 0)
-        monkeypatch.setattr(ledger, "PROCESS", "a third")
+        monkeypatch.setattr(ledger, "PROCESS_ID", "a third")
 
 
 @pytest.mark.parametrize("saved", [True, False])
@@ -177,23 +177,23 @@ def test_one_that_was_saved_or_is_of_this_process_is_followed_by_another(
 ) -> None:
     train(tmp_path, lambda _: None)
     if saved:
-        settle(population(tmp_path), "ledgers")
+        finalize_trainings(population(tmp_path), "ledgers")
         assert not [*tmp_path.rglob("*.safetensors")]
         as_another_process(monkeypatch)
     with account(tmp_path) as own:
         assert own.resumed is None
         assert first_block(own) == range(2)
-        assert own.facts()["epsilon"] == TWO
+        assert own.summarize_ledger()["epsilon"] == TWO
 
 
 def test_only_what_this_process_trained_is_settled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train(tmp_path, lambda _: None)
     interrupt(tmp_path, after=3, identity="another plan")
     as_another_process(monkeypatch)
-    settle(population(tmp_path), "ledgers")
+    finalize_trainings(population(tmp_path), "ledgers")
     assert len([*tmp_path.rglob("*.safetensors")]) == 2
-    settle(population(tmp_path, "lobby"), "ledgers")
-    settle(None, None)
+    finalize_trainings(population(tmp_path, "lobby"), "ledgers")
+    finalize_trainings(None, None)
 
 
 def test_one_that_is_killed_before_its_first_checkpoint_begins_again(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_another_training_does_not_go_on_with_it(tmp_path: Path, changes: dict) 
     with account(tmp_path, **changes) as own:
         assert own.resumed is None
         assert first_block(own) == range(2)
-        facts = own.facts()
+        facts = own.summarize_ledger()
     assert [row["charged_steps"] for row in facts["trainings"]] == [8, 40], "what was charged stays charged"
     with account(tmp_path) as own:
         assert own.resumed is not None
@@ -229,7 +229,7 @@ def test_a_training_does_not_go_on_with_someone_new(tmp_path: Path) -> None:
     interrupt(tmp_path, after=3)
     with account(tmp_path, owners=(*CLINIC, "patient 30")) as own:
         assert own.resumed is None
-        assert own.facts()["owners"] == 31
+        assert own.summarize_ledger()["owners"] == 31
     assert len(book_of(tmp_path).owners) == 31
 
 
@@ -238,7 +238,7 @@ def test_another_noise_is_another_training_whatever_the_identity_says(tmp_path: 
     interrupt(tmp_path, after=3)
     quieter = Mechanism(1.0, 0.1, 40)
     facts = finish(account(tmp_path, "clinic", CLINIC, quieter))
-    assert facts["epsilon"] == epsilon_of([Mechanism(2.0, 0.1, 8), quieter], DELTA).epsilon
+    assert facts["epsilon"] == composed_spending([Mechanism(2.0, 0.1, 8), quieter], DELTA).epsilon
 
 
 def test_a_budget_holds_over_runs_and_nothing_is_lost_when_it_is_spent(tmp_path: Path) -> None:
@@ -268,7 +268,11 @@ def test_a_block_lost_to_an_interruption_is_spent(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="does not suffice"):
         finish(account(tmp_path))
     interrupt(
-        tmp_path, after=0, owners=OTHERS, name="lobby", budget=epsilon_of([Mechanism(2.0, 0.1, 42)], DELTA).epsilon
+        tmp_path,
+        after=0,
+        owners=OTHERS,
+        name="lobby",
+        budget=composed_spending([Mechanism(2.0, 0.1, 42)], DELTA).epsilon,
     )
     finish(account(tmp_path, owners=OTHERS, name="lobby"))
 
@@ -334,7 +338,7 @@ def test_common_people_are_refused_or_counted(tmp_path: Path) -> None:
     assert [row["population"] for row in facts["trainings"]] == ["ward", "clinic"]
     with pytest.raises(ConfigError, match="are in population 'ward' too"):
         finish(account(tmp_path))
-    three = epsilon_of([MECHANISM] * 3, DELTA).epsilon
+    three = composed_spending([MECHANISM] * 3, DELTA).epsilon
     assert finish(account(tmp_path, overlaps=["ward"]))["epsilon"] == three
 
 
@@ -374,7 +378,7 @@ def test_a_ledger_is_not_gone_on_with_when_its_people_have_outgrown_its_delta(tm
     assert refused.value.where == "privacy.delta"
     assert everything(tmp_path) == before
     with account(tmp_path, name="ward", owners=(*CLINIC, "somebody new"), overlaps=["clinic"], delta=1e-5) as own:
-        assert own.facts()["owners"] == 31
+        assert own.summarize_ledger()["owners"] == 31
 
 
 def test_a_ledger_in_another_folder_than_the_remembered_one_is_counted(tmp_path: Path) -> None:
@@ -402,12 +406,12 @@ def test_a_resumed_training_remembers_that_its_ledger_lay_elsewhere(
     finish(account(tmp_path))
     (tmp_path / "ledgers").rename(tmp_path / "moved")
     with account(tmp_path, ledger="moved", identity="killed before it was saved") as own:
-        for _ in own.blocks():
-            own.checkpoint({"w": torch.ones(1)})
-    monkeypatch.setattr(ledger, "PROCESS", "another process")
+        for _ in own.charge_blocks():
+            own.write_checkpoint({"w": torch.ones(1)})
+    monkeypatch.setattr(ledger, "PROCESS_ID", "another process")
     with account(tmp_path, ledger="moved", identity="killed before it was saved") as own:
         assert own.resumed is not None
-        assert own.facts()["elsewhere"] == 1
+        assert own.summarize_ledger()["elsewhere"] == 1
 
 
 def test_a_training_with_seeded_noise_is_remembered_by_all_that_follow(tmp_path: Path) -> None:
@@ -424,7 +428,7 @@ def test_a_ledger_that_was_put_back_is_found_without_any_run(tmp_path: Path) -> 
     finish(account(tmp_path))
     older = everything(ledger_of(tmp_path))
     finish(account(tmp_path, identity="another"))
-    for name in (chain.ENTRIES, chain.HEAD):
+    for name in (chain.ENTRIES_FILE, chain.HEAD_FILE):
         (ledger_of(tmp_path) / name).write_bytes(older[name])
     with pytest.raises(EvidenceError, match="an older copy was put back"):
         finish(account(tmp_path, identity="a third"))
@@ -434,7 +438,7 @@ def test_so_is_that_of_an_overlapping_population(tmp_path: Path) -> None:
     finish(account(tmp_path))
     older = everything(ledger_of(tmp_path))
     finish(account(tmp_path, identity="another"))
-    for name in (chain.ENTRIES, chain.HEAD):
+    for name in (chain.ENTRIES_FILE, chain.HEAD_FILE):
         (ledger_of(tmp_path) / name).write_bytes(older[name])
     with pytest.raises(EvidenceError, match="an older copy was put back"):
         finish(account(tmp_path, name="ward", overlaps=["clinic"]))
@@ -466,19 +470,21 @@ def test_an_overlap_with_nobody_is_refused(tmp_path: Path, name: str) -> None:
 def test_nobodys_name_can_be_read_or_tried_out_without_the_key(tmp_path: Path) -> None:
     finish(account(tmp_path))
     content = b"".join(everything(tmp_path / "ledgers").values())
-    key = unit_hashes.key_of(tmp_path / "ledgers", needed=True)
+    key = unit_hashes.read_or_make_key(tmp_path / "ledgers", needed=True)
     for owner in CLINIC:
         assert owner.encode() not in content
-        assert hashlib.sha256(owner.encode()).hexdigest()[: unit_hashes.LENGTH].encode() not in content
+        assert hashlib.sha256(owner.encode()).hexdigest()[: unit_hashes.HASH_LENGTH].encode() not in content
     stored = book_of(tmp_path).owners
-    assert stored == unit_hashes.hashes(np.array(CLINIC), key) != unit_hashes.hashes(np.array(CLINIC), bytes(32))
+    assert (
+        stored == unit_hashes.hash_units(np.array(CLINIC), key) != unit_hashes.hash_units(np.array(CLINIC), bytes(32))
+    )
     for path in [tmp_path / "ledgers", *(tmp_path / "ledgers").rglob("*")]:
         assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
 
 
 def test_a_missing_key_is_not_replaced(tmp_path: Path) -> None:
     finish(account(tmp_path))
-    key = tmp_path / "ledgers" / unit_hashes.KEY
+    key = tmp_path / "ledgers" / unit_hashes.KEY_FILE
     kept = key.read_bytes()
     key.unlink()
     with pytest.raises(EvidenceError, match="the key of the ledgers is missing") as refused:
@@ -501,7 +507,7 @@ def test_a_ledger_is_lent_to_one_training_at_a_time(tmp_path: Path) -> None:
         finish(account(tmp_path))
     assert str(ledger_of(tmp_path)) in str(refused.value)
     with account(tmp_path) as first, account(tmp_path, name="lobby", owners=OTHERS) as second:
-        assert first.facts()["population"] != second.facts()["population"]
+        assert first.summarize_ledger()["population"] != second.summarize_ledger()["population"]
     with account(tmp_path, name="lobby", owners=OTHERS), pytest.raises(OutputError, match="in use"):
         finish(account(tmp_path, overlaps=["lobby"]))
 
@@ -579,7 +585,7 @@ def test_a_ledger_of_another_version_is_refused(tmp_path: Path, version: int) ->
 
 def test_a_damaged_ledger_is_refused(tmp_path: Path) -> None:
     finish(account(tmp_path))
-    file = ledger_of(tmp_path) / chain.ENTRIES
+    file = ledger_of(tmp_path) / chain.ENTRIES_FILE
     whole = file.read_bytes()
     file.write_bytes(whole.replace(b'"stop":40', b'"stop":30'))
     with pytest.raises(EvidenceError, match="line 22 is not the one that was written"):
@@ -593,7 +599,7 @@ def test_a_ledger_that_was_put_back_is_found_by_a_checkpoint(tmp_path: Path) -> 
     interrupt(tmp_path, after=3)
     older = everything(ledger_of(tmp_path))
     interrupt(tmp_path, after=5)
-    for name in (chain.ENTRIES, chain.HEAD):
+    for name in (chain.ENTRIES_FILE, chain.HEAD_FILE):
         (ledger_of(tmp_path) / name).write_bytes(older[name])
     for identity in ("one plan", "another plan"):
         with pytest.raises(EvidenceError, match="an older copy was put back"):

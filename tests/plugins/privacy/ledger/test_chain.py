@@ -30,7 +30,7 @@ def written(tmp_path: Path) -> Chain:
 
 
 def entries(written: Chain) -> Path:
-    return written.folder / chain.ENTRIES
+    return written.folder / chain.ENTRIES_FILE
 
 
 def test_what_is_read_is_what_was_written(written: Chain) -> None:
@@ -79,13 +79,13 @@ def test_lines_that_changed_places_are_found(written: Chain) -> None:
 
 
 def test_a_last_line_that_a_kill_left_half_written_is_mended(tmp_path: Path, written: Chain) -> None:
-    before, head = entries(written).read_bytes(), (written.folder / chain.HEAD).read_bytes()
+    before, head = entries(written).read_bytes(), (written.folder / chain.HEAD_FILE).read_bytes()
     written.append({"kind": "block", "first": 5})
     torn = entries(written).read_bytes()[len(before) :]
     for length in range(0, len(torn), 3):
         for rest in (torn[:length], b"\0" * length):
             entries(written).write_bytes(before + rest)
-            (written.folder / chain.HEAD).write_bytes(head)
+            (written.folder / chain.HEAD_FILE).write_bytes(head)
             found = chain.read(written.folder)
             assert found.records == RECORDS
             found.append({"kind": "block", "first": 7})
@@ -93,27 +93,27 @@ def test_a_last_line_that_a_kill_left_half_written_is_mended(tmp_path: Path, wri
 
 
 def test_a_whole_line_behind_the_head_counts(written: Chain) -> None:
-    head = (written.folder / chain.HEAD).read_bytes()
+    head = (written.folder / chain.HEAD_FILE).read_bytes()
     written.append({"kind": "block", "first": 5})
-    (written.folder / chain.HEAD).write_bytes(head)
+    (written.folder / chain.HEAD_FILE).write_bytes(head)
     assert chain.read(written.folder).records == written.records, "the kill came before the head was renewed"
 
 
 def test_a_kill_after_the_very_first_entry_needs_no_head(tmp_path: Path) -> None:
     made = chain.read(tmp_path)
     made.append(RECORDS[0])
-    (tmp_path / chain.HEAD).unlink()
+    (tmp_path / chain.HEAD_FILE).unlink()
     assert chain.read(tmp_path).records == RECORDS[:1]
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", "{", '{"entries": -1, "head": ""}', '{"entries": 3}'])
 def test_a_missing_or_damaged_head_is_found(written: Chain, content: str | None) -> None:
-    (written.folder / chain.HEAD).unlink()
+    (written.folder / chain.HEAD_FILE).unlink()
     if content is not None:
-        (written.folder / chain.HEAD).write_text(content)
+        (written.folder / chain.HEAD_FILE).write_text(content)
     with pytest.raises(EvidenceError, match=r"is missing beside its ledger|is not the one that was written") as found:
         chain.read(written.folder)
-    assert found.value.where == str(written.folder / chain.HEAD)
+    assert found.value.where == str(written.folder / chain.HEAD_FILE)
     assert "Restore" in str(found.value)
     assert found.value.exit_code == 4
 
@@ -133,10 +133,10 @@ def test_an_older_copy_of_everything_is_found_by_an_anchor(tmp_path: Path, writt
     written.append({"kind": "block", "first": 5})
     anchors.append(written.anchor)
     restored = chain.read(older)
-    assert [restored.holds(anchor) for anchor in anchors] == [True, True, False]
+    assert [restored.contains(anchor) for anchor in anchors] == [True, True, False]
     restored.append({"kind": "block", "first": 6})
-    assert [restored.holds(anchor) for anchor in anchors] == [True, True, False], "as long, and another"
-    assert all(chain.read(written.folder).holds(anchor) for anchor in anchors)
+    assert [restored.contains(anchor) for anchor in anchors] == [True, True, False], "as long, and another"
+    assert all(chain.read(written.folder).contains(anchor) for anchor in anchors)
 
 
 def test_a_ledger_that_was_written_anew_by_its_rules_is_found_by_an_anchor(tmp_path: Path, written: Chain) -> None:
@@ -145,12 +145,12 @@ def test_a_ledger_that_was_written_anew_by_its_rules_is_found_by_an_anchor(tmp_p
     for record in ({**RECORDS[0], "name": "Zoe"}, *RECORDS[1:]):
         forged.append(record)
     assert chain.read(forged.folder).anchor.entries == written.anchor.entries
-    assert not chain.read(forged.folder).holds(written.anchor)
+    assert not chain.read(forged.folder).contains(written.anchor)
 
 
 @pytest.mark.parametrize("anchor", [Anchor(2, "0" * 64), Anchor(0, "ab"), Anchor(99, "0" * 64)])
 def test_anchors_that_no_chain_went_through(written: Chain, anchor: Anchor) -> None:
-    assert not written.holds(anchor)
+    assert not written.contains(anchor)
 
 
 def test_the_files_are_lines_of_json_for_their_owner(written: Chain) -> None:

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from rft.errors import OutputError
-from rft.plugins.privacy.accounting import Mechanism, epsilon_of
+from rft.plugins.privacy.accounting.accountants import Mechanism, composed_spending
 from rft.plugins.privacy.ledger import account as ledger
 from rft.plugins.privacy.ledger import atomic_io, chain
-from rft.plugins.privacy.ledger.account import settle
+from rft.plugins.privacy.ledger.account import finalize_trainings
 from tests.support.ledger_cases import CLINIC, DELTA, account, charges_of, population, train
 
 STEPS, BLOCK = 100, 5
@@ -30,8 +30,10 @@ def check(folder: Path, log: Path, kills: int) -> int:
     lost = charged.total() - len(charged)
     assert lost <= kills * BLOCK, "more than one block was charged again for a kill"
     assert charged.total() - taken.total() <= kills * BLOCK
-    truth = epsilon_of([Mechanism(2.0, 0.1, taken.total())], DELTA).epsilon
-    assert epsilon_of([each for charge in charges for each in charge.spent()], DELTA).epsilon >= truth
+    truth = composed_spending([Mechanism(2.0, 0.1, taken.total())], DELTA).epsilon
+    assert (
+        composed_spending([each for charge in charges for each in charge.charged_mechanisms()], DELTA).epsilon >= truth
+    )
     return lost
 
 
@@ -53,7 +55,7 @@ def kill_at_random(folder: Path, kills: int, seconds: float) -> int:
     with account(folder, "clinic", CLINIC, Mechanism(2.0, 0.1, STEPS), identity=f"training-{number}") as own:
         step = own.resumed[0] if own.resumed else 0
         assert step % BLOCK == 0
-        for block in own.blocks():
+        for block in own.charge_blocks():
             with log.open("a") as note:
                 note.writelines(f"training-{number} {step}\n" for step in block)
     assert len({*log.read_text().splitlines()}) == (number + 1) * STEPS
@@ -85,7 +87,7 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     process.kill()
     process.join()
     with account(tmp_path) as own:
-        assert own.facts()["epsilon"] > 0
+        assert own.summarize_ledger()["epsilon"] > 0
 
 
 class Killed(BaseException):
@@ -95,7 +97,7 @@ class Killed(BaseException):
 def kills_at(monkeypatch: pytest.MonkeyPatch, instant: int, how: str) -> None:
     """Let the process die before, after, or half-way through its ``instant``-th write to the disk."""
     countdown: Iterator[int] = iter(range(instant, -1, -1))
-    write, overwrite = atomic_io._write, chain.overwrite
+    write, overwrite = atomic_io._write_flushed, chain.overwrite_in_place
 
     def dying(real: Callable[..., None], halves: bool) -> Callable[..., None]:
         def call(target: object, content: bytes) -> None:
@@ -109,25 +111,25 @@ def kills_at(monkeypatch: pytest.MonkeyPatch, instant: int, how: str) -> None:
 
         return call
 
-    monkeypatch.setattr(atomic_io, "_write", dying(write, halves=True))
-    monkeypatch.setattr(chain, "overwrite", dying(overwrite, halves=False))
+    monkeypatch.setattr(atomic_io, "_write_flushed", dying(write, halves=True))
+    monkeypatch.setattr(chain, "overwrite_in_place", dying(overwrite, halves=False))
 
 
 def train_and_save(folder: Path, log: Path) -> None:
     with account(folder, "clinic", CLINIC, Mechanism(2.0, 0.1, 3), identity="training") as own, log.open("a") as note:
-        for block in own.blocks():
+        for block in own.charge_blocks():
             note.writelines(f"training {step}\n" for step in block)
             note.flush()
-            own.checkpoint({"step": torch.tensor(block.stop)})
+            own.write_checkpoint({"step": torch.tensor(block.stop)})
     (folder / "saved").touch()
-    settle(population(folder), "ledgers")
+    finalize_trainings(population(folder), "ledgers")
 
 
 def train_through_kills(folder: Path, log: Path, monkeypatch: pytest.MonkeyPatch, instant: int, how: str) -> int:
     """Train until it is saved, killed at this instant of the first and of the second attempt; return the kills."""
     for kills in range(3):
         with monkeypatch.context() as patched:
-            patched.setattr(ledger, "PROCESS", f"attempt {kills}")
+            patched.setattr(ledger, "PROCESS_ID", f"attempt {kills}")
             if kills < 2:
                 kills_at(patched, instant, how)
             try:

@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 
 from rft.cli.main import app
 from rft.errors import EvidenceError
-from rft.plugins.privacy.accounting import epsilon_of
+from rft.plugins.privacy.accounting.accountants import composed_spending
 from rft.plugins.privacy.ledger import chain
 from rft.plugins.privacy.ledger.ledger_anchor import check_anchor
-from rft.plugins.privacy.ledger.section import ledger_chapter, stand_of_ledger
+from rft.plugins.privacy.ledger.section import ledger_chapter, ledger_evidence
 from rft.records import AuditRun, DataFacts, Environment, ModelFacts, Run, Section, Training, Verdict
 from rft.report import recorded_by_plugins, save, verify
 from tests.support.ledger_cases import MECHANISM, account, everything, finish, ledger_of
@@ -26,7 +26,7 @@ from tests.support.ledger_cases import MECHANISM, account, everything, finish, l
 def section(facts: dict) -> Section:
     chapter = ledger_chapter(facts)
     tables = dict(chapter.tables)
-    evidence = stand_of_ledger(tables)
+    evidence = ledger_evidence(tables)
     captions = dict(chapter.captions)
     return Section(plugin="privacy", findings=chapter.findings, tables=tables, captions=captions, evidence=evidence)
 
@@ -48,7 +48,7 @@ def test_findings_and_tables(tmp_path: Path) -> None:
     finish(account(tmp_path, budget=9.0))
     facts = finish(account(tmp_path))
     made = section(facts)
-    two = epsilon_of([MECHANISM, MECHANISM], 1e-5).epsilon
+    two = composed_spending([MECHANISM, MECHANISM], 1e-5).epsilon
     assert made.finding("privacy.ledger_epsilon").value == two
     assert made.finding("privacy.ledger_epsilon").n == 30
     assert "At delta 1e-05" in made.finding("privacy.ledger_epsilon").description
@@ -57,7 +57,7 @@ def test_findings_and_tables(tmp_path: Path) -> None:
     assert all(finding.deterministic for finding in made.findings)
     stand = {row["quantity"]: row["value"] for row in made.tables["ledger"]}
     assert stand["population"] == "clinic"
-    assert chain.read(ledger_of(tmp_path)).holds(chain.Anchor(stand["entries"], stand["head"]))
+    assert chain.read(ledger_of(tmp_path)).contains(chain.Anchor(stand["entries"], stand["head"]))
     assert [row["charged_steps"] for row in made.tables["ledger_trainings"]] == [40, 40]
 
 
@@ -149,8 +149,8 @@ def test_verify_finds_a_ledger_that_was_put_back(
 
 
 def test_verify_finds_a_damaged_ledger(checked: Path, tmp_path: Path) -> None:
-    file = ledger_of(tmp_path) / chain.ENTRIES
-    whole = everything(ledger_of(tmp_path))[chain.ENTRIES]
+    file = ledger_of(tmp_path) / chain.ENTRIES_FILE
+    whole = everything(ledger_of(tmp_path))[chain.ENTRIES_FILE]
     for content in (whole[:-5], whole.replace(b'"first":0', b'"first":9', 1)):
         file.write_bytes(content)
         assert verified(checked, "--ledger", str(tmp_path / "ledgers"))[0] == 4

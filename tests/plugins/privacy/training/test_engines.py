@@ -11,8 +11,12 @@ from torch import Tensor, nn
 
 from rft.errors import ConfigError
 from rft.plugins.privacy.training.gradients import engine_selection
-from rft.plugins.privacy.training.gradients.engine_selection import build as built_by
-from rft.plugins.privacy.training.gradients.engine_selection import calm, choose, moved
+from rft.plugins.privacy.training.gradients.engine_selection import build_network as built_by
+from rft.plugins.privacy.training.gradients.engine_selection import (
+    eval_untrained_modules,
+    select_engine,
+    with_perturbed_parameters,
+)
 from rft.plugins.privacy.training.gradients.engines import Engine, Functorch, Hooks, OneByOne
 from tests.support import privacy_cases as cases
 
@@ -50,13 +54,13 @@ def rows(found: list[Tensor]) -> list[Tensor]:
 def test_the_chosen_engine_is_exact(build: Build, data: Callable[[], cases.Batch], engine: type[Engine]) -> None:
     """On other examples, and other weights, than those of the self-test."""
     task = cases.task(cases.seeded(build), data())
-    choice = choose(task)
+    choice = select_engine(task)
     assert choice.engine is engine
-    suffix = calm(moved(built_by(task, 5)))
+    suffix = eval_untrained_modules(with_perturbed_parameters(built_by(task, 5)))
     exact = cases.naive(suffix, task.features.columns, task.labels)
     running = choice.engine(suffix)
     for _ in range(2):
-        assert distance(running.gradients(task.features.columns, task.labels), exact) < 1e-5
+        assert distance(running.example_gradients(task.features.columns, task.labels), exact) < 1e-5
     assert choice.error < 1e-4
 
 
@@ -66,9 +70,9 @@ def test_a_batch_that_follows_a_larger_one_knows_nothing_of_it() -> None:
     few = {"features": batch["features"][:3]}
     exact = cases.naive(suffix, few, torch.arange(3))
     engine = Hooks(suffix)
-    engine.gradients(batch, torch.zeros(12, dtype=torch.long))
+    engine.example_gradients(batch, torch.zeros(12, dtype=torch.long))
     assert not hasattr(suffix.unused, "activations")
-    found = engine.gradients(few, torch.arange(3))
+    found = engine.example_gradients(few, torch.arange(3))
     assert distance(found, exact) < 1e-6
     assert not found[0].any()
     assert found[0].shape == (3, 4, 8)
@@ -78,17 +82,17 @@ def test_a_batch_that_follows_a_larger_one_knows_nothing_of_it() -> None:
 
 def test_hooks_are_wrong_for_channels_last_and_are_passed_over() -> None:
     task = cases.task(cases.seeded(cases.convnext), cases.maps())
-    suffix = calm(moved(built_by(task, 0)))
+    suffix = eval_untrained_modules(with_perturbed_parameters(built_by(task, 0)))
     exact = cases.naive(suffix, task.features.columns, task.labels)
-    assert distance(Hooks(suffix).gradients(task.features.columns, task.labels), exact) > 0.1
-    assert "relative error" in choose(task).passed_over["hooks"]
+    assert distance(Hooks(suffix).example_gradients(task.features.columns, task.labels), exact) > 0.1
+    assert "relative error" in select_engine(task).rejected_engines["hooks"]
 
 
 def test_a_layer_scale_near_zero_does_not_hide_a_wrong_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     task = cases.task(cases.seeded(lambda: cases.OnFeatures(cases.ScaledBranch(), *cases.pooled_to(8))), cases.maps())
-    assert choose(task).engine is Functorch
-    monkeypatch.setattr(engine_selection, "moved", lambda suffix: suffix)
-    assert choose(task).engine is Hooks
+    assert select_engine(task).engine is Functorch
+    monkeypatch.setattr(engine_selection, "with_perturbed_parameters", lambda suffix: suffix)
+    assert select_engine(task).engine is Hooks
 
 
 def test_weights_laid_out_channels_last_are_put_right() -> None:
@@ -96,10 +100,10 @@ def test_weights_laid_out_channels_last_are_put_right() -> None:
         return cases.seeded(cases.cnn)(seed).to(memory_format=torch.channels_last)
 
     task = cases.task(built, cases.maps())
-    assert choose(task).engine is Hooks
-    wrong = Hooks(calm(built(0).train()))
+    assert select_engine(task).engine is Hooks
+    wrong = Hooks(eval_untrained_modules(built(0).train()))
     exact = cases.naive(built(0).eval(), task.features.columns, task.labels)
-    assert distance(wrong.gradients(task.features.columns, task.labels), exact) > 0.1
+    assert distance(wrong.example_gradients(task.features.columns, task.labels), exact) > 0.1
 
 
 class Centred(nn.Module):
@@ -175,28 +179,28 @@ def normed(norm: nn.Module) -> Build:
 def test_what_cannot_be_trained_privately_is_refused(build: Build, data: Callable[[], cases.Batch], words: str) -> None:
     made = build()
     with pytest.raises(ConfigError, match=words) as refused:
-        choose(cases.task(lambda _seed: copy.deepcopy(made), data()))
+        select_engine(cases.task(lambda _seed: copy.deepcopy(made), data()))
     assert "private_cases" not in str(refused.value)
     assert refused.value.remedy or "no trainable" in words
 
 
 def test_the_remedy_for_batchnorm_says_what_helps() -> None:
     with pytest.raises(ConfigError, match="LayerNorm or GroupNorm") as refused:
-        choose(cases.task(cases.seeded(normed(nn.BatchNorm2d(8))), cases.maps()))
+        select_engine(cases.task(cases.seeded(normed(nn.BatchNorm2d(8))), cases.maps()))
     assert "adapters alone does not help" in str(refused.value)
 
 
 def test_nothing_but_the_shape_of_private_data_counts() -> None:
     build = cases.seeded(cases.cnn)
-    usual = choose(cases.task(build, cases.maps()))
-    assert choose(cases.task(build, {"features": torch.full((3, 8, 6, 6), torch.nan)})) == usual
+    usual = select_engine(cases.task(build, cases.maps()))
+    assert select_engine(cases.task(build, {"features": torch.full((3, 8, 6, 6), torch.nan)})) == usual
     texts = {name: torch.full_like(column, 10**6) for name, column in cases.texts().items()}  # no such tokens
-    assert choose(cases.task(cases.seeded(cases.lora), texts)).engine is Hooks
+    assert select_engine(cases.task(cases.seeded(cases.lora), texts)).engine is Hooks
 
 
 def test_choosing_leaves_the_random_state_and_the_parts_it_was_given() -> None:
     state, task = torch.get_rng_state(), cases.task(cases.seeded(cases.cnn), cases.maps())
-    assert choose(task) == choose(task)
+    assert select_engine(task) == select_engine(task)
     assert torch.equal(torch.get_rng_state(), state)
     first, again = task.new_suffix(0), task.new_suffix(0)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
@@ -205,6 +209,6 @@ def test_choosing_leaves_the_random_state_and_the_parts_it_was_given() -> None:
 def test_an_engine_that_fails_only_with_dropout_is_passed_over() -> None:
     """Changing a layer's output in place breaks hooks, and dropout does so in training mode only."""
     build = cases.seeded(lambda: cases.OnFeatures(nn.Linear(8, 8), nn.Dropout(0.5, inplace=True), nn.Linear(8, 3)))
-    choice = choose(cases.task(build, cases.vectors()))
+    choice = select_engine(cases.task(build, cases.vectors()))
     assert choice.engine is Functorch
-    assert "inplace" in choice.passed_over["hooks"]
+    assert "inplace" in choice.rejected_engines["hooks"]

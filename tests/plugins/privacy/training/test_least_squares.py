@@ -11,9 +11,15 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import Ridge
 
 from rft.backbones.classifier import Head
-from rft.plugins.privacy.accounting import calibrate
-from rft.plugins.privacy.training.least_squares import BALANCE, Statistics, noised, solve, statistics
-from rft.plugins.privacy.training.randomness import Secret, Seeded
+from rft.plugins.privacy.accounting.accountants import calibrate_noise_multiplier
+from rft.plugins.privacy.training.least_squares import (
+    BALANCE,
+    SufficientStatistics,
+    add_noise,
+    solve_head,
+    sufficient_statistics,
+)
+from rft.plugins.privacy.training.randomness import SecretSource, SeededSource
 from rft.training.linear_heads import Vectors
 
 
@@ -24,11 +30,11 @@ def vectors(n: int = 40, d: int = 6, k: int = 3, *, views: int = 1, **changes: o
     return Vectors(stored=given.pop("stored", stored), views=views, **given)  # type: ignore[arg-type]
 
 
-def seeded(seed: int = 0) -> Seeded:
-    return Seeded(np.random.default_rng(seed))
+def seeded(seed: int = 0) -> SeededSource:
+    return SeededSource(np.random.default_rng(seed))
 
 
-def length(first: Statistics, other: Statistics) -> float:
+def length(first: SufficientStatistics, other: SufficientStatistics) -> float:
     """The distance of two pairs of sums, over the bound."""
     moments, products = first.moments - other.moments, first.products - other.products
     return math.sqrt(np.sum(moments**2) + np.sum(products**2)) / first.bound
@@ -37,7 +43,7 @@ def length(first: Statistics, other: Statistics) -> float:
 def test_the_sums_are_those_of_a_loop_over_units() -> None:
     units = np.random.default_rng(0).integers(0, 12, 40)
     data = vectors(views=2, class_weights=torch.tensor([1.0, 2.0, 0.5]))
-    found = statistics(data, units, 3)
+    found = sufficient_statistics(data, units, 3)
     moments, products = np.zeros((7, 7)), np.zeros((7, 3))
     for unit in range(12):
         own_moments, own_products = np.zeros((7, 7)), np.zeros((7, 3))
@@ -65,17 +71,17 @@ def test_no_unit_moves_the_sums_by_more_than_the_bound(views: int, weights: list
     class_weights = None if weights is None else torch.tensor(weights)
     data = vectors(views=views, class_weights=class_weights, row_norm=row_norm)
     data.stored[0] = 1e30
-    whole = statistics(data, units, 3)
-    moved = [length(whole, statistics(data, units, 3, members=units != unit)) for unit in range(6)]
+    whole = sufficient_statistics(data, units, 3)
+    moved = [length(whole, sufficient_statistics(data, units, 3, members=units != unit)) for unit in range(6)]
     assert max(moved) == pytest.approx(1.0)
     assert max(moved) <= 1 + 1e-9
 
 
 def test_one_example_alone_has_the_length_of_the_bound() -> None:
     data, units = vectors(), np.arange(40)
-    whole = statistics(data, units, 3)
+    whole = sufficient_statistics(data, units, 3)
     for row in (0, 7, 39):
-        assert length(whole, statistics(data, units, 3, members=units != row)) == pytest.approx(1.0)
+        assert length(whole, sufficient_statistics(data, units, 3, members=units != row)) == pytest.approx(1.0)
 
 
 def test_rows_sold_as_a_persons_would_exceed_the_bound() -> None:
@@ -83,24 +89,28 @@ def test_rows_sold_as_a_persons_would_exceed_the_bound() -> None:
     data = vectors(stored=torch.ones(40, 6), labels=torch.zeros(40, dtype=torch.int64))
     alone, person = np.arange(40), np.repeat([0, 1], 20)
     only_first = person == 0
-    assert length(statistics(data, alone, 3), statistics(data, alone, 3, ~only_first)) == pytest.approx(20)
-    assert length(statistics(data, person, 3), statistics(data, person, 3, ~only_first)) == pytest.approx(1)
+    assert length(
+        sufficient_statistics(data, alone, 3), sufficient_statistics(data, alone, 3, ~only_first)
+    ) == pytest.approx(20)
+    assert length(
+        sufficient_statistics(data, person, 3), sufficient_statistics(data, person, 3, ~only_first)
+    ) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_examples_that_are_not_finite_count_as_zero_and_are_counted(bad: float) -> None:
     data, units = vectors(), np.arange(40)
     data.stored[3, 2] = bad
-    found = statistics(data, units, 3)
+    found = sufficient_statistics(data, units, 3)
     assert found.non_finite == 1
-    without = statistics(data, units, 3, members=units != 3)
+    without = sufficient_statistics(data, units, 3, members=units != 3)
     assert without.non_finite == 0
     assert length(found, without) == 0
 
 
 def test_noise_has_the_deviation_that_the_mechanism_promises() -> None:
-    empty = Statistics(np.zeros((60, 60)), np.zeros((60, 4)), bound=1.7, non_finite=0)
-    drawn = [noised(empty, 2.5, Secret()) for _ in range(40)]
+    empty = SufficientStatistics(np.zeros((60, 60)), np.zeros((60, 4)), bound=1.7, non_finite=0)
+    drawn = [add_noise(empty, 2.5, SecretSource()) for _ in range(40)]
     moments, products = (np.stack(each) for each in zip(*drawn, strict=True))
     np.testing.assert_array_equal(moments, moments.swapaxes(1, 2))
     off = moments[:, *np.triu_indices(60, 1)]
@@ -114,12 +124,12 @@ def test_noise_has_the_deviation_that_the_mechanism_promises() -> None:
 def test_the_projection_on_any_direction_has_the_promised_noise() -> None:
     """Whatever a unit's part looks like: along it the noise has sigma times the bound."""
     data, units = vectors(d=4), np.arange(40)
-    whole, without = statistics(data, units, 3), statistics(data, units, 3, members=units != 0)
+    whole, without = sufficient_statistics(data, units, 3), sufficient_statistics(data, units, 3, members=units != 0)
     part = np.concatenate([(whole.moments - without.moments).ravel(), (whole.products - without.products).ravel()])
-    empty = Statistics(np.zeros((5, 5)), np.zeros((5, 3)), whole.bound, 0)
+    empty = SufficientStatistics(np.zeros((5, 5)), np.zeros((5, 3)), whole.bound, 0)
     source = seeded()
     along = [
-        np.concatenate([each.ravel() for each in noised(empty, 3.0, source)]) @ part / np.linalg.norm(part)
+        np.concatenate([each.ravel() for each in add_noise(empty, 3.0, source)]) @ part / np.linalg.norm(part)
         for _ in range(4000)
     ]
     assert np.std(along) == pytest.approx(3.0 * whole.bound, rel=0.04)
@@ -127,7 +137,7 @@ def test_the_projection_on_any_direction_has_the_promised_noise() -> None:
 
 def test_without_noise_the_head_is_ridge_regression_on_scaled_rows() -> None:
     data = vectors(n=300)
-    state = solve(statistics(data, np.arange(300), 3), 1e-6, seeded())
+    state = solve_head(sufficient_statistics(data, np.arange(300), 3), 1e-6, seeded())
     rows = np.column_stack([data.stored.double().numpy(), np.ones(300)])
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     targets = BALANCE * (np.eye(3) - 1 / 3)[data.labels.numpy()]
@@ -141,11 +151,13 @@ def test_it_learns_at_small_epsilon() -> None:
     order = np.random.default_rng(0).permutation(len(y))
     x, y = torch.tensor(x[order], dtype=torch.float32), torch.tensor(y[order])
     data = Vectors(x[:1400], 1, False, y[:1400], None)
-    sums = statistics(data, np.arange(1400), 10)
+    sums = sufficient_statistics(data, np.arange(1400), 10)
     accuracy = []
     for epsilon in (0.1, 0.5, 1.0, 8.0):
         head = Head(64, 10)
-        head.load_state_dict(solve(sums, calibrate(epsilon, 1e-5, sample_rate=1.0, steps=1), seeded()))
+        head.load_state_dict(
+            solve_head(sums, calibrate_noise_multiplier(epsilon, 1e-5, sample_rate=1.0, steps=1), seeded())
+        )
         with torch.no_grad():
             accuracy.append(float((head({"features": x[1400:]}).argmax(1) == y[1400:]).double().mean()))
     assert accuracy == sorted(accuracy)
@@ -154,6 +166,6 @@ def test_it_learns_at_small_epsilon() -> None:
 
 
 def test_far_too_much_noise_still_gives_a_finite_head() -> None:
-    state = solve(statistics(vectors(n=5), np.arange(5), 3), 1000.0, seeded())
+    state = solve_head(sufficient_statistics(vectors(n=5), np.arange(5), 3), 1000.0, seeded())
     assert all(tensor.isfinite().all() for tensor in state.values())
     Head(6, 3).load_state_dict(state)

@@ -12,12 +12,12 @@ import torch
 from torch import nn
 
 from rft.errors import ConfigError, IntegrityError
-from rft.plugins.privacy.accounting import Mechanism, spent
+from rft.plugins.privacy.accounting.accountants import Mechanism, tightest_spending
 from rft.plugins.privacy.training import least_squares, least_squares_fit
-from rft.plugins.privacy.training.least_squares import Statistics
+from rft.plugins.privacy.training.least_squares import SufficientStatistics
 from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.training import Fit, Job, Population, Task
-from rft.training.linear_heads import logits
+from rft.training.linear_heads import compute_logits
 from tests.support import frontier_cases as cases
 
 TRAINER = DPTrainer(4.0, method="least_squares", randomness="seeded")
@@ -35,12 +35,12 @@ def test_a_fit_says_what_it_spent_and_predicts() -> None:
     [fit] = fits(task(), [Job(0)])
     facts = fit.facts
     assert (facts["sample_rate"], facts["steps"], facts["charged_steps"], facts["divisor"]) == (1.0, 1, 1, 1.0)
-    assert facts["epsilon"] == spent(Mechanism(facts["noise_multiplier"], 1.0, 1), facts["delta"]).epsilon
+    assert facts["epsilon"] == tightest_spending(Mechanism(facts["noise_multiplier"], 1.0, 1), facts["delta"]).epsilon
     assert 3.99 < facts["epsilon"] <= 4.0
     assert facts["max_grad_norm"] == pytest.approx(np.sqrt(1 + 4 * 0.5))
     assert all(row["outcome"] == "passed" for row in facts["self_test"])
     audited = cases.audited_model(TRAINER)
-    [scores] = logits(task(), [fit], audited.features["test"])
+    [scores] = compute_logits(task(), [fit], audited.features["test"])
     assert (scores.argmax(axis=1) == audited.splits["test"].labels).mean() > 0.8
 
 
@@ -83,13 +83,13 @@ def test_preparing_tells_the_plan_without_touching_the_data() -> None:
     assert facts["trained_parameters"] == 2 * 21
 
 
-def half_noise(sums: Statistics, sigma: float, noise: object) -> tuple[np.ndarray, np.ndarray]:
+def half_noise(sums: SufficientStatistics, sigma: float, noise: object) -> tuple[np.ndarray, np.ndarray]:
     return original_noised(sums, sigma / 2, noise)  # type: ignore[arg-type]
 
 
-def stale_noise(sums: Statistics, sigma: float, _noise: object) -> tuple[np.ndarray, np.ndarray]:
+def stale_noise(sums: SufficientStatistics, sigma: float, _noise: object) -> tuple[np.ndarray, np.ndarray]:
     class Same:
-        def normals(self, *shape: int) -> np.ndarray:
+        def draw_normals(self, *shape: int) -> np.ndarray:
             return np.random.default_rng(0).normal(size=shape)
 
     return original_noised(sums, sigma, Same())  # type: ignore[arg-type]
@@ -99,20 +99,20 @@ def no_factors(rows: np.ndarray, *_: object) -> np.ndarray:
     return np.ones(len(rows))
 
 
-original_noised, original_statistics = least_squares.noised, least_squares.statistics
+original_noised, original_statistics = least_squares.add_noise, least_squares.sufficient_statistics
 
 
-def nothing_zeroed(data: object, *arguments: object) -> Statistics:
+def nothing_zeroed(data: object, *arguments: object) -> SufficientStatistics:
     return replace(original_statistics(data, *arguments), non_finite=0)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("name", "broken", "check"),
     [
-        ("noised", half_noise, "noise"),
-        ("noised", stale_noise, "fresh noise"),
-        ("_factors", no_factors, "one unit's part"),
-        ("statistics", nothing_zeroed, "not finite"),
+        ("add_noise", half_noise, "noise"),
+        ("add_noise", stale_noise, "fresh noise"),
+        ("_unit_factors", no_factors, "one unit's part"),
+        ("sufficient_statistics", nothing_zeroed, "not finite"),
     ],
 )
 def test_planted_mistakes_stop_it(name: str, broken: Callable, check: str, monkeypatch: pytest.MonkeyPatch) -> None:

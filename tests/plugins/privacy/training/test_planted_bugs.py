@@ -18,14 +18,14 @@ import torch
 from torch import nn
 
 from rft.errors import ConfigError, IntegrityError
-from rft.plugins.privacy.training import steps
-from rft.plugins.privacy.training.gradients import engine_steps
-from rft.plugins.privacy.training.gradients.engine_selection import Choice, choose
-from rft.plugins.privacy.training.gradients.engine_steps import EngineSteps
-from rft.plugins.privacy.training.gradients.head_steps import Examples, HeadSteps
-from rft.plugins.privacy.training.mechanism_parameters import Plan
-from rft.plugins.privacy.training.noise import Gaussian
-from rft.plugins.privacy.training.randomness import draws
+from rft.plugins.privacy.training import stepper
+from rft.plugins.privacy.training.gradients import engine_stepper
+from rft.plugins.privacy.training.gradients.engine_selection import EngineSelection, select_engine
+from rft.plugins.privacy.training.gradients.engine_stepper import EngineStepper
+from rft.plugins.privacy.training.gradients.head_stepper import HeadStepper, UnitExamples
+from rft.plugins.privacy.training.mechanism_parameters import MechanismParameters
+from rft.plugins.privacy.training.noise import GaussianNoise
+from rft.plugins.privacy.training.randomness import random_streams
 from rft.plugins.privacy.training.sampling import PoissonSampler, Sample
 from rft.plugins.privacy.training.self_test import self_test
 from rft.plugins.privacy.training.unit_index import unit_of_row
@@ -61,7 +61,9 @@ def written(owner: Any, name: str, *changes: tuple[str, str], used_in: Any = Non
 
 def sampled(draw: Callable[[PoissonSampler, int], Sample]) -> Plant:
     """Return what samples in another way."""
-    return lambda monkeypatch: monkeypatch.setattr(PoissonSampler, "draw", lambda self, heads=1: draw(self, heads))
+    return lambda monkeypatch: monkeypatch.setattr(
+        PoissonSampler, "draw_sample", lambda self, heads=1: draw(self, heads)
+    )
 
 
 def in_shuffled_batches() -> Callable[[PoissonSampler, int], Sample]:
@@ -85,7 +87,7 @@ def of_a_fixed_size(sampler: PoissonSampler, heads: int) -> Sample:
     return given.sample(*(np.random.default_rng().permutation(sampler.n)[:size] for _ in range(heads)))
 
 
-RIGHT_DRAW = PoissonSampler.draw
+RIGHT_DRAW = PoissonSampler.draw_sample
 
 
 def shared_by_heads(sampler: PoissonSampler, heads: int) -> Sample:
@@ -94,13 +96,13 @@ def shared_by_heads(sampler: PoissonSampler, heads: int) -> Sample:
 
 
 def the_same_again(sampler: PoissonSampler, heads: int) -> Sample:
-    return RIGHT_DRAW(PoissonSampler(draws("seeded", 5).sampling, sampler.n, sampler.rate), heads)
+    return RIGHT_DRAW(PoissonSampler(random_streams("seeded", 5).sampling, sampler.n, sampler.rate), heads)
 
 
-NORMALS = "drawn = self.source.normals(len(self.noise_multipliers), sum(sizes))"
+NORMALS = "drawn = self.source.draw_normals(len(self.noise_multipliers), sum(sizes))"
 SCALE = "drawn *= self.noise_multipliers[:, None] * self.max_grad_norm"
-COUNTED = "tally.non_finite_gradients += steps.set_gradient(sample)"
-NOISED = "self.gaussian.noised("
+COUNTED = "counters.non_finite_gradients += stepper.set_gradient(sample)"
+NOISED = "self.gaussian.add_noise("
 ADDED = "(total + part.view_as(total))"
 OF_EMPTY, OF_EXAMPLES, FRESH = "noise of an empty sample", "noise of made-up examples", "fresh noise of an empty sample"
 
@@ -115,11 +117,11 @@ class Bug:
 
 
 def noise(right: str, wrong: str) -> Plant:
-    return written(Gaussian, "noised", (right, wrong))
+    return written(GaussianNoise, "add_noise", (right, wrong))
 
 
 def step(right: str, wrong: str) -> Plant:
-    return written(self_test, "take", (right, wrong))
+    return written(self_test, "private_step", (right, wrong))
 
 
 EVERYWHERE = {
@@ -131,11 +133,11 @@ EVERYWHERE = {
         noise(ADDED, "(total + part.view_as(total) * (1.0 if total.dim() > 2 else 0.1))"), OF_EMPTY
     ),
     "noise that begins anew in each step": Bug(
-        noise(NORMALS, NORMALS.replace("self.source.normals(", "np.random.default_rng(0).normal(size=(") + ")"),
+        noise(NORMALS, NORMALS.replace("self.source.draw_normals(", "np.random.default_rng(0).normal(size=(") + ")"),
         FRESH,
     ),
     "twice the sampling rate": Bug(
-        written(PoissonSampler, "_walk", ("log1p(-self.rate)", "log1p(-2 * self.rate)")), "sampling rate"
+        written(PoissonSampler, "_walk_units", ("log1p(-self.rate)", "log1p(-2 * self.rate)")), "sampling rate"
     ),
     "shuffled batches": Bug(sampled(in_shuffled_batches()), "sample sizes"),
     "batches of a fixed size": Bug(sampled(of_a_fixed_size), "sample sizes"),
@@ -149,8 +151,8 @@ EVERYWHERE = {
 HEADS = EVERYWHERE | {
     "no clipping": Bug(
         written(
-            HeadSteps,
-            "_factors",
+            HeadStepper,
+            "_clipping_factors",
             (
                 "(self.gaussian.max_grad_norm * squared.rsqrt()).clamp(max=1)",
                 "torch.ones_like(squared)",
@@ -160,13 +162,13 @@ HEADS = EVERYWHERE | {
     ),
     "empty samples without noise": Bug(
         written(
-            HeadSteps, "set_gradient", (f"{NOISED}totals)", f"({NOISED}totals) if sample.taken.any() else totals)")
+            HeadStepper, "set_gradient", (f"{NOISED}totals)", f"({NOISED}totals) if sample.taken.any() else totals)")
         ),
         OF_EMPTY,
     ),
     "noise for empty samples alone": Bug(
         written(
-            HeadSteps,
+            HeadStepper,
             "set_gradient",
             (f"{NOISED}totals)", f"({NOISED}totals) if not sample.taken.any() else [each / 2 for each in totals])"),
         ),
@@ -174,25 +176,26 @@ HEADS = EVERYWHERE | {
     ),
     "less noise the more examples there are": Bug(
         written(
-            HeadSteps,
+            HeadStepper,
             "set_gradient",
-            (NOISED, "replace(self.gaussian, max_grad_norm=0.7 * 0.9 ** sample.units.shape[1]).noised("),
+            (NOISED, "replace(self.gaussian, max_grad_norm=0.7 * 0.9 ** sample.units.shape[1]).add_noise("),
         ),
         OF_EXAMPLES,
     ),
     "divided by the size of the sample": Bug(
         written(
-            HeadSteps,
+            HeadStepper,
             "set_gradient",
             ("= gradient\n", "= gradient * self.gaussian.divisor / max(1, int(sample.taken.sum(1).max()))\n"),
         ),
         "divisor",
     ),
     "not a number let through": Bug(
-        written(HeadSteps, "_drop", ("if math.isfinite(squared.sum()):", "if True:")), "not a number"
+        written(HeadStepper, "_drop_non_finite", ("if math.isfinite(squared.sum()):", "if True:")), "not a number"
     ),
     "not a number not counted": Bug(
-        written(HeadSteps, "_drop", ("(broken & (rows.weights != 0))", "(broken & (rows.weights < 0))")), "not a number"
+        written(HeadStepper, "_drop_non_finite", ("(broken & (rows.weights != 0))", "(broken & (rows.weights < 0))")),
+        "not a number",
     ),
     "noise shared by heads": Bug(noise(NORMALS, f"{NORMALS}\n    drawn[1:] = drawn[:1]"), FRESH),
     "noise shared by two heads": Bug(noise(NORMALS, f"{NORMALS}\n    drawn[3] = -0 + drawn[1]"), FRESH),
@@ -202,24 +205,27 @@ HEADS = EVERYWHERE | {
     "half the noise for one head": Bug(noise(SCALE, f"{SCALE}\n    drawn[2] /= 2"), OF_EMPTY),
     "a sample shared by heads": Bug(sampled(shared_by_heads), "independent samples"),
     "the bias left out of the norm": Bug(
-        written(Examples, "gather", ("own.squared_lengths[stored])", "own.squared_lengths[stored] - 1)")), "clipping"
+        written(
+            UnitExamples, "gather_rows", ("vectors.squared_lengths[stored])", "vectors.squared_lengths[stored] - 1)")
+        ),
+        "clipping",
     ),
     "the bias left out of a person's norm": Bug(
-        written(HeadSteps, "_clipped_sums", (" + by_bias.square().sum(2)", "")), "clipping", persons=True
+        written(HeadStepper, "_clipped_sums", (" + by_bias.square().sum(2)", "")), "clipping", persons=True
     ),
     "sums that are wrong where there are many rows": Bug(
         written(
-            HeadSteps,
+            HeadStepper,
             "_clipped_sums",
             ("if together == 1:", "if rows.x.shape[1] > 30:\n        residual *= 1.01\n    if together == 1:"),
         ),
         "as many rows as a step has",
     ),
     "rows clipped one by one": Bug(
-        written(HeadSteps, "_clipped_sums", ("if together == 1:", "if True:")), "clipping", persons=True
+        written(HeadStepper, "_clipped_sums", ("if together == 1:", "if True:")), "clipping", persons=True
     ),
     "class weights over those of the sample": Bug(
-        written(Examples, "gather", ("there * factors / views", "there * factors / factors.mean() / views")),
+        written(UnitExamples, "gather_rows", ("there * factors / views", "there * factors / factors.mean() / views")),
         "gradients",
     ),
 }
@@ -227,15 +233,15 @@ HEADS = EVERYWHERE | {
 FACTORS = "factors = self.gaussian.max_grad_norm / lengths.clamp(min=self.gaussian.max_grad_norm)"
 WEIGHTED = "weights = weights * task.class_weights.to(task.device)[labels]"
 
-RUN = "gradients = self.engine.gradients(part.batch, part.labels)"
+RUN = "gradients = self.engine.example_gradients(part.batch, part.labels)"
 
 NETWORK = EVERYWHERE | {
     "no clipping": Bug(
-        written(EngineSteps, "set_gradient", (FACTORS, "factors = torch.ones_like(lengths)")), "clipping"
+        written(EngineStepper, "set_gradient", (FACTORS, "factors = torch.ones_like(lengths)")), "clipping"
     ),
     "empty samples without noise": Bug(
         written(
-            EngineSteps,
+            EngineStepper,
             "set_gradient",
             (f"noised = {NOISED}", f"noised = (lambda all: {NOISED}all) if sample.taken.any() else all)("),
         ),
@@ -243,7 +249,7 @@ NETWORK = EVERYWHERE | {
     ),
     "noise for empty samples alone": Bug(
         written(
-            EngineSteps,
+            EngineStepper,
             "set_gradient",
             (f"noised = {NOISED}", f"noised = (lambda all: all if sample.taken.any() else {NOISED}all))("),
         ),
@@ -251,25 +257,26 @@ NETWORK = EVERYWHERE | {
     ),
     "divided by the size of the sample": Bug(
         written(
-            EngineSteps,
+            EngineStepper,
             "set_gradient",
-            ("= each[0]\n", "= each[0] * self.gaussian.divisor / max(1, int(sample.taken.sum()))\n"),
+            ("= gradient[0]\n", "= gradient[0] * self.gaussian.divisor / max(1, int(sample.taken.sum()))\n"),
         ),
         "divisor",
     ),
     "not a number let through": Bug(
-        written(engine_steps, "_zero_non_finite", ("if bool(lengths.isfinite().all()):", "if True:")), "not a number"
+        written(engine_stepper, "_zero_non_finite", ("if bool(lengths.isfinite().all()):", "if True:")), "not a number"
     ),
     "not a number not counted": Bug(
-        written(EngineSteps, "_of_units", ("non_finite += count", "non_finite += 0")), "not a number"
+        written(EngineStepper, "_unit_gradients", ("non_finite += count", "non_finite += 0")), "not a number"
     ),
     "the bias left out of the norm": Bug(
-        written(engine_steps, "_lengths", ("for gradient in gradients", "for gradient in gradients[:1]")), "clipping"
+        written(engine_stepper, "_gradient_norms", ("for gradient in gradients", "for gradient in gradients[:1]")),
+        "clipping",
     ),
     "gradients that are wrong where there are many rows": Bug(
         written(
-            EngineSteps,
-            "_of_units",
+            EngineStepper,
+            "_unit_gradients",
             (
                 RUN,
                 f"{RUN}\n        if len(part.labels) > 30:\n            gradients = [1.1 * g for g in gradients]",
@@ -278,10 +285,10 @@ NETWORK = EVERYWHERE | {
         "as many rows as a step has",
     ),
     "rows clipped one by one": Bug(
-        written(EngineSteps, "_of_units", ("if part.owners is None:", "if True:")), "clipping", persons=True
+        written(EngineStepper, "_unit_gradients", ("if part.unit_index is None:", "if True:")), "clipping", persons=True
     ),
     "class weights over those of the sample": Bug(
-        written(EngineSteps, "_read", (WEIGHTED, f"{WEIGHTED}\n        weights = weights / weights.mean()")),
+        written(EngineStepper, "_read_part", (WEIGHTED, f"{WEIGHTED}\n        weights = weights / weights.mean()")),
         "gradients",
     ),
 }
@@ -293,7 +300,7 @@ PLANTED = [
 ]
 
 
-def ready(kind: str, *, persons: bool, rate: float = 0.2) -> tuple[Task, list[Plan]]:
+def ready(kind: str, *, persons: bool, rate: float = 0.2) -> tuple[Task, list[MechanismParameters]]:
     task = given.head_task(120, 40, class_weights=WEIGHTS, units=PERSONS if persons else None)
     return task, given.plans(task, SIGMAS if kind == "heads" else SIGMAS[:1], rate=rate)
 
@@ -307,7 +314,7 @@ def test_every_planted_bug_is_caught_every_time(
     bug.plant(monkeypatch)
     for _ in range(times):
         with pytest.raises(IntegrityError, match="nothing was trained") as caught:
-            self_test.run(given.steps(kind, task, plans), task, plans)
+            self_test.run_self_test(given.steps(kind, task, plans), task, plans)
         assert f"{bug.check}: " in str(caught.value)
 
 
@@ -317,7 +324,7 @@ def test_every_planted_bug_is_caught_every_time(
 def test_the_right_mechanism_is_never_accused(kind: str, persons: bool, times: int) -> None:
     task, plans = ready(kind, persons=persons)
     for _ in range(times):
-        rows, error = self_test.run(given.steps(kind, task, plans), task, plans)
+        rows, error = self_test.run_self_test(given.steps(kind, task, plans), task, plans)
         assert error < 1e-5
         assert {row["outcome"] for row in rows} == {"passed"}
 
@@ -333,7 +340,7 @@ def test_shuffled_batches_are_caught_whether_or_not_the_last_one_is_smaller(
     sampled(in_shuffled_batches())(monkeypatch)
     for _ in range(5):
         with pytest.raises(IntegrityError, match=r"sample sizes|sampling rate|independent samples"):
-            self_test.run(given.steps("heads", task, plans), task, plans)
+            self_test.run_self_test(given.steps("heads", task, plans), task, plans)
 
 
 class BiasOnly(cases.OnFeatures):
@@ -344,8 +351,8 @@ class BiasOnly(cases.OnFeatures):
         self.layers[0].weight.requires_grad_(False)
 
 
-def network_steps(task: Task, plans: list[Plan], choice: Choice) -> EngineSteps:
-    return steps.engine_steps(task, unit_of_row(task), Job(3), plans[0], choice, draws("secret", 0))
+def network_steps(task: Task, plans: list[MechanismParameters], choice: EngineSelection) -> EngineStepper:
+    return stepper.build_engine_stepper(task, unit_of_row(task), Job(3), plans[0], choice, random_streams("secret", 0))
 
 
 EXTREMES = {
@@ -366,8 +373,8 @@ EXTREMES = {
 def test_the_right_mechanism_is_not_accused_at_the_extremes(task: Task, rate: float, sigmas: list[float]) -> None:
     plans = given.plans(task, sigmas, rate=rate)
     for _ in range(5):
-        made = given.steps("heads", task, plans) if len(sigmas) > 1 else network_steps(task, plans, choose(task))
-        self_test.run(made, task, plans)
+        made = given.steps("heads", task, plans) if len(sigmas) > 1 else network_steps(task, plans, select_engine(task))
+        self_test.run_self_test(made, task, plans)
 
 
 @pytest.mark.parametrize(
@@ -377,9 +384,9 @@ def test_the_right_mechanism_is_not_accused_at_the_extremes(task: Task, rate: fl
 @pytest.mark.parametrize("units", [None, np.repeat(list("abcd"), 3)], ids=["examples", "persons"])
 def test_the_right_mechanism_of_a_network_is_not_accused(build: Any, data: Any, units: np.ndarray | None) -> None:
     task = cases.task(cases.seeded(build), data(), units=units, class_weights=WEIGHTS)
-    plans, choice = given.plans(task), choose(task)
+    plans, choice = given.plans(task), select_engine(task)
     for _ in range(3):
-        self_test.run(network_steps(task, plans, choice), task, plans)
+        self_test.run_self_test(network_steps(task, plans, choice), task, plans)
 
 
 @REPEATED
@@ -389,16 +396,16 @@ def test_batchnorm_in_training_mode_is_refused_before_the_self_test(affine: bool
     task = cases.task(cases.seeded(lambda: cases.OnFeatures(norm, *cases.pooled_to(8))), cases.maps())
     for _ in range(times):
         with pytest.raises(ConfigError, match=r"\(BatchNorm2d\) mixes the examples"):
-            choose(task)
+            select_engine(task)
 
 
 @REPEATED
 def test_batchnorm_that_is_put_in_training_mode_afterwards_is_caught(times: int) -> None:
     task = cases.task(cases.seeded(cases.resnet_with_frozen_norms), cases.maps())
-    plans, choice = given.plans(task), choose(task)
+    plans, choice = given.plans(task), select_engine(task)
     for _ in range(times):
         made = network_steps(task, plans, choice)
         for norm in made.network.norms():
             norm.train()
         with pytest.raises(IntegrityError, match="frozen tensors"):
-            self_test.run(made, task, plans)
+            self_test.run_self_test(made, task, plans)

@@ -12,16 +12,23 @@ import torch
 from scipy import stats
 
 from rft.plugins.privacy.training import randomness
-from rft.plugins.privacy.training.randomness import RESOLUTION, Secret, Seeded, Source, draws, own_chance
+from rft.plugins.privacy.training.randomness import (
+    UNIFORM_RESOLUTION,
+    RandomSource,
+    SecretSource,
+    SeededSource,
+    isolated_rng,
+    random_streams,
+)
 
 COUNT = 400_000
-SOURCES: list[Callable[[], Source]] = [Secret, lambda: Seeded(np.random.default_rng(3))]
+SOURCES: list[Callable[[], RandomSource]] = [SecretSource, lambda: SeededSource(np.random.default_rng(3))]
 both = pytest.mark.parametrize("source", SOURCES, ids=["secret", "seeded"])
 
 
 @both
-def test_uniforms_are_uniform(source: Callable[[], Source]) -> None:
-    found = source().uniforms(COUNT)
+def test_uniforms_are_uniform(source: Callable[[], RandomSource]) -> None:
+    found = source().draw_uniforms(COUNT)
     assert found.dtype == np.float64
     assert found.min() > 0
     assert found.max() <= 1
@@ -30,9 +37,9 @@ def test_uniforms_are_uniform(source: Callable[[], Source]) -> None:
 
 
 @both
-def test_uniforms_have_53_random_bits(source: Callable[[], Source]) -> None:
+def test_uniforms_have_53_random_bits(source: Callable[[], RandomSource]) -> None:
     """Each of them is even as often as odd, from the first to the last."""
-    words = (source().uniforms(COUNT) / RESOLUTION - 0.5).astype(np.uint64)
+    words = (source().draw_uniforms(COUNT) / UNIFORM_RESOLUTION - 0.5).astype(np.uint64)
     for bit in range(1, 53):  # the last one is lost to rounding above 1/2
         ones = float((words >> np.uint64(bit) & np.uint64(1)).mean())
         assert ones == pytest.approx(0.5, abs=6 * 0.5 / np.sqrt(COUNT))
@@ -40,8 +47,8 @@ def test_uniforms_have_53_random_bits(source: Callable[[], Source]) -> None:
 
 
 @both
-def test_normals_are_normal(source: Callable[[], Source]) -> None:
-    found = source().normals(COUNT)
+def test_normals_are_normal(source: Callable[[], RandomSource]) -> None:
+    found = source().draw_normals(COUNT)
     assert found.dtype == np.float64
     assert stats.kstest(found, "norm").pvalue > 1e-7
     for power, moment, variance in ((1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96), (6, 15, 10_170)):
@@ -53,9 +60,9 @@ def test_normals_are_normal(source: Callable[[], Source]) -> None:
 
 
 @both
-def test_normals_that_are_made_together_are_independent(source: Callable[[], Source]) -> None:
+def test_normals_that_are_made_together_are_independent(source: Callable[[], RandomSource]) -> None:
     """Box and Muller make two from a radius and an angle: neither these nor their squares may be related."""
-    pairs = source().normals(2, COUNT // 2)
+    pairs = source().draw_normals(2, COUNT // 2)
     for one, other in ((pairs[0], pairs[1]), (pairs[0][1:], pairs[0][:-1])):
         for a, b in ((one, other), (one**2, other**2), (np.abs(one), other)):
             assert abs(np.corrcoef(a, b)[0, 1]) < 6 / np.sqrt(COUNT // 2)
@@ -67,16 +74,16 @@ def test_the_largest_normal_is_beyond_that_of_float32(monkeypatch: pytest.Monkey
     largest = np.full(8, 255, dtype=np.uint8).tobytes()
     for words, radius in ((smallest, np.sqrt(2 * 54 * np.log(2))), (largest, 0.0)):
         monkeypatch.setattr(os, "urandom", lambda count, words=words: words * (count // 8))
-        found = Secret().normals(2)
+        found = SecretSource().draw_normals(2)
         assert np.isfinite(found).all()
         assert np.hypot(*found) == pytest.approx(radius, abs=1e-6)
 
 
 @both
 @pytest.mark.parametrize("shape", [(), (0,), (1,), (7,), (3, 0), (3, 5), (2, 3, 4)])
-def test_shapes(source: Callable[[], Source], shape: tuple[int, ...]) -> None:
-    assert source().uniforms(*shape).shape == shape
-    assert source().normals(*shape).shape == shape
+def test_shapes(source: Callable[[], RandomSource], shape: tuple[int, ...]) -> None:
+    assert source().draw_uniforms(*shape).shape == shape
+    assert source().draw_normals(*shape).shape == shape
 
 
 def test_secret_numbers_are_those_of_the_operating_system_each_used_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,10 +95,10 @@ def test_secret_numbers_are_those_of_the_operating_system_each_used_once(monkeyp
 
     real = os.urandom
     monkeypatch.setattr(os, "urandom", counted)
-    source = Secret()
-    source.uniforms(3, 5)
-    source.normals(4, 2)
-    source.normals(3)
+    source = SecretSource()
+    source.draw_uniforms(3, 5)
+    source.draw_normals(4, 2)
+    source.draw_normals(3)
     assert asked == [8 * 15, 8 * 8, 8 * 4]
     assert not vars(source)  # nothing is kept
 
@@ -102,41 +109,43 @@ def test_secret_numbers_follow_no_seed() -> None:
         np.random.seed(0)
         torch.manual_seed(0)
         random.seed(0)
-        made = draws("secret", 5)
-        found.append([*made.sampling.uniforms(4), *made.noise.normals(4), made.dropout])
+        made = random_streams("secret", 5)
+        found.append([*made.sampling.draw_uniforms(4), *made.noise.draw_normals(4), made.dropout])
     assert not set(found[0]) & set(found[1])
 
 
 def test_seeded_numbers_repeat_with_all_bits_of_the_seed_and_in_two_streams() -> None:
-    first, same, other = (draws("seeded", seed) for seed in (5, 5, 5 + 2**32))
+    first, same, other = (random_streams("seeded", seed) for seed in (5, 5, 5 + 2**32))
     assert first.dropout == same.dropout != other.dropout
-    numbers = first.noise.normals(8)
-    assert np.array_equal(numbers, same.noise.normals(8))
-    assert not np.array_equal(numbers, other.noise.normals(8))
-    assert not np.array_equal(draws("seeded", 5).sampling.uniforms(8), draws("seeded", 5).noise.uniforms(8))
-    assert not np.array_equal(numbers, first.noise.normals(8))  # the stream goes on
+    numbers = first.noise.draw_normals(8)
+    assert np.array_equal(numbers, same.noise.draw_normals(8))
+    assert not np.array_equal(numbers, other.noise.draw_normals(8))
+    assert not np.array_equal(
+        random_streams("seeded", 5).sampling.draw_uniforms(8), random_streams("seeded", 5).noise.draw_uniforms(8)
+    )
+    assert not np.array_equal(numbers, first.noise.draw_normals(8))  # the stream goes on
 
 
 def test_a_fork_of_the_process_shares_no_secret_numbers() -> None:
-    source = Secret()
-    source.normals(4)
+    source = SecretSource()
+    source.draw_normals(4)
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
-        os.write(writing, source.normals(4).tobytes())
+        os.write(writing, source.draw_normals(4).tobytes())
         os._exit(0)
     os.waitpid(child, 0)
-    assert not set(np.frombuffer(os.read(reading, 32))) & set(source.normals(4))
+    assert not set(np.frombuffer(os.read(reading, 32))) & set(source.draw_normals(4))
     os.close(reading)
     os.close(writing)
 
 
 def test_torch_is_seeded_inside_and_left_as_it_was() -> None:
     before = torch.get_rng_state()
-    with own_chance("cpu", 3):
+    with isolated_rng("cpu", 3):
         inside = torch.rand(4)
-    with own_chance("cpu", 3):
+    with isolated_rng("cpu", 3):
         assert torch.equal(torch.rand(4), inside)
-    with own_chance("cpu", randomness.secrets.randbits(63)):
+    with isolated_rng("cpu", randomness.secrets.randbits(63)):
         assert not torch.equal(torch.rand(4), inside)
     assert torch.equal(torch.get_rng_state(), before)

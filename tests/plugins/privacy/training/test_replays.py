@@ -14,7 +14,7 @@ from rft.backbones.partition.cut import Cut, behind, cut
 from rft.backbones.partition.lora import add_adapters
 from rft.config.schema import LoraConfig
 from rft.errors import ConfigError
-from rft.plugins.privacy.training.gradients.engine_selection import choose
+from rft.plugins.privacy.training.gradients.engine_selection import select_engine
 from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.training import Job, Task
 from tests.support import privacy_cases as cases
@@ -139,10 +139,10 @@ def test_batchnorm_behind_the_cut_is_refused_with_its_name_and_what_helps(freeze
     _, task = resnet().task(freeze, tune)
     layer = "layer4.0.bn1" if freeze == "layer4" else "bn1"
     with pytest.raises(ConfigError, match=rf"the layer {layer} \(BatchNorm2d\) mixes the examples") as refused:
-        choose(task)
+        select_engine(task)
     assert "Cut behind the last BatchNorm" in str(refused.value)
 
 
 def test_a_frozen_resnet_has_a_head_that_is_trained_privately() -> None:
     _, task = resnet().task("all")
-    assert choose(task).is_head
+    assert select_engine(task).is_head

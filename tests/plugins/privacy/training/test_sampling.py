@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rft.plugins.privacy.training.randomness import Secret, Seeded
+from rft.plugins.privacy.training.randomness import SecretSource, SeededSource
 from rft.plugins.privacy.training.sampling import PoissonSampler, Sample
 
 
 def sampler(n: int, rate: float, seed: int | None = 0) -> PoissonSampler:
-    return PoissonSampler(Secret() if seed is None else Seeded(np.random.default_rng(seed)), n, rate)
+    return PoissonSampler(SecretSource() if seed is None else SeededSource(np.random.default_rng(seed)), n, rate)
 
 
 def drawn(samples: list[Sample], n: int) -> np.ndarray:
@@ -33,7 +33,7 @@ SETTINGS = [(1, 0.5), (1, 0.01), (2, 0.3), (7, 0.9), (40, 0.2), (40, 0.999), (10
 def test_the_size_of_a_sample_is_binomial(n: int, rate: float) -> None:
     heads, steps = 50, 400
     made = sampler(n, rate)
-    sizes = np.concatenate([made.draw(heads).taken.sum(1) for _ in range(steps)])
+    sizes = np.concatenate([made.draw_sample(heads).taken.sum(1) for _ in range(steps)])
     expected = stats.binom.pmf(np.arange(n + 1), n, rate) * heads * steps
     found = np.bincount(sizes, minlength=n + 1)
     rare = expected < 10  # put together, for the test of fit
@@ -46,7 +46,7 @@ def test_the_size_of_a_sample_is_binomial(n: int, rate: float) -> None:
 @pytest.mark.parametrize(("n", "rate"), SETTINGS)
 def test_each_unit_takes_part_at_the_rate_and_by_itself(n: int, rate: float) -> None:
     made = sampler(n, rate, seed=1)
-    there = drawn([made.draw(10) for _ in range(400)], n).reshape(4000, n)
+    there = drawn([made.draw_sample(10) for _ in range(400)], n).reshape(4000, n)
     bound = 6 * math.sqrt(rate * (1 - rate) / 4000) + 6**2 / (3 * 4000)  # Bernstein: once in a hundred million
     assert np.abs(there.mean(0) - rate).max() < bound
     neighbours = (there[:, 1:] & there[:, :-1]).mean(0)  # the walk goes from one unit to the next
@@ -59,7 +59,7 @@ def test_each_unit_takes_part_at_the_rate_and_by_itself(n: int, rate: float) -> 
 def test_units_heads_and_steps_are_uncorrelated() -> None:
     n, rate, heads, steps = 20, 0.3, 5, 4000
     made = sampler(n, rate, seed=2)
-    there = drawn([made.draw(heads) for _ in range(steps)], n).astype(float)
+    there = drawn([made.draw_sample(heads) for _ in range(steps)], n).astype(float)
     bound = 6 / math.sqrt(steps)
     of_units = np.corrcoef(there[:, 0].T)
     assert np.abs(of_units - np.eye(n)).max() < bound
@@ -73,7 +73,7 @@ def test_units_heads_and_steps_are_uncorrelated() -> None:
 def test_a_sample_is_ascending_without_repeats_and_filled_up_with_the_first_unit() -> None:
     made = sampler(60, 0.3, seed=3)
     for _ in range(200):
-        sample = made.draw(6)
+        sample = made.draw_sample(6)
         assert sample.units.dtype == np.int64
         assert sample.units.shape == sample.taken.shape == (6, sample.taken.sum(1).max())
         for units, taken in zip(sample.units, sample.taken, strict=True):
@@ -85,7 +85,7 @@ def test_a_sample_is_ascending_without_repeats_and_filled_up_with_the_first_unit
 
 
 def test_everybody_takes_part_at_a_rate_of_1() -> None:
-    sample = sampler(5, 1.0).draw(3)
+    sample = sampler(5, 1.0).draw_sample(3)
     assert sample.units.tolist() == [[0, 1, 2, 3, 4]] * 3
     assert sample.taken.all()
 
@@ -93,13 +93,13 @@ def test_everybody_takes_part_at_a_rate_of_1() -> None:
 @pytest.mark.parametrize("rate", [1e-12, 1e-300])
 def test_at_a_tiny_rate_nobody_takes_part(rate: float) -> None:
     made = sampler(1000, rate)
-    assert all(made.draw(4).units.shape == (4, 0) for _ in range(200))
+    assert all(made.draw_sample(4).units.shape == (4, 0) for _ in range(200))
 
 
 def test_a_tiny_rate_is_kept_to() -> None:
     """The distance to the next unit is computed from uniforms near 1, where a float32 would know no difference."""
     made = sampler(10**6, 1e-6, seed=4)
-    samples = [made.draw(100) for _ in range(100)]
+    samples = [made.draw_sample(100) for _ in range(100)]
     found = np.concatenate([sample.units[sample.taken] for sample in samples])
     assert len(found) == pytest.approx(10_000, abs=600)
     assert stats.kstest(found / 10**6, "uniform").pvalue > 1e-7
@@ -108,24 +108,24 @@ def test_a_tiny_rate_is_kept_to() -> None:
 def test_a_walk_that_was_too_short_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     made = sampler(500, 0.4, seed=5)
     monkeypatch.setattr(math, "sqrt", lambda _: -30.0)  # far fewer distances than are needed
-    sizes = np.concatenate([made.draw(20).taken.sum(1) for _ in range(50)])
-    there = drawn([made.draw(20) for _ in range(50)], 500).reshape(1000, 500)
+    sizes = np.concatenate([made.draw_sample(20).taken.sum(1) for _ in range(50)])
+    there = drawn([made.draw_sample(20) for _ in range(50)], 500).reshape(1000, 500)
     assert sizes.mean() == pytest.approx(200, abs=6 * (500 * 0.24 / 1000) ** 0.5)
     assert np.abs(there.mean(0) - 0.4).max() < 6 * (0.24 / 1000) ** 0.5
 
 
 def test_secret_samples_differ_and_seeded_ones_repeat() -> None:
-    first, same, other = (sampler(1000, 0.1, seed).draw(3).units for seed in (1, 1, 2))
+    first, same, other = (sampler(1000, 0.1, seed).draw_sample(3).units for seed in (1, 1, 2))
     assert np.array_equal(first, same)
     assert not np.array_equal(first, other)
     np.random.seed(0)
-    one = sampler(1000, 0.1, None).draw(3).units
+    one = sampler(1000, 0.1, None).draw_sample(3).units
     np.random.seed(0)
-    assert not np.array_equal(one, sampler(1000, 0.1, None).draw(3).units)
+    assert not np.array_equal(one, sampler(1000, 0.1, None).draw_sample(3).units)
 
 
 def test_the_time_of_a_sample_goes_by_its_size_and_not_by_all_units() -> None:
     made = sampler(10**9, 1e-7)
     start = time.process_time()
-    assert made.draw(3).taken.sum() < 600
+    assert made.draw_sample(3).taken.sum() < 600
     assert time.process_time() - start < 0.5

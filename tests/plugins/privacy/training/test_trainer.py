@@ -23,11 +23,11 @@ from rft.backbones.classifier import Head, new_head
 from rft.errors import ConfigError, DataError, IntegrityError, RftError
 from rft.features import Dense
 from rft.plugins.privacy import Privacy, PrivacyOptions
-from rft.plugins.privacy.training import steps, trainer
+from rft.plugins.privacy.training import stepper, trainer
 from rft.plugins.privacy.training.gradients import engine_selection
 from rft.plugins.privacy.training.gradients.engines import OneByOne
-from rft.plugins.privacy.training.gradients.head_steps import HeadSteps
-from rft.plugins.privacy.training.noise import Gaussian
+from rft.plugins.privacy.training.gradients.head_stepper import HeadStepper
+from rft.plugins.privacy.training.noise import GaussianNoise
 from rft.plugins.privacy.training.sampling import PoissonSampler, Sample
 from rft.plugins.privacy.training.trainer import DPTrainer, fit_together
 from rft.training import Fit, Job, Recipe, Task
@@ -162,13 +162,13 @@ def test_only_members_count_and_the_public_numbers_stay(way: str, caplog: pytest
 def watch(monkeypatch: pytest.MonkeyPatch) -> list[Sample]:
     """Collect the samples of training."""
     seen: list[Sample] = []
-    take = trainer.take
+    take = trainer.private_step
 
     def watched(steps: Any, optimizer: Any, sample: Sample, tally: Any) -> None:
         seen.append(sample)
         take(steps, optimizer, sample, tally)
 
-    monkeypatch.setattr(trainer, "take", watched)
+    monkeypatch.setattr(trainer, "private_step", watched)
     return seen
 
 
@@ -189,13 +189,13 @@ def test_the_facts_do_not_depend_on_who_was_sampled(monkeypatch: pytest.MonkeyPa
     for drawn in (range(0), range(96)):
         with monkeypatch.context() as patched:
             sample = Sample(np.arange(96)[None, : len(drawn)], np.ones((1, len(drawn)), dtype=bool))
-            inner = trainer._train
+            inner = trainer._train_stack
 
             def train(*arguments: Any, sample: Sample = sample, inner: Any = inner) -> Any:
-                patched.setattr(PoissonSampler, "draw", lambda self, heads=1: sample)
+                patched.setattr(PoissonSampler, "draw_sample", lambda self, heads=1: sample)
                 return inner(*arguments)
 
-            patched.setattr(trainer, "_train", train)
+            patched.setattr(trainer, "_train_stack", train)
             features = Dense(torch.full((96, 8), math.nan))
             facts = replace(LOOSE, steps=4).fit(task(features=features, **way), [Job(0)])[0].facts
         found.append({name: value for name, value in facts.items() if name not in ("self_test", "engine_error")})
@@ -231,8 +231,10 @@ def test_nothing_reaches_the_user_and_torch_stays_as_it_was() -> None:
 
 def test_small_steps_use_one_thread_and_give_the_others_back(monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[int] = []
-    take = trainer.take
-    monkeypatch.setattr(trainer, "take", lambda *arguments: threads.append(torch.get_num_threads()) or take(*arguments))
+    take = trainer.private_step
+    monkeypatch.setattr(
+        trainer, "private_step", lambda *arguments: threads.append(torch.get_num_threads()) or take(*arguments)
+    )
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -287,7 +289,7 @@ def test_memory_that_is_scarce_changes_no_result(monkeypatch: pytest.MonkeyPatch
     """Where a unit's rows do not find room beside each other, the head is trained as any network is, in parts."""
     seeded = replace(LOOSE, steps=6, randomness="seeded")
     whole = seeded.fit(task(units=units), [Job(0)])[0]
-    monkeypatch.setattr(steps, "GRADIENTS_AT_ONCE", 3 * 18 * 4)  # three examples of 18 numbers
+    monkeypatch.setattr(stepper, "MAX_GRADIENT_BYTES", 3 * 18 * 4)  # three examples of 18 numbers
     in_parts = seeded.fit(task(units=units), [Job(0)])[0]
     assert (whole.facts["engine"], in_parts.facts["engine"]) == ("closed form", "hooks")
     assert torch.allclose(flat(in_parts.state), flat(whole.state), atol=1e-5)
@@ -295,16 +297,18 @@ def test_memory_that_is_scarce_changes_no_result(monkeypatch: pytest.MonkeyPatch
 
 def test_heads_that_do_not_fit_into_one_stack_are_trained_in_several(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    made = trainer.head_steps
+    made = trainer.build_head_stepper
 
     def watched(*arguments: Any) -> Any:
         sizes.append(len(arguments[3]))
         return made(*arguments)
 
-    monkeypatch.setattr(trainer, "head_steps", watched)
+    monkeypatch.setattr(trainer, "build_head_stepper", watched)
     jobs = [Job(seed) for seed in range(7)]
     together = SHARED.fit(task(), jobs)
-    monkeypatch.setattr(steps, "GATHERED_AT_ONCE", 3 * 4 * 8 * 40)  # a sample of 16 of 96 is hardly ever larger than 40
+    monkeypatch.setattr(
+        stepper, "MAX_GATHERED_BYTES", 3 * 4 * 8 * 40
+    )  # a sample of 16 of 96 is hardly ever larger than 40
     apart = SHARED.fit(task(), jobs)
     assert sizes[0] == 7
     assert sum(sizes[1:]) == 7
@@ -348,7 +352,7 @@ def test_trainers_of_one_computation_differ_in_noise_only() -> None:
 def test_a_pinned_trainer_repeats_the_public_numbers_on_any_task() -> None:
     """For shadow models on other units and canary twins: as many steps, the same rate, noise and divisor."""
     facts = replace(SHARED, ledger="never opened", budget=9.0, charged=False).fit(task(), [Job(0)])[0].facts
-    pinned = replace(SHARED, ledger="never opened", budget=9.0).pinned(facts)
+    pinned = replace(SHARED, ledger="never opened", budget=9.0).pin_parameters(facts)
     other = task(n=40, units=np.repeat([f"{person:02}" for person in range(20)], 2))
     again = pinned.fit(other, [Job(1), Job(2, np.arange(40) < 20)])
     for fit in again:
@@ -397,13 +401,13 @@ def test_every_kind_of_part_is_trained(build: Callable[[], nn.Module], data: Cal
 def test_dropout_is_as_secret_as_the_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its masks go by the place in a batch: known ones would let one unit change the gradients of all behind it."""
     seeds: list[int] = []
-    made = trainer.draws
+    made = trainer.random_streams
 
     def watched(*arguments: Any) -> Any:
         seeds.append(made(*arguments).dropout)
         return made(*arguments)
 
-    monkeypatch.setattr(trainer, "draws", watched)
+    monkeypatch.setattr(trainer, "random_streams", watched)
     deep = cases.task(cases.seeded(cases.cnn), cases.maps())
     for randomness in ("secret", "seeded"):
         replace(LOOSE, steps=1, randomness=randomness).fit(deep, [Job(0), Job(0)])
@@ -430,28 +434,28 @@ def test_the_self_test_runs_as_many_rows_at_once_as_training_does(
     monkeypatch: pytest.MonkeyPatch, way: str, room: int | None, units: np.ndarray | None
 ) -> None:
     rows: dict[str, list[int]] = {"self-test": [], "training": []}
-    now, train = ["self-test"], trainer._train
-    summed = HeadSteps._clipped_sums
+    now, train = ["self-test"], trainer._train_stack
+    summed = HeadStepper._clipped_sums
 
     def training(*arguments: Any) -> Any:
         now[0] = "training"
         return train(*arguments)
 
-    def heads(own: HeadSteps, sample: Sample) -> Any:
+    def heads(own: HeadStepper, sample: Sample) -> Any:
         rows[now[0]].append(int(sample.taken.sum(1).max()) * own.examples.together)
         return summed(own, sample)
 
     class Counted(OneByOne):  # and not the reference that the self-test goes by
-        def gradients(self, batch: Batch, labels: Tensor) -> list[Tensor]:
+        def example_gradients(self, batch: Batch, labels: Tensor) -> list[Tensor]:
             rows[now[0]].append(len(labels))
-            return super().gradients(batch, labels)
+            return super().example_gradients(batch, labels)
 
-    monkeypatch.setattr(trainer, "_train", training)
-    monkeypatch.setattr(HeadSteps, "_clipped_sums", heads)
+    monkeypatch.setattr(trainer, "_train_stack", training)
+    monkeypatch.setattr(HeadStepper, "_clipped_sums", heads)
     monkeypatch.setattr(engine_selection, "ENGINES", (Counted,))
     if room:
-        monkeypatch.setattr(steps, "GRADIENTS_AT_ONCE", room)
-        monkeypatch.setattr(steps, "GATHERED_AT_ONCE", room)
+        monkeypatch.setattr(stepper, "MAX_GRADIENT_BYTES", room)
+        monkeypatch.setattr(stepper, "MAX_GATHERED_BYTES", room)
     suffix = BiasOnly if way == "network" else partial(new_head, 8, 2, False)
     replace(LOOSE, steps=10, sample_rate=0.5).fit(task(units=units, new_suffix=suffix), [Job(0)])
     assert max(rows["self-test"]) >= max(rows["training"])
@@ -461,7 +465,7 @@ def test_the_self_test_runs_as_many_rows_at_once_as_training_does(
 
 def test_nothing_is_trained_when_the_self_test_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     halved = lambda self, totals: [total / (2 * self.divisor) for total in totals]  # noqa: E731
-    monkeypatch.setattr(Gaussian, "noised", halved)
+    monkeypatch.setattr(GaussianNoise, "add_noise", halved)
     seen = watch(monkeypatch)
     with pytest.raises(IntegrityError, match="nothing was trained"):
         SHARED.fit(task(), [Job(0)])

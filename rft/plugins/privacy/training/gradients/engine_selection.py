@@ -21,18 +21,35 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from rft.errors import ConfigError
-from rft.plugins.privacy.training.gradients.engines import ENGINES, Batch, Engine, OneByOne, loss, owns_trained, trained
-from rft.plugins.privacy.training.randomness import own_chance
+from rft.plugins.privacy.training.gradients.engines import (
+    ENGINES,
+    Batch,
+    Engine,
+    OneByOne,
+    owns_trained,
+    summed_loss,
+    trained_parameters,
+)
+from rft.plugins.privacy.training.randomness import isolated_rng
 from rft.runtime.float32 import ieee_float32
 from rft.training import Facts, Task
 
-TOLERANCE = 1e-3  # in float32; an exact engine stays below 1e-5, a wrong one is off by tens of percent
-FLOOR = 1e-4  # of an example's whole gradient: what is smaller, such as the bias of attention keys, is rounding
-LENGTHS = (6, 3, 5)  # tokens of the made-up texts, one each: different, so that padding takes part
-FAILURES = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, AssertionError)  # what an engine raises
+GRADIENT_TOLERANCE = 1e-3  # in float32; an exact engine stays below 1e-5, a wrong one is off by tens of percent
+MIN_GRADIENT_SHARE = (
+    1e-4  # of an example's whole gradient: what is smaller, such as the bias of attention keys, is rounding
+)
+TEXT_LENGTHS = (6, 3, 5)  # tokens of the made-up texts, one each: different, so that padding takes part
+ENGINE_FAILURES = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    AssertionError,
+)  # what an engine raises
 
 BOUNDS_NOBODY = "the examples of a batch, so that nobody's contribution is bounded"
-MIXES = f"it mixes {BOUNDS_NOBODY}"
+MIXES_EXAMPLES = f"it mixes {BOUNDS_NOBODY}"
 REMEDY = 'Freeze more (freeze = "all", or a later layer), or remove epsilon to train without privacy.'
 NORM_REMEDY = (
     "Cut behind the last BatchNorm (a later layer as freeze), or take a network with LayerNorm or GroupNorm. Training "
@@ -41,7 +58,7 @@ NORM_REMEDY = (
 
 
 @dataclass(frozen=True)
-class Choice:
+class EngineSelection:
     """The engine that training uses.
 
     Attributes:
@@ -56,7 +73,7 @@ class Choice:
     name: str
     engine: type[Engine] | None
     error: float | None
-    passed_over: dict[str, str]
+    rejected_engines: dict[str, str]
     trained_parameters: int
     is_head: bool
 
@@ -66,13 +83,13 @@ class Choice:
         return {
             "engine": self.name,
             "engine_error": self.error,
-            "engines_passed_over": self.passed_over,
+            "engines_passed_over": self.rejected_engines,
             "trained_parameters": self.trained_parameters,
             "precision": "float32",
         }
 
 
-def build(task: Task, seed: int) -> nn.Module:
+def build_network(task: Task, seed: int) -> nn.Module:
     """Return a fresh network as training uses it: on its device, in training mode.
 
     Its tensors are contiguous: Opacus' rule for convolutions takes that for granted.
@@ -81,90 +98,94 @@ def build(task: Task, seed: int) -> nn.Module:
     return suffix.to(memory_format=torch.contiguous_format).train()
 
 
-def closed_form(task: Task) -> Choice:
+def select_closed_form(task: Task) -> EngineSelection:
     """Return the choice for a linear head: the norms of its gradients are known in closed form."""
-    return Choice("closed form", None, None, {}, sum(each.numel() for each in task.new_suffix(0).parameters()), True)
+    return EngineSelection(
+        "closed form", None, None, {}, sum(parameter.numel() for parameter in task.new_suffix(0).parameters()), True
+    )
 
 
-def choose(task: Task) -> Choice:
+def select_engine(task: Task) -> EngineSelection:
     """Return the engine for a task.
 
     Raises:
         ConfigError: nothing is trained, examples of a batch influence each other, or training would keep statistics
             of them without noise; with the layer where it is known.
     """
-    with own_chance(task.device, 0), ieee_float32():
-        suffix = moved(build(task, 0))
+    with isolated_rng(task.device, 0), ieee_float32():
+        suffix = with_perturbed_parameters(build_network(task, 0))
         _check_layers(suffix)
-        batch, labels = made_up(task, suffix, len(LENGTHS))
+        batch, labels = make_up_examples(task, suffix, len(TEXT_LENGTHS))
         _check_buffers(suffix, batch)
-        _check_company(suffix, batch, task.device)
-        _check_repeats(calm(suffix), batch)
-        exact = OneByOne(suffix).gradients(batch, labels)
-        _check_apart(suffix, batch, labels, exact)
-        passed_over: dict[str, str] = {}
+        _check_batch_independence(suffix, batch, task.device)
+        _check_deterministic(eval_untrained_modules(suffix), batch)
+        exact = OneByOne(suffix).example_gradients(batch, labels)
+        _check_additive_gradients(suffix, batch, labels, exact)
+        rejected_engines: dict[str, str] = {}
         for engine in ENGINES:
-            error, remark = _try(engine, lambda: moved(build(task, 0)), batch, labels, exact)
-            if error <= TOLERANCE:
-                size = sum(parameter.numel() for parameter in trained(suffix))
-                return Choice(engine.name, engine, error, passed_over, size, _is_head(batch))
-            passed_over[engine.name] = remark
-    found = "; ".join(f"{name}: {remark}" for name, remark in passed_over.items())
+            error, remark = _try_engine(
+                engine, lambda: with_perturbed_parameters(build_network(task, 0)), batch, labels, exact
+            )
+            if error <= GRADIENT_TOLERANCE:
+                size = sum(parameter.numel() for parameter in trained_parameters(suffix))
+                return EngineSelection(engine.name, engine, error, rejected_engines, size, _is_head(batch))
+            rejected_engines[engine.name] = remark
+    remarks = "; ".join(f"{name}: {remark}" for name, remark in rejected_engines.items())
     raise ConfigError(
-        f"no way gives exact gradients of single examples here ({found})", where="privacy.epsilon", remedy=REMEDY
+        f"no way gives exact gradients of single examples here ({remarks})", where="privacy.epsilon", remedy=REMEDY
     )
 
 
-def _try(
+def _try_engine(
     engine: type[Engine], fresh: Callable[[], nn.Module], batch: Batch, labels: Tensor, exact: list[Tensor]
 ) -> tuple[float, str]:
     """Return an engine's largest relative error, infinite where it fails, and a remark that says what happened."""
-    suffix = calm(fresh())
+    suffix = eval_untrained_modules(fresh())
     try:
-        found = _gradients(engine, suffix, batch, labels)
-        _gradients(engine, fresh(), batch, labels)  # with dropout: nothing to compare with, but it must run
-    except FAILURES as failure:
+        gradients = _engine_gradients(engine, suffix, batch, labels)
+        _engine_gradients(engine, fresh(), batch, labels)  # with dropout: nothing to compare with, but it must run
+    except ENGINE_FAILURES as failure:
         return math.inf, f"{type(failure).__name__}: {str(failure).strip().partition(chr(10))[0][:160]}"
     names = [_in_network(name) for name, parameter in suffix.named_parameters() if parameter.requires_grad]
-    for name, gradient, wanted in zip(names, found, exact, strict=True):
+    for name, gradient, wanted in zip(names, gradients, exact, strict=True):
         if gradient.shape != wanted.shape:
             return math.inf, f"a gradient of shape {tuple(gradient.shape)} for {tuple(wanted.shape)} at {name}"
-    errors = _relative_errors(found, exact)
+    errors = _relative_errors(gradients, exact)
     worst = int(errors.argmax())
     return float(errors[worst]), f"relative error {float(errors[worst]):.2g} at {names[worst]}"
 
 
-def _gradients(engine: type[Engine], suffix: nn.Module, batch: Batch, labels: Tensor) -> list[Tensor]:
+def _engine_gradients(engine: type[Engine], suffix: nn.Module, batch: Batch, labels: Tensor) -> list[Tensor]:
     running = engine(suffix)
-    found = running.gradients(batch, labels)
+    gradients = running.example_gradients(batch, labels)
     running.close()
-    return found
+    return gradients
 
 
-def _relative_errors(found: list[Tensor], exact: list[Tensor]) -> Tensor:
+def _relative_errors(gradients: list[Tensor], exact: list[Tensor]) -> Tensor:
     """Return, for each parameter, the largest error of an example's gradient over its norm; infinite if not a number.
 
-    Where a parameter has less than ``FLOOR`` of an example's whole gradient, that takes the place of its norm.
+    Where a parameter has less than ``MIN_GRADIENT_SHARE`` of an example's whole gradient, that takes the place of its norm.
     """
     norms = torch.stack([gradient.reshape(len(gradient), -1).norm(dim=1) for gradient in exact])
-    misses = torch.stack([(a - b).reshape(len(b), -1).norm(dim=1) for a, b in zip(found, exact, strict=True)])
-    least = (FLOOR * norms.norm(dim=0)).clamp(min=torch.finfo(norms.dtype).tiny)
+    misses = torch.stack([(a - b).reshape(len(b), -1).norm(dim=1) for a, b in zip(gradients, exact, strict=True)])
+    least = (MIN_GRADIENT_SHARE * norms.norm(dim=0)).clamp(min=torch.finfo(norms.dtype).tiny)
     return (misses / norms.maximum(least)).nan_to_num(nan=math.inf).amax(dim=1)
 
 
 def _check_layers(suffix: nn.Module) -> None:
     """Refuse what can be told by looking at it."""
-    if not trained(suffix):
+    if not trained_parameters(suffix):
         raise ConfigError("the part to be trained has no trainable parameters", where="privacy.epsilon")
     for name, parameter in suffix.named_parameters():
         if parameter.is_floating_point() and parameter.dtype not in (torch.float32, torch.float64):
             held = str(parameter.dtype).removeprefix("torch.")
-            raise _refusal(
+            raise _refuse_network(
                 f"{_in_network(name)} is held in {held}, whose rounding would hide errors", 'Set precision = "float32".'
             )
     for name, module in suffix.named_modules():
         if isinstance(module, _BatchNorm) and (module.training or module.running_mean is None):
-            raise _refusal(
+            raise _refuse_network(
                 f"the layer {_in_network(name)} ({type(module).__name__}) mixes {BOUNDS_NOBODY}", NORM_REMEDY
             )
 
@@ -176,38 +197,40 @@ def _check_buffers(suffix: nn.Module, batch: Batch) -> None:
         suffix(batch)
     for name, buffer in suffix.named_buffers():
         if not torch.equal(before[name], buffer):
-            raise _refusal(f"training moves the buffer {_in_network(name)}, without noise", REMEDY)
+            raise _refuse_network(f"training moves the buffer {_in_network(name)}, without noise", REMEDY)
 
 
-def _check_repeats(suffix: nn.Module, batch: Batch) -> None:
+def _check_deterministic(suffix: nn.Module, batch: Batch) -> None:
     """Refuse a network whose randomness cannot be switched off: nothing could be compared."""
     with torch.no_grad():
         first, second = suffix(batch), suffix(batch)
-    if not torch.allclose(first, second, rtol=TOLERANCE, atol=TOLERANCE):
-        raise _refusal("its output is random even without dropout layers, so that it cannot be tested", REMEDY)
+    if not torch.allclose(first, second, rtol=GRADIENT_TOLERANCE, atol=GRADIENT_TOLERANCE):
+        raise _refuse_network("its output is random even without dropout layers, so that it cannot be tested", REMEDY)
 
 
-def _check_company(suffix: nn.Module, batch: Batch, device: str) -> None:
+def _check_batch_independence(suffix: nn.Module, batch: Batch, device: str) -> None:
     """Refuse a network, in training mode, whose output for some examples changes when another one is exchanged."""
     outputs = []
     for last in (-1, 0):
         exchanged = {name: torch.cat([column[:-1], column[last][None]]) for name, column in batch.items()}
-        with torch.no_grad(), own_chance(device, 0):  # the same dropout
+        with torch.no_grad(), isolated_rng(device, 0):  # the same dropout
             outputs.append(suffix(exchanged)[:-1])
-    if not torch.allclose(outputs[0], outputs[1], rtol=TOLERANCE, atol=TOLERANCE):
-        raise _refusal(MIXES, REMEDY)
+    if not torch.allclose(outputs[0], outputs[1], rtol=GRADIENT_TOLERANCE, atol=GRADIENT_TOLERANCE):
+        raise _refuse_network(MIXES_EXAMPLES, REMEDY)
 
 
-def _check_apart(suffix: nn.Module, batch: Batch, labels: Tensor, exact: list[Tensor]) -> None:
+def _check_additive_gradients(suffix: nn.Module, batch: Batch, labels: Tensor, exact: list[Tensor]) -> None:
     """Refuse a network in which an example's gradient is another one in company, of longer texts for instance."""
-    total = loss(suffix, batch, labels)
-    together = torch.autograd.grad(total, trained(suffix), allow_unused=True, materialize_grads=True)
-    errors = _relative_errors([each[None] for each in together], [each.sum(0, keepdim=True) for each in exact])
-    if not float(errors.max()) <= TOLERANCE:
-        raise _refusal(MIXES, REMEDY)
+    total = summed_loss(suffix, batch, labels)
+    together = torch.autograd.grad(total, trained_parameters(suffix), allow_unused=True, materialize_grads=True)
+    errors = _relative_errors(
+        [gradient[None] for gradient in together], [gradient.sum(0, keepdim=True) for gradient in exact]
+    )
+    if not float(errors.max()) <= GRADIENT_TOLERANCE:
+        raise _refuse_network(MIXES_EXAMPLES, REMEDY)
 
 
-def _refusal(reason: str, remedy: str) -> ConfigError:
+def _refuse_network(reason: str, remedy: str) -> ConfigError:
     return ConfigError(
         f"this part cannot be trained with differential privacy: {reason}", where="privacy.epsilon", remedy=remedy
     )
@@ -218,52 +241,54 @@ def _in_network(name: str) -> str:
     return name.rpartition("backbone.network.")[2]
 
 
-def calm(suffix: nn.Module) -> nn.Module:
+def eval_untrained_modules(suffix: nn.Module) -> nn.Module:
     """Put every module in eval mode that has no trained parameter of its own: dropout of every kind, above all."""
     for module in suffix.modules():
         module.training = module.training and owns_trained(module)
     return suffix
 
 
-def moved(suffix: nn.Module) -> nn.Module:
+def with_perturbed_parameters(suffix: nn.Module) -> nn.Module:
     """Move every trained parameter, and return the network."""
-    move(trained(suffix))
+    perturb_parameters(trained_parameters(suffix))
     return suffix
 
 
-def move(parameters: Sequence[nn.Parameter]) -> None:
+def perturb_parameters(parameters: Sequence[nn.Parameter]) -> None:
     """Add noise to parameters, the same in every run, of the size that weights usually have."""
-    chance = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in parameters:
             spread = 0.5 * parameter[0].numel() ** -0.5 if parameter.dim() > 1 else 0.1
-            noise = spread * torch.randn(parameter.shape, generator=chance)
+            noise = spread * torch.randn(parameter.shape, generator=rng)
             parameter.add_(noise.to(parameter.dtype).to(parameter.device))
 
 
-def made_up(task: Task, suffix: nn.Module, rows: int) -> tuple[Batch, Tensor]:
+def make_up_examples(task: Task, suffix: nn.Module, rows: int) -> tuple[Batch, Tensor]:
     """Return examples of the shape of the first real one, with labels; the same in every run."""
-    chance = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     real = task.features.batch(torch.tensor([0]))
-    lengths = torch.tensor(LENGTHS).repeat(-(-rows // len(LENGTHS)))[:rows]
-    mask = torch.arange(max(LENGTHS)) < lengths[:, None]
+    lengths = torch.tensor(TEXT_LENGTHS).repeat(-(-rows // len(TEXT_LENGTHS)))[:rows]
+    mask = torch.arange(max(TEXT_LENGTHS)) < lengths[:, None]
     batch: Batch = {}
     for name, column in real.items():
         shape = [rows, *column.shape[1:]]
         if "attention_mask" in real:
-            shape[1] = max(LENGTHS)
+            shape[1] = max(TEXT_LENGTHS)
         if name == "attention_mask":
-            made = mask.to(column.dtype)
+            values = mask.to(column.dtype)
         elif name == "pixels":
-            made = torch.rand(shape, generator=chance)
+            values = torch.rand(shape, generator=rng)
         elif column.is_floating_point():
-            made = torch.randn(shape, generator=chance, dtype=column.dtype)
+            values = torch.randn(shape, generator=rng, dtype=column.dtype)
         else:
-            known = _vocabulary(suffix)  # special tokens, padding among them, are at its ends
-            made = torch.randint(known // 4, known // 2 + 1, shape, generator=chance, dtype=column.dtype)
+            known = _vocabulary_size(suffix)  # special tokens, padding among them, are at its ends
+            values = torch.randint(known // 4, known // 2 + 1, shape, generator=rng, dtype=column.dtype)
         if "attention_mask" in real:
-            made = made * mask.reshape(*mask.shape, *[1] * (made.dim() - 2))  # padded with zeros, as real ones are
-        batch[name] = made.to(task.device)
+            values = values * mask.reshape(
+                *mask.shape, *[1] * (values.dim() - 2)
+            )  # padded with zeros, as real ones are
+        batch[name] = values.to(task.device)
     training = suffix.training
     with torch.no_grad():
         classes = suffix.eval()(batch).shape[1]
@@ -271,7 +296,7 @@ def made_up(task: Task, suffix: nn.Module, rows: int) -> tuple[Batch, Tensor]:
     return batch, torch.arange(rows, device=task.device) % classes
 
 
-def _vocabulary(suffix: nn.Module) -> int:
+def _vocabulary_size(suffix: nn.Module) -> int:
     """Return how many tokens a language model knows, 2 where it does not say."""
     models: list[Any] = [module for module in suffix.modules() if hasattr(module, "get_input_embeddings")]
     return models[0].get_input_embeddings().num_embeddings if models else 2

@@ -1,4 +1,4 @@
-"""Gradients of single examples, three ways. None is right for every network: ``gradients`` decides which one is used.
+"""Gradients of single examples, three ways. None is right for every network: ``example_gradients`` decides which one is used.
 
 Each maps a batch of B examples to one tensor (B, *shape) for each trained parameter: row i is the gradient of the loss
 of example i alone. A parameter that plays no part in the loss has the gradient zero.
@@ -31,7 +31,7 @@ class Engine(Protocol):
     def __init__(self, suffix: nn.Module) -> None:
         """Take hold of a network: batch in, (B, K) logits out."""
 
-    def gradients(self, batch: Batch, labels: Tensor) -> list[Tensor]:
+    def example_gradients(self, batch: Batch, labels: Tensor) -> list[Tensor]:
         """Return the gradient of the cross-entropy of each of B >= 1 examples, for each parameter (B, *shape)."""
 
     def close(self) -> None:
@@ -50,28 +50,28 @@ class Hooks:
     def __init__(self, suffix: nn.Module) -> None:
         from opacus.grad_sample import GradSampleModule  # two seconds to import: after the config was read
 
-        self.parameters = trained(suffix)
+        self.parameters = trained_parameters(suffix)
         # Not strict: a layer with constant buffers is refused by its looks then, and judged by its results here.
         self._model = GradSampleModule(suffix, loss_reduction="sum", strict=False)
         self._hooked = [module for module in suffix.modules() if owns_trained(module)]
 
-    def gradients(self, batch: Batch, labels: Tensor) -> list[Tensor]:
+    def example_gradients(self, batch: Batch, labels: Tensor) -> list[Tensor]:
         """Return the gradient of each example."""
-        with _quiet():
-            loss(self._model, batch, labels).backward()
-        found: list[Any] = [parameter.grad_sample for parameter in self.parameters]  # type: ignore[attr-defined]
-        self._forget()
+        with _silence_warnings():
+            summed_loss(self._model, batch, labels).backward()
+        gradients: list[Any] = [parameter.grad_sample for parameter in self.parameters]  # type: ignore[attr-defined]
+        self._drop_opacus_state()
         return [
             parameter.new_zeros(len(labels), *parameter.shape) if gradient is None else gradient
-            for parameter, gradient in zip(self.parameters, found, strict=True)
+            for parameter, gradient in zip(self.parameters, gradients, strict=True)
         ]
 
     def close(self) -> None:
         """Remove the hooks."""
-        self._forget()
+        self._drop_opacus_state()
         self._model.to_standard_module()
 
-    def _forget(self) -> None:
+    def _drop_opacus_state(self) -> None:
         """Drop what Opacus keeps: a layer whose output the loss did not need would meet the next batch with it."""
         for parameter in self.parameters:
             parameter.grad = parameter.grad_sample = None  # type: ignore[attr-defined]
@@ -92,24 +92,26 @@ class Functorch:
     name = "functorch"
 
     def __init__(self, suffix: nn.Module) -> None:
-        self.parameters = trained(suffix)
+        self.parameters = trained_parameters(suffix)
         # Views of the values: a step that changes the parameters changes these too.
-        self._values = {name: each.detach() for name, each in suffix.named_parameters() if each.requires_grad}
+        self._values = {
+            name: parameter.detach() for name, parameter in suffix.named_parameters() if parameter.requires_grad
+        }
 
         def example_loss(values: dict[str, Tensor], batch: Batch, label: Tensor) -> Tensor:
-            def model(one: Batch) -> Tensor:
-                return torch.func.functional_call(suffix, values, (one,))
+            def model(single: Batch) -> Tensor:
+                return torch.func.functional_call(suffix, values, (single,))
 
-            return loss(model, {name: column[None] for name, column in batch.items()}, label[None])
+            return summed_loss(model, {name: column[None] for name, column in batch.items()}, label[None])
 
         # Randomness: each example gets its own dropout, as in a plain batch.
         self._gradients = torch.func.vmap(torch.func.grad(example_loss), in_dims=(None, 0, 0), randomness="different")
 
-    def gradients(self, batch: Batch, labels: Tensor) -> list[Tensor]:
+    def example_gradients(self, batch: Batch, labels: Tensor) -> list[Tensor]:
         """Return the gradient of each example."""
-        with _quiet():
-            found = self._gradients(self._values, batch, labels)
-        return [gradient.contiguous() for gradient in found.values()]  # some are one row, expanded: not to write in
+        with _silence_warnings():
+            gradients = self._gradients(self._values, batch, labels)
+        return [gradient.contiguous() for gradient in gradients.values()]  # some are one row, expanded: not to write in
 
     def close(self) -> None:
         """Do nothing: the network was not touched."""
@@ -121,16 +123,16 @@ class OneByOne:
     name = "one by one"
 
     def __init__(self, suffix: nn.Module) -> None:
-        self.parameters = trained(suffix)
+        self.parameters = trained_parameters(suffix)
         self._suffix = suffix
 
-    def gradients(self, batch: Batch, labels: Tensor) -> list[Tensor]:
+    def example_gradients(self, batch: Batch, labels: Tensor) -> list[Tensor]:
         """Return the gradient of each example."""
         rows = []
-        for example, label in zip(_alone(batch), labels, strict=True):
-            value = loss(self._suffix, example, label[None])
+        for example, label in zip(_split_examples(batch), labels, strict=True):
+            value = summed_loss(self._suffix, example, label[None])
             rows.append(torch.autograd.grad(value, self.parameters, allow_unused=True, materialize_grads=True))
-        return [torch.stack(each) for each in zip(*rows, strict=True)]
+        return [torch.stack(gradients) for gradients in zip(*rows, strict=True)]
 
     def close(self) -> None:
         """Do nothing: the network was not touched."""
@@ -139,7 +141,7 @@ class OneByOne:
 ENGINES: tuple[type[Engine], ...] = (Hooks, Functorch, OneByOne)  # the faster one first
 
 
-def loss(model: Any, batch: Batch, labels: Tensor) -> Tensor:
+def summed_loss(model: Any, batch: Batch, labels: Tensor) -> Tensor:
     """Return the sum of the cross-entropies of a batch.
 
     The sum keeps examples apart: a mean, or class weights inside it, would let one example scale another's gradient.
@@ -147,7 +149,7 @@ def loss(model: Any, batch: Batch, labels: Tensor) -> Tensor:
     return nn.functional.cross_entropy(model(batch), labels, reduction="sum")
 
 
-def trained(suffix: nn.Module) -> list[nn.Parameter]:
+def trained_parameters(suffix: nn.Module) -> list[nn.Parameter]:
     """Return the parameters that are trained; one that is used in two places is there once."""
     return [parameter for parameter in suffix.parameters() if parameter.requires_grad]
 
@@ -158,7 +160,7 @@ def owns_trained(module: nn.Module) -> bool:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _silence_warnings() -> Iterator[None]:
     """Keep from the user what is no news: inputs without gradients, and operations that torch maps one by one."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Full backward hook is firing", category=UserWarning)
@@ -166,7 +168,7 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _alone(batch: Batch) -> Iterator[Batch]:
+def _split_examples(batch: Batch) -> Iterator[Batch]:
     """Yield each example as a batch of its own, without the padding that longer ones brought upon it."""
     mask = batch.get("attention_mask")
     for row in range(len(next(iter(batch.values())))):

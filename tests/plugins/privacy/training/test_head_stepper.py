@@ -15,7 +15,7 @@ from opacus.optimizers import optimizer as opacus_optimizer
 from torch import Tensor, nn
 
 from rft.backbones.classifier import new_head
-from rft.plugins.privacy.training.gradients.head_steps import HeadSteps
+from rft.plugins.privacy.training.gradients.head_stepper import HeadStepper
 from rft.plugins.privacy.training.unit_index import rows_by_unit
 from rft.training import Job, Recipe
 from tests.support import step_cases as given
@@ -37,11 +37,11 @@ def test_steps_are_those_of_opacus_on_the_same_batches_and_noise(
     noise = [random.normal(size=650) for _ in range(5)]
 
     ours = given.steps("heads", task, plans, [Job(4)], given.Given(list(noise)))
-    our_optimizer = recipe.build(ours.parameters)
+    our_optimizer = recipe.build_optimizer(ours.parameters)
     head = new_head(64, 10, row_norm, 4).train()
     model = GradSampleModule(head, loss_reduction="sum")
     opacus = DPOptimizer(
-        recipe.build(list(head.parameters())), noise_multiplier=1.3, max_grad_norm=0.7, expected_batch_size=40
+        recipe.build_optimizer(list(head.parameters())), noise_multiplier=1.3, max_grad_norm=0.7, expected_batch_size=40
     )
     for step in range(5):
         monkeypatch.setattr(opacus_optimizer, "_generate_noise", standard_normals(noise[step]))
@@ -117,16 +117,16 @@ def test_norms_hold_in_float32_whatever_the_scale() -> None:
 def test_a_head_leaves_the_stack_as_a_network_of_its_own() -> None:
     task = given.head_task(new_suffix=partial(new_head, 6, 3, True))
     steps = given.steps("heads", task, given.plans(task, [1.0, 1.0]), [Job(5), Job(6)])
-    assert isinstance(steps, HeadSteps)
+    assert isinstance(steps, HeadStepper)
     for number, seed in enumerate((5, 6)):
-        fresh, network = new_head(6, 3, True, seed), steps.suffix(number)
+        fresh, network = new_head(6, 3, True, seed), steps.copy_network(number)
         batch = task.features.batch([0, 1, 2])
         assert torch.equal(network(batch), fresh(batch))
-        state = steps.states()[number]
+        state = steps.trained_states()[number]
         assert list(state) == list(fresh.state_dict())
         assert all(torch.equal(state[name], tensor) for name, tensor in fresh.state_dict().items())
     with torch.no_grad():
-        steps.suffix(0).linear.weight.zero_()
+        steps.copy_network(0).linear.weight.zero_()
     assert steps.parameters[0].any()
 
 
@@ -137,11 +137,11 @@ def test_other_examples_take_the_place_of_the_real_ones_only() -> None:
     steps = given.steps("heads", task, plans, [Job(0, np.zeros(12, bool))], given.Silent())
     features = torch.randn(9, 6, generator=torch.Generator().manual_seed(9))
     labels, units = torch.arange(9) % 3, np.arange(9) // 3
-    other = steps.on({"features": features}, labels, units)
+    other = steps.with_examples({"features": features}, labels, units)
     made_up = replace(
         task, features=type(task.features)(features.repeat_interleave(2, 0), 2), labels=labels, units=units.astype(str)
     )
-    wanted, _ = given.clipped_sum(made_up, steps.suffix(0), range(3), 0.7)
+    wanted, _ = given.clipped_sum(made_up, steps.copy_network(0), range(3), 0.7)
     assert np.abs(given.gradient(other, given.sample(range(3))) * plans[0].divisor - wanted).max() < 1e-6
     assert not given.gradient(steps, given.sample(range(3))).any()
 

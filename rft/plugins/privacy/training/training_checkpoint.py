@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 
-def saved(parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def checkpoint_tensors(parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Return copies, on the CPU, of all that the next step starts from."""
     tensors: dict[str, Tensor] = {f"parameter.{number}": parameter for number, parameter in enumerate(parameters)}
     for number, state in optimizer.state_dict()["state"].items():
@@ -21,10 +21,10 @@ def saved(parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer) 
     return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
 
 
-def restore(
+def restore_training(
     tensors: Mapping[str, Tensor], parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer
 ) -> None:
-    """Put back what ``saved`` returned, into parameters and an optimizer of the same recipe."""
+    """Put back what ``checkpoint_tensors`` returned, into parameters and an optimizer of the same recipe."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         kind, number, *rest = name.split(".", 2)

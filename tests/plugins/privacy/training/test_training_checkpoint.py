@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from rft.plugins.privacy.training import training_state
-from rft.plugins.privacy.training.gradients.engine_selection import choose
-from rft.plugins.privacy.training.randomness import Draws, Seeded, draws
+from rft.plugins.privacy.training import training_checkpoint
+from rft.plugins.privacy.training.gradients.engine_selection import select_engine
+from rft.plugins.privacy.training.randomness import RandomStreams, SeededSource, random_streams
 from rft.plugins.privacy.training.sampling import Sample
-from rft.plugins.privacy.training.steps import Steps, Tally, engine_steps, take
+from rft.plugins.privacy.training.stepper import PrivateStepper, StepCounters, build_engine_stepper, private_step
 from rft.plugins.privacy.training.unit_index import unit_of_row
 from rft.training import Job, Recipe, Task
 from tests.support import privacy_cases as cases
@@ -27,41 +27,41 @@ RECIPES = {
 }
 
 
-def heads() -> Steps:
+def heads() -> PrivateStepper:
     task = given.head_task()
-    return given.steps("heads", task, given.plans(task, [1.0, 3.0]), noise=Seeded(np.random.default_rng(3)))
+    return given.steps("heads", task, given.plans(task, [1.0, 3.0]), noise=SeededSource(np.random.default_rng(3)))
 
 
-def network() -> Steps:
+def network() -> PrivateStepper:
     task: Task = cases.task(cases.seeded(cases.Odd), cases.vectors())
-    secret = draws("secret", 0)
-    drawn = Draws(secret.sampling, Seeded(np.random.default_rng(3)), 0)
-    return engine_steps(task, unit_of_row(task), Job(0), given.plans(task)[0], choose(task), drawn)
+    secret = random_streams("secret", 0)
+    drawn = RandomStreams(secret.sampling, SeededSource(np.random.default_rng(3)), 0)
+    return build_engine_stepper(task, unit_of_row(task), Job(0), given.plans(task)[0], select_engine(task), drawn)
 
 
-def drawn(made: Steps, step: int) -> Sample:
+def drawn(made: PrivateStepper, step: int) -> Sample:
     heads = len(made.gaussian.noise_multipliers)
     return given.sample(*([(step + head) % 12, (2 * step + 5) % 12] for head in range(heads)))
 
 
-def walk(made: Steps, optimizer: torch.optim.Optimizer, steps: range) -> list[Tensor]:
-    tally = Tally.of(len(made.gaussian.noise_multipliers))
+def walk(made: PrivateStepper, optimizer: torch.optim.Optimizer, steps: range) -> list[Tensor]:
+    tally = StepCounters.start_at_zero(len(made.gaussian.noise_multipliers))
     for step in steps:
-        take(made, optimizer, drawn(made, step), tally)
+        private_step(made, optimizer, drawn(made, step), tally)
     return [parameter.detach().clone() for parameter in made.parameters]
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 @pytest.mark.parametrize("make", [heads, network])
 @pytest.mark.parametrize("at", [0, 1, 4])
-def test_it_goes_on_as_if_nothing_had_happened(make: Callable[[], Steps], recipe: Recipe, at: int) -> None:
+def test_it_goes_on_as_if_nothing_had_happened(make: Callable[[], PrivateStepper], recipe: Recipe, at: int) -> None:
     whole = make()
-    expected = walk(whole, recipe.build(whole.parameters), range(8))
+    expected = walk(whole, recipe.build_optimizer(whole.parameters), range(8))
 
     first = make()
-    optimizer = recipe.build(first.parameters)
+    optimizer = recipe.build_optimizer(first.parameters)
     walk(first, optimizer, range(at))
-    kept = load(save(training_state.saved(first.parameters, optimizer)))
+    kept = load(save(training_checkpoint.checkpoint_tensors(first.parameters, optimizer)))
 
     second = make()
     for _ in range(at):  # the noise that was used; in earnest it is drawn afresh
@@ -69,8 +69,8 @@ def test_it_goes_on_as_if_nothing_had_happened(make: Callable[[], Steps], recipe
     with torch.no_grad():
         for parameter in second.parameters:
             parameter.fill_(7.0)  # a wrong start, which must not matter
-    optimizer = recipe.build(second.parameters)
-    training_state.restore(kept, second.parameters, optimizer)
+    optimizer = recipe.build_optimizer(second.parameters)
+    training_checkpoint.restore_training(kept, second.parameters, optimizer)
     for parameter in second.parameters:
         parameter.grad = None
     found = walk(second, optimizer, range(at, 8))
@@ -80,9 +80,9 @@ def test_it_goes_on_as_if_nothing_had_happened(make: Callable[[], Steps], recipe
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_what_is_saved_are_copies_and_all_that_the_optimizer_keeps(recipe: Recipe) -> None:
     made = heads()
-    optimizer = recipe.build(made.parameters)
+    optimizer = recipe.build_optimizer(made.parameters)
     walk(made, optimizer, range(3))
-    tensors = training_state.saved(made.parameters, optimizer)
+    tensors = training_checkpoint.checkpoint_tensors(made.parameters, optimizer)
     own = {"sgd with momentum": {"momentum_buffer"}, "plain sgd": set(), "adamw": {"step", "exp_avg", "exp_avg_sq"}}
     kept = next(own[name] for name, each in RECIPES.items() if each is recipe)
     assert set(tensors) == {f"parameter.{number}" for number in (0, 1)} | {

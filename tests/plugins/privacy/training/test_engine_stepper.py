@@ -15,12 +15,17 @@ from opacus.optimizers import DPOptimizer
 from torch import nn
 
 from rft.backbones.classifier import new_head
-from rft.plugins.privacy.training.gradients.engine_selection import Choice, build, calm, choose
-from rft.plugins.privacy.training.gradients.engine_steps import EngineSteps, pack
+from rft.plugins.privacy.training.gradients.engine_selection import (
+    EngineSelection,
+    build_network,
+    eval_untrained_modules,
+    select_engine,
+)
+from rft.plugins.privacy.training.gradients.engine_stepper import EngineStepper, pack_units
 from rft.plugins.privacy.training.gradients.engines import Engine, Functorch, Hooks, OneByOne
-from rft.plugins.privacy.training.randomness import draws
+from rft.plugins.privacy.training.randomness import random_streams
 from rft.plugins.privacy.training.sampling import PoissonSampler
-from rft.plugins.privacy.training.steps import engine_steps
+from rft.plugins.privacy.training.stepper import build_engine_stepper
 from rft.plugins.privacy.training.unit_index import unit_of_row
 from rft.training import Job, Task
 from tests.support import privacy_cases as cases
@@ -29,18 +34,18 @@ from tests.support import step_cases as given
 PERSONS = np.array(list("aababccccddd"))
 
 
-def network_steps(task: Task, engine: type[Engine], rows_at_once: int = 1000) -> EngineSteps:
+def network_steps(task: Task, engine: type[Engine], rows_at_once: int = 1000) -> EngineStepper:
     """Return steps without noise whose dropout is switched off."""
-    units, network = unit_of_row(task), calm(build(task, 0))
+    units, network = unit_of_row(task), eval_untrained_modules(build_network(task, 0))
     plan = given.plans(task, norm=0.3)[0]
-    return EngineSteps(
+    return EngineStepper(
         network=network,
         engine=engine(network),
         task=task,
         units=units,
         members=None,
         rows_at_once=rows_at_once,
-        sampler=PoissonSampler(draws("secret", 0).sampling, plan.n, 0.5),
+        sampler=PoissonSampler(random_streams("secret", 0).sampling, plan.n, 0.5),
         gaussian=given.quiet(plan),
     )
 
@@ -73,7 +78,7 @@ def test_what_does_not_fit_is_run_in_parts_with_the_same_result(
     task = given.head_task(units=units, views=views, class_weights=torch.tensor([1.0, 2.0, 0.5]))
     task.features.tensor[4 * views, 2] = math.nan
     steps = given.steps("network", task, given.plans(task), noise=given.Silent())
-    assert isinstance(steps, EngineSteps)
+    assert isinstance(steps, EngineStepper)
     drawn = given.sample(range(steps.sampler.n))
     in_parts = replace(steps, rows_at_once=rows_at_once)
     whole = given.gradient(steps, drawn)
@@ -86,7 +91,7 @@ def test_packing_keeps_units_whole_and_parts_small() -> None:
     for _ in range(200):
         owners = rng.integers(0, rng.integers(1, 12), size=rng.integers(0, 40))
         limit = int(rng.integers(1, 12))
-        groups = list(pack(owners, limit))
+        groups = list(pack_units(owners, limit))
         assert sorted(np.concatenate([part for group in groups for part in group] or [[]])) == list(range(len(owners)))
         assert all(0 < len(part) <= limit for group in groups for part in group)
         people = [{int(owner) for part in group for owner in owners[part]} for group in groups]
@@ -129,7 +134,7 @@ def test_a_step_of_a_network_is_the_sum_of_clipped_gradients(
     task = cases.task(cases.seeded(make), data(), units=PERSONS, class_weights=torch.tensor([0.5, 2.0, 3.0]))
     steps = network_steps(task, engine)
     for drawn in ((0, 1, 2, 3), (1, 3)):
-        wanted, _ = given.clipped_sum(task, calm(steps.suffix(0)), drawn, 0.3)
+        wanted, _ = given.clipped_sum(task, eval_untrained_modules(steps.copy_network(0)), drawn, 0.3)
         found = given.gradient(steps, given.sample(drawn)) * steps.gaussian.divisor
         assert np.linalg.norm(found - wanted) < 1e-5 * np.linalg.norm(wanted)
 
@@ -146,7 +151,7 @@ def test_views_of_an_example_are_averaged_before_clipping_whatever_is_trained() 
     make = cases.seeded(lambda: cases.OnFeatures(nn.Linear(8, 3)))
     task = cases.task(make, {}, features=Watched(cases.vectors(), views=3), labels=torch.arange(12) % 3)
     steps = network_steps(task, Hooks)
-    wanted, _ = given.clipped_sum(task, calm(steps.suffix(0)), range(12), 0.3)
+    wanted, _ = given.clipped_sum(task, eval_untrained_modules(steps.copy_network(0)), range(12), 0.3)
     read.clear()
     found = given.gradient(steps, given.sample(range(12))) * steps.gaussian.divisor
     assert np.abs(found - wanted).max() < 1e-5
@@ -159,17 +164,19 @@ def test_a_network_runs_no_more_rows_at_once_than_the_batch_size() -> None:
     """A head takes as many as there is room for; the activations of others weigh more than its gradients."""
     deep, head = cases.task(cases.seeded(cases.cnn), cases.maps()), given.head_task()
     for task, rows in ((deep, 16), (head, 512 * 2**20 // (4 * 21))):
-        choice: Choice = choose(task)
-        steps = engine_steps(task, np.arange(12), Job(0), given.plans(task)[0], choice, draws("secret", 0))
+        choice: EngineSelection = select_engine(task)
+        steps = build_engine_stepper(
+            task, np.arange(12), Job(0), given.plans(task)[0], choice, random_streams("secret", 0)
+        )
         assert steps.rows_at_once == rows
-    assert choose(deep).trained_parameters == 585
+    assert select_engine(deep).trained_parameters == 585
 
 
 def test_the_network_is_given_back_without_what_the_engine_hung_on_it() -> None:
     task = cases.task(cases.seeded(cases.cnn), cases.maps())
     steps = network_steps(task, Hooks)
     steps.set_gradient(given.sample(range(12)))
-    copy = steps.suffix(0)
+    copy = steps.copy_network(0)
     assert all(torch.equal(a, b) for a, b in zip(copy.parameters(), steps.network.parameters(), strict=True))
     assert not any(module._forward_hooks for module in copy.modules())
     steps.close()

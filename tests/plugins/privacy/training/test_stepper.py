@@ -13,7 +13,7 @@ import torch
 
 from rft.backbones.classifier import new_head
 from rft.features import Dense
-from rft.plugins.privacy.training.steps import Tally, take
+from rft.plugins.privacy.training.stepper import StepCounters, private_step
 from rft.training import Job, Task
 from tests.support import step_cases as given
 
@@ -51,7 +51,7 @@ def test_a_step_is_the_noised_sum_of_clipped_gradients(
     for drawn in ((), everyone[:1], everyone[1::2], everyone):
         noise = np.random.default_rng(7).normal(size=21)
         steps = given.steps(kind, task, plans, [Job(3, members)], given.Given([noise]))
-        wanted, broken = given.clipped_sum(task, steps.suffix(0), drawn, NORM, members)
+        wanted, broken = given.clipped_sum(task, steps.copy_network(0), drawn, NORM, members)
         assert steps.set_gradient(given.sample(drawn)) == broken
         found = np.concatenate([each.grad.double().numpy().ravel() for each in steps.parameters])
         assert np.abs(found - (wanted + NOISE * NORM * noise) / plans[0].divisor).max() < 1e-6
@@ -124,10 +124,10 @@ def test_a_step_is_taken_and_counted_whoever_takes_part(kind: str) -> None:
     task = given.head_task()
     task.features.tensor[3] = math.nan
     steps = given.steps(kind, task, given.plans(task))
-    optimizer, tally = torch.optim.SGD(steps.parameters, lr=1.0), Tally.of(1)
+    optimizer, tally = torch.optim.SGD(steps.parameters, lr=1.0), StepCounters.start_at_zero(1)
     for drawn in ((), (3, 4), (5,), ()):
         before = [each.detach().clone() for each in steps.parameters]
-        take(steps, optimizer, given.sample(drawn), tally)
+        private_step(steps, optimizer, given.sample(drawn), tally)
         for old, new in zip(before, steps.parameters, strict=True):
             assert torch.allclose(new, old - new.grad)
             assert not torch.equal(new, old)

@@ -15,18 +15,18 @@ from torch import Tensor, nn
 
 from rft.backbones.classifier import hash_tensors
 from rft.features.columns import Rows
-from rft.plugins.privacy.training.gradients.engine_selection import build
+from rft.plugins.privacy.training.gradients.engine_selection import build_network
 from rft.plugins.privacy.training.gradients.engines import Batch, Engine
-from rft.plugins.privacy.training.noise import Gaussian
+from rft.plugins.privacy.training.noise import GaussianNoise
 from rft.plugins.privacy.training.sampling import PoissonSampler, Sample
 from rft.training import Task, trained_state
 from rft.training.threads import is_small
 
-Group = list[np.ndarray]  # positions in a sample; the group holds all rows of its units
+RowGroup = list[np.ndarray]  # positions in a sample; the group holds all rows of its units
 
 
 @dataclass(frozen=True)
-class Part:
+class RowBatch:
     """Rows that are run together.
 
     Attributes:
@@ -39,11 +39,11 @@ class Part:
     batch: Batch
     labels: Tensor
     weights: Tensor
-    owners: Tensor | None = None
+    unit_index: Tensor | None = None
 
 
 @dataclass(frozen=True)
-class EngineSteps:
+class EngineStepper:
     """The private part of every step of one network: whom to sample, and the noised gradient of the sample.
 
     Attributes:
@@ -64,7 +64,7 @@ class EngineSteps:
     members: np.ndarray | None
     rows_at_once: int
     sampler: PoissonSampler
-    gaussian: Gaussian
+    gaussian: GaussianNoise
 
     @property
     def parameters(self) -> list[nn.Parameter]:
@@ -76,9 +76,9 @@ class EngineSteps:
         """Whether one thread is enough."""
         return is_small(self.network)
 
-    def draw(self) -> Sample:
+    def draw_sample(self) -> Sample:
         """Return who takes part in the next step."""
-        return self.sampler.draw()
+        return self.sampler.draw_sample()
 
     def set_gradient(self, sample: Sample) -> np.ndarray:
         """Set the noised gradient of a sample, empty or not; return (1,) how many of examples were not finite.
@@ -87,36 +87,36 @@ class EngineSteps:
         """
         totals = [torch.zeros_like(parameter) for parameter in self.parameters]
         non_finite = 0
-        for parts in self._groups(sample):
-            gradients, lengths, count = self._of_units(parts)
+        for parts in self._sample_groups(sample):
+            gradients, lengths, count = self._unit_gradients(parts)
             non_finite += count
             factors = self.gaussian.max_grad_norm / lengths.clamp(min=self.gaussian.max_grad_norm)
             for total, gradient in zip(totals, gradients, strict=True):
                 total += torch.tensordot(factors, gradient, dims=1)
-        noised = self.gaussian.noised([total[None] for total in totals])
-        for parameter, each in zip(self.parameters, noised, strict=True):
-            parameter.grad = each[0]
+        noised = self.gaussian.add_noise([total[None] for total in totals])
+        for parameter, gradient in zip(self.parameters, noised, strict=True):
+            parameter.grad = gradient[0]
         return np.array([non_finite])
 
-    def on(self, batch: Batch, labels: Tensor, units: np.ndarray) -> EngineSteps:
+    def with_examples(self, batch: Batch, labels: Tensor, units: np.ndarray) -> EngineStepper:
         """Return the same steps on other examples, in all views alike."""
-        features = MadeUp(batch, self.task.features.views)
+        features = HeldBatch(batch, self.task.features.views)
         declared = self.task.units if self.task.units is None else units.astype(str)
         task = replace(self.task, features=features, labels=labels.cpu(), units=declared)
         sampler = replace(self.sampler, n=int(units.max()) + 1)
         return replace(self, task=task, units=units, members=None, sampler=sampler)
 
-    def suffix(self, number: int) -> nn.Module:
+    def copy_network(self, number: int) -> nn.Module:
         """Return a copy of the network, the only one there is, without what an engine hangs on it."""
-        copy = build(self.task, number)
+        copy = build_network(self.task, number)
         copy.load_state_dict(self.network.state_dict())  # what is frozen may depend on the seed as well
         return copy
 
-    def with_gaussian(self, gaussian: Gaussian) -> EngineSteps:
+    def with_gaussian(self, gaussian: GaussianNoise) -> EngineStepper:
         """Return the same steps with another noise or clipping norm."""
         return replace(self, gaussian=gaussian)
 
-    def states(self) -> list[dict[str, Tensor]]:
+    def trained_states(self) -> list[dict[str, Tensor]]:
         """Return the state of the network."""
         return [trained_state(self.network)]
 
@@ -124,17 +124,17 @@ class EngineSteps:
         """Leave the network as it was found, but for the values of its parameters."""
         self.engine.close()
 
-    def _groups(self, sample: Sample) -> Iterator[Iterator[Part]]:
+    def _sample_groups(self, sample: Sample) -> Iterator[Iterator[RowBatch]]:
         """Yield the sampled examples, in all their views, in groups of whole units; read when they are needed."""
         drawn = np.zeros(self.sampler.n, dtype=bool)
         drawn[sample.units[sample.taken]] = True
         examples = np.flatnonzero(drawn[self.units] if self.members is None else drawn[self.units] & self.members)
         views = self.task.features.views
         rows, view = np.repeat(examples, views), np.tile(np.arange(views), len(examples))
-        for group in pack(self.units[rows], self.rows_at_once):
-            yield (self._read(rows[chosen], view[chosen]) for chosen in group)
+        for group in pack_units(self.units[rows], self.rows_at_once):
+            yield (self._read_part(rows[chosen], view[chosen]) for chosen in group)
 
-    def _read(self, rows: np.ndarray, view: np.ndarray) -> Part:
+    def _read_part(self, rows: np.ndarray, view: np.ndarray) -> RowBatch:
         task, views = self.task, self.task.features.views
         batch = task.features.batch(torch.from_numpy(rows), torch.from_numpy(view) if views > 1 else None)
         labels = task.labels[torch.from_numpy(rows)].to(task.device)
@@ -142,14 +142,14 @@ class EngineSteps:
         if task.class_weights is not None:
             weights = weights * task.class_weights.to(task.device)[labels]
         alone = task.units is None and views == 1
-        return Part(
+        return RowBatch(
             {name: column.to(task.device).contiguous() for name, column in batch.items()},
             labels,
             weights,
             None if alone else torch.from_numpy(self.units[rows]).to(task.device),
         )
 
-    def _of_units(self, parts: Iterable[Part]) -> tuple[list[Tensor], Tensor, int]:
+    def _unit_gradients(self, parts: Iterable[RowBatch]) -> tuple[list[Tensor], Tensor, int]:
         """Return the gradients of the units of a group, with their lengths, and how many examples had none.
 
         A gradient is (U, *shape) for each parameter, a length (U,) over all of them; one that is not finite is none.
@@ -157,21 +157,21 @@ class EngineSteps:
         sums: list[Tensor] = []
         non_finite = 0
         for part in parts:
-            gradients = self.engine.gradients(part.batch, part.labels)
+            gradients = self.engine.example_gradients(part.batch, part.labels)
             for gradient in gradients:
                 gradient *= part.weights.reshape(-1, *[1] * (gradient.dim() - 1))
             lengths, count = _zero_non_finite(gradients)
             non_finite += count
-            if part.owners is None:  # each row is a whole unit, and the group has this one part
+            if part.unit_index is None:  # each row is a whole unit, and the group has this one part
                 return gradients, lengths, non_finite
-            by_unit = _sum_by_unit(gradients, part.owners)
-            sums = [one + other for one, other in zip(sums, by_unit, strict=True)] if sums else by_unit
+            by_unit = _sum_by_unit(gradients, part.unit_index)
+            sums = [total + added for total, added in zip(sums, by_unit, strict=True)] if sums else by_unit
         lengths, _ = _zero_non_finite(sums)  # a sum of finite gradients may overflow
         return sums, lengths, non_finite
 
 
 @dataclass(frozen=True)
-class MadeUp:
+class HeldBatch:
     """Features that are held as a batch, on whatever device, each example alike in all its views."""
 
     columns: Batch
@@ -190,7 +190,7 @@ class MadeUp:
         return {name: column[torch.as_tensor(rows, device=column.device)] for name, column in self.columns.items()}
 
 
-def pack(owners: np.ndarray, rows_at_once: int) -> Iterator[Group]:
+def pack_units(unit_index: np.ndarray, rows_at_once: int) -> Iterator[RowGroup]:
     """Split a sample into groups of whole units, each run in parts of at most ``rows_at_once`` rows.
 
     Args:
@@ -200,13 +200,13 @@ def pack(owners: np.ndarray, rows_at_once: int) -> Iterator[Group]:
     Yields:
         One part with one or more units, or the several parts of one unit that is larger than a part.
     """
-    if len(owners) <= rows_at_once:
-        if len(owners):
-            yield [np.arange(len(owners))]
+    if len(unit_index) <= rows_at_once:
+        if len(unit_index):
+            yield [np.arange(len(unit_index))]
         return
-    order = np.argsort(owners, kind="stable")
+    order = np.argsort(unit_index, kind="stable")
     waiting: list[np.ndarray] = []
-    for unit in np.split(order, np.flatnonzero(np.diff(owners[order])) + 1):
+    for unit in np.split(order, np.flatnonzero(np.diff(unit_index[order])) + 1):
         if len(unit) > rows_at_once:
             yield np.array_split(unit, -(-len(unit) // rows_at_once))
             continue
@@ -223,21 +223,21 @@ def _zero_non_finite(gradients: list[Tensor]) -> tuple[Tensor, int]:
 
     A length may still be infinite, where the squares of a finite gradient overflow: clipping makes nothing of it.
     """
-    lengths = _lengths(gradients)
+    lengths = _gradient_norms(gradients)
     if bool(lengths.isfinite().all()):  # much cheaper than to look at every number
         return lengths, 0
     finite = torch.stack([gradient.reshape(len(gradient), -1).isfinite().all(dim=1) for gradient in gradients]).all(0)
     for gradient in gradients:
         gradient[~finite] = 0
-    return _lengths(gradients), int((~finite).sum())
+    return _gradient_norms(gradients), int((~finite).sum())
 
 
-def _lengths(gradients: list[Tensor]) -> Tensor:
+def _gradient_norms(gradients: list[Tensor]) -> Tensor:
     return torch.stack([gradient.reshape(len(gradient), -1).norm(dim=1) for gradient in gradients]).norm(dim=0)
 
 
-def _sum_by_unit(gradients: list[Tensor], owners: Tensor) -> list[Tensor]:
-    present, position = owners.unique(return_inverse=True)
+def _sum_by_unit(gradients: list[Tensor], unit_index: Tensor) -> list[Tensor]:
+    present, position = unit_index.unique(return_inverse=True)
     return [
         gradient.new_zeros(len(present), *gradient.shape[1:]).index_add_(0, position, gradient)
         for gradient in gradients
