@@ -197,7 +197,8 @@ def _explain_cost(audited: AuditedModel) -> str:
     seconds = audited.facts.training.seconds
     known = (
         seconds
-        and f": about {seconds * DEFAULT_SHADOWS / 60:.2g} minutes for {DEFAULT_SHADOWS}, from the {seconds:g} s of this training"
+        and f": about {seconds * DEFAULT_SHADOWS / 60:.2g} minutes for {DEFAULT_SHADOWS}, from the {seconds:g} s of "
+        "this training"
     )
     return (
         "what is trained here is more than a linear head on cached features, and every shadow model costs as much as "

@@ -39,7 +39,8 @@ def fit(task: Task, jobs: Sequence[Job], facts: Facts) -> list[Fit]:
     """Train a head for each job with the public numbers of a private fit; sample and noise follow from the first seed.
 
     Args:
-        task: what ``can_train_together``; it may have more units than the audited model's, as long as members have as many.
+        task: what ``can_train_together``; it may have more units than the audited model's, as long as members have as
+            many.
         jobs: seeds and members.
         facts: of the audited model's fit.
 

@@ -86,8 +86,8 @@ def _audit_canary_model(audited: AuditedModel, options: PrivacyOptions, facts: F
         raise Unavailable("the model was trained without differential privacy, so there is no claim to refute")
     if options.canaries < canaries.MIN_CANARIES:
         raise Unavailable(
-            f"privacy.canaries is {options.canaries}: with {canaries.MIN_CANARIES} or more, 1000 say, a twin of the model "
-            "is trained with them, which is charged"
+            f"privacy.canaries is {options.canaries}: with {canaries.MIN_CANARIES} or more, 1000 say, a twin of the "
+            "model is trained with them, which is charged"
         )
     trainer, task = audited.require_trainer(), audited.require_task()
     if isinstance(trainer, DPTrainer) and trainer.method != "sgd":

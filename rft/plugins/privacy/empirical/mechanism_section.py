@@ -42,7 +42,8 @@ POWER_DESCRIPTION = (
 )
 CAPTIONS = {
     "mechanism_audit": "The audit of the mechanism: trainings by the run's own sampler, clipping and noise.",
-    "audit_power": f"The smallest faults that this audit refutes in {WANTED_POWER:.0%} of cases, found by repeating it.",
+    "audit_power": f"The smallest faults that this audit refutes in {WANTED_POWER:.0%} of cases, found by repeating "
+    "it.",
     "attacker_curve": "What the accountant allows any attacker, and what the audit's attacker reached. Single points "
     "may lie above by chance, within their intervals; the p-value of the claim judges at one fixed beforehand.",
 }
@@ -101,8 +102,8 @@ def _why_no_runs(audited: AuditedModel, options: PrivacyOptions, facts: Facts) -
 def _bound_finding(judgement: ClaimJudgement, facts: Facts, claim: Mechanism) -> Finding:
     refuted = judgement.p_value < REFUTATION_LEVEL
     verdict = (
-        f" The attacker does better than the accountant says that anyone can ({describe_p_value(judgement.p_value)} if the claim "
-        "held): this training does not keep its promise."
+        " The attacker does better than the accountant says that anyone can "
+        f"({describe_p_value(judgement.p_value)} if the claim held): this training does not keep its promise."
         if refuted
         else f" The accountant says: at most {facts['epsilon']:.4g}. Nothing here contradicts that."
     )
@@ -115,8 +116,8 @@ def _bound_finding(judgement: ClaimJudgement, facts: Facts, claim: Mechanism) ->
         deterministic=True,  # a confidence limit: a rule is settled by the limit itself
         n=judgement.counted.without_canary.size + judgement.counted.with_canary.size,
         description=BOUND_DESCRIPTION + verdict + part,
-        caveats=f"{NO_EVIDENCE} With this many runs the bound cannot exceed {_bound_ceiling(judgement):.1f}; whether the claim "
-        "is refuted does not depend on it. Faults that follow from the data show in no audit of the mechanism.",
+        caveats=f"{NO_EVIDENCE} With this many runs the bound cannot exceed {_bound_ceiling(judgement):.1f}; "
+        "whether the claim is refuted does not depend on it. Faults that follow from the data show in no audit of the mechanism.",
         references=(NASR, DONG),
     )
 

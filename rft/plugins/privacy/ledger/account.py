@@ -183,8 +183,8 @@ def open_account(
 ) -> Iterator[Account]:
     """Open the account of a training, or of several heads that take their steps together.
 
-    After an error inside the block, or a kill before ``finalize_trainings``, whoever opens an account for the same purpose,
-    identity and mechanisms goes on with the training.
+    After an error inside the block, or a kill before ``finalize_trainings``, whoever opens an account for the same
+    purpose, identity and mechanisms goes on with the training.
 
     Args:
         population: whose data it is; None records nothing.

@@ -95,16 +95,17 @@ def overlapping_books(
 def check_affordable(book: Book, others: Mapping[str, Book], more: Sequence[Mechanism], purpose: str) -> None:
     """Raise ``ConfigError`` when ``more`` would spend more than the budget of a population that it is charged to."""
     concerned = [book, *others.values()]
-    spent = [mechanism for concerned_book in concerned for mechanism in concerned_book.charged_mechanisms()]
-    for concerned_book in concerned:
-        if concerned_book.budget is None:
+    spent = [mechanism for charged_book in concerned for mechanism in charged_book.charged_mechanisms()]
+    for charged_book in concerned:
+        if charged_book.budget is None:
             continue
-        total = composed_spending([*spent, *more], concerned_book.delta).epsilon
-        if total > concerned_book.budget * (1 + ROUNDING):
-            before = composed_spending(spent, concerned_book.delta).epsilon
+        total = composed_spending([*spent, *more], charged_book.delta).epsilon
+        if total > charged_book.budget * (1 + ROUNDING):
+            before = composed_spending(spent, charged_book.delta).epsilon
             raise ConfigError(
-                f"the budget of population {concerned_book.population!r} does not suffice: {before:.4g} of {concerned_book.budget:g} are "
-                f"spent, and with the {purpose} of this run it would be {total:.4g} (at delta {concerned_book.delta:.2g})",
+                f"the budget of population {charged_book.population!r} does not suffice: {before:.4g} of "
+                f"{charged_book.budget:g} are spent, and with the {purpose} of this run it would be {total:.4g} (at "
+                f"delta {charged_book.delta:.2g})",
                 where="privacy.budget",
                 remedy="Train with a smaller epsilon or, when it is all spent, no more on these people.",
             )

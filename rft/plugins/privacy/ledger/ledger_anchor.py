@@ -59,7 +59,8 @@ def check_remembered_anchor(key: str, ledger: Chain) -> None:
         if path.parent.name.partition("-")[2] == ledger.folder.name and _read_remembered(path)[1] == _folder_hash(
             ledger.folder
         ):
-            problem = f"is gone: {_read_remembered(path)[0].entries} entries were written here, and a new ledger would begin at 0"
+            entries = _read_remembered(path)[0].entries
+            problem = f"is gone: {entries} entries were written here, and a new ledger would begin at 0"
             remedy = f"{chain.REMEDY} To count from 0 nevertheless, remove {path}."
             raise EvidenceError(problem, where=str(ledger.folder / chain.ENTRIES_FILE), remedy=remedy)
 

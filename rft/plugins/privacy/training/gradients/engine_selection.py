@@ -165,7 +165,7 @@ def _engine_gradients(engine: type[Engine], suffix: nn.Module, batch: Batch, lab
 def _relative_errors(gradients: list[Tensor], exact: list[Tensor]) -> Tensor:
     """Return, for each parameter, the largest error of an example's gradient over its norm; infinite if not a number.
 
-    Where a parameter has less than ``MIN_GRADIENT_SHARE`` of an example's whole gradient, that takes the place of its norm.
+    Where a parameter has less than ``MIN_GRADIENT_SHARE`` of an example's whole gradient, that stands in for its norm.
     """
     norms = torch.stack([gradient.reshape(len(gradient), -1).norm(dim=1) for gradient in exact])
     misses = torch.stack([(a - b).reshape(len(b), -1).norm(dim=1) for a, b in zip(gradients, exact, strict=True)])

@@ -1,4 +1,4 @@
-"""Gradients of single examples, three ways. None is right for every network: ``example_gradients`` decides which one is used.
+"""Gradients of single examples, three ways. None is right for every network: ``engine_selection`` tries them.
 
 Each maps a batch of B examples to one tensor (B, *shape) for each trained parameter: row i is the gradient of the loss
 of example i alone. A parameter that plays no part in the loss has the gradient zero.

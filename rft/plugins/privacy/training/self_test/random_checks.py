@@ -167,7 +167,7 @@ def _furthest_deviation(drawn: np.ndarray, sizes: Sequence[int]) -> tuple[float,
 
 
 def _rows_to_compare(drawn: np.ndarray) -> np.ndarray:
-    """Return noise (draws, H, P) as rows of one head, each of one step or of as many as ``COMPARED_NUMBERS`` numbers take."""
+    """Return noise (draws, H, P) as rows of one head, each of one step or of as many as ``COMPARED_NUMBERS`` take."""
     draws, _, size = drawn.shape
     together = min(draws, -(-COMPARED_NUMBERS // size))
     kept = drawn[: draws // together * together].swapaxes(0, 1)  # (H, draws, P)
