@@ -117,7 +117,8 @@ def _bound_finding(judgement: ClaimJudgement, facts: Facts, claim: Mechanism) ->
         n=judgement.counted.without_canary.size + judgement.counted.with_canary.size,
         description=BOUND_DESCRIPTION + verdict + part,
         caveats=f"{NO_EVIDENCE} With this many runs the bound cannot exceed {_bound_ceiling(judgement):.1f}; "
-        "whether the claim is refuted does not depend on it. Faults that follow from the data show in no audit of the mechanism.",
+        "whether the claim is refuted does not depend on it. Faults that follow from the data show in no audit of the "
+        "mechanism.",
         references=(NASR, DONG),
     )
 
