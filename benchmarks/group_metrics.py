@@ -21,8 +21,8 @@ import pandas as pd
 from fairlearn.metrics import MetricFrame, false_positive_rate, selection_rate, true_positive_rate
 from sklearn.metrics import accuracy_score
 
-from rft.plugins.fairness.measure.gaps import compare
-from rft.plugins.fairness.measure.group_metrics import Limits, measure
+from rft.plugins.fairness.measure.gaps import compare_groups
+from rft.plugins.fairness.measure.group_metrics import SampleSizeRules, measure_groups
 from rft.predictions.grouped import ClassTarget, GroupedPredictions
 from rft.predictions.table import Grouping, PredictionArrays
 from rft.stats import bootstrap
@@ -81,8 +81,8 @@ def gaps(rows: PredictionArrays, groupings: list[Grouping]) -> None:
         grouped = GroupedPredictions(rows, grouping)
         for name in NAMES:
             target = ClassTarget(_positive(name), None)
-            measured = measure(grouped, name, target, limits=Limits(), positive=1, seed=0)
-            compare(grouped, name, target, measured, seed=0, verdicts=False)
+            measured = measure_groups(grouped, name, target, size_rules=SampleSizeRules(), positive=1, seed=0)
+            compare_groups(grouped, name, target, measured, seed=0, verdicts=False)
 
 
 def _positive(name: str) -> int | None:

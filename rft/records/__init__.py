@@ -6,7 +6,7 @@ each picture has its numbers.
 """
 
 from rft.records.base import FORMAT_VERSION, Cell, Number, Record, Row, Table
-from rft.records.findings import Adjusted, Finding, Grade, Interval, Status, not_measured
+from rft.records.findings import Adjusted, Finding, Grade, Interval, NotMeasured, Status, not_measured
 from rft.records.runs import (
     Artifacts,
     AuditRun,
@@ -44,6 +44,7 @@ __all__ = [
     "InputFile",
     "Interval",
     "ModelFacts",
+    "NotMeasured",
     "Number",
     "Outcome",
     "Record",

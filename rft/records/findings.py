@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -89,6 +90,13 @@ class Finding(Record):
         if self.status != "not_measured" and (self.value is None or self.reason):
             raise ValueError(f"{self.id}: a finding with status {self.status} needs a value and no reason")
         return self
+
+
+@dataclass(frozen=True)
+class NotMeasured:
+    """What stands in the place of a result that could not be measured: never a number, always the reason."""
+
+    reason: str
 
 
 def not_measured(id: str, title: str, reason: str, description: str, *, n: int | None = None) -> Finding:

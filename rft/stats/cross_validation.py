@@ -1,7 +1,7 @@
 """Judging examples out of fold: each by a classifier that did not see it, nor any other example of its unit.
 
 Folds are drawn once for given labels and units, so that all features of the same examples are judged on the same ones
-and can be compared example by example. What is not defined is ``Undefined`` with the reason, never a number.
+and can be compared example by example. What is not defined is ``NotMeasured`` with the reason, never a number.
 """
 
 from __future__ import annotations
@@ -15,17 +15,11 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from threadpoolctl import threadpool_limits  # scikit-learn itself depends on it
 
+from rft.records import NotMeasured
 from rft.stats.rates import Rate
 from rft.stats.resampling import ratio_totals_by_group
 
 MAX_FOLDS = 5
-
-
-@dataclass(frozen=True)
-class Undefined:
-    """Something that could not be measured, with the reason."""
-
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -43,7 +37,7 @@ class Folds:
     parts: np.ndarray
 
     @classmethod
-    def draw_stratified(cls, labels: np.ndarray, units: np.ndarray | None, seed: int) -> Folds | Undefined:
+    def draw_stratified(cls, labels: np.ndarray, units: np.ndarray | None, seed: int) -> Folds | NotMeasured:
         """Return up to ``MAX_FOLDS`` parts, fewer where a class is rare.
 
         Without each of the remaining parts every class must still occur, or it could not be learnt.
@@ -56,13 +50,13 @@ class Folds:
         units = np.arange(len(labels)) if units is None else np.asarray(units)
         classes, known = np.unique(labels, return_inverse=True)
         if len(classes) < 2:
-            return Undefined(f"fewer than two classes occur among {len(labels)} training examples")
+            return NotMeasured(f"fewer than two classes occur among {len(labels)} training examples")
         fewest = min(len(np.unique(units[known == label])) for label in range(len(classes)))
         for count in range(min(MAX_FOLDS, fewest), 1, -1):
             parts = _assign_parts(known, units, count, seed)
             if all(len(np.unique(known[parts != part])) == len(classes) for part in range(count)):
                 return cls(known, units, parts)
-        return Undefined(_explain_no_split(fewest, repeats=len(np.unique(units)) < len(units)))
+        return NotMeasured(_explain_no_split(fewest, repeats=len(np.unique(units)) < len(units)))
 
     @property
     def count(self) -> int:
@@ -132,7 +126,7 @@ def limit_to_one_thread() -> AbstractContextManager[object]:
     return threadpool_limits(1)
 
 
-def find_non_finite(features: np.ndarray) -> Undefined | None:
+def find_non_finite(features: np.ndarray) -> NotMeasured | None:
     """Return the problem when features are not numbers; None when all are."""
     broken = int(np.sum(~np.isfinite(features).all(axis=1)))
-    return Undefined(f"{broken} of {len(features)} examples have features that are not finite") if broken else None
+    return NotMeasured(f"{broken} of {len(features)} examples have features that are not finite") if broken else None

@@ -182,7 +182,7 @@ class Sample:
     Attributes:
         rows: number of rows.
         units: number of distinct units among them.
-        kish_effective_n: how many independent cases the rows are worth. 0 when there are no rows.
+        effective_n: how many independent cases the rows are worth. 0 when there are no rows.
     """
 
     rows: int

@@ -55,13 +55,13 @@ class Rate:
         return cls(value, sample_of_average(totals), holds=average_has_enough_cases(totals))
 
     @property
-    def successes(self) -> float:
+    def numerator(self) -> float:
         """Return the value times the effective number of cases."""
         return self.value * self.sample.effective_n
 
     def confidence_interval(self, level: float = CONFIDENCE_LEVEL) -> Interval:
         """Return the Wilson interval on the effective number of cases."""
-        return self.sample.note_units(wilson_interval(self.successes, self.sample.effective_n, level=level))
+        return self.sample.note_units(wilson_interval(self.numerator, self.sample.effective_n, level=level))
 
     def exact_interval(self, level: float = CONFIDENCE_LEVEL) -> Interval:
         """Return the Clopper-Pearson interval on the effective number of cases, for verdicts.
@@ -69,15 +69,15 @@ class Rate:
         Where all or none succeed Wilson's is a little wider, and its end is taken: no verdict is bolder than what is
         shown.
         """
-        exact = clopper_pearson_interval(self.successes, self.sample.effective_n, level=level)
-        shown = wilson_interval(self.successes, self.sample.effective_n, level=level)
+        exact = clopper_pearson_interval(self.numerator, self.sample.effective_n, level=level)
+        shown = wilson_interval(self.numerator, self.sample.effective_n, level=level)
         ends = {"low": min(exact.low, shown.low), "high": max(exact.high, shown.high)}
         return self.sample.note_units(exact.model_copy(update=ends))
 
 
 def gap_interval_of_rates(first: Rate, second: Rate, *, level: float = CONFIDENCE_LEVEL) -> Interval:
     """Return the interval of how far two rates are apart, on the effective number of cases of each."""
-    two_rates = TwoRates(first.successes, first.sample.effective_n, second.successes, second.sample.effective_n)
+    two_rates = TwoRates(first.numerator, first.sample.effective_n, second.numerator, second.sample.effective_n)
     interval = two_rates.gap_interval(level)
     if not first.sample.repeats and not second.sample.repeats:
         return interval

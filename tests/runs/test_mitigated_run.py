@@ -136,7 +136,7 @@ def with_mixture(folder: Path) -> MitigatedModel:
     model = rft.load(folder)
     dimension = model.classifier.head.linear.in_features
     shutil.rmtree(folder / "mitigated")
-    saved_rule.write(
+    saved_rule.write_rule(
         folder / "mitigated",
         rule=Mixture(1, np.zeros((2, dimension)), np.array([1.0, -1.0]), np.array([0.5, 0.5])),
         attribute="camera",

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rft.plugins.fairness.measure.gaps import Gap, compare
-from rft.plugins.fairness.measure.group_metrics import Limits, measure
+from rft.plugins.fairness.measure.gaps import Gap, compare_groups
+from rft.plugins.fairness.measure.group_metrics import SampleSizeRules, measure_groups
 from rft.predictions.grouped import ClassTarget, GroupedPredictions
 from rft.predictions.table import Grouping, PredictionArrays
 from rft.stats import resampling
@@ -121,7 +121,7 @@ def test_the_gap_is_found_among_people_with_several_rows(people: dict[str, int],
     """
     rng, told = np.random.default_rng(1), []
     while len(told) < 30 * 50:  # of thirty statements: each rests on an estimate of what rows are worth
-        stated = gap_of_people(rng, people, dict.fromkeys(people, rate), verdicts=True).detectable
+        stated = gap_of_people(rng, people, dict.fromkeys(people, rate), verdicts=True).minimum_detectable_effect
         if stated is None:  # a gap was found
             continue
         assert stated.group_rate is not None
@@ -133,7 +133,9 @@ def test_the_gap_is_found_among_people_with_several_rows(people: dict[str, int],
 @pytest.mark.parametrize(("people", "rate"), [({"A": 40, "B": 300}, 0.8), ({"A": 40, "B": 80, "C": 300}, 0.5)])
 def test_the_gap_is_stated_for_people_with_several_rows(people: dict[str, int], rate: float) -> None:
     """For no fewer cases than there are people, and no more than there are rows."""
-    stated = gap_of_people(np.random.default_rng(1), people, dict.fromkeys(people, rate), verdicts=True).detectable
+    stated = gap_of_people(
+        np.random.default_rng(1), people, dict.fromkeys(people, rate), verdicts=True
+    ).minimum_detectable_effect
     assert stated is not None
     assert stated.gap is not None
     of_rows, of_people = (
@@ -155,5 +157,5 @@ def gap_of_people(rng: np.random.Generator, people: dict[str, int], rates: dict[
     )
     grouped = GroupedPredictions(rows, Grouping("g", tuple(people), np.repeat(codes, 4).astype(np.int32), ("g",)))
     accuracy = ClassTarget(None, None)
-    measured = measure(grouped, "accuracy", accuracy, limits=Limits(10, 10), positive=1)
-    return compare(grouped, "accuracy", accuracy, measured, seed=0, verdicts=verdicts)
+    measured = measure_groups(grouped, "accuracy", accuracy, size_rules=SampleSizeRules(10, 10), positive=1)
+    return compare_groups(grouped, "accuracy", accuracy, measured, seed=0, verdicts=verdicts)

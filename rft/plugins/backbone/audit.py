@@ -11,10 +11,10 @@ from rft.plugins.backbone import groups, measures, tables
 from rft.plugins.backbone.groups import Gap
 from rft.plugins.backbone.logme import logme
 from rft.plugins.backbone.paired import paired_difference
-from rft.records import Finding, Interval, Section, not_measured
+from rft.records import Finding, Interval, NotMeasured, Section, not_measured
 from rft.references import ALAIN_BENGIO, BENGIO_GRANDVALET, SAXE, TANGO, WILSON, WU, YOU
 from rft.stats import multiplicity
-from rft.stats.cross_validation import MAX_FOLDS, Folds, OutOfFold, Undefined
+from rft.stats.cross_validation import MAX_FOLDS, Folds, OutOfFold
 
 if TYPE_CHECKING:
     from rft.features.embeddings import Embeddings
@@ -59,10 +59,10 @@ class _Measured:
     """What was measured of the features of one backbone, before it is told."""
 
     majority: float | None  # None where it would tell of a class that is withheld
-    probe: OutOfFold | Undefined
-    untrained: OutOfFold | Undefined
-    neighbours: OutOfFold | Undefined
-    logme: float | Undefined
+    probe: OutOfFold | NotMeasured
+    untrained: OutOfFold | NotMeasured
+    neighbours: OutOfFold | NotMeasured
+    logme: float | NotMeasured
     gaps: tuple[Gap, ...]
 
 
@@ -107,7 +107,7 @@ def _trained_elsewhere(given: str) -> Finding:
 def _measure(given: Embeddings, seed: int, why_no_untrained: str, withheld: Withheld) -> _Measured:
     folds = Folds.draw_stratified(given.labels, given.units, seed)
     probe = measures.linear_probe(given.pretrained, folds)
-    without = Undefined(why_no_untrained)
+    without = NotMeasured(why_no_untrained)
     return _Measured(
         majority=None if withheld.classes_of("train") else measures.majority_share(given.labels),
         probe=probe,
@@ -160,8 +160,8 @@ def _probe(measured: _Measured) -> Finding:
     return found.model_copy(update={"status": "warn", "description": f"{found.description} {NO_BETTER_THAN_MAJORITY}"})
 
 
-def _accuracy(name: str, predicted: OutOfFold | Undefined, references: tuple[str, ...]) -> Finding:
-    if isinstance(predicted, Undefined):
+def _accuracy(name: str, predicted: OutOfFold | NotMeasured, references: tuple[str, ...]) -> Finding:
+    if isinstance(predicted, NotMeasured):
         return not_measured(f"backbone.{name}", TITLES[name], predicted.reason, MEANINGS[name])
     rate = predicted.accuracy
     return Finding(
@@ -179,11 +179,11 @@ def _accuracy(name: str, predicted: OutOfFold | Undefined, references: tuple[str
     )
 
 
-def _gain(probe: OutOfFold | Undefined, untrained: OutOfFold | Undefined) -> Finding:
+def _gain(probe: OutOfFold | NotMeasured, untrained: OutOfFold | NotMeasured) -> Finding:
     id, title = "backbone.probe_gain", TITLES["probe_gain"]
-    if isinstance(probe, Undefined):
+    if isinstance(probe, NotMeasured):
         return not_measured(id, title, probe.reason, MEANINGS["probe_gain"])
-    if isinstance(untrained, Undefined):
+    if isinstance(untrained, NotMeasured):
         return not_measured(id, title, untrained.reason, MEANINGS["probe_gain"])
     interval = paired_difference(probe.is_correct, untrained.is_correct, probe.units)
     return Finding(
@@ -209,9 +209,9 @@ def _remark(gain: Interval) -> str:
     return WORSE_THAN_RANDOM if gain.high < 0 else NO_BETTER_THAN_RANDOM
 
 
-def _logme(value: float | Undefined, n: int) -> Finding:
+def _logme(value: float | NotMeasured, n: int) -> Finding:
     id, title, description = "backbone.logme", TITLES["logme"], MEANINGS["logme"]
-    if isinstance(value, Undefined):
+    if isinstance(value, NotMeasured):
         return not_measured(id, title, value.reason, description, n=n)
     return Finding(
         id=id,

@@ -15,8 +15,8 @@ from rft.plugins.backbone.groups import Gap
 from rft.plugins.backbone.logme import logme
 from rft.plugins.backbone.paired import paired_difference
 from rft.plugins.backbone.tables import gap_row
-from rft.records import Figure, Row, Section, Table
-from rft.stats.cross_validation import Folds, OutOfFold, Undefined
+from rft.records import Figure, NotMeasured, Row, Section, Table
+from rft.stats.cross_validation import Folds, OutOfFold
 
 if TYPE_CHECKING:
     from rft.features.embeddings import Embeddings
@@ -39,9 +39,9 @@ class _Candidate:
     name: str
     dimension: int
     seconds: float
-    probe: OutOfFold | Undefined
-    neighbours: OutOfFold | Undefined
-    logme: float | Undefined
+    probe: OutOfFold | NotMeasured
+    neighbours: OutOfFold | NotMeasured
+    logme: float | NotMeasured
     gaps: tuple[Gap, ...]
 
 
@@ -80,7 +80,9 @@ def compare(candidates: Mapping[str, CandidateBackbone], *, seed: int = 0, withh
     )
 
 
-def _measure(name: str, given: Embeddings, seconds: float, folds: Folds | Undefined, withheld: Withheld) -> _Candidate:
+def _measure(
+    name: str, given: Embeddings, seconds: float, folds: Folds | NotMeasured, withheld: Withheld
+) -> _Candidate:
     probe = measures.linear_probe(given.pretrained, folds)
     return _Candidate(
         name=name,
@@ -95,12 +97,12 @@ def _measure(name: str, given: Embeddings, seconds: float, folds: Folds | Undefi
 
 def _accuracy(candidate: _Candidate) -> float:
     """Return the accuracy to sort by; a backbone without one comes last."""
-    return -1.0 if isinstance(candidate.probe, Undefined) else candidate.probe.accuracy.value
+    return -1.0 if isinstance(candidate.probe, NotMeasured) else candidate.probe.accuracy.value
 
 
 def _row(candidate: _Candidate, given: Embeddings) -> Row:
     gaps = {gap.attribute: gap.value for gap in candidate.gaps}
-    rate = None if isinstance(candidate.probe, Undefined) else candidate.probe.accuracy
+    rate = None if isinstance(candidate.probe, NotMeasured) else candidate.probe.accuracy
     ends = rate.confidence_interval() if rate else None
     return {
         "backbone": candidate.name,
@@ -108,8 +110,8 @@ def _row(candidate: _Candidate, given: Embeddings) -> Row:
         "accuracy": rate.value if rate else None,
         "low": ends.low if ends else None,
         "high": ends.high if ends else None,
-        "knn": None if isinstance(candidate.neighbours, Undefined) else candidate.neighbours.accuracy.value,
-        "logme": None if isinstance(candidate.logme, Undefined) else candidate.logme,
+        "knn": None if isinstance(candidate.neighbours, NotMeasured) else candidate.neighbours.accuracy.value,
+        "logme": None if isinstance(candidate.logme, NotMeasured) else candidate.logme,
         **{f"gap_{attribute}": gaps.get(attribute) for attribute in given.groups},
         "seconds": candidate.seconds,
         "n": rate.sample.units if rate else len(given.labels),
@@ -118,11 +120,11 @@ def _row(candidate: _Candidate, given: Embeddings) -> Row:
 
 def _against_best(ranked: list[_Candidate]) -> Table:
     best = ranked[0].probe
-    return [] if isinstance(best, Undefined) else [_difference(each, best) for each in ranked[1:]]
+    return [] if isinstance(best, NotMeasured) else [_difference(each, best) for each in ranked[1:]]
 
 
 def _difference(candidate: _Candidate, best: OutOfFold) -> Row:
-    if isinstance(candidate.probe, Undefined):
+    if isinstance(candidate.probe, NotMeasured):
         return {"backbone": candidate.name, "value": None, "low": None, "high": None, "n": best.accuracy.sample.units}
     ends = paired_difference(candidate.probe.is_correct, best.is_correct, best.units)
     return {
@@ -165,5 +167,5 @@ def _undefined(ranked: list[_Candidate]) -> tuple[str, ...]:
         f"{each.name}: {what} was not measured, {measured.reason}."
         for each in ranked
         for what, measured in (("the probe", each.probe), ("knn", each.neighbours), ("LogME", each.logme))
-        if isinstance(measured, Undefined)
+        if isinstance(measured, NotMeasured)
     )

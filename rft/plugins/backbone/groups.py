@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from rft.disclosure.withheld import MISSING, NOTHING, Withheld
-from rft.records import Interval
-from rft.stats.cross_validation import OutOfFold, Undefined
+from rft.records import Interval, NotMeasured
+from rft.stats.cross_validation import OutOfFold
 from rft.stats.rates import Rate, gap_interval_of_rates
 
 FEWEST = 10  # units of a group that is scored
@@ -69,9 +69,9 @@ class Gap:
 
 
 def gaps(
-    probe: OutOfFold | Undefined, groups: Mapping[str, np.ndarray], withheld: Withheld = NOTHING
+    probe: OutOfFold | NotMeasured, groups: Mapping[str, np.ndarray], withheld: Withheld = NOTHING
 ) -> tuple[Gap, ...]:
     """Return the gap of each attribute; none without out-of-fold predictions."""
-    if isinstance(probe, Undefined):
+    if isinstance(probe, NotMeasured):
         return ()
     return tuple(Gap.of(attribute, probe, values, withheld) for attribute, values in groups.items())

@@ -8,7 +8,8 @@ import numpy as np
 import scipy.linalg
 from scipy.optimize import minimize_scalar
 
-from rft.stats.cross_validation import Undefined, find_non_finite, limit_to_one_thread
+from rft.records import NotMeasured
+from rft.stats.cross_validation import find_non_finite, limit_to_one_thread
 
 # The ratio of the precisions of weights and noise is sought over this range of the largest squared singular value:
 # below it the noise, above it the features have no part in the evidence.
@@ -17,7 +18,7 @@ GRID = 120  # starting points, under half a nat apart: the evidence may have sev
 EXACT = 1e-12  # share of a class that the features leave unexplained and that is rounding alone
 
 
-def logme(features: np.ndarray, labels: np.ndarray) -> float | Undefined:
+def logme(features: np.ndarray, labels: np.ndarray) -> float | NotMeasured:
     """Return the logarithm of maximum evidence, a mean over classes and examples, in nats.
 
     Each class is a 0/1 target y of Bayesian linear regression without intercept: y ~ N(F w, 1/beta), w ~ N(0, 1/alpha),
@@ -37,14 +38,14 @@ def logme(features: np.ndarray, labels: np.ndarray) -> float | Undefined:
         return problem
     classes = np.unique(labels)
     if len(classes) < 2:
-        return Undefined(f"fewer than two classes occur among {len(labels)} training examples")
+        return NotMeasured(f"fewer than two classes occur among {len(labels)} training examples")
     targets = (labels[:, None] == classes).astype(np.float64)
     with limit_to_one_thread():
         left, powers = _left_singular(features.astype(np.float64))
     fitted = left.T @ targets
     unexplained = np.sum((targets - left @ fitted) ** 2, axis=0)
     if len(powers) < len(labels) and (unexplained <= EXACT * targets.sum(axis=0)).any():
-        return Undefined("the features give the labels of a class exactly: the evidence has no maximum")
+        return NotMeasured("the features give the labels of a class exactly: the evidence has no maximum")
     evidences = [
         _largest_evidence(powers, own, rest, len(labels)) for own, rest in zip(fitted.T**2, unexplained, strict=True)
     ]

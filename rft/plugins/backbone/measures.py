@@ -7,13 +7,14 @@ from sklearn.base import BaseEstimator
 from sklearn.linear_model import RidgeClassifierCV
 from sklearn.neighbors import KNeighborsClassifier
 
-from rft.stats.cross_validation import Folds, OutOfFold, Undefined, find_non_finite, limit_to_one_thread
+from rft.records import NotMeasured
+from rft.stats.cross_validation import Folds, OutOfFold, find_non_finite, limit_to_one_thread
 
 NEIGHBOURS = 5
 PENALTIES = np.logspace(-4, 3, 8)  # of features whose rows have length 1 on average
 
 
-def linear_probe(features: np.ndarray, folds: Folds | Undefined) -> OutOfFold | Undefined:
+def linear_probe(features: np.ndarray, folds: Folds | NotMeasured) -> OutOfFold | NotMeasured:
     """Return the predictions of a linear classifier: ridge regression on the classes, its penalty chosen in each fold.
 
     The penalty is the one with the smallest leave-one-out error on the examples the fold may see, which has a closed
@@ -33,20 +34,22 @@ def linear_probe(features: np.ndarray, folds: Folds | Undefined) -> OutOfFold | 
     return _out_of_fold(RidgeClassifierCV(alphas=PENALTIES), scaled, folds)
 
 
-def nearest_neighbours(features: np.ndarray, folds: Folds | Undefined) -> OutOfFold | Undefined:
+def nearest_neighbours(features: np.ndarray, folds: Folds | NotMeasured) -> OutOfFold | NotMeasured:
     """Return the majority vote of the ``NEIGHBOURS`` nearest examples by cosine; of equal votes the first class wins.
 
     Arguments as for ``linear_probe``. It trains nothing, so it shows whether classes lie apart without a head.
     """
-    if isinstance(folds, Undefined):
+    if isinstance(folds, NotMeasured):
         return folds
     smallest = min(int(seen.sum()) for seen, _ in folds)
     voters = KNeighborsClassifier(min(NEIGHBOURS, smallest), metric="cosine", algorithm="brute")
     return _out_of_fold(voters, features, folds)
 
 
-def _out_of_fold(classifier: BaseEstimator, features: np.ndarray, folds: Folds | Undefined) -> OutOfFold | Undefined:
-    if isinstance(folds, Undefined):
+def _out_of_fold(
+    classifier: BaseEstimator, features: np.ndarray, folds: Folds | NotMeasured
+) -> OutOfFold | NotMeasured:
+    if isinstance(folds, NotMeasured):
         return folds
     if problem := find_non_finite(features):
         return problem

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rft.plugins.backbone.groups import FEWEST, Gap
-from rft.records import Figure, Row, Table
-from rft.stats.cross_validation import OutOfFold, Undefined
+from rft.records import Figure, NotMeasured, Row, Table
+from rft.stats.cross_validation import OutOfFold
 from rft.stats.rates import Rate
 
 CAPTIONS = {
@@ -19,18 +19,18 @@ CAPTIONS = {
 }
 
 
-def accuracies(classifiers: Mapping[str, OutOfFold | Undefined]) -> Table:
+def accuracies(classifiers: Mapping[str, OutOfFold | NotMeasured]) -> Table:
     """Return the accuracy of each classifier by name."""
     return [
-        _row(name, None if isinstance(predicted, Undefined) else predicted.accuracy)
+        _row(name, None if isinstance(predicted, NotMeasured) else predicted.accuracy)
         for name, predicted in classifiers.items()
     ]
 
 
-def balanced_accuracies(classifiers: Mapping[str, OutOfFold | Undefined]) -> Table:
+def balanced_accuracies(classifiers: Mapping[str, OutOfFold | NotMeasured]) -> Table:
     """Return the balanced accuracy of each classifier by name."""
     return [
-        _row(name, None if isinstance(predicted, Undefined) else predicted.balanced_accuracy)
+        _row(name, None if isinstance(predicted, NotMeasured) else predicted.balanced_accuracy)
         for name, predicted in classifiers.items()
     ]
 

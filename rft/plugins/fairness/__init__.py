@@ -72,7 +72,7 @@ class FairnessOptions(Options):
         return "fairness.mitigation" if self.mitigation else None
 
     @model_validator(mode="after")
-    def _consistent(self) -> FairnessOptions:
+    def _check_consistency(self) -> FairnessOptions:
         if self.shown > self.min_group:
             raise ValueError("min_shown is above min_group: a group would be compared that is not shown")
         check_options(self.tables, self.ll144)
@@ -94,15 +94,15 @@ class Fairness(Plugin[FairnessOptions]):
 
     def compare_runs(self, pair: RunPair) -> Section | None:
         """Return how the gaps between groups changed from one run to the other."""
-        from rft.plugins.fairness.paired.section import section
+        from rft.plugins.fairness.paired.section import compare_models
 
-        return section(pair)
+        return compare_models(pair)
 
     def load_model(self, folder: Path) -> MitigatedModel | None:
         """Return the mitigated model of a run; see ``MitigatedModel.predict``."""
         from rft.plugins.fairness.mitigation import saved_rule
 
-        return saved_rule.load(folder) if saved_rule.is_saved_in(folder) else None
+        return saved_rule.load_rule(folder) if saved_rule.is_saved_in(folder) else None
 
     def check(self, options: FairnessOptions, data: DataConfig) -> None:
         """Raise ``ConfigError`` where the options name an attribute that the data does not have."""
@@ -120,17 +120,17 @@ class Fairness(Plugin[FairnessOptions]):
 
     def count_cases(self, audited: AuditedModel, options: FairnessOptions) -> Iterator[Counted]:
         """Return the test rows that numbers of groups rest on: see ``rft.plugins.Plugin.count_cases``."""
-        from rft.plugins.fairness.audit import counted
+        from rft.plugins.fairness.audit import count_cases
 
-        return counted(audited, options, positive=self._positive(audited))
+        return count_cases(audited, options, positive=self._require_positive(audited))
 
     def audit(self, audited: AuditedModel, options: FairnessOptions) -> Section:
         """Return the section; needs predictions with groups, and a favourable class."""
-        from rft.plugins.fairness.audit import audit
+        from rft.plugins.fairness.audit import audit_groups
 
-        return audit(audited, options, positive=self._positive(audited))
+        return audit_groups(audited, options, positive=self._require_positive(audited))
 
-    def _positive(self, audited: AuditedModel) -> str:
+    def _require_positive(self, audited: AuditedModel) -> str:
         if audited.facts.positive is None:
             raise Unavailable("no favourable class was given (data.positive), so rates of groups have no direction")
         return audited.facts.positive

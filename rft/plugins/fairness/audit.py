@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pandas as pd
 
 from rft.disclosure.withheld import Counted
 from rft.errors import Unavailable
 from rft.plugins import AuditedModel
+from rft.plugins.chapter_content import ChapterContent, merge_chapters
 from rft.plugins.fairness import FairnessOptions
 from rft.plugins.fairness.legal import build, ll144
-from rft.plugins.fairness.measure.group_comparison import Compared
-from rft.plugins.fairness.measure.group_metrics import Limits
-from rft.plugins.fairness.measure.plan import Plan
-from rft.plugins.fairness.measure.warning_family import judge_together
+from rft.plugins.fairness.measure.group_comparison import GroupComparison
+from rft.plugins.fairness.measure.group_metrics import SampleSizeRules
+from rft.plugins.fairness.measure.plan import ComparisonPlan
+from rft.plugins.fairness.measure.warning_family import correct_together
 from rft.plugins.fairness.mitigation import chapter
-from rft.plugins.fairness.mitigation.mitigate import Mitigated, mitigate
-from rft.plugins.fairness.present.chapters import Part, by_group_rows, parts
+from rft.plugins.fairness.mitigation.mitigate import MitigationResult, fit_mitigation
+from rft.plugins.fairness.present.chapters import build_chapters, tabulate_by_group
 from rft.plugins.fairness.present.tables import SPLIT
-from rft.records import Section, Table
+from rft.records import Section
 from rft.references import KISH_KORN_GRAUBARD
 
 _CONTROLLED = (
@@ -28,31 +29,33 @@ _CONTROLLED = (
 )
 
 
-def audit(audited: AuditedModel, options: FairnessOptions, *, positive: str) -> Section:
+def audit_groups(audited: AuditedModel, options: FairnessOptions, *, positive: str) -> Section:
     """Return the section; raises ``Unavailable`` without test rows, groups, or a prediction for every row."""
-    limits = Limits(options.min_group, options.shown)
+    size_rules = SampleSizeRules(options.min_group, options.shown)
     audited.withheld.require(SPLIT)
-    plan = Plan.of(_test_rows(audited.predictions), audited.facts.classes, options, positive, audited.withheld)
-    compared = _compared(plan, limits, audited.seed)
+    plan = ComparisonPlan.from_frame(
+        _test_rows(audited.predictions), audited.facts.classes, options, positive, audited.withheld
+    )
+    compared = _compare_all_groups(plan, size_rules, audited.seed)
     model = "external" if audited.facts.training.mode == "external" else "fine-tuned"
-    made = parts(plan, compared, model=model, limits=limits, seed=audited.seed)
-    made.append(_legal(plan, options))
-    found = None
+    chapters = build_chapters(plan, compared, model=model, size_rules=size_rules, seed=audited.seed)
+    chapters.append(_legal_chapter(plan, options))
+    mitigated = None
     if options.mitigation is not None:
-        found = mitigate(audited, options.mitigation, positive, limits)
-        made.append(chapter.part(audited, found, options, positive))
-    section = _section(made, _notes(plan, positive, options))
-    return section if found is None else _with_mitigated(section, found, audited, options, positive)
+        mitigated = fit_mitigation(audited, options.mitigation, positive, size_rules)
+        chapters.append(chapter.mitigation_chapter(audited, mitigated, options, positive))
+    section = merge_chapters("fairness", "Fairness", chapters, notes=_write_notes(plan, positive, options))
+    return section if mitigated is None else _with_mitigated(section, mitigated, audited, options, positive)
 
 
-def counted(audited: AuditedModel, options: FairnessOptions, *, positive: str) -> Iterator[Counted]:
-    """Yield the rows that the section's numbers of groups rest on; raises ``Unavailable`` as ``audit`` does."""
-    plan = Plan.of(_test_rows(audited.predictions), audited.facts.classes, options, positive)
+def count_cases(audited: AuditedModel, options: FairnessOptions, *, positive: str) -> Iterator[Counted]:
+    """Yield the rows that the section's numbers of groups rest on; raises ``Unavailable`` as ``audit_groups`` does."""
+    plan = ComparisonPlan.from_frame(_test_rows(audited.predictions), audited.facts.classes, options, positive)
     mitigates = options.mitigation is not None
-    yield from plan.counted(SPLIT, selections=bool(options.tables), all_classes=mitigates)
+    yield from plan.count_cases(SPLIT, selections=bool(options.tables), all_classes=mitigates)
     if options.ll144 is not None:
         both = (options.ll144.sex, options.ll144.race)
-        for mask in (None, ll144.chosen(plan.rows, plan.positive, options.ll144)):
+        for mask in (None, ll144.select_rows(plan.rows, plan.positive, options.ll144)):
             yield Counted(SPLIT, both, mask, mask is not None)
 
 
@@ -63,12 +66,14 @@ def _test_rows(predictions: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _compared(plan: Plan, limits: Limits, seed: int) -> list[Compared]:
-    return judge_together([Compared.of(grouped, plan, limits, seed) for grouped in plan.grouped()])
+def _compare_all_groups(plan: ComparisonPlan, size_rules: SampleSizeRules, seed: int) -> list[GroupComparison]:
+    return correct_together(
+        [GroupComparison.from_plan(grouped, plan, size_rules, seed) for grouped in plan.group_predictions()]
+    )
 
 
-def _legal(plan: Plan, options: FairnessOptions) -> Part:
-    legal = build.build(
+def _legal_chapter(plan: ComparisonPlan, options: FairnessOptions) -> ChapterContent:
+    return build.build_legal_chapter(
         plan.rows,
         [*plan.attributes, *plan.crossed],
         plan.positive,
@@ -77,39 +82,24 @@ def _legal(plan: Plan, options: FairnessOptions) -> Part:
         min_group=options.min_group,
         withheld=plan.withheld,
     )
-    return Part("Legal tables", legal.findings, legal.tables, legal.captions, text=legal.notes)
-
-
-def _section(made: Sequence[Part], notes: tuple[str, ...]) -> Section:
-    shown = [part for part in made if not part.empty]
-    tables: dict[str, Table] = {name: table for part in shown for name, table in part.tables.items()}
-    captions = {name: text for part in shown for name, text in part.captions.items()}
-    return Section(
-        plugin="fairness",
-        title="Fairness",
-        findings=tuple(finding for part in shown for finding in part.findings),
-        tables=tables,
-        captions={name: text for name, text in captions.items() if name in tables},
-        figures=tuple(figure for part in shown for figure in part.figures),
-        notes=notes,
-        chapters=tuple(part.chapter() for part in shown),
-    )
 
 
 def _with_mitigated(
-    section: Section, found: Mitigated, audited: AuditedModel, options: FairnessOptions, positive: str
+    section: Section, mitigated: MitigationResult, audited: AuditedModel, options: FairnessOptions, positive: str
 ) -> Section:
     """Add the groups of the mitigated model to the table, and the model to the run."""
-    if found.predictions is None:
+    if mitigated.predictions is None:
         return section
-    plan = Plan.of(_test_rows(found.predictions), audited.facts.classes, options, positive, audited.withheld)
-    compared = _compared(plan, Limits(options.min_group, options.shown), audited.seed)
-    rows = by_group_rows(plan, compared, "mitigated", audited.seed)
+    plan = ComparisonPlan.from_frame(
+        _test_rows(mitigated.predictions), audited.facts.classes, options, positive, audited.withheld
+    )
+    compared = _compare_all_groups(plan, SampleSizeRules(options.min_group, options.shown), audited.seed)
+    rows = tabulate_by_group(plan, compared, "mitigated", audited.seed)
     tables = section.tables | {"by_group": section.tables["by_group"] + rows}
-    return section.model_copy(update={"tables": tables, "folders": found.folders})
+    return section.model_copy(update={"tables": tables, "folders": mitigated.folders})
 
 
-def _notes(plan: Plan, positive: str, options: FairnessOptions) -> tuple[str, ...]:
+def _write_notes(plan: ComparisonPlan, positive: str, options: FairnessOptions) -> tuple[str, ...]:
     repeats = plan.rows.units is not None
     units = (
         f" Rows of one unit are not independent: units are what is counted and resampled ({KISH_KORN_GRAUBARD})."

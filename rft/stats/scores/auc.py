@@ -361,10 +361,10 @@ def _draw_influences(
         variance = _influence_variance(influences, weights)
         return np.sqrt(variance) * rng.standard_normal(draws), np.full(draws, variance)
     added = np.where(weights < 1, weights, 0.0)
-    n, total = int(np.count_nonzero(weights == 1)), weights.sum()
+    n_units, total = int(np.count_nonzero(weights == 1)), weights.sum()
     urn = np.repeat(influences, np.round(weights / ADDED_UNITS).astype(int))
-    picks = [urn[rng.integers(0, len(urn), size=(size, n))] for size in draw_batch_sizes(draws, n)]
+    picks = [urn[rng.integers(0, len(urn), size=(size, n_units))] for size in draw_batch_sizes(draws, n_units)]
     sums = np.concatenate([pick.sum(axis=1) for pick in picks]) + added @ influences
     squares = np.concatenate([np.einsum("bn,bn->b", pick, pick) for pick in picks]) + added @ influences**2
-    expected = (n * weights / total + added) @ influences
+    expected = (n_units * weights / total + added) @ influences
     return sums - expected, total / (total - 1) * (squares - sums**2 / total)

@@ -155,7 +155,7 @@ class Ratios:
         return cls(np.array(numerators), np.array(denominators), names)
 
     @property
-    def fact(self) -> tuple[bytes, bytes]:
+    def fact_key(self) -> tuple[bytes, bytes]:
         """Return a key that metrics share whose gaps are one fact: a share and its complement, such as TPR and FNR."""
         complement = self.denominators & ~self.numerators
         return self.denominators.tobytes(), min(self.numerators.tobytes(), complement.tobytes())

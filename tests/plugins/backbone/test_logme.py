@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
 from rft.plugins.backbone.logme import logme
-from rft.stats.cross_validation import Undefined
+from rft.records import NotMeasured
 
 
 def naive_logme(features: np.ndarray, labels: np.ndarray) -> float:
@@ -67,10 +67,10 @@ def test_features_that_hold_nothing_give_the_evidence_of_noise_alone() -> None:
 def test_what_has_no_maximum_is_undefined() -> None:
     labels = np.arange(30) % 2
     exact = logme(np.eye(2, dtype=np.float32)[labels], labels)
-    assert isinstance(exact, Undefined)
+    assert isinstance(exact, NotMeasured)
     assert "exactly" in exact.reason
     one_class = logme(np.ones((30, 2), np.float32), np.zeros(30, int))
-    assert isinstance(one_class, Undefined)
+    assert isinstance(one_class, NotMeasured)
     broken = logme(np.full((30, 2), np.nan, np.float32), labels)
-    assert isinstance(broken, Undefined)
+    assert isinstance(broken, NotMeasured)
     assert "not finite" in broken.reason

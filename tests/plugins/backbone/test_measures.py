@@ -7,7 +7,8 @@ import pytest
 
 from rft.plugins.backbone import measures
 from rft.plugins.backbone.groups import Gap
-from rft.stats.cross_validation import Folds, OutOfFold, Undefined
+from rft.records import NotMeasured
+from rft.stats.cross_validation import Folds, OutOfFold
 from rft.stats.gaps.rate_difference import TwoRates
 
 
@@ -55,7 +56,7 @@ def test_a_rare_class_leaves_fewer_folds(rare: int, count: int) -> None:
 def test_what_cannot_be_folded_says_why() -> None:
     def reason(labels: list[int], units: list[str] | None = None) -> str:
         folds = Folds.draw_stratified(np.array(labels), None if units is None else np.array(units), seed=0)
-        assert isinstance(folds, Undefined)
+        assert isinstance(folds, NotMeasured)
         assert measures.linear_probe(np.ones((len(labels), 2), np.float32), folds) is folds
         assert measures.nearest_neighbours(np.ones((len(labels), 2), np.float32), folds) is folds
         return folds.reason
@@ -157,7 +158,7 @@ def test_features_that_are_not_numbers_are_refused() -> None:
     features, labels = planted(40, 3)
     features[3, 1], features[7] = np.nan, np.inf
     found = measures.linear_probe(features, folds_of(labels))
-    assert isinstance(found, Undefined)
+    assert isinstance(found, NotMeasured)
     assert found.reason == "2 of 40 examples have features that are not finite"
 
 

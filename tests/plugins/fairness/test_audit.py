@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from rft.errors import Unavailable
 from rft.plugins import Plugin
 from rft.plugins.fairness import Fairness, FairnessOptions
-from rft.plugins.fairness.measure.gaps import Gap, compare
-from rft.plugins.fairness.measure.group_metrics import Limits, measure
-from rft.plugins.fairness.measure.plan import Plan
+from rft.plugins.fairness.measure.gaps import Gap, compare_groups
+from rft.plugins.fairness.measure.group_metrics import SampleSizeRules, measure_groups
+from rft.plugins.fairness.measure.plan import ComparisonPlan
 from rft.records import Row, Section
 from rft.report.views.tables import matching
 from rft.stats import intervals
@@ -367,11 +367,11 @@ def test_the_order_of_rows_does_not_matter() -> None:
 
 def gap_of(frame: pd.DataFrame) -> Gap:
     """Return the gap in accuracy by place, without the rest of an audit."""
-    plan = Plan.of(frame, ("no", "yes"), FairnessOptions(metrics=["accuracy"]), "yes")
-    [grouped] = plan.grouped()
-    [(metric, target)] = plan.asked
-    measured = measure(grouped, metric, target, limits=Limits(), positive=1)
-    return compare(grouped, metric, target, measured, seed=0, verdicts=False)
+    plan = ComparisonPlan.from_frame(frame, ("no", "yes"), FairnessOptions(metrics=["accuracy"]), "yes")
+    [grouped] = plan.group_predictions()
+    [(metric, target)] = plan.planned_metrics
+    measured = measure_groups(grouped, metric, target, size_rules=SampleSizeRules(), positive=1)
+    return compare_groups(grouped, metric, target, measured, seed=0, verdicts=False)
 
 
 def test_a_planted_gap_is_found() -> None:

@@ -14,10 +14,10 @@ from rft.plugins.fairness.mitigation.decision_rules import (
     LinearHead,
     Mixture,
     RuleInputs,
-    decide,
-    from_parts,
-    positions,
-    to_parts,
+    decide_by_rule,
+    deserialize_rule,
+    hash_to_unit_interval,
+    serialize_rule,
 )
 
 THRESHOLDS = GroupThresholds(
@@ -43,35 +43,35 @@ def rows(scores, groups=None, features=None) -> RuleInputs:
 
 
 def test_thresholds_by_hand() -> None:
-    found = THRESHOLDS.probabilities(rows([0.2, 0.5, 0.7, 0.4, 0.9], ["a", "a", "a", "b", "b"]))
+    found = THRESHOLDS.decision_probabilities(rows([0.2, 0.5, 0.7, 0.4, 0.9], ["a", "a", "a", "b", "b"]))
     assert found[:, 1] == pytest.approx([0, 0.25, 1, 0.5 * 0.2, 0.5 * 0.2 + 0.5 * 0.6])
     assert found.sum(axis=1) == pytest.approx(np.ones(5))
 
 
 def test_a_row_without_a_group_is_left_to_the_fine_tuned_model_and_an_unknown_group_is_refused() -> None:
-    assert list(THRESHOLDS.probabilities(rows([0.45, 0.55], [None, None]))[:, 1]) == [0, 1]
+    assert list(THRESHOLDS.decision_probabilities(rows([0.45, 0.55], [None, None]))[:, 1]) == [0, 1]
     with pytest.raises(DataError, match=r"'c' is a group that the rule was not fitted for; it knows a, b"):
-        THRESHOLDS.probabilities(rows([0.5], ["c"]))
+        THRESHOLDS.decision_probabilities(rows([0.5], ["c"]))
 
 
 def test_a_mixture_by_hand() -> None:
-    found = MIXTURE.probabilities(rows([0, 0, 0], features=[[1, 0], [1, 2], [-1, 0]]))
+    found = MIXTURE.decision_probabilities(rows([0, 0, 0], features=[[1, 0], [1, 2], [-1, 0]]))
     assert found[:, 0] == pytest.approx([0.3, 1.0, 0.0])  # the favourable class is the first
 
 
 def test_a_head_is_softmax() -> None:
     features = np.array([[1.0, 2.0], [0.0, -1.0]])
     expected = torch.tensor(features @ HEAD.weight.T + HEAD.bias).softmax(1)
-    assert HEAD.probabilities(rows([0, 0], features=features)) == pytest.approx(expected.numpy())
+    assert HEAD.decision_probabilities(rows([0, 0], features=features)) == pytest.approx(expected.numpy())
 
 
 def test_draws_follow_from_the_item_and_keep_to_the_probability() -> None:
     items = [f"{number:x}" for number in range(20_000)]
     probabilities = np.tile([0.7, 0.3], (len(items), 1))
-    drawn = decide(MIXTURE, probabilities, items, seed=0)
+    drawn = decide_by_rule(MIXTURE, probabilities, items, seed=0)
     assert drawn.mean() == pytest.approx(0.3, abs=4 * (0.21 / 20_000) ** 0.5)
-    assert np.array_equal(drawn[::-1], decide(MIXTURE, probabilities, items[::-1], seed=0))
-    other = decide(MIXTURE, probabilities, items, seed=1)
+    assert np.array_equal(drawn[::-1], decide_by_rule(MIXTURE, probabilities, items[::-1], seed=0))
+    other = decide_by_rule(MIXTURE, probabilities, items, seed=1)
     assert (drawn == other).mean() == pytest.approx(0.7**2 + 0.3**2, abs=0.02)  # as independent draws agree
     assert np.corrcoef(drawn[:-1], drawn[1:])[0, 1] == pytest.approx(0, abs=0.03)
 
@@ -79,12 +79,12 @@ def test_draws_follow_from_the_item_and_keep_to_the_probability() -> None:
 def test_what_is_certain_is_never_drawn_otherwise() -> None:
     items = [str(number) for number in range(5000)]
     for certain in ([1.0, 0.0], [0.0, 1.0]):
-        assert (decide(MIXTURE, np.tile(certain, (5000, 1)), items, 0) == int(certain[1])).all()
-    assert list(decide(HEAD, np.array([[0.4, 0.35, 0.25]]), [], 0)) == [0]
+        assert (decide_by_rule(MIXTURE, np.tile(certain, (5000, 1)), items, 0) == int(certain[1])).all()
+    assert list(decide_by_rule(HEAD, np.array([[0.4, 0.35, 0.25]]), [], 0)) == [0]
 
 
 def test_positions_are_spread_evenly() -> None:
-    counts, _ = np.histogram(positions(map(str, range(10_000)), "key"), bins=10, range=(0, 1))
+    counts, _ = np.histogram(hash_to_unit_interval(map(str, range(10_000)), "key"), bins=10, range=(0, 1))
     assert ((counts - 1000) ** 2 / 1000).sum() < 27.9  # chi-squared of 9 degrees at 0.001
 
 
@@ -103,8 +103,8 @@ def test_whether_anything_is_drawn(changed: dict, randomised: bool) -> None:
 
 @pytest.mark.parametrize("rule", [THRESHOLDS, MIXTURE, HEAD], ids=lambda rule: rule.kind)
 def test_a_rule_comes_back_as_it_was(rule) -> None:
-    plain, tensors = to_parts(rule)
-    again = from_parts(json.loads(json.dumps(plain)), tensors)
+    plain, tensors = serialize_rule(rule)
+    again = deserialize_rule(json.loads(json.dumps(plain)), tensors)
     assert type(again) is type(rule)
     for name, value in vars(rule).items():
         assert np.array_equal(getattr(again, name), value)

@@ -10,7 +10,7 @@ import pytest
 from sklearn import metrics as sklearn
 
 from rft.plugins.fairness import Fairness, FairnessOptions
-from rft.plugins.fairness.measure.group_metrics import Limits, measure
+from rft.plugins.fairness.measure.group_metrics import SampleSizeRules, measure_groups
 from rft.predictions.grouped import ClassTarget, GroupedPredictions
 from rft.predictions.table import Grouping, PredictionArrays
 from rft.records import Section
@@ -26,7 +26,7 @@ BINARY: dict[str, Callable[..., float]] = {
     "fnr": fairlearn.false_negative_rate,
     "precision": sklearn.precision_score,
 }
-NO_LIMITS = Limits(1, 1)
+NO_LIMITS = SampleSizeRules(1, 1)
 
 
 def made_up(seed: int, k: int, n: int = 600) -> PredictionArrays:
@@ -43,7 +43,7 @@ def grouping(seed: int, n: int = 600, shares=(0.5, 0.3, 0.2)) -> Grouping:
 
 
 def values(rows: PredictionArrays, groups: Grouping, metric: str, target: ClassTarget) -> list[float | None]:
-    found = measure(GroupedPredictions(rows, groups), metric, target, limits=NO_LIMITS, positive=0)
+    found = measure_groups(GroupedPredictions(rows, groups), metric, target, size_rules=NO_LIMITS, positive=0)
     return [each.value for each in found]
 
 

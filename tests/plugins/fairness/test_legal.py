@@ -12,9 +12,9 @@ import pytest
 from scipy.stats import binom
 
 from rft.errors import ConfigError
+from rft.plugins.chapter_content import ChapterContent
 from rft.plugins.fairness.legal import Ll144Options, build, check_attributes, check_options, exact, four_fifths, ratios
-from rft.plugins.fairness.legal.build import Legal
-from rft.plugins.fairness.legal.ratios import Shares
+from rft.plugins.fairness.legal.ratios import SelectionRates
 from rft.predictions.table import Grouping, PredictionArrays
 from rft.records import Row, Section
 from rft.stats.gaps.rate_ratio import smallest_ratio
@@ -39,12 +39,12 @@ def with_sex(counts: dict[str, tuple[int, int]]) -> tuple[PredictionArrays, list
     )
 
 
-def made(rows: PredictionArrays, groupings: list[Grouping], *tables: str, **options) -> Legal:
+def made(rows: PredictionArrays, groupings: list[Grouping], *tables: str, **options) -> ChapterContent:
     ll144 = Ll144Options(sex="sex", race="race", **options) if "ll144" in tables else None
-    return build.build(rows, groupings, 1, tables=tables, ll144_options=ll144)
+    return build.build_legal_chapter(rows, groupings, 1, tables=tables, ll144_options=ll144)
 
 
-def named(legal: Legal, table: str, group: str, attribute: str = "race") -> Row:
+def named(legal: ChapterContent, table: str, group: str, attribute: str = "race") -> Row:
     [row] = [row for row in legal.tables[table] if (row["attribute"], row["group"]) == (attribute, group)]
     return row
 
@@ -127,12 +127,12 @@ def test_a_category_under_two_percent_is_marked_or_left_out_and_said_so() -> Non
     marked = made(rows, groupings, "ll144")
     assert named(marked, "ll144", "few")["status"] == "highest rate, under 2 %"
     assert named(marked, "ll144", "most")["impact_ratio"] == pytest.approx(1 / 3)
-    assert any("are marked" in note for note in marked.notes)
+    assert any("are marked" in note for note in marked.text)
     out = made(rows, groupings, "ll144", small_left_out_because="twelve people tell nothing")
     few, most = (named(out, "ll144", group) for group in ("few", "most"))
     assert (few["status"], few["impact_ratio"], few["selection_rate"], few["n"]) == ("left out: under 2 %", None, 1, 12)
     assert most["impact_ratio"] == pytest.approx(2 / 3)
-    assert any("because: twelve people tell nothing" in note for note in out.notes)
+    assert any("because: twelve people tell nothing" in note for note in out.text)
 
 
 @pytest.mark.parametrize("table", ["ll144", "four_fifths"])
@@ -163,15 +163,15 @@ def test_rows_of_one_person_have_no_exact_test_and_a_wider_interval() -> None:
     expected = smallest_ratio([10, 20], [30, 30])  # all rows of a person agree
     assert (together["low"], together["high"]) == pytest.approx((expected.low, expected.high), rel=0.05)
     assert together["high"] - together["low"] > apart["high"] - apart["low"]
-    assert four_fifths.REPEATED in pair.notes
-    assert four_fifths.REPEATED not in one.notes
+    assert four_fifths.REPEATED in pair.text
+    assert four_fifths.REPEATED not in one.text
 
 
 @pytest.mark.parametrize(("n", "other_n"), [(7, 9), (12, 5), (20, 20)])
 def test_the_exact_test_of_the_ratio_is_the_enumeration_of_all_outcomes(n: int, other_n: int) -> None:
     """Held against a sum over every outcome, without bisection; over the same shares of the other group."""
     k, other_k = np.meshgrid(np.arange(n + 1), np.arange(other_n + 1), indexing="ij")
-    z = exact.score(k, n, other_k, other_n, 0.8)
+    z = exact.score_statistic(k, n, other_k, other_n, 0.8)
     assert np.all(np.diff(z, axis=0) >= -1e-9), "the statistic rises with the count, as bisection needs"
     for selected, other in itertools.product(range(0, n + 1, 3), range(0, other_n + 1, 2)):
         shares = np.linspace(*exact._confidence_set(other, other_n), 200)
@@ -184,7 +184,7 @@ def test_the_exact_test_of_the_ratio_is_the_enumeration_of_all_outcomes(n: int, 
             )
             for p in shares
         )
-        found = exact.at_least(selected, n, other, other_n, ratio=0.8)
+        found = exact.ratio_p_value(selected, n, other, other_n, ratio=0.8)
         assert found.exact
         assert found.value == pytest.approx(min(chance + 1e-6, 1.0), abs=1e-12)
 
@@ -193,7 +193,7 @@ def test_the_exact_test_of_the_ratio_is_the_enumeration_of_all_outcomes(n: int, 
 def test_the_exact_test_of_the_ratio_rejects_a_true_one_in_at_most_five_percent(n: int, other_n: int) -> None:
     """The true chance of rejection, summed over every outcome, at ratios on and above the bound."""
     p = np.array(
-        [[exact.at_least(k, n, m, other_n, ratio=0.8).value for m in range(other_n + 1)] for k in range(n + 1)]
+        [[exact.ratio_p_value(k, n, m, other_n, ratio=0.8).value for m in range(other_n + 1)] for k in range(n + 1)]
     )
     worst = 0.0
     for share, ratio in itertools.product(np.linspace(0.02, 1, 50), (0.8, 0.9, 1.0)):
@@ -207,16 +207,16 @@ def test_the_exact_test_of_the_ratio_rejects_a_true_one_in_at_most_five_percent(
 
 def test_the_score_test_of_large_samples_agrees_with_the_exact_one(monkeypatch: pytest.MonkeyPatch) -> None:
     counts = (1200, 2400, 1480, 2400)
-    one = exact.at_least(*counts, ratio=0.8)
-    monkeypatch.setattr(exact, "MOST", 10)
-    other = exact.at_least(*counts, ratio=0.8)
+    one = exact.ratio_p_value(*counts, ratio=0.8)
+    monkeypatch.setattr(exact, "MAX_ROWS_OF_EXACT_TEST", 10)
+    other = exact.ratio_p_value(*counts, ratio=0.8)
     assert (one.exact, other.exact) == (True, False)
     assert one.value == pytest.approx(other.value, rel=0.05)
 
 
 def test_equality_is_the_hypergeometric_sum() -> None:
     """The tea test of Fisher 1935: 3 of 4 right has p = 34 / 70 to both sides."""
-    assert exact.equality(3, 4, 1, 4) == pytest.approx(34 / 70)
+    assert exact.equality_p_value(3, 4, 1, 4) == pytest.approx(34 / 70)
 
 
 def test_the_selected_maximum_inflates_plain_p_values_and_the_adjusted_ones_allow_for_it() -> None:
@@ -225,11 +225,13 @@ def test_the_selected_maximum_inflates_plain_p_values_and_the_adjusted_ones_allo
     grouping = Grouping.from_values("race", pd.Series(np.repeat(list("abcdef"), 60)))
     plain, adjusted, covered, repetitions = 0, 0, 0, 400
     for _ in range(repetitions):
-        shares = Shares.of(grouping, rng.random(360) < 0.5, None, min_group=10)
+        shares = SelectionRates.from_selection(grouping, rng.random(360) < 0.5, None, min_group=10)
         best = shares.reference
         assert best is not None
         others = [group for group in range(6) if group != best]
-        smallest = min(exact.equality(int(shares.chosen[each]), 60, int(shares.chosen[best]), 60) for each in others)
+        smallest = min(
+            exact.equality_p_value(int(shares.chosen[each]), 60, int(shares.chosen[best]), 60) for each in others
+        )
         plain += smallest < 0.05
         adjusted += min(1.0, smallest * shares.pairs) < 0.05
         covered += all(each.low <= 1 <= each.high for each in map(shares.ratio_interval, others) if each)
@@ -240,11 +242,14 @@ def test_the_selected_maximum_inflates_plain_p_values_and_the_adjusted_ones_allo
 
 def test_no_wording_claims_that_a_law_is_satisfied() -> None:
     source = Path(ratios.__file__).parent
-    legal = made(*with_sex(LL144), "ll144", "four_fifths", small_left_out_because="few")
-    legal += made(*with_sex({"a": (0, 30), "b": (1, 2)}), "ll144", "four_fifths")
-    words = [*legal.notes, *legal.captions.values()]
-    words += [text for f in legal.findings for text in (f.title, f.description, f.caveats, f.reason or "")]
-    words += [str(cell) for table in legal.tables.values() for row in table for cell in row.values()]
+    words: list[str] = []
+    for chapter in (
+        made(*with_sex(LL144), "ll144", "four_fifths", small_left_out_because="few"),
+        made(*with_sex({"a": (0, 30), "b": (1, 2)}), "ll144", "four_fifths"),
+    ):
+        words += [*chapter.text, *chapter.captions.values()]
+        words += [text for f in chapter.findings for text in (f.title, f.description, f.caveats, f.reason or "")]
+        words += [str(cell) for table in chapter.tables.values() for row in table for cell in row.values()]
     words += [file.read_text(encoding="utf-8") for file in source.glob("*.py")]
     claims = re.compile(
         r"\b(compl(y|ies|iant|iance)|pass(es|ed)?|lawful|legal(ly)? (fine|sound)|no violation|ok)\b", re.I
@@ -280,4 +285,4 @@ def test_what_the_data_lacks_is_not_measured_with_the_reason() -> None:
     assert "no group attribute 'sex', only race" in finding.reason
     [finding] = made(*with_sex(LL144), "ll144", basis="score").findings
     assert "decisions alone" in finding.reason
-    assert made(rows, groupings) == Legal()
+    assert made(rows, groupings) == ChapterContent("Legal tables")

@@ -20,12 +20,18 @@ from rft.records import Backbone, Figure, Section
 from tests.support import mitigation_cases as cases
 
 pytest.importorskip("fairlearn")
-from rft.plugins.fairness.mitigation.dataset import ASIDE, OWN, Material, out_of_fold, part
-from rft.plugins.fairness.mitigation.measure import certain, measure_decisions
+from rft.plugins.fairness.mitigation.dataset import (
+    OWN_SPLIT,
+    SET_ASIDE_FROM_TRAIN,
+    MitigationData,
+    examples_of_split,
+    score_out_of_fold,
+)
+from rft.plugins.fairness.mitigation.measure import measure_decisions, one_hot_decisions
 from rft.plugins.fairness.mitigation.methods import feature_reweighting, reductions, thresholds
-from rft.plugins.fairness.mitigation.methods.candidates import quiet
-from rft.plugins.fairness.mitigation.methods.logistic import Space
-from rft.plugins.fairness.mitigation.mitigate import Mitigated, choose, mitigate
+from rft.plugins.fairness.mitigation.methods.candidates import suppress_warnings
+from rft.plugins.fairness.mitigation.methods.logistic import FeatureSpace
+from rft.plugins.fairness.mitigation.mitigate import MitigationResult, choose_candidate, fit_mitigation
 
 SIZES = {"train": 1500, "validation": 1500, "test": 3000}
 CONSTRAINTS = ("demographic_parity", "equalized_odds", "true_positive_rate_parity", "false_positive_rate_parity")
@@ -37,8 +43,8 @@ def planted() -> AuditedModel:
 
 
 @cache
-def material() -> Material:
-    return Material.of(planted(), "region", "yes")
+def material() -> MitigationData:
+    return MitigationData.from_audited(planted(), "region", "yes")
 
 
 def options(*methods: str, **changed) -> MitigationOptions:
@@ -47,17 +53,17 @@ def options(*methods: str, **changed) -> MitigationOptions:
 
 
 @cache
-def by(*methods: str) -> Mitigated:
-    return mitigate(planted(), options(*methods), "yes")
+def by(*methods: str) -> MitigationResult:
+    return fit_mitigation(planted(), options(*methods), "yes")
 
 
-def chosen(found: Mitigated) -> dict:
-    [row] = [row for row in found.tables["mitigation_frontier"] if row["chosen"] == "yes"]
+def chosen(found: MitigationResult) -> dict:
+    [row] = [row for row in found.chapter.tables["mitigation_frontier"] if row["chosen"] == "yes"]
     return row
 
 
-def value(found: Mitigated, name: str) -> float:
-    [finding] = [finding for finding in found.findings if finding.id == f"fairness.mitigation.{name}"]
+def value(found: MitigationResult, name: str) -> float:
+    [finding] = [finding for finding in found.chapter.findings if finding.id == f"fairness.mitigation.{name}"]
     assert finding.value is not None, finding.reason
     return finding.value
 
@@ -71,12 +77,12 @@ def value(found: Mitigated, name: str) -> float:
     ],
 )
 def test_thresholds_decide_as_fairlearn_does(constraint: str, tolerance: float) -> None:
-    with quiet():
-        optimizer = thresholds.fitted(material(), constraint, tolerance)
-    rule = thresholds.plain(optimizer, positive=1)
+    with suppress_warnings():
+        optimizer = thresholds.fit_optimizer(material(), constraint, tolerance)
+    rule = thresholds.extract_thresholds(optimizer, positive=1)
     rows = material().choose.rows
     scores, groups = rows.scores[:, [1]], rows.groups.astype(str)
-    ours = rule.probabilities(rows)
+    ours = rule.decision_probabilities(rows)
     assert np.allclose(ours, optimizer._pmf_predict(scores, sensitive_features=groups), atol=1e-12)
     drawn = np.random.RandomState(3).rand(len(rows))
     theirs = optimizer.predict(scores, sensitive_features=groups, random_state=3)
@@ -86,13 +92,13 @@ def test_thresholds_decide_as_fairlearn_does(constraint: str, tolerance: float) 
 
 @pytest.mark.parametrize("constraint", ["equalized_odds", "true_positive_rate_parity"])
 def test_a_mixture_decides_as_fairlearn_does(constraint: str) -> None:
-    space = Space.of(material().fit.rows.features)
-    with quiet():
-        reduction = reductions.fitted(material(), constraint, 0.05, space)
-    rule = reductions.plain(reduction, 1, space)
+    space = FeatureSpace.from_features(material().fit.rows.features)
+    with suppress_warnings():
+        reduction = reductions.fit_reduction(material(), constraint, 0.05, space)
+    rule = reductions.extract_mixture(reduction, 1, space)
     rows = material().choose.rows
-    seen = space.of_rows(rows.features)
-    ours = rule.probabilities(rows)
+    seen = space.project_rows(rows.features)
+    ours = rule.decision_probabilities(rows)
     assert np.allclose(ours, reduction._pmf_predict(seen), atol=1e-8)
     drawn = np.random.RandomState(3).rand(len(rows))
     assert np.array_equal(ours[:, 1] >= drawn, reduction.predict(seen, random_state=3) == 1)
@@ -101,24 +107,26 @@ def test_a_mixture_decides_as_fairlearn_does(constraint: str) -> None:
 
 
 def test_the_favourable_class_may_be_the_first() -> None:
-    swapped = Material.of(planted(), "region", "no")
+    swapped = MitigationData.from_audited(planted(), "region", "no")
     for source in (thresholds, reductions):
-        candidate = next(iter(source.candidates(swapped, ["true_positive_rate_parity"])))
+        candidate = next(iter(source.fit_candidates(swapped, ["true_positive_rate_parity"])))
         assert candidate.rule is not None, candidate.reason
-        part = swapped.choose
-        expected = candidate.rule.probabilities(part.rows)[np.arange(len(part)), part.labels].mean()
+        examples = swapped.choose
+        expected = candidate.rule.decision_probabilities(examples.rows)[
+            np.arange(len(examples)), examples.labels
+        ].mean()
         assert expected > 0.7  # by far more than chance: the classes are not swapped
 
 
 def test_a_balanced_head_is_the_mean_of_regressions_on_subsets_with_equal_cells() -> None:
     fit = material().fit
-    cells = feature_reweighting.cells_of(fit)
-    rule = feature_reweighting.averaged(material(), cells, 10.0)
+    cells = feature_reweighting.index_cells(fit)
+    rule = feature_reweighting.average_heads(material(), cells, 10.0)
     rng = np.random.default_rng([0, feature_reweighting.SAMPLING])
     divisor = fit.rows.features.std() * 6**0.5
     logits = []
     for _ in range(feature_reweighting.SUBSETS):
-        rows = feature_reweighting.subset(cells, rng)
+        rows = feature_reweighting.draw_subset(cells, rng)
         pairs = [(int(fit.labels[row]), str(fit.rows.groups[row])) for row in rows]
         assert {pairs.count(pair) for pair in set(pairs)} == {min(map(len, cells))}
         assert len(set(rows)) == len(rows)
@@ -127,19 +135,19 @@ def test_a_balanced_head_is_the_mean_of_regressions_on_subsets_with_equal_cells(
         )
         logits.append(plain.decision_function(fit.rows.features / divisor))
     expected = torch.from_numpy(np.mean(logits, axis=0)).sigmoid().numpy()
-    assert np.allclose(rule.probabilities(fit.rows)[:, 1], expected, atol=1e-6)
+    assert np.allclose(rule.decision_probabilities(fit.rows)[:, 1], expected, atol=1e-6)
 
 
 def test_turning_the_space_loses_nothing_where_features_outnumber_examples() -> None:
     rng = np.random.default_rng(0)
     features, labels = rng.normal(2, 3, (40, 100)), rng.integers(0, 2, 40)
-    space = Space.of(features)
-    assert space.of_rows(features).shape == (40, 40)
-    fitted = LogisticRegression(C=1, tol=1e-10, max_iter=10_000).fit(space.of_rows(features), labels)
+    space = FeatureSpace.from_features(features)
+    assert space.project_rows(features).shape == (40, 40)
+    fitted = LogisticRegression(C=1, tol=1e-10, max_iter=10_000).fit(space.project_rows(features), labels)
     whole = LogisticRegression(C=1, tol=1e-10, max_iter=10_000).fit(features / space.divisor, labels)
     others = rng.normal(2, 3, (30, 100))
     assert np.allclose(
-        others @ space.undone(fitted.coef_[0]) + fitted.intercept_,
+        others @ space.undo_projection(fitted.coef_[0]) + fitted.intercept_,
         whole.decision_function(others / space.divisor),
         atol=1e-4,
     )
@@ -149,8 +157,8 @@ def test_thresholds_close_a_planted_gap() -> None:
     found = by("threshold")
     assert value(found, "gap_before") > 0.4
     assert value(found, "gap") < 0.15
-    assert "needs the region of a person at prediction time" in " ".join(found.notes)
-    assert "by chance" in " ".join(found.notes)
+    assert "needs the region of a person at prediction time" in " ".join(found.chapter.text)
+    assert "by chance" in " ".join(found.chapter.text)
 
 
 def test_a_balanced_head_raises_the_worst_group() -> None:
@@ -158,13 +166,15 @@ def test_a_balanced_head_raises_the_worst_group() -> None:
     assert value(found, "worst_group_accuracy_before") < 0.5
     assert value(found, "worst_group_accuracy") > 0.7
     assert value(found, "accuracy") < value(found, "accuracy_before")  # and what it costs is said
-    assert "does not need the region" in " ".join(found.notes)
+    assert "does not need the region" in " ".join(found.chapter.text)
 
 
 def test_a_mixture_closes_a_planted_gap_without_knowing_the_group() -> None:
-    found = mitigate(planted(), options("exponentiated_gradient", constraints=["true_positive_rate_parity"]), "yes")
+    found = fit_mitigation(
+        planted(), options("exponentiated_gradient", constraints=["true_positive_rate_parity"]), "yes"
+    )
     assert value(found, "gap") < value(found, "gap_before") - 0.3
-    assert "mixture of" in " ".join(found.notes)
+    assert "mixture of" in " ".join(found.chapter.text)
 
 
 def test_the_findings_are_those_of_the_predictions() -> None:
@@ -192,16 +202,16 @@ def test_nothing_of_test_moves_the_choice() -> None:
     upside_down = replace(
         honest, splits={**honest.splits, "test": replace(test, labels=1 - test.labels)}, predictions=frame
     )
-    other = mitigate(upside_down, options("threshold", "balanced"), "yes")
+    other = fit_mitigation(upside_down, options("threshold", "balanced"), "yes")
     found = by("threshold", "balanced")
-    assert other.tables == found.tables
+    assert other.chapter.tables == found.chapter.tables
     assert value(other, "accuracy") == pytest.approx(1 - value(found, "accuracy"))
 
 
 def test_the_most_accurate_within_the_bound_is_chosen_else_the_most_even() -> None:
-    rows = by("threshold", "balanced").tables["mitigation_frontier"][1:]
+    rows = by("threshold", "balanced").chapter.tables["mitigation_frontier"][1:]
     for max_gap in (0.0, 0.05, 0.12, 0.5, 1.0):
-        row = chosen(mitigate(planted(), options("threshold", "balanced", max_gap=max_gap), "yes"))
+        row = chosen(fit_mitigation(planted(), options("threshold", "balanced", max_gap=max_gap), "yes"))
         within = [each for each in rows if each["gap"] <= max_gap]
         if within:
             assert row["accuracy"] == max(each["accuracy"] for each in within)
@@ -212,11 +222,11 @@ def test_the_most_accurate_within_the_bound_is_chosen_else_the_most_even() -> No
 
 def test_the_frontier_has_the_unmitigated_model_and_one_chosen_row() -> None:
     found = by("threshold", "balanced")
-    table = found.tables["mitigation_frontier"]
+    table = found.chapter.tables["mitigation_frontier"]
     assert table[0]["method"] == "unmitigated"
     assert [row["chosen"] for row in table].count("yes") == 1
     assert table[0]["chosen"] == "no"
-    assert {row["split"] for row in table} == {OWN}
+    assert {row["split"] for row in table} == {OWN_SPLIT}
     own = planted().predictions.query("split == 'validation'")
     assert table[0]["accuracy"] == pytest.approx((own["label"] == own["prediction"]).mean())
     for row in table:
@@ -224,7 +234,8 @@ def test_the_frontier_has_the_unmitigated_model_and_one_chosen_row() -> None:
         assert row["gap_low"] < row["gap"] < row["gap_high"]
     section = Section(
         plugin="fairness",
-        **{name: getattr(found, name) for name in ("findings", "tables", "captions", "figures", "notes", "folders")},
+        folders=found.folders,
+        **{name: getattr(found.chapter, name) for name in ("findings", "tables", "captions", "figures")},
     )
     [figure] = section.figures
     assert isinstance(figure, Figure)
@@ -235,7 +246,7 @@ def test_training_examples_are_scored_by_heads_that_did_not_see_them() -> None:
     labels = noise.splits["train"].labels
     own = noise.predictions.query("split == 'train'")
     assert (own["label"] == own["prediction"]).mean() > 0.95  # known by heart
-    held_out = (out_of_fold(noise).argmax(axis=1) == labels).mean()
+    held_out = (score_out_of_fold(noise).argmax(axis=1) == labels).mean()
     seen_first = noise.predictions.query("split == 'test'")
     assert held_out == pytest.approx((seen_first["label"] == seen_first["prediction"]).mean(), abs=0.2)
     assert held_out < 0.9
@@ -243,19 +254,19 @@ def test_training_examples_are_scored_by_heads_that_did_not_see_them() -> None:
 
 def test_units_are_set_aside_whole_and_from_each_group() -> None:
     people = cases.audited_model({"train": 300, "test": 300}, each=2, agree=0.3)
-    found = Material.of(people, "region", "yes")
-    assert found.chosen_on == ASIDE
+    found = MitigationData.from_audited(people, "region", "yes")
+    assert found.chosen_on == SET_ASIDE_FROM_TRAIN
     assert not set(found.fit.units) & set(found.choose.units)
     assert len(found.fit) + len(found.choose) == 300
     assert len(set(found.choose.units)) == pytest.approx(50, abs=1)
-    again = Material.of(people, "region", "yes")
+    again = MitigationData.from_audited(people, "region", "yes")
     assert np.array_equal(found.choose.items, again.choose.items)
-    notes = " ".join(mitigate(people, options("balanced"), "yes").notes)
+    notes = " ".join(fit_mitigation(people, options("balanced"), "yes").chapter.text)
     assert "no validation split" in notes
 
 
 def test_rates_are_those_of_counting() -> None:
-    rows = part(planted(), "test", "region")
+    rows = examples_of_split(planted(), "test", "region")
     rng = np.random.default_rng(0)
     decided = rng.integers(0, 2, len(rows))
     labels, groups = rows.labels, rows.rows.groups
@@ -267,7 +278,7 @@ def test_rates_are_those_of_counting() -> None:
         "fnr": lambda own: 1 - decided[own & (labels == 1)].mean(),
     }
     for metric, rate in expected.items():
-        found = measure_decisions(certain(decided, 2), rows, metric, ("no", "yes"), 1)
+        found = measure_decisions(one_hot_decisions(decided, 2), rows, metric, ("no", "yes"), 1)
         for name, own in found.groups.items():
             assert own.value == pytest.approx(rate(groups == name))
     assert len(found.groups) == 2
@@ -314,20 +325,20 @@ def test_rates_are_those_of_counting() -> None:
     ],
 )
 def test_what_cannot_be_mitigated_says_why(broken, reason: str) -> None:
-    found = mitigate(broken(planted()), options("threshold", "balanced"), "yes")
-    [finding] = found.findings
+    found = fit_mitigation(broken(planted()), options("threshold", "balanced"), "yes")
+    [finding] = found.chapter.findings
     assert finding.id == "fairness.mitigation.gap"
     assert finding.status == "not_measured"
     assert reason in (finding.reason or "")
     assert found.predictions is None
     assert not found.folders
-    assert not found.tables
+    assert not found.chapter.tables
 
 
 def test_only_the_balanced_head_takes_more_than_two_classes() -> None:
     three = cases.audited_model({"train": 1500, "validation": 1500, "test": 1500}, classes=3, agree=0.7)
-    found = mitigate(three, options("threshold", "exponentiated_gradient", "balanced"), "yes")
-    reasons = {finding.id: finding.reason for finding in found.findings if finding.status == "not_measured"}
+    found = fit_mitigation(three, options("threshold", "exponentiated_gradient", "balanced"), "yes")
+    reasons = {finding.id: finding.reason for finding in found.chapter.findings if finding.status == "not_measured"}
     assert reasons == {
         f"fairness.mitigation.{method}": "it decides between two classes, and there are 3"
         for method in ("threshold", "exponentiated_gradient")
@@ -343,8 +354,8 @@ def test_a_group_that_has_one_class_only_cannot_have_thresholds_and_that_is_said
     mask = ~((split.labels == 1) & (split.groups["region"] == "north"))
     groups = np.where(mask, split.groups["region"], "south")
     one_class = replace(planted(), splits={**planted().splits, "train": replace(split, groups={"region": groups})})
-    found = mitigate(one_class, options("threshold", "balanced"), "yes")
-    [finding] = found.findings
+    found = fit_mitigation(one_class, options("threshold", "balanced"), "yes")
+    [finding] = found.chapter.findings
     assert "Degenerate labels for sensitive feature value north" in (finding.reason or "")
     assert "1 of 4 cells of group and class have no training example" in (finding.reason or "")
 
@@ -357,12 +368,12 @@ def test_a_test_example_without_a_known_group_is_left_to_the_fine_tuned_model() 
     predictions.loc[predictions["split"] == "test", "group_region"] = groups
     splits = {**planted().splits, "test": replace(test, groups={"region": groups})}
     partly = replace(planted(), splits=splits, predictions=predictions)
-    found = mitigate(partly, options("threshold"), "yes")
-    assert "4 of 3000 test examples have no region that the rule knows" in " ".join(found.notes)
+    found = fit_mitigation(partly, options("threshold"), "yes")
+    assert "4 of 3000 test examples have no region that the rule knows" in " ".join(found.chapter.text)
     assert found.predictions is not None
     own, before = (frame[frame["split"] == "test"] for frame in (found.predictions, partly.predictions))
     assert list(own["prediction"][:4]) == list(before["prediction"][:4])
-    assert "east is too few (n = 1)" in found.findings[0].caveats
+    assert "east is too few (n = 1)" in found.chapter.findings[0].caveats
 
 
 def test_no_warning_escapes_and_a_second_run_is_the_same() -> None:
@@ -370,19 +381,21 @@ def test_no_warning_escapes_and_a_second_run_is_the_same() -> None:
         warnings.simplefilter("error")
         small = cases.audited_model({"train": 400, "test": 200}, agree=0.5, dimension=300)
         first, second = (
-            mitigate(small, options("threshold", "exponentiated_gradient", constraints=["demographic_parity"]), "yes")
+            fit_mitigation(
+                small, options("threshold", "exponentiated_gradient", constraints=["demographic_parity"]), "yes"
+            )
             for _ in range(2)
         )
-    assert first.tables == second.tables
+    assert first.chapter.tables == second.chapter.tables
     assert first.predictions is not None
     assert first.predictions.equals(second.predictions)
 
 
 def test_a_gap_that_needs_no_mitigation_is_said() -> None:
     even = cases.audited_model({"train": 600, "validation": 600, "test": 600}, agree=0.0)
-    needless = mitigate(even, options("threshold", constraints=["demographic_parity"], max_gap=1.0), "yes")
-    assert "nothing on validation asks for mitigation" in " ".join(needless.notes)
-    assert "nothing on validation asks" not in " ".join(by("threshold").notes)
+    needless = fit_mitigation(even, options("threshold", constraints=["demographic_parity"], max_gap=1.0), "yes")
+    assert "nothing on validation asks for mitigation" in " ".join(needless.chapter.text)
+    assert "nothing on validation asks" not in " ".join(by("threshold").chapter.text)
 
 
 def test_features_of_another_precision_are_said() -> None:
@@ -398,24 +411,29 @@ def test_features_of_another_precision_are_said() -> None:
         precision="bfloat16",
     )
     rough = replace(planted(), facts=planted().facts.model_copy(update={"backbone": backbone}))
-    assert "were computed in bfloat16" in " ".join(mitigate(rough, options("balanced"), "yes").notes)
-    assert "were computed in" not in " ".join(by("balanced").notes)
+    assert "were computed in bfloat16" in " ".join(fit_mitigation(rough, options("balanced"), "yes").chapter.text)
+    assert "were computed in" not in " ".join(by("balanced").chapter.text)
 
 
 def test_choose_prefers_a_rule_that_draws_nothing_and_asks_for_no_group() -> None:
-    from rft.plugins.fairness.mitigation.frontier import Tried
+    from rft.plugins.fairness.mitigation.frontier import EvaluatedCandidate
     from rft.plugins.fairness.mitigation.methods.candidates import Candidate
 
-    part = material().choose
-    measured = measure_decisions(certain(part.labels, 2), part, "tpr", ("no", "yes"), 1)
+    examples_of_split = material().choose
+    measured = measure_decisions(
+        one_hot_decisions(examples_of_split.labels, 2), examples_of_split, "tpr", ("no", "yes"), 1
+    )
     zeros = np.zeros((1, 2))
     drawn = GroupThresholds(1, ("a",), np.array([[0.1, 0.9]]), np.array([[0.5, 0.5]]), np.zeros(1), np.zeros(1))
     asked = replace(drawn, shares=np.array([[1.0, 0.0]]))
     rules = [drawn, Mixture(1, np.zeros((2, 6)), np.zeros(2), np.array([0.5, 0.5])), asked, LinearHead(zeros, zeros[0])]
-    tried = [Tried(Candidate("unmitigated"), measured), *(Tried(Candidate("x", rule=rule), measured) for rule in rules)]
-    assert choose(tried, 0.05).candidate.rule is rules[3]
-    assert choose(tried[:-1], 0.05).candidate.rule is asked
-    assert choose(tried[:-2], 0.05).candidate.rule is rules[1]
+    tried = [
+        EvaluatedCandidate(Candidate("unmitigated"), measured),
+        *(EvaluatedCandidate(Candidate("x", rule=rule), measured) for rule in rules),
+    ]
+    assert choose_candidate(tried, 0.05).candidate.rule is rules[3]
+    assert choose_candidate(tried[:-1], 0.05).candidate.rule is asked
+    assert choose_candidate(tried[:-2], 0.05).candidate.rule is rules[1]
 
 
 @pytest.mark.parametrize(

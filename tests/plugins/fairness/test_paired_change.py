@@ -7,19 +7,19 @@ import pandas as pd
 import pytest
 
 from rft.plugins import RunPair
-from rft.plugins.fairness.measure.group_metrics import Limits
+from rft.plugins.fairness.measure.group_metrics import SampleSizeRules
 from rft.plugins.fairness.paired.change import (
-    Change,
-    NoChange,
-    Pair,
+    GapChange,
     PairedChanges,
-    changes,
-    sides,
+    PairedPredictions,
+    count_changed_decisions,
+    measure_changes,
     size_change_interval,
 )
-from rft.plugins.fairness.paired.section import section
+from rft.plugins.fairness.paired.section import compare_models
 from rft.predictions.grouped import ClassTarget
 from rft.predictions.table import Grouping, PredictionArrays
+from rft.records import NotMeasured
 from tests.support.fairness_cases import predictions
 
 ACCURACY = ("accuracy", ClassTarget(None, None))
@@ -28,7 +28,7 @@ CLASSES = ("no", "yes")
 
 def pair(
     rng: np.random.Generator, errors: dict[str, tuple[float, float]], n: int, *, photos: int = 1
-) -> tuple[Pair, Grouping]:
+) -> tuple[PairedPredictions, Grouping]:
     """Return two models of n people a group, each with its share of errors by group; models share what is hard."""
     names = tuple(errors)
     codes = np.repeat(np.arange(len(names), dtype=np.int32), n)
@@ -40,11 +40,11 @@ def pair(
     units = None if photos == 1 else np.repeat(np.arange(len(codes)), photos)
     labels, codes, *own = (np.repeat(each, photos) for each in (labels, codes, *own))
     before, after = (PredictionArrays(CLASSES, labels, guess, units=units) for guess in own)
-    return Pair(before, after), Grouping("place", names, codes, ("place",))
+    return PairedPredictions(before, after), Grouping("place", names, codes, ("place",))
 
 
-def found(given: tuple[Pair, Grouping], seed: int = 0) -> list[Change]:
-    result = changes(*given, *ACCURACY, limits=Limits(), seed=seed)
+def found(given: tuple[PairedPredictions, Grouping], seed: int = 0) -> list[GapChange]:
+    result = measure_changes(*given, *ACCURACY, size_rules=SampleSizeRules(), seed=seed)
     assert isinstance(result, PairedChanges)
     return list(result.changes)
 
@@ -52,19 +52,19 @@ def found(given: tuple[Pair, Grouping], seed: int = 0) -> list[Change]:
 def test_the_change_is_the_difference_of_the_two_gaps() -> None:
     given, grouping = pair(np.random.default_rng(0), {"x": (0.1, 0.1), "y": (0.3, 0.12), "z": (0.2, 0.2)}, 200)
     for change in found((given, grouping)):
-        first, other = (grouping.codes == grouping.names.index(name) for name in (change.first, change.other))
+        first, other = (grouping.codes == grouping.names.index(name) for name in (change.first, change.second))
         right = [rows.labels == rows.predictions for rows in (given.before, given.after)]
         before, after = (own[first].mean() - own[other].mean() for own in right)
         assert (change.before, change.after) == pytest.approx((before, after))
         assert change.value == pytest.approx(abs(after) - abs(before))
         assert change.interval.low <= change.value <= change.interval.high
-        assert change.first < change.other
+        assert change.first < change.second
     assert len(found((given, grouping))) == 3
 
 
 def test_a_gap_that_closes_is_found_and_one_that_stays_is_not() -> None:
     given = pair(np.random.default_rng(0), {"x": (0.1, 0.1), "y": (0.3, 0.12), "z": (0.2, 0.2)}, 300)
-    by_pair = {(each.first, each.other): each for each in found(given)}
+    by_pair = {(each.first, each.second): each for each in found(given)}
     assert by_pair["x", "y"].interval.high < 0  # the gap was .2 and is .02
     assert by_pair["x", "z"].interval.low <= 0 <= by_pair["x", "z"].interval.high
 
@@ -108,8 +108,8 @@ def test_the_intervals_hold_for_all_pairs_at_once(errors: dict[str, tuple[float,
     assert held >= 930
 
 
-def true_change(errors: dict[str, tuple[float, float]], change: Change) -> float:
-    before, after = (abs(errors[change.first][model] - errors[change.other][model]) for model in (0, 1))
+def true_change(errors: dict[str, tuple[float, float]], change: GapChange) -> float:
+    before, after = (abs(errors[change.first][model] - errors[change.second][model]) for model in (0, 1))
     return after - before
 
 
@@ -158,29 +158,29 @@ def test_who_changed_sides() -> None:
         PredictionArrays(CLASSES, labels, np.array([1, 0, 1, 1, 0])),
     )
     grouping = Grouping("place", ("x", "y"), np.array([0, 0, 0, 1, 1], dtype=np.int32), ("place",))
-    x, y = sides(Pair(before, after), grouping, 1)
+    x, y = count_changed_decisions(PairedPredictions(before, after), grouping, 1)
     assert (x["n"], x["newly_given"], x["no_longer_given"], x["newly_right"], x["newly_wrong"]) == (3, 2, 1, 2, 1)
     assert (y["n"], y["newly_given"], y["no_longer_given"], y["newly_right"], y["newly_wrong"]) == (2, 0, 1, 0, 1)
 
 
 def test_small_groups_are_not_compared() -> None:
     given, grouping = pair(np.random.default_rng(0), {"x": (0.1, 0.1), "y": (0.3, 0.1)}, 29)
-    result = changes(given, grouping, *ACCURACY, limits=Limits(), seed=0)
-    assert isinstance(result, NoChange)
+    result = measure_changes(given, grouping, *ACCURACY, size_rules=SampleSizeRules(), seed=0)
+    assert isinstance(result, NotMeasured)
     assert "fewer than two groups have 30" in result.reason
 
 
 def test_other_examples_are_refused() -> None:
     rows = PredictionArrays(CLASSES, np.array([0, 1]), np.array([0, 1]))
     with pytest.raises(ValueError, match="different labels"):
-        Pair(rows, PredictionArrays(CLASSES, np.array([1, 1]), np.array([0, 1])))
+        PairedPredictions(rows, PredictionArrays(CLASSES, np.array([1, 1]), np.array([0, 1])))
 
 
 def test_rules_are_judged_by_the_gap_that_widened_most_and_small_groups_may_have_changed_by_anything() -> None:
     rng = np.random.default_rng(0)
     both, grouping = pair(rng, {"x": (0.1, 0.3), "y": (0.1, 0.1), "z": (0.4, 0.1)}, 400)
     frames = [frame_of(rows, grouping) for rows in (both.before, both.after)]
-    made = section(RunPair(*frames, CLASSES, "yes", ("a", "b"), 0), verdicts=True)
+    made = compare_models(RunPair(*frames, CLASSES, "yes", ("a", "b"), 0), verdicts=True)
     finding = made.finding("fairness.change_of_accuracy_gap.place")
     table = [row for row in made.tables["changes"] if row["metric"] == "accuracy"]
     assert finding.value == max(row["change"] for row in table) > 0.1
@@ -188,7 +188,7 @@ def test_rules_are_judged_by_the_gap_that_widened_most_and_small_groups_may_have
     assert finding.status == "warn"
     assert finding.adjusted[0].interval == finding.interval
     rare = [frame.assign(group_place=frame["group_place"].where(frame.index >= 5, "rare")) for frame in frames]
-    left_out = section(RunPair(*rare, CLASSES, "yes", ("a", "b"), 0), verdicts=True)
+    left_out = compare_models(RunPair(*rare, CLASSES, "yes", ("a", "b"), 0), verdicts=True)
     finding = left_out.finding("fairness.change_of_accuracy_gap.place")
     assert finding.small_groups == ("rare",)
     assert finding.adjusted[0].interval.high == 1.0
@@ -198,7 +198,9 @@ def test_rules_are_judged_by_the_gap_that_widened_most_and_small_groups_may_have
 def test_a_reversal_is_said() -> None:
     both, grouping = pair(np.random.default_rng(0), {"x": (0.1, 0.19), "y": (0.2, 0.1)}, 2000)
     frames = [frame_of(rows, grouping) for rows in (both.before, both.after)]
-    finding = section(RunPair(*frames, CLASSES, "yes", ("a", "b"), 0)).finding("fairness.change_of_accuracy_gap.place")
+    finding = compare_models(RunPair(*frames, CLASSES, "yes", ("a", "b"), 0)).finding(
+        "fairness.change_of_accuracy_gap.place"
+    )
     assert finding.status == "info"
     assert "by no more than chance can explain. It changed sides: y has the higher one now." in finding.description
 

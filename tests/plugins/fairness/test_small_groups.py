@@ -10,7 +10,12 @@ import pytest
 from scipy.stats import binom
 
 from rft.config.schema import Rule
-from rft.plugins.fairness.measure.small_groups import Share, gap_with_small_groups, ratio_with_small_groups, worst_share
+from rft.plugins.fairness.measure.small_groups import (
+    GroupRate,
+    gap_with_small_groups,
+    ratio_with_small_groups,
+    worst_rate_interval,
+)
 from rft.records import AuditRun, Interval, Verdict
 from rft.report.views import page
 from rft.verdict.policy import judge
@@ -118,14 +123,14 @@ def test_the_interval_of_all_groups_covers_at_its_level(rates: tuple[float, ...]
         weight = np.prod([binom.pmf(k, n, p) for k, n, p in zip(counts, sizes, rates, strict=True)])
         if weight < 1e-9:
             continue
-        shares = [Share(k, n) for k, n in zip(counts, sizes, strict=True)]
+        shares = [GroupRate(k, n) for k, n in zip(counts, sizes, strict=True)]
         half = 1 - (1 - level) / 2
         (low, high), (other_low, other_high) = (share.exact_interval(1 - (1 - half) / 2) for share in shares[:2])
         compared = Interval(
             low=max(0.0, low - other_high, other_low - high), high=max(high - other_low, other_high - low), method=""
         )
         gap = gap_with_small_groups(compared, shares[:2], shares[2:], level)
-        worst = worst_share(shares, lowest=True, level=level)
+        worst = worst_rate_interval(shares, lowest=True, level=level)
         ratio = ratio_with_small_groups(
             Interval(
                 low=min(low / other_high, other_low / high) if high and other_high else 0.0,

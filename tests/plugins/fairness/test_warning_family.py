@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from rft.plugins.fairness import FairnessOptions
-from rft.plugins.fairness.measure.gaps import compare
-from rft.plugins.fairness.measure.group_comparison import Compared
-from rft.plugins.fairness.measure.group_metrics import Limits, measure
-from rft.plugins.fairness.measure.plan import Plan
-from rft.plugins.fairness.measure.warning_family import judge_together
+from rft.plugins.fairness.measure.gaps import compare_groups
+from rft.plugins.fairness.measure.group_comparison import GroupComparison
+from rft.plugins.fairness.measure.group_metrics import SampleSizeRules, measure_groups
+from rft.plugins.fairness.measure.plan import ComparisonPlan
+from rft.plugins.fairness.measure.warning_family import correct_together
 from rft.predictions.grouped import ClassTarget, GroupedPredictions
 from rft.stats.gaps.max_t import LargestGap, adjust_by_holm, largest_gap, refine_p_value
 from rft.stats.gaps.rate_difference import TwoRates
@@ -24,15 +24,15 @@ EVERYTHING = ["accuracy", "selection_rate", "tpr", "fnr", "fpr"]
 
 
 def test_a_share_and_its_complement_are_one_fact() -> None:
-    def fact(metric: str, name: str | None) -> tuple[bytes, bytes]:
-        return Ratios.from_metric(METRICS[metric], CLASSES, ClassTarget.from_class(name, CLASSES).positive).fact
+    def fact_key(metric: str, name: str | None) -> tuple[bytes, bytes]:
+        return Ratios.from_metric(METRICS[metric], CLASSES, ClassTarget.from_class(name, CLASSES).positive).fact_key
 
-    assert fact("tpr", "yes") == fact("fnr", "yes")
-    assert fact("tpr", "no") == fact("fpr", "yes")
-    assert fact("selection_rate", "no") == fact("selection_rate", "yes")
-    assert fact("balanced_accuracy", None) == fact("tpr", None)
-    distinct = {fact(metric, "yes") for metric in ("tpr", "fpr", "selection_rate", "precision")} | {
-        fact("accuracy", None)
+    assert fact_key("tpr", "yes") == fact_key("fnr", "yes")
+    assert fact_key("tpr", "no") == fact_key("fpr", "yes")
+    assert fact_key("selection_rate", "no") == fact_key("selection_rate", "yes")
+    assert fact_key("balanced_accuracy", None) == fact_key("tpr", None)
+    distinct = {fact_key(metric, "yes") for metric in ("tpr", "fpr", "selection_rate", "precision")} | {
+        fact_key("accuracy", None)
     }
     assert len(distinct) == 5
 
@@ -67,9 +67,9 @@ def test_warnings_are_a_family() -> None:
         names = {f"g{number:02}": rng.choice(["a", "b"], 400) for number in range(20)}
         frame = predictions(labels, predicted, **names)
         options = FairnessOptions(depth=1, metrics=["accuracy", "selection_rate", "tpr"])
-        plan = Plan.of(frame, CLASSES, options, "yes")
-        compared = [gaps_of(grouped, plan) for grouped in plan.grouped()]
-        gaps = [gap for grouping in judge_together(compared) for gap in grouping.stated]
+        plan = ComparisonPlan.from_frame(frame, CLASSES, options, "yes")
+        compared = [gaps_of(grouped, plan) for grouped in plan.group_predictions()]
+        gaps = [gap for grouping in correct_together(compared) for gap in grouping.stated]
         assert len(gaps) == 60
         warned += any(gap.status == "warn" for gap in gaps)
         alone += any(gap.p_value <= 0.05 for gap in gaps)
@@ -77,20 +77,20 @@ def test_warnings_are_a_family() -> None:
     assert warned <= 6  # of 40 at 5 %: more in 1 of 70 such tests
 
 
-def gaps_of(grouped: GroupedPredictions, plan: Plan) -> Compared:
+def gaps_of(grouped: GroupedPredictions, plan: ComparisonPlan) -> GroupComparison:
     """Return all gaps as stated ones, without the work that verdicts need."""
     gaps = tuple(
-        compare(
+        compare_groups(
             grouped,
             metric,
             target,
-            measure(grouped, metric, target, limits=Limits(), positive=plan.positive),
+            measure_groups(grouped, metric, target, size_rules=SampleSizeRules(), positive=plan.positive),
             seed=0,
             verdicts=False,
         )
-        for metric, target in plan.asked
+        for metric, target in plan.planned_metrics
     )
-    return Compared(grouped, (), gaps, (None,) * len(gaps), gaps)
+    return GroupComparison(grouped, (), gaps, (None,) * len(gaps), gaps)
 
 
 def test_what_stands_out_by_itself_alone_says_so() -> None:

@@ -1,37 +1,19 @@
-"""From rows and groupings to the legal tables of the section: numbers, captions, notes and findings."""
+"""From rows and groupings to the chapter of legal tables."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 from rft.disclosure.withheld import NOTHING, Withheld
 from rft.errors import Unavailable
+from rft.plugins.chapter_content import ChapterContent, join_content
 from rft.plugins.fairness.legal import Ll144Options, TableName, four_fifths, ll144
-from rft.plugins.fairness.legal.ratios import Shares
+from rft.plugins.fairness.legal.ratios import SelectionRates
 from rft.predictions.table import Grouping, PredictionArrays
-from rft.records import Finding, Table, not_measured
+from rft.records import not_measured
 
 
-@dataclass(frozen=True)
-class Legal:
-    """What the legal tables add to a section; empty where none was asked for."""
-
-    tables: Mapping[str, Table] = field(default_factory=dict)
-    captions: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    findings: tuple[Finding, ...] = ()
-
-    def __add__(self, other: Legal) -> Legal:
-        return Legal(
-            {**self.tables, **other.tables},
-            {**self.captions, **other.captions},
-            self.notes + other.notes,
-            self.findings + other.findings,
-        )
-
-
-def build(
+def build_legal_chapter(
     rows: PredictionArrays,
     groupings: Sequence[Grouping],
     positive: int,
@@ -40,8 +22,8 @@ def build(
     ll144_options: Ll144Options | None = None,
     min_group: int = 10,
     withheld: Withheld = NOTHING,
-) -> Legal:
-    """Return the tables that were asked for.
+) -> ChapterContent:
+    """Return the chapter of the tables that were asked for; empty where none was.
 
     Args:
         rows: N predictions.
@@ -52,59 +34,64 @@ def build(
         min_group: groups with fewer rows are shown as too few and never compared.
         withheld: what may not leave the machine.
     """
-    legal = Legal()
+    contents = []
     if "ll144" in tables:
-        legal += _ll144(rows, groupings, positive, ll144_options, min_group, withheld)
+        contents.append(_ll144_content(rows, groupings, positive, ll144_options, min_group, withheld))
     if "four_fifths" in tables:
-        legal += _four_fifths(rows, groupings, positive, min_group, withheld)
-    return legal
+        contents.append(_four_fifths_content(rows, groupings, positive, min_group, withheld))
+    return join_content("Legal tables", contents)
 
 
-def _four_fifths(
+def _four_fifths_content(
     rows: PredictionArrays, groupings: Sequence[Grouping], positive: int, min_group: int, withheld: Withheld
-) -> Legal:
+) -> ChapterContent:
     selected = rows.predictions == positive
-    every = [Shares.of(grouping, selected, rows.units, min_group=min_group) for grouping in groupings]
-    table = [row for shares in every for row in four_fifths.rows_of(shares, withheld)]
-    repeated = (four_fifths.REPEATED,) if any(shares.repeats for shares in every) else ()
-    return Legal(
-        {four_fifths.NAME: table} if table else {},
-        {four_fifths.NAME: four_fifths.CAPTION} if table else {},
-        (*four_fifths.NOTES, *repeated),
-        tuple(map(four_fifths.finding, every)),
+    rates_by_attribute = [
+        SelectionRates.from_selection(grouping, selected, rows.units, min_group=min_group) for grouping in groupings
+    ]
+    table = [row for shares in rates_by_attribute for row in four_fifths.rows_of(shares, withheld)]
+    repeated = (four_fifths.REPEATED,) if any(shares.repeats for shares in rates_by_attribute) else ()
+    return ChapterContent(
+        findings=tuple(map(four_fifths.state_lowest_ratio, rates_by_attribute)),
+        tables={four_fifths.NAME: table} if table else {},
+        captions={four_fifths.NAME: four_fifths.CAPTION} if table else {},
+        text=(*four_fifths.NOTES, *repeated),
     )
 
 
-def _ll144(
+def _ll144_content(
     rows: PredictionArrays,
     groupings: Sequence[Grouping],
     positive: int,
     options: Ll144Options | None,
     min_group: int,
     withheld: Withheld,
-) -> Legal:
+) -> ChapterContent:
     try:
-        categories = _categories(groupings, options, withheld)
+        categories = _select_categories(groupings, options, withheld)
         assert options is not None
-        counted = ll144.chosen(rows, positive, options)
+        counted = ll144.select_rows(rows, positive, options)
     except Unavailable as reason:
         description = "Rates and impact ratios by sex, race or ethnicity, and both, as Local Law 144 asks for them."
-        return Legal(
+        return ChapterContent(
             findings=(not_measured(f"fairness.{ll144.NAME}", "Local Law 144 table", str(reason), description),)
         )
-    every = [
-        ll144.left_out(Shares.of(grouping, counted, rows.units, min_group=min_group), options)
+    rates_by_attribute = [
+        ll144.leave_out_small_categories(
+            SelectionRates.from_selection(grouping, counted, rows.units, min_group=min_group), options
+        )
         for grouping in categories
     ]
-    return Legal(
-        {ll144.NAME: [row for shares in every for row in ll144.rows_of(shares, options, withheld)]},
-        {ll144.NAME: ll144.caption(options)},
-        ll144.notes(len(rows), options, min_group),
-        tuple(ll144.finding(shares, options) for shares in every),
+    table = [row for shares in rates_by_attribute for row in ll144.rows_of(shares, options, withheld)]
+    return ChapterContent(
+        findings=tuple(ll144.state_lowest_ratio(shares, options) for shares in rates_by_attribute),
+        tables={ll144.NAME: table},
+        captions={ll144.NAME: ll144.caption_table(options)},
+        text=ll144.write_notes(len(rows), options, min_group),
     )
 
 
-def _categories(
+def _select_categories(
     groupings: Sequence[Grouping], options: Ll144Options | None, withheld: Withheld
 ) -> tuple[Grouping, Grouping, Grouping]:
     """Return the groupings by sex, by race or ethnicity, and by both."""

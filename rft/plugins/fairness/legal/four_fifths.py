@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from rft.disclosure.withheld import NOTHING, Withheld
 from rft.plugins.fairness.legal import exact
-from rft.plugins.fairness.legal.ratios import Shares
+from rft.plugins.fairness.legal.ratios import SelectionRates
 from rft.records import Finding, Row, Table, not_measured
 from rft.references import BERGER, CHAN, FARRINGTON, FISHER
 
-RULE = 0.8
+FOUR_FIFTHS = 0.8
 NAME = "four_fifths"
 REFERENCES = ("29 CFR 1607.4 (D)", FISHER, CHAN, BERGER, FARRINGTON)
 CAPTION = (
@@ -26,27 +26,27 @@ NOTES = (
     "The reference of the four-fifths table is the group with the highest rate of this sample: a selected maximum. "
     "Against it, groups that do not differ look different too often, the more the more groups there are; so read the "
     "p-values for all pairs (Bonferroni), which hold whichever group comes out highest, and not the plain ones.",
-    f"Equality is tested by Fisher's exact test. That the ratio is at least {RULE} is tested by the exact "
+    f"Equality is tested by Fisher's exact test. That the ratio is at least {FOUR_FIFTHS} is tested by the exact "
     "unconditional test that orders outcomes by the score statistic; where the reference group has more than "
-    f"{exact.MOST} rows, by the score test itself, which approximates.",
+    f"{exact.MAX_ROWS_OF_EXACT_TEST} rows, by the score test itself, which approximates.",
 )
 REPEATED = "Rows share units, so that no exact test applies: the four-fifths table then has intervals but no p-values."
 
 
-def rows_of(shares: Shares, withheld: Withheld = NOTHING) -> Table:
+def rows_of(shares: SelectionRates, withheld: Withheld = NOTHING) -> Table:
     """Return the rows of the table ``four_fifths`` for one attribute, groups in order of their names."""
-    rows = [_row(shares, group) for group in range(len(shares.n))]
+    rows = [_row_of_group(shares, group) for group in range(len(shares.n))]
     return rows + [_withheld_row(shares, name, withheld.reason) for name in shares.grouping.withheld]
 
 
-def _withheld_row(shares: Shares, group: str, reason: str) -> Row:
+def _withheld_row(shares: SelectionRates, group: str, reason: str) -> Row:
     about: Row = {"attribute": shares.grouping.attribute, "group": group, "status": reason}
     return {**dict.fromkeys(COLUMNS), **about}
 
 
-def _row(shares: Shares, group: int) -> Row:
+def _row_of_group(shares: SelectionRates, group: int) -> Row:
     scored, ratio, interval = bool(shares.compared[group]), shares.ratio_to_highest(group), shares.ratio_interval(group)
-    equal, fifths = _tests(shares, group)
+    equal, fifths = _test_ratio(shares, group)
     return {
         "attribute": shares.grouping.attribute,
         "group": shares.grouping.names[group],
@@ -61,20 +61,24 @@ def _row(shares: Shares, group: int) -> Row:
         "p_four_fifths_all_pairs": min(1.0, fifths.value * 2 * shares.pairs) if fifths else None,
         "n": int(shares.n[group]),
         "n_selected": int(shares.chosen[group]) if scored else None,
-        "status": _status(shares, group),
+        "status": _status_of_group(shares, group),
     }
 
 
-def _tests(shares: Shares, group: int) -> tuple[float | None, exact.PValue | None]:
+def _test_ratio(shares: SelectionRates, group: int) -> tuple[float | None, exact.PValue | None]:
     """Return both p-values; None for the reference, for what has no ratio, and where rows share units."""
     best = shares.reference
     if best is None or group == best or not shares.compared[group] or shares.repeats:
         return None, None
-    counts = tuple(int(number) for each in (group, best) for number in (shares.chosen[each], shares.n[each]))
-    return exact.equality(*counts), exact.at_least(*counts, ratio=RULE)
+    counts = tuple(
+        int(number)
+        for compared_group in (group, best)
+        for number in (shares.chosen[compared_group], shares.n[compared_group])
+    )
+    return exact.equality_p_value(*counts), exact.ratio_p_value(*counts, ratio=FOUR_FIFTHS)
 
 
-def _status(shares: Shares, group: int) -> str:
+def _status_of_group(shares: SelectionRates, group: int) -> str:
     if not shares.compared[group]:
         return "too few"
     if shares.reference is None:
@@ -82,14 +86,14 @@ def _status(shares: Shares, group: int) -> str:
     return "highest rate" if group == shares.reference else "measured"
 
 
-def finding(shares: Shares) -> Finding:
+def state_lowest_ratio(shares: SelectionRates) -> Finding:
     """Return the finding ``fairness.four_fifths.<attribute>``: the lowest ratio."""
     attribute = shares.grouping.attribute
     id, title = f"fairness.{NAME}.{attribute}", f"Lowest impact ratio by {attribute}"
     lowest = shares.lowest_group()
     if lowest is None or shares.reference is None:
         description = f"The lowest selection rate by {attribute}, divided by the highest."
-        return unmeasured(id, title, description, shares)
+        return state_unmeasured_ratio(id, title, description, shares)
     names = shares.grouping.names
     ratio = shares.ratio_to_highest(lowest)
     return Finding(
@@ -104,28 +108,28 @@ def finding(shares: Shares) -> Finding:
         n=shares.n_independent,
         description=f"{names[lowest]} is selected {ratio:.3f} times as often as {names[shares.reference]}, the group "
         "with "
-        f"the highest rate ({_counted(shares, lowest)} against {_counted(shares, shares.reference)}).",
-        caveats=f"The guidelines speak of four fifths ({RULE}). The reference is the highest of "
+        f"the highest rate ({_describe_counts(shares, lowest)} against {_describe_counts(shares, shares.reference)}).",
+        caveats=f"The guidelines speak of four fifths ({FOUR_FIFTHS}). The reference is the highest of "
         f"{int(shares.compared.sum())} groups in this sample; nothing here says whether a law is satisfied.",
         references=REFERENCES,
         attributes=(attribute,),
     )
 
 
-def _counted(shares: Shares, group: int) -> str:
+def _describe_counts(shares: SelectionRates, group: int) -> str:
     return f"{shares.rows_chosen[group]} of {shares.rows[group]}"
 
 
-def unmeasured(id: str, title: str, description: str, shares: Shares) -> Finding:
+def state_unmeasured_ratio(id: str, title: str, description: str, shares: SelectionRates) -> Finding:
     """Return the finding of an attribute without a ratio; groups that are too small still enter rules about it."""
-    finding = not_measured(id, title, why_not(shares), description, n=shares.n_independent)
+    state_lowest_ratio = not_measured(id, title, explain_not_measured(shares), description, n=shares.n_independent)
     small = shares.small_groups
     adjusted = shares.judging_intervals() if small else ()
     about = {"attributes": (shares.grouping.attribute,)}
-    return finding.model_copy(update={"adjusted": adjusted, "small_groups": small, **about})
+    return state_lowest_ratio.model_copy(update={"adjusted": adjusted, "small_groups": small, **about})
 
 
-def why_not(shares: Shares) -> str:
+def explain_not_measured(shares: SelectionRates) -> str:
     """Return why an attribute has no ratio, with the size of each group that is too small."""
     few = [
         f"{name} has {n}"

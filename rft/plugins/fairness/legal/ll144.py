@@ -7,15 +7,15 @@ import numpy as np
 from rft.disclosure.withheld import NOTHING, Withheld
 from rft.errors import Unavailable
 from rft.plugins.fairness.legal import Ll144Options
-from rft.plugins.fairness.legal.four_fifths import unmeasured
-from rft.plugins.fairness.legal.ratios import Shares
+from rft.plugins.fairness.legal.four_fifths import state_unmeasured_ratio
+from rft.plugins.fairness.legal.ratios import SelectionRates
 from rft.predictions.table import PredictionArrays
 from rft.records import Finding, Row, Table
 from rft.stats.gaps import rate_ratio
 
 NAME = "ll144"
-SMALL = 0.02  # of the data: the share under which 5-301 (d) lets an auditor leave a category out
-UNKNOWN = "(unknown)"
+SMALL_CATEGORY_SHARE = 0.02  # of the data: the share under which 5-301 (d) lets an auditor leave a category out
+UNKNOWN_CATEGORY = "(unknown)"
 REFERENCES = ("6 RCNY 5-300 to 5-304", *rate_ratio.SOURCES)
 _RATE = {"selection": "selection_rate", "score": "scoring_rate"}
 _CHOSEN = {"selection": "n_selected", "score": "n_above_median"}
@@ -25,7 +25,7 @@ _MEANS = {
 }
 
 
-def chosen(rows: PredictionArrays, positive: int, options: Ll144Options) -> np.ndarray:
+def select_rows(rows: PredictionArrays, positive: int, options: Ll144Options) -> np.ndarray:
     """Return (N,) whether each row counts: selected, or scored above the median of all rows, known category or not.
 
     Raises:
@@ -39,30 +39,30 @@ def chosen(rows: PredictionArrays, positive: int, options: Ll144Options) -> np.n
     return scores > np.median(scores)
 
 
-def left_out(shares: Shares, options: Ll144Options) -> Shares:
+def leave_out_small_categories(shares: SelectionRates, options: Ll144Options) -> SelectionRates:
     """Return the shares in which categories under 2 % are not compared, where the auditor left them out."""
     if options.small_left_out_because is None:
         return shares
-    return shares.leave_out(_small(shares))
+    return shares.leave_out(_is_small_category(shares))
 
 
-def rows_of(shares: Shares, options: Ll144Options, withheld: Withheld = NOTHING) -> Table:
+def rows_of(shares: SelectionRates, options: Ll144Options, withheld: Withheld = NOTHING) -> Table:
     """Return the rows of the table ``ll144`` for one attribute: its categories, then the unknown."""
-    named = [_row(shares, group, options) for group in range(len(shares.n))]
-    blank: Row = dict.fromkeys(_columns(options))
+    named = [_row_of_category(shares, group, options) for group in range(len(shares.n))]
+    blank: Row = dict.fromkeys(_table_columns(options))
     if shares.grouping.hides:
         about: Row = {"attribute": shares.grouping.attribute, "status": withheld.reason}
-        return [*named, *(blank | about | {"group": name} for name in (*shares.grouping.withheld, UNKNOWN))]
+        return [*named, *(blank | about | {"group": name} for name in (*shares.grouping.withheld, UNKNOWN_CATEGORY))]
     missing = shares.grouping.missing
     unknown = blank | {
         "attribute": shares.grouping.attribute,
-        "group": UNKNOWN,
-        "share_of_data": _share(missing, shares),
+        "group": UNKNOWN_CATEGORY,
+        "share_of_data": _share_of_data(missing, shares),
     }
     return [*named, unknown | {"n": missing, "status": "in no category"}]
 
 
-def _columns(options: Ll144Options) -> tuple[str, ...]:
+def _table_columns(options: Ll144Options) -> tuple[str, ...]:
     rate, count = _RATE[options.basis], _CHOSEN[options.basis]
     return (
         "attribute",
@@ -79,7 +79,7 @@ def _columns(options: Ll144Options) -> tuple[str, ...]:
     )
 
 
-def _row(shares: Shares, group: int, options: Ll144Options) -> Row:
+def _row_of_category(shares: SelectionRates, group: int, options: Ll144Options) -> Row:
     interval = shares.ratio_interval(group)
     cells = (
         shares.grouping.attribute,
@@ -89,24 +89,24 @@ def _row(shares: Shares, group: int, options: Ll144Options) -> Row:
         shares.ratio_to_highest(group),
         interval.low if interval else None,
         interval.high if interval else None,
-        _share(int(shares.rows[group]), shares),
+        _share_of_data(int(shares.rows[group]), shares),
         int(shares.n[group]),
         int(shares.chosen[group]),
-        _status(shares, group, options),
+        _status_of_category(shares, group, options),
     )
-    return dict(zip(_columns(options), cells, strict=True))
+    return dict(zip(_table_columns(options), cells, strict=True))
 
 
-def _share(n: int, shares: Shares) -> float | None:
+def _share_of_data(n: int, shares: SelectionRates) -> float | None:
     return n / shares.total if shares.total else None
 
 
-def _small(shares: Shares) -> np.ndarray:
-    return shares.rows < SMALL * shares.total
+def _is_small_category(shares: SelectionRates) -> np.ndarray:
+    return shares.rows < SMALL_CATEGORY_SHARE * shares.total
 
 
-def _status(shares: Shares, group: int, options: Ll144Options) -> str:
-    small = bool(_small(shares)[group])
+def _status_of_category(shares: SelectionRates, group: int, options: Ll144Options) -> str:
+    small = bool(_is_small_category(shares)[group])
     if not shares.compared[group]:
         return "left out: under 2 %" if small and options.small_left_out_because else "too few to tell"
     if shares.reference is None:
@@ -115,14 +115,14 @@ def _status(shares: Shares, group: int, options: Ll144Options) -> str:
     return f"{words}, under 2 %" if small else words
 
 
-def finding(shares: Shares, options: Ll144Options) -> Finding:
+def state_lowest_ratio(shares: SelectionRates, options: Ll144Options) -> Finding:
     """Return the finding ``fairness.ll144.<attribute>``: the lowest impact ratio."""
     attribute = shares.grouping.attribute
     id, title = f"fairness.{NAME}.{attribute}", f"Lowest impact ratio by {attribute}, Local Law 144"
     description = f"The lowest {_RATE[options.basis].replace('_', ' ')} by {attribute} divided by the highest"
     lowest = shares.lowest_group()
     if lowest is None or shares.reference is None:
-        return unmeasured(id, title, f"{description}.", shares)
+        return state_unmeasured_ratio(id, title, f"{description}.", shares)
     names = shares.grouping.names
     return Finding(
         id=id,
@@ -135,20 +135,20 @@ def finding(shares: Shares, options: Ll144Options) -> Finding:
         small_groups=shares.small_groups,
         n=shares.n_independent,
         description=f"{description}: {names[lowest]} {shares.rates[lowest]:.3f}, {names[shares.reference]} "
-        f"{shares.rates[shares.reference]:.3f}{_unknown(shares)}.",
+        f"{shares.rates[shares.reference]:.3f}{_describe_unknown(shares)}.",
         caveats="The law sets no threshold; nothing here says whether it is satisfied.",
         references=REFERENCES,
         attributes=(attribute,),
     )
 
 
-def _unknown(shares: Shares) -> str:
+def _describe_unknown(shares: SelectionRates) -> str:
     if shares.grouping.hides:
         return ""
     return f"; {shares.grouping.missing} of {shares.total} are in no category"
 
 
-def caption(options: Ll144Options) -> str:
+def caption_table(options: Ll144Options) -> str:
     """Return the line over the table."""
     rate = _RATE[options.basis].replace("_", " ")
     return (
@@ -157,7 +157,7 @@ def caption(options: Ll144Options) -> str:
     )
 
 
-def notes(total: int, options: Ll144Options, min_group: int) -> tuple[str, ...]:
+def write_notes(total: int, options: Ll144Options, min_group: int) -> tuple[str, ...]:
     """Return what the table is and is not, and which categories were left out by whose judgement."""
     because = options.small_left_out_because
     small = (

@@ -7,9 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
-from rft.plugins.fairness.measure.gaps import chosen_of
-from rft.plugins.fairness.measure.group_metrics import Limits, measure
-from rft.plugins.fairness.measure.small_groups import Share, judged_ratio, ratio_of_shares, share_of_group
+from rft.plugins.fairness.measure.gaps import indices_of_compared
+from rft.plugins.fairness.measure.group_metrics import SampleSizeRules, measure_groups
+from rft.plugins.fairness.measure.small_groups import GroupRate, judge_ratio, rate_of_group, ratio_interval_of_rates
 from rft.predictions.grouped import ClassTarget, GroupedPredictions
 from rft.predictions.table import Grouping, PredictionArrays
 from rft.records import Adjusted, Interval
@@ -22,7 +22,7 @@ SELECTION_RATE, CHOSEN = METRICS["selection_rate"], ClassTarget(1, "chosen")
 
 
 @dataclass(frozen=True)
-class Shares:
+class SelectionRates:
     """How many of each group are chosen: selected, or scored above the median.
 
     Attributes:
@@ -41,21 +41,25 @@ class Shares:
     rows_chosen: np.ndarray
     n: np.ndarray
     chosen: np.ndarray
-    independent: tuple[Share, ...]
+    independent: tuple[GroupRate, ...]
     total: int
     compared: np.ndarray
     repeats: bool
     left_out: np.ndarray
 
     @classmethod
-    def of(cls, grouping: Grouping, chosen: np.ndarray, units: np.ndarray | None, *, min_group: int) -> Shares:
+    def from_selection(
+        cls, grouping: Grouping, chosen: np.ndarray, units: np.ndarray | None, *, min_group: int
+    ) -> SelectionRates:
         """Return the shares of (N,) booleans; groups are compared as in the rest of the section."""
         rows = PredictionArrays(
             ("others", "chosen"), np.zeros(len(chosen), np.int32), chosen.astype(np.int32), units=units
         )
         grouped = GroupedPredictions(rows, grouping)
-        limits = Limits(compared=min_group, shown=min(min_group, Limits.shown))
-        measured = measure(grouped, SELECTION_RATE.name, CHOSEN, limits=limits, positive=1)
+        size_rules = SampleSizeRules(
+            min_group_size=min_group, min_reported_size=min(min_group, SampleSizeRules.min_reported_size)
+        )
+        measured = measure_groups(grouped, SELECTION_RATE.name, CHOSEN, size_rules=size_rules, positive=1)
         ratios = Ratios.from_metric(SELECTION_RATE, rows.classes, CHOSEN.positive)
         groups = range(len(grouping.names))
         return cls(
@@ -64,14 +68,14 @@ class Shares:
             rows_chosen=grouped.confusion[:, :, 1].sum(axis=1),
             n=grouped.units,
             chosen=grouped.count_units_with(ratios.numerators[0]),
-            independent=tuple(share_of_group(grouped, group, ratios) for group in groups),
+            independent=tuple(rate_of_group(grouped, group, ratios) for group in groups),
             total=len(chosen),
-            compared=np.isin(groups, chosen_of(measured)),
-            repeats=any(each.n < each.rows for each in measured),
+            compared=np.isin(groups, indices_of_compared(measured)),
+            repeats=any(group_metric.n < group_metric.rows for group_metric in measured),
             left_out=np.zeros(len(groups), dtype=bool),
         )
 
-    def leave_out(self, groups: np.ndarray) -> Shares:
+    def leave_out(self, groups: np.ndarray) -> SelectionRates:
         """Return the shares with (G,) marked groups left out on purpose."""
         return replace(self, compared=self.compared & ~groups, left_out=self.left_out | groups)
 
@@ -124,7 +128,7 @@ class Shares:
 
     @cached_property
     def _ends(self) -> tuple[np.ndarray, np.ndarray]:
-        successes, cases = zip(*((share.successes, share.cases) for share in self._compared), strict=True)
+        successes, cases = zip(*((share.numerator, share.denominator) for share in self._compared), strict=True)
         return rate_ratio.ratios_to_highest(successes, cases)
 
     def lowest_group(self) -> int | None:
@@ -135,7 +139,7 @@ class Shares:
 
     def lowest_ratio_interval(self) -> Interval:
         """Return the interval of the lowest ratio, whichever two groups are the extremes; some pair is compared."""
-        return ratio_of_shares(self._compared, CONFIDENCE_LEVEL)
+        return ratio_interval_of_rates(self._compared, CONFIDENCE_LEVEL)
 
     def judging_intervals(self) -> tuple[Adjusted, ...]:
         """Return what rules about the lowest ratio are judged by, with the groups that are too small to be compared.
@@ -145,7 +149,7 @@ class Shares:
         small = [self.independent[group] for group in self._small]
         if len(self._compared) < 2 and not small:
             return ()
-        return multiplicity.adjust_interval(lambda level: judged_ratio(self._compared, small, level))
+        return multiplicity.adjust_interval(lambda level: judge_ratio(self._compared, small, level))
 
     @property
     def small_groups(self) -> tuple[str, ...]:
@@ -153,7 +157,7 @@ class Shares:
         return tuple(self.grouping.names[group] for group in self._small)
 
     @property
-    def _compared(self) -> list[Share]:
+    def _compared(self) -> list[GroupRate]:
         return [self.independent[group] for group in np.flatnonzero(self.compared)]
 
     @property

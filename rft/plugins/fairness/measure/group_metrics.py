@@ -20,20 +20,20 @@ from rft.stats.scores.calibration import MIN_ROWS_PER_BIN, rms_calibration_error
 from rft.stats.scores.classification import METRICS, Metric, Ratios
 
 OK = "ok"
-UNSETTLED = "too few to tell"
+INCONCLUSIVE = "too few to tell"
 TOO_FEW = "too few"
-FEWEST_RESAMPLED = 20  # units of the rarest kind from which on resampling finds no more gaps than it promises
+MIN_UNITS_RESAMPLED = 20  # units of the rarest kind from which on resampling finds no more gaps than it promises
 
 
 @dataclass(frozen=True)
-class Limits:
+class SampleSizeRules:
     """From how many independent cases of a metric on a group is compared, and from how many on it is shown at all."""
 
-    compared: int = 30
-    shown: int = 10
+    min_group_size: int = 30
+    min_reported_size: int = 10
 
 
-USUAL_LIMITS = Limits()
+DEFAULT_SIZE_RULES = SampleSizeRules()
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class GroupMetric:
         n: number of units of the group: of persons, or of rows where every row stands for itself.
         n_positive, n_negative: units that have a row of the class, and that have one of another.
         rows: number of rows of the group.
-        cases: units that have a case of the metric (of a true positive rate: a positive), of the rarest kind of case
-            where it needs several.
-        worth: how many independent cases its cases are worth to an interval.
+        n_denominator: units that have a case of the metric (of a true positive rate: a positive), of the rarest kind of
+            case where it needs several.
+        effective_n: how many independent cases its cases are worth to an interval.
         status: ``ok``, ``too few to tell`` (shown, not compared), ``too few``, or ``undefined: ...``.
     """
 
@@ -66,13 +66,13 @@ class GroupMetric:
     n_positive: int
     n_negative: int
     rows: int
-    cases: int
-    worth: float
+    n_denominator: int
+    effective_n: float
     status: str
 
 
-def measure(
-    grouped: GroupedPredictions, metric: str, target: ClassTarget, *, limits: Limits, positive: int
+def measure_groups(
+    grouped: GroupedPredictions, metric: str, target: ClassTarget, *, size_rules: SampleSizeRules, positive: int
 ) -> list[GroupMetric]:
     """Return one metric of all groups, in order of their names.
 
@@ -80,21 +80,23 @@ def measure(
         grouped: the rows.
         metric: its key.
         target: one class, or None for the metrics of all classes and for the mean over classes (macro).
-        limits: how many cases are too few.
+        size_rules: how many cases are too few.
         positive: index of the favourable class, whose units ``n_positive`` counts where the target is no class.
     """
-    asked = _Asked(grouped, METRICS[metric], target, limits, positive if target.positive is None else target.positive)
-    return [_measured(asked, group) for group in range(len(grouped.names))]
+    measurement = _Measurement(
+        grouped, METRICS[metric], target, size_rules, positive if target.positive is None else target.positive
+    )
+    return [_measure_group(measurement, group) for group in range(len(grouped.names))]
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Measurement:
     """What is measured, the same for all groups; ``counted`` is the class whose units are counted."""
 
     grouped: GroupedPredictions
     metric: Metric
     target: ClassTarget
-    limits: Limits
+    size_rules: SampleSizeRules
     counted: int
 
     @cached_property
@@ -107,108 +109,112 @@ class _Asked:
 
     @cached_property
     def n_positive(self) -> np.ndarray:
-        return self.grouped.count_units_with(self._of_class(self.counted))
+        return self.grouped.count_units_with(self._label_is(self.counted))
 
     @cached_property
     def n_negative(self) -> np.ndarray:
-        return self.grouped.count_units_with(~self._of_class(self.counted))
+        return self.grouped.count_units_with(~self._label_is(self.counted))
 
     @cached_property
-    def cases(self) -> list[tuple[str, np.ndarray]]:
+    def units_by_case(self) -> list[tuple[str, np.ndarray]]:
         """Return what the metric cannot do without: its name, and the (G,) number of units that have it."""
-        return [(name, self.grouped.count_units_with(cells)) for name, cells in self._kinds_of_cases()]
+        return [(name, self.grouped.count_units_with(cells)) for name, cells in self._cells_by_case()]
 
-    def _kinds_of_cases(self) -> list[tuple[str, np.ndarray]]:
+    def _cells_by_case(self) -> list[tuple[str, np.ndarray]]:
         classes = self.grouped.rows.classes
         if self.metric.kind == "ratio":
             return list(zip(self.ratios.names, self.ratios.denominators, strict=True))
         if self.metric.kind != "area":
             return [("examples", np.ones((len(classes), len(classes)), dtype=bool))]
         if self.target.positive is not None:
-            have = self._of_class(self.target.positive)
-            return [("positives", have), ("negatives", ~have)]
-        own = [(f"examples of {name}", self._of_class(index)) for index, name in enumerate(classes)]
-        return own + [(f"examples but those of {name}", ~self._of_class(i)) for i, name in enumerate(classes)]
+            has_class = self._label_is(self.target.positive)
+            return [("positives", has_class), ("negatives", ~has_class)]
+        of_classes = [(f"examples of {name}", self._label_is(index)) for index, name in enumerate(classes)]
+        return of_classes + [(f"examples but those of {name}", ~self._label_is(i)) for i, name in enumerate(classes)]
 
-    def _of_class(self, index: int) -> np.ndarray:
+    def _label_is(self, index: int) -> np.ndarray:
         """Return (K, K) booleans: the cells of rows whose label is the class."""
         k = len(self.grouped.rows.classes)
         return np.broadcast_to((np.arange(k) == index)[:, None], (k, k))
 
 
-def _measured(asked: _Asked, group: int) -> GroupMetric:
-    grouped = asked.grouped
-    status, cases = _status(asked, group)
+def _measure_group(measurement: _Measurement, group: int) -> GroupMetric:
+    grouped = measurement.grouped
+    status, n_denominator = _assess_status(measurement, group)
     blank = GroupMetric(
         group=grouped.names[group],
-        metric=asked.metric.name,
-        target=asked.target,
+        metric=measurement.metric.name,
+        target=measurement.target,
         control=grouped.control,
         value=None,
         interval=None,
         n=int(grouped.units[group]),
-        n_positive=int(asked.n_positive[group]),
-        n_negative=int(asked.n_negative[group]),
+        n_positive=int(measurement.n_positive[group]),
+        n_negative=int(measurement.n_negative[group]),
         rows=int(grouped.sizes[group]),
-        cases=cases,
-        worth=0.0,
+        n_denominator=n_denominator,
+        effective_n=0.0,
         status=status,
     )
-    if status not in (OK, UNSETTLED):
+    if status not in (OK, INCONCLUSIVE):
         return blank
-    value, interval, worth = _KINDS[asked.metric.kind](asked, group)
-    if asked.metric.kind == "ratio" and interval is None:
-        status = UNSETTLED
-    return replace(blank, status=status, value=value, interval=interval, worth=worth)
+    value, interval, effective_n = _ESTIMATORS[measurement.metric.kind](measurement, group)
+    if measurement.metric.kind == "ratio" and interval is None:
+        status = INCONCLUSIVE
+    return replace(blank, status=status, value=value, interval=interval, effective_n=effective_n)
 
 
-def _status(asked: _Asked, group: int) -> tuple[str, int]:
+def _assess_status(measurement: _Measurement, group: int) -> tuple[str, int]:
     """Return the status of a metric in a group, and how many units have a case of the rarest kind."""
-    limits = asked.limits
-    name, fewest = min(((name, int(units[group])) for name, units in asked.cases), key=lambda part: part[1])
-    if asked.metric.needs_scores and asked.grouped.rows.scores is None:
-        return "undefined: no scores", fewest
-    if asked.grouped.units[group] < limits.shown:
-        return TOO_FEW, fewest
-    if fewest == 0:
-        return f"undefined: no {name}", fewest
-    if fewest < limits.shown or (
-        asked.metric.kind == "calibration" and asked.grouped.sizes[group] < 2 * MIN_ROWS_PER_BIN
+    size_rules = measurement.size_rules
+    name, n_denominator = min(
+        ((name, int(units[group])) for name, units in measurement.units_by_case), key=lambda part: part[1]
+    )
+    if measurement.metric.needs_scores and measurement.grouped.rows.scores is None:
+        return "undefined: no scores", n_denominator
+    if measurement.grouped.units[group] < size_rules.min_reported_size:
+        return TOO_FEW, n_denominator
+    if n_denominator == 0:
+        return f"undefined: no {name}", n_denominator
+    if n_denominator < size_rules.min_reported_size or (
+        measurement.metric.kind == "calibration" and measurement.grouped.sizes[group] < 2 * MIN_ROWS_PER_BIN
     ):
-        return TOO_FEW, fewest
-    compared = limits.compared if asked.is_share else max(limits.compared, FEWEST_RESAMPLED)
-    return (OK if fewest >= compared else UNSETTLED), fewest
+        return TOO_FEW, n_denominator
+    min_compared = (
+        size_rules.min_group_size if measurement.is_share else max(size_rules.min_group_size, MIN_UNITS_RESAMPLED)
+    )
+    return (OK if n_denominator >= min_compared else INCONCLUSIVE), n_denominator
 
 
-Found = tuple[float, Interval | None, float]  # value, interval, worth
+Estimate = tuple[float, Interval | None, float]  # value, interval, effective n
 
 
-def _ratio(asked: _Asked, group: int) -> Found:
-    rate = estimate_rate(asked.grouped.rows_of_group(group), asked.ratios)
+def _estimate_ratio(measurement: _Measurement, group: int) -> Estimate:
+    rate = estimate_rate(measurement.grouped.rows_of_group(group), measurement.ratios)
     return rate.value, rate.confidence_interval() if rate.holds else None, rate.sample.effective_n
 
 
-def _mean(asked: _Asked, group: int) -> Found:
-    mean = estimate_mean(asked.metric.name, asked.grouped.rows_of_group(group), asked.target.positive)
-    return mean.value, mean.confidence_interval(), float(asked.grouped.units[group])
+def _estimate_mean(measurement: _Measurement, group: int) -> Estimate:
+    mean = estimate_mean(measurement.metric.name, measurement.grouped.rows_of_group(group), measurement.target.positive)
+    return mean.value, mean.confidence_interval(), float(measurement.grouped.units[group])
 
 
-def _area(asked: _Asked, group: int) -> Found:
-    area = estimate_auc(asked.grouped.rows_of_group(group), asked.target.positive)
-    return area.value, area.confidence_interval(), area.effective_n
+def _estimate_auc(measurement: _Measurement, group: int) -> Estimate:
+    auc = estimate_auc(measurement.grouped.rows_of_group(group), measurement.target.positive)
+    return auc.value, auc.confidence_interval(), auc.effective_n
 
 
-def _calibration(asked: _Asked, group: int) -> Found:
-    rows, positive = asked.grouped.rows_of_group(group), asked.target.positive
+def _estimate_calibration(measurement: _Measurement, group: int) -> Estimate:
+    rows, positive = measurement.grouped.rows_of_group(group), measurement.target.positive
     assert rows.scores is not None
-    found = rms_calibration_error(rows.scores[:, positive], rows.labels == positive)
-    assert found is not None  # the status of groups with fewer rows says so
-    return found.value, None, float(asked.grouped.units[group])
+    error = rms_calibration_error(rows.scores[:, positive], rows.labels == positive)
+    assert error is not None  # the status of groups with fewer rows says so
+    return error.value, None, float(measurement.grouped.units[group])
 
 
-_KINDS: dict[str, Callable[[_Asked, int], Found]] = {
-    "ratio": _ratio,
-    "mean": _mean,
-    "area": _area,
-    "calibration": _calibration,
+_ESTIMATORS: dict[str, Callable[[_Measurement, int], Estimate]] = {
+    "ratio": _estimate_ratio,
+    "mean": _estimate_mean,
+    "area": _estimate_auc,
+    "calibration": _estimate_calibration,
 }

@@ -16,14 +16,15 @@ from rft.predictions.grouped import ClassTarget, GroupedPredictions
 from rft.predictions.table import CROSSING_SEPARATOR, Grouping, PredictionArrays
 from rft.stats.scores.classification import METRICS
 
-MOST_GROUPS = 200  # of one grouping: more are no groups but a number or a name, and no table shows them
-MOST_CLASSES = 20  # up to which each class is set against the rest when the config does not choose
-WITH_MACRO = ("tpr", "fpr", "fnr", "precision", "roc_auc")  # metrics of a class whose mean over classes is in use
-Asked = tuple[str, ClassTarget]
+MAX_GROUPS = 200  # of one grouping: more are no groups but a number or a name, and no table shows them
+MAX_CLASSES = 20  # up to which each class is set against the rest when the config does not choose
+# Metrics of a class whose mean over classes is in use.
+METRICS_WITH_MACRO_AVERAGE = ("tpr", "fpr", "fnr", "precision", "roc_auc")
+PlannedMetric = tuple[str, ClassTarget]
 
 
 @dataclass(frozen=True)
-class Plan:
+class ComparisonPlan:
     """What is compared.
 
     Attributes:
@@ -31,7 +32,7 @@ class Plan:
         attributes: a grouping for each attribute.
         from_crossing: a grouping for each intersection.
         control: the grouping within whose values everything is compared once more, or None.
-        asked: metrics, each with a class or None.
+        planned_metrics: metrics, each with a class or None.
         positive: index of the favourable class.
         omitted: what was left out of the plan, in sentences.
         withheld: what may not leave the machine.
@@ -41,43 +42,43 @@ class Plan:
     attributes: tuple[Grouping, ...]
     crossed: tuple[Grouping, ...]
     control: Grouping | None
-    asked: tuple[Asked, ...]
+    planned_metrics: tuple[PlannedMetric, ...]
     positive: int
     omitted: tuple[str, ...]
     withheld: Withheld = NOTHING
 
     @classmethod
-    def of(
+    def from_frame(
         cls,
         frame: pd.DataFrame,
         classes: Sequence[str],
         options: FairnessOptions,
         positive: str,
         withheld: Withheld = NOTHING,
-    ) -> Plan:
+    ) -> ComparisonPlan:
         """Return the plan for the rows of one split, in which the values of withheld groups are missing.
 
         Raises:
             Unavailable: there is no group attribute, the options name one or a class that does not exist, or an
-                attribute has more than ``MOST_GROUPS`` groups.
+                attribute has more than ``MAX_GROUPS`` groups.
         """
-        known = {name: _without(own, withheld) for name, own in _groupings(frame).items()}
-        control = None if options.control is None else _named(known, [options.control])[0]
-        attributes = _named(known, options.attributes or list(known))
-        crossed, omitted = _crossings(attributes, options.depth)
-        targets, unasked = _targets(classes, options.classes, positive)
+        known = {name: _withhold_groups(grouping, withheld) for name, grouping in _read_groupings(frame).items()}
+        control = None if options.control is None else _select_groupings(known, [options.control])[0]
+        attributes = _select_groupings(known, options.attributes or list(known))
+        crossed, omitted = _cross_attributes(attributes, options.depth)
+        targets, unasked = _choose_targets(classes, options.classes, positive)
         return cls(
             rows=PredictionArrays.from_frame(frame, classes),
             attributes=tuple(attributes),
-            crossed=tuple(_without(own, withheld) for own in crossed),
+            crossed=tuple(_withhold_groups(grouping, withheld) for grouping in crossed),
             control=control,
-            asked=tuple(_asked(options.metrics, targets, classes)),
+            planned_metrics=tuple(_plan_metrics(options.metrics, targets, classes)),
             positive=tuple(classes).index(positive),
             omitted=(*omitted, *unasked),
             withheld=withheld,
         )
 
-    def grouped(self) -> Iterator[GroupedPredictions]:
+    def group_predictions(self) -> Iterator[GroupedPredictions]:
         """Yield the rows by each attribute and intersection, then the same within each value of the control."""
         for grouping in (*self.attributes, *self.crossed):
             yield GroupedPredictions(self.rows, grouping)
@@ -89,10 +90,10 @@ class Plan:
             for grouping in self.attributes:
                 if grouping.attribute != self.control.attribute:  # within its own values it has one group
                     hidden = self.withheld.within(grouping.attribute, self.control.attribute, level)
-                    own = grouping.select_rows(mask).withhold_groups(hidden, hides=bool(hidden))
-                    yield GroupedPredictions(rows, own, f"{self.control.attribute} {level}")
+                    visible_grouping = grouping.select_rows(mask).withhold_groups(hidden, hides=bool(hidden))
+                    yield GroupedPredictions(rows, visible_grouping, f"{self.control.attribute} {level}")
 
-    def counted(self, split: str, *, selections: bool, all_classes: bool) -> Iterator[Counted]:
+    def count_cases(self, split: str, *, selections: bool, all_classes: bool) -> Iterator[Counted]:
         """Yield the rows that numbers of groups rest on: all, and the cases of each metric.
 
         Args:
@@ -103,31 +104,32 @@ class Plan:
         crossed = [grouping.parts for grouping in (*self.attributes, *self.crossed)]
         if self.control is not None:
             levels = self.control.attribute
-            crossed += [(own.attribute, levels) for own in self.attributes if own.attribute != levels]
-        masks = {mask.tobytes(): (mask, own) for mask, own in self._cases(selections, all_classes)}
+            others = [grouping.attribute for grouping in self.attributes if grouping.attribute != levels]
+            crossed += [(attribute, levels) for attribute in others]
+        masks = {mask.tobytes(): (mask, of_model) for mask, of_model in self._case_masks(selections, all_classes)}
         for attributes in dict.fromkeys(crossed):
             yield Counted(split, attributes)
             for mask, of_model in masks.values():
                 yield Counted(split, attributes, mask, of_model)
 
-    def _cases(self, selections: bool, all_classes: bool) -> Iterator[tuple[np.ndarray, bool]]:
+    def _case_masks(self, selections: bool, all_classes: bool) -> Iterator[tuple[np.ndarray, bool]]:
         """Yield (N,) masks, each with whether it depends on predictions."""
         rows, classes = self.rows, range(len(self.rows.classes))
         everything = all_classes or any(
-            target.positive is None and METRICS[name].of_class for name, target in self.asked
+            target.positive is None and METRICS[name].of_class for name, target in self.planned_metrics
         )
-        named = {target.positive for _, target in self.asked} | {self.positive}
-        for index in classes if everything else sorted(own for own in named if own is not None):
+        named = {target.positive for _, target in self.planned_metrics} | {self.positive}
+        for index in classes if everything else sorted(index for index in named if index is not None):
             yield rows.labels == index, False
             yield rows.labels != index, False
-        given = {self.positive} if selections else set()
-        for name, target in self.asked:
+        selected_classes = {self.positive} if selections else set()
+        for name, target in self.planned_metrics:
             if name == "precision":
-                given |= set(classes) if target.positive is None else {target.positive}
+                selected_classes |= set(classes) if target.positive is None else {target.positive}
             if name == "balanced_accuracy":
                 for index in classes:
                     yield rows.labels == index, False
-        for index in sorted(given):
+        for index in sorted(selected_classes):
             yield rows.predictions == index, True
 
     @property
@@ -137,19 +139,19 @@ class Plan:
         if self.control is not None:
             others = sum(grouping.attribute != self.control.attribute for grouping in self.attributes)
             within = len(self.control.names) * others
-        return (len(self.attributes) + len(self.crossed) + within) * len(self.asked)
+        return (len(self.attributes) + len(self.crossed) + within) * len(self.planned_metrics)
 
-    def overall(self) -> GroupedPredictions:
+    def pool_predictions(self) -> GroupedPredictions:
         """Return all rows as one group."""
         everybody = Grouping("", ("all",), np.zeros(len(self.rows), dtype=np.int32), ())
         return GroupedPredictions(self.rows, everybody)
 
 
-def _without(grouping: Grouping, withheld: Withheld) -> Grouping:
+def _withhold_groups(grouping: Grouping, withheld: Withheld) -> Grouping:
     return grouping.withhold_groups(withheld.of(grouping.attribute), hides=withheld.touches(grouping.attribute))
 
 
-def _groupings(frame: pd.DataFrame) -> dict[str, Grouping]:
+def _read_groupings(frame: pd.DataFrame) -> dict[str, Grouping]:
     columns = [str(name) for name in frame.columns if str(name).startswith("group_")]
     if not columns:
         raise Unavailable("the data has no group attributes (data.groups)")
@@ -158,51 +160,53 @@ def _groupings(frame: pd.DataFrame) -> dict[str, Grouping]:
     }
 
 
-def _named(known: dict[str, Grouping], names: Sequence[str]) -> list[Grouping]:
+def _select_groupings(known: dict[str, Grouping], names: Sequence[str]) -> list[Grouping]:
     for name in names:
         if name not in known:
             hint = near(name, list(known)) or f"There are {', '.join(known)}."
             raise Unavailable(f"the data has no group attribute {name!r} (data.groups). {hint}")
-        if len(known[name].names) > MOST_GROUPS:
+        if len(known[name].names) > MAX_GROUPS:
             raise Unavailable(
-                f"{name} has {len(known[name].names)} different values, more than the {MOST_GROUPS} that can be "
+                f"{name} has {len(known[name].names)} different values, more than the {MAX_GROUPS} that can be "
                 "compared as groups; put them into bins, such as ages into decades"
             )
     return [known[name] for name in dict.fromkeys(names)]
 
 
-def _crossings(attributes: Sequence[Grouping], depth: int) -> tuple[list[Grouping], list[str]]:
+def _cross_attributes(attributes: Sequence[Grouping], depth: int) -> tuple[list[Grouping], list[str]]:
     """Return the intersections of two to ``depth`` attributes, and a sentence for each that has too many groups."""
     crossed, omitted = [], []
     for size in range(2, depth + 1):
         for parts in combinations(attributes, size):
-            made = Grouping.from_crossing(parts)
-            if len(made.names) > MOST_GROUPS:
+            crossed_grouping = Grouping.from_crossing(parts)
+            if len(crossed_grouping.names) > MAX_GROUPS:
                 name = CROSSING_SEPARATOR.join(part.attribute for part in parts)
-                omitted.append(f"{name} has {len(made.names)} groups, more than the {MOST_GROUPS} that are compared.")
+                omitted.append(
+                    f"{name} has {len(crossed_grouping.names)} groups, more than the {MAX_GROUPS} that are compared."
+                )
             else:
-                crossed.append(made)
+                crossed.append(crossed_grouping)
     return crossed, omitted
 
 
-def _targets(classes: Sequence[str], chosen: Sequence[str] | None, positive: str) -> tuple[list[str], list[str]]:
+def _choose_targets(classes: Sequence[str], chosen: Sequence[str] | None, positive: str) -> tuple[list[str], list[str]]:
     """Return the classes that are set against the rest, the favourable one first, and what is left out."""
     for name in chosen or []:
         if name not in classes:
             raise Unavailable(f"fairness.classes names {name!r}, which is no class. {near(name, list(classes)) or ''}")
-    if chosen is None and len(classes) > MOST_CLASSES:
+    if chosen is None and len(classes) > MAX_CLASSES:
         sentence = f"Of {len(classes)} classes only {positive} is set against the rest; fairness.classes names others."
         return [positive], [sentence]
     others = chosen if chosen is not None else (classes if len(classes) > 2 else [])
     return list(dict.fromkeys([positive, *others])), []
 
 
-def _asked(metrics: Sequence[str], targets: Sequence[str], classes: Sequence[str]) -> Iterator[Asked]:
+def _plan_metrics(metrics: Sequence[str], targets: Sequence[str], classes: Sequence[str]) -> Iterator[PlannedMetric]:
     for metric in dict.fromkeys(metrics):
         if not METRICS[metric].of_class:
             yield metric, ClassTarget(None, None)
             continue
         for name in targets:
             yield metric, ClassTarget.from_class(name, classes)
-        if len(classes) > 2 and metric in WITH_MACRO:
+        if len(classes) > 2 and metric in METRICS_WITH_MACRO_AVERAGE:
             yield metric, ClassTarget(None, None)

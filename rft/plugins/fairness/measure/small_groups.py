@@ -18,59 +18,59 @@ from rft.stats.gaps.rate_ratio import smallest_ratio
 from rft.stats.intervals import clopper_pearson_interval
 from rft.stats.scores.classification import Ratios
 
-EXACT = "Clopper-Pearson for groups too small to be compared"
+EXACT_METHOD = "Clopper-Pearson for groups too small to be compared"
 
 
 @dataclass(frozen=True)
-class Share:
+class GroupRate:
     """A share of the cases of a metric in one group.
 
     Attributes:
-        successes, cases: effective numbers of independent cases; both 0 where the group has no case.
+        numerator, denominator: effective numbers of independent cases; both 0 where the group has no case.
     """
 
-    successes: float
-    cases: float
+    numerator: float
+    denominator: float
 
     def exact_interval(self, level: float) -> tuple[float, float]:
         """Return the Clopper-Pearson interval; 0 to 1 without any case."""
-        if not self.cases:
+        if not self.denominator:
             return 0.0, 1.0
-        interval = clopper_pearson_interval(self.successes, self.cases, level=level)
+        interval = clopper_pearson_interval(self.numerator, self.denominator, level=level)
         return interval.low, interval.high
 
 
-def share_of_group(grouped: GroupedPredictions, group: int, ratios: Ratios) -> Share:
+def rate_of_group(grouped: GroupedPredictions, group: int, ratios: Ratios) -> GroupRate:
     """Return the share of one group in a metric that is one ratio, however few its cases are."""
     rows = grouped.rows_of_group(group)
     if not ratios.count_cells(rows.confusion)[1].any():
-        return Share(0.0, 0.0)
+        return GroupRate(0.0, 0.0)
     rate = estimate_rate(rows, ratios)
-    return Share(rate.successes, rate.sample.effective_n)
+    return GroupRate(rate.numerator, rate.sample.effective_n)
 
 
 def gap_with_small_groups(
-    compared: Interval | None, shares: Sequence[Share], small: Sequence[Share], level: float
+    compared: Interval | None, rates: Sequence[GroupRate], small_rates: Sequence[GroupRate], level: float
 ) -> Interval:
     """Return an interval of the largest gap among all groups, those that are too small included.
 
     Args:
         compared: interval of the largest gap among the compared groups at ``1 - (1 - level) / 2``; None where fewer
             than two are compared.
-        shares: of the compared groups.
-        small: of the groups that are too small, at least one.
+        rates: of the compared groups.
+        small_rates: of the groups that are too small, at least one.
         level: half of its complement is spent on ``compared``, the other half on the exact intervals of all groups
             (Bonferroni), of which every pair with a small group is made.
     """
     lows, highs = ([0.0], [0.0]) if compared is None else ([compared.low], [compared.high])
-    for first, other in _pairs_with_small_groups(shares, small, level):
-        lows.append(max(first[0] - other[1], other[0] - first[1]))
-        highs.append(max(first[1] - other[0], other[1] - first[0]))
-    return Interval(low=max(0.0, *lows), high=max(highs), method=_noted(compared))
+    for first, second in _pairs_with_small_groups(rates, small_rates, level):
+        lows.append(max(first[0] - second[1], second[0] - first[1]))
+        highs.append(max(first[1] - second[0], second[1] - first[0]))
+    return Interval(low=max(0.0, *lows), high=max(highs), method=_name_method(compared))
 
 
 def ratio_with_small_groups(
-    compared: Interval | None, shares: Sequence[Share], small: Sequence[Share], level: float
+    compared: Interval | None, rates: Sequence[GroupRate], small_rates: Sequence[GroupRate], level: float
 ) -> Interval:
     """Return an interval of the lowest share of all groups over the highest, those that are too small included.
 
@@ -78,64 +78,64 @@ def ratio_with_small_groups(
     """
     highs = [1.0] if compared is None else [compared.high]
     lows = [1.0] if compared is None else [compared.low]
-    for first, other in _pairs_with_small_groups(shares, small, level):
-        lows.append(min(_over(first[0], other[1]), _over(other[0], first[1])))
-        highs.append(min(_over(first[1], other[0]), _over(other[1], first[0])))
-    return Interval(low=min(lows), high=min(1.0, *highs), method=_noted(compared))
+    for first, second in _pairs_with_small_groups(rates, small_rates, level):
+        lows.append(min(_divide_or_infinity(first[0], second[1]), _divide_or_infinity(second[0], first[1])))
+        highs.append(min(_divide_or_infinity(first[1], second[0]), _divide_or_infinity(second[1], first[0])))
+    return Interval(low=min(lows), high=min(1.0, *highs), method=_name_method(compared))
 
 
-def judged_ratio(shares: Sequence[Share], small: Sequence[Share], level: float) -> Interval:
+def judge_ratio(rates: Sequence[GroupRate], small_rates: Sequence[GroupRate], level: float) -> Interval:
     """Return the interval of the lowest share of all groups over the highest that every rule about it is judged by.
 
     Args:
-        shares: of the compared groups; at least two, or some small groups beside them.
-        small: of the groups that are too small.
+        rates: of the compared groups; at least two, or some small groups beside them.
+        small_rates: of the groups that are too small.
         level: nominal coverage.
     """
-    if not small:
-        return ratio_of_shares(shares, level)
-    compared = ratio_of_shares(shares, 1 - (1 - level) / 2) if len(shares) > 1 else None
-    return ratio_with_small_groups(compared, shares, small, level)
+    if not small_rates:
+        return ratio_interval_of_rates(rates, level)
+    compared = ratio_interval_of_rates(rates, 1 - (1 - level) / 2) if len(rates) > 1 else None
+    return ratio_with_small_groups(compared, rates, small_rates, level)
 
 
-def ratio_of_shares(shares: Sequence[Share], level: float) -> Interval:
+def ratio_interval_of_rates(rates: Sequence[GroupRate], level: float) -> Interval:
     """Return the interval of the lowest share over the highest of at least two groups that are compared."""
-    successes, cases = zip(*((share.successes, share.cases) for share in shares), strict=True)
-    return smallest_ratio(successes, cases, level=level)
+    numerators, denominators = zip(*((rate.numerator, rate.denominator) for rate in rates), strict=True)
+    return smallest_ratio(numerators, denominators, level=level)
 
 
-def worst_share(shares: Sequence[Share], *, lowest: bool, level: float) -> Interval:
+def worst_rate_interval(rates: Sequence[GroupRate], *, lowest: bool, level: float) -> Interval:
     """Return an interval of the worst true share: exact intervals of all groups, corrected for their number.
 
     Args:
-        shares: of the groups, at least one.
+        rates: of the groups, at least one.
         lowest: whether the lowest share is the worst, otherwise the highest.
         level: nominal coverage of the interval, by Bonferroni's correction.
     """
-    ends = [share.exact_interval(1 - (1 - level) / len(shares)) for share in shares]
+    ends = [rate.exact_interval(1 - (1 - level) / len(rates)) for rate in rates]
     worst = min if lowest else max
     method = f"Clopper-Pearson {100 * level:g} %" + (f", Bonferroni over {len(ends)} groups" if len(ends) > 1 else "")
     return Interval(low=worst(low for low, _ in ends), high=worst(high for _, high in ends), method=method)
 
 
-Ends = tuple[float, float]
+IntervalEnds = tuple[float, float]
 
 
 def _pairs_with_small_groups(
-    shares: Sequence[Share], small: Sequence[Share], level: float
-) -> Iterator[tuple[Ends, Ends]]:
+    rates: Sequence[GroupRate], small_rates: Sequence[GroupRate], level: float
+) -> Iterator[tuple[IntervalEnds, IntervalEnds]]:
     """Yield the exact intervals of every pair of groups of which one is small, at half of what the level allows."""
-    groups = [*shares, *small]
+    groups = [*rates, *small_rates]
     part = 1 - (1 - level) / 2 / len(groups)
-    ends = [share.exact_interval(part) for share in groups]
-    for last in range(len(shares), len(groups)):
+    ends = [rate.exact_interval(part) for rate in groups]
+    for last in range(len(rates), len(groups)):
         for first in range(last):
             yield ends[first], ends[last]
 
 
-def _over(numerator: float, denominator: float) -> float:
+def _divide_or_infinity(numerator: float, denominator: float) -> float:
     return numerator / denominator if denominator else math.inf
 
 
-def _noted(compared: Interval | None) -> str:
-    return f"{compared.method}; {EXACT}" if compared else EXACT
+def _name_method(compared: Interval | None) -> str:
+    return f"{compared.method}; {EXACT_METHOD}" if compared else EXACT_METHOD

@@ -16,17 +16,18 @@ from rft.backbones.classifier import Classifier, scaled
 from rft.errors import Unavailable
 from rft.features.columns import Dense
 from rft.plugins import AuditedModel
-from rft.plugins.fairness.mitigation.decision_rules import RuleInputs, positions
-from rft.stats.cross_validation import Folds, Undefined, find_non_finite
+from rft.plugins.fairness.mitigation.decision_rules import RuleInputs, hash_to_unit_interval
+from rft.records import NotMeasured
+from rft.stats.cross_validation import Folds, find_non_finite
 from rft.training import Job
 from rft.training.linear_heads import compute_logits, linear_head_vectors
 
-SET_ASIDE = 1 / 3  # of the training units of each group, where the data has no validation split
-OWN, ASIDE = "validation", "validation, set aside from train"
+SHARE_SET_ASIDE = 1 / 3  # of the training units of each group, where the data has no validation split
+OWN_SPLIT, SET_ASIDE_FROM_TRAIN = "validation", "validation, set aside from train"
 
 
 @dataclass(frozen=True)
-class Part:
+class MitigationExamples:
     """Some labelled examples.
 
     Attributes:
@@ -44,17 +45,17 @@ class Part:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def where(self, mask: np.ndarray) -> Part:
+    def select_rows(self, mask: np.ndarray) -> MitigationExamples:
         """Return the examples of a (N,) mask."""
-        return Part(self.rows.where(mask), self.labels[mask], self.units[mask], self.items[mask])
+        return MitigationExamples(self.rows.select_rows(mask), self.labels[mask], self.units[mask], self.items[mask])
 
-    def with_groups(self) -> Part:
+    def with_groups(self) -> MitigationExamples:
         """Return the examples that have a group."""
-        return self.where(np.array([name is not None for name in self.rows.groups], dtype=bool))
+        return self.select_rows(np.array([name is not None for name in self.rows.groups], dtype=bool))
 
 
 @dataclass(frozen=True)
-class Material:
+class MitigationData:
     """Where candidates are fitted and where one is chosen.
 
     Attributes:
@@ -65,8 +66,8 @@ class Material:
         seed: of the run.
     """
 
-    fit: Part
-    choose: Part
+    fit: MitigationExamples
+    choose: MitigationExamples
     chosen_on: str
     classes: tuple[str, ...]
     positive: int
@@ -78,40 +79,40 @@ class Material:
         return len(self.classes) == 2
 
     @classmethod
-    def of(cls, audited: AuditedModel, attribute: str, positive: str) -> Material:
+    def from_audited(cls, audited: AuditedModel, attribute: str, positive: str) -> MitigationData:
         """Return the material; raises ``Unavailable`` with the reason when an audited model has none."""
-        check(audited)
-        own = part(audited, "train", attribute)
-        train = replace(own, rows=replace(own.rows, scores=out_of_fold(audited)))
+        require_linear_head(audited)
+        train_examples = examples_of_split(audited, "train", attribute)
+        train = replace(train_examples, rows=replace(train_examples.rows, scores=score_out_of_fold(audited)))
         if "validation" in audited.splits:
-            fit, choose, on = train, part(audited, "validation", attribute), OWN
+            fit, choose, chosen_on = train, examples_of_split(audited, "validation", attribute), OWN_SPLIT
         else:
-            aside = set_aside(train, audited.seed)
-            fit, choose, on = train.where(~aside), train.where(aside), ASIDE
+            aside = select_set_aside(train, audited.seed)
+            fit, choose, chosen_on = train.select_rows(~aside), train.select_rows(aside), SET_ASIDE_FROM_TRAIN
         fit = fit.with_groups()
         for purpose, usable in (("fitted to", fit), ("chosen by", choose.with_groups())):
             if not len(usable):
                 raise Unavailable(f"no example to be {purpose} has a value of {attribute}")
         classes = audited.facts.classes
-        return cls(fit, choose, on, classes, classes.index(positive), audited.seed)
+        return cls(fit, choose, chosen_on, classes, classes.index(positive), audited.seed)
 
 
-def set_aside(train: Part, seed: int) -> np.ndarray:
+def select_set_aside(train: MitigationExamples, seed: int) -> np.ndarray:
     """Return a (N,) mask of the examples to choose by: of each group the units whose keyed hash comes first.
 
     A unit with several groups counts to the first of them in the order of the examples.
     """
-    units, first, number = np.unique(train.units, return_index=True, return_inverse=True)
-    order = np.argsort(positions(units, f"rft mitigation {seed}"), kind="stable")
+    units, first, unit_numbers = np.unique(train.units, return_index=True, return_inverse=True)
+    order = np.argsort(hash_to_unit_interval(units, f"rft mitigation {seed}"), kind="stable")
     groups = np.array([str(name) for name in train.rows.groups[first]])
     taken = np.zeros(len(units), dtype=bool)
     for group in np.unique(groups):
-        own = order[groups[order] == group]
-        taken[own[: round(SET_ASIDE * len(own))]] = True
-    return taken[number]
+        units_of_group = order[groups[order] == group]
+        taken[units_of_group[: round(SHARE_SET_ASIDE * len(units_of_group))]] = True
+    return taken[unit_numbers]
 
 
-def check(audited: AuditedModel) -> None:
+def require_linear_head(audited: AuditedModel) -> None:
     """Raise ``Unavailable`` unless a linear head on vectors in memory is audited, which may be fitted to again."""
     if audited.facts.training.mode == "private":
         raise Unavailable(
@@ -126,7 +127,7 @@ def check(audited: AuditedModel) -> None:
         )
 
 
-def part(audited: AuditedModel, name: str, attribute: str) -> Part:
+def examples_of_split(audited: AuditedModel, name: str, attribute: str) -> MitigationExamples:
     """Return the examples of a split, scored by the fine-tuned model.
 
     Raises:
@@ -143,9 +144,9 @@ def part(audited: AuditedModel, name: str, attribute: str) -> Part:
     seen = scaled(features.dense.double(), row_norm=model.head.row_norm).numpy()
     if problem := find_non_finite(seen):
         raise Unavailable(problem.reason)
-    own = audited.predictions[audited.predictions["split"] == name]
-    scores = own[[f"score_{label}" for label in audited.facts.classes]].to_numpy(np.float64)
-    return Part(
+    predictions = audited.predictions[audited.predictions["split"] == name]
+    scores = predictions[[f"score_{label}" for label in audited.facts.classes]].to_numpy(np.float64)
+    return MitigationExamples(
         rows=RuleInputs(seen, scores, np.asarray(split.groups[attribute], dtype=object)),
         labels=split.labels,
         units=np.asarray(split.ids if split.units is None else split.units, dtype=str),
@@ -153,7 +154,7 @@ def part(audited: AuditedModel, name: str, attribute: str) -> Part:
     )
 
 
-def out_of_fold(audited: AuditedModel) -> np.ndarray:
+def score_out_of_fold(audited: AuditedModel) -> np.ndarray:
     """Return (N, K) float64 probabilities of the training examples, each by a head that did not see its unit.
 
     Raises:
@@ -162,10 +163,10 @@ def out_of_fold(audited: AuditedModel) -> np.ndarray:
     task, trainer = audited.require_task(), audited.require_trainer()
     labels = task.labels.numpy()
     folds = Folds.draw_stratified(labels, task.units, audited.seed)
-    if isinstance(folds, Undefined):
+    if isinstance(folds, NotMeasured):
         raise Unavailable(f"training examples cannot be scored out of fold: {folds.reason}")
     fits = trainer.fit(task, [Job(audited.seed, members=seen) for seen, _ in folds])
     scores = np.full((len(labels), len(audited.facts.classes)), np.nan)
-    for (_, held_out), found in zip(folds, compute_logits(task, fits, task.features), strict=True):
-        scores[held_out] = torch.from_numpy(found).softmax(dim=1).numpy()[held_out]
+    for (_, held_out), fold_logits in zip(folds, compute_logits(task, fits, task.features), strict=True):
+        scores[held_out] = torch.from_numpy(fold_logits).softmax(dim=1).numpy()[held_out]
     return scores

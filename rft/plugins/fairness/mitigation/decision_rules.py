@@ -35,7 +35,7 @@ class RuleInputs:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def where(self, mask: np.ndarray) -> RuleInputs:
+    def select_rows(self, mask: np.ndarray) -> RuleInputs:
         """Return the rows of a (N,) mask."""
         return RuleInputs(self.features[mask], self.scores[mask], self.groups[mask])
 
@@ -68,22 +68,24 @@ class GroupThresholds:
     @property
     def randomised(self) -> bool:
         """Whether some score of some group is decided by chance."""
-        one = (self.shares == 0).any(axis=1) | (self.thresholds[:, 0] == self.thresholds[:, 1])
+        single_threshold = (self.shares == 0).any(axis=1) | (self.thresholds[:, 0] == self.thresholds[:, 1])
         certain = (self.ignored == 0) | ((self.ignored == 1) & np.isin(self.constant, (0, 1)))
-        return not bool((one & certain).all())
+        return not bool((single_threshold & certain).all())
 
-    def probabilities(self, rows: RuleInputs) -> np.ndarray:
+    def decision_probabilities(self, rows: RuleInputs) -> np.ndarray:
         """Return (N, 2) probabilities of each decision; raises ``DataError`` for a group without thresholds."""
-        codes = self._codes(rows.groups)
+        codes = self._group_codes(rows.groups)
         known = codes >= 0
         favourable = (rows.scores.argmax(axis=1) == self.positive).astype(np.float64)
-        own = codes[known]
-        above = rows.scores[known, self.positive][:, None] > self.thresholds[own]
-        drawn = (self.shares[own] * above).sum(axis=1)
-        favourable[known] = self.ignored[own] * self.constant[own] + (1 - self.ignored[own]) * drawn
-        return both(favourable, self.positive)
+        group_codes = codes[known]
+        above = rows.scores[known, self.positive][:, None] > self.thresholds[group_codes]
+        drawn = (self.shares[group_codes] * above).sum(axis=1)
+        favourable[known] = (
+            self.ignored[group_codes] * self.constant[group_codes] + (1 - self.ignored[group_codes]) * drawn
+        )
+        return binary_probabilities(favourable, self.positive)
 
-    def _codes(self, groups: np.ndarray) -> np.ndarray:
+    def _group_codes(self, groups: np.ndarray) -> np.ndarray:
         numbers = {name: number for number, name in enumerate(self.groups)}
         for name in groups:
             if name is not None and name not in numbers:
@@ -118,10 +120,10 @@ class Mixture:
         """Whether there is more than one head to draw."""
         return len(self.shares) > 1
 
-    def probabilities(self, rows: RuleInputs) -> np.ndarray:
+    def decision_probabilities(self, rows: RuleInputs) -> np.ndarray:
         """Return (N, 2) probabilities of each decision."""
         chosen = rows.features @ self.weight.T + self.bias > 0
-        return both(np.clip(chosen @ self.shares, 0, 1), self.positive)
+        return binary_probabilities(np.clip(chosen @ self.shares, 0, 1), self.positive)
 
 
 @dataclass(frozen=True)
@@ -135,21 +137,21 @@ class LinearHead:
     weight: np.ndarray
     bias: np.ndarray
 
-    def probabilities(self, rows: RuleInputs) -> np.ndarray:
+    def decision_probabilities(self, rows: RuleInputs) -> np.ndarray:
         """Return (N, K) probabilities by softmax."""
         return torch.from_numpy(rows.features @ self.weight.T + self.bias).softmax(dim=1).numpy()
 
 
 Rule = GroupThresholds | Mixture | LinearHead
-KINDS: dict[str, type[Rule]] = {rule.kind: rule for rule in (GroupThresholds, Mixture, LinearHead)}
+RULE_CLASSES: dict[str, type[Rule]] = {rule.kind: rule for rule in (GroupThresholds, Mixture, LinearHead)}
 
 
-def both(favourable: np.ndarray, positive: int) -> np.ndarray:
+def binary_probabilities(favourable: np.ndarray, positive: int) -> np.ndarray:
     """Return (N, 2) probabilities from those of the favourable class."""
     return np.stack([favourable, 1 - favourable][:: 1 if positive == 0 else -1], axis=1)
 
 
-def decide(rule: Rule, probabilities: np.ndarray, items: Iterable[str], seed: int) -> np.ndarray:
+def decide_by_rule(rule: Rule, probabilities: np.ndarray, items: Iterable[str], seed: int) -> np.ndarray:
     """Return (N,) class indices: drawn from the probabilities by a rule that decides by chance, else the likeliest.
 
     Args:
@@ -160,31 +162,33 @@ def decide(rule: Rule, probabilities: np.ndarray, items: Iterable[str], seed: in
     """
     if not rule.randomised:
         return probabilities.argmax(axis=1)
-    drawn = positions(items, f"rft decision {seed}")
+    drawn = hash_to_unit_interval(items, f"rft decision {seed}")
     return (drawn[:, None] >= probabilities.cumsum(axis=1)[:, :-1]).sum(axis=1)
 
 
-def positions(names: Iterable[str], key: str) -> np.ndarray:
+def hash_to_unit_interval(names: Iterable[str], key: str) -> np.ndarray:
     """Return (N,) numbers in [0, 1) by a keyed hash: each follows from nothing but the key and its name."""
     digests = [hmac.new(key.encode(), str(name).encode(), "sha256").digest() for name in names]
     return np.array([int.from_bytes(digest[:6], "big") / 2**48 for digest in digests])
 
 
-def to_parts(rule: Rule) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def serialize_rule(rule: Rule) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return a rule as what goes into JSON and what goes into safetensors."""
     plain: dict[str, Any] = {"kind": rule.kind}
     tensors = {}
-    for each in fields(rule):
-        value = getattr(rule, each.name)
+    for field in fields(rule):
+        value = getattr(rule, field.name)
         if isinstance(value, np.ndarray):
-            tensors[each.name] = torch.from_numpy(np.ascontiguousarray(value, dtype=np.float64))
+            tensors[field.name] = torch.from_numpy(np.ascontiguousarray(value, dtype=np.float64))
         else:
-            plain[each.name] = list(value) if isinstance(value, tuple) else value
+            plain[field.name] = list(value) if isinstance(value, tuple) else value
     return plain, tensors
 
 
-def from_parts(plain: dict[str, Any], tensors: dict[str, Tensor]) -> Rule:
-    """Return the rule that ``to_parts`` took apart; raises ``KeyError`` or ``TypeError`` for anything else."""
-    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
-    rule: Any = KINDS[given.pop("kind")]
-    return rule(**given, **{name: tensor.numpy() for name, tensor in tensors.items()})
+def deserialize_rule(plain: dict[str, Any], tensors: dict[str, Tensor]) -> Rule:
+    """Return the rule that ``serialize_rule`` took apart; raises ``KeyError`` or ``TypeError`` for anything else."""
+    arguments: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()
+    }
+    rule: Any = RULE_CLASSES[arguments.pop("kind")]
+    return rule(**arguments, **{name: tensor.numpy() for name, tensor in tensors.items()})

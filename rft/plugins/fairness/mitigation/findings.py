@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rft.plugins.fairness.measure.group_metrics import Limits
-from rft.plugins.fairness.mitigation.dataset import ASIDE, Material
+from rft.plugins.fairness.measure.group_metrics import SampleSizeRules
+from rft.plugins.fairness.mitigation.dataset import SET_ASIDE_FROM_TRAIN, MitigationData
 from rft.plugins.fairness.mitigation.decision_rules import Mixture
-from rft.plugins.fairness.mitigation.frontier import METRICS, Tried
-from rft.plugins.fairness.mitigation.measure import Measured
+from rft.plugins.fairness.mitigation.frontier import METRIC_LABELS, EvaluatedCandidate
+from rft.plugins.fairness.mitigation.measure import DecisionMetrics
 from rft.plugins.fairness.mitigation.methods import feature_reweighting, reductions, thresholds
 from rft.plugins.fairness.mitigation.methods.candidates import UNMITIGATED
 from rft.plugins.fairness.mitigation.options import MitigationOptions
@@ -30,7 +30,7 @@ CHOSEN_BEFORE = "Chosen on validation examples before test was looked at."
 
 
 @dataclass(frozen=True)
-class Choice:
+class MitigationOutcome:
     """What was chosen, and the test examples before and after it.
 
     Attributes:
@@ -40,38 +40,40 @@ class Choice:
         n: test examples.
     """
 
-    chosen: Tried
-    before: Measured
-    after: Measured
+    chosen: EvaluatedCandidate
+    before: DecisionMetrics
+    after: DecisionMetrics
     unruled: int
     n: int
 
 
-def refused(options: MitigationOptions, reason: str) -> Finding:
+def state_refusal(options: MitigationOptions, reason: str) -> Finding:
     """Return the finding that says why there is no mitigation."""
     finding = not_measured("fairness.mitigation.gap", _gap_title(options), reason, _gap_asked(options))
     return finding.model_copy(update={"attributes": (options.attribute,)})
 
 
-def unfitted(tried: Sequence[Tried]) -> Iterator[Finding]:
+def state_unfitted_methods(tried: Sequence[EvaluatedCandidate]) -> Iterator[Finding]:
     """Yield a finding for each method of which no candidate could be fitted."""
-    for method in dict.fromkeys(each.candidate.method for each in tried):
-        own = [each.candidate for each in tried if each.candidate.method == method]
-        if all(candidate.reason for candidate in own):
-            reasons = "; ".join(dict.fromkeys(candidate.reason for candidate in own))
+    for method in dict.fromkeys(evaluated.candidate.method for evaluated in tried):
+        of_method = [evaluated.candidate for evaluated in tried if evaluated.candidate.method == method]
+        if all(candidate.reason for candidate in of_method):
+            reasons = "; ".join(dict.fromkeys(candidate.reason for candidate in of_method))
             title = f"Mitigation by {method.replace('_', ' ')}"
             description = f"What {method.replace('_', ' ')} would do to the groups ({SOURCES[method]})."
             yield not_measured(f"fairness.mitigation.{method}", title, reasons, description)
 
 
-def findings(choice: Choice, options: MitigationOptions, limits: Limits) -> Iterator[Finding]:
+def state_outcome(
+    choice: MitigationOutcome, options: MitigationOptions, size_rules: SampleSizeRules
+) -> Iterator[Finding]:
     """Yield the gap, the accuracy and the worst-group accuracy on test, after mitigation and before it."""
     name = choice.chosen.candidate.name
     for suffix, words, measured in (
         ("", f"after mitigation ({name})", choice.after),
         ("_before", "before", choice.before),
     ):
-        yield _gap(choice, options, measured, suffix, words)
+        yield _state_gap(choice, options, measured, suffix, words)
         yield Finding(
             id=f"fairness.mitigation.accuracy{suffix}",
             title=f"Accuracy {words}",
@@ -86,15 +88,17 @@ def findings(choice: Choice, options: MitigationOptions, limits: Limits) -> Iter
             caveats="" if suffix else CHOSEN_BEFORE,
             references=(WILSON,),
         )
-        yield _worst(choice, options, limits, measured, suffix, words)
+        yield _state_worst_group(choice, options, size_rules, measured, suffix, words)
 
 
-def _gap(choice: Choice, options: MitigationOptions, measured: Measured, suffix: str, words: str) -> Finding:
+def _state_gap(
+    choice: MitigationOutcome, options: MitigationOptions, measured: DecisionMetrics, suffix: str, words: str
+) -> Finding:
     id, title = f"fairness.mitigation.gap{suffix}", f"{_gap_title(options)}, {words}"
     if measured.gap is None:
         reason = f"fewer than two groups can be compared on test: {measured.why_left_out or 'there is one only'}"
         unmeasured = not_measured(id, title, reason, _gap_asked(options), n=choice.n)
-        return unmeasured.model_copy(update={"attributes": (options.attribute,), **_judged(measured)})
+        return unmeasured.model_copy(update={"attributes": (options.attribute,), **_judging_fields(measured)})
     before, after = choice.before.gap, choice.after.gap
     assert before is not None, "which groups are compared does not depend on decisions"
     assert after is not None, "which groups are compared does not depend on decisions"
@@ -106,41 +110,46 @@ def _gap(choice: Choice, options: MitigationOptions, measured: Measured, suffix:
         value=measured.gap,
         unit="fraction",
         interval=interval,
-        **_judged(measured),
+        **_judging_fields(measured),
         n=sum(rate.sample.units for rate in measured.groups.values()),
         attributes=(options.attribute,),
-        description=f"{_named(measured.groups, METRICS[options.metric])}. The gap is {before:.3f} before and "
-        f"{after:.3f} "
-        f"after mitigation by {choice.chosen.candidate.name}."
+        description=f"{_describe_extremes(measured.groups, METRIC_LABELS[options.metric])}. The gap is {before:.3f} "
+        f"before and {after:.3f} after mitigation by {choice.chosen.candidate.name}."
         + ("" if suffix or kept else f" No candidate keeps to {options.max_gap:g} on validation examples."),
         caveats=" ".join([CHOSEN_BEFORE, *([f"Left out: {measured.why_left_out}."] * bool(measured.left_out))]),
-        references=(*_sources(measured), SOURCES[choice.chosen.candidate.method]),
+        references=(*_references_of_gap(measured), SOURCES[choice.chosen.candidate.method]),
     )
 
 
-def _judged(measured: Measured) -> dict[str, Any]:
+def _judging_fields(measured: DecisionMetrics) -> dict[str, Any]:
     """Return what rules are judged by: the intervals of all groups at each level, and which of them are small."""
     gap = measured.compared
     assert gap is not None, "asked of what was measured on test"
-    small = tuple(str(group.group) for group in gap.unscored)
+    small = tuple(str(group.group) for group in gap.excluded)
     adjusted = multiplicity.adjusted_from_levels(gap.judging_intervals) if gap.judging_intervals else ()
     return {"adjusted": adjusted, "small_groups": small}
 
 
-def _sources(measured: Measured) -> tuple[str, ...]:
+def _references_of_gap(measured: DecisionMetrics) -> tuple[str, ...]:
     gap = measured.compared
     if gap is None or gap.interval is None:
         return ()
     return rate_difference.SOURCES if gap.of_two_shares else (WESTFALL_YOUNG,)
 
 
-def _worst(
-    choice: Choice, options: MitigationOptions, limits: Limits, measured: Measured, suffix: str, words: str
+def _state_worst_group(
+    choice: MitigationOutcome,
+    options: MitigationOptions,
+    size_rules: SampleSizeRules,
+    measured: DecisionMetrics,
+    suffix: str,
+    words: str,
 ) -> Finding:
     id, title = f"fairness.mitigation.worst_group_accuracy{suffix}", f"Worst-group accuracy, {words}"
     asked = f"The lowest accuracy among the groups by {options.attribute} within each class, on test."
     if measured.worst_cell is None:
-        reason = f"{measured.few_cells} groups within a class have fewer than {limits.shown} test examples or persons"
+        fewest = size_rules.min_reported_size
+        reason = f"{measured.few_cells} groups within a class have fewer than {fewest} test examples or persons"
         unmeasured = not_measured(id, title, reason, asked, n=choice.n)
         return unmeasured.model_copy(update={"attributes": (options.attribute,)})
     name, rate = measured.worst_cell
@@ -156,14 +165,16 @@ def _worst(
         adjusted=multiplicity.adjust_interval(measured.worst_interval),
         n=rate.sample.units,
         attributes=(options.attribute,),
-        description=f"{asked} It is that of {name}, {_of(rate)}."
+        description=f"{asked} It is that of {name}, {_describe_sample(rate)}."
         + (" The group that is worst off is worse off than before." if worse else ""),
         caveats=LOWEST if suffix else f"{CHOSEN_BEFORE} {LOWEST}",
         references=(CLOPPER_PEARSON,),
     )
 
 
-def notes(choice: Choice, tried: Sequence[Tried], options: MitigationOptions, material: Material) -> tuple[str, ...]:
+def write_notes(
+    choice: MitigationOutcome, tried: Sequence[EvaluatedCandidate], options: MitigationOptions, material: MitigationData
+) -> tuple[str, ...]:
     """Return the paragraphs under the table."""
     return tuple(
         part
@@ -181,13 +192,15 @@ def notes(choice: Choice, tried: Sequence[Tried], options: MitigationOptions, ma
     )
 
 
-def _how_chosen(choice: Choice, tried: Sequence[Tried], options: MitigationOptions, material: Material) -> str:
+def _how_chosen(
+    choice: MitigationOutcome, tried: Sequence[EvaluatedCandidate], options: MitigationOptions, material: MitigationData
+) -> str:
     chosen = choice.chosen
     assert chosen.gap is not None, "only what has a gap is chosen"
     aside = (
         f" The data has no validation split, so {len(set(material.choose.units))} units of train were set aside by a "
         "keyed hash of their names; no candidate was fitted to them."
-        if material.chosen_on == ASIDE
+        if material.chosen_on == SET_ASIDE_FROM_TRAIN
         else ""
     )
     kept = chosen.gap <= options.max_gap
@@ -196,7 +209,7 @@ def _how_chosen(choice: Choice, tried: Sequence[Tried], options: MitigationOptio
         if kept
         else (f"the one with the smallest gap, {chosen.gap:.3f}: none keeps to {options.max_gap:g}")
     )
-    unmitigated = next(each for each in tried if each.candidate.method == UNMITIGATED)
+    unmitigated = next(evaluated for evaluated in tried if evaluated.candidate.method == UNMITIGATED)
     idle = (
         " The unmitigated model keeps to it as well and is no less accurate there: nothing on validation asks for "
         "mitigation."
@@ -213,7 +226,7 @@ def _how_chosen(choice: Choice, tried: Sequence[Tried], options: MitigationOptio
     )
 
 
-def _how_it_decides(choice: Choice, options: MitigationOptions) -> str:
+def _how_it_decides(choice: MitigationOutcome, options: MitigationOptions) -> str:
     rule = choice.chosen.candidate.rule
     assert rule is not None, "only what has a rule is chosen"
     group = (
@@ -234,18 +247,20 @@ def _how_it_decides(choice: Choice, options: MitigationOptions) -> str:
 
 
 def _gap_title(options: MitigationOptions) -> str:
-    return f"{METRICS[options.metric].capitalize()} gap by {options.attribute}"
+    return f"{METRIC_LABELS[options.metric].capitalize()} gap by {options.attribute}"
 
 
 def _gap_asked(options: MitigationOptions) -> str:
-    return f"How far apart groups by {options.attribute} are in {METRICS[options.metric]} once the gap is mitigated."
+    return (
+        f"How far apart groups by {options.attribute} are in {METRIC_LABELS[options.metric]} once the gap is mitigated."
+    )
 
 
-def _named(groups: dict[str, Rate], metric: str) -> str:
-    lowest, *_, highest = [f"{rate.value:.3f} for {name} ({_of(rate)})" for name, rate in groups.items()]
+def _describe_extremes(groups: dict[str, Rate], metric: str) -> str:
+    lowest, *_, highest = [f"{rate.value:.3f} for {name} ({_describe_sample(rate)})" for name, rate in groups.items()]
     return f"{metric.capitalize()} is {highest} and {lowest}"
 
 
-def _of(rate: Rate) -> str:
+def _describe_sample(rate: Rate) -> str:
     units = f" of {rate.sample.units} units" if rate.sample.repeats else ""
     return f"n = {rate.sample.rows}{units}"

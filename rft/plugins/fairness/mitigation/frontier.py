@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rft.plugins.fairness.measure.group_metrics import Limits
-from rft.plugins.fairness.mitigation.dataset import Material
-from rft.plugins.fairness.mitigation.measure import Measured
+from rft.plugins.fairness.measure.group_metrics import SampleSizeRules
+from rft.plugins.fairness.mitigation.dataset import MitigationData
+from rft.plugins.fairness.mitigation.measure import DecisionMetrics
 from rft.plugins.fairness.mitigation.methods.candidates import Candidate
 from rft.plugins.fairness.mitigation.options import MitigationOptions
 from rft.records import Figure, Row, Table
 
 TABLE = "mitigation_frontier"
-METRICS = {
+METRIC_LABELS = {
     "accuracy": "accuracy",
     "selection_rate": "selection rate",
     "tpr": "true positive rate",
@@ -23,11 +23,11 @@ METRICS = {
 
 
 @dataclass(frozen=True)
-class Tried:
+class EvaluatedCandidate:
     """A candidate, and what it does on the validation examples; None where it could not be fitted."""
 
     candidate: Candidate
-    measured: Measured | None
+    measured: DecisionMetrics | None
 
     @property
     def gap(self) -> float | None:
@@ -46,12 +46,12 @@ class Tried:
         return self.measured.accuracy.value
 
 
-def table(tried: Sequence[Tried], chosen: Tried, split: str) -> Table:
+def tabulate_frontier(tried: Sequence[EvaluatedCandidate], chosen: EvaluatedCandidate, split: str) -> Table:
     """Return the rows of ``mitigation_frontier``, one a candidate."""
-    return [_row(each, each is chosen, split) for each in tried]
+    return [_row_of_candidate(evaluated, evaluated is chosen, split) for evaluated in tried]
 
 
-def _row(tried: Tried, chosen: bool, split: str) -> Row:
+def _row_of_candidate(tried: EvaluatedCandidate, chosen: bool, split: str) -> Row:
     candidate, measured = tried.candidate, tried.measured
     accuracy = measured.accuracy.confidence_interval() if measured else None
     gap = measured.gap_interval if measured else None
@@ -75,18 +75,19 @@ def _row(tried: Tried, chosen: bool, split: str) -> Row:
     }
 
 
-def caption(options: MitigationOptions, material: Material, limits: Limits) -> str:
+def caption_frontier(options: MitigationOptions, material: MitigationData, size_rules: SampleSizeRules) -> str:
     """Return the line above the table."""
-    metric = METRICS[options.metric]
+    metric = METRIC_LABELS[options.metric]
     return (
         f"Candidates on the {len(material.choose)} examples of {material.chosen_on}; gap is the highest group by "
         f"{options.attribute} minus the lowest in {metric}. Accuracy has a Wilson interval, the gap that of all "
         "pairs of groups. The worst-group accuracy is the lowest among the groups within each class, where each has "
-        f"{limits.shown} examples or persons. Rules that decide by chance are shown as they do on average."
+        f"{size_rules.min_reported_size} examples or persons. Rules that decide by chance are shown as they do on "
+        "average."
     )
 
 
-def figure(options: MitigationOptions, split: str) -> Figure:
+def draw_frontier(options: MitigationOptions, split: str) -> Figure:
     """Return the frontier: accuracy against gap, a mark for each candidate."""
     return Figure(
         id="fairness_mitigation",
@@ -95,7 +96,7 @@ def figure(options: MitigationOptions, split: str) -> Figure:
         encode={"x": "gap", "y": "accuracy", "series": "shown_as"},
         where={"status": "ok"},
         options={"joined": "no"},
-        x_label=f"gap in {METRICS[options.metric]} by {options.attribute}, on {split}; further left is more even",
+        x_label=f"gap in {METRIC_LABELS[options.metric]} by {options.attribute}, on {split}; further left is more even",
         y_label="accuracy",
         title="What evenness costs: accuracy against gap",
         alt=f"Each candidate as a mark at its gap by {options.attribute} and its accuracy, the chosen one marked.",

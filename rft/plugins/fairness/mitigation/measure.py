@@ -9,16 +9,16 @@ import numpy as np
 
 from rft.disclosure.withheld import MISSING, NOTHING, Withheld
 from rft.plugins.fairness.measure.gaps import Gap
-from rft.plugins.fairness.measure.group_metrics import USUAL_LIMITS, Limits
-from rft.plugins.fairness.measure.small_groups import Share, worst_share
-from rft.plugins.fairness.mitigation.dataset import Part
+from rft.plugins.fairness.measure.group_metrics import DEFAULT_SIZE_RULES, SampleSizeRules
+from rft.plugins.fairness.measure.small_groups import GroupRate, worst_rate_interval
+from rft.plugins.fairness.mitigation.dataset import MitigationExamples
 from rft.records import Interval
 from rft.stats.gaps.pairwise import PairwiseGap
 from rft.stats.rates import Rate
 
 
 @dataclass(frozen=True)
-class Measured:
+class DecisionMetrics:
     """What was found of one way to decide.
 
     Attributes:
@@ -54,13 +54,13 @@ class Measured:
         if len(self.groups) < 2:
             return None
         return PairwiseGap(
-            tuple((rate.successes, rate.sample.effective_n) for rate in self.groups.values())
+            tuple((rate.numerator, rate.sample.effective_n) for rate in self.groups.values())
         ).confidence_interval()
 
     def worst_interval(self, level: float) -> Interval:
         """Return the interval of the lowest true accuracy among the cells, exact and corrected for their number."""
-        shares = [Share(rate.successes, rate.sample.effective_n) for rate in self.cells.values()]
-        return worst_share(shares, lowest=True, level=level)
+        shares = [GroupRate(rate.numerator, rate.sample.effective_n) for rate in self.cells.values()]
+        return worst_rate_interval(shares, lowest=True, level=level)
 
     @property
     def why_left_out(self) -> str:
@@ -75,13 +75,13 @@ class Measured:
 
 def measure_decisions(
     decisions: np.ndarray,
-    part: Part,
+    part: MitigationExamples,
     metric: str,
     classes: tuple[str, ...],
     positive: int,
-    limits: Limits = USUAL_LIMITS,
+    size_rules: SampleSizeRules = DEFAULT_SIZE_RULES,
     withheld: Withheld = NOTHING,
-) -> Measured:
+) -> DecisionMetrics:
     """Return what is found of decisions, of groups in which enough units have a case of the metric.
 
     Args:
@@ -90,41 +90,42 @@ def measure_decisions(
         metric: ``accuracy``, ``selection_rate``, ``tpr``, ``fpr`` or ``fnr``.
         classes: the K class names.
         positive: index of the favourable class.
-        limits: how many units are too few for a rate to be looked at.
+        size_rules: how many units are too few for a rate to be looked at.
         withheld: what may not leave the machine: these examples may be few, where those of the split are not.
     """
     right = decisions[np.arange(len(part)), part.labels]
-    outcome, counted = _outcome(decisions, right, part.labels, metric, positive)
+    outcome, counted = _outcomes_of_metric(decisions, right, part.labels, metric, positive)
     groups: dict[str, Rate] = {}
     left_out: dict[str, str] = {}
     cells: dict[str, Rate] = {}
     few_cells = 0
     hidden = withheld.among(
-        *_counts(part, counted), *(own for k in range(len(classes)) for own in _counts(part, part.labels == k))
+        *_count_by_group(part, counted),
+        *(in_group for k in range(len(classes)) for in_group in _count_by_group(part, part.labels == k)),
     )
     for name in sorted({name for name in part.rows.groups if name is not None}):
-        own = part.rows.groups == name
+        in_group = part.rows.groups == name
         if name in hidden:
             left_out[name] = withheld.reason
             few_cells += 1
             continue
-        cases = _units(own & counted, part)
+        cases = _count_units(in_group & counted, part)
         if not cases:
-            left_out[name] = f"without an example that counts for {metric} (n = {_units(own, part)})"
-        elif cases < limits.shown:
+            left_out[name] = f"without an example that counts for {metric} (n = {_count_units(in_group, part)})"
+        elif cases < size_rules.min_reported_size:
             left_out[name] = f"too few (n = {cases})"
         else:
-            groups[name] = _rate(outcome, own & counted, part)
+            groups[name] = _estimate_rate(outcome, in_group & counted, part)
         for label, title in enumerate(classes):
-            cell = own & (part.labels == label)
-            few_cells += 0 < _units(cell, part) < limits.shown
-            if _units(cell, part) >= limits.shown:
-                cells[f"{name}, {title}"] = _rate(right, cell, part)
+            cell = in_group & (part.labels == label)
+            few_cells += 0 < _count_units(cell, part) < size_rules.min_reported_size
+            if _count_units(cell, part) >= size_rules.min_reported_size:
+                cells[f"{name}, {title}"] = _estimate_rate(right, cell, part)
     accuracy = Rate.from_rows(right, part.units)
-    return Measured(accuracy, _lowest_first(groups), left_out, _lowest_first(cells), few_cells)
+    return DecisionMetrics(accuracy, _lowest_first(groups), left_out, _lowest_first(cells), few_cells)
 
 
-def _counts(part: Part, counted: np.ndarray) -> Iterator[dict[str, int]]:
+def _count_by_group(part: MitigationExamples, counted: np.ndarray) -> Iterator[dict[str, int]]:
     """Yield how many examples each group has, and units: of all, and of those that count."""
     groups = np.array([MISSING if name is None else str(name) for name in part.rows.groups])
     for mask in (np.ones(len(part), dtype=bool), counted):
@@ -132,12 +133,12 @@ def _counts(part: Part, counted: np.ndarray) -> Iterator[dict[str, int]]:
             yield {str(name): int(np.sum(values == name)) for name in np.unique(groups)}
 
 
-def certain(indices: np.ndarray, classes: int) -> np.ndarray:
+def one_hot_decisions(indices: np.ndarray, classes: int) -> np.ndarray:
     """Return (N, K) decisions, one and zeros, from (N,) class indices."""
     return np.eye(classes)[indices]
 
 
-def _outcome(
+def _outcomes_of_metric(
     decisions: np.ndarray, right: np.ndarray, labels: np.ndarray, metric: str, positive: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (N,) outcomes whose mean is the metric, and a (N,) mask of the examples that it is a mean over."""
@@ -153,12 +154,12 @@ def _outcome(
     return kinds[metric]
 
 
-def _units(mask: np.ndarray, part: Part) -> int:
+def _count_units(mask: np.ndarray, part: MitigationExamples) -> int:
     """Return how many units have an example in a (N,) mask."""
     return len(np.unique(part.units[mask]))
 
 
-def _rate(outcome: np.ndarray, mask: np.ndarray, part: Part) -> Rate:
+def _estimate_rate(outcome: np.ndarray, mask: np.ndarray, part: MitigationExamples) -> Rate:
     return Rate.from_rows(outcome[mask], part.units[mask])
 
 

@@ -13,70 +13,71 @@ import pandas as pd
 from rft.disclosure.withheld import Withheld
 from rft.errors import Unavailable
 from rft.plugins import AuditedModel
-from rft.plugins.fairness.measure.group_metrics import USUAL_LIMITS, Limits
+from rft.plugins.chapter_content import ChapterContent
+from rft.plugins.fairness.measure.group_metrics import DEFAULT_SIZE_RULES, SampleSizeRules
 from rft.plugins.fairness.mitigation import findings, frontier, saved_rule
-from rft.plugins.fairness.mitigation.dataset import Material, Part, check, part
-from rft.plugins.fairness.mitigation.decision_rules import GroupThresholds, Rule, decide
-from rft.plugins.fairness.mitigation.findings import Choice
-from rft.plugins.fairness.mitigation.frontier import Tried
-from rft.plugins.fairness.mitigation.measure import Measured, certain, measure_decisions
+from rft.plugins.fairness.mitigation.dataset import (
+    MitigationData,
+    MitigationExamples,
+    examples_of_split,
+    require_linear_head,
+)
+from rft.plugins.fairness.mitigation.decision_rules import GroupThresholds, Rule, decide_by_rule
+from rft.plugins.fairness.mitigation.findings import MitigationOutcome
+from rft.plugins.fairness.mitigation.frontier import EvaluatedCandidate
+from rft.plugins.fairness.mitigation.measure import DecisionMetrics, measure_decisions, one_hot_decisions
 from rft.plugins.fairness.mitigation.methods import feature_reweighting, reductions, thresholds
 from rft.plugins.fairness.mitigation.methods.candidates import UNMITIGATED, Candidate
 from rft.plugins.fairness.mitigation.on_test import measure_on_test
 from rft.plugins.fairness.mitigation.options import MitigationOptions
-from rft.records import Figure, Finding, Table
 
-FOLDER = "mitigated"
+TITLE, FOLDER = "Mitigation", "mitigated"
 BINARY_ONLY = "it decides between two classes, and there are {}"
 
 
 @dataclass(frozen=True)
-class Mitigated:
-    """What mitigation adds to the fairness section; all but ``findings`` is empty where it could not be made.
+class MitigationResult:
+    """What mitigation adds to the fairness section.
 
     Attributes:
-        findings: what was chosen, and its gap and accuracies on test before and after; or why nothing was.
-        tables, captions, figures, notes: the frontier of candidates on validation examples.
+        chapter: what was chosen, its gap and accuracies on test before and after, and the frontier of candidates on
+            validation examples; or why nothing was.
         predictions: one row an example of every split, as in ``AuditedModel.predictions``, by the chosen rule; None
             where there is none. Where the rule decides by chance, a prediction is what was drawn.
-        folders: writes the mitigated model, as ``rft.load`` reads it.
+        folders: writes the mitigated model, as ``rft.load`` reads it; empty where there is none.
     """
 
-    findings: tuple[Finding, ...]
-    tables: dict[str, Table] = field(default_factory=dict)
-    captions: dict[str, str] = field(default_factory=dict)
-    figures: tuple[Figure, ...] = ()
-    notes: tuple[str, ...] = ()
+    chapter: ChapterContent
     predictions: pd.DataFrame | None = None
     folders: dict[str, Callable[[Path], None]] = field(default_factory=dict)
 
 
-def mitigate(
-    audited: AuditedModel, options: MitigationOptions, positive: str, limits: Limits = USUAL_LIMITS
-) -> Mitigated:
+def fit_mitigation(
+    audited: AuditedModel, options: MitigationOptions, positive: str, size_rules: SampleSizeRules = DEFAULT_SIZE_RULES
+) -> MitigationResult:
     """Return what mitigation found.
 
     Args:
         audited: a linear head on cached vectors, trained in this run without privacy; others are refused in words.
         options: the table ``[fairness.mitigation]``.
         positive: the favourable class.
-        limits: how many cases are too few, as in the rest of the section.
+        size_rules: how many cases are too few, as in the rest of the section.
     """
     try:
-        check(audited)
-        material = Material.of(audited, options.attribute, positive)
-        tried = _try(material, options, limits, audited.withheld)
-        chosen = choose(tried, options.max_gap)
-        splits = {name: part(audited, name, options.attribute) for name in audited.splits}
+        require_linear_head(audited)
+        material = MitigationData.from_audited(audited, options.attribute, positive)
+        tried = _evaluate_candidates(material, options, size_rules, audited.withheld)
+        chosen = choose_candidate(tried, options.max_gap)
+        splits = {name: examples_of_split(audited, name, options.attribute) for name in audited.splits}
     except Unavailable as reason:
-        return Mitigated(findings=(findings.refused(options, str(reason)),))
+        return MitigationResult(ChapterContent(TITLE, (findings.state_refusal(options, str(reason)),)))
     rule = chosen.candidate.rule
     assert rule is not None, "only what has a rule is chosen"
-    predictions = _predictions(audited, splits, rule)
-    choice = _choice(audited, options, limits, chosen, splits["test"], predictions, positive)
+    predictions = _predict_by_rule(audited, splits, rule)
+    choice = _measure_choice(audited, options, size_rules, chosen, splits["test"], predictions, positive)
     assert audited.facts.model_sha256 is not None, "a model that was trained here has a hash"
     write = partial(
-        saved_rule.write,
+        saved_rule.write_rule,
         rule=rule,
         attribute=options.attribute,
         classes=audited.facts.classes,
@@ -84,18 +85,18 @@ def mitigate(
         model_sha256=audited.facts.model_sha256,
         predictions=predictions,
     )
-    return Mitigated(
-        findings=(*findings.findings(choice, options, limits), *findings.unfitted(tried)),
-        tables={frontier.TABLE: frontier.table(tried, chosen, material.chosen_on)},
-        captions={frontier.TABLE: frontier.caption(options, material, limits)},
-        figures=(frontier.figure(options, material.chosen_on),),
-        notes=(*findings.notes(choice, tried, options, material), *_precision(audited)),
-        predictions=predictions,
-        folders={FOLDER: write},
+    content = ChapterContent(
+        TITLE,
+        findings=(*findings.state_outcome(choice, options, size_rules), *findings.state_unfitted_methods(tried)),
+        tables={frontier.TABLE: frontier.tabulate_frontier(tried, chosen, material.chosen_on)},
+        captions={frontier.TABLE: frontier.caption_frontier(options, material, size_rules)},
+        figures=(frontier.draw_frontier(options, material.chosen_on),),
+        text=(*findings.write_notes(choice, tried, options, material), *_note_precision(audited)),
     )
+    return MitigationResult(content, predictions, {FOLDER: write})
 
 
-def _precision(audited: AuditedModel) -> Iterator[str]:
+def _note_precision(audited: AuditedModel) -> Iterator[str]:
     """Say where a model that is loaded computes otherwise than the run did."""
     backbone = audited.facts.backbone
     if backbone is not None and backbone.precision != "float32":
@@ -105,7 +106,7 @@ def _precision(audited: AuditedModel) -> Iterator[str]:
         )
 
 
-def choose(tried: Sequence[Tried], max_gap: float) -> Tried:
+def choose_candidate(tried: Sequence[EvaluatedCandidate], max_gap: float) -> EvaluatedCandidate:
     """Return the most accurate candidate with at most this gap, else the one with the smallest gap.
 
     Of equal ones a rule that decides by chance comes last, and so does one that needs the group.
@@ -117,50 +118,61 @@ def choose(tried: Sequence[Tried], max_gap: float) -> Tried:
     Raises:
         Unavailable: no candidate could be fitted, or fewer than two groups can be compared.
     """
-    fitted = [(each.candidate.rule, each) for each in tried if each.candidate.rule is not None]
+    fitted = [(evaluated.candidate.rule, evaluated) for evaluated in tried if evaluated.candidate.rule is not None]
     if not fitted:
-        reasons = dict.fromkeys(each.candidate.reason for each in tried if each.candidate.reason)
+        reasons = dict.fromkeys(evaluated.candidate.reason for evaluated in tried if evaluated.candidate.reason)
         raise Unavailable(f"no candidate could be fitted: {'; '.join(reasons)}")
     order = []
-    for number, (rule, each) in enumerate(fitted):
-        if each.measured is None or each.gap is None:
-            raise Unavailable(f"fewer than two groups can be compared on the validation examples: {each.left_out}")
-        kept = each.gap <= max_gap
-        first = (-each.accuracy, each.gap) if kept else (each.gap, -each.accuracy)
+    for number, (rule, evaluated) in enumerate(fitted):
+        if evaluated.measured is None or evaluated.gap is None:
+            raise Unavailable(f"fewer than two groups can be compared on the validation examples: {evaluated.left_out}")
+        kept = evaluated.gap <= max_gap
+        first = (-evaluated.accuracy, evaluated.gap) if kept else (evaluated.gap, -evaluated.accuracy)
         order.append((not kept, *first, rule.randomised, rule.needs_group, number))
     return fitted[min(order)[-1]][1]
 
 
-def _try(material: Material, options: MitigationOptions, limits: Limits, withheld: Withheld) -> list[Tried]:
+def _evaluate_candidates(
+    material: MitigationData, options: MitigationOptions, size_rules: SampleSizeRules, withheld: Withheld
+) -> list[EvaluatedCandidate]:
     """Return every candidate with what it does on the validation examples, the unmitigated model first."""
     return [
-        Tried(each, _measure(each.rule, material, options.metric, limits, withheld) if not each.reason else None)
-        for each in _candidates(material, options)
+        EvaluatedCandidate(
+            candidate,
+            _measure_on_validation(candidate.rule, material, options.metric, size_rules, withheld)
+            if not candidate.reason
+            else None,
+        )
+        for candidate in _fit_candidates(material, options)
     ]
 
 
-def _candidates(material: Material, options: MitigationOptions) -> Iterator[Candidate]:
+def _fit_candidates(material: MitigationData, options: MitigationOptions) -> Iterator[Candidate]:
     yield Candidate(UNMITIGATED)
     for method in options.methods:
         if method == feature_reweighting.METHOD:
-            yield from feature_reweighting.candidates(material)
+            yield from feature_reweighting.fit_candidates(material)
         elif not material.binary:
             yield Candidate(method, reason=BINARY_ONLY.format(len(material.classes)))
         else:
             source = {thresholds.METHOD: thresholds, reductions.METHOD: reductions}[method]
-            yield from source.candidates(material, options.constraints)
+            yield from source.fit_candidates(material, options.constraints)
 
 
-def _measure(rule: Rule | None, material: Material, metric: str, limits: Limits, withheld: Withheld) -> Measured:
+def _measure_on_validation(
+    rule: Rule | None, material: MitigationData, metric: str, size_rules: SampleSizeRules, withheld: Withheld
+) -> DecisionMetrics:
     """Return what a rule does on the validation examples: on average over its draws, so that no draw is chosen."""
-    rows = _known(rule, material.choose).rows
-    decisions = rows.scores if rule is None else rule.probabilities(rows)
+    rows = _drop_unknown_groups(rule, material.choose).rows
+    decisions = rows.scores if rule is None else rule.decision_probabilities(rows)
     if rule is None or not rule.randomised:
-        decisions = certain(decisions.argmax(axis=1), len(material.classes))
-    return measure_decisions(decisions, material.choose, metric, material.classes, material.positive, limits, withheld)
+        decisions = one_hot_decisions(decisions.argmax(axis=1), len(material.classes))
+    return measure_decisions(
+        decisions, material.choose, metric, material.classes, material.positive, size_rules, withheld
+    )
 
 
-def _known(rule: Rule | None, examples: Part) -> Part:
+def _drop_unknown_groups(rule: Rule | None, examples: MitigationExamples) -> MitigationExamples:
     """Return the examples without the groups that a rule has no thresholds for, which it then leaves as they are."""
     if not isinstance(rule, GroupThresholds):
         return examples
@@ -168,13 +180,13 @@ def _known(rule: Rule | None, examples: Part) -> Part:
     return replace(examples, rows=replace(examples.rows, groups=groups))
 
 
-def _predictions(audited: AuditedModel, splits: Mapping[str, Part], rule: Rule) -> pd.DataFrame:
+def _predict_by_rule(audited: AuditedModel, splits: Mapping[str, MitigationExamples], rule: Rule) -> pd.DataFrame:
     """Return the table of predictions by a rule."""
     frames = []
     for name, examples in splits.items():
         frame = audited.predictions[audited.predictions["split"] == name].copy()
-        probabilities = rule.probabilities(_known(rule, examples).rows)
-        decided = decide(rule, probabilities, examples.items, audited.seed)
+        probabilities = rule.decision_probabilities(_drop_unknown_groups(rule, examples).rows)
+        decided = decide_by_rule(rule, probabilities, examples.items, audited.seed)
         frame["prediction"] = [audited.facts.classes[index] for index in decided]
         for index, label in enumerate(audited.facts.classes):
             frame[f"score_{label}"] = probabilities[:, index]
@@ -182,15 +194,15 @@ def _predictions(audited: AuditedModel, splits: Mapping[str, Part], rule: Rule) 
     return pd.concat(frames, ignore_index=True)
 
 
-def _choice(
+def _measure_choice(
     audited: AuditedModel,
     options: MitigationOptions,
-    limits: Limits,
-    chosen: Tried,
-    test: Part,
+    size_rules: SampleSizeRules,
+    chosen: EvaluatedCandidate,
+    test: MitigationExamples,
     predictions: pd.DataFrame,
     positive: str,
-) -> Choice:
+) -> MitigationOutcome:
     """Measure the chosen rule on test: the only place where anything looks at test labels."""
     before, after = (
         measure_on_test(
@@ -199,12 +211,12 @@ def _choice(
             options,
             audited.facts.classes,
             positive,
-            limits=limits,
+            size_rules=size_rules,
             seed=audited.seed,
             withheld=audited.withheld,
         )
         for frame in (audited.predictions, predictions)
     )
     rule = chosen.candidate.rule
-    unruled = len(test) - len(_known(rule, test).with_groups()) if rule and rule.needs_group else 0
-    return Choice(chosen, before=before, after=after, unruled=unruled, n=len(test))
+    unruled = len(test) - len(_drop_unknown_groups(rule, test).with_groups()) if rule and rule.needs_group else 0
+    return MitigationOutcome(chosen, before=before, after=after, unruled=unruled, n=len(test))

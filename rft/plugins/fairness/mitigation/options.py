@@ -41,7 +41,7 @@ class MitigationOptions(Options):
         return names
 
     @model_validator(mode="after")
-    def _used(self) -> MitigationOptions:
+    def _check_constraints_used(self) -> MitigationOptions:
         if "constraints" in self.model_fields_set and self.methods == ["balanced"]:
             raise ValueError('constraints has no effect with methods = ["balanced"], which takes none: remove it')
         return self

@@ -24,7 +24,13 @@ from torch import Tensor
 from rft.backbones.classifier import hash_tensors, scaled
 from rft.errors import DataError, EvidenceError, ModelError
 from rft.models.saved import DESCRIPTION, Item, SavedModel, load_model
-from rft.plugins.fairness.mitigation.decision_rules import Rule, RuleInputs, decide, from_parts, to_parts
+from rft.plugins.fairness.mitigation.decision_rules import (
+    Rule,
+    RuleInputs,
+    decide_by_rule,
+    deserialize_rule,
+    serialize_rule,
+)
 from rft.runtime.float32 import ieee_float32
 
 KIND, TENSORS, PREDICTIONS = "mitigated", "rule.safetensors", "predictions.parquet"
@@ -32,7 +38,7 @@ FORMAT_VERSION = 1
 MODEL = "../model"  # from the folder of a mitigated model
 
 
-def write(
+def write_rule(
     folder: Path,
     *,
     rule: Rule,
@@ -54,7 +60,7 @@ def write(
         predictions: what it says of the examples of the run, as in the run's own ``predictions.parquet``.
     """
     folder.mkdir(mode=0o700)
-    plain, tensors = to_parts(rule)
+    plain, tensors = serialize_rule(rule)
     description = {
         "format_version": FORMAT_VERSION,
         "kind": KIND,
@@ -62,7 +68,7 @@ def write(
         "attribute": attribute,
         "classes": list(classes),
         "seed": seed,
-        "sha256": _sha256(plain, tensors),
+        "sha256": _hash_rule(plain, tensors),
         "model": {"folder": MODEL, "sha256": model_sha256},
     }
     (folder / TENSORS).write_bytes(save(tensors))
@@ -124,23 +130,23 @@ class MitigatedModel:
             items, groups = [items], [groups] if isinstance(groups, str) else groups
         if isinstance(groups, str):
             raise DataError(f"is one name for {len(items)} items", where="groups", remedy="Give a list of names.")
-        known = self._groups(len(items), groups)
+        known = self._check_groups(len(items), groups)
         batches = [
-            self._rows(items[start : start + batch_size], known[start : start + batch_size])
+            self._rule_inputs(items[start : start + batch_size], known[start : start + batch_size])
             for start in range(0, len(items), batch_size)
         ]
-        frames = [self.rule.probabilities(rows) for rows in batches]
+        frames = [self.rule.decision_probabilities(rows) for rows in batches]
         scores = np.concatenate(frames) if frames else np.empty((0, len(self.classes)))
-        drawn_by = [digest(item, self.model) for item in items] if self.rule.randomised else []
-        decided = decide(self.rule, scores, drawn_by, self.seed if seed is None else seed)
+        drawn_by = [hash_item(item, self.model) for item in items] if self.rule.randomised else []
+        decided = decide_by_rule(self.rule, scores, drawn_by, self.seed if seed is None else seed)
         table = pd.DataFrame(scores, columns=[f"score_{name}" for name in self.classes])
         table.insert(0, "prediction", [self.classes[index] for index in decided])
         return table
 
-    def _groups(self, n: int, groups: Sequence[str | None] | None) -> np.ndarray:
-        found = np.full(n, None, dtype=object)
+    def _check_groups(self, n: int, groups: Sequence[str | None] | None) -> np.ndarray:
+        known_groups = np.full(n, None, dtype=object)
         if not self.needs_group:
-            return found
+            return known_groups
         if groups is None:
             raise DataError(
                 f"this model decides by {self.attribute} and has to know it",
@@ -149,10 +155,10 @@ class MitigatedModel:
             )
         if len(groups) != n:
             raise DataError(f"{len(groups)} groups were given for {n} items", where="groups")
-        found[:] = list(groups)
-        return found
+        known_groups[:] = list(groups)
+        return known_groups
 
-    def _rows(self, items: Sequence[Item], groups: np.ndarray) -> RuleInputs:
+    def _rule_inputs(self, items: Sequence[Item], groups: np.ndarray) -> RuleInputs:
         """Return what the rule looks at."""
         classifier = self.model.classifier
         with torch.no_grad(), ieee_float32():
@@ -162,7 +168,7 @@ class MitigatedModel:
         return RuleInputs(seen, logits.double().softmax(dim=1).numpy(), groups)
 
 
-def digest(item: Item, model: SavedModel) -> str:
+def hash_item(item: Item, model: SavedModel) -> str:
     """Return the sha256 that a draw follows from; of a file or text the same one as in the run's own data."""
     if isinstance(item, Image.Image):
         return hashlib.sha256(f"{item.mode} {item.size}\n".encode() + item.tobytes()).hexdigest()
@@ -179,7 +185,7 @@ def is_saved_in(folder: str | Path) -> bool:
     return isinstance(content, dict) and content.get("kind") == KIND
 
 
-def load(folder: str | Path) -> MitigatedModel:
+def load_rule(folder: str | Path) -> MitigatedModel:
     """Load a mitigated model, and the fine-tuned one beside it.
 
     Raises:
@@ -189,25 +195,25 @@ def load(folder: str | Path) -> MitigatedModel:
     folder = Path(folder).resolve()
     description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     if description.get("format_version") != FORMAT_VERSION:
-        found = description.get("format_version")
-        raise ModelError(f"has format {found}; this rft reads {FORMAT_VERSION}", where=DESCRIPTION)
-    model = _beside(folder, description["model"])
+        version = description.get("format_version")
+        raise ModelError(f"has format {version}; this rft reads {FORMAT_VERSION}", where=DESCRIPTION)
+    model = _load_model_beside(folder, description["model"])
     try:
         tensors = load_file(folder / TENSORS)
     except (SafetensorError, OSError) as error:
         raise ModelError(f"cannot be read: {str(error).splitlines()[0]}", where=TENSORS) from None
-    if _sha256(description["rule"], tensors) != description["sha256"]:
+    if _hash_rule(description["rule"], tensors) != description["sha256"]:
         raise EvidenceError("is not the rule that the audit wrote", where=folder.name)
-    rule = from_parts(description["rule"], tensors)
+    rule = deserialize_rule(description["rule"], tensors)
     return MitigatedModel(model, rule, description["attribute"], description["seed"])
 
 
-def _sha256(plain: dict[str, Any], tensors: dict[str, Tensor]) -> str:
+def _hash_rule(plain: dict[str, Any], tensors: dict[str, Tensor]) -> str:
     """Return the sha256 over all of a rule."""
     return hashlib.sha256(f"{json.dumps(plain, sort_keys=True)}\n{hash_tensors(tensors)}".encode()).hexdigest()
 
 
-def _beside(folder: Path, named: dict[str, Any]) -> SavedModel:
+def _load_model_beside(folder: Path, named: dict[str, Any]) -> SavedModel:
     place = (folder / named["folder"]).resolve()
     if not (place / DESCRIPTION).is_file():
         raise ModelError(

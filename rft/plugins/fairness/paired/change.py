@@ -13,11 +13,11 @@ from itertools import combinations
 
 import numpy as np
 
-from rft.plugins.fairness.measure.gaps import DRAWS, DRAWS_FOR_VERDICTS
-from rft.plugins.fairness.measure.group_metrics import TOO_FEW, UNSETTLED, Limits
+from rft.plugins.fairness.measure.gaps import DRAWS_AT_ONE_LEVEL, DRAWS_FOR_VERDICTS
+from rft.plugins.fairness.measure.group_metrics import INCONCLUSIVE, TOO_FEW, SampleSizeRules
 from rft.predictions.grouped import ClassTarget, GroupedPredictions
 from rft.predictions.table import Grouping, PredictionArrays
-from rft.records import Interval, Row
+from rft.records import Interval, NotMeasured, Row
 from rft.stats.gaps.max_t import largest_gap
 from rft.stats.intervals import CONFIDENCE_LEVEL
 from rft.stats.resampling import RatioTotals, ratio_totals_by_group, resample_ratios
@@ -27,7 +27,7 @@ PAIRED = ("accuracy", "selection_rate", "tpr", "fpr")  # their cases are the sam
 
 
 @dataclass(frozen=True)
-class Pair:
+class PairedPredictions:
     """The predictions of two models for the same rows.
 
     Attributes:
@@ -44,11 +44,11 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Change:
+class GapChange:
     """How the size of the gap between two groups differs between two models.
 
     Attributes:
-        first, other: the groups; a gap is the metric of ``first`` minus that of ``other``.
+        first, second: the groups; a gap is the metric of ``first`` minus that of ``second``.
         before, after: that gap for each model, with its sign.
         intervals: of ``value``, at each level that was asked for, for all pairs of groups of the attribute at once.
         p_value: of no change of size, adjusted for all those pairs.
@@ -56,7 +56,7 @@ class Change:
     """
 
     first: str
-    other: str
+    second: str
     before: float
     after: float
     intervals: tuple[Interval, ...]
@@ -83,27 +83,20 @@ class Change:
 class PairedChanges:
     """The changes of all pairs of groups that can be compared, and the groups that are too small for it."""
 
-    changes: tuple[Change, ...]
+    changes: tuple[GapChange, ...]
     small_groups: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class NoChange:
-    """Why nothing can be said of an attribute in a metric."""
-
-    reason: str
-
-
-def changes(
-    pair: Pair,
+def measure_changes(
+    pair: PairedPredictions,
     grouping: Grouping,
     metric: str,
     target: ClassTarget,
     *,
-    limits: Limits,
+    size_rules: SampleSizeRules,
     seed: int,
     levels: Sequence[float] = (CONFIDENCE_LEVEL,),
-) -> PairedChanges | NoChange:
+) -> PairedChanges | NotMeasured:
     """Return the change of every pair of groups that can be compared.
 
     Args:
@@ -111,41 +104,48 @@ def changes(
         grouping: of their rows.
         metric: one of ``PAIRED``.
         target: the class that it is about, or none for accuracy.
-        limits: how many cases are too few.
+        size_rules: how many cases are too few.
         seed: of resampling.
         levels: of the intervals.
     """
-    shifts, totals = (_sums(pair, grouping, metric, target, combined) for combined in (_shift, _total))
+    shifts, totals = (
+        _totals_of_both_models(pair, grouping, metric, target, combined) for combined in (_half_shift, _half_total)
+    )
     grouped = GroupedPredictions(pair.before, grouping)
-    chosen = [index for index, sums in enumerate(shifts) if _status(grouped, index, sums, limits) is None]
+    chosen = [
+        index for index, sums in enumerate(shifts) if _explain_small_group(grouped, index, sums, size_rules) is None
+    ]
     if len(chosen) < 2:
-        return NoChange(f"fewer than two groups have {limits.compared} independent examples and {limits.shown} cases")
+        return NotMeasured(
+            f"fewer than two groups have {size_rules.min_group_size} independent examples and "
+            f"{size_rules.min_reported_size} cases"
+        )
     shift_pairs, total_pairs = (
         _simultaneous_pairs([sums[index] for index in chosen], levels, seed) for sums in (shifts, totals)
     )
-    values = [_values(rows, grouping, metric, target) for rows in (pair.before, pair.after)]
+    values = [_metric_by_group(rows, grouping, metric, target) for rows in (pair.before, pair.after)]
     compared = []
     for key in combinations(range(len(chosen)), 2):
-        first, other = sorted((chosen[index] for index in key), key=lambda index: grouping.names[index])
+        first, second = sorted((chosen[index] for index in key), key=lambda index: grouping.names[index])
         sign = 1.0 if first == chosen[key[0]] else -1.0
-        before, after = (float(value[first] - value[other]) for value in values)
+        before, after = (float(value[first] - value[second]) for value in values)
         compared.append(
-            Change(
+            GapChange(
                 first=grouping.names[first],
-                other=grouping.names[other],
+                second=grouping.names[second],
                 before=before,
                 after=after,
                 intervals=tuple(
                     size_change_interval(
-                        shift_pairs[key].signed(at, sign, after - before),
-                        total_pairs[key].signed(at, sign, after + before),
+                        shift_pairs[key].signed_ends(at, sign, after - before),
+                        total_pairs[key].signed_ends(at, sign, after + before),
                         len(chosen),
                         level,
                     )
                     for at, level in enumerate(levels)
                 ),
                 p_value=min(1.0, 1.5 * max(shift_pairs[key].p_value, total_pairs[key].p_value)),
-                n=round(float(shifts[first].units.sum() + shifts[other].units.sum())),
+                n=round(float(shifts[first].units.sum() + shifts[second].units.sum())),
             )
         )
     small = tuple(name for index, name in enumerate(grouping.names) if index not in chosen)
@@ -181,7 +181,7 @@ class _PairEnds:
     ends: tuple[tuple[float, float], ...]
     p_value: float
 
-    def signed(self, at: int, sign: float, value: float) -> tuple[float, float]:
+    def signed_ends(self, at: int, sign: float, value: float) -> tuple[float, float]:
         """Return the ends at a level, turned round by a sign of -1, and widened to hold the observed value."""
         low, high = sorted(sign * end for end in self.ends[at])
         return min(low, value), max(high, value)
@@ -191,7 +191,7 @@ def _simultaneous_pairs(
     sums: Sequence[RatioTotals], levels: Sequence[float], seed: int
 ) -> dict[tuple[int, int], _PairEnds]:
     """Return the pairs of groups (first, other), first below other, with ends of the first minus the other."""
-    draws = DRAWS if len(levels) == 1 else DRAWS_FOR_VERDICTS
+    draws = DRAWS_AT_ONE_LEVEL if len(levels) == 1 else DRAWS_FOR_VERDICTS
     largest = largest_gap(resample_ratios(sums, np.random.default_rng(seed), draws=draws))
     at_levels = [largest.compare_pairs(1 - 2 / 3 * (1 - level)) for level in levels]
     pairs = {}
@@ -203,16 +203,16 @@ def _simultaneous_pairs(
     return pairs
 
 
-def _shift(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+def _half_shift(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return (after.astype(np.float64) - before + 1) / 2
 
 
-def _total(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+def _half_total(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return (after.astype(np.float64) + before) / 2
 
 
-def _sums(
-    pair: Pair,
+def _totals_of_both_models(
+    pair: PairedPredictions,
     grouping: Grouping,
     metric: str,
     target: ClassTarget,
@@ -231,26 +231,28 @@ def _sums(
     return ratio_totals_by_group(halves, cases, grouping.codes, pair.before.units, n_groups=len(grouping.names))
 
 
-def _values(rows: PredictionArrays, grouping: Grouping, metric: str, target: ClassTarget) -> np.ndarray:
-    of = Ratios.from_metric(METRICS[metric], rows.classes, target.positive)
-    return of.metric_value(GroupedPredictions(rows, grouping).confusion)
+def _metric_by_group(rows: PredictionArrays, grouping: Grouping, metric: str, target: ClassTarget) -> np.ndarray:
+    ratios = Ratios.from_metric(METRICS[metric], rows.classes, target.positive)
+    return ratios.metric_value(GroupedPredictions(rows, grouping).confusion)
 
 
-def _status(grouped: GroupedPredictions, group: int, sums: RatioTotals, limits: Limits) -> str | None:
+def _explain_small_group(
+    grouped: GroupedPredictions, group: int, sums: RatioTotals, size_rules: SampleSizeRules
+) -> str | None:
     """Return why a group cannot be compared, or None."""
-    if min(int(grouped.units[group]), round(float(sums.units.sum()))) < limits.shown:
+    if min(int(grouped.units[group]), round(float(sums.units.sum()))) < size_rules.min_reported_size:
         return TOO_FEW
-    return UNSETTLED if sums.units.sum() < limits.compared else None
+    return INCONCLUSIVE if sums.units.sum() < size_rules.min_group_size else None
 
 
-def rows_of_changes(attribute: str, metric: str, target: ClassTarget, compared: Sequence[Change]) -> list[Row]:
-    """Return the rows of the table ``changes``."""
+def rows_of_changes(attribute: str, metric: str, target: ClassTarget, compared: Sequence[GapChange]) -> list[Row]:
+    """Return the rows of the table ``measure_changes``."""
     return [
         {
             "attribute": attribute,
             "metric": metric,
             "class": target.name,
-            "groups": f"{change.first} minus {change.other}",
+            "groups": f"{change.first} minus {change.second}",
             "before": change.before,
             "after": change.after,
             "change": change.value,
@@ -264,18 +266,18 @@ def rows_of_changes(attribute: str, metric: str, target: ClassTarget, compared: 
     ]
 
 
-def sides(pair: Pair, grouping: Grouping, positive: int) -> Iterator[Row]:
+def count_changed_decisions(pair: PairedPredictions, grouping: Grouping, positive: int) -> Iterator[Row]:
     """Yield for each group how many rows the second model treats unlike the first, and in which direction."""
-    given = [rows.predictions == positive for rows in (pair.before, pair.after)]
+    selected = [rows.predictions == positive for rows in (pair.before, pair.after)]
     right = [rows.predictions == rows.labels for rows in (pair.before, pair.after)]
     for index, name in enumerate(grouping.names):
-        own = grouping.codes == index
+        in_group = grouping.codes == index
         yield {
             "attribute": grouping.attribute,
             "group": name,
-            "n": int(own.sum()),
-            "newly_given": int((own & ~given[0] & given[1]).sum()),
-            "no_longer_given": int((own & given[0] & ~given[1]).sum()),
-            "newly_right": int((own & ~right[0] & right[1]).sum()),
-            "newly_wrong": int((own & right[0] & ~right[1]).sum()),
+            "n": int(in_group.sum()),
+            "newly_given": int((in_group & ~selected[0] & selected[1]).sum()),
+            "no_longer_given": int((in_group & selected[0] & ~selected[1]).sum()),
+            "newly_right": int((in_group & ~right[0] & right[1]).sum()),
+            "newly_wrong": int((in_group & right[0] & ~right[1]).sum()),
         }

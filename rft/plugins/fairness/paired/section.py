@@ -8,23 +8,23 @@ from dataclasses import replace
 import numpy as np
 
 from rft.plugins import RunPair
+from rft.plugins.chapter_content import ChapterContent
 from rft.plugins.fairness import FairnessOptions
-from rft.plugins.fairness.measure.group_metrics import Limits
-from rft.plugins.fairness.measure.plan import Plan
+from rft.plugins.fairness.measure.group_metrics import SampleSizeRules
+from rft.plugins.fairness.measure.plan import ComparisonPlan
 from rft.plugins.fairness.paired.change import (
     PAIRED,
-    Change,
-    NoChange,
-    Pair,
+    GapChange,
     PairedChanges,
-    changes,
+    PairedPredictions,
+    count_changed_decisions,
+    measure_changes,
     rows_of_changes,
-    sides,
 )
 from rft.plugins.fairness.present import withheld_tables
 from rft.predictions.grouped import ClassTarget
 from rft.predictions.table import PredictionArrays
-from rft.records import Adjusted, Figure, Finding, Interval, Row, Section, not_measured
+from rft.records import Adjusted, Figure, Finding, Interval, NotMeasured, Row, Section, not_measured
 from rft.references import WESTFALL_YOUNG
 from rft.stats import multiplicity
 from rft.stats.scores.classification import METRICS, Ratios
@@ -37,62 +37,88 @@ CAPTIONS = {
 }
 
 
-def section(runs: RunPair, options: FairnessOptions | None = None, *, verdicts: bool = False) -> Section:
-    """Return the section; raises ``Unavailable`` without groups.
+def compare_models(runs: RunPair, *, verdicts: bool = False) -> Section:
+    """Return ``describe_changes`` by the default options as a section; raises ``Unavailable`` without groups."""
+    content = describe_changes(runs, FairnessOptions(), verdicts=verdicts)
+    return Section(
+        plugin="fairness",
+        title=content.title,
+        findings=tuple(content.findings),
+        tables=dict(content.tables),
+        captions=dict(content.captions),
+        figures=tuple(content.figures),
+        notes=tuple(content.text),
+    )
+
+
+def describe_changes(runs: RunPair, options: FairnessOptions, *, verdicts: bool = False) -> ChapterContent:
+    """Return how the gaps changed between two models; raises ``Unavailable`` without groups.
 
     Args:
         runs: the predictions of the two models.
-        options: which attributes, and how many cases are too few; the defaults when None.
+        options: which attributes, and how many cases are too few.
         verdicts: whether rules may judge the findings, which takes intervals at stricter levels.
     """
-    options, classes, positive, names = options or FairnessOptions(), runs.classes, runs.positive, runs.names
-    plan = Plan.of(runs.before, classes, options, positive, runs.withheld)
-    pair = Pair(plan.rows, PredictionArrays.from_frame(runs.after, classes))
-    limits = Limits(options.min_group, options.shown)
+    classes, positive, names = runs.classes, runs.positive, runs.names
+    plan = ComparisonPlan.from_frame(runs.before, classes, options, positive, runs.withheld)
+    pair = PairedPredictions(plan.rows, PredictionArrays.from_frame(runs.after, classes))
+    size_rules = SampleSizeRules(options.min_group, options.shown)
     table: list[Row] = []
     findings: list[Finding] = []
     for grouping in plan.attributes:
         for metric in PAIRED:
             target = ClassTarget.from_class(positive if METRICS[metric].of_class else None, classes)
             levels = multiplicity.ADJUSTED_LEVELS if verdicts else multiplicity.ADJUSTED_LEVELS[:1]
-            paired = changes(pair, grouping, metric, target, limits=limits, seed=runs.seed, levels=levels)
+            paired = measure_changes(
+                pair, grouping, metric, target, size_rules=size_rules, seed=runs.seed, levels=levels
+            )
             if isinstance(paired, PairedChanges):
                 table += rows_of_changes(grouping.attribute, metric, target, paired.changes)
-            findings.append(_finding(grouping.attribute, metric, paired, names))
-    return Section(
-        plugin="fairness",
+            findings.append(_state_change(grouping.attribute, metric, paired, names))
+    return ChapterContent(
         title="Two models on the same people",
         findings=tuple(findings),
         tables={
-            "overall": _overall(pair, plan, classes, positive),
+            "overall": _tabulate_overall(pair, plan, classes, positive),
             "changes": table,
-            "sides": [
-                row
-                for each in plan.attributes
-                for row in withheld_tables.sides(list(sides(pair, each, plan.positive)), each, plan)
-            ],
+            "sides": _tabulate_changed_decisions(pair, plan),
         },
         captions=CAPTIONS,
         figures=(_FIGURE,) if table else (),
-        notes=(
-            f"A gap is the metric of the first group minus that of the second; its change is its size for {names[1]} "
-            f"minus its size for {names[0]}: below 0 where it narrows, whichever group is ahead. Rates are for "
-            f"{positive}, against all others.",
-            f"Compared are {', '.join(METRICS[metric].words for metric in PAIRED)}, by single attributes: metrics that "
-            "rest on the same people for both models. The table overall holds those of all test examples.",
-            "Pairs of groups are fixed by their names. The largest gap of either model is not compared: which pair is "
-            "the largest is itself drawn by chance, and the difference of two such gaps has no interval that holds.",
-        ),
+        text=_write_notes(positive, names),
     )
 
 
-def _overall(pair: Pair, plan: Plan, classes: Sequence[str], positive: str) -> list[Row]:
+def _tabulate_changed_decisions(pair: PairedPredictions, plan: ComparisonPlan) -> list[Row]:
+    rows: list[Row] = []
+    for grouping in plan.attributes:
+        changed = list(count_changed_decisions(pair, grouping, plan.positive))
+        rows += withheld_tables.clear_decision_changes(changed, grouping, plan)
+    return rows
+
+
+def _write_notes(positive: str, names: tuple[str, str]) -> tuple[str, ...]:
+    return (
+        f"A gap is the metric of the first group minus that of the second; its change is its size for {names[1]} "
+        f"minus its size for {names[0]}: below 0 where it narrows, whichever group is ahead. Rates are for "
+        f"{positive}, against all others.",
+        f"Compared are {', '.join(METRICS[metric].words for metric in PAIRED)}, by single attributes: metrics that "
+        "rest on the same people for both models. The table overall holds those of all test examples.",
+        "Pairs of groups are fixed by their names. The largest gap of either model is not compared: which pair is "
+        "the largest is itself drawn by chance, and the difference of two such gaps has no interval that holds.",
+    )
+
+
+def _tabulate_overall(
+    pair: PairedPredictions, plan: ComparisonPlan, classes: Sequence[str], positive: str
+) -> list[Row]:
     rows: list[Row] = []
     for metric in PAIRED:
         target = ClassTarget.from_class(positive if METRICS[metric].of_class else None, classes)
         ratios = Ratios.from_metric(METRICS[metric], classes, target.positive)
         before, after = (
-            ratios.metric_value(replace(plan, rows=own).overall().confusion[0]) for own in (pair.before, pair.after)
+            ratios.metric_value(replace(plan, rows=predictions).pool_predictions().confusion[0])
+            for predictions in (pair.before, pair.after)
         )
         hidden = withheld_tables.rests_on_withheld_class(metric, target.name, plan)
         defined = bool(np.isfinite(before) and np.isfinite(after)) and not hidden
@@ -108,14 +134,14 @@ def _overall(pair: Pair, plan: Plan, classes: Sequence[str], positive: str) -> l
     return rows
 
 
-def _finding(attribute: str, metric: str, paired: PairedChanges | NoChange, names: tuple[str, str]) -> Finding:
+def _state_change(attribute: str, metric: str, paired: PairedChanges | NotMeasured, names: tuple[str, str]) -> Finding:
     """Return the change of the gap that widened most, among all pairs of groups of an attribute."""
     words = METRICS[metric].words
     id, title = (
         f"fairness.change_of_{metric}_gap.{attribute}",
         f"{words[:1].upper()}{words[1:]}: change of the gap by {attribute}",
     )
-    if isinstance(paired, NoChange):
+    if isinstance(paired, NotMeasured):
         description = f"How the gaps in {words} between groups by {attribute} differ between the two models."
         return not_measured(id, title, paired.reason, description).model_copy(update={"attributes": (attribute,)})
     widest = max(paired.changes, key=lambda change: (change.value, -change.p_value))
@@ -127,17 +153,17 @@ def _finding(attribute: str, metric: str, paired: PairedChanges | NoChange, name
         value=widest.value,
         unit="fraction",
         interval=intervals[0],
-        adjusted=_judging(intervals, paired.small_groups),
+        adjusted=_judging_intervals(intervals, paired.small_groups),
         small_groups=paired.small_groups,
         n=widest.n,
-        description=_describe(widest, words, names, pairs=len(paired.changes)),
+        description=_describe_change(widest, words, names, pairs=len(paired.changes)),
         caveats=" ".join(filter(None, (_of_which_pair(len(paired.changes)), _left_out(paired.small_groups)))),
         references=(WESTFALL_YOUNG,),
         attributes=(attribute,),
     )
 
 
-def _intervals_of_largest(compared: Sequence[Change]) -> list[Interval]:
+def _intervals_of_largest(compared: Sequence[GapChange]) -> list[Interval]:
     """Return intervals of the largest true change: where all pairs are held, it lies between the largest ends."""
     return [
         at_level[0].model_copy(
@@ -150,7 +176,7 @@ def _intervals_of_largest(compared: Sequence[Change]) -> list[Interval]:
     ]
 
 
-def _judging(intervals: Sequence[Interval], small_groups: Sequence[str]) -> tuple[Adjusted, ...]:
+def _judging_intervals(intervals: Sequence[Interval], small_groups: Sequence[str]) -> tuple[Adjusted, ...]:
     """Return the intervals for verdicts; a group that is too small to be compared may have changed by anything."""
     if len(intervals) < len(multiplicity.ADJUSTED_LEVELS):
         return ()
@@ -167,14 +193,14 @@ def _of_which_pair(pairs: int) -> str:
     return "The interval is that of the largest change of any pair, which may be another one." if pairs > 1 else ""
 
 
-def _describe(change: Change, words: str, names: tuple[str, str], *, pairs: int) -> str:
+def _describe_change(change: GapChange, words: str, names: tuple[str, str], *, pairs: int) -> str:
     """Return both gaps, whether the gap became narrower or wider, and whether it changed sides."""
     among = f", the pair of {pairs} whose gap grew most or shrank least" if pairs > 1 else ""
     gaps = (
-        f"In {words}, {change.first} minus {change.other} is {_signed(change.before)} for {names[0]} and "
-        f"{_signed(change.after)} for {names[1]}{among}"
+        f"In {words}, {change.first} minus {change.second} is {_format_signed(change.before)} for {names[0]} and "
+        f"{_format_signed(change.after)} for {names[1]}{among}"
     )
-    higher = change.first if change.after > 0 else change.other
+    higher = change.first if change.after > 0 else change.second
     side = f" It changed sides: {higher} has the higher one now." if change.reversed else ""
     if change.interval.low <= 0 <= change.interval.high:
         return f"{gaps}: its size changed by no more than chance can explain.{side}"
@@ -182,7 +208,7 @@ def _describe(change: Change, words: str, names: tuple[str, str], *, pairs: int)
     return f"{gaps}: the gap is {moved}, by more than chance explains at 95 %.{side}"
 
 
-def _signed(value: float) -> str:
+def _format_signed(value: float) -> str:
     return f"{round(value, 3) + 0.0:+.3f}".replace("-", "−").replace("+0.000", "0.000")
 
 

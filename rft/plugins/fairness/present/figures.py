@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rft.plugins.fairness.measure.plan import Plan
+from rft.plugins.fairness.measure.plan import ComparisonPlan
 from rft.records import Figure, Table
 
 
-def gap_figures(gaps: Table) -> list[Figure]:
+def draw_gaps(gaps: Table) -> list[Figure]:
     """Return the picture of all gaps that rules may name, beside what chance makes of groups that do not differ."""
     if not any(row["finding"] and row["value"] is not None for row in gaps):
         return []
@@ -40,21 +40,21 @@ def gap_figures(gaps: Table) -> list[Figure]:
     ]
 
 
-def group_figures(plan: Plan, made: Mapping[str, Table]) -> list[Figure]:
+def draw_groups(plan: ComparisonPlan, tables: Mapping[str, Table]) -> list[Figure]:
     """Return the rates of the groups of each attribute, and how well their scores are calibrated."""
     # Of several classes, those metrics that are about all of them: one class after the other stands in the table.
     of_all = {"class": None} if len(plan.rows.classes) > 2 else {}
     named = [grouping.attribute for grouping in plan.attributes]
-    model = str(made["by_group"][0]["model"])  # a mitigated model may come after it
-    rates = [_rates(name, model, of_all) for name in named if _measured(made["by_group"], name)]
-    return rates + [_calibration(name) for name in named if _measured(made["calibration"], name, "observed")]
+    model = str(tables["by_group"][0]["model"])  # a mitigated model may come after it
+    rates = [_draw_rates(name, model, of_all) for name in named if _has_values(tables["by_group"], name)]
+    return rates + [_draw_calibration(name) for name in named if _has_values(tables["calibration"], name, "observed")]
 
 
-def _measured(table: Table, attribute: str, column: str = "n") -> bool:
+def _has_values(table: Table, attribute: str, column: str = "n") -> bool:
     return any(row["attribute"] == attribute and row[column] is not None for row in table)
 
 
-def _rates(attribute: str, model: str, of_all: dict[str, None]) -> Figure:
+def _draw_rates(attribute: str, model: str, of_all: dict[str, None]) -> Figure:
     return Figure(
         id=f"fairness_{attribute}",
         kind="dots",
@@ -67,7 +67,7 @@ def _rates(attribute: str, model: str, of_all: dict[str, None]) -> Figure:
     )
 
 
-def _calibration(attribute: str) -> Figure:
+def _draw_calibration(attribute: str) -> Figure:
     return Figure(
         id=f"fairness_calibration_{attribute}",
         kind="lines",
@@ -83,7 +83,7 @@ def _calibration(attribute: str) -> Figure:
     )
 
 
-def intersection_figures(intersections: Table) -> list[Figure]:
+def draw_intersections(intersections: Table) -> list[Figure]:
     """Return a heat map of each pair of attributes; cells with too few members are hatched."""
     pairs = list(dict.fromkeys(row["attribute"] for row in intersections))
     return [

@@ -6,9 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from rft.plugins.fairness.measure.gaps import Gap
-from rft.plugins.fairness.measure.group_metrics import UNSETTLED, GroupMetric
-from rft.plugins.fairness.measure.small_groups import Share, judged_ratio, ratio_of_shares, worst_share
-from rft.plugins.fairness.present.metric_labels import explained, name_of, words_of
+from rft.plugins.fairness.measure.group_metrics import INCONCLUSIVE, GroupMetric
+from rft.plugins.fairness.measure.small_groups import (
+    GroupRate,
+    judge_ratio,
+    ratio_interval_of_rates,
+    worst_rate_interval,
+)
+from rft.plugins.fairness.present.metric_labels import define_metric, metric_id, metric_label
 from rft.records import Finding, Interval, not_measured
 from rft.references import CLOPPER_PEARSON, WESTFALL_YOUNG
 from rft.stats import intervals, multiplicity
@@ -18,14 +23,14 @@ from rft.stats.gaps.partial_identification import GapBounds
 NO_INTERVAL = "No method used here gives an interval of this gap that holds, so no rule can be settled by it."
 
 
-def of_gap(gap: Gap) -> Finding:
+def state_gap(gap: Gap) -> Finding:
     """Return the finding ``fairness.<metric>_gap.<attribute>``."""
-    id = f"fairness.{name_of(gap)}_gap.{gap.attribute}"
-    title = f"{_capital(words_of(gap))}: gap by {gap.attribute}"
+    id = f"fairness.{metric_id(gap)}_gap.{gap.attribute}"
+    title = f"{_capitalize(metric_label(gap))}: gap by {gap.attribute}"
     if gap.value is None:
-        description = f"How far apart groups by {gap.attribute} are in {words_of(gap)}: {explained(gap)}."
-        unmeasured = not_measured(id, title, why_not(gap), description, n=_n(gap))
-        return unmeasured.model_copy(update=_judged(gap, gap.judging_intervals))
+        description = f"How far apart groups by {gap.attribute} are in {metric_label(gap)}: {define_metric(gap)}."
+        unmeasured = not_measured(id, title, explain_not_measured(gap), description, n=_count_denominators(gap))
+        return unmeasured.model_copy(update=_judging_fields(gap, gap.judging_intervals))
     return Finding(
         id=id,
         title=title,
@@ -33,44 +38,44 @@ def of_gap(gap: Gap) -> Finding:
         value=gap.value,
         unit="fraction" if gap.metric.bound is not None else "nats",
         interval=gap.interval,
-        **_judged(gap, gap.judging_intervals),
-        n=_n(gap),
-        description=_describe(gap),
-        caveats=" ".join([*([] if gap.intervals else [NO_INTERVAL]), *_labels_alone(gap), *_left_out(gap)]),
-        references=_sources(gap),
+        **_judging_fields(gap, gap.judging_intervals),
+        n=_count_denominators(gap),
+        description=_describe_gap(gap),
+        caveats=" ".join([*([] if gap.intervals else [NO_INTERVAL]), *_explain_by_labels(gap), *_list_excluded(gap)]),
+        references=_references_of_gap(gap),
     )
 
 
-def _sources(gap: Gap) -> tuple[str, ...]:
+def _references_of_gap(gap: Gap) -> tuple[str, ...]:
     if not gap.intervals:
         return ()
     return rate_difference.SOURCES if gap.of_two_shares else (WESTFALL_YOUNG,)
 
 
-def _judged(gap: Gap, at_levels: Sequence[Interval]) -> dict[str, Any]:
+def _judging_fields(gap: Gap, at_levels: Sequence[Interval]) -> dict[str, Any]:
     """Return what rules are judged by: the intervals of all groups at each level, and which of them are small."""
-    small = tuple(str(group.group) for group in gap.unscored)
+    small = tuple(str(group.group) for group in gap.excluded)
     adjusted = multiplicity.adjusted_from_levels(at_levels) if at_levels else ()
     return {"adjusted": adjusted, "small_groups": small, "attributes": (gap.attribute,)}
 
 
-def _describe(gap: Gap) -> str:
-    lowest, highest = gap.scored[0], gap.scored[-1]
-    compared = (
-        f"{_capital(words_of(gap))} ({explained(gap)}) is {highest.value:.3f} for {highest.group} "
-        f"({_cases(highest, gap)}) "
-        f"and {lowest.value:.3f} for {lowest.group} ({_cases(lowest, gap)})"
+def _describe_gap(gap: Gap) -> str:
+    lowest, highest = gap.compared[0], gap.compared[-1]
+    comparison = (
+        f"{_capitalize(metric_label(gap))} ({define_metric(gap)}) is {highest.value:.3f} for {highest.group} "
+        f"({_describe_denominator(highest, gap)}) "
+        f"and {lowest.value:.3f} for {lowest.group} ({_describe_denominator(lowest, gap)})"
     )
-    if len(gap.scored) > 2:
-        compared += f", the highest and the lowest of {len(gap.scored)} groups"
+    if len(gap.compared) > 2:
+        comparison += f", the highest and the lowest of {len(gap.compared)} groups"
     if gap.interval is None:
-        return f"{compared}."
+        return f"{comparison}."
     if gap.differs:
-        return f"{compared}: {_how_clear(gap)}"
-    return f"{compared}: no more than chance in drawing the test examples can explain.{_would_be_found(gap)}"
+        return f"{comparison}: {_describe_evidence(gap)}"
+    return f"{comparison}: no more than chance in drawing the test examples can explain.{_describe_detectable_gap(gap)}"
 
 
-def _how_clear(gap: Gap) -> str:
+def _describe_evidence(gap: Gap) -> str:
     """Return in words how far chance explains a gap whose interval lies above 0."""
     if gap.repeats:
         return f"the same fact as the gap in {gap.repeats}, and counted with it."
@@ -82,94 +87,104 @@ def _how_clear(gap: Gap) -> str:
     )
 
 
-def _would_be_found(gap: Gap) -> str:
-    found = gap.detectable
-    if found is None:
+def _describe_detectable_gap(gap: Gap) -> str:
+    effect = gap.minimum_detectable_effect
+    if effect is None:
         return ""
-    if found.gap is None:
+    if effect.gap is None:
         return (
-            f" In such a sample no gap of {gap.smallest.group}, however large, to others at {found.rest:.2f} would be "
+            f" In such a sample no gap of {gap.smallest.group}, however large, to others at {effect.rest:.2f} would be "
             "found in 80 % of cases."
         )
     return (
-        f" In such a sample a gap of {found.gap:.2f} would be found in 80 % of cases: {gap.smallest.group} at "
-        f"{found.group_rate:.2f}, others at {found.rest:.2f}."
+        f" In such a sample a gap of {effect.gap:.2f} would be found in 80 % of cases: {gap.smallest.group} at "
+        f"{effect.group_rate:.2f}, others at {effect.rest:.2f}."
     )
 
 
-def of_ratio(gap: Gap) -> Finding:
+def state_ratio(gap: Gap) -> Finding:
     """Return the finding ``fairness.<metric>_ratio.<attribute>``: the lowest share over the highest.
 
     The interval holds for all pairs of groups at once; the legal tables state and judge the same one.
     """
-    id, title = f"fairness.{name_of(gap)}_ratio.{gap.attribute}", f"{_capital(words_of(gap))}: ratio by {gap.attribute}"
-    description = f"The lowest {words_of(gap)} of a group by {gap.attribute}, over the highest."
+    id, title = (
+        f"fairness.{metric_id(gap)}_ratio.{gap.attribute}",
+        f"{_capitalize(metric_label(gap))}: ratio by {gap.attribute}",
+    )
+    description = f"The lowest {metric_label(gap)} of a group by {gap.attribute}, over the highest."
     if gap.value is None:
-        judged = _judged(gap, _judging_ratios(gap) if gap.small_shares else [])
-        return not_measured(id, title, why_not(gap), description, n=_n(gap)).model_copy(update=judged)
-    lowest, highest = gap.scored[0], gap.scored[-1]
+        judged = _judging_fields(gap, _judging_ratios(gap) if gap.small_rates else [])
+        return not_measured(id, title, explain_not_measured(gap), description, n=_count_denominators(gap)).model_copy(
+            update=judged
+        )
+    lowest, highest = gap.compared[0], gap.compared[-1]
     if not highest.value:
-        return not_measured(id, title, "every group's is 0, so their ratio is undefined", description, n=_n(gap))
+        return not_measured(
+            id, title, "every group's is 0, so their ratio is undefined", description, n=_count_denominators(gap)
+        )
     return Finding(
         id=id,
         title=title,
         status="info",
         value=(lowest.value or 0.0) / highest.value,
-        interval=ratio_of_shares(_shares(gap), intervals.CONFIDENCE_LEVEL),
-        **_judged(gap, _judging_ratios(gap)),
-        n=_n(gap),
-        description=f"{_capital(words_of(gap))} is {lowest.value:.3f} for {lowest.group} and {highest.value:.3f} for "
-        f"{highest.group}: the lowest over the highest of {len(gap.scored)} groups.",
+        interval=ratio_interval_of_rates(_rates_of_compared(gap), intervals.CONFIDENCE_LEVEL),
+        **_judging_fields(gap, _judging_ratios(gap)),
+        n=_count_denominators(gap),
+        description=f"{_capitalize(metric_label(gap))} is {lowest.value:.3f} for {lowest.group} and "
+        f"{highest.value:.3f} for {highest.group}: the lowest over the highest of {len(gap.compared)} groups.",
         caveats="The two groups are chosen for being the extremes; the interval allows for that."
-        + " ".join(["", *_left_out(gap)]),
+        + " ".join(["", *_list_excluded(gap)]),
         references=rate_ratio.SOURCES,
     )
 
 
 def _judging_ratios(gap: Gap) -> list[Interval]:
-    return [judged_ratio(_shares(gap), gap.small_shares, level) for level in multiplicity.ADJUSTED_LEVELS]
+    return [judge_ratio(_rates_of_compared(gap), gap.small_rates, level) for level in multiplicity.ADJUSTED_LEVELS]
 
 
-def _shares(gap: Gap) -> list[Share]:
-    return [Share(*_hits(group)) for group in gap.scored]
+def _rates_of_compared(gap: Gap) -> list[GroupRate]:
+    return [GroupRate(*_numerator_and_denominator(group)) for group in gap.compared]
 
 
-def of_worst(gap: Gap) -> Finding:
+def state_worst_group(gap: Gap) -> Finding:
     """Return the finding ``fairness.worst_<metric>.<attribute>``: the worst-off group, with an exact interval."""
     id, title = (
-        f"fairness.worst_{name_of(gap)}.{gap.attribute}",
-        f"{_capital(words_of(gap))} of the worst-off group by {gap.attribute}",
+        f"fairness.worst_{metric_id(gap)}.{gap.attribute}",
+        f"{_capitalize(metric_label(gap))} of the worst-off group by {gap.attribute}",
     )
-    description = f"The {gap.metric.worst} {words_of(gap)} of any group by {gap.attribute}."
-    shares = [*_shares(gap), *gap.small_shares]
+    description = f"The {gap.metric.worst} {metric_label(gap)} of any group by {gap.attribute}."
+    rates = [*_rates_of_compared(gap), *gap.small_rates]
     lowest = gap.metric.worst == "lowest"
     at_levels = (
-        [worst_share(shares, lowest=lowest, level=level) for level in multiplicity.ADJUSTED_LEVELS] if shares else []
+        [worst_rate_interval(rates, lowest=lowest, level=level) for level in multiplicity.ADJUSTED_LEVELS]
+        if rates
+        else []
     )
-    judged = _judged(gap, at_levels)
-    if not gap.scored:
-        return not_measured(id, title, why_not(gap, at_least=1), description).model_copy(update=judged)
-    worst = gap.scored[0 if gap.metric.worst == "lowest" else -1]
+    judged = _judging_fields(gap, at_levels)
+    if not gap.compared:
+        return not_measured(id, title, explain_not_measured(gap, at_least=1), description).model_copy(update=judged)
+    worst = gap.compared[0 if gap.metric.worst == "lowest" else -1]
     return Finding(
         id=id,
         title=title,
         status="info",
         value=worst.value,
         unit="fraction",
-        interval=worst_share(shares[: len(gap.scored)], lowest=lowest, level=intervals.CONFIDENCE_LEVEL),
+        interval=worst_rate_interval(rates[: len(gap.compared)], lowest=lowest, level=intervals.CONFIDENCE_LEVEL),
         **judged,
-        n=worst.cases,
-        description=f"{worst.group} has the {gap.metric.worst} {words_of(gap)} of {len(gap.scored)} groups by "
-        f"{gap.attribute}: {worst.value:.3f} ({_cases(worst, gap)}).",
-        caveats=" ".join(_left_out(gap)),
+        n=worst.n_denominator,
+        description=f"{worst.group} has the {gap.metric.worst} {metric_label(gap)} of {len(gap.compared)} groups by "
+        f"{gap.attribute}: {worst.value:.3f} ({_describe_denominator(worst, gap)}).",
+        caveats=" ".join(_list_excluded(gap)),
         references=(CLOPPER_PEARSON,),
     )
 
 
-def of_missing(attribute: str, missing: int, n: int, bounded: Sequence[tuple[Gap, GapBounds]]) -> Finding:
+def state_missing_values(attribute: str, missing: int, n: int, bounded: Sequence[tuple[Gap, GapBounds]]) -> Finding:
     """Return the finding ``fairness.missing.<attribute>``, with the gaps that the rows without a value allow."""
     allowed = "; ".join(
-        f"{words_of(gap)} {gap.value:.3f}, between {bounds.low:.3f} and {bounds.high:.3f}" for gap, bounds in bounded
+        f"{metric_label(gap)} {gap.value:.3f}, between {bounds.low:.3f} and {bounds.high:.3f}"
+        for gap, bounds in bounded
     )
     description = f"{missing} of {n} test examples have no value of {attribute} and belong to no group."
     return Finding(
@@ -185,69 +200,71 @@ def of_missing(attribute: str, missing: int, n: int, bounded: Sequence[tuple[Gap
     )
 
 
-def why_not(gap: Gap, *, at_least: int = 2) -> str:
+def explain_not_measured(gap: Gap, *, at_least: int = 2) -> str:
     """Return why there is no gap, with every group that cannot be compared."""
-    scored = [f"{group.group} is the only one that can ({_cases(group, gap)})" for group in gap.scored]
+    compared = [
+        f"{group.group} is the only one that can ({_describe_denominator(group, gap)})" for group in gap.compared
+    ]
     fewer = "fewer than two groups can be compared" if at_least == 2 else "no group can be judged"
-    left = [f"{group.group} has {_status(group, gap)}" for group in gap.unscored]
-    return f"{fewer}: " + "; ".join([*scored, *left] or ["no example has a group"])
+    left = [f"{group.group} has {_describe_status(group, gap)}" for group in gap.excluded]
+    return f"{fewer}: " + "; ".join([*compared, *left] or ["no example has a group"])
 
 
-def _labels_alone(gap: Gap) -> list[str]:
+def _explain_by_labels(gap: Gap) -> list[str]:
     if not gap.follows_from_labels:
         return []
     return [
-        f"A group at one end has no case of both labels, so a gap in {words_of(gap)} follows from the labels alone."
+        f"A group at one end has no case of both labels, so a gap in {metric_label(gap)} follows from the labels alone."
     ]
 
 
-def _left_out(gap: Gap) -> list[str]:
-    return [f"{group.group} is left out: it has {_status(group, gap)}." for group in gap.unscored]
+def _list_excluded(gap: Gap) -> list[str]:
+    return [f"{group.group} is left out: it has {_describe_status(group, gap)}." for group in gap.excluded]
 
 
-def _status(group: GroupMetric, gap: Gap) -> str:
+def _describe_status(group: GroupMetric, gap: Gap) -> str:
     kind = gap.metric.cases if gap.is_share else "of the rarest kind"
-    fewer = f", {group.cases} {'with ' * _repeats(group)}{kind}" if group.cases < group.n else ""
+    fewer = f", {group.n_denominator} {'with ' * _has_repeats(group)}{kind}" if group.n_denominator < group.n else ""
     needed = "min_group asks for" if gap.is_share else "a comparison needs"
-    note = f": fewer independent cases than {needed}" if group.status == UNSETTLED else ""
-    return f"{group.status} (n = {group.n}{' units' * _repeats(group)}{fewer}{note})"
+    note = f": fewer independent cases than {needed}" if group.status == INCONCLUSIVE else ""
+    return f"{group.status} (n = {group.n}{' units' * _has_repeats(group)}{fewer}{note})"
 
 
-def _cases(group: GroupMetric, gap: Gap) -> str:
-    worth = f", worth {group.worth:.0f} independent cases" if _repeats(group) else ""
-    if gap.is_share and _repeats(group):
-        return f"n = {group.cases} units with {gap.metric.cases}{worth}"
+def _describe_denominator(group: GroupMetric, gap: Gap) -> str:
+    effective = f", worth {group.effective_n:.0f} independent cases" if _has_repeats(group) else ""
+    if gap.is_share and _has_repeats(group):
+        return f"n = {group.n_denominator} units with {gap.metric.cases}{effective}"
     if gap.is_share:
-        return f"n = {group.cases} {gap.metric.cases}"
-    rarest = f", {group.cases} of the rarest kind" if group.cases < group.n else ""
-    return f"n = {group.n} {'units' if _repeats(group) else 'examples'}{rarest}{worth}"
+        return f"n = {group.n_denominator} {gap.metric.cases}"
+    rarest = f", {group.n_denominator} of the rarest kind" if group.n_denominator < group.n else ""
+    return f"n = {group.n} {'units' if _has_repeats(group) else 'examples'}{rarest}{effective}"
 
 
-def _repeats(group: GroupMetric) -> bool:
+def _has_repeats(group: GroupMetric) -> bool:
     """Whether units of the group have several rows."""
     return group.rows != group.n
 
 
-def _hits(group: GroupMetric) -> tuple[float, float]:
+def _numerator_and_denominator(group: GroupMetric) -> tuple[float, float]:
     assert group.value is not None  # a scored group has one
-    return group.value * group.worth, group.worth
+    return group.value * group.effective_n, group.effective_n
 
 
-def _n(gap: Gap) -> int:
+def _count_denominators(gap: Gap) -> int:
     """Return how many units have a case of the metric in the compared groups."""
-    return sum(group.cases if gap.is_share else group.n for group in gap.scored)
+    return sum(group.n_denominator if gap.is_share else group.n for group in gap.compared)
 
 
-def _capital(text: str) -> str:
+def _capitalize(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def no_intersection(gap: Gap) -> Finding:
+def state_no_intersection(gap: Gap) -> Finding:
     """Return the finding for an intersection of which no two groups can be compared in any metric."""
     return not_measured(
         f"fairness.intersection.{gap.attribute}",
         f"Gaps by {gap.attribute}",
-        why_not(gap),
+        explain_not_measured(gap),
         f"How far apart groups by {gap.attribute} are.",
-        n=_n(gap),
+        n=_count_denominators(gap),
     ).model_copy(update={"attributes": (gap.attribute,)})

@@ -7,7 +7,7 @@ from itertools import product
 
 from rft.plugins.fairness.measure.gaps import Gap
 from rft.plugins.fairness.measure.group_metrics import GroupMetric
-from rft.plugins.fairness.present.metric_labels import words_of
+from rft.plugins.fairness.present.metric_labels import metric_label
 from rft.predictions.table import CROSSING_SEPARATOR, Grouping
 from rft.records import Row
 from rft.stats.gaps.partial_identification import GapBounds
@@ -32,71 +32,75 @@ CAPTIONS = {
 }
 
 
-def by_group(model: str, attribute: str | None, each: GroupMetric) -> Row:
+def row_of_group_metric(model: str, attribute: str | None, group_metric: GroupMetric) -> Row:
     """Return the row of a metric of a group; no attribute and no group mean all rows."""
     return {
         "model": model,
         "split": SPLIT,
         "attribute": attribute,
-        "group": each.group if attribute else None,
-        "class": each.target.name,
-        "control": each.control,
-        "metric": each.metric,
-        "value": each.value,
-        "low": each.interval.low if each.interval else None,
-        "high": each.interval.high if each.interval else None,
-        "n": each.n,
-        "n_positive": each.n_positive,
-        "n_negative": each.n_negative,
-        "status": each.status,
+        "group": group_metric.group if attribute else None,
+        "class": group_metric.target.name,
+        "control": group_metric.control,
+        "metric": group_metric.metric,
+        "value": group_metric.value,
+        "low": group_metric.interval.low if group_metric.interval else None,
+        "high": group_metric.interval.high if group_metric.interval else None,
+        "n": group_metric.n,
+        "n_positive": group_metric.n_positive,
+        "n_negative": group_metric.n_negative,
+        "status": group_metric.status,
     }
 
 
-def gap(each: Gap, *, judged: bool, p_holm: float | None, bounds: GapBounds | None) -> Row:
+def row_of_gap(gap: Gap, *, judged: bool, p_holm: float | None, bounds: GapBounds | None) -> Row:
     """Return the row of a gap.
 
     Args:
-        each: the gap.
+        gap: the gap.
         judged: whether it is a finding too, which rules may name.
         p_holm: its p-value corrected for how many are looked at.
         bounds: what rows without a group allow.
     """
-    detectable = each.detectable
+    detectable = gap.minimum_detectable_effect
     return {
-        "attribute": each.attribute,
-        "what": words_of(each),
-        "class": each.target.name,
-        "control": each.control,
-        "metric": each.metric.name,
-        "groups": f"{each.scored[-1].group} minus {each.scored[0].group}" if each.value is not None else None,
-        "n_groups": len(each.scored),
-        "value": each.value,
-        "low": each.interval.low if each.interval else None,
-        "high": each.interval.high if each.interval else None,
-        "p": each.p_value,
+        "attribute": gap.attribute,
+        "what": metric_label(gap),
+        "class": gap.target.name,
+        "control": gap.control,
+        "metric": gap.metric.name,
+        "groups": f"{gap.compared[-1].group} minus {gap.compared[0].group}" if gap.value is not None else None,
+        "n_groups": len(gap.compared),
+        "value": gap.value,
+        "low": gap.interval.low if gap.interval else None,
+        "high": gap.interval.high if gap.interval else None,
+        "p": gap.p_value,
         "p_holm": p_holm,
-        "null_low": None if each.null_high is None else 0.0,
-        "null_high": each.null_high,
+        "null_low": None if gap.null_95th_percentile is None else 0.0,
+        "null_high": gap.null_95th_percentile,
         "detectable": detectable.gap if detectable else None,
-        "detectable_group": each.smallest.group if detectable else None,
+        "detectable_group": gap.smallest.group if detectable else None,
         "detectable_group_rate": detectable.group_rate if detectable else None,
         "detectable_rest_rate": detectable.rest if detectable else None,
         "least": bounds.low if bounds else None,
         "most": bounds.high if bounds else None,
-        "left_out": ", ".join(f"{group.group} ({group.status})" for group in each.unscored) or None,
+        "left_out": ", ".join(f"{group.group} ({group.status})" for group in gap.excluded) or None,
         "finding": judged,
-        "status": each.status,
+        "status": gap.status,
     }
 
 
-def intersections(crossed: Grouping, attributes: Mapping[str, Grouping], measured: Sequence[GroupMetric]) -> list[Row]:
+def rows_of_intersections(
+    crossed: Grouping, attributes: Mapping[str, Grouping], measured: Sequence[GroupMetric]
+) -> list[Row]:
     """Return a row for every combination of the groups of two attributes, those without any member too."""
-    first, other = (attributes[part] for part in crossed.parts)
-    found = {(each.metric, each.target, each.group): each for each in measured}
+    first, second = (attributes[part] for part in crossed.parts)
+    metrics_by_cell = {
+        (group_metric.metric, group_metric.target, group_metric.group): group_metric for group_metric in measured
+    }
     rows = []
-    for metric, target in dict.fromkeys((each.metric, each.target) for each in measured):
-        for a, b in product(first.names, other.names):
-            each = found.get((metric, target, f"{a}{CROSSING_SEPARATOR}{b}"))
+    for metric, target in dict.fromkeys((group_metric.metric, group_metric.target) for group_metric in measured):
+        for a, b in product(first.names, second.names):
+            group_metric = metrics_by_cell.get((metric, target, f"{a}{CROSSING_SEPARATOR}{b}"))
             rows.append(
                 {
                     "attribute": crossed.attribute,
@@ -105,25 +109,25 @@ def intersections(crossed: Grouping, attributes: Mapping[str, Grouping], measure
                     "class": target.name,
                     "first": a,
                     "second": b,
-                    "value": each.value if each else None,
-                    "n": each.n if each else 0,
-                    "status": each.status if each else "undefined: no members",
+                    "value": group_metric.value if group_metric else None,
+                    "n": group_metric.n if group_metric else 0,
+                    "status": group_metric.status if group_metric else "undefined: no members",
                 }
             )
     return rows
 
 
-def dispersions(found: Sequence[tuple[Gap, Dispersion]]) -> list[Row]:
+def rows_of_dispersions(dispersions: Sequence[tuple[Gap, Dispersion]]) -> list[Row]:
     """Return the rows of the table ``dispersion``."""
     return [
         {
-            "attribute": each.attribute,
-            "class": each.target.name,
-            "metric": each.metric.name,
-            "n_groups": len(each.scored),
+            "attribute": gap.attribute,
+            "class": gap.target.name,
+            "metric": gap.metric.name,
+            "n_groups": len(gap.compared),
             "variance": spread.observed,
             "noise_share": spread.noise_share,
             "deviation": spread.deviation,
         }
-        for each, spread in found
+        for gap, spread in dispersions
     ]

@@ -6,20 +6,25 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from rft.plugins.fairness.measure.plan import Plan
+from rft.plugins.fairness.measure.plan import ComparisonPlan
 from rft.plugins.fairness.present.tables import SPLIT
 from rft.predictions.grouped import GroupedPredictions
 from rft.predictions.table import Grouping
 from rft.records import Cell, Finding, Row, not_measured
 
-NUMBERS = ("value", "low", "high", "n", "n_positive", "n_negative")
-FLOWS = ("newly_given", "no_longer_given", "newly_right", "newly_wrong")
-OF_DECISIONS = ("accuracy", "selection_rate", "mean_score", "log_loss")  # which tell of all rows, not of a class
+NUMBER_COLUMNS = ("value", "low", "high", "n", "n_positive", "n_negative")
+CHANGE_COLUMNS = ("newly_given", "no_longer_given", "newly_right", "newly_wrong")
+METRICS_OF_DECISIONS = (
+    "accuracy",
+    "selection_rate",
+    "mean_score",
+    "log_loss",
+)  # which tell of all rows, not of a class
 
 
-def by_group(model: str, grouped: GroupedPredictions, plan: Plan) -> Iterator[Row]:
+def rows_of_withheld_groups(model: str, grouped: GroupedPredictions, plan: ComparisonPlan) -> Iterator[Row]:
     """Yield the rows of the table ``by_group`` for the withheld groups of a grouping."""
-    for metric, target in plan.asked:
+    for metric, target in plan.planned_metrics:
         for name in grouped.grouping.withheld:
             yield {
                 "model": model,
@@ -29,12 +34,12 @@ def by_group(model: str, grouped: GroupedPredictions, plan: Plan) -> Iterator[Ro
                 "class": target.name,
                 "control": grouped.control,
                 "metric": metric,
-                **dict.fromkeys(NUMBERS),
+                **dict.fromkeys(NUMBER_COLUMNS),
                 "status": plan.withheld.reason,
             }
 
 
-def of_everybody(row: Row, plan: Plan) -> Row:
+def clear_pooled_row(row: Row, plan: ComparisonPlan) -> Row:
     """Return a row of the table ``by_group`` about all rows, without numbers of a class that is withheld."""
     hidden, classes = plan.withheld.classes_of(SPLIT), plan.rows.classes
     if row["metric"] == "precision" and _rests_on_few_selections(row["class"], plan):
@@ -44,27 +49,27 @@ def of_everybody(row: Row, plan: Plan) -> Row:
     counted = row["class"] or classes[plan.positive]
     cleared: Row = dict.fromkeys(("n_positive", "n_negative")) if counted in hidden else {}
     if rests_on_withheld_class(str(row["metric"]), row["class"], plan):
-        cleared = {**dict.fromkeys(NUMBERS), "status": plan.withheld.reason}
+        cleared = {**dict.fromkeys(NUMBER_COLUMNS), "status": plan.withheld.reason}
     return {**row, **cleared}
 
 
-def _rests_on_few_selections(class_name: Cell, plan: Plan) -> bool:
+def _rests_on_few_selections(class_name: Cell, plan: ComparisonPlan) -> bool:
     rows = plan.rows
     for index, name in enumerate(rows.classes):
-        own = rows.predictions == index
-        people = int(own.sum()) if rows.units is None else len(np.unique(rows.units[own]))
+        is_selected = rows.predictions == index
+        people = int(is_selected.sum()) if rows.units is None else len(np.unique(rows.units[is_selected]))
         if class_name in (None, name) and plan.withheld.is_small(people):
             return True
     return False
 
 
-def rests_on_withheld_class(metric: str, class_name: Cell, plan: Plan) -> bool:
+def rests_on_withheld_class(metric: str, class_name: Cell, plan: ComparisonPlan) -> bool:
     """Whether a metric of all rows rests on the cases of a class that is withheld; no class means all of them."""
     needed = {class_name} if class_name else set(plan.rows.classes)
-    return metric not in OF_DECISIONS and bool(needed & plan.withheld.classes_of(SPLIT))
+    return metric not in METRICS_OF_DECISIONS and bool(needed & plan.withheld.classes_of(SPLIT))
 
 
-def sides(rows: Sequence[Row], grouping: Grouping, plan: Plan) -> list[Row]:
+def clear_decision_changes(rows: Sequence[Row], grouping: Grouping, plan: ComparisonPlan) -> list[Row]:
     """Return the rows of the table ``sides`` with a status where something may be withheld, and no small count."""
     withheld = plan.withheld
     if not withheld.below:
@@ -73,7 +78,7 @@ def sides(rows: Sequence[Row], grouping: Grouping, plan: Plan) -> list[Row]:
     for row in rows:
         few = any(isinstance(count, int) and withheld.is_small(count) for count in row.values())
         shown.append(_without_counts(row, withheld.reason) if few else {**row, "status": "ok"})
-    columns = rows[0] if rows else dict.fromkeys(("attribute", "group", "n", *FLOWS))
+    columns = rows[0] if rows else dict.fromkeys(("attribute", "group", "n", *CHANGE_COLUMNS))
     blank = [{**columns, "attribute": grouping.attribute, "group": name} for name in grouping.withheld]
     return shown + [_without_counts(row, withheld.reason) for row in blank]
 
@@ -83,7 +88,7 @@ def _without_counts(row: Row, reason: str) -> Row:
     return {**{name: cell if name in about else None for name, cell in row.items()}, "status": reason}
 
 
-def intersections(rows: Sequence[Row], crossed: Grouping, plan: Plan) -> list[Row]:
+def clear_intersections(rows: Sequence[Row], crossed: Grouping, plan: ComparisonPlan) -> list[Row]:
     """Return the rows of the table ``intersections``, in which what is withheld is not taken for empty."""
     return [
         {**row, "value": None, "n": None, "status": plan.withheld.reason} if row["group"] in crossed.withheld else row
@@ -91,7 +96,7 @@ def intersections(rows: Sequence[Row], crossed: Grouping, plan: Plan) -> list[Ro
     ]
 
 
-def missing(attribute: str, reason: str) -> Finding:
+def state_withheld_missing_values(attribute: str, reason: str) -> Finding:
     """Return the finding ``fairness.missing.<attribute>`` where rows without a value are withheld with the groups."""
     return not_measured(
         f"fairness.missing.{attribute}",

@@ -14,10 +14,10 @@ import numpy as np
 from rft.disclosure.withheld import MISSING, NOTHING, Withheld
 from rft.plugins import AuditedModel
 from rft.plugins.privacy.chapter import PrivacyChapter
-from rft.records import Figure, Finding, Row, Table, not_measured
+from rft.records import Figure, Finding, NotMeasured, Row, Table, not_measured
 from rft.references import KISH_KORN_GRAUBARD
 from rft.stats import multiplicity
-from rft.stats.cross_validation import MAX_FOLDS, Folds, OutOfFold, Undefined, find_non_finite, limit_to_one_thread
+from rft.stats.cross_validation import MAX_FOLDS, Folds, OutOfFold, find_non_finite, limit_to_one_thread
 from rft.stats.rates import Rate
 
 SHUFFLES = 19  # none of which does as well in one case of twenty, where there is nothing to read
@@ -107,7 +107,7 @@ def attribute_inference_chapter(audited: AuditedModel) -> PrivacyChapter:
 
 def probe_attribute(
     features: np.ndarray, values: np.ndarray, units: np.ndarray | None, seed: int, withheld: Withheld = NOTHING
-) -> AttributeProbe | Undefined:
+) -> AttributeProbe | NotMeasured:
     """Probe features for the groups of one attribute.
 
     Args:
@@ -125,14 +125,14 @@ def probe_attribute(
     groups = [name for name, size in sizes.items() if size >= MIN_UNITS_PER_GROUP and name not in hidden]
     if len(groups) < 2:
         counted = "examples" if units is None else "units"
-        return Undefined(
+        return NotMeasured(
             f"{len(groups)} of the {len(sizes)} groups have at least {MIN_UNITS_PER_GROUP} {counted}: two are needed"
         )
     rows = np.isin(values.astype(str), groups) & present
     if problem := find_non_finite(features[rows]):
         return problem
     folds = Folds.draw_stratified(np.searchsorted(groups, values[rows].astype(str)), owners[rows], seed)
-    if isinstance(folds, Undefined):
+    if isinstance(folds, NotMeasured):
         return folds
     scaled, rng = _scale_features(features[rows]), np.random.default_rng(seed)
     by_chance = [_out_of_fold(scaled[exchange_units(folds.units, rng)], folds) for _ in range(SHUFFLES)]

@@ -19,9 +19,9 @@ from rft.plugins.privacy.leakage.attribute_inference import (
     exchange_units,
     probe_attribute,
 )
-from rft.records import ModelFacts, Section, Training
+from rft.records import ModelFacts, NotMeasured, Section, Training
 from rft.report.charts import draw
-from rft.stats.cross_validation import Folds, Undefined
+from rft.stats.cross_validation import Folds
 
 
 def made(
@@ -141,7 +141,7 @@ def test_what_cannot_be_probed_says_why() -> None:
     features, groups, people = made(1.0)
     features[3, 0] = np.nan
     broken = probe_attribute(features, groups, people, seed=0)
-    assert isinstance(broken, Undefined)
+    assert isinstance(broken, NotMeasured)
     assert "not finite" in broken.reason
     about = ModelFacts(name="made", modality="image", classes=("no", "yes"), training=Training(mode="external"))
     table = pd.DataFrame({"group_site": ["a", None]})

@@ -38,7 +38,7 @@ class Candidate:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def suppress_warnings() -> Iterator[None]:
     """Use one thread of linear algebra, and keep the warnings of scikit-learn and Fairlearn to themselves."""
     with warnings.catch_warnings(), limit_to_one_thread(), np.errstate(divide="ignore", invalid="ignore"):
         warnings.simplefilter("ignore")

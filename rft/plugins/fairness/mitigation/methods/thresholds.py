@@ -8,22 +8,22 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from rft.plugins.fairness.mitigation.dataset import Material
+from rft.plugins.fairness.mitigation.dataset import MitigationData
 from rft.plugins.fairness.mitigation.decision_rules import GroupThresholds
-from rft.plugins.fairness.mitigation.methods.candidates import Candidate, quiet
+from rft.plugins.fairness.mitigation.methods.candidates import Candidate, suppress_warnings
 
 METHOD = "threshold"
 TOLERANCES = (0.0, 0.05, 0.1)  # how far groups may differ in the constrained rate on the examples that are fitted to
 
 
-class Scores(BaseEstimator):
+class ScoresAsDecisions(BaseEstimator):
     """A fitted estimator whose decision function is its input, as Fairlearn wants one for scores that are there."""
 
     def __sklearn_is_fitted__(self) -> bool:
         """There is nothing to fit."""
         return True
 
-    def fit(self, X: np.ndarray, y: np.ndarray) -> Scores:
+    def fit(self, X: np.ndarray, y: np.ndarray) -> ScoresAsDecisions:
         """Do nothing."""
         return self
 
@@ -32,26 +32,26 @@ class Scores(BaseEstimator):
         return X[:, 0]
 
 
-def candidates(material: Material, constraints: Sequence[str]) -> Iterator[Candidate]:
+def fit_candidates(material: MitigationData, constraints: Sequence[str]) -> Iterator[Candidate]:
     """Yield thresholds for each constraint, and for each tolerance where the constraint can be relaxed."""
     for constraint in constraints:
         for tolerance in (0.0,) if constraint == "equalized_odds" else TOLERANCES:
             setting = f"tolerance {tolerance:g}"
             try:
-                with quiet():
-                    rule = plain(fitted(material, constraint, tolerance), material.positive)
+                with suppress_warnings():
+                    rule = extract_thresholds(fit_optimizer(material, constraint, tolerance), material.positive)
             except ValueError as error:  # Fairlearn: a group that has one class only
                 yield Candidate(METHOD, constraint, setting, reason=str(error).splitlines()[0])
             else:
                 yield Candidate(METHOD, constraint, setting, rule)
 
 
-def fitted(material: Material, constraint: str, tolerance: float) -> Any:
+def fit_optimizer(material: MitigationData, constraint: str, tolerance: float) -> Any:
     """Return Fairlearn's optimizer, fitted; raises ``ValueError`` for a group that has one class only."""
     from fairlearn.postprocessing import ThresholdOptimizer
 
     optimizer = ThresholdOptimizer(
-        estimator=Scores(),
+        estimator=ScoresAsDecisions(),
         constraints=constraint,
         objective="accuracy_score",
         prefit=True,
@@ -66,18 +66,18 @@ def fitted(material: Material, constraint: str, tolerance: float) -> Any:
     )
 
 
-def plain(optimizer: Any, positive: int) -> GroupThresholds:
+def extract_thresholds(optimizer: Any, positive: int) -> GroupThresholds:
     """Return what a fitted ``ThresholdOptimizer`` does as numbers."""
     rules = optimizer.interpolated_thresholder_.interpolation_dict
     names = sorted(rules)
-    own = [rules[name] for name in names]
-    pairs = [(rule.operation0, rule.operation1) for rule in own]
+    group_rules = [rules[name] for name in names]
+    pairs = [(rule.operation0, rule.operation1) for rule in group_rules]
     assert all(operation.operator == ">" for pair in pairs for operation in pair), "flip is off"
     return GroupThresholds(
         positive=positive,
         groups=tuple(str(name) for name in names),
         thresholds=np.array([[operation.threshold for operation in pair] for pair in pairs], dtype=np.float64),
-        shares=np.array([(rule.p0, rule.p1) for rule in own], dtype=np.float64),
-        ignored=np.array([rule.get("p_ignore", 0.0) for rule in own], dtype=np.float64),
-        constant=np.array([rule.get("prediction_constant", 0.0) for rule in own], dtype=np.float64),
+        shares=np.array([(rule.p0, rule.p1) for rule in group_rules], dtype=np.float64),
+        ignored=np.array([rule.get("p_ignore", 0.0) for rule in group_rules], dtype=np.float64),
+        constant=np.array([rule.get("prediction_constant", 0.0) for rule in group_rules], dtype=np.float64),
     )
