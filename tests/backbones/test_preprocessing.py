@@ -100,7 +100,8 @@ def assert_same_probabilities(
 def torchvision_file(folder: Path, name: str, **options: Any) -> nn.Module:
     """Write random weights of a model as torchvision would build it with published ones; return the model."""
     options |= {"transform_input": True} if name in ("googlenet", "inception_v3") else {}
-    network = families.settled(families.seeded(lambda: models.get_model(name, **options)), 96)
+    side = 224 if name.startswith("maxvit") else 96  # its windows divide no other size
+    network = families.settled(families.seeded(lambda: models.get_model(name, **options)), side)
     torch.save(network.state_dict(), folder / "w.pth")
     return network
 
