@@ -7,16 +7,13 @@ from rft.records import AuditRun, Section, Table
 
 
 def show_run(run: AuditRun) -> None:
-    """Print the verdict, its rules, the headlines of plugins, and what needs a look."""
-    from rft.plugins import discover
-
-    headlines = {id for registered in discover().values() for id in registered.plugin.headlines}
+    """Print the verdict, its rules, headlines, and what needs a look."""
     out.say(f"Verdict: {run.verdict.status.replace('_', ' ')}", style="bold")
     for rule in run.verdict.rules:
         out.say(f"  {rule.outcome:9}  {rule.rule}: {rule.explanation}")
     for section in run.sections:
         for finding in section.findings:
-            if finding.id in headlines and finding.status == "info":
+            if finding.headline and finding.status == "info":
                 out.say(f"  measured   {finding.id} = {finding.value:.3g}  {finding.title}")
             elif finding.status == "warn":
                 ends = f" [{finding.interval.low:.3g}, {finding.interval.high:.3g}]" if finding.interval else ""

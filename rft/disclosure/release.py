@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rft.disclosure.withheld import BETWEEN, MISSING, Withheld
-from rft.records import PEOPLE_COLUMNS, PEOPLE_UNITS, DataFacts, Finding, Row, Section, SplitFacts, Table
+from rft.records import Column, DataFacts, Finding, Row, Section, SplitFacts, Table, find_column
 
 
 def release(sections: Sequence[Section], data: DataFacts, withheld: Withheld) -> tuple[tuple[Section, ...], DataFacts]:
@@ -38,9 +38,9 @@ def _split(name: str, facts: SplitFacts, withheld: Withheld) -> SplitFacts:
 
 def _section(section: Section, withheld: Withheld) -> Section:
     """Return the section without tables that print a small count, and with what its findings leave out said."""
-    dropped = {name for name, table in section.tables.items() if _prints_small(table, withheld)}
+    dropped = {name for name in section.tables if _prints_small_count(section, name, withheld)}
     findings = tuple(_finding(finding, withheld) for finding in section.findings)
-    notes = (*section.notes, *_notes(section, findings, dropped, withheld))
+    notes = tuple(dict.fromkeys((*section.notes, *_notes(section, findings, dropped, withheld))))
     return _without_tables(section, dropped).model_copy(update={"findings": findings, "notes": notes})
 
 
@@ -54,7 +54,9 @@ def _without_tables(section: Section, dropped: set[str]) -> Section:
     return section.model_copy(
         update={
             "tables": tables,
+            "columns": {name: columns for name, columns in section.columns.items() if name not in dropped},
             "captions": {name: text for name, text in section.captions.items() if name not in dropped},
+            "card_tables": {name: text for name, text in section.card_tables.items() if name not in dropped},
             "figures": figures,
             "assets": _assets_of(tables, section.assets),
             "chapters": tuple(
@@ -75,18 +77,15 @@ def _assets_of(tables: Mapping[str, Table], assets: Mapping[str, bytes]) -> dict
     return {name: png for name, png in assets.items() if name in named}
 
 
-def _prints_small(table: Table, withheld: Withheld) -> bool:
-    return any(
-        isinstance(row.get(column), int) and withheld.is_small(row[column])  # type: ignore[arg-type]
-        for row in table
-        for column in PEOPLE_COLUMNS
-    )
+def _prints_small_count(section: Section, table: str, withheld: Withheld) -> bool:
+    counts = [name for name, column in section.describe_table(table).items() if column.role == "count"]
+    cells = (row[name] for row in section.tables[table] for name in counts)
+    return any(isinstance(cell, int) and withheld.is_small(cell) for cell in cells)
 
 
 def _notes(section: Section, findings: Sequence[Finding], dropped: set[str], withheld: Withheld) -> list[str]:
-    rows = [row for table in section.tables.values() for row in table]
     concerned = any(finding.withheld for finding in findings) or any(
-        row.get("status") == withheld.reason for row in rows
+        _has_withheld_row(section, name, withheld) for name in section.tables
     )
     notes = []
     if concerned:
@@ -106,8 +105,8 @@ def _finding(finding: Finding, withheld: Withheld) -> Finding:
         return finding  # broken integrity is no fact about a group, and is never withheld
     if _counts_few(finding, withheld):
         return unmeasured(finding, withheld)
-    names = _left_out(finding.attributes, withheld)
-    if not names:
+    names = _left_out(finding.about.attributes, withheld)
+    if not names or finding.withheld == names:  # it leaves none out, or says so already
         return finding
     said = (
         f"Withheld, and not part of this: {', '.join(names)}. Numbers on fewer than {withheld.below} cases do not "
@@ -118,12 +117,11 @@ def _finding(finding: Finding, withheld: Withheld) -> Finding:
 
 
 def _counts_few(finding: Finding, withheld: Withheld) -> bool:
-    """Whether a finding counts, or rests on, too few people. Counts of something else, such as names, do not."""
-    if not finding.deterministic or finding.unit in ("", "fraction"):
-        return withheld.is_small(finding.n)
-    if finding.unit not in PEOPLE_UNITS:
+    """Whether a finding counts, or rests on, too few cases. Counts of something else, such as names, do not."""
+    if finding.rests_on == "none":
         return False
-    return withheld.is_small(finding.n) or withheld.is_small(int(finding.value or 0))
+    is_small_count = finding.rests_on == "counted" and withheld.is_small(int(finding.value or 0))
+    return is_small_count or withheld.is_small(finding.n)
 
 
 def _left_out(attributes: Sequence[str], withheld: Withheld) -> tuple[str, ...]:
@@ -148,7 +146,7 @@ def unmeasured(finding: Finding, withheld: Withheld) -> Finding:
         description="Not shown: it counts, or rests on, fewer cases than may leave the machine.",
         references=finding.references,
         reason=withheld.reason,
-        attributes=finding.attributes,
+        about=finding.about,
     )
 
 
@@ -184,25 +182,45 @@ def _known(counts: Mapping[str, int | None]) -> dict[str, int]:
 def _without_withheld(section: Section, withheld: Withheld) -> Section:
     """Return a section without the findings and tables in which a withheld group or class has a part."""
     findings = tuple(
-        unmeasured(finding, withheld) if _concerned(finding, withheld) else finding for finding in section.findings
+        unmeasured(finding, withheld) if _is_concerned(finding, withheld) else finding for finding in section.findings
     )
-    dropped = {name for name, table in section.tables.items() if any(_is_about(row, withheld) for row in table)}
+    dropped = {name for name in section.tables if _shows_withheld(section, name, withheld)}
     return _without_tables(section, dropped).model_copy(update={"findings": findings})
 
 
-def _concerned(finding: Finding, withheld: Withheld) -> bool:
+def _is_concerned(finding: Finding, withheld: Withheld) -> bool:
     if finding.status == "fail" or finding.withheld:  # broken integrity, or measured without them
         return False
-    by_class = finding.by_class and any(withheld.classes.values())
-    return by_class or bool(_left_out(finding.attributes, withheld))
+    hidden, classes = _withheld_classes(withheld), finding.about.classes
+    has_class = bool(hidden) if classes == "all" else not hidden.isdisjoint(classes)
+    return has_class or bool(_left_out(finding.about.attributes, withheld))
 
 
-def _is_about(row: Row, withheld: Withheld) -> bool:
-    """Whether a row is about groups of which some are withheld, or a class that is, and was not cleared already."""
-    if row.get("status") == withheld.reason:
-        return False
-    attribute = row.get("attribute")
-    if attribute is not None and _left_out([str(attribute)], withheld):
-        return True
-    hidden = {name for names in withheld.classes.values() for name in names}
-    return row.get("class", row.get("label")) in hidden
+def _withheld_classes(withheld: Withheld) -> frozenset[str]:
+    return frozenset(name for names in withheld.classes.values() for name in names)
+
+
+def _shows_withheld(section: Section, table: str, withheld: Withheld) -> bool:
+    """Whether a table has a row about groups of which some are withheld, or a class that is, not cleared already."""
+    columns = section.describe_table(table)
+    attribute, label = find_column(columns, "attribute"), find_column(columns, "class")
+    hidden = _withheld_classes(withheld)
+
+    def is_about_withheld(row: Row) -> bool:
+        named = row[attribute] if attribute else None
+        of_group = named is not None and bool(_left_out([str(named)], withheld))
+        return of_group or (label is not None and row[label] in hidden)
+
+    rows = section.tables[table]
+    return any(is_about_withheld(row) and not _is_withheld(row, columns, withheld) for row in rows)
+
+
+def _has_withheld_row(section: Section, table: str, withheld: Withheld) -> bool:
+    columns = section.describe_table(table)
+    return any(_is_withheld(row, columns, withheld) for row in section.tables[table])
+
+
+def _is_withheld(row: Row, columns: Mapping[str, Column], withheld: Withheld) -> bool:
+    """Whether a row was withheld already, and says so."""
+    status = find_column(columns, "status")
+    return status is not None and row[status] == withheld.reason

@@ -199,6 +199,7 @@ def _check_untouched(section: Section, audited: AuditedModel) -> Section:
         value=0.0,
         unit="yes or no",
         deterministic=True,
+        cases="none",
         description=f"The {section.plugin} audit changed the model, so its results are about another one.",
     )
     return section.model_copy(update={"findings": (*section.findings, broken)})

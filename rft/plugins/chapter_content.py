@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rft.records import Chapter, Figure, Finding, Section, Table
+from rft.records import Chapter, Columns, Figure, Finding, Section, Table, select_columns
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class ChapterContent:
         captions: name of a table -> one line that says what it shows; of tables that are not there it is ignored.
         text: paragraphs under the heading.
         drawn: names of tables that figures, or the table turned for reading, show already: not shown once more.
+        folded: its findings are many, there to be looked up: they are shown when asked for.
     """
 
     title: str = ""
@@ -30,6 +31,7 @@ class ChapterContent:
     figures: Sequence[Figure] = ()
     text: Sequence[str] = ()
     drawn: Collection[str] = ()
+    folded: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -40,6 +42,7 @@ class ChapterContent:
         """Return the record of the chapter, which names what it shows."""
         return Chapter(
             title=self.title,
+            folded=self.folded,
             text=tuple(self.text),
             findings=tuple(finding.id for finding in self.findings),
             tables=tuple(name for name, table in self.tables.items() if table and name not in self.drawn),
@@ -70,7 +73,10 @@ def merge_chapters(
     title: str,
     chapters: Iterable[ChapterContent],
     *,
+    columns: Mapping[str, Columns] | None = None,
     notes: Sequence[str] = (),
+    template: str | None = None,
+    card_tables: Mapping[str, str] | None = None,
     evidence: dict[str, Any] | None = None,
     folders: Mapping[str, Callable[[Path], None]] | None = None,
 ) -> Section:
@@ -80,8 +86,9 @@ def merge_chapters(
         plugin: the plugin's name.
         title: heading of the section.
         chapters: in the order of the report.
+        columns: name of a table -> its columns, of all tables that the plugin may have.
         notes: paragraphs of the section, before its chapters.
-        evidence, folders: as in ``Section``.
+        template, card_tables, evidence, folders: as in ``Section``.
 
     Raises:
         ValueError: two chapters hold a table of one name, or a chapter without a title has content; and what
@@ -96,10 +103,13 @@ def merge_chapters(
         title=title,
         findings=tuple(content.findings),
         tables=dict(content.tables),
+        columns=select_columns(columns or {}, content.tables),
         captions={name: caption for name, caption in content.captions.items() if name in content.tables},
         figures=tuple(content.figures),
         notes=tuple(notes),
         chapters=tuple(chapter.list_content() for chapter in shown),
+        template=template,
+        card_tables=dict(card_tables or {}),
         evidence=evidence,
         folders=dict(folders or {}),
     )

@@ -80,7 +80,6 @@ class Plugin(ABC, Generic[OptionsT]):
         requires: distributions that it needs beyond rft's own dependencies.
         needs: keys of ``[data]`` that must be set (``groups``, ``positive``, ``unit``).
         options: the model of its table, validated with the rest of the config.
-        headlines: ids of findings that the terminal shows, whatever their status.
     """
 
     name: ClassVar[str]
@@ -88,7 +87,6 @@ class Plugin(ABC, Generic[OptionsT]):
     requires: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
     options: type[OptionsT]
-    headlines: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def audit(self, audited: AuditedModel, options: OptionsT) -> Section:

@@ -6,7 +6,8 @@ each picture has its numbers.
 """
 
 from rft.records.base import FORMAT_VERSION, Cell, Number, Record, Row, Table
-from rft.records.findings import Adjusted, Finding, Grade, Interval, NotMeasured, Status, not_measured
+from rft.records.columns import Column, Columns, Role, describe_columns, find_column, list_columns, select_columns
+from rft.records.findings import About, Adjusted, Cases, Finding, Grade, Interval, NotMeasured, Status, not_measured
 from rft.records.runs import (
     Artifacts,
     AuditRun,
@@ -22,20 +23,22 @@ from rft.records.runs import (
     Training,
     Verdict,
 )
-from rft.records.sections import OWN_FOLDERS, PEOPLE_COLUMNS, PEOPLE_UNITS, Chapter, Figure, Section, asset_name
+from rft.records.sections import OWN_FOLDERS, Chapter, Figure, Section, asset_name
 from rft.records.split import InputFile, Split, Texts
 
 __all__ = [
     "FORMAT_VERSION",
     "OWN_FOLDERS",
-    "PEOPLE_COLUMNS",
-    "PEOPLE_UNITS",
+    "About",
     "Adjusted",
     "Artifacts",
     "AuditRun",
     "Backbone",
+    "Cases",
     "Cell",
     "Chapter",
+    "Column",
+    "Columns",
     "DataFacts",
     "Environment",
     "Figure",
@@ -48,6 +51,7 @@ __all__ = [
     "Number",
     "Outcome",
     "Record",
+    "Role",
     "Row",
     "RuleOutcome",
     "Run",
@@ -61,5 +65,9 @@ __all__ = [
     "Training",
     "Verdict",
     "asset_name",
+    "describe_columns",
+    "find_column",
+    "list_columns",
     "not_measured",
+    "select_columns",
 ]

@@ -13,6 +13,10 @@ Status = Literal["info", "warn", "fail", "not_measured"]
 
 Grade = Literal["measured", "declared", "unverified"]
 
+Cases = Literal["counted", "sampled", "none"]
+
+SHARES = ("", "fraction", "probability")  # units of values that are no counts, whole though they may be
+
 
 class Interval(Record):
     """A confidence interval; ``method`` names how it was made and at which level."""
@@ -33,6 +37,23 @@ class Adjusted(Record):
 
     rules: int = Field(ge=1)
     interval: Interval
+
+
+class About(Record):
+    """What a finding is about, for those who withhold, group or compare findings.
+
+    Attributes:
+        attributes: the group attributes whose groups the value compares, crossed ones joined by `` x ``; none where it
+            is of everybody.
+        group: the one group that the value is of.
+        metric: the metric whose value, gap or ratio it is.
+        classes: the classes whose single numbers the value is made of; ``all`` for a mean over classes.
+    """
+
+    attributes: tuple[str, ...] = ()
+    group: str | None = None
+    metric: str | None = None
+    classes: tuple[str, ...] | Literal["all"] = ()
 
 
 class Finding(Record):
@@ -57,9 +78,12 @@ class Finding(Record):
         caveats: what the number does not show.
         references: papers or standards, short form.
         reason: why it was not measured; None otherwise.
-        attributes: the group attributes whose groups the value compares, crossed ones joined by `` x ``; none where it
-            is of everybody.
-        by_class: whether the value is made of numbers of single classes, such as a mean over classes.
+        about: the attributes, group, metric and classes that it is about.
+        cases: how the value rests on cases (examples, people): it is a number of them (``counted``), was measured on
+            ``n`` of them (``sampled``), or has nothing to do with them (``none``), as epsilon. None: ``counted`` for a
+            whole deterministic number that is no share, else ``sampled``.
+        headline: shown whatever its status, by the terminal and first in the summary of a report.
+        card_tags: tags that a model card gets where this was measured and no integrity is broken.
         withheld: groups that it leaves out because too few of their cases may leave the machine. It says nothing of
             them, so that no rule can pass by it.
     """
@@ -79,8 +103,10 @@ class Finding(Record):
     caveats: str = ""
     references: tuple[str, ...] = ()
     reason: str | None = None
-    attributes: tuple[str, ...] = ()
-    by_class: bool = False
+    about: About = About()
+    cases: Cases | None = None
+    headline: bool = False
+    card_tags: tuple[str, ...] = ()
     withheld: tuple[str, ...] = ()
 
     @model_validator(mode="after")
@@ -91,6 +117,14 @@ class Finding(Record):
             raise ValueError(f"{self.id}: a finding with status {self.status} needs a value and no reason")
         return self
 
+    @property
+    def rests_on(self) -> Cases:
+        """How the value rests on cases, as the plugin says, or by the safe guess where it does not."""
+        if self.cases is not None:
+            return self.cases
+        whole = self.value is not None and float(self.value).is_integer()
+        return "counted" if self.deterministic and whole and self.unit not in SHARES else "sampled"
+
 
 @dataclass(frozen=True)
 class NotMeasured:
@@ -99,6 +133,16 @@ class NotMeasured:
     reason: str
 
 
-def not_measured(id: str, title: str, reason: str, description: str, *, n: int | None = None) -> Finding:
+def not_measured(
+    id: str, title: str, reason: str, description: str, *, n: int | None = None, about: About | None = None
+) -> Finding:
     """Return the finding for something that could not be measured."""
-    return Finding(id=id, title=title, status="not_measured", reason=reason, description=description, n=n)
+    return Finding(
+        id=id,
+        title=title,
+        status="not_measured",
+        reason=reason,
+        description=description,
+        n=n,
+        about=about or About(),
+    )

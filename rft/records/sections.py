@@ -7,32 +7,26 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, model_validator
 
 from rft.records.base import Cell, Record, Table
+from rft.records.columns import SINGLE_ROLES, Column, Columns, describe_columns
 from rft.records.findings import Finding
 
 OWN_FOLDERS = ("assets", "model")  # of a run: no names for those of plugins
-
-# What counts people stands in columns and in units of these names, so that small counts can be withheld by them.
-PEOPLE_COLUMNS = (
-    *("n", "n_positive", "n_negative", "n_members", "n_non_members", "n_units", "n_selected", "n_above_median"),
-    *("newly_given", "no_longer_given", "newly_right", "newly_wrong"),
-)
-
-PEOPLE_UNITS = ("examples", "units", "items", "texts", "pictures", "gradients")
 
 
 class Figure(Record):
     """A picture, drawn from the named table of the same section.
 
-    ``encode`` maps the channels of the kind to column names of the table:
+    ``kind`` is one of ``rft.report.charts.draw.CHART_KINDS``, ``images`` or ``tokens``. ``encode`` maps the channels of
+    the kind to column names of the table:
 
-    - ``dots``     y, x, optional low, high, label (text at the dot; a column ``n`` or ``n_...`` stands on the right),
-      facet, band_low and band_high (a band behind the dot of the row, such as the gaps that groups without any
-      difference would show), mark (a line across the row); options ``reference`` (vertical line), ``reference_low`` and
+    - ``dots``     y, x, optional low, high, label (text at the dot; a column of counts stands on the right), facet,
+      band_low and band_high (a band behind the dot of the row, such as the gaps that groups without any difference
+      would show), mark (a line across the row); options ``reference`` (vertical line), ``reference_low`` and
       ``reference_high`` (a band around it), ``dot_label``, ``band_label`` and ``mark_label`` (what they are, for the
       legend) and ``x_scale``
     - ``lines``    x, y, optional low, high, series, facet (a panel each, before the thin lines of the others: better
@@ -40,8 +34,8 @@ class Figure(Record):
       ``joined`` ("no": marks without lines between them), ``x_scale`` and ``y_scale``
     - ``bars``     x (category), y, optional series
     - ``heatmap``  x, y, value, optional facet (small multiples), n (written below the value); options ``centre`` (the
-      value between the two colours; without it zero) and ``centre_label``. Of a cell without a value the column
-      ``status`` says why: what begins with "too few" or "suppressed" is hatched, "undefined" has a sign of its own
+      value between the two colours; without it zero) and ``centre_label``. Of a cell without a value the
+      status says why: what begins with "too few" or "suppressed" is hatched, "undefined" has a sign of its own
     - ``images``   asset (a column of names made by ``asset_name``), caption, optional group
     - ``tokens``   token (a piece of a text, with the blanks before it), value (signed; None has no mark), optional
       text (rows of one text have the same), caption (of a text), special (true: not a part of the text)
@@ -54,7 +48,7 @@ class Figure(Record):
     """
 
     id: str
-    kind: Literal["dots", "lines", "bars", "heatmap", "images", "tokens"]
+    kind: str
     table: str
     encode: dict[str, str]
     where: dict[str, Cell] = Field(default_factory=dict)
@@ -77,9 +71,11 @@ class Chapter(Record):
         title: the heading.
         text: paragraphs under it.
         findings, tables, figures: ids and names of what the section holds, in the order of the report.
+        folded: its findings are many, there to be looked up: they are shown when asked for.
     """
 
     title: str
+    folded: bool = False
     text: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
@@ -93,7 +89,10 @@ class Section(Record):
         plugin: the plugin's name.
         title: heading of the section; the plugin's name when empty.
         findings, tables, figures: the facts, their numbers and their pictures.
+        columns: table name -> its columns with their roles, in the order in which a reader wants them; what is not
+            named here gets a role by ``rft.records.columns.infer_column``.
         captions: table name -> one line that says what the table shows.
+        card_tables: table name -> the heading under which the model card shows the table.
         notes: paragraphs for the reader.
         chapters: how a long section is divided; what no chapter names comes first. None: it is not.
         template: name of a template that shows this section; None for the generic one.
@@ -106,7 +105,9 @@ class Section(Record):
     title: str = ""
     findings: tuple[Finding, ...] = ()
     tables: dict[str, Table] = Field(default_factory=dict)
+    columns: dict[str, Columns] = Field(default_factory=dict)
     captions: dict[str, str] = Field(default_factory=dict)
+    card_tables: dict[str, str] = Field(default_factory=dict)
     figures: tuple[Figure, ...] = ()
     notes: tuple[str, ...] = ()
     chapters: tuple[Chapter, ...] = ()
@@ -125,6 +126,8 @@ class Section(Record):
                 raise ValueError(f"table {name}: its rows differ in their columns")
             if any(isinstance(cell, float) and not math.isfinite(cell) for row in table for cell in row.values()):
                 raise ValueError(f"table {name}: a cell is not finite; undefined cells are None")
+        for name, columns in self.columns.items():
+            _check_columns(name, columns)
         for figure in self.figures:
             if figure.table not in self.tables:
                 raise ValueError(f"figure {figure.id} draws a table that does not exist: {figure.table}")
@@ -141,9 +144,20 @@ class Section(Record):
             if unknown:
                 raise ValueError(f"chapter {chapter.title} names what does not exist: {', '.join(sorted(unknown))}")
 
+    def describe_table(self, name: str) -> dict[str, Column]:
+        """Return the columns of a table by name, in reading order; KeyError when there is no such table."""
+        return describe_columns(self.tables[name], self.columns.get(name, ()))
+
     def finding(self, id: str) -> Finding:
         """Return the finding with this id; KeyError when there is none."""
         for finding in self.findings:
             if finding.id == id:
                 return finding
         raise KeyError(id)
+
+
+def _check_columns(table: str, columns: Columns) -> None:
+    names = [column.name for column in columns]
+    roles = [column.role for column in columns if column.role in SINGLE_ROLES]
+    if len(set(names)) < len(names) or len(set(roles)) < len(roles):
+        raise ValueError(f"table {table}: a column, or a role that one column alone can have, is declared twice")

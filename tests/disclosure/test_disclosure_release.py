@@ -13,7 +13,18 @@ import rft
 from rft.config.schema import Rule
 from rft.disclosure.release import release, restricted
 from rft.disclosure.withheld import Withheld
-from rft.records import Chapter, DataFacts, Figure, Finding, Interval, Section, SmallCells, SplitFacts, not_measured
+from rft.records import (
+    About,
+    Chapter,
+    DataFacts,
+    Figure,
+    Finding,
+    Interval,
+    Section,
+    SmallCells,
+    SplitFacts,
+    not_measured,
+)
 from rft.report import render
 from rft.verdict.policy import judge
 
@@ -55,17 +66,17 @@ def test_a_group_is_listed_in_every_split_so_that_none_tells_where_it_is_not() -
 
 
 def test_a_finding_says_whom_it_leaves_out() -> None:
-    [kept] = released(finding(attributes=("race",))).findings
+    [kept] = released(finding(about=About(attributes=("race",)))).findings
     assert (kept.value, kept.withheld) == (0.2, ("Asian", "Native"))
     assert "Withheld, and not part of this: Asian, Native." in kept.caveats
-    [other] = released(finding(attributes=("sex",))).findings
-    assert other == finding(attributes=("sex",))
-    [crossed] = released(finding(attributes=("race x sex",))).findings
+    [other] = released(finding(about=About(attributes=("sex",)))).findings
+    assert other == finding(about=About(attributes=("sex",)))
+    [crossed] = released(finding(about=About(attributes=("race x sex",)))).findings
     assert crossed.withheld == ("Asian", "Native")
 
 
 def test_a_rule_cannot_pass_over_withheld_groups_and_can_fail_by_the_others() -> None:
-    sections = [released(finding(attributes=("race",)))]
+    sections = [released(finding(about=About(attributes=("race",))))]
     outcomes = {
         bound: judge([Rule(finding="made.value", max=bound, because="b")], sections).rules[0] for bound in (0.5, 0.05)
     }
@@ -82,7 +93,7 @@ def test_findings_that_count_few_are_not_measured() -> None:
     [on_few] = released(finding(n=7)).findings
     assert on_few.reason == SMALL
     [absent] = released(
-        not_measured("made.value", "t", "Asian has 7", "m").model_copy(update={"attributes": ("race",)})
+        not_measured("made.value", "t", "Asian has 7", "m").model_copy(update={"about": About(attributes=("race",))})
     ).findings
     assert absent.reason == SMALL
 
@@ -107,14 +118,17 @@ def test_a_table_of_a_plugin_that_prints_a_small_count_goes_with_its_pictures() 
 
 
 def test_off_changes_nothing() -> None:
-    sections = (Section(plugin="made", findings=(finding(n=3, attributes=("race",)),)),)
+    sections = (Section(plugin="made", findings=(finding(n=3, about=About(attributes=("race",))),)),)
     assert release(sections, FACTS, Withheld()) == (sections, FACTS)
 
 
 def test_what_was_measured_with_a_small_group_does_not_stand_in_a_card() -> None:
     """Where ``suppress_below`` is not set, the report shows small groups, and a card must not."""
     facts = FACTS.model_copy(update={"small_cells": SmallCells(below=10, groups={"race": ("Asian", "Native")})})
-    by_race, by_sex = finding(attributes=("race",)), finding(id="made.other", attributes=("sex",))
+    by_race, by_sex = (
+        finding(about=About(attributes=("race",))),
+        finding(id="made.other", about=About(attributes=("sex",))),
+    )
     tables = {"race": [{"attribute": "race", "value": 0.3}], "sex": [{"attribute": "sex", "value": 0.3}]}
     (section,), data = restricted([Section(plugin="made", findings=(by_race, by_sex), tables=tables)], facts, 10)
     assert [own.value for own in section.findings] == [None, 0.2]

@@ -12,8 +12,8 @@ from xml.etree import ElementTree
 import pytest
 
 from rft.records import Figure, Table
-from rft.report.charts.canvas import WIDTH, log_limits, text_width, wrap
-from rft.report.charts.draw import ChartError, draw
+from rft.report.charts.canvas import WIDTH, choose_log_limits, text_width, wrap
+from rft.report.charts.draw import ChartError, draw_figure
 from tests.support import example_groups
 from tests.support.example_run import HOSTILE_ATTRIBUTE, example_run
 
@@ -47,7 +47,7 @@ def test_every_figure_of_the_example_is_drawn(section) -> None:
     for each in section.figures:
         if each.kind in ("images", "tokens"):
             continue
-        svg = draw(each, section.tables[each.table], id="one")
+        svg = draw_figure(each, section.tables[each.table], id="one")
         root = ElementTree.fromstring(svg)
         assert root.attrib["viewBox"].startswith(f"0 0 {WIDTH} ")
         assert "#fe01" not in svg, "a sentinel colour was left"
@@ -60,7 +60,7 @@ def test_every_figure_of_the_example_is_drawn(section) -> None:
 
 
 def test_ids_carry_the_prefix_and_every_reference_has_its_target() -> None:
-    one, two = (draw(figure("dots", DOTS), GROUPS, id=id) for id in ("one", "two"))
+    one, two = (draw_figure(figure("dots", DOTS), GROUPS, id=id) for id in ("one", "two"))
     ids = re.findall(r' id="([^"]*)"', one)
     assert ids
     assert all(id.startswith("one-") for id in ids)
@@ -69,17 +69,17 @@ def test_ids_carry_the_prefix_and_every_reference_has_its_target() -> None:
 
 
 def test_an_absent_value_is_words_and_not_zero() -> None:
-    svg = draw(figure("dots", DOTS), GROUPS, id="f")
+    svg = draw_figure(figure("dots", DOTS), GROUPS, id="f")
     assert "too few (n = 3)" in texts(svg)
-    without = draw(figure("dots", DOTS), [row for row in GROUPS if row["group"] != "b"], id="f")
+    without = draw_figure(figure("dots", DOTS), [row for row in GROUPS if row["group"] != "b"], id="f")
     assert marks(svg, "series-1") == marks(without, "series-1"), "the absent group has no mark"
 
 
 def test_an_absent_bar_and_an_absent_cell_are_no_zero() -> None:
-    bars = draw(figure("bars", {"x": "group", "y": "value"}), GROUPS, id="f")
+    bars = draw_figure(figure("bars", {"x": "group", "y": "value"}), GROUPS, id="f")
     assert "too few (n = 3)" in texts(bars)
     cells = [{"x": "p", "y": "q", "value": None}, {"x": "r", "y": "q", "value": 2}]
-    heat = draw(figure("heatmap", {"x": "x", "y": "y", "value": "value"}), cells, id="f")
+    heat = draw_figure(figure("heatmap", {"x": "x", "y": "y", "value": "value"}), cells, id="f")
     assert marks(heat, "heat") == 1
     assert marks(heat, "muted") == 2, "the dash in the cell, and its key in the legend"
     assert "0" not in texts(heat)
@@ -108,25 +108,25 @@ def test_a_band_stands_behind_each_gap_at_its_own_place_and_is_explained() -> No
         "band_low": "band_low",
         "band_high": "band_high",
     }
-    svg = draw(figure("dots", encode, band_label="gaps by chance", dot_label="gap found"), GAPS, id="f")
+    svg = draw_figure(figure("dots", encode, band_label="gaps by chance", dot_label="gap found"), GAPS, id="f")
     assert {"gaps by chance", "gap found"} <= set(texts(svg))
     *bands, key = boxes(svg, "ink")
     assert len(bands) == 2, "none where nothing was measured"
     assert bands[0] == bands[1]
     assert key[1] - key[0] == pytest.approx(22)
-    without = draw(figure("dots", {"x": "value", "y": "metric"}), GAPS, id="f")
+    without = draw_figure(figure("dots", {"x": "value", "y": "metric"}), GAPS, id="f")
     assert boxes(without, "ink") == []
 
 
 def test_a_reference_may_have_a_band_around_it() -> None:
-    svg = draw(figure("dots", DOTS, reference=0.5, reference_low=0.4, reference_high=0.6), GROUPS, id="f")
+    svg = draw_figure(figure("dots", DOTS, reference=0.5, reference_low=0.4, reference_high=0.6), GROUPS, id="f")
     [(left, right)] = boxes(svg, "ink")
     assert right > left
     assert "0.5" in texts(svg)
 
 
 def test_counts_stand_in_a_column_of_their_own_with_its_heading() -> None:
-    svg = draw(figure("dots", DOTS | {"label": "n"}), GROUPS, id="f")
+    svg = draw_figure(figure("dots", DOTS | {"label": "n"}), GROUPS, id="f")
     root = ElementTree.fromstring(svg)
     written = {e.text: e.attrib.get("style", "") for e in root.iter() if e.tag.endswith("}text")}
     assert {"n", "40", "30"} <= set(written)
@@ -136,7 +136,7 @@ def test_counts_stand_in_a_column_of_their_own_with_its_heading() -> None:
 
 def test_many_groups_stand_closer_than_few() -> None:
     def height(rows: Table) -> float:
-        return float(draw(figure("dots", DOTS), rows, id="f").split('viewBox="0 0 420 ')[1].split('"')[0])
+        return float(draw_figure(figure("dots", DOTS), rows, id="f").split('viewBox="0 0 420 ')[1].split('"')[0])
 
     few, many = [[{**GROUPS[0], "group": f"g{k}"} for k in range(n)] for n in (10, 30)]
     assert height(many) < 2.7 * height(few)
@@ -153,7 +153,7 @@ HEAT = {"x": "x", "y": "y", "value": "value", "n": "n"}
 
 
 def test_cells_without_a_value_tell_too_few_from_undefined_and_withheld() -> None:
-    svg = draw(figure("heatmap", HEAT), CELLS, id="f")
+    svg = draw_figure(figure("heatmap", HEAT), CELLS, id="f")
     found = texts(svg)
     assert {"n 40", "n 3"} <= set(found)
     assert found.count("∅") == 2, "in the cell and in the legend"
@@ -164,21 +164,21 @@ def test_cells_without_a_value_tell_too_few_from_undefined_and_withheld() -> Non
     assert len(lines) == 4, "two cells and their keys"
     assert min(lines) > 1
     assert len(set(lines)) > 1, "what is withheld is hatched closer"
-    plain = draw(figure("heatmap", HEAT), CELLS[:2], id="f")
+    plain = draw_figure(figure("heatmap", HEAT), CELLS[:2], id="f")
     assert not [text for text in texts(plain) if text.startswith(("too few", "undefined"))]
 
 
-def test_hatching_stays_within_its_cell() -> None:
-    from rft.report.charts.heatmap import _hatching
+def test_hatch_cell_stays_within_its_cell() -> None:
+    from rft.report.charts.heatmap import _hatch_cell
 
-    xs, ys = _hatching(2, 1, 80, 46, spacing=6)
+    xs, ys = _hatch_cell(2, 1, 80, 46, spacing=6)
     places = [(x, y) for x, y in zip(xs, ys, strict=True) if x == x]
     assert len(places) > 20
     assert all(2 <= x <= 3 and 1 <= y <= 2 for x, y in places)
 
 
 def test_a_heatmap_about_a_centre_tells_above_from_below_without_colour() -> None:
-    svg = draw(figure("heatmap", HEAT, centre=0.7, centre_label="all"), CELLS, id="f")
+    svg = draw_figure(figure("heatmap", HEAT, centre=0.7, centre_label="all"), CELLS, id="f")
     found = texts(svg)
     assert any(text.endswith(" ▴") and text.startswith("0.9") for text in found)
     assert any(text.endswith(" ▾") and text.startswith("0.5") for text in found)
@@ -193,31 +193,31 @@ def test_facets_of_lines_are_panels_with_the_others_behind() -> None:
         for k, name in ((0.5, "a"), (0.7, "b"), (0.9, "c"))
         for x in range(5)
     ]
-    svg = draw(figure("lines", {"x": "x", "y": "y", "facet": "group"}, diagonal="yes"), rows, id="f")
+    svg = draw_figure(figure("lines", {"x": "x", "y": "y", "facet": "group"}, diagonal="yes"), rows, id="f")
     assert {"a", "b", "c", "Thin lines: the other panels."} <= set(texts(svg))
     assert "1 of 15 points not measured: no mark there" in texts(svg)
     thin = re.findall(r"<path[^>]*fill: none; stroke: var\(--muted\)[^>]*stroke-opacity: 0.45", svg)
     assert len(thin) == 6, "two others in each of three panels"
-    alone = draw(figure("lines", {"x": "x", "y": "y", "facet": "group"}), rows[:5], id="f")
+    alone = draw_figure(figure("lines", {"x": "x", "y": "y", "facet": "group"}), rows[:5], id="f")
     assert "Thin lines: the other panels." not in texts(alone)
 
 
 def test_a_line_has_no_point_where_x_is_absent_too() -> None:
     rows: Table = [{"x": None if k == 2 else k / 4, "y": None if k == 2 else 0.5} for k in range(5)]
-    svg = draw(figure("lines", {"x": "x", "y": "y"}), rows, id="f")
+    svg = draw_figure(figure("lines", {"x": "x", "y": "y"}), rows, id="f")
     assert "1 of 5 points not measured: no mark there" in texts(svg)
 
 
 def test_a_line_breaks_where_a_point_is_absent() -> None:
     rows: Table = [{"x": k, "y": None if k == 3 else k * 0.1} for k in range(7)]
-    svg = draw(figure("lines", {"x": "x", "y": "y"}), rows, id="f")
+    svg = draw_figure(figure("lines", {"x": "x", "y": "y"}), rows, id="f")
     assert "1 of 7 points not measured: no mark there" in texts(svg)
     assert len(re.findall(r"<path[^>]*fill: none; stroke: var\(--series-1\)", svg)) == 2
 
 
 def test_a_log_axis_has_powers_of_ten_at_equal_distances() -> None:
     rows: Table = [{"x": 10.0**-k, "y": k} for k in range(1, 10)]
-    svg = draw(figure("lines", {"x": "x", "y": "y"}, x_scale="log"), rows, id="f")
+    svg = draw_figure(figure("lines", {"x": "x", "y": "y"}, x_scale="log"), rows, id="f")
     assert {"10⁻⁹", "10⁻⁵", "10⁻¹"} <= set(texts(svg))
     path = re.search(r'<path d="([^"]*)"[^>]*fill: none; stroke: var\(--series-1\)', svg)
     assert path
@@ -237,19 +237,21 @@ def test_a_log_axis_has_powers_of_ten_at_equal_distances() -> None:
 )
 def test_ticks_of_a_log_axis_are_round_and_few(ends: tuple[float, float], shown: list[str]) -> None:
     rows: Table = [{"x": x, "y": -1.0} for x in ends]
-    found = texts(draw(figure("lines", {"x": "x", "y": "y"}, x_scale="log"), rows, id="f"))
+    found = texts(draw_figure(figure("lines", {"x": "x", "y": "y"}, x_scale="log"), rows, id="f"))
     assert [text for text in shown if text not in found] == []
     assert len([text for text in found if "\u2212" not in text]) <= 5
 
 
 def test_what_is_zero_or_less_has_no_place_on_a_log_axis_and_is_counted() -> None:
     rows: Table = [{"x": x, "y": y} for x, y in ((0.0, 0.5), (0.01, 0.0), (0.1, 0.1), (0.5, None), (0.6, 0.7), (1, 1))]
-    svg = draw(figure("lines", {"x": "x", "y": "y"}, x_scale="log", y_scale="log", diagonal="yes"), rows, id="f")
+    svg = draw_figure(figure("lines", {"x": "x", "y": "y"}, x_scale="log", y_scale="log", diagonal="yes"), rows, id="f")
     assert "2 of 6 points at 0 or less: no place on a logarithmic axis" in texts(svg)
     assert "1 of 6 points not measured: no mark there" in texts(svg)
-    without = draw(figure("lines", {"x": "x", "y": "y"}, x_scale="log", y_scale="log"), [rows[2], *rows[4:]], id="f")
+    without = draw_figure(
+        figure("lines", {"x": "x", "y": "y"}, x_scale="log", y_scale="log"), [rows[2], *rows[4:]], id="f"
+    )
     assert marks(svg, "series-1") == marks(without, "series-1") + 1, "the line breaks where nothing was measured"
-    dots = draw(figure("dots", DOTS, x_scale="log"), GROUPS, id="f")
+    dots = draw_figure(figure("dots", DOTS, x_scale="log"), GROUPS, id="f")
     assert "0 or less: no place on a logarithmic axis" in texts(dots)
     assert "too few (n = 3)" in texts(dots)
 
@@ -259,15 +261,15 @@ def test_an_interval_that_begins_at_zero_reaches_the_edge_of_a_log_axis() -> Non
     encode = {"x": "x", "y": "y", "low": "low", "high": "high"}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        svg = draw(figure("lines", encode, y_scale="log"), rows, id="f")
+        svg = draw_figure(figure("lines", encode, y_scale="log"), rows, id="f")
     assert "no place" not in " ".join(texts(svg))
-    assert marks(svg, "series-1") == marks(draw(figure("lines", encode), rows, id="f"), "series-1")
+    assert marks(svg, "series-1") == marks(draw_figure(figure("lines", encode), rows, id="f"), "series-1")
 
 
 def test_limits_of_a_log_axis_hold_the_values() -> None:
-    assert log_limits([]) == log_limits([0.0, -1.0])
+    assert choose_log_limits([]) == choose_log_limits([0.0, -1.0])
     for values in ([0.0, 1e-9, 0.5], [3.0], [1.0], [0.2, 1.0], [1e-6, 1e6]):
-        low, high = log_limits(values)
+        low, high = choose_log_limits(values)
         assert 0 < low < min(value for value in values if value > 0)
         assert high >= max(values)
         assert high <= 1 or max(values) > 1
@@ -275,13 +277,13 @@ def test_limits_of_a_log_axis_hold_the_values() -> None:
 
 def test_all_values_absent_draws_no_scale_of_its_own() -> None:
     rows = [{**row, "value": None, "low": None, "high": None} for row in GROUPS]
-    svg = draw(figure("dots", DOTS), rows, id="f")
+    svg = draw_figure(figure("dots", DOTS), rows, id="f")
     assert marks(svg, "series-1") == 0
 
 
 def test_series_differ_in_more_than_colour() -> None:
     rows: Table = [{"x": x, "y": x * k, "series": f"s{k}"} for k in range(1, 9) for x in (0.0, 1.0)]
-    svg = draw(figure("lines", {"x": "x", "y": "y", "series": "series"}), rows, id="f")
+    svg = draw_figure(figure("lines", {"x": "x", "y": "y", "series": "series"}), rows, id="f")
     looks = set(re.findall(r'style="(fill: none;[^"]*var\(--series-\d\); stroke-width: 2[;"])', svg))
     assert len(looks) == 8
     dashes = {re.sub(r"series-\d", "", look) for look in looks}
@@ -290,7 +292,7 @@ def test_series_differ_in_more_than_colour() -> None:
 
 def test_long_labels_are_wrapped_and_complete() -> None:
     label = "people who were photographed in the second year, in profile, with a hat"
-    svg = draw(figure("dots", DOTS), [{**GROUPS[0], "group": label}], id="f")
+    svg = draw_figure(figure("dots", DOTS), [{**GROUPS[0], "group": label}], id="f")
     words = " ".join(texts(svg))
     assert all(word in words for word in label.split())
     assert label not in texts(svg)
@@ -305,22 +307,22 @@ def test_wrapping_keeps_every_character_and_the_width() -> None:
 
 def test_names_are_no_formulas_and_control_characters_do_no_harm() -> None:
     rows: Table = [{**GROUPS[0], "group": "$a_1$ \x00\x1b</text>"}, {**GROUPS[2], "group": HOSTILE_ATTRIBUTE}]
-    svg = draw(figure("dots", DOTS), rows, id="f")
+    svg = draw_figure(figure("dots", DOTS), rows, id="f")
     assert any(text.startswith("$a_1$") for text in texts(svg))
 
 
 def test_other_scripts_give_no_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        svg = draw(figure("dots", DOTS), [{**GROUPS[0], "group": "東アジア"}], id="f")
+        svg = draw_figure(figure("dots", DOTS), [{**GROUPS[0], "group": "東アジア"}], id="f")
     assert "東アジア" in texts(svg)
 
 
 def test_numbers_stand_as_bars_and_signs_have_two_colours() -> None:
     rows: Table = [{"x": k / 10, "y": k * 3} for k in range(5)]
-    assert marks(draw(figure("bars", {"x": "x", "y": "y"}), rows, id="f"), "series-1") >= 4
+    assert marks(draw_figure(figure("bars", {"x": "x", "y": "y"}), rows, id="f"), "series-1") >= 4
     cells: Table = [{"x": x, "y": 0, "value": value} for x, value in enumerate((-1.0, 0.5))]
-    heat = draw(figure("heatmap", {"x": "x", "y": "y", "value": "value"}), cells, id="f")
+    heat = draw_figure(figure("heatmap", {"x": "x", "y": "y", "value": "value"}), cells, id="f")
     assert marks(heat, "heat-negative") > 0
     assert marks(heat, "heat") > 0
 
@@ -336,7 +338,7 @@ def test_numbers_stand_as_bars_and_signs_have_two_colours() -> None:
 )
 def test_what_cannot_be_drawn_says_why(kind: str, encode: dict[str, str], rows: Table, reason: str) -> None:
     with pytest.raises(ChartError, match=reason):
-        draw(figure(kind, encode), rows, id="f")
+        draw_figure(figure(kind, encode), rows, id="f")
 
 
 @pytest.mark.parametrize(
@@ -349,7 +351,7 @@ def test_what_cannot_be_drawn_says_why(kind: str, encode: dict[str, str], rows: 
 )
 def test_a_scale_that_a_chart_cannot_have_is_refused(kind: str, encode: dict[str, str], options: dict) -> None:
     with pytest.raises(ChartError, match="no scale"):
-        draw(figure(kind, encode, **options), GROUPS, id="f")
+        draw_figure(figure(kind, encode, **options), GROUPS, id="f")
 
 
 def test_drawing_leaves_matplotlib_as_it_was_and_needs_no_pyplot() -> None:
@@ -365,7 +367,7 @@ def test_drawing_leaves_matplotlib_as_it_was_and_needs_no_pyplot() -> None:
 
 def test_marks_of_lines_can_stand_alone() -> None:
     rows: Table = [{"x": x / 30, "y": x % 7} for x in range(30)]
-    svg = draw(figure("lines", {"x": "x", "y": "y"}, joined="no"), rows, id="f")
+    svg = draw_figure(figure("lines", {"x": "x", "y": "y"}, joined="no"), rows, id="f")
     assert marks(svg, "series-1") == 1 + 30  # the mark itself, and its use at each point
-    joined = draw(figure("lines", {"x": "x", "y": "y"}), rows, id="f")
+    joined = draw_figure(figure("lines", {"x": "x", "y": "y"}), rows, id="f")
     assert marks(joined, "series-1") == 1  # one path and, with so many points, no marks

@@ -6,8 +6,10 @@ import tomllib
 
 import pytest
 
+from rft.records import Section, Table, describe_columns
 from rft.report.format import numbers, toml
 from rft.report.views import group_table, tables
+from rft.report.views.tables import TableView
 
 SPACE = numbers.NARROW_SPACE
 
@@ -44,8 +46,12 @@ def test_intervals_and_small_forms() -> None:
     assert numbers.date("yesterday") == "yesterday"
 
 
+def viewed(table: Table, caption: str = "") -> TableView:
+    return tables.view_table(table, describe_columns(table), caption=caption)
+
+
 def test_a_table_keeps_its_digits_merges_intervals_and_moves_what_is_the_same_everywhere() -> None:
-    shown = tables.view(
+    shown = viewed(
         [
             {"model": "head", "group": "a", "value": 0.5, "low": 0.25, "high": 0.75, "n": 1200, "control": None},
             {"model": "head", "group": "b", "value": None, "low": None, "high": None, "n": 4, "control": None},
@@ -58,18 +64,19 @@ def test_a_table_keeps_its_digits_merges_intervals_and_moves_what_is_the_same_ev
 
 
 def test_a_long_table_says_how_much_is_left_out() -> None:
-    shown = tables.view([{"k": k, "x": str(k)} for k in range(500)], caption="")
-    assert len(shown.rows) == tables.MOST_ROWS
+    shown = viewed([{"k": k, "x": str(k)} for k in range(500)], caption="")
+    assert len(shown.rows) == tables.MAX_SHOWN_ROWS
     assert shown.omitted == 300
     assert shown.long
 
 
 def test_zero_is_a_value_and_absence_is_none() -> None:
-    shown = tables.view([{"a": "x", "rate": 0.0}, {"a": "y", "rate": None}], caption="")
+    shown = viewed([{"a": "x", "rate": 0.0}, {"a": "y", "rate": None}], caption="")
     assert [row[1] for row in shown.rows] == ["0", "–"]
-    assert tables.absence({"status": "too_few"}) == "too few"
-    assert tables.absence({"status": "measured"}) == "not measured"
-    assert tables.matching([{"a": None}, {"a": "x"}], {"a": None}) == [{"a": None}]
+    status = describe_columns([{"status": None}])
+    assert tables.explain_absence({"status": "too_few"}, status) == "too few"
+    assert tables.explain_absence({"status": "measured"}, status) == "not measured"
+    assert tables.matching_rows([{"a": None}, {"a": "x"}], {"a": None}) == [{"a": None}]
 
 
 def test_groups_are_turned_into_rows_of_metrics() -> None:
@@ -97,13 +104,13 @@ def test_groups_are_turned_into_rows_of_metrics() -> None:
             "status": "measured",
         },
     ]
-    (block,) = group_table.by_group(table)
+    (block,) = group_table.list_group_tables(Section(plugin="p", tables={"t": table}), "t")
     assert (block.title, block.metrics) == ("Sex", ("accuracy", "TPR"))
     first, second = block.rows
     assert first.cells[0] == group_table.GroupCell("0.80", "[0.60, 0.90]", "")
     assert first.cells[1].absence == "too few"
     assert second.cells[1].absence == tables.EMPTY, "a metric that was not asked of this group"
-    assert group_table.by_group([]) == []
+    assert group_table.list_group_tables(Section(plugin="p"), "t") == []
 
 
 def test_the_config_comes_back_from_its_text() -> None:
@@ -122,15 +129,15 @@ def test_the_config_comes_back_from_its_text() -> None:
 
 def test_a_status_that_says_no_more_than_the_value_has_no_column() -> None:
     rows = [{"group": "a", "value": 0.5, "status": "ok"}, {"group": "b", "value": None, "status": "too few"}]
-    shown = tables.view(rows, caption="")
+    shown = viewed(rows, caption="")
     assert [column.label for column in shown.columns] == ["group", "value"]
     assert shown.rows[1] == ("b", "too few")
     rows[0]["status"] = "warn"
-    assert [column.label for column in tables.view(rows, caption="").columns] == ["group", "value", "status"]
+    assert [column.label for column in viewed(rows, caption="").columns] == ["group", "value", "status"]
 
 
 def test_a_band_is_one_column_like_an_interval() -> None:
     rows = [{"value": 0.5, "low": 0.4, "high": 0.6, "band_low": 0.0, "band_high": 0.1}]
-    shown = tables.view(rows, caption="")
-    assert [column.label for column in shown.columns] == ["value", "interval", "without a difference"]
+    shown = viewed(rows, caption="")
+    assert [column.label for column in shown.columns] == ["value", "interval", "range"]
     assert shown.rows == (("0.5", "[0.4, 0.6]", "[0.0, 0.1]"),)

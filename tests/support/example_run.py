@@ -287,6 +287,7 @@ def fairness() -> Section:
             ),
         ),
         tables={"by_group": _group_rows()},
+        template="sections/fairness.html",
         captions={"by_group": "Metrics of every group with 95 % Wilson intervals"},
         figures=(
             Figure(
@@ -354,6 +355,9 @@ def privacy() -> Section:
                 value=2.998,
                 unit="epsilon",
                 deterministic=True,
+                cases="none",
+                headline=True,
+                card_tags=("differential-privacy",),
                 description="Training satisfies (2.998, 0.00001)-differential privacy for one face_id, by PLD.",
                 caveats="Covers the head's training only; this report's group tables are not covered.",
                 references=("Abadi et al. 2016", "NIST SP 800-226"),

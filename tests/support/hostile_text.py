@@ -12,9 +12,23 @@ from tests.support.example_run import example_run
 
 # Fields whose texts are words of this package that choose what is shown, and no text of a user
 STRUCTURE = {
-    *("status", "unit", "grade", "outcome", "plugin", "kind", "table", "mode", "modality", "format_version", "created"),
+    *(
+        "cases",
+        "status",
+        "unit",
+        "grade",
+        "outcome",
+        "plugin",
+        "kind",
+        "table",
+        "mode",
+        "modality",
+        "format_version",
+        "created",
+    ),
     *("template", "freeze", "tune", "config_sha256", "model_sha256", "weights_sha256", "id", "finding", "asset"),
     *("frozen_sha256_before", "frozen_sha256_after", "metric", "salt", "positive", "positives", "value", "optimizer"),
+    "cases",
 }
 NAMED_BY = ("findings", "tables", "figures")  # of a chapter
 
@@ -54,6 +68,8 @@ def _changed(value: Any, changed: Callable[[str], str], path: tuple[str, ...]) -
         return {new: _changed(each, changed, (*path, key)) for new, key, each in items}
     if isinstance(value, list):
         return [_changed(each, changed, path) for each in value]
-    kept = {*path} & {"tables", "where", "encode", "options"} or (path[-1:] and path[-1] in STRUCTURE)
+    kept = {*path} & {"tables", "columns", "card_tags", "where", "encode", "options"} or (
+        path[-1:] and path[-1] in STRUCTURE
+    )
     in_chapter = "chapters" in path and path[-1] in NAMED_BY
     return changed(value) if isinstance(value, str) and not kept and not in_chapter else value

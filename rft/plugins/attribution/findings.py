@@ -48,6 +48,7 @@ def completeness(examples: Sequence[Completeness], words: Wording) -> Iterator[F
             value=max(errors),
             unit="relative error",
             deterministic=True,
+            cases="none",
             n=len(errors),
             description=description,
             caveats=f"Complete attributions can still point at the wrong {words.misled}: see the deletion test.",

@@ -11,7 +11,7 @@ from rft.plugins.backbone import groups, measures, tables
 from rft.plugins.backbone.groups import Gap
 from rft.plugins.backbone.logme import logme
 from rft.plugins.backbone.paired import paired_difference
-from rft.records import Finding, Interval, NotMeasured, Section, not_measured
+from rft.records import About, Finding, Interval, NotMeasured, Section, not_measured, select_columns
 from rft.references import ALAIN_BENGIO, BENGIO_GRANDVALET, SAXE, TANGO, WILSON, WU, YOU
 from rft.stats import multiplicity
 from rft.stats.cross_validation import MAX_FOLDS, Folds, OutOfFold
@@ -93,6 +93,7 @@ def audit(audited: AuditedModel) -> Section:
         title=TITLE,
         findings=tuple(_limited(each, private) for each in _findings(measured, len(given.labels), audited.withheld)),
         tables={name: table for name, table in found.items() if table},
+        columns=select_columns(tables.COLUMNS, [name for name, table in found.items() if table]),
         captions={name: tables.CAPTIONS[name] for name, table in found.items() if table},
         figures=(tables.figure(measured.majority),),
         notes=_notes(given, private),
@@ -147,7 +148,7 @@ def _majority(share: float | None, n: int, withheld: Withheld) -> Finding:
         value=share,
         unit="fraction",
         deterministic=True,
-        by_class=True,
+        about=About(classes="all"),
         n=n,
         description=description,
     )

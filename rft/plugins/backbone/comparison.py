@@ -14,8 +14,8 @@ from rft.plugins.backbone import groups, measures
 from rft.plugins.backbone.groups import Gap
 from rft.plugins.backbone.logme import logme
 from rft.plugins.backbone.paired import paired_difference
-from rft.plugins.backbone.tables import gap_row
-from rft.records import Figure, NotMeasured, Row, Section, Table
+from rft.plugins.backbone.tables import COLUMNS, gap_row
+from rft.records import Figure, NotMeasured, Row, Section, Table, select_columns
 from rft.stats.cross_validation import Folds, OutOfFold
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def compare(candidates: Mapping[str, CandidateBackbone], *, seed: int = 0, withh
         plugin="backbone",
         title="Backbones compared",
         tables={name: table for name, table in tables.items() if table},
+        columns=select_columns(COLUMNS, [name for name, table in tables.items() if table]),
         captions={name: CAPTIONS[name] for name, table in tables.items() if table},
         figures=(_figure(measures.majority_share(given[0].labels)),),
         notes=(*_notes(given[0]), *_undefined(ranked)),

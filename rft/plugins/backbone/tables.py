@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rft.plugins.backbone.groups import FEWEST, Gap
-from rft.records import Figure, NotMeasured, Row, Table
+from rft.records import Columns, Figure, NotMeasured, Row, Table, list_columns
 from rft.stats.cross_validation import OutOfFold
 from rft.stats.rates import Rate
 
@@ -16,6 +16,47 @@ CAPTIONS = {
     f"than {FEWEST} examples, or units where they repeat, are not scored.",
     "gaps": "The group with the highest accuracy of the linear probe minus that with the lowest; an interval that "
     "includes 0 does not tell them apart, and more than two groups have none.",
+}
+_ACCURACIES = list_columns({"name": "key", "value": "estimate", "low": "low", "high": "high", "n": "count"})
+COLUMNS: dict[str, Columns] = {
+    "accuracies": _ACCURACIES,
+    "balanced_accuracies": _ACCURACIES,
+    "by_group": list_columns(
+        {
+            "attribute": "attribute",
+            "group": "group",
+            "value": "estimate",
+            "low": "low",
+            "high": "high",
+            "n": "count",
+            "status": "status",
+        }
+    ),
+    "gaps": list_columns(
+        {
+            "backbone": "key",
+            "attribute": "attribute",
+            "groups": "key",
+            "value": "estimate",
+            "low": "low",
+            "high": "high",
+            "n_groups": "number",
+        }
+    ),
+    "backbones": list_columns(
+        {
+            "backbone": "key",
+            "accuracy": "estimate",
+            "low": "low",
+            "high": "high",
+            "knn": "number",
+            "logme": "number",
+            "dimension": "number",
+            "seconds": "number",
+            "n": "count",
+        }
+    ),
+    "against_best": list_columns({"backbone": "key", "value": "estimate", "low": "low", "high": "high", "n": "count"}),
 }
 
 

@@ -14,13 +14,27 @@ import numpy as np
 
 from rft.disclosure.withheld import Withheld
 from rft.plugins import AuditedModel, Options, Plugin
-from rft.records import PEOPLE_UNITS, Cell, Figure, Finding, Row, Section, Split, Table, Texts, not_measured
+from rft.records import (
+    About,
+    Cell,
+    Columns,
+    Figure,
+    Finding,
+    Row,
+    Section,
+    Split,
+    Table,
+    Texts,
+    list_columns,
+    not_measured,
+)
 
 if TYPE_CHECKING:
     from rft.data.remarks import Remark
 
 SMALL_CLASS = 10  # training examples
 MISSING = "(missing)"
+CASE_UNITS = ("examples", "units", "items", "texts", "pictures")  # of remarks that count cases, not names or files
 
 
 class DatasetOptions(Options):
@@ -31,7 +45,6 @@ class Dataset(Plugin[DatasetOptions]):
     """Always on: counts what the splits share, hold twice, or lack."""
 
     name = "dataset"
-    headlines = ("dataset.validation",)
     always_on = True
     options = DatasetOptions
 
@@ -59,6 +72,7 @@ class Dataset(Plugin[DatasetOptions]):
                 *(_of_remark(remark, audited.withheld) for remark in audited.remarks),
             ),
             tables={name: table for name, table in tables.items() if table},
+            columns=_COLUMNS,
             captions=_CAPTIONS,
             figures=(_labels_figure(), *map(_groups_figure, attributes)),
         )
@@ -68,6 +82,20 @@ _CAPTIONS = {
     "labels": "Examples of each class in each split.",
     "groups": f"Examples of each group in each split; {MISSING} where the data does not say.",
     "conflicts": "How many distinct units or identical items two splits share, and surplus copies within a split.",
+}
+_COLUMNS: dict[str, Columns] = {
+    "labels": list_columns({"split": "key", "class": "class", "share": "number", "n": "count", "status": "status"}),
+    "groups": list_columns(
+        {
+            "split": "key",
+            "attribute": "attribute",
+            "group": "group",
+            "share": "number",
+            "n": "count",
+            "status": "status",
+        }
+    ),
+    "conflicts": list_columns({"first": "key", "second": "key", "kind": "key", "n": "count", "status": "status"}),
 }
 
 
@@ -197,6 +225,7 @@ def _validation(splits: Mapping[str, Split]) -> Iterator[Finding]:
             unit="examples",
             deterministic=True,
             n=total,
+            headline=True,
             description=f"{n} of {total} examples are in validation: the model was not trained on them, and no result "
             "on "
             "test counts them. Only a choice between ways to mitigate a gap looks at them.",
@@ -207,7 +236,7 @@ def _of_remark(remark: Remark, withheld: Withheld) -> Finding:
     """Return the finding of a remark; its sentence, which may list small counts, only where nothing is withheld."""
     if withheld.below and remark.counts_values:
         return not_measured(f"dataset.{remark.id}", remark.title, withheld.reason, remark.description)
-    counts_people = withheld.below and remark.unit in PEOPLE_UNITS
+    counts_cases = remark.unit in CASE_UNITS
     return Finding(
         id=f"dataset.{remark.id}",
         title=remark.title,
@@ -216,7 +245,10 @@ def _of_remark(remark: Remark, withheld: Withheld) -> Finding:
         unit=remark.unit,
         deterministic=True,
         n=remark.n,
-        description=f"There are {remark.value} {remark.unit} of this kind." if counts_people else remark.description,
+        cases="counted" if counts_cases else "none",
+        description=f"There are {remark.value} {remark.unit} of this kind."
+        if withheld.below and counts_cases
+        else remark.description,
     )
 
 
@@ -236,7 +268,7 @@ def _smallest_class(train: Split | None, classes: tuple[str, ...], withheld: Wit
         unit="examples",
         deterministic=True,
         n=len(train),
-        by_class=True,
+        about=About(classes="all"),
         description=f"{classes[smallest]} is the rarest class: {counts[smallest]} of {len(train)} training examples.",
         caveats=f"Fewer than {SMALL_CLASS} examples teach little about a class.",
     )

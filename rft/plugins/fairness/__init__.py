@@ -83,7 +83,6 @@ class Fairness(Plugin[FairnessOptions]):
     """Compares groups on the test split."""
 
     name = "fairness"
-    headlines = ("fairness.mitigation.gap", "fairness.mitigation.accuracy")
     requires = ("fairlearn",)
     needs = ("groups", "positive")
     options = FairnessOptions

@@ -19,6 +19,7 @@ from rft.plugins.fairness.measure.warning_family import correct_together
 from rft.plugins.fairness.mitigation import chapter
 from rft.plugins.fairness.mitigation.mitigate import MitigationResult, fit_mitigation
 from rft.plugins.fairness.present.chapters import build_chapters, tabulate_by_group
+from rft.plugins.fairness.present.columns import COLUMNS
 from rft.plugins.fairness.present.tables import SPLIT
 from rft.records import Section
 from rft.references import KISH_KORN_GRAUBARD
@@ -44,7 +45,14 @@ def audit_groups(audited: AuditedModel, options: FairnessOptions, *, positive: s
     if options.mitigation is not None:
         mitigated = fit_mitigation(audited, options.mitigation, positive, size_rules)
         chapters.append(chapter.mitigation_chapter(audited, mitigated, options, positive))
-    section = merge_chapters("fairness", "Fairness", chapters, notes=_write_notes(plan, positive, options))
+    section = merge_chapters(
+        "fairness",
+        "Fairness",
+        chapters,
+        columns=COLUMNS,
+        notes=_write_notes(plan, positive, options),
+        template="sections/fairness.html",
+    )
     return section if mitigated is None else _with_mitigated(section, mitigated, audited, options, positive)
 
 

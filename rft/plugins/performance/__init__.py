@@ -23,7 +23,6 @@ class Performance(Plugin[PerformanceOptions]):
     """Always on: accuracy and its relatives, calibration and confusion, with intervals."""
 
     name = "performance"
-    headlines = ("performance.accuracy",)
     always_on = True
     options = PerformanceOptions
 

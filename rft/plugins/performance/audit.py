@@ -18,7 +18,7 @@ from rft.plugins.performance import measures as measured
 from rft.plugins.performance import tables
 from rft.plugins.performance.measures import Measure, Split
 from rft.predictions.table import PredictionArrays
-from rft.records import Finding, Section, Table, not_measured
+from rft.records import About, Finding, Section, Table, not_measured
 from rft.references import BROECKER_SMITH, DELONG, GUO, KISH_KORN_GRAUBARD, OBUCHOWSKI, WILSON
 
 BY_CLASS = ("balanced_accuracy", "macro_f1", "roc_auc", "baseline_accuracy")  # made of numbers of single classes
@@ -42,6 +42,7 @@ def audit(audited: AuditedModel, *, bins: int) -> Section:
         title="Performance",
         findings=(*_findings(measures["test"]), *_against_scores(audited, test.rows)),
         tables={"metrics": _metrics_table(measures), **tables.of(test, audited.withheld)},
+        columns=tables.COLUMNS,
         captions=tables.CAPTIONS,
         figures=tables.figures(test.rows),
     )
@@ -143,6 +144,11 @@ def _findings(measures: Mapping[str, Measure]) -> tuple[Finding, ...]:
     return tuple(_finding(name, measure) for name, measure in measures.items())
 
 
+def _about(name: str, measure: Measure) -> About:
+    by_class = name in BY_CLASS or (name == "accuracy" and bool(measure.remark))  # which names the baseline
+    return About(metric=name, classes="all" if by_class else ())
+
+
 def _finding(name: str, measure: Measure) -> Finding:
     metric, id = METRICS[name], f"performance.{name}"
     if measure.value is None:
@@ -155,7 +161,8 @@ def _finding(name: str, measure: Measure) -> Finding:
         unit=metric.unit,
         interval=measure.interval,
         adjusted=measure.adjusted,
-        by_class=name in BY_CLASS or (name == "accuracy" and bool(measure.remark)),  # which names the baseline
+        about=_about(name, measure),
+        headline=name == "accuracy",
         n=measure.n,
         description=f"{metric.description} {measure.remark}".rstrip(),
         caveats=metric.limits,

@@ -8,7 +8,7 @@ from rft.disclosure.withheld import Withheld
 from rft.plugins.performance import measures
 from rft.plugins.performance.measures import Split
 from rft.predictions.table import PredictionArrays
-from rft.records import Figure, Row, Table
+from rft.records import Columns, Figure, Row, Table, list_columns
 from rft.stats.rates import Rate
 from rft.stats.scores.classification import METRICS, Ratios
 
@@ -110,6 +110,35 @@ CAPTIONS = {
     "or of units where units repeat.",
     "confusion": "Test examples by label and prediction; share is of the label.",
     "calibration": "Test examples in bins of equal size by the confidence in the predicted class.",
+}
+COLUMNS: dict[str, Columns] = {
+    "metrics": list_columns(
+        {
+            "split": "key",
+            "metric": "metric",
+            "value": "estimate",
+            "low": "low",
+            "high": "high",
+            "n": "count",
+            "unit": "note",
+        }
+    ),
+    "by_class": list_columns(
+        {
+            "class": "class",
+            "precision": "number",
+            "recall": "number",
+            "f1": "number",
+            "n": "count",
+            "status": "status",
+        }
+    ),
+    "confusion": list_columns(
+        {"label": "class", "prediction": "key", "share": "number", "n": "count", "status": "status"}
+    ),
+    "calibration": list_columns(
+        {"bin": "key", "confidence": "key", "accuracy": "estimate", "low": "low", "high": "high", "n": "count"}
+    ),
 }
 
 

@@ -111,7 +111,6 @@ class Privacy(Plugin[PrivacyOptions]):
     """Switched on by ``[privacy]``."""
 
     name = "privacy"
-    headlines = ("privacy.epsilon", "privacy.ledger_epsilon", "privacy.ledger_remaining")
     requires = ("opacus", "dp-accounting")
     options = PrivacyOptions
 

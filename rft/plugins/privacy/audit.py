@@ -15,6 +15,7 @@ from rft.plugins.privacy.accounting.section import accounting_chapter
 from rft.plugins.privacy.attacks import scores as attacks
 from rft.plugins.privacy.attacks.membership import membership_chapter
 from rft.plugins.privacy.chapter import PrivacyChapter
+from rft.plugins.privacy.columns import COLUMNS
 from rft.plugins.privacy.empirical.section import empirical_chapter
 from rft.plugins.privacy.frontier.training import frontier_chapter
 from rft.plugins.privacy.leakage.attribute_inference import attribute_inference_chapter
@@ -24,6 +25,9 @@ from rft.records import Section
 
 if TYPE_CHECKING:
     from rft.training import Facts
+
+
+COVERAGE_HEADING = "What differential privacy covers, and what it does not"  # in the model card
 
 
 def audit(audited: AuditedModel, options: PrivacyOptions) -> Section:
@@ -43,7 +47,14 @@ def audit(audited: AuditedModel, options: PrivacyOptions) -> Section:
     ]
     chapters.append(PrivacyChapter("What was not tested", text=claim.list_untested(facts, chapters)))
     tables = {name: table for chapter in chapters for name, table in chapter.tables.items()}
-    return merge_chapters("privacy", "Privacy", chapters, evidence=ledger_evidence(tables))
+    return merge_chapters(
+        "privacy",
+        "Privacy",
+        chapters,
+        columns=COLUMNS,
+        card_tables={"scope": COVERAGE_HEADING},
+        evidence=ledger_evidence(tables),
+    )
 
 
 def _explain_void(audited: AuditedModel, facts: Facts) -> str | None:

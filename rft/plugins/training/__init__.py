@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from rft.plugins import AuditedModel, Options, Plugin
-from rft.records import Figure, Finding, Section, Table, not_measured
+from rft.records import Figure, Finding, Section, Table, list_columns, not_measured
 from rft.records import Training as Facts
 
 FROZEN_DESCRIPTION = (
@@ -41,6 +41,7 @@ class Training(Plugin[TrainingOptions]):
                 *((_final_loss(audited, log[-1]["loss"]),) if losses else ()),
             ),
             tables={"loss": losses} if losses else {},
+            columns={"loss": list_columns({"epoch": "key", "loss": "number"})} if losses else {},
             captions={"loss": "Mean training loss of each epoch."} if losses else {},
             figures=(_curve(),) if losses else (),
             notes=(*_cost(audited.facts.training), *((PRIVATE_LOSS,) if private else ())),
@@ -71,6 +72,7 @@ def _frozen(audited: AuditedModel) -> Finding:
         value=float(changed),
         unit="changes",
         deterministic=True,
+        cases="none",
         description=FROZEN_DESCRIPTION
         + (" It did: statistics of the training data may have leaked." if changed else ""),
         caveats="Covers every parameter and buffer before the cut, BatchNorm statistics included.",
@@ -89,6 +91,7 @@ def _unmoved(audited: AuditedModel) -> Finding:
         value=float(unmoved),
         unit="tensors",
         deterministic=True,
+        cases="none",
         description=UNMOVED_DESCRIPTION,
         caveats="A tensor that moved need not have learned anything: see the performance section.",
     )
@@ -104,6 +107,7 @@ def _final_loss(audited: AuditedModel, loss: float) -> Finding:
         value=loss,
         unit="nats",
         deterministic=True,
+        cases="none",
         description="Mean cross-entropy over the training examples while the last epoch ran."
         + (remark if loss > guessing else ""),
         caveats="A low loss is no merit by itself: see the performance on test.",

@@ -1,4 +1,4 @@
-"""A sheet of paper for charts: a matplotlib figure measured in pixels from its upper left corner.
+"""A canvas for charts: a matplotlib figure measured in pixels from its upper left corner.
 
 Its settings are those of ``svg.settings``. Text widths are estimated from the number of characters, generously, since
 the font that a reader's browser takes is not known here.
@@ -22,10 +22,10 @@ from rft.report.format import numbers
 from rft.visible import visible
 
 WIDTH = 420  # natural width of every chart: at 350 pixels, on a phone, its text is still 10 pixels high
-TEXT = 13.5
-SMALL = 12.5
-LINE = 16  # from one line of text to the next
-SMALLEST_PLAIN = 1e-4  # of a logarithmic axis that begins lower, all numbers are written as powers of ten
+TEXT_SIZE = 13.5
+SMALL_TEXT = 12.5
+LINE_HEIGHT = 16  # from one line of text to the next
+MIN_PLAIN_TICK = 1e-4  # of a logarithmic axis that begins lower, all numbers are written as powers of ten
 _EM = 0.58  # width of a character in parts of the font size
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -42,7 +42,7 @@ class Style:
     dash: Dash
 
 
-def style(index: int) -> Style:
+def style_series(index: int) -> Style:
     """Return the style of a series; after the sixth the colours come again with other dashes."""
     turn = index // SERIES
     return Style(
@@ -52,20 +52,20 @@ def style(index: int) -> Style:
     )
 
 
-def text_width(text: str, size: float = TEXT) -> float:
+def text_width(text: str, size: float = TEXT_SIZE) -> float:
     """Return about how wide a line of text is, in pixels; rather too wide than too narrow."""
     ems = sum(1.0 if east_asian_width(character) in "WF" else _EM for character in visible(text))
     return ems * size
 
 
-def wrap(text: str, width: float, size: float = TEXT) -> list[str]:
+def wrap(text: str, width: float, size: float = TEXT_SIZE) -> list[str]:
     """Return the text in lines no wider than ``width`` pixels; a word that is too long is broken, none is cut off."""
     clean = visible(text)
     widest = max((text_width(character, size) for character in clean), default=size)
     return textwrap.wrap(clean, max(int(width / widest), 4)) or [""]
 
 
-class Sheet:
+class Canvas:
     """A drawing of a given height, ``WIDTH`` wide."""
 
     def __init__(self, height: float) -> None:
@@ -79,7 +79,7 @@ class Sheet:
         axes.set_axisbelow(True)
         for spine in axes.spines.values():
             spine.set_visible(False)
-        axes.tick_params(length=0, labelsize=SMALL, labelcolor=COLOURS["muted"], pad=5)
+        axes.tick_params(length=0, labelsize=SMALL_TEXT, labelcolor=COLOURS["muted"], pad=5)
         return axes
 
     def text(self, x: float, y: float, line: str, **look: Any) -> None:
@@ -93,13 +93,13 @@ class Sheet:
         lines: Sequence[str],
         *,
         align: str = "left",
-        size: float = TEXT,
+        size: float = TEXT_SIZE,
         colour: str = "ink",
         bold: bool = False,
     ) -> None:
         """Write lines under each other, the whole block centred on ``y``."""
         for index, line in enumerate(lines):
-            middle = y + (index - (len(lines) - 1) / 2) * LINE
+            middle = y + (index - (len(lines) - 1) / 2) * LINE_HEIGHT
             text = self.figure.text(x / WIDTH, 1 - middle / self.height, visible(line), ha=align, va="center_baseline")
             text.set(size=size, color=COLOURS[colour], weight="bold" if bold else "normal")
 
@@ -114,18 +114,18 @@ class Sheet:
                 if joined:
                     axes.plot([x, x + 22], [y, y], color=look.colour, linestyle=look.dash, linewidth=1.8)
                 axes.plot([x + 11], [y], marker=look.marker, markersize=6, color=look.colour, linestyle="none")
-            self.text(x + (18 if patches else 28), top + y, name, size=SMALL)
+            self.text(x + (18 if patches else 28), top + y, name, size=SMALL_TEXT)
 
 
 def legend_height(entries: Mapping[str, Style]) -> float:
-    """Return the height that ``Sheet.legend`` takes."""
+    """Return the height that ``Canvas.legend`` takes."""
     return max((y for _, y in _legend_places(entries)), default=-14) + 14
 
 
 def _legend_places(entries: Mapping[str, Style]) -> list[tuple[float, float]]:
     places, x, y = [], 0.0, 8.0
     for name in entries:
-        width = 28 + text_width(name, SMALL) + 18
+        width = 28 + text_width(name, SMALL_TEXT) + 18
         if x > 0 and x + width > WIDTH:
             x, y = 0.0, y + 19
         places.append((x, y))
@@ -133,15 +133,15 @@ def _legend_places(entries: Mapping[str, Style]) -> list[tuple[float, float]]:
     return places
 
 
-def ticks(
+def set_ticks(
     axes: Axes, which: str, limits: tuple[float, float], *, most: int = 5, whole: bool = False, log: bool = False
 ) -> None:
     """Give an axis its limits, at most so many round ticks, and a grid line at each of them."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     if log:
         (axes.set_xscale if which == "x" else axes.set_yscale)("log", nonpositive="clip")
-        places = _log_places(*limits, most)
-        write = numbers.scientific if limits[0] < SMALLEST_PLAIN else numbers.plain
+        places = _choose_log_ticks(*limits, most)
+        write = numbers.scientific if limits[0] < MIN_PLAIN_TICK else numbers.plain
         axis.set_major_locator(FixedLocator(places))
         axis.set_minor_locator(NullLocator())
         axis.set_major_formatter(FuncFormatter(lambda value, _: write(float(f"{value:.10g}"))))
@@ -152,7 +152,7 @@ def ticks(
     axes.grid(axis="x" if which == "x" else "y", color=COLOURS["line"], linewidth=1)
 
 
-def limits(values: Sequence[float], *, zero: bool = False) -> tuple[float, float]:
+def choose_limits(values: Sequence[float], *, zero: bool = False) -> tuple[float, float]:
     """Return limits that hold all values with some room, inside [0, 1] when the values are."""
     held = [*values, 0.0] if zero or not values else list(values)
     low, high = min(held), max(held)
@@ -163,7 +163,7 @@ def limits(values: Sequence[float], *, zero: bool = False) -> tuple[float, float
     return bottom, top
 
 
-def log_limits(values: Sequence[float]) -> tuple[float, float]:
+def choose_log_limits(values: Sequence[float]) -> tuple[float, float]:
     """Return limits of a logarithmic axis that hold all values above 0 with some room; at most 1 when they are."""
     held = [value for value in values if value > 0] or [0.1, 1.0]
     low, high = min(held), max(held)
@@ -171,7 +171,7 @@ def log_limits(values: Sequence[float]) -> tuple[float, float]:
     return low / room, high if high == 1 else min(high * room, 1.0) if high < 1 else high * room
 
 
-def _log_places(low: float, high: float, most: int) -> list[float]:
+def _choose_log_ticks(low: float, high: float, most: int) -> list[float]:
     """Return round numbers inside the limits: as many as are allowed, powers of ten only where there are enough."""
     powers = [10.0**power for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
     doublings = [2.0**power for power in range(-3, 12)]

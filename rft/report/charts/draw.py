@@ -1,4 +1,4 @@
-"""From a figure and the rows of its table to an inline SVG: dots, lines, bars and heatmaps.
+"""From a figure and the rows of its table to an inline SVG. A kind of chart is one entry of ``CHART_KINDS``.
 
 A row without a value is never drawn as zero: its place says that it was not measured. Pictures (kind ``images``)
 and texts (``tokens``) are no charts; the template shows them.
@@ -7,22 +7,47 @@ and texts (``tokens``) are no charts; the template shows them.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from rft.records import Figure, Table
-from rft.report.charts import bars, dots, heatmap, lines, svg
-from rft.report.charts.canvas import Sheet
+from rft.records import Column, Figure, Table, describe_columns
+from rft.report.charts import svg
+from rft.report.charts.bars import draw_bars
+from rft.report.charts.canvas import Canvas
+from rft.report.charts.chart_data import ChartData
+from rft.report.charts.dots import draw_dots
+from rft.report.charts.heatmap import draw_heatmap
+from rft.report.charts.lines import draw_lines
 from rft.report.views import tables
-from rft.report.views.tables import number
 
-SCALES = {"dots": ("x",), "lines": ("x", "y"), "bars": (), "heatmap": ()}  # axes that may be logarithmic
-CHANNELS = {"dots": ("x", "y"), "lines": ("x", "y"), "bars": ("x", "y"), "heatmap": ("x", "y", "value")}
 
-_KINDS: dict[str, Callable[[Figure, Table], Sheet]] = {
-    "dots": dots.dots,
-    "lines": lines.lines,
-    "bars": bars.bars,
-    "heatmap": heatmap.heatmap,
+@dataclass(frozen=True)
+class ChartKind:
+    """A kind of chart.
+
+    Attributes:
+        name: as in ``Figure.kind``.
+        draw: draws the rows of a figure; each has every channel of ``channels`` by then.
+        channels: those that ``Figure.encode`` must have; what further ones mean stands with ``Figure``.
+        number_channels: those of them whose cells must be numbers, where they hold anything.
+        log_axes: axes that may be logarithmic.
+    """
+
+    name: str
+    draw: Callable[[ChartData], Canvas]
+    channels: tuple[str, ...]
+    number_channels: tuple[str, ...] = ()
+    log_axes: tuple[str, ...] = ()
+
+
+CHART_KINDS = {
+    kind.name: kind
+    for kind in (
+        ChartKind("dots", draw_dots, ("x", "y"), log_axes=("x",)),
+        ChartKind("lines", draw_lines, ("x", "y"), number_channels=("x",), log_axes=("x", "y")),
+        ChartKind("bars", draw_bars, ("x", "y")),
+        ChartKind("heatmap", draw_heatmap, ("x", "y", "value")),
+    )
 }
 
 
@@ -30,37 +55,47 @@ class ChartError(ValueError):
     """A figure cannot be drawn from its table; the message is the reason."""
 
 
-def draw(figure: Figure, table: Table, *, id: str) -> str:
+def draw_figure(figure: Figure, table: Table, columns: Mapping[str, Column] | None = None, *, id: str) -> str:
     """Return the figure as an ``<svg>`` element.
 
     Args:
-        figure: what to draw; any kind but ``images`` and ``tokens``.
+        figure: what to draw, of a kind in ``CHART_KINDS``.
         table: the whole table that the figure names; ``figure.where`` is applied here.
+        columns: the columns of the table (``Section.describe_table``); inferred when None.
         id: unique in the page.
 
     Raises:
-        ChartError: there are no rows, ``encode`` lacks a channel or names a column that the table lacks, or an axis
-            has a scale that it cannot have.
+        ChartError: there is no such kind, there are no rows, ``encode`` lacks a channel or names a column that the
+            table lacks, or an axis has a scale that it cannot have.
     """
-    rows = tables.matching(table, figure.where)
-    _check(figure, rows)
+    if columns is None:
+        columns = describe_columns(table)
+    data = ChartData(figure, tables.matching_rows(table, figure.where), columns)
+    kind = _check_figure(data)
     with warnings.catch_warnings(), svg.settings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the browser has more fonts
-        sheet = _KINDS[figure.kind](figure, rows)
-        return svg.to_element(sheet.figure, id=id, title=figure.title, alt=figure.alt)
+        canvas = kind.draw(data)
+        return svg.to_element(canvas.figure, id=id, title=figure.title, alt=figure.alt)
 
 
-def _check(figure: Figure, rows: Table) -> None:
-    if not rows:
+def _check_figure(data: ChartData) -> ChartKind:
+    """Return the kind of a figure that can be drawn; raises ``ChartError`` for another one."""
+    figure = data.figure
+    kind = CHART_KINDS.get(figure.kind)
+    if kind is None:
+        raise ChartError(f"there is no chart of kind {figure.kind!r}; kinds are {', '.join(CHART_KINDS)}")
+    if not data.rows:
         raise ChartError(f"table {figure.table} has no rows for it")
-    missing = [channel for channel in CHANNELS[figure.kind] if channel not in figure.encode]
-    missing += [name for name in figure.encode.values() if name not in rows[0]]
+    missing = [channel for channel in kind.channels if channel not in figure.encode]
+    missing += [name for name in figure.encode.values() if name not in data.rows[0]]
     if missing:
         raise ChartError(f"table {figure.table} or the figure lacks {', '.join(missing)}")
-    places = [row[figure.encode["x"]] for row in rows]
-    if figure.kind == "lines" and any(number(place) is None and place is not None for place in places):
-        raise ChartError(f"column {figure.encode['x']} of table {figure.table} holds what is not a number")
-    for which in ("x", "y"):
-        scale = figure.options.get(f"{which}_scale", "linear")
-        if scale not in ("linear", "log") or (scale == "log" and which not in SCALES[figure.kind]):
-            raise ChartError(f"the {which} axis of {figure.kind} has no scale {scale!r}")
+    for channel in kind.number_channels:
+        cells = [row[figure.encode[channel]] for row in data.rows]
+        if any(tables.to_number(cell) is None and cell is not None for cell in cells):
+            raise ChartError(f"column {figure.encode[channel]} of table {figure.table} holds what is not a number")
+    for axis in ("x", "y"):
+        scale = figure.options.get(f"{axis}_scale", "linear")
+        if scale not in ("linear", "log") or (scale == "log" and axis not in kind.log_axes):
+            raise ChartError(f"the {axis} axis of {figure.kind} has no scale {scale!r}")
+    return kind

@@ -70,7 +70,7 @@ def environment() -> Environment:
         finalize=_shown,
     )
     made.filters |= {"md": markdown.escape, "plain": _plain, "lines": _lines, "value": bidi.as_value}
-    made.globals["by_group"] = group_table.by_group
+    made.globals["list_group_tables"] = group_table.list_group_tables
     return made
 
 
@@ -94,16 +94,15 @@ def _json_escape(character: str) -> str:
 
 
 def _section(each: Section, pictures: Pictures, ids: Iterator[str]) -> Markup:
-    """Return a section by its own template, by the one for its plugin, or by the generic one."""
+    """Return a section by the template that it names, or by the generic one."""
     context = context_of(each, pictures, ids)
     remark = ""
     if each.template:
         try:
             return Markup(environment().get_template(each.template).render(context, remark=remark))
-        except TemplateError as error:
+        except (TemplateError, ValueError) as error:
             remark = f"The section's own template was not used ({type(error).__name__})."
-    names = [f"sections/{each.plugin}.html", GENERIC]
-    return Markup(environment().select_template(names).render(context, remark=remark))
+    return Markup(environment().get_template(GENERIC).render(context, remark=remark))
 
 
 def context_of(each: Section, pictures: Pictures, ids: Iterator[str]) -> dict[str, Any]:

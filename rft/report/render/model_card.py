@@ -10,7 +10,7 @@ import json
 
 from markupsafe import Markup
 
-from rft.records import AuditRun
+from rft.records import AuditRun, Section
 from rft.report.format import numbers
 from rft.report.render.html import environment
 from rft.report.render.publishable import UN_NOISED, few, publishable, withheld_below
@@ -35,35 +35,37 @@ def model_card(run: AuditRun) -> str:
         skipped=f"fewer than {below}" if few(run.data.skipped, below) else numbers.count(run.data.skipped),
         un_noised=UN_NOISED,
         withheld_below=below,
-        scope=_scope(shown),
+        card_tables=[table for section in shown.sections for table in _card_tables(section)],
         caveats=list(dict.fromkeys(finding.caveats for finding in findings if finding.caveats)),
         created=numbers.date(run.run.created),
     )
 
 
-def _scope(run: AuditRun) -> TableView | None:
-    """Return what of the run is under differential privacy, where the privacy audit says so."""
-    found = [section.tables["scope"] for section in run.sections if "scope" in section.tables]
-    return tables.view(found[0], caption="", arrange=False) if found else None
+def _card_tables(section: Section) -> list[tuple[str, TableView]]:
+    """Return the tables that a section wants in the card, each with its heading."""
+    return [
+        (heading, tables.view_table(section.tables[name], section.describe_table(name), caption="", condense=False))
+        for name, heading in section.card_tables.items()
+        if section.tables.get(name)
+    ]
 
 
 def _front_matter(run: AuditRun) -> Markup:
     lines = ["library_name: rft"]
     if run.model.modality in _PIPELINES:
         lines.append(f"pipeline_tag: {_PIPELINES[run.model.modality]}")
-    tags = ["rft", "responsible-fine-tuning"]
-    if _keeps_its_promise(run):
-        tags.append("differential-privacy")
+    tags = dict.fromkeys(["rft", "responsible-fine-tuning", *_earned_tags(run)])
     lines += ["tags:", *(f"  - {tag}" for tag in tags)]
     lines += [f"model_name: {_yaml_string(run.run.name)}"]
     return Markup("\n".join(lines))
 
 
-def _keeps_its_promise(run: AuditRun) -> bool:
-    """Return whether the model may be listed as a private one: an epsilon is claimed, and no integrity is broken."""
+def _earned_tags(run: AuditRun) -> list[str]:
+    """Return the tags that findings bring: of what was measured, and none at all where integrity is broken."""
     findings = [finding for section in run.sections for finding in section.findings]
-    claimed = any(finding.id == "privacy.epsilon" and finding.value is not None for finding in findings)
-    return claimed and all(finding.status != "fail" for finding in findings)
+    if any(finding.status == "fail" for finding in findings):
+        return []
+    return [tag for finding in findings if finding.value is not None for tag in finding.card_tags]
 
 
 def _yaml_string(text: str) -> str:

@@ -17,9 +17,10 @@ NamedTable = tuple[str, TableView]
 
 @dataclass(frozen=True)
 class ChapterView:
-    """What is shown under one heading; the title of what belongs to no chapter is empty."""
+    """What is shown under one heading, ``folded`` as in ``Chapter``; what belongs to no chapter has no title."""
 
     title: str
+    folded: bool
     text: tuple[str, ...]
     findings: tuple[FindingView, ...]
     figures: tuple[FigureView, ...]
@@ -40,6 +41,7 @@ def divide(
     named = [(name, (name, view)) for name, view in tables]
     rest = ChapterView(
         "",
+        False,
         (),
         _others(findings, [id for chapter in each.chapters for id in chapter.findings]),
         _others(drawn, [id for chapter in each.chapters for id in chapter.figures]),
@@ -48,6 +50,7 @@ def divide(
     divided = [
         ChapterView(
             chapter.title,
+            chapter.folded,
             chapter.text,
             _chosen(findings, chapter.findings),
             _chosen(drawn, chapter.figures),

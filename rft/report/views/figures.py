@@ -10,7 +10,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from rft.records import Cell, Figure, Row, Section, Table
+from rft.records import Cell, Column, Figure, Row, Section, find_column
 from rft.report.views import tables, tokens
 from rft.report.views.tables import TableView
 
@@ -97,18 +97,26 @@ def other_tables(section: Section) -> list[tuple[str, TableView]]:
     """Return the tables of which no figure shows every row, by name."""
     whole = {figure.table for figure in section.figures if not figure.where}
     names = [name for name in section.tables if name not in whole and section.tables[name]]
-    captions = {name: section.captions.get(name, tables.words(name)) for name in names}
-    return [(name, tables.view(section.tables[name], caption=captions[name])) for name in names]
+    return [(name, view_section_table(section, name)) for name in names]
+
+
+def view_section_table(section: Section, name: str) -> TableView:
+    """Return a table of a section as it is shown by itself."""
+    caption = section.captions.get(name, tables.words_of_name(name))
+    return tables.view_table(section.tables[name], section.describe_table(name), caption=caption)
 
 
 def _chart(section: Section, figure: Figure, id: str, same_as: str) -> FigureView:
     from rft.report.charts import draw  # brings matplotlib, which nothing needs before the report is drawn
 
-    rows = tables.matching(section.tables[figure.table], figure.where)
-    only = {*figure.encode.values(), *figure.where, "n"} if figure.where else None  # of a part, what is drawn
-    beside = None if same_as else tables.view(rows, caption=section.captions.get(figure.table, ""), only=only)
+    table, columns = section.tables[figure.table], section.describe_table(figure.table)
+    rows = tables.matching_rows(table, figure.where)
+    drawn = {*figure.encode.values(), *figure.where, find_column(columns, "count") or ""}
+    only = drawn if figure.where else None  # of a part, what is drawn
+    caption = section.captions.get(figure.table, "")
+    beside = None if same_as else tables.view_table(rows, columns, caption=caption, only=only)
     try:
-        drawing = Markup(draw.draw(figure, section.tables[figure.table], id=id))
+        drawing = Markup(draw.draw_figure(figure, table, columns, id=id))
     except draw.ChartError as error:
         return FigureView(id, figure.title, problem=str(error), table=beside if rows else None, same_as=same_as)
     return FigureView(id, figure.title, drawing, table=beside, same_as=same_as)
@@ -116,36 +124,42 @@ def _chart(section: Section, figure: Figure, id: str, same_as: str) -> FigureVie
 
 def _images(section: Section, figure: Figure, pictures: Pictures, id: str) -> FigureView:
     asset, caption, group = (figure.encode.get(name, "") for name in ("asset", "caption", "group"))
-    rows = tables.matching(section.tables[figure.table], figure.where)
+    columns = section.describe_table(figure.table)
+    rows = tables.matching_rows(section.tables[figure.table], figure.where)
     galleries: dict[str, list[ImageView]] = {}
     for row in rows:
-        image = ImageView(pictures.data_uri(row.get(asset)), _text(row, caption))
-        galleries.setdefault(_text(row, group), []).append(image)
-    rest: Table = [{name: cell for name, cell in row.items() if name not in (asset, caption, group)} for row in rows]
+        image = ImageView(pictures.data_uri(row.get(asset)), _cell_text(row, caption, columns))
+        galleries.setdefault(_cell_text(row, group, columns), []).append(image)
+    rest = columns.keys() - {asset, caption, group}
     return FigureView(
         id,
         figure.title,
         galleries=tuple(Gallery(title, tuple(images)) for title, images in galleries.items()),
-        table=tables.view(rest, caption=section.captions.get(figure.table, "")) if rest and rest[0] else None,
+        table=tables.view_table(rows, columns, caption=section.captions.get(figure.table, ""), only=rest)
+        if rows and rest
+        else None,
     )
 
 
 def _tokens(section: Section, figure: Figure, id: str) -> FigureView:
-    rows = tables.matching(section.tables[figure.table], figure.where)
+    columns = section.describe_table(figure.table)
+    rows = tables.matching_rows(section.tables[figure.table], figure.where)
     caption = section.captions.get(figure.table, "")
     try:
         texts = tokens.view(figure, rows)
     except ValueError as error:
-        return FigureView(id, figure.title, problem=str(error), table=tables.view(rows, caption=caption))
+        table = tables.view_table(rows, columns, caption=caption)
+        return FigureView(id, figure.title, problem=str(error), table=table)
+    shown = {name: column for name, column in columns.items() if name != figure.encode.get("caption")}
     return FigureView(
         id,
         figure.title,
         texts=texts,
         omitted_texts=tokens.omitted_texts(figure, rows),
-        table=tables.view(tokens.readable(figure, rows), caption=caption),
+        table=tables.view_table(tokens.readable(figure, rows), shown, caption=caption),
     )
 
 
-def _text(row: Row, name: str) -> str:
+def _cell_text(row: Row, name: str, columns: Mapping[str, Column]) -> str:
     cell = row.get(name)
-    return "" if cell is None else tables.cell_text(cell, name)
+    return "" if cell is None else tables.cell_text(cell, columns[name])

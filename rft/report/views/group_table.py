@@ -1,14 +1,19 @@
-"""The fairness table ``by_group`` turned for reading: a row for each group, a column for each metric."""
+"""A table of metrics by group turned for reading: a row for each group, a column for each metric.
+
+It can be turned where its section says which of its columns are the attribute, the group, the metric and the estimate.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rft.records import Cell, Row, Table
+from rft.records import Cell, Column, Role, Row, Section, Table, find_column
 from rft.report.format import numbers
 from rft.report.views import tables
 
-_BLOCK = ("model", "split", "attribute", "class", "control")
+REQUIRED_ROLES: tuple[Role, ...] = ("attribute", "group", "metric", "estimate")
+_BLOCK_ROLES: tuple[Role, ...] = ("key", "name", "attribute", "class")  # a table for each combination of their values
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class GroupRow:
 
 @dataclass(frozen=True)
 class GroupTable:
-    """All groups of an attribute. Model, split, class, control: in ``title`` where they vary, else in ``constants``.
+    """All groups of an attribute. What varies beside it stands in ``title``, what does not in ``constants``.
 
     ``folded``: it is there to be looked up, and so is all but what is of all examples: groups are drawn.
     """
@@ -43,55 +48,90 @@ class GroupTable:
     folded: bool = False
 
 
-def by_group(table: Table) -> list[GroupTable]:
-    """Return one table for each combination of model, split, attribute, class and control that occurs.
+def list_group_tables(section: Section, name: str) -> list[GroupTable]:
+    """Return one table for each combination of what its rows are about beside group and metric.
 
     A column in which one value alone occurs (beside none, where it does not apply) makes no tables of its own.
+
+    Args:
+        section: which holds the table; nothing is returned where it holds none of this name.
+        name: of the table.
+
+    Raises:
+        ValueError: the section does not say which columns have the ``REQUIRED_ROLES``.
     """
-    values = {name: {row[name] for row in table if row.get(name) is not None} for name in _BLOCK}
-    varying = [name for name in _BLOCK if name == "attribute" or len(values[name]) > 1]
-    constants = tuple((name, str(*values[name])) for name in _BLOCK if name not in varying and values[name])
-    blocks: dict[tuple[Cell, ...], Table] = {}
-    for row in table:
-        blocks.setdefault(tuple(row.get(name) for name in varying), []).append(row)
-    first = next((row["class"] for row in table if row.get("class") is not None), None)
-    return [_block(_title(varying, key), constants, rows, first) for key, rows in blocks.items()]
+    table = section.tables.get(name)
+    if not table:
+        return []
+    columns = section.describe_table(name)
+    missing = [role for role in REQUIRED_ROLES if find_column(columns, role) is None]
+    if missing:
+        raise ValueError(f"table {name} cannot be turned: no column is its {' or '.join(missing)}")
+    return _TurnedTable(columns).divide(table)
 
 
-def _title(names: list[str], key: tuple[Cell, ...]) -> str:
-    known = [(name, str(value)) for name, value in zip(names, key, strict=True) if value is not None]
-    parts = [tables.words(value) if name == "attribute" else f"{name} {value}" for name, value in known]
-    return ", ".join(parts) or "all examples"
+class _TurnedTable:
+    """Which columns of a table are what."""
 
+    def __init__(self, columns: Mapping[str, Column]) -> None:
+        self.columns = columns
+        self.attribute, self.group, self.metric, self.estimate = (
+            str(find_column(columns, role)) for role in REQUIRED_ROLES
+        )
+        self.label_class = find_column(columns, "class")
+        self.keys = [name for name, column in columns.items() if column.role in _BLOCK_ROLES]
 
-def _block(title: str, constants: tuple[tuple[str, str], ...], rows: Table, first: Cell) -> GroupTable:
-    metrics = list(dict.fromkeys(str(row["metric"]) for row in rows))
-    groups: dict[Cell, dict[str, Row]] = {}
-    for row in rows:
-        groups.setdefault(row["group"], {})[str(row["metric"])] = row
-    return GroupTable(
-        folded=rows[0]["attribute"] is not None or any(row.get("class") not in (None, first) for row in rows),
-        title=title[:1].upper() + title[1:],
-        constants=constants,
-        metrics=tuple(map(tables.words, metrics)),
-        rows=tuple(_row(group, cells, metrics) for group, cells in groups.items()),
-    )
+    def divide(self, table: Table) -> list[GroupTable]:
+        """Return the tables, in the order in which their rows come."""
+        values = {name: {row[name] for row in table if row[name] is not None} for name in self.keys}
+        varying = [name for name in self.keys if name == self.attribute or len(values[name]) > 1]
+        constants = tuple((name, str(*values[name])) for name in self.keys if name not in varying and values[name])
+        blocks: dict[tuple[Cell, ...], Table] = {}
+        for row in table:
+            blocks.setdefault(tuple(row[name] for name in varying), []).append(row)
+        first_class = next((name for row in table if (name := self._class_of(row)) is not None), None)
+        return [self._turn(self._title(varying, key), constants, rows, first_class) for key, rows in blocks.items()]
 
+    def _class_of(self, row: Row) -> Cell:
+        return row[self.label_class] if self.label_class else None
 
-def _row(group: Cell, cells: dict[str, Row], metrics: list[str]) -> GroupRow:
-    counts = [row["n"] for row in cells.values() if isinstance(row["n"], int)]
-    return GroupRow(
-        group="all" if group is None else str(group),
-        n=numbers.count(max(counts)) if counts else tables.EMPTY,
-        cells=tuple(_cell(cells.get(metric)) for metric in metrics),
-    )
+    def _title(self, names: list[str], key: tuple[Cell, ...]) -> str:
+        known = [(name, str(value)) for name, value in zip(names, key, strict=True) if value is not None]
+        parts = [tables.words_of_name(value) if name == self.attribute else f"{name} {value}" for name, value in known]
+        return ", ".join(parts) or "all examples"
 
+    def _turn(self, title: str, constants: tuple[tuple[str, str], ...], rows: Table, first_class: Cell) -> GroupTable:
+        metrics = list(dict.fromkeys(str(row[self.metric]) for row in rows))
+        groups: dict[Cell, dict[str, Row]] = {}
+        for row in rows:
+            groups.setdefault(row[self.group], {})[str(row[self.metric])] = row
+        of_other_class = any(self._class_of(row) not in (None, first_class) for row in rows)
+        return GroupTable(
+            folded=rows[0][self.attribute] is not None or of_other_class,
+            title=title[:1].upper() + title[1:],
+            constants=constants,
+            metrics=tuple(map(tables.words_of_name, metrics)),
+            rows=tuple(self._turn_row(group, cells, metrics) for group, cells in groups.items()),
+        )
 
-def _cell(row: Row | None) -> GroupCell:
-    value = tables.number(row["value"]) if row else None
-    if row is None or value is None:
-        return GroupCell("", "", tables.absence(row) if row else tables.EMPTY)
-    low, high = tables.number(row.get("low")), tables.number(row.get("high"))
-    if low is None or high is None:
-        return GroupCell(numbers.quantity(value, "fraction"), "", "")
-    return GroupCell(numbers.quantity(value, "fraction", (low, high)), numbers.span(low, high), "")
+    def _turn_row(self, group: Cell, cells: dict[str, Row], metrics: list[str]) -> GroupRow:
+        name = find_column(self.columns, "count")
+        counts = [count for row in cells.values() if name and isinstance(count := row[name], int)]
+        return GroupRow(
+            group="all" if group is None else str(group),
+            n=numbers.count(max(counts)) if counts else tables.EMPTY,
+            cells=tuple(self._turn_cell(cells.get(metric)) for metric in metrics),
+        )
+
+    def _turn_cell(self, row: Row | None) -> GroupCell:
+        value = tables.to_number(row[self.estimate]) if row else None
+        if row is None or value is None:
+            return GroupCell("", "", tables.explain_absence(row, self.columns) if row else tables.EMPTY)
+        low, high = (self._number_of(row, role) for role in ("low", "high"))
+        if low is None or high is None:
+            return GroupCell(numbers.quantity(value, "fraction"), "", "")
+        return GroupCell(numbers.quantity(value, "fraction", (low, high)), numbers.span(low, high), "")
+
+    def _number_of(self, row: Row, role: Role) -> float | None:
+        name = find_column(self.columns, role)
+        return tables.to_number(row[name]) if name else None

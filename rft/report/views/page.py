@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from rft.records import AuditRun, Backbone, Finding, RuleOutcome, Section, Table
+from rft.records import AuditRun, Backbone, Finding, RuleOutcome, Section, Table, describe_columns, list_columns
 from rft.report.format import numbers, toml
 from rft.report.views import model_facts as what
 from rft.report.views import tables
@@ -22,12 +22,15 @@ STATUS_WORDS = {"warn": "Worth a look", "fail": "Failed", "not_measured": "Not m
 GRADE_WORDS = {"measured": "Measured", "declared": "Declared by the user", "unverified": "Not verified"}
 OUTCOME_WORDS = {"pass": "Pass", "fail": "Fail", "uncertain": "Uncertain", "no_rules": "No rules"}
 KEY_FINDINGS = 2  # of each section, in the summary
-HEADLINES = ("privacy.epsilon",)  # named there in any case
 
 
 @dataclass(frozen=True)
 class FindingView:
-    """A finding in words. ``state`` is its status, for the icon; ``word`` says it; ``value`` is empty without one."""
+    """A finding in words.
+
+    ``state`` is its status, for the icon; ``word`` says it; ``value`` is empty without one; ``headline`` as in
+    ``Finding``.
+    """
 
     id: str
     anchor: str
@@ -43,6 +46,7 @@ class FindingView:
     caveats: str
     references: tuple[str, ...]
     reason: str
+    headline: bool
 
     @property
     def brief(self) -> str:
@@ -180,6 +184,7 @@ def finding(each: Finding) -> FindingView:
         caveats=each.caveats,
         references=each.references,
         reason=each.reason or "",
+        headline=each.headline,
     )
 
 
@@ -212,7 +217,7 @@ def key_findings(run: AuditRun, each: SectionView, most: int = KEY_FINDINGS) -> 
 def _rank(each: FindingView, judged: set[str]) -> int:
     if each.state == "fail":
         return 0
-    if each.id in judged or each.id in HEADLINES:
+    if each.id in judged or each.headline:
         return 1
     return 2 if each.state == "warn" else 3
 
@@ -278,7 +283,8 @@ def _data(run: AuditRun) -> TableView:
     for attribute, group in sorted(groups):
         counts = {name: _shown(facts.groups.get(attribute, {}).get(group, 0)) for name, facts in splits.items()}
         rows.append({"what": attribute, "value": group or "(missing)", **counts})
-    return tables.view(rows, caption="", arrange=False)
+    columns = describe_columns(rows, list_columns({"what": "key", "value": "key", **dict.fromkeys(splits, "count")}))
+    return tables.view_table(rows, columns, caption="", condense=False)
 
 
 def _shown(count: int | None) -> int | str:

@@ -1,7 +1,8 @@
 """From a table of a section to the cells that a template shows. Nothing here is HTML.
 
-A table is made readable, never changed: a column that says the same in every row moves into the caption, ``low`` and
-``high`` become one column, and a very long table ends with the number of rows that stand in ``audit.json`` only.
+A table is made readable, never changed: its columns come in the order and with the roles that the section declares, one
+that says the same in every row moves into the caption, both ends of an interval become one column, and a very long
+table ends with the number of rows that stand in ``audit.json`` only.
 """
 
 from __future__ import annotations
@@ -9,17 +10,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from rft.records import Cell, Row, Table
+from rft.records import Cell, Column, Role, Row, Table, find_column
 from rft.report.format import numbers
 
 EMPTY = "–"
-MOST_ROWS = 200  # in the page; audit.json holds them all
-WIDE = 60  # characters from which on a table does not fit beside a figure
-_GAP = 2  # characters between two columns
-LONG = 12  # rows from which on a table is folded away
-LONG_WORDS = 30  # the same for a table that explains each row: it is there to be read
-MOST_STATUS = 32  # characters of a status that stands in the place of a value
-HUGE = 48  # rows from which on it stays folded in print
+MAX_SHOWN_ROWS = 200  # in the page; audit.json holds them all
+WIDE_TABLE_CHARACTERS = 60  # from which on a table does not fit beside a figure
+FOLDED_FROM_ROWS = 12
+FOLDED_FROM_EXPLAINED_ROWS = 30  # of a table that explains each row: it is there to be read
+FOLDED_IN_PRINT_FROM_ROWS = 48
+MAX_STATUS_CHARACTERS = 32  # of a status that stands in the place of a value
+_COLUMN_GAP = 2  # characters between two columns
 
 _WORDS = {
     "tpr": "TPR",
@@ -28,66 +29,32 @@ _WORDS = {
     "tnr": "TNR",
     "auc": "AUC",
     "f1": "F1",
-    "gradcam": "GradCAM",
     "roc": "ROC",
     "ci": "CI",
     "id": "ID",
-    "tpr_at_1pct_fpr": "TPR at 1 % FPR",
-    "tpr_at_01pct_fpr": "TPR at 0.1 % FPR",
 }
-_OVERALL = ("attribute", "group")  # columns in which no value means all examples together
-_PRESENT = ("", "info", "warn", "ok", "measured")  # words of a status that give no reason for an absence
-# audit.json sorts columns by name; readers want what a row is about first, then the estimate, its interval, the counts
-_ABOUT = (
-    *(
-        *("artefact", "protection", "parameter", "quantity", "check", "expected", "found", "bound", "fault"),
-        *("purpose", "started"),
-        "split",
-        "model",
-        "name",
-        "attack",
-        "method",
-        "arm",
-        "image",
-        "text",
-        "tenth",
-        "position",
-        "token",
-        "attribute",
-        "group",
-        "first",
-        "second",
-        "class",
-        "control",
-        "label",
-    ),
-    *("prediction", "metric", "method", "bin", "epoch", "epsilon", "replicate", "row", "column", "confidence", "fpr"),
-)
-_ENDS = {"low": "high", "band_low": "band_high"}  # two columns that are shown as one
-_LOWS_AND_HIGHS = ("low", "high", "band_low", "band_high")
-_SPANS = {"low": "interval", "band_low": "without a difference"}
-_ESTIMATES = (
-    *("value", "accuracy", "attribution", "auc", "flip_share"),
-    *("selection_rate", "scoring_rate", "impact_ratio", "share"),
-)
-_EXPLAIN = ("description", "why")
-_LAST = ("unit", "status", "drawn", "special", "grade", "assumes", *_EXPLAIN)
-_STATUS = {"info": "measured", "warn": "worth a look", "fail": "failed"}
-_NAMES = ("metric", "attack", "method")  # columns whose cells are names made by a program
+_STATUS_WITHOUT_REASON = ("", "info", "warn", "ok", "measured")  # give no reason for an absence
+_STATUS_WORDS = {"info": "measured", "warn": "worth a look", "fail": "failed"}
+NAME_ROLES: tuple[Role, ...] = ("name", "attribute", "group", "class", "metric")
+_UPPER_ENDS: dict[Role, Role] = {"low": "high", "band_low": "band_high"}  # two columns that are shown as one
+_INTERVAL_LABELS: dict[Role, str] = {"low": "interval", "band_low": "range"}
 
 
 @dataclass(frozen=True)
-class Column:
-    """The heading of a column, whether its cells are numbers, and whether they are names of what a row is about."""
+class ColumnView:
+    """The heading of a column and how its cells are set.
+
+    Attributes:
+        label: the heading.
+        numeric: its cells are numbers.
+        is_name: its cells are names, which have a direction of their own; others may be sentences with names in them.
+        explains: it says in words what the row means, and needs room.
+    """
 
     label: str
     numeric: bool
-    named: bool = False
-
-    @property
-    def explains(self) -> bool:
-        """Whether it says in words what the row means: it needs room."""
-        return self.label in _EXPLAIN
+    is_name: bool = False
+    explains: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,165 +63,196 @@ class TableView:
 
     caption: str
     constants: tuple[tuple[str, str], ...]
-    columns: tuple[Column, ...]
+    columns: tuple[ColumnView, ...]
     rows: tuple[tuple[str, ...], ...]
     total: int
 
     @property
     def long(self) -> bool:
+        """Whether it is folded away on the screen."""
         explained = any(column.explains for column in self.columns)
-        return self.total > (LONG_WORDS if explained else LONG)
+        return self.total > (FOLDED_FROM_EXPLAINED_ROWS if explained else FOLDED_FROM_ROWS)
 
     @property
     def huge(self) -> bool:
-        return self.total > HUGE
+        """Whether it stays folded in print."""
+        return self.total > FOLDED_IN_PRINT_FROM_ROWS
 
     @property
     def wide(self) -> bool:
-        longest = (max(map(len, [*column.label.split(), *cells])) for column, cells in self._by_column())
-        return sum(length + _GAP for length in longest) > WIDE
+        """Whether it has no room beside a figure."""
+        longest = (max(map(len, [*column.label.split(), *cells])) for column, cells in self._iterate_columns())
+        return sum(length + _COLUMN_GAP for length in longest) > WIDE_TABLE_CHARACTERS
 
-    def _by_column(self) -> Iterator[tuple[Column, list[str]]]:
+    def _iterate_columns(self) -> Iterator[tuple[ColumnView, list[str]]]:
         for index, column in enumerate(self.columns):
             yield column, [row[index] for row in self.rows]
 
     @property
     def omitted(self) -> int:
+        """How many rows stand in ``audit.json`` only."""
         return self.total - len(self.rows)
 
 
-def view(table: Table, *, caption: str, only: Collection[str] | None = None, arrange: bool = True) -> TableView:
+def view_table(
+    table: Table,
+    columns: Mapping[str, Column],
+    *,
+    caption: str,
+    only: Collection[str] | None = None,
+    condense: bool = True,
+) -> TableView:
     """Return a table as templates show it.
 
     Columns that are empty in every row are left out; ``–`` stands where a cell has no value, and the reason as far as
-    the row knows it where this is the ``value``. With ``arrange`` the columns are sorted for a reader, and those that
-    say the same in every row are taken out of the table, as is a status that says no more than the value. ``only``
-    names the columns to show; None shows all.
+    the row knows it where this is the estimate.
+
+    Args:
+        table: the rows.
+        columns: its columns by name, in the order in which they are shown (``rft.records.describe_columns``).
+        caption: one line that says what it shows.
+        only: names of the columns to show; None shows all.
+        condense: take out what says the same in every row, and a status that says no more than the estimate.
     """
-    names = [name for name in (table[0] if table else ()) if only is None or name in only]
-    cells_of = {name: [row[name] for row in table] for name in names}
-    filled = [name for name in names if any(cell is not None for cell in cells_of[name])]
-    if arrange and "value" in filled and all(map(_says_nothing_more, table)):
-        filled = [name for name in filled if name != "status"]
-    order = sorted(filled, key=lambda name: _place(name, cells_of[name])) if arrange else filled
-    columns = {name: cells_of[name] for name in order}
-    same = [name for name in columns if arrange and _is_constant(columns[name])]
-    shown = _columns({name: cells for name, cells in columns.items() if name not in same}, table)
+    shown = {name: column for name, column in columns.items() if only is None or name in only}
+    filled = {name: column for name, column in shown.items() if any(row[name] is not None for row in table)}
+    if condense:
+        filled = _without_needless_status(filled, columns, table)
+    constant = {name: column for name, column in filled.items() if condense and _is_constant(table, name)}
+    varying = {name: column for name, column in filled.items() if name not in constant}
+    written = _write_columns(varying, columns, table)
     return TableView(
         caption=caption,
-        constants=tuple((words(name), _cells(name, columns[name][:1])[0]) for name in same),
-        columns=tuple(column for column, _ in shown),
-        rows=tuple(zip(*(cells[:MOST_ROWS] for _, cells in shown), strict=True)),
+        constants=tuple((label_column(column), cell_text(table[0][name], column)) for name, column in constant.items()),
+        columns=tuple(column for column, _ in written),
+        rows=tuple(zip(*(cells[:MAX_SHOWN_ROWS] for _, cells in written), strict=True)),
         total=len(table),
     )
 
 
-def matching(table: Table, where: Mapping[str, Cell]) -> Table:
+def matching_rows(table: Table, where: Mapping[str, Cell]) -> Table:
     """Return the rows whose columns equal these values."""
     return [row for row in table if all(row.get(name) == value for name, value in where.items())]
 
 
-def number(cell: Cell) -> float | None:
+def to_number(cell: Cell) -> float | None:
     """Return the cell when it is a number (yes and no are none), else None."""
     return cell if isinstance(cell, int | float) and not isinstance(cell, bool) else None
 
 
-def texts(cells: Sequence[Cell]) -> list[str]:
+def cell_texts(cells: Sequence[Cell], column: Column | None = None) -> list[str]:
     """Return cells as one column writes them, with the same number of decimals."""
-    return _cells("", cells)
+    decimals = _count_decimals(cells)
+    return [_write_cell(cell, column, decimals) for cell in cells]
 
 
-def cell_text(cell: Cell, name: str = "") -> str:
-    """Return one cell of the column ``name`` by itself: a label in a chart."""
-    return _cell(name, cell, _decimals([cell]))
+def cell_text(cell: Cell, column: Column | None = None) -> str:
+    """Return one cell of a column by itself: a label in a chart."""
+    return cell_texts([cell], column)[0]
 
 
-def words(name: str) -> str:
-    """Return a name made by a program as a reader would write it: ``tpr_at_1pct_fpr``, ``n_members``."""
-    if name in _WORDS:
-        return _WORDS[name]
+def words_of_name(name: str) -> str:
+    """Return a name made by a program as a reader would write it: ``n_members``, ``fpr_gap``."""
     return " ".join(_WORDS.get(word, word) for word in name.replace("_", " ").split(" "))
 
 
-def absence(row: Row) -> str:
-    """Return why a row has no value, as far as the row knows: ``too few``."""
-    status = row.get("status")
-    told = isinstance(status, str) and status not in _PRESENT and len(status) <= MOST_STATUS
-    return words(str(status)) if told else "not measured"
+def label_column(column: Column) -> str:
+    """Return the heading of a column."""
+    return column.label or words_of_name(column.name)
 
 
-def _says_nothing_more(row: Row) -> bool:
-    """Whether the status of a row is that it was measured, or the reason that stands in the place of its value."""
-    if row["value"] is not None:
-        return row.get("status") in ("ok", "measured")
-    return absence(row) == words(str(row.get("status")))
+def explain_absence(row: Row, columns: Mapping[str, Column]) -> str:
+    """Return why a row has no value, as far as its status says: ``too few``."""
+    name = find_column(columns, "status")
+    status = row.get(name) if name else None
+    tells = isinstance(status, str) and status not in _STATUS_WITHOUT_REASON and len(status) <= MAX_STATUS_CHARACTERS
+    return words_of_name(str(status)) if tells else "not measured"
 
 
-def _place(name: str, cells: Sequence[Cell]) -> tuple[int, int, str]:
-    """Return a key that sorts the columns of a table for a reader."""
-    if name in _ABOUT:
-        return 0, _ABOUT.index(name), ""
-    if name in _LAST:
-        return 6, _LAST.index(name), ""
-    if name == "n" or name.startswith("n_"):
-        return 5, 0, name
-    if name in _LOWS_AND_HIGHS:
-        return 3, _LOWS_AND_HIGHS.index(name), ""
-    if name in _ESTIMATES:
-        return 2, _ESTIMATES.index(name), ""
-    return (4 if _is_numeric(cells) else 1), 0, name
+def _without_needless_status(
+    shown: dict[str, Column], columns: Mapping[str, Column], table: Table
+) -> dict[str, Column]:
+    """Leave out a status that says in each row that it was measured, or what stands in the place of its value."""
+    estimate, status = find_column(shown, "estimate"), find_column(columns, "status")
+    if estimate is None:
+        return shown
+
+    def says_nothing_more(row: Row) -> bool:
+        cell = row[status] if status else None
+        if row[estimate] is not None:
+            return cell in ("ok", "measured")
+        return explain_absence(row, columns) == words_of_name(str(cell))
+
+    if not all(map(says_nothing_more, table)):
+        return shown
+    return {name: column for name, column in shown.items() if name != status}
 
 
-def _is_constant(cells: Sequence[Cell]) -> bool:
+def _is_constant(table: Table, name: str) -> bool:
+    cells = [row[name] for row in table]
     return len(cells) > 1 and not _is_numeric(cells) and all(cell == cells[0] for cell in cells)
 
 
-def _columns(columns: Mapping[str, Sequence[Cell]], table: Table) -> list[tuple[Column, list[str]]]:
-    shown = []
-    for name, cells in columns.items():
-        if name in _ENDS.values() and any(_ENDS.get(low) == name for low in columns):
+def _write_columns(
+    shown: Mapping[str, Column], columns: Mapping[str, Column], table: Table
+) -> list[tuple[ColumnView, list[str]]]:
+    """Return the headings and the written cells; both ends of an interval are one column."""
+    written = []
+    by_role = {column.role: name for name, column in shown.items() if column.role not in ("key", "name", "number")}
+    upper = {by_role[high]: by_role[low] for low, high in _UPPER_ENDS.items() if low in by_role and high in by_role}
+    for name, column in shown.items():
+        if name in upper:
             continue
-        if (high := _ENDS.get(name, "")) in columns:
-            shown.append((Column(_SPANS[name], True), _intervals(cells, columns[high])))
+        cells = [row[name] for row in table]
+        if name in upper.values():
+            highs = [row[by_role[_UPPER_ENDS[column.role]]] for row in table]
+            label = column.label or _INTERVAL_LABELS[column.role]
+            written.append((ColumnView(label, True), _write_intervals(cells, highs)))
             continue
-        texts = _cells(name, cells)
-        if name == "value":
-            texts = [absence(row) if row[name] is None else text for row, text in zip(table, texts, strict=True)]
-        numeric = _is_numeric(cells)
-        shown.append((Column(words(name), numeric, named=name in _ABOUT and not numeric), texts))
-    return shown
+        texts = cell_texts(cells, column)
+        if column.role == "estimate":
+            texts = [
+                explain_absence(row, columns) if row[name] is None else text
+                for row, text in zip(table, texts, strict=True)
+            ]
+        written.append((_view_column(column, cells), texts))
+    return written
 
 
-def _intervals(lows: Sequence[Cell], highs: Sequence[Cell]) -> list[str]:
-    decimals = _decimals([*lows, *highs])
-    pairs = [(number(low), number(high)) for low, high in zip(lows, highs, strict=True)]
+def _view_column(column: Column, cells: Sequence[Cell]) -> ColumnView:
+    numeric = _is_numeric(cells)
+    is_name = column.role in NAME_ROLES and not numeric
+    return ColumnView(label_column(column), numeric, is_name=is_name, explains=column.role == "text")
+
+
+def _write_intervals(lows: Sequence[Cell], highs: Sequence[Cell]) -> list[str]:
+    decimals = _count_decimals([*lows, *highs])
+    pairs = [(to_number(low), to_number(high)) for low, high in zip(lows, highs, strict=True)]
     return [EMPTY if low is None or high is None else numbers.span(low, high, decimals) for low, high in pairs]
 
 
-def _cells(name: str, cells: Sequence[Cell]) -> list[str]:
-    decimals = _decimals(cells)
-    return [_cell(name, cell, decimals) for cell in cells]
-
-
-def _cell(name: str, cell: Cell, decimals: int) -> str:
+def _write_cell(cell: Cell, column: Column | None, decimals: int) -> str:
+    role = column.role if column else None
     if cell is None or cell == "":
-        return "all" if cell is None and name in _OVERALL else EMPTY
+        return "all" if cell is None and role in ("attribute", "group") else EMPTY
     if isinstance(cell, bool):
         return "yes" if cell else "no"
     if isinstance(cell, int):
         return numbers.count(cell)
     if isinstance(cell, float):
         return numbers.fixed(cell, decimals)
-    if name == "status":
-        return _STATUS.get(cell, words(cell))
-    return words(cell) if name in _NAMES else cell
+    if role == "status":
+        return _STATUS_WORDS.get(cell, words_of_name(cell))
+    if column is None or role not in ("name", "metric"):
+        return cell
+    return column.spellings.get(cell) or words_of_name(cell)
 
 
 def _is_numeric(cells: Sequence[Cell]) -> bool:
-    return all(number(cell) is not None for cell in cells if cell is not None)
+    return all(to_number(cell) is not None for cell in cells if cell is not None)
 
 
-def _decimals(cells: Sequence[Cell]) -> int:
+def _count_decimals(cells: Sequence[Cell]) -> int:
     """Return the decimals of a column: as many as its smallest number is worth, without zeros that all would end in."""
     held = [cell for cell in cells if isinstance(cell, float) and cell != 0]
     most = max(map(numbers.decimals_of, held), default=0)

@@ -119,7 +119,7 @@ def _token(figure: Figure, row: Row, peak: float) -> Token:
     text = shown(row[figure.encode["token"]])
     if special and row[special] is True:
         return Token(" ", f"{text} ", "special")
-    value = tables.number(row[figure.encode["value"]])
+    value = tables.to_number(row[figure.encode["value"]])
     level = round(LEVELS * abs(value) / peak) if value and peak else 0
     word = text.lstrip(" ")
     sign = "for" if value and value > 0 else "against"
@@ -127,5 +127,5 @@ def _token(figure: Figure, row: Row, peak: float) -> Token:
 
 
 def _values(figure: Figure, rows: Iterable[Row]) -> list[float]:
-    found = (tables.number(row[figure.encode["value"]]) for row in rows)
+    found = (tables.to_number(row[figure.encode["value"]]) for row in rows)
     return [value for value in found if value is not None]

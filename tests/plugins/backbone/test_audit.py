@@ -19,7 +19,7 @@ from rft.features.embeddings import Embeddings
 from rft.plugins import AuditedModel, Plugin
 from rft.plugins.backbone import Backbone, BackboneOptions
 from rft.records import ModelFacts, Section, Training
-from rft.report.charts.draw import draw
+from rft.report.charts.draw import draw_figure
 from tests.support import ROOT
 
 IDS = ("probe_accuracy", "majority_share", "untrained_probe_accuracy", "probe_gain", "knn_accuracy", "logme")
@@ -148,7 +148,7 @@ def test_the_tables_and_the_figure_hold_the_findings() -> None:
     assert gap["value"] == pytest.approx(max(rates) - min(rates))
     (figure,) = section.figures
     assert figure.options["reference"] == 0.6
-    assert draw(figure, section.tables[figure.table], id="a").startswith("<svg")
+    assert draw_figure(figure, section.tables[figure.table], id="a").startswith("<svg")
 
 
 def test_units_widen_the_intervals_and_are_held_out_together() -> None:

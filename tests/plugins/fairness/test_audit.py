@@ -18,7 +18,7 @@ from rft.plugins.fairness.measure.gaps import Gap, compare_groups
 from rft.plugins.fairness.measure.group_metrics import SampleSizeRules, measure_groups
 from rft.plugins.fairness.measure.plan import ComparisonPlan
 from rft.records import Row, Section
-from rft.report.views.tables import matching
+from rft.report.views.tables import matching_rows
 from rft.stats import intervals
 from rft.stats.gaps.partial_identification import gap_bounds
 from rft.stats.gaps.rate_difference import TwoRates
@@ -425,7 +425,7 @@ def test_every_figure_has_rows() -> None:
     section = audit(compas())
     assert section.figures
     for figure in section.figures:
-        assert matching(section.tables[figure.table], figure.where)
+        assert matching_rows(section.tables[figure.table], figure.where)
 
 
 def test_the_subject_is_left_as_it_was() -> None:

@@ -352,7 +352,7 @@ def test_figures_draw_from_tables_that_the_report_can_show() -> None:
     made = section(FACTS)
     assert [figure.id for figure in made.figures] == ["epsilon_curve", "membership_roc", "membership_by_group"]
     for figure in made.figures:
-        assert "<svg" in draw.draw(figure, made.tables[figure.table], id=figure.id)
+        assert "<svg" in draw.draw_figure(figure, made.tables[figure.table], id=figure.id)
     without_groups = section(FACTS, predictions().drop(columns="group_site"))
     assert [figure.id for figure in without_groups.figures] == ["epsilon_curve", "membership_roc"]
 

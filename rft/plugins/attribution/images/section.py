@@ -11,13 +11,14 @@ import torch
 from rft.errors import Unavailable
 from rft.plugins import AuditedModel
 from rft.plugins.attribution import AttributionOptions, Suspect, findings, interventions, modality_words, sample
+from rft.plugins.attribution.columns import COLUMNS
 from rft.plugins.attribution.images import examples, mean_maps
 from rft.plugins.attribution.images.faithfulness import deletion_gain
 from rft.plugins.attribution.images.methods import Explained, Maps, gradcam, integrated_gradients
 from rft.plugins.attribution.images.shortcuts import ELSEWHERE, Region, box, intervene, mirrored
 from rft.plugins.attribution.interventions import Intervention
 from rft.plugins.attribution.network import Network, batches
-from rft.records import Finding, Row, Section, Table
+from rft.records import Finding, Row, Section, Table, select_columns
 
 METHODS = ("gradcam", "integrated_gradients")
 
@@ -55,6 +56,7 @@ def section(audited: AuditedModel, options: AttributionOptions, network: Network
             *findings.unmade(reasons, modality_words.IMAGES),
         ),
         tables=tables,
+        columns=select_columns(COLUMNS, tables),
         captions={name: caption for name, caption in _CAPTIONS.items() if name in tables},
         figures=tuple(figures),
         notes=_NOTES,

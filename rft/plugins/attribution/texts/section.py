@@ -11,6 +11,7 @@ from torch import Tensor
 from rft.errors import Unavailable
 from rft.plugins import AuditedModel
 from rft.plugins.attribution import AttributionOptions, Suspect, findings, interventions, modality_words, sample
+from rft.plugins.attribution.columns import COLUMNS
 from rft.plugins.attribution.interventions import Intervention
 from rft.plugins.attribution.network import Network
 from rft.plugins.attribution.texts import examples, profile
@@ -18,7 +19,7 @@ from rft.plugins.attribution.texts.faithfulness import deletion_gain
 from rft.plugins.attribution.texts.methods import METHOD, Scores, integrated_gradients
 from rft.plugins.attribution.texts.shortcuts import intervene
 from rft.plugins.attribution.texts.tokenized_texts import Reader, Texts
-from rft.records import Figure, Finding, Section, Table
+from rft.records import Figure, Finding, Section, Table, select_columns
 
 METHODS = (METHOD,)
 
@@ -45,6 +46,7 @@ def section(audited: AuditedModel, options: AttributionOptions, network: Network
             *findings.unmade(reasons, words),
         ),
         tables=tables,
+        columns=select_columns(COLUMNS, tables),
         captions={name: caption for name, caption in _CAPTIONS.items() if name in tables},
         figures=figures,
         notes=_NOTES,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rft.disclosure.withheld import NOTHING, Withheld
 from rft.plugins.fairness.legal import exact
 from rft.plugins.fairness.legal.ratios import SelectionRates
-from rft.records import Finding, Row, Table, not_measured
+from rft.records import About, Finding, Row, Table, not_measured
 from rft.references import BERGER, CHAN, FARRINGTON, FISHER
 
 FOUR_FIFTHS = 0.8
@@ -112,7 +112,7 @@ def state_lowest_ratio(shares: SelectionRates) -> Finding:
         caveats=f"The guidelines speak of four fifths ({FOUR_FIFTHS}). The reference is the highest of "
         f"{int(shares.compared.sum())} groups in this sample; nothing here says whether a law is satisfied.",
         references=REFERENCES,
-        attributes=(attribute,),
+        about=About(attributes=(attribute,)),
     )
 
 
@@ -125,7 +125,7 @@ def state_unmeasured_ratio(id: str, title: str, description: str, shares: Select
     state_lowest_ratio = not_measured(id, title, explain_not_measured(shares), description, n=shares.n_independent)
     small = shares.small_groups
     adjusted = shares.judging_intervals() if small else ()
-    about = {"attributes": (shares.grouping.attribute,)}
+    about = {"about": About(attributes=(shares.grouping.attribute,), metric="selection_rate")}
     return state_lowest_ratio.model_copy(update={"adjusted": adjusted, "small_groups": small, **about})
 
 

@@ -10,7 +10,7 @@ from rft.plugins.fairness.legal import Ll144Options
 from rft.plugins.fairness.legal.four_fifths import state_unmeasured_ratio
 from rft.plugins.fairness.legal.ratios import SelectionRates
 from rft.predictions.table import PredictionArrays
-from rft.records import Finding, Row, Table
+from rft.records import About, Finding, Row, Table
 from rft.stats.gaps import rate_ratio
 
 NAME = "ll144"
@@ -138,7 +138,7 @@ def state_lowest_ratio(shares: SelectionRates, options: Ll144Options) -> Finding
         f"{shares.rates[shares.reference]:.3f}{_describe_unknown(shares)}.",
         caveats="The law sets no threshold; nothing here says whether it is satisfied.",
         references=REFERENCES,
-        attributes=(attribute,),
+        about=About(attributes=(attribute,)),
     )
 
 

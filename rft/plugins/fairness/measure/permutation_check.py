@@ -16,7 +16,7 @@ from rft.plugins.fairness.measure.gaps import detects_gap, indices_of_compared
 from rft.plugins.fairness.measure.group_metrics import GroupMetric, SampleSizeRules, measure_groups
 from rft.predictions.grouped import ClassTarget, GroupedPredictions
 from rft.predictions.table import Grouping
-from rft.records import Finding, not_measured
+from rft.records import About, Finding, not_measured
 
 ACCURACY, ALL_CLASSES = "accuracy", ClassTarget(None, None)
 PERMUTATIONS = 200
@@ -58,7 +58,7 @@ def check_by_permutation(
         unit="fraction",
         deterministic=True,
         n=PERMUTATIONS,
-        attributes=(attribute,),
+        about=About(attributes=(attribute,)),
         description=f"With {attribute} dealt to the people by chance, {n_detected} of {PERMUTATIONS} times a gap in "
         f"accuracy was found: {verdict}.",
         caveats="Shows that the method invents no gaps on these data, not that it finds the ones that exist.",

@@ -14,7 +14,7 @@ from rft.plugins.fairness.mitigation.measure import DecisionMetrics
 from rft.plugins.fairness.mitigation.methods import feature_reweighting, reductions, thresholds
 from rft.plugins.fairness.mitigation.methods.candidates import UNMITIGATED
 from rft.plugins.fairness.mitigation.options import MitigationOptions
-from rft.records import Finding, not_measured
+from rft.records import About, Finding, not_measured
 from rft.references import CLOPPER_PEARSON, WESTFALL_YOUNG, WILSON
 from rft.stats import intervals, multiplicity
 from rft.stats.gaps import rate_difference
@@ -49,8 +49,8 @@ class MitigationOutcome:
 
 def state_refusal(options: MitigationOptions, reason: str) -> Finding:
     """Return the finding that says why there is no mitigation."""
-    finding = not_measured("fairness.mitigation.gap", _gap_title(options), reason, _gap_asked(options))
-    return finding.model_copy(update={"attributes": (options.attribute,)})
+    about = _about(options)
+    return not_measured("fairness.mitigation.gap", _gap_title(options), reason, _gap_asked(options), about=about)
 
 
 def state_unfitted_methods(tried: Sequence[EvaluatedCandidate]) -> Iterator[Finding]:
@@ -83,6 +83,7 @@ def state_outcome(
             interval=measured.accuracy.confidence_interval(),
             adjusted=multiplicity.adjust_interval(measured.accuracy.exact_interval),
             n=measured.accuracy.sample.units,
+            headline=not suffix,
             description=f"The share of test examples that get the right class {words.partition(' (')[0]}: "
             f"{choice.before.accuracy.value:.3f} before, {choice.after.accuracy.value:.3f} after.",
             caveats="" if suffix else CHOSEN_BEFORE,
@@ -91,14 +92,18 @@ def state_outcome(
         yield _state_worst_group(choice, options, size_rules, measured, suffix, words)
 
 
+def _about(options: MitigationOptions) -> About:
+    return About(attributes=(options.attribute,), metric=options.metric)
+
+
 def _state_gap(
     choice: MitigationOutcome, options: MitigationOptions, measured: DecisionMetrics, suffix: str, words: str
 ) -> Finding:
     id, title = f"fairness.mitigation.gap{suffix}", f"{_gap_title(options)}, {words}"
     if measured.gap is None:
         reason = f"fewer than two groups can be compared on test: {measured.why_left_out or 'there is one only'}"
-        unmeasured = not_measured(id, title, reason, _gap_asked(options), n=choice.n)
-        return unmeasured.model_copy(update={"attributes": (options.attribute,), **_judging_fields(measured)})
+        unmeasured = not_measured(id, title, reason, _gap_asked(options), n=choice.n, about=_about(options))
+        return unmeasured.model_copy(update=_judging_fields(measured))
     before, after = choice.before.gap, choice.after.gap
     assert before is not None, "which groups are compared does not depend on decisions"
     assert after is not None, "which groups are compared does not depend on decisions"
@@ -112,7 +117,8 @@ def _state_gap(
         interval=interval,
         **_judging_fields(measured),
         n=sum(rate.sample.units for rate in measured.groups.values()),
-        attributes=(options.attribute,),
+        about=_about(options),
+        headline=not suffix,
         description=f"{_describe_extremes(measured.groups, METRIC_LABELS[options.metric])}. The gap is {before:.3f} "
         f"before and {after:.3f} after mitigation by {choice.chosen.candidate.name}."
         + ("" if suffix or kept else f" No candidate keeps to {options.max_gap:g} on validation examples."),
@@ -150,8 +156,8 @@ def _state_worst_group(
     if measured.worst_cell is None:
         fewest = size_rules.min_reported_size
         reason = f"{measured.few_cells} groups within a class have fewer than {fewest} test examples or persons"
-        unmeasured = not_measured(id, title, reason, asked, n=choice.n)
-        return unmeasured.model_copy(update={"attributes": (options.attribute,)})
+        about = About(attributes=(options.attribute,), metric="accuracy")
+        return not_measured(id, title, reason, asked, n=choice.n, about=about)
     name, rate = measured.worst_cell
     before, after = choice.before.worst_cell, choice.after.worst_cell
     worse = not suffix and before is not None and after is not None and after[1].value < before[1].value
@@ -164,7 +170,7 @@ def _state_worst_group(
         interval=measured.worst_interval(intervals.CONFIDENCE_LEVEL),
         adjusted=multiplicity.adjust_interval(measured.worst_interval),
         n=rate.sample.units,
-        attributes=(options.attribute,),
+        about=About(attributes=(options.attribute,), metric="accuracy"),
         description=f"{asked} It is that of {name}, {_describe_sample(rate)}."
         + (" The group that is worst off is worse off than before." if worse else ""),
         caveats=LOWEST if suffix else f"{CHOSEN_BEFORE} {LOWEST}",

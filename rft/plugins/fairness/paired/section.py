@@ -22,9 +22,21 @@ from rft.plugins.fairness.paired.change import (
     rows_of_changes,
 )
 from rft.plugins.fairness.present import withheld_tables
+from rft.plugins.fairness.present.columns import COLUMNS
 from rft.predictions.grouped import ClassTarget
 from rft.predictions.table import PredictionArrays
-from rft.records import Adjusted, Figure, Finding, Interval, NotMeasured, Row, Section, not_measured
+from rft.records import (
+    About,
+    Adjusted,
+    Figure,
+    Finding,
+    Interval,
+    NotMeasured,
+    Row,
+    Section,
+    not_measured,
+    select_columns,
+)
 from rft.references import WESTFALL_YOUNG
 from rft.stats import multiplicity
 from rft.stats.scores.classification import METRICS, Ratios
@@ -45,6 +57,7 @@ def compare_models(runs: RunPair, *, verdicts: bool = False) -> Section:
         title=content.title,
         findings=tuple(content.findings),
         tables=dict(content.tables),
+        columns=select_columns(COLUMNS, content.tables),
         captions=dict(content.captions),
         figures=tuple(content.figures),
         notes=tuple(content.text),
@@ -141,9 +154,10 @@ def _state_change(attribute: str, metric: str, paired: PairedChanges | NotMeasur
         f"fairness.change_of_{metric}_gap.{attribute}",
         f"{words[:1].upper()}{words[1:]}: change of the gap by {attribute}",
     )
+    about = About(attributes=(attribute,), metric=metric)
     if isinstance(paired, NotMeasured):
         description = f"How the gaps in {words} between groups by {attribute} differ between the two models."
-        return not_measured(id, title, paired.reason, description).model_copy(update={"attributes": (attribute,)})
+        return not_measured(id, title, paired.reason, description, about=about)
     widest = max(paired.changes, key=lambda change: (change.value, -change.p_value))
     intervals = _intervals_of_largest(paired.changes)
     return Finding(
@@ -159,7 +173,7 @@ def _state_change(attribute: str, metric: str, paired: PairedChanges | NotMeasur
         description=_describe_change(widest, words, names, pairs=len(paired.changes)),
         caveats=" ".join(filter(None, (_of_which_pair(len(paired.changes)), _left_out(paired.small_groups)))),
         references=(WESTFALL_YOUNG,),
-        attributes=(attribute,),
+        about=about,
     )
 
 

@@ -14,7 +14,7 @@ from rft.plugins.fairness.measure.small_groups import (
     worst_rate_interval,
 )
 from rft.plugins.fairness.present.metric_labels import define_metric, metric_id, metric_label
-from rft.records import Finding, Interval, not_measured
+from rft.records import About, Finding, Interval, not_measured
 from rft.references import CLOPPER_PEARSON, WESTFALL_YOUNG
 from rft.stats import intervals, multiplicity
 from rft.stats.gaps import rate_difference, rate_ratio
@@ -52,11 +52,15 @@ def _references_of_gap(gap: Gap) -> tuple[str, ...]:
     return rate_difference.SOURCES if gap.of_two_shares else (WESTFALL_YOUNG,)
 
 
+def _about(gap: Gap, group: str | None = None) -> About:
+    return About(attributes=(gap.attribute,), group=group, metric=gap.metric.name)
+
+
 def _judging_fields(gap: Gap, at_levels: Sequence[Interval]) -> dict[str, Any]:
     """Return what rules are judged by: the intervals of all groups at each level, and which of them are small."""
     small = tuple(str(group.group) for group in gap.excluded)
     adjusted = multiplicity.adjusted_from_levels(at_levels) if at_levels else ()
-    return {"adjusted": adjusted, "small_groups": small, "attributes": (gap.attribute,)}
+    return {"adjusted": adjusted, "small_groups": small, "about": _about(gap)}
 
 
 def _describe_gap(gap: Gap) -> str:
@@ -171,7 +175,7 @@ def state_worst_group(gap: Gap) -> Finding:
         value=worst.value,
         unit="fraction",
         interval=worst_rate_interval(rates[: len(gap.compared)], lowest=lowest, level=intervals.CONFIDENCE_LEVEL),
-        **judged,
+        **judged | {"about": _about(gap, str(worst.group))},
         n=worst.n_denominator,
         description=f"{worst.group} has the {gap.metric.worst} {metric_label(gap)} of {len(gap.compared)} groups by "
         f"{gap.attribute}: {worst.value:.3f} ({_describe_denominator(worst, gap)}).",
@@ -267,4 +271,5 @@ def state_no_intersection(gap: Gap) -> Finding:
         explain_not_measured(gap),
         f"How far apart groups by {gap.attribute} are.",
         n=_count_denominators(gap),
-    ).model_copy(update={"attributes": (gap.attribute,)})
+        about=About(attributes=(gap.attribute,)),
+    )

@@ -90,6 +90,7 @@ def self_test_chapter(facts: Facts) -> PrivacyChapter:
         value=failed,
         unit="checks",
         deterministic=True,
+        cases="none",
         n=len(rows),
         description="Sampling, clipping, noise and their bookkeeping, tried out before the first step on the objects "
         "that "
@@ -134,6 +135,8 @@ def _epsilon_finding(facts: Facts, unit: str) -> Finding:
         value=facts["epsilon"],
         deterministic=True,
         n=facts["n"],
+        headline=True,
+        card_tags=("differential-privacy",),
         description=EPSILON_DESCRIPTION.format(unit=unit) + remark,
         caveats=EPSILON_LIMITS,
         references=(DP_SGD, PLD if facts["accountant"] == "PLD" else RDP, NIST),

@@ -21,7 +21,7 @@ from rft.plugins.privacy.attacks.scores import (
     AttackTarget,
 )
 from rft.plugins.privacy.chapter import PrivacyChapter
-from rft.records import Figure, Finding, Interval, not_measured
+from rft.records import About, Figure, Finding, Interval, not_measured
 from rft.references import DELONG
 from rft.stats import multiplicity
 from rft.stats.intervals import CONFIDENCE_LEVEL
@@ -324,12 +324,12 @@ def _most_exposed(results: AttackResults) -> tuple[Finding, ...]:
         f"Area under the curve of the attack {results.foremost} within the group whose interval reaches highest at its "
         "lower end, so that no small group is named for its noise."
     )
+    about = About(attributes=tuple(results.target.attributes))
     if not outcomes:
         reason = (
             f"no group has {MIN_UNITS_PER_SIDE} training and {MIN_UNITS_PER_SIDE} test {results.unit}s with a score"
         )
-        unmeasured = not_measured(id, title, reason, description)
-        return (unmeasured.model_copy(update={"attributes": tuple(results.target.attributes)}),)
+        return (not_measured(id, title, reason, description, about=about),)
     intervals = _group_intervals(outcomes, CONFIDENCE_LEVEL)
     attribute, group = most = max(intervals, key=lambda group: intervals[group].low)
     exposed = _more_exposed(results, outcomes)
@@ -346,7 +346,7 @@ def _most_exposed(results: AttackResults) -> tuple[Finding, ...]:
             caveats=_describe_caveats(results, results.foremost)
             + " The interval holds for all groups at once (Bonferroni); the value is the highest of several.",
             references=(WORDINGS[results.foremost].reference, DELONG, ZOU_DONNER),
-            attributes=tuple(results.target.attributes),
+            about=about.model_copy(update={"group": group}),
         ),
     )
 

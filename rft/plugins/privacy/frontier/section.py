@@ -17,7 +17,7 @@ from rft.plugins.privacy.frontier.heads import (
     JudgedHeads,
 )
 from rft.plugins.privacy.frontier.replicates import Estimate
-from rft.records import Adjusted, Figure, Finding, Interval, Row, Table, not_measured
+from rft.records import About, Adjusted, Figure, Finding, Interval, Row, Table, not_measured
 from rft.stats import multiplicity
 from rft.stats.intervals import CONFIDENCE_LEVEL, size_interval
 
@@ -205,7 +205,7 @@ def _cost_gap_finding(judged: JudgedHeads, arm: HeadCondition, attribute: str) -
     if len(scored) < 2:
         reason = f"fewer than two groups by {attribute} have {MIN_EXAMPLES_FOR_RATE} test examples"
         unmeasured = not_measured(id, title, reason, f"Whether privacy costs groups by {attribute} alike.")
-        return unmeasured.model_copy(update={"attributes": (attribute,)})
+        return unmeasured.model_copy(update={"about": About(attributes=(attribute,))})
     costs = sorted(((judged.accuracy_cost(arm, mask).value, name) for name, mask in scored), reverse=True)
     (high, first), (low, last) = costs[0], costs[-1]
 
@@ -232,7 +232,7 @@ def _cost_gap_finding(judged: JudgedHeads, arm: HeadCondition, attribute: str) -
         description=description + (MORE.format(first=first) if more else ""),
         caveats=LIMITS + (BIASED if len(scored) > 2 else "") + _left_out(judged, attribute),
         references=(DISPARATE, CROSSED, AGRESTI),
-        attributes=(attribute,),
+        about=About(attributes=(attribute,)),
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from rft.disclosure.withheld import MISSING, NOTHING, Withheld
 from rft.plugins import AuditedModel
 from rft.plugins.privacy.chapter import PrivacyChapter
-from rft.records import Figure, Finding, NotMeasured, Row, Table, not_measured
+from rft.records import About, Figure, Finding, NotMeasured, Row, Table, not_measured
 from rft.references import KISH_KORN_GRAUBARD
 from rft.stats import multiplicity
 from rft.stats.cross_validation import MAX_FOLDS, Folds, OutOfFold, find_non_finite, limit_to_one_thread
@@ -239,7 +239,7 @@ def _probe_finding(attribute: str, measured: AttributeProbe, private: bool) -> F
         description=description + by_chance + (READS.format(attribute=attribute) if reads else ""),
         caveats=" ".join([LIMITS, *measured.left_out, *([NOT_COVERED] if private else [])]),
         references=(ALAIN_BENGIO, HEWITT_LIANG, OJALA_GARRIGA, KISH_KORN_GRAUBARD),
-        attributes=(attribute,),
+        about=About(attributes=(attribute,)),
     )
 
 

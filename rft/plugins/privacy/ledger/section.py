@@ -65,8 +65,10 @@ def _epsilon_finding(facts: Mapping[str, Any]) -> Finding:
         title=TITLE,
         status="info",
         value=facts["epsilon"],
+        headline=True,
         unit="epsilon",
         deterministic=True,
+        cases="none",
         n=n,
         description=f"{DESCRIPTION} At delta {facts['delta']:.2g}, composed by {facts['accountant']}.",
         caveats=LIMITS,
@@ -91,8 +93,10 @@ def _remaining_finding(facts: Mapping[str, Any]) -> Finding:
         title=REMAINING_TITLE,
         status="info",
         value=facts["remaining"],
+        headline=True,
         unit="epsilon",
         deterministic=True,
+        cases="none",
         description=f"The budget of {facts['budget']:g}, fixed by the first training on these people, less what is "
         "spent.",
         caveats="Trainings compose to less than their sum: a further one may spend somewhat more than this.",
@@ -109,6 +113,7 @@ def _elsewhere_finding(facts: Mapping[str, Any]) -> Finding:
         value=count,
         unit="folders",
         deterministic=True,
+        cases="none",
         description="Folders other than the present one in which this user kept a ledger of a population by this name."
         + remark * bool(count),
         caveats="Knows ledgers of this user on this machine, by the state folder; none of other users or machines.",
@@ -123,6 +128,7 @@ def _interruptions_finding(trainings: Table) -> Finding:
         value=sum(int(row["interruptions"] or 0) for row in trainings),
         unit="interruptions",
         deterministic=True,
+        cases="none",
         n=len(trainings),
         description="A training that is interrupted between two checkpoints takes these steps again, and is charged "
         "again.",

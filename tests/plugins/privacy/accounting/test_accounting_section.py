@@ -18,7 +18,7 @@ from rft.plugins.privacy.accounting.curves import ideal_attacker
 from rft.plugins.privacy.accounting.section import accounting_chapter
 from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.records import Finding, Section
-from rft.report.charts.draw import draw
+from rft.report.charts.draw import draw_figure
 
 FIXTURE = Mechanism(1.23, 512 / 60_000, 4688)
 
@@ -95,7 +95,7 @@ def test_the_curve_holds_the_stated_epsilon_and_is_drawn_on_a_log_axis() -> None
     assert epsilons == sorted(epsilons, reverse=True)
     assert dict(zip(deltas, epsilons, strict=True))[3e-6] == facts(delta=3e-6)["epsilon"]
     [figure] = chapter.figures
-    svg = draw(figure, list(table), id="f")
+    svg = draw_figure(figure, list(table), id="f")
     assert "10⁻⁵" in svg
     assert "no place" not in svg
 

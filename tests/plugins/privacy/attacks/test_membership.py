@@ -104,7 +104,7 @@ def test_figures_draw_from_tables_that_the_report_can_show(remembered: PrivacyCh
     assert (curve.options["x_scale"], curve.options["y_scale"]) == ("log", "log")
     assert groups.where == {"attack": "lira"}
     for figure in remembered.figures:
-        assert "<svg" in draw.draw(figure, remembered.tables[figure.table], id=figure.id)
+        assert "<svg" in draw.draw_figure(figure, remembered.tables[figure.table], id=figure.id)
 
 
 def test_the_most_exposed_group_is_named_with_an_interval_for_all_groups(remembered: PrivacyChapter) -> None:

@@ -20,7 +20,7 @@ from rft.plugins.privacy.empirical.section import empirical_chapter
 from rft.plugins.privacy.empirical.watched_steps import score_distributions
 from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.records import Finding, Section
-from rft.report.charts.draw import draw
+from rft.report.charts.draw import draw_figure
 from rft.training import Recipe
 from tests.support import membership_cases as cases
 
@@ -104,7 +104,7 @@ def test_pictures_show_both_sides(private: AuditedModel, both: PrivacyChapter) -
     reached = [row for row in curve if row["series"] == "reached in the audit"]
     assert all(row["low"] <= row["tpr"] <= row["high"] for row in reached)  # type: ignore[operator]
     for figure in both.figures:
-        assert draw(figure, both.tables[figure.table], id=figure.id).startswith("<svg")
+        assert draw_figure(figure, both.tables[figure.table], id=figure.id).startswith("<svg")
 
 
 def broken(runs: int, noise: float) -> RunScores:

@@ -72,7 +72,7 @@ def test_the_section_holds_together_and_can_be_drawn(made: PrivacyChapter) -> No
     ]
     assert set(made.captions) == set(made.tables)
     for figure in section.figures:
-        assert "<svg" in draw.draw(figure, section.tables[figure.table], id=figure.id)
+        assert "<svg" in draw.draw_figure(figure, section.tables[figure.table], id=figure.id)
     assert "epsilon 4," in section.findings[0].description  # 3 is nearer to 4 than to 0.5
 
 

@@ -134,7 +134,7 @@ def test_the_section_tells_what_was_read() -> None:
         for labels in (attribute_inference.TRUE, attribute_inference.SHUFFLED)
     ]
     assert rows[0]["value"] == pytest.approx((rows[2]["value"] + rows[4]["value"]) / 2)
-    assert "<svg" in draw.draw(section.figures[0], rows, id="x")
+    assert "<svg" in draw.draw_figure(section.figures[0], rows, id="x")
 
 
 def test_what_cannot_be_probed_says_why() -> None:

@@ -32,7 +32,6 @@ class Margin(Plugin[MarginOptions]):
 
     name = "margin"
     options = MarginOptions
-    headlines = ("margin.unsure",)
 
     def check(self, options: MarginOptions, data: DataConfig) -> None:
         """Refuse a class that the data does not have."""
@@ -131,6 +130,7 @@ def _unsure_finding(unsure: int, n: int, below: float) -> Finding:
         unit="fraction",
         deterministic=True,
         n=n,
+        headline=True,
         description=f"Share of test examples whose two best classes differ by less than {below}.",
     )
 

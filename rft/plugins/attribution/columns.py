@@ -1,0 +1,56 @@
+"""What the columns of the section's tables mean, in the order in which a reader wants them."""
+
+from __future__ import annotations
+
+from rft.plugins.attribution.modality_words import NAMES
+from rft.records import Columns, list_columns
+
+_METHODS = {"method": NAMES}
+
+COLUMNS: dict[str, Columns] = {
+    "suspects": list_columns(
+        {
+            "name": "key",
+            "arm": "key",
+            "flip_share": "estimate",
+            "low": "low",
+            "high": "high",
+            "flips": "number",
+            "area_share": "number",
+            "gradcam_share": "number",
+            "integrated_gradients_share": "number",
+            "n": "count",
+        },
+        labels={"gradcam_share": "GradCAM share"},
+    ),
+    "completeness": list_columns(
+        {"method": "name", "image": "key", "text": "key", "error": "number", "steps": "number"}, spellings=_METHODS
+    ),
+    "mean_maps": list_columns(
+        {
+            "method": "name",
+            "attribute": "attribute",
+            "group": "group",
+            "row": "key",
+            "column": "key",
+            "value": "estimate",
+        },
+        spellings=_METHODS,
+    ),
+    "mean_map_counts": list_columns(
+        {"method": "name", "attribute": "attribute", "group": "group", "n": "count", "drawn": "note"},
+        spellings=_METHODS,
+    ),
+    "examples": list_columns({"method": "name", "asset": "key", "caption": "key"}),
+    "position_profile": list_columns({"tenth": "key", "share": "estimate", "low": "low", "high": "high", "n": "count"}),
+    "tokens": list_columns(
+        {
+            "text": "key",
+            "position": "key",
+            "token": "key",
+            "caption": "key",
+            "attribution": "number",
+            "special": "note",
+        }
+    ),
+}

@@ -1,0 +1,117 @@
+"""What the columns of the section's tables mean, in the order in which a reader wants them."""
+
+from __future__ import annotations
+
+from rft.records import Columns, list_columns
+
+_RATES = {"tpr_at_1pct_fpr": "TPR at 1 % FPR", "tpr_at_01pct_fpr": "TPR at 0.1 % FPR"}
+
+COLUMNS: dict[str, Columns] = {
+    "scope": list_columns({"artefact": "key", "protection": "key", "where": "key", "why": "text"}),
+    "parameters": list_columns({"parameter": "key", "value": "estimate", "grade": "note", "description": "text"}),
+    "accounting": list_columns(
+        {
+            "name": "key",
+            "accountant": "key",
+            "value": "estimate",
+            "low": "low",
+            "high": "high",
+            "description": "text",
+        }
+    ),
+    "epsilon_curve": list_columns({"epsilon": "key", "accountant": "key", "delta": "number"}),
+    "ideal_attacker": list_columns({"fpr": "key", "tpr": "number"}),
+    "self_test": list_columns(
+        {"check": "key", "expected": "key", "found": "key", "outcome": "note", "description": "text"}
+    ),
+    "ledger": list_columns({"quantity": "key", "value": "estimate", "description": "text"}),
+    "ledger_trainings": list_columns(
+        {
+            "purpose": "key",
+            "started": "key",
+            "population": "key",
+            "randomness": "key",
+            "heads": "number",
+            "noise_multiplier": "number",
+            "largest_noise_multiplier": "number",
+            "sample_rate": "number",
+            "steps": "number",
+            "charged_steps": "number",
+            "interruptions": "number",
+        }
+    ),
+    "frontier": list_columns(
+        {
+            "method": "name",
+            "epsilon": "key",
+            "replicate": "key",
+            "attribute": "attribute",
+            "group": "group",
+            "metric": "metric",
+            "value": "estimate",
+            "low": "low",
+            "high": "high",
+            "spent": "number",
+            "n": "count",
+            "status": "status",
+        }
+    ),
+    "frontier_accuracy": list_columns(
+        {"method": "name", "epsilon": "key", "value": "estimate", "low": "low", "high": "high"}
+    ),
+    "frontier_cost": list_columns(
+        {
+            "method": "name",
+            "epsilon": "key",
+            "attribute": "attribute",
+            "group": "group",
+            "value": "estimate",
+            "low": "low",
+            "high": "high",
+            "n": "count",
+            "status": "status",
+        }
+    ),
+    "mechanism_audit": list_columns({"quantity": "key", "value": "estimate", "description": "text"}),
+    "one_run_audit": list_columns({"quantity": "key", "value": "estimate", "description": "text"}),
+    "audit_power": list_columns({"fault": "key", "factor": "number", "epsilon": "number", "power": "number"}),
+    "attacker_curve": list_columns({"series": "key", "fpr": "key", "tpr": "estimate", "low": "low", "high": "high"}),
+    "epsilon_sides": list_columns({"bound": "key", "epsilon": "number", "assumes": "note"}),
+    "attacks": list_columns(
+        {
+            "attack": "name",
+            "attribute": "attribute",
+            "group": "group",
+            "auc": "estimate",
+            "low": "low",
+            "high": "high",
+            "tpr_at_1pct_fpr": "number",
+            "tpr_at_1pct_fpr_low": "number",
+            "tpr_at_1pct_fpr_high": "number",
+            "tpr_at_01pct_fpr": "number",
+            "tpr_at_01pct_fpr_low": "number",
+            "tpr_at_01pct_fpr_high": "number",
+            "n_members": "count",
+            "n_non_members": "count",
+            "status": "status",
+        },
+        labels={
+            f"{rate}{end}": f"{label}{words}"
+            for rate, label in _RATES.items()
+            for end, words in (("", ""), ("_low", ", low"), ("_high", ", high"))
+        },
+    ),
+    "roc": list_columns({"attack": "name", "fpr": "key", "tpr": "number"}),
+    "attribute_probe": list_columns(
+        {
+            "attribute": "attribute",
+            "group": "group",
+            "labels": "key",
+            "value": "estimate",
+            "low": "low",
+            "high": "high",
+            "chance": "number",
+            "n_units": "count",
+        }
+    ),
+}
