@@ -185,7 +185,7 @@ def _unmeasured_section(plugin: Plugin[Any], reason: str) -> Section:
     finding = not_measured(
         f"{plugin.name}.audit", "Audit not made", reason, f"The {plugin.name} audit gave no result in this run."
     )
-    return Section(plugin=plugin.name, findings=(finding,))
+    return Section(plugin=plugin.name, findings=(finding,), audit_missing=True)
 
 
 def _check_untouched(section: Section, audited: AuditedModel) -> Section:

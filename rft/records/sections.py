@@ -95,6 +95,7 @@ class Section(Record):
         card_tables: table name -> the heading under which the model card shows the table.
         notes: paragraphs for the reader.
         chapters: how a long section is divided; what no chapter names comes first. None: it is not.
+        audit_missing: the audit could not be made; its one finding says why.
         template: name of a template that shows this section; None for the generic one.
         assets: ``asset_name(png)`` -> the bytes of the PNG; written to ``assets/``, not into audit.json.
         folders: name of a folder of the run -> writes it, given its path; not into audit.json.
@@ -111,6 +112,7 @@ class Section(Record):
     figures: tuple[Figure, ...] = ()
     notes: tuple[str, ...] = ()
     chapters: tuple[Chapter, ...] = ()
+    audit_missing: bool = False
     template: str | None = None
     assets: dict[str, bytes] = Field(default_factory=dict, exclude=True, repr=False)
     folders: dict[str, Callable[[Path], None]] = Field(default_factory=dict, exclude=True, repr=False)
@@ -126,6 +128,8 @@ class Section(Record):
                 raise ValueError(f"table {name}: its rows differ in their columns")
             if any(isinstance(cell, float) and not math.isfinite(cell) for row in table for cell in row.values()):
                 raise ValueError(f"table {name}: a cell is not finite; undefined cells are None")
+        if self.audit_missing and len(self.findings) != 1:
+            raise ValueError(f"section {self.plugin}: an audit that is missing has one finding, which says why")
         for name, columns in self.columns.items():
             _check_columns(name, columns)
         for figure in self.figures:

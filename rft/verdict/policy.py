@@ -31,7 +31,7 @@ def judge(rules: Sequence[Rule], sections: Iterable[Section], *, source: str = "
     sections = tuple(sections)
     findings = {finding.id: finding for section in sections for finding in section.findings}
     outcomes = [_integrity(finding) for finding in findings.values() if finding.status == "fail"]
-    outcomes += [_absent(section, findings) for section in sections if f"{section.plugin}.audit" in findings]
+    outcomes += [_judge_missing_audit(section) for section in sections if section.audit_missing]
     judged = _estimates(rules, findings)
     outcomes += [_apply(rule, findings, judged) for rule in rules]
     return Verdict(source=source, status=_overall(outcomes), rules=tuple(outcomes))
@@ -56,8 +56,8 @@ def _integrity(finding: Finding) -> RuleOutcome:
     )
 
 
-def _absent(section: Section, findings: dict[str, Finding]) -> RuleOutcome:
-    finding = findings[f"{section.plugin}.audit"]
+def _judge_missing_audit(section: Section) -> RuleOutcome:
+    finding = section.findings[0]
     return RuleOutcome(
         rule=f"{section.plugin} is audited",
         finding=finding.id,

@@ -27,6 +27,7 @@ from rft.records import (
     Training,
     Verdict,
     asset_name,
+    list_columns,
     not_measured,
 )
 
@@ -37,6 +38,10 @@ GROUPS = {
     "ethnicity": {"Black": 11, "East Asian": 9, "White": 18, "South Asian": 4},
 }
 WILSON = "Wilson, 95 %"
+SCOPE: Table = [
+    {"artefact": "model", "protection": "differential privacy", "why": "Trained by noised gradients."},
+    {"artefact": "this report", "protection": "none", "why": "Computed without noise."},
+]
 
 
 def png(width: int = 24, height: int = 24, shade: int = 120) -> bytes:
@@ -383,8 +388,31 @@ def privacy() -> Section:
                 description="0.5 is a coin toss: how well a loss threshold tells training examples from others.",
             ),
         ),
-        tables={"attacks": attacks, "frontier": frontier},
-        captions={"attacks": "Attacks on membership", "frontier": "Test accuracy at other privacy levels"},
+        tables={"attacks": attacks, "frontier": frontier, "scope": SCOPE},
+        columns={
+            "attacks": list_columns(
+                {
+                    "attack": "name",
+                    "attribute": "attribute",
+                    "group": "group",
+                    "auc": "estimate",
+                    "low": "low",
+                    "high": "high",
+                    "tpr_at_1pct_fpr": "number",
+                    "tpr_at_01pct_fpr": "number",
+                    "n_members": "count",
+                    "n_non_members": "count",
+                },
+                labels={"auc": "AUC", "low": "95 % interval"},
+            ),
+            "scope": list_columns({"artefact": "key", "protection": "key", "why": "text"}),
+        },
+        card_tables={"scope": "What is covered"},
+        captions={
+            "scope": "What is under differential privacy",
+            "attacks": "Attacks on membership",
+            "frontier": "Test accuracy at other privacy levels",
+        },
         figures=(
             Figure(
                 id="attacks",

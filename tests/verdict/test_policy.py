@@ -80,7 +80,7 @@ def test_broken_integrity_fails_whatever_the_rules_say() -> None:
 
 
 def test_a_plugin_that_gave_no_audit_is_uncertain_and_another_missing_finding_is_not() -> None:
-    absent = Section(plugin="p", findings=(not_measured("p.audit", "x", "it failed", "m"),))
+    absent = Section(plugin="p", findings=(not_measured("p.audit", "x", "it failed", "m"),), audit_missing=True)
     assert judge([], [absent]).status == "uncertain"
     other = Section(plugin="p", findings=(not_measured("p.tpr", "x", "no positives", "m"),))
     assert judge([], [other]).status == "no_rules"
