@@ -9,7 +9,7 @@ from tests.conftest import CONFIG
 
 
 class Fairness(Options):
-    min_group: int = 10
+    min_group_size: int = 10
 
 
 OPTIONS = {"fairness": Fairness}
@@ -21,10 +21,10 @@ def load(folder: Path, text: str, *overrides: str) -> loader.LoadedConfig:
 
 
 def test_a_plain_config_is_read(tmp_path: Path) -> None:
-    loaded = load(tmp_path, CONFIG + "[fairness]\nmin_group = 5\n")
+    loaded = load(tmp_path, CONFIG + "[fairness]\nmin_group_size = 5\n")
     assert loaded.core.data.groups == ["camera"]
     assert loaded.core.train.learning_rate == 0.01
-    assert loaded.plugins["fairness"].min_group == 5
+    assert loaded.plugins["fairness"].min_group_size == 5
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,11 @@ def test_a_plain_config_is_read(tmp_path: Path) -> None:
         ('split = "split"\n', 'split = "split"\ntest = 0.5\n', "data: give either split (a column) or test"),
         ('manifest = "data/pictures.csv"', 'folder = "photos"', "data: a folder has no such columns: remove image"),
         ('manifest = "data/pictures.csv"\n', "", "data: give either manifest"),
-        ("[train]", "[fairness]\nmin_grop = 3\n[train]", "fairness.min_grop: unknown key\nDid you mean 'min_group'?"),
+        (
+            "[train]",
+            "[fairness]\nmin_grop = 3\n[train]",
+            "fairness.min_grop: unknown key\nDid you mean 'min_group_size'?",
+        ),
         ("[train]", '[[policy]]\nfinding = "a.b"\n[train]', "policy.1: a rule needs max or min"),
         (
             "[train]",

@@ -154,7 +154,7 @@ def test_a_run_on_pictures_and_what_leaves_it(tiny: Path) -> None:
     pytest.importorskip("fairlearn")
     tiny.write_text(
         tiny.read_text().replace('unit = "person"\n', "")
-        + "\n[fairness]\nmin_group = 2\nmin_shown = 2\n[report]\nsuppress_below = 15\n"
+        + "\n[fairness]\nmin_group_size = 2\nmin_reported_size = 2\n[report]\nsuppress_below = 15\n"
         '[[policy]]\nfinding = "fairness.accuracy_gap.camera"\nmax = 0.5\n',
         encoding="utf-8",
     )

@@ -63,7 +63,7 @@ class TestTexts:
     def test_the_subject_says_what_it_is(self, tmp_path: Path) -> None:
         save_bert(tmp_path / "model")
         write_texts(tmp_path / "texts.csv")
-        plugins = "\n[privacy]\n\n[fairness]\nmin_group = 5\n\n[attribution]\nsamples = 2\n"
+        plugins = "\n[privacy]\n\n[fairness]\nmin_group_size = 5\n\n[attribution]\nsamples = 2\n"
         (tmp_path / "audit.toml").write_text(TEXT_AUDIT + plugins, encoding="utf-8")
         run = rft.audit(tmp_path / "audit.toml", tmp_path / "run", device="cpu")
         assert run.model.training.mode == "external"
@@ -85,7 +85,7 @@ class TestTexts:
     def test_test_examples_are_enough(self, tmp_path: Path) -> None:
         save_bert(tmp_path / "model")
         write_texts(tmp_path / "texts.csv", splits=("test",))
-        plugins = "\n[privacy]\n\n[fairness]\nmin_group = 5\n"
+        plugins = "\n[privacy]\n\n[fairness]\nmin_group_size = 5\n"
         (tmp_path / "audit.toml").write_text(TEXT_AUDIT + plugins, encoding="utf-8")
         run = rft.audit(tmp_path / "audit.toml", tmp_path / "run", device="cpu")
         assert list(run.data.splits) == ["test"]

@@ -269,7 +269,7 @@ def test_a_moved_frozen_tensor_fails_the_run(tiny: Path, monkeypatch: pytest.Mon
         ("model.backbone=torchvision/resnet81", "Did you mean 'resnet18'"),
         ("model.weights=gone.pth", "no such file: gone.pth"),
         ("model.image_size=7", "model.image_size"),
-        ("fairness.min_group=five", "fairness.min_group"),
+        ("fairness.min_group_size=five", "fairness.min_group_size"),
     ],
 )
 def test_bad_input_is_one_or_two_lines_and_writes_nothing(tiny: Path, override: str, message: str) -> None:

@@ -171,7 +171,7 @@ def test_people_are_counted_and_not_their_rows() -> None:
         for row in fairness.tables["by_group"]
         if (row["group"], row["metric"], row["model"]) == ("tiny", "accuracy", "fine-tuned")
     ]
-    assert (tiny["n"], tiny["status"]) == (12, "too few to tell")
+    assert (tiny["n"], tiny["status"]) == (12, "inconclusive (small sample)")
 
 
 @pytest.mark.parametrize("rows_of_a_person", [1, 4])

@@ -27,13 +27,13 @@ pytest.importorskip("fairlearn")
 
 TABLES = """
 [fairness]
-min_group = 5  # persons, of whom seven of each camera are set aside
-min_shown = 5
+min_group_size = 5  # persons, of whom seven of each camera are set aside
+min_reported_size = 5
 
 [fairness.mitigation]
 attribute = "camera"
 metric = "selection_rate"
-methods = ["threshold", "balanced"]
+methods = ["threshold", "dfr"]
 constraints = ["demographic_parity"]
 """
 
@@ -44,7 +44,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("mitigated")
     write_pictures(root / "data", n=160)
     config = root / "audit.toml"
-    config.write_text(CONFIG + TABLES.replace(', "balanced"', ""), encoding="utf-8")
+    config.write_text(CONFIG + TABLES.replace(', "dfr"', ""), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RFT_CACHE", str(root / "cache"))
         patch.setenv("RFT_STATE", str(root / "state"))
@@ -80,7 +80,7 @@ def test_the_saved_model_decides_as_the_audit_said(made: Path) -> None:
 def test_it_looks_through_a_frozen_part_in_bfloat16_as_the_audit_did(tmp_path: Path) -> None:
     write_pictures(tmp_path / "data", n=160)
     config = tmp_path / "audit.toml"
-    tables = TABLES.replace(', "balanced"', "")
+    tables = TABLES.replace(', "dfr"', "")
     config.write_text(CONFIG.replace('"float32"', '"bfloat16"') + tables, encoding="utf-8")
     rft.audit(config, tmp_path / "run", offline=True)
     test_the_saved_model_decides_as_the_audit_said(tmp_path / "run")

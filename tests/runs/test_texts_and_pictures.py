@@ -14,7 +14,7 @@ import rft
 from rft.errors import ConfigError
 from rft.records import AuditRun
 
-PLUGINS = "[privacy]\nepsilon = 20.0\nmechanism_runs = 0\n[fairness]\nmin_group = 5\n[attribution]\nsamples = 2\n"
+PLUGINS = "[privacy]\nepsilon = 20.0\nmechanism_runs = 0\n[fairness]\nmin_group_size = 5\n[attribution]\nsamples = 2\n"
 CLASSES = ('label = "colour"', 'label = "colour"\nclasses = ["blue", "red"]')  # private training asks for them
 TRAIN = '[train]\nepochs = 3\noptimizer = "adamw"\nlearning_rate = 0.01\nbatch_size = 8\n'
 # What each plugin measures first. A cell of the table is "measured", or a part of the reason that it gives.

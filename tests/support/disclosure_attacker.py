@@ -22,7 +22,7 @@ from scipy.special import betaincinv, ndtri
 
 Rows = list[dict[str, Any]]
 KEYS = ("bin", "epoch", "epsilon", "replicate", "position", "tenth", "rules", "suppress_below", "below")
-MIN_SHOWN = 10  # the default of fairness.min_shown
+MIN_SHOWN = 10  # the default of fairness.min_reported_size
 MOST = 80  # cases of a withheld group that candidates are tried up to
 BETWEEN = " x "
 CASES = {"accuracy": "n", "selection_rate": "n", "tpr": "n_positive", "fpr": "n_negative", "fnr": "n_positive"}

@@ -21,7 +21,7 @@ from rft.stats.scores.classification import MetricName
 if TYPE_CHECKING:
     from rft.plugins.fairness.mitigation.saved_rule import MitigatedModel
 
-SHOWN = 10
+DEFAULT_MIN_REPORTED_SIZE = 10
 
 
 class FairnessOptions(Options):
@@ -31,10 +31,11 @@ class FairnessOptions(Options):
         attributes: the group attributes to look at; None for all that the data has.
         metrics: what to compare between groups.
         classes: of more than two, those to set against the rest beside the favourable one; None for all.
-        depth: how many attributes are crossed at most; 1 for no intersections.
-        control: a group attribute within whose values the others are compared once more.
-        min_group: groups with fewer independent cases are too few to tell: shown, but not compared.
-        min_shown: groups with fewer are too few: counted, without a number; None for 10, or min_group if that is less.
+        max_intersection_order: how many attributes are crossed at most; 1 for no intersections.
+        control_feature: a group attribute within whose values the others are compared once more.
+        min_group_size: groups with fewer independent cases are inconclusive: shown, but not compared.
+        min_reported_size: groups with fewer are too few: counted, without a number; None for 10, or min_group_size if
+            that is less.
         tables: tables in the form of legal texts, none without being asked for.
         ll144: what the table of Local Law 144 needs to know.
         mitigation: the table ``[fairness.mitigation]``; None leaves mitigation out.
@@ -47,10 +48,10 @@ class FairnessOptions(Options):
         Field(min_length=1),
         Applies(lambda run, _: run.classes != 2, "of two classes the favourable one says all"),
     ] = None
-    depth: int = Field(default=2, ge=1)
-    control: str | None = None
-    min_group: int = Field(default=30, ge=2)
-    min_shown: int | None = Field(default=None, ge=1)
+    max_intersection_order: int = Field(default=2, ge=1)
+    control_feature: str | None = None
+    min_group_size: int = Field(default=30, ge=2)
+    min_reported_size: int | None = Field(default=None, ge=1)
     tables: list[TableName] = Field(default=[])
     ll144: Ll144Options | None = None
     mitigation: Annotated[
@@ -62,9 +63,13 @@ class FairnessOptions(Options):
     ] = None
 
     @property
-    def shown(self) -> int:
+    def reported_size(self) -> int:
         """From how many independent cases on a group has numbers."""
-        return min(SHOWN, self.min_group) if self.min_shown is None else self.min_shown
+        return (
+            min(DEFAULT_MIN_REPORTED_SIZE, self.min_group_size)
+            if self.min_reported_size is None
+            else self.min_reported_size
+        )
 
     @property
     def fits_by_itself(self) -> str | None:
@@ -73,8 +78,8 @@ class FairnessOptions(Options):
 
     @model_validator(mode="after")
     def _check_consistency(self) -> FairnessOptions:
-        if self.shown > self.min_group:
-            raise ValueError("min_shown is above min_group: a group would be compared that is not shown")
+        if self.reported_size > self.min_group_size:
+            raise ValueError("min_reported_size is above min_group_size: a group would be compared that is not shown")
         check_options(self.tables, self.ll144)
         return self
 
@@ -105,7 +110,10 @@ class Fairness(Plugin[FairnessOptions]):
 
     def check(self, options: FairnessOptions, data: DataConfig) -> None:
         """Raise ``ConfigError`` where the options name an attribute that the data does not have."""
-        named = {"attributes": options.attributes or [], "control": [options.control] if options.control else []}
+        named = {
+            "attributes": options.attributes or [],
+            "control": [options.control_feature] if options.control_feature else [],
+        }
         named["mitigation.attribute"] = [options.mitigation.attribute] if options.mitigation else []
         for key, names in named.items():
             for name in names:

@@ -32,7 +32,7 @@ _CONTROLLED = (
 
 def audit_groups(audited: AuditedModel, options: FairnessOptions, *, positive: str) -> Section:
     """Return the section; raises ``Unavailable`` without test rows, groups, or a prediction for every row."""
-    size_rules = SampleSizeRules(options.min_group, options.shown)
+    size_rules = SampleSizeRules(options.min_group_size, options.reported_size)
     audited.withheld.require(SPLIT)
     plan = ComparisonPlan.from_frame(
         _test_rows(audited.predictions), audited.facts.classes, options, positive, audited.withheld
@@ -87,7 +87,7 @@ def _legal_chapter(plan: ComparisonPlan, options: FairnessOptions) -> ChapterCon
         plan.positive,
         tables=options.tables,
         ll144_options=options.ll144,
-        min_group=options.min_group,
+        min_group_size=options.min_group_size,
         withheld=plan.withheld,
     )
 
@@ -101,7 +101,7 @@ def _with_mitigated(
     plan = ComparisonPlan.from_frame(
         _test_rows(mitigated.predictions), audited.facts.classes, options, positive, audited.withheld
     )
-    compared = _compare_all_groups(plan, SampleSizeRules(options.min_group, options.shown), audited.seed)
+    compared = _compare_all_groups(plan, SampleSizeRules(options.min_group_size, options.reported_size), audited.seed)
     rows = tabulate_by_group(plan, compared, "mitigated", audited.seed)
     tables = section.tables | {"by_group": section.tables["by_group"] + rows}
     return section.model_copy(update={"tables": tables, "folders": mitigated.folders})
@@ -116,8 +116,8 @@ def _write_notes(plan: ComparisonPlan, positive: str, options: FairnessOptions) 
     )
     return (
         f"Rates are for the favourable class {positive}, against all others. Groups in which fewer than "
-        f"{options.min_group} test {'units' if repeats else 'examples'} are cases of a metric are too few to tell: "
-        f"shown and not compared. With fewer than {options.shown} there is no number at all.",
+        f"{options.min_group_size} test {'units' if repeats else 'examples'} are cases of a metric are "
+        f"inconclusive: shown and not compared. With fewer than {options.reported_size} there is no number at all.",
         "An interval is one of how far apart groups are, whichever is the higher: for two groups Newcombe's on exact "
         "limits, for more that of the largest gap among all pairs. Each holds at "
         "95 % by itself; where rules judge several, their intervals are wider. A gap is pointed out where chance does "

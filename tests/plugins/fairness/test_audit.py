@@ -95,7 +95,7 @@ def test_a_rate_without_positives_is_undefined_and_no_gap() -> None:
     assert (row["status"], row["n"], row["n_positive"]) == ("undefined: no positives", 40, 0)
     gap = section.finding("fairness.tpr_gap.place")
     assert (gap.status, gap.value) == ("not_measured", None)
-    assert "y has undefined: no positives (n = 40, 0 positives)" in gap.reason
+    assert "y is undefined: no positives (n = 40, 0 positives)" in gap.reason
     assert "x is the only one that can (n = 30 positives)" in gap.reason
     fpr = section.finding("fairness.fpr_gap.place")
     assert (fpr.status, fpr.value) == ("info", 0.0)
@@ -130,23 +130,24 @@ def test_small_groups_are_shown_and_not_compared_and_the_smallest_have_no_number
     frame = predictions(labels, predicted, place=["w"] * 32 + ["x"] * 30 + ["y"] * 29 + ["z"] * 9)
     section = audit(frame)
     few, none = (cell(section, "place", group, "accuracy") for group in "yz")
-    assert (few["status"], few["n"]) == ("too few to tell", 29)
+    assert (few["status"], few["n"]) == ("inconclusive (small sample)", 29)
     assert few["low"] < few["value"] < few["high"]
     assert (none["status"], none["value"], none["n"]) == ("too few", None, 9)
     gap = section.finding("fairness.accuracy_gap.place")
     assert gap.interval is not None  # two groups are left
     assert (
-        "y is left out: it has too few to tell (n = 29: fewer independent cases than min_group asks for)" in gap.caveats
+        "y is left out: inconclusive (small sample, n = 29: fewer independent cases than min_group_size asks for)."
+        in gap.caveats
     )
-    assert "z is left out: it has too few (n = 9)" in gap.caveats
-    assert cell(audit(frame, min_group=9, min_shown=9), "place", "z", "accuracy")["status"] == "ok"
+    assert "z is left out: too few (n = 9)" in gap.caveats
+    assert cell(audit(frame, min_group_size=9, min_reported_size=9), "place", "z", "accuracy")["status"] == "ok"
 
 
 def test_with_one_group_that_is_large_enough_there_is_no_verdict() -> None:
     frame = predictions(*group_of(20, 5, 5, 20), place=["x"] * 31 + ["y"] * 19)
     gap = audit(frame).finding("fairness.accuracy_gap.place")
     assert gap.status == "not_measured"
-    assert "y has too few to tell" in gap.reason
+    assert "y is inconclusive (small sample" in gap.reason
 
 
 def test_missing_values_are_counted_and_bound_the_gaps() -> None:
@@ -157,7 +158,7 @@ def test_missing_values_are_counted_and_bound_the_gaps() -> None:
     assert (missing.status, missing.value, missing.n, missing.deterministic) == ("warn", 4, 100, True)
     [row] = [row for row in section.tables["gaps"] if row["metric"] == "accuracy"]
     expected = gap_bounds([40, 36], [48, 48], 4, 4)  # the last four rows are right
-    assert (row["least"], row["most"]) == (expected.low, expected.high)
+    assert (row["bound_low"], row["bound_high"]) == (expected.low, expected.high)
     assert f"accuracy {row['value']:.3f}, between {expected.low:.3f} and {expected.high:.3f}" in missing.description
     assert {row["group"] for row in section.tables["by_group"] if row["attribute"] == "place"} == {"x", "y"}
     assert cell(section, None, None, "accuracy")["n"] == 100
@@ -183,7 +184,7 @@ def test_the_largest_of_several_gaps_has_an_interval_and_a_null_band() -> None:
     assert "the highest and the lowest of 3 groups" in gap.description
     assert "would be found in 80 % of cases" in gap.description
     [row] = [row for row in section.tables["gaps"] if row["metric"] == "accuracy"]
-    assert row["value"] < row["null_high"] < row["detectable"] < 0.5
+    assert row["value"] < row["null_95th_percentile"] < row["minimum_detectable_effect"] < 0.5
     assert row["p"] > 0.05
     assert row["p_holm"] == 1
 
@@ -201,7 +202,7 @@ def test_intersections_to_any_depth() -> None:
     rng = np.random.default_rng(0)
     labels, predicted = rng.random((2, 400)) < 0.5
     groups = {name: rng.choice(["a", "b"], 400) for name in ("sex", "age", "place")}
-    section = audit(predictions(labels, predicted, **groups), depth=3)
+    section = audit(predictions(labels, predicted, **groups), max_intersection_order=3)
     attributes = {row["attribute"] for row in section.tables["by_group"]}
     assert {"sex x age", "sex x place", "age x place", "sex x age x place"} < attributes
     triple = cell(section, "sex x age x place", "a x b x a", "accuracy")
@@ -210,7 +211,8 @@ def test_intersections_to_any_depth() -> None:
     assert triple["value"] == pytest.approx((labels == predicted)[own].mean())
     assert section.finding("fairness.accuracy_gap.sex x age x place").interval is not None
     assert {
-        row["attribute"] for row in audit(predictions(labels, predicted, **groups), depth=1).tables["by_group"]
+        row["attribute"]
+        for row in audit(predictions(labels, predicted, **groups), max_intersection_order=1).tables["by_group"]
     } == {
         None,
         *groups,
@@ -223,7 +225,7 @@ def test_an_intersection_of_small_groups_says_once_that_none_can_be_compared() -
     section = audit(frame)
     found = section.finding("fairness.intersection.sex x age")
     assert found.status == "not_measured"
-    assert "f x young has too few to tell (n = 20" in found.reason
+    assert "f x young is inconclusive (small sample, n = 20" in found.reason
     assert not any("gap.sex x age" in finding.id for finding in section.findings)
 
 
@@ -233,7 +235,7 @@ def test_within_a_control_everything_is_compared_once_more() -> None:
     labels, predicted = (np.concatenate([easy[i], hard[i], easy[i][::2], hard[i][::2]]) for i in (0, 1))
     department = ["easy"] * 100 + ["hard"] * 100 + ["easy"] * 50 + ["hard"] * 50
     frame = predictions(labels, predicted, sex=["f"] * 200 + ["m"] * 100, department=department)
-    section = audit(frame, control="department")
+    section = audit(frame, control_feature="department")
     within = {row["attribute"] for row in section.tables["by_group"] if row["control"] is not None}
     assert within == {"sex"}
     rows = [
@@ -269,8 +271,8 @@ def test_few_persons_are_few_however_many_rows_they_have() -> None:
     frame = predictions(*group_of(60, 30, 30, 60), units=[f"p{i % 40}" for i in range(180)], place=None)
     frame["group_place"] = np.where(frame["unit"].str[1:].astype(int) % 2, "x", "y")
     section = audit(frame)
-    assert {row["status"] for row in section.tables["by_group"] if row["attribute"]} == {"too few to tell"}
-    assert "x has too few to tell (n = 20 units" in section.finding("fairness.accuracy_gap.place").reason
+    assert {row["status"] for row in section.tables["by_group"] if row["attribute"]} == {"inconclusive (small sample)"}
+    assert "x is inconclusive (small sample, n = 20 units" in section.finding("fairness.accuracy_gap.place").reason
 
 
 def gaps_table(section: Section) -> list[Row]:
@@ -341,7 +343,7 @@ def test_a_ratio_over_nothing_is_undefined() -> None:
 
 def test_a_control_stays_an_attribute_but_not_within_its_own_values() -> None:
     frame = compas().assign(group_other=["u", "v"] * 3074 + ["u"] * 2)
-    section = audit(frame, control="race", metrics=["accuracy"])
+    section = audit(frame, control_feature="race", metrics=["accuracy"])
     assert section.finding("fairness.accuracy_gap.race").value is not None
     within = {row["attribute"] for row in section.tables["gaps"] if row["control"] is not None}
     assert within == {"other"}
@@ -349,8 +351,8 @@ def test_a_control_stays_an_attribute_but_not_within_its_own_values() -> None:
 
 
 def test_limits_that_contradict_each_other_are_refused() -> None:
-    with pytest.raises(ValidationError, match="min_shown is above min_group"):
-        FairnessOptions(min_group=5, min_shown=10)
+    with pytest.raises(ValidationError, match="min_reported_size is above min_group_size"):
+        FairnessOptions(min_group_size=5, min_reported_size=10)
 
 
 def test_an_attribute_of_many_values_is_no_group() -> None:

@@ -287,11 +287,11 @@ def test_an_average_over_classes_that_rests_on_two_people_each_is_too_few_to_tel
     frame = predictions(labels, labels ^ (rng.random(len(labels)) < 0.1), place=np.where(people < 30, "x", "y"))
     frame["unit"] = [f"p{person}" for person in people]
     given = audited_model(frame, classes=("no", "yes"), positive="yes")
-    section = Fairness().audit(given, FairnessOptions(metrics=["balanced_accuracy", "accuracy"], min_group=10))
+    section = Fairness().audit(given, FairnessOptions(metrics=["balanced_accuracy", "accuracy"], min_group_size=10))
     rows = {(row["group"], row["metric"]): row for row in section.tables["by_group"] if row["attribute"]}
     averaged = rows["y", "balanced_accuracy"]
     assert averaged["value"] is not None
-    assert (averaged["status"], averaged["low"], averaged["high"]) == ("too few to tell", None, None)
+    assert (averaged["status"], averaged["low"], averaged["high"]) == ("inconclusive (small sample)", None, None)
     assert rows["x", "balanced_accuracy"]["low"] is not None
     assert rows["y", "accuracy"]["low"] is not None
     gap = section.finding("fairness.balanced_accuracy_gap.place")

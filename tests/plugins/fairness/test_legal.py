@@ -225,7 +225,7 @@ def test_the_selected_maximum_inflates_plain_p_values_and_the_adjusted_ones_allo
     grouping = Grouping.from_values("race", pd.Series(np.repeat(list("abcdef"), 60)))
     plain, adjusted, covered, repetitions = 0, 0, 0, 400
     for _ in range(repetitions):
-        shares = SelectionRates.from_selection(grouping, rng.random(360) < 0.5, None, min_group=10)
+        shares = SelectionRates.from_selection(grouping, rng.random(360) < 0.5, None, min_group_size=10)
         best = shares.reference
         assert best is not None
         others = [group for group in range(6) if group != best]

@@ -162,7 +162,7 @@ def test_thresholds_close_a_planted_gap() -> None:
 
 
 def test_a_balanced_head_raises_the_worst_group() -> None:
-    found = by("balanced")
+    found = by("dfr")
     assert value(found, "worst_group_accuracy_before") < 0.5
     assert value(found, "worst_group_accuracy") > 0.7
     assert value(found, "accuracy") < value(found, "accuracy_before")  # and what it costs is said
@@ -202,16 +202,16 @@ def test_nothing_of_test_moves_the_choice() -> None:
     upside_down = replace(
         honest, splits={**honest.splits, "test": replace(test, labels=1 - test.labels)}, predictions=frame
     )
-    other = fit_mitigation(upside_down, options("threshold", "balanced"), "yes")
-    found = by("threshold", "balanced")
+    other = fit_mitigation(upside_down, options("threshold", "dfr"), "yes")
+    found = by("threshold", "dfr")
     assert other.chapter.tables == found.chapter.tables
     assert value(other, "accuracy") == pytest.approx(1 - value(found, "accuracy"))
 
 
 def test_the_most_accurate_within_the_bound_is_chosen_else_the_most_even() -> None:
-    rows = by("threshold", "balanced").chapter.tables["mitigation_frontier"][1:]
+    rows = by("threshold", "dfr").chapter.tables["mitigation_frontier"][1:]
     for max_gap in (0.0, 0.05, 0.12, 0.5, 1.0):
-        row = chosen(fit_mitigation(planted(), options("threshold", "balanced", max_gap=max_gap), "yes"))
+        row = chosen(fit_mitigation(planted(), options("threshold", "dfr", max_gap=max_gap), "yes"))
         within = [each for each in rows if each["gap"] <= max_gap]
         if within:
             assert row["accuracy"] == max(each["accuracy"] for each in within)
@@ -221,7 +221,7 @@ def test_the_most_accurate_within_the_bound_is_chosen_else_the_most_even() -> No
 
 
 def test_the_frontier_has_the_unmitigated_model_and_one_chosen_row() -> None:
-    found = by("threshold", "balanced")
+    found = by("threshold", "dfr")
     table = found.chapter.tables["mitigation_frontier"]
     assert table[0]["method"] == "unmitigated"
     assert [row["chosen"] for row in table].count("yes") == 1
@@ -261,7 +261,7 @@ def test_units_are_set_aside_whole_and_from_each_group() -> None:
     assert len(set(found.choose.units)) == pytest.approx(50, abs=1)
     again = MitigationData.from_audited(people, "region", "yes")
     assert np.array_equal(found.choose.items, again.choose.items)
-    notes = " ".join(fit_mitigation(people, options("balanced"), "yes").chapter.text)
+    notes = " ".join(fit_mitigation(people, options("dfr"), "yes").chapter.text)
     assert "no validation split" in notes
 
 
@@ -325,7 +325,7 @@ def test_rates_are_those_of_counting() -> None:
     ],
 )
 def test_what_cannot_be_mitigated_says_why(broken, reason: str) -> None:
-    found = fit_mitigation(broken(planted()), options("threshold", "balanced"), "yes")
+    found = fit_mitigation(broken(planted()), options("threshold", "dfr"), "yes")
     [finding] = found.chapter.findings
     assert finding.id == "fairness.mitigation.gap"
     assert finding.status == "not_measured"
@@ -337,13 +337,13 @@ def test_what_cannot_be_mitigated_says_why(broken, reason: str) -> None:
 
 def test_only_the_balanced_head_takes_more_than_two_classes() -> None:
     three = cases.audited_model({"train": 1500, "validation": 1500, "test": 1500}, classes=3, agree=0.7)
-    found = fit_mitigation(three, options("threshold", "exponentiated_gradient", "balanced"), "yes")
+    found = fit_mitigation(three, options("threshold", "exponentiated_gradient", "dfr"), "yes")
     reasons = {finding.id: finding.reason for finding in found.chapter.findings if finding.status == "not_measured"}
     assert reasons == {
         f"fairness.mitigation.{method}": "it decides between two classes, and there are 3"
         for method in ("threshold", "exponentiated_gradient")
     }
-    assert chosen(found)["method"] == "balanced"
+    assert chosen(found)["method"] == "dfr"
     assert found.predictions is not None
     assert set(found.predictions["prediction"]) == {"no", "yes", "maybe"}
     assert value(found, "worst_group_accuracy") > value(found, "worst_group_accuracy_before")
@@ -354,7 +354,7 @@ def test_a_group_that_has_one_class_only_cannot_have_thresholds_and_that_is_said
     mask = ~((split.labels == 1) & (split.groups["region"] == "north"))
     groups = np.where(mask, split.groups["region"], "south")
     one_class = replace(planted(), splits={**planted().splits, "train": replace(split, groups={"region": groups})})
-    found = fit_mitigation(one_class, options("threshold", "balanced"), "yes")
+    found = fit_mitigation(one_class, options("threshold", "dfr"), "yes")
     [finding] = found.chapter.findings
     assert "Degenerate labels for sensitive feature value north" in (finding.reason or "")
     assert "1 of 4 cells of group and class have no training example" in (finding.reason or "")
@@ -411,8 +411,8 @@ def test_features_of_another_precision_are_said() -> None:
         precision="bfloat16",
     )
     rough = replace(planted(), facts=planted().facts.model_copy(update={"backbone": backbone}))
-    assert "were computed in bfloat16" in " ".join(fit_mitigation(rough, options("balanced"), "yes").chapter.text)
-    assert "were computed in" not in " ".join(by("balanced").chapter.text)
+    assert "were computed in bfloat16" in " ".join(fit_mitigation(rough, options("dfr"), "yes").chapter.text)
+    assert "were computed in" not in " ".join(by("dfr").chapter.text)
 
 
 def test_choose_prefers_a_rule_that_draws_nothing_and_asks_for_no_group() -> None:

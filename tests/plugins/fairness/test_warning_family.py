@@ -66,7 +66,7 @@ def test_warnings_are_a_family() -> None:
         predicted = np.where(rng.random(400) < 0.8, labels, ~labels)
         names = {f"g{number:02}": rng.choice(["a", "b"], 400) for number in range(20)}
         frame = predictions(labels, predicted, **names)
-        options = FairnessOptions(depth=1, metrics=["accuracy", "selection_rate", "tpr"])
+        options = FairnessOptions(max_intersection_order=1, metrics=["accuracy", "selection_rate", "tpr"])
         plan = ComparisonPlan.from_frame(frame, CLASSES, options, "yes")
         compared = [gaps_of(grouped, plan) for grouped in plan.group_predictions()]
         gaps = [gap for grouping in correct_together(compared) for gap in grouping.stated]
@@ -98,7 +98,7 @@ def test_what_stands_out_by_itself_alone_says_so() -> None:
     first, other = group_of(85, 15, 15, 85), group_of(77, 23, 24, 76)
     labels, predicted = (np.concatenate(pair) for pair in zip(first, other, strict=True))
     noise = {f"noise{number}": rng.choice(["a", "b"], 400) for number in range(6)}
-    section = audit(predictions(labels, predicted, g=["A"] * 200 + ["B"] * 200, **noise), depth=1)
+    section = audit(predictions(labels, predicted, g=["A"] * 200 + ["B"] * 200, **noise), max_intersection_order=1)
     finding = section.finding("fairness.accuracy_gap.g")
     assert finding.interval is not None
     assert finding.interval.low > 0
@@ -129,7 +129,7 @@ def test_the_band_of_chance_and_the_verdict_agree(seed: int) -> None:
     assert any(row["value"] is not None for row in rows)
     for row in rows:
         if row["value"] is not None:
-            assert (row["value"] > row["null_high"]) == (row["low"] > 0), row
+            assert (row["value"] > row["null_95th_percentile"]) == (row["low"] > 0), row
 
 
 @pytest.mark.parametrize(("rate", "n", "other_n"), [(0.5, 60, 60), (0.9, 1000, 300), (0.95, 40, 40), (0.1, 50, 1000)])

@@ -20,7 +20,7 @@ def build_legal_chapter(
     *,
     tables: Sequence[TableName],
     ll144_options: Ll144Options | None = None,
-    min_group: int = 10,
+    min_group_size: int = 10,
     withheld: Withheld = NOTHING,
 ) -> ChapterContent:
     """Return the chapter of the tables that were asked for; empty where none was.
@@ -31,23 +31,24 @@ def build_legal_chapter(
         positive: index of the favourable class.
         tables: which ones.
         ll144_options: for the table ``ll144``, which has none without them.
-        min_group: groups with fewer rows are shown as too few and never compared.
+        min_group_size: groups with fewer rows are shown as too few and never compared.
         withheld: what may not leave the machine.
     """
     contents = []
     if "ll144" in tables:
-        contents.append(_ll144_content(rows, groupings, positive, ll144_options, min_group, withheld))
+        contents.append(_ll144_content(rows, groupings, positive, ll144_options, min_group_size, withheld))
     if "four_fifths" in tables:
-        contents.append(_four_fifths_content(rows, groupings, positive, min_group, withheld))
+        contents.append(_four_fifths_content(rows, groupings, positive, min_group_size, withheld))
     return join_content("Legal tables", contents)
 
 
 def _four_fifths_content(
-    rows: PredictionArrays, groupings: Sequence[Grouping], positive: int, min_group: int, withheld: Withheld
+    rows: PredictionArrays, groupings: Sequence[Grouping], positive: int, min_group_size: int, withheld: Withheld
 ) -> ChapterContent:
     selected = rows.predictions == positive
     rates_by_attribute = [
-        SelectionRates.from_selection(grouping, selected, rows.units, min_group=min_group) for grouping in groupings
+        SelectionRates.from_selection(grouping, selected, rows.units, min_group_size=min_group_size)
+        for grouping in groupings
     ]
     table = [row for shares in rates_by_attribute for row in four_fifths.rows_of(shares, withheld)]
     repeated = (four_fifths.REPEATED,) if any(shares.repeats for shares in rates_by_attribute) else ()
@@ -64,7 +65,7 @@ def _ll144_content(
     groupings: Sequence[Grouping],
     positive: int,
     options: Ll144Options | None,
-    min_group: int,
+    min_group_size: int,
     withheld: Withheld,
 ) -> ChapterContent:
     try:
@@ -78,7 +79,7 @@ def _ll144_content(
         )
     rates_by_attribute = [
         ll144.leave_out_small_categories(
-            SelectionRates.from_selection(grouping, counted, rows.units, min_group=min_group), options
+            SelectionRates.from_selection(grouping, counted, rows.units, min_group_size=min_group_size), options
         )
         for grouping in categories
     ]
@@ -87,7 +88,7 @@ def _ll144_content(
         findings=tuple(ll144.state_lowest_ratio(shares, options) for shares in rates_by_attribute),
         tables={ll144.NAME: table},
         captions={ll144.NAME: ll144.caption_table(options)},
-        text=ll144.write_notes(len(rows), options, min_group),
+        text=ll144.write_notes(len(rows), options, min_group_size),
     )
 
 

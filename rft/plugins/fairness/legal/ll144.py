@@ -9,6 +9,7 @@ from rft.errors import Unavailable
 from rft.plugins.fairness.legal import Ll144Options
 from rft.plugins.fairness.legal.four_fifths import state_unmeasured_ratio
 from rft.plugins.fairness.legal.ratios import SelectionRates
+from rft.plugins.fairness.measure.group_metrics import INCONCLUSIVE
 from rft.predictions.table import PredictionArrays
 from rft.records import About, Finding, Row, Table
 from rft.stats.gaps import rate_ratio
@@ -108,7 +109,7 @@ def _is_small_category(shares: SelectionRates) -> np.ndarray:
 def _status_of_category(shares: SelectionRates, group: int, options: Ll144Options) -> str:
     small = bool(_is_small_category(shares)[group])
     if not shares.compared[group]:
-        return "left out: under 2 %" if small and options.small_left_out_because else "too few to tell"
+        return "left out: under 2 %" if small and options.small_left_out_because else INCONCLUSIVE
     if shares.reference is None:
         return f"undefined: {shares.undefined}"
     words = "highest rate" if group == shares.reference else "measured"
@@ -157,7 +158,7 @@ def caption_table(options: Ll144Options) -> str:
     )
 
 
-def write_notes(total: int, options: Ll144Options, min_group: int) -> tuple[str, ...]:
+def write_notes(total: int, options: Ll144Options, min_group_size: int) -> tuple[str, ...]:
     """Return what the table is and is not, and which categories were left out by whose judgement."""
     because = options.small_left_out_because
     small = (
@@ -169,6 +170,6 @@ def write_notes(total: int, options: Ll144Options, min_group: int) -> tuple[str,
         f"The Local Law 144 table holds the numbers that 6 RCNY 5-301 asks for, of {total} applicants: the test rows "
         "of this run. The rule wants an independent auditor and historical data, or reasons for test data; whether "
         "these rows are that is for the auditor to say, and the table is not such an audit by itself.",
-        f"{small} Categories with fewer than {min_group} rows have a rate, since the rule asks for it, but no impact "
-        "ratio: they are too few to tell. Those whose category is unknown are counted in a row of their own.",
+        f"{small} Categories with fewer than {min_group_size} rows have a rate, since the rule asks for it, but no "
+        "impact ratio: they are inconclusive. Those whose category is unknown are counted in a row of their own.",
     )

@@ -49,7 +49,7 @@ class SelectionRates:
 
     @classmethod
     def from_selection(
-        cls, grouping: Grouping, chosen: np.ndarray, units: np.ndarray | None, *, min_group: int
+        cls, grouping: Grouping, chosen: np.ndarray, units: np.ndarray | None, *, min_group_size: int
     ) -> SelectionRates:
         """Return the shares of (N,) booleans; groups are compared as in the rest of the section."""
         rows = PredictionArrays(
@@ -57,7 +57,7 @@ class SelectionRates:
         )
         grouped = GroupedPredictions(rows, grouping)
         size_rules = SampleSizeRules(
-            min_group_size=min_group, min_reported_size=min(min_group, SampleSizeRules.min_reported_size)
+            min_group_size=min_group_size, min_reported_size=min(min_group_size, SampleSizeRules.min_reported_size)
         )
         measured = measure_groups(grouped, SELECTION_RATE.name, CHOSEN, size_rules=size_rules, positive=1)
         ratios = Ratios.from_metric(SELECTION_RATE, rows.classes, CHOSEN.positive)

@@ -20,9 +20,18 @@ from rft.stats.scores.calibration import MIN_ROWS_PER_BIN, rms_calibration_error
 from rft.stats.scores.classification import METRICS, Metric, Ratios
 
 OK = "ok"
-INCONCLUSIVE = "too few to tell"
+INCONCLUSIVE = "inconclusive (small sample)"
 TOO_FEW = "too few"
 MIN_UNITS_RESAMPLED = 20  # units of the rarest kind from which on resampling finds no more gaps than it promises
+
+
+def detail_status(status: str, details: str) -> str:
+    """Return a status with what it rests on, such as the number of units, in brackets.
+
+    >>> detail_status("too few", "n = 9"), detail_status(INCONCLUSIVE, "n = 29")
+    ('too few (n = 9)', 'inconclusive (small sample, n = 29)')
+    """
+    return f"{status[:-1]}, {details})" if status == INCONCLUSIVE else f"{status} ({details})"
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,7 @@ class GroupMetric:
         n_denominator: units that have a case of the metric (of a true positive rate: a positive), of the rarest kind of
             case where it needs several.
         effective_n: how many independent cases its cases are worth to an interval.
-        status: ``ok``, ``too few to tell`` (shown, not compared), ``too few``, or ``undefined: ...``.
+        status: ``ok``, ``inconclusive (small sample)`` (shown, not compared), ``too few``, or ``undefined: ...``.
     """
 
     group: str | None

@@ -30,8 +30,8 @@ def check_by_permutation(
 ) -> Finding:
     """Return the finding ``fairness.self_check.<attribute>``: how often a permuted attribute shows a gap."""
     attribute = grouped.grouping.attribute
-    id, title = f"fairness.self_check.{attribute}", f"Self-check: {attribute} shuffled"
-    description = f"How often the audit finds a gap in accuracy when {attribute} is dealt to the people by chance."
+    id, title = f"fairness.self_check.{attribute}", f"Self-check: {attribute} permuted"
+    description = f"How often the audit finds a gap in accuracy when {attribute} is randomly permuted."
     compared = indices_of_compared(_measure_accuracy(grouped, size_rules, positive, seed))
     if len(compared) < 2:
         return not_measured(id, title, "fewer than two groups can be compared", description)
@@ -59,8 +59,8 @@ def check_by_permutation(
         deterministic=True,
         n=PERMUTATIONS,
         about=About(attributes=(attribute,)),
-        description=f"With {attribute} dealt to the people by chance, {n_detected} of {PERMUTATIONS} times a gap in "
-        f"accuracy was found: {verdict}.",
+        description=f"With {attribute} randomly permuted among the people, {n_detected} of {PERMUTATIONS} times a gap "
+        f"in accuracy was found: {verdict}.",
         caveats="Shows that the method invents no gaps on these data, not that it finds the ones that exist.",
     )
 

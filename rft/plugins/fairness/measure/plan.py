@@ -63,9 +63,9 @@ class ComparisonPlan:
                 attribute has more than ``MAX_GROUPS`` groups.
         """
         known = {name: _withhold_groups(grouping, withheld) for name, grouping in _read_groupings(frame).items()}
-        control = None if options.control is None else _select_groupings(known, [options.control])[0]
+        control = None if options.control_feature is None else _select_groupings(known, [options.control_feature])[0]
         attributes = _select_groupings(known, options.attributes or list(known))
-        crossed, omitted = _cross_attributes(attributes, options.depth)
+        crossed, omitted = _cross_attributes(attributes, options.max_intersection_order)
         targets, unasked = _choose_targets(classes, options.classes, positive)
         return cls(
             rows=PredictionArrays.from_frame(frame, classes),

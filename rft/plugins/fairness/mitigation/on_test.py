@@ -9,7 +9,7 @@ import pandas as pd
 from rft.disclosure.withheld import Withheld
 from rft.plugins.fairness import FairnessOptions
 from rft.plugins.fairness.measure.gaps import Gap, compare_groups
-from rft.plugins.fairness.measure.group_metrics import GroupMetric, SampleSizeRules, measure_groups
+from rft.plugins.fairness.measure.group_metrics import GroupMetric, SampleSizeRules, detail_status, measure_groups
 from rft.plugins.fairness.measure.plan import ComparisonPlan
 from rft.plugins.fairness.mitigation.dataset import MitigationExamples
 from rft.plugins.fairness.mitigation.measure import DecisionMetrics, measure_decisions, one_hot_decisions
@@ -42,7 +42,7 @@ def measure_on_test(
         seed: of resampling.
         withheld: what may not leave the machine.
     """
-    asked = FairnessOptions(attributes=[options.attribute], metrics=[options.metric], depth=1)
+    asked = FairnessOptions(attributes=[options.attribute], metrics=[options.metric], max_intersection_order=1)
     plan = ComparisonPlan.from_frame(frame.reset_index(drop=True), classes, asked, positive, withheld)
     [grouped] = plan.group_predictions()
     target = ClassTarget.from_class(positive if METRICS[options.metric].of_class else None, classes)
@@ -65,5 +65,5 @@ def _rate_of_group(grouped: GroupedPredictions, gap: Gap, group: GroupMetric) ->
 
 
 def _left_out(grouped: GroupedPredictions, gap: Gap, withheld: Withheld) -> dict[str, str]:
-    reasons = {str(group.group): f"{group.status} (n = {group.n})" for group in gap.excluded}
+    reasons = {str(group.group): detail_status(group.status, f"n = {group.n}") for group in gap.excluded}
     return reasons | dict.fromkeys(grouped.grouping.withheld, withheld.reason)

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from rft.plugins import Options
 
 Metric = Literal["accuracy", "selection_rate", "tpr", "fpr", "fnr"]
-Method = Literal["threshold", "exponentiated_gradient", "balanced"]
+Method = Literal["threshold", "exponentiated_gradient", "dfr"]
 Constraint = Literal["demographic_parity", "equalized_odds", "true_positive_rate_parity", "false_positive_rate_parity"]
 
 
@@ -20,14 +20,14 @@ class MitigationOptions(Options):
         attribute: the group attribute whose gap is to shrink.
         metric: in what the groups are compared; of the favourable class, but for ``accuracy``.
         methods: what is tried.
-        constraints: what Fairlearn is told to hold, one candidate or more for each; ``balanced`` takes none.
+        constraints: what Fairlearn is told to hold, one candidate or more for each; ``dfr`` takes none.
         max_gap: the candidate that is chosen is the most accurate with at most this gap on validation examples, or
             the one with the smallest gap where none keeps to it.
     """
 
     attribute: str
     metric: Metric
-    methods: list[Method] = Field(default=["threshold", "exponentiated_gradient", "balanced"], min_length=1)
+    methods: list[Method] = Field(default=["threshold", "exponentiated_gradient", "dfr"], min_length=1)
     constraints: list[Constraint] = Field(
         default=["demographic_parity", "equalized_odds", "true_positive_rate_parity"], min_length=1
     )
@@ -42,6 +42,6 @@ class MitigationOptions(Options):
 
     @model_validator(mode="after")
     def _check_constraints_used(self) -> MitigationOptions:
-        if "constraints" in self.model_fields_set and self.methods == ["balanced"]:
-            raise ValueError('constraints has no effect with methods = ["balanced"], which takes none: remove it')
+        if "constraints" in self.model_fields_set and self.methods == ["dfr"]:
+            raise ValueError('constraints has no effect with methods = ["dfr"], which takes none: remove it')
         return self

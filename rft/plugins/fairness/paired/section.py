@@ -75,7 +75,7 @@ def describe_changes(runs: RunPair, options: FairnessOptions, *, verdicts: bool 
     classes, positive, names = runs.classes, runs.positive, runs.names
     plan = ComparisonPlan.from_frame(runs.before, classes, options, positive, runs.withheld)
     pair = PairedPredictions(plan.rows, PredictionArrays.from_frame(runs.after, classes))
-    size_rules = SampleSizeRules(options.min_group, options.shown)
+    size_rules = SampleSizeRules(options.min_group_size, options.reported_size)
     table: list[Row] = []
     findings: list[Finding] = []
     for grouping in plan.attributes:

@@ -38,7 +38,7 @@ def build_chapters(
         *_gap_chapters(single, comparisons),
         _groups_chapter(plan, tabulate_by_group(plan, comparisons, model, seed)),
         ChapterContent(
-            "Worst-off groups and ratios",
+            "Worst groups and ratios",
             [finding for comparison in single for finding in _state_extremes(comparison)],
             folded=True,
         ),

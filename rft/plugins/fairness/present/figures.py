@@ -23,7 +23,7 @@ def draw_gaps(gaps: Table) -> list[Figure]:
                 "low": "low",
                 "high": "high",
                 "band_low": "null_low",
-                "band_high": "null_high",
+                "band_high": "null_95th_percentile",
                 "facet": "attribute",
             },
             where={"finding": True},

@@ -1,4 +1,4 @@
-"""What the section states, in words: gaps, the ratio of the extremes, the worst-off group, and missing values."""
+"""What the section states, in words: gaps, the ratio of the extremes, the worst group, and missing values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rft.plugins.fairness.measure.gaps import Gap
-from rft.plugins.fairness.measure.group_metrics import INCONCLUSIVE, GroupMetric
+from rft.plugins.fairness.measure.group_metrics import INCONCLUSIVE, GroupMetric, detail_status
 from rft.plugins.fairness.measure.small_groups import (
     GroupRate,
     judge_ratio,
@@ -151,10 +151,10 @@ def _rates_of_compared(gap: Gap) -> list[GroupRate]:
 
 
 def state_worst_group(gap: Gap) -> Finding:
-    """Return the finding ``fairness.worst_<metric>.<attribute>``: the worst-off group, with an exact interval."""
+    """Return the finding ``fairness.worst_<metric>.<attribute>``: the worst group, with an exact interval."""
     id, title = (
         f"fairness.worst_{metric_id(gap)}.{gap.attribute}",
-        f"{_capitalize(metric_label(gap))} of the worst-off group by {gap.attribute}",
+        f"{_capitalize(metric_label(gap))} of the worst group by {gap.attribute}",
     )
     description = f"The {gap.metric.worst} {metric_label(gap)} of any group by {gap.attribute}."
     rates = [*_rates_of_compared(gap), *gap.small_rates]
@@ -210,7 +210,7 @@ def explain_not_measured(gap: Gap, *, at_least: int = 2) -> str:
         f"{group.group} is the only one that can ({_describe_denominator(group, gap)})" for group in gap.compared
     ]
     fewer = "fewer than two groups can be compared" if at_least == 2 else "no group can be judged"
-    left = [f"{group.group} has {_describe_status(group, gap)}" for group in gap.excluded]
+    left = [f"{group.group} is {_describe_status(group, gap)}" for group in gap.excluded]
     return f"{fewer}: " + "; ".join([*compared, *left] or ["no example has a group"])
 
 
@@ -223,15 +223,15 @@ def _explain_by_labels(gap: Gap) -> list[str]:
 
 
 def _list_excluded(gap: Gap) -> list[str]:
-    return [f"{group.group} is left out: it has {_describe_status(group, gap)}." for group in gap.excluded]
+    return [f"{group.group} is left out: {_describe_status(group, gap)}." for group in gap.excluded]
 
 
 def _describe_status(group: GroupMetric, gap: Gap) -> str:
     kind = gap.metric.cases if gap.is_share else "of the rarest kind"
     fewer = f", {group.n_denominator} {'with ' * _has_repeats(group)}{kind}" if group.n_denominator < group.n else ""
-    needed = "min_group asks for" if gap.is_share else "a comparison needs"
+    needed = "min_group_size asks for" if gap.is_share else "a comparison needs"
     note = f": fewer independent cases than {needed}" if group.status == INCONCLUSIVE else ""
-    return f"{group.status} (n = {group.n}{' units' * _has_repeats(group)}{fewer}{note})"
+    return detail_status(group.status, f"n = {group.n}{' units' * _has_repeats(group)}{fewer}{note}")
 
 
 def _describe_denominator(group: GroupMetric, gap: Gap) -> str:

@@ -19,10 +19,10 @@ CAPTIONS = {
     "those whose label is the class, or the units that have such examples where units repeat. TPR and FNR are shares "
     "of n_positive, FPR of n_negative. Without a class: over all classes, or the mean of a metric over them",
     "gaps": "The highest group minus the lowest; finding: whether it is a finding too, which rules may name. p: of no "
-    "difference. least and most: what missing group values allow. null_high is the largest gap between these groups "
-    "that chance explains at 95 %; detectable is the smallest gap of the smallest group that is told from none in 80 % "
-    "of samples, at the rates beside it; p_holm is corrected for the number of findings, in rows that are none for the "
-    "number of all rows. One fact, such as the gaps in TPR and FNR, counts once",
+    "difference. bound_low and bound_high: what missing group values allow. null_95th_percentile is the largest gap "
+    "between these groups that chance explains at 95 %; minimum_detectable_effect is the smallest gap of the smallest "
+    "group that is told from none in 80 % of samples, at the rates beside it; p_holm is corrected for the number of "
+    "findings, in rows that are none for the number of all rows. One fact, such as the gaps in TPR and FNR, counts once",
     "intersections": "Every combination of two attributes; n counts its members, of whom a rate may rest on few. With "
     "too few there is no value",
     "calibration": "Test examples of each group in bins of equal size by the probability that is given to the "
@@ -76,14 +76,14 @@ def row_of_gap(gap: Gap, *, judged: bool, p_holm: float | None, bounds: GapBound
         "p": gap.p_value,
         "p_holm": p_holm,
         "null_low": None if gap.null_95th_percentile is None else 0.0,
-        "null_high": gap.null_95th_percentile,
-        "detectable": detectable.gap if detectable else None,
-        "detectable_group": gap.smallest.group if detectable else None,
-        "detectable_group_rate": detectable.group_rate if detectable else None,
-        "detectable_rest_rate": detectable.rest if detectable else None,
-        "least": bounds.low if bounds else None,
-        "most": bounds.high if bounds else None,
-        "left_out": ", ".join(f"{group.group} ({group.status})" for group in gap.excluded) or None,
+        "null_95th_percentile": gap.null_95th_percentile,
+        "minimum_detectable_effect": detectable.gap if detectable else None,
+        "mde_group": gap.smallest.group if detectable else None,
+        "mde_group_rate": detectable.group_rate if detectable else None,
+        "mde_rest_rate": detectable.rest if detectable else None,
+        "bound_low": bounds.low if bounds else None,
+        "bound_high": bounds.high if bounds else None,
+        "left_out": ", ".join(f"{group.group}: {group.status}" for group in gap.excluded) or None,
         "finding": judged,
         "status": gap.status,
     }

@@ -16,7 +16,7 @@ from rft.plugins.fairness.mitigation.decision_rules import LinearHead
 from rft.plugins.fairness.mitigation.methods.candidates import Candidate, suppress_warnings
 from rft.plugins.fairness.mitigation.methods.logistic import FeatureSpace, new_regression, weights_and_biases
 
-METHOD = "balanced"
+METHOD = "dfr"
 STRENGTHS = (1.0, 10.0, 100.0)
 SUBSETS = 10
 MIN_EXAMPLES_PER_CELL = 5  # examples of each cell in a subset
