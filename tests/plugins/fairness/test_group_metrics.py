@@ -217,7 +217,7 @@ def test_undefined_is_undefined_in_the_table_the_gap_and_the_verdict(
     assert isinstance(rows[0]["n"], int)
     gap = section.finding(f"fairness.{metric}_gap.place")
     assert (gap.status, gap.value) == ("not_measured", None)
-    assert f"y has {status} (n = {rows[0]['n']}" in gap.reason
+    assert f"y is {status} (n = {rows[0]['n']}" in gap.reason
     verdict = judge([Rule(finding=gap.id, max=0.1)], [section])
     assert verdict.status == "uncertain"
     assert status in verdict.rules[0].explanation
@@ -280,7 +280,7 @@ def test_a_group_of_one_value_has_a_gap_without_an_interval_and_the_audit_goes_o
 
 
 def test_an_average_over_classes_that_rests_on_two_people_each_is_too_few_to_tell() -> None:
-    """Group y has 15 people of each class; one of them has nine tenths of the rows of it."""
+    """Group y is 15 people of each class; one of them has nine tenths of the rows of it."""
     rng = np.random.default_rng(0)
     people = np.repeat(np.arange(60), np.where(np.isin(np.arange(60), (30, 45)), 126, 1))
     labels = ((people % 30) >= 15).astype(bool)

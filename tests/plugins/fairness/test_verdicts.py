@@ -51,7 +51,7 @@ def test_every_interval_of_a_gap_is_one_of_a_size() -> None:
     section = audit(
         frame.assign(score_no=1 - scores, score_yes=scores),
         metrics=["accuracy", "tpr", "roc_auc", "mean_score", "log_loss"],
-        depth=2,
+        max_intersection_order=2,
     )
     gaps = [finding for finding in section.findings if "_gap." in finding.id]
     assert len(gaps) == 15
@@ -66,7 +66,7 @@ LEGAL = {
     "tables": ["four_fifths", "ll144"],
     "ll144": {"sex": "s", "race": "g"},
     "metrics": ["selection_rate"],
-    "depth": 1,
+    "max_intersection_order": 1,
 }
 
 

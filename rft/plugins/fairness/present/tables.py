@@ -22,7 +22,8 @@ CAPTIONS = {
     "difference. bound_low and bound_high: what missing group values allow. null_95th_percentile is the largest gap "
     "between these groups that chance explains at 95 %; minimum_detectable_effect is the smallest gap of the smallest "
     "group that is told from none in 80 % of samples, at the rates beside it; p_holm is corrected for the number of "
-    "findings, in rows that are none for the number of all rows. One fact, such as the gaps in TPR and FNR, counts once",
+    "findings, in rows that are none for the number of all rows. One fact, such as the gaps in TPR and FNR, counts "
+    "once",
     "intersections": "Every combination of two attributes; n counts its members, of whom a rate may rest on few. With "
     "too few there is no value",
     "calibration": "Test examples of each group in bins of equal size by the probability that is given to the "
