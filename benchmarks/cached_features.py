@@ -18,14 +18,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from rft.backbones.load import load
-from rft.backbones.partition.cut import cut
+from rft.backbones.load import load_backbone
+from rft.backbones.partition.cut import cut_classifier
 from rft.backbones.partition.replay import Suffix
 from rft.config.schema import DataConfig, ModelConfig
-from rft.data import read
+from rft.data import read_dataset
 from rft.data.images import ImageInputs
 from rft.features import Store
-from rft.features.extract import choose_precision, extract
+from rft.features.extract import choose_precision, extract_features
 from rft.records import Split
 from rft.training import Job, Recipe, Task
 from rft.training.loop import StandardTrainer
@@ -52,19 +52,19 @@ def main() -> None:
 
 def _once(options: argparse.Namespace, folder: Path, turn: int) -> tuple[float, float, float]:
     _pictures(folder / "photos", options.pictures)
-    splits = read(DataConfig(folder="photos", test=0.1), folder, 0).splits
+    splits = read_dataset(DataConfig(folder="photos", test=0.1), folder, 0).splits
     settings = ModelConfig(backbone=options.backbone, weights="random")
-    backbone = load(settings, folder, modality="image", seed=0, offline=True)
-    parts = cut(backbone.classifier(2, False, 0), options.freeze, "full", backbone.example)
-    inputs = ImageInputs(splits, backbone.preparation, 10**7)
+    backbone = load_backbone(settings, folder, modality="image", seed=0, offline=True)
+    parts = cut_classifier(backbone.classifier(2, False, 0), options.freeze, "full", backbone.example)
+    inputs = ImageInputs(splits, backbone.preprocessing, 10**7)
     start = time.perf_counter()
-    _plain(parts.plain(0).train(), inputs, splits["train"], options.epochs)
+    _plain(parts.whole_suffix(0).train(), inputs, splits["train"], options.epochs)
     plain = time.perf_counter() - start
     seconds = []
     for _ in range(2):
         start = time.perf_counter()
         store, precision = Store(folder / f"cache{turn}", "benchmark"), choose_precision("auto")
-        features = extract(parts.prefix(), inputs, splits["train"], store, device="cpu", precision=precision)
+        features = extract_features(parts.prefix(), inputs, splits["train"], store, device="cpu", precision=precision)
         recipe = Recipe(options.epochs, "sgd", 0.001, 0.9, 0.0, BATCH)
         labels = torch.from_numpy(splits["train"].labels)
         StandardTrainer().fit(Task(features, labels, None, parts.new_suffix, recipe), [Job(0)])

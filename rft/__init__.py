@@ -59,7 +59,7 @@ def load(folder: str | Path) -> SavedModel | Any:
     A folder that a plugin wrote holds a model of its own, such as ``mitigated``; see ``MitigatedModel.predict``.
     """
     from rft.models.saved import load_model
-    from rft.plugins import discover
+    from rft.plugins import discover_plugins
 
-    loaded = (registered.plugin.load_model(Path(folder)) for registered in discover().values())
+    loaded = (registered.plugin.load_model(Path(folder)) for registered in discover_plugins().values())
     return next((model for model in loaded if model is not None), None) or load_model(folder)

@@ -22,7 +22,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from rft.errors import OutputError
 from rft.records import AuditRun, Finding
-from rft.runtime.progress import track
+from rft.runtime.progress import track_progress
 
 PICTURES = 1200
 SIDE = 96  # px
@@ -63,7 +63,7 @@ batch_size = 32
 [attribution]
 samples = 12
 
-[[attribution.suspect]]
+[[attribution.shortcut]]
 name = "stamp"
 region = [0.0, 0.0, 0.2, 0.2]        # left, top, right, bottom, as shares of the picture
 
@@ -81,7 +81,7 @@ max = 0.15
 because = "an example: a group that nothing was done to"
 
 [[policy]]
-finding = "attribution.suspect.stamp"
+finding = "attribution.shortcut.stamp"
 max = 0.05
 because = "an example: stamps must not decide"
 """
@@ -165,7 +165,7 @@ def write_data(folder: Path, seed: int = 0) -> None:
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(len(digits.images))[:PICTURES]
     rows = []
-    for number, index in enumerate(track(chosen, "Pictures")):
+    for number, index in enumerate(track_progress(chosen, "Pictures")):
         truth = ("even", "odd")[digits.target[index] % 2]
         scanner, stamped = ("new", "old")[rng.integers(2)], bool(rng.random() < STAMP_SHARE)
         picture = _scan(_draw(digits.images[index]), rng, degraded=scanner == "old")
@@ -215,7 +215,7 @@ def check(run: AuditRun, *, private: bool) -> tuple[Expectation, ...]:
     )
     return (
         _expect(run, "scanner", "fairness.accuracy_gap.scanner", "the gap is found, interval above 0", _above(0.0)),
-        _expect(run, "stamp", "attribution.suspect.stamp", "the reliance is found", _accused),
+        _expect(run, "stamp", "attribution.shortcut.stamp", "the reliance is found", _accused),
         _expect(run, "memory", "privacy.membership_auc", *memory),
         _expect(run, "control", "fairness.accuracy_gap.control", "not accused", lambda finding: not _accused(finding)),
     )

@@ -191,7 +191,9 @@ def fresh(code: str) -> subprocess.CompletedProcess:
 
 def test_importing_is_light() -> None:
     heavy = "{'torch', 'opacus', 'fairlearn', 'captum', 'sklearn', 'matplotlib', 'pandas'} & set(sys.modules)"
-    done = fresh(f"import sys, rft, rft.plugins, rft.cli; rft.plugins.discover(); print({heavy}); assert not {heavy}")
+    done = fresh(
+        f"import sys, rft, rft.plugins, rft.cli; rft.plugins.discover_plugins(); print({heavy}); assert not {heavy}"
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -19,7 +19,7 @@ from rft.backbones.partition.frozen_part import Batch, FrozenPart
 Pooling = Literal["mean", "cls", "last"]
 
 
-def flat(output: Tensor) -> Tensor:
+def flatten_output(output: Tensor) -> Tensor:
     """Return (B, D) features from what torchvision and timm give without their classifiers."""
     return output.flatten(1)
 
@@ -41,7 +41,7 @@ class ImageBackbone(nn.Module):
         network: nn.Module,
         mean: Iterable[float],
         std: Iterable[float],
-        pooled: Callable[[Any], Tensor] = flat,
+        pooled: Callable[[Any], Tensor] = flatten_output,
     ) -> None:
         super().__init__()
         self.network, self.pooled = network, pooled
@@ -63,10 +63,10 @@ class TextBackbone(nn.Module):
     def forward(self, inputs: Batch) -> Tensor:
         """Map ``{"input_ids": (B, T), "attention_mask": (B, T)}`` to (B, D) features."""
         output = self.network(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
-        return pool(output.last_hidden_state, inputs["attention_mask"], self.pooling)
+        return pool_tokens(output.last_hidden_state, inputs["attention_mask"], self.pooling)
 
 
-def pool(hidden: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
+def pool_tokens(hidden: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
     """Return (B, D) from (B, T, D) hidden states: their mean over real tokens, the first, or the last real one."""
     if pooling == "cls":
         return hidden[:, 0]
@@ -91,10 +91,10 @@ class Head(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Map ``{"features": (B, D)}`` to (B, K) logits."""
-        return self.linear(scaled(batch["features"], row_norm=self.row_norm))
+        return self.linear(scale_rows(batch["features"], row_norm=self.row_norm))
 
 
-def scaled(features: Tensor, *, row_norm: bool) -> Tensor:
+def scale_rows(features: Tensor, *, row_norm: bool) -> Tensor:
     """Return (..., D) features as a head sees them: with ``row_norm`` each row has length sqrt(D)."""
     return nn.functional.normalize(features, dim=-1) * features.shape[-1] ** 0.5 if row_norm else features
 
@@ -153,8 +153,10 @@ class Classifier(InputClassifier):
         if part.plain:
             return self.backbone(inputs)
         if part.layer is None:
-            made = frozen_part.outputs(lambda batch: {"features": self.backbone(batch)}, inputs, part.precision)
-            return frozen_part.passed(made["features"], part.cache)
+            outputs = frozen_part.run_frozen_part(
+                lambda batch: {"features": self.backbone(batch)}, inputs, part.precision
+            )
+            return frozen_part.round_to_cache(outputs["features"], part.cache)
         return frozen_part.through_cut(self, self.backbone, part, inputs)
 
 
@@ -172,7 +174,7 @@ def find_spatial_layer(backbone: nn.Module, shape: Sequence[int], prefix: str = 
     """Find the last module that gives a feature map, by running one grey (C, H, W) image through an image backbone."""
     last: list[str | None] = [None]
 
-    def remember(name: str) -> Callable[..., None]:
+    def hook_for(name: str) -> Callable[..., None]:
         def hook(_module: nn.Module, _inputs: object, output: object) -> None:
             if not isinstance(output, Tensor):
                 return
@@ -184,7 +186,7 @@ def find_spatial_layer(backbone: nn.Module, shape: Sequence[int], prefix: str = 
         return hook
 
     handles = [
-        module.register_forward_hook(remember(prefix + name)) for name, module in backbone.named_modules() if name
+        module.register_forward_hook(hook_for(prefix + name)) for name, module in backbone.named_modules() if name
     ]
     device = next(backbone.parameters()).device
     with torch.no_grad():

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
@@ -25,12 +21,14 @@ from rft.backbones.classifier import (
 from rft.backbones.partition.trace import FAILURES, first_line
 from rft.backbones.sources import snapshot, timm, torchvision, transformers, weights
 from rft.backbones.sources.hub import split_revision
+from rft.backbones.sources.library import BackboneLibrary
 from rft.config.schema import ModelConfig
-from rft.data.preprocessing import Preprocessing
-from rft.data.text import Tokenisation
+from rft.data.preprocessing import ImagePreprocessing
+from rft.data.text import TextPreprocessing
 from rft.errors import ModelError, near
 
-LIBRARIES: dict[str, ModuleType] = {"torchvision": torchvision, "timm": timm}  # their models are known by name
+# Their models are known by name; another library is another record.
+LIBRARIES = {library.name: library for library in (torchvision.LIBRARY, timm.LIBRARY)}
 HUB = "transformers"
 
 
@@ -41,15 +39,15 @@ class LoadedBackbone:
     Attributes:
         backbone: a batch of inputs in, (B, D) features out.
         dimension: D.
-        preparation: how items become its inputs.
+        preprocessing: how items become its inputs.
         weights_sha256: of the weights file, or of the tensors where there is no single file.
-        identity: what its outputs depend on beside tensors and preparation.
+        identity: what its outputs depend on beside tensors and preprocessing.
         revision: the commit of the hub that the weights are of; None for weights from elsewhere.
     """
 
     backbone: nn.Module
     dimension: int
-    preparation: Preprocessing | Tokenisation
+    preprocessing: ImagePreprocessing | TextPreprocessing
     weights_sha256: str
     identity: dict[str, Any]
     revision: str | None = None
@@ -57,12 +55,12 @@ class LoadedBackbone:
     @property
     def modality(self) -> str:
         """``image`` or ``text``."""
-        return "image" if isinstance(self.preparation, Preprocessing) else "text"
+        return "image" if isinstance(self.preprocessing, ImagePreprocessing) else "text"
 
     @property
     def input_shape(self) -> tuple[int, int, int] | None:
         """Channels, height and width of the pictures it takes; None for texts."""
-        return self.preparation.shape if isinstance(self.preparation, Preprocessing) else None
+        return self.preprocessing.shape if isinstance(self.preprocessing, ImagePreprocessing) else None
 
     def classifier(self, classes: int, row_norm: bool, seed: int) -> Classifier:
         """Join the backbone with a new head for this number of classes."""
@@ -80,7 +78,7 @@ class LoadedBackbone:
         random = torch.Generator().manual_seed(seed)
         if self.input_shape is not None:
             return {"pixels": torch.rand(count, *self.input_shape, generator=random)}
-        return made_up_texts(self.preparation.tokenizer, count, tokens, random)  # type: ignore[union-attr]
+        return made_up_texts(self.preprocessing.tokenizer, count, tokens, random)  # type: ignore[union-attr]
 
 
 def made_up_texts(tokenizer: Any, count: int, tokens: int, random: torch.Generator) -> Batch:
@@ -93,11 +91,13 @@ def made_up_texts(tokenizer: Any, count: int, tokens: int, random: torch.Generat
     return {"input_ids": torch.where(mask.bool(), ids, tokenizer.pad_token_id), "attention_mask": mask}
 
 
-def load(config: ModelConfig, folder: Path, *, modality: str, seed: int, offline: bool) -> LoadedBackbone:
+def load_backbone(
+    model_config: ModelConfig, folder: Path, *, modality: str, seed: int, offline: bool
+) -> LoadedBackbone:
     """Build the backbone that ``[model]`` names and load its weights.
 
     Args:
-        config: the ``[model]`` table.
+        model_config: the ``[model]`` table.
         folder: what a path to weights is relative to.
         modality: ``image`` or ``text``, as the data says.
         seed: initialises ``weights = "random"``.
@@ -106,164 +106,121 @@ def load(config: ModelConfig, folder: Path, *, modality: str, seed: int, offline
     Raises:
         ModelError: for an unknown name, weights that do not fit, or weights that are more than tensors.
     """
-    assert config.backbone is not None
-    library, slash, name = config.backbone.partition("/")
+    assert model_config.backbone is not None
+    library, slash, name = model_config.backbone.partition("/")
     if not slash or library not in (*LIBRARIES, HUB):
         raise ModelError(
-            f"{config.backbone!r} is no backbone; expected library/name with one of {', '.join([*LIBRARIES, HUB])}",
+            f"{model_config.backbone!r} is no backbone; expected library/name with one of "
+            f"{', '.join([*LIBRARIES, HUB])}",
             where="model.backbone",
-            remedy=near(config.backbone, [f"{key}/{each}" for key in LIBRARIES for each in _names_if_installed(key)]),
+            remedy=near(
+                model_config.backbone,
+                [f"{key}/{model_name}" for key in LIBRARIES for model_name in _names_if_installed(key)],
+            ),
         )
     if library == HUB:
-        return _from_folder(config, name, folder, modality=modality, seed=seed, offline=offline)
+        return _load_from_folder(model_config, name, folder, modality=modality, seed=seed, offline=offline)
     if modality != "image":
         raise ModelError(
             f"{library} has backbones for pictures only", where="model.backbone", remedy="Texts: transformers/<name>."
         )
-    return _by_name(config, LIBRARIES[library], library, name, folder, seed=seed, offline=offline)
+    return _load_by_name(model_config, LIBRARIES[library], name, folder, seed=seed, offline=offline)
 
 
 def load_untrained(name: str, folder: Path, *, image_size: int | None, offline: bool) -> LoadedBackbone:
-    """Build a backbone with random weights, to look at its layers; raises ``ModelError`` as ``load`` does."""
+    """Build a backbone with random weights, to look at its layers; raises ``ModelError`` as ``load_backbone`` does."""
     modality = "image"
     if name.startswith(f"{HUB}/"):
-        source = snapshot.find(name.removeprefix(f"{HUB}/"), folder, offline=offline, where="BACKBONE")
+        source = snapshot.find_snapshot(name.removeprefix(f"{HUB}/"), folder, offline=offline, where="BACKBONE")
         modality = transformers.modality_of(source)
-    config = ModelConfig(backbone=name, weights="random", image_size=image_size)
-    return load(config, folder, modality=modality, seed=0, offline=offline)
+    model_config = ModelConfig(backbone=name, weights="random", image_size=image_size)
+    return load_backbone(model_config, folder, modality=modality, seed=0, offline=offline)
 
 
-def untrained_like(backbone: LoadedBackbone, config: ModelConfig, folder: Path, seed: int) -> LoadedBackbone:
+def untrained_like(backbone: LoadedBackbone, model_config: ModelConfig, folder: Path, seed: int) -> LoadedBackbone:
     """Return the same network with random weights."""
     if backbone.identity["library"] == HUB:
         network = transformers.untrained_like(backbone.backbone, seed)
-        return _probe(network, backbone.preparation, hash_tensors(network.state_dict()), backbone.identity, HUB)
+        return _measure_dimension(
+            network, backbone.preprocessing, hash_tensors(network.state_dict()), backbone.identity, HUB
+        )
     name = f"{backbone.identity['library']}/{backbone.identity['name']}"  # without a revision of its weights
-    random = config.model_copy(update={"backbone": name, "weights": "random"})
-    return load(random, folder, modality=backbone.modality, seed=seed, offline=True)
+    random = model_config.model_copy(update={"backbone": name, "weights": "random"})
+    return load_backbone(random, folder, modality=backbone.modality, seed=seed, offline=True)
 
 
-def _from_folder(
-    config: ModelConfig, name: str, folder: Path, *, modality: str, seed: int, offline: bool
+def _load_from_folder(
+    model_config: ModelConfig, name: str, folder: Path, *, modality: str, seed: int, offline: bool
 ) -> LoadedBackbone:
-    if config.weights not in ("pretrained", "random"):
+    if model_config.weights not in ("pretrained", "random"):
         raise ModelError(
-            f"{config.weights!r}: the weights of a transformers backbone are those in its folder",
+            f"{model_config.weights!r}: the weights of a transformers backbone are those in its folder",
             where="model.weights",
             remedy='Expected "pretrained" or "random"; name another folder in model.backbone.',
         )
-    source = snapshot.find(name, folder, offline=offline, where="model.backbone")
+    source = snapshot.find_snapshot(name, folder, offline=offline, where="model.backbone")
     backbone: TextBackbone | ImageBackbone
-    preparation: Preprocessing | Tokenisation
+    preprocessing: ImagePreprocessing | TextPreprocessing
     if modality == "text":
-        backbone, preparation = transformers.text_backbone(source, config, seed=seed)
+        backbone, preprocessing = transformers.text_backbone(source, model_config, seed=seed)
         pooling: str = backbone.pooling
     else:
-        pretrained = config.weights == "pretrained"
-        size = config.image_size
-        backbone, preparation = transformers.image_backbone(source, pretrained=pretrained, seed=seed, image_size=size)
+        pretrained = model_config.weights == "pretrained"
+        size = model_config.image_size
+        backbone, preprocessing = transformers.image_backbone(source, pretrained=pretrained, seed=seed, image_size=size)
         pooling = backbone.pooled.__name__
     identity = {"library": HUB, "pooling": pooling, "config_sha256": transformers.config_sha256(backbone.network)}
-    loaded = _probe(backbone, preparation, hash_tensors(backbone.network.state_dict()), identity, name)
+    loaded = _measure_dimension(backbone, preprocessing, hash_tensors(backbone.network.state_dict()), identity, name)
     return replace(loaded, revision=source.revision)
 
 
-def _by_name(
-    config: ModelConfig, module: ModuleType, library: str, name: str, folder: Path, *, seed: int, offline: bool
+def _load_by_name(
+    model_config: ModelConfig, library: BackboneLibrary, name: str, folder: Path, *, seed: int, offline: bool
 ) -> LoadedBackbone:
     name, revision = split_revision(name)
-    if revision is not None and not (library == "timm" and config.weights == "pretrained"):
+    if revision is not None and not (library.has_revisions and model_config.weights == "pretrained"):
         raise ModelError(
             f"the revision {revision!r} is one of the hub, which these weights are not from",
             where="model.backbone",
             remedy="Leave it out.",
         )
-    build = _of_torchvision if library == "torchvision" else partial(_of_timm, revision=revision)
-    built = build(config, name, folder, seed=seed, offline=offline)
+    built = library.build(model_config, name, folder, revision=revision, seed=seed, offline=offline)
     tensors = dict(built.network.state_dict())
     sha256 = built.file.sha256 if built.file else hash_tensors(tensors)
-    network = module.remove_classifier(built.network)
+    network = library.remove_classifier(built.network)
     if built.file:
         weights.load_into(network, built.file, tensors)
-    backbone = ImageBackbone(network, built.preparation.mean, built.preparation.std)
-    identity = {"library": library, "name": name} | ({"recipe": built.recipe} if built.recipe else {})
-    loaded = _probe(backbone, built.preparation, sha256, identity, f"{library}/{name}")
+    backbone = ImageBackbone(network, built.preprocessing.mean, built.preprocessing.std)
+    identity = {"library": library.name, "name": name} | ({"recipe": built.recipe} if built.recipe else {})
+    loaded = _measure_dimension(backbone, built.preprocessing, sha256, identity, f"{library.name}/{name}")
     return replace(loaded, revision=built.commit)
 
 
-class _Built(NamedTuple):
-    """A network with its own classifier, and the weights that are still to be loaded into it, if any."""
-
-    network: nn.Module
-    preparation: Preprocessing
-    file: weights.WeightsFile | None = None
-    recipe: str | None = None
-    commit: str | None = None
-
-
-def _of_torchvision(config: ModelConfig, name: str, folder: Path, *, seed: int, offline: bool) -> _Built:
-    torchvision.check_name(name)
-    by_name = config.weights == "pretrained" or torchvision.is_name_of_weights(name, config.weights)
-    file = None
-    if config.weights != "random" and not by_name:
-        torchvision.check_weights(name, config.weights)
-        file = torchvision.current_names(weights.read(config.weights, folder))
-    recipe = torchvision.find_recipe(name, config.weights, file.sha256 if file else None, config.preprocessing)
-    if by_name:
-        chosen = torchvision.find_recipe(name, config.weights, None, None)
-        file = torchvision.published(name, chosen, offline=offline)
-    with _seeded(seed):
-        network = torchvision.architecture(name, str(recipe))
-    preparation = torchvision.preprocessing(recipe, image_size=config.image_size)
-    return _Built(network, preparation, file, recipe=str(recipe))
-
-
-def _of_timm(config: ModelConfig, name: str, folder: Path, *, revision: str | None, seed: int, offline: bool) -> _Built:
-    if config.weights == "pretrained":
-        timm.require_weights(name, offline=offline)
-    timm.check_name(name)
-    file = None if config.weights in ("pretrained", "random") else weights.read(config.weights, folder)
-    commit = None
-    with _seeded(seed):
-        if config.weights == "pretrained":
-            network, commit = timm.pretrained(name, revision, offline=offline)
-        else:
-            network = timm.architecture(name)
-    preparation = timm.preprocessing(network, image_size=config.image_size)
-    return _Built(network, preparation, file, commit=commit)
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Draw random weights from a seed, and leave the global random state as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        yield
-
-
-def architecture(
-    identity: dict[str, Any], preparation: dict[str, Any], modality: str, hub_folder: Path
+def rebuild_backbone(
+    identity: dict[str, Any], preprocessing: dict[str, Any], modality: str, hub_folder: Path
 ) -> LoadedBackbone:
     """Rebuild the backbone of a saved model, to load its tensors into.
 
     Args:
         identity: as in ``LoadedBackbone.identity``.
-        preparation: as ``facts`` of its preparation gives it.
+        preprocessing: as ``facts`` of its preprocessing gives it.
         modality: ``image`` or ``text``.
         hub_folder: for transformers, the folder with the config and the tokenizer's files.
     """
     if identity["library"] == HUB:
-        backbone, prepared = transformers.read_description(hub_folder, preparation, modality, identity["pooling"])
-        return _probe(backbone, prepared, "", identity, HUB)
-    module = LIBRARIES[identity["library"]]
-    network = module.remove_classifier(module.architecture(identity["name"], identity.get("recipe")))
-    prepared = module.saved_preprocessing(preparation)
-    return _probe(ImageBackbone(network, prepared.mean, prepared.std), prepared, "", identity, identity["name"])
+        backbone, prepared = transformers.read_description(hub_folder, preprocessing, modality, identity["pooling"])
+        return _measure_dimension(backbone, prepared, "", identity, HUB)
+    library = LIBRARIES[identity["library"]]
+    network = library.remove_classifier(library.build_architecture(identity["name"], identity.get("recipe")))
+    prepared = library.saved_preprocessing(preprocessing)
+    return _measure_dimension(
+        ImageBackbone(network, prepared.mean, prepared.std), prepared, "", identity, identity["name"]
+    )
 
 
-def _probe(
+def _measure_dimension(
     backbone: nn.Module,
-    preparation: Preprocessing | Tokenisation,
+    preprocessing: ImagePreprocessing | TextPreprocessing,
     sha256: str,
     identity: dict[str, Any],
     name: str,
@@ -271,7 +228,7 @@ def _probe(
     """Measure the number of features on made-up inputs; refuse a backbone that does not give a vector."""
     backbone.requires_grad_(False).eval()
     weights.check_finite(backbone, name)
-    loaded = LoadedBackbone(backbone, 0, preparation, sha256, identity)
+    loaded = LoadedBackbone(backbone, 0, preprocessing, sha256, identity)
     try:
         with torch.no_grad():
             features = backbone(loaded.example(2, 6, 0))
@@ -287,6 +244,6 @@ def _probe(
 
 def _names_if_installed(library: str) -> list[str]:
     try:
-        return LIBRARIES[library].names()
+        return LIBRARIES[library].list_names()
     except ModelError:
         return []

@@ -8,11 +8,11 @@ from rft.cli.app import Debug, out, report_errors
 def plugins(debug: Debug = False) -> None:
     """List the plugins with version and origin."""
     with report_errors(debug):
-        from rft.plugins import discover
+        from rft.plugins import discover_plugins
 
         rows = []
-        for name, each in discover().items():
-            missing = each.missing()
+        for name, each in discover_plugins().items():
+            missing = each.missing_distributions()
             state = f"needs {', '.join(missing)}: {each.install_hint()}" if missing else "ready"
             switch = "always on" if each.plugin.always_on else f"[{name}]"
             rows.append([name, each.distribution, each.version, switch, state])

@@ -63,9 +63,9 @@ def _checked_in_part(found: Verification) -> list[str]:
 
 def _show_recorded(name: str, recorded: Any, folder: Path | None) -> bool:
     """Say what a plugin finds of what it recorded with the run; return whether that was checked."""
-    from rft.plugins import discover
+    from rft.plugins import discover_plugins
 
-    registered = discover().get(name)
+    registered = discover_plugins().get(name)
     check = registered.plugin.verify_evidence(recorded, folder) if registered else None
     out.say(check.sentence if check else f"What the plugin {name} recorded was not checked: it cannot, or is missing.")
     return check is not None and check.checked

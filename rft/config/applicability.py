@@ -71,14 +71,14 @@ POPULATION = Applies(
 
 def refuse_idle(table: BaseModel, name: str, situation: Situation, file: str) -> None:
     """Raise ``ConfigError`` for keys of a table, or of tables in it, that were given and have no effect."""
-    idle = list(_idle(table, name, situation))
+    idle = list(_idle_keys(table, name, situation))
     for reason in dict.fromkeys(rule.otherwise for _, rule in idle):
         keys = [key for key, rule in idle if rule.otherwise == reason]
         said = f"{', '.join(keys)}: {'have' if len(keys) > 1 else 'has'} no effect here: {reason}"
         raise ConfigError(said, where=file, remedy=f"Remove {' and '.join(keys)}.")
 
 
-def _idle(table: BaseModel, name: str, situation: Situation) -> Iterator[tuple[str, Applies]]:
+def _idle_keys(table: BaseModel, name: str, situation: Situation) -> Iterator[tuple[str, Applies]]:
     """Yield the full names of keys without effect, with the rule that says so."""
     for key in sorted(table.model_fields_set):
         value, path = getattr(table, key), f"{name}.{key}" if name else key
@@ -88,8 +88,8 @@ def _idle(table: BaseModel, name: str, situation: Situation) -> Iterator[tuple[s
             if isinstance(rule, Applies) and not rule.where(situation, value):
                 yield path, rule
         if isinstance(value, BaseModel):
-            yield from _idle(value, path, situation)
+            yield from _idle_keys(value, path, situation)
         elif isinstance(value, list):
-            for number, each in enumerate(value, start=1):
-                if isinstance(each, BaseModel):
-                    yield from _idle(each, f"{path}.{number}", situation)
+            for number, nested_table in enumerate(value, start=1):
+                if isinstance(nested_table, BaseModel):
+                    yield from _idle_keys(nested_table, f"{path}.{number}", situation)

@@ -69,7 +69,7 @@ class LoadedConfig:
         return raw
 
 
-def load(path: Path, overrides: list[str], options: Mapping[str, type[Options]]) -> LoadedConfig:
+def load_config(path: Path, overrides: list[str], options: Mapping[str, type[Options]]) -> LoadedConfig:
     """Read and validate a config.
 
     Args:
@@ -80,17 +80,17 @@ def load(path: Path, overrides: list[str], options: Mapping[str, type[Options]])
     Raises:
         ConfigError: with file and key, for anything that is not as it should be.
     """
-    raw = _read(path)
+    raw = _read_toml(path)
     for override in overrides:
-        _override(raw, override)
+        _apply_override(raw, override)
     unknown = sorted(set(raw) - set(Config.model_fields) - set(options))
     if unknown:
         known = [*Config.model_fields, *options]
         raise ConfigError(
-            f"unknown key {unknown[0]!r}", where=path.name, remedy=near(unknown[0], known) or _list(known)
+            f"unknown key {unknown[0]!r}", where=path.name, remedy=near(unknown[0], known) or _list_keys(known)
         )
-    core = _validate(Config, {key: raw[key] for key in raw if key in Config.model_fields}, path.name)
-    plugins = {name: _validate(options[name], raw[name], path.name, name) for name in options if name in raw}
+    core = _validate_table(Config, {key: raw[key] for key in raw if key in Config.model_fields}, path.name)
+    plugins = {name: _validate_table(options[name], raw[name], path.name, name) for name in options if name in raw}
     situation = core.situation(plugins)
     for name, table in {"": core, **plugins}.items():
         refuse_idle(table, name, situation, path.name)
@@ -99,14 +99,14 @@ def load(path: Path, overrides: list[str], options: Mapping[str, type[Options]])
 
 def load_policy(path: Path) -> list[Rule]:
     """Read the ``[[policy]]`` rules of a TOML file; other tables of a whole config are allowed and ignored."""
-    raw = _read(path)
+    raw = _read_toml(path)
     rules = raw.get("policy", [])
     if not isinstance(rules, list) or not rules:
         raise ConfigError("holds no [[policy]] rules", where=path.name)
-    return [_validate(Rule, rule, path.name, f"policy.{index}") for index, rule in enumerate(rules, 1)]
+    return [_validate_table(Rule, rule, path.name, f"policy.{index}") for index, rule in enumerate(rules, 1)]
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -119,7 +119,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from None
 
 
-def _override(raw: dict[str, Any], override: str) -> None:
+def _apply_override(raw: dict[str, Any], override: str) -> None:
     try:
         override.encode()
     except UnicodeEncodeError:
@@ -140,7 +140,7 @@ def _override(raw: dict[str, Any], override: str) -> None:
     table[parts[-1]] = value
 
 
-def _validate(model: type[BaseModel], content: Any, file: str, prefix: str = "") -> Any:
+def _validate_table(model: type[BaseModel], content: Any, file: str, prefix: str = "") -> Any:
     try:
         return model.model_validate(content)
     except ValidationError as error:
@@ -150,10 +150,14 @@ def _validate(model: type[BaseModel], content: Any, file: str, prefix: str = "")
         if first["type"] == "extra_forbidden":
             known = _known_keys(model, list(first["loc"][:-1]))
             name = str(first["loc"][-1])
-            raise ConfigError(f"{key}: unknown key", where=file, remedy=near(name, known) or _list(known)) from None
+            raise ConfigError(
+                f"{key}: unknown key", where=file, remedy=near(name, known) or _list_keys(known)
+            ) from None
         message = first["msg"].removeprefix("Value error, ")
-        given = "" if first["type"] in ("missing", "value_error") else f", not {first['input']!r}"
-        raise ConfigError(f"{key + ': ' if key else ''}{message[0].lower()}{message[1:]}{given}", where=file) from None
+        input_shown = "" if first["type"] in ("missing", "value_error") else f", not {first['input']!r}"
+        raise ConfigError(
+            f"{key + ': ' if key else ''}{message[0].lower()}{message[1:]}{input_shown}", where=file
+        ) from None
 
 
 def _known_keys(model: type[BaseModel], loc: list[Any]) -> list[str]:
@@ -167,5 +171,5 @@ def _known_keys(model: type[BaseModel], loc: list[Any]) -> list[str]:
     return list(model.model_fields)
 
 
-def _list(known: list[str]) -> str:
+def _list_keys(known: list[str]) -> str:
     return f"Known here: {', '.join(known)}."

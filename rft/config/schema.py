@@ -377,8 +377,8 @@ class Config(_Table):
             raise ValueError("data: label is missing: the name of its column")
         if predictions.score is not None and data.positive is None:
             raise ValueError("data: positive is missing: the class that predictions.score is the probability of")
-        own = [*predictions.columns, data.label, *data.groups, *([data.split] if data.split else [])]
-        if twice := [column for column in own if own.count(column) > 1]:
+        columns = [*predictions.columns, data.label, *data.groups, *([data.split] if data.split else [])]
+        if twice := [column for column in columns if columns.count(column) > 1]:
             raise ValueError(
                 f"the column {twice[0]!r} is given two meanings: each of label, split, groups, prediction "
                 "and scores needs a column of its own"

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from rft.config.schema import DataConfig
 from rft.data.images import Rows
-from rft.data.manifest import Dataset, read
+from rft.data.manifest import Dataset, read_dataset
 from rft.data.predictions import read_predictions
 from rft.records import Split
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Dataset", "Inputs", "Preparation", "read", "read_predictions"]
+__all__ = ["Dataset", "Inputs", "Preprocessing", "read_dataset", "read_predictions"]
 
 
 class Inputs(Protocol):
@@ -27,8 +27,8 @@ class Inputs(Protocol):
         """Yield the batch of each list of rows of ``items``."""
 
 
-class Preparation(Protocol):
-    """How the items of a modality become the inputs of a backbone: ``Preprocessing`` or ``Tokenisation``."""
+class Preprocessing(Protocol):
+    """How the items of a modality become the inputs of a backbone: ``ImagePreprocessing`` or ``TextPreprocessing``."""
 
     def facts(self) -> dict[str, Any]:
         """Return what stands in ``audit.json``: all that the inputs depend on beside the item."""

@@ -15,12 +15,12 @@ import pandas as pd
 
 from rft.config.schema import DataConfig
 from rft.data.image_decoding import SUFFIXES, UNREAD_SUFFIXES
-from rft.data.remarks import Remark, listed
+from rft.data.remarks import Remark, join_names
 from rft.data.splits import expected_splits, split_named
 from rft.errors import DataError
 
 # Folders and files that systems leave everywhere, beside those whose name begins with a dot.
-SYSTEM = {
+SYSTEM_NAMES = {
     *("__macosx", "@eadir", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "recycler", "lost+found"),
     *("system volume information", "network trash folder", "temporary items", "__pycache__", "cvs"),
     *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"),
@@ -44,15 +44,15 @@ class _Folder:
     def name(self) -> str:
         return self.path.name
 
-    def walk(self) -> Iterator[_Folder]:
+    def walk_folders(self) -> Iterator[_Folder]:
         """Yield this folder and all within it."""
         yield self
         for folder in self.folders:
-            yield from folder.walk()
+            yield from folder.walk_folders()
 
     @property
     def holds_pictures(self) -> bool:
-        return any(folder.pictures for folder in self.walk())
+        return any(folder.pictures for folder in self.walk_folders())
 
     @property
     def holds_folders_of_pictures(self) -> bool:
@@ -87,7 +87,7 @@ def read_folder(config: DataConfig, folder: Path, needed: Collection[str]) -> tu
     top = folder / config.folder
     if not top.is_dir():
         raise DataError("no such folder", where=config.folder, remedy="Its path is relative to the config.")
-    root = _listed(top, ())
+    root = _list_folder(top, ())
     splits = _split_folders(root, needed, config.folder)
     if splits and config.test is not None:
         named = " and ".join(f"{split.name}/" for split in splits)
@@ -95,24 +95,36 @@ def read_folder(config: DataConfig, folder: Path, needed: Collection[str]) -> tu
     if not splits:
         _check_classes(root, config.folder)
     around: Sequence[_Folder | None] = splits or [None]
-    classes = [_Class(own, split) for split in around for own in (root if split is None else split).folders]
-    rows = [_row(path, own, top) for own in classes for inner in own.folder.walk() for path in inner.pictures]
+    classes = [
+        _Class(class_folder, split) for split in around for class_folder in (root if split is None else split).folders
+    ]
+    rows = [
+        _table_row(path, class_folder, top)
+        for class_folder in classes
+        for inner in class_folder.folder.walk_folders()
+        for path in inner.pictures
+    ]
     if not rows:
         raise DataError(
             "holds no pictures in class sub-folders",
             where=config.folder,
-            remedy=f"Expected <class>/<picture>, or train/<class>/<picture>; it holds {_contents(root)}.",
+            remedy=f"Expected <class>/<picture>, or train/<class>/<picture>; it holds {_describe_contents(root)}.",
         )
     table = pd.DataFrame(rows, columns=["item", "label", "id", "declared_split"], dtype=object)
     _check_names(table, config.folder)
-    return (table if splits else table.drop(columns="declared_split")), list(_remarks(root, splits, classes))
+    return (table if splits else table.drop(columns="declared_split")), list(_unread_remarks(root, splits, classes))
 
 
-def _row(path: Path, own: _Class, top: Path) -> tuple[Path, str, str, str]:
-    return path, own.folder.name, path.relative_to(top).as_posix(), own.split.name if own.split else ""
+def _table_row(path: Path, class_folder: _Class, top: Path) -> tuple[Path, str, str, str]:
+    return (
+        path,
+        class_folder.folder.name,
+        path.relative_to(top).as_posix(),
+        class_folder.split.name if class_folder.split else "",
+    )
 
 
-def _listed(path: Path, above: tuple[str, ...]) -> _Folder:
+def _list_folder(path: Path, above: tuple[str, ...]) -> _Folder:
     """Return a folder with all within it; links are followed, but not in circles."""
     try:
         entries = sorted(os.scandir(path), key=lambda entry: entry.name)
@@ -127,7 +139,7 @@ def _listed(path: Path, above: tuple[str, ...]) -> _Folder:
         if is_hidden(entry.name):
             hidden[entry.name] += _count_pictures(place) if is_folder else 0
         elif is_folder:
-            folders += [] if os.path.realpath(place) in above else [_listed(place, above)]
+            folders += [] if os.path.realpath(place) in above else [_list_folder(place, above)]
         elif place.suffix.lower() in SUFFIXES | UNREAD_SUFFIXES and (entry.is_file() or entry.is_symlink()):
             pictures.append(place)  # a link to nowhere too: it is missed when it is read
         else:
@@ -137,7 +149,7 @@ def _listed(path: Path, above: tuple[str, ...]) -> _Folder:
 
 def is_hidden(name: str) -> bool:
     """Tell whether a file or folder is none of the data by its name: hidden, or made by a system."""
-    return name.startswith(".") or name.casefold() in SYSTEM
+    return name.startswith(".") or name.casefold() in SYSTEM_NAMES
 
 
 def _count_pictures(folder: Path) -> int:
@@ -147,12 +159,12 @@ def _count_pictures(folder: Path) -> int:
 
 def _split_folders(root: _Folder, needed: Collection[str], source: str) -> list[_Folder]:
     """Return the folders that are splits; none where they are classes, by whatever name."""
-    full = [own for own in root.folders if own.holds_pictures]
-    named = [own for own in full if split_named(own.name)]
-    nested = [own for own in named if own.holds_folders_of_pictures]
-    missing = sorted(set(needed) - {split_named(own.name) for own in nested})
+    full = [folder for folder in root.folders if folder.holds_pictures]
+    named = [folder for folder in full if split_named(folder.name)]
+    nested = [folder for folder in named if folder.holds_folders_of_pictures]
+    missing = sorted(set(needed) - {split_named(folder.name) for folder in nested})
     if not missing:
-        _refuse_strays([own for own in full if own not in nested], nested, source)
+        _refuse_strays([folder for folder in full if folder not in nested], nested, source)
         _refuse_wrapped(nested, source)
         return nested
     if full and len(named) == len(full):
@@ -163,8 +175,8 @@ def _split_folders(root: _Folder, needed: Collection[str], source: str) -> list[
 def _refuse_strays(strays: Sequence[_Folder], splits: Sequence[_Folder], source: str) -> None:
     if strays:
         raise DataError(
-            f"holds {listed([f'{own.name}/' for own in strays])} beside the splits "
-            f"{listed([f'{own.name}/' for own in splits])}",
+            f"holds {join_names([f'{folder.name}/' for folder in strays])} beside the splits "
+            f"{join_names([f'{folder.name}/' for folder in splits])}",
             where=source,
             remedy=f"Expected {expected_splits()}, each with class sub-folders: rename the folder, or move it away.",
         )
@@ -172,8 +184,8 @@ def _refuse_strays(strays: Sequence[_Folder], splits: Sequence[_Folder], source:
 
 def _refuse_wrapped(splits: Sequence[_Folder], source: str) -> None:
     """Raise ``DataError`` where the classes of each split lie one folder deeper."""
-    inner = [[own for own in split.folders if own.holds_pictures] for split in splits]
-    if all(len(own) == 1 and not own[0].pictures and len(own[0].folders) > 1 for own in inner):
+    inner = [[folder for folder in split.folders if folder.holds_pictures] for split in splits]
+    if all(len(folder) == 1 and not folder[0].pictures and len(folder[0].folders) > 1 for folder in inner):
         raise DataError(
             f"{splits[0].name}/ holds nothing but the folder {inner[0][0].name}/",
             where=source,
@@ -185,19 +197,19 @@ def _refuse_incomplete(
     named: Sequence[_Folder], nested: Sequence[_Folder], missing: Sequence[str], source: str
 ) -> None:
     """Raise ``DataError`` for folders that are all called after splits and still are no complete splits."""
-    names = listed([f"{own.name}/" for own in named])
-    flat = [own for own in named if own not in nested]
-    if flat and len({split_named(own.name) for own in named}) > 1:
+    names = join_names([f"{folder.name}/" for folder in named])
+    flat = [folder for folder in named if folder not in nested]
+    if flat and len({split_named(folder.name) for folder in named}) > 1:
         raise DataError(
-            f"{names} are called after splits, but {listed([f'{own.name}/' for own in flat])} holds pictures without "
-            "class sub-folders",
+            f"{names} are called after splits, but {join_names([f'{folder.name}/' for folder in flat])} holds pictures "
+            "without class sub-folders",
             where=source,
             remedy="Expected train/<class>/<picture>. Where the labels stand in a table, or these are the classes "
             "themselves, name table, image and label with data.manifest, data.image and data.label.",
         )
     if nested:
         raise DataError(
-            f"has {names} but no folder for {listed(missing)}: results must come from a test folder that no choice "
+            f"has {names} but no folder for {join_names(missing)}: results must come from a test folder that no choice "
             "was made on",
             where=source,
             remedy="Add it, or rename a folder on which nothing was tuned to test/.",
@@ -206,13 +218,15 @@ def _refuse_incomplete(
 
 def _check_classes(root: _Folder, source: str) -> None:
     """Raise ``DataError`` where folders hold only the same sub-folders: those are the classes, or the splits."""
-    full = [own for own in root.folders if own.holds_pictures]
-    if any(own.pictures for own in full):
+    full = [folder for folder in root.folders if folder.holds_pictures]
+    if any(folder.pictures for folder in full):
         return
-    inner = [{each.name.casefold() for each in own.folders if each.holds_pictures} for own in full]
-    names = listed([f"{own.name}/" for own in full])
+    inner = [
+        {sub_folder.name.casefold() for sub_folder in folder.folders if sub_folder.holds_pictures} for folder in full
+    ]
+    names = join_names([f"{folder.name}/" for folder in full])
     largest: set[str] = max(inner, key=len, default=set())
-    if len(largest) < 2 or not all(own <= largest for own in inner):
+    if len(largest) < 2 or not all(folder <= largest for folder in inner):
         return
     if len(full) == 1:
         raise DataError(
@@ -220,7 +234,7 @@ def _check_classes(root: _Folder, source: str) -> None:
             where=source,
             remedy=f'If the classes are in it, set data.folder = "{Path(source).as_posix()}/{full[0].name}".',
         )
-    shared = listed([f"{name}/" for name in sorted(largest)])
+    shared = join_names([f"{name}/" for name in sorted(largest)])
     if all(split_named(name) for name in largest):
         remedy = "Expected the splits outside and the classes within: train/<class>/<picture>."
     else:
@@ -239,32 +253,38 @@ def _check_names(table: pd.DataFrame, source: str) -> None:
             ) from None
 
 
-def _contents(root: _Folder) -> str:
-    kinds = Counter(_kind(path) for inner in root.walk() for path in (*inner.pictures, *inner.others))
-    return listed([f"{n} {kind}" for kind, n in kinds.most_common()]) if kinds else "no files"
+def _describe_contents(root: _Folder) -> str:
+    kinds = Counter(_file_kind(path) for inner in root.walk_folders() for path in (*inner.pictures, *inner.others))
+    return join_names([f"{n} {kind}" for kind, n in kinds.most_common()]) if kinds else "no files"
 
 
-def _kind(path: Path) -> str:
+def _file_kind(path: Path) -> str:
     return path.suffix.lower() or "without a suffix"
 
 
-def _remarks(root: _Folder, splits: Sequence[_Folder], classes: Sequence[_Class]) -> Iterator[Remark]:
+def _unread_remarks(root: _Folder, splits: Sequence[_Folder], classes: Sequence[_Class]) -> Iterator[Remark]:
     """Yield what lies in the folder and was not read."""
-    others = [(own, path) for own in classes for inner in own.folder.walk() for path in inner.others]
+    others = [
+        (class_folder, path)
+        for class_folder in classes
+        for inner in class_folder.folder.walk_folders()
+        for path in inner.others
+    ]
     if others:
-        kinds = Counter(f"{_kind(path)} in {own.place}" for own, path in others)
+        kinds = Counter(f"{_file_kind(path)} in {class_folder.place}" for class_folder, path in others)
         yield Remark(
             id="left_out_files",
             title="Files in class folders that are no pictures",
             value=len(others),
             unit="files",
-            n=len(others) + sum(len(inner.pictures) for own in classes for inner in own.folder.walk()),
+            n=len(others)
+            + sum(len(inner.pictures) for class_folder in classes for inner in class_folder.folder.walk_folders()),
             description="Files in class folders that are no pictures by their suffix were left out: "
-            f"{listed([f'{n} {kind}' for kind, n in kinds.most_common()])}.",
+            f"{join_names([f'{n} {kind}' for kind, n in kinds.most_common()])}.",
             names=[f"{path.parent.name}/{path.name}" for _, path in others],
         )
-    beside = [own.name for own in root.folders if splits and own not in splits]
-    empty = [own.place for own in classes if not own.folder.holds_pictures] + beside
+    beside = [class_folder.name for class_folder in root.folders if splits and class_folder not in splits]
+    empty = [class_folder.place for class_folder in classes if not class_folder.folder.holds_pictures] + beside
     if empty:
         yield Remark(
             id="empty_folders",
@@ -272,7 +292,7 @@ def _remarks(root: _Folder, splits: Sequence[_Folder], classes: Sequence[_Class]
             value=len(empty),
             unit="folders",
             n=len(classes) + len(beside),
-            description=f"Nothing was read from {listed(empty)}: there is no picture.",
+            description=f"Nothing was read from {join_names(empty)}: there is no picture.",
         )
     loose = [path for outer in (root, *splits) for path in outer.pictures]
     if loose:
@@ -284,14 +304,14 @@ def _remarks(root: _Folder, splits: Sequence[_Folder], classes: Sequence[_Class]
             description=f"Pictures that lie in no class folder have no label and were left out: {len(loose)}.",
             names=[f"{path.parent.name}/{path.name}" for path in loose],
         )
-    hidden = sum((Counter(inner.hidden) for inner in root.walk()), Counter[str]())
+    hidden = sum((Counter(inner.hidden) for inner in root.walk_folders()), Counter[str]())
     if hidden:
         yield Remark(
             id="hidden_pictures",
             title="Pictures in hidden and system folders",
             value=hidden.total(),
             unit="pictures",
-            description=f"Pictures in {listed(sorted(hidden))}, as systems and editors make them, are no examples: "
+            description=f"Pictures in {join_names(sorted(hidden))}, as systems and editors make them, are no examples: "
             f"{hidden.total()}.",
             status="info",
         )

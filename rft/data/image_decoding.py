@@ -93,14 +93,14 @@ def open_picture(path: Picture, max_pixels: int) -> Image.Image:
     if width * height > max_pixels:  # known from the header, before any memory is taken for the pixels
         raise DataError(
             f"has {width} x {height} pixels; at most {max_pixels:,} are decoded",
-            where=short(path),
+            where=short_path(path),
             remedy="Scale it down, or raise data.max_pixels if you trust where it comes from.",
         )
     if picture.mode == "F" or (picture.mode == "I" and picture.format != "PPM"):
         kind = "decimal" if picture.mode == "F" else "signed or 32-bit whole"
         raise DataError(
             f"holds {kind} numbers, and nothing says which of them is white",
-            where=short(path),
+            where=short_path(path),
             remedy=f"Save it with 8 or 16 bits a pixel, scaled to their whole range, {SKIP}",
         )
     return picture
@@ -112,7 +112,7 @@ def upright_rgb(picture: Image.Image) -> Image.Image:
     16 bits a pixel are scaled by their depth (Pillow would clip them). Transparency is left out, as torchvision's and
     transformers' readers do. Metadata does not come along, so that a second call changes nothing.
     """
-    turn = _TURNS.get(_orientation(picture))
+    turn = _TURNS.get(_read_orientation(picture))
     picture.load()
     # Pillow turns TIFF itself, when it is loaded.
     turned = picture if turn is None or picture.format == "TIFF" else picture.transpose(turn)
@@ -122,12 +122,12 @@ def upright_rgb(picture: Image.Image) -> Image.Image:
     return plain
 
 
-def short(path: Picture) -> str:
+def short_path(path: Picture) -> str:
     """Return the file and the folder it is in, enough to find it and no more than may stand in a report."""
     return f"{path.parent.name}/{path.name}" if isinstance(path, Path) else path.name
 
 
-def unreadable(path: Picture, error: BaseException) -> DataError:
+def unreadable_image(path: Picture, error: BaseException) -> DataError:
     """Return the error that names a file that cannot be read as a picture, says what it is, and what helps."""
     if kind := _foreign_kind(path):
         return _of_foreign_kind(path, kind)
@@ -136,12 +136,12 @@ def unreadable(path: Picture, error: BaseException) -> DataError:
     else:  # the message of an OSError may hold the whole path
         why = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
     return DataError(
-        f"cannot be read as a picture: {why}", where=short(path), remedy=f"Mend, convert or remove it, {SKIP}"
+        f"cannot be read as a picture: {why}", where=short_path(path), remedy=f"Mend, convert or remove it, {SKIP}"
     )
 
 
 def _of_foreign_kind(path: Picture, kind: str) -> DataError:
-    return DataError(f"is of the kind {kind}, which is not read", where=short(path), remedy=f"{CONVERT}, {SKIP}")
+    return DataError(f"is of the kind {kind}, which is not read", where=short_path(path), remedy=f"{CONVERT}, {SKIP}")
 
 
 def _kind_by_suffix(path: Path) -> str:
@@ -158,7 +158,7 @@ def _foreign_kind(path: Picture) -> str | None:
     return next((kind for place, start, kind in _FOREIGN if begin[place : place + len(start)] == start), None)
 
 
-def _orientation(picture: Image.Image) -> int:
+def _read_orientation(picture: Image.Image) -> int:
     """Return the orientation tag alone: the rest of EXIF may be broken. 1, upright, where it cannot be read."""
     try:
         value = picture.getexif().get(ExifTags.Base.Orientation, 1)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from rft.data.image_decoding import DECODING_ERRORS, Picture, open_picture, short, unreadable, upright_rgb
+from rft.data.image_decoding import DECODING_ERRORS, Picture, open_picture, short_path, unreadable_image, upright_rgb
 from rft.errors import DataError
 from rft.records import Split
 
@@ -24,17 +24,17 @@ DECODERS = 4  # threads; Pillow releases the interpreter lock while it decodes a
 Rows = Sequence[int] | np.ndarray
 
 
-class Prepares(Protocol):
-    """What makes pixels of a picture: ``rft.data.preprocessing.Preprocessing``."""
+class PreparesImages(Protocol):
+    """What makes pixels of a picture: ``rft.data.preprocessing.ImagePreprocessing``."""
 
     def __call__(self, picture: Image.Image) -> np.ndarray:
         """Return the (H, W, C) pixels of a picture: uint8, or float32 in [0, 1]."""
 
-    def view(self, picture: Image.Image, rng: np.random.Generator) -> np.ndarray:
+    def augmented_view(self, picture: Image.Image, rng: np.random.Generator) -> np.ndarray:
         """Return the (H, W, C) pixels of an augmented view of a picture."""
 
 
-def digest(path: Picture, max_pixels: int, *, decode: bool) -> str:
+def digest_image(path: Picture, max_pixels: int, *, decode: bool) -> str:
     """Return the sha256 of a picture file after a look at its header, or at all of it with ``decode``.
 
     Raises:
@@ -48,8 +48,8 @@ def digest(path: Picture, max_pixels: int, *, decode: bool) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def pixels(path: Picture, preprocessing: Prepares, max_pixels: int) -> np.ndarray:
-    """Return the (H, W, C) pixels of a picture file, as ``Prepares`` does; raises ``DataError`` as ``digest`` does."""
+def read_pixels(path: Picture, preprocessing: PreparesImages, max_pixels: int) -> np.ndarray:
+    """Return the (H, W, C) pixels of a picture file, prepared; raises ``DataError`` as ``digest_image`` does."""
     with _naming(path):
         return preprocessing(open_picture(path, max_pixels))
 
@@ -66,12 +66,14 @@ class _naming:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, FileNotFoundError):
             raise DataError(
-                "no such picture", where=short(self.path), remedy="Paths of pictures are relative to their manifest."
+                "no such picture",
+                where=short_path(self.path),
+                remedy="Paths of pictures are relative to their manifest.",
             ) from None
         if isinstance(error, Image.DecompressionBombError):
-            raise DataError("has too many pixels to be decoded", where=short(self.path)) from None
+            raise DataError("has too many pixels to be decoded", where=short_path(self.path)) from None
         if isinstance(error, DECODING_ERRORS):
-            raise unreadable(self.path, error) from None
+            raise unreadable_image(self.path, error) from None
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class ImageInputs:
     """
 
     splits: Mapping[str, Split]
-    preprocessing: Prepares
+    preprocessing: PreparesImages
     max_pixels: int
     seed: int = 0
 
@@ -108,21 +110,23 @@ class ImageInputs:
         plain = [np.zeros(len(rows), np.int64) for rows in batches] if views is None else views
         with ThreadPoolExecutor(DECODERS) as pool:
             waiting = iter(zip(batches, plain, strict=True))
-            queue = [self._submit(pool, items, *each) for each in islice(waiting, 2)]
+            queue = [self._submit_batch(pool, items, *request) for request in islice(waiting, 2)]
             while queue:
                 decoded = [future.result() for future in queue.pop(0)]
-                queue += [self._submit(pool, items, *each) for each in islice(waiting, 1)]
+                queue += [self._submit_batch(pool, items, *request) for request in islice(waiting, 1)]
                 yield {"pixels": to_tensor(decoded)}
 
-    def _submit(self, pool: ThreadPoolExecutor, items: Sequence[Picture], rows: Rows, views: Rows) -> list:
-        return [pool.submit(self._pixels, items[row], int(view)) for row, view in zip(rows, views, strict=True)]
+    def _submit_batch(self, pool: ThreadPoolExecutor, items: Sequence[Picture], rows: Rows, views: Rows) -> list:
+        return [pool.submit(self._read_view, items[row], int(view)) for row, view in zip(rows, views, strict=True)]
 
-    def _pixels(self, path: Picture, view: int) -> np.ndarray:
+    def _read_view(self, path: Picture, view: int) -> np.ndarray:
         if view == 0:
-            return pixels(path, self.preprocessing, self.max_pixels)
+            return read_pixels(path, self.preprocessing, self.max_pixels)
         with _naming(path):
             key = hashlib.sha256(path.read_bytes() + f" {view} {self.seed}".encode()).digest()
-            return self.preprocessing.view(open_picture(path, self.max_pixels), np.random.default_rng(list(key)))
+            return self.preprocessing.augmented_view(
+                open_picture(path, self.max_pixels), np.random.default_rng(list(key))
+            )
 
 
 def to_tensor(decoded: Sequence[np.ndarray]) -> torch.Tensor:

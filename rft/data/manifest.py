@@ -20,9 +20,9 @@ from pandas.api.extensions import ExtensionArray
 from rft.config.schema import DataConfig
 from rft.data.folders import read_folder
 from rft.data.image_decoding import Picture
-from rft.data.images import DECODERS, digest
+from rft.data.images import DECODERS, digest_image
 from rft.data.metadata import metadata_tables, read_metadata
-from rft.data.remarks import Remark, listed, say
+from rft.data.remarks import Remark, join_names, log_warnings
 from rft.data.splits import SPLITS, expected_splits, split_named, split_names_remark
 from rft.data.tables.columnar import Places
 from rft.data.tables.embedded_images import embedded_pictures
@@ -31,7 +31,7 @@ from rft.data.tables.spelling import spelling_remarks
 from rft.data.text import text_digest
 from rft.errors import DataError, near
 from rft.records import DataFacts, InputFile, Split, SplitFacts
-from rft.runtime.progress import track
+from rft.runtime.progress import track_progress
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Dataset:
         )
 
 
-def read(config: DataConfig, folder: Path, seed: int, *, external: bool = False) -> Dataset:
+def read_dataset(config: DataConfig, folder: Path, seed: int, *, external: bool = False) -> Dataset:
     """Read the examples that ``[data]`` describes.
 
     Args:
@@ -82,31 +82,31 @@ def read(config: DataConfig, folder: Path, seed: int, *, external: bool = False)
         table, places, remarks = _from_manifest(config, folder)
         source = places.source
     table["split"] = _assign_splits(table, config, seed, source, external)
-    remarks += [*_split_remarks(table, config, external), *_spelling(table, config)]
+    remarks += [*_split_remarks(table, config, external), *_spelling_remarks(table, config)]
     # Checked, counted and told before anything is decoded: a cheap error should not wait for an expensive one.
     classes = check_labels(table, config, source, external)
-    say(remarks)
-    table, unreadable = _digest(table, config, places)
+    log_warnings(remarks)
+    table, unreadable = _add_digests(table, config, places)
     if unreadable:
         classes = check_labels(table, config, source, external)
-        say(unreadable)
+        log_warnings(unreadable)
     skipped = unreadable[0].value if unreadable else 0
     splits = {
-        name: _split(name, part, classes, config) for name in SPLITS if len(part := table[table["split"] == name])
+        name: _build_split(name, part, classes, config) for name in SPLITS if len(part := table[table["split"] == name])
     }
-    return Dataset(splits, classes, skipped, _inputs(table, config, folder), [*remarks, *unreadable])
+    return Dataset(splits, classes, skipped, _input_files(table, config, folder), [*remarks, *unreadable])
 
 
-def _inputs(table: pd.DataFrame, config: DataConfig, folder: Path) -> list[InputFile]:
+def _input_files(table: pd.DataFrame, config: DataConfig, folder: Path) -> list[InputFile]:
     """Return the tables that describe the examples, which are hashed whole, and the items that are files."""
     tables = [folder / config.manifest] if config.manifest else metadata_tables(folder / (config.folder or ""))
     hashes = [(path, hashlib.sha256(path.read_bytes()).hexdigest()) for path in tables]
     items = zip(table["item"], table["digest"], strict=True)
     hashes += [(item, sha256) for item, sha256 in items if isinstance(item, Path)]
-    return [InputFile(relative(path, folder), sha256) for path, sha256 in hashes]
+    return [InputFile(relative_name(path, folder), sha256) for path, sha256 in hashes]
 
 
-def relative(path: Path, folder: Path) -> str:
+def relative_name(path: Path, folder: Path) -> str:
     """Return a path as it was named relative to a folder; absolute where it was not."""
     return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
@@ -130,24 +130,26 @@ def _from_manifest(config: DataConfig, folder: Path) -> tuple[pd.DataFrame, Plac
     twice = table["id"].duplicated(keep=False)
     if twice.any():
         first = table.loc[twice, "id"].iloc[0]
-        raise DataError(f"the id {first!r} stands in {places.named(table['id'] == first)}", where=path.name)
+        raise DataError(f"the id {first!r} stands in {places.name_rows(table['id'] == first)}", where=path.name)
     if config.modality == "image":
-        table["item"] = _pictures(pictures, places, config.image) if pictures else _files(table["item"], path.parent)
+        table["item"] = (
+            _embedded_items(pictures, places, config.image) if pictures else _item_paths(table["item"], path.parent)
+        )
         _check_one_owner(table, path.name)
     else:
         table["item"] = table["item"].fillna("")
     return table, places, [*examples.remarks]
 
 
-def _files(names: pd.Series, folder: Path) -> pd.Series:
+def _item_paths(names: pd.Series, folder: Path) -> pd.Series:
     return pd.Series([folder / name for name in names], dtype="object")
 
 
-def _pictures(pictures: Sequence[Picture | None], places: Places, column: str | None) -> pd.Series:
+def _embedded_items(pictures: Sequence[Picture | None], places: Places, column: str | None) -> pd.Series:
     """Return the pictures in the cells of a table; raises ``DataError`` for an empty one."""
     empty = np.array([picture is None for picture in pictures])
     if empty.any():
-        raise DataError(f"column {column!r} is empty in {places.named(empty)}", where=places.source)
+        raise DataError(f"column {column!r} is empty in {places.name_rows(empty)}", where=places.source)
     return pd.Series(list(pictures), dtype="object")
 
 
@@ -161,14 +163,14 @@ def _from_folder(config: DataConfig, folder: Path, external: bool) -> tuple[pd.D
     columns = {"label": config.label, "id": config.id, "unit": config.unit, "groups": config.groups}
     if named := [f"data.{key}" for key, column in columns.items() if column]:
         raise DataError(
-            f"holds no metadata table with a column file_name, so {listed(named)} names no column",
+            f"holds no metadata table with a column file_name, so {join_names(named)} names no column",
             where=config.folder,
-            remedy=f"Remove {listed(named)}, or add metadata.csv, or use a manifest.",
+            remedy=f"Remove {join_names(named)}, or add metadata.csv, or use a manifest.",
         )
-    return read_folder(config, folder, _needed(external))
+    return read_folder(config, folder, _required_splits(external))
 
 
-def _spelling(table: pd.DataFrame, config: DataConfig) -> Iterator[Remark]:
+def _spelling_remarks(table: pd.DataFrame, config: DataConfig) -> Iterator[Remark]:
     groups = {name: pd.Categorical(table[f"{GROUP}{name}"]) for name in config.groups}
     units = pd.Categorical(table["unit"]) if "unit" in table else None
     return spelling_remarks(pd.Categorical(table["label"]), groups, units)
@@ -181,15 +183,15 @@ def _check_one_owner(table: pd.DataFrame, source: str) -> None:
     owners = table.dropna(subset=["item"]).groupby("item", sort=False)["unit"].unique()
     shared = owners[owners.str.len() > 1]
     if len(shared):
-        first, other = shared.iloc[0][:2]
+        first, second = shared.iloc[0][:2]
         raise DataError(
-            f"{shared.index[0].name} is of two units, {first!r} and {other!r}",
+            f"{shared.index[0].name} is of two units, {first!r} and {second!r}",
             where=source,
             remedy="Give each picture to one unit; name those who belong together as one, or leave the picture out.",
         )
 
 
-def _needed(external: bool) -> set[str]:
+def _required_splits(external: bool) -> set[str]:
     return {"test"} if external else {"train", "test"}
 
 
@@ -207,7 +209,7 @@ def _assign_splits(table: pd.DataFrame, config: DataConfig, seed: int, source: s
         return pd.Series("test", table.index)
     who = table["unit"] if "unit" in table else table["id"]
     fraction = config.test if config.test is not None else 0.25
-    return who.map(lambda name: "test" if _position(name, seed) < fraction else "train")
+    return who.map(lambda name: "test" if _hash_position(name, seed) < fraction else "train")
 
 
 def _split_remarks(table: pd.DataFrame, config: DataConfig, external: bool) -> list[Remark]:
@@ -230,7 +232,7 @@ def _split_remarks(table: pd.DataFrame, config: DataConfig, external: bool) -> l
     ]
 
 
-def _position(name: str, seed: int) -> float:
+def _hash_position(name: str, seed: int) -> float:
     """Place a unit in [0, 1) by a keyed hash of its id: where it goes depends on nothing but its id and the seed."""
     digest = hmac.new(f"rft split {seed}".encode(), name.encode(), "sha256").digest()
     return int.from_bytes(digest[:7], "big") / 2**56
@@ -239,7 +241,7 @@ def _position(name: str, seed: int) -> float:
 def check_labels(table: pd.DataFrame, config: DataConfig, source: str, external: bool) -> tuple[str, ...]:
     """Return the classes; raise when the labels cannot be learned or judged. Training must know all of them."""
     for name in ("train", "test"):
-        if name in _needed(external) and not (table["split"] == name).any():
+        if name in _required_splits(external) and not (table["split"] == name).any():
             raise DataError(f"no example is in the {name} split", where=source)
     if config.classes is not None:
         return _check_declared(table, config, source)
@@ -296,7 +298,7 @@ def _check_positive(config: DataConfig, classes: tuple[str, ...], source: str) -
         )
 
 
-def _digest(table: pd.DataFrame, config: DataConfig, places: Places | None) -> tuple[pd.DataFrame, list[Remark]]:
+def _add_digests(table: pd.DataFrame, config: DataConfig, places: Places | None) -> tuple[pd.DataFrame, list[Remark]]:
     """Add the hash of each item; leave out items that cannot be read if the config says so, with remarks.
 
     Only with ``on_error = "skip"`` are pictures decoded here: otherwise a damaged picture stops the run when it is
@@ -304,35 +306,39 @@ def _digest(table: pd.DataFrame, config: DataConfig, places: Places | None) -> t
     """
     skip = config.on_error == "skip"
 
-    def check(item: Picture | str) -> str | DataError:
+    def check_item(item: Picture | str) -> str | DataError:
         try:
-            return text_digest(item) if isinstance(item, str) else digest(item, config.max_pixels, decode=skip)
+            return text_digest(item) if isinstance(item, str) else digest_image(item, config.max_pixels, decode=skip)
         except DataError as error:
             return error
 
     digests: list[str | DataError] = []
     with ThreadPoolExecutor(DECODERS) as pool:
-        for row, found in enumerate(track(pool.map(check, table["item"]), "Reading", total=len(table))):
-            digests.append(_placed(found, row, places) if isinstance(found, DataError) else found)
+        for row, checked_item in enumerate(
+            track_progress(pool.map(check_item, table["item"]), "Reading", total=len(table))
+        ):
+            digests.append(
+                _add_place(checked_item, row, places) if isinstance(checked_item, DataError) else checked_item
+            )
             if isinstance(digests[-1], DataError) and not skip:
                 raise digests[-1]
     checked = table.assign(digest=pd.Series(digests, index=table.index, dtype=object))
-    errors = [each for each in digests if isinstance(each, DataError)]
+    errors = [outcome for outcome in digests if isinstance(outcome, DataError)]
     if not errors:
         return checked, []
-    lost = checked["digest"].map(lambda each: isinstance(each, DataError))
+    lost = checked["digest"].map(lambda outcome: isinstance(outcome, DataError))
     kept = checked[~lost].reset_index(drop=True)
-    return kept, list(_unreadable(checked[lost], kept, errors))
+    return kept, list(_unreadable_remarks(checked[lost], kept, errors))
 
 
-def _placed(error: DataError, row: int, places: Places | None) -> DataError:
+def _add_place(error: DataError, row: int, places: Places | None) -> DataError:
     """Return the error of an item with the place of its row, unless the item has a name."""
     if error.where or places is None:
         return error
-    return DataError(error.what, where=f"{places.source}, {places.of(row)}", remedy=error.remedy)
+    return DataError(error.what, where=f"{places.source}, {places.name_row(row)}", remedy=error.remedy)
 
 
-def _unreadable(lost: pd.DataFrame, kept: pd.DataFrame, errors: Sequence[DataError]) -> Iterator[Remark]:
+def _unreadable_remarks(lost: pd.DataFrame, kept: pd.DataFrame, errors: Sequence[DataError]) -> Iterator[Remark]:
     """Yield how many examples were left out, and which classes were left out with them."""
     by_class = [f"{n} of {label}" for label, n in lost["label"].value_counts().items()]
     total = len(lost) + len(kept)
@@ -343,7 +349,7 @@ def _unreadable(lost: pd.DataFrame, kept: pd.DataFrame, errors: Sequence[DataErr
         unit="examples",
         n=total,
         description=f"{len(lost)} of {total} examples were left out because their item cannot be read: "
-        f"{listed(by_class)}.",
+        f"{join_names(by_class)}.",
         names=[f"{error.where}: {error.what}" for error in errors],
     )
     gone = sorted(set(lost["label"]) - set(kept["label"]))
@@ -354,11 +360,11 @@ def _unreadable(lost: pd.DataFrame, kept: pd.DataFrame, errors: Sequence[DataErr
             value=len(gone),
             unit="classes",
             n=len(gone) + kept["label"].nunique(),
-            description=f"No example of {listed(gone)} can be read: all were left out.",
+            description=f"No example of {join_names(gone)} can be read: all were left out.",
         )
 
 
-def _split(name: str, part: pd.DataFrame, classes: tuple[str, ...], config: DataConfig) -> Split:
+def _build_split(name: str, part: pd.DataFrame, classes: tuple[str, ...], config: DataConfig) -> Split:
     index = {label: number for number, label in enumerate(classes)}
     split = Split(
         name=name,
@@ -375,13 +381,13 @@ def _split_facts(split: Split, classes: tuple[str, ...]) -> SplitFacts:
     counts = np.bincount(split.labels, minlength=len(classes)).tolist()
     labels: dict[str, int | None] = dict(zip(classes, counts, strict=True))
     groups: dict[str, dict[str, int | None]] = {
-        attribute: dict(sorted(_counts(values).items())) for attribute, values in split.groups.items()
+        attribute: dict(sorted(_count_values(values).items())) for attribute, values in split.groups.items()
     }
     n_units = None if split.units is None else len(pd.unique(split.units))
     return SplitFacts(n=len(split), n_units=n_units, labels=labels, groups=groups)
 
 
-def _counts(values: np.ndarray | ExtensionArray) -> dict[str, int]:
+def _count_values(values: np.ndarray | ExtensionArray) -> dict[str, int]:
     """Return how often each value occurs; a missing one is ``""``."""
     named = values if isinstance(values, pd.Categorical) else pd.Categorical(values)
     counts = np.bincount(named.codes + 1, minlength=len(named.categories) + 1).tolist()

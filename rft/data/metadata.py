@@ -27,7 +27,7 @@ SUFFIXES_OF_TABLES = (".csv", ".jsonl", ".parquet")
 
 def metadata_tables(root: Path) -> list[Path]:
     """Return the tables in a folder that name pictures beside them, sorted; empty where there are none."""
-    named = (path for path in _visible(root, "metadata.*") if path.suffix.lower() in SUFFIXES_OF_TABLES)
+    named = (path for path in _visible_files(root, "metadata.*") if path.suffix.lower() in SUFFIXES_OF_TABLES)
     return sorted(path for path in named if FILE_NAME in column_names(path))
 
 
@@ -47,7 +47,7 @@ def read_metadata(config: DataConfig, root: Path, tables: Sequence[Path]) -> tup
         remarks += examples.remarks
         parts.append(examples.table.assign(item=[path.parent / name for name in examples.table["file_name"]]))
     table = pd.concat(parts, ignore_index=True).drop(columns="file_name")
-    places = [_within(item, root) for item in table["item"]]
+    places = [_relative_path(item, root) for item in table["item"]]
     if "id" not in table:
         table["id"] = pd.Series([place.as_posix() for place in places], dtype="object")
     doubled = table["id"].duplicated()
@@ -57,23 +57,23 @@ def read_metadata(config: DataConfig, root: Path, tables: Sequence[Path]) -> tup
     splits = [split_named(name) for name in firsts]
     if any(splits):
         if not all(splits):
-            other = firsts[splits.index(None)]
+            outside = firsts[splits.index(None)]
             raise DataError(
-                f"pictures lie in folders of splits, but others in {other or 'none'}",
+                f"pictures lie in folders of splits, but others in {outside or 'none'}",
                 where=root.name,
                 remedy=f"Expected {expected_splits()}.",
             )
         table["declared_split"] = pd.Series(firsts, dtype="object")
-    return table, [*remarks, *_unlisted(root, {item.resolve() for item in table["item"]})]
+    return table, [*remarks, *_unlisted_remarks(root, {item.resolve() for item in table["item"]})]
 
 
-def _within(item: Path, root: Path) -> Path:
+def _relative_path(item: Path, root: Path) -> Path:
     return item.relative_to(root) if item.is_relative_to(root) else item
 
 
-def _unlisted(root: Path, listed_items: set[Path]) -> list[Remark]:
+def _unlisted_remarks(root: Path, listed_items: set[Path]) -> list[Remark]:
     """Return the remark that counts pictures which no table names."""
-    pictures = [path for path in _visible(root, "*") if path.suffix.lower() in SUFFIXES]
+    pictures = [path for path in _visible_files(root, "*") if path.suffix.lower() in SUFFIXES]
     others = sorted(path for path in pictures if path.resolve() not in listed_items)
     if not others:
         return []
@@ -92,5 +92,5 @@ def _unlisted(root: Path, listed_items: set[Path]) -> list[Remark]:
     ]
 
 
-def _visible(root: Path, pattern: str) -> list[Path]:
+def _visible_files(root: Path, pattern: str) -> list[Path]:
     return [path for path in root.rglob(pattern) if not any(map(is_hidden, path.relative_to(root).parts))]

@@ -1,4 +1,4 @@
-"""A table of predictions alone, of a model that is not at hand: who was predicted what, with which probability.
+"""A table of predictions alone, of a model that is not available: who was predicted what, with which probability.
 
 Texts are read as they stand and an empty cell is missing, as in a manifest. What is no probability, no class or not
 there is refused, or with ``data.on_error = "skip"`` left out where it is not there, and counted.
@@ -18,10 +18,10 @@ import pyarrow as pa
 from pandas.api.extensions import ExtensionArray
 
 from rft.config.schema import Config, DataConfig, PredictionsConfig
-from rft.data.manifest import Dataset, check_labels, relative
-from rft.data.remarks import Remark, say
+from rft.data.manifest import Dataset, check_labels, relative_name
+from rft.data.remarks import Remark, log_warnings
 from rft.data.splits import SPLITS, expected_splits, split_named, split_names_remark
-from rft.data.tables.columnar import Columns, Places, coded, column_names, read_columns
+from rft.data.tables.columnar import Columns, Places, column_names, from_codes, read_columns
 from rft.data.tables.example_columns import check_levels
 from rft.data.tables.spelling import spelling_remarks
 from rft.errors import DataError, near
@@ -29,7 +29,7 @@ from rft.records import InputFile, Split
 
 ROUNDING = 1e-6  # by which a probability may leave [0, 1], as one of 32 bits does
 SUM_TO_ONE = 1e-3  # by which probabilities of a row may miss 1, as those with three decimals do
-TEXT = pd.StringDtype("pyarrow")  # packed, where numpy would hold an object a cell
+PACKED_TEXT = pd.StringDtype("pyarrow")  # packed, where numpy would hold an object a cell
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class _Layout:
     id: str | None
 
     @classmethod
-    def of(cls, core: Config, named: PredictionsConfig, path: Path) -> _Layout:
+    def from_config(cls, core: Config, named: PredictionsConfig, path: Path) -> _Layout:
         data = core.data
         if named.layout == "rft":
             scores = {name.removeprefix("score_"): name for name in column_names(path) if name.startswith("score_")}
@@ -84,33 +84,33 @@ def read_predictions(core: Config, folder: Path) -> tuple[Dataset, pd.DataFrame]
     """
     assert core.predictions is not None
     path = folder / core.predictions.file
-    layout = _Layout.of(core, core.predictions, path)
+    layout = _Layout.from_config(core, core.predictions, path)
     held = read_columns(path, layout.texts, layout.numbers)
     if core.predictions.layout == "rft" and held.texts["unit"].categories.empty:
         layout = replace(layout, unit=None)  # none was declared
     for attribute, column in layout.groups.items():
         check_levels(attribute, held.texts[column].categories.size, path.name)
-    held, skipped = _complete(held, layout, skip=core.data.on_error == "skip")
+    held, skipped = _complete_rows(held, layout, skip=core.data.on_error == "skip")
     _check_ids(held.texts.get(layout.id or ""), held.places)
-    split = _splits(held, layout)
-    classes = _classes(held, layout, split, core.data)
-    scores = _scores(held, layout, classes, core.data.positive)
-    label = _among(held.texts[layout.label], classes, "label", held.places)
-    prediction = _decisions(held, layout, classes, scores, core)
+    split = _read_splits(held, layout)
+    classes = _find_classes(held, layout, split, core.data)
+    scores = _class_scores(held, layout, classes, core.data.positive)
+    label = _restrict_to(held.texts[layout.label], classes, "label", held.places)
+    prediction = _read_decisions(held, layout, classes, scores, core)
     rows = _Rows(
         split=split,
-        id=_packed(held.texts[layout.id]) if layout.id else _row_numbers(len(split)),
-        unit=_packed(held.texts[layout.unit]) if layout.unit else None,
+        id=_pack_texts(held.texts[layout.id]) if layout.id else _row_numbers(len(split)),
+        unit=_pack_texts(held.texts[layout.unit]) if layout.unit else None,
         label=label,
         prediction=prediction,
         scores=scores,
         groups={attribute: held.texts[column] for attribute, column in layout.groups.items()},
     )
     with path.open("rb") as stream:
-        source = InputFile(relative(path, folder), hashlib.file_digest(stream, "sha256").hexdigest())
-    remarks = [*held.remarks, *_split_remarks(held, layout), *_spelling(held, layout)]
-    say(remarks)
-    return Dataset(rows.splits(), classes, skipped, [source], remarks), rows.frame()
+        source = InputFile(relative_name(path, folder), hashlib.file_digest(stream, "sha256").hexdigest())
+    remarks = [*held.remarks, *_split_remarks(held, layout), *_spelling_remarks(held, layout)]
+    log_warnings(remarks)
+    return Dataset(rows.splits(), classes, skipped, [source], remarks), rows.to_frame()
 
 
 @dataclass(frozen=True)
@@ -127,10 +127,10 @@ class _Rows:
 
     def splits(self) -> dict[str, Split]:
         """Return the splits that have rows, in the usual order."""
-        own = {name: np.asarray(self.split == name) for name in SPLITS}
-        return {name: self._part(name, mask) for name, mask in own.items() if mask.any()}
+        masks = {name: np.asarray(self.split == name) for name in SPLITS}
+        return {name: self._build_split(name, mask) for name, mask in masks.items() if mask.any()}
 
-    def _part(self, name: str, mask: np.ndarray) -> Split:
+    def _build_split(self, name: str, mask: np.ndarray) -> Split:
         return Split(
             name=name,
             ids=self.id[mask],
@@ -140,9 +140,9 @@ class _Rows:
             units=None if self.unit is None else self.unit[mask],
         )
 
-    def frame(self) -> pd.DataFrame:
+    def to_frame(self) -> pd.DataFrame:
         """Return the table of predictions; it shares memory with these rows."""
-        nobody = pd.Series(pa.nulls(len(self.label), pa.string()), dtype=TEXT).array
+        nobody = pd.Series(pa.nulls(len(self.label), pa.string()), dtype=PACKED_TEXT).array
         columns: dict[str, Any] = {
             "split": self.split,
             "id": self.id,
@@ -155,7 +155,7 @@ class _Rows:
         return pd.DataFrame(columns, copy=False)
 
 
-def _complete(held: Columns, layout: _Layout, *, skip: bool) -> tuple[Columns, int]:
+def _complete_rows(held: Columns, layout: _Layout, *, skip: bool) -> tuple[Columns, int]:
     """Return the columns without the rows that lack what they need, and how many these are; groups may be missing."""
     needed = (layout.label, layout.prediction, layout.split, layout.id, layout.unit)
     texts = {name: held.texts[name].codes < 0 for name in dict.fromkeys(needed) if name is not None}
@@ -168,12 +168,12 @@ def _complete(held: Columns, layout: _Layout, *, skip: bool) -> tuple[Columns, i
         kind = "empty or NaN" if name in held.numbers else "empty"
         remedy = 'Mend or remove such rows, or set data.on_error = "skip" to leave them out and count them.'
         raise DataError(
-            f"column {name!r} is {kind} in {held.places.named(mask)}", where=held.places.source, remedy=remedy
+            f"column {name!r} is {kind} in {held.places.name_rows(mask)}", where=held.places.source, remedy=remedy
         )
     keep = ~np.logical_or.reduce(list(lacking.values()))
     if not keep.any():
         raise DataError(f"every row lacks something: {', '.join(lacking)}", where=held.places.source)
-    return held.where(keep), int(np.count_nonzero(~keep))
+    return held.select_rows(keep), int(np.count_nonzero(~keep))
 
 
 def _check_ids(ids: pd.Categorical | None, places: Places) -> None:
@@ -182,51 +182,51 @@ def _check_ids(ids: pd.Categorical | None, places: Places) -> None:
     counts = np.bincount(ids.codes)
     if counts.max() > 1:
         twice = int(counts.argmax())
-        rows = places.named(ids.codes == twice)
+        rows = places.name_rows(ids.codes == twice)
         raise DataError(f"the id {ids.categories[twice]!r} stands in {rows}", where=places.source)
 
 
-def _splits(held: Columns, layout: _Layout) -> pd.Categorical:
+def _read_splits(held: Columns, layout: _Layout) -> pd.Categorical:
     """Return which split each row is in: all are test where no column says otherwise."""
     if layout.split is None:
         n = held.texts[layout.label].size
-        return coded(np.full(n, SPLITS.index("test"), np.int8), SPLITS)
+        return from_codes(np.full(n, SPLITS.index("test"), np.int8), SPLITS)
     values = held.texts[layout.split]
     read = [split_named(name) for name in values.categories]
     unknown = np.isin(values.codes, [code for code, split in enumerate(read) if split is None])
     if unknown.any():
         first = str(values[int(unknown.argmax())])
-        what = f"the split {first!r} in {held.places.named(unknown)} is none of those expected"
-        raise DataError(what, where=held.places.source, remedy=f"Expected {expected_splits()}.")
+        problem = f"the split {first!r} in {held.places.name_rows(unknown)} is none of those expected"
+        raise DataError(problem, where=held.places.source, remedy=f"Expected {expected_splits()}.")
     codes = np.array([SPLITS.index(split) for split in read if split is not None], np.int8)
-    return coded(codes[values.codes], SPLITS)
+    return from_codes(codes[values.codes], SPLITS)
 
 
 def _split_remarks(held: Columns, layout: _Layout) -> list[Remark]:
     return split_names_remark(held.texts[layout.split].categories) if layout.split else []
 
 
-def _spelling(held: Columns, layout: _Layout) -> Iterator[Remark]:
+def _spelling_remarks(held: Columns, layout: _Layout) -> Iterator[Remark]:
     groups = {attribute: held.texts[column] for attribute, column in layout.groups.items()}
     return spelling_remarks(held.texts[layout.label], groups, held.texts[layout.unit] if layout.unit else None)
 
 
-def _among(values: pd.Categorical, allowed: Sequence[str], what: str, places: Places) -> pd.Categorical:
+def _restrict_to(values: pd.Categorical, allowed: Sequence[str], kind: str, places: Places) -> pd.Categorical:
     """Return values with ``allowed`` as their categories; raise ``DataError`` for any other value."""
-    found = values.set_categories(list(allowed))
-    outside = found.codes < 0
+    restricted = values.set_categories(list(allowed))
+    outside = restricted.codes < 0
     if outside.any():
         first = str(values[int(outside.argmax())])
         remedy = near(first, list(allowed)) or f"Expected {', '.join(allowed[:20])}."
         raise DataError(
-            f"the {what} {first!r} in {places.named(outside)} is none of those expected",
+            f"the {kind} {first!r} in {places.name_rows(outside)} is none of those expected",
             where=places.source,
             remedy=remedy,
         )
-    return found
+    return restricted
 
 
-def _classes(held: Columns, layout: _Layout, split: pd.Categorical, data: DataConfig) -> tuple[str, ...]:
+def _find_classes(held: Columns, layout: _Layout, split: pd.Categorical, data: DataConfig) -> tuple[str, ...]:
     """Return the classes: those that the config declares, those with scores, or the labels that occur."""
     source = held.places.source
     if layout.scores and data.classes is not None and set(data.classes) != set(layout.scores):
@@ -244,7 +244,9 @@ def _classes(held: Columns, layout: _Layout, split: pd.Categorical, data: DataCo
     return classes
 
 
-def _scores(held: Columns, layout: _Layout, classes: Sequence[str], positive: str | None) -> dict[str, np.ndarray]:
+def _class_scores(
+    held: Columns, layout: _Layout, classes: Sequence[str], positive: str | None
+) -> dict[str, np.ndarray]:
     """Return the probability of each class; empty where only decisions are known."""
     for name, values in held.numbers.items():
         _check_probabilities(name, values, held.places)
@@ -259,7 +261,8 @@ def _scores(held: Columns, layout: _Layout, classes: Sequence[str], positive: st
             first = int(off.argmax())
             total = float(sum(values[first] for values in scores.values()))
             raise DataError(
-                f"the scores of {held.places.named(off)} do not sum to 1: {total:.4g} in {held.places.of(first)}",
+                f"the scores of {held.places.name_rows(off)} do not sum to 1: {total:.4g} in "
+                f"{held.places.name_row(first)}",
                 where=held.places.source,
                 remedy="Give the probability of each class; they may miss 1 by their rounding, 0.001 at most.",
             )
@@ -271,33 +274,33 @@ def _check_probabilities(column: str, values: np.ndarray, places: Places) -> Non
     if outside.any():
         first = values[int(outside.argmax())]
         raise DataError(
-            f"column {column!r} holds {first:g} in {places.named(outside)}: no probability, which lies in [0, 1]",
+            f"column {column!r} holds {first:g} in {places.name_rows(outside)}: no probability, which lies in [0, 1]",
             where=places.source,
             remedy="If these are logits, write their softmax (or sigmoid) into the table.",
         )
 
 
-def _decisions(
+def _read_decisions(
     held: Columns, layout: _Layout, classes: Sequence[str], scores: Mapping[str, np.ndarray], core: Config
 ) -> pd.Categorical:
     """Return what was predicted: as given, by the threshold, or the class with the highest probability."""
     assert core.predictions is not None
     if layout.prediction is not None:
-        return _among(held.texts[layout.prediction], classes, "prediction", held.places)
+        return _restrict_to(held.texts[layout.prediction], classes, "prediction", held.places)
     if layout.score is not None:
         positive = classes.index(core.data.positive or "")
         favoured = scores[classes[positive]] >= core.predictions.threshold
-        return coded(np.where(favoured, positive, 1 - positive), classes)
+        return from_codes(np.where(favoured, positive, 1 - positive), classes)
     best, highest = np.zeros(len(scores[classes[0]]), np.int32), scores[classes[0]].copy()
     for index, name in enumerate(classes[1:], 1):
         higher = scores[name] > highest
         best[higher], highest[higher] = index, scores[name][higher]
-    return coded(best, classes)
+    return from_codes(best, classes)
 
 
-def _packed(values: pd.Categorical) -> ExtensionArray:
-    return pd.Series(values.categories, dtype=TEXT).array.take(values.codes)
+def _pack_texts(values: pd.Categorical) -> ExtensionArray:
+    return pd.Series(values.categories, dtype=PACKED_TEXT).array.take(values.codes)
 
 
 def _row_numbers(n: int) -> ExtensionArray:
-    return pd.Series(pa.array(np.arange(n)).cast(pa.string()), dtype=TEXT).array
+    return pd.Series(pa.array(np.arange(n)).cast(pa.string()), dtype=PACKED_TEXT).array

@@ -24,15 +24,17 @@ from rft.records import Split
 Pipeline = Callable[[Image.Image], np.ndarray]
 
 SIZES = ((60, 90), (90, 60), (61, 61))  # width and height of the pictures that a pipeline is tried on
-GREYS = (0, 51, 170, 255)
-EVEN = 1e-4  # how far, relative to black against white, values may be from a normalisation and still be one
-STEP = 1e-3  # how far from a whole number of 256 steps a pixel may be and still be one of 8 bits
+GREY_LEVELS = (0, 51, 170, 255)
+NORMALISATION_TOLERANCE = (
+    1e-4  # how far, relative to black against white, values may be from a normalisation and still be one
+)
+PIXEL_STEP_TOLERANCE = 1e-3  # how far from a whole number of 256 steps a pixel may be and still be one of 8 bits
 REPEATS = 8  # runs of a pipeline that may hold random steps
-MODES = {1: "L", 3: "RGB"}  # channels -> Pillow's mode
+MODE_OF_CHANNELS = {1: "L", 3: "RGB"}  # channels -> Pillow's mode
 
 
 @dataclass(frozen=True)
-class Preprocessing:
+class ImagePreprocessing:
     """A pipeline for pictures: value = offset + scale * pixel, for pixels in [0, 1].
 
     Attributes:
@@ -69,7 +71,7 @@ class Preprocessing:
         resample: Image.Resampling = Image.Resampling.BICUBIC,
         normalisation: tuple[Sequence[float], Sequence[float]] | None = None,
         may_be_random: bool = False,
-    ) -> Preprocessing:
+    ) -> ImagePreprocessing:
         """Run a pipeline on made-up pictures to find out what it does.
 
         Args:
@@ -85,20 +87,22 @@ class Preprocessing:
         Raises:
             ModelError: it cannot be run, gives pictures of several sizes, or gives a picture other values each time.
         """
-        if channels not in MODES:
+        if channels not in MODE_OF_CHANNELS:
             raise ModelError(f"it takes pictures of {channels} channels; pictures have 3, or 1 in grey", where=where)
-        flat = [[_run(pipeline, _grey(channels, size, value), where) for value in GREYS] for size in SIZES]
+        flat = [
+            [_run_once(pipeline, _grey_image(channels, size, value), where) for value in GREY_LEVELS] for size in SIZES
+        ]
         shape = _one_shape({values.shape for row in flat for values in row}, where)
-        noise = _noise(channels)
+        noise = _noise_images(channels)
         if may_be_random:
             _refuse_random(pipeline, noise[0], where)
-        measured = _normalisation(flat)
+        measured = _measure_normalisation(flat)
         offset, scale = (np.zeros(shape[0]), np.ones(shape[0])) if measured is None else measured
         if measured is not None and normalisation is not None:
-            offset, scale = _as_said(offset, scale, *normalisation)
+            offset, scale = _prefer_declared(offset, scale, *normalisation)
         total = hashlib.sha256()
         for picture in noise:
-            total.update(_run(pipeline, picture, where).astype(np.float32).tobytes())
+            total.update(_run_once(pipeline, picture, where).astype(np.float32).tobytes())
         return cls(
             pipeline,
             recipe,
@@ -107,7 +111,7 @@ class Preprocessing:
             shape,
             resample,
             measured is not None and shape[0] == channels and _keeps_channels(pipeline, channels, where),
-            MODES[channels],
+            MODE_OF_CHANNELS[channels],
             total.hexdigest(),
         )
 
@@ -123,7 +127,7 @@ class Preprocessing:
 
     def facts(self) -> dict[str, Any]:
         """Return what stands in ``audit.json`` and ``model.json``: all that the pixels depend on beside the picture."""
-        described = {"pixels": list(self.shape), "mean": _plain(self.mean), "std": _plain(self.std)}
+        described = {"pixels": list(self.shape), "mean": _round_measured(self.mean), "std": _round_measured(self.std)}
         return {**described, **self.recipe, "pixels_sha256": self.pixels_sha256}
 
     def inputs(self, splits: Mapping[str, Split], config: DataConfig, seed: int) -> ImageInputs:
@@ -132,15 +136,17 @@ class Preprocessing:
 
     def __call__(self, picture: Image.Image) -> np.ndarray:
         """Return the (H, W, C) pixels of a picture: uint8, or float32 in [0, 1] where 8 bits do not hold them."""
-        return self._pixels(upright_rgb(picture))
+        return self._run_pipeline(upright_rgb(picture))
 
-    def view(self, picture: Image.Image, rng: np.random.Generator) -> np.ndarray:
+    def augmented_view(self, picture: Image.Image, rng: np.random.Generator) -> np.ndarray:
         """Return the (H, W, C) pixels of a random part of a picture, or of its mirror; see ``random_part``."""
         _, height, width = self.shape
         part = random_part(upright_rgb(picture), (height, width), self.resample, rng)
-        return np.asarray(part.convert(self.mode)).reshape(height, width, -1) if self.direct else self._pixels(part)
+        return (
+            np.asarray(part.convert(self.mode)).reshape(height, width, -1) if self.direct else self._run_pipeline(part)
+        )
 
-    def _pixels(self, upright: Image.Image) -> np.ndarray:
+    def _run_pipeline(self, upright: Image.Image) -> np.ndarray:
         values = np.asarray(self.pipeline(upright.convert(self.mode)), np.float64)
         if values.shape != self.shape:
             raise ModelError(
@@ -150,14 +156,14 @@ class Preprocessing:
             )
         pixels = (values - np.reshape(self.offset, (-1, 1, 1))) / np.reshape(self.scale, (-1, 1, 1))
         steps = np.rint(pixels * 255)
-        in_steps = steps.min() >= 0 and steps.max() <= 255 and np.abs(pixels * 255 - steps).max() < STEP
+        in_steps = steps.min() >= 0 and steps.max() <= 255 and np.abs(pixels * 255 - steps).max() < PIXEL_STEP_TOLERANCE
         kept = steps.astype(np.uint8) if in_steps else pixels.astype(np.float32)
         return np.ascontiguousarray(kept.transpose(1, 2, 0))
 
 
-def plain(
+def plain_preprocessing(
     resize: int, crop: int, interpolation: str, mean: Iterable[float], std: Iterable[float], *, channels: int = 3
-) -> Preprocessing:
+) -> ImagePreprocessing:
     """Return the usual pipeline: scale the shorter side to ``resize`` pixels, cut a square of ``crop`` from the centre.
 
     Args:
@@ -171,14 +177,14 @@ def plain(
 
     mean, std = tuple(mean), tuple(std)
 
-    def pipeline(picture: Image.Image) -> np.ndarray:
+    def resize_and_crop(picture: Image.Image) -> np.ndarray:
         scaled = transforms.resize(picture, [resize], InterpolationMode(interpolation))
         values = transforms.to_tensor(transforms.center_crop(scaled, [crop]))
         return transforms.normalize(values, mean, std).numpy()
 
     recipe = {"recipe": "plain", "resize": resize, "crop": crop, "interpolation": interpolation, "channels": channels}
-    return Preprocessing.measure(
-        pipeline,
+    return ImagePreprocessing.measure(
+        resize_and_crop,
         recipe,
         "model",
         channels=channels,
@@ -187,7 +193,7 @@ def plain(
     )
 
 
-def _run(pipeline: Pipeline, picture: Image.Image, where: str) -> np.ndarray:
+def _run_once(pipeline: Pipeline, picture: Image.Image, where: str) -> np.ndarray:
     try:
         return np.asarray(pipeline(picture), np.float64)
     except ModelError:
@@ -215,9 +221,9 @@ def _one_shape(shapes: set[tuple[int, ...]], where: str) -> tuple[int, int, int]
 
 
 def _refuse_random(pipeline: Pipeline, picture: Image.Image, where: str) -> None:
-    first = _run(pipeline, picture, where)
+    first = _run_once(pipeline, picture, where)
     for _ in range(REPEATS):
-        if not np.array_equal(first, _run(pipeline, picture, where), equal_nan=True):
+        if not np.array_equal(first, _run_once(pipeline, picture, where), equal_nan=True):
             raise ModelError(
                 "its preprocessing gives the same picture other values each time",
                 where=where,
@@ -225,42 +231,42 @@ def _refuse_random(pipeline: Pipeline, picture: Image.Image, where: str) -> None
             )
 
 
-def _grey(channels: int, size: tuple[int, int], value: int) -> Image.Image:
-    return Image.new("L", size, value).convert(MODES[channels])
+def _grey_image(channels: int, size: tuple[int, int], value: int) -> Image.Image:
+    return Image.new("L", size, value).convert(MODE_OF_CHANNELS[channels])
 
 
-def _noise(channels: int) -> list[Image.Image]:
+def _noise_images(channels: int) -> list[Image.Image]:
     random = np.random.default_rng(0)
     pictures = [random.integers(0, 256, (height, width, 3), dtype=np.uint8) for width, height in SIZES]
-    return [Image.fromarray(pixels).convert(MODES[channels]) for pixels in pictures]
+    return [Image.fromarray(pixels).convert(MODE_OF_CHANNELS[channels]) for pixels in pictures]
 
 
-def _normalisation(flat: Sequence[Sequence[np.ndarray]]) -> tuple[np.ndarray, np.ndarray] | None:
+def _measure_normalisation(flat: Sequence[Sequence[np.ndarray]]) -> tuple[np.ndarray, np.ndarray] | None:
     """Return the (C,) offset and scale of values against pixels, from even greys; None where there is no such.
 
     Pixels that are the same for black and for white are padding, whatever their value.
 
     Args:
-        flat: for each size of picture, the (C, H, W) values of each of ``GREYS``.
+        flat: for each size of picture, the (C, H, W) values of each of ``GREY_LEVELS``.
     """
     offsets, scales = [], []
     for channel in range(flat[0][0].shape[0]):
-        rows = [np.stack([values[channel] for values in row]).reshape(len(GREYS), -1) for row in flat]
-        black, white = (np.concatenate([row[number] for row in rows]) for number in (0, len(GREYS) - 1))
-        shown = np.abs(white - black) > EVEN
+        rows = [np.stack([values[channel] for values in row]).reshape(len(GREY_LEVELS), -1) for row in flat]
+        black, white = (np.concatenate([row[number] for row in rows]) for number in (0, len(GREY_LEVELS) - 1))
+        shown = np.abs(white - black) > NORMALISATION_TOLERANCE
         if not shown.any():
             return None
         offset, scale = float(np.median(black[shown])), float(np.median((white - black)[shown]))
         shades = np.concatenate(rows, axis=1)[:, shown]
-        expected = offset + scale * np.array(GREYS)[:, None] / 255
-        if scale <= 0 or not np.allclose(shades, expected, rtol=0, atol=EVEN * scale):
+        expected = offset + scale * np.array(GREY_LEVELS)[:, None] / 255
+        if scale <= 0 or not np.allclose(shades, expected, rtol=0, atol=NORMALISATION_TOLERANCE * scale):
             return None
         offsets.append(offset)
         scales.append(scale)
     return np.array(offsets), np.array(scales)
 
 
-def _as_said(
+def _prefer_declared(
     offset: np.ndarray, scale: np.ndarray, mean: Sequence[float], std: Sequence[float]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return offset and scale as mean and standard deviation say them, where that is what was measured."""
@@ -276,13 +282,17 @@ def _keeps_channels(pipeline: Pipeline, channels: int, where: str) -> bool:
     for channel in range(3):
         colour = [0, 0, 0]
         colour[channel] = 255
-        coloured = _run(pipeline, Image.new("RGB", SIZES[0], tuple(colour)), where)
-        change = np.abs(coloured - _run(pipeline, _grey(3, SIZES[0], 0), where)).max(axis=(1, 2))
-        if len(change) != 3 or int(change.argmax()) != channel or np.delete(change, channel).max() > EVEN:
+        coloured = _run_once(pipeline, Image.new("RGB", SIZES[0], tuple(colour)), where)
+        change = np.abs(coloured - _run_once(pipeline, _grey_image(3, SIZES[0], 0), where)).max(axis=(1, 2))
+        if (
+            len(change) != 3
+            or int(change.argmax()) != channel
+            or np.delete(change, channel).max() > NORMALISATION_TOLERANCE
+        ):
             return False
     return True
 
 
-def _plain(values: Iterable[float]) -> list[float]:
+def _round_measured(values: Iterable[float]) -> list[float]:
     """Return numbers as they were written, without the last digits that a measurement adds."""
     return [float(f"{value:.7g}") for value in values]

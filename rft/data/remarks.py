@@ -40,7 +40,7 @@ class Remark:
     counts_values: bool = False
 
 
-def say(remarks: Iterable[Remark]) -> None:
+def log_warnings(remarks: Iterable[Remark]) -> None:
     """Tell the warnings among remarks on the terminal, with names."""
     for remark in remarks:
         if remark.status == "warn":
@@ -49,8 +49,8 @@ def say(remarks: Iterable[Remark]) -> None:
             log.warning("%s%s", remark.description, names)
 
 
-def listed(names: Sequence[str], few: int = 10) -> str:
+def join_names(names: Sequence[str], max_names: int = 10) -> str:
     """Return names in words: ``a``, ``a and b``, ``a, b, c and 7 more``."""
-    if len(names) > few:
-        return f"{', '.join(names[:few])} and {len(names) - few} more"
+    if len(names) > max_names:
+        return f"{', '.join(names[:max_names])} and {len(names) - max_names} more"
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

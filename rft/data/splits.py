@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from rft.data.remarks import Remark, listed
+from rft.data.remarks import Remark, join_names
 
 SPLITS = ("train", "validation", "test")
 
@@ -44,9 +44,13 @@ def split_names_remark(names: Iterable[str]) -> list[Remark]:
     renamed = [name for name in distinct if name not in SPLITS]
     if not renamed:
         return []
-    doubled = {split: own for split, own in spelled.items() if len(own) > 1}
-    read = "; ".join(f"{listed([repr(name) for name in own])} as {split}" for split, own in spelled.items() if own)
-    several = f" Several names were read as one split: {', '.join(doubled)}." if doubled else ""
+    doubled = {split: spellings for split, spellings in spelled.items() if len(spellings) > 1}
+    read = "; ".join(
+        f"{join_names([repr(name) for name in spellings])} as {split}"
+        for split, spellings in spelled.items()
+        if spellings
+    )
+    several = f" Several spellings were read as one split: {', '.join(doubled)}." if doubled else ""
     return [
         Remark(
             id="split_names",

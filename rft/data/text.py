@@ -17,7 +17,7 @@ from rft.config.schema import DataConfig
 from rft.data.images import Rows
 from rft.errors import DataError, ModelError
 from rft.records import Split
-from rft.runtime.progress import track
+from rft.runtime.progress import track_progress
 
 # The last range is halves of pairs, which JSON can escape one by one and which no tokenizer takes.
 CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
@@ -28,17 +28,17 @@ def text_digest(text: str) -> str:
     """Return the sha256 of a text's UTF-8 bytes; raises ``DataError`` for an empty text and for binary data."""
     if not text.strip():
         raise DataError("the text is empty", remedy='Remove the row, or set data.on_error = "skip" to count it.')
-    if found := CONTROL.search(text):
-        what = "half of a surrogate pair, or U+FFFF" if found[0] == "\uffff" else f"U+{ord(found[0]):04X}"
+    if match := CONTROL.search(text):
+        problem = "half of a surrogate pair, or U+FFFF" if match[0] == "\uffff" else f"U+{ord(match[0]):04X}"
         raise DataError(
-            f"holds the character {what}: this looks like binary data, not text",
+            f"holds the character {problem}: this looks like binary data, not text",
             remedy='Mend or remove the row, or set data.on_error = "skip" to leave such rows out and count them.',
         )
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
-class Tokenisation:
+class TextPreprocessing:
     """How a text becomes the input of a backbone.
 
     Attributes:
@@ -77,25 +77,25 @@ class Tokenisation:
     def __call__(self, texts: Sequence[str]) -> dict[str, torch.Tensor]:
         """Return ``{"input_ids": (B, T), "attention_mask": (B, T)}``, padded on the right to the longest text."""
         options = {"truncation": True, "max_length": self.max_length, "padding": True, "return_tensors": "pt"}
-        made = self._encode(texts, **options)
-        if "token_type_ids" in made and made["token_type_ids"].any():
+        encoded = self._encode_texts(texts, **options)
+        if "token_type_ids" in encoded and encoded["token_type_ids"].any():
             raise ModelError(
                 f"{type(self.tokenizer).__name__} marks tokens of a single text by types, which rft does not pass on",
                 where="model",
                 remedy="Build the model with model.factory: its module can make the types from input_ids.",
             )
-        return {"input_ids": made["input_ids"], "attention_mask": made["attention_mask"]}
+        return {"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"]}
 
     def count(self, texts: Sequence[str]) -> np.ndarray:
         """Return (N,) the number of tokens of each text before it is cut."""
         counts = [
             len(ids)
-            for start in track(range(0, len(texts), CHUNK), "Tokens")
-            for ids in self._encode(texts[start : start + CHUNK], verbose=False)["input_ids"]
+            for start in track_progress(range(0, len(texts), CHUNK), "Tokens")
+            for ids in self._encode_texts(texts[start : start + CHUNK], verbose=False)["input_ids"]
         ]
         return np.array(counts, np.int64)
 
-    def _encode(self, texts: Sequence[str], **options: Any) -> Any:
+    def _encode_texts(self, texts: Sequence[str], **options: Any) -> Any:
         try:
             return self.tokenizer(list(texts), **options)
         except Exception as error:  # the library behind it raises nothing narrower
@@ -115,7 +115,7 @@ class TextInputs:
     """
 
     splits: Mapping[str, Split]
-    tokenisation: Tokenisation
+    tokenisation: TextPreprocessing
 
     @property
     def tokenizer(self) -> Any:

@@ -18,27 +18,29 @@ from rft.backbones.classifier import Batch
 from rft.backbones.partition.trace import Example
 from rft.data.images import Rows
 from rft.features.batches import USUAL_EXAMPLES
-from rft.features.extract import run
+from rft.features.extract import run_batches
 
-APART = 4  # made-up examples that are run alone as well
-TOKENS = 24  # of a made-up text, at most
-NEGLIGIBLE = 1e-4  # float32 stays far below, bfloat16 can be far above
+EXAMPLES_RUN_ALONE = 4  # made-up examples that are run alone as well
+MAX_TOKENS = 24  # of a made-up text, at most
+NEGLIGIBLE_CHANGE = 1e-4  # float32 stays far below, bfloat16 can be far above
 
 
 @dataclass(frozen=True)
-class Company:
-    """What company does to features.
+class BatchDependence:
+    """By how much the features of an example depend on the others in its batch.
 
     Attributes:
         change: largest relative change of the features of a made-up example, in a batch beside alone; may be infinite.
-        alone: whether each example is run alone for that reason, so that company changes nothing.
+        alone: whether each example is run alone for that reason, so that nothing depends on the others.
     """
 
     change: float
     alone: bool
 
 
-def measure_company(prefix: nn.Module, example: Example, *, tokens: int | None, device: str, precision: str) -> Company:
+def measure_batch_dependence(
+    prefix: nn.Module, example: Example, *, tokens: int | None, device: str, precision: str
+) -> BatchDependence:
     """Run made-up examples in a batch and alone; no example of a user takes part, so that nothing follows from one.
 
     In bfloat16 examples are run alone whatever is seen: a few examples that happen to agree would be no evidence.
@@ -49,11 +51,11 @@ def measure_company(prefix: nn.Module, example: Example, *, tokens: int | None, 
         tokens: what texts are cut to; None for pictures.
         device, precision: as in ``extract``.
     """
-    inputs = MadeUpInputs(_of_all_lengths(example(USUAL_EXAMPLES, min(TOKENS, tokens or TOKENS), 0)))
-    rows = [np.arange(USUAL_EXAMPLES), *(np.array([row]) for row in range(APART))]
-    together, *apart = run(prefix, inputs, range(USUAL_EXAMPLES), rows, device=device, precision=precision)
-    change = max(_relative(alone["features"][0], together["features"][row]) for row, alone in enumerate(apart))
-    return Company(change, alone=precision == "bfloat16" or not change <= NEGLIGIBLE)
+    inputs = MadeUpInputs(_of_all_lengths(example(USUAL_EXAMPLES, min(MAX_TOKENS, tokens or MAX_TOKENS), 0)))
+    rows = [np.arange(USUAL_EXAMPLES), *(np.array([row]) for row in range(EXAMPLES_RUN_ALONE))]
+    together, *apart = run_batches(prefix, inputs, range(USUAL_EXAMPLES), rows, device=device, precision=precision)
+    change = max(_relative_change(alone["features"][0], together["features"][row]) for row, alone in enumerate(apart))
+    return BatchDependence(change, alone=precision == "bfloat16" or not change <= NEGLIGIBLE_CHANGE)
 
 
 def _of_all_lengths(batch: Batch) -> Batch:
@@ -62,16 +64,16 @@ def _of_all_lengths(batch: Batch) -> Batch:
         return batch
     ids, mask = batch["input_ids"].clone(), batch["attention_mask"].clone()
     padding = ids[mask == 0][0] if (mask == 0).any() else 0
-    for row in range(APART):
-        length = max(1, mask.shape[1] * (row + 1) // (APART + 1))
+    for row in range(EXAMPLES_RUN_ALONE):
+        length = max(1, mask.shape[1] * (row + 1) // (EXAMPLES_RUN_ALONE + 1))
         ids[row, length:], mask[row, length:] = padding, 0
     return {**batch, "input_ids": ids, "attention_mask": mask}
 
 
-def _relative(alone: Tensor, together: Tensor) -> float:
+def _relative_change(alone: Tensor, together: Tensor) -> float:
     """Return the length of the difference over that of the features alone; a text has padding in company."""
-    found = together[: len(alone)].double()
-    change = float((found - alone).norm() / alone.double().norm().clamp(min=1e-30))
+    batch_features = together[: len(alone)].double()
+    change = float((batch_features - alone).norm() / alone.double().norm().clamp(min=1e-30))
     return change if change == change else float("inf")
 
 

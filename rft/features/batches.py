@@ -17,15 +17,15 @@ T = TypeVar("T")
 
 USUAL_EXAMPLES = 32
 USUAL_TOKENS = 4096
-MOST_ROWS = 512  # however short the texts are
-ACCELERATED = 16  # an accelerator may take this many times the usual, while that makes it faster
-FASTER = 1.1
-TRIALS = 3  # batches of each size: the second and third are decoded while the one before is computed
+MAX_ROWS_PER_BATCH = 512  # however short the texts are
+ACCELERATOR_FACTOR = 16  # an accelerator may take this many times the usual, while that makes it faster
+MIN_SPEEDUP = 1.1
+BATCHES_PER_SIZE = 3  # batches of each size: the second and third are decoded while the one before is computed
 HEADROOM = 0.9  # of the memory is planned with; the rest is for what the measurements miss
 
 
 @dataclass(frozen=True)
-class Bound:
+class MemoryBound:
     """How many bytes this process may hold: ``total``, of which ``reserved`` are for other things than batches."""
 
     total: int
@@ -47,7 +47,7 @@ class Bound:
             )
 
 
-class Sizes:
+class BatchSizer:
     """The size of the next batch, in what examples cost: 1 for an image, its tokens for a text.
 
     It starts with one example and doubles while the growth that was measured, in proportion, stays within the bound,
@@ -56,30 +56,36 @@ class Sizes:
     """
 
     def __init__(
-        self, costs: np.ndarray, usual: int, bound: Bound, *, accelerated: bool, most_rows: int = MOST_ROWS
+        self,
+        costs: np.ndarray,
+        usual: int,
+        bound: MemoryBound,
+        *,
+        accelerated: bool,
+        most_rows: int = MAX_ROWS_PER_BATCH,
     ) -> None:
         self._costs, self.bound, self._most_rows = costs, bound, most_rows
-        self._usual, self._most = usual, usual * (ACCELERATED if accelerated else 1)
+        self._usual, self._most = usual, usual * (ACCELERATOR_FACTOR if accelerated else 1)
         self.size = int(costs[0])  # costs never rise, so that the first batch of a size is its largest
         self.settled = False
-        memory.trim()  # what was freed but kept would count as taken
-        self._before, self._speed = memory.resident(), 0.0
+        memory.release_freed_memory()  # what was freed but kept would count as taken
+        self._before, self._speed = memory.resident_bytes(), 0.0
         bound.check(self._before, self._before)
 
-    def split(self, start: int) -> list[np.ndarray]:
+    def next_batches(self, start: int) -> list[np.ndarray]:
         """Return the next batches, as numbers from ``start`` on: a few of this size, or all once it is settled."""
         batches: list[np.ndarray] = []
-        while start < len(self._costs) and (self.settled or len(batches) < TRIALS):
+        while start < len(self._costs) and (self.settled or len(batches) < BATCHES_PER_SIZE):
             rows = min(self._most_rows, max(1, self.size // int(self._costs[start])))
             batches.append(np.arange(start, min(start + rows, len(self._costs))))
             start += rows
         return batches
 
-    def cost(self, batch: np.ndarray) -> int:
+    def batch_cost(self, batch: np.ndarray) -> int:
         """Return what a batch costs, padding included."""
         return int(self._costs[batch[0]]) * len(batch)
 
-    def grow(self, cost: int, peak: int, speed: float) -> None:
+    def choose_next_size(self, cost: int, peak: int, speed: float) -> None:
         """Choose the next size.
 
         Args:
@@ -89,16 +95,16 @@ class Sizes:
         """
         larger = min(2 * self.size, self._most)
         expected = self._before + larger / cost * (peak - self._before)
-        slower = self.size >= self._usual and speed < FASTER * self._speed
+        slower = self.size >= self._usual and speed < MIN_SPEEDUP * self._speed
         self._speed = speed
         self.settled = larger <= self.size or expected > self.bound.planned or slower
         if not self.settled:
             self.size = larger
 
-    def shrink(self, batch: np.ndarray) -> None:
+    def halve_size(self, batch: np.ndarray) -> None:
         """Halve the size after a batch that took too much."""
         self.settled = True
-        self.size = self.cost(batch) // 2
+        self.size = self.batch_cost(batch) // 2
 
     def too_much(self, batch: np.ndarray, peak: int) -> bool:
         """Tell whether batches should be smaller; raises ``ConfigError`` where one example takes more than allowed."""
@@ -107,22 +113,22 @@ class Sizes:
         return len(batch) > 1 and peak > self.bound.planned
 
 
-def run_all(sizes: Sizes, run: Callable[[list[np.ndarray]], Iterator[T]]) -> Iterator[tuple[np.ndarray, T]]:
+def run_all(sizer: BatchSizer, run: Callable[[list[np.ndarray]], Iterator[T]]) -> Iterator[tuple[np.ndarray, T]]:
     """Yield each batch with what ``run`` makes of it.
 
     Args:
-        sizes: decides how large batches are, from how much memory and time they take.
+        sizer: decides how large batches are, from how much memory and time they take.
         run: batches -> what comes out of each, in order. It is called again when the size changes.
 
     Raises:
         ConfigError: when one example at a time takes more memory than there is.
     """
     start = 0
-    with memory.Watch() as watch:
-        while batches := sizes.split(start):
-            memory.trim()  # what batches of another size left behind
+    with memory.PeakWatch() as watch:
+        while batches := sizer.next_batches(start):
+            memory.release_freed_memory()  # what batches of another size left behind
             torch.cuda.empty_cache()
-            watch.restart()
+            watch.forget_peak()
             speed, results = 0.0, run(batches)
             for batch in batches:
                 clock = time.monotonic()
@@ -130,19 +136,19 @@ def run_all(sizes: Sizes, run: Callable[[list[np.ndarray]], Iterator[T]]) -> Ite
                     result = next(results)
                 except torch.OutOfMemoryError as error:
                     _refuse_one(batch, str(error))
-                    sizes.shrink(batch)
+                    sizer.halve_size(batch)
                     break
-                speed = max(speed, sizes.cost(batch) / (time.monotonic() - clock))
+                speed = max(speed, sizer.batch_cost(batch) / (time.monotonic() - clock))
                 start = int(batch[-1]) + 1
                 yield batch, result
                 peak = watch.peak()
-                if peak > sizes.bound.planned / 2:
-                    memory.trim()
-                if sizes.too_much(batch, peak):
-                    sizes.shrink(batch)
+                if peak > sizer.bound.planned / 2:
+                    memory.release_freed_memory()
+                if sizer.too_much(batch, peak):
+                    sizer.halve_size(batch)
                     break
             else:
-                sizes.grow(sizes.cost(batches[0]), peak, speed)
+                sizer.choose_next_size(sizer.batch_cost(batches[0]), peak, speed)
 
 
 def _refuse_one(batch: np.ndarray, reason: str) -> None:

@@ -64,7 +64,7 @@ class Dense:
     @property
     def identity(self) -> str:
         """``origin``, or where that is None a hash of the numbers themselves; see ``Features``."""
-        return self.origin or _hash("dense", self.views, hash_tensors({"features": self.tensor}))
+        return self.origin or _hash_parts("dense", self.views, hash_tensors({"features": self.tensor}))
 
     def __len__(self) -> int:
         return len(self.tensor) // self.views
@@ -85,36 +85,36 @@ class Sharded:
 
     Attributes:
         shards: what the store found.
-        places: (N * K, 2) int64: the shard of each row, and its number in there.
+        row_addresses: (N * K, 2) int64: the shard of each row, and its number in there.
         views: K.
         identity: a hash of what the rows were computed from and how.
     """
 
     shards: Sequence[Shard]
-    places: np.ndarray
+    row_addresses: np.ndarray
     views: int = 1
     identity: str = ""
 
     def __len__(self) -> int:
-        return len(self.places) // self.views
+        return len(self.row_addresses) // self.views
 
     def batch(self, rows: Rows, view: Rows | None = None) -> Batch:
         """Return ``{"features": ...}``, and ``"attention_mask"`` where rows differ in length; see ``Features``."""
-        places = self.places[stored_rows(rows, view, self.views).numpy()]
+        addresses = self.row_addresses[stored_rows(rows, view, self.views).numpy()]
         if self.shards[0].lengths is None:
-            return {"features": self._stack(places)}
-        return self._pad(places)
+            return {"features": self._stack_rows(addresses)}
+        return self._pad_rows(addresses)
 
-    def _stack(self, places: np.ndarray) -> Tensor:
-        features = torch.empty(len(places), *self.shards[0].row_shape)
-        order = np.argsort(places[:, 0], kind="stable")
-        for group in np.split(order, np.flatnonzero(np.diff(places[order, 0])) + 1):  # one for each shard
-            for shard in places[group[:1], 0]:
-                features[torch.from_numpy(group)] = self.shards[shard].values[places[group, 1]].float()
+    def _stack_rows(self, addresses: np.ndarray) -> Tensor:
+        features = torch.empty(len(addresses), *self.shards[0].row_shape)
+        order = np.argsort(addresses[:, 0], kind="stable")
+        for group in np.split(order, np.flatnonzero(np.diff(addresses[order, 0])) + 1):  # one for each shard
+            for shard in addresses[group[:1], 0]:
+                features[torch.from_numpy(group)] = self.shards[shard].values[addresses[group, 1]].float()
         return features
 
-    def _pad(self, places: np.ndarray) -> Batch:
-        values = [self.shards[shard].row(number) for shard, number in places]
+    def _pad_rows(self, addresses: np.ndarray) -> Batch:
+        values = [self.shards[shard].row(number) for shard, number in addresses]
         lengths = torch.tensor([len(value) for value in values], dtype=torch.int64)
         longest = int(lengths.max()) if values else 0
         features = torch.zeros(len(values), longest, *self.shards[0].row_shape)
@@ -164,7 +164,7 @@ class Joined:
     @property
     def identity(self) -> str:
         """A hash of those of the parts; see ``Features``."""
-        return _hash("joined", *(part.identity for part in self.parts))
+        return _hash_parts("joined", *(part.identity for part in self.parts))
 
     def __len__(self) -> int:
         return sum(len(part) for part in self.parts)
@@ -175,16 +175,16 @@ class Joined:
         views = None if view is None else torch.as_tensor(view, dtype=torch.int64)
         ends = torch.tensor([len(part) for part in self.parts]).cumsum(0)
         of_part = torch.searchsorted(ends, examples, right=True)
-        places, batches = [], []
+        row_indices, batches = [], []
         for number in of_part.unique().tolist() or [0]:
             chosen = (of_part == number).nonzero()[:, 0]
             first = ends[number] - len(self.parts[number])
             batches.append(self.parts[number].batch(examples[chosen] - first, None if views is None else views[chosen]))
-            places.append(chosen)
-        return {name: _merged([batch[name] for batch in batches], places) for name in batches[0]}
+            row_indices.append(chosen)
+        return {name: _merge_columns([batch[name] for batch in batches], row_indices) for name in batches[0]}
 
 
-def join(parts: Sequence[Features]) -> Features:
+def join_features(parts: Sequence[Features]) -> Features:
     """Return the examples of several features as one; in memory where all of them are.
 
     Raises:
@@ -199,18 +199,18 @@ def join(parts: Sequence[Features]) -> Features:
     return Dense(torch.cat([part.tensor for part in dense]), views.pop(), Joined(tuple(dense)).identity)
 
 
-def _merged(columns: Sequence[Tensor], places: Sequence[Tensor]) -> Tensor:
+def _merge_columns(columns: Sequence[Tensor], row_indices: Sequence[Tensor]) -> Tensor:
     """Put the rows of (B, T, ...) columns in their places of one tensor that is as long as the longest of them."""
     if len(columns) == 1:
         return columns[0]
     longest = max(column.shape[1] for column in columns)
     merged = columns[0].new_zeros(sum(len(column) for column in columns), longest, *columns[0].shape[2:])
-    for column, rows in zip(columns, places, strict=True):
+    for column, rows in zip(columns, row_indices, strict=True):
         merged[rows, : column.shape[1]] = column
     return merged
 
 
-def _hash(*parts: str | int) -> str:
+def _hash_parts(*parts: str | int) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -15,21 +15,29 @@ import torch
 from torch import Tensor, nn
 
 from rft.backbones.classifier import Batch, hash_tensors
-from rft.backbones.partition.frozen_part import outputs
+from rft.backbones.partition.frozen_part import run_frozen_part
 from rft.backbones.partition.quantization import plain_tensors
 from rft.data import Inputs
 from rft.errors import ConfigError
-from rft.features.batches import HEADROOM, MOST_ROWS, USUAL_EXAMPLES, USUAL_TOKENS, Bound, Sizes, run_all
+from rft.features.batches import (
+    HEADROOM,
+    MAX_ROWS_PER_BATCH,
+    USUAL_EXAMPLES,
+    USUAL_TOKENS,
+    BatchSizer,
+    MemoryBound,
+    run_all,
+)
 from rft.features.columns import Dense, Features, Sharded
-from rft.features.store import Found, Store, Writer
+from rft.features.store import Store, StoredRows, Writer
 from rft.records import Split
 from rft.runtime import memory as host
-from rft.runtime.float32 import current
-from rft.runtime.progress import track
+from rft.runtime.float32 import describe_float32
+from rft.runtime.progress import track_progress
 
 SHARD_BYTES = 64 * 2**20
 SHARD_COPIES = 3  # of a shard are in memory while it is written: its rows, joined, encoded
-DESCRIPTION = 4  # raise when the same prefix and item would give other features than before
+KEY_VERSION = 4  # raise when the same prefix and item would give other features than before
 
 
 def choose_device(wanted: str | None) -> str:
@@ -54,9 +62,9 @@ def choose_precision(wanted: str) -> str:
     return "float32" if wanted == "auto" else wanted
 
 
-def arithmetic(device: str) -> dict[str, Any]:
+def describe_arithmetic(device: str) -> dict[str, Any]:
     """Return what features depend on beside the precision: the kind of device, and what float32 means on it now."""
-    return {"device": device.partition(":")[0], "float32": current()}
+    return {"device": device.partition(":")[0], "float32": describe_float32()}
 
 
 def store_key(
@@ -70,15 +78,15 @@ def store_key(
 
     Args:
         tensors: parameters and buffers that run before the cut.
-        facts: what these do not show: the cut, the preparation of inputs, settings such as the number of heads.
+        facts: what these do not show: the cut, the preprocessing of inputs, settings such as the number of heads.
         precision, dtype: what is computed in, and what features are kept in.
         device: torch device name: other devices, and other settings of float32, add up in another order.
     """
-    parts = [DESCRIPTION, hash_tensors(plain_tensors(tensors)), facts, precision, dtype, arithmetic(device)]
+    parts = [KEY_VERSION, hash_tensors(plain_tensors(tensors)), facts, precision, dtype, describe_arithmetic(device)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def identity_of(key: str, inputs: Inputs, split: Split, views: int) -> str:
+def features_identity(key: str, inputs: Inputs, split: Split, views: int) -> str:
     """Return the hash of all that the features of a split depend on: what ``store_key`` says, and each item in turn.
 
     Args:
@@ -87,14 +95,14 @@ def identity_of(key: str, inputs: Inputs, split: Split, views: int) -> str:
         split: its items have digests.
         views: K of each example.
     """
-    return _identity(key, _digests(inputs, split, views), views)
+    return _hash_identity(key, _row_digests(inputs, split, views), views)
 
 
-def _identity(key: str, digests: np.ndarray, views: int) -> str:
+def _hash_identity(key: str, digests: np.ndarray, views: int) -> str:
     return hashlib.sha256(json.dumps([key, views, digests.tolist()]).encode()).hexdigest()
 
 
-def extract(
+def extract_features(
     prefix: nn.Module,
     inputs: Inputs,
     split: Split,
@@ -124,29 +132,29 @@ def extract(
         ConfigError: when ``memory`` is too little for one example, or features do not fit ``dtype``.
         OutputError: when the disk is full.
     """
-    digests = _digests(inputs, split, views)
-    found = store.find(digests)
-    missing = _first_rows(digests, found)
+    digests = _row_digests(inputs, split, views)
+    stored = store.find_rows(digests)
+    missing = _missing_rows(digests, stored)
     if len(missing):
         shard_bytes = min(SHARD_BYTES, memory // 64) if memory else SHARD_BYTES
-        work = _Work(prefix, inputs, split.items, views, device, precision, 1 if alone else MOST_ROWS)
-        with work.placed(), Writer(store, found, np.dtype(dtype), shard_bytes) as writer:
-            rows = work.rows(missing, _bound(memory, SHARD_COPIES * shard_bytes))
-            for number, row, ragged in track(rows, f"Features of {split.name}", total=len(missing)):
-                writer.add(digests[number], row, ragged=ragged)
-    return _open(store, found, digests, views, memory)
+        work = _Extraction(prefix, inputs, split.items, views, device, precision, 1 if alone else MAX_ROWS_PER_BATCH)
+        with work.placed_on_device(), Writer(store, stored, np.dtype(dtype), shard_bytes) as writer:
+            rows = work.computed_rows(missing, _memory_bound(memory, SHARD_COPIES * shard_bytes))
+            for number, row, ragged in track_progress(rows, f"Features of {split.name}", total=len(missing)):
+                writer.add_row(digests[number], row, ragged=ragged)
+    return _open_features(store, stored, digests, views, memory)
 
 
-def run(
+def run_batches(
     prefix: nn.Module, inputs: Any, items: Sequence[Any], batches: Sequence[np.ndarray], *, device: str, precision: str
 ) -> list[Batch]:
-    """Return what the frozen part gives for each batch of rows of ``items``, as ``extract`` computes it."""
-    work = _Work(prefix, inputs, items, 1, device, precision)
-    with work.placed():
-        return list(work._run(list(batches)))
+    """Return what the frozen part gives for each batch of rows of ``items``, as ``extract_features`` computes it."""
+    work = _Extraction(prefix, inputs, items, 1, device, precision)
+    with work.placed_on_device():
+        return list(work._run_batches(list(batches)))
 
 
-def _digests(inputs: Inputs, split: Split, views: int) -> np.ndarray:
+def _row_digests(inputs: Inputs, split: Split, views: int) -> np.ndarray:
     """Return the (N * K,) digests of all that features are kept of: for a view, over its item and what augments it."""
     assert split.digests is not None
     if views == 1:
@@ -162,26 +170,26 @@ def _view_digest(digest: str, view: int, augmentation: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps([digest, view, augmentation], sort_keys=True).encode()).hexdigest()
 
 
-def _first_rows(digests: np.ndarray, found: Found) -> np.ndarray:
+def _missing_rows(digests: np.ndarray, stored: StoredRows) -> np.ndarray:
     """Return one row for each digest that is not stored yet, in order."""
     _, first = np.unique(digests.astype(str), return_index=True)
-    return np.array([row for row in sorted(first) if digests[row] not in found.places], dtype=np.int64)
+    return np.array([row for row in sorted(first) if digests[row] not in stored.places], dtype=np.int64)
 
 
-def _bound(memory: int | None, reserved: int) -> Bound:
+def _memory_bound(memory: int | None, reserved: int) -> MemoryBound:
     if memory is None:
-        return Bound(host.resident() + host.available())
-    if not host.measurable():
+        return MemoryBound(host.resident_bytes() + host.available_bytes())
+    if not host.is_measurable():
         raise ConfigError(
             "this system does not say how much memory a process holds; Linux does",
             where="model.memory",
             remedy="Leave it out.",
         )
-    return Bound(memory, reserved)
+    return MemoryBound(memory, reserved)
 
 
 @dataclass(frozen=True)
-class _Work:
+class _Extraction:
     """What is run, on what, and how."""
 
     prefix: nn.Module
@@ -190,10 +198,10 @@ class _Work:
     views: int
     device: str
     precision: str
-    most_rows: int = MOST_ROWS
+    most_rows: int = MAX_ROWS_PER_BATCH
 
     @contextmanager
-    def placed(self) -> Iterator[None]:
+    def placed_on_device(self) -> Iterator[None]:
         """Have the prefix on the device, laid out channels-last where that is faster; plain strides come back."""
         flat = all(tensor.dim() != 5 for tensor in self.prefix.parameters())  # Conv3d has no such layout
         layout = torch.channels_last if flat and self.device != "mps" else torch.contiguous_format
@@ -203,22 +211,24 @@ class _Work:
         finally:  # trained copies may share its tensors, and gradients of one example need plain strides
             self.prefix.to(memory_format=torch.contiguous_format)
 
-    def rows(self, missing: np.ndarray, bound: Bound) -> Iterator[tuple[int, np.ndarray, bool]]:
+    def computed_rows(self, missing: np.ndarray, bound: MemoryBound) -> Iterator[tuple[int, np.ndarray, bool]]:
         """Yield for each missing row, the longest text first: its number, its features, whether they vary in length."""
         count = getattr(self.inputs, "lengths", None)  # texts have lengths, images do not
         items = [self.items[row // self.views] for row in missing]
         costs = count(items) if count else np.ones(len(missing), np.int64)
         order = np.argsort(-costs, kind="stable")
         usual = USUAL_TOKENS if count else USUAL_EXAMPLES
-        sizes = Sizes(costs[order], usual, bound, accelerated=self.device != "cpu", most_rows=self.most_rows)
+        sizer = BatchSizer(costs[order], usual, bound, accelerated=self.device != "cpu", most_rows=self.most_rows)
         ordered = missing[order]
-        for batch, computed in run_all(sizes, lambda batches: self._run([ordered[each] for each in batches])):
+        for batch, computed in run_all(
+            sizer, lambda batches: self._run_batches([ordered[batch_rows] for batch_rows in batches])
+        ):
             features, ragged = computed["features"].numpy(), "attention_mask" in computed
             lengths = computed["attention_mask"].sum(dim=1).int().tolist() if ragged else [None] * len(features)
             for number, row, length in zip(ordered[batch].tolist(), features, lengths, strict=True):
                 yield number, row[:length], ragged
 
-    def _run(self, batches: list[np.ndarray]) -> Iterator[Batch]:
+    def _run_batches(self, batches: list[np.ndarray]) -> Iterator[Batch]:
         # Only those inputs that augment take views.
         views = [[batch % self.views for batch in batches]] if self.views > 1 else []
         prepared = self.inputs.batches(self.items, [batch // self.views for batch in batches], *views)
@@ -228,23 +238,23 @@ class _Work:
             if "pixels" in placed and kind != "mps":
                 placed["pixels"] = placed["pixels"].contiguous(memory_format=torch.channels_last)
             with torch.no_grad():  # and not inference_mode: tensors made in that cannot train a head
-                computed = outputs(self.prefix, placed, self.precision)
+                computed = run_frozen_part(self.prefix, placed, self.precision)
             yield {name: tensor.float().cpu() for name, tensor in computed.items()}
 
 
-def _open(store: Store, found: Found, digests: np.ndarray, views: int, memory: int | None) -> Features:
+def _open_features(store: Store, stored: StoredRows, digests: np.ndarray, views: int, memory: int | None) -> Features:
     """Return the features in memory where they take a small part of it, else mapped from their files."""
-    places = np.array([found.places[digest] for digest in digests], np.int64).reshape(-1, 2)
-    host.trim()  # what the last batches left behind
-    room = host.available() // 2
+    addresses = np.array([stored.places[digest] for digest in digests], np.int64).reshape(-1, 2)
+    host.release_freed_memory()  # what the last batches left behind
+    room = host.available_bytes() // 2
     if memory is not None:  # other splits, and the shards while they are read, take some as well
-        room = min(memory // 8, (int(memory * HEADROOM) - host.resident()) // 2)
-    assert found.layout is not None
-    identity = _identity(store.key, digests, views)
-    if found.layout.ragged:
-        size = sum(path.stat().st_size for path in found.paths)
-        return Sharded(store.open(found, mapped=size > room), places, views, identity)
-    mapped = Sharded(store.open(found, mapped=True), places, views, identity)
-    if len(places) * math.prod(found.layout.row_shape) * 4 > room:
+        room = min(memory // 8, (int(memory * HEADROOM) - host.resident_bytes()) // 2)
+    assert stored.layout is not None
+    identity = _hash_identity(store.key, digests, views)
+    if stored.layout.ragged:
+        size = sum(path.stat().st_size for path in stored.paths)
+        return Sharded(store.open_shards(stored, mapped=size > room), addresses, views, identity)
+    mapped = Sharded(store.open_shards(stored, mapped=True), addresses, views, identity)
+    if len(addresses) * math.prod(stored.layout.row_shape) * 4 > room:
         return mapped
-    return Dense(replace(mapped, views=1).batch(np.arange(len(places)))["features"], views, identity)
+    return Dense(replace(mapped, views=1).batch(np.arange(len(addresses)))["features"], views, identity)

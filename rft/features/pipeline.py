@@ -11,19 +11,19 @@ import numpy as np
 
 from rft import data
 from rft.backbones.load import LoadedBackbone
-from rft.backbones.partition.cut import cut
-from rft.backbones.partition.quantization import quantise
+from rft.backbones.partition.cut import cut_classifier
+from rft.backbones.partition.quantization import quantize_linear_layers
 from rft.backbones.partition.replay import Prefix
 from rft.config.schema import Config
 from rft.features import Features, Lazy, Store, cache_folder
-from rft.features.extract import extract, identity_of, store_key
+from rft.features.extract import extract_features, features_identity, store_key
 from rft.records import Split
 
-COMPARED = 1000  # training examples that a backbone is judged by before anything is trained
-SAMPLING = 0x5EED  # sets that sample apart from other uses of the run's seed
+SAMPLE_SIZE = 1000  # training examples that a backbone is judged by before anything is trained
+SAMPLE_STREAM = 0x5EED  # sets that sample apart from other uses of the run's seed
 
 
-def features_of(
+def split_features(
     core: Config,
     backbone: LoadedBackbone,
     prefix: Prefix | None,
@@ -50,45 +50,47 @@ def features_of(
         alone: whether each example is run by itself; such features are kept apart from others.
     """
     views = {name: core.train.views if name == "train" else 1 for name in splits}
-    facts = {"layer": layer, "preparation": backbone.preparation.facts(), **backbone.identity}
+    facts = {"layer": layer, "preprocessing": backbone.preprocessing.facts(), **backbone.identity}
     facts |= {"alone": True} if alone else {}
     tensors = {} if prefix is None else prefix.tensors()
     key = store_key(tensors, facts, precision, core.network.cache, device)
     if prefix is None:
         return {
-            name: Lazy(inputs, name, len(split), views[name], identity_of(key, inputs, split, views[name]))
+            name: Lazy(inputs, name, len(split), views[name], features_identity(key, inputs, split, views[name]))
             for name, split in splits.items()
         }
     store = Store(cache or cache_folder(), key)
     options: dict[str, Any] = {"device": device, "precision": precision, "dtype": core.network.cache, "alone": alone}
     return {
-        name: extract(prefix, inputs, split, store, **options, views=views[name], memory=core.network.memory_bytes)
+        name: extract_features(
+            prefix, inputs, split, store, **options, views=views[name], memory=core.network.memory_bytes
+        )
         for name, split in splits.items()
     }
 
 
-def sample_of(split: Split, seed: int) -> Split:
+def sample_split(split: Split, seed: int) -> Split:
     """Return a random sample of a split, as a split of the same name: all of it when it is small."""
-    rng = np.random.default_rng([seed, SAMPLING])
-    return part_of(split, np.sort(rng.choice(len(split), min(COMPARED, len(split)), replace=False)))
+    rng = np.random.default_rng([seed, SAMPLE_STREAM])
+    return select_rows(split, np.sort(rng.choice(len(split), min(SAMPLE_SIZE, len(split)), replace=False)))
 
 
-def pooled(
+def pooled_features(
     core: Config, backbone: LoadedBackbone, sample: Split, device: str, precision: str, *, cache: Path | None = None
 ) -> np.ndarray:
     """Return (N, D) float32 pooled features of a sample of the training split, kept in ``cache`` or the usual place."""
-    prefix = cut(backbone.classifier(2, False, 0), "all", "full", backbone.example).prefix()
+    prefix = cut_classifier(backbone.classifier(2, False, 0), "all", "full", backbone.example).prefix()
     if precision == "int8":
-        quantise(prefix, backbone.example(2, 6, 0), device)
-    inputs = backbone.preparation.inputs({"train": sample}, core.data, core.seed)
+        quantize_linear_layers(prefix, backbone.example(2, 6, 0), device)
+    inputs = backbone.preprocessing.inputs({"train": sample}, core.data, core.seed)
     plain = core.model_copy(update={"train": core.train.model_copy(update={"views": 1})})
-    found = features_of(plain, backbone, prefix, "all", inputs, {"train": sample}, device, precision, cache=cache)[
-        "train"
-    ]
-    return found.batch(np.arange(len(sample)))["features"].numpy()
+    features = split_features(
+        plain, backbone, prefix, "all", inputs, {"train": sample}, device, precision, cache=cache
+    )["train"]
+    return features.batch(np.arange(len(sample)))["features"].numpy()
 
 
-def part_of(split: Split, rows: np.ndarray) -> Split:
+def select_rows(split: Split, rows: np.ndarray) -> Split:
     """Return some rows of a split as a split of the same name."""
     return replace(
         split,

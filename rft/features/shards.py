@@ -53,7 +53,7 @@ class Shard:
         return self.values[end - int(self.lengths[number]) : end]
 
 
-def encode(digests: list[str], rows: list[np.ndarray], *, ragged: bool) -> bytes:
+def encode_shard(digests: list[str], rows: list[np.ndarray], *, ragged: bool) -> bytes:
     """Return the content of the file for these rows and the sha256 of the item that each of them came from."""
     tensors = {"items": np.stack([np.frombuffer(bytes.fromhex(digest), np.uint8) for digest in digests])}
     # NumPy keeps the strides of channels-last maps when it stacks them, and safetensors writes memory as it lies.

@@ -31,14 +31,14 @@ Place = tuple[int, int]  # the number of a shard, and of a row in it
 
 def cache_folder() -> Path:
     """Return where features are kept: ``$RFT_CACHE``, else ``rft`` in the user's cache folder."""
-    own = os.environ.get("RFT_CACHE")
-    if own:
-        return Path(own)
+    configured = os.environ.get("RFT_CACHE")
+    if configured:
+        return Path(configured)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rft"
 
 
 @dataclass
-class Found:
+class StoredRows:
     """Which of the wanted rows are stored.
 
     Attributes:
@@ -51,7 +51,7 @@ class Found:
     places: dict[str, Place] = field(default_factory=dict)
     layout: shards.Layout | None = None
 
-    def add(self, path: Path, layout: shards.Layout, rows: Iterable[tuple[int, str]]) -> None:
+    def note_shard(self, path: Path, layout: shards.Layout, rows: Iterable[tuple[int, str]]) -> None:
         """Note a shard and those of its rows, with their digests, that are wanted and not noted yet."""
         new = {digest: (len(self.paths), number) for number, digest in rows if digest not in self.places}
         if new:
@@ -81,10 +81,10 @@ class Store:
     def _shards(self) -> Path:
         return self.folder / "features" / self.key
 
-    def find(self, digests: Iterable[str]) -> Found:
+    def find_rows(self, digests: Iterable[str]) -> StoredRows:
         """Return where the features of these items are; what is not in it is not stored, or was damaged."""
         wanted = set(digests)
-        found = Found()
+        stored = StoredRows()
         for path in sorted(self._shards.glob("*.safetensors")):
             try:
                 whole = shards.is_whole(path)
@@ -95,14 +95,14 @@ class Store:
                 path.unlink(missing_ok=True)
                 continue
             items, layout = shards.read_index(path)
-            found.add(path, layout, ((row, item) for row, item in enumerate(items) if item in wanted))
-        return found
+            stored.note_shard(path, layout, ((row, item) for row, item in enumerate(items) if item in wanted))
+        return stored
 
-    def write(self, found: Found, digests: list[str], rows: list[np.ndarray], *, ragged: bool) -> None:
-        """Add a shard and note it in ``found``.
+    def write(self, stored: StoredRows, digests: list[str], rows: list[np.ndarray], *, ragged: bool) -> None:
+        """Add a shard and note it in ``stored``.
 
         Args:
-            found: what is stored already, which the new rows must be like.
+            stored: what is stored already, which the new rows must be like.
             digests: of the item of each row.
             rows: the features of each item, of one shape; ``ragged``: of one shape but for their length, (T, ...).
 
@@ -111,8 +111,8 @@ class Store:
             ConfigError: when what is stored has another shape.
         """
         layout = shards.Layout(rows[0].shape[1:] if ragged else rows[0].shape, ragged)
-        found.check(layout, self._shards)
-        content = shards.encode(digests, rows, ragged=ragged)
+        stored.check(layout, self._shards)
+        content = shards.encode_shard(digests, rows, ragged=ragged)
         path = self._shards / f"{hashlib.sha256(content).hexdigest()}.safetensors"
         temporary = self._shards / f".{secrets.token_hex(8)}.partial"
         try:
@@ -131,11 +131,11 @@ class Store:
             ) from None
         finally:
             temporary.unlink(missing_ok=True)
-        found.add(path, layout, enumerate(digests))
+        stored.note_shard(path, layout, enumerate(digests))
 
-    def open(self, found: Found, *, mapped: bool) -> list[shards.Shard]:
+    def open_shards(self, stored: StoredRows, *, mapped: bool) -> list[shards.Shard]:
         """Return the shards that were found, in memory or mapped."""
-        return [shards.open_shard(path, mapped=mapped) for path in found.paths]
+        return [shards.open_shard(path, mapped=mapped) for path in stored.paths]
 
 
 class Writer:
@@ -147,8 +147,8 @@ class Writer:
         limit: bytes after which a shard is written.
     """
 
-    def __init__(self, store: Store, found: Found, dtype: np.dtype, limit: int) -> None:
-        self._store, self._found, self._dtype, self._limit = store, found, dtype, limit
+    def __init__(self, store: Store, stored: StoredRows, dtype: np.dtype, limit: int) -> None:
+        self._store, self._found, self._dtype, self._limit = store, stored, dtype, limit
         self._digests: list[str] = []
         self._rows: list[np.ndarray] = []
         self._ragged = False
@@ -158,9 +158,9 @@ class Writer:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if error is None:
-            self._flush()
+            self._write_shard()
 
-    def add(self, digest: str, row: np.ndarray, *, ragged: bool) -> None:
+    def add_row(self, digest: str, row: np.ndarray, *, ragged: bool) -> None:
         """Add the float32 features of an item; raises ``ConfigError`` for what float16 cannot hold."""
         largest, limit = float(np.abs(row).max(initial=0)), float(np.finfo(self._dtype).max)
         if largest > limit:
@@ -173,9 +173,9 @@ class Writer:
         self._rows.append(np.array(row, self._dtype))  # a copy, so that the batch it is part of can go
         self._ragged = ragged
         if len(self._rows) == SHARD_ROWS or sum(row.nbytes for row in self._rows) >= self._limit:
-            self._flush()
+            self._write_shard()
 
-    def _flush(self) -> None:
+    def _write_shard(self) -> None:
         if self._rows:
             self._store.write(self._found, self._digests, self._rows, ragged=self._ragged)
             self._digests, self._rows = [], []

@@ -14,17 +14,17 @@ from rft.backbones.sources.folder_weights import load_model
 from rft.backbones.sources.image_processor import FILES, has_processor
 from rft.backbones.sources.snapshot import PretrainedFolder
 from rft.config.schema import ModelConfig
-from rft.data.preprocessing import Preprocessing
-from rft.data.text import Tokenisation
+from rft.data.preprocessing import ImagePreprocessing
+from rft.data.text import TextPreprocessing
 from rft.errors import ModelError
-from rft.models.external_model import TEXTS, Called, Given
+from rft.models.external_model import TEXTS, CallAdapter, ExternalModel
 
 WHERE = "model.checkpoint"
 AUTO = {"text": "AutoModelForSequenceClassification", "image": "AutoModelForImageClassification"}
 KNOWN = {"text": "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING", "image": "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING"}
 
 
-def read(settings: ModelConfig, folder: Path, *, modality: str, offline: bool) -> Given:
+def read_checkpoint(settings: ModelConfig, folder: Path, *, modality: str, offline: bool) -> ExternalModel:
     """Return the model of ``model.checkpoint`` in float32, with its tokenizer or image processor.
 
     Raises:
@@ -32,21 +32,23 @@ def read(settings: ModelConfig, folder: Path, *, modality: str, offline: bool) -
             of one class an example.
     """
     assert settings.checkpoint is not None
-    source = snapshot.find(settings.checkpoint, folder, offline=offline, where=WHERE)
+    source = snapshot.find_snapshot(settings.checkpoint, folder, offline=offline, where=WHERE)
     if source.gguf:
         raise ModelError("a GGUF file holds no classifier", where=WHERE, remedy="Give the folder it was made from.")
     config = transformers.read_config(source)
     _check_task(config, modality)
-    network = _network(source, config, modality)
+    network = _load_network(source, config, modality)
     labels = tuple(settings.classes or (str(config.id2label.get(index, index)) for index in range(config.num_labels)))
     if modality == "text":
-        preparation = _tokenisation(source, network, settings)
-        return Given(Called(network, _run_text), labels, preparation, preparation(TEXTS), WHERE, source.revision)
-    prepared = _preprocessing(source, config, settings)
-    normalised = ImageBackbone(network, prepared.mean, prepared.std, _logits)
+        preprocessing = _text_preprocessing(source, network, settings)
+        return ExternalModel(
+            CallAdapter(network, _run_text), labels, preprocessing, preprocessing(TEXTS), WHERE, source.revision
+        )
+    prepared = _image_preprocessing(source, config, settings)
+    normalised = ImageBackbone(network, prepared.mean, prepared.std, _logits_of)
     random = torch.Generator().manual_seed(0)
     example = {"pixels": torch.rand(3, *prepared.shape, generator=random)}
-    return Given(normalised, labels, prepared, example, WHERE, source.revision)
+    return ExternalModel(normalised, labels, prepared, example, WHERE, source.revision)
 
 
 def _check_task(config: Any, modality: str) -> None:
@@ -55,11 +57,13 @@ def _check_task(config: Any, modality: str) -> None:
 
     mappings = {key: getattr(library, name) for key, name in KNOWN.items()}
     if type(config) not in mappings[modality]:
-        other = next((key for key, mapping in mappings.items() if type(config) in mapping), None)
+        fitting_modality = next((key for key, mapping in mappings.items() if type(config) in mapping), None)
         raise ModelError(
             f"{config.model_type} is no classifier of {modality}s",
             where=WHERE,
-            remedy=f"It classifies {other}s: name the column as data.{other}." if other else None,
+            remedy=f"It classifies {fitting_modality}s: name the column as data.{fitting_modality}."
+            if fitting_modality
+            else None,
         )
     if config.num_labels == 1 or config.problem_type == "regression":
         raise ModelError(
@@ -69,31 +73,31 @@ def _check_task(config: Any, modality: str) -> None:
         raise ModelError("it gives each example several labels; rft audits one class an example", where=WHERE)
 
 
-def _network(source: PretrainedFolder, config: Any, modality: str) -> nn.Module:
+def _load_network(source: PretrainedFolder, config: Any, modality: str) -> nn.Module:
     """Load the model; transformers would make up what the folder lacks, which is refused here."""
     import transformers as library
 
     kind = getattr(library, AUTO[modality])
-    with transformers.named(source, "its weights"), transformers.quiet():
+    with transformers.errors_named(source, "its weights"), transformers.quiet_transformers():
         model = load_model(kind, source, config)
     network, absent, misshapen = model.network, model.missing, sorted(model.mismatched)
     if absent or misshapen:
-        what = (
+        problem = (
             f"are not in the folder's weights, first {absent[0]!r}" if absent else f"differ in shape: {misshapen[0]!r}"
         )
         raise ModelError(
-            f"{len(absent or misshapen)} tensors of {type(network).__name__} {what}; its classifier would be random",
+            f"{len(absent or misshapen)} tensors of {type(network).__name__} {problem}; its classifier would be random",
             where=WHERE,
             remedy="Give the folder that the fine-tuned model was saved into with save_pretrained.",
         )
     return network.eval()
 
 
-def _tokenisation(source: PretrainedFolder, network: nn.Module, settings: ModelConfig) -> Tokenisation:
+def _text_preprocessing(source: PretrainedFolder, network: nn.Module, settings: ModelConfig) -> TextPreprocessing:
     tokenizer = transformers.read_tokenizer(source)
     transformers.check_vocabulary(tokenizer, network, source)
     _agree_on_padding(network, tokenizer)
-    return Tokenisation(tokenizer, transformers.longest(settings.max_length, tokenizer, network, None))
+    return TextPreprocessing(tokenizer, transformers.limit_tokens(settings.max_length, tokenizer, network, None))
 
 
 def _agree_on_padding(network: Any, tokenizer: Any) -> None:
@@ -106,7 +110,7 @@ def _agree_on_padding(network: Any, tokenizer: Any) -> None:
         settings.pad_token_id = tokenizer.pad_token_id
 
 
-def _preprocessing(source: PretrainedFolder, config: Any, settings: ModelConfig) -> Preprocessing:
+def _image_preprocessing(source: PretrainedFolder, config: Any, settings: ModelConfig) -> ImagePreprocessing:
     if settings.image_size is not None:
         raise ModelError(
             "the size of the pictures is that of the checkpoint's image processor",
@@ -126,5 +130,5 @@ def _run_text(network: nn.Module, inputs: Batch) -> Tensor:
     return network(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits
 
 
-def _logits(output: Any) -> Tensor:
+def _logits_of(output: Any) -> Tensor:
     return output.logits

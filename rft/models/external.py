@@ -13,14 +13,16 @@ from torch import Tensor, nn
 from rft.backbones.classifier import Batch, InputClassifier, find_spatial_layer
 from rft.backbones.sources.weights import check_finite as check_weights
 from rft.config.schema import ModelConfig
-from rft.data import Preparation
+from rft.data import Preprocessing
 from rft.errors import ConfigError, ModelError
 from rft.models import checkpoint, factory
-from rft.models.external_model import Given
+from rft.models.external_model import ExternalModel
 
-ALONE = 1e-2  # largest change of an output, relative to the largest, when an example is run by itself; TF32 takes 1e-3
-SUM = 1e-3  # how far probabilities may sum from 1
-SHOWN = 10  # labels in an error
+MAX_BATCH_DEPENDENCE = (
+    1e-2  # largest change of an output, relative to the largest, when an example is run by itself; TF32 takes 1e-3
+)
+SUM_TOLERANCE = 1e-3  # how far probabilities may sum from 1
+MAX_LABELS_SHOWN = 10  # labels in an error
 
 
 class ExternalClassifier(InputClassifier):
@@ -61,12 +63,12 @@ class LoadedExternal:
     """A model that others trained, ready to predict, and how items become its inputs."""
 
     classifier: ExternalClassifier
-    preparation: Preparation
+    preprocessing: Preprocessing
     where: str
     revision: str | None = None
 
 
-def load(
+def load_external(
     settings: ModelConfig, folder: Path, classes: Sequence[str], *, modality: str, device: str, offline: bool
 ) -> LoadedExternal:
     """Load the model of ``checkpoint`` or ``factory`` and try it on three made-up examples.
@@ -86,25 +88,25 @@ def load(
     if settings.precision not in ("auto", "float32"):
         raise ConfigError("models that others trained run in their own precision", where="model.precision")
     if settings.checkpoint is not None:
-        given = checkpoint.read(settings, folder, modality=modality, offline=offline)
+        external_model = checkpoint.read_checkpoint(settings, folder, modality=modality, offline=offline)
     else:
-        given = factory.read(settings, folder, modality=modality)
-    order = match_labels(given.labels, classes, given.where)
-    check_weights(given.network, given.where)
-    network = given.network.to(device).requires_grad_(False).eval()
-    example = {name: tensor.to(device) for name, tensor in given.example.items()}
-    _try(network, example, given)
+        external_model = factory.read_factory(settings, folder, modality=modality)
+    order = match_labels(external_model.labels, classes, external_model.where)
+    check_weights(external_model.network, external_model.where)
+    network = external_model.network.to(device).requires_grad_(False).eval()
+    example = {name: tensor.to(device) for name, tensor in external_model.example.items()}
+    _check_batch_independence(network, example, external_model)
     classifier = ExternalClassifier(
         network,
         order,
         probabilities=settings.outputs == "probabilities",
         modality=modality,
         spatial_layer=_spatial_layer(network, example) if modality == "image" else None,
-        embedding_layer=_embedding_layer(network, example, given) if modality == "text" else None,
+        embedding_layer=_embedding_layer(network, example, external_model) if modality == "text" else None,
     )
     with torch.no_grad():
-        check_outputs(classifier(example).cpu(), settings.outputs, given.where)
-    return LoadedExternal(classifier, given.preparation, given.where, given.revision)
+        check_outputs(classifier(example).cpu(), settings.outputs, external_model.where)
+    return LoadedExternal(classifier, external_model.preprocessing, external_model.where, external_model.revision)
 
 
 def match_labels(labels: Sequence[str], classes: Sequence[str], where: str) -> list[int]:
@@ -117,7 +119,7 @@ def match_labels(labels: Sequence[str], classes: Sequence[str], where: str) -> l
     """
     if len(set(labels)) == len(labels) and set(labels) == set(classes):
         return [list(labels).index(name) for name in classes]
-    sides = f"the model's outputs are {_named(labels)}; the labels of the data are {_named(classes)}"
+    sides = f"the model's outputs are {_list_labels(labels)}; the labels of the data are {_list_labels(classes)}"
     if len(labels) != len(classes):
         remedy = "Each output needs examples of its label, and each label an output; check the label column."
     else:
@@ -136,7 +138,7 @@ def check_outputs(logits: Tensor, outputs: str, where: str) -> None:
     check_finite(logits, where)
     n = len(logits)
     sums = (logits.double().exp() if outputs == "probabilities" else logits.double()).sum(dim=1)
-    off = int(((sums - 1).abs() > SUM).sum())
+    off = int(((sums - 1).abs() > SUM_TOLERANCE).sum())
     if outputs == "probabilities" and off:
         raise ModelError(
             f"its outputs for {off} of {n} examples do not sum to 1, so they are no probabilities",
@@ -158,38 +160,38 @@ def check_finite(logits: Tensor, where: str) -> None:
         raise ModelError(f"its outputs are not finite for {broken} of {len(logits)} examples run at once", where=where)
 
 
-def _try(network: nn.Module, example: Batch, given: Given) -> None:
+def _check_batch_independence(network: nn.Module, example: Batch, external_model: ExternalModel) -> None:
     """Run the model on examples together and each by itself; the outputs must be (B, K) and the same both ways."""
     try:
         with torch.no_grad():
             together = network(example)
-            alone = [network(_one(example, row)) for row in range(_count(example))]
+            alone = [network(_pick_example(example, row)) for row in range(_count_examples(example))]
     except Exception as error:  # foreign code: a model may raise anything
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         shapes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in example.items())
-        raise ModelError(f"does not take {shapes}: {reason}", where=given.where) from error
-    count, expected = len(alone), (len(alone), len(given.labels))
+        raise ModelError(f"does not take {shapes}: {reason}", where=external_model.where) from error
+    count, expected = len(alone), (len(alone), len(external_model.labels))
     if not isinstance(together, Tensor) or tuple(together.shape) != expected:
         got = f"shape {tuple(together.shape)}" if isinstance(together, Tensor) else type(together).__name__
         raise ModelError(
             f"gives {got} for {count} examples; expected a tensor of shape {expected}, one row an example with an "
-            f"output for each of {_named(given.labels)}",
-            where=given.where,
+            f"output for each of {_list_labels(external_model.labels)}",
+            where=external_model.where,
         )
     gap = float((together - torch.cat(alone)).abs().max() / together.abs().max().clamp(min=1e-6))
-    if gap > ALONE:  # false for NaN, which check_outputs tells
+    if gap > MAX_BATCH_DEPENDENCE:  # false for NaN, which check_outputs tells
         raise ModelError(
             f"gives an example other outputs when others stand beside it (they differ by {gap:.0%})",
-            where=given.where,
+            where=external_model.where,
             remedy="Check that it ignores padding, and that dropout and batch statistics are off in eval mode.",
         )
 
 
-def _count(example: Batch) -> int:
+def _count_examples(example: Batch) -> int:
     return len(next(iter(example.values())))
 
 
-def _one(example: Batch, row: int) -> Batch:
+def _pick_example(example: Batch, row: int) -> Batch:
     """Return one example of a batch, without the padding of texts."""
     length = int(example["attention_mask"][row].sum()) if "attention_mask" in example else None
     return {name: tensor[row : row + 1, :length] for name, tensor in example.items()}
@@ -213,33 +215,34 @@ def _spatial_layer(network: nn.Module, example: Batch) -> str | None:
     return name if second == third != first else None
 
 
-def _embedding_layer(network: nn.Module, example: Batch, given: Given) -> str | None:
+def _embedding_layer(network: nn.Module, example: Batch, external_model: ExternalModel) -> str | None:
     """Return the embedding that is looked up with the tokens; raise ``ModelError`` where it has too few rows."""
-    found: list[str] = []
+    embedding_names: list[str] = []
 
-    def remember(name: str) -> Any:
+    def hook_for(name: str) -> Any:
         def hook(_layer: nn.Module, inputs: tuple[Any, ...]) -> None:
             if inputs and isinstance(inputs[0], Tensor) and torch.equal(inputs[0], example["input_ids"]):
-                found.append(name)
+                embedding_names.append(name)
 
         return hook
 
     layers = {name: module for name, module in network.named_modules() if isinstance(module, nn.Embedding)}
-    handles = [module.register_forward_pre_hook(remember(name)) for name, module in layers.items()]
+    handles = [module.register_forward_pre_hook(hook_for(name)) for name, module in layers.items()]
     with torch.no_grad():
         network(example)
     for handle in handles:
         handle.remove()
-    if len(found) != 1:
+    if len(embedding_names) != 1:
         return None
-    words, rows = given.preparation.facts()["vocabulary"], layers[found[0]].num_embeddings
+    words, rows = external_model.preprocessing.facts()["vocabulary"], layers[embedding_names[0]].num_embeddings
     if words > rows:
         raise ModelError(
-            f"the tokenizer has {words} words and the model {rows}: they do not belong together", where=given.where
+            f"the tokenizer has {words} words and the model {rows}: they do not belong together",
+            where=external_model.where,
         )
-    return f"network.{found[0]}"
+    return f"network.{embedding_names[0]}"
 
 
-def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(map(repr, names[:SHOWN])) + more
+def _list_labels(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MAX_LABELS_SHOWN} more" if len(names) > MAX_LABELS_SHOWN else ""
+    return ", ".join(map(repr, names[:MAX_LABELS_SHOWN])) + more

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from rft.backbones.classifier import Batch
-from rft.data import Preparation
+from rft.data import Preprocessing
 
 # Of several lengths, for trying models on.
 TEXTS = ("One example.", "Another example, which is longer than the first.", "A third one, of a length between.")
 
 
-class Called(nn.Module):
+class CallAdapter(nn.Module):
     """A network with the way it is called.
 
     Args:
@@ -32,13 +32,13 @@ class Called(nn.Module):
 
 
 @dataclass(frozen=True)
-class Given:
+class ExternalModel:
     """A model that others trained.
 
     Attributes:
         network: a batch of inputs in, (B, K) outputs out, whatever they mean.
         labels: what each output stands for, in their order.
-        preparation: how items become its inputs.
+        preprocessing: how items become its inputs.
         example: three inputs, to try the model on; texts differ in length.
         where: the key of audit.toml that named it, for errors.
         revision: the commit of the hub that it is of; None for one from elsewhere.
@@ -46,7 +46,7 @@ class Given:
 
     network: nn.Module
     labels: tuple[str, ...]
-    preparation: Preparation
+    preprocessing: Preprocessing
     example: Batch
     where: str
     revision: str | None = None

@@ -46,17 +46,17 @@ from torch import Tensor, nn
 from rft.backbones.classifier import Batch, ImageBackbone
 from rft.backbones.sources.transformers import LONGEST
 from rft.config.schema import ModelConfig
-from rft.data.preprocessing import Preprocessing, plain
-from rft.data.text import Tokenisation
+from rft.data.preprocessing import ImagePreprocessing, plain_preprocessing
+from rft.data.text import TextPreprocessing
 from rft.errors import ConfigError, ModelError, near
-from rft.models.external_model import TEXTS, Called, Given
+from rft.models.external_model import TEXTS, CallAdapter, ExternalModel
 
 WHERE = "model.factory"
-UNBOUNDED = 10**9  # tokenizers that were not told a length say 1e30
-TOKENIZER = ("convert_ids_to_tokens", "model_max_length", "pad_token_id", "padding_side", "truncation_side")
+UNBOUNDED_LENGTH = 10**9  # tokenizers that were not told a length say 1e30
+TOKENIZER_ATTRIBUTES = ("convert_ids_to_tokens", "model_max_length", "pad_token_id", "padding_side", "truncation_side")
 
 
-def read(settings: ModelConfig, folder: Path, *, modality: str) -> Given:
+def read_factory(settings: ModelConfig, folder: Path, *, modality: str) -> ExternalModel:
     """Import and call the factory.
 
     Args:
@@ -76,24 +76,24 @@ def read(settings: ModelConfig, folder: Path, *, modality: str) -> Given:
             remedy='Name the label of each output, in their order: classes = ["...", "..."].',
         )
     with _on_path(folder):
-        made = _call(settings.factory, WHERE)
+        returned = _call_factory(settings.factory, WHERE)
         if modality == "text":
-            return _of_texts(settings, made)
+            return _text_model(settings, returned)
         named = settings.preprocessing
-        return _of_pictures(settings, made, _import(named, "model.preprocessing") if named else None)
+        return _image_model(settings, returned, _import_function(named, "model.preprocessing") if named else None)
 
 
-def _of_pictures(settings: ModelConfig, made: Any, transform: Any) -> Given:
+def _image_model(settings: ModelConfig, returned: Any, transform: Any) -> ExternalModel:
     """Return the model with the transform that the factory returned beside it, or that the config names."""
-    if isinstance(made, tuple) and len(made) in (2, 3) and all(each is None for each in made[1:-1]):
-        if transform is not None and made[-1] is not None:
+    if isinstance(returned, tuple) and len(returned) in (2, 3) and all(element is None for element in returned[1:-1]):
+        if transform is not None and returned[-1] is not None:
             raise ConfigError(
                 "the factory returns a transform of its own", where="model.preprocessing", remedy="Leave it out."
             )
-        made, transform = made[0], made[-1] if transform is None else transform
-    network = _module(settings, made, "a torch.nn.Module, or (module, transform)")
+        returned, transform = returned[0], returned[-1] if transform is None else transform
+    network = _check_module(settings, returned, "a torch.nn.Module, or (module, transform)")
     if transform is not None:
-        return _transformed(settings, network, transform)
+        return _transformed_image_model(settings, network, transform)
     side = settings.image_size
     if side is None:
         raise ConfigError(
@@ -101,11 +101,11 @@ def _of_pictures(settings: ModelConfig, made: Any, transform: Any) -> Given:
             where=WHERE,
             remedy="Or return (module, transform): the transform says it.",
         )
-    preparation = plain(side, side, "bicubic", (0.0,) * 3, (1.0,) * 3)
-    return _given(settings, Called(network, _run_picture), preparation)
+    preprocessing = plain_preprocessing(side, side, "bicubic", (0.0,) * 3, (1.0,) * 3)
+    return _describe_image_model(settings, CallAdapter(network, _run_image), preprocessing)
 
 
-def _transformed(settings: ModelConfig, network: nn.Module, transform: Any) -> Given:
+def _transformed_image_model(settings: ModelConfig, network: nn.Module, transform: Any) -> ExternalModel:
     if not callable(transform):
         raise ModelError(
             f"the transform of {settings.factory} is {type(transform).__name__}, and cannot be called on a picture",
@@ -121,7 +121,7 @@ def _transformed(settings: ModelConfig, network: nn.Module, transform: Any) -> G
     name = settings.preprocessing or f"that of {settings.factory}"
     recipe = {"recipe": name} | ({"transform": described} if " at 0x" not in described else {})
 
-    def values(picture: Image.Image) -> np.ndarray:
+    def pixel_values(picture: Image.Image) -> np.ndarray:
         output = transform(picture)
         if isinstance(output, Image.Image):
             raise ModelError(
@@ -131,70 +131,80 @@ def _transformed(settings: ModelConfig, network: nn.Module, transform: Any) -> G
             )
         return np.asarray(output)
 
-    preparation = Preprocessing.measure(values, recipe, WHERE, may_be_random=True)
-    return _given(settings, ImageBackbone(network, preparation.mean, preparation.std, _as_it_is), preparation)
+    preprocessing = ImagePreprocessing.measure(pixel_values, recipe, WHERE, may_be_random=True)
+    return _describe_image_model(
+        settings, ImageBackbone(network, preprocessing.mean, preprocessing.std, _as_it_is), preprocessing
+    )
 
 
-def _given(settings: ModelConfig, network: nn.Module, preparation: Preprocessing) -> Given:
+def _describe_image_model(
+    settings: ModelConfig, network: nn.Module, preprocessing: ImagePreprocessing
+) -> ExternalModel:
     random = torch.Generator().manual_seed(0)
-    example = {"pixels": torch.rand(3, *preparation.shape, generator=random)}
-    return Given(network, tuple(settings.classes or ()), preparation, example, WHERE)
+    example = {"pixels": torch.rand(3, *preprocessing.shape, generator=random)}
+    return ExternalModel(network, tuple(settings.classes or ()), preprocessing, example, WHERE)
 
 
 def _as_it_is(output: Tensor) -> Tensor:
     return output
 
 
-def _of_texts(settings: ModelConfig, made: Any) -> Given:
+def _text_model(settings: ModelConfig, returned: Any) -> ExternalModel:
     wanted = "(module, tokenizer), a torch.nn.Module and a tokenizer of transformers"
-    pair = made if isinstance(made, tuple) and len(made) == 2 else (None, None)
-    network, tokenizer = _module(settings, pair[0], wanted), pair[1]
-    if not callable(tokenizer) or not all(hasattr(tokenizer, name) for name in TOKENIZER):
+    pair = returned if isinstance(returned, tuple) and len(returned) == 2 else (None, None)
+    network, tokenizer = _check_module(settings, pair[0], wanted), pair[1]
+    if not callable(tokenizer) or not all(hasattr(tokenizer, name) for name in TOKENIZER_ATTRIBUTES):
         raise ModelError(f"{settings.factory} returned no tokenizer; expected {wanted}", where=WHERE)
     if tokenizer.pad_token_id is None:
         raise ModelError("its tokenizer has no padding token", where=WHERE, remedy="Set tokenizer.pad_token.")
     tokenizer.padding_side = "right"
-    said = tokenizer.model_max_length if tokenizer.model_max_length < UNBOUNDED else LONGEST
+    said = tokenizer.model_max_length if tokenizer.model_max_length < UNBOUNDED_LENGTH else LONGEST
     limit = settings.max_length or said
-    preparation = Tokenisation(tokenizer, limit)
-    return Given(Called(network, _run_text), tuple(settings.classes or ()), preparation, preparation(TEXTS), WHERE)
+    preprocessing = TextPreprocessing(tokenizer, limit)
+    return ExternalModel(
+        CallAdapter(network, _run_text), tuple(settings.classes or ()), preprocessing, preprocessing(TEXTS), WHERE
+    )
 
 
-def _module(settings: ModelConfig, made: Any, wanted: str) -> nn.Module:
-    if not isinstance(made, nn.Module):
-        raise ModelError(f"{settings.factory} returned {type(made).__name__}; expected {wanted}", where=WHERE)
-    if not made.state_dict():
+def _check_module(settings: ModelConfig, module: Any, wanted: str) -> nn.Module:
+    if not isinstance(module, nn.Module):
+        raise ModelError(f"{settings.factory} returned {type(module).__name__}; expected {wanted}", where=WHERE)
+    if not module.state_dict():
         raise ModelError(
             f"the module of {settings.factory} has no tensors, so nothing says which model was audited",
             where=WHERE,
             remedy="Keep the parts that hold the weights as attributes of the module.",
         )
-    return made
+    return module
 
 
-def _call(factory: str, where: str) -> Any:
-    build = _import(factory, where)
+def _call_factory(factory: str, where: str) -> Any:
+    build = _import_function(factory, where)
     try:
         return build()
     except (Exception, SystemExit) as error:  # foreign code, as below
-        raise ModelError(f"{factory} failed: {_line(error)}", where=where) from error
+        raise ModelError(f"{factory} failed: {_describe_error(error)}", where=where) from error
 
 
-def _import(reference: str, where: str) -> Any:
+def _import_function(reference: str, where: str) -> Any:
     """Return what ``package.module:name`` stands for, which can be called."""
     name, _, attribute = reference.partition(":")
     try:
         module = import_module(name)
     except (Exception, SystemExit) as error:  # foreign code: it may raise anything, and a script may even exit
-        raise ConfigError(f"{name} cannot be imported: {_line(error)}", where=where) from error
+        raise ConfigError(f"{name} cannot be imported: {_describe_error(error)}", where=where) from error
     value = getattr(module, attribute, None)
     if not callable(value):
-        known = [each for each in vars(module) if callable(getattr(module, each)) and not each.startswith("_")]
+        known = [
+            function_name
+            for function_name in vars(module)
+            if callable(getattr(module, function_name)) and not function_name.startswith("_")
+        ]
         raise ConfigError(f"{name} has no function {attribute!r}", where=where, remedy=near(attribute, known))
     return value
 
 
-def _line(error: BaseException) -> str:
+def _describe_error(error: BaseException) -> str:
     return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}".removesuffix(": ")
 
 
@@ -218,7 +228,7 @@ def _on_path(folder: Path) -> Iterator[None]:
                 del sys.modules[name]
 
 
-def _run_picture(network: nn.Module, inputs: Batch) -> Tensor:
+def _run_image(network: nn.Module, inputs: Batch) -> Tensor:
     return network(inputs["pixels"])
 
 

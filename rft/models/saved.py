@@ -18,12 +18,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from rft.backbones.classifier import Batch, Classifier, hash_tensors
-from rft.backbones.load import HUB, LoadedBackbone, architecture
+from rft.backbones.load import HUB, LoadedBackbone, rebuild_backbone
 from rft.backbones.partition.frozen_part import FrozenPart
 from rft.backbones.sources import transformers
-from rft.data.images import pixels, to_tensor
-from rft.data.preprocessing import Preprocessing
-from rft.data.text import Tokenisation
+from rft.data.images import read_pixels, to_tensor
+from rft.data.preprocessing import ImagePreprocessing
+from rft.data.text import TextPreprocessing
 from rft.errors import EvidenceError, ModelError
 from rft.runtime.float32 import ieee_float32
 
@@ -42,17 +42,17 @@ def write_model(folder: Path, *, model: Classifier, backbone: LoadedBackbone, cl
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     (folder / WEIGHTS).write_bytes(save(state))  # safetensors' own writer hides the reason of a full disk
     if backbone.identity["library"] == HUB:
-        transformers.write_description(backbone.backbone, backbone.preparation, folder / HUB_FOLDER)
+        transformers.write_description(backbone.backbone, backbone.preprocessing, folder / HUB_FOLDER)
     description = {
         "format_version": FORMAT_VERSION,
         "modality": backbone.modality,
         "backbone": backbone.identity,
-        "preparation": backbone.preparation.facts(),
+        "preprocessing": backbone.preprocessing.facts(),
         "classes": list(classes),
         "row_norm": model.head.row_norm,
         "frozen_part": asdict(model.frozen_part),
         "sha256": hash_tensors(model.state_dict()),
-        "files": _hashes(folder / HUB_FOLDER),
+        "files": _hash_files(folder / HUB_FOLDER),
     }
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
@@ -64,12 +64,12 @@ class SavedModel:
     Attributes:
         classifier: a batch of inputs in, logits out; a ``torch.nn.Module`` in eval mode on the CPU.
         classes: what the logits stand for.
-        preparation: turns a picture or a text into the inputs that the classifier takes.
+        preprocessing: turns a picture or a text into the inputs that the classifier takes.
     """
 
     classifier: Classifier = field(repr=False)
     classes: tuple[str, ...]
-    preparation: Preprocessing | Tokenisation
+    preprocessing: ImagePreprocessing | TextPreprocessing
 
     def predict(self, items: Item | Sequence[Item], batch_size: int = 32) -> pd.DataFrame:
         """Return one row an item (one for a single one): ``prediction``, and a probability ``score_<class>`` each.
@@ -83,24 +83,24 @@ class SavedModel:
         """
         if isinstance(items, (str, Path, Image.Image)):
             items = [items]
-        frames = [self._scores(items[i : i + batch_size]) for i in range(0, len(items), batch_size)]
+        frames = [self._predict_scores(items[i : i + batch_size]) for i in range(0, len(items), batch_size)]
         scores = np.concatenate(frames) if frames else np.empty((0, len(self.classes)))
         table = pd.DataFrame(scores, columns=[f"score_{name}" for name in self.classes])
         table.insert(0, "prediction", [self.classes[index] for index in scores.argmax(axis=1)])
         return table
 
-    def _scores(self, items: Sequence[Item]) -> np.ndarray:
+    def _predict_scores(self, items: Sequence[Item]) -> np.ndarray:
         with torch.no_grad(), ieee_float32():
             return self.classifier(self.inputs(items)).double().softmax(dim=1).numpy()
 
     def inputs(self, items: Sequence[Item]) -> Batch:
         """Return items as the classifier takes them; raises ``DataError`` for a file that is no picture."""
-        if isinstance(self.preparation, Tokenisation):
-            return self.preparation([str(item) for item in items])
+        if isinstance(self.preprocessing, TextPreprocessing):
+            return self.preprocessing([str(item) for item in items])
         decoded = [
-            self.preparation(item)
+            self.preprocessing(item)
             if isinstance(item, Image.Image)
-            else pixels(Path(item), self.preparation, MAX_PIXELS)
+            else read_pixels(Path(item), self.preprocessing, MAX_PIXELS)
             for item in items
         ]
         return {"pixels": to_tensor(decoded)}
@@ -115,11 +115,11 @@ def load_model(folder: str | Path) -> SavedModel:
     """
     folder = Path(folder)
     folder = folder / "model" if (folder / "model").is_dir() else folder
-    description = _description(folder)
-    if _hashes(folder / HUB_FOLDER) != description["files"]:
+    description = _read_description(folder)
+    if _hash_files(folder / HUB_FOLDER) != description["files"]:
         raise EvidenceError("its config and tokenizer are not the ones that the audit wrote", where=HUB_FOLDER)
-    backbone = architecture(
-        description["backbone"], description["preparation"], description["modality"], folder / HUB_FOLDER
+    backbone = rebuild_backbone(
+        description["backbone"], description["preprocessing"], description["modality"], folder / HUB_FOLDER
     )
     classifier = backbone.classifier(len(description["classes"]), description["row_norm"], 0)
     classifier.frozen_part = FrozenPart(**description["frozen_part"])
@@ -132,16 +132,16 @@ def load_model(folder: str | Path) -> SavedModel:
         raise ModelError(f"cannot be read: {str(error).splitlines()[0]}", where=WEIGHTS) from None
     if hash_tensors(state) != description["sha256"]:
         raise EvidenceError("its tensors are not the ones that the audit wrote", where=WEIGHTS)
-    return SavedModel(classifier.eval(), tuple(description["classes"]), backbone.preparation)
+    return SavedModel(classifier.eval(), tuple(description["classes"]), backbone.preprocessing)
 
 
-def _hashes(folder: Path) -> dict[str, str]:
+def _hash_files(folder: Path) -> dict[str, str]:
     """Return name -> sha256 of the files in a folder, which a model may do without."""
     files = sorted(folder.iterdir()) if folder.is_dir() else []
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()}
 
 
-def _description(folder: Path) -> dict[str, Any]:
+def _read_description(folder: Path) -> dict[str, Any]:
     try:
         description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     except OSError:
@@ -151,6 +151,6 @@ def _description(folder: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ModelError(f"is not JSON: {error}", where=DESCRIPTION) from None
     if description.get("format_version") != FORMAT_VERSION:
-        found = description.get("format_version")
-        raise ModelError(f"has format {found}; this rft reads {FORMAT_VERSION}", where=DESCRIPTION)
+        version = description.get("format_version")
+        raise ModelError(f"has format {version}; this rft reads {FORMAT_VERSION}", where=DESCRIPTION)
     return description

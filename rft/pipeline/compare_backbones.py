@@ -9,19 +9,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rft import data
-from rft.backbones.load import load
+from rft.backbones.load import load_backbone
 from rft.config.schema import Config, ModelConfig
 from rft.disclosure.withheld import Withheld
 from rft.errors import ConfigError
 from rft.features.embeddings import Embeddings
 from rft.features.extract import choose_device, choose_precision
-from rft.features.pipeline import pooled, sample_of
+from rft.features.pipeline import pooled_features, sample_split
 from rft.pipeline.plan import read_settings
-from rft.plugins import CandidateBackbone, discover
+from rft.plugins import CandidateBackbone, discover_plugins
 from rft.records import Section
 from rft.runtime.allocator import keep_freed_memory
 from rft.runtime.float32 import ieee_float32
-from rft.runtime.progress import track
+from rft.runtime.progress import track_progress
 
 
 @dataclass(frozen=True)
@@ -51,22 +51,22 @@ def compare_backbones(
     Raises:
         RftError: for anything that the user can mend.
     """
-    registry = discover()
+    registry = discover_plugins()
     settings = read_settings(path, overrides, registry)
     core, device = settings.core, choose_device(device)
     keep_freed_memory()
-    models = {name: _model(_base(core), name) for name in dict.fromkeys(candidates)}
-    dataset = data.read(core.data, settings.folder, core.seed)
+    models = {name: _candidate_config(_base_config(core), name) for name in dict.fromkeys(candidates)}
+    dataset = data.read_dataset(core.data, settings.folder, core.seed)
     train = dataset.splits["train"]
-    sample = sample_of(train, core.seed)
+    sample = sample_split(train, core.seed)
     measured: dict[str, CandidateBackbone] = {}
-    for name, model in track(models.items(), "Backbones", total=len(models)):
-        backbone = load(model, settings.folder, modality=core.data.modality, seed=core.seed, offline=offline)
+    for name, model in track_progress(models.items(), "Backbones", total=len(models)):
+        backbone = load_backbone(model, settings.folder, modality=core.data.modality, seed=core.seed, offline=offline)
         start = time.monotonic()
         # A folder and not the cache: what was there already would take no time.
         with ieee_float32(), TemporaryDirectory(prefix="rft-") as folder:
             precision = choose_precision(model.precision)
-            features = pooled(core, backbone, sample, device, precision, cache=Path(folder))
+            features = pooled_features(core, backbone, sample, device, precision, cache=Path(folder))
         seconds = time.monotonic() - start
         embeddings = Embeddings(features, None, sample.labels, sample.units, sample.groups, len(train))
         measured[name] = CandidateBackbone(embeddings, seconds)
@@ -78,13 +78,13 @@ def compare_backbones(
     return BackboneComparison(core.name, len(sample), tuple(section for section in compared if section))
 
 
-def _base(core: Config) -> ModelConfig:
+def _base_config(core: Config) -> ModelConfig:
     if core.external:
         raise ConfigError("the config audits a finished model; backbones are tried for one that is to be trained")
     return core.network
 
 
-def _model(base: ModelConfig, candidate: str) -> ModelConfig:
+def _candidate_config(base: ModelConfig, candidate: str) -> ModelConfig:
     """Return the ``[model]`` table with another backbone; the one of the config keeps its weights."""
     name, _, weights = candidate.partition("=")
     chosen = weights or (base.weights if name == base.backbone else "pretrained")

@@ -13,7 +13,7 @@ from rft.disclosure.decide import decide
 from rft.disclosure.release import release
 from rft.disclosure.withheld import Counted, Withheld
 from rft.errors import DataError, Unavailable
-from rft.plugins import RunPair, discover
+from rft.plugins import RunPair, discover_plugins
 from rft.records import AuditRun, DataFacts, Section
 from rft.report import load
 
@@ -48,23 +48,23 @@ def compare_runs(before: str | Path, after: str | Path) -> RunComparison:
     """
     folders = (Path(before), Path(after))
     runs = [load(folder) for folder in folders]
-    positive = _positive(runs, folders)
-    first, other = (_predictions(folder) for folder in folders)
-    _check_same_people(first, other, folders)
-    names = _names(runs)
-    withheld = _withheld(runs, first, positive)
+    positive = _shared_positive(runs, folders)
+    first, second = (_read_predictions(folder) for folder in folders)
+    _check_same_examples(first, second, folders)
+    names = _name_runs(runs)
+    withheld = _decide_withheld(runs, first, positive)
     try:
         withheld.require(SPLIT)
         shown = withheld.without_groups(first)
-        pair = RunPair(shown, other, runs[0].model.classes, positive, names, runs[0].run.seed, withheld)
-        compared = [registered.plugin.compare_runs(pair) for registered in discover().values()]
+        pair = RunPair(shown, second, runs[0].model.classes, positive, names, runs[0].run.seed, withheld)
+        compared = [registered.plugin.compare_runs(pair) for registered in discover_plugins().values()]
     except Unavailable as reason:
         raise DataError(str(reason), where=str(folders[0])) from None
     sections, _ = release([section for section in compared if section], DataFacts(splits={}), withheld)
     return RunComparison(names, len(first), sections)
 
 
-def _withheld(runs: Sequence[AuditRun], predictions: pd.DataFrame, positive: str) -> Withheld:
+def _decide_withheld(runs: Sequence[AuditRun], predictions: pd.DataFrame, positive: str) -> Withheld:
     """Return what may not leave the machine: what either run withholds, by the counts of the stricter of both."""
     asked = [run for run in runs if run.run.config.get("report", {}).get("suppress_below")]
     already: dict[str, set[str]] = {}
@@ -75,18 +75,22 @@ def _withheld(runs: Sequence[AuditRun], predictions: pd.DataFrame, positive: str
     attributes = [name.removeprefix("group_") for name in map(str, predictions.columns) if name.startswith("group_")]
     counted = [Counted(SPLIT, (name,), mask) for name in attributes for mask in (of_class, ~of_class)]
     below = max((run.run.config["report"]["suppress_below"] for run in asked), default=0)
-    return decide(predictions, counted, below, already={name: sorted(own) for name, own in already.items()})
+    return decide(
+        predictions, counted, below, already={name: sorted(group_names) for name, group_names in already.items()}
+    )
 
 
-def _positive(runs: Sequence[AuditRun], folders: tuple[Path, Path]) -> str:
+def _shared_positive(runs: Sequence[AuditRun], folders: tuple[Path, Path]) -> str:
     """Return the favourable class of both runs."""
-    first, other = (run.model for run in runs)
-    for what, own, its in (
-        ("classes", first.classes, other.classes),
-        ("favourable class (data.positive)", first.positive, other.positive),
+    first, second = (run.model for run in runs)
+    for quality, first_value, second_value in (
+        ("classes", first.classes, second.classes),
+        ("favourable class (data.positive)", first.positive, second.positive),
     ):
-        if own != its:
-            raise DataError(f"its {what} {its} is not that of {folders[0]}: {own}", where=str(folders[1]))
+        if first_value != second_value:
+            raise DataError(
+                f"its {quality} {second_value} is not that of {folders[0]}: {first_value}", where=str(folders[1])
+            )
     if first.positive is None:
         raise DataError(
             "names no favourable class (data.positive), so its gaps have no direction", where=str(folders[0])
@@ -94,7 +98,7 @@ def _positive(runs: Sequence[AuditRun], folders: tuple[Path, Path]) -> str:
     return first.positive
 
 
-def _predictions(folder: Path) -> pd.DataFrame:
+def _read_predictions(folder: Path) -> pd.DataFrame:
     """Return the test predictions of a run, in order of their ids."""
     try:
         frame = pd.read_parquet(folder / PREDICTIONS)
@@ -103,32 +107,32 @@ def _predictions(folder: Path) -> pd.DataFrame:
     return frame[frame["split"] == SPLIT].sort_values("id").reset_index(drop=True)
 
 
-def _check_same_people(first: pd.DataFrame, other: pd.DataFrame, folders: tuple[Path, Path]) -> None:
+def _check_same_examples(first: pd.DataFrame, second: pd.DataFrame, folders: tuple[Path, Path]) -> None:
     """Raise ``DataError`` unless both hold the same test examples, and know the same of them."""
     where = str(folders[1])
-    if not np.array_equal(first["id"].to_numpy(), other["id"].to_numpy()):
-        shared = len(np.intersect1d(first["id"], other["id"]))
+    if not np.array_equal(first["id"].to_numpy(), second["id"].to_numpy()):
+        shared = len(np.intersect1d(first["id"], second["id"]))
         raise DataError(
-            f"shares {shared} of its {len(other)} test examples with the {len(first)} of {folders[0]}",
+            f"shares {shared} of its {len(second)} test examples with the {len(first)} of {folders[0]}",
             where=where,
             remedy="Two models are compared on the same people: use the same data, split and seed.",
         )
     groups = [column for column in first.columns if str(column).startswith("group_")]
-    if set(groups) != {column for column in other.columns if str(column).startswith("group_")}:
+    if set(groups) != {column for column in second.columns if str(column).startswith("group_")}:
         raise DataError(f"has other group attributes than {folders[0]}", where=where)
     for column in ("label", "unit", *groups):
-        if differing := _differing(first[column], other[column]):
+        if differing := _count_differing(first[column], second[column]):
             raise DataError(f"{differing} test examples have another {column} than in {folders[0]}", where=where)
 
 
-def _differing(first: pd.Series, other: pd.Series) -> int:
+def _count_differing(first: pd.Series, second: pd.Series) -> int:
     """Return in how many rows two columns differ; a missing value is like another."""
-    missing, other_missing = first.isna().to_numpy(), other.isna().to_numpy()
-    unlike = first.astype(str).to_numpy() != other.astype(str).to_numpy()
+    missing, other_missing = first.isna().to_numpy(), second.isna().to_numpy()
+    unlike = first.astype(str).to_numpy() != second.astype(str).to_numpy()
     return int(np.count_nonzero((missing != other_missing) | (~missing & ~other_missing & unlike)))
 
 
-def _names(runs: Sequence[AuditRun]) -> tuple[str, str]:
+def _name_runs(runs: Sequence[AuditRun]) -> tuple[str, str]:
     """Return what the runs are called: by name, with epsilon where it was private, and apart in any case."""
     named = []
     for run in runs:

@@ -11,15 +11,15 @@ import torch
 
 from rft.records import Environment
 
-ALWAYS = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas", "pillow")
-OPTIONAL = ("timm", "transformers", "tokenizers", "peft", "torchao")  # said where the run imported them
+CORE_PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas", "pillow")
+OPTIONAL_PACKAGES = ("timm", "transformers", "tokenizers", "peft", "torchao")  # said where the run imported them
 
 
-def describe(device: str, requires: Iterable[str]) -> Environment:
+def describe_environment(device: str, requires: Iterable[str]) -> Environment:
     """Return versions of the packages that made the numbers (those installed of them) and the device's kind."""
     packages = {}
-    imported = {name for name in OPTIONAL if name in sys.modules}
-    for name in sorted({*ALWAYS, *imported, *requires}):
+    imported = {name for name in OPTIONAL_PACKAGES if name in sys.modules}
+    for name in sorted({*CORE_PACKAGES, *imported, *requires}):
         try:
             packages[name] = version(name)
         except PackageNotFoundError:

@@ -11,7 +11,7 @@ from rft.config import loader
 from rft.config.loader import LoadedConfig
 from rft.config.options import Options
 from rft.errors import ConfigError
-from rft.plugins import Plugin, Registered, discover
+from rft.plugins import Plugin, Registered, discover_plugins
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> AuditPlan:
         ConfigError: for all that can be told to be wrong before torch is imported; ``check_plan`` of the stages tells
             the rest.
     """
-    registry = discover()
+    registry = discover_plugins()
     settings = read_settings(path, overrides, registry)
     active = activate_plugins(registry, settings)
     _check_rules(settings, active)
@@ -61,7 +61,7 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> AuditPlan:
 def read_settings(path: str | Path, overrides: Sequence[str], registry: Mapping[str, Registered]) -> LoadedConfig:
     """Read and validate a config with the tables of these plugins; raises ``ConfigError``."""
     options = {name: registered.plugin.options for name, registered in registry.items()}
-    return loader.load(Path(path), list(overrides), options)
+    return loader.load_config(Path(path), list(overrides), options)
 
 
 def activate_plugins(registry: Mapping[str, Registered], settings: LoadedConfig) -> tuple[ActivePlugin, ...]:
@@ -82,7 +82,7 @@ def activate_plugins(registry: Mapping[str, Registered], settings: LoadedConfig)
 def _check_requirements(registered: Registered, options: Options, settings: LoadedConfig) -> None:
     """Raise ``ConfigError`` unless the plugin's distributions are installed and its keys of ``[data]`` are set."""
     where = f"[{registered.plugin.name}]"
-    if missing := registered.missing(options):
+    if missing := registered.missing_distributions(options):
         raise ConfigError(
             f"needs {', '.join(missing)}, which is not installed", where=where, remedy=registered.install_hint()
         )

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from rft.backbones.sources.hub import HUB_NAME, reachable, require_model
+from rft.backbones.sources.hub import HUB_NAME, is_reachable, require_model
 from rft.backbones.sources.hub import require_weights as require_timm_weights
 from rft.config.schema import ModelConfig
 from rft.errors import ModelError
@@ -70,7 +70,7 @@ def _require_torchvision_weights(name: str, *, offline: bool) -> None:
     cache = _torch_home() / "hub" / "checkpoints"
     if any(may_be_weights_of(file.name, name) for file in cache.glob("*.pth")) or not _is_torchvision_model(name):
         return
-    if offline or not reachable(TORCHVISION):
+    if offline or not is_reachable(TORCHVISION):
         raise ModelError(
             f"the weights of {name} could not be had without the network: they are not in torchvision's cache",
             where="model.weights",

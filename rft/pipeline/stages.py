@@ -17,7 +17,7 @@ from rft.disclosure.release import release
 from rft.disclosure.withheld import PUBLISHED_BELOW, Counted, Withheld
 from rft.errors import ConfigError, EvidenceError, IntegrityError, Unavailable
 from rft.features.extract import choose_device
-from rft.pipeline.environment import describe as describe_environment
+from rft.pipeline.environment import describe_environment as describe_environment
 from rft.pipeline.plan import ActivePlugin, AuditPlan
 from rft.pipeline.targets.external import load_external_target
 from rft.pipeline.targets.fine_tuned import fine_tune
@@ -59,12 +59,12 @@ def run_audit(plan: AuditPlan, *, device: str | None = None, offline: bool = Fal
         counted = [_count_cases(participant, audited) for participant in plan.active]
         small = _find_small_cells(plan.settings, counted, audited)
         shown = audited.without(small) if plan.settings.core.report.suppress_below else audited
-        found = tuple(
+        plugin_sections = tuple(
             rows if isinstance(rows, Section) else _run_plugin(participant, shown)
             for participant, rows in zip(plan.active, counted, strict=True)
         )
-    memory.trim()
-    sections, facts = release(found, dataset.facts(), shown.withheld)
+    memory.release_freed_memory()
+    sections, facts = release(plugin_sections, dataset.facts(), shown.withheld)
 
     run = FinishedRun(
         rft_version=__version__,
@@ -86,7 +86,7 @@ def _prepare_target(
     core = settings.core
     if core.predictions is not None:
         return read_predictions_alone(settings)
-    dataset = data.read(core.data, settings.folder, core.seed, external=core.external)
+    dataset = data.read_dataset(core.data, settings.folder, core.seed, external=core.external)
     if core.external:
         return dataset, load_external_target(settings, dataset, device, offline=offline)
     return dataset, fine_tune(settings, dataset, trainer, device, offline=offline)

@@ -3,7 +3,7 @@
 from rft.config.options import Options
 from rft.plugins.audited_model import AuditedModel
 from rft.plugins.protocol import CandidateBackbone, EvidenceCheck, Plugin, RunPair
-from rft.plugins.registry import Registered, discover
+from rft.plugins.registry import Registered, discover_plugins
 
 __all__ = [
     "AuditedModel",
@@ -13,5 +13,5 @@ __all__ = [
     "Plugin",
     "Registered",
     "RunPair",
-    "discover",
+    "discover_plugins",
 ]

@@ -86,37 +86,37 @@ class AuditedModel:
 
     def require_model(self) -> InputClassifier:
         """Return the classifier; raises ``Unavailable`` where predictions alone were given."""
-        return self._require(self.model, "model")
+        return self._require_part(self.model, "model")
 
     def require_inputs(self) -> Inputs:
         """Return what reads examples; raises ``Unavailable`` where predictions alone were given."""
-        return self._require(self.inputs, "inputs")
+        return self._require_part(self.inputs, "inputs")
 
     def require_features(self) -> Mapping[str, Features]:
         """Return the cached outputs of the frozen part by split; raises ``Unavailable`` where nothing was trained."""
-        return self._require(self.features, "features")
+        return self._require_part(self.features, "features")
 
     def require_embeddings(self) -> Embeddings:
         """Compute the embeddings of training examples; raises ``Unavailable`` where nothing was trained."""
-        return self._require(self.embeddings, "embeddings")()
+        return self._require_part(self.embeddings, "embeddings")()
 
     def require_task(self) -> Task:
         """Return what was trained; raises ``Unavailable`` where nothing was."""
-        return self._require(self.task, "task")
+        return self._require_part(self.task, "task")
 
     def require_trainer(self) -> Trainer:
         """Return what trained the model; raises ``Unavailable`` where nothing was trained."""
-        return self._require(self.trainer, "trainer")
+        return self._require_part(self.trainer, "trainer")
 
     def require_plain_trainer(self) -> Trainer:
         """Return a trainer without privacy; raises ``Unavailable`` where nothing was trained."""
-        return self._require(self.plain_trainer, "trainer")
+        return self._require_part(self.plain_trainer, "trainer")
 
     def require_fit(self) -> Fit:
         """Return the result of training; raises ``Unavailable`` where nothing was trained."""
-        return self._require(self.fit, "fit")
+        return self._require_part(self.fit, "fit")
 
-    def _require(self, part: Part | None, name: str) -> Part:
+    def _require_part(self, part: Part | None, name: str) -> Part:
         if part is None:
             raise Unavailable(f"this audit has no {name}: {self.provided_as}")
         return part

@@ -36,30 +36,30 @@ class Registered:
     distribution: str
     version: str
 
-    def missing(self, options: Options | None = None) -> list[str]:
+    def missing_distributions(self, options: Options | None = None) -> list[str]:
         """Return which distributions are not installed, of those that these options require; of all without options."""
         required = self.plugin.requires if options is None else self.plugin.requires_for(options)
-        return [name for name in required if not _installed(name)]
+        return [name for name in required if not _is_installed(name)]
 
     def install_hint(self) -> str:
         """Return the pip command that brings what is missing."""
         built_in = self.distribution == "rft"
-        what = f'"rft[{self.plugin.name}]"' if built_in else " ".join(self.missing())
-        return f"pip install {what}"
+        requirement = f'"rft[{self.plugin.name}]"' if built_in else " ".join(self.missing_distributions())
+        return f"pip install {requirement}"
 
 
-def discover() -> dict[str, Registered]:
+def discover_plugins() -> dict[str, Registered]:
     """Return all plugins by name, built-in ones first; raises ``ConfigError`` for one that breaks the protocol."""
-    found: dict[str, Registered] = {}
+    registry: dict[str, Registered] = {}
     for target in BUILTIN:
-        _register(found, target, "rft", _version("rft"))
+        _register_plugin(registry, target, "rft", _distribution_version("rft"))
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
         distribution = entry.dist.name if entry.dist else "unknown"
-        _register(found, entry.value, distribution, entry.dist.version if entry.dist else "unknown")
-    return found
+        _register_plugin(registry, entry.value, distribution, entry.dist.version if entry.dist else "unknown")
+    return registry
 
 
-def _register(found: dict[str, Registered], target: str, distribution: str, version: str) -> None:
+def _register_plugin(registry: dict[str, Registered], target: str, distribution: str, version: str) -> None:
     where = f"plugin {target} of {distribution}"
     module, _, attribute = target.partition(":")
     try:
@@ -74,12 +74,12 @@ def _register(found: dict[str, Registered], target: str, distribution: str, vers
         raise ConfigError(f"is not a whole plugin: it lacks {' and '.join(missing)}", where=where)
     if not re.fullmatch(r"[a-z][a-z0-9_]*", plugin.name) or plugin.name in CORE_TABLES:
         raise ConfigError(f"the name {plugin.name!r} is not allowed for a plugin", where=where)
-    if plugin.name in found:
-        raise ConfigError(f"the name {plugin.name!r} is taken by {found[plugin.name].distribution}", where=where)
-    found[plugin.name] = Registered(plugin, distribution, version)
+    if plugin.name in registry:
+        raise ConfigError(f"the name {plugin.name!r} is taken by {registry[plugin.name].distribution}", where=where)
+    registry[plugin.name] = Registered(plugin, distribution, version)
 
 
-def _installed(distribution: str) -> bool:
+def _is_installed(distribution: str) -> bool:
     try:
         version(distribution)
     except PackageNotFoundError:
@@ -87,5 +87,5 @@ def _installed(distribution: str) -> bool:
     return True
 
 
-def _version(distribution: str) -> str:
-    return version(distribution) if _installed(distribution) else "unknown"
+def _distribution_version(distribution: str) -> str:
+    return version(distribution) if _is_installed(distribution) else "unknown"

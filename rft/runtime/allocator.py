@@ -20,7 +20,7 @@ NEVER = -1
 def keep_freed_memory() -> bool:
     """Tell glibc, once a process, to keep what is freed; return whether it does, False on other systems.
 
-    Resident memory then stays at its peak until ``rft.runtime.memory.trim``.
+    Resident memory then stays at its peak until ``rft.runtime.memory.release_freed_memory``.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

@@ -16,7 +16,7 @@ import torch
 IEEE = "ieee"
 
 
-def _settings() -> dict[str, Any]:
+def _float32_settings() -> dict[str, Any]:
     """Return what has a precision of float32 of its own; the older flags (``allow_tf32``) are views of these."""
     backends: Any = torch.backends
     return {
@@ -29,19 +29,19 @@ def _settings() -> dict[str, Any]:
     }
 
 
-def current() -> dict[str, str]:
+def describe_float32() -> dict[str, str]:
     """Return what float32 means now: setting -> ``ieee``, ``tf32``, ``bf16``, or ``none`` where nobody said."""
-    return {name: setting.fp32_precision for name, setting in _settings().items()}
+    return {name: setting.fp32_precision for name, setting in _float32_settings().items()}
 
 
 @contextmanager
 def ieee_float32() -> Iterator[None]:
     """Compute float32 in IEEE arithmetic here, and leave the settings of the process as they were."""
-    before = current()
+    before = describe_float32()
     try:
-        for setting in _settings().values():
+        for setting in _float32_settings().values():
             setting.fp32_precision = IEEE
         yield
     finally:
-        for name, setting in _settings().items():
+        for name, setting in _float32_settings().items():
             setting.fp32_precision = before[name]

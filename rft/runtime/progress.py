@@ -8,7 +8,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+def track_progress(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
     """Yield ``items`` and show how far along they are.
 
     Args:

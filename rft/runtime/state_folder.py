@@ -8,6 +8,6 @@ from pathlib import Path
 
 def state_folder() -> Path:
     """Return ``$RFT_STATE``, else ``rft`` in ``$XDG_STATE_HOME``, else in ``~/.local/state``."""
-    if own := os.environ.get("RFT_STATE"):
-        return Path(own)
+    if configured := os.environ.get("RFT_STATE"):
+        return Path(configured)
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "rft"

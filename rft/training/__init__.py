@@ -17,7 +17,7 @@ from torch import nn
 
 if TYPE_CHECKING:
     from rft.features import Features
-    from rft.features.batch_independence import Company
+    from rft.features.batch_independence import BatchDependence
 
 Facts = dict[str, Any]
 
@@ -72,7 +72,7 @@ class Task:
         class_weights: (K,) float32 factors of the loss of an example by its label, public numbers; None: all 1. An
             example's weight is its own: the mean over a batch divides by the number of examples, not by weights.
         population: whose data this is, or None where the config does not say.
-        company: what the other examples did to an example's features; None where nobody measured it.
+        batch_dependence: what the other examples did to an example's features; None where nobody measured it.
         network: hash of all that ``new_suffix`` makes its networks from, but the seed: tensors, frozen or not, and
             settings. With it an interrupted training knows whether it is the same that goes on. "" without population.
     """
@@ -86,7 +86,7 @@ class Task:
     precision: str = "float32"
     class_weights: torch.Tensor | None = None
     population: Population | None = None
-    company: Company | None = None
+    batch_dependence: BatchDependence | None = None
     network: str = ""
 
 
@@ -126,12 +126,12 @@ class Trainer(Protocol):
     """A way to train. Implementations are frozen dataclasses.
 
     Attributes:
-        apart: whether what it promises needs features that do not depend on the other examples: what company does to
-            them is then measured before they are extracted, and where it matters each example is run by itself.
+        needs_independent_examples: whether what it promises needs features that do not depend on the other examples:
+            how they do is then measured before they are extracted, and where it matters each example is run by itself.
     """
 
     @property
-    def apart(self) -> bool: ...
+    def needs_independent_examples(self) -> bool: ...
 
     def prepare(self, task: Task) -> Facts:
         """Calibrate and self-test before anything is trained, or raise ``RftError`` with the reason."""

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rft.backbones.classifier import Batch, Head, scaled
+from rft.backbones.classifier import Batch, Head, scale_rows
 from rft.features import Features
 from rft.features.columns import Dense
 from rft.training import Fit, Task, trained_state
@@ -56,14 +56,14 @@ class Vectors:
     def squared_lengths(self) -> Tensor:
         """(N * V,) squared length of (x, 1) for each stored row x, scaled as a head would."""
         parts = [
-            scaled(part, row_norm=self.row_norm).square().sum(1) for part in self.stored.split(SQUARED_ROWS_AT_ONCE)
+            scale_rows(part, row_norm=self.row_norm).square().sum(1) for part in self.stored.split(SQUARED_ROWS_AT_ONCE)
         ]
         return torch.cat(parts) + 1
 
     def scaled_rows(self, stored_rows: Tensor) -> Tensor:
         """Return (..., D) features of stored rows, scaled as a head would."""
         rows = self.stored.index_select(0, stored_rows.flatten())  # three times as quick as indexing
-        return scaled(rows, row_norm=self.row_norm).view(*stored_rows.shape, self.dimension)
+        return scale_rows(rows, row_norm=self.row_norm).view(*stored_rows.shape, self.dimension)
 
 
 def linear_head_vectors(task: Task) -> Vectors | None:
@@ -182,7 +182,7 @@ def _batch_logits(networks: Sequence[nn.Module], batch: Batch) -> Sequence[Tenso
     heads = [network for network in networks if _is_linear(network)]
     if len(heads) < len(networks):
         return [network(batch) for network in networks]
-    x = scaled(batch["features"], row_norm=heads[0].row_norm)
+    x = scale_rows(batch["features"], row_norm=heads[0].row_norm)
     weight = torch.cat([head.linear.weight for head in heads])
     bias = torch.cat([head.linear.bias for head in heads])
     return torch.addmm(bias, x, weight.T).split(len(heads[0].linear.bias), dim=1)

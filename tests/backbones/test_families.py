@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rft.backbones.classifier import Batch, hash_tensors
 from rft.backbones.load import LoadedBackbone
-from rft.backbones.partition.cut import cut
+from rft.backbones.partition.cut import cut_classifier
 from tests.support import families
 from tests.support.plain_loops import CLASSES, PlainLoop, train_from_cache
 
@@ -31,7 +31,7 @@ class Case:
     def batch(self, rows: Sequence[int]) -> Batch:
         chosen = [self.items[row] for row in rows]
         return (
-            self.backbone.preparation(chosen) if self.backbone.modality == "text" else {"pixels": torch.stack(chosen)}
+            self.backbone.preprocessing(chosen) if self.backbone.modality == "text" else {"pixels": torch.stack(chosen)}
         )
 
     @property
@@ -77,14 +77,14 @@ def test_features_are_those_of_the_librarys_own_model(case: Case) -> None:
 def test_from_the_cache_and_in_a_plain_loop_the_losses_are_the_same(case: Case) -> None:
     classifier = case.backbone.classifier(CLASSES, False, 0)
     loaded = hash_tensors(classifier.state_dict())
-    made = cut(classifier, case.family.layer, "full", case.backbone.example)
+    made = cut_classifier(classifier, case.family.layer, "full", case.backbone.example)
     plain = PlainLoop(classifier, case.family.behind)
     assert made.trained == plain.names
     expected = plain.train(case.batch, len(case.items))
     losses, joined = train_from_cache(made, case.batch, len(case.items))
     gaps = [abs(one - other) for one, other in zip(losses, expected, strict=True)]
     assert max(gaps) <= 1e-4
-    before, reference, frozen, moved = classifier.state_dict(), plain.model.state_dict(), made.frozen(), 0.0
+    before, reference, frozen, moved = classifier.state_dict(), plain.model.state_dict(), made.frozen_tensors(), 0.0
     for name, tensor in joined.state_dict().items():
         if name in frozen:
             assert torch.equal(tensor, before[name])
@@ -99,12 +99,12 @@ def test_from_the_cache_and_in_a_plain_loop_the_losses_are_the_same(case: Case) 
 
 def test_from_the_cache_any_batch_gives_the_models_own_logits(case: Case) -> None:
     classifier = case.backbone.classifier(CLASSES, False, 0)
-    made = cut(classifier, case.family.layer, "full", case.backbone.example)
+    made = cut_classifier(classifier, case.family.layer, "full", case.backbone.example)
     prefix, suffix = made.prefix(), made.new_suffix(0)
     batches = [case.batch([0]), case.batch([2, 3]), case.batch(range(7))]
     if case.backbone.modality == "text":  # no padding at all, one letter, and more than the model takes
         assert batches[1]["attention_mask"].all()
-        batches += [case.backbone.preparation(["a"]), case.backbone.preparation(["a", "b " * 500])]
+        batches += [case.backbone.preprocessing(["a"]), case.backbone.preprocessing(["a", "b " * 500])]
         assert batches[-1]["input_ids"].shape == (2, families.POSITIONS)
     with torch.no_grad():
         for batch in batches:

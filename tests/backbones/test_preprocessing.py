@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torchvision import models
 
 import rft
-from rft.backbones.load import LoadedBackbone, load
+from rft.backbones.load import LoadedBackbone, load_backbone
 from rft.backbones.sources.image_processor import measure_processor
 from rft.config.schema import ModelConfig
 from rft.data.images import to_tensor
-from rft.data.preprocessing import Preprocessing
+from rft.data.preprocessing import ImagePreprocessing
 from rft.errors import ConfigError, ModelError, RftError
 from rft.models import external
 from rft.models.saved import load_model, write_model
@@ -46,25 +46,28 @@ SHAPES = [(300, 200), (120, 260), (97, 97), (640, 31), (24, 24)]
 PHOTOS = [photo(*shape) for shape in SHAPES]
 
 
-def normalised(preparation: Preprocessing, picture: Image.Image) -> np.ndarray:
+def normalised(preprocessing: ImagePreprocessing, picture: Image.Image) -> np.ndarray:
     """Return the (C, H, W) values that the model's network is given for a picture."""
-    pixels = to_tensor([preparation(picture)])
+    pixels = to_tensor([preprocessing(picture)])
     assert pixels.dtype == torch.float32
     mean, std = (
-        torch.tensor(each, dtype=torch.float32).view(1, -1, 1, 1) for each in (preparation.mean, preparation.std)
+        torch.tensor(each, dtype=torch.float32).view(1, -1, 1, 1) for each in (preprocessing.mean, preprocessing.std)
     )
     return ((pixels - mean) / std)[0].numpy()
 
 
 def assert_same_pixels(
-    preparation: Preprocessing, pipeline: Callable[[Image.Image], Any], mode: str = "RGB", photos: int = len(SHAPES)
+    preprocessing: ImagePreprocessing,
+    pipeline: Callable[[Image.Image], Any],
+    mode: str = "RGB",
+    photos: int = len(SHAPES),
 ) -> None:
     """Compare with a pipeline, in units of pixels from 0 to 1."""
-    scale = np.reshape(preparation.scale, (-1, 1, 1))
+    scale = np.reshape(preprocessing.scale, (-1, 1, 1))
     for picture in PHOTOS[:photos]:
         expected = np.asarray(pipeline(picture.convert(mode)), np.float64)
-        values = normalised(preparation, picture)
-        assert values.shape == expected.shape == preparation.shape
+        values = normalised(preprocessing, picture)
+        assert values.shape == expected.shape == preprocessing.shape
         assert np.abs((values - expected) / scale).max() <= EQUAL
 
 
@@ -78,15 +81,15 @@ def assert_same_probabilities(
     """
     classifier = loaded.classifier(3, False, seed=1)
     with torch.no_grad():
-        logits = classifier({"pixels": torch.cat([to_tensor([loaded.preparation(picture)]) for picture in PHOTOS])})
+        logits = classifier({"pixels": torch.cat([to_tensor([loaded.preprocessing(picture)]) for picture in PHOTOS])})
         classifier.head.linear.weight.div_(logits.std())  # neither all alike nor all certain
     write_model(folder / "saved", model=classifier, backbone=loaded, classes=("a", "b", "c"))
     saved = load_model(folder / "saved")
-    assert saved.preparation.facts() == loaded.preparation.facts()
+    assert saved.preprocessing.facts() == loaded.preprocessing.facts()
     table = saved.predict(PHOTOS)[["score_a", "score_b", "score_c"]].to_numpy(float)
     for picture, scores in zip(PHOTOS, table, strict=True):
         with torch.no_grad():
-            own = classifier({"pixels": to_tensor([loaded.preparation(picture)])}).softmax(dim=1)[0]
+            own = classifier({"pixels": to_tensor([loaded.preprocessing(picture)])}).softmax(dim=1)[0]
             values = torch.as_tensor(np.asarray(pipeline(picture)))[None]
             expected = classifier.head({"features": features(values)}).softmax(dim=1)[0]
         assert (own - expected).abs().max() <= EQUAL
@@ -132,9 +135,9 @@ def test_torchvision_models_see_what_their_weights_transforms_give(tmp_path: Pat
     network = torchvision_file(tmp_path, name)
     recipe = next(iter(models.get_model_weights(name)))
     settings = ModelConfig(backbone=f"torchvision/{name}", weights="w.pth")
-    loaded = load(settings, tmp_path, modality="image", seed=9, offline=True)
-    assert loaded.preparation.facts()["recipe"] == str(recipe)
-    assert_same_pixels(loaded.preparation, recipe.transforms())
+    loaded = load_backbone(settings, tmp_path, modality="image", seed=9, offline=True)
+    assert loaded.preprocessing.facts()["recipe"] == str(recipe)
+    assert_same_pixels(loaded.preprocessing, recipe.transforms())
     features = before_classifier(network.eval())
     assert assert_same_probabilities(loaded, tmp_path, features, recipe.transforms()) > 1e-3
 
@@ -156,7 +159,7 @@ def test_every_published_recipe_of_torchvision_is_run_as_it_is(largest: int) -> 
     recipes = [recipe for recipe in all_recipes_of_torchvision() if recipe.transforms().crop_size[0] <= largest]
     assert len(recipes) > 8
     for recipe in recipes:
-        assert_same_pixels(torchvision.preprocessing(recipe), recipe.transforms(), photos=2)
+        assert_same_pixels(torchvision.read_preprocessing(recipe), recipe.transforms(), photos=2)
 
 
 @pytest.mark.parametrize("name", ["googlenet", "inception_v3", "vit_b_16", "maxvit_t", "resnet18", "densenet121"])
@@ -166,7 +169,7 @@ def test_architectures_are_built_as_with_published_weights(name: str, monkeypatc
     enum = models.get_model_weights(name)
     for recipe in enum:
         with torch.device("meta"):
-            built = torchvision.architecture(name, str(recipe))
+            built = torchvision.build_architecture(name, str(recipe))
             state = built.state_dict()
             monkeypatch.setattr(enum, "get_state_dict", lambda _self, state=state, **_options: dict(state))
             own = models.get_model(name, weights=recipe)
@@ -201,16 +204,16 @@ def test_published_weights_are_recognised_and_chosen_by_name(tmp_path: Path, mon
             place.mkdir(parents=True)
             torch.save(network.state_dict(), place / recipe.url.rsplit("/", 1)[1])
             settings = ModelConfig(backbone="torchvision/resnet50", weights=recipe.name)
-            loaded = load(settings, tmp_path, modality="image", seed=9, offline=True)
+            loaded = load_backbone(settings, tmp_path, modality="image", seed=9, offline=True)
         assert torch.equal(loaded.backbone.network.conv1.weight, network.conv1.weight)
-        assert_same_pixels(loaded.preparation, recipe.transforms())
-        assert loaded.preparation.facts()["recipe"] == f"ResNet50_Weights.{recipe.name}"
+        assert_same_pixels(loaded.preprocessing, recipe.transforms())
+        assert loaded.preprocessing.facts()["recipe"] == f"ResNet50_Weights.{recipe.name}"
 
 
 def test_names_of_weights_that_there_are_not_are_told_with_those_that_there_are(tmp_path: Path) -> None:
     settings = ModelConfig(backbone="torchvision/resnet50", weights="IMAGENET1K_V3")
     with pytest.raises(ModelError, match="resnet50 has no published weights 'IMAGENET1K_V3'\nDid you mean") as caught:
-        load(settings, tmp_path, modality="image", seed=9, offline=True)
+        load_backbone(settings, tmp_path, modality="image", seed=9, offline=True)
     assert "Its names: IMAGENET1K_V1, IMAGENET1K_V2, DEFAULT" in str(caught.value)
 
 
@@ -218,11 +221,11 @@ def test_a_file_of_ones_own_takes_the_recipe_that_is_named(tmp_path: Path) -> No
     network = models.resnet50()
     torch.save(network.state_dict(), tmp_path / "w.pth")
     keys = {"backbone": "torchvision/resnet50", "weights": "w.pth", "preprocessing": "IMAGENET1K_V2"}
-    loaded = load(ModelConfig(**keys), tmp_path, modality="image", seed=9, offline=True)
-    assert_same_pixels(loaded.preparation, models.ResNet50_Weights.IMAGENET1K_V2.transforms())
-    smaller = load(ModelConfig(**keys, image_size=96), tmp_path, modality="image", seed=9, offline=True)
+    loaded = load_backbone(ModelConfig(**keys), tmp_path, modality="image", seed=9, offline=True)
+    assert_same_pixels(loaded.preprocessing, models.ResNet50_Weights.IMAGENET1K_V2.transforms())
+    smaller = load_backbone(ModelConfig(**keys, image_size=96), tmp_path, modality="image", seed=9, offline=True)
     own = models.ResNet50_Weights.IMAGENET1K_V2.transforms(resize_size=round(232 * 96 / 224), crop_size=96)
-    assert_same_pixels(smaller.preparation, own)
+    assert_same_pixels(smaller.preprocessing, own)
 
 
 @pytest.mark.parametrize(
@@ -254,10 +257,10 @@ def test_every_way_of_timm_to_crop(crop_mode: str, crop_pct: float, interpolatio
     network.pretrained_cfg = network.pretrained_cfg | changes
     for side in (None, 96):
         config = timm.data.resolve_model_data_config(network, {} if side is None else {"img_size": side})
-        preparation = ours.preprocessing(network, image_size=side)
-        assert_same_pixels(preparation, timm.data.create_transform(**config))
-        again = ours.saved_preprocessing(json.loads(json.dumps(preparation.facts())))
-        assert again.facts() == preparation.facts()
+        preprocessing = ours.read_preprocessing(network, image_size=side)
+        assert_same_pixels(preprocessing, timm.data.create_transform(**config))
+        again = ours.saved_preprocessing(json.loads(json.dumps(preprocessing.facts())))
+        assert again.facts() == preprocessing.facts()
         assert_same_pixels(again, timm.data.create_transform(**config))
 
 
@@ -275,7 +278,7 @@ def test_every_recipe_that_timm_publishes_is_run_as_it_is(largest: int) -> None:
         network = nn.Identity()
         network.pretrained_cfg = config.to_dict()
         expected = timm.data.create_transform(**timm.data.resolve_model_data_config(network))
-        assert_same_pixels(ours.preprocessing(network), expected, photos=2)
+        assert_same_pixels(ours.read_preprocessing(network), expected, photos=2)
     assert len(seen) > 10
 
 
@@ -283,11 +286,11 @@ def test_every_recipe_that_timm_publishes_is_run_as_it_is(largest: int) -> None:
 def test_timm_models_see_what_timms_transform_gives(tmp_path: Path, name: str) -> None:
     network = families.settled(families.seeded(lambda: timm.create_model(name)), 160)
     torch.save(network.state_dict(), tmp_path / "w.pth")
-    loaded = load(
+    loaded = load_backbone(
         ModelConfig(backbone=f"timm/{name}", weights="w.pth"), tmp_path, modality="image", seed=9, offline=True
     )
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(network))
-    assert_same_pixels(loaded.preparation, transform)
+    assert_same_pixels(loaded.preprocessing, transform)
 
     def features(values: Tensor) -> Tensor:
         return network.forward_head(network.forward_features(values), pre_logits=True).flatten(1)
@@ -300,15 +303,15 @@ def test_grey_models_of_timm_are_given_grey_pictures() -> None:
 
     network = nn.Identity()
     network.pretrained_cfg = {"input_size": (1, 28, 28), "mean": (0.13,), "std": (0.31,), "crop_pct": 1.0}
-    preparation = ours.preprocessing(network)
-    assert preparation.shape == (1, 28, 28)
+    preprocessing = ours.read_preprocessing(network)
+    assert preprocessing.shape == (1, 28, 28)
     config = timm.data.resolve_model_data_config(network)
-    assert_same_pixels(preparation, timm.data.create_transform(**config), "L")
-    view = preparation.view(PHOTOS[0], np.random.default_rng(0))
+    assert_same_pixels(preprocessing, timm.data.create_transform(**config), "L")
+    view = preprocessing.augmented_view(PHOTOS[0], np.random.default_rng(0))
     assert view.shape == (28, 28, 1)
     network.pretrained_cfg = network.pretrained_cfg | {"input_size": (4, 28, 28), "mean": (0.5,) * 4, "std": (0.5,) * 4}
     with pytest.raises(ModelError, match="it takes pictures of 4 channels"):
-        ours.preprocessing(network)
+        ours.read_preprocessing(network)
 
 
 def test_a_recipe_of_another_height_than_width() -> None:
@@ -318,7 +321,7 @@ def test_a_recipe_of_another_height_than_width() -> None:
     for mode in ("center", "squash", "border"):
         network.pretrained_cfg = {"input_size": (3, 64, 48), "crop_pct": 0.9, "crop_mode": mode}
         config = timm.data.resolve_model_data_config(network)
-        assert_same_pixels(ours.preprocessing(network), timm.data.create_transform(**config))
+        assert_same_pixels(ours.read_preprocessing(network), timm.data.create_transform(**config))
 
 
 # ---------------------------------------------------------------- transformers
@@ -376,19 +379,19 @@ def run_processor(processor: Any) -> Callable[[Image.Image], np.ndarray]:
 @pytest.mark.parametrize("name", sorted(PROCESSORS))
 def test_every_image_processor_is_run_as_it_is(tmp_path: Path, name: str) -> None:
     processor = PROCESSORS[name]()
-    preparation = measure_processor(processor, "test")
-    assert_same_pixels(preparation, run_processor(processor))
-    json.dumps(preparation.facts())
-    view = preparation.view(PHOTOS[0], np.random.default_rng(0))
-    assert view.shape == (*preparation.shape[1:], 3)
-    assert preparation.view(PHOTOS[0], np.random.default_rng(1)).tolist() != view.tolist()
+    preprocessing = measure_processor(processor, "test")
+    assert_same_pixels(preprocessing, run_processor(processor))
+    json.dumps(preprocessing.facts())
+    view = preprocessing.augmented_view(PHOTOS[0], np.random.default_rng(0))
+    assert view.shape == (*preprocessing.shape[1:], 3)
+    assert preprocessing.augmented_view(PHOTOS[0], np.random.default_rng(1)).tolist() != view.tolist()
 
 
 def test_blue_comes_first_in_views_too_where_a_network_wants_it_so() -> None:
     processor = PROCESSORS["mobilevit"]()
-    preparation = measure_processor(processor, "test")
+    preprocessing = measure_processor(processor, "test")
     red = Image.new("RGB", (80, 60), (250, 20, 10))
-    for pixels in (preparation(red), preparation.view(red, np.random.default_rng(0))):
+    for pixels in (preprocessing(red), preprocessing.augmented_view(red, np.random.default_rng(0))):
         assert to_tensor([pixels])[0, :, 5, 5].mul(255).round().tolist() == [10, 20, 250]
 
 
@@ -517,11 +520,11 @@ def write_classifier(folder: Path, name: str) -> tuple[nn.Module, Any]:
 def test_checkpoints_of_transformers_say_what_they_say_with_their_own_processor(tmp_path: Path, name: str) -> None:
     network, processor = write_classifier(tmp_path / "model", name)
     settings = ModelConfig(checkpoint="model")
-    loaded = external.load(settings, tmp_path, ("a", "b", "c"), modality="image", device="cpu", offline=True)
-    assert_same_pixels(loaded.preparation, run_processor(processor))
+    loaded = external.load_external(settings, tmp_path, ("a", "b", "c"), modality="image", device="cpu", offline=True)
+    assert_same_pixels(loaded.preprocessing, run_processor(processor))
     for picture in PHOTOS:
         with torch.no_grad():
-            own = loaded.classifier({"pixels": to_tensor([loaded.preparation(picture)])}).softmax(dim=1)
+            own = loaded.classifier({"pixels": to_tensor([loaded.preprocessing(picture)])}).softmax(dim=1)
             expected = network(**processor(images=picture, return_tensors="pt")).logits.softmax(dim=1)
         assert (own - expected).abs().max() <= EQUAL
 
@@ -530,8 +533,8 @@ def test_checkpoints_of_transformers_say_what_they_say_with_their_own_processor(
 def test_backbones_of_transformers_see_what_their_own_processor_gives(tmp_path: Path, name: str) -> None:
     _, processor = write_classifier(tmp_path / "model", name)
     settings = ModelConfig(backbone="transformers/model")
-    loaded = load(settings, tmp_path, modality="image", seed=0, offline=True)
-    assert_same_pixels(loaded.preparation, run_processor(processor))
+    loaded = load_backbone(settings, tmp_path, modality="image", seed=0, offline=True)
+    assert_same_pixels(loaded.preprocessing, run_processor(processor))
     network, pooled = loaded.backbone.network, loaded.backbone.pooled
     assert_same_probabilities(loaded, tmp_path, lambda values: pooled(network(values)), run_processor(processor))
 
@@ -543,13 +546,13 @@ def test_a_saved_model_of_transformers_prepares_pictures_as_before(tmp_path: Pat
     if processor:
         processor.save_pretrained(tmp_path / "model")
     settings = ModelConfig(backbone="transformers/model", **sized)
-    loaded = load(settings, tmp_path, modality="image", seed=0, offline=True)
-    assert loaded.preparation.shape == ((3, 32, 48) if processor else (3, 40, 40))
+    loaded = load_backbone(settings, tmp_path, modality="image", seed=0, offline=True)
+    assert loaded.preprocessing.shape == ((3, 32, 48) if processor else (3, 40, 40))
     write_model(tmp_path / "saved", model=loaded.classifier(2, False, 0), backbone=loaded, classes=("a", "b"))
     saved = load_model(tmp_path / "saved")
-    assert saved.preparation.facts() == loaded.preparation.facts()
+    assert saved.preprocessing.facts() == loaded.preprocessing.facts()
     for picture in PHOTOS:
-        assert np.array_equal(saved.preparation(picture), loaded.preparation(picture))
+        assert np.array_equal(saved.preprocessing(picture), loaded.preprocessing(picture))
 
 
 @pytest.mark.parametrize("name", ["vit", "clip", "convnext", "deit", "levit", "bit", "efficientnet"])
@@ -558,8 +561,8 @@ def test_another_size_shows_the_same_of_a_picture(tmp_path: Path, name: str) -> 
     families.write_hub_folder(tmp_path / "model", network)
     PROCESSORS[name]().save_pretrained(tmp_path / "model")
     settings = ModelConfig(backbone="transformers/model", image_size=64)
-    loaded = load(settings, tmp_path, modality="image", seed=0, offline=True)
-    assert loaded.preparation.shape == (3, 64, 64)
+    loaded = load_backbone(settings, tmp_path, modality="image", seed=0, offline=True)
+    assert loaded.preprocessing.shape == (3, 64, 64)
     processor = hf.AutoImageProcessor.from_pretrained(tmp_path / "model")
     sizes = json.loads(processor.to_json_string())
     doubled = {
@@ -568,9 +571,9 @@ def test_another_size_shows_the_same_of_a_picture(tmp_path: Path, name: str) -> 
         if sizes.get(key)
     }
     own = hf.AutoImageProcessor.from_pretrained(tmp_path / "model", **doubled)
-    assert_same_pixels(loaded.preparation, run_processor(own))
+    assert_same_pixels(loaded.preprocessing, run_processor(own))
     write_model(tmp_path / "saved", model=loaded.classifier(2, False, 0), backbone=loaded, classes=("a", "b"))
-    assert load_model(tmp_path / "saved").preparation.facts() == loaded.preparation.facts()
+    assert load_model(tmp_path / "saved").preprocessing.facts() == loaded.preprocessing.facts()
 
 
 def test_a_model_of_timm_in_transformers_is_prepared_by_timm(tmp_path: Path) -> None:
@@ -585,10 +588,10 @@ def test_a_model_of_timm_in_transformers_is_prepared_by_timm(tmp_path: Path) -> 
     )
     wrapped = families.seeded(lambda: hf.TimmWrapperForImageClassification(config)).eval()
     families.write_hub_folder(tmp_path / "model", wrapped)
-    loaded = external.load(
+    loaded = external.load_external(
         ModelConfig(checkpoint="model"), tmp_path, ("a", "b", "c"), modality="image", device="cpu", offline=True
     )
-    assert_same_pixels(loaded.preparation, timm.data.create_transform(**timm.data.resolve_model_data_config(network)))
+    assert_same_pixels(loaded.preprocessing, timm.data.create_transform(**timm.data.resolve_model_data_config(network)))
 
 
 def test_grey_models_of_transformers_are_given_grey_pictures(tmp_path: Path) -> None:
@@ -598,10 +601,12 @@ def test_grey_models_of_transformers_are_given_grey_pictures(tmp_path: Path) -> 
     processor = hf.ViTImageProcessor(size=SQUARE, image_mean=[0.3], image_std=[0.2])
     processor.save_pretrained(tmp_path / "model")
     settings = ModelConfig(checkpoint="model")
-    loaded = external.load(settings, tmp_path, ("a", "b"), modality="image", device="cpu", offline=True)
-    assert loaded.preparation.shape == (1, 32, 32)
-    assert_same_pixels(loaded.preparation, run_processor(processor), "L")
-    backbone = load(ModelConfig(backbone="transformers/model"), tmp_path, modality="image", seed=0, offline=True)
+    loaded = external.load_external(settings, tmp_path, ("a", "b"), modality="image", device="cpu", offline=True)
+    assert loaded.preprocessing.shape == (1, 32, 32)
+    assert_same_pixels(loaded.preprocessing, run_processor(processor), "L")
+    backbone = load_backbone(
+        ModelConfig(backbone="transformers/model"), tmp_path, modality="image", seed=0, offline=True
+    )
     assert backbone.example(2, 0, 0)["pixels"].shape == (2, 1, 32, 32)
 
 
@@ -640,7 +645,7 @@ def factory(folder: Path, transform: str, result: str = "Net(), transform", chan
     body = FACTORY.format(transform=transform, result=result, channels=channels)
     (folder / "made.py").write_text(body, encoding="utf-8")
     settings = ModelConfig(factory="made:build", classes=["a", "b"], **keys)
-    return external.load(settings, folder, ("a", "b"), modality="image", device="cpu", offline=True)
+    return external.load_external(settings, folder, ("a", "b"), modality="image", device="cpu", offline=True)
 
 
 @pytest.mark.parametrize("result", ["Net(), transform", "Net(), None, transform", "Net()"])
@@ -651,15 +656,15 @@ def test_a_factory_brings_the_transform_of_its_model(tmp_path: Path, transform: 
     space: dict[str, Any] = {}
     exec((tmp_path / "made.py").read_text(encoding="utf-8"), space)
     network = space["Net"]().eval()
-    assert_same_pixels(loaded.preparation, space["transform"])
+    assert_same_pixels(loaded.preprocessing, space["transform"])
     for picture in PHOTOS:
         with torch.no_grad():
-            own = loaded.classifier({"pixels": to_tensor([loaded.preparation(picture)])}).softmax(dim=1)
+            own = loaded.classifier({"pixels": to_tensor([loaded.preprocessing(picture)])}).softmax(dim=1)
             values = torch.as_tensor(np.asarray(space["transform"](picture)), dtype=torch.float32)
             expected = network(values[None]).softmax(dim=1)
         assert (own - expected).abs().max() <= EQUAL
     name = "made:transform" if keys else "that of made:build"
-    assert loaded.preparation.facts()["recipe"] == name
+    assert loaded.preprocessing.facts()["recipe"] == name
 
 
 @pytest.mark.parametrize(
@@ -722,5 +727,5 @@ def test_an_audit_looks_at_the_pictures_as_the_transform_gives_them(tmp_path: Pa
     assert run.finding("attribution.failed_maps.integrated_gradients").value == 0
     assert run.model.preprocessing["recipe"] == "that of made:build"
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-    assert "Preprocessing" in page
+    assert "ImagePreprocessing" in page
     assert "that of made:build" in page

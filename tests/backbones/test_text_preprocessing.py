@@ -14,7 +14,7 @@ import transformers as hf
 from torch import nn
 
 import rft
-from rft.backbones.load import load
+from rft.backbones.load import load_backbone
 from rft.config.schema import ModelConfig
 from rft.errors import ModelError
 from rft.models import external
@@ -84,43 +84,43 @@ def test_checkpoints_say_what_they_say_with_their_own_tokenizer(
     tmp_path: Path, name: str, settings: dict[str, Any]
 ) -> None:
     network = write(tmp_path / "model", name, **settings)
-    loaded = external.load(
+    loaded = external.load_external(
         ModelConfig(checkpoint="model"), tmp_path, ("a", "b"), modality="text", device="cpu", offline=True
     )
     own = hf.AutoTokenizer.from_pretrained(tmp_path / "model")
     limit = min(settings.get("model_max_length", 48), 48)
     with torch.no_grad():
-        together = loaded.classifier(loaded.preparation(TEXTS)).softmax(dim=1)
+        together = loaded.classifier(loaded.preprocessing(TEXTS)).softmax(dim=1)
         for text, scores in zip(TEXTS, together, strict=True):
             tokens = own(text, truncation=True, max_length=limit, return_tensors="pt", return_token_type_ids=False)
             assert (network(**tokens).logits.softmax(dim=1)[0] - scores).abs().max() <= EQUAL
-    assert loaded.preparation.facts()["truncation"] == settings.get("truncation_side", "right")
-    assert loaded.preparation.facts()["max_length"] == limit
+    assert loaded.preprocessing.facts()["truncation"] == settings.get("truncation_side", "right")
+    assert loaded.preprocessing.facts()["max_length"] == limit
 
 
 def test_a_checkpoint_reads_as_much_of_a_text_as_it_takes(tmp_path: Path) -> None:
     save_bert(tmp_path / "model", max_position_embeddings=700)
     settings = ModelConfig(checkpoint="model")
     names = ("negative", "positive")
-    loaded = external.load(settings, tmp_path, names, modality="text", device="cpu", offline=True)
-    assert loaded.preparation(["good film " * 400])["input_ids"].shape == (1, 700)
+    loaded = external.load_external(settings, tmp_path, names, modality="text", device="cpu", offline=True)
+    assert loaded.preprocessing(["good film " * 400])["input_ids"].shape == (1, 700)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_a_saved_model_cuts_texts_at_the_same_end(tmp_path: Path, side: str) -> None:
     write(tmp_path / "model", "bert", truncation_side=side)
-    loaded = load(ModelConfig(backbone="transformers/model"), tmp_path, modality="text", seed=0, offline=True)
+    loaded = load_backbone(ModelConfig(backbone="transformers/model"), tmp_path, modality="text", seed=0, offline=True)
     classifier = loaded.classifier(2, False, 0)
     write_model(tmp_path / "saved", model=classifier, backbone=loaded, classes=("a", "b"))
     saved = load_model(tmp_path / "saved")
-    assert saved.preparation.facts() == loaded.preparation.facts()
+    assert saved.preprocessing.facts() == loaded.preprocessing.facts()
     scores = saved.predict(TEXTS)[["score_a", "score_b"]].to_numpy(float)
     with torch.no_grad():
-        expected = classifier(loaded.preparation(TEXTS)).softmax(dim=1)
+        expected = classifier(loaded.preprocessing(TEXTS)).softmax(dim=1)
     assert np.abs(scores - expected.numpy()).max() <= EQUAL
     own = hf.AutoTokenizer.from_pretrained(tmp_path / "model")
     assert own.truncation_side == side
-    for tokens in (saved.preparation(TEXTS[3:]), loaded.preparation(TEXTS[3:])):
+    for tokens in (saved.preprocessing(TEXTS[3:]), loaded.preprocessing(TEXTS[3:])):
         assert tokens["input_ids"][0].tolist() == own(TEXTS[3], truncation=True, max_length=48)["input_ids"]
 
 
@@ -129,7 +129,7 @@ def test_the_end_that_was_cut_is_said_and_tells_features_apart(tmp_path: Path) -
     for side in ("left", "right"):
         write(tmp_path / side, "bert", truncation_side=side)
         settings = ModelConfig(backbone=f"transformers/{side}")
-        facts.append(load(settings, tmp_path, modality="text", seed=0, offline=True).preparation.facts())
+        facts.append(load_backbone(settings, tmp_path, modality="text", seed=0, offline=True).preprocessing.facts())
     assert facts[0] != facts[1]
     save_bert(tmp_path / "model", max_position_embeddings=6)
     words = tokenizer()
@@ -161,5 +161,5 @@ def test_types_of_tokens_are_not_left_out_in_silence(tmp_path: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | names), encoding="utf-8")
     settings = ModelConfig(checkpoint="model")
     with pytest.raises(ModelError, match="marks tokens of a single text by types") as caught:
-        external.load(settings, tmp_path, ("a", "b"), modality="text", device="cpu", offline=True)
+        external.load_external(settings, tmp_path, ("a", "b"), modality="text", device="cpu", offline=True)
     assert "model.factory" in str(caught.value)

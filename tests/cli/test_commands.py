@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from rft.backbones.load import load, load_untrained
-from rft.backbones.partition.cut_points import places
+from rft.backbones.load import load_backbone, load_untrained
+from rft.backbones.partition.cut_points import measure_cut_points
 from rft.cli.main import app
 from rft.config.schema import ModelConfig
 from rft.errors import ModelError
@@ -34,18 +34,18 @@ def test_layers_lists_where_one_can_cut_and_at_what_cost() -> None:
 
 def test_places_are_ordered_from_nothing_frozen_to_everything(tmp_path: Path) -> None:
     loaded = FAMILIES["bert"].load(tmp_path)
-    found = places(loaded)
+    found = measure_cut_points(loaded)
     assert [place.freeze for place in found] == ["none", "encoder", "encoder.layer.1", "encoder.layer.2", "all"]
     trained = [place.trained for place in found]
     assert trained == sorted(trained, reverse=True)
     assert found[0].cached is None
-    assert found[2].cached == loaded.preparation.max_length * 32 * 4  # one row a token
+    assert found[2].cached == loaded.preprocessing.max_length * 32 * 4  # one row a token
     assert found[-1].cached == 32 * 4
 
 
 @pytest.mark.slow
 def test_no_place_costs_more_than_the_whole_model() -> None:
-    found = places(load_untrained("torchvision/resnet18", Path.cwd(), image_size=64, offline=True))
+    found = measure_cut_points(load_untrained("torchvision/resnet18", Path.cwd(), image_size=64, offline=True))
     share = {place.freeze: place.epoch for place in found}
     assert max(share.values()) < 1.2  # the noise of a step
     assert 0 < share["all"] < share["layer4"] < share["layer2"]
@@ -62,7 +62,7 @@ def test_a_machine_that_becomes_slower_does_not_change_the_shares(
         return now
 
     monkeypatch.setattr("rft.backbones.partition.cut_points.time.process_time", clock)
-    shares = [place.epoch for place in places(loaded)][1:]
+    shares = [place.epoch for place in measure_cut_points(loaded)][1:]
     assert len(shares) == 4
     assert all(share == pytest.approx(1 / 1.1**2) for share in shares)  # the clock is read twice a step
 
@@ -105,9 +105,9 @@ def test_every_adapter_target_must_exist(tmp_path: Path) -> None:
 
 
 def test_a_name_close_to_all_is_told(tmp_path: Path) -> None:
-    from rft.backbones.partition.cut import cut
+    from rft.backbones.partition.cut import cut_classifier
 
-    loaded = load(
+    loaded = load_backbone(
         ModelConfig(backbone="torchvision/resnet18", weights="random", image_size=32),
         tmp_path,
         modality="image",
@@ -115,4 +115,4 @@ def test_a_name_close_to_all_is_told(tmp_path: Path) -> None:
         offline=True,
     )
     with pytest.raises(ModelError, match=r"no layer 'al'\nDid you mean 'all'"):
-        cut(loaded.classifier(2, False, 0), "al", "full", loaded.example)
+        cut_classifier(loaded.classifier(2, False, 0), "al", "full", loaded.example)

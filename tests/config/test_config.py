@@ -17,7 +17,7 @@ OPTIONS = {"fairness": Fairness}
 
 def load(folder: Path, text: str, *overrides: str) -> loader.LoadedConfig:
     (folder / "audit.toml").write_text(text, encoding="utf-8")
-    return loader.load(folder / "audit.toml", list(overrides), OPTIONS)
+    return loader.load_config(folder / "audit.toml", list(overrides), OPTIONS)
 
 
 def test_a_plain_config_is_read(tmp_path: Path) -> None:
@@ -123,9 +123,9 @@ def test_stored_paths_never_leave_the_folder_of_the_config(tmp_path: Path) -> No
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such file"):
-        loader.load(tmp_path / "none.toml", [], OPTIONS)
+        loader.load_config(tmp_path / "none.toml", [], OPTIONS)
     with pytest.raises(ConfigError, match="is a folder"):
-        loader.load(tmp_path, [], OPTIONS)
+        loader.load_config(tmp_path, [], OPTIONS)
 
 
 def test_a_policy_can_stand_alone_or_in_a_whole_config(tmp_path: Path) -> None:

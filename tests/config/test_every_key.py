@@ -23,7 +23,7 @@ from rft.config.schema import Config
 from rft.errors import ConfigError, RftError
 from rft.pipeline.plan import read_plan
 from rft.pipeline.stages import check_plan
-from rft.plugins import discover
+from rft.plugins import discover_plugins
 from tests.conftest import write_pictures
 from tests.runs.test_texts_and_pictures import write_texts
 from tests.support.families import FAMILIES, letters, write_hub_folder
@@ -169,12 +169,12 @@ VALUES = {
     "attribution.samples": "3",
     "attribution.methods": '["integrated_gradients"]',
     "attribution.max_steps": "16",
-    "attribution.suspect": "[{name = 'it', KIND}]",
-    "attribution.suspect.name": "[{name = 'other', KIND}]",
-    "attribution.suspect.region": "[{name = 'it', region = [0.0, 0.0, 0.5, 0.5]}]",
-    "attribution.suspect.tokens": "[{name = 'it', tokens = ['a']}]",
-    "attribution.suspect.pairs": "[{name = 'it', KIND, pairs = 11}]",
-    "attribution.suspect.floor": "[{name = 'it', KIND, floor = 0.4}]",
+    "attribution.shortcut": "[{name = 'it', KIND}]",
+    "attribution.shortcut.name": "[{name = 'other', KIND}]",
+    "attribution.shortcut.region": "[{name = 'it', region = [0.0, 0.0, 0.5, 0.5]}]",
+    "attribution.shortcut.tokens": "[{name = 'it', tokens = ['a']}]",
+    "attribution.shortcut.max_pairs": "[{name = 'it', KIND, max_pairs = 11}]",
+    "attribution.shortcut.min_flip_rate": "[{name = 'it', KIND, min_flip_rate = 0.4}]",
 }
 
 
@@ -220,7 +220,7 @@ def overrides(mode: str, key: str) -> list[str]:
     """Return what sets a key, and what it stands beside."""
     beside = [line for start, lines in BESIDE.items() if key.startswith(start) for line in lines]
     table = key.rpartition(".")[0]
-    place = table if table in ("policy", "attribution.suspect") else key  # a list of tables is given as a whole
+    place = table if table in ("policy", "attribution.shortcut") else key  # a list of tables is given as a whole
     kind = "tokens = ['a']" if 'text = "text"' in MODES[mode] else "region = [0.0, 0.0, 0.5, 0.5]"
     return [line for line in beside if not line.startswith(f"{place}=")] + [
         f"{place}={VALUES[key].replace('KIND', kind)}"
@@ -228,7 +228,7 @@ def overrides(mode: str, key: str) -> list[str]:
 
 
 def all_keys() -> list[str]:
-    tables = {"": Config, **{name: each.plugin.options for name, each in discover().items()}}
+    tables = {"": Config, **{name: each.plugin.options for name, each in discover_plugins().items()}}
     return [key for name, table in tables.items() for key in keys_of(table, name)]
 
 
@@ -246,7 +246,7 @@ def is_given(mode: str, key: str) -> bool:
 @pytest.fixture(autouse=True)
 def found_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look for plugins once, and not for every key."""
-    monkeypatch.setattr("rft.pipeline.plan.discover", cache(discover))
+    monkeypatch.setattr("rft.pipeline.plan.discover_plugins", cache(discover_plugins))
 
 
 def refused(path: Path, mode: str) -> dict[str, str]:
@@ -283,7 +283,7 @@ PLAIN = {
     "pictures": starting("data.folder", "data.text", "data.test", *OTHERS, *LORA, *OF_TEXTS, "predictions"),
     "texts": starting("data.folder", "data.image", "data.test", *OTHERS, *LORA, *OF_PICTURES, "predictions"),
 }
-SUSPECTS = {"pictures": {"attribution.suspect.tokens"}, "texts": {"attribution.suspect.region"}}
+SHORTCUTS = {"pictures": {"attribution.shortcut.tokens"}, "texts": {"attribution.shortcut.region"}}
 ALONE_REFUSED = (
     *("data.manifest", "data.folder", "data.image", "data.text", "data.test", "data.max_pixels", "data.population"),
     *("model", "train", "privacy", "fairness.mitigation", "attribution", "report.show_examples"),
@@ -297,7 +297,7 @@ def expected(mode: str) -> set[str]:
         more = {"performance.bins", "fairness.ll144.basis"} if mode == "decisions alone" else {"predictions.scores"}
         return starting(*ALONE_REFUSED) | more | {"predictions.layout", *more_of(mode)}
     kind = "texts" if 'text = "text"' in MODES[mode] else "pictures"
-    keys = PLAIN[kind] | SUSPECTS[kind]
+    keys = PLAIN[kind] | SHORTCUTS[kind]
     if mode == "pictures in folders":
         # Other columns may be those of a metadata table: whether there is one, reading the folder shows.
         with_groups = {key for key in all_keys() if any("data.groups" in line for line in overrides(mode, key)[:-1])}

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from rft.cli.main import app
 from rft.config.schema import DataConfig
-from rft.data import Dataset, read
+from rft.data import Dataset, read_dataset
 from rft.data.splits import split_named
 from rft.errors import DataError
 
@@ -32,7 +32,7 @@ def photos(root: Path, *places: str, n: int = 3) -> Path:
 
 
 def opened(root: Path, **changes: object) -> Dataset:
-    return read(DataConfig(folder="photos", **changes), root, 0)
+    return read_dataset(DataConfig(folder="photos", **changes), root, 0)
 
 
 def sizes(dataset: Dataset) -> dict[str, int]:
@@ -144,7 +144,7 @@ class TestSplitFolders:
 
     def test_a_model_of_others_needs_no_train(self, tmp_path: Path) -> None:
         photos(tmp_path, "Testing/a", "Testing/b")
-        dataset = read(DataConfig(folder="photos"), tmp_path, 0, external=True)
+        dataset = read_dataset(DataConfig(folder="photos"), tmp_path, 0, external=True)
         assert sizes(dataset) == {"test": 6}
         assert dataset.classes == ("a", "b")
 

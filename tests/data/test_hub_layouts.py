@@ -14,12 +14,12 @@ import pytest
 from PIL import Image
 
 from rft.config.schema import DataConfig
-from rft.data import Dataset, read
+from rft.data import Dataset, read_dataset
 from rft.data.images import ImageInputs
-from rft.data.preprocessing import plain
+from rft.data.preprocessing import plain_preprocessing
 from rft.errors import DataError
 
-PLAIN = plain(resize=8, crop=8, interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3)
+PLAIN = plain_preprocessing(resize=8, crop=8, interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
 def png(colour: tuple[int, int, int] | None = None) -> bytes:
@@ -47,7 +47,7 @@ def with_metadata(root: Path, splits: tuple[str, ...] = ("train", "test"), n: in
 
 
 def opened(root: Path, **changes: object) -> Dataset:
-    return read(DataConfig(folder="photos", **changes), root, 0)
+    return read_dataset(DataConfig(folder="photos", **changes), root, 0)
 
 
 class TestMetadata:
@@ -115,7 +115,7 @@ class TestEmbedded:
 
     def opened(self, root: Path, **changes: object) -> Dataset:
         columns = {"manifest": "d.parquet", "image": "image", "label": "label", "split": "split"}
-        return read(DataConfig(**{**columns, **changes}), root, 0)
+        return read_dataset(DataConfig(**{**columns, **changes}), root, 0)
 
     @pytest.mark.parametrize("kind", ["struct", "binary", "large_binary"])
     def test_bytes_are_pictures(self, tmp_path: Path, kind: str) -> None:

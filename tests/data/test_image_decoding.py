@@ -12,13 +12,13 @@ import pytest
 from PIL import Image, ImageOps
 
 from rft.data.image_decoding import open_picture, upright_rgb
-from rft.data.images import digest, pixels
-from rft.data.preprocessing import plain
+from rft.data.images import digest_image, read_pixels
+from rft.data.preprocessing import plain_preprocessing
 from rft.errors import DataError
 
 MANY = 10_000_000
 GREY = np.random.default_rng(0).integers(0, 256, (40, 60)).astype(np.uint8)
-PLAIN = plain(resize=40, crop=32, interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3)
+PLAIN = plain_preprocessing(resize=40, crop=32, interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
 def read(path: Path) -> np.ndarray:
@@ -102,7 +102,7 @@ class TestDepth:
         Image.fromarray(values.astype(np.float32) if kind == "decimal" else values).save(tmp_path / "a.tif")
         for decode in (False, True):
             with pytest.raises(DataError, match=f"a.tif: holds {kind} numbers") as refused:
-                digest(tmp_path / "a.tif", MANY, decode=decode)
+                digest_image(tmp_path / "a.tif", MANY, decode=decode)
         assert "8 or 16 bits" in str(refused.value)
 
     def test_a_picture_of_one_bit_is_black_and_white(self, tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_whatever_a_damaged_file_makes_a_decoder_raise_is_an_error_for_the_user(
             content[place] = rng.integers(256)
         path.write_bytes(content)
         try:
-            digest(path, 10**6, decode=True)
+            digest_image(path, 10**6, decode=True)
         except DataError as error:
             said.append(str(error))
     assert len(said) > 3
@@ -190,14 +190,14 @@ class TestOrientation:
         Image.fromarray(HALVES).save(whole, exif=with_orientation(value))
         Image.fromarray(HALVES).save(broken, exif=broken_exif(value))
         assert (read(broken) == read(whole)).all()
-        assert digest(broken, MANY, decode=True)
+        assert digest_image(broken, MANY, decode=True)
 
     @pytest.mark.filterwarnings("ignore::UserWarning")
     def test_exif_that_ends_anywhere_never_stops_a_picture(self, tmp_path: Path) -> None:
         exif = broken_exif(3)
         for end in range(6, len(exif)):
             Image.fromarray(HALVES).save(tmp_path / "a.jpg", exif=exif[:end])
-            turned = pixels(tmp_path / "a.jpg", PLAIN, MANY)[:8, :8].mean() < 50
+            turned = read_pixels(tmp_path / "a.jpg", PLAIN, MANY)[:8, :8].mean() < 50
             assert turned == (end >= 6 + 8 + 2 + 12), end  # the tag is whole from there on
 
     @pytest.mark.parametrize("value", [0, 9, 255])

@@ -7,12 +7,12 @@ import torch
 from PIL import Image
 from torchvision import models
 
-from rft.data.images import ImageInputs, digest, pixels
-from rft.data.preprocessing import plain
+from rft.data.images import ImageInputs, digest_image, read_pixels
+from rft.data.preprocessing import plain_preprocessing
 from rft.errors import DataError
 from rft.records import Split
 
-PLAIN = plain(resize=40, crop=32, interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3)
+PLAIN = plain_preprocessing(resize=40, crop=32, interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3)
 MANY = 10_000_000
 
 
@@ -23,8 +23,8 @@ def noise(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
 def test_preprocessing_is_torchvisions_own(tmp_path: Path) -> None:
     transform = models.ResNet18_Weights.DEFAULT.transforms()
     Image.fromarray(noise((300, 400, 3))).save(tmp_path / "a.png")
-    own = plain(256, 224, "bilinear", tuple(transform.mean), tuple(transform.std))
-    ours = torch.from_numpy(pixels(tmp_path / "a.png", own, MANY).copy()).permute(2, 0, 1).float() / 255
+    own = plain_preprocessing(256, 224, "bilinear", tuple(transform.mean), tuple(transform.std))
+    ours = torch.from_numpy(read_pixels(tmp_path / "a.png", own, MANY).copy()).permute(2, 0, 1).float() / 255
     mean, std = torch.tensor(own.mean).view(3, 1, 1), torch.tensor(own.std).view(3, 1, 1)
     expected = transform(Image.open(tmp_path / "a.png"))
     assert torch.allclose((ours - mean) / std, expected, atol=1e-6)
@@ -43,7 +43,7 @@ def test_preprocessing_is_torchvisions_own(tmp_path: Path) -> None:
 def test_every_colour_mode_becomes_rgb(tmp_path: Path, picture: Image.Image) -> None:
     path = tmp_path / ("a.tif" if picture.mode == "CMYK" else "a.png")
     picture.save(path)
-    assert pixels(path, PLAIN, MANY).shape == (32, 32, 3)
+    assert read_pixels(path, PLAIN, MANY).shape == (32, 32, 3)
 
 
 def test_a_photo_is_turned_upright(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_a_photo_is_turned_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 3  # taken upside down
     Image.fromarray(content).save(tmp_path / "a.jpg", exif=exif)
-    turned = pixels(tmp_path / "a.jpg", PLAIN, MANY)
+    turned = read_pixels(tmp_path / "a.jpg", PLAIN, MANY)
     assert turned[:10].mean() < 30
     assert turned[-10:].mean() > 220
 
@@ -62,10 +62,10 @@ def test_a_huge_picture_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     Image.new("1", (30_000, 30_000)).save(path)
     assert path.stat().st_size < 1_000_000
     with pytest.raises(DataError, match=r"huge\.png: has too many pixels to be decoded"):
-        digest(path, 89_478_485, decode=False)
+        digest_image(path, 89_478_485, decode=False)
     Image.new("1", (4_000, 4_000)).save(path)
     with pytest.raises(DataError, match=r"huge\.png: has 4000 x 4000 pixels; at most 1,000,000 are decoded"):
-        pixels(path, PLAIN, 1_000_000)
+        read_pixels(path, PLAIN, 1_000_000)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "tif", "webp"])
@@ -74,14 +74,14 @@ def test_a_truncated_picture_is_named(tmp_path: Path, suffix: str) -> None:
     Image.fromarray(noise((80, 80, 3))).save(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(DataError, match=rf"cut\.{suffix}"):
-        digest(path, MANY, decode=True)
+        digest_image(path, MANY, decode=True)
 
 
 def test_formats_that_run_other_programs_are_not_opened(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n")
     with pytest.raises(DataError, match="cannot be read as a picture"):
-        digest(path, MANY, decode=True)
+        digest_image(path, MANY, decode=True)
 
 
 def test_batches_come_in_order_and_scaled(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_an_augmented_view_shows_half_of_the_picture_or_more(shape: tuple[int, i
     picture = Image.fromarray(content.astype(np.uint8))
     mirrored = 0
     for seed in range(60):
-        view = PLAIN.view(picture, np.random.default_rng(seed))
+        view = PLAIN.augmented_view(picture, np.random.default_rng(seed))
         assert view.shape == (32, 32, 3)
         if shape == (60, 50):
             seen = [np.ptp(view[..., channel].astype(float)) / 255 for channel in (0, 1)]

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from rft.config.schema import DataConfig
-from rft.data import read
+from rft.data import read_dataset
 from rft.errors import DataError
 from tests.conftest import write_pictures
 
@@ -26,7 +26,7 @@ def test_cells_are_strings_as_they_stand(tmp_path: Path) -> None:
     write_pictures(tmp_path)
 
     rewrite(tmp_path, lambda table: table.assign(camera=["001", "NA", "None", "", "1e5"] * 8))
-    dataset = read(settings(), tmp_path, 0)
+    dataset = read_dataset(settings(), tmp_path, 0)
     train = dataset.splits["train"]
     assert list(train.groups["camera"][:5]) == ["001", "NA", "None", None, "1e5"]
     assert train.units[0] == "000"
@@ -39,7 +39,7 @@ def test_whole_numbers_stay_whole_where_some_are_missing(tmp_path: Path, suffix:
     table = write_pictures(tmp_path).assign(camera=pd.array([1, None, 3, 4] * 10, dtype="Int64"))
     path = tmp_path / f"copy.{suffix}"
     table.to_json(path, orient="records", lines=True) if suffix == "jsonl" else table.to_parquet(path)
-    train = read(settings(manifest=path.name), tmp_path, 0).splits["train"]
+    train = read_dataset(settings(manifest=path.name), tmp_path, 0).splits["train"]
     assert list(train.groups["camera"][:4]) == ["1", None, "3", "4"]
 
 
@@ -53,7 +53,7 @@ def test_every_kind_of_manifest_gives_the_same_splits(tmp_path: Path, suffix: st
         table.to_parquet(path)
     else:
         table.to_csv(path, index=False, sep="\t" if suffix == "tsv" else ",")
-    dataset = read(settings(manifest=path.name), tmp_path, 0)
+    dataset = read_dataset(settings(manifest=path.name), tmp_path, 0)
     assert dataset.classes == ("blue", "red")
     assert list(dataset.splits["train"].units) == list(table["person"][:20])
     assert list(dataset.splits["test"].labels) == [1, 0] * 10
@@ -62,13 +62,13 @@ def test_every_kind_of_manifest_gives_the_same_splits(tmp_path: Path, suffix: st
 def test_a_fraction_keeps_units_together_and_follows_from_id_and_seed_alone(tmp_path: Path) -> None:
     write_pictures(tmp_path)
     half = settings(split=None, test=0.5)
-    first = read(half, tmp_path, 0)
+    first = read_dataset(half, tmp_path, 0)
     sides = {name: set(split.units) for name, split in first.splits.items()}
     assert not sides["train"] & sides["test"]
     rewrite(tmp_path, lambda table: table.drop(index=range(10)))
-    fewer = read(half, tmp_path, 0)
+    fewer = read_dataset(half, tmp_path, 0)
     assert set(fewer.splits["test"].units) <= sides["test"]
-    other = read(half, tmp_path, 1)
+    other = read_dataset(half, tmp_path, 1)
     assert set(other.splits["test"].units) != set(fewer.splits["test"].units)
 
 
@@ -78,7 +78,7 @@ def test_a_folder_of_classes_is_split_by_file(tmp_path: Path) -> None:
         target = tmp_path / "photos" / ("red", "blue")[number % 2] / path.name
         target.parent.mkdir(parents=True, exist_ok=True)
         path.rename(target)
-    dataset = read(DataConfig(folder="photos", test=0.4), tmp_path, 0)
+    dataset = read_dataset(DataConfig(folder="photos", test=0.4), tmp_path, 0)
     assert sum(len(split) for split in dataset.splits.values()) == 40
     assert dataset.splits["train"].units is None
     assert "red/000.png" in {*dataset.splits["train"].ids, *dataset.splits["test"].ids}
@@ -88,11 +88,11 @@ def test_a_folder_may_bring_its_own_splits(tmp_path: Path) -> None:
     for split in ("train", "test"):
         for label in ("cat", "dog"):
             write_pictures(tmp_path / "photos" / split / label, n=2, seed=hash((split, label)) % 1000)
-    dataset = read(DataConfig(folder="photos"), tmp_path, 0)
+    dataset = read_dataset(DataConfig(folder="photos"), tmp_path, 0)
     assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 4, "test": 4}
     (tmp_path / "photos" / "test").rename(tmp_path / "photos" / "val")
     with pytest.raises(DataError, match="train/ and val/ but no folder for test"):
-        read(DataConfig(folder="photos"), tmp_path, 0)
+        read_dataset(DataConfig(folder="photos"), tmp_path, 0)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_folder_may_bring_its_own_splits(tmp_path: Path) -> None:
 def test_wrong_settings_are_named(tmp_path: Path, changes: dict, message: str) -> None:
     write_pictures(tmp_path)
     with pytest.raises(DataError) as caught:
-        read(settings(**changes), tmp_path, 0)
+        read_dataset(settings(**changes), tmp_path, 0)
     assert message in str(caught.value)
 
 
@@ -138,41 +138,41 @@ def test_wrong_tables_are_named(tmp_path: Path, change: object, message: str) ->
     write_pictures(tmp_path)
     rewrite(tmp_path, change)
     with pytest.raises(DataError) as caught:
-        read(settings(), tmp_path, 0)
+        read_dataset(settings(), tmp_path, 0)
     assert message in str(caught.value)
 
 
 def test_a_file_of_no_bytes_is_empty(tmp_path: Path) -> None:
     (tmp_path / "pictures.csv").write_bytes(b"")
     with pytest.raises(DataError, match="is empty"):
-        read(settings(), tmp_path, 0)
+        read_dataset(settings(), tmp_path, 0)
 
 
 def test_unreadable_pictures_stop_the_run_or_are_counted(tmp_path: Path) -> None:
     write_pictures(tmp_path)
     path = tmp_path / "003.png"
     path.write_bytes(path.read_bytes()[:200])
-    dataset = read(settings(on_error="skip"), tmp_path, 0)
+    dataset = read_dataset(settings(on_error="skip"), tmp_path, 0)
     assert dataset.facts().skipped == 1
     assert len(dataset.splits["train"]) == 19
     (tmp_path / "004.png").write_text("no picture")
     with pytest.raises(DataError, match=r"004\.png: cannot be read as a picture"):
-        read(settings(), tmp_path, 0)
+        read_dataset(settings(), tmp_path, 0)
 
 
 def test_the_same_bytes_have_the_same_digest(tmp_path: Path) -> None:
     write_pictures(tmp_path)
     Image.open(tmp_path / "000.png").save(tmp_path / "001.png")
-    digests = read(settings(), tmp_path, 0).splits["train"].digests
+    digests = read_dataset(settings(), tmp_path, 0).splits["train"].digests
     assert digests[0] == digests[1]
     assert len(np.unique(digests.astype(str))) == 19
 
 
 def test_declared_classes_do_not_follow_from_the_labels(tmp_path: Path) -> None:
     write_pictures(tmp_path)
-    assert read(settings(classes=["red", "green", "blue"]), tmp_path, 0).classes == ("red", "green", "blue")
+    assert read_dataset(settings(classes=["red", "green", "blue"]), tmp_path, 0).classes == ("red", "green", "blue")
     with pytest.raises(DataError, match=r"the label 'blue' is none of data\.classes"):
-        read(settings(classes=["red", "bleu"]), tmp_path, 0)
+        read_dataset(settings(classes=["red", "bleu"]), tmp_path, 0)
     with pytest.raises(ValueError, match="names a class twice"):
         settings(classes=["red", "red"])
 
@@ -181,4 +181,4 @@ def test_a_picture_of_two_units_is_refused(tmp_path: Path) -> None:
     write_pictures(tmp_path)
     rewrite(tmp_path, lambda table: table.assign(file=["000.png", "000.png", "000.png", *table["file"][3:]]))
     with pytest.raises(DataError, match=r"000\.png is of two units, '000' and '001'"):
-        read(settings(), tmp_path, 0)
+        read_dataset(settings(), tmp_path, 0)

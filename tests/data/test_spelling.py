@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from rft.data.tables.spelling import _normal_forms, alike, normal_form, shown, spelling_remarks
+from rft.data.tables.spelling import _normal_forms, find_alike, normal_form, quote_name, spelling_remarks
 
 NFD = unicodedata.normalize("NFD", "café")
 
@@ -36,7 +36,7 @@ NFD = unicodedata.normalize("NFD", "café")
     ],
 )
 def test_other_spellings_of_one_name_are_alike(names: tuple[str, ...]) -> None:
-    assert alike([*names, "something else", "2"]) == [tuple(sorted(names))]
+    assert find_alike([*names, "something else", "2"]) == [tuple(sorted(names))]
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_other_spellings_of_one_name_are_alike(names: tuple[str, ...]) -> None:
     [("1", "10"), ("1", "-1"), ("0.5", "5"), ("10", "1.0"), ("a1", "a01"), ("a", "ä"), ("<18", ">18"), ("", "0")],
 )
 def test_different_names_are_not(names: tuple[str, ...]) -> None:
-    assert alike(names) == []
+    assert find_alike(names) == []
 
 
 def test_the_quick_way_through_ascii_gives_the_same_forms() -> None:
@@ -55,10 +55,10 @@ def test_the_quick_way_through_ascii_gives_the_same_forms() -> None:
 
 
 def test_what_cannot_be_seen_is_escaped() -> None:
-    assert shown("neg ") == "'neg '"
-    assert shown("café") == "'café'"
-    assert shown(NFD) == "'cafe\\u0301'"
-    assert shown("a\u00a0b\u200b\u202e") == "'a\\xa0b\\u200b\\u202e'"
+    assert quote_name("neg ") == "'neg '"
+    assert quote_name("café") == "'café'"
+    assert quote_name(NFD) == "'cafe\\u0301'"
+    assert quote_name("a\u00a0b\u200b\u202e") == "'a\\xa0b\\u200b\\u202e'"
 
 
 def categories(*values: str | None) -> pd.Categorical:
@@ -109,5 +109,5 @@ def test_millions_of_units_take_seconds() -> None:
 
     names = pd.Index([f"P{number:07}" for number in range(3_000_000)])
     start = time.process_time()
-    assert alike(names) == []
+    assert find_alike(names) == []
     assert time.process_time() - start < 20

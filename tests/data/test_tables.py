@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from rft.config.schema import DataConfig
-from rft.data import Dataset, read
+from rft.data import Dataset, read_dataset
 from rft.data.tables.columnar import Columns, read_columns
 from rft.data.tables.delimited import _each_line_stands_alone, delimited_lines
 from rft.errors import DataError
@@ -219,7 +219,7 @@ class TestLines:
 
 def manifest(folder: Path, name: str, **changes: object) -> Dataset:
     columns = {"text": "text", "label": "label", "split": "split"}
-    return read(DataConfig(manifest=name, **{**columns, **changes}), folder, 0)
+    return read_dataset(DataConfig(manifest=name, **{**columns, **changes}), folder, 0)
 
 
 def records(n: int = 12) -> list[dict[str, object]]:
@@ -319,7 +319,7 @@ class TestSpelling:
             (tmp_path / "photos" / name).mkdir(parents=True)
             for shade in range(8):
                 Image.new("RGB", (8, 8), (shade, number, 0)).save(tmp_path / "photos" / name / f"{shade}.png")
-        dataset = read(DataConfig(folder="photos", test=0.5), tmp_path, 0)
+        dataset = read_dataset(DataConfig(folder="photos", test=0.5), tmp_path, 0)
         (remark,) = dataset.remarks
         assert remark.value == 2
         assert "'Square ' and 'square'; 'cafe\\u0301' and 'café'" in remark.description

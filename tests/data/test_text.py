@@ -14,8 +14,8 @@ import transformers as hf
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from rft.config.schema import DataConfig
-from rft.data import Dataset, read
-from rft.data.text import TextInputs, Tokenisation, text_digest
+from rft.data import Dataset, read_dataset
+from rft.data.text import TextInputs, TextPreprocessing, text_digest
 from rft.errors import DataError, ModelError
 from rft.records import Split
 
@@ -49,7 +49,7 @@ def octets() -> Any:
 def inputs(texts: list[str], tokenizer: Any | None = None, max_length: int = 8) -> TextInputs:
     ids = np.arange(len(texts)).astype(str).astype(object)
     split = Split("train", ids, texts, np.zeros(len(texts), np.int64))
-    return TextInputs({"train": split}, Tokenisation(tokenizer or letters(), max_length))
+    return TextInputs({"train": split}, TextPreprocessing(tokenizer or letters(), max_length))
 
 
 # ---------------------------------------------------------------- texts in a manifest
@@ -75,7 +75,9 @@ def written(path: Path, content: list[dict[str, object]]) -> Path:
 
 
 def texts_of(path: Path, **changes: object) -> Dataset:
-    return read(DataConfig(manifest=path.name, text="body", label="mood", split="part", **changes), path.parent, 0)
+    return read_dataset(
+        DataConfig(manifest=path.name, text="body", label="mood", split="part", **changes), path.parent, 0
+    )
 
 
 KINDS = ("csv", "tsv", "jsonl", "parquet")
@@ -222,20 +224,20 @@ def test_a_tokenizer_that_fails_on_a_text_is_an_error_for_the_user() -> None:
 
 
 def test_facts_follow_the_tokenizer_and_not_its_use() -> None:
-    first = Tokenisation(letters(), 8)
+    first = TextPreprocessing(letters(), 8)
     facts = first.facts()
     assert facts["vocabulary"] == 30
     used = letters()
     used(["a b c", "d"], padding=True, truncation=True, max_length=2)  # which the tokenizer remembers
-    assert Tokenisation(used, 8).facts() == facts
+    assert TextPreprocessing(used, 8).facts() == facts
     extended = letters()
     extended.add_tokens(["new"])
     others = [
-        Tokenisation(letters(lower=False), 8),
-        Tokenisation(letters(ends=False), 8),
-        Tokenisation(octets(), 8),
-        Tokenisation(extended, 8),
-        Tokenisation(letters(), 9),
+        TextPreprocessing(letters(lower=False), 8),
+        TextPreprocessing(letters(ends=False), 8),
+        TextPreprocessing(octets(), 8),
+        TextPreprocessing(extended, 8),
+        TextPreprocessing(letters(), 9),
     ]
     assert len({json.dumps(each.facts(), sort_keys=True) for each in (first, *others)}) == 6
     assert len({each.facts()["tokenizer_sha256"] for each in (first, *others)}) == 5

@@ -57,7 +57,7 @@ def test_the_probe_of_a_backbone_counts_no_small_group() -> None:
     out_of_fold = OutOfFold(labels, labels, np.arange(len(values)))
     gap = Gap.of("g", out_of_fold, values, Withheld(BELOW, {"g": ("z",)}))
     assert [name for name, _ in gap.scored] == ["a", "b"]
-    rows = {row["group"]: row for row in tables.by_group([gap], "suppressed: fewer than 10")}
+    rows = {row["group"]: row for row in tables.by_group_table([gap], "suppressed: fewer than 10")}
     assert {name: rows[name]["n"] for name in rows} == {"a": 60, "b": 50, "c": None, "d": None, "z": None}
     assert rows["d"]["status"] == "suppressed: fewer than 10"
 
@@ -68,9 +68,9 @@ def test_mean_maps_are_neither_drawn_nor_counted_of_few() -> None:
 
     memberships: dict[str | None, Any] = {None: np.full(45, None), "g": groups_of(20, 12, 13)}
     few: dict[str | None, Any] = {"g": groups_of(20, 19, 6)}
-    shown = mean_maps.tables([Drawn()], memberships, Withheld(BELOW))  # type: ignore[list-item]
+    shown = mean_maps.mean_map_tables([Drawn()], memberships, Withheld(BELOW))  # type: ignore[list-item]
     assert [row["n"] for row in shown["mean_map_counts"]] == [20, 12, 13]
-    hidden = mean_maps.tables([Drawn()], few, Withheld(BELOW))  # type: ignore[list-item]
+    hidden = mean_maps.mean_map_tables([Drawn()], few, Withheld(BELOW))  # type: ignore[list-item]
     assert [(row["group"], row["n"]) for row in hidden["mean_map_counts"]] == [("a", 20)]
     assert {row["group"] for row in hidden["mean_maps"]} == {"a"}
 

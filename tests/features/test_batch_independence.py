@@ -13,9 +13,9 @@ from torch import Tensor, nn
 import rft
 from rft.backbones.classifier import Batch
 from rft.features import Dense, Store, batch_independence
-from rft.features.batch_independence import NEGLIGIBLE, measure_company
+from rft.features.batch_independence import NEGLIGIBLE_CHANGE, measure_batch_dependence
 from rft.features.batches import USUAL_EXAMPLES
-from rft.features.extract import extract
+from rft.features.extract import extract_features
 from rft.records import Split
 from rft.training.loop import StandardTrainer
 from tests.conftest import CONFIG, write_pictures
@@ -63,8 +63,8 @@ class OfTexts(nn.Module):
 
 def measured(
     prefix: nn.Module, example: Any = pictures, tokens: int | None = None, precision: str = "float32"
-) -> batch_independence.Company:
-    return measure_company(prefix, example, tokens=tokens, device="cpu", precision=precision)
+) -> batch_independence.BatchDependence:
+    return measure_batch_dependence(prefix, example, tokens=tokens, device="cpu", precision=precision)
 
 
 def test_a_part_that_treats_each_picture_by_itself_is_run_in_batches() -> None:
@@ -119,7 +119,7 @@ def test_features_that_are_computed_alone_do_not_depend_on_who_else_is_there(tmp
     for number, rows in enumerate(([*range(50)], [*range(7), *range(8, 50)], [*range(49, -1, -1)])):
         prefix.sizes.clear()
         options = {"device": "cpu", "precision": "float32", "alone": True}
-        made = extract(prefix, inputs, split(rows), Store(tmp_path / str(number), "key"), **options)  # type: ignore[arg-type]
+        made = extract_features(prefix, inputs, split(rows), Store(tmp_path / str(number), "key"), **options)  # type: ignore[arg-type]
         assert isinstance(made, Dense)
         found.append(dict(zip(rows, made.tensor, strict=True)))
         assert set(prefix.sizes) == {1}
@@ -145,7 +145,7 @@ def test_a_private_run_says_what_company_does(config: Path, method: str) -> None
     run = rft.audit(config, overrides=settings, device="cpu")
     found = run.finding("privacy.feature_company")
     assert found.value is not None
-    assert 0 <= found.value <= NEGLIGIBLE
+    assert 0 <= found.value <= NEGLIGIBLE_CHANGE
     assert "may together differ by some" in found.description or "No change was seen" in found.description
     (row,) = [
         row for row in run.section("privacy").tables["parameters"] if row["parameter"] == "features of an example"
@@ -158,7 +158,7 @@ def test_where_company_matters_each_example_of_a_private_run_is_computed_alone(
 ) -> None:
     """And features that were computed in company, by a run without privacy, are not taken for them."""
     pytest.importorskip("opacus")
-    monkeypatch.setattr(batch_independence, "NEGLIGIBLE", -1.0)
+    monkeypatch.setattr(batch_independence, "NEGLIGIBLE_CHANGE", -1.0)
     rft.audit(config, overrides=["privacy={}"], device="cpu")
     (in_company,) = (own_cache / "features").iterdir()
     run = rft.audit(config, device="cpu")
@@ -172,4 +172,4 @@ def test_where_company_matters_each_example_of_a_private_run_is_computed_alone(
 
 
 def test_training_without_privacy_asks_for_nothing_of_it() -> None:
-    assert not StandardTrainer().apart
+    assert not StandardTrainer().needs_independent_examples

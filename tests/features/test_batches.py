@@ -6,8 +6,8 @@ import torch
 
 from rft.errors import ConfigError
 from rft.features import Store
-from rft.features.batches import Bound, Sizes, run_all
-from rft.features.extract import extract
+from rft.features.batches import BatchSizer, MemoryBound, run_all
+from rft.features.extract import extract_features
 from rft.runtime import memory
 from tests.support.features_cases import Colours, Embedding, Pictures, Texts, split_of
 
@@ -15,7 +15,7 @@ MB = 10**6
 
 
 def run(prefix: torch.nn.Module, inputs: object, items: list, folder: object) -> None:
-    extract(prefix, inputs, split_of(items), Store(folder, "k"), device="cpu", precision="float32")
+    extract_features(prefix, inputs, split_of(items), Store(folder, "k"), device="cpu", precision="float32")
 
 
 def test_batches_of_images_double_up_to_the_usual_size(tmp_path: object) -> None:
@@ -37,7 +37,9 @@ def test_batches_of_texts_are_sorted_and_bounded_in_tokens(tmp_path: object) -> 
 def test_a_batch_that_does_not_fit_the_device_is_tried_again_at_half(tmp_path: object) -> None:
     prefix = Colours(most=5)
     items = list(range(60))
-    found = extract(prefix, Pictures(), split_of(items), Store(tmp_path, "k"), device="cpu", precision="float32")
+    found = extract_features(
+        prefix, Pictures(), split_of(items), Store(tmp_path, "k"), device="cpu", precision="float32"
+    )
     assert found.tensor[:, 0].tolist() == items
     assert prefix.seen == 60  # nothing is run twice
     assert prefix.batches[9:] == [4] * 9 + [3]  # 8 did not fit
@@ -54,8 +56,8 @@ class Machine:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, base: int, each: int, seconds: float = 0.0) -> None:
         self.base, self.each, self.peak, self.sizes = base, each, base, []
         self.clock, self.seconds = 0.0, seconds
-        monkeypatch.setattr(memory, "resident", lambda: self.base)
-        monkeypatch.setattr(memory.Watch, "peak", lambda watch: self.peak)
+        monkeypatch.setattr(memory, "resident_bytes", lambda: self.base)
+        monkeypatch.setattr(memory.PeakWatch, "peak", lambda watch: self.peak)
         monkeypatch.setattr("rft.features.batches.time.monotonic", lambda: self.clock)
 
     def run(self, batches: list[np.ndarray]) -> Iterator[int]:
@@ -65,8 +67,8 @@ class Machine:
             self.clock += 1.0 + self.seconds * len(batch)
             yield len(batch)
 
-    def largest(self, bound: Bound, *, accelerated: bool = False, n: int = 500) -> int:
-        for _ in run_all(Sizes(np.ones(n, np.int64), 32, bound, accelerated=accelerated), self.run):
+    def largest(self, bound: MemoryBound, *, accelerated: bool = False, n: int = 500) -> int:
+        for _ in run_all(BatchSizer(np.ones(n, np.int64), 32, bound, accelerated=accelerated), self.run):
             pass
         return max(self.sizes)
 
@@ -74,17 +76,17 @@ class Machine:
 @pytest.mark.parametrize(("total", "largest"), [(250, 1), (300, 2), (500, 8), (800, 16), (3000, 32)])
 def test_the_size_follows_the_memory_that_is_allowed(monkeypatch: pytest.MonkeyPatch, total: int, largest: int) -> None:
     machine = Machine(monkeypatch, base=200 * MB, each=20 * MB)
-    assert machine.largest(Bound(total * MB)) == largest
+    assert machine.largest(MemoryBound(total * MB)) == largest
     assert machine.base + largest * machine.each <= 0.9 * total * MB
 
 
 def test_what_is_reserved_is_not_taken_by_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Machine(monkeypatch, base=200 * MB, each=20 * MB).largest(Bound(1000 * MB, reserved=400 * MB)) == 8
+    assert Machine(monkeypatch, base=200 * MB, each=20 * MB).largest(MemoryBound(1000 * MB, reserved=400 * MB)) == 8
 
 
 def test_more_memory_than_was_foreseen_makes_batches_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch, base=200 * MB, each=20 * MB)
-    sizes = Sizes(np.ones(1000, np.int64), 32, Bound(800 * MB), accelerated=False)
+    sizes = BatchSizer(np.ones(1000, np.int64), 32, MemoryBound(800 * MB), accelerated=False)
     for number, _ in enumerate(run_all(sizes, machine.run)):
         if number == 30:
             machine.each = 50 * MB  # larger photos from here on
@@ -96,17 +98,17 @@ def test_one_example_that_is_too_large_is_an_error_with_numbers(monkeypatch: pyt
     with pytest.raises(
         ConfigError, match=r"takes 220 MB with one example at a time, 200 MB of them before .* 210 MB are"
     ):
-        Machine(monkeypatch, base=200 * MB, each=20 * MB).largest(Bound(210 * MB))
+        Machine(monkeypatch, base=200 * MB, each=20 * MB).largest(MemoryBound(210 * MB))
     with pytest.raises(ConfigError, match="200 MB of them before the first; 190 MB are allowed"):
-        Machine(monkeypatch, base=200 * MB, each=20 * MB).largest(Bound(190 * MB))
+        Machine(monkeypatch, base=200 * MB, each=20 * MB).largest(MemoryBound(190 * MB))
 
 
 def test_only_an_accelerator_goes_on_while_it_gets_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     def machine(seconds: float) -> Machine:
         return Machine(monkeypatch, base=200 * MB, each=1 * MB, seconds=seconds)
 
-    assert machine(0.0).largest(Bound(9000 * MB), accelerated=True, n=5000) == 512
+    assert machine(0.0).largest(MemoryBound(9000 * MB), accelerated=True, n=5000) == 512
     assert (
-        machine(0.05).largest(Bound(9000 * MB), accelerated=True, n=5000) == 256
+        machine(0.05).largest(MemoryBound(9000 * MB), accelerated=True, n=5000) == 256
     )  # 2 s at 20, 14 s at 256: little is left
-    assert machine(0.0).largest(Bound(9000 * MB)) == 32
+    assert machine(0.0).largest(MemoryBound(9000 * MB)) == 32

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rft.features import Dense, Features, Lazy, Sharded
-from rft.features.columns import Joined, join
+from rft.features.columns import Joined, join_features
 from rft.features.shards import Shard
 from tests.support.features_cases import Pictures
 
@@ -18,7 +18,7 @@ def ragged(lengths: list[int], start: float) -> Sharded:
 
 def test_parts_in_memory_are_joined_in_memory() -> None:
     first, second = Dense(torch.arange(8.0).view(4, 2), views=2), Dense(-torch.arange(4.0).view(2, 2), views=2)
-    joined = join([first, second])
+    joined = join_features([first, second])
     assert isinstance(joined, Dense)
     assert (len(joined), joined.views) == (3, 2)
     assert joined.batch([2, 0], [1, 0])["features"].tolist() == [[-2, -3], [0, 1]]
@@ -39,7 +39,7 @@ def test_rows_of_parts_come_in_the_order_asked_for() -> None:
 
 
 def test_rows_of_unequal_length_are_padded_to_the_longest_of_both_parts() -> None:
-    joined = join([ragged([2, 1], 1.0), ragged([4], 5.0)])
+    joined = join_features([ragged([2, 1], 1.0), ragged([4], 5.0)])
     assert isinstance(joined, Joined)
     batch = joined.batch([2, 1, 0])
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 0, 0, 0], [1, 1, 0, 0]]
@@ -50,7 +50,7 @@ def test_rows_of_unequal_length_are_padded_to_the_longest_of_both_parts() -> Non
 
 def test_inputs_are_read_from_the_split_they_stand_in() -> None:
     pictures = Pictures()
-    joined = join([Lazy(pictures, "train", 3), Lazy(pictures, "test", 2)])
+    joined = join_features([Lazy(pictures, "train", 3), Lazy(pictures, "test", 2)])
     assert len(joined) == 5
     batch = joined.batch([3, 1])
     assert torch.equal(batch["pixels"][1], pictures.batch("train", [1])["pixels"][0])
@@ -59,4 +59,4 @@ def test_inputs_are_read_from_the_split_they_stand_in() -> None:
 
 def test_parts_with_other_views_are_refused() -> None:
     with pytest.raises(ValueError, match="equally many views"):
-        join([Dense(torch.zeros(4, 2), views=2), Dense(torch.zeros(4, 2))])
+        join_features([Dense(torch.zeros(4, 2), views=2), Dense(torch.zeros(4, 2))])

@@ -19,20 +19,20 @@ def digest(number: int) -> str:
 def keep(
     store: Store, rows: dict[int, np.ndarray], *, ragged: bool = False, dtype: str = "float32", limit: int = 10**9
 ) -> None:
-    with Writer(store, store.find([digest(number) for number in rows]), np.dtype(dtype), limit) as writer:
+    with Writer(store, store.find_rows([digest(number) for number in rows]), np.dtype(dtype), limit) as writer:
         for number, row in rows.items():
-            writer.add(digest(number), row, ragged=ragged)
+            writer.add_row(digest(number), row, ragged=ragged)
 
 
 def test_rows_come_back_and_others_are_not_found(tmp_path: Path) -> None:
     store = Store(tmp_path, "k")
     rows = {number: np.full((2, 3), number, np.float32) for number in range(5)}
     keep(store, rows)
-    found = store.find([digest(3), digest(77)])
+    found = store.find_rows([digest(3), digest(77)])
     assert list(found.places) == [digest(3)]
-    (shard,) = store.open(found, mapped=True)
+    (shard,) = store.open_shards(found, mapped=True)
     assert np.array_equal(shard.values[found.places[digest(3)][1]].numpy(), rows[3])
-    assert not Store(tmp_path, "another prefix").find([digest(3)]).places
+    assert not Store(tmp_path, "another prefix").find_rows([digest(3)]).places
 
 
 @pytest.mark.parametrize("mapped", [True, False])
@@ -42,8 +42,8 @@ def test_ragged_rows_come_back(tmp_path: Path, mapped: bool, dtype: str) -> None
     rows = {number: rng.normal(size=(number + 1, 3)).astype(np.float32) for number in range(9)}
     store = Store(tmp_path, "k")
     keep(store, rows, ragged=True, dtype=dtype)
-    found = store.find([digest(number) for number in rows])
-    (shard,) = store.open(found, mapped=mapped)
+    found = store.find_rows([digest(number) for number in rows])
+    (shard,) = store.open_shards(found, mapped=mapped)
     assert shard.values.dtype == getattr(torch, dtype)
     for number, row in rows.items():
         assert np.array_equal(shard.row(found.places[digest(number)][1]).numpy(), row.astype(dtype))
@@ -59,14 +59,14 @@ def test_a_shard_is_bounded_in_bytes_and_rows(tmp_path: Path) -> None:
 def test_mapped_rows_take_no_memory_before_they_are_touched(tmp_path: Path) -> None:
     store = Store(tmp_path, "k")
     keep(store, {number: np.ones(1_000_000, np.float32) for number in range(30)})
-    found = store.find([digest(number) for number in range(30)])
-    memory.trim()  # or what was written is still there to be used again
+    found = store.find_rows([digest(number) for number in range(30)])
+    memory.release_freed_memory()  # or what was written is still there to be used again
     before = held()
-    (shard,) = store.open(found, mapped=True)
+    (shard,) = store.open_shards(found, mapped=True)
     assert held() - before < 10e6
     assert shard.values[[3, 7]].sum() == 2_000_000
     assert held() - before < 30e6
-    (copied,) = store.open(found, mapped=False)  # so that the measurement can tell
+    (copied,) = store.open_shards(found, mapped=False)  # so that the measurement can tell
     assert copied.values.sum() == 30_000_000
     assert held() - before > 110e6
 
@@ -84,7 +84,7 @@ def test_a_damaged_shard_is_noticed_and_removed(tmp_path: Path, damage: str, cap
     content = bytearray(path.read_bytes())
     content[-3] ^= 0xFF  # a flipped payload byte, which safetensors accepts
     path.write_bytes({"flipped": bytes(content), "cut short": bytes(content[:100]), "emptied": b""}[damage])
-    assert not store.find([digest(1)]).places
+    assert not store.find_rows([digest(1)]).places
     assert "are damaged and are made again" in caplog.text
     assert not path.exists()
 
@@ -94,13 +94,13 @@ def test_what_was_left_half_written_is_never_read(tmp_path: Path) -> None:
     keep(store, {1: np.zeros(3, np.float32)})
     (path,) = tmp_path.rglob("*.safetensors")
     path.rename(path.with_name(".0123.partial"))
-    assert not store.find([digest(1)]).places
+    assert not store.find_rows([digest(1)]).places
 
 
 def test_rows_of_another_shape_are_an_error_and_nothing_is_mixed(tmp_path: Path) -> None:
     store = Store(tmp_path, "k")
     keep(store, {1: np.zeros(3, np.float32)})
-    found = store.find([digest(1), digest(2)])
+    found = store.find_rows([digest(1), digest(2)])
     with pytest.raises(
         ConfigError, match=r"rows of shape \(3,\) where this backbone gives rows of shape \(4,\)"
     ) as error:
@@ -111,7 +111,7 @@ def test_rows_of_another_shape_are_an_error_and_nothing_is_mixed(tmp_path: Path)
     assert len(list(tmp_path.rglob("*.safetensors"))) == 1
     keep(Store(tmp_path, "k"), {2: np.zeros(4, np.float32)})  # by a run that does not know the first
     with pytest.raises(ConfigError, match="shape"):
-        store.find([digest(1), digest(2)])
+        store.find_rows([digest(1), digest(2)])
 
 
 def test_float16_that_overflows_is_refused(tmp_path: Path) -> None:
@@ -149,8 +149,8 @@ def test_two_processes_at_once_do_not_disturb_each_other(tmp_path: Path) -> None
         worker.join()
     assert [worker.exitcode for worker in workers] == [0, 0]
     store = Store(tmp_path, "k")
-    found = store.find([digest(number) for number in range(45)])
-    shards = store.open(found, mapped=True)
+    found = store.find_rows([digest(number) for number in range(45)])
+    shards = store.open_shards(found, mapped=True)
     for number in range(45):
         shard, row = found.places[digest(number)]
         assert shards[shard].values[row].tolist() == [number] * 3
@@ -168,7 +168,7 @@ def test_a_shard_that_another_run_removes_meanwhile_is_passed_over(
         return real(path, *args, **kwargs)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Path, "open", gone)
-    assert not store.find([digest(1)]).places
+    assert not store.find_rows([digest(1)]).places
 
 
 def test_maps_that_lie_channels_last_are_read_as_they_were(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_maps_that_lie_channels_last_are_read_as_they_were(tmp_path: Path) -> No
     rows = [np.moveaxis(rng.normal(size=(4, 5, 3)).astype(np.float32), -1, 0) for _ in range(3)]  # (3, 4, 5)
     digests = [hashlib.sha256(bytes([number])).hexdigest() for number in range(3)]
     path = tmp_path / "shard.safetensors"
-    path.write_bytes(shards.encode(digests, rows, ragged=False))
+    path.write_bytes(shards.encode_shard(digests, rows, ragged=False))
     for mapped in (False, True):
         found = shards.open_shard(path, mapped=mapped)
         assert np.array_equal(found.values.numpy(), np.stack(rows))

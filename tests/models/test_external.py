@@ -31,7 +31,7 @@ CLASSES = ("negative", "positive")
 def load(folder: Path, *, of_data: tuple[str, ...] = CLASSES, modality: str = "text", **keys: Any) -> Any:
     named = {} if "factory" in keys else {"checkpoint": "model"}
     settings = ModelConfig(**{**named, **keys})
-    return external.load(settings, folder, of_data, modality=modality, device="cpu", offline=True)
+    return external.load_external(settings, folder, of_data, modality=modality, device="cpu", offline=True)
 
 
 def factory(folder: Path, body: str, **keys: Any) -> Any:
@@ -128,8 +128,8 @@ class TestTexts:
         loaded = load(tmp_path)
         texts = ["good film", "bad book and it was very very poor", "the film"]
         with torch.no_grad():
-            together = loaded.classifier(loaded.preparation(texts))
-            alone = torch.cat([loaded.classifier(loaded.preparation([text])) for text in texts])
+            together = loaded.classifier(loaded.preprocessing(texts))
+            alone = torch.cat([loaded.classifier(loaded.preprocessing([text])) for text in texts])
         assert torch.allclose(together, alone, atol=1e-5)
         assert loaded.classifier.embedding_layer == "network.network.transformer.wte"
 
@@ -139,7 +139,7 @@ class TestTexts:
         assert "'LABEL_0', 'LABEL_1'; the labels of the data are 'negative', 'positive'" in message
         assert "classes = [" in message
         loaded = load(tmp_path, of_data=CLASSES, classes=["positive", "negative"])
-        batch = loaded.preparation(["good film"])
+        batch = loaded.preprocessing(["good film"])
         with torch.no_grad():
             assert torch.allclose(loaded.classifier(batch), model(**batch).logits[:, [1, 0]], atol=1e-6)
 
@@ -283,7 +283,7 @@ class TestPictures:
 
         transformers.ViTImageProcessor(size={"height": 48, "width": 64}).save_pretrained(tmp_path / "model")
         wide = load(tmp_path, of_data=("blue", "red"), modality="image")
-        assert wide.preparation(Image.new("RGB", (80, 80))).shape == (48, 64, 3)
+        assert wide.preprocessing(Image.new("RGB", (80, 80))).shape == (48, 64, 3)
         assert wide.classifier.spatial_layer is None  # one is looked for with square pictures only
 
 
@@ -448,7 +448,7 @@ class TestTextFactories:
     def test_a_module_and_its_tokenizer(self, tmp_path: Path) -> None:
         loaded = factory(tmp_path, self.body(), **TEXT_KEYS)
         assert loaded.classifier.embedding_layer == "network.network.embedding"
-        assert loaded.classifier(loaded.preparation(["good film", "a bad book"])).shape == (2, 2)
+        assert loaded.classifier(loaded.preprocessing(["good film", "a bad book"])).shape == (2, 2)
 
     @pytest.mark.parametrize(
         ("result", "rows", "said"),
@@ -483,7 +483,7 @@ model.save(folder / "model.keras")
 run = rft.audit(folder / "audit.toml", folder / "run", device="cpu")
 pixels = np.random.default_rng(0).random((5, 3, 32, 32), dtype=np.float32)
 settings = ModelConfig(factory="made:build", classes=["red", "blue"], outputs="probabilities", image_size=32)
-loaded = external.load(settings, folder, ("blue", "red"), modality="image", device="cpu", offline=True)
+loaded = external.load_external(settings, folder, ("blue", "red"), modality="image", device="cpu", offline=True)
 ours = loaded.classifier({"pixels": torch.from_numpy(pixels)}).softmax(1).detach().numpy()
 theirs = model.predict(pixels.transpose(0, 2, 3, 1), verbose=0)
 assert np.abs(ours[:, ::-1] - theirs).max() < 1e-5, (ours, theirs)

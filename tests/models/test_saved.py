@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from rft.backbones.classifier import Classifier, hash_tensors
-from rft.backbones.load import LoadedBackbone, load
-from rft.backbones.partition.cut import cut
+from rft.backbones.load import LoadedBackbone, load_backbone
+from rft.backbones.partition.cut import cut_classifier
 from rft.backbones.partition.lora import add_adapters, merge_adapters
 from rft.config.schema import LoraConfig, ModelConfig
 from rft.errors import DataError, EvidenceError, ModelError
@@ -38,7 +38,7 @@ def test_a_saved_model_is_the_model(tmp_path: Path, family: str) -> None:
     loaded, classifier = written(family, tmp_path)
     again = load_model(tmp_path)
     assert again.classes == CLASSES
-    assert again.preparation.facts() == loaded.preparation.facts()
+    assert again.preprocessing.facts() == loaded.preprocessing.facts()
     assert hash_tensors(again.classifier.state_dict()) == hash_tensors(classifier.state_dict())
     assert again.classifier.head.row_norm
     assert again.classifier.modality == loaded.modality
@@ -52,7 +52,7 @@ def test_a_saved_model_is_the_model(tmp_path: Path, family: str) -> None:
 @pytest.mark.parametrize("name", ["mnasnet0_5", "googlenet"])
 def test_models_that_ask_for_the_version_of_their_names_are_loaded(tmp_path: Path, name: str) -> None:
     settings = ModelConfig(backbone=f"torchvision/{name}", weights="random", image_size=64)
-    loaded = load(settings, tmp_path, modality="image", seed=0, offline=True)
+    loaded = load_backbone(settings, tmp_path, modality="image", seed=0, offline=True)
     classifier = loaded.classifier(3, False, seed=4)
     write_model(tmp_path / "model", model=classifier, backbone=loaded, classes=CLASSES)
     again = load_model(tmp_path)
@@ -66,7 +66,7 @@ def test_texts_are_predicted_as_they_are(tmp_path: Path) -> None:
     texts = ["some words", "a", "many more words than these " * 10]
     table = load_model(tmp_path).predict(texts, batch_size=2)
     with torch.no_grad():
-        alone = torch.cat([classifier(loaded.preparation([text])) for text in texts]).softmax(dim=1)
+        alone = torch.cat([classifier(loaded.preprocessing([text])) for text in texts]).softmax(dim=1)
     assert list(table.columns) == ["prediction", *(f"score_{name}" for name in CLASSES)]
     assert torch.allclose(torch.tensor(table.iloc[:, 1:].to_numpy(float)).float(), alone, atol=1e-5)
     assert list(table["prediction"]) == [CLASSES[number] for number in alone.argmax(dim=1)]
@@ -92,7 +92,7 @@ def test_merged_adapters_are_saved_as_plain_weights(tmp_path: Path) -> None:
     loaded = families.FAMILIES["bert"].load(tmp_path / "source")
     classifier = loaded.classifier(3, False, 0)
     add_adapters(classifier, LoraConfig(), None, 0)
-    parts = cut(classifier, "none", "lora", loaded.example)
+    parts = cut_classifier(classifier, "none", "lora", loaded.example)
     suffix = parts.new_suffix(0)
     for parameter in suffix.parameters():
         if parameter.requires_grad:

@@ -247,14 +247,14 @@ def test_a_loss_above_guessing_is_worth_a_look(tiny: Path) -> None:
 
 
 def test_a_moved_frozen_tensor_fails_the_run(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    extract = pipeline.extract
+    extract = pipeline.extract_features
 
     def moving(prefix: torch.nn.Module, *arguments: object, **options: object) -> Features:
         features = extract(prefix, *arguments, **options)
         prefix.get_submodule("classifier.backbone.network.bn1").running_mean.add_(0.1)
         return features
 
-    monkeypatch.setattr(pipeline, "extract", moving)
+    monkeypatch.setattr(pipeline, "extract_features", moving)
     run = rft.audit(tiny)
     assert run.finding("training.frozen_changed").status == "fail"
     assert run.verdict.status == "fail"

@@ -83,7 +83,7 @@ def test_without_weights_the_command_says_so_within_seconds(tmp_path: Path, libr
     [
         'backbone = "torchvision/resnet18"\nweights = "random"',
         'backbone = "torchvision/resnet18"\nweights = "mine.pth"',
-        'backbone = "torchvision/resnet81"',  # is told with near names, where torchvision is at hand
+        'backbone = "torchvision/resnet81"',  # is told with near names, where torchvision is installed
         'backbone = "torchvision/vgg11"',
         'backbone = "torchvision/efficientnet_b0"',
         'backbone = "timm/resnet18"\nweights = "random"',
@@ -146,8 +146,8 @@ def test_the_python_api_passes_the_same_preflight(caches: Path) -> None:
 
 def test_the_config_is_read_and_plugins_are_found_once(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
-    monkeypatch.setattr(loader, "load", counting(calls, loader.load))
-    monkeypatch.setattr(plan, "discover", counting(calls, plan.discover))
+    monkeypatch.setattr(loader, "load_config", counting(calls, loader.load_config))
+    monkeypatch.setattr(plan, "discover_plugins", counting(calls, plan.discover_plugins))
     rft.audit(tiny)
     assert sorted(calls) == ["discover", "load"]
 

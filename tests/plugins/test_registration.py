@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rft.errors import ConfigError
-from rft.plugins import AuditedModel, Options, Plugin, Registered, discover, registry
+from rft.plugins import AuditedModel, Options, Plugin, Registered, discover_plugins, registry
 from rft.records import Section
 from tests.conftest import CONFIG, write_pictures
 from tests.support import ROOT
@@ -19,7 +19,7 @@ CHECKOUT = ROOT
 
 
 def test_built_in_plugins_are_found_with_their_origin() -> None:
-    found = discover()
+    found = discover_plugins()
     assert list(found)[:7] == ["dataset", "backbone", "training", "performance", "privacy", "fairness", "attribution"]
     assert {found[name].distribution for name in list(found)[:6]} == {"rft"}
 
@@ -80,7 +80,7 @@ class Raises(Good):
 def test_what_breaks_the_protocol_is_refused(monkeypatch: pytest.MonkeyPatch, target: str, message: str) -> None:
     monkeypatch.setattr(registry, "BUILTIN", (*registry.BUILTIN, f"{__name__}:{target}"))
     with pytest.raises(ConfigError) as caught:
-        discover()
+        discover_plugins()
     assert message in str(caught.value)
 
 
@@ -89,7 +89,7 @@ def test_what_is_missing_comes_with_the_pip_line(monkeypatch: pytest.MonkeyPatch
         requires = ("none-such", "numpy")
 
     own = Registered(Needy(), "rft", "1")
-    assert own.missing() == ["none-such"]
+    assert own.missing_distributions() == ["none-such"]
     assert own.install_hint() == 'pip install "rft[good]"'
     assert Registered(Needy(), "other", "1").install_hint() == "pip install none-such"
 

@@ -12,15 +12,15 @@ from tests.support import ROOT
 
 import rft
 from rft.config import loader
-from rft.plugins import discover
+from rft.plugins import discover_plugins
 
 EXAMPLES = sorted((ROOT / "examples").glob("*/audit.toml"))
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)
 def test_a_config_is_valid_and_explained(path: Path) -> None:
-    registered = discover()
-    loaded = loader.load(path, [], {name: each.plugin.options for name, each in registered.items()})
+    registered = discover_plugins()
+    loaded = loader.load_config(path, [], {name: each.plugin.options for name, each in registered.items()})
     for name in loaded.plugins:
         assert all(getattr(loaded.core.data, key) for key in registered[name].plugin.needs)
     assert len((path.parent / "README.md").read_text(encoding="utf-8").splitlines()) >= 8
@@ -105,7 +105,7 @@ def test_bert_reads_reviews(tmp_path: Path) -> None:
     assert run.finding("performance.balanced_accuracy").interval.low > 0.7
     assert run.finding("fairness.accuracy_gap.age").value is not None
     assert run.finding("attribution.completeness").value < 0.05
-    assert run.finding("attribution.suspect.fit").value is not None
+    assert run.finding("attribution.shortcut.fit").value is not None
     saved = rft.load(tmp_path / "run").predict(["I love it, fits perfectly, buy it", "awful, cheap, returned it"])
     assert list(saved["prediction"]) == ["yes", "no"]
 
@@ -130,7 +130,7 @@ def test_planted_problems_of_a_model_that_others_trained_are_found(tmp_path: Pat
     assert run.model.training.mode == "external"
     assert run.verdict.status == "fail"
     assert run.finding("fairness.tpr_gap.channel").interval.low > 0.5
-    assert run.finding("attribution.suspect.asap").interval.low > 0.2
+    assert run.finding("attribution.shortcut.asap").interval.low > 0.2
     assert run.finding("privacy.membership_auc").value is not None
     assert not (tmp_path / "run" / "model").exists()
 

@@ -16,9 +16,9 @@ from tests.runs.test_texts_and_pictures import TRAIN, write_texts
 import rft
 from rft import data
 from rft.backbones.classifier import Head, new_head
-from rft.runtime.float32 import current, ieee_float32
-from rft.backbones.partition.frozen_part import outputs
-from rft.pipeline.environment import describe
+from rft.runtime.float32 import describe_float32, ieee_float32
+from rft.backbones.partition.frozen_part import run_frozen_part
+from rft.pipeline.environment import describe_environment
 from rft.errors import ModelError
 from rft.features.extract import store_key
 from rft.pipeline.plan import read_plan
@@ -124,7 +124,7 @@ def test_what_is_attacked_and_explained_is_what_is_predicted(tmp_path: Path, pre
     path = written(tmp_path, "bert", f'precision = "{precision}"\nfreeze = "{freeze}"')
     plan = read_plan(path)
     settings, trainer = plan.settings, check_plan(plan)
-    dataset = data.read(settings.core.data, settings.folder, settings.core.seed)
+    dataset = data.read_dataset(settings.core.data, settings.folder, settings.core.seed)
     audited = fine_tune(settings, dataset, trainer, "cpu", offline=True)
     for split in ("train", "test"):
         rows = audited.predictions[audited.predictions["split"] == split]
@@ -146,8 +146,8 @@ class Telling(torch.nn.Module):
 def test_in_bfloat16_texts_run_without_padding() -> None:
     mask = (torch.arange(6) < torch.tensor([3, 6, 3, 1])[:, None]).long()
     inputs = {"input_ids": mask, "attention_mask": mask}
-    assert outputs(Telling(), inputs, "bfloat16")["features"][:, 0].tolist() == [3, 6, 3, 1]
-    assert outputs(Telling(), inputs, "float32")["features"][:, 0].tolist() == [6] * 4
+    assert run_frozen_part(Telling(), inputs, "bfloat16")["features"][:, 0].tolist() == [3, 6, 3, 1]
+    assert run_frozen_part(Telling(), inputs, "float32")["features"][:, 0].tolist() == [6] * 4
 
 
 @pytest.mark.parametrize(
@@ -174,16 +174,16 @@ def test_a_setting_of_the_process_does_not_change_what_float32_is(tiny: Path, tm
     rft.audit(tiny, tmp_path / "plain")
     plain = predicted(tmp_path / "plain")
     torch.set_float32_matmul_precision("medium")
-    before = current()
+    before = describe_float32()
     try:
         assert before["mkldnn.matmul"] == "bf16"
         seen: list[dict] = []
         with ieee_float32():
-            seen.append(current())
+            seen.append(describe_float32())
         assert set(seen[0].values()) == {"ieee"}
         tiny.write_text(tiny.read_text().replace('name = "tiny"', 'name = "again"'), encoding="utf-8")
         rft.audit(tiny, tmp_path / "again")
-        assert current() == before
+        assert describe_float32() == before
         made = rft.load(tmp_path / "again").predict([tiny.parent / "data" / "000.png"])
     finally:
         torch.set_float32_matmul_precision("highest")
@@ -215,6 +215,6 @@ def test_the_versions_of_cuda_are_recorded_where_it_ran(monkeypatch: pytest.Monk
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Pretended")
     monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91000)
     monkeypatch.setattr(torch.version, "cuda", "13.0")
-    found = describe("cuda:0", []).packages
+    found = describe_environment("cuda:0", []).packages
     assert (found["cuda"], found["cudnn"]) == ("13.0", "91000")
-    assert not {"cuda", "cudnn"} & describe("cpu", []).packages.keys()
+    assert not {"cuda", "cudnn"} & describe_environment("cpu", []).packages.keys()

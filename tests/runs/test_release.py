@@ -20,7 +20,7 @@ TABLES = """
 shadows = 4
 [attribution]
 samples = 4
-[[attribution.suspect]]
+[[attribution.shortcut]]
 name = "corner"
 region = [0.0, 0.0, 0.2, 0.2]
 [fairness.mitigation]

@@ -20,12 +20,12 @@ torch.manual_seed(0)
 network = torch.nn.Sequential(torch.nn.Conv2d(3, 64, 3), torch.nn.ReLU(), torch.nn.Conv2d(64, 64, 3)).eval()
 with torch.no_grad():
     digest = hashlib.sha256(network(torch.rand(8, 3, 160, 160)).numpy().tobytes()).hexdigest()
-memory.trim()
-before = memory.resident()
+memory.release_freed_memory()
+before = memory.resident_bytes()
 torch.ones(50_000_000).sum()
-after = memory.resident()
-memory.trim()
-print(json.dumps({"kept": kept, "digest": digest, "left": after - before, "trimmed": memory.resident() - before}))
+after = memory.resident_bytes()
+memory.release_freed_memory()
+print(json.dumps({"kept": kept, "digest": digest, "left": after - before, "trimmed": memory.resident_bytes() - before}))
 """
 
 

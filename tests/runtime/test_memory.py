@@ -12,7 +12,7 @@ import pytest
 from rft.runtime import memory
 from tests.support import ROOT
 
-pytestmark = pytest.mark.skipif(not memory.measurable(), reason="needs /proc")
+pytestmark = pytest.mark.skipif(not memory.is_measurable(), reason="needs /proc")
 
 MB = 10**6
 
@@ -43,16 +43,16 @@ def test_the_peak_stays_below_the_limit(tmp_path: Path, kind: str, megabytes: in
 
 def test_what_the_process_holds_is_seen_to_rise_and_fall() -> None:
     size = 200 * MB
-    memory.trim()
-    with memory.Watch() as watch:
-        before = memory.resident()
+    memory.release_freed_memory()
+    with memory.PeakWatch() as watch:
+        before = memory.resident_bytes()
         held = bytearray(size)
         held[::4096] = b"x" * len(held[::4096])
         assert watch.peak() - before > 0.9 * size
         del held
         assert watch.peak() - before > 0.9 * size
-        memory.trim()
-        watch.restart()
+        memory.release_freed_memory()
+        watch.forget_peak()
         assert watch.peak() - before < 0.2 * size
-    assert memory.highest() >= memory.resident()
-    assert memory.available() > 0
+    assert memory.peak_bytes() >= memory.resident_bytes()
+    assert memory.available_bytes() > 0

@@ -618,7 +618,7 @@ def example_run(*, with_hostile: bool = False) -> AuditRun:
                 "data": {"manifest": "faces.csv", "groups": ["gender", "ethnicity"], "unit": "face_id"},
                 "model": {"backbone": "timm/tf_efficientnet_lite0", "weights": "pretrained"},
                 "train": {"epochs": 20, "learning_rate": 1e-05, "momentum": 0.9},
-                "attribution": {"samples": 24, "suspect": [{"name": "stamp", "box": [0, 0, 8, 8]}]},
+                "attribution": {"samples": 24, "shortcut": [{"name": "stamp", "box": [0, 0, 8, 8]}]},
                 "policy": [{"finding": "performance.accuracy", "min": 0.8, "because": "release criterion R-2"}],
             },
             config_sha256="c0" * 32,

@@ -25,9 +25,9 @@ from torch import Tensor, nn
 from torchvision import models
 
 from rft.backbones.classifier import ImageBackbone
-from rft.backbones.load import LoadedBackbone, load
+from rft.backbones.load import LoadedBackbone, load_backbone
 from rft.config.schema import ModelConfig
-from rft.data.preprocessing import plain
+from rft.data.preprocessing import plain_preprocessing
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 POSITIONS = 48  # tokens that the text models take
@@ -111,7 +111,7 @@ def named(library: str, name: str, layer: str, behind: tuple[str, ...], side: in
     def loaded(folder: Path) -> LoadedBackbone:
         config = ModelConfig(backbone=f"{library}/{name}", **({} if side == 224 else {"image_size": side}))
         with downloaded(library, name, built().state_dict(), folder):
-            return load(config, folder, modality="image", seed=5, offline=True)
+            return load_backbone(config, folder, modality="image", seed=5, offline=True)
 
     def features(_folder: Path, pixels: Tensor) -> Tensor:
         network = built()
@@ -133,8 +133,8 @@ def built(build: Callable[[], nn.Module], layer: str, behind: tuple[str, ...], s
 
     def loaded(_folder: Path) -> LoadedBackbone:
         backbone = ImageBackbone(settled(seeded(build), side), *IMAGENET).eval().requires_grad_(False)
-        preparation = plain(side, side, "bilinear", *IMAGENET)
-        shape = LoadedBackbone(backbone, 0, preparation, "", {"library": "test"})
+        preprocessing = plain_preprocessing(side, side, "bilinear", *IMAGENET)
+        shape = LoadedBackbone(backbone, 0, preprocessing, "", {"library": "test"})
         return replace(shape, dimension=backbone(shape.example(1, 0, 0)).shape[1])
 
     return Family(loaded, layer, behind)
@@ -302,7 +302,7 @@ def text(config: type, own: dict[str, Any], layer: str, behind: tuple[str, ...],
         tokenizer = octets() if gpt else letters()
         network = random_text_model(config(vocab_size=len(tokenizer) + 8, **own))
         write_hub_folder(folder / "own", network, tokenizer)
-        return load(ModelConfig(backbone="transformers/own"), folder, modality="text", seed=0, offline=True)
+        return load_backbone(ModelConfig(backbone="transformers/own"), folder, modality="text", seed=0, offline=True)
 
     def features(folder: Path, one: str) -> Tensor:
         tokenizer = hf.AutoTokenizer.from_pretrained(folder / "own")
@@ -371,7 +371,7 @@ def tower(
     def loaded(folder: Path) -> LoadedBackbone:
         own = {"preprocessor_config": {**_plain_pictures, **own_size, "do_center_crop": True}}
         write_hub_folder(folder / "own", seeded(network).eval(), **own)
-        return load(ModelConfig(backbone="transformers/own"), folder, modality="image", seed=0, offline=True)
+        return load_backbone(ModelConfig(backbone="transformers/own"), folder, modality="image", seed=0, offline=True)
 
     def features(folder: Path, pixels: Tensor) -> Tensor:
         whole = hf.AutoModel.from_pretrained(folder / "own").eval()

@@ -16,9 +16,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from rft.data.images import ImageInputs
-from rft.data.preprocessing import plain
+from rft.data.preprocessing import plain_preprocessing
 from rft.features import Store
-from rft.features.extract import extract
+from rft.features.extract import extract_features
 from rft.runtime import memory
 from rft.runtime.allocator import keep_freed_memory
 from tests.support.features_cases import split_of
@@ -62,7 +62,7 @@ def photos(folder: Path, architecture: str, n: int) -> tuple[nn.Module, ImageInp
         items.append(folder / f"{number}.jpg")
         coarse = rng.integers(0, 255, (24, 32, 3), dtype=np.uint8)
         Image.fromarray(coarse).resize((640, 480)).save(items[-1])
-    preprocessing = plain(256, 224, "bilinear", (0.5,) * 3, (0.5,) * 3)
+    preprocessing = plain_preprocessing(256, 224, "bilinear", (0.5,) * 3, (0.5,) * 3)
     return getattr(models, architecture)(num_classes=16), ImageInputs({}, preprocessing, 10**7), items
 
 
@@ -81,13 +81,13 @@ def main(kind: str, folder: Path, megabytes: int) -> None:
     torch.manual_seed(0)
     torch.set_num_threads(2)
     network, inputs, items = comments(100) if kind == "text" else photos(folder, kind, 120)
-    before = memory.resident()
+    before = memory.resident_bytes()
     limit = before + megabytes * 10**6
     prefix = Recording(network)
     store = Store(folder / f"cache {megabytes}", "k")
     bound = limit if megabytes else None
-    found = extract(prefix, inputs, split_of(items), store, device="cpu", precision="float32", memory=bound)
-    peak = memory.highest()  # and not ru_maxrss, which counts what the parent held before it became this process
+    found = extract_features(prefix, inputs, split_of(items), store, device="cpu", precision="float32", memory=bound)
+    peak = memory.peak_bytes()  # and not ru_maxrss, which counts what the parent held before it became this process
     total = sum(float(found.batch([row])["features"].double().abs().sum()) for row in range(len(found)))
     print(json.dumps({"before": before, "limit": limit, "peak": peak, "largest": max(prefix.sizes), "sum": total}))
 

@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from rft.backbones.classifier import Classifier, hash_tensors, new_head
-from rft.backbones.partition.frozen_part import FrozenPart, outputs, passed
-from rft.backbones.partition.replay import Answer, InputShape, Plan, Prefix, Suffix, owner
-from rft.backbones.partition.trace import FAILURES, Anatomy, Example, first_line
+from rft.backbones.partition.frozen_part import FrozenPart, round_to_cache, run_frozen_part
+from rft.backbones.partition.replay import InputShape, Prefix, ReplayPlan, StubOutput, Suffix, owning_module
+from rft.backbones.partition.trace import FAILURES, Example, ModelTrace, first_line
 from rft.errors import ModelError, near
 
 NETWORK = "backbone.network."
 Tune = Literal["full", "bias", "lora"]
-NOTHING = {
+NOTHING_TRAINED = {
     "full": "no other parameter gets a gradient",
     "bias": "no layer behind the cut has a bias",
     "lora": "the layers behind the cut never call their adapters",
@@ -49,7 +49,7 @@ class Cut:
 
     classifier: Classifier
     freeze: str
-    plan: Plan | None
+    plan: ReplayPlan | None
     trained: frozenset[str]
     input_shape: InputShape = None
     frozen_part: FrozenPart = field(default_factory=FrozenPart)
@@ -61,11 +61,11 @@ class Cut:
 
     def prefix(self) -> Prefix:
         """Return the frozen part."""
-        return Prefix(replica(self.classifier), self.plan)
+        return Prefix(replicate(self.classifier), self.plan)
 
     def new_suffix(self, seed: int) -> nn.Module:
         """Return a fresh trained part: the head's (and adapters') values follow from the seed, others are as loaded."""
-        return self._fresh_head(seed) if self.freeze == "all" else self._suffix(seed, self.plan)
+        return self._fresh_head(seed) if self.freeze == "all" else self._build_suffix(seed, self.plan)
 
     def trained_suffix(self, state: dict[str, Tensor]) -> nn.Module:
         """Return the trained part with a state as ``trained_state`` gives it."""
@@ -74,29 +74,31 @@ class Cut:
         assert not unexpected, unexpected
         return suffix
 
-    def plain(self, seed: int) -> Suffix:
+    def whole_suffix(self, seed: int) -> Suffix:
         """Return the same training without a cache: all of the model, with the same parameters trained."""
-        return self._suffix(seed, None)
+        return self._build_suffix(seed, None)
 
-    def trial(self, *, cached: bool) -> nn.Module:
+    def shared_suffix(self, *, cached: bool) -> nn.Module:
         """Return the trained part (the whole model unless ``cached``) to be run but not trained: it shares weights.
 
         What training mode moves by itself, such as the statistics of a BatchNorm, it has for itself.
         """
         if cached and self.freeze == "all":
             return self._fresh_head(0)
-        changed = {name for name in self._own if name not in self.trained or _drawn_anew(name)}
-        return self._suffix(0, self.plan if cached else None, fresh=frozenset(changed))
+        changed = {name for name in self._unshared_names if name not in self.trained or _is_drawn_anew(name)}
+        return self._build_suffix(0, self.plan if cached else None, fresh=frozenset(changed))
 
     def join(self, state: dict[str, Tensor]) -> Classifier:
         """Return the model with a trained part's state (as ``trained_state`` gives it) in its place."""
-        own = self._own
-        model = replica(self.classifier, fresh=own)
+        trained_names = self._unshared_names
+        model = replicate(self.classifier, fresh=trained_names)
         if self.freeze == "all":
             model.head.load_state_dict(state)
         else:
             named = {name.removeprefix("classifier."): tensor for name, tensor in state.items()}
-            model.load_state_dict({name: tensor for name, tensor in named.items() if name in own}, strict=False)
+            model.load_state_dict(
+                {name: tensor for name, tensor in named.items() if name in trained_names}, strict=False
+            )
         model.frozen_part = self.frozen_part
         return model.requires_grad_(False).eval()
 
@@ -107,36 +109,38 @@ class Cut:
             ModelError: the joined model would then give other logits than extraction and the trained part do.
         """
         layer, argument = (self.plan.layer, self.plan.position) if self.plan else (None, 0)
-        made = replace(self, frozen_part=FrozenPart(precision, cache, layer, argument))  # type: ignore[arg-type]
-        if layer is not None and not made.frozen_part.plain:
-            _verify_precision(made, example)
-        return made
+        computing_cut = replace(self, frozen_part=FrozenPart(precision, cache, layer, argument))  # type: ignore[arg-type]
+        if layer is not None and not computing_cut.frozen_part.plain:
+            _verify_precision(computing_cut, example)
+        return computing_cut
 
-    def frozen(self) -> dict[str, Tensor]:
+    def frozen_tensors(self) -> dict[str, Tensor]:
         """Return every tensor and buffer that training must leave as it is."""
-        own = self._own
+        own = self._unshared_names
         return {name: tensor for name, tensor in self.classifier.state_dict().items() if name not in own}
 
     def frozen_sha256(self) -> str:
-        """Hash what ``frozen`` returns."""
-        return hash_tensors(self.frozen())
+        """Hash what ``frozen_tensors`` returns."""
+        return hash_tensors(self.frozen_tensors())
 
     @property
-    def _own(self) -> frozenset[str]:
+    def _unshared_names(self) -> frozenset[str]:
         """Names of the tensors that each trained part has for itself: those trained, and statistics behind the cut."""
         if self.freeze == "all":
             return self.trained
         behind = self.plan.behind if self.plan else None
-        buffers = (name for name, _ in self.classifier.named_buffers() if behind is None or owner(name) in behind)
+        buffers = (
+            name for name, _ in self.classifier.named_buffers() if behind is None or owning_module(name) in behind
+        )
         return self.trained | frozenset(buffers)
 
     def _fresh_head(self, seed: int) -> nn.Module:
         linear, row_norm = self.classifier.head.linear, self.classifier.head.row_norm
         return new_head(linear.in_features, linear.out_features, row_norm, seed)
 
-    def _suffix(self, seed: int, plan: Plan | None, fresh: frozenset[str] | None = None) -> Suffix:
+    def _build_suffix(self, seed: int, plan: ReplayPlan | None, fresh: frozenset[str] | None = None) -> Suffix:
         hollow = plan.hollow if plan else frozenset()
-        model = replica(self.classifier, fresh=self._own if fresh is None else fresh, hollow=hollow)
+        model = replicate(self.classifier, fresh=self._unshared_names if fresh is None else fresh, hollow=hollow)
         model.head.load_state_dict(self._fresh_head(seed).state_dict())
         _reset_adapters(model, seed)
         for name, parameter in model.named_parameters():
@@ -147,7 +151,7 @@ class Cut:
         return Suffix(model, plan, trainable, self.input_shape)
 
 
-def cut(classifier: Classifier, freeze: str, tune: Tune, example: Example) -> Cut:
+def cut_classifier(classifier: Classifier, freeze: str, tune: Tune, example: Example) -> Cut:
     """Cut a classifier; with ``tune = "lora"`` its adapters are in it already.
 
     Args:
@@ -164,21 +168,21 @@ def cut(classifier: Classifier, freeze: str, tune: Tune, example: Example) -> Cu
         head = frozenset(name for name, _ in classifier.named_parameters() if name.startswith("head."))
         return Cut(classifier, freeze, None, head, input_shape)
     if freeze == "none":
-        return Cut(classifier, freeze, None, _chosen(_reached(classifier, example), tune), input_shape)
+        return Cut(classifier, freeze, None, _select_tuned(_parameters_reached(classifier, example), tune), input_shape)
     _check_name(classifier, freeze)
-    anatomy = Anatomy.of(classifier, example)
+    trace = ModelTrace.record(classifier, example)
     try:
-        return at_layer(classifier, freeze, tune, anatomy, example)
+        return cut_at_layer(classifier, freeze, tune, trace, example)
     except Uncuttable as reason:
-        parents = _parents(classifier, freeze, tune, anatomy, example)
+        parents = _cuttable_parents(classifier, freeze, tune, trace, example)
         others = f"It can be cut at {parents[0]!r}. " if parents else ""
         remedy = f"{others}rft cut-points BACKBONE lists where one can cut."
         raise ModelError(f"cannot cut at {freeze!r}: {reason}", where="model.freeze", remedy=remedy) from None
 
 
-def behind(classifier: Classifier, layer: str, example: Example) -> frozenset[str]:
+def modules_behind(classifier: Classifier, layer: str, example: Example) -> frozenset[str]:
     """Return the names of the modules that run behind a layer; raises ``ModelError`` when it cannot be cut there."""
-    plan = cut(classifier, layer, "full", example).plan
+    plan = cut_classifier(classifier, layer, "full", example).plan
     assert plan is not None
     return plan.behind
 
@@ -197,104 +201,110 @@ def _check_name(classifier: Classifier, layer: str) -> None:
         raise ModelError(f"the backbone has no layer {layer!r}", where="model.freeze", remedy=remedy)
 
 
-def at_layer(classifier: Classifier, layer: str, tune: Tune, anatomy: Anatomy, example: Example) -> Cut:
+def cut_at_layer(classifier: Classifier, layer: str, tune: Tune, trace: ModelTrace, example: Example) -> Cut:
     """Cut at a layer whose model was recorded; raises ``Uncuttable``."""
     input_shape = _input_shape(example)
     try:
-        plan = plan_for(anatomy, NETWORK + layer, classifier.modality)
-        trained = _chosen(_reached_behind_only(classifier, plan, example, input_shape), tune)
-        made = Cut(classifier, layer, plan, trained, input_shape)
-        _verify(made, example)
+        plan = plan_replay(trace, NETWORK + layer, classifier.modality)
+        trained = _select_tuned(_parameters_behind_only(classifier, plan, example, input_shape), tune)
+        cut = Cut(classifier, layer, plan, trained, input_shape)
+        _verify_replay(cut, example)
     except FAILURES as error:
         raise Uncuttable(f"the rest of the model does not run from there ({first_line(error)})") from error
-    return made
+    return cut
 
 
-def plan_for(anatomy: Anatomy, layer: str, modality: str) -> Plan:
+def plan_replay(trace: ModelTrace, layer: str, modality: str) -> ReplayPlan:
     """Plan the run from a layer on; raises ``Uncuttable`` when the recorded calls rule it out."""
-    at = anatomy.first_call(layer)
+    at = trace.first_call(layer)
     if at is None:
         raise Uncuttable("it does not run")
-    if not anatomy.comparable:
+    if not trace.comparable:
         raise Uncuttable("which layers run depends on the data")
-    position = _cached_argument(anatomy, at, modality)
-    start = anatomy.first[at].start
-    ended = {number for number, call in enumerate(anatomy.first) if call.end < start}
-    outermost = sorted(number for number in ended if anatomy.first[number].parent not in ended)
-    answers: dict[str, list[Answer | None]] = {}
+    position = _cached_argument(trace, at, modality)
+    start = trace.first[at].start
+    ended = {number for number, call in enumerate(trace.first) if call.end < start}
+    outermost = sorted(number for number in ended if trace.first[number].parent not in ended)
+    stub_outputs: dict[str, list[StubOutput | None]] = {}
     for number in outermost:
-        answers.setdefault(anatomy.first[number].module, []).append(_answer(anatomy, number))
-    behind = {call.module for call in anatomy.first if call.end >= start}
-    around = {call.module for call in anatomy.first if call.start < start <= call.end}
-    before = {anatomy.first[number].module for number in ended}
+        stub_outputs.setdefault(trace.first[number].module, []).append(_stub_output(trace, number))
+    behind = {call.module for call in trace.first if call.end >= start}
+    around = {call.module for call in trace.first if call.start < start <= call.end}
+    before = {trace.first[number].module for number in ended}
     kept_running = {
-        call.module for number, call in enumerate(anatomy.first) if _within(anatomy, number, outermost, answers)
+        call.module
+        for number, call in enumerate(trace.first)
+        if _lies_in_made_call(trace, number, outermost, stub_outputs)
     }
     hollow = before - behind - kept_running
-    return Plan(
+    return ReplayPlan(
         layer=layer,
         position=position,
         ragged=modality == "text",
-        overwrites=anatomy.first[at].overwrites,
-        answers={name: tuple(each) for name, each in answers.items()},
+        overwrites=trace.first[at].overwrites,
+        stub_outputs={name: tuple(stubs) for name, stubs in stub_outputs.items()},
         behind=frozenset(behind),
         behind_only=frozenset(behind - before - around),
         hollow=frozenset(hollow),
     )
 
 
-def _within(anatomy: Anatomy, number: int, outermost: list[int], answers: dict[str, list[Answer | None]]) -> bool:
+def _lies_in_made_call(
+    trace: ModelTrace, number: int, outermost: list[int], stub_outputs: dict[str, list[StubOutput | None]]
+) -> bool:
     """Tell whether a call lies in (or is) a call before the cut that is made because no data goes into its result."""
-    made = {each for each in outermost if not anatomy.changing_outputs(each)}
+    made_calls = {call_number for call_number in outermost if not trace.changing_outputs(call_number)}
     at: int | None = number
     while at is not None:
-        if at in made:
+        if at in made_calls:
             return True
-        at = anatomy.first[at].parent
+        at = trace.first[at].parent
     return False
 
 
-def _cached_argument(anatomy: Anatomy, at: int, modality: str) -> int:
+def _cached_argument(trace: ModelTrace, at: int, modality: str) -> int:
     """Return which leaf of a call's arguments carries the example; raises ``Uncuttable`` unless exactly one does."""
-    changing = anatomy.changing_inputs(at)
+    changing = trace.changing_inputs(at)
     if len(changing) != 1:
         raise Uncuttable(f"{len(changing) or 'none'} of its arguments carry the example; exactly one can be cached")
-    small, large = anatomy.first[at].inputs[changing[0]], anatomy.larger[at].inputs[changing[0]]
-    dimensions = anatomy.follow(small, large)
+    small, large = trace.first[at].inputs[changing[0]], trace.larger[at].inputs[changing[0]]
+    dimensions = trace.explain_shape(small, large)
     if dimensions is None or dimensions[:1] != ((1, "B"),):
         raise Uncuttable("its argument has not one row an example")
     assert small is not None
     if not small.dtype.is_floating_point:
         raise Uncuttable('its argument is the input itself: freeze = "none" trains everything')
     expected = [(1, "B"), (1, "T")] if modality == "text" else [(1, "B")]
-    if list(dimensions[: len(expected)]) != expected or any(of for _, of in dimensions[len(expected) :]):
+    if list(dimensions[: len(expected)]) != expected or any(unit for _, unit in dimensions[len(expected) :]):
         raise Uncuttable("its argument has not one row a token" if modality == "text" else "its shape varies")
     return changing[0]
 
 
-def _answer(anatomy: Anatomy, number: int) -> Answer | None:
-    if not anatomy.changing_outputs(number):
+def _stub_output(trace: ModelTrace, number: int) -> StubOutput | None:
+    if not trace.changing_outputs(number):
         return None
-    call, leaves = anatomy.first[number], []
+    call, leaves = trace.first[number], []
     for position, leaf in enumerate(call.outputs):
-        shape = anatomy.follow(leaf, anatomy.larger[number].outputs[position]) if leaf else None
+        shape = trace.explain_shape(leaf, trace.larger[number].outputs[position]) if leaf else None
         if leaf and shape is None:
             raise Uncuttable(
                 f"the shape of what {call.module.removeprefix(NETWORK)} gives does not follow from the batch"
             )
         leaves.append((shape, leaf.dtype) if leaf and shape is not None else None)
-    return Answer(call.output_tree, tuple(leaves))
+    return StubOutput(call.output_tree, tuple(leaves))
 
 
-def _reached_behind_only(classifier: Classifier, plan: Plan, example: Example, input_shape: InputShape) -> list[str]:
+def _parameters_behind_only(
+    classifier: Classifier, plan: ReplayPlan, example: Example, input_shape: InputShape
+) -> list[str]:
     """Return the names of the parameters that get a gradient behind the cut and that nothing before it uses."""
-    model = replica(classifier)
+    model = replicate(classifier)
     prefix, suffix = Prefix(model, plan), Suffix(model, plan, None, input_shape)
     model.requires_grad_(True)
     named = {name: parameter for name, parameter in model.named_parameters() if parameter.is_floating_point()}
     features = prefix(example(2, 5, 0))
-    before = _used(features["features"], named)
-    behind = _used(suffix({name: tensor.detach() for name, tensor in features.items()}), named)
+    before = _parameters_used(features["features"], named)
+    behind = _parameters_used(suffix({name: tensor.detach() for name, tensor in features.items()}), named)
     trained = [name for name in named if name in behind - before]
     if all(name.startswith("head.") for name in trained):
         shared = any(not name.startswith("head.") for name in behind)
@@ -303,22 +313,22 @@ def _reached_behind_only(classifier: Classifier, plan: Plan, example: Example, i
     return trained
 
 
-def _reached(classifier: Classifier, example: Example) -> list[str]:
+def _parameters_reached(classifier: Classifier, example: Example) -> list[str]:
     """Return the names of the parameters that get a gradient at all."""
-    model = replica(classifier).requires_grad_(True)
+    model = replicate(classifier).requires_grad_(True)
     named = {name: parameter for name, parameter in model.named_parameters() if parameter.is_floating_point()}
-    used = _used(model(example(2, 5, 0)), named)
+    used = _parameters_used(model(example(2, 5, 0)), named)
     return [name for name in named if name in used]
 
 
-def _used(output: Tensor, named: dict[str, nn.Parameter]) -> set[str]:
+def _parameters_used(output: Tensor, named: dict[str, nn.Parameter]) -> set[str]:
     if not output.requires_grad:
         return set()
     gradients = torch.autograd.grad(output.float().sum(), list(named.values()), allow_unused=True)
     return {name for name, gradient in zip(named, gradients, strict=True) if gradient is not None}
 
 
-def _chosen(names: list[str], tune: Tune) -> frozenset[str]:
+def _select_tuned(names: list[str], tune: Tune) -> frozenset[str]:
     """Keep what ``tune`` trains, and the head."""
     if tune == "bias":
         names = [name for name in names if name.endswith("bias") or name.startswith("head.")]
@@ -326,17 +336,17 @@ def _chosen(names: list[str], tune: Tune) -> frozenset[str]:
         names = [name for name in names if ".lora_" in name or name.startswith("head.")]
     if all(name.startswith("head.") for name in names):
         raise ModelError(
-            f'tune = "{tune}" trains nothing but the head: {NOTHING[tune]}',
+            f'tune = "{tune}" trains nothing but the head: {NOTHING_TRAINED[tune]}',
             where="model.tune",
             remedy='Set tune = "full", or freeze = "all" to train the head alone.',
         )
     return frozenset(names)
 
 
-def _verify(made: Cut, example: Example) -> None:
+def _verify_replay(cut: Cut, example: Example) -> None:
     """Raise ``Uncuttable`` unless running from the cut gives what the model gives, in eval and in training mode."""
     inputs = example(3, 6, 3)
-    prefix, replayed, plain = made.prefix(), made.trial(cached=True), made.trial(cached=False)
+    prefix, replayed, plain = cut.prefix(), cut.shared_suffix(cached=True), cut.shared_suffix(cached=False)
     with torch.no_grad():
         features = prefix(inputs)
         for mode in (False, True):
@@ -352,36 +362,36 @@ def _verify(made: Cut, example: Example) -> None:
                 )
 
 
-def _verify_precision(made: Cut, example: Example) -> None:
+def _verify_precision(cut: Cut, example: Example) -> None:
     """Raise ``ModelError`` unless the joined model computes what extraction and the trained part compute."""
-    inputs, part = example(3, 6, 3), made.frozen_part
-    suffix, whole = made.trial(cached=True), made.trial(cached=False)
+    inputs, part = example(3, 6, 3), cut.frozen_part
+    suffix, whole = cut.shared_suffix(cached=True), cut.shared_suffix(cached=False)
     whole.classifier.frozen_part = part  # type: ignore[union-attr]
     with torch.no_grad():
-        features = outputs(made.prefix(), inputs, part.precision)
-        wanted = suffix.eval()({**features, "features": passed(features["features"], part.cache)})
+        features = run_frozen_part(cut.prefix(), inputs, part.precision)
+        wanted = suffix.eval()({**features, "features": round_to_cache(features["features"], part.cache)})
         gap = float((whole.eval()(inputs) - wanted).abs().max() / wanted.abs().max().clamp(min=1e-6))
     if not gap <= TOLERANCE:
         raise ModelError(
-            f"cut at {made.freeze!r}, the model gives other logits in this precision (they differ by {gap:.1%})",
+            f"cut at {cut.freeze!r}, the model gives other logits in this precision (they differ by {gap:.1%})",
             where="model.precision",
             remedy='Set model.precision = "float32" and model.cache = "float32".',
         )
 
 
-def _parents(classifier: Classifier, layer: str, tune: Tune, anatomy: Anatomy, example: Example) -> list[str]:
+def _cuttable_parents(classifier: Classifier, layer: str, tune: Tune, trace: ModelTrace, example: Example) -> list[str]:
     """Return the layers around ``layer`` that can be cut at, the innermost first."""
-    found = []
+    parents = []
     while layer := layer.rpartition(".")[0]:
         try:
-            at_layer(classifier, layer, tune, anatomy, example)
+            cut_at_layer(classifier, layer, tune, trace, example)
         except Uncuttable:
             continue
-        found.append(layer)
-    return found
+        parents.append(layer)
+    return parents
 
 
-def replica(
+def replicate(
     model: Classifier, *, fresh: frozenset[str] = frozenset(), hollow: frozenset[str] = frozenset()
 ) -> Classifier:
     """Copy a model without its tensors: the copy shares their memory.
@@ -393,18 +403,20 @@ def replica(
     """
     memo: dict[int, object] = {}
     every = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
-    needed = {id(tensor) for name, tensor in every if owner(name) not in hollow}  # tied ones perhaps by another name
+    needed = {
+        id(tensor) for name, tensor in every if owning_module(name) not in hollow
+    }  # tied ones perhaps by another name
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        own = tensor.detach()
+        copied = tensor.detach()
         if id(tensor) not in needed:
-            own = own.new_empty(0)
+            copied = copied.new_empty(0)
         elif name in fresh:
-            own = own.clone(memory_format=torch.contiguous_format)
-        memo[id(tensor)] = nn.Parameter(own, requires_grad=False) if isinstance(tensor, nn.Parameter) else own
+            copied = copied.clone(memory_format=torch.contiguous_format)
+        memo[id(tensor)] = nn.Parameter(copied, requires_grad=False) if isinstance(tensor, nn.Parameter) else copied
     return copy.deepcopy(model, memo)
 
 
-def _drawn_anew(name: str) -> bool:
+def _is_drawn_anew(name: str) -> bool:
     """Tell whether a new suffix draws this parameter from its seed, in place."""
     return name.startswith("head.") or ".lora_" in name
 

@@ -12,19 +12,22 @@ from torch import nn
 
 from rft.backbones.classifier import Batch
 from rft.backbones.load import LoadedBackbone
-from rft.backbones.partition.cut import NETWORK, Cut, Uncuttable, at_layer, cut
-from rft.backbones.partition.trace import Anatomy
-from rft.data.text import Tokenisation
+from rft.backbones.partition.cut import NETWORK, Cut, Uncuttable, cut_at_layer, cut_classifier
+from rft.backbones.partition.trace import ModelTrace
+from rft.data.text import TextPreprocessing
 from rft.runtime.allocator import keep_freed_memory
-from rft.runtime.progress import track
+from rft.runtime.progress import track_progress
 
 BATCH, TOKENS = 4, 128
-PAIRS, SECONDS = 5, 1.0  # most pairs of steps that a place is timed with, and the time after which no more are begun
+MAX_TIMED_PAIRS, MAX_TIMED_SECONDS = (
+    5,
+    1.0,
+)  # most pairs of steps that a place is timed with, and the time after which no more are begun
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
 @dataclass(frozen=True)
-class Place:
+class CutPoint:
     """A place to cut.
 
     Attributes:
@@ -32,7 +35,8 @@ class Place:
         trained: parameters that are trained behind it, the head of two classes included.
         epoch: processor time of a training step behind the cut, as a share of one that runs the whole model; the
             median of neighbouring pairs.
-        cached: bytes that one example takes in the cache; texts of ``tokens_of``; None where nothing is cached.
+        cached: bytes that one example takes in the cache, of ``count_example_tokens`` for texts; None where nothing
+            is cached.
     """
 
     freeze: str
@@ -41,7 +45,7 @@ class Place:
     cached: int | None
 
 
-def places(backbone: LoadedBackbone) -> list[Place]:
+def measure_cut_points(backbone: LoadedBackbone) -> list[CutPoint]:
     """Return the places where a backbone can be cut, from nothing frozen to everything frozen.
 
     Candidates are the blocks: modules with parameters that lie directly in the network or in a sequence. Those where
@@ -49,30 +53,30 @@ def places(backbone: LoadedBackbone) -> list[Place]:
     """
     keep_freed_memory()
     classifier = backbone.classifier(2, False, 0)
-    anatomy = Anatomy.of(classifier, backbone.example)
-    inputs = backbone.example(BATCH, tokens_of(backbone), 0)
-    whole = cut(classifier, "none", "full", backbone.example)
-    full = _Timed(whole, inputs)
-    found = [Place("none", _trained(whole), 1.0, None)]
+    trace = ModelTrace.record(classifier, backbone.example)
+    inputs = backbone.example(BATCH, count_example_tokens(backbone), 0)
+    whole = cut_classifier(classifier, "none", "full", backbone.example)
+    full = _TimedSteps(whole, inputs)
+    cut_points = [CutPoint("none", _count_trained(whole), 1.0, None)]
     seen: set[frozenset[str]] = {whole.trained}
-    for layer in track(list(_candidates(classifier)), "Layers"):
+    for layer in track_progress(list(_candidate_layers(classifier)), "Layers"):
         try:
-            made = at_layer(classifier, layer, "full", anatomy, backbone.example)
+            candidate = cut_at_layer(classifier, layer, "full", trace, backbone.example)
         except Uncuttable:
             continue
-        if made.trained not in seen:
-            seen.add(made.trained)
-            found.append(_place(made, inputs, full))
-    return [*found, _place(cut(classifier, "all", "full", backbone.example), inputs, full)]
+        if candidate.trained not in seen:
+            seen.add(candidate.trained)
+            cut_points.append(_measure_cut_point(candidate, inputs, full))
+    return [*cut_points, _measure_cut_point(cut_classifier(classifier, "all", "full", backbone.example), inputs, full)]
 
 
-def tokens_of(backbone: LoadedBackbone) -> int:
+def count_example_tokens(backbone: LoadedBackbone) -> int:
     """Return how many tokens the texts have that places are measured with."""
-    prepared = backbone.preparation
-    return min(TOKENS, prepared.max_length) if isinstance(prepared, Tokenisation) else TOKENS
+    prepared = backbone.preprocessing
+    return min(TOKENS, prepared.max_length) if isinstance(prepared, TextPreprocessing) else TOKENS
 
 
-def _candidates(classifier: nn.Module) -> Iterator[str]:
+def _candidate_layers(classifier: nn.Module) -> Iterator[str]:
     modules = dict(classifier.named_modules())
     for name, module in modules.items():
         if not name.startswith(NETWORK) or not any(True for _ in module.parameters()):
@@ -82,40 +86,45 @@ def _candidates(classifier: nn.Module) -> Iterator[str]:
             yield name.removeprefix(NETWORK)
 
 
-def _place(made: Cut, inputs: Batch, full: _Timed) -> Place:
+def _measure_cut_point(cut: Cut, inputs: Batch, full: _TimedSteps) -> CutPoint:
     with torch.no_grad():
-        features = made.prefix()(inputs)
-    return Place(made.freeze, _trained(made), _share(_Timed(made, features), full), features["features"][0].numel() * 4)
+        features = cut.prefix()(inputs)
+    return CutPoint(
+        cut.freeze,
+        _count_trained(cut),
+        _median_time_share(_TimedSteps(cut, features), full),
+        features["features"][0].numel() * 4,
+    )
 
 
-def _share(part: _Timed, full: _Timed) -> float:
+def _median_time_share(part: _TimedSteps, full: _TimedSteps) -> float:
     """Return the median of part / full over pairs, side by side: what slows the machine for a while slows both."""
     ratios: list[float] = []
     spent = 0.0
-    while len(ratios) < PAIRS and spent < SECONDS:
-        own, whole = part.seconds(), full.seconds()
-        ratios.append(own / whole)
-        spent += own + whole
+    while len(ratios) < MAX_TIMED_PAIRS and spent < MAX_TIMED_SECONDS:
+        part_seconds, full_seconds = part.time_step(), full.time_step()
+        ratios.append(part_seconds / full_seconds)
+        spent += part_seconds + full_seconds
     return statistics.median(ratios)
 
 
-def _trained(made: Cut) -> int:
-    return sum(parameter.numel() for name, parameter in made.classifier.named_parameters() if name in made.trained)
+def _count_trained(cut: Cut) -> int:
+    return sum(parameter.numel() for name, parameter in cut.classifier.named_parameters() if name in cut.trained)
 
 
-class _Timed:
+class _TimedSteps:
     """Training steps of what is trained behind a cut, without the optimizer's, to be timed. The first is not."""
 
-    def __init__(self, made: Cut, batch: Batch) -> None:
-        self._model, self._batch = made.trial(cached=made.cached).train(), batch
-        self._step()
+    def __init__(self, cut: Cut, batch: Batch) -> None:
+        self._model, self._batch = cut.shared_suffix(cached=cut.cached).train(), batch
+        self._run_step()
 
-    def seconds(self) -> float:
+    def time_step(self) -> float:
         """Return the processor time of a step: time in which other programs had the processor does not count."""
         start = time.process_time()
-        self._step()
+        self._run_step()
         return time.process_time() - start
 
-    def _step(self) -> None:
+    def _run_step(self) -> None:
         self._model(self._batch).square().mean().backward()
         self._model.zero_grad()  # so that two models never hold their gradients at the same time

@@ -55,12 +55,12 @@ class _Rounded(torch.autograd.Function):
         return gradients[0]
 
 
-def passed(features: Tensor, cache: str) -> Tensor:
+def round_to_cache(features: Tensor, cache: str) -> Tensor:
     """Return what comes out of the frozen part as the rest of the model gets it, float32."""
     return _Rounded.apply(features.float()) if cache == "float16" else features.float()
 
 
-def outputs(run: Callable[[Batch], Batch], inputs: Batch, precision: str) -> Batch:
+def run_frozen_part(run: Callable[[Batch], Batch], inputs: Batch, precision: str) -> Batch:
     """Run the frozen part on a batch.
 
     Args:
@@ -73,11 +73,11 @@ def outputs(run: Callable[[Batch], Batch], inputs: Batch, precision: str) -> Bat
         What ``run`` returns, float32.
     """
     if precision != "bfloat16":
-        return _float32(run(inputs))
+        return _to_float32(run(inputs))
     parts, places = [], []
     for rows, part in by_length(inputs):
-        with autocast(part, precision):
-            parts.append(_float32(run(part)))
+        with autocast_for(part, precision):
+            parts.append(_to_float32(run(part)))
         places.append(rows)
     return {name: _in_order([part[name] for part in parts], places) for name in parts[0]}
 
@@ -94,7 +94,7 @@ def by_length(inputs: Batch) -> Iterator[tuple[Tensor, Batch]]:
         yield rows, {name: tensor[rows, : int(length)] for name, tensor in inputs.items()}
 
 
-def autocast(inputs: Batch, precision: str) -> torch.autocast:
+def autocast_for(inputs: Batch, precision: str) -> torch.autocast:
     """Return the context in which a forward pass on these inputs computes in this precision."""
     kind = next(iter(inputs.values())).device.type
     return torch.autocast(kind, torch.bfloat16, enabled=precision == "bfloat16")
@@ -111,15 +111,18 @@ def through_cut(model: nn.Module, backbone: nn.Module, part: FrozenPart, inputs:
     """
     whole = (torch.arange(len(next(iter(inputs.values())))), inputs)
     batches = list(by_length(inputs)) if part.precision == "bfloat16" else [whole]
-    made = []
+    outputs = []
     for _, batch in batches:
-        with autocast(batch, part.precision), _ending(model, part, next(iter(batch.values())).device.type):
-            made.append(backbone(batch).float())
-    return _in_order(made, [rows for rows, _ in batches])
+        with (
+            autocast_for(batch, part.precision),
+            _frozen_part_ending(model, part, next(iter(batch.values())).device.type),
+        ):
+            outputs.append(backbone(batch).float())
+    return _in_order(outputs, [rows for rows, _ in batches])
 
 
 @contextmanager
-def _ending(model: nn.Module, part: FrozenPart, device: str) -> Iterator[None]:
+def _frozen_part_ending(model: nn.Module, part: FrozenPart, device: str) -> Iterator[None]:
     """End the frozen part, and the autocast around it, when its layer is about to run for the first time."""
     assert part.layer is not None
     waiting = [part.argument]
@@ -130,7 +133,7 @@ def _ending(model: nn.Module, part: FrozenPart, device: str) -> Iterator[None]:
         leaves, tree = pytree.tree_flatten((args, kwargs))
         position = waiting.pop()
         torch.set_autocast_enabled(device, False)  # autocast itself puts back what was before it
-        leaves[position] = passed(leaves[position], part.cache)
+        leaves[position] = round_to_cache(leaves[position], part.cache)
         return pytree.tree_unflatten(leaves, tree)
 
     handle = model.get_submodule(part.layer).register_forward_pre_hook(hook, with_kwargs=True)
@@ -140,7 +143,7 @@ def _ending(model: nn.Module, part: FrozenPart, device: str) -> Iterator[None]:
         handle.remove()
 
 
-def _float32(batch: Batch) -> Batch:
+def _to_float32(batch: Batch) -> Batch:
     """Return floating-point tensors as float32, others as they are."""
     return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in batch.items()}
 
@@ -151,11 +154,11 @@ def _in_order(parts: list[Tensor], places: list[Tensor]) -> Tensor:
         return parts[0]
     if parts[0].dim() > 1 and len({part.shape[1] for part in parts}) > 1:
         longest = max(part.shape[1] for part in parts)
-        parts = [_longer(part, longest) for part in parts]
+        parts = [_pad_rows(part, longest) for part in parts]
     order = torch.cat(places).argsort()
     return torch.cat(parts)[order]
 
 
-def _longer(part: Tensor, length: int) -> Tensor:
+def _pad_rows(part: Tensor, length: int) -> Tensor:
     padding = [0, 0] * (part.dim() - 2) + [0, length - part.shape[1]]
     return nn.functional.pad(part, padding)

@@ -15,7 +15,19 @@ from rft.errors import ModelError, near
 
 NETWORK = "backbone.network."
 # Projections of attention under the names that the usual families give them.
-USUAL = ("query", "value", "q_proj", "v_proj", "q_lin", "v_lin", "c_attn", "qkv", "Wqkv", "query_proj", "value_proj")
+USUAL_TARGETS = (
+    "query",
+    "value",
+    "q_proj",
+    "v_proj",
+    "q_lin",
+    "v_lin",
+    "c_attn",
+    "qkv",
+    "Wqkv",
+    "query_proj",
+    "value_proj",
+)
 WHERE = "model.lora.target"
 
 
@@ -31,17 +43,17 @@ def add_adapters(classifier: Classifier, settings: LoraConfig, behind: Iterable[
     Raises:
         ModelError: no layer behind the cut has a name that was asked for, or peft has no adapter for it.
     """
-    peft = _library()
-    wanted = settings.target or USUAL
+    peft = _import_peft()
+    wanted = settings.target or USUAL_TARGETS
     allowed = None if behind is None else set(behind)
     named = {
         name: module
         for name, module in classifier.named_modules()
         if name.startswith(NETWORK) and (allowed is None or name in allowed)
     }
-    found = {end: [name for name in named if f".{name}".endswith(f".{end}")] for end in wanted}
-    chosen = sorted({name for names in found.values() for name in names})
-    lacking = [end for end in wanted if not found[end]] if settings.target else []
+    layers_by_ending = {end: [name for name in named if f".{name}".endswith(f".{end}")] for end in wanted}
+    chosen = sorted({name for names in layers_by_ending.values() for name in names})
+    lacking = [end for end in wanted if not layers_by_ending[end]] if settings.target else []
     if not chosen or lacking:
         asked = lacking or wanted
         linear = sorted({name.rpartition(".")[2] for name, module in named.items() if isinstance(module, nn.Linear)})
@@ -77,7 +89,7 @@ def merge_adapters(classifier: Classifier) -> Classifier:
     return classifier.requires_grad_(False).eval()
 
 
-def _library() -> Any:
+def _import_peft() -> Any:
     try:
         import peft
     except ImportError:

@@ -24,7 +24,9 @@ WHERE = "model.precision"
 TOLERANCE = 1e-4  # of the largest feature: what adding up in another order changes
 
 
-def quantise(module: nn.Module, inputs: Batch, device: str, spared: Collection[str] = frozenset()) -> dict[str, Tensor]:
+def quantize_linear_layers(
+    module: nn.Module, inputs: Batch, device: str, spared: Collection[str] = frozenset()
+) -> dict[str, Tensor]:
     """Round the weights of the linear layers that run in a frozen module to int8, in place.
 
     Args:
@@ -50,7 +52,7 @@ def quantise(module: nn.Module, inputs: Batch, device: str, spared: Collection[s
     try:
         quantize_(module.to(device), Int8WeightOnlyConfig(), filter_fn=lambda _layer, name: name in run)
         rounded = {name: module.get_submodule(name) for name in sorted(run)}
-        rounded = {name: layer for name, layer in rounded.items() if is_quantised(layer.weight)}  # type: ignore[arg-type]
+        rounded = {name: layer for name, layer in rounded.items() if is_quantized(layer.weight)}  # type: ignore[arg-type]
         with torch.no_grad():
             for layer in list(rounded.values())[:1]:
                 layer(torch.zeros(1, layer.in_features, device=device))  # type: ignore[call-overload]
@@ -76,11 +78,12 @@ def round_frozen_part(parts: Cut, example: Example, device: str) -> tuple[Prefix
     predicted, explained and saved is one model, and needs no torchao.
 
     Raises:
-        ConfigError, ModelError: as ``quantise``; or the model shares a rounded weight with a layer that stays as it is.
+        ConfigError, ModelError: as ``quantize_linear_layers``; or the model shares a rounded weight with a layer that
+            stays as it is.
     """
     prefix, inputs = parts.prefix(), example(3, 6, 3)
     spared = {f"classifier.{name}" for name in parts.plan.behind} if parts.plan else set()
-    weights = quantise(prefix, inputs, device, spared)
+    weights = quantize_linear_layers(prefix, inputs, device, spared)
     with torch.no_grad():
         for name, weight in weights.items():
             parts.classifier.get_parameter(name.removeprefix("classifier.")).copy_(weight)
@@ -114,7 +117,7 @@ def _linear_layers_that_run(module: nn.Module, inputs: Batch) -> set[str]:
     return run
 
 
-def is_quantised(tensor: Tensor) -> bool:
+def is_quantized(tensor: Tensor) -> bool:
     """Tell whether a tensor is made of several others, as torchao's are."""
     return hasattr(tensor, "__tensor_flatten__")
 
@@ -123,7 +126,7 @@ def plain_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return tensors with their bytes in the open, to hash them: a quantised one as its integers and scales."""
     plain: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
-        if is_quantised(tensor):
+        if is_quantized(tensor):
             inner, _ = tensor.__tensor_flatten__()  # type: ignore[attr-defined]
             parts = {f"{name}.{part}": getattr(tensor, part) for part in inner}
             plain |= plain_tensors({key: part for key, part in parts.items() if part is not None})

@@ -20,11 +20,11 @@ from torch.utils import _pytree as pytree
 from rft.backbones.classifier import Batch, Classifier
 
 InputShape = tuple[int, ...] | None  # (C, H, W) of pictures; None for texts
-Shape = tuple[tuple[int, str], ...]  # of each dimension: (factor, of), see Anatomy
+Shape = tuple[tuple[int, str], ...]  # of each dimension: (factor, of), see ModelTrace
 
 
 @dataclass(frozen=True)
-class Answer:
+class StubOutput:
     """What stands for the result of a call that is not made: its tree, and the shape and type of its tensors."""
 
     tree: Any
@@ -32,17 +32,17 @@ class Answer:
 
     def __call__(self, sizes: Mapping[str, int], device: torch.device) -> Any:
         """Return the result for a batch of these sizes. Its tensors are single zeros, seen in every place."""
-        made = [
-            torch.zeros((), dtype=leaf[1], device=device).expand([factor * sizes[of] for factor, of in leaf[0]])
+        leaves = [
+            torch.zeros((), dtype=leaf[1], device=device).expand([factor * sizes[unit] for factor, unit in leaf[0]])
             if leaf
             else None
             for leaf in self.leaves
         ]
-        return pytree.tree_unflatten(made, self.tree)
+        return pytree.tree_unflatten(leaves, self.tree)
 
 
 @dataclass(frozen=True)
-class Plan:
+class ReplayPlan:
     """How a model is run from a cut on.
 
     Attributes:
@@ -50,8 +50,8 @@ class Plan:
         position: which leaf of that call's arguments is cached.
         ragged: whether the cached tensor is (B, T, ...), with one row a token.
         overwrites: whether the layer changes its argument in place.
-        answers: module -> for each of its calls before the cut that are not within another such call: what it answers
-            with, or None where the call is made.
+        stub_outputs: module -> for each of its calls before the cut that are not within another such call: what stands
+            for its result, or None where the call is made.
         behind: modules that run behind the cut, at least once; only these are ever in training mode.
         behind_only: those of them that neither run before the cut nor hold the layer.
         hollow: modules that run before the cut only; their tensors are not needed behind it.
@@ -61,7 +61,7 @@ class Plan:
     position: int
     ragged: bool
     overwrites: bool
-    answers: Mapping[str, tuple[Answer | None, ...]]
+    stub_outputs: Mapping[str, tuple[StubOutput | None, ...]]
     behind: frozenset[str]
     behind_only: frozenset[str]
     hollow: frozenset[str]
@@ -85,7 +85,7 @@ class Prefix(nn.Module):
         plan: where it stops; None: before the head.
     """
 
-    def __init__(self, classifier: Classifier, plan: Plan | None) -> None:
+    def __init__(self, classifier: Classifier, plan: ReplayPlan | None) -> None:
         super().__init__()
         self.classifier, self.plan = classifier.requires_grad_(False), plan
         self.train(False)
@@ -105,21 +105,21 @@ class Prefix(nn.Module):
         state = self.classifier.state_dict()
         if self.plan is None:
             return {name: tensor for name, tensor in state.items() if not name.startswith("head.")}
-        return {name: tensor for name, tensor in state.items() if owner(name) not in self.plan.behind_only}
+        return {name: tensor for name, tensor in state.items() if owning_module(name) not in self.plan.behind_only}
 
     def forward(self, inputs: Batch) -> Batch:
         """Map a batch of inputs to ``{"features": ...}``, with ``attention_mask`` where there is one row a token."""
         if self.plan is None:
             return {"features": self.classifier.backbone(inputs)}
         try:
-            with _before(self.classifier.get_submodule(self.plan.layer), self._stop):
+            with _hooked_before(self.classifier.get_submodule(self.plan.layer), self._stop_at_cut):
                 self.classifier(inputs)
         except _Reached as reached:
             mask = {"attention_mask": inputs["attention_mask"]} if self.plan.ragged else {}
             return {"features": reached.argument, **mask}
         raise AssertionError(f"{self.plan.layer} did not run")
 
-    def _stop(self, args: tuple, kwargs: dict) -> None:
+    def _stop_at_cut(self, args: tuple, kwargs: dict) -> None:
         assert self.plan is not None
         raise _Reached(pytree.tree_leaves((args, kwargs))[self.plan.position])
 
@@ -137,7 +137,7 @@ class Suffix(nn.Module):
     def __init__(
         self,
         classifier: Classifier,
-        plan: Plan | None,
+        plan: ReplayPlan | None,
         trainable: frozenset[str] | None,
         input_shape: InputShape,
     ) -> None:
@@ -159,10 +159,10 @@ class Suffix(nn.Module):
         if self.plan is None:
             return self.classifier(batch)
         with ExitStack() as stack:
-            self._replay(stack, batch)
-            return self.classifier(self._blank(batch))
+            self._enter_replay(stack, batch)
+            return self.classifier(self._blank_inputs(batch))
 
-    def _blank(self, batch: Batch) -> Batch:
+    def _blank_inputs(self, batch: Batch) -> Batch:
         """Return inputs of the right shape without content; a mask is kept."""
         features = batch["features"]
         if self.classifier.modality == "text":
@@ -171,23 +171,25 @@ class Suffix(nn.Module):
         assert self.input_shape is not None  # pictures have a size
         return {"pixels": features.new_zeros(()).expand(len(features), *self.input_shape)}
 
-    def _replay(self, stack: ExitStack, batch: Batch) -> None:
+    def _enter_replay(self, stack: ExitStack, batch: Batch) -> None:
         assert self.plan is not None
         features = batch["features"]
         tokens = batch["attention_mask"].shape[1] if "attention_mask" in batch else 0
         sizes = {"": 1, "B": len(features), "T": tokens, "BT": len(features) * tokens}
-        for name, answers in self.plan.answers.items():
-            results = [answer and answer(sizes, features.device) for answer in answers]
-            made = [answer is None for answer in answers]
-            stack.enter_context(_answering(self.classifier.get_submodule(name), results, made))
+        for name, stubs in self.plan.stub_outputs.items():
+            results = [stub and stub(sizes, features.device) for stub in stubs]
+            is_made = [stub is None for stub in stubs]
+            stack.enter_context(_stubbed(self.classifier.get_submodule(name), results, is_made))
         argument = features.clone() if self.plan.overwrites else features
         stack.enter_context(
-            _before(self.classifier.get_submodule(self.plan.layer), _once(argument, self.plan.position))
+            _hooked_before(
+                self.classifier.get_submodule(self.plan.layer), _replace_leaf_once(argument, self.plan.position)
+            )
         )
 
 
 @contextmanager
-def _before(module: nn.Module, hook: Callable[[tuple, dict], Any]) -> Iterator[None]:
+def _hooked_before(module: nn.Module, hook: Callable[[tuple, dict], Any]) -> Iterator[None]:
     """Call ``hook(args, kwargs)`` whenever the module is about to run."""
     handle = module.register_forward_pre_hook(lambda _module, args, kwargs: hook(args, kwargs), with_kwargs=True)
     try:
@@ -196,7 +198,7 @@ def _before(module: nn.Module, hook: Callable[[tuple, dict], Any]) -> Iterator[N
         handle.remove()
 
 
-def _once(argument: Tensor, position: int) -> Callable[[tuple, dict], tuple[tuple, dict] | None]:
+def _replace_leaf_once(argument: Tensor, position: int) -> Callable[[tuple, dict], tuple[tuple, dict] | None]:
     """Return a hook that puts ``argument`` in the place of a leaf of the arguments, the first time it is called."""
     waiting = [argument]
 
@@ -211,9 +213,9 @@ def _once(argument: Tensor, position: int) -> Callable[[tuple, dict], tuple[tupl
 
 
 @contextmanager
-def _answering(module: nn.Module, results: list[Any], made: list[bool]) -> Iterator[None]:
-    """Let the first calls of a module return ``results`` where they are not ``made``; later calls are made."""
-    real, calls = module.forward, iter(zip(results, made, strict=True))
+def _stubbed(module: nn.Module, results: list[Any], is_made: list[bool]) -> Iterator[None]:
+    """Let the first calls of a module return ``results`` where they are not ``is_made``; later calls are made."""
+    real, calls = module.forward, iter(zip(results, is_made, strict=True))
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         result, run = next(calls, (None, True))
@@ -226,6 +228,6 @@ def _answering(module: nn.Module, results: list[Any], made: list[bool]) -> Itera
         del module.forward
 
 
-def owner(tensor: str) -> str:
+def owning_module(tensor: str) -> str:
     """Return the name of the module that a parameter or buffer belongs to."""
     return tensor.rpartition(".")[0]

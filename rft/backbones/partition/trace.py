@@ -19,7 +19,10 @@ from torch.utils import _pytree as pytree
 from rft.backbones.classifier import Batch
 
 FAILURES = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError)  # what networks raise
-SMALL, LARGE = (2, 5), (3, 7)  # (B, T) of the runs that differ in size: prime, so that a dimension tells its origin
+SMALL_RUN, LARGE_RUN = (
+    (2, 5),
+    (3, 7),
+)  # (B, T) of the runs that differ in size: prime, so that a dimension tells its origin
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Leaf:
     checksum: int
 
     @classmethod
-    def of(cls, tensor: Tensor) -> Leaf:
+    def from_tensor(cls, tensor: Tensor) -> Leaf:
         plain = tensor.detach().float() if tensor.dtype == torch.bfloat16 else tensor.detach()
         return cls(tuple(tensor.shape), tensor.dtype, zlib.crc32(plain.cpu().contiguous().numpy().tobytes()))
 
@@ -59,7 +62,7 @@ class Call:
 Example = Callable[[int, int, int], Batch]  # (batch size, tokens, seed) -> inputs of the model
 
 
-def record(model: nn.Module, inputs: Batch) -> list[Call]:
+def record_calls(model: nn.Module, inputs: Batch) -> list[Call]:
     """Run ``model`` on ``inputs`` and return its calls in the order in which they began."""
     calls: list[Call] = []
     open_calls: list[int] = []
@@ -69,8 +72,8 @@ def record(model: nn.Module, inputs: Batch) -> list[Call]:
     def begin(name: str) -> Callable[..., None]:
         def hook(_module: nn.Module, args: tuple, kwargs: dict) -> None:
             parent = open_calls[-1] if open_calls else None
-            call = Call(name, counts[name], parent, next(clock), inputs=_leaves((args, kwargs)))
-            call.versions = _versions((args, kwargs))
+            call = Call(name, counts[name], parent, next(clock), inputs=_describe_leaves((args, kwargs)))
+            call.versions = _count_changes_in_place((args, kwargs))
             counts[name] += 1
             open_calls.append(len(calls))
             calls.append(call)
@@ -80,8 +83,8 @@ def record(model: nn.Module, inputs: Batch) -> list[Call]:
     def finish(_module: nn.Module, args: tuple, kwargs: dict, output: object) -> None:
         call = calls[open_calls.pop()]
         call.end = next(clock)
-        call.overwrites = _versions((args, kwargs)) != call.versions
-        call.outputs, call.output_tree = _leaves(output), pytree.tree_structure(output)
+        call.overwrites = _count_changes_in_place((args, kwargs)) != call.versions
+        call.outputs, call.output_tree = _describe_leaves(output), pytree.tree_structure(output)
 
     handles = []
     for name, module in model.named_modules():
@@ -101,17 +104,17 @@ def first_line(error: Exception) -> str:
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
-def _leaves(tree: object) -> list[Leaf | None]:
-    return [Leaf.of(leaf) if isinstance(leaf, Tensor) else None for leaf in pytree.tree_leaves(tree)]
+def _describe_leaves(tree: object) -> list[Leaf | None]:
+    return [Leaf.from_tensor(leaf) if isinstance(leaf, Tensor) else None for leaf in pytree.tree_leaves(tree)]
 
 
-def _versions(tree: object) -> list[int]:
+def _count_changes_in_place(tree: object) -> list[int]:
     """Return torch's counts of the changes in place to each tensor."""
     return [leaf._version for leaf in pytree.tree_leaves(tree) if isinstance(leaf, Tensor)]
 
 
 @dataclass(frozen=True)
-class Anatomy:
+class ModelTrace:
     """The calls of a model in three runs: ``first``, ``second`` with other content, ``larger`` with other sizes."""
 
     first: list[Call]
@@ -119,9 +122,11 @@ class Anatomy:
     larger: list[Call]
 
     @classmethod
-    def of(cls, model: nn.Module, example: Example) -> Anatomy:
+    def record(cls, model: nn.Module, example: Example) -> ModelTrace:
         """Record a model in eval mode on made-up inputs."""
-        runs = [record(model, example(*size, seed)) for size, seed in ((SMALL, 0), (SMALL, 1), (LARGE, 2))]
+        runs = [
+            record_calls(model, example(*size, seed)) for size, seed in ((SMALL_RUN, 0), (SMALL_RUN, 1), (LARGE_RUN, 2))
+        ]
         return cls(*runs)
 
     @property
@@ -136,33 +141,35 @@ class Anatomy:
 
     def changing_inputs(self, at: int) -> list[int]:
         """Return the positions, among the leaves of a call's arguments, of tensors that depend on the data."""
-        return _differing(self.first[at].inputs, self.second[at].inputs)
+        return _differing_positions(self.first[at].inputs, self.second[at].inputs)
 
     def changing_outputs(self, at: int) -> list[int]:
         """Return the positions, among the leaves of a call's result, of tensors that depend on the data."""
-        return _differing(self.first[at].outputs, self.second[at].outputs)
+        return _differing_positions(self.first[at].outputs, self.second[at].outputs)
 
     @staticmethod
-    def follow(small: Leaf | None, large: Leaf | None) -> tuple[tuple[int, str], ...] | None:
+    def explain_shape(small: Leaf | None, large: Leaf | None) -> tuple[tuple[int, str], ...] | None:
         """Return how each dimension of a leaf of ``first`` and ``larger`` follows from the batch, or None.
 
-        A dimension is ``(factor, of)`` with ``of`` one of "" (constant), "B", "T" and "BT".
+        A dimension is ``(factor, of)`` with ``from_tensor`` one of "" (constant), "B", "T" and "BT".
         """
         if small is None or large is None or len(small.shape) != len(large.shape):
             return None
-        found = [_dimension(one, other) for one, other in zip(small.shape, large.shape, strict=True)]
-        return None if None in found else tuple(each for each in found if each is not None)
+        dimensions = [
+            _explain_dimension(size, larger_size) for size, larger_size in zip(small.shape, large.shape, strict=True)
+        ]
+        return None if None in dimensions else tuple(dimension for dimension in dimensions if dimension is not None)
 
 
-def _differing(one: list[Leaf | None], other: list[Leaf | None]) -> list[int]:
-    return [at for at, (a, b) in enumerate(zip(one, other, strict=True)) if a != b]
+def _differing_positions(first_leaves: list[Leaf | None], second_leaves: list[Leaf | None]) -> list[int]:
+    return [at for at, (a, b) in enumerate(zip(first_leaves, second_leaves, strict=True)) if a != b]
 
 
-def _dimension(small: int, large: int) -> tuple[int, str] | None:
+def _explain_dimension(small: int, large: int) -> tuple[int, str] | None:
     """Explain a dimension that is ``small`` in one run and ``large`` in another by their sizes."""
-    units = {"": (1, 1), "B": (SMALL[0], LARGE[0]), "T": (SMALL[1], LARGE[1])}
-    units["BT"] = (SMALL[0] * SMALL[1], LARGE[0] * LARGE[1])
-    for of, (one, other) in units.items():
-        if small % one == 0 and large % other == 0 and small // one == large // other:
-            return small // one, of
+    units = {"": (1, 1), "B": (SMALL_RUN[0], LARGE_RUN[0]), "T": (SMALL_RUN[1], LARGE_RUN[1])}
+    units["BT"] = (SMALL_RUN[0] * SMALL_RUN[1], LARGE_RUN[0] * LARGE_RUN[1])
+    for unit, (small_unit, large_unit) in units.items():
+        if small % small_unit == 0 and large % large_unit == 0 and small // small_unit == large // large_unit:
+            return small // small_unit, unit
     return None

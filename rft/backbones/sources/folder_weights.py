@@ -10,7 +10,7 @@ import torch
 from safetensors import safe_open
 
 from rft.backbones.sources.snapshot import PICKLED, PretrainedFolder, read_json
-from rft.backbones.sources.weights import is_counter, wrapper_prefix
+from rft.backbones.sources.weights import find_wrapper_prefix, is_counter
 
 WRAPPED = re.compile(r"((_orig_mod|module|model)\.)+")  # by torch.compile, DataParallel, trainers
 
@@ -38,7 +38,7 @@ def load_model(kind: Any, source: PretrainedFolder, config: Any) -> FolderModel:
         source: the folder.
         config: of the model; None for a GGUF file, which holds it.
     """
-    options = {} if config is None else {"config": config, "key_mapping": _renaming(kind, source, config)}
+    options = {} if config is None else {"config": config, "key_mapping": _rename_patterns(kind, source, config)}
     network, report = kind.from_pretrained(
         **source.source,
         **options,
@@ -50,7 +50,7 @@ def load_model(kind: Any, source: PretrainedFolder, config: Any) -> FolderModel:
     return FolderModel(network, missing, {name: tuple(shape) for name, shape, *_ in report["mismatched_keys"]})
 
 
-def _renaming(kind: Any, source: PretrainedFolder, config: Any) -> dict[str, str] | None:
+def _rename_patterns(kind: Any, source: PretrainedFolder, config: Any) -> dict[str, str] | None:
     """Return pattern -> replacement for names that a wrapper has put something in front of; None where there is none.
 
     ``model.`` is part of the names of many models: it is one too many where the model's names follow behind it.
@@ -62,7 +62,7 @@ def _renaming(kind: Any, source: PretrainedFolder, config: Any) -> dict[str, str
     plain = [name.replace("_orig_mod.", "") for name in names]
     with torch.device("meta"):
         model = kind.from_config(config) if hasattr(kind, "from_config") else kind(config)
-    before = wrapper_prefix(plain, set(model.state_dict()))[0]
+    before = find_wrapper_prefix(plain, set(model.state_dict()))[0]
     if not hasattr(model, base := model.base_model_prefix):  # a model without a head: transformers takes ``bert.`` away
         before = before.removesuffix(f"{base}.")
     renaming = {r"_orig_mod\.": ""} if compiled else {}

@@ -45,7 +45,7 @@ def snapshot_folder(name: str) -> Path | None:
 
 
 @contextmanager
-def hub(offline: bool) -> Iterator[bool]:
+def hub_client(offline: bool) -> Iterator[bool]:
     """Keep the hub's client quiet, and off the network when asked or when there is none; yield whether it may be used.
 
     Left to itself, the client tries for a minute and a half before it says that it cannot reach the hub.
@@ -55,7 +55,7 @@ def hub(offline: bool) -> Iterator[bool]:
 
     logging.set_verbosity_error()
     before = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = before or offline or not reachable(constants.ENDPOINT)
+    constants.HF_HUB_OFFLINE = before or offline or not is_reachable(constants.ENDPOINT)
     try:
         yield not constants.HF_HUB_OFFLINE
     finally:
@@ -67,7 +67,7 @@ def require_weights(name: str, *, offline: bool) -> None:
     cache = hub_cache()
     if any(cache.glob("models--*")):
         return
-    with hub(offline) as reached:
+    with hub_client(offline) as reached:
         if not reached:
             raise ModelError(
                 f"the weights of {name} could not be had without the network: they are not cached",
@@ -82,9 +82,9 @@ def require_model(name: str, *, offline: bool, where: str) -> None:
     begun = (hub_cache() / f"models--{model.replace('/', '--')}").is_dir()
     if snapshot_folder(name) is not None or (begun and revision is None):  # what of it is there, loading will tell
         return
-    with hub(offline) as reached:
+    with hub_client(offline) as reached:
         if not reached:
-            raise not_to_be_had(name, missing_from_cache(name), where, reached=False)
+            raise unavailable_model(name, missing_from_cache(name), where, reached=False)
 
 
 def missing_from_cache(name: str) -> str:
@@ -97,7 +97,7 @@ def missing_from_cache(name: str) -> str:
     return f"its revision {revision!r} is not cached; those cached are {', '.join(known)}"
 
 
-def not_to_be_had(name: str, reason: str, where: str, *, reached: bool) -> ModelError:
+def unavailable_model(name: str, reason: str, where: str, *, reached: bool) -> ModelError:
     """Return the error that says why a model of the hub is not there, and where it belongs."""
     return ModelError(
         f"{name} could not be had{'' if reached else ' without the network'}: {reason}",
@@ -106,7 +106,7 @@ def not_to_be_had(name: str, reason: str, where: str, *, reached: bool) -> Model
     )
 
 
-def reachable(endpoint: str) -> bool:
+def is_reachable(endpoint: str) -> bool:
     """Tell within ``CONNECT_SECONDS`` whether the host of an address answers."""
     if getproxies():
         return True  # only the proxy knows

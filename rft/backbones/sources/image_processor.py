@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from rft.backbones.sources.snapshot import PretrainedFolder
-from rft.data.preprocessing import Preprocessing, plain
+from rft.data.preprocessing import ImagePreprocessing, plain_preprocessing
 from rft.errors import ModelError
 
 FILES = ("preprocessor_config.json", "processor_config.json")  # the second holds a tokenizer's part as well
@@ -30,7 +30,7 @@ def has_processor(source: PretrainedFolder, config: Any) -> bool:
 
 def read_preprocessing(
     load: Callable[..., Any] | None, config: Any, where: str, *, image_size: int | None = None
-) -> Preprocessing:
+) -> ImagePreprocessing:
     """Return how the pictures of a model are prepared: by the image processor of its folder.
 
     Where the folder says nothing, pictures are cropped to the network's size and plainly normalised.
@@ -46,15 +46,15 @@ def read_preprocessing(
     """
     channels = getattr(config, "num_channels", 3)
     if load is None:
-        own = getattr(config, "image_size", None) or USUAL_SIDE  # convolutional networks take any
-        side = image_size or (own if isinstance(own, int) else max(own))
+        network_size = getattr(config, "image_size", None) or USUAL_SIDE  # convolutional networks take any
+        side = image_size or (network_size if isinstance(network_size, int) else max(network_size))
         grey = (0.5,) * channels
-        return plain(side, side, "bicubic", grey, grey, channels=channels)
+        return plain_preprocessing(side, side, "bicubic", grey, grey, channels=channels)
     processor = load()
     measured = measure_processor(processor, where, channels)
     if image_size is None or measured.shape[1:] == (image_size, image_size):
         return measured
-    larger = load(**_sizes(processor, image_size / max(measured.shape[1:])))
+    larger = load(**_scale_sizes(processor, image_size / max(measured.shape[1:])))
     scaled = measure_processor(larger, where, channels)
     if scaled.shape[1:] != (image_size, image_size):
         height, width = scaled.shape[1:]
@@ -66,8 +66,8 @@ def read_preprocessing(
     return scaled
 
 
-def measure_processor(processor: Any, where: str, channels: int = 3) -> Preprocessing:
-    """Return an image processor as a ``Preprocessing``; raises ``ModelError`` as ``Preprocessing.measure`` does."""
+def measure_processor(processor: Any, where: str, channels: int = 3) -> ImagePreprocessing:
+    """Return what an image processor does; raises ``ModelError`` as ``ImagePreprocessing.measure`` does."""
 
     def pipeline(picture: Image.Image) -> np.ndarray:
         return processor(images=picture, return_tensors="pt")["pixel_values"][0].numpy()
@@ -81,11 +81,11 @@ def measure_processor(processor: Any, where: str, channels: int = 3) -> Preproce
     mean, std = content.get("image_mean"), content.get("image_std")
     said = (mean, std) if isinstance(mean, list) and isinstance(std, list) and len(mean) == len(std) else None
     recipe = {"recipe": type(processor).__name__, **shown, **({"channels": channels} if channels != 3 else {})}
-    measured = Preprocessing.measure(pipeline, recipe, where, channels=channels, resample=kind, normalisation=said)
+    measured = ImagePreprocessing.measure(pipeline, recipe, where, channels=channels, resample=kind, normalisation=said)
     return replace(measured, processor=processor)
 
 
-def _sizes(processor: Any, factor: float) -> dict[str, Any]:
+def _scale_sizes(processor: Any, factor: float) -> dict[str, Any]:
     """Return all sizes of a processor multiplied, so that it shows the same of a picture."""
     content = json.loads(processor.to_json_string())
     return {

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from rft.backbones.sources.hub import HUB_NAME, hub, missing_from_cache, not_to_be_had, split_revision
+from rft.backbones.sources.hub import HUB_NAME, hub_client, missing_from_cache, split_revision, unavailable_model
 from rft.errors import ModelError
 
 CONFIG = "config.json"
@@ -63,7 +63,7 @@ class PretrainedFolder:
         return common | ({"gguf_file": self.gguf} if self.gguf else {})
 
 
-def find(name: str, folder: Path, *, offline: bool, where: str) -> PretrainedFolder:
+def find_snapshot(name: str, folder: Path, *, offline: bool, where: str) -> PretrainedFolder:
     """Return the folder of ``package:<distribution>[:<path>]``, of a path relative to ``folder``, or of the hub.
 
     Of the hub, ``name@revision`` pins a branch, a tag or a commit; ``name`` alone is its branch ``main``.
@@ -72,16 +72,16 @@ def find(name: str, folder: Path, *, offline: bool, where: str) -> PretrainedFol
         ModelError: there is none, or it holds more than data.
     """
     if name.startswith("package:"):
-        return _checked(_in_package(name.removeprefix("package:"), where), where)
+        return _check_folder(_in_package(name.removeprefix("package:"), where), where)
     path = folder / name
     if path.is_dir():
-        return _checked(path, where)
+        return _check_folder(path, where)
     if not HUB_NAME.fullmatch(name):
         raise ModelError(
             f"no such folder: {Path(name).name!r}", where=where, remedy="Its path is relative to the config."
         )
     snapshot = _from_hub(name, offline=offline, where=where)
-    return replace(_checked(snapshot, where), revision=snapshot.name)
+    return replace(_check_folder(snapshot, where), revision=snapshot.name)
 
 
 def _in_package(spec: str, where: str) -> Path:
@@ -95,15 +95,15 @@ def _in_package(spec: str, where: str) -> Path:
     holding = {file.parent for file in files if file.name == CONFIG and file.parent / "tokenizer_config.json" in files}
     holding |= {file.parent for file in files if file.name == CONFIG and file.parent / "model.safetensors" in files}
     holding |= {file.parent for file in files if file.suffix == ".gguf"}
-    found = sorted(each for each in holding if not inside or each.as_posix() == inside)
-    if len(found) != 1:
-        known = ", ".join(each.as_posix() for each in sorted(holding)) or "none"
+    matching = sorted(folder for folder in holding if not inside or folder.as_posix() == inside)
+    if len(matching) != 1:
+        known = ", ".join(folder.as_posix() for folder in sorted(holding)) or "none"
         raise ModelError(
-            f"expected one folder with a model in {name}, found {len(found)}",
+            f"expected one folder with a model in {name}, found {len(matching)}",
             where=where,
             remedy=f'Its folders with models: {known}. Name one as "package:{name}:<folder>".',
         )
-    return Path(str(distribution(name).locate_file(found[0])))
+    return Path(str(distribution(name).locate_file(matching[0])))
 
 
 def _from_hub(name: str, *, offline: bool, where: str) -> Path:
@@ -114,7 +114,7 @@ def _from_hub(name: str, *, offline: bool, where: str) -> Path:
             "needs transformers, which is not installed", where=where, remedy='pip install "rft[transformers]"'
         ) from None
     model, revision = split_revision(name)
-    with hub(offline) as reached:
+    with hub_client(offline) as reached:
         try:
             download = partial(snapshot_download, model, revision=revision)
             path = Path(download(allow_patterns=WANTED, local_files_only=not reached))
@@ -122,11 +122,11 @@ def _from_hub(name: str, *, offline: bool, where: str) -> Path:
                 download(allow_patterns=[PICKLED])
         except Exception as error:  # whatever the hub's client, its cache or the network raises
             reason = str(error).splitlines()[0] if reached and str(error) else missing_from_cache(name)
-            raise not_to_be_had(name, reason, where, reached=reached) from error
+            raise unavailable_model(name, reason, where, reached=reached) from error
     return path
 
 
-def _checked(path: Path, where: str) -> PretrainedFolder:
+def _check_folder(path: Path, where: str) -> PretrainedFolder:
     ggufs = sorted(file.name for file in path.glob("*.gguf"))
     if (path / ADAPTER).is_file():
         _refuse_adapter(path, where)
@@ -139,9 +139,9 @@ def _checked(path: Path, where: str) -> PretrainedFolder:
             remedy=WHOLE,
         )
     for name in DESCRIBED:
-        if (path / name).is_file() and (own := read_json(path / name, where).get("auto_map")):
+        if (path / name).is_file() and (auto_map := read_json(path / name, where).get("auto_map")):
             raise ModelError(
-                f"{path.name!r} brings its own code ({_brought(own)}), which is never run",
+                f"{path.name!r} brings its own code ({_classes_of_own_code(auto_map)}), which is never run",
                 where=where,
                 remedy="Use a model of a type that transformers itself knows, or build it yourself with model.factory.",
             )
@@ -170,10 +170,12 @@ def _refuse_adapter(path: Path, where: str) -> None:
         )
     if (path / CONFIG).is_file():
         remedy += f" For the model without the adapter, take {ADAPTER} out of the folder."
-        what = f"holds a whole model and a PEFT adapter ({kind}) beside it: which is meant is not clear"
+        problem = f"holds a whole model and a PEFT adapter ({kind}) beside it: which is meant is not clear"
     else:
-        what = f"holds a PEFT adapter ({kind}) for {base_name or 'a model that it does not name'!r}, not a whole model"
-    raise ModelError(f"the folder {path.name!r} {what}", where=where, remedy=remedy)
+        problem = (
+            f"holds a PEFT adapter ({kind}) for {base_name or 'a model that it does not name'!r}, not a whole model"
+        )
+    raise ModelError(f"the folder {path.name!r} {problem}", where=where, remedy=remedy)
 
 
 def read_json(path: Path, where: str) -> dict[str, Any]:
@@ -189,7 +191,7 @@ def read_json(path: Path, where: str) -> dict[str, Any]:
     return content
 
 
-def _brought(auto_map: Any) -> str:
+def _classes_of_own_code(auto_map: Any) -> str:
     """Return the names of the classes that a folder's own code is to stand for."""
     return ", ".join(sorted(map(str, auto_map))) if isinstance(auto_map, (dict, list)) else str(auto_map)
 

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
 from torch import nn
 
-from rft.backbones.sources.hub import hub, hub_cache, missing_from_cache, snapshot_folder
+from rft.backbones.sources.hub import hub_cache, hub_client, missing_from_cache, snapshot_folder
 from rft.backbones.sources.hub import require_weights as hub_weights
-from rft.data.preprocessing import Preprocessing
+from rft.backbones.sources.library import BackboneLibrary, BuiltNetwork, seeded_weights
+from rft.backbones.sources.weights import read as read_weights
+from rft.config.schema import ModelConfig
+from rft.data.preprocessing import ImagePreprocessing
 from rft.errors import ModelError, near
 
 WHERE = "model.backbone"
 TRANSFORM = ("input_size", "interpolation", "mean", "std", "crop_pct", "crop_mode")  # what timm says of one
 
 
-def names() -> list[str]:
+def list_names() -> list[str]:
     """Return the names that timm knows."""
-    return _timm().list_models()
+    return _import_timm().list_models()
 
 
 def check_name(name: str) -> None:
     """Raise ``ModelError`` for a name that timm has no model for, or a tag that it has no weights under."""
-    timm, (model, _, tag) = _timm(), name.partition(".")
+    timm, (model, _, tag) = _import_timm(), name.partition(".")
     known = timm.list_models()
     if model not in known:
         raise ModelError(f"timm has no model {name!r}", where=WHERE, remedy=near(name, known))
@@ -45,12 +49,12 @@ def require_weights(name: str, *, offline: bool) -> None:
         hub_weights(name, offline=offline)
 
 
-def architecture(name: str, recipe: str | None = None) -> nn.Module:
+def build_architecture(name: str, recipe: str | None = None) -> nn.Module:
     """Build a model with its own classifier, randomly initialised; no weights change how timm builds it."""
-    return _timm().create_model(name, pretrained=False)
+    return _import_timm().create_model(name, pretrained=False)
 
 
-def pretrained(name: str, revision: str | None, *, offline: bool) -> tuple[nn.Module, str | None]:
+def load_pretrained(name: str, revision: str | None, *, offline: bool) -> tuple[nn.Module, str | None]:
     """Build a model with timm's weights from the hub's cache, or after a download.
 
     Args:
@@ -61,11 +65,11 @@ def pretrained(name: str, revision: str | None, *, offline: bool) -> tuple[nn.Mo
     Returns:
         The model with its own classifier, and the commit that its weights are of; None for weights of another host.
     """
-    timm = _timm()
+    timm = _import_timm()
     repository = timm.get_pretrained_cfg(name).hf_hub_id
     reference = f"{repository}@{revision}" if revision else repository
     overlay = {"hf_hub_id": reference} if revision else None
-    with hub(offline) as reached:
+    with hub_client(offline) as reached:
         try:
             network = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay)
         except Exception as error:  # timm passes on whatever the hub's client, its cache or the network raises
@@ -86,7 +90,7 @@ def remove_classifier(model: nn.Module) -> nn.Module:
     return model
 
 
-def preprocessing(model: nn.Module, *, image_size: int | None = None) -> Preprocessing:
+def read_preprocessing(model: nn.Module, *, image_size: int | None = None) -> ImagePreprocessing:
     """Return timm's own transform for the evaluation of a model.
 
     Args:
@@ -98,20 +102,20 @@ def preprocessing(model: nn.Module, *, image_size: int | None = None) -> Preproc
     config = resolve_model_data_config(model)
     if image_size is not None:
         config["input_size"] = (config["input_size"][0], image_size, image_size)
-    return _measured(config)
+    return _measure_config(config)
 
 
-def saved_preprocessing(facts: dict[str, Any]) -> Preprocessing:
+def saved_preprocessing(facts: dict[str, Any]) -> ImagePreprocessing:
     """Return the preprocessing of a saved model, from its ``facts``."""
-    return _measured({key: facts[key] for key in TRANSFORM})
+    return _measure_config({key: facts[key] for key in TRANSFORM})
 
 
-def _measured(config: dict[str, Any]) -> Preprocessing:
+def _measure_config(config: dict[str, Any]) -> ImagePreprocessing:
     from timm.data import create_transform
 
     transform = create_transform(**config)
     described = {key: list(value) if isinstance(value, tuple) else value for key, value in config.items()}
-    return Preprocessing.measure(
+    return ImagePreprocessing.measure(
         lambda picture: transform(picture).numpy(),
         {"recipe": "timm's transform", **described},
         WHERE,
@@ -121,7 +125,7 @@ def _measured(config: dict[str, Any]) -> Preprocessing:
     )
 
 
-def _timm() -> Any:
+def _import_timm() -> Any:
     try:
         import timm
     except ImportError:
@@ -129,3 +133,32 @@ def _timm() -> Any:
             "needs timm, which is not installed", where="model.backbone", remedy='pip install "rft[timm]"'
         ) from None
     return timm
+
+
+def build_model(
+    model_config: ModelConfig, name: str, folder: Path, *, revision: str | None, seed: int, offline: bool
+) -> BuiltNetwork:
+    """Build a model; see ``ModelBuilder``. A revision is one of the weights of timm itself."""
+    if model_config.weights == "pretrained":
+        require_weights(name, offline=offline)
+    check_name(name)
+    file = None if model_config.weights in ("pretrained", "random") else read_weights(model_config.weights, folder)
+    commit = None
+    with seeded_weights(seed):
+        if model_config.weights == "pretrained":
+            network, commit = load_pretrained(name, revision, offline=offline)
+        else:
+            network = build_architecture(name)
+    preprocessing = read_preprocessing(network, image_size=model_config.image_size)
+    return BuiltNetwork(network, preprocessing, file, commit=commit)
+
+
+LIBRARY = BackboneLibrary(
+    name="timm",
+    list_names=list_names,
+    build=build_model,
+    build_architecture=build_architecture,
+    remove_classifier=remove_classifier,
+    saved_preprocessing=saved_preprocessing,
+    has_revisions=True,
+)

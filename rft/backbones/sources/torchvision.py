@@ -12,29 +12,32 @@ from PIL import Image
 from torch import nn
 
 from rft.backbones.classifier import hash_tensors
-from rft.backbones.sources.hub import reachable
+from rft.backbones.sources.hub import is_reachable
+from rft.backbones.sources.library import BackboneLibrary, BuiltNetwork, seeded_weights
 from rft.backbones.sources.weights import SUFFIXES, WeightsFile
-from rft.data.preprocessing import Preprocessing
+from rft.backbones.sources.weights import read as read_weights
+from rft.config.schema import ModelConfig
+from rft.data.preprocessing import ImagePreprocessing
 from rft.errors import ModelError, near
 
 DENSE_LAYER = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 
 
-def names() -> list[str]:
+def list_names() -> list[str]:
     """Return the classification models."""
-    return _models().list_models(module=_models())
+    return _import_models().list_models(module=_import_models())
 
 
 def check_name(name: str) -> None:
     """Raise ``ModelError`` for a name that torchvision has no model for, with those that are near."""
-    known = names()
+    known = list_names()
     if name not in known:
         raise ModelError(f"torchvision has no model {name!r}", where="model.backbone", remedy=near(name, known))
 
 
 def is_name_of_weights(name: str, weights: str) -> bool:
     """Tell whether ``weights`` names published weights of a model: ``IMAGENET1K_V2``, ``ResNet50_Weights.DEFAULT``."""
-    published = _models().get_model_weights(name)
+    published = _import_models().get_model_weights(name)
     return weights.removeprefix(f"{published.__name__}.") in published.__members__
 
 
@@ -42,7 +45,7 @@ def check_weights(name: str, weights: str) -> None:
     """Raise ``ModelError`` for what is neither a file nor the name of weights, with the names that there are."""
     if weights.startswith("package:") or Path(weights).suffix in SUFFIXES:
         return
-    published = list(_models().get_model_weights(name).__members__)
+    published = list(_import_models().get_model_weights(name).__members__)
     raise ModelError(
         f"{name} has no published weights {weights!r}",
         where="model.weights",
@@ -66,7 +69,7 @@ def find_recipe(name: str, weights: str, file_sha256: str | None, chosen: str | 
     Raises:
         ModelError: ``chosen`` is no name of weights of this model.
     """
-    published = _models().get_model_weights(name)
+    published = _import_models().get_model_weights(name)
     if chosen is not None:
         if not is_name_of_weights(name, chosen):
             raise ModelError(
@@ -87,14 +90,14 @@ def _hash_in_name(weights: Any) -> str:
     return weights.url.rsplit("-", 1)[-1].removesuffix(".pth")
 
 
-def architecture(name: str, recipe: str | None) -> nn.Module:
+def build_architecture(name: str, recipe: str | None) -> nn.Module:
     """Build a model with its own classifier, randomly initialised, as its builder does for published weights.
 
     Args:
         name: of the model.
         recipe: full name of the published weights; None: the first.
     """
-    models = _models()
+    models = _import_models()
     weights = models.get_weight(recipe) if recipe else next(iter(models.get_model_weights(name)))
     return models.get_model(name, weights=None, **_builder_options(name, weights.meta))
 
@@ -108,7 +111,7 @@ def _builder_options(name: str, meta: dict[str, Any]) -> dict[str, Any]:
     return {"input_size": meta["min_size"]} if name.startswith("maxvit") else {}
 
 
-def published(name: str, recipe: Any, *, offline: bool) -> WeightsFile:
+def load_published(name: str, recipe: Any, *, offline: bool) -> WeightsFile:
     """Return published weights from torchvision's cache, or after a download; raises ``ModelError``."""
     cached = Path(torch.hub.get_dir()) / "checkpoints" / recipe.url.rsplit("/", 1)[-1]
     remedy = f"Put {cached.name} into {cached.parent}, or give a file."
@@ -118,7 +121,7 @@ def published(name: str, recipe: Any, *, offline: bool) -> WeightsFile:
             where="model.weights",
             remedy=remedy,
         )
-    if not cached.exists() and not reachable(recipe.url):  # torch itself would wait for as long as the system does
+    if not cached.exists() and not is_reachable(recipe.url):  # torch itself would wait for as long as the system does
         raise ModelError(
             f"the weights of {name} could not be had without the network: they are not cached",
             where="model.weights",
@@ -161,7 +164,7 @@ def remove_classifier(model: nn.Module) -> nn.Module:
     return model
 
 
-def preprocessing(recipe: Any, *, image_size: int | None = None) -> Preprocessing:
+def read_preprocessing(recipe: Any, *, image_size: int | None = None) -> ImagePreprocessing:
     """Return the transforms of published weights.
 
     Args:
@@ -175,7 +178,7 @@ def preprocessing(recipe: Any, *, image_size: int | None = None) -> Preprocessin
         transforms = recipe.transforms(resize_size=resize, crop_size=crop)
     interpolation = transforms.interpolation.value
     described = {"recipe": str(recipe), "resize": resize, "crop": crop, "interpolation": interpolation}
-    return Preprocessing.measure(
+    return ImagePreprocessing.measure(
         lambda picture: transforms(picture).numpy(),
         described,
         "model.backbone",
@@ -184,12 +187,43 @@ def preprocessing(recipe: Any, *, image_size: int | None = None) -> Preprocessin
     )
 
 
-def saved_preprocessing(facts: dict[str, Any]) -> Preprocessing:
+def saved_preprocessing(facts: dict[str, Any]) -> ImagePreprocessing:
     """Return the preprocessing of a saved model, from its ``facts``."""
-    return preprocessing(_models().get_weight(facts["recipe"]), image_size=facts["crop"])
+    return read_preprocessing(_import_models().get_weight(facts["recipe"]), image_size=facts["crop"])
 
 
-def _models() -> Any:
+def _import_models() -> Any:
     from torchvision import models  # two seconds to import, which a run on texts can do without
 
     return models
+
+
+def build_model(
+    model_config: ModelConfig, name: str, folder: Path, *, revision: str | None, seed: int, offline: bool
+) -> BuiltNetwork:
+    """Build a model; see ``ModelBuilder``. Published weights are those of a name, so there is no revision of them."""
+    assert revision is None
+    check_name(name)
+    by_name = model_config.weights == "pretrained" or is_name_of_weights(name, model_config.weights)
+    file = None
+    if model_config.weights != "random" and not by_name:
+        check_weights(name, model_config.weights)
+        file = current_names(read_weights(model_config.weights, folder))
+    recipe = find_recipe(name, model_config.weights, file.sha256 if file else None, model_config.preprocessing)
+    if by_name:
+        chosen = find_recipe(name, model_config.weights, None, None)
+        file = load_published(name, chosen, offline=offline)
+    with seeded_weights(seed):
+        network = build_architecture(name, str(recipe))
+    preprocessing = read_preprocessing(recipe, image_size=model_config.image_size)
+    return BuiltNetwork(network, preprocessing, file, recipe=str(recipe))
+
+
+LIBRARY = BackboneLibrary(
+    name="torchvision",
+    list_names=list_names,
+    build=build_model,
+    build_architecture=build_architecture,
+    remove_classifier=remove_classifier,
+    saved_preprocessing=saved_preprocessing,
+)

@@ -24,8 +24,8 @@ from rft.backbones.sources.folder_weights import load_model
 from rft.backbones.sources.image_processor import has_processor, read_preprocessing
 from rft.backbones.sources.snapshot import PretrainedFolder
 from rft.config.schema import ModelConfig
-from rft.data.preprocessing import Preprocessing
-from rft.data.text import Tokenisation
+from rft.data.preprocessing import ImagePreprocessing
+from rft.data.text import TextPreprocessing
 from rft.errors import ModelError, RftError
 
 WHERE = "model.backbone"
@@ -52,9 +52,9 @@ def load_network(source: PretrainedFolder, modality: str, *, pretrained: bool, s
             remedy="Its vision tower can be used for pictures: name the column as data.image.",
         )
     tower = getattr(config, "vision_config", None) if modality == "image" else None
-    with quiet(), torch.random.fork_rng(devices=[]):
+    with quiet_transformers(), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        network = _pretrained(source, tower or config) if pretrained else _untrained(tower or config, source)
+        network = _load_pretrained(source, tower or config) if pretrained else _build_untrained(tower or config, source)
     takes = getattr(network, "main_input_name", "input_ids")
     if takes != {"text": "input_ids", "image": "pixel_values"}[modality]:
         key = {"input_ids": "text", "pixel_values": "image"}.get(takes)
@@ -65,33 +65,35 @@ def load_network(source: PretrainedFolder, modality: str, *, pretrained: bool, s
 
 def image_backbone(
     source: PretrainedFolder, *, pretrained: bool, seed: int, image_size: int | None
-) -> tuple[ImageBackbone, Preprocessing]:
+) -> tuple[ImageBackbone, ImagePreprocessing]:
     """Return a vision tower and how pictures are prepared for it, by its image processor where there is one."""
     network, config = load_network(source, "image", pretrained=pretrained, seed=seed)
-    preparation = image_preprocessing(source, config, image_size=image_size)
+    preprocessing = image_preprocessing(source, config, image_size=image_size)
     pooler = getattr(network, "pooler", None)
     trained_pooler = isinstance(pooler, nn.Module) and any(True for _ in pooler.parameters())
     pooled = first_token if trained_pooler else pooler_output
-    return ImageBackbone(network, preparation.mean, preparation.std, pooled), preparation
+    return ImageBackbone(network, preprocessing.mean, preprocessing.std, pooled), preprocessing
 
 
-def text_backbone(source: PretrainedFolder, settings: ModelConfig, *, seed: int) -> tuple[TextBackbone, Tokenisation]:
+def text_backbone(
+    source: PretrainedFolder, settings: ModelConfig, *, seed: int
+) -> tuple[TextBackbone, TextPreprocessing]:
     """Return a text model, pooled, and its tokenizer."""
     network, config = load_network(source, "text", pretrained=settings.weights == "pretrained", seed=seed)
     if getattr(network, "pooler", None) is not None:
         network.pooler = None
     tokenizer = read_tokenizer(source)
     check_vocabulary(tokenizer, network, source)
-    pooling: Pooling = settings.pooling if settings.pooling != "auto" else ("last" if _causal(config) else "mean")
-    return TextBackbone(network, pooling), Tokenisation(
-        tokenizer, longest(settings.max_length, tokenizer, network, LONGEST)
+    pooling: Pooling = settings.pooling if settings.pooling != "auto" else ("last" if _is_causal(config) else "mean")
+    return TextBackbone(network, pooling), TextPreprocessing(
+        tokenizer, limit_tokens(settings.max_length, tokenizer, network, LONGEST)
     )
 
 
 def untrained_like(backbone: nn.Module, seed: int) -> nn.Module:
     """Return a copy of a backbone with random weights."""
     network: Any = backbone.network
-    fresh: Any = copy.copy(backbone)  # shares the buffers of its preparation; the network is replaced
+    fresh: Any = copy.copy(backbone)  # shares the buffers of its preprocessing; the network is replaced
     fresh._modules = dict(backbone._modules)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
@@ -101,28 +103,28 @@ def untrained_like(backbone: nn.Module, seed: int) -> nn.Module:
     return fresh
 
 
-def write_description(backbone: nn.Module, preparation: Preprocessing | Tokenisation, folder: Path) -> None:
+def write_description(backbone: nn.Module, preprocessing: ImagePreprocessing | TextPreprocessing, folder: Path) -> None:
     """Write the config of a backbone's network, and its tokenizer or image processor, as the hub lays them out."""
-    with quiet():
+    with quiet_transformers():
         backbone.network.config.save_pretrained(folder)  # type: ignore[union-attr, operator]
-        prepares = preparation.tokenizer if isinstance(preparation, Tokenisation) else preparation.processor
+        prepares = preprocessing.tokenizer if isinstance(preprocessing, TextPreprocessing) else preprocessing.processor
         if prepares is not None:
             prepares.save_pretrained(folder)
 
 
 def read_description(
-    folder: Path, preparation: dict[str, Any], modality: str, pooling: str
-) -> tuple[nn.Module, Preprocessing | Tokenisation]:
-    """Return an untrained backbone, and the preparation, of what ``write_description`` wrote."""
-    source = snapshot.find(".", folder, offline=True, where=folder.name)
+    folder: Path, preprocessing: dict[str, Any], modality: str, pooling: str
+) -> tuple[nn.Module, ImagePreprocessing | TextPreprocessing]:
+    """Return an untrained backbone, and the preprocessing, of what ``write_description`` wrote."""
+    source = snapshot.find_snapshot(".", folder, offline=True, where=folder.name)
     if modality == "text":
-        given = {"pooling": pooling, "max_length": preparation["max_length"]}
-        settings = ModelConfig.model_validate({"backbone": "", "weights": "random", **given})
+        text_keys = {"pooling": pooling, "max_length": preprocessing["max_length"]}
+        settings = ModelConfig.model_validate({"backbone": "", "weights": "random", **text_keys})
         backbone, tokenisation = text_backbone(source, settings, seed=0)
-        tokenisation.tokenizer.truncation_side = preparation["truncation"]
+        tokenisation.tokenizer.truncation_side = preprocessing["truncation"]
         return backbone, tokenisation
     network, config = load_network(source, "image", pretrained=False, seed=0)
-    side = preparation["crop"] if preparation["recipe"] == "plain" else None  # a processor was saved with its size
+    side = preprocessing["crop"] if preprocessing["recipe"] == "plain" else None  # a processor was saved with its size
     prepared = image_preprocessing(source, config, image_size=side)
     pooled = {function.__name__: function for function in (first_token, pooler_output)}[pooling]
     return ImageBackbone(network, prepared.mean, prepared.std, pooled), prepared
@@ -130,8 +132,8 @@ def read_description(
 
 def read_config(source: PretrainedFolder) -> Any:
     """Return the config of a folder; raises ``ModelError``."""
-    with named(source, "its config"):
-        return _library().AutoConfig.from_pretrained(**source.source)
+    with errors_named(source, "its config"):
+        return _import_transformers().AutoConfig.from_pretrained(**source.source)
 
 
 def modality_of(source: PretrainedFolder) -> str:
@@ -142,8 +144,8 @@ def modality_of(source: PretrainedFolder) -> str:
 
 def read_tokenizer(source: PretrainedFolder) -> Any:
     """Return the tokenizer of a folder, which pads on the right; raises ``ModelError``."""
-    with named(source, "its tokenizer"), quiet():
-        tokenizer = _library().AutoTokenizer.from_pretrained(**source.source)
+    with errors_named(source, "its tokenizer"), quiet_transformers():
+        tokenizer = _import_transformers().AutoTokenizer.from_pretrained(**source.source)
     if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):  # made up where there are no files
         raise ModelError(f"the folder {source.path.name!r} has no tokenizer", where=source.where, remedy=snapshot.WHOLE)
     tokenizer.padding_side = "right"  # where the models of rft expect it; which end of a text is cut is its own affair
@@ -164,7 +166,7 @@ def check_vocabulary(tokenizer: Any, network: nn.Module, source: PretrainedFolde
         )
 
 
-def longest(wanted: int | None, tokenizer: Any, network: nn.Module, usual: int | None) -> int:
+def limit_tokens(wanted: int | None, tokenizer: Any, network: nn.Module, usual: int | None) -> int:
     """Return the number of tokens that texts are cut to.
 
     Args:
@@ -175,7 +177,7 @@ def longest(wanted: int | None, tokenizer: Any, network: nn.Module, usual: int |
     Raises:
         ModelError: more is wanted than the model takes.
     """
-    limit = min(_positions(network), tokenizer.model_max_length)
+    limit = min(_count_positions(network), tokenizer.model_max_length)
     if wanted is None:
         return limit if usual is None else min(limit, usual)
     if wanted > limit:
@@ -183,12 +185,12 @@ def longest(wanted: int | None, tokenizer: Any, network: nn.Module, usual: int |
     return wanted
 
 
-def image_preprocessing(source: PretrainedFolder, config: Any, *, image_size: int | None = None) -> Preprocessing:
+def image_preprocessing(source: PretrainedFolder, config: Any, *, image_size: int | None = None) -> ImagePreprocessing:
     """Return how the pictures of a model are prepared, as ``processor.read_preprocessing`` reads it from a folder."""
 
     def load(**changes: Any) -> Any:
-        with named(source, "its image processor"), quiet():
-            return _library().AutoImageProcessor.from_pretrained(**source.source, **changes)
+        with errors_named(source, "its image processor"), quiet_transformers():
+            return _import_transformers().AutoImageProcessor.from_pretrained(**source.source, **changes)
 
     present = has_processor(source, config)
     return read_preprocessing(load if present else None, config, source.where, image_size=image_size)
@@ -221,12 +223,12 @@ def pooler_output(output: Any) -> Tensor:
     return hidden.mean(dim=1) if hidden.dim() == 3 else hidden.flatten(2).mean(dim=2)
 
 
-def _pretrained(source: PretrainedFolder, config: Any) -> nn.Module:
-    library = _library()
+def _load_pretrained(source: PretrainedFolder, config: Any) -> nn.Module:
+    library = _import_transformers()
     kind = library.AutoModel if source.gguf else library.MODEL_MAPPING.get(type(config), None)
     if kind is None:
         raise ModelError(f"transformers has no model without a head for {config.model_type}", where=source.where)
-    with named(source, "its weights"):
+    with errors_named(source, "its weights"):
         model = load_model(kind, source, None if source.gguf else config)
     mismatched = sorted(f"{name} of shape {shape}" for name, shape in model.mismatched.items())
     missing = [name for name in model.missing if "pooler" not in name]
@@ -240,12 +242,12 @@ def _pretrained(source: PretrainedFolder, config: Any) -> nn.Module:
     return model.network
 
 
-def _untrained(config: Any, source: PretrainedFolder) -> nn.Module:
-    with named(source, "its config"):
-        return _library().AutoModel.from_config(config).float()
+def _build_untrained(config: Any, source: PretrainedFolder) -> nn.Module:
+    with errors_named(source, "its config"):
+        return _import_transformers().AutoModel.from_config(config).float()
 
 
-def _causal(config: Any) -> bool:
+def _is_causal(config: Any) -> bool:
     """Tell whether a model reads from left to right, so that only its last token has seen the whole text."""
     from transformers.models.auto import modeling_auto
 
@@ -254,7 +256,7 @@ def _causal(config: Any) -> bool:
     return bool(getattr(config, "is_decoder", False)) or (causal and not masked)
 
 
-def _positions(network: nn.Module) -> int:
+def _count_positions(network: nn.Module) -> int:
     """Return how many tokens a network has positions for. RoBERTa's begin after its padding token."""
     for name, module in network.named_modules():
         if isinstance(module, nn.Embedding) and name.endswith("position_embeddings"):
@@ -264,9 +266,9 @@ def _positions(network: nn.Module) -> int:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """Keep transformers' remarks on heads that are left out, and its progress bars, from the screen."""
-    library = _library()
+    library = _import_transformers()
     verbosity, bars = library.logging.get_verbosity(), library.logging.is_progress_bar_enabled()
     library.logging.set_verbosity_error()
     library.logging.disable_progress_bar()
@@ -279,7 +281,7 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def named(source: PretrainedFolder, part: str) -> Iterator[None]:
+def errors_named(source: PretrainedFolder, part: str) -> Iterator[None]:
     """Turn what transformers raises for a bad folder into an error that names it."""
     try:
         yield
@@ -295,7 +297,7 @@ def named(source: PretrainedFolder, part: str) -> Iterator[None]:
         ) from error
 
 
-def _library() -> Any:
+def _import_transformers() -> Any:
     try:
         import transformers
     except ImportError:

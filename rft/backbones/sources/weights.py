@@ -41,8 +41,8 @@ def read(spec: str, folder: Path) -> WeightsFile:
     """Read ``package:<distribution>[:<path>]`` or a path relative to ``folder``; raises ``ModelError``."""
     if spec.startswith("package:"):
         name, _, inside = spec.removeprefix("package:").partition(":")
-        path = _in_package(name, inside)
-        return WeightsFile(_tensors(path), _sha256(path), same_order=name in SAME_ORDER)
+        path = _find_in_package(name, inside)
+        return WeightsFile(_read_tensors(path), _hash_file(path), same_order=name in SAME_ORDER)
     path = folder / spec
     if not path.is_file():
         raise ModelError(
@@ -50,27 +50,33 @@ def read(spec: str, folder: Path) -> WeightsFile:
             where=WHERE,
             remedy='Expected "pretrained", "random", "package:<distribution>", or a path relative to the config.',
         )
-    return WeightsFile(_tensors(path), _sha256(path))
+    return WeightsFile(_read_tensors(path), _hash_file(path))
 
 
-def load_into(network: nn.Module, weights: WeightsFile, own: State) -> None:
+def load_into(network: nn.Module, weights: WeightsFile, model_tensors: State) -> None:
     """Put the tensors of a file into a network; the library's own hooks translate the file's older names.
 
     Args:
         network: the model without its classifier.
         weights: what the file holds; tensors of a classifier may be missing or of another shape.
-        own: the tensors of the model with its classifier.
+        model_tensors: the tensors of the model with its classifier.
 
     Raises:
         ModelError: a tensor is missing, of another shape or not finite, or the file holds tensors that the model lacks.
     """
-    wanted = set(network.state_dict()) & set(own)
-    state = by_position(weights.state, own) if weights.same_order else unwrap(weights.state, set(own))
+    wanted = set(network.state_dict()) & set(model_tensors)
+    state = (
+        match_by_position(weights.state, model_tensors)
+        if weights.same_order
+        else unwrap_names(weights.state, set(model_tensors))
+    )
     for name in sorted(wanted & set(state)):
-        if state[name].shape != own[name].shape:
-            shape, expected = tuple(state[name].shape), tuple(own[name].shape)
+        if state[name].shape != model_tensors[name].shape:
+            shape, expected = tuple(state[name].shape), tuple(model_tensors[name].shape)
             raise ModelError(f"shape of {name!r} is {shape}; the backbone expects {expected}", where=WHERE)
-    missing, unknown = _load(network, {name: t for name, t in state.items() if name in wanted or name not in own})
+    missing, unknown = _load_state(
+        network, {name: t for name, t in state.items() if name in wanted or name not in model_tensors}
+    )
     lacking = sorted(name for name in missing & wanted if not is_counter(name))
     if lacking:
         raise ModelError(
@@ -86,7 +92,7 @@ def load_into(network: nn.Module, weights: WeightsFile, own: State) -> None:
         )
 
 
-def _load(network: nn.Module, state: State) -> tuple[set[str], set[str]]:
+def _load_state(network: nn.Module, state: State) -> tuple[set[str], set[str]]:
     """Load tensors as far as they fit; return the names that the model misses, and those that it does not know."""
     ordered = OrderedDict(state)
     # Without a version for the parts, they take older names too; some models ask for the version of the whole.
@@ -125,19 +131,19 @@ def _adapter_hint(state: State) -> str | None:
     return "These are tensors of an adapter: merge it with merge_and_unload() and save the model." if adapter else None
 
 
-def by_position(state: State, own: State) -> State:
+def match_by_position(state: State, model_tensors: State) -> State:
     """Return tensors under the names of the model, whose order is theirs; raises ``ModelError`` where it is not."""
-    pairs = list(zip(state.items(), own.items(), strict=False))
+    pairs = list(zip(state.items(), model_tensors.items(), strict=False))
     # Shapes alone would let a BatchNorm's mean and variance change places: the kinds of the tensors must agree too.
     kinds_agree = all(a.rsplit(".", 1)[-1] == b.rsplit(".", 1)[-1] for (a, _), (b, _) in pairs)
-    if len(state) != len(own) or not kinds_agree:
+    if len(state) != len(model_tensors) or not kinds_agree:
         raise ModelError(
-            f"the {len(state)} tensors of the file do not line up with the backbone's {len(own)}", where=WHERE
+            f"the {len(state)} tensors of the file do not line up with the backbone's {len(model_tensors)}", where=WHERE
         )
     return {name: tensor for (_, tensor), (name, _) in pairs}
 
 
-def unwrap(state: State, own: set[str]) -> State:
+def unwrap_names(state: State, model_names: set[str]) -> State:
     """Return tensors under the model's names: without what torch.compile, DataParallel and trainers put around them.
 
     ``_orig_mod`` and ``module`` may stand anywhere in a name, where a part of the model was wrapped. What then stands
@@ -146,11 +152,11 @@ def unwrap(state: State, own: set[str]) -> State:
     Raises:
         ModelError: several copies of the model are in the file, such as a teacher and a student.
     """
-    plain = {"_orig_mod"} if any(_parts(name) & {"module"} for name in own) else {"_orig_mod", "module"}
+    plain = {"_orig_mod"} if any(_name_parts(name) & {"module"} for name in model_names) else {"_orig_mod", "module"}
     names = {".".join(part for part in name.split(".") if part not in plain): name for name in state}
     if len(names) < len(state):  # two would come under one name
         names = {name: name for name in state}
-    prefix = wrapper_prefix(names, own)
+    prefix = find_wrapper_prefix(names, model_names)
     if len(prefix) > 1:
         raise ModelError(
             f"the file holds {len(prefix)} models, under {' and '.join(map(repr, prefix))}",
@@ -164,29 +170,29 @@ def unwrap(state: State, own: set[str]) -> State:
     return {name.removeprefix(start): state[full] for name, full in names.items() if name.startswith(start)}
 
 
-def wrapper_prefix(names: Iterable[str], own: set[str]) -> list[str]:
+def find_wrapper_prefix(names: Iterable[str], model_names: set[str]) -> list[str]:
     """Return what stands in front of the most of the model's names; several where as many follow each.
 
     >>> wrapper_prefix(["model.fc.weight", "model.fc.bias", "loss.weight"], {"fc.weight", "fc.bias"})
     ['model.']
     """
-    counts = Counter(start for name in names for start in _starts(name) if name[len(start) :] in own)
+    counts = Counter(start for name in names for start in _name_starts(name) if name[len(start) :] in model_names)
     most = max(counts.values(), default=0)
     likely = sorted(start for start, count in counts.items() if count == most)
-    return [""] if "" in likely or 2 * most < len(own) else likely
+    return [""] if "" in likely or 2 * most < len(model_names) else likely
 
 
-def _starts(name: str) -> Iterator[str]:
+def _name_starts(name: str) -> Iterator[str]:
     """Yield the beginnings of a name that end where a part of it does."""
     yield ""
     yield from (name[: place + 1] for place, letter in enumerate(name) if letter == ".")
 
 
-def _parts(name: str) -> set[str]:
+def _name_parts(name: str) -> set[str]:
     return set(name.split("."))
 
 
-def _in_package(name: str, inside: str) -> Path:
+def _find_in_package(name: str, inside: str) -> Path:
     try:
         files = distribution(name).files or []
     except PackageNotFoundError:
@@ -194,18 +200,18 @@ def _in_package(name: str, inside: str) -> Path:
             f"the distribution {name!r} is not installed", where=WHERE, remedy=f"pip install {name}"
         ) from None
     wanted = f"/{inside}" if inside else ""
-    found = [file for file in files if file.suffix in SUFFIXES and f"/{file.as_posix()}".endswith(wanted)]
-    if len(found) != 1:
+    matching = [file for file in files if file.suffix in SUFFIXES and f"/{file.as_posix()}".endswith(wanted)]
+    if len(matching) != 1:
         known = ", ".join(file.as_posix() for file in files if file.suffix in SUFFIXES) or "none"
         raise ModelError(
-            f"expected one weights file in {name}, found {len(found)}",
+            f"expected one weights file in {name}, found {len(matching)}",
             where=WHERE,
             remedy=f'Its weights files: {known}. Name one as "package:{name}:<path>".',
         )
-    return Path(str(found[0].locate()))
+    return Path(str(matching[0].locate()))
 
 
-def _tensors(path: Path) -> State:
+def _read_tensors(path: Path) -> State:
     """Read tensors and nothing else: pickled objects are never loaded."""
     try:
         content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
@@ -247,6 +253,6 @@ def _state_dicts(content: Any, name: str = "") -> dict[str, State]:
     return states
 
 
-def _sha256(path: Path) -> str:
+def _hash_file(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -23,7 +23,7 @@ import pyarrow.parquet
 from rft.data.remarks import Remark
 from rft.data.tables.delimited import delimited_lines, delimited_names, read_delimited, separator_of
 from rft.data.tables.json_rows import is_array, json_lines, json_names, read_json, text_of
-from rft.data.tables.spelling import normal_form, shown
+from rft.data.tables.spelling import normal_form, quote_name
 from rft.errors import DataError, near
 
 NAMED_ROWS = 5
@@ -46,23 +46,23 @@ class Places:
         """The name of the file."""
         return self.path.name
 
-    def where(self, mask: np.ndarray) -> Places:
+    def select_rows(self, mask: np.ndarray) -> Places:
         """Return the places of the rows of a (N,) mask."""
         kept = np.flatnonzero(mask)
         return replace(self, rows=kept if self.rows is None else self.rows[kept])
 
-    def of(self, row: int) -> str:
+    def name_row(self, row: int) -> str:
         """Return where one row stands: ``line 7``."""
-        return self._named([row], 1)
+        return self._name_numbers([row], 1)
 
-    def named(self, mask: np.ndarray) -> str:
+    def name_rows(self, mask: np.ndarray) -> str:
         """Return where the rows of a (N,) mask stand: ``line 7``, or ``3 lines (2, 5, 9)`` with the first of them."""
         rows = np.flatnonzero(mask)
-        return self._named(rows[:NAMED_ROWS].tolist(), len(rows))
+        return self._name_numbers(rows[:NAMED_ROWS].tolist(), len(rows))
 
-    def _named(self, rows: Sequence[int], count: int) -> str:
-        own = rows if self.rows is None else self.rows[rows].tolist()
-        few = ", ".join(str(number) for number in self._numbers(own))
+    def _name_numbers(self, rows: Sequence[int], count: int) -> str:
+        row_numbers = rows if self.rows is None else self.rows[rows].tolist()
+        few = ", ".join(str(number) for number in self._line_numbers(row_numbers))
         return (
             f"{self._word} {few}" if count == 1 else f"{count:,} {self._word}s ({few}{', ...' * (count > len(rows))})"
         )
@@ -78,7 +78,7 @@ class Places:
     def _word(self) -> str:
         return "row" if self._lines is None else "line"
 
-    def _numbers(self, rows: Sequence[int]) -> list[int]:
+    def _line_numbers(self, rows: Sequence[int]) -> list[int]:
         if self._lines is None:
             return [row + 1 for row in rows]
         lines = list(islice(self._lines(self.path), max(rows) + 1))  # looked for when they are asked for, in errors
@@ -101,16 +101,16 @@ class Columns:
     places: Places
     remarks: Sequence[Remark] = ()
 
-    def where(self, mask: np.ndarray) -> Columns:
+    def select_rows(self, mask: np.ndarray) -> Columns:
         """Return the rows of a (N,) mask."""
         texts = {name: column[mask].remove_unused_categories() for name, column in self.texts.items()}
         numbers = {name: column[mask] for name, column in self.numbers.items()}
-        return Columns(texts, numbers, self.places.where(mask), self.remarks)
+        return Columns(texts, numbers, self.places.select_rows(mask), self.remarks)
 
 
 def column_names(path: Path) -> list[str]:
     """Return the names of the columns of a csv, tsv, jsonl or parquet file; raises ``DataError``."""
-    with _naming(path):
+    with _errors_named(path):
         return _NAMES[path.suffix.lower()](path)
 
 
@@ -126,20 +126,20 @@ def read_columns(path: Path, texts: Sequence[str], numbers: Sequence[str]) -> Co
     if not known:
         raise DataError("holds no rows", where=path.name)
     _check_names(path, wanted, known)
-    with _naming(path):
+    with _errors_named(path):
         table = _READERS[path.suffix.lower()](path, list(dict.fromkeys(texts)), list(dict.fromkeys(numbers)))
     if not table.num_rows:
         raise DataError("holds no rows", where=path.name)
     places = Places(path)
     return Columns(
-        {name: _categorical(table[name], name, path.name) for name in dict.fromkeys(texts)},
-        {name: _floats(table[name], name, places) for name in dict.fromkeys(numbers)},
+        {name: _read_categorical(table[name], name, path.name) for name in dict.fromkeys(texts)},
+        {name: _read_floats(table[name], name, places) for name in dict.fromkeys(numbers)},
         places,
         _alike_columns(wanted, known),
     )
 
 
-def coded(codes: np.ndarray, names: Any) -> pd.Categorical:
+def from_codes(codes: np.ndarray, names: Any) -> pd.Categorical:
     """Return (N,) codes of distinct names as a categorical."""
     return pd.Categorical.from_codes(codes, categories=pd.Index(names))
 
@@ -147,14 +147,14 @@ def coded(codes: np.ndarray, names: Any) -> pd.Categorical:
 def _check_names(path: Path, wanted: Sequence[str], known: Sequence[str]) -> None:
     for column in wanted:
         if column not in known:
-            raise DataError(f"has no column {column!r}", where=path.name, remedy=_nearest(path, column, known))
+            raise DataError(f"has no column {column!r}", where=path.name, remedy=_suggest_column(path, column, known))
         if known.count(column) > 1:
             raise DataError(
                 f"has {known.count(column)} columns {column!r}", where=path.name, remedy="Rename all but one."
             )
 
 
-def _nearest(path: Path, column: str, known: Sequence[str]) -> str:
+def _suggest_column(path: Path, column: str, known: Sequence[str]) -> str:
     if len(known) == 1 and path.suffix.lower() in (".csv", ".tsv"):
         for mark, word in ((";", "semicolons"), ("\t", "tabs"), (",", "commas"), ("|", "bars")):
             if mark in known[0] and mark != separator_of(path):
@@ -166,10 +166,12 @@ def _nearest(path: Path, column: str, known: Sequence[str]) -> str:
 def _alike_columns(wanted: Sequence[str], known: Sequence[str]) -> list[Remark]:
     """Return the remark that names columns called almost like one that is read; empty where there are none."""
     others = [name for name in known if name not in wanted]
-    pairs = [(name, other) for name in wanted for other in others if normal_form(name) == normal_form(other)]
+    pairs = [
+        (name, other_name) for name in wanted for other_name in others if normal_form(name) == normal_form(other_name)
+    ]
     if not pairs:
         return []
-    named = "; ".join(f"{shown(name)}, and not {shown(other)}" for name, other in pairs)
+    named = "; ".join(f"{quote_name(name)}, and not {quote_name(other_name)}" for name, other_name in pairs)
     return [
         Remark(
             id="alike_columns",
@@ -182,7 +184,7 @@ def _alike_columns(wanted: Sequence[str], known: Sequence[str]) -> list[Remark]:
     ]
 
 
-class _naming:
+class _errors_named:
     """Turn what readers raise for a bad file into an error that names the file."""
 
     def __init__(self, path: Path) -> None:
@@ -198,8 +200,8 @@ class _naming:
             remedy = "Its path is relative to the config."
             raise DataError("no such file", where=self.path.name, remedy=remedy) from None
         if isinstance(error, UnicodeDecodeError):
-            what = f"line {_first_line_of_another_encoding(self.path)} is no UTF-8"
-            raise DataError(what, where=self.path.name, remedy="Save it as UTF-8.") from None
+            problem = f"line {_first_line_of_another_encoding(self.path)} is no UTF-8"
+            raise DataError(problem, where=self.path.name, remedy="Save it as UTF-8.") from None
         if isinstance(error, (pa.ArrowException, ValueError, OSError, RecursionError)):
             said = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
             raise DataError(f"cannot be read: {said}", where=self.path.name) from None
@@ -229,46 +231,46 @@ _NAMES: dict[str, Callable[[Path], list[str]]] = {
 _READERS = {".csv": read_delimited, ".tsv": read_delimited, ".jsonl": read_json, ".parquet": _read_parquet}
 
 
-def _categorical(column: pa.ChunkedArray, name: str, source: str) -> pd.Categorical:
+def _read_categorical(column: pa.ChunkedArray, name: str, source: str) -> pd.Categorical:
     """Return a column as codes of its distinct values, each read as it stands."""
-    encoded = column if pa.types.is_dictionary(column.type) else _encoded(column, name, source)
+    encoded = column if pa.types.is_dictionary(column.type) else _encode_values(column, name, source)
     whole = encoded.unify_dictionaries().combine_chunks()
     whole = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
-    values = _as_they_stand(whole.dictionary, name, source)
+    values = _read_as_texts(whole.dictionary, name, source)
     codes = whole.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     if len(kept := values.dropna().unique()) == len(values):
-        return coded(codes, kept)
+        return from_codes(codes, kept)
     renumbered = np.append(pd.Index(kept).get_indexer(values), -1)  # an empty cell is missing; the last one is code -1
-    return coded(renumbered[codes], kept)
+    return from_codes(renumbered[codes], kept)
 
 
-def _encoded(column: pa.ChunkedArray, name: str, source: str) -> pa.ChunkedArray:
+def _encode_values(column: pa.ChunkedArray, name: str, source: str) -> pa.ChunkedArray:
     kind = column.type
     if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        what = f"column {name!r} holds {kind}; expected a text or a number in each cell"
-        raise DataError(what, where=source)
+        problem = f"column {name!r} holds {kind}; expected a text or a number in each cell"
+        raise DataError(problem, where=source)
     if pa.types.is_null(kind):
         column = column.cast(pa.string())
     return pc.dictionary_encode(column)
 
 
-def _as_they_stand(values: pa.Array, name: str, source: str) -> pd.Series:
+def _read_as_texts(values: pa.Array, name: str, source: str) -> pd.Series:
     """Return distinct values as texts, None for an empty one."""
     if pa.types.is_integer(values.type):
         values = values.cast(pa.string())
     texts = pd.Series(values.to_pandas(), name=name)
     if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
         return pd.Series([text_of(value, name, "", source) for value in texts.astype(object)], dtype=object)
-    return texts.where(texts != "") if (texts == "").any() else texts
+    return texts.select_rows(texts != "") if (texts == "").any() else texts
 
 
-def _floats(column: pa.ChunkedArray, name: str, places: Places) -> np.ndarray:
+def _read_floats(column: pa.ChunkedArray, name: str, places: Places) -> np.ndarray:
     """Return a column as float64."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         column, kind = column.cast(kind.value_type), kind.value_type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return _parsed(column, name, places)
+        return _parse_numbers(column, name, places)
     if not (
         pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind)
     ):
@@ -276,7 +278,7 @@ def _floats(column: pa.ChunkedArray, name: str, places: Places) -> np.ndarray:
     return column.cast(pa.float64()).to_numpy()
 
 
-def _parsed(column: pa.ChunkedArray, name: str, places: Places) -> np.ndarray:
+def _parse_numbers(column: pa.ChunkedArray, name: str, places: Places) -> np.ndarray:
     """Return texts as numbers; one that is none stops the run, an empty one is NaN."""
     try:
         return pc.if_else(pc.equal(column, ""), None, column).cast(pa.float64()).to_numpy()
@@ -286,5 +288,5 @@ def _parsed(column: pa.ChunkedArray, name: str, places: Places) -> np.ndarray:
         bad = (numbers.isna() & texts.notna() & (texts != "")).to_numpy(bool)
         if not bad.any():
             return numbers.to_numpy(np.float64)  # with blanks around them
-        what = f"column {name!r} holds {texts[int(bad.argmax())]!r} in {places.named(bad)}; expected a number"
-        raise DataError(what, where=places.source) from None
+        problem = f"column {name!r} holds {texts[int(bad.argmax())]!r} in {places.name_rows(bad)}; expected a number"
+        raise DataError(problem, where=places.source) from None

@@ -37,9 +37,9 @@ def separator_of(path: Path) -> str:
 def delimited_names(path: Path) -> list[str]:
     """Return the names in the first line of a file; raises ``DataError`` for a file without any."""
     try:
-        first = next(_scanned(path), None)
+        first = next(_scan_rows(path), None)
     except DataError:  # a stray quote in the first line: as the whole file is read
-        first = next(_rows(path), None)
+        first = next(_read_rows(path), None)
     if first is None:
         raise DataError("is empty", where=path.name)
     if any("\0" in name for name in first[1]):
@@ -54,7 +54,7 @@ def read_delimited(path: Path, texts: Sequence[str], numbers: Sequence[str]) -> 
         DataError: a row with more or fewer cells than the header, or a quote that no reading makes sense of; each with
             its line.
     """
-    if (has_quotes := _holds(path, b'"')) and not _each_line_stands_alone(path):
+    if (has_quotes := _contains_byte(path, b'"')) and not _each_line_stands_alone(path):
         return _read_slowly(path, texts, numbers)
     kinds = {name: pa.dictionary(pa.int32(), pa.string()) for name in texts}
     kinds |= {name: pa.string() for name in numbers}  # so that what is no number can be told by its row
@@ -70,13 +70,13 @@ def read_delimited(path: Path, texts: Sequence[str], numbers: Sequence[str]) -> 
 
 def delimited_lines(path: Path) -> Iterator[int]:
     """Yield the line that each row begins in, from 1 on and without that of the header."""
-    rows = _rows(path)
+    rows = _read_rows(path)
     next(rows, None)
     return (line for line, _ in rows)
 
 
 def _read_slowly(path: Path, texts: Sequence[str], numbers: Sequence[str]) -> pa.Table:
-    rows = _rows(path)
+    rows = _read_rows(path)
     _, names = next(rows)
     wanted = {name: names.index(name) for name in chain(texts, numbers)}
     held: dict[str, list[str | None]] = {name: [] for name in wanted}
@@ -98,16 +98,16 @@ def _check_length(line: int, cells: Sequence[str], names: Sequence[str], path: P
         )
 
 
-def _holds(path: Path, byte: bytes) -> bool:
+def _contains_byte(path: Path, byte: bytes) -> bool:
     with path.open("rb") as stream:
         return any(byte in block for block in iter(lambda: stream.read(BLOCK), b""))
 
 
 def _each_line_stands_alone(path: Path) -> bool:
     """Tell whether every cell in quotes ends in the line that it begins in, and where it should."""
-    if _holds(path, NEVER.encode()):
+    if _contains_byte(path, NEVER.encode()):
         return False
-    pattern = _alone(separator_of(path))
+    pattern = _whole_line_pattern(separator_of(path))
     whole_lines = pyarrow.csv.ParseOptions(delimiter=NEVER, quote_char=False)
     reading = pyarrow.csv.ReadOptions(column_names=["line"], block_size=BLOCK)
     kinds = pyarrow.csv.ConvertOptions(column_types={"line": pa.string()})
@@ -118,13 +118,13 @@ def _each_line_stands_alone(path: Path) -> bool:
         return False
 
 
-def _alone(separator: str) -> str:
+def _whole_line_pattern(separator: str) -> str:
     """Return the pattern of a line of which every cell is whole."""
     cell = rf'(?:"(?:[^"]|"")*"|[^"{separator}][^{separator}]*|)'
     return rf"^{cell}(?:{separator}{cell})*$"
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the lines of a file with their line ends, numbered from 1 on."""
     with path.open(encoding="utf-8-sig", newline="") as stream:
         yield from enumerate(stream, 1)
@@ -134,64 +134,68 @@ def _is_blank(line: str) -> bool:
     return not line.strip(" \r\n")
 
 
-def _bare(line: str) -> str:
+def _strip_line_end(line: str) -> str:
     return line.rstrip("\r\n")
 
 
-def _rows(path: Path) -> Iterator[Row]:
+def _read_rows(path: Path) -> Iterator[Row]:
     """Yield the rows, the header first, by the one reading that makes sense of every quote; raises ``DataError``."""
-    pattern = re.compile(_alone(separator_of(path)))
-    if all(pattern.match(_bare(line)) for _, line in _lines(path)):
-        return _scanned(path)
+    pattern = re.compile(_whole_line_pattern(separator_of(path)))
+    if all(pattern.match(_strip_line_end(line)) for _, line in _numbered_lines(path)):
+        return _scan_rows(path)
     try:
         _check_rows(path)
     except DataError:
         if not _is_regular(path):
             raise
         return _by_line(path, pattern)
-    return _scanned(path)
+    return _scan_rows(path)
 
 
 def _by_line(path: Path, pattern: re.Pattern[str]) -> Iterator[Row]:
     """Yield each line as a row; in a line that is not whole by itself, quotes are text."""
     separator = separator_of(path)
-    for number, line in _lines(path):
-        bare = _bare(line)
+    for number, line in _numbered_lines(path):
+        bare = _strip_line_end(line)
         if _is_blank(line):
             continue
         if pattern.match(bare):
             scanner = _Scanner(separator, path.name)
-            scanner.feed(number, bare, "")
+            scanner.feed_line(number, bare, "")
             yield number, scanner.cells
         else:
-            yield number, [_unquoted(cell) for cell in bare.split(separator)]
+            yield number, [_unquote(cell) for cell in bare.split(separator)]
 
 
-def _unquoted(cell: str) -> str:
+def _unquote(cell: str) -> str:
     return cell[1:-1].replace('""', '"') if re.fullmatch(r'"(?:[^"]|"")*"', cell) else cell
 
 
 def _is_regular(path: Path) -> bool:
     """Tell whether every line has as many separators as the first, one at least, whatever quotes there are."""
     separator = separator_of(path)
-    counts = {line.count(separator) for _, line in _lines(path) if not _is_blank(line)}
+    counts = {line.count(separator) for _, line in _numbered_lines(path) if not _is_blank(line)}
     return len(counts) == 1 and counts.pop() > 0
 
 
 def _check_rows(path: Path) -> None:
     """Raise ``DataError`` where rows in quotes over several lines cannot be what was meant."""
-    rows = _scanned(path)
+    rows = _scan_rows(path)
     _, names = next(rows, (0, []))
     known: list[set[str]] = [set() for _ in names]
     long: list[tuple[int, list[list[str]]]] = []
     separator = separator_of(path)
-    ends = dict(_lines(path)) if names else {}
+    ends = dict(_numbered_lines(path)) if names else {}
     starts = []
     for line, cells in rows:
         _check_length(line, cells, names, path)
         starts.append(line)
     for line, after in zip(starts, [*starts[1:], max(ends, default=0) + 1], strict=True):
-        within = [_bare(ends[number]).split(separator) for number in range(line, after) if not _is_blank(ends[number])]
+        within = [
+            _strip_line_end(ends[number]).split(separator)
+            for number in range(line, after)
+            if not _is_blank(ends[number])
+        ]
         if len(within) > 1:
             long.append((line, within))
         else:
@@ -218,16 +222,16 @@ def _looks_like_rows(lines: Sequence[Sequence[str]], known: Sequence[set[str]]) 
     return repeat or any(values <= elsewhere for values, elsewhere in zip(columns, known, strict=True))
 
 
-def _scanned(path: Path) -> Iterator[Row]:
+def _scan_rows(path: Path) -> Iterator[Row]:
     """Yield the rows as RFC 4180 defines them; raises ``DataError`` for a quote that ends in the middle of a cell."""
     scanner, begin = _Scanner(separator_of(path), path.name), 0
-    for number, line in _lines(path):
+    for number, line in _numbered_lines(path):
         if scanner.opened is None:
             if _is_blank(line):
                 continue
             scanner, begin = _Scanner(separator_of(path), path.name), number
-        bare = _bare(line)
-        scanner.feed(number, bare, line[len(bare) :])
+        bare = _strip_line_end(line)
+        scanner.feed_line(number, bare, line[len(bare) :])
         if scanner.opened is None:
             yield begin, scanner.cells
     if scanner.opened is not None:
@@ -251,21 +255,25 @@ class _Scanner:
     opened: int | None = None
     parts: list[str] = field(default_factory=list)
 
-    def feed(self, number: int, line: str, end: str) -> None:
+    def feed_line(self, number: int, line: str, end: str) -> None:
         """Take in a line, and its end where that is within quotes; raises ``DataError``."""
         place: int | None = 0
         while place is not None:
             if self.opened is None and line.startswith('"', place):
                 self.opened, place = number, place + 1
-            place = self._plain(line, place) if self.opened is None else self._quoted(number, line, place, end)
+            place = (
+                self._read_plain_cell(line, place)
+                if self.opened is None
+                else self._read_quoted_cell(number, line, place, end)
+            )
 
-    def _plain(self, line: str, place: int) -> int | None:
+    def _read_plain_cell(self, line: str, place: int) -> int | None:
         """Add the cell that begins at a place; return where the next one begins."""
-        found = line.find(self.separator, place)
-        self.cells.append(line[place:] if found < 0 else line[place:found])
-        return None if found < 0 else found + 1
+        end_of_cell = line.find(self.separator, place)
+        self.cells.append(line[place:] if end_of_cell < 0 else line[place:end_of_cell])
+        return None if end_of_cell < 0 else end_of_cell + 1
 
-    def _quoted(self, number: int, line: str, place: int, end: str) -> int | None:
+    def _read_quoted_cell(self, number: int, line: str, place: int, end: str) -> int | None:
         """Add what is within quotes from a place on; return where the next cell begins."""
         while (closing := line.find('"', place)) >= 0 and line.startswith('"', closing + 1):
             self.parts.append(line[place : closing + 1])

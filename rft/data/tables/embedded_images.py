@@ -27,7 +27,7 @@ def embedded_pictures(path: Path, column: str) -> list[Picture | None] | None:
         return None
     pictures: list[Picture | None] = []
     for chunk in cells.chunks:
-        content, paths = (_child(chunk, name) for name in ("bytes", "path"))
+        content, paths = (_child_part(chunk, name) for name in ("bytes", "path"))
         for row in range(len(chunk)):
             file = paths[row].as_py() if paths is not None else None
             if content is not None and content[row].is_valid:
@@ -44,7 +44,7 @@ def _holds_bytes(kind: pa.DataType) -> bool:
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
-def _child(chunk: pa.Array, name: str) -> pa.Array | None:
+def _child_part(chunk: pa.Array, name: str) -> pa.Array | None:
     """Return a part of cells with parts; of plain bytes, these; None where there is no such part."""
     if not pa.types.is_struct(chunk.type):
         return chunk if name == "bytes" else None

@@ -53,14 +53,14 @@ def read_examples(path: Path, columns: Mapping[str, str], required: Collection[s
         if name in values and (empty := values[name].codes < 0).any():
             remedy = 'Remove such rows, or set data.on_error = "skip" to count them.'
             raise DataError(
-                f"column {columns[name]!r} is empty in {held.places.named(empty)}",
+                f"column {columns[name]!r} is empty in {held.places.name_rows(empty)}",
                 where=path.name,
                 remedy=remedy if skipped and name == "item" else None,
             )
     for name, column in values.items():
         if name.startswith(GROUP):
             check_levels(name.removeprefix(GROUP), len(column.categories), path.name)
-    table = pd.DataFrame({name: _objects(column) for name, column in values.items()})
+    table = pd.DataFrame({name: _to_objects(column) for name, column in values.items()})
     return Examples(table, values, held.places, held.remarks)
 
 
@@ -74,7 +74,7 @@ def check_levels(attribute: str, n: int, source: str) -> None:
         )
 
 
-def _objects(values: pd.Categorical) -> pd.Series:
+def _to_objects(values: pd.Categorical) -> pd.Series:
     names = np.empty(len(values.categories) + 1, object)  # the last one, None, is that of code -1
     names[:-1] = values.categories
     return pd.Series(names[values.codes], dtype="object")

@@ -30,11 +30,11 @@ def read_json(path: Path, texts: Sequence[str], numbers: Sequence[str]) -> pa.Ta
     names, blocks, rows = [*texts, *numbers], [], json_objects(path)
     while block := list(islice(rows, BLOCK)):
         held = {name: [text_of(row.get(name), name, place, path.name) for place, row in block] for name in names}
-        blocks.append(pa.table({name: _strings(column) for name, column in held.items()}))
+        blocks.append(pa.table({name: _to_strings(column) for name, column in held.items()}))
     return pa.concat_tables(blocks) if blocks else pa.table({name: [] for name in names})
 
 
-def _strings(cells: list[str | None]) -> pa.Array:
+def _to_strings(cells: list[str | None]) -> pa.Array:
     try:
         return pa.array(cells, pa.string())
     except UnicodeEncodeError:  # JSON can escape half of a pair, which is no character
@@ -65,7 +65,7 @@ def json_objects(path: Path) -> Iterator[Object]:
     Raises:
         DataError: no JSON, no object, or a key that stands twice; with the line.
     """
-    for place, content in _elements(path):
+    for place, content in _read_elements(path):
         if not isinstance(content, dict):
             raise DataError(
                 f"holds {type(content).__name__}; expected an object with a key a column",
@@ -80,18 +80,18 @@ def json_lines(path: Path) -> Iterator[int]:
         yield from (number for number, line in enumerate(stream, 1) if line.strip())
 
 
-def _elements(path: Path) -> Iterator[tuple[str, Any]]:
+def _read_elements(path: Path) -> Iterator[tuple[str, Any]]:
     if is_array(path):
-        whole = _parsed(path.read_text(encoding="utf-8-sig"), path.name, 1)
+        whole = _parse_json(path.read_text(encoding="utf-8-sig"), path.name, 1)
         yield from ((f"row {number}", content) for number, content in enumerate(whole, 1))
         return
     with path.open(encoding="utf-8-sig", newline="\n") as stream:
         for number, line in enumerate(stream, 1):
             if line.strip():
-                yield f"line {number}", _parsed(line.rstrip("\r\n"), path.name, number)
+                yield f"line {number}", _parse_json(line.rstrip("\r\n"), path.name, number)
 
 
-def _parsed(text: str, source: str, first: int) -> Any:
+def _parse_json(text: str, source: str, first: int) -> Any:
     """Return what a text of JSON holds that begins in a line of a file; raises ``DataError`` with the line."""
     try:
         return json.loads(text, object_pairs_hook=_without_doubles)

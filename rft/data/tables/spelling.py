@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rft.data.remarks import Remark, listed
+from rft.data.remarks import Remark, join_names
 
 # What people and programs write where a value is missing; compared as ``normal_form`` gives it.
 MISSING = {
@@ -47,7 +47,7 @@ def normal_form(name: str) -> str:
     return plain if number is None else f"{number[1]}{number[2]}" + (f".{number[3]}" if number[3] else "")
 
 
-def alike(names: pd.Index | Sequence[str]) -> list[tuple[str, ...]]:
+def find_alike(names: pd.Index | Sequence[str]) -> list[tuple[str, ...]]:
     """Return the sets of two or more distinct names that have one normal form, each sorted."""
     distinct = pd.Index(names)
     texts = pa.array(distinct, pa.string())
@@ -79,7 +79,7 @@ def _normal_forms(texts: pa.Array) -> pa.Array:
 _POINT = r"^(-?[0-9]+)\.$"  # what the rewriting of a whole number leaves
 
 
-def shown(name: str) -> str:
+def quote_name(name: str) -> str:
     """Return a name in quotes, with escapes for what a reader could not see or tell apart."""
     return repr(name) if unicodedata.normalize("NFC", name) == name else ascii(name)
 
@@ -88,37 +88,39 @@ def spelling_remarks(
     labels: pd.Categorical, groups: Mapping[str, pd.Categorical], units: pd.Categorical | None
 ) -> Iterator[Remark]:
     """Yield what is unusual about the values of labels, groups and units; ``(N,)`` each, a missing one has code -1."""
-    yield from _alike(labels, "alike_labels", "labels", "classes")
+    yield from _alike_remark(labels, "alike_labels", "labels", "classes")
     for attribute, values in groups.items():
-        yield from _alike(values, f"alike_groups.{attribute}", f"groups by {attribute}", "groups")
+        yield from _alike_remark(values, f"alike_groups.{attribute}", f"groups by {attribute}", "groups")
     if units is not None:
         yield from _alike_units(units)
-    yield from _missing(labels, "missing_labels", "labels", "a class", _WRITTEN_BY_PROGRAMS)
+    yield from _missing_remark(labels, "missing_labels", "labels", "a class", _WRITTEN_BY_PROGRAMS)
     for attribute, values in groups.items():
-        yield from _missing(values, f"missing_spellings.{attribute}", f"groups by {attribute}", "a group", MISSING)
+        yield from _missing_remark(
+            values, f"missing_spellings.{attribute}", f"groups by {attribute}", "a group", MISSING
+        )
     if units is not None:
-        yield from _missing(units, "missing_units", "units", "one unit", MISSING)
+        yield from _missing_remark(units, "missing_units", "units", "one unit", MISSING)
 
 
-def _alike(values: pd.Categorical, id: str, what: str, read_as: str) -> Iterator[Remark]:
-    sets = alike(values.categories)
+def _alike_remark(values: pd.Categorical, id: str, kind: str, read_as: str) -> Iterator[Remark]:
+    sets = find_alike(values.categories)
     if sets:
-        named = "; ".join(listed([shown(name) for name in names]) for names in sets[:20])
+        named = "; ".join(join_names([quote_name(name) for name in names]) for names in sets[:20])
         more = f"; and {len(sets) - 20} more" if len(sets) > 20 else ""
         yield Remark(
             id=id,
-            title=f"{what[0].upper()}{what[1:]} that differ only in spelling",
+            title=f"{kind[0].upper()}{kind[1:]} that differ only in spelling",
             value=len(sets),
             unit="names",
             n=len(values.categories),
-            description=f"These {what} differ only in blanks, case, Unicode form or the way that a number is written, "
+            description=f"These {kind} differ only in blanks, case, Unicode form or the way that a number is written, "
             "and "
             f"were read as {read_as} of their own: {named}{more}.",
         )
 
 
 def _alike_units(units: pd.Categorical) -> Iterator[Remark]:
-    sets = alike(units.categories)
+    sets = find_alike(units.categories)
     if sets:
         yield Remark(
             id="alike_units",
@@ -129,24 +131,24 @@ def _alike_units(units: pd.Categorical) -> Iterator[Remark]:
             description=f"{len(sets)} names of units were written in several ways, which differ only in blanks, case, "
             "Unicode form or the way that a number is written, and were read as units of their own: the rows of one "
             "person may then lie in two splits and count as two people's.",
-            names=[" and ".join(shown(name) for name in names) for names in sets],
+            names=[" and ".join(quote_name(name) for name in names) for names in sets],
         )
 
 
-def _missing(values: pd.Categorical, id: str, what: str, read_as: str, spellings: set[str]) -> Iterator[Remark]:
+def _missing_remark(values: pd.Categorical, id: str, kind: str, read_as: str, spellings: set[str]) -> Iterator[Remark]:
     texts = pa.array(values.categories, pa.string())
-    found = texts.filter(pc.is_in(_normal_forms(texts), pa.array(sorted(spellings)))).to_pylist()
-    if found:
-        codes = values.categories.get_indexer(pd.Index(found))
+    matching = texts.filter(pc.is_in(_normal_forms(texts), pa.array(sorted(spellings)))).to_pylist()
+    if matching:
+        codes = values.categories.get_indexer(pd.Index(matching))
         count = int(np.isin(values.codes, codes).sum())
         yield Remark(
             id=id,
-            title=f"{what[0].upper()}{what[1:]} that may stand for a missing value",
+            title=f"{kind[0].upper()}{kind[1:]} that may stand for a missing value",
             value=count,
             unit="examples",
             n=len(values),
-            description=f"{listed([shown(name) for name in found])} among the {what} usually stand for a missing "
-            "value, "
+            description=f"{join_names([quote_name(name) for name in matching])} among the {kind} usually stand for a "
+            "missing value, "
             f"and were read as {read_as} like any other. Leave a cell empty where a value is missing.",
             counts_values=True,
         )

@@ -15,9 +15,9 @@ from rft.config.loader import LoadedConfig
 from rft.data import Dataset, Inputs
 from rft.errors import ModelError
 from rft.features import Store
-from rft.features.extract import extract
+from rft.features.extract import extract_features
 from rft.models.external import LoadedExternal, check_finite, check_outputs
-from rft.models.external import load as load_external
+from rft.models.external import load_external as load_external
 from rft.pipeline.targets.audited import build_audited_model
 from rft.pipeline.targets.prediction_table import tabulate_predictions
 from rft.plugins import AuditedModel
@@ -41,7 +41,7 @@ def load_external_target(settings: LoadedConfig, dataset: Dataset, device: str, 
         model_config, settings.folder, dataset.classes, modality=core.data.modality, device=device, offline=offline
     )
     sha256 = hash_tensors(loaded.classifier.state_dict())
-    inputs = loaded.preparation.inputs(dataset.splits, core.data, core.seed)
+    inputs = loaded.preprocessing.inputs(dataset.splits, core.data, core.seed)
     logits = _predict_logits(loaded, inputs, dataset, device, model_config.memory_bytes)
     check_outputs(torch.cat(list(logits.values())), model_config.outputs, loaded.where)
     _check_unchanged(loaded, sha256)
@@ -51,7 +51,7 @@ def load_external_target(settings: LoadedConfig, dataset: Dataset, device: str, 
         tabulate_predictions(dataset, lambda split: logits[split].double().softmax(dim=1).numpy()),
         modality=core.data.modality,
         training=Training(mode="external"),
-        preprocessing=loaded.preparation.facts(),
+        preprocessing=loaded.preprocessing.facts(),
         revision=loaded.revision,
         model_sha256=sha256,
     )
@@ -92,6 +92,6 @@ def _predict_logits(
     with TemporaryDirectory(prefix="rft-") as folder:
         store = Store(Path(folder), "logits")
         for name, split in dataset.splits.items():
-            features = extract(prefix, inputs, split, store, device=device, precision="float32", memory=memory)
+            features = extract_features(prefix, inputs, split, store, device=device, precision="float32", memory=memory)
             logits[name] = features.batch(range(len(split)))["features"]
     return logits

@@ -13,7 +13,7 @@ from rft.config.loader import LoadedConfig
 from rft.data import Dataset
 from rft.features import Features
 from rft.features.embeddings import Embeddings
-from rft.features.pipeline import pooled, sample_of
+from rft.features.pipeline import pooled_features, sample_split
 from rft.models.saved import write_model
 from rft.pipeline.targets.audited import build_audited_model
 from rft.pipeline.targets.partitioned import PartitionedBackbone, partition_backbone
@@ -40,11 +40,11 @@ def fine_tune(
         RftError: for anything that the user can mend.
     """
     partition = partition_backbone(settings, len(dataset.classes), device, offline=offline)
-    inputs = partition.backbone.preparation.inputs(dataset.splits, settings.core.data, settings.core.seed)
-    company = partition.measure_company() if trainer.apart else None
-    alone = company is not None and company.alone
+    inputs = partition.backbone.preprocessing.inputs(dataset.splits, settings.core.data, settings.core.seed)
+    batch_dependence = partition.measure_batch_dependence() if trainer.needs_independent_examples else None
+    alone = batch_dependence is not None and batch_dependence.alone
     features = partition.extract_features(inputs, dataset.splits, alone=alone)
-    task = build_task(partition, dataset, features["train"], company)
+    task = build_task(partition, dataset, features["train"], batch_dependence)
     run = run_training(trainer, task, settings.core.seed, cached=partition.cut.cached)
     return replace(_describe_target(partition, dataset, features, run), inputs=inputs)
 
@@ -111,10 +111,10 @@ def _embed_training_sample(
     """
     core, train = settings.core, dataset.splits["train"]
     precision = "float32" if precision == "int8" else precision
-    sample = sample_of(train, core.seed)
+    sample = sample_split(train, core.seed)
     untrained = None
     if core.network.weights != "random":
         random_backbone = untrained_like(backbone, core.network, settings.folder, core.seed)
-        untrained = pooled(core, random_backbone, sample, device, precision)
-    pretrained = pooled(core, backbone, sample, device, precision)
+        untrained = pooled_features(core, random_backbone, sample, device, precision)
+    pretrained = pooled_features(core, backbone, sample, device, precision)
     return Embeddings(pretrained, untrained, sample.labels, sample.units, sample.groups, len(train))

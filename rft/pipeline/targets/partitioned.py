@@ -10,19 +10,19 @@ from pathlib import Path
 
 from rft.backbones.classifier import Classifier, hash_tensors
 from rft.backbones.load import LoadedBackbone
-from rft.backbones.load import load as load_backbone
-from rft.backbones.partition.cut import Cut, behind, cut
+from rft.backbones.load import load_backbone as load_backbone
+from rft.backbones.partition.cut import Cut, cut_classifier, modules_behind
 from rft.backbones.partition.lora import add_adapters
 from rft.backbones.partition.quantization import round_frozen_part
 from rft.backbones.partition.replay import Prefix
 from rft.config.loader import LoadedConfig
 from rft.config.schema import stored_backbone
 from rft.data import Inputs
-from rft.data.text import Tokenisation
+from rft.data.text import TextPreprocessing
 from rft.features import Features
-from rft.features.batch_independence import Company, measure_company
+from rft.features.batch_independence import BatchDependence, measure_batch_dependence
 from rft.features.extract import choose_precision
-from rft.features.pipeline import features_of
+from rft.features.pipeline import split_features
 from rft.records import Backbone, Split
 
 
@@ -50,13 +50,13 @@ class PartitionedBackbone:
     device: str
     precision: str
 
-    def measure_company(self) -> Company | None:
-        """Return what company does to the features; None where nothing is frozen."""
+    def measure_batch_dependence(self) -> BatchDependence | None:
+        """Return what batch_dependence does to the features; None where nothing is frozen."""
         if self.prefix is None:
             return None
-        preparation = self.backbone.preparation
-        tokens = preparation.max_length if isinstance(preparation, Tokenisation) else None
-        return measure_company(
+        preprocessing = self.backbone.preprocessing
+        tokens = preprocessing.max_length if isinstance(preprocessing, TextPreprocessing) else None
+        return measure_batch_dependence(
             self.prefix, self.backbone.example, tokens=tokens, device=self.device, precision=self.precision
         )
 
@@ -68,7 +68,7 @@ class PartitionedBackbone:
             splits: what the frozen part is run over.
             alone: run each example by itself.
         """
-        return features_of(
+        return split_features(
             self.settings.core,
             self.backbone,
             self.prefix,
@@ -82,7 +82,7 @@ class PartitionedBackbone:
 
     def hash_frozen_part(self) -> str:
         """Hash what training must leave as it is, as it is now, in the prefix that ran where that has it."""
-        frozen = self.cut.frozen()
+        frozen = self.cut.frozen_tensors()
         # A prefix in 8 bits has other tensors than the model; what it was made from is in the model still.
         if self.prefix is not None and self.precision != "int8":
             frozen |= {name: tensor for name, tensor in self.prefix.tensors().items() if name in frozen}
@@ -97,7 +97,7 @@ class PartitionedBackbone:
             self.settings.core.network.model_dump(mode="json", exclude={"memory"}),
             hash_tensors(self.cut.classifier.state_dict()),
             self.backbone.identity,
-            self.backbone.preparation.facts(),
+            self.backbone.preprocessing.facts(),
             self.cut.freeze,
             sorted(self.cut.trained),
         ]
@@ -119,7 +119,7 @@ class PartitionedBackbone:
             trainable_parameters=trained,
             frozen_sha256_before=self.frozen_sha256,
             frozen_sha256_after=self.hash_frozen_part(),
-            preprocessing=self.backbone.preparation.facts(),
+            preprocessing=self.backbone.preprocessing.facts(),
             precision=self.precision,
             rounded_layers=self.rounded_layers,
         )
@@ -155,7 +155,7 @@ def _cut_backbone(settings: LoadedConfig, backbone: LoadedBackbone, class_count:
     classifier = backbone.classifier(class_count, model_config.row_norm, core.seed)
     if model_config.tune == "lora":
         add_adapters(classifier, model_config.lora, _adapted_modules(settings, classifier, backbone), core.seed)
-    parts = cut(classifier, model_config.frozen, model_config.tune, backbone.example)
+    parts = cut_classifier(classifier, model_config.frozen, model_config.tune, backbone.example)
     if not parts.cached:
         return parts
     # Weights in 8 bits are rounded in the model itself, which then computes in float32.
@@ -166,7 +166,7 @@ def _cut_backbone(settings: LoadedConfig, backbone: LoadedBackbone, class_count:
 def _adapted_modules(settings: LoadedConfig, classifier: Classifier, backbone: LoadedBackbone) -> frozenset[str] | None:
     """Return the names of the modules behind the cut, which adapters may be added to; None: all of them."""
     frozen = settings.core.network.frozen
-    return None if frozen == "none" else behind(classifier, frozen, backbone.example)
+    return None if frozen == "none" else modules_behind(classifier, frozen, backbone.example)
 
 
 def _frozen_prefix(

@@ -14,7 +14,7 @@ from rft.config.schema import Config
 from rft.data import Dataset
 from rft.errors import ConfigError, near
 from rft.features import Features
-from rft.features.batch_independence import Company
+from rft.features.batch_independence import BatchDependence
 from rft.pipeline.targets.partitioned import PartitionedBackbone
 from rft.records import Split, Training
 from rft.training import Fit, Job, Population, Recipe, Task, Trainer
@@ -22,14 +22,16 @@ from rft.training import Fit, Job, Population, Recipe, Task, Trainer
 log = logging.getLogger("rft")
 
 
-def build_task(partition: PartitionedBackbone, dataset: Dataset, features: Features, company: Company | None) -> Task:
+def build_task(
+    partition: PartitionedBackbone, dataset: Dataset, features: Features, batch_dependence: BatchDependence | None
+) -> Task:
     """Return what is trained on the features of the training split, and how.
 
     Args:
         partition: the backbone, cut.
         dataset: its ``train`` split is what is trained on.
         features: of that split, one row an example (and view).
-        company: what company did to the features; None where nobody measured it.
+        batch_dependence: what batch_dependence did to the features; None where nobody measured it.
     """
     core, train = partition.settings.core, dataset.splits["train"]
     population = _population(partition, train)
@@ -44,7 +46,7 @@ def build_task(partition: PartitionedBackbone, dataset: Dataset, features: Featu
         precision="bfloat16" if in_bfloat16 else "float32",
         class_weights=_class_weights(core, dataset.classes),
         population=population,
-        company=company,
+        batch_dependence=batch_dependence,
         network="" if population is None else partition.hash_origin(),
     )
 

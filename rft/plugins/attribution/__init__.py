@@ -13,29 +13,29 @@ from rft.records import Section
 Method = Literal["gradcam", "integrated_gradients"]
 
 
-class Suspect(Options):
-    """What the model may rely on although it should not: one ``[[attribution.suspect]]`` table.
+class Shortcut(Options):
+    """What the model may rely on although it should not: one ``[[attribution.shortcut]]`` table.
 
-    A suspect is either a region of pictures or words of texts.
+    A shortcut is either a region of pictures or words of texts.
 
     Attributes:
-        name: letters, digits, ``_`` and ``-``; the finding is ``attribution.suspect.<name>``.
+        name: letters, digits, ``_`` and ``-``; the finding is ``attribution.shortcut.<name>``.
         region: left, top, right, bottom as shares of the picture as the model sees it, after resizing and cropping.
         tokens: words or phrases of texts, found whole and in any case.
-        pairs: largest number of pairs of images between which the region is swapped, or of texts whose words are
+        max_pairs: largest number of pairs of images between which the region is swapped, or of texts whose words are
             replaced.
-        floor: smallest share of flipped predictions that matters.
+        min_flip_rate: smallest share of flipped predictions that matters.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
     region: Annotated[list[float] | None, PICTURES] = None
     tokens: Annotated[list[str] | None, Field(min_length=1), TEXTS] = None
-    pairs: int = Field(default=200, ge=10)
-    floor: float = Field(default=0.05, ge=0, lt=1)
+    max_pairs: int = Field(default=200, ge=10)
+    min_flip_rate: float = Field(default=0.05, ge=0, lt=1)
 
     @field_validator("region")
     @classmethod
-    def _inside(cls, region: list[float] | None) -> list[float] | None:
+    def _check_region(cls, region: list[float] | None) -> list[float] | None:
         if region is None:
             return None
         if len(region) != 4:
@@ -47,13 +47,13 @@ class Suspect(Options):
 
     @field_validator("tokens")
     @classmethod
-    def _written(cls, tokens: list[str] | None) -> list[str] | None:
+    def _check_tokens(cls, tokens: list[str] | None) -> list[str] | None:
         if any(not token or token != token.strip() for token in tokens or ()):
             raise ValueError("expected words without blanks around them, and none that is empty")
         return tokens
 
     @model_validator(mode="after")
-    def _one_kind(self) -> Suspect:
+    def _one_kind(self) -> Shortcut:
         if (self.region is None) == (self.tokens is None):
             raise ValueError("expected either region (of pictures) or tokens (of texts)")
         return self
@@ -66,7 +66,7 @@ class AttributionOptions(Options):
         samples: number of test examples that are explained, capped at the size of the test split.
         methods: which attributions are made; None makes those that suit the modality.
         max_steps: largest number of gradients that integrated gradients may spend on one example.
-        suspect: regions or words to be judged by intervention.
+        shortcut: regions or words to be judged by intervention.
     """
 
     samples: Annotated[int, Field(ge=1), EXAMPLES] = 12
@@ -80,7 +80,7 @@ class AttributionOptions(Options):
         ),
     ] = None
     max_steps: Annotated[int, Field(ge=16), EXAMPLES] = 256
-    suspect: Annotated[list[Suspect], EXAMPLES] = Field(default=[])
+    shortcut: Annotated[list[Shortcut], EXAMPLES] = Field(default=[])
 
     @model_validator(mode="after")
     def _steps_are_taken(self) -> AttributionOptions:
@@ -90,22 +90,22 @@ class AttributionOptions(Options):
 
     @field_validator("methods")
     @classmethod
-    def _once(cls, methods: list[Method] | None) -> list[Method] | None:
+    def _check_methods_distinct(cls, methods: list[Method] | None) -> list[Method] | None:
         if methods is not None and len(set(methods)) < len(methods):
             raise ValueError("a method is named twice")
         return methods
 
-    @field_validator("suspect")
+    @field_validator("shortcut")
     @classmethod
-    def _distinct(cls, suspects: list[Suspect]) -> list[Suspect]:
-        names = [suspect.name for suspect in suspects]
+    def _check_names_distinct(cls, shortcuts: list[Shortcut]) -> list[Shortcut]:
+        names = [shortcut.name for shortcut in shortcuts]
         if len(set(names)) < len(names):
-            raise ValueError("two suspects have the same name")
-        return suspects
+            raise ValueError("two shortcuts have the same name")
+        return shortcuts
 
 
 class Attribution(Plugin[AttributionOptions]):
-    """GradCAM and integrated gradients through Captum, held against checks, and suspects judged by intervention."""
+    """GradCAM and integrated gradients through Captum, held against checks, and shortcuts judged by intervention."""
 
     name = "attribution"
     requires = ("captum",)

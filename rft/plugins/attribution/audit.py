@@ -10,7 +10,7 @@ from rft.plugins.attribution.network import Network
 from rft.plugins.attribution.texts import section as texts
 from rft.records import Section
 
-SECTIONS = {"image": images.section, "text": texts.section}
+SECTIONS = {"image": images.build_section, "text": texts.build_section}
 
 
 def audit(audited: AuditedModel, options: AttributionOptions) -> Section:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from rft.plugins.attribution.modality_words import NAMES
+from rft.plugins.attribution.modality_words import METHOD_NAMES
 from rft.records import Columns, list_columns
 
-_METHODS = {"method": NAMES}
+_METHODS = {"method": METHOD_NAMES}
 
 COLUMNS: dict[str, Columns] = {
-    "suspects": list_columns(
+    "shortcuts": list_columns(
         {
             "name": "key",
-            "arm": "key",
+            "condition": "key",
             "flip_share": "estimate",
             "low": "low",
             "high": "high",

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from rft.plugins.attribution import Suspect
+from rft.plugins.attribution import Shortcut
 from rft.plugins.attribution.interventions import Intervention
-from rft.plugins.attribution.modality_words import NAMES, SuspectWording, Wording
+from rft.plugins.attribution.modality_words import METHOD_NAMES, ShortcutWording, Wording
 from rft.plugins.attribution.path import TOLERANCE, Completeness
 from rft.records import Finding, not_measured
 from rft.references import SAMEK, SUNDARARAJAN
@@ -16,12 +16,12 @@ from rft.stats import multiplicity
 from rft.stats.intervals import clopper_pearson_interval, mean_interval
 
 
-def failed_maps(method: str, sound: np.ndarray, words: Wording) -> Finding:
+def failed_maps_finding(method: str, sound: np.ndarray, words: Wording) -> Finding:
     """Return how many attributions failed the checks, of (N,) ``sound`` or not: a count, so exact."""
     failed = int((~sound).sum())
     return Finding(
         id=f"attribution.failed_maps.{method}",
-        title=f"Unusable {words.maps}: {NAMES[method]}",
+        title=f"Unusable {words.maps}: {METHOD_NAMES[method]}",
         status="warn" if failed else "info",
         value=failed,
         unit=words.many,
@@ -33,13 +33,13 @@ def failed_maps(method: str, sound: np.ndarray, words: Wording) -> Finding:
     )
 
 
-def completeness(examples: Sequence[Completeness], words: Wording) -> Iterator[Finding]:
+def completeness_findings(examples: Sequence[Completeness], words: Wording) -> Iterator[Finding]:
     """Yield the largest completeness error of integrated gradients, and how many examples have none."""
     id, title = "attribution.completeness", "Largest completeness error of integrated gradients"
     description = (
         f"Attributions should sum to what the prediction gained over {words.baseline}; this is how far off they are."
     )
-    errors = [each.error for each in examples if each.error is not None]
+    errors = [example.error for example in examples if example.error is not None]
     if errors:
         yield Finding(
             id=id,
@@ -70,7 +70,7 @@ def completeness(examples: Sequence[Completeness], words: Wording) -> Iterator[F
     )
 
 
-def deletion(method: str, gain: np.ndarray, units: np.ndarray | None, words: Wording) -> Finding:
+def deletion_finding(method: str, gain: np.ndarray, units: np.ndarray | None, words: Wording) -> Finding:
     """Return the mean of the deletion test.
 
     Args:
@@ -100,7 +100,7 @@ def deletion(method: str, gain: np.ndarray, units: np.ndarray | None, words: Wor
     )
 
 
-def unmade(reasons: Mapping[str, str], words: Wording) -> Iterator[Finding]:
+def unavailable_methods(reasons: Mapping[str, str], words: Wording) -> Iterator[Finding]:
     """Yield ``not_measured`` for the methods that gave no attributions."""
     for method, reason in reasons.items():
         id, title, description = _deletion_words(method, words)
@@ -111,46 +111,48 @@ def _deletion_words(method: str, words: Wording) -> tuple[str, str, str]:
     by_map, by_chance = words.deleted
     return (
         f"attribution.deletion.{method}",
-        f"Deletion test: {NAMES[method]}",
+        f"Deletion test: {METHOD_NAMES[method]}",
         f"How much more the predicted class loses when {by_map} than when {by_chance}; at 0 or below the {words.maps} "
         "mark no more than chance.",
     )
 
 
-def suspect(each: Suspect, intervention: Intervention, words: SuspectWording) -> Finding:
-    """Return the verdict on a suspect.
+def judge_shortcut(shortcut: Shortcut, intervention: Intervention, words: ShortcutWording) -> Finding:
+    """Return the verdict on a shortcut.
 
     It is ``warn`` when two things are sure: more predictions flip than in the control, and a larger share than the
-    suspect's floor.
+    shortcut's floor.
     """
-    id = f"attribution.suspect.{each.name}"
-    arm, control = intervention.suspect, intervention.control
-    if arm.interval is None or not intervention.enough:
-        return not_measured(id, words.title, words.few, words.description, n=min(arm.n, control.n))
-    excess = intervention.excess()
-    relies = excess.low > 0 and arm.interval.low > each.floor
+    id = f"attribution.shortcut.{shortcut.name}"
+    condition, control = intervention.shortcut, intervention.control
+    if condition.interval is None or not intervention.enough:
+        return not_measured(id, words.title, words.few, words.description, n=min(condition.n, control.n))
+    excess = intervention.excess_interval()
+    relies = excess.low > 0 and condition.interval.low > shortcut.min_flip_rate
     return Finding(
         id=id,
         title=words.title,
         status="warn" if relies else "info",
-        value=arm.share,
+        value=condition.share,
         unit="fraction",
-        interval=arm.interval,
-        adjusted=multiplicity.adjust_interval(lambda level: clopper_pearson_interval(arm.flips, arm.n, level=level)),
-        n=arm.n,
+        interval=condition.interval,
+        adjusted=multiplicity.adjust_interval(
+            lambda level: clopper_pearson_interval(condition.flips, condition.n, level=level)
+        ),
+        n=condition.n,
         description=words.description,
         caveats=f"{words.control} {control.flips} of {control.n} change; the excess is "
         f"{excess.low:.3f} to {excess.high:.3f} ({excess.method}). It counts as reliance when the excess lies above 0 "
-        f"and the share above {each.floor:g}. {words.caveat}",
+        f"and the share above {shortcut.min_flip_rate:g}. {words.caveat}",
     )
 
 
-def unsuited(each: Suspect, many: str) -> Finding:
-    """Return ``not_measured`` for a suspect of another modality: a region of texts, words of images."""
-    named, wanted = ("a region", "tokens = [...]") if each.region else ("words", "region = [...]")
+def unsuited_shortcut(shortcut: Shortcut, many: str) -> Finding:
+    """Return ``not_measured`` for a shortcut of another modality: a region of texts, words of images."""
+    named, wanted = ("a region", "tokens = [...]") if shortcut.region else ("words", "region = [...]")
     return not_measured(
-        f"attribution.suspect.{each.name}",
-        f"Reliance on the suspect {each.name}",
-        f"the suspect names {named}, and the examples are {many}, whose suspects are named with {wanted}",
+        f"attribution.shortcut.{shortcut.name}",
+        f"Reliance on the shortcut {shortcut.name}",
+        f"the shortcut names {named}, and the examples are {many}, whose shortcuts are named with {wanted}",
         "Share of predictions that change when what is suspected is taken away.",
     )

@@ -10,13 +10,13 @@ import numpy as np
 from rft.records import Figure, Interval, Row, Table
 from rft.stats.intervals import newcombe_difference, wilson_interval
 
-FEWEST = 10  # examples of an arm
-DELETED = 0.2  # share of a picture or text that the deletion test takes away
-CONTROLS = 3  # random deletions an example
+MIN_EXAMPLES_PER_CONDITION = 10  # examples of a condition
+DELETED_SHARE = 0.2  # share of a picture or text that the deletion test takes away
+RANDOM_CONTROLS = 3  # random deletions an example
 
 
 @dataclass(frozen=True)
-class Arm:
+class Condition:
     """One kind of change: of ``n`` examples that were changed so, ``flips`` got another prediction."""
 
     name: str
@@ -37,30 +37,30 @@ class Intervention:
     """What the changes did.
 
     Attributes:
-        suspect: what is suspected was changed.
+        shortcut: what the model may rely on was changed.
         control: the same change where it should not matter; how that is made is told by who makes it.
         elsewhere: a further comparison, which decides nothing; None where there is none.
     """
 
-    suspect: Arm
-    control: Arm
-    elsewhere: Arm | None = None
+    shortcut: Condition
+    control: Condition
+    elsewhere: Condition | None = None
 
     @property
-    def arms(self) -> tuple[Arm, ...]:
-        return tuple(arm for arm in (self.suspect, self.control, self.elsewhere) if arm is not None)
+    def conditions(self) -> tuple[Condition, ...]:
+        return tuple(condition for condition in (self.shortcut, self.control, self.elsewhere) if condition is not None)
 
     @property
     def enough(self) -> bool:
-        return min(self.suspect.n, self.control.n) >= FEWEST
+        return min(self.shortcut.n, self.control.n) >= MIN_EXAMPLES_PER_CONDITION
 
-    def excess(self) -> Interval:
+    def excess_interval(self) -> Interval:
         """Return the interval of the share of flips beyond the control.
 
-        The arms share most of their examples, which makes their difference steadier than this interval for independent
-        arms takes it to be.
+        The conditions share most of their examples, which makes their difference steadier than this interval for
+        independent conditions takes it to be.
         """
-        return newcombe_difference(self.suspect.flips, self.suspect.n, self.control.flips, self.control.n)
+        return newcombe_difference(self.shortcut.flips, self.shortcut.n, self.control.flips, self.control.n)
 
 
 def one_per_unit(n: int, units: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
@@ -72,31 +72,31 @@ def one_per_unit(n: int, units: np.ndarray | None, rng: np.random.Generator) -> 
     return order[np.sort(first)]
 
 
-def row(name: str, arm: Arm) -> Row:
-    """Return a row of the table ``suspects``."""
+def condition_row(name: str, condition: Condition) -> Row:
+    """Return a row of the table ``shortcuts``."""
     return {
         "name": name,
-        "arm": arm.name,
-        "flip_share": arm.share,
-        "low": arm.interval.low if arm.interval else None,
-        "high": arm.interval.high if arm.interval else None,
-        "flips": arm.flips,
-        "n": arm.n,
+        "condition": condition.name,
+        "flip_share": condition.share,
+        "low": condition.interval.low if condition.interval else None,
+        "high": condition.interval.high if condition.interval else None,
+        "flips": condition.flips,
+        "n": condition.n,
     }
 
 
-def figure(tables: Mapping[str, Table], title: str) -> tuple[Figure, ...]:
-    """Return the figure of the table ``suspects``, where there is one."""
-    if "suspects" not in tables:
+def shortcuts_figure(tables: Mapping[str, Table], title: str) -> tuple[Figure, ...]:
+    """Return the figure of the table ``shortcuts``, where there is one."""
+    if "shortcuts" not in tables:
         return ()
     return (
         Figure(
-            id="suspects",
+            id="shortcuts",
             kind="dots",
-            table="suspects",
-            encode={"y": "arm", "x": "flip_share", "low": "low", "high": "high", "facet": "name"},
+            table="shortcuts",
+            encode={"y": "condition", "x": "flip_share", "low": "low", "high": "high", "facet": "name"},
             x_label="share of predictions that flip",
             title=title,
-            alt="For each suspect the share of flipped predictions with its interval, beside the controls.",
+            alt="For each shortcut the share of flipped predictions with its interval, beside the controls.",
         ),
     )

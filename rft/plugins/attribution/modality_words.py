@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rft.plugins.attribution.interventions import CONTROLS, DELETED, FEWEST, Intervention
+from rft.plugins.attribution.interventions import (
+    DELETED_SHARE,
+    MIN_EXAMPLES_PER_CONDITION,
+    RANDOM_CONTROLS,
+    Intervention,
+)
 
-NAMES = {"gradcam": "GradCAM", "integrated_gradients": "integrated gradients"}
-_SHARE = f"{100 * DELETED:.0f} %"
+METHOD_NAMES = {"gradcam": "GradCAM", "integrated_gradients": "integrated gradients"}
+_SHARE = f"{100 * DELETED_SHARE:.0f} %"
 
 
 @dataclass(frozen=True)
@@ -42,11 +47,11 @@ IMAGES = Wording(
     unchanged="with and without blur",
     misled="pixels",
     deleted=(f"the {_SHARE} of the picture that the map marks is blurred", "a random equal part is"),
-    deletion_limits=f"Against {CONTROLS} random places an image; blurred patches are not natural pictures.",
+    deletion_limits=f"Against {RANDOM_CONTROLS} random places an image; blurred patches are not natural pictures.",
 )
 
 
-def texts(baseline: str) -> Wording:
+def text_wording(baseline: str) -> Wording:
     """Return the words for texts whose tokens are replaced by the token ``baseline``."""
     return Wording(
         one="text",
@@ -59,12 +64,13 @@ def texts(baseline: str) -> Wording:
             f"the {_SHARE} of the tokens that speak most for it are replaced by {baseline}",
             "as many random ones are",
         ),
-        deletion_limits=f"Against {CONTROLS} random choices a text; a text with words replaced is no natural one.",
+        deletion_limits=f"Against {RANDOM_CONTROLS} random choices a text; a text with words replaced is no "
+        "natural one.",
     )
 
 
 @dataclass(frozen=True)
-class SuspectWording:
+class ShortcutWording:
     """The words of one verdict: ``few`` is the reason when there are too few cases, ``control`` what it counts."""
 
     title: str
@@ -74,25 +80,27 @@ class SuspectWording:
     caveat: str
 
 
-def region(name: str, intervention: Intervention) -> SuspectWording:
+def region_wording(name: str, intervention: Intervention) -> ShortcutWording:
     """Return the words for a region that was swapped between images."""
-    different, same = intervention.suspect.n, intervention.control.n
-    return SuspectWording(
+    different, same = intervention.shortcut.n, intervention.control.n
+    return ShortcutWording(
         title=f"Reliance on the region {name}",
         description="Share of predictions that change when the region comes from an image of another predicted class.",
-        few=f"{different} pairs of different and {same} of the same predicted class; {FEWEST} of each are needed",
+        few=f"{different} pairs of different and {same} of the same predicted class; {MIN_EXAMPLES_PER_CONDITION} "
+        "of each are needed",
         control="With the region from an image of the same class",
         caveat="Swapped images are not natural pictures.",
     )
 
 
-def words(name: str, intervention: Intervention, baseline: str) -> SuspectWording:
+def words_wording(name: str, intervention: Intervention, baseline: str) -> ShortcutWording:
     """Return the words for words that were replaced by the token ``baseline``."""
-    return SuspectWording(
+    return ShortcutWording(
         title=f"Reliance on the words {name}",
         description=f"Share of predictions that change when these words are replaced by {baseline} where a text has "
         "them.",
-        few=f"{intervention.suspect.n} test texts have these words and as many others beside them; {FEWEST} are needed",
+        few=f"{intervention.shortcut.n} test texts have these words and as many others beside them; "
+        f"{MIN_EXAMPLES_PER_CONDITION} are needed",
         control="With at least as many random other words of the same texts replaced",
         caveat="Random words are often such as decide little; a text with words replaced is no natural one.",
     )

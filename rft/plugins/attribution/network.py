@@ -18,7 +18,7 @@ from rft.errors import Unavailable
 if TYPE_CHECKING:
     from rft.backbones.classifier import InputClassifier
 
-BATCH = 16  # forward passes; larger batches fall out of a CPU's cache and are slower
+BATCH_SIZE = 16  # forward passes; larger batches fall out of a CPU's cache and are slower
 
 Batch = dict[str, Tensor]
 
@@ -50,7 +50,9 @@ class Network:
         """Return (N, K) logits of N examples, as the classifier takes them, on the CPU and without gradients."""
         count = len(next(iter(inputs.values())))
         with torch.no_grad():
-            parts = [{name: self.place(tensor[part]) for name, tensor in inputs.items()} for part in batches(count)]
+            parts = [
+                {name: self.place(tensor[part]) for name, tensor in inputs.items()} for part in batch_slices(count)
+            ]
             return torch.cat([self.model(part).float().cpu() for part in parts])
 
     def probabilities(self, inputs: Batch, target: Tensor) -> Tensor:
@@ -87,14 +89,14 @@ class FromEmbeddings(nn.Module):
         """Return the logits; raises ``Unavailable`` where the layer is not the one word embedding of the model."""
         answers = 0
 
-        def answer(_layer: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+        def replace_output(_layer: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
             nonlocal answers
             answers += 1
             if output.shape != embeddings.shape:
                 raise Unavailable(f"the embedding layer gives {tuple(output.shape)}, not one vector a token")
             return embeddings.to(output.dtype)
 
-        handle = self.layer.register_forward_hook(answer)
+        handle = self.layer.register_forward_hook(replace_output)
         try:
             logits = self.model({name: tensor.expand(len(embeddings), -1) for name, tensor in self.inputs.items()})
         finally:
@@ -104,6 +106,6 @@ class FromEmbeddings(nn.Module):
         return logits.float()
 
 
-def batches(count: int, size: int = BATCH) -> Iterator[slice]:
+def batch_slices(count: int, size: int = BATCH_SIZE) -> Iterator[slice]:
     """Yield slices that cover ``count`` rows."""
     return (slice(start, min(start + size, count)) for start in range(0, count, size))

@@ -79,42 +79,42 @@ class Path:
 
         Where no completeness error is defined the attribution is that of the first steps.
         """
-        start, end = self._places([0.0, 1.0])
+        start, end = self._evaluate_at([0.0, 1.0])
         change = abs(end.logit - start.logit)
         defined = change > _NEGLIGIBLE * max(1.0, abs(end.logit))
-        pieces, steps = self._attribute(start, end, _PIECES), _PIECES * _NODES
-        while defined and _off(pieces) > TOLERANCE * change and steps + 2 * _NODES <= max_steps:
+        pieces, steps = self._attribute_pieces(start, end, _PIECES), _PIECES * _NODES
+        while defined and _completeness_gap(pieces) > TOLERANCE * change and steps + 2 * _NODES <= max_steps:
             worst = max(pieces, key=lambda piece: abs(piece.excess))
             pieces.remove(worst)
-            pieces += self._attribute(worst.start, worst.end, 2)
+            pieces += self._attribute_pieces(worst.start, worst.end, 2)
             steps += 2 * _NODES
-        error = _off(pieces) / change if defined else math.nan
+        error = _completeness_gap(pieces) / change if defined else math.nan
         values = torch.stack([piece.values for piece in pieces]).sum(dim=0).numpy()
         return values, Completeness(steps, error if math.isfinite(error) else None)
 
-    def _attribute(self, start: _Place, end: _Place, count: int) -> list[_Piece]:
+    def _attribute_pieces(self, start: _Place, end: _Place, count: int) -> list[_Piece]:
         """Return the stretch between two places in ``count`` equal pieces."""
         inner = np.linspace(start.at, end.at, count + 1)[1:-1].tolist()
-        places = [start, *self._places(inner), end]
-        points = self._points([place.at for place in places])
+        places = [start, *self._evaluate_at(inner), end]
+        points = self._points_at([place.at for place in places])
         values = IntegratedGradients(self.function).attribute(
             points[1:], points[:-1], target=self.target, n_steps=_NODES, internal_batch_size=max(CHUNK, count)
         )
         summed = values.detach().sum(dim=self.axis + 1).cpu()
-        return [_piece(*each) for each in zip(places[:-1], places[1:], summed, strict=True)]
+        return [_build_piece(*parts) for parts in zip(places[:-1], places[1:], summed, strict=True)]
 
-    def _places(self, at: Sequence[float]) -> list[_Place]:
+    def _evaluate_at(self, at: Sequence[float]) -> list[_Place]:
         with torch.no_grad():
-            logits = self.function(self._points(at))[:, self.target].tolist()
+            logits = self.function(self._points_at(at))[:, self.target].tolist()
         return [_Place(*place) for place in zip(at, logits, strict=True)]
 
-    def _points(self, at: Sequence[float]) -> Tensor:
+    def _points_at(self, at: Sequence[float]) -> Tensor:
         return torch.stack([torch.lerp(self.baseline, self.example, place) for place in at])
 
 
-def _piece(start: _Place, end: _Place, values: Tensor) -> _Piece:
+def _build_piece(start: _Place, end: _Place, values: Tensor) -> _Piece:
     return _Piece(start, end, values, excess=float(values.double().sum()) - (end.logit - start.logit))
 
 
-def _off(pieces: Sequence[_Piece]) -> float:
+def _completeness_gap(pieces: Sequence[_Piece]) -> float:
     return abs(sum(piece.excess for piece in pieces))

@@ -10,7 +10,7 @@ from rft.errors import Unavailable
 from rft.plugins import AuditedModel
 
 
-def generator(audited: AuditedModel, purpose: str) -> np.random.Generator:
+def random_generator(audited: AuditedModel, purpose: str) -> np.random.Generator:
     """Return a generator that depends on the run's seed and its purpose alone, not on what was drawn before."""
     return np.random.default_rng([audited.seed, zlib.crc32(f"attribution {purpose}".encode())])
 
@@ -26,7 +26,7 @@ def explained_rows(audited: AuditedModel, samples: int) -> np.ndarray:
     n = len(audited.splits["test"])
     if n == 0:
         raise Unavailable("there is no test example")
-    return np.sort(generator(audited, "explained").choice(n, size=min(samples, n), replace=False))
+    return np.sort(random_generator(audited, "explained").choice(n, size=min(samples, n), replace=False))
 
 
 def explained_units(audited: AuditedModel, rows: np.ndarray) -> np.ndarray | None:
@@ -35,7 +35,7 @@ def explained_units(audited: AuditedModel, rows: np.ndarray) -> np.ndarray | Non
     return None if units is None else units[rows]
 
 
-def captions(audited: AuditedModel, rows: np.ndarray, target: np.ndarray) -> list[str]:
+def describe_predictions(audited: AuditedModel, rows: np.ndarray, target: np.ndarray) -> list[str]:
     """Return the label and the prediction of each of (N,) rows of the test split, in words."""
     classes, labels = audited.facts.classes, audited.splits["test"].labels[rows]
     pairs = zip(labels, target, strict=True)

@@ -1,4 +1,4 @@
-"""How far the pretrained features carry: a poor fit of the backbone to the task bounds what fine-tuning can reach."""
+"""Transferability of the pretrained features: how well the backbone fits the task bounds what fine-tuning can reach."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Backbone(Plugin[BackboneOptions]):
         self, candidates: Mapping[str, CandidateBackbone], *, seed: int, withheld: Withheld = NOTHING
     ) -> Section:
         """Return which backbone carries furthest on these examples."""
-        from rft.plugins.backbone.comparison import compare
+        from rft.plugins.backbone.comparison import compare_candidates
 
-        return compare(candidates, seed=seed, withheld=withheld)
+        return compare_candidates(candidates, seed=seed, withheld=withheld)
 
     def audit(self, audited: AuditedModel, options: BackboneOptions) -> Section:
         """Return the section; needs the embeddings of training examples."""

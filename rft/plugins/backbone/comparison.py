@@ -12,7 +12,7 @@ from rft.disclosure.withheld import NOTHING, Withheld
 from rft.plugins import CandidateBackbone
 from rft.plugins.backbone import groups, measures
 from rft.plugins.backbone.groups import Gap
-from rft.plugins.backbone.logme import logme
+from rft.plugins.backbone.logme import measure_logme
 from rft.plugins.backbone.paired import paired_difference
 from rft.plugins.backbone.tables import COLUMNS, gap_row
 from rft.records import Figure, NotMeasured, Row, Section, Table, select_columns
@@ -45,7 +45,9 @@ class _Candidate:
     gaps: tuple[Gap, ...]
 
 
-def compare(candidates: Mapping[str, CandidateBackbone], *, seed: int = 0, withheld: Withheld = NOTHING) -> Section:
+def compare_candidates(
+    candidates: Mapping[str, CandidateBackbone], *, seed: int = 0, withheld: Withheld = NOTHING
+) -> Section:
     """Return the comparison as a section with the tables ``backbones``, ``against_best`` and ``gaps``.
 
     Args:
@@ -57,16 +59,18 @@ def compare(candidates: Mapping[str, CandidateBackbone], *, seed: int = 0, withh
     Raises:
         ValueError: without candidates, or when their examples differ.
     """
-    given = [candidate.embeddings for candidate in candidates.values()]
-    if not given:
+    embeddings = [candidate.embeddings for candidate in candidates.values()]
+    if not embeddings:
         raise ValueError("expected one backbone at least")
-    if any(not np.array_equal(each.labels, given[0].labels) for each in given):
+    if any(not np.array_equal(each.labels, embeddings[0].labels) for each in embeddings):
         raise ValueError("expected the same examples, in the same order, for every backbone")
-    folds = Folds.draw_stratified(given[0].labels, given[0].units, seed)
-    found = [_measure(name, each.embeddings, each.seconds, folds, withheld) for name, each in candidates.items()]
-    ranked = sorted(found, key=lambda each: (-_accuracy(each), each.name))
+    folds = Folds.draw_stratified(embeddings[0].labels, embeddings[0].units, seed)
+    measured = [
+        _measure_candidate(name, each.embeddings, each.seconds, folds, withheld) for name, each in candidates.items()
+    ]
+    ranked = sorted(measured, key=lambda each: (-_sort_accuracy(each), each.name))
     tables = {
-        "backbones": [_row(each, given[0]) for each in ranked],
+        "backbones": [_table_row(each, embeddings[0]) for each in ranked],
         "against_best": _against_best(ranked),
         "gaps": [{"backbone": each.name, **gap_row(gap)} for each in ranked for gap in each.gaps],
     }
@@ -76,32 +80,32 @@ def compare(candidates: Mapping[str, CandidateBackbone], *, seed: int = 0, withh
         tables={name: table for name, table in tables.items() if table},
         columns=select_columns(COLUMNS, [name for name, table in tables.items() if table]),
         captions={name: CAPTIONS[name] for name, table in tables.items() if table},
-        figures=(_figure(measures.majority_share(given[0].labels)),),
-        notes=(*_notes(given[0]), *_undefined(ranked)),
+        figures=(_accuracy_figure(measures.majority_share(embeddings[0].labels)),),
+        notes=(*_section_notes(embeddings[0]), *_undefined_notes(ranked)),
     )
 
 
-def _measure(
-    name: str, given: Embeddings, seconds: float, folds: Folds | NotMeasured, withheld: Withheld
+def _measure_candidate(
+    name: str, embeddings: Embeddings, seconds: float, folds: Folds | NotMeasured, withheld: Withheld
 ) -> _Candidate:
-    probe = measures.linear_probe(given.pretrained, folds)
+    probe = measures.linear_probe(embeddings.pretrained, folds)
     return _Candidate(
         name=name,
-        dimension=given.pretrained.shape[1],
+        dimension=embeddings.pretrained.shape[1],
         seconds=seconds,
         probe=probe,
-        neighbours=measures.nearest_neighbours(given.pretrained, folds),
-        logme=logme(given.pretrained, given.labels),
-        gaps=groups.gaps(probe, given.groups, withheld),
+        neighbours=measures.vote_of_neighbours(embeddings.pretrained, folds),
+        logme=measure_logme(embeddings.pretrained, embeddings.labels),
+        gaps=groups.measure_gaps(probe, embeddings.groups, withheld),
     )
 
 
-def _accuracy(candidate: _Candidate) -> float:
+def _sort_accuracy(candidate: _Candidate) -> float:
     """Return the accuracy to sort by; a backbone without one comes last."""
     return -1.0 if isinstance(candidate.probe, NotMeasured) else candidate.probe.accuracy.value
 
 
-def _row(candidate: _Candidate, given: Embeddings) -> Row:
+def _table_row(candidate: _Candidate, embeddings: Embeddings) -> Row:
     gaps = {gap.attribute: gap.value for gap in candidate.gaps}
     rate = None if isinstance(candidate.probe, NotMeasured) else candidate.probe.accuracy
     ends = rate.confidence_interval() if rate else None
@@ -113,18 +117,18 @@ def _row(candidate: _Candidate, given: Embeddings) -> Row:
         "high": ends.high if ends else None,
         "knn": None if isinstance(candidate.neighbours, NotMeasured) else candidate.neighbours.accuracy.value,
         "logme": None if isinstance(candidate.logme, NotMeasured) else candidate.logme,
-        **{f"gap_{attribute}": gaps.get(attribute) for attribute in given.groups},
+        **{f"gap_{attribute}": gaps.get(attribute) for attribute in embeddings.groups},
         "seconds": candidate.seconds,
-        "n": rate.sample.units if rate else len(given.labels),
+        "n": rate.sample.units if rate else len(embeddings.labels),
     }
 
 
 def _against_best(ranked: list[_Candidate]) -> Table:
     best = ranked[0].probe
-    return [] if isinstance(best, NotMeasured) else [_difference(each, best) for each in ranked[1:]]
+    return [] if isinstance(best, NotMeasured) else [_difference_row(candidate, best) for candidate in ranked[1:]]
 
 
-def _difference(candidate: _Candidate, best: OutOfFold) -> Row:
+def _difference_row(candidate: _Candidate, best: OutOfFold) -> Row:
     if isinstance(candidate.probe, NotMeasured):
         return {"backbone": candidate.name, "value": None, "low": None, "high": None, "n": best.accuracy.sample.units}
     ends = paired_difference(candidate.probe.is_correct, best.is_correct, best.units)
@@ -137,7 +141,7 @@ def _difference(candidate: _Candidate, best: OutOfFold) -> Row:
     }
 
 
-def _figure(majority: float) -> Figure:
+def _accuracy_figure(majority: float) -> Figure:
     return Figure(
         id="backbones_accuracy",
         kind="dots",
@@ -151,9 +155,10 @@ def _figure(majority: float) -> Figure:
     )
 
 
-def _notes(given: Embeddings) -> tuple[str, ...]:
+def _section_notes(embeddings: Embeddings) -> tuple[str, ...]:
     return (
-        f"Measured on {len(given.labels)} of {given.sampled_from} training examples, the same for every backbone; test "
+        f"Measured on {len(embeddings.labels)} of {embeddings.sampled_from} training examples, the same for every "
+        "backbone; test "
         "examples take no part.",
         "Overlapping intervals are no ranking: backbones that the table of differences does not tell apart are equally "
         "good as far as these examples show. The accuracy of the best of several is biased upward a little.",
@@ -162,11 +167,15 @@ def _notes(given: Embeddings) -> tuple[str, ...]:
     )
 
 
-def _undefined(ranked: list[_Candidate]) -> tuple[str, ...]:
+def _undefined_notes(ranked: list[_Candidate]) -> tuple[str, ...]:
     """Return what could not be measured, in words."""
     return tuple(
-        f"{each.name}: {what} was not measured, {measured.reason}."
-        for each in ranked
-        for what, measured in (("the probe", each.probe), ("knn", each.neighbours), ("LogME", each.logme))
+        f"{candidate.name}: {measure} was not measured, {measured.reason}."
+        for candidate in ranked
+        for measure, measured in (
+            ("the probe", candidate.probe),
+            ("knn", candidate.neighbours),
+            ("LogME", candidate.logme),
+        )
         if isinstance(measured, NotMeasured)
     )

@@ -12,7 +12,7 @@ from rft.records import Interval, NotMeasured
 from rft.stats.cross_validation import OutOfFold
 from rft.stats.rates import Rate, gap_interval_of_rates
 
-FEWEST = 10  # units of a group that is scored
+MIN_UNITS_PER_GROUP = 10  # units of a group that is scored
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class Gap:
     Attributes:
         attribute: what the groups differ in.
         scored: the groups with a rate, lowest first.
-        too_few: the groups with fewer than ``FEWEST`` units, and how many each has; None where that is withheld.
+        too_few: the groups with fewer than ``MIN_UNITS_PER_GROUP`` units, and how many each has; None where that is
+            withheld.
     """
 
     attribute: str
@@ -30,17 +31,26 @@ class Gap:
     too_few: tuple[tuple[str, int | None], ...]
 
     @classmethod
-    def of(cls, attribute: str, probe: OutOfFold, groups: np.ndarray, withheld: Withheld = NOTHING) -> Gap:
+    def from_probe(cls, attribute: str, probe: OutOfFold, groups: np.ndarray, withheld: Withheld = NOTHING) -> Gap:
         """Return the gap of out-of-fold predictions; ``groups`` is (n,) strings, None where missing and left out."""
         known = {str(name): groups == name for name in sorted({name for name in groups if name is not None})}
         counts = [
-            {name: count(own) for name, own in (*known.items(), (MISSING, np.array([name is None for name in groups])))}
-            for count in (np.sum, lambda own: len(np.unique(probe.units[own])))
+            {
+                name: count(members)
+                for name, members in (*known.items(), (MISSING, np.array([name is None for name in groups])))
+            }
+            for count in (np.sum, lambda members: len(np.unique(probe.units[members])))
         ]
         hidden = withheld.among(*counts)
         units = counts[1]
-        enough = {name: own for name, own in known.items() if units[name] >= FEWEST and name not in hidden}
-        rates = [(name, Rate.from_rows(probe.is_correct[own], probe.units[own])) for name, own in enough.items()]
+        enough = {
+            name: members
+            for name, members in known.items()
+            if units[name] >= MIN_UNITS_PER_GROUP and name not in hidden
+        }
+        rates = [
+            (name, Rate.from_rows(probe.is_correct[members], probe.units[members])) for name, members in enough.items()
+        ]
         return cls(
             attribute=attribute,
             scored=tuple(sorted(rates, key=lambda named: (named[1].value, named[0]))),
@@ -68,10 +78,10 @@ class Gap:
         return f"{self.scored[-1][0]} minus {self.scored[0][0]}" if len(self.scored) > 1 else None
 
 
-def gaps(
+def measure_gaps(
     probe: OutOfFold | NotMeasured, groups: Mapping[str, np.ndarray], withheld: Withheld = NOTHING
 ) -> tuple[Gap, ...]:
     """Return the gap of each attribute; none without out-of-fold predictions."""
     if isinstance(probe, NotMeasured):
         return ()
-    return tuple(Gap.of(attribute, probe, values, withheld) for attribute, values in groups.items())
+    return tuple(Gap.from_probe(attribute, probe, values, withheld) for attribute, values in groups.items())

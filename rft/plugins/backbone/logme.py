@@ -13,12 +13,12 @@ from rft.stats.cross_validation import find_non_finite, limit_to_one_thread
 
 # The ratio of the precisions of weights and noise is sought over this range of the largest squared singular value:
 # below it the noise, above it the features have no part in the evidence.
-LEAST_RATIO, LARGEST_RATIO = 1e-16, 1e8
-GRID = 120  # starting points, under half a nat apart: the evidence may have several maxima
-EXACT = 1e-12  # share of a class that the features leave unexplained and that is rounding alone
+SMALLEST_RATIO, LARGEST_RATIO = 1e-16, 1e8
+GRID_POINTS = 120  # starting points, under half a nat apart: the evidence may have several maxima
+MAX_UNEXPLAINED_SHARE = 1e-12  # share of a class that the features leave unexplained and that is rounding alone
 
 
-def logme(features: np.ndarray, labels: np.ndarray) -> float | NotMeasured:
+def measure_logme(features: np.ndarray, labels: np.ndarray) -> float | NotMeasured:
     """Return the logarithm of maximum evidence, a mean over classes and examples, in nats.
 
     Each class is a 0/1 target y of Bayesian linear regression without intercept: y ~ N(F w, 1/beta), w ~ N(0, 1/alpha),
@@ -44,10 +44,11 @@ def logme(features: np.ndarray, labels: np.ndarray) -> float | NotMeasured:
         left, powers = _left_singular(features.astype(np.float64))
     fitted = left.T @ targets
     unexplained = np.sum((targets - left @ fitted) ** 2, axis=0)
-    if len(powers) < len(labels) and (unexplained <= EXACT * targets.sum(axis=0)).any():
+    if len(powers) < len(labels) and (unexplained <= MAX_UNEXPLAINED_SHARE * targets.sum(axis=0)).any():
         return NotMeasured("the features give the labels of a class exactly: the evidence has no maximum")
     evidences = [
-        _largest_evidence(powers, own, rest, len(labels)) for own, rest in zip(fitted.T**2, unexplained, strict=True)
+        _largest_evidence(powers, squared_fit, squared_rest, len(labels))
+        for squared_fit, squared_rest in zip(fitted.T**2, unexplained, strict=True)
     ]
     return float(np.mean(evidences)) / len(labels)
 
@@ -78,8 +79,8 @@ def _largest_evidence(powers: np.ndarray, fitted: np.ndarray, unexplained: float
         return n / 2 * (math.log(2 * math.pi * misfit / n) + 1) + float(np.sum(np.log1p(growth))) / 2
 
     scale = float(powers.max(initial=0.0)) or 1.0
-    ratios = np.linspace(math.log(LEAST_RATIO * scale), math.log(LARGEST_RATIO * scale), GRID)
+    ratios = np.linspace(math.log(SMALLEST_RATIO * scale), math.log(LARGEST_RATIO * scale), GRID_POINTS)
     best = ratios[np.argmin([negative_evidence(ratio) for ratio in ratios])]
     step = ratios[1] - ratios[0]
-    found = minimize_scalar(negative_evidence, bounds=(best - step, best + step), method="bounded")
-    return -min(float(found.fun), negative_evidence(best))
+    optimum = minimize_scalar(negative_evidence, bounds=(best - step, best + step), method="bounded")
+    return -min(float(optimum.fun), negative_evidence(best))

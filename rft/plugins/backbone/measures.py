@@ -10,7 +10,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from rft.records import NotMeasured
 from rft.stats.cross_validation import Folds, OutOfFold, find_non_finite, limit_to_one_thread
 
-NEIGHBOURS = 5
+NEIGHBOUR_COUNT = 5
 PENALTIES = np.logspace(-4, 3, 8)  # of features whose rows have length 1 on average
 
 
@@ -31,22 +31,22 @@ def linear_probe(features: np.ndarray, folds: Folds | NotMeasured) -> OutOfFold 
     """
     spread = float(features.std(dtype=np.float64)) * features.shape[1] ** 0.5
     scaled = features / spread if spread > 0 else features
-    return _out_of_fold(RidgeClassifierCV(alphas=PENALTIES), scaled, folds)
+    return _predict_out_of_fold(RidgeClassifierCV(alphas=PENALTIES), scaled, folds)
 
 
-def nearest_neighbours(features: np.ndarray, folds: Folds | NotMeasured) -> OutOfFold | NotMeasured:
-    """Return the majority vote of the ``NEIGHBOURS`` nearest examples by cosine; of equal votes the first class wins.
+def vote_of_neighbours(features: np.ndarray, folds: Folds | NotMeasured) -> OutOfFold | NotMeasured:
+    """Return the majority vote of the nearest examples by cosine; of equal votes the first class wins.
 
     Arguments as for ``linear_probe``. It trains nothing, so it shows whether classes lie apart without a head.
     """
     if isinstance(folds, NotMeasured):
         return folds
     smallest = min(int(seen.sum()) for seen, _ in folds)
-    voters = KNeighborsClassifier(min(NEIGHBOURS, smallest), metric="cosine", algorithm="brute")
-    return _out_of_fold(voters, features, folds)
+    voters = KNeighborsClassifier(min(NEIGHBOUR_COUNT, smallest), metric="cosine", algorithm="brute")
+    return _predict_out_of_fold(voters, features, folds)
 
 
-def _out_of_fold(
+def _predict_out_of_fold(
     classifier: BaseEstimator, features: np.ndarray, folds: Folds | NotMeasured
 ) -> OutOfFold | NotMeasured:
     if isinstance(folds, NotMeasured):

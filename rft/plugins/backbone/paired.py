@@ -25,10 +25,10 @@ def paired_difference(
     sample = Sample.from_units(units)
     worth = sample.effective_n / sample.rows
     won, lost = (worth * float(np.sum(only)) for only in (hits & ~other_hits, other_hits & ~hits))
-    return sample.note_units(tango(won, lost, sample.effective_n, level=level))
+    return sample.note_units(tango_interval(won, lost, sample.effective_n, level=level))
 
 
-def tango(won: float, lost: float, n: float, *, level: float = CONFIDENCE_LEVEL) -> Interval:
+def tango_interval(won: float, lost: float, n: float, *, level: float = CONFIDENCE_LEVEL) -> Interval:
     """Return the score interval of a difference of paired proportions, ``(won - lost) / n``.
 
     It holds every difference that the score test does not reject, so it lies beside 0 exactly when McNemar's test
@@ -60,7 +60,7 @@ def tango(won: float, lost: float, n: float, *, level: float = CONFIDENCE_LEVEL)
 
 def _lowest_difference(won: float, lost: float, n: float, z: float) -> float:
     def excess(difference: float) -> float:
-        return (won - lost - n * difference) ** 2 - z**2 * n * _variance(won, lost, n, difference)
+        return (won - lost - n * difference) ** 2 - z**2 * n * _pair_variance(won, lost, n, difference)
 
     observed = (won - lost) / n
     if observed <= -1:
@@ -69,7 +69,7 @@ def _lowest_difference(won: float, lost: float, n: float, z: float) -> float:
     return float(brentq(excess, -1.0, below))
 
 
-def _variance(won: float, lost: float, n: float, difference: float) -> float:
+def _pair_variance(won: float, lost: float, n: float, difference: float) -> float:
     """Return the variance of a pair's difference, at the likeliest share of lost pairs for this difference."""
     linear = won + lost - (2 * n - won + lost) * difference
     constant = lost * difference * (1 - difference)

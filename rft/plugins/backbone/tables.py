@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rft.plugins.backbone.groups import FEWEST, Gap
+from rft.plugins.backbone.groups import MIN_UNITS_PER_GROUP, Gap
 from rft.records import Columns, Figure, NotMeasured, Row, Table, list_columns
 from rft.stats.cross_validation import OutOfFold
 from rft.stats.rates import Rate
@@ -13,7 +13,7 @@ CAPTIONS = {
     "accuracies": "Accuracy of simple classifiers on training examples that they did not see, with Wilson intervals.",
     "balanced_accuracies": "Balanced accuracy, in which each class counts the same, of the same classifiers.",
     "by_group": "Accuracy of the linear probe on each group, out of fold, with Wilson intervals; groups with fewer "
-    f"than {FEWEST} examples, or units where they repeat, are not scored.",
+    f"than {MIN_UNITS_PER_GROUP} examples, or units where they repeat, are not scored.",
     "gaps": "The group with the highest accuracy of the linear probe minus that with the lowest; an interval that "
     "includes 0 does not tell them apart, and more than two groups have none.",
 }
@@ -60,23 +60,23 @@ COLUMNS: dict[str, Columns] = {
 }
 
 
-def accuracies(classifiers: Mapping[str, OutOfFold | NotMeasured]) -> Table:
+def accuracies_table(classifiers: Mapping[str, OutOfFold | NotMeasured]) -> Table:
     """Return the accuracy of each classifier by name."""
     return [
-        _row(name, None if isinstance(predicted, NotMeasured) else predicted.accuracy)
+        _rate_row(name, None if isinstance(predicted, NotMeasured) else predicted.accuracy)
         for name, predicted in classifiers.items()
     ]
 
 
-def balanced_accuracies(classifiers: Mapping[str, OutOfFold | NotMeasured]) -> Table:
+def balanced_accuracies_table(classifiers: Mapping[str, OutOfFold | NotMeasured]) -> Table:
     """Return the balanced accuracy of each classifier by name."""
     return [
-        _row(name, None if isinstance(predicted, NotMeasured) else predicted.balanced_accuracy)
+        _rate_row(name, None if isinstance(predicted, NotMeasured) else predicted.balanced_accuracy)
         for name, predicted in classifiers.items()
     ]
 
 
-def _row(name: str, rate: Rate | None) -> Row:
+def _rate_row(name: str, rate: Rate | None) -> Row:
     ends = rate.confidence_interval() if rate else None
     return {
         "name": name,
@@ -87,10 +87,10 @@ def _row(name: str, rate: Rate | None) -> Row:
     }
 
 
-def by_group(found: Sequence[Gap], reason: str) -> Table:
+def by_group_table(measured_gaps: Sequence[Gap], reason: str) -> Table:
     """Return the accuracy of each group of each attribute; ``reason`` is the status of one that is withheld."""
     table: Table = []
-    for gap in found:
+    for gap in measured_gaps:
         for group, rate in gap.scored:
             ends = rate.confidence_interval()
             scored: Row = {"value": rate.value, "low": ends.low, "high": ends.high, "n": rate.sample.units}
@@ -101,13 +101,13 @@ def by_group(found: Sequence[Gap], reason: str) -> Table:
     return table
 
 
-def gaps(found: Sequence[Gap]) -> Table:
+def gaps_table(measured_gaps: Sequence[Gap]) -> Table:
     """Return the largest difference of each attribute."""
-    return [gap_row(gap) for gap in found]
+    return [gap_row(gap) for gap in measured_gaps]
 
 
 def gap_row(gap: Gap) -> Row:
-    """Return one row of the table ``gaps``."""
+    """Return one row of the table ``gaps_table``."""
     ends = gap.interval
     return {
         "attribute": gap.attribute,
@@ -119,7 +119,7 @@ def gap_row(gap: Gap) -> Row:
     }
 
 
-def figure(majority: float | None) -> Figure:
+def accuracies_figure(majority: float | None) -> Figure:
     """Return the accuracies with intervals beside the share of the most frequent class, where that is known."""
     known = majority is not None
     return Figure(

@@ -52,11 +52,11 @@ class Dataset(Plugin[DatasetOptions]):
         """Return the section; needs nothing but the splits."""
         splits, classes = audited.splits, audited.facts.classes
         attributes = list(dict.fromkeys(name for split in splits.values() for name in split.groups))
-        conflicts = [*_shared(splits, "unit"), *_shared(splits, "item"), *_duplicates(splits)]
+        conflicts = [*_shared_rows(splits, "unit"), *_shared_rows(splits, "item"), *_duplicate_rows(splits)]
         tables: dict[str, Table] = {
-            "labels": _labels(splits, classes, audited.withheld),
-            "groups": _groups(splits, attributes, audited.withheld),
-            "conflicts": [_shown(row, _is_small(row["n"], audited.withheld), audited.withheld) for row in conflicts],
+            "labels": _labels_table(splits, classes, audited.withheld),
+            "groups": _groups_table(splits, attributes, audited.withheld),
+            "conflicts": [_show_row(row, _is_small(row["n"], audited.withheld), audited.withheld) for row in conflicts],
         }
         return Section(
             plugin=self.name,
@@ -67,9 +67,9 @@ class Dataset(Plugin[DatasetOptions]):
                 _duplicate_items(splits),
                 _smallest_class(splits.get("train"), classes, audited.withheld),
                 *(_missing_groups(splits, attribute, audited.withheld) for attribute in attributes),
-                *_truncated(audited),
-                *_validation(splits),
-                *(_of_remark(remark, audited.withheld) for remark in audited.remarks),
+                *_truncated_texts(audited),
+                *_validation_examples(splits),
+                *(_finding_of_remark(remark, audited.withheld) for remark in audited.remarks),
             ),
             tables={name: table for name, table in tables.items() if table},
             columns=_COLUMNS,
@@ -120,31 +120,31 @@ class _Distinct:
         return int(np.count_nonzero(self.held[first] & self.held[second]))
 
 
-def _values(split: Split, kind: str) -> Texts | None:
+def _identifiers(split: Split, kind: str) -> Texts | None:
     """Return (N,) what identifies the ``unit`` or the ``item`` of each row, or None when that is not known."""
     return split.units if kind == "unit" else split.digests
 
 
-def _distinct(splits: Mapping[str, Split], kind: str) -> _Distinct | None:
+def _find_distinct(splits: Mapping[str, Split], kind: str) -> _Distinct | None:
     """Return the distinct units or items; None when a split does not know them."""
     import pandas as pd  # here, as plugins are imported to be listed
 
-    if not _known(splits, kind):
+    if not _all_known(splits, kind):
         return None
-    each = {name: pd.Series(_values(split, kind)) for name, split in splits.items()}
-    codes, names = pd.factorize(pd.concat(list(each.values()), ignore_index=True))
-    ends = np.cumsum([len(values) for values in each.values()])[:-1]
-    sizes = [np.bincount(own, minlength=len(names)) for own in np.split(codes, ends)]
-    return _Distinct({name: size > 0 for name, size in zip(each, sizes, strict=True)})
+    identifiers = {name: pd.Series(_identifiers(split, kind)) for name, split in splits.items()}
+    codes, names = pd.factorize(pd.concat(list(identifiers.values()), ignore_index=True))
+    ends = np.cumsum([len(values) for values in identifiers.values()])[:-1]
+    sizes = [np.bincount(codes_of_split, minlength=len(names)) for codes_of_split in np.split(codes, ends)]
+    return _Distinct({name: size > 0 for name, size in zip(identifiers, sizes, strict=True)})
 
 
-def _known(splits: Mapping[str, Split], kind: str) -> bool:
-    return all(_values(split, kind) is not None for split in splits.values())
+def _all_known(splits: Mapping[str, Split], kind: str) -> bool:
+    return all(_identifiers(split, kind) is not None for split in splits.values())
 
 
-def _compared(splits: Mapping[str, Split], kind: str) -> _Distinct | str:
+def _compare_splits(splits: Mapping[str, Split], kind: str) -> _Distinct | str:
     """Return the distinct units or items; or the reason why splits cannot be compared by them."""
-    distinct = _distinct(splits, kind)
+    distinct = _find_distinct(splits, kind)
     if distinct is None:
         return _UNKNOWN[kind]
     if len(splits) < 2:
@@ -160,34 +160,40 @@ _UNKNOWN = {
 
 def _shared_units(splits: Mapping[str, Split]) -> Finding:
     id, title = "dataset.shared_units", "Units in two splits"
-    distinct = _compared(splits, "unit")
+    distinct = _compare_splits(splits, "unit")
     if isinstance(distinct, str):
         return not_measured(id, title, distinct, "Whether rows of one unit, such as one person, lie in two splits.")
     total, shared = distinct.total, distinct.in_two
     description = f"{shared} of {total} units have rows in more than one split."
-    return _count(id, title, shared, "units", total, description, "Results on test are then better than on new units.")
+    return _count_finding(
+        id, title, shared, "units", total, description, "Results on test are then better than on new units."
+    )
 
 
 def _shared_items(splits: Mapping[str, Split]) -> Finding:
     id, title = "dataset.shared_items", "Identical items in two splits"
-    distinct = _compared(splits, "item")
+    distinct = _compare_splits(splits, "item")
     if isinstance(distinct, str):
         return not_measured(id, title, distinct, "Whether the same item lies in two splits.")
     total, shared = distinct.total, distinct.in_two
     description = f"{shared} of {total} distinct items lie in more than one split, byte for byte the same."
-    return _count(id, title, shared, "items", total, description, "Results on test are then better than on new items.")
+    return _count_finding(
+        id, title, shared, "items", total, description, "Results on test are then better than on new items."
+    )
 
 
 def _duplicate_items(splits: Mapping[str, Split]) -> Finding:
     id, title = "dataset.duplicate_items", "Identical items within a split"
-    if not _known(splits, "item"):
+    if not _all_known(splits, "item"):
         return not_measured(id, title, _UNKNOWN["item"], "Whether an item occurs more than once within a split.")
-    surplus, total = sum(_surplus(split) for split in splits.values()), sum(map(len, splits.values()))
+    surplus, total = sum(_count_surplus(split) for split in splits.values()), sum(map(len, splits.values()))
     description = f"{surplus} of {total} examples repeat, byte for byte, an item of their own split."
-    return _count(id, title, surplus, "examples", total, description, "Copies in test make its intervals too narrow.")
+    return _count_finding(
+        id, title, surplus, "examples", total, description, "Copies in test make its intervals too narrow."
+    )
 
 
-def _surplus(split: Split) -> int:
+def _count_surplus(split: Split) -> int:
     return len(split) - len(set(split.digests)) if split.digests is not None else 0
 
 
@@ -195,14 +201,17 @@ def _missing_groups(splits: Mapping[str, Split], attribute: str, withheld: Withh
     id, title = f"dataset.missing_groups.{attribute}", f"Examples without {attribute}"
     if withheld.touches(attribute):
         return not_measured(id, title, withheld.reason, f"How many examples have no value of {attribute}.")
-    counts = [_counts(split, attribute) for split in splits.values() if attribute in split.groups]
-    missing, n = sum(own.get(MISSING, 0) for own in counts), sum(sum(own.values()) for own in counts)
+    counts = [_count_groups(split, attribute) for split in splits.values() if attribute in split.groups]
+    missing, n = (
+        sum(group_counts.get(MISSING, 0) for group_counts in counts),
+        sum(sum(group_counts.values()) for group_counts in counts),
+    )
     description = f"{missing} of {n} examples, over all splits, have no value of {attribute}."
     consequence = "They are in no group."
-    return _count(id, title, missing, "examples", n, description, consequence)
+    return _count_finding(id, title, missing, "examples", n, description, consequence)
 
 
-def _truncated(audited: AuditedModel) -> Iterator[Finding]:
+def _truncated_texts(audited: AuditedModel) -> Iterator[Finding]:
     """Give the count of texts that were cut, where the inputs are texts."""
     if audited.facts.modality != "text" or audited.inputs is None:
         return
@@ -210,10 +219,10 @@ def _truncated(audited: AuditedModel) -> Iterator[Finding]:
     description = f"{cut} of {n} texts have more tokens than the model was given of them."
     part = "beginning" if audited.inputs.tokenizer.truncation_side == "left" else "end"  # type: ignore[attr-defined]
     consequence = f"Their {part} was not seen: model.max_length says how many tokens are left."
-    yield _count("dataset.truncated_texts", "Texts that were cut", cut, "texts", n, description, consequence)
+    yield _count_finding("dataset.truncated_texts", "Texts that were cut", cut, "texts", n, description, consequence)
 
 
-def _validation(splits: Mapping[str, Split]) -> Iterator[Finding]:
+def _validation_examples(splits: Mapping[str, Split]) -> Iterator[Finding]:
     """Say what became of examples that are neither train nor test, where there are any."""
     if "validation" in splits:
         n, total = len(splits["validation"]), sum(map(len, splits.values()))
@@ -232,7 +241,7 @@ def _validation(splits: Mapping[str, Split]) -> Iterator[Finding]:
         )
 
 
-def _of_remark(remark: Remark, withheld: Withheld) -> Finding:
+def _finding_of_remark(remark: Remark, withheld: Withheld) -> Finding:
     """Return the finding of a remark; its sentence, which may list small counts, only where nothing is withheld."""
     if withheld.below and remark.counts_values:
         return not_measured(f"dataset.{remark.id}", remark.title, withheld.reason, remark.description)
@@ -274,7 +283,7 @@ def _smallest_class(train: Split | None, classes: tuple[str, ...], withheld: Wit
     )
 
 
-def _count(id: str, title: str, value: int, unit: str, n: int, description: str, consequence: str) -> Finding:
+def _count_finding(id: str, title: str, value: int, unit: str, n: int, description: str, consequence: str) -> Finding:
     """Return the finding of a count that should be 0; ``consequence`` is told when it is not."""
     return Finding(
         id=id,
@@ -288,12 +297,12 @@ def _count(id: str, title: str, value: int, unit: str, n: int, description: str,
     )
 
 
-def _labels(splits: Mapping[str, Split], classes: tuple[str, ...], withheld: Withheld) -> Table:
+def _labels_table(splits: Mapping[str, Split], classes: tuple[str, ...], withheld: Withheld) -> Table:
     table: Table = []
     for name, split in splits.items():
         for label, n in zip(classes, np.bincount(split.labels, minlength=len(classes)).tolist(), strict=True):
             row: Row = {"split": name, "class": label, "n": int(n), "share": n / len(split) if len(split) else None}
-            table.append(_shown(row, label in withheld.classes_of(name), withheld))
+            table.append(_show_row(row, label in withheld.classes_of(name), withheld))
     return table
 
 
@@ -301,7 +310,7 @@ def _is_small(count: Cell, withheld: Withheld) -> bool:
     return isinstance(count, int) and withheld.is_small(count)
 
 
-def _shown(row: Row, hidden: bool, withheld: Withheld) -> Row:
+def _show_row(row: Row, hidden: bool, withheld: Withheld) -> Row:
     """Return a row as it is shown: where something may be withheld, with a status, and without numbers if it is."""
     if not withheld.below:
         return row
@@ -310,22 +319,22 @@ def _shown(row: Row, hidden: bool, withheld: Withheld) -> Row:
     return {**row, **{name: None for name in ("n", "share") if name in row}, "status": withheld.reason}
 
 
-def _groups(splits: Mapping[str, Split], attributes: list[str], withheld: Withheld) -> Table:
+def _groups_table(splits: Mapping[str, Split], attributes: list[str], withheld: Withheld) -> Table:
     table: Table = []
     for attribute in attributes:
-        counts = {name: _counts(split, attribute) for name, split in splits.items()}
+        counts = {name: _count_groups(split, attribute) for name, split in splits.items()}
         hidden = {*withheld.of(attribute), MISSING} if withheld.touches(attribute) else set()
         groups = sorted(hidden.union(*counts.values()), key=lambda group: (group == MISSING, group))
-        for name, own in counts.items():
+        for name, group_counts in counts.items():
             for group in groups:
-                n, all_of_them = own.get(group, 0), len(splits[name])
+                n, all_of_them = group_counts.get(group, 0), len(splits[name])
                 share = n / all_of_them if all_of_them else None
                 row: Row = {"split": name, "attribute": attribute, "group": group, "n": n, "share": share}
-                table.append(_shown(row, group in hidden, withheld))
+                table.append(_show_row(row, group in hidden, withheld))
     return table
 
 
-def _counts(split: Split, attribute: str) -> dict[str, int]:
+def _count_groups(split: Split, attribute: str) -> dict[str, int]:
     """Return group -> examples of a split; those without a value are counted as ``MISSING``."""
     import pandas as pd
 
@@ -337,18 +346,18 @@ def _counts(split: Split, attribute: str) -> dict[str, int]:
     return {str(name): n for name, n in zip([MISSING, *named.categories], counts, strict=True) if n}
 
 
-def _shared(splits: Mapping[str, Split], kind: str) -> Iterator[Row]:
-    distinct = _distinct(splits, kind)
+def _shared_rows(splits: Mapping[str, Split], kind: str) -> Iterator[Row]:
+    distinct = _find_distinct(splits, kind)
     if distinct is None:
         return
     for first, second in combinations(splits, 2):
         yield {"first": first, "second": second, "kind": kind, "n": distinct.shared(first, second)}
 
 
-def _duplicates(splits: Mapping[str, Split]) -> Iterator[Row]:
+def _duplicate_rows(splits: Mapping[str, Split]) -> Iterator[Row]:
     for name, split in splits.items():
         if split.digests is not None:
-            yield {"first": name, "second": name, "kind": "duplicate item", "n": _surplus(split)}
+            yield {"first": name, "second": name, "kind": "duplicate item", "n": _count_surplus(split)}
 
 
 def _labels_figure() -> Figure:

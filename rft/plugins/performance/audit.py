@@ -21,34 +21,39 @@ from rft.predictions.table import PredictionArrays
 from rft.records import About, Finding, Section, Table, not_measured
 from rft.references import BROECKER_SMITH, DELONG, GUO, KISH_KORN_GRAUBARD, OBUCHOWSKI, WILSON
 
-BY_CLASS = ("balanced_accuracy", "macro_f1", "roc_auc", "baseline_accuracy")  # made of numbers of single classes
-TIE = 1e-9  # by which a probability may lie below the highest and be as high
+CLASS_BASED_METRICS = (
+    "balanced_accuracy",
+    "macro_f1",
+    "roc_auc",
+    "baseline_accuracy",
+)  # made of numbers of single classes
+TIE_TOLERANCE = 1e-9  # by which a probability may lie below the highest and be as high
 
 
 def audit(audited: AuditedModel, *, bins: int) -> Section:
     """Return the section; raises ``Unavailable`` when there are no test rows or a row has no known class."""
     audited.withheld.require("test")
-    test, train = _read(audited, "test", bins), _read(audited, "train", bins)
+    test, train = _read_split(audited, "test", bins), _read_split(audited, "train", bins)
     if test is None:
         raise Unavailable("the predictions hold no rows of the split test")
-    majority = measured.majority(train.rows) if train else None
+    majority = measured.majority_class(train.rows) if train else None
     measures = {
-        name: _shown(_measure(split, majority, audited.seed), audited.withheld, name)
+        name: _withhold_by_class(_measure_split(split, majority, audited.seed), audited.withheld, name)
         for name, split in (("test", test), ("train", train))
         if split and name not in audited.withheld.splits
     }
     return Section(
         plugin="performance",
         title="Performance",
-        findings=(*_findings(measures["test"]), *_against_scores(audited, test.rows)),
-        tables={"metrics": _metrics_table(measures), **tables.of(test, audited.withheld)},
+        findings=(*_all_findings(measures["test"]), *_against_scores(audited, test.rows)),
+        tables={"metrics": _metrics_table(measures), **tables.test_tables(test, audited.withheld)},
         columns=tables.COLUMNS,
         captions=tables.CAPTIONS,
-        figures=tables.figures(test.rows),
+        figures=tables.test_figures(test.rows),
     )
 
 
-def _read(audited: AuditedModel, name: str, bins: int) -> Split | None:
+def _read_split(audited: AuditedModel, name: str, bins: int) -> Split | None:
     frame = audited.predictions[audited.predictions["split"] == name]
     if frame.empty:
         return None
@@ -57,15 +62,15 @@ def _read(audited: AuditedModel, name: str, bins: int) -> Split | None:
     return Split(PredictionArrays.from_frame(frame, classes), index, bins, least_in_bin=audited.withheld.below)
 
 
-def _shown(measures: Mapping[str, Measure], withheld: Withheld, split: str) -> dict[str, Measure]:
+def _withhold_by_class(measures: Mapping[str, Measure], withheld: Withheld, split: str) -> dict[str, Measure]:
     """Return the measures without those that are made of numbers of single classes, where some of these are withheld.
 
     A mean over classes, the totals and the other classes would give the numbers of a withheld class.
     """
     hidden = bool(withheld.classes_of(split))
     return {
-        name: Measure(None, own.n, reason=withheld.reason) if hidden and name in BY_CLASS else own
-        for name, own in measures.items()
+        name: Measure(None, measure.n, reason=withheld.reason) if hidden and name in CLASS_BASED_METRICS else measure
+        for name, measure in measures.items()
     }
 
 
@@ -85,39 +90,39 @@ METRICS: Mapping[str, Metric] = {
     "accuracy": Metric(
         "Accuracy",
         "The share of test examples that got the right class.",
-        measured.accuracy,
+        measured.measure_accuracy,
         limits="Says little when one class is much more frequent than the others.",
         references=(WILSON,),
     ),
     "balanced_accuracy": Metric(
         "Balanced accuracy",
         "The share of test examples that got the right class, each class counting the same.",
-        measured.balanced_accuracy,
+        measured.measure_balanced_accuracy,
         references=(KISH_KORN_GRAUBARD,),
     ),
     "macro_f1": Metric(
         "Macro F1",
         "The harmonic mean of precision and recall of each class, averaged over the classes.",
-        measured.macro_f1,
+        measured.measure_macro_f1,
         references=(KISH_KORN_GRAUBARD,),
     ),
     "roc_auc": Metric(
         "ROC AUC",
         "How often the score of a class is higher for an example of that class than for one of another; 0.5 is chance.",
-        measured.roc_auc,
+        measured.measure_roc_auc,
         references=(DELONG, OBUCHOWSKI),
     ),
     "log_loss": Metric(
         "Log loss",
         "The mean of minus the logarithm of the probability given to the right class; 0 is best.",
-        measured.log_loss,
+        measured.measure_log_loss,
         unit="nats",
         limits="A few confident mistakes dominate it; its interval is then too short.",
     ),
     "ece": Metric(
         "Expected calibration error",
         "How far the confidence in the predicted class lies from the share of predictions that are right, on average.",
-        measured.ece,
+        measured.measure_ece,
         limits="It is above 0 for every finite sample and has no interval, because resampling it is biased upward.",
         references=(GUO, BROECKER_SMITH),
     ),
@@ -130,26 +135,26 @@ METRICS: Mapping[str, Metric] = {
 }
 
 
-def _measure(split: Split, majority: int | None, seed: int) -> dict[str, Measure]:
+def _measure_split(split: Split, majority: int | None, seed: int) -> dict[str, Measure]:
     rng = np.random.default_rng(seed)
     measures = {name: metric.measure(split, rng) for name, metric in METRICS.items() if metric.measure}
-    return measures | {"baseline_accuracy": measured.baseline(split.rows, majority)}
+    return measures | {"baseline_accuracy": measured.measure_baseline(split.rows, majority)}
 
 
-def _findings(measures: Mapping[str, Measure]) -> tuple[Finding, ...]:
+def _all_findings(measures: Mapping[str, Measure]) -> tuple[Finding, ...]:
     accuracy, baseline = measures["accuracy"], measures["baseline_accuracy"].value
     if baseline is not None and accuracy.interval is not None and accuracy.interval.low <= baseline:
         remark = f"Its interval does not lie above {baseline:.3f}, the accuracy of always giving one class."
         measures = {**measures, "accuracy": replace(accuracy, warn=True, remark=remark)}
-    return tuple(_finding(name, measure) for name, measure in measures.items())
+    return tuple(_build_finding(name, measure) for name, measure in measures.items())
 
 
 def _about(name: str, measure: Measure) -> About:
-    by_class = name in BY_CLASS or (name == "accuracy" and bool(measure.remark))  # which names the baseline
+    by_class = name in CLASS_BASED_METRICS or (name == "accuracy" and bool(measure.remark))  # which names the baseline
     return About(metric=name, classes="all" if by_class else ())
 
 
-def _finding(name: str, measure: Measure) -> Finding:
+def _build_finding(name: str, measure: Measure) -> Finding:
     metric, id = METRICS[name], f"performance.{name}"
     if measure.value is None:
         return not_measured(id, metric.title, measure.reason or "", metric.description, n=measure.n)
@@ -174,8 +179,8 @@ def _against_scores(audited: AuditedModel, rows: PredictionArrays) -> Iterator[F
     """Give the count of decisions for a class that is not the most probable, where decisions came from elsewhere."""
     if audited.model is not None or rows.scores is None:
         return
-    own = rows.scores[np.arange(len(rows.labels)), rows.predictions]
-    against, n = int(np.count_nonzero(own < rows.scores.max(axis=1) - TIE)), len(rows.labels)
+    decided_scores = rows.scores[np.arange(len(rows.labels)), rows.predictions]
+    against, n = int(np.count_nonzero(decided_scores < rows.scores.max(axis=1) - TIE_TOLERANCE)), len(rows.labels)
     yield Finding(
         id="performance.decisions_against_scores",
         title="Decisions against the scores",
@@ -201,6 +206,6 @@ def _metrics_table(measures: Mapping[str, Mapping[str, Measure]]) -> Table:
             "high": measure.interval.high if measure.interval and split == "test" else None,
             "n": measure.n,
         }
-        for split, own in measures.items()
-        for name, measure in own.items()
+        for split, measures_of_split in measures.items()
+        for name, measure in measures_of_split.items()
     ]

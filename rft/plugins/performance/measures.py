@@ -19,12 +19,12 @@ from rft.stats.rates import Rate
 from rft.stats.scores.calibration import equal_mass_bins, expected_calibration_error
 from rft.stats.scores.classification import METRICS, Ratios
 
-ROWS_A_BIN = 10  # the calibration error uses fewer bins when its bins would hold fewer rows on average
+MIN_ROWS_PER_BIN = 10  # the calibration error uses fewer bins when its bins would hold fewer rows on average
 SIMULATIONS = 1000
 NO_INTERVAL = (
     f"It has no interval: the classes have fewer than {MIN_CASES_PER_CLASS} independent cases each, on average."
 )
-MOST_SIMULATED = 100_000  # rows that are drawn one by one
+MAX_SIMULATED_ROWS = 100_000  # rows that are drawn one by one
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Measure:
     adjusted: tuple[Adjusted, ...] = ()
 
 
-def accuracy(split: Split, rng: np.random.Generator) -> Measure:
+def measure_accuracy(split: Split, rng: np.random.Generator) -> Measure:
     """Measure the share of rows whose class is right."""
     rows = split.rows
     rate = estimate_rate(rows, Ratios.from_metric(METRICS["accuracy"], rows.classes, None))
@@ -68,14 +68,14 @@ def accuracy(split: Split, rng: np.random.Generator) -> Measure:
     return Measure(rate.value, rows.n, rate.confidence_interval(), adjusted=adjusted)
 
 
-def balanced_accuracy(split: Split, rng: np.random.Generator) -> Measure:
+def measure_balanced_accuracy(split: Split, rng: np.random.Generator) -> Measure:
     """Measure the mean of the recalls of all classes."""
     return _mean_over_classes(
         split.rows, Ratios.from_metric(METRICS["balanced_accuracy"], split.rows.classes, None), "has no rows"
     )
 
 
-def macro_f1(split: Split, rng: np.random.Generator) -> Measure:
+def measure_macro_f1(split: Split, rng: np.random.Generator) -> Measure:
     """Measure the mean of the F1 scores of all classes."""
     return _mean_over_classes(
         split.rows, Ratios.from_macro_f1(split.rows.classes), "has no rows and is never predicted"
@@ -85,7 +85,7 @@ def macro_f1(split: Split, rng: np.random.Generator) -> Measure:
 def _mean_over_classes(rows: PredictionArrays, ratios: Ratios, cause: str) -> Measure:
     absent = ratios.count_cells(rows.confusion)[1] == 0
     if absent.any():
-        return Measure(None, rows.n, reason=_undefined(rows, absent, cause))
+        return Measure(None, rows.n, reason=_name_undefined(rows, absent, cause))
     rate = estimate_rate(rows, ratios)
     if not rate.holds:
         return Measure(rate.value, rows.n, remark=NO_INTERVAL)
@@ -94,19 +94,19 @@ def _mean_over_classes(rows: PredictionArrays, ratios: Ratios, cause: str) -> Me
     )
 
 
-def _undefined(rows: PredictionArrays, which: np.ndarray, cause: str) -> str:
+def _name_undefined(rows: PredictionArrays, which: np.ndarray, cause: str) -> str:
     named = ", ".join(name for name, undefined in zip(rows.classes, which, strict=True) if undefined)
     return f"undefined: the class {named} {cause} among {len(rows)} rows"
 
 
-def roc_auc(split: Split, rng: np.random.Generator) -> Measure:
+def measure_roc_auc(split: Split, rng: np.random.Generator) -> Measure:
     """Measure the area of the positive class when there are two classes, else the mean of each against the rest."""
     rows = split.rows
     if rows.scores is None:
         return Measure(None, rows.n, reason=rows.no_scores)
     absent = rows.confusion.sum(axis=1) == 0
     if absent.any():
-        return Measure(None, rows.n, reason=_undefined(rows, absent, "has no rows"))
+        return Measure(None, rows.n, reason=_name_undefined(rows, absent, "has no rows"))
     positive = split.positive if len(rows.classes) == 2 else None
     area = estimate_auc(rows, positive)
     over = "each class against the rest, averaged" if positive is None else f"the class {rows.classes[positive]}"
@@ -116,7 +116,7 @@ def roc_auc(split: Split, rng: np.random.Generator) -> Measure:
     )
 
 
-def log_loss(split: Split, rng: np.random.Generator) -> Measure:
+def measure_log_loss(split: Split, rng: np.random.Generator) -> Measure:
     """Measure the mean of -log of the probability of the right class, in nats."""
     rows = split.rows
     if rows.scores is None:
@@ -128,7 +128,7 @@ def log_loss(split: Split, rng: np.random.Generator) -> Measure:
     return Measure(mean.value, rows.n, mean.confidence_interval(), remark=remark, adjusted=adjusted)
 
 
-def ece(split: Split, rng: np.random.Generator) -> Measure:
+def measure_ece(split: Split, rng: np.random.Generator) -> Measure:
     """Measure the expected calibration error and what a perfectly calibrated model would show, which is above 0 too.
 
     The latter is simulated by drawing from the model's own confidence whether each row is right (Bröcker and Smith
@@ -137,9 +137,9 @@ def ece(split: Split, rng: np.random.Generator) -> Measure:
     rows = split.rows
     if rows.scores is None:
         return Measure(None, rows.n, reason=rows.no_scores)
-    confidence, correct, bins = confidences(split, rows.scores)
+    confidence, correct, bins = confidence_bins(split, rows.scores)
     error = expected_calibration_error(confidence, correct, bins)
-    simulated = simulated_errors if len(correct) <= MOST_SIMULATED else approximate_errors
+    simulated = simulated_errors if len(correct) <= MAX_SIMULATED_ROWS else approximate_errors
     low, high = np.quantile(simulated(confidence, bins, rows.units, rng), [0.025, 0.975])
     remark = (
         f"A perfectly calibrated model would show {low:.3f} to {high:.3f} on these {len(rows)} examples "
@@ -181,7 +181,7 @@ def approximate_errors(
     return np.abs(sums).sum(axis=1) / len(confidence)
 
 
-def confidences(split: Split, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def confidence_bins(split: Split, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (N,) confidence in the top class, whether it is right, and the bin of each row."""
     confidence = scores.max(axis=1)
     return confidence, scores.argmax(axis=1) == split.rows.labels, _filled_bins(confidence, split)
@@ -191,20 +191,20 @@ def _filled_bins(confidence: np.ndarray, split: Split) -> np.ndarray:
     """Return (N,) bin numbers, of as many bins as are asked for and hold enough rows and units each."""
     units = np.arange(len(confidence)) if split.rows.units is None else split.rows.units
     for bins in range(split.bins, 1, -1):
-        numbers = equal_mass_bins(confidence, bins, min_rows=ROWS_A_BIN)
+        numbers = equal_mass_bins(confidence, bins, min_rows=MIN_ROWS_PER_BIN)
         pairs = np.unique(np.stack([numbers, units]), axis=1)[0]
         if np.bincount(pairs).min() >= split.least_in_bin:
             return numbers
     return np.zeros(len(confidence), dtype=np.int64)
 
 
-def majority(train: PredictionArrays) -> int:
+def majority_class(train: PredictionArrays) -> int:
     """Return the index of the most frequent class; the first of several."""
     return int(np.bincount(train.labels).argmax())
 
 
-def baseline(rows: PredictionArrays, majority: int | None) -> Measure:
-    """Measure the accuracy of always giving the class ``majority``."""
+def measure_baseline(rows: PredictionArrays, majority: int | None) -> Measure:
+    """Measure the accuracy of always giving the class ``majority_class``."""
     if majority is None:
         return Measure(None, rows.n, reason="there are no train rows to take the most frequent class from")
     rate = Rate.from_rows(rows.labels == majority, rows.units)

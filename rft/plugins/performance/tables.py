@@ -12,10 +12,10 @@ from rft.records import Columns, Figure, Row, Table, list_columns
 from rft.stats.rates import Rate
 from rft.stats.scores.classification import METRICS, Ratios
 
-LARGEST_HEATMAP = 40  # classes
+MAX_HEATMAP_CLASSES = 40  # classes
 
 
-def of(split: Split, withheld: Withheld) -> dict[str, Table]:
+def test_tables(split: Split, withheld: Withheld) -> dict[str, Table]:
     """Return the tables by name; ``calibration`` is absent without scores."""
     rows = split.rows
     tables = {"by_class": _class_table(rows), "confusion": _confusion_table(rows, rows.confusion)}
@@ -25,11 +25,11 @@ def of(split: Split, withheld: Withheld) -> dict[str, Table]:
             for index, name in enumerate(rows.classes)
             if withheld.is_small(rows.n_where(rows.predictions == index))
         }
-        tables = {name: [_shown(row, few, withheld) for row in table] for name, table in tables.items()}
+        tables = {name: [_show_row(row, few, withheld) for row in table] for name, table in tables.items()}
     return tables if rows.scores is None else tables | {"calibration": _calibration_table(split, rows.scores)}
 
 
-def _shown(row: Row, few: set[str], withheld: Withheld) -> Row:
+def _show_row(row: Row, few: set[str], withheld: Withheld) -> Row:
     """Return a row as it is shown where something may be withheld.
 
     A share of a class with enough examples is shown; the number that it is of them is a count that may be small, and a
@@ -51,24 +51,24 @@ def _class_table(rows: PredictionArrays) -> Table:
         "recall": Ratios.from_metric(METRICS["tpr"], rows.classes, None),
         "f1": Ratios.from_macro_f1(rows.classes),
     }
-    columns = {column: each.ratio_values(rows.confusion) for column, each in ratios.items()}
+    columns = {column: ratio.ratio_values(rows.confusion) for column, ratio in ratios.items()}
     return [
         {
             "class": name,
-            **{column: _defined(values[index]) for column, values in columns.items()},
+            **{column: _defined_or_none(values[index]) for column, values in columns.items()},
             "n": rows.n_where(rows.labels == index),
         }
         for index, name in enumerate(rows.classes)
     ]
 
 
-def _defined(value: float) -> float | None:
+def _defined_or_none(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
 def _confusion_table(rows: PredictionArrays, counts: np.ndarray) -> Table:
     """Return one row a cell; the empty cells of a matrix too large to be drawn are left out."""
-    everything = len(rows.classes) <= LARGEST_HEATMAP
+    everything = len(rows.classes) <= MAX_HEATMAP_CLASSES
     sizes = counts.sum(axis=1)
     return [
         {
@@ -84,20 +84,20 @@ def _confusion_table(rows: PredictionArrays, counts: np.ndarray) -> Table:
 
 def _calibration_table(split: Split, scores: np.ndarray) -> Table:
     rows = split.rows
-    confidence, correct, bins = measures.confidences(split, scores)
+    confidence, correct, bins = measures.confidence_bins(split, scores)
     table: Table = []
     for number in range(bins.max() + 1):
-        own = bins == number
-        rate = Rate.from_rows(correct[own], None if rows.units is None else rows.units[own])
+        in_bin = bins == number
+        rate = Rate.from_rows(correct[in_bin], None if rows.units is None else rows.units[in_bin])
         interval = rate.confidence_interval()
         table.append(
             {
                 "bin": number + 1,
-                "confidence": float(confidence[own].mean()),
+                "confidence": float(confidence[in_bin].mean()),
                 "accuracy": rate.value,
                 "low": interval.low,
                 "high": interval.high,
-                "n": rows.n_where(own),
+                "n": rows.n_where(in_bin),
             }
         )
     return table
@@ -142,7 +142,7 @@ COLUMNS: dict[str, Columns] = {
 }
 
 
-def figures(rows: PredictionArrays) -> tuple[Figure, ...]:
+def test_figures(rows: PredictionArrays) -> tuple[Figure, ...]:
     """Return the figures: measures, reliability when there are scores, confusion when it can be drawn."""
     n = len(rows.labels)
     metrics = Figure(
@@ -179,5 +179,5 @@ def figures(rows: PredictionArrays) -> tuple[Figure, ...]:
     return (
         metrics,
         *([reliability] if rows.scores is not None else []),
-        *([heatmap] if len(rows.classes) <= LARGEST_HEATMAP else []),
+        *([heatmap] if len(rows.classes) <= MAX_HEATMAP_CLASSES else []),
     )

@@ -13,7 +13,7 @@ FROZEN_DESCRIPTION = (
     "Whether the hash over all frozen tensors and buffers changed between loading and the end of training."
 )
 PRIVATE_LOSS = "The training loss of a private run is itself private and is not recorded."
-UNMOVED_DESCRIPTION = "How many of the tensors that were to be trained are the same after training as before."
+UNCHANGED_DESCRIPTION = "How many of the tensors that were to be trained are the same after training as before."
 
 
 class TrainingOptions(Options):
@@ -36,19 +36,19 @@ class Training(Plugin[TrainingOptions]):
             plugin=self.name,
             title="Training",
             findings=(
-                _frozen(audited),
-                _unmoved(audited),
+                _frozen_finding(audited),
+                _unchanged_finding(audited),
                 *((_final_loss(audited, log[-1]["loss"]),) if losses else ()),
             ),
             tables={"loss": losses} if losses else {},
             columns={"loss": list_columns({"epoch": "key", "loss": "number"})} if losses else {},
             captions={"loss": "Mean training loss of each epoch."} if losses else {},
-            figures=(_curve(),) if losses else (),
-            notes=(*_cost(audited.facts.training), *((PRIVATE_LOSS,) if private else ())),
+            figures=(_loss_figure(),) if losses else (),
+            notes=(*_cost_notes(audited.facts.training), *((PRIVATE_LOSS,) if private else ())),
         )
 
 
-def _cost(training: Facts) -> Iterator[str]:
+def _cost_notes(training: Facts) -> Iterator[str]:
     """Say what it cost that nothing was cached."""
     if training.cached is False and training.seconds is not None and training.epochs:
         yield (
@@ -59,7 +59,7 @@ def _cost(training: Facts) -> Iterator[str]:
         )
 
 
-def _frozen(audited: AuditedModel) -> Finding:
+def _frozen_finding(audited: AuditedModel) -> Finding:
     id, title = "training.frozen_changed", "Changes of the frozen part"
     backbone = audited.facts.backbone
     if backbone is None:
@@ -79,20 +79,20 @@ def _frozen(audited: AuditedModel) -> Finding:
     )
 
 
-def _unmoved(audited: AuditedModel) -> Finding:
+def _unchanged_finding(audited: AuditedModel) -> Finding:
     id, title = "training.trained_unmoved", "Trained tensors that did not change"
     if audited.fit is None or "unmoved" not in audited.fit.facts:
-        return not_measured(id, title, "nothing was trained in this run", UNMOVED_DESCRIPTION)
-    unmoved = audited.fit.facts["unmoved"]
+        return not_measured(id, title, "nothing was trained in this run", UNCHANGED_DESCRIPTION)
+    unchanged = audited.fit.facts["unmoved"]
     return Finding(
         id=id,
         title=title,
-        status="fail" if unmoved else "info",
-        value=float(unmoved),
+        status="fail" if unchanged else "info",
+        value=float(unchanged),
         unit="tensors",
         deterministic=True,
         cases="none",
-        description=UNMOVED_DESCRIPTION,
+        description=UNCHANGED_DESCRIPTION,
         caveats="A tensor that moved need not have learned anything: see the performance section.",
     )
 
@@ -114,7 +114,7 @@ def _final_loss(audited: AuditedModel, loss: float) -> Finding:
     )
 
 
-def _curve() -> Figure:
+def _loss_figure() -> Figure:
     return Figure(
         id="training_loss",
         kind="lines",

@@ -18,7 +18,7 @@ from typing import Any
 from rft.errors import DataError, EvidenceError
 from rft.records import AuditRun, InputFile
 from rft.report.run_folder.run_key import ALGORITHM, RunKey, find
-from rft.runtime.progress import track
+from rft.runtime.progress import track_progress
 
 FILE = "evidence.json"
 FORMAT_VERSION = 2  # 1: plain hashes of all; 2: keyed digests of the inputs and of the files that are not for others
@@ -176,7 +176,7 @@ def _check_inputs(key: RunKey, listed: Mapping[str, str], data: Path | None) -> 
     named = {key.name("input", path): path for path in key.inputs}
     if named.keys() != listed.keys():
         problems.append("the inputs that the key names are not those that evidence.json lists")
-    for digest, path in track(named.items(), "Checking inputs", total=len(named)):
+    for digest, path in track_progress(named.items(), "Checking inputs", total=len(named)):
         try:
             sha256 = _sha256((data or key.folder) / path)
         except OSError as error:

@@ -68,7 +68,7 @@ def list_model_facts(run: AuditRun, backbone: Backbone | None) -> tuple[Fact, ..
     if model.revision is not None:
         facts.append(("Revision", model.revision))
     if model.preprocessing is not None:
-        facts.append(("Preprocessing", _preparation(model.preprocessing)))
+        facts.append(("ImagePreprocessing", _preparation(model.preprocessing)))
     if backbone is not None:
         facts += [
             ("Backbone", backbone.name),
@@ -79,7 +79,7 @@ def list_model_facts(run: AuditRun, backbone: Backbone | None) -> tuple[Fact, ..
             ("Frozen parameters", numbers.count(backbone.frozen_parameters)),
             ("Trained parameters", numbers.count(backbone.trainable_parameters)),
             ("Precision", _precision(backbone)),
-            ("Preprocessing", _preparation(backbone.preprocessing)),
+            ("ImagePreprocessing", _preparation(backbone.preprocessing)),
         ]
     return tuple(facts)
 

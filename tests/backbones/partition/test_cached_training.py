@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from rft.backbones.load import LoadedBackbone
-from rft.backbones.partition.cut import Cut, cut
+from rft.backbones.partition.cut import Cut, cut_classifier
 from rft.config.schema import DataConfig
-from rft.data import read
+from rft.data import read_dataset
 from rft.features import Dense, Features, Lazy, Sharded, Store
-from rft.features.extract import extract, store_key
+from rft.features.extract import extract_features, store_key
 from rft.records import Split
 from rft.training import Fit, Job, Recipe, Task
 from rft.training.loop import StandardTrainer
@@ -29,7 +29,7 @@ RECIPE = Recipe(epochs=4, optimizer="sgd", learning_rate=0.002, momentum=0.9, we
 def pictures(folder: Path) -> Split:
     write_pictures(folder)
     config = DataConfig(manifest="pictures.csv", image="file", label="colour", split="split")
-    return read(config, folder, 0).splits["train"]
+    return read_dataset(config, folder, 0).splits["train"]
 
 
 def texts(count: int = 17) -> Split:
@@ -82,7 +82,7 @@ def gap(one: Tensor, other: Tensor) -> float:
 def stored(made: Cut, loaded: LoadedBackbone, inputs: Any, split: Split, folder: Path, views: int = 1) -> Features:
     prefix = made.prefix()
     store = Store(folder, store_key(prefix.tensors(), loaded.identity, "float32"))
-    return extract(prefix, inputs, split, store, device="cpu", precision="float32", views=views)
+    return extract_features(prefix, inputs, split, store, device="cpu", precision="float32", views=views)
 
 
 @pytest.mark.parametrize("views", [1, 3])
@@ -98,9 +98,9 @@ def test_pictures_and_cached_views_of_them(
     tmp_path: Path, family: str, layer: str, behind: tuple[str, ...], views: int
 ) -> None:
     split, loaded = pictures(tmp_path / "data"), families.IMAGES[family].load(tmp_path)
-    inputs = loaded.preparation.inputs({"train": split}, DataConfig(folder="x"), seed=9)
+    inputs = loaded.preprocessing.inputs({"train": split}, DataConfig(folder="x"), seed=9)
     classifier = loaded.classifier(CLASSES, False, 0)
-    made, plain = cut(classifier, layer, "full", loaded.example), PlainLoop(classifier, behind)
+    made, plain = cut_classifier(classifier, layer, "full", loaded.example), PlainLoop(classifier, behind)
     features = stored(made, loaded, inputs, split, tmp_path / "store", views)
     assert isinstance(features, Dense)
     assert (len(features), features.views) == (len(split), views)
@@ -115,9 +115,9 @@ def test_pictures_and_cached_views_of_them(
 def test_texts_of_different_lengths(tmp_path: Path, family: str, layer: str) -> None:
     known = families.TEXTS[family]
     split, loaded = texts(), known.load(tmp_path)
-    inputs = loaded.preparation.inputs({"train": split}, DataConfig(folder="x"), seed=9)
+    inputs = loaded.preprocessing.inputs({"train": split}, DataConfig(folder="x"), seed=9)
     classifier = loaded.classifier(CLASSES, False, 0)
-    made = cut(classifier, layer or known.layer, "full", loaded.example)
+    made = cut_classifier(classifier, layer or known.layer, "full", loaded.example)
     plain = PlainLoop(classifier, () if layer else known.behind)
     features = stored(made, loaded, inputs, split, tmp_path / "store")
     assert isinstance(features, Dense if layer else Sharded)
@@ -127,9 +127,9 @@ def test_texts_of_different_lengths(tmp_path: Path, family: str, layer: str) -> 
 @pytest.mark.parametrize("views", [1, 3])
 def test_without_a_cut_the_whole_model_is_trained_and_nothing_is_cached(tmp_path: Path, views: int) -> None:
     split, loaded = pictures(tmp_path / "data"), families.IMAGES["vgg"].load(tmp_path)
-    inputs = loaded.preparation.inputs({"train": split}, DataConfig(folder="x"), seed=9)
+    inputs = loaded.preprocessing.inputs({"train": split}, DataConfig(folder="x"), seed=9)
     classifier = loaded.classifier(CLASSES, False, 0)
-    made, plain = cut(classifier, "none", "full", loaded.example), PlainLoop(classifier, ("",))
+    made, plain = cut_classifier(classifier, "none", "full", loaded.example), PlainLoop(classifier, ("",))
     assert not made.cached
     features = Lazy(inputs, "train", len(split), views)
     check(made, by_rft(made, features, split), plain, by_hand(plain, inputs, split, views))
@@ -137,10 +137,10 @@ def test_without_a_cut_the_whole_model_is_trained_and_nothing_is_cached(tmp_path
 
 def test_what_is_cached_at_one_layer_is_not_taken_for_another(tmp_path: Path) -> None:
     split, loaded = texts(), families.TEXTS["bert"].load(tmp_path)
-    inputs = loaded.preparation.inputs({"train": split}, DataConfig(folder="x"), seed=9)
+    inputs = loaded.preprocessing.inputs({"train": split}, DataConfig(folder="x"), seed=9)
     found = []
     for layer in ("encoder.layer.1", "encoder.layer.2", "encoder.layer.1"):
-        made = cut(loaded.classifier(CLASSES, False, 0), layer, "full", loaded.example)
+        made = cut_classifier(loaded.classifier(CLASSES, False, 0), layer, "full", loaded.example)
         found.append(stored(made, loaded, inputs, split, tmp_path / "store").batch([0, 1])["features"])
     assert not torch.allclose(found[0], found[1], atol=1e-3)
     assert torch.equal(found[0], found[2])

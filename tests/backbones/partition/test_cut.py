@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from rft.backbones.classifier import Batch, Classifier, Head, ImageBackbone, TextBackbone, hash_tensors
 from rft.backbones.load import LoadedBackbone
-from rft.backbones.partition.cut import Cut, behind, cut
+from rft.backbones.partition.cut import Cut, cut_classifier, modules_behind
 from rft.backbones.partition.lora import add_adapters, merge_adapters
 from rft.config.schema import LoraConfig
 from rft.errors import ModelError
@@ -165,10 +165,10 @@ def made(kind: type[Small]) -> Classifier:
 def test_a_cut_is_refused_with_its_reason_or_works(kind: type[Small], layer: str, message: str | None) -> None:
     classifier = made(kind)
     if message is None:
-        assert cut(classifier, layer, "full", example).cached
+        assert cut_classifier(classifier, layer, "full", example).cached
         return
     with pytest.raises(ModelError) as caught:
-        cut(classifier, layer, "full", example)
+        cut_classifier(classifier, layer, "full", example)
     assert message in str(caught.value)
     assert str(caught.value).startswith("model.freeze: ")
     assert len(str(caught.value).splitlines()) == 2
@@ -177,9 +177,9 @@ def test_a_cut_is_refused_with_its_reason_or_works(kind: type[Small], layer: str
 def test_the_refusal_of_a_cut_within_a_residual_names_a_layer_that_works(tmp_path: Path) -> None:
     loaded = families.FAMILIES["resnet18"].load(tmp_path)
     with pytest.raises(ModelError, match=r"(?s)cannot cut at 'layer4\.1\.conv2'.*It can be cut at 'layer4\.1'\."):
-        cut(loaded.classifier(CLASSES, False, 0), "layer4.1.conv2", "full", loaded.example)
+        cut_classifier(loaded.classifier(CLASSES, False, 0), "layer4.1.conv2", "full", loaded.example)
     with pytest.raises(ModelError, match=r"(?s)cannot cut at 'avgpool'.*has no weights.*freeze = \"all\""):
-        cut(loaded.classifier(CLASSES, False, 0), "avgpool", "full", loaded.example)
+        cut_classifier(loaded.classifier(CLASSES, False, 0), "avgpool", "full", loaded.example)
 
 
 @pytest.fixture(scope="module")
@@ -203,13 +203,13 @@ def fresh(loaded: LoadedBackbone) -> Classifier:
 )
 def test_a_text_model_refuses_such_cuts(bert: LoadedBackbone, layer: str, message: str) -> None:
     with pytest.raises(ModelError) as caught:
-        cut(fresh(bert), layer, "full", bert.example)
+        cut_classifier(fresh(bert), layer, "full", bert.example)
     assert message in str(caught.value)
 
 
 def test_the_refusal_within_a_transformer_names_its_block(bert: LoadedBackbone) -> None:
     with pytest.raises(ModelError, match=r"It can be cut at 'encoder\.layer\.1'\."):
-        cut(fresh(bert), "encoder.layer.1.output", "full", bert.example)
+        cut_classifier(fresh(bert), "encoder.layer.1.output", "full", bert.example)
 
 
 # ---------------------------------------------------------------- what happens behind a cut
@@ -225,7 +225,7 @@ def test_the_refusal_within_a_transformer_names_its_block(bert: LoadedBackbone) 
 )
 def test_peculiar_networks_train_as_in_a_plain_loop(kind: type[Small], layer: str, behind: tuple[str, ...]) -> None:
     classifier = made(kind)
-    parts = cut(classifier, layer, "full", example)
+    parts = cut_classifier(classifier, layer, "full", example)
     plain = PlainLoop(classifier, behind)
     assert parts.trained == plain.names
     expected = plain.train(read, 12)
@@ -237,7 +237,7 @@ def test_peculiar_networks_train_as_in_a_plain_loop(kind: type[Small], layer: st
 
 def test_weights_shared_with_what_is_before_the_cut_stay_frozen() -> None:
     classifier = made(TiedAcross)
-    parts = cut(classifier, "block.second", "full", example)
+    parts = cut_classifier(classifier, "block.second", "full", example)
     assert "backbone.network.block.first.weight" not in parts.trained
     assert "backbone.network.block.second.bias" in parts.trained
     before = parts.frozen_sha256()
@@ -250,8 +250,8 @@ def test_weights_shared_with_what_is_before_the_cut_stay_frozen() -> None:
 
 def test_batch_norms_before_the_cut_keep_still_and_those_behind_it_move() -> None:
     classifier = made(Regularised)
-    parts = cut(classifier, "block.second", "full", example)
-    suffix = parts.plain(SEED).train()
+    parts = cut_classifier(classifier, "block.second", "full", example)
+    suffix = parts.whole_suffix(SEED).train()
     training = {name for name, module in suffix.classifier.named_modules() if module.training}
     network = "backbone.network."
     assert {network + "norms.1", network + "drops.1", network + "block.second"} <= training
@@ -266,7 +266,7 @@ def test_batch_norms_before_the_cut_keep_still_and_those_behind_it_move() -> Non
 
 
 def test_the_cached_tensor_is_left_as_it_was() -> None:
-    parts = cut(made(Overwriting), "relu", "full", example)
+    parts = cut_classifier(made(Overwriting), "relu", "full", example)
     features = parts.prefix()(read([0, 1]))
     before = features["features"].clone()
     assert before.min() < 0
@@ -276,7 +276,7 @@ def test_the_cached_tensor_is_left_as_it_was() -> None:
 
 def test_a_suffix_does_without_the_tensors_of_the_frozen_part(bert: LoadedBackbone) -> None:
     classifier = fresh(bert)
-    suffix = cut(classifier, "encoder.layer.2", "full", bert.example).new_suffix(0)
+    suffix = cut_classifier(classifier, "encoder.layer.2", "full", bert.example).new_suffix(0)
     held = sum(parameter.numel() for parameter in suffix.parameters())
     behind = sum(parameter.numel() for parameter in classifier.backbone.network.encoder.layer[2].parameters())
     assert held == behind + 32 * CLASSES + CLASSES
@@ -287,13 +287,13 @@ def test_a_suffix_does_without_the_tensors_of_the_frozen_part(bert: LoadedBackbo
 
 def texts(bert: LoadedBackbone) -> Callable[[list[int]], Batch]:
     items = families.some_texts(12)
-    return lambda rows: bert.preparation([items[row] for row in rows])
+    return lambda rows: bert.preprocessing([items[row] for row in rows])
 
 
 @pytest.mark.parametrize("freeze", ["encoder.layer.1", "none"])
 def test_only_biases_move(bert: LoadedBackbone, freeze: str) -> None:
     classifier = fresh(bert)
-    parts = cut(classifier, freeze, "bias", bert.example)
+    parts = cut_classifier(classifier, freeze, "bias", bert.example)
     assert parts.cached == (freeze != "none")
     numbers = (1, 2) if parts.cached else (0, 1, 2)
     per_layer = {name for name in parts.trained if ".layer.1." in name}
@@ -319,9 +319,9 @@ def check_that_only_these_move(parts: Cut, reader: Callable[[list[int]], Batch],
 
 def with_adapters(loaded: LoadedBackbone, freeze: str, **settings: object) -> tuple[Classifier, list[str], Cut]:
     classifier = fresh(loaded)
-    where = None if freeze == "none" else behind(classifier, freeze, loaded.example)
+    where = None if freeze == "none" else modules_behind(classifier, freeze, loaded.example)
     placed = add_adapters(classifier, LoraConfig(**settings), where, seed=0)
-    return classifier, placed, cut(classifier, freeze, "lora", loaded.example)
+    return classifier, placed, cut_classifier(classifier, freeze, "lora", loaded.example)
 
 
 def test_adapters_lie_behind_the_cut_and_only_they_move(bert: LoadedBackbone) -> None:
@@ -424,7 +424,7 @@ def test_targets_that_are_no_layers_are_refused(bert: LoadedBackbone, target: li
 def test_a_target_before_the_cut_is_refused() -> None:
     classifier = made(Small)
     with pytest.raises(ModelError, match="no layer behind the cut is called stem"):
-        add_adapters(classifier, LoraConfig(target=["stem"]), behind(classifier, "block.second", example), 0)
+        add_adapters(classifier, LoraConfig(target=["stem"]), modules_behind(classifier, "block.second", example), 0)
 
 
 def test_without_peft_the_error_says_what_to_install(bert: LoadedBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -445,4 +445,4 @@ def test_a_network_without_biases_cannot_have_them_tuned(tmp_path: Path) -> None
     loaded = families.FAMILIES["llama"].load(tmp_path)
     assert isinstance(loaded.backbone, TextBackbone)
     with pytest.raises(ModelError, match=r"(?s)no layer behind the cut has a bias.*tune = \"full\""):
-        cut(fresh(loaded), "layers.2", "bias", loaded.example)
+        cut_classifier(fresh(loaded), "layers.2", "bias", loaded.example)

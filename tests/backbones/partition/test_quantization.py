@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from rft.backbones.classifier import hash_tensors
-from rft.backbones.partition.quantization import is_quantised, plain_tensors, quantise
+from rft.backbones.partition.quantization import is_quantized, plain_tensors, quantize_linear_layers
 from rft.errors import ConfigError, ModelError
 
 
@@ -22,13 +22,13 @@ IMAGES = torch.randn(5, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 def test_without_torchao_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torchao.quantization", None)
     with pytest.raises(ConfigError, match="pip install"):
-        quantise(network(), IMAGES, "cpu")
+        quantize_linear_layers(network(), IMAGES, "cpu")
 
 
 def test_plain_tensors_stay_as_they_are() -> None:
     state = network().state_dict()
     assert plain_tensors(state) == state
-    assert not any(is_quantised(tensor) for tensor in state.values())
+    assert not any(is_quantized(tensor) for tensor in state.values())
 
 
 class TestWithTorchao:
@@ -38,7 +38,7 @@ class TestWithTorchao:
 
     def test_linear_layers_are_rounded_and_near(self) -> None:
         plain, rounded = network(), network()
-        weights = quantise(rounded, IMAGES, "cpu")
+        weights = quantize_linear_layers(rounded, IMAGES, "cpu")
         assert list(weights) == ["2.weight", "4.weight"]
         gap = (rounded(IMAGES) - plain(IMAGES)).norm() / plain(IMAGES).norm()
         assert 0 < gap < 0.02
@@ -51,7 +51,7 @@ class TestWithTorchao:
 
     def test_the_hash_covers_the_integers(self) -> None:
         rounded = network()
-        quantise(rounded, IMAGES, "cpu")
+        quantize_linear_layers(rounded, IMAGES, "cpu")
         before = hash_tensors(plain_tensors(rounded.state_dict()))
         assert hash_tensors(plain_tensors(copy.deepcopy(rounded).state_dict())) == before
         rounded.get_parameter("4.weight").qdata[0, 0] += 1
@@ -59,11 +59,11 @@ class TestWithTorchao:
 
     def test_a_network_without_linear_layers_is_refused(self) -> None:
         with pytest.raises(ModelError, match="none runs in it"):
-            quantise(nn.Sequential(nn.Conv2d(3, 4, 3)).requires_grad_(False), IMAGES, "cpu")
+            quantize_linear_layers(nn.Sequential(nn.Conv2d(3, 4, 3)).requires_grad_(False), IMAGES, "cpu")
 
     def test_layers_that_never_run_or_are_spared_stay_as_they_are(self) -> None:
         holder = nn.ModuleDict({"used": network(), "idle": nn.Linear(4, 4)}).requires_grad_(False)
         holder.forward = lambda images: holder["used"](images)
-        assert list(quantise(holder, IMAGES, "cpu", {"used.2"})) == ["used.4.weight"]
-        assert not is_quantised(holder["idle"].weight)
-        assert not is_quantised(holder["used"][2].weight)
+        assert list(quantize_linear_layers(holder, IMAGES, "cpu", {"used.2"})) == ["used.4.weight"]
+        assert not is_quantized(holder["idle"].weight)
+        assert not is_quantized(holder["used"][2].weight)

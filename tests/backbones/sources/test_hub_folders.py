@@ -16,8 +16,8 @@ import torch
 import transformers as hf
 from safetensors.torch import load_file, save_file
 
-from rft.backbones.load import LoadedBackbone, load
-from rft.backbones.sources.hub import hub
+from rft.backbones.load import LoadedBackbone, load_backbone
+from rft.backbones.sources.hub import hub_client
 from rft.backbones.sources.transformers import config_sha256
 from rft.config.schema import ModelConfig
 from rft.errors import ModelError
@@ -26,7 +26,7 @@ from tests.support import families
 
 def read(folder: Path, name: str = "own", modality: str = "text", **settings: object) -> LoadedBackbone:
     config = ModelConfig(backbone=f"transformers/{name}", **settings)
-    return load(config, folder, modality=modality, seed=0, offline=True)
+    return load_backbone(config, folder, modality=modality, seed=0, offline=True)
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +58,12 @@ def test_a_model_in_the_hubs_cache_is_found_without_a_network(
     forbid_network(monkeypatch)
     shutil.copytree(saved, tmp_path / "own")
     found, beside = (
-        load(ModelConfig(backbone=f"transformers/{name}"), tmp_path, modality="text", seed=0, offline=False)
+        load_backbone(ModelConfig(backbone=f"transformers/{name}"), tmp_path, modality="text", seed=0, offline=False)
         for name in ("some/bert", "own")
     )
     assert found.weights_sha256 == beside.weights_sha256
     assert found.identity == beside.identity  # where it lies is no part of what it is
-    assert found.preparation.facts() == beside.preparation.facts()
+    assert found.preprocessing.facts() == beside.preprocessing.facts()
 
 
 def forbid_network(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +83,9 @@ def test_without_network_and_weights_the_error_is_quick_and_names_the_folder(
     forbid_network(monkeypatch)
     start = time.monotonic()
     with pytest.raises(ModelError) as caught:
-        load(ModelConfig(backbone="transformers/some/bert"), tmp_path, modality="text", seed=0, offline=offline)
+        load_backbone(
+            ModelConfig(backbone="transformers/some/bert"), tmp_path, modality="text", seed=0, offline=offline
+        )
     assert time.monotonic() - start < 5
     assert "some/bert could not be had without the network: it is not cached" in str(caught.value)
     assert f"Put it into {tmp_path / 'hub'}" in str(caught.value)
@@ -100,7 +102,7 @@ def test_a_network_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("socket.getaddrinfo", hanging)
     monkeypatch.setattr("rft.backbones.sources.hub.getproxies", dict)
     start = time.monotonic()
-    with hub(offline=False) as reached:
+    with hub_client(offline=False) as reached:
         assert not reached
     assert time.monotonic() - start < 4
     ended.set()
@@ -132,7 +134,7 @@ def test_pooling_is_as_asked_for(own: Path, pooling: str) -> None:
     network = hf.AutoModel.from_pretrained(own).eval()
     tokenizer = hf.AutoTokenizer.from_pretrained(own)
     with torch.no_grad():
-        features = loaded.backbone(loaded.preparation(texts))
+        features = loaded.backbone(loaded.preprocessing(texts))
         for text, row in zip(texts, features, strict=True):
             tokens = tokenizer(text, return_tensors="pt", return_token_type_ids=False)
             hidden = network(**tokens).last_hidden_state[0]
@@ -143,7 +145,7 @@ def test_pooling_is_as_asked_for(own: Path, pooling: str) -> None:
 
 def test_max_length_cuts_texts_and_is_bounded_by_the_model(own: Path) -> None:
     loaded = read(own.parent, max_length=10)
-    assert loaded.preparation(["a " * 40])["input_ids"].shape == (1, 10)
+    assert loaded.preprocessing(["a " * 40])["input_ids"].shape == (1, 10)
     with pytest.raises(ModelError, match=r"model\.max_length: max_length is 49; this model takes at most 48 tokens"):
         read(own.parent, max_length=49)
 
@@ -163,7 +165,7 @@ CROPPING: dict = {"size": {"shortest_edge": 40}, "crop_size": {"height": 32, "wi
 def test_the_preparation_of_pictures_is_the_folders(tmp_path: Path, name: str) -> None:
     content = {"image_processor_type": "CLIPImageProcessor", **CROPPING, "resample": 2, "image_mean": [0.1, 0.2, 0.3]}
     write_vit(tmp_path, **{name: content if name.startswith("pre") else {"image_processor": content}})
-    facts = read(tmp_path, modality="image").preparation.facts()
+    facts = read(tmp_path, modality="image").preprocessing.facts()
     expected = {"recipe": "CLIPImageProcessor", "pixels": [3, 32, 32], "resample": "bilinear", **CROPPING}
     assert {key: facts[key] for key in expected} == expected
     assert facts["mean"] == [0.1, 0.2, 0.3]
@@ -172,13 +174,13 @@ def test_the_preparation_of_pictures_is_the_folders(tmp_path: Path, name: str) -
 def test_pictures_that_are_not_normalised_stay_as_they_are(tmp_path: Path) -> None:
     size = {"size": {"height": 32, "width": 32}}
     write_vit(tmp_path, preprocessor_config={"do_normalize": False, "image_mean": [0.1, 0.2, 0.3], **size})
-    preparation = read(tmp_path, modality="image").preparation
-    assert np.allclose([preparation.mean, preparation.std], [[0.0] * 3, [1.0] * 3], atol=1e-6)
+    preprocessing = read(tmp_path, modality="image").preprocessing
+    assert np.allclose([preprocessing.mean, preprocessing.std], [[0.0] * 3, [1.0] * 3], atol=1e-6)
 
 
 def test_a_folder_without_a_processor_is_prepared_plainly_and_says_so(tmp_path: Path) -> None:
     write_vit(tmp_path)
-    facts = read(tmp_path, modality="image").preparation.facts()
+    facts = read(tmp_path, modality="image").preprocessing.facts()
     expected = {"recipe": "plain", "resize": 32, "crop": 32, "interpolation": "bicubic", "mean": [0.5] * 3}
     assert {key: facts[key] for key in expected} == expected
 
@@ -376,7 +378,7 @@ def test_a_text_model_is_refused_for_pictures_and_the_other_way_round(own: Path,
     with pytest.raises(ModelError, match=r"(?s)clip takes texts and pictures together.*name the column as data\.image"):
         read(tmp_path / "both")
     with pytest.raises(ModelError, match=r"torchvision has backbones for pictures only\nTexts: transformers/<name>"):
-        load(ModelConfig(backbone="torchvision/resnet18"), tmp_path, modality="text", seed=0, offline=True)
+        load_backbone(ModelConfig(backbone="torchvision/resnet18"), tmp_path, modality="text", seed=0, offline=True)
 
 
 @pytest.mark.parametrize("name", ["../../somewhere/else", "no such folder", "/nowhere"])

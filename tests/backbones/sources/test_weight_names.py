@@ -17,7 +17,7 @@ from torch import Tensor
 from torchvision import models
 
 import rft
-from rft.backbones.load import LoadedBackbone, load
+from rft.backbones.load import LoadedBackbone, load_backbone
 from rft.config.schema import ModelConfig
 from rft.errors import ModelError, RftError
 from rft.models import external
@@ -36,7 +36,7 @@ def state() -> State:
 def resnet(folder: Path, content: object, name: str = "w.pth") -> LoadedBackbone:
     torch.save(content, folder / name)
     settings = ModelConfig(backbone="torchvision/resnet18", weights=name, image_size=64)
-    return load(settings, folder, modality="image", seed=3, offline=True)
+    return load_backbone(settings, folder, modality="image", seed=3, offline=True)
 
 
 def refusal(load_it: Callable[[], object]) -> str:
@@ -148,7 +148,7 @@ def test_published_files_of_torchvision_keep_older_names(tmp_path: Path, name: s
     assert name not in ("densenet121", "vit_b_16") or set(older) - set(network.state_dict())
     torch.save(older, tmp_path / "w.pth")
     settings = ModelConfig(backbone=f"torchvision/{name}", weights="w.pth")
-    own = load(settings, tmp_path, modality="image", seed=3, offline=True).backbone.network.state_dict()
+    own = load_backbone(settings, tmp_path, modality="image", seed=3, offline=True).backbone.network.state_dict()
     expected = network.state_dict()
     assert all(torch.equal(tensor, expected[key]) for key, tensor in own.items())
 
@@ -158,7 +158,7 @@ def test_published_files_of_torchvision_keep_older_names(tmp_path: Path, name: s
 
 def audited(folder: Path, modality: str = "text", classes: tuple[str, ...] = ("negative", "positive")) -> Any:
     settings = ModelConfig(checkpoint="model")
-    return external.load(settings, folder, classes, modality=modality, device="cpu", offline=True)
+    return external.load_external(settings, folder, classes, modality=modality, device="cpu", offline=True)
 
 
 def rename_in_folder(folder: Path, change: Callable[[str], str], layout: str) -> None:
@@ -189,11 +189,11 @@ def test_a_checkpoint_is_read_from_under_its_wrappers(tmp_path: Path, prefix: st
     model = save_bert(tmp_path / "model")
     rename_in_folder(tmp_path / "model", f"{prefix}{{}}".format, layout)
     loaded = audited(tmp_path)
-    batch = loaded.preparation(["good film", "a bad book"])
+    batch = loaded.preprocessing(["good film", "a bad book"])
     with torch.no_grad():
         assert torch.equal(loaded.classifier(batch), model(**batch).logits)
     config = ModelConfig(backbone="transformers/model")
-    backbone = load(config, tmp_path, modality="text", seed=0, offline=True).backbone.network
+    backbone = load_backbone(config, tmp_path, modality="text", seed=0, offline=True).backbone.network
     expected = model.bert.state_dict()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in backbone.state_dict().items())
 
@@ -216,7 +216,7 @@ def test_a_model_whose_own_names_begin_with_model_is_read(tmp_path: Path, prefix
     own = audited(tmp_path).classifier.network.network.state_dict()
     assert all(torch.equal(tensor, own[name]) for name, tensor in model.state_dict().items())
     settings = ModelConfig(backbone="transformers/model")
-    backbone = load(settings, tmp_path, modality="text", seed=0, offline=True).backbone.network
+    backbone = load_backbone(settings, tmp_path, modality="text", seed=0, offline=True).backbone.network
     expected = model.model.state_dict()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in backbone.state_dict().items())
 
@@ -232,7 +232,7 @@ def test_a_folder_without_counters_is_whole(tmp_path: Path) -> None:
     own = audited(tmp_path, "image", ("blue", "red")).classifier.state_dict()
     assert all(tensor == 0 for name, tensor in own.items() if "num_batches_tracked" in name)
     backbone = ModelConfig(backbone="transformers/model")
-    assert load(backbone, tmp_path, modality="image", seed=0, offline=True).dimension == 12
+    assert load_backbone(backbone, tmp_path, modality="image", seed=0, offline=True).dimension == 12
 
 
 # ---------------------------------------------------------------- adapters
@@ -254,7 +254,9 @@ def test_a_folder_with_an_adapter_alone_says_what_it_is(tmp_path: Path, kind: st
     assert "AutoModelForSequenceClassification.from_pretrained('some/base', num_labels=K)" in message
     assert "merge_and_unload().save_pretrained('merged')" in message
     backbone = ModelConfig(backbone="transformers/model")
-    assert "not a whole model" in refusal(lambda: load(backbone, tmp_path, modality="text", seed=0, offline=True))
+    assert "not a whole model" in refusal(
+        lambda: load_backbone(backbone, tmp_path, modality="text", seed=0, offline=True)
+    )
 
 
 @pytest.mark.parametrize("kind", ["PREFIX_TUNING", "PROMPT_TUNING", "P_TUNING"])
@@ -286,7 +288,7 @@ def test_the_remedy_for_an_adapter_gives_a_folder_that_is_audited(tmp_path: Path
     merged.save_pretrained(tmp_path / "model")
     hf.AutoTokenizer.from_pretrained(tmp_path / "base").save_pretrained(tmp_path / "model")
     loaded = audited(tmp_path)
-    batch = loaded.preparation(["good film"])
+    batch = loaded.preprocessing(["good film"])
     with torch.no_grad():
         assert torch.equal(loaded.classifier(batch), merged(**batch).logits)
 
@@ -334,14 +336,14 @@ def test_a_revision_is_pinned_and_shown(tmp_path: Path, hub_cache: Path, name: s
         expected = models_of[commit](**texts(first, return_tensors="pt")).logits.softmax(dim=1)[0, 1]
     assert abs(scores[0] - float(expected)) < 1e-5
     settings = ModelConfig(backbone=f"transformers/{name}")
-    assert load(settings, tmp_path, modality="text", seed=0, offline=True).revision == commit
+    assert load_backbone(settings, tmp_path, modality="text", seed=0, offline=True).revision == commit
 
 
 def test_a_revision_that_is_not_cached_is_said_beside_those_that_are(tmp_path: Path, hub_cache: Path) -> None:
     save_bert(tmp_path / "first")
     cached(hub_cache, "some/bert", {FIRST: tmp_path / "first", SECOND: tmp_path / "first"})
     settings = ModelConfig(backbone="transformers/some/bert@v3")
-    message = refusal(lambda: load(settings, tmp_path, modality="text", seed=0, offline=True))
+    message = refusal(lambda: load_backbone(settings, tmp_path, modality="text", seed=0, offline=True))
     assert "some/bert@v3 could not be had without the network: its revision 'v3' is not cached" in message
     assert "those cached are main, v2" in message
 
@@ -357,19 +359,19 @@ def test_a_revision_of_timms_weights_is_pinned(tmp_path: Path, hub_cache: Path) 
     cached(hub_cache, repository, {commit: tmp_path / commit for commit in networks})
     for name, commit in (("test_resnet", FIRST), ("test_resnet@v2", SECOND), (f"test_resnet@{SECOND}", SECOND)):
         settings = ModelConfig(backbone=f"timm/{name}")
-        loaded = load(settings, tmp_path, modality="image", seed=0, offline=True)
+        loaded = load_backbone(settings, tmp_path, modality="image", seed=0, offline=True)
         assert loaded.revision == commit
         assert torch.equal(loaded.backbone.network.conv1[0].weight, networks[commit].conv1[0].weight)
         assert loaded.identity["name"] == "test_resnet"
     absent = ModelConfig(backbone="timm/test_resnet@v3")
-    message = refusal(lambda: load(absent, tmp_path, modality="image", seed=0, offline=True))
+    message = refusal(lambda: load_backbone(absent, tmp_path, modality="image", seed=0, offline=True))
     assert "its revision 'v3' is not cached; those cached are main, v2" in message
 
 
 @pytest.mark.parametrize("backbone", ["torchvision/resnet18@main", "timm/test_resnet@main"])
 def test_a_revision_of_weights_that_are_not_of_the_hub_is_refused(tmp_path: Path, backbone: str) -> None:
     settings = ModelConfig(backbone=backbone, weights="random")
-    message = refusal(lambda: load(settings, tmp_path, modality="image", seed=0, offline=True))
+    message = refusal(lambda: load_backbone(settings, tmp_path, modality="image", seed=0, offline=True))
     assert "the revision 'main' is one of the hub" in message
 
 
@@ -379,7 +381,7 @@ def test_a_wrong_tag_of_timm_is_told_with_those_that_it_has(tmp_path: Path, hub_
     for tag, said in (("nosuchtag", "Its tags: a1_in1k,"), ("a1_in1", "Did you mean 'resnet18.a1_in1k'")):
         settings = ModelConfig(backbone=f"timm/resnet18.{tag}", weights=weights)
         with pytest.raises(RftError) as caught:
-            load(settings, tmp_path, modality="image", seed=0, offline=True)
+            load_backbone(settings, tmp_path, modality="image", seed=0, offline=True)
         assert f"timm has no weights with the tag '{tag}' for resnet18" in str(caught.value)
         assert said in str(caught.value)
         assert caught.value.exit_code == 2

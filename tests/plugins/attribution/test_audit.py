@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from rft.errors import Unavailable
 from rft.plugins import Plugin
 from rft.plugins.attribution import Attribution, AttributionOptions
-from rft.plugins.attribution.images.mean_maps import FEWEST
+from rft.plugins.attribution.images.mean_maps import MIN_MAPS_PER_GROUP
 from rft.records import Section
 from tests.support.attribution_cases import CORNER, SIDE, Convolutional, Linear, Region, audited_model, noise
 
@@ -25,8 +25,8 @@ OPPOSITE = [0.75, 0.75, 1.0, 1.0]
 
 
 def options(**changes: Any) -> AttributionOptions:
-    suspects = [{"name": "stamp", "region": CORNER}, {"name": "other-corner", "region": OPPOSITE}]
-    return AttributionOptions.model_validate({"samples": 20, "suspect": suspects} | changes)
+    shortcuts = [{"name": "stamp", "region": CORNER}, {"name": "other-corner", "region": OPPOSITE}]
+    return AttributionOptions.model_validate({"samples": 20, "shortcut": shortcuts} | changes)
 
 
 def stamped(n: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -70,7 +70,7 @@ def section(shortcut: nn.Module) -> Section:
 
 
 def test_the_planted_shortcut_is_found_and_the_other_corner_is_not(section: Section) -> None:
-    stamp, other = section.finding("attribution.suspect.stamp"), section.finding("attribution.suspect.other-corner")
+    stamp, other = section.finding("attribution.shortcut.stamp"), section.finding("attribution.shortcut.other-corner")
     assert stamp.status == "warn"
     assert stamp.interval is not None
     assert stamp.interval.low > 0.5
@@ -82,8 +82,8 @@ def test_the_planted_shortcut_is_found_and_the_other_corner_is_not(section: Sect
 
 def test_the_findings_and_tables_have_their_names(section: Section) -> None:
     assert [finding.id for finding in section.findings] == [
-        "attribution.suspect.stamp",
-        "attribution.suspect.other-corner",
+        "attribution.shortcut.stamp",
+        "attribution.shortcut.other-corner",
         "attribution.failed_maps.gradcam",
         "attribution.deletion.gradcam",
         "attribution.failed_maps.integrated_gradients",
@@ -91,7 +91,7 @@ def test_the_findings_and_tables_have_their_names(section: Section) -> None:
         "attribution.completeness_undefined",
         "attribution.deletion.integrated_gradients",
     ]
-    assert set(section.tables) == {"completeness", "mean_maps", "mean_map_counts", "suspects"}
+    assert set(section.tables) == {"completeness", "mean_maps", "mean_map_counts", "shortcuts"}
     assert list(section.tables["completeness"][0]) == ["image", "method", "steps", "error"]
     assert list(section.tables["mean_maps"][0]) == ["method", "attribute", "group", "row", "column", "value"]
     assert set(section.captions) == set(section.tables)
@@ -118,7 +118,7 @@ def test_mean_maps_sum_to_one_and_small_groups_are_counted_only(section: Section
     drawn = {("gradcam", None, None), ("gradcam", "predicted class", "red"), ("gradcam", "rare", "many")}
     assert drawn <= set(sums)
     for row in section.tables["mean_map_counts"]:
-        assert (row["drawn"] == "yes") == (int(row["n"] or 0) >= FEWEST)
+        assert (row["drawn"] == "yes") == (int(row["n"] or 0) >= MIN_MAPS_PER_GROUP)
         assert ((row["method"], row["attribute"], row["group"]) in sums) == (row["drawn"] == "yes")
     by_camera = [row for row in section.tables["mean_map_counts"] if row["attribute"] == "camera"]
     assert sum(int(row["n"] or 0) for row in by_camera if row["method"] == "integrated_gradients") == 20
@@ -136,7 +136,7 @@ def test_every_mean_map_has_a_figure_of_its_own_rows(section: Section) -> None:
 
 
 def test_mass_understates_reliance_and_stands_beside_the_area(section: Section) -> None:
-    rows = {(row["name"], row["arm"]): row for row in section.tables["suspects"]}
+    rows = {(row["name"], row["condition"]): row for row in section.tables["shortcuts"]}
     stamp = rows["stamp", "region, other class"]
     assert stamp["area_share"] == pytest.approx(1 / 16)
     assert 0 < stamp["integrated_gradients_share"] < stamp["flip_share"]  # type: ignore[operator]
@@ -149,7 +149,7 @@ def test_examples_appear_only_when_they_may(section: Section, shortcut: nn.Modul
     assert not section.assets
     assert "examples" not in section.tables
     assert all(figure.kind != "images" for figure in section.figures)
-    shown = Attribution().audit(planted(shortcut, show_examples=True), options(suspect=[]))
+    shown = Attribution().audit(planted(shortcut, show_examples=True), options(shortcut=[]))
     table = shown.tables["examples"]
     assert {row["asset"] for row in table} == set(shown.assets)
     assert all(str(row["caption"]).startswith("label ") for row in table)
@@ -174,19 +174,19 @@ def test_the_model_is_as_it_was(shortcut: nn.Module) -> None:
 
 
 def test_another_suspect_changes_nothing_for_the_first(section: Section, shortcut: nn.Module) -> None:
-    alone = Attribution().audit(planted(shortcut), options(suspect=[{"name": "stamp", "region": CORNER}]))
-    assert alone.finding("attribution.suspect.stamp") == section.finding("attribution.suspect.stamp")
+    alone = Attribution().audit(planted(shortcut), options(shortcut=[{"name": "stamp", "region": CORNER}]))
+    assert alone.finding("attribution.shortcut.stamp") == section.finding("attribution.shortcut.stamp")
 
 
 def test_samples_are_capped_and_methods_chosen() -> None:
-    picked = options(samples=500, methods=["integrated_gradients"], suspect=[])
+    picked = options(samples=500, methods=["integrated_gradients"], shortcut=[])
     section = Attribution().audit(audited_model(Convolutional(), noise(7)), picked)
     assert len(section.tables["completeness"]) == 7
     assert not any("gradcam" in finding.id for finding in section.findings)
 
 
 def test_without_a_spatial_map_gradcam_is_not_measured() -> None:
-    section = Attribution().audit(audited_model(Linear(), noise(8)), options(suspect=[]))
+    section = Attribution().audit(audited_model(Linear(), noise(8)), options(shortcut=[]))
     finding = section.finding("attribution.deletion.gradcam")
     assert finding.status == "not_measured"
     assert finding.reason == "this backbone has no spatial map"
@@ -203,7 +203,7 @@ class Dead(Convolutional):
 
 
 def test_zero_maps_are_counted_and_used_for_nothing() -> None:
-    section = Attribution().audit(audited_model(Dead(), noise(8)), options(methods=["gradcam"], suspect=[]))
+    section = Attribution().audit(audited_model(Dead(), noise(8)), options(methods=["gradcam"], shortcut=[]))
     failed = section.finding("attribution.failed_maps.gradcam")
     assert (failed.status, failed.value) == ("warn", 8)
     assert section.finding("attribution.deletion.gradcam").status == "not_measured"
@@ -213,7 +213,7 @@ def test_zero_maps_are_counted_and_used_for_nothing() -> None:
 def test_deletion_counts_units_not_images() -> None:
     units = np.repeat([f"u{number}" for number in range(10)], 2)
     audited = audited_model(Region(CORNER), noise(20), units=units)
-    section = Attribution().audit(audited, options(methods=["integrated_gradients"], suspect=[]))
+    section = Attribution().audit(audited, options(methods=["integrated_gradients"], shortcut=[]))
     finding = section.finding("attribution.deletion.integrated_gradients")
     assert finding.n == 10
     assert finding.interval is not None
@@ -242,13 +242,13 @@ def test_the_plugin_follows_the_protocol_and_is_light() -> None:
         {"methods": []},
         {"methods": ["gradcam", "gradcam"]},
         {"methods": ["lrp"]},
-        {"suspect": [{"name": "a b", "region": CORNER}]},
-        {"suspect": [{"name": "a.b", "region": CORNER}]},
-        {"suspect": [{"name": "a", "region": [0.5, 0, 0.5, 1]}]},
-        {"suspect": [{"name": "a", "region": [0, 0, 1.5, 1]}]},
-        {"suspect": [{"name": "a", "region": [0, 0, 1]}]},
-        {"suspect": [{"name": "a", "region": CORNER, "floor": -0.1}]},
-        {"suspect": [{"name": "a", "region": CORNER}] * 2},
+        {"shortcut": [{"name": "a b", "region": CORNER}]},
+        {"shortcut": [{"name": "a.b", "region": CORNER}]},
+        {"shortcut": [{"name": "a", "region": [0.5, 0, 0.5, 1]}]},
+        {"shortcut": [{"name": "a", "region": [0, 0, 1.5, 1]}]},
+        {"shortcut": [{"name": "a", "region": [0, 0, 1]}]},
+        {"shortcut": [{"name": "a", "region": CORNER, "min_flip_rate": -0.1}]},
+        {"shortcut": [{"name": "a", "region": CORNER}] * 2},
         {"unknown": 1},
     ],
 )
@@ -258,4 +258,4 @@ def test_wrong_options_are_refused(wrong: dict[str, Any]) -> None:
 
 
 def test_whole_numbers_are_fine_as_borders() -> None:
-    assert options(suspect=[{"name": "all", "region": [0, 0, 1, 1]}]).suspect[0].region == [0, 0, 1, 1]
+    assert options(shortcut=[{"name": "all", "region": [0, 0, 1, 1]}]).shortcut[0].region == [0, 0, 1, 1]

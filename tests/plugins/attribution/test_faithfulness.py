@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from rft.plugins.attribution.images.faithfulness import _moved, deletion_gain, top_cells
+from rft.plugins.attribution.images.faithfulness import _shift_patterns, deletion_gain, top_cells
 from rft.plugins.attribution.images.methods import Explained, Maps, integrated_gradients
 from rft.plugins.attribution.network import Network
 from rft.stats.intervals import mean_interval
@@ -24,7 +24,7 @@ def corners(n: int, seed: int = 0) -> torch.Tensor:
 
 def explained(pixels: torch.Tensor) -> tuple[Network, Explained]:
     network = Network(Region(CORNER, strength=6.0), "cpu")  # type: ignore[arg-type]
-    return network, Explained.of(network, np.arange(len(pixels)), pixels)
+    return network, Explained.from_pixels(network, np.arange(len(pixels)), pixels)
 
 
 def test_a_right_map_beats_random_places() -> None:
@@ -66,7 +66,7 @@ def test_top_cells_are_a_fifth_and_the_strongest() -> None:
 def test_the_control_keeps_the_pattern_and_always_moves_it() -> None:
     cells = np.zeros((50, 3, 4), dtype=bool)
     cells[:, 0, 1] = True
-    moved = _moved(cells, np.random.default_rng(0))
+    moved = _shift_patterns(cells, np.random.default_rng(0))
     assert (moved.sum(axis=(1, 2)) == 1).all()
     assert not (moved & cells).any()
     assert (moved.any(axis=0) | cells[0]).all()  # every other place occurs

@@ -11,7 +11,14 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
 from rft.errors import Unavailable
-from rft.plugins.attribution.images.methods import BLUR, Explained, Maps, blurred, gradcam, integrated_gradients
+from rft.plugins.attribution.images.methods import (
+    BLUR,
+    Explained,
+    Maps,
+    blur_images,
+    gradcam_maps,
+    integrated_gradients,
+)
 from rft.plugins.attribution.network import Network
 from rft.plugins.attribution.path import TOLERANCE
 from tests.support.attribution_cases import SIDE, Convolutional, Frozen, Linear, Region, noise
@@ -19,7 +26,7 @@ from tests.support.attribution_cases import SIDE, Convolutional, Frozen, Linear,
 
 def explain(model: nn.Module, pixels: Tensor) -> tuple[Network, Explained]:
     network = Network(model, "cpu")  # type: ignore[arg-type]
-    return network, Explained.of(network, np.arange(len(pixels)), pixels)
+    return network, Explained.from_pixels(network, np.arange(len(pixels)), pixels)
 
 
 def naive_integrated_gradients(model: nn.Module, explained: Explained, steps: int) -> np.ndarray:
@@ -100,7 +107,7 @@ def test_no_completeness_error_where_nothing_changes() -> None:
 def test_gradcam_matches_autograd_and_the_closed_form() -> None:
     model = Convolutional()
     network, explained = explain(model, noise(11))  # more than one chunk
-    maps = gradcam(network, explained)
+    maps = gradcam_maps(network, explained)
     activation = model.body(explained.pixels).double().requires_grad_()
     logits = activation.mean(dim=(2, 3)) @ model.linear.weight.double().T + model.linear.bias.double()
     chosen = logits.gather(1, explained.target[:, None]).sum()
@@ -133,7 +140,7 @@ def test_gradcam_of_a_frozen_model_survives_an_in_place_relu() -> None:
     activation = model.norm(model.body(explained.pixels)).relu()
     weights = model.linear.weight[explained.target][:, :, None, None]
     closed = (weights * activation).sum(dim=1).relu() / activation[0, 0].numel()
-    np.testing.assert_allclose(gradcam(network, explained).values, closed.numpy(), atol=1e-6)
+    np.testing.assert_allclose(gradcam_maps(network, explained).values, closed.numpy(), atol=1e-6)
 
 
 class Tokens(Convolutional):
@@ -165,12 +172,12 @@ class ChannelsLast(Convolutional):
 @pytest.mark.parametrize("model", [Tokens, ChannelsLast])
 def test_gradcam_refuses_what_is_no_map(model: type[nn.Module]) -> None:
     with pytest.raises(Unavailable, match="not a map of the picture"):
-        gradcam(*explain(model().eval(), noise(2)))
+        gradcam_maps(*explain(model().eval(), noise(2)))
 
 
 def test_gradcam_needs_a_spatial_layer() -> None:
     with pytest.raises(Unavailable, match="this backbone has no spatial map"):
-        gradcam(*explain(Linear(), noise(2)))
+        gradcam_maps(*explain(Linear(), noise(2)))
 
 
 def test_maps_that_are_zero_or_not_finite_are_caught() -> None:
@@ -209,7 +216,7 @@ def test_the_baseline_is_a_gaussian_blur() -> None:
     sigma = BLUR * 40
     radius = int(np.ceil(3 * sigma))
     expected = gaussian_blur(pixels, [2 * radius + 1] * 2, [sigma] * 2)
-    torch.testing.assert_close(blurred(pixels), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(blur_images(pixels), expected, atol=1e-5, rtol=0)
 
 
 def test_weights_are_absolute_and_sum_to_one() -> None:

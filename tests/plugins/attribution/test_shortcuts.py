@@ -7,9 +7,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rft.plugins.attribution import Suspect, findings, modality_words
-from rft.plugins.attribution.images.shortcuts import box, intervene, mirrored, pair_classes, same_class_donors
-from rft.plugins.attribution.interventions import Arm, Intervention, one_per_unit
+from rft.plugins.attribution import Shortcut, findings, modality_words
+from rft.plugins.attribution.images.shortcuts import (
+    mirror_region,
+    pair_classes,
+    pixel_slices,
+    same_class_donors,
+    swap_regions,
+)
+from rft.plugins.attribution.interventions import Condition, Intervention, one_per_unit
 from rft.plugins.attribution.network import Network
 from rft.records import Finding
 from tests.support.attribution_cases import CORNER, SIDE, Frozen, Pictures, Region, noise
@@ -30,21 +36,21 @@ def run(
     predicted = network.logits({"pixels": pixels}).argmax(dim=1).numpy()
     read = Pictures(pixels)
     rng = np.random.default_rng(seed)
-    return intervene(
+    return swap_regions(
         network, lambda rows: read.batch("test", rows)["pixels"], predicted, units, region=region, pairs=pairs, rng=rng
     )
 
 
 def verdict(intervention: Intervention, floor: float = 0.05) -> Finding:
-    suspect = Suspect(name="corner", region=CORNER, floor=floor)
-    return findings.suspect(suspect, intervention, modality_words.region("corner", intervention))
+    shortcut = Shortcut(name="corner", region=CORNER, min_flip_rate=floor)
+    return findings.judge_shortcut(shortcut, intervention, modality_words.region_wording("corner", intervention))
 
 
 def test_reliance_on_the_region_is_found_and_elsewhere_is_not() -> None:
     pixels = noise(120)
     found = run(Region(CORNER), pixels, CORNER)
     assert verdict(found).status == "warn"
-    assert verdict(found).value == found.suspect.flips / found.suspect.n > 0.9
+    assert verdict(found).value == found.shortcut.flips / found.shortcut.n > 0.9
     assert found.control.flips == 0
     assert found.elsewhere is not None
     assert found.elsewhere.flips == 0
@@ -78,7 +84,7 @@ def test_flips_that_any_paste_causes_are_no_accusation() -> None:
     accused = 0
     for seed in range(20):
         found = run(Brittle(), noise(160, seed=seed), CORNER, seed=seed)
-        assert 0.2 < (found.suspect.share or 0) < 0.8  # without a control this would look like reliance
+        assert 0.2 < (found.shortcut.share or 0) < 0.8  # without a control this would look like reliance
         accused += verdict(found).status == "warn"
     assert accused <= 2  # 0.5 of 20 is nominal, for one side of a 95 % interval
 
@@ -94,8 +100,8 @@ def test_flips_that_any_paste_causes_are_no_accusation() -> None:
     ],
 )
 def test_reliance_is_above_the_control_and_above_the_floor(flips: int, control: int, floor: float, status: str) -> None:
-    arms = Arm("suspect", flips, 200), Arm("control", control, 200)
-    assert verdict(Intervention(*arms), floor).status == status
+    conditions = Condition("shortcut", flips, 200), Condition("control", control, 200)
+    assert verdict(Intervention(*conditions), floor).status == status
 
 
 def test_few_pairs_are_not_measured() -> None:
@@ -109,7 +115,7 @@ def test_one_predicted_class_gives_no_pairs() -> None:
     pixels = noise(40)
     pixels[:, 0] += 1  # all red
     found = run(Region(CORNER), pixels.clamp(0, 1), CORNER)
-    assert (found.suspect.n, found.suspect.share) == (0, None)
+    assert (found.shortcut.n, found.shortcut.share) == (0, None)
     assert verdict(found).status == "not_measured"
 
 
@@ -147,7 +153,7 @@ def test_a_unit_gives_one_image() -> None:
     assert len(set(units[chosen])) == 30
     assert len(set(chosen % 4)) == 4  # not always the first image of a unit
     found = run(Region(CORNER), noise(120), CORNER, units=units)
-    assert found.suspect.n <= 15
+    assert found.shortcut.n <= 15
 
 
 def test_the_same_seed_gives_the_same_counts() -> None:
@@ -172,9 +178,9 @@ def test_pictures_are_not_changed_by_a_swap() -> None:
     ],
 )
 def test_mirrored_regions_do_not_overlap(region: list[float], expected: list[float] | None) -> None:
-    assert mirrored(region) == expected
+    assert mirror_region(region) == expected
 
 
 def test_a_region_has_at_least_one_pixel() -> None:
-    assert box([0.0, 0.5, 0.2, 1.0], 10, 20) == (slice(5, 10), slice(0, 4))
-    assert box([0.999, 0.0, 1.0, 0.001], 8, 8) == (slice(0, 1), slice(7, 8))
+    assert pixel_slices([0.0, 0.5, 0.2, 1.0], 10, 20) == (slice(5, 10), slice(0, 4))
+    assert pixel_slices([0.999, 0.0, 1.0, 0.001], 8, 8) == (slice(0, 1), slice(7, 8))

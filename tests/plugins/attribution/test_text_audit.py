@@ -13,11 +13,11 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from rft.errors import Unavailable
-from rft.plugins.attribution import Attribution, AttributionOptions, Suspect
+from rft.plugins.attribution import Attribution, AttributionOptions, Shortcut
 from rft.plugins.attribution.interventions import Intervention
 from rft.plugins.attribution.network import Network
-from rft.plugins.attribution.texts.shortcuts import intervene, places, whole
-from rft.plugins.attribution.texts.tokenized_texts import Reader
+from rft.plugins.attribution.texts.shortcuts import matching_tokens, replace_words, whole_word_pattern
+from rft.plugins.attribution.texts.tokenized_texts import TokenizedTextReader
 from rft.records import Section
 from tests.support.attribution_cases import CORNER, Convolutional, noise
 from tests.support.attribution_cases import audited_model as audited_pictures
@@ -38,7 +38,7 @@ SUSPECTS = [{"name": "animal", "tokens": [SECRET]}, {"name": "article", "tokens"
 
 
 def options(**changes: Any) -> AttributionOptions:
-    return AttributionOptions.model_validate({"suspect": SUSPECTS} | changes)
+    return AttributionOptions.model_validate({"shortcut": SUSPECTS} | changes)
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +55,11 @@ def run(model: nn.Module, texts: list[str], tokenizer: Any, words: list[str], **
     audited = audited_model(model, texts, tokenizer, max_length=changes.pop("max_length", 64))
     settings = {"units": None, "most": 200, "rng": np.random.default_rng(changes.pop("seed", 0))} | changes
     network = Network(model, "cpu")  # type: ignore[arg-type]
-    return intervene(network, Reader(audited), settings.pop("units"), words=words, **settings)
+    return replace_words(network, TokenizedTextReader(audited), settings.pop("units"), words=words, **settings)
 
 
 def test_the_planted_word_is_found_and_others_are_not(section: Section) -> None:
-    animal, article = section.finding("attribution.suspect.animal"), section.finding("attribution.suspect.article")
+    animal, article = section.finding("attribution.shortcut.animal"), section.finding("attribution.shortcut.article")
     assert (animal.status, animal.value, animal.n) == ("warn", 1.0, 30)
     assert "0 of 30 change" in animal.caveats
     assert article.status == "info"
@@ -68,14 +68,14 @@ def test_the_planted_word_is_found_and_others_are_not(section: Section) -> None:
 
 def test_the_findings_and_tables_have_their_names(section: Section) -> None:
     assert [finding.id for finding in section.findings] == [
-        "attribution.suspect.animal",
-        "attribution.suspect.article",
+        "attribution.shortcut.animal",
+        "attribution.shortcut.article",
         "attribution.failed_maps.integrated_gradients",
         "attribution.completeness",
         "attribution.completeness_undefined",
         "attribution.deletion.integrated_gradients",
     ]
-    assert set(section.tables) == {"suspects", "completeness", "position_profile"}
+    assert set(section.tables) == {"shortcuts", "completeness", "position_profile"}
     assert list(section.tables["completeness"][0]) == ["text", "method", "steps", "error"]
     assert sum(float(row["share"] or 0) for row in section.tables["position_profile"]) == pytest.approx(1)
     assert set(section.captions) == set(section.tables)
@@ -85,7 +85,7 @@ def test_the_findings_and_tables_have_their_names(section: Section) -> None:
 
 def test_without_leave_to_show_examples_no_word_of_a_text_appears(tokenizer: Any) -> None:
     texts = [f"{text} gnu{number}" for number, text in enumerate(sentences(60))]
-    section = Attribution().audit(audited_model(Planted(tokenizer), texts, tokenizer), options(suspect=[]))
+    section = Attribution().audit(audited_model(Planted(tokenizer), texts, tokenizer), options(shortcut=[]))
     assert "tokens" not in section.tables
     assert all(figure.kind != "tokens" for figure in section.figures)
     assert not re.search(rf"gnu|{SECRET}", section.model_dump_json())
@@ -94,7 +94,7 @@ def test_without_leave_to_show_examples_no_word_of_a_text_appears(tokenizer: Any
 def test_shown_tokens_are_the_texts_with_their_attributions(tokenizer: Any) -> None:
     texts = sentences(8, secret=1.0)
     shown = Attribution().audit(
-        audited_model(Planted(tokenizer), texts, tokenizer, show_examples=True), options(suspect=[])
+        audited_model(Planted(tokenizer), texts, tokenizer, show_examples=True), options(shortcut=[])
     )
     table = shown.tables["tokens"]
     assert list(table[0]) == ["text", "caption", "position", "token", "attribution", "special"]
@@ -110,7 +110,7 @@ def test_shown_tokens_are_the_texts_with_their_attributions(tokenizer: Any) -> N
 
 
 def test_gradcam_is_for_pictures(tokenizer: Any) -> None:
-    named = options(methods=["gradcam", "integrated_gradients"], suspect=[])
+    named = options(methods=["gradcam", "integrated_gradients"], shortcut=[])
     section = Attribution().audit(audited_model(bert(tokenizer), sentences(6), tokenizer), named)
     refused = section.finding("attribution.deletion.gradcam")
     assert refused.status == "not_measured"
@@ -122,21 +122,21 @@ def test_without_word_embeddings_the_suspects_are_still_judged(tokenizer: Any) -
     model = Planted(tokenizer)
     model.embedding_layer = None
     section = Attribution().audit(audited_model(model, sentences(60), tokenizer), options())
-    assert section.finding("attribution.suspect.animal").status == "warn"
+    assert section.finding("attribution.shortcut.animal").status == "warn"
     refused = section.finding("attribution.deletion.integrated_gradients")
     assert refused.reason == "this model has no word embeddings"
-    assert set(section.tables) == {"suspects"}
+    assert set(section.tables) == {"shortcuts"}
 
 
 def test_a_region_of_a_text_and_words_of_a_picture_are_not_measured(tokenizer: Any) -> None:
-    mixed = options(suspect=[{"name": "corner", "region": CORNER}, {"name": "animal", "tokens": [SECRET]}])
+    mixed = options(shortcut=[{"name": "corner", "region": CORNER}, {"name": "animal", "tokens": [SECRET]}])
     of_text = Attribution().audit(audited_model(Planted(tokenizer), sentences(60), tokenizer), mixed)
     of_picture = Attribution().audit(audited_pictures(Convolutional(), noise(8)), mixed)
     for section, name, word in ((of_text, "corner", "texts"), (of_picture, "animal", "images")):
-        finding = section.finding(f"attribution.suspect.{name}")
+        finding = section.finding(f"attribution.shortcut.{name}")
         assert finding.status == "not_measured"
         assert word in (finding.reason or "")
-    assert of_text.finding("attribution.suspect.animal").status == "warn"
+    assert of_text.finding("attribution.shortcut.animal").status == "warn"
 
 
 def test_what_is_neither_picture_nor_text_is_refused(tokenizer: Any) -> None:
@@ -169,14 +169,14 @@ def test_flips_that_any_words_cause_are_no_accusation(tokenizer: Any) -> None:
     accused = 0
     for seed in range(20):
         found = run(Brittle(), sentences(80, secret=1.0, seed=seed), tokenizer, [SECRET], seed=seed)
-        assert 0.2 < (found.suspect.share or 0) < 0.8  # without a control this would look like reliance
-        accused += found.excess().low > 0
+        assert 0.2 < (found.shortcut.share or 0) < 0.8  # without a control this would look like reliance
+        accused += found.excess_interval().low > 0
     assert accused <= 2  # 0.5 of 20 is nominal, for one side of a 95 % interval
 
 
 def test_few_texts_are_not_measured(tokenizer: Any) -> None:
     section = Attribution().audit(audited_model(Planted(tokenizer), sentences(12), tokenizer), options())
-    finding = section.finding("attribution.suspect.animal")
+    finding = section.finding("attribution.shortcut.animal")
     assert (finding.status, finding.n) == ("not_measured", 6)
     assert "6 test texts" in (finding.reason or "")
     assert "10 are needed" in (finding.reason or "")
@@ -184,28 +184,28 @@ def test_few_texts_are_not_measured(tokenizer: Any) -> None:
 
 def test_a_unit_gives_one_text_and_the_number_is_capped(tokenizer: Any) -> None:
     texts, units = sentences(60, secret=1.0), np.repeat([f"u{number}" for number in range(20)], 3)
-    assert run(Planted(tokenizer), texts, tokenizer, [SECRET], units=units).suspect.n == 20
-    assert run(Planted(tokenizer), texts, tokenizer, [SECRET], most=37).suspect.n == 37
+    assert run(Planted(tokenizer), texts, tokenizer, [SECRET], units=units).shortcut.n == 20
+    assert run(Planted(tokenizer), texts, tokenizer, [SECRET], most=37).shortcut.n == 37
 
 
 def test_words_that_the_model_does_not_read_are_not_counted(tokenizer: Any) -> None:
     texts = ["we saw a film " * 5 + SECRET] * 20
-    assert run(Planted(tokenizer), texts, tokenizer, [SECRET], max_length=12).suspect.n == 0
-    assert run(Planted(tokenizer), texts, tokenizer, [SECRET], max_length=32).suspect.n == 20
+    assert run(Planted(tokenizer), texts, tokenizer, [SECRET], max_length=12).shortcut.n == 0
+    assert run(Planted(tokenizer), texts, tokenizer, [SECRET], max_length=32).shortcut.n == 20
 
 
 def test_texts_of_nothing_else_are_left_out_of_both_arms(tokenizer: Any) -> None:
     found = run(Planted(tokenizer), [SECRET, f"{SECRET} {SECRET} saw", f"we {SECRET}"] * 10, tokenizer, [SECRET])
-    assert (found.suspect.n, found.control.n) == (10, 10)
+    assert (found.shortcut.n, found.control.n) == (10, 10)
 
 
 @pytest.mark.parametrize("tokens", [word_pieces, single_bytes])
 def test_the_control_replaces_other_words_and_no_fewer(tokens: Any) -> None:
     tokenizer = tokens()
     text = f"We saw the {SECRET}s, a {SECRET.upper()} and old ships in the north!"
-    texts = Reader(audited_model(Linear(tokenizer), [text], tokenizer)).read(np.array([0]))
+    texts = TokenizedTextReader(audited_model(Linear(tokenizer), [text], tokenizer)).read(np.array([0]))
     for seed in range(20):
-        own, other = places(texts, 0, whole([SECRET, f"{SECRET}s"]), np.random.default_rng(seed))
+        own, other = matching_tokens(texts, 0, whole_word_pattern([SECRET, f"{SECRET}s"]), np.random.default_rng(seed))
         words = [text[slice(*span)].strip().lower() for span in texts.spans[0, own]]
         assert "".join(words) == f"{SECRET}s{SECRET}"
         assert not (own & other).any()
@@ -224,7 +224,7 @@ def test_the_control_replaces_other_words_and_no_fewer(tokens: Any) -> None:
     ],
 )
 def test_words_are_found_whole_and_in_any_case(words: list[str], text: str, found: list[str]) -> None:
-    assert whole(words).findall(text) == found
+    assert whole_word_pattern(words).findall(text) == found
 
 
 def test_the_same_seed_gives_the_same_counts(tokenizer: Any) -> None:
@@ -246,4 +246,4 @@ def test_the_same_seed_gives_the_same_counts(tokenizer: Any) -> None:
 )
 def test_wrong_suspects_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        Suspect.model_validate(wrong)
+        Shortcut.model_validate(wrong)

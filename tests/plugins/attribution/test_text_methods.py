@@ -17,7 +17,12 @@ from rft.plugins.attribution.path import TOLERANCE, Completeness
 from rft.plugins.attribution.texts import profile
 from rft.plugins.attribution.texts.faithfulness import deletion_gain, top_tokens
 from rft.plugins.attribution.texts.methods import Scores, integrated_gradients
-from rft.plugins.attribution.texts.tokenized_texts import Reader, Texts, baseline_token, special_tokens
+from rft.plugins.attribution.texts.tokenized_texts import (
+    TokenizedTextReader,
+    TokenizedTexts,
+    baseline_token,
+    special_tokens,
+)
 from rft.stats.intervals import mean_interval
 from tests.support.attribution_text_cases import (
     SECRET,
@@ -35,13 +40,17 @@ from tests.support.attribution_text_cases import (
 )
 
 
-def explain(model: nn.Module, texts: list[str], tokenizer: Any) -> tuple[Network, Reader, Texts, Tensor]:
-    network, reader = Network(model, "cpu"), Reader(audited_model(model, texts, tokenizer))  # type: ignore[arg-type]
+def explain(
+    model: nn.Module, texts: list[str], tokenizer: Any
+) -> tuple[Network, TokenizedTextReader, TokenizedTexts, Tensor]:
+    network, reader = Network(model, "cpu"), TokenizedTextReader(audited_model(model, texts, tokenizer))  # type: ignore[arg-type]
     read = reader.read(np.arange(len(texts)))
     return network, reader, read, network.logits(read.inputs).argmax(dim=1)
 
 
-def gradients(model: nn.Module, texts: list[str], tokenizer: Any, *, max_steps: int = 256) -> tuple[Texts, Scores]:
+def gradients(
+    model: nn.Module, texts: list[str], tokenizer: Any, *, max_steps: int = 256
+) -> tuple[TokenizedTexts, Scores]:
     network, reader, read, target = explain(model, texts, tokenizer)
     return read, integrated_gradients(network, read, target, baseline=reader.baseline, max_steps=max_steps)
 
@@ -77,7 +86,7 @@ def test_gradients_match_a_naive_sum_and_captum(make: Any, tokens: Any) -> None:
     texts = sentences(2)
     network, reader, read, target = explain(model, texts, tokenizer)
     scores = integrated_gradients(network, read, target, baseline=reader.baseline, max_steps=1024)
-    absent = read.replaced(read.ordinary, reader.baseline)["input_ids"]
+    absent = read.replace_tokens(read.ordinary, reader.baseline)["input_ids"]
     captum = LayerIntegratedGradients(
         lambda ids, mask: model({"input_ids": ids, "attention_mask": mask}), model.get_submodule(model.embedding_layer)
     )
@@ -105,7 +114,7 @@ def test_attributions_sum_to_the_change_of_the_logit(make: Any, tokens: Any) -> 
     model = make(tokenizer)
     network, reader, read, target = explain(model, sentences(5), tokenizer)
     scores = integrated_gradients(network, read, target, baseline=reader.baseline, max_steps=1024)
-    absent = read.replaced(read.ordinary, reader.baseline)["input_ids"]
+    absent = read.replace_tokens(read.ordinary, reader.baseline)["input_ids"]
     for index, values in enumerate(scores.values):
         ids = read.one(index)["input_ids"]
         change = from_ids(model, ids, int(target[index])) - from_ids(
@@ -188,7 +197,7 @@ def test_the_baseline_is_not_padding_which_would_move_the_end_of_the_text() -> N
 
     def worst(baseline: int) -> float:
         scores = integrated_gradients(network, read, target, baseline=baseline, max_steps=1024)
-        absent = read.replaced(read.ordinary, baseline)
+        absent = read.replace_tokens(read.ordinary, baseline)
         change = (network.logits(read.inputs) - network.logits(absent)).gather(1, target[:, None])[:, 0].numpy()
         return max(
             abs(values.sum() - each) / abs(each) for values, each in zip(scores.values, change.tolist(), strict=True)
@@ -214,7 +223,7 @@ def test_baselines_are_ordinary_or_meant_to_be_nothing() -> None:
 
 def test_unknown_words_are_ordinary_and_marks_are_not() -> None:
     tokenizer = word_pieces()
-    reader = Reader(audited_model(Planted(tokenizer), ["we saw gnus", "it [SEP] was"], tokenizer))
+    reader = TokenizedTextReader(audited_model(Planted(tokenizer), ["we saw gnus", "it [SEP] was"], tokenizer))
     texts = reader.read(np.arange(2))
     assert texts.ordinary.tolist() == [[False, True, True, True, False], [False, True, False, True, False]]
     assert tokenizer.unk_token_id not in special_tokens(tokenizer)
@@ -231,9 +240,9 @@ def test_unknown_words_are_ordinary_and_marks_are_not() -> None:
 )
 def test_the_pieces_of_a_text_are_the_text(tokens: Any, text: str) -> None:
     tokenizer = tokens()
-    reader = Reader(audited_model(Linear(tokenizer), [text], tokenizer))
+    reader = TokenizedTextReader(audited_model(Linear(tokenizer), [text], tokenizer))
     texts = reader.read(np.array([0]))
-    pieces = reader.pieces(texts, 0)
+    pieces = reader.token_pieces(texts, 0)
     assert "".join(piece for piece, ordinary in zip(pieces, texts.ordinary[0], strict=True) if ordinary) == text
     assert [piece for piece, ordinary in zip(pieces, texts.ordinary[0], strict=True) if not ordinary] == (
         ["[CLS]", "[SEP]"] if tokens is word_pieces else []
@@ -243,15 +252,15 @@ def test_the_pieces_of_a_text_are_the_text(tokens: Any, text: str) -> None:
 def test_long_texts_are_read_as_far_as_the_model_reads_them() -> None:
     tokenizer = word_pieces()
     text = "we saw a film " * 50
-    reader = Reader(audited_model(Linear(tokenizer), [text], tokenizer, max_length=8))
+    reader = TokenizedTextReader(audited_model(Linear(tokenizer), [text], tokenizer, max_length=8))
     texts = reader.read(np.array([0]))
-    assert "".join(reader.pieces(texts, 0)[1:-1]) == "we saw a film we saw"
+    assert "".join(reader.token_pieces(texts, 0)[1:-1]) == "we saw a film we saw"
 
 
 def test_another_tokenizer_than_the_models_is_refused() -> None:
     tokenizer = word_pieces()
     audited = audited_model(Linear(tokenizer), ["we saw a film"], tokenizer)
-    reader = Reader(audited)
+    reader = TokenizedTextReader(audited)
     reader._tokenizer = single_bytes()
     with pytest.raises(Unavailable, match="other tokens than the model reads"):
         reader.read(np.array([0]))
@@ -327,7 +336,7 @@ def test_attributions_that_know_nothing_seldom_pass() -> None:
 
 def test_a_fifth_of_the_ordinary_tokens_is_deleted_and_no_other() -> None:
     tokenizer = word_pieces()
-    reader = Reader(audited_model(Linear(tokenizer), ["we saw a film " * 5, "it"], tokenizer))
+    reader = TokenizedTextReader(audited_model(Linear(tokenizer), ["we saw a film " * 5, "it"], tokenizer))
     texts = reader.read(np.arange(2))
     values = [np.arange(22.0), np.array([9.0, 1.0, 9.0])]
     top = top_tokens(texts, values)
@@ -336,6 +345,8 @@ def test_a_fifth_of_the_ordinary_tokens_is_deleted_and_no_other() -> None:
 
 
 def test_profiles_are_shares_from_beginning_to_end() -> None:
-    np.testing.assert_allclose(profile.shares(np.ones(37)), 0.1)
-    np.testing.assert_allclose(profile.shares(np.array([0, 0, -2.0])), [0] * 6 + [0.1, 0.3, 0.3, 0.3], atol=1e-12)
-    assert profile.shares(np.random.default_rng(0).normal(size=51)).sum() == pytest.approx(1)
+    np.testing.assert_allclose(profile.share_by_part(np.ones(37)), 0.1)
+    np.testing.assert_allclose(
+        profile.share_by_part(np.array([0, 0, -2.0])), [0] * 6 + [0.1, 0.3, 0.3, 0.3], atol=1e-12
+    )
+    assert profile.share_by_part(np.random.default_rng(0).normal(size=51)).sum() == pytest.approx(1)

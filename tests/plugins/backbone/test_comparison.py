@@ -9,7 +9,7 @@ import pytest
 
 from rft.features.embeddings import Embeddings
 from rft.plugins import CandidateBackbone
-from rft.plugins.backbone.comparison import compare
+from rft.plugins.backbone.comparison import compare_candidates
 from rft.records import Section
 
 
@@ -24,7 +24,9 @@ def embeddings(strength: float, *, n: int = 150, dimension: int = 6) -> Embeddin
 
 def three() -> Section:
     strengths = {"weak": 0.3, "strong": 4.0, "fair": 1.5}
-    return compare({name: CandidateBackbone(embeddings(strength), 2.5) for name, strength in strengths.items()})
+    return compare_candidates(
+        {name: CandidateBackbone(embeddings(strength), 2.5) for name, strength in strengths.items()}
+    )
 
 
 def test_the_best_comes_first_with_everything_that_was_measured() -> None:
@@ -48,7 +50,7 @@ def test_each_is_compared_with_the_best_on_the_same_examples() -> None:
 
 
 def test_equal_backbones_are_not_told_apart() -> None:
-    section = compare({name: CandidateBackbone(embeddings(1.0), 1.0) for name in ("b", "a")})
+    section = compare_candidates({name: CandidateBackbone(embeddings(1.0), 1.0) for name in ("b", "a")})
     assert [row["backbone"] for row in section.tables["backbones"]] == ["a", "b"]
     (row,) = section.tables["against_best"]
     assert row["value"] == 0
@@ -64,12 +66,14 @@ def test_gaps_have_their_groups_and_intervals() -> None:
 
 def test_a_backbone_without_a_probe_comes_last_and_says_why() -> None:
     broken = replace(embeddings(1.0), pretrained=np.full((150, 3), np.nan, np.float32))
-    section = compare({"broken": CandidateBackbone(broken, 1.0), "weak": CandidateBackbone(embeddings(0.3), 1.0)})
+    section = compare_candidates(
+        {"broken": CandidateBackbone(broken, 1.0), "weak": CandidateBackbone(embeddings(0.3), 1.0)}
+    )
     assert [row["backbone"] for row in section.tables["backbones"]] == ["weak", "broken"]
     assert section.tables["backbones"][1]["accuracy"] is None
     assert section.tables["against_best"][0]["value"] is None
     assert "broken: the probe was not measured, 150 of 150 examples have features that are not finite." in section.notes
-    only = compare({"broken": CandidateBackbone(broken, 1.0)})
+    only = compare_candidates({"broken": CandidateBackbone(broken, 1.0)})
     assert "against_best" not in only.tables
 
 
@@ -77,6 +81,6 @@ def test_different_examples_are_refused() -> None:
     other = embeddings(1.0)
     other = replace(other, labels=1 - other.labels)
     with pytest.raises(ValueError, match="the same examples"):
-        compare({"one": CandidateBackbone(embeddings(1.0), 1.0), "two": CandidateBackbone(other, 1.0)})
+        compare_candidates({"one": CandidateBackbone(embeddings(1.0), 1.0), "two": CandidateBackbone(other, 1.0)})
     with pytest.raises(ValueError, match="one backbone at least"):
-        compare({})
+        compare_candidates({})

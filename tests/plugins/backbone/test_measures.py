@@ -58,7 +58,7 @@ def test_what_cannot_be_folded_says_why() -> None:
         folds = Folds.draw_stratified(np.array(labels), None if units is None else np.array(units), seed=0)
         assert isinstance(folds, NotMeasured)
         assert measures.linear_probe(np.ones((len(labels), 2), np.float32), folds) is folds
-        assert measures.nearest_neighbours(np.ones((len(labels), 2), np.float32), folds) is folds
+        assert measures.vote_of_neighbours(np.ones((len(labels), 2), np.float32), folds) is folds
         return folds.reason
 
     assert "fewer than two classes occur among 3" in reason([1, 1, 1])
@@ -110,12 +110,12 @@ def test_the_probe_is_a_ridge_regression_with_the_best_penalty_by_leaving_one_ou
 def test_neighbours_are_those_of_a_naive_search() -> None:
     features, labels = planted(120, 6)
     folds = folds_of(labels)
-    found = measures.nearest_neighbours(features, folds)
+    found = measures.vote_of_neighbours(features, folds)
     assert isinstance(found, OutOfFold)
     directions = features.astype(float) / np.linalg.norm(features, axis=1, keepdims=True)
     for row, part in enumerate(folds.parts):
         similarity = np.where(folds.parts == part, -np.inf, directions @ directions[row])
-        votes = labels[np.argsort(-similarity)[: measures.NEIGHBOURS]]
+        votes = labels[np.argsort(-similarity)[: measures.NEIGHBOUR_COUNT]]
         assert found.predictions[row] == (votes.mean() > 0.5)
 
 
@@ -144,7 +144,7 @@ def test_recognising_a_person_is_no_skill() -> None:
     people = np.repeat(np.arange(40), 5)
     features = (rng.normal(size=(40, 64))[people] + 0.05 * rng.normal(size=(200, 64))).astype(np.float32)
     labels = np.repeat(rng.permutation([0, 1] * 20), 5)
-    for classify in (measures.linear_probe, measures.nearest_neighbours):
+    for classify in (measures.linear_probe, measures.vote_of_neighbours):
         by_row, by_person = classify(features, folds_of(labels)), classify(features, folds_of(labels, people))
         assert isinstance(by_row, OutOfFold)
         assert isinstance(by_person, OutOfFold)
@@ -181,7 +181,9 @@ def test_balanced_accuracy_counts_each_class_the_same() -> None:
 
 def gap_of(hits: list[int], groups: list[str | None]) -> Gap:
     labels = np.ones(len(hits), dtype=int)
-    return Gap.of("tone", OutOfFold(labels, np.array(hits), np.arange(len(hits))), np.array(groups, dtype=object))
+    return Gap.from_probe(
+        "tone", OutOfFold(labels, np.array(hits), np.arange(len(hits))), np.array(groups, dtype=object)
+    )
 
 
 def test_the_gap_of_two_groups_has_the_interval_of_two_rates() -> None:

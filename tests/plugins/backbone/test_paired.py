@@ -9,13 +9,13 @@ import pytest
 from scipy import stats
 from scipy.optimize import minimize_scalar
 
-from rft.plugins.backbone.paired import paired_difference, tango
+from rft.plugins.backbone.paired import paired_difference, tango_interval
 
 Z = 1.959963984540054
 
 
 def ends(won: float, lost: float, n: float) -> tuple[float, float]:
-    interval = tango(won, lost, n)
+    interval = tango_interval(won, lost, n)
     return interval.low, interval.high
 
 
@@ -73,7 +73,7 @@ def test_a_difference_of_one_stays_within_range(won: float, lost: float) -> None
 @pytest.mark.parametrize(("won", "lost", "n"), [(-1, 0, 5), (3, 3, 5), (0, 0, 0), (math.nan, 0, 5)])
 def test_it_refuses_what_are_no_counts(won: float, lost: float, n: float) -> None:
     with pytest.raises(ValueError, match="expected won and lost of n pairs"):
-        tango(won, lost, n)
+        tango_interval(won, lost, n)
 
 
 @pytest.mark.parametrize("n", [20, 50])

@@ -36,7 +36,7 @@ FACTS: dict[str, Any] = {
     "rows_per_unit_max": 1,
     "randomness": "secret",
     "void": None,
-    "company": {"change": 2e-7, "alone": False},
+    "batch_dependence": {"change": 2e-7, "alone": False},
     "neighbouring": "zero-out",
     "accountant_versions": {"dp-accounting": "0.6.0", "opacus": "1.6.0"},
     "unmoved": 0,

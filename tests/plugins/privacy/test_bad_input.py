@@ -85,7 +85,7 @@ def test_the_config_refuses(table: str, key: str, reason: str, tmp_path: Path) -
     file = tmp_path / "audit.toml"
     file.write_text(f"{CORE}[privacy]\n{table}\n", encoding="utf-8")
     with pytest.raises(ConfigError) as refusal:
-        loader.load(file, [], {"privacy": PrivacyOptions})
+        loader.load_config(file, [], {"privacy": PrivacyOptions})
     message = str(refusal.value)
     assert f"{key}:" in message
     assert reason in message

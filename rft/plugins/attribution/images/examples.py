@@ -10,31 +10,33 @@ from matplotlib import colormaps
 from PIL import Image
 
 from rft.plugins.attribution.images.methods import Explained, Maps
-from rft.plugins.attribution.modality_words import NAMES
+from rft.plugins.attribution.modality_words import METHOD_NAMES
 from rft.records import Figure, Table, asset_name
 
-MOST = 6  # images a method
+MAX_IMAGES_PER_METHOD = 6  # images a method
 _WIDTH = 160  # px
 _BEYOND = 0.1  # how far sharp resampling takes pixels out of [0, 1]
 _PEAK = 99.5  # percentile that gets the full colour: single bright pixels would leave the rest dark
 
 
-def overlays(explained: Explained, maps: Sequence[Maps], captions: Sequence[str]) -> tuple[Table, dict[str, bytes]]:
-    """Return the table ``examples`` and its pictures by name: the first ``MOST`` images, by each method."""
+def draw_overlays(
+    explained: Explained, maps: Sequence[Maps], captions: Sequence[str]
+) -> tuple[Table, dict[str, bytes]]:
+    """Return the table ``examples`` and its pictures by name: the first few images, by each method."""
     table: Table = []
     assets: dict[str, bytes] = {}
-    for each in maps:
-        shown = np.flatnonzero(each.sound[:MOST])
-        weights = each.weights(explained.size, shown)
+    for method_maps in maps:
+        shown = np.flatnonzero(method_maps.sound[:MAX_IMAGES_PER_METHOD])
+        weights = method_maps.weights(explained.size, shown)
         for index, weight in zip(shown.tolist(), weights, strict=True):
-            png = _overlay(explained.pixels[index].permute(1, 2, 0).numpy(), weight)
+            png = _overlay_png(explained.pixels[index].permute(1, 2, 0).numpy(), weight)
             name = asset_name(png)
             assets[name] = png
-            table.append({"asset": name, "caption": captions[index], "method": NAMES[each.method]})
+            table.append({"asset": name, "caption": captions[index], "method": METHOD_NAMES[method_maps.method]})
     return table, assets
 
 
-def figure() -> Figure:
+def examples_figure() -> Figure:
     """Return the figure that shows the table ``examples``."""
     return Figure(
         id="examples",
@@ -46,7 +48,7 @@ def figure() -> Figure:
     )
 
 
-def _overlay(photo: np.ndarray, weight: np.ndarray) -> bytes:
+def _overlay_png(photo: np.ndarray, weight: np.ndarray) -> bytes:
     """Return the PNG of an (H, W, C) photo with an (H, W) map over it: clear where it is zero, bright where strong."""
     low, high = float(photo.min()), float(photo.max())
     if low < -_BEYOND or high > 1 + _BEYOND:  # the model's own preprocessing gives no shares of brightness

@@ -10,10 +10,10 @@ from torch.nn import functional
 
 from rft.disclosure.withheld import MISSING, NOTHING, Withheld
 from rft.plugins.attribution.images.methods import Maps
-from rft.plugins.attribution.modality_words import NAMES
+from rft.plugins.attribution.modality_words import METHOD_NAMES
 from rft.records import Figure, Row, Table
 
-FEWEST = 5  # maps of a group; a mean of fewer shows persons, not a group
+MIN_MAPS_PER_GROUP = 5  # maps of a group; a mean of fewer shows persons, not a group
 PREDICTED = "predicted class"
 _MISSING = "(missing)"
 _MOST_CELLS, _CELLS = 14, 7  # of a side: a map with more than the first is pooled to the second
@@ -21,21 +21,22 @@ _MOST_CELLS, _CELLS = 14, 7  # of a side: a map with more than the first is pool
 Memberships = Mapping[str | None, np.ndarray]  # attribute -> (N,) group of each explained image; None: all together
 
 
-def tables(maps: Sequence[Maps], memberships: Memberships, withheld: Withheld = NOTHING) -> dict[str, Table]:
-    """Return ``mean_maps`` and ``mean_map_counts``; a group with fewer than ``FEWEST`` maps is counted and not drawn.
+def mean_map_tables(maps: Sequence[Maps], memberships: Memberships, withheld: Withheld = NOTHING) -> dict[str, Table]:
+    """Return ``mean_maps`` and ``mean_map_counts``.
 
+    A group with fewer than ``MIN_MAPS_PER_GROUP`` maps is counted and not drawn.
     Every map is made to sum to 1 in absolute values before the mean is taken, so that no image outweighs another.
     """
-    groups = [group for each in maps for group in _groups(each, memberships)]
-    hidden = _hidden(groups, withheld)
+    groups = [group for method_maps in maps for group in _pool_by_group(method_maps, memberships)]
+    hidden = _find_hidden(groups, withheld)
     shown = [group for group in groups if (group.method, group.attribute, group.name) not in hidden]
     return {
-        "mean_maps": [row for group in shown if group.drawn for row in group.cells()],
-        "mean_map_counts": [group.count() for group in shown if group.attribute is not None],
+        "mean_maps": [row for group in shown if group.drawn for row in group.cell_rows()],
+        "mean_map_counts": [group.count_row() for group in shown if group.attribute is not None],
     }
 
 
-def _hidden(groups: Sequence[_Group], withheld: Withheld) -> set[tuple[str, str | None, str | None]]:
+def _find_hidden(groups: Sequence[_Group], withheld: Withheld) -> set[tuple[str, str | None, str | None]]:
     """Return method, attribute and name of the groups that have too few maps, and of what complements them."""
     counts: dict[tuple[str, str | None], dict[str, int]] = {}
     for group in groups:
@@ -43,20 +44,20 @@ def _hidden(groups: Sequence[_Group], withheld: Withheld) -> set[tuple[str, str 
         counts.setdefault((group.method, group.attribute), {})[name] = len(group.pooled)
     hidden = {
         (method, attribute, name)
-        for (method, attribute), own in counts.items()
+        for (method, attribute), group_counts in counts.items()
         if attribute is not None
-        for name in withheld.among(own)
+        for name in withheld.among(group_counts)
     }
     without = {(method, attribute, _MISSING) for method, attribute, _ in hidden}
     touched = {(method, name, _MISSING) for method, name in counts if name and withheld.touches(name)}
     return hidden | without | touched
 
 
-def figures(table: Table) -> Iterator[Figure]:
+def mean_map_figures(table: Table) -> Iterator[Figure]:
     """Yield one figure for each method and attribute in the table ``mean_maps``, and one over all images."""
     for method, attribute in dict.fromkeys((row["method"], row["attribute"]) for row in table):
         by = f" by {attribute}" if attribute else ""
-        name = NAMES[str(method)]
+        name = METHOD_NAMES[str(method)]
         yield Figure(
             id=f"mean_maps_{method}_{str(attribute).replace(' ', '_')}" if attribute else f"mean_maps_{method}",
             kind="heatmap",
@@ -78,35 +79,35 @@ class _Group:
     @property
     def drawn(self) -> bool:
         """Whether the mean may be shown; that over all images always may."""
-        return len(self.pooled) >= FEWEST or (self.attribute is None and len(self.pooled) > 0)
+        return len(self.pooled) >= MIN_MAPS_PER_GROUP or (self.attribute is None and len(self.pooled) > 0)
 
-    def count(self) -> Row:
+    def count_row(self) -> Row:
         """Return the group's row of ``mean_map_counts``."""
-        drawn = "yes" if self.drawn else f"no: fewer than {FEWEST}"
-        return self._keys() | {"n": len(self.pooled), "drawn": drawn}
+        drawn = "yes" if self.drawn else f"no: fewer than {MIN_MAPS_PER_GROUP}"
+        return self._row_keys() | {"n": len(self.pooled), "drawn": drawn}
 
-    def cells(self) -> Table:
+    def cell_rows(self) -> Table:
         """Return the rows of the group's mean map."""
         mean = self.pooled.mean(axis=0)
         return [
-            self._keys() | {"row": row, "column": column, "value": float(value)}
+            self._row_keys() | {"row": row, "column": column, "value": float(value)}
             for (row, column), value in np.ndenumerate(mean)
         ]
 
-    def _keys(self) -> Row:
+    def _row_keys(self) -> Row:
         return {"method": self.method, "attribute": self.attribute, "group": self.name}
 
 
-def _groups(maps: Maps, memberships: Memberships) -> Iterator[_Group]:
-    pooled, sound = _pooled(maps), maps.sound
+def _pool_by_group(maps: Maps, memberships: Memberships) -> Iterator[_Group]:
+    pooled, sound = _pool_maps(maps), maps.sound
     for attribute, groups in memberships.items():
         names = [None if attribute is None else _MISSING if name is None else str(name) for name in groups]
         for name in sorted(set(names), key=str):
-            member = np.array([each == name for each in names])
+            member = np.array([group_name == name for group_name in names])
             yield _Group(maps.method, attribute, name, pooled[member[sound]])
 
 
-def _pooled(maps: Maps) -> np.ndarray:
+def _pool_maps(maps: Maps) -> np.ndarray:
     """Return (M, g, h) the sound maps on a coarse grid, in absolute values with sum 1 each."""
     values = np.abs(maps.values[maps.sound], dtype=np.float64)
     height, width = (side if side <= _MOST_CELLS else _CELLS for side in values.shape[1:])

@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from rft.errors import Unavailable
-from rft.plugins.attribution.network import FromPixels, Network, batches
+from rft.plugins.attribution.network import FromPixels, Network, batch_slices
 from rft.plugins.attribution.path import CHUNK, Completeness, Path
-from rft.runtime.progress import track
+from rft.runtime.progress import track_progress
 
 BLUR = 0.1  # standard deviation of the baseline's blur, as a share of the shorter side
 
@@ -41,9 +41,9 @@ class Explained:
     target: Tensor
 
     @classmethod
-    def of(cls, network: Network, rows: np.ndarray, pixels: Tensor) -> Explained:
+    def from_pixels(cls, network: Network, rows: np.ndarray, pixels: Tensor) -> Explained:
         """Predict and blur (N, 3, H, W) pixels of the test split's ``rows``."""
-        return cls(rows, pixels, blurred(pixels), network.logits({"pixels": pixels}).argmax(dim=1))
+        return cls(rows, pixels, blur_images(pixels), network.logits({"pixels": pixels}).argmax(dim=1))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -59,7 +59,7 @@ class Maps:
     """Attribution maps of N images by one method.
 
     Attributes:
-        method: ``gradcam`` or ``integrated_gradients``.
+        method: ``gradcam_maps`` or ``integrated_gradients``.
         values: (N, h, w) float32; signed for integrated gradients, not negative for GradCAM.
         completeness: N of them for integrated gradients, None for GradCAM, which promises none.
     """
@@ -80,7 +80,7 @@ class Maps:
         return scaled / scaled.sum(axis=(1, 2), keepdims=True)
 
 
-def blurred(pixels: Tensor) -> Tensor:
+def blur_images(pixels: Tensor) -> Tensor:
     """Return (N, 3, H, W) pixels after a wide Gaussian blur, the baseline of integrated gradients.
 
     A black baseline is a picture unlike any other: with it ConvNeXt has a completeness error of 100 % at any number
@@ -96,7 +96,7 @@ def blurred(pixels: Tensor) -> Tensor:
     return planes.reshape(pixels.shape)
 
 
-def gradcam(network: Network, explained: Explained) -> Maps:
+def gradcam_maps(network: Network, explained: Explained) -> Maps:
     """Return (N, h, w) GradCAM maps at the model's last spatial layer (Selvaraju et al. 2017, ICCV).
 
     Raises:
@@ -107,17 +107,17 @@ def gradcam(network: Network, explained: Explained) -> Maps:
         raise Unavailable("this backbone has no spatial map")
     explainer = LayerGradCam(FromPixels(network), network.model.get_submodule(name))
     maps = []
-    for part in batches(len(explained), CHUNK):
+    for part in batch_slices(len(explained), CHUNK):
         pixels = network.place(explained.pixels[part])
         target = explained.target[part].to(network.device)
         values = explainer.attribute(pixels, target=target, relu_attributions=True)
-        if not _spatial(values.shape, pixels.shape):
+        if not _is_spatial(values.shape, pixels.shape):
             raise Unavailable(f"values of shape {tuple(values.shape)} at {name} are not a map of the picture")
         maps.append(values[:, 0].detach().float().cpu().numpy())
     return Maps("gradcam", np.concatenate(maps))
 
 
-def _spatial(shape: Sequence[int], pixels: Sequence[int]) -> bool:
+def _is_spatial(shape: Sequence[int], pixels: Sequence[int]) -> bool:
     """Tell whether values are (B, 1, h, w) with the picture's proportions; tokens and channels-last layers are not."""
     if len(shape) != 4 or shape[0] != pixels[0] or shape[1] != 1:
         return False
@@ -132,8 +132,8 @@ def integrated_gradients(network: Network, explained: Explained, *, max_steps: i
     Source: Sundararajan et al. 2017, ICML; the steps, at most ``max_steps``, are placed as ``path`` says.
     """
     function, results = FromPixels(network), []
-    for index in track(range(len(explained)), "Integrated gradients"):
-        image, baseline = (network.place(each[index]) for each in (explained.pixels, explained.baseline))
+    for index in track_progress(range(len(explained)), "Integrated gradients"):
+        image, baseline = (network.place(images[index]) for images in (explained.pixels, explained.baseline))
         path = Path(function, baseline, image, int(explained.target[index]), axis=0)
         results.append(path.integrate(max_steps))
     values, completeness = zip(*results, strict=True)

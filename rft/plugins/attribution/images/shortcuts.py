@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from torch import Tensor
 
-from rft.plugins.attribution.interventions import Arm, Intervention, one_per_unit
-from rft.plugins.attribution.network import Network, batches
-from rft.runtime.progress import track
+from rft.plugins.attribution.interventions import Condition, Intervention, one_per_unit
+from rft.plugins.attribution.network import Network, batch_slices
+from rft.runtime.progress import track_progress
 
 OTHER_CLASS, SAME_CLASS, ELSEWHERE = "region, other class", "region, same class", "elsewhere, other class"
 
@@ -22,7 +22,7 @@ Read = Callable[[np.ndarray], Tensor]  # rows of the test split -> a new tensor 
 Region = Sequence[float]  # left, top, right, bottom as shares of the picture
 
 
-def intervene(
+def swap_regions(
     network: Network,
     read: Read,
     predicted: np.ndarray,
@@ -34,8 +34,8 @@ def intervene(
 ) -> Intervention:
     """Swap a region between test images and count the predictions that change.
 
-    Within an arm each image, and of each unit one image, occurs at most once, and of a pair only one image is counted:
-    the cases of an arm are independent.
+    Within a condition each image, and of each unit one image, occurs at most once, and of a pair only one image is
+    counted: the cases of a condition are independent.
 
     Args:
         network: the classifier.
@@ -47,26 +47,26 @@ def intervene(
         rng: source of the draws.
 
     Returns:
-        ``suspect``: the region comes from an image of another predicted class. ``control``: the same region, from an
-        image of the same predicted class. ``elsewhere``: the pairs of ``suspect``, with the mirrored region; None where
-        that overlaps the region itself.
+        ``shortcut``: the region comes from an image of another predicted class. ``control``: the same region, from an
+        image of the same predicted class. ``elsewhere``: the pairs of ``shortcut``, with the mirrored region; None
+        where that overlaps the region itself.
     """
     candidates = one_per_unit(len(predicted), units, rng)
     recipients, donors = pair_classes(candidates, predicted, pairs, rng)
-    before = _predict(network, read, recipients)
+    before = _predict_swapped(network, read, recipients)
     likes = same_class_donors(recipients, candidates, predicted, rng)
     matched = likes >= 0
 
-    def arm(name: str, place: Region, of: np.ndarray, given: np.ndarray) -> Arm:
-        after = _predict(network, read, recipients[of], given[of], place)
-        return Arm(name, flips=int((after != before[of]).sum()), n=int(of.sum()))
+    def condition(name: str, place: Region, chosen: np.ndarray, content_donors: np.ndarray) -> Condition:
+        after = _predict_swapped(network, read, recipients[chosen], content_donors[chosen], place)
+        return Condition(name, flips=int((after != before[chosen]).sum()), n=int(chosen.sum()))
 
     everyone = np.ones(len(recipients), dtype=bool)
-    opposite = mirrored(region)
+    opposite = mirror_region(region)
     return Intervention(
-        suspect=arm(OTHER_CLASS, region, everyone, donors),
-        control=arm(SAME_CLASS, region, matched, likes),
-        elsewhere=arm(ELSEWHERE, opposite, everyone, donors) if opposite else None,
+        shortcut=condition(OTHER_CLASS, region, everyone, donors),
+        control=condition(SAME_CLASS, region, matched, likes),
+        elsewhere=condition(ELSEWHERE, opposite, everyone, donors) if opposite else None,
     )
 
 
@@ -78,7 +78,9 @@ def pair_classes(
     Pairing the two classes with most candidates left, over and over, gives as many pairs as there can be. Which of the
     two receives is drawn by lot, so both directions are tried.
     """
-    waiting = [list(candidates[predicted[candidates] == each]) for each in np.unique(predicted[candidates])]
+    waiting = [
+        list(candidates[predicted[candidates] == class_index]) for class_index in np.unique(predicted[candidates])
+    ]
     chosen: list[tuple[int, int]] = []
     while len(chosen) < pairs:
         by_lot = [waiting[place] for place in rng.permutation(len(waiting))]  # ties between classes
@@ -96,11 +98,12 @@ def same_class_donors(
 ) -> np.ndarray:
     """Return (P,) a donor of the same predicted class for each recipient, none used twice; -1 where none is left."""
     rest = rng.permutation(np.setdiff1d(candidates, recipients))
-    waiting = {each: list(rest[predicted[rest] == each]) for each in np.unique(predicted)}
-    return np.array([waiting[own].pop() if waiting[own] else -1 for own in predicted[recipients]], dtype=np.int64)
+    waiting = {class_index: list(rest[predicted[rest] == class_index]) for class_index in np.unique(predicted)}
+    donors = [waiting[class_index].pop() if waiting[class_index] else -1 for class_index in predicted[recipients]]
+    return np.array(donors, dtype=np.int64)
 
 
-def mirrored(region: Region) -> Region | None:
+def mirror_region(region: Region) -> Region | None:
     """Return the region point-reflected, or reflected left to right or top to bottom; None when each overlaps it."""
     left, top, right, bottom = region
     across, down = (1 - right, 1 - left), (1 - bottom, 1 - top)
@@ -110,7 +113,7 @@ def mirrored(region: Region) -> Region | None:
     return None
 
 
-def box(region: Region, height: int, width: int) -> tuple[slice, slice]:
+def pixel_slices(region: Region, height: int, width: int) -> tuple[slice, slice]:
     """Return the rows and columns of pixels that a region covers, at least one of each."""
 
     def span(start: float, end: float, side: int) -> slice:
@@ -121,15 +124,15 @@ def box(region: Region, height: int, width: int) -> tuple[slice, slice]:
     return span(top, bottom, height), span(left, right, width)
 
 
-def _predict(
+def _predict_swapped(
     network: Network, read: Read, rows: np.ndarray, donors: np.ndarray | None = None, region: Region = ()
 ) -> np.ndarray:
     """Return (B,) predicted classes of images, with the region of their donors when there are donors."""
     predictions = [np.empty(0, dtype=np.int64)]
-    for part in track(list(batches(len(rows))), "Interventions"):
+    for part in track_progress(list(batch_slices(len(rows))), "Interventions"):
         pixels = read(rows[part])
         if donors is not None:
-            place = (..., *box(region, *pixels.shape[-2:]))
+            place = (..., *pixel_slices(region, *pixels.shape[-2:]))
             pixels[place] = read(donors[part])[place]
         predictions.append(network.logits({"pixels": pixels}).argmax(dim=1).numpy())
     return np.concatenate(predictions)

@@ -7,27 +7,27 @@ from collections.abc import Sequence
 import numpy as np
 
 from rft.plugins.attribution.texts.methods import Scores
-from rft.plugins.attribution.texts.tokenized_texts import Reader, Texts
+from rft.plugins.attribution.texts.tokenized_texts import TokenizedTextReader, TokenizedTexts
 from rft.records import Figure, Row, Table
 
-MOST = 6  # texts
+MAX_TEXTS = 6  # texts
 
 
-def table(reader: Reader, texts: Texts, scores: Scores, captions: Sequence[str]) -> Table:
-    """Return one row a token of the first ``MOST`` texts, as far as their attributions are sound.
+def tokens_table(reader: TokenizedTextReader, texts: TokenizedTexts, scores: Scores, captions: Sequence[str]) -> Table:
+    """Return one row a token of the first ``MAX_TEXTS`` texts, as far as their attributions are sound.
 
     Special tokens have no attribution: they are the same in the baseline, so integrated gradients cannot tell.
     """
     return [
-        _row(index, captions[index], position, piece, float(value) if ordinary else None)
-        for index in np.flatnonzero(scores.sound[:MOST]).tolist()
+        _token_row(index, captions[index], position, piece, float(value) if ordinary else None)
+        for index in np.flatnonzero(scores.sound[:MAX_TEXTS]).tolist()
         for position, (piece, value, ordinary) in enumerate(
-            zip(reader.pieces(texts, index), scores.values[index], texts.ordinary[index], strict=False), start=1
+            zip(reader.token_pieces(texts, index), scores.values[index], texts.ordinary[index], strict=False), start=1
         )
     ]
 
 
-def _row(index: int, caption: str, position: int, piece: str, attribution: float | None) -> Row:
+def _token_row(index: int, caption: str, position: int, piece: str, attribution: float | None) -> Row:
     return {
         "text": index + 1,
         "caption": caption,
@@ -38,7 +38,7 @@ def _row(index: int, caption: str, position: int, piece: str, attribution: float
     }
 
 
-def figure() -> Figure:
+def tokens_figure() -> Figure:
     """Return the figure of the table ``tokens``."""
     return Figure(
         id="tokens",

@@ -6,18 +6,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rft.plugins.attribution.interventions import CONTROLS, DELETED
+from rft.plugins.attribution.interventions import DELETED_SHARE, RANDOM_CONTROLS
 from rft.plugins.attribution.network import Network
 from rft.plugins.attribution.texts.methods import Scores
-from rft.plugins.attribution.texts.tokenized_texts import Texts
+from rft.plugins.attribution.texts.tokenized_texts import TokenizedTexts
 
 
 def deletion_gain(
-    network: Network, texts: Texts, target: Tensor, scores: Scores, *, baseline: int, rng: np.random.Generator
+    network: Network, texts: TokenizedTexts, target: Tensor, scores: Scores, *, baseline: int, rng: np.random.Generator
 ) -> np.ndarray:
     """Return (M,) how much more the predicted class loses by the attribution's deletion than by a random one.
 
-    The share ``DELETED`` of the ordinary tokens with the largest attributions, at least one, is replaced by the
+    The share ``DELETED_SHARE`` of the ordinary tokens with the largest attributions, at least one, is replaced by the
     baseline token, and the drop of the probability of the predicted class is noted (Samek et al. 2017, IEEE TNNLS
     28:2660, carried over to tokens). The control replaces as many random ordinary tokens.
 
@@ -30,26 +30,29 @@ def deletion_gain(
         rng: source of the random tokens.
 
     Returns:
-        For each sound attribution the drop by its own deletion minus the mean drop by ``CONTROLS`` random ones, in
-        [-1, 1].
+        For each sound attribution the drop by its own deletion minus the mean drop by ``RANDOM_CONTROLS`` random ones,
+        in [-1, 1].
     """
     used = np.flatnonzero(scores.sound)
-    texts, target = texts.some(used), target[used]
+    texts, target = texts.select_texts(used), target[used]
     values = [scores.values[index] for index in used]
     before = network.probabilities(texts.inputs, target)
 
-    def drop(where: np.ndarray) -> Tensor:
-        return before - network.probabilities(texts.replaced(where, baseline), target)
+    def probability_drop(where: np.ndarray) -> Tensor:
+        return before - network.probabilities(texts.replace_tokens(where, baseline), target)
 
-    controls = [drop(top_tokens(texts, [rng.random(len(each)) for each in values])) for _ in range(CONTROLS)]
-    return (drop(top_tokens(texts, values)) - torch.stack(controls).mean(dim=0)).numpy()
+    controls = [
+        probability_drop(top_tokens(texts, [rng.random(len(text_values)) for text_values in values]))
+        for _ in range(RANDOM_CONTROLS)
+    ]
+    return (probability_drop(top_tokens(texts, values)) - torch.stack(controls).mean(dim=0)).numpy()
 
 
-def top_tokens(texts: Texts, values: list[np.ndarray]) -> np.ndarray:
+def top_tokens(texts: TokenizedTexts, values: list[np.ndarray]) -> np.ndarray:
     """Return (N, T) where the largest of N ``values`` are, each (T,), among the ordinary tokens of each text."""
     top = np.zeros_like(texts.ordinary)
-    for own, ordinary, each in zip(top, texts.ordinary, values, strict=True):
+    for is_top, ordinary, text_values in zip(top, texts.ordinary, values, strict=True):
         places = np.flatnonzero(ordinary)
-        count = max(round(DELETED * len(places)), 1)
-        own[places[np.argsort(-each[places], kind="stable")[:count]]] = True
+        count = max(round(DELETED_SHARE * len(places)), 1)
+        is_top[places[np.argsort(-text_values[places], kind="stable")[:count]]] = True
     return top

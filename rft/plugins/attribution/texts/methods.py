@@ -15,8 +15,8 @@ from torch import Tensor
 from rft.errors import Unavailable
 from rft.plugins.attribution.network import FromEmbeddings, Network
 from rft.plugins.attribution.path import Completeness, Path
-from rft.plugins.attribution.texts.tokenized_texts import Texts
-from rft.runtime.progress import track
+from rft.plugins.attribution.texts.tokenized_texts import TokenizedTexts
+from rft.runtime.progress import track_progress
 
 METHOD = "integrated_gradients"
 
@@ -36,10 +36,14 @@ class Scores:
     @property
     def sound(self) -> np.ndarray:
         """(N,) whether attributions are finite and not zero everywhere; only such are used."""
-        return np.array([bool(np.isfinite(each).all() and (each != 0).any()) for each in self.values])
+        return np.array(
+            [bool(np.isfinite(attribution).all() and (attribution != 0).any()) for attribution in self.values]
+        )
 
 
-def integrated_gradients(network: Network, texts: Texts, target: Tensor, *, baseline: int, max_steps: int) -> Scores:
+def integrated_gradients(
+    network: Network, texts: TokenizedTexts, target: Tensor, *, baseline: int, max_steps: int
+) -> Scores:
     """Return integrated gradients of the logits ``target`` (N,), summed over the dimensions of the word embeddings.
 
     The path leads from the text with the token ``baseline`` for each ordinary token to the text (Sundararajan et al.
@@ -51,9 +55,9 @@ def integrated_gradients(network: Network, texts: Texts, target: Tensor, *, base
     name = network.model.embedding_layer
     if name is None:
         raise Unavailable("this model has no word embeddings")
-    layer, absent = network.model.get_submodule(name), texts.replaced(texts.ordinary, baseline)["input_ids"]
+    layer, absent = network.model.get_submodule(name), texts.replace_tokens(texts.ordinary, baseline)["input_ids"]
     results = []
-    for index in track(range(len(texts)), "Integrated gradients"):
+    for index in track_progress(range(len(texts)), "Integrated gradients"):
         inputs = texts.one(index)
         ids = torch.cat([absent[index : index + 1, : inputs["input_ids"].shape[1]], inputs["input_ids"]])
         with torch.no_grad():

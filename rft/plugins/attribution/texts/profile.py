@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from rft.plugins.attribution.texts.methods import Scores
-from rft.plugins.attribution.texts.tokenized_texts import Texts
+from rft.plugins.attribution.texts.tokenized_texts import TokenizedTexts
 from rft.records import Figure, Table
 from rft.stats.intervals import mean_interval
 
 PARTS = 10
 
 
-def shares(values: np.ndarray) -> np.ndarray:
+def share_by_part(values: np.ndarray) -> np.ndarray:
     """Return (PARTS,) shares of the absolute attribution in equal parts of a text of ``values`` (T,), one a token.
 
     A token that lies across the border of two parts counts for each as far as it lies in it, so that a text of fewer
@@ -23,12 +23,12 @@ def shares(values: np.ndarray) -> np.ndarray:
     return np.diff(at) / running[-1]
 
 
-def table(texts: Texts, scores: Scores, units: np.ndarray | None) -> Table:
+def profile_table(texts: TokenizedTexts, scores: Scores, units: np.ndarray | None) -> Table:
     """Return the mean shares over the texts with sound attributions, ordinary tokens only; ``units`` (N,) as usual."""
     used = np.flatnonzero(scores.sound)
     if len(used) == 0:
         return []
-    profiles = np.stack([shares(_ordinary(texts, scores, index)) for index in used.tolist()])
+    profiles = np.stack([share_by_part(_ordinary_values(texts, scores, index)) for index in used.tolist()])
     rows: Table = []
     for part, values in enumerate(profiles.T, start=1):
         interval = mean_interval(values, None if units is None else units[used])
@@ -44,7 +44,7 @@ def table(texts: Texts, scores: Scores, units: np.ndarray | None) -> Table:
     return rows
 
 
-def figure() -> Figure:
+def profile_figure() -> Figure:
     """Return the figure of the table ``position_profile``."""
     return Figure(
         id="position_profile",
@@ -58,6 +58,6 @@ def figure() -> Figure:
     )
 
 
-def _ordinary(texts: Texts, scores: Scores, index: int) -> np.ndarray:
+def _ordinary_values(texts: TokenizedTexts, scores: Scores, index: int) -> np.ndarray:
     values = scores.values[index]
     return values[texts.ordinary[index, : len(values)]]

@@ -10,40 +10,50 @@ from torch import Tensor
 
 from rft.errors import Unavailable
 from rft.plugins import AuditedModel
-from rft.plugins.attribution import AttributionOptions, Suspect, findings, interventions, modality_words, sample
+from rft.plugins.attribution import AttributionOptions, Shortcut, findings, interventions, modality_words, sample
 from rft.plugins.attribution.columns import COLUMNS
 from rft.plugins.attribution.interventions import Intervention
 from rft.plugins.attribution.network import Network
 from rft.plugins.attribution.texts import examples, profile
 from rft.plugins.attribution.texts.faithfulness import deletion_gain
 from rft.plugins.attribution.texts.methods import METHOD, Scores, integrated_gradients
-from rft.plugins.attribution.texts.shortcuts import intervene
-from rft.plugins.attribution.texts.tokenized_texts import Reader, Texts
+from rft.plugins.attribution.texts.shortcuts import replace_words
+from rft.plugins.attribution.texts.tokenized_texts import TokenizedTextReader, TokenizedTexts
 from rft.records import Figure, Finding, Section, Table, select_columns
 
 METHODS = (METHOD,)
 
 
-def section(audited: AuditedModel, options: AttributionOptions, network: Network) -> Section:
+def build_section(audited: AuditedModel, options: AttributionOptions, network: Network) -> Section:
     """Return the section; raises ``Unavailable`` when the audited model has no inputs, no tokenizer or no test text."""
-    reader = Reader(audited)
-    explained = _explained(audited, network, reader, options.samples)
-    scores, reasons = _run(network, reader, explained, options)
-    replaced = [_replace(audited, network, reader, each) for each in options.suspect if each.tokens is not None]
+    reader = TokenizedTextReader(audited)
+    explained = _explain_sample(audited, network, reader, options.samples)
+    scores, reasons = _run_methods(network, reader, explained, options)
+    replaced = [
+        _replace_words(audited, network, reader, shortcut)
+        for shortcut in options.shortcut
+        if shortcut.tokens is not None
+    ]
 
-    tables, figures = _tables(audited, reader, explained, scores, replaced)
-    words = modality_words.texts(reader.baseline_name)
+    tables, figures = _build_tables(audited, reader, explained, scores, replaced)
+    words = modality_words.text_wording(reader.baseline_name)
     return Section(
         plugin="attribution",
         title="Attribution",
         findings=(
             *(
-                findings.suspect(each, result, modality_words.words(each.name, result, reader.baseline_name))
-                for each, result in replaced
+                findings.judge_shortcut(
+                    shortcut, result, modality_words.words_wording(shortcut.name, result, reader.baseline_name)
+                )
+                for shortcut, result in replaced
             ),
-            *(findings.unsuited(each, "texts") for each in options.suspect if each.tokens is None),
+            *(
+                findings.unsuited_shortcut(shortcut, "texts")
+                for shortcut in options.shortcut
+                if shortcut.tokens is None
+            ),
             *(_score_findings(audited, network, reader, explained, scores) if scores else ()),
-            *findings.unmade(reasons, words),
+            *findings.unavailable_methods(reasons, words),
         ),
         tables=tables,
         columns=select_columns(COLUMNS, tables),
@@ -54,7 +64,7 @@ def section(audited: AuditedModel, options: AttributionOptions, network: Network
 
 
 _CAPTIONS = {
-    "suspects": "Predictions that flip when words are replaced, in texts that have them.",
+    "shortcuts": "Predictions that flip when words are replaced, in texts that have them.",
     "completeness": "Integrated gradients of each explained text: gradients spent, and how far the attributions are "
     "from summing to the change of the logit, relative to that change.",
     "position_profile": "Share of the absolute attribution in each tenth of a text, special tokens left out; spread "
@@ -68,7 +78,7 @@ _NOTES = (
     "tokens such as [CLS] and [SEP] stay, so how much the model leans on those is not measured.",
     "Whether a model relies on suspected words is decided by intervention: they are replaced in the texts that have "
     "them, and flipped predictions are counted against a control in which other words of the same texts are replaced. "
-    "Nothing is said about words that were not named as suspects.",
+    "Nothing is said about words that were not named as shortcuts.",
     "The explained texts are a random sample of the test split. Attributions and flips describe this model on texts "
     "like these; differential privacy of the training does not cover them.",
 )
@@ -77,23 +87,23 @@ _NOTES = (
 class _Explained(NamedTuple):
     """The explained texts and the classes predicted for them, (N,)."""
 
-    texts: Texts
+    texts: TokenizedTexts
     target: Tensor
 
 
-def _explained(audited: AuditedModel, network: Network, reader: Reader, samples: int) -> _Explained:
+def _explain_sample(audited: AuditedModel, network: Network, reader: TokenizedTextReader, samples: int) -> _Explained:
     texts = reader.read(sample.explained_rows(audited, samples))
     return _Explained(texts, network.logits(texts.inputs).argmax(dim=1))
 
 
-def _run(
-    network: Network, reader: Reader, explained: _Explained, options: AttributionOptions
+def _run_methods(
+    network: Network, reader: TokenizedTextReader, explained: _Explained, options: AttributionOptions
 ) -> tuple[Scores | None, dict[str, str]]:
     """Return the attributions, if there are any, and the reasons of methods that give none."""
     scores, reasons = None, {}
     for method in options.methods or METHODS:
         if method != METHOD:
-            reasons[method] = f"{modality_words.NAMES[method]} reads a map of the picture, and texts have none"
+            reasons[method] = f"{modality_words.METHOD_NAMES[method]} reads a map of the picture, and texts have none"
             continue
         try:
             scores = integrated_gradients(network, *explained, baseline=reader.baseline, max_steps=options.max_steps)
@@ -102,59 +112,65 @@ def _run(
     return scores, reasons
 
 
-def _replace(audited: AuditedModel, network: Network, reader: Reader, suspect: Suspect) -> tuple[Suspect, Intervention]:
-    result = intervene(
+def _replace_words(
+    audited: AuditedModel, network: Network, reader: TokenizedTextReader, shortcut: Shortcut
+) -> tuple[Shortcut, Intervention]:
+    result = replace_words(
         network,
         reader,
         audited.splits["test"].units,
-        words=suspect.tokens or (),
-        most=suspect.pairs,
-        rng=sample.generator(audited, f"suspect {suspect.name}"),
+        words=shortcut.tokens or (),
+        most=shortcut.max_pairs,
+        rng=sample.random_generator(audited, f"suspect {shortcut.name}"),  # names a stream: another gives other draws
     )
-    return suspect, result
+    return shortcut, result
 
 
 def _score_findings(
-    audited: AuditedModel, network: Network, reader: Reader, explained: _Explained, scores: Scores
+    audited: AuditedModel, network: Network, reader: TokenizedTextReader, explained: _Explained, scores: Scores
 ) -> Iterator[Finding]:
     """Yield what is found about the attributions themselves: their checks, completeness, the deletion test."""
-    words = modality_words.texts(reader.baseline_name)
-    yield findings.failed_maps(METHOD, scores.sound, words)
-    yield from findings.completeness(scores.completeness, words)
+    words = modality_words.text_wording(reader.baseline_name)
+    yield findings.failed_maps_finding(METHOD, scores.sound, words)
+    yield from findings.completeness_findings(scores.completeness, words)
     gain = np.array([])
     if scores.sound.any():
-        rng = sample.generator(audited, "deletion")
+        rng = sample.random_generator(audited, "deletion")
         gain = deletion_gain(network, *explained, scores, baseline=reader.baseline, rng=rng)
     units = sample.explained_units(audited, explained.texts.rows[scores.sound])
-    yield findings.deletion(METHOD, gain, units, words)
+    yield findings.deletion_finding(METHOD, gain, units, words)
 
 
-def _tables(
+def _build_tables(
     audited: AuditedModel,
-    reader: Reader,
+    reader: TokenizedTextReader,
     explained: _Explained,
     scores: Scores | None,
-    replaced: Sequence[tuple[Suspect, Intervention]],
+    replaced: Sequence[tuple[Shortcut, Intervention]],
 ) -> tuple[dict[str, Table], tuple[Figure, ...]]:
     """Return the tables that have rows, and their figures. Words of texts appear only where examples may be shown."""
     texts, tables = explained.texts, {}
-    tables["suspects"] = [interventions.row(each.name, arm) for each, result in replaced for arm in result.arms]
+    tables["shortcuts"] = [
+        interventions.condition_row(shortcut.name, condition)
+        for shortcut, result in replaced
+        for condition in result.conditions
+    ]
     if scores is not None:
         tables["completeness"] = _completeness_rows(scores)
-        tables["position_profile"] = profile.table(texts, scores, sample.explained_units(audited, texts.rows))
+        tables["position_profile"] = profile.profile_table(texts, scores, sample.explained_units(audited, texts.rows))
         if audited.show_examples:
-            captions = sample.captions(audited, texts.rows, explained.target.numpy())
-            tables["tokens"] = examples.table(reader, texts, scores, captions)
+            captions = sample.describe_predictions(audited, texts.rows, explained.target.numpy())
+            tables["tokens"] = examples.tokens_table(reader, texts, scores, captions)
     tables = {name: table for name, table in tables.items() if table}
-    figures = {"position_profile": profile.figure(), "tokens": examples.figure()}
+    figures = {"position_profile": profile.profile_figure(), "tokens": examples.tokens_figure()}
     return tables, (
-        *interventions.figure(tables, "Predictions that flip when words are replaced"),
+        *interventions.shortcuts_figure(tables, "Predictions that flip when words are replaced"),
         *(figure for name, figure in figures.items() if name in tables),
     )
 
 
 def _completeness_rows(scores: Scores) -> Table:
     return [
-        {"text": number, "method": METHOD, "steps": each.steps, "error": each.error}
-        for number, each in enumerate(scores.completeness, start=1)
+        {"text": number, "method": METHOD, "steps": completeness.steps, "error": completeness.error}
+        for number, completeness in enumerate(scores.completeness, start=1)
     ]

@@ -12,19 +12,19 @@ from itertools import takewhile
 
 import numpy as np
 
-from rft.plugins.attribution.interventions import Arm, Intervention, one_per_unit
-from rft.plugins.attribution.network import Network, batches
-from rft.plugins.attribution.texts.tokenized_texts import Reader, Texts
-from rft.runtime.progress import track
+from rft.plugins.attribution.interventions import Condition, Intervention, one_per_unit
+from rft.plugins.attribution.network import Network, batch_slices
+from rft.plugins.attribution.texts.tokenized_texts import TokenizedTextReader, TokenizedTexts
+from rft.runtime.progress import track_progress
 
 THESE, OTHERS = "these words", "other words of the same texts"
 
 _WORD = re.compile(r"\w+")
 
 
-def intervene(
+def replace_words(
     network: Network,
-    reader: Reader,
+    reader: TokenizedTextReader,
     units: np.ndarray | None,
     *,
     words: Sequence[str],
@@ -33,7 +33,7 @@ def intervene(
 ) -> Intervention:
     """Replace words in the test texts that have them and count the predictions that change.
 
-    Both arms change the same texts, and of each unit one text: the cases of an arm are independent.
+    Both conditions change the same texts, and of each unit one text: the cases of a condition are independent.
 
     Args:
         network: the classifier.
@@ -44,62 +44,66 @@ def intervene(
         rng: source of the draws.
 
     Returns:
-        ``suspect``: all places with one of the words are replaced. ``control``: so are random other words of the text,
+        ``shortcut``: all places with one of the words are replaced. ``control``: so are random other words of the text,
         at least as many and with at least as many tokens. Texts that have too few other words are left out of both.
     """
-    pattern = whole(words)
+    pattern = whole_word_pattern(words)
     having = np.flatnonzero([pattern.search(text) is not None for text in reader.strings])
     rows = having[one_per_unit(len(having), None if units is None else units[having], rng)]
     flips, n = np.zeros(2, dtype=np.int64), 0
-    for part in track(list(batches(len(rows))), "Interventions"):
+    for part in track_progress(list(batch_slices(len(rows))), "Interventions"):
         texts = reader.read(rows[part])
-        masks = np.stack([places(texts, index, pattern, rng) for index in range(len(texts))], axis=1)  # (2, N, T)
+        masks = np.stack(
+            [matching_tokens(texts, index, pattern, rng) for index in range(len(texts))], axis=1
+        )  # (2, N, T)
         usable = np.flatnonzero(masks.any(axis=2).all(axis=0))[: most - n]
         if len(usable):
-            flips += _flips(network, texts.some(usable), masks[:, usable], reader.baseline)
+            flips += _count_flips(network, texts.select_texts(usable), masks[:, usable], reader.baseline)
             n += len(usable)
         if n == most:
             break
-    return Intervention(suspect=Arm(THESE, int(flips[0]), n), control=Arm(OTHERS, int(flips[1]), n))
+    return Intervention(shortcut=Condition(THESE, int(flips[0]), n), control=Condition(OTHERS, int(flips[1]), n))
 
 
-def whole(words: Iterable[str]) -> re.Pattern[str]:
+def whole_word_pattern(words: Iterable[str]) -> re.Pattern[str]:
     """Return the pattern of any of these words as a whole, the longest first; signs and emoji stand anywhere."""
 
-    def bounded(word: str) -> str:
+    def bound_word(word: str) -> str:
         before, after = (r"(?<!\w)" if _WORD.match(word[0]) else ""), (r"(?!\w)" if _WORD.match(word[-1]) else "")
         return before + re.escape(word) + after
 
-    return re.compile("|".join(bounded(word) for word in sorted(words, key=len, reverse=True)), re.IGNORECASE)
+    return re.compile("|".join(bound_word(word) for word in sorted(words, key=len, reverse=True)), re.IGNORECASE)
 
 
-def places(texts: Texts, index: int, pattern: re.Pattern[str], rng: np.random.Generator) -> np.ndarray:
+def matching_tokens(
+    texts: TokenizedTexts, index: int, pattern: re.Pattern[str], rng: np.random.Generator
+) -> np.ndarray:
     """Return (2, T) the tokens that a pattern finds in a text, and those of random other words.
 
     The others are at least as many words and at least as many tokens. Both rows are empty where there is no such pair.
     """
-    named, words = _tokens(texts, index, pattern), _tokens(texts, index, _WORD)
-    own = np.logical_or.reduce(named)
-    hit = (words & own).any(axis=1)
+    named, words = _match_tokens(texts, index, pattern), _match_tokens(texts, index, _WORD)
+    is_named = np.logical_or.reduce(named)
+    hit = (words & is_named).any(axis=1)
     wanted = max(int(hit.sum()), int(named.any(axis=1).sum()))
     free = rng.permutation(np.flatnonzero(words.any(axis=1) & ~hit))
     tokens = words[free].sum(axis=1).cumsum()
-    enough = np.flatnonzero((np.arange(1, len(free) + 1) >= wanted) & (tokens >= own.sum()))
-    if not own.any() or not len(enough):
-        return np.zeros((2, len(own)), dtype=bool)
-    return np.stack([own, words[free[: enough[0] + 1]].any(axis=0)])
+    enough = np.flatnonzero((np.arange(1, len(free) + 1) >= wanted) & (tokens >= is_named.sum()))
+    if not is_named.any() or not len(enough):
+        return np.zeros((2, len(is_named)), dtype=bool)
+    return np.stack([is_named, words[free[: enough[0] + 1]].any(axis=0)])
 
 
-def _tokens(texts: Texts, index: int, pattern: re.Pattern[str]) -> np.ndarray:
+def _match_tokens(texts: TokenizedTexts, index: int, pattern: re.Pattern[str]) -> np.ndarray:
     """Return (W, T) which ordinary tokens belong to each of the W matches in the part of the text that is read."""
     starts, ends = texts.spans[index].T
     read = takewhile(lambda match: match.start() < ends.max(), pattern.finditer(texts.strings[index]))
-    found = np.array([match.span() for match in read], dtype=np.int64).reshape(-1, 2)
-    return (starts < found[:, 1:]) & (ends > found[:, :1]) & texts.ordinary[index]
+    match_spans = np.array([match.span() for match in read], dtype=np.int64).reshape(-1, 2)
+    return (starts < match_spans[:, 1:]) & (ends > match_spans[:, :1]) & texts.ordinary[index]
 
 
-def _flips(network: Network, texts: Texts, masks: np.ndarray, baseline: int) -> np.ndarray:
+def _count_flips(network: Network, texts: TokenizedTexts, masks: np.ndarray, baseline: int) -> np.ndarray:
     """Return how many predictions change when the tokens under each of (A, N, T) masks are replaced, (A,)."""
     before = network.logits(texts.inputs).argmax(dim=1)
-    after = [network.logits(texts.replaced(mask, baseline)).argmax(dim=1) for mask in masks]
-    return np.array([int((each != before).sum()) for each in after])
+    after = [network.logits(texts.replace_tokens(mask, baseline)).argmax(dim=1) for mask in masks]
+    return np.array([int((predictions != before).sum()) for predictions in after])

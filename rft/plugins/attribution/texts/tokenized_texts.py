@@ -19,7 +19,7 @@ _RARE = "\U00013000"  # a hieroglyph
 
 
 @dataclass(frozen=True)
-class Texts:
+class TokenizedTexts:
     """N texts of the test split, cut and padded to T tokens.
 
     Attributes:
@@ -44,18 +44,18 @@ class Texts:
         length = int(self.inputs["attention_mask"][index].sum())
         return {name: tensor[index : index + 1, :length] for name, tensor in self.inputs.items()}
 
-    def some(self, which: np.ndarray) -> Texts:
+    def select_texts(self, which: np.ndarray) -> TokenizedTexts:
         """Return the texts ``which`` (M,)."""
         inputs = {name: tensor[torch.from_numpy(which)] for name, tensor in self.inputs.items()}
         strings = [self.strings[index] for index in which.tolist()]
-        return Texts(self.rows[which], strings, inputs, self.spans[which], self.ordinary[which])
+        return TokenizedTexts(self.rows[which], strings, inputs, self.spans[which], self.ordinary[which])
 
-    def replaced(self, where: np.ndarray, token: int) -> Batch:
+    def replace_tokens(self, where: np.ndarray, token: int) -> Batch:
         """Return the inputs with ``token`` at the (N, T) places ``where``."""
         return self.inputs | {"input_ids": self.inputs["input_ids"].masked_fill(torch.from_numpy(where), token)}
 
 
-class Reader:
+class TokenizedTextReader:
     """Reads test texts, and knows their tokenizer.
 
     Attributes:
@@ -77,7 +77,7 @@ class Reader:
         written = self._tokenizer.decode([self.baseline]).strip()
         self.baseline_name = f"“{written or self._tokenizer.convert_ids_to_tokens(self.baseline)}”"
 
-    def read(self, rows: np.ndarray) -> Texts:
+    def read(self, rows: np.ndarray) -> TokenizedTexts:
         """Return the texts of (N,) rows of the test split.
 
         Raises:
@@ -89,11 +89,11 @@ class Reader:
         strings = [self.strings[row] for row in rows.tolist()]
         spans = np.zeros((*ids.shape, 2), dtype=np.int64)
         for index, length in enumerate(mask.sum(dim=1).tolist()):
-            spans[index, :length] = self._spans(strings[index], ids[index, :length].tolist())
+            spans[index, :length] = self._token_spans(strings[index], ids[index, :length].tolist())
         special = torch.isin(ids, torch.tensor(sorted(special_tokens(self._tokenizer)), dtype=torch.int64))
-        return Texts(rows, strings, inputs, spans, (mask & ~special).numpy())
+        return TokenizedTexts(rows, strings, inputs, spans, (mask & ~special).numpy())
 
-    def pieces(self, texts: Texts, index: int) -> list[str]:
+    def token_pieces(self, texts: TokenizedTexts, index: int) -> list[str]:
         """Return the part of a text that each of its tokens stands for, with the blanks before it.
 
         A token without characters of its own, such as ``[CLS]``, is given by its name.
@@ -105,7 +105,7 @@ class Reader:
             done = max(done, end)
         return pieces
 
-    def _spans(self, text: str, ids: list[int]) -> list[tuple[int, int]]:
+    def _token_spans(self, text: str, ids: list[int]) -> list[tuple[int, int]]:
         encoded = self._tokenizer(text, truncation=True, max_length=len(ids), return_offsets_mapping=True)
         if encoded["input_ids"] != ids:
             raise Unavailable("the tokenizer gives other tokens than the model reads")
@@ -119,8 +119,8 @@ def baseline_token(tokenizer: Any) -> int:
     padding: models look for padding to find the end of a text, and with it as the baseline of GPT-2 integrated
     gradients were 34 to 369 % off completeness.
     """
-    marks = _marks(tokenizer)
-    for token in (tokenizer.mask_token_id, _unknown(tokenizer)):
+    marks = _mark_tokens(tokenizer)
+    for token in (tokenizer.mask_token_id, _unknown_token(tokenizer)):
         if token is not None and token not in marks:
             return token
     special = set(tokenizer.all_special_ids)
@@ -132,16 +132,16 @@ def baseline_token(tokenizer: Any) -> int:
 def special_tokens(tokenizer: Any) -> set[int]:
     """Return the tokens that stand for no part of a text; the token of unknown words does, unless it is a mark too."""
     special = set(tokenizer.all_special_ids)
-    return special - {_unknown(tokenizer)} | (special & _marks(tokenizer))
+    return special - {_unknown_token(tokenizer)} | (special & _mark_tokens(tokenizer))
 
 
-def _marks(tokenizer: Any) -> set[int | None]:
+def _mark_tokens(tokenizer: Any) -> set[int | None]:
     """Return the tokens that mark places in a text."""
     named = ("bos_token_id", "eos_token_id", "sep_token_id", "cls_token_id", "pad_token_id")
     return {getattr(tokenizer, name) for name in named} - {None}
 
 
-def _unknown(tokenizer: Any) -> int | None:
+def _unknown_token(tokenizer: Any) -> int | None:
     """Return the token that unknown words become; None where words are spelled in bytes and it stands unused."""
     unknown = tokenizer.unk_token_id
     return unknown if unknown in tokenizer.encode(_RARE, add_special_tokens=False) else None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from rft.backbones.classifier import Classifier, scaled
+from rft.backbones.classifier import Classifier, scale_rows
 from rft.errors import Unavailable
 from rft.features.columns import Dense
 from rft.plugins import AuditedModel
@@ -141,7 +141,7 @@ def examples_of_split(audited: AuditedModel, name: str, attribute: str) -> Mitig
         raise Unavailable(f"the features of {name} do not lie in memory (model.memory)")
     model = audited.require_model()
     assert isinstance(model, Classifier)  # whatever has features has a head on them
-    seen = scaled(features.dense.double(), row_norm=model.head.row_norm).numpy()
+    seen = scale_rows(features.dense.double(), row_norm=model.head.row_norm).numpy()
     if problem := find_non_finite(seen):
         raise Unavailable(problem.reason)
     predictions = audited.predictions[audited.predictions["split"] == name]

@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from rft.backbones.classifier import hash_tensors, scaled
+from rft.backbones.classifier import hash_tensors, scale_rows
 from rft.errors import DataError, EvidenceError, ModelError
 from rft.models.saved import DESCRIPTION, Item, SavedModel, load_model
 from rft.plugins.fairness.mitigation.decision_rules import (
@@ -164,7 +164,7 @@ class MitigatedModel:
         with torch.no_grad(), ieee_float32():
             features = classifier.features(self.model.inputs(items))
             logits = classifier.head({"features": features})
-        seen = scaled(features.double(), row_norm=classifier.head.row_norm).numpy()
+        seen = scale_rows(features.double(), row_norm=classifier.head.row_norm).numpy()
         return RuleInputs(seen, logits.double().softmax(dim=1).numpy(), groups)
 
 

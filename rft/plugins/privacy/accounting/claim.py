@@ -161,14 +161,14 @@ def _mechanism_rows(facts: Facts) -> list[tuple[str, Cell, Grade, str]]:
 
 
 def _batch_independence_row(facts: Facts) -> tuple[str, Cell, Grade, str]:
-    name, company = "features of an example", facts["company"]
-    if company is None:
+    name, dependence = "features of an example", facts["batch_dependence"]
+    if dependence is None:
         return (name, "in no cache", "declared", "What is before the trained part, if anything, runs in every step.")
-    if company["alone"]:
-        change = f"by {company['change']:.2g}" if math.isfinite(company["change"]) else "beyond measure"
+    if dependence["alone"]:
+        change = f"by {dependence['change']:.2g}" if math.isfinite(dependence["change"]) else "beyond measure"
         why = f"In batches, company would change them {change} (relative, on made-up examples)."
         return (name, "each computed alone", "measured", why)
-    return (name, "computed in batches", "measured", f"{BATCH_CHANGE} Here: by {company['change']:.2g} at most.")
+    return (name, "computed in batches", "measured", f"{BATCH_CHANGE} Here: by {dependence['change']:.2g} at most.")
 
 
 def _why_this_engine(facts: Facts) -> str:

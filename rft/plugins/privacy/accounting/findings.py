@@ -211,13 +211,13 @@ def _units_finding(facts: Facts, unit: str) -> Finding:
 
 def _batch_independence_findings(facts: Facts, unit: str) -> tuple[Finding, ...]:
     """Return what the others do to the features of an example; nothing where no features were cached."""
-    company = facts["company"]
-    if company is None:
+    dependence = facts["batch_dependence"]
+    if dependence is None:
         return ()
-    change, others = 0.0 if company["alone"] else company["change"], facts["n"] * facts["sample_rate"]
+    change, others = 0.0 if dependence["alone"] else dependence["change"], facts["n"] * facts["sample_rate"]
     remark = (
         " Each example was run by itself: nothing changes."
-        if company["alone"]
+        if dependence["alone"]
         else " No change was seen."
         if not change
         else f" Without one {unit}, the contributions of the others to a step, about {others:.0f}, may together differ "

@@ -19,7 +19,7 @@ from rft.plugins.privacy.training.randomness import random_streams
 from rft.plugins.privacy.training.sampling import PoissonSampler
 from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.plugins.privacy.training.unit_index import rows_by_unit, unit_of_row
-from rft.runtime.progress import track
+from rft.runtime.progress import track_progress
 from rft.training import Facts, Fit, Job, Task
 from rft.training.linear_heads import Heads, Vectors, linear_head_vectors, softmax_residuals
 from rft.training.threads import one_thread
@@ -57,7 +57,7 @@ def fit(task: Task, jobs: Sequence[Job], facts: Facts) -> list[Fit]:
     members = _member_matrix(task, jobs)
     optimizer = task.recipe.build_optimizer(heads.parameters)
     with one_thread(task.device):
-        for _ in track(range(facts["steps"]), f"Private training of {len(jobs)} shadows"):
+        for _ in track_progress(range(facts["steps"]), f"Private training of {len(jobs)} shadows"):
             sample = sampler.draw_sample()
             units = torch.from_numpy(sample.units[sample.taken]).to(task.device)
             totals = clipped_sums(heads, data, rows[units], members, max_grad_norm=gaussian.max_grad_norm)

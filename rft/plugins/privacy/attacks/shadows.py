@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from rft.features.columns import join
+from rft.features.columns import join_features
 from rft.plugins import AuditedModel
 from rft.plugins.privacy.attacks import lira, shadow_heads
 from rft.plugins.privacy.training.trainer import DPTrainer
@@ -108,7 +108,7 @@ def pool_examples(audited: AuditedModel) -> Pool:
     ids = np.concatenate([train.ids, test.ids])
     pooled = replace(
         task,
-        features=join([features["train"], features["test"]]),
+        features=join_features([features["train"], features["test"]]),
         labels=torch.cat([task.labels, torch.from_numpy(test.labels)]),
         units=units,
         population=None,

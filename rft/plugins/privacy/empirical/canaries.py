@@ -17,7 +17,7 @@ from scipy.special import ndtr
 
 from rft.errors import Unavailable
 from rft.features import Dense
-from rft.features.columns import join
+from rft.features.columns import join_features
 from rft.plugins.privacy.accounting.accountants import Mechanism
 from rft.plugins.privacy.empirical.bounds import Guesses, one_run_bound
 from rft.plugins.privacy.training.trainer import DPTrainer, fit_together
@@ -127,7 +127,9 @@ def _add_canaries(task: Task, features: Dense, labels: torch.Tensor) -> Task:
     """Return the task with the canaries behind the examples, each a unit of its own."""
     names = np.array([f"rft canary {number}" for number in range(len(labels))], dtype=object)
     units = None if task.units is None else np.concatenate([np.asarray(task.units, dtype=object), names])
-    return replace(task, features=join([task.features, features]), labels=torch.cat([task.labels, labels]), units=units)
+    return replace(
+        task, features=join_features([task.features, features]), labels=torch.cat([task.labels, labels]), units=units
+    )
 
 
 def _train_canary_model(trainer: Trainer, task: Task, facts: Facts, job: Job) -> Fit:

@@ -79,8 +79,8 @@ def fit(trainers: Sequence[DPTrainer], task: Task, jobs: Sequence[Job], *, purpo
     if trainers[0].charged and (broken := max(non_finite for _, non_finite in solved)):
         log.warning("%d training examples have features that are not finite and counted as zero", broken)
     charged = account.summarize_ledger()
-    company = None if task.company is None else asdict(task.company)
-    shared = _engine_facts(data, classes) | {"self_test": tested, "ledger": charged, "company": company}
+    dependence = None if task.batch_dependence is None else asdict(task.batch_dependence)
+    shared = _engine_facts(data, classes) | {"self_test": tested, "ledger": charged, "batch_dependence": dependence}
     return [
         Fit(state, [{"epoch": 1, "steps": 1}], {**plan.facts, **shared})
         for (state, _), plan in zip(solved, plans, strict=True)

@@ -33,7 +33,7 @@ from rft.plugins.privacy.training.stepper import (
     stackable_vectors,
 )
 from rft.plugins.privacy.training.unit_index import unit_of_row
-from rft.runtime.progress import track
+from rft.runtime.progress import track_progress
 from rft.training import Facts, Fit, Job, Task
 from rft.training.linear_heads import unchanged_tensors
 from rft.training.threads import one_thread
@@ -81,7 +81,7 @@ class DPTrainer:
     repeats: bool = False
 
     @property
-    def apart(self) -> bool:
+    def needs_independent_examples(self) -> bool:
         """Yes: a bound on one example's contribution is of use only if those of the others stay without it."""
         return True
 
@@ -204,7 +204,7 @@ def _fit_stack(stack: Stack, task: Task, purpose: Purpose) -> list[Fit]:
                 **stack.facts,
                 "engine_error": stack.facts["engine_error"] or error,
                 "unmoved": still[head],
-                "company": None if task.company is None else asdict(task.company),
+                "batch_dependence": None if task.batch_dependence is None else asdict(task.batch_dependence),
                 "self_test": tested,
                 "ledger": charged,
             },
@@ -227,7 +227,7 @@ def _train_stack(stack: Stack, task: Task, account: Account) -> StepCounters:
     threads = one_thread(task.device) if stepper.small else nullcontext()
     with threads, isolated_rng(task.device, stack.dropout):
         for block in account.charge_blocks():
-            for _ in track(block, "Private training"):
+            for _ in track_progress(block, "Private training"):
                 private_step(stepper, optimizer, stepper.draw_sample(), counters)
             account.write_checkpoint(
                 training_checkpoint.checkpoint_tensors(stepper.parameters, optimizer) | counters.to_tensors()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rft.backbones.classifier import Classifier, Head, ImageBackbone, TextBackbone
-from rft.backbones.partition.cut import Cut, behind, cut
+from rft.backbones.partition.cut import Cut, cut_classifier, modules_behind
 from rft.backbones.partition.lora import add_adapters
 from rft.config.schema import LoraConfig
 from rft.errors import ConfigError
@@ -43,9 +43,9 @@ class Known:
 
     def task(self, freeze: str, tune: str = "full") -> tuple[Cut, Task]:
         if tune == "lora":
-            inside = None if freeze == "none" else behind(self.classifier, freeze, self.example)
+            inside = None if freeze == "none" else modules_behind(self.classifier, freeze, self.example)
             add_adapters(self.classifier, LoraConfig(rank=2), inside, seed=0)
-        made = cut(self.classifier, freeze, tune, self.example)
+        made = cut_classifier(self.classifier, freeze, tune, self.example)
         batch = self.example(12, 7, 5)
         if freeze != "none":
             with torch.no_grad():
