@@ -84,7 +84,7 @@ import os, sys
 from pathlib import Path
 import rft.features.store as store
 from tests.support.features_cases import Colours, Pictures, split_of
-from rft.features.extract import extract
+from rft.features.extract import extract_features
 
 store.SHARD_ROWS = 8
 real = os.fsync
@@ -94,8 +94,8 @@ def killed(descriptor):
     if len(writes) == 2:
         os.kill(os.getpid(), 9)  # the second shard is on disk, but not yet under its name
 store.os.fsync = killed
-extract(Colours(), Pictures(), split_of([float(number) for number in range(20)]), store.Store(Path(sys.argv[1]), "k"),
-        device="cpu", precision="float32")
+items = split_of([float(number) for number in range(20)])
+extract_features(Colours(), Pictures(), items, store.Store(Path(sys.argv[1]), "k"), device="cpu", precision="float32")
 """
 
 

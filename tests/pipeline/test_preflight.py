@@ -149,7 +149,7 @@ def test_the_config_is_read_and_plugins_are_found_once(tiny: Path, monkeypatch: 
     monkeypatch.setattr(loader, "load_config", counting(calls, loader.load_config))
     monkeypatch.setattr(plan, "discover_plugins", counting(calls, plan.discover_plugins))
     rft.audit(tiny)
-    assert sorted(calls) == ["discover", "load"]
+    assert sorted(calls) == ["discover_plugins", "load_config"]
 
 
 def counting(calls: list[str], function: Callable[..., object]) -> Callable[..., object]:

@@ -261,7 +261,7 @@ def _read_as_texts(values: pa.Array, name: str, source: str) -> pd.Series:
     texts = pd.Series(values.to_pandas(), name=name)
     if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
         return pd.Series([text_of(value, name, "", source) for value in texts.astype(object)], dtype=object)
-    return texts.select_rows(texts != "") if (texts == "").any() else texts
+    return texts.where(texts != "") if (texts == "").any() else texts
 
 
 def _read_floats(column: pa.ChunkedArray, name: str, places: Places) -> np.ndarray:
