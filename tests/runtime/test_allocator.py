@@ -13,8 +13,8 @@ from rft.runtime import allocator
 MB = 10**6
 PROBE = """
 import hashlib, json, sys, torch
-from rft import allocator
-from rft.features import memory
+from rft.runtime import allocator
+from rft.runtime import memory
 kept = allocator.keep_freed_memory() if sys.argv[1] == "keep" else None
 torch.manual_seed(0)
 network = torch.nn.Sequential(torch.nn.Conv2d(3, 64, 3), torch.nn.ReLU(), torch.nn.Conv2d(64, 64, 3)).eval()
