@@ -727,5 +727,5 @@ def test_an_audit_looks_at_the_pictures_as_the_transform_gives_them(tmp_path: Pa
     assert run.finding("attribution.failed_maps.integrated_gradients").value == 0
     assert run.model.preprocessing["recipe"] == "that of made:build"
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-    assert "ImagePreprocessing" in page
+    assert "Preprocessing" in page
     assert "that of made:build" in page

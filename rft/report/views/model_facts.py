@@ -68,7 +68,7 @@ def list_model_facts(run: AuditRun, backbone: Backbone | None) -> tuple[Fact, ..
     if model.revision is not None:
         facts.append(("Revision", model.revision))
     if model.preprocessing is not None:
-        facts.append(("ImagePreprocessing", _preparation(model.preprocessing)))
+        facts.append(("Preprocessing", _describe_preprocessing(model.preprocessing)))
     if backbone is not None:
         facts += [
             ("Backbone", backbone.name),
@@ -79,7 +79,7 @@ def list_model_facts(run: AuditRun, backbone: Backbone | None) -> tuple[Fact, ..
             ("Frozen parameters", numbers.count(backbone.frozen_parameters)),
             ("Trained parameters", numbers.count(backbone.trainable_parameters)),
             ("Precision", _precision(backbone)),
-            ("ImagePreprocessing", _preparation(backbone.preprocessing)),
+            ("Preprocessing", _describe_preprocessing(backbone.preprocessing)),
         ]
     return tuple(facts)
 
@@ -96,7 +96,7 @@ def _precision(backbone: Backbone) -> str:
     return f"{backbone.precision} in the frozen part, float32 behind it"
 
 
-def _preparation(facts: dict[str, Any]) -> str:
+def _describe_preprocessing(facts: dict[str, Any]) -> str:
     """Return how items are prepared, in a line: first by what; hashes stand in audit.json."""
     shown = {name: value for name, value in facts.items() if not name.endswith("sha256") and name != "recipe"}
     by = [str(facts["recipe"])] if "recipe" in facts else []
