@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 from rft import references
-from tests.support import ROOT, draw_rooms
+from tests.support import ROOT, draw_rooms, house_counts
 
 SOURCE = ROOT / "rft"
 
@@ -171,6 +171,14 @@ def test_no_folder_is_crowded_and_no_file_long() -> None:
     assert crowded == {}
     lengths = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in files()}
     assert {name: length for name, length in lengths.items() if length > MOST_LINES} == {}
+
+
+def test_the_code_reads_as_it_is_meant_to() -> None:
+    counts = house_counts.count([SOURCE])
+    assert counts.one_word_names <= 0.3
+    assert counts.placeholders <= 3
+    assert counts.shapes >= 0.6
+    assert counts.body_lines[1] <= 25
 
 
 def test_every_reference_is_cited() -> None:

@@ -26,8 +26,10 @@ PRESCRIBED = {
     *("forward", "backward", "step", "fit", "predict", "audit", "check", "trainer", "main", "setup", "close", "read"),
     *("write", "save", "load", "fileno", "emit", "format", "visit", "transform", "batch", "batches"),
 }
-ARRAYS = re.compile(r"\b(np\.ndarray|ndarray|Tensor|torch\.Tensor|pd\.DataFrame|pd\.Series|NDArray)\b")
-SHAPE = re.compile(r"\([A-Z][A-Za-z0-9_]*(,\s*[A-Z0-9]?[A-Za-z0-9_*+ .]*)*\)|\bshape\b|\bone row an?\b|\bcolumns? ")
+ARRAYS = re.compile(r"\b(ndarray|Tensor|NDArray|ArrayLike)\b")
+NAMED_ARRAYS = re.compile(r"\b(dict|Mapping)\[str, (torch\.)?Tensor\]")  # the state of a model: of many shapes
+SIZE = r"(\.\.\.|\w+( [*+] \w+)*)"
+SHAPE = re.compile(rf"\({SIZE}(, {SIZE})+\)|\({SIZE},\)|\(\.\.\.\)|\bshapes?\b|\bone row an?\b")
 
 
 @dataclass(frozen=True)
@@ -132,10 +134,11 @@ def count_parameters(node: FunctionNode) -> int:
 
 
 def handles_arrays(node: FunctionNode) -> bool:
-    """Return whether an argument or the result of a function is annotated as an array or a table."""
+    """Return whether an argument or the result of a function is annotated as an array."""
     arguments = node.args
     annotations = [argument.annotation for argument in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]]
-    return any(bool(ARRAYS.search(ast.unparse(note))) for note in [*annotations, node.returns] if note is not None)
+    texts = [ast.unparse(note) for note in [*annotations, node.returns] if note is not None]
+    return any(ARRAYS.search(NAMED_ARRAYS.sub("", text)) for text in texts)
 
 
 def placeholder_bindings(tree: ast.AST) -> Iterator[str]:
