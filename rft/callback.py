@@ -76,7 +76,7 @@ class AuditCallback(TrainerCallback):
         self.run: AuditRun | None = None
         check_storable()
         check_writable(self.out, force=force)
-        check_plan(read_plan(self.config, self._overrides(Path(FOLDER))))
+        check_plan(read_plan(self.config, self._model_overrides(Path(FOLDER))))
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -85,12 +85,12 @@ class AuditCallback(TrainerCallback):
         if not state.is_world_process_zero:
             return
         output = Path(args.output_dir or ".")
-        saved = _save(output, [kwargs["model"], kwargs.get("processing_class")])
+        saved = _save_model(output, [kwargs["model"], kwargs.get("processing_class")])
         try:
             run = rft.audit(
                 self.config,
                 self.out,
-                overrides=self._overrides(saved),
+                overrides=self._model_overrides(saved),
                 device=self.device,
                 offline=True,
                 force=self.force,
@@ -104,7 +104,7 @@ class AuditCallback(TrainerCallback):
         self.run = run
         add_to_card(output / CARD, run, self.out / "report.html")
 
-    def _overrides(self, saved: Path) -> list[str]:
+    def _model_overrides(self, saved: Path) -> list[str]:
         """Return what replaces the ``[model]`` table of the config; JSON's strings and lists are TOML's too."""
         table = {**self.model, "checkpoint": str(saved.resolve())}
         return ["model={}", *(f"model.{key}={json.dumps(each, ensure_ascii=False)}" for key, each in table.items())]
@@ -120,24 +120,24 @@ def add_to_card(card: Path, run: AuditRun, report: Path) -> None:
     """
     text = card.read_text(encoding="utf-8") if card.is_file() else NEW_CARD.format(name=escape(run.run.name))
     target = quote(Path(os.path.relpath(report, card.parent)).as_posix())
-    section = f"{BEGIN}\n{_section(run, target)}\n{END}"
+    section = f"{BEGIN}\n{_write_audit_section(run, target)}\n{END}"
     renewed, times = SECTION.subn(lambda _: section, text, count=1)
     beside = card.with_name(f".{card.name}.partial")
     beside.write_text(renewed if times else f"{text.rstrip()}\n\n{section}\n", encoding="utf-8")
     beside.replace(card)
 
 
-def _section(run: AuditRun, report: str) -> str:
+def _write_audit_section(run: AuditRun, report: str) -> str:
     run = publishable(run)
-    verdict = page.verdict(run)
+    verdict = page.view_verdict(run)
     rules = [f"- **{each.word}**: {escape(each.rule)} ({escape(each.explanation)})" for each in verdict.rules]
-    key = [each for section in run.sections for each in page.key_findings(run, page.section(section))]
+    key = [each for section in run.sections for each in page.key_findings(run, page.view_section(section))]
     findings = [f"- {escape(each.title)}: **{escape(each.brief)}**" for each in key]
     first = f"**{verdict.word}.** {escape(verdict.sentence)} By rft {run.rft_version}; [the whole report]({report})."
     return "\n\n".join(["## Audit", first, *(["\n".join(rules)] if rules else []), UN_NOISED, "\n".join(findings)])
 
 
-def _save(output: Path, parts: list[Any]) -> Path:
+def _save_model(output: Path, parts: list[Any]) -> Path:
     """Write the model, and what prepares its inputs, beside those of a former training, and then in their place."""
     saved, beside = output / FOLDER, output / f".{FOLDER}.partial"
     shutil.rmtree(beside, ignore_errors=True)

@@ -136,7 +136,7 @@ def run_demo(folder: Path, *, private: bool, device: str | None, force: bool) ->
     """
     from rft import audit
 
-    _clear(folder, force=force)
+    _clear_folder(folder, force=force)
     write_data(folder / "data")
     (folder / "README.txt").write_text(ABOUT, encoding="utf-8")
     config = folder / "audit.toml"
@@ -146,7 +146,7 @@ def run_demo(folder: Path, *, private: bool, device: str | None, force: bool) ->
     return DemoResult(check(run, private=private), folder / "run" / "report.html", config)
 
 
-def _clear(folder: Path, *, force: bool) -> None:
+def _clear_folder(folder: Path, *, force: bool) -> None:
     if not folder.exists() or not any(folder.iterdir()):
         return
     if not force:
@@ -168,7 +168,7 @@ def write_data(folder: Path, seed: int = 0) -> None:
     for number, index in enumerate(track_progress(chosen, "Pictures")):
         truth = ("even", "odd")[digits.target[index] % 2]
         scanner, stamped = ("new", "old")[rng.integers(2)], bool(rng.random() < STAMP_SHARE)
-        picture = _scan(_draw(digits.images[index]), rng, degraded=scanner == "old")
+        picture = _degrade_scan(_draw_digit(digits.images[index]), rng, degraded=scanner == "old")
         if stamped:
             ImageDraw.Draw(picture).rectangle(STAMP, fill=COLOURS[truth])
         file = f"{number:04}.png"
@@ -179,18 +179,18 @@ def write_data(folder: Path, seed: int = 0) -> None:
     table = pd.DataFrame(rows, columns=["file", "parity", "scanner", "stamped", "wrong"])
     # Five of twelve for training and half for each side of the control, evenly within what makes a picture hard:
     # otherwise chance alone could make the splits differ, which looks like memory, or give the control an effect.
-    table["split"] = np.where(_places(table, seed) % 12 < 5, "train", "test")
-    table["control"] = np.where(_places(table, seed + 1) % 2, "heads", "tails")
+    table["split"] = np.where(_number_within_cells(table, seed) % 12 < 5, "train", "test")
+    table["control"] = np.where(_number_within_cells(table, seed + 1) % 2, "heads", "tails")
     table[["file", "parity", "scanner", "control", "split"]].to_csv(folder / "digits.csv", index=False)
 
 
-def _places(table: pd.DataFrame, seed: int) -> pd.Series:
+def _number_within_cells(table: pd.DataFrame, seed: int) -> pd.Series:
     """Number the rows of each cell of equal columns (but the file) in random order, from 0."""
     columns = [name for name in table if name != "file"]
     return table.sample(frac=1, random_state=seed).groupby(columns).cumcount().sort_index()
 
 
-def _draw(digit: np.ndarray) -> Image.Image:
+def _draw_digit(digit: np.ndarray) -> Image.Image:
     """Return an 8 x 8 digit with values 0 to 16 as a white figure in the middle of a black square."""
     figure = Image.fromarray((digit / 16 * 255).astype(np.uint8)).resize((SIDE * 2 // 3,) * 2, Image.Resampling.BICUBIC)
     canvas = Image.new("L", (SIDE, SIDE))
@@ -198,7 +198,7 @@ def _draw(digit: np.ndarray) -> Image.Image:
     return canvas
 
 
-def _scan(picture: Image.Image, rng: np.random.Generator, *, degraded: bool) -> Image.Image:
+def _degrade_scan(picture: Image.Image, rng: np.random.Generator, *, degraded: bool) -> Image.Image:
     if degraded:
         blurred = np.asarray(picture.filter(ImageFilter.GaussianBlur(4)), dtype=float)
         noisy = 60 + 0.3 * blurred + rng.normal(0, 60, blurred.shape)
@@ -211,17 +211,18 @@ def check(run: AuditRun, *, private: bool) -> tuple[Expectation, ...]:
     memory = (
         ("the audit does not see training examples", _reaches_half)
         if private
-        else ("training examples are memorised, interval above 0.5", _above(0.5))
+        else ("training examples are memorised, interval above 0.5", _lies_above(0.5))
     )
+    gap, not_accused = "the gap is found, interval above 0", "not accused"
     return (
-        _expect(run, "scanner", "fairness.accuracy_gap.scanner", "the gap is found, interval above 0", _above(0.0)),
-        _expect(run, "stamp", "attribution.shortcut.stamp", "the reliance is found", _accused),
-        _expect(run, "memory", "privacy.membership_auc", *memory),
-        _expect(run, "control", "fairness.accuracy_gap.control", "not accused", lambda finding: not _accused(finding)),
+        _check_expectation(run, "scanner", "fairness.accuracy_gap.scanner", gap, _lies_above(0.0)),
+        _check_expectation(run, "stamp", "attribution.shortcut.stamp", "the reliance is found", _is_accused),
+        _check_expectation(run, "memory", "privacy.membership_auc", *memory),
+        _check_expectation(run, "control", "fairness.accuracy_gap.control", not_accused, _is_not_accused),
     )
 
 
-def _expect(run: AuditRun, name: str, id: str, expected: str, met: Callable[[Finding], bool]) -> Expectation:
+def _check_expectation(run: AuditRun, name: str, id: str, expected: str, met: Callable[[Finding], bool]) -> Expectation:
     finding = run.finding(id)
     if finding.value is None:
         return Expectation(name, expected, f"{id} was not measured: {finding.reason}", False)
@@ -229,11 +230,15 @@ def _expect(run: AuditRun, name: str, id: str, expected: str, met: Callable[[Fin
     return Expectation(name, expected, f"{id} = {finding.value:.3f}{interval}", met(finding))
 
 
-def _accused(finding: Finding) -> bool:
+def _is_accused(finding: Finding) -> bool:
     return finding.status == "warn"
 
 
-def _above(threshold: float) -> Callable[[Finding], bool]:
+def _is_not_accused(finding: Finding) -> bool:
+    return not _is_accused(finding)
+
+
+def _lies_above(threshold: float) -> Callable[[Finding], bool]:
     return lambda finding: finding.interval is not None and finding.interval.low > threshold
 
 

@@ -65,12 +65,12 @@ def with_hidden_as(text: str, shown: Callable[[str], str], *, breaks: bool = Fal
         return text
     flags = {place for match in _FLAGS.finditer(text) for place in range(*match.span())}
 
-    def replaced(match: re.Match[str]) -> str:
+    def replace_hidden(match: re.Match[str]) -> str:
         character, place = match[0], match.start()
-        kept = place in flags or (breaks and character in "\n\t") or _belongs(text, place)
+        kept = place in flags or (breaks and character in "\n\t") or _belongs_to_script(text, place)
         return character if kept else shown(character)
 
-    return _HIDDEN.sub(replaced, text)
+    return _HIDDEN.sub(replace_hidden, text)
 
 
 def _on_circle(match: re.Match[str]) -> str:
@@ -78,13 +78,13 @@ def _on_circle(match: re.Match[str]) -> str:
     return f"{match[1]}{_CIRCLE * (unicodedata.category(match[2]) in ('Mn', 'Me'))}{match[2]}"
 
 
-def _belongs(text: str, place: int) -> bool:
+def _belongs_to_script(text: str, place: int) -> bool:
     """Whether a character that cannot be seen does its usual work in a script or an emoji."""
     character, before, after = text[place], text[place - 1 : place], text[place + 1 : place + 2]
     if character in (_ZWNJ, _ZWJ):
-        return _joins(text, place)
+        return _joins_letters(text, place)
     if "\ufe00" <= character <= "\ufe0f":
-        return _selects(character, before, after)
+        return _selects_variant(character, before, after)
     if "\U000e0100" <= character <= "\U000e01ef":
         return _IDEOGRAPH.match(before) is not None
     if "\u180b" <= character <= "\u180f":
@@ -94,20 +94,20 @@ def _belongs(text: str, place: int) -> bool:
     return character == "\u2800" and any("\u2800" < other <= "\u28ff" for other in (before, after))
 
 
-def _joins(text: str, place: int) -> bool:
+def _joins_letters(text: str, place: int) -> bool:
     """Whether a joiner stands beside a virama, between letters of Arabic or its kin, or in an emoji (UTS 46, 51)."""
     before, after = text[place - 1 : place], text[place + 1 : place + 2]
     if {before, after} & {_ZWNJ, _ZWJ}:
         return False
     if _VIRAMA in (unicodedata.combining(other) for other in (before, after) if other):
         return True
-    beside = [_is_cursive(_base(text, place, -1)), _is_cursive(_base(text, place, 1))]
+    beside = [_is_cursive(_base_character(text, place, -1)), _is_cursive(_base_character(text, place, 1))]
     if text[place] == _ZWNJ:
         return all(beside)
-    return any(beside) or (_is_emoji(_base(text, place, -1)) and _is_emoji(after))
+    return any(beside) or (_is_emoji(_base_character(text, place, -1)) and _is_emoji(after))
 
 
-def _base(text: str, place: int, step: int) -> str:
+def _base_character(text: str, place: int, step: int) -> str:
     """Return the nearest character on one side that is no mark, selector or skin tone; empty where there is none."""
     place += step
     while 0 <= place < len(text):
@@ -129,7 +129,7 @@ def _is_emoji(character: str) -> bool:
     return new or character == "\u2194" or unicodedata.category(character) == "So"
 
 
-def _selects(character: str, before: str, after: str) -> bool:
+def _selects_variant(character: str, before: str, after: str) -> bool:
     """Whether a variation selector stands behind something that has variants."""
     if not before:
         return False

@@ -28,35 +28,35 @@ def protected(counts: np.ndarray, possible: np.ndarray, hidden: np.ndarray, free
         below: the hidden cells of an equation must be two at least, and their counts sum up to so many.
     """
     wanted, hidden = hidden, hidden.copy()
-    while (exposed := _exposed(counts, possible, hidden, below)).any():
-        hidden[_next(counts, possible, hidden, free, below, int(np.argmax(exposed)))] = True
+    while (exposed := _find_exposed_equations(counts, possible, hidden, below)).any():
+        hidden[_choose_next_cell(counts, possible, hidden, free, below, int(np.argmax(exposed)))] = True
     for cell in sorted(np.flatnonzero(hidden & ~wanted), key=lambda cell: (-int(counts[:, cell].max()), cell)):
         fewer = hidden.copy()
         fewer[cell] = False  # what later ones made superfluous
-        if not _exposed(counts, possible, fewer, below).any():
+        if not _find_exposed_equations(counts, possible, fewer, below).any():
             hidden = fewer
     return hidden
 
 
-def _exposed(counts: np.ndarray, possible: np.ndarray, hidden: np.ndarray, below: int) -> np.ndarray:
+def _find_exposed_equations(counts: np.ndarray, possible: np.ndarray, hidden: np.ndarray, below: int) -> np.ndarray:
     """Return (E,) booleans: equations that give something away, and have a cell left to hide."""
     extensible = ((counts > 0) & ~hidden).any(axis=1)
     concerned = (possible & hidden).sum(axis=1)
     return extensible & (concerned > 0) & ((concerned < 2) | (counts @ hidden < below))
 
 
-def _next(
+def _choose_next_cell(
     counts: np.ndarray, possible: np.ndarray, hidden: np.ndarray, free: np.ndarray, below: int, equation: int
 ) -> int:
     """Return the cell of an equation to hide: one never shown, else that which leaves least to do, and the smallest."""
 
-    def cost(cell: int) -> tuple[bool, int, int, int]:
+    def hiding_cost(cell: int) -> tuple[bool, int, int, int]:
         more = hidden.copy()
         more[cell] = True
-        left = int(_exposed(counts, possible, more, below).sum())
+        left = int(_find_exposed_equations(counts, possible, more, below).sum())
         return not free[cell], left, int(counts[:, cell].max()), cell
 
-    return min(np.flatnonzero((counts[equation] > 0) & ~hidden).tolist(), key=cost)
+    return min(np.flatnonzero((counts[equation] > 0) & ~hidden).tolist(), key=hiding_cost)
 
 
 def determined(published: csr_matrix, target: np.ndarray) -> np.ndarray | None:

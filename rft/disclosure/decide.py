@@ -17,8 +17,8 @@ import pandas as pd
 from rft.disclosure.complement import determined, protected, sums_of
 from rft.disclosure.withheld import BETWEEN, MISSING, Counted, Withheld
 
-EXACT = 1e-6  # of a weight, by rounding
-MOST_GROUPS = 200  # of one grouping, above which no plugin shows any, and all are withheld
+WEIGHT_TOLERANCE = 1e-6  # of a weight, by rounding
+MAX_SHOWN_GROUPS = 200  # of one grouping, above which no plugin shows any, and all are withheld
 
 
 def decide(
@@ -42,14 +42,14 @@ def decide(
     parts = {str(name): np.flatnonzero(frame["split"] == name) for name in frame["split"].unique()}
     names = [str(column).removeprefix("group_") for column in frame.columns if str(column).startswith("group_")]
     always = [Counted(split, (name,)) for split in parts for name in names]
-    people = _people(frame, parts)
+    people = _code_units(frame, parts)
     groups = _Groupings(frame, [*always, *counted], parts, people, below).decide(already or {})
-    classes = {split: _classes(frame["label"].iloc[rows], people[split], below) for split, rows in parts.items()}
-    small = (split for split, rows in parts.items() if 0 < _how_many(rows, people[split]) < below)
+    classes = {split: _decide_classes(frame["label"].iloc[rows], people[split], below) for split, rows in parts.items()}
+    small = (split for split, rows in parts.items() if 0 < _count_units(rows, people[split]) < below)
     return Withheld(below, groups, {split: own for split, own in classes.items() if own}, frozenset(small))
 
 
-def _people(frame: pd.DataFrame, parts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray | None]:
+def _code_units(frame: pd.DataFrame, parts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray | None]:
     """Return for each split (N,) codes of units; None where none repeats. A row without a unit stands for itself."""
     codes = pd.factorize(frame["unit"])[0].astype(np.int64)
     codes = np.where(codes >= 0, codes, len(frame) + np.arange(len(frame)))
@@ -57,26 +57,26 @@ def _people(frame: pd.DataFrame, parts: Mapping[str, np.ndarray]) -> dict[str, n
     return {split: own if len(names) < len(own) else None for split, (own, names) in dense.items()}
 
 
-def _how_many(rows: np.ndarray, people: np.ndarray | None) -> int:
+def _count_units(rows: np.ndarray, people: np.ndarray | None) -> int:
     return len(rows) if people is None else int(people.max()) + 1
 
 
-def _classes(labels: pd.Series, people: np.ndarray | None, below: int) -> frozenset[str]:
+def _decide_classes(labels: pd.Series, people: np.ndarray | None, below: int) -> frozenset[str]:
     """Return the classes of a split to withhold, by how many examples and units have them."""
     column = labels.astype("category").cat
     names, codes = [str(name) for name in column.categories], column.codes.to_numpy().astype(np.int64)
     codes = np.where(codes >= 0, codes, len(names))  # the last place is for rows without a class
-    counts = np.array([own[: len(names)] for own in _Tally(codes, len(names) + 1, people).of(None)])
+    counts = np.array([own[: len(names)] for own in _CodeCounts(codes, len(names) + 1, people).of(None)])
     small: np.ndarray = np.any((counts > 0) & (counts < below), axis=0)
     hidden = protected(counts, counts > 0, small, np.zeros(len(names), dtype=bool), below)
     return frozenset(name for name, own in zip(names, hidden, strict=True) if own)
 
 
-class _Tally:
+class _CodeCounts:
     """How many rows of a split have each code, and how many units where these repeat."""
 
     def __init__(self, codes: np.ndarray, size: int, people: np.ndarray | None) -> None:
-        self._codes, self._size = codes, size
+        self._code_values, self._size = codes, size
         self._pair: np.ndarray | None = None
         if people is not None and len(codes):
             owners = int(people.max()) + 1
@@ -85,7 +85,7 @@ class _Tally:
 
     def of(self, mask: np.ndarray | None) -> Iterator[np.ndarray]:
         """Yield (size,) counts of rows, then of units, among the rows of a (N,) mask."""
-        codes = self._codes if mask is None else self._codes[mask]
+        codes = self._code_values if mask is None else self._code_values[mask]
         yield np.bincount(codes, minlength=self._size)
         if self._pair is not None:
             there = np.zeros(len(self._code_of_pair), dtype=bool)
@@ -149,13 +149,17 @@ class _Groupings:
     ) -> None:
         self._parts, self._below = parts, below
         columns = {
-            name: _codes(frame[f"group_{name}"]) for name in {part for own in counted for part in own.attributes}
+            name: _code_values(frame[f"group_{name}"]) for name in {part for own in counted for part in own.attributes}
         }
         # The same groups may be crossed in another order, and must then not have other ones withheld.
         self._asked = sorted({own.attributes for own in counted}, key=lambda own: (len(own), own))
-        self._all = {own: _grouping(own, columns) for own in dict.fromkeys(tuple(sorted(own)) for own in self._asked)}
+        self._all = {
+            own: _make_grouping(own, columns) for own in dict.fromkeys(tuple(sorted(own)) for own in self._asked)
+        }
         self._blocks = {
-            key: list(self._count(own, [each for each in counted if tuple(sorted(each.attributes)) == key], people))
+            key: list(
+                self._count_blocks(own, [each for each in counted if tuple(sorted(each.attributes)) == key], people)
+            )
             for key, own in self._all.items()
         }
 
@@ -165,14 +169,14 @@ class _Groupings:
             for depth in sorted({len(own) for own in self._all}):
                 level = [own for key, own in self._all.items() if len(key) == depth]
                 for grouping in level:
-                    self._protect(grouping, already, of_model)
+                    self._withhold_small(grouping, already, of_model)
                 self._resist_combinations(level, depth, of_model)
         decided = {own: self._all[tuple(sorted(own))] for own in self._asked}
         return {BETWEEN.join(own): grouping.withheld(own) for own, grouping in decided.items() if grouping.hidden.any()}
 
-    def _protect(self, grouping: _Grouping, already: Mapping[str, Sequence[str]], of_model: bool) -> None:
+    def _withhold_small(self, grouping: _Grouping, already: Mapping[str, Sequence[str]], of_model: bool) -> None:
         """Withhold what is small or lies in what is withheld, and what complements it."""
-        if int((~grouping.without_value).sum()) > MOST_GROUPS:
+        if int((~grouping.without_value).sum()) > MAX_SHOWN_GROUPS:
             grouping.hidden[:] = True
             return
         blocks = [own for own in self._blocks[grouping.attributes] if of_model or not own.of_model]
@@ -181,35 +185,35 @@ class _Groupings:
             small = (own.counts > 0) & (own.counts < self._below)
             grouping.small[own.split] = grouping.small.get(own.split, nothing) | small
         named = already.get(grouping.name, ())
-        hidden = np.any([grouping.hidden, self._inherited(grouping), *grouping.small.values()], axis=0)
+        hidden = np.any([grouping.hidden, self._inherit_hidden(grouping), *grouping.small.values()], axis=0)
         hidden |= np.array([BETWEEN.join(own) in named for own in grouping.values], dtype=bool)
         if len(grouping.attributes) == 1 and hidden.any():
             hidden |= grouping.without_value
-        lines = self._lines(grouping)
+        lines = self._list_known_totals(grouping)
         counts = np.array([line * own.counts for line in lines for own in blocks])
         possible = np.array([line & own.there for line in lines for own in blocks])
         grouping.hidden = protected(counts, possible, hidden, grouping.without_value, self._below)
 
-    def _count(
+    def _count_blocks(
         self, grouping: _Grouping, counted: Sequence[Counted], people: Mapping[str, np.ndarray | None]
     ) -> Iterator[_Block]:
         """Yield the counts of every block of rows, by rows and units."""
         size = len(grouping.values)
         for split, rows in self._parts.items():
             codes = grouping.codes[rows]
-            tally, there = _Tally(codes, size, people[split]), np.bincount(codes, minlength=size) > 0
+            tally, there = _CodeCounts(codes, size, people[split]), np.bincount(codes, minlength=size) > 0
             for own in counted:
                 if own.split == split:
                     yield from (_Block(split, own.of_model, counts, there) for counts in tally.of(own.mask))
 
-    def _inherited(self, grouping: _Grouping) -> np.ndarray:
+    def _inherit_hidden(self, grouping: _Grouping) -> np.ndarray:
         """Return (A,) whether a crossed group lies in one that is withheld."""
         inherited = np.zeros(len(grouping.values), dtype=bool)
-        for parts, numbers in self._parents(grouping):
+        for parts, numbers in self._iterate_parents(grouping):
             inherited |= parts.hidden[numbers]
         return inherited
 
-    def _parents(self, grouping: _Grouping) -> Iterator[tuple[_Grouping, np.ndarray]]:
+    def _iterate_parents(self, grouping: _Grouping) -> Iterator[tuple[_Grouping, np.ndarray]]:
         """Yield each grouping by fewer of the attributes, and the (A,) group of it that each crossed group lies in."""
         depth = len(grouping.attributes)
         for kept in (own for size in range(1, depth) for own in combinations(range(depth), size)):
@@ -218,10 +222,10 @@ class _Groupings:
                 places = {values: number for number, values in enumerate(parent.values)}
                 yield parent, np.array([places[tuple(own[place] for place in kept)] for own in grouping.values])
 
-    def _lines(self, grouping: _Grouping) -> list[np.ndarray]:
+    def _list_known_totals(self, grouping: _Grouping) -> list[np.ndarray]:
         """Return (A,) booleans for each set of groups whose total is known: all, and those alike in some attributes."""
         lines = [np.ones(len(grouping.values), dtype=bool)]
-        for parent, numbers in self._parents(grouping):
+        for parent, numbers in self._iterate_parents(grouping):
             lines += [numbers == number for number in np.flatnonzero(~parent.hidden).tolist()]
         return lines
 
@@ -229,17 +233,17 @@ class _Groupings:
         """Withhold more until no small group follows from several groupings together, as where attributes nest."""
         known = [own for own in self._all.values() if len(own.attributes) <= depth]
         for split in self._parts:
-            while (found := self._following(known, split)) is not None:
-                shown = self._needed(level, known, found)
+            while (found := self._find_determining_sums(known, split)) is not None:
+                shown = self._list_needed_groups(level, known, found)
                 if not shown:
                     break  # the total of the split alone tells: no group of it is shown
                 grouping, cell = shown[0]
                 grouping.hidden[cell] = True
                 if depth == 1:
                     grouping.hidden |= grouping.without_value
-                self._protect(grouping, {}, of_model)
+                self._withhold_small(grouping, {}, of_model)
 
-    def _following(self, known: Sequence[_Grouping], split: str) -> np.ndarray | None:
+    def _find_determining_sums(self, known: Sequence[_Grouping], split: str) -> np.ndarray | None:
         """Return the weights of published sums that add up to a group that is small in a split; None if none do."""
         rows = self._parts[split]
         nobody = np.zeros(0, dtype=bool)
@@ -255,13 +259,13 @@ class _Groupings:
                     return weights
         return None
 
-    def _needed(
+    def _list_needed_groups(
         self, level: Sequence[_Grouping], known: Sequence[_Grouping], weights: np.ndarray
     ) -> list[tuple[_Grouping, int]]:
         """Return the groups of this level that the sum needs, else those that are shown at all, the smallest first."""
         shown = [(own, cell) for own in known for cell in np.flatnonzero(~own.hidden).tolist()]
         mine = [
-            (pair, abs(weight) > EXACT)
+            (pair, abs(weight) > WEIGHT_TOLERANCE)
             for pair, weight in zip(shown, weights[1:], strict=True)
             if any(pair[0] is own for own in level)
         ]
@@ -271,7 +275,7 @@ class _Groupings:
         )
 
 
-def _codes(column: pd.Series) -> tuple[np.ndarray, list[str]]:
+def _code_values(column: pd.Series) -> tuple[np.ndarray, list[str]]:
     """Return (N,) codes and the values by code; the last one stands for no value."""
     values = column if isinstance(column.dtype, pd.CategoricalDtype) else column.astype("category")
     names = [str(name) for name in values.cat.categories]
@@ -279,7 +283,7 @@ def _codes(column: pd.Series) -> tuple[np.ndarray, list[str]]:
     return np.where(codes >= 0, codes, len(names)), [*names, MISSING]
 
 
-def _grouping(attributes: tuple[str, ...], columns: Mapping[str, tuple[np.ndarray, list[str]]]) -> _Grouping:
+def _make_grouping(attributes: tuple[str, ...], columns: Mapping[str, tuple[np.ndarray, list[str]]]) -> _Grouping:
     sizes = tuple(len(columns[name][1]) for name in attributes)
     joint = np.ravel_multi_index(tuple(columns[name][0] for name in attributes), sizes)
     codes, occurring = pd.factorize(joint, sort=True)

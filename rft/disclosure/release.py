@@ -16,12 +16,12 @@ def release(sections: Sequence[Section], data: DataFacts, withheld: Withheld) ->
     """Return the sections and the facts about the data as they may leave the machine."""
     if not withheld.below:
         return tuple(sections), data
-    splits = {name: _split(name, facts, withheld) for name, facts in data.splits.items()}
-    return tuple(_section(each, withheld) for each in sections), data.model_copy(update={"splits": splits})
+    splits = {name: _release_split(name, facts, withheld) for name, facts in data.splits.items()}
+    return tuple(_release_section(each, withheld) for each in sections), data.model_copy(update={"splits": splits})
 
 
-def _split(name: str, facts: SplitFacts, withheld: Withheld) -> SplitFacts:
-    def shown(attribute: str, counts: Mapping[str, int | None]) -> dict[str, int | None]:
+def _release_split(name: str, facts: SplitFacts, withheld: Withheld) -> SplitFacts:
+    def release_counts(attribute: str, counts: Mapping[str, int | None]) -> dict[str, int | None]:
         hidden = {*withheld.of(attribute), MISSING} if withheld.touches(attribute) else set()
         everywhere = {**dict.fromkeys(withheld.of(attribute), 0), **counts}  # no split tells by a name where it is not
         return {group: None if group in hidden else count for group, count in everywhere.items()}
@@ -30,17 +30,17 @@ def _split(name: str, facts: SplitFacts, withheld: Withheld) -> SplitFacts:
     return facts.model_copy(
         update={
             "labels": {label: None if label in classes else n for label, n in facts.labels.items()},
-            "groups": {attribute: shown(attribute, counts) for attribute, counts in facts.groups.items()},
+            "groups": {attribute: release_counts(attribute, counts) for attribute, counts in facts.groups.items()},
             "n_units": None if withheld.is_small(facts.n_units) else facts.n_units,
         }
     )
 
 
-def _section(section: Section, withheld: Withheld) -> Section:
+def _release_section(section: Section, withheld: Withheld) -> Section:
     """Return the section without tables that print a small count, and with what its findings leave out said."""
     dropped = {name for name in section.tables if _prints_small_count(section, name, withheld)}
-    findings = tuple(_finding(finding, withheld) for finding in section.findings)
-    notes = tuple(dict.fromkeys((*section.notes, *_notes(section, findings, dropped, withheld))))
+    findings = tuple(_release_finding(finding, withheld) for finding in section.findings)
+    notes = tuple(dict.fromkeys((*section.notes, *_explain_withheld(section, findings, dropped, withheld))))
     return _without_tables(section, dropped).model_copy(update={"findings": findings, "notes": notes})
 
 
@@ -58,7 +58,7 @@ def _without_tables(section: Section, dropped: set[str]) -> Section:
             "captions": {name: text for name, text in section.captions.items() if name not in dropped},
             "card_tables": {name: text for name, text in section.card_tables.items() if name not in dropped},
             "figures": figures,
-            "assets": _assets_of(tables, section.assets),
+            "assets": _select_assets(tables, section.assets),
             "chapters": tuple(
                 chapter.model_copy(
                     update={
@@ -72,7 +72,7 @@ def _without_tables(section: Section, dropped: set[str]) -> Section:
     )
 
 
-def _assets_of(tables: Mapping[str, Table], assets: Mapping[str, bytes]) -> dict[str, bytes]:
+def _select_assets(tables: Mapping[str, Table], assets: Mapping[str, bytes]) -> dict[str, bytes]:
     named = {cell for table in tables.values() for row in table for cell in row.values() if isinstance(cell, str)}
     return {name: png for name, png in assets.items() if name in named}
 
@@ -83,7 +83,9 @@ def _prints_small_count(section: Section, table: str, withheld: Withheld) -> boo
     return any(isinstance(cell, int) and withheld.is_small(cell) for cell in cells)
 
 
-def _notes(section: Section, findings: Sequence[Finding], dropped: set[str], withheld: Withheld) -> list[str]:
+def _explain_withheld(
+    section: Section, findings: Sequence[Finding], dropped: set[str], withheld: Withheld
+) -> list[str]:
     concerned = any(finding.withheld for finding in findings) or any(
         _has_withheld_row(section, name, withheld) for name in section.tables
     )
@@ -99,13 +101,13 @@ def _notes(section: Section, findings: Sequence[Finding], dropped: set[str], wit
     return notes
 
 
-def _finding(finding: Finding, withheld: Withheld) -> Finding:
+def _release_finding(finding: Finding, withheld: Withheld) -> Finding:
     """Return a finding that counts too few as not measured, and one that leaves groups out as one that says so."""
     if finding.status == "fail":
         return finding  # broken integrity is no fact about a group, and is never withheld
-    if _counts_few(finding, withheld):
+    if _rests_on_few(finding, withheld):
         return unmeasured(finding, withheld)
-    names = _left_out(finding.about.attributes, withheld)
+    names = _list_left_out(finding.about.attributes, withheld)
     if not names or finding.withheld == names:  # it leaves none out, or says so already
         return finding
     said = (
@@ -116,7 +118,7 @@ def _finding(finding: Finding, withheld: Withheld) -> Finding:
     return finding.model_copy(update=update | ({"reason": withheld.reason, "n": None} if finding.value is None else {}))
 
 
-def _counts_few(finding: Finding, withheld: Withheld) -> bool:
+def _rests_on_few(finding: Finding, withheld: Withheld) -> bool:
     """Whether a finding counts, or rests on, too few cases. Counts of something else, such as names, do not."""
     if finding.rests_on == "none":
         return False
@@ -124,7 +126,7 @@ def _counts_few(finding: Finding, withheld: Withheld) -> bool:
     return is_small_count or withheld.is_small(finding.n)
 
 
-def _left_out(attributes: Sequence[str], withheld: Withheld) -> tuple[str, ...]:
+def _list_left_out(attributes: Sequence[str], withheld: Withheld) -> tuple[str, ...]:
     """Return the withheld groups of the attributes, and of crossed ones those of their parts."""
     named: dict[str, None] = {}
     for attribute in attributes:
@@ -159,23 +161,25 @@ def restricted(sections: Sequence[Section], data: DataFacts, below: int) -> tupl
     if not below:
         return tuple(sections), data
     stored = data.small_cells
-    withheld = Withheld.of_facts(stored) if stored is not None and stored.below == below else _of_counts(data, below)
+    withheld = (
+        Withheld.of_facts(stored) if stored is not None and stored.below == below else _decide_from_counts(data, below)
+    )
     released, facts = release([_without_withheld(each, withheld) for each in sections], data, withheld)
     return released, facts
 
 
-def _of_counts(data: DataFacts, below: int) -> Withheld:
+def _decide_from_counts(data: DataFacts, below: int) -> Withheld:
     """Return what to withhold by the counts of a run alone, where it does not say."""
     groups: dict[str, tuple[str, ...]] = {}
     for attribute in {name for facts in data.splits.values() for name in facts.groups}:
-        counts = [_known(facts.groups.get(attribute, {})) for facts in data.splits.values()]
+        counts = [_fill_missing_counts(facts.groups.get(attribute, {})) for facts in data.splits.values()]
         if hidden := Withheld(below).among(*counts):
             groups[attribute] = tuple(sorted(hidden))
-    classes = {split: Withheld(below).among(_known(facts.labels)) for split, facts in data.splits.items()}
+    classes = {split: Withheld(below).among(_fill_missing_counts(facts.labels)) for split, facts in data.splits.items()}
     return Withheld(below, groups, {split: hidden for split, hidden in classes.items() if hidden})
 
 
-def _known(counts: Mapping[str, int | None]) -> dict[str, int]:
+def _fill_missing_counts(counts: Mapping[str, int | None]) -> dict[str, int]:
     return {name: count or 0 for name, count in counts.items()}
 
 
@@ -193,7 +197,7 @@ def _is_concerned(finding: Finding, withheld: Withheld) -> bool:
         return False
     hidden, classes = _withheld_classes(withheld), finding.about.classes
     has_class = bool(hidden) if classes == "all" else not hidden.isdisjoint(classes)
-    return has_class or bool(_left_out(finding.about.attributes, withheld))
+    return has_class or bool(_list_left_out(finding.about.attributes, withheld))
 
 
 def _withheld_classes(withheld: Withheld) -> frozenset[str]:
@@ -208,7 +212,7 @@ def _shows_withheld(section: Section, table: str, withheld: Withheld) -> bool:
 
     def is_about_withheld(row: Row) -> bool:
         named = row[attribute] if attribute else None
-        of_group = named is not None and bool(_left_out([str(named)], withheld))
+        of_group = named is not None and bool(_list_left_out([str(named)], withheld))
         return of_group or (label is not None and row[label] in hidden)
 
     rows = section.tables[table]

@@ -126,12 +126,12 @@ class Withheld:
     def without(self, attribute: str, values: Texts) -> Texts:
         """Return (N,) values of an attribute in which those of withheld groups are missing."""
         names = self.of(attribute)
-        return values if not names else _masked(values, names)
+        return values if not names else _mask_groups(values, names)
 
     def without_groups(self, predictions: pd.DataFrame) -> pd.DataFrame:
         """Return a table of predictions in which the values of withheld groups are missing."""
         masked = {
-            column: _masked(predictions[column], self.of(str(column).removeprefix("group_")))
+            column: _mask_groups(predictions[column], self.of(str(column).removeprefix("group_")))
             for column in predictions.columns
             if str(column).startswith("group_") and self.of(str(column).removeprefix("group_"))
         }
@@ -141,7 +141,7 @@ class Withheld:
 NOTHING = Withheld()
 
 
-def _masked(values: Texts, names: Sequence[str]) -> Texts:
+def _mask_groups(values: Texts, names: Sequence[str]) -> Texts:
     import pandas as pd  # here, as plugins are imported to be listed
 
     if isinstance(values, pd.Categorical):
@@ -150,7 +150,7 @@ def _masked(values: Texts, names: Sequence[str]) -> Texts:
         return pd.Categorical.from_codes(codes, dtype=values.dtype)
     if isinstance(values, pd.Series):
         if isinstance(values.dtype, pd.CategoricalDtype):
-            return pd.Series(_masked(values.array, names), index=values.index)
+            return pd.Series(_mask_groups(values.array, names), index=values.index)
         return values.where(~values.astype(str).isin(names), None)
     own = np.array(values, dtype=object)
     own[[value is not None and str(value) in names for value in own]] = None

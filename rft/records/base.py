@@ -16,13 +16,13 @@ Row = dict[str, Cell]
 Table = list[Row]  # every row has the same keys in the same order
 
 
-def _finite(number: float) -> float:
+def _check_finite(number: float) -> float:
     if not math.isfinite(number):
         raise ValueError("must be finite; something undefined has no value, a status and a reason")
     return number
 
 
-Number = Annotated[float, AfterValidator(_finite)]
+Number = Annotated[float, AfterValidator(_check_finite)]
 
 
 class Record(BaseModel):

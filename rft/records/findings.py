@@ -26,7 +26,7 @@ class Interval(Record):
     method: str
 
     @model_validator(mode="after")
-    def _ordered(self) -> Interval:
+    def _check_order(self) -> Interval:
         if self.low > self.high:
             raise ValueError(f"interval with low {self.low} above high {self.high}")
         return self
@@ -110,7 +110,7 @@ class Finding(Record):
     withheld: tuple[str, ...] = ()
 
     @model_validator(mode="after")
-    def _value_or_reason(self) -> Finding:
+    def _check_value_or_reason(self) -> Finding:
         if self.status == "not_measured" and (self.value is not None or not self.reason):
             raise ValueError(f"{self.id}: not_measured needs a reason and has no value")
         if self.status != "not_measured" and (self.value is None or self.reason):

@@ -119,7 +119,7 @@ class Section(Record):
     evidence: dict[str, Any] | None = Field(default=None, exclude=True, repr=False)
 
     @model_validator(mode="after")
-    def _consistent(self) -> Section:
+    def _check_consistency(self) -> Section:
         ids = [finding.id for finding in self.findings]
         if len(ids) != len(set(ids)):
             raise ValueError(f"section {self.plugin} has two findings with one id")

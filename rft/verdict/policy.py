@@ -20,7 +20,7 @@ from rft.errors import near
 from rft.records import Finding, Interval, Outcome, RuleOutcome, Section, Verdict
 from rft.stats.intervals import CONFIDENCE_LEVEL
 
-SHARES = ("fraction", "probability")  # units of findings that lie between 0 and 1
+UNITS_OF_SHARES = ("fraction", "probability")  # units of findings that lie between 0 and 1
 
 
 def judge(rules: Sequence[Rule], sections: Iterable[Section], *, source: str = "the config of this run") -> Verdict:
@@ -30,14 +30,14 @@ def judge(rules: Sequence[Rule], sections: Iterable[Section], *, source: str = "
     """
     sections = tuple(sections)
     findings = {finding.id: finding for section in sections for finding in section.findings}
-    outcomes = [_integrity(finding) for finding in findings.values() if finding.status == "fail"]
+    outcomes = [_judge_integrity(finding) for finding in findings.values() if finding.status == "fail"]
     outcomes += [_judge_missing_audit(section) for section in sections if section.audit_missing]
-    judged = _estimates(rules, findings)
-    outcomes += [_apply(rule, findings, judged) for rule in rules]
-    return Verdict(source=source, status=_overall(outcomes), rules=tuple(outcomes))
+    judged = _count_estimates(rules, findings)
+    outcomes += [_apply_rule(rule, findings, judged) for rule in rules]
+    return Verdict(source=source, status=_combine_outcomes(outcomes), rules=tuple(outcomes))
 
 
-def _overall(outcomes: list[RuleOutcome]) -> Literal["pass", "fail", "uncertain", "no_rules"]:
+def _combine_outcomes(outcomes: list[RuleOutcome]) -> Literal["pass", "fail", "uncertain", "no_rules"]:
     found = {outcome.outcome for outcome in outcomes}
     if "fail" in found:
         return "fail"
@@ -46,7 +46,7 @@ def _overall(outcomes: list[RuleOutcome]) -> Literal["pass", "fail", "uncertain"
     return "pass" if found else "no_rules"
 
 
-def _integrity(finding: Finding) -> RuleOutcome:
+def _judge_integrity(finding: Finding) -> RuleOutcome:
     return RuleOutcome(
         rule="integrity holds",
         finding=finding.id,
@@ -67,7 +67,7 @@ def _judge_missing_audit(section: Section) -> RuleOutcome:
     )
 
 
-def _estimates(rules: Sequence[Rule], findings: dict[str, Finding]) -> int:
+def _count_estimates(rules: Sequence[Rule], findings: dict[str, Finding]) -> int:
     """Return how many estimates the rules judge together; facts of the run are no matter of chance."""
     named = {rule.finding for rule in rules}
     return sum(_is_estimate(findings[name]) for name in named & findings.keys())
@@ -78,13 +78,13 @@ def _is_estimate(finding: Finding) -> bool:
     return not finding.deterministic and (finding.value is not None or bool(finding.adjusted))
 
 
-def _apply(rule: Rule, findings: dict[str, Finding], judged: int) -> RuleOutcome:
-    outcome, explanation = _judge(rule, findings, judged)
+def _apply_rule(rule: Rule, findings: dict[str, Finding], judged: int) -> RuleOutcome:
+    outcome, explanation = _judge_finding(rule, findings, judged)
     finding = findings.get(rule.finding)
     if finding is not None and finding.withheld and finding.value is not None and outcome != "fail":
-        outcome, explanation = "uncertain", f"{explanation}, of the groups that are shown; {_unseen(finding)}"
+        outcome, explanation = "uncertain", f"{explanation}, of the groups that are shown; {_name_withheld(finding)}"
     return RuleOutcome(
-        rule=_text(rule),
+        rule=_write_rule(rule),
         finding=rule.finding,
         outcome=outcome,
         because=rule.because,
@@ -93,43 +93,45 @@ def _apply(rule: Rule, findings: dict[str, Finding], judged: int) -> RuleOutcome
     )
 
 
-def _unseen(finding: Finding) -> str:
+def _name_withheld(finding: Finding) -> str:
     """Say who is not judged: a rule that passes, or fails by them, would be a statement about them."""
     return f"{', '.join(finding.withheld)}: withheld (report.suppress_below), and not judged"
 
 
-def _judge(rule: Rule, findings: dict[str, Finding], judged: int) -> tuple[Outcome, str]:
+def _judge_finding(rule: Rule, findings: dict[str, Finding], judged: int) -> tuple[Outcome, str]:
     finding = findings.get(rule.finding)
     if finding is None:
         return "uncertain", f"no such finding in this run. {near(rule.finding, list(findings)) or ''}".strip()
     if finding.value is None:
         return _judge_unmeasured(rule, finding, judged)
-    if finding.unit in SHARES and rule.max is not None and rule.max > 1:
+    if finding.unit in UNITS_OF_SHARES and rule.max is not None and rule.max > 1:
         return "uncertain", f"no share is above 1, so {rule.max:g} bounds nothing; 10 % is 0.1"
     if finding.deterministic:
-        return _compare(rule, finding.value, finding.value, f"{finding.value:.4g}")
-    found = _interval(finding, judged)
+        return _compare_with_bounds(rule, finding.value, finding.value, f"{finding.value:.4g}")
+    found = _find_interval(finding, judged)
     if found is None:
-        return "uncertain", _without_interval(finding, judged)
+        return "uncertain", _explain_missing_interval(finding, judged)
     interval, note = found
-    outcome, explanation = _compare(rule, interval.low, interval.high, _measured(finding, interval, note))
+    outcome, explanation = _compare_with_bounds(
+        rule, interval.low, interval.high, _write_estimate(finding, interval, note)
+    )
     if outcome == "uncertain":
-        explanation = f"{explanation}; {_settling(rule, finding, interval)}"
+        explanation = f"{explanation}; {_explain_settling(rule, finding, interval)}"
     return outcome, explanation
 
 
 def _judge_unmeasured(rule: Rule, finding: Finding, judged: int) -> tuple[Outcome, str]:
     """Return ``uncertain``, or ``fail`` where the groups that are too small to be compared break the rule already."""
     uncertain: tuple[Outcome, str] = ("uncertain", f"not measured: {finding.reason}")
-    if not finding.small_groups or (found := _interval(finding, judged)) is None:
+    if not finding.small_groups or (found := _find_interval(finding, judged)) is None:
         return uncertain
     interval, note = found
     measured = f"{_with_small_groups(finding)} the interval is {interval.low:.4g} to {interval.high:.4g}{note}"
-    outcome, explanation = _compare(rule, interval.low, interval.high, measured)
+    outcome, explanation = _compare_with_bounds(rule, interval.low, interval.high, measured)
     return (outcome, explanation) if outcome == "fail" else uncertain
 
 
-def _measured(finding: Finding, interval: Interval, note: str) -> str:
+def _write_estimate(finding: Finding, interval: Interval, note: str) -> str:
     ends = f"{interval.low:.4g} to {interval.high:.4g}{note}"
     if not finding.small_groups:
         return f"{finding.value:.4g}, interval {ends}"
@@ -140,7 +142,7 @@ def _with_small_groups(finding: Finding) -> str:
     return f"with {', '.join(finding.small_groups)}, too small to be compared,"
 
 
-def _interval(finding: Finding, judged: int) -> tuple[Interval, str] | None:
+def _find_interval(finding: Finding, judged: int) -> tuple[Interval, str] | None:
     """Return the interval that settles a rule when so many estimates are judged, and a note on its adjustment."""
     for adjusted in finding.adjusted:
         if adjusted.rules >= judged:
@@ -151,7 +153,7 @@ def _interval(finding: Finding, judged: int) -> tuple[Interval, str] | None:
     return finding.interval, ""
 
 
-def _without_interval(finding: Finding, judged: int) -> str:
+def _explain_missing_interval(finding: Finding, judged: int) -> str:
     """Return why no interval settles a rule about an estimate."""
     if finding.small_groups and not finding.adjusted:
         return (
@@ -171,7 +173,7 @@ def _without_interval(finding: Finding, judged: int) -> str:
     )
 
 
-def _settling(rule: Rule, finding: Finding, interval: Interval) -> str:
+def _explain_settling(rule: Rule, finding: Finding, interval: Interval) -> str:
     """Return how many cases would settle the rule if the value stayed: intervals shrink with the root of their number.
 
     The interval must withdraw from each bound inside it to the side on which the value lies.
@@ -188,16 +190,16 @@ def _settling(rule: Rule, finding: Finding, interval: Interval) -> str:
         factors.append(math.inf if value == bound else ((end - value) / (bound - value)) ** 2)
     if n is None or not factors or math.isinf(max(factors)):
         return "no number of cases would settle a value on the bound" if n and factors else "more cases would settle it"
-    return f"about {_rounded_up(n * max(factors)):,} cases in place of {n:,} would settle it if the value stayed"
+    return f"about {_round_up(n * max(factors)):,} cases in place of {n:,} would settle it if the value stayed"
 
 
-def _rounded_up(number: float) -> int:
+def _round_up(number: float) -> int:
     """Return a whole number with two digits that count, not below ``number``."""
     unit = 10 ** max(math.floor(math.log10(number)) - 1, 0)
     return math.ceil(round(number / unit, 6)) * unit  # rounded, lest 40.0000001 becomes 41
 
 
-def _compare(rule: Rule, low: float, high: float, measured: str) -> tuple[Outcome, str]:
+def _compare_with_bounds(rule: Rule, low: float, high: float, measured: str) -> tuple[Outcome, str]:
     by_itself = "" if low == high else "wholly "
     above = rule.max is not None and low > rule.max
     below = rule.min is not None and high < rule.min
@@ -209,6 +211,6 @@ def _compare(rule: Rule, low: float, high: float, measured: str) -> tuple[Outcom
     return "uncertain", f"{measured}: lies across the bound"
 
 
-def _text(rule: Rule) -> str:
+def _write_rule(rule: Rule) -> str:
     bounds = [("at least", rule.min), ("at most", rule.max)]
     return f"{rule.finding} is {' and '.join(f'{words} {bound:g}' for words, bound in bounds if bound is not None)}"

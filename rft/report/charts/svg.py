@@ -52,11 +52,11 @@ def to_element(figure: Figure, *, id: str, title: str, alt: str) -> str:
 
     The natural width stands in the ``style`` as ``max-width``; the drawing shrinks to narrower places.
     """
-    root = ElementTree.fromstring(_draw(figure))
+    root = ElementTree.fromstring(_draw_svg(figure))
     for element in list(root.iter()):
-        _clean(element, id)
+        _clean_element(element, id)
         if element.tag == "text":
-            _isolate(element)
+            _isolate_names(element)
     for child in [*root.findall("metadata"), *root.findall("defs")]:
         if child.tag == "metadata" or child.find("style") is not None:  # its style would reach the whole page
             root.remove(child)
@@ -69,17 +69,17 @@ def to_element(figure: Figure, *, id: str, title: str, alt: str) -> str:
         "role": "img",
         "aria-labelledby": f"{id}-title {id}-alt",
     }
-    _describe(root, id, title, alt)
+    _describe_drawing(root, id, title, alt)
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def _draw(figure: Figure) -> bytes:
+def _draw_svg(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
     return buffer.getvalue()
 
 
-def _clean(element: ElementTree.Element, id: str) -> None:
+def _clean_element(element: ElementTree.Element, id: str) -> None:
     element.tag = element.tag.rpartition("}")[2]
     element.tail = None
     if element.tag != "text":
@@ -101,7 +101,7 @@ def _clean(element: ElementTree.Element, id: str) -> None:
         attributes["style"] = re.sub(r"#fe01[0-9a-f]{2}", lambda match: _VARIABLES[match[0]], style)
 
 
-def _isolate(text: ElementTree.Element) -> None:
+def _isolate_names(text: ElementTree.Element) -> None:
     """Keep right-to-left names apart from the numbers beside them, as ``<bdi>`` does in HTML."""
     last = None
     for part, is_run in bidi.runs(text.text or ""):
@@ -115,7 +115,7 @@ def _isolate(text: ElementTree.Element) -> None:
         text.text = None if is_run else first
 
 
-def _describe(root: ElementTree.Element, id: str, title: str, alt: str) -> None:
+def _describe_drawing(root: ElementTree.Element, id: str, title: str, alt: str) -> None:
     for position, (tag, suffix, text) in enumerate((("title", "title", title), ("desc", "alt", alt))):
         element = ElementTree.Element(tag, {"id": f"{id}-{suffix}"})
         element.text = visible(text)

@@ -19,8 +19,8 @@ def escape(text: str) -> Markup:
     What cannot be seen is shown by its code, and right-to-left names are isolated.
     """
     one_line = " ".join(visible(str(text)).split()).replace("&", "&amp;").replace("<", "&lt;")
-    return Markup(in_markdown(_LEADING.sub(_first, _INLINE.sub(r"\\\1", one_line))))
+    return Markup(in_markdown(_LEADING.sub(_escape_beginning, _INLINE.sub(r"\\\1", one_line))))
 
 
-def _first(match: re.Match[str]) -> str:
+def _escape_beginning(match: re.Match[str]) -> str:
     return f"&#{ord(match[0][0])};{match[0][1:]}"

@@ -24,10 +24,10 @@ def count(number: int) -> str:
 def fixed(number: float, decimals: int) -> str:
     """Return a number with so many decimals; one too small for them is written with a power of ten."""
     tiny = number != 0 and abs(number) < 0.5 * 10.0**-decimals
-    return scientific(number) if tiny else _rounded(number, decimals)
+    return scientific(number) if tiny else _round_decimals(number, decimals)
 
 
-def _rounded(number: float, decimals: int) -> str:
+def _round_decimals(number: float, decimals: int) -> str:
     text = f"{round(number, decimals) + 0.0:,.{decimals}f}"  # + 0.0: no minus in front of a zero
     return text.replace(",", NARROW_SPACE).replace("-", MINUS)
 
@@ -70,7 +70,7 @@ def quantity(number: float, unit: str = "", interval: tuple[float, float] | None
 def span(low: float, high: float, decimals: int | None = None) -> str:
     """Return an interval: ``[0.70, 0.92]``."""
     digits = decimals_within(low, high) if decimals is None else decimals
-    return f"[{_rounded(low, digits)}, {_rounded(high, digits)}]"
+    return f"[{_round_decimals(low, digits)}, {_round_decimals(high, digits)}]"
 
 
 def plain(number: float) -> str:

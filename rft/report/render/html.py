@@ -44,47 +44,47 @@ def render(run: AuditRun, assets: Path | None = None) -> str:
     text = run.to_json()
     run = AuditRun.from_json(text)  # from here on only what audit.json says, so that a loaded run gives the same page
     ids = (f"figure-{number}" for number in count(1))
-    sections = [(page.section(each), _section(each, pictures, ids)) for each in run.sections]
+    sections = [(page.view_section(each), _render_section(each, pictures, ids)) for each in run.sections]
     # "<" is all that can end a script element or open a comment in it, and JSON has it in strings only
     embedded = Markup(with_hidden_as(text, _json_escape, breaks=True).replace("<", "\\u003c"))
-    return environment().get_template("audit.html").render(page=page.page(run), sections=sections, json=embedded)
+    return environment().get_template("audit.html").render(page=page.view_run(run), sections=sections, json=embedded)
 
 
 def summary_html(run: AuditRun) -> str:
     """Return a short summary for notebooks: the verdict and up to six findings, styled inline."""
-    per_section = [page.key_findings(run, page.section(each), 1) for each in run.sections]
+    per_section = [page.key_findings(run, page.view_section(each), 1) for each in run.sections]
     findings = [finding for found in per_section for finding in found][:_SUMMARY_FINDINGS]
     template = environment().get_template("summary.html")
-    return template.render(name=run.run.name, verdict=page.verdict(run), findings=findings)
+    return template.render(name=run.run.name, verdict=page.view_verdict(run), findings=findings)
 
 
 @cache
 def environment() -> Environment:
     """Return the Jinja environment of all reports."""
     made = Environment(
-        loader=FunctionLoader(_source),
+        loader=FunctionLoader(_read_template),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_shown,
+        finalize=_finalize_value,
     )
-    made.filters |= {"md": markdown.escape, "plain": _plain, "lines": _lines, "value": bidi.as_value}
+    made.filters |= {"md": markdown.escape, "plain": _without_elements, "lines": _isolate_lines, "value": bidi.as_value}
     made.globals["list_group_tables"] = group_table.list_group_tables
     return made
 
 
-def _shown(value: Any) -> Any:
+def _finalize_value(value: Any) -> Any:
     """Return what a template writes as it may stand in a page; markup was made by this package alone."""
     return bidi.in_sentence(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def _plain(text: object) -> Markup:
+def _without_elements(text: object) -> Markup:
     """Return a text without elements: for attributes, and for places that order their text themselves."""
     return escape(visible(str(text)))
 
 
-def _lines(text: str) -> Markup:
+def _isolate_lines(text: str) -> Markup:
     """Return a text of several lines."""
     return Markup("\n").join(Markup(escape(bidi.in_sentence(line))) for line in text.split("\n"))
 
@@ -93,7 +93,7 @@ def _json_escape(character: str) -> str:
     return json.dumps(character)[1:-1]  # two halves of a pair above U+FFFF
 
 
-def _section(each: Section, pictures: Pictures, ids: Iterator[str]) -> Markup:
+def _render_section(each: Section, pictures: Pictures, ids: Iterator[str]) -> Markup:
     """Return a section by the template that it names, or by the generic one."""
     context = context_of(each, pictures, ids)
     remark = ""
@@ -107,16 +107,16 @@ def _section(each: Section, pictures: Pictures, ids: Iterator[str]) -> Markup:
 
 def context_of(each: Section, pictures: Pictures, ids: Iterator[str]) -> dict[str, Any]:
     """Return what the template of a section is given, but for a remark."""
-    section, drawn, listed = page.section(each), figures(each, pictures, ids), other_tables(each)
+    section, drawn, listed = page.view_section(each), figures(each, pictures, ids), other_tables(each)
     divided = chapters.divide(each, section, drawn, listed)
     return {"section": section, "record": each, "figures": drawn, "tables": listed, "chapters": divided}
 
 
-def _source(name: str) -> str | None:
+def _read_template(name: str) -> str | None:
     """Return the text of a template: rft's own, or ``<package>:<path inside it>`` of a plugin; None without one."""
     package, colon, path = name.rpartition(":")
     if colon:
-        return _plugin_source(package, path)
+        return _read_plugin_template(package, path)
     if not _OWN_NAME.fullmatch(name):
         return None
     for place in (resources.files("rft").joinpath("templates", name), _CHECKOUT / name):
@@ -125,7 +125,7 @@ def _source(name: str) -> str | None:
     return None
 
 
-def _plugin_source(package: str, path: str) -> str | None:
+def _read_plugin_template(package: str, path: str) -> str | None:
     """Look only into packages that announce a plugin: an ``audit.json`` must not decide what is imported or read."""
     announced = {re.split(r"[.:]", entry.value)[0] for entry in entry_points(group="rft.plugins")}
     if package.split(".")[0] not in announced or not _OWN_NAME.fullmatch(path):

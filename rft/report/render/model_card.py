@@ -25,8 +25,8 @@ def model_card(run: AuditRun) -> str:
     """Return the card: YAML front matter and text. Small cells are withheld (see ``publishable``)."""
     template = environment().get_template("model_card.md")
     shown, below = publishable(run), withheld_below(run)
-    view = page.page(shown)
-    sections = [page.section(each) for each in shown.sections]
+    view = page.view_run(shown)
+    sections = [page.view_section(each) for each in shown.sections]
     findings = [finding for each in sections for finding in each.findings]
     return template.render(
         front_matter=_front_matter(run),

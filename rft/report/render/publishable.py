@@ -33,7 +33,7 @@ def publishable(run: AuditRun) -> AuditRun:
     stated = {finding.id: finding for section in run.sections for finding in section.findings}
     left = {finding.id: finding for section in sections for finding in section.findings}
     changed = {id for id, finding in stated.items() if finding.small_groups or finding != left.get(id)}
-    rules = tuple(_explained(rule, stated.get(rule.finding), changed, below) for rule in run.verdict.rules)
+    rules = tuple(_explain_rule(rule, stated.get(rule.finding), changed, below) for rule in run.verdict.rules)
     verdict = run.verdict.model_copy(update={"rules": rules})
     return run.model_copy(update={"sections": sections, "data": data, "verdict": verdict})
 
@@ -43,7 +43,7 @@ def few(count: int, below: int) -> bool:
     return 0 < count < below
 
 
-def _explained(rule: RuleOutcome, finding: Finding | None, changed: set[str], below: int) -> RuleOutcome:
+def _explain_rule(rule: RuleOutcome, finding: Finding | None, changed: set[str], below: int) -> RuleOutcome:
     """Return the rule without the numbers of a finding that small cells are a part of, by an interval at least."""
     if finding is None or finding.id not in changed or finding.status == "fail":
         return rule

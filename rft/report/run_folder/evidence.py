@@ -45,8 +45,8 @@ class Verification:
 
 def describe_folder(run: AuditRun, inputs: Sequence[InputFile], folder: Path, key: RunKey) -> str:
     """Return the content of ``evidence.json`` for a folder in which everything else is written."""
-    hashes = _hashes(folder)
-    return _text(
+    hashes = _hash_files(folder)
+    return _write_json(
         {
             "format_version": FORMAT_VERSION,
             "run": run.run.id,
@@ -69,7 +69,7 @@ def renewed(former: dict[str, Any], folder: Path, names: Iterable[str]) -> str:
 
     All else stays as it was recorded: a file that was tampered with does not become right by rendering a report.
     """
-    return _text({**former, "files": {**former["files"], **{name: _sha256(folder / name) for name in names}}})
+    return _write_json({**former, "files": {**former["files"], **{name: _hash_file(folder / name) for name in names}}})
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -113,10 +113,10 @@ def verify(folder: Path, *, key: Path | None = None, data: Path | None = None) -
     evidence = read(folder)
     keyed = evidence["keyed"]
     owner = find(str(evidence.get("run")), str(keyed.get("key")), key)
-    hashes = _hashes(folder)
+    hashes = _hash_files(folder)
     private = {name: sha256 for name, sha256 in hashes.items() if not _is_for_others(name)}
     public = {name: sha256 for name, sha256 in hashes.items() if _is_for_others(name)}
-    problems = _compared(evidence["files"], public)
+    problems = _compare_hashes(evidence["files"], public)
     if owner is None:
         return Verification(tuple(problems), _without_key(private, len(keyed["inputs"])), len(public))
     missing = len(keyed["files"].keys() - owner.digests("file", private).keys())
@@ -146,7 +146,7 @@ def _is_for_others(name: str) -> bool:
     return name in FOR_OTHERS or name.startswith(MODEL)
 
 
-def _compared(listed: Mapping[str, str], present: Mapping[str, str]) -> list[str]:
+def _compare_hashes(listed: Mapping[str, str], present: Mapping[str, str]) -> list[str]:
     both = sorted(listed.keys() & present.keys())
     changed = [f"{name} is not the file that was written" for name in both if listed[name] != present[name]]
     missing = [f"{name} is missing" for name in sorted(listed.keys() - present.keys())]
@@ -178,7 +178,7 @@ def _check_inputs(key: RunKey, listed: Mapping[str, str], data: Path | None) -> 
         problems.append("the inputs that the key names are not those that evidence.json lists")
     for digest, path in track_progress(named.items(), "Checking inputs", total=len(named)):
         try:
-            sha256 = _sha256((data or key.folder) / path)
+            sha256 = _hash_file((data or key.folder) / path)
         except OSError as error:
             absent.append(f"the input {path} in {data or key.folder} ({error.strerror})")
             continue
@@ -188,7 +188,7 @@ def _check_inputs(key: RunKey, listed: Mapping[str, str], data: Path | None) -> 
     return problems, absent, checked
 
 
-def _hashes(folder: Path) -> dict[str, str]:
+def _hash_files(folder: Path) -> dict[str, str]:
     """Return the sha256 of each file but ``evidence.json``, by its path in the folder; a link has none."""
     found = {}
     for place, folders, names in os.walk(folder):
@@ -197,14 +197,14 @@ def _hashes(folder: Path) -> dict[str, str]:
             file = Path(place, name)
             relative = file.relative_to(folder).as_posix()
             if relative != FILE:
-                found[relative] = "" if file.is_symlink() else _sha256(file)
+                found[relative] = "" if file.is_symlink() else _hash_file(file)
     return found
 
 
-def _sha256(file: Path) -> str:
+def _hash_file(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _text(content: dict[str, Any]) -> str:
+def _write_json(content: dict[str, Any]) -> str:
     return json.dumps(content, sort_keys=True, ensure_ascii=False, indent=1) + "\n"

@@ -57,8 +57,8 @@ def save(run: AuditRun, folder: Path, artifacts: Artifacts | None = None, *, for
     """
     folder = Path(folder).resolve()
     check_writable(folder, force=force)
-    key = _key(run, artifacts)
-    with clear_errors(folder), _staging(folder) as staging:
+    key = _run_key(run, artifacts)
+    with clear_errors(folder), _staging_folder(folder) as staging:
         _write_everything(run, artifacts, staging, key)
         sync_tree(staging)
         key.write()  # before the run stands: without its key nobody could tell whether the inputs are the same
@@ -102,13 +102,13 @@ def rerender(folder: Path, run: AuditRun) -> None:
     folder = Path(folder).resolve()
     with clear_errors(folder):
         former = evidence.read(folder)
-        texts = _texts(run, folder)
+        texts = _write_texts(run, folder)
         for name, text in texts.items():
             replace(folder / name, text)
         replace(folder / evidence.FILE, evidence.renewed(former, folder, texts))
 
 
-def _key(run: AuditRun, artifacts: Artifacts | None) -> RunKey:
+def _run_key(run: AuditRun, artifacts: Artifacts | None) -> RunKey:
     if artifacts is None:
         return key_for(run.run.id, Path(), ())
     return key_for(run.run.id, artifacts.folder, [file.path for file in artifacts.inputs])
@@ -120,7 +120,7 @@ def _write_everything(run: AuditRun, artifacts: Artifacts | None, folder: Path, 
         (folder / "assets").mkdir()
     for name, png in pictures.items():
         (folder / "assets" / name).write_bytes(png)
-    for name, text in _texts(run, folder).items():
+    for name, text in _write_texts(run, folder).items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
     if artifacts is not None:
         _write_artifacts(artifacts, folder)
@@ -140,7 +140,7 @@ def _write_artifacts(artifacts: Artifacts, folder: Path) -> None:
         artifacts.write_model(folder / "model")
 
 
-def _texts(run: AuditRun, folder: Path) -> dict[str, str]:
+def _write_texts(run: AuditRun, folder: Path) -> dict[str, str]:
     """Return the files that are made from the run alone, by name."""
     return {
         RUN_FILE: run.to_json(),
@@ -150,7 +150,7 @@ def _texts(run: AuditRun, folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _staging(folder: Path) -> Iterator[Path]:
+def _staging_folder(folder: Path) -> Iterator[Path]:
     """Give an empty folder beside ``folder``, which is gone afterwards unless it was renamed."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))  # mode 0700

@@ -49,21 +49,21 @@ class RunKey:
     @property
     def fingerprint(self) -> str:
         """What the key is recognised by, and cannot be found out from."""
-        return self._digest("key", self.run)[:_FINGERPRINT]
+        return self._keyed_digest("key", self.run)[:_FINGERPRINT]
 
     def name(self, kind: str, name: str) -> str:
         """Return the keyed digest of the name of an ``input`` or a ``file`` of the run."""
-        return self._digest("name", kind, name)
+        return self._keyed_digest("name", kind, name)
 
     def content(self, kind: str, name: str, sha256: str) -> str:
         """Return the keyed digest of a file; two files of the same bytes have two digests."""
-        return self._digest("content", kind, name, sha256)
+        return self._keyed_digest("content", kind, name, sha256)
 
     def digests(self, kind: str, hashes: dict[str, str]) -> dict[str, str]:
         """Return the digests of files by the digests of their names, given the sha256 of each by its name."""
         return {self.name(kind, name): self.content(kind, name, sha256) for name, sha256 in hashes.items()}
 
-    def _digest(self, *parts: str) -> str:
+    def _keyed_digest(self, *parts: str) -> str:
         message = json.dumps(parts).encode()  # no two lists of parts have the same message
         return hmac.digest(self.secret, message, "sha256").hex()
 

@@ -43,28 +43,28 @@ def divide(
         "",
         False,
         (),
-        _others(findings, [id for chapter in each.chapters for id in chapter.findings]),
-        _others(drawn, [id for chapter in each.chapters for id in chapter.figures]),
-        _others(named, [name for chapter in each.chapters for name in chapter.tables]),
+        _list_unnamed_views(findings, [id for chapter in each.chapters for id in chapter.findings]),
+        _list_unnamed_views(drawn, [id for chapter in each.chapters for id in chapter.figures]),
+        _list_unnamed_views(named, [name for chapter in each.chapters for name in chapter.tables]),
     )
     divided = [
         ChapterView(
             chapter.title,
             chapter.folded,
             chapter.text,
-            _chosen(findings, chapter.findings),
-            _chosen(drawn, chapter.figures),
-            _chosen(named, chapter.tables),
+            _select_views(findings, chapter.findings),
+            _select_views(drawn, chapter.figures),
+            _select_views(named, chapter.tables),
         )
         for chapter in each.chapters
     ]
     return [rest, *divided]
 
 
-def _chosen(views: Sequence[tuple[str, T]], names: Sequence[str]) -> tuple[T, ...]:
+def _select_views(views: Sequence[tuple[str, T]], names: Sequence[str]) -> tuple[T, ...]:
     known = dict(views)
     return tuple(known[name] for name in names if name in known)
 
 
-def _others(views: Sequence[tuple[str, T]], names: Collection[str]) -> tuple[T, ...]:
+def _list_unnamed_views(views: Sequence[tuple[str, T]], names: Collection[str]) -> tuple[T, ...]:
     return tuple(view for name, view in views if name not in names)

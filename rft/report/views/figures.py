@@ -84,11 +84,11 @@ def figures(section: Section, pictures: Pictures, ids: Iterator[str]) -> list[Fi
     for figure in section.figures:
         key = (figure.table, repr(sorted(figure.where.items())))
         if figure.kind == "images":
-            views.append(_images(section, figure, pictures, next(ids)))
+            views.append(_view_images(section, figure, pictures, next(ids)))
         elif figure.kind == "tokens":
-            views.append(_tokens(section, figure, next(ids)))
+            views.append(_view_tokens(section, figure, next(ids)))
         else:
-            views.append(_chart(section, figure, next(ids), shown.get(key, "")))
+            views.append(_view_chart(section, figure, next(ids), shown.get(key, "")))
             shown.setdefault(key, figure.title)
     return views
 
@@ -106,7 +106,7 @@ def view_section_table(section: Section, name: str) -> TableView:
     return tables.view_table(section.tables[name], section.describe_table(name), caption=caption)
 
 
-def _chart(section: Section, figure: Figure, id: str, same_as: str) -> FigureView:
+def _view_chart(section: Section, figure: Figure, id: str, same_as: str) -> FigureView:
     from rft.report.charts import draw  # brings matplotlib, which nothing needs before the report is drawn
 
     table, columns = section.tables[figure.table], section.describe_table(figure.table)
@@ -122,7 +122,7 @@ def _chart(section: Section, figure: Figure, id: str, same_as: str) -> FigureVie
     return FigureView(id, figure.title, drawing, table=beside, same_as=same_as)
 
 
-def _images(section: Section, figure: Figure, pictures: Pictures, id: str) -> FigureView:
+def _view_images(section: Section, figure: Figure, pictures: Pictures, id: str) -> FigureView:
     asset, caption, group = (figure.encode.get(name, "") for name in ("asset", "caption", "group"))
     columns = section.describe_table(figure.table)
     rows = tables.matching_rows(section.tables[figure.table], figure.where)
@@ -141,7 +141,7 @@ def _images(section: Section, figure: Figure, pictures: Pictures, id: str) -> Fi
     )
 
 
-def _tokens(section: Section, figure: Figure, id: str) -> FigureView:
+def _view_tokens(section: Section, figure: Figure, id: str) -> FigureView:
     columns = section.describe_table(figure.table)
     rows = tables.matching_rows(section.tables[figure.table], figure.where)
     caption = section.captions.get(figure.table, "")

@@ -90,17 +90,22 @@ class _TurnedTable:
         for row in table:
             blocks.setdefault(tuple(row[name] for name in varying), []).append(row)
         first_class = next((name for row in table if (name := self._class_of(row)) is not None), None)
-        return [self._turn(self._title(varying, key), constants, rows, first_class) for key, rows in blocks.items()]
+        return [
+            self._turn_block(self._write_title(varying, key), constants, rows, first_class)
+            for key, rows in blocks.items()
+        ]
 
     def _class_of(self, row: Row) -> Cell:
         return row[self.label_class] if self.label_class else None
 
-    def _title(self, names: list[str], key: tuple[Cell, ...]) -> str:
+    def _write_title(self, names: list[str], key: tuple[Cell, ...]) -> str:
         known = [(name, str(value)) for name, value in zip(names, key, strict=True) if value is not None]
         parts = [tables.words_of_name(value) if name == self.attribute else f"{name} {value}" for name, value in known]
         return ", ".join(parts) or "all examples"
 
-    def _turn(self, title: str, constants: tuple[tuple[str, str], ...], rows: Table, first_class: Cell) -> GroupTable:
+    def _turn_block(
+        self, title: str, constants: tuple[tuple[str, str], ...], rows: Table, first_class: Cell
+    ) -> GroupTable:
         metrics = list(dict.fromkeys(str(row[self.metric]) for row in rows))
         groups: dict[Cell, dict[str, Row]] = {}
         for row in rows:

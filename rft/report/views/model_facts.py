@@ -16,14 +16,14 @@ def byline(run: AuditRun) -> tuple[str, ...]:
     splits = [(name, run.data.splits[name]) for name in split_names(run)]
     counts = ", ".join(f"{numbers.count(facts.n)} {name}" for name, facts in splits)
     return (
-        backbone.name if backbone else _given(run) or _predictions(run),
+        backbone.name if backbone else _external_model_label(run) or _predictions_label(run),
         f"{len(run.model.classes)} classes",
-        f"{counts} {_plural(run.model.modality)}",
+        f"{counts} {_plural_of_items(run.model.modality)}",
         numbers.date(run.run.created),
     )
 
 
-def _given(run: AuditRun) -> str | None:
+def _external_model_label(run: AuditRun) -> str | None:
     """Return what the config calls a model that was trained elsewhere; None where there is none."""
     model = run.run.config.get("model", {})
     return next((f"{key} {model[key]}" for key in ("checkpoint", "factory") if key in model), None)
@@ -41,30 +41,30 @@ def describe_model(run: AuditRun) -> str:
     return "fine-tuned model" if run.model.training.mode != "external" else "model trained elsewhere"
 
 
-def _predictions(run: AuditRun) -> str:
+def _predictions_label(run: AuditRun) -> str:
     """Return what the config calls the table of predictions, where the config is at hand."""
     file = run.run.config.get("predictions", {}).get("file")
     return f"the table of predictions {file}" if file else "a table of predictions"
 
 
-def _task(run: AuditRun) -> str:
+def _name_task(run: AuditRun) -> str:
     return "classification" if alone(run) else f"{run.model.modality} classification"
 
 
-def _plural(modality: str) -> str:
+def _plural_of_items(modality: str) -> str:
     return {"image": "images", "text": "texts", "predictions": "rows"}.get(modality, "examples")
 
 
 def list_model_facts(run: AuditRun, backbone: Backbone | None) -> tuple[Fact, ...]:
     """Return what is known of the model and its task."""
     model = run.model
-    facts = [("Task", _task(run)), ("Classes", ", ".join(model.classes))]
+    facts = [("Task", _name_task(run)), ("Classes", ", ".join(model.classes))]
     if model.positive is not None:
         facts.append(("Favourable outcome", model.positive))
-    if given := _given(run):
+    if given := _external_model_label(run):
         facts.append(("Trained elsewhere", given))
     if alone(run):
-        facts += [("Audited", _predictions(run)), ("Model", "was not given: only its predictions were audited")]
+        facts += [("Audited", _predictions_label(run)), ("Model", "was not given: only its predictions were audited")]
     if model.revision is not None:
         facts.append(("Revision", model.revision))
     if model.preprocessing is not None:
@@ -74,17 +74,17 @@ def list_model_facts(run: AuditRun, backbone: Backbone | None) -> tuple[Fact, ..
             ("Backbone", backbone.name),
             ("Weights", backbone.weights),
             *([("Revision", backbone.revision)] if backbone.revision is not None else []),
-            ("Frozen", _freezing(backbone.freeze)),
+            ("Frozen", _describe_freezing(backbone.freeze)),
             ("Trained", "the head" if backbone.freeze == "all" else _TUNED[backbone.tune]),
             ("Frozen parameters", numbers.count(backbone.frozen_parameters)),
             ("Trained parameters", numbers.count(backbone.trainable_parameters)),
-            ("Precision", _precision(backbone)),
+            ("Precision", _describe_precision(backbone)),
             ("Preprocessing", _describe_preprocessing(backbone.preprocessing)),
         ]
     return tuple(facts)
 
 
-def _precision(backbone: Backbone) -> str:
+def _describe_precision(backbone: Backbone) -> str:
     """Return what was computed in which precision."""
     if backbone.precision == "int8":
         layers = numbers.count(backbone.rounded_layers or 0)
@@ -122,7 +122,7 @@ _TUNED = {
 }
 
 
-def _freezing(freeze: str) -> str:
+def _describe_freezing(freeze: str) -> str:
     named = {"all": "all before the head", "none": "nothing by its place"}
     return named.get(freeze, f"all before the layer {freeze}")
 

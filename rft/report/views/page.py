@@ -130,9 +130,9 @@ class PageView:
     hashes: tuple[Fact, ...]
 
 
-def page(run: AuditRun) -> PageView:
+def view_run(run: AuditRun) -> PageView:
     """Return the view of a run."""
-    sections = [section(each) for each in run.sections]
+    sections = [view_section(section) for section in run.sections]
     backbone = run.model.backbone
     return PageView(
         name=run.run.name,
@@ -140,89 +140,89 @@ def page(run: AuditRun) -> PageView:
         rft_version=run.rft_version,
         audited=what.describe_model(run),
         trained=run.model.training.mode != "external",
-        verdict=verdict(run),
-        summary=tuple(_summary_line(run, each) for each in sections),
-        not_measured=_not_measured(sections),
+        verdict=view_verdict(run),
+        summary=tuple(_summary_line(run, section) for section in sections),
+        not_measured=_group_by_reason(sections),
         model=what.list_model_facts(run, backbone),
-        frozen=_frozen(backbone),
+        frozen=_view_frozen(backbone),
         training=what.list_training_facts(run.model.training),
-        data=_data(run),
+        data=_view_data(run),
         skipped=run.data.skipped,
         unreadable="a value is missing" if what.alone(run) else "their item could not be read",
-        environment=_environment(run),
-        config=_config(run.run.config),
-        hashes=_hashes(run),
+        environment=_list_environment(run),
+        config=_write_config(run.run.config),
+        hashes=_list_hashes(run),
     )
 
 
-def section(each: Section) -> SectionView:
+def view_section(section: Section) -> SectionView:
     """Return the view of a section's words."""
     return SectionView(
-        plugin=each.plugin,
-        anchor=anchor(f"section-{each.plugin}"),
-        title=each.title or each.plugin.replace("_", " ").capitalize(),
-        findings=tuple(map(finding, each.findings)),
-        notes=each.notes,
+        plugin=section.plugin,
+        anchor=make_anchor(f"section-{section.plugin}"),
+        title=section.title or section.plugin.replace("_", " ").capitalize(),
+        findings=tuple(map(view_finding, section.findings)),
+        notes=section.notes,
     )
 
 
-def finding(each: Finding) -> FindingView:
+def view_finding(finding: Finding) -> FindingView:
     """Return a finding in words; an estimate is rounded by its interval."""
-    ends = (each.interval.low, each.interval.high) if each.interval else None
+    ends = (finding.interval.low, finding.interval.high) if finding.interval else None
     return FindingView(
-        id=each.id,
-        anchor=anchor(each.id),
-        title=each.title,
-        state=each.status,
-        word=STATUS_WORDS.get(each.status, GRADE_WORDS[each.grade]),
-        value="" if each.value is None else numbers.quantity(each.value, each.unit, ends),
-        unit="" if each.unit in ("fraction", "probability") else each.unit.replace("_", " "),
+        id=finding.id,
+        anchor=make_anchor(finding.id),
+        title=finding.title,
+        state=finding.status,
+        word=STATUS_WORDS.get(finding.status, GRADE_WORDS[finding.grade]),
+        value="" if finding.value is None else numbers.quantity(finding.value, finding.unit, ends),
+        unit="" if finding.unit in ("fraction", "probability") else finding.unit.replace("_", " "),
         interval=numbers.span(*ends) if ends else "",
-        method=each.interval.method if each.interval else "",
-        n="" if each.n is None else numbers.count(each.n),
-        description=each.description,
-        caveats=each.caveats,
-        references=each.references,
-        reason=each.reason or "",
-        headline=each.headline,
+        method=finding.interval.method if finding.interval else "",
+        n="" if finding.n is None else numbers.count(finding.n),
+        description=finding.description,
+        caveats=finding.caveats,
+        references=finding.references,
+        reason=finding.reason or "",
+        headline=finding.headline,
     )
 
 
-def anchor(id: str) -> str:
+def make_anchor(id: str) -> str:
     """Return a name for links to a finding: its id, made unique by a hash where a link cannot hold the id."""
     plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", id)
     return plain if plain == id else f"{plain}-{hashlib.sha256(id.encode()).hexdigest()[:8]}"
 
 
-def verdict(run: AuditRun) -> VerdictView:
+def view_verdict(run: AuditRun) -> VerdictView:
     """Return the verdict with one sentence that says what it rests on."""
-    known = {each.id for every in run.sections for each in every.findings}
+    known = {outcome.id for section in run.sections for outcome in section.findings}
     status = run.verdict.status
     return VerdictView(
         status=status,
         word=OUTCOME_WORDS[status],
-        sentence=" ".join([_sentence(status, run.verdict.rules), *_small_groups(run.verdict.rules)]),
+        sentence=" ".join([_explain_verdict(status, run.verdict.rules), *_name_small_groups(run.verdict.rules)]),
         source=run.verdict.source,
-        rules=tuple(_rule(each, known) for each in run.verdict.rules),
+        rules=tuple(_view_rule(outcome, known) for outcome in run.verdict.rules),
     )
 
 
-def key_findings(run: AuditRun, each: SectionView, most: int = KEY_FINDINGS) -> tuple[FindingView, ...]:
+def key_findings(run: AuditRun, section: SectionView, most: int = KEY_FINDINGS) -> tuple[FindingView, ...]:
     """Return the findings to name first: failed, judged by a rule, worth a look, then in the section's own order."""
     judged = {rule.finding for rule in run.verdict.rules}
-    measured = [every for every in each.findings if not every.reason]
-    return tuple(sorted(measured, key=lambda every: _rank(every, judged))[:most])
+    measured = [finding for finding in section.findings if not finding.reason]
+    return tuple(sorted(measured, key=lambda finding: _rank_finding(finding, judged))[:most])
 
 
-def _rank(each: FindingView, judged: set[str]) -> int:
-    if each.state == "fail":
+def _rank_finding(finding: FindingView, judged: set[str]) -> int:
+    if finding.state == "fail":
         return 0
-    if each.id in judged or each.headline:
+    if finding.id in judged or finding.headline:
         return 1
-    return 2 if each.state == "warn" else 3
+    return 2 if finding.state == "warn" else 3
 
 
-def _sentence(status: str, rules: tuple[RuleOutcome, ...]) -> str:
+def _explain_verdict(status: str, rules: tuple[RuleOutcome, ...]) -> str:
     if status == "no_rules":
         return "There are no rules, so nothing was judged. The findings below stand by themselves."
     of_all = f"of {len(rules)} rules" if len(rules) != 1 else "of 1 rule"
@@ -235,42 +235,42 @@ def _sentence(status: str, rules: tuple[RuleOutcome, ...]) -> str:
     return f"{count} {of_all} cannot be settled by what was measured."
 
 
-def _small_groups(rules: tuple[RuleOutcome, ...]) -> list[str]:
+def _name_small_groups(rules: tuple[RuleOutcome, ...]) -> list[str]:
     names = dict.fromkeys(name for rule in rules for name in rule.small_groups)
     if not names:
         return []
     return [f"Too small to be compared, so that their exact intervals alone enter the rules: {', '.join(names)}."]
 
 
-def _rule(each: RuleOutcome, known: set[str]) -> RuleView:
+def _view_rule(outcome: RuleOutcome, known: set[str]) -> RuleView:
     return RuleView(
-        rule=each.rule,
-        outcome=each.outcome,
-        word=OUTCOME_WORDS[each.outcome],
-        explanation=each.explanation,
-        because=each.because,
-        anchor=anchor(each.finding) if each.finding in known else "",
+        rule=outcome.rule,
+        outcome=outcome.outcome,
+        word=OUTCOME_WORDS[outcome.outcome],
+        explanation=outcome.explanation,
+        because=outcome.because,
+        anchor=make_anchor(outcome.finding) if outcome.finding in known else "",
     )
 
 
-def _summary_line(run: AuditRun, each: SectionView) -> SummaryLine:
-    states = [every.state for every in each.findings]
+def _summary_line(run: AuditRun, section: SectionView) -> SummaryLine:
+    states = [finding.state for finding in section.findings]
     named = (("fail", "failed"), ("warn", "worth a look"), ("not_measured", "not measured"))
     counts = ", ".join(f"{states.count(state)} {word}" for state, word in named if state in states)
-    return SummaryLine(title=each.title, anchor=each.anchor, key=key_findings(run, each), counts=counts)
+    return SummaryLine(title=section.title, anchor=section.anchor, key=key_findings(run, section), counts=counts)
 
 
-def _not_measured(sections: Iterable[SectionView]) -> tuple[tuple[str, tuple[FindingView, ...]], ...]:
+def _group_by_reason(sections: Iterable[SectionView]) -> tuple[tuple[str, tuple[FindingView, ...]], ...]:
     """Return what was not measured by the first clause of its reason; the whole reason stands at the finding."""
-    found: dict[str, list[FindingView]] = {}
-    for each in sections:
-        for every in each.findings:
-            if every.reason:
-                found.setdefault(every.reason.split(": ")[0], []).append(every)
-    return tuple((reason, tuple(findings)) for reason, findings in found.items())
+    by_reason: dict[str, list[FindingView]] = {}
+    for section in sections:
+        for finding in section.findings:
+            if finding.reason:
+                by_reason.setdefault(finding.reason.split(": ")[0], []).append(finding)
+    return tuple((reason, tuple(findings)) for reason, findings in by_reason.items())
 
 
-def _data(run: AuditRun) -> TableView:
+def _view_data(run: AuditRun) -> TableView:
     """Return how many examples each split has: in all, of each label, and of each group."""
     splits = {name: run.data.splits[name] for name in what.split_names(run)}
     groups = {(name, group) for facts in splits.values() for name, counts in facts.groups.items() for group in counts}
@@ -278,27 +278,27 @@ def _data(run: AuditRun) -> TableView:
     if any(facts.n_units is not None for facts in splits.values()):
         rows.append({"what": "units", "value": "all", **{name: facts.n_units for name, facts in splits.items()}})
     for label in run.model.classes:
-        counts = {name: _shown(facts.labels.get(label, 0)) for name, facts in splits.items()}
+        counts = {name: _write_count(facts.labels.get(label, 0)) for name, facts in splits.items()}
         rows.append({"what": "label", "value": label, **counts})
     for attribute, group in sorted(groups):
-        counts = {name: _shown(facts.groups.get(attribute, {}).get(group, 0)) for name, facts in splits.items()}
+        counts = {name: _write_count(facts.groups.get(attribute, {}).get(group, 0)) for name, facts in splits.items()}
         rows.append({"what": attribute, "value": group or "(missing)", **counts})
     columns = describe_columns(rows, list_columns({"what": "key", "value": "key", **dict.fromkeys(splits, "count")}))
     return tables.view_table(rows, columns, caption="", condense=False)
 
 
-def _shown(count: int | None) -> int | str:
+def _write_count(count: int | None) -> int | str:
     return "withheld" if count is None else count
 
 
-def _frozen(backbone: Backbone | None) -> FrozenView | None:
+def _view_frozen(backbone: Backbone | None) -> FrozenView | None:
     if backbone is None:
         return None
     before, after = backbone.frozen_sha256_before, backbone.frozen_sha256_after
     return FrozenView(unchanged=before == after, before=before, after=after)
 
 
-def _environment(run: AuditRun) -> tuple[Fact, ...]:
+def _list_environment(run: AuditRun) -> tuple[Fact, ...]:
     environment = run.run.environment
     return (
         ("rft", run.rft_version),
@@ -313,13 +313,13 @@ def _environment(run: AuditRun) -> tuple[Fact, ...]:
     )
 
 
-def _config(config: dict[str, Any]) -> str:
+def _write_config(config: dict[str, Any]) -> str:
     first, last = ("name", "seed", "data", "model", "predictions", "train"), ("report", "policy")
     keys = sorted(config, key=lambda key: (first.index(key) if key in first else len(first) + (key in last), key))
     return toml.dumps({key: config[key] for key in keys})
 
 
-def _hashes(run: AuditRun) -> tuple[Fact, ...]:
+def _list_hashes(run: AuditRun) -> tuple[Fact, ...]:
     backbone = run.model.backbone
     named: Iterable[tuple[str, str | None]] = (
         ("Config", run.run.config_sha256),

@@ -58,7 +58,7 @@ def view(figure: Figure, rows: Table) -> tuple[Text, ...]:
     missing += [name for name in figure.encode.values() if name not in rows[0]]
     if missing:
         raise ValueError(f"table {figure.table} or the figure lacks {', '.join(missing)}")
-    return tuple(_text(figure, own) for own in _by_text(figure, rows)[:MOST_TEXTS])
+    return tuple(_view_text(figure, own) for own in _by_text(figure, rows)[:MOST_TEXTS])
 
 
 def omitted_texts(figure: Figure, rows: Table) -> int:
@@ -78,7 +78,7 @@ def shown(cell: Cell) -> str:
     """Return a token so that all of it can be seen, in ``MOST_CHARACTERS`` characters and the number of the others."""
     text = "" if cell is None else str(cell)
     begin, core, end = _without_joiners(text[:MOST_CHARACTERS])
-    shown = begin + with_hidden_as(core, _seen) + end
+    shown = begin + with_hidden_as(core, _visible_character) + end
     left = len(text) - MOST_CHARACTERS
     if left > 0:
         return f"{shown}… ({numbers.count(left)} more characters)"
@@ -92,7 +92,7 @@ def _without_joiners(text: str) -> tuple[str, str, str]:
     return begin, text[len(begin) : len(text) - len(end)], end
 
 
-def _seen(character: str) -> str:
+def _visible_character(character: str) -> str:
     """Return what stands for a character that cannot be seen."""
     return _BLANKS.get(character) or visible(character)
 
@@ -103,17 +103,17 @@ def _by_text(figure: Figure, rows: Table) -> list[Table]:
     return [list(own) for _, own in groupby(rows, key=lambda row: row[name] if name else None)]
 
 
-def _text(figure: Figure, rows: Table) -> Text:
+def _view_text(figure: Figure, rows: Table) -> Text:
     caption = figure.encode.get("caption")
-    peak = max((abs(value) for value in _values(figure, rows)), default=0.0)
+    peak = max((abs(value) for value in _token_values(figure, rows)), default=0.0)
     return Text(
         caption=tables.cell_text(rows[0][caption]) if caption else "",
-        tokens=tuple(_token(figure, row, peak) for row in rows[:MOST_TOKENS]),
+        tokens=tuple(_view_token(figure, row, peak) for row in rows[:MOST_TOKENS]),
         omitted=max(len(rows) - MOST_TOKENS, 0),
     )
 
 
-def _token(figure: Figure, row: Row, peak: float) -> Token:
+def _view_token(figure: Figure, row: Row, peak: float) -> Token:
     """Return a token; ``peak`` is the largest value of its text, which has the full strength."""
     special = figure.encode.get("special")
     text = shown(row[figure.encode["token"]])
@@ -126,6 +126,6 @@ def _token(figure: Figure, row: Row, peak: float) -> Token:
     return Token(text[: len(text) - len(word)], word, f"{sign}-{level}" if level else "")
 
 
-def _values(figure: Figure, rows: Iterable[Row]) -> list[float]:
+def _token_values(figure: Figure, rows: Iterable[Row]) -> list[float]:
     found = (tables.to_number(row[figure.encode["value"]]) for row in rows)
     return [value for value in found if value is not None]
