@@ -20,8 +20,8 @@ from rft.pipeline.plan import read_plan
 from rft.pipeline.stages import check_plan
 from rft.records import AuditRun
 from rft.report import check_storable, check_writable
-from rft.report.format.markdown import escape
-from rft.report.render.publishable import UN_NOISED, publishable
+from rft.report.format.markdown import escape_markdown
+from rft.report.render.publishable import UN_NOISED, make_publishable
 from rft.report.views import page
 from rft.visible import visible
 
@@ -118,7 +118,7 @@ def add_to_card(card: Path, run: AuditRun, report: Path) -> None:
         run: the finished audit.
         report: its ``report.html``, which is linked relative to the card.
     """
-    text = card.read_text(encoding="utf-8") if card.is_file() else NEW_CARD.format(name=escape(run.run.name))
+    text = card.read_text(encoding="utf-8") if card.is_file() else NEW_CARD.format(name=escape_markdown(run.run.name))
     target = quote(Path(os.path.relpath(report, card.parent)).as_posix())
     section = f"{BEGIN}\n{_write_audit_section(run, target)}\n{END}"
     renewed, times = SECTION.subn(lambda _: section, text, count=1)
@@ -128,12 +128,16 @@ def add_to_card(card: Path, run: AuditRun, report: Path) -> None:
 
 
 def _write_audit_section(run: AuditRun, report: str) -> str:
-    run = publishable(run)
+    run = make_publishable(run)
     verdict = page.view_verdict(run)
-    rules = [f"- **{each.word}**: {escape(each.rule)} ({escape(each.explanation)})" for each in verdict.rules]
-    key = [each for section in run.sections for each in page.key_findings(run, page.view_section(section))]
-    findings = [f"- {escape(each.title)}: **{escape(each.brief)}**" for each in key]
-    first = f"**{verdict.word}.** {escape(verdict.sentence)} By rft {run.rft_version}; [the whole report]({report})."
+    rules = [
+        f"- **{rule.word}**: {escape_markdown(rule.rule)} ({escape_markdown(rule.explanation)})"
+        for rule in verdict.rules
+    ]
+    key = [finding for section in run.sections for finding in page.key_findings(run, page.view_section(section))]
+    findings = [f"- {escape_markdown(finding.title)}: **{escape_markdown(finding.brief)}**" for finding in key]
+    by_rft = f"By rft {run.rft_version}; [the whole report]({report})."
+    first = f"**{verdict.word}.** {escape_markdown(verdict.sentence)} {by_rft}"
     return "\n\n".join(["## Audit", first, *(["\n".join(rules)] if rules else []), UN_NOISED, "\n".join(findings)])
 
 

@@ -30,7 +30,7 @@ def report(
         if policy_file is not None:
             sha256 = hashlib.sha256(policy_file.read_bytes()).hexdigest() if policy_file.is_file() else ""
             source = f"{policy_file.name} (sha256 {sha256}), applied on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-            verdict = policy.judge(load_policy(policy_file), run.sections, source=source)
+            verdict = policy.judge_rules(load_policy(policy_file), run.sections, source=source)
             run = run.model_copy(update={"verdict": verdict})
         rerender(folder, run)
         show_run(run)

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 EXACT = 1e-8  # of a target's length: what remains of it where equations determine it, by rounding alone
 
 
-def protected(counts: np.ndarray, possible: np.ndarray, hidden: np.ndarray, free: np.ndarray, below: int) -> np.ndarray:
+def protect_cells(
+    counts: np.ndarray, possible: np.ndarray, hidden: np.ndarray, free: np.ndarray, below: int
+) -> np.ndarray:
     """Return (A,) booleans: what is hidden once no equation gives a hidden cell, or a small sum of hidden cells, away.
 
     Args:
@@ -59,7 +61,7 @@ def _choose_next_cell(
     return min(np.flatnonzero((counts[equation] > 0) & ~hidden).tolist(), key=hiding_cost)
 
 
-def determined(published: csr_matrix, target: np.ndarray) -> np.ndarray | None:
+def find_determining_weights(published: csr_matrix, target: np.ndarray) -> np.ndarray | None:
     """Return (R,) weights with which the published sums add up to a cell; None where they do not determine it.
 
     Args:
@@ -75,7 +77,7 @@ def determined(published: csr_matrix, target: np.ndarray) -> np.ndarray | None:
     return weights if left < EXACT * np.linalg.norm(target) else None
 
 
-def sums_of(numbers: Iterable[np.ndarray], shown: Iterable[np.ndarray], cells: int) -> csr_matrix:
+def index_published_sums(numbers: Iterable[np.ndarray], shown: Iterable[np.ndarray], cells: int) -> csr_matrix:
     """Return (R, J) which of the smallest cells each published sum is of; the first is the sum of all.
 
     Args:
@@ -87,11 +89,11 @@ def sums_of(numbers: Iterable[np.ndarray], shown: Iterable[np.ndarray], cells: i
 
     rows, columns = [np.zeros(cells, dtype=np.int64)], [np.arange(cells)]
     start = 1
-    for number, own in zip(numbers, shown, strict=True):
-        place = np.cumsum(own) - 1
-        kept = np.flatnonzero(own[number])
+    for number, is_shown in zip(numbers, shown, strict=True):
+        place = np.cumsum(is_shown) - 1
+        kept = np.flatnonzero(is_shown[number])
         rows.append(start + place[number[kept]])
         columns.append(kept)
-        start += int(own.sum())
+        start += int(is_shown.sum())
     ones = np.ones(sum(map(len, rows)))
     return csr_matrix((ones, (np.concatenate(rows), np.concatenate(columns))), shape=(start, cells))

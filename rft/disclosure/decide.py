@@ -14,14 +14,14 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from rft.disclosure.complement import determined, protected, sums_of
+from rft.disclosure.complement import find_determining_weights, index_published_sums, protect_cells
 from rft.disclosure.withheld import BETWEEN, MISSING, Counted, Withheld
 
 WEIGHT_TOLERANCE = 1e-6  # of a weight, by rounding
 MAX_SHOWN_GROUPS = 200  # of one grouping, above which no plugin shows any, and all are withheld
 
 
-def decide(
+def decide_withheld(
     predictions: pd.DataFrame,
     counted: Sequence[Counted],
     below: int | None,
@@ -43,10 +43,10 @@ def decide(
     names = [str(column).removeprefix("group_") for column in frame.columns if str(column).startswith("group_")]
     always = [Counted(split, (name,)) for split in parts for name in names]
     people = _code_units(frame, parts)
-    groups = _Groupings(frame, [*always, *counted], parts, people, below).decide(already or {})
+    groups = _Groupings(frame, [*always, *counted], parts, people, below).decide_groups(already or {})
     classes = {split: _decide_classes(frame["label"].iloc[rows], people[split], below) for split, rows in parts.items()}
     small = (split for split, rows in parts.items() if 0 < _count_units(rows, people[split]) < below)
-    return Withheld(below, groups, {split: own for split, own in classes.items() if own}, frozenset(small))
+    return Withheld(below, groups, {split: hidden for split, hidden in classes.items() if hidden}, frozenset(small))
 
 
 def _code_units(frame: pd.DataFrame, parts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray | None]:
@@ -54,7 +54,7 @@ def _code_units(frame: pd.DataFrame, parts: Mapping[str, np.ndarray]) -> dict[st
     codes = pd.factorize(frame["unit"])[0].astype(np.int64)
     codes = np.where(codes >= 0, codes, len(frame) + np.arange(len(frame)))
     dense = {split: pd.factorize(codes[rows]) for split, rows in parts.items()}
-    return {split: own if len(names) < len(own) else None for split, (own, names) in dense.items()}
+    return {split: units if len(names) < len(units) else None for split, (units, names) in dense.items()}
 
 
 def _count_units(rows: np.ndarray, people: np.ndarray | None) -> int:
@@ -66,26 +66,26 @@ def _decide_classes(labels: pd.Series, people: np.ndarray | None, below: int) ->
     column = labels.astype("category").cat
     names, codes = [str(name) for name in column.categories], column.codes.to_numpy().astype(np.int64)
     codes = np.where(codes >= 0, codes, len(names))  # the last place is for rows without a class
-    counts = np.array([own[: len(names)] for own in _CodeCounts(codes, len(names) + 1, people).of(None)])
+    counts = np.array([sizes[: len(names)] for sizes in _CodeCounts(codes, len(names) + 1, people).count_in(None)])
     small: np.ndarray = np.any((counts > 0) & (counts < below), axis=0)
-    hidden = protected(counts, counts > 0, small, np.zeros(len(names), dtype=bool), below)
-    return frozenset(name for name, own in zip(names, hidden, strict=True) if own)
+    hidden = protect_cells(counts, counts > 0, small, np.zeros(len(names), dtype=bool), below)
+    return frozenset(name for name, is_hidden in zip(names, hidden, strict=True) if is_hidden)
 
 
 class _CodeCounts:
     """How many rows of a split have each code, and how many units where these repeat."""
 
     def __init__(self, codes: np.ndarray, size: int, people: np.ndarray | None) -> None:
-        self._code_values, self._size = codes, size
+        self._codes, self._size = codes, size
         self._pair: np.ndarray | None = None
         if people is not None and len(codes):
             owners = int(people.max()) + 1
             self._pair, pairs = pd.factorize(codes * owners + people)
             self._code_of_pair = pairs // owners
 
-    def of(self, mask: np.ndarray | None) -> Iterator[np.ndarray]:
+    def count_in(self, mask: np.ndarray | None) -> Iterator[np.ndarray]:
         """Yield (size,) counts of rows, then of units, among the rows of a (N,) mask."""
-        codes = self._code_values if mask is None else self._code_values[mask]
+        codes = self._codes if mask is None else self._codes[mask]
         yield np.bincount(codes, minlength=self._size)
         if self._pair is not None:
             there = np.zeros(len(self._code_of_pair), dtype=bool)
@@ -118,13 +118,15 @@ class _Grouping:
     @property
     def without_value(self) -> np.ndarray:
         """(A,) booleans: groups that lack a value."""
-        return np.array([MISSING in own for own in self.values], dtype=bool)
+        return np.array([MISSING in values for values in self.values], dtype=bool)
 
-    def withheld(self, order: tuple[str, ...]) -> tuple[str, ...]:
+    def withheld_names(self, order: tuple[str, ...]) -> tuple[str, ...]:
         """Return the names of the withheld groups, their attributes in this order."""
         places = [self.attributes.index(name) for name in order]
-        hidden = [own for own, gone in zip(self.values, self.hidden, strict=True) if gone and MISSING not in own]
-        return tuple(sorted(BETWEEN.join(own[place] for place in places) for own in hidden))
+        hidden = [
+            values for values, gone in zip(self.values, self.hidden, strict=True) if gone and MISSING not in values
+        ]
+        return tuple(sorted(BETWEEN.join(values[place] for place in places) for values in hidden))
 
 
 class _Block(NamedTuple):
@@ -148,51 +150,55 @@ class _Groupings:
         below: int,
     ) -> None:
         self._parts, self._below = parts, below
-        columns = {
-            name: _code_values(frame[f"group_{name}"]) for name in {part for own in counted for part in own.attributes}
-        }
+        attributes = {name for rows_counted in counted for name in rows_counted.attributes}
+        columns = {name: _code_values(frame[f"group_{name}"]) for name in attributes}
         # The same groups may be crossed in another order, and must then not have other ones withheld.
-        self._asked = sorted({own.attributes for own in counted}, key=lambda own: (len(own), own))
-        self._all = {
-            own: _make_grouping(own, columns) for own in dict.fromkeys(tuple(sorted(own)) for own in self._asked)
-        }
+        self._asked = sorted(
+            {rows_counted.attributes for rows_counted in counted}, key=lambda names: (len(names), names)
+        )
+        keys = dict.fromkeys(tuple(sorted(names)) for names in self._asked)
+        self._all = {key: _make_grouping(key, columns) for key in keys}
+        of_key: dict[tuple[str, ...], list[Counted]] = {key: [] for key in keys}
+        for rows_counted in counted:
+            of_key[tuple(sorted(rows_counted.attributes))].append(rows_counted)
         self._blocks = {
-            key: list(
-                self._count_blocks(own, [each for each in counted if tuple(sorted(each.attributes)) == key], people)
-            )
-            for key, own in self._all.items()
+            key: list(self._count_blocks(grouping, of_key[key], people)) for key, grouping in self._all.items()
         }
 
-    def decide(self, already: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    def decide_groups(self, already: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
         """Return attribute -> withheld groups, with an entry for each attribute of which anything is withheld."""
         for of_model in (False, True):
-            for depth in sorted({len(own) for own in self._all}):
-                level = [own for key, own in self._all.items() if len(key) == depth]
+            for depth in sorted({len(key) for key in self._all}):
+                level = [grouping for key, grouping in self._all.items() if len(key) == depth]
                 for grouping in level:
                     self._withhold_small(grouping, already, of_model)
                 self._resist_combinations(level, depth, of_model)
-        decided = {own: self._all[tuple(sorted(own))] for own in self._asked}
-        return {BETWEEN.join(own): grouping.withheld(own) for own, grouping in decided.items() if grouping.hidden.any()}
+        decided = {names: self._all[tuple(sorted(names))] for names in self._asked}
+        return {
+            BETWEEN.join(names): grouping.withheld_names(names)
+            for names, grouping in decided.items()
+            if grouping.hidden.any()
+        }
 
     def _withhold_small(self, grouping: _Grouping, already: Mapping[str, Sequence[str]], of_model: bool) -> None:
         """Withhold what is small or lies in what is withheld, and what complements it."""
         if int((~grouping.without_value).sum()) > MAX_SHOWN_GROUPS:
             grouping.hidden[:] = True
             return
-        blocks = [own for own in self._blocks[grouping.attributes] if of_model or not own.of_model]
+        blocks = [block for block in self._blocks[grouping.attributes] if of_model or not block.of_model]
         nothing = np.zeros(len(grouping.values), dtype=bool)
-        for own in blocks:
-            small = (own.counts > 0) & (own.counts < self._below)
-            grouping.small[own.split] = grouping.small.get(own.split, nothing) | small
+        for block in blocks:
+            small = (block.counts > 0) & (block.counts < self._below)
+            grouping.small[block.split] = grouping.small.get(block.split, nothing) | small
         named = already.get(grouping.name, ())
         hidden = np.any([grouping.hidden, self._inherit_hidden(grouping), *grouping.small.values()], axis=0)
-        hidden |= np.array([BETWEEN.join(own) in named for own in grouping.values], dtype=bool)
+        hidden |= np.array([BETWEEN.join(block) in named for block in grouping.values], dtype=bool)
         if len(grouping.attributes) == 1 and hidden.any():
             hidden |= grouping.without_value
         lines = self._list_known_totals(grouping)
-        counts = np.array([line * own.counts for line in lines for own in blocks])
-        possible = np.array([line & own.there for line in lines for own in blocks])
-        grouping.hidden = protected(counts, possible, hidden, grouping.without_value, self._below)
+        counts = np.array([line * block.counts for line in lines for block in blocks])
+        possible = np.array([line & block.there for line in lines for block in blocks])
+        grouping.hidden = protect_cells(counts, possible, hidden, grouping.without_value, self._below)
 
     def _count_blocks(
         self, grouping: _Grouping, counted: Sequence[Counted], people: Mapping[str, np.ndarray | None]
@@ -202,9 +208,12 @@ class _Groupings:
         for split, rows in self._parts.items():
             codes = grouping.codes[rows]
             tally, there = _CodeCounts(codes, size, people[split]), np.bincount(codes, minlength=size) > 0
-            for own in counted:
-                if own.split == split:
-                    yield from (_Block(split, own.of_model, counts, there) for counts in tally.of(own.mask))
+            for rows_counted in counted:
+                if rows_counted.split == split:
+                    yield from (
+                        _Block(split, rows_counted.of_model, counts, there)
+                        for counts in tally.count_in(rows_counted.mask)
+                    )
 
     def _inherit_hidden(self, grouping: _Grouping) -> np.ndarray:
         """Return (A,) whether a crossed group lies in one that is withheld."""
@@ -216,11 +225,14 @@ class _Groupings:
     def _iterate_parents(self, grouping: _Grouping) -> Iterator[tuple[_Grouping, np.ndarray]]:
         """Yield each grouping by fewer of the attributes, and the (A,) group of it that each crossed group lies in."""
         depth = len(grouping.attributes)
-        for kept in (own for size in range(1, depth) for own in combinations(range(depth), size)):
+        for kept in (positions for size in range(1, depth) for positions in combinations(range(depth), size)):
             parent = self._all.get(tuple(grouping.attributes[place] for place in kept))
             if parent is not None:
                 places = {values: number for number, values in enumerate(parent.values)}
-                yield parent, np.array([places[tuple(own[place] for place in kept)] for own in grouping.values])
+                yield (
+                    parent,
+                    np.array([places[tuple(positions[place] for place in kept)] for positions in grouping.values]),
+                )
 
     def _list_known_totals(self, grouping: _Grouping) -> list[np.ndarray]:
         """Return (A,) booleans for each set of groups whose total is known: all, and those alike in some attributes."""
@@ -231,10 +243,10 @@ class _Groupings:
 
     def _resist_combinations(self, level: Sequence[_Grouping], depth: int, of_model: bool) -> None:
         """Withhold more until no small group follows from several groupings together, as where attributes nest."""
-        known = [own for own in self._all.values() if len(own.attributes) <= depth]
+        known = [grouping for grouping in self._all.values() if len(grouping.attributes) <= depth]
         for split in self._parts:
-            while (found := self._find_determining_sums(known, split)) is not None:
-                shown = self._list_needed_groups(level, known, found)
+            while (weights := self._find_determining_sums(known, split)) is not None:
+                shown = self._list_needed_groups(level, known, weights)
                 if not shown:
                     break  # the total of the split alone tells: no group of it is shown
                 grouping, cell = shown[0]
@@ -247,14 +259,14 @@ class _Groupings:
         """Return the weights of published sums that add up to a group that is small in a split; None if none do."""
         rows = self._parts[split]
         nobody = np.zeros(0, dtype=bool)
-        if not any(own.small.get(split, nobody).any() for own in known):
+        if not any(grouping.small.get(split, nobody).any() for grouping in known):
             return None
-        cells = np.unique(np.stack([own.codes[rows] for own in known]), axis=1)
-        published = sums_of(cells, [~own.hidden for own in known], cells.shape[1])
-        for own, numbers in zip(known, cells, strict=True):
-            small = own.small.get(split)
-            for cell in [] if small is None else np.flatnonzero(small & own.hidden).tolist():
-                weights = determined(published, numbers == cell)
+        cells = np.unique(np.stack([grouping.codes[rows] for grouping in known]), axis=1)
+        published = index_published_sums(cells, [~grouping.hidden for grouping in known], cells.shape[1])
+        for grouping, numbers in zip(known, cells, strict=True):
+            small = grouping.small.get(split)
+            for cell in [] if small is None else np.flatnonzero(small & grouping.hidden).tolist():
+                weights = find_determining_weights(published, numbers == cell)
                 if weights is not None:
                     return weights
         return None
@@ -263,11 +275,11 @@ class _Groupings:
         self, level: Sequence[_Grouping], known: Sequence[_Grouping], weights: np.ndarray
     ) -> list[tuple[_Grouping, int]]:
         """Return the groups of this level that the sum needs, else those that are shown at all, the smallest first."""
-        shown = [(own, cell) for own in known for cell in np.flatnonzero(~own.hidden).tolist()]
+        shown = [(grouping, cell) for grouping in known for cell in np.flatnonzero(~grouping.hidden).tolist()]
         mine = [
             (pair, abs(weight) > WEIGHT_TOLERANCE)
             for pair, weight in zip(shown, weights[1:], strict=True)
-            if any(pair[0] is own for own in level)
+            if any(pair[0] is grouping for grouping in level)
         ]
         needed = [pair for pair, counts in mine if counts] or [pair for pair, _ in mine]
         return sorted(
@@ -289,7 +301,7 @@ def _make_grouping(attributes: tuple[str, ...], columns: Mapping[str, tuple[np.n
     codes, occurring = pd.factorize(joint, sort=True)
     places = np.stack(np.unravel_index(occurring, sizes), axis=1)
     values = [
-        tuple(columns[name][1][place] for name, place in zip(attributes, own, strict=True)) for own in places.tolist()
+        tuple(columns[name][1][place] for name, place in zip(attributes, cell, strict=True)) for cell in places.tolist()
     ]
     blank = np.zeros(len(values), dtype=bool)
     return _Grouping(attributes, values, codes, blank, {})

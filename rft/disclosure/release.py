@@ -12,18 +12,25 @@ from rft.disclosure.withheld import BETWEEN, MISSING, Withheld
 from rft.records import Column, DataFacts, Finding, Row, Section, SplitFacts, Table, find_column
 
 
-def release(sections: Sequence[Section], data: DataFacts, withheld: Withheld) -> tuple[tuple[Section, ...], DataFacts]:
+def release_sections(
+    sections: Sequence[Section], data: DataFacts, withheld: Withheld
+) -> tuple[tuple[Section, ...], DataFacts]:
     """Return the sections and the facts about the data as they may leave the machine."""
     if not withheld.below:
         return tuple(sections), data
     splits = {name: _release_split(name, facts, withheld) for name, facts in data.splits.items()}
-    return tuple(_release_section(each, withheld) for each in sections), data.model_copy(update={"splits": splits})
+    return tuple(_release_section(section, withheld) for section in sections), data.model_copy(
+        update={"splits": splits}
+    )
 
 
 def _release_split(name: str, facts: SplitFacts, withheld: Withheld) -> SplitFacts:
     def release_counts(attribute: str, counts: Mapping[str, int | None]) -> dict[str, int | None]:
-        hidden = {*withheld.of(attribute), MISSING} if withheld.touches(attribute) else set()
-        everywhere = {**dict.fromkeys(withheld.of(attribute), 0), **counts}  # no split tells by a name where it is not
+        hidden = {*withheld.groups_of(attribute), MISSING} if withheld.hides_groups_of(attribute) else set()
+        everywhere = {
+            **dict.fromkeys(withheld.groups_of(attribute), 0),
+            **counts,
+        }  # no split tells by a name where it is not
         return {group: None if group in hidden else count for group, count in everywhere.items()}
 
     classes = withheld.classes_of(name)
@@ -106,7 +113,7 @@ def _release_finding(finding: Finding, withheld: Withheld) -> Finding:
     if finding.status == "fail":
         return finding  # broken integrity is no fact about a group, and is never withheld
     if _rests_on_few(finding, withheld):
-        return unmeasured(finding, withheld)
+        return withhold_finding(finding, withheld)
     names = _list_left_out(finding.about.attributes, withheld)
     if not names or finding.withheld == names:  # it leaves none out, or says so already
         return finding
@@ -131,13 +138,13 @@ def _list_left_out(attributes: Sequence[str], withheld: Withheld) -> tuple[str, 
     named: dict[str, None] = {}
     for attribute in attributes:
         parts = attribute.split(BETWEEN)
-        for own in dict.fromkeys([*parts, attribute]):
-            if withheld.touches(own):
-                named |= dict.fromkeys(withheld.of(own) or (f"examples without {own}",))
+        for name in dict.fromkeys([*parts, attribute]):
+            if withheld.hides_groups_of(name):
+                named |= dict.fromkeys(withheld.groups_of(name) or (f"examples without {name}",))
     return tuple(named)
 
 
-def unmeasured(finding: Finding, withheld: Withheld) -> Finding:
+def withhold_finding(finding: Finding, withheld: Withheld) -> Finding:
     """Return a finding without its value and its counts, with the reason."""
     return Finding(
         id=finding.id,
@@ -152,7 +159,9 @@ def unmeasured(finding: Finding, withheld: Withheld) -> Finding:
     )
 
 
-def restricted(sections: Sequence[Section], data: DataFacts, below: int) -> tuple[tuple[Section, ...], DataFacts]:
+def restrict_for_card(
+    sections: Sequence[Section], data: DataFacts, below: int
+) -> tuple[tuple[Section, ...], DataFacts]:
     """Return the sections and facts of a run as a model card may state them, though groups were measured.
 
     What has to do with a withheld group or class goes altogether: it can no longer be computed without it. What was
@@ -162,9 +171,11 @@ def restricted(sections: Sequence[Section], data: DataFacts, below: int) -> tupl
         return tuple(sections), data
     stored = data.small_cells
     withheld = (
-        Withheld.of_facts(stored) if stored is not None and stored.below == below else _decide_from_counts(data, below)
+        Withheld.from_facts(stored)
+        if stored is not None and stored.below == below
+        else _decide_from_counts(data, below)
     )
-    released, facts = release([_without_withheld(each, withheld) for each in sections], data, withheld)
+    released, facts = release_sections([_without_withheld(section, withheld) for section in sections], data, withheld)
     return released, facts
 
 
@@ -173,9 +184,12 @@ def _decide_from_counts(data: DataFacts, below: int) -> Withheld:
     groups: dict[str, tuple[str, ...]] = {}
     for attribute in {name for facts in data.splits.values() for name in facts.groups}:
         counts = [_fill_missing_counts(facts.groups.get(attribute, {})) for facts in data.splits.values()]
-        if hidden := Withheld(below).among(*counts):
+        if hidden := Withheld(below).find_small_groups(*counts):
             groups[attribute] = tuple(sorted(hidden))
-    classes = {split: Withheld(below).among(_fill_missing_counts(facts.labels)) for split, facts in data.splits.items()}
+    classes = {
+        split: Withheld(below).find_small_groups(_fill_missing_counts(facts.labels))
+        for split, facts in data.splits.items()
+    }
     return Withheld(below, groups, {split: hidden for split, hidden in classes.items() if hidden})
 
 
@@ -186,7 +200,8 @@ def _fill_missing_counts(counts: Mapping[str, int | None]) -> dict[str, int]:
 def _without_withheld(section: Section, withheld: Withheld) -> Section:
     """Return a section without the findings and tables in which a withheld group or class has a part."""
     findings = tuple(
-        unmeasured(finding, withheld) if _is_concerned(finding, withheld) else finding for finding in section.findings
+        withhold_finding(finding, withheld) if _is_concerned(finding, withheld) else finding
+        for finding in section.findings
     )
     dropped = {name for name in section.tables if _shows_withheld(section, name, withheld)}
     return _without_tables(section, dropped).model_copy(update={"findings": findings})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rft.disclosure.complement import protected
+from rft.disclosure.complement import protect_cells
 from rft.errors import Unavailable
 from rft.records import SmallCells, Texts
 
@@ -65,12 +65,12 @@ class Withheld:
         return reason(self.below)
 
     @classmethod
-    def of_facts(cls, facts: SmallCells) -> Withheld:
+    def from_facts(cls, facts: SmallCells) -> Withheld:
         """Return what ``facts`` was made of."""
         classes = {split: frozenset(names) for split, names in facts.classes.items()}
         return cls(facts.below, facts.groups, classes, frozenset(facts.splits))
 
-    def facts(self) -> SmallCells | None:
+    def to_facts(self) -> SmallCells | None:
         """Return what ``audit.json`` keeps of it; None where nothing may be withheld."""
         if not self.below:
             return None
@@ -79,18 +79,18 @@ class Withheld:
             below=self.below, groups=dict(self.groups), classes=classes, splits=tuple(sorted(self.splits))
         )
 
-    def of(self, attribute: str) -> tuple[str, ...]:
+    def groups_of(self, attribute: str) -> tuple[str, ...]:
         """Return the withheld groups of an attribute, or of crossed ones; none where nothing of it is withheld."""
         return self.groups.get(attribute, ())
 
-    def touches(self, attribute: str) -> bool:
+    def hides_groups_of(self, attribute: str) -> bool:
         """Whether groups of the attribute, or its rows without a value, are withheld."""
         return attribute in self.groups
 
-    def within(self, attribute: str, control: str, level: str) -> tuple[str, ...]:
+    def groups_within(self, attribute: str, control: str, level: str) -> tuple[str, ...]:
         """Return the groups of an attribute that are withheld among the rows with one value of a control."""
         ending = f"{BETWEEN}{level}"
-        crossed = self.of(f"{attribute}{BETWEEN}{control}")
+        crossed = self.groups_of(f"{attribute}{BETWEEN}{control}")
         return tuple(name.removesuffix(ending) for name in crossed if name.endswith(ending))
 
     def classes_of(self, split: str) -> frozenset[str]:
@@ -101,7 +101,7 @@ class Withheld:
         """Whether a count is one that may not leave the machine."""
         return count is not None and 0 < count < self.below
 
-    def among(self, *counts: Mapping[str, int]) -> frozenset[str]:
+    def find_small_groups(self, *counts: Mapping[str, int]) -> frozenset[str]:
         """Return the groups of some sample that have no numbers: those with a small count, and what complements them.
 
         For what a plugin counts on a sample of its own, whose total a reader may know.
@@ -109,31 +109,31 @@ class Withheld:
         Args:
             counts: each a count of all groups; rows in none under ``MISSING``.
         """
-        names = sorted({name for each in counts for name in each})
-        table = np.array([[each.get(name, 0) for name in names] for each in counts], dtype=np.int64)
+        names = sorted({name for count in counts for name in count})
+        table = np.array([[count.get(name, 0) for name in names] for count in counts], dtype=np.int64)
         small = ((table > 0) & (table < self.below)).any(axis=0)
         if not self.below or not small.any():
             return frozenset()
         free = np.array([name == MISSING for name in names])
-        hidden = protected(table, table > 0, small | free, free, self.below)
-        return frozenset(name for name, own in zip(names, hidden, strict=True) if own) - {MISSING}
+        hidden = protect_cells(table, table > 0, small | free, free, self.below)
+        return frozenset(name for name, is_hidden in zip(names, hidden, strict=True) if is_hidden) - {MISSING}
 
-    def require(self, split: str) -> None:
+    def require_split(self, split: str) -> None:
         """Raise ``Unavailable`` where a split as a whole is too small for any number on it to leave the machine."""
         if split in self.splits:
             raise Unavailable(f"{self.reason} examples or units in {split}")
 
-    def without(self, attribute: str, values: Texts) -> Texts:
+    def mask_groups(self, attribute: str, values: Texts) -> Texts:
         """Return (N,) values of an attribute in which those of withheld groups are missing."""
-        names = self.of(attribute)
+        names = self.groups_of(attribute)
         return values if not names else _mask_groups(values, names)
 
-    def without_groups(self, predictions: pd.DataFrame) -> pd.DataFrame:
+    def mask_predictions(self, predictions: pd.DataFrame) -> pd.DataFrame:
         """Return a table of predictions in which the values of withheld groups are missing."""
         masked = {
-            column: _mask_groups(predictions[column], self.of(str(column).removeprefix("group_")))
+            column: _mask_groups(predictions[column], self.groups_of(str(column).removeprefix("group_")))
             for column in predictions.columns
-            if str(column).startswith("group_") and self.of(str(column).removeprefix("group_"))
+            if str(column).startswith("group_") and self.groups_of(str(column).removeprefix("group_"))
         }
         return predictions.assign(**masked) if masked else predictions
 
@@ -152,6 +152,6 @@ def _mask_groups(values: Texts, names: Sequence[str]) -> Texts:
         if isinstance(values.dtype, pd.CategoricalDtype):
             return pd.Series(_mask_groups(values.array, names), index=values.index)
         return values.where(~values.astype(str).isin(names), None)
-    own = np.array(values, dtype=object)
-    own[[value is not None and str(value) in names for value in own]] = None
-    return own
+    masked = np.array(values, dtype=object)
+    masked[[value is not None and str(value) in names for value in masked]] = None
+    return masked

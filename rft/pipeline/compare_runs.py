@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rft.disclosure.decide import decide
-from rft.disclosure.release import release
+from rft.disclosure.decide import decide_withheld
+from rft.disclosure.release import release_sections
 from rft.disclosure.withheld import Counted, Withheld
 from rft.errors import DataError, Unavailable
 from rft.plugins import RunPair, discover_plugins
@@ -54,13 +54,13 @@ def compare_runs(before: str | Path, after: str | Path) -> RunComparison:
     names = _name_runs(runs)
     withheld = _decide_withheld(runs, first, positive)
     try:
-        withheld.require(SPLIT)
-        shown = withheld.without_groups(first)
+        withheld.require_split(SPLIT)
+        shown = withheld.mask_predictions(first)
         pair = RunPair(shown, second, runs[0].model.classes, positive, names, runs[0].run.seed, withheld)
         compared = [registered.plugin.compare_runs(pair) for registered in discover_plugins().values()]
     except Unavailable as reason:
         raise DataError(str(reason), where=str(folders[0])) from None
-    sections, _ = release([section for section in compared if section], DataFacts(splits={}), withheld)
+    sections, _ = release_sections([section for section in compared if section], DataFacts(splits={}), withheld)
     return RunComparison(names, len(first), sections)
 
 
@@ -75,7 +75,7 @@ def _decide_withheld(runs: Sequence[AuditRun], predictions: pd.DataFrame, positi
     attributes = [name.removeprefix("group_") for name in map(str, predictions.columns) if name.startswith("group_")]
     counted = [Counted(SPLIT, (name,), mask) for name in attributes for mask in (of_class, ~of_class)]
     below = max((run.run.config["report"]["suppress_below"] for run in asked), default=0)
-    return decide(
+    return decide_withheld(
         predictions, counted, below, already={name: sorted(group_names) for name, group_names in already.items()}
     )
 

@@ -12,8 +12,8 @@ from typing import Any
 from rft import data
 from rft.backbones.classifier import hash_tensors
 from rft.config.loader import LoadedConfig
-from rft.disclosure.decide import decide
-from rft.disclosure.release import release
+from rft.disclosure.decide import decide_withheld
+from rft.disclosure.release import release_sections
 from rft.disclosure.withheld import PUBLISHED_BELOW, Counted, Withheld
 from rft.errors import ConfigError, EvidenceError, IntegrityError, Unavailable
 from rft.features.extract import choose_device
@@ -64,15 +64,15 @@ def run_audit(plan: AuditPlan, *, device: str | None = None, offline: bool = Fal
             for participant, rows in zip(plan.active, counted, strict=True)
         )
     memory.release_freed_memory()
-    sections, facts = release(plugin_sections, dataset.facts(), shown.withheld)
+    sections, facts = release_sections(plugin_sections, dataset.facts(), shown.withheld)
 
     run = FinishedRun(
         rft_version=__version__,
         run=_describe_run(plan, started, time.monotonic() - clock, device),
         model=audited.facts,
-        data=facts.model_copy(update={"small_cells": small.facts()}),
+        data=facts.model_copy(update={"small_cells": small.to_facts()}),
         sections=sections,
-        verdict=policy.judge(plan.settings.core.policy, sections),
+        verdict=policy.judge_rules(plan.settings.core.policy, sections),
     )
     settle = audited.fit.settle if audited.fit else None
     parts = Artifacts(audited.predictions, dataset.inputs, plan.settings.folder, audited.write_model, settle)
@@ -146,7 +146,7 @@ def _find_small_cells(
     """Return what may not leave the machine: in this run, or, where the config does not say, in a model card."""
     below = settings.core.report.suppress_below
     rows = [cases for counts in counted if not isinstance(counts, Section) for cases in counts]
-    return decide(audited.predictions, rows, PUBLISHED_BELOW if below is None else below)
+    return decide_withheld(audited.predictions, rows, PUBLISHED_BELOW if below is None else below)
 
 
 def _count_cases(participant: ActivePlugin, audited: AuditedModel) -> tuple[Counted, ...] | Section:

@@ -73,7 +73,7 @@ class AuditedModel:
         return replace(
             self,
             splits={name: _without_groups(split, withheld) for name, split in self.splits.items()},
-            predictions=withheld.without_groups(self.predictions),
+            predictions=withheld.mask_predictions(self.predictions),
             embeddings=self.embeddings and (lambda: _without_groups(self.require_embeddings(), withheld)),
             withheld=withheld,
         )
@@ -124,5 +124,5 @@ class AuditedModel:
 
 def _without_groups(holder: Any, withheld: Withheld) -> Any:
     """Return a split, or embeddings, in which the values of withheld groups are missing."""
-    groups = {attribute: withheld.without(attribute, values) for attribute, values in holder.groups.items()}
+    groups = {attribute: withheld.mask_groups(attribute, values) for attribute, values in holder.groups.items()}
     return replace(holder, groups=groups)

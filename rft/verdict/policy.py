@@ -23,7 +23,9 @@ from rft.stats.intervals import CONFIDENCE_LEVEL
 UNITS_OF_SHARES = ("fraction", "probability")  # units of findings that lie between 0 and 1
 
 
-def judge(rules: Sequence[Rule], sections: Iterable[Section], *, source: str = "the config of this run") -> Verdict:
+def judge_rules(
+    rules: Sequence[Rule], sections: Iterable[Section], *, source: str = "the config of this run"
+) -> Verdict:
     """Return the verdict of these rules, which stand in ``source``, over the findings of all sections.
 
     Broken integrity fails whatever the rules say; a plugin that gave no audit makes the verdict uncertain at least.

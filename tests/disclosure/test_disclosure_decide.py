@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from scipy.optimize import linprog
 
-from rft.disclosure.complement import protected
-from rft.disclosure.decide import decide
+from rft.disclosure.complement import protect_cells
+from rft.disclosure.decide import decide_withheld
 from rft.disclosure.withheld import Counted, Withheld
 
 BELOW = 10
@@ -31,7 +31,7 @@ def frame(counts: dict[Cell, int], attributes: tuple[str, ...] = ("g",), split: 
 
 
 def hidden(counts: dict[str | None, int]) -> tuple[str, ...]:
-    return decide(frame({(name,): n for name, n in counts.items()}), [], BELOW).of("g")
+    return decide_withheld(frame({(name,): n for name, n in counts.items()}), [], BELOW).groups_of("g")
 
 
 @pytest.mark.parametrize(
@@ -52,22 +52,22 @@ def test_small_groups_and_what_complements_them(counts: dict[str | None, int], e
 
 @pytest.mark.parametrize("below", [None, 0])
 def test_off_withholds_nothing(below: int | None) -> None:
-    assert decide(frame({("a",): 3, ("b",): 50}), [], below) == Withheld()
+    assert decide_withheld(frame({("a",): 3, ("b",): 50}), [], below) == Withheld()
 
 
 def test_a_group_is_withheld_everywhere_as_soon_as_it_is_small_in_one_split() -> None:
     test = frame({("a",): 30, ("b",): 40, ("c",): 50})
     train = frame({("a",): 5, ("b",): 400, ("c",): 500}, split="train")
-    assert decide(pd.concat([test, train]), [], BELOW).of("g") == ("a", "b")
+    assert decide_withheld(pd.concat([test, train]), [], BELOW).groups_of("g") == ("a", "b")
 
 
 def test_cases_of_a_metric_are_counted_like_rows() -> None:
     table = frame({("a",): 30, ("b",): 40, ("c",): 50})
     few = np.zeros(len(table), dtype=bool)
     few[:4] = few[30:50] = few[70:100] = True  # 4 of a, 20 of b, 30 of c
-    assert decide(table, [Counted("test", ("g",), few)], BELOW).of("g") == ("a", "b")
+    assert decide_withheld(table, [Counted("test", ("g",), few)], BELOW).groups_of("g") == ("a", "b")
     some = np.ones(len(table), dtype=bool)
-    assert decide(table, [Counted("test", ("g",), some)], BELOW).of("g") == ()
+    assert decide_withheld(table, [Counted("test", ("g",), some)], BELOW).groups_of("g") == ()
 
 
 def test_persons_are_counted_where_they_have_several_rows() -> None:
@@ -75,7 +75,7 @@ def test_persons_are_counted_where_they_have_several_rows() -> None:
     own = (
         [f"a{row % 5}" for row in range(60)] + [f"b{row % 30}" for row in range(60)] + [f"c{row}" for row in range(80)]
     )
-    assert decide(table.assign(unit=own), [], BELOW).of("g") == ("a", "b")
+    assert decide_withheld(table.assign(unit=own), [], BELOW).groups_of("g") == ("a", "b")
 
 
 def test_what_depends_on_the_data_alone_does_not_change_with_the_model() -> None:
@@ -83,24 +83,24 @@ def test_what_depends_on_the_data_alone_does_not_change_with_the_model() -> None
     table = frame({("a",): 7, ("b",): 25, ("c",): 40, ("d",): 90})
     few = np.zeros(len(table), dtype=bool)
     few[32:35] = True  # 3 of c are selected
-    alone = decide(table, [], BELOW).of("g")
-    with_model = decide(table, [Counted("test", ("g",), few, of_model=True)], BELOW).of("g")
+    alone = decide_withheld(table, [], BELOW).groups_of("g")
+    with_model = decide_withheld(table, [Counted("test", ("g",), few, of_model=True)], BELOW).groups_of("g")
     assert set(alone) == {"a", "b"} <= set(with_model)
     assert "c" in with_model
 
 
 def test_what_is_withheld_already_stays_so() -> None:
     table = frame({("a",): 30, ("b",): 40, ("c",): 50})
-    assert decide(table, [], BELOW, already={"g": ["c"]}).of("g") == ("a", "c")
+    assert decide_withheld(table, [], BELOW, already={"g": ["c"]}).groups_of("g") == ("a", "c")
 
 
 def test_an_attribute_that_another_one_sums_up_gives_nothing_back() -> None:
     """The groups of ``region`` are unions of those of ``town``: a region minus its large towns is its small one."""
     towns = {("north", "a"): 6, ("north", "b"): 40, ("south", "c"): 15, ("south", "d"): 60}
-    withheld = decide(frame(towns, ("region", "town")), [], BELOW)
-    shown = {"a", "b", "c", "d"} - set(withheld.of("town"))
+    withheld = decide_withheld(frame(towns, ("region", "town")), [], BELOW)
+    shown = {"a", "b", "c", "d"} - set(withheld.groups_of("town"))
     assert "a" not in shown
-    assert "north" in withheld.of("region") or "b" not in shown
+    assert "north" in withheld.groups_of("region") or "b" not in shown
 
 
 def test_the_order_of_crossed_attributes_changes_nothing() -> None:
@@ -108,30 +108,36 @@ def test_the_order_of_crossed_attributes_changes_nothing() -> None:
     table = frame(
         {("a", "s"): 6, ("a", "t"): 40, ("b", "s"): 30, ("b", "t"): 30, ("c", "s"): 30, ("c", "t"): 30}, ("g", "o")
     )
-    withheld = decide(table, [Counted("test", ("g", "o")), Counted("test", ("o", "g"))], BELOW)
-    assert "a x s" in withheld.of("g x o")
-    assert {" x ".join(reversed(name.split(" x "))) for name in withheld.of("o x g")} == set(withheld.of("g x o"))
+    withheld = decide_withheld(table, [Counted("test", ("g", "o")), Counted("test", ("o", "g"))], BELOW)
+    assert "a x s" in withheld.groups_of("g x o")
+    assert {" x ".join(reversed(name.split(" x "))) for name in withheld.groups_of("o x g")} == set(
+        withheld.groups_of("g x o")
+    )
 
 
 def test_classes_are_withheld_by_split_with_what_complements_them() -> None:
     table = frame({("a",): 60})
     label = ["x"] * 4 + ["y"] * 20 + ["z"] * 36
-    assert decide(table.assign(label=label, prediction="z"), [], BELOW).classes == {"test": frozenset({"x", "y"})}
+    assert decide_withheld(table.assign(label=label, prediction="z"), [], BELOW).classes == {
+        "test": frozenset({"x", "y"})
+    }
     both = ["x"] * 4 + ["y"] * 56
-    assert decide(table.assign(label=both, prediction="y"), [], BELOW).classes == {"test": frozenset({"x", "y"})}
+    assert decide_withheld(table.assign(label=both, prediction="y"), [], BELOW).classes == {
+        "test": frozenset({"x", "y"})
+    }
     few = table.assign(label=["x", "y"] * 30, unit=["p"] * 30 + [f"p{row}" for row in range(30)])
     few.loc[few["label"] == "x", "unit"] = "q"
-    assert decide(few, [], BELOW).classes == {"test": frozenset({"x", "y"})}, "all of x are of one person"
+    assert decide_withheld(few, [], BELOW).classes == {"test": frozenset({"x", "y"})}, "all of x are of one person"
 
 
 def test_a_split_of_few_persons_is_withheld() -> None:
     table = frame({("a",): 60}).assign(unit=[f"p{row % 5}" for row in range(60)])
-    assert decide(table, [], BELOW).splits == {"test"}
+    assert decide_withheld(table, [], BELOW).splits == {"test"}
 
 
 def test_a_column_of_names_is_no_matter_of_groups() -> None:
     table = frame({("a",): 400}).assign(group_g=[f"p{row}" for row in range(400)])
-    assert len(decide(table, [], BELOW).of("g")) == 400
+    assert len(decide_withheld(table, [], BELOW).groups_of("g")) == 400
 
 
 def test_cells_that_only_all_totals_together_give_away_are_found() -> None:
@@ -140,7 +146,7 @@ def test_cells_that_only_all_totals_together_give_away_are_found() -> None:
     lines = np.array([[cell[axis] == place for cell in cells] for axis in (0, 1) for place in range(4)])
     start = {*product((0, 1), (0, 1)), *product((2, 3), (2, 3)), (1, 2)}
     mask = np.array([cell in start for cell in cells])
-    hidden = protected(20 * lines, lines, mask, np.zeros(16, dtype=bool), BELOW)
+    hidden = protect_cells(20 * lines, lines, mask, np.zeros(16, dtype=bool), BELOW)
     assert hidden[mask].all(), "the equation of each line is satisfied; the rest is found by their combination"
 
 
@@ -184,12 +190,12 @@ def recovered(table: pd.DataFrame, withheld: Withheld) -> list[tuple[str, Cell]]
         equations, sums = [np.ones(len(cells))], [len(own)]
         for axis, name in enumerate(("a", "b")):
             for value in values[axis]:
-                if value not in withheld.of(name) and not (value == "" and withheld.touches(name)):
+                if value not in withheld.groups_of(name) and not (value == "" and withheld.hides_groups_of(name)):
                     equations.append(np.array([float(cell[axis] == value) for cell in cells]))
                     sums.append(sum(n.get(cell, 0) for cell in cells if cell[axis] == value))
         for place, cell in enumerate(cells):
-            inherits = any(value in withheld.of(name) for value, name in zip(cell, ("a", "b"), strict=True))
-            if "" not in cell and not inherits and " x ".join(cell) not in withheld.of("a x b"):
+            inherits = any(value in withheld.groups_of(name) for value, name in zip(cell, ("a", "b"), strict=True))
+            if "" not in cell and not inherits and " x ".join(cell) not in withheld.groups_of("a x b"):
                 equations.append(np.eye(len(cells))[place])
                 sums.append(n.get(cell, 0))
         targets = [(np.eye(len(cells))[place], cell) for place, cell in enumerate(cells)]
@@ -217,7 +223,7 @@ def decided(table: pd.DataFrame, below: int = BELOW) -> Withheld:
         for split, mask, of_model in blocks(table)
         for attributes in (("a",), ("b",), ("a", "b"))
     ]
-    return decide(table, counted, below)
+    return decide_withheld(table, counted, below)
 
 
 @pytest.mark.parametrize("seed", range(25))

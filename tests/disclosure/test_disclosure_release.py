@@ -11,7 +11,7 @@ import pytest
 
 import rft
 from rft.config.schema import Rule
-from rft.disclosure.release import release, restricted
+from rft.disclosure.release import release_sections, restrict_for_card
 from rft.disclosure.withheld import Withheld
 from rft.records import (
     About,
@@ -26,7 +26,7 @@ from rft.records import (
     not_measured,
 )
 from rft.report import render
-from rft.verdict.policy import judge
+from rft.verdict.policy import judge_rules
 
 WITHHELD = Withheld(10, {"race": ("Asian", "Native")}, {"test": frozenset({"x", "y"})})
 SMALL = "suppressed: fewer than 10"
@@ -49,19 +49,19 @@ def finding(**changed: Any) -> Finding:
 
 
 def released(*findings: Finding, **more: Any) -> Section:
-    (section,), _ = release([Section(plugin="made", findings=findings, **more)], FACTS, WITHHELD)
+    (section,), _ = release_sections([Section(plugin="made", findings=findings, **more)], FACTS, WITHHELD)
     return section
 
 
 def test_counts_of_the_data_are_withheld_by_group_and_class() -> None:
-    _, data = release([], FACTS, WITHHELD)
+    _, data = release_sections([], FACTS, WITHHELD)
     assert data.splits["test"].groups == {"race": {"Asian": None, "Black": 40, "Native": None, "White": 90}}
     assert data.splits["test"].labels == {"x": None, "y": None, "z": 120}
 
 
 def test_a_group_is_listed_in_every_split_so_that_none_tells_where_it_is_not() -> None:
     other = SplitFacts(n=50, n_units=None, labels={}, groups={"race": {"Black": 50}})
-    _, data = release([], DataFacts(splits={"test": FACTS.splits["test"], "train": other}), WITHHELD)
+    _, data = release_sections([], DataFacts(splits={"test": FACTS.splits["test"], "train": other}), WITHHELD)
     assert data.splits["train"].groups["race"] == {"Black": 50, "Asian": None, "Native": None}
 
 
@@ -78,7 +78,8 @@ def test_a_finding_says_whom_it_leaves_out() -> None:
 def test_a_rule_cannot_pass_over_withheld_groups_and_can_fail_by_the_others() -> None:
     sections = [released(finding(about=About(attributes=("race",))))]
     outcomes = {
-        bound: judge([Rule(finding="made.value", max=bound, because="b")], sections).rules[0] for bound in (0.5, 0.05)
+        bound: judge_rules([Rule(finding="made.value", max=bound, because="b")], sections).rules[0]
+        for bound in (0.5, 0.05)
     }
     assert [outcomes[bound].outcome for bound in (0.5, 0.05)] == ["uncertain", "fail"]
     assert "Asian, Native: withheld (report.suppress_below), and not judged" in outcomes[0.5].explanation
@@ -101,7 +102,7 @@ def test_findings_that_count_few_are_not_measured() -> None:
 def test_broken_integrity_is_never_withheld() -> None:
     broken = finding(status="fail", n=3, deterministic=True, interval=None, value=1.0)
     assert released(broken).findings == (broken,)
-    assert judge([], [released(broken)]).status == "fail"
+    assert judge_rules([], [released(broken)]).status == "fail"
 
 
 def test_a_table_of_a_plugin_that_prints_a_small_count_goes_with_its_pictures() -> None:
@@ -119,7 +120,7 @@ def test_a_table_of_a_plugin_that_prints_a_small_count_goes_with_its_pictures() 
 
 def test_off_changes_nothing() -> None:
     sections = (Section(plugin="made", findings=(finding(n=3, about=About(attributes=("race",))),)),)
-    assert release(sections, FACTS, Withheld()) == (sections, FACTS)
+    assert release_sections(sections, FACTS, Withheld()) == (sections, FACTS)
 
 
 def test_what_was_measured_with_a_small_group_does_not_stand_in_a_card() -> None:
@@ -130,11 +131,11 @@ def test_what_was_measured_with_a_small_group_does_not_stand_in_a_card() -> None
         finding(id="made.other", about=About(attributes=("sex",))),
     )
     tables = {"race": [{"attribute": "race", "value": 0.3}], "sex": [{"attribute": "sex", "value": 0.3}]}
-    (section,), data = restricted([Section(plugin="made", findings=(by_race, by_sex), tables=tables)], facts, 10)
+    (section,), data = restrict_for_card([Section(plugin="made", findings=(by_race, by_sex), tables=tables)], facts, 10)
     assert [own.value for own in section.findings] == [None, 0.2]
     assert list(section.tables) == ["sex"]
     assert data.splits["test"].groups["race"]["Asian"] is None
-    (unknown,), data = restricted([Section(plugin="made", findings=(by_race, by_sex))], FACTS, 10)
+    (unknown,), data = restrict_for_card([Section(plugin="made", findings=(by_race, by_sex))], FACTS, 10)
     assert unknown.findings[0].value is None, "by the counts alone, where the run does not say"
     assert data.splits["test"].labels["x"] is None
 

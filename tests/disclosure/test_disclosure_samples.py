@@ -28,12 +28,12 @@ BELOW = 10
     ],
 )
 def test_among(counts: dict[str, int], expected: set[str]) -> None:
-    assert Withheld(BELOW).among(counts) == expected
-    assert Withheld().among(counts) == set()
+    assert Withheld(BELOW).find_small_groups(counts) == expected
+    assert Withheld().find_small_groups(counts) == set()
 
 
 def test_among_looks_at_every_count() -> None:
-    assert Withheld(BELOW).among({"a": 40, "b": 30, "c": 50}, {"a": 20, "b": 3, "c": 25}) == {"a", "b"}
+    assert Withheld(BELOW).find_small_groups({"a": 40, "b": 30, "c": 50}, {"a": 20, "b": 3, "c": 25}) == {"a", "b"}
 
 
 def groups_of(*sizes: int) -> np.ndarray:

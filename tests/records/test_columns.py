@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from rft.disclosure.release import release, restricted
+from rft.disclosure.release import release_sections, restrict_for_card
 from rft.disclosure.withheld import Withheld
 from rft.plugins import discover
 from rft.records import (
@@ -70,7 +70,7 @@ def test_a_role_that_one_column_alone_can_have_is_not_declared_twice(twice: dict
 
 def released_tables(table: Table, declared: Columns = ()) -> list[str]:
     section = Section(plugin="p", tables={"t": table}, columns={"t": declared} if declared else {})
-    (shown,), _ = release([section], FACTS, WITHHELD)
+    (shown,), _ = release_sections([section], FACTS, WITHHELD)
     return list(shown.tables)
 
 
@@ -84,7 +84,7 @@ def test_a_small_count_is_withheld_by_its_role_whatever_it_is_called() -> None:
 
 def carded_tables(table: Table, declared: Columns = ()) -> list[str]:
     section = Section(plugin="p", tables={"t": table}, columns={"t": declared} if declared else {})
-    (shown,), _ = restricted([section], FACTS, 10)
+    (shown,), _ = restrict_for_card([section], FACTS, 10)
     return list(shown.tables)
 
 
@@ -99,7 +99,9 @@ def test_a_card_leaves_out_rows_about_withheld_groups_and_classes_by_role() -> N
 
 def carded_value(**changes: object) -> float | None:
     fields = {"id": "p.x", "title": "t", "status": "info", "value": 0.5, "n": 90, "description": "d"}
-    (shown,), _ = restricted([Section(plugin="p", findings=(Finding.model_validate(fields | changes),))], FACTS, 10)
+    (shown,), _ = restrict_for_card(
+        [Section(plugin="p", findings=(Finding.model_validate(fields | changes),))], FACTS, 10
+    )
     return shown.findings[0].value
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from rft.plugins.privacy.accounting.claim import scope_table
 from rft.records import AuditRun, DataFacts, Finding, RuleOutcome, Section, SplitFacts, Verdict
-from rft.report.format.markdown import escape
+from rft.report.format.markdown import escape_markdown
 from rft.report.render.model_card import model_card
 from tests.support.example_run import HOSTILE, example_run
 
@@ -66,10 +66,10 @@ def test_text_is_escaped_and_complete() -> None:
 
 
 def test_markdown_is_taken_literally() -> None:
-    assert escape("face_id *x* [a](b) `c` a|b\nd") == r"face\_id \*x\* \[a\](b) \`c\` a\|b&lt;U+000A>d"
-    assert escape("# no heading") == "&#35; no heading"
-    assert escape("1. no list") == "&#49;. no list"
-    assert escape("0.83 [0.69, 0.92]") == r"0.83 \[0.69, 0.92\]"
+    assert escape_markdown("face_id *x* [a](b) `c` a|b\nd") == r"face\_id \*x\* \[a\](b) \`c\` a\|b&lt;U+000A>d"
+    assert escape_markdown("# no heading") == "&#35; no heading"
+    assert escape_markdown("1. no list") == "&#49;. no list"
+    assert escape_markdown("0.83 [0.69, 0.92]") == r"0.83 \[0.69, 0.92\]"
 
 
 def small(suppress_below: int | None = None) -> AuditRun:

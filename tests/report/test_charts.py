@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 from rft.records import Figure, Table
-from rft.report.charts.canvas import WIDTH, choose_log_limits, text_width, wrap
+from rft.report.charts.canvas import WIDTH, choose_log_limits, text_width, wrap_text
 from rft.report.charts.draw import ChartError, draw_figure
 from tests.support import example_groups
 from tests.support.example_run import HOSTILE_ATTRIBUTE, example_run
@@ -300,7 +300,7 @@ def test_long_labels_are_wrapped_and_complete() -> None:
 
 def test_wrapping_keeps_every_character_and_the_width() -> None:
     for text in ("a" * 200, "ein langes Wort und noch eins", "東京都" * 12):
-        lines = wrap(text, 150)
+        lines = wrap_text(text, 150)
         assert "".join(lines).replace(" ", "") == text.replace(" ", "")
         assert max(text_width(line) for line in lines) <= 150
 

@@ -221,7 +221,7 @@ def announced(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
         value = "rft_own:Plugin"
 
     monkeypatch.setattr(html, "entry_points", lambda group: [Entry()] if group == "rft.plugins" else [])
-    html.environment.cache_clear()
+    html.template_environment.cache_clear()
 
 
 @pytest.mark.usefixtures("announced")

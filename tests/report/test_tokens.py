@@ -38,7 +38,7 @@ def shown(parsed: Page) -> str:
 
 
 def marks(*values: float | None) -> list[str]:
-    (text,) = tokens.view(figure(), rows(*((f"w{index}", value) for index, value in enumerate(values))))
+    (text,) = tokens.view_texts(figure(), rows(*((f"w{index}", value) for index, value in enumerate(values))))
     return [token.mark for token in text.tokens]
 
 
@@ -49,7 +49,7 @@ def test_marks_say_the_sign_and_the_size() -> None:
 
 def test_the_strongest_token_of_each_text_has_the_full_strength() -> None:
     table = [*rows(("a", 0.001), ("b", -0.0005)), *rows(("c", 90.0), ("d", 9.0), text=2)]
-    first, second = tokens.view(figure(), table)
+    first, second = tokens.view_texts(figure(), table)
     assert [token.mark for token in first.tokens] == ["for-5", "against-2"]
     assert [token.mark for token in second.tokens] == ["for-5", ""]
 
@@ -103,7 +103,7 @@ def test_hostile_tokens_stay_text() -> None:
     ],
 )
 def test_all_of_a_token_can_be_seen(token: str, expected: str) -> None:
-    assert tokens.shown(token) == expected
+    assert tokens.show_token(token) == expected
 
 
 def test_characters_that_reorder_a_page_are_in_no_cell_and_no_text() -> None:
@@ -120,7 +120,7 @@ def test_right_to_left_text_keeps_its_direction() -> None:
 
 def test_long_texts_are_cut_and_say_so() -> None:
     table = rows(*((" word", 0.1) for _ in range(tokens.MOST_TOKENS + 7)))
-    (text,) = tokens.view(figure(), table)
+    (text,) = tokens.view_texts(figure(), table)
     assert (len(text.tokens), text.omitted) == (tokens.MOST_TOKENS, 7)
     _, parsed = page(table)
     assert "and 7 more tokens" in shown(parsed)

@@ -7,7 +7,7 @@ from itertools import pairwise
 from rft.config.schema import Rule
 from rft.records import AuditRun, Finding
 from rft.stats.multiplicity import JUDGED_ESTIMATE_COUNTS
-from rft.verdict.policy import judge
+from rft.verdict.policy import judge_rules
 
 SLACK = 1e-9
 OTHER_METHOD = 0.005  # without an error Clopper-Pearson's interval is a little shorter than Wilson's
@@ -39,8 +39,10 @@ def check_that_more_rules_are_never_looser(run: AuditRun) -> None:
     found = estimates_of(run)
     rules = [Rule(finding=finding.id, max=finding.interval.high) for finding in found]
     filler = [Rule(finding=finding.id, max=1e9) for finding in found]
-    before = {rule.finding: judge([rule], run.sections).rules[-1].outcome for rule in rules}
+    before = {rule.finding: judge_rules([rule], run.sections).rules[-1].outcome for rule in rules}
     for rule in rules:
-        together = judge([rule, *(other for other in filler if other.finding != rule.finding)], run.sections).rules
+        together = judge_rules(
+            [rule, *(other for other in filler if other.finding != rule.finding)], run.sections
+        ).rules
         [outcome] = [each.outcome for each in together if each.finding == rule.finding]
         assert outcome == before[rule.finding] or outcome == "uncertain", rule.finding

@@ -2,7 +2,7 @@ import pytest
 
 from rft.config.schema import Rule
 from rft.records import Adjusted, Finding, Interval, Section, not_measured
-from rft.verdict.policy import judge
+from rft.verdict.policy import judge_rules
 
 
 def finding(value: float, low: float | None = None, high: float | None = None, **changes: object) -> Finding:
@@ -12,7 +12,7 @@ def finding(value: float, low: float | None = None, high: float | None = None, *
 
 
 def outcome(rule: Rule, *findings: Finding) -> tuple[str, str]:
-    verdict = judge([rule], [Section(plugin="p", findings=findings)])
+    verdict = judge_rules([rule], [Section(plugin="p", findings=findings)])
     return verdict.status, verdict.rules[-1].explanation
 
 
@@ -69,27 +69,27 @@ def test_what_was_not_measured_or_is_absent_is_uncertain() -> None:
 
 
 def test_no_rules_is_not_a_pass() -> None:
-    assert judge([], [Section(plugin="p", findings=(finding(1.0, deterministic=True),))]).status == "no_rules"
+    assert judge_rules([], [Section(plugin="p", findings=(finding(1.0, deterministic=True),))]).status == "no_rules"
 
 
 def test_broken_integrity_fails_whatever_the_rules_say() -> None:
     broken = finding(1.0, deterministic=True, status="fail")
-    verdict = judge([Rule(finding="p.x", max=3)], [Section(plugin="p", findings=(broken,))])
+    verdict = judge_rules([Rule(finding="p.x", max=3)], [Section(plugin="p", findings=(broken,))])
     assert verdict.status == "fail"
     assert [rule.outcome for rule in verdict.rules] == ["fail", "pass"]
 
 
 def test_a_plugin_that_gave_no_audit_is_uncertain_and_another_missing_finding_is_not() -> None:
     absent = Section(plugin="p", findings=(not_measured("p.audit", "x", "it failed", "m"),), audit_missing=True)
-    assert judge([], [absent]).status == "uncertain"
+    assert judge_rules([], [absent]).status == "uncertain"
     other = Section(plugin="p", findings=(not_measured("p.tpr", "x", "no positives", "m"),))
-    assert judge([], [other]).status == "no_rules"
+    assert judge_rules([], [other]).status == "no_rules"
 
 
 def test_one_failure_outweighs_one_doubt() -> None:
     findings = (finding(5.0, deterministic=True), finding(1.0, id="p.y"))
     rules = [Rule(finding="p.y", max=3), Rule(finding="p.x", max=3)]
-    verdict = judge(rules, [Section(plugin="p", findings=findings)])
+    verdict = judge_rules(rules, [Section(plugin="p", findings=findings)])
     assert verdict.status == "fail"
 
 
@@ -104,12 +104,12 @@ def test_several_estimates_are_judged_by_wider_intervals() -> None:
     findings = [finding(0.05, 0.02, 0.09, adjusted=levels, id=f"p.{name}", n=100) for name in "abc"]
     rules = [Rule(finding=f"p.{name}", max=0.10) for name in "abc"]
     section = [Section(plugin="p", findings=tuple(findings))]
-    assert judge(rules[:1], section).status == "pass"
-    assert [rule.outcome for rule in judge(rules[:2], section).rules] == ["uncertain"] * 2
-    explained = judge(rules, section).rules[0].explanation
+    assert judge_rules(rules[:1], section).status == "pass"
+    assert [rule.outcome for rule in judge_rules(rules[:2], section).rules] == ["uncertain"] * 2
+    explained = judge_rules(rules, section).rules[0].explanation
     assert "interval 0 to 0.12 at 99 %, since 3 estimates are judged together" in explained
     twice = [Rule(finding="p.a", max=0.10), Rule(finding="p.a", max=0.2)]
-    assert [rule.outcome for rule in judge(twice, section).rules] == [
+    assert [rule.outcome for rule in judge_rules(twice, section).rules] == [
         "pass",
         "pass",
     ]  # one estimate, whatever the rules
@@ -119,14 +119,14 @@ def test_facts_of_the_run_do_not_widen_the_intervals_of_estimates() -> None:
     estimate = finding(0.05, 0.02, 0.09, adjusted=adjusted((1, 0.02, 0.09), (2, 0.01, 0.11)))
     section = [Section(plugin="p", findings=(estimate, finding(3, deterministic=True, id="p.e")))]
     rules = [Rule(finding="p.x", max=0.10), Rule(finding="p.e", max=3)]
-    assert judge(rules, section).status == "pass"
+    assert judge_rules(rules, section).status == "pass"
 
 
 def test_an_estimate_that_cannot_be_judged_beside_others_is_uncertain() -> None:
     section = [Section(plugin="p", findings=(finding(0.05, 0.02, 0.09), finding(0.05, 0.02, 0.09, id="p.y")))]
     rules = [Rule(finding="p.x", max=0.10), Rule(finding="p.y", max=0.01)]
-    assert [judge([rule], section).rules[0].outcome for rule in rules] == ["pass", "fail"]
-    together = judge(rules, section).rules
+    assert [judge_rules([rule], section).rules[0].outcome for rule in rules] == ["pass", "fail"]
+    together = judge_rules(rules, section).rules
     assert [rule.outcome for rule in together] == ["uncertain", "uncertain"]
     assert "has an interval for a rule about it alone, and 2 estimates are judged" in together[0].explanation
 
@@ -137,11 +137,11 @@ def test_the_101st_rule_does_not_make_verdicts_looser() -> None:
     section = [Section(plugin="p", findings=tuple(findings))]
     rules = [Rule(finding=each.id, max=0.095) for each in findings]
     for judged, outcome in ((1, "pass"), (10, "pass"), (11, "uncertain"), (100, "uncertain"), (101, "uncertain")):
-        assert {rule.outcome for rule in judge(rules[:judged], section).rules} == {outcome}
+        assert {rule.outcome for rule in judge_rules(rules[:judged], section).rules} == {outcome}
     loose = [Rule(finding=each.id, max=0.5) for each in findings]
-    assert {rule.outcome for rule in judge(loose[:100], section).rules} == {"pass"}
-    assert {rule.outcome for rule in judge(loose, section).rules} == {"uncertain"}
-    assert "at most 100 estimates" in judge(loose, section).rules[0].explanation
+    assert {rule.outcome for rule in judge_rules(loose[:100], section).rules} == {"pass"}
+    assert {rule.outcome for rule in judge_rules(loose, section).rules} == {"uncertain"}
+    assert "at most 100 estimates" in judge_rules(loose, section).rules[0].explanation
 
 
 @pytest.mark.parametrize(

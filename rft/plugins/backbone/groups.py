@@ -41,7 +41,7 @@ class Gap:
             }
             for count in (np.sum, lambda members: len(np.unique(probe.units[members])))
         ]
-        hidden = withheld.among(*counts)
+        hidden = withheld.find_small_groups(*counts)
         units = counts[1]
         enough = {
             name: members
@@ -56,7 +56,7 @@ class Gap:
             scored=tuple(sorted(rates, key=lambda named: (named[1].value, named[0]))),
             too_few=(
                 *((name, None if name in hidden else units[name]) for name in known if name not in enough),
-                *((name, None) for name in withheld.of(attribute)),
+                *((name, None) for name in withheld.groups_of(attribute)),
             ),
         )
 

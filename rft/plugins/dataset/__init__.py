@@ -199,7 +199,7 @@ def _count_surplus(split: Split) -> int:
 
 def _missing_groups(splits: Mapping[str, Split], attribute: str, withheld: Withheld) -> Finding:
     id, title = f"dataset.missing_groups.{attribute}", f"Examples without {attribute}"
-    if withheld.touches(attribute):
+    if withheld.hides_groups_of(attribute):
         return not_measured(id, title, withheld.reason, f"How many examples have no value of {attribute}.")
     counts = [_count_groups(split, attribute) for split in splits.values() if attribute in split.groups]
     missing, n = (
@@ -323,7 +323,7 @@ def _groups_table(splits: Mapping[str, Split], attributes: list[str], withheld: 
     table: Table = []
     for attribute in attributes:
         counts = {name: _count_groups(split, attribute) for name, split in splits.items()}
-        hidden = {*withheld.of(attribute), MISSING} if withheld.touches(attribute) else set()
+        hidden = {*withheld.groups_of(attribute), MISSING} if withheld.hides_groups_of(attribute) else set()
         groups = sorted(hidden.union(*counts.values()), key=lambda group: (group == MISSING, group))
         for name, group_counts in counts.items():
             for group in groups:

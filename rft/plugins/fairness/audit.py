@@ -33,7 +33,7 @@ _CONTROLLED = (
 def audit_groups(audited: AuditedModel, options: FairnessOptions, *, positive: str) -> Section:
     """Return the section; raises ``Unavailable`` without test rows, groups, or a prediction for every row."""
     size_rules = SampleSizeRules(options.min_group_size, options.reported_size)
-    audited.withheld.require(SPLIT)
+    audited.withheld.require_split(SPLIT)
     plan = ComparisonPlan.from_frame(
         _test_rows(audited.predictions), audited.facts.classes, options, positive, audited.withheld
     )

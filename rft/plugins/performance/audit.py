@@ -32,7 +32,7 @@ TIE_TOLERANCE = 1e-9  # by which a probability may lie below the highest and be 
 
 def audit(audited: AuditedModel, *, bins: int) -> Section:
     """Return the section; raises ``Unavailable`` when there are no test rows or a row has no known class."""
-    audited.withheld.require("test")
+    audited.withheld.require_split("test")
     test, train = _read_split(audited, "test", bins), _read_split(audited, "train", bins)
     if test is None:
         raise Unavailable("the predictions hold no rows of the split test")

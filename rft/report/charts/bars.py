@@ -10,7 +10,7 @@ from rft.report.charts.lines import is_whole, lay_out_plot, list_points
 from rft.report.charts.marks import (
     AXIS_HEIGHT,
     ROW_HEIGHT,
-    annotate,
+    annotate_point,
     mark_absence,
     title_height,
     write_axis_title,
@@ -30,10 +30,10 @@ def _draw_lying_bars(data: ChartData) -> Canvas:
     layout = RowLayout(data, label="x", row_height=ROW_HEIGHT if len(looks) < 2 else 19)
     top = legend_height(looks) + 2 if len(looks) > 1 else 4
     canvas = Canvas(top + layout.height + AXIS_HEIGHT + title_height(data.figure.y_label, layout.left))
-    axes = canvas.axes(layout.left, top, WIDTH - layout.left - 44, layout.height)
+    axes = canvas.add_axes(layout.left, top, WIDTH - layout.left - 44, layout.height)
     layout.write(canvas, top)
     if len(looks) > 1:
-        canvas.legend(looks, 0, patches=True)
+        canvas.write_legend(looks, 0, patches=True)
     values = [value for row in data.rows if (value := data.cell_number(row, "y")) is not None]
     set_ticks(axes, "x", choose_limits(values, zero=True), most=4)
     axes.set(ylim=(layout.height, 0), yticks=[])
@@ -43,7 +43,7 @@ def _draw_lying_bars(data: ChartData) -> Canvas:
             mark_absence(axes, data.explain_absence(row), middle)
             continue
         axes.barh(middle, value, height=15, color=looks[data.series_of(row)].colour)
-        annotate(
+        annotate_point(
             axes, max(value, 0), middle, tables.cell_text(row[data.figure.encode["y"]]), shift=(5, 0), align="left"
         )
     write_axis_title(canvas, data.figure.y_label, layout.left)

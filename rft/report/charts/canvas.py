@@ -1,7 +1,7 @@
 """A canvas for charts: a matplotlib figure measured in pixels from its upper left corner.
 
-Its settings are those of ``svg.settings``. Text widths are estimated from the number of characters, generously, since
-the font that a reader's browser takes is not known here.
+Its settings are those of ``svg.drawing_settings``. Text widths are estimated from the number of characters, generously,
+since the font that a reader's browser takes is not known here.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def text_width(text: str, size: float = TEXT_SIZE) -> float:
     return ems * size
 
 
-def wrap(text: str, width: float, size: float = TEXT_SIZE) -> list[str]:
+def wrap_text(text: str, width: float, size: float = TEXT_SIZE) -> list[str]:
     """Return the text in lines no wider than ``width`` pixels; a word that is too long is broken, none is cut off."""
     clean = visible(text)
     widest = max((text_width(character, size) for character in clean), default=size)
@@ -72,7 +72,7 @@ class Canvas:
         self.height = height
         self.figure = Figure(figsize=(WIDTH / 72, height / 72), facecolor="none")
 
-    def axes(self, left: float, top: float, width: float, height: float) -> Axes:
+    def add_axes(self, left: float, top: float, width: float, height: float) -> Axes:
         """Return axes in this rectangle: no frame, fine grid lines where ``ticks`` asks for them."""
         box = (left / WIDTH, 1 - (top + height) / self.height, width / WIDTH, height / self.height)
         axes = self.figure.add_axes(box, facecolor="none")
@@ -82,11 +82,11 @@ class Canvas:
         axes.tick_params(length=0, labelsize=SMALL_TEXT, labelcolor=COLOURS["muted"], pad=5)
         return axes
 
-    def text(self, x: float, y: float, line: str, **look: Any) -> None:
+    def write_text(self, x: float, y: float, line: str, **look: Any) -> None:
         """Write one line, as ``lines`` does."""
-        self.lines(x, y, [line], **look)
+        self.write_lines(x, y, [line], **look)
 
-    def lines(
+    def write_lines(
         self,
         x: float,
         y: float,
@@ -103,9 +103,11 @@ class Canvas:
             text = self.figure.text(x / WIDTH, 1 - middle / self.height, visible(line), ha=align, va="center_baseline")
             text.set(size=size, color=COLOURS[colour], weight="bold" if bold else "normal")
 
-    def legend(self, entries: Mapping[str, Style], top: float, *, patches: bool = False, joined: bool = True) -> None:
+    def write_legend(
+        self, entries: Mapping[str, Style], top: float, *, patches: bool = False, joined: bool = True
+    ) -> None:
         """Write the names of the series with their marks, one line each entry or side by side where they fit."""
-        axes = self.axes(0, top, WIDTH, legend_height(entries))
+        axes = self.add_axes(0, top, WIDTH, legend_height(entries))
         axes.set(xlim=(0, WIDTH), ylim=(legend_height(entries), 0), xticks=[], yticks=[])
         for (name, look), (x, y) in zip(entries.items(), _legend_places(entries), strict=True):
             if patches:
@@ -114,11 +116,11 @@ class Canvas:
                 if joined:
                     axes.plot([x, x + 22], [y, y], color=look.colour, linestyle=look.dash, linewidth=1.8)
                 axes.plot([x + 11], [y], marker=look.marker, markersize=6, color=look.colour, linestyle="none")
-            self.text(x + (18 if patches else 28), top + y, name, size=SMALL_TEXT)
+            self.write_text(x + (18 if patches else 28), top + y, name, size=SMALL_TEXT)
 
 
 def legend_height(entries: Mapping[str, Style]) -> float:
-    """Return the height that ``Canvas.legend`` takes."""
+    """Return the height that ``Canvas.write_legend`` takes."""
     return max((y for _, y in _legend_places(entries)), default=-14) + 14
 
 
@@ -141,13 +143,13 @@ def set_ticks(
     if log:
         (axes.set_xscale if which == "x" else axes.set_yscale)("log", nonpositive="clip")
         places = _choose_log_ticks(*limits, most)
-        write = numbers.scientific if limits[0] < MIN_PLAIN_TICK else numbers.plain
+        write = numbers.format_scientific if limits[0] < MIN_PLAIN_TICK else numbers.format_plain
         axis.set_major_locator(FixedLocator(places))
         axis.set_minor_locator(NullLocator())
         axis.set_major_formatter(FuncFormatter(lambda value, _: write(float(f"{value:.10g}"))))
     else:
         axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10], integer=whole))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: numbers.plain(round(value, 10) + 0.0)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: numbers.format_plain(round(value, 10) + 0.0)))
     (axes.set_xlim if which == "x" else axes.set_ylim)(*limits)
     axes.grid(axis="x" if which == "x" else "y", color=COLOURS["line"], linewidth=1)
 

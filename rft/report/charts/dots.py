@@ -10,13 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from rft.records import Row
-from rft.report.charts.canvas import SMALL_TEXT, WIDTH, Canvas, choose_limits, choose_log_limits, set_ticks, wrap
+from rft.report.charts.canvas import SMALL_TEXT, WIDTH, Canvas, choose_limits, choose_log_limits, set_ticks, wrap_text
 from rft.report.charts.chart_data import ChartData
 from rft.report.charts.marks import (
     AXIS_HEIGHT,
     OFF_LOG_AXIS,
     ROW_HEIGHT,
-    annotate,
+    annotate_point,
     mark_absence,
     title_height,
     write_axis_title,
@@ -37,7 +37,7 @@ def draw_dots(data: ChartData) -> Canvas:
     canvas = Canvas(
         chart.top + chart.layout.height + AXIS_HEIGHT + title_height(data.figure.x_label, chart.layout.left)
     )
-    axes = canvas.axes(chart.layout.left, chart.top, chart.width, chart.layout.height)
+    axes = canvas.add_axes(chart.layout.left, chart.top, chart.width, chart.layout.height)
     chart.layout.write(canvas, chart.top)
     chart.write_legend(canvas)
     log = data.is_log("x")
@@ -79,13 +79,13 @@ class _DotChart:
 
     def write_legend(self, canvas: Canvas) -> None:
         """Say what the marks mean, and head the column of counts."""
-        axes = canvas.axes(0, 0, WIDTH, max(self.top, 1))
+        axes = canvas.add_axes(0, 0, WIDTH, max(self.top, 1))
         axes.set(xlim=(0, WIDTH), ylim=(max(self.top, 1), 0), xticks=[], yticks=[])
         for index, (kind, text) in enumerate(self.legend):
             _draw_key(axes, kind, 8 + 19 * index)
-            canvas.text(30, 8 + 19 * index, text, size=SMALL_TEXT, colour="muted")
+            canvas.write_text(30, 8 + 19 * index, text, size=SMALL_TEXT, colour="muted")
         if self.shows_counts:
-            canvas.text(WIDTH, self.top - 11, "n", size=SMALL_TEXT, colour="muted", align="right")
+            canvas.write_text(WIDTH, self.top - 11, "n", size=SMALL_TEXT, colour="muted", align="right")
 
     def draw_behind(self, axes: Axes) -> None:
         """Draw bands, marks and the reference behind the dots."""
@@ -96,8 +96,8 @@ class _DotChart:
             _draw_band(axes, self.data, row, middle, half)
         if self.reference is not None:
             axes.axvline(self.reference, color=COLOURS["ink"], linewidth=1.2, linestyle=(0, (4, 3)))
-            text = numbers.plain(round(self.reference, 3))
-            annotate(axes, self.reference, 0, text, shift=(0, 9), align="center")
+            text = numbers.format_plain(round(self.reference, 3))
+            annotate_point(axes, self.reference, 0, text, shift=(0, 9), align="center")
 
     def _iterate_rows(self) -> Sequence[tuple[Row, float, float]]:
         """Return each row with its middle and half the height that it has to itself."""
@@ -110,7 +110,7 @@ class _DotChart:
         """Write n in the column on the right; a row that has no value says it in its place."""
         if self.data.placed_number(row, "x") is not None:
             text = self.data.cell_text(row, "label")
-            canvas.text(WIDTH, self.top + middle, text, size=SMALL_TEXT, colour="muted", align="right")
+            canvas.write_text(WIDTH, self.top + middle, text, size=SMALL_TEXT, colour="muted", align="right")
 
 
 def _list_legend(data: ChartData) -> list[tuple[str, str]]:
@@ -119,7 +119,7 @@ def _list_legend(data: ChartData) -> list[tuple[str, str]]:
     lines = []
     for kind, text in named:
         if isinstance(text, str) and text:
-            first, *rest = wrap(text, WIDTH - 34, SMALL_TEXT)
+            first, *rest = wrap_text(text, WIDTH - 34, SMALL_TEXT)
             lines += [(kind, first), *(("", more) for more in rest)]
     return lines
 
@@ -161,4 +161,4 @@ def _draw_dot(axes: Axes, data: ChartData, row: Row, y: float) -> None:
         text = data.cell_text(row, "label")
         right = value < x_at_share(axes, 0.5)  # towards the side with more room
         text = textwrap.shorten(text, 32, placeholder=" …")  # the table has all of it
-        annotate(axes, value, y, text, shift=(-4 if right else 4, 13), align="left" if right else "right")
+        annotate_point(axes, value, y, text, shift=(-4 if right else 4, 13), align="left" if right else "right")

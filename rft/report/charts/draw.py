@@ -72,7 +72,7 @@ def draw_figure(figure: Figure, table: Table, columns: Mapping[str, Column] | No
         columns = describe_columns(table)
     data = ChartData(figure, tables.matching_rows(table, figure.where), columns)
     kind = _check_figure(data)
-    with warnings.catch_warnings(), svg.settings():
+    with warnings.catch_warnings(), svg.drawing_settings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the browser has more fonts
         canvas = kind.draw(data)
         return svg.to_element(canvas.figure, id=id, title=figure.title, alt=figure.alt)

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from rft.records import Cell, Column, Row, find_column
-from rft.report.charts.canvas import LINE_HEIGHT, SMALL_TEXT, WIDTH, Canvas, text_width, wrap
+from rft.report.charts.canvas import LINE_HEIGHT, SMALL_TEXT, WIDTH, Canvas, text_width, wrap_text
 from rft.report.charts.chart_data import ChartData
 from rft.report.charts.svg import COLOURS
 from rft.report.format import numbers
@@ -80,7 +80,7 @@ class _Matrix:
         values = self.columns if channel == "x" else self.lines
         return [tables.cell_text(value, self.column_of(channel)) for value in values]
 
-    def fill(self, axes: Axes, facet: str, *, written: bool, size: tuple[float, float]) -> None:
+    def draw_cells(self, axes: Axes, facet: str, *, written: bool, size: tuple[float, float]) -> None:
         """Draw the cells of a facet; ``size`` is that of a cell in pixels."""
         rows, encode = self.facets[facet], self.data.figure.encode
         for row, text in zip(rows, tables.cell_texts([row[encode["value"]] for row in rows]), strict=True):
@@ -95,7 +95,7 @@ class _Matrix:
 
     def _write_count(self, row: Row) -> str:
         n = row.get(self.data.figure.encode.get("n", ""))
-        return f"n {numbers.count(n)}" if isinstance(n, int) else ""
+        return f"n {numbers.format_count(n)}" if isinstance(n, int) else ""
 
     def _mark_side(self, value: float) -> str:
         """Return a mark that tells above from below the centre where colours do not: in grey."""
@@ -136,19 +136,19 @@ def _draw_matrices(matrix: _Matrix) -> Canvas:
     canvas = Canvas(
         head + max(len(matrix.facets), 1) * block - _FACET_GAP + (18 if figure.x_label else 0) + legend.height
     )
-    canvas.text(0, 9, figure.y_label, size=SMALL_TEXT, colour="muted")
+    canvas.write_text(0, 9, figure.y_label, size=SMALL_TEXT, colour="muted")
     for index, facet in enumerate(matrix.facets):
         top = head + index * block + heading
         if heading:
-            canvas.text(0, top - 13, facet, bold=True)
+            canvas.write_text(0, top - 13, facet, bold=True)
         axes = _add_empty_cells(canvas, (left, top, cell * len(names), height * len(matrix.lines)), matrix)
-        matrix.fill(axes, facet, written=len(names) <= _NUMBERS_UP_TO_COLUMNS, size=(cell, height))
+        matrix.draw_cells(axes, facet, written=len(names) <= _NUMBERS_UP_TO_COLUMNS, size=(cell, height))
         _part_cells(axes, len(names), len(matrix.lines))
         for position, line in enumerate(lines):
-            canvas.lines(0, top + (position + 0.5) * height, wrap(line, left - 8))
+            canvas.write_lines(0, top + (position + 0.5) * height, wrap_text(line, left - 8))
         foot.write(canvas, axes, left, top + height * len(matrix.lines))
     if figure.x_label:
-        canvas.text(left, canvas.height - legend.height - 9, figure.x_label, size=SMALL_TEXT, colour="muted")
+        canvas.write_text(left, canvas.height - legend.height - 9, figure.x_label, size=SMALL_TEXT, colour="muted")
     legend.write(canvas)
     return canvas
 
@@ -158,7 +158,7 @@ class _ColumnLabels:
 
     def __init__(self, names: list[str], cell: float) -> None:
         self.names, self.cell = names, cell
-        self.lines = [wrap(name, cell - 6, SMALL_TEXT) for name in names]
+        self.lines = [wrap_text(name, cell - 6, SMALL_TEXT) for name in names]
         self.turned = len(names) > _NUMBERS_UP_TO_COLUMNS or any(len(lines) > 3 for lines in self.lines)
         longest = max((text_width(name, SMALL_TEXT) for name in names), default=0.0)
         self.height = longest + 10 if self.turned else max(map(len, self.lines), default=1) * LINE_HEIGHT + 6
@@ -172,24 +172,24 @@ class _ColumnLabels:
             return
         for position, lines in enumerate(self.lines):
             middle = top + 4 + len(lines) * LINE_HEIGHT / 2
-            canvas.lines(left + (position + 0.5) * self.cell, middle, lines, align="center", size=SMALL_TEXT)
+            canvas.write_lines(left + (position + 0.5) * self.cell, middle, lines, align="center", size=SMALL_TEXT)
 
 
 def _draw_maps(matrix: _Matrix) -> Canvas:
     across = min(len(matrix.facets), 3)
     width = min((WIDTH - (across - 1) * _FACET_GAP) / across, 240)
     height = width * len(matrix.lines) / len(matrix.columns)
-    names = [wrap(facet, width, SMALL_TEXT) if facet else [] for facet in matrix.facets]
+    names = [wrap_text(facet, width, SMALL_TEXT) if facet else [] for facet in matrix.facets]
     head = max(map(len, names)) * LINE_HEIGHT + 6
     deep = -(-len(names) // across)
     canvas = Canvas(deep * (head + height + _FACET_GAP) + 24)
     for index, facet in enumerate(matrix.facets):
         left = (index % across) * (width + _FACET_GAP)
         top = (index // across) * (head + height + _FACET_GAP) + head
-        canvas.lines(left, top - 6 - len(names[index]) * LINE_HEIGHT / 2, names[index], size=SMALL_TEXT)
+        canvas.write_lines(left, top - 6 - len(names[index]) * LINE_HEIGHT / 2, names[index], size=SMALL_TEXT)
         axes = _add_empty_cells(canvas, (left, top, width, height), matrix)
         size = (width / len(matrix.columns), height / len(matrix.lines))
-        matrix.fill(axes, facet, written=False, size=size)
+        matrix.draw_cells(axes, facet, written=False, size=size)
         sides = (len(matrix.columns), len(matrix.lines))
         axes.add_patch(Rectangle((0, 0), *sides, fill=False, edgecolor=COLOURS["line"], linewidth=1, clip_on=False))
     _draw_scale(canvas, matrix)
@@ -200,17 +200,19 @@ def _draw_scale(canvas: Canvas, matrix: _Matrix) -> None:
     top_value = matrix.centre + matrix.strongest
     first, last = tables.cell_texts([matrix.low, top_value])
     left, top = text_width(first, SMALL_TEXT) + 8, canvas.height - 18
-    axes = canvas.axes(left, top + 3, 96, 11)
+    axes = canvas.add_axes(left, top + 3, 96, 11)
     axes.set(xlim=(0, _SCALE_STEPS), ylim=(1, 0), xticks=[], yticks=[])
     for step in range(_SCALE_STEPS):
         value = matrix.low + (top_value - matrix.low) * (step + 0.5) / _SCALE_STEPS
         _draw_cell(axes, (step, 0), (value - matrix.centre) / matrix.strongest, [], (8, 11))
-    canvas.text(0, top + 8, first, size=SMALL_TEXT, colour="muted")
-    canvas.text(left + 104, top + 8, f"{last}   {matrix.data.figure.x_label}".strip(), size=SMALL_TEXT, colour="muted")
+    canvas.write_text(0, top + 8, first, size=SMALL_TEXT, colour="muted")
+    canvas.write_text(
+        left + 104, top + 8, f"{last}   {matrix.data.figure.x_label}".strip(), size=SMALL_TEXT, colour="muted"
+    )
 
 
 def _add_empty_cells(canvas: Canvas, box: tuple[float, float, float, float], matrix: _Matrix) -> Axes:
-    axes = canvas.axes(*box)
+    axes = canvas.add_axes(*box)
     axes.set(xlim=(0, max(len(matrix.columns), 1)), ylim=(max(len(matrix.lines), 1), 0), xticks=[], yticks=[])
     return axes
 
@@ -281,7 +283,7 @@ class _Legend:
         self.entries = [(kind, _ABSENCES[kind]) for kind in matrix.absences]
         named = matrix.data.figure.options.get("centre_label")
         if matrix.diverging and matrix.centre:
-            centre = numbers.plain(round(matrix.centre, 3))
+            centre = numbers.format_plain(round(matrix.centre, 3))
             about = f"{named} ({centre})" if named else centre
             self.entries = [("above", f"above {about}"), ("below", f"below {about}"), *self.entries]
         self.height = len(self.entries) * 20 + 10 if self.entries else 0
@@ -290,13 +292,13 @@ class _Legend:
         """Write the legend at the lower edge of the canvas."""
         for index, (kind, text) in enumerate(self.entries):
             top = canvas.height - self.height + 10 + 20 * index
-            axes = canvas.axes(0, top, 24, 14)
+            axes = canvas.add_axes(0, top, 24, 14)
             axes.set(xlim=(0, 1), ylim=(1, 0), xticks=[], yticks=[])
             if kind in ("above", "below"):
                 _draw_cell(axes, (0, 0), 1.0 if kind == "above" else -1.0, ["▴" if kind == "above" else "▾"], (24, 14))
             else:
                 _draw_absence(axes, (0, 0), kind, "", (24, 14))
-            canvas.text(32, top + 7, text, size=SMALL_TEXT, colour="muted")
+            canvas.write_text(32, top + 7, text, size=SMALL_TEXT, colour="muted")
 
 
 def _list_distinct(values: Sequence[Cell]) -> list[Cell]:

@@ -21,7 +21,7 @@ from rft.report.charts.canvas import (
     legend_height,
     set_ticks,
     style_series,
-    wrap,
+    wrap_text,
 )
 from rft.report.charts.chart_data import ChartData
 from rft.report.charts.marks import AXIS_HEIGHT, LEFT_MARGIN, OFF_LOG_AXIS, title_height, write_axis_title
@@ -86,18 +86,20 @@ def _draw_panels(data: ChartData) -> Canvas:
     facets = data.group_rows("facet")
     width = (WIDTH - _PANEL_MARGIN - _PANEL_GAP) / 2 if len(facets) > 1 else 300
     height = width if _has_diagonal(data) else 0.7 * width
-    names = {name: wrap(name, width, SMALL_TEXT) for name in facets}
+    names = {name: wrap_text(name, width, SMALL_TEXT) for name in facets}
     head = max(map(len, names.values())) * LINE_HEIGHT + 6
     block = head + height + AXIS_HEIGHT + 8
     notes, top = _explain_missing_points(data), 22 if data.figure.y_label else 0
     foot = title_height(data.figure.x_label, _PANEL_MARGIN) + 18 * len(notes) + (20 if len(facets) > 1 else 0)
     canvas = Canvas(top + -(-len(facets) // 2) * block + foot)
-    canvas.text(0, 8, data.figure.y_label, size=SMALL_TEXT, colour="muted")
+    canvas.write_text(0, 8, data.figure.y_label, size=SMALL_TEXT, colour="muted")
     frame = _Frame.around(data)
     for index, (name, rows) in enumerate(facets.items()):
         left, above = _PANEL_MARGIN + (index % 2) * (width + _PANEL_GAP), top + index // 2 * block + head
-        canvas.lines(left, above - 4 - len(names[name]) * LINE_HEIGHT / 2, names[name], size=SMALL_TEXT, bold=True)
-        axes = canvas.axes(left, above, width, height)
+        canvas.write_lines(
+            left, above - 4 - len(names[name]) * LINE_HEIGHT / 2, names[name], size=SMALL_TEXT, bold=True
+        )
+        axes = canvas.add_axes(left, above, width, height)
         _draw_behind(axes, [data.with_rows(behind) for facet, behind in facets.items() if facet != name])
         _draw_line(axes, data.with_rows(rows), style_series(0))
         frame.apply_to(axes, data, most=4)
@@ -119,7 +121,7 @@ def _write_panel_notes(canvas: Canvas, data: ChartData, notes: Sequence[str], *,
     written = [*notes, *(["Thin lines: the other panels."] if several else [])]
     below = 0.0
     for text in reversed(written):
-        canvas.text(0, canvas.height - 8 - below, text, size=SMALL_TEXT, colour="muted")
+        canvas.write_text(0, canvas.height - 8 - below, text, size=SMALL_TEXT, colour="muted")
         below += 18
     write_axis_title(canvas, data.figure.x_label, _PANEL_MARGIN, below=below)
 
@@ -191,14 +193,14 @@ def lay_out_plot(data: ChartData) -> tuple[Canvas, Axes, dict[str, Style]]:
     note = 18 * len(notes)
     foot = AXIS_HEIGHT + title_height(data.figure.x_label, LEFT_MARGIN) + note
     canvas = Canvas(legend + head + height + foot)
-    axes = canvas.axes(LEFT_MARGIN, legend + head, height + 20 if square else WIDTH - LEFT_MARGIN - 14, height)
+    axes = canvas.add_axes(LEFT_MARGIN, legend + head, height + 20 if square else WIDTH - LEFT_MARGIN - 14, height)
     if len(looks) > 1:
-        canvas.legend(looks, 0, joined=_is_joined(data))
+        canvas.write_legend(looks, 0, joined=_is_joined(data))
     if data.figure.y_label:
-        canvas.text(0, legend + 8, data.figure.y_label, size=SMALL_TEXT, colour="muted")
+        canvas.write_text(0, legend + 8, data.figure.y_label, size=SMALL_TEXT, colour="muted")
     write_axis_title(canvas, data.figure.x_label, LEFT_MARGIN, below=note)
     for index, text in enumerate(reversed(notes)):
-        canvas.text(0, canvas.height - 8 - 18 * index, text, size=SMALL_TEXT, colour="muted")
+        canvas.write_text(0, canvas.height - 8 - 18 * index, text, size=SMALL_TEXT, colour="muted")
     return canvas, axes, looks
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.text import Annotation
 
-from rft.report.charts.canvas import LINE_HEIGHT, SMALL_TEXT, WIDTH, Canvas, wrap
+from rft.report.charts.canvas import LINE_HEIGHT, SMALL_TEXT, WIDTH, Canvas, wrap_text
 from rft.report.charts.svg import COLOURS
 from rft.visible import visible
 
@@ -15,7 +15,7 @@ AXIS_HEIGHT = 22  # room for tick labels under the drawing
 OFF_LOG_AXIS = "0 or less: no place on a logarithmic axis"
 
 
-def annotate(
+def annotate_point(
     axes: Axes, x: float, y: float, text: str, *, shift: tuple[float, float], align: str, colour: str = "ink"
 ) -> Annotation:
     """Write beside a place of the axes, ``shift`` points to the right and up."""
@@ -35,7 +35,7 @@ def annotate(
 def mark_absence(axes: Axes, reason: str, y: float) -> None:
     """Write why a row has no mark, on a dotted line in its place."""
     axes.axhline(y, color=COLOURS["line"], linewidth=1, linestyle=(0, (2, 3)))
-    text = annotate(axes, x_at_share(axes, 0.02), y, reason, shift=(0, 0), align="left", colour="muted")
+    text = annotate_point(axes, x_at_share(axes, 0.02), y, reason, shift=(0, 0), align="left", colour="muted")
     text.set_bbox({"facecolor": COLOURS["paper"], "edgecolor": "none", "pad": 1.5})  # no grid line through the words
 
 
@@ -49,11 +49,11 @@ def x_at_share(axes: Axes, share: float) -> float:
 
 def title_height(title: str, left: float) -> float:
     """Return the height that ``write_axis_title`` takes."""
-    return LINE_HEIGHT * len(wrap(title, WIDTH - left, SMALL_TEXT)) + 2 if title else 0
+    return LINE_HEIGHT * len(wrap_text(title, WIDTH - left, SMALL_TEXT)) + 2 if title else 0
 
 
 def write_axis_title(canvas: Canvas, title: str, left: float, *, below: float = 0) -> None:
     """Write the title of the horizontal axis, ``below`` pixels above the lower edge."""
     if title:
         middle = canvas.height - below - title_height(title, left) / 2
-        canvas.lines(left, middle, wrap(title, WIDTH - left, SMALL_TEXT), size=SMALL_TEXT, colour="muted")
+        canvas.write_lines(left, middle, wrap_text(title, WIDTH - left, SMALL_TEXT), size=SMALL_TEXT, colour="muted")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rft.records import Row
-from rft.report.charts.canvas import LINE_HEIGHT, WIDTH, Canvas, text_width, wrap
+from rft.report.charts.canvas import LINE_HEIGHT, WIDTH, Canvas, text_width, wrap_text
 from rft.report.charts.chart_data import ChartData
 
 MAX_LABEL_WIDTH = 160  # widest column of row labels
@@ -27,10 +27,10 @@ class RowLayout:
         self._texts: list[tuple[float, list[str], bool]] = []  # middle, lines, bold
         for facet in dict.fromkeys(facets):
             if facet:
-                self._add_lines(wrap(facet.replace("_", " "), WIDTH), 13, bold=True)
+                self._add_lines(wrap_text(facet.replace("_", " "), WIDTH), 13, bold=True)
             for text in dict.fromkeys(text for text, name in zip(labels, facets, strict=True) if name == facet):
                 rows = [row for row, *key in zip(data.rows, facets, labels, strict=True) if key == [facet, text]]
-                self._add_rows(wrap(text, self.left - 10), rows, row_height)
+                self._add_rows(wrap_text(text, self.left - 10), rows, row_height)
 
     @staticmethod
     def _facet_text(data: ChartData, row: Row) -> str:
@@ -54,4 +54,4 @@ class RowLayout:
     def write(self, canvas: Canvas, top: float) -> None:
         """Write labels and headings; the layout begins at ``top``."""
         for middle, lines, bold in self._texts:
-            canvas.lines(0, top + middle, lines, bold=bold)
+            canvas.write_lines(0, top + middle, lines, bold=bold)

@@ -29,7 +29,7 @@ _XLINK_HREF = "{http://www.w3.org/1999/xlink}href"
 
 
 @contextmanager
-def settings() -> Iterator[None]:
+def drawing_settings() -> Iterator[None]:
     """Draw under the same settings whatever the user's are, and leave the user's as they were."""
     with matplotlib.rc_context():
         for name, value in matplotlib.rcParamsDefault.items():

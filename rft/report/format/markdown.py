@@ -13,7 +13,7 @@ _INLINE = re.compile(r"([\\`*_\[\]|~])")
 _LEADING = re.compile(r"^([-+>#=]|\d+(?=[.)](?:\s|$)))")  # what would begin a list, a quotation or a heading
 
 
-def escape(text: str) -> Markup:
+def escape_markdown(text: str) -> Markup:
     """Return the text on one line, without markup, HTML or the end of a table cell in it.
 
     What cannot be seen is shown by its code, and right-to-left names are isolated.

@@ -16,15 +16,15 @@ CONTINUOUS_UNITS = frozenset({"", "fraction", "epsilon", "delta", "probability",
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def count(number: int) -> str:
+def format_count(number: int) -> str:
     """Return an integer with its thousands set apart: ``11 689 512``."""
     return f"{number:,}".replace(",", NARROW_SPACE).replace("-", MINUS)
 
 
-def fixed(number: float, decimals: int) -> str:
+def format_fixed(number: float, decimals: int) -> str:
     """Return a number with so many decimals; one too small for them is written with a power of ten."""
     tiny = number != 0 and abs(number) < 0.5 * 10.0**-decimals
-    return scientific(number) if tiny else _round_decimals(number, decimals)
+    return format_scientific(number) if tiny else _round_decimals(number, decimals)
 
 
 def _round_decimals(number: float, decimals: int) -> str:
@@ -32,7 +32,7 @@ def _round_decimals(number: float, decimals: int) -> str:
     return text.replace(",", NARROW_SPACE).replace("-", MINUS)
 
 
-def scientific(number: float) -> str:
+def format_scientific(number: float) -> str:
     """Return ``1.2 × 10⁻⁵``, or ``10⁻⁵`` for a plain power of ten."""
     mantissa, exponent = f"{number:.1e}".split("e")
     power = "10" + str(int(exponent)).translate(_SUPERSCRIPT)
@@ -58,31 +58,31 @@ def decimals_within(low: float, high: float) -> int:
     return min(max(1 - math.floor(math.log10(width)), least), 4)
 
 
-def quantity(number: float, unit: str = "", interval: tuple[float, float] | None = None) -> str:
+def format_quantity(number: float, unit: str = "", interval: tuple[float, float] | None = None) -> str:
     """Return the value of a finding, rounded by its interval where it has one, by its size otherwise."""
     if float(number).is_integer() and unit not in CONTINUOUS_UNITS and interval is None:
-        return count(int(number))
+        return format_count(int(number))
     if unit in ("p", "p-value") and number < 0.001:
         return "< 0.001"
-    return fixed(number, decimals_within(*interval) if interval else decimals_of(number))
+    return format_fixed(number, decimals_within(*interval) if interval else decimals_of(number))
 
 
-def span(low: float, high: float, decimals: int | None = None) -> str:
+def format_interval(low: float, high: float, decimals: int | None = None) -> str:
     """Return an interval: ``[0.70, 0.92]``."""
     digits = decimals_within(low, high) if decimals is None else decimals
     return f"[{_round_decimals(low, digits)}, {_round_decimals(high, digits)}]"
 
 
-def plain(number: float) -> str:
+def format_plain(number: float) -> str:
     """Return a number as short as it can be written: ticks of an axis, parameters that the user chose."""
     if number != 0 and not 1e-4 <= abs(number) < 1e9:
-        return scientific(number)
+        return format_scientific(number)
     if float(number).is_integer():
-        return count(int(number))
+        return format_count(int(number))
     return f"{number:.6g}".replace("-", MINUS)
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return ``48 s``, ``3 min 20 s`` or ``2 h 5 min``."""
     if seconds < 10:
         return f"{seconds:.1f} s"
@@ -93,7 +93,7 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes_left} min" if hours else f"{minutes} min {rest} s"
 
 
-def date(iso: str) -> str:
+def format_date(iso: str) -> str:
     """Return ``2025-03-01 12:30 UTC`` for an ISO 8601 time; the text as it stands when it is none."""
     try:
         moment = datetime.fromisoformat(iso)

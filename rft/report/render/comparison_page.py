@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from rft.records import Section
-from rft.report.render.html import context_of, environment
+from rft.report.render.html import context_of, template_environment
 from rft.report.views.figures import Pictures
 
 
@@ -30,4 +30,4 @@ def comparison_html(sections: Sequence[Section], *, name: str, byline: Sequence[
     numbers = (f"figure-{number}" for number in count(1))
     contexts = [context_of(section, Pictures(section.assets, None), numbers) for section in sections]
     page = _Page(name, tuple(byline), rft_version)
-    return environment().get_template("comparison.html").render(page=page, contexts=contexts)
+    return template_environment().get_template("comparison.html").render(page=page, contexts=contexts)

@@ -24,7 +24,7 @@ from markupsafe import Markup, escape
 from rft.records import AuditRun, Section
 from rft.report.format import bidi, markdown
 from rft.report.views import chapters, group_table, page
-from rft.report.views.figures import Pictures, figures, other_tables
+from rft.report.views.figures import Pictures, list_other_tables, view_figures
 from rft.visible import visible, with_hidden_as
 
 GENERIC = "sections/generic.html"
@@ -47,19 +47,23 @@ def render(run: AuditRun, assets: Path | None = None) -> str:
     sections = [(page.view_section(each), _render_section(each, pictures, ids)) for each in run.sections]
     # "<" is all that can end a script element or open a comment in it, and JSON has it in strings only
     embedded = Markup(with_hidden_as(text, _json_escape, breaks=True).replace("<", "\\u003c"))
-    return environment().get_template("audit.html").render(page=page.view_run(run), sections=sections, json=embedded)
+    return (
+        template_environment()
+        .get_template("audit.html")
+        .render(page=page.view_run(run), sections=sections, json=embedded)
+    )
 
 
 def summary_html(run: AuditRun) -> str:
     """Return a short summary for notebooks: the verdict and up to six findings, styled inline."""
     per_section = [page.key_findings(run, page.view_section(each), 1) for each in run.sections]
     findings = [finding for found in per_section for finding in found][:_SUMMARY_FINDINGS]
-    template = environment().get_template("summary.html")
+    template = template_environment().get_template("summary.html")
     return template.render(name=run.run.name, verdict=page.view_verdict(run), findings=findings)
 
 
 @cache
-def environment() -> Environment:
+def template_environment() -> Environment:
     """Return the Jinja environment of all reports."""
     made = Environment(
         loader=FunctionLoader(_read_template),
@@ -69,7 +73,12 @@ def environment() -> Environment:
         lstrip_blocks=True,
         finalize=_finalize_value,
     )
-    made.filters |= {"md": markdown.escape, "plain": _without_elements, "lines": _isolate_lines, "value": bidi.as_value}
+    made.filters |= {
+        "md": markdown.escape_markdown,
+        "plain": _without_elements,
+        "lines": _isolate_lines,
+        "value": bidi.as_value,
+    }
     made.globals["list_group_tables"] = group_table.list_group_tables
     return made
 
@@ -99,16 +108,16 @@ def _render_section(each: Section, pictures: Pictures, ids: Iterator[str]) -> Ma
     remark = ""
     if each.template:
         try:
-            return Markup(environment().get_template(each.template).render(context, remark=remark))
+            return Markup(template_environment().get_template(each.template).render(context, remark=remark))
         except (TemplateError, ValueError) as error:
             remark = f"The section's own template was not used ({type(error).__name__})."
-    return Markup(environment().get_template(GENERIC).render(context, remark=remark))
+    return Markup(template_environment().get_template(GENERIC).render(context, remark=remark))
 
 
 def context_of(each: Section, pictures: Pictures, ids: Iterator[str]) -> dict[str, Any]:
     """Return what the template of a section is given, but for a remark."""
-    section, drawn, listed = page.view_section(each), figures(each, pictures, ids), other_tables(each)
-    divided = chapters.divide(each, section, drawn, listed)
+    section, drawn, listed = page.view_section(each), view_figures(each, pictures, ids), list_other_tables(each)
+    divided = chapters.divide_section(each, section, drawn, listed)
     return {"section": section, "record": each, "figures": drawn, "tables": listed, "chapters": divided}
 
 

@@ -12,8 +12,8 @@ from markupsafe import Markup
 
 from rft.records import AuditRun, Section
 from rft.report.format import numbers
-from rft.report.render.html import environment
-from rft.report.render.publishable import UN_NOISED, few, publishable, withheld_below
+from rft.report.render.html import template_environment
+from rft.report.render.publishable import UN_NOISED, is_few, make_publishable, withheld_below
 from rft.report.views import page, tables
 from rft.report.views.tables import TableView
 from rft.visible import with_hidden_as
@@ -23,8 +23,8 @@ _PIPELINES = {"image": "image-classification", "text": "text-classification", "a
 
 def model_card(run: AuditRun) -> str:
     """Return the card: YAML front matter and text. Small cells are withheld (see ``publishable``)."""
-    template = environment().get_template("model_card.md")
-    shown, below = publishable(run), withheld_below(run)
+    template = template_environment().get_template("model_card.md")
+    shown, below = make_publishable(run), withheld_below(run)
     view = page.view_run(shown)
     sections = [page.view_section(each) for each in shown.sections]
     findings = [finding for each in sections for finding in each.findings]
@@ -32,12 +32,12 @@ def model_card(run: AuditRun) -> str:
         front_matter=_front_matter(run),
         page=view,
         sections=sections,
-        skipped=f"fewer than {below}" if few(run.data.skipped, below) else numbers.count(run.data.skipped),
+        skipped=f"fewer than {below}" if is_few(run.data.skipped, below) else numbers.format_count(run.data.skipped),
         un_noised=UN_NOISED,
         withheld_below=below,
         card_tables=[table for section in shown.sections for table in _card_tables(section)],
         caveats=list(dict.fromkeys(finding.caveats for finding in findings if finding.caveats)),
-        created=numbers.date(run.run.created),
+        created=numbers.format_date(run.run.created),
     )
 
 

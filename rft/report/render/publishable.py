@@ -5,7 +5,7 @@ The report and ``audit.json`` keep to ``report.suppress_below``, which is off un
 
 from __future__ import annotations
 
-from rft.disclosure.release import restricted
+from rft.disclosure.release import restrict_for_card
 from rft.disclosure.withheld import PUBLISHED_BELOW
 from rft.records import AuditRun, Finding, RuleOutcome
 
@@ -21,7 +21,7 @@ def withheld_below(run: AuditRun) -> int:
     return PUBLISHED_BELOW if asked is None else int(asked)
 
 
-def publishable(run: AuditRun) -> AuditRun:
+def make_publishable(run: AuditRun) -> AuditRun:
     """Return a run without small cells, and without what the rules say of findings that are withheld.
 
     The outcomes of rules stay: a card must not show another verdict than the report.
@@ -29,7 +29,7 @@ def publishable(run: AuditRun) -> AuditRun:
     below = withheld_below(run)
     if not below:
         return run
-    sections, data = restricted(run.sections, run.data, below)
+    sections, data = restrict_for_card(run.sections, run.data, below)
     stated = {finding.id: finding for section in run.sections for finding in section.findings}
     left = {finding.id: finding for section in sections for finding in section.findings}
     changed = {id for id, finding in stated.items() if finding.small_groups or finding != left.get(id)}
@@ -38,7 +38,7 @@ def publishable(run: AuditRun) -> AuditRun:
     return run.model_copy(update={"sections": sections, "data": data, "verdict": verdict})
 
 
-def few(count: int, below: int) -> bool:
+def is_few(count: int, below: int) -> bool:
     """Tell whether a count of cases is too small to be stated; none at all is not."""
     return 0 < count < below
 

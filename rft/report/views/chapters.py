@@ -27,7 +27,7 @@ class ChapterView:
     tables: tuple[NamedTable, ...]
 
 
-def divide(
+def divide_section(
     each: Section, section: SectionView, figures: Sequence[FigureView], tables: Sequence[NamedTable]
 ) -> list[ChapterView]:
     """Return the chapters of a section, first what no chapter names; of a section without chapters this is all.

@@ -77,7 +77,7 @@ class Pictures:
         return f"data:image/png;base64,{base64.b64encode(png).decode()}" if png else ""
 
 
-def figures(section: Section, pictures: Pictures, ids: Iterator[str]) -> list[FigureView]:
+def view_figures(section: Section, pictures: Pictures, ids: Iterator[str]) -> list[FigureView]:
     """Return the figures of a section; of several figures of the same rows only the first has them beside it."""
     shown: dict[tuple[str, str], str] = {}
     views = []
@@ -93,7 +93,7 @@ def figures(section: Section, pictures: Pictures, ids: Iterator[str]) -> list[Fi
     return views
 
 
-def other_tables(section: Section) -> list[tuple[str, TableView]]:
+def list_other_tables(section: Section) -> list[tuple[str, TableView]]:
     """Return the tables of which no figure shows every row, by name."""
     whole = {figure.table for figure in section.figures if not figure.where}
     names = [name for name in section.tables if name not in whole and section.tables[name]]
@@ -146,7 +146,7 @@ def _view_tokens(section: Section, figure: Figure, id: str) -> FigureView:
     rows = tables.matching_rows(section.tables[figure.table], figure.where)
     caption = section.captions.get(figure.table, "")
     try:
-        texts = tokens.view(figure, rows)
+        texts = tokens.view_texts(figure, rows)
     except ValueError as error:
         table = tables.view_table(rows, columns, caption=caption)
         return FigureView(id, figure.title, problem=str(error), table=table)
@@ -156,7 +156,7 @@ def _view_tokens(section: Section, figure: Figure, id: str) -> FigureView:
         figure.title,
         texts=texts,
         omitted_texts=tokens.omitted_texts(figure, rows),
-        table=tables.view_table(tokens.readable(figure, rows), shown, caption=caption),
+        table=tables.view_table(tokens.list_readable_rows(figure, rows), shown, caption=caption),
     )
 
 

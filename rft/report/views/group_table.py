@@ -124,7 +124,7 @@ class _TurnedTable:
         counts = [count for row in cells.values() if name and isinstance(count := row[name], int)]
         return GroupRow(
             group="all" if group is None else str(group),
-            n=numbers.count(max(counts)) if counts else tables.EMPTY,
+            n=numbers.format_count(max(counts)) if counts else tables.EMPTY,
             cells=tuple(self._turn_cell(cells.get(metric)) for metric in metrics),
         )
 
@@ -134,8 +134,10 @@ class _TurnedTable:
             return GroupCell("", "", tables.explain_absence(row, self.columns) if row else tables.EMPTY)
         low, high = (self._number_of(row, role) for role in ("low", "high"))
         if low is None or high is None:
-            return GroupCell(numbers.quantity(value, "fraction"), "", "")
-        return GroupCell(numbers.quantity(value, "fraction", (low, high)), numbers.span(low, high), "")
+            return GroupCell(numbers.format_quantity(value, "fraction"), "", "")
+        return GroupCell(
+            numbers.format_quantity(value, "fraction", (low, high)), numbers.format_interval(low, high), ""
+        )
 
     def _number_of(self, row: Row, role: Role) -> float | None:
         name = find_column(self.columns, role)

@@ -10,16 +10,16 @@ from rft.report.format import numbers
 Fact = tuple[str, str]  # label, text
 
 
-def byline(run: AuditRun) -> tuple[str, ...]:
+def write_byline(run: AuditRun) -> tuple[str, ...]:
     """Return what stands under the name of a report: what was audited, on how much, when."""
     backbone = run.model.backbone
     splits = [(name, run.data.splits[name]) for name in split_names(run)]
-    counts = ", ".join(f"{numbers.count(facts.n)} {name}" for name, facts in splits)
+    counts = ", ".join(f"{numbers.format_count(facts.n)} {name}" for name, facts in splits)
     return (
         backbone.name if backbone else _external_model_label(run) or _predictions_label(run),
         f"{len(run.model.classes)} classes",
         f"{counts} {_plural_of_items(run.model.modality)}",
-        numbers.date(run.run.created),
+        numbers.format_date(run.run.created),
     )
 
 
@@ -29,14 +29,14 @@ def _external_model_label(run: AuditRun) -> str | None:
     return next((f"{key} {model[key]}" for key in ("checkpoint", "factory") if key in model), None)
 
 
-def alone(run: AuditRun) -> bool:
+def is_predictions_alone(run: AuditRun) -> bool:
     """Tell whether a table of predictions was all there was."""
     return run.model.modality == "predictions"
 
 
 def describe_model(run: AuditRun) -> str:
     """Return what this is an audit of."""
-    if alone(run):
+    if is_predictions_alone(run):
         return "table of predictions; the model was not given"
     return "fine-tuned model" if run.model.training.mode != "external" else "model trained elsewhere"
 
@@ -48,7 +48,7 @@ def _predictions_label(run: AuditRun) -> str:
 
 
 def _name_task(run: AuditRun) -> str:
-    return "classification" if alone(run) else f"{run.model.modality} classification"
+    return "classification" if is_predictions_alone(run) else f"{run.model.modality} classification"
 
 
 def _plural_of_items(modality: str) -> str:
@@ -63,7 +63,7 @@ def list_model_facts(run: AuditRun, backbone: Backbone | None) -> tuple[Fact, ..
         facts.append(("Favourable outcome", model.positive))
     if given := _external_model_label(run):
         facts.append(("Trained elsewhere", given))
-    if alone(run):
+    if is_predictions_alone(run):
         facts += [("Audited", _predictions_label(run)), ("Model", "was not given: only its predictions were audited")]
     if model.revision is not None:
         facts.append(("Revision", model.revision))
@@ -76,8 +76,8 @@ def list_model_facts(run: AuditRun, backbone: Backbone | None) -> tuple[Fact, ..
             *([("Revision", backbone.revision)] if backbone.revision is not None else []),
             ("Frozen", _describe_freezing(backbone.freeze)),
             ("Trained", "the head" if backbone.freeze == "all" else _TUNED[backbone.tune]),
-            ("Frozen parameters", numbers.count(backbone.frozen_parameters)),
-            ("Trained parameters", numbers.count(backbone.trainable_parameters)),
+            ("Frozen parameters", numbers.format_count(backbone.frozen_parameters)),
+            ("Trained parameters", numbers.format_count(backbone.trainable_parameters)),
             ("Precision", _describe_precision(backbone)),
             ("Preprocessing", _describe_preprocessing(backbone.preprocessing)),
         ]
@@ -87,7 +87,7 @@ def list_model_facts(run: AuditRun, backbone: Backbone | None) -> tuple[Fact, ..
 def _describe_precision(backbone: Backbone) -> str:
     """Return what was computed in which precision."""
     if backbone.precision == "int8":
-        layers = numbers.count(backbone.rounded_layers or 0)
+        layers = numbers.format_count(backbone.rounded_layers or 0)
         return f"float32; the weights of {layers} linear layers of the frozen part are rounded to 8 bits"
     if backbone.precision == "float32":
         return "float32"
@@ -146,7 +146,7 @@ def list_training_facts(training: Training) -> tuple[Fact, ...]:
         ("Class weights", ", ".join(f"{name} {weight:g}" for name, weight in (training.class_weights or {}).items())),
     )
     known = [(label, value) for label, value in named if value not in (None, "")]
-    texts = [(label, value if isinstance(value, str) else numbers.plain(value)) for label, value in known]
+    texts = [(label, value if isinstance(value, str) else numbers.format_plain(value)) for label, value in known]
     void = f", void: {training.void}" if training.void else ""
     return (("Mode", mode[training.mode] + void), *texts)
 

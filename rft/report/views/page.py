@@ -13,8 +13,7 @@ from typing import Any
 
 from rft.records import AuditRun, Backbone, Finding, RuleOutcome, Section, Table, describe_columns, list_columns
 from rft.report.format import numbers, toml
-from rft.report.views import model_facts as what
-from rft.report.views import tables
+from rft.report.views import model_facts, tables
 from rft.report.views.model_facts import Fact
 from rft.report.views.tables import TableView
 
@@ -136,19 +135,19 @@ def view_run(run: AuditRun) -> PageView:
     backbone = run.model.backbone
     return PageView(
         name=run.run.name,
-        byline=what.byline(run),
+        byline=model_facts.write_byline(run),
         rft_version=run.rft_version,
-        audited=what.describe_model(run),
+        audited=model_facts.describe_model(run),
         trained=run.model.training.mode != "external",
         verdict=view_verdict(run),
         summary=tuple(_summary_line(run, section) for section in sections),
         not_measured=_group_by_reason(sections),
-        model=what.list_model_facts(run, backbone),
+        model=model_facts.list_model_facts(run, backbone),
         frozen=_view_frozen(backbone),
-        training=what.list_training_facts(run.model.training),
+        training=model_facts.list_training_facts(run.model.training),
         data=_view_data(run),
         skipped=run.data.skipped,
-        unreadable="a value is missing" if what.alone(run) else "their item could not be read",
+        unreadable="a value is missing" if model_facts.is_predictions_alone(run) else "their item could not be read",
         environment=_list_environment(run),
         config=_write_config(run.run.config),
         hashes=_list_hashes(run),
@@ -175,11 +174,11 @@ def view_finding(finding: Finding) -> FindingView:
         title=finding.title,
         state=finding.status,
         word=STATUS_WORDS.get(finding.status, GRADE_WORDS[finding.grade]),
-        value="" if finding.value is None else numbers.quantity(finding.value, finding.unit, ends),
+        value="" if finding.value is None else numbers.format_quantity(finding.value, finding.unit, ends),
         unit="" if finding.unit in ("fraction", "probability") else finding.unit.replace("_", " "),
-        interval=numbers.span(*ends) if ends else "",
+        interval=numbers.format_interval(*ends) if ends else "",
         method=finding.interval.method if finding.interval else "",
-        n="" if finding.n is None else numbers.count(finding.n),
+        n="" if finding.n is None else numbers.format_count(finding.n),
         description=finding.description,
         caveats=finding.caveats,
         references=finding.references,
@@ -272,7 +271,7 @@ def _group_by_reason(sections: Iterable[SectionView]) -> tuple[tuple[str, tuple[
 
 def _view_data(run: AuditRun) -> TableView:
     """Return how many examples each split has: in all, of each label, and of each group."""
-    splits = {name: run.data.splits[name] for name in what.split_names(run)}
+    splits = {name: run.data.splits[name] for name in model_facts.split_names(run)}
     groups = {(name, group) for facts in splits.values() for name, counts in facts.groups.items() for group in counts}
     rows: Table = [{"what": "examples", "value": "all", **{name: facts.n for name, facts in splits.items()}}]
     if any(facts.n_units is not None for facts in splits.values()):
@@ -308,7 +307,7 @@ def _list_environment(run: AuditRun) -> tuple[Fact, ...]:
         ("Threads", str(environment.threads)),
         *sorted(environment.packages.items()),
         ("Seed", str(run.run.seed)),
-        ("Time taken", numbers.duration(run.run.seconds)),
+        ("Time taken", numbers.format_duration(run.run.seconds)),
         ("Run", run.run.id),
     )
 

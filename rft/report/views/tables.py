@@ -228,7 +228,9 @@ def _view_column(column: Column, cells: Sequence[Cell]) -> ColumnView:
 def _write_intervals(lows: Sequence[Cell], highs: Sequence[Cell]) -> list[str]:
     decimals = _count_decimals([*lows, *highs])
     pairs = [(to_number(low), to_number(high)) for low, high in zip(lows, highs, strict=True)]
-    return [EMPTY if low is None or high is None else numbers.span(low, high, decimals) for low, high in pairs]
+    return [
+        EMPTY if low is None or high is None else numbers.format_interval(low, high, decimals) for low, high in pairs
+    ]
 
 
 def _write_cell(cell: Cell, column: Column | None, decimals: int) -> str:
@@ -238,9 +240,9 @@ def _write_cell(cell: Cell, column: Column | None, decimals: int) -> str:
     if isinstance(cell, bool):
         return "yes" if cell else "no"
     if isinstance(cell, int):
-        return numbers.count(cell)
+        return numbers.format_count(cell)
     if isinstance(cell, float):
-        return numbers.fixed(cell, decimals)
+        return numbers.format_fixed(cell, decimals)
     if role == "status":
         return _STATUS_WORDS.get(cell, words_of_name(cell))
     if column is None or role not in ("name", "metric"):

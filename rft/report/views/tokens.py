@@ -46,7 +46,7 @@ class Text:
     omitted: int
 
 
-def view(figure: Figure, rows: Table) -> tuple[Text, ...]:
+def view_texts(figure: Figure, rows: Table) -> tuple[Text, ...]:
     """Return the first ``MOST_TEXTS`` texts of a figure; ``rows`` are those it shows.
 
     Raises:
@@ -66,23 +66,26 @@ def omitted_texts(figure: Figure, rows: Table) -> int:
     return max(len(_by_text(figure, rows)) - MOST_TEXTS, 0)
 
 
-def readable(figure: Figure, rows: Table) -> Table:
+def list_readable_rows(figure: Figure, rows: Table) -> Table:
     """Return the rows for the table beside the figure: tokens as the figure shows them, without the caption."""
     token, caption = figure.encode["token"], figure.encode.get("caption")
     return [
-        {name: shown(cell) if name == token else cell for name, cell in row.items() if name != caption} for row in rows
+        {name: show_token(cell) if name == token else cell for name, cell in row.items() if name != caption}
+        for row in rows
     ]
 
 
-def shown(cell: Cell) -> str:
+def show_token(cell: Cell) -> str:
     """Return a token so that all of it can be seen, in ``MOST_CHARACTERS`` characters and the number of the others."""
     text = "" if cell is None else str(cell)
     begin, core, end = _without_joiners(text[:MOST_CHARACTERS])
-    shown = begin + with_hidden_as(core, _visible_character) + end
+    show_token = begin + with_hidden_as(core, _visible_character) + end
     left = len(text) - MOST_CHARACTERS
     if left > 0:
-        return f"{shown}… ({numbers.count(left)} more characters)"
-    return shown if shown.strip() else shown + ("␣" if shown else "·")  # a mark needs something to stand on
+        return f"{show_token}… ({numbers.format_count(left)} more characters)"
+    return (
+        show_token if show_token.strip() else show_token + ("␣" if show_token else "·")
+    )  # a mark needs something to stand on
 
 
 def _without_joiners(text: str) -> tuple[str, str, str]:
@@ -116,7 +119,7 @@ def _view_text(figure: Figure, rows: Table) -> Text:
 def _view_token(figure: Figure, row: Row, peak: float) -> Token:
     """Return a token; ``peak`` is the largest value of its text, which has the full strength."""
     special = figure.encode.get("special")
-    text = shown(row[figure.encode["token"]])
+    text = show_token(row[figure.encode["token"]])
     if special and row[special] is True:
         return Token(" ", f"{text} ", "special")
     value = tables.to_number(row[figure.encode["value"]])

@@ -204,7 +204,7 @@ def test_undefined_is_undefined_in_the_table_the_gap_and_the_verdict(
     frame: pd.DataFrame, classes: tuple[str, ...], metric: str, status: str
 ) -> None:
     from rft.config.schema import Rule
-    from rft.verdict.policy import judge
+    from rft.verdict.policy import judge_rules
 
     given = audited_model(frame, classes=classes, positive=classes[-1])
     section = Fairness().audit(given, FairnessOptions(metrics=[metric]))
@@ -218,7 +218,7 @@ def test_undefined_is_undefined_in_the_table_the_gap_and_the_verdict(
     gap = section.finding(f"fairness.{metric}_gap.place")
     assert (gap.status, gap.value) == ("not_measured", None)
     assert f"y is {status} (n = {rows[0]['n']}" in gap.reason
-    verdict = judge([Rule(finding=gap.id, max=0.1)], [section])
+    verdict = judge_rules([Rule(finding=gap.id, max=0.1)], [section])
     assert verdict.status == "uncertain"
     assert status in verdict.rules[0].explanation
 

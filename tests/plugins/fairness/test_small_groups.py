@@ -18,7 +18,7 @@ from rft.plugins.fairness.measure.small_groups import (
 )
 from rft.records import AuditRun, Interval, Verdict
 from rft.report.views import page
-from rft.verdict.policy import judge
+from rft.verdict.policy import judge_rules
 from tests.support.fairness_cases import audit, predictions
 
 
@@ -34,7 +34,7 @@ def rows_of(**groups: tuple[int, int]) -> pd.DataFrame:
 
 
 def verdict_of(frame: pd.DataFrame, *rules: Rule, **options: object) -> Verdict:
-    return judge(rules, [audit(frame, metrics=["accuracy", "tpr", "selection_rate"], **options)])
+    return judge_rules(rules, [audit(frame, metrics=["accuracy", "tpr", "selection_rate"], **options)])
 
 
 GAP, WORST = Rule(finding="fairness.accuracy_gap.g", max=0.1), Rule(finding="fairness.worst_accuracy.g", min=0.8)
@@ -103,7 +103,7 @@ def test_a_metric_that_is_no_share_may_differ_as_much_as_it_can() -> None:
     scored.loc[::7, ["score_no", "score_yes"]] = 0.5
     section = audit(scored, metrics=["mean_score", "log_loss", "balanced_accuracy"])
     for metric in ("mean_score", "log_loss", "balanced_accuracy"):
-        verdict = judge([Rule(finding=f"fairness.{metric}_gap.g", max=0.9)], [section])
+        verdict = judge_rules([Rule(finding=f"fairness.{metric}_gap.g", max=0.9)], [section])
         assert verdict.status == "uncertain", metric
         assert "C, too small to be compared" in verdict.rules[0].explanation
 

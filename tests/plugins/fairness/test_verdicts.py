@@ -8,7 +8,7 @@ import pytest
 
 from rft.config.schema import Rule
 from rft.records import Outcome
-from rft.verdict.policy import judge
+from rft.verdict.policy import judge_rules
 from tests.support.fairness_cases import audit, predictions
 
 
@@ -20,7 +20,7 @@ def rows_of(**groups: tuple[int, int]) -> pd.DataFrame:
 
 
 def outcome(frame: pd.DataFrame, *rules: Rule, **options: object) -> list[Outcome]:
-    verdict = judge(rules, [audit(frame, metrics=["accuracy", "selection_rate"], **options)])
+    verdict = judge_rules(rules, [audit(frame, metrics=["accuracy", "selection_rate"], **options)])
     return [rule.outcome for rule in verdict.rules]
 
 
@@ -99,7 +99,7 @@ def test_one_question_about_the_ratio_has_one_answer(groups: dict[str, tuple[int
         assert "people are in several groups" in check.reason
     for number in (1, 2, 3):
         rules = [Rule(finding=name, min=0.8) for name in RATIOS[:number]]
-        assert len({rule.outcome for rule in judge(rules, [section]).rules}) == 1
+        assert len({rule.outcome for rule in judge_rules(rules, [section]).rules}) == 1
 
 
 def test_a_ratio_that_may_be_too_small_the_other_way_round_is_uncertain() -> None:
@@ -125,4 +125,4 @@ def test_groups_without_an_error_do_not_pass_by_being_more_than_two(sizes: tuple
     assert finding.value == 0
     assert finding.interval.high > 0.11
     rule = Rule(finding=finding.id, max=0.1)
-    assert judge([rule], [section]).status == "uncertain"
+    assert judge_rules([rule], [section]).status == "uncertain"

@@ -16,7 +16,7 @@ from rft.plugins.privacy.accounting.accountants import Mechanism
 from rft.plugins.privacy.accounting.findings import spending_chapter
 from rft.records import Backbone, ModelFacts, Section, Training
 from rft.training import Fit
-from rft.verdict.policy import judge
+from rft.verdict.policy import judge_rules
 
 FACTS: dict[str, Any] = {
     "mode": "private",
@@ -258,7 +258,7 @@ def test_a_void_promise_gives_no_number_that_a_rule_could_pass_on(
         assert (found.status, found.value) == ("not_measured", None)
         assert reason in str(found.reason)
     rules = [Rule(finding=id, **bound) for id in PROMISES for bound in ({"max": 1e9}, {"min": -1e9})]
-    judged = [each for each in judge(rules, [made]).rules if each.rule != "integrity holds"]
+    judged = [each for each in judge_rules(rules, [made]).rules if each.rule != "integrity holds"]
     assert {each.outcome for each in judged} == {"uncertain"}
     assert len(judged) == len(rules)
     assert set(protection(made).values()) == {"void", "un-noised"}

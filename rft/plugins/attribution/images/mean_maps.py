@@ -46,10 +46,10 @@ def _find_hidden(groups: Sequence[_Group], withheld: Withheld) -> set[tuple[str,
         (method, attribute, name)
         for (method, attribute), group_counts in counts.items()
         if attribute is not None
-        for name in withheld.among(group_counts)
+        for name in withheld.find_small_groups(group_counts)
     }
     without = {(method, attribute, _MISSING) for method, attribute, _ in hidden}
-    touched = {(method, name, _MISSING) for method, name in counts if name and withheld.touches(name)}
+    touched = {(method, name, _MISSING) for method, name in counts if name and withheld.hides_groups_of(name)}
     return hidden | without | touched
 
 

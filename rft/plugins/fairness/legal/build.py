@@ -104,4 +104,8 @@ def _select_categories(
             raise Unavailable(f"the data has no group attribute {name!r}, only {', '.join(known) or 'none'}")
     sex, race = known[options.sex], known[options.race]
     both = Grouping.from_crossing([sex, race])
-    return sex, race, both.withhold_groups(withheld.of(both.attribute), hides=withheld.touches(both.attribute))
+    return (
+        sex,
+        race,
+        both.withhold_groups(withheld.groups_of(both.attribute), hides=withheld.hides_groups_of(both.attribute)),
+    )

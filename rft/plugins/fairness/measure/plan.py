@@ -89,7 +89,7 @@ class ComparisonPlan:
             rows = self.rows.select_rows(mask)
             for grouping in self.attributes:
                 if grouping.attribute != self.control.attribute:  # within its own values it has one group
-                    hidden = self.withheld.within(grouping.attribute, self.control.attribute, level)
+                    hidden = self.withheld.groups_within(grouping.attribute, self.control.attribute, level)
                     visible_grouping = grouping.select_rows(mask).withhold_groups(hidden, hides=bool(hidden))
                     yield GroupedPredictions(rows, visible_grouping, f"{self.control.attribute} {level}")
 
@@ -148,7 +148,9 @@ class ComparisonPlan:
 
 
 def _withhold_groups(grouping: Grouping, withheld: Withheld) -> Grouping:
-    return grouping.withhold_groups(withheld.of(grouping.attribute), hides=withheld.touches(grouping.attribute))
+    return grouping.withhold_groups(
+        withheld.groups_of(grouping.attribute), hides=withheld.hides_groups_of(grouping.attribute)
+    )
 
 
 def _read_groupings(frame: pd.DataFrame) -> dict[str, Grouping]:

@@ -99,7 +99,7 @@ def measure_decisions(
     left_out: dict[str, str] = {}
     cells: dict[str, Rate] = {}
     few_cells = 0
-    hidden = withheld.among(
+    hidden = withheld.find_small_groups(
         *_count_by_group(part, counted),
         *(in_group for k in range(len(classes)) for in_group in _count_by_group(part, part.labels == k)),
     )

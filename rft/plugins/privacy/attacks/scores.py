@@ -165,7 +165,7 @@ def attack_table(target: AttackTarget, withheld: Withheld = NOTHING) -> Table:
         {**dict.fromkeys(result[0]), "attack": name, "attribute": attribute, "group": group}
         for name in target.attacks
         for attribute in target.attributes
-        for group in withheld.of(attribute)
+        for group in withheld.groups_of(attribute)
     ]
     hidden = [{**row, "status": withheld.reason} for row in blank]
     return [*({**row, "status": "ok"} for row in result), *hidden]

@@ -242,7 +242,7 @@ def _left_out(judged: JudgedHeads, attribute: str) -> str:
         for name, mask in judged.attribute_masks(attribute)
         if mask.sum() < MIN_EXAMPLES_FOR_RATE
     ]
-    hides = judged.withheld.touches(attribute)  # then examples without a value are not counted
+    hides = judged.withheld.hides_groups_of(attribute)  # then examples without a value are not counted
     missing = 0 if hides else sum(value is None for value in judged.groups[attribute])
     small = f" Left out, with fewer than {MIN_EXAMPLES_FOR_RATE} test examples: {', '.join(few)}." if few else ""
     return small + (f" {missing} test examples without a value of {attribute} are left out." if missing else "")

@@ -121,7 +121,9 @@ def probe_attribute(
     present = np.array([value is not None for value in values], dtype=bool)
     sizes = {str(name): len(set(owners[values == name])) for name in sorted(set(values[present]))}
     named = np.array([MISSING if value is None else str(value) for value in values])
-    hidden = withheld.among(*({str(name): n for name, n in counts} for counts in _group_counts(named, owners)))
+    hidden = withheld.find_small_groups(
+        *({str(name): n for name, n in counts} for counts in _group_counts(named, owners))
+    )
     groups = [name for name, size in sizes.items() if size >= MIN_UNITS_PER_GROUP and name not in hidden]
     if len(groups) < 2:
         counted = "examples" if units is None else "units"
