@@ -55,7 +55,7 @@ def test_the_probe_of_a_backbone_counts_no_small_group() -> None:
     values = groups_of(60, 50, 40, 7)
     labels = np.arange(len(values)) % 2
     out_of_fold = OutOfFold(labels, labels, np.arange(len(values)))
-    gap = Gap.of("g", out_of_fold, values, Withheld(BELOW, {"g": ("z",)}))
+    gap = Gap.from_probe("g", out_of_fold, values, Withheld(BELOW, {"g": ("z",)}))
     assert [name for name, _ in gap.scored] == ["a", "b"]
     rows = {row["group"]: row for row in tables.by_group_table([gap], "suppressed: fewer than 10")}
     assert {name: rows[name]["n"] for name in rows} == {"a": 60, "b": 50, "c": None, "d": None, "z": None}

@@ -107,7 +107,7 @@ class Names(HTMLParser):
         super().__init__()
         self.open: list[str] = []
         self.isolated, self.loose = 0, []
-        self.feed_line(text)
+        self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         directed = any(name == "dir" for name, _ in attrs)

@@ -31,7 +31,7 @@ class Page(HTMLParser):
         self.elements: list[tuple[str, dict[str, str]]] = []
         self.texts: dict[str, list[str]] = {}
         self._open: list[str] = []
-        self.feed_line(text)
+        self.feed(text)
         self.close()
         assert not self._open, f"not closed: {self._open}"
 
