@@ -10,14 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from rft.predictions.estimates import estimate_auc, estimate_mean, estimate_rate
-from rft.predictions.row_values import SMALLEST_PROBABILITY
 from rft.predictions.table import PredictionArrays
 from rft.records import Adjusted, Interval
 from rft.stats import multiplicity
 from rft.stats.design_effect import MIN_CASES_PER_CLASS
 from rft.stats.rates import Rate
 from rft.stats.scores.calibration import equal_mass_bins, expected_calibration_error
-from rft.stats.scores.classification import METRICS, Ratios
+from rft.stats.scores.classification import METRICS, SMALLEST_PROBABILITY, Ratios
 
 MIN_ROWS_PER_BIN = 10  # the calibration error uses fewer bins when its bins would hold fewer rows on average
 SIMULATIONS = 1000

@@ -1,30 +1,51 @@
-"""What is compared between groups: each metric's words, what it is a share of, and its value from counts.
+"""What is compared between groups: one record for each metric, and its value from counts.
 
 The definitions are those of Fairlearn and scikit-learn. Where they put a number for something undefined, here it is NaN
-inside arrays, and None with a reason as soon as it leaves them.
+inside arrays, and None with a reason as soon as it leaves them. A new metric is one entry of ``_ALL``: everything else,
+from the options to the report, and the test against its peer, reads the record.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-MetricName = Literal[
-    "accuracy",
-    "selection_rate",
-    "tpr",
-    "fpr",
-    "fnr",
-    "precision",
-    "balanced_accuracy",
-    "roc_auc",
-    "mean_score",
-    "rms_calibration_error",
-    "log_loss",
-]
+SMALLEST_PROBABILITY = float(np.finfo(np.float64).eps)  # as in scikit-learn's log_loss
+
+# Of (K, 1) labels, (1, K) predictions and the index of a class: which cells of a confusion matrix count, (K, K).
+CellRule = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+# Of (N, K) scores, (N,) labels and the index of a class: the (N,) numbers whose mean a metric is.
+RowValueRule = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """An independent implementation that a test holds a metric against, called with the truth and what was predicted.
+
+    Attributes:
+        function: dotted name of a function of a library; or the paper whose definition the tests write out as a loop.
+        arguments: by keyword.
+    """
+
+    function: str
+    arguments: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of rows, by what their cells of a confusion matrix count in.
+
+    Attributes:
+        numerator, denominator: which cells count; those of the numerator count in the denominator too.
+        denominator_label: what the rows of the denominator are called: examples, positives, negatives, selections.
+    """
+
+    numerator: CellRule
+    denominator: CellRule
+    denominator_label: str = "examples"
 
 
 @dataclass(frozen=True)
@@ -32,21 +53,32 @@ class Metric:
     """One metric.
 
     Attributes:
-        name, words, explained: its key, what it is called, and what it is of a group's examples; ``{c}`` is the class.
-        kind: ``ratio`` (from a confusion matrix: hits of cases, or a mean of such shares over classes), ``mean`` (of a
-            number that each row has), ``area`` or ``calibration``.
+        name: its key in options, tables and ids of findings.
+        label: what it is called.
+        definition: what it is of a group's examples; ``{c}`` is the class.
+        peer: what a test compares it with.
+        kind: ``ratio`` (of counts), ``mean`` (of a number that each row has), ``auc`` or ``calibration``.
+        direction: whether higher is better, or lower; None where neither is by itself.
         of_class: whether it is about one class against the rest; otherwise about all classes at once.
-        worst: which end of it is the worse for a group; None where neither is by itself.
-        cases: what the cases of a share are called: examples, positives, negatives, selections.
+        has_macro: of a class: whether its mean over classes is in use.
+        share: of kind ``ratio``: what it is a share of.
+        average_of: of kind ``ratio``, about all classes: the metric whose mean over classes it is.
+        row_value: of kind ``mean``: the number that each row has.
+        bound: the largest difference between two groups that there can be; None without a bound.
     """
 
     name: str
-    words: str
-    explained: str
-    kind: Literal["ratio", "mean", "area", "calibration"] = "ratio"
+    label: str
+    definition: str
+    peer: Peer
+    kind: Literal["ratio", "mean", "auc", "calibration"] = "ratio"
+    direction: Literal["higher", "lower"] | None = None
     of_class: bool = True
-    worst: Literal["lowest", "highest"] | None = None
-    cases: str = "examples"
+    has_macro: bool = False
+    share: Share | None = None
+    average_of: str | None = None
+    row_value: RowValueRule | None = None
+    bound: float | None = 1.0
 
     @property
     def needs_scores(self) -> bool:
@@ -54,74 +86,172 @@ class Metric:
         return self.kind != "ratio"
 
     @property
-    def bound(self) -> float | None:
-        """Return the largest difference that there can be, or None."""
-        return None if self.name == "log_loss" else 1.0
+    def worst(self) -> Literal["lowest", "highest"] | None:
+        """Which end of it is the worse for a group; None where neither is by itself."""
+        return None if self.direction is None else "lowest" if self.direction == "higher" else "highest"
+
+    @property
+    def denominator_label(self) -> str:
+        """What the cases that it is a share of are called."""
+        return self.share.denominator_label if self.share else "examples"
+
+    @property
+    def is_of_all_rows(self) -> bool:
+        """Whether every row of a group counts, so that it says nothing of the rows of a single class."""
+        return self.kind == "mean" or (self.share is not None and bool(self._denominator_of_two_classes.all()))
+
+    @property
+    def depends_on_selection(self) -> bool:
+        """Whether predictions decide which rows count, as those that are given a class do for its precision."""
+        cells = self._denominator_of_two_classes
+        return self.share is not None and not np.array_equal(cells[:, :1], cells[:, 1:])
+
+    @property
+    def _denominator_of_two_classes(self) -> np.ndarray:
+        return np.ones((2, 2), dtype=bool) if self.share is None else mark_cells(self.share.denominator, 2, 0)
+
+
+def mark_cells(rule: CellRule, n_classes: int, positive: int) -> np.ndarray:
+    """Return (K, K) booleans, label by prediction: which cells count by a rule, for one class."""
+    indices = np.arange(n_classes)
+    return np.array(np.broadcast_to(rule(indices[:, None], indices[None], positive), (n_classes, n_classes)), bool)
+
+
+def _every(label: np.ndarray, given: np.ndarray, positive: int) -> np.ndarray:
+    return np.ones((label.size, given.size), dtype=bool)
+
+
+def _has(label: np.ndarray, given: np.ndarray, positive: int) -> np.ndarray:
+    return np.equal(label, positive)
+
+
+def _lacks(label: np.ndarray, given: np.ndarray, positive: int) -> np.ndarray:
+    return np.not_equal(label, positive)
+
+
+def _is_given(label: np.ndarray, given: np.ndarray, positive: int) -> np.ndarray:
+    return np.equal(given, positive)
+
+
+def _scores_of_class(scores: np.ndarray, labels: np.ndarray, positive: int) -> np.ndarray:
+    return np.asarray(scores[:, positive])
+
+
+def _log_losses(scores: np.ndarray, labels: np.ndarray, positive: int) -> np.ndarray:
+    clipped = np.clip(scores, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
+    return np.asarray(-np.log(np.take_along_axis(clipped, labels[:, None].astype(np.int64), axis=1)[:, 0]))
 
 
 _ALL = (
-    Metric("accuracy", "accuracy", "the share that gets the right class", of_class=False, worst="lowest"),
-    Metric("selection_rate", "selection rate", "the share that is given {c}"),
+    Metric(
+        "accuracy",
+        "accuracy",
+        "the share that gets the right class",
+        Peer("sklearn.metrics.accuracy_score"),
+        direction="higher",
+        of_class=False,
+        share=Share(lambda label, given, _: np.equal(label, given), _every),
+    ),
+    Metric(
+        "selection_rate",
+        "selection rate",
+        "the share that is given {c}",
+        Peer("fairlearn.metrics.selection_rate"),
+        share=Share(_is_given, _every),
+    ),
     Metric(
         "tpr",
         "true positive rate",
         "the share that is given {c} among those that have it",
-        worst="lowest",
-        cases="positives",
+        Peer("fairlearn.metrics.true_positive_rate"),
+        direction="higher",
+        has_macro=True,
+        share=Share(lambda label, given, c: (label == c) & (given == c), _has, "positives"),
     ),
     Metric(
         "fpr",
         "false positive rate",
         "the share that is given {c} among those that do not have it",
-        worst="highest",
-        cases="negatives",
+        Peer("fairlearn.metrics.false_positive_rate"),
+        direction="lower",
+        has_macro=True,
+        share=Share(lambda label, given, c: (label != c) & (given == c), _lacks, "negatives"),
     ),
     Metric(
         "fnr",
         "false negative rate",
         "the share that is denied {c} among those that have it",
-        worst="highest",
-        cases="positives",
+        Peer("fairlearn.metrics.false_negative_rate"),
+        direction="lower",
+        has_macro=True,
+        share=Share(lambda label, given, c: (label == c) & (given != c), _has, "positives"),
     ),
     Metric(
         "precision",
         "precision",
         "the share that has {c} among those that are given it",
-        worst="lowest",
-        cases="selections",
+        Peer("sklearn.metrics.precision_score"),
+        direction="higher",
+        has_macro=True,
+        share=Share(lambda label, given, c: (label == c) & (given == c), _is_given, "selections"),
     ),
     Metric(
         "balanced_accuracy",
         "balanced accuracy",
         "the mean over classes of the share that gets the right one",
+        Peer("sklearn.metrics.balanced_accuracy_score"),
+        direction="higher",
         of_class=False,
-        worst="lowest",
+        average_of="tpr",
     ),
     Metric(
         "roc_auc",
         "area under the ROC curve",
         "how often one that has {c} is scored above one that does not",
-        "area",
-        worst="lowest",
+        Peer("sklearn.metrics.roc_auc_score"),
+        kind="auc",
+        direction="higher",
+        has_macro=True,
     ),
-    Metric("mean_score", "mean score", "the mean probability that is given to {c}", "mean"),
+    Metric(
+        "mean_score",
+        "mean score",
+        "the mean probability that is given to {c}",
+        Peer("fairlearn.metrics.mean_prediction"),
+        kind="mean",
+        row_value=_scores_of_class,
+    ),
     Metric(
         "rms_calibration_error",
         "root-mean-square calibration error",
         "how far the probability that is given to {c} lies from how often it is true, by its root mean square",
-        "calibration",
-        worst="highest",
+        Peer("Kumar, Liang and Ma 2019, section 4.1"),
+        kind="calibration",
+        direction="lower",
     ),
     Metric(
         "log_loss",
         "log loss",
         "the mean of minus the logarithm of the probability that is given to the right class",
-        "mean",
+        Peer("sklearn.metrics.log_loss"),
+        kind="mean",
+        direction="lower",
         of_class=False,
-        worst="highest",
+        row_value=_log_losses,
+        bound=None,
     ),
 )
 METRICS = {metric.name: metric for metric in _ALL}
+# Metrics whose cases are the same rows whatever is decided, and which one share gives.
+METRICS_OF_FIXED_CASES = tuple(
+    metric.name for metric in _ALL if metric.share is not None and not metric.depends_on_selection
+)
+if TYPE_CHECKING:
+    MetricName = str
+    FixedCaseMetricName = str
+else:  # literals, so that a config that names another one is told which there are
+    MetricName = Literal[tuple(METRICS)]
+    FixedCaseMetricName = Literal[METRICS_OF_FIXED_CASES]
 
 
 @dataclass(frozen=True)
@@ -142,17 +272,18 @@ class Ratios:
     @classmethod
     def from_metric(cls, metric: Metric, classes: Sequence[str], positive: int | None) -> Ratios:
         """Return a metric of the class with this index; None for a metric of all classes, or the mean over classes."""
-        k = len(classes)
-        if metric.name == "accuracy":
-            return cls(np.eye(k, dtype=bool)[None], np.ones((1, k, k), dtype=bool), ("examples",))
-        if metric.name == "balanced_accuracy":
-            return cls.from_metric(METRICS["tpr"], classes, None)
-        if positive is not None:
-            numerator, denominator = _cells_of_class(metric.name, k, positive)
-            return cls(numerator[None], denominator[None], (metric.cases,))
-        numerators, denominators = zip(*(_cells_of_class(metric.name, k, index) for index in range(k)), strict=True)
-        names = tuple(f"{metric.cases.replace('positives', 'examples')} of {name}" for name in classes)
-        return cls(np.array(numerators), np.array(denominators), names)
+        if metric.average_of is not None:
+            return cls.from_metric(METRICS[metric.average_of], classes, None)
+        assert metric.share is not None, "of kind ratio"
+        share, k = metric.share, len(classes)
+        averaged = metric.of_class and positive is None
+        indices = range(k) if averaged else (positive or 0,)
+        label = share.denominator_label.replace("positives", "examples")
+        return cls(
+            np.array([mark_cells(share.numerator, k, index) for index in indices]),
+            np.array([mark_cells(share.denominator, k, index) for index in indices]),
+            tuple(f"{label} of {name}" for name in classes) if averaged else (share.denominator_label,),
+        )
 
     @property
     def fact_key(self) -> tuple[bytes, bytes]:
@@ -169,10 +300,11 @@ class Ratios:
 
     def count_cells(self, confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return (..., R) numerators and denominators from (..., K, K) counts, label by prediction."""
-        return tuple(
+        numerators, denominators = (
             np.einsum("...ij,rij->...r", confusion, part.astype(confusion.dtype) if part.dtype == bool else part)
             for part in (self.numerators, self.denominators)
         )
+        return numerators, denominators
 
     def metric_value(self, confusion: np.ndarray) -> np.ndarray:
         """Return the (...) metric of (..., K, K) counts; NaN where one of its shares has no case.
@@ -189,16 +321,3 @@ class Ratios:
     def mark_rows(self, labels: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return (N, R) what each row adds to the numerators and to the denominators, from (N,) class indices."""
         return self.numerators[:, labels, predictions].T, self.denominators[:, labels, predictions].T
-
-
-def _cells_of_class(metric: str, k: int, positive: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return (K, K) booleans of numerators and denominators of one class against the rest."""
-    has_class, is_given = np.zeros((2, k, k), dtype=bool)
-    has_class[positive], is_given[:, positive] = True, True
-    return {
-        "selection_rate": (is_given, np.ones((k, k), dtype=bool)),
-        "tpr": (has_class & is_given, has_class),
-        "fpr": (is_given & ~has_class, ~has_class),
-        "fnr": (has_class & ~is_given, has_class),
-        "precision": (has_class & is_given, is_given),
-    }[metric]

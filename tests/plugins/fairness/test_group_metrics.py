@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,15 +15,7 @@ from rft.records import Section
 from rft.stats.scores.classification import METRICS
 from tests.support.fairness_cases import audited_model, predictions
 
-fairlearn = pytest.importorskip("fairlearn.metrics")
 ALL = [*METRICS]
-BINARY: dict[str, Callable[..., float]] = {
-    "selection_rate": fairlearn.selection_rate,
-    "tpr": fairlearn.true_positive_rate,
-    "fpr": fairlearn.false_positive_rate,
-    "fnr": fairlearn.false_negative_rate,
-    "precision": sklearn.precision_score,
-}
 NO_LIMITS = SampleSizeRules(1, 1)
 
 
@@ -45,50 +35,6 @@ def grouping(seed: int, n: int = 600, shares=(0.5, 0.3, 0.2)) -> Grouping:
 def values(rows: PredictionArrays, groups: Grouping, metric: str, target: ClassTarget) -> list[float | None]:
     found = measure_groups(GroupedPredictions(rows, groups), metric, target, size_rules=NO_LIMITS, positive=0)
     return [each.value for each in found]
-
-
-def peer(function: Callable[..., float], truth: np.ndarray, guess: np.ndarray, groups: Grouping) -> list[float]:
-    frame = fairlearn.MetricFrame(
-        metrics=function, y_true=truth, y_pred=guess, sensitive_features=pd.Series(groups.codes, name="group")
-    )
-    return frame.by_group.tolist()
-
-
-@pytest.mark.parametrize("k", [2, 3, 5])
-@pytest.mark.parametrize("metric", [*BINARY])
-def test_of_a_class_against_the_rest(metric: str, k: int) -> None:
-    rows, groups = made_up(k, k), grouping(k)
-    each = []
-    for index, name in enumerate(rows.classes):
-        own = values(rows, groups, metric, ClassTarget(index, name))
-        truth, guess = (rows.labels == index).astype(int), (rows.predictions == index).astype(int)
-        assert own == pytest.approx(peer(BINARY[metric], truth, guess, groups))
-        each.append(own)
-    if metric != "selection_rate":  # whose mean over classes is 1 / K whatever the model does
-        assert values(rows, groups, metric, ClassTarget(None, None)) == pytest.approx(np.mean(each, axis=0))
-
-
-@pytest.mark.parametrize("k", [2, 4])
-@pytest.mark.parametrize(
-    ("metric", "function"),
-    [("accuracy", sklearn.accuracy_score), ("balanced_accuracy", sklearn.balanced_accuracy_score)],
-)
-def test_of_all_classes(metric: str, function: Callable[..., float], k: int) -> None:
-    rows, groups = made_up(k, k), grouping(k)
-    found = values(rows, groups, metric, ClassTarget(None, None))
-    assert found == pytest.approx(peer(function, rows.labels, rows.predictions, groups))
-
-
-def test_of_scores() -> None:
-    rows, groups = made_up(7, 2), grouping(7)
-    assert rows.scores is not None
-    truth, score = (rows.labels == 1).astype(int), rows.scores[:, 1]
-    area = values(rows, groups, "roc_auc", ClassTarget(1, "b"))
-    assert area == pytest.approx(peer(sklearn.roc_auc_score, truth, score, groups))
-    loss = values(rows, groups, "log_loss", ClassTarget(None, None))
-    assert loss == pytest.approx(peer(sklearn.log_loss, truth, score, groups))
-    mean = values(rows, groups, "mean_score", ClassTarget(1, "b"))
-    assert mean == pytest.approx(peer(fairlearn.mean_prediction, truth, score, groups))
 
 
 def test_log_loss_and_area_of_several_classes() -> None:

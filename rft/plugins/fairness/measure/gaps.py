@@ -75,8 +75,8 @@ class Gap:
     @property
     def is_share(self) -> bool:
         """Whether each group's value is one share of cases."""
-        one_class = self.target.positive is not None or self.metric.name == "accuracy"
-        return self.metric.kind == "ratio" and one_class
+        averaged = self.metric.of_class and self.target.positive is None
+        return self.metric.share is not None and not averaged
 
     @property
     def has_interval(self) -> bool:
@@ -344,7 +344,7 @@ def resample_groups(
     None for a mean that hardly varies in one of them: where a whole group, or a resample of it, has one value, nothing
     tells how far its mean strays.
     """
-    if metric.kind == "area":
+    if metric.kind == "auc":
         aucs = [estimate_auc(grouped.rows_of_group(group), target.positive) for group in chosen]
         return auc_resamples(aucs, rng, draws=draws)
     if metric.kind == "mean":

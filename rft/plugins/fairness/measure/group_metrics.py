@@ -133,7 +133,7 @@ class _Measurement:
         classes = self.grouped.rows.classes
         if self.metric.kind == "ratio":
             return list(zip(self.ratios.names, self.ratios.denominators, strict=True))
-        if self.metric.kind != "area":
+        if self.metric.kind != "auc":
             return [("examples", np.ones((len(classes), len(classes)), dtype=bool))]
         if self.target.positive is not None:
             has_class = self._label_is(self.target.positive)
@@ -224,6 +224,6 @@ def _estimate_calibration(measurement: _Measurement, group: int) -> Estimate:
 _ESTIMATORS: dict[str, Callable[[_Measurement, int], Estimate]] = {
     "ratio": _estimate_ratio,
     "mean": _estimate_mean,
-    "area": _estimate_auc,
+    "auc": _estimate_auc,
     "calibration": _estimate_calibration,
 }

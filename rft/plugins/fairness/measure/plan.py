@@ -14,12 +14,10 @@ from rft.errors import Unavailable, near
 from rft.plugins.fairness import FairnessOptions
 from rft.predictions.grouped import ClassTarget, GroupedPredictions
 from rft.predictions.table import CROSSING_SEPARATOR, Grouping, PredictionArrays
-from rft.stats.scores.classification import METRICS
+from rft.stats.scores.classification import METRICS, Ratios
 
 MAX_GROUPS = 200  # of one grouping: more are no groups but a number or a name, and no table shows them
 MAX_CLASSES = 20  # up to which each class is set against the rest when the config does not choose
-# Metrics of a class whose mean over classes is in use.
-METRICS_WITH_MACRO_AVERAGE = ("tpr", "fpr", "fnr", "precision", "roc_auc")
 PlannedMetric = tuple[str, ClassTarget]
 
 
@@ -122,15 +120,22 @@ class ComparisonPlan:
         for index in classes if everything else sorted(index for index in named if index is not None):
             yield rows.labels == index, False
             yield rows.labels != index, False
-        selected_classes = {self.positive} if selections else set()
+        if any(METRICS[name].average_of for name, _ in self.planned_metrics):
+            for index in classes:
+                yield rows.labels == index, False
+        by_selection = [*self._selection_masks()]
+        if selections:
+            by_selection.append((self.positive, rows.predictions == self.positive))
+        for _, mask in sorted(by_selection, key=lambda indexed: indexed[0]):
+            yield mask, True
+
+    def _selection_masks(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield classes and (N,) masks of the cases of metrics whose cases depend on predictions, as precision's."""
         for name, target in self.planned_metrics:
-            if name == "precision":
-                selected_classes |= set(classes) if target.positive is None else {target.positive}
-            if name == "balanced_accuracy":
-                for index in classes:
-                    yield rows.labels == index, False
-        for index in sorted(selected_classes):
-            yield rows.predictions == index, True
+            if METRICS[name].depends_on_selection:
+                ratios = Ratios.from_metric(METRICS[name], self.rows.classes, target.positive)
+                masks = ratios.mark_rows(self.rows.labels, self.rows.predictions)[1].T
+                yield from enumerate(masks) if target.positive is None else [(target.positive, masks[0])]
 
     @property
     def comparisons(self) -> int:
@@ -210,5 +215,5 @@ def _plan_metrics(metrics: Sequence[str], targets: Sequence[str], classes: Seque
             continue
         for name in targets:
             yield metric, ClassTarget.from_class(name, classes)
-        if len(classes) > 2 and metric in METRICS_WITH_MACRO_AVERAGE:
+        if len(classes) > 2 and METRICS[metric].has_macro:
             yield metric, ClassTarget(None, None)

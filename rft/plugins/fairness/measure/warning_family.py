@@ -26,7 +26,7 @@ def correct_together(comparisons: Sequence[GroupComparison]) -> list[GroupCompar
         if first is None or gap.p_value is None:
             return gap
         if first.metric != gap.metric:
-            return replace(gap, repeats=first.metric.words, family=len(leading))
+            return replace(gap, repeats=first.metric.label, family=len(leading))
         return replace(gap, p_family=corrected[gap.fact_key], family=len(leading))
 
     return [

@@ -9,7 +9,7 @@ from typing import Any
 from rft.plugins.fairness.measure.group_metrics import SampleSizeRules
 from rft.plugins.fairness.mitigation.dataset import SET_ASIDE_FROM_TRAIN, MitigationData
 from rft.plugins.fairness.mitigation.decision_rules import Mixture
-from rft.plugins.fairness.mitigation.frontier import METRIC_LABELS, EvaluatedCandidate
+from rft.plugins.fairness.mitigation.frontier import EvaluatedCandidate
 from rft.plugins.fairness.mitigation.measure import DecisionMetrics
 from rft.plugins.fairness.mitigation.methods import feature_reweighting, reductions, thresholds
 from rft.plugins.fairness.mitigation.methods.candidates import UNMITIGATED
@@ -19,6 +19,7 @@ from rft.references import CLOPPER_PEARSON, WESTFALL_YOUNG, WILSON
 from rft.stats import intervals, multiplicity
 from rft.stats.gaps import rate_difference
 from rft.stats.rates import Rate
+from rft.stats.scores.classification import METRICS
 
 SOURCES = {
     thresholds.METHOD: "Hardt, Price and Srebro 2016, NeurIPS",
@@ -119,7 +120,7 @@ def _state_gap(
         n=sum(rate.sample.units for rate in measured.groups.values()),
         about=_about(options),
         headline=not suffix,
-        description=f"{_describe_extremes(measured.groups, METRIC_LABELS[options.metric])}. The gap is {before:.3f} "
+        description=f"{_describe_extremes(measured.groups, METRICS[options.metric].label)}. The gap is {before:.3f} "
         f"before and {after:.3f} after mitigation by {choice.chosen.candidate.name}."
         + ("" if suffix or kept else f" No candidate keeps to {options.max_gap:g} on validation examples."),
         caveats=" ".join([CHOSEN_BEFORE, *([f"Left out: {measured.why_left_out}."] * bool(measured.left_out))]),
@@ -253,12 +254,12 @@ def _how_it_decides(choice: MitigationOutcome, options: MitigationOptions) -> st
 
 
 def _gap_title(options: MitigationOptions) -> str:
-    return f"{METRIC_LABELS[options.metric].capitalize()} gap by {options.attribute}"
+    return f"{METRICS[options.metric].label.capitalize()} gap by {options.attribute}"
 
 
 def _gap_asked(options: MitigationOptions) -> str:
     return (
-        f"How far apart groups by {options.attribute} are in {METRIC_LABELS[options.metric]} once the gap is mitigated."
+        f"How far apart groups by {options.attribute} are in {METRICS[options.metric].label} once the gap is mitigated."
     )
 
 

@@ -11,15 +11,9 @@ from rft.plugins.fairness.mitigation.measure import DecisionMetrics
 from rft.plugins.fairness.mitigation.methods.candidates import Candidate
 from rft.plugins.fairness.mitigation.options import MitigationOptions
 from rft.records import Figure, Row, Table
+from rft.stats.scores.classification import METRICS
 
 TABLE = "mitigation_frontier"
-METRIC_LABELS = {
-    "accuracy": "accuracy",
-    "selection_rate": "selection rate",
-    "tpr": "true positive rate",
-    "fpr": "false positive rate",
-    "fnr": "false negative rate",
-}
 
 
 @dataclass(frozen=True)
@@ -77,7 +71,7 @@ def _row_of_candidate(tried: EvaluatedCandidate, chosen: bool, split: str) -> Ro
 
 def caption_frontier(options: MitigationOptions, material: MitigationData, size_rules: SampleSizeRules) -> str:
     """Return the line above the table."""
-    metric = METRIC_LABELS[options.metric]
+    metric = METRICS[options.metric].label
     return (
         f"Candidates on the {len(material.choose)} examples of {material.chosen_on}; gap is the highest group by "
         f"{options.attribute} minus the lowest in {metric}. Accuracy has a Wilson interval, the gap that of all "
@@ -96,7 +90,7 @@ def draw_frontier(options: MitigationOptions, split: str) -> Figure:
         encode={"x": "gap", "y": "accuracy", "series": "shown_as"},
         where={"status": "ok"},
         options={"joined": "no"},
-        x_label=f"gap in {METRIC_LABELS[options.metric]} by {options.attribute}, on {split}; further left is more even",
+        x_label=f"gap in {METRICS[options.metric].label} by {options.attribute}, on {split}; further left is more even",
         y_label="accuracy",
         title="What evenness costs: accuracy against gap",
         alt=f"Each candidate as a mark at its gap by {options.attribute} and its accuracy, the chosen one marked.",

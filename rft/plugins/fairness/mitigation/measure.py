@@ -15,6 +15,7 @@ from rft.plugins.fairness.mitigation.dataset import MitigationExamples
 from rft.records import Interval
 from rft.stats.gaps.pairwise import PairwiseGap
 from rft.stats.rates import Rate
+from rft.stats.scores.classification import METRICS, Ratios
 
 
 @dataclass(frozen=True)
@@ -87,14 +88,14 @@ def measure_decisions(
     Args:
         decisions: (N, K) the probability of each decision; one and zeros where it is certain or was drawn.
         part: N examples, N above 0.
-        metric: ``accuracy``, ``selection_rate``, ``tpr``, ``fpr`` or ``fnr``.
+        metric: one of ``METRICS_OF_FIXED_CASES``.
         classes: the K class names.
         positive: index of the favourable class.
         size_rules: how many units are too few for a rate to be looked at.
         withheld: what may not leave the machine: these examples may be few, where those of the split are not.
     """
     right = decisions[np.arange(len(part)), part.labels]
-    outcome, counted = _outcomes_of_metric(decisions, right, part.labels, metric, positive)
+    outcome, counted = _outcomes_of_metric(decisions, part.labels, metric, classes, positive)
     groups: dict[str, Rate] = {}
     left_out: dict[str, str] = {}
     cells: dict[str, Rate] = {}
@@ -139,19 +140,20 @@ def one_hot_decisions(indices: np.ndarray, classes: int) -> np.ndarray:
 
 
 def _outcomes_of_metric(
-    decisions: np.ndarray, right: np.ndarray, labels: np.ndarray, metric: str, positive: int
+    decisions: np.ndarray, labels: np.ndarray, metric: str, classes: tuple[str, ...], positive: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return (N,) outcomes whose mean is the metric, and a (N,) mask of the examples that it is a mean over."""
-    favourable, of_class = decisions[:, positive], labels == positive
-    everyone = np.ones(len(labels), dtype=bool)
-    kinds = {
-        "accuracy": (right, everyone),
-        "selection_rate": (favourable, everyone),
-        "tpr": (favourable, of_class),
-        "fpr": (favourable, ~of_class),
-        "fnr": (1 - favourable, of_class),
-    }
-    return kinds[metric]
+    """Return (N,) outcomes whose mean is the metric, and a (N,) mask of the examples that it is a mean over.
+
+    Args:
+        decisions: (N, K) the probability of each decision.
+        labels: (N,) class indices.
+        metric: one of ``METRICS_OF_FIXED_CASES``: decisions do not change which examples it is a mean over.
+        classes: the K class names.
+        positive: index of the favourable class.
+    """
+    ratios = Ratios.from_metric(METRICS[metric], classes, positive if METRICS[metric].of_class else None)
+    numerator, denominator = ratios.numerators[0], ratios.denominators[0]
+    return (decisions * numerator[labels]).sum(axis=1), denominator[labels, 0]
 
 
 def _count_units(mask: np.ndarray, part: MitigationExamples) -> int:

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from rft.plugins import Options
+from rft.stats.scores.classification import FixedCaseMetricName
 
-Metric = Literal["accuracy", "selection_rate", "tpr", "fpr", "fnr"]
 Method = Literal["threshold", "exponentiated_gradient", "dfr"]
 Constraint = Literal["demographic_parity", "equalized_odds", "true_positive_rate_parity", "false_positive_rate_parity"]
 
@@ -26,7 +26,7 @@ class MitigationOptions(Options):
     """
 
     attribute: str
-    metric: Metric
+    metric: FixedCaseMetricName
     methods: list[Method] = Field(default=["threshold", "exponentiated_gradient", "dfr"], min_length=1)
     constraints: list[Constraint] = Field(
         default=["demographic_parity", "equalized_odds", "true_positive_rate_parity"], min_length=1

@@ -115,7 +115,7 @@ def _write_notes(positive: str, names: tuple[str, str]) -> tuple[str, ...]:
         f"A gap is the metric of the first group minus that of the second; its change is its size for {names[1]} "
         f"minus its size for {names[0]}: below 0 where it narrows, whichever group is ahead. Rates are for "
         f"{positive}, against all others.",
-        f"Compared are {', '.join(METRICS[metric].words for metric in PAIRED)}, by single attributes: metrics that "
+        f"Compared are {', '.join(METRICS[metric].label for metric in PAIRED)}, by single attributes: metrics that "
         "rest on the same people for both models. The table overall holds those of all test examples.",
         "Pairs of groups are fixed by their names. The largest gap of either model is not compared: which pair is "
         "the largest is itself drawn by chance, and the difference of two such gaps has no interval that holds.",
@@ -149,7 +149,7 @@ def _tabulate_overall(
 
 def _state_change(attribute: str, metric: str, paired: PairedChanges | NotMeasured, names: tuple[str, str]) -> Finding:
     """Return the change of the gap that widened most, among all pairs of groups of an attribute."""
-    words = METRICS[metric].words
+    words = METRICS[metric].label
     id, title = (
         f"fairness.change_of_{metric}_gap.{attribute}",
         f"{words[:1].upper()}{words[1:]}: change of the gap by {attribute}",

@@ -227,7 +227,7 @@ def _list_excluded(gap: Gap) -> list[str]:
 
 
 def _describe_status(group: GroupMetric, gap: Gap) -> str:
-    kind = gap.metric.cases if gap.is_share else "of the rarest kind"
+    kind = gap.metric.denominator_label if gap.is_share else "of the rarest kind"
     fewer = f", {group.n_denominator} {'with ' * _has_repeats(group)}{kind}" if group.n_denominator < group.n else ""
     needed = "min_group_size asks for" if gap.is_share else "a comparison needs"
     note = f": fewer independent cases than {needed}" if group.status == INCONCLUSIVE else ""
@@ -237,9 +237,9 @@ def _describe_status(group: GroupMetric, gap: Gap) -> str:
 def _describe_denominator(group: GroupMetric, gap: Gap) -> str:
     effective = f", worth {group.effective_n:.0f} independent cases" if _has_repeats(group) else ""
     if gap.is_share and _has_repeats(group):
-        return f"n = {group.n_denominator} units with {gap.metric.cases}{effective}"
+        return f"n = {group.n_denominator} units with {gap.metric.denominator_label}{effective}"
     if gap.is_share:
-        return f"n = {group.n_denominator} {gap.metric.cases}"
+        return f"n = {group.n_denominator} {gap.metric.denominator_label}"
     rarest = f", {group.n_denominator} of the rarest kind" if group.n_denominator < group.n else ""
     return f"n = {group.n} {'units' if _has_repeats(group) else 'examples'}{rarest}{effective}"
 

@@ -14,9 +14,9 @@ def metric_id(gap: Gap) -> str:
 def metric_label(gap: Gap) -> str:
     """Return what the metric is called."""
     macro = gap.metric.of_class and gap.target.positive is None
-    return f"{gap.metric.words}, mean over classes" if macro else gap.metric.words
+    return f"{gap.metric.label}, mean over classes" if macro else gap.metric.label
 
 
 def define_metric(gap: Gap) -> str:
     """Return what the metric is."""
-    return gap.metric.explained.format(c=gap.target.name or "each class")
+    return gap.metric.definition.format(c=gap.target.name or "each class")

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from rft.plugins.fairness.measure.plan import ComparisonPlan
 from rft.plugins.fairness.present.tables import SPLIT
 from rft.predictions.grouped import GroupedPredictions
 from rft.predictions.table import Grouping
 from rft.records import Cell, Finding, Row, not_measured
+from rft.stats.scores.classification import METRICS, Metric, Ratios
 
 NUMBER_COLUMNS = ("value", "low", "high", "n", "n_positive", "n_negative")
 CHANGE_COLUMNS = ("newly_given", "no_longer_given", "newly_right", "newly_wrong")
-METRICS_OF_DECISIONS = (
-    "accuracy",
-    "selection_rate",
-    "mean_score",
-    "log_loss",
-)  # which tell of all rows, not of a class
 
 
 def rows_of_withheld_groups(model: str, grouped: GroupedPredictions, plan: ComparisonPlan) -> Iterator[Row]:
@@ -42,7 +35,7 @@ def rows_of_withheld_groups(model: str, grouped: GroupedPredictions, plan: Compa
 def clear_pooled_row(row: Row, plan: ComparisonPlan) -> Row:
     """Return a row of the table ``by_group`` about all rows, without numbers of a class that is withheld."""
     hidden, classes = plan.withheld.classes_of(SPLIT), plan.rows.classes
-    if row["metric"] == "precision" and _rests_on_few_selections(row["class"], plan):
+    if _rests_on_few_selections(METRICS[str(row["metric"])], row["class"], plan):
         return {**row, "value": None, "low": None, "high": None, "status": plan.withheld.reason}
     if not hidden:
         return row
@@ -53,20 +46,20 @@ def clear_pooled_row(row: Row, plan: ComparisonPlan) -> Row:
     return {**row, **cleared}
 
 
-def _rests_on_few_selections(class_name: Cell, plan: ComparisonPlan) -> bool:
+def _rests_on_few_selections(metric: Metric, class_name: Cell, plan: ComparisonPlan) -> bool:
+    """Whether predictions decide which rows a metric is a share of, and few units have such a row."""
+    if not metric.depends_on_selection:
+        return False
     rows = plan.rows
-    for index, name in enumerate(rows.classes):
-        is_selected = rows.predictions == index
-        people = int(is_selected.sum()) if rows.units is None else len(np.unique(rows.units[is_selected]))
-        if class_name in (None, name) and plan.withheld.is_small(people):
-            return True
-    return False
+    positive = None if class_name is None else rows.classes.index(str(class_name))
+    masks = Ratios.from_metric(metric, rows.classes, positive).mark_rows(rows.labels, rows.predictions)[1].T
+    return any(plan.withheld.is_small(rows.n_where(mask)) for mask in masks)
 
 
 def rests_on_withheld_class(metric: str, class_name: Cell, plan: ComparisonPlan) -> bool:
     """Whether a metric of all rows rests on the cases of a class that is withheld; no class means all of them."""
     needed = {class_name} if class_name else set(plan.rows.classes)
-    return metric not in METRICS_OF_DECISIONS and bool(needed & plan.withheld.classes_of(SPLIT))
+    return not METRICS[metric].is_of_all_rows and bool(needed & plan.withheld.classes_of(SPLIT))
 
 
 def clear_decision_changes(rows: Sequence[Row], grouping: Grouping, plan: ComparisonPlan) -> list[Row]:
