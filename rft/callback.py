@@ -107,7 +107,7 @@ class AuditCallback(TrainerCallback):
     def _model_overrides(self, saved: Path) -> list[str]:
         """Return what replaces the ``[model]`` table of the config; JSON's strings and lists are TOML's too."""
         table = {**self.model, "checkpoint": str(saved.resolve())}
-        return ["model={}", *(f"model.{key}={json.dumps(each, ensure_ascii=False)}" for key, each in table.items())]
+        return ["model={}", *(f"model.{key}={json.dumps(value, ensure_ascii=False)}" for key, value in table.items())]
 
 
 def add_to_card(card: Path, run: AuditRun, report: Path) -> None:

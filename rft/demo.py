@@ -120,11 +120,12 @@ class DemoResult:
     def as_expected(self) -> bool:
         return all(expectation.met for expectation in self.expectations)
 
-    def lines(self) -> list[str]:
+    def describe_expectations(self) -> list[str]:
         """Return one line an expectation."""
         return [
-            f"{'as expected' if each.met else 'NOT AS EXPECTED':15}  {each.name:8}  {each.expected}: {each.said}"
-            for each in self.expectations
+            f"{'as expected' if expectation.met else 'NOT AS EXPECTED':15}  {expectation.name:8}  "
+            f"{expectation.expected}: {expectation.said}"
+            for expectation in self.expectations
         ]
 
 

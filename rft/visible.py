@@ -91,7 +91,7 @@ def _belongs_to_script(text: str, place: int) -> bool:
         return _MONGOLIAN.match(before) is not None
     if character in "\u115f\u1160":
         return _JAMO.match(before) is not None or _JAMO.match(after) is not None
-    return character == "\u2800" and any("\u2800" < other <= "\u28ff" for other in (before, after))
+    return character == "\u2800" and any("\u2800" < neighbour <= "\u28ff" for neighbour in (before, after))
 
 
 def _joins_letters(text: str, place: int) -> bool:
@@ -99,7 +99,7 @@ def _joins_letters(text: str, place: int) -> bool:
     before, after = text[place - 1 : place], text[place + 1 : place + 2]
     if {before, after} & {_ZWNJ, _ZWJ}:
         return False
-    if _VIRAMA in (unicodedata.combining(other) for other in (before, after) if other):
+    if _VIRAMA in (unicodedata.combining(neighbour) for neighbour in (before, after) if neighbour):
         return True
     beside = [_is_cursive(_base_character(text, place, -1)), _is_cursive(_base_character(text, place, 1))]
     if text[place] == _ZWNJ:

@@ -26,6 +26,6 @@ def demo(
 
         check_storable()
         result = run_demo(folder, private=private, device=device, force=force)
-        out.say(*result.lines())
+        out.say(*result.describe_expectations())
         out.say(f"Report: {result.report}", f"Config: {result.config}")
         raise typer.Exit(0 if result.as_expected else 1)

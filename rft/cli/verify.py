@@ -35,27 +35,27 @@ def verify(
         from rft.report import recorded_by_plugins
         from rft.report import verify as check
 
-        found = check(folder, key=key, data=data)
-        if found.problems:
-            raise EvidenceError("; ".join(found.problems), where=str(folder))
-        whole = not found.unchecked
-        out.say(*(["Every file is the one that was written."] if whole else _checked_in_part(found)))
-        if found.inputs:
-            one = found.inputs == 1
-            out.say(
-                f"{found.inputs:,} {'input is the file that was' if one else 'inputs are the files that were'} read."
-            )
+        verification = check(folder, key=key, data=data)
+        if verification.problems:
+            raise EvidenceError("; ".join(verification.problems), where=str(folder))
+        whole = not verification.unchecked
+        out.say(*(["Every file is the one that was written."] if whole else _checked_in_part(verification)))
+        if verification.inputs:
+            is_single = verification.inputs == 1
+            are_the_files = "input is the file that was" if is_single else "inputs are the files that were"
+            out.say(f"{verification.inputs:,} {are_the_files} read.")
         for name, recorded in recorded_by_plugins(folder).items():
             whole = _show_recorded(name, recorded, ledger) and whole
         raise typer.Exit(0 if whole else EXIT["uncertain"])
 
 
-def _checked_in_part(found: Verification) -> list[str]:
+def _checked_in_part(verification: Verification) -> list[str]:
     """Return what was checked and what was not, and how to have it checked, in lines."""
-    named, rest = found.unchecked[:MOST_NAMES], found.unchecked[MOST_NAMES:]
+    named, rest = verification.unchecked[:MOST_NAMES], verification.unchecked[MOST_NAMES:]
     more = f", and {len(rest):,} more" if rest else ""
     return [
-        f"{found.checked:,} files of the run are the ones that were written. Not checked: {', '.join(named)}{more}.",
+        f"{verification.checked:,} files of the run are the ones that were written. "
+        f"Not checked: {', '.join(named)}{more}.",
         "Inputs, and files that are not for others, are checked with the key of the run, which stays with the owner of "
         "the data: name it with --key, and the folder of the inputs with --data.",
     ]

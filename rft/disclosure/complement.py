@@ -44,7 +44,8 @@ def _find_exposed_equations(counts: np.ndarray, possible: np.ndarray, hidden: np
     """Return (E,) booleans: equations that give something away, and have a cell left to hide."""
     extensible = ((counts > 0) & ~hidden).any(axis=1)
     concerned = (possible & hidden).sum(axis=1)
-    return extensible & (concerned > 0) & ((concerned < 2) | (counts @ hidden < below))
+    exposed: np.ndarray = extensible & (concerned > 0) & ((concerned < 2) | (counts @ hidden < below))
+    return exposed
 
 
 def _choose_next_cell(

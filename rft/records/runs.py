@@ -215,10 +215,10 @@ class AuditRun(Record):
 
     def finding(self, id: str) -> Finding:
         """Return the finding with this id; KeyError, with near ids, when there is none."""
-        found = {finding.id: finding for section in self.sections for finding in section.findings}
-        if id not in found:
-            raise KeyError(f"{id} is no finding of this run. {near(id, list(found)) or ''}".strip())
-        return found[id]
+        by_id = {finding.id: finding for section in self.sections for finding in section.findings}
+        if id not in by_id:
+            raise KeyError(f"{id} is no finding of this run. {near(id, list(by_id)) or ''}".strip())
+        return by_id[id]
 
     def to_json(self) -> str:
         """Return canonical JSON: sorted keys, no NaN, UTF-8 characters kept, a newline at the end."""

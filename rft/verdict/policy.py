@@ -40,12 +40,12 @@ def judge_rules(
 
 
 def _combine_outcomes(outcomes: list[RuleOutcome]) -> Literal["pass", "fail", "uncertain", "no_rules"]:
-    found = {outcome.outcome for outcome in outcomes}
-    if "fail" in found:
+    words = {outcome.outcome for outcome in outcomes}
+    if "fail" in words:
         return "fail"
-    if "uncertain" in found:
+    if "uncertain" in words:
         return "uncertain"
-    return "pass" if found else "no_rules"
+    return "pass" if words else "no_rules"
 
 
 def _judge_integrity(finding: Finding) -> RuleOutcome:
@@ -110,10 +110,10 @@ def _judge_finding(rule: Rule, findings: dict[str, Finding], judged: int) -> tup
         return "uncertain", f"no share is above 1, so {rule.max:g} bounds nothing; 10 % is 0.1"
     if finding.deterministic:
         return _compare_with_bounds(rule, finding.value, finding.value, f"{finding.value:.4g}")
-    found = _find_interval(finding, judged)
-    if found is None:
+    with_note = _find_interval(finding, judged)
+    if with_note is None:
         return "uncertain", _explain_missing_interval(finding, judged)
-    interval, note = found
+    interval, note = with_note
     outcome, explanation = _compare_with_bounds(
         rule, interval.low, interval.high, _write_estimate(finding, interval, note)
     )
@@ -125,9 +125,9 @@ def _judge_finding(rule: Rule, findings: dict[str, Finding], judged: int) -> tup
 def _judge_unmeasured(rule: Rule, finding: Finding, judged: int) -> tuple[Outcome, str]:
     """Return ``uncertain``, or ``fail`` where the groups that are too small to be compared break the rule already."""
     uncertain: tuple[Outcome, str] = ("uncertain", f"not measured: {finding.reason}")
-    if not finding.small_groups or (found := _find_interval(finding, judged)) is None:
+    if not finding.small_groups or (with_note := _find_interval(finding, judged)) is None:
         return uncertain
-    interval, note = found
+    interval, note = with_note
     measured = f"{_with_small_groups(finding)} the interval is {interval.low:.4g} to {interval.high:.4g}{note}"
     outcome, explanation = _compare_with_bounds(rule, interval.low, interval.high, measured)
     return (outcome, explanation) if outcome == "fail" else uncertain
@@ -197,7 +197,7 @@ def _explain_settling(rule: Rule, finding: Finding, interval: Interval) -> str:
 
 def _round_up(number: float) -> int:
     """Return a whole number with two digits that count, not below ``number``."""
-    unit = 10 ** max(math.floor(math.log10(number)) - 1, 0)
+    unit: int = 10 ** max(math.floor(math.log10(number)) - 1, 0)
     return math.ceil(round(number / unit, 6)) * unit  # rounded, lest 40.0000001 becomes 41
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from xml.etree import ElementTree
 
@@ -75,7 +75,8 @@ def to_element(figure: Figure, *, id: str, title: str, alt: str) -> str:
 
 def _draw_svg(figure: Figure) -> bytes:
     buffer = io.BytesIO()
-    FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
+    print_svg: Callable[..., object] = FigureCanvasSVG(figure).print_svg  # without types of its own
+    print_svg(buffer, metadata={"Date": None})
     return buffer.getvalue()
 
 
@@ -85,9 +86,9 @@ def _clean_element(element: ElementTree.Element, id: str) -> None:
     if element.tag != "text":
         element.text = None if element.tag != "style" else element.text
     attributes = element.attrib
-    own = attributes.pop("id", None)
-    if own and element.tag != "g":  # groups have ids that nothing refers to
-        attributes["id"] = f"{id}-{own}"
+    id_inside = attributes.pop("id", None)
+    if id_inside and element.tag != "g":  # groups have ids that nothing refers to
+        attributes["id"] = f"{id}-{id_inside}"
     if _XLINK_HREF in attributes:
         attributes["href"] = f"#{id}-{attributes.pop(_XLINK_HREF)[1:]}"
     if "clip-path" in attributes:

@@ -40,11 +40,11 @@ def render(run: AuditRun, assets: Path | None = None) -> str:
         run: what to show; pictures that its sections still hold are taken from there.
         assets: the folder ``assets`` of the run, for pictures of a run that was loaded.
     """
-    pictures = Pictures({name: png for each in run.sections for name, png in each.assets.items()}, assets)
+    pictures = Pictures({name: png for section in run.sections for name, png in section.assets.items()}, assets)
     text = run.to_json()
     run = AuditRun.from_json(text)  # from here on only what audit.json says, so that a loaded run gives the same page
     ids = (f"figure-{number}" for number in count(1))
-    sections = [(page.view_section(each), _render_section(each, pictures, ids)) for each in run.sections]
+    sections = [(page.view_section(section), _render_section(section, pictures, ids)) for section in run.sections]
     # "<" is all that can end a script element or open a comment in it, and JSON has it in strings only
     embedded = Markup(with_hidden_as(text, _json_escape, breaks=True).replace("<", "\\u003c"))
     return (
@@ -56,8 +56,8 @@ def render(run: AuditRun, assets: Path | None = None) -> str:
 
 def summary_html(run: AuditRun) -> str:
     """Return a short summary for notebooks: the verdict and up to six findings, styled inline."""
-    per_section = [page.key_findings(run, page.view_section(each), 1) for each in run.sections]
-    findings = [finding for found in per_section for finding in found][:_SUMMARY_FINDINGS]
+    per_section = [page.key_findings(run, page.view_section(section), 1) for section in run.sections]
+    findings = [finding for key in per_section for finding in key][:_SUMMARY_FINDINGS]
     template = template_environment().get_template("summary.html")
     return template.render(name=run.run.name, verdict=page.view_verdict(run), findings=findings)
 
@@ -65,7 +65,7 @@ def summary_html(run: AuditRun) -> str:
 @cache
 def template_environment() -> Environment:
     """Return the Jinja environment of all reports."""
-    made = Environment(
+    environment = Environment(
         loader=FunctionLoader(_read_template),
         autoescape=True,
         undefined=StrictUndefined,
@@ -73,14 +73,14 @@ def template_environment() -> Environment:
         lstrip_blocks=True,
         finalize=_finalize_value,
     )
-    made.filters |= {
+    environment.filters |= {
         "md": markdown.escape_markdown,
         "plain": _without_elements,
         "lines": _isolate_lines,
         "value": bidi.as_value,
     }
-    made.globals["list_group_tables"] = group_table.list_group_tables
-    return made
+    environment.globals["list_group_tables"] = group_table.list_group_tables
+    return environment
 
 
 def _finalize_value(value: Any) -> Any:
@@ -102,23 +102,24 @@ def _json_escape(character: str) -> str:
     return json.dumps(character)[1:-1]  # two halves of a pair above U+FFFF
 
 
-def _render_section(each: Section, pictures: Pictures, ids: Iterator[str]) -> Markup:
+def _render_section(section: Section, pictures: Pictures, ids: Iterator[str]) -> Markup:
     """Return a section by the template that it names, or by the generic one."""
-    context = context_of(each, pictures, ids)
+    context = context_of(section, pictures, ids)
     remark = ""
-    if each.template:
+    if section.template:
         try:
-            return Markup(template_environment().get_template(each.template).render(context, remark=remark))
+            return Markup(template_environment().get_template(section.template).render(context, remark=remark))
         except (TemplateError, ValueError) as error:
             remark = f"The section's own template was not used ({type(error).__name__})."
     return Markup(template_environment().get_template(GENERIC).render(context, remark=remark))
 
 
-def context_of(each: Section, pictures: Pictures, ids: Iterator[str]) -> dict[str, Any]:
+def context_of(section: Section, pictures: Pictures, ids: Iterator[str]) -> dict[str, Any]:
     """Return what the template of a section is given, but for a remark."""
-    section, drawn, listed = page.view_section(each), view_figures(each, pictures, ids), list_other_tables(each)
-    divided = chapters.divide_section(each, section, drawn, listed)
-    return {"section": section, "record": each, "figures": drawn, "tables": listed, "chapters": divided}
+    view = page.view_section(section)
+    drawn, listed = view_figures(section, pictures, ids), list_other_tables(section)
+    divided = chapters.divide_section(section, view, drawn, listed)
+    return {"section": view, "record": section, "figures": drawn, "tables": listed, "chapters": divided}
 
 
 def _read_template(name: str) -> str | None:

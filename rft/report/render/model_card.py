@@ -26,8 +26,8 @@ def model_card(run: AuditRun) -> str:
     template = template_environment().get_template("model_card.md")
     shown, below = make_publishable(run), withheld_below(run)
     view = page.view_run(shown)
-    sections = [page.view_section(each) for each in shown.sections]
-    findings = [finding for each in sections for finding in each.findings]
+    sections = [page.view_section(section) for section in shown.sections]
+    findings = [finding for section in sections for finding in section.findings]
     return template.render(
         front_matter=_front_matter(run),
         page=view,

@@ -61,5 +61,5 @@ def clear_errors(place: Path, option: str = "--out") -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             remedy = f"Free some space, or choose a folder on another disk with {option}."
             raise OutputError("the disk is full", where=str(place), remedy=remedy) from error
-        what = f"cannot be written ({error.strerror or error})"
-        raise OutputError(what, where=str(place), remedy=f"Choose another folder with {option}.") from error
+        problem = f"cannot be written ({error.strerror or error})"
+        raise OutputError(problem, where=str(place), remedy=f"Choose another folder with {option}.") from error

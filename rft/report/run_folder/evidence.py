@@ -85,8 +85,8 @@ def read(folder: Path) -> dict[str, Any]:
         raise EvidenceError("lists no files", where=str(file))
     keyed = content.get("keyed")
     if content.get("format_version") != FORMAT_VERSION or not isinstance(keyed, dict):
-        what = f"has format version {content.get('format_version')}; this rft reads {FORMAT_VERSION}"
-        raise EvidenceError(what, where=str(file))
+        problem = f"has format version {content.get('format_version')}; this rft reads {FORMAT_VERSION}"
+        raise EvidenceError(problem, where=str(file))
     if not all(isinstance(keyed.get(name), dict) for name in ("files", "inputs")):
         raise EvidenceError("lists no keyed digests", where=str(file))
     return content
@@ -190,15 +190,15 @@ def _check_inputs(key: RunKey, listed: Mapping[str, str], data: Path | None) -> 
 
 def _hash_files(folder: Path) -> dict[str, str]:
     """Return the sha256 of each file but ``evidence.json``, by its path in the folder; a link has none."""
-    found = {}
+    hashes = {}
     for place, folders, names in os.walk(folder):
         linked = [name for name in folders if Path(place, name).is_symlink()]
         for name in [*names, *linked]:
             file = Path(place, name)
             relative = file.relative_to(folder).as_posix()
             if relative != FILE:
-                found[relative] = "" if file.is_symlink() else _hash_file(file)
-    return found
+                hashes[relative] = "" if file.is_symlink() else _hash_file(file)
+    return hashes
 
 
 def _hash_file(file: Path) -> str:

@@ -84,8 +84,8 @@ def load(folder: Path) -> AuditRun:
     except (ValueError, AttributeError) as error:
         raise DataError("is not the JSON of a run", where=str(file)) from error
     if isinstance(version, int) and version > FORMAT_VERSION:
-        what = f"has format version {version}; this rft reads versions up to {FORMAT_VERSION}"
-        raise DataError(what, where=str(file), remedy="pip install --upgrade rft")
+        problem = f"has format version {version}; this rft reads versions up to {FORMAT_VERSION}"
+        raise DataError(problem, where=str(file), remedy="pip install --upgrade rft")
     try:
         return AuditRun.from_json(text)
     except ValidationError as error:

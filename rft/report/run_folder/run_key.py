@@ -115,14 +115,14 @@ def read(file: Path) -> RunKey:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         secret = bytes.fromhex(content["key"])
-        made = RunKey(content["run"], secret, Path(content["folder"]), tuple(content["inputs"]))
+        key = RunKey(content["run"], secret, Path(content["folder"]), tuple(content["inputs"]))
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", where=str(file), remedy=remedy) from error
     except (ValueError, KeyError, TypeError) as error:
         raise DataError("is no key of a run", where=str(file), remedy=remedy) from error
-    if len(secret) != BYTES or not isinstance(made.run, str):
+    if len(secret) != BYTES or not isinstance(key.run, str):
         raise DataError("is no key of a run", where=str(file), remedy=remedy)
-    return made
+    return key
 
 
 def find(run: str, fingerprint: str, file: Path | None = None) -> RunKey | None:
@@ -139,6 +139,6 @@ def find(run: str, fingerprint: str, file: Path | None = None) -> RunKey | None:
         remedy = f"Give the key of this run: {place_of(run).name}."
         raise DataError(f"is the key of run {key.run}, and this is run {run}", where=str(file), remedy=remedy)
     if not hmac.compare_digest(key.fingerprint, fingerprint):
-        what = "was not made with the key of this run: one of the two is not what was written"
-        raise EvidenceError(what, where="evidence.json")
+        problem = "was not made with the key of this run: one of the two is not what was written"
+        raise EvidenceError(problem, where="evidence.json")
     return key

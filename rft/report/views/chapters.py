@@ -28,24 +28,24 @@ class ChapterView:
 
 
 def divide_section(
-    each: Section, section: SectionView, figures: Sequence[FigureView], tables: Sequence[NamedTable]
+    section: Section, view: SectionView, figures: Sequence[FigureView], tables: Sequence[NamedTable]
 ) -> list[ChapterView]:
     """Return the chapters of a section, first what no chapter names; of a section without chapters this is all.
 
     Args:
-        each: the section.
-        section, figures, tables: its views; one figure for each of the section, and the tables that none of them shows.
+        section: the section.
+        view, figures, tables: its views; one figure for each of the section, and the tables that none of them shows.
     """
-    findings = [(finding.id, finding) for finding in section.findings]
-    drawn = [(figure.id, view) for figure, view in zip(each.figures, figures, strict=True)]
+    findings = [(finding.id, finding) for finding in view.findings]
+    drawn = [(figure.id, view) for figure, view in zip(section.figures, figures, strict=True)]
     named = [(name, (name, view)) for name, view in tables]
     rest = ChapterView(
         "",
         False,
         (),
-        _list_unnamed_views(findings, [id for chapter in each.chapters for id in chapter.findings]),
-        _list_unnamed_views(drawn, [id for chapter in each.chapters for id in chapter.figures]),
-        _list_unnamed_views(named, [name for chapter in each.chapters for name in chapter.tables]),
+        _list_unnamed_views(findings, [id for chapter in section.chapters for id in chapter.findings]),
+        _list_unnamed_views(drawn, [id for chapter in section.chapters for id in chapter.figures]),
+        _list_unnamed_views(named, [name for chapter in section.chapters for name in chapter.tables]),
     )
     divided = [
         ChapterView(
@@ -56,7 +56,7 @@ def divide_section(
             _select_views(drawn, chapter.figures),
             _select_views(named, chapter.tables),
         )
-        for chapter in each.chapters
+        for chapter in section.chapters
     ]
     return [rest, *divided]
 

@@ -61,8 +61,8 @@ def list_model_facts(run: AuditRun, backbone: Backbone | None) -> tuple[Fact, ..
     facts = [("Task", _name_task(run)), ("Classes", ", ".join(model.classes))]
     if model.positive is not None:
         facts.append(("Favourable outcome", model.positive))
-    if given := _external_model_label(run):
-        facts.append(("Trained elsewhere", given))
+    if external_model := _external_model_label(run):
+        facts.append(("Trained elsewhere", external_model))
     if is_predictions_alone(run):
         facts += [("Audited", _predictions_label(run)), ("Model", "was not given: only its predictions were audited")]
     if model.revision is not None:

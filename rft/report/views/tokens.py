@@ -58,7 +58,7 @@ def view_texts(figure: Figure, rows: Table) -> tuple[Text, ...]:
     missing += [name for name in figure.encode.values() if name not in rows[0]]
     if missing:
         raise ValueError(f"table {figure.table} or the figure lacks {', '.join(missing)}")
-    return tuple(_view_text(figure, own) for own in _by_text(figure, rows)[:MOST_TEXTS])
+    return tuple(_view_text(figure, text_rows) for text_rows in _by_text(figure, rows)[:MOST_TEXTS])
 
 
 def omitted_texts(figure: Figure, rows: Table) -> int:
@@ -103,7 +103,7 @@ def _visible_character(character: str) -> str:
 def _by_text(figure: Figure, rows: Table) -> list[Table]:
     """Return the rows of each text; without a channel ``text`` they are all of one."""
     name = figure.encode.get("text")
-    return [list(own) for _, own in groupby(rows, key=lambda row: row[name] if name else None)]
+    return [list(text_rows) for _, text_rows in groupby(rows, key=lambda row: row[name] if name else None)]
 
 
 def _view_text(figure: Figure, rows: Table) -> Text:
@@ -130,5 +130,5 @@ def _view_token(figure: Figure, row: Row, peak: float) -> Token:
 
 
 def _token_values(figure: Figure, rows: Iterable[Row]) -> list[float]:
-    found = (tables.to_number(row[figure.encode["value"]]) for row in rows)
-    return [value for value in found if value is not None]
+    values = (tables.to_number(row[figure.encode["value"]]) for row in rows)
+    return [value for value in values if value is not None]
