@@ -13,8 +13,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from rft.backbones.batch import Batch
 from rft.backbones.partition import frozen_part
-from rft.backbones.partition.frozen_part import Batch, FrozenPart
+from rft.backbones.partition.frozen_part import FrozenPart
 
 Pooling = Literal["mean", "cls", "last"]
 
@@ -91,7 +92,8 @@ class Head(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Map ``{"features": (B, D)}`` to (B, K) logits."""
-        return self.linear(scale_rows(batch["features"], row_norm=self.row_norm))
+        output: Tensor = self.linear(scale_rows(batch["features"], row_norm=self.row_norm))
+        return output
 
 
 def scale_rows(features: Tensor, *, row_norm: bool) -> Tensor:
@@ -145,13 +147,15 @@ class Classifier(InputClassifier):
 
     def forward(self, inputs: Batch) -> Tensor:
         """Map a batch of inputs to (B, K) logits."""
-        return self.head({"features": self.features(inputs)})
+        output: Tensor = self.head({"features": self.features(inputs)})
+        return output
 
     def features(self, inputs: Batch) -> Tensor:
         """Map a batch of inputs to (B, D) features as the head gets them."""
         part = self.frozen_part
         if part.plain:
-            return self.backbone(inputs)
+            output: Tensor = self.backbone(inputs)
+            return output
         if part.layer is None:
             outputs = frozen_part.run_frozen_part(
                 lambda batch: {"features": self.backbone(batch)}, inputs, part.precision

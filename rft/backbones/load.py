@@ -9,15 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from rft.backbones.classifier import (
-    Batch,
-    Classifier,
-    ImageBackbone,
-    TextBackbone,
-    find_spatial_layer,
-    hash_tensors,
-    new_head,
-)
+from rft.backbones.batch import Batch
+from rft.backbones.classifier import Classifier, ImageBackbone, TextBackbone, find_spatial_layer, hash_tensors, new_head
 from rft.backbones.partition.trace import FAILURES, first_line
 from rft.backbones.sources import snapshot, timm, torchvision, transformers, weights
 from rft.backbones.sources.hub import split_revision

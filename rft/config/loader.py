@@ -55,7 +55,7 @@ class LoadedConfig:
 
     def public(self) -> dict[str, Any]:
         """Return the config as used, with paths outside the config's folder cut to their base name."""
-        raw = json.loads(json.dumps(self.raw, default=str))
+        raw: dict[str, Any] = json.loads(json.dumps(self.raw, default=str))
         for table, key in PATHS:
             value = raw.get(table, {}).get(key)
             if isinstance(value, str) and not value.startswith("package:"):

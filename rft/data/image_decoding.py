@@ -73,7 +73,8 @@ class EmbeddedPicture:
 
     def read_bytes(self) -> bytes:
         """Return the bytes of the file."""
-        return self.cells[self.row].as_py()
+        content: bytes = self.cells[self.row].as_py()
+        return content
 
 
 Picture = Path | EmbeddedPicture

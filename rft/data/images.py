@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
@@ -116,7 +116,9 @@ class ImageInputs:
                 queue += [self._submit_batch(pool, items, *request) for request in islice(waiting, 1)]
                 yield {"pixels": to_tensor(decoded)}
 
-    def _submit_batch(self, pool: ThreadPoolExecutor, items: Sequence[Picture], rows: Rows, views: Rows) -> list:
+    def _submit_batch(
+        self, pool: ThreadPoolExecutor, items: Sequence[Picture], rows: Rows, views: Rows
+    ) -> list[Future[np.ndarray]]:
         return [pool.submit(self._read_view, items[row], int(view)) for row, view in zip(rows, views, strict=True)]
 
     def _read_view(self, path: Picture, view: int) -> np.ndarray:

@@ -299,7 +299,8 @@ def _read_decisions(
 
 
 def _pack_texts(values: pd.Categorical) -> ExtensionArray:
-    return pd.Series(values.categories, dtype=PACKED_TEXT).array.take(values.codes)
+    packed: ExtensionArray = pd.Series(values.categories, dtype=PACKED_TEXT).array.take(values.codes)
+    return packed
 
 
 def _row_numbers(n: int) -> ExtensionArray:

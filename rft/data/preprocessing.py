@@ -180,7 +180,8 @@ def plain_preprocessing(
     def resize_and_crop(picture: Image.Image) -> np.ndarray:
         scaled = transforms.resize(picture, [resize], InterpolationMode(interpolation))
         values = transforms.to_tensor(transforms.center_crop(scaled, [crop]))
-        return transforms.normalize(values, mean, std).numpy()
+        pixels: np.ndarray = transforms.normalize(values, mean, std).numpy()
+        return pixels
 
     recipe = {"recipe": "plain", "resize": resize, "crop": crop, "interpolation": interpolation, "channels": channels}
     return ImagePreprocessing.measure(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from rft.backbones.classifier import Batch
+from rft.backbones.batch import Batch
 from rft.backbones.partition.trace import Example
 from rft.data.images import Rows
 from rft.features.batches import USUAL_EXAMPLES

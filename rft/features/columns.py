@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rft.backbones.classifier import Batch, hash_tensors
+from rft.backbones.batch import Batch
+from rft.backbones.classifier import hash_tensors
 from rft.data import Inputs
 from rft.features.shards import Shard
 
@@ -147,7 +148,8 @@ class Lazy:
     def batch(self, rows: Rows, view: Rows | None = None) -> Batch:
         """Return the inputs of these examples; see ``Features``."""
         read: Any = self.inputs.batch  # only those that augment take views
-        return read(self.split, np.asarray(rows), *([] if view is None else [np.asarray(view)]))
+        batch: Batch = read(self.split, np.asarray(rows), *([] if view is None else [np.asarray(view)]))
+        return batch
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ class Joined:
         ends = torch.tensor([len(part) for part in self.parts]).cumsum(0)
         of_part = torch.searchsorted(ends, examples, right=True)
         row_indices, batches = [], []
-        for number in of_part.unique().tolist() or [0]:
+        for number in sorted(set(of_part.tolist())) or [0]:
             chosen = (of_part == number).nonzero()[:, 0]
             first = ends[number] - len(self.parts[number])
             batches.append(self.parts[number].batch(examples[chosen] - first, None if views is None else views[chosen]))

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rft.backbones.classifier import Batch, hash_tensors
+from rft.backbones.batch import Batch
+from rft.backbones.classifier import hash_tensors
 from rft.backbones.partition.frozen_part import run_frozen_part
 from rft.backbones.partition.quantization import plain_tensors
 from rft.data import Inputs

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rft.backbones.classifier import Batch, ImageBackbone
+from rft.backbones.batch import Batch
+from rft.backbones.classifier import ImageBackbone
 from rft.backbones.sources import snapshot, transformers
 from rft.backbones.sources.folder_weights import load_model
 from rft.backbones.sources.image_processor import FILES, has_processor
@@ -90,7 +91,8 @@ def _load_network(source: PretrainedFolder, config: Any, modality: str) -> nn.Mo
             where=WHERE,
             remedy="Give the folder that the fine-tuned model was saved into with save_pretrained.",
         )
-    return network.eval()
+    classifier: nn.Module = network.eval()
+    return classifier
 
 
 def _text_preprocessing(source: PretrainedFolder, network: nn.Module, settings: ModelConfig) -> TextPreprocessing:
@@ -127,8 +129,10 @@ def _image_preprocessing(source: PretrainedFolder, config: Any, settings: ModelC
 
 
 def _run_text(network: nn.Module, inputs: Batch) -> Tensor:
-    return network(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits
+    output: Tensor = network(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits
+    return output
 
 
 def _logits_of(output: Any) -> Tensor:
-    return output.logits
+    logits: Tensor = output.logits
+    return logits

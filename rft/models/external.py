@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rft.backbones.classifier import Batch, InputClassifier, find_spatial_layer
+from rft.backbones.batch import Batch
+from rft.backbones.classifier import InputClassifier, find_spatial_layer
 from rft.backbones.sources.weights import check_finite as check_weights
 from rft.config.schema import ModelConfig
 from rft.data import Preprocessing
@@ -55,7 +56,8 @@ class ExternalClassifier(InputClassifier):
         outputs = self.network(inputs)[:, self.order].float()
         if self.probabilities:  # softmax of their logarithms gives them back
             outputs = outputs.clamp_min(torch.finfo(torch.float32).tiny).log()
-        return outputs
+        output: Tensor = outputs
+        return output
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from rft.backbones.classifier import Batch
+from rft.backbones.batch import Batch
 from rft.data import Preprocessing
 
 # Of several lengths, for trying models on.

@@ -43,7 +43,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from rft.backbones.classifier import Batch, ImageBackbone
+from rft.backbones.batch import Batch
+from rft.backbones.classifier import ImageBackbone
 from rft.backbones.sources.transformers import LONGEST
 from rft.config.schema import ModelConfig
 from rft.data.preprocessing import ImagePreprocessing, plain_preprocessing
@@ -229,8 +230,10 @@ def _on_path(folder: Path) -> Iterator[None]:
 
 
 def _run_image(network: nn.Module, inputs: Batch) -> Tensor:
-    return network(inputs["pixels"])
+    output: Tensor = network(inputs["pixels"])
+    return output
 
 
 def _run_text(network: nn.Module, inputs: Batch) -> Tensor:
-    return network(inputs["input_ids"], inputs["attention_mask"])
+    output: Tensor = network(inputs["input_ids"], inputs["attention_mask"])
+    return output

@@ -17,7 +17,8 @@ from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from rft.backbones.classifier import Batch, Classifier, hash_tensors
+from rft.backbones.batch import Batch
+from rft.backbones.classifier import Classifier, hash_tensors
 from rft.backbones.load import HUB, LoadedBackbone, rebuild_backbone
 from rft.backbones.partition.frozen_part import FrozenPart
 from rft.backbones.sources import transformers
@@ -91,7 +92,8 @@ class SavedModel:
 
     def _predict_scores(self, items: Sequence[Item]) -> np.ndarray:
         with torch.no_grad(), ieee_float32():
-            return self.classifier(self.inputs(items)).double().softmax(dim=1).numpy()
+            values: np.ndarray = self.classifier(self.inputs(items)).double().softmax(dim=1).numpy()
+            return values
 
     def inputs(self, items: Sequence[Item]) -> Batch:
         """Return items as the classifier takes them; raises ``DataError`` for a file that is no picture."""
@@ -143,7 +145,7 @@ def _hash_files(folder: Path) -> dict[str, str]:
 
 def _read_description(folder: Path) -> dict[str, Any]:
     try:
-        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        description: dict[str, Any] = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     except OSError:
         raise ModelError(
             "holds no model", where=str(folder), remedy="Expected a folder that rft audit wrote."

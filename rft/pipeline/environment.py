@@ -6,6 +6,7 @@ import platform
 import sys
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import torch
 
@@ -25,7 +26,8 @@ def describe_environment(device: str, requires: Iterable[str]) -> Environment:
         except PackageNotFoundError:
             continue  # optional, and this run did not use it
     if device.startswith("cuda"):
-        packages |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}
+        cudnn: Any = torch.backends.cudnn
+        packages |= {"cuda": str(torch.version.cuda), "cudnn": str(cudnn.version())}
     return Environment(
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",

@@ -25,4 +25,5 @@ def keep_freed_memory() -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     library = ctypes.CDLL(None)
-    return library.mallopt(M_MMAP_THRESHOLD, LARGEST) == 1 and library.mallopt(M_TRIM_THRESHOLD, NEVER) == 1
+    holds: bool = library.mallopt(M_MMAP_THRESHOLD, LARGEST) == 1 and library.mallopt(M_TRIM_THRESHOLD, NEVER) == 1
+    return holds

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rft.backbones.classifier import Batch, Head, scale_rows
+from rft.backbones.batch import Batch
+from rft.backbones.classifier import Head, scale_rows
 from rft.features import Features
 from rft.features.columns import Dense
 from rft.training import Fit, Task, trained_state

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from rft.backbones.classifier import Batch, hash_tensors
+from rft.backbones.batch import Batch
+from rft.backbones.classifier import hash_tensors
 from rft.backbones.load import LoadedBackbone
 from rft.backbones.partition.cut import cut_classifier
 from tests.support import families

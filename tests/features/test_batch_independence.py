@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import rft
-from rft.backbones.classifier import Batch
+from rft.backbones.batch import Batch
 from rft.features import Dense, Store, batch_independence
 from rft.features.batch_independence import NEGLIGIBLE_CHANGE, measure_batch_dependence
 from rft.features.batches import USUAL_EXAMPLES

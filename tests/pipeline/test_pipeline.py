@@ -382,4 +382,4 @@ def test_a_plugin_may_refuse_options_that_do_not_go_with_the_data_before_any_wor
 
     monkeypatch.setattr(Performance, "check", check, raising=False)
     with pytest.raises(ConfigError, match=r"performance: wants more than \['camera'\]"):
-        read_plan(tiny)
+        stages.check_plan(read_plan(tiny))

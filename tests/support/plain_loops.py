@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from rft.backbones.classifier import Batch, Classifier, new_head
+from rft.backbones.batch import Batch
+from rft.backbones.classifier import Classifier, new_head
 from rft.backbones.partition.cut import Cut
 from rft.training import trained_state
 

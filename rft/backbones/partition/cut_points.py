@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from rft.backbones.classifier import Batch
+from rft.backbones.batch import Batch
 from rft.backbones.load import LoadedBackbone
 from rft.backbones.partition.cut import NETWORK, Cut, Uncuttable, cut_at_layer, cut_classifier
 from rft.backbones.partition.trace import ModelTrace

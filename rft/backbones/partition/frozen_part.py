@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-Batch = dict[str, Tensor]
+from rft.backbones.batch import Args, Batch, Kwargs
 
 HALF = torch.finfo(torch.float16)
 
@@ -89,9 +89,9 @@ def by_length(inputs: Batch) -> Iterator[tuple[Tensor, Batch]]:
         yield torch.arange(len(next(iter(inputs.values())))), inputs
         return
     lengths = mask.sum(dim=1)
-    for length in lengths.unique():
+    for length in sorted(set(lengths.tolist())):
         rows = (lengths == length).nonzero()[:, 0]
-        yield rows, {name: tensor[rows, : int(length)] for name, tensor in inputs.items()}
+        yield rows, {name: tensor[rows, :length] for name, tensor in inputs.items()}
 
 
 def autocast_for(inputs: Batch, precision: str) -> torch.autocast:
@@ -127,14 +127,15 @@ def _frozen_part_ending(model: nn.Module, part: FrozenPart, device: str) -> Iter
     assert part.layer is not None
     waiting = [part.argument]
 
-    def hook(_layer: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
+    def hook(_layer: nn.Module, args: Args, kwargs: Kwargs) -> tuple[Args, Kwargs] | None:
         if not waiting:
             return None
         leaves, tree = pytree.tree_flatten((args, kwargs))
         position = waiting.pop()
         torch.set_autocast_enabled(device, False)  # autocast itself puts back what was before it
         leaves[position] = round_to_cache(leaves[position], part.cache)
-        return pytree.tree_unflatten(leaves, tree)
+        arguments: tuple[Args, Kwargs] | None = pytree.tree_unflatten(leaves, tree)
+        return arguments
 
     handle = model.get_submodule(part.layer).register_forward_pre_hook(hook, with_kwargs=True)
     try:

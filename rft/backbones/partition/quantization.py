@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from rft.backbones.classifier import Batch
+from rft.backbones.batch import Batch
 from rft.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:

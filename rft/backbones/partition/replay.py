@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from rft.backbones.classifier import Batch, Classifier
+from rft.backbones.batch import Args, Batch, Kwargs
+from rft.backbones.classifier import Classifier
 
 InputShape = tuple[int, ...] | None  # (C, H, W) of pictures; None for texts
 Shape = tuple[tuple[int, str], ...]  # of each dimension: (factor, of), see ModelTrace
@@ -119,7 +120,7 @@ class Prefix(nn.Module):
             return {"features": reached.argument, **mask}
         raise AssertionError(f"{self.plan.layer} did not run")
 
-    def _stop_at_cut(self, args: tuple, kwargs: dict) -> None:
+    def _stop_at_cut(self, args: Args, kwargs: Kwargs) -> None:
         assert self.plan is not None
         raise _Reached(pytree.tree_leaves((args, kwargs))[self.plan.position])
 
@@ -156,11 +157,14 @@ class Suffix(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Map a batch of features (or of inputs, without a plan) to (B, K) logits."""
+        logits: Tensor
         if self.plan is None:
-            return self.classifier(batch)
+            logits = self.classifier(batch)
+            return logits
         with ExitStack() as stack:
             self._enter_replay(stack, batch)
-            return self.classifier(self._blank_inputs(batch))
+            logits = self.classifier(self._blank_inputs(batch))
+            return logits
 
     def _blank_inputs(self, batch: Batch) -> Batch:
         """Return inputs of the right shape without content; a mask is kept."""
@@ -189,7 +193,7 @@ class Suffix(nn.Module):
 
 
 @contextmanager
-def _hooked_before(module: nn.Module, hook: Callable[[tuple, dict], Any]) -> Iterator[None]:
+def _hooked_before(module: nn.Module, hook: Callable[[Args, Kwargs], Any]) -> Iterator[None]:
     """Call ``hook(args, kwargs)`` whenever the module is about to run."""
     handle = module.register_forward_pre_hook(lambda _module, args, kwargs: hook(args, kwargs), with_kwargs=True)
     try:
@@ -198,16 +202,17 @@ def _hooked_before(module: nn.Module, hook: Callable[[tuple, dict], Any]) -> Ite
         handle.remove()
 
 
-def _replace_leaf_once(argument: Tensor, position: int) -> Callable[[tuple, dict], tuple[tuple, dict] | None]:
+def _replace_leaf_once(argument: Tensor, position: int) -> Callable[[Args, Kwargs], tuple[Args, Kwargs] | None]:
     """Return a hook that puts ``argument`` in the place of a leaf of the arguments, the first time it is called."""
     waiting = [argument]
 
-    def hook(args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
+    def hook(args: Args, kwargs: Kwargs) -> tuple[Args, Kwargs] | None:
         if not waiting:
             return None
         leaves, tree = pytree.tree_flatten((args, kwargs))
         leaves[position] = waiting.pop()
-        return pytree.tree_unflatten(leaves, tree)
+        arguments: tuple[Args, Kwargs] | None = pytree.tree_unflatten(leaves, tree)
+        return arguments
 
     return hook
 

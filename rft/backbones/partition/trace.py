@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from rft.backbones.classifier import Batch
+from rft.backbones.batch import Args, Batch, Kwargs
 
 FAILURES = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError)  # what networks raise
 SMALL_RUN, LARGE_RUN = (
@@ -70,7 +70,7 @@ def record_calls(model: nn.Module, inputs: Batch) -> list[Call]:
     clock = iter(range(10**9))
 
     def begin(name: str) -> Callable[..., None]:
-        def hook(_module: nn.Module, args: tuple, kwargs: dict) -> None:
+        def hook(_module: nn.Module, args: Args, kwargs: Kwargs) -> None:
             parent = open_calls[-1] if open_calls else None
             call = Call(name, counts[name], parent, next(clock), inputs=_describe_leaves((args, kwargs)))
             call.versions = _count_changes_in_place((args, kwargs))
@@ -80,7 +80,7 @@ def record_calls(model: nn.Module, inputs: Batch) -> list[Call]:
 
         return hook
 
-    def finish(_module: nn.Module, args: tuple, kwargs: dict, output: object) -> None:
+    def finish(_module: nn.Module, args: Args, kwargs: Kwargs, output: object) -> None:
         call = calls[open_calls.pop()]
         call.end = next(clock)
         call.overwrites = _count_changes_in_place((args, kwargs)) != call.versions

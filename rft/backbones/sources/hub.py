@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -50,9 +51,9 @@ def hub_client(offline: bool) -> Iterator[bool]:
 
     Left to itself, the client tries for a minute and a half before it says that it cannot reach the hub.
     """
-    from huggingface_hub import constants
-    from huggingface_hub.utils import logging
+    from huggingface_hub import constants, utils
 
+    logging: Any = utils.logging
     logging.set_verbosity_error()
     before = constants.HF_HUB_OFFLINE
     constants.HF_HUB_OFFLINE = before or offline or not is_reachable(constants.ENDPOINT)

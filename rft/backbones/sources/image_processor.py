@@ -70,7 +70,8 @@ def measure_processor(processor: Any, where: str, channels: int = 3) -> ImagePre
     """Return what an image processor does; raises ``ModelError`` as ``ImagePreprocessing.measure`` does."""
 
     def pipeline(picture: Image.Image) -> np.ndarray:
-        return processor(images=picture, return_tensors="pt")["pixel_values"][0].numpy()
+        values: np.ndarray = processor(images=picture, return_tensors="pt")["pixel_values"][0].numpy()
+        return values
 
     content = json.loads(processor.to_json_string())
     shown = {key: value for key, value in content.items() if value is not None and key not in UNSHOWN}

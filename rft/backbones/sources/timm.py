@@ -23,7 +23,8 @@ TRANSFORM = ("input_size", "interpolation", "mean", "std", "crop_pct", "crop_mod
 
 def list_names() -> list[str]:
     """Return the names that timm knows."""
-    return _import_timm().list_models()
+    names: list[str] = _import_timm().list_models()
+    return names
 
 
 def check_name(name: str) -> None:
@@ -51,7 +52,8 @@ def require_weights(name: str, *, offline: bool) -> None:
 
 def build_architecture(name: str, recipe: str | None = None) -> nn.Module:
     """Build a model with its own classifier, randomly initialised; no weights change how timm builds it."""
-    return _import_timm().create_model(name, pretrained=False)
+    network: nn.Module = _import_timm().create_model(name, pretrained=False)
+    return network
 
 
 def load_pretrained(name: str, revision: str | None, *, offline: bool) -> tuple[nn.Module, str | None]:
@@ -97,9 +99,7 @@ def read_preprocessing(model: nn.Module, *, image_size: int | None = None) -> Im
         model: as timm built it; its pretrained config says how pictures are prepared.
         image_size: side of the pictures in place of its own; what is seen of them stays the same.
     """
-    from timm.data import resolve_model_data_config
-
-    config = resolve_model_data_config(model)
+    config = _import_timm().data.resolve_model_data_config(model)
     if image_size is not None:
         config["input_size"] = (config["input_size"][0], image_size, image_size)
     return _measure_config(config)
@@ -111,9 +111,7 @@ def saved_preprocessing(facts: dict[str, Any]) -> ImagePreprocessing:
 
 
 def _measure_config(config: dict[str, Any]) -> ImagePreprocessing:
-    from timm.data import create_transform
-
-    transform = create_transform(**config)
+    transform = _import_timm().data.create_transform(**config)
     described = {key: list(value) if isinstance(value, tuple) else value for key, value in config.items()}
     return ImagePreprocessing.measure(
         lambda picture: transform(picture).numpy(),

@@ -25,7 +25,8 @@ DENSE_LAYER = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 
 def list_names() -> list[str]:
     """Return the classification models."""
-    return _import_models().list_models(module=_import_models())
+    names: list[str] = _import_models().list_models(module=_import_models())
+    return names
 
 
 def check_name(name: str) -> None:
@@ -87,7 +88,8 @@ def find_recipe(name: str, weights: str, file_sha256: str | None, chosen: str | 
 
 
 def _hash_in_name(weights: Any) -> str:
-    return weights.url.rsplit("-", 1)[-1].removesuffix(".pth")
+    text: str = weights.url.rsplit("-", 1)[-1].removesuffix(".pth")
+    return text
 
 
 def build_architecture(name: str, recipe: str | None) -> nn.Module:
@@ -99,7 +101,8 @@ def build_architecture(name: str, recipe: str | None) -> nn.Module:
     """
     models = _import_models()
     weights = models.get_weight(recipe) if recipe else next(iter(models.get_model_weights(name)))
-    return models.get_model(name, weights=None, **_builder_options(name, weights.meta))
+    network: nn.Module = models.get_model(name, weights=None, **_builder_options(name, weights.meta))
+    return network
 
 
 def _builder_options(name: str, meta: dict[str, Any]) -> dict[str, Any]:

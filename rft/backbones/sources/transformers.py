@@ -100,7 +100,8 @@ def untrained_like(backbone: nn.Module, seed: int) -> nn.Module:
         fresh.network = type(network)(copy.deepcopy(network.config)).float()
     if getattr(network, "pooler", False) is None:
         fresh.network.pooler = None
-    return fresh
+    untrained: nn.Module = fresh
+    return untrained
 
 
 def write_description(backbone: nn.Module, preprocessing: ImagePreprocessing | TextPreprocessing, folder: Path) -> None:
@@ -179,7 +180,8 @@ def limit_tokens(wanted: int | None, tokenizer: Any, network: nn.Module, usual: 
     """
     limit = min(_count_positions(network), tokenizer.model_max_length)
     if wanted is None:
-        return limit if usual is None else min(limit, usual)
+        count: int = limit if usual is None else min(limit, usual)
+        return count
     if wanted > limit:
         raise ModelError(f"max_length is {wanted}; this model takes at most {limit} tokens", where="model.max_length")
     return wanted
@@ -211,15 +213,16 @@ def config_sha256(network: nn.Module) -> str:
 
 def first_token(output: Any) -> Tensor:
     """Return (B, D): the last hidden state of the class token."""
-    return output.last_hidden_state[:, 0]
+    token: Tensor = output.last_hidden_state[:, 0]
+    return token
 
 
 def pooler_output(output: Any) -> Tensor:
     """Return (B, D) as the network pools without parameters of its own; the mean of its map where it does not."""
-    pooled = getattr(output, "pooler_output", None)
+    pooled: Tensor | None = getattr(output, "pooler_output", None)
     if pooled is not None:
         return pooled.flatten(1)
-    hidden = output.last_hidden_state  # (B, T, D) tokens, or a (B, D, h, w) map
+    hidden: Tensor = output.last_hidden_state  # (B, T, D) tokens, or a (B, D, h, w) map
     return hidden.mean(dim=1) if hidden.dim() == 3 else hidden.flatten(2).mean(dim=2)
 
 
@@ -239,12 +242,14 @@ def _load_pretrained(source: PretrainedFolder, config: Any) -> nn.Module:
             where=source.where,
             remedy="Give the folder that the model was saved into, whole.",
         )
-    return model.network
+    network: nn.Module = model.network
+    return network
 
 
 def _build_untrained(config: Any, source: PretrainedFolder) -> nn.Module:
     with errors_named(source, "its config"):
-        return _import_transformers().AutoModel.from_config(config).float()
+        network: nn.Module = _import_transformers().AutoModel.from_config(config).float()
+        return network
 
 
 def _is_causal(config: Any) -> bool:

@@ -275,18 +275,21 @@ def _read_floats(column: pa.ChunkedArray, name: str, places: Places) -> np.ndarr
         pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind)
     ):
         raise DataError(f"column {name!r} holds {kind}; expected numbers", where=places.source)
-    return column.cast(pa.float64()).to_numpy()
+    values: np.ndarray = column.cast(pa.float64()).to_numpy()
+    return values
 
 
 def _parse_numbers(column: pa.ChunkedArray, name: str, places: Places) -> np.ndarray:
     """Return texts as numbers; one that is none stops the run, an empty one is NaN."""
     try:
-        return pc.if_else(pc.equal(column, ""), None, column).cast(pa.float64()).to_numpy()
+        parsed: np.ndarray = pc.if_else(pc.equal(column, ""), None, column).cast(pa.float64()).to_numpy()
+        return parsed
     except pa.ArrowInvalid:
         texts = column.to_pandas()
         numbers = pd.to_numeric(texts, errors="coerce")
         bad = (numbers.isna() & texts.notna() & (texts != "")).to_numpy(bool)
         if not bad.any():
-            return numbers.to_numpy(np.float64)  # with blanks around them
+            values: np.ndarray = numbers.to_numpy(np.float64)  # with blanks around them
+            return values
         problem = f"column {name!r} holds {texts[int(bad.argmax())]!r} in {places.name_rows(bad)}; expected a number"
         raise DataError(problem, where=places.source) from None

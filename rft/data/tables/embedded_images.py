@@ -41,7 +41,8 @@ def _holds_bytes(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
         place = kind.get_field_index("bytes")
         return place >= 0 and _holds_bytes(kind.field(place).type)
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    holds: bool = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    return holds
 
 
 def _child_part(chunk: pa.Array, name: str) -> pa.Array | None:

@@ -10,7 +10,8 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import nn
 
-from rft.backbones.classifier import Batch, hash_tensors
+from rft.backbones.batch import Batch
+from rft.backbones.classifier import hash_tensors
 from rft.config.loader import LoadedConfig
 from rft.data import Dataset, Inputs
 from rft.errors import ModelError

@@ -16,11 +16,10 @@ from torch import Tensor, nn
 from rft.errors import Unavailable
 
 if TYPE_CHECKING:
+    from rft.backbones.batch import Batch
     from rft.backbones.classifier import InputClassifier
 
 BATCH_SIZE = 16  # forward passes; larger batches fall out of a CPU's cache and are slower
-
-Batch = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,8 @@ class FromPixels(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return the logits."""
-        return self.model({"pixels": self.network.place(pixels)}).float()
+        output: Tensor = self.model({"pixels": self.network.place(pixels)}).float()
+        return output
 
 
 class FromEmbeddings(nn.Module):
@@ -98,7 +98,9 @@ class FromEmbeddings(nn.Module):
 
         handle = self.layer.register_forward_hook(replace_output)
         try:
-            logits = self.model({name: tensor.expand(len(embeddings), -1) for name, tensor in self.inputs.items()})
+            logits: Tensor = self.model(
+                {name: tensor.expand(len(embeddings), -1) for name, tensor in self.inputs.items()}
+            )
         finally:
             handle.remove()
         if answers != 1:

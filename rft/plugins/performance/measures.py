@@ -177,7 +177,8 @@ def approximate_errors(
         right = rng.random(n)[units] < confidence
         by_unit = np.bincount(units * k + bins, weights=right - confidence, minlength=n * k).reshape(n, k)
         sums = rng.multivariate_normal(np.zeros(k), by_unit.T @ by_unit, SIMULATIONS, method="eigh")
-    return np.abs(sums).sum(axis=1) / len(confidence)
+    values: np.ndarray = np.abs(sums).sum(axis=1) / len(confidence)
+    return values
 
 
 def confidence_bins(split: Split, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rft.backbones.classifier import Batch, Classifier, Head, ImageBackbone, TextBackbone, hash_tensors
+from rft.backbones.batch import Batch
+from rft.backbones.classifier import Classifier, Head, ImageBackbone, TextBackbone, hash_tensors
 from rft.backbones.load import LoadedBackbone
 from rft.backbones.partition.cut import Cut, cut_classifier, modules_behind
 from rft.backbones.partition.lora import add_adapters, merge_adapters

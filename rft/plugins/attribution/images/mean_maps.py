@@ -112,4 +112,5 @@ def _pool_maps(maps: Maps) -> np.ndarray:
     values = np.abs(maps.values[maps.sound], dtype=np.float64)
     height, width = (side if side <= _MOST_CELLS else _CELLS for side in values.shape[1:])
     coarse = functional.adaptive_avg_pool2d(torch.from_numpy(values), (height, width)).numpy()
-    return coarse / coarse.sum(axis=(1, 2), keepdims=True)
+    maps_of_sum_one: np.ndarray = coarse / coarse.sum(axis=(1, 2), keepdims=True)
+    return maps_of_sum_one

@@ -71,13 +71,15 @@ class Maps:
     @property
     def sound(self) -> np.ndarray:
         """(N,) whether a map is finite and not zero everywhere; only such maps are used."""
-        return np.isfinite(self.values).all(axis=(1, 2)) & (self.values != 0).any(axis=(1, 2))
+        values: np.ndarray = np.isfinite(self.values).all(axis=(1, 2)) & (self.values != 0).any(axis=(1, 2))
+        return values
 
     def weights(self, size: tuple[int, int], which: np.ndarray) -> np.ndarray:
         """Return (M, *size) absolute values of the maps ``which`` (M,), enlarged to ``size`` and with sum 1 each."""
         values = torch.from_numpy(np.abs(self.values[which], dtype=np.float64))
         scaled = functional.interpolate(values[:, None], size=size, mode="bilinear", align_corners=False)[:, 0].numpy()
-        return scaled / scaled.sum(axis=(1, 2), keepdims=True)
+        shares: np.ndarray = scaled / scaled.sum(axis=(1, 2), keepdims=True)
+        return shares
 
 
 def blur_images(pixels: Tensor) -> Tensor:

@@ -20,7 +20,8 @@ def share_by_part(values: np.ndarray) -> np.ndarray:
     """
     running = np.concatenate([[0.0], np.abs(values, dtype=np.float64).cumsum()])
     at = np.interp(np.linspace(0, 1, PARTS + 1), np.linspace(0, 1, len(running)), running)
-    return np.diff(at) / running[-1]
+    shares: np.ndarray = np.diff(at) / running[-1]
+    return shares
 
 
 def profile_table(texts: TokenizedTexts, scores: Scores, units: np.ndarray | None) -> Table:
@@ -60,4 +61,5 @@ def profile_figure() -> Figure:
 
 def _ordinary_values(texts: TokenizedTexts, scores: Scores, index: int) -> np.ndarray:
     values = scores.values[index]
-    return values[texts.ordinary[index, : len(values)]]
+    ordinary_values: np.ndarray = values[texts.ordinary[index, : len(values)]]
+    return ordinary_values

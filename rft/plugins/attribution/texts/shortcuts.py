@@ -99,7 +99,8 @@ def _match_tokens(texts: TokenizedTexts, index: int, pattern: re.Pattern[str]) -
     starts, ends = texts.spans[index].T
     read = takewhile(lambda match: match.start() < ends.max(), pattern.finditer(texts.strings[index]))
     match_spans = np.array([match.span() for match in read], dtype=np.int64).reshape(-1, 2)
-    return (starts < match_spans[:, 1:]) & (ends > match_spans[:, :1]) & texts.ordinary[index]
+    values: np.ndarray = (starts < match_spans[:, 1:]) & (ends > match_spans[:, :1]) & texts.ordinary[index]
+    return values
 
 
 def _count_flips(network: Network, texts: TokenizedTexts, masks: np.ndarray, baseline: int) -> np.ndarray:

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rft.backbones.batch import Batch
 from rft.errors import Unavailable
 from rft.plugins import AuditedModel
-from rft.plugins.attribution.network import Batch
 
 _WORDS = (" the", "the", ".", ",", "a")  # one of them is one token in nearly every vocabulary
 _RARE = "\U00013000"  # a hieroglyph
@@ -109,7 +109,8 @@ class TokenizedTextReader:
         encoded = self._tokenizer(text, truncation=True, max_length=len(ids), return_offsets_mapping=True)
         if encoded["input_ids"] != ids:
             raise Unavailable("the tokenizer gives other tokens than the model reads")
-        return encoded["offset_mapping"]
+        spans: list[tuple[int, int]] = encoded["offset_mapping"]
+        return spans
 
 
 def baseline_token(tokenizer: Any) -> int:

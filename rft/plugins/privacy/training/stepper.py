@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rft.backbones.classifier import Batch
+from rft.backbones.batch import Batch
 from rft.plugins.privacy.training.gradients.engine_selection import EngineSelection, build_network
 from rft.plugins.privacy.training.gradients.engine_stepper import EngineStepper
 from rft.plugins.privacy.training.gradients.head_stepper import HeadStepper, UnitExamples

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rft.backbones.classifier import Batch
+from rft.backbones.batch import Batch
 from rft.plugins.privacy.training.noise import GaussianNoise
 from rft.plugins.privacy.training.sampling import PoissonSampler, Sample
 from rft.plugins.privacy.training.unit_index import rows_by_unit

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rft.backbones.classifier import Batch, hash_tensors
+from rft.backbones.batch import Batch
+from rft.backbones.classifier import hash_tensors
 from rft.errors import IntegrityError
 from rft.plugins.privacy.training.gradients.engine_selection import (
     GRADIENT_TOLERANCE,
