@@ -21,10 +21,10 @@ class Inputs(Protocol):
     """Reads examples as a model wants them. A batch is a dict of tensors, see ``rft.backbones.classifier``."""
 
     def batch(self, split: str, rows: Rows) -> dict[str, Tensor]:
-        """Return the batch of rows of a split, on the CPU."""
+        """Return the batch of (B,) rows of a split, on the CPU."""
 
     def batches(self, items: Sequence[Any], batches: Sequence[Rows]) -> Iterator[dict[str, Tensor]]:
-        """Yield the batch of each list of rows of ``items``."""
+        """Yield the batch of each list of (B,) rows of ``items``."""
 
 
 class Preprocessing(Protocol):

@@ -98,7 +98,7 @@ def read_dataset(config: DataConfig, folder: Path, seed: int, *, external: bool 
 
 
 def _input_files(table: pd.DataFrame, config: DataConfig, folder: Path) -> list[InputFile]:
-    """Return the tables that describe the examples, which are hashed whole, and the items that are files."""
+    """Return the files behind one row an example: tables, which are hashed whole, and items that are files."""
     tables = [folder / config.manifest] if config.manifest else metadata_tables(folder / (config.folder or ""))
     hashes = [(path, hashlib.sha256(path.read_bytes()).hexdigest()) for path in tables]
     items = zip(table["item"], table["digest"], strict=True)
@@ -146,7 +146,7 @@ def _item_paths(names: pd.Series, folder: Path) -> pd.Series:
 
 
 def _embedded_items(pictures: Sequence[Picture | None], places: Places, column: str | None) -> pd.Series:
-    """Return the pictures in the cells of a table; raises ``DataError`` for an empty one."""
+    """Return (N,) the pictures in the cells of a column; raises ``DataError`` for an empty one."""
     empty = np.array([picture is None for picture in pictures])
     if empty.any():
         raise DataError(f"column {column!r} is empty in {places.name_rows(empty)}", where=places.source)
@@ -154,7 +154,7 @@ def _embedded_items(pictures: Sequence[Picture | None], places: Places, column: 
 
 
 def _from_folder(config: DataConfig, folder: Path, external: bool) -> tuple[pd.DataFrame, list[Remark]]:
-    """Return the examples of a folder: those that metadata tables in it name, or those in folders of classes."""
+    """Return one row an example of a folder: those that metadata tables name, or those in folders of classes."""
     assert config.folder is not None
     top = folder / config.folder
     tables = metadata_tables(top)
@@ -388,7 +388,7 @@ def _split_facts(split: Split, classes: tuple[str, ...]) -> SplitFacts:
 
 
 def _count_values(values: np.ndarray | ExtensionArray) -> dict[str, int]:
-    """Return how often each value occurs; a missing one is ``""``."""
+    """Return how often each of (N,) values occurs; a missing one is ``""``."""
     named = values if isinstance(values, pd.Categorical) else pd.Categorical(values)
     counts = np.bincount(named.codes + 1, minlength=len(named.categories) + 1).tolist()
     return {str(name): n for name, n in zip(["", *named.categories], counts, strict=True) if n}

@@ -141,7 +141,7 @@ class _Rows:
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the table of predictions; it shares memory with these rows."""
+        """Return the table of predictions, one row an example; it shares memory with these rows."""
         nobody = pd.Series(pa.nulls(len(self.label), pa.string()), dtype=PACKED_TEXT).array
         columns: dict[str, Any] = {
             "split": self.split,
@@ -247,7 +247,7 @@ def _find_classes(held: Columns, layout: _Layout, split: pd.Categorical, data: D
 def _class_scores(
     held: Columns, layout: _Layout, classes: Sequence[str], positive: str | None
 ) -> dict[str, np.ndarray]:
-    """Return the probability of each class; empty where only decisions are known."""
+    """Return class -> (N,) its probability; empty where only decisions are known."""
     for name, values in held.numbers.items():
         _check_probabilities(name, values, held.places)
     numbers = {name: np.clip(values, 0.0, 1.0) for name, values in held.numbers.items()}
@@ -283,7 +283,7 @@ def _check_probabilities(column: str, values: np.ndarray, places: Places) -> Non
 def _read_decisions(
     held: Columns, layout: _Layout, classes: Sequence[str], scores: Mapping[str, np.ndarray], core: Config
 ) -> pd.Categorical:
-    """Return what was predicted: as given, by the threshold, or the class with the highest probability."""
+    """Return (N,) what was predicted: as given, by the threshold, or the class with the highest probability."""
     assert core.predictions is not None
     if layout.prediction is not None:
         return _restrict_to(held.texts[layout.prediction], classes, "prediction", held.places)

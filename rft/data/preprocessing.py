@@ -270,7 +270,7 @@ def _measure_normalisation(flat: Sequence[Sequence[np.ndarray]]) -> tuple[np.nda
 def _prefer_declared(
     offset: np.ndarray, scale: np.ndarray, mean: Sequence[float], std: Sequence[float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return offset and scale as mean and standard deviation say them, where that is what was measured."""
+    """Return (C,) offset and scale as mean and standard deviation say them, where that is what was measured."""
     said = -np.divide(mean, std), 1 / np.array(std)
     agree = len(mean) == len(offset) and np.allclose(np.stack(said), np.stack([offset, scale]), rtol=1e-5, atol=1e-5)
     return said if agree else (offset, scale)

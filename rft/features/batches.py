@@ -73,7 +73,7 @@ class BatchSizer:
         bound.check(self._before, self._before)
 
     def next_batches(self, start: int) -> list[np.ndarray]:
-        """Return the next batches, as numbers from ``start`` on: a few of this size, or all once it is settled."""
+        """Return the next batches, (B,) numbers from ``start`` on: a few of this size, or all once it is settled."""
         batches: list[np.ndarray] = []
         while start < len(self._costs) and (self.settled or len(batches) < BATCHES_PER_SIZE):
             rows = min(self._most_rows, max(1, self.size // int(self._costs[start])))
@@ -82,7 +82,7 @@ class BatchSizer:
         return batches
 
     def batch_cost(self, batch: np.ndarray) -> int:
-        """Return what a batch costs, padding included."""
+        """Return what a batch of (B,) numbers costs, padding included."""
         return int(self._costs[batch[0]]) * len(batch)
 
     def choose_next_size(self, cost: int, peak: int, speed: float) -> None:
@@ -102,19 +102,19 @@ class BatchSizer:
             self.size = larger
 
     def halve_size(self, batch: np.ndarray) -> None:
-        """Halve the size after a batch that took too much."""
+        """Halve the size after a batch of (B,) numbers that took too much."""
         self.settled = True
         self.size = self.batch_cost(batch) // 2
 
     def too_much(self, batch: np.ndarray, peak: int) -> bool:
-        """Tell whether batches should be smaller; raises ``ConfigError`` where one example takes more than allowed."""
+        """Tell whether this batch, (B,), is too large; raises ``ConfigError`` where one example is too much."""
         if len(batch) == 1:
             self.bound.check(peak, self._before)
         return len(batch) > 1 and peak > self.bound.planned
 
 
 def run_all(sizer: BatchSizer, run: Callable[[list[np.ndarray]], Iterator[T]]) -> Iterator[tuple[np.ndarray, T]]:
-    """Yield each batch with what ``run`` makes of it.
+    """Yield each batch, (B,) numbers, with what ``run`` makes of it.
 
     Args:
         sizer: decides how large batches are, from how much memory and time they take.

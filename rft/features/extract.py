@@ -78,7 +78,7 @@ def store_key(
     """Return the hash of all that features depend on except the item.
 
     Args:
-        tensors: parameters and buffers that run before the cut.
+        tensors: parameters and buffers, of any shape, that run before the cut.
         facts: what these do not show: the cut, the preprocessing of inputs, settings such as the number of heads.
         precision, dtype: what is computed in, and what features are kept in.
         device: torch device name: other devices, and other settings of float32, add up in another order.
@@ -149,7 +149,7 @@ def extract_features(
 def run_batches(
     prefix: nn.Module, inputs: Any, items: Sequence[Any], batches: Sequence[np.ndarray], *, device: str, precision: str
 ) -> list[Batch]:
-    """Return what the frozen part gives for each batch of rows of ``items``, as ``extract_features`` computes it."""
+    """Return what the frozen part gives for each (B,) batch of rows of ``items``, computed as extraction does."""
     work = _Extraction(prefix, inputs, items, 1, device, precision)
     with work.placed_on_device():
         return list(work._run_batches(list(batches)))
@@ -172,7 +172,7 @@ def _view_digest(digest: str, view: int, augmentation: dict[str, Any]) -> str:
 
 
 def _missing_rows(digests: np.ndarray, stored: StoredRows) -> np.ndarray:
-    """Return one row for each digest that is not stored yet, in order."""
+    """Return (M,) the first row of each of (N * K,) digests that is not stored yet, in order."""
     _, first = np.unique(digests.astype(str), return_index=True)
     return np.array([row for row in sorted(first) if digests[row] not in stored.places], dtype=np.int64)
 
@@ -213,7 +213,7 @@ class _Extraction:
             self.prefix.to(memory_format=torch.contiguous_format)
 
     def computed_rows(self, missing: np.ndarray, bound: MemoryBound) -> Iterator[tuple[int, np.ndarray, bool]]:
-        """Yield for each missing row, the longest text first: its number, its features, whether they vary in length."""
+        """Yield for (M,) missing rows, the longest first: its number, its features, whether they are (T, ...)."""
         count = getattr(self.inputs, "lengths", None)  # texts have lengths, images do not
         items = [self.items[row // self.views] for row in missing]
         costs = count(items) if count else np.ones(len(missing), np.int64)
@@ -244,7 +244,7 @@ class _Extraction:
 
 
 def _open_features(store: Store, stored: StoredRows, digests: np.ndarray, views: int, memory: int | None) -> Features:
-    """Return the features in memory where they take a small part of it, else mapped from their files."""
+    """Return the features of (N * K,) digests in memory where they take a small part of it, else mapped from files."""
     addresses = np.array([stored.places[digest] for digest in digests], np.int64).reshape(-1, 2)
     host.release_freed_memory()  # what the last batches left behind
     room = host.available_bytes() // 2

@@ -91,7 +91,7 @@ def pooled_features(
 
 
 def select_rows(split: Split, rows: np.ndarray) -> Split:
-    """Return some rows of a split as a split of the same name."""
+    """Return (M,) rows of a split as a split of the same name."""
     return replace(
         split,
         ids=split.ids[rows],

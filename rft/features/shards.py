@@ -54,7 +54,7 @@ class Shard:
 
 
 def encode_shard(digests: list[str], rows: list[np.ndarray], *, ragged: bool) -> bytes:
-    """Return the content of the file for these rows and the sha256 of the item that each of them came from."""
+    """Return the content of the file for R rows, (...) or (T, ...) each, and the sha256 of the item each came from."""
     tensors = {"items": np.stack([np.frombuffer(bytes.fromhex(digest), np.uint8) for digest in digests])}
     # NumPy keeps the strides of channels-last maps when it stacks them, and safetensors writes memory as it lies.
     tensors["features"] = np.ascontiguousarray(np.concatenate(rows) if ragged else np.stack(rows))

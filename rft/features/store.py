@@ -161,7 +161,7 @@ class Writer:
             self._write_shard()
 
     def add_row(self, digest: str, row: np.ndarray, *, ragged: bool) -> None:
-        """Add the float32 features of an item; raises ``ConfigError`` for what float16 cannot hold."""
+        """Add features of an item, (...) or (T, ...) float32; raises ``ConfigError`` for what float16 cannot hold."""
         largest, limit = float(np.abs(row).max(initial=0)), float(np.finfo(self._dtype).max)
         if largest > limit:
             raise ConfigError(

@@ -68,7 +68,7 @@ class Cut:
         return self._fresh_head(seed) if self.freeze == "all" else self._build_suffix(seed, self.plan)
 
     def trained_suffix(self, state: dict[str, Tensor]) -> nn.Module:
-        """Return the trained part with a state as ``trained_state`` gives it."""
+        """Return the trained part with a state as ``trained_state`` gives it: name -> tensor, in its shape."""
         suffix = self.new_suffix(0)
         unexpected = suffix.load_state_dict(state, strict=False).unexpected_keys
         assert not unexpected, unexpected
@@ -115,9 +115,9 @@ class Cut:
         return computing_cut
 
     def frozen_tensors(self) -> dict[str, Tensor]:
-        """Return every tensor and buffer that training must leave as it is."""
-        own = self._unshared_names
-        return {name: tensor for name, tensor in self.classifier.state_dict().items() if name not in own}
+        """Return every parameter and buffer, of any shape, that training must leave as it is, by name."""
+        unshared = self._unshared_names
+        return {name: tensor for name, tensor in self.classifier.state_dict().items() if name not in unshared}
 
     def frozen_sha256(self) -> str:
         """Hash what ``frozen_tensors`` returns."""

@@ -56,7 +56,7 @@ class _Rounded(torch.autograd.Function):
 
 
 def round_to_cache(features: Tensor, cache: str) -> Tensor:
-    """Return what comes out of the frozen part as the rest of the model gets it, float32."""
+    """Return (B, ...) outputs of the frozen part as the rest of the model gets them, float32."""
     return _Rounded.apply(features.float()) if cache == "float16" else features.float()
 
 
@@ -83,7 +83,7 @@ def run_frozen_part(run: Callable[[Batch], Batch], inputs: Batch, precision: str
 
 
 def by_length(inputs: Batch) -> Iterator[tuple[Tensor, Batch]]:
-    """Yield row numbers and inputs of texts that are equally long, without padding; pictures all at once."""
+    """Yield (b,) row numbers and (b, T) inputs of equally long texts, without padding; pictures all at once."""
     mask = inputs.get("attention_mask")
     if mask is None:
         yield torch.arange(len(next(iter(inputs.values())))), inputs

@@ -102,7 +102,7 @@ class Prefix(nn.Module):
         return self.classifier.modality
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the parameters and buffers that run before the cut, by their names in the classifier."""
+        """Return parameters and buffers, of any shape, that run before the cut, by their names in the classifier."""
         state = self.classifier.state_dict()
         if self.plan is None:
             return {name: tensor for name, tensor in state.items() if not name.startswith("head.")}
@@ -203,7 +203,7 @@ def _hooked_before(module: nn.Module, hook: Callable[[Args, Kwargs], Any]) -> It
 
 
 def _replace_leaf_once(argument: Tensor, position: int) -> Callable[[Args, Kwargs], tuple[Args, Kwargs] | None]:
-    """Return a hook that puts ``argument`` in the place of a leaf of the arguments, the first time it is called."""
+    """Return a hook that puts ``argument``, (B, ...), in the place of a leaf of the arguments, once."""
     waiting = [argument]
 
     def hook(args: Args, kwargs: Kwargs) -> tuple[Args, Kwargs] | None:

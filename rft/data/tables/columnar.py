@@ -255,7 +255,7 @@ def _encode_values(column: pa.ChunkedArray, name: str, source: str) -> pa.Chunke
 
 
 def _read_as_texts(values: pa.Array, name: str, source: str) -> pd.Series:
-    """Return distinct values as texts, None for an empty one."""
+    """Return (D,) distinct values as texts, None for an empty one."""
     if pa.types.is_integer(values.type):
         values = values.cast(pa.string())
     texts = pd.Series(values.to_pandas(), name=name)
@@ -280,7 +280,7 @@ def _read_floats(column: pa.ChunkedArray, name: str, places: Places) -> np.ndarr
 
 
 def _parse_numbers(column: pa.ChunkedArray, name: str, places: Places) -> np.ndarray:
-    """Return texts as numbers; one that is none stops the run, an empty one is NaN."""
+    """Return (N,) texts as numbers; one that is none stops the run, an empty one is NaN."""
     try:
         parsed: np.ndarray = pc.if_else(pc.equal(column, ""), None, column).cast(pa.float64()).to_numpy()
         return parsed

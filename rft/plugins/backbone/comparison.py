@@ -62,17 +62,18 @@ def compare_candidates(
     embeddings = [candidate.embeddings for candidate in candidates.values()]
     if not embeddings:
         raise ValueError("expected one backbone at least")
-    if any(not np.array_equal(each.labels, embeddings[0].labels) for each in embeddings):
+    if any(not np.array_equal(sample.labels, embeddings[0].labels) for sample in embeddings):
         raise ValueError("expected the same examples, in the same order, for every backbone")
     folds = Folds.draw_stratified(embeddings[0].labels, embeddings[0].units, seed)
     measured = [
-        _measure_candidate(name, each.embeddings, each.seconds, folds, withheld) for name, each in candidates.items()
+        _measure_candidate(name, candidate.embeddings, candidate.seconds, folds, withheld)
+        for name, candidate in candidates.items()
     ]
-    ranked = sorted(measured, key=lambda each: (-_sort_accuracy(each), each.name))
+    ranked = sorted(measured, key=lambda candidate: (-_sort_accuracy(candidate), candidate.name))
     tables = {
-        "backbones": [_table_row(each, embeddings[0]) for each in ranked],
+        "backbones": [_table_row(candidate, embeddings[0]) for candidate in ranked],
         "against_best": _against_best(ranked),
-        "gaps": [{"backbone": each.name, **gap_row(gap)} for each in ranked for gap in each.gaps],
+        "gaps": [{"backbone": candidate.name, **gap_row(gap)} for candidate in ranked for gap in candidate.gaps],
     }
     return Section(
         plugin="backbone",
