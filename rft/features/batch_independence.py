@@ -71,7 +71,7 @@ def _of_all_lengths(batch: Batch) -> Batch:
 
 
 def _relative_change(alone: Tensor, together: Tensor) -> float:
-    """Return the length of the difference of (T, D) or (D,) features over that alone; texts are padded beside others."""
+    """Return the length of a difference of (T, D) or (D,) features over that alone; texts are padded beside those."""
     batch_features = together[: len(alone)].double()
     change = float((batch_features - alone).norm() / alone.double().norm().clamp(min=1e-30))
     return change if change == change else float("inf")
