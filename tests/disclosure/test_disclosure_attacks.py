@@ -113,6 +113,17 @@ def test_nothing_is_recovered_of_withheld_groups(runs: dict[int, Path]) -> None:
     assert no_small_count(release) == []
 
 
+def test_every_column_of_these_runs_has_a_role_that_its_plugin_gave_it(runs: dict[int, Path]) -> None:
+    undeclared = {
+        (section["plugin"], name, column)
+        for section in Release.of(runs[10]).sections
+        for name, table in section["tables"].items()
+        for column in (table[0] if table else ())
+        if column not in {declared["name"] for declared in section["columns"].get(name, [])}
+    }
+    assert not undeclared
+
+
 def no_small_count(release: Release, below: int = 10) -> list[dict]:
     """Return the rows that print a count of people that is small."""
     columns = (

@@ -186,7 +186,7 @@ class Attack:
     def _left_out(self) -> str:
         """Return what the rows of gaps name as left out for being too few."""
         rows = [row for row in self.release.rows("gaps") if row.get("attribute") == self.attribute]
-        return " ".join(re.findall(r"(\S+) \(too few\)", " ".join(row.get("left_out") or "" for row in rows)))
+        return " ".join(re.findall(r"(\S+): too few", " ".join(row.get("left_out") or "" for row in rows)))
 
     def _finding(self, id: str) -> dict[str, Any] | None:
         return next((own for own in self.release.findings if own["id"] == id), None)
