@@ -74,8 +74,8 @@ def run_audit(plan: AuditPlan, *, device: str | None = None, offline: bool = Fal
         sections=sections,
         verdict=policy.judge_rules(plan.settings.core.policy, sections),
     )
-    settle = audited.fit.settle if audited.fit else None
-    parts = Artifacts(audited.predictions, dataset.inputs, plan.settings.folder, audited.write_model, settle)
+    finalize = audited.fit.finalize if audited.fit else None
+    parts = Artifacts(audited.predictions, dataset.inputs, plan.settings.folder, audited.write_model, finalize)
     return run.with_artifacts(parts)
 
 

@@ -185,14 +185,14 @@ class Artifacts:
         inputs: the manifest and every item that is a file.
         folder: the config's, which paths of inputs are relative to.
         write_model: writes the folder ``model`` (safetensors and model.json), or None without a model.
-        settle: called when everything is saved, since an interrupted run can go on until then; None without need.
+        finalize: called when everything is saved, since an interrupted run can go on until then; None without need.
     """
 
     predictions: pd.DataFrame
     inputs: Sequence[InputFile]
     folder: Path = Path()
     write_model: Callable[[Path], None] | None = None
-    settle: Callable[[], None] | None = None
+    finalize: Callable[[], None] | None = None
 
 
 class AuditRun(Record):

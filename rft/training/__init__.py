@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import torch
 from torch import nn
 
+from rft.training.privacy_facts import PrivacyFacts
+
 if TYPE_CHECKING:
     from rft.features import Features
     from rft.features.batch_independence import BatchDependence
-
-Facts = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -105,14 +105,27 @@ class Fit:
     Attributes:
         state: what ``trained_state`` returns of it.
         log: one row an epoch: ``{"epoch": 1, "loss": ..., ...}``; the loss is the mean over what the epoch saw.
-        facts: ``{"mode": "standard"}``, or the parameters and results of private training.
-        settle: to be called when the result is saved; None where nobody waits for that.
+        unchanged_tensors: how many trained tensors are what they were before training; None where nobody looked.
+        privacy: the public numbers and results of private training; None where training was not private.
+        finalize: to be called when the result is saved; None where nobody waits for that.
     """
 
     state: dict[str, torch.Tensor]
     log: list[dict[str, float]] = field(default_factory=list)
-    facts: Facts = field(default_factory=dict)
-    settle: Callable[[], None] | None = None
+    unchanged_tensors: int | None = None
+    privacy: PrivacyFacts | None = None
+    finalize: Callable[[], None] | None = None
+
+    @property
+    def mode(self) -> Literal["standard", "private"]:
+        """Whether training was private."""
+        return "standard" if self.privacy is None else "private"
+
+    def require_privacy(self) -> PrivacyFacts:
+        """Return what is known of private training; raises ``ValueError`` where training was not private."""
+        if self.privacy is None:
+            raise ValueError("the fit is of a standard training")
+        return self.privacy
 
 
 def trained_state(suffix: nn.Module) -> dict[str, torch.Tensor]:
@@ -133,8 +146,8 @@ class Trainer(Protocol):
     @property
     def needs_independent_examples(self) -> bool: ...
 
-    def prepare(self, task: Task) -> Facts:
-        """Calibrate and self-test before anything is trained, or raise ``RftError`` with the reason."""
+    def prepare(self, task: Task) -> PrivacyFacts | None:
+        """Calibrate before anything is trained, or raise ``RftError`` with the reason; None without privacy."""
 
     def fit(self, task: Task, jobs: Sequence[Job]) -> list[Fit]:
         """Train one suffix for each job, independently of each other."""

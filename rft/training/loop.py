@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from rft.errors import RftError
 from rft.runtime.progress import track_progress
-from rft.training import Facts, Fit, Job, Task, trained_state
+from rft.training import Fit, Job, Task, trained_state
 from rft.training.linear_heads import Heads, Vectors, linear_head_vectors, shared_gradient, unchanged_tensors
 from rft.training.threads import one_thread, suitable_threads
 
@@ -23,9 +23,8 @@ class StandardTrainer:
 
     needs_independent_examples = False
 
-    def prepare(self, task: Task) -> Facts:
-        """Return ``{"mode": "standard"}``: there is nothing to calibrate."""
-        return {"mode": "standard"}
+    def prepare(self, task: Task) -> None:
+        """Do nothing: there is nothing to calibrate."""
 
     def fit(self, task: Task, jobs: Sequence[Job]) -> list[Fit]:
         """Train one suffix for each job; raises ``RftError`` when a loss is no longer finite.
@@ -59,7 +58,7 @@ def _fit_suffix(task: Task, job: Job) -> Fit:
                 total += loss.item() * len(rows)
             log.append({"epoch": epoch, "loss": _check_finite_loss(total / len(members), epoch)})
     unchanged = sum(torch.equal(initial[name], parameter) for name, parameter in trained.items())
-    return Fit(trained_state(suffix), log, {"mode": "standard", "unmoved": unchanged})
+    return Fit(trained_state(suffix), log, unchanged_tensors=unchanged)
 
 
 def _fit_stack(task: Task, data: Vectors, jobs: Sequence[Job]) -> list[Fit]:
@@ -90,7 +89,7 @@ def _fit_stack(task: Task, data: Vectors, jobs: Sequence[Job]) -> list[Fit]:
         Fit(
             heads.head_state(number),
             [{"epoch": epoch, "loss": float(losses[number])} for epoch, losses in enumerate(log, start=1)],
-            {"mode": "standard", "unmoved": unchanged[number]},
+            unchanged_tensors=unchanged[number],
         )
         for number in range(len(jobs))
     ]

@@ -15,6 +15,7 @@ from rft.plugins.privacy.ledger import chain
 from rft.plugins.privacy.ledger.account import Account, finalize_trainings, open_account
 from rft.plugins.privacy.ledger.charges import Book, Charge, read_book
 from rft.training import Population
+from rft.training.privacy_facts import LedgerFacts
 
 MECHANISM = Mechanism(2.0, 0.1, 40)
 DELTA = 1e-5
@@ -39,12 +40,19 @@ def account(
     return open_account(people, ledger, budget, mechanisms=mechanisms or (MECHANISM,), **asked)
 
 
-def finish(opened: AbstractContextManager[Account]) -> dict[str, Any]:
-    """Take all steps of a training; return the facts of its account."""
-    with opened as own:
-        for _ in own.charge_blocks():
+def ledger_facts(account: Account) -> LedgerFacts:
+    """Return where the ledger of an account stands, which must have one."""
+    facts = account.summarize_ledger()
+    assert facts is not None
+    return facts
+
+
+def finish(opened: AbstractContextManager[Account]) -> LedgerFacts:
+    """Take all steps of a training; return where its ledger stands then."""
+    with opened as account:
+        for _ in account.charge_blocks():
             pass
-        return own.summarize_ledger()
+        return ledger_facts(account)
 
 
 def ledger_of(folder: Path, name: str = "clinic") -> Path:

@@ -78,12 +78,12 @@ def audited_model(
     )
     task = replace(task, **task_changes)
     fit = trainer.fit(task, [Job(seed)])[0]
-    mode = fit.facts["mode"]
+    mode = fit.mode
     facts = ModelFacts(
         name="made",
         modality="image",
         classes=CLASSES,
-        training=Training(mode=mode, seconds=2.0, unit=fit.facts.get("unit")),
+        training=Training(mode=mode, seconds=2.0, unit=fit.privacy.unit if fit.privacy else None),
     )
     return AuditedModel(
         facts,

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from rft.features.batch_independence import BatchDependence
 from rft.plugins.privacy.training.gradients.engines import summed_loss
+from rft.records import Row
 from rft.training import Recipe, Task
+from rft.training.privacy_facts import EngineFacts, PrivacyFacts
 
 Batch = dict[str, Tensor]
 RECIPE = Recipe(epochs=2, optimizer="sgd", learning_rate=0.1, momentum=0.9, weight_decay=0.0, batch_size=16)
@@ -248,3 +252,39 @@ class Idle(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         self.unused(batch["features"])
         return self.head(batch["features"])
+
+
+def private_facts(**changes: Any) -> PrivacyFacts:
+    """Return what is known of a private training of 500 examples by itself, with some of it changed."""
+    check: Row = {
+        "check": "noise",
+        "expected": "1 ± 0.03",
+        "found": "1.002",
+        "outcome": "passed",
+        "description": "Its deviation.",
+    }
+    facts = PrivacyFacts(
+        target_epsilon=3.0,
+        epsilon=2.998,
+        accountant="PLD",
+        epsilon_rdp=3.29,
+        delta=1e-5,
+        delta_by_rule=True,
+        noise_multiplier=1.79,
+        sample_rate=0.064,
+        steps=312,
+        charged_steps=312,
+        max_grad_norm=1.0,
+        divisor=32.0,
+        n=500,
+        unit="example",
+        rows_per_unit_max=1,
+        randomness="secret",
+        accountant_versions={"dp-accounting": "0.6.0", "opacus": "1.6.0"},
+        neighbouring="zero-out",
+        void=None,
+        engine=EngineFacts("functorch", 4e-7, {"hooks": "relative error 1.5 at stages.3"}, 1026, "float32"),
+        self_test=[check],
+        batch_dependence=BatchDependence(change=2e-7, alone=False),
+    )
+    return replace(facts, **changes)

@@ -49,7 +49,7 @@ def test_the_loop_is_sgd_with_momentum_to_the_digit() -> None:
     state, losses = by_hand(given, seed=3)
     assert np.allclose([row["loss"] for row in fit.log], losses, atol=1e-5)
     assert all(torch.allclose(fit.state[name].double(), state[name], atol=1e-5) for name in state)
-    assert fit.facts == {"mode": "standard", "unmoved": 0}
+    assert (fit.mode, fit.unchanged_tensors) == ("standard", 0)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
@@ -118,7 +118,7 @@ def test_the_state_is_what_was_trained_and_the_statistics() -> None:
 
 def test_parameters_that_stay_put_are_counted() -> None:
     (fit,) = StandardTrainer().fit(replace(task(), new_suffix=layered), [Job(0)])
-    assert fit.facts["unmoved"] == 2  # no gradient reaches them, as with an adapter that is never called
+    assert fit.unchanged_tensors == 2  # no gradient reaches them, as with an adapter that is never called
 
 
 def test_dropout_follows_the_jobs_seed_and_leaves_the_global_state_alone() -> None:
@@ -225,7 +225,7 @@ def test_a_stack_of_heads_is_each_of_them_trained_by_hand(optimizer: str, class_
     for number, fit in enumerate(StandardTrainer().fit(given, jobs)):
         state = by_hand_with_members(given, jobs, number, batch)
         assert all(torch.allclose(fit.state[name].double(), state[name], atol=1e-4) for name in state)
-        assert fit.facts == {"mode": "standard", "unmoved": 0}
+        assert (fit.mode, fit.unchanged_tensors) == ("standard", 0)
         assert [row["epoch"] for row in fit.log] == [1, 2, 3, 4, 5]
 
 

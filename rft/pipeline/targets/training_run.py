@@ -113,17 +113,19 @@ def describe_training(core: Config, run: TrainingRun, *, cached: bool, frozen_ch
     """
     fit, recipe, weights = run.fit, run.task.recipe, core.train.class_weights
     values: dict[str, Any] = {"seconds": round(run.seconds, 2), "cached": cached, "class_weights": weights}
-    if fit.facts.get("recipe_used", True):
+    if fit.privacy is None or fit.privacy.engine.recipe_used:
         values |= {"epochs": recipe.epochs, "optimizer": recipe.optimizer}
         values |= {"learning_rate": recipe.learning_rate, "batch_size": recipe.batch_size}
     values |= _describe_guarantee(fit, unit=core.data.unit, frozen_changed=frozen_changed)
-    return Training(mode=fit.facts["mode"], **values)
+    return Training(mode=fit.mode, **values)
 
 
 def _describe_guarantee(fit: Fit, *, unit: str | None, frozen_changed: bool) -> dict[str, Any]:
     """Return the fields of ``Training`` that private training sets; a void guarantee has no epsilon and no delta."""
-    fields = {key: fit.facts[key] for key in Training.model_fields if key != "mode" and key in fit.facts}
-    if frozen_changed and fit.facts["mode"] == "private":
+    if fit.privacy is None:
+        return {}
+    fields = {name: number for name, number in vars(fit.privacy).items() if name in Training.model_fields}
+    if frozen_changed:
         fields["void"] = "the frozen part of the model changed during the run, without noise"
     if fields.get("void"):
         fields |= {"epsilon": None, "delta": None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rft.disclosure.withheld import Counted
@@ -24,7 +25,7 @@ from rft.plugins.privacy.ledger.section import ledger_chapter, ledger_evidence
 from rft.records import Section
 
 if TYPE_CHECKING:
-    from rft.training import Facts
+    from rft.training.privacy_facts import PrivacyFacts
 
 
 COVERAGE_HEADING = "What differential privacy covers, and what it does not"  # in the model card
@@ -32,13 +33,13 @@ COVERAGE_HEADING = "What differential privacy covers, and what it does not"  # i
 
 def audit(audited: AuditedModel, options: PrivacyOptions) -> Section:
     """Return the section. Without a private fit epsilon is not measured; the attacks need predictions only."""
-    facts: Facts = audited.fit.facts if audited.fit else {}
+    facts = audited.fit.privacy if audited.fit else None
     void = _explain_void(audited, facts)
     chapters = [
         _scope_chapter(facts, void),
         *(
             _private_chapters(audited, options, facts, void)
-            if facts.get("mode") == "private"
+            if facts is not None
             else _standard_chapters(audited, options)
         ),
         membership_chapter(audited, options),
@@ -57,16 +58,16 @@ def audit(audited: AuditedModel, options: PrivacyOptions) -> Section:
     )
 
 
-def _explain_void(audited: AuditedModel, facts: Facts) -> str | None:
+def _explain_void(audited: AuditedModel, facts: PrivacyFacts | None) -> str | None:
     """Return why the promise of a private fit does not hold, whatever was computed; None where nothing says so.
 
     Epsilon is then given nowhere, so that no rule can pass on it.
     """
-    if facts.get("mode") != "private":
+    if facts is None:
         return None
-    if any(row["outcome"] != "passed" for row in facts["self_test"]):
+    if any(row["outcome"] != "passed" for row in facts.self_test):
         return "the self-test of the training failed"
-    return audited.facts.training.void or facts["void"]
+    return audited.facts.training.void or facts.void
 
 
 def counted_rows(audited: AuditedModel, options: PrivacyOptions) -> Iterator[Counted]:
@@ -82,7 +83,7 @@ def counted_rows(audited: AuditedModel, options: PrivacyOptions) -> Iterator[Cou
         yield from (Counted(split, (name,), mask) for name in target.attributes for mask in masks if len(rows))
 
 
-def _scope_chapter(facts: Facts, void: str | None) -> PrivacyChapter:
+def _scope_chapter(facts: PrivacyFacts | None, void: str | None) -> PrivacyChapter:
     caption = "What of this run is under differential privacy, follows from what is, or was made without noise."
     return PrivacyChapter(
         "What is covered, and what is not",
@@ -96,14 +97,14 @@ def _standard_chapters(audited: AuditedModel, options: PrivacyOptions) -> list[P
 
 
 def _private_chapters(
-    audited: AuditedModel, options: PrivacyOptions, facts: Facts, void: str | None
+    audited: AuditedModel, options: PrivacyOptions, facts: PrivacyFacts, void: str | None
 ) -> list[PrivacyChapter]:
     """Return what is known of a private fit; what else is trained privately is charged before the ledger is read."""
-    unit = audited.facts.training.unit or facts["unit"]
+    unit = audited.facts.training.unit or facts.unit
     frontier, empirical = frontier_chapter(audited, options), empirical_chapter(audited, options, void)
-    ledger = empirical.ledger or frontier.ledger or facts["ledger"]
-    if ledger:  # by now the state folder remembers the present folder
-        ledger = {**ledger, "elsewhere": facts["ledger"]["elsewhere"]}
+    ledger = empirical.ledger or frontier.ledger or facts.ledger
+    if ledger and facts.ledger:  # by now the state folder remembers the present folder
+        ledger = replace(ledger, elsewhere=facts.ledger.elsewhere)
     return [
         spending_chapter(facts, unit, (*frontier.mechanisms, *empirical.mechanisms), void),
         accounting_chapter(facts, void),

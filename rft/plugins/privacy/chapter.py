@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 from rft.plugins.chapter_content import ChapterContent, join_content
 from rft.plugins.privacy.accounting.accountants import Mechanism
+from rft.training.privacy_facts import LedgerFacts
 
 
 @dataclass(frozen=True)
@@ -15,11 +15,11 @@ class PrivacyChapter(ChapterContent):
     """A chapter, and what stands behind it.
 
     ``mechanisms`` are what it released of the training data beside the model, with privacy: heads of a frontier,
-    twins with canaries. ``ledger`` is where the ledger stood after it, empty where it charged nothing.
+    twins with canaries. ``ledger`` is where the ledger stood after it, None where it charged nothing.
     """
 
     mechanisms: tuple[Mechanism, ...] = ()
-    ledger: Mapping[str, Any] = field(default_factory=dict)
+    ledger: LedgerFacts | None = None
 
 
 def join_privacy_content(title: str, chapters: Sequence[PrivacyChapter]) -> PrivacyChapter:
@@ -28,5 +28,5 @@ def join_privacy_content(title: str, chapters: Sequence[PrivacyChapter]) -> Priv
     return PrivacyChapter(
         **{field.name: getattr(content, field.name) for field in fields(content)},
         mechanisms=tuple(mechanism for chapter in chapters for mechanism in chapter.mechanisms),
-        ledger=next((chapter.ledger for chapter in chapters if chapter.ledger), {}),
+        ledger=next((chapter.ledger for chapter in chapters if chapter.ledger), None),
     )

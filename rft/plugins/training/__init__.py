@@ -81,9 +81,9 @@ def _frozen_finding(audited: AuditedModel) -> Finding:
 
 def _unchanged_finding(audited: AuditedModel) -> Finding:
     id, title = "training.trained_unmoved", "Trained tensors that did not change"
-    if audited.fit is None or "unmoved" not in audited.fit.facts:
+    if audited.fit is None or audited.fit.unchanged_tensors is None:
         return not_measured(id, title, "nothing was trained in this run", UNCHANGED_DESCRIPTION)
-    unchanged = audited.fit.facts["unmoved"]
+    unchanged = audited.fit.unchanged_tensors
     return Finding(
         id=id,
         title=title,

@@ -63,8 +63,8 @@ def save(run: AuditRun, folder: Path, artifacts: Artifacts | None = None, *, for
         sync_tree(staging)
         key.write()  # before the run stands: without its key nobody could tell whether the inputs are the same
         _put_in_place(staging, folder, force=force)
-    if artifacts is not None and artifacts.settle is not None:
-        artifacts.settle()
+    if artifacts is not None and artifacts.finalize is not None:
+        artifacts.finalize()
     return folder
 
 

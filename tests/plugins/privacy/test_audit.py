@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,49 +18,16 @@ from rft.plugins.privacy.accounting.findings import spending_chapter
 from rft.records import Backbone, ModelFacts, Section, Training
 from rft.training import Fit
 from rft.verdict.policy import judge_rules
+from rft.training.privacy_facts import PrivacyFacts
+from tests.support.privacy_cases import private_facts
 
-FACTS: dict[str, Any] = {
-    "mode": "private",
-    "target_epsilon": 3.0,
-    "epsilon": 2.998,
-    "accountant": "PLD",
-    "epsilon_rdp": 3.29,
-    "delta": 1e-5,
-    "delta_by_rule": True,
-    "noise_multiplier": 1.79,
-    "sample_rate": 0.064,
-    "steps": 312,
-    "max_grad_norm": 1.0,
-    "divisor": 32.0,
-    "n": 500,
-    "unit": "example",
-    "rows_per_unit_max": 1,
-    "randomness": "secret",
-    "void": None,
-    "batch_dependence": {"change": 2e-7, "alone": False},
-    "neighbouring": "zero-out",
-    "accountant_versions": {"dp-accounting": "0.6.0", "opacus": "1.6.0"},
-    "unmoved": 0,
-    "engine": "functorch",
-    "engine_error": 4e-7,
-    "engines_passed_over": {"hooks": "relative error 1.5 at stages.3"},
-    "trained_parameters": 1026,
-    "precision": "float32",
-    "charged_steps": 312,
-    "ledger": {},
-    "self_test": [
-        {
-            "check": "noise",
-            "expected": "1 ± 0.03",
-            "found": "1.002",
-            "outcome": "passed",
-            "description": "Its deviation.",
-        }
-    ],
-}
+FACTS = private_facts()
+STANDARD: Literal["standard"] = "standard"
+VOID: dict[str, Any] = {"randomness": "seeded", "void": "samples and noise followed from the run's seed"}
 
 
-VOID = {"randomness": "seeded", "void": "samples and noise followed from the run's seed"}
+def with_engine(**changes: Any) -> PrivacyFacts:
+    return replace(FACTS, engine=replace(FACTS.engine, **changes))
 
 
 def predictions(n: int = 60, *, gap: float = 0.0, seed: int = 0) -> pd.DataFrame:
@@ -81,16 +49,20 @@ def predictions(n: int = 60, *, gap: float = 0.0, seed: int = 0) -> pd.DataFrame
 
 
 def section(
-    facts: dict[str, Any] | None, table: pd.DataFrame | None = None, unit: str | None = None, void: str | None = None
+    facts: PrivacyFacts | Literal["standard"] | None,
+    table: pd.DataFrame | None = None,
+    unit: str | None = None,
+    void: str | None = None,
 ) -> Section:
-    mode = "external" if facts is None else facts["mode"]
+    private = facts if isinstance(facts, PrivacyFacts) else None
+    mode: Any = "external" if facts is None else "private" if private else "standard"
     about = ModelFacts(
         name="made", modality="image", classes=("no", "yes"), training=Training(mode=mode, unit=unit, void=void)
     )
-    fit = None if facts is None else Fit({}, [], facts)
+    fit = None if facts is None else Fit({}, privacy=private)
     audited = AuditedModel(about, 0, {}, predictions() if table is None else table, fit=fit)
-    options = {"epsilon": facts["target_epsilon"], "mechanism_runs": 0} if facts and "target_epsilon" in facts else {}
-    return Privacy().audit(audited, PrivacyOptions(**options))
+    options = PrivacyOptions(epsilon=private.target_epsilon, mechanism_runs=0) if private else PrivacyOptions()
+    return Privacy().audit(audited, options)
 
 
 def words(made: Section) -> str:
@@ -125,13 +97,13 @@ def test_a_private_run_states_what_it_spent() -> None:
     ],
 )
 def test_status_follows_the_facts(finding: str, changes: dict[str, Any], status: str, word: str) -> None:
-    found = section(FACTS | changes).finding(finding)
+    found = section(replace(FACTS, **changes)).finding(finding)
     assert found.status == status
     assert word in found.description
 
 
 def test_the_parameters_let_a_reviewer_convert() -> None:
-    table = section(FACTS | {"unit": "unit", "rows_per_unit_max": 4}, unit="face_id").tables["parameters"]
+    table = section(replace(FACTS, unit="unit", rows_per_unit_max=4), unit="face_id").tables["parameters"]
     values = {row["parameter"]: row["value"] for row in table}
     assert values["unit of privacy"] == "face_id"
     assert values["examples of the largest unit"] == 4
@@ -176,7 +148,7 @@ def test_scope_does_not_put_further_heads_under_the_epsilon_of_the_model() -> No
     why = {row["artefact"]: row["why"] for row in section(FACTS).tables["scope"]}
     assert "an epsilon beyond the model's" in why["heads of a frontier, twins with canaries"]
     assert why["model"] == "noised in every step of training"
-    summed = {row["artefact"]: row["why"] for row in section(FACTS | {"engine": "least squares"}).tables["scope"]}
+    summed = {row["artefact"]: row["why"] for row in section(with_engine(name="least squares")).tables["scope"]}
     assert summed["model"] == "from noised sums"
 
 
@@ -189,22 +161,22 @@ def test_that_the_backbone_may_know_the_same_people_is_asked(weights: str | None
         name="made", modality="image", classes=("no", "yes"), training=Training(mode="private"), backbone=backbone
     )
     made = Privacy().audit(
-        AuditedModel(facts, 0, {}, predictions(), fit=Fit({}, [], FACTS)), PrivacyOptions(epsilon=3.0)
+        AuditedModel(facts, 0, {}, predictions(), fit=Fit({}, privacy=FACTS)), PrivacyOptions(epsilon=3.0)
     )
     found = [finding for finding in made.findings if finding.id == "privacy.pretraining_overlap"]
     assert [finding.status for finding in found] == ["not_measured"] * asked
     assert ("own training data" in made.chapters[-1].text[0]) == asked
 
 
-@pytest.mark.parametrize("facts", [None, {"mode": "standard"}, FACTS | VOID])
-def test_scope_covers_nothing_without_secret_noise(facts: dict[str, Any] | None) -> None:
+@pytest.mark.parametrize("facts", [None, STANDARD, replace(FACTS, **VOID)])
+def test_scope_covers_nothing_without_secret_noise(facts: PrivacyFacts | Literal["standard"] | None) -> None:
     assert set(protection(section(facts)).values()) <= {"un-noised", "void"}
 
 
-@pytest.mark.parametrize(
-    ("facts", "reason"), [(None, "outside this run"), ({"mode": "standard"}, "without differential privacy")]
-)
-def test_without_private_training_epsilon_is_not_measured(facts: dict[str, Any] | None, reason: str) -> None:
+@pytest.mark.parametrize(("facts", "reason"), [(None, "outside this run"), (STANDARD, "without differential privacy")])
+def test_without_private_training_epsilon_is_not_measured(
+    facts: PrivacyFacts | Literal["standard"] | None, reason: str
+) -> None:
     made = section(facts)
     epsilon = made.finding("privacy.epsilon")
     assert (epsilon.status, epsilon.value) == ("not_measured", None)
@@ -215,12 +187,12 @@ def test_without_private_training_epsilon_is_not_measured(facts: dict[str, Any] 
 
 
 def test_notes_name_whose_privacy_and_where_randomness_came_from() -> None:
-    by_example, by_person = words(section(FACTS)), words(section(FACTS | {"unit": "unit"}, unit="face_id"))
+    by_example, by_person = words(section(FACTS)), words(section(replace(FACTS, unit="unit"), unit="face_id"))
     assert "No unit was declared" in by_example
     assert "all examples of one face_id" in by_person
     assert "No unit was declared" not in by_person
     assert "operating system" in by_example
-    assert "Nothing is promised" in words(section(FACTS | VOID))
+    assert "Nothing is promised" in words(section(replace(FACTS, **VOID)))
 
 
 PROMISES = [
@@ -237,7 +209,7 @@ PROMISES = [
     "privacy.audit_power",
     "privacy.one_run_epsilon_lower_bound",
 ]
-BROKEN = [{**FACTS["self_test"][0], "outcome": "failed"}]
+BROKEN = [{**FACTS.self_test[0], "outcome": "failed"}]
 
 
 @pytest.mark.parametrize(
@@ -252,7 +224,7 @@ BROKEN = [{**FACTS["self_test"][0], "outcome": "failed"}]
 def test_a_void_promise_gives_no_number_that_a_rule_could_pass_on(
     changes: dict[str, Any], about: dict[str, Any], reason: str
 ) -> None:
-    made = section(FACTS | changes, **about)
+    made = section(replace(FACTS, **changes), **about)
     for id in PROMISES:
         found = made.finding(id)
         assert (found.status, found.value) == ("not_measured", None)
@@ -280,17 +252,17 @@ def test_what_else_was_trained_beside_a_void_promise_adds_up_to_none() -> None:
 
 
 def test_broken_accounting_stays_a_failure_where_nothing_is_promised() -> None:
-    found = section(FACTS | VOID | {"epsilon": 3.31, "target_epsilon": 4.0}).finding("privacy.epsilon")
+    found = section(replace(FACTS, **VOID, epsilon=3.31, target_epsilon=4.0)).finding("privacy.epsilon")
     assert found.status == "fail"
 
 
 def test_membership_that_shows_is_a_warning() -> None:
-    found = section({"mode": "standard"}, predictions(gap=0.3)).finding("privacy.membership_auc")
+    found = section(STANDARD, predictions(gap=0.3)).finding("privacy.membership_auc")
     assert found.interval is not None
     assert found.status == "warn"
     assert found.interval.low > 0.5
     assert found.n == 60
-    assert section({"mode": "standard"}).finding("privacy.membership_auc").status == "info"
+    assert section(STANDARD).finding("privacy.membership_auc").status == "info"
 
 
 def test_too_few_examples_leave_the_attack_out_with_the_numbers() -> None:
@@ -335,7 +307,7 @@ def test_the_self_test_is_reported_with_what_was_passed_over() -> None:
     assert "Not by hooks: relative error 1.5 at stages.3." in str(rows["gradients of single examples"]["description"])
     assert rows["released"]["value"] == "1,026 trained weights"
     assert rows["precision"]["value"] == "float32"
-    slow = section(FACTS | {"engine": "one by one", "engine_error": 0.0}).finding("privacy.gradient_error")
+    slow = section(with_engine(name="one by one", error=0.0)).finding("privacy.gradient_error")
     assert "slowest" in slow.description
 
 
@@ -371,23 +343,23 @@ def test_the_chapters_come_in_the_order_of_a_review() -> None:
 
 
 def test_what_was_left_out_is_named_at_the_end() -> None:
-    last = section({"mode": "standard"}).chapters[-1].text
+    last = section(STANDARD).chapters[-1].text
     assert "Privacy loss epsilon" in last[0]
     assert any("pretraining data" in text for text in last)
 
 
 def test_steps_that_were_taken_again_are_a_warning_and_no_failure() -> None:
-    found = section(FACTS | {"epsilon": 3.05, "charged_steps": 330}).finding("privacy.epsilon")
+    found = section(replace(FACTS, epsilon=3.05, charged_steps=330)).finding("privacy.epsilon")
     assert found.status == "warn"
     assert "18 steps were taken again" in found.description
 
 
 def test_a_failed_self_test_is_a_failure() -> None:
-    broken = [{**FACTS["self_test"][0], "outcome": "failed"}]
-    assert section(FACTS | {"self_test": broken}).finding("privacy.self_test").status == "fail"
+    broken = [{**FACTS.self_test[0], "outcome": "failed"}]
+    assert section(replace(FACTS, self_test=broken)).finding("privacy.self_test").status == "fail"
 
 
 @pytest.mark.parametrize("word", ["safe ", "safe.", "anonymous", "compliant"])
 def test_no_word_promises_more_than_was_measured(word: str) -> None:
-    for facts in (None, {"mode": "standard"}, FACTS):
+    for facts in (None, STANDARD, FACTS):
         assert word not in section(facts).model_dump_json().lower()

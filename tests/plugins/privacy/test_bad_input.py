@@ -135,5 +135,5 @@ def test_a_tiny_data_set_goes_on() -> None:
     recipe = Recipe(epochs=1, optimizer="sgd", learning_rate=0.1, momentum=0.0, weight_decay=0.0, batch_size=8)
     tiny = Task(Dense(features), torch.arange(3) % 2, None, partial(new_head, 5, 2, False), recipe)
     (fit,) = DPTrainer(epsilon=3.0).fit(tiny, [Job(0)])
-    assert fit.facts["n"] == 3
-    assert fit.facts["epsilon"] <= 3.0
+    assert fit.require_privacy().n == 3
+    assert fit.require_privacy().epsilon <= 3.0

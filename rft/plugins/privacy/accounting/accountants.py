@@ -21,6 +21,8 @@ from rft.errors import ConfigError
 if TYPE_CHECKING:
     from dp_accounting.pld.privacy_loss_distribution import PrivacyLossDistribution
 
+    from rft.training.privacy_facts import PrivacyFacts
+
 MIN_CALIBRATED_NOISE, MAX_CALIBRATED_NOISE = 0.3, 1000.0  # noise multipliers that calibration considers
 CALIBRATION_PRECISION = 1.001  # calibration stops when the bracket of the noise multiplier is this narrow
 MIN_PLD_DELTA = 1e-9  # below it the rounding errors of the transform in float64 are no longer small beside delta
@@ -55,6 +57,11 @@ class Mechanism:
     noise_multiplier: float
     sample_rate: float
     steps: int
+
+    @classmethod
+    def from_facts(cls, facts: PrivacyFacts) -> Mechanism:
+        """Return what a private training was charged: all its steps, those that were taken twice included."""
+        return cls(facts.noise_multiplier, facts.sample_rate, facts.charged_steps)
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.noise_multiplier) and self.noise_multiplier > 0):

@@ -13,7 +13,7 @@ from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.records import Cell, Grade, Table
 
 if TYPE_CHECKING:
-    from rft.training import Facts
+    from rft.training.privacy_facts import PrivacyFacts
 
 UNDER_DP, DERIVED, NOT_COVERED = "under DP", "post-processing of DP", "un-noised"
 VOID = "void"
@@ -84,7 +84,7 @@ GRADIENTS = {
 }
 
 
-def parameters_table(facts: Facts, unit: str, void: str | None = None) -> Table:
+def parameters_table(facts: PrivacyFacts, unit: str, void: str | None = None) -> Table:
     """Return the table of everything that is needed to check epsilon, or to convert it to other terms.
 
     Args:
@@ -92,99 +92,104 @@ def parameters_table(facts: Facts, unit: str, void: str | None = None) -> Table:
         unit: whose contribution is bounded, as in ``Training.unit``.
         void: why nothing is promised, so that no epsilon is given; None where the promise stands.
     """
-    versions = ", ".join(f"{name} {version}" for name, version in facts["accountant_versions"].items())
-    secret = facts["randomness"] == "secret"
+    versions = ", ".join(f"{name} {version}" for name, version in facts.accountant_versions.items())
+    secret = facts.randomness == "secret"
     rows: list[tuple[str, Cell, Grade, str]] = [
-        ("released", f"{facts['trained_parameters']:,} trained weights", "declared", "What the guarantee speaks of."),
+        (
+            "released",
+            f"{facts.engine.trained_parameters:,} trained weights",
+            "declared",
+            "What the guarantee speaks of.",
+        ),
         ("unit of privacy", unit, "declared", "Whose whole contribution to a step is clipped and hidden by noise."),
-        ("examples of the largest unit", facts["rows_per_unit_max"], "measured", "They count together as one."),
-        ("neighbouring relation", facts["neighbouring"], "declared", "Which two data sets are hard to tell apart."),
-        ("units n", facts["n"], "declared", "Treated as public; not protected."),
+        ("examples of the largest unit", facts.rows_per_unit_max, "measured", "They count together as one."),
+        ("neighbouring relation", facts.neighbouring, "declared", "Which two data sets are hard to tell apart."),
+        ("units n", facts.n, "declared", "Treated as public; not protected."),
         *_epsilon_rows(facts, void),
-        ("target epsilon", facts["target_epsilon"], "declared", "What the noise was calibrated to."),
+        ("target epsilon", facts.target_epsilon, "declared", "What the noise was calibrated to."),
         (
             "delta",
-            facts["delta"],
-            "measured" if facts["delta_by_rule"] else "declared",
+            facts.delta,
+            "measured" if facts.delta_by_rule else "declared",
             "Probability with which the bound may fail; compare with 1 / n.",
         ),
-        ("1 / n", 1 / facts["n"], "declared", "A delta near this would allow one unit to be published outright."),
+        ("1 / n", 1 / facts.n, "declared", "A delta near this would allow one unit to be published outright."),
         *_mechanism_rows(facts),
         ("features", "never standardised by the data", "declared", "At most each row by its own length (row_norm)."),
         _batch_independence_row(facts),
         ("class list", "data.classes", "declared", "Fixed before the data was read; so is the number of outputs."),
         ("accountants", versions, "measured", "Libraries and versions."),
-        ("randomness", facts["randomness"], "declared", SECRET if secret else SEEDED),
+        ("randomness", facts.randomness, "declared", SECRET if secret else SEEDED),
         ("pretraining data", "unknown", "unverified", "The same people may be in the backbone's own training data."),
         (
             "precision",
-            facts["precision"],
+            facts.engine.precision,
             "declared",
             "A lower one would hide errors from the self-test by its rounding.",
         ),
-        ("gradients of single examples", facts["engine"], "measured", _why_this_engine(facts)),
-        ("error of these gradients", facts["engine_error"], "measured", GRADIENT_ERROR),
-        ("self-tests", len(facts["self_test"]), "measured", "Checks before the first step; see their table."),
+        ("gradients of single examples", facts.engine.name, "measured", _why_this_engine(facts)),
+        ("error of these gradients", facts.engine.error, "measured", GRADIENT_ERROR),
+        ("self-tests", len(facts.self_test), "measured", "Checks before the first step; see their table."),
     ]
     names = ("parameter", "value", "grade", "description")
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def _epsilon_rows(facts: Facts, void: str | None) -> list[tuple[str, Cell, Grade, str]]:
+def _epsilon_rows(facts: PrivacyFacts, void: str | None) -> list[tuple[str, Cell, Grade, str]]:
     if void is not None:
         return [("epsilon", VOID, "measured", f"Nothing is promised: {void}.")]
     return [
-        ("epsilon", facts["epsilon"], "measured", f"Spent by this training, accountant {facts['accountant']}."),
-        ("epsilon, second accountant", facts["epsilon_rdp"], "measured", "Renyi accountant of Opacus; looser."),
+        ("epsilon", facts.epsilon, "measured", f"Spent by this training, accountant {facts.accountant}."),
+        ("epsilon, second accountant", facts.epsilon_rdp, "measured", "Renyi accountant of Opacus; looser."),
     ]
 
 
-def _mechanism_rows(facts: Facts) -> list[tuple[str, Cell, Grade, str]]:
+def _mechanism_rows(facts: PrivacyFacts) -> list[tuple[str, Cell, Grade, str]]:
     """Return the rows from which epsilon can be computed again."""
-    if facts["engine"] == "least squares":
+    if facts.engine.name == "least squares":
         bound = "Largest length that one unit's part of the sums can have: sqrt(1 + 4 (1 - 1 / K)) for K classes."
         return [
-            ("bound C on a unit's part", facts["max_grad_norm"], "declared", bound),
-            ("noise multiplier sigma", facts["noise_multiplier"], "measured", "Noise deviation over C, of the sums."),
+            ("bound C on a unit's part", facts.max_grad_norm, "declared", bound),
+            ("noise multiplier sigma", facts.noise_multiplier, "measured", "Noise deviation over C, of the sums."),
             ("noised sums", 1, "declared", "Of all units, once: nothing is sampled, and there are no gradients."),
         ]
     return [
-        ("clipping norm C", facts["max_grad_norm"], "declared", "Largest gradient norm of one unit in one step."),
-        ("noise multiplier sigma", facts["noise_multiplier"], "measured", "Noise deviation over C, added to the sum."),
-        ("sampling rate q", facts["sample_rate"], "declared", "Probability that a unit takes part in a step."),
-        ("steps T", facts["steps"], "declared", "All of them counted, those with an empty sample too."),
+        ("clipping norm C", facts.max_grad_norm, "declared", "Largest gradient norm of one unit in one step."),
+        ("noise multiplier sigma", facts.noise_multiplier, "measured", "Noise deviation over C, added to the sum."),
+        ("sampling rate q", facts.sample_rate, "declared", "Probability that a unit takes part in a step."),
+        ("steps T", facts.steps, "declared", "All of them counted, those with an empty sample too."),
         ("when training stops", "after T steps", "declared", "Fixed beforehand: no early stopping, no validation."),
-        ("divisor q n", facts["divisor"], "declared", "Public constant that the noised sum is divided by."),
+        ("divisor q n", facts.divisor, "declared", "Public constant that the noised sum is divided by."),
         ("sampling used", "Poisson, by unit", "declared", "Each unit drawn by itself in each step."),
         ("sampling accounted", "Poisson, by unit", "declared", "What the accountants assume."),
     ]
 
 
-def _batch_independence_row(facts: Facts) -> tuple[str, Cell, Grade, str]:
-    name, dependence = "features of an example", facts["batch_dependence"]
+def _batch_independence_row(facts: PrivacyFacts) -> tuple[str, Cell, Grade, str]:
+    name, dependence = "features of an example", facts.batch_dependence
     if dependence is None:
         return (name, "in no cache", "declared", "What is before the trained part, if anything, runs in every step.")
-    if dependence["alone"]:
-        change = f"by {dependence['change']:.2g}" if math.isfinite(dependence["change"]) else "beyond measure"
-        why = f"In batches, company would change them {change} (relative, on made-up examples)."
+    if dependence.alone:
+        change = f"by {dependence.change:.2g}" if math.isfinite(dependence.change) else "beyond measure"
+        why = f"In batches, other examples would change them {change} (relative, on made-up examples)."
         return (name, "each computed alone", "measured", why)
-    return (name, "computed in batches", "measured", f"{BATCH_CHANGE} Here: by {dependence['change']:.2g} at most.")
+    return (name, "computed in batches", "measured", f"{BATCH_CHANGE} Here: by {dependence.change:.2g} at most.")
 
 
-def _why_this_engine(facts: Facts) -> str:
-    passed_over = "".join(f" Not by {name}: {reason}." for name, reason in facts["engines_passed_over"].items())
-    return f"Computed {GRADIENTS[facts['engine']]}.{passed_over}"
+def _why_this_engine(facts: PrivacyFacts) -> str:
+    passed_over = "".join(f" Not by {name}: {reason}." for name, reason in facts.engine.rejected.items())
+    return f"Computed {GRADIENTS[facts.engine.name]}.{passed_over}"
 
 
-def scope_table(facts: Facts, void: str | None = None) -> Table:
+def scope_table(facts: PrivacyFacts | None, void: str | None = None) -> Table:
     """Return what the guarantee covers: one row for each artefact of a run, with the files that hold it.
 
     Args:
-        facts: of the fit; empty where nothing was trained.
+        facts: of the fit; None where nothing was trained privately.
         void: why a private training promises nothing; None where the promise stands.
     """
     model, derived = _model_protection(facts, void)
-    private = facts.get("mode") == "private"
+    private = facts is not None
     log = (DERIVED, "holds public numbers alone, no training loss") if private else (NOT_COVERED, "holds the loss")
     rows = [
         ("model", "model/", *model),
@@ -196,13 +201,13 @@ def scope_table(facts: Facts, void: str | None = None) -> Table:
     return [dict(zip(("artefact", "where", "protection", "why"), row, strict=True)) for row in rows]
 
 
-def _model_protection(facts: Facts, void: str | None) -> tuple[tuple[str, str], tuple[str, str]]:
-    if facts.get("mode") != "private":
+def _model_protection(facts: PrivacyFacts | None, void: str | None) -> tuple[tuple[str, str], tuple[str, str]]:
+    if facts is None:
         reason = (NOT_COVERED, "trained without differential privacy, as far as this run knows")
         return reason, reason
     if void is not None:
         return (VOID, void), (VOID, void)
-    how = "from noised sums" if facts["engine"] == "least squares" else "noised in every step of training"
+    how = "from noised sums" if facts.engine.name == "least squares" else "noised in every step of training"
     return (UNDER_DP, how), (DERIVED, "computed from the model and their own data alone")
 
 
@@ -213,18 +218,18 @@ def _protection_of_further_models(protection: str) -> str:
     return "by an epsilon beyond the model's: that of the model with its frontier and canary runs counts all of them"
 
 
-def claim_notes(facts: Facts, unit: str, void: str | None = None) -> list[str]:
+def claim_notes(facts: PrivacyFacts, unit: str, void: str | None = None) -> list[str]:
     """Return what epsilon means here and what it leaves out, for the reader of a private run."""
     if void is not None:
         return [f"Nothing is promised, and no epsilon is given: {void}.", TUNING]
     whose = "one example" if unit == "example" else f"all examples of one {unit}"
-    odds = math.exp(min(facts["epsilon"], 700))
+    odds = math.exp(min(facts.epsilon, 700))
     factor = f"{odds:.3g}" if odds < 1e6 else "more than a million"
     result = [
         f"Epsilon bounds what the model gives away about {whose}: whatever anyone concludes from the weights, the odds "
         f"would have been at most {factor} times smaller or larger without that contribution, except with a "
-        f"probability of about {facts['delta']:.2g}. Smaller is stronger; 0 would be no dependence at all.",
-        SECRET if facts["randomness"] == "secret" else SEEDED,
+        f"probability of about {facts.delta:.2g}. Smaller is stronger; 0 would be no dependence at all.",
+        SECRET if facts.randomness == "secret" else SEEDED,
         TUNING,
     ]
     if unit == "example":
@@ -232,13 +237,13 @@ def claim_notes(facts: Facts, unit: str, void: str | None = None) -> list[str]:
     return result
 
 
-def list_untested(facts: Facts, chapters: Iterable[PrivacyChapter]) -> tuple[str, ...]:
+def list_untested(facts: PrivacyFacts | None, chapters: Iterable[PrivacyChapter]) -> tuple[str, ...]:
     """Return what nobody should take for tested: what this run left out, and what no run of rft looks at."""
     missing = [
         finding.title for chapter in chapters for finding in chapter.findings if finding.status == "not_measured"
     ]
     left_out = f"Not measured in this run, with the reason at each: {'; '.join(missing)}." if missing else ""
-    private = facts.get("mode") == "private"
+    private = facts is not None
     never = [
         "Whether the backbone's own pretraining data holds the same people: what it kept of them is under no epsilon.",
         "Side channels (time, memory, power), and anyone who controls the machine while it trains.",

@@ -15,7 +15,7 @@ from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.records import Finding, Status, not_measured
 
 if TYPE_CHECKING:
-    from rft.training import Facts
+    from rft.training.privacy_facts import PrivacyFacts
 
 HIGH_EPSILON = 10.0
 FEW_UNITS = 100  # below it the noise of a useful epsilon is as large as what is learnt from everybody
@@ -35,7 +35,9 @@ EPSILON_DESCRIPTION = (
 EPSILON_LIMITS = "Covers the training of this model alone; see the table of what is and what is not covered."
 
 
-def spending_chapter(facts: Facts, unit: str, others: Sequence[Mechanism], void: str | None = None) -> PrivacyChapter:
+def spending_chapter(
+    facts: PrivacyFacts, unit: str, others: Sequence[Mechanism], void: str | None = None
+) -> PrivacyChapter:
     """Return what a private fit spent, in the order in which a reviewer asks.
 
     Args:
@@ -79,9 +81,9 @@ def no_spending_chapter(audited: AuditedModel) -> PrivacyChapter:
     return PrivacyChapter(SPENT, findings=(not_measured("privacy.epsilon", EPSILON_TITLE, reason, description),))
 
 
-def self_test_chapter(facts: Facts) -> PrivacyChapter:
+def self_test_chapter(facts: PrivacyFacts) -> PrivacyChapter:
     """Return what was tried out before the first step; a run in which something failed has no report."""
-    rows = facts["self_test"]
+    rows = facts.self_test
     failed = sum(row["outcome"] != "passed" for row in rows)
     finding = Finding(
         id="privacy.self_test",
@@ -105,17 +107,17 @@ def self_test_chapter(facts: Facts) -> PrivacyChapter:
     )
 
 
-def _epsilon_with_audits_finding(facts: Facts, mechanisms: Sequence[Mechanism], unit: str) -> Finding:
+def _epsilon_with_audits_finding(facts: PrivacyFacts, mechanisms: Sequence[Mechanism], unit: str) -> Finding:
     """Return the epsilon of the model together with all else that the run trained privately on the same data."""
-    model = Mechanism(facts["noise_multiplier"], facts["sample_rate"], facts["charged_steps"])
-    spent = accountants.composed_spending([model, *mechanisms], facts["delta"])
+    model = Mechanism.from_facts(facts)
+    spent = accountants.composed_spending([model, *mechanisms], facts.delta)
     return Finding(
         id="privacy.epsilon_with_audits",
         title="Epsilon of the model with its frontier and canary runs",
         status="warn" if spent.epsilon > HIGH_EPSILON else "info",
         value=spent.epsilon,
         deterministic=True,
-        n=facts["n"],
+        n=facts.n,
         description=f"How much the model and {len(mechanisms)} further heads of this run, taken together, can depend "
         "on "
         f"any one {unit}: what counts where such heads are given away with the model."
@@ -126,72 +128,72 @@ def _epsilon_with_audits_finding(facts: Facts, mechanisms: Sequence[Mechanism], 
     )
 
 
-def _epsilon_finding(facts: Facts, unit: str) -> Finding:
+def _epsilon_finding(facts: PrivacyFacts, unit: str) -> Finding:
     status, remark = _judge_epsilon(facts)
     return Finding(
         id="privacy.epsilon",
         title=EPSILON_TITLE,
         status=status,
-        value=facts["epsilon"],
+        value=facts.epsilon,
         deterministic=True,
-        n=facts["n"],
+        n=facts.n,
         headline=True,
         card_tags=("differential-privacy",),
         description=EPSILON_DESCRIPTION.format(unit=unit) + remark,
         caveats=EPSILON_LIMITS,
-        references=(DP_SGD, PLD if facts["accountant"] == "PLD" else RDP, NIST),
+        references=(DP_SGD, PLD if facts.accountant == "PLD" else RDP, NIST),
     )
 
 
-def _judge_epsilon(facts: Facts) -> tuple[Status, str]:
+def _judge_epsilon(facts: PrivacyFacts) -> tuple[Status, str]:
     """Return the status of epsilon and what to say about it; what breaks the claim comes before what weakens it."""
-    epsilon = facts["epsilon"]
-    if epsilon > facts["epsilon_rdp"] + AGREEMENT_TOLERANCE:
-        return "fail", f" It exceeds the looser accountant's {facts['epsilon_rdp']:.4g}: one of the two is wrong."
-    if epsilon > facts["target_epsilon"] * (1 + 1e-9):
-        repeated = facts["charged_steps"] - facts["steps"]
+    epsilon = facts.epsilon
+    if epsilon > facts.epsilon_rdp + AGREEMENT_TOLERANCE:
+        return "fail", f" It exceeds the looser accountant's {facts.epsilon_rdp:.4g}: one of the two is wrong."
+    if epsilon > facts.target_epsilon * (1 + 1e-9):
+        repeated = facts.charged_steps - facts.steps
         if repeated > 0:
-            remark = f" It exceeds the {facts['target_epsilon']:g} that was asked for, since training was interrupted: "
+            remark = f" It exceeds the {facts.target_epsilon:g} that was asked for, since training was interrupted: "
             return "warn", remark + f"{repeated} steps were taken again, and all are counted."
-        return "fail", f" It exceeds the {facts['target_epsilon']:g} that was asked for."
+        return "fail", f" It exceeds the {facts.target_epsilon:g} that was asked for."
     if epsilon > HIGH_EPSILON:
         return "warn", WEAK
     return "info", ""
 
 
-def _rdp_finding(facts: Facts) -> Finding:
+def _rdp_finding(facts: PrivacyFacts) -> Finding:
     return Finding(
         id="privacy.epsilon_rdp",
         title="Epsilon by a second, looser accountant (a cross-check)",
         status="info",
-        value=facts["epsilon_rdp"],
+        value=facts.epsilon_rdp,
         deterministic=True,
-        n=facts["n"],
+        n=facts.n,
         description="The same training by the Renyi accountant of Opacus, which is looser and must not come out lower.",
         references=(RDP,),
     )
 
 
-def _delta_finding(facts: Facts) -> Finding:
-    large = facts["delta"] > (1 + 1e-9) / (10 * facts["n"])
-    remark = f" It is above 1 / (10 n) = {1 / (10 * facts['n']):.2g}, which is usually asked for." if large else ""
-    rule = " By the rule min(1e-5, 1 / (10 n)), since the config gives none." if facts["delta_by_rule"] else ""
+def _delta_finding(facts: PrivacyFacts) -> Finding:
+    large = facts.delta > (1 + 1e-9) / (10 * facts.n)
+    remark = f" It is above 1 / (10 n) = {1 / (10 * facts.n):.2g}, which is usually asked for." if large else ""
+    rule = " By the rule min(1e-5, 1 / (10 n)), since the config gives none." if facts.delta_by_rule else ""
     return Finding(
         id="privacy.delta",
         title="Failure probability delta",
         status="warn" if large else "info",
-        value=facts["delta"],
+        value=facts.delta,
         deterministic=True,
-        n=facts["n"],
-        grade="measured" if facts["delta_by_rule"] else "declared",
+        n=facts.n,
+        grade="measured" if facts.delta_by_rule else "declared",
         description="Probability with which the bound of epsilon may fail to hold." + rule + remark,
         caveats="A delta near 1 / n would allow a training that publishes one unit outright.",
         references=(NIST,),
     )
 
 
-def _units_finding(facts: Facts, unit: str) -> Finding:
-    few, undeclared = facts["n"] < FEW_UNITS, facts["unit"] == "example"
+def _units_finding(facts: PrivacyFacts, unit: str) -> Finding:
+    few, undeclared = facts.n < FEW_UNITS, facts.unit == "example"
     remarks = [
         f" With fewer than {FEW_UNITS} the noise that hides one hides most of what all have in common." * few,
         " No unit was declared: a person with several examples is protected less than epsilon says." * undeclared,
@@ -200,7 +202,7 @@ def _units_finding(facts: Facts, unit: str) -> Finding:
         id="privacy.units",
         title="Units that are protected",
         status="warn" if few or undeclared else "info",
-        value=facts["n"],
+        value=facts.n,
         unit="units",
         deterministic=True,
         grade="declared",
@@ -209,15 +211,15 @@ def _units_finding(facts: Facts, unit: str) -> Finding:
     )
 
 
-def _batch_independence_findings(facts: Facts, unit: str) -> tuple[Finding, ...]:
+def _batch_independence_findings(facts: PrivacyFacts, unit: str) -> tuple[Finding, ...]:
     """Return what the others do to the features of an example; nothing where no features were cached."""
-    dependence = facts["batch_dependence"]
+    dependence = facts.batch_dependence
     if dependence is None:
         return ()
-    change, others = 0.0 if dependence["alone"] else dependence["change"], facts["n"] * facts["sample_rate"]
+    change, others = 0.0 if dependence.alone else dependence.change, facts.n * facts.sample_rate
     remark = (
         " Each example was run by itself: nothing changes."
-        if dependence["alone"]
+        if dependence.alone
         else " No change was seen."
         if not change
         else f" Without one {unit}, the contributions of the others to a step, about {others:.0f}, may together differ "
@@ -235,14 +237,14 @@ def _batch_independence_findings(facts: Facts, unit: str) -> tuple[Finding, ...]
     return (finding,)
 
 
-def _noise_finding(facts: Facts, unit: str) -> Finding:
-    everyone = facts["sample_rate"] == 1
-    remark = f" Every step uses every {unit}: a smaller batch_size than {facts['n']} would need less noise."
+def _noise_finding(facts: PrivacyFacts, unit: str) -> Finding:
+    everyone = facts.sample_rate == 1
+    remark = f" Every step uses every {unit}: a smaller batch_size than {facts.n} would need less noise."
     return Finding(
         id="privacy.noise_multiplier",
         title="Noise multiplier",
         status="warn" if everyone else "info",
-        value=facts["noise_multiplier"],
+        value=facts.noise_multiplier,
         deterministic=True,
         description=f"Standard deviation of the noise, in units of the largest contribution of one {unit} to a step."
         + (remark if everyone else ""),
@@ -250,13 +252,13 @@ def _noise_finding(facts: Facts, unit: str) -> Finding:
     )
 
 
-def _gradient_error_finding(facts: Facts) -> Finding:
+def _gradient_error_finding(facts: PrivacyFacts) -> Finding:
     return Finding(
         id="privacy.gradient_error",
         title="Error of single examples' gradients",
         status="info",
-        value=facts["engine_error"],
+        value=facts.engine.error,
         deterministic=True,
-        description=f"{claim.GRADIENT_ERROR} In training they were computed {claim.GRADIENTS[facts['engine']]}.",
+        description=f"{claim.GRADIENT_ERROR} In training they were computed {claim.GRADIENTS[facts.engine.name]}.",
         caveats="A test on a few examples before training; nothing is trained where no way is exact to 0.001.",
     )

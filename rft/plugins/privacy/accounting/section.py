@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rft.plugins.privacy.accounting.accountant_cross_check import AccountantCrossCheck, cross_check_accountants
@@ -13,7 +14,7 @@ from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.records import Figure, Finding, Row, Table, not_measured
 
 if TYPE_CHECKING:
-    from rft.training import Facts
+    from rft.training.privacy_facts import PrivacyFacts
 
 IDEAL_ATTACKER_RATES = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5)  # false-positive rates at which the ideal attacker is shown
 
@@ -53,7 +54,7 @@ CAPTIONS = {
 }
 
 
-def accounting_chapter(facts: Facts, void: str | None = None) -> PrivacyChapter:
+def accounting_chapter(facts: PrivacyFacts, void: str | None = None) -> PrivacyChapter:
     """Return the checks of a private fit's epsilon, and what the same training spends in other terms.
 
     Where accountants contradict each other, the status of ``privacy.accountant_difference`` is ``fail``.
@@ -64,8 +65,8 @@ def accounting_chapter(facts: Facts, void: str | None = None) -> PrivacyChapter:
     """
     if void is not None:
         return _withdraw_all_promises(void)
-    mechanism = Mechanism(facts["noise_multiplier"], facts["sample_rate"], facts["charged_steps"])
-    delta = facts["delta"]
+    mechanism = Mechanism.from_facts(facts)
+    delta = facts.delta
     cross_check = cross_check_accountants(mechanism, delta)
     replaced, shuffled = epsilon_replace_one(mechanism, delta), epsilon_shuffled(mechanism, delta)
     ideal = _ideal_attacker_table(mechanism)
@@ -73,12 +74,12 @@ def accounting_chapter(facts: Facts, void: str | None = None) -> PrivacyChapter:
         CHAPTER,
         findings=(
             _difference_finding(cross_check),
-            _replace_one_finding(replaced, facts["n"]),
+            _replace_one_finding(replaced, facts.n),
             _shuffled_finding(shuffled, facts),
-            *(_ideal_finding(row, facts["n"]) for row in ideal if row["fpr"] in IDEAL_RATES),
+            *(_ideal_finding(row, facts.n) for row in ideal if row["fpr"] in IDEAL_RATES),
         ),
         tables={
-            "accounting": _accountants_table(cross_check, replaced, shuffled, facts["accountant_versions"]),
+            "accounting": _accountants_table(cross_check, replaced, shuffled, facts.accountant_versions),
             "epsilon_curve": _epsilon_curve_table(mechanism, facts),
             "ideal_attacker": ideal,
         },
@@ -139,13 +140,13 @@ def _replace_one_finding(epsilon: float | None, n: int) -> Finding:
     )
 
 
-def _shuffled_finding(shuffled: ShuffledBounds, facts: Facts) -> Finding:
-    id, n = "privacy.epsilon_shuffled", facts["n"]
+def _shuffled_finding(shuffled: ShuffledBounds, facts: PrivacyFacts) -> Finding:
+    id, n = "privacy.epsilon_shuffled", facts.n
     if not math.isfinite(shuffled.high):
         return not_measured(id, SHUFFLED_TITLE, NO_FINITE_VALUE, SHUFFLED_DESCRIPTION + ".", n=n)
     least = "" if shuffled.low is None else f", and at least {shuffled.low:.3g}"
-    if shuffled.low is not None and shuffled.low > facts["epsilon"]:
-        least += f", more than the {facts['epsilon']:.3g} of random samples"
+    if shuffled.low is not None and shuffled.low > facts.epsilon:
+        least += f", more than the {facts.epsilon:.3g} of random samples"
     return Finding(
         id=id,
         title=SHUFFLED_TITLE,
@@ -191,7 +192,7 @@ def _describe_ideal(fpr: float) -> str:
 
 
 def _accountants_table(
-    cross_check: AccountantCrossCheck, replaced: float | None, shuffled: ShuffledBounds, versions: dict[str, str]
+    cross_check: AccountantCrossCheck, replaced: float | None, shuffled: ShuffledBounds, versions: Mapping[str, str]
 ) -> Table:
     """Return a row for each accountant and for each other assumption; an interval where a value is known within one."""
     dp_accounting, opacus = (f"{name} {versions[name]}" for name in ("dp-accounting", "opacus"))
@@ -226,10 +227,10 @@ def _finite_or_none(epsilon: float) -> float | None:
     return epsilon if math.isfinite(epsilon) else None
 
 
-def _epsilon_curve_table(mechanism: Mechanism, facts: Facts) -> Table:
+def _epsilon_curve_table(mechanism: Mechanism, facts: PrivacyFacts) -> Table:
     """Return epsilon at powers of ten and at the run's own delta, where it is the one that the report states."""
-    stated = (facts["delta"], facts["epsilon"], facts["accountant"])
-    spent = epsilon_curve(mechanism, [delta for delta in DELTAS if delta != facts["delta"]])
+    stated = (facts.delta, facts.epsilon, facts.accountant)
+    spent = epsilon_curve(mechanism, [delta for delta in DELTAS if delta != facts.delta])
     points = [(delta, _finite_or_none(spending.epsilon), spending.accountant) for delta, spending in spent.items()]
     names = ("delta", "epsilon", "accountant")
     return [dict(zip(names, point, strict=True)) for point in sorted([*points, stated])]

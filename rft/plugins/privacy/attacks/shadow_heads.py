@@ -20,8 +20,9 @@ from rft.plugins.privacy.training.sampling import PoissonSampler
 from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.plugins.privacy.training.unit_index import rows_by_unit, unit_of_row
 from rft.runtime.progress import track_progress
-from rft.training import Facts, Fit, Job, Task
+from rft.training import Fit, Job, Task
 from rft.training.linear_heads import Heads, Vectors, linear_head_vectors, softmax_residuals
+from rft.training.privacy_facts import PrivacyFacts
 from rft.training.threads import one_thread
 
 MAX_ROWS_PER_UNIT = 64  # stored rows of one unit: their products by pairs are held for every sampled unit and head
@@ -35,7 +36,7 @@ def can_train_together(task: Task, trainer: DPTrainer) -> bool:
     return int(np.bincount(unit_of_row(task)).max()) * data.views <= MAX_ROWS_PER_UNIT
 
 
-def fit(task: Task, jobs: Sequence[Job], facts: Facts) -> list[Fit]:
+def fit(task: Task, jobs: Sequence[Job], facts: PrivacyFacts) -> list[Fit]:
     """Train a head for each job with the public numbers of a private fit; sample and noise follow from the first seed.
 
     Args:
@@ -51,13 +52,13 @@ def fit(task: Task, jobs: Sequence[Job], facts: Facts) -> list[Fit]:
     assert data is not None
     heads = Heads(task, [job.seed for job in jobs])
     rows = torch.from_numpy(rows_by_unit(unit_of_row(task))).to(task.device)  # (U, M), -1 fills up
-    sampler = PoissonSampler(random.sampling, len(rows), facts["sample_rate"])
-    noise_multipliers = np.full(len(jobs), facts["noise_multiplier"])
-    gaussian = GaussianNoise(random.noise, noise_multipliers, facts["max_grad_norm"], facts["divisor"])
+    sampler = PoissonSampler(random.sampling, len(rows), facts.sample_rate)
+    noise_multipliers = np.full(len(jobs), facts.noise_multiplier)
+    gaussian = GaussianNoise(random.noise, noise_multipliers, facts.max_grad_norm, facts.divisor)
     members = _member_matrix(task, jobs)
     optimizer = task.recipe.build_optimizer(heads.parameters)
     with one_thread(task.device):
-        for _ in track_progress(range(facts["steps"]), f"Private training of {len(jobs)} shadows"):
+        for _ in track_progress(range(facts.steps), f"Private training of {len(jobs)} shadows"):
             sample = sampler.draw_sample()
             units = torch.from_numpy(sample.units[sample.taken]).to(task.device)
             totals = clipped_sums(heads, data, rows[units], members, max_grad_norm=gaussian.max_grad_norm)

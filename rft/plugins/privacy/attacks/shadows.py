@@ -138,7 +138,7 @@ def _train_shadows(audited: AuditedModel, task: Task, jobs: Sequence[Job]) -> It
     """Train the jobs together where that is one computation, else one by one, so that few states are kept."""
     trainer = shadow_trainer(audited)
     if isinstance(trainer, DPTrainer) and shadow_heads.can_train_together(task, trainer):
-        yield shadow_heads.fit(task, jobs, audited.require_fit().facts)
+        yield shadow_heads.fit(task, jobs, audited.require_fit().require_privacy())
     elif is_batched(task):
         yield trainer.fit(task, jobs)
     else:
@@ -154,4 +154,4 @@ def shadow_trainer(audited: AuditedModel) -> Trainer:
     trainer = audited.require_trainer()
     if not isinstance(trainer, DPTrainer):
         return trainer
-    return replace(trainer.pin_parameters(audited.require_fit().facts), randomness="seeded")
+    return replace(trainer.pin_parameters(audited.require_fit().require_privacy()), randomness="seeded")

@@ -21,8 +21,9 @@ from rft.features.columns import join_features
 from rft.plugins.privacy.accounting.accountants import Mechanism
 from rft.plugins.privacy.empirical.bounds import Guesses, one_run_bound
 from rft.plugins.privacy.training.trainer import DPTrainer, fit_together
-from rft.training import Facts, Fit, Job, Task, Trainer, trained_state
+from rft.training import Fit, Job, Task, Trainer, trained_state
 from rft.training.linear_heads import compute_logits
+from rft.training.privacy_facts import PrivacyFacts
 
 MIN_CANARIES = 20
 CANARY_LENGTH = 10.0  # times the clipping norm, at least: so long is a canary
@@ -48,14 +49,14 @@ class OneRunAudit:
 
 
 def audit_canary_model(
-    trainer: Trainer, task: Task, facts: Facts, canaries: int, delta: float, *, seed: int
+    trainer: Trainer, task: Task, facts: PrivacyFacts | None, canaries: int, delta: float, *, seed: int
 ) -> OneRunAudit:
     """Train a twin with canaries and guess which of them it has seen.
 
     Args:
         trainer: the one of the run; a private one trains by the public numbers of the facts, and is charged.
         task: of the run.
-        facts: of its fit.
+        facts: of its fit; None where that was not private.
         canaries: how many, at least 20.
         delta: that the number of guesses is best for.
         seed: of canaries and initial weights; the coins follow from it only where randomness is ``seeded``.
@@ -64,8 +65,10 @@ def audit_canary_model(
         Unavailable: the trained part reads something else than one vector or map of numbers an example.
         RftError: the ledger does not allow it, or training failed.
     """
-    features, labels = make_canaries(task, canaries, seed, shortest=CANARY_LENGTH * facts.get("max_grad_norm", 0.0))
-    secret = facts.get("randomness") != "seeded"
+    features, labels = make_canaries(
+        task, canaries, seed, shortest=CANARY_LENGTH * (facts.max_grad_norm if facts else 0.0)
+    )
+    secret = facts is None or facts.randomness != "seeded"
     inside = np.random.default_rng(None if secret else [seed, 1]).random(canaries) < 0.5
     everybody = np.ones(len(task.labels), dtype=bool)
     job = Job(seed, np.concatenate([everybody, inside]))
@@ -93,11 +96,11 @@ def make_canaries(task: Task, count: int, seed: int, *, shortest: float) -> tupl
     return Dense(features.repeat_interleave(views, dim=0), views), torch.randint(classes, (count,), generator=random)
 
 
-def expected_shift(facts: Facts) -> float:
+def expected_shift(facts: PrivacyFacts | None) -> float:
     """Return by how many deviations of the noise a canary moves the weights along its own direction, at most."""
-    if facts.get("mode") != "private":
+    if facts is None:
         return SHIFT_WITHOUT_NOISE
-    claim = Mechanism(facts["noise_multiplier"], facts["sample_rate"], facts["steps"])
+    claim = Mechanism(facts.noise_multiplier, facts.sample_rate, facts.steps)
     variance = claim.noise_multiplier**2 + claim.sample_rate * (1 - claim.sample_rate)
     return claim.sample_rate * math.sqrt(claim.steps / variance)
 
@@ -132,8 +135,8 @@ def _add_canaries(task: Task, features: Dense, labels: torch.Tensor) -> Task:
     )
 
 
-def _train_canary_model(trainer: Trainer, task: Task, facts: Facts, job: Job) -> Fit:
-    if isinstance(trainer, DPTrainer):
+def _train_canary_model(trainer: Trainer, task: Task, facts: PrivacyFacts | None, job: Job) -> Fit:
+    if isinstance(trainer, DPTrainer) and facts is not None:
         charged = replace(trainer.pin_parameters(facts), charged=True)
         return fit_together([charged], task, [job], purpose="canaries")[0]
     return trainer.fit(task, [job])[0]

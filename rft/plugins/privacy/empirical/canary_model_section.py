@@ -26,7 +26,7 @@ from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.records import Cell, Finding, Table, not_measured
 
 if TYPE_CHECKING:
-    from rft.training import Facts
+    from rft.training.privacy_facts import PrivacyFacts
 
 STEINKE = "Steinke, Nasr and Jagielski 2023, NeurIPS"
 MAHLOUJIFAR = "Mahloujifar, Melis and Chaudhuri 2025, ICML"
@@ -41,18 +41,19 @@ CAPTIONS = {"one_run_audit": "The audit in one run: canaries in a twin of the mo
 
 
 def audit_with_canaries(
-    audited: AuditedModel, options: PrivacyOptions, facts: Facts, seed: int, void: str | None = None
+    audited: AuditedModel, options: PrivacyOptions, facts: PrivacyFacts | None, seed: int, void: str | None = None
 ) -> EmpiricalAudit:
     """Train a twin with canaries and attack it; the finding says why not where that cannot be."""
     if void is not None:
         return _explain_missing_audit(void)
     try:
+        facts = _private_facts(audited, facts)
         audit = _audit_canary_model(audited, options, facts, seed)
     except Unavailable as missing:
         return _explain_missing_audit(str(missing))
     except ConfigError as refused:  # too little of the budget is left
         return _explain_missing_audit(f"no twin was trained: {refused.what}")
-    delta = float(facts["delta"])
+    delta, canary_facts = facts.delta, audit.fit.require_privacy()
     bound = one_run_bound(audit.guesses, delta)
     gaussian = one_run_gaussian_bound(audit.guesses, delta)
     p_value = _one_run_p_value(audit, facts)
@@ -61,8 +62,8 @@ def audit_with_canaries(
         tables={"one_run_audit": _one_run_table(audit, bound, gaussian, p_value, delta)},
         captions=CAPTIONS,
         text=(_describe_canary_model(audit),),
-        mechanisms=_canary_model_mechanisms(audit.fit.facts),
-        ledger=audit.fit.facts.get("ledger", {}),
+        mechanisms=(Mechanism.from_facts(canary_facts),),
+        ledger=canary_facts.ledger,
     )
     bounds = (
         EpsilonBound("one run", "at least", bound, "nothing"),
@@ -75,15 +76,15 @@ def _explain_missing_audit(reason: str) -> EmpiricalAudit:
     return EmpiricalAudit(PrivacyChapter(findings=(not_measured(ID, TITLE, reason, DESCRIPTION),)))
 
 
-def _canary_model_mechanisms(facts: Facts) -> tuple[Mechanism, ...]:
-    """Return what training the twin spent."""
-    return (Mechanism(facts["noise_multiplier"], facts["sample_rate"], facts["charged_steps"]),)
-
-
-def _audit_canary_model(audited: AuditedModel, options: PrivacyOptions, facts: Facts, seed: int) -> OneRunAudit:
-    audited.require_fit()  # without one, canaries would be of no use
-    if facts.get("mode") != "private":
+def _private_facts(audited: AuditedModel, facts: PrivacyFacts | None) -> PrivacyFacts:
+    """Return the facts of a private fit; raises ``Unavailable``: without one there is nothing that canaries refute."""
+    audited.require_fit()
+    if facts is None:
         raise Unavailable("the model was trained without differential privacy, so there is no claim to refute")
+    return facts
+
+
+def _audit_canary_model(audited: AuditedModel, options: PrivacyOptions, facts: PrivacyFacts, seed: int) -> OneRunAudit:
     if options.canaries < canaries.MIN_CANARIES:
         raise Unavailable(
             f"privacy.canaries is {options.canaries}: with {canaries.MIN_CANARIES} or more, 1000 say, a twin of the "
@@ -92,28 +93,25 @@ def _audit_canary_model(audited: AuditedModel, options: PrivacyOptions, facts: F
     trainer, task = audited.require_trainer(), audited.require_task()
     if isinstance(trainer, DPTrainer) and trainer.method != "sgd":
         raise Unavailable("canaries are made for gradient descent, and this training solves least squares")
-    return canaries.audit_canary_model(trainer, task, facts, options.canaries, float(facts["delta"]), seed=seed)
+    return canaries.audit_canary_model(trainer, task, facts, options.canaries, facts.delta, seed=seed)
 
 
-def _one_run_p_value(audit: OneRunAudit, facts: Facts) -> float:
+def _one_run_p_value(audit: OneRunAudit, facts: PrivacyFacts) -> float:
     """Return the p-value of the claim, by its epsilon and by its curve (Bonferroni)."""
-    (spent,), epsilon = (
-        _canary_model_mechanisms(audit.fit.facts),
-        audit.fit.facts["epsilon"],
-    )  # more where the twin was interrupted
-    by_epsilon = one_run_p_value(audit.guesses, epsilon, facts["delta"])
-    by_curve = one_run_curve_p_value(audit.guesses, Curve(trade_off(spent)))
+    canary_facts = audit.fit.require_privacy()  # its epsilon is larger where training it was interrupted
+    by_epsilon = one_run_p_value(audit.guesses, canary_facts.epsilon, facts.delta)
+    by_curve = one_run_curve_p_value(audit.guesses, Curve(trade_off(Mechanism.from_facts(canary_facts))))
     return min(1.0, 2 * min(by_epsilon, by_curve))
 
 
-def _one_run_finding(audit: OneRunAudit, bound: float, p_value: float, facts: Facts) -> Finding:
+def _one_run_finding(audit: OneRunAudit, bound: float, p_value: float, facts: PrivacyFacts) -> Finding:
     refuted = p_value < REFUTATION_LEVEL
     if refuted:
         verdict = (
             f" The guesses are better than the claim allows ({describe_p_value(p_value)} if it held): it is not kept."
         )
     else:
-        verdict = f" The accountant says: at most {facts['epsilon']:.4g}. Nothing here contradicts that."
+        verdict = f" The accountant says: at most {facts.epsilon:.4g}. Nothing here contradicts that."
     return Finding(
         id=ID,
         title=TITLE,
@@ -144,6 +142,6 @@ def _one_run_table(audit: OneRunAudit, bound: float, gaussian: float, p_value: f
 def _describe_canary_model(audit: OneRunAudit) -> str:
     return (
         f"For the audit in one run a twin of the model was trained with {audit.guesses.canaries} canaries among the "
-        f"data, and thrown away. Training it spent an epsilon of {audit.fit.facts['epsilon']:.4g} on the same people "
-        "once more."
+        f"data, and thrown away. Training it spent an epsilon of {audit.fit.require_privacy().epsilon:.4g} on the same "
+        "people once more."
     )

@@ -10,7 +10,7 @@ from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.records import Figure, Table
 
 if TYPE_CHECKING:
-    from rft.training import Facts
+    from rft.training.privacy_facts import PrivacyFacts
 
 NO_EVIDENCE = "A low bound is no evidence of safety: it says that this attacker saw no more."
 CAPTION = "Upper and lower bounds on epsilon, at the same delta."
@@ -39,19 +39,16 @@ def describe_p_value(p_value: float) -> str:
     return f"p = {p_value:.2g}" if p_value > 1e-9 else "p < 1e-9"
 
 
-def compare_bounds(facts: Facts, lower: Sequence[EpsilonBound]) -> PrivacyChapter:
+def compare_bounds(facts: PrivacyFacts | None, lower: Sequence[EpsilonBound]) -> PrivacyChapter:
     """Return the table and the picture of the lower bounds beside the accountant's; nothing where there are none.
 
     Args:
-        facts: of the fit.
+        facts: of the fit; None where it was not private.
         lower: what audits found.
     """
     if not lower:
         return PrivacyChapter()
-    private = facts.get("mode") == "private"
-    above = (
-        [EpsilonBound("accountant", "at most", facts["epsilon"], "that the code does what it says")] if private else []
-    )
+    above = [EpsilonBound("accountant", "at most", facts.epsilon, "that the code does what it says")] if facts else []
     rows: Table = [
         {"bound": f"{bound.source}: {bound.direction}", "epsilon": bound.epsilon, "assumes": bound.assumes}
         for bound in (*above, *lower)
@@ -62,7 +59,7 @@ def compare_bounds(facts: Facts, lower: Sequence[EpsilonBound]) -> PrivacyChapte
         kind="dots",
         table="epsilon_bounds",
         encode={"y": "bound", "x": "epsilon"},
-        options={"reference": facts["epsilon"]} if private else {},
+        options={"reference": facts.epsilon} if facts else {},
         x_label="epsilon",
         title="Upper and lower bounds on epsilon",
         alt=f"Bounds on epsilon. {told}.",

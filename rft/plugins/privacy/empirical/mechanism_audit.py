@@ -22,7 +22,8 @@ from rft.plugins.privacy.accounting.accountants import Mechanism
 from rft.plugins.privacy.empirical.many_runs import RunScores
 from rft.plugins.privacy.empirical.watched_steps import log_odds
 from rft.plugins.privacy.training.trainer import DPTrainer
-from rft.training import Facts, Fit, Job, Recipe, Task
+from rft.training import Fit, Job, Recipe, Task
+from rft.training.privacy_facts import PrivacyFacts
 
 OTHER_UNITS = 7  # units beside the canary
 ROWS_OF_UNIT = 2  # examples of each where units are declared: their sum must be clipped, not each by itself
@@ -66,12 +67,12 @@ class _LogOddsRecorder(torch.optim.Optimizer):
         weight[..., 1, CANARY_AXIS] += WRITTEN_SCALE * torch.from_numpy(log_odds(seen, self._claim)).to(weight)
 
 
-def claimed_mechanism(facts: Facts) -> Mechanism:
+def claimed_mechanism(facts: PrivacyFacts) -> Mechanism:
     """Return the mechanism of a private fit, with the steps of it that the audit watches."""
-    return Mechanism(facts["noise_multiplier"], facts["sample_rate"], min(facts["steps"], MAX_WATCHED_STEPS))
+    return Mechanism(facts.noise_multiplier, facts.sample_rate, min(facts.steps, MAX_WATCHED_STEPS))
 
 
-def audit_mechanism(trainer: DPTrainer, facts: Facts, runs: int, *, seed: int = 0) -> RunScores:
+def audit_mechanism(trainer: DPTrainer, facts: PrivacyFacts, runs: int, *, seed: int = 0) -> RunScores:
     """Train ``runs`` heads without the canary and as many with it, and return their scores.
 
     Args:
@@ -88,14 +89,14 @@ def audit_mechanism(trainer: DPTrainer, facts: Facts, runs: int, *, seed: int = 
     return RunScores(_written_scores(fits[:runs]), _written_scores(fits[runs:]))
 
 
-def build_canary_task(facts: Facts) -> Task:
+def build_canary_task(facts: PrivacyFacts) -> Task:
     """Return the task: a few units of class 0, and last the canary, the only one of class 1 and on its axis."""
-    declared = facts["unit"] == "unit"
+    declared = facts.unit == "unit"
     rows = ROWS_OF_UNIT if declared else 1
     labels = torch.tensor([0] * OTHER_UNITS + [1]).repeat_interleave(rows)
     features = torch.zeros(len(labels), 2)
     features[labels == 0, 0] = 1.0
-    features[labels == 1, CANARY_AXIS] = CANARY_LENGTH * max(1.0, facts["max_grad_norm"])
+    features[labels == 1, CANARY_AXIS] = CANARY_LENGTH * max(1.0, facts.max_grad_norm)
     witness = LogOddsRecipe(
         epochs=1,
         optimizer="sgd",
@@ -103,9 +104,9 @@ def build_canary_task(facts: Facts) -> Task:
         momentum=0.0,
         weight_decay=0.0,
         batch_size=len(labels),
-        noise_multiplier=facts["noise_multiplier"],
-        sample_rate=facts["sample_rate"],
-        bound=facts["max_grad_norm"] / facts["divisor"],
+        noise_multiplier=facts.noise_multiplier,
+        sample_rate=facts.sample_rate,
+        bound=facts.max_grad_norm / facts.divisor,
     )
     owners = np.repeat([f"unit {number}" for number in range(OTHER_UNITS + 1)], rows)
     return Task(Dense(features), labels, owners if declared else None, _even_head, witness)

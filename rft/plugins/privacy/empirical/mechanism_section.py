@@ -22,8 +22,9 @@ from rft.records import Cell, Figure, Finding, Row, Table, not_measured
 from rft.training.linear_heads import linear_head_vectors
 
 if TYPE_CHECKING:
-    from rft.training import Facts
+    from rft.training.privacy_facts import PrivacyFacts
 
+NOT_PRIVATE = "nothing was trained with differential privacy in this run, so that there is no mechanism to audit"
 MIN_RUNS = 50
 CURVE_POINTS = 60  # of a drawn curve
 
@@ -50,11 +51,12 @@ CAPTIONS = {
 
 
 def audit_with_many_runs(
-    audited: AuditedModel, options: PrivacyOptions, facts: Facts, seed: int, void: str | None = None
+    audited: AuditedModel, options: PrivacyOptions, facts: PrivacyFacts | None, seed: int, void: str | None = None
 ) -> EmpiricalAudit:
     """Audit the mechanism of a private fit; the findings say why not where there is none."""
-    reason = void or _why_no_runs(audited, options, facts)
-    if reason:
+    reason = void or _why_no_runs(audited, options)
+    if facts is None or reason:
+        reason = reason or NOT_PRIVATE
         return EmpiricalAudit(
             PrivacyChapter(
                 findings=(
@@ -68,7 +70,7 @@ def audit_with_many_runs(
     claim = mechanism_audit.claimed_mechanism(facts)
     curve = Curve(trade_off(claim))
     scores = mechanism_audit.audit_mechanism(trainer, facts, runs, seed=seed)
-    judgement = judge_runs(scores, curve, facts["delta"])
+    judgement = judge_runs(scores, curve, facts.delta)
     violations = [smallest_violation(claim, curve, fault, runs) for fault in FAULTS]
     content = PrivacyChapter(
         findings=(_bound_finding(judgement, facts, claim), _power_finding(violations[0], facts, runs)),
@@ -88,10 +90,10 @@ def audit_with_many_runs(
     return EmpiricalAudit(content, bounds)
 
 
-def _why_no_runs(audited: AuditedModel, options: PrivacyOptions, facts: Facts) -> str | None:
+def _why_no_runs(audited: AuditedModel, options: PrivacyOptions) -> str | None:
     """Return why the mechanism is not audited, or None when it is."""
-    if facts.get("mode") != "private":
-        return "nothing was trained with differential privacy in this run, so that there is no mechanism to audit"
+    if audited.fit is None or audited.fit.privacy is None:
+        return NOT_PRIVATE
     if not isinstance(audited.trainer, DPTrainer) or audited.trainer.method != "sgd":
         return "the audit watches the steps of DP-SGD, which this training has none of"
     if options.mechanism_runs < MIN_RUNS:
@@ -99,15 +101,15 @@ def _why_no_runs(audited: AuditedModel, options: PrivacyOptions, facts: Facts) -
     return None
 
 
-def _bound_finding(judgement: ClaimJudgement, facts: Facts, claim: Mechanism) -> Finding:
+def _bound_finding(judgement: ClaimJudgement, facts: PrivacyFacts, claim: Mechanism) -> Finding:
     refuted = judgement.p_value < REFUTATION_LEVEL
     verdict = (
         " The attacker does better than the accountant says that anyone can "
         f"({describe_p_value(judgement.p_value)} if the claim held): this training does not keep its promise."
         if refuted
-        else f" The accountant says: at most {facts['epsilon']:.4g}. Nothing here contradicts that."
+        else f" The accountant says: at most {facts.epsilon:.4g}. Nothing here contradicts that."
     )
-    part = f" Of {facts['steps']} steps the first {claim.steps} were watched." if claim.steps < facts["steps"] else ""
+    part = f" Of {facts.steps} steps the first {claim.steps} were watched." if claim.steps < facts.steps else ""
     return Finding(
         id="privacy.epsilon_lower_bound",
         title=BOUND_TITLE,
@@ -123,7 +125,7 @@ def _bound_finding(judgement: ClaimJudgement, facts: Facts, claim: Mechanism) ->
     )
 
 
-def _power_finding(violation: Violation | None, facts: Facts, runs: int) -> Finding:
+def _power_finding(violation: Violation | None, facts: PrivacyFacts, runs: int) -> Finding:
     id = "privacy.audit_power"
     if violation is None:
         reason = f"with {runs} runs on each side even noise that is {MAX_FACTOR:g} times too small goes unseen"
@@ -132,7 +134,7 @@ def _power_finding(violation: Violation | None, facts: Facts, runs: int) -> Find
         id=id,
         title=POWER_TITLE,
         status="info",
-        value=accountants.tightest_spending(violation.mechanism, facts["delta"]).epsilon,
+        value=accountants.tightest_spending(violation.mechanism, facts.delta).epsilon,
         deterministic=True,
         n=2 * runs,
         description=f"{POWER_DESCRIPTION} Here: {1 / violation.factor:.0%} of the declared noise.",
@@ -140,7 +142,7 @@ def _power_finding(violation: Violation | None, facts: Facts, runs: int) -> Find
     )
 
 
-def _mechanism_table(judgement: ClaimJudgement, facts: Facts, claim: Mechanism, curve: Curve) -> Table:
+def _mechanism_table(judgement: ClaimJudgement, facts: PrivacyFacts, claim: Mechanism, curve: Curve) -> Table:
     errors, counted = judgement.errors, judgement.counted
     least = float(curve(np.asarray(errors.fpr)))
     rows: list[tuple[str, Cell, str]] = [
@@ -150,7 +152,7 @@ def _mechanism_table(judgement: ClaimJudgement, facts: Facts, claim: Mechanism, 
             "That errors are counted on; thresholds were chosen on others.",
         ),
         ("runs with the canary", len(counted.with_canary), "Likewise."),
-        ("steps watched", claim.steps, f"Of {facts['steps']} in training."),
+        ("steps watched", claim.steps, f"Of {facts.steps} in training."),
         ("false-positive rate", float(errors.fpr), "Runs without the canary that looked as if it had been there."),
         ("false-negative rate", float(errors.fnr), "Runs with the canary that looked as if it had not."),
         ("least false-negative rate", least, "That the accountant allows any attacker at this false-positive rate."),
@@ -159,20 +161,18 @@ def _mechanism_table(judgement: ClaimJudgement, facts: Facts, claim: Mechanism, 
             judgement.p_value,
             f"Chance of errors so few, at most. Below {REFUTATION_LEVEL:g}: refuted.",
         ),
-        ("lower bound on epsilon", judgement.bound, f"At delta {facts['delta']:.3g}, with {LEVEL:.0%} confidence."),
+        ("lower bound on epsilon", judgement.bound, f"At delta {facts.delta:.3g}, with {LEVEL:.0%} confidence."),
         ("lower bound if Gaussian", judgement.gaussian_bound, "As far as the trade-off curve is that of a Gaussian."),
     ]
     return [dict(zip(("quantity", "value", "description"), row, strict=True)) for row in rows]
 
 
-def _power_table(violations: list[Violation | None], facts: Facts) -> Table:
+def _power_table(violations: list[Violation | None], facts: PrivacyFacts) -> Table:
     return [
         {
             "fault": fault.name,
             "factor": violation.factor if violation else None,
-            "epsilon": accountants.tightest_spending(violation.mechanism, facts["delta"]).epsilon
-            if violation
-            else None,
+            "epsilon": accountants.tightest_spending(violation.mechanism, facts.delta).epsilon if violation else None,
             "power": WANTED_POWER if violation else None,
         }
         for fault, violation in zip(FAULTS, violations, strict=True)

@@ -12,7 +12,7 @@ from rft.plugins.privacy.empirical.epsilon_bounds import compare_bounds
 from rft.plugins.privacy.empirical.mechanism_section import audit_with_many_runs
 
 if TYPE_CHECKING:
-    from rft.training import Facts
+    pass
 
 TITLE = "Empirical lower bound on epsilon"
 AUDIT_SEED_OFFSET = 1_000_003  # added to the run's seed, so that audits share no random numbers with training
@@ -24,7 +24,7 @@ def empirical_chapter(audited: AuditedModel, options: PrivacyOptions, void: str 
     A claim that is refuted (at most one time in a thousand where it holds) is a ``fail``: integrity is broken. Where
     nothing is claimed since it would be ``void``, nothing is audited.
     """
-    facts: Facts = audited.fit.facts if audited.fit else {}
+    facts = audited.fit.privacy if audited.fit else None
     seed = audited.seed + AUDIT_SEED_OFFSET
     audits = (
         audit_with_many_runs(audited, options, facts, seed, void),

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from rft.plugins.privacy.accounting.accountants import Mechanism
 from rft.plugins.privacy.frontier import replicates
 from rft.plugins.privacy.frontier.replicates import Estimate
 from rft.stats.intervals import CONFIDENCE_LEVEL
+from rft.training.privacy_facts import LedgerFacts
 
 MIN_EXAMPLES_FOR_RATE = 10  # examples of a group, or of its positives or negatives, that a rate is given for
 WITHOUT, SGD, LEAST_SQUARES = "without privacy", "DP-SGD", "DP least squares"
@@ -38,7 +38,7 @@ class HeadCondition:
     spent: float | None
     predictions: np.ndarray
     mechanisms: tuple[Mechanism, ...] = ()
-    ledger: Mapping[str, Any] = field(default_factory=dict)
+    ledger: LedgerFacts | None = None
 
 
 @dataclass(frozen=True)

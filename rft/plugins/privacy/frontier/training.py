@@ -126,10 +126,9 @@ def _build_condition(audited: AuditedModel, method: str, epsilon: float | None, 
     predictions = np.stack([head_scores.argmax(axis=1) for head_scores in scores])
     if epsilon is None:
         return HeadCondition(method, None, None, predictions)
-    facts = [fit.facts for fit in fits]
+    facts = [fit.require_privacy() for fit in fits]
     mechanisms = (
-        Mechanism(head_facts["noise_multiplier"], head_facts["sample_rate"], head_facts["charged_steps"])
-        for head_facts in facts
+        Mechanism(head_facts.noise_multiplier, head_facts.sample_rate, head_facts.charged_steps) for head_facts in facts
     )
-    spent = None if facts[0]["void"] else facts[0]["epsilon"]
-    return HeadCondition(method, epsilon, spent, predictions, tuple(mechanisms), facts[-1]["ledger"])
+    spent = None if facts[0].void else facts[0].epsilon
+    return HeadCondition(method, epsilon, spent, predictions, tuple(mechanisms), facts[-1].ledger)

@@ -33,7 +33,9 @@ from rft.plugins.privacy.ledger.ledger_anchor import (
     ledger_folder,
     remember_anchor,
 )
-from rft.training import Facts, Population
+from rft.records import Row
+from rft.training import Population
+from rft.training.privacy_facts import LedgerFacts
 
 Purpose = Literal["training", "frontier", "canaries"]
 
@@ -58,7 +60,7 @@ class Account(Protocol):
     def write_checkpoint(self, tensors: Mapping[str, Tensor]) -> None:
         """Keep the state after the last block, where the training can be resumed; raises ``OutputError``."""
 
-    def summarize_ledger(self) -> Facts:
+    def summarize_ledger(self) -> LedgerFacts | None:
         """Return where the ledger stands; nothing where there is none."""
 
 
@@ -76,9 +78,9 @@ class UnrecordedAccount:
     def write_checkpoint(self, tensors: Mapping[str, Tensor]) -> None:
         """Do nothing."""
 
-    def summarize_ledger(self) -> Facts:
+    def summarize_ledger(self) -> LedgerFacts | None:
         """Return nothing."""
-        return {}
+        return None
 
 
 @dataclass
@@ -122,7 +124,7 @@ class RecordedAccount:
         self.ledger.append({"kind": "finished", "id": self.charge.id, "process": this_process()})
         remember_anchor(self.book.key, self.ledger)
 
-    def summarize_ledger(self) -> Facts:
+    def summarize_ledger(self) -> LedgerFacts | None:
         """Return where the ledger stands, and what the population has spent, by this training and all before it."""
         charges = [(self.book.population, charge) for charge in (*self.book.charges, self.charge)]
         charges += [(name, charge) for name, book in self.others.items() for charge in book.charges]
@@ -130,28 +132,28 @@ class RecordedAccount:
             [mechanism for _, charge in charges for mechanism in charge.charged_mechanisms()], self.book.delta
         )
         budget = self.book.budget
-        return {
-            "population": self.book.population,
+        return LedgerFacts(
+            population=self.book.population,
             **vars(self.ledger.anchor),
-            "purpose": self.charge.purpose,
-            "planned_steps": self.charge.planned,
-            "charged_steps": self.charge.charged,
-            "resumed_at": self.resumed[0] if self.resumed else 0,
-            "interruptions": self.charge.interruptions,
-            "owners": len(self.book.owners),
-            "overlaps": sorted(self.others),
-            "delta": self.book.delta,
-            "epsilon": spent.epsilon,
-            "accountant": spent.accountant,
-            "budget": budget,
-            "remaining": None if budget is None else max(0.0, budget - spent.epsilon),
-            "elsewhere": self.charge.elsewhere,
-            "seeded": sum(charge.randomness != "secret" for _, charge in charges),
-            "trainings": [_training_row(population, charge) for population, charge in charges],
-        }
+            purpose=self.charge.purpose,
+            planned_steps=self.charge.planned,
+            charged_steps=self.charge.charged,
+            resumed_at=self.resumed[0] if self.resumed else 0,
+            interruptions=self.charge.interruptions,
+            units=len(self.book.owners),
+            overlaps=tuple(sorted(self.others)),
+            delta=self.book.delta,
+            epsilon=spent.epsilon,
+            accountant=spent.accountant,
+            budget=budget,
+            remaining=None if budget is None else max(0.0, budget - spent.epsilon),
+            elsewhere=self.charge.elsewhere,
+            seeded=sum(charge.randomness != "secret" for _, charge in charges),
+            trainings=[_training_row(population, charge) for population, charge in charges],
+        )
 
 
-def _training_row(population: str, charge: Charge) -> Facts:
+def _training_row(population: str, charge: Charge) -> Row:
     return {
         "started": charge.started,
         "population": population,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.records import Cell, Finding, Table, not_measured
+from rft.training.privacy_facts import LedgerFacts
 
 TITLE = "Epsilon of everything that is recorded about these people"
 REMAINING_TITLE = "What is left of the budget"
@@ -27,18 +27,18 @@ CAPTIONS = {
 }
 
 
-def ledger_chapter(facts: Mapping[str, Any]) -> PrivacyChapter:
-    """Return findings and tables about the facts of an account, the latest of a run; ``{}`` where nothing is recorded.
+def ledger_chapter(facts: LedgerFacts | None) -> PrivacyChapter:
+    """Return findings and tables about the facts of an account, the latest of a run; None where nothing is recorded.
 
     The table ``ledger`` holds the population, the number of entries and the head's hash for ``evidence.json``.
     """
-    if not facts:
+    if facts is None:
         return PrivacyChapter(
             "Ledger", findings=(not_measured("privacy.ledger_epsilon", TITLE, NO_POPULATION, DESCRIPTION),)
         )
-    trainings: Table = [dict(row) for row in facts["trainings"]]
+    trainings: Table = [dict(row) for row in facts.trainings]
     findings = [_epsilon_finding(facts), _elsewhere_finding(facts), _interruptions_finding(trainings)]
-    if facts["budget"] is not None:
+    if facts.budget is not None:
         findings.insert(1, _remaining_finding(facts))
     return PrivacyChapter(
         "Ledger",
@@ -54,57 +54,56 @@ def ledger_evidence(tables: Mapping[str, Table]) -> dict[str, Cell] | None:
     return {name: stand[name] for name in ("population", "entries", "head")} if stand else None
 
 
-def _epsilon_finding(facts: Mapping[str, Any]) -> Finding:
-    n = facts["owners"]
-    if facts["seeded"]:
+def _epsilon_finding(facts: LedgerFacts) -> Finding:
+    n = facts.units
+    if facts.seeded:
         return not_measured("privacy.ledger_epsilon", TITLE, _explain_seeded(facts), DESCRIPTION, n=n)
-    if not math.isfinite(facts["epsilon"]):
+    if not math.isfinite(facts.epsilon):
         return not_measured("privacy.ledger_epsilon", TITLE, "no accountant gives a finite epsilon", DESCRIPTION, n=n)
     return Finding(
         id="privacy.ledger_epsilon",
         title=TITLE,
         status="info",
-        value=facts["epsilon"],
+        value=facts.epsilon,
         headline=True,
         unit="epsilon",
         deterministic=True,
         cases="none",
         n=n,
-        description=f"{DESCRIPTION} At delta {facts['delta']:.2g}, composed by {facts['accountant']}.",
+        description=f"{DESCRIPTION} At delta {facts.delta:.2g}, composed by {facts.accountant}.",
         caveats=LIMITS,
     )
 
 
-def _explain_seeded(facts: Mapping[str, Any]) -> str:
+def _explain_seeded(facts: LedgerFacts) -> str:
     return (
-        f"{facts['seeded']} of {len(facts['trainings'])} trainings drew samples and noise from a seed (randomness = "
+        f"{facts.seeded} of {len(facts.trainings)} trainings drew samples and noise from a seed (randomness = "
         '"seeded"), which protects nobody from those who know it'
     )
 
 
-def _remaining_finding(facts: Mapping[str, Any]) -> Finding:
-    if facts["seeded"]:
+def _remaining_finding(facts: LedgerFacts) -> Finding:
+    if facts.seeded:
         description = (
-            f"The budget of {facts['budget']:g}, fixed by the first training on these people, less what is spent."
+            f"The budget of {facts.budget:g}, fixed by the first training on these people, less what is spent."
         )
         return not_measured("privacy.ledger_remaining", REMAINING_TITLE, _explain_seeded(facts), description)
     return Finding(
         id="privacy.ledger_remaining",
         title=REMAINING_TITLE,
         status="info",
-        value=facts["remaining"],
+        value=facts.remaining,
         headline=True,
         unit="epsilon",
         deterministic=True,
         cases="none",
-        description=f"The budget of {facts['budget']:g}, fixed by the first training on these people, less what is "
-        "spent.",
+        description=f"The budget of {facts.budget:g}, fixed by the first training on these people, less what is spent.",
         caveats="Trainings compose to less than their sum: a further one may spend somewhat more than this.",
     )
 
 
-def _elsewhere_finding(facts: Mapping[str, Any]) -> Finding:
-    count = facts["elsewhere"]
+def _elsewhere_finding(facts: LedgerFacts) -> Finding:
+    count = facts.elsewhere
     remark = " What was spent there is not counted here, unless that folder was moved to where the ledger is now."
     return Finding(
         id="privacy.ledger_elsewhere",
@@ -136,26 +135,26 @@ def _interruptions_finding(trainings: Table) -> Finding:
     )
 
 
-def _ledger_table(facts: Mapping[str, Any]) -> Table:
+def _ledger_table(facts: LedgerFacts) -> Table:
     epsilon, remaining = (
-        (None, None) if facts["seeded"] else (_finite_or_none(facts["epsilon"]), _number_or_none(facts["remaining"]))
+        (None, None) if facts.seeded else (_finite_or_none(facts.epsilon), _number_or_none(facts.remaining))
     )
     rows: list[tuple[str, Cell, str]] = [
-        ("population", facts["population"], "Whose spending is added up, as data.population names them."),
-        ("overlaps", ", ".join(facts["overlaps"]) or "none", "Populations with people in common; they count."),
-        ("owners", facts["owners"], "Different units, or examples where there are none, of all trainings so far."),
+        ("population", facts.population, "Whose spending is added up, as data.population names them."),
+        ("overlaps", ", ".join(facts.overlaps) or "none", "Populations with people in common; they count."),
+        ("units", facts.units, "Different units, or examples where there are none, of all trainings so far."),
         ("epsilon", epsilon, "Of all trainings in the table below together."),
-        ("delta", facts["delta"], "At which they are added up: that of the first training."),
-        ("budget", _number_or_none(facts["budget"]), "Fixed by the first training, or never."),
+        ("delta", facts.delta, "At which they are added up: that of the first training."),
+        ("budget", _number_or_none(facts.budget), "Fixed by the first training, or never."),
         ("remaining", remaining, "Budget less epsilon."),
-        ("entries", facts["entries"], "Of the ledger, each with the hash of the one before it."),
-        ("head", facts["head"], "sha256 of the last entry: a ledger without it was cut or rewritten."),
+        ("entries", facts.entries, "Of the ledger, each with the hash of the one before it."),
+        ("head", facts.head, "sha256 of the last entry: a ledger without it was cut or rewritten."),
     ]
-    if facts["resumed_at"]:
+    if facts.resumed_at:
         description = (
             "The checkpoint of an interrupted training that this run went on from; later steps were charged twice."
         )
-        rows.append(("resumed at step", facts["resumed_at"], description))
+        rows.append(("resumed at step", facts.resumed_at, description))
     return [dict(zip(("quantity", "value", "description"), row, strict=True)) for row in rows]
 
 

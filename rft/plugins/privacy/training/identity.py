@@ -9,23 +9,20 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
 
 from rft.backbones.classifier import hash_tensors
 from rft.plugins.privacy.training.mechanism_parameters import MechanismParameters
+from rft.plugins.privacy.training.settings import DPSettings
 from rft.training import Job, Task
-
-if TYPE_CHECKING:
-    from rft.plugins.privacy.training.trainer import DPTrainer
 
 LEDGER_KEYS = ("ledger", "overlaps", "budget", "charged")  # of a trainer: they say who pays, not what is trained
 
 
 def training_identity(
-    trainer: DPTrainer,
+    trainer: DPSettings,
     plans: Sequence[MechanismParameters],
     task: Task,
     jobs: Sequence[Job],

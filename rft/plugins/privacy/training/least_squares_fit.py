@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from rft.errors import ConfigError, IntegrityError
-from rft.plugins.privacy.ledger.account import open_account
+from rft.plugins.privacy.ledger.account import Purpose, open_account
 from rft.plugins.privacy.training import least_squares
 from rft.plugins.privacy.training.identity import training_identity
 from rft.plugins.privacy.training.least_squares import SufficientStatistics
@@ -20,13 +19,11 @@ from rft.plugins.privacy.training.mechanism_parameters import MechanismParameter
 from rft.plugins.privacy.training.randomness import RandomSource, random_streams
 from rft.plugins.privacy.training.self_test.check import SelfTestCheck
 from rft.plugins.privacy.training.self_test.random_checks import DEVIATIONS, NOISE_NUMBERS
+from rft.plugins.privacy.training.settings import DPSettings
 from rft.plugins.privacy.training.unit_index import unit_of_row
-from rft.training import Facts, Fit, Job, Task
+from rft.training import Fit, Job, Task
 from rft.training.linear_heads import Vectors, linear_head_vectors
-
-if TYPE_CHECKING:
-    from rft.plugins.privacy.ledger.account import Purpose
-    from rft.plugins.privacy.training.trainer import DPTrainer
+from rft.training.privacy_facts import EngineFacts, PrivacyFacts
 
 log = logging.getLogger("rft")
 
@@ -35,13 +32,13 @@ UNIT_SIZES = (1, 3, 40)  # of the made-up units
 State = dict[str, torch.Tensor]
 
 
-def prepare(trainer: DPTrainer, task: Task) -> Facts:
+def prepare(trainer: DPSettings, task: Task) -> PrivacyFacts:
     """Return the parameters of a fit; raises as ``fit`` does."""
     data, classes = _head_vectors(task)
-    return _least_squares_parameters(trainer, task, unit_of_row(task), classes).facts | _engine_facts(data, classes)
+    return _least_squares_parameters(trainer, task, unit_of_row(task), classes).describe(_engine_facts(data, classes))
 
 
-def fit(trainers: Sequence[DPTrainer], task: Task, jobs: Sequence[Job], *, purpose: Purpose) -> list[Fit]:
+def fit(trainers: Sequence[DPSettings], task: Task, jobs: Sequence[Job], *, purpose: Purpose) -> list[Fit]:
     """Solve for the head of each job with noise of its own.
 
     Args:
@@ -78,11 +75,14 @@ def fit(trainers: Sequence[DPTrainer], task: Task, jobs: Sequence[Job], *, purpo
             solved = list(_solve_heads(data, units, classes, jobs, plans, sources))
     if trainers[0].charged and (broken := max(non_finite for _, non_finite in solved)):
         log.warning("%d training examples have features that are not finite and counted as zero", broken)
-    charged = account.summarize_ledger()
-    dependence = None if task.batch_dependence is None else asdict(task.batch_dependence)
-    shared = _engine_facts(data, classes) | {"self_test": tested, "ledger": charged, "batch_dependence": dependence}
+    engine, ledger = _engine_facts(data, classes), account.summarize_ledger()
     return [
-        Fit(state, [{"epoch": 1, "steps": 1}], {**plan.facts, **shared})
+        Fit(
+            state,
+            [{"epoch": 1, "steps": 1}],
+            unchanged_tensors=0,
+            privacy=plan.describe(engine, self_test=tested, batch_dependence=task.batch_dependence, ledger=ledger),
+        )
         for (state, _), plan in zip(solved, plans, strict=True)
     ]
 
@@ -116,23 +116,21 @@ def _head_vectors(task: Task) -> tuple[Vectors, int]:
     return data, len(next(iter(task.new_suffix(0).parameters())))
 
 
-def _least_squares_parameters(trainer: DPTrainer, task: Task, units: np.ndarray, classes: int) -> MechanismParameters:
+def _least_squares_parameters(trainer: DPSettings, task: Task, units: np.ndarray, classes: int) -> MechanismParameters:
     """Return the plan: one step with everybody in it; what is bounded is a unit's part of the sums, not a gradient."""
     parameters = choose_mechanism_parameters(trainer, task.recipe, units, declared=task.units is not None)
     return replace(parameters, max_grad_norm=least_squares.unit_bound(classes), divisor=1.0)
 
 
-def _engine_facts(data: Vectors, classes: int) -> Facts:
-    return {
-        "engine": "least squares",
-        "recipe_used": False,
-        "engine_error": 0.0,  # nothing is approximated: there are no gradients
-        "engines_passed_over": {},
-        "trained_parameters": classes * (data.dimension + 1),
-        "precision": "float64",
-        "unmoved": 0,
-        "charged_steps": 1,
-    }
+def _engine_facts(data: Vectors, classes: int) -> EngineFacts:
+    return EngineFacts(
+        name="least squares",
+        error=0.0,  # nothing is approximated: there are no gradients
+        rejected={},
+        trained_parameters=classes * (data.dimension + 1),
+        precision="float64",
+        recipe_used=False,
+    )
 
 
 def self_test(data: Vectors, classes: int, plan: MechanismParameters, source: RandomSource) -> list[SelfTestCheck]:

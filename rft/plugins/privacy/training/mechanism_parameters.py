@@ -5,8 +5,8 @@ Nothing here depends on the data but n, the number of units, which is declared p
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,10 +16,13 @@ from rft.plugins.privacy.accounting import accountants
 from rft.plugins.privacy.accounting.accountant_cross_check import cross_check_accountants
 from rft.plugins.privacy.accounting.accountants import Mechanism
 from rft.plugins.privacy.training.randomness import Randomness
-from rft.training import Facts, Recipe
+from rft.plugins.privacy.training.settings import DPSettings
+from rft.records import Row
+from rft.training import Recipe
+from rft.training.privacy_facts import EngineFacts, LedgerFacts, PrivacyFacts
 
 if TYPE_CHECKING:
-    from rft.plugins.privacy.training.trainer import DPTrainer
+    from rft.features.batch_independence import BatchDependence
 
 SEEDED = (
     'samples and noise followed from the run\'s seed (privacy.randomness = "seeded"), which stands in this report: '
@@ -61,31 +64,51 @@ class MechanismParameters:
         """Why the numbers promise nothing to anybody; None where they do."""
         return SEEDED if self.randomness == "seeded" else None
 
-    @cached_property
-    def facts(self) -> Facts:
-        """The numbers, what they spend by both accountants, and in what terms."""
-        spent = accountants.tightest_spending(self.mechanism, self.delta)
-        plain = asdict(self)
-        return {
-            "mode": "private",
-            **plain.pop("mechanism"),
-            **plain,
-            "epsilon": spent.epsilon,
-            "accountant": spent.accountant,
-            "epsilon_rdp": accountants.epsilon_rdp(self.mechanism, self.delta),
-            "accountant_versions": accountants.accountant_versions(),
-            "neighbouring": NEIGHBOURS,
-            "void": self.void,
-        }
+    def describe(
+        self,
+        engine: EngineFacts,
+        *,
+        self_test: Sequence[Row] = (),
+        batch_dependence: BatchDependence | None = None,
+        ledger: LedgerFacts | None = None,
+    ) -> PrivacyFacts:
+        """Return the numbers and what they spend by both accountants, with all that is known of the training.
+
+        Args:
+            engine: how gradients are computed.
+            self_test: the checks, one row each.
+            batch_dependence: what the other examples did to an example's features.
+            ledger: where the ledger stood afterwards. All steps that it was charged count: after an interruption some
+                were taken twice.
+        """
+        steps = self.mechanism.steps if ledger is None else ledger.charged_steps
+        charged = replace(self.mechanism, steps=steps)
+        spent = accountants.tightest_spending(charged, self.delta)
+        numbers = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "mechanism"}
+        return PrivacyFacts(
+            **numbers,
+            **asdict(self.mechanism),
+            charged_steps=steps,
+            epsilon=spent.epsilon,
+            accountant=spent.accountant,
+            epsilon_rdp=accountants.epsilon_rdp(charged, self.delta),
+            accountant_versions=accountants.accountant_versions(),
+            neighbouring=NEIGHBOURS,
+            void=self.void,
+            engine=engine,
+            self_test=list(self_test),
+            batch_dependence=batch_dependence,
+            ledger=ledger,
+        )
 
 
 def choose_mechanism_parameters(
-    trainer: DPTrainer, recipe: Recipe, units: np.ndarray, *, declared: bool
+    settings: DPSettings, recipe: Recipe, units: np.ndarray, *, declared: bool
 ) -> MechanismParameters:
-    """Return the numbers of a training: the trainer's own, and defaults for what it leaves open.
+    """Return the numbers of a training: those of the settings, and defaults for what it leaves open.
 
     Args:
-        trainer: what was asked for.
+        settings: what was asked for.
         recipe: gives the expected batch size and the epochs.
         units: (N,) number of the unit of each example.
         declared: whether units were declared, or each example is one.
@@ -96,30 +119,30 @@ def choose_mechanism_parameters(
     """
     rows_per_unit = np.bincount(units)
     n = len(rows_per_unit)
-    rate = 1.0 if trainer.method == "least_squares" else trainer.sample_rate or min(1.0, recipe.batch_size / n)
-    steps = 1 if trainer.method == "least_squares" else trainer.steps or max(1, round(recipe.epochs / rate))
-    delta = trainer.delta or min(1e-5, 1 / (10 * n))
-    if not trainer.repeats:
+    rate = 1.0 if settings.method == "least_squares" else settings.sample_rate or min(1.0, recipe.batch_size / n)
+    steps = 1 if settings.method == "least_squares" else settings.steps or max(1, round(recipe.epochs / rate))
+    delta = settings.delta or min(1e-5, 1 / (10 * n))
+    if not settings.repeats:
         accountants.refuse_large_delta(delta, n, "units of the training data")
-    noise = trainer.noise_multiplier or accountants.calibrate_noise_multiplier(
-        trainer.epsilon, delta, sample_rate=rate, steps=steps
+    noise = settings.noise_multiplier or accountants.calibrate_noise_multiplier(
+        settings.epsilon, delta, sample_rate=rate, steps=steps
     )
     mechanism = Mechanism(noise, rate, steps)
-    if trainer.noise_multiplier is not None and trainer.charged:
-        _check_noise_suffices(mechanism, delta, trainer.epsilon)
+    if settings.noise_multiplier is not None and settings.charged:
+        _check_noise_suffices(mechanism, delta, settings.epsilon)
     if problems := cross_check_accountants(mechanism, delta).problems:
         raise IntegrityError("; ".join(problems), where="[privacy]", remedy="Nothing was trained: no epsilon stands.")
     return MechanismParameters(
-        target_epsilon=trainer.epsilon,
+        target_epsilon=settings.epsilon,
         delta=delta,
-        delta_by_rule=trainer.delta is None,
+        delta_by_rule=settings.delta is None,
         mechanism=mechanism,
-        max_grad_norm=trainer.max_grad_norm,
-        divisor=trainer.divisor or rate * n,
+        max_grad_norm=settings.max_grad_norm,
+        divisor=settings.divisor or rate * n,
         n=n,
         unit="unit" if declared else "example",
         rows_per_unit_max=int(rows_per_unit.max()),
-        randomness=trainer.randomness,
+        randomness=settings.randomness,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -21,8 +21,9 @@ from rft.plugins.privacy.training import least_squares_fit, training_checkpoint
 from rft.plugins.privacy.training.gradients import engine_selection
 from rft.plugins.privacy.training.identity import training_identity
 from rft.plugins.privacy.training.mechanism_parameters import MechanismParameters, choose_mechanism_parameters
-from rft.plugins.privacy.training.randomness import Randomness, isolated_rng, random_streams
+from rft.plugins.privacy.training.randomness import isolated_rng, random_streams
 from rft.plugins.privacy.training.self_test import self_test
+from rft.plugins.privacy.training.settings import DPSettings
 from rft.plugins.privacy.training.stepper import (
     PrivateStepper,
     StepCounters,
@@ -34,8 +35,9 @@ from rft.plugins.privacy.training.stepper import (
 )
 from rft.plugins.privacy.training.unit_index import unit_of_row
 from rft.runtime.progress import track_progress
-from rft.training import Facts, Fit, Job, Task
+from rft.training import Fit, Job, Task
 from rft.training.linear_heads import unchanged_tensors
+from rft.training.privacy_facts import EngineFacts, PrivacyFacts
 from rft.training.threads import one_thread
 
 log = logging.getLogger("rft")
@@ -44,48 +46,15 @@ Purpose = Literal["training", "frontier", "canaries"]
 
 
 @dataclass(frozen=True)
-class DPTrainer:
-    """Trains to a target epsilon by DP-SGD, whatever part of a network the task trains.
-
-    Attributes:
-        epsilon: what training may spend, > 0.
-        delta: in (0, 1); by default min(1e-5, 1 / (10 n)) for n units.
-        max_grad_norm: bound on the gradient of one unit in a step, > 0.
-        noise_multiplier: by default the least that keeps to epsilon.
-        sample_rate: probability that a unit takes part in a step; by default batch_size / n, at most 1.
-        steps: by default epochs / sample_rate, rounded.
-        divisor: what a noised sum is divided by; by default the expected number of units in a step.
-        method: ``sgd``, or ``least_squares`` for a linear head.
-        randomness: ``secret`` draws from the operating system; ``seeded`` repeats, and protects nobody who can
-            be attacked by someone who knows the seed.
-        ledger: folder of the ledger; None: the user's.
-        overlaps: other populations that share people with the task's.
-        budget: epsilon that a population may lose in all, or None.
-        charged: whether spending goes to the ledger of the task's population; not so for what is never released.
-        repeats: whether the numbers are those of another fit, whose units were others (see ``pin_parameters``).
-    """
-
-    epsilon: float
-    delta: float | None = None
-    max_grad_norm: float = 1.0
-    noise_multiplier: float | None = None
-    sample_rate: float | None = None
-    steps: int | None = None
-    divisor: float | None = None
-    method: Literal["sgd", "least_squares"] = "sgd"
-    randomness: Randomness = "secret"
-    ledger: str | None = None
-    overlaps: tuple[str, ...] = ()
-    budget: float | None = None
-    charged: bool = True
-    repeats: bool = False
+class DPTrainer(DPSettings):
+    """Trains to a target epsilon by DP-SGD or least squares, whatever part of a network the task trains."""
 
     @property
     def needs_independent_examples(self) -> bool:
         """Yes: a bound on one example's contribution is of use only if those of the others stay without it."""
         return True
 
-    def prepare(self, task: Task) -> Facts:
+    def prepare(self, task: Task) -> PrivacyFacts:
         """Return the parameters of training, calibrated to epsilon, and how gradients will be computed.
 
         Raises:
@@ -97,7 +66,7 @@ class DPTrainer:
             return least_squares_fit.prepare(self, task)
         stack = next(_build_stacks([self], task, [Job(0)]))
         stack.stepper.close()
-        return stack.plans[0].facts | stack.facts
+        return stack.plans[0].describe(stack.engine)
 
     def fit(self, task: Task, jobs: Sequence[Job]) -> list[Fit]:
         """Train one suffix for each job, each with its own samples and noise; raises as ``prepare`` does.
@@ -109,14 +78,14 @@ class DPTrainer:
         """
         return fit_together([self] * len(jobs), task, jobs)
 
-    def pin_parameters(self, facts: Facts) -> DPTrainer:
+    def pin_parameters(self, facts: PrivacyFacts) -> DPTrainer:
         """Return the trainer that repeats a fit's mechanism on any task: its public numbers are those of the facts.
 
         For shadow models and audits, which are not charged.
         """
         names = ("delta", "max_grad_norm", "noise_multiplier", "sample_rate", "steps", "divisor", "randomness")
-        numbers = {name: facts[name] for name in names}
-        return replace(self, epsilon=facts["target_epsilon"], charged=False, repeats=True, **numbers)
+        numbers = {name: getattr(facts, name) for name in names}
+        return replace(self, epsilon=facts.target_epsilon, charged=False, repeats=True, **numbers)
 
 
 def fit_together(
@@ -149,7 +118,7 @@ class Stack:
     plans: Sequence[MechanismParameters]
     stepper: PrivateStepper
     dropout: int
-    facts: Facts  # how gradients are computed
+    engine: EngineFacts
 
 
 def _build_stacks(trainers: Sequence[DPTrainer], task: Task, jobs: Sequence[Job]) -> Iterator[Stack]:
@@ -189,26 +158,20 @@ def _fit_stack(stack: Stack, task: Task, purpose: Purpose) -> list[Fit]:
     before = [parameter.detach().clone() for parameter in stack.stepper.parameters]
     with _open_stack_account(stack, task, purpose) as account:
         counters = _train_stack(stack, task, account)
-    charged = account.summarize_ledger()
+    ledger = account.summarize_ledger()
     _check_finite(stack.stepper.parameters)
     _warn_of_non_finite(counters, stack.trainer)
-    still = unchanged_tensors(
+    unchanged = unchanged_tensors(
         *([tensor.reshape(len(stack.jobs), -1) for tensor in both] for both in (before, stack.stepper.parameters))
     )
+    engine = replace(stack.engine, error=stack.engine.error or error)
     return [
         Fit(
             state,
             _public_log(plan),
-            {
-                **_spending_facts(plan, charged),
-                **stack.facts,
-                "engine_error": stack.facts["engine_error"] or error,
-                "unmoved": still[head],
-                "batch_dependence": None if task.batch_dependence is None else asdict(task.batch_dependence),
-                "self_test": tested,
-                "ledger": charged,
-            },
-            partial(finalize_trainings, task.population, stack.trainer.ledger) if charged else None,
+            unchanged_tensors=unchanged[head],
+            privacy=plan.describe(engine, self_test=tested, batch_dependence=task.batch_dependence, ledger=ledger),
+            finalize=partial(finalize_trainings, task.population, stack.trainer.ledger) if ledger else None,
         )
         for head, (state, plan) in enumerate(zip(stack.stepper.trained_states(), stack.plans, strict=True))
     ]
@@ -234,16 +197,6 @@ def _train_stack(stack: Stack, task: Task, account: Account) -> StepCounters:
             )
     stepper.close()
     return counters
-
-
-def _spending_facts(plan: MechanismParameters, charged: Facts) -> Facts:
-    """Return the facts of a plan, with the epsilon of all steps that were charged: some twice after an interruption."""
-    steps = charged.get("charged_steps", plan.mechanism.steps)
-    if steps == plan.mechanism.steps:
-        return {**plan.facts, "charged_steps": steps}
-    repeated = replace(plan, mechanism=replace(plan.mechanism, steps=steps)).facts
-    changed = {name: repeated[name] for name in ("epsilon", "epsilon_rdp", "accountant")}
-    return {**plan.facts, **changed, "charged_steps": steps}
 
 
 def _open_stack_account(stack: Stack, task: Task, purpose: Purpose) -> AbstractContextManager[Account]:

@@ -19,24 +19,23 @@ from rft.plugins.privacy.accounting.section import accounting_chapter
 from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.records import Finding, Section
 from rft.report.charts.draw import draw_figure
+from rft.training.privacy_facts import PrivacyFacts
+from tests.support.privacy_cases import private_facts
 
 FIXTURE = Mechanism(1.23, 512 / 60_000, 4688)
 
 
-def facts(mechanism: Mechanism = FIXTURE, delta: float = 1e-5, **more: Any) -> dict[str, Any]:
+def facts(mechanism: Mechanism = FIXTURE, delta: float = 1e-5, **more: Any) -> PrivacyFacts:
     spending = tightest_spending(mechanism, delta)
-    return {
-        "noise_multiplier": mechanism.noise_multiplier,
-        "sample_rate": mechanism.sample_rate,
-        "steps": mechanism.steps,
+    numbers = {
+        **vars(mechanism),
         "charged_steps": mechanism.steps,
         "delta": delta,
-        "epsilon": spending.epsilon,
-        "accountant": spending.accountant,
+        **vars(spending),
         "accountant_versions": accountant_versions(),
         "n": 60_000,
-        **more,
     }
+    return private_facts(**numbers | more)
 
 
 def section(chapter: PrivacyChapter) -> Section:
@@ -93,7 +92,7 @@ def test_the_curve_holds_the_stated_epsilon_and_is_drawn_on_a_log_axis() -> None
     deltas, epsilons = [row["delta"] for row in table], [row["epsilon"] for row in table]
     assert deltas == sorted(deltas)
     assert epsilons == sorted(epsilons, reverse=True)
-    assert dict(zip(deltas, epsilons, strict=True))[3e-6] == facts(delta=3e-6)["epsilon"]
+    assert dict(zip(deltas, epsilons, strict=True))[3e-6] == facts(delta=3e-6).epsilon
     [figure] = chapter.figures
     svg = draw_figure(figure, list(table), id="f")
     assert "10⁻⁵" in svg
@@ -129,5 +128,5 @@ def test_what_cannot_be_computed_is_not_measured_with_the_reason() -> None:
 def test_one_noised_sum_is_a_mechanism_without_sampling() -> None:
     chapter = accounting_chapter(facts(Mechanism(5.0, 1.0, 1)))
     shuffled = finding(chapter, "epsilon_shuffled")
-    assert shuffled.value == pytest.approx(facts(Mechanism(5.0, 1.0, 1))["epsilon"])
+    assert shuffled.value == pytest.approx(facts(Mechanism(5.0, 1.0, 1)).epsilon)
     assert "more than" not in shuffled.description

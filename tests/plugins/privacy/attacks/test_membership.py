@@ -18,7 +18,7 @@ from rft.plugins.privacy.attacks.scores import AttackTarget
 from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.records import Finding, Section
-from rft.training import Facts, Fit, Job, Task
+from rft.training import Fit, Job, Task
 from tests.support import membership_cases as cases
 
 AREAS = ("privacy.membership_auc", "privacy.lira_auc", "privacy.lira_offline_auc", "privacy.rmia_auc")
@@ -288,8 +288,8 @@ def test_too_few_people_are_not_attacked_with_shadows() -> None:
 class Failing:
     """A trainer that trained the model and will train no other."""
 
-    def prepare(self, task: Task) -> Facts:
-        return {}
+    def prepare(self, task: Task) -> None:
+        return None
 
     def fit(self, task: Task, jobs: list[Job]) -> list[Fit]:
         raise RftError("the training loss is nan in epoch 3")

@@ -21,6 +21,7 @@ from rft.plugins.privacy.training.unit_index import rows_by_unit, unit_of_row
 from rft.training import Job, Task, linear_heads
 from rft.training.linear_heads import Heads, linear_head_vectors
 from tests.support import membership_cases as cases
+from tests.support.privacy_cases import private_facts
 
 CLIP = 0.7
 
@@ -98,7 +99,7 @@ def test_a_head_alone_is_what_the_private_trainer_makes_of_the_same_random_numbe
     task = task_of(rows_per_unit=rows_per_unit, views=views, weighted=weighted)
     for job in jobs_of(60, heads=2):
         (own,) = DPTrainer(epsilon=8.0, randomness="seeded").fit(task, [job])
-        (shadow,) = shadow_heads.fit(task, [job], own.facts)
+        (shadow,) = shadow_heads.fit(task, [job], own.require_privacy())
         assert list(shadow.state) == list(own.state)
         assert all(torch.allclose(shadow.state[name], own.state[name], rtol=1e-4, atol=1e-4) for name in own.state)
 
@@ -107,7 +108,7 @@ def test_members_decide_whom_a_head_has_seen() -> None:
     audited = cases.audited_model(80, 40, trainer=DPTrainer(epsilon=100.0, randomness="seeded"))
     pool = shadows.pool_examples(audited)
     jobs = [Job(0, pool.members), Job(0, ~pool.members)]
-    fits = shadow_heads.fit(pool.task, jobs, audited.require_fit().facts)
+    fits = shadow_heads.fit(pool.task, jobs, audited.require_fit().require_privacy())
     labels = pool.task.labels.numpy()
     first, second = (
         lira.label_confidence(x, labels) for x in linear_heads.compute_logits(pool.task, fits, pool.task.features)
@@ -126,6 +127,6 @@ def test_only_heads_by_steps_and_units_of_few_rows_suit() -> None:
 def test_weights_that_are_not_finite_are_refused() -> None:
     task = task_of()
     wild = replace(task, recipe=replace(task.recipe, learning_rate=1e38))
-    facts = {"noise_multiplier": 1.0, "sample_rate": 0.5, "steps": 9, "max_grad_norm": 1.0, "divisor": 30.0}
+    facts = private_facts(noise_multiplier=1.0, sample_rate=0.5, steps=9, max_grad_norm=1.0, divisor=30.0)
     with pytest.raises(RftError, match="not finite"):
         shadow_heads.fit(wild, [Job(0), Job(1)], facts)

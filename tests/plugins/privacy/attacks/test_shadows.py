@@ -13,7 +13,7 @@ from torch import nn
 
 from rft.plugins.privacy.attacks import lira, shadows
 from rft.plugins.privacy.training.trainer import DPTrainer
-from rft.training import Facts, Fit, Job, Population, Task, linear_heads
+from rft.training import Fit, Job, Population, Task, linear_heads
 from rft.training.loop import StandardTrainer
 from tests.support import membership_cases as cases
 
@@ -24,8 +24,8 @@ class Recorder:
 
     asked: list[tuple[Task, Sequence[Job]]] = field(default_factory=list)
 
-    def prepare(self, task: Task) -> Facts:
-        return {}
+    def prepare(self, task: Task) -> None:
+        return None
 
     def fit(self, task: Task, jobs: Sequence[Job]) -> list[Fit]:
         self.asked.append((task, jobs))
@@ -136,15 +136,17 @@ def test_shadows_of_a_private_model_repeat_its_mechanism_uncharged(tmp_path: Pat
     trainer = DPTrainer(epsilon=2.0, ledger=str(tmp_path / "ledger"))
     people = Population("people", np.array([f"train{row:05}" for row in range(150)]), tmp_path)
     audited = cases.audited_model(150, 100, trainer=trainer, population=people)
-    facts, charged = audited.require_fit().facts, contents(tmp_path)
+    facts, charged = audited.require_fit().require_privacy(), contents(tmp_path)
     assert charged
     shadows.shadow_confidences(audited, 8)
     pool, pinned = shadows.pool_examples(audited), shadows.shadow_trainer(audited)
     fit = pinned.fit(pool.task, [Job(0, pool.members)])[0]
     assert contents(tmp_path) == charged
     public = ("noise_multiplier", "sample_rate", "steps", "max_grad_norm", "divisor", "delta")
-    assert {name: fit.facts[name] for name in public} == {name: facts[name] for name in public}
-    assert fit.facts["randomness"] == "seeded"
+    assert {name: getattr(fit.require_privacy(), name) for name in public} == {
+        name: getattr(facts, name) for name in public
+    }
+    assert fit.require_privacy().randomness == "seeded"
     assert pool.task.population is None
 
 

@@ -31,7 +31,7 @@ def private() -> AuditedModel:
 
 def twin(audited: AuditedModel, count: int = 100, *, seed: int = 1, **changes: Any) -> OneRunAudit:
     task = replace(audited.require_task(), **changes)
-    return audit_canary_model(audited.require_trainer(), task, audited.require_fit().facts, count, 1e-5, seed=seed)
+    return audit_canary_model(audited.require_trainer(), task, audited.require_fit().privacy, count, 1e-5, seed=seed)
 
 
 def test_a_head_that_learns_by_heart_knows_canaries() -> None:
@@ -41,19 +41,19 @@ def test_a_head_that_learns_by_heart_knows_canaries() -> None:
 
 
 def test_a_private_twin_is_trained_by_the_public_numbers_of_the_fit_whatever_its_size(private: AuditedModel) -> None:
-    found, facts = twin(private), private.require_fit().facts
-    assert found.fit.facts["n"] == facts["n"] + 100
+    found, facts = twin(private), private.require_fit().require_privacy()
+    assert found.fit.require_privacy().n == facts.n + 100
     for name in ("noise_multiplier", "sample_rate", "steps", "max_grad_norm", "divisor", "delta", "epsilon"):
-        assert found.fit.facts[name] == facts[name]
+        assert getattr(found.fit.require_privacy(), name) == getattr(facts, name)
 
 
 def test_a_private_twin_is_charged_as_such_to_the_people_of_the_run(private: AuditedModel, tmp_path: Path) -> None:
     task = private.require_task()
     people = Population("made", np.array([f"row {row}" for row in range(len(task.labels))]), tmp_path)
     audited = replace(private, trainer=replace(PRIVATE, ledger=str(tmp_path / "ledger")))
-    ledger = twin(audited, population=people).fit.facts["ledger"]
-    assert ledger["population"] == "made"
-    assert ledger["purpose"] == "canaries"
+    ledger = twin(audited, population=people).fit.require_privacy().ledger
+    assert ledger is not None
+    assert (ledger.population, ledger.purpose) == ("made", "canaries")
 
 
 def test_what_the_budget_does_not_allow_is_not_trained(private: AuditedModel, tmp_path: Path) -> None:
@@ -126,9 +126,9 @@ def test_maps_behind_a_cut_have_canaries_and_texts_have_none() -> None:
 
 
 def test_the_number_of_guesses_follows_from_public_numbers(private: AuditedModel) -> None:
-    facts = private.require_fit().facts
+    facts = private.require_fit().require_privacy()
     planned = canaries.planned_guesses(100, expected_shift(facts), 1e-5)
     assert {twin(private, seed=seed).guesses.guessed for seed in (1, 2)} == {planned}
-    q, noise = facts["sample_rate"], facts["noise_multiplier"]
+    q, noise = facts.sample_rate, facts.noise_multiplier
     assert expected_shift(facts) == pytest.approx(q * (20 / (noise**2 + q * (1 - q))) ** 0.5)
-    assert expected_shift({"mode": "standard"}) == canaries.SHIFT_WITHOUT_NOISE
+    assert expected_shift(None) == canaries.SHIFT_WITHOUT_NOISE

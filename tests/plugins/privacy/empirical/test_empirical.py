@@ -23,6 +23,7 @@ from rft.records import Finding, Section
 from rft.report.charts.draw import draw_figure
 from rft.training import Recipe
 from tests.support import membership_cases as cases
+from tests.support.privacy_cases import private_facts
 
 PRIVATE = DPTrainer(4.0, delta=1e-5, sample_rate=0.25, steps=20)
 SHORT = Recipe(epochs=10, optimizer="sgd", learning_rate=0.05, momentum=0.9, weight_decay=0.0, batch_size=32)
@@ -74,7 +75,7 @@ def values(chapter: PrivacyChapter, table: str) -> dict[Any, Any]:
 
 def test_both_audits_stay_below_the_claim(private: AuditedModel, both: PrivacyChapter) -> None:
     made = section(both)
-    claimed = private.require_fit().facts["epsilon"]
+    claimed = private.require_fit().require_privacy().epsilon
     for id in (BOUND, ONE_RUN):
         found = made.finding(id)
         assert found.status == "info"
@@ -95,7 +96,7 @@ def test_pictures_show_both_sides(private: AuditedModel, both: PrivacyChapter) -
     sides = both.tables["epsilon_bounds"]
     assert sides[0] == {
         "bound": "accountant: at most",
-        "epsilon": private.require_fit().facts["epsilon"],
+        "epsilon": private.require_fit().require_privacy().epsilon,
         "assumes": "that the code does what it says",
     }
     assert len(sides) == 5
@@ -108,9 +109,7 @@ def test_pictures_show_both_sides(private: AuditedModel, both: PrivacyChapter) -
 
 
 def broken(runs: int, noise: float) -> RunScores:
-    claim = mechanism_audit.claimed_mechanism(
-        {"noise_multiplier": 1.56, "sample_rate": 0.25, "steps": 20},
-    )
+    claim = mechanism_audit.claimed_mechanism(private_facts(noise_multiplier=1.56, sample_rate=0.25, steps=20))
     return score_distributions(claim, replace(claim, noise_multiplier=noise)).draw_scores(
         np.random.default_rng(0), runs
     )

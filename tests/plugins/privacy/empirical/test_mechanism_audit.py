@@ -26,19 +26,20 @@ from rft.plugins.privacy.training.noise import GaussianNoise
 from rft.plugins.privacy.training.sampling import PoissonSampler
 from rft.plugins.privacy.training.self_test import self_test
 from rft.plugins.privacy.training.trainer import DPTrainer
+from tests.support.privacy_cases import private_facts
 
 DELTA = 1e-5
-FACTS: dict[str, Any] = {  # epsilon 4 at delta 1e-5
-    "target_epsilon": 4.0,
-    "delta": DELTA,
-    "noise_multiplier": 1.558,
-    "sample_rate": 0.25,
-    "steps": 20,
-    "max_grad_norm": 1.0,
-    "divisor": 2500.0,
-    "unit": "example",
-    "randomness": "seeded",
-}
+FACTS = private_facts(
+    target_epsilon=4.0,
+    delta=DELTA,
+    noise_multiplier=1.558,
+    sample_rate=0.25,
+    steps=20,
+    max_grad_norm=1.0,
+    divisor=2500.0,
+    unit="example",
+    randomness="seeded",
+)
 CLAIM = claimed_mechanism(FACTS)
 
 
@@ -48,7 +49,7 @@ def curve_of(claim: Mechanism) -> Curve:
 
 
 def audited_model(runs: int = 1000, seed: int = 0, **changes: Any) -> RunScores:
-    return audit_mechanism(DPTrainer(4.0), FACTS | changes, runs, seed=seed)
+    return audit_mechanism(DPTrainer(4.0), replace(FACTS, **changes), runs, seed=seed)
 
 
 # Faults, planted into the objects that train. The self-test, which sees them all, is switched off.
@@ -186,7 +187,7 @@ def _seen(self: HeadStepper, sample: Any) -> Tensor:
 
 
 def test_long_trainings_are_watched_in_part_against_a_claim_for_that_part(untested: pytest.MonkeyPatch) -> None:
-    assert claimed_mechanism(FACTS | {"steps": 10**6}) == replace(CLAIM, steps=mechanism_audit.MAX_WATCHED_STEPS)
+    assert claimed_mechanism(replace(FACTS, steps=10**6)) == replace(CLAIM, steps=mechanism_audit.MAX_WATCHED_STEPS)
     scores = audited_model(200, steps=10**6, sample_rate=0.01, noise_multiplier=8.0)
     claim = Mechanism(8.0, 0.01, mechanism_audit.MAX_WATCHED_STEPS)
     assert alike(scores, claim, claim) > 0.01
@@ -230,7 +231,7 @@ def test_the_smallest_violation_is_seen_with_the_power_that_is_promised(fault: A
     assert found is not None
     assert 1.1 < found.factor < 2
     assert audit_power(CLAIM, curve_of(CLAIM), found.mechanism, 1000, seed=1) == pytest.approx(0.8, abs=0.12)
-    less = fault.broken(CLAIM, found.factor**0.7)
+    less = fault.break_claim(CLAIM, found.factor**0.7)
     assert audit_power(CLAIM, curve_of(CLAIM), less, 1000) < 0.7
 
 
@@ -253,7 +254,7 @@ def test_faults_are_seen_in_99_of_100_audits_and_the_right_mechanism_accused_in_
 ) -> None:
     """Scores are drawn from their distribution, which the tests above show to be that of the trainer's."""
     noise = calibrate_noise_multiplier(4.0, DELTA, sample_rate=rate, steps=steps)
-    claim = claimed_mechanism({"noise_multiplier": noise, "sample_rate": rate, "steps": steps})
+    claim = claimed_mechanism(private_facts(noise_multiplier=noise, sample_rate=rate, steps=steps))
     random, trials = np.random.default_rng(3), 3000
 
     def share(actual: Mechanism, contribution: float = 1.0) -> float:

@@ -28,6 +28,7 @@ from tests.support.ledger_cases import (
     book_of,
     everything,
     finish,
+    ledger_facts,
     ledger_of,
     population,
 )
@@ -54,7 +55,7 @@ def test_without_a_population_nothing_is_recorded(tmp_path: Path) -> None:
     with open_account(None, str(tmp_path / "ledgers"), 1.0, **asked) as own:
         assert [*own.charge_blocks()] == [range(40)]
         own.write_checkpoint({"w": torch.zeros(1)})
-        assert own.summarize_ledger() == {}
+        assert own.summarize_ledger() is None
         assert own.resumed is None
     assert not [*tmp_path.iterdir()]
 
@@ -80,13 +81,13 @@ def test_everything_is_added_up_over_heads_and_runs(tmp_path: Path) -> None:
     finish(account(tmp_path))
     heads = (Mechanism(1.0, 0.05, 60), Mechanism(3.0, 0.05, 60), Mechanism(3.0, 0.05, 25))
     facts = finish(account(tmp_path, "clinic", CLINIC, *heads, purpose="frontier", resumable=False))
-    assert facts["epsilon"] == composed_spending([MECHANISM, *heads], DELTA).epsilon
+    assert facts.epsilon == composed_spending([MECHANISM, *heads], DELTA).epsilon
     assert book_of(tmp_path).charged_mechanisms() == [MECHANISM, *heads]
-    assert (facts["population"], facts["purpose"], facts["delta"]) == ("clinic", "frontier", DELTA)
-    assert (facts["planned_steps"], facts["charged_steps"], facts["interruptions"]) == (60, 60, 0)
-    assert (facts["owners"], facts["overlaps"], facts["budget"], facts["remaining"]) == (30, [], None, None)
-    assert [row["purpose"] for row in facts["trainings"]] == ["training", "frontier"]
-    assert facts["trainings"][1] | {"started": ""} == {
+    assert (facts.population, facts.purpose, facts.delta) == ("clinic", "frontier", DELTA)
+    assert (facts.planned_steps, facts.charged_steps, facts.interruptions) == (60, 60, 0)
+    assert (facts.units, facts.overlaps, facts.budget, facts.remaining) == (30, (), None, None)
+    assert [row["purpose"] for row in facts.trainings] == ["training", "frontier"]
+    assert facts.trainings[1] | {"started": ""} == {
         "started": "",
         "population": "clinic",
         "purpose": "frontier",
@@ -99,15 +100,15 @@ def test_everything_is_added_up_over_heads_and_runs(tmp_path: Path) -> None:
         "charged_steps": 60,
         "interruptions": 0,
     }
-    assert chain.read(ledger_of(tmp_path)).contains(chain.Anchor.from_mapping(facts))
+    assert chain.read(ledger_of(tmp_path)).contains(chain.Anchor(facts.entries, facts.head))
 
 
 def test_facts_tell_what_was_spent_so_far(tmp_path: Path) -> None:
     with account(tmp_path) as own:
-        assert own.summarize_ledger()["epsilon"] == 0
+        assert ledger_facts(own).epsilon == 0
         next(own.charge_blocks())
-        assert own.summarize_ledger()["epsilon"] == composed_spending([Mechanism(2.0, 0.1, 2)], DELTA).epsilon
-        assert own.summarize_ledger()["charged_steps"] == 2
+        assert ledger_facts(own).epsilon == composed_spending([Mechanism(2.0, 0.1, 2)], DELTA).epsilon
+        assert ledger_facts(own).charged_steps == 2
 
 
 def first_block(own: Account) -> range:
@@ -145,9 +146,9 @@ def test_an_interrupted_training_goes_on_and_pays_for_one_block_twice(tmp_path: 
         assert tensors["w"].tolist() == [[6.0] * 3] * 2
         assert tensors["t"].shape == ()
         assert first_block(own) == range(6, 8)
-        facts = own.summarize_ledger()
-    assert (facts["charged_steps"], facts["interruptions"]) == (42, 1)
-    assert facts["epsilon"] == composed_spending([Mechanism(2.0, 0.1, 42)], DELTA).epsilon > ONE
+        facts = ledger_facts(own)
+    assert (facts.charged_steps, facts.interruptions) == (42, 1)
+    assert facts.epsilon == composed_spending([Mechanism(2.0, 0.1, 42)], DELTA).epsilon > ONE
 
 
 def as_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,8 +167,8 @@ def test_a_finished_training_that_was_not_saved_is_not_paid_for_again(
             assert own.resumed[0] == 40
             assert own.resumed[1]["t"] == 40
             assert [*own.charge_blocks()] == []
-            facts = own.summarize_ledger()
-        assert (facts["epsilon"], facts["resumed_at"], facts["interruptions"]) == (ONE, 40, 0)
+            facts = ledger_facts(own)
+        assert (facts.epsilon, facts.resumed_at, facts.interruptions) == (ONE, 40, 0)
         monkeypatch.setattr(ledger, "PROCESS_ID", "a third")
 
 
@@ -183,7 +184,7 @@ def test_one_that_was_saved_or_is_of_this_process_is_followed_by_another(
     with account(tmp_path) as own:
         assert own.resumed is None
         assert first_block(own) == range(2)
-        assert own.summarize_ledger()["epsilon"] == TWO
+        assert ledger_facts(own).epsilon == TWO
 
 
 def test_only_what_this_process_trained_is_settled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,8 +219,8 @@ def test_another_training_does_not_go_on_with_it(tmp_path: Path, changes: dict) 
     with account(tmp_path, **changes) as own:
         assert own.resumed is None
         assert first_block(own) == range(2)
-        facts = own.summarize_ledger()
-    assert [row["charged_steps"] for row in facts["trainings"]] == [8, 40], "what was charged stays charged"
+        facts = ledger_facts(own)
+    assert [row["charged_steps"] for row in facts.trainings] == [8, 40], "what was charged stays charged"
     with account(tmp_path) as own:
         assert own.resumed is not None
         assert own.resumed[0] == 6
@@ -229,7 +230,7 @@ def test_a_training_does_not_go_on_with_someone_new(tmp_path: Path) -> None:
     interrupt(tmp_path, after=3)
     with account(tmp_path, owners=(*CLINIC, "patient 30")) as own:
         assert own.resumed is None
-        assert own.summarize_ledger()["owners"] == 31
+        assert ledger_facts(own).units == 31
     assert len(book_of(tmp_path).owners) == 31
 
 
@@ -238,12 +239,12 @@ def test_another_noise_is_another_training_whatever_the_identity_says(tmp_path: 
     interrupt(tmp_path, after=3)
     quieter = Mechanism(1.0, 0.1, 40)
     facts = finish(account(tmp_path, "clinic", CLINIC, quieter))
-    assert facts["epsilon"] == composed_spending([Mechanism(2.0, 0.1, 8), quieter], DELTA).epsilon
+    assert facts.epsilon == composed_spending([Mechanism(2.0, 0.1, 8), quieter], DELTA).epsilon
 
 
 def test_a_budget_holds_over_runs_and_nothing_is_lost_when_it_is_spent(tmp_path: Path) -> None:
     facts = finish(account(tmp_path, budget=1.2 * ONE))
-    assert facts["remaining"] == pytest.approx(0.2 * ONE)
+    assert facts.remaining == pytest.approx(0.2 * ONE)
     before = everything(tmp_path)
     for budget in (None, 1.2 * ONE):
         with pytest.raises(ConfigError, match="the budget of population 'clinic' does not suffice") as refused:
@@ -253,12 +254,12 @@ def test_a_budget_holds_over_runs_and_nothing_is_lost_when_it_is_spent(tmp_path:
         assert refused.value.where == "privacy.budget"
     assert everything(tmp_path) == before
     small = Mechanism(50.0, 0.1, 40)
-    assert finish(account(tmp_path, "clinic", CLINIC, small))["remaining"] < 0.2 * ONE
+    assert finish(account(tmp_path, "clinic", CLINIC, small)).remaining < 0.2 * ONE
 
 
 def test_a_budget_may_be_spent_to_the_last(tmp_path: Path) -> None:
     finish(account(tmp_path, budget=TWO))
-    assert finish(account(tmp_path))["remaining"] == 0
+    assert finish(account(tmp_path)).remaining == 0
     with pytest.raises(ConfigError, match="does not suffice"):
         finish(account(tmp_path, "clinic", CLINIC, Mechanism(1000.0, 0.01, 1)))
 
@@ -289,16 +290,16 @@ def test_another_budget_than_the_first_is_refused(tmp_path: Path, first: float |
 def test_spending_is_added_up_at_the_delta_of_the_first(tmp_path: Path) -> None:
     finish(account(tmp_path))
     facts = finish(account(tmp_path, delta=1e-3))
-    assert (facts["delta"], facts["epsilon"]) == (DELTA, TWO)
+    assert (facts.delta, facts.epsilon) == (DELTA, TWO)
 
 
 def test_an_edited_or_grown_data_set_is_still_the_same_people(tmp_path: Path) -> None:
     finish(account(tmp_path))
     grown = (*CLINIC[5:], "patient 30", "patient 31", "patient 31")
-    assert finish(account(tmp_path, owners=grown))["owners"] == 32
+    assert finish(account(tmp_path, owners=grown)).units == 32
     gone_on = finish(account(tmp_path, owners=("patient 31",)))
-    assert gone_on["owners"] == 32
-    assert len(gone_on["trainings"]) == 3
+    assert gone_on.units == 32
+    assert len(gone_on.trainings) == 3
 
 
 def test_a_name_that_others_took_is_refused(tmp_path: Path) -> None:
@@ -322,7 +323,7 @@ def test_a_ledger_in_the_folder_of_another_is_refused(tmp_path: Path) -> None:
 
 def test_other_people_have_a_ledger_of_their_own(tmp_path: Path) -> None:
     finish(account(tmp_path))
-    assert finish(account(tmp_path, name="lobby", owners=OTHERS))["epsilon"] == ONE
+    assert finish(account(tmp_path, name="lobby", owners=OTHERS)).epsilon == ONE
 
 
 def test_common_people_are_refused_or_counted(tmp_path: Path) -> None:
@@ -334,12 +335,12 @@ def test_common_people_are_refused_or_counted(tmp_path: Path) -> None:
     assert 'overlaps = ["clinic"]' in str(refused.value)
     assert everything(tmp_path) == before
     facts = finish(account(tmp_path, name="ward", owners=mixed, overlaps=["clinic"]))
-    assert (facts["epsilon"], facts["overlaps"]) == (TWO, ["clinic"])
-    assert [row["population"] for row in facts["trainings"]] == ["ward", "clinic"]
+    assert (facts.epsilon, facts.overlaps) == (TWO, ("clinic",))
+    assert [row["population"] for row in facts.trainings] == ["ward", "clinic"]
     with pytest.raises(ConfigError, match="are in population 'ward' too"):
         finish(account(tmp_path))
     three = composed_spending([MECHANISM] * 3, DELTA).epsilon
-    assert finish(account(tmp_path, overlaps=["ward"]))["epsilon"] == three
+    assert finish(account(tmp_path, overlaps=["ward"])).epsilon == three
 
 
 def test_people_who_left_still_overlap(tmp_path: Path) -> None:
@@ -378,26 +379,26 @@ def test_a_ledger_is_not_gone_on_with_when_its_people_have_outgrown_its_delta(tm
     assert refused.value.where == "privacy.delta"
     assert everything(tmp_path) == before
     with account(tmp_path, name="ward", owners=(*CLINIC, "somebody new"), overlaps=["clinic"], delta=1e-5) as own:
-        assert own.summarize_ledger()["owners"] == 31
+        assert ledger_facts(own).units == 31
 
 
 def test_a_ledger_in_another_folder_than_the_remembered_one_is_counted(tmp_path: Path) -> None:
     """Whose spending begins anew there, or goes on where the folder was moved: it cannot be told apart."""
-    assert finish(account(tmp_path))["elsewhere"] == 0
-    assert finish(account(tmp_path))["elsewhere"] == 0
+    assert finish(account(tmp_path)).elsewhere == 0
+    assert finish(account(tmp_path)).elsewhere == 0
     for _ in range(2):  # two ledgers of the population go on side by side
-        assert finish(account(tmp_path, ledger="another"))["elsewhere"] == 1
-        assert finish(account(tmp_path))["elsewhere"] == 1
-    assert finish(account(tmp_path, ledger="third"))["elsewhere"] == 2
-    assert finish(account(tmp_path, name="lobby", owners=OTHERS, ledger="another"))["elsewhere"] == 0
+        assert finish(account(tmp_path, ledger="another")).elsewhere == 1
+        assert finish(account(tmp_path)).elsewhere == 1
+    assert finish(account(tmp_path, ledger="third")).elsewhere == 2
+    assert finish(account(tmp_path, name="lobby", owners=OTHERS, ledger="another")).elsewhere == 0
 
 
 def test_a_ledger_that_was_moved_is_counted_once(tmp_path: Path) -> None:
     finish(account(tmp_path))
     (tmp_path / "ledgers").rename(tmp_path / "moved")
     found = [finish(account(tmp_path, ledger="moved", identity=f"{run}")) for run in range(2)]
-    assert [facts["elsewhere"] for facts in found] == [1, 0]
-    assert len(found[1]["trainings"]) == 3
+    assert [facts.elsewhere for facts in found] == [1, 0]
+    assert len(found[1].trainings) == 3
 
 
 def test_a_resumed_training_remembers_that_its_ledger_lay_elsewhere(
@@ -411,17 +412,17 @@ def test_a_resumed_training_remembers_that_its_ledger_lay_elsewhere(
     monkeypatch.setattr(ledger, "PROCESS_ID", "another process")
     with account(tmp_path, ledger="moved", identity="killed before it was saved") as own:
         assert own.resumed is not None
-        assert own.summarize_ledger()["elsewhere"] == 1
+        assert ledger_facts(own).elsewhere == 1
 
 
 def test_a_training_with_seeded_noise_is_remembered_by_all_that_follow(tmp_path: Path) -> None:
-    assert finish(account(tmp_path))["seeded"] == 0
-    assert finish(account(tmp_path, randomness="seeded", resumable=False))["seeded"] == 1
+    assert finish(account(tmp_path)).seeded == 0
+    assert finish(account(tmp_path, randomness="seeded", resumable=False)).seeded == 1
     facts = finish(account(tmp_path, identity="another"))
-    assert facts["seeded"] == 1
-    assert [row["randomness"] for row in facts["trainings"]] == ["secret", "seeded", "secret"]
+    assert facts.seeded == 1
+    assert [row["randomness"] for row in facts.trainings] == ["secret", "seeded", "secret"]
     ward = finish(account(tmp_path, name="ward", overlaps=["clinic"]))
-    assert ward["seeded"] == 1
+    assert ward.seeded == 1
 
 
 def test_a_ledger_that_was_put_back_is_found_without_any_run(tmp_path: Path) -> None:
@@ -507,7 +508,7 @@ def test_a_ledger_is_lent_to_one_training_at_a_time(tmp_path: Path) -> None:
         finish(account(tmp_path))
     assert str(ledger_of(tmp_path)) in str(refused.value)
     with account(tmp_path) as first, account(tmp_path, name="lobby", owners=OTHERS) as second:
-        assert first.summarize_ledger()["population"] != second.summarize_ledger()["population"]
+        assert ledger_facts(first).population != ledger_facts(second).population
     with account(tmp_path, name="lobby", owners=OTHERS), pytest.raises(OutputError, match="in use"):
         finish(account(tmp_path, overlaps=["lobby"]))
 
@@ -617,7 +618,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
             finish(account(tmp_path))
         assert "Remove it" in str(refused.value)
     file.unlink()
-    assert finish(account(tmp_path))["charged_steps"] == 48, "eight steps for nothing, and all of them again"
+    assert finish(account(tmp_path)).charged_steps == 48, "eight steps for nothing, and all of them again"
 
 
 def test_where_ledgers_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from rft.plugins.privacy.accounting.accountants import Mechanism, composed_spend
 from rft.plugins.privacy.ledger import account as ledger
 from rft.plugins.privacy.ledger import atomic_io, chain
 from rft.plugins.privacy.ledger.account import finalize_trainings
-from tests.support.ledger_cases import CLINIC, DELTA, account, charges_of, population, train
+from tests.support.ledger_cases import CLINIC, DELTA, account, charges_of, ledger_facts, population, train
 
 STEPS, BLOCK = 100, 5
 
@@ -87,7 +87,7 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     process.kill()
     process.join()
     with account(tmp_path) as own:
-        assert own.summarize_ledger()["epsilon"] > 0
+        assert ledger_facts(own).epsilon > 0
 
 
 class Killed(BaseException):

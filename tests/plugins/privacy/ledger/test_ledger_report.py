@@ -7,6 +7,7 @@ import math
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,11 @@ from rft.plugins.privacy.ledger.ledger_anchor import check_anchor
 from rft.plugins.privacy.ledger.section import ledger_chapter, ledger_evidence
 from rft.records import AuditRun, DataFacts, Environment, ModelFacts, Run, Section, Training, Verdict
 from rft.report import recorded_by_plugins, save, verify
+from rft.training.privacy_facts import LedgerFacts
 from tests.support.ledger_cases import MECHANISM, account, everything, finish, ledger_of
 
 
-def section(facts: dict) -> Section:
+def section(facts: LedgerFacts | None) -> Section:
     chapter = ledger_chapter(facts)
     tables = dict(chapter.tables)
     evidence = ledger_evidence(tables)
@@ -87,31 +89,31 @@ def test_spending_with_seeded_noise_adds_up_to_no_epsilon(tmp_path: Path) -> Non
         assert "1 of 2 trainings" in str(made.finding(id).reason)
     stand = {row["quantity"]: row["value"] for row in made.tables["ledger"]}
     assert (stand["epsilon"], stand["remaining"]) == (None, None)
-    assert f"{facts['epsilon']:.3g}" not in made.model_dump_json()
+    assert f"{facts.epsilon:.3g}" not in made.model_dump_json()
 
 
 def test_without_a_population_nothing_is_added_up() -> None:
-    (finding,) = section({}).findings
+    (finding,) = section(None).findings
     assert (finding.id, finding.status, finding.value) == ("privacy.ledger_epsilon", "not_measured", None)
     assert "data.population" in str(finding.reason)
-    assert section({}).tables == {}
+    assert section(None).tables == {}
 
 
 def test_an_infinite_epsilon_is_not_a_number(tmp_path: Path) -> None:
-    facts = finish(account(tmp_path)) | {"epsilon": math.inf}
+    facts = replace(finish(account(tmp_path)), epsilon=math.inf)
     assert section(facts).finding("privacy.ledger_epsilon").status == "not_measured"
 
 
 def test_evidence_says_where_the_ledger_stood(tmp_path: Path) -> None:
     facts = finish(account(tmp_path))
     saved = save(run_with(section(facts)), tmp_path / "run")
-    expected = {"population": "clinic", "entries": facts["entries"], "head": facts["head"]}
+    expected = {"population": "clinic", "entries": facts.entries, "head": facts.head}
     assert (
         json.loads((saved / "evidence.json").read_text())["plugins"]
         == recorded_by_plugins(saved)
         == {"privacy": expected}
     )
-    for number, sections in enumerate([(), (section({}),)]):
+    for number, sections in enumerate([(), (section(None),)]):
         without = save(run_with(*sections), tmp_path / f"without-{number}")
         assert recorded_by_plugins(without) == {}
         assert verify(without).problems == ()

@@ -33,12 +33,12 @@ def fits(task: Task, jobs: list[Job], trainer: DPTrainer = TRAINER) -> list[Fit]
 
 def test_a_fit_says_what_it_spent_and_predicts() -> None:
     [fit] = fits(task(), [Job(0)])
-    facts = fit.facts
-    assert (facts["sample_rate"], facts["steps"], facts["charged_steps"], facts["divisor"]) == (1.0, 1, 1, 1.0)
-    assert facts["epsilon"] == tightest_spending(Mechanism(facts["noise_multiplier"], 1.0, 1), facts["delta"]).epsilon
-    assert 3.99 < facts["epsilon"] <= 4.0
-    assert facts["max_grad_norm"] == pytest.approx(np.sqrt(1 + 4 * 0.5))
-    assert all(row["outcome"] == "passed" for row in facts["self_test"])
+    facts = fit.require_privacy()
+    assert (facts.sample_rate, facts.steps, facts.charged_steps, facts.divisor) == (1.0, 1, 1, 1.0)
+    assert facts.epsilon == tightest_spending(Mechanism(facts.noise_multiplier, 1.0, 1), facts.delta).epsilon
+    assert 3.99 < facts.epsilon <= 4.0
+    assert facts.max_grad_norm == pytest.approx(np.sqrt(1 + 4 * 0.5))
+    assert all(row["outcome"] == "passed" for row in facts.self_test)
     audited = cases.audited_model(TRAINER)
     [scores] = compute_logits(task(), [fit], audited.features["test"])
     assert (scores.argmax(axis=1) == audited.splits["test"].labels).mean() > 0.8
@@ -50,7 +50,7 @@ def test_heads_have_noise_of_their_own() -> None:
     assert not torch.allclose(first.state[weight], second.state[weight], atol=1e-3)
     secret = fits(task(), [Job(0), Job(0)], replace(TRAINER, randomness="secret"))
     assert not torch.allclose(secret[0].state[weight], secret[1].state[weight], atol=1e-3)
-    assert again.facts["noise_multiplier"] == first.facts["noise_multiplier"]
+    assert again.require_privacy().noise_multiplier == first.require_privacy().noise_multiplier
 
 
 def test_people_of_two_populations_are_refused_or_counted_by_both(tmp_path: Path) -> None:
@@ -63,8 +63,8 @@ def test_people_of_two_populations_are_refused_or_counted_by_both(tmp_path: Path
     with pytest.raises(ConfigError, match="in population 'clinic' too"):
         recorded.fit(of("ward"), [Job(0)])
     [other] = replace(recorded, overlaps=("clinic",)).fit(of("ward"), [Job(0)])
-    assert other.facts["ledger"]["overlaps"] == ["clinic"]
-    assert other.facts["ledger"]["epsilon"] > 1.2 * first.facts["ledger"]["epsilon"]
+    assert other.require_privacy().ledger.overlaps == ("clinic",)
+    assert other.require_privacy().ledger.epsilon > 1.2 * first.require_privacy().ledger.epsilon
 
 
 def test_members_decide_who_counts() -> None:
@@ -79,8 +79,8 @@ def test_members_decide_who_counts() -> None:
 
 def test_preparing_tells_the_plan_without_touching_the_data() -> None:
     facts = least_squares_fit.prepare(TRAINER, task())
-    assert facts["engine"] == "least squares"
-    assert facts["trained_parameters"] == 2 * 21
+    assert facts.engine.name == "least squares"
+    assert facts.engine.trained_parameters == 2 * 21
 
 
 def half_noise(sums: SufficientStatistics, sigma: float, noise: object) -> tuple[np.ndarray, np.ndarray]:

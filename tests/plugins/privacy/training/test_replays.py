@@ -114,9 +114,9 @@ def test_what_is_trained_behind_a_cut(known: Callable[[], Known], freeze: str, t
     made, task = known().task(freeze, tune)
     before = made.frozen_sha256()
     fit = LOOSE.fit(task, [Job(1)])[0]
-    assert fit.facts["engine"] == engine
-    assert fit.facts["engine_error"] < 1e-4
-    assert fit.facts["unmoved"] == 0
+    assert fit.require_privacy().engine.name == engine
+    assert fit.require_privacy().engine.error < 1e-4
+    assert fit.unchanged_tensors == 0
     assert made.frozen_sha256() == before
     assert_joins(made, task, fit.state)
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -84,31 +84,31 @@ def test_seeded_randomness_repeats(jobs: list[Job]) -> None:
     assert all(torch.equal(a, b) for a, b in zip(first, same, strict=True))
     assert not any(torch.equal(a, b) for a, b in zip(first, other, strict=True))
     assert len({tuple(each.tolist()) for each in first}) == len(jobs)  # heads of one seed have noise of their own
-    assert seeded.prepare(task())["randomness"] == "seeded"
+    assert seeded.prepare(task()).randomness == "seeded"
 
 
 def test_parameters_are_fixed_by_public_numbers() -> None:
     facts = DPTrainer(3.0).prepare(LONG)
-    assert (facts["n"], facts["sample_rate"], facts["steps"]) == (600, 16 / 600, 562)  # 15 epochs of 37.5 steps
-    assert facts["divisor"] == pytest.approx(16)
-    assert (facts["delta"], facts["unit"], facts["rows_per_unit_max"]) == (1e-5, "example", 1)
-    assert 2.99 < facts["epsilon"] <= 3.0 < facts["epsilon_rdp"]
-    json.dumps(facts, allow_nan=False)
+    assert (facts.n, facts.sample_rate, facts.steps) == (600, 16 / 600, 562)  # 15 epochs of 37.5 steps
+    assert facts.divisor == pytest.approx(16)
+    assert (facts.delta, facts.unit, facts.rows_per_unit_max) == (1e-5, "example", 1)
+    assert 2.99 < facts.epsilon <= 3.0 < facts.epsilon_rdp
+    json.dumps(asdict(facts), allow_nan=False)
 
 
 def test_delta_and_divisor_by_default() -> None:
-    assert replace(LOOSE, steps=1).prepare(task(n=20_000))["delta"] == 1 / 200_000
+    assert replace(LOOSE, steps=1).prepare(task(n=20_000)).delta == 1 / 200_000
     one = replace(LOOSE, steps=1).prepare(task(n=49, recipe=replace(SGD, batch_size=1)))
-    assert one["divisor"] == pytest.approx(1.0)  # int(N / len(loader)) would give 0
+    assert one.divisor == pytest.approx(1.0)  # int(N / len(loader)) would give 0
     everyone = LOOSE.prepare(task(n=10))
-    assert (everyone["sample_rate"], everyone["steps"], everyone["divisor"]) == (1.0, 4, 10.0)
+    assert (everyone.sample_rate, everyone.steps, everyone.divisor) == (1.0, 4, 10.0)
 
 
 def test_units_are_counted_sampled_and_clipped_as_one() -> None:
     units = np.repeat([f"{person:02}" for person in range(32)], 3)
     facts = LOOSE.prepare(task(units=units))
-    assert (facts["n"], facts["unit"], facts["rows_per_unit_max"]) == (32, "unit", 3)
-    assert (facts["sample_rate"], facts["steps"], facts["divisor"]) == (0.5, 8, 16.0)
+    assert (facts.n, facts.unit, facts.rows_per_unit_max) == (32, "unit", 3)
+    assert (facts.sample_rate, facts.steps, facts.divisor) == (0.5, 8, 16.0)
 
 
 def test_a_person_is_clipped_as_one_in_training_too() -> None:
@@ -117,7 +117,7 @@ def test_a_person_is_clipped_as_one_in_training_too() -> None:
     trainer = DPTrainer(1e4, max_grad_norm=1e-3, sample_rate=1.0, steps=1)
     fit = trainer.fit(task(units=np.full(96, "one"), recipe=plain), [Job(0)])[0]
     step = flat(fit.state) - flat(new_head(8, 2, False, 0).state_dict())
-    assert fit.facts["noise_multiplier"] == 0.3
+    assert fit.require_privacy().noise_multiplier == 0.3
     assert float(step.norm()) < 1e-3 * (1 + 0.3 * 8)  # 18 coordinates of noise; 96 rows apart would reach 96e-3
 
 
@@ -156,7 +156,7 @@ def test_only_members_count_and_the_public_numbers_stay(way: str, caplog: pytest
     assert int(warning.split()[0]) == pytest.approx(280, abs=100)
     assert "do not publish it" in warning
     for name in ("n", "sample_rate", "divisor", "noise_multiplier", "epsilon"):
-        assert some.facts[name] == everyone.facts[name]
+        assert getattr(some.require_privacy(), name) == getattr(everyone.require_privacy(), name)
 
 
 def watch(monkeypatch: pytest.MonkeyPatch) -> list[Sample]:
@@ -174,12 +174,12 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> list[Sample]:
 
 def test_empty_samples_are_steps_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = watch(monkeypatch)
-    facts = replace(LOOSE, sample_rate=0.005, steps=60).fit(task(), [Job(0)])[0].facts
+    facts = replace(LOOSE, sample_rate=0.005, steps=60).fit(task(), [Job(0)])[0].require_privacy()
     empty = sum(not sample.taken.any() for sample in seen)
     assert 20 < empty < 55  # 60 * 0.995^96 = 37
-    assert (facts["steps"], facts["charged_steps"], len(seen)) == (60, 60, 60)
+    assert (facts.steps, facts.charged_steps, len(seen)) == (60, 60, 60)
     nobody = SHARED.fit(task(), [Job(0, np.zeros(96, dtype=bool))])[0]
-    assert nobody.facts["unmoved"] == 0  # noise alone
+    assert nobody.unchanged_tensors == 0  # noise alone
 
 
 @pytest.mark.parametrize("way", [{}, {"new_suffix": lambda seed: BiasOnly(seed)}], ids=["heads", "network"])
@@ -197,8 +197,8 @@ def test_the_facts_do_not_depend_on_who_was_sampled(monkeypatch: pytest.MonkeyPa
 
             patched.setattr(trainer, "_train_stack", train)
             features = Dense(torch.full((96, 8), math.nan))
-            facts = replace(LOOSE, steps=4).fit(task(features=features, **way), [Job(0)])[0].facts
-        found.append({name: value for name, value in facts.items() if name not in ("self_test", "engine_error")})
+            facts = replace(LOOSE, steps=4).fit(task(features=features, **way), [Job(0)])[0].require_privacy()
+        found.append(replace(facts, self_test=[], engine=replace(facts.engine, error=None)))
     assert found[0] == found[1]
 
 
@@ -211,7 +211,7 @@ def test_it_learns_and_returns_the_plain_suffix(recipe: Recipe) -> None:
     features, labels = blobs(2000, seed=1)
     accuracy = float((head({"features": features}).argmax(1) == labels).float().mean())
     assert accuracy > 0.9
-    assert fit.facts["unmoved"] == 0
+    assert fit.unchanged_tensors == 0
     assert all(tensor.device.type == "cpu" and tensor.isfinite().all() for tensor in fit.state.values())
 
 
@@ -256,7 +256,7 @@ def test_only_what_requires_a_gradient_is_trained() -> None:
     fit = SHARED.fit(task(new_suffix=BiasOnly), [Job(4)])[0]
     assert list(fit.state) == ["linear.bias"]
     assert not torch.equal(fit.state["linear.bias"], BiasOnly(4).linear.bias)
-    assert fit.facts["unmoved"] == 0
+    assert fit.unchanged_tensors == 0
 
 
 class Normalised(Head):
@@ -291,7 +291,7 @@ def test_memory_that_is_scarce_changes_no_result(monkeypatch: pytest.MonkeyPatch
     whole = seeded.fit(task(units=units), [Job(0)])[0]
     monkeypatch.setattr(stepper, "MAX_GRADIENT_BYTES", 3 * 18 * 4)  # three examples of 18 numbers
     in_parts = seeded.fit(task(units=units), [Job(0)])[0]
-    assert (whole.facts["engine"], in_parts.facts["engine"]) == ("closed form", "hooks")
+    assert (whole.require_privacy().engine.name, in_parts.require_privacy().engine.name) == ("closed form", "hooks")
     assert torch.allclose(flat(in_parts.state), flat(whole.state), atol=1e-5)
 
 
@@ -339,9 +339,9 @@ def test_heads_of_different_epsilon_have_each_the_noise_of_their_own() -> None:
     promised = np.array(sigmas) * 0.5 * math.sqrt(50)
     assert np.abs(moved.std(axis=1) / promised - 1).max() < 6 / math.sqrt(2 * 205)
     assert np.abs(np.corrcoef(moved) - np.eye(5)).max() < 6 / math.sqrt(205)
-    assert [fit.facts["noise_multiplier"] for fit in fits] == sigmas
-    assert [fit.facts["target_epsilon"] for fit in fits] == sigmas
-    assert len({fit.facts["epsilon"] for fit in fits}) == 4
+    assert [fit.require_privacy().noise_multiplier for fit in fits] == sigmas
+    assert [fit.require_privacy().target_epsilon for fit in fits] == sigmas
+    assert len({fit.require_privacy().epsilon for fit in fits}) == 4
 
 
 def test_trainers_of_one_computation_differ_in_noise_only() -> None:
@@ -351,35 +351,39 @@ def test_trainers_of_one_computation_differ_in_noise_only() -> None:
 
 def test_a_pinned_trainer_repeats_the_public_numbers_on_any_task() -> None:
     """For shadow models on other units and canary twins: as many steps, the same rate, noise and divisor."""
-    facts = replace(SHARED, ledger="never opened", budget=9.0, charged=False).fit(task(), [Job(0)])[0].facts
+    facts = replace(SHARED, ledger="never opened", budget=9.0, charged=False).fit(task(), [Job(0)])[0].require_privacy()
     pinned = replace(SHARED, ledger="never opened", budget=9.0).pin_parameters(facts)
     other = task(n=40, units=np.repeat([f"{person:02}" for person in range(20)], 2))
     again = pinned.fit(other, [Job(1), Job(2, np.arange(40) < 20)])
     for fit in again:
         for name in ("delta", "max_grad_norm", "noise_multiplier", "sample_rate", "steps", "divisor", "randomness"):
-            assert fit.facts[name] == facts[name]
-        assert (fit.facts["n"], fit.facts["unit"], fit.facts["ledger"]) == (20, "unit", {})
+            assert getattr(fit.require_privacy(), name) == getattr(facts, name)
+        assert (fit.require_privacy().n, fit.require_privacy().unit, fit.require_privacy().ledger) == (20, "unit", None)
 
 
 def test_what_may_not_be_charged_may_spend_what_it_likes() -> None:
     loud = replace(SHARED, noise_multiplier=0.4)
     with pytest.raises(ConfigError, match=r"0\.4 spends an epsilon of .*, more than the 3 of privacy\.epsilon"):
         loud.prepare(task())
-    assert replace(loud, charged=False).prepare(task())["epsilon"] > 3
+    assert replace(loud, charged=False).prepare(task()).epsilon > 3
 
 
 def test_the_facts_tell_what_the_self_test_found() -> None:
-    facts = replace(LOOSE, steps=2).fit(cases.task(cases.seeded(cases.convnext), cases.maps()), [Job(0)])[0].facts
-    assert facts["engine"] == "functorch"
-    assert 0 < facts["engine_error"] < 1e-5
-    assert "relative error" in facts["engines_passed_over"]["hooks"]
-    assert facts["precision"] == "float32"
-    json.dumps(facts, allow_nan=False)
+    facts = (
+        replace(LOOSE, steps=2)
+        .fit(cases.task(cases.seeded(cases.convnext), cases.maps()), [Job(0)])[0]
+        .require_privacy()
+    )
+    assert facts.engine.name == "functorch"
+    assert 0 < facts.engine.error < 1e-5
+    assert "relative error" in facts.engine.rejected["hooks"]
+    assert facts.engine.precision == "float32"
+    json.dumps(asdict(facts), allow_nan=False)
 
 
 def test_reduced_precision_is_not_used() -> None:
     facts = LOOSE.prepare(task(precision="bfloat16"))
-    assert (facts["precision"], facts["engine"], facts["engine_error"]) == ("float32", "closed form", None)
+    assert (facts.engine.precision, facts.engine.name, facts.engine.error) == ("float32", "closed form", None)
 
 
 @pytest.mark.parametrize(
@@ -393,7 +397,7 @@ def test_every_kind_of_part_is_trained(build: Callable[[], nn.Module], data: Cal
     trained = {name for name, parameter in start.named_parameters() if parameter.requires_grad}
     buffers = {name: buffer for name, buffer in start.named_buffers() if name in start.state_dict()}
     assert set(first.state) == trained | set(buffers)
-    assert first.facts["unmoved"] == 0
+    assert first.unchanged_tensors == 0
     assert all(torch.equal(first.state[name], buffer) for name, buffer in buffers.items())
     assert all(torch.equal(first.state[name], same.state[name]) for name in first.state)  # dropout included
 
@@ -418,13 +422,13 @@ def test_dropout_is_as_secret_as_the_noise(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_facts_hold_the_self_test() -> None:
     for way in (task(), task(new_suffix=BiasOnly)):
-        facts = replace(LOOSE, steps=2).fit(way, [Job(0), Job(1)])[0].facts
-        checks = {row["check"]: row["outcome"] for row in facts["self_test"]}
+        facts = replace(LOOSE, steps=2).fit(way, [Job(0), Job(1)])[0].require_privacy()
+        checks = {row["check"]: row["outcome"] for row in facts.self_test}
         assert set(checks.values()) == {"passed"}
         assert {"sampling rate", "step with an empty sample", "divisor", "gradients", "clipping"} <= set(checks)
         assert {"noise of an empty sample", "noise of made-up examples"} <= set(checks)
-        assert 0 <= facts["engine_error"] < 1e-5
-        json.dumps(facts, allow_nan=False)
+        assert 0 <= facts.engine.error < 1e-5
+        json.dumps(asdict(facts), allow_nan=False)
 
 
 @pytest.mark.parametrize("units", [None, np.repeat(np.arange(24), 4).astype(str)], ids=["examples", "persons"])
@@ -483,7 +487,7 @@ def test_an_epsilon_out_of_reach_is_refused_before_training() -> None:
 
 
 def test_a_trainer_is_a_value() -> None:
-    noise = [replace(SHARED, epsilon=epsilon).prepare(task())["noise_multiplier"] for epsilon in (1e4, 3.0)]
+    noise = [replace(SHARED, epsilon=epsilon).prepare(task()).noise_multiplier for epsilon in (1e4, 3.0)]
     assert noise[0] < noise[1]
 
 

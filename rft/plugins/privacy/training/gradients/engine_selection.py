@@ -32,7 +32,8 @@ from rft.plugins.privacy.training.gradients.engines import (
 )
 from rft.plugins.privacy.training.randomness import isolated_rng
 from rft.runtime.float32 import ieee_float32
-from rft.training import Facts, Task
+from rft.training import Task
+from rft.training.privacy_facts import EngineFacts
 
 GRADIENT_TOLERANCE = 1e-3  # in float32; an exact engine stays below 1e-5, a wrong one is off by tens of percent
 MIN_GRADIENT_SHARE = (
@@ -78,15 +79,9 @@ class EngineSelection:
     is_head: bool
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> EngineFacts:
         """What a report says about it. Private training computes in float32 whatever the task asks for."""
-        return {
-            "engine": self.name,
-            "engine_error": self.error,
-            "engines_passed_over": self.rejected_engines,
-            "trained_parameters": self.trained_parameters,
-            "precision": "float32",
-        }
+        return EngineFacts(self.name, self.error, self.rejected_engines, self.trained_parameters, "float32")
 
 
 def build_network(task: Task, seed: int) -> nn.Module:
