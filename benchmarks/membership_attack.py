@@ -76,7 +76,7 @@ def _audited_model(options: argparse.Namespace, trainer: Trainer) -> AuditedMode
     new_suffix = partial(new_head, options.dimension, options.classes, False)
     task = Task(features["train"], torch.from_numpy(splits["train"].labels), None, new_suffix, recipe)
     fit = trainer.fit(task, [Job(0)])[0]
-    facts = ModelFacts(name="made", modality="image", classes=classes, training=Training(mode=fit.facts["mode"]))
+    facts = ModelFacts(name="made", modality="image", classes=classes, training=Training(mode=fit.mode))
     empty = AuditedModel(facts, 0, splits, pd.DataFrame(), features=features, task=task, trainer=trainer, fit=fit)
     return replace(empty, predictions=pd.concat([_predictions(empty, name) for name in splits], ignore_index=True))
 

@@ -186,4 +186,5 @@ def _batch_logits(networks: Sequence[nn.Module], batch: Batch) -> Sequence[Tenso
     x = scale_rows(batch["features"], row_norm=heads[0].row_norm)
     weight = torch.cat([head.linear.weight for head in heads])
     bias = torch.cat([head.linear.bias for head in heads])
-    return torch.addmm(bias, x, weight.T).split(len(heads[0].linear.bias), dim=1)
+    logits: Sequence[Tensor] = torch.addmm(bias, x, weight.T).split(len(heads[0].linear.bias), dim=1)
+    return logits

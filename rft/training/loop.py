@@ -118,7 +118,7 @@ def _mean_loss(suffix: nn.Module, task: Task, rows: Tensor, random: torch.Genera
     return (losses * task.class_weights.to(task.device)[labels]).mean()
 
 
-def autocast(device: str, precision: str) -> AbstractContextManager:
+def autocast(device: str, precision: str) -> AbstractContextManager[object]:
     """Return the context in which a forward pass computes in this precision; bfloat16 needs no scaled loss."""
     return torch.autocast(device.partition(":")[0], torch.bfloat16) if precision == "bfloat16" else nullcontext()
 

@@ -68,7 +68,7 @@ def by_hand(plain: PlainLoop, inputs: Any, split: Split, views: int = 1) -> list
 def check(made: Cut, fit: Fit, plain: PlainLoop, expected: list[float]) -> None:
     losses = [row["loss"] for row in fit.log]
     assert max(abs(one - other) for one, other in zip(losses, expected, strict=True)) <= 1e-4
-    assert fit.facts["unmoved"] == 0
+    assert fit.unchanged_tensors == 0
     model, reference = made.join(fit.state).state_dict(), plain.model.state_dict()
     for name, tensor in model.items():
         assert gap(tensor, reference[name]) < 1e-3, name

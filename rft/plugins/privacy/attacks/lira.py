@@ -25,7 +25,8 @@ def label_confidence(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     rows, logits = np.arange(len(labels)), np.asarray(logits, dtype=np.float64)
     others = logits.copy()
     others[rows, labels] = -np.inf
-    return logits[rows, labels] - logsumexp(others, axis=1)
+    confidences: np.ndarray = logits[rows, labels] - logsumexp(others, axis=1)
+    return confidences
 
 
 def score_online(target: np.ndarray, shadows: np.ndarray, *, members: np.ndarray) -> np.ndarray:
@@ -45,7 +46,8 @@ def score_online(target: np.ndarray, shadows: np.ndarray, *, members: np.ndarray
     per_example = min(members.sum(axis=0).min(), (~members).sum(axis=0).min()) >= MIN_MODELS_FOR_OWN_DEVIATION
     inside = _Normals.from_scores(shadows, members, per_example=per_example)
     outside = _Normals.from_scores(shadows, ~members, per_example=per_example)
-    return inside.log_density(target) - outside.log_density(target)
+    log_ratios: np.ndarray = inside.log_density(target) - outside.log_density(target)
+    return log_ratios
 
 
 def score_offline(target: np.ndarray, shadows: np.ndarray, *, members: np.ndarray) -> np.ndarray:
@@ -55,7 +57,10 @@ def score_offline(target: np.ndarray, shadows: np.ndarray, *, members: np.ndarra
     (section V.B of the paper). Arguments and errors as for ``score_online``.
     """
     per_example = (~members).sum(axis=0).min() >= MIN_MODELS_FOR_OWN_DEVIATION
-    return log_ndtr(_Normals.from_scores(shadows, ~members, per_example=per_example).standardize(target))
+    log_probabilities: np.ndarray = log_ndtr(
+        _Normals.from_scores(shadows, ~members, per_example=per_example).standardize(target)
+    )
+    return log_probabilities
 
 
 @dataclass(frozen=True)
@@ -79,8 +84,10 @@ class _Normals:
 
     def standardize(self, values: np.ndarray) -> np.ndarray:
         """Return how many deviations values lie above the means."""
-        return (values - self.mean) / self.deviation
+        deviations: np.ndarray = (values - self.mean) / self.deviation
+        return deviations
 
     def log_density(self, values: np.ndarray) -> np.ndarray:
         """Return log densities up to a constant."""
-        return -0.5 * self.standardize(values) ** 2 - np.log(self.deviation)
+        log_densities: np.ndarray = -0.5 * self.standardize(values) ** 2 - np.log(self.deviation)
+        return log_densities

@@ -34,14 +34,17 @@ def score_rmia(target: np.ndarray, shadows: np.ndarray, *, members: np.ndarray, 
     halves = [_log_mean(reference, chosen) for chosen in (members, ~members)]
     ratio = log_probability(target) - (np.logaddexp(*halves) - np.log(2))
     beaten = np.searchsorted(np.sort(ratio), ratio - np.log(gamma), side="right")
-    return beaten / len(ratio)
+    shares: np.ndarray = beaten / len(ratio)
+    return shares
 
 
 def log_probability(confidence: np.ndarray) -> np.ndarray:
     """Return log p from log p / (1 - p), any shape, exact where p is close to 0 or to 1."""
-    return -np.logaddexp(0.0, -confidence)
+    log_p: np.ndarray = -np.logaddexp(0.0, -confidence)
+    return log_p
 
 
 def _log_mean(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """Return (N,) log of the mean of exp over the chosen (S, N) values of each example."""
-    return logsumexp(np.where(chosen, values, -np.inf), axis=0) - np.log(chosen.sum(axis=0))
+    log_mean: np.ndarray = logsumexp(np.where(chosen, values, -np.inf), axis=0) - np.log(chosen.sum(axis=0))
+    return log_mean

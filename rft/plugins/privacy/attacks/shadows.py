@@ -38,7 +38,8 @@ class Pool:
     def one_sided(self) -> np.ndarray:
         """(N,) bool, whether the owner has examples on one side only."""
         on_train, on_test = (np.bincount(self.unit_index, weights=side) > 0 for side in (self.members, ~self.members))
-        return (on_train != on_test)[self.unit_index]
+        one_sided: np.ndarray = (on_train != on_test)[self.unit_index]
+        return one_sided
 
     @property
     def share(self) -> float:

@@ -63,7 +63,8 @@ def gaussian_curve(mu: float) -> Curve:
     """Return the curve of telling N(0, 1) from N(mu, 1) (Dong et al. 2022, definition 3)."""
 
     def fnr_bound(fpr: np.ndarray) -> np.ndarray:
-        return ndtr(-ndtri(fpr) - mu)
+        fnr: np.ndarray = ndtr(-ndtri(fpr) - mu)
+        return fnr
 
     return Curve(fnr_bound)
 

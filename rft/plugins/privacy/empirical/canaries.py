@@ -146,8 +146,10 @@ def _canary_scores(task: Task, fit: Fit, job: Job, features: Dense, labels: torc
     """Return by how much training raised the logit of each canary's label over the mean of all its logits."""
     start = Fit(trained_state(task.new_suffix(job.seed)))
     before, after = (_label_margins(scores, labels) for scores in compute_logits(task, [start, fit], features))
-    return after - before
+    raised: np.ndarray = after - before
+    return raised
 
 
 def _label_margins(logits: np.ndarray, labels: Sequence[int] | torch.Tensor) -> np.ndarray:
-    return logits[np.arange(len(logits)), np.asarray(labels)] - logits.mean(axis=1)
+    margins: np.ndarray = logits[np.arange(len(logits)), np.asarray(labels)] - logits.mean(axis=1)
+    return margins

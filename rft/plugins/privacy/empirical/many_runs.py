@@ -60,7 +60,8 @@ def counted_bound(errors: ErrorCounts, delta: float, *, level: float = LEVEL) ->
     """
     fpr, fnr = errors.upper_limits(1 - level)
     odds = np.maximum((1 - delta - fnr) / fpr, (1 - delta - fpr) / fnr)
-    return np.log(np.maximum(odds, 1.0))
+    epsilons: np.ndarray = np.log(np.maximum(odds, 1.0))
+    return epsilons
 
 
 def counted_gaussian_bound(errors: ErrorCounts, delta: float, *, level: float = LEVEL) -> float:
@@ -175,7 +176,8 @@ def threshold_for_curve(scores: RunScores, curve: Curve) -> float:
 
 
 def _curve_slope(curve: Curve, fpr: np.ndarray) -> np.ndarray:
-    return np.interp(fpr, FALSE_POSITIVE_RATES, np.gradient(curve.floor, FALSE_POSITIVE_RATES))
+    slopes: np.ndarray = np.interp(fpr, FALSE_POSITIVE_RATES, np.gradient(curve.floor, FALSE_POSITIVE_RATES))
+    return slopes
 
 
 def _clopper_pearson(count: np.ndarray, n: int, alpha: float) -> np.ndarray:

@@ -45,7 +45,8 @@ class SumDistribution:
     def draw_scores(self, random: np.random.Generator, count: int) -> np.ndarray:
         """Return independent draws."""
         places = np.searchsorted(self.cumulated, random.random(count) * self.cumulated[-1], side="right")
-        return self.values[np.minimum(places, len(self.values) - 1)]
+        drawn: np.ndarray = self.values[np.minimum(places, len(self.values) - 1)]
+        return drawn
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,8 @@ class JudgedHeads:
 
     def correct_predictions(self, arm: HeadCondition) -> np.ndarray:
         """Return (R, n) whether each head is right."""
-        return arm.predictions == self.labels
+        correct: np.ndarray = arm.predictions == self.labels
+        return correct
 
     def metric_counts(self, arm: HeadCondition) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Return each metric as (R, n) hits and the (n,) mask of the examples it is a share of."""

@@ -171,7 +171,8 @@ def exchange_units(units: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _scale_features(features: np.ndarray) -> np.ndarray:
     """Return features in float64, divided by one number: columns divided each by its own would blow up dead ones."""
     wide = features.astype(np.float64)
-    return (wide - wide.mean()) / (wide.std() or 1.0)
+    scaled: np.ndarray = (wide - wide.mean()) / (wide.std() or 1.0)
+    return scaled
 
 
 def _out_of_fold(features: np.ndarray, folds: Folds) -> OutOfFold:

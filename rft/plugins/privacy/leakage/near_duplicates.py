@@ -79,4 +79,5 @@ def _have_near_duplicates(embeddings: Embeddings) -> np.ndarray:
     _, units = np.unique(
         np.arange(len(directions)) if embeddings.units is None else embeddings.units, return_inverse=True
     )
-    return ((directions @ directions.T >= MIN_COSINE) & (units[:, None] != units)).any(axis=1)
+    has_duplicate: np.ndarray = ((directions @ directions.T >= MIN_COSINE) & (units[:, None] != units)).any(axis=1)
+    return has_duplicate

@@ -233,7 +233,8 @@ def _zero_non_finite(gradients: list[Tensor]) -> tuple[Tensor, int]:
 
 
 def _gradient_norms(gradients: list[Tensor]) -> Tensor:
-    return torch.stack([gradient.reshape(len(gradient), -1).norm(dim=1) for gradient in gradients]).norm(dim=0)
+    norms: Tensor = torch.stack([gradient.reshape(len(gradient), -1).norm(dim=1) for gradient in gradients]).norm(dim=0)
+    return norms
 
 
 def _sum_by_unit(gradients: list[Tensor], unit_index: Tensor) -> list[Tensor]:

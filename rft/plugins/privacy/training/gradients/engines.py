@@ -100,7 +100,8 @@ class Functorch:
 
         def example_loss(values: dict[str, Tensor], batch: Batch, label: Tensor) -> Tensor:
             def model(single: Batch) -> Tensor:
-                return torch.func.functional_call(suffix, values, (single,))
+                logits: Tensor = torch.func.functional_call(suffix, values, (single,))
+                return logits
 
             return summed_loss(model, {name: column[None] for name, column in batch.items()}, label[None])
 

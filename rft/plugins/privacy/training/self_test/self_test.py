@@ -157,7 +157,10 @@ def _check_clipping(
     tight, middle, loose = 0.01 * float(lengths.min()), float(np.median(lengths)), 2 * float(lengths.max())
 
     def clipped_sum(bound: float, sample: Sample) -> np.ndarray:
-        return noised_gradients(_without_noise(replaced, bound / plan.max_grad_norm), sample)[last] * plan.divisor
+        total: np.ndarray = (
+            noised_gradients(_without_noise(replaced, bound / plan.max_grad_norm), sample)[last] * plan.divisor
+        )
+        return total
 
     whole = full_sample(plans, len(exact))
     alone = [clipped_sum(tight, singleton_sample(plans, unit)) for unit in range(len(exact))]
@@ -286,7 +289,8 @@ def _sum_by_unit(rows: np.ndarray, units: np.ndarray) -> np.ndarray:
 
 def _clip_rows(sums: np.ndarray, bound: float) -> np.ndarray:
     lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-    return sums * (bound / np.maximum(lengths, bound))
+    clipped: np.ndarray = sums * (bound / np.maximum(lengths, bound))
+    return clipped
 
 
 def _relative_error(value: np.ndarray, wanted: np.ndarray) -> float:
