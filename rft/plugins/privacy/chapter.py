@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 from rft.plugins.chapter_content import ChapterContent, join_content
 from rft.plugins.privacy.accounting.accountants import Mechanism
-from rft.training.privacy_facts import LedgerFacts
+
+if TYPE_CHECKING:
+    from rft.training.privacy_facts import LedgerFacts
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from rft.plugins.privacy.accounting.accountants import Mechanism
 from rft.plugins.privacy.accounting.findings import spending_chapter
 from rft.records import Backbone, ModelFacts, Section, Training
 from rft.training import Fit
-from rft.verdict.policy import judge_rules
 from rft.training.privacy_facts import PrivacyFacts
+from rft.verdict.policy import judge_rules
 from tests.support.privacy_cases import private_facts
 
 FACTS = private_facts()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,7 +14,9 @@ from rft.plugins.privacy.accounting.accountants import Mechanism
 from rft.plugins.privacy.frontier import replicates
 from rft.plugins.privacy.frontier.replicates import Estimate
 from rft.stats.intervals import CONFIDENCE_LEVEL
-from rft.training.privacy_facts import LedgerFacts
+
+if TYPE_CHECKING:
+    from rft.training.privacy_facts import LedgerFacts
 
 MIN_EXAMPLES_FOR_RATE = 10  # examples of a group, or of its positives or negatives, that a rate is given for
 WITHOUT, SGD, LEAST_SQUARES = "without privacy", "DP-SGD", "DP least squares"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.records import Cell, Finding, Table, not_measured
-from rft.training.privacy_facts import LedgerFacts
+
+if TYPE_CHECKING:
+    from rft.training.privacy_facts import LedgerFacts
 
 TITLE = "Epsilon of everything that is recorded about these people"
 REMAINING_TITLE = "What is left of the budget"

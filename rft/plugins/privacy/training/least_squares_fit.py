@@ -17,7 +17,7 @@ from rft.plugins.privacy.training.identity import training_identity
 from rft.plugins.privacy.training.least_squares import SufficientStatistics
 from rft.plugins.privacy.training.mechanism_parameters import MechanismParameters, choose_mechanism_parameters
 from rft.plugins.privacy.training.randomness import RandomSource, random_streams
-from rft.plugins.privacy.training.self_test.check import SelfTestCheck
+from rft.plugins.privacy.training.self_test.check_record import SelfTestCheck
 from rft.plugins.privacy.training.self_test.random_checks import DEVIATIONS, NOISE_NUMBERS
 from rft.plugins.privacy.training.settings import DPSettings
 from rft.plugins.privacy.training.unit_index import unit_of_row

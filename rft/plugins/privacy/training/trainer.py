@@ -22,7 +22,7 @@ from rft.plugins.privacy.training.gradients import engine_selection
 from rft.plugins.privacy.training.identity import training_identity
 from rft.plugins.privacy.training.mechanism_parameters import MechanismParameters, choose_mechanism_parameters
 from rft.plugins.privacy.training.randomness import isolated_rng, random_streams
-from rft.plugins.privacy.training.self_test import self_test
+from rft.plugins.privacy.training.self_test import runner
 from rft.plugins.privacy.training.settings import DPSettings
 from rft.plugins.privacy.training.stepper import (
     PrivateStepper,
@@ -154,7 +154,7 @@ def _check_population(trainer: DPTrainer, task: Task) -> None:
 
 
 def _fit_stack(stack: Stack, task: Task, purpose: Purpose) -> list[Fit]:
-    tested, error = self_test.run_self_test(stack.stepper, task, stack.plans)
+    tested, error = runner.run_self_test(stack.stepper, task, stack.plans)
     before = [parameter.detach().clone() for parameter in stack.stepper.parameters]
     with _open_stack_account(stack, task, purpose) as account:
         counters = _train_stack(stack, task, account)

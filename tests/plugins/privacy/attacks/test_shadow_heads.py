@@ -15,7 +15,7 @@ from rft.plugins.privacy.training.gradients.head_stepper import HeadStepper, Uni
 from rft.plugins.privacy.training.noise import GaussianNoise
 from rft.plugins.privacy.training.randomness import random_streams
 from rft.plugins.privacy.training.sampling import PoissonSampler, Sample
-from rft.plugins.privacy.training.self_test import self_test
+from rft.plugins.privacy.training.self_test import runner
 from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.plugins.privacy.training.unit_index import rows_by_unit, unit_of_row
 from rft.training import Job, Task, linear_heads
@@ -95,7 +95,7 @@ def test_an_example_that_is_not_a_number_adds_nothing() -> None:
 def test_a_head_alone_is_what_the_private_trainer_makes_of_the_same_random_numbers(
     rows_per_unit: int, views: int, weighted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(self_test, "run_self_test", lambda *_: ([], 0.0))  # it draws numbers, too
+    monkeypatch.setattr(runner, "run_self_test", lambda *_: ([], 0.0))  # it draws numbers, too
     task = task_of(rows_per_unit=rows_per_unit, views=views, weighted=weighted)
     for job in jobs_of(60, heads=2):
         (own,) = DPTrainer(epsilon=8.0, randomness="seeded").fit(task, [job])

@@ -24,7 +24,7 @@ from rft.plugins.privacy.empirical.watched_steps import log_odds, score_distribu
 from rft.plugins.privacy.training.gradients.head_stepper import HeadStepper
 from rft.plugins.privacy.training.noise import GaussianNoise
 from rft.plugins.privacy.training.sampling import PoissonSampler
-from rft.plugins.privacy.training.self_test import self_test
+from rft.plugins.privacy.training.self_test import runner
 from rft.plugins.privacy.training.trainer import DPTrainer
 from tests.support.privacy_cases import private_facts
 
@@ -94,7 +94,7 @@ PLANTED: dict[str, tuple[Plant, Mechanism, float]] = {  # what the steps are the
 
 @pytest.fixture
 def untested(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    monkeypatch.setattr(self_test, "run_self_test", lambda steps, task, plans: ([], 0.0))
+    monkeypatch.setattr(runner, "run_self_test", lambda steps, task, plans: ([], 0.0))
     return monkeypatch
 
 

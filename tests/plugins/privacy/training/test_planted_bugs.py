@@ -27,7 +27,7 @@ from rft.plugins.privacy.training.mechanism_parameters import MechanismParameter
 from rft.plugins.privacy.training.noise import GaussianNoise
 from rft.plugins.privacy.training.randomness import random_streams
 from rft.plugins.privacy.training.sampling import PoissonSampler, Sample
-from rft.plugins.privacy.training.self_test import self_test
+from rft.plugins.privacy.training.self_test import runner
 from rft.plugins.privacy.training.unit_index import unit_of_row
 from rft.training import Job, Task
 from tests.support import privacy_cases as cases
@@ -121,7 +121,7 @@ def noise(right: str, wrong: str) -> Plant:
 
 
 def step(right: str, wrong: str) -> Plant:
-    return written(self_test, "private_step", (right, wrong))
+    return written(runner, "private_step", (right, wrong))
 
 
 EVERYWHERE = {
@@ -314,7 +314,7 @@ def test_every_planted_bug_is_caught_every_time(
     bug.plant(monkeypatch)
     for _ in range(times):
         with pytest.raises(IntegrityError, match="nothing was trained") as caught:
-            self_test.run_self_test(given.steps(kind, task, plans), task, plans)
+            runner.run_self_test(given.steps(kind, task, plans), task, plans)
         assert f"{bug.check}: " in str(caught.value)
 
 
@@ -324,7 +324,7 @@ def test_every_planted_bug_is_caught_every_time(
 def test_the_right_mechanism_is_never_accused(kind: str, persons: bool, times: int) -> None:
     task, plans = ready(kind, persons=persons)
     for _ in range(times):
-        rows, error = self_test.run_self_test(given.steps(kind, task, plans), task, plans)
+        rows, error = runner.run_self_test(given.steps(kind, task, plans), task, plans)
         assert error < 1e-5
         assert {row["outcome"] for row in rows} == {"passed"}
 
@@ -340,7 +340,7 @@ def test_shuffled_batches_are_caught_whether_or_not_the_last_one_is_smaller(
     sampled(in_shuffled_batches())(monkeypatch)
     for _ in range(5):
         with pytest.raises(IntegrityError, match=r"sample sizes|sampling rate|independent samples"):
-            self_test.run_self_test(given.steps("heads", task, plans), task, plans)
+            runner.run_self_test(given.steps("heads", task, plans), task, plans)
 
 
 class BiasOnly(cases.OnFeatures):
@@ -374,7 +374,7 @@ def test_the_right_mechanism_is_not_accused_at_the_extremes(task: Task, rate: fl
     plans = given.plans(task, sigmas, rate=rate)
     for _ in range(5):
         made = given.steps("heads", task, plans) if len(sigmas) > 1 else network_steps(task, plans, select_engine(task))
-        self_test.run_self_test(made, task, plans)
+        runner.run_self_test(made, task, plans)
 
 
 @pytest.mark.parametrize(
@@ -386,7 +386,7 @@ def test_the_right_mechanism_of_a_network_is_not_accused(build: Any, data: Any, 
     task = cases.task(cases.seeded(build), data(), units=units, class_weights=WEIGHTS)
     plans, choice = given.plans(task), select_engine(task)
     for _ in range(3):
-        self_test.run_self_test(network_steps(task, plans, choice), task, plans)
+        runner.run_self_test(network_steps(task, plans, choice), task, plans)
 
 
 @REPEATED
@@ -408,4 +408,4 @@ def test_batchnorm_that_is_put_in_training_mode_afterwards_is_caught(times: int)
         for norm in made.network.norms():
             norm.train()
         with pytest.raises(IntegrityError, match="frozen tensors"):
-            self_test.run_self_test(made, task, plans)
+            runner.run_self_test(made, task, plans)

@@ -13,7 +13,7 @@ from rft.errors import IntegrityError
 from rft.plugins.privacy.training.gradients.engine_selection import select_engine
 from rft.plugins.privacy.training.noise import GaussianNoise
 from rft.plugins.privacy.training.randomness import random_streams
-from rft.plugins.privacy.training.self_test import self_test
+from rft.plugins.privacy.training.self_test import runner
 from rft.plugins.privacy.training.stepper import build_engine_stepper
 from rft.plugins.privacy.training.unit_index import unit_of_row
 from rft.training import Job
@@ -43,7 +43,7 @@ CHECKS = [
 def test_each_check_is_a_row_with_what_was_expected_and_found(kind: str) -> None:
     task = given.head_task(60, units=PERSONS)
     plans = given.plans(task, [1.0, 2.0] if kind == "heads" else [1.0])
-    rows, error = self_test.run_self_test(given.steps(kind, task, plans), task, plans)
+    rows, error = runner.run_self_test(given.steps(kind, task, plans), task, plans)
     assert [row["check"] for row in rows] == CHECKS
     assert {row["outcome"] for row in rows} == {"passed"}
     assert all(set(row) == {"check", "expected", "found", "outcome", "description"} for row in rows)
@@ -61,7 +61,7 @@ def test_each_check_is_a_row_with_what_was_expected_and_found(kind: str) -> None
 def test_where_everybody_takes_part_there_is_nothing_to_vary() -> None:
     task = given.head_task()
     plans = given.plans(task, rate=1.0)
-    rows, _ = self_test.run_self_test(given.steps("heads", task, plans), task, plans)
+    rows, _ = runner.run_self_test(given.steps("heads", task, plans), task, plans)
     assert [row["check"] for row in rows] == [name for name in CHECKS if name not in CHECKS[1:3]]
 
 
@@ -72,7 +72,7 @@ def test_parameters_gradients_and_examples_stay_as_they_were(kind: str) -> None:
     steps = given.steps(kind, task, plans)
     stored, labels, state = task.features.tensor.clone(), task.labels.clone(), torch.get_rng_state()
     values = [parameter.clone() for parameter in steps.parameters]
-    self_test.run_self_test(steps, task, plans)
+    runner.run_self_test(steps, task, plans)
     assert all(torch.equal(old, new) for old, new in zip(values, steps.parameters, strict=True))
     assert all(parameter.grad is None for parameter in steps.parameters)
     assert torch.equal(stored, task.features.tensor)
@@ -94,9 +94,9 @@ def test_modes_and_buffers_of_a_network_stay_as_they_were(fails: bool, monkeypat
     if fails:
         monkeypatch.setattr(GaussianNoise, "add_noise", lambda self, totals: totals)
         with pytest.raises(IntegrityError):
-            self_test.run_self_test(steps, task, plans)
+            runner.run_self_test(steps, task, plans)
     else:
-        self_test.run_self_test(steps, task, plans)
+        runner.run_self_test(steps, task, plans)
     assert [module.training for module in steps.network.modules()] == modes
     assert all(torch.equal(state[name], tensor) for name, tensor in steps.network.state_dict().items())
 
@@ -106,7 +106,7 @@ def test_what_failed_stands_in_the_error_with_what_was_expected() -> None:
     promised = given.plans(task, [1.0])
     steps = given.steps("heads", task, given.plans(task, [0.5], norm=0.9))
     with pytest.raises(IntegrityError) as failed:
-        self_test.run_self_test(steps, task, promised)
+        runner.run_self_test(steps, task, promised)
     message = str(failed.value)
     assert message.startswith(
         "[privacy]: the self-test of private training failed, and nothing was trained (noise of an empty sample: 0.6"
@@ -121,14 +121,14 @@ def test_the_numbers_that_count_are_those_of_the_plan(change: dict[str, float], 
     task = given.head_task(60)
     steps = given.steps("heads", task, given.plans(task))
     with pytest.raises(IntegrityError, match=check):
-        self_test.run_self_test(steps, task, given.plans(task, **change))
+        runner.run_self_test(steps, task, given.plans(task, **change))
 
 
 def test_twice_the_clipping_norm_is_not_made_up_for_by_half_the_noise() -> None:
     task = given.head_task(60)
     steps = given.steps("heads", task, given.plans(task, [0.5], norm=1.4))
     with pytest.raises(IntegrityError, match="clipping: 2"):
-        self_test.run_self_test(steps, task, given.plans(task, [1.0], norm=0.7))
+        runner.run_self_test(steps, task, given.plans(task, [1.0], norm=0.7))
 
 
 def test_no_private_example_takes_part(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,9 +138,7 @@ def test_no_private_example_takes_part(monkeypatch: pytest.MonkeyPatch) -> None:
         task.features.tensor.fill_(math.nan)
         task.labels.fill_(2)
         plans = given.plans(task)
-        rows, _ = self_test.run_self_test(
-            given.steps(kind, task, plans, [Job(0, np.zeros(60, dtype=bool))]), task, plans
-        )
+        rows, _ = runner.run_self_test(given.steps(kind, task, plans, [Job(0, np.zeros(60, dtype=bool))]), task, plans)
         assert {row["outcome"] for row in rows} == {"passed"}
 
 
@@ -152,5 +150,5 @@ def test_seeded_steps_give_the_same_table_again() -> None:
         steps = build_engine_stepper(
             task, np.arange(60), Job(2), plans[0], select_engine(task), random_streams("seeded", 3)
         )
-        found.append(self_test.run_self_test(steps, task, plans))
+        found.append(runner.run_self_test(steps, task, plans))
     assert found[0] == found[1]

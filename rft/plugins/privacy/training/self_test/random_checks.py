@@ -10,7 +10,8 @@ from scipy.special import chdtr, chdtrc, gammainccinv, gammaincinv
 
 from rft.plugins.privacy.training.mechanism_parameters import MechanismParameters
 from rft.plugins.privacy.training.sampling import Sample
-from rft.plugins.privacy.training.self_test.check import SelfTestCheck, noised_gradients
+from rft.plugins.privacy.training.self_test.check_record import SelfTestCheck
+from rft.plugins.privacy.training.self_test.sample_gradients import noised_gradients
 from rft.plugins.privacy.training.stepper import PrivateStepper
 
 MIN_SAMPLES, MIN_UNITS_DRAWN, MAX_DRAWS = (

@@ -1,9 +1,8 @@
-"""What a check of the self-test is, and how the objects that train are asked for gradients of samples."""
+"""Samples that the self-test makes up, and the gradients that the objects which train give for them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,24 +10,6 @@ import torch
 from rft.plugins.privacy.training.mechanism_parameters import MechanismParameters
 from rft.plugins.privacy.training.sampling import Sample
 from rft.plugins.privacy.training.stepper import PrivateStepper
-from rft.records import Row
-
-
-@dataclass(frozen=True)
-class SelfTestCheck:
-    """One promise: what was expected of it, what was found, and whether that is within bounds."""
-
-    name: str
-    expected: str
-    observed: str
-    passed: bool
-    description: str
-
-    def to_row(self) -> Row:
-        """Return it as a row of the report's table."""
-        outcome = "passed" if self.passed else "failed"
-        names = ("check", "expected", "found", "outcome", "description")
-        return dict(zip(names, (self.name, self.expected, self.observed, outcome, self.description), strict=True))
 
 
 def noised_gradients(stepper: PrivateStepper, sample: Sample) -> np.ndarray:
