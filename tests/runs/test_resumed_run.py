@@ -205,7 +205,7 @@ def test_what_changes_nothing_about_the_model_does_not_change_the_identity(
 def interrupted(config: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """Run an audit that dies after so many steps of training."""
     steps = iter(range(after))
-    take = trainer.take
+    take = trainer.private_step
 
     def dying(*arguments: Any) -> None:
         if next(steps, None) is None:
@@ -213,7 +213,7 @@ def interrupted(config: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> No
         take(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(trainer, "take", dying)
+        patched.setattr(trainer, "private_step", dying)
         patched.setattr(ledger, "PROCESS_ID", "the one that was killed")
         with pytest.raises(Stopped):
             rft.audit(config, device="cpu")
