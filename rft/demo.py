@@ -169,11 +169,11 @@ def write_data(folder: Path, seed: int = 0) -> None:
     for number, index in enumerate(track_progress(chosen, "Pictures")):
         truth = ("even", "odd")[digits.target[index] % 2]
         scanner, stamped = ("new", "old")[rng.integers(2)], bool(rng.random() < STAMP_SHARE)
-        picture = _degrade_scan(_draw_digit(digits.images[index]), rng, degraded=scanner == "old")
+        image = _degrade_scan(_draw_digit(digits.images[index]), rng, degraded=scanner == "old")
         if stamped:
-            ImageDraw.Draw(picture).rectangle(STAMP, fill=COLOURS[truth])
+            ImageDraw.Draw(image).rectangle(STAMP, fill=COLOURS[truth])
         file = f"{number:04}.png"
-        picture.save(folder / file)
+        image.save(folder / file)
         wrong = bool(rng.random() < WRONG_SHARE)
         label = {"even": "odd", "odd": "even"}[truth] if wrong else truth
         rows.append((file, label, scanner, stamped, wrong))
@@ -199,12 +199,12 @@ def _draw_digit(digit: np.ndarray) -> Image.Image:
     return canvas
 
 
-def _degrade_scan(picture: Image.Image, rng: np.random.Generator, *, degraded: bool) -> Image.Image:
+def _degrade_scan(image: Image.Image, rng: np.random.Generator, *, degraded: bool) -> Image.Image:
     if degraded:
-        blurred = np.asarray(picture.filter(ImageFilter.GaussianBlur(4)), dtype=float)
+        blurred = np.asarray(image.filter(ImageFilter.GaussianBlur(4)), dtype=float)
         noisy = 60 + 0.3 * blurred + rng.normal(0, 60, blurred.shape)
-        picture = Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
-    return picture.convert("RGB")
+        image = Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
+    return image.convert("RGB")
 
 
 def check(run: AuditRun, *, private: bool) -> tuple[Expectation, ...]:

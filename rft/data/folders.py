@@ -35,7 +35,7 @@ class _Folder:
     """
 
     path: Path
-    pictures: tuple[Path, ...]
+    images: tuple[Path, ...]
     others: tuple[Path, ...]
     folders: tuple[_Folder, ...]
     hidden: Mapping[str, int]
@@ -51,12 +51,12 @@ class _Folder:
             yield from folder.walk_folders()
 
     @property
-    def holds_pictures(self) -> bool:
-        return any(folder.pictures for folder in self.walk_folders())
+    def holds_images(self) -> bool:
+        return any(folder.images for folder in self.walk_folders())
 
     @property
-    def holds_folders_of_pictures(self) -> bool:
-        return any(folder.holds_pictures for folder in self.folders)
+    def holds_folders_of_images(self) -> bool:
+        return any(folder.holds_images for folder in self.folders)
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def read_folder(config: DataConfig, folder: Path, needed: Collection[str]) -> tu
         _table_row(path, class_folder, top)
         for class_folder in classes
         for inner in class_folder.folder.walk_folders()
-        for path in inner.pictures
+        for path in inner.images
     ]
     if not rows:
         raise DataError(
@@ -131,20 +131,20 @@ def _list_folder(path: Path, above: tuple[str, ...]) -> _Folder:
     except OSError as error:
         raise DataError(f"cannot be opened: {error.strerror}", where=f"{path.parent.name}/{path.name}") from None
     above = (*above, os.path.realpath(path))
-    pictures, others, folders = [], [], []
+    images, others, folders = [], [], []
     hidden: Counter[str] = Counter()
     for entry in entries:
         place = path / entry.name
         is_folder = entry.is_dir()
         if is_hidden(entry.name):
-            hidden[entry.name] += _count_pictures(place) if is_folder else 0
+            hidden[entry.name] += _count_images(place) if is_folder else 0
         elif is_folder:
             folders += [] if os.path.realpath(place) in above else [_list_folder(place, above)]
         elif place.suffix.lower() in SUFFIXES | UNREAD_SUFFIXES and (entry.is_file() or entry.is_symlink()):
-            pictures.append(place)  # a link to nowhere too: it is missed when it is read
+            images.append(place)  # a link to nowhere too: it is missed when it is read
         else:
             others.append(place)
-    return _Folder(path, tuple(pictures), tuple(others), tuple(folders), +hidden)
+    return _Folder(path, tuple(images), tuple(others), tuple(folders), +hidden)
 
 
 def is_hidden(name: str) -> bool:
@@ -152,16 +152,16 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name.casefold() in SYSTEM_NAMES
 
 
-def _count_pictures(folder: Path) -> int:
+def _count_images(folder: Path) -> int:
     names = (Path(name) for _, _, files in os.walk(folder) for name in files if not name.startswith("."))
     return sum(name.suffix.lower() in SUFFIXES for name in names)
 
 
 def _split_folders(root: _Folder, needed: Collection[str], source: str) -> list[_Folder]:
     """Return the folders that are splits; none where they are classes, by whatever name."""
-    full = [folder for folder in root.folders if folder.holds_pictures]
+    full = [folder for folder in root.folders if folder.holds_images]
     named = [folder for folder in full if split_named(folder.name)]
-    nested = [folder for folder in named if folder.holds_folders_of_pictures]
+    nested = [folder for folder in named if folder.holds_folders_of_images]
     missing = sorted(set(needed) - {split_named(folder.name) for folder in nested})
     if not missing:
         _refuse_strays([folder for folder in full if folder not in nested], nested, source)
@@ -184,8 +184,8 @@ def _refuse_strays(strays: Sequence[_Folder], splits: Sequence[_Folder], source:
 
 def _refuse_wrapped(splits: Sequence[_Folder], source: str) -> None:
     """Raise ``DataError`` where the classes of each split lie one folder deeper."""
-    inner = [[folder for folder in split.folders if folder.holds_pictures] for split in splits]
-    if all(len(folder) == 1 and not folder[0].pictures and len(folder[0].folders) > 1 for folder in inner):
+    inner = [[folder for folder in split.folders if folder.holds_images] for split in splits]
+    if all(len(folder) == 1 and not folder[0].images and len(folder[0].folders) > 1 for folder in inner):
         raise DataError(
             f"{splits[0].name}/ holds nothing but the folder {inner[0][0].name}/",
             where=source,
@@ -218,11 +218,11 @@ def _refuse_incomplete(
 
 def _check_classes(root: _Folder, source: str) -> None:
     """Raise ``DataError`` where folders hold only the same sub-folders: those are the classes, or the splits."""
-    full = [folder for folder in root.folders if folder.holds_pictures]
-    if any(folder.pictures for folder in full):
+    full = [folder for folder in root.folders if folder.holds_images]
+    if any(folder.images for folder in full):
         return
     inner = [
-        {sub_folder.name.casefold() for sub_folder in folder.folders if sub_folder.holds_pictures} for folder in full
+        {sub_folder.name.casefold() for sub_folder in folder.folders if sub_folder.holds_images} for folder in full
     ]
     names = join_names([f"{folder.name}/" for folder in full])
     largest: set[str] = max(inner, key=len, default=set())
@@ -254,7 +254,7 @@ def _check_names(table: pd.DataFrame, source: str) -> None:
 
 
 def _describe_contents(root: _Folder) -> str:
-    kinds = Counter(_file_kind(path) for inner in root.walk_folders() for path in (*inner.pictures, *inner.others))
+    kinds = Counter(_file_kind(path) for inner in root.walk_folders() for path in (*inner.images, *inner.others))
     return join_names([f"{n} {kind}" for kind, n in kinds.most_common()]) if kinds else "no files"
 
 
@@ -278,13 +278,13 @@ def _unread_remarks(root: _Folder, splits: Sequence[_Folder], classes: Sequence[
             value=len(others),
             unit="files",
             n=len(others)
-            + sum(len(inner.pictures) for class_folder in classes for inner in class_folder.folder.walk_folders()),
+            + sum(len(inner.images) for class_folder in classes for inner in class_folder.folder.walk_folders()),
             description="Files in class folders that are no pictures by their suffix were left out: "
             f"{join_names([f'{n} {kind}' for kind, n in kinds.most_common()])}.",
             names=[f"{path.parent.name}/{path.name}" for _, path in others],
         )
     beside = [class_folder.name for class_folder in root.folders if splits and class_folder not in splits]
-    empty = [class_folder.place for class_folder in classes if not class_folder.folder.holds_pictures] + beside
+    empty = [class_folder.place for class_folder in classes if not class_folder.folder.holds_images] + beside
     if empty:
         yield Remark(
             id="empty_folders",
@@ -294,7 +294,7 @@ def _unread_remarks(root: _Folder, splits: Sequence[_Folder], classes: Sequence[
             n=len(classes) + len(beside),
             description=f"Nothing was read from {join_names(empty)}: there is no picture.",
         )
-    loose = [path for outer in (root, *splits) for path in outer.pictures]
+    loose = [path for outer in (root, *splits) for path in outer.images]
     if loose:
         yield Remark(
             id="loose_pictures",

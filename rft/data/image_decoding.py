@@ -58,7 +58,7 @@ _WHITE_IS_ZERO = 0
 
 
 @dataclass(frozen=True)
-class EmbeddedPicture:
+class EmbeddedImage:
     """A picture in a cell of a parquet file.
 
     Attributes:
@@ -77,10 +77,10 @@ class EmbeddedPicture:
         return content
 
 
-Picture = Path | EmbeddedPicture
+ImageSource = Path | EmbeddedImage
 
 
-def open_picture(path: Picture, max_pixels: int) -> Image.Image:
+def open_image(path: ImageSource, max_pixels: int) -> Image.Image:
     """Return a picture of which the header alone was read.
 
     Raises:
@@ -89,46 +89,46 @@ def open_picture(path: Picture, max_pixels: int) -> Image.Image:
     """
     if isinstance(path, Path) and path.suffix.lower() in UNREAD_SUFFIXES and path.is_file():
         raise _of_foreign_kind(path, _kind_by_suffix(path))
-    picture = Image.open(path if isinstance(path, Path) else io.BytesIO(path.read_bytes()), formats=FORMATS)
-    width, height = picture.size
+    image = Image.open(path if isinstance(path, Path) else io.BytesIO(path.read_bytes()), formats=FORMATS)
+    width, height = image.size
     if width * height > max_pixels:  # known from the header, before any memory is taken for the pixels
         raise DataError(
             f"has {width} x {height} pixels; at most {max_pixels:,} are decoded",
             where=short_path(path),
             remedy="Scale it down, or raise data.max_pixels if you trust where it comes from.",
         )
-    if picture.mode == "F" or (picture.mode == "I" and picture.format != "PPM"):
-        kind = "decimal" if picture.mode == "F" else "signed or 32-bit whole"
+    if image.mode == "F" or (image.mode == "I" and image.format != "PPM"):
+        kind = "decimal" if image.mode == "F" else "signed or 32-bit whole"
         raise DataError(
             f"holds {kind} numbers, and nothing says which of them is white",
             where=short_path(path),
             remedy=f"Save it with 8 or 16 bits a pixel, scaled to their whole range, {SKIP}",
         )
-    return picture
+    return image
 
 
-def upright_rgb(picture: Image.Image) -> Image.Image:
+def upright_rgb(image: Image.Image) -> Image.Image:
     """Return a picture in RGB, turned as its orientation tag says; of several frames the first.
 
     16 bits a pixel are scaled by their depth (Pillow would clip them). Transparency is left out, as torchvision's and
     transformers' readers do. Metadata does not come along, so that a second call changes nothing.
     """
-    turn = _TURNS.get(_read_orientation(picture))
-    picture.load()
+    turn = _TURNS.get(_read_orientation(image))
+    image.load()
     # Pillow turns TIFF itself, when it is loaded.
-    turned = picture if turn is None or picture.format == "TIFF" else picture.transpose(turn)
-    rgb = (_eight_bits(turned, picture) if _is_deep(picture) else turned).convert("RGB")
-    plain = rgb.copy() if rgb is picture else rgb
+    turned = image if turn is None or image.format == "TIFF" else image.transpose(turn)
+    rgb = (_eight_bits(turned, image) if _is_deep(image) else turned).convert("RGB")
+    plain = rgb.copy() if rgb is image else rgb
     plain.info = {}
     return plain
 
 
-def short_path(path: Picture) -> str:
+def short_path(path: ImageSource) -> str:
     """Return the file and the folder it is in, enough to find it and no more than may stand in a report."""
     return f"{path.parent.name}/{path.name}" if isinstance(path, Path) else path.name
 
 
-def unreadable_image(path: Picture, error: BaseException) -> DataError:
+def unreadable_image(path: ImageSource, error: BaseException) -> DataError:
     """Return the error that names a file that cannot be read as a picture, says what it is, and what helps."""
     if kind := _foreign_kind(path):
         return _of_foreign_kind(path, kind)
@@ -141,7 +141,7 @@ def unreadable_image(path: Picture, error: BaseException) -> DataError:
     )
 
 
-def _of_foreign_kind(path: Picture, kind: str) -> DataError:
+def _of_foreign_kind(path: ImageSource, kind: str) -> DataError:
     return DataError(f"is of the kind {kind}, which is not read", where=short_path(path), remedy=f"{CONVERT}, {SKIP}")
 
 
@@ -150,7 +150,7 @@ def _kind_by_suffix(path: Path) -> str:
     return "HEIC" if suffix in (".heic", ".heif", ".hif") else suffix.removeprefix(".").upper()
 
 
-def _foreign_kind(path: Picture) -> str | None:
+def _foreign_kind(path: ImageSource) -> str | None:
     """Return what kind of file that is not read this is, by its first bytes."""
     try:
         begin = path.read_bytes()[:160]
@@ -159,17 +159,17 @@ def _foreign_kind(path: Picture) -> str | None:
     return next((kind for place, start, kind in _FOREIGN if begin[place : place + len(start)] == start), None)
 
 
-def _read_orientation(picture: Image.Image) -> int:
+def _read_orientation(image: Image.Image) -> int:
     """Return the orientation tag alone: the rest of EXIF may be broken. 1, upright, where it cannot be read."""
     try:
-        value = picture.getexif().get(ExifTags.Base.Orientation, 1)
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
     except DECODING_ERRORS:  # EXIF without a readable beginning has no tag
         return 1
     return value if isinstance(value, int) else 1
 
 
-def _is_deep(picture: Image.Image) -> bool:
-    return picture.mode == "I" or picture.mode.startswith("I;16")
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode == "I" or image.mode.startswith("I;16")
 
 
 def _eight_bits(turned: Image.Image, source: Image.Image) -> Image.Image:

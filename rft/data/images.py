@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from rft.data.image_decoding import DECODING_ERRORS, Picture, open_picture, short_path, unreadable_image, upright_rgb
+from rft.data.image_decoding import DECODING_ERRORS, ImageSource, open_image, short_path, unreadable_image, upright_rgb
 from rft.errors import DataError
 from rft.records import Split
 
@@ -27,14 +27,14 @@ Rows = Sequence[int] | np.ndarray
 class PreparesImages(Protocol):
     """What makes pixels of a picture: ``rft.data.preprocessing.ImagePreprocessing``."""
 
-    def __call__(self, picture: Image.Image) -> np.ndarray:
+    def __call__(self, image: Image.Image) -> np.ndarray:
         """Return the (H, W, C) pixels of a picture: uint8, or float32 in [0, 1]."""
 
-    def augmented_view(self, picture: Image.Image, rng: np.random.Generator) -> np.ndarray:
+    def augmented_view(self, image: Image.Image, rng: np.random.Generator) -> np.ndarray:
         """Return the (H, W, C) pixels of an augmented view of a picture."""
 
 
-def digest_image(path: Picture, max_pixels: int, *, decode: bool) -> str:
+def digest_image(path: ImageSource, max_pixels: int, *, decode: bool) -> str:
     """Return the sha256 of a picture file after a look at its header, or at all of it with ``decode``.
 
     Raises:
@@ -42,22 +42,22 @@ def digest_image(path: Picture, max_pixels: int, *, decode: bool) -> str:
     """
     with _naming(path):
         content = path.read_bytes()
-        picture = open_picture(path, max_pixels)
+        image = open_image(path, max_pixels)
         if decode:
-            upright_rgb(picture)
+            upright_rgb(image)
     return hashlib.sha256(content).hexdigest()
 
 
-def read_pixels(path: Picture, preprocessing: PreparesImages, max_pixels: int) -> np.ndarray:
+def read_pixels(path: ImageSource, preprocessing: PreparesImages, max_pixels: int) -> np.ndarray:
     """Return the (H, W, C) pixels of a picture file, prepared; raises ``DataError`` as ``digest_image`` does."""
     with _naming(path):
-        return preprocessing(open_picture(path, max_pixels))
+        return preprocessing(open_image(path, max_pixels))
 
 
 class _naming:
     """Turn what Pillow raises for a bad file into an error that names the file."""
 
-    def __init__(self, path: Picture) -> None:
+    def __init__(self, path: ImageSource) -> None:
         self.path = path
 
     def __enter__(self) -> None:
@@ -98,7 +98,7 @@ class ImageInputs:
         return next(self.batches(self.splits[split].items, [rows], None if views is None else [views]))
 
     def batches(
-        self, items: Sequence[Picture], batches: Sequence[Rows], views: Sequence[Rows] | None = None
+        self, items: Sequence[ImageSource], batches: Sequence[Rows], views: Sequence[Rows] | None = None
     ) -> Iterator[dict[str, torch.Tensor]]:
         """Yield a batch for each list of rows of ``items``; the next one is decoded while the caller computes.
 
@@ -117,25 +117,25 @@ class ImageInputs:
                 yield {"pixels": to_tensor(decoded)}
 
     def _submit_batch(
-        self, pool: ThreadPoolExecutor, items: Sequence[Picture], rows: Rows, views: Rows
+        self, pool: ThreadPoolExecutor, items: Sequence[ImageSource], rows: Rows, views: Rows
     ) -> list[Future[np.ndarray]]:
         return [pool.submit(self._read_view, items[row], int(view)) for row, view in zip(rows, views, strict=True)]
 
-    def _read_view(self, path: Picture, view: int) -> np.ndarray:
+    def _read_view(self, path: ImageSource, view: int) -> np.ndarray:
         if view == 0:
             return read_pixels(path, self.preprocessing, self.max_pixels)
         with _naming(path):
             key = hashlib.sha256(path.read_bytes() + f" {view} {self.seed}".encode()).digest()
             return self.preprocessing.augmented_view(
-                open_picture(path, self.max_pixels), np.random.default_rng(list(key))
+                open_image(path, self.max_pixels), np.random.default_rng(list(key))
             )
 
 
 def to_tensor(decoded: Sequence[np.ndarray]) -> torch.Tensor:
     """Return (B, C, H, W) float32 pixels in [0, 1] of B pictures, each (H, W, C), uint8 or float32 in [0, 1]."""
-    if all(picture.dtype == np.uint8 for picture in decoded):
+    if all(image.dtype == np.uint8 for image in decoded):
         return torch.from_numpy(np.stack(decoded)).permute(0, 3, 1, 2).float().div_(255)
-    scaled = [np.float32(picture) / 255 if picture.dtype == np.uint8 else picture for picture in decoded]
+    scaled = [np.float32(image) / 255 if image.dtype == np.uint8 else image for image in decoded]
     return torch.from_numpy(np.stack(scaled)).permute(0, 3, 1, 2).contiguous()
 
 

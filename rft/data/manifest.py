@@ -19,13 +19,13 @@ from pandas.api.extensions import ExtensionArray
 
 from rft.config.schema import DataConfig
 from rft.data.folders import read_folder
-from rft.data.image_decoding import Picture
+from rft.data.image_decoding import ImageSource
 from rft.data.images import DECODERS, digest_image
 from rft.data.metadata import metadata_tables, read_metadata
 from rft.data.remarks import Remark, join_names, log_warnings
 from rft.data.splits import SPLITS, expected_splits, split_named, split_names_remark
 from rft.data.tables.columnar import Places
-from rft.data.tables.embedded_images import embedded_pictures
+from rft.data.tables.embedded_images import embedded_images
 from rft.data.tables.example_columns import GROUP, read_examples
 from rft.data.tables.spelling import spelling_remarks
 from rft.data.text import text_digest
@@ -118,8 +118,8 @@ def _from_manifest(config: DataConfig, folder: Path) -> tuple[pd.DataFrame, Plac
     columns |= {"declared_split": config.split}
     columns |= {f"{GROUP}{name}": name for name in config.groups}
     wanted = {name: column for name, column in columns.items() if column is not None}
-    pictures = embedded_pictures(path, config.image) if config.image is not None else None
-    if pictures is not None:
+    images = embedded_images(path, config.image) if config.image is not None else None
+    if images is not None:
         del wanted["item"]
     needs_items = config.modality == "image" or config.on_error == "stop"
     required = [*(["item"] if needs_items else []), "label", "unit", "id", "declared_split"]
@@ -133,7 +133,7 @@ def _from_manifest(config: DataConfig, folder: Path) -> tuple[pd.DataFrame, Plac
         raise DataError(f"the id {first!r} stands in {places.name_rows(table['id'] == first)}", where=path.name)
     if config.modality == "image":
         table["item"] = (
-            _embedded_items(pictures, places, config.image) if pictures else _item_paths(table["item"], path.parent)
+            _embedded_items(images, places, config.image) if images else _item_paths(table["item"], path.parent)
         )
         _check_one_owner(table, path.name)
     else:
@@ -145,12 +145,12 @@ def _item_paths(names: pd.Series, folder: Path) -> pd.Series:
     return pd.Series([folder / name for name in names], dtype="object")
 
 
-def _embedded_items(pictures: Sequence[Picture | None], places: Places, column: str | None) -> pd.Series:
+def _embedded_items(images: Sequence[ImageSource | None], places: Places, column: str | None) -> pd.Series:
     """Return (N,) the pictures in the cells of a column; raises ``DataError`` for an empty one."""
-    empty = np.array([picture is None for picture in pictures])
+    empty = np.array([image is None for image in images])
     if empty.any():
         raise DataError(f"column {column!r} is empty in {places.name_rows(empty)}", where=places.source)
-    return pd.Series(list(pictures), dtype="object")
+    return pd.Series(list(images), dtype="object")
 
 
 def _from_folder(config: DataConfig, folder: Path, external: bool) -> tuple[pd.DataFrame, list[Remark]]:
@@ -306,7 +306,7 @@ def _add_digests(table: pd.DataFrame, config: DataConfig, places: Places | None)
     """
     skip = config.on_error == "skip"
 
-    def check_item(item: Picture | str) -> str | DataError:
+    def check_item(item: ImageSource | str) -> str | DataError:
         try:
             return text_digest(item) if isinstance(item, str) else digest_image(item, config.max_pixels, decode=skip)
         except DataError as error:

@@ -73,8 +73,8 @@ def _relative_path(item: Path, root: Path) -> Path:
 
 def _unlisted_remarks(root: Path, listed_items: set[Path]) -> list[Remark]:
     """Return the remark that counts pictures which no table names."""
-    pictures = [path for path in _visible_files(root, "*") if path.suffix.lower() in SUFFIXES]
-    others = sorted(path for path in pictures if path.resolve() not in listed_items)
+    images = [path for path in _visible_files(root, "*") if path.suffix.lower() in SUFFIXES]
+    others = sorted(path for path in images if path.resolve() not in listed_items)
     if not others:
         return []
     return [
@@ -83,8 +83,8 @@ def _unlisted_remarks(root: Path, listed_items: set[Path]) -> list[Remark]:
             title="Pictures that no metadata table names",
             value=len(others),
             unit="pictures",
-            n=len(pictures),
-            description=f"{len(others)} of {len(pictures)} pictures are named by no metadata table, have no label and "
+            n=len(images),
+            description=f"{len(others)} of {len(images)} pictures are named by no metadata table, have no label and "
             "were "
             "left out.",
             names=[f"{path.parent.name}/{path.name}" for path in others],

@@ -101,8 +101,8 @@ class ImagePreprocessing:
         if measured is not None and normalisation is not None:
             offset, scale = _prefer_declared(offset, scale, *normalisation)
         total = hashlib.sha256()
-        for picture in noise:
-            total.update(_run_once(pipeline, picture, where).astype(np.float32).tobytes())
+        for image in noise:
+            total.update(_run_once(pipeline, image, where).astype(np.float32).tobytes())
         return cls(
             pipeline,
             recipe,
@@ -134,14 +134,14 @@ class ImagePreprocessing:
         """Return the reader of pictures for these splits."""
         return ImageInputs(splits, self, config.max_pixels, seed)
 
-    def __call__(self, picture: Image.Image) -> np.ndarray:
+    def __call__(self, image: Image.Image) -> np.ndarray:
         """Return the (H, W, C) pixels of a picture: uint8, or float32 in [0, 1] where 8 bits do not hold them."""
-        return self._run_pipeline(upright_rgb(picture))
+        return self._run_pipeline(upright_rgb(image))
 
-    def augmented_view(self, picture: Image.Image, rng: np.random.Generator) -> np.ndarray:
+    def augmented_view(self, image: Image.Image, rng: np.random.Generator) -> np.ndarray:
         """Return the (H, W, C) pixels of a random part of a picture, or of its mirror; see ``random_part``."""
         _, height, width = self.shape
-        part = random_part(upright_rgb(picture), (height, width), self.resample, rng)
+        part = random_part(upright_rgb(image), (height, width), self.resample, rng)
         return (
             np.asarray(part.convert(self.mode)).reshape(height, width, -1) if self.direct else self._run_pipeline(part)
         )
@@ -177,8 +177,8 @@ def plain_preprocessing(
 
     mean, std = tuple(mean), tuple(std)
 
-    def resize_and_crop(picture: Image.Image) -> np.ndarray:
-        scaled = transforms.resize(picture, [resize], InterpolationMode(interpolation))
+    def resize_and_crop(image: Image.Image) -> np.ndarray:
+        scaled = transforms.resize(image, [resize], InterpolationMode(interpolation))
         values = transforms.to_tensor(transforms.center_crop(scaled, [crop]))
         pixels: np.ndarray = transforms.normalize(values, mean, std).numpy()
         return pixels
@@ -194,14 +194,14 @@ def plain_preprocessing(
     )
 
 
-def _run_once(pipeline: Pipeline, picture: Image.Image, where: str) -> np.ndarray:
+def _run_once(pipeline: Pipeline, image: Image.Image, where: str) -> np.ndarray:
     try:
-        return np.asarray(pipeline(picture), np.float64)
+        return np.asarray(pipeline(image), np.float64)
     except ModelError:
         raise
     except Exception as error:  # a library's or a user's own code: it may raise anything
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        width, height = picture.size
+        width, height = image.size
         raise ModelError(
             f"its preprocessing fails on a picture of {width} x {height} px: {reason}", where=where
         ) from error
@@ -221,10 +221,10 @@ def _one_shape(shapes: set[tuple[int, ...]], where: str) -> tuple[int, int, int]
     return channels, height, width
 
 
-def _refuse_random(pipeline: Pipeline, picture: Image.Image, where: str) -> None:
-    first = _run_once(pipeline, picture, where)
+def _refuse_random(pipeline: Pipeline, image: Image.Image, where: str) -> None:
+    first = _run_once(pipeline, image, where)
     for _ in range(REPEATS):
-        if not np.array_equal(first, _run_once(pipeline, picture, where), equal_nan=True):
+        if not np.array_equal(first, _run_once(pipeline, image, where), equal_nan=True):
             raise ModelError(
                 "its preprocessing gives the same picture other values each time",
                 where=where,
@@ -238,8 +238,8 @@ def _grey_image(channels: int, size: tuple[int, int], value: int) -> Image.Image
 
 def _noise_images(channels: int) -> list[Image.Image]:
     random = np.random.default_rng(0)
-    pictures = [random.integers(0, 256, (height, width, 3), dtype=np.uint8) for width, height in SIZES]
-    return [Image.fromarray(pixels).convert(MODE_OF_CHANNELS[channels]) for pixels in pictures]
+    images = [random.integers(0, 256, (height, width, 3), dtype=np.uint8) for width, height in SIZES]
+    return [Image.fromarray(pixels).convert(MODE_OF_CHANNELS[channels]) for pixels in images]
 
 
 def _measure_normalisation(flat: Sequence[Sequence[np.ndarray]]) -> tuple[np.ndarray, np.ndarray] | None:

@@ -122,8 +122,8 @@ def _transformed_image_model(settings: ModelConfig, network: nn.Module, transfor
     name = settings.preprocessing or f"that of {settings.factory}"
     recipe = {"recipe": name} | ({"transform": described} if " at 0x" not in described else {})
 
-    def pixel_values(picture: Image.Image) -> np.ndarray:
-        output = transform(picture)
+    def pixel_values(image: Image.Image) -> np.ndarray:
+        output = transform(image)
         if isinstance(output, Image.Image):
             raise ModelError(
                 f"the transform of {settings.factory} gives a picture and not its values",

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from rft.data.image_decoding import open_picture, upright_rgb
+from rft.data.image_decoding import open_image, upright_rgb
 from rft.data.images import digest_image, read_pixels
 from rft.data.preprocessing import plain_preprocessing
 from rft.errors import DataError
@@ -22,7 +22,7 @@ PLAIN = plain_preprocessing(resize=40, crop=32, interpolation="bilinear", mean=(
 
 
 def read(path: Path) -> np.ndarray:
-    return np.asarray(upright_rgb(open_picture(path, MANY)))
+    return np.asarray(upright_rgb(open_image(path, MANY)))
 
 
 def in_three(grey: np.ndarray) -> np.ndarray:
@@ -58,7 +58,7 @@ def write_deep_png(path: Path, values: np.ndarray, colour_type: int) -> None:
 class TestDepth:
     def test_grey_of_16_bits_is_scaled_by_its_depth(self, tmp_path: Path) -> None:
         Image.fromarray(GREY.astype(np.uint16) * 257).save(tmp_path / "a.png")
-        assert open_picture(tmp_path / "a.png", MANY).mode == "I;16"
+        assert open_image(tmp_path / "a.png", MANY).mode == "I;16"
         assert (read(tmp_path / "a.png") == in_three(GREY)).all()
 
     @pytest.mark.parametrize("order", ["<", ">"])

@@ -69,8 +69,8 @@ def read_preprocessing(
 def measure_processor(processor: Any, where: str, channels: int = 3) -> ImagePreprocessing:
     """Return what an image processor does; raises ``ModelError`` as ``ImagePreprocessing.measure`` does."""
 
-    def pipeline(picture: Image.Image) -> np.ndarray:
-        values: np.ndarray = processor(images=picture, return_tensors="pt")["pixel_values"][0].numpy()
+    def pipeline(image: Image.Image) -> np.ndarray:
+        values: np.ndarray = processor(images=image, return_tensors="pt")["pixel_values"][0].numpy()
         return values
 
     content = json.loads(processor.to_json_string())

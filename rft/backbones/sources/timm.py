@@ -114,7 +114,7 @@ def _measure_config(config: dict[str, Any]) -> ImagePreprocessing:
     transform = _import_timm().data.create_transform(**config)
     described = {key: list(value) if isinstance(value, tuple) else value for key, value in config.items()}
     return ImagePreprocessing.measure(
-        lambda picture: transform(picture).numpy(),
+        lambda image: transform(image).numpy(),
         {"recipe": "timm's transform", **described},
         WHERE,
         channels=config["input_size"][0],

@@ -182,7 +182,7 @@ def read_preprocessing(recipe: Any, *, image_size: int | None = None) -> ImagePr
     interpolation = transforms.interpolation.value
     described = {"recipe": str(recipe), "resize": resize, "crop": crop, "interpolation": interpolation}
     return ImagePreprocessing.measure(
-        lambda picture: transforms(picture).numpy(),
+        lambda image: transforms(image).numpy(),
         described,
         "model.backbone",
         resample=Image.Resampling[interpolation.upper()],

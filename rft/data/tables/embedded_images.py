@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from rft.data.image_decoding import EmbeddedPicture, Picture
+from rft.data.image_decoding import EmbeddedImage, ImageSource
 
 
-def embedded_pictures(path: Path, column: str) -> list[Picture | None] | None:
+def embedded_images(path: Path, column: str) -> list[ImageSource | None] | None:
     """Return the picture of each row, None for an empty cell; or None where the column does not hold bytes.
 
     A cell holds the bytes of a file, or ``{"bytes", "path"}``, where a path alone is relative to the parquet file.
@@ -25,16 +25,16 @@ def embedded_pictures(path: Path, column: str) -> list[Picture | None] | None:
         cells = pyarrow.parquet.read_table(path, columns=[column])[column]
     except pa.ArrowInvalid:  # no parquet: it is named when the other columns are read
         return None
-    pictures: list[Picture | None] = []
+    images: list[ImageSource | None] = []
     for chunk in cells.chunks:
         content, paths = (_child_part(chunk, name) for name in ("bytes", "path"))
         for row in range(len(chunk)):
             file = paths[row].as_py() if paths is not None else None
             if content is not None and content[row].is_valid:
-                pictures.append(EmbeddedPicture(f"{path.name}, row {len(pictures) + 1}", content, row))
+                images.append(EmbeddedImage(f"{path.name}, row {len(images) + 1}", content, row))
             else:
-                pictures.append(path.parent / file if file else None)
-    return pictures
+                images.append(path.parent / file if file else None)
+    return images
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:

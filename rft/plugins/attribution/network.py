@@ -40,9 +40,9 @@ class Network:
 
     def place(self, tensor: Tensor) -> Tensor:
         """Return a tensor on the device; pictures in the memory layout that convolutions are fastest in."""
-        pictures = tensor.dim() == 4 and not self.device.startswith("mps")
+        images = tensor.dim() == 4 and not self.device.startswith("mps")
         return tensor.to(self.device).contiguous(
-            memory_format=torch.channels_last if pictures else torch.contiguous_format
+            memory_format=torch.channels_last if images else torch.contiguous_format
         )
 
     def logits(self, inputs: Batch) -> Tensor:

@@ -40,11 +40,11 @@ def render(run: AuditRun, assets: Path | None = None) -> str:
         run: what to show; pictures that its sections still hold are taken from there.
         assets: the folder ``assets`` of the run, for pictures of a run that was loaded.
     """
-    pictures = Pictures({name: png for section in run.sections for name, png in section.assets.items()}, assets)
+    images = Pictures({name: png for section in run.sections for name, png in section.assets.items()}, assets)
     text = run.to_json()
     run = AuditRun.from_json(text)  # from here on only what audit.json says, so that a loaded run gives the same page
     ids = (f"figure-{number}" for number in count(1))
-    sections = [(page.view_section(section), _render_section(section, pictures, ids)) for section in run.sections]
+    sections = [(page.view_section(section), _render_section(section, images, ids)) for section in run.sections]
     # "<" is all that can end a script element or open a comment in it, and JSON has it in strings only
     embedded = Markup(with_hidden_as(text, _json_escape, breaks=True).replace("<", "\\u003c"))
     return (
@@ -102,9 +102,9 @@ def _json_escape(character: str) -> str:
     return json.dumps(character)[1:-1]  # two halves of a pair above U+FFFF
 
 
-def _render_section(section: Section, pictures: Pictures, ids: Iterator[str]) -> Markup:
+def _render_section(section: Section, images: Pictures, ids: Iterator[str]) -> Markup:
     """Return a section by the template that it names, or by the generic one."""
-    context = context_of(section, pictures, ids)
+    context = context_of(section, images, ids)
     remark = ""
     if section.template:
         try:
@@ -114,10 +114,10 @@ def _render_section(section: Section, pictures: Pictures, ids: Iterator[str]) ->
     return Markup(template_environment().get_template(GENERIC).render(context, remark=remark))
 
 
-def context_of(section: Section, pictures: Pictures, ids: Iterator[str]) -> dict[str, Any]:
+def context_of(section: Section, images: Pictures, ids: Iterator[str]) -> dict[str, Any]:
     """Return what the template of a section is given, but for a remark."""
     view = page.view_section(section)
-    drawn, listed = view_figures(section, pictures, ids), list_other_tables(section)
+    drawn, listed = view_figures(section, images, ids), list_other_tables(section)
     divided = chapters.divide_section(section, view, drawn, listed)
     return {"section": view, "record": section, "figures": drawn, "tables": listed, "chapters": divided}
 

@@ -115,10 +115,10 @@ def _run_key(run: AuditRun, artifacts: Artifacts | None) -> RunKey:
 
 
 def _write_everything(run: AuditRun, artifacts: Artifacts | None, folder: Path, key: RunKey) -> None:
-    pictures = {asset_name(png): png for section in run.sections for png in section.assets.values()}
-    if pictures:
+    images = {asset_name(png): png for section in run.sections for png in section.assets.values()}
+    if images:
         (folder / "assets").mkdir()
-    for name, png in pictures.items():
+    for name, png in images.items():
         (folder / "assets" / name).write_bytes(png)
     for name, text in _write_texts(run, folder).items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")

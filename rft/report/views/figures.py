@@ -77,14 +77,14 @@ class Pictures:
         return f"data:image/png;base64,{base64.b64encode(png).decode()}" if png else ""
 
 
-def view_figures(section: Section, pictures: Pictures, ids: Iterator[str]) -> list[FigureView]:
+def view_figures(section: Section, images: Pictures, ids: Iterator[str]) -> list[FigureView]:
     """Return the figures of a section; of several figures of the same rows only the first has them beside it."""
     shown: dict[tuple[str, str], str] = {}
     views = []
     for figure in section.figures:
         key = (figure.table, repr(sorted(figure.where.items())))
         if figure.kind == "images":
-            views.append(_view_images(section, figure, pictures, next(ids)))
+            views.append(_view_images(section, figure, images, next(ids)))
         elif figure.kind == "tokens":
             views.append(_view_tokens(section, figure, next(ids)))
         else:

@@ -60,7 +60,7 @@ def _overlay_png(photo: np.ndarray, weight: np.ndarray) -> bytes:
     opacity = 0.7 * np.sqrt(strength)[..., None]
     blend = (1 - opacity) * photo + opacity * colour
     height, width = weight.shape
-    picture = Image.fromarray((blend * 255).round().astype(np.uint8)).resize((_WIDTH, round(_WIDTH * height / width)))
+    image = Image.fromarray((blend * 255).round().astype(np.uint8)).resize((_WIDTH, round(_WIDTH * height / width)))
     buffer = io.BytesIO()
-    picture.save(buffer, format="PNG", optimize=True)
+    image.save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()
