@@ -53,7 +53,7 @@ class GroupedPredictions:
     @cached_property
     def sizes(self) -> np.ndarray:
         """Return (G,) numbers of rows."""
-        return self.confusion.sum(axis=(1, 2))
+        return np.asarray(self.confusion.sum(axis=(1, 2)))
 
     @cached_property
     def units(self) -> np.ndarray:
@@ -69,7 +69,7 @@ class GroupedPredictions:
         """
         cells = np.asarray(cells) != 0
         if self.rows.units is None:
-            return self.confusion[:, cells].sum(axis=1)
+            return np.asarray(self.confusion[:, cells].sum(axis=1))
         key = cells.tobytes()  # the metrics ask for the same few sets of cells again and again
         if key not in self._units_counted:
             counts = cells[self.rows.labels, self.rows.predictions] & (self.grouping.codes >= 0)
@@ -87,7 +87,7 @@ class GroupedPredictions:
         return np.argsort(self.grouping.codes, kind="stable")
 
     def row_indices(self, group: int) -> np.ndarray:
-        """Return the indices of the rows of a group."""
+        """Return the (N_g,) indices of the rows of a group."""
         start = self.grouping.missing + int(self.sizes[:group].sum())
         return self._order[start : start + int(self.sizes[group])]
 
@@ -110,4 +110,4 @@ def _distinct_units(units: np.ndarray, groups: np.ndarray, n_groups: int) -> np.
         return np.bincount(np.unique(pairs) % n_groups, minlength=n_groups)
     marks = np.zeros(size, dtype=bool)
     marks[pairs] = True
-    return marks.reshape(-1, n_groups).sum(axis=0)
+    return np.asarray(marks.reshape(-1, n_groups).sum(axis=0))

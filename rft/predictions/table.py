@@ -62,7 +62,7 @@ class Grouping:
     def _number_occurring(
         cls, attribute: str, names: Sequence[str], codes: np.ndarray, parts: tuple[str, ...]
     ) -> Grouping:
-        """Number the groups that have rows in order of their names."""
+        """Number the groups that have rows among (N,) codes, in order of their names."""
         counts = np.bincount(codes + 1, minlength=len(names) + 1)[1:]
         occurring = sorted(np.flatnonzero(counts).tolist(), key=lambda code: names[code])
         renumbered = np.full(len(names) + 1, -1, dtype=np.int32)  # the last one is for the code -1
@@ -161,7 +161,7 @@ def read_scores(frame: pd.DataFrame, classes: Sequence[str]) -> tuple[np.ndarray
 
 
 def read_units(frame: pd.DataFrame) -> np.ndarray | None:
-    """Return codes of units, or None when no unit has two rows; a row without a unit stands for itself."""
+    """Return (N,) codes of units, or None when no unit has two rows; a row without a unit stands for itself."""
     units = frame["unit"]
     known = units.notna().to_numpy()
     if not known.any():

@@ -64,7 +64,7 @@ class Folds:
         return int(self.parts.max()) + 1
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield masks of the examples to learn from and of those held out, for each part."""
+        """Yield (n,) masks of the examples to learn from and of those held out, for each part."""
         for part in range(self.count):
             yield self.parts != part, self.parts == part
 
@@ -102,7 +102,7 @@ class OutOfFold:
     @property
     def is_correct(self) -> np.ndarray:
         """Return (n,) whether each prediction is right."""
-        return self.labels == self.predictions
+        return np.asarray(self.labels == self.predictions)
 
     @cached_property
     def accuracy(self) -> Rate:
@@ -123,10 +123,11 @@ class OutOfFold:
 
 def limit_to_one_thread() -> AbstractContextManager[object]:
     """Return a context with one thread of linear algebra: at this size more were ten times slower on a busy machine."""
-    return threadpool_limits(1)
+    limits: AbstractContextManager[object] = threadpool_limits(1)
+    return limits
 
 
 def find_non_finite(features: np.ndarray) -> NotMeasured | None:
-    """Return the problem when features are not numbers; None when all are."""
+    """Return the problem when (N, D) features are not all finite numbers; None when they are."""
     broken = int(np.sum(~np.isfinite(features).all(axis=1)))
     return NotMeasured(f"{broken} of {len(features)} examples have features that are not finite") if broken else None

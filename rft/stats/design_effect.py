@@ -80,7 +80,7 @@ def _n_reaching_any_unit(n: float, smoothed: RatioTotals, totals: RatioTotals, c
 
 
 def _n_of_interval_reaching(average: float, ends: np.ndarray) -> float:
-    """Return the n of a Wilson interval at 95 % of ``average`` that holds all ends between 0 and 1.
+    """Return the n of a Wilson interval at 95 % of ``average`` that holds all (E,) ends between 0 and 1.
 
     An end e is that of n = z^2 e (1 - e) / (e - average)^2 cases: Wilson's equation, solved for n. No end, no bound.
     """
@@ -208,7 +208,7 @@ def _variances_of_cases(values: np.ndarray, n: np.ndarray, typical: float) -> np
     """
     if (values == 0).all() or (values == 1).all():
         return np.full(len(values), typical)
-    return (n * values * (1 - values) + PRIOR_CASES * typical) / (n - 1 + PRIOR_CASES)
+    return np.asarray((n * values * (1 - values) + PRIOR_CASES * typical) / (n - 1 + PRIOR_CASES))
 
 
 def _n_reaching_any_class(values: np.ndarray, n: np.ndarray) -> float:

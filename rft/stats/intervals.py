@@ -225,9 +225,10 @@ class Sample:
 def kish_effective_n(units: ArrayLike) -> float:
     """Return how many independent cases rows are worth if all rows of a unit always agreed: (sum m)^2 / sum m^2.
 
-    ``m`` is the number of rows of each unit. This is the least that any positive correlation within units can leave
-    (Kish 1965, Survey Sampling, with a correlation of 1), so intervals on it are conservative. It is the number of
-    rows when no unit repeats, the number of units when all have equally many rows, and fewer when they do not.
+    ``m`` is the number of rows of each unit of (N,) ``units``. This is the least that any positive correlation within
+    units can leave (Kish 1965, Survey Sampling, with a correlation of 1), so intervals on it are conservative. It is
+    the number of rows when no unit repeats, the number of units when all have equally many rows, and fewer when they do
+    not.
 
     >>> kish_effective_n(["a", "b", "c"]), kish_effective_n(["a", "a", "b", "b"])
     (3.0, 2.0)
@@ -236,7 +237,7 @@ def kish_effective_n(units: ArrayLike) -> float:
 
 
 def _unit_sizes(units: ArrayLike) -> np.ndarray:
-    """Return the number of rows of each unit that has any; codes from 0 on are counted without sorting."""
+    """Return (U,) numbers of rows of the units that have any; codes from 0 on are counted without sorting."""
     units = np.asarray(units)
     if units.size and units.dtype.kind == "i" and units.min() >= 0 and units.max() < 4 * units.size:
         counts = np.bincount(units)

@@ -24,7 +24,7 @@ def adjust_interval(interval_at: Callable[[float], Interval]) -> tuple[Adjusted,
 
 
 def adjust_mean_interval(values: ArrayLike, units: ArrayLike | None = None) -> tuple[Adjusted, ...]:
-    """Return the intervals of a mean at each level; empty with fewer than two independent cases.
+    """Return the intervals of a mean of (N,) values at each level; empty with fewer than two independent cases.
 
     Arguments as for ``intervals.mean_interval``.
     """

@@ -58,7 +58,7 @@ class RatioTotals:
     @property
     def values(self) -> np.ndarray:
         """Return the (R,) ratios."""
-        return (self.units @ self.numerators) / (self.units @ self.denominators)
+        return np.asarray((self.units @ self.numerators) / (self.units @ self.denominators))
 
     @property
     def value(self) -> float:
@@ -303,7 +303,7 @@ def _unit_influence(
 def _draw_shared_units(
     populations: Sequence[_Population], rng: np.random.Generator, draws: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return deviations and variances of each group when a unit that is drawn is drawn in all its groups."""
+    """Return (B,) deviations and variances of each group when a unit that is drawn is drawn in all its groups."""
     codes = [population.codes for population in populations]
     n = len(np.unique(np.concatenate([population[population >= 0] for population in codes])))
     if n > MIN_KINDS_DRAWN_AS_NORMAL:
@@ -318,7 +318,7 @@ def _draw_shared_units(
 
 
 def _unit_positions(populations: Sequence[_Population]) -> tuple[list[np.ndarray], np.ndarray]:
-    """Return where the kinds of each group stand among all units and all added ones, and the share of each place."""
+    """Return where the (P,) kinds of each group stand among all units and added ones, and the share of each place."""
     weights, positions_by_group = [np.zeros(1 + max(int(population.codes.max()) for population in populations))], []
     for population in populations:
         is_added = population.codes < 0
@@ -336,8 +336,10 @@ def _draw_normal_deviations(
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     values, vectors = np.linalg.eigh(_group_correlations(populations))
     normal = vectors * np.sqrt(np.maximum(values, 0)) @ rng.standard_normal((len(populations), draws))
-    variances = [own.variance for own in populations]
-    return [(row * np.sqrt(own), np.full(draws, own)) for row, own in zip(normal, variances, strict=True)]
+    variances = [population.variance for population in populations]
+    return [
+        (row * np.sqrt(variance), np.full(draws, variance)) for row, variance in zip(normal, variances, strict=True)
+    ]
 
 
 def _group_correlations(populations: Sequence[_Population]) -> np.ndarray:
@@ -356,7 +358,7 @@ def _group_correlations(populations: Sequence[_Population]) -> np.ndarray:
     correlations = (matrix @ matrix.T).toarray() / np.sqrt(np.outer(squares, squares))
     correlations = np.clip(correlations, -1, MAX_CORRELATION)
     np.fill_diagonal(correlations, 1)
-    return correlations
+    return np.asarray(correlations)
 
 
 def _join_draws(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
@@ -393,7 +395,7 @@ def _sum_by_cell(rows: np.ndarray, cell: np.ndarray, n_cells: int) -> np.ndarray
 
 
 def _count_equal_units(numerators: np.ndarray, denominators: np.ndarray) -> RatioTotals:
-    """Return sums in which units that contribute the same are counted together."""
+    """Return the totals of (U, R) contributions, in which units that contribute the same are counted together."""
     both = np.concatenate([numerators, denominators], axis=1)
     if both.shape[1] == 2 and _are_few_whole_pairs(both):
         codes = both[:, 1].astype(np.int64) * (int(both[:, 0].max(initial=0)) + 1) + both[:, 0].astype(np.int64)
@@ -413,4 +415,4 @@ def _are_few_whole_pairs(both: np.ndarray) -> bool:
     """Whether (U, 2) are whole numbers of so few pairs that counting beats sorting."""
     if not len(both) or both.min() < 0 or not np.array_equal(both, np.round(both)):
         return False
-    return (both[:, 0].max() + 1) * (both[:, 1].max() + 1) <= 4 * len(both) + 1_000_000
+    return bool((both[:, 0].max() + 1) * (both[:, 1].max() + 1) <= 4 * len(both) + 1_000_000)

@@ -233,7 +233,7 @@ def adjust_by_holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _p_value(maxima: np.ndarray, statistic: float) -> float:
-    """Return the share of draws at or above the statistic, the data counted as one (Davison and Hinkley 1997, 4.2)."""
+    """Return the share of (B,) draws at or above the statistic, the data among them (Davison and Hinkley 1997, 4.2)."""
     tied = statistic * (1 - 1e-9)  # statistics of counts tie often, but for rounding
     reached = len(maxima) - int(np.searchsorted(maxima, tied, side="left"))
     return (1 + reached) / (1 + len(maxima))

@@ -61,10 +61,10 @@ def gap_bounds(
 def _widest_gap(
     numerators: np.ndarray, denominators: np.ndarray, missing_numerator: int, missing_failures: int
 ) -> float:
-    """Return the gap when one group gets every missing hit and another every missing failure, for the best such pair.
+    """Return the gap when one group gets every missing success and another every missing failure, for the best pair.
 
-    Of two groups, a hit raises the gap most in the upper one and a failure in the lower one; the other groups can at
-    most be further apart than these two, and are then a pair themselves.
+    Of two of (G,) groups, a success raises the gap most in the upper one and a failure in the lower one; the other
+    groups can at most be further apart than these two, and are then a pair themselves.
     """
     raised, lowered = (
         (numerators + missing_numerator) / (denominators + missing_numerator),
@@ -76,7 +76,7 @@ def _widest_gap(
 
 
 def _highest_floor(numerators: np.ndarray, denominators: np.ndarray, missing_numerator: int, pooled: float) -> float:
-    """Return the highest rate that all groups can be lifted to at once, at most the pooled rate.
+    """Return the highest rate that all (G,) groups can be lifted to at once, at most the pooled rate.
 
     A group with h successes of n needs x = (f n - h) / (1 - f) of the missing successes to reach the rate f, and the
     failures that are missing are kept away from it. Floor and ceiling can be had together: an assignment of fractions

@@ -87,7 +87,7 @@ DetectionRate = Callable[[float], float]
 
 
 def _detection_of_two_groups(n: np.ndarray, rest: float, level: float) -> DetectionRate:
-    """Return a function that gives the share of samples in which the interval of the gap lies above 0."""
+    """Return the share of samples in which the interval of the gap lies above 0, as a function; ``n``: (2,) sizes."""
     other_numerators, other_weights = _count_distribution(n[1], rest)
 
     def detection_rate(rate: float) -> float:
@@ -99,7 +99,7 @@ def _detection_of_two_groups(n: np.ndarray, rest: float, level: float) -> Detect
 
 
 def _count_distribution(n: int, rate: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return counts of successes and their probabilities: all of them, or quantiles that stand for them."""
+    """Return (C,) counts of successes and their probabilities: all of them, or quantiles that stand for them."""
     if n <= QUANTILE_POINTS:
         numerators = np.arange(n + 1)
         return numerators, binom.pmf(numerators, n, rate)
@@ -109,7 +109,7 @@ def _count_distribution(n: int, rate: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _detection_of_many_groups(n: np.ndarray, rest: float, level: float) -> DetectionRate:
-    """Return a function that gives the share of samples in which any two of the groups are told apart.
+    """Return a function that gives the share of samples in which any two of the (G,) groups are told apart.
 
     The smallest group is the first. What does not depend on its rate is computed once.
     """
@@ -167,4 +167,4 @@ def _smooth_rates(numerators: np.ndarray, n: np.ndarray) -> DrawnRates:
 
 def _largest_squared_difference(first: DrawnRates, others: DrawnRates) -> np.ndarray:
     """Return (draws,) the largest squared studentised difference of one group to any of the others."""
-    return ((others[0] - first[0]) ** 2 / (others[1] + first[1])).max(axis=0)
+    return np.asarray(((others[0] - first[0]) ** 2 / (others[1] + first[1])).max(axis=0))

@@ -173,7 +173,7 @@ def _mover_ends(
 def _smoothed_difference(
     numerators: ArrayLike, denominators: ArrayLike, second_numerators: ArrayLike, second_denominators: ArrayLike
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the difference and its standard error with one success and one failure added to each group."""
+    """Return the difference, (...) as its arguments, and its standard error, one success and failure added to each."""
     numerators, denominators, second_numerators, second_denominators = (
         np.asarray(array, dtype=np.float64)
         for array in (numerators, denominators, second_numerators, second_denominators)

@@ -99,7 +99,7 @@ def equal_mass_bins(values: np.ndarray, bins: int, *, min_rows: int) -> np.ndarr
 
 
 def _bin_starts(ascending: np.ndarray, bins: int) -> np.ndarray:
-    """Return where bins of equal numbers begin, each at the first row of its score and with 10 rows or more."""
+    """Return where bins of (N,) ascending scores begin, each at the first row of its score, with 10 rows or more."""
     wanted = ascending[np.linspace(0, len(ascending), bins, endpoint=False).astype(int)]
     starts = np.unique(np.searchsorted(ascending, wanted, "left"))
     kept = [0]

@@ -117,20 +117,20 @@ def mark_cells(rule: CellRule, n_classes: int, positive: int) -> np.ndarray:
     return np.array(np.broadcast_to(rule(indices[:, None], indices[None], positive), (n_classes, n_classes)), bool)
 
 
-def _every(label: np.ndarray, given: np.ndarray, positive: int) -> np.ndarray:
-    return np.ones((label.size, given.size), dtype=bool)
+def _every_row(label: np.ndarray, prediction: np.ndarray, positive: int) -> np.ndarray:
+    return np.ones((label.size, prediction.size), dtype=bool)
 
 
-def _has(label: np.ndarray, given: np.ndarray, positive: int) -> np.ndarray:
-    return np.equal(label, positive)
+def _has_class(label: np.ndarray, prediction: np.ndarray, positive: int) -> np.ndarray:
+    return np.asarray(np.equal(label, positive))
 
 
-def _lacks(label: np.ndarray, given: np.ndarray, positive: int) -> np.ndarray:
-    return np.not_equal(label, positive)
+def _lacks_class(label: np.ndarray, prediction: np.ndarray, positive: int) -> np.ndarray:
+    return np.asarray(np.not_equal(label, positive))
 
 
-def _is_given(label: np.ndarray, given: np.ndarray, positive: int) -> np.ndarray:
-    return np.equal(given, positive)
+def _is_given(label: np.ndarray, prediction: np.ndarray, positive: int) -> np.ndarray:
+    return np.asarray(np.equal(prediction, positive))
 
 
 def _scores_of_class(scores: np.ndarray, labels: np.ndarray, positive: int) -> np.ndarray:
@@ -150,14 +150,14 @@ _ALL = (
         Peer("sklearn.metrics.accuracy_score"),
         direction="higher",
         of_class=False,
-        share=Share(lambda label, given, _: np.equal(label, given), _every),
+        share=Share(lambda label, prediction, _: np.equal(label, prediction), _every_row),
     ),
     Metric(
         "selection_rate",
         "selection rate",
         "the share that is given {c}",
         Peer("fairlearn.metrics.selection_rate"),
-        share=Share(_is_given, _every),
+        share=Share(_is_given, _every_row),
     ),
     Metric(
         "tpr",
@@ -166,7 +166,7 @@ _ALL = (
         Peer("fairlearn.metrics.true_positive_rate"),
         direction="higher",
         has_macro=True,
-        share=Share(lambda label, given, c: (label == c) & (given == c), _has, "positives"),
+        share=Share(lambda label, prediction, c: (label == c) & (prediction == c), _has_class, "positives"),
     ),
     Metric(
         "fpr",
@@ -175,7 +175,7 @@ _ALL = (
         Peer("fairlearn.metrics.false_positive_rate"),
         direction="lower",
         has_macro=True,
-        share=Share(lambda label, given, c: (label != c) & (given == c), _lacks, "negatives"),
+        share=Share(lambda label, prediction, c: (label != c) & (prediction == c), _lacks_class, "negatives"),
     ),
     Metric(
         "fnr",
@@ -184,7 +184,7 @@ _ALL = (
         Peer("fairlearn.metrics.false_negative_rate"),
         direction="lower",
         has_macro=True,
-        share=Share(lambda label, given, c: (label == c) & (given != c), _has, "positives"),
+        share=Share(lambda label, prediction, c: (label == c) & (prediction != c), _has_class, "positives"),
     ),
     Metric(
         "precision",
@@ -193,7 +193,7 @@ _ALL = (
         Peer("sklearn.metrics.precision_score"),
         direction="higher",
         has_macro=True,
-        share=Share(lambda label, given, c: (label == c) & (given == c), _is_given, "selections"),
+        share=Share(lambda label, prediction, c: (label == c) & (prediction == c), _is_given, "selections"),
     ),
     Metric(
         "balanced_accuracy",
@@ -311,12 +311,14 @@ class Ratios:
 
         A mean over fewer classes would be another metric, and a share of nothing is none.
         """
-        return self.ratio_values(confusion).mean(axis=-1)
+        return np.asarray(self.ratio_values(confusion).mean(axis=-1))
 
     def ratio_values(self, confusion: np.ndarray) -> np.ndarray:
         """Return the (..., R) shares of (..., K, K) counts; NaN where one has no case."""
         numerators, denominators = self.count_cells(confusion)
-        return np.divide(numerators, denominators, out=np.full(numerators.shape, np.nan), where=denominators > 0)
+        return np.asarray(
+            np.divide(numerators, denominators, out=np.full(numerators.shape, np.nan), where=denominators > 0)
+        )
 
     def mark_rows(self, labels: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return (N, R) what each row adds to the numerators and to the denominators, from (N,) class indices."""

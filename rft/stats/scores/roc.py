@@ -85,5 +85,5 @@ def roc_curve(members: np.ndarray, non_members: np.ndarray, *, points: int) -> l
 
 
 def _falling_thresholds(scores: np.ndarray) -> np.ndarray:
-    """Return the thresholds that 0, 1, ... n of these scores exceed."""
+    """Return the (n + 1,) thresholds that 0, 1, ... n of these (n,) scores exceed."""
     return np.append(np.sort(scores)[::-1], -np.inf)

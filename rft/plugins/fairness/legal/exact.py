@@ -68,11 +68,11 @@ def score_statistic(selected: np.ndarray, n: int, other_selected: np.ndarray, ot
     first = np.clip(ratio * share, 0.0, 1.0)
     variance = first * (1 - first) / n + ratio**2 * share * (1 - share) / other_n
     difference = selected / n - ratio * other_selected / other_n
-    return np.divide(difference, np.sqrt(variance), out=np.zeros(np.shape(variance)), where=variance > 0)
+    return np.asarray(np.divide(difference, np.sqrt(variance), out=np.zeros(np.shape(variance)), where=variance > 0))
 
 
 def _most_extreme(observed: float, n: int, others: np.ndarray, other_n: int, ratio: float) -> np.ndarray:
-    """Return, for each count of the other group, the largest count with a statistic no larger; -1 without one.
+    """Return, for each of (C,) counts of the other group, the largest count with a statistic no larger; -1 without one.
 
     The statistic rises with the count, so that bisection finds it.
     """

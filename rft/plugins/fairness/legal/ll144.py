@@ -33,11 +33,11 @@ def select_rows(rows: PredictionArrays, positive: int, options: Ll144Options) ->
         Unavailable: scores are asked for and the predictions hold none.
     """
     if options.basis == "selection":
-        return rows.predictions == positive
+        return np.asarray(rows.predictions == positive)
     if rows.scores is None:
         raise Unavailable("a scoring rate needs probabilities, and the predictions hold decisions alone")
     scores = rows.scores[:, positive]
-    return scores > np.median(scores)
+    return np.asarray(scores > np.median(scores))
 
 
 def leave_out_small_categories(shares: SelectionRates, options: Ll144Options) -> SelectionRates:

@@ -82,7 +82,9 @@ class SelectionRates:
     @cached_property
     def rates(self) -> np.ndarray:
         """(G,) shares, 0 to 1; NaN for a group without rows."""
-        return np.divide(self.rows_chosen, self.rows, out=np.full(len(self.rows), np.nan), where=self.rows > 0)
+        return np.asarray(
+            np.divide(self.rows_chosen, self.rows, out=np.full(len(self.rows), np.nan), where=self.rows > 0)
+        )
 
     @cached_property
     def reference(self) -> int | None:

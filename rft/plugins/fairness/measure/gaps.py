@@ -390,4 +390,4 @@ def _number_chosen_groups(grouped: GroupedPredictions, chosen: Sequence[int]) ->
     """Return (N,) numbers of the chosen groups, -1 for rows in no group or in another."""
     numbers = np.full(len(grouped.names) + 1, -1)  # the last one is for the code -1
     numbers[list(chosen)] = np.arange(len(chosen))
-    return numbers[grouped.grouping.codes]
+    return np.asarray(numbers[grouped.grouping.codes])

@@ -161,9 +161,9 @@ def decide_by_rule(rule: Rule, probabilities: np.ndarray, items: Iterable[str], 
         seed: another one gives other draws.
     """
     if not rule.randomised:
-        return probabilities.argmax(axis=1)
+        return np.asarray(probabilities.argmax(axis=1))
     drawn = hash_to_unit_interval(items, f"rft decision {seed}")
-    return (drawn[:, None] >= probabilities.cumsum(axis=1)[:, :-1]).sum(axis=1)
+    return np.asarray((drawn[:, None] >= probabilities.cumsum(axis=1)[:, :-1]).sum(axis=1))
 
 
 def hash_to_unit_interval(names: Iterable[str], key: str) -> np.ndarray:
@@ -190,5 +190,5 @@ def deserialize_rule(plain: dict[str, Any], tensors: dict[str, Tensor]) -> Rule:
     arguments: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()
     }
-    rule: Any = RULE_CLASSES[arguments.pop("kind")]
-    return rule(**arguments, **{name: tensor.numpy() for name, tensor in tensors.items()})
+    arguments |= {name: tensor.numpy() for name, tensor in tensors.items()}
+    return RULE_CLASSES[arguments.pop("kind")](**arguments)

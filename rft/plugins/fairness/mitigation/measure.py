@@ -127,7 +127,7 @@ def measure_decisions(
 
 
 def _count_by_group(part: MitigationExamples, counted: np.ndarray) -> Iterator[dict[str, int]]:
-    """Yield how many examples each group has, and units: of all, and of those that count."""
+    """Yield how many examples each group has, and units: of all, and of those in a (N,) mask."""
     groups = np.array([MISSING if name is None else str(name) for name in part.rows.groups])
     for mask in (np.ones(len(part), dtype=bool), counted):
         for values in (groups[mask], np.unique(np.stack([groups[mask], part.units[mask]]), axis=1)[0]):
@@ -136,7 +136,7 @@ def _count_by_group(part: MitigationExamples, counted: np.ndarray) -> Iterator[d
 
 def one_hot_decisions(indices: np.ndarray, classes: int) -> np.ndarray:
     """Return (N, K) decisions, one and zeros, from (N,) class indices."""
-    return np.eye(classes)[indices]
+    return np.asarray(np.eye(classes)[indices])
 
 
 def _outcomes_of_metric(

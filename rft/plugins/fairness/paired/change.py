@@ -204,11 +204,11 @@ def _simultaneous_pairs(
 
 
 def _half_shift(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    return (after.astype(np.float64) - before + 1) / 2
+    return np.asarray((after.astype(np.float64) - before + 1) / 2)
 
 
 def _half_total(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    return (after.astype(np.float64) + before) / 2
+    return np.asarray((after.astype(np.float64) + before) / 2)
 
 
 def _totals_of_both_models(
@@ -218,7 +218,7 @@ def _totals_of_both_models(
     target: ClassTarget,
     combined: Callable[[np.ndarray, np.ndarray], np.ndarray],
 ) -> list[RatioTotals]:
-    """Return for each group the sums of halves of what both models make of each case.
+    """Return for each group the totals of (N,) halves of what both models make of each case.
 
     Halves keep the statistic between 0 and 1, where one success and one failure can be added to it: of the shift a half
     for no change, one for a row that becomes a hit, none for one no longer; of the total one for a hit of both.

@@ -60,13 +60,13 @@ def average_heads(material: MitigationData, cells: list[np.ndarray], strength: f
 
 
 def index_cells(part: MitigationExamples) -> list[np.ndarray]:
-    """Return the numbers of the examples of each group in each class, without cells that are empty."""
+    """Return the (n_c,) indices of the examples of each group in each class, without cells that are empty."""
     names = [f"{label}\n{group}" for label, group in zip(part.labels, part.rows.groups, strict=True)]
     _, codes = np.unique(names, return_inverse=True)
     return [np.flatnonzero(codes == code) for code in range(codes.max() + 1)]
 
 
 def draw_subset(cells: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
-    """Return the numbers of as many examples of each cell as the smallest has, drawn without replacement."""
+    """Return the (C n,) indices of as many examples of each of C cells as the smallest has, drawn without repeats."""
     size = min(len(cell) for cell in cells)
     return np.concatenate([rng.choice(cell, size, replace=False) for cell in cells])

@@ -16,7 +16,7 @@ METHOD = "threshold"
 TOLERANCES = (0.0, 0.05, 0.1)  # how far groups may differ in the constrained rate on the examples that are fitted to
 
 
-class ScoresAsDecisions(BaseEstimator):
+class ScoresAsDecisions(BaseEstimator):  # type: ignore[misc, unused-ignore]
     """A fitted estimator whose decision function is its input, as Fairlearn wants one for scores that are there."""
 
     def __sklearn_is_fitted__(self) -> bool:
