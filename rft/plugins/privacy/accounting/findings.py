@@ -13,6 +13,7 @@ from rft.plugins.privacy.accounting import accountants, claim
 from rft.plugins.privacy.accounting.accountants import Mechanism
 from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.records import Finding, Status, not_measured
+from rft.references import ABADI, DOROSHENKO, MIRONOV, NIST_800_226
 
 if TYPE_CHECKING:
     from rft.training.privacy_facts import PrivacyFacts
@@ -22,10 +23,6 @@ FEW_UNITS = 100  # below it the noise of a useful epsilon is as large as what is
 AGREEMENT_TOLERANCE = 1e-3  # by which the tight accountant may exceed the loose one
 
 WEAK = f" Above {HIGH_EPSILON:g} the bound is weak: it allows odds to change more than 22,000-fold."
-DP_SGD = "Abadi et al. 2016, CCS"
-PLD = "Doroshenko et al. 2022, PoPETs"
-RDP = "Mironov et al. 2019, arXiv:1908.10530"
-NIST = "NIST SP 800-226"
 
 SPENT = "Privacy budget spent"
 EPSILON_TITLE = "Privacy loss epsilon"
@@ -124,7 +121,7 @@ def _epsilon_with_audits_finding(facts: PrivacyFacts, mechanisms: Sequence[Mecha
         + (WEAK if spent.epsilon > HIGH_EPSILON else ""),
         caveats="Does not cover this report, which is un-noised: its tables, pictures and attack results, and what "
         "these heads do on test examples, are computed without noise, and no epsilon covers them.",
-        references=(PLD if spent.accountant == "PLD" else RDP,),
+        references=(DOROSHENKO if spent.accountant == "PLD" else MIRONOV,),
     )
 
 
@@ -141,7 +138,7 @@ def _epsilon_finding(facts: PrivacyFacts, unit: str) -> Finding:
         card_tags=("differential-privacy",),
         description=EPSILON_DESCRIPTION.format(unit=unit) + remark,
         caveats=EPSILON_LIMITS,
-        references=(DP_SGD, PLD if facts.accountant == "PLD" else RDP, NIST),
+        references=(ABADI, DOROSHENKO if facts.accountant == "PLD" else MIRONOV, NIST_800_226),
     )
 
 
@@ -170,7 +167,7 @@ def _rdp_finding(facts: PrivacyFacts) -> Finding:
         deterministic=True,
         n=facts.n,
         description="The same training by the Renyi accountant of Opacus, which is looser and must not come out lower.",
-        references=(RDP,),
+        references=(MIRONOV,),
     )
 
 
@@ -188,7 +185,7 @@ def _delta_finding(facts: PrivacyFacts) -> Finding:
         grade="measured" if facts.delta_by_rule else "declared",
         description="Probability with which the bound of epsilon may fail to hold." + rule + remark,
         caveats="A delta near 1 / n would allow a training that publishes one unit outright.",
-        references=(NIST,),
+        references=(NIST_800_226,),
     )
 
 
@@ -207,7 +204,7 @@ def _units_finding(facts: PrivacyFacts, unit: str) -> Finding:
         deterministic=True,
         grade="declared",
         description=f"Each {unit} counts as one, with all its examples; n is taken to be public." + "".join(remarks),
-        references=(NIST,),
+        references=(NIST_800_226,),
     )
 
 
@@ -248,7 +245,7 @@ def _noise_finding(facts: PrivacyFacts, unit: str) -> Finding:
         deterministic=True,
         description=f"Standard deviation of the noise, in units of the largest contribution of one {unit} to a step."
         + (remark if everyone else ""),
-        references=(DP_SGD,),
+        references=(ABADI,),
     )
 
 

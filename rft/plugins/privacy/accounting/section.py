@@ -12,16 +12,13 @@ from rft.plugins.privacy.accounting.alternative_accounting import ShuffledBounds
 from rft.plugins.privacy.accounting.curves import DELTAS, epsilon_curve, trade_off
 from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.records import Figure, Finding, Row, Table, not_measured
+from rft.references import CHUA, DONG, DOROSHENKO, GOPI
 
 if TYPE_CHECKING:
     from rft.training.privacy_facts import PrivacyFacts
 
 IDEAL_ATTACKER_RATES = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5)  # false-positive rates at which the ideal attacker is shown
 
-PLD = "Doroshenko et al. 2022, PoPETs"
-PRV = "Gopi et al. 2021, NeurIPS"
-DONG = "Dong, Roth and Su 2022, JRSS-B 84:3"
-CHUA = "Chua et al. 2024, ICML"
 
 CHAPTER = "How that was counted"
 AGREEMENT_TITLE = "Difference between two accountants"
@@ -118,7 +115,7 @@ def _difference_finding(cross_check: AccountantCrossCheck) -> Finding:
         cases="none",
         description=AGREEMENT_DESCRIPTION + error + problems,
         caveats="Both take the same description of the training for granted; that it was kept to is for the self-test.",
-        references=(PLD, PRV),
+        references=(DOROSHENKO, GOPI),
     )
 
 
@@ -136,7 +133,7 @@ def _replace_one_finding(epsilon: float | None, n: int) -> Finding:
         cases="none",
         n=n,
         description=REPLACE_DESCRIPTION,
-        references=(PLD,),
+        references=(DOROSHENKO,),
     )
 
 
@@ -179,7 +176,7 @@ def _ideal_finding(row: Row, n: int) -> Finding:
         n=n,
         description=_describe_ideal(fpr),
         caveats=IDEAL_LIMITS.format(fpr=fpr),
-        references=(DONG, PLD),
+        references=(DONG, DOROSHENKO),
     )
 
 

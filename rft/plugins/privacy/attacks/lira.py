@@ -83,11 +83,11 @@ class _Normals:
         return cls(mean, np.sqrt(np.maximum(variance, LEAST_VARIANCE)))
 
     def standardize(self, values: np.ndarray) -> np.ndarray:
-        """Return how many deviations values lie above the means."""
+        """Return (N,) how many deviations values lie above the means."""
         deviations: np.ndarray = (values - self.mean) / self.deviation
         return deviations
 
     def log_density(self, values: np.ndarray) -> np.ndarray:
-        """Return log densities up to a constant."""
+        """Return (N,) log densities up to a constant."""
         log_densities: np.ndarray = -0.5 * self.standardize(values) ** 2 - np.log(self.deviation)
         return log_densities

@@ -22,7 +22,7 @@ from rft.plugins.privacy.attacks.scores import (
 )
 from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.records import About, Figure, Finding, Interval, not_measured
-from rft.references import DELONG
+from rft.references import CARLINI, DELONG, YEOM, ZARIFZADEH, ZOU_DONNER
 from rft.stats import multiplicity
 from rft.stats.intervals import CONFIDENCE_LEVEL
 from rft.stats.scores.auc import difference_of_aucs
@@ -31,8 +31,6 @@ from rft.stats.scores.roc import MIN_NON_MEMBERS_ABOVE
 DEFAULT_SHADOWS = 64  # where they are trained together
 MIN_SHADOWS = 8
 
-CARLINI = "Carlini et al. 2022, IEEE S&P"
-ZOU_DONNER = "Zou and Donner 2008, Stat. Med. 27:1693"
 
 AREA_LIMITS = (
     "Members and non-members are the run's own train and test split: a difference between the two shows as well. "
@@ -70,7 +68,7 @@ WORDINGS = {
         "Membership attack, area under the ROC curve",
         "How often an attacker who sees the probability that the model gives to the true label ranks a training {unit} "
         f"above another one: {COIN}",
-        "Yeom et al. 2018, CSF",
+        YEOM,
     ),
     LIRA: AttackWording(
         "privacy.lira_auc",
@@ -90,7 +88,7 @@ WORDINGS = {
         "Robust membership attack (RMIA), area under the ROC curve",
         "The same for an attacker who compares how much surer the model is than reference models about a {unit} with "
         "how much surer it is about others.",
-        "Zarifzadeh et al. 2024, ICML",
+        ZARIFZADEH,
     ),
 }
 

@@ -24,12 +24,11 @@ from rft.plugins.privacy.empirical.epsilon_bounds import NO_EVIDENCE, EmpiricalA
 from rft.plugins.privacy.empirical.many_runs import REFUTATION_LEVEL
 from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.records import Cell, Finding, Table, not_measured
+from rft.references import MAHLOUJIFAR, STEINKE
 
 if TYPE_CHECKING:
     from rft.training.privacy_facts import PrivacyFacts
 
-STEINKE = "Steinke, Nasr and Jagielski 2023, NeurIPS"
-MAHLOUJIFAR = "Mahloujifar, Melis and Chaudhuri 2025, ICML"
 
 ID = "privacy.one_run_epsilon_lower_bound"
 TITLE = "Empirical lower bound on epsilon, by canaries in one run"

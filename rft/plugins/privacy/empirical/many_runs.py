@@ -41,12 +41,12 @@ class ErrorCounts:
         return self.false_negatives / self.n_in
 
     def true_positive_limits(self, alpha: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return the two-sided limits of 1 - fnr at each threshold by itself (Clopper and Pearson 1934)."""
+        """Return the (T,) two-sided limits of 1 - fnr at each threshold by itself (Clopper and Pearson 1934)."""
         low = 1 - _clopper_pearson(self.false_negatives, self.n_in, alpha / 2)
         return low, _clopper_pearson(self.n_in - self.false_negatives, self.n_in, alpha / 2)
 
     def upper_limits(self, alpha: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return limits that both rates keep to together with confidence 1 - alpha (Clopper and Pearson 1934)."""
+        """Return (T,) limits that both rates keep to together with confidence 1 - alpha (Clopper and Pearson 1934)."""
         return (
             _clopper_pearson(self.false_positives, self.n_out, alpha / 2),
             _clopper_pearson(self.false_negatives, self.n_in, alpha / 2),
@@ -54,7 +54,7 @@ class ErrorCounts:
 
 
 def counted_bound(errors: ErrorCounts, delta: float, *, level: float = LEVEL) -> np.ndarray:
-    """Return the epsilon >= 0 that the errors refute at this delta (Kairouz et al. 2015; Nasr et al. 2021).
+    """Return (T,) the epsilon >= 0 that the errors refute at this delta (Kairouz et al. 2015; Nasr et al. 2021).
 
     It assumes nothing about the mechanism. With n runs on a side it cannot exceed about log(n / 3.7) at 95 %.
     """
@@ -99,12 +99,12 @@ class RunScores:
         return first, RunScores(self.without_canary[out:], self.with_canary[inside:])
 
     def candidate_thresholds(self) -> np.ndarray:
-        """Return a threshold between any two neighbouring scores."""
+        """Return (T,) a threshold between any two neighbouring scores."""
         values = np.unique(np.concatenate([self.without_canary, self.with_canary]))
         return (values[1:] + values[:-1]) / 2 if len(values) > 1 else values
 
     def count_errors(self, threshold: np.ndarray | float) -> ErrorCounts:
-        """Return the errors of the test that takes scores above a threshold for those of runs with the canary."""
+        """Return the (T,) errors of the test that takes scores above a threshold for those of runs with the canary."""
         above = len(self.without_canary) - np.searchsorted(np.sort(self.without_canary), threshold, side="right")
         below = np.searchsorted(np.sort(self.with_canary), threshold, side="right")
         return ErrorCounts(above, len(self.without_canary), below, len(self.with_canary))

@@ -19,6 +19,7 @@ from rft.plugins.privacy.empirical.many_runs import REFUTATION_LEVEL, ClaimJudge
 from rft.plugins.privacy.empirical.power import FAULTS, MAX_FACTOR, WANTED_POWER, Violation, smallest_violation
 from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.records import Cell, Figure, Finding, Row, Table, not_measured
+from rft.references import DONG, NASR
 from rft.training.linear_heads import linear_head_vectors
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ NOT_PRIVATE = "nothing was trained with differential privacy in this run, so tha
 MIN_RUNS = 50
 CURVE_POINTS = 60  # of a drawn curve
 
-NASR = "Nasr et al. 2023, USENIX Security"
-DONG = "Dong, Roth and Su 2022, JRSS-B 84:3"
 
 BOUND_TITLE = "Empirical lower bound on epsilon, by many runs with and without a canary"
 BOUND_DESCRIPTION = (

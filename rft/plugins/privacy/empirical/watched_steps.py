@@ -24,7 +24,7 @@ DEVIATIONS = 9.0
 
 
 def log_odds(seen: np.ndarray, claim: Mechanism) -> np.ndarray:
-    """Return the log-likelihood ratio of the canary taking part or not, under the claim.
+    """Return (R,) the log-likelihood ratio of the canary taking part or not, under the claim.
 
     Args:
         seen: noised sums of gradients along the canary's direction, in units of the clipping norm.
@@ -43,7 +43,7 @@ class SumDistribution:
     cumulated: np.ndarray
 
     def draw_scores(self, random: np.random.Generator, count: int) -> np.ndarray:
-        """Return independent draws."""
+        """Return (N,) independent draws."""
         places = np.searchsorted(self.cumulated, random.random(count) * self.cumulated[-1], side="right")
         drawn: np.ndarray = self.values[np.minimum(places, len(self.values) - 1)]
         return drawn

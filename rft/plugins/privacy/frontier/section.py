@@ -18,15 +18,12 @@ from rft.plugins.privacy.frontier.heads import (
 )
 from rft.plugins.privacy.frontier.replicates import Estimate
 from rft.records import About, Adjusted, Figure, Finding, Interval, Row, Table, not_measured
+from rft.references import AGRESTI_MIN, BAGDASARYAN, MEHTA, SEARLE
 from rft.stats import multiplicity
 from rft.stats.intervals import CONFIDENCE_LEVEL, size_interval
 
 OK, TOO_FEW = "ok", "too few"
 
-MEHTA = "Mehta et al. 2023, TMLR, arXiv:2211.13403"
-DISPARATE = "Bagdasaryan et al. 2019, NeurIPS"
-CROSSED = "Searle, Casella and McCulloch 1992, Variance Components"
-AGRESTI = "Agresti and Min 2005, Stat. Med. 24:729"
 
 CAPTIONS = {
     "frontier": "Rates on test of heads trained at each epsilon, with 95 % intervals that cover the randomness of "
@@ -194,7 +191,7 @@ def _cost_finding(judged: JudgedHeads, arm: HeadCondition) -> Finding:
             heads=heads,
         ),
         caveats=LIMITS + (ONE_HEAD if heads == 1 else ""),
-        references=(CROSSED, AGRESTI),
+        references=(SEARLE, AGRESTI_MIN),
     )
 
 
@@ -231,7 +228,7 @@ def _cost_gap_finding(judged: JudgedHeads, arm: HeadCondition, attribute: str) -
         n=int(sum(len(np.unique(judged.units[mask])) for _, mask in scored)),
         description=description + (MORE.format(first=first) if more else ""),
         caveats=LIMITS + (BIASED if len(scored) > 2 else "") + _left_out(judged, attribute),
-        references=(DISPARATE, CROSSED, AGRESTI),
+        references=(BAGDASARYAN, SEARLE, AGRESTI_MIN),
         about=About(attributes=(attribute,)),
     )
 

@@ -15,7 +15,7 @@ from rft.disclosure.withheld import MISSING, NOTHING, Withheld
 from rft.plugins import AuditedModel
 from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.records import About, Figure, Finding, NotMeasured, Row, Table, not_measured
-from rft.references import KISH_KORN_GRAUBARD
+from rft.references import ALAIN_BENGIO, HEWITT_LIANG, KISH_KORN_GRAUBARD, OJALA_GARRIGA
 from rft.stats import multiplicity
 from rft.stats.cross_validation import MAX_FOLDS, Folds, OutOfFold, find_non_finite, limit_to_one_thread
 from rft.stats.rates import Rate
@@ -25,9 +25,6 @@ MIN_UNITS_PER_GROUP = MAX_FOLDS  # units of a group that is looked for
 INVERSE_PENALTY = 0.1  # inverse penalty, for features with a spread of 1: a tenth or ten times as much changes little
 TRUE, SHUFFLED = "as they are", "shuffled"
 
-ALAIN_BENGIO = "Alain and Bengio 2016, arXiv:1610.01644"
-HEWITT_LIANG = "Hewitt and Liang 2019, EMNLP"
-OJALA_GARRIGA = "Ojala and Garriga 2010, JMLR 11:1833"
 
 CHAPTER = "Attribute inference from embeddings"
 DESCRIPTION = (

@@ -214,7 +214,7 @@ def _check_noise(
 
 
 def _noise_numbers(empty: SufficientStatistics, plan: MechanismParameters, source: RandomSource) -> np.ndarray:
-    """Return the numbers that noise is added to, each once, as they count in the length of a unit's part."""
+    """Return (P,) the numbers that noise is added to, each once, as they count in the length of a unit's part."""
     moments, products = least_squares.add_noise(empty, plan.mechanism.noise_multiplier, source)
     twice = math.sqrt(2) * moments[np.triu_indices(len(moments), 1)]
     scale = plan.mechanism.noise_multiplier * empty.bound

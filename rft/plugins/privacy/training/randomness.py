@@ -29,10 +29,10 @@ class RandomSource(Protocol):
     """Random numbers in float64."""
 
     def draw_uniforms(self, *shape: int) -> np.ndarray:
-        """Return independent uniforms in (0, 1], of 53 random bits each."""
+        """Return independent uniforms in (0, 1], of this shape and 53 random bits each."""
 
     def draw_normals(self, *shape: int) -> np.ndarray:
-        """Return independent standard normals."""
+        """Return independent standard normals of this shape."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class SecretSource:
     """Draws from the operating system; nothing is kept that the numbers could be found out from."""
 
     def draw_uniforms(self, *shape: int) -> np.ndarray:
-        """Return uniforms of 53 random bits each."""
+        """Return uniforms of this shape and 53 random bits each."""
         words = np.frombuffer(os.urandom(8 * math.prod(shape)), dtype=np.uint64)
         return ((words >> np.uint64(11)) + 0.5).reshape(shape) * UNIFORM_RESOLUTION
 
@@ -59,11 +59,11 @@ class SeededSource:
     generator: np.random.Generator
 
     def draw_uniforms(self, *shape: int) -> np.ndarray:
-        """Return uniforms of 53 random bits each."""
+        """Return uniforms of this shape and 53 random bits each."""
         return self.generator.random(shape) + UNIFORM_RESOLUTION / 2
 
     def draw_normals(self, *shape: int) -> np.ndarray:
-        """Return normals by NumPy's ziggurat."""
+        """Return normals of this shape by NumPy's ziggurat."""
         return self.generator.standard_normal(shape)
 
 

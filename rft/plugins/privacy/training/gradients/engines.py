@@ -56,7 +56,7 @@ class Hooks:
         self._hooked = [module for module in suffix.modules() if owns_trained(module)]
 
     def example_gradients(self, batch: Batch, labels: Tensor) -> list[Tensor]:
-        """Return the gradient of each example."""
+        """Return the gradient of each example, for each parameter (B, *shape)."""
         with _silence_warnings():
             summed_loss(self._model, batch, labels).backward()
         gradients: list[Any] = [parameter.grad_sample for parameter in self.parameters]  # type: ignore[attr-defined]
@@ -109,7 +109,7 @@ class Functorch:
         self._gradients = torch.func.vmap(torch.func.grad(example_loss), in_dims=(None, 0, 0), randomness="different")
 
     def example_gradients(self, batch: Batch, labels: Tensor) -> list[Tensor]:
-        """Return the gradient of each example."""
+        """Return the gradient of each example, for each parameter (B, *shape)."""
         with _silence_warnings():
             gradients = self._gradients(self._values, batch, labels)
         return [gradient.contiguous() for gradient in gradients.values()]  # some are one row, expanded: not to write in
@@ -128,7 +128,7 @@ class OneByOne:
         self._suffix = suffix
 
     def example_gradients(self, batch: Batch, labels: Tensor) -> list[Tensor]:
-        """Return the gradient of each example."""
+        """Return the gradient of each example, for each parameter (B, *shape)."""
         rows = []
         for example, label in zip(_split_examples(batch), labels, strict=True):
             value = summed_loss(self._suffix, example, label[None])
