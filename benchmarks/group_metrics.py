@@ -25,7 +25,6 @@ from rft.plugins.fairness.measure.gaps import compare_groups
 from rft.plugins.fairness.measure.group_metrics import SampleSizeRules, measure_groups
 from rft.predictions.grouped import ClassTarget, GroupedPredictions
 from rft.predictions.table import Grouping, PredictionArrays
-from rft.stats import bootstrap
 from rft.stats.scores.classification import METRICS, Ratios
 
 RESAMPLES = 1000
@@ -70,9 +69,18 @@ def resamples(rows: PredictionArrays, groupings: list[Grouping]) -> list[np.ndar
     rng = np.random.default_rng(0)
     found = []
     for grouping in groupings:
-        drawn = bootstrap.resampled(GroupedPredictions(rows, grouping).confusion, rng, draws=RESAMPLES)
-        found += [Ratios.from_metric(METRICS[name], rows.classes, _positive(name)).value(drawn) for name in NAMES]
+        drawn = resample_confusion(GroupedPredictions(rows, grouping).confusion, rng)
+        found += [
+            Ratios.from_metric(METRICS[name], rows.classes, _positive(name)).metric_value(drawn) for name in NAMES
+        ]
     return found
+
+
+def resample_confusion(confusion: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return (B, G, K, K) counts as a bootstrap of the rows would give them: a multinomial of each group's counts."""
+    cells = confusion.reshape(len(confusion), -1)
+    drawn = [rng.multinomial(counts.sum(), counts / counts.sum(), size=RESAMPLES) for counts in cells]
+    return np.stack(drawn, axis=1).reshape(RESAMPLES, *confusion.shape)
 
 
 def gaps(rows: PredictionArrays, groupings: list[Grouping]) -> None:
@@ -81,7 +89,7 @@ def gaps(rows: PredictionArrays, groupings: list[Grouping]) -> None:
         grouped = GroupedPredictions(rows, grouping)
         for name in NAMES:
             target = ClassTarget(_positive(name), None)
-            measured = measure_groups(grouped, name, target, size_rules=SampleSizeRules(), positive=1, seed=0)
+            measured = measure_groups(grouped, name, target, size_rules=SampleSizeRules(), positive=1)
             compare_groups(grouped, name, target, measured, seed=0, verdicts=False)
 
 

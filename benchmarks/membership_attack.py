@@ -25,7 +25,7 @@ from rft.features import Dense
 from rft.plugins import AuditedModel
 from rft.plugins.privacy import PrivacyOptions
 from rft.plugins.privacy.attacks import shadows
-from rft.plugins.privacy.attacks.membership import SHADOWS, membership_piece
+from rft.plugins.privacy.attacks.membership import DEFAULT_SHADOWS, membership_chapter
 from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.records import ModelFacts, Split, Training
 from rft.training import Job, Recipe, Task, Trainer, linear_heads
@@ -47,16 +47,16 @@ def main() -> None:
     }
     for name, times in rows.items():
         print(f"{name:40} {times['wall']:8.2f} s   of the processor {times['processor']:8.2f} s")
-    result = {"options": vars(options), "shadows": SHADOWS, "threads": torch.get_num_threads(), "seconds": rows}
+    result = {"options": vars(options), "shadows": DEFAULT_SHADOWS, "threads": torch.get_num_threads(), "seconds": rows}
     Path(__file__).with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 def _times(audited: AuditedModel) -> dict[str, dict[str, float]]:
     alone = _seconds(lambda: _alone(audited))
     return {
-        "all attacks": _seconds(lambda: membership_piece(audited, PrivacyOptions())),
-        "of these the shadows": _seconds(lambda: shadows.confidences(audited, SHADOWS)),
-        "shadows one after another": {name: SHADOWS * seconds for name, seconds in alone.items()},
+        "all attacks": _seconds(lambda: membership_chapter(audited, PrivacyOptions())),
+        "of these the shadows": _seconds(lambda: shadows.shadow_confidences(audited, DEFAULT_SHADOWS)),
+        "shadows one after another": {name: DEFAULT_SHADOWS * seconds for name, seconds in alone.items()},
     }
 
 
@@ -83,7 +83,9 @@ def _audited_model(options: argparse.Namespace, trainer: Trainer) -> AuditedMode
 
 def _predictions(audited: AuditedModel, name: str) -> pd.DataFrame:
     part, classes = audited.splits[name], audited.facts.classes
-    (logits,) = linear_heads.logits(audited.require_task(), [audited.require_fit()], audited.require_features()[name])
+    (logits,) = linear_heads.compute_logits(
+        audited.require_task(), [audited.require_fit()], audited.require_features()[name]
+    )
     scores = torch.from_numpy(logits).softmax(dim=1).numpy()
     labels = [classes[label] for label in part.labels]
     frame = pd.DataFrame({"split": name, "id": part.ids, "unit": None, "label": labels, "prediction": labels})
@@ -92,8 +94,8 @@ def _predictions(audited: AuditedModel, name: str) -> pd.DataFrame:
 
 
 def _alone(audited: AuditedModel) -> None:
-    pool = shadows.pool_of(audited)
-    shadows.trainer_of(audited).fit(pool.task, [Job(1, pool.members)])
+    pool = shadows.pool_examples(audited)
+    shadows.shadow_trainer(audited).fit(pool.task, [Job(1, pool.members)])
 
 
 def _seconds(work: Callable[[], object]) -> dict[str, float]:

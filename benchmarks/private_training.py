@@ -26,18 +26,18 @@ import numpy as np
 import torch
 from opacus.grad_sample import GradSampleModule
 from opacus.optimizers import DPOptimizer
-from rft.plugins.privacy.training.gradients.head_steps import HeadSteps
-from rft.plugins.privacy.training.steps import Tally, head_steps, take
 from torch import nn
 
 from rft.backbones.classifier import new_head
 from rft.features import Dense
-from rft.plugins.privacy.accounting import Mechanism
-from rft.plugins.privacy.training.mechanism_parameters import Plan
-from rft.plugins.privacy.training.randomness import Randomness, Secret, draws
+from rft.plugins.privacy.accounting.accountants import Mechanism
+from rft.plugins.privacy.training.gradients.head_stepper import HeadStepper
+from rft.plugins.privacy.training.mechanism_parameters import MechanismParameters
+from rft.plugins.privacy.training.randomness import Randomness, SecretSource, random_streams
+from rft.plugins.privacy.training.stepper import StepCounters, build_head_stepper, private_step
 from rft.plugins.privacy.training.trainer import DPTrainer, fit_together
 from rft.training import Job, Population, Recipe, Task
-from rft.training.linear_heads import residuals, vectors
+from rft.training.linear_heads import linear_head_vectors, softmax_residuals
 
 N, DIMENSION, CLASSES, BATCH = 10_000, 512, 10, 256
 RATE, NOISE = BATCH / N, 1.0
@@ -85,7 +85,7 @@ def _task() -> Task:
 def _plain(task: Task) -> Way:
     """Return the loop that everybody writes: ``nn.Linear``, autograd, SGD, shuffled batches."""
     head = nn.Linear(DIMENSION, CLASSES)
-    optimizer, features = RECIPE.build(list(head.parameters())), task.features.tensor
+    optimizer, features = RECIPE.build_optimizer(list(head.parameters())), task.features.tensor
 
     def run(steps: int) -> None:
         done = 0
@@ -100,29 +100,29 @@ def _plain(task: Task) -> Way:
     return run
 
 
-def _plan() -> Plan:
-    return Plan(8.0, 1e-5, False, Mechanism(NOISE, RATE, 1), 1.0, BATCH, N, "example", 1, "seeded")
+def _plan() -> MechanismParameters:
+    return MechanismParameters(8.0, 1e-5, False, Mechanism(NOISE, RATE, 1), 1.0, BATCH, N, "example", 1, "seeded")
 
 
-def _steps(task: Task, randomness: Randomness) -> HeadSteps:
-    found = vectors(task)
+def _steps(task: Task, randomness: Randomness) -> HeadStepper:
+    found = linear_head_vectors(task)
     assert found is not None
-    return head_steps(task, found, np.arange(N), [Job(0)], [_plan()], draws(randomness, 0))
+    return build_head_stepper(task, found, np.arange(N), [Job(0)], [_plan()], random_streams(randomness, 0))
 
 
-def _private(steps: HeadSteps, count: int) -> None:
-    optimizer, tally = RECIPE.build(steps.parameters), Tally.of(1)
+def _private(steps: HeadStepper, count: int) -> None:
+    optimizer, counters = RECIPE.build_optimizer(steps.parameters), StepCounters.start_at_zero(1)
     for _ in range(count):
-        take(steps, optimizer, steps.draw(), tally)
+        private_step(steps, optimizer, steps.draw_sample(), counters)
 
 
-def _without_privacy(steps: HeadSteps, count: int) -> None:
+def _without_privacy(steps: HeadStepper, count: int) -> None:
     """Take the same steps on the same samples, with nothing clipped and no noise."""
-    optimizer, (weight, bias) = RECIPE.build(steps.parameters), steps.parameters
+    optimizer, (weight, bias) = RECIPE.build_optimizer(steps.parameters), steps.parameters
     for _ in range(count):
-        rows = steps.examples.gather(steps.draw())
+        rows = steps.examples.gather_rows(steps.draw_sample())
         logits = torch.baddbmm(bias.detach()[:, :, None], weight.detach(), rows.x.mT)
-        residual = residuals(logits, rows.labels[:, None], 1) * rows.weights[:, None]
+        residual = softmax_residuals(logits, rows.labels[:, None], 1) * rows.weights[:, None]
         weight.grad, bias.grad = (residual @ rows.x).div_(BATCH), residual.sum(2).div_(BATCH)
         optimizer.step()
 
@@ -131,13 +131,13 @@ def _opacus(task: Task) -> Way:
     """Return Opacus' hooks on the same kind of samples, with its own noise."""
     head = nn.Linear(DIMENSION, CLASSES)
     model = GradSampleModule(head, loss_reduction="sum")
-    plain = RECIPE.build(list(head.parameters()))
+    plain = RECIPE.build_optimizer(list(head.parameters()))
     optimizer = DPOptimizer(plain, noise_multiplier=NOISE, max_grad_norm=1.0, expected_batch_size=BATCH)
     sampler, features = _steps(task, "seeded").sampler, task.features.tensor
 
     def run(steps: int) -> None:
         for _ in range(steps):
-            rows = torch.from_numpy(sampler.draw().units[0])
+            rows = torch.from_numpy(sampler.draw_sample().units[0])
             optimizer.zero_grad()
             nn.functional.cross_entropy(model(features[rows]), task.labels[rows], reduction="sum").backward()
             optimizer.step()
@@ -176,10 +176,10 @@ def _ratios(times: dict[str, list[float]]) -> dict[str, object]:
 
 
 def _noise() -> float:
-    source, times = Secret(), []
+    source, times = SecretSource(), []
     for _ in range(200):
         start = time.process_time()
-        source.normals(10_000)
+        source.draw_normals(10_000)
         times.append(1e3 * (time.process_time() - start))
     return float(np.median(times))
 
@@ -233,7 +233,7 @@ def _heads(task: Task, epochs: int) -> dict[str, object]:
 
 
 def _calibrated(trainer: DPTrainer, task: Task, recipe: Recipe) -> float:
-    return trainer.prepare(replace(task, recipe=recipe))["noise_multiplier"]
+    return trainer.prepare(replace(task, recipe=recipe)).noise_multiplier
 
 
 def _machine() -> dict[str, object]:

@@ -1,0 +1,34 @@
+"""Each benchmark runs, at a size that measures nothing: its imports and its calls are those of the present code."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT
+
+SMALL = {
+    "group_metrics.py": "--rows 2000 --peer 1",
+    "membership_attack.py": "--train 300 --test 200 --dimension 16 --classes 2 --epochs 2",
+    "predictions_alone.py": "--rows 2000",
+    "private_training.py": "--steps 3 --rounds 1 --epochs 1",
+}
+
+
+def test_every_benchmark_is_tried_but_the_one_that_needs_weights() -> None:
+    assert {file.name for file in (ROOT / "benchmarks").glob("*.py")} == {*SMALL, "cached_features.py"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
+def test_a_benchmark_runs(tmp_path: Path, name: str) -> None:
+    script = shutil.copy(ROOT / "benchmarks" / name, tmp_path)  # it writes its results beside itself
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, script, *SMALL[name].split()]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
