@@ -118,6 +118,7 @@ class DemoResult:
 
     @property
     def as_expected(self) -> bool:
+        """Whether every planted problem was found and the control was cleared."""
         return all(expectation.met for expectation in self.expectations)
 
     def describe_expectations(self) -> list[str]:

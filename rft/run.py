@@ -23,6 +23,7 @@ class FinishedRun(AuditRun):
 
     @property
     def artifacts(self) -> Artifacts | None:
+        """What belongs to the run beside ``audit.json``; None for a run that was read from a file."""
         return self._artifacts
 
     def save(self, folder: str | Path, *, force: bool = False) -> Path:

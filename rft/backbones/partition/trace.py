@@ -35,6 +35,7 @@ class Leaf:
 
     @classmethod
     def from_tensor(cls, tensor: Tensor) -> Leaf:
+        """Return shape, type and checksum of a tensor of any shape."""
         plain = tensor.detach().float() if tensor.dtype == torch.bfloat16 else tensor.detach()
         return cls(tuple(tensor.shape), tensor.dtype, zlib.crc32(plain.cpu().contiguous().numpy().tobytes()))
 

@@ -25,10 +25,12 @@ class Condition:
 
     @property
     def share(self) -> float | None:
+        """The share of examples whose prediction changed; None without examples."""
         return self.flips / self.n if self.n else None
 
     @property
     def interval(self) -> Interval | None:
+        """Its Wilson interval at 95 %; None without examples."""
         return wilson_interval(self.flips, self.n) if self.n else None
 
 
@@ -48,10 +50,12 @@ class Intervention:
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
+        """The conditions that were tried."""
         return tuple(condition for condition in (self.shortcut, self.control, self.elsewhere) if condition is not None)
 
     @property
     def enough(self) -> bool:
+        """Whether shortcut and control have enough examples for a finding."""
         return min(self.shortcut.n, self.control.n) >= MIN_EXAMPLES_PER_CONDITION
 
     def excess_interval(self) -> Interval:

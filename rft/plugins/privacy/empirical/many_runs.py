@@ -34,10 +34,12 @@ class ErrorCounts:
 
     @property
     def fpr(self) -> np.ndarray:
+        """(T,) false-positive rates at each threshold."""
         return self.false_positives / self.n_out
 
     @property
     def fnr(self) -> np.ndarray:
+        """(T,) false-negative rates at each threshold."""
         return self.false_negatives / self.n_in
 
     def true_positive_limits(self, alpha: float) -> tuple[np.ndarray, np.ndarray]:
