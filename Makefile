@@ -12,9 +12,8 @@ lint:  ## style, docstrings and types
 	ruff format --check .
 	mypy
 
-gates: lint  ## all that is checked beside the tests
-	pytest -q -n 0 --doctest-modules rft
-	python tests/support/check_wheel.py
+gates:  ## all that is checked beside the tests: style, types, doctests, the wheel elsewhere
+	.ci/gates
 
 rooms:  ## draw the rooms of docs/architecture.md again, after imports between them have changed
 	python tests/support/draw_rooms.py

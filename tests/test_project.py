@@ -253,7 +253,7 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
     (command,) = re.findall(r"^pip install -e \"\.\[test\]\" && pytest$", readme, re.M)
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert command
-    assert script.index('eval "$command"') < script.index("make gates")
+    assert script.index('eval "$command"') < script.index(".ci/gates")
 
 
 def test_every_public_docstring_is_there() -> None:
