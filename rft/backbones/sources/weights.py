@@ -173,7 +173,7 @@ def unwrap_names(state: State, model_names: set[str]) -> State:
 def find_wrapper_prefix(names: Iterable[str], model_names: set[str]) -> list[str]:
     """Return what stands in front of the most of the model's names; several where as many follow each.
 
-    >>> wrapper_prefix(["model.fc.weight", "model.fc.bias", "loss.weight"], {"fc.weight", "fc.bias"})
+    >>> find_wrapper_prefix(["model.fc.weight", "model.fc.bias", "loss.weight"], {"fc.weight", "fc.bias"})
     ['model.']
     """
     counts = Counter(start for name in names for start in _name_starts(name) if name[len(start) :] in model_names)

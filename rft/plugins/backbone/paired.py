@@ -44,7 +44,7 @@ def tango_interval(won: float, lost: float, n: float, *, level: float = CONFIDEN
 
     Source: Tango 1998, Stat. Med. 17:891.
 
-    >>> interval = tango(1, 7, 21)
+    >>> interval = tango_interval(1, 7, 21)
     >>> round(interval.low, 3), round(interval.high, 3)
     (-0.517, -0.026)
     """
