@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -83,7 +84,7 @@ class MechanismParameters:
         """
         steps = self.mechanism.steps if ledger is None else ledger.charged_steps
         charged = replace(self.mechanism, steps=steps)
-        spent = accountants.tightest_spending(charged, self.delta)
+        spent, epsilon_rdp = _spending_by_both_accountants(charged, self.delta)
         numbers = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "mechanism"}
         return PrivacyFacts(
             **numbers,
@@ -91,7 +92,7 @@ class MechanismParameters:
             charged_steps=steps,
             epsilon=spent.epsilon,
             accountant=spent.accountant,
-            epsilon_rdp=accountants.epsilon_rdp(charged, self.delta),
+            epsilon_rdp=epsilon_rdp,
             accountant_versions=accountants.accountant_versions(),
             neighbouring=NEIGHBOURS,
             void=self.void,
@@ -100,6 +101,11 @@ class MechanismParameters:
             batch_dependence=batch_dependence,
             ledger=ledger,
         )
+
+
+@lru_cache(maxsize=64)  # thousands of heads of an audit share one mechanism, and a Renyi epsilon takes 50 ms
+def _spending_by_both_accountants(mechanism: Mechanism, delta: float) -> tuple[accountants.Spending, float]:
+    return accountants.tightest_spending(mechanism, delta), accountants.epsilon_rdp(mechanism, delta)
 
 
 def choose_mechanism_parameters(

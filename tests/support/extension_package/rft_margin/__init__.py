@@ -16,6 +16,8 @@ from rft.disclosure.withheld import NOTHING, Counted, Withheld
 from rft.errors import ConfigError, EvidenceError
 from rft.plugins import AuditedModel, CandidateBackbone, EvidenceCheck, Options, Plugin, RunPair
 from rft.records import Figure, Finding, Section, Table
+from rft.stats.intervals import clopper_pearson_interval, wilson_interval
+from rft.stats.multiplicity import adjust_interval
 
 FOLDER, REGISTER = "margins", "margins.json"
 
@@ -128,7 +130,8 @@ def _unsure_finding(unsure: int, n: int, below: float) -> Finding:
         status="info",
         value=unsure / n,
         unit="fraction",
-        deterministic=True,
+        interval=wilson_interval(unsure, n),
+        adjusted=adjust_interval(lambda level: clopper_pearson_interval(unsure, n, level=level)),  # for several rules
         n=n,
         headline=True,
         description=f"Share of test examples whose two best classes differ by less than {below}.",
