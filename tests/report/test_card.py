@@ -105,7 +105,11 @@ def small(suppress_below: int | None = None) -> AuditRun:
             "sections": (
                 Section(plugin="fairness", findings=(gap,)),
                 Section(plugin="dataset", findings=(copies,)),
-                Section(plugin="privacy", tables={"scope": scope_table({})}, card_tables={"scope": "What is covered"}),
+                Section(
+                    plugin="privacy",
+                    tables={"scope": scope_table(None)},
+                    card_tables={"scope": "What is covered"},
+                ),
             ),
             "verdict": Verdict(status="pass", rules=(rule,)),
         }
@@ -117,7 +121,7 @@ def test_the_card_says_that_it_is_un_noised_and_what_epsilon_covers() -> None:
     assert "The results in this card are un-noised: they were computed from the data without noise" in card
     assert "| artefact | protection | where | why |" in card
     rows = [line for line in card.splitlines() if line.count("|") == 5]
-    assert len(rows) == len(scope_table({})) + 2
+    assert len(rows) == len(scope_table(None)) + 2
     assert all("un-noised" in row for row in rows[2:])
 
 
