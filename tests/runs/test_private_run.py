@@ -12,11 +12,11 @@ from safetensors import safe_open
 from typer.testing import CliRunner
 
 import rft
-from tests.support import ROOT
 from rft.cli.main import app
 from rft.errors import ConfigError, DataError
 from rft.pipeline.plan import read_plan
 from rft.pipeline.stages import check_plan
+from tests.support import ROOT
 
 pytest.importorskip("opacus")
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from tests.conftest import CONFIG, write_pictures
 from typer.testing import CliRunner
 
 import rft
 from rft.cli.main import app
+from tests.conftest import CONFIG, write_pictures
 
 TABLES = """
 [fairness]

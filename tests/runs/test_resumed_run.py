@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tests.support.families import FAMILIES
-from tests.conftest import CONFIG, write_pictures
 from safetensors.torch import load_file, save_file
 
 import rft
 from rft.plugins.privacy.ledger import account as ledger
 from rft.plugins.privacy.training import least_squares_fit, trainer
+from tests.conftest import CONFIG, write_pictures
+from tests.support.families import FAMILIES
 
 pytest.importorskip("opacus")
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tests.support.families import FAMILIES
-from tests.conftest import CONFIG, write_pictures
 
 import rft
 from rft.errors import ConfigError
 from rft.records import AuditRun
+from tests.conftest import CONFIG, write_pictures
+from tests.support.families import FAMILIES
 
 PLUGINS = "[privacy]\nepsilon = 20.0\nmechanism_runs = 0\n[fairness]\nmin_group_size = 5\n[attribution]\nsamples = 2\n"
 CLASSES = ('label = "colour"', 'label = "colour"\nclasses = ["blue", "red"]')  # private training asks for them
