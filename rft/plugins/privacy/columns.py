@@ -76,7 +76,7 @@ COLUMNS: dict[str, Columns] = {
     "one_run_audit": list_columns({"quantity": "key", "value": "estimate", "description": "text"}),
     "audit_power": list_columns({"fault": "key", "factor": "number", "epsilon": "number", "power": "number"}),
     "attacker_curve": list_columns({"series": "key", "fpr": "key", "tpr": "estimate", "low": "low", "high": "high"}),
-    "epsilon_sides": list_columns({"bound": "key", "epsilon": "number", "assumes": "note"}),
+    "epsilon_bounds": list_columns({"bound": "key", "epsilon": "number", "assumes": "note"}),
     "attacks": list_columns(
         {
             "attack": "name",
