@@ -53,15 +53,27 @@ def compare_runs(before: str | Path, after: str | Path) -> RunComparison:
     _check_same_examples(first, second, folders)
     names = _name_runs(runs)
     withheld = _decide_withheld(runs, first, positive)
-    try:
-        withheld.require_split(SPLIT)
-        shown = withheld.mask_predictions(first)
-        pair = RunPair(shown, second, runs[0].model.classes, positive, names, runs[0].run.seed, withheld)
-        compared = [registered.plugin.compare_runs(pair) for registered in discover_plugins().values()]
-    except Unavailable as reason:
-        raise DataError(str(reason), where=str(folders[0])) from None
-    sections, _ = release_sections([section for section in compared if section], DataFacts(splits={}), withheld)
+    shown = withheld.mask_predictions(first)
+    pair = RunPair(shown, second, runs[0].model.classes, positive, names, runs[0].run.seed, withheld)
+    sections, _ = release_sections(_compare_by_plugins(pair, folders[0]), DataFacts(splits={}), withheld)
     return RunComparison(names, len(first), sections)
+
+
+def _compare_by_plugins(pair: RunPair, folder: Path) -> list[Section]:
+    """Return what each plugin finds; raises ``DataError`` with the reasons where none can compare the runs."""
+    sections: list[Section] = []
+    reasons: list[str] = []
+    for registered in discover_plugins().values():
+        try:
+            pair.withheld.require_split(SPLIT)
+            section = registered.plugin.compare_runs(pair)
+        except Unavailable as reason:
+            reasons.append(str(reason))
+            continue
+        sections += [section] if section else []
+    if not sections:
+        raise DataError("; ".join(dict.fromkeys(reasons)) or "no plugin compares runs", where=str(folder))
+    return sections
 
 
 def _decide_withheld(runs: Sequence[AuditRun], predictions: pd.DataFrame, positive: str) -> Withheld:

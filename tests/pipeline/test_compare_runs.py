@@ -11,8 +11,10 @@ from typer.testing import CliRunner
 
 import rft
 from rft.cli.main import app
-from rft.errors import DataError
+from rft.errors import DataError, Unavailable
 from rft.pipeline.compare_runs import compare_runs
+from rft.plugins import AuditedModel, Options, Plugin, RunPair, registry
+from rft.records import Section
 
 pytest.importorskip("fairlearn")
 CONFIG = """\
@@ -93,6 +95,26 @@ def test_who_changed_sides_stands_in_a_table(runs: tuple[Path, Path]) -> None:
     assert rows["north"]["newly_right"] == rows["north"]["newly_wrong"] == 0
     assert rows["south"]["newly_right"] > 20
     assert rows["south"]["newly_wrong"] == 0
+
+
+class Elsewhere(Plugin[Options]):
+    name, options = "elsewhere", Options
+
+    def audit(self, audited: AuditedModel, options: Options) -> Section:
+        return Section(plugin=self.name)
+
+    def compare_runs(self, pair: RunPair) -> Section:
+        raise Unavailable("there is no sound in these runs")
+
+
+def test_a_plugin_that_cannot_compare_runs_leaves_the_others_be(
+    runs: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "BUILTIN", (f"{__name__}:Elsewhere", *registry.BUILTIN))
+    assert [section.plugin for section in compare_runs(*runs).sections] == ["fairness"]
+    monkeypatch.setattr(registry, "BUILTIN", (f"{__name__}:Elsewhere",))
+    with pytest.raises(DataError, match="there is no sound in these runs"):
+        compare_runs(*runs)
 
 
 def test_the_command_writes_a_page(runs: tuple[Path, Path], tmp_path: Path) -> None:
