@@ -61,5 +61,7 @@ def load(folder: str | Path) -> SavedModel | Any:
     from rft.models.saved import load_model
     from rft.plugins import discover_plugins
 
-    loaded = (registered.plugin.load_model(Path(folder)) for registered in discover_plugins().values())
-    return next((model for model in loaded if model is not None), None) or load_model(folder)
+    for registered in discover_plugins().values():
+        if (model := registered.plugin.load_model(Path(folder))) is not None:
+            return model
+    return load_model(folder)

@@ -21,7 +21,9 @@ from rft.report.run_folder.run_key import ALGORITHM, RunKey, find
 from rft.runtime.progress import track_progress
 
 FILE = "evidence.json"
-FORMAT_VERSION = 2  # 1: plain hashes of all; 2: keyed digests of the inputs and of the files that are not for others
+# 1: plain hashes of all; 2: keyed digests of the inputs and of the files that are not for others;
+# 3: what each plugin recorded.
+FORMAT_VERSION = 3
 FOR_OTHERS = ("audit.json", "report.html", "model-card.md")  # and the folder model/
 MODEL = "model/"
 
