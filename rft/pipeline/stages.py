@@ -17,7 +17,7 @@ from rft.disclosure.release import release_sections
 from rft.disclosure.withheld import PUBLISHED_BELOW, Counted, Withheld
 from rft.errors import ConfigError, EvidenceError, IntegrityError, Unavailable
 from rft.features.extract import choose_device
-from rft.pipeline.environment import describe_environment as describe_environment
+from rft.pipeline.environment import describe_environment
 from rft.pipeline.plan import ActivePlugin, AuditPlan
 from rft.pipeline.targets.external import load_external_target
 from rft.pipeline.targets.fine_tuned import fine_tune

@@ -49,14 +49,15 @@ def quantize_linear_layers(
             '"int8" needs torchao, which is not installed', where=WHERE, remedy="pip install torchao"
         ) from None
     run = _linear_layers_that_run(module, inputs) - set(spared)
+    module.to(device)
     try:
-        quantize_(module.to(device), Int8WeightOnlyConfig(), filter_fn=lambda _layer, name: name in run)
+        quantize_(module, Int8WeightOnlyConfig(), filter_fn=lambda _layer, name: name in run)
         rounded = {name: module.get_submodule(name) for name in sorted(run)}
         rounded = {name: layer for name, layer in rounded.items() if is_quantized(layer.weight)}  # type: ignore[arg-type]
         with torch.no_grad():
             for layer in list(rounded.values())[:1]:
                 layer(torch.zeros(1, layer.in_features, device=device))  # type: ignore[call-overload]
-    except (NotImplementedError, RuntimeError, AssertionError) as error:
+    except (NotImplementedError, RuntimeError, AssertionError) as error:  # as torch and torchao refuse a device or type
         raise ModelError(
             f"torchao cannot run 8 bit weights on {device}: {(str(error) or type(error).__name__).splitlines()[0]}",
             where=WHERE,
