@@ -1,9 +1,9 @@
 """Ten epochs of training behind a cut: the plain loop that runs the frozen part every time, against cached features.
 
-    python benchmarks/cached_features.py [--pictures 64] [--epochs 10] [--backbone torchvision/resnet50] [--freeze all]
+    python benchmarks/cached_features.py [--images 64] [--epochs 10] [--backbone torchvision/resnet50] [--freeze all]
 
 Prints a table and writes ``cached_features.json`` beside this file. Both sides start from random weights and train the
-same part on the same pictures in the same process; what counts is the ratio.
+same part on the same images in the same process; what counts is the ratio.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ BATCH = 16
 def main() -> None:
     """Time both ways, three times each, and report the medians."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pictures", type=int, default=64)
+    parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--backbone", default="torchvision/resnet50")
     parser.add_argument("--freeze", default="all", help="all, or the first layer that is trained")
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def _once(options: argparse.Namespace, folder: Path, turn: int) -> tuple[float, float, float]:
-    _pictures(folder / "photos", options.pictures)
+    _write_images(folder / "photos", options.images)
     splits = read_dataset(DataConfig(folder="photos", test=0.1), folder, 0).splits
     settings = ModelConfig(backbone=options.backbone, weights="random")
     backbone = load_backbone(settings, folder, modality="image", seed=0, offline=True)
@@ -85,7 +85,7 @@ def _plain(model: Suffix, inputs: ImageInputs, split: Split, epochs: int) -> Non
             optimizer.step()
 
 
-def _pictures(folder: Path, n: int) -> None:
+def _write_images(folder: Path, n: int) -> None:
     rng = np.random.default_rng(0)
     for number in range(n):
         path = folder / ("a", "b")[number % 2] / f"{number}.jpg"

@@ -187,10 +187,10 @@ def _noise() -> float:
 def _whole(task: Task, epochs: int, folder: Path, rounds: int) -> dict[str, object]:
     """Time fits from the self-test to the report's facts, without and with a ledger, against the plain loop."""
     steps = round(epochs / RATE)
-    trainer, owners = DPTrainer(8.0, steps=steps, noise_multiplier=NOISE), np.arange(N).astype(str)
+    trainer, unit_ids = DPTrainer(8.0, steps=steps, noise_multiplier=NOISE), np.arange(N).astype(str)
     found: dict[str, list[tuple[float, float]]] = {"plain": [], "private": [], "private, with a ledger": []}
     for turn in range(rounds):
-        recorded = replace(task, population=Population("people", owners, folder))
+        recorded = replace(task, population=Population("people", unit_ids, folder))
         runs: dict[str, Callable[[], object]] = {
             "plain": partial(_plain(task), steps),
             "private": partial(trainer.fit, task, [Job(0)]),

@@ -1,10 +1,10 @@
-"""``rft demo``: an audit of real pictures with planted problems, and a check that the audit finds them.
+"""``rft demo``: an audit of real images with planted problems, and a check that the audit finds them.
 
-The pictures are the handwritten digits that scikit-learn ships, the task is odd or even, the backbone is an
+The images are the handwritten digits that scikit-learn ships, the task is odd or even, the backbone is an
 EfficientNet-Lite0 with its real ImageNet weights. The groups are engineered, and their names say so:
 
-- *scanner*: half of the pictures went through a scanner that blurs and adds noise;
-- *stamp*: 40 % of the pictures carry a coloured stamp in a corner, its colour given away by the label;
+- *scanner*: half of the images went through a scanner that blurs and adds noise;
+- *stamp*: 40 % of the images carry a coloured stamp in a corner, its colour given away by the label;
 - *memory*: one label in twenty is wrong, so that it can only be learned by heart, and the head is trained without DP;
 - *control*: an attribute drawn at random and without effect, which must not be accused.
 """
@@ -24,7 +24,7 @@ from rft.errors import OutputError
 from rft.records import AuditRun, Finding
 from rft.runtime.progress import track_progress
 
-PICTURES = 1200
+IMAGES = 1200
 SIDE = 96  # px
 STAMP = (2, 2, 18, 18)  # px: left, top, right, bottom
 STAMP_SHARE, WRONG_SHARE = 0.4, 0.05
@@ -65,10 +65,10 @@ samples = 12
 
 [[attribution.shortcut]]
 name = "stamp"
-region = [0.0, 0.0, 0.2, 0.2]        # left, top, right, bottom, as shares of the picture
+region = [0.0, 0.0, 0.2, 0.2]        # left, top, right, bottom, as shares of the image
 
 [report]
-show_examples = true                 # these pictures show no people
+show_examples = true                 # these images show no people
 
 [[policy]]                           # findings state facts; rules judge them, by their intervals
 finding = "fairness.accuracy_gap.scanner"
@@ -94,7 +94,7 @@ Handwritten digits from scikit-learn (UCI Optical Recognition of Handwritten Dig
 problems. The groups are engineered and say nothing about people:
   scanner   "old": blurred, low contrast, noisy
   control   drawn at random
-A stamp in the top left corner of 40 % of the pictures gives the label away by its colour; one label in twenty is wrong.
+A stamp in the top left corner of 40 % of the images gives the label away by its colour; one label in twenty is wrong.
 """
 
 
@@ -159,15 +159,15 @@ def _clear_folder(folder: Path, *, force: bool) -> None:
 
 
 def write_data(folder: Path, seed: int = 0) -> None:
-    """Write the pictures and ``digits.csv``; the same ones for the same seed."""
+    """Write the images and ``digits.csv``; the same ones for the same seed."""
     from sklearn.datasets import load_digits
 
     folder.mkdir(parents=True)
     digits = load_digits()
     rng = np.random.default_rng(seed)
-    chosen = rng.permutation(len(digits.images))[:PICTURES]
+    chosen = rng.permutation(len(digits.images))[:IMAGES]
     rows = []
-    for number, index in enumerate(track_progress(chosen, "Pictures")):
+    for number, index in enumerate(track_progress(chosen, "Images")):
         truth = ("even", "odd")[digits.target[index] % 2]
         scanner, stamped = ("new", "old")[rng.integers(2)], bool(rng.random() < STAMP_SHARE)
         image = _degrade_scan(_draw_digit(digits.images[index]), rng, degraded=scanner == "old")
@@ -179,7 +179,7 @@ def write_data(folder: Path, seed: int = 0) -> None:
         label = {"even": "odd", "odd": "even"}[truth] if wrong else truth
         rows.append((file, label, scanner, stamped, wrong))
     table = pd.DataFrame(rows, columns=["file", "parity", "scanner", "stamped", "wrong"])
-    # Five of twelve for training and half for each side of the control, evenly within what makes a picture hard:
+    # Five of twelve for training and half for each side of the control, evenly within what makes an image hard:
     # otherwise chance alone could make the splits differ, which looks like memory, or give the control an effect.
     table["split"] = np.where(_number_within_cells(table, seed) % 12 < 5, "train", "test")
     table["control"] = np.where(_number_within_cells(table, seed + 1) % 2, "heads", "tails")

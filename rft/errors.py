@@ -33,7 +33,7 @@ class ConfigError(RftError):
 
 
 class DataError(RftError):
-    """The manifest, a label, a split or a picture cannot be used."""
+    """The manifest, a label, a split or an image cannot be used."""
 
 
 class ModelError(RftError):

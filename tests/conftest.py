@@ -1,4 +1,4 @@
-"""Small generated data: pictures whose colour gives the class, enough for a head on a random backbone to learn."""
+"""Small generated data: images whose colour gives the class, enough for a head on a random backbone to learn."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     return folder
 
 
-def write_pictures(folder: Path, n: int = 40, side: int = 40, seed: int = 0) -> pd.DataFrame:
-    """Write ``n`` noisy red or blue pictures, two of each person, and ``pictures.csv``; return the table."""
+def write_images(folder: Path, n: int = 40, side: int = 40, seed: int = 0) -> pd.DataFrame:
+    """Write ``n`` noisy red or blue images, two of each person, and ``images.csv``; return the table."""
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
@@ -56,7 +56,7 @@ def write_pictures(folder: Path, n: int = 40, side: int = 40, seed: int = 0) -> 
             }
         )
     table = pd.DataFrame(rows)
-    table.to_csv(folder / "pictures.csv", index=False)
+    table.to_csv(folder / "images.csv", index=False)
     return table
 
 
@@ -65,7 +65,7 @@ name = "tiny"
 seed = 0
 
 [data]
-manifest = "data/pictures.csv"
+manifest = "data/images.csv"
 image = "file"
 label = "colour"
 positive = "red"
@@ -90,7 +90,7 @@ batch_size = 8
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
     """Return the path of an ``audit.toml`` with its data beside it."""
-    write_pictures(tmp_path / "data")
+    write_images(tmp_path / "data")
     path = tmp_path / "audit.toml"
     path.write_text(CONFIG, encoding="utf-8")
     return path

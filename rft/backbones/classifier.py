@@ -1,6 +1,6 @@
 """The joined model: a backbone that gives one vector an example, and a linear head on it.
 
-A batch is a dict of tensors. Pictures: ``{"pixels": (B, C, H, W)}`` in [0, 1]. Texts: ``{"input_ids": (B, T),
+A batch is a dict of tensors. Images: ``{"pixels": (B, C, H, W)}`` in [0, 1]. Texts: ``{"input_ids": (B, T),
 "attention_mask": (B, T)}``, padded on the right. What is trained and what is frozen is decided in ``cut``, not here.
 """
 

@@ -52,7 +52,7 @@ class LoadedBackbone:
 
     @property
     def input_shape(self) -> tuple[int, int, int] | None:
-        """Channels, height and width of the pictures it takes; None for texts."""
+        """Channels, height and width of the images it takes; None for texts."""
         return self.preprocessing.shape if isinstance(self.preprocessing, ImagePreprocessing) else None
 
     def classifier(self, classes: int, row_norm: bool, seed: int) -> Classifier:
@@ -67,7 +67,7 @@ class LoadedBackbone:
         return Classifier(self.backbone, head, modality="text", embedding_layer=embedding)
 
     def example(self, count: int, tokens: int, seed: int) -> Batch:
-        """Make up inputs: noise for pictures, any words for texts, some of which are shorter than others."""
+        """Make up inputs: noise for images, any words for texts, some of which are shorter than others."""
         random = torch.Generator().manual_seed(seed)
         if self.input_shape is not None:
             return {"pixels": torch.rand(count, *self.input_shape, generator=random)}
@@ -115,7 +115,7 @@ def load_backbone(
         return _load_from_folder(model_config, name, folder, modality=modality, seed=seed, offline=offline)
     if modality != "image":
         raise ModelError(
-            f"{library} has backbones for pictures only", where="model.backbone", remedy="Texts: transformers/<name>."
+            f"{library} has backbones for images only", where="model.backbone", remedy="Texts: transformers/<name>."
         )
     return _load_by_name(model_config, LIBRARIES[library], name, folder, seed=seed, offline=offline)
 
@@ -228,7 +228,7 @@ def _measure_dimension(
     except FAILURES as error:
         shape = loaded.input_shape
         raise ModelError(
-            f"does not take {f'pictures of {shape[1]} x {shape[2]} px' if shape else 'texts'}: {first_line(error)}",
+            f"does not take {f'images of {shape[1]} x {shape[2]} px' if shape else 'texts'}: {first_line(error)}",
             where=name,
             remedy="Leave out model.image_size to use its own size." if shape else None,
         ) from None

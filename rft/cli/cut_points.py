@@ -12,7 +12,7 @@ from rft.cli.app import Debug, Offline, out, report_errors
 
 def cut_points(
     backbone: Annotated[str, typer.Argument(metavar="BACKBONE", help="library/name, as in model.backbone.")],
-    image_size: Annotated[int | None, typer.Option("--image-size", help="Side of the pictures in pixels.")] = None,
+    image_size: Annotated[int | None, typer.Option("--image-size", help="Side of the images in pixels.")] = None,
     offline: Offline = False,
     debug: Debug = False,
 ) -> None:

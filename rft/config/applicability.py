@@ -58,7 +58,7 @@ class Applies:
     otherwise: str
 
 
-PICTURES = Applies(lambda run, _: run.modality == "image", "it is about pictures, and these examples are none")
+IMAGES = Applies(lambda run, _: run.modality == "image", "it is about images, and these examples are none")
 TEXTS = Applies(lambda run, _: run.modality == "text", "it is about texts, and these examples are none")
 EXAMPLES = Applies(lambda run, _: run.modality != "predictions", "predictions alone have no examples to look at")
 TRAINED = Applies(

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from rft.config.applicability import EXAMPLES, PICTURES, TEXTS, Applies, Situation
+from rft.config.applicability import EXAMPLES, IMAGES, TEXTS, Applies, Situation
 from rft.config.options import Options
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -21,7 +21,7 @@ GroupName = Annotated[str, Field(pattern=r"^[^.\s][^.]*(\.[^.\s][^.]*)*$")]  # t
 FACTORY = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"  # package.module:name
 
 EXACT = ("auto", "float32")  # precisions that change nothing
-SOURCES = "give either manifest (a table of examples) or folder (class sub-folders of pictures)"
+SOURCES = "give either manifest (a table of examples) or folder (class sub-folders of images)"
 
 
 class _Table(BaseModel):
@@ -49,7 +49,7 @@ class DataConfig(_Table):
     test: Fraction | None = None
     on_error: Literal["stop", "skip"] = "stop"
     # Pillow warns above the one, stops at the other.
-    max_pixels: Annotated[int, Field(gt=0, le=178_956_970), PICTURES] = 89_478_485
+    max_pixels: Annotated[int, Field(gt=0, le=178_956_970), IMAGES] = 89_478_485
 
     @property
     def modality(self) -> Literal["image", "text"]:
@@ -133,8 +133,8 @@ class ModelConfig(_Table):
         Literal["float32", "float16"], Applies(lambda run, _: run.freeze != "none", "nothing is frozen, and so cached")
     ] = "float32"
     memory: str | None = None
-    image_size: Annotated[int | None, Field(ge=28, le=1024), PICTURES] = None
-    preprocessing: Annotated[str | None, PICTURES] = None
+    image_size: Annotated[int | None, Field(ge=28, le=1024), IMAGES] = None
+    preprocessing: Annotated[str | None, IMAGES] = None
     row_norm: bool = False
 
     @property
@@ -183,12 +183,12 @@ class ModelConfig(_Table):
         return self
 
     def _check_preprocessing(self) -> None:
-        """Refuse to name how pictures are prepared where the model itself says it."""
+        """Refuse to name how images are prepared where the model itself says it."""
         if self.factory is not None:
             if not re.fullmatch(FACTORY, self.preprocessing or ""):
                 raise ValueError('preprocessing of a factory names its transform: give "package.module:name"')
             if self.image_size is not None:
-                raise ValueError("image_size is that of the pictures that preprocessing gives: remove it")
+                raise ValueError("image_size is that of the images that preprocessing gives: remove it")
         elif not (self.backbone or "").startswith("torchvision/"):
             raise ValueError("preprocessing is the model's own, but for torchvision backbones and factories: remove it")
 
@@ -260,7 +260,7 @@ class TrainConfig(_Table):
     ] = 0.9
     weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     batch_size: int = Field(default=32, ge=1)
-    views: Annotated[int, Field(ge=1, le=64), PICTURES] = 1
+    views: Annotated[int, Field(ge=1, le=64), IMAGES] = 1
     class_weights: dict[str, Positive] | None = None
 
 

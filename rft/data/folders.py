@@ -29,9 +29,9 @@ SYSTEM_NAMES = {
 
 @dataclass(frozen=True)
 class _Folder:
-    """A folder with what lies in it, by name: what may be a picture, other files, and folders.
+    """A folder with what lies in it, by name: what may be an image, other files, and folders.
 
-    ``hidden`` counts the pictures in each hidden or system folder.
+    ``hidden`` counts the images in each hidden or system folder.
     """
 
     path: Path
@@ -72,7 +72,7 @@ class _Class:
 
 
 def read_folder(config: DataConfig, folder: Path, needed: Collection[str]) -> tuple[pd.DataFrame, list[Remark]]:
-    """Return one row a picture (``item``, ``label``, ``id``, perhaps ``declared_split``), and what was noticed.
+    """Return one row an image (``item``, ``label``, ``id``, perhaps ``declared_split``), and what was noticed.
 
     Args:
         config: the ``[data]`` table, with ``folder``.
@@ -80,7 +80,7 @@ def read_folder(config: DataConfig, folder: Path, needed: Collection[str]) -> tu
         needed: the splits that must be there where folders are splits.
 
     Raises:
-        DataError: no such folder, no pictures in class sub-folders, splits that are incomplete, folders that are
+        DataError: no such folder, no images in class sub-folders, splits that are incomplete, folders that are
             neither classes nor splits, or a name that is no text.
     """
     assert config.folder is not None
@@ -106,9 +106,9 @@ def read_folder(config: DataConfig, folder: Path, needed: Collection[str]) -> tu
     ]
     if not rows:
         raise DataError(
-            "holds no pictures in class sub-folders",
+            "holds no images in class sub-folders",
             where=config.folder,
-            remedy=f"Expected <class>/<picture>, or train/<class>/<picture>; it holds {_describe_contents(root)}.",
+            remedy=f"Expected <class>/<image>, or train/<class>/<image>; it holds {_describe_contents(root)}.",
         )
     table = pd.DataFrame(rows, columns=["item", "label", "id", "declared_split"], dtype=object)
     _check_names(table, config.folder)
@@ -189,7 +189,7 @@ def _refuse_wrapped(splits: Sequence[_Folder], source: str) -> None:
         raise DataError(
             f"{splits[0].name}/ holds nothing but the folder {inner[0][0].name}/",
             where=source,
-            remedy="Move the folders in it up: expected train/<class>/<picture>.",
+            remedy="Move the folders in it up: expected train/<class>/<image>.",
         )
 
 
@@ -201,10 +201,10 @@ def _refuse_incomplete(
     flat = [folder for folder in named if folder not in nested]
     if flat and len({split_named(folder.name) for folder in named}) > 1:
         raise DataError(
-            f"{names} are called after splits, but {join_names([f'{folder.name}/' for folder in flat])} holds pictures "
+            f"{names} are called after splits, but {join_names([f'{folder.name}/' for folder in flat])} holds images "
             "without class sub-folders",
             where=source,
-            remedy="Expected train/<class>/<picture>. Where the labels stand in a table, or these are the classes "
+            remedy="Expected train/<class>/<image>. Where the labels stand in a table, or these are the classes "
             "themselves, name table, image and label with data.manifest, data.image and data.label.",
         )
     if nested:
@@ -236,9 +236,9 @@ def _check_classes(root: _Folder, source: str) -> None:
         )
     shared = join_names([f"{name}/" for name in sorted(largest)])
     if all(split_named(name) for name in largest):
-        remedy = "Expected the splits outside and the classes within: train/<class>/<picture>."
+        remedy = "Expected the splits outside and the classes within: train/<class>/<image>."
     else:
-        remedy = f"If {names} are splits, call them train, validation and test; a class holds pictures itself."
+        remedy = f"If {names} are splits, call them train, validation and test; a class holds images itself."
     raise DataError(f"{names} hold only the same folders, {shared}: these are no classes", where=source, remedy=remedy)
 
 
@@ -274,12 +274,12 @@ def _unread_remarks(root: _Folder, splits: Sequence[_Folder], classes: Sequence[
         kinds = Counter(f"{_file_kind(path)} in {class_folder.place}" for class_folder, path in others)
         yield Remark(
             id="left_out_files",
-            title="Files in class folders that are no pictures",
+            title="Files in class folders that are no images",
             value=len(others),
             unit="files",
             n=len(others)
             + sum(len(inner.images) for class_folder in classes for inner in class_folder.folder.walk_folders()),
-            description="Files in class folders that are no pictures by their suffix were left out: "
+            description="Files in class folders that are no images by their suffix were left out: "
             f"{join_names([f'{n} {kind}' for kind, n in kinds.most_common()])}.",
             names=[f"{path.parent.name}/{path.name}" for _, path in others],
         )
@@ -288,30 +288,30 @@ def _unread_remarks(root: _Folder, splits: Sequence[_Folder], classes: Sequence[
     if empty:
         yield Remark(
             id="empty_folders",
-            title="Folders without a picture",
+            title="Folders without an image",
             value=len(empty),
             unit="folders",
             n=len(classes) + len(beside),
-            description=f"Nothing was read from {join_names(empty)}: there is no picture.",
+            description=f"Nothing was read from {join_names(empty)}: there is no image.",
         )
     loose = [path for outer in (root, *splits) for path in outer.images]
     if loose:
         yield Remark(
-            id="loose_pictures",
-            title="Pictures outside the class folders",
+            id="loose_images",
+            title="Images outside the class folders",
             value=len(loose),
-            unit="pictures",
-            description=f"Pictures that lie in no class folder have no label and were left out: {len(loose)}.",
+            unit="images",
+            description=f"Images that lie in no class folder have no label and were left out: {len(loose)}.",
             names=[f"{path.parent.name}/{path.name}" for path in loose],
         )
     hidden = sum((Counter(inner.hidden) for inner in root.walk_folders()), Counter[str]())
     if hidden:
         yield Remark(
-            id="hidden_pictures",
-            title="Pictures in hidden and system folders",
+            id="hidden_images",
+            title="Images in hidden and system folders",
             value=hidden.total(),
-            unit="pictures",
-            description=f"Pictures in {join_names(sorted(hidden))}, as systems and editors make them, are no examples: "
+            unit="images",
+            description=f"Images in {join_names(sorted(hidden))}, as systems and editors make them, are no examples: "
             f"{hidden.total()}.",
             status="info",
         )

@@ -1,4 +1,4 @@
-"""A picture file as the upright RGB pixels of 8 bits a channel that every model is given, or the reason why not."""
+"""An image file as the upright RGB pixels of 8 bits a channel that every model is given, or the reason why not."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ SUFFIXES = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".png", ".apng", ".webp", ".avif", ".gif"),
     *(".bmp", ".dib", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
 }
-# Of files that are pictures all the same, and are missed where they cannot be read.
+# Of files that are images all the same, and are missed where they cannot be read.
 UNREAD_SUFFIXES = {
     *(".heic", ".heif", ".hif", ".jxl", ".jp2", ".j2k", ".jpx", ".psd", ".svg", ".tga", ".ico", ".exr", ".hdr"),
     *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".srw", ".pef", ".dcm"),
 }
-# The first bytes of files that are often taken for pictures that can be read: (from which byte on, bytes, what it is).
+# The first bytes of files that are often taken for images that can be read: (from which byte on, bytes, what it is).
 _FOREIGN = (
     *((4, b"ftyp" + brand, "HEIC") for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")),
     *((0, start, "JPEG XL") for start in (b"\xff\x0a", b"\0\0\0\x0cJXL ")),
@@ -40,9 +40,9 @@ DECODING_ERRORS = (
     *(OSError, SyntaxError, ValueError, EOFError, TypeError, OverflowError, LookupError, AttributeError, RuntimeError),
     *(struct.error, zlib.error),
 )
-SKIP = 'or set data.on_error = "skip" to leave such pictures out and count them.'
+SKIP = 'or set data.on_error = "skip" to leave such images out and count them.'
 
-# How a picture is turned so that it stands upright, by the orientation tag of EXIF (CIPA DC-008, tag 274).
+# How an image is turned so that it stands upright, by the orientation tag of EXIF (CIPA DC-008, tag 274).
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -59,11 +59,11 @@ _WHITE_IS_ZERO = 0
 
 @dataclass(frozen=True)
 class EmbeddedImage:
-    """A picture in a cell of a parquet file.
+    """An image in a cell of a parquet file.
 
     Attributes:
         name: where it is, in words.
-        cells: the bytes of this and other pictures.
+        cells: the bytes of this and other images.
         row: which of them it is.
     """
 
@@ -81,7 +81,7 @@ ImageSource = Path | EmbeddedImage
 
 
 def open_image(path: ImageSource, max_pixels: int) -> Image.Image:
-    """Return a picture of which the header alone was read.
+    """Return an image of which the header alone was read.
 
     Raises:
         DataError: when its suffix is of a kind that is not read, when it is larger than ``max_pixels``, or when its
@@ -108,7 +108,7 @@ def open_image(path: ImageSource, max_pixels: int) -> Image.Image:
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    """Return a picture in RGB, turned as its orientation tag says; of several frames the first.
+    """Return an image in RGB, turned as its orientation tag says; of several frames the first.
 
     16 bits a pixel are scaled by their depth (Pillow would clip them). Transparency is left out, as torchvision's and
     transformers' readers do. Metadata does not come along, so that a second call changes nothing.
@@ -129,7 +129,7 @@ def short_path(path: ImageSource) -> str:
 
 
 def unreadable_image(path: ImageSource, error: BaseException) -> DataError:
-    """Return the error that names a file that cannot be read as a picture, says what it is, and what helps."""
+    """Return the error that names a file that cannot be read as an image, says what it is, and what helps."""
     if kind := _foreign_kind(path):
         return _of_foreign_kind(path, kind)
     if isinstance(error, UnidentifiedImageError):
@@ -137,7 +137,7 @@ def unreadable_image(path: ImageSource, error: BaseException) -> DataError:
     else:  # the message of an OSError may hold the whole path
         why = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
     return DataError(
-        f"cannot be read as a picture: {why}", where=short_path(path), remedy=f"Mend, convert or remove it, {SKIP}"
+        f"cannot be read as an image: {why}", where=short_path(path), remedy=f"Mend, convert or remove it, {SKIP}"
     )
 
 
@@ -173,7 +173,7 @@ def _is_deep(image: Image.Image) -> bool:
 
 
 def _eight_bits(turned: Image.Image, source: Image.Image) -> Image.Image:
-    """Return a greyscale picture of up to 16 bits a pixel as one of 8, scaled by its depth."""
+    """Return a greyscale image of up to 16 bits a pixel as one of 8, scaled by its depth."""
     tags = getattr(source, "tag_v2", {})
     white = 2 ** min(16, max(tags.get(_BITS, (16,)))) - 1
     values = np.minimum(np.asarray(turned).astype(np.uint32), white)

@@ -1,4 +1,4 @@
-"""Pictures: checked before they are decoded, and read in batches as their preprocessing wants them."""
+"""Images: checked before they are decoded, and read in batches as their preprocessing wants them."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from rft.data.image_decoding import DECODING_ERRORS, ImageSource, open_image, sh
 from rft.errors import DataError
 from rft.records import Split
 
-SCALE, RATIO = (0.5, 1.0), (3 / 4, 4 / 3)  # share of the picture and proportions that an augmented view shows
+SCALE, RATIO = (0.5, 1.0), (3 / 4, 4 / 3)  # share of the image and proportions that an augmented view shows
 DECODERS = 4  # threads; Pillow releases the interpreter lock while it decodes and resizes
 
 Rows = Sequence[int] | np.ndarray
 
 
 class PreparesImages(Protocol):
-    """What makes pixels of a picture: ``rft.data.preprocessing.ImagePreprocessing``."""
+    """What makes pixels of an image: ``rft.data.preprocessing.ImagePreprocessing``."""
 
     def __call__(self, image: Image.Image) -> np.ndarray:
-        """Return the (H, W, C) pixels of a picture: uint8, or float32 in [0, 1]."""
+        """Return the (H, W, C) pixels of an image: uint8, or float32 in [0, 1]."""
 
     def augmented_view(self, image: Image.Image, rng: np.random.Generator) -> np.ndarray:
-        """Return the (H, W, C) pixels of an augmented view of a picture."""
+        """Return the (H, W, C) pixels of an augmented view of an image."""
 
 
 def digest_image(path: ImageSource, max_pixels: int, *, decode: bool) -> str:
-    """Return the sha256 of a picture file after a look at its header, or at all of it with ``decode``.
+    """Return the sha256 of an image file after a look at its header, or at all of it with ``decode``.
 
     Raises:
-        DataError: when it is absent, no picture, damaged, or larger than ``max_pixels``.
+        DataError: when it is absent, no image, damaged, or larger than ``max_pixels``.
     """
     with _naming(path):
         content = path.read_bytes()
@@ -49,7 +49,7 @@ def digest_image(path: ImageSource, max_pixels: int, *, decode: bool) -> str:
 
 
 def read_pixels(path: ImageSource, preprocessing: PreparesImages, max_pixels: int) -> np.ndarray:
-    """Return the (H, W, C) pixels of a picture file, prepared; raises ``DataError`` as ``digest_image`` does."""
+    """Return the (H, W, C) pixels of an image file, prepared; raises ``DataError`` as ``digest_image`` does."""
     with _naming(path):
         return preprocessing(open_image(path, max_pixels))
 
@@ -66,9 +66,9 @@ class _naming:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, FileNotFoundError):
             raise DataError(
-                "no such picture",
+                "no such image",
                 where=short_path(self.path),
-                remedy="Paths of pictures are relative to their manifest.",
+                remedy="Paths of images are relative to their manifest.",
             ) from None
         if isinstance(error, Image.DecompressionBombError):
             raise DataError("has too many pixels to be decoded", where=short_path(self.path)) from None
@@ -78,9 +78,9 @@ class _naming:
 
 @dataclass(frozen=True)
 class ImageInputs:
-    """Reads the pictures of the splits as the backbone wants them.
+    """Reads the images of the splits as the backbone wants them.
 
-    ``seed`` keys the augmentation: what a view looks like follows from the picture's content, its number and the seed.
+    ``seed`` keys the augmentation: what a view looks like follows from the image's content, its number and the seed.
     """
 
     splits: Mapping[str, Split]
@@ -90,7 +90,7 @@ class ImageInputs:
 
     @property
     def augmentation(self) -> dict[str, Any]:
-        """What the look of a view depends on beside the picture."""
+        """What the look of a view depends on beside the image."""
         return {"seed": self.seed, "scale": SCALE, "ratio": RATIO, "flip": 0.5}
 
     def batch(self, split: str, rows: Rows, views: Rows | None = None) -> dict[str, torch.Tensor]:
@@ -103,9 +103,9 @@ class ImageInputs:
         """Yield a batch for each list of rows of ``items``; the next one is decoded while the caller computes.
 
         Args:
-            items: paths of pictures.
+            items: paths of images.
             batches: rows of ``items``, a list for each batch.
-            views: for each row its view: 0 is the plain picture, others are cropped and mirrored by chance.
+            views: for each row its view: 0 is the plain image, others are cropped and mirrored by chance.
         """
         plain = [np.zeros(len(rows), np.int64) for rows in batches] if views is None else views
         with ThreadPoolExecutor(DECODERS) as pool:
@@ -132,7 +132,7 @@ class ImageInputs:
 
 
 def to_tensor(decoded: Sequence[np.ndarray]) -> torch.Tensor:
-    """Return (B, C, H, W) float32 pixels in [0, 1] of B pictures, each (H, W, C), uint8 or float32 in [0, 1]."""
+    """Return (B, C, H, W) float32 pixels in [0, 1] of B images, each (H, W, C), uint8 or float32 in [0, 1]."""
     if all(image.dtype == np.uint8 for image in decoded):
         return torch.from_numpy(np.stack(decoded)).permute(0, 3, 1, 2).float().div_(255)
     scaled = [np.float32(image) / 255 if image.dtype == np.uint8 else image for image in decoded]
@@ -142,7 +142,7 @@ def to_tensor(decoded: Sequence[np.ndarray]) -> torch.Tensor:
 def random_part(
     upright: Image.Image, size: tuple[int, int], resample: Image.Resampling, rng: np.random.Generator
 ) -> Image.Image:
-    """Return a random part of a picture, or its mirror, scaled to a height and width (Szegedy et al. 2015, CVPR)."""
+    """Return a random part of an image, or its mirror, scaled to a height and width (Szegedy et al. 2015, CVPR)."""
     area = upright.width * upright.height * rng.uniform(*SCALE)
     ratio = math.exp(rng.uniform(math.log(RATIO[0]), math.log(RATIO[1])))
     width = min(upright.width, max(1, round(math.sqrt(area * ratio))))

@@ -146,7 +146,7 @@ def _item_paths(names: pd.Series, folder: Path) -> pd.Series:
 
 
 def _embedded_items(images: Sequence[ImageSource | None], places: Places, column: str | None) -> pd.Series:
-    """Return (N,) the pictures in the cells of a column; raises ``DataError`` for an empty one."""
+    """Return (N,) the images in the cells of a column; raises ``DataError`` for an empty one."""
     empty = np.array([image is None for image in images])
     if empty.any():
         raise DataError(f"column {column!r} is empty in {places.name_rows(empty)}", where=places.source)
@@ -177,17 +177,17 @@ def _spelling_remarks(table: pd.DataFrame, config: DataConfig) -> Iterator[Remar
 
 
 def _check_one_owner(table: pd.DataFrame, source: str) -> None:
-    """Raise ``DataError`` when one picture is given to two units: what bounds the one would not bound the other."""
+    """Raise ``DataError`` when one image is given to two units: what bounds the one would not bound the other."""
     if "unit" not in table:
         return
-    owners = table.dropna(subset=["item"]).groupby("item", sort=False)["unit"].unique()
-    shared = owners[owners.str.len() > 1]
+    units_of_item = table.dropna(subset=["item"]).groupby("item", sort=False)["unit"].unique()
+    shared = units_of_item[units_of_item.str.len() > 1]
     if len(shared):
         first, second = shared.iloc[0][:2]
         raise DataError(
             f"{shared.index[0].name} is of two units, {first!r} and {second!r}",
             where=source,
-            remedy="Give each picture to one unit; name those who belong together as one, or leave the picture out.",
+            remedy="Give each image to one unit; name those who belong together as one, or leave the image out.",
         )
 
 
@@ -301,8 +301,8 @@ def _check_positive(config: DataConfig, classes: tuple[str, ...], source: str) -
 def _add_digests(table: pd.DataFrame, config: DataConfig, places: Places | None) -> tuple[pd.DataFrame, list[Remark]]:
     """Add the hash of each item; leave out items that cannot be read if the config says so, with remarks.
 
-    Only with ``on_error = "skip"`` are pictures decoded here: otherwise a damaged picture stops the run when it is
-    decoded, and pictures whose features are cached need no decoding at all.
+    Only with ``on_error = "skip"`` are images decoded here: otherwise a damaged image stops the run when it is
+    decoded, and images whose features are cached need no decoding at all.
     """
     skip = config.on_error == "skip"
 

@@ -1,7 +1,7 @@
-"""A folder of pictures with tables beside them: the layout "imagefolder with metadata" of Hugging Face's datasets.
+"""A folder of images with tables beside them: the layout "imagefolder with metadata" of Hugging Face's datasets.
 
-``metadata.csv`` (or ``.jsonl``, ``.parquet``) names in its column ``file_name`` the picture of each row, relative to
-itself, and in others its label, groups and unit. The first folder on the way to a picture may say its split.
+``metadata.csv`` (or ``.jsonl``, ``.parquet``) names in its column ``file_name`` the image of each row, relative to
+itself, and in others its label, groups and unit. The first folder on the way to an image may say its split.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ SUFFIXES_OF_TABLES = (".csv", ".jsonl", ".parquet")
 
 
 def metadata_tables(root: Path) -> list[Path]:
-    """Return the tables in a folder that name pictures beside them, sorted; empty where there are none."""
+    """Return the tables in a folder that name images beside them, sorted; empty where there are none."""
     named = (path for path in _visible_files(root, "metadata.*") if path.suffix.lower() in SUFFIXES_OF_TABLES)
     return sorted(path for path in named if FILE_NAME in column_names(path))
 
 
 def read_metadata(config: DataConfig, root: Path, tables: Sequence[Path]) -> tuple[pd.DataFrame, list[Remark]]:
-    """Return one row a picture that the tables name, as ``rft.data.folders.read_folder`` does, and what was noticed.
+    """Return one row an image that the tables name, as ``rft.data.folders.read_folder`` does, and what was noticed.
 
     Raises:
-        DataError: as ``read_examples``, a picture that is named twice, or splits that not all pictures have.
+        DataError: as ``read_examples``, an image that is named twice, or splits that not all images have.
     """
     columns = {"file_name": FILE_NAME, "label": config.label or LABEL}
     columns |= {name: column for name, column in (("unit", config.unit), ("id", config.id)) if column is not None}
@@ -59,7 +59,7 @@ def read_metadata(config: DataConfig, root: Path, tables: Sequence[Path]) -> tup
         if not all(splits):
             outside = firsts[splits.index(None)]
             raise DataError(
-                f"pictures lie in folders of splits, but others in {outside or 'none'}",
+                f"images lie in folders of splits, but others in {outside or 'none'}",
                 where=root.name,
                 remedy=f"Expected {expected_splits()}.",
             )
@@ -72,19 +72,19 @@ def _relative_path(item: Path, root: Path) -> Path:
 
 
 def _unlisted_remarks(root: Path, listed_items: set[Path]) -> list[Remark]:
-    """Return the remark that counts pictures which no table names."""
+    """Return the remark that counts images which no table names."""
     images = [path for path in _visible_files(root, "*") if path.suffix.lower() in SUFFIXES]
     others = sorted(path for path in images if path.resolve() not in listed_items)
     if not others:
         return []
     return [
         Remark(
-            id="unlisted_pictures",
-            title="Pictures that no metadata table names",
+            id="unlisted_images",
+            title="Images that no metadata table names",
             value=len(others),
-            unit="pictures",
+            unit="images",
             n=len(images),
-            description=f"{len(others)} of {len(images)} pictures are named by no metadata table, have no label and "
+            description=f"{len(others)} of {len(images)} images are named by no metadata table, have no label and "
             "were "
             "left out.",
             names=[f"{path.parent.name}/{path.name}" for path in others],

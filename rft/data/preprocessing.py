@@ -1,7 +1,7 @@
-"""How a picture becomes the input of a model: by a library's own pipeline, with its normalisation taken back.
+"""How an image becomes the input of a model: by a library's own pipeline, with its normalisation taken back.
 
 Pipelines resize, crop, squash and pad in many ways, and end with a normalisation. They are run as they are. Then the
-normalisation, which is measured, is taken back, so that pictures are pixels in [0, 1] everywhere in rft; the model
+normalisation, which is measured, is taken back, so that images are pixels in [0, 1] everywhere in rft; the model
 begins with it. A pipeline that does more than that to the values is left as it is.
 """
 
@@ -23,7 +23,7 @@ from rft.records import Split
 
 Pipeline = Callable[[Image.Image], np.ndarray]
 
-SIZES = ((60, 90), (90, 60), (61, 61))  # width and height of the pictures that a pipeline is tried on
+SIZES = ((60, 90), (90, 60), (61, 61))  # width and height of the images that a pipeline is tried on
 GREY_LEVELS = (0, 51, 170, 255)
 NORMALISATION_TOLERANCE = (
     1e-4  # how far, relative to black against white, values may be from a normalisation and still be one
@@ -35,17 +35,17 @@ MODE_OF_CHANNELS = {1: "L", 3: "RGB"}  # channels -> Pillow's mode
 
 @dataclass(frozen=True)
 class ImagePreprocessing:
-    """A pipeline for pictures: value = offset + scale * pixel, for pixels in [0, 1].
+    """A pipeline for images: value = offset + scale * pixel, for pixels in [0, 1].
 
     Attributes:
-        pipeline: picture -> (C, H, W) values that the model's own network takes.
+        pipeline: image -> (C, H, W) values that the model's own network takes.
         recipe: what the pipeline is, as it stands in ``audit.json``; enough for its library to build it again.
         offset, scale: (C,) for each channel; 0 and 1 where the pipeline does more than normalise.
         shape: (C, H, W) of what it gives.
-        resample: how Pillow resizes the part of a picture that an augmented view shows.
+        resample: how Pillow resizes the part of an image that an augmented view shows.
         direct: whether pixels can be put in the place of its output: it only resizes, crops, pads and normalises.
-        mode: Pillow's mode of the pictures that it is given, ``RGB`` or ``L``.
-        pixels_sha256: of its values for made-up pictures: another release of a library may give others.
+        mode: Pillow's mode of the images that it is given, ``RGB`` or ``L``.
+        pixels_sha256: of its values for made-up images: another release of a library may give others.
         processor: the image processor of transformers that it runs, or None.
     """
 
@@ -72,23 +72,23 @@ class ImagePreprocessing:
         normalisation: tuple[Sequence[float], Sequence[float]] | None = None,
         may_be_random: bool = False,
     ) -> ImagePreprocessing:
-        """Run a pipeline on made-up pictures to find out what it does.
+        """Run a pipeline on made-up images to find out what it does.
 
         Args:
-            pipeline: picture -> (C, H, W) values.
+            pipeline: image -> (C, H, W) values.
             recipe: what it is.
             where: the key of audit.toml that named it, for errors.
-            channels: of the pictures that it is given: 3 in RGB, or 1 in grey.
+            channels: of the images that it is given: 3 in RGB, or 1 in grey.
             resample: see the class.
             normalisation: mean and standard deviation that it is said to take; used where they are those measured, so
                 that they come without a rounding error.
-            may_be_random: run it several times on the same picture, to see whether it holds random steps.
+            may_be_random: run it several times on the same image, to see whether it holds random steps.
 
         Raises:
-            ModelError: it cannot be run, gives pictures of several sizes, or gives a picture other values each time.
+            ModelError: it cannot be run, gives images of several sizes, or gives an image other values each time.
         """
         if channels not in MODE_OF_CHANNELS:
-            raise ModelError(f"it takes pictures of {channels} channels; pictures have 3, or 1 in grey", where=where)
+            raise ModelError(f"it takes images of {channels} channels; images have 3, or 1 in grey", where=where)
         flat = [
             [_run_once(pipeline, _grey_image(channels, size, value), where) for value in GREY_LEVELS] for size in SIZES
         ]
@@ -126,20 +126,20 @@ class ImagePreprocessing:
         return [1 / scale for scale in self.scale]
 
     def facts(self) -> dict[str, Any]:
-        """Return what stands in ``audit.json`` and ``model.json``: all that the pixels depend on beside the picture."""
+        """Return what stands in ``audit.json`` and ``model.json``: all that the pixels depend on beside the image."""
         described = {"pixels": list(self.shape), "mean": _round_measured(self.mean), "std": _round_measured(self.std)}
         return {**described, **self.recipe, "pixels_sha256": self.pixels_sha256}
 
     def inputs(self, splits: Mapping[str, Split], config: DataConfig, seed: int) -> ImageInputs:
-        """Return the reader of pictures for these splits."""
+        """Return the reader of images for these splits."""
         return ImageInputs(splits, self, config.max_pixels, seed)
 
     def __call__(self, image: Image.Image) -> np.ndarray:
-        """Return the (H, W, C) pixels of a picture: uint8, or float32 in [0, 1] where 8 bits do not hold them."""
+        """Return the (H, W, C) pixels of an image: uint8, or float32 in [0, 1] where 8 bits do not hold them."""
         return self._run_pipeline(upright_rgb(image))
 
     def augmented_view(self, image: Image.Image, rng: np.random.Generator) -> np.ndarray:
-        """Return the (H, W, C) pixels of a random part of a picture, or of its mirror; see ``random_part``."""
+        """Return the (H, W, C) pixels of a random part of an image, or of its mirror; see ``random_part``."""
         _, height, width = self.shape
         part = random_part(upright_rgb(image), (height, width), self.resample, rng)
         return (
@@ -150,7 +150,7 @@ class ImagePreprocessing:
         values = np.asarray(self.pipeline(upright.convert(self.mode)), np.float64)
         if values.shape != self.shape:
             raise ModelError(
-                f"its preprocessing gives {values.shape} for a picture of {upright.width} x {upright.height} px, and "
+                f"its preprocessing gives {values.shape} for an image of {upright.width} x {upright.height} px, and "
                 f"{self.shape} for others",
                 where="model",
             )
@@ -170,7 +170,7 @@ def plain_preprocessing(
         resize, crop: in pixels.
         interpolation: ``bilinear`` or ``bicubic``.
         mean, std: for each channel, for values in [0, 1].
-        channels: 3, or 1 for grey pictures.
+        channels: 3, or 1 for grey images.
     """
     from torchvision.transforms import InterpolationMode
     from torchvision.transforms import functional as transforms
@@ -203,17 +203,17 @@ def _run_once(pipeline: Pipeline, image: Image.Image, where: str) -> np.ndarray:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         width, height = image.size
         raise ModelError(
-            f"its preprocessing fails on a picture of {width} x {height} px: {reason}", where=where
+            f"its preprocessing fails on an image of {width} x {height} px: {reason}", where=where
         ) from error
 
 
 def _one_shape(shapes: set[tuple[int, ...]], where: str) -> tuple[int, int, int]:
-    """Return the (C, H, W) of all pictures; raises ``ModelError`` where they differ."""
+    """Return the (C, H, W) of all images; raises ``ModelError`` where they differ."""
     if any(len(shape) != 3 for shape in shapes):
         raise ModelError("its preprocessing does not give channels, height and width", where=where)
     if len(shapes) > 1:
         raise ModelError(
-            "its preprocessing gives pictures of several sizes; rft runs pictures of one size at once",
+            "its preprocessing gives images of several sizes; rft runs images of one size at once",
             where=where,
             remedy="Have it end with one size: a centre crop, or a size of height and width.",
         )
@@ -226,7 +226,7 @@ def _refuse_random(pipeline: Pipeline, image: Image.Image, where: str) -> None:
     for _ in range(REPEATS):
         if not np.array_equal(first, _run_once(pipeline, image, where), equal_nan=True):
             raise ModelError(
-                "its preprocessing gives the same picture other values each time",
+                "its preprocessing gives the same image other values each time",
                 where=where,
                 remedy="Give the one for evaluation: without random crops, flips or colours.",
             )
@@ -248,7 +248,7 @@ def _measure_normalisation(flat: Sequence[Sequence[np.ndarray]]) -> tuple[np.nda
     Pixels that are the same for black and for white are padding, whatever their value.
 
     Args:
-        flat: for each size of picture, the (C, H, W) values of each of ``GREY_LEVELS``.
+        flat: for each size of image, the (C, H, W) values of each of ``GREY_LEVELS``.
     """
     offsets, scales = [], []
     for channel in range(flat[0][0].shape[0]):

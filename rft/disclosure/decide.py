@@ -79,9 +79,9 @@ class _CodeCounts:
         self._codes, self._size = codes, size
         self._pair: np.ndarray | None = None
         if people is not None and len(codes):
-            owners = int(people.max()) + 1
-            self._pair, pairs = pd.factorize(codes * owners + people)
-            self._code_of_pair = pairs // owners
+            n_units = int(people.max()) + 1
+            self._pair, pairs = pd.factorize(codes * n_units + people)
+            self._code_of_pair = pairs // n_units
 
     def count_in(self, mask: np.ndarray | None) -> Iterator[np.ndarray]:
         """Yield (size,) counts of rows, then of units, among the rows of a (N,) mask."""
@@ -168,11 +168,11 @@ class _Groupings:
     def decide_groups(self, already: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
         """Return attribute -> withheld groups, with an entry for each attribute of which anything is withheld."""
         for of_model in (False, True):
-            for depth in sorted({len(key) for key in self._all}):
-                level = [grouping for key, grouping in self._all.items() if len(key) == depth]
+            for intersection_order in sorted({len(key) for key in self._all}):
+                level = [grouping for key, grouping in self._all.items() if len(key) == intersection_order]
                 for grouping in level:
                     self._withhold_small(grouping, already, of_model)
-                self._resist_combinations(level, depth, of_model)
+                self._resist_combinations(level, intersection_order, of_model)
         decided = {names: self._all[tuple(sorted(names))] for names in self._asked}
         return {
             BETWEEN.join(names): grouping.withheld_names(names)
@@ -224,8 +224,12 @@ class _Groupings:
 
     def _iterate_parents(self, grouping: _Grouping) -> Iterator[tuple[_Grouping, np.ndarray]]:
         """Yield each grouping by fewer of the attributes, and the (A,) group of it that each crossed group lies in."""
-        depth = len(grouping.attributes)
-        for kept in (positions for size in range(1, depth) for positions in combinations(range(depth), size)):
+        intersection_order = len(grouping.attributes)
+        for kept in (
+            positions
+            for size in range(1, intersection_order)
+            for positions in combinations(range(intersection_order), size)
+        ):
             parent = self._all.get(tuple(grouping.attributes[place] for place in kept))
             if parent is not None:
                 places = {values: number for number, values in enumerate(parent.values)}
@@ -241,9 +245,9 @@ class _Groupings:
             lines += [numbers == number for number in np.flatnonzero(~parent.hidden).tolist()]
         return lines
 
-    def _resist_combinations(self, level: Sequence[_Grouping], depth: int, of_model: bool) -> None:
+    def _resist_combinations(self, level: Sequence[_Grouping], intersection_order: int, of_model: bool) -> None:
         """Withhold more until no small group follows from several groupings together, as where attributes nest."""
-        known = [grouping for grouping in self._all.values() if len(grouping.attributes) <= depth]
+        known = [grouping for grouping in self._all.values() if len(grouping.attributes) <= intersection_order]
         for split in self._parts:
             while (weights := self._find_determining_sums(known, split)) is not None:
                 shown = self._list_needed_groups(level, known, weights)
@@ -251,7 +255,7 @@ class _Groupings:
                     break  # the total of the split alone tells: no group of it is shown
                 grouping, cell = shown[0]
                 grouping.hidden[cell] = True
-                if depth == 1:
+                if intersection_order == 1:
                     grouping.hidden |= grouping.without_value
                 self._withhold_small(grouping, {}, of_model)
 

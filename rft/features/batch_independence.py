@@ -48,7 +48,7 @@ def measure_batch_dependence(
     Args:
         prefix: the frozen part; it is moved to ``device``.
         example: makes inputs: how many, tokens, seed.
-        tokens: what texts are cut to; None for pictures.
+        tokens: what texts are cut to; None for images.
         device, precision: as in ``extract``.
     """
     inputs = MadeUpInputs(_of_all_lengths(example(USUAL_EXAMPLES, min(MAX_TOKENS, tokens or MAX_TOKENS), 0)))
@@ -59,7 +59,7 @@ def measure_batch_dependence(
 
 
 def _of_all_lengths(batch: Batch) -> Batch:
-    """Return texts of which those that are run alone are shorter, one more than the other; pictures as they are."""
+    """Return texts of which those that are run alone are shorter, one more than the other; images as they are."""
     if "attention_mask" not in batch:
         return batch
     ids, mask = batch["input_ids"].clone(), batch["attention_mask"].clone()

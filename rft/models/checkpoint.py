@@ -115,13 +115,13 @@ def _agree_on_padding(network: Any, tokenizer: Any) -> None:
 def _image_preprocessing(source: PretrainedFolder, config: Any, settings: ModelConfig) -> ImagePreprocessing:
     if settings.image_size is not None:
         raise ModelError(
-            "the size of the pictures is that of the checkpoint's image processor",
+            "the size of the images is that of the checkpoint's image processor",
             where="model.image_size",
             remedy="Leave it out.",
         )
     if not has_processor(source, config):
         raise ModelError(
-            f"{source.path.name!r} has no {FILES[0]}: how pictures are prepared is not known",
+            f"{source.path.name!r} has no {FILES[0]}: how images are prepared is not known",
             where=WHERE,
             remedy="Save the image processor of the training into it: processor.save_pretrained(folder).",
         )

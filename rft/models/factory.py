@@ -1,14 +1,14 @@
 """A model that the user's own code builds: ``factory = "package.module:build"``.
 
-``build`` is called without arguments. For pictures it returns ``(module, transform)``: the transform is what the
+``build`` is called without arguments. For images it returns ``(module, transform)``: the transform is what the
 model was trained with, for evaluation, and gives (C, H, W) values for a ``PIL.Image`` in RGB; the module maps
 (B, C, H, W) of them, float32, to (B, K). ``(module, None, transform)`` is the same, and so is ``model.preprocessing``,
-which names the transform as ``package.module:name``. The module alone maps (B, 3, H, W) pixels in [0, 1], of pictures
+which names the transform as ``package.module:name``. The module alone maps (B, 3, H, W) pixels in [0, 1], of images
 whose shorter side is scaled to ``model.image_size`` and whose centre is cut out, to (B, K); it normalises them itself.
 
 For texts ``build`` returns ``(module, tokenizer)``: the module maps ``input_ids`` and ``attention_mask``, each (B, T)
 int64, to (B, K), and the tokenizer is one of transformers. Keras 3 models are torch modules when Keras runs on torch;
-pictures come to them with the channels last::
+images come to them with the channels last::
 
     import os
     os.environ["KERAS_BACKEND"] = "torch"   # before keras is imported
@@ -98,7 +98,7 @@ def _image_model(settings: ModelConfig, returned: Any, transform: Any) -> Extern
     side = settings.image_size
     if side is None:
         raise ConfigError(
-            "needs model.image_size, the side of the pictures it takes in pixels",
+            "needs model.image_size, the side of the images it takes in pixels",
             where=WHERE,
             remedy="Or return (module, transform): the transform says it.",
         )
@@ -109,12 +109,12 @@ def _image_model(settings: ModelConfig, returned: Any, transform: Any) -> Extern
 def _transformed_image_model(settings: ModelConfig, network: nn.Module, transform: Any) -> ExternalModel:
     if not callable(transform):
         raise ModelError(
-            f"the transform of {settings.factory} is {type(transform).__name__}, and cannot be called on a picture",
+            f"the transform of {settings.factory} is {type(transform).__name__}, and cannot be called on an image",
             where=WHERE,
         )
     if settings.image_size is not None:
         raise ConfigError(
-            "the size of the pictures is that of the factory's transform",
+            "the size of the images is that of the factory's transform",
             where="model.image_size",
             remedy="Leave it out.",
         )
@@ -126,7 +126,7 @@ def _transformed_image_model(settings: ModelConfig, network: nn.Module, transfor
         output = transform(image)
         if isinstance(output, Image.Image):
             raise ModelError(
-                f"the transform of {settings.factory} gives a picture and not its values",
+                f"the transform of {settings.factory} gives an image and not its values",
                 where=WHERE,
                 remedy="Have it end with what makes (C, H, W) values of it, such as torchvision's ToTensor().",
             )

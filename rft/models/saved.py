@@ -29,8 +29,8 @@ from rft.errors import EvidenceError, ModelError
 from rft.runtime.float32 import ieee_float32
 
 WEIGHTS, DESCRIPTION, HUB_FOLDER = "model.safetensors", "model.json", "backbone"
-# 1: pictures only; 2: the modality, backbones of transformers with their tokenizers; 3: how the frozen part computes;
-# 4: the pipeline that prepares pictures
+# 1: images only; 2: the modality, backbones of transformers with their tokenizers; 3: how the frozen part computes;
+# 4: the pipeline that prepares images
 FORMAT_VERSION = 4
 MAX_PIXELS = 89_478_485  # where Pillow begins to warn of decompression bombs
 
@@ -65,7 +65,7 @@ class SavedModel:
     Attributes:
         classifier: a batch of inputs in, logits out; a ``torch.nn.Module`` in eval mode on the CPU.
         classes: what the logits stand for.
-        preprocessing: turns a picture or a text into the inputs that the classifier takes.
+        preprocessing: turns an image or a text into the inputs that the classifier takes.
     """
 
     classifier: Classifier = field(repr=False)
@@ -76,11 +76,11 @@ class SavedModel:
         """Return one row an item (one for a single one): ``prediction``, and a probability ``score_<class>`` each.
 
         Args:
-            items: paths of pictures or opened pictures, or texts, as the model was trained on.
+            items: paths of images or opened images, or texts, as the model was trained on.
             batch_size: items that are predicted at once.
 
         Raises:
-            DataError: for a file that cannot be read as a picture.
+            DataError: for a file that cannot be read as an image.
         """
         if isinstance(items, (str, Path, Image.Image)):
             items = [items]
@@ -96,7 +96,7 @@ class SavedModel:
             return values
 
     def inputs(self, items: Sequence[Item]) -> Batch:
-        """Return items as the classifier takes them; raises ``DataError`` for a file that is no picture."""
+        """Return items as the classifier takes them; raises ``DataError`` for a file that is no image."""
         if isinstance(self.preprocessing, TextPreprocessing):
             return self.preprocessing([str(item) for item in items])
         decoded = [

@@ -16,7 +16,7 @@ class ChapterContent:
 
     Attributes:
         title: the heading; may be empty for content that ``join_content`` puts under the heading of another.
-        findings, figures: the facts and their pictures; a figure draws one of ``tables``, or one of another chapter.
+        findings, figures: the facts, and what is drawn: one of ``tables``, or one of another chapter.
         tables: name -> rows. An empty table belongs to the section, and the chapter does not show it.
         captions: name of a table -> one line that says what it shows; of tables that are not there it is ignored.
         text: paragraphs under the heading.

@@ -2,7 +2,7 @@
 
 ``Split`` carries the data. Everything else ends up in ``audit.json``: an ``AuditRun`` holds sections, a
 section holds findings, tables and figures, and every figure is drawn from a table of its section, so that
-each picture has its numbers.
+each figure has its numbers.
 """
 
 from rft.records.base import FORMAT_VERSION, Cell, Number, Record, Row, Table

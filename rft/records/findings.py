@@ -62,7 +62,7 @@ class Finding(Record):
     Attributes:
         id: stable dotted name, beginning with the plugin's name: ``fairness.accuracy_gap.gender``.
         title: a few words for a heading.
-        status: ``info``, ``warn`` (worth a look), ``fail`` (broken integrity, nothing else) or ``not_measured``.
+        status: ``info``, ``warn`` (to review), ``fail`` (broken integrity, nothing else) or ``not_measured``.
         value: the number; None exactly when the status is ``not_measured``.
         unit: what the number counts (``fraction``, ``epsilon``, ``examples``); empty for a pure number.
         interval: for an estimate from a sample, at 95 %.

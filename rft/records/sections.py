@@ -19,7 +19,7 @@ OWN_FOLDERS = ("assets", "model")  # of a run: no names for those of plugins
 
 
 class Figure(Record):
-    """A picture, drawn from the named table of the same section.
+    """A chart or images, drawn from the named table of the same section.
 
     ``kind`` is one of ``rft.report.charts.draw.CHART_KINDS``, ``images`` or ``tokens``. ``encode`` maps the channels of
     the kind to column names of the table:
@@ -43,7 +43,7 @@ class Figure(Record):
     A scale is ``linear``, the default, or ``log``: what is 0 or less then has no place and is counted under the chart,
     and an interval that begins there reaches down to the edge.
 
-    ``where`` keeps the rows of the table whose columns equal these values. ``alt`` says what the picture shows to
+    ``where`` keeps the rows of the table whose columns equal these values. ``alt`` says what the figure shows to
     someone who cannot see it.
     """
 
@@ -60,7 +60,7 @@ class Figure(Record):
 
 
 def asset_name(png: bytes) -> str:
-    """Return the name of a picture in the folder ``assets``: its sha256 and ``.png``."""
+    """Return the name of an image in the folder ``assets``: its sha256 and ``.png``."""
     return hashlib.sha256(png).hexdigest() + ".png"
 
 
@@ -88,7 +88,7 @@ class Section(Record):
     Attributes:
         plugin: the plugin's name.
         title: heading of the section; the plugin's name when empty.
-        findings, tables, figures: the facts, their numbers and their pictures.
+        findings, tables, figures: the facts, their numbers and their figures.
         columns: table name -> its columns with their roles, in the order in which a reader wants them; what is not
             named here gets a role by ``rft.records.columns.infer_column``.
         captions: table name -> one line that says what the table shows.

@@ -48,12 +48,12 @@ class Population:
 
     Attributes:
         name: what the config calls them (``data.population``).
-        owners: (N,) strings, whose each example is: its unit, or its id where no units are declared.
+        unit_ids: (N,) strings, the unit of each example, or its id where no units are declared.
         folder: the config's folder, which relative paths start from.
     """
 
     name: str
-    owners: np.ndarray
+    unit_ids: np.ndarray
     folder: Path
 
 

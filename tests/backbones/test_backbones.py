@@ -198,7 +198,7 @@ def test_unknown_backbones_are_refused_with_near_names(tmp_path: Path, backbone:
 
 
 def test_a_size_that_the_backbone_does_not_take_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="does not take pictures of 64 x 64 px"):
+    with pytest.raises(ModelError, match="does not take images of 64 x 64 px"):
         resnet(tmp_path, backbone="torchvision/vit_b_16")
 
 

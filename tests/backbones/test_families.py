@@ -54,7 +54,7 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     name = request.param
     folder = tmp_path_factory.mktemp("family")
     loaded = ALL[name].load(folder)
-    items = families.some_texts(12) if loaded.modality == "text" else families.some_pictures(12, loaded.input_shape[1])
+    items = families.some_texts(12) if loaded.modality == "text" else families.some_images(12, loaded.input_shape[1])
     features = ALL[name].features
     few = items[:4]
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Pictures are prepared as each library's own pipeline prepares them: the same pixels, and the same probabilities."""
+"""Images are prepared as each library's own pipeline prepares them: the same pixels, and the same probabilities."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from rft.data.preprocessing import ImagePreprocessing
 from rft.errors import ConfigError, ModelError, RftError
 from rft.models import external
 from rft.models.saved import load_model, write_model
-from tests.conftest import CONFIG, write_pictures
+from tests.conftest import CONFIG, write_images
 from tests.support import families
 
 EQUAL = 1e-5  # in pixels and in probabilities
 
 
 def photo(width: int, height: int, mode: str = "RGB") -> Image.Image:
-    """Return a picture with edges, slopes and some noise, unlike its mirror and its turns."""
+    """Return an image with edges, slopes and some noise, unlike its mirror and its turns."""
     random = np.random.default_rng(width * height)
     rows, columns = np.mgrid[0:height, 0:width]
     waves = [np.sin(columns / (7 + 5 * channel)) + np.cos(rows / (11 + 3 * channel)) for channel in range(3)]
@@ -46,9 +46,9 @@ SHAPES = [(300, 200), (120, 260), (97, 97), (640, 31), (24, 24)]
 PHOTOS = [photo(*shape) for shape in SHAPES]
 
 
-def normalised(preprocessing: ImagePreprocessing, picture: Image.Image) -> np.ndarray:
-    """Return the (C, H, W) values that the model's network is given for a picture."""
-    pixels = to_tensor([preprocessing(picture)])
+def normalised(preprocessing: ImagePreprocessing, image: Image.Image) -> np.ndarray:
+    """Return the (C, H, W) values that the model's network is given for an image."""
+    pixels = to_tensor([preprocessing(image)])
     assert pixels.dtype == torch.float32
     mean, std = (
         torch.tensor(each, dtype=torch.float32).view(1, -1, 1, 1) for each in (preprocessing.mean, preprocessing.std)
@@ -64,9 +64,9 @@ def assert_same_pixels(
 ) -> None:
     """Compare with a pipeline, in units of pixels from 0 to 1."""
     scale = np.reshape(preprocessing.scale, (-1, 1, 1))
-    for picture in PHOTOS[:photos]:
-        expected = np.asarray(pipeline(picture.convert(mode)), np.float64)
-        values = normalised(preprocessing, picture)
+    for image in PHOTOS[:photos]:
+        expected = np.asarray(pipeline(image.convert(mode)), np.float64)
+        values = normalised(preprocessing, image)
         assert values.shape == expected.shape == preprocessing.shape
         assert np.abs((values - expected) / scale).max() <= EQUAL
 
@@ -77,20 +77,20 @@ def assert_same_probabilities(
     """Compare a backbone with a head, as it is and when it was saved and loaded, with the library's own features.
 
     Returns:
-        How far the probabilities of the pictures differ from each other.
+        How far the probabilities of the images differ from each other.
     """
     classifier = loaded.classifier(3, False, seed=1)
     with torch.no_grad():
-        logits = classifier({"pixels": torch.cat([to_tensor([loaded.preprocessing(picture)]) for picture in PHOTOS])})
+        logits = classifier({"pixels": torch.cat([to_tensor([loaded.preprocessing(image)]) for image in PHOTOS])})
         classifier.head.linear.weight.div_(logits.std())  # neither all alike nor all certain
     write_model(folder / "saved", model=classifier, backbone=loaded, classes=("a", "b", "c"))
     saved = load_model(folder / "saved")
     assert saved.preprocessing.facts() == loaded.preprocessing.facts()
     table = saved.predict(PHOTOS)[["score_a", "score_b", "score_c"]].to_numpy(float)
-    for picture, scores in zip(PHOTOS, table, strict=True):
+    for image, scores in zip(PHOTOS, table, strict=True):
         with torch.no_grad():
-            own = classifier({"pixels": to_tensor([loaded.preprocessing(picture)])}).softmax(dim=1)[0]
-            values = torch.as_tensor(np.asarray(pipeline(picture)))[None]
+            own = classifier({"pixels": to_tensor([loaded.preprocessing(image)])}).softmax(dim=1)[0]
+            values = torch.as_tensor(np.asarray(pipeline(image)))[None]
             expected = classifier.head({"features": features(values)}).softmax(dim=1)[0]
         assert (own - expected).abs().max() <= EQUAL
         assert np.abs(scores - expected.numpy()).max() <= EQUAL
@@ -298,7 +298,7 @@ def test_timm_models_see_what_timms_transform_gives(tmp_path: Path, name: str) -
     assert assert_same_probabilities(loaded, tmp_path, features, transform) > 1e-3
 
 
-def test_grey_models_of_timm_are_given_grey_pictures() -> None:
+def test_grey_models_of_timm_are_given_grey_images() -> None:
     from rft.backbones.sources import timm as ours
 
     network = nn.Identity()
@@ -310,7 +310,7 @@ def test_grey_models_of_timm_are_given_grey_pictures() -> None:
     view = preprocessing.augmented_view(PHOTOS[0], np.random.default_rng(0))
     assert view.shape == (28, 28, 1)
     network.pretrained_cfg = network.pretrained_cfg | {"input_size": (4, 28, 28), "mean": (0.5,) * 4, "std": (0.5,) * 4}
-    with pytest.raises(ModelError, match="it takes pictures of 4 channels"):
+    with pytest.raises(ModelError, match="it takes images of 4 channels"):
         ours.read_preprocessing(network)
 
 
@@ -373,7 +373,7 @@ PROCESSORS: dict[str, Callable[[], Any]] = {
 
 
 def run_processor(processor: Any) -> Callable[[Image.Image], np.ndarray]:
-    return lambda picture: processor(images=picture, return_tensors="pt")["pixel_values"][0].numpy()
+    return lambda image: processor(images=image, return_tensors="pt")["pixel_values"][0].numpy()
 
 
 @pytest.mark.parametrize("name", sorted(PROCESSORS))
@@ -395,9 +395,9 @@ def test_blue_comes_first_in_views_too_where_a_network_wants_it_so() -> None:
         assert to_tensor([pixels])[0, :, 5, 5].mul(255).round().tolist() == [10, 20, 250]
 
 
-def test_pictures_of_several_sizes_are_refused() -> None:
+def test_images_of_several_sizes_are_refused() -> None:
     processor = hf.BitImageProcessor(size={"shortest_edge": 32}, do_center_crop=False)
-    with pytest.raises(ModelError, match="gives pictures of several sizes") as caught:
+    with pytest.raises(ModelError, match="gives images of several sizes") as caught:
         measure_processor(processor, "model.checkpoint")
     assert "a centre crop" in str(caught.value)
 
@@ -522,10 +522,10 @@ def test_checkpoints_of_transformers_say_what_they_say_with_their_own_processor(
     settings = ModelConfig(checkpoint="model")
     loaded = external.load_external(settings, tmp_path, ("a", "b", "c"), modality="image", device="cpu", offline=True)
     assert_same_pixels(loaded.preprocessing, run_processor(processor))
-    for picture in PHOTOS:
+    for image in PHOTOS:
         with torch.no_grad():
-            own = loaded.classifier({"pixels": to_tensor([loaded.preprocessing(picture)])}).softmax(dim=1)
-            expected = network(**processor(images=picture, return_tensors="pt")).logits.softmax(dim=1)
+            own = loaded.classifier({"pixels": to_tensor([loaded.preprocessing(image)])}).softmax(dim=1)
+            expected = network(**processor(images=image, return_tensors="pt")).logits.softmax(dim=1)
         assert (own - expected).abs().max() <= EQUAL
 
 
@@ -540,7 +540,7 @@ def test_backbones_of_transformers_see_what_their_own_processor_gives(tmp_path: 
 
 
 @pytest.mark.parametrize("processor", [hf.ViTImageProcessor(size={"height": 32, "width": 48}), None])
-def test_a_saved_model_of_transformers_prepares_pictures_as_before(tmp_path: Path, processor: Any) -> None:
+def test_a_saved_model_of_transformers_prepares_images_as_before(tmp_path: Path, processor: Any) -> None:
     families.write_hub_folder(tmp_path / "model", families.seeded(NETWORKS["resnet"][0]))
     sized = {} if processor else {"image_size": 40}
     if processor:
@@ -551,12 +551,12 @@ def test_a_saved_model_of_transformers_prepares_pictures_as_before(tmp_path: Pat
     write_model(tmp_path / "saved", model=loaded.classifier(2, False, 0), backbone=loaded, classes=("a", "b"))
     saved = load_model(tmp_path / "saved")
     assert saved.preprocessing.facts() == loaded.preprocessing.facts()
-    for picture in PHOTOS:
-        assert np.array_equal(saved.preprocessing(picture), loaded.preprocessing(picture))
+    for image in PHOTOS:
+        assert np.array_equal(saved.preprocessing(image), loaded.preprocessing(image))
 
 
 @pytest.mark.parametrize("name", ["vit", "clip", "convnext", "deit", "levit", "bit", "efficientnet"])
-def test_another_size_shows_the_same_of_a_picture(tmp_path: Path, name: str) -> None:
+def test_another_size_shows_the_same_of_an_image(tmp_path: Path, name: str) -> None:
     network = families.seeded(NETWORKS["resnet"][0])
     families.write_hub_folder(tmp_path / "model", network)
     PROCESSORS[name]().save_pretrained(tmp_path / "model")
@@ -594,7 +594,7 @@ def test_a_model_of_timm_in_transformers_is_prepared_by_timm(tmp_path: Path) -> 
     assert_same_pixels(loaded.preprocessing, timm.data.create_transform(**timm.data.resolve_model_data_config(network)))
 
 
-def test_grey_models_of_transformers_are_given_grey_pictures(tmp_path: Path) -> None:
+def test_grey_models_of_transformers_are_given_grey_images(tmp_path: Path) -> None:
     config = hf.ViTConfig(**SIZES, image_size=32, patch_size=8, num_channels=1, id2label={0: "a", 1: "b"})
     network = families.seeded(lambda: hf.ViTForImageClassification(config)).eval()
     families.write_hub_folder(tmp_path / "model", network)
@@ -638,7 +638,7 @@ SQUASHED = "transforms.Compose([transforms.Resize((24, 36)), transforms.PILToTen
 GREY = CENTRE.format("transforms.Grayscale(1)")
 STANDARD = CENTRE.format("transforms.Lambda(lambda values: (values - values.mean()) / (values.std() + 1e-6))")
 GAMMA = CENTRE.format("transforms.Lambda(lambda values: values ** 2.2)")
-ARRAY = "lambda picture: np.asarray(picture.resize((32, 32)), np.float32).transpose(2, 0, 1) / 127.5 - 1"
+ARRAY = "lambda image: np.asarray(image.resize((32, 32)), np.float32).transpose(2, 0, 1) / 127.5 - 1"
 
 
 def factory(folder: Path, transform: str, result: str = "Net(), transform", channels: int = 3, **keys: Any) -> Any:
@@ -657,10 +657,10 @@ def test_a_factory_brings_the_transform_of_its_model(tmp_path: Path, transform: 
     exec((tmp_path / "made.py").read_text(encoding="utf-8"), space)
     network = space["Net"]().eval()
     assert_same_pixels(loaded.preprocessing, space["transform"])
-    for picture in PHOTOS:
+    for image in PHOTOS:
         with torch.no_grad():
-            own = loaded.classifier({"pixels": to_tensor([loaded.preprocessing(picture)])}).softmax(dim=1)
-            values = torch.as_tensor(np.asarray(space["transform"](picture)), dtype=torch.float32)
+            own = loaded.classifier({"pixels": to_tensor([loaded.preprocessing(image)])}).softmax(dim=1)
+            values = torch.as_tensor(np.asarray(space["transform"](image)), dtype=torch.float32)
             expected = network(values[None]).softmax(dim=1)
         assert (own - expected).abs().max() <= EQUAL
     name = "made:transform" if keys else "that of made:build"
@@ -673,23 +673,23 @@ def test_a_factory_brings_the_transform_of_its_model(tmp_path: Path, transform: 
         (
             NORMALISED,
             {"image_size": 32},
-            "model.image_size: the size of the pictures is that of the factory's transform",
+            "model.image_size: the size of the images is that of the factory's transform",
         ),
         (
             NORMALISED,
             {"preprocessing": "made:transform"},
             "model.preprocessing: the factory returns a transform of its own",
         ),
-        ("3", {}, "the transform of made:build is int, and cannot be called on a picture"),
+        ("3", {}, "the transform of made:build is int, and cannot be called on an image"),
         ("transforms.Compose([transforms.RandomCrop(16), transforms.ToTensor()])", {}, "other values each time"),
         (
             "transforms.Compose([transforms.RandomHorizontalFlip(), transforms.Resize((9, 9)), transforms.ToTensor()])",
             {},
             "for evaluation",
         ),
-        ("transforms.Compose([transforms.Resize(32), transforms.ToTensor()])", {}, "pictures of several sizes"),
-        ("transforms.Resize((32, 32))", {}, "gives a picture and not its values"),
-        ("lambda picture: 1 / 0", {}, "its preprocessing fails on a picture of 60 x 90 px: division by zero"),
+        ("transforms.Compose([transforms.Resize(32), transforms.ToTensor()])", {}, "images of several sizes"),
+        ("transforms.Resize((32, 32))", {}, "gives an image and not its values"),
+        ("lambda image: 1 / 0", {}, "its preprocessing fails on an image of 60 x 90 px: division by zero"),
     ],
 )
 def test_transforms_that_cannot_be_used_are_refused(
@@ -708,10 +708,10 @@ def test_a_transform_that_is_named_must_be_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("transform", [SQUASHED, STANDARD, GREY])
-def test_an_audit_looks_at_the_pictures_as_the_transform_gives_them(tmp_path: Path, transform: str) -> None:
+def test_an_audit_looks_at_the_images_as_the_transform_gives_them(tmp_path: Path, transform: str) -> None:
     made = {"transform": transform, "result": "Net(), transform"}
     (tmp_path / "made.py").write_text(FACTORY.format(channels=1 if transform == GREY else 3, **made), encoding="utf-8")
-    write_pictures(tmp_path / "data")
+    write_images(tmp_path / "data")
     model = '[model]\nfactory = "made:build"\nclasses = ["blue", "red"]\n\n[attribution]\nsamples = 2\n'
     report = "\n[report]\nshow_examples = true\n"
     (tmp_path / "audit.toml").write_text(CONFIG.split("[model]")[0] + model + report, encoding="utf-8")

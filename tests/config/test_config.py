@@ -42,8 +42,8 @@ def test_a_plain_config_is_read(tmp_path: Path) -> None:
         ('image = "file"\n', "", "data: a manifest needs either image or text"),
         ('split = "split"\n', "", "data: give either split (a column) or test"),
         ('split = "split"\n', 'split = "split"\ntest = 0.5\n', "data: give either split (a column) or test"),
-        ('manifest = "data/pictures.csv"', 'folder = "photos"', "data: a folder has no such columns: remove image"),
-        ('manifest = "data/pictures.csv"\n', "", "data: give either manifest"),
+        ('manifest = "data/images.csv"', 'folder = "photos"', "data: a folder has no such columns: remove image"),
+        ('manifest = "data/images.csv"\n', "", "data: give either manifest"),
         (
             "[train]",
             "[fairness]\nmin_grop = 3\n[train]",
@@ -109,15 +109,15 @@ def test_an_override_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_hash_tells_nothing_of_what_is_cut_from_paths(tmp_path: Path) -> None:
-    first, other = (load(tmp_path, CONFIG, f'data.manifest="/home/{name}/pictures.csv"') for name in ("ann", "bea"))
+    first, other = (load(tmp_path, CONFIG, f'data.manifest="/home/{name}/images.csv"') for name in ("ann", "bea"))
     assert first.sha256 == other.sha256
     assert load(tmp_path, CONFIG, 'data.manifest="/home/ann/others.csv"').sha256 != first.sha256
 
 
 def test_stored_paths_never_leave_the_folder_of_the_config(tmp_path: Path) -> None:
-    outside = tmp_path / "elsewhere" / "pictures.csv"
+    outside = tmp_path / "elsewhere" / "images.csv"
     loaded = load(tmp_path, CONFIG, f'data.manifest="{outside}"', 'model.weights="../up/w.safetensors"')
-    assert loaded.public()["data"]["manifest"] == "elsewhere/pictures.csv"
+    assert loaded.public()["data"]["manifest"] == "elsewhere/images.csv"
     assert loaded.public()["model"]["weights"] == "w.safetensors"
 
 
@@ -148,13 +148,13 @@ def test_sizes_are_read_with_their_units(tmp_path: Path, size: str, bytes_: int)
     assert load(tmp_path, CONFIG, f"model.memory={size}").core.model.memory_bytes == bytes_
 
 
-def test_views_are_of_pictures_only(tmp_path: Path) -> None:
+def test_views_are_of_images_only(tmp_path: Path) -> None:
     texts = CONFIG.replace('image = "file"', 'text = "file"')
     with pytest.raises(ConfigError, match=r"model\.image_size: has no effect here"):
         load(tmp_path, texts)
     texts = texts.replace("image_size = 32\n", "")
     assert load(tmp_path, texts).core.data.modality == "text"
-    with pytest.raises(ConfigError, match=r"train\.views: has no effect here: it is about pictures"):
+    with pytest.raises(ConfigError, match=r"train\.views: has no effect here: it is about images"):
         load(tmp_path, texts, "train.views=2")
 
 

@@ -24,22 +24,22 @@ from rft.errors import ConfigError, RftError
 from rft.pipeline.plan import read_plan
 from rft.pipeline.stages import check_plan
 from rft.plugins import discover_plugins
-from tests.conftest import write_pictures
-from tests.runs.test_texts_and_pictures import write_texts
+from tests.conftest import write_images
+from tests.runs.test_texts_and_images import write_texts
 from tests.support.families import FAMILIES, letters, write_hub_folder
 
 TRAIN = "[train]\nepochs = 2\nlearning_rate = 0.05\nbatch_size = 8\n"
-PICTURES = """
+IMAGES = """
 name = "tiny"
 [data]
-manifest = "data/pictures.csv"
+manifest = "data/images.csv"
 image = "file"
 label = "colour"
 positive = "red"
 groups = ["camera"]
 split = "split"
 """
-TEXTS = PICTURES.replace("data/pictures.csv", "texts.csv").replace('image = "file"', 'text = "text"')
+TEXTS = IMAGES.replace("data/images.csv", "texts.csv").replace('image = "file"', 'text = "text"')
 RESNET = '[model]\nbackbone = "torchvision/resnet18"\nweights = "random"\nimage_size = 32\n'
 BERT = '[model]\nbackbone = "transformers/own"\n'
 ALONE = """
@@ -55,18 +55,18 @@ file = "scores.csv"
 PRIVATE = "[privacy]\nepsilon = 20.0\n"
 CLASSES = 'classes = ["blue", "red"]\n'
 MODES = {
-    "pictures": PICTURES + RESNET + TRAIN,
-    "pictures, adamw": PICTURES + RESNET + TRAIN + 'optimizer = "adamw"\n',
-    "pictures in folders": f'name = "tiny"\n[data]\nfolder = "folders"\npositive = "red"\n{RESNET}{TRAIN}',
+    "images": IMAGES + RESNET + TRAIN,
+    "images, adamw": IMAGES + RESNET + TRAIN + 'optimizer = "adamw"\n',
+    "images in folders": f'name = "tiny"\n[data]\nfolder = "folders"\npositive = "red"\n{RESNET}{TRAIN}',
     "texts": TEXTS + BERT + TRAIN,
     "texts, a layer": TEXTS + BERT + 'freeze = "encoder.layer.2"\n' + TRAIN,
     "texts, adapters everywhere": TEXTS + BERT + 'tune = "lora"\n' + TRAIN,
-    "private": PICTURES + CLASSES + RESNET + TRAIN + PRIVATE,
-    "private, steps": PICTURES + CLASSES + RESNET + TRAIN.replace("epochs = 2\n", "") + PRIVATE + "steps = 3\n",
+    "private": IMAGES + CLASSES + RESNET + TRAIN + PRIVATE,
+    "private, steps": IMAGES + CLASSES + RESNET + TRAIN.replace("epochs = 2\n", "") + PRIVATE + "steps = 3\n",
     "private, nothing frozen": TEXTS + CLASSES + BERT + 'freeze = "none"\n' + TRAIN + PRIVATE,
-    "private, least squares": PICTURES + CLASSES + RESNET + "[train]\n" + PRIVATE + 'method = "least_squares"\n',
+    "private, least squares": IMAGES + CLASSES + RESNET + "[train]\n" + PRIVATE + 'method = "least_squares"\n',
     "a checkpoint": TEXTS + '[model]\ncheckpoint = "classifier"\n',
-    "a factory": PICTURES + '[model]\nfactory = "built:build"\nclasses = ["blue", "red"]\nimage_size = 32\n',
+    "a factory": IMAGES + '[model]\nfactory = "built:build"\nclasses = ["blue", "red"]\nimage_size = 32\n',
     "scores alone": ALONE + 'score = "p_red"\n',
     "decisions alone": ALONE + 'prediction = "decision"\n',
 }
@@ -74,7 +74,7 @@ MODES = {
 VALUES = {
     "name": '"other"',
     "seed": "1",
-    "data.manifest": '"data/pictures.csv"',
+    "data.manifest": '"data/images.csv"',
     "data.folder": '"folders"',
     "data.image": '"file"',
     "data.text": '"text"',
@@ -271,7 +271,7 @@ def with_epsilon_alone() -> set[str]:
     return starting("privacy") - {"privacy.shadows"}
 
 
-OF_PICTURES = ("data.max_pixels", "model.image_size", "model.preprocessing", "train.views")
+OF_IMAGES = ("data.max_pixels", "model.image_size", "model.preprocessing", "train.views")
 OF_TEXTS = ("model.pooling", "model.max_length")
 OTHERS = ("model.checkpoint", "model.factory", "model.classes", "model.outputs")
 LORA = ("model.lora",)
@@ -280,10 +280,10 @@ TRAINING = (
     *("model.row_norm", "train", "privacy", "fairness.mitigation"),
 )
 PLAIN = {
-    "pictures": starting("data.folder", "data.text", "data.test", *OTHERS, *LORA, *OF_TEXTS, "predictions"),
-    "texts": starting("data.folder", "data.image", "data.test", *OTHERS, *LORA, *OF_PICTURES, "predictions"),
+    "images": starting("data.folder", "data.text", "data.test", *OTHERS, *LORA, *OF_TEXTS, "predictions"),
+    "texts": starting("data.folder", "data.image", "data.test", *OTHERS, *LORA, *OF_IMAGES, "predictions"),
 }
-SHORTCUTS = {"pictures": {"attribution.shortcut.tokens"}, "texts": {"attribution.shortcut.region"}}
+SHORTCUTS = {"images": {"attribution.shortcut.tokens"}, "texts": {"attribution.shortcut.region"}}
 ALONE_REFUSED = (
     *("data.manifest", "data.folder", "data.image", "data.text", "data.test", "data.max_pixels", "data.population"),
     *("model", "train", "privacy", "fairness.mitigation", "attribution", "report.show_examples"),
@@ -296,9 +296,9 @@ def expected(mode: str) -> set[str]:
     if mode in ("scores alone", "decisions alone"):
         more = {"performance.bins", "fairness.ll144.basis"} if mode == "decisions alone" else {"predictions.scores"}
         return starting(*ALONE_REFUSED) | more | {"predictions.layout", *more_of(mode)}
-    kind = "texts" if 'text = "text"' in MODES[mode] else "pictures"
+    kind = "texts" if 'text = "text"' in MODES[mode] else "images"
     keys = PLAIN[kind] | SHORTCUTS[kind]
-    if mode == "pictures in folders":
+    if mode == "images in folders":
         # Other columns may be those of a metadata table: whether there is one, reading the folder shows.
         with_groups = {key for key in all_keys() if any("data.groups" in line for line in overrides(mode, key)[:-1])}
         keys = keys - {"data.folder", "data.test"} | {"data.manifest", "data.image", "data.split"}
@@ -318,7 +318,7 @@ def expected(mode: str) -> set[str]:
 
 def more_of(mode: str) -> set[str]:
     return {
-        "pictures, adamw": {"train.momentum"},
+        "images, adamw": {"train.momentum"},
         "texts, a layer": starting("fairness.mitigation"),
         "texts, adapters everywhere": starting("fairness.mitigation") | {"model.cache"},
         "private": {"privacy.steps", "privacy.method"},  # beside train.epochs
@@ -358,12 +358,12 @@ def test_a_frontier_has_heads_without_privacy_that_are_trained_by_epochs(tmp_pat
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with all that the configs name."""
     folder = tmp_path_factory.mktemp("every key")
-    pictures = write_pictures(folder / "data", side=30)
-    for split, label, file in zip(pictures["split"], pictures["colour"], pictures["file"], strict=True):
+    images = write_images(folder / "data", side=30)
+    for split, label, file in zip(images["split"], images["colour"], images["file"], strict=True):
         (folder / "folders" / split / label).mkdir(parents=True, exist_ok=True)
         shutil.copy(folder / "data" / file, folder / "folders" / split / label / file)
     write_texts(folder)
-    for file in (folder / "data" / "pictures.csv", folder / "texts.csv"):
+    for file in (folder / "data" / "images.csv", folder / "texts.csv"):
         table = pd.read_csv(file, dtype=str)
         table["id"] = [f"case {number}" for number in range(len(table))]
         table["person"] = [f"person {number // 2}" for number in range(len(table))]

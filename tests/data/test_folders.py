@@ -17,7 +17,7 @@ from rft.errors import DataError
 
 
 def fill(folder: Path, n: int = 3, suffix: str = "png") -> Path:
-    """Write ``n`` small pictures, no two alike, into a folder."""
+    """Write ``n`` small images, no two alike, into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(n):
         colour = tuple(os.urandom(3))
@@ -92,8 +92,8 @@ class TestSplitFolders:
         dataset = opened(tmp_path)
         assert dataset.classes == ("a", "b")
         assert sizes(dataset) == {"train": 6, "test": 6}
-        assert remarks(dataset) == {"hidden_pictures": 10}
-        assert ".git, .ipynb_checkpoints, @eaDir and __MACOSX" in of(dataset, "hidden_pictures")
+        assert remarks(dataset) == {"hidden_images": 10}
+        assert ".git, .ipynb_checkpoints, @eaDir and __MACOSX" in of(dataset, "hidden_images")
 
     @pytest.mark.parametrize(
         ("places", "said"),
@@ -104,7 +104,7 @@ class TestSplitFolders:
             (["train/a", "train/b", "test/a", "test/b", "extra/a"], "holds extra/ beside the splits"),
             (["train/a", "train/b", "test/a", "test/b", "samples"], "holds samples/ beside the splits"),
             (["train", "test"], "test/ and train/ are called after splits, but"),
-            (["train/a", "train/b", "test"], "test/ holds pictures without class sub-folders"),
+            (["train/a", "train/b", "test"], "test/ holds images without class sub-folders"),
             (["siteA/a", "siteA/b", "siteB/a", "siteB/b"], "siteA/ and siteB/ hold only the same folders, a/ and b/"),
             (["siteA/a", "siteA/b", "siteB/A"], "hold only the same folders"),
             (["a/train", "a/test", "b/train", "b/test"], "Expected the splits outside and the classes within"),
@@ -130,16 +130,16 @@ class TestSplitFolders:
         (tmp_path / "photos" / "test" / "c").mkdir()
         dataset = opened(tmp_path)
         assert dataset.classes == ("a", "b", "c")
-        assert "from test/c: there is no picture" in of(dataset, "empty_folders")
+        assert "from test/c: there is no image" in of(dataset, "empty_folders")
 
-    def test_pictures_beside_the_classes_of_a_split_are_counted(self, tmp_path: Path) -> None:
+    def test_images_beside_the_classes_of_a_split_are_counted(self, tmp_path: Path) -> None:
         root = photos(tmp_path, "train/a", "train/b", "test/a", "test/b", "train", n=2)
         (root / "val").mkdir()
         (root / "annotations").mkdir()
         (root / "annotations" / "a.xml").write_text("<x/>")
         dataset = opened(tmp_path)
         assert sizes(dataset) == {"train": 4, "test": 4}
-        assert remarks(dataset) == {"loose_pictures": 2, "empty_folders": 2}
+        assert remarks(dataset) == {"loose_images": 2, "empty_folders": 2}
         assert "annotations and val" in of(dataset, "empty_folders")
 
     def test_a_model_of_others_needs_no_train(self, tmp_path: Path) -> None:
@@ -169,16 +169,16 @@ class TestClassFolders:
     def test_what_is_left_out_is_counted_and_named(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         root = photos(tmp_path, "a", "b", n=8)
         for name in ("a/notes.txt", "a/labels.json", "b/IMG_1", "b/more.txt"):
-            (root / name).write_text("no picture")
+            (root / name).write_text("no image")
         (root / "c").mkdir()
         (root / "README.md").write_text("about")
         Image.new("RGB", (8, 8)).save(root / "loose.png")
         dataset = opened(tmp_path, test=0.5)
         assert dataset.classes == ("a", "b")
-        assert remarks(dataset) == {"left_out_files": 4, "empty_folders": 1, "loose_pictures": 1}
+        assert remarks(dataset) == {"left_out_files": 4, "empty_folders": 1, "loose_images": 1}
         assert "1 .json in a" in of(dataset, "left_out_files")
         assert "1 without a suffix in b" in of(dataset, "left_out_files")
-        assert of(dataset, "empty_folders") == "Nothing was read from c: there is no picture."
+        assert of(dataset, "empty_folders") == "Nothing was read from c: there is no image."
         for name in ("b/IMG_1", "a/notes.txt", "photos/loose.png"):
             assert name in caplog.text
 
@@ -241,7 +241,7 @@ class TestClassFolders:
         assert dataset.classes == ("a", "b", "c")
         assert sum(sizes(dataset).values()) == 28
         (root / "b" / "gone.png").symlink_to(tmp_path / "nowhere.png")
-        with pytest.raises(DataError, match=r"b/gone\.png: no such picture"):
+        with pytest.raises(DataError, match=r"b/gone\.png: no such image"):
             opened(tmp_path, test=0.5)
 
     def test_a_folder_that_may_not_be_opened_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,11 +257,11 @@ class TestClassFolders:
         with pytest.raises(DataError, match=r"photos/b: cannot be opened: Permission denied"):
             opened(tmp_path)
 
-    def test_a_folder_without_pictures_says_what_it_holds(self, tmp_path: Path) -> None:
+    def test_a_folder_without_images_says_what_it_holds(self, tmp_path: Path) -> None:
         (tmp_path / "photos" / "a").mkdir(parents=True)
         for name in ("a/x.npy", "a/y.npy", "notes.txt"):
             (tmp_path / "photos" / name).write_bytes(b"\0")
-        with pytest.raises(DataError, match=r"holds no pictures in class sub-folders\n.*2 \.npy and 1 \.txt"):
+        with pytest.raises(DataError, match=r"holds no images in class sub-folders\n.*2 \.npy and 1 \.txt"):
             opened(tmp_path)
 
     @pytest.mark.parametrize("name", [b"a\xff.png"])
@@ -275,7 +275,7 @@ class TestClassFolders:
 def test_a_run_says_what_was_kept_apart_and_left_out(tmp_path: Path) -> None:
     for split, n in (("train", 12), ("valid", 3), ("test", 6)):
         photos(tmp_path, f"{split}/circle", f"{split}/square", n=n)
-    (tmp_path / "photos" / "train" / "circle" / "secret-name.txt").write_text("no picture")
+    (tmp_path / "photos" / "train" / "circle" / "secret-name.txt").write_text("no image")
     (tmp_path / "audit.toml").write_text(
         'name = "t"\n[data]\nfolder = "photos"\n[model]\nbackbone = "torchvision/resnet18"\nweights = "random"\n'
         'image_size = 32\nprecision = "float32"\n[train]\nepochs = 1\n',
@@ -287,5 +287,5 @@ def test_a_run_says_what_was_kept_apart_and_left_out(tmp_path: Path) -> None:
     assert "dataset.left_out_files = 1" in result.stdout
     report = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "6 of 42 examples are in validation" in report
-    assert "that are no pictures by their suffix were left out: 1 .txt in train/circle." in report
+    assert "that are no images by their suffix were left out: 1 .txt in train/circle." in report
     assert "secret-name" not in report  # names are for the terminal

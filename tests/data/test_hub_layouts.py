@@ -1,4 +1,4 @@
-"""Layouts of the hub: folders of pictures with metadata tables, and pictures in the cells of parquet files."""
+"""Layouts of the hub: folders of images with metadata tables, and images in the cells of parquet files."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class TestMetadata:
         assert dataset.splits["train"].ids[3] == "train/3.png"
         assert {file.path for file in dataset.inputs} >= {f"photos/train/metadata.{suffix}", "photos/test/0.png"}
 
-    def test_one_table_may_name_pictures_of_all_splits(self, tmp_path: Path) -> None:
+    def test_one_table_may_name_images_of_all_splits(self, tmp_path: Path) -> None:
         with_metadata(tmp_path)
         whole = []
         for split in ("train", "test"):
@@ -79,12 +79,12 @@ class TestMetadata:
         assert sum(map(len, dataset.splits.values())) == 40
         assert set(dataset.splits) == {"train", "test"}
 
-    def test_pictures_that_no_table_names_are_counted(self, tmp_path: Path) -> None:
+    def test_images_that_no_table_names_are_counted(self, tmp_path: Path) -> None:
         with_metadata(tmp_path)
         (tmp_path / "photos" / "train" / "more.png").write_bytes(png())
         (tmp_path / "photos" / "train" / ".hidden.png").write_bytes(png())
         (remark,) = opened(tmp_path).remarks
-        assert (remark.id, remark.value, remark.n) == ("unlisted_pictures", 1, 17)
+        assert (remark.id, remark.value, remark.n) == ("unlisted_images", 1, 17)
 
     def test_what_is_wrong_is_named(self, tmp_path: Path) -> None:
         with_metadata(tmp_path)
@@ -93,7 +93,7 @@ class TestMetadata:
         table = tmp_path / "photos" / "test" / "metadata.csv"
         whole = table.read_text()
         table.write_text(whole + "9.png,circle,f,x\n")
-        with pytest.raises(DataError, match=r"test/9\.png: no such picture"):
+        with pytest.raises(DataError, match=r"test/9\.png: no such image"):
             opened(tmp_path)
         table.write_text(whole + "0.png,circle,f,x\n")
         with pytest.raises(DataError, match=r"'test/0\.png' stands in more than one row"):
@@ -108,25 +108,25 @@ class TestMetadata:
 
 
 class TestEmbedded:
-    def table(self, path: Path, pictures: pa.Array, n: int, **options: object) -> None:
+    def table(self, path: Path, images: pa.Array, n: int, **options: object) -> None:
         labels = pa.array([row % 2 for row in range(n)])
         splits = pa.array([("train", "test")[row // 2 % 2] for row in range(n)])
-        pa.parquet.write_table(pa.table({"image": pictures, "label": labels, "split": splits}), path, **options)
+        pa.parquet.write_table(pa.table({"image": images, "label": labels, "split": splits}), path, **options)
 
     def opened(self, root: Path, **changes: object) -> Dataset:
         columns = {"manifest": "d.parquet", "image": "image", "label": "label", "split": "split"}
         return read_dataset(DataConfig(**{**columns, **changes}), root, 0)
 
     @pytest.mark.parametrize("kind", ["struct", "binary", "large_binary"])
-    def test_bytes_are_pictures(self, tmp_path: Path, kind: str) -> None:
+    def test_bytes_are_images(self, tmp_path: Path, kind: str) -> None:
         colours = [(10 * row, 255 - 10 * row, row) for row in range(20)]
         content = [png(colour) for colour in colours]
         if kind == "struct":
             rows = [{"bytes": each, "path": f"c/{row}.png"} for row, each in enumerate(content)]
-            pictures = pa.array(rows, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+            images = pa.array(rows, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
         else:
-            pictures = pa.array(content, pa.binary() if kind == "binary" else pa.large_binary())
-        self.table(tmp_path / "d.parquet", pictures, 20, row_group_size=7)
+            images = pa.array(content, pa.binary() if kind == "binary" else pa.large_binary())
+        self.table(tmp_path / "d.parquet", images, 20, row_group_size=7)
         dataset = self.opened(tmp_path)
         assert dataset.classes == ("0", "1")
         for name, first in (("train", 0), ("test", 2)):
@@ -137,7 +137,7 @@ class TestEmbedded:
             assert np.allclose(pixels, np.array([colours[row] for row in rows]))
             again = inputs.batch(name, [0], [1])["pixels"]  # an augmented view
             assert again.shape == (1, 3, 8, 8)
-        assert [file.path for file in dataset.inputs] == ["d.parquet"]  # the pictures are in it
+        assert [file.path for file in dataset.inputs] == ["d.parquet"]  # the images are in it
 
     def test_a_path_alone_is_relative_to_the_table(self, tmp_path: Path) -> None:
         (tmp_path / "c").mkdir()

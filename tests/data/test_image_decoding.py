@@ -1,4 +1,4 @@
-"""Every kind of picture as upright RGB of 8 bits, against the same content in 8 bits or against Pillow itself."""
+"""Every kind of image as upright RGB of 8 bits, against the same content in 8 bits or against Pillow itself."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class TestDepth:
                 digest_image(tmp_path / "a.tif", MANY, decode=decode)
         assert "8 or 16 bits" in str(refused.value)
 
-    def test_a_picture_of_one_bit_is_black_and_white(self, tmp_path: Path) -> None:
+    def test_an_image_of_one_bit_is_black_and_white(self, tmp_path: Path) -> None:
         Image.fromarray(GREY > 127).save(tmp_path / "a.png")
         assert (read(tmp_path / "a.png") == in_three(np.where(GREY > 127, 255, 0))).all()
 
@@ -193,7 +193,7 @@ class TestOrientation:
         assert digest_image(broken, MANY, decode=True)
 
     @pytest.mark.filterwarnings("ignore::UserWarning")
-    def test_exif_that_ends_anywhere_never_stops_a_picture(self, tmp_path: Path) -> None:
+    def test_exif_that_ends_anywhere_never_stops_an_image(self, tmp_path: Path) -> None:
         exif = broken_exif(3)
         for end in range(6, len(exif)):
             Image.fromarray(HALVES).save(tmp_path / "a.jpg", exif=exif[:end])

@@ -31,7 +31,7 @@ def test_preprocessing_is_torchvisions_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "picture",
+    "image",
     [
         Image.fromarray(noise((50, 60))),
         Image.fromarray(noise((50, 60, 4)), "RGBA"),
@@ -40,9 +40,9 @@ def test_preprocessing_is_torchvisions_own(tmp_path: Path) -> None:
     ],
     ids=["grey", "alpha", "cmyk", "palette"],
 )
-def test_every_colour_mode_becomes_rgb(tmp_path: Path, picture: Image.Image) -> None:
-    path = tmp_path / ("a.tif" if picture.mode == "CMYK" else "a.png")
-    picture.save(path)
+def test_every_colour_mode_becomes_rgb(tmp_path: Path, image: Image.Image) -> None:
+    path = tmp_path / ("a.tif" if image.mode == "CMYK" else "a.png")
+    image.save(path)
     assert read_pixels(path, PLAIN, MANY).shape == (32, 32, 3)
 
 
@@ -57,7 +57,7 @@ def test_a_photo_is_turned_upright(tmp_path: Path) -> None:
     assert turned[-10:].mean() > 220
 
 
-def test_a_huge_picture_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+def test_a_huge_image_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     path = tmp_path / "huge.png"
     Image.new("1", (30_000, 30_000)).save(path)
     assert path.stat().st_size < 1_000_000
@@ -69,7 +69,7 @@ def test_a_huge_picture_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "tif", "webp"])
-def test_a_truncated_picture_is_named(tmp_path: Path, suffix: str) -> None:
+def test_a_truncated_image_is_named(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"cut.{suffix}"
     Image.fromarray(noise((80, 80, 3))).save(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -80,7 +80,7 @@ def test_a_truncated_picture_is_named(tmp_path: Path, suffix: str) -> None:
 def test_formats_that_run_other_programs_are_not_opened(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n")
-    with pytest.raises(DataError, match="cannot be read as a picture"):
+    with pytest.raises(DataError, match="cannot be read as an image"):
         digest_image(path, MANY, decode=True)
 
 
@@ -99,7 +99,7 @@ def test_batches_come_in_order_and_scaled(tmp_path: Path) -> None:
 
 
 def colours(folder: Path, count: int = 6) -> ImageInputs:
-    """Pictures of noise, each twice: under another name and with the same content."""
+    """Images of noise, each twice: under another name and with the same content."""
     paths = []
     for number in range(count):
         for copy in ("a", "b"):
@@ -116,7 +116,7 @@ def test_a_view_follows_from_content_number_and_seed(tmp_path: Path) -> None:
     assert batch.shape == (6, 3, 32, 32)
     assert batch.min() >= 0
     assert batch.max() <= 1
-    assert torch.equal(batch[0], reader.batch("train", [0])["pixels"][0])  # view 0 is the plain picture
+    assert torch.equal(batch[0], reader.batch("train", [0])["pixels"][0])  # view 0 is the plain image
     assert torch.equal(batch[1], batch[3])  # another file with the same content
     assert torch.equal(batch[2], batch[4])
     assert len({tuple(each.flatten().tolist()) for each in batch[[0, 1, 2, 5]]}) == 4
@@ -136,14 +136,14 @@ def test_views_come_in_the_order_asked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(60, 50), (500, 20), (1, 1), (3, 400)])
-def test_an_augmented_view_shows_half_of_the_picture_or_more(shape: tuple[int, int]) -> None:
+def test_an_augmented_view_shows_half_of_the_image_or_more(shape: tuple[int, int]) -> None:
     height, width = shape
     rows, columns = np.mgrid[0:height, 0:width]
     content = np.stack([rows * 255 / max(1, height - 1), columns * 255 / max(1, width - 1), 0 * rows], axis=2)
-    picture = Image.fromarray(content.astype(np.uint8))
+    image = Image.fromarray(content.astype(np.uint8))
     mirrored = 0
     for seed in range(60):
-        view = PLAIN.augmented_view(picture, np.random.default_rng(seed))
+        view = PLAIN.augmented_view(image, np.random.default_rng(seed))
         assert view.shape == (32, 32, 3)
         if shape == (60, 50):
             seen = [np.ptp(view[..., channel].astype(float)) / 255 for channel in (0, 1)]
@@ -152,10 +152,10 @@ def test_an_augmented_view_shows_half_of_the_picture_or_more(shape: tuple[int, i
     assert shape != (60, 50) or 15 <= mirrored <= 45
 
 
-def test_a_damaged_picture_is_named_in_any_view(tmp_path: Path) -> None:
+def test_a_damaged_image_is_named_in_any_view(tmp_path: Path) -> None:
     reader = colours(tmp_path, 1)
     path = reader.splits["train"].items[0]
     path.write_bytes(path.read_bytes()[:300])
     for view in (0, 1):
-        with pytest.raises(DataError, match=r"0a\.png: cannot be read as a picture"):
+        with pytest.raises(DataError, match=r"0a\.png: cannot be read as an image"):
             reader.batch("train", [0], [view])

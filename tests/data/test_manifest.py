@@ -8,22 +8,22 @@ from PIL import Image
 from rft.config.schema import DataConfig
 from rft.data import read_dataset
 from rft.errors import DataError
-from tests.conftest import write_pictures
+from tests.conftest import write_images
 
 
 def settings(**changes: object) -> DataConfig:
-    base = {"manifest": "pictures.csv", "image": "file", "label": "colour", "groups": ["camera"], "unit": "person"}
+    base = {"manifest": "images.csv", "image": "file", "label": "colour", "groups": ["camera"], "unit": "person"}
     merged = {**base, "split": "split", **changes}
     return DataConfig(**{key: value for key, value in merged.items() if value is not None})
 
 
 def rewrite(folder: Path, change: object) -> None:
-    table = pd.read_csv(folder / "pictures.csv", dtype=str, keep_default_na=False)
-    change(table).to_csv(folder / "pictures.csv", index=False)
+    table = pd.read_csv(folder / "images.csv", dtype=str, keep_default_na=False)
+    change(table).to_csv(folder / "images.csv", index=False)
 
 
 def test_cells_are_strings_as_they_stand(tmp_path: Path) -> None:
-    write_pictures(tmp_path)
+    write_images(tmp_path)
 
     rewrite(tmp_path, lambda table: table.assign(camera=["001", "NA", "None", "", "1e5"] * 8))
     dataset = read_dataset(settings(), tmp_path, 0)
@@ -36,7 +36,7 @@ def test_cells_are_strings_as_they_stand(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
 def test_whole_numbers_stay_whole_where_some_are_missing(tmp_path: Path, suffix: str) -> None:
-    table = write_pictures(tmp_path).assign(camera=pd.array([1, None, 3, 4] * 10, dtype="Int64"))
+    table = write_images(tmp_path).assign(camera=pd.array([1, None, 3, 4] * 10, dtype="Int64"))
     path = tmp_path / f"copy.{suffix}"
     table.to_json(path, orient="records", lines=True) if suffix == "jsonl" else table.to_parquet(path)
     train = read_dataset(settings(manifest=path.name), tmp_path, 0).splits["train"]
@@ -45,7 +45,7 @@ def test_whole_numbers_stay_whole_where_some_are_missing(tmp_path: Path, suffix:
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
 def test_every_kind_of_manifest_gives_the_same_splits(tmp_path: Path, suffix: str) -> None:
-    table = write_pictures(tmp_path)
+    table = write_images(tmp_path)
     path = tmp_path / f"copy.{suffix}"
     if suffix == "jsonl":
         table.to_json(path, orient="records", lines=True)
@@ -60,7 +60,7 @@ def test_every_kind_of_manifest_gives_the_same_splits(tmp_path: Path, suffix: st
 
 
 def test_a_fraction_keeps_units_together_and_follows_from_id_and_seed_alone(tmp_path: Path) -> None:
-    write_pictures(tmp_path)
+    write_images(tmp_path)
     half = settings(split=None, test=0.5)
     first = read_dataset(half, tmp_path, 0)
     sides = {name: set(split.units) for name, split in first.splits.items()}
@@ -73,7 +73,7 @@ def test_a_fraction_keeps_units_together_and_follows_from_id_and_seed_alone(tmp_
 
 
 def test_a_folder_of_classes_is_split_by_file(tmp_path: Path) -> None:
-    write_pictures(tmp_path / "flat")
+    write_images(tmp_path / "flat")
     for number, path in enumerate(sorted((tmp_path / "flat").glob("*.png"))):
         target = tmp_path / "photos" / ("red", "blue")[number % 2] / path.name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ def test_a_folder_of_classes_is_split_by_file(tmp_path: Path) -> None:
 def test_a_folder_may_bring_its_own_splits(tmp_path: Path) -> None:
     for split in ("train", "test"):
         for label in ("cat", "dog"):
-            write_pictures(tmp_path / "photos" / split / label, n=2, seed=hash((split, label)) % 1000)
+            write_images(tmp_path / "photos" / split / label, n=2, seed=hash((split, label)) % 1000)
     dataset = read_dataset(DataConfig(folder="photos"), tmp_path, 0)
     assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 4, "test": 4}
     (tmp_path / "photos" / "test").rename(tmp_path / "photos" / "val")
@@ -108,7 +108,7 @@ def test_a_folder_may_bring_its_own_splits(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_settings_are_named(tmp_path: Path, changes: dict, message: str) -> None:
-    write_pictures(tmp_path)
+    write_images(tmp_path)
     with pytest.raises(DataError) as caught:
         read_dataset(settings(**changes), tmp_path, 0)
     assert message in str(caught.value)
@@ -130,12 +130,12 @@ def _set(column: str, rows: object, value: str) -> object:
         (_set("colour", range(40), "red"), "training has one class only, 'red'"),
         (_set("colour", [30], "green"), "the label 'green' is in no training example"),
         (_set("split", range(40), "train"), "no example is in the test split"),
-        (_set("file", [5], "gone.png"), "gone.png: no such picture"),
+        (_set("file", [5], "gone.png"), "gone.png: no such image"),
         (lambda table: table.drop(index=range(40)), "holds no rows"),
     ],
 )
 def test_wrong_tables_are_named(tmp_path: Path, change: object, message: str) -> None:
-    write_pictures(tmp_path)
+    write_images(tmp_path)
     rewrite(tmp_path, change)
     with pytest.raises(DataError) as caught:
         read_dataset(settings(), tmp_path, 0)
@@ -143,25 +143,25 @@ def test_wrong_tables_are_named(tmp_path: Path, change: object, message: str) ->
 
 
 def test_a_file_of_no_bytes_is_empty(tmp_path: Path) -> None:
-    (tmp_path / "pictures.csv").write_bytes(b"")
+    (tmp_path / "images.csv").write_bytes(b"")
     with pytest.raises(DataError, match="is empty"):
         read_dataset(settings(), tmp_path, 0)
 
 
-def test_unreadable_pictures_stop_the_run_or_are_counted(tmp_path: Path) -> None:
-    write_pictures(tmp_path)
+def test_unreadable_images_stop_the_run_or_are_counted(tmp_path: Path) -> None:
+    write_images(tmp_path)
     path = tmp_path / "003.png"
     path.write_bytes(path.read_bytes()[:200])
     dataset = read_dataset(settings(on_error="skip"), tmp_path, 0)
     assert dataset.facts().skipped == 1
     assert len(dataset.splits["train"]) == 19
-    (tmp_path / "004.png").write_text("no picture")
-    with pytest.raises(DataError, match=r"004\.png: cannot be read as a picture"):
+    (tmp_path / "004.png").write_text("no image")
+    with pytest.raises(DataError, match=r"004\.png: cannot be read as an image"):
         read_dataset(settings(), tmp_path, 0)
 
 
 def test_the_same_bytes_have_the_same_digest(tmp_path: Path) -> None:
-    write_pictures(tmp_path)
+    write_images(tmp_path)
     Image.open(tmp_path / "000.png").save(tmp_path / "001.png")
     digests = read_dataset(settings(), tmp_path, 0).splits["train"].digests
     assert digests[0] == digests[1]
@@ -169,7 +169,7 @@ def test_the_same_bytes_have_the_same_digest(tmp_path: Path) -> None:
 
 
 def test_declared_classes_do_not_follow_from_the_labels(tmp_path: Path) -> None:
-    write_pictures(tmp_path)
+    write_images(tmp_path)
     assert read_dataset(settings(classes=["red", "green", "blue"]), tmp_path, 0).classes == ("red", "green", "blue")
     with pytest.raises(DataError, match=r"the label 'blue' is none of data\.classes"):
         read_dataset(settings(classes=["red", "bleu"]), tmp_path, 0)
@@ -177,8 +177,8 @@ def test_declared_classes_do_not_follow_from_the_labels(tmp_path: Path) -> None:
         settings(classes=["red", "red"])
 
 
-def test_a_picture_of_two_units_is_refused(tmp_path: Path) -> None:
-    write_pictures(tmp_path)
+def test_an_image_of_two_units_is_refused(tmp_path: Path) -> None:
+    write_images(tmp_path)
     rewrite(tmp_path, lambda table: table.assign(file=["000.png", "000.png", "000.png", *table["file"][3:]]))
     with pytest.raises(DataError, match=r"000\.png is of two units, '000' and '001'"):
         read_dataset(settings(), tmp_path, 0)

@@ -1,4 +1,4 @@
-"""The last look at what leaves the machine, what rules say of it, and a run on pictures from end to end."""
+"""The last look at what leaves the machine, what rules say of it, and a run on images from end to end."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_broken_integrity_is_never_withheld() -> None:
     assert judge_rules([], [released(broken)]).status == "fail"
 
 
-def test_a_table_of_a_plugin_that_prints_a_small_count_goes_with_its_pictures() -> None:
+def test_a_table_of_a_plugin_that_prints_a_small_count_goes_with_its_figures() -> None:
     section = released(
         tables={"few": [{"place": "a", "n": 3}, {"place": "b", "n": 50}], "many": [{"place": "a", "n": 30}]},
         captions={"few": "c"},
@@ -141,7 +141,7 @@ def test_what_was_measured_with_a_small_group_does_not_stand_in_a_card() -> None
 
 
 def test_numbers_on_few_persons_are_withheld_however_many_rows_they_have(tiny: Path) -> None:
-    """The twenty pictures of each split are of ten persons."""
+    """The twenty images of each split are of ten persons."""
     tiny.write_text(tiny.read_text() + "\n[report]\nsuppress_below = 15\n", encoding="utf-8")
     run = rft.audit(tiny)
     assert run.data.splits["test"].n_units is None
@@ -150,8 +150,8 @@ def test_numbers_on_few_persons_are_withheld_however_many_rows_they_have(tiny: P
     }
 
 
-def test_a_run_on_pictures_and_what_leaves_it(tiny: Path) -> None:
-    """Cameras left and right, and both classes, have ten pictures in each split: fewer than fifteen."""
+def test_a_run_on_images_and_what_leaves_it(tiny: Path) -> None:
+    """Cameras left and right, and both classes, have ten images in each split: fewer than fifteen."""
     pytest.importorskip("fairlearn")
     tiny.write_text(
         tiny.read_text().replace('unit = "person"\n', "")

@@ -18,10 +18,10 @@ from rft.features.batches import USUAL_EXAMPLES
 from rft.features.extract import extract_features
 from rft.records import Split
 from rft.training.loop import StandardTrainer
-from tests.conftest import CONFIG, write_pictures
+from tests.conftest import CONFIG, write_images
 
 
-def pictures(count: int, tokens: int, seed: int) -> Batch:
+def images(count: int, tokens: int, seed: int) -> Batch:
     return {"pixels": torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(seed))}
 
 
@@ -31,7 +31,7 @@ def texts(count: int, tokens: int, seed: int) -> Batch:
     return {"input_ids": torch.randint(1, 30, (count, tokens), generator=random) * mask, "attention_mask": mask}
 
 
-class OfPictures(nn.Module):
+class OfImages(nn.Module):
     """A frozen part; ``mixing`` is how much of the batch's mean each example gets."""
 
     def __init__(self, mixing: float = 0.0) -> None:
@@ -62,13 +62,13 @@ class OfTexts(nn.Module):
 
 
 def measured(
-    prefix: nn.Module, example: Any = pictures, tokens: int | None = None, precision: str = "float32"
+    prefix: nn.Module, example: Any = images, tokens: int | None = None, precision: str = "float32"
 ) -> batch_independence.BatchDependence:
     return measure_batch_dependence(prefix, example, tokens=tokens, device="cpu", precision=precision)
 
 
-def test_a_part_that_treats_each_picture_by_itself_is_run_in_batches() -> None:
-    prefix = OfPictures()
+def test_a_part_that_treats_each_image_by_itself_is_run_in_batches() -> None:
+    prefix = OfImages()
     found = measured(prefix)
     assert 0 <= found.change < 1e-5
     assert not found.alone
@@ -76,18 +76,18 @@ def test_a_part_that_treats_each_picture_by_itself_is_run_in_batches() -> None:
 
 
 def test_in_few_bits_each_is_run_alone_whatever_was_seen() -> None:
-    assert measured(OfPictures(), precision="bfloat16").alone
+    assert measured(OfImages(), precision="bfloat16").alone
 
 
 @pytest.mark.parametrize("mixing", [0.01, 1.0])
 def test_one_that_mixes_them_is_not(mixing: float) -> None:
-    found = measured(OfPictures(mixing))
+    found = measured(OfImages(mixing))
     assert found.change > 0.1 * mixing
     assert found.alone
 
 
 def test_neither_is_one_that_gives_no_numbers() -> None:
-    assert measured(OfPictures(float("nan"))).alone
+    assert measured(OfImages(float("nan"))).alone
 
 
 @pytest.mark.parametrize("tokens", [4, 24, 512])
@@ -114,7 +114,7 @@ def split(rows: list[int]) -> Split:
 
 def test_features_that_are_computed_alone_do_not_depend_on_who_else_is_there(tmp_path: Path) -> None:
     """The very bits, for a part that mixes: with and without one example, and in another order."""
-    prefix, inputs = OfPictures(mixing=0.5), Given(pictures(50, 0, 3))
+    prefix, inputs = OfImages(mixing=0.5), Given(images(50, 0, 3))
     found = []
     for number, rows in enumerate(([*range(50)], [*range(7), *range(8, 50)], [*range(49, -1, -1)])):
         prefix.sizes.clear()
@@ -132,7 +132,7 @@ PRIVATE = "\n[privacy]\nepsilon = 20.0\nsample_rate = 0.5\nmechanism_runs = 0\ns
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    write_pictures(tmp_path / "data", n=20)
+    write_images(tmp_path / "data", n=20)
     path = tmp_path / "audit.toml"
     path.write_text(CONFIG.replace('"red"\n', '"red"\nclasses = ["blue", "red"]\n', 1) + PRIVATE, encoding="utf-8")
     return path
@@ -143,7 +143,7 @@ def test_a_private_run_says_what_company_does(config: Path, method: str) -> None
     pytest.importorskip("opacus")
     settings = ["privacy={epsilon=20.0, method='least_squares'}", "train={}"] if method == "least_squares" else []
     run = rft.audit(config, overrides=settings, device="cpu")
-    found = run.finding("privacy.feature_company")
+    found = run.finding("privacy.batch_independence")
     assert found.value is not None
     assert 0 <= found.value <= NEGLIGIBLE_CHANGE
     assert "may together differ by some" in found.description or "No change was seen" in found.description
@@ -164,7 +164,7 @@ def test_where_company_matters_each_example_of_a_private_run_is_computed_alone(
     run = rft.audit(config, device="cpu")
     assert len(list((own_cache / "features").iterdir())) > 1
     assert in_company.exists()
-    assert run.finding("privacy.feature_company").value == 0
+    assert run.finding("privacy.batch_independence").value == 0
     (row,) = [
         row for row in run.section("privacy").tables["parameters"] if row["parameter"] == "features of an example"
     ]

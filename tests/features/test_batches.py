@@ -9,7 +9,7 @@ from rft.features import Store
 from rft.features.batches import BatchSizer, MemoryBound, run_all
 from rft.features.extract import extract_features
 from rft.runtime import memory
-from tests.support.features_cases import Colours, Embedding, Pictures, Texts, split_of
+from tests.support.features_cases import Colours, Embedding, Images, Texts, split_of
 
 MB = 10**6
 
@@ -20,7 +20,7 @@ def run(prefix: torch.nn.Module, inputs: object, items: list, folder: object) ->
 
 def test_batches_of_images_double_up_to_the_usual_size(tmp_path: object) -> None:
     prefix = Colours()
-    run(prefix, Pictures(), list(range(200)), tmp_path)
+    run(prefix, Images(), list(range(200)), tmp_path)
     assert prefix.batches == [1] * 3 + [2] * 3 + [4] * 3 + [8] * 3 + [16] * 3 + [32] * 3 + [11]
 
 
@@ -37,9 +37,7 @@ def test_batches_of_texts_are_sorted_and_bounded_in_tokens(tmp_path: object) -> 
 def test_a_batch_that_does_not_fit_the_device_is_tried_again_at_half(tmp_path: object) -> None:
     prefix = Colours(most=5)
     items = list(range(60))
-    found = extract_features(
-        prefix, Pictures(), split_of(items), Store(tmp_path, "k"), device="cpu", precision="float32"
-    )
+    found = extract_features(prefix, Images(), split_of(items), Store(tmp_path, "k"), device="cpu", precision="float32")
     assert found.tensor[:, 0].tolist() == items
     assert prefix.seen == 60  # nothing is run twice
     assert prefix.batches[9:] == [4] * 9 + [3]  # 8 did not fit
@@ -47,7 +45,7 @@ def test_a_batch_that_does_not_fit_the_device_is_tried_again_at_half(tmp_path: o
 
 def test_a_device_without_room_for_one_example_is_named(tmp_path: object) -> None:
     with pytest.raises(ConfigError, match="one example at a time takes more memory than the device has: no room for 1"):
-        run(Colours(most=0), Pictures(), [1, 2], tmp_path)
+        run(Colours(most=0), Images(), [1, 2], tmp_path)
 
 
 class Machine:

@@ -4,7 +4,7 @@ import torch
 
 from rft.features import Dense, Features, Lazy, Sharded
 from rft.features.shards import Shard
-from tests.support.features_cases import Pictures
+from tests.support.features_cases import Images
 
 
 def test_dense_rows_are_copies_and_views_lie_beside_each_other() -> None:
@@ -56,7 +56,7 @@ def test_ragged_rows_are_padded_with_zeros_on_the_right() -> None:
 
 
 def test_lazy_features_are_the_inputs() -> None:
-    features: Features = Lazy(Pictures(), "train", 5, views=2)
+    features: Features = Lazy(Images(), "train", 5, views=2)
     assert len(features) == 5
     assert features.batch([3])["pixels"].item() == 3
     assert features.batch([3], [1])["pixels"].item() == 103

@@ -13,7 +13,7 @@ from rft.features import Dense, Sharded, Store
 from rft.features import extract as module
 from rft.features.extract import choose_device, choose_precision, extract_features, store_key
 from tests.support import ROOT
-from tests.support.features_cases import Colours, Embedding, Pictures, Texts, split_of
+from tests.support.features_cases import Colours, Embedding, Images, Texts, split_of
 
 ITEMS = [float(number) for number in range(20)]
 LENGTHS = [int(length) for length in np.random.default_rng(0).integers(1, 60, 50)]
@@ -32,7 +32,7 @@ class Convolution(nn.Module):
 
 
 def test_features_come_in_the_order_of_the_split(tmp_path: Path) -> None:
-    found = extract_features(Colours(), Pictures(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
+    found = extract_features(Colours(), Images(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
     assert isinstance(found, Dense)
     assert found.tensor.dtype == torch.float32
     assert found.tensor.tolist() == [[colour, colour**2] for colour in ITEMS]
@@ -58,12 +58,12 @@ def test_ragged_features_hold_no_padding_and_come_in_order(tmp_path: Path) -> No
 
 def test_a_second_run_computes_nothing(tmp_path: Path) -> None:
     prefix = Colours()
-    first = extract_features(prefix, Pictures(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
+    first = extract_features(prefix, Images(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
     assert prefix.seen == 20
-    again = extract_features(prefix, Pictures(), split_of(ITEMS[::-1]), Store(tmp_path, "k"), **CPU)
+    again = extract_features(prefix, Images(), split_of(ITEMS[::-1]), Store(tmp_path, "k"), **CPU)
     assert torch.equal(again.tensor, first.tensor.flip(0))
     assert prefix.seen == 20
-    extract_features(prefix, Pictures(), split_of(ITEMS), Store(tmp_path, "another prefix"), **CPU)
+    extract_features(prefix, Images(), split_of(ITEMS), Store(tmp_path, "another prefix"), **CPU)
     assert prefix.seen == 40
 
 
@@ -71,10 +71,10 @@ def test_an_interrupted_extraction_goes_on(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("rft.features.store.SHARD_ROWS", 8)
     prefix = Colours(fail_after=12)
     with pytest.raises(KeyboardInterrupt):
-        extract_features(prefix, Pictures(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
+        extract_features(prefix, Images(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
     assert not list(tmp_path.rglob("*.partial"))
     prefix.fail_after, prefix.batches = None, []
-    found = extract_features(prefix, Pictures(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
+    found = extract_features(prefix, Images(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
     assert prefix.seen == 12  # eight of twenty were kept
     assert found.tensor[:, 0].tolist() == ITEMS
 
@@ -83,7 +83,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 import rft.features.store as store
-from tests.support.features_cases import Colours, Pictures, split_of
+from tests.support.features_cases import Colours, Images, split_of
 from rft.features.extract import extract_features
 
 store.SHARD_ROWS = 8
@@ -95,7 +95,7 @@ def killed(descriptor):
         os.kill(os.getpid(), 9)  # the second shard is on disk, but not yet under its name
 store.os.fsync = killed
 items = split_of([float(number) for number in range(20)])
-extract_features(Colours(), Pictures(), items, store.Store(Path(sys.argv[1]), "k"), device="cpu", precision="float32")
+extract_features(Colours(), Images(), items, store.Store(Path(sys.argv[1]), "k"), device="cpu", precision="float32")
 """
 
 
@@ -105,39 +105,39 @@ def test_a_killed_extraction_keeps_what_was_finished(tmp_path: Path) -> None:
     assert process.returncode == -9
     assert len(list(tmp_path.rglob(".*.partial"))) == 1
     prefix = Colours()
-    found = extract_features(prefix, Pictures(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
+    found = extract_features(prefix, Images(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
     assert prefix.seen == 12
     assert found.tensor[:, 0].tolist() == ITEMS
 
 
 def test_a_damaged_shard_is_made_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    first = extract_features(Colours(), Pictures(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
+    first = extract_features(Colours(), Images(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
     (shard,) = tmp_path.rglob("*.safetensors")
     content = bytearray(shard.read_bytes())
     content[-3] ^= 0xFF
     shard.write_bytes(bytes(content))
-    again = extract_features(Colours(), Pictures(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
+    again = extract_features(Colours(), Images(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
     assert "are damaged and are made again" in caplog.text
     assert torch.equal(again.tensor, first.tensor)
 
 
 def test_equal_items_are_computed_once(tmp_path: Path) -> None:
     prefix = Colours()
-    found = extract_features(prefix, Pictures(), split_of([7.0] * 20), Store(tmp_path, "k"), **CPU)
+    found = extract_features(prefix, Images(), split_of([7.0] * 20), Store(tmp_path, "k"), **CPU)
     assert found.tensor.tolist() == [[7, 49]] * 20
     assert prefix.seen == 1
 
 
 def test_views_lie_beside_each_other_and_share_the_plain_one(tmp_path: Path) -> None:
     prefix = Colours()
-    extract_features(prefix, Pictures(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
-    found = extract_features(prefix, Pictures(), split_of(ITEMS), Store(tmp_path, "k"), views=3, **CPU)
+    extract_features(prefix, Images(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
+    found = extract_features(prefix, Images(), split_of(ITEMS), Store(tmp_path, "k"), views=3, **CPU)
     assert prefix.seen == 20 + 40
     assert found.views == 3
     assert len(found) == 20
     assert found.batch([5, 5, 5, 6], [0, 1, 2, 1])["features"][:, 0].tolist() == [5, 105, 205, 106]
     assert found.batch([5])["features"][:, 0].tolist() == [5]
-    extract_features(prefix, Pictures("darker"), split_of(ITEMS), Store(tmp_path, "k"), views=3, **CPU)
+    extract_features(prefix, Images("darker"), split_of(ITEMS), Store(tmp_path, "k"), views=3, **CPU)
     assert prefix.seen == 60 + 40  # views made otherwise are others
 
 
@@ -146,7 +146,7 @@ def test_float16_takes_half_the_space_and_is_read_as_float32(tmp_path: Path) -> 
     stored = {}
     for dtype in ("float32", "float16"):
         found = extract_features(
-            Colours(), Pictures(), split_of(values), Store(tmp_path / dtype, "k"), dtype=dtype, **CPU
+            Colours(), Images(), split_of(values), Store(tmp_path / dtype, "k"), dtype=dtype, **CPU
         )
         assert found.batch([1])["features"].dtype == torch.float32
         (shard,) = (tmp_path / dtype).rglob("*.safetensors")
@@ -155,9 +155,7 @@ def test_float16_takes_half_the_space_and_is_read_as_float32(tmp_path: Path) -> 
     assert stored["float32"] - stored["float16"] == 200 * 2 * 2
 
 
-@pytest.mark.parametrize(
-    ("prefix", "inputs", "items"), [(Colours(), Pictures(), ITEMS), (Embedding(), Texts(), LENGTHS)]
-)
+@pytest.mark.parametrize(("prefix", "inputs", "items"), [(Colours(), Images(), ITEMS), (Embedding(), Texts(), LENGTHS)])
 def test_mapped_features_are_those_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: nn.Module, inputs: object, items: list
 ) -> None:
@@ -179,7 +177,7 @@ def test_mapped_features_are_those_in_memory(
 def test_the_layout_of_shared_tensors_comes_back(tmp_path: Path) -> None:
     prefix = Convolution()
     strides = prefix.conv.weight.stride()
-    found = extract_features(prefix, Pictures(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
+    found = extract_features(prefix, Images(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
     assert prefix.conv.weight.stride() == strides
     head = nn.Linear(8, 2)
     head(found.tensor).sum().backward()  # raises for tensors made under inference_mode
@@ -188,7 +186,7 @@ def test_the_layout_of_shared_tensors_comes_back(tmp_path: Path) -> None:
 
 
 class Clip(nn.Module):
-    """A network for moving pictures: it takes one as a film of a single frame."""
+    """A network for moving images: it takes one as a film of a single frame."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -199,7 +197,7 @@ class Clip(nn.Module):
 
 
 def test_a_network_with_other_than_flat_convolutions_runs(tmp_path: Path) -> None:
-    assert extract_features(Clip(), Pictures(), split_of(ITEMS), Store(tmp_path, "k"), **CPU).tensor.shape == (
+    assert extract_features(Clip(), Images(), split_of(ITEMS), Store(tmp_path, "k"), **CPU).tensor.shape == (
         len(ITEMS),
         4,
     )
@@ -208,9 +206,9 @@ def test_a_network_with_other_than_flat_convolutions_runs(tmp_path: Path) -> Non
 def test_bfloat16_stays_near_float32(tmp_path: Path) -> None:
     torch.manual_seed(0)
     prefix = Convolution()
-    full = extract_features(prefix, Pictures(), split_of(ITEMS), Store(tmp_path / "a", "k"), **CPU)
+    full = extract_features(prefix, Images(), split_of(ITEMS), Store(tmp_path / "a", "k"), **CPU)
     reduced = extract_features(
-        prefix, Pictures(), split_of(ITEMS), Store(tmp_path / "b", "k"), device="cpu", precision="bfloat16"
+        prefix, Images(), split_of(ITEMS), Store(tmp_path / "b", "k"), device="cpu", precision="bfloat16"
     )
     assert reduced.tensor.dtype == torch.float32
     assert torch.allclose(reduced.tensor, full.tensor, atol=0.02)
@@ -250,6 +248,6 @@ def test_devices_and_precisions_are_chosen_or_refused() -> None:
 def test_a_memory_limit_needs_a_system_that_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.host, "PROC", tmp_path)
     with pytest.raises(ConfigError, match="does not say how much memory"):
-        extract_features(Colours(), Pictures(), split_of(ITEMS), Store(tmp_path, "k"), memory=10**9, **CPU)
-    without = extract_features(Colours(), Pictures(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
+        extract_features(Colours(), Images(), split_of(ITEMS), Store(tmp_path, "k"), memory=10**9, **CPU)
+    without = extract_features(Colours(), Images(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
     assert without.tensor[:, 0].tolist() == ITEMS

@@ -7,7 +7,7 @@ import torch
 from rft.features import Dense, Features, Lazy, Sharded
 from rft.features.columns import Joined, join_features
 from rft.features.shards import Shard
-from tests.support.features_cases import Pictures
+from tests.support.features_cases import Images
 
 
 def ragged(lengths: list[int], start: float) -> Sharded:
@@ -49,12 +49,12 @@ def test_rows_of_unequal_length_are_padded_to_the_longest_of_both_parts() -> Non
 
 
 def test_inputs_are_read_from_the_split_they_stand_in() -> None:
-    pictures = Pictures()
-    joined = join_features([Lazy(pictures, "train", 3), Lazy(pictures, "test", 2)])
+    images = Images()
+    joined = join_features([Lazy(images, "train", 3), Lazy(images, "test", 2)])
     assert len(joined) == 5
     batch = joined.batch([3, 1])
-    assert torch.equal(batch["pixels"][1], pictures.batch("train", [1])["pixels"][0])
-    assert torch.equal(batch["pixels"][0], pictures.batch("test", [0])["pixels"][0])
+    assert torch.equal(batch["pixels"][1], images.batch("train", [1])["pixels"][0])
+    assert torch.equal(batch["pixels"][0], images.batch("test", [0])["pixels"][0])
 
 
 def test_parts_with_other_views_are_refused() -> None:

@@ -19,7 +19,7 @@ import rft
 from rft.config.schema import ModelConfig
 from rft.errors import ConfigError, ModelError, RftError
 from rft.models import external
-from tests.conftest import CONFIG, write_pictures
+from tests.conftest import CONFIG, write_images
 from tests.support import ROOT
 from tests.support.checkpoints import TEXT_AUDIT, WORDS, bert, save_bert, save_vit, tokenizer, write_texts
 
@@ -35,7 +35,7 @@ def load(folder: Path, *, of_data: tuple[str, ...] = CLASSES, modality: str = "t
 
 
 def factory(folder: Path, body: str, **keys: Any) -> Any:
-    """Load what ``build`` of a module with this body returns; pictures unless it is told otherwise."""
+    """Load what ``build`` of a module with this body returns; images unless it is told otherwise."""
     (folder / "made.py").write_text(f"import torch\nfrom torch import nn\n\n{body}\n", encoding="utf-8")
     defaults = {"factory": "made:build", "classes": ["red", "blue"], "image_size": 32, "modality": "image"}
     return load(folder, **{"of_data": ("blue", "red"), **defaults, **keys})
@@ -177,7 +177,7 @@ class TestTexts:
         message = refused(tmp_path, of_data=("a", "b", "c"))
         assert "2 tensors of BertForSequenceClassification differ in shape: 'classifier.bias'" in message
 
-    def test_a_model_of_pictures_is_none_of_texts(self, tmp_path: Path) -> None:
+    def test_a_model_of_images_is_none_of_texts(self, tmp_path: Path) -> None:
         save_vit(tmp_path / "model")
         message = refused(tmp_path)
         assert "vit is no classifier of texts" in message
@@ -252,19 +252,19 @@ class Opens:
         return open, (str(self.path), "w")
 
 
-class TestPictures:
-    def test_pictures_are_prepared_by_the_checkpoints_own_processor(self, tmp_path: Path) -> None:
+class TestImages:
+    def test_images_are_prepared_by_the_checkpoints_own_processor(self, tmp_path: Path) -> None:
         model = save_vit(tmp_path / "model")
-        write_pictures(tmp_path / "data")
-        for path in sorted((tmp_path / "data").glob("*.png"))[:10]:  # pictures that are no squares
+        write_images(tmp_path / "data")
+        for path in sorted((tmp_path / "data").glob("*.png"))[:10]:  # images that are no squares
             Image.open(path).resize((60, 35)).save(path)
         config = CONFIG.split("[model]")[0] + '[model]\ncheckpoint = "model"\n\n[attribution]\nsamples = 2\n'
         (tmp_path / "audit.toml").write_text(config, encoding="utf-8")
         run = rft.audit(tmp_path / "audit.toml", tmp_path / "run", device="cpu")
         processor = transformers.AutoImageProcessor.from_pretrained(tmp_path / "model")
-        pictures = [Image.open(tmp_path / "data" / f"{number:03}.png").convert("RGB") for number in range(40)]
+        images = [Image.open(tmp_path / "data" / f"{number:03}.png").convert("RGB") for number in range(40)]
         with torch.no_grad():
-            scores = model(**processor(pictures, return_tensors="pt")).logits.softmax(dim=1)
+            scores = model(**processor(images, return_tensors="pt")).logits.softmax(dim=1)
         assert np.allclose(run.artifacts.predictions["score_red"], scores[:, 1], atol=1e-4)
         assert run.finding("attribution.completeness").value < 0.05
         assert "no spatial map" in run.finding("attribution.deletion.gradcam").reason
@@ -284,7 +284,7 @@ class TestPictures:
         transformers.ViTImageProcessor(size={"height": 48, "width": 64}).save_pretrained(tmp_path / "model")
         wide = load(tmp_path, of_data=("blue", "red"), modality="image")
         assert wide.preprocessing(Image.new("RGB", (80, 80))).shape == (48, 64, 3)
-        assert wide.classifier.spatial_layer is None  # one is looked for with square pictures only
+        assert wide.classifier.spatial_layer is None  # one is looked for with square images only
 
 
 NET = """
@@ -353,8 +353,8 @@ class TestFactories:
             factory(tmp_path, net(outputs=5))
 
     def test_outputs_are_checked_on_the_real_examples_too(self, tmp_path: Path) -> None:
-        write_pictures(tmp_path / "data")
-        dark = f"{LOGITS} / (pixels.std((1, 2, 3))[:, None] > 0.25)"  # noise has more contrast than the pictures
+        write_images(tmp_path / "data")
+        dark = f"{LOGITS} / (pixels.std((1, 2, 3))[:, None] > 0.25)"  # noise has more contrast than the images
         (tmp_path / "made.py").write_text(f"import torch\nfrom torch import nn\n{net(dark)}", encoding="utf-8")
         model = 'factory = "made:build"\nclasses = ["blue", "red"]\nimage_size = 32\n'
         (tmp_path / "audit.toml").write_text(f"{CONFIG.split('[model]')[0]}[model]\n{model}", encoding="utf-8")
@@ -407,7 +407,7 @@ class TestFactories:
         assert factory(tmp_path, last + body).classifier.spatial_layer is None
 
     def test_a_model_that_changes_itself_is_refused(self, tmp_path: Path) -> None:
-        write_pictures(tmp_path / "data")
+        write_images(tmp_path / "data")
         body = net(f"{LOGITS} + 0 * self.count.add_(1)").replace(
             "super().__init__()", "super().__init__()\n        self.register_buffer('count', torch.zeros(1))"
         )
@@ -513,7 +513,7 @@ def build():
 
 @pytest.mark.skipif(find_spec("keras") is None, reason="keras is not installed")
 def test_a_keras_model_on_torch(tmp_path: Path) -> None:
-    write_pictures(tmp_path / "data")
+    write_images(tmp_path / "data")
     (tmp_path / "made.py").write_text(KERAS_FACTORY, encoding="utf-8")
     model = '[model]\nfactory = "made:build"\nclasses = ["red", "blue"]\noutputs = "probabilities"\nimage_size = 32\n'
     config = f"{CONFIG.split('[model]')[0]}{model}\n[attribution]\nsamples = 2\n"

@@ -74,16 +74,16 @@ def test_texts_are_predicted_as_they_are(tmp_path: Path) -> None:
     assert load_model(tmp_path).predict([]).empty
 
 
-def test_pictures_are_predicted_from_a_path_or_opened(tmp_path: Path) -> None:
+def test_images_are_predicted_from_a_path_or_opened(tmp_path: Path) -> None:
     written("dinov2", tmp_path)
-    picture = Image.effect_noise((50, 60), 80).convert("RGB")
-    picture.save(tmp_path / "a.png")
+    image = Image.effect_noise((50, 60), 80).convert("RGB")
+    image.save(tmp_path / "a.png")
     model = load_model(tmp_path)
-    both = model.predict([str(tmp_path / "a.png"), picture])
+    both = model.predict([str(tmp_path / "a.png"), image])
     scores = both[[f"score_{name}" for name in CLASSES]].to_numpy(float)
     assert np.allclose(scores[0], scores[1], atol=1e-6)
     assert both["prediction"].nunique() == 1
-    with pytest.raises(DataError, match=r"none\.png: no such picture"):
+    with pytest.raises(DataError, match=r"none\.png: no such image"):
         model.predict(tmp_path / "none.png")
 
 

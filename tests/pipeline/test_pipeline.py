@@ -1,4 +1,4 @@
-"""The whole path on tiny pictures, from audit.toml to the run folder and back."""
+"""The whole path on tiny images, from audit.toml to the run folder and back."""
 
 import json
 import os
@@ -193,7 +193,7 @@ class Refuses(Broken):
     name = "refuses"
 
     def audit(self, audited: AuditedModel, options: Options) -> Section:
-        raise Unavailable("no audio in pictures")
+        raise Unavailable("no audio in images")
 
 
 class Meddles(Broken):
@@ -210,7 +210,7 @@ class Meddles(Broken):
     [
         (Broken, "broken.audit", "the plugin failed (ZeroDivisionError)", "uncertain"),
         (Miscounts, "miscounts.audit", "the plugin failed (ZeroDivisionError)", "uncertain"),
-        (Refuses, "refuses.audit", "no audio in pictures", "uncertain"),
+        (Refuses, "refuses.audit", "no audio in images", "uncertain"),
         (Meddles, "meddles.model_untouched", "changed the model", "fail"),
     ],
 )
@@ -291,7 +291,7 @@ def test_fairness_asks_for_the_favourable_outcome_and_for_groups(tiny: Path) -> 
     assert "[fairness]: needs data.groups" in invoke("audit", tiny)[2]
 
 
-def test_a_truncated_picture_is_named_or_skipped(tiny: Path) -> None:
+def test_a_truncated_image_is_named_or_skipped(tiny: Path) -> None:
     path = tiny.parent / "data" / "005.png"
     path.write_bytes(path.read_bytes()[:300])
     code, _, stderr = invoke("audit", tiny, "--out", tiny.parent / "run")
@@ -338,7 +338,7 @@ def test_a_notebook_shows_a_summary(tiny: Path) -> None:
 
 def test_a_folder_of_classes_is_audited(tiny: Path) -> None:
     data = tiny.parent / "data"
-    for row in pd.read_csv(data / "pictures.csv", dtype=str).itertuples():
+    for row in pd.read_csv(data / "images.csv", dtype=str).itertuples():
         target = tiny.parent / "photos" / row.split / row.colour / row.file
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(data / row.file, target)

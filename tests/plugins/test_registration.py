@@ -11,7 +11,7 @@ import pytest
 from rft.errors import ConfigError
 from rft.plugins import AuditedModel, Options, Plugin, Registered, discover_plugins, registry
 from rft.records import Section
-from tests.conftest import CONFIG, write_pictures
+from tests.conftest import CONFIG, write_images
 from tests.support import ROOT
 
 PACKAGE = ROOT / "tests" / "support" / "extension_package"
@@ -120,7 +120,7 @@ def rft(installed: Path, *arguments: object) -> subprocess.CompletedProcess:
 def runs(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Return the folders of two runs with the plugin of the extension package, whose seeds differ."""
     folder = tmp_path_factory.mktemp("margin")
-    write_pictures(folder / "data")
+    write_images(folder / "data")
     (folder / "audit.toml").write_text(CONFIG + "\n[margin]\nunsure_below = 0.2\n", encoding="utf-8")
     for name in ("first", "second"):
         seed = f"seed={len(name)}"
@@ -176,7 +176,7 @@ def test_a_third_party_plugin_checks_its_evidence(installed: Path, runs: tuple[P
 
 
 def test_a_third_party_plugin_loads_the_model_that_it_wrote(installed: Path, runs: tuple[Path, Path]) -> None:
-    picture = next((runs[0].parent / "data").glob("*.png"))
-    code = f"import rft; print(rft.load({str(runs[0] / 'margins')!r}).predict([{str(picture)!r}]).columns.tolist())"
+    image = next((runs[0].parent / "data").glob("*.png"))
+    code = f"import rft; print(rft.load({str(runs[0] / 'margins')!r}).predict([{str(image)!r}]).columns.tolist())"
     done = python(installed, "-c", code)
     assert "'unsure'" in done.stdout, done.stderr

@@ -157,7 +157,7 @@ def test_cells_without_a_value_tell_too_few_from_undefined_and_withheld() -> Non
     found = texts(svg)
     assert {"n 40", "n 3"} <= set(found)
     assert found.count("∅") == 2, "in the cell and in the legend"
-    legend = [text for text in found if text.startswith(("too few", "withheld", "undefined"))]
+    legend = [text for text in found if text.startswith(("inconclusive (small sample)", "withheld", "undefined"))]
     assert len(legend) == 3
     hatches = re.findall(r'<path d="([^"]*)"[^>]*var\(--muted\)[^>]*', svg)
     lines = [len(re.findall("M", path)) for path in hatches]
@@ -165,7 +165,7 @@ def test_cells_without_a_value_tell_too_few_from_undefined_and_withheld() -> Non
     assert min(lines) > 1
     assert len(set(lines)) > 1, "what is withheld is hatched closer"
     plain = draw_figure(figure("heatmap", HEAT), CELLS[:2], id="f")
-    assert not [text for text in texts(plain) if text.startswith(("too few", "undefined"))]
+    assert not [text for text in texts(plain) if text.startswith(("inconclusive", "undefined"))]
 
 
 def test_hatch_cell_stays_within_its_cell() -> None:

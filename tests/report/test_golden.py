@@ -24,18 +24,18 @@ RENEW = "RFT_RENEW_GOLDEN"
 _SVG = re.compile(r"<svg (?!class=\"icon\").*?</svg>", re.DOTALL)
 _EMBEDDED = re.compile(r'(<script type="application/json"[^>]*>).*?(</script>)', re.DOTALL)
 _STYLE = re.compile(r"(<style>).*?(</style>)", re.DOTALL)
-_PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=]+")
+_IMAGE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=]+")
 
 
 def plain_report(run: AuditRun) -> str:
     """Return the report without what stands elsewhere or differs between versions of matplotlib.
 
-    Of a drawing its words are left; the JSON is that of ``audit.json``, and pictures are those of the example.
+    Of a drawing its words are left; the JSON is that of ``audit.json``, and images are those of the example.
     """
     page = _SVG.sub(lambda match: _words_of_drawing(match[0]), render(run))
     page = _EMBEDDED.sub(r"\1 audit.json \2", page)
     page = _STYLE.sub(r"\1 _style.css \2", page)
-    return _PICTURE.sub("a picture", page)
+    return _IMAGE.sub("an image", page)
 
 
 def _words_of_drawing(svg: str) -> str:

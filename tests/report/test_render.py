@@ -92,8 +92,8 @@ def test_hostile_text_is_shown_as_it_stands(hostile: str) -> None:
     assert "${7*7} {{ 7*7 }}" in page.texts["h3"][-2], "a template read a name as its own language"
 
 
-def test_only_pictures_of_the_run_are_embedded(hostile: str) -> None:
-    assert hostile.count("picture not kept") == 2, "the hostile section names pictures that no asset_name made"
+def test_only_images_of_the_run_are_embedded(hostile: str) -> None:
+    assert hostile.count("image not kept") == 2, "the hostile section names images that no asset_name made"
 
 
 def test_nothing_is_requested(plain: str) -> None:
@@ -133,7 +133,7 @@ def test_tables_have_headers_and_headings_are_in_order(plain: str) -> None:
     assert all(after <= before + 1 for before, after in pairwise(levels))
 
 
-def test_pictures_have_words(plain: str) -> None:
+def test_images_have_words(plain: str) -> None:
     page = Page(plain)
     charts = [attributes for attributes in page.of("svg") if attributes.get("class") == "chart"]
     assert len(charts) == 9

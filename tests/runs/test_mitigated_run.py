@@ -20,7 +20,7 @@ from rft.plugins.fairness.mitigation.decision_rules import Mixture
 from rft.plugins.fairness.mitigation.saved_rule import MitigatedModel
 from rft.records import AuditRun, Section
 from rft.report.run_folder import evidence
-from tests.conftest import CONFIG, write_pictures
+from tests.conftest import CONFIG, write_images
 from tests.support.adjusted_levels import check_levels, check_that_more_rules_are_never_looser
 
 pytest.importorskip("fairlearn")
@@ -42,7 +42,7 @@ constraints = ["demographic_parity"]
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a finished run of which ``threshold`` alone was tried; the data lies beside it."""
     root = tmp_path_factory.mktemp("mitigated")
-    write_pictures(root / "data", n=160)
+    write_images(root / "data", n=160)
     config = root / "audit.toml"
     config.write_text(CONFIG + TABLES.replace(', "dfr"', ""), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
@@ -58,7 +58,7 @@ def copied(made: Path, tmp_path: Path) -> Path:
 
 
 def of_split(folder: Path, split: str = "test") -> tuple[pd.DataFrame, list[Path]]:
-    """Return the rows of a split, and the pictures they are about: rows have their number as id."""
+    """Return the rows of a split, and the images they are about: rows have their number as id."""
     frame = pd.read_parquet(folder / "predictions.parquet")
     own = frame[frame["split"] == split].reset_index(drop=True)
     root = folder.parent if folder.name == "run" else folder.parent.parent
@@ -78,7 +78,7 @@ def test_the_saved_model_decides_as_the_audit_said(made: Path) -> None:
 
 
 def test_it_looks_through_a_frozen_part_in_bfloat16_as_the_audit_did(tmp_path: Path) -> None:
-    write_pictures(tmp_path / "data", n=160)
+    write_images(tmp_path / "data", n=160)
     config = tmp_path / "audit.toml"
     tables = TABLES.replace(', "dfr"', "")
     config.write_text(CONFIG.replace('"float32"', '"bfloat16"') + tables, encoding="utf-8")

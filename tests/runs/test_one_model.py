@@ -24,8 +24,8 @@ from rft.plugins.attribution.network import Network
 from rft.records import AuditRun
 from rft.runtime.float32 import describe_float32, ieee_float32
 from rft.training import linear_heads
-from tests.conftest import CONFIG, write_pictures
-from tests.runs.test_texts_and_pictures import TRAIN, write_texts
+from tests.conftest import CONFIG, write_images
+from tests.runs.test_texts_and_images import TRAIN, write_texts
 from tests.support.families import FAMILIES
 
 SAME = 1e-6  # of a probability
@@ -37,10 +37,10 @@ def written(folder: Path, family: str, model: str, more: str = "") -> Path:
     FAMILIES[family].load(folder)
     data = CONFIG.split("[model]")[0]
     if family == "hf_vit":
-        write_pictures(folder / "data")
+        write_images(folder / "data")
     else:
         write_texts(folder)
-        data = data.replace("data/pictures.csv", "texts.csv").replace('image = "file"', 'text = "text"')
+        data = data.replace("data/images.csv", "texts.csv").replace('image = "file"', 'text = "text"')
         data = data.replace('unit = "person"\n', "")
     path = folder / "audit.toml"
     path.write_text(f'{data}\n[model]\nbackbone = "transformers/own"\n{model}\n{TRAIN}{more}', encoding="utf-8")
@@ -48,11 +48,11 @@ def written(folder: Path, family: str, model: str, more: str = "") -> Path:
 
 
 def items(run: AuditRun, folder: Path) -> list:
-    """Return the texts, or the paths of the pictures, in the order of the predictions."""
+    """Return the texts, or the paths of the images, in the order of the predictions."""
     if run.model.modality == "text":
         table = pd.read_csv(folder / "texts.csv")
         return [*table[table["split"] == "train"]["text"], *table[table["split"] == "test"]["text"]]
-    table = pd.read_csv(folder / "data" / "pictures.csv")
+    table = pd.read_csv(folder / "data" / "images.csv")
     return [folder / "data" / name for split in ("train", "test") for name in table[table["split"] == split]["file"]]
 
 

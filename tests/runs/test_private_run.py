@@ -43,7 +43,7 @@ def private(tiny: Path) -> Path:
 
 def relabel(config: Path, rows: dict[int, str]) -> None:
     """Give some rows of the manifest other labels."""
-    manifest = config.parent / "data" / "pictures.csv"
+    manifest = config.parent / "data" / "images.csv"
     table = pd.read_csv(manifest, dtype=str)
     for row, label in rows.items():
         table.loc[row, "colour"] = label
@@ -145,7 +145,7 @@ class TestVoidPromises:
     @pytest.mark.parametrize("delta", [0.1, 0.5])
     @pytest.mark.parametrize("method", ["sgd", "least_squares"])
     def test_a_delta_of_one_over_n_is_refused(self, private: Path, tmp_path: Path, delta: float, method: str) -> None:
-        """Ten people of two pictures each: 1 / n is 0.1."""
+        """Ten people of two images each: 1 / n is 0.1."""
         settings = [CLASSES, f"privacy.delta={delta}", f'privacy.method="{method}"']
         settings += ["train={}"] if method == "least_squares" else []
         code, output = audited(private, tmp_path / "run", *settings)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import rft
 from rft.cli.main import app
-from tests.conftest import CONFIG, write_pictures
+from tests.conftest import CONFIG, write_images
 
 TABLES = """
 [fairness]
@@ -36,13 +36,13 @@ EPSILON = "epsilon = 8.0\nfrontier = [4.0]\nreplicates = 1\nmechanism_runs = 0\n
 
 def write(root: Path, tables: str) -> Path:
     """Write a config and data in which every file, person and example has a name to look for."""
-    table = write_pictures(root / "data", n=80)
+    table = write_images(root / "data", n=80)
     for file in table["file"]:
         (root / "data" / file).rename(root / "data" / f"portrait-of-{file}")
     table["file"] = "portrait-of-" + table["file"]
     table["person"] = "person-called-" + table["person"]
     table["case"] = [f"case-number-{number}" for number in range(len(table))]
-    table.to_csv(root / "data" / "pictures.csv", index=False)
+    table.to_csv(root / "data" / "images.csv", index=False)
     path = root / "audit.toml"
     columns = 'unit = "person"\nid = "case"\nclasses = ["blue", "red"]'
     columns += '\npopulation = "p"' if "epsilon" in tables else ""

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 import rft
 from rft.plugins.privacy.ledger import account as ledger
 from rft.plugins.privacy.training import least_squares_fit, trainer
-from tests.conftest import CONFIG, write_pictures
+from tests.conftest import CONFIG, write_images
 from tests.support.families import FAMILIES
 
 pytest.importorskip("opacus")
@@ -36,11 +36,11 @@ class Stopped(BaseException):
     """Ends a run where its identity is known."""
 
 
-def pictures(folder: Path) -> Path:
-    """Return the config of a private run on pictures with weights in a file beside it."""
+def images(folder: Path) -> Path:
+    """Return the config of a private run on images with weights in a file beside it."""
     from torchvision.models import resnet18
 
-    write_pictures(folder / "data", n=20)
+    write_images(folder / "data", n=20)
     torch.manual_seed(1)
     save_file(resnet18(num_classes=1000).state_dict(), folder / "weights.safetensors")
     path = folder / "audit.toml"
@@ -61,7 +61,7 @@ def texts(folder: Path) -> Path:
         rows.append({"text": text, "colour": label, "person": f"p{number // 2}", "camera": "left", "split": split})
     pd.DataFrame(rows).to_csv(folder / "texts.csv", index=False)
     data = CONFIG.split("[model]")[0].replace(*PEOPLE)
-    data = data.replace("data/pictures.csv", "texts.csv").replace('image = "file"', 'text = "text"')
+    data = data.replace("data/images.csv", "texts.csv").replace('image = "file"', 'text = "text"')
     model = (
         f'[model]\nbackbone = "transformers/own"\nfreeze = "{FAMILIES["bert"].layer}"\ntune = "lora"\n'
         f'[model.lora]\ntarget = ["query"]\n[train]\n{EPOCHS}\nlearning_rate = 0.01\nbatch_size = 8\n'
@@ -95,19 +95,19 @@ def other_weights(folder: Path) -> None:
 
 def other_cell(column: str, value: str) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
-        table = pd.read_csv(folder / "data" / "pictures.csv", dtype=str)
+        table = pd.read_csv(folder / "data" / "images.csv", dtype=str)
         table.loc[3, column] = value
-        table.to_csv(folder / "data" / "pictures.csv", index=False)
+        table.to_csv(folder / "data" / "images.csv", index=False)
 
     return change
 
 
-def other_picture(folder: Path) -> None:
+def other_image(folder: Path) -> None:
     content = (folder / "data" / "005.png").read_bytes()
     (folder / "data" / "003.png").write_bytes(content)
 
 
-PICTURE_KEYS = [
+IMAGE_KEYS = [
     "model.weights=random",
     "model.image_size=40",
     "model.precision=bfloat16",
@@ -133,11 +133,11 @@ RECIPE_KEYS = [
     "privacy.noise_multiplier=9.0",
     "train={}|privacy={epsilon=50.0, method='least_squares'}",
 ]
-PICTURE_FILES = {
+IMAGE_FILES = {
     "weights": other_weights,
     "a label": other_cell("colour", "red"),
-    "whose a picture is": other_cell("person", "000"),
-    "a picture": other_picture,
+    "whose an image is": other_cell("person", "000"),
+    "an image": other_image,
 }
 TEXT_KEYS = [
     'model.freeze="encoder.layer.1"',
@@ -156,16 +156,16 @@ TEXT_KEYS = [
 ]
 
 
-def test_whatever_changes_the_features_of_pictures_changes_the_identity(
+def test_whatever_changes_the_features_of_images_changes_the_identity(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = pictures(tmp_path)
+    config = images(tmp_path)
     first = identity(config, monkeypatch)
     assert identity(config, monkeypatch) == first
     seen = {"as it was": first}
-    for key in PICTURE_KEYS:
+    for key in IMAGE_KEYS:
         seen[key] = identity(config, monkeypatch, key)
-    for name, change in PICTURE_FILES.items():
+    for name, change in IMAGE_FILES.items():
         change(tmp_path)
         seen[name] = identity(config, monkeypatch)
     assert len(set(seen.values())) == len(seen), sorted(seen, key=lambda name: seen[name])
@@ -173,7 +173,7 @@ def test_whatever_changes_the_features_of_pictures_changes_the_identity(
 
 @pytest.mark.slow
 def test_whatever_changes_the_training_changes_the_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = pictures(tmp_path)
+    config = images(tmp_path)
     seen = {"as it was": identity(config, monkeypatch)}
     for key in RECIPE_KEYS:
         seen[key] = identity(config, monkeypatch, *key.split("|"))
@@ -198,7 +198,7 @@ def test_whatever_changes_the_model_of_texts_changes_the_identity(
 def test_what_changes_nothing_about_the_model_does_not_change_the_identity(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    config = pictures(tmp_path)
+    config = images(tmp_path)
     assert identity(config, monkeypatch) == identity(config, monkeypatch, change)
 
 
@@ -220,7 +220,7 @@ def interrupted(config: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> No
 
 
 def test_a_killed_run_goes_on_as_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = pictures(tmp_path)
+    config = images(tmp_path)
     interrupted(config, monkeypatch, after=23)
     run = rft.audit(config, tmp_path / "run", device="cpu")
     stand = {row["quantity"]: row["value"] for row in run.section("privacy").tables["ledger"]}
@@ -239,7 +239,7 @@ def test_a_killed_run_goes_on_as_itself(tmp_path: Path, monkeypatch: pytest.Monk
 )
 def test_a_killed_run_does_not_go_on_as_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
     """The steps of the first are charged all the same, and the other starts from its own beginning."""
-    config = pictures(tmp_path)
+    config = images(tmp_path)
     interrupted(config, monkeypatch, after=23)
     run = rft.audit(config, tmp_path / "run", overrides=[change], device="cpu")
     stand = {row["quantity"]: row["value"] for row in run.section("privacy").tables["ledger"]}

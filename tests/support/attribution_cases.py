@@ -83,7 +83,7 @@ class Region(Frozen):
         return self.strength * torch.stack([seen[:, 2], seen[:, 0]], dim=1)
 
 
-class Pictures:
+class Images:
     """Reads (N, 3, H, W) pixels that are held in memory, as ``rft.data.Inputs`` does from disk."""
 
     def __init__(self, pixels: Tensor) -> None:
@@ -131,6 +131,6 @@ def audited_model(
         splits={"test": split},
         predictions=table.sample(frac=1, random_state=0),  # rows are found by id, not by place
         model=model,  # type: ignore[arg-type]
-        inputs=Pictures(pixels),  # type: ignore[arg-type]
+        inputs=Images(pixels),  # type: ignore[arg-type]
         show_examples=show_examples,
     )

@@ -41,7 +41,7 @@ def save_bert(folder: Path, labels: list[str] | None = None, **changes: object) 
 
 
 def save_vit(folder: Path, labels: list[str] | None = None) -> Any:
-    """Write a ViT classifier and its image processor, which squashes pictures into squares; return the model."""
+    """Write a ViT classifier and its image processor, which squashes images into squares; return the model."""
     from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}

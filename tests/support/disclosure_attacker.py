@@ -1,6 +1,6 @@
 """An attacker who holds everything that leaves the machine, and wants the counts of the groups that are withheld.
 
-It knows the code, and what ``rft`` publishes: audit.json, the report with its pictures, the model card, comparison
+It knows the code, and what ``rft`` publishes: audit.json, the report with its images, the model card, comparison
 pages. It does not have predictions.parquet or the model. Each attack returns what it takes for certain: a count of a
 withheld group that is the only one consistent with what was published.
 """
@@ -34,7 +34,7 @@ class Release:
 
     Attributes:
         audit: the content of audit.json.
-        texts: every page: the report with its pictures, the card, comparisons.
+        texts: every page: the report with its images, the card, comparisons.
         compared: sections of comparisons, as their pages show them.
     """
 

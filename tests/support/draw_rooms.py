@@ -64,14 +64,14 @@ def without_detours(arrows: Mapping[str, set[str]]) -> dict[str, set[str]]:
 
 
 def draw_rooms() -> str:
-    """Return the picture as a diagram of Mermaid, which hosts of code show as a picture."""
+    """Return the image as a diagram of Mermaid, which hosts of code show as an image."""
     arrows = without_detours(room_imports())
     lines = [f"    {room} --> {target}" for room in sorted(arrows) for target in sorted(arrows[room])]
     return "\n".join(["```mermaid", "flowchart TD", *lines, "```"])
 
 
 def with_rooms(page: str) -> str:
-    """Return the text of the page with the present picture."""
+    """Return the text of the page with the present image."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{draw_rooms()}\n{END}{after}"

@@ -317,7 +317,7 @@ def fairness() -> Section:
                 alt="Share of examples predicted smiling for each group.",
             ),
         ),
-        notes=("Group values were declared in the manifest; nothing here infers them from pictures.",),
+        notes=("Group values were declared in the manifest; nothing here infers them from images.",),
     )
 
 
@@ -445,14 +445,14 @@ def attribution() -> Section:
         for y in range(7)
         for x in range(7)
     ]
-    pictures = [png(shade=60 + 40 * k) for k in range(4)]
+    images = [png(shade=60 + 40 * k) for k in range(4)]
     examples: Table = [
         {
-            "asset": asset_name(picture),
+            "asset": asset_name(image),
             "caption": f"photo {k}: smiling, predicted smiling",
             "group": "smiling" if k < 2 else "neutral",
         }
-        for k, picture in enumerate(pictures)
+        for k, image in enumerate(images)
     ]
     passage = [("[CLS]", None), ("a", 0.02), (" dull", -0.31), (" film", 0.04), (" saved", 0.12), (" by", 0.0)]
     passage += [(" its", 0.01), (" wonder", 0.44), ("ful", 0.27), (" actors", 0.09), (" 🎭", 0.03), ("[SEP]", None)]
@@ -502,7 +502,7 @@ def attribution() -> Section:
                 alt="A test text whose tokens are marked by their attribution.",
             ),
         ),
-        assets={asset_name(picture): picture for picture in pictures},
+        assets={asset_name(image): image for image in images},
     )
 
 

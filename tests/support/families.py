@@ -355,7 +355,7 @@ TEXTS = {
     "qwen2": text(hf.Qwen2Config, _llama, "layers.1", ("layers.1", "layers.2", "norm"), gpt=True),
 }
 
-_plain_pictures = {"image_mean": [0.4, 0.5, 0.6], "image_std": [0.2, 0.25, 0.3]}
+_plain_images = {"image_mean": [0.4, 0.5, 0.6], "image_std": [0.2, 0.25, 0.3]}
 
 
 def tower(
@@ -369,13 +369,13 @@ def tower(
     own_size = {"size": {"shortest_edge": side + 4}, "crop_size": {"height": side, "width": side}, "resample": 3}
 
     def loaded(folder: Path) -> LoadedBackbone:
-        own = {"preprocessor_config": {**_plain_pictures, **own_size, "do_center_crop": True}}
+        own = {"preprocessor_config": {**_plain_images, **own_size, "do_center_crop": True}}
         write_hub_folder(folder / "own", seeded(network).eval(), **own)
         return load_backbone(ModelConfig(backbone="transformers/own"), folder, modality="image", seed=0, offline=True)
 
     def features(folder: Path, pixels: Tensor) -> Tensor:
         whole = hf.AutoModel.from_pretrained(folder / "own").eval()
-        mean, std = (torch.tensor(each).view(3, 1, 1) for each in _plain_pictures.values())
+        mean, std = (torch.tensor(each).view(3, 1, 1) for each in _plain_images.values())
         return pooled(whole, (pixels - mean) / std)
 
     return Family(loaded, layer, behind, features)
@@ -435,8 +435,8 @@ def some_texts(count: int = 12) -> list[str]:
     return ["".join(chr(97 + int(n)) for n in torch.randint(26, (length,), generator=generator)) for length in lengths]
 
 
-def some_pictures(count: int, side: int) -> list[Tensor]:
-    """Return made-up pictures, (3, side, side) in [0, 1]: noise, each on a colour of its own."""
+def some_images(count: int, side: int) -> list[Tensor]:
+    """Return made-up images, (3, side, side) in [0, 1]: noise, each on a colour of its own."""
     generator = torch.Generator().manual_seed(7)
     noise = torch.rand(count, 3, side, side, generator=generator)
     return list((noise + torch.rand(count, 3, 1, 1, generator=generator)) / 2)

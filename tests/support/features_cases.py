@@ -22,8 +22,8 @@ def split_of(items: Sequence[Any], name: str = "train") -> Split:
     return Split(name, ids, items, np.zeros(len(items), np.int64), digests=np.array(digests, object))
 
 
-class Pictures:
-    """An item is a number; its picture has that colour, brighter in each of its views."""
+class Images:
+    """An item is a number; its image has that colour, brighter in each of its views."""
 
     def __init__(self, augmentation: str = "brighter") -> None:
         self.augmentation = {"what": augmentation}
@@ -41,7 +41,7 @@ class Pictures:
 
 
 class Colours(nn.Module):
-    """Gives the colour and its square; counts what it sees, and can fail after some pictures or in large batches."""
+    """Gives the colour and its square; counts what it sees, and can fail after some images or in large batches."""
 
     def __init__(self, *, fail_after: int | None = None, most: int | None = None) -> None:
         super().__init__()

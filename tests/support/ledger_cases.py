@@ -22,21 +22,21 @@ DELTA = 1e-5
 CLINIC = tuple(f"patient {number}" for number in range(30))
 
 
-def population(folder: Path, name: str = "clinic", owners: tuple[str, ...] = CLINIC) -> Population:
-    return Population(name, np.array(owners), folder)
+def population(folder: Path, name: str = "clinic", unit_ids: tuple[str, ...] = CLINIC) -> Population:
+    return Population(name, np.array(unit_ids), folder)
 
 
 def account(
     folder: Path,
     name: str = "clinic",
-    owners: tuple[str, ...] = CLINIC,
+    unit_ids: tuple[str, ...] = CLINIC,
     *mechanisms: Mechanism,
     ledger: str | None = "ledgers",
     budget: float | None = None,
     **changes: Any,
 ) -> AbstractContextManager[Account]:
     asked = {"purpose": "training", "delta": DELTA, "identity": "one plan", "resumable": True, **changes}
-    people = population(folder, name, owners)
+    people = population(folder, name, unit_ids)
     return open_account(people, ledger, budget, mechanisms=mechanisms or (MECHANISM,), **asked)
 
 

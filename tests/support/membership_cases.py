@@ -26,8 +26,8 @@ def split(name: str, n: int, rng: np.random.Generator, *, rows_per_unit: int = 0
     """Return a split whose labels are noise, so that whatever a head knows of them it remembers."""
     ids = np.array([f"{name}{row:05}" for row in range(n)])
     units = np.array([f"{name}-u{row // rows_per_unit}" for row in range(n)]) if rows_per_unit else None
-    owners = np.arange(n) // max(rows_per_unit, 1)
-    by_group = {"site": np.array(["x", "y", "x"], dtype=object)[owners % 3]} if groups else {}
+    unit_index = np.arange(n) // max(rows_per_unit, 1)
+    by_group = {"site": np.array(["x", "y", "x"], dtype=object)[unit_index % 3]} if groups else {}
     return Split(name, ids, list(range(n)), rng.integers(len(CLASSES), size=n), by_group, units)
 
 

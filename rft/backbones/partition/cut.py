@@ -43,7 +43,7 @@ class Cut:
         freeze: ``all``, ``none`` or a layer of the network.
         plan: how the part behind a layer is run; None for ``all`` and ``none``.
         trained: names of the parameters that are trained, the head's included.
-        input_shape: (C, H, W) of the pictures; None for texts.
+        input_shape: (C, H, W) of the images; None for texts.
         frozen_part: how what lies before the cut computes, in the joined model as in extraction.
     """
 

@@ -83,7 +83,7 @@ def run_frozen_part(run: Callable[[Batch], Batch], inputs: Batch, precision: str
 
 
 def by_length(inputs: Batch) -> Iterator[tuple[Tensor, Batch]]:
-    """Yield (b,) row numbers and (b, T) inputs of equally long texts, without padding; pictures all at once."""
+    """Yield (b,) row numbers and (b, T) inputs of equally long texts, without padding; images all at once."""
     mask = inputs.get("attention_mask")
     if mask is None:
         yield torch.arange(len(next(iter(inputs.values())))), inputs

@@ -20,7 +20,7 @@ from torch.utils import _pytree as pytree
 from rft.backbones.batch import Args, Batch, Kwargs
 from rft.backbones.classifier import Classifier
 
-InputShape = tuple[int, ...] | None  # (C, H, W) of pictures; None for texts
+InputShape = tuple[int, ...] | None  # (C, H, W) of images; None for texts
 Shape = tuple[tuple[int, str], ...]  # of each dimension: (factor, of), see ModelTrace
 
 
@@ -132,7 +132,7 @@ class Suffix(nn.Module):
         classifier: a replica of the model that belongs to this suffix.
         plan: where it starts; None: it takes the model's own inputs.
         trainable: modules that ``train()`` puts in training mode; None: all.
-        input_shape: (C, H, W) of the pictures, for blank inputs.
+        input_shape: (C, H, W) of the images, for blank inputs.
     """
 
     def __init__(
@@ -172,7 +172,7 @@ class Suffix(nn.Module):
         if self.classifier.modality == "text":
             mask = batch["attention_mask"]
             return {"input_ids": torch.zeros_like(mask), "attention_mask": mask}
-        assert self.input_shape is not None  # pictures have a size
+        assert self.input_shape is not None  # images have a size
         return {"pixels": features.new_zeros(()).expand(len(features), *self.input_shape)}
 
     def _enter_replay(self, stack: ExitStack, batch: Batch) -> None:

@@ -1,4 +1,4 @@
-"""Pictures prepared by the image processor that lies in a folder of transformers, which is run as it is."""
+"""Images prepared by the image processor that lies in a folder of transformers, which is run as it is."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ UNSHOWN = {
 
 
 def has_processor(source: PretrainedFolder, config: Any) -> bool:
-    """Tell whether a folder says how pictures are prepared; timm's models of transformers do so in their config."""
+    """Tell whether a folder says how images are prepared; timm's models of transformers do so in their config."""
     return config.model_type == "timm_wrapper" or any((source.path / name).is_file() for name in FILES)
 
 
 def read_preprocessing(
     load: Callable[..., Any] | None, config: Any, where: str, *, image_size: int | None = None
 ) -> ImagePreprocessing:
-    """Return how the pictures of a model are prepared: by the image processor of its folder.
+    """Return how the images of a model are prepared: by the image processor of its folder.
 
-    Where the folder says nothing, pictures are cropped to the network's size and plainly normalised.
+    Where the folder says nothing, images are cropped to the network's size and plainly normalised.
 
     Args:
         load: returns the image processor of the folder, with changes that it takes as keywords; None: there is none.
         config: of the vision model.
         where: the key of audit.toml that named the folder, for errors.
-        image_size: side of the pictures in place of that which the folder says; what is seen of them stays the same.
+        image_size: side of the images in place of that which the folder says; what is seen of them stays the same.
 
     Raises:
-        ModelError: the processor cannot be loaded or run, or its pictures are not of one size.
+        ModelError: the processor cannot be loaded or run, or its images are not of one size.
     """
     channels = getattr(config, "num_channels", 3)
     if load is None:
@@ -87,7 +87,7 @@ def measure_processor(processor: Any, where: str, channels: int = 3) -> ImagePre
 
 
 def _scale_sizes(processor: Any, factor: float) -> dict[str, Any]:
-    """Return all sizes of a processor multiplied, so that it shows the same of a picture."""
+    """Return all sizes of a processor multiplied, so that it shows the same of an image."""
     content = json.loads(processor.to_json_string())
     return {
         key: {edge: round(pixels * factor) for edge, pixels in content[key].items() if isinstance(pixels, int)}

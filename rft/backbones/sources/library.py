@@ -22,7 +22,7 @@ class BuiltNetwork:
 
     Attributes:
         network: takes normalised (B, C, H, W) pixels.
-        preprocessing: how pictures become its pixels.
+        preprocessing: how images become its pixels.
         file: weights that are still to be loaded into it; None where it has them.
         recipe: which of several ways to build it was taken, to build it again; None where there is one.
         commit: of the hub that its weights are of; None for weights from elsewhere.

@@ -96,8 +96,8 @@ def read_preprocessing(model: nn.Module, *, image_size: int | None = None) -> Im
     """Return timm's own transform for the evaluation of a model.
 
     Args:
-        model: as timm built it; its pretrained config says how pictures are prepared.
-        image_size: side of the pictures in place of its own; what is seen of them stays the same.
+        model: as timm built it; its pretrained config says how images are prepared.
+        image_size: side of the images in place of its own; what is seen of them stays the same.
     """
     config = _import_timm().data.resolve_model_data_config(model)
     if image_size is not None:

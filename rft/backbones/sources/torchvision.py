@@ -172,7 +172,7 @@ def read_preprocessing(recipe: Any, *, image_size: int | None = None) -> ImagePr
 
     Args:
         recipe: a member of an enum of weights.
-        image_size: side of the pictures in place of its own; what is seen of them stays the same.
+        image_size: side of the images in place of its own; what is seen of them stays the same.
     """
     transforms = recipe.transforms()
     resize, crop = transforms.resize_size[0], transforms.crop_size[0]

@@ -1,4 +1,4 @@
-"""Backbones of transformers: encoders and causal language models for texts, vision towers for pictures.
+"""Backbones of transformers: encoders and causal language models for texts, vision towers for images.
 
 A backbone is the model without any head of its own. Texts are pooled from the last hidden states; a pooler that
 pretraining may have left untrained is never used.
@@ -47,9 +47,9 @@ def load_network(source: PretrainedFolder, modality: str, *, pretrained: bool, s
         )
     if modality == "text" and getattr(config, "vision_config", None) is not None:
         raise ModelError(
-            f"{config.model_type} takes texts and pictures together, which no plugin supports",
+            f"{config.model_type} takes texts and images together, which no plugin supports",
             where=source.where,
-            remedy="Its vision tower can be used for pictures: name the column as data.image.",
+            remedy="Its vision tower can be used for images: name the column as data.image.",
         )
     tower = getattr(config, "vision_config", None) if modality == "image" else None
     with quiet_transformers(), torch.random.fork_rng(devices=[]):
@@ -66,7 +66,7 @@ def load_network(source: PretrainedFolder, modality: str, *, pretrained: bool, s
 def image_backbone(
     source: PretrainedFolder, *, pretrained: bool, seed: int, image_size: int | None
 ) -> tuple[ImageBackbone, ImagePreprocessing]:
-    """Return a vision tower and how pictures are prepared for it, by its image processor where there is one."""
+    """Return a vision tower and how images are prepared for it, by its image processor where there is one."""
     network, config = load_network(source, "image", pretrained=pretrained, seed=seed)
     preprocessing = image_preprocessing(source, config, image_size=image_size)
     pooler = getattr(network, "pooler", None)
@@ -138,7 +138,7 @@ def read_config(source: PretrainedFolder) -> Any:
 
 
 def modality_of(source: PretrainedFolder) -> str:
-    """Return ``image`` for a model with a vision tower or of pictures alone, else ``text``."""
+    """Return ``image`` for a model with a vision tower or of images alone, else ``text``."""
     config = read_config(source)
     return "image" if hasattr(config, "vision_config") or hasattr(config, "image_size") else "text"
 
@@ -188,7 +188,7 @@ def limit_tokens(wanted: int | None, tokenizer: Any, network: nn.Module, usual: 
 
 
 def image_preprocessing(source: PretrainedFolder, config: Any, *, image_size: int | None = None) -> ImagePreprocessing:
-    """Return how the pictures of a model are prepared, as ``processor.read_preprocessing`` reads it from a folder."""
+    """Return how the images of a model are prepared, as ``processor.read_preprocessing`` reads it from a folder."""
 
     def load(**changes: Any) -> Any:
         with errors_named(source, "its image processor"), quiet_transformers():

@@ -1,4 +1,4 @@
-"""Pictures that lie in the cells of a parquet file, as the library datasets of Hugging Face writes them."""
+"""Images that lie in the cells of a parquet file, as the library datasets of Hugging Face writes them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rft.data.image_decoding import EmbeddedImage, ImageSource
 
 
 def embedded_images(path: Path, column: str) -> list[ImageSource | None] | None:
-    """Return the picture of each row, None for an empty cell; or None where the column does not hold bytes.
+    """Return the image of each row, None for an empty cell; or None where the column does not hold bytes.
 
     A cell holds the bytes of a file, or ``{"bytes", "path"}``, where a path alone is relative to the parquet file.
     """

@@ -71,8 +71,8 @@ def _population(partition: PartitionedBackbone, train: Split) -> Population | No
     name = partition.settings.core.data.population
     if name is None:
         return None
-    owners = train.ids if train.units is None else train.units
-    return Population(name, owners, partition.settings.folder)
+    unit_ids = train.ids if train.units is None else train.units
+    return Population(name, unit_ids, partition.settings.folder)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from rft.config.applicability import EXAMPLES, PICTURES, TEXTS, Applies
+from rft.config.applicability import EXAMPLES, IMAGES, TEXTS, Applies
 from rft.plugins import AuditedModel, Options, Plugin
 from rft.records import Section
 
@@ -16,11 +16,11 @@ Method = Literal["gradcam", "integrated_gradients"]
 class Shortcut(Options):
     """What the model may rely on although it should not: one ``[[attribution.shortcut]]`` table.
 
-    A shortcut is either a region of pictures or words of texts.
+    A shortcut is either a region of images or words of texts.
 
     Attributes:
         name: letters, digits, ``_`` and ``-``; the finding is ``attribution.shortcut.<name>``.
-        region: left, top, right, bottom as shares of the picture as the model sees it, after resizing and cropping.
+        region: left, top, right, bottom as shares of the image as the model sees it, after resizing and cropping.
         tokens: words or phrases of texts, found whole and in any case.
         max_pairs: largest number of pairs of images between which the region is swapped, or of texts whose words are
             replaced.
@@ -28,7 +28,7 @@ class Shortcut(Options):
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
-    region: Annotated[list[float] | None, PICTURES] = None
+    region: Annotated[list[float] | None, IMAGES] = None
     tokens: Annotated[list[str] | None, Field(min_length=1), TEXTS] = None
     max_pairs: int = Field(default=200, ge=10)
     min_flip_rate: float = Field(default=0.05, ge=0, lt=1)
@@ -55,7 +55,7 @@ class Shortcut(Options):
     @model_validator(mode="after")
     def _one_kind(self) -> Shortcut:
         if (self.region is None) == (self.tokens is None):
-            raise ValueError("expected either region (of pictures) or tokens (of texts)")
+            raise ValueError("expected either region (of images) or tokens (of texts)")
         return self
 
 
@@ -76,7 +76,7 @@ class AttributionOptions(Options):
         EXAMPLES,
         Applies(
             lambda run, value: run.modality != "text" or "gradcam" not in (value or ()),
-            "gradcam reads a map of the picture, and texts have none",
+            "gradcam reads a map of the image, and texts have none",
         ),
     ] = None
     max_steps: Annotated[int, Field(ge=16), EXAMPLES] = 256

@@ -22,5 +22,5 @@ def audit(audited: AuditedModel, options: AttributionOptions) -> Section:
     """
     model, modality = audited.require_model(), audited.facts.modality
     if modality not in SECTIONS:
-        raise Unavailable(f"attribution explains pictures and texts, not {modality}")
+        raise Unavailable(f"attribution explains images and texts, not {modality}")
     return SECTIONS[modality](audited, options, Network(model, audited.device))

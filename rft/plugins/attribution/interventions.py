@@ -11,7 +11,7 @@ from rft.records import Figure, Interval, Row, Table
 from rft.stats.intervals import newcombe_difference, wilson_interval
 
 MIN_EXAMPLES_PER_CONDITION = 10  # examples of a condition
-DELETED_SHARE = 0.2  # share of a picture or text that the deletion test takes away
+DELETED_SHARE = 0.2  # share of an image or text that the deletion test takes away
 RANDOM_CONTROLS = 3  # random deletions an example
 
 

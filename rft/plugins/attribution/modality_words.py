@@ -46,8 +46,8 @@ IMAGES = Wording(
     baseline="the blurred image",
     unchanged="with and without blur",
     misled="pixels",
-    deleted=(f"the {_SHARE} of the picture that the map marks is blurred", "a random equal part is"),
-    deletion_limits=f"Against {RANDOM_CONTROLS} random places an image; blurred patches are not natural pictures.",
+    deleted=(f"the {_SHARE} of the image that the map marks is blurred", "a random equal part is"),
+    deletion_limits=f"Against {RANDOM_CONTROLS} random places an image; blurred patches are not natural images.",
 )
 
 
@@ -89,7 +89,7 @@ def region_wording(name: str, intervention: Intervention) -> ShortcutWording:
         few=f"{different} pairs of different and {same} of the same predicted class; {MIN_EXAMPLES_PER_CONDITION} "
         "of each are needed",
         control="With the region from an image of the same class",
-        caveat="Swapped images are not natural pictures.",
+        caveat="Swapped images are not natural images.",
     )
 
 

@@ -1,7 +1,7 @@
 """The audited classifier as attribution uses it: in eval mode, on its device, in batches. Nothing is changed in it.
 
 Captum asks functions of one tensor for gradients; ``FromPixels`` and ``FromEmbeddings`` are the classifier as such
-functions, of a picture and of the word embeddings of one text.
+functions, of an image and of the word embeddings of one text.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Network:
             raise Unavailable("the model is in training mode, in which attributions are not defined")
 
     def place(self, tensor: Tensor) -> Tensor:
-        """Return a tensor on the device; pictures in the memory layout that convolutions are fastest in."""
+        """Return a tensor on the device; images in the memory layout that convolutions are fastest in."""
         images = tensor.dim() == 4 and not self.device.startswith("mps")
         return tensor.to(self.device).contiguous(
             memory_format=torch.channels_last if images else torch.contiguous_format
@@ -60,7 +60,7 @@ class Network:
 
 
 class FromPixels(nn.Module):
-    """The classifier as a function of pictures: (B, 3, H, W) -> (B, K)."""
+    """The classifier as a function of images: (B, 3, H, W) -> (B, K)."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()

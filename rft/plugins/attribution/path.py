@@ -20,7 +20,7 @@ from captum.attr import IntegratedGradients
 from torch import Tensor, nn
 
 TOLERANCE = 0.05  # largest relative completeness error that counts as complete
-CHUNK = 8  # points of a backward pass; about 27 MB each for a picture of 224 px
+CHUNK = 8  # points of a backward pass; about 27 MB each for an image of 224 px
 
 _PIECES, _NODES = 4, 2  # of a path, to begin with, and Gauss-Legendre nodes in each piece
 _NEGLIGIBLE = 1e-3  # of a logit: below it a relative error says more about rounding than about the attribution
@@ -64,7 +64,7 @@ class Path:
         function: (B, *shape) -> (B, K) logits, differentiable.
         baseline, example: (*shape) float32, on the device of the function.
         target: index of the explained class.
-        axis: of ``shape``, over which attributions are summed: the channels of a picture, the dimensions of an
+        axis: of ``shape``, over which attributions are summed: the channels of an image, the dimensions of an
             embedding.
     """
 

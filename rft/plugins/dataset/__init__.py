@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 SMALL_CLASS = 10  # training examples
 MISSING = "(missing)"
-CASE_UNITS = ("examples", "units", "items", "texts", "pictures")  # of remarks that count cases, not names or files
+CASE_UNITS = ("examples", "units", "items", "texts", "images")  # of remarks that count cases, not names or files
 
 
 class DatasetOptions(Options):

@@ -82,7 +82,7 @@ class Metric:
     description: str
     measure: Callable[[Split, np.random.Generator], Measure] | None  # None: needs more than the rows
     unit: str = "fraction"
-    limits: str = ""
+    caveats: str = ""
     references: tuple[str, ...] = ()
 
 
@@ -91,7 +91,7 @@ METRICS: Mapping[str, Metric] = {
         "Accuracy",
         "The share of test examples that got the right class.",
         measured.measure_accuracy,
-        limits="Says little when one class is much more frequent than the others.",
+        caveats="Says little when one class is much more frequent than the others.",
         references=(WILSON,),
     ),
     "balanced_accuracy": Metric(
@@ -117,13 +117,13 @@ METRICS: Mapping[str, Metric] = {
         "The mean of minus the logarithm of the probability given to the right class; 0 is best.",
         measured.measure_log_loss,
         unit="nats",
-        limits="A few confident mistakes dominate it; its interval is then too short.",
+        caveats="A few confident mistakes dominate it; its interval is then too short.",
     ),
     "ece": Metric(
         "Expected calibration error",
         "How far the confidence in the predicted class lies from the share of predictions that are right, on average.",
         measured.measure_ece,
-        limits="It is above 0 for every finite sample and has no interval, because resampling it is biased upward.",
+        caveats="It is above 0 for every finite sample and has no interval, because resampling it is biased upward.",
         references=(GUO, BROECKER_SMITH),
     ),
     "baseline_accuracy": Metric(
@@ -170,7 +170,7 @@ def _build_finding(name: str, measure: Measure) -> Finding:
         headline=name == "accuracy",
         n=measure.n,
         description=f"{metric.description} {measure.remark}".rstrip(),
-        caveats=metric.limits,
+        caveats=metric.caveats,
         references=metric.references,
     )
 

@@ -154,9 +154,9 @@ def simulated_errors(
 
     Rows of a unit share one draw, as they may be right or wrong together.
     """
-    owners = np.arange(len(confidence)) if units is None else units
-    n = int(owners.max()) + 1
-    drawn = (rng.random(n)[owners] < confidence for _ in range(SIMULATIONS))
+    unit_index = np.arange(len(confidence)) if units is None else units
+    n = int(unit_index.max()) + 1
+    drawn = (rng.random(n)[unit_index] < confidence for _ in range(SIMULATIONS))
     return np.array([expected_calibration_error(confidence, correct, bins) for correct in drawn])
 
 

@@ -43,7 +43,7 @@ class PrivacyOptions(Options):
         replicates: heads at each epsilon of the frontier.
         shadows: shadow models of the membership attacks; by default 64 for a linear head and none otherwise.
         mechanism_runs: heads with, and as many without, a canary in the audit of the mechanism; 0 leaves it out.
-        canaries: made-up examples in the one-run audit of a twin of the model, which is charged; 0 leaves it out.
+        canaries: made-up examples in the one-run audit of a canary model, which is charged; 0 leaves it out.
     """
 
     paths: ClassVar[tuple[str, ...]] = ("ledger",)

@@ -1,6 +1,6 @@
 """From a figure and the rows of its table to an inline SVG. A kind of chart is one entry of ``CHART_KINDS``.
 
-A row without a value is never drawn as zero: its place says that it was not measured. Pictures (kind ``images``)
+A row without a value is never drawn as zero: its place says that it was not measured. Images (kind ``images``)
 and texts (``tokens``) are no charts; the template shows them.
 """
 

@@ -29,7 +29,7 @@ _FACET_GAP = 16
 _SCALE_STEPS = 12
 _HATCHED = {"too few": 6.0, "suppressed": 3.5}  # pixels between the lines
 _ABSENCES = {
-    "too few": "too few cases to tell; n of them",
+    "too few": "inconclusive (small sample); n of them",
     "suppressed": "withheld: fewer cases than may leave the machine",
     "undefined": "undefined: no case that the rate is a share of",
     "not measured": "not measured",

@@ -24,7 +24,7 @@ from markupsafe import Markup, escape
 from rft.records import AuditRun, Section
 from rft.report.format import bidi, markdown
 from rft.report.views import chapters, group_table, page
-from rft.report.views.figures import Pictures, list_other_tables, view_figures
+from rft.report.views.figures import RunImages, list_other_tables, view_figures
 from rft.visible import visible, with_hidden_as
 
 GENERIC = "sections/generic.html"
@@ -37,10 +37,10 @@ def render(run: AuditRun, assets: Path | None = None) -> str:
     """Return ``report.html``.
 
     Args:
-        run: what to show; pictures that its sections still hold are taken from there.
-        assets: the folder ``assets`` of the run, for pictures of a run that was loaded.
+        run: what to show; images that its sections still hold are taken from there.
+        assets: the folder ``assets`` of the run, for images of a run that was loaded.
     """
-    images = Pictures({name: png for section in run.sections for name, png in section.assets.items()}, assets)
+    images = RunImages({name: png for section in run.sections for name, png in section.assets.items()}, assets)
     text = run.to_json()
     run = AuditRun.from_json(text)  # from here on only what audit.json says, so that a loaded run gives the same page
     ids = (f"figure-{number}" for number in count(1))
@@ -102,7 +102,7 @@ def _json_escape(character: str) -> str:
     return json.dumps(character)[1:-1]  # two halves of a pair above U+FFFF
 
 
-def _render_section(section: Section, images: Pictures, ids: Iterator[str]) -> Markup:
+def _render_section(section: Section, images: RunImages, ids: Iterator[str]) -> Markup:
     """Return a section by the template that it names, or by the generic one."""
     context = context_of(section, images, ids)
     remark = ""
@@ -114,7 +114,7 @@ def _render_section(section: Section, images: Pictures, ids: Iterator[str]) -> M
     return Markup(template_environment().get_template(GENERIC).render(context, remark=remark))
 
 
-def context_of(section: Section, images: Pictures, ids: Iterator[str]) -> dict[str, Any]:
+def context_of(section: Section, images: RunImages, ids: Iterator[str]) -> dict[str, Any]:
     """Return what the template of a section is given, but for a remark."""
     view = page.view_section(section)
     drawn, listed = view_figures(section, images, ids), list_other_tables(section)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rft.errors import OutputError
 
-OWNER_ONLY = 0o700  # predictions, pictures and keys are personal data
+OWNER_ONLY = 0o700  # predictions, images and keys are personal data
 
 
 def replace(file: Path, text: str) -> None:

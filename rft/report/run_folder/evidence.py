@@ -173,7 +173,7 @@ def _check_private(key: RunKey, listed: Mapping[str, str], present: Mapping[str,
 
 
 def _check_inputs(key: RunKey, listed: Mapping[str, str], data: Path | None) -> tuple[list[str], list[str], int]:
-    """Return what is wrong with the inputs, which are not at hand, and how many were checked."""
+    """Return what is wrong with the inputs, which are not available, and how many were checked."""
     problems, absent, checked = [], [], 0
     named = {key.name("input", path): path for path in key.inputs}
     if named.keys() != listed.keys():

@@ -97,7 +97,7 @@ def load(folder: Path) -> AuditRun:
 def rerender(folder: Path, run: AuditRun) -> None:
     """Write ``audit.json`` and what is made from it again, into the folder of a finished run.
 
-    Every file is replaced at once or not at all; predictions, pictures and the model are not touched.
+    Every file is replaced at once or not at all; predictions, images and the model are not touched.
     """
     folder = Path(folder).resolve()
     with clear_errors(folder):

@@ -1,4 +1,4 @@
-"""From a figure of a section to what its template shows: a drawing or pictures, and the numbers beside them."""
+"""From a figure of a section to what its template shows: a drawing or images, and the numbers beside them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ASSET = re.compile(r"[0-9a-f]{64}\.png")
 
 @dataclass(frozen=True)
 class ImageView:
-    """A picture as a data URI; ``source`` is empty when the run folder does not hold it."""
+    """An image as a data URI; ``source`` is empty when the run folder does not hold it."""
 
     source: str
     caption: str
@@ -27,7 +27,7 @@ class ImageView:
 
 @dataclass(frozen=True)
 class Gallery:
-    """The pictures of a group; its title is empty when the figure has no groups."""
+    """The images of a group; its title is empty when the figure has no groups."""
 
     title: str
     images: tuple[ImageView, ...]
@@ -39,9 +39,9 @@ class FigureView:
 
     Attributes:
         id: unique in the page.
-        drawing: the SVG; empty for pictures and texts, and for a figure that could not be drawn, which has a
+        drawing: the SVG; empty for images and texts, and for a figure that could not be drawn, which has a
             ``problem``.
-        galleries, texts: what a figure of pictures or of tokens shows; ``omitted_texts`` counts those it does not.
+        galleries, texts: what a figure of images or of tokens shows; ``omitted_texts`` counts those it does not.
         table: the numbers to show beside it; None when the figure titled ``same_as`` has them already.
     """
 
@@ -57,19 +57,19 @@ class FigureView:
 
     @property
     def wide(self) -> bool:
-        """Whether there is no room for the numbers beside the picture."""
+        """Whether there is no room for the numbers beside the figure."""
         return bool(self.galleries or self.texts) or (self.table is not None and self.table.wide)
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Where the pictures of a run are: in its sections when it was just made, in the folder ``assets`` afterwards."""
+class RunImages:
+    """Where the images of a run are: in its sections when it was just made, in the folder ``assets`` afterwards."""
 
     held: Mapping[str, bytes]
     folder: Path | None
 
     def data_uri(self, name: Cell) -> str:
-        """Return a picture by its name; nothing when it is not there, or the name is none of ``asset_name``."""
+        """Return an image by its name; nothing when it is not there, or the name is none of ``asset_name``."""
         if not isinstance(name, str) or not _ASSET.fullmatch(name):
             return ""
         file = self.folder / name if self.folder else None
@@ -77,7 +77,7 @@ class Pictures:
         return f"data:image/png;base64,{base64.b64encode(png).decode()}" if png else ""
 
 
-def view_figures(section: Section, images: Pictures, ids: Iterator[str]) -> list[FigureView]:
+def view_figures(section: Section, images: RunImages, ids: Iterator[str]) -> list[FigureView]:
     """Return the figures of a section; of several figures of the same rows only the first has them beside it."""
     shown: dict[tuple[str, str], str] = {}
     views = []
@@ -122,13 +122,13 @@ def _view_chart(section: Section, figure: Figure, id: str, same_as: str) -> Figu
     return FigureView(id, figure.title, drawing, table=beside, same_as=same_as)
 
 
-def _view_images(section: Section, figure: Figure, pictures: Pictures, id: str) -> FigureView:
+def _view_images(section: Section, figure: Figure, run_images: RunImages, id: str) -> FigureView:
     asset, caption, group = (figure.encode.get(name, "") for name in ("asset", "caption", "group"))
     columns = section.describe_table(figure.table)
     rows = tables.matching_rows(section.tables[figure.table], figure.where)
     galleries: dict[str, list[ImageView]] = {}
     for row in rows:
-        image = ImageView(pictures.data_uri(row.get(asset)), _cell_text(row, caption, columns))
+        image = ImageView(run_images.data_uri(row.get(asset)), _cell_text(row, caption, columns))
         galleries.setdefault(_cell_text(row, group, columns), []).append(image)
     rest = columns.keys() - {asset, caption, group}
     return FigureView(

@@ -42,7 +42,7 @@ def describe_model(run: AuditRun) -> str:
 
 
 def _predictions_label(run: AuditRun) -> str:
-    """Return what the config calls the table of predictions, where the config is at hand."""
+    """Return what the config calls the table of predictions, where the config is there."""
     file = run.run.config.get("predictions", {}).get("file")
     return f"the table of predictions {file}" if file else "a table of predictions"
 

@@ -17,7 +17,7 @@ from rft.report.views import model_facts, tables
 from rft.report.views.model_facts import Fact
 from rft.report.views.tables import TableView
 
-STATUS_WORDS = {"warn": "Worth a look", "fail": "Failed", "not_measured": "Not measured"}
+STATUS_WORDS = {"warn": "Review", "fail": "Failed", "not_measured": "Not measured"}
 GRADE_WORDS = {"measured": "Measured", "declared": "Declared by the user", "unverified": "Not verified"}
 OUTCOME_WORDS = {"pass": "Pass", "fail": "Fail", "uncertain": "Uncertain", "no_rules": "No rules"}
 KEY_FINDINGS = 2  # of each section, in the summary
@@ -207,7 +207,7 @@ def view_verdict(run: AuditRun) -> VerdictView:
 
 
 def key_findings(run: AuditRun, section: SectionView, most: int = KEY_FINDINGS) -> tuple[FindingView, ...]:
-    """Return the findings to name first: failed, judged by a rule, worth a look, then in the section's own order."""
+    """Return the findings to name first: failed, judged by a rule, to review, then in the section's own order."""
     judged = {rule.finding for rule in run.verdict.rules}
     measured = [finding for finding in section.findings if not finding.reason]
     return tuple(sorted(measured, key=lambda finding: _rank_finding(finding, judged))[:most])
@@ -254,7 +254,7 @@ def _view_rule(outcome: RuleOutcome, known: set[str]) -> RuleView:
 
 def _summary_line(run: AuditRun, section: SectionView) -> SummaryLine:
     states = [finding.state for finding in section.findings]
-    named = (("fail", "failed"), ("warn", "worth a look"), ("not_measured", "not measured"))
+    named = (("fail", "failed"), ("warn", "to review"), ("not_measured", "not measured"))
     counts = ", ".join(f"{states.count(state)} {word}" for state, word in named if state in states)
     return SummaryLine(title=section.title, anchor=section.anchor, key=key_findings(run, section), counts=counts)
 

@@ -34,7 +34,7 @@ _WORDS = {
     "id": "ID",
 }
 _STATUS_WITHOUT_REASON = ("", "info", "warn", "ok", "measured")  # give no reason for an absence
-_STATUS_WORDS = {"info": "measured", "warn": "worth a look", "fail": "failed"}
+_STATUS_WORDS = {"info": "measured", "warn": "review", "fail": "failed"}
 NAME_ROLES: tuple[Role, ...] = ("name", "attribute", "group", "class", "metric")
 _UPPER_ENDS: dict[Role, Role] = {"low": "high", "band_low": "band_high"}  # two columns that are shown as one
 _INTERVAL_LABELS: dict[Role, str] = {"low": "interval", "band_low": "range"}

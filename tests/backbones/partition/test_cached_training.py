@@ -19,16 +19,16 @@ from rft.features.extract import extract_features, store_key
 from rft.records import Split
 from rft.training import Fit, Job, Recipe, Task
 from rft.training.loop import StandardTrainer
-from tests.conftest import write_pictures
+from tests.conftest import write_images
 from tests.support import families
 from tests.support.plain_loops import CLASSES, SEED, PlainLoop
 
 RECIPE = Recipe(epochs=4, optimizer="sgd", learning_rate=0.002, momentum=0.9, weight_decay=0.01, batch_size=6)
 
 
-def pictures(folder: Path) -> Split:
-    write_pictures(folder)
-    config = DataConfig(manifest="pictures.csv", image="file", label="colour", split="split")
+def images(folder: Path) -> Split:
+    write_images(folder)
+    config = DataConfig(manifest="images.csv", image="file", label="colour", split="split")
     return read_dataset(config, folder, 0).splits["train"]
 
 
@@ -94,10 +94,10 @@ def stored(made: Cut, loaded: LoadedBackbone, inputs: Any, split: Split, folder:
         ("vgg", "all", ()),
     ],
 )
-def test_pictures_and_cached_views_of_them(
+def test_images_and_cached_views_of_them(
     tmp_path: Path, family: str, layer: str, behind: tuple[str, ...], views: int
 ) -> None:
-    split, loaded = pictures(tmp_path / "data"), families.IMAGES[family].load(tmp_path)
+    split, loaded = images(tmp_path / "data"), families.IMAGES[family].load(tmp_path)
     inputs = loaded.preprocessing.inputs({"train": split}, DataConfig(folder="x"), seed=9)
     classifier = loaded.classifier(CLASSES, False, 0)
     made, plain = cut_classifier(classifier, layer, "full", loaded.example), PlainLoop(classifier, behind)
@@ -126,7 +126,7 @@ def test_texts_of_different_lengths(tmp_path: Path, family: str, layer: str) -> 
 
 @pytest.mark.parametrize("views", [1, 3])
 def test_without_a_cut_the_whole_model_is_trained_and_nothing_is_cached(tmp_path: Path, views: int) -> None:
-    split, loaded = pictures(tmp_path / "data"), families.IMAGES["vgg"].load(tmp_path)
+    split, loaded = images(tmp_path / "data"), families.IMAGES["vgg"].load(tmp_path)
     inputs = loaded.preprocessing.inputs({"train": split}, DataConfig(folder="x"), seed=9)
     classifier = loaded.classifier(CLASSES, False, 0)
     made, plain = cut_classifier(classifier, "none", "full", loaded.example), PlainLoop(classifier, ("",))

@@ -150,7 +150,7 @@ def test_max_length_cuts_texts_and_is_bounded_by_the_model(own: Path) -> None:
         read(own.parent, max_length=49)
 
 
-# ---------------------------------------------------------------- what prepares pictures
+# ---------------------------------------------------------------- what prepares images
 
 
 def write_vit(folder: Path, **files: dict) -> None:
@@ -162,7 +162,7 @@ CROPPING: dict = {"size": {"shortest_edge": 40}, "crop_size": {"height": 32, "wi
 
 
 @pytest.mark.parametrize("name", ["preprocessor_config", "processor_config"])
-def test_the_preparation_of_pictures_is_the_folders(tmp_path: Path, name: str) -> None:
+def test_the_preparation_of_images_is_the_folders(tmp_path: Path, name: str) -> None:
     content = {"image_processor_type": "CLIPImageProcessor", **CROPPING, "resample": 2, "image_mean": [0.1, 0.2, 0.3]}
     write_vit(tmp_path, **{name: content if name.startswith("pre") else {"image_processor": content}})
     facts = read(tmp_path, modality="image").preprocessing.facts()
@@ -171,7 +171,7 @@ def test_the_preparation_of_pictures_is_the_folders(tmp_path: Path, name: str) -
     assert facts["mean"] == [0.1, 0.2, 0.3]
 
 
-def test_pictures_that_are_not_normalised_stay_as_they_are(tmp_path: Path) -> None:
+def test_images_that_are_not_normalised_stay_as_they_are(tmp_path: Path) -> None:
     size = {"size": {"height": 32, "width": 32}}
     write_vit(tmp_path, preprocessor_config={"do_normalize": False, "image_mean": [0.1, 0.2, 0.3], **size})
     preprocessing = read(tmp_path, modality="image").preprocessing
@@ -367,17 +367,17 @@ def test_pickled_objects_are_never_loaded(own: Path, layout: dict[str, bool], be
         torch.load(next(own.glob("pytorch_model*.bin")), weights_only=True)
 
 
-def test_a_text_model_is_refused_for_pictures_and_the_other_way_round(own: Path, tmp_path: Path) -> None:
+def test_a_text_model_is_refused_for_images_and_the_other_way_round(own: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"does not take images\nIt takes input_ids: name the column as data\.text"):
         read(own.parent, modality="image")
-    write_vit(tmp_path / "pictures")
-    families.letters().save_pretrained(tmp_path / "pictures" / "own")
+    write_vit(tmp_path / "images")
+    families.letters().save_pretrained(tmp_path / "images" / "own")
     with pytest.raises(ModelError, match=r"does not take texts\nIt takes pixel_values: name the column as data\.image"):
-        read(tmp_path / "pictures")
+        read(tmp_path / "images")
     families.write_hub_folder(tmp_path / "both" / "own", families.clip(), families.letters())
-    with pytest.raises(ModelError, match=r"(?s)clip takes texts and pictures together.*name the column as data\.image"):
+    with pytest.raises(ModelError, match=r"(?s)clip takes texts and images together.*name the column as data\.image"):
         read(tmp_path / "both")
-    with pytest.raises(ModelError, match=r"torchvision has backbones for pictures only\nTexts: transformers/<name>"):
+    with pytest.raises(ModelError, match=r"torchvision has backbones for images only\nTexts: transformers/<name>"):
         load_backbone(ModelConfig(backbone="torchvision/resnet18"), tmp_path, modality="text", seed=0, offline=True)
 
 

@@ -30,7 +30,7 @@ def options(**changes: Any) -> AttributionOptions:
 
 
 def stamped(n: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Return noise with a bright stamp in the top left corner of every second picture, and which have it."""
+    """Return noise with a bright stamp in the top left corner of every second image, and which have it."""
     pixels = 0.6 * noise(n, seed=seed)
     labels = torch.arange(n) % 2
     pixels[labels == 1, :, :3, :3] += 0.4

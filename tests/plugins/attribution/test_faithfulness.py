@@ -13,7 +13,7 @@ from tests.support.attribution_cases import CORNER, SIDE, Region, noise
 
 
 def corners(n: int, seed: int = 0) -> torch.Tensor:
-    """Return pictures whose corner is speckled red or blue on a black ground, so that blurring it takes colour away."""
+    """Return images whose corner is speckled red or blue on a black ground, so that blurring it takes colour away."""
     pixels = 0.3 * noise(n, seed=seed)
     cut = SIDE // 4
     pixels[:, :, :cut, :cut] = 0

@@ -171,7 +171,7 @@ class ChannelsLast(Convolutional):
 
 @pytest.mark.parametrize("model", [Tokens, ChannelsLast])
 def test_gradcam_refuses_what_is_no_map(model: type[nn.Module]) -> None:
-    with pytest.raises(Unavailable, match="not a map of the picture"):
+    with pytest.raises(Unavailable, match="not a map of the image"):
         gradcam_maps(*explain(model().eval(), noise(2)))
 
 
@@ -189,7 +189,7 @@ def test_maps_that_are_zero_or_not_finite_are_caught() -> None:
 
 
 class Broken(Region):
-    """Gives NaN for bright pictures."""
+    """Gives NaN for bright images."""
 
     def classify(self, pixels: Tensor) -> Tensor:
         return super().classify(pixels) * torch.where(pixels.mean(dim=(1, 2, 3)) > 0.6, torch.nan, 1.0)[:, None]

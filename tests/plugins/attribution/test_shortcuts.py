@@ -18,7 +18,7 @@ from rft.plugins.attribution.images.shortcuts import (
 from rft.plugins.attribution.interventions import Condition, Intervention, one_per_unit
 from rft.plugins.attribution.network import Network
 from rft.records import Finding
-from tests.support.attribution_cases import CORNER, SIDE, Frozen, Pictures, Region, noise
+from tests.support.attribution_cases import CORNER, SIDE, Frozen, Images, Region, noise
 
 MIDDLE = [0.25, 0.25, 0.75, 0.75]
 
@@ -34,7 +34,7 @@ def run(
 ) -> Intervention:
     network = Network(model, "cpu")  # type: ignore[arg-type]
     predicted = network.logits({"pixels": pixels}).argmax(dim=1).numpy()
-    read = Pictures(pixels)
+    read = Images(pixels)
     rng = np.random.default_rng(seed)
     return swap_regions(
         network, lambda rows: read.batch("test", rows)["pixels"], predicted, units, region=region, pairs=pairs, rng=rng
@@ -161,7 +161,7 @@ def test_the_same_seed_gives_the_same_counts() -> None:
     assert first == again
 
 
-def test_pictures_are_not_changed_by_a_swap() -> None:
+def test_images_are_not_changed_by_a_swap() -> None:
     pixels = noise(60)
     before = pixels.clone()
     run(Region(CORNER), pixels, CORNER)

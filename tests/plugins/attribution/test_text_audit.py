@@ -20,7 +20,7 @@ from rft.plugins.attribution.texts.shortcuts import matching_tokens, replace_wor
 from rft.plugins.attribution.texts.tokenized_texts import TokenizedTextReader
 from rft.records import Section
 from tests.support.attribution_cases import CORNER, Convolutional, noise
-from tests.support.attribution_cases import audited_model as audited_pictures
+from tests.support.attribution_cases import audited_model as audited_images
 from tests.support.attribution_text_cases import (
     SECRET,
     Batch,
@@ -109,12 +109,12 @@ def test_shown_tokens_are_the_texts_with_their_attributions(tokenizer: Any) -> N
     assert table[0]["caption"] == "label unkind, predicted unkind"
 
 
-def test_gradcam_is_for_pictures(tokenizer: Any) -> None:
+def test_gradcam_is_for_images(tokenizer: Any) -> None:
     named = options(methods=["gradcam", "integrated_gradients"], shortcut=[])
     section = Attribution().audit(audited_model(bert(tokenizer), sentences(6), tokenizer), named)
     refused = section.finding("attribution.deletion.gradcam")
     assert refused.status == "not_measured"
-    assert "picture" in (refused.reason or "")
+    assert "image" in (refused.reason or "")
     assert section.finding("attribution.deletion.integrated_gradients").value is not None
 
 
@@ -128,18 +128,18 @@ def test_without_word_embeddings_the_suspects_are_still_judged(tokenizer: Any) -
     assert set(section.tables) == {"shortcuts"}
 
 
-def test_a_region_of_a_text_and_words_of_a_picture_are_not_measured(tokenizer: Any) -> None:
+def test_a_region_of_a_text_and_words_of_an_image_are_not_measured(tokenizer: Any) -> None:
     mixed = options(shortcut=[{"name": "corner", "region": CORNER}, {"name": "animal", "tokens": [SECRET]}])
     of_text = Attribution().audit(audited_model(Planted(tokenizer), sentences(60), tokenizer), mixed)
-    of_picture = Attribution().audit(audited_pictures(Convolutional(), noise(8)), mixed)
-    for section, name, word in ((of_text, "corner", "texts"), (of_picture, "animal", "images")):
+    of_image = Attribution().audit(audited_images(Convolutional(), noise(8)), mixed)
+    for section, name, word in ((of_text, "corner", "texts"), (of_image, "animal", "images")):
         finding = section.finding(f"attribution.shortcut.{name}")
         assert finding.status == "not_measured"
         assert word in (finding.reason or "")
     assert of_text.finding("attribution.shortcut.animal").status == "warn"
 
 
-def test_what_is_neither_picture_nor_text_is_refused(tokenizer: Any) -> None:
+def test_what_is_neither_image_nor_text_is_refused(tokenizer: Any) -> None:
     audited = audited_model(Linear(tokenizer), sentences(4), tokenizer)
     speech = dataclasses.replace(audited, facts=audited.facts.model_copy(update={"modality": "speech"}))
     with pytest.raises(Unavailable, match="not speech"):

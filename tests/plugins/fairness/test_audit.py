@@ -312,11 +312,11 @@ def test_options_choose_metrics_and_attributes() -> None:
         "fairness.fpr_gap.other",
         "fairness.worst_fpr.other",
         "fairness.missing.other",
-        "fairness.self_check.other",
+        "fairness.permutation_check.other",
     ]
 
 
-def test_the_worst_off_group_has_an_exact_interval() -> None:
+def test_the_worst_group_has_an_exact_interval() -> None:
     found = audit(compas()).finding("fairness.worst_fpr.race")
     expected = intervals.clopper_pearson_interval(805, 1795, level=0.975)  # two groups: either may be the worst
     assert found.value == pytest.approx(805 / 1795)
@@ -399,15 +399,15 @@ def test_a_random_attribute_is_rarely_accused(photos: int) -> None:
     assert 1 <= wrongly <= 16
 
 
-def test_the_self_check_finds_an_honest_audit_honest() -> None:
-    found = audit(compas()).finding("fairness.self_check.race")
+def test_the_permutation_check_finds_an_honest_audit_honest() -> None:
+    found = audit(compas()).finding("fairness.permutation_check.race")
     assert found.status == "info"
     assert 0.005 <= found.value <= 0.12
     assert found.n == 200
 
 
 @pytest.mark.parametrize("photos", [1, 2])
-def test_the_self_check_finds_a_method_that_invents_gaps(monkeypatch: pytest.MonkeyPatch, photos: int) -> None:
+def test_the_permutation_check_finds_a_method_that_invents_gaps(monkeypatch: pytest.MonkeyPatch, photos: int) -> None:
     """Intervals at 70 % find a gap in three shuffles of ten: the audit must say that it cannot be believed."""
     rng = np.random.default_rng(0)
     labels, wrong, groups = rng.random(200) < 0.5, rng.random(200) < 0.2, rng.choice(["x", "y"], 200)
@@ -417,7 +417,7 @@ def test_the_self_check_finds_a_method_that_invents_gaps(monkeypatch: pytest.Mon
     monkeypatch.setattr(
         TwoRates, "confidence_interval", lambda self, level=0.95: narrow(self, 0.70 if level == 0.95 else level)
     )
-    found = audit(frame).finding("fairness.self_check.place")
+    found = audit(frame).finding("fairness.permutation_check.place")
     assert found.status == "fail"
     assert "cannot be believed" in found.description
     assert found.value > 0.2

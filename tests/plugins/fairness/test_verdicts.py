@@ -95,7 +95,7 @@ def test_one_question_about_the_ratio_has_one_answer(groups: dict[str, tuple[int
     assert len({str(finding.adjusted) for finding in findings}) == 1
     assert len({finding.small_groups for finding in findings}) == 1
     if rows_each == 2:  # everybody has one row of each of m and f, and the first is m's
-        check = section.finding("fairness.self_check.s")
+        check = section.finding("fairness.permutation_check.s")
         assert "people are in several groups" in check.reason
     for number in (1, 2, 3):
         rules = [Rule(finding=name, min=0.8) for name in RATIOS[:number]]

@@ -130,7 +130,7 @@ def test_scope_covers_the_model_and_little_else() -> None:
     for artefact in (
         "predictions table",
         "group tables",
-        "attributions, pictures of examples",
+        "attributions, images of examples",
         "attack results",
         "feature cache",
         "heads without privacy beside a frontier",
@@ -146,7 +146,7 @@ def test_scope_has_a_row_for_every_file_of_a_run_folder() -> None:
 
 def test_scope_does_not_put_further_heads_under_the_epsilon_of_the_model() -> None:
     why = {row["artefact"]: row["why"] for row in section(FACTS).tables["scope"]}
-    assert "an epsilon beyond the model's" in why["heads of a frontier, twins with canaries"]
+    assert "an epsilon beyond the model's" in why["heads of a frontier, canary models"]
     assert why["model"] == "noised in every step of training"
     summed = {row["artefact"]: row["why"] for row in section(with_engine(name="least squares")).tables["scope"]}
     assert summed["model"] == "from noised sums"

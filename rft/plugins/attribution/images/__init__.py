@@ -1,1 +1,1 @@
-"""Attribution for pictures: maps, the deletion test, and regions swapped between images."""
+"""Attribution for images: maps, the deletion test, and regions swapped between images."""

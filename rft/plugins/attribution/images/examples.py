@@ -22,7 +22,7 @@ _PEAK = 99.5  # percentile that gets the full colour: single bright pixels would
 def draw_overlays(
     explained: Explained, maps: Sequence[Maps], captions: Sequence[str]
 ) -> tuple[Table, dict[str, bytes]]:
-    """Return the table ``examples`` and its pictures by name: the first few images, by each method."""
+    """Return the table ``examples`` and its images by name: the first few images, by each method."""
     table: Table = []
     assets: dict[str, bytes] = {}
     for method_maps in maps:

@@ -17,7 +17,7 @@ _CELLS = 14  # of a side of the coarse grid on which pixels are deleted
 def deletion_gain(network: Network, explained: Explained, maps: Maps, *, rng: np.random.Generator) -> np.ndarray:
     """Return (M,) how much more the predicted class loses by a map's deletion than by a random one.
 
-    The top ``DELETED_SHARE`` of the picture by the map, in the cells of a coarse grid, is replaced by the blurred
+    The top ``DELETED_SHARE`` of the image by the map, in the cells of a coarse grid, is replaced by the blurred
     image, and the drop of the probability of the predicted class is noted (Samek et al. 2017, IEEE TNNLS 28:2660). The
     control is the same pattern of cells, moved to a random other place (it wraps around the edges), so that both
     delete equally many cells of equal cohesion and blur alone explains no difference.

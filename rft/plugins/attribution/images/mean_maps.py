@@ -66,7 +66,7 @@ def mean_map_figures(table: Table) -> Iterator[Figure]:
             where={"method": method, "attribute": attribute},
             x_label="share of the attribution",
             title=f"Where the model looks{by}: {name}",
-            alt=f"Mean {name} map of the explained test images{by}, as a coarse grid over the picture.",
+            alt=f"Mean {name} map of the explained test images{by}, as a coarse grid over the image.",
         )
 
 

@@ -1,7 +1,7 @@
 """GradCAM and integrated gradients through Captum, on the joined classifier, with checks on what they return.
 
 Both explain the logit of the predicted class and run the joined classifier on pixels: cached features have no way back
-to the picture. The parameters stay frozen; Captum asks for gradients of the picture or of the layer alone.
+to the image. The parameters stay frozen; Captum asks for gradients of the image or of the layer alone.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Maps:
 def blur_images(pixels: Tensor) -> Tensor:
     """Return (N, 3, H, W) pixels after a wide Gaussian blur, the baseline of integrated gradients.
 
-    A black baseline is a picture unlike any other: with it ConvNeXt has a completeness error of 100 % at any number
+    A black baseline is an image unlike any other: with it ConvNeXt has a completeness error of 100 % at any number
     of steps (Sturmfels et al. 2020, Distill, on the choice of baselines).
     """
     sigma = BLUR * min(pixels.shape[-2:])
@@ -102,7 +102,7 @@ def gradcam_maps(network: Network, explained: Explained) -> Maps:
     """Return (N, h, w) GradCAM maps at the model's last spatial layer (Selvaraju et al. 2017, ICCV).
 
     Raises:
-        Unavailable: when the model has no such layer, or Captum's answer there is not a map of the picture.
+        Unavailable: when the model has no such layer, or Captum's answer there is not a map of the image.
     """
     name = network.model.spatial_layer
     if name is None:
@@ -114,13 +114,13 @@ def gradcam_maps(network: Network, explained: Explained) -> Maps:
         target = explained.target[part].to(network.device)
         values = explainer.attribute(pixels, target=target, relu_attributions=True)
         if not _is_spatial(values.shape, pixels.shape):
-            raise Unavailable(f"values of shape {tuple(values.shape)} at {name} are not a map of the picture")
+            raise Unavailable(f"values of shape {tuple(values.shape)} at {name} are not a map of the image")
         maps.append(values[:, 0].detach().float().cpu().numpy())
     return Maps("gradcam", np.concatenate(maps))
 
 
 def _is_spatial(shape: Sequence[int], pixels: Sequence[int]) -> bool:
-    """Tell whether values are (B, 1, h, w) with the picture's proportions; tokens and channels-last layers are not."""
+    """Tell whether values are (B, 1, h, w) with the image's proportions; tokens and channels-last layers are not."""
     if len(shape) != 4 or shape[0] != pixels[0] or shape[1] != 1:
         return False
     (height, width), (full_height, full_width) = shape[2:], pixels[2:]

@@ -1,4 +1,4 @@
-"""The attribution section of a model of pictures: what is explained, by what, and how the results are laid out."""
+"""The attribution section of a model of images: what is explained, by what, and how the results are laid out."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def build_section(audited: AuditedModel, options: AttributionOptions, network: N
 
 
 _CAPTIONS = {
-    "shortcuts": "Predictions that flip when a region is taken from another image. The share of the picture that the "
+    "shortcuts": "Predictions that flip when a region is taken from another image. The share of the image that the "
     "region covers and the shares of attribution in it stand beside: an even map has as much in it as it covers.",
     "completeness": "Integrated gradients of each explained image: gradients spent, and how far the attributions are "
     "from summing to the change of the logit, relative to that change.",

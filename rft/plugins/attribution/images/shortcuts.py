@@ -19,7 +19,7 @@ from rft.runtime.progress import track_progress
 OTHER_CLASS, SAME_CLASS, ELSEWHERE = "region, other class", "region, same class", "elsewhere, other class"
 
 Read = Callable[[np.ndarray], Tensor]  # rows of the test split -> a new tensor of (B, 3, H, W) pixels in [0, 1]
-Region = Sequence[float]  # left, top, right, bottom as shares of the picture
+Region = Sequence[float]  # left, top, right, bottom as shares of the image
 
 
 def swap_regions(
@@ -42,7 +42,7 @@ def swap_regions(
         read: reads rows of the test split.
         predicted: (N,) predicted class of each row, as an index; says who is paired with whom.
         units: (N,) whose image each row is, or None.
-        region: left, top, right, bottom as shares of the picture.
+        region: left, top, right, bottom as shares of the image.
         pairs: largest number of pairs.
         rng: source of the draws.
 

@@ -103,7 +103,7 @@ def _run_methods(
     scores, reasons = None, {}
     for method in options.methods or METHODS:
         if method != METHOD:
-            reasons[method] = f"{modality_words.METHOD_NAMES[method]} reads a map of the picture, and texts have none"
+            reasons[method] = f"{modality_words.METHOD_NAMES[method]} reads a map of the image, and texts have none"
             continue
         try:
             scores = integrated_gradients(network, *explained, baseline=reader.baseline, max_steps=options.max_steps)

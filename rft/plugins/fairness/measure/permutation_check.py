@@ -28,9 +28,9 @@ MAX_UNITS_PERMUTED = 20_000  # of which shuffles are made: more would show nothi
 def check_by_permutation(
     grouped: GroupedPredictions, size_rules: SampleSizeRules, *, positive: int, seed: int
 ) -> Finding:
-    """Return the finding ``fairness.self_check.<attribute>``: how often a permuted attribute shows a gap."""
+    """Return the finding ``fairness.permutation_check.<attribute>``: how often a permuted attribute shows a gap."""
     attribute = grouped.grouping.attribute
-    id, title = f"fairness.self_check.{attribute}", f"Self-check: {attribute} permuted"
+    id, title = f"fairness.permutation_check.{attribute}", f"Permutation check: {attribute}"
     description = f"How often the audit finds a gap in accuracy when {attribute} is randomly permuted."
     compared = indices_of_compared(_measure_accuracy(grouped, size_rules, positive, seed))
     if len(compared) < 2:

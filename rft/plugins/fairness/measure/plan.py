@@ -180,10 +180,10 @@ def _select_groupings(known: dict[str, Grouping], names: Sequence[str]) -> list[
     return [known[name] for name in dict.fromkeys(names)]
 
 
-def _cross_attributes(attributes: Sequence[Grouping], depth: int) -> tuple[list[Grouping], list[str]]:
-    """Return the intersections of two to ``depth`` attributes, and a sentence for each that has too many groups."""
+def _cross_attributes(attributes: Sequence[Grouping], max_intersection_order: int) -> tuple[list[Grouping], list[str]]:
+    """Return the intersections of up to that many attributes, and a sentence for each that has too many groups."""
     crossed, omitted = [], []
-    for size in range(2, depth + 1):
+    for size in range(2, max_intersection_order + 1):
         for parts in combinations(attributes, size):
             crossed_grouping = Grouping.from_crossing(parts)
             if len(crossed_grouping.names) > MAX_GROUPS:

@@ -112,7 +112,7 @@ class MitigatedModel:
     ) -> pd.DataFrame:
         """Return one row an item: ``prediction``, and the probability ``score_<class>`` of each decision.
 
-        Where a rule decides by chance, the draw follows from the bytes of the file or text (of an opened picture, from
+        Where a rule decides by chance, the draw follows from the bytes of the file or text (of an opened image, from
         its pixels): the same item gets the same decision every time.
 
         Args:
@@ -124,7 +124,7 @@ class MitigatedModel:
 
         Raises:
             DataError: groups are needed and were not given, are not as many as the items, or one is unknown; or a
-                file cannot be read as a picture.
+                file cannot be read as an image.
         """
         if isinstance(items, (str, Path, Image.Image)):
             items, groups = [items], [groups] if isinstance(groups, str) else groups

@@ -1,4 +1,4 @@
-"""The pictures of the section, each drawn from one of its tables."""
+"""The figures of the section, each drawn from one of its tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rft.records import Figure, Table
 
 
 def draw_gaps(gaps: Table) -> list[Figure]:
-    """Return the picture of all gaps that rules may name, beside what chance makes of groups that do not differ."""
+    """Return the chart of all gaps that rules may name, beside what chance makes of groups that do not differ."""
     if not any(row["finding"] and row["value"] is not None for row in gaps):
         return []
     return [

@@ -21,10 +21,10 @@ PAGES = "report.html, audit.json, model-card.md"
 UNNOISED = (  # artefact, the files that hold it, why epsilon does not cover it
     ("heads without privacy beside a frontier", "not kept", "trained without noise"),
     ("shadow models of attacks", "not kept", "trained on test examples too"),
-    ("this report and the model card", PAGES, "show tables, pictures and attack results, which are un-noised"),
+    ("this report and the model card", PAGES, "show tables, figures and attack results, which are un-noised"),
     ("evaluation on test", PAGES, "counts over the test examples without noise"),
     ("group tables", PAGES, "counts over labels and groups without noise"),
-    ("attributions, pictures of examples", f"{PAGES}, assets/", "computed from examples, which they may show"),
+    ("attributions, images of examples", f"{PAGES}, assets/", "computed from examples, which they may show"),
     ("attack results", PAGES, "compare training examples with others, without noise"),
     ("fit of the backbone", PAGES, "probes on the training examples without noise"),
     ("counts in this report", PAGES, "numbers of examples, of units and of labels and groups, un-noised"),
@@ -195,7 +195,7 @@ def scope_table(facts: PrivacyFacts | None, void: str | None = None) -> Table:
         ("model", "model/", *model),
         ("predictions for people outside the data", "made with the model", *derived),
         ("training log", PAGES, log[0] if model[0] == UNDER_DP else NOT_COVERED, log[1]),
-        ("heads of a frontier, twins with canaries", "not kept", model[0], _protection_of_further_models(model[0])),
+        ("heads of a frontier, canary models", "not kept", model[0], _protection_of_further_models(model[0])),
         *((name, where, NOT_COVERED, why) for name, where, why in UNNOISED),
     ]
     return [dict(zip(("artefact", "where", "protection", "why"), row, strict=True)) for row in rows]

@@ -40,7 +40,7 @@ def spending_chapter(
     Args:
         facts: of the fit.
         unit: whose contribution is bounded, by the name of its column where it has one.
-        others: what else of the run, frontier heads and canary twins, was trained privately on the same data.
+        others: what else of the run, frontier heads and canary models, was trained privately on the same data.
         void: why nothing is promised; None where the promise stands.
     """
     promised = [_epsilon_finding(facts, unit)]
@@ -119,7 +119,7 @@ def _epsilon_with_audits_finding(facts: PrivacyFacts, mechanisms: Sequence[Mecha
         "on "
         f"any one {unit}: what counts where such heads are given away with the model."
         + (WEAK if spent.epsilon > HIGH_EPSILON else ""),
-        caveats="Does not cover this report, which is un-noised: its tables, pictures and attack results, and what "
+        caveats="Does not cover this report, which is un-noised: its tables, figures and attack results, and what "
         "these heads do on test examples, are computed without noise, and no epsilon covers them.",
         references=(DOROSHENKO if spent.accountant == "PLD" else MIRONOV,),
     )
@@ -223,7 +223,7 @@ def _batch_independence_findings(facts: PrivacyFacts, unit: str) -> tuple[Findin
         f"by some {change * others:.1g} of the largest contribution of one, which the accounting does not count."
     )
     finding = Finding(
-        id="privacy.feature_company",
+        id="privacy.batch_independence",
         title="Change of an example's features by those that it was computed with",
         status="info",
         value=change,

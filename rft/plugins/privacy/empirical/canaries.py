@@ -1,7 +1,7 @@
-"""The audit in one run: a twin of the model is trained with made-up examples, each put in by a fair coin, and attacked.
+"""The audit in one run: a canary model is trained with made-up examples, each put in by a fair coin, and attacked.
 
-Steinke, Nasr and Jagielski 2023, NeurIPS, algorithm 1. The twin sees the private examples as well: it is charged like
-any training, and never released. How many guesses are made is fixed by public numbers before it is trained.
+Steinke, Nasr and Jagielski 2023, NeurIPS, algorithm 1. The canary model sees the private examples as well: it is
+charged like any training, and never released. How many guesses are made is fixed by public numbers beforehand.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ SHIFT_WITHOUT_NOISE = 4.0  # deviations by which a canary is expected to stand o
 
 @dataclass(frozen=True)
 class OneRunAudit:
-    """What came out of a twin.
+    """What came out of a canary model.
 
     Attributes:
         guesses: how many, and how many were right.
-        scores: (m,) of the canaries, larger where the twin seems to have learned one.
+        scores: (m,) of the canaries, larger where the model seems to have learned one.
         inside: (m,) bool, which of them were in training.
-        fit: the twin; only its facts may leave the audit.
+        fit: the canary model; only its facts may leave the audit.
     """
 
     guesses: Guesses
@@ -51,7 +51,7 @@ class OneRunAudit:
 def audit_canary_model(
     trainer: Trainer, task: Task, facts: PrivacyFacts | None, canaries: int, delta: float, *, seed: int
 ) -> OneRunAudit:
-    """Train a twin with canaries and guess which of them it has seen.
+    """Train a canary model and guess which of them it has seen.
 
     Args:
         trainer: the one of the run; a private one trains by the public numbers of the facts, and is charged.

@@ -1,4 +1,4 @@
-"""The audit in one run in the report: what guesses about the canaries of a twin say about epsilon."""
+"""The audit in one run in the report: what guesses about the canaries of a model say about epsilon."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ DESCRIPTION = (
     f"With {LEVEL:.0%} confidence this training gives away at least this much to an attacker who sees the trained "
     "weights."
 )
-CAPTIONS = {"one_run_audit": "The audit in one run: canaries in a twin of the model, which is not released."}
+CAPTIONS = {"one_run_audit": "The audit in one run: a canary model, which is trained like the model and not released."}
 
 
 def audit_with_canaries(
     audited: AuditedModel, options: PrivacyOptions, facts: PrivacyFacts | None, seed: int, void: str | None = None
 ) -> EmpiricalAudit:
-    """Train a twin with canaries and attack it; the finding says why not where that cannot be."""
+    """Train a canary model and attack it; the finding says why not where that cannot be."""
     if void is not None:
         return _explain_missing_audit(void)
     try:
@@ -51,7 +51,7 @@ def audit_with_canaries(
     except Unavailable as missing:
         return _explain_missing_audit(str(missing))
     except ConfigError as refused:  # too little of the budget is left
-        return _explain_missing_audit(f"no twin was trained: {refused.what}")
+        return _explain_missing_audit(f"no canary model was trained: {refused.what}")
     delta, canary_facts = facts.delta, audit.fit.require_privacy()
     bound = one_run_bound(audit.guesses, delta)
     gaussian = one_run_gaussian_bound(audit.guesses, delta)
@@ -86,7 +86,7 @@ def _private_facts(audited: AuditedModel, facts: PrivacyFacts | None) -> Privacy
 def _audit_canary_model(audited: AuditedModel, options: PrivacyOptions, facts: PrivacyFacts, seed: int) -> OneRunAudit:
     if options.canaries < canaries.MIN_CANARIES:
         raise Unavailable(
-            f"privacy.canaries is {options.canaries}: with {canaries.MIN_CANARIES} or more, 1000 say, a twin of the "
+            f"privacy.canaries is {options.canaries}: with {canaries.MIN_CANARIES} or more, 1000 say, a canary "
             "model is trained with them, which is charged"
         )
     trainer, task = audited.require_trainer(), audited.require_task()
@@ -119,7 +119,7 @@ def _one_run_finding(audit: OneRunAudit, bound: float, p_value: float, facts: Pr
         deterministic=True,  # a confidence limit: a rule is settled by the limit itself
         n=audit.guesses.canaries,
         description=DESCRIPTION + verdict,
-        caveats=f"{NO_EVIDENCE} Measured on a twin of the model, trained in the same way with canaries among the data.",
+        caveats=f"{NO_EVIDENCE} Measured on a canary model, trained as the model was with canaries among the data.",
         references=(STEINKE, MAHLOUJIFAR),
     )
 
@@ -140,7 +140,7 @@ def _one_run_table(audit: OneRunAudit, bound: float, gaussian: float, p_value: f
 
 def _describe_canary_model(audit: OneRunAudit) -> str:
     return (
-        f"For the audit in one run a twin of the model was trained with {audit.guesses.canaries} canaries among the "
+        f"For the audit in one run a canary model was trained with {audit.guesses.canaries} canaries among the "
         f"data, and thrown away. Training it spent an epsilon of {audit.fit.require_privacy().epsilon:.4g} on the same "
         "people once more."
     )

@@ -40,7 +40,7 @@ def describe_p_value(p_value: float) -> str:
 
 
 def compare_bounds(facts: PrivacyFacts | None, lower: Sequence[EpsilonBound]) -> PrivacyChapter:
-    """Return the table and the picture of the lower bounds beside the accountant's; nothing where there are none.
+    """Return the table and the figure of the lower bounds beside the accountant's; nothing where there are none.
 
     Args:
         facts: of the fit; None where it was not private.

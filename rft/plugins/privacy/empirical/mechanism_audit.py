@@ -108,8 +108,8 @@ def build_canary_task(facts: PrivacyFacts) -> Task:
         sample_rate=facts.sample_rate,
         bound=facts.max_grad_norm / facts.divisor,
     )
-    owners = np.repeat([f"unit {number}" for number in range(OTHER_UNITS + 1)], rows)
-    return Task(Dense(features), labels, owners if declared else None, _even_head, witness)
+    unit_ids = np.repeat([f"unit {number}" for number in range(OTHER_UNITS + 1)], rows)
+    return Task(Dense(features), labels, unit_ids if declared else None, _even_head, witness)
 
 
 def _even_head(seed: int) -> Head:

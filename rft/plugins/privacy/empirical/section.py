@@ -1,4 +1,4 @@
-"""What the audits of the mechanism and of a twin refute, beside what the accountant promises."""
+"""What the audits of the mechanism and of a canary model refute, beside what the accountant promises."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AUDIT_SEED_OFFSET = 1_000_003  # added to the run's seed, so that audits share n
 
 
 def empirical_chapter(audited: AuditedModel, options: PrivacyOptions, void: str | None = None) -> PrivacyChapter:
-    """Audit the mechanism and, where canaries are asked for, train and attack a twin.
+    """Audit the mechanism and, where canaries are asked for, train and attack a canary model.
 
     A claim that is refuted (at most one time in a thousand where it holds) is a ``fail``: integrity is broken. Where
     nothing is claimed since it would be ``void``, nothing is audited.

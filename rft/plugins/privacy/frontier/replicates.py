@@ -133,13 +133,13 @@ def _half_width(
         level: nominal coverage.
     """
     _, unit = np.unique(units, return_inverse=True)
-    heads, owners = len(by_head), int(unit.max()) + 1
-    if heads < 2 or owners < 2:
+    heads, n_units = len(by_head), int(unit.max()) + 1
+    if heads < 2 or n_units < 2:
         return None
     of_training = float(by_head.var(ddof=1)) / heads
-    of_units = owners / (owners - 1) * float(np.sum(np.bincount(unit, weights=influence) ** 2)) + least
+    of_units = n_units / (n_units - 1) * float(np.sum(np.bincount(unit, weights=influence) ** 2)) + least
     tail = 0.5 + level / 2
-    return math.sqrt(stdtrit(heads - 1, tail) ** 2 * of_training + stdtrit(owners - 1, tail) ** 2 * of_units)
+    return math.sqrt(stdtrit(heads - 1, tail) ** 2 * of_training + stdtrit(n_units - 1, tail) ** 2 * of_units)
 
 
 def _describe_method(kind: str, heads: int, sample: Sample, level: float = CONFIDENCE_LEVEL) -> str:

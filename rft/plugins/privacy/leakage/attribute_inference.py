@@ -37,7 +37,7 @@ LIMITS = (
     "not what the trained model uses."
 )
 NOT_COVERED = "Computed from the private training examples without noise: not covered by epsilon."
-NOT_AT_HAND = "{given}: its frozen features are not at hand"
+NOT_AVAILABLE = "{given}: its frozen features are not available"
 CAPTION = (
     "What a linear probe reads from the frozen features of training examples that it has not seen: the share that is "
     "right within a group and, over all, the mean of the groups (balanced accuracy), with 95 % intervals that count "
@@ -74,9 +74,9 @@ class AttributeProbe:
 
 
 def attribute_inference_chapter(audited: AuditedModel) -> PrivacyChapter:
-    """Return what can be read of each group attribute; findings without a value where features are not at hand."""
+    """Return what can be read of each group attribute; findings without a value where features are not available."""
     if audited.embeddings is None:
-        reason = NOT_AT_HAND.format(given=audited.provided_as)
+        reason = NOT_AVAILABLE.format(given=audited.provided_as)
         return PrivacyChapter(
             CHAPTER, findings=tuple(_explain_missing_probe(name, reason) for name in _group_attributes(audited))
         )
@@ -114,12 +114,12 @@ def probe_attribute(
         seed: of folds and shuffles.
         withheld: what may not leave the machine: of the sample a group may have few where it has many in all.
     """
-    owners = np.arange(len(values)) if units is None else np.asarray(units)
+    unit_ids = np.arange(len(values)) if units is None else np.asarray(units)
     present = np.array([value is not None for value in values], dtype=bool)
-    sizes = {str(name): len(set(owners[values == name])) for name in sorted(set(values[present]))}
+    sizes = {str(name): len(set(unit_ids[values == name])) for name in sorted(set(values[present]))}
     named = np.array([MISSING if value is None else str(value) for value in values])
     hidden = withheld.find_small_groups(
-        *({str(name): n for name, n in counts} for counts in _group_counts(named, owners))
+        *({str(name): n for name, n in counts} for counts in _group_counts(named, unit_ids))
     )
     groups = [name for name, size in sizes.items() if size >= MIN_UNITS_PER_GROUP and name not in hidden]
     if len(groups) < 2:
@@ -130,7 +130,7 @@ def probe_attribute(
     rows = np.isin(values.astype(str), groups) & present
     if problem := find_non_finite(features[rows]):
         return problem
-    folds = Folds.draw_stratified(np.searchsorted(groups, values[rows].astype(str)), owners[rows], seed)
+    folds = Folds.draw_stratified(np.searchsorted(groups, values[rows].astype(str)), unit_ids[rows], seed)
     if isinstance(folds, NotMeasured):
         return folds
     scaled, rng = _scale_features(features[rows]), np.random.default_rng(seed)
@@ -145,9 +145,9 @@ def probe_attribute(
     )
 
 
-def _group_counts(named: np.ndarray, owners: np.ndarray) -> Iterator[list[tuple[str, int]]]:
+def _group_counts(named: np.ndarray, unit_ids: np.ndarray) -> Iterator[list[tuple[str, int]]]:
     """Yield (group, how many) of examples and of units."""
-    pairs = np.unique(np.stack([named, owners.astype(str)]), axis=1)[0]
+    pairs = np.unique(np.stack([named, unit_ids.astype(str)]), axis=1)[0]
     for names in (named, pairs):
         yield list(zip(*(column.tolist() for column in np.unique(names, return_counts=True)), strict=True))
 

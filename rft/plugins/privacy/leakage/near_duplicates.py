@@ -1,4 +1,4 @@
-"""Training examples of different units that are almost the same: who has a twin is protected less than epsilon says."""
+"""Near-duplicates among training examples of different units: whoever has one is protected less than epsilon says."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ OVERLAP_DESCRIPTION = (
     "Whether people of this data were also in the data that the backbone was pretrained on: what it kept of them is in "
     "the released model too, and under no epsilon."
 )
-OVERLAP_REASON = "the data that {name} ({weights}) was pretrained on is not at hand: ask those who made it"
+OVERLAP_REASON = "the data that {name} ({weights}) was pretrained on is not available: ask those who made it"
 
 
 def near_duplicates_chapter(audited: AuditedModel) -> PrivacyChapter:
-    """Return what may protect people less than epsilon says: twins among the examples, and pretraining on them."""
+    """Return what protects people less than epsilon says: near-duplicates of examples, and pretraining on them."""
     return PrivacyChapter(
         "Near-duplicates", findings=(_near_duplicates_finding(audited), *_pretraining_overlap_findings(audited))
     )
@@ -49,7 +49,7 @@ def _near_duplicates_finding(audited: AuditedModel) -> Finding:
     unit = "example" if train is None or train.units is None else "unit"
     description = DESCRIPTION.format(unit=unit)
     if audited.embeddings is None:
-        reason = "the frozen features of the training examples are not at hand"
+        reason = "the frozen features of the training examples are not available"
         return not_measured(ID, TITLE, reason, description)
     embeddings = audited.embeddings()
     duplicates = _have_near_duplicates(embeddings)
@@ -68,7 +68,7 @@ def _near_duplicates_finding(audited: AuditedModel) -> Finding:
         deterministic=not sampled,
         n=rate.sample.units,
         description=description,
-        caveats=LIMITS + " A sample finds only twins that are both in it." * sampled,
+        caveats=LIMITS + " A sample finds only pairs that are both in it." * sampled,
     )
 
 

@@ -140,7 +140,7 @@ class RecordedAccount:
             charged_steps=self.charge.charged,
             resumed_at=self.resumed[0] if self.resumed else 0,
             interruptions=self.charge.interruptions,
-            units=len(self.book.owners),
+            units=len(self.book.unit_hashes),
             overlaps=tuple(sorted(self.others)),
             delta=self.book.delta,
             epsilon=spent.epsilon,
@@ -238,29 +238,29 @@ def _admit_training(root: Path, population: Population, charge: Charge, terms: A
     ledgers = {place.name: chain.read(place) for place in root.iterdir() if place.is_dir()}
     books = {name: book for name, ledger in ledgers.items() if (book := read_book(ledger.records, str(ledger.folder)))}
     key = unit_hashes.read_or_make_key(root, needed=bool(books))
-    owners = unit_hashes.hash_units(population.owners, key)
+    hashes = unit_hashes.hash_units(population.unit_ids, key)
     known = books.pop(population.name, None)
     book = known or Book(population.name, unit_hashes.key_fingerprint(key), terms.delta, terms.budget)
-    budget_check.check_units(book, population.name, key, owners)
-    budget_check.check_delta(book.delta, len(owners | book.owners), population.name)
+    budget_check.check_units(book, population.name, key, hashes)
+    budget_check.check_delta(book.delta, len(hashes | book.unit_hashes), population.name)
     budget_check.check_budget(book, terms.budget)
-    others = budget_check.overlapping_books(books, owners | book.owners, terms.overlaps, population.name)
+    others = budget_check.overlapping_books(books, hashes | book.unit_hashes, terms.overlaps, population.name)
 
     ledger = ledgers[population.name]
     for name in (population.name, *others):
         check_remembered_anchor(book.key, ledgers[name])
     charge = replace(charge, elsewhere=sum(count_elsewhere(ledgers[name]) for name in (population.name, *others)))
     states = _read_checkpoints(ledger)
-    if terms.resumable and owners <= book.owners:  # with someone new it is another data set
+    if terms.resumable and hashes <= book.unit_hashes:  # with someone new it is another data set
         charge = _resumed_charge(book, charge, states)
     state = states.get(charge.id)
     budget_check.check_affordable(book, others, charge.remaining_mechanisms(state.step if state else 0), charge.purpose)
     if known is None:
         ledger.append(book.to_record())
     if charge not in book.charges:
-        ledger.append(charge.to_record(owners - book.owners))
+        ledger.append(charge.to_record(hashes - book.unit_hashes))
     before = tuple(earlier for earlier in book.charges if earlier.id != charge.id)
-    book = replace(book, owners=book.owners | owners, charges=before)
+    book = replace(book, unit_hashes=book.unit_hashes | hashes, charges=before)
     resumed = (state.step, state.tensors) if state else None
     return RecordedAccount(ledger, book, charge, others, terms.resumable, resumed)
 

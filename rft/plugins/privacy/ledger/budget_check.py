@@ -12,7 +12,7 @@ from rft.plugins.privacy.ledger.charges import Book
 ROUNDING = 1e-9
 
 
-def check_units(book: Book, name: str, key: bytes, owners: frozenset[str]) -> None:
+def check_units(book: Book, name: str, key: bytes, hashes: frozenset[str]) -> None:
     """Raise ``ConfigError`` when a ledger is not that of these people, ``EvidenceError`` when its key is another one.
 
     They may have become more or fewer, but one at least must be known, or else the name was taken by others.
@@ -25,25 +25,25 @@ def check_units(book: Book, name: str, key: bytes, owners: frozenset[str]) -> No
     if book.key != unit_hashes.key_fingerprint(key):
         problem = f"the key is not the one that the ledger of {name!r} was begun with: its people cannot be recognised"
         raise EvidenceError(problem, where=unit_hashes.KEY_FILE, remedy="Put the key back from a copy of the folder.")
-    if book.owners and not book.owners & owners:
+    if book.unit_hashes and not book.unit_hashes & hashes:
         raise ConfigError(
-            f"the ledger of {name!r} is that of another population: it knows {len(book.owners):,} owners of examples "
-            f"and none of these {len(owners):,}",
+            f"the ledger of {name!r} is that of another population: it knows {len(book.unit_hashes):,} units "
+            f"and none of these {len(hashes):,}",
             where="data.population",
             remedy="Give these people a name of their own, or name them by the column (data.unit) that was used before"
             " if they are the same.",
         )
 
 
-def check_delta(delta: float, owners: int, population: str) -> None:
-    """Raise ``ConfigError`` for a delta at which the spending on so many owners would add up to nothing of value.
+def check_delta(delta: float, n_units: int, population: str) -> None:
+    """Raise ``ConfigError`` for a delta at which the spending on so many units would add up to nothing of value.
 
     A ledger keeps the delta of its first training, and its population may have grown since.
     """
-    if delta >= 1 / owners:
+    if delta >= 1 / n_units:
         raise ConfigError(
             f"the ledger of {population!r} adds up at the delta of its first training, {delta:g}, which is not below "
-            f"1 / {owners:,}, one over the number of owners of examples: to publish one of them outright would count "
+            f"1 / {n_units:,}, one over the number of units: to publish one of them outright would count "
             "as private",
             where="privacy.delta",
             remedy="For a ledger that is to begin, leave delta out. Where one exists, begin another under a new "
@@ -64,7 +64,7 @@ def check_budget(book: Book, budget: float | None) -> None:
 
 
 def overlapping_books(
-    books: Mapping[str, Book], owners: frozenset[str], overlaps: Sequence[str], population: str
+    books: Mapping[str, Book], hashes: frozenset[str], overlaps: Sequence[str], population: str
 ) -> dict[str, Book]:
     """Return the ledgers of other populations whose spending counts for these people as well.
 
@@ -80,10 +80,10 @@ def overlapping_books(
             remedy = near(name, list(books)) or f"Known here: {', '.join(sorted(books)) or 'none'}."
             raise ConfigError(f"no other population {name!r} has a ledger", where="privacy.overlaps", remedy=remedy)
     for name, book in books.items():
-        common = len(book.owners & owners)
+        common = len(book.unit_hashes & hashes)
         if common and name not in overlaps:
             raise ConfigError(
-                f"{common:,} of the {len(owners):,} owners of examples are in population {name!r} too, whose spending "
+                f"{common:,} of the {len(hashes):,} units are in population {name!r} too, whose spending "
                 "would not count",
                 where="data.population",
                 remedy=f'Add overlaps = ["{name}"] to [privacy] to count both. If they only have the same names, keep '

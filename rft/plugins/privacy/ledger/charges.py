@@ -82,7 +82,7 @@ class Charge:
             replace(mechanism, steps=taken) for mechanism, taken in zip(self.mechanisms, steps, strict=True) if taken
         ]
 
-    def to_record(self, new_owners: frozenset[str]) -> Record:
+    def to_record(self, new_hashes: frozenset[str]) -> Record:
         """Return the entry that begins it."""
         return {
             "kind": "training",
@@ -93,7 +93,7 @@ class Charge:
             "mechanisms": [list(astuple(mechanism)) for mechanism in self.mechanisms],
             "randomness": self.randomness,
             "elsewhere": self.elsewhere,
-            "owners": unit_hashes.pack_hashes(new_owners),
+            "unit_hashes": unit_hashes.pack_hashes(new_hashes),
         }
 
 
@@ -106,7 +106,7 @@ class Book:
         key: fingerprint of the key that its people are hashed with.
         delta: at which all spending is added up, and the budget holds; the first training's.
         budget: epsilon that all trainings together may spend, or None.
-        owners: hashes of all people, of every training.
+        unit_hashes: those of all units, of every training.
         charges: the trainings, in order.
     """
 
@@ -114,7 +114,7 @@ class Book:
     key: str
     delta: float
     budget: float | None
-    owners: frozenset[str] = frozenset()
+    unit_hashes: frozenset[str] = frozenset()
     charges: tuple[Charge, ...] = ()
 
     def charged_mechanisms(self) -> list[Mechanism]:
@@ -142,12 +142,12 @@ def read_book(records: Sequence[Record], where: str) -> Book | None:
             where=where,
             remedy="Use the version of rft that wrote it.",
         )
-    owners: set[str] = set()
+    hashes: set[str] = set()
     charges: dict[str, Charge] = {}
     for record in others:
         if record["kind"] == "training":
             charges[record["id"]] = _parse_charge(record)
-            owners |= unit_hashes.unpack_hashes(record["owners"])
+            hashes |= unit_hashes.unpack_hashes(record["unit_hashes"])
             continue
         charge = charges[record["id"]]
         if record["kind"] == "block":
@@ -155,7 +155,7 @@ def read_book(records: Sequence[Record], where: str) -> Book | None:
         else:
             charges[charge.id] = replace(charge, finished_by=record["process"])
     fixed = {name: first[name] for name in ("population", "key", "delta", "budget")}
-    return Book(**fixed, owners=frozenset(owners), charges=tuple(charges.values()))
+    return Book(**fixed, unit_hashes=frozenset(hashes), charges=tuple(charges.values()))
 
 
 def _parse_charge(record: Record) -> Charge:

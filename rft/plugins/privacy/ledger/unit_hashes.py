@@ -55,14 +55,16 @@ def key_fingerprint(key: bytes) -> str:
     return hmac.digest(key, b"rft ledger key", "sha256").hex()[:HASH_LENGTH]
 
 
-def hash_units(owners: np.ndarray, key: bytes) -> frozenset[str]:
+def hash_units(unit_ids: np.ndarray, key: bytes) -> frozenset[str]:
     """Return the keyed hashes (HMAC with SHA-256) of (N,) names."""
-    return frozenset(hmac.digest(key, str(owner).encode(), "sha256").hex()[:HASH_LENGTH] for owner in owners.tolist())
+    return frozenset(
+        hmac.digest(key, str(unit_id).encode(), "sha256").hex()[:HASH_LENGTH] for unit_id in unit_ids.tolist()
+    )
 
 
-def pack_hashes(owners: frozenset[str]) -> str:
+def pack_hashes(hashes: frozenset[str]) -> str:
     """Return hashes as one string, in an order that tells nothing of the order of the data."""
-    return "".join(sorted(owners))
+    return "".join(sorted(hashes))
 
 
 def unpack_hashes(text: str) -> frozenset[str]:

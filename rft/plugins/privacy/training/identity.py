@@ -33,17 +33,17 @@ def training_identity(
     Args:
         trainer: what was asked for.
         plans: the public numbers of each of the H that are trained.
-        task: the examples, by the identity of their features; their labels and owners; the network; the recipe.
+        task: the examples, by the identity of their features; their labels and units; the network; the recipe.
         jobs: seeds and members.
         start: the tensors that training starts from.
     """
     asked = {name: value for name, value in asdict(trainer).items() if name not in LEDGER_KEYS}
-    owners = task.units if task.population is None else task.population.owners
+    unit_ids = task.units if task.population is None else task.population.unit_ids
     weights = None if task.class_weights is None else task.class_weights.tolist()
     members = [None if job.members is None else np.flatnonzero(job.members).tolist() for job in jobs]
     parts = [
         [asked, [asdict(plan) for plan in plans], asdict(task.recipe), weights, task.precision],
-        [task.features.identity, task.network, task.labels.tolist(), None if owners is None else owners.tolist()],
+        [task.features.identity, task.network, task.labels.tolist(), None if unit_ids is None else unit_ids.tolist()],
         [[job.seed for job in jobs], members, hash_tensors(start)],
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Canaries in a twin: made up without the data, put in by coins, charged, and guessed about."""
+"""Canary models: made up without the data, put in by coins, charged, and guessed about."""
 
 from __future__ import annotations
 
@@ -29,29 +29,33 @@ def private() -> AuditedModel:
     return cases.audited_model(trainer=PRIVATE)
 
 
-def twin(audited: AuditedModel, count: int = 100, *, seed: int = 1, **changes: Any) -> OneRunAudit:
+def train_canary_model(audited: AuditedModel, count: int = 100, *, seed: int = 1, **changes: Any) -> OneRunAudit:
     task = replace(audited.require_task(), **changes)
     return audit_canary_model(audited.require_trainer(), task, audited.require_fit().privacy, count, 1e-5, seed=seed)
 
 
 def test_a_head_that_learns_by_heart_knows_canaries() -> None:
-    found = twin(cases.audited_model(recipe=SHORT), 200)
+    found = train_canary_model(cases.audited_model(recipe=SHORT), 200)
     assert found.guesses.right > 0.57 * found.guesses.guessed
     assert found.scores[found.inside].mean() > found.scores[~found.inside].mean()
 
 
-def test_a_private_twin_is_trained_by_the_public_numbers_of_the_fit_whatever_its_size(private: AuditedModel) -> None:
-    found, facts = twin(private), private.require_fit().require_privacy()
+def test_a_private_canary_model_is_trained_by_the_public_numbers_of_the_fit_whatever_its_size(
+    private: AuditedModel,
+) -> None:
+    found, facts = train_canary_model(private), private.require_fit().require_privacy()
     assert found.fit.require_privacy().n == facts.n + 100
     for name in ("noise_multiplier", "sample_rate", "steps", "max_grad_norm", "divisor", "delta", "epsilon"):
         assert getattr(found.fit.require_privacy(), name) == getattr(facts, name)
 
 
-def test_a_private_twin_is_charged_as_such_to_the_people_of_the_run(private: AuditedModel, tmp_path: Path) -> None:
+def test_a_private_canary_model_is_charged_as_such_to_the_people_of_the_run(
+    private: AuditedModel, tmp_path: Path
+) -> None:
     task = private.require_task()
     people = Population("made", np.array([f"row {row}" for row in range(len(task.labels))]), tmp_path)
     audited = replace(private, trainer=replace(PRIVATE, ledger=str(tmp_path / "ledger")))
-    ledger = twin(audited, population=people).fit.require_privacy().ledger
+    ledger = train_canary_model(audited, population=people).fit.require_privacy().ledger
     assert ledger is not None
     assert (ledger.population, ledger.purpose) == ("made", "canaries")
 
@@ -61,7 +65,7 @@ def test_what_the_budget_does_not_allow_is_not_trained(private: AuditedModel, tm
     people = Population("made", np.array([f"row {row}" for row in range(len(task.labels))]), tmp_path)
     audited = replace(private, trainer=replace(PRIVATE, ledger=str(tmp_path / "ledger"), budget=1.0))
     with pytest.raises(ConfigError):
-        twin(audited, population=people)
+        train_canary_model(audited, population=people)
 
 
 class Spy:
@@ -80,7 +84,7 @@ class Spy:
 
 def test_coins_decide_who_is_in_and_nobody_else_is_left_out() -> None:
     audited, spy = cases.audited_model(rows_per_unit=3, recipe=SHORT), Spy()
-    outcomes = [twin(replace(audited, trainer=spy), 200, seed=7) for _ in range(2)]
+    outcomes = [train_canary_model(replace(audited, trainer=spy), 200, seed=7) for _ in range(2)]
     for (task, job), found in zip(spy.asked, outcomes, strict=True):
         assert job.members is not None
         assert job.members[:150].all()
@@ -112,7 +116,7 @@ def test_views_of_a_canary_are_alike() -> None:
     made, _ = make_canaries(audited.require_task(), 20, 0, shortest=0.0)
     assert (made.views, len(made)) == (2, 20)
     assert torch.equal(made.tensor[::2], made.tensor[1::2])
-    assert twin(audited, 60).guesses.canaries == 60
+    assert train_canary_model(audited, 60).guesses.canaries == 60
 
 
 def test_maps_behind_a_cut_have_canaries_and_texts_have_none() -> None:
@@ -128,7 +132,7 @@ def test_maps_behind_a_cut_have_canaries_and_texts_have_none() -> None:
 def test_the_number_of_guesses_follows_from_public_numbers(private: AuditedModel) -> None:
     facts = private.require_fit().require_privacy()
     planned = canaries.planned_guesses(100, expected_shift(facts), 1e-5)
-    assert {twin(private, seed=seed).guesses.guessed for seed in (1, 2)} == {planned}
+    assert {train_canary_model(private, seed=seed).guesses.guessed for seed in (1, 2)} == {planned}
     q, noise = facts.sample_rate, facts.noise_multiplier
     assert expected_shift(facts) == pytest.approx(q * (20 / (noise**2 + q * (1 - q))) ** 0.5)
     assert expected_shift(None) == canaries.SHIFT_WITHOUT_NOISE

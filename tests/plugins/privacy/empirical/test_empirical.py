@@ -92,7 +92,7 @@ def test_both_audits_stay_below_the_claim(private: AuditedModel, both: PrivacyCh
     assert both.mechanisms[0].steps == 20
 
 
-def test_pictures_show_both_sides(private: AuditedModel, both: PrivacyChapter) -> None:
+def test_the_figure_shows_both_sides(private: AuditedModel, both: PrivacyChapter) -> None:
     sides = both.tables["epsilon_bounds"]
     assert sides[0] == {
         "bound": "accountant: at most",
@@ -170,7 +170,7 @@ def test_a_model_from_elsewhere_and_least_squares_have_no_audit(private: Audited
     assert {each.status for each in chapter.findings} == {"not_measured"}
 
 
-def test_a_spent_budget_leaves_the_twin_out_with_the_reason(private: AuditedModel, tmp_path: Any) -> None:
+def test_a_spent_budget_leaves_the_canary_model_out_with_the_reason(private: AuditedModel, tmp_path: Any) -> None:
     from rft.training import Population
 
     people = Population("made", np.array([f"row {row}" for row in range(150)]), tmp_path)
@@ -181,4 +181,4 @@ def test_a_spent_budget_leaves_the_twin_out_with_the_reason(private: AuditedMode
     )
     found = finding(empirical_chapter(poor, options(mechanism_runs=0, canaries=100)), ONE_RUN)
     assert found.status == "not_measured"
-    assert "no twin was trained" in str(found.reason)
+    assert "no canary model was trained" in str(found.reason)

@@ -228,10 +228,10 @@ def test_another_training_does_not_go_on_with_it(tmp_path: Path, changes: dict) 
 
 def test_a_training_does_not_go_on_with_someone_new(tmp_path: Path) -> None:
     interrupt(tmp_path, after=3)
-    with account(tmp_path, owners=(*CLINIC, "patient 30")) as own:
+    with account(tmp_path, unit_ids=(*CLINIC, "patient 30")) as own:
         assert own.resumed is None
         assert ledger_facts(own).units == 31
-    assert len(book_of(tmp_path).owners) == 31
+    assert len(book_of(tmp_path).unit_hashes) == 31
 
 
 def test_another_noise_is_another_training_whatever_the_identity_says(tmp_path: Path) -> None:
@@ -271,11 +271,11 @@ def test_a_block_lost_to_an_interruption_is_spent(tmp_path: Path) -> None:
     interrupt(
         tmp_path,
         after=0,
-        owners=OTHERS,
+        unit_ids=OTHERS,
         name="lobby",
         budget=composed_spending([Mechanism(2.0, 0.1, 42)], DELTA).epsilon,
     )
-    finish(account(tmp_path, owners=OTHERS, name="lobby"))
+    finish(account(tmp_path, unit_ids=OTHERS, name="lobby"))
 
 
 @pytest.mark.parametrize(("first", "later"), [(3.0, 3.1), (3.0, 2.9), (None, 3.0)])
@@ -296,8 +296,8 @@ def test_spending_is_added_up_at_the_delta_of_the_first(tmp_path: Path) -> None:
 def test_an_edited_or_grown_data_set_is_still_the_same_people(tmp_path: Path) -> None:
     finish(account(tmp_path))
     grown = (*CLINIC[5:], "patient 30", "patient 31", "patient 31")
-    assert finish(account(tmp_path, owners=grown)).units == 32
-    gone_on = finish(account(tmp_path, owners=("patient 31",)))
+    assert finish(account(tmp_path, unit_ids=grown)).units == 32
+    gone_on = finish(account(tmp_path, unit_ids=("patient 31",)))
     assert gone_on.units == 32
     assert len(gone_on.trainings) == 3
 
@@ -305,10 +305,8 @@ def test_an_edited_or_grown_data_set_is_still_the_same_people(tmp_path: Path) ->
 def test_a_name_that_others_took_is_refused(tmp_path: Path) -> None:
     finish(account(tmp_path))
     before = everything(tmp_path)
-    with pytest.raises(
-        ConfigError, match="is that of another population: it knows 30 owners of examples and none"
-    ) as no:
-        finish(account(tmp_path, owners=OTHERS))
+    with pytest.raises(ConfigError, match="is that of another population: it knows 30 units and none") as no:
+        finish(account(tmp_path, unit_ids=OTHERS))
     assert no.value.where == "data.population"
     assert "name of their own" in str(no.value)
     assert everything(tmp_path) == before
@@ -323,18 +321,18 @@ def test_a_ledger_in_the_folder_of_another_is_refused(tmp_path: Path) -> None:
 
 def test_other_people_have_a_ledger_of_their_own(tmp_path: Path) -> None:
     finish(account(tmp_path))
-    assert finish(account(tmp_path, name="lobby", owners=OTHERS)).epsilon == ONE
+    assert finish(account(tmp_path, name="lobby", unit_ids=OTHERS)).epsilon == ONE
 
 
 def test_common_people_are_refused_or_counted(tmp_path: Path) -> None:
     finish(account(tmp_path))
     mixed = (*OTHERS, *CLINIC[:7])
     before = everything(tmp_path)
-    with pytest.raises(ConfigError, match="7 of the 27 owners of examples are in population 'clinic' too") as refused:
-        finish(account(tmp_path, name="ward", owners=mixed))
+    with pytest.raises(ConfigError, match="7 of the 27 units are in population 'clinic' too") as refused:
+        finish(account(tmp_path, name="ward", unit_ids=mixed))
     assert 'overlaps = ["clinic"]' in str(refused.value)
     assert everything(tmp_path) == before
-    facts = finish(account(tmp_path, name="ward", owners=mixed, overlaps=["clinic"]))
+    facts = finish(account(tmp_path, name="ward", unit_ids=mixed, overlaps=["clinic"]))
     assert (facts.epsilon, facts.overlaps) == (TWO, ("clinic",))
     assert [row["population"] for row in facts.trainings] == ["ward", "clinic"]
     with pytest.raises(ConfigError, match="are in population 'ward' too"):
@@ -345,9 +343,9 @@ def test_common_people_are_refused_or_counted(tmp_path: Path) -> None:
 
 def test_people_who_left_still_overlap(tmp_path: Path) -> None:
     finish(account(tmp_path))
-    finish(account(tmp_path, owners=CLINIC[10:]))
-    with pytest.raises(ConfigError, match="1 of the 1 owners"):
-        finish(account(tmp_path, name="ward", owners=CLINIC[:1]))
+    finish(account(tmp_path, unit_ids=CLINIC[10:]))
+    with pytest.raises(ConfigError, match="1 of the 1 units"):
+        finish(account(tmp_path, name="ward", unit_ids=CLINIC[:1]))
 
 
 def test_the_budget_of_an_overlapping_population_holds_too(tmp_path: Path) -> None:
@@ -363,9 +361,7 @@ def test_an_overlap_with_itself_is_refused(tmp_path: Path) -> None:
 
 def test_a_ledger_is_not_begun_with_a_delta_that_lets_everybody_out(tmp_path: Path) -> None:
     for delta in (0.5, 1 / 30):
-        with pytest.raises(
-            ConfigError, match=r"^privacy\.delta: .* is not below 1 / 30, one over the number of owners"
-        ):
+        with pytest.raises(ConfigError, match=r"^privacy\.delta: .* is not below 1 / 30, one over the number of units"):
             finish(account(tmp_path, delta=delta))
     assert not book_exists(tmp_path)
     finish(account(tmp_path, delta=0.99 / 30))
@@ -375,10 +371,10 @@ def test_a_ledger_is_not_gone_on_with_when_its_people_have_outgrown_its_delta(tm
     finish(account(tmp_path, delta=1 / 31))
     before = everything(tmp_path)
     with pytest.raises(ConfigError, match=r"which is not below 1 / 31, .*\n.*overlaps = \[.clinic.\]") as refused:
-        finish(account(tmp_path, owners=(*CLINIC[:5], "somebody new")))
+        finish(account(tmp_path, unit_ids=(*CLINIC[:5], "somebody new")))
     assert refused.value.where == "privacy.delta"
     assert everything(tmp_path) == before
-    with account(tmp_path, name="ward", owners=(*CLINIC, "somebody new"), overlaps=["clinic"], delta=1e-5) as own:
+    with account(tmp_path, name="ward", unit_ids=(*CLINIC, "somebody new"), overlaps=["clinic"], delta=1e-5) as own:
         assert ledger_facts(own).units == 31
 
 
@@ -390,7 +386,7 @@ def test_a_ledger_in_another_folder_than_the_remembered_one_is_counted(tmp_path:
         assert finish(account(tmp_path, ledger="another")).elsewhere == 1
         assert finish(account(tmp_path)).elsewhere == 1
     assert finish(account(tmp_path, ledger="third")).elsewhere == 2
-    assert finish(account(tmp_path, name="lobby", owners=OTHERS, ledger="another")).elsewhere == 0
+    assert finish(account(tmp_path, name="lobby", unit_ids=OTHERS, ledger="another")).elsewhere == 0
 
 
 def test_a_ledger_that_was_moved_is_counted_once(tmp_path: Path) -> None:
@@ -453,7 +449,7 @@ def test_a_ledger_that_was_removed_does_not_begin_at_nothing(tmp_path: Path, gon
     with pytest.raises(EvidenceError, match=r"is gone: 23 entries|has not the 23 entries") as refused:
         finish(account(tmp_path))
     finish(account(tmp_path, ledger="elsewhere"))
-    finish(account(tmp_path, name="ward", owners=OTHERS))
+    finish(account(tmp_path, name="ward", unit_ids=OTHERS))
     if gone == "ledgers":
         _, _, path = str(refused.value).rpartition("remove ")
         Path(path.rstrip(".")).unlink()
@@ -464,7 +460,7 @@ def test_a_ledger_that_was_removed_does_not_begin_at_nothing(tmp_path: Path, gon
 def test_an_overlap_with_nobody_is_refused(tmp_path: Path, name: str) -> None:
     finish(account(tmp_path, name="clinic"))
     with pytest.raises(ConfigError, match="no other population") as refused:
-        finish(account(tmp_path, name="ward", owners=OTHERS, overlaps=[name]))
+        finish(account(tmp_path, name="ward", unit_ids=OTHERS, overlaps=[name]))
     assert "clinic" in str(refused.value)
 
 
@@ -472,10 +468,10 @@ def test_nobodys_name_can_be_read_or_tried_out_without_the_key(tmp_path: Path) -
     finish(account(tmp_path))
     content = b"".join(everything(tmp_path / "ledgers").values())
     key = unit_hashes.read_or_make_key(tmp_path / "ledgers", needed=True)
-    for owner in CLINIC:
-        assert owner.encode() not in content
-        assert hashlib.sha256(owner.encode()).hexdigest()[: unit_hashes.HASH_LENGTH].encode() not in content
-    stored = book_of(tmp_path).owners
+    for unit_id in CLINIC:
+        assert unit_id.encode() not in content
+        assert hashlib.sha256(unit_id.encode()).hexdigest()[: unit_hashes.HASH_LENGTH].encode() not in content
+    stored = book_of(tmp_path).unit_hashes
     assert (
         stored == unit_hashes.hash_units(np.array(CLINIC), key) != unit_hashes.hash_units(np.array(CLINIC), bytes(32))
     )
@@ -503,13 +499,13 @@ def test_a_missing_key_is_not_replaced(tmp_path: Path) -> None:
 
 
 def test_a_ledger_is_lent_to_one_training_at_a_time(tmp_path: Path) -> None:
-    finish(account(tmp_path, name="lobby", owners=OTHERS))
+    finish(account(tmp_path, name="lobby", unit_ids=OTHERS))
     with account(tmp_path), pytest.raises(OutputError, match="the ledger is in use by another training") as refused:
         finish(account(tmp_path))
     assert str(ledger_of(tmp_path)) in str(refused.value)
-    with account(tmp_path) as first, account(tmp_path, name="lobby", owners=OTHERS) as second:
+    with account(tmp_path) as first, account(tmp_path, name="lobby", unit_ids=OTHERS) as second:
         assert ledger_facts(first).population != ledger_facts(second).population
-    with account(tmp_path, name="lobby", owners=OTHERS), pytest.raises(OutputError, match="in use"):
+    with account(tmp_path, name="lobby", unit_ids=OTHERS), pytest.raises(OutputError, match="in use"):
         finish(account(tmp_path, overlaps=["lobby"]))
 
 
@@ -593,7 +589,7 @@ def test_a_damaged_ledger_is_refused(tmp_path: Path) -> None:
         finish(account(tmp_path))
     file.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(EvidenceError, match=r"ends after \d+ entries where 23 were written"):
-        finish(account(tmp_path, name="lobby", owners=OTHERS))
+        finish(account(tmp_path, name="lobby", unit_ids=OTHERS))
 
 
 def test_a_ledger_that_was_put_back_is_found_by_a_checkpoint(tmp_path: Path) -> None:

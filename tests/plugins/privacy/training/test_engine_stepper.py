@@ -89,13 +89,13 @@ def test_what_does_not_fit_is_run_in_parts_with_the_same_result(
 def test_packing_keeps_units_whole_and_parts_small() -> None:
     rng = np.random.default_rng(0)
     for _ in range(200):
-        owners = rng.integers(0, rng.integers(1, 12), size=rng.integers(0, 40))
+        units = rng.integers(0, rng.integers(1, 12), size=rng.integers(0, 40))
         limit = int(rng.integers(1, 12))
-        groups = list(pack_units(owners, limit))
-        assert sorted(np.concatenate([part for group in groups for part in group] or [[]])) == list(range(len(owners)))
+        groups = list(pack_units(units, limit))
+        assert sorted(np.concatenate([part for group in groups for part in group] or [[]])) == list(range(len(units)))
         assert all(0 < len(part) <= limit for group in groups for part in group)
-        people = [{int(owner) for part in group for owner in owners[part]} for group in groups]
-        assert sum(map(len, people)) == len(set(owners.tolist()))  # nobody is in two groups
+        people = [{int(unit) for part in group for unit in units[part]} for group in groups]
+        assert sum(map(len, people)) == len(set(units.tolist()))  # nobody is in two groups
         assert all(len(group) == 1 or len(who) == 1 for group, who in zip(groups, people, strict=True))
 
 

@@ -55,8 +55,8 @@ def test_heads_have_noise_of_their_own() -> None:
 
 def test_people_of_two_populations_are_refused_or_counted_by_both(tmp_path: Path) -> None:
     def of(name: str) -> Task:
-        owners = np.array([f"p{number}" for number in range(len(task().labels))])
-        return task(population=Population(name, owners, tmp_path))
+        unit_ids = np.array([f"p{number}" for number in range(len(task().labels))])
+        return task(population=Population(name, unit_ids, tmp_path))
 
     recorded = replace(TRAINER, ledger="ledger")
     [first] = recorded.fit(of("clinic"), [Job(0)])

@@ -23,7 +23,7 @@ SIDE = 32
 LOOSE = DPTrainer(1e4, steps=2)
 
 
-def pictures(batch: int, _tokens: int, seed: int) -> cases.Batch:
+def images(batch: int, _tokens: int, seed: int) -> cases.Batch:
     return {"pixels": torch.rand(batch, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(seed))}
 
 
@@ -53,9 +53,9 @@ class Known:
         return made, cases.task(made.new_suffix, batch)
 
 
-def of_pictures(network: nn.Module, dimension: int) -> Known:
+def of_images(network: nn.Module, dimension: int) -> Known:
     head = Head(dimension, cases.CLASSES)
-    return Known(Classifier(ImageBackbone(network.eval(), [0.5] * 3, [0.5] * 3), head, modality="image"), pictures)
+    return Known(Classifier(ImageBackbone(network.eval(), [0.5] * 3, [0.5] * 3), head, modality="image"), images)
 
 
 def of_comments(text: cases.Text) -> Known:
@@ -69,7 +69,7 @@ def resnet() -> Known:
 
     network = resnet18(weights=None)
     network.fc = nn.Identity()
-    return of_pictures(network, 512)
+    return of_images(network, 512)
 
 
 def vit() -> Known:
@@ -77,13 +77,13 @@ def vit() -> Known:
 
     network = VisionTransformer(SIDE, 8, 2, 2, 16, 32, dropout=0.1)
     network.heads = nn.Identity()
-    return of_pictures(network, 16)
+    return of_images(network, 16)
 
 
 def convnext() -> Known:
     from timm.models.convnext import ConvNeXt
 
-    return of_pictures(ConvNeXt(depths=(1, 1, 1, 1), dims=(8, 8, 8, 8), num_classes=0, kernel_sizes=3, patch_size=2), 8)
+    return of_images(ConvNeXt(depths=(1, 1, 1, 1), dims=(8, 8, 8, 8), num_classes=0, kernel_sizes=3, patch_size=2), 8)
 
 
 def bert() -> Known:
@@ -126,7 +126,7 @@ def assert_joins(made: Cut, task: Task, state: dict[str, Tensor]) -> None:
     suffix = made.new_suffix(0)
     own = {name: tensor for name, tensor in state.items() if name in suffix.state_dict()}
     suffix.load_state_dict(own, strict=False)
-    example = comments if made.classifier.modality == "text" else pictures
+    example = comments if made.classifier.modality == "text" else images
     with torch.no_grad():
         replayed = suffix.eval()(task.features.columns)
         joined = made.join(state)(example(12, 7, 5))

@@ -367,7 +367,7 @@ def test_what_is_spent_is_computed_once_for_all_heads(monkeypatch: pytest.Monkey
 
 
 def test_a_pinned_trainer_repeats_the_public_numbers_on_any_task() -> None:
-    """For shadow models on other units and canary twins: as many steps, the same rate, noise and divisor."""
+    """For shadow models on other units and canary models: as many steps, the same rate, noise and divisor."""
     facts = replace(SHARED, ledger="never opened", budget=9.0, charged=False).fit(task(), [Job(0)])[0].require_privacy()
     pinned = replace(SHARED, ledger="never opened", budget=9.0).pin_parameters(facts)
     other = task(n=40, units=np.repeat([f"{person:02}" for person in range(20)], 2))

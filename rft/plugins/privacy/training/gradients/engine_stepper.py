@@ -33,7 +33,7 @@ class RowBatch:
         batch: what the network takes, B examples.
         labels: (B,) class indices.
         weights: (B,) factors of the gradients.
-        owners: (B,) int64, whose each row is. None: each row is a unit.
+        unit_index: (B,) int64, the unit of each row. None: each row is a unit.
     """
 
     batch: Batch
@@ -194,7 +194,7 @@ def pack_units(unit_index: np.ndarray, rows_at_once: int) -> Iterator[RowGroup]:
     """Split a sample into groups of whole units, each run in parts of at most ``rows_at_once`` rows.
 
     Args:
-        owners: (B,) whose each row is.
+        unit_index: (B,) the unit of each row.
         rows_at_once: how many rows may be run together, >= 1.
 
     Yields:

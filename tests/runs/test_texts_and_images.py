@@ -11,7 +11,7 @@ import pytest
 import rft
 from rft.errors import ConfigError
 from rft.records import AuditRun
-from tests.conftest import CONFIG, write_pictures
+from tests.conftest import CONFIG, write_images
 from tests.support.families import FAMILIES
 
 PLUGINS = "[privacy]\nepsilon = 20.0\nmechanism_runs = 0\n[fairness]\nmin_group_size = 5\n[attribution]\nsamples = 2\n"
@@ -65,10 +65,10 @@ def written(folder: Path, family: str, model: str) -> Path:
     if texts:
         write_texts(folder)
     else:
-        write_pictures(folder / "data")
+        write_images(folder / "data")
     data = CONFIG.split("[model]")[0].replace(*CLASSES)
     if texts:
-        data = data.replace("data/pictures.csv", "texts.csv").replace('image = "file"', 'text = "text"')
+        data = data.replace("data/images.csv", "texts.csv").replace('image = "file"', 'text = "text"')
         data = data.replace('unit = "person"\n', "")
     keys = model.format(layer=FAMILIES[family].layer, target=TARGETS.get(family, ""))
     path = folder / "audit.toml"
