@@ -146,16 +146,8 @@ def _list_left_out(attributes: Sequence[str], withheld: Withheld) -> tuple[str, 
 
 def withhold_finding(finding: Finding, withheld: Withheld) -> Finding:
     """Return a finding without its value and its counts, with the reason."""
-    return Finding(
-        id=finding.id,
-        title=finding.title,
-        status="not_measured",
-        unit=finding.unit,
-        grade=finding.grade,
-        description="Not shown: it counts, or rests on, fewer cases than may leave the machine.",
-        references=finding.references,
-        reason=withheld.reason,
-        about=finding.about,
+    return finding.without_value(
+        withheld.reason, "Not shown: it counts, or rests on, fewer cases than may leave the machine."
     )
 
 

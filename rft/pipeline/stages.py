@@ -23,7 +23,7 @@ from rft.pipeline.targets.external import load_external_target
 from rft.pipeline.targets.fine_tuned import fine_tune
 from rft.pipeline.targets.predictions_alone import read_predictions_alone
 from rft.plugins import AuditedModel, Plugin
-from rft.records import Artifacts, Finding, Run, Section, not_measured
+from rft.records import Artifacts, FindingDefinition, Run, Section
 from rft.run import FinishedRun
 from rft.runtime import memory
 from rft.runtime.allocator import keep_freed_memory
@@ -182,26 +182,24 @@ def _failed_section(plugin: Plugin[Any], error: Exception) -> Section:
 
 
 def _unmeasured_section(plugin: Plugin[Any], reason: str) -> Section:
-    finding = not_measured(
-        f"{plugin.name}.audit", "Audit not made", reason, f"The {plugin.name} audit gave no result in this run."
+    definition = FindingDefinition(
+        f"{plugin.name}.audit", "Audit not made", f"The {plugin.name} audit gave no result in this run."
     )
-    return Section(plugin=plugin.name, findings=(finding,), audit_missing=True)
+    return Section(plugin=plugin.name, findings=(definition.state_not_measured(reason),), audit_missing=True)
 
 
 def _check_untouched(section: Section, audited: AuditedModel) -> Section:
     """Add a failed finding when the plugin changed the model that it was to look at."""
     if audited.model is None or hash_tensors(audited.model.state_dict()) == audited.facts.model_sha256:
         return section
-    broken = Finding(
-        id=f"{section.plugin}.model_untouched",
-        title="Model changed while it was audited",
-        status="fail",
-        value=0.0,
+    definition = FindingDefinition(
+        f"{section.plugin}.model_untouched",
+        "Model changed while it was audited",
+        f"The {section.plugin} audit changed the model, so its results are about another one.",
         unit="yes or no",
-        deterministic=True,
         cases="none",
-        description=f"The {section.plugin} audit changed the model, so its results are about another one.",
     )
+    broken = definition.state_fact(0.0, status="fail")
     return section.model_copy(update={"findings": (*section.findings, broken)})
 
 

@@ -7,6 +7,18 @@ each figure has its numbers.
 
 from rft.records.base import FORMAT_VERSION, Cell, Number, Record, Row, Table
 from rft.records.columns import Column, Columns, Role, describe_columns, find_column, list_columns, select_columns
+from rft.records.definitions import FindingDefinition, MeasuredStatus
+from rft.records.figures import (
+    FIGURE_KINDS,
+    Figure,
+    asset_name,
+    bars_figure,
+    dots_figure,
+    heatmap_figure,
+    images_figure,
+    lines_figure,
+    tokens_figure,
+)
 from rft.records.findings import About, Adjusted, Cases, Finding, Grade, Interval, NotMeasured, Status, not_measured
 from rft.records.runs import (
     Artifacts,
@@ -23,10 +35,11 @@ from rft.records.runs import (
     Training,
     Verdict,
 )
-from rft.records.sections import OWN_FOLDERS, Chapter, Figure, Section, asset_name
+from rft.records.sections import OWN_FOLDERS, Chapter, Section
 from rft.records.split import InputFile, Split, Texts
 
 __all__ = [
+    "FIGURE_KINDS",
     "FORMAT_VERSION",
     "OWN_FOLDERS",
     "About",
@@ -43,9 +56,11 @@ __all__ = [
     "Environment",
     "Figure",
     "Finding",
+    "FindingDefinition",
     "Grade",
     "InputFile",
     "Interval",
+    "MeasuredStatus",
     "ModelFacts",
     "NotMeasured",
     "Number",
@@ -65,9 +80,15 @@ __all__ = [
     "Training",
     "Verdict",
     "asset_name",
+    "bars_figure",
     "describe_columns",
+    "dots_figure",
     "find_column",
+    "heatmap_figure",
+    "images_figure",
+    "lines_figure",
     "list_columns",
     "not_measured",
     "select_columns",
+    "tokens_figure",
 ]

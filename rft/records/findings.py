@@ -117,6 +117,23 @@ class Finding(Record):
             raise ValueError(f"{self.id}: a finding with status {self.status} needs a value and no reason")
         return self
 
+    def without_value(self, reason: str, description: str) -> Finding:
+        """Return the finding as not measured, without its value and whatever could tell of it.
+
+        ``description`` stands in place of its own, which may name the value; ``reason`` says why there is none.
+        """
+        return Finding(
+            id=self.id,
+            title=self.title,
+            status="not_measured",
+            unit=self.unit,
+            grade=self.grade,
+            description=description,
+            references=self.references,
+            reason=reason,
+            about=self.about,
+        )
+
     @property
     def rests_on(self) -> Cases:
         """How the value rests on cases, as the plugin says, or by the safe guess where it does not."""

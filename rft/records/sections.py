@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from collections.abc import Callable
@@ -11,57 +10,12 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from rft.records.base import Cell, Record, Table
+from rft.records.base import Record, Table
 from rft.records.columns import SINGLE_ROLES, Column, Columns, describe_columns
+from rft.records.figures import Figure
 from rft.records.findings import Finding
 
 OWN_FOLDERS = ("assets", "model")  # of a run: no names for those of plugins
-
-
-class Figure(Record):
-    """A chart or images, drawn from the named table of the same section.
-
-    ``kind`` is one of ``rft.report.charts.draw.CHART_KINDS``, ``images`` or ``tokens``. ``encode`` maps the channels of
-    the kind to column names of the table:
-
-    - ``dots``     y, x, optional low, high, label (text at the dot; a column of counts stands on the right), facet,
-      band_low and band_high (a band behind the dot of the row, such as the gaps that groups without any difference
-      would show), mark (a line across the row); options ``reference`` (vertical line), ``reference_low`` and
-      ``reference_high`` (a band around it), ``dot_label``, ``band_label`` and ``mark_label`` (what they are, for the
-      legend) and ``x_scale``
-    - ``lines``    x, y, optional low, high, series, facet (a panel each, before the thin lines of the others: better
-      than series for curves with intervals); options ``diagonal`` ("yes": the line y = x),
-      ``joined`` ("no": marks without lines between them), ``x_scale`` and ``y_scale``
-    - ``bars``     x (category), y, optional series
-    - ``heatmap``  x, y, value, optional facet (small multiples), n (written below the value); options ``centre`` (the
-      value between the two colours; without it zero) and ``centre_label``. Of a cell without a value the
-      status says why: what begins with "too few" or "suppressed" is hatched, "undefined" has a sign of its own
-    - ``images``   asset (a column of names made by ``asset_name``), caption, optional group
-    - ``tokens``   token (a piece of a text, with the blanks before it), value (signed; None has no mark), optional
-      text (rows of one text have the same), caption (of a text), special (true: not a part of the text)
-
-    A scale is ``linear``, the default, or ``log``: what is 0 or less then has no place and is counted under the chart,
-    and an interval that begins there reaches down to the edge.
-
-    ``where`` keeps the rows of the table whose columns equal these values. ``alt`` says what the figure shows to
-    someone who cannot see it.
-    """
-
-    id: str
-    kind: str
-    table: str
-    encode: dict[str, str]
-    where: dict[str, Cell] = Field(default_factory=dict)
-    options: dict[str, Cell] = Field(default_factory=dict)
-    x_label: str = ""
-    y_label: str = ""
-    title: str
-    alt: str
-
-
-def asset_name(png: bytes) -> str:
-    """Return the name of an image in the folder ``assets``: its sha256 and ``.png``."""
-    return hashlib.sha256(png).hexdigest() + ".png"
 
 
 class Chapter(Record):

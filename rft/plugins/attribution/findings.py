@@ -10,7 +10,7 @@ from rft.plugins.attribution import Shortcut
 from rft.plugins.attribution.interventions import Intervention
 from rft.plugins.attribution.modality_words import METHOD_NAMES, ShortcutWording, Wording
 from rft.plugins.attribution.path import TOLERANCE, Completeness
-from rft.records import Finding, not_measured
+from rft.records import Finding, FindingDefinition, MeasuredStatus
 from rft.references import SAMEK, SUNDARARAJAN
 from rft.stats import multiplicity
 from rft.stats.intervals import clopper_pearson_interval, mean_interval
@@ -19,55 +19,40 @@ from rft.stats.intervals import clopper_pearson_interval, mean_interval
 def failed_maps_finding(method: str, sound: np.ndarray, words: Wording) -> Finding:
     """Return how many attributions failed the checks, of (N,) ``sound`` or not: a count, so exact."""
     failed = int((~sound).sum())
-    return Finding(
-        id=f"attribution.failed_maps.{method}",
-        title=f"Unusable {words.maps}: {METHOD_NAMES[method]}",
-        status="warn" if failed else "info",
-        value=failed,
+    definition = FindingDefinition(
+        f"attribution.failed_maps.{method}",
+        f"Unusable {words.maps}: {METHOD_NAMES[method]}",
+        f"Explained {words.many} whose {words.maps} are zero everywhere or not finite; they are left out of all else.",
         unit=words.many,
-        deterministic=True,
-        n=len(sound),
-        description=f"Explained {words.many} whose {words.maps} are zero everywhere or not finite; they are left out "
-        "of "
-        "all else.",
     )
+    return definition.state_count(failed, n=len(sound), status="warn" if failed else "info")
 
 
 def completeness_findings(examples: Sequence[Completeness], words: Wording) -> Iterator[Finding]:
     """Yield the largest completeness error of integrated gradients, and how many examples have none."""
-    id, title = "attribution.completeness", "Largest completeness error of integrated gradients"
-    description = (
-        f"Attributions should sum to what the prediction gained over {words.baseline}; this is how far off they are."
+    largest_error = FindingDefinition(
+        "attribution.completeness",
+        "Largest completeness error of integrated gradients",
+        f"Attributions should sum to what the prediction gained over {words.baseline}; this is how far off they are.",
+        unit="relative error",
+        caveats=f"Complete attributions can still point at the wrong {words.misled}: see the deletion test.",
+        references=(SUNDARARAJAN,),
+        cases="none",
+    )
+    without_error = FindingDefinition(
+        "attribution.completeness_undefined",
+        f"{words.many.capitalize()} without a completeness error",
+        f"{words.many.capitalize()} whose logit is the same {words.unchanged}, or not finite: nothing to compare with.",
+        unit=words.many,
     )
     errors = [example.error for example in examples if example.error is not None]
     if errors:
-        yield Finding(
-            id=id,
-            title=title,
-            status="warn" if max(errors) > TOLERANCE else "info",
-            value=max(errors),
-            unit="relative error",
-            deterministic=True,
-            cases="none",
-            n=len(errors),
-            description=description,
-            caveats=f"Complete attributions can still point at the wrong {words.misled}: see the deletion test.",
-            references=(SUNDARARAJAN,),
-        )
+        status: MeasuredStatus = "warn" if max(errors) > TOLERANCE else "info"
+        yield largest_error.state_fact(max(errors), n=len(errors), status=status)
     else:
-        yield not_measured(id, title, f"the error is not defined for any explained {words.one}", description, n=0)
+        yield largest_error.state_not_measured(f"the error is not defined for any explained {words.one}", n=0)
     undefined = len(examples) - len(errors)
-    yield Finding(
-        id="attribution.completeness_undefined",
-        title=f"{words.many.capitalize()} without a completeness error",
-        status="warn" if undefined else "info",
-        value=undefined,
-        unit=words.many,
-        deterministic=True,
-        n=len(examples),
-        description=f"{words.many.capitalize()} whose logit is the same {words.unchanged}, or not finite: nothing to "
-        "compare with.",
-    )
+    yield without_error.state_count(undefined, n=len(examples), status="warn" if undefined else "info")
 
 
 def deletion_finding(method: str, gain: np.ndarray, units: np.ndarray | None, words: Wording) -> Finding:
@@ -79,41 +64,37 @@ def deletion_finding(method: str, gain: np.ndarray, units: np.ndarray | None, wo
         units: (M,) whose example each is, or None.
         words: of the modality.
     """
-    id, title, description = _deletion_words(method, words)
+    definition = _define_deletion(method, words)
     interval = mean_interval(gain, units) if len(gain) else None
     n = len(gain) if units is None else len(np.unique(units.astype(str)))
     if interval is None:
         reason = f"an interval needs usable {words.maps} of two independent {words.many}"
-        return not_measured(id, title, reason, description, n=n)
-    return Finding(
-        id=id,
-        title=title,
-        status="info" if interval.low > 0 else "warn",
-        value=float(gain.mean()),
-        unit="probability",
+        return definition.state_not_measured(reason, n=n)
+    return definition.state_estimate(
+        float(gain.mean()),
         interval=interval,
         adjusted=multiplicity.adjust_mean_interval(gain, units),
         n=n,
-        description=description,
-        caveats=words.deletion_limits,
-        references=(SAMEK,),
+        status="info" if interval.low > 0 else "warn",
     )
 
 
 def unavailable_methods(reasons: Mapping[str, str], words: Wording) -> Iterator[Finding]:
     """Yield ``not_measured`` for the methods that gave no attributions."""
     for method, reason in reasons.items():
-        id, title, description = _deletion_words(method, words)
-        yield not_measured(id, title, reason, description)
+        yield _define_deletion(method, words).state_not_measured(reason)
 
 
-def _deletion_words(method: str, words: Wording) -> tuple[str, str, str]:
+def _define_deletion(method: str, words: Wording) -> FindingDefinition:
     by_map, by_chance = words.deleted
-    return (
+    return FindingDefinition(
         f"attribution.deletion.{method}",
         f"Deletion test: {METHOD_NAMES[method]}",
         f"How much more the predicted class loses when {by_map} than when {by_chance}; at 0 or below the {words.maps} "
         "mark no more than chance.",
+        unit="probability",
+        caveats=words.deletion_limits,
+        references=(SAMEK,),
     )
 
 
@@ -124,23 +105,20 @@ def judge_shortcut(shortcut: Shortcut, intervention: Intervention, words: Shortc
     shortcut's floor.
     """
     id = f"attribution.shortcut.{shortcut.name}"
+    definition = FindingDefinition(id, words.title, words.description, unit="fraction")
     condition, control = intervention.shortcut, intervention.control
-    if condition.interval is None or not intervention.enough:
-        return not_measured(id, words.title, words.few, words.description, n=min(condition.n, control.n))
+    if condition.share is None or condition.interval is None or not intervention.enough:
+        return definition.state_not_measured(words.few, n=min(condition.n, control.n))
     excess = intervention.excess_interval()
     relies = excess.low > 0 and condition.interval.low > shortcut.min_flip_rate
-    return Finding(
-        id=id,
-        title=words.title,
-        status="warn" if relies else "info",
-        value=condition.share,
-        unit="fraction",
+    return definition.state_estimate(
+        condition.share,
         interval=condition.interval,
         adjusted=multiplicity.adjust_interval(
             lambda level: clopper_pearson_interval(condition.flips, condition.n, level=level)
         ),
         n=condition.n,
-        description=words.description,
+        status="warn" if relies else "info",
         caveats=f"{words.control} {control.flips} of {control.n} change; the excess is "
         f"{excess.low:.3f} to {excess.high:.3f} ({excess.method}). It counts as reliance when the excess lies above 0 "
         f"and the share above {shortcut.min_flip_rate:g}. {words.caveat}",
@@ -150,9 +128,11 @@ def judge_shortcut(shortcut: Shortcut, intervention: Intervention, words: Shortc
 def unsuited_shortcut(shortcut: Shortcut, many: str) -> Finding:
     """Return ``not_measured`` for a shortcut of another modality: a region of texts, words of images."""
     named, wanted = ("a region", "tokens = [...]") if shortcut.region else ("words", "region = [...]")
-    return not_measured(
+    definition = FindingDefinition(
         f"attribution.shortcut.{shortcut.name}",
         f"Reliance on the shortcut {shortcut.name}",
-        f"the shortcut names {named}, and the examples are {many}, whose shortcuts are named with {wanted}",
         "Share of predictions that change when what is suspected is taken away.",
+    )
+    return definition.state_not_measured(
+        f"the shortcut names {named}, and the examples are {many}, whose shortcuts are named with {wanted}"
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rft.records import Figure, Interval, Row, Table
+from rft.records import Figure, Interval, Row, Table, dots_figure
 from rft.stats.intervals import newcombe_difference, wilson_interval
 
 MIN_EXAMPLES_PER_CONDITION = 10  # examples of a condition
@@ -94,11 +94,14 @@ def shortcuts_figure(tables: Mapping[str, Table], title: str) -> tuple[Figure, .
     if "shortcuts" not in tables:
         return ()
     return (
-        Figure(
+        dots_figure(
             id="shortcuts",
-            kind="dots",
             table="shortcuts",
-            encode={"y": "condition", "x": "flip_share", "low": "low", "high": "high", "facet": "name"},
+            y="condition",
+            x="flip_share",
+            low="low",
+            high="high",
+            facet="name",
             x_label="share of predictions that flip",
             title=title,
             alt="For each shortcut the share of flipped predictions with its interval, beside the controls.",

@@ -11,7 +11,7 @@ from rft.plugins.backbone import groups, measures, tables
 from rft.plugins.backbone.groups import Gap
 from rft.plugins.backbone.logme import measure_logme
 from rft.plugins.backbone.paired import paired_difference
-from rft.records import About, Finding, Interval, NotMeasured, Section, not_measured, select_columns
+from rft.records import About, Finding, FindingDefinition, Interval, NotMeasured, Section, select_columns
 from rft.references import ALAIN_BENGIO, BENGIO_GRANDVALET, SAXE, TANGO, WILSON, WU, YOU
 from rft.stats import multiplicity
 from rft.stats.cross_validation import MAX_FOLDS, Folds, OutOfFold
@@ -46,6 +46,8 @@ OUT_OF_FOLD = (
     "Measured on training examples, each held out in turn. The interval covers the choice of examples to be judged, "
     "not that of examples to learn from."
 )
+ONE_DRAW = "One draw of random weights; another would differ a little."
+LOGME_LIMITS = "It has no interval, and it counts examples of one unit as independent."
 NOT_COVERED = "Computed from the private training examples without noise: not covered by epsilon."
 NO_BETTER_THAN_MAJORITY = (
     "Its interval does not lie above the share of the most frequent class: nothing shows that these features help."
@@ -91,10 +93,7 @@ def audit(audited: AuditedModel) -> Section:
     return Section(
         plugin="backbone",
         title=TITLE,
-        findings=tuple(
-            _add_privacy_caveat(finding, private)
-            for finding in _all_findings(measured, len(embeddings.labels), audited.withheld)
-        ),
+        findings=_all_findings(measured, len(embeddings.labels), audited.withheld, private),
         tables={name: table for name, table in section_tables.items() if table},
         columns=select_columns(tables.COLUMNS, [name for name, table in section_tables.items() if table]),
         captions={name: tables.CAPTIONS[name] for name, table in section_tables.items() if table},
@@ -105,7 +104,7 @@ def audit(audited: AuditedModel) -> Section:
 
 def _trained_elsewhere(provided_as: str) -> Finding:
     reason = f"{provided_as}: what the model was before training is not known"
-    return not_measured("backbone.probe_accuracy", TITLES["probe_accuracy"], reason, DESCRIPTIONS["probe_accuracy"])
+    return _define_finding("probe_accuracy").state_not_measured(reason)
 
 
 def _measure_features(embeddings: Embeddings, seed: int, why_no_untrained: str, withheld: Withheld) -> _Measured:
@@ -129,83 +128,80 @@ def _why_no_untrained(audited: AuditedModel) -> str:
     return "no features of the same network with random weights were made"
 
 
-def _all_findings(measured: _Measured, n: int, withheld: Withheld) -> tuple[Finding, ...]:
-    return (
-        _probe_finding(measured),
-        _majority_finding(measured.majority, n, withheld),
-        _accuracy_finding("untrained_probe_accuracy", measured.untrained, (SAXE, WILSON)),
-        _gain_finding(measured.probe, measured.untrained),
-        _accuracy_finding("knn_accuracy", measured.neighbours, (WU, WILSON)),
-        _logme_finding(measured.logme, n),
-    )
-
-
-def _majority_finding(share: float | None, n: int, withheld: Withheld) -> Finding:
-    id, title, description = "backbone.majority_share", TITLES["majority_share"], DESCRIPTIONS["majority_share"]
-    if share is None:
-        return not_measured(id, title, withheld.reason, description, n=n)
-    return Finding(
-        id=id,
-        title=title,
-        status="info",
-        value=share,
-        unit="fraction",
-        deterministic=True,
-        about=About(classes="all"),
-        n=n,
-        description=description,
-    )
-
-
-def _probe_finding(measured: _Measured) -> Finding:
-    finding = _accuracy_finding("probe_accuracy", measured.probe, (ALAIN_BENGIO, BENGIO_GRANDVALET, WILSON))
-    if finding.interval is None or measured.majority is None or finding.interval.low > measured.majority:
-        return finding
-    return finding.model_copy(
-        update={"status": "warn", "description": f"{finding.description} {NO_BETTER_THAN_MAJORITY}"}
-    )
-
-
-def _accuracy_finding(name: str, predicted: OutOfFold | NotMeasured, references: tuple[str, ...]) -> Finding:
-    if isinstance(predicted, NotMeasured):
-        return not_measured(f"backbone.{name}", TITLES[name], predicted.reason, DESCRIPTIONS[name])
-    rate = predicted.accuracy
-    return Finding(
-        id=f"backbone.{name}",
-        title=TITLES[name],
-        status="info",
-        value=rate.value,
-        unit="fraction",
-        interval=rate.confidence_interval(),
-        adjusted=multiplicity.adjust_interval(rate.exact_interval),
-        n=rate.sample.units,
-        description=DESCRIPTIONS[name],
-        caveats=OUT_OF_FOLD,
+def _define_finding(
+    name: str, *caveats: str, unit: str = "fraction", references: tuple[str, ...] = ()
+) -> FindingDefinition:
+    return FindingDefinition(
+        f"backbone.{name}",
+        TITLES[name],
+        DESCRIPTIONS[name],
+        unit=unit,
+        caveats=" ".join(filter(None, caveats)),
         references=references,
     )
 
 
-def _gain_finding(probe: OutOfFold | NotMeasured, untrained: OutOfFold | NotMeasured) -> Finding:
-    id, title = "backbone.probe_gain", TITLES["probe_gain"]
+def _all_findings(measured: _Measured, n: int, withheld: Withheld, private: bool) -> tuple[Finding, ...]:
+    limit = NOT_COVERED if private else ""
+    probe = _define_finding("probe_accuracy", OUT_OF_FOLD, limit, references=(ALAIN_BENGIO, BENGIO_GRANDVALET, WILSON))
+    untrained = _define_finding("untrained_probe_accuracy", OUT_OF_FOLD, limit, references=(SAXE, WILSON))
+    gain = _define_finding("probe_gain", OUT_OF_FOLD, ONE_DRAW, limit, references=(SAXE, TANGO))
+    neighbours = _define_finding("knn_accuracy", OUT_OF_FOLD, limit, references=(WU, WILSON))
+    return (
+        _state_probe(probe, measured),
+        _state_majority(_define_finding("majority_share", limit), measured.majority, n, withheld),
+        _state_accuracy(untrained, measured.untrained),
+        _state_gain(gain, measured.probe, measured.untrained),
+        _state_accuracy(neighbours, measured.neighbours),
+        _state_logme(_define_finding("logme", LOGME_LIMITS, limit, unit="nats", references=(YOU,)), measured.logme, n),
+    )
+
+
+def _state_majority(definition: FindingDefinition, share: float | None, n: int, withheld: Withheld) -> Finding:
+    if share is None:
+        return definition.state_not_measured(withheld.reason, n=n)
+    return definition.state_fact(share, n=n, about=About(classes="all"))
+
+
+def _state_probe(definition: FindingDefinition, measured: _Measured) -> Finding:
+    probe, majority = measured.probe, measured.majority
+    if isinstance(probe, NotMeasured) or majority is None or probe.accuracy.confidence_interval().low > majority:
+        return _state_accuracy(definition, probe)
+    return _state_accuracy(definition, probe, remark=NO_BETTER_THAN_MAJORITY)
+
+
+def _state_accuracy(definition: FindingDefinition, predicted: OutOfFold | NotMeasured, remark: str = "") -> Finding:
+    """Return the finding of an accuracy; ``remark`` says what is wrong with it."""
+    if isinstance(predicted, NotMeasured):
+        return definition.state_not_measured(predicted.reason)
+    rate = predicted.accuracy
+    return definition.state_estimate(
+        rate.value,
+        interval=rate.confidence_interval(),
+        adjusted=multiplicity.adjust_interval(rate.exact_interval),
+        n=rate.sample.units,
+        status="warn" if remark else "info",
+        description=f"{definition.description} {remark}".rstrip(),
+    )
+
+
+def _state_gain(
+    definition: FindingDefinition, probe: OutOfFold | NotMeasured, untrained: OutOfFold | NotMeasured
+) -> Finding:
     if isinstance(probe, NotMeasured):
-        return not_measured(id, title, probe.reason, DESCRIPTIONS["probe_gain"])
+        return definition.state_not_measured(probe.reason)
     if isinstance(untrained, NotMeasured):
-        return not_measured(id, title, untrained.reason, DESCRIPTIONS["probe_gain"])
+        return definition.state_not_measured(untrained.reason)
     interval = paired_difference(probe.is_correct, untrained.is_correct, probe.units)
-    return Finding(
-        id=id,
-        title=title,
-        status="info" if interval.low > 0 else "warn",
-        value=probe.accuracy.value - untrained.accuracy.value,
-        unit="fraction",
+    return definition.state_estimate(
+        probe.accuracy.value - untrained.accuracy.value,
         interval=interval,
         adjusted=multiplicity.adjust_interval(
             lambda level: paired_difference(probe.is_correct, untrained.is_correct, probe.units, level=level)
         ),
         n=probe.accuracy.sample.units,
-        description=f"{DESCRIPTIONS['probe_gain']} {_gain_remark(interval)}".rstrip(),
-        caveats=f"{OUT_OF_FOLD} One draw of random weights; another would differ a little.",
-        references=(SAXE, TANGO),
+        status="info" if interval.low > 0 else "warn",
+        description=f"{definition.description} {_gain_remark(interval)}".rstrip(),
     )
 
 
@@ -215,28 +211,10 @@ def _gain_remark(gain: Interval) -> str:
     return WORSE_THAN_RANDOM if gain.high < 0 else NO_BETTER_THAN_RANDOM
 
 
-def _logme_finding(value: float | NotMeasured, n: int) -> Finding:
-    id, title, description = "backbone.logme", TITLES["logme"], DESCRIPTIONS["logme"]
+def _state_logme(definition: FindingDefinition, value: float | NotMeasured, n: int) -> Finding:
     if isinstance(value, NotMeasured):
-        return not_measured(id, title, value.reason, description, n=n)
-    return Finding(
-        id=id,
-        title=title,
-        status="info",
-        value=value,
-        unit="nats",
-        n=n,
-        description=description,
-        caveats="It has no interval, and it counts examples of one unit as independent.",
-        references=(YOU,),
-    )
-
-
-def _add_privacy_caveat(finding: Finding, private: bool) -> Finding:
-    """Return the finding with the limit that a private run puts on it."""
-    if not private or finding.value is None:
-        return finding
-    return finding.model_copy(update={"caveats": f"{finding.caveats} {NOT_COVERED}".lstrip()})
+        return definition.state_not_measured(value.reason, n=n)
+    return definition.state_estimate(value, interval=None, adjusted=(), n=n)
 
 
 def _section_notes(embeddings: Embeddings, private: bool) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from rft.plugins.backbone.groups import Gap
 from rft.plugins.backbone.logme import measure_logme
 from rft.plugins.backbone.paired import paired_difference
 from rft.plugins.backbone.tables import COLUMNS, gap_row
-from rft.records import Figure, NotMeasured, Row, Section, Table, select_columns
+from rft.records import Figure, NotMeasured, Row, Section, Table, dots_figure, select_columns
 from rft.stats.cross_validation import Folds, OutOfFold
 
 if TYPE_CHECKING:
@@ -143,12 +143,14 @@ def _difference_row(candidate: _Candidate, best: OutOfFold) -> Row:
 
 
 def _accuracy_figure(majority: float) -> Figure:
-    return Figure(
+    return dots_figure(
         id="backbones_accuracy",
-        kind="dots",
         table="backbones",
-        encode={"y": "backbone", "x": "accuracy", "low": "low", "high": "high"},
-        options={"reference": majority},
+        y="backbone",
+        x="accuracy",
+        low="low",
+        high="high",
+        reference=majority,
         x_label="accuracy on held-out training examples, with 95 % interval; dashed: the most frequent class",
         title="Linear probe by backbone",
         alt="The accuracy of a linear probe on the features of each backbone, best first, as dots with intervals, "

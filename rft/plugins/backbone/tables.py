@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rft.plugins.backbone.groups import MIN_UNITS_PER_GROUP, Gap
-from rft.records import Columns, Figure, NotMeasured, Row, Table, list_columns
+from rft.records import Columns, Figure, NotMeasured, Row, Table, dots_figure, list_columns
 from rft.stats.cross_validation import OutOfFold
 from rft.stats.rates import Rate
 
@@ -122,12 +122,14 @@ def gap_row(gap: Gap) -> Row:
 def accuracies_figure(majority: float | None) -> Figure:
     """Return the accuracies with intervals beside the share of the most frequent class, where that is known."""
     known = majority is not None
-    return Figure(
+    return dots_figure(
         id="backbone_accuracies",
-        kind="dots",
         table="accuracies",
-        encode={"y": "name", "x": "value", "low": "low", "high": "high"},
-        options={"reference": majority} if known else {},
+        y="name",
+        x="value",
+        low="low",
+        high="high",
+        reference=majority if known else None,
         x_label="accuracy on held-out training examples, with 95 % interval"
         + ("; dashed: the most frequent class" if known else ""),
         title="Features against random weights",

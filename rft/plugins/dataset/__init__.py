@@ -20,19 +20,27 @@ from rft.records import (
     Columns,
     Figure,
     Finding,
+    FindingDefinition,
     Row,
     Section,
     Split,
     Table,
     Texts,
+    bars_figure,
     list_columns,
-    not_measured,
 )
 
 if TYPE_CHECKING:
     from rft.data.remarks import Remark
 
 SMALL_CLASS = 10  # training examples
+SMALLEST_CLASS = FindingDefinition(
+    "dataset.smallest_class",
+    "Smallest class in train",
+    "How many examples the rarest class has in train.",
+    unit="examples",
+    caveats=f"Fewer than {SMALL_CLASS} examples teach little about a class.",
+)
 MISSING = "(missing)"
 CASE_UNITS = ("examples", "units", "items", "texts", "images")  # of remarks that count cases, not names or files
 
@@ -159,38 +167,47 @@ _UNKNOWN = {
 
 
 def _shared_units(splits: Mapping[str, Split]) -> Finding:
-    id, title = "dataset.shared_units", "Units in two splits"
+    definition = FindingDefinition(
+        "dataset.shared_units",
+        "Units in two splits",
+        "Whether rows of one unit, such as one person, lie in two splits.",
+        unit="units",
+    )
     distinct = _compare_splits(splits, "unit")
     if isinstance(distinct, str):
-        return not_measured(id, title, distinct, "Whether rows of one unit, such as one person, lie in two splits.")
+        return definition.state_not_measured(distinct)
     total, shared = distinct.total, distinct.in_two
     description = f"{shared} of {total} units have rows in more than one split."
-    return _count_finding(
-        id, title, shared, "units", total, description, "Results on test are then better than on new units."
-    )
+    return _state_unwanted(definition, shared, total, description, "Results on test are then better than on new units.")
 
 
 def _shared_items(splits: Mapping[str, Split]) -> Finding:
-    id, title = "dataset.shared_items", "Identical items in two splits"
+    definition = FindingDefinition(
+        "dataset.shared_items",
+        "Identical items in two splits",
+        "Whether the same item lies in two splits.",
+        unit="items",
+    )
     distinct = _compare_splits(splits, "item")
     if isinstance(distinct, str):
-        return not_measured(id, title, distinct, "Whether the same item lies in two splits.")
+        return definition.state_not_measured(distinct)
     total, shared = distinct.total, distinct.in_two
     description = f"{shared} of {total} distinct items lie in more than one split, byte for byte the same."
-    return _count_finding(
-        id, title, shared, "items", total, description, "Results on test are then better than on new items."
-    )
+    return _state_unwanted(definition, shared, total, description, "Results on test are then better than on new items.")
 
 
 def _duplicate_items(splits: Mapping[str, Split]) -> Finding:
-    id, title = "dataset.duplicate_items", "Identical items within a split"
+    definition = FindingDefinition(
+        "dataset.duplicate_items",
+        "Identical items within a split",
+        "Whether an item occurs more than once within a split.",
+        unit="examples",
+    )
     if not _all_known(splits, "item"):
-        return not_measured(id, title, _UNKNOWN["item"], "Whether an item occurs more than once within a split.")
+        return definition.state_not_measured(_UNKNOWN["item"])
     surplus, total = sum(_count_surplus(split) for split in splits.values()), sum(map(len, splits.values()))
     description = f"{surplus} of {total} examples repeat, byte for byte, an item of their own split."
-    return _count_finding(
-        id, title, surplus, "examples", total, description, "Copies in test make its intervals too narrow."
-    )
+    return _state_unwanted(definition, surplus, total, description, "Copies in test make its intervals too narrow.")
 
 
 def _count_surplus(split: Split) -> int:
@@ -198,17 +215,21 @@ def _count_surplus(split: Split) -> int:
 
 
 def _missing_groups(splits: Mapping[str, Split], attribute: str, withheld: Withheld) -> Finding:
-    id, title = f"dataset.missing_groups.{attribute}", f"Examples without {attribute}"
+    definition = FindingDefinition(
+        f"dataset.missing_groups.{attribute}",
+        f"Examples without {attribute}",
+        f"How many examples have no value of {attribute}.",
+        unit="examples",
+    )
     if withheld.hides_groups_of(attribute):
-        return not_measured(id, title, withheld.reason, f"How many examples have no value of {attribute}.")
+        return definition.state_not_measured(withheld.reason)
     counts = [_count_groups(split, attribute) for split in splits.values() if attribute in split.groups]
     missing, n = (
         sum(group_counts.get(MISSING, 0) for group_counts in counts),
         sum(sum(group_counts.values()) for group_counts in counts),
     )
     description = f"{missing} of {n} examples, over all splits, have no value of {attribute}."
-    consequence = "They are in no group."
-    return _count_finding(id, title, missing, "examples", n, description, consequence)
+    return _state_unwanted(definition, missing, n, description, "They are in no group.")
 
 
 def _truncated_texts(audited: AuditedModel) -> Iterator[Finding]:
@@ -219,42 +240,41 @@ def _truncated_texts(audited: AuditedModel) -> Iterator[Finding]:
     description = f"{cut} of {n} texts have more tokens than the model was given of them."
     part = "beginning" if audited.inputs.tokenizer.truncation_side == "left" else "end"  # type: ignore[attr-defined]
     consequence = f"Their {part} was not seen: model.max_length says how many tokens are left."
-    yield _count_finding("dataset.truncated_texts", "Texts that were cut", cut, "texts", n, description, consequence)
+    definition = FindingDefinition("dataset.truncated_texts", "Texts that were cut", description, unit="texts")
+    yield _state_unwanted(definition, cut, n, description, consequence)
 
 
 def _validation_examples(splits: Mapping[str, Split]) -> Iterator[Finding]:
     """Say what became of examples that are neither train nor test, where there are any."""
     if "validation" in splits:
         n, total = len(splits["validation"]), sum(map(len, splits.values()))
-        yield Finding(
-            id="dataset.validation",
-            title="Examples in validation",
-            status="info",
-            value=n,
+        definition = FindingDefinition(
+            "dataset.validation",
+            "Examples in validation",
+            f"{n} of {total} examples are in validation: the model was not trained on them, and no result on test "
+            "counts them. Only a choice between ways to mitigate a gap looks at them.",
             unit="examples",
-            deterministic=True,
-            n=total,
             headline=True,
-            description=f"{n} of {total} examples are in validation: the model was not trained on them, and no result "
-            "on "
-            "test counts them. Only a choice between ways to mitigate a gap looks at them.",
         )
+        yield definition.state_count(n, n=total)
 
 
 def _finding_of_remark(remark: Remark, withheld: Withheld) -> Finding:
     """Return the finding of a remark; its sentence, which may list small counts, only where nothing is withheld."""
-    if withheld.below and remark.counts_values:
-        return not_measured(f"dataset.{remark.id}", remark.title, withheld.reason, remark.description)
     counts_cases = remark.unit in CASE_UNITS
-    return Finding(
-        id=f"dataset.{remark.id}",
-        title=remark.title,
-        status=remark.status,
-        value=remark.value,
+    definition = FindingDefinition(
+        f"dataset.{remark.id}",
+        remark.title,
+        remark.description,
         unit=remark.unit,
-        deterministic=True,
-        n=remark.n,
         cases="counted" if counts_cases else "none",
+    )
+    if withheld.below and remark.counts_values:
+        return definition.state_not_measured(withheld.reason)
+    return definition.state_count(
+        remark.value,
+        n=remark.n,
+        status=remark.status,
         description=f"There are {remark.value} {remark.unit} of this kind."
         if withheld.below and counts_cases
         else remark.description,
@@ -262,39 +282,26 @@ def _finding_of_remark(remark: Remark, withheld: Withheld) -> Finding:
 
 
 def _smallest_class(train: Split | None, classes: tuple[str, ...], withheld: Withheld) -> Finding:
-    id, title = "dataset.smallest_class", "Smallest class in train"
     if withheld.classes_of("train"):
-        return not_measured(id, title, withheld.reason, "How many examples the rarest class has in train.")
+        return SMALLEST_CLASS.state_not_measured(withheld.reason)
     if train is None:
-        return not_measured(id, title, "there is no split train", "How many examples the rarest class has in train.")
+        return SMALLEST_CLASS.state_not_measured("there is no split train")
     counts = np.bincount(train.labels, minlength=len(classes))
     smallest = int(counts.argmin())
-    return Finding(
-        id=id,
-        title=title,
-        status="warn" if counts[smallest] < SMALL_CLASS else "info",
-        value=int(counts[smallest]),
-        unit="examples",
-        deterministic=True,
+    return SMALLEST_CLASS.state_count(
+        int(counts[smallest]),
         n=len(train),
-        about=About(classes="all"),
+        status="warn" if counts[smallest] < SMALL_CLASS else "info",
         description=f"{classes[smallest]} is the rarest class: {counts[smallest]} of {len(train)} training examples.",
-        caveats=f"Fewer than {SMALL_CLASS} examples teach little about a class.",
+        about=About(classes="all"),
     )
 
 
-def _count_finding(id: str, title: str, value: int, unit: str, n: int, description: str, consequence: str) -> Finding:
+def _state_unwanted(definition: FindingDefinition, value: int, n: int, description: str, consequence: str) -> Finding:
     """Return the finding of a count that should be 0; ``consequence`` is told when it is not."""
-    return Finding(
-        id=id,
-        title=title,
-        status="warn" if value else "info",
-        value=value,
-        unit=unit,
-        deterministic=True,
-        n=n,
-        description=f"{description} {consequence}" if value else description,
-    )
+    if not value:
+        return definition.state_count(0, n=n, description=description)
+    return definition.state_count(value, n=n, status="warn", description=f"{description} {consequence}")
 
 
 def _labels_table(splits: Mapping[str, Split], classes: tuple[str, ...], withheld: Withheld) -> Table:
@@ -361,11 +368,12 @@ def _duplicate_rows(splits: Mapping[str, Split]) -> Iterator[Row]:
 
 
 def _labels_figure() -> Figure:
-    return Figure(
+    return bars_figure(
         id="dataset_labels",
-        kind="bars",
         table="labels",
-        encode={"x": "class", "y": "n", "series": "split"},
+        x="class",
+        y="n",
+        series="split",
         y_label="examples",
         title="Classes",
         alt="The number of examples of each class in each split, as bars.",
@@ -373,11 +381,12 @@ def _labels_figure() -> Figure:
 
 
 def _groups_figure(attribute: str) -> Figure:
-    return Figure(
+    return bars_figure(
         id=f"dataset_groups_{attribute}",
-        kind="bars",
         table="groups",
-        encode={"x": "group", "y": "n", "series": "split"},
+        x="group",
+        y="n",
+        series="split",
         where={"attribute": attribute},
         y_label="examples",
         title=f"Groups by {attribute}",

@@ -18,7 +18,7 @@ from rft.plugins.performance import measures as measured
 from rft.plugins.performance import tables
 from rft.plugins.performance.measures import Measure, Split
 from rft.predictions.table import PredictionArrays
-from rft.records import About, Finding, Section, Table, not_measured
+from rft.records import About, Finding, FindingDefinition, Section, Table
 from rft.references import BROECKER_SMITH, DELONG, GUO, KISH_KORN_GRAUBARD, OBUCHOWSKI, WILSON
 
 CLASS_BASED_METRICS = (
@@ -155,23 +155,26 @@ def _about(name: str, measure: Measure) -> About:
 
 
 def _build_finding(name: str, measure: Measure) -> Finding:
-    metric, id = METRICS[name], f"performance.{name}"
-    if measure.value is None:
-        return not_measured(id, metric.title, measure.reason or "", metric.description, n=measure.n)
-    return Finding(
-        id=id,
-        title=metric.title,
-        status="warn" if measure.warn else "info",
-        value=measure.value,
+    metric = METRICS[name]
+    definition = FindingDefinition(
+        f"performance.{name}",
+        metric.title,
+        metric.description,
         unit=metric.unit,
-        interval=measure.interval,
-        adjusted=measure.adjusted,
-        about=_about(name, measure),
-        headline=name == "accuracy",
-        n=measure.n,
-        description=f"{metric.description} {measure.remark}".rstrip(),
         caveats=metric.caveats,
         references=metric.references,
+        headline=name == "accuracy",
+    )
+    if measure.value is None:
+        return definition.state_not_measured(measure.reason or "", n=measure.n)
+    return definition.state_estimate(
+        measure.value,
+        interval=measure.interval,
+        adjusted=measure.adjusted,
+        n=measure.n,
+        status="warn" if measure.warn else "info",
+        description=f"{metric.description} {measure.remark}".rstrip(),
+        about=_about(name, measure),
     )
 
 
@@ -181,18 +184,15 @@ def _against_scores(audited: AuditedModel, rows: PredictionArrays) -> Iterator[F
         return
     decided_scores = rows.scores[np.arange(len(rows.labels)), rows.predictions]
     against, n = int(np.count_nonzero(decided_scores < rows.scores.max(axis=1) - TIE_TOLERANCE)), len(rows.labels)
-    yield Finding(
-        id="performance.decisions_against_scores",
-        title="Decisions against the scores",
-        status="warn" if against else "info",
-        value=against,
-        unit="examples",
-        deterministic=True,
-        n=n,
-        description=f"{against} of {n} test examples were given a class that is not the most probable by their scores."
+    definition = FindingDefinition(
+        "performance.decisions_against_scores",
+        "Decisions against the scores",
+        f"{against} of {n} test examples were given a class that is not the most probable by their scores."
         + (" A threshold other than one half does so, and so do columns that were mixed up." if against else ""),
+        unit="examples",
         caveats="Accuracy and its relatives are of the decisions; ROC AUC, log loss and calibration are of the scores.",
     )
+    yield definition.state_count(against, n=n, status="warn" if against else "info")
 
 
 def _metrics_table(measures: Mapping[str, Mapping[str, Measure]]) -> Table:

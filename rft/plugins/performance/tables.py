@@ -8,7 +8,7 @@ from rft.disclosure.withheld import Withheld
 from rft.plugins.performance import measures
 from rft.plugins.performance.measures import Split
 from rft.predictions.table import PredictionArrays
-from rft.records import Columns, Figure, Row, Table, list_columns
+from rft.records import Columns, Figure, Row, Table, dots_figure, heatmap_figure, lines_figure, list_columns
 from rft.stats.rates import Rate
 from rft.stats.scores.classification import METRICS, Ratios
 
@@ -145,32 +145,37 @@ COLUMNS: dict[str, Columns] = {
 def test_figures(rows: PredictionArrays) -> tuple[Figure, ...]:
     """Return the figures: measures, reliability when there are scores, confusion when it can be drawn."""
     n = len(rows.labels)
-    metrics = Figure(
+    metrics = dots_figure(
         id="performance_metrics",
-        kind="dots",
         table="metrics",
-        encode={"y": "metric", "x": "value", "low": "low", "high": "high"},
+        y="metric",
+        x="value",
+        low="low",
+        high="high",
         where={"split": "test", "unit": "fraction"},
         x_label="on test, with 95 % interval",
         title="Measures on test",
         alt=f"Accuracy and its relatives on {n} test examples as dots with their intervals.",
     )
-    reliability = Figure(
+    reliability = lines_figure(
         id="performance_reliability",
-        kind="lines",
         table="calibration",
-        encode={"x": "confidence", "y": "accuracy", "low": "low", "high": "high"},
-        options={"diagonal": "yes"},
+        x="confidence",
+        y="accuracy",
+        low="low",
+        high="high",
+        diagonal=True,
         x_label="mean confidence",
         y_label="share that is right",
         title="Reliability",
         alt="The share of right predictions against the confidence in them; perfect calibration is the diagonal.",
     )
-    heatmap = Figure(
+    heatmap = heatmap_figure(
         id="performance_confusion",
-        kind="heatmap",
         table="confusion",
-        encode={"x": "prediction", "y": "label", "value": "share"},
+        x="prediction",
+        y="label",
+        value="share",
         x_label="prediction",
         y_label="label",
         title="Confusion",

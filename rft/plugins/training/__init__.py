@@ -6,14 +6,34 @@ import math
 from collections.abc import Iterator
 
 from rft.plugins import AuditedModel, Options, Plugin
-from rft.records import Figure, Finding, Section, Table, list_columns, not_measured
+from rft.records import Figure, Finding, FindingDefinition, Section, Table, lines_figure, list_columns
 from rft.records import Training as Facts
 
-FROZEN_DESCRIPTION = (
-    "Whether the hash over all frozen tensors and buffers changed between loading and the end of training."
+FROZEN_CHANGED = FindingDefinition(
+    "training.frozen_changed",
+    "Changes of the frozen part",
+    "Whether the hash over all frozen tensors and buffers changed between loading and the end of training.",
+    unit="changes",
+    caveats="Covers every parameter and buffer before the cut, BatchNorm statistics included.",
+    cases="none",
+)
+TRAINED_UNMOVED = FindingDefinition(
+    "training.trained_unmoved",
+    "Trained tensors that did not change",
+    "How many of the tensors that were to be trained are the same after training as before.",
+    unit="tensors",
+    caveats="A tensor that moved need not have learned anything: see the performance section.",
+    cases="none",
+)
+FINAL_LOSS = FindingDefinition(
+    "training.final_loss",
+    "Training loss of the last epoch",
+    "Mean cross-entropy over the training examples while the last epoch ran.",
+    unit="nats",
+    caveats="A low loss is no merit by itself: see the performance on test.",
+    cases="none",
 )
 PRIVATE_LOSS = "The training loss of a private run is itself private and is not recorded."
-UNCHANGED_DESCRIPTION = "How many of the tensors that were to be trained are the same after training as before."
 
 
 class TrainingOptions(Options):
@@ -60,66 +80,41 @@ def _cost_notes(training: Facts) -> Iterator[str]:
 
 
 def _frozen_finding(audited: AuditedModel) -> Finding:
-    id, title = "training.frozen_changed", "Changes of the frozen part"
     backbone = audited.facts.backbone
     if backbone is None:
-        return not_measured(id, title, audited.provided_as, FROZEN_DESCRIPTION)
+        return FROZEN_CHANGED.state_not_measured(audited.provided_as)
     changed = backbone.frozen_sha256_before != backbone.frozen_sha256_after
-    return Finding(
-        id=id,
-        title=title,
+    return FROZEN_CHANGED.state_count(
+        int(changed),
         status="fail" if changed else "info",
-        value=float(changed),
-        unit="changes",
-        deterministic=True,
-        cases="none",
-        description=FROZEN_DESCRIPTION
+        description=FROZEN_CHANGED.description
         + (" It did: statistics of the training data may have leaked." if changed else ""),
-        caveats="Covers every parameter and buffer before the cut, BatchNorm statistics included.",
     )
 
 
 def _unchanged_finding(audited: AuditedModel) -> Finding:
-    id, title = "training.trained_unmoved", "Trained tensors that did not change"
     if audited.fit is None or audited.fit.unchanged_tensors is None:
-        return not_measured(id, title, "nothing was trained in this run", UNCHANGED_DESCRIPTION)
+        return TRAINED_UNMOVED.state_not_measured("nothing was trained in this run")
     unchanged = audited.fit.unchanged_tensors
-    return Finding(
-        id=id,
-        title=title,
-        status="fail" if unchanged else "info",
-        value=float(unchanged),
-        unit="tensors",
-        deterministic=True,
-        cases="none",
-        description=UNCHANGED_DESCRIPTION,
-        caveats="A tensor that moved need not have learned anything: see the performance section.",
-    )
+    return TRAINED_UNMOVED.state_count(unchanged, status="fail" if unchanged else "info")
 
 
 def _final_loss(audited: AuditedModel, loss: float) -> Finding:
     guessing = math.log(len(audited.facts.classes))
     remark = f" It is above the {guessing:.3f} of guessing: lower train.learning_rate, or set model.row_norm = true."
-    return Finding(
-        id="training.final_loss",
-        title="Training loss of the last epoch",
+    return FINAL_LOSS.state_fact(
+        loss,
         status="warn" if loss > guessing else "info",
-        value=loss,
-        unit="nats",
-        deterministic=True,
-        cases="none",
-        description="Mean cross-entropy over the training examples while the last epoch ran."
-        + (remark if loss > guessing else ""),
-        caveats="A low loss is no merit by itself: see the performance on test.",
+        description=FINAL_LOSS.description + (remark if loss > guessing else ""),
     )
 
 
 def _loss_figure() -> Figure:
-    return Figure(
+    return lines_figure(
         id="training_loss",
-        kind="lines",
         table="loss",
-        encode={"x": "epoch", "y": "loss"},
+        x="epoch",
+        y="loss",
         x_label="epoch",
         y_label="mean training loss",
         title="Training loss",

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from rft.records import Column, Figure, Table, describe_columns
+from rft.records import FIGURE_KINDS, Column, Figure, Table, describe_columns
 from rft.report.charts import svg
 from rft.report.charts.bars import draw_bars
 from rft.report.charts.canvas import Canvas
@@ -27,15 +27,13 @@ class ChartKind:
 
     Attributes:
         name: as in ``Figure.kind``.
-        draw: draws the rows of a figure; each has every channel of ``channels`` by then.
-        channels: those that ``Figure.encode`` must have; what further ones mean stands with ``Figure``.
-        number_channels: those of them whose cells must be numbers, where they hold anything.
+        draw: draws the rows of a figure; it has every required channel of its kind (``FIGURE_KINDS``) by then.
+        number_channels: required channels whose cells must be numbers, where they hold anything.
         log_axes: axes that may be logarithmic.
     """
 
     name: str
     draw: Callable[[ChartData], Canvas]
-    channels: tuple[str, ...]
     number_channels: tuple[str, ...] = ()
     log_axes: tuple[str, ...] = ()
 
@@ -43,10 +41,10 @@ class ChartKind:
 CHART_KINDS = {
     kind.name: kind
     for kind in (
-        ChartKind("dots", draw_dots, ("x", "y"), log_axes=("x",)),
-        ChartKind("lines", draw_lines, ("x", "y"), number_channels=("x",), log_axes=("x", "y")),
-        ChartKind("bars", draw_bars, ("x", "y")),
-        ChartKind("heatmap", draw_heatmap, ("x", "y", "value")),
+        ChartKind("dots", draw_dots, log_axes=("x",)),
+        ChartKind("lines", draw_lines, number_channels=("x",), log_axes=("x", "y")),
+        ChartKind("bars", draw_bars),
+        ChartKind("heatmap", draw_heatmap),
     )
 }
 
@@ -86,7 +84,7 @@ def _check_figure(data: ChartData) -> ChartKind:
         raise ChartError(f"there is no chart of kind {figure.kind!r}; kinds are {', '.join(CHART_KINDS)}")
     if not data.rows:
         raise ChartError(f"table {figure.table} has no rows for it")
-    missing = [channel for channel in kind.channels if channel not in figure.encode]
+    missing = [channel for channel in FIGURE_KINDS[kind.name].required if channel not in figure.encode]
     missing += [name for name in figure.encode.values() if name not in data.rows[0]]
     if missing:
         raise ChartError(f"table {figure.table} or the figure lacks {', '.join(missing)}")

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 
-from rft.records import Cell, Figure, Row, Table
+from rft.records import FIGURE_KINDS, Cell, Figure, Row, Table
 from rft.report.format import numbers
 from rft.report.views import tables
 from rft.visible import visible, with_hidden_as
@@ -54,7 +54,7 @@ def view_texts(figure: Figure, rows: Table) -> tuple[Text, ...]:
     """
     if not rows:
         raise ValueError(f"table {figure.table} has no rows for it")
-    missing = [channel for channel in ("token", "value") if channel not in figure.encode]
+    missing = [channel for channel in FIGURE_KINDS["tokens"].required if channel not in figure.encode]
     missing += [name for name in figure.encode.values() if name not in rows[0]]
     if missing:
         raise ValueError(f"table {figure.table} or the figure lacks {', '.join(missing)}")

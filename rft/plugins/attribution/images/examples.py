@@ -11,7 +11,7 @@ from PIL import Image
 
 from rft.plugins.attribution.images.methods import Explained, Maps
 from rft.plugins.attribution.modality_words import METHOD_NAMES
-from rft.records import Figure, Table, asset_name
+from rft.records import Figure, Table, asset_name, images_figure
 
 MAX_IMAGES_PER_METHOD = 6  # images a method
 _WIDTH = 160  # px
@@ -38,11 +38,12 @@ def draw_overlays(
 
 def examples_figure() -> Figure:
     """Return the figure that shows the table ``examples``."""
-    return Figure(
+    return images_figure(
         id="examples",
-        kind="images",
         table="examples",
-        encode={"asset": "asset", "caption": "caption", "group": "method"},
+        asset="asset",
+        caption="caption",
+        group="method",
         title="Examples from the test split",
         alt="Test photos with their attribution maps laid over them; bright where a map is strong.",
     )

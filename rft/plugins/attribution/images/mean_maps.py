@@ -11,7 +11,7 @@ from torch.nn import functional
 from rft.disclosure.withheld import MISSING, NOTHING, Withheld
 from rft.plugins.attribution.images.methods import Maps
 from rft.plugins.attribution.modality_words import METHOD_NAMES
-from rft.records import Figure, Row, Table
+from rft.records import Figure, Row, Table, heatmap_figure
 
 MIN_MAPS_PER_GROUP = 5  # maps of a group; a mean of fewer shows persons, not a group
 PREDICTED = "predicted class"
@@ -58,11 +58,13 @@ def mean_map_figures(table: Table) -> Iterator[Figure]:
     for method, attribute in dict.fromkeys((row["method"], row["attribute"]) for row in table):
         by = f" by {attribute}" if attribute else ""
         name = METHOD_NAMES[str(method)]
-        yield Figure(
+        yield heatmap_figure(
             id=f"mean_maps_{method}_{str(attribute).replace(' ', '_')}" if attribute else f"mean_maps_{method}",
-            kind="heatmap",
             table="mean_maps",
-            encode={"x": "column", "y": "row", "value": "value"} | ({"facet": "group"} if attribute else {}),
+            x="column",
+            y="row",
+            value="value",
+            facet="group" if attribute else None,
             where={"method": method, "attribute": attribute},
             x_label="share of the attribution",
             title=f"Where the model looks{by}: {name}",

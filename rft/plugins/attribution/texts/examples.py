@@ -8,7 +8,7 @@ import numpy as np
 
 from rft.plugins.attribution.texts.methods import Scores
 from rft.plugins.attribution.texts.tokenized_texts import TokenizedTextReader, TokenizedTexts
-from rft.records import Figure, Row, Table
+from rft.records import Figure, Row, Table, tokens_figure
 
 MAX_TEXTS = 6  # texts
 
@@ -38,13 +38,16 @@ def _token_row(index: int, caption: str, position: int, piece: str, attribution:
     }
 
 
-def tokens_figure() -> Figure:
+def examples_figure() -> Figure:
     """Return the figure of the table ``tokens``."""
-    return Figure(
+    return tokens_figure(
         id="tokens",
-        kind="tokens",
         table="tokens",
-        encode={"text": "text", "token": "token", "value": "attribution", "special": "special", "caption": "caption"},
+        text="text",
+        token="token",
+        value="attribution",
+        special="special",
+        caption="caption",
         title="Examples from the test split",
         alt="Test texts whose tokens are marked by how much they speak for the predicted class or against it.",
     )

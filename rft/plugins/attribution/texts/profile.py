@@ -6,7 +6,7 @@ import numpy as np
 
 from rft.plugins.attribution.texts.methods import Scores
 from rft.plugins.attribution.texts.tokenized_texts import TokenizedTexts
-from rft.records import Figure, Table
+from rft.records import Figure, Table, lines_figure
 from rft.stats.intervals import mean_interval
 
 PARTS = 10
@@ -47,11 +47,13 @@ def profile_table(texts: TokenizedTexts, scores: Scores, units: np.ndarray | Non
 
 def profile_figure() -> Figure:
     """Return the figure of the table ``position_profile``."""
-    return Figure(
+    return lines_figure(
         id="position_profile",
-        kind="lines",
         table="position_profile",
-        encode={"x": "tenth", "y": "share", "low": "low", "high": "high"},
+        x="tenth",
+        y="share",
+        low="low",
+        high="high",
         x_label="tenth of the text",
         y_label="share of the attribution",
         title="Where in the text the model looks",

@@ -162,7 +162,7 @@ def _build_tables(
             captions = sample.describe_predictions(audited, texts.rows, explained.target.numpy())
             tables["tokens"] = examples.tokens_table(reader, texts, scores, captions)
     tables = {name: table for name, table in tables.items() if table}
-    figures = {"position_profile": profile.profile_figure(), "tokens": examples.tokens_figure()}
+    figures = {"position_profile": profile.profile_figure(), "tokens": examples.examples_figure()}
     return tables, (
         *interventions.shortcuts_figure(tables, "Predictions that flip when words are replaced"),
         *(figure for name, figure in figures.items() if name in tables),

@@ -10,7 +10,13 @@ from rft.plugins.chapter_content import ChapterContent, join_content
 from rft.plugins.fairness.legal import Ll144Options, TableName, four_fifths, ll144
 from rft.plugins.fairness.legal.ratios import SelectionRates
 from rft.predictions.table import Grouping, PredictionArrays
-from rft.records import not_measured
+from rft.records import FindingDefinition
+
+LL144_TABLE = FindingDefinition(
+    f"fairness.{ll144.NAME}",
+    "Local Law 144 table",
+    "Rates and impact ratios by sex, race or ethnicity, and both, as Local Law 144 asks for them.",
+)
 
 
 def build_legal_chapter(
@@ -73,10 +79,7 @@ def _ll144_content(
         assert options is not None
         counted = ll144.select_rows(rows, positive, options)
     except Unavailable as reason:
-        description = "Rates and impact ratios by sex, race or ethnicity, and both, as Local Law 144 asks for them."
-        return ChapterContent(
-            findings=(not_measured(f"fairness.{ll144.NAME}", "Local Law 144 table", str(reason), description),)
-        )
+        return ChapterContent(findings=(LL144_TABLE.state_not_measured(str(reason)),))
     rates_by_attribute = [
         ll144.leave_out_small_categories(
             SelectionRates.from_selection(grouping, counted, rows.units, min_group_size=min_group_size), options

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rft.disclosure.withheld import NOTHING, Withheld
 from rft.plugins.fairness.legal import exact
 from rft.plugins.fairness.legal.ratios import SelectionRates
-from rft.records import About, Finding, Row, Table, not_measured
+from rft.records import About, Finding, FindingDefinition, Row, Table
 from rft.references import BERGER, CHAN, FARRINGTON, FISHER
 
 FOUR_FIFTHS = 0.8
@@ -89,30 +89,30 @@ def _status_of_group(shares: SelectionRates, group: int) -> str:
 def state_lowest_ratio(shares: SelectionRates) -> Finding:
     """Return the finding ``fairness.four_fifths.<attribute>``: the lowest ratio."""
     attribute = shares.grouping.attribute
-    id, title = f"fairness.{NAME}.{attribute}", f"Lowest impact ratio by {attribute}"
-    lowest = shares.lowest_group()
-    if lowest is None or shares.reference is None:
-        description = f"The lowest selection rate by {attribute}, divided by the highest."
-        return state_unmeasured_ratio(id, title, description, shares)
-    names = shares.grouping.names
-    ratio = shares.ratio_to_highest(lowest)
-    return Finding(
-        id=id,
-        title=title,
-        status="info",
-        value=ratio,
+    definition = FindingDefinition(
+        f"fairness.{NAME}.{attribute}",
+        f"Lowest impact ratio by {attribute}",
+        f"The lowest selection rate by {attribute}, divided by the highest.",
         unit="ratio",
+        about=About(attributes=(attribute,)),
+        references=REFERENCES,
+    )
+    lowest = shares.lowest_group()
+    ratio = None if lowest is None else shares.ratio_to_highest(lowest)
+    if lowest is None or ratio is None or shares.reference is None:
+        return state_unmeasured_ratio(definition, shares)
+    names = shares.grouping.names
+    return definition.state_estimate(
+        ratio,
         interval=shares.lowest_ratio_interval(),
         adjusted=shares.judging_intervals(),
-        small_groups=shares.small_groups,
         n=shares.n_independent,
+        small_groups=shares.small_groups,
         description=f"{names[lowest]} is selected {ratio:.3f} times as often as {names[shares.reference]}, the group "
-        "with "
-        f"the highest rate ({_describe_counts(shares, lowest)} against {_describe_counts(shares, shares.reference)}).",
+        f"with the highest rate ({_describe_counts(shares, lowest)} against "
+        f"{_describe_counts(shares, shares.reference)}).",
         caveats=f"The guidelines speak of four fifths ({FOUR_FIFTHS}). The reference is the highest of "
         f"{int(shares.compared.sum())} groups in this sample; nothing here says whether a law is satisfied.",
-        references=REFERENCES,
-        about=About(attributes=(attribute,)),
     )
 
 
@@ -120,13 +120,15 @@ def _describe_counts(shares: SelectionRates, group: int) -> str:
     return f"{shares.rows_chosen[group]} of {shares.rows[group]}"
 
 
-def state_unmeasured_ratio(id: str, title: str, description: str, shares: SelectionRates) -> Finding:
+def state_unmeasured_ratio(definition: FindingDefinition, shares: SelectionRates) -> Finding:
     """Return the finding of an attribute without a ratio; groups that are too small still enter rules about it."""
-    state_lowest_ratio = not_measured(id, title, explain_not_measured(shares), description, n=shares.n_independent)
-    small = shares.small_groups
-    adjusted = shares.judging_intervals() if small else ()
-    about = {"about": About(attributes=(shares.grouping.attribute,), metric="selection_rate")}
-    return state_lowest_ratio.model_copy(update={"adjusted": adjusted, "small_groups": small, **about})
+    return definition.state_not_measured(
+        explain_not_measured(shares),
+        n=shares.n_independent,
+        about=About(attributes=(shares.grouping.attribute,), metric="selection_rate"),
+        adjusted=shares.judging_intervals() if shares.small_groups else (),
+        small_groups=shares.small_groups,
+    )
 
 
 def explain_not_measured(shares: SelectionRates) -> str:

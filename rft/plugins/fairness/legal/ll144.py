@@ -11,7 +11,7 @@ from rft.plugins.fairness.legal.four_fifths import state_unmeasured_ratio
 from rft.plugins.fairness.legal.ratios import SelectionRates
 from rft.plugins.fairness.measure.group_metrics import INCONCLUSIVE
 from rft.predictions.table import PredictionArrays
-from rft.records import About, Finding, Row, Table
+from rft.records import About, Finding, FindingDefinition, Row, Table
 from rft.stats.gaps import rate_ratio
 
 NAME = "ll144"
@@ -119,27 +119,29 @@ def _status_of_category(shares: SelectionRates, group: int, options: Ll144Option
 def state_lowest_ratio(shares: SelectionRates, options: Ll144Options) -> Finding:
     """Return the finding ``fairness.ll144.<attribute>``: the lowest impact ratio."""
     attribute = shares.grouping.attribute
-    id, title = f"fairness.{NAME}.{attribute}", f"Lowest impact ratio by {attribute}, Local Law 144"
     description = f"The lowest {_RATE[options.basis].replace('_', ' ')} by {attribute} divided by the highest"
-    lowest = shares.lowest_group()
-    if lowest is None or shares.reference is None:
-        return state_unmeasured_ratio(id, title, f"{description}.", shares)
-    names = shares.grouping.names
-    return Finding(
-        id=id,
-        title=title,
-        status="info",
-        value=shares.ratio_to_highest(lowest),
+    definition = FindingDefinition(
+        f"fairness.{NAME}.{attribute}",
+        f"Lowest impact ratio by {attribute}, Local Law 144",
+        f"{description}.",
         unit="ratio",
-        interval=shares.lowest_ratio_interval(),
-        adjusted=shares.judging_intervals(),
-        small_groups=shares.small_groups,
-        n=shares.n_independent,
-        description=f"{description}: {names[lowest]} {shares.rates[lowest]:.3f}, {names[shares.reference]} "
-        f"{shares.rates[shares.reference]:.3f}{_describe_unknown(shares)}.",
+        about=About(attributes=(attribute,)),
         caveats="The law sets no threshold; nothing here says whether it is satisfied.",
         references=REFERENCES,
-        about=About(attributes=(attribute,)),
+    )
+    lowest = shares.lowest_group()
+    ratio = None if lowest is None else shares.ratio_to_highest(lowest)
+    if lowest is None or ratio is None or shares.reference is None:
+        return state_unmeasured_ratio(definition, shares)
+    names = shares.grouping.names
+    return definition.state_estimate(
+        ratio,
+        interval=shares.lowest_ratio_interval(),
+        adjusted=shares.judging_intervals(),
+        n=shares.n_independent,
+        small_groups=shares.small_groups,
+        description=f"{description}: {names[lowest]} {shares.rates[lowest]:.3f}, {names[shares.reference]} "
+        f"{shares.rates[shares.reference]:.3f}{_describe_unknown(shares)}.",
     )
 
 

@@ -16,7 +16,7 @@ from rft.plugins.fairness.measure.gaps import detects_gap, indices_of_compared
 from rft.plugins.fairness.measure.group_metrics import GroupMetric, SampleSizeRules, measure_groups
 from rft.predictions.grouped import ClassTarget, GroupedPredictions
 from rft.predictions.table import Grouping
-from rft.records import About, Finding, not_measured
+from rft.records import About, Finding, FindingDefinition
 
 ACCURACY, ALL_CLASSES = "accuracy", ClassTarget(None, None)
 PERMUTATIONS = 200
@@ -30,18 +30,23 @@ def check_by_permutation(
 ) -> Finding:
     """Return the finding ``fairness.permutation_check.<attribute>``: how often a permuted attribute shows a gap."""
     attribute = grouped.grouping.attribute
-    id, title = f"fairness.permutation_check.{attribute}", f"Permutation check: {attribute}"
-    description = f"How often the audit finds a gap in accuracy when {attribute} is randomly permuted."
+    definition = FindingDefinition(
+        f"fairness.permutation_check.{attribute}",
+        f"Permutation check: {attribute}",
+        f"How often the audit finds a gap in accuracy when {attribute} is randomly permuted.",
+        unit="fraction",
+        caveats="Shows that the method invents no gaps on these data, not that it finds the ones that exist.",
+    )
     compared = indices_of_compared(_measure_accuracy(grouped, size_rules, positive, seed))
     if len(compared) < 2:
-        return not_measured(id, title, "fewer than two groups can be compared", description)
+        return definition.state_not_measured("fewer than two groups can be compared")
     rng = np.random.default_rng([seed, PERMUTATIONS])
     detections = []
     for shuffled in _permute_groups(_sample_units(grouped, compared, rng), rng):
         measured = _measure_accuracy(shuffled, size_rules, positive, seed)
         if len(indices_of_compared(measured)) < 2:
             reason = "people are in several groups, and with one group each fewer than two are large enough"
-            return not_measured(id, title, reason, description)
+            return definition.state_not_measured(reason)
         detections.append(detects_gap(shuffled, measured, ACCURACY, ALL_CLASSES, rng))
     n_detected = sum(map(bool, detections))
     broken = bool(binom.sf(n_detected - 1, PERMUTATIONS, MAX_ERROR_RATE) < MIN_P_VALUE)
@@ -50,18 +55,13 @@ def check_by_permutation(
         if broken
         else "compatible with the 5 % that the method promises"
     )
-    return Finding(
-        id=id,
-        title=title,
-        status="fail" if broken else "info",
-        value=n_detected / PERMUTATIONS,
-        unit="fraction",
-        deterministic=True,
+    return definition.state_fact(
+        n_detected / PERMUTATIONS,
         n=PERMUTATIONS,
-        about=About(attributes=(attribute,)),
+        status="fail" if broken else "info",
         description=f"With {attribute} randomly permuted among the people, {n_detected} of {PERMUTATIONS} times a gap "
         f"in accuracy was found: {verdict}.",
-        caveats="Shows that the method invents no gaps on these data, not that it finds the ones that exist.",
+        about=About(attributes=(attribute,)),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from rft.plugins.fairness.measure.group_metrics import SampleSizeRules
 from rft.plugins.fairness.mitigation.dataset import SET_ASIDE_FROM_TRAIN, MitigationData
@@ -14,7 +13,7 @@ from rft.plugins.fairness.mitigation.measure import DecisionMetrics
 from rft.plugins.fairness.mitigation.methods import feature_reweighting, reductions, thresholds
 from rft.plugins.fairness.mitigation.methods.candidates import UNMITIGATED
 from rft.plugins.fairness.mitigation.options import MitigationOptions
-from rft.records import About, Finding, not_measured
+from rft.records import About, Adjusted, Finding, FindingDefinition
 from rft.references import CLOPPER_PEARSON, WESTFALL_YOUNG, WILSON
 from rft.stats import intervals, multiplicity
 from rft.stats.gaps import rate_difference
@@ -50,8 +49,7 @@ class MitigationOutcome:
 
 def state_refusal(options: MitigationOptions, reason: str) -> Finding:
     """Return the finding that says why there is no mitigation."""
-    about = _about(options)
-    return not_measured("fairness.mitigation.gap", _gap_title(options), reason, _gap_asked(options), about=about)
+    return _define_gap(options, _gap_title(options)).state_not_measured(reason)
 
 
 def state_unfitted_methods(tried: Sequence[EvaluatedCandidate]) -> Iterator[Finding]:
@@ -60,9 +58,13 @@ def state_unfitted_methods(tried: Sequence[EvaluatedCandidate]) -> Iterator[Find
         of_method = [evaluated.candidate for evaluated in tried if evaluated.candidate.method == method]
         if all(candidate.reason for candidate in of_method):
             reasons = "; ".join(dict.fromkeys(candidate.reason for candidate in of_method))
-            title = f"Mitigation by {method.replace('_', ' ')}"
-            description = f"What {method.replace('_', ' ')} would do to the groups ({SOURCES[method]})."
-            yield not_measured(f"fairness.mitigation.{method}", title, reasons, description)
+            words = method.replace("_", " ")
+            definition = FindingDefinition(
+                f"fairness.mitigation.{method}",
+                f"Mitigation by {words}",
+                f"What {words} would do to the groups ({SOURCES[method]}).",
+            )
+            yield definition.state_not_measured(reasons)
 
 
 def state_outcome(
@@ -75,66 +77,83 @@ def state_outcome(
         ("_before", "before", choice.before),
     ):
         yield _state_gap(choice, options, measured, suffix, words)
-        yield Finding(
-            id=f"fairness.mitigation.accuracy{suffix}",
-            title=f"Accuracy {words}",
-            status="info",
-            value=measured.accuracy.value,
-            unit="fraction",
-            interval=measured.accuracy.confidence_interval(),
-            adjusted=multiplicity.adjust_interval(measured.accuracy.exact_interval),
-            n=measured.accuracy.sample.units,
-            headline=not suffix,
-            description=f"The share of test examples that get the right class {words.partition(' (')[0]}: "
-            f"{choice.before.accuracy.value:.3f} before, {choice.after.accuracy.value:.3f} after.",
-            caveats="" if suffix else CHOSEN_BEFORE,
-            references=(WILSON,),
-        )
+        yield _state_accuracy(choice, measured, suffix, words)
         yield _state_worst_group(choice, options, size_rules, measured, suffix, words)
 
 
-def _about(options: MitigationOptions) -> About:
-    return About(attributes=(options.attribute,), metric=options.metric)
+def _state_accuracy(choice: MitigationOutcome, measured: DecisionMetrics, suffix: str, words: str) -> Finding:
+    definition = FindingDefinition(
+        f"fairness.mitigation.accuracy{suffix}",
+        f"Accuracy {words}",
+        f"The share of test examples that get the right class {words.partition(' (')[0]}: "
+        f"{choice.before.accuracy.value:.3f} before, {choice.after.accuracy.value:.3f} after.",
+        unit="fraction",
+        caveats="" if suffix else CHOSEN_BEFORE,
+        references=(WILSON,),
+        headline=not suffix,
+    )
+    return definition.state_estimate(
+        measured.accuracy.value,
+        interval=measured.accuracy.confidence_interval(),
+        adjusted=multiplicity.adjust_interval(measured.accuracy.exact_interval),
+        n=measured.accuracy.sample.units,
+    )
+
+
+def _define_gap(
+    options: MitigationOptions, title: str, suffix: str = "", references: tuple[str, ...] = ()
+) -> FindingDefinition:
+    return FindingDefinition(
+        f"fairness.mitigation.gap{suffix}",
+        title,
+        f"How far apart groups by {options.attribute} are in {METRICS[options.metric].label} once the gap is "
+        "mitigated.",
+        unit="fraction",
+        about=About(attributes=(options.attribute,), metric=options.metric),
+        caveats=CHOSEN_BEFORE,
+        references=references,
+        headline=not suffix,
+    )
 
 
 def _state_gap(
     choice: MitigationOutcome, options: MitigationOptions, measured: DecisionMetrics, suffix: str, words: str
 ) -> Finding:
-    id, title = f"fairness.mitigation.gap{suffix}", f"{_gap_title(options)}, {words}"
+    references = (*_references_of_gap(measured), SOURCES[choice.chosen.candidate.method])
+    definition = _define_gap(options, f"{_gap_title(options)}, {words}", suffix, references)
+    adjusted, small = _judging_intervals(measured), _small_groups(measured)
     if measured.gap is None:
         reason = f"fewer than two groups can be compared on test: {measured.why_left_out or 'there is one only'}"
-        unmeasured = not_measured(id, title, reason, _gap_asked(options), n=choice.n, about=_about(options))
-        return unmeasured.model_copy(update=_judging_fields(measured))
+        return definition.state_not_measured(reason, n=choice.n, adjusted=adjusted, small_groups=small)
     before, after = choice.before.gap, choice.after.gap
     assert before is not None, "which groups are compared does not depend on decisions"
     assert after is not None, "which groups are compared does not depend on decisions"
-    interval, kept = measured.gap_interval, choice.chosen.gap is not None and choice.chosen.gap <= options.max_gap
-    return Finding(
-        id=id,
-        title=title,
-        status="info" if suffix or kept else "warn",
-        value=measured.gap,
-        unit="fraction",
-        interval=interval,
-        **_judging_fields(measured),
+    kept = choice.chosen.gap is not None and choice.chosen.gap <= options.max_gap
+    return definition.state_estimate(
+        measured.gap,
+        interval=measured.gap_interval,
+        adjusted=adjusted,
         n=sum(rate.sample.units for rate in measured.groups.values()),
-        about=_about(options),
-        headline=not suffix,
+        small_groups=small,
+        status="info" if suffix or kept else "warn",
         description=f"{_describe_extremes(measured.groups, METRICS[options.metric].label)}. The gap is {before:.3f} "
         f"before and {after:.3f} after mitigation by {choice.chosen.candidate.name}."
         + ("" if suffix or kept else f" No candidate keeps to {options.max_gap:g} on validation examples."),
-        caveats=" ".join([CHOSEN_BEFORE, *([f"Left out: {measured.why_left_out}."] * bool(measured.left_out))]),
-        references=(*_references_of_gap(measured), SOURCES[choice.chosen.candidate.method]),
+        caveats=f"Left out: {measured.why_left_out}." if measured.left_out else "",
     )
 
 
-def _judging_fields(measured: DecisionMetrics) -> dict[str, Any]:
-    """Return what rules are judged by: the intervals of all groups at each level, and which of them are small."""
+def _judging_intervals(measured: DecisionMetrics) -> tuple[Adjusted, ...]:
+    """Return what rules are judged by, the intervals of all groups at each level; empty where there are none."""
     gap = measured.compared
     assert gap is not None, "asked of what was measured on test"
-    small = tuple(str(group.group) for group in gap.excluded)
-    adjusted = multiplicity.adjusted_from_levels(gap.judging_intervals) if gap.judging_intervals else ()
-    return {"adjusted": adjusted, "small_groups": small}
+    return multiplicity.adjusted_from_levels(gap.judging_intervals) if gap.judging_intervals else ()
+
+
+def _small_groups(measured: DecisionMetrics) -> tuple[str, ...]:
+    gap = measured.compared
+    assert gap is not None, "asked of what was measured on test"
+    return tuple(str(group.group) for group in gap.excluded)
 
 
 def _references_of_gap(measured: DecisionMetrics) -> tuple[str, ...]:
@@ -152,30 +171,30 @@ def _state_worst_group(
     suffix: str,
     words: str,
 ) -> Finding:
-    id, title = f"fairness.mitigation.worst_group_accuracy{suffix}", f"Worst-group accuracy, {words}"
-    asked = f"The lowest accuracy among the groups by {options.attribute} within each class, on test."
+    definition = FindingDefinition(
+        f"fairness.mitigation.worst_group_accuracy{suffix}",
+        f"Worst-group accuracy, {words}",
+        f"The lowest accuracy among the groups by {options.attribute} within each class, on test.",
+        unit="fraction",
+        about=About(attributes=(options.attribute,), metric="accuracy"),
+        caveats=LOWEST if suffix else f"{CHOSEN_BEFORE} {LOWEST}",
+        references=(CLOPPER_PEARSON,),
+    )
     if measured.worst_cell is None:
         fewest = size_rules.min_reported_size
         reason = f"{measured.few_cells} groups within a class have fewer than {fewest} test examples or persons"
-        about = About(attributes=(options.attribute,), metric="accuracy")
-        return not_measured(id, title, reason, asked, n=choice.n, about=about)
+        return definition.state_not_measured(reason, n=choice.n)
     name, rate = measured.worst_cell
     before, after = choice.before.worst_cell, choice.after.worst_cell
     worse = not suffix and before is not None and after is not None and after[1].value < before[1].value
-    return Finding(
-        id=id,
-        title=title,
-        status="warn" if worse else "info",
-        value=rate.value,
-        unit="fraction",
+    return definition.state_estimate(
+        rate.value,
         interval=measured.worst_interval(intervals.CONFIDENCE_LEVEL),
         adjusted=multiplicity.adjust_interval(measured.worst_interval),
         n=rate.sample.units,
-        about=About(attributes=(options.attribute,), metric="accuracy"),
-        description=f"{asked} It is that of {name}, {_describe_sample(rate)}."
+        status="warn" if worse else "info",
+        description=f"{definition.description} It is that of {name}, {_describe_sample(rate)}."
         + (" The group that is worst off is worse off than before." if worse else ""),
-        caveats=LOWEST if suffix else f"{CHOSEN_BEFORE} {LOWEST}",
-        references=(CLOPPER_PEARSON,),
     )
 
 
@@ -255,12 +274,6 @@ def _how_it_decides(choice: MitigationOutcome, options: MitigationOptions) -> st
 
 def _gap_title(options: MitigationOptions) -> str:
     return f"{METRICS[options.metric].label.capitalize()} gap by {options.attribute}"
-
-
-def _gap_asked(options: MitigationOptions) -> str:
-    return (
-        f"How far apart groups by {options.attribute} are in {METRICS[options.metric].label} once the gap is mitigated."
-    )
 
 
 def _describe_extremes(groups: dict[str, Rate], metric: str) -> str:

@@ -10,7 +10,7 @@ from rft.plugins.fairness.mitigation.dataset import MitigationData
 from rft.plugins.fairness.mitigation.measure import DecisionMetrics
 from rft.plugins.fairness.mitigation.methods.candidates import Candidate
 from rft.plugins.fairness.mitigation.options import MitigationOptions
-from rft.records import Figure, Row, Table
+from rft.records import Figure, Row, Table, lines_figure
 from rft.stats.scores.classification import METRICS
 
 TABLE = "mitigation_frontier"
@@ -83,13 +83,14 @@ def caption_frontier(options: MitigationOptions, material: MitigationData, size_
 
 def draw_frontier(options: MitigationOptions, split: str) -> Figure:
     """Return the frontier: accuracy against gap, a mark for each candidate."""
-    return Figure(
+    return lines_figure(
         id="fairness_mitigation",
-        kind="lines",
         table=TABLE,
-        encode={"x": "gap", "y": "accuracy", "series": "shown_as"},
+        x="gap",
+        y="accuracy",
+        series="shown_as",
         where={"status": "ok"},
-        options={"joined": "no"},
+        joined=False,
         x_label=f"gap in {METRICS[options.metric].label} by {options.attribute}, on {split}; further left is more even",
         y_label="accuracy",
         title="What evenness costs: accuracy against gap",

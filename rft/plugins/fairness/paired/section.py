@@ -28,13 +28,13 @@ from rft.predictions.table import PredictionArrays
 from rft.records import (
     About,
     Adjusted,
-    Figure,
     Finding,
+    FindingDefinition,
     Interval,
     NotMeasured,
     Row,
     Section,
-    not_measured,
+    dots_figure,
     select_columns,
 )
 from rft.references import WESTFALL_YOUNG
@@ -150,30 +150,27 @@ def _tabulate_overall(
 def _state_change(attribute: str, metric: str, paired: PairedChanges | NotMeasured, names: tuple[str, str]) -> Finding:
     """Return the change of the gap that widened most, among all pairs of groups of an attribute."""
     words = METRICS[metric].label
-    id, title = (
+    definition = FindingDefinition(
         f"fairness.change_of_{metric}_gap.{attribute}",
         f"{words[:1].upper()}{words[1:]}: change of the gap by {attribute}",
+        f"How the gaps in {words} between groups by {attribute} differ between the two models.",
+        unit="fraction",
+        about=About(attributes=(attribute,), metric=metric),
+        references=(WESTFALL_YOUNG,),
     )
-    about = About(attributes=(attribute,), metric=metric)
     if isinstance(paired, NotMeasured):
-        description = f"How the gaps in {words} between groups by {attribute} differ between the two models."
-        return not_measured(id, title, paired.reason, description, about=about)
+        return definition.state_not_measured(paired.reason)
     widest = max(paired.changes, key=lambda change: (change.value, -change.p_value))
     intervals = _intervals_of_largest(paired.changes)
-    return Finding(
-        id=id,
-        title=title,
-        status="warn" if intervals[0].low > 0 else "info",
-        value=widest.value,
-        unit="fraction",
+    return definition.state_estimate(
+        widest.value,
         interval=intervals[0],
         adjusted=_judging_intervals(intervals, paired.small_groups),
-        small_groups=paired.small_groups,
         n=widest.n,
+        small_groups=paired.small_groups,
+        status="warn" if intervals[0].low > 0 else "info",
         description=_describe_change(widest, words, names, pairs=len(paired.changes)),
         caveats=" ".join(filter(None, (_of_which_pair(len(paired.changes)), _left_out(paired.small_groups)))),
-        references=(WESTFALL_YOUNG,),
-        about=about,
     )
 
 
@@ -226,12 +223,16 @@ def _format_signed(value: float) -> str:
     return f"{round(value, 3) + 0.0:+.3f}".replace("-", "−").replace("+0.000", "0.000")
 
 
-_FIGURE = Figure(
+_FIGURE = dots_figure(
     id="fairness_changes",
-    kind="dots",
     table="changes",
-    encode={"y": "groups", "x": "change", "low": "low", "high": "high", "label": "n", "facet": "metric"},
-    options={"reference": 0.0},
+    y="groups",
+    x="change",
+    low="low",
+    high="high",
+    label="n",
+    facet="metric",
+    reference=0.0,
     x_label="change of the size of the gap, with 95 % interval",
     title="Change of each gap",
     alt="For each metric, how the size of the gap of each pair of groups changed, as a dot with its interval, beside a "

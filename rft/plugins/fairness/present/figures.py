@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rft.plugins.fairness.measure.plan import ComparisonPlan
-from rft.records import Figure, Table
+from rft.records import Figure, Table, dots_figure, heatmap_figure, lines_figure
 
 
 def draw_gaps(gaps: Table) -> list[Figure]:
@@ -13,25 +13,20 @@ def draw_gaps(gaps: Table) -> list[Figure]:
     if not any(row["finding"] and row["value"] is not None for row in gaps):
         return []
     return [
-        Figure(
+        dots_figure(
             id="fairness_gaps",
-            kind="dots",
             table="gaps",
-            encode={
-                "y": "what",
-                "x": "value",
-                "low": "low",
-                "high": "high",
-                "band_low": "null_low",
-                "band_high": "null_95th_percentile",
-                "facet": "attribute",
-            },
+            y="what",
+            x="value",
+            low="low",
+            high="high",
+            band_low="null_low",
+            band_high="null_95th_percentile",
+            facet="attribute",
             where={"finding": True},
-            options={
-                "reference": 0.0,
-                "dot_label": "largest gap, with 95 % interval",
-                "band_label": "gaps that chance explains at 95 %",
-            },
+            reference=0.0,
+            dot_label="largest gap, with 95 % interval",
+            band_label="gaps that chance explains at 95 %",
             x_label="highest group minus lowest",
             title="Gaps beside chance",
             alt="For each attribute and metric, the largest gap between groups as a dot with its interval, on a band "
@@ -55,11 +50,15 @@ def _has_values(table: Table, attribute: str, column: str = "n") -> bool:
 
 
 def _draw_rates(attribute: str, model: str, of_all: dict[str, None]) -> Figure:
-    return Figure(
+    return dots_figure(
         id=f"fairness_{attribute}",
-        kind="dots",
         table="by_group",
-        encode={"y": "group", "x": "value", "low": "low", "high": "high", "label": "n", "facet": "metric"},
+        y="group",
+        x="value",
+        low="low",
+        high="high",
+        label="n",
+        facet="metric",
         where={"attribute": attribute, "control": None, "model": model, **of_all},
         x_label="with 95 % interval; n counts the test examples of the group",
         title=f"Groups by {attribute}",
@@ -68,13 +67,16 @@ def _draw_rates(attribute: str, model: str, of_all: dict[str, None]) -> Figure:
 
 
 def _draw_calibration(attribute: str) -> Figure:
-    return Figure(
+    return lines_figure(
         id=f"fairness_calibration_{attribute}",
-        kind="lines",
         table="calibration",
-        encode={"x": "predicted", "y": "observed", "low": "low", "high": "high", "facet": "group"},
+        x="predicted",
+        y="observed",
+        low="low",
+        high="high",
+        facet="group",
         where={"attribute": attribute},
-        options={"diagonal": "yes"},
+        diagonal=True,
         x_label="probability given to the favourable class",
         y_label="how often it was true",
         title=f"Calibration by {attribute}",
@@ -87,11 +89,14 @@ def draw_intersections(intersections: Table) -> list[Figure]:
     """Return a heat map of each pair of attributes; cells with too few members are hatched."""
     pairs = list(dict.fromkeys(row["attribute"] for row in intersections))
     return [
-        Figure(
+        heatmap_figure(
             id=f"fairness_intersection_{pair}",
-            kind="heatmap",
             table="intersections",
-            encode={"x": "second", "y": "first", "value": "value", "facet": "metric", "n": "n"},
+            x="second",
+            y="first",
+            value="value",
+            facet="metric",
+            n="n",
             where={"attribute": pair},
             title=f"Intersections of {pair}",
             alt=f"For each metric, its value in every combination of {pair}; hatched cells have too few members.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from rft.plugins.fairness.measure.gaps import Gap
 from rft.plugins.fairness.measure.group_metrics import INCONCLUSIVE, GroupMetric, detail_status
@@ -14,7 +13,7 @@ from rft.plugins.fairness.measure.small_groups import (
     worst_rate_interval,
 )
 from rft.plugins.fairness.present.metric_labels import define_metric, metric_id, metric_label
-from rft.records import About, Finding, Interval, not_measured
+from rft.records import About, Adjusted, Finding, FindingDefinition, Interval
 from rft.references import CLOPPER_PEARSON, WESTFALL_YOUNG
 from rft.stats import intervals, multiplicity
 from rft.stats.gaps import rate_difference, rate_ratio
@@ -25,24 +24,26 @@ NO_INTERVAL = "No method used here gives an interval of this gap that holds, so 
 
 def state_gap(gap: Gap) -> Finding:
     """Return the finding ``fairness.<metric>_gap.<attribute>``."""
-    id = f"fairness.{metric_id(gap)}_gap.{gap.attribute}"
-    title = f"{_capitalize(metric_label(gap))}: gap by {gap.attribute}"
-    if gap.value is None:
-        description = f"How far apart groups by {gap.attribute} are in {metric_label(gap)}: {define_metric(gap)}."
-        unmeasured = not_measured(id, title, explain_not_measured(gap), description, n=_count_denominators(gap))
-        return unmeasured.model_copy(update=_judging_fields(gap, gap.judging_intervals))
-    return Finding(
-        id=id,
-        title=title,
-        status=gap.status,
-        value=gap.value,
+    definition = FindingDefinition(
+        f"fairness.{metric_id(gap)}_gap.{gap.attribute}",
+        f"{_capitalize(metric_label(gap))}: gap by {gap.attribute}",
+        f"How far apart groups by {gap.attribute} are in {metric_label(gap)}: {define_metric(gap)}.",
         unit="fraction" if gap.metric.bound is not None else "nats",
+        about=_about(gap),
+        references=_references_of_gap(gap),
+    )
+    n, adjusted, small = _count_denominators(gap), _adjust_intervals(gap.judging_intervals), _small_groups(gap)
+    if gap.value is None:
+        return definition.state_not_measured(explain_not_measured(gap), n=n, adjusted=adjusted, small_groups=small)
+    return definition.state_estimate(
+        gap.value,
         interval=gap.interval,
-        **_judging_fields(gap, gap.judging_intervals),
-        n=_count_denominators(gap),
+        adjusted=adjusted,
+        n=n,
+        small_groups=small,
+        status="warn" if gap.status == "warn" else "info",
         description=_describe_gap(gap),
         caveats=" ".join([*([] if gap.intervals else [NO_INTERVAL]), *_explain_by_labels(gap), *_list_excluded(gap)]),
-        references=_references_of_gap(gap),
     )
 
 
@@ -56,11 +57,13 @@ def _about(gap: Gap, group: str | None = None) -> About:
     return About(attributes=(gap.attribute,), group=group, metric=gap.metric.name)
 
 
-def _judging_fields(gap: Gap, at_levels: Sequence[Interval]) -> dict[str, Any]:
-    """Return what rules are judged by: the intervals of all groups at each level, and which of them are small."""
-    small = tuple(str(group.group) for group in gap.excluded)
-    adjusted = multiplicity.adjusted_from_levels(at_levels) if at_levels else ()
-    return {"adjusted": adjusted, "small_groups": small, "about": _about(gap)}
+def _adjust_intervals(at_levels: Sequence[Interval]) -> tuple[Adjusted, ...]:
+    """Return what rules are judged by, the intervals of all groups at each level; empty where there are none."""
+    return multiplicity.adjusted_from_levels(at_levels) if at_levels else ()
+
+
+def _small_groups(gap: Gap) -> tuple[str, ...]:
+    return tuple(str(group.group) for group in gap.excluded)
 
 
 def _describe_gap(gap: Gap) -> str:
@@ -111,34 +114,31 @@ def state_ratio(gap: Gap) -> Finding:
 
     The interval holds for all pairs of groups at once; the legal tables state and judge the same one.
     """
-    id, title = (
+    definition = FindingDefinition(
         f"fairness.{metric_id(gap)}_ratio.{gap.attribute}",
         f"{_capitalize(metric_label(gap))}: ratio by {gap.attribute}",
+        f"The lowest {metric_label(gap)} of a group by {gap.attribute}, over the highest.",
+        caveats="The two groups are chosen for being the extremes; the interval allows for that.",
+        references=rate_ratio.SOURCES,
     )
-    description = f"The lowest {metric_label(gap)} of a group by {gap.attribute}, over the highest."
+    n, small = _count_denominators(gap), _small_groups(gap)
     if gap.value is None:
-        judged = _judging_fields(gap, _judging_ratios(gap) if gap.small_rates else [])
-        return not_measured(id, title, explain_not_measured(gap), description, n=_count_denominators(gap)).model_copy(
-            update=judged
-        )
+        adjusted = _adjust_intervals(_judging_ratios(gap) if gap.small_rates else [])
+        reason = explain_not_measured(gap)
+        return definition.state_not_measured(reason, n=n, about=_about(gap), adjusted=adjusted, small_groups=small)
     lowest, highest = gap.compared[0], gap.compared[-1]
     if not highest.value:
-        return not_measured(
-            id, title, "every group's is 0, so their ratio is undefined", description, n=_count_denominators(gap)
-        )
-    return Finding(
-        id=id,
-        title=title,
-        status="info",
-        value=(lowest.value or 0.0) / highest.value,
+        return definition.state_not_measured("every group's is 0, so their ratio is undefined", n=n)
+    return definition.state_estimate(
+        (lowest.value or 0.0) / highest.value,
         interval=ratio_interval_of_rates(_rates_of_compared(gap), intervals.CONFIDENCE_LEVEL),
-        **_judging_fields(gap, _judging_ratios(gap)),
-        n=_count_denominators(gap),
+        adjusted=_adjust_intervals(_judging_ratios(gap)),
+        n=n,
+        small_groups=small,
         description=f"{_capitalize(metric_label(gap))} is {lowest.value:.3f} for {lowest.group} and "
         f"{highest.value:.3f} for {highest.group}: the lowest over the highest of {len(gap.compared)} groups.",
-        caveats="The two groups are chosen for being the extremes; the interval allows for that."
-        + " ".join(["", *_list_excluded(gap)]),
-        references=rate_ratio.SOURCES,
+        caveats=" ".join(_list_excluded(gap)),
+        about=_about(gap),
     )
 
 
@@ -152,11 +152,14 @@ def _rates_of_compared(gap: Gap) -> list[GroupRate]:
 
 def state_worst_group(gap: Gap) -> Finding:
     """Return the finding ``fairness.worst_<metric>.<attribute>``: the worst group, with an exact interval."""
-    id, title = (
+    definition = FindingDefinition(
         f"fairness.worst_{metric_id(gap)}.{gap.attribute}",
         f"{_capitalize(metric_label(gap))} of the worst group by {gap.attribute}",
+        f"The {gap.metric.worst} {metric_label(gap)} of any group by {gap.attribute}.",
+        unit="fraction",
+        about=_about(gap),
+        references=(CLOPPER_PEARSON,),
     )
-    description = f"The {gap.metric.worst} {metric_label(gap)} of any group by {gap.attribute}."
     rates = [*_rates_of_compared(gap), *gap.small_rates]
     lowest = gap.metric.worst == "lowest"
     at_levels = (
@@ -164,23 +167,22 @@ def state_worst_group(gap: Gap) -> Finding:
         if rates
         else []
     )
-    judged = _judging_fields(gap, at_levels)
+    adjusted, small = _adjust_intervals(at_levels), _small_groups(gap)
     if not gap.compared:
-        return not_measured(id, title, explain_not_measured(gap, at_least=1), description).model_copy(update=judged)
-    worst = gap.compared[0 if gap.metric.worst == "lowest" else -1]
-    return Finding(
-        id=id,
-        title=title,
-        status="info",
-        value=worst.value,
-        unit="fraction",
+        reason = explain_not_measured(gap, at_least=1)
+        return definition.state_not_measured(reason, adjusted=adjusted, small_groups=small)
+    worst = gap.compared[0 if lowest else -1]
+    assert worst.value is not None, "what is compared has a value"
+    return definition.state_estimate(
+        worst.value,
         interval=worst_rate_interval(rates[: len(gap.compared)], lowest=lowest, level=intervals.CONFIDENCE_LEVEL),
-        **judged | {"about": _about(gap, str(worst.group))},
+        adjusted=adjusted,
         n=worst.n_denominator,
+        small_groups=small,
         description=f"{worst.group} has the {gap.metric.worst} {metric_label(gap)} of {len(gap.compared)} groups by "
         f"{gap.attribute}: {worst.value:.3f} ({_describe_denominator(worst, gap)}).",
         caveats=" ".join(_list_excluded(gap)),
-        references=(CLOPPER_PEARSON,),
+        about=_about(gap, str(worst.group)),
     )
 
 
@@ -191,17 +193,14 @@ def state_missing_values(attribute: str, missing: int, n: int, bounded: Sequence
         for gap, bounds in bounded
     )
     description = f"{missing} of {n} test examples have no value of {attribute} and belong to no group."
-    return Finding(
-        id=f"fairness.missing.{attribute}",
-        title=f"Test examples without {attribute}",
-        status="warn" if missing else "info",
-        value=missing,
+    definition = FindingDefinition(
+        f"fairness.missing.{attribute}",
+        f"Test examples without {attribute}",
+        f"{description} Whatever groups they are in, the gaps are: {allowed}." if allowed else description,
         unit="examples",
-        deterministic=True,
-        n=n,
-        description=f"{description} Whatever groups they are in, the gaps are: {allowed}." if allowed else description,
         caveats="The intervals of gaps say nothing about these examples." if missing else "",
     )
+    return definition.state_count(missing, n=n, status="warn" if missing else "info")
 
 
 def explain_not_measured(gap: Gap, *, at_least: int = 2) -> str:
@@ -265,11 +264,10 @@ def _capitalize(text: str) -> str:
 
 def state_no_intersection(gap: Gap) -> Finding:
     """Return the finding for an intersection of which no two groups can be compared in any metric."""
-    return not_measured(
+    definition = FindingDefinition(
         f"fairness.intersection.{gap.attribute}",
         f"Gaps by {gap.attribute}",
-        explain_not_measured(gap),
         f"How far apart groups by {gap.attribute} are.",
-        n=_count_denominators(gap),
         about=About(attributes=(gap.attribute,)),
     )
+    return definition.state_not_measured(explain_not_measured(gap), n=_count_denominators(gap))

@@ -8,7 +8,7 @@ from rft.plugins.fairness.measure.plan import ComparisonPlan
 from rft.plugins.fairness.present.tables import SPLIT
 from rft.predictions.grouped import GroupedPredictions
 from rft.predictions.table import Grouping
-from rft.records import Cell, Finding, Row, not_measured
+from rft.records import Cell, Finding, FindingDefinition, Row
 from rft.stats.scores.classification import METRICS, Metric, Ratios
 
 NUMBER_COLUMNS = ("value", "low", "high", "n", "n_positive", "n_negative")
@@ -91,9 +91,9 @@ def clear_intersections(rows: Sequence[Row], crossed: Grouping, plan: Comparison
 
 def state_withheld_missing_values(attribute: str, reason: str) -> Finding:
     """Return the finding ``fairness.missing.<attribute>`` where rows without a value are withheld with the groups."""
-    return not_measured(
+    definition = FindingDefinition(
         f"fairness.missing.{attribute}",
         f"Test examples without {attribute}",
-        reason,
         f"How many test examples have no value of {attribute}, and what they leave open.",
     )
+    return definition.state_not_measured(reason)

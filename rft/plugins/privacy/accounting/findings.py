@@ -12,7 +12,7 @@ from rft.plugins import AuditedModel
 from rft.plugins.privacy.accounting import accountants, claim
 from rft.plugins.privacy.accounting.accountants import Mechanism
 from rft.plugins.privacy.chapter import PrivacyChapter
-from rft.records import Finding, Status, not_measured
+from rft.records import Finding, FindingDefinition, MeasuredStatus
 from rft.references import ABADI, DOROSHENKO, MIRONOV, NIST_800_226
 
 if TYPE_CHECKING:
@@ -25,11 +25,6 @@ AGREEMENT_TOLERANCE = 1e-3  # by which the tight accountant may exceed the loose
 WEAK = f" Above {HIGH_EPSILON:g} the bound is weak: it allows odds to change more than 22,000-fold."
 
 SPENT = "Privacy budget spent"
-EPSILON_TITLE = "Privacy loss epsilon"
-EPSILON_DESCRIPTION = (
-    "How much the trained weights can depend on any one {unit}, at most: 0 is not at all, smaller is better."
-)
-EPSILON_LIMITS = "Covers the training of this model alone; see the table of what is and what is not covered."
 
 
 def spending_chapter(
@@ -64,7 +59,7 @@ def _withdraw_promise(finding: Finding, reason: str) -> Finding:
     """Return a finding about a promise that is void; one that says that integrity is broken stays."""
     if finding.status == "fail":
         return finding
-    return not_measured(finding.id, finding.title, reason, finding.description, n=finding.n)
+    return FindingDefinition(finding.id, finding.title, finding.description).state_not_measured(reason, n=finding.n)
 
 
 def no_spending_chapter(audited: AuditedModel) -> PrivacyChapter:
@@ -74,28 +69,23 @@ def no_spending_chapter(audited: AuditedModel) -> PrivacyChapter:
         if audited.fit
         else audited.provided_as
     )
-    description = EPSILON_DESCRIPTION.format(unit="example")
-    return PrivacyChapter(SPENT, findings=(not_measured("privacy.epsilon", EPSILON_TITLE, reason, description),))
+    return PrivacyChapter(SPENT, findings=(_define_epsilon("example").state_not_measured(reason),))
 
 
 def self_test_chapter(facts: PrivacyFacts) -> PrivacyChapter:
     """Return what was tried out before the first step; a run in which something failed has no report."""
     rows = facts.self_test
     failed = sum(row["outcome"] != "passed" for row in rows)
-    finding = Finding(
-        id="privacy.self_test",
-        title="Failed self-tests",
-        status="fail" if failed else "info",
-        value=failed,
+    definition = FindingDefinition(
+        "privacy.self_test",
+        "Failed self-tests",
+        "Sampling, clipping, noise and their bookkeeping, tried out before the first step on the objects that trained, "
+        "with made-up examples.",
         unit="checks",
-        deterministic=True,
-        cases="none",
-        n=len(rows),
-        description="Sampling, clipping, noise and their bookkeeping, tried out before the first step on the objects "
-        "that "
-        "trained, with made-up examples.",
         caveats="Statistical checks find gross mistakes only; a failed one stops the run before anything is trained.",
+        cases="none",
     )
+    finding = definition.state_count(failed, n=len(rows), status="fail" if failed else "info")
     return PrivacyChapter(
         "Self-test",
         findings=(finding, _gradient_error_finding(facts)),
@@ -108,41 +98,39 @@ def _epsilon_with_audits_finding(facts: PrivacyFacts, mechanisms: Sequence[Mecha
     """Return the epsilon of the model together with all else that the run trained privately on the same data."""
     model = Mechanism.from_facts(facts)
     spent = accountants.composed_spending([model, *mechanisms], facts.delta)
-    return Finding(
-        id="privacy.epsilon_with_audits",
-        title="Epsilon of the model with its frontier and canary runs",
-        status="warn" if spent.epsilon > HIGH_EPSILON else "info",
-        value=spent.epsilon,
-        deterministic=True,
-        n=facts.n,
-        description=f"How much the model and {len(mechanisms)} further heads of this run, taken together, can depend "
-        "on "
-        f"any one {unit}: what counts where such heads are given away with the model."
-        + (WEAK if spent.epsilon > HIGH_EPSILON else ""),
+    high = spent.epsilon > HIGH_EPSILON
+    definition = FindingDefinition(
+        "privacy.epsilon_with_audits",
+        "Epsilon of the model with its frontier and canary runs",
+        f"How much the model and {len(mechanisms)} further heads of this run, taken together, can depend on any one "
+        f"{unit}: what counts where such heads are given away with the model." + WEAK * high,
         caveats="Does not cover this report, which is un-noised: its tables, figures and attack results, and what "
         "these heads do on test examples, are computed without noise, and no epsilon covers them.",
         references=(DOROSHENKO if spent.accountant == "PLD" else MIRONOV,),
+    )
+    return definition.state_fact(spent.epsilon, n=facts.n, status="warn" if high else "info")
+
+
+def _define_epsilon(unit: str, references: tuple[str, ...] = ()) -> FindingDefinition:
+    return FindingDefinition(
+        "privacy.epsilon",
+        "Privacy loss epsilon",
+        f"How much the trained weights can depend on any one {unit}, at most: 0 is not at all, smaller is better.",
+        caveats="Covers the training of this model alone; see the table of what is and what is not covered.",
+        references=references,
+        headline=True,
+        card_tags=("differential-privacy",),
     )
 
 
 def _epsilon_finding(facts: PrivacyFacts, unit: str) -> Finding:
     status, remark = _judge_epsilon(facts)
-    return Finding(
-        id="privacy.epsilon",
-        title=EPSILON_TITLE,
-        status=status,
-        value=facts.epsilon,
-        deterministic=True,
-        n=facts.n,
-        headline=True,
-        card_tags=("differential-privacy",),
-        description=EPSILON_DESCRIPTION.format(unit=unit) + remark,
-        caveats=EPSILON_LIMITS,
-        references=(ABADI, DOROSHENKO if facts.accountant == "PLD" else MIRONOV, NIST_800_226),
-    )
+    accountant = DOROSHENKO if facts.accountant == "PLD" else MIRONOV
+    definition = _define_epsilon(unit, (ABADI, accountant, NIST_800_226))
+    return definition.state_fact(facts.epsilon, n=facts.n, status=status, description=definition.description + remark)
 
 
-def _judge_epsilon(facts: PrivacyFacts) -> tuple[Status, str]:
+def _judge_epsilon(facts: PrivacyFacts) -> tuple[MeasuredStatus, str]:
     """Return the status of epsilon and what to say about it; what breaks the claim comes before what weakens it."""
     epsilon = facts.epsilon
     if epsilon > facts.epsilon_rdp + AGREEMENT_TOLERANCE:
@@ -159,34 +147,28 @@ def _judge_epsilon(facts: PrivacyFacts) -> tuple[Status, str]:
 
 
 def _rdp_finding(facts: PrivacyFacts) -> Finding:
-    return Finding(
-        id="privacy.epsilon_rdp",
-        title="Epsilon by a second, looser accountant (a cross-check)",
-        status="info",
-        value=facts.epsilon_rdp,
-        deterministic=True,
-        n=facts.n,
-        description="The same training by the Renyi accountant of Opacus, which is looser and must not come out lower.",
+    definition = FindingDefinition(
+        "privacy.epsilon_rdp",
+        "Epsilon by a second, looser accountant (a cross-check)",
+        "The same training by the Renyi accountant of Opacus, which is looser and must not come out lower.",
         references=(MIRONOV,),
     )
+    return definition.state_fact(facts.epsilon_rdp, n=facts.n)
 
 
 def _delta_finding(facts: PrivacyFacts) -> Finding:
     large = facts.delta > (1 + 1e-9) / (10 * facts.n)
     remark = f" It is above 1 / (10 n) = {1 / (10 * facts.n):.2g}, which is usually asked for." if large else ""
     rule = " By the rule min(1e-5, 1 / (10 n)), since the config gives none." if facts.delta_by_rule else ""
-    return Finding(
-        id="privacy.delta",
-        title="Failure probability delta",
-        status="warn" if large else "info",
-        value=facts.delta,
-        deterministic=True,
-        n=facts.n,
-        grade="measured" if facts.delta_by_rule else "declared",
-        description="Probability with which the bound of epsilon may fail to hold." + rule + remark,
+    definition = FindingDefinition(
+        "privacy.delta",
+        "Failure probability delta",
+        "Probability with which the bound of epsilon may fail to hold." + rule + remark,
         caveats="A delta near 1 / n would allow a training that publishes one unit outright.",
         references=(NIST_800_226,),
+        grade="measured" if facts.delta_by_rule else "declared",
     )
+    return definition.state_fact(facts.delta, n=facts.n, status="warn" if large else "info")
 
 
 def _units_finding(facts: PrivacyFacts, unit: str) -> Finding:
@@ -195,17 +177,15 @@ def _units_finding(facts: PrivacyFacts, unit: str) -> Finding:
         f" With fewer than {FEW_UNITS} the noise that hides one hides most of what all have in common." * few,
         " No unit was declared: a person with several examples is protected less than epsilon says." * undeclared,
     ]
-    return Finding(
-        id="privacy.units",
-        title="Units that are protected",
-        status="warn" if few or undeclared else "info",
-        value=facts.n,
+    definition = FindingDefinition(
+        "privacy.units",
+        "Units that are protected",
+        f"Each {unit} counts as one, with all its examples; n is taken to be public." + "".join(remarks),
         unit="units",
-        deterministic=True,
-        grade="declared",
-        description=f"Each {unit} counts as one, with all its examples; n is taken to be public." + "".join(remarks),
         references=(NIST_800_226,),
+        grade="declared",
     )
+    return definition.state_count(facts.n, status="warn" if few or undeclared else "info")
 
 
 def _batch_independence_findings(facts: PrivacyFacts, unit: str) -> tuple[Finding, ...]:
@@ -222,40 +202,34 @@ def _batch_independence_findings(facts: PrivacyFacts, unit: str) -> tuple[Findin
         else f" Without one {unit}, the contributions of the others to a step, about {others:.0f}, may together differ "
         f"by some {change * others:.1g} of the largest contribution of one, which the accounting does not count."
     )
-    finding = Finding(
-        id="privacy.batch_independence",
-        title="Change of an example's features by those that it was computed with",
-        status="info",
-        value=change,
-        deterministic=True,
-        description=claim.BATCH_CHANGE + remark,
+    definition = FindingDefinition(
+        "privacy.batch_independence",
+        "Change of an example's features by those that it was computed with",
+        claim.BATCH_CHANGE + remark,
         caveats="Measured on a few made-up examples, in batches of the usual size.",
     )
-    return (finding,)
+    return (definition.state_fact(change),)
 
 
 def _noise_finding(facts: PrivacyFacts, unit: str) -> Finding:
     everyone = facts.sample_rate == 1
     remark = f" Every step uses every {unit}: a smaller batch_size than {facts.n} would need less noise."
-    return Finding(
-        id="privacy.noise_multiplier",
-        title="Noise multiplier",
-        status="warn" if everyone else "info",
-        value=facts.noise_multiplier,
-        deterministic=True,
-        description=f"Standard deviation of the noise, in units of the largest contribution of one {unit} to a step."
+    definition = FindingDefinition(
+        "privacy.noise_multiplier",
+        "Noise multiplier",
+        f"Standard deviation of the noise, in units of the largest contribution of one {unit} to a step."
         + (remark if everyone else ""),
         references=(ABADI,),
     )
+    return definition.state_fact(facts.noise_multiplier, status="warn" if everyone else "info")
 
 
 def _gradient_error_finding(facts: PrivacyFacts) -> Finding:
-    return Finding(
-        id="privacy.gradient_error",
-        title="Error of single examples' gradients",
-        status="info",
-        value=facts.engine.error,
-        deterministic=True,
-        description=f"{claim.GRADIENT_ERROR} In training they were computed {claim.GRADIENTS[facts.engine.name]}.",
+    definition = FindingDefinition(
+        "privacy.gradient_error",
+        "Error of single examples' gradients",
+        f"{claim.GRADIENT_ERROR} In training they were computed {claim.GRADIENTS[facts.engine.name]}.",
         caveats="A test on a few examples before training; nothing is trained where no way is exact to 0.001.",
     )
+    assert facts.engine.error is not None, "the self-test has run before anything was trained"
+    return definition.state_fact(facts.engine.error)

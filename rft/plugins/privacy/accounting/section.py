@@ -11,7 +11,7 @@ from rft.plugins.privacy.accounting.accountants import Mechanism
 from rft.plugins.privacy.accounting.alternative_accounting import ShuffledBounds, epsilon_replace_one, epsilon_shuffled
 from rft.plugins.privacy.accounting.curves import DELTAS, epsilon_curve, trade_off
 from rft.plugins.privacy.chapter import PrivacyChapter
-from rft.records import Figure, Finding, Row, Table, not_measured
+from rft.records import Figure, Finding, FindingDefinition, Row, Table, lines_figure
 from rft.references import CHUA, DONG, DOROSHENKO, GOPI
 
 if TYPE_CHECKING:
@@ -21,27 +21,38 @@ IDEAL_ATTACKER_RATES = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5)  # false-positive rat
 
 
 CHAPTER = "How that was counted"
-AGREEMENT_TITLE = "Difference between two accountants"
-AGREEMENT_DESCRIPTION = (
+AGREEMENT = FindingDefinition(
+    "privacy.accountant_difference",
+    "Difference between two accountants",
     "How far apart the privacy loss distributions (PLD) of dp-accounting and the privacy random variables (PRV) of "
-    "Opacus put epsilon: two methods and two libraries for the same training."
+    "Opacus put epsilon: two methods and two libraries for the same training.",
+    unit="epsilon",
+    caveats="Both take the same description of the training for granted; that it was kept to is for the self-test.",
+    references=(DOROSHENKO, GOPI),
+    cases="none",
 )
-REPLACE_TITLE = "Epsilon if one unit were replaced by another"
-REPLACE_DESCRIPTION = (
+REPLACED = FindingDefinition(
+    "privacy.epsilon_replace_one",
+    "Epsilon if one unit were replaced by another",
     "The same training under another neighbouring relation: what one unit contributed is replaced by what any other "
-    "might, and not by nothing. Some libraries and papers state this one."
+    "might, and not by nothing. Some libraries and papers state this one.",
+    unit="epsilon",
+    references=(DOROSHENKO,),
+    cases="none",
 )
-SHUFFLED_TITLE = "Epsilon had the batches been shuffled, at most"
 SHUFFLED_DESCRIPTION = (
     "Here each step draws a new random sample. Many tools shuffle the data and cut it into batches instead, and state "
     "the epsilon of random samples nevertheless; with the noise of this run theirs would be up to this value"
 )
-IDEAL_TITLE = "Ideal attacker: largest TPR at {rate:g} % FPR"
-IDEAL_DESCRIPTION = (
-    "No attacker, whoever it is and whatever else it knows, can recognise more than this share of the members by the "
-    "trained weights without also accusing {rate:g} % of those who took no part."
+SHUFFLED = FindingDefinition(
+    "privacy.epsilon_shuffled",
+    "Epsilon had the batches been shuffled, at most",
+    f"{SHUFFLED_DESCRIPTION}.",
+    unit="epsilon",
+    caveats="The exact value is not known to research.",
+    references=(CHUA,),
+    cases="none",
 )
-IDEAL_LIMITS = "A bound that follows from the accounting, not an attack; guessing alone reaches {fpr:g}."
 NO_FINITE_VALUE = "no accountant gives a finite value for these parameters"
 IDEAL_RATES = (0.01, 0.001)  # those that have a finding
 CAPTIONS = {
@@ -87,76 +98,37 @@ def accounting_chapter(facts: PrivacyFacts, void: str | None = None) -> PrivacyC
 
 def _withdraw_all_promises(reason: str) -> PrivacyChapter:
     """Return the findings without their numbers: they would restate a promise that nobody is given."""
-    about = [
-        ("privacy.accountant_difference", AGREEMENT_TITLE, AGREEMENT_DESCRIPTION),
-        ("privacy.epsilon_replace_one", REPLACE_TITLE, REPLACE_DESCRIPTION),
-        ("privacy.epsilon_shuffled", SHUFFLED_TITLE, SHUFFLED_DESCRIPTION + "."),
-        *((_ideal_id(fpr), IDEAL_TITLE.format(rate=100 * fpr), _describe_ideal(fpr)) for fpr in IDEAL_RATES),
-    ]
-    return PrivacyChapter(
-        CHAPTER, findings=tuple(not_measured(id, title, reason, description) for id, title, description in about)
-    )
+    promises = (AGREEMENT, REPLACED, SHUFFLED, *map(_define_ideal, IDEAL_RATES))
+    return PrivacyChapter(CHAPTER, findings=tuple(promise.state_not_measured(reason) for promise in promises))
 
 
 def _difference_finding(cross_check: AccountantCrossCheck) -> Finding:
-    id, pld, prv = "privacy.accountant_difference", cross_check.pld, cross_check.prv
+    pld, prv = cross_check.pld, cross_check.prv
     if not cross_check.problems and (prv is None or not math.isfinite(pld)):
         reason = cross_check.prv_reason or "PLD has no value for these parameters"
-        return not_measured(id, AGREEMENT_TITLE, reason, AGREEMENT_DESCRIPTION)
+        return AGREEMENT.state_not_measured(reason)
     error = f" PRV by itself is right within {prv.error:.2g}." if prv else ""
     problems = "".join(f" {problem}: one of them is wrong." for problem in cross_check.problems)
-    return Finding(
-        id=id,
-        title=AGREEMENT_TITLE,
+    return AGREEMENT.state_fact(
+        abs(pld - (prv.epsilon if prv else cross_check.rdp)),
         status="fail" if problems else "info",
-        value=abs(pld - (prv.epsilon if prv else cross_check.rdp)),
-        unit="epsilon",
-        deterministic=True,
-        cases="none",
-        description=AGREEMENT_DESCRIPTION + error + problems,
-        caveats="Both take the same description of the training for granted; that it was kept to is for the self-test.",
-        references=(DOROSHENKO, GOPI),
+        description=AGREEMENT.description + error + problems,
     )
 
 
 def _replace_one_finding(epsilon: float | None, n: int) -> Finding:
-    id = "privacy.epsilon_replace_one"
     if epsilon is None:
-        return not_measured(id, REPLACE_TITLE, NO_FINITE_VALUE, REPLACE_DESCRIPTION, n=n)
-    return Finding(
-        id=id,
-        title=REPLACE_TITLE,
-        status="info",
-        value=epsilon,
-        unit="epsilon",
-        deterministic=True,
-        cases="none",
-        n=n,
-        description=REPLACE_DESCRIPTION,
-        references=(DOROSHENKO,),
-    )
+        return REPLACED.state_not_measured(NO_FINITE_VALUE, n=n)
+    return REPLACED.state_fact(epsilon, n=n)
 
 
 def _shuffled_finding(shuffled: ShuffledBounds, facts: PrivacyFacts) -> Finding:
-    id, n = "privacy.epsilon_shuffled", facts.n
     if not math.isfinite(shuffled.high):
-        return not_measured(id, SHUFFLED_TITLE, NO_FINITE_VALUE, SHUFFLED_DESCRIPTION + ".", n=n)
+        return SHUFFLED.state_not_measured(NO_FINITE_VALUE, n=facts.n)
     least = "" if shuffled.low is None else f", and at least {shuffled.low:.3g}"
     if shuffled.low is not None and shuffled.low > facts.epsilon:
         least += f", more than the {facts.epsilon:.3g} of random samples"
-    return Finding(
-        id=id,
-        title=SHUFFLED_TITLE,
-        status="info",
-        value=shuffled.high,
-        unit="epsilon",
-        deterministic=True,
-        cases="none",
-        n=n,
-        description=f"{SHUFFLED_DESCRIPTION}{least}.",
-        caveats="The exact value is not known to research.",
-        references=(CHUA,),
-    )
+    return SHUFFLED.state_fact(shuffled.high, n=facts.n, description=f"{SHUFFLED_DESCRIPTION}{least}.")
 
 
 def _ideal_attacker_table(mechanism: Mechanism) -> Table:
@@ -165,27 +137,23 @@ def _ideal_attacker_table(mechanism: Mechanism) -> Table:
 
 
 def _ideal_finding(row: Row, n: int) -> Finding:
-    fpr = float(row["fpr"] or 0)
-    return Finding(
-        id=_ideal_id(fpr),
-        title=IDEAL_TITLE.format(rate=100 * fpr),
-        status="info",
-        value=float(row["tpr"] or 0),
+    return _define_ideal(float(row["fpr"] or 0)).state_fact(float(row["tpr"] or 0), n=n)
+
+
+def _define_ideal(fpr: float) -> FindingDefinition:
+    return FindingDefinition(
+        _ideal_id(fpr),
+        f"Ideal attacker: largest TPR at {100 * fpr:g} % FPR",
+        "No attacker, whoever it is and whatever else it knows, can recognise more than this share of the members by "
+        f"the trained weights without also accusing {100 * fpr:g} % of those who took no part.",
         unit="fraction",
-        deterministic=True,
-        n=n,
-        description=_describe_ideal(fpr),
-        caveats=IDEAL_LIMITS.format(fpr=fpr),
+        caveats=f"A bound that follows from the accounting, not an attack; guessing alone reaches {fpr:g}.",
         references=(DONG, DOROSHENKO),
     )
 
 
 def _ideal_id(fpr: float) -> str:
     return f"privacy.ideal_tpr_at_{f'{100 * fpr:g}'.replace('.', '')}pct_fpr"
-
-
-def _describe_ideal(fpr: float) -> str:
-    return IDEAL_DESCRIPTION.format(rate=100 * fpr)
 
 
 def _accountants_table(
@@ -234,12 +202,12 @@ def _epsilon_curve_table(mechanism: Mechanism, facts: PrivacyFacts) -> Table:
 
 
 def _epsilon_curve_figure() -> Figure:
-    return Figure(
+    return lines_figure(
         id="epsilon_curve",
-        kind="lines",
         table="epsilon_curve",
-        encode={"x": "delta", "y": "epsilon"},
-        options={"x_scale": "log"},
+        x="delta",
+        y="epsilon",
+        x_scale="log",
         x_label="delta",
         y_label="epsilon",
         title="Epsilon against delta",

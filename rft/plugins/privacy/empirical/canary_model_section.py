@@ -23,18 +23,20 @@ from rft.plugins.privacy.empirical.canaries import OneRunAudit
 from rft.plugins.privacy.empirical.epsilon_bounds import NO_EVIDENCE, EmpiricalAudit, EpsilonBound, describe_p_value
 from rft.plugins.privacy.empirical.many_runs import REFUTATION_LEVEL
 from rft.plugins.privacy.training.trainer import DPTrainer
-from rft.records import Cell, Finding, Table, not_measured
+from rft.records import Cell, Finding, FindingDefinition, Table
 from rft.references import MAHLOUJIFAR, STEINKE
 
 if TYPE_CHECKING:
     from rft.training.privacy_facts import PrivacyFacts
 
 
-ID = "privacy.one_run_epsilon_lower_bound"
-TITLE = "Empirical lower bound on epsilon, by canaries in one run"
-DESCRIPTION = (
+ONE_RUN_BOUND = FindingDefinition(
+    "privacy.one_run_epsilon_lower_bound",
+    "Empirical lower bound on epsilon, by canaries in one run",
     f"With {LEVEL:.0%} confidence this training gives away at least this much to an attacker who sees the trained "
-    "weights."
+    "weights.",
+    caveats=f"{NO_EVIDENCE} Measured on a canary model, trained as the model was with canaries among the data.",
+    references=(STEINKE, MAHLOUJIFAR),
 )
 CAPTIONS = {"one_run_audit": "The audit in one run: a canary model, which is trained like the model and not released."}
 
@@ -72,7 +74,7 @@ def audit_with_canaries(
 
 
 def _explain_missing_audit(reason: str) -> EmpiricalAudit:
-    return EmpiricalAudit(PrivacyChapter(findings=(not_measured(ID, TITLE, reason, DESCRIPTION),)))
+    return EmpiricalAudit(PrivacyChapter(findings=(ONE_RUN_BOUND.state_not_measured(reason),)))
 
 
 def _private_facts(audited: AuditedModel, facts: PrivacyFacts | None) -> PrivacyFacts:
@@ -111,16 +113,11 @@ def _one_run_finding(audit: OneRunAudit, bound: float, p_value: float, facts: Pr
         )
     else:
         verdict = f" The accountant says: at most {facts.epsilon:.4g}. Nothing here contradicts that."
-    return Finding(
-        id=ID,
-        title=TITLE,
-        status="fail" if refuted else "info",
-        value=bound,
-        deterministic=True,  # a confidence limit: a rule is settled by the limit itself
+    return ONE_RUN_BOUND.state_fact(  # a confidence limit: a rule is settled by the limit itself
+        bound,
         n=audit.guesses.canaries,
-        description=DESCRIPTION + verdict,
-        caveats=f"{NO_EVIDENCE} Measured on a canary model, trained as the model was with canaries among the data.",
-        references=(STEINKE, MAHLOUJIFAR),
+        status="fail" if refuted else "info",
+        description=ONE_RUN_BOUND.description + verdict,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rft.plugins.privacy.chapter import PrivacyChapter
-from rft.records import Figure, Table
+from rft.records import Table, dots_figure
 
 if TYPE_CHECKING:
     from rft.training.privacy_facts import PrivacyFacts
@@ -54,12 +54,12 @@ def compare_bounds(facts: PrivacyFacts | None, lower: Sequence[EpsilonBound]) ->
         for bound in (*above, *lower)
     ]
     told = "; ".join(f"{row['bound']} {row['epsilon']:.3g}" for row in rows)
-    figure = Figure(
+    figure = dots_figure(
         id="epsilon_bounds",
-        kind="dots",
         table="epsilon_bounds",
-        encode={"y": "bound", "x": "epsilon"},
-        options={"reference": facts.epsilon} if facts else {},
+        y="bound",
+        x="epsilon",
+        reference=facts.epsilon if facts else None,
         x_label="epsilon",
         title="Upper and lower bounds on epsilon",
         alt=f"Bounds on epsilon. {told}.",

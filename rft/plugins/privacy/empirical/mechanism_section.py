@@ -18,7 +18,7 @@ from rft.plugins.privacy.empirical.epsilon_bounds import NO_EVIDENCE, EmpiricalA
 from rft.plugins.privacy.empirical.many_runs import REFUTATION_LEVEL, ClaimJudgement, judge_runs
 from rft.plugins.privacy.empirical.power import FAULTS, MAX_FACTOR, WANTED_POWER, Violation, smallest_violation
 from rft.plugins.privacy.training.trainer import DPTrainer
-from rft.records import Cell, Figure, Finding, Row, Table, not_measured
+from rft.records import Cell, Figure, Finding, FindingDefinition, Row, Table, lines_figure
 from rft.references import DONG, NASR
 from rft.training.linear_heads import linear_head_vectors
 
@@ -30,15 +30,20 @@ MIN_RUNS = 50
 CURVE_POINTS = 60  # of a drawn curve
 
 
-BOUND_TITLE = "Empirical lower bound on epsilon, by many runs with and without a canary"
-BOUND_DESCRIPTION = (
+LOWER_BOUND = FindingDefinition(
+    "privacy.epsilon_lower_bound",
+    "Empirical lower bound on epsilon, by many runs with and without a canary",
     f"With {LEVEL:.0%} confidence the mechanism gives away at least this much to an attacker who sees every noised "
-    "gradient and chose all other data."
+    "gradient and chose all other data.",
+    caveats=NO_EVIDENCE,
+    references=(NASR, DONG),
 )
-POWER_TITLE = "Smallest violation that the audit of the mechanism would see"
-POWER_DESCRIPTION = (
+POWER = FindingDefinition(
+    "privacy.audit_power",
+    "Smallest violation that the audit of the mechanism would see",
     f"The true epsilon of a training with too little noise that the audit would refute in {WANTED_POWER:.0%} of cases; "
-    "it mostly misses what lies between the claim and this."
+    "it mostly misses what lies between the claim and this.",
+    caveats="Found by repeating the audit on simulated steps, which have the distribution of the real ones.",
 )
 CAPTIONS = {
     "mechanism_audit": "The audit of the mechanism: trainings by the run's own sampler, clipping and noise.",
@@ -56,14 +61,8 @@ def audit_with_many_runs(
     reason = void or _why_no_runs(audited, options)
     if facts is None or reason:
         reason = reason or NOT_PRIVATE
-        return EmpiricalAudit(
-            PrivacyChapter(
-                findings=(
-                    not_measured("privacy.epsilon_lower_bound", BOUND_TITLE, reason, BOUND_DESCRIPTION),
-                    not_measured("privacy.audit_power", POWER_TITLE, reason, POWER_DESCRIPTION),
-                )
-            )
-        )
+        missing = tuple(definition.state_not_measured(reason) for definition in (LOWER_BOUND, POWER))
+        return EmpiricalAudit(PrivacyChapter(findings=missing))
     trainer, runs = audited.require_trainer(), options.mechanism_runs
     assert isinstance(trainer, DPTrainer)
     claim = mechanism_audit.claimed_mechanism(facts)
@@ -109,35 +108,25 @@ def _bound_finding(judgement: ClaimJudgement, facts: PrivacyFacts, claim: Mechan
         else f" The accountant says: at most {facts.epsilon:.4g}. Nothing here contradicts that."
     )
     part = f" Of {facts.steps} steps the first {claim.steps} were watched." if claim.steps < facts.steps else ""
-    return Finding(
-        id="privacy.epsilon_lower_bound",
-        title=BOUND_TITLE,
-        status="fail" if refuted else "info",
-        value=judgement.bound,
-        deterministic=True,  # a confidence limit: a rule is settled by the limit itself
+    return LOWER_BOUND.state_fact(  # a confidence limit: a rule is settled by the limit itself
+        judgement.bound,
         n=judgement.counted.without_canary.size + judgement.counted.with_canary.size,
-        description=BOUND_DESCRIPTION + verdict + part,
-        caveats=f"{NO_EVIDENCE} With this many runs the bound cannot exceed {_bound_ceiling(judgement):.1f}; "
+        status="fail" if refuted else "info",
+        description=LOWER_BOUND.description + verdict + part,
+        caveats=f"With this many runs the bound cannot exceed {_bound_ceiling(judgement):.1f}; "
         "whether the claim is refuted does not depend on it. Faults that follow from the data show in no audit of the "
         "mechanism.",
-        references=(NASR, DONG),
     )
 
 
 def _power_finding(violation: Violation | None, facts: PrivacyFacts, runs: int) -> Finding:
-    id = "privacy.audit_power"
     if violation is None:
         reason = f"with {runs} runs on each side even noise that is {MAX_FACTOR:g} times too small goes unseen"
-        return not_measured(id, POWER_TITLE, reason, POWER_DESCRIPTION, n=2 * runs)
-    return Finding(
-        id=id,
-        title=POWER_TITLE,
-        status="info",
-        value=accountants.tightest_spending(violation.mechanism, facts.delta).epsilon,
-        deterministic=True,
+        return POWER.state_not_measured(reason, n=2 * runs)
+    return POWER.state_fact(
+        accountants.tightest_spending(violation.mechanism, facts.delta).epsilon,
         n=2 * runs,
-        description=f"{POWER_DESCRIPTION} Here: {1 / violation.factor:.0%} of the declared noise.",
-        caveats="Found by repeating the audit on simulated steps, which have the distribution of the real ones.",
+        description=f"{POWER.description} Here: {1 / violation.factor:.0%} of the declared noise.",
     )
 
 
@@ -197,12 +186,15 @@ def _curve_point(series: str, fpr: float, tpr: float, low: float | None = None, 
 
 
 def _curve_figure(judgement: ClaimJudgement) -> Figure:
-    return Figure(
+    return lines_figure(
         id="attacker_curve",
-        kind="lines",
         table="attacker_curve",
-        encode={"x": "fpr", "y": "tpr", "series": "series", "low": "low", "high": "high"},
-        options={"diagonal": "yes"},
+        x="fpr",
+        y="tpr",
+        series="series",
+        low="low",
+        high="high",
+        diagonal=True,
         x_label="runs without the canary that are taken for runs with it",
         y_label="runs with the canary that are found",
         title="What the accountant allows an attacker, and what one reached",

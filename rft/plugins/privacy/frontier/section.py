@@ -17,7 +17,7 @@ from rft.plugins.privacy.frontier.heads import (
     JudgedHeads,
 )
 from rft.plugins.privacy.frontier.replicates import Estimate
-from rft.records import About, Adjusted, Figure, Finding, Interval, Row, Table, not_measured
+from rft.records import About, Adjusted, Figure, Finding, FindingDefinition, Interval, Row, Table, lines_figure
 from rft.references import AGRESTI_MIN, BAGDASARYAN, MEHTA, SEARLE
 from rft.stats import multiplicity
 from rft.stats.intervals import CONFIDENCE_LEVEL, size_interval
@@ -45,16 +45,22 @@ GAP_DESCRIPTION = (
 )
 MORE = " More than chance explains: privacy costs {first} more."
 LIMITS = "Heads trained for this comparison, not the released model. Measured on test without noise."
-BIASED = " No interval is given for more than two groups, and the largest of many differences is biased upward."
-ONE_HEAD = " One replicate shows no variance of training: there is no interval."
+BIASED = "No interval is given for more than two groups, and the largest of many differences is biased upward."
+ONE_HEAD = "One replicate shows no variance of training: there is no interval."
 CHAPTER = "What privacy costs, and whom"
-COST_TITLE = "Accuracy that privacy costs"
+COST = FindingDefinition(
+    "privacy.accuracy_cost",
+    "Accuracy that privacy costs",
+    "What accuracy on test privacy costs, from heads at several epsilons beside heads without privacy.",
+    unit="fraction",
+    caveats=LIMITS,
+    references=(SEARLE, AGRESTI_MIN),
+)
 
 
 def explain_missing_frontier(reason: str) -> PrivacyChapter:
     """Return what is said of a frontier that was asked for and could not be made."""
-    description = "What accuracy on test privacy costs, from heads at several epsilons beside heads without privacy."
-    return PrivacyChapter(CHAPTER, findings=(not_measured("privacy.accuracy_cost", COST_TITLE, reason, description),))
+    return PrivacyChapter(CHAPTER, findings=(COST.state_not_measured(reason),))
 
 
 def present_frontier(judged: JudgedHeads, epsilon: float, refusal: str = "") -> PrivacyChapter:
@@ -175,12 +181,8 @@ def _cost_finding(judged: JudgedHeads, arm: HeadCondition) -> Finding:
     everybody = np.ones(len(judged.labels), dtype=bool)
     cost = judged.accuracy_cost(arm, everybody)
     heads = len(arm.predictions)
-    return Finding(
-        id="privacy.accuracy_cost",
-        title=COST_TITLE,
-        status="info",
-        value=cost.value,
-        unit="fraction",
+    return COST.state_estimate(
+        cost.value,
         interval=cost.interval,
         adjusted=_adjusted_intervals(lambda level: judged.accuracy_cost(arm, everybody, level=level).interval),
         n=len(np.unique(judged.units)),
@@ -190,19 +192,25 @@ def _cost_finding(judged: JudgedHeads, arm: HeadCondition) -> Finding:
             private=judged.correct_predictions(arm).mean(),
             heads=heads,
         ),
-        caveats=LIMITS + (ONE_HEAD if heads == 1 else ""),
-        references=(SEARLE, AGRESTI_MIN),
+        caveats=ONE_HEAD if heads == 1 else "",
     )
 
 
 def _cost_gap_finding(judged: JudgedHeads, arm: HeadCondition, attribute: str) -> Finding:
     """Return whom privacy costs most: the largest difference of costs between groups of one attribute."""
-    id, title = f"privacy.accuracy_cost_gap.{attribute}", f"Difference of the cost between groups by {attribute}"
+    definition = FindingDefinition(
+        f"privacy.accuracy_cost_gap.{attribute}",
+        f"Difference of the cost between groups by {attribute}",
+        f"Whether privacy costs groups by {attribute} alike.",
+        unit="fraction",
+        about=About(attributes=(attribute,)),
+        caveats=LIMITS,
+        references=(BAGDASARYAN, SEARLE, AGRESTI_MIN),
+    )
     scored = [(name, mask) for name, mask in judged.attribute_masks(attribute) if mask.sum() >= MIN_EXAMPLES_FOR_RATE]
     if len(scored) < 2:
         reason = f"fewer than two groups by {attribute} have {MIN_EXAMPLES_FOR_RATE} test examples"
-        unmeasured = not_measured(id, title, reason, f"Whether privacy costs groups by {attribute} alike.")
-        return unmeasured.model_copy(update={"about": About(attributes=(attribute,))})
+        return definition.state_not_measured(reason)
     costs = sorted(((judged.accuracy_cost(arm, mask).value, name) for name, mask in scored), reverse=True)
     (high, first), (low, last) = costs[0], costs[-1]
 
@@ -217,23 +225,18 @@ def _cost_gap_finding(judged: JudgedHeads, arm: HeadCondition, attribute: str) -
     more = interval is not None and interval.low > 0
     which = "the two" if len(scored) == 2 else f"the most and the least of {len(scored)} groups by {attribute}"
     description = GAP_DESCRIPTION.format(epsilon=arm.epsilon, first=first, high=high, last=last, low=low, which=which)
-    return Finding(
-        id=id,
-        title=title,
-        status="warn" if more else "info",
-        value=high - low,
-        unit="fraction",
+    return definition.state_estimate(
+        high - low,
         interval=interval,
         adjusted=_adjusted_intervals(interval_at),
         n=int(sum(len(np.unique(judged.units[mask])) for _, mask in scored)),
+        status="warn" if more else "info",
         description=description + (MORE.format(first=first) if more else ""),
-        caveats=LIMITS + (BIASED if len(scored) > 2 else "") + _left_out(judged, attribute),
-        references=(BAGDASARYAN, SEARLE, AGRESTI_MIN),
-        about=About(attributes=(attribute,)),
+        caveats=" ".join([*([BIASED] if len(scored) > 2 else []), *_list_left_out(judged, attribute)]),
     )
 
 
-def _left_out(judged: JudgedHeads, attribute: str) -> str:
+def _list_left_out(judged: JudgedHeads, attribute: str) -> list[str]:
     few = [
         f"{name} (n = {mask.sum()})"
         for name, mask in judged.attribute_masks(attribute)
@@ -241,8 +244,10 @@ def _left_out(judged: JudgedHeads, attribute: str) -> str:
     ]
     hides = judged.withheld.hides_groups_of(attribute)  # then examples without a value are not counted
     missing = 0 if hides else sum(value is None for value in judged.groups[attribute])
-    small = f" Left out, with fewer than {MIN_EXAMPLES_FOR_RATE} test examples: {', '.join(few)}." if few else ""
-    return small + (f" {missing} test examples without a value of {attribute} are left out." if missing else "")
+    return [
+        *([f"Left out, with fewer than {MIN_EXAMPLES_FOR_RATE} test examples: {', '.join(few)}."] if few else []),
+        *([f"{missing} test examples without a value of {attribute} are left out."] if missing else []),
+    ]
 
 
 def _adjusted_intervals(interval_at: Callable[[float], Interval | None]) -> tuple[Adjusted, ...]:
@@ -263,13 +268,15 @@ def _cost_gap_interval(
 
 def _frontier_figures(judged: JudgedHeads) -> Iterator[Figure]:
     method = judged.private[0].method
-    on_log: Row = {"x_scale": "log"}
-    yield Figure(
+    yield lines_figure(
         id="frontier",
-        kind="lines",
         table="frontier_accuracy",
-        encode={"x": "epsilon", "y": "value", "low": "low", "high": "high", "series": "method"},
-        options=on_log,
+        x="epsilon",
+        y="value",
+        low="low",
+        high="high",
+        series="method",
+        x_scale="log",
         x_label="epsilon",
         y_label="accuracy on test",
         title="What privacy costs",
@@ -277,26 +284,31 @@ def _frontier_figures(judged: JudgedHeads) -> Iterator[Figure]:
     )
     for attribute in judged.groups:
         of_attribute: Row = {"attribute": attribute, "method": method}
-        by_group = {"x": "epsilon", "y": "value", "low": "low", "high": "high", "series": "group"}
-        yield Figure(
+        yield lines_figure(
             id=f"frontier_{attribute}",
-            kind="lines",
             table="frontier",
-            encode=by_group,
+            x="epsilon",
+            y="value",
+            low="low",
+            high="high",
+            series="group",
             where=of_attribute | {"metric": "accuracy", "replicate": None},
-            options=on_log,
+            x_scale="log",
             x_label="epsilon",
             y_label="accuracy on test",
             title=f"Accuracy of groups by {attribute}",
             alt=f"Accuracy of each group by {attribute} against epsilon, with intervals.",
         )
-        yield Figure(
+        yield lines_figure(
             id=f"frontier_cost_{attribute}",
-            kind="lines",
             table="frontier_cost",
-            encode=by_group,
+            x="epsilon",
+            y="value",
+            low="low",
+            high="high",
+            series="group",
             where=of_attribute,
-            options=on_log,
+            x_scale="log",
             x_label="epsilon",
             y_label="accuracy lost to privacy",
             title=f"Whom privacy costs, by {attribute}",

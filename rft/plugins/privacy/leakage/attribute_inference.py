@@ -14,7 +14,7 @@ import numpy as np
 from rft.disclosure.withheld import MISSING, NOTHING, Withheld
 from rft.plugins import AuditedModel
 from rft.plugins.privacy.chapter import PrivacyChapter
-from rft.records import About, Figure, Finding, NotMeasured, Row, Table, not_measured
+from rft.records import About, Figure, Finding, FindingDefinition, NotMeasured, Row, Table, dots_figure
 from rft.references import ALAIN_BENGIO, HEWITT_LIANG, KISH_KORN_GRAUBARD, OJALA_GARRIGA
 from rft.stats import multiplicity
 from rft.stats.cross_validation import MAX_FOLDS, Folds, OutOfFold, find_non_finite, limit_to_one_thread
@@ -208,37 +208,39 @@ def _group_attributes(audited: AuditedModel) -> list[str]:
     return [column.removeprefix("group_") for column in columns if column.startswith("group_")]
 
 
-def _probe_title(attribute: str) -> str:
-    return f"Reading {attribute} from the frozen features"
+def _define_probe(attribute: str, chance: str) -> FindingDefinition:
+    return FindingDefinition(
+        f"privacy.attribute_probe.{attribute}",
+        f"Reading {attribute} from the frozen features",
+        DESCRIPTION.format(attribute=attribute, chance=chance),
+        unit="fraction",
+        caveats=LIMITS,
+        references=(ALAIN_BENGIO, HEWITT_LIANG, OJALA_GARRIGA, KISH_KORN_GRAUBARD),
+    )
 
 
 def _explain_missing_probe(attribute: str, reason: str) -> Finding:
-    description = DESCRIPTION.format(attribute=attribute, chance="1 over the number of groups")
-    return not_measured(f"privacy.attribute_probe.{attribute}", _probe_title(attribute), reason, description)
+    return _define_probe(attribute, "1 over the number of groups").state_not_measured(reason)
 
 
 def _probe_finding(attribute: str, measured: AttributeProbe, private: bool) -> Finding:
     share = measured.predictions.balanced_accuracy
     interval = share.confidence_interval()
     reads = interval.low > measured.chance and measured.p_value <= 1 / (1 + SHUFFLES)
-    description = DESCRIPTION.format(attribute=attribute, chance=f"{measured.chance:.3g}")
+    definition = _define_probe(attribute, f"{measured.chance:.3g}")
     control = measured.shuffled[:, 0]
     by_chance = (
         f" On {len(control)} shuffles of the groups among units: {control.mean():.3f} on average, at most "
         f"{control.max():.3f}."
     )
-    return Finding(
-        id=f"privacy.attribute_probe.{attribute}",
-        title=_probe_title(attribute),
-        status="warn" if reads else "info",
-        value=measured.predictions.balanced_accuracy.value,
-        unit="fraction",
+    return definition.state_estimate(
+        share.value,
         interval=interval,
         adjusted=multiplicity.adjust_interval(share.exact_interval),
         n=measured.predictions.accuracy.sample.units,
-        description=description + by_chance + (READS.format(attribute=attribute) if reads else ""),
-        caveats=" ".join([LIMITS, *measured.left_out, *([NOT_COVERED] if private else [])]),
-        references=(ALAIN_BENGIO, HEWITT_LIANG, OJALA_GARRIGA, KISH_KORN_GRAUBARD),
+        status="warn" if reads else "info",
+        description=definition.description + by_chance + (READS.format(attribute=attribute) if reads else ""),
+        caveats=" ".join([*measured.left_out, *([NOT_COVERED] if private else [])]),
         about=About(attributes=(attribute,)),
     )
 
@@ -269,13 +271,16 @@ def _by_group(measured: AttributeProbe) -> list[tuple[str, np.ndarray]]:
 
 def _probe_figure(probes: Mapping[str, AttributeProbe]) -> Figure:
     chances = {outcome.chance for outcome in probes.values()}
-    return Figure(
+    return dots_figure(
         id="attribute_probe",
-        kind="dots",
         table="attribute_probe",
-        encode={"y": "labels", "x": "value", "low": "low", "high": "high", "facet": "attribute"},
+        y="labels",
+        x="value",
+        low="low",
+        high="high",
+        facet="attribute",
         where={"group": None},
-        options={"reference": chances.pop()} if len(chances) == 1 else {},
+        reference=chances.pop() if len(chances) == 1 else None,
         x_label="balanced accuracy of a linear probe on examples that it has not seen",
         title="Groups read from the frozen features",
         alt="For each attribute the balanced accuracy of the probe with its interval, beside that on shuffled groups.",

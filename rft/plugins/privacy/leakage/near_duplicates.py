@@ -7,12 +7,11 @@ import numpy as np
 from rft.features.embeddings import Embeddings
 from rft.plugins import AuditedModel
 from rft.plugins.privacy.chapter import PrivacyChapter
-from rft.records import Finding, not_measured
+from rft.records import Finding, FindingDefinition, MeasuredStatus
 from rft.stats import multiplicity
 from rft.stats.rates import Rate
 
 MIN_COSINE = 0.99  # cosine of the features of two examples
-ID, TITLE = "privacy.near_duplicates", "Examples with a near-duplicate of another unit"
 DESCRIPTION = (
     "Share of training examples whose features have a cosine of at least 0.99 with those of another {unit}'s example. "
     "If both are of one person, or one copies the other, leaving one {unit} out still leaves the other in."
@@ -20,10 +19,11 @@ DESCRIPTION = (
 LIMITS = "Sees what the backbone sees: two people who look alike to it count, and a copy that looks different does not."
 
 
-OVERLAP_ID, OVERLAP_TITLE = "privacy.pretraining_overlap", "The same people in the backbone's own training data"
-OVERLAP_DESCRIPTION = (
+OVERLAP = FindingDefinition(
+    "privacy.pretraining_overlap",
+    "The same people in the backbone's own training data",
     "Whether people of this data were also in the data that the backbone was pretrained on: what it kept of them is in "
-    "the released model too, and under no epsilon."
+    "the released model too, and under no epsilon.",
 )
 OVERLAP_REASON = "the data that {name} ({weights}) was pretrained on is not available: ask those who made it"
 
@@ -40,35 +40,39 @@ def _pretraining_overlap_findings(audited: AuditedModel) -> tuple[Finding, ...]:
     if backbone is None or backbone.weights == "random":
         return ()
     reason = OVERLAP_REASON.format(name=backbone.name, weights=backbone.weights)
-    return (not_measured(OVERLAP_ID, OVERLAP_TITLE, reason, OVERLAP_DESCRIPTION),)
+    return (OVERLAP.state_not_measured(reason),)
 
 
 def _near_duplicates_finding(audited: AuditedModel) -> Finding:
     """Return the finding about a random sample of the training examples."""
     train = audited.splits.get("train")
     unit = "example" if train is None or train.units is None else "unit"
-    description = DESCRIPTION.format(unit=unit)
+    definition = FindingDefinition(
+        "privacy.near_duplicates",
+        "Examples with a near-duplicate of another unit",
+        DESCRIPTION.format(unit=unit),
+        unit="fraction",
+        caveats=LIMITS,
+    )
     if audited.embeddings is None:
         reason = "the frozen features of the training examples are not available"
-        return not_measured(ID, TITLE, reason, description)
+        return definition.state_not_measured(reason)
     embeddings = audited.embeddings()
     duplicates = _have_near_duplicates(embeddings)
     count = int(duplicates.sum())
     if audited.withheld.is_small(count):
-        return not_measured(ID, TITLE, audited.withheld.reason, description)
-    rate, sampled = Rate.from_rows(duplicates, embeddings.units), embeddings.sampled_from > len(duplicates)
-    return Finding(
-        id=ID,
-        title=TITLE,
-        status="warn" if count else "info",
-        value=rate.value,
-        unit="fraction",
-        interval=rate.confidence_interval() if sampled else None,
-        adjusted=multiplicity.adjust_interval(rate.exact_interval) if sampled else (),
-        deterministic=not sampled,
+        return definition.state_not_measured(audited.withheld.reason)
+    rate = Rate.from_rows(duplicates, embeddings.units)
+    status: MeasuredStatus = "warn" if count else "info"
+    if embeddings.sampled_from <= len(duplicates):
+        return definition.state_fact(rate.value, n=rate.sample.units, status=status)
+    return definition.state_estimate(
+        rate.value,
+        interval=rate.confidence_interval(),
+        adjusted=multiplicity.adjust_interval(rate.exact_interval),
         n=rate.sample.units,
-        description=description,
-        caveats=LIMITS + " A sample finds only pairs that are both in it." * sampled,
+        status=status,
+        caveats="A sample finds only pairs that are both in it.",
     )
 
 

@@ -7,20 +7,21 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rft.plugins.privacy.chapter import PrivacyChapter
-from rft.records import Cell, Finding, Table, not_measured
+from rft.records import Cell, Finding, FindingDefinition, Table
 
 if TYPE_CHECKING:
     from rft.training.privacy_facts import LedgerFacts
 
-TITLE = "Epsilon of everything that is recorded about these people"
-REMAINING_TITLE = "What is left of the budget"
-DESCRIPTION = (
+LEDGER_EPSILON = FindingDefinition(
+    "privacy.ledger_epsilon",
+    "Epsilon of everything that is recorded about these people",
     "How much all models that were trained on this population, released together, can depend on any one of its units, "
-    "at most: this run, its frontier and canaries as far as they are in the ledger, and all runs before it."
-)
-LIMITS = (
-    "Knows only trainings that were recorded in this ledger. Covers no training without privacy, no choice of settings "
-    "by looking at results, and no evaluation."
+    "at most: this run, its frontier and canaries as far as they are in the ledger, and all runs before it.",
+    unit="epsilon",
+    caveats="Knows only trainings that were recorded in this ledger. Covers no training without privacy, no choice of "
+    "settings by looking at results, and no evaluation.",
+    cases="none",
+    headline=True,
 )
 NO_POPULATION = "data.population does not name whose data this is, so that no ledger adds up what several runs spend"
 CAPTIONS = {
@@ -36,9 +37,7 @@ def ledger_chapter(facts: LedgerFacts | None) -> PrivacyChapter:
     The table ``ledger`` holds the population, the number of entries and the head's hash for ``evidence.json``.
     """
     if facts is None:
-        return PrivacyChapter(
-            "Ledger", findings=(not_measured("privacy.ledger_epsilon", TITLE, NO_POPULATION, DESCRIPTION),)
-        )
+        return PrivacyChapter("Ledger", findings=(LEDGER_EPSILON.state_not_measured(NO_POPULATION),))
     trainings: Table = [dict(row) for row in facts.trainings]
     findings = [_epsilon_finding(facts), _elsewhere_finding(facts), _interruptions_finding(trainings)]
     if facts.budget is not None:
@@ -60,21 +59,13 @@ def ledger_evidence(tables: Mapping[str, Table]) -> dict[str, Cell] | None:
 def _epsilon_finding(facts: LedgerFacts) -> Finding:
     n = facts.units
     if facts.seeded:
-        return not_measured("privacy.ledger_epsilon", TITLE, _explain_seeded(facts), DESCRIPTION, n=n)
+        return LEDGER_EPSILON.state_not_measured(_explain_seeded(facts), n=n)
     if not math.isfinite(facts.epsilon):
-        return not_measured("privacy.ledger_epsilon", TITLE, "no accountant gives a finite epsilon", DESCRIPTION, n=n)
-    return Finding(
-        id="privacy.ledger_epsilon",
-        title=TITLE,
-        status="info",
-        value=facts.epsilon,
-        headline=True,
-        unit="epsilon",
-        deterministic=True,
-        cases="none",
+        return LEDGER_EPSILON.state_not_measured("no accountant gives a finite epsilon", n=n)
+    return LEDGER_EPSILON.state_fact(
+        facts.epsilon,
         n=n,
-        description=f"{DESCRIPTION} At delta {facts.delta:.2g}, composed by {facts.accountant}.",
-        caveats=LIMITS,
+        description=f"{LEDGER_EPSILON.description} At delta {facts.delta:.2g}, composed by {facts.accountant}.",
     )
 
 
@@ -86,56 +77,46 @@ def _explain_seeded(facts: LedgerFacts) -> str:
 
 
 def _remaining_finding(facts: LedgerFacts) -> Finding:
-    if facts.seeded:
-        description = (
-            f"The budget of {facts.budget:g}, fixed by the first training on these people, less what is spent."
-        )
-        return not_measured("privacy.ledger_remaining", REMAINING_TITLE, _explain_seeded(facts), description)
-    return Finding(
-        id="privacy.ledger_remaining",
-        title=REMAINING_TITLE,
-        status="info",
-        value=facts.remaining,
-        headline=True,
+    definition = FindingDefinition(
+        "privacy.ledger_remaining",
+        "What is left of the budget",
+        f"The budget of {facts.budget:g}, fixed by the first training on these people, less what is spent.",
         unit="epsilon",
-        deterministic=True,
-        cases="none",
-        description=f"The budget of {facts.budget:g}, fixed by the first training on these people, less what is spent.",
         caveats="Trainings compose to less than their sum: a further one may spend somewhat more than this.",
+        cases="none",
+        headline=True,
     )
+    if facts.seeded:
+        return definition.state_not_measured(_explain_seeded(facts))
+    assert facts.remaining is not None, "asked of a population with a budget"
+    return definition.state_fact(facts.remaining)
 
 
 def _elsewhere_finding(facts: LedgerFacts) -> Finding:
     count = facts.elsewhere
     remark = " What was spent there is not counted here, unless that folder was moved to where the ledger is now."
-    return Finding(
-        id="privacy.ledger_elsewhere",
-        title="Other folders in which a ledger of this population is remembered",
-        status="warn" if count else "info",
-        value=count,
-        unit="folders",
-        deterministic=True,
-        cases="none",
-        description="Folders other than the present one in which this user kept a ledger of a population by this name."
+    definition = FindingDefinition(
+        "privacy.ledger_elsewhere",
+        "Other folders in which a ledger of this population is remembered",
+        "Folders other than the present one in which this user kept a ledger of a population by this name."
         + remark * bool(count),
+        unit="folders",
         caveats="Knows ledgers of this user on this machine, by the state folder; none of other users or machines.",
+        cases="none",
     )
+    return definition.state_count(count, status="warn" if count else "info")
 
 
 def _interruptions_finding(trainings: Table) -> Finding:
-    return Finding(
-        id="privacy.ledger_interruptions",
-        title="Interruptions after which steps were charged again",
-        status="info",
-        value=sum(int(row["interruptions"] or 0) for row in trainings),
+    definition = FindingDefinition(
+        "privacy.ledger_interruptions",
+        "Interruptions after which steps were charged again",
+        "A training that is interrupted between two checkpoints takes these steps again, and is charged again.",
         unit="interruptions",
-        deterministic=True,
-        cases="none",
-        n=len(trainings),
-        description="A training that is interrupted between two checkpoints takes these steps again, and is charged "
-        "again.",
         caveats="At most 5 % of the steps lie between checkpoints. Epsilon may be over-counted by them, never under.",
+        cases="none",
     )
+    return definition.state_count(sum(int(row["interruptions"] or 0) for row in trainings), n=len(trainings))
 
 
 def _ledger_table(facts: LedgerFacts) -> Table:
