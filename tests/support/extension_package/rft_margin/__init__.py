@@ -15,7 +15,7 @@ from rft.config.schema import DataConfig
 from rft.disclosure.withheld import NOTHING, Counted, Withheld
 from rft.errors import ConfigError, EvidenceError
 from rft.plugins import AuditedModel, CandidateBackbone, EvidenceCheck, Options, Plugin, RunPair
-from rft.records import Figure, Finding, Section, Table
+from rft.records import Finding, FindingDefinition, Section, Table, bars_figure
 from rft.stats.intervals import clopper_pearson_interval, wilson_interval
 from rft.stats.multiplicity import adjust_interval
 
@@ -124,17 +124,18 @@ def _margins(predictions: pd.DataFrame) -> np.ndarray:
 
 
 def _unsure_finding(unsure: int, n: int, below: float) -> Finding:
-    return Finding(
-        id="margin.unsure",
-        title="Unsure decisions",
-        status="info",
-        value=unsure / n,
+    definition = FindingDefinition(
+        "margin.unsure",
+        "Unsure decisions",
+        f"Share of test examples whose two best classes differ by less than {below}.",
         unit="fraction",
+        headline=True,
+    )
+    return definition.state_estimate(
+        unsure / n,
         interval=wilson_interval(unsure, n),
         adjusted=adjust_interval(lambda level: clopper_pearson_interval(unsure, n, level=level)),  # for several rules
         n=n,
-        headline=True,
-        description=f"Share of test examples whose two best classes differ by less than {below}.",
     )
 
 
@@ -148,11 +149,11 @@ def _write_threshold(folder: Path, unsure_below: float) -> None:
     (folder / REGISTER).write_text(json.dumps({"unsure_below": unsure_below}), encoding="utf-8")
 
 
-_FIGURE = Figure(
+_FIGURE = bars_figure(
     id="margins",
-    kind="bars",
     table="margins",
-    encode={"x": "margin", "y": "n"},
+    x="margin",
+    y="n",
     title="Margins",
     alt="Histogram of the margins of the test examples.",
 )
