@@ -17,6 +17,7 @@ from rft.plugins import AuditedModel
 from rft.plugins.fairness import Fairness, FairnessOptions
 from rft.plugins.performance import Performance, PerformanceOptions
 from rft.plugins.privacy import PrivacyOptions
+from rft.plugins.privacy.attacks.catalog import ATTACKS
 from rft.plugins.privacy.attacks.membership import membership_chapter
 from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.records import Row, Section
@@ -127,12 +128,11 @@ def of_mitigation(section: Section) -> Iterator[tuple[Key, Stated]]:
 
 
 def of_attacks(chapter: PrivacyChapter) -> Iterator[tuple[Key, Stated]]:
-    ids = {"loss_threshold": "membership", "lira": "lira", "lira_offline": "lira_offline", "rmia": "rmia"}
     for row in chapter.tables["attacks"]:
         if row["attribute"] is None:
             fewest = min(row["n_members"], row["n_non_members"])  # type: ignore[type-var]
             yield (str(row["attack"]),), replace(of_row("attacks", row, "auc", n=None), n=fewest)
-            yield (str(row["attack"]),), of_finding(chapter, f"privacy.{ids[str(row['attack'])]}_auc")
+            yield (str(row["attack"]),), of_finding(chapter, ATTACKS[str(row["attack"])].finding_id)
 
 
 def stated(rows_of_a_person: int) -> dict[Key, list[Stated]]:

@@ -16,7 +16,7 @@ from rft.plugins.privacy.accounting.section import accounting_chapter
 from rft.plugins.privacy.attacks import scores as attacks
 from rft.plugins.privacy.attacks.membership import membership_chapter
 from rft.plugins.privacy.chapter import PrivacyChapter
-from rft.plugins.privacy.columns import COLUMNS
+from rft.plugins.privacy.columns import declare_columns
 from rft.plugins.privacy.empirical.section import empirical_chapter
 from rft.plugins.privacy.frontier.training import frontier_chapter
 from rft.plugins.privacy.leakage.attribute_inference import attribute_inference_chapter
@@ -52,7 +52,7 @@ def audit(audited: AuditedModel, options: PrivacyOptions) -> Section:
         "privacy",
         "Privacy",
         chapters,
-        columns=COLUMNS,
+        columns=declare_columns(),
         card_tables={"scope": COVERAGE_HEADING},
         evidence=ledger_evidence(tables),
     )

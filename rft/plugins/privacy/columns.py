@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from rft.plugins.privacy.attacks.catalog import ATTACKS
 from rft.records import Columns, list_columns
 
 _RATES = {"tpr_at_1pct_fpr": "TPR at 1 % FPR", "tpr_at_01pct_fpr": "TPR at 0.1 % FPR"}
 
-COLUMNS: dict[str, Columns] = {
+_FIXED: dict[str, Columns] = {
     "scope": list_columns({"artefact": "key", "protection": "key", "where": "key", "why": "text"}),
     "parameters": list_columns({"parameter": "key", "value": "estimate", "grade": "note", "description": "text"}),
     "accounting": list_columns(
@@ -77,31 +80,6 @@ COLUMNS: dict[str, Columns] = {
     "audit_power": list_columns({"fault": "key", "factor": "number", "epsilon": "number", "power": "number"}),
     "attacker_curve": list_columns({"series": "key", "fpr": "key", "tpr": "estimate", "low": "low", "high": "high"}),
     "epsilon_bounds": list_columns({"bound": "key", "epsilon": "number", "assumes": "note"}),
-    "attacks": list_columns(
-        {
-            "attack": "name",
-            "attribute": "attribute",
-            "group": "group",
-            "auc": "estimate",
-            "low": "low",
-            "high": "high",
-            "tpr_at_1pct_fpr": "number",
-            "tpr_at_1pct_fpr_low": "number",
-            "tpr_at_1pct_fpr_high": "number",
-            "tpr_at_01pct_fpr": "number",
-            "tpr_at_01pct_fpr_low": "number",
-            "tpr_at_01pct_fpr_high": "number",
-            "n_members": "count",
-            "n_non_members": "count",
-            "status": "status",
-        },
-        labels={
-            f"{rate}{end}": f"{label}{words}"
-            for rate, label in _RATES.items()
-            for end, words in (("", ""), ("_low", ", low"), ("_high", ", high"))
-        },
-    ),
-    "roc": list_columns({"attack": "name", "fpr": "key", "tpr": "number"}),
     "attribute_probe": list_columns(
         {
             "attribute": "attribute",
@@ -115,3 +93,39 @@ COLUMNS: dict[str, Columns] = {
         }
     ),
 }
+
+
+def declare_columns() -> dict[str, Columns]:
+    """Return the columns of every table of the section, by table."""
+    return _FIXED | _declare_attacks({attack.name: attack.label for attack in ATTACKS.values()})
+
+
+def _declare_attacks(spellings: Mapping[str, str]) -> dict[str, Columns]:
+    return {
+        "attacks": list_columns(
+            {
+                "attack": "name",
+                "attribute": "attribute",
+                "group": "group",
+                "auc": "estimate",
+                "low": "low",
+                "high": "high",
+                "tpr_at_1pct_fpr": "number",
+                "tpr_at_1pct_fpr_low": "number",
+                "tpr_at_1pct_fpr_high": "number",
+                "tpr_at_01pct_fpr": "number",
+                "tpr_at_01pct_fpr_low": "number",
+                "tpr_at_01pct_fpr_high": "number",
+                "n_members": "count",
+                "n_non_members": "count",
+                "status": "status",
+            },
+            labels={
+                f"{rate}{end}": f"{label}{words}"
+                for rate, label in _RATES.items()
+                for end, words in (("", ""), ("_low", ", low"), ("_high", ", high"))
+            },
+            spellings={"attack": spellings},
+        ),
+        "roc": list_columns({"attack": "name", "fpr": "key", "tpr": "number"}, spellings={"attack": spellings}),
+    }

@@ -10,19 +10,11 @@ from rft.errors import RftError, Unavailable
 from rft.plugins import AuditedModel
 from rft.plugins.privacy import PrivacyOptions
 from rft.plugins.privacy.attacks import scores as attacks
-from rft.plugins.privacy.attacks.scores import (
-    FPR_BY_COLUMN,
-    LIRA,
-    LIRA_OFFLINE,
-    LOSS,
-    MIN_UNITS_PER_SIDE,
-    RMIA,
-    AttackOutcome,
-    AttackTarget,
-)
+from rft.plugins.privacy.attacks.catalog import ATTACKS, LIRA, LOSS, label_attack, score_shadows
+from rft.plugins.privacy.attacks.scores import FPR_BY_COLUMN, MIN_UNITS_PER_SIDE, AttackOutcome, AttackTarget
 from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.records import About, Figure, Finding, Interval, not_measured
-from rft.references import CARLINI, DELONG, YEOM, ZARIFZADEH, ZOU_DONNER
+from rft.references import DELONG, ZOU_DONNER
 from rft.stats import multiplicity
 from rft.stats.intervals import CONFIDENCE_LEVEL
 from rft.stats.scores.auc import difference_of_aucs
@@ -39,57 +31,15 @@ AREA_LIMITS = (
 EXTERNAL_LIMITS = " That this model was trained on the train split is what the user says; this run cannot know."
 SHADOW_LIMITS = " The attacker is given other people's data from the same source and the run's whole recipe."
 CHAPTER = "Membership attacks"
-COIN = "0.5 is a coin toss, 1 is always."
 DESCRIPTIVE = (
     "The attacks describe, they prove nothing: a curve near the diagonal says that these attacks failed, and another "
     "may succeed."
 )
 
 CAPTIONS = {
-    "attacks": "Membership attacks, over all and within each group. low and high are of the area (auc); a rate finer "
-    f"than {MIN_NON_MEMBERS_ABOVE} / n_non_members is not measured.",
+    "attacks": "Membership attacks, over all and within each group. Intervals are of the area; a rate finer than "
+    f"{MIN_NON_MEMBERS_ABOVE} over the number of non-members is not measured.",
     "roc": "True-positive against false-positive rate of each attack, from the finest measured rate on.",
-}
-
-
-@dataclass(frozen=True)
-class AttackWording:
-    """What the report says of the area under the curve of one attack; ``{unit}`` is whose membership is guessed."""
-
-    id: str
-    title: str
-    description: str
-    reference: str
-
-
-WORDINGS = {
-    LOSS: AttackWording(
-        "privacy.membership_auc",
-        "Membership attack, area under the ROC curve",
-        "How often an attacker who sees the probability that the model gives to the true label ranks a training {unit} "
-        f"above another one: {COIN}",
-        YEOM,
-    ),
-    LIRA: AttackWording(
-        "privacy.lira_auc",
-        "Likelihood-ratio attack (LiRA), area under the ROC curve",
-        "How often an attacker who trains such models with and without each {unit} ranks a training {unit} above "
-        f"another one: {COIN}",
-        CARLINI,
-    ),
-    LIRA_OFFLINE: AttackWording(
-        "privacy.lira_offline_auc",
-        "Offline likelihood-ratio attack, area under the ROC curve",
-        "The same for an attacker whose own models have never seen the {unit}.",
-        CARLINI,
-    ),
-    RMIA: AttackWording(
-        "privacy.rmia_auc",
-        "Robust membership attack (RMIA), area under the ROC curve",
-        "The same for an attacker who compares how much surer the model is than reference models about a {unit} with "
-        "how much surer it is about others.",
-        ZARIFZADEH,
-    ),
 }
 
 
@@ -144,7 +94,7 @@ def membership_chapter(audited: AuditedModel, options: PrivacyOptions) -> Privac
     return PrivacyChapter(
         CHAPTER,
         findings=(
-            *(_auc_finding(results, name) for name in WORDINGS),
+            *(_auc_finding(results, name) for name in ATTACKS),
             *(_tpr_finding(results, column) for column in FPR_BY_COLUMN),
             *_most_exposed(results),
         ),
@@ -160,8 +110,8 @@ def _explain_missing_attacks(reason: str) -> PrivacyChapter:
     return PrivacyChapter(
         CHAPTER,
         findings=tuple(
-            not_measured(wording.id, wording.title, reason, wording.description.format(unit="example"))
-            for wording in WORDINGS.values()
+            not_measured(attack.finding_id, attack.title, reason, attack.description.format(unit="example"))
+            for attack in ATTACKS.values()
         ),
     )
 
@@ -205,14 +155,10 @@ def _explain_cost(audited: AuditedModel) -> str:
 
 
 def _with_shadows(audited: AuditedModel, target: AttackTarget, count: int) -> AttackTarget:
-    from rft.plugins.privacy.attacks import lira, rmia, shadows
+    from rft.plugins.privacy.attacks import shadows
 
     confidences = shadows.shadow_confidences(audited, count)
-    scores = {
-        LIRA: lira.score_online(confidences.target, confidences.shadows, members=confidences.members),
-        LIRA_OFFLINE: lira.score_offline(confidences.target, confidences.shadows, members=confidences.members),
-        RMIA: rmia.score_rmia(confidences.target, confidences.shadows, members=confidences.members),
-    }
+    scores = score_shadows(confidences.target, confidences.shadows, members=confidences.members)
     return target.with_scores(confidences.ids, scores)
 
 
@@ -226,16 +172,18 @@ def _about_shadows(audited: AuditedModel, count: int) -> str:
 
 
 def _auc_finding(results: AttackResults, name: str) -> Finding:
-    wording = WORDINGS[name]
-    description = wording.description.format(unit=results.unit)
+    attack = ATTACKS[name]
+    description = attack.description.format(unit=results.unit)
     outcome = results.outcomes.get(name)
     if outcome is None:
-        return not_measured(wording.id, wording.title, _explain_absence(results, name), description, n=results.fewest)
+        return not_measured(
+            attack.finding_id, attack.title, _explain_absence(results, name), description, n=results.fewest
+        )
     interval = outcome.interval()
     leaks = interval.low > 0.5
     return Finding(
-        id=wording.id,
-        title=wording.title,
+        id=attack.finding_id,
+        title=attack.title,
         status="warn" if leaks else "info",
         value=outcome.auc,
         interval=interval,
@@ -243,24 +191,31 @@ def _auc_finding(results: AttackResults, name: str) -> Finding:
         n=results.fewest,
         description=description + (" The interval lies above 0.5: membership shows." if leaks else ""),
         caveats=_describe_caveats(results, name),
-        references=(wording.reference, DELONG),
+        references=(*attack.references, DELONG),
     )
 
 
 def _explain_absence(results: AttackResults, name: str) -> str:
     """Return why an attack has no outcome."""
     too_few = _too_few(*attacks.count_members(results.target.rows), results.unit)
-    return too_few if name == LOSS or results.reason is None else results.reason
+    return results.reason if results.reason is not None and ATTACKS[name].needs_shadows else too_few
 
 
 def _describe_caveats(results: AttackResults, name: str) -> str:
-    return AREA_LIMITS + (SHADOW_LIMITS if name != LOSS else "") + (EXTERNAL_LIMITS if results.external else "")
+    return (
+        AREA_LIMITS
+        + (SHADOW_LIMITS if ATTACKS[name].needs_shadows else "")
+        + (EXTERNAL_LIMITS if results.external else "")
+    )
 
 
 def _tpr_finding(results: AttackResults, column: str) -> Finding:
     """Return the finding on LiRA's true-positive rate at a low false-positive rate, which is what LiRA is judged by."""
     fpr = FPR_BY_COLUMN[column]
-    id, title = f"privacy.{column}", f"Training {results.unit}s found by LiRA at {100 * fpr:g} % false alarms"
+    id, title = (
+        f"privacy.{column}",
+        f"Training {results.unit}s found by {label_attack(LIRA)} at {100 * fpr:g} % false alarms",
+    )
     description = (
         f"Share of the training {results.unit}s that the likelihood-ratio attack names while it wrongly names "
         f"{100 * fpr:g} % of the others; guessing finds {100 * fpr:g} %."
@@ -284,7 +239,7 @@ def _tpr_finding(results: AttackResults, column: str) -> Finding:
         n=n,
         description=description + (" The interval lies above guessing." if leaks else ""),
         caveats=_describe_caveats(results, LIRA),
-        references=(CARLINI, ZOU_DONNER),
+        references=(*ATTACKS[LIRA].references, ZOU_DONNER),
     )
 
 
@@ -319,8 +274,8 @@ def _most_exposed(results: AttackResults) -> tuple[Finding, ...]:
     }
     outcomes = {group: outcome for group, outcome in outcome_by_group.items() if outcome}
     description = (
-        f"Area under the curve of the attack {results.foremost} within the group whose interval reaches highest at its "
-        "lower end, so that no small group is named for its noise."
+        f"Area under the curve of the attack {label_attack(results.foremost)} within the group whose interval reaches "
+        "highest at its lower end, so that no small group is named for its noise."
     )
     about = About(attributes=tuple(results.target.attributes))
     if not outcomes:
@@ -343,7 +298,7 @@ def _most_exposed(results: AttackResults) -> tuple[Finding, ...]:
             description=f"{attribute} = {group}, of {len(outcomes)} groups. {description}{exposed}",
             caveats=_describe_caveats(results, results.foremost)
             + " The interval holds for all groups at once (Bonferroni); the value is the highest of several.",
-            references=(WORDINGS[results.foremost].reference, DELONG, ZOU_DONNER),
+            references=(*ATTACKS[results.foremost].references, DELONG, ZOU_DONNER),
             about=about.model_copy(update={"group": group}),
         ),
     )
@@ -391,7 +346,7 @@ def _left_out(target: AttackTarget, withheld: Withheld) -> tuple[str, ...]:
 def _membership_figures(results: AttackResults) -> tuple[Figure, ...]:
     if not results.outcomes:
         return ()
-    areas = ", ".join(f"{name} {outcome.auc:.3f}" for name, outcome in results.outcomes.items())
+    areas = ", ".join(f"{label_attack(name)} {outcome.auc:.3f}" for name, outcome in results.outcomes.items())
     curve = Figure(
         id="membership_roc",
         kind="lines",
@@ -411,7 +366,7 @@ def _membership_figures(results: AttackResults) -> tuple[Figure, ...]:
         where={"attack": results.foremost},
         options={"reference": 0.5},
         x_label="area under the ROC curve",
-        title=f"Membership attack by group: {results.foremost}",
+        title=f"Membership attack by group: {label_attack(results.foremost)}",
         alt="The area under the curve over all and within each group, with intervals; 0.5 is a coin toss.",
     )
     return (curve, groups) if results.target.attributes else (curve,)

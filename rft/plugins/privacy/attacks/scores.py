@@ -1,7 +1,7 @@
 """Membership attacks on one table: who was a member, how each attack scores every example, and what it reached.
 
-Scores come from elsewhere (the loss from the predictions, others from shadow models); here they are taken together by
-owner, over all and within groups. What the numbers mean for a reader stands in ``membership``.
+Which attacks there are stands in ``catalog``; here their scores are taken together by owner, over all and within
+groups. What the numbers mean for a reader stands in ``membership``.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 
 from rft.disclosure.withheld import NOTHING, Withheld
+from rft.plugins.privacy.attacks.catalog import LOSS, score_predictions
 from rft.records import Cell, Interval, Row, Table
 from rft.stats.intervals import CONFIDENCE_LEVEL
 from rft.stats.scores import roc
 from rft.stats.scores.auc import AucEstimate
 from rft.stats.scores.roc import TruePositiveRate
 
-LOSS, LIRA, LIRA_OFFLINE, RMIA = "loss_threshold", "lira", "lira_offline", "rmia"
 MIN_UNITS_PER_SIDE = 10  # members and non-members; with fewer on either side nothing is scored
 FPR_BY_COLUMN = {"tpr_at_1pct_fpr": 0.01, "tpr_at_01pct_fpr": 0.001}  # column -> false-positive rate
 ROC_POINTS = 100
@@ -102,31 +102,24 @@ class AttackOutcome:
 
 
 def read_attack_target(predictions: pd.DataFrame, classes: Sequence[str]) -> AttackTarget:
-    """Read what an attack by a threshold on the loss sees from the table of predictions (Yeom et al. 2018, CSF).
+    """Read what the attacks see that need nothing but the table of predictions.
 
-    The score is the log of the probability that the model gives to the true label, that is, minus the loss; a
-    probability of 0 counts as the smallest positive float64. A unit on both sides is neither member nor non-member.
+    A unit on both sides is neither member nor non-member.
     """
     frame = predictions[predictions["split"].isin(["train", "test"])]
     owner = frame["unit"].where(frame["unit"].notna(), frame["id"]).astype(str)
     kept = frame[["id", *(column for column in frame if str(column).startswith("group_"))]]
-    rows = kept.assign(member=frame["split"] == "train", owner=owner, **{LOSS: _log_likelihood(frame, classes)})
+    scores = score_predictions(frame, classes)
+    rows = kept.assign(member=frame["split"] == "train", owner=owner, **scores)
     sides = rows.groupby("owner")["member"].transform("nunique")
-    scored = np.isfinite(rows[LOSS])
+    scored = np.isfinite(rows[list(scores)]).all(axis=1)
     return AttackTarget(
         rows=rows[scored & (sides == 1)],
-        attacks=(LOSS,),
+        attacks=tuple(scores),
         units=bool(frame["unit"].notna().any()),
         n_in_both=int(rows.loc[sides > 1, "owner"].nunique()),
         n_unscored=int((~scored).sum()),
     )
-
-
-def _log_likelihood(frame: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
-    scores = frame.reindex(columns=[f"score_{name}" for name in classes]).to_numpy(np.float64)
-    label = pd.Index(classes).get_indexer(pd.Index(frame["label"]))
-    probability = np.where(label >= 0, scores[np.arange(len(frame)), label], np.nan)
-    return np.log(np.maximum(probability, np.finfo(np.float64).tiny))
 
 
 def count_members(rows: pd.DataFrame) -> tuple[int, int]:
