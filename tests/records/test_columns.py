@@ -149,7 +149,8 @@ def test_any_table_with_the_roles_is_turned() -> None:
             "to": "high",
             "patients": "count",
             "state": "status",
-        }
+        },
+        spellings={"measure": {"tpr": "TPR", "fpr": "FPR"}},
     )
     row = {"by": "site", "who": "north", "from": 0.4, "to": 0.6, "patients": 50, "state": "ok"}
     table: Table = [

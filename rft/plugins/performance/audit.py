@@ -47,7 +47,7 @@ def audit(audited: AuditedModel, *, bins: int) -> Section:
         title="Performance",
         findings=(*_all_findings(measures["test"]), *_against_scores(audited, test.rows)),
         tables={"metrics": _metrics_table(measures), **tables.test_tables(test, audited.withheld)},
-        columns=tables.COLUMNS,
+        columns=tables.declare_columns({name: metric.title for name, metric in METRICS.items()}),
         captions=tables.CAPTIONS,
         figures=tables.test_figures(test.rows),
     )

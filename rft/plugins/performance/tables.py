@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from rft.disclosure.withheld import Withheld
 from rft.plugins.performance import measures
 from rft.plugins.performance.measures import Split
 from rft.predictions.table import PredictionArrays
-from rft.records import Columns, Figure, Row, Table, dots_figure, heatmap_figure, lines_figure, list_columns
+from rft.records import Columns, Figure, Role, Row, Table, dots_figure, heatmap_figure, lines_figure, list_columns
 from rft.stats.rates import Rate
 from rft.stats.scores.classification import METRICS, Ratios
 
@@ -111,18 +113,7 @@ CAPTIONS = {
     "confusion": "Test examples by label and prediction; share is of the label.",
     "calibration": "Test examples in bins of equal size by the confidence in the predicted class.",
 }
-COLUMNS: dict[str, Columns] = {
-    "metrics": list_columns(
-        {
-            "split": "key",
-            "metric": "metric",
-            "value": "estimate",
-            "low": "low",
-            "high": "high",
-            "n": "count",
-            "unit": "note",
-        }
-    ),
+_FIXED: dict[str, Columns] = {
     "by_class": list_columns(
         {
             "class": "class",
@@ -131,7 +122,8 @@ COLUMNS: dict[str, Columns] = {
             "f1": "number",
             "n": "count",
             "status": "status",
-        }
+        },
+        labels={"f1": "F1"},
     ),
     "confusion": list_columns(
         {"label": "class", "prediction": "key", "share": "number", "n": "count", "status": "status"}
@@ -140,6 +132,20 @@ COLUMNS: dict[str, Columns] = {
         {"bin": "key", "confidence": "key", "accuracy": "estimate", "low": "low", "high": "high", "n": "count"}
     ),
 }
+
+
+def declare_columns(titles: Mapping[str, str]) -> dict[str, Columns]:
+    """Return the columns of every table of the section, by table; ``titles`` say what each measure is called."""
+    roles: dict[str, Role] = {
+        "split": "key",
+        "metric": "metric",
+        "value": "estimate",
+        "low": "low",
+        "high": "high",
+        "n": "count",
+        "unit": "note",
+    }
+    return {"metrics": list_columns(roles, spellings={"metric": titles}), **_FIXED}
 
 
 def test_figures(rows: PredictionArrays) -> tuple[Figure, ...]:

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 
 from rft.plugins.privacy.attacks.catalog import ATTACKS
 from rft.records import Columns, list_columns
+from rft.stats.scores.classification import ABBREVIATIONS
 
-_RATES = {"tpr_at_1pct_fpr": "TPR at 1 % FPR", "tpr_at_01pct_fpr": "TPR at 0.1 % FPR"}
+_TPR, _FPR = ABBREVIATIONS["tpr"], ABBREVIATIONS["fpr"]
+_CURVE = {"tpr": _TPR, "fpr": _FPR}
+_RATES = {"tpr_at_1pct_fpr": f"{_TPR} at 1 % {_FPR}", "tpr_at_01pct_fpr": f"{_TPR} at 0.1 % {_FPR}"}
 
 _FIXED: dict[str, Columns] = {
     "scope": list_columns({"artefact": "key", "protection": "key", "where": "key", "why": "text"}),
@@ -23,7 +26,7 @@ _FIXED: dict[str, Columns] = {
         }
     ),
     "epsilon_curve": list_columns({"epsilon": "key", "accountant": "key", "delta": "number"}),
-    "ideal_attacker": list_columns({"fpr": "key", "tpr": "number"}),
+    "ideal_attacker": list_columns({"fpr": "key", "tpr": "number"}, labels=_CURVE),
     "self_test": list_columns(
         {"check": "key", "expected": "key", "found": "key", "outcome": "note", "description": "text"}
     ),
@@ -57,7 +60,8 @@ _FIXED: dict[str, Columns] = {
             "spent": "number",
             "n": "count",
             "status": "status",
-        }
+        },
+        spellings={"metric": ABBREVIATIONS},
     ),
     "frontier_accuracy": list_columns(
         {"method": "name", "epsilon": "key", "value": "estimate", "low": "low", "high": "high"}
@@ -78,7 +82,9 @@ _FIXED: dict[str, Columns] = {
     "mechanism_audit": list_columns({"quantity": "key", "value": "estimate", "description": "text"}),
     "one_run_audit": list_columns({"quantity": "key", "value": "estimate", "description": "text"}),
     "audit_power": list_columns({"fault": "key", "factor": "number", "epsilon": "number", "power": "number"}),
-    "attacker_curve": list_columns({"series": "key", "fpr": "key", "tpr": "estimate", "low": "low", "high": "high"}),
+    "attacker_curve": list_columns(
+        {"series": "key", "fpr": "key", "tpr": "estimate", "low": "low", "high": "high"}, labels=_CURVE
+    ),
     "epsilon_bounds": list_columns({"bound": "key", "epsilon": "number", "assumes": "note"}),
     "attribute_probe": list_columns(
         {
@@ -120,12 +126,15 @@ def _declare_attacks(spellings: Mapping[str, str]) -> dict[str, Columns]:
                 "n_non_members": "count",
                 "status": "status",
             },
-            labels={
+            labels={"auc": "AUC", "n_members": "members", "n_non_members": "non-members"}
+            | {
                 f"{rate}{end}": f"{label}{words}"
                 for rate, label in _RATES.items()
                 for end, words in (("", ""), ("_low", ", low"), ("_high", ", high"))
             },
             spellings={"attack": spellings},
         ),
-        "roc": list_columns({"attack": "name", "fpr": "key", "tpr": "number"}, spellings={"attack": spellings}),
+        "roc": list_columns(
+            {"attack": "name", "fpr": "key", "tpr": "number"}, labels=_CURVE, spellings={"attack": spellings}
+        ),
     }

@@ -81,5 +81,9 @@ class ChartData:
         """Return why a row has no value, and how many cases it has."""
         name = find_column(self.columns, "count")
         count = row.get(name) if name else None
-        counted = f" ({name} = {numbers.format_count(count)})" if isinstance(count, int) else ""
+        counted = (
+            f" ({tables.label_column(self.columns[name])} = {numbers.format_count(count)})"
+            if isinstance(count, int)
+            else ""
+        )
         return tables.explain_absence(row, self.columns) + counted

@@ -85,7 +85,9 @@ class _TurnedTable:
         """Return the tables, in the order in which their rows come."""
         values = {name: {row[name] for row in table if row[name] is not None} for name in self.keys}
         varying = [name for name in self.keys if name == self.attribute or len(values[name]) > 1]
-        constants = tuple((name, str(*values[name])) for name in self.keys if name not in varying and values[name])
+        constants = tuple(
+            self._write_key(name, *values[name]) for name in self.keys if name not in varying and values[name]
+        )
         blocks: dict[tuple[Cell, ...], Table] = {}
         for row in table:
             blocks.setdefault(tuple(row[name] for name in varying), []).append(row)
@@ -99,9 +101,15 @@ class _TurnedTable:
         return row[self.label_class] if self.label_class else None
 
     def _write_title(self, names: list[str], key: tuple[Cell, ...]) -> str:
-        known = [(name, str(value)) for name, value in zip(names, key, strict=True) if value is not None]
-        parts = [tables.words_of_name(value) if name == self.attribute else f"{name} {value}" for name, value in known]
+        known = [(name, value) for name, value in zip(names, key, strict=True) if value is not None]
+        parts = [
+            tables.words_of_name(str(value)) if name == self.attribute else " ".join(self._write_key(name, value))
+            for name, value in known
+        ]
         return ", ".join(parts) or "all examples"
+
+    def _write_key(self, name: str, value: Cell) -> tuple[str, str]:
+        return tables.label_column(self.columns[name]), tables.cell_text(value, self.columns[name])
 
     def _turn_block(
         self, title: str, constants: tuple[tuple[str, str], ...], rows: Table, first_class: Cell
@@ -115,7 +123,7 @@ class _TurnedTable:
             folded=rows[0][self.attribute] is not None or of_other_class,
             title=title[:1].upper() + title[1:],
             constants=constants,
-            metrics=tuple(map(tables.words_of_name, metrics)),
+            metrics=tuple(tables.cell_text(metric, self.columns[self.metric]) for metric in metrics),
             rows=tuple(self._turn_row(group, cells, metrics) for group, cells in groups.items()),
         )
 

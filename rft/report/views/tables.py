@@ -22,17 +22,6 @@ FOLDED_IN_PRINT_FROM_ROWS = 48
 MAX_STATUS_CHARACTERS = 32  # of a status that stands in the place of a value
 _COLUMN_GAP = 2  # characters between two columns
 
-_WORDS = {
-    "tpr": "TPR",
-    "fpr": "FPR",
-    "fnr": "FNR",
-    "tnr": "TNR",
-    "auc": "AUC",
-    "f1": "F1",
-    "roc": "ROC",
-    "ci": "CI",
-    "id": "ID",
-}
 _STATUS_WITHOUT_REASON = ("", "info", "warn", "ok", "measured")  # give no reason for an absence
 _STATUS_WORDS = {"info": "measured", "warn": "review", "fail": "failed"}
 NAME_ROLES: tuple[Role, ...] = ("name", "attribute", "group", "class", "metric")
@@ -152,8 +141,8 @@ def cell_text(cell: Cell, column: Column | None = None) -> str:
 
 
 def words_of_name(name: str) -> str:
-    """Return a name made by a program as a reader would write it: ``n_members``, ``fpr_gap``."""
-    return " ".join(_WORDS.get(word, word) for word in name.replace("_", " ").split(" "))
+    """Return a name made by a program in words: ``n_members``. How else it is written, the column says."""
+    return name.replace("_", " ")
 
 
 def label_column(column: Column) -> str:

@@ -55,6 +55,7 @@ class Metric:
     Attributes:
         name: its key in options, tables and ids of findings.
         label: what it is called.
+        abbreviation: what heads its column or chart, where that is not its name in words.
         definition: what it is of a group's examples; ``{c}`` is the class.
         peer: what a test compares it with.
         kind: ``ratio`` (of counts), ``mean`` (of a number that each row has), ``auc`` or ``calibration``.
@@ -71,6 +72,7 @@ class Metric:
     label: str
     definition: str
     peer: Peer
+    abbreviation: str = ""
     kind: Literal["ratio", "mean", "auc", "calibration"] = "ratio"
     direction: Literal["higher", "lower"] | None = None
     of_class: bool = True
@@ -99,6 +101,22 @@ class Metric:
     def is_of_all_rows(self) -> bool:
         """Whether every row of a group counts, so that it says nothing of the rows of a single class."""
         return self.kind == "mean" or (self.share is not None and bool(self._denominator_of_two_classes.all()))
+
+    def list_single_classes(self, classes: Sequence[str], positive: int | None) -> tuple[str, ...] | Literal["all"]:
+        """Return the classes whose rows by themselves the value rests on; ``all`` where it is made of each class.
+
+        Args:
+            classes: of the model.
+            positive: index of the class that is set against the rest; None for a value over all classes.
+        """
+        if self.is_of_all_rows:
+            return ()
+        if positive is None:
+            return "all"
+        of_class, of_rest = self._denominator_of_two_classes.any(axis=1)
+        rest = [index for index in range(len(classes)) if index != positive]
+        single = [positive] * bool(of_class) + rest * bool(of_rest and len(rest) == 1)
+        return tuple(classes[index] for index in single)
 
     @property
     def depends_on_selection(self) -> bool:
@@ -164,6 +182,7 @@ _ALL = (
         "true positive rate",
         "the share that is given {c} among those that have it",
         Peer("fairlearn.metrics.true_positive_rate"),
+        abbreviation="TPR",
         direction="higher",
         has_macro=True,
         share=Share(lambda label, prediction, c: (label == c) & (prediction == c), _has_class, "positives"),
@@ -173,6 +192,7 @@ _ALL = (
         "false positive rate",
         "the share that is given {c} among those that do not have it",
         Peer("fairlearn.metrics.false_positive_rate"),
+        abbreviation="FPR",
         direction="lower",
         has_macro=True,
         share=Share(lambda label, prediction, c: (label != c) & (prediction == c), _lacks_class, "negatives"),
@@ -182,6 +202,7 @@ _ALL = (
         "false negative rate",
         "the share that is denied {c} among those that have it",
         Peer("fairlearn.metrics.false_negative_rate"),
+        abbreviation="FNR",
         direction="lower",
         has_macro=True,
         share=Share(lambda label, prediction, c: (label == c) & (prediction != c), _has_class, "positives"),
@@ -209,6 +230,7 @@ _ALL = (
         "area under the ROC curve",
         "how often one that has {c} is scored above one that does not",
         Peer("sklearn.metrics.roc_auc_score"),
+        abbreviation="ROC AUC",
         kind="auc",
         direction="higher",
         has_macro=True,
@@ -226,6 +248,7 @@ _ALL = (
         "root-mean-square calibration error",
         "how far the probability that is given to {c} lies from how often it is true, by its root mean square",
         Peer("Kumar, Liang and Ma 2019, section 4.1"),
+        abbreviation="RMS calibration error",
         kind="calibration",
         direction="lower",
     ),
@@ -242,6 +265,8 @@ _ALL = (
     ),
 )
 METRICS = {metric.name: metric for metric in _ALL}
+# Name -> how columns of metrics write it, where that is not the name in words.
+ABBREVIATIONS = {metric.name: metric.abbreviation for metric in _ALL if metric.abbreviation}
 # Metrics whose cases are the same rows whatever is decided, and which one share gives.
 METRICS_OF_FIXED_CASES = tuple(
     metric.name for metric in _ALL if metric.share is not None and not metric.depends_on_selection

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +16,8 @@ import pytest
 from rft.plugins.fairness.measure.group_metrics import SampleSizeRules, measure_groups
 from rft.predictions.grouped import ClassTarget, GroupedPredictions
 from rft.predictions.table import Grouping, PredictionArrays
-from rft.stats.scores.classification import METRICS, Metric
+from rft.stats.scores.classification import METRICS, METRICS_OF_FIXED_CASES, Metric
+from tests.support import ROOT
 
 PeerFunction = Callable[[np.ndarray, np.ndarray], float]
 NO_LIMITS = SampleSizeRules(1, 1)
@@ -105,6 +108,45 @@ def test_each_record_is_whole(metric: Metric) -> None:
     parts = {"ratio": metric.share or metric.average_of, "mean": metric.row_value}
     assert parts.get(metric.kind, True), "what it is computed from"
     assert not (metric.has_macro and not metric.of_class)
+
+
+@pytest.mark.parametrize(
+    ("name", "positive", "of_two", "of_three"),
+    [
+        ("accuracy", None, (), ()),
+        ("selection_rate", 0, (), ()),
+        ("mean_score", 0, (), ()),
+        ("tpr", 0, ("a",), ("a",)),
+        ("fnr", 0, ("a",), ("a",)),
+        ("fpr", 0, ("b",), ()),
+        ("precision", 0, ("a", "b"), ("a",)),
+        ("roc_auc", 0, ("a", "b"), ("a",)),
+        ("tpr", None, "all", "all"),
+        ("balanced_accuracy", None, "all", "all"),
+    ],
+)
+def test_a_metric_says_which_classes_it_rests_on(name: str, positive: int | None, of_two: Any, of_three: Any) -> None:
+    assert METRICS[name].list_single_classes(("a", "b"), positive) == of_two
+    assert METRICS[name].list_single_classes(("a", "b", "c"), positive) == of_three
+
+
+def test_the_docs_list_every_metric_as_its_record_has_it() -> None:
+    """So do the options in the README."""
+    page = (ROOT / "docs" / "fairness.md").read_text(encoding="utf-8")
+    listed = [line.split(" | ") for line in page.splitlines() if "| `" in line and line.startswith("| ")]
+    of_metrics = {cells[1].strip("`"): cells for cells in listed if cells[1].strip("`") in METRICS}
+    assert list(of_metrics) == list(METRICS)
+    for name, metric in METRICS.items():
+        heading, definition = of_metrics[name][0].removeprefix("| "), of_metrics[name][2]
+        assert heading == (metric.abbreviation or metric.label)
+        assert definition == metric.definition.format(c="the class")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    options = next(line for line in readme if line.startswith("| `[fairness]` |")).partition(", `classes`")[0]
+    assert sorted(re.findall(r'"(\w+)"', options.replace('the complement of `"tpr"`', ""))) == sorted(METRICS)
+    mitigation = next(line for line in readme if line.startswith("| `[fairness.mitigation]` |")).partition(
+        "; `methods"
+    )[0]
+    assert re.findall(r'"(\w+)"', mitigation) == list(METRICS_OF_FIXED_CASES)
 
 
 def test_a_record_without_a_peer_is_refused() -> None:

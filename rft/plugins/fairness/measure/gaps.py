@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -36,6 +37,7 @@ class Gap:
 
     Attributes:
         attribute, metric, target, control: what is compared; the control is the value that all rows have, or None.
+        single_classes: the classes whose rows by themselves the metric rests on, as ``About.classes``.
         compared: the groups that are compared, lowest first.
         excluded: the others, with their status.
         value: None where fewer than two groups can be compared.
@@ -57,6 +59,7 @@ class Gap:
     attribute: str
     metric: Metric
     target: ClassTarget
+    single_classes: tuple[str, ...] | Literal["all"]
     control: str | None
     compared: tuple[GroupMetric, ...]
     excluded: tuple[GroupMetric, ...]
@@ -193,6 +196,7 @@ def _gap_before_comparison(
         attribute=grouped.grouping.attribute,
         metric=METRICS[metric],
         target=target,
+        single_classes=METRICS[metric].list_single_classes(grouped.rows.classes, target.positive),
         control=grouped.control,
         compared=tuple(sorted(compared, key=lambda group: (group.value or 0.0, group.group or ""))),
         excluded=tuple(group for group in measured if group.status != OK),

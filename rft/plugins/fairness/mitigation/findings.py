@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from rft.plugins.fairness.measure.gaps import Gap
 from rft.plugins.fairness.measure.group_metrics import SampleSizeRules
 from rft.plugins.fairness.mitigation.dataset import SET_ASIDE_FROM_TRAIN, MitigationData
 from rft.plugins.fairness.mitigation.decision_rules import Mixture
@@ -101,15 +102,20 @@ def _state_accuracy(choice: MitigationOutcome, measured: DecisionMetrics, suffix
 
 
 def _define_gap(
-    options: MitigationOptions, title: str, suffix: str = "", references: tuple[str, ...] = ()
+    options: MitigationOptions,
+    title: str,
+    suffix: str = "",
+    references: tuple[str, ...] = (),
+    gap: Gap | None = None,
 ) -> FindingDefinition:
+    """Return what the finding on the gap is about; without a gap it is not measured."""
     return FindingDefinition(
         f"fairness.mitigation.gap{suffix}",
         title,
         f"How far apart groups by {options.attribute} are in {METRICS[options.metric].label} once the gap is "
         "mitigated.",
         unit="fraction",
-        about=About(attributes=(options.attribute,), metric=options.metric),
+        about=About(attributes=(options.attribute,), metric=options.metric, classes=gap.single_classes if gap else ()),
         caveats=CHOSEN_BEFORE,
         references=references,
         headline=not suffix,
@@ -120,7 +126,10 @@ def _state_gap(
     choice: MitigationOutcome, options: MitigationOptions, measured: DecisionMetrics, suffix: str, words: str
 ) -> Finding:
     references = (*_references_of_gap(measured), SOURCES[choice.chosen.candidate.method])
-    definition = _define_gap(options, f"{_gap_title(options)}, {words}", suffix, references)
+    title = f"{_gap_title(options)}, {words}"
+    definition = _define_gap(
+        options, title, suffix, references, measured.compared if measured.gap is not None else None
+    )
     adjusted, small = _judging_intervals(measured), _small_groups(measured)
     if measured.gap is None:
         reason = f"fewer than two groups can be compared on test: {measured.why_left_out or 'there is one only'}"
@@ -176,7 +185,7 @@ def _state_worst_group(
         f"Worst-group accuracy, {words}",
         f"The lowest accuracy among the groups by {options.attribute} within each class, on test.",
         unit="fraction",
-        about=About(attributes=(options.attribute,), metric="accuracy"),
+        about=About(attributes=(options.attribute,), metric="accuracy", classes="all"),
         caveats=LOWEST if suffix else f"{CHOSEN_BEFORE} {LOWEST}",
         references=(CLOPPER_PEARSON,),
     )

@@ -87,7 +87,7 @@ def describe_changes(runs: RunPair, options: FairnessOptions, *, verdicts: bool 
             )
             if isinstance(paired, PairedChanges):
                 table += rows_of_changes(grouping.attribute, metric, target, paired.changes)
-            findings.append(_state_change(grouping.attribute, metric, paired, names))
+            findings.append(_state_change(_about(grouping.attribute, metric, plan), paired, names))
     return ChapterContent(
         title="Two models on the same people",
         findings=tuple(findings),
@@ -147,8 +147,14 @@ def _tabulate_overall(
     return rows
 
 
-def _state_change(attribute: str, metric: str, paired: PairedChanges | NotMeasured, names: tuple[str, str]) -> Finding:
+def _about(attribute: str, metric: str, plan: ComparisonPlan) -> About:
+    single_classes = METRICS[metric].list_single_classes(plan.rows.classes, plan.positive)
+    return About(attributes=(attribute,), metric=metric, classes=single_classes)
+
+
+def _state_change(about: About, paired: PairedChanges | NotMeasured, names: tuple[str, str]) -> Finding:
     """Return the change of the gap that widened most, among all pairs of groups of an attribute."""
+    (attribute,), metric = about.attributes, about.metric or ""
     words = METRICS[metric].label
     definition = FindingDefinition(
         f"fairness.change_of_{metric}_gap.{attribute}",

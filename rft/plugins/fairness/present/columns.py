@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from rft.records import Columns, list_columns
+from rft.stats.scores.classification import ABBREVIATIONS
+
+_METRICS = {"metric": ABBREVIATIONS}
 
 COLUMNS: dict[str, Columns] = {
     "by_group": list_columns(
@@ -21,7 +24,9 @@ COLUMNS: dict[str, Columns] = {
             "n_positive": "count",
             "n_negative": "count",
             "status": "status",
-        }
+        },
+        labels={"n_positive": "positives", "n_negative": "negatives"},
+        spellings=_METRICS,
     ),
     "gaps": list_columns(
         {
@@ -49,7 +54,17 @@ COLUMNS: dict[str, Columns] = {
             "finding": "note",
             "status": "status",
         },
-        labels={"null_low": "without a difference"},
+        labels={
+            "null_low": "without a difference",
+            "p_holm": "p, corrected",
+            "minimum_detectable_effect": "detectable gap",
+            "mde_group": "detectable for",
+            "mde_group_rate": "at a rate of",
+            "mde_rest_rate": "others at",
+            "bound_low": "least possible",
+            "bound_high": "most possible",
+        },
+        spellings=_METRICS,
     ),
     "dispersion": list_columns(
         {
@@ -60,7 +75,8 @@ COLUMNS: dict[str, Columns] = {
             "noise_share": "number",
             "variance": "number",
             "n_groups": "number",
-        }
+        },
+        spellings=_METRICS,
     ),
     "calibration": list_columns(
         {
@@ -85,7 +101,8 @@ COLUMNS: dict[str, Columns] = {
             "value": "estimate",
             "n": "count",
             "status": "status",
-        }
+        },
+        spellings=_METRICS,
     ),
     "four_fifths": list_columns(
         {
@@ -141,7 +158,8 @@ COLUMNS: dict[str, Columns] = {
         }
     ),
     "overall": list_columns(
-        {"class": "class", "metric": "metric", "before": "number", "after": "number", "n": "count"}
+        {"class": "class", "metric": "metric", "before": "number", "after": "number", "n": "count"},
+        spellings=_METRICS,
     ),
     "changes": list_columns(
         {
@@ -157,7 +175,8 @@ COLUMNS: dict[str, Columns] = {
             "high": "high",
             "p": "p",
             "n": "count",
-        }
+        },
+        spellings=_METRICS,
     ),
     "sides": list_columns(
         {

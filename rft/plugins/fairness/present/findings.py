@@ -54,7 +54,7 @@ def _references_of_gap(gap: Gap) -> tuple[str, ...]:
 
 
 def _about(gap: Gap, group: str | None = None) -> About:
-    return About(attributes=(gap.attribute,), group=group, metric=gap.metric.name)
+    return About(attributes=(gap.attribute,), group=group, metric=gap.metric.name, classes=gap.single_classes)
 
 
 def _adjust_intervals(at_levels: Sequence[Interval]) -> tuple[Adjusted, ...]:
