@@ -6,14 +6,15 @@ The core's own tables are models here; reading a file into them is the work of `
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
 from rft.config.applicability import EXAMPLES, IMAGES, TEXTS, Applies, Situation
 from rft.config.options import Options
+from rft.config.rule_kinds import RULE_KINDS
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -279,21 +280,49 @@ class ReportConfig(_Table):
     suppress_below: int | None = Field(default=None, ge=0)
 
 
-class Rule(_Table):
-    """``[[policy]]``: bounds on the value of a finding, and where they come from."""
+class _RuleTable(_Table):
+    """``[[policy]]``: bounds on the value of a finding, and where they come from; a key for each of ``RULE_KINDS``."""
 
-    finding: str
-    max: float | None = Field(default=None, allow_inf_nan=False)
-    min: float | None = Field(default=None, allow_inf_nan=False)
-    because: str = ""
+    @property
+    def bounds(self) -> dict[str, float]:
+        """The bounds that are set, by kind."""
+        return {key: bound for key in RULE_KINDS if (bound := getattr(self, key)) is not None}
+
+    @property
+    def allowed_range(self) -> tuple[float, float]:
+        """The least and the largest value that keep to all bounds, infinite where there is none."""
+        ranges = [RULE_KINDS[key].allowed_range(bound) for key, bound in self.bounds.items()]
+        return max(low for low, _ in ranges), min(high for _, high in ranges)
 
     @model_validator(mode="after")
-    def _bounded(self) -> Rule:
-        if self.max is None and self.min is None:
-            raise ValueError("a rule needs max or min")
-        if self.max is not None and self.min is not None and self.min > self.max:
-            raise ValueError("min is above max")
+    def _bounded(self) -> Self:
+        bounds = self.bounds
+        if not bounds:
+            raise ValueError(f"a rule needs {' or '.join(RULE_KINDS)}")
+        ranges = {key: RULE_KINDS[key].allowed_range(bound) for key, bound in bounds.items()}
+        highest_start = max(ranges, key=lambda key: ranges[key][0])
+        lowest_end = min(ranges, key=lambda key: ranges[key][1])
+        if ranges[highest_start][0] > ranges[lowest_end][1]:
+            raise ValueError(f"{highest_start} is above {lowest_end}")
         return self
+
+
+def build_rule(kinds: Iterable[str]) -> type[_RuleTable]:
+    """Return the model of a table ``[[policy]]`` with a key for each kind of bound."""
+    bound = (float | None, Field(default=None, allow_inf_nan=False))
+    fields: dict[str, Any] = {"finding": (str, ...), **dict.fromkeys(kinds, bound), "because": (str, "")}
+    return create_model("Rule", __base__=_RuleTable, __module__=__name__, __doc__=_RuleTable.__doc__, **fields)
+
+
+if TYPE_CHECKING:
+
+    class Rule(_RuleTable):
+        """A rule: which finding, its bounds by the keys of ``RULE_KINDS``, and why."""
+
+        finding: str
+        because: str
+else:
+    Rule = build_rule(RULE_KINDS)
 
 
 class Config(_Table):

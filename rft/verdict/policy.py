@@ -15,6 +15,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+from rft.config.rule_kinds import RULE_KINDS
 from rft.config.schema import Rule
 from rft.errors import near
 from rft.records import Finding, Interval, Outcome, RuleOutcome, Section, Verdict
@@ -106,8 +107,8 @@ def _judge_finding(rule: Rule, findings: dict[str, Finding], judged: int) -> tup
         return "uncertain", f"no such finding in this run. {near(rule.finding, list(findings)) or ''}".strip()
     if finding.value is None:
         return _judge_unmeasured(rule, finding, judged)
-    if finding.unit in UNITS_OF_SHARES and rule.max is not None and rule.max > 1:
-        return "uncertain", f"no share is above 1, so {rule.max:g} bounds nothing; 10 % is 0.1"
+    if finding.unit in UNITS_OF_SHARES and 1 < (highest := rule.allowed_range[1]) < math.inf:
+        return "uncertain", f"no share is above 1, so {highest:g} bounds nothing; 10 % is 0.1"
     if finding.deterministic:
         return _compare_with_bounds(rule, finding.value, finding.value, f"{finding.value:.4g}")
     with_note = _find_interval(finding, judged)
@@ -185,8 +186,8 @@ def _explain_settling(rule: Rule, finding: Finding, interval: Interval) -> str:
     value, n = finding.value, finding.n
     assert value is not None
     factors = []
-    for bound in (rule.max, rule.min):
-        if bound is None or not interval.low <= bound <= interval.high:
+    for bound in rule.allowed_range:
+        if not interval.low <= bound <= interval.high:
             continue
         end = interval.high if value < bound else interval.low
         factors.append(math.inf if value == bound else ((end - value) / (bound - value)) ** 2)
@@ -203,16 +204,14 @@ def _round_up(number: float) -> int:
 
 def _compare_with_bounds(rule: Rule, low: float, high: float, measured: str) -> tuple[Outcome, str]:
     by_itself = "" if low == high else "wholly "
-    above = rule.max is not None and low > rule.max
-    below = rule.min is not None and high < rule.min
-    if above or below:
-        return "fail", f"{measured}: {by_itself}{'above' if above else 'below'} the bound"
-    inside = (rule.max is None or high <= rule.max) and (rule.min is None or low >= rule.min)
-    if inside:
+    lowest, highest = rule.allowed_range
+    if low > highest or high < lowest:
+        return "fail", f"{measured}: {by_itself}{'above' if low > highest else 'below'} the bound"
+    if lowest <= low and high <= highest:
         return "pass", f"{measured}: {by_itself}within the bound"
     return "uncertain", f"{measured}: lies across the bound"
 
 
 def _write_rule(rule: Rule) -> str:
-    bounds = [("at least", rule.min), ("at most", rule.max)]
-    return f"{rule.finding} is {' and '.join(f'{words} {bound:g}' for words, bound in bounds if bound is not None)}"
+    bounds = sorted((bound, RULE_KINDS[key].words) for key, bound in rule.bounds.items())
+    return f"{rule.finding} is {' and '.join(f'{words} {bound:g}' for bound, words in bounds)}"
