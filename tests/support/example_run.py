@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from rft.plugins.fairness.present import columns as fairness_columns
 from rft.records import (
     Artifacts,
     AuditRun,
@@ -292,6 +293,7 @@ def fairness() -> Section:
             ),
         ),
         tables={"by_group": _group_rows()},
+        columns={"by_group": fairness_columns.COLUMNS["by_group"]},
         template="sections/fairness.html",
         captions={"by_group": "Metrics of every group with 95 % Wilson intervals"},
         figures=(
