@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from rft.backbones.batch import Batch
 from rft.backbones.classifier import Classifier, ImageBackbone, TextBackbone, find_spatial_layer, hash_tensors, new_head
+from rft.backbones.identity import BackboneIdentity, FolderIdentity, NamedIdentity
 from rft.backbones.partition.trace import FAILURES, first_line
 from rft.backbones.sources import snapshot, timm, torchvision, transformers, weights
 from rft.backbones.sources.hub import split_revision
@@ -19,6 +20,7 @@ from rft.config.schema import ModelConfig
 from rft.data.preprocessing import ImagePreprocessing
 from rft.data.text import TextPreprocessing
 from rft.errors import ModelError, near
+from rft.records import ImagePreprocessingFacts, PreprocessingFacts
 
 # Their models are known by name; another library is another record.
 LIBRARIES = {library.name: library for library in (torchvision.LIBRARY, timm.LIBRARY)}
@@ -42,11 +44,11 @@ class LoadedBackbone:
     dimension: int
     preprocessing: ImagePreprocessing | TextPreprocessing
     weights_sha256: str
-    identity: dict[str, Any]
+    identity: BackboneIdentity
     revision: str | None = None
 
     @property
-    def modality(self) -> str:
+    def modality(self) -> Literal["image", "text"]:
         """``image`` or ``text``."""
         return "image" if isinstance(self.preprocessing, ImagePreprocessing) else "text"
 
@@ -132,12 +134,12 @@ def load_untrained(name: str, folder: Path, *, image_size: int | None, offline: 
 
 def untrained_like(backbone: LoadedBackbone, model_config: ModelConfig, folder: Path, seed: int) -> LoadedBackbone:
     """Return the same network with random weights."""
-    if backbone.identity["library"] == HUB:
+    if isinstance(backbone.identity, FolderIdentity):
         network = transformers.untrained_like(backbone.backbone, seed)
         return _measure_dimension(
             network, backbone.preprocessing, hash_tensors(network.state_dict()), backbone.identity, HUB
         )
-    name = f"{backbone.identity['library']}/{backbone.identity['name']}"  # without a revision of its weights
+    name = f"{backbone.identity.library}/{backbone.identity.name}"  # without a revision of its weights
     random = model_config.model_copy(update={"backbone": name, "weights": "random"})
     return load_backbone(random, folder, modality=backbone.modality, seed=seed, offline=True)
 
@@ -162,7 +164,7 @@ def _load_from_folder(
         size = model_config.image_size
         backbone, preprocessing = transformers.image_backbone(source, pretrained=pretrained, seed=seed, image_size=size)
         pooling = backbone.pooled.__name__
-    identity = {"library": HUB, "pooling": pooling, "config_sha256": transformers.config_sha256(backbone.network)}
+    identity = FolderIdentity(pooling=pooling, config_sha256=transformers.config_sha256(backbone.network))
     loaded = _measure_dimension(backbone, preprocessing, hash_tensors(backbone.network.state_dict()), identity, name)
     return replace(loaded, revision=source.revision)
 
@@ -184,30 +186,32 @@ def _load_by_name(
     if built.file:
         weights.load_into(network, built.file, tensors)
     backbone = ImageBackbone(network, built.preprocessing.mean, built.preprocessing.std)
-    identity = {"library": library.name, "name": name} | ({"recipe": built.recipe} if built.recipe else {})
+    identity = NamedIdentity(library=library.name, name=name, recipe=built.recipe)
     loaded = _measure_dimension(backbone, built.preprocessing, sha256, identity, f"{library.name}/{name}")
     return replace(loaded, revision=built.commit)
 
 
-def rebuild_backbone(
-    identity: dict[str, Any], preprocessing: dict[str, Any], modality: str, hub_folder: Path
-) -> LoadedBackbone:
+def rebuild_backbone(identity: BackboneIdentity, preprocessing: PreprocessingFacts, hub_folder: Path) -> LoadedBackbone:
     """Rebuild the backbone of a saved model, to load its tensors into.
 
     Args:
         identity: as in ``LoadedBackbone.identity``.
         preprocessing: as ``facts`` of its preprocessing gives it.
-        modality: ``image`` or ``text``.
         hub_folder: for transformers, the folder with the config and the tokenizer's files.
+
+    Raises:
+        ModelError: its library is not known, or takes no texts.
     """
-    if identity["library"] == HUB:
-        backbone, prepared = transformers.read_description(hub_folder, preprocessing, modality, identity["pooling"])
+    if isinstance(identity, FolderIdentity):
+        backbone, prepared = transformers.read_description(hub_folder, preprocessing, identity.pooling)
         return _measure_dimension(backbone, prepared, "", identity, HUB)
-    library = LIBRARIES[identity["library"]]
-    network = library.remove_classifier(library.build_architecture(identity["name"], identity.get("recipe")))
+    library = LIBRARIES.get(identity.library)
+    if library is None or not isinstance(preprocessing, ImagePreprocessingFacts):
+        raise ModelError(f"is of a library {identity.library!r} that cannot be rebuilt", where=identity.name)
+    network = library.remove_classifier(library.build_architecture(identity.name, identity.recipe))
     prepared = library.saved_preprocessing(preprocessing)
     return _measure_dimension(
-        ImageBackbone(network, prepared.mean, prepared.std), prepared, "", identity, identity["name"]
+        ImageBackbone(network, prepared.mean, prepared.std), prepared, "", identity, identity.name
     )
 
 
@@ -215,7 +219,7 @@ def _measure_dimension(
     backbone: nn.Module,
     preprocessing: ImagePreprocessing | TextPreprocessing,
     sha256: str,
-    identity: dict[str, Any],
+    identity: BackboneIdentity,
     name: str,
 ) -> LoadedBackbone:
     """Measure the number of features on made-up inputs; refuse a backbone that does not give a vector."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from rft.config.applicability import refuse_idle
 from rft.config.options import Options
@@ -43,7 +43,7 @@ class LoadedConfig:
     core: Config
     plugins: Mapping[str, Options]
     folder: Path
-    raw: dict[str, Any]
+    raw: Mapping[str, object]
 
     @property
     def sha256(self) -> str:
@@ -53,9 +53,9 @@ class LoadedConfig:
         """
         return hashlib.sha256(json.dumps(self.public(), sort_keys=True).encode()).hexdigest()
 
-    def public(self) -> dict[str, Any]:
+    def public(self) -> dict[str, JsonValue]:
         """Return the config as used, with paths outside the config's folder cut to their base name."""
-        raw: dict[str, Any] = json.loads(json.dumps(self.raw, default=str))
+        raw = json.loads(json.dumps(self.raw, default=str))
         for table, key in PATHS:
             value = raw.get(table, {}).get(key)
             if isinstance(value, str) and not value.startswith("package:"):
@@ -66,7 +66,8 @@ class LoadedConfig:
                     raw[table][key] = stored_path(value, self.folder)
         if isinstance(backbone := raw.get("model", {}).get("backbone"), str):
             raw["model"]["backbone"] = stored_backbone(backbone, self.folder)
-        return raw
+        shown: dict[str, JsonValue] = raw
+        return shown
 
 
 def load_config(path: Path, overrides: list[str], options: Mapping[str, type[Options]]) -> LoadedConfig:

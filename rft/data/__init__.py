@@ -9,7 +9,7 @@ from rft.config.schema import DataConfig
 from rft.data.images import Rows
 from rft.data.manifest import Dataset, read_dataset
 from rft.data.predictions import read_predictions
-from rft.records import Split
+from rft.records import PreprocessingFacts, Split
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +30,7 @@ class Inputs(Protocol):
 class Preprocessing(Protocol):
     """How the items of a modality become the inputs of a backbone: ``ImagePreprocessing`` or ``TextPreprocessing``."""
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> PreprocessingFacts:
         """Return what stands in ``audit.json``: all that the inputs depend on beside the item."""
 
     def inputs(self, splits: Mapping[str, Split], config: DataConfig, seed: int) -> Inputs:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -22,6 +22,23 @@ SCALE, RATIO = (0.5, 1.0), (3 / 4, 4 / 3)  # share of the image and proportions 
 DECODERS = 4  # threads; Pillow releases the interpreter lock while it decodes and resizes
 
 Rows = Sequence[int] | np.ndarray
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What the look of a view depends on beside the picture.
+
+    Attributes:
+        seed: keys the parts that are shown.
+        scale: share of the picture that a part may have, from least to most.
+        ratio: of its width to its height, likewise.
+        flip: probability of its mirror.
+    """
+
+    seed: int
+    scale: tuple[float, float] = SCALE
+    ratio: tuple[float, float] = RATIO
+    flip: float = 0.5
 
 
 class PreparesImages(Protocol):
@@ -89,9 +106,9 @@ class ImageInputs:
     seed: int = 0
 
     @property
-    def augmentation(self) -> dict[str, Any]:
+    def augmentation(self) -> Augmentation:
         """What the look of a view depends on beside the image."""
-        return {"seed": self.seed, "scale": SCALE, "ratio": RATIO, "flip": 0.5}
+        return Augmentation(self.seed)
 
     def batch(self, split: str, rows: Rows, views: Rows | None = None) -> dict[str, torch.Tensor]:
         """Return ``{"pixels": (B, C, H, W)}``, float32 in [0, 1], of the rows of a split, on the CPU."""

@@ -19,7 +19,7 @@ from rft.config.schema import DataConfig
 from rft.data.image_decoding import upright_rgb
 from rft.data.images import ImageInputs, random_part
 from rft.errors import ModelError
-from rft.records import Split
+from rft.records import ImagePreprocessingFacts, JsonObject, Split
 
 Pipeline = Callable[[Image.Image], np.ndarray]
 
@@ -50,7 +50,7 @@ class ImagePreprocessing:
     """
 
     pipeline: Pipeline = field(repr=False)
-    recipe: Mapping[str, Any]
+    recipe: JsonObject
     offset: tuple[float, ...]
     scale: tuple[float, ...]
     shape: tuple[int, int, int]
@@ -64,7 +64,7 @@ class ImagePreprocessing:
     def measure(
         cls,
         pipeline: Pipeline,
-        recipe: Mapping[str, Any],
+        recipe: JsonObject,
         where: str,
         *,
         channels: int = 3,
@@ -125,10 +125,12 @@ class ImagePreprocessing:
         """For each channel, what is then divided by."""
         return [1 / scale for scale in self.scale]
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> ImagePreprocessingFacts:
         """Return what stands in ``audit.json`` and ``model.json``: all that the pixels depend on beside the image."""
-        described = {"pixels": list(self.shape), "mean": _round_measured(self.mean), "std": _round_measured(self.std)}
-        return {**described, **self.recipe, "pixels_sha256": self.pixels_sha256}
+        measured = {"pixels": self.shape, "mean": _round_measured(self.mean), "std": _round_measured(self.std)}
+        return ImagePreprocessingFacts.model_validate(
+            {**measured, **self.recipe, "pixels_sha256": self.pixels_sha256}  # a recipe says its mean to the last digit
+        )
 
     def inputs(self, splits: Mapping[str, Split], config: DataConfig, seed: int) -> ImageInputs:
         """Return the reader of images for these splits."""
@@ -183,7 +185,13 @@ def plain_preprocessing(
         pixels: np.ndarray = transforms.normalize(values, mean, std).numpy()
         return pixels
 
-    recipe = {"recipe": "plain", "resize": resize, "crop": crop, "interpolation": interpolation, "channels": channels}
+    recipe: JsonObject = {
+        "recipe": "plain",
+        "resize": resize,
+        "crop": crop,
+        "interpolation": interpolation,
+        "channels": channels,
+    }
     return ImagePreprocessing.measure(
         resize_and_crop,
         recipe,

@@ -16,7 +16,7 @@ import torch
 from rft.config.schema import DataConfig
 from rft.data.images import Rows
 from rft.errors import DataError, ModelError
-from rft.records import Split
+from rft.records import Split, TextPreprocessingFacts
 from rft.runtime.progress import track_progress
 
 # The last range is halves of pairs, which JSON can escape one by one and which no tokenizer takes.
@@ -50,15 +50,15 @@ class TextPreprocessing:
     tokenizer: Any
     max_length: int
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> TextPreprocessingFacts:
         """Return what stands in ``audit.json``; the hash is over all that the tokenizer does."""
-        return {
-            "tokenizer": type(self.tokenizer).__name__,
-            "tokenizer_sha256": self._sha256,
-            "vocabulary": len(self.tokenizer),
-            "max_length": self.max_length,
-            "truncation": self.tokenizer.truncation_side,
-        }
+        return TextPreprocessingFacts(
+            tokenizer=type(self.tokenizer).__name__,
+            tokenizer_sha256=self._sha256,
+            vocabulary=len(self.tokenizer),
+            max_length=self.max_length,
+            truncation=self.tokenizer.truncation_side,
+        )
 
     @cached_property
     def _sha256(self) -> str:

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from rft.backbones.classifier import hash_tensors
 from rft.backbones.partition.frozen_part import run_frozen_part
 from rft.backbones.partition.quantization import plain_tensors
 from rft.data import Inputs
+from rft.data.images import Augmentation
 from rft.errors import ConfigError
 from rft.features.batches import (
     HEADROOM,
@@ -31,7 +32,7 @@ from rft.features.batches import (
 )
 from rft.features.columns import Dense, Features, Sharded
 from rft.features.store import Store, StoredRows, Writer
-from rft.records import Split
+from rft.records import JsonObject, Split
 from rft.runtime import memory as host
 from rft.runtime.float32 import describe_float32
 from rft.runtime.progress import track_progress
@@ -63,14 +64,22 @@ def choose_precision(wanted: str) -> str:
     return "float32" if wanted == "auto" else wanted
 
 
-def describe_arithmetic(device: str) -> dict[str, Any]:
-    """Return what features depend on beside the precision: the kind of device, and what float32 means on it now."""
-    return {"device": device.partition(":")[0], "float32": describe_float32()}
+@dataclass(frozen=True)
+class Arithmetic:
+    """What features depend on beside the precision: the kind of device, and what float32 means on it now."""
+
+    device: str
+    float32: Mapping[str, str]
+
+
+def describe_arithmetic(device: str) -> Arithmetic:
+    """Return how a torch device computes."""
+    return Arithmetic(device.partition(":")[0], describe_float32())
 
 
 def store_key(
     tensors: Mapping[str, Tensor],
-    facts: Mapping[str, Any],
+    facts: JsonObject,
     precision: str,
     dtype: str = "float32",
     device: str = "cpu",
@@ -83,7 +92,8 @@ def store_key(
         precision, dtype: what is computed in, and what features are kept in.
         device: torch device name: other devices, and other settings of float32, add up in another order.
     """
-    parts = [KEY_VERSION, hash_tensors(plain_tensors(tensors)), facts, precision, dtype, describe_arithmetic(device)]
+    arithmetic = asdict(describe_arithmetic(device))
+    parts = [KEY_VERSION, hash_tensors(plain_tensors(tensors)), facts, precision, dtype, arithmetic]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -165,10 +175,10 @@ def _row_digests(inputs: Inputs, split: Split, views: int) -> np.ndarray:
     return np.array(digests, dtype=object)
 
 
-def _view_digest(digest: str, view: int, augmentation: dict[str, Any]) -> str:
+def _view_digest(digest: str, view: int, augmentation: Augmentation) -> str:
     if view == 0:  # the plain item, whatever augments the others
         return digest
-    return hashlib.sha256(json.dumps([digest, view, augmentation], sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([digest, view, asdict(augmentation)], sort_keys=True).encode()).hexdigest()
 
 
 def _missing_rows(digests: np.ndarray, stored: StoredRows) -> np.ndarray:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from pydantic import JsonValue
 
 from rft import data
 from rft.backbones.load import LoadedBackbone
@@ -50,8 +50,11 @@ def split_features(
         alone: whether each example is run by itself; such features are kept apart from others.
     """
     views = {name: core.train.views if name == "train" else 1 for name in splits}
-    facts = {"layer": layer, "preprocessing": backbone.preprocessing.facts(), **backbone.identity}
-    facts |= {"alone": True} if alone else {}
+    facts: dict[str, JsonValue] = {
+        "layer": layer,
+        "preprocessing": backbone.preprocessing.facts().model_dump(mode="json"),
+    }
+    facts |= backbone.identity.model_dump(mode="json") | ({"alone": True} if alone else {})
     tensors = {} if prefix is None else prefix.tensors()
     key = store_key(tensors, facts, precision, core.network.cache, device)
     if prefix is None:
@@ -60,10 +63,18 @@ def split_features(
             for name, split in splits.items()
         }
     store = Store(cache or cache_folder(), key)
-    options: dict[str, Any] = {"device": device, "precision": precision, "dtype": core.network.cache, "alone": alone}
     return {
         name: extract_features(
-            prefix, inputs, split, store, **options, views=views[name], memory=core.network.memory_bytes
+            prefix,
+            inputs,
+            split,
+            store,
+            device=device,
+            precision=precision,
+            dtype=core.network.cache,
+            views=views[name],
+            memory=core.network.memory_bytes,
+            alone=alone,
         )
         for name, split in splits.items()
     }

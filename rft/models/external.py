@@ -18,6 +18,7 @@ from rft.data import Preprocessing
 from rft.errors import ConfigError, ModelError
 from rft.models import checkpoint, factory
 from rft.models.external_model import ExternalModel
+from rft.records import TextPreprocessingFacts
 
 MAX_BATCH_DEPENDENCE = (
     1e-2  # largest change of an output, relative to the largest, when an example is run by itself; TF32 takes 1e-3
@@ -236,7 +237,9 @@ def _embedding_layer(network: nn.Module, example: Batch, external_model: Externa
         handle.remove()
     if len(embedding_names) != 1:
         return None
-    words, rows = external_model.preprocessing.facts()["vocabulary"], layers[embedding_names[0]].num_embeddings
+    facts = external_model.preprocessing.facts()
+    assert isinstance(facts, TextPreprocessingFacts), "only tokens go into an embedding"
+    words, rows = facts.vocabulary, layers[embedding_names[0]].num_embeddings
     if words > rows:
         raise ModelError(
             f"the tokenizer has {words} words and the model {rows}: they do not belong together",

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,19 +17,17 @@ from safetensors.torch import load_file, save
 
 from rft.backbones.batch import Batch
 from rft.backbones.classifier import Classifier, hash_tensors
-from rft.backbones.load import HUB, LoadedBackbone, rebuild_backbone
-from rft.backbones.partition.frozen_part import FrozenPart
+from rft.backbones.identity import FolderIdentity
+from rft.backbones.load import LoadedBackbone, rebuild_backbone
 from rft.backbones.sources import transformers
 from rft.data.images import read_pixels, to_tensor
 from rft.data.preprocessing import ImagePreprocessing
 from rft.data.text import TextPreprocessing
 from rft.errors import EvidenceError, ModelError
+from rft.models.description import ModelDescription
 from rft.runtime.float32 import ieee_float32
 
-WEIGHTS, DESCRIPTION, HUB_FOLDER = "model.safetensors", "model.json", "backbone"
-# 1: images only; 2: the modality, backbones of transformers with their tokenizers; 3: how the frozen part computes;
-# 4: the pipeline that prepares images
-FORMAT_VERSION = 4
+WEIGHTS, HUB_FOLDER = "model.safetensors", "backbone"
 MAX_PIXELS = 89_478_485  # where Pillow begins to warn of decompression bombs
 
 Item = str | Path | Image.Image
@@ -42,20 +38,18 @@ def write_model(folder: Path, *, model: Classifier, backbone: LoadedBackbone, cl
     folder.mkdir(mode=0o700)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     (folder / WEIGHTS).write_bytes(save(state))  # safetensors' own writer hides the reason of a full disk
-    if backbone.identity["library"] == HUB:
+    if isinstance(backbone.identity, FolderIdentity):
         transformers.write_description(backbone.backbone, backbone.preprocessing, folder / HUB_FOLDER)
-    description = {
-        "format_version": FORMAT_VERSION,
-        "modality": backbone.modality,
-        "backbone": backbone.identity,
-        "preprocessing": backbone.preprocessing.facts(),
-        "classes": list(classes),
-        "row_norm": model.head.row_norm,
-        "frozen_part": asdict(model.frozen_part),
-        "sha256": hash_tensors(model.state_dict()),
-        "files": _hash_files(folder / HUB_FOLDER),
-    }
-    (folder / DESCRIPTION).write_text(json.dumps(description, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    ModelDescription(
+        modality=backbone.modality,
+        backbone=backbone.identity,
+        preprocessing=backbone.preprocessing.facts(),
+        classes=tuple(classes),
+        row_norm=model.head.row_norm,
+        frozen_part=model.frozen_part,
+        sha256=hash_tensors(model.state_dict()),
+        files=_hash_files(folder / HUB_FOLDER),
+    ).write(folder)
 
 
 @dataclass(frozen=True)
@@ -117,14 +111,12 @@ def load_model(folder: str | Path) -> SavedModel:
     """
     folder = Path(folder)
     folder = folder / "model" if (folder / "model").is_dir() else folder
-    description = _read_description(folder)
-    if _hash_files(folder / HUB_FOLDER) != description["files"]:
+    description = ModelDescription.read(folder)
+    if _hash_files(folder / HUB_FOLDER) != description.files:
         raise EvidenceError("its config and tokenizer are not the ones that the audit wrote", where=HUB_FOLDER)
-    backbone = rebuild_backbone(
-        description["backbone"], description["preprocessing"], description["modality"], folder / HUB_FOLDER
-    )
-    classifier = backbone.classifier(len(description["classes"]), description["row_norm"], 0)
-    classifier.frozen_part = FrozenPart(**description["frozen_part"])
+    backbone = rebuild_backbone(description.backbone, description.preprocessing, folder / HUB_FOLDER)
+    classifier = backbone.classifier(len(description.classes), description.row_norm, 0)
+    classifier.frozen_part = description.frozen_part
     try:
         state = load_file(folder / WEIGHTS)
         versioned = OrderedDict(state)  # some models ask for the version of the names, which safetensors do not hold
@@ -132,27 +124,12 @@ def load_model(folder: str | Path) -> SavedModel:
         classifier.load_state_dict(versioned)
     except (SafetensorError, RuntimeError, OSError) as error:
         raise ModelError(f"cannot be read: {str(error).splitlines()[0]}", where=WEIGHTS) from None
-    if hash_tensors(state) != description["sha256"]:
+    if hash_tensors(state) != description.sha256:
         raise EvidenceError("its tensors are not the ones that the audit wrote", where=WEIGHTS)
-    return SavedModel(classifier.eval(), tuple(description["classes"]), backbone.preprocessing)
+    return SavedModel(classifier.eval(), description.classes, backbone.preprocessing)
 
 
 def _hash_files(folder: Path) -> dict[str, str]:
     """Return name -> sha256 of the files in a folder, which a model may do without."""
     files = sorted(folder.iterdir()) if folder.is_dir() else []
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()}
-
-
-def _read_description(folder: Path) -> dict[str, Any]:
-    try:
-        description: dict[str, Any] = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-    except OSError:
-        raise ModelError(
-            "holds no model", where=str(folder), remedy="Expected a folder that rft audit wrote."
-        ) from None
-    except ValueError as error:
-        raise ModelError(f"is not JSON: {error}", where=DESCRIPTION) from None
-    if description.get("format_version") != FORMAT_VERSION:
-        version = description.get("format_version")
-        raise ModelError(f"has format {version}; this rft reads {FORMAT_VERSION}", where=DESCRIPTION)
-    return description

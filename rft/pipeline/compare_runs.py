@@ -78,15 +78,16 @@ def _compare_by_plugins(pair: RunPair, folder: Path) -> list[Section]:
 
 def _decide_withheld(runs: Sequence[AuditRun], predictions: pd.DataFrame, positive: str) -> Withheld:
     """Return what may not leave the machine: what either run withholds, by the counts of the stricter of both."""
-    asked = [run for run in runs if run.run.config.get("report", {}).get("suppress_below")]
+    bounds = [run.run.table("report").get("suppress_below") for run in runs]
+    asked = [(run, bound) for run, bound in zip(runs, bounds, strict=True) if isinstance(bound, int) and bound]
     already: dict[str, set[str]] = {}
-    for small in (run.data.small_cells for run in asked):
+    for small in (run.data.small_cells for run, _ in asked):
         for attribute, names in (small.groups if small else {}).items():
             already.setdefault(attribute, set()).update(names)
     of_class = (predictions["label"] == positive).to_numpy()
     attributes = [name.removeprefix("group_") for name in map(str, predictions.columns) if name.startswith("group_")]
     counted = [Counted(SPLIT, (name,), mask) for name in attributes for mask in (of_class, ~of_class)]
-    below = max((run.run.config["report"]["suppress_below"] for run in asked), default=0)
+    below = max((bound for _, bound in asked), default=0)
     return decide_withheld(
         predictions, counted, below, already={name: sorted(group_names) for name, group_names in already.items()}
     )

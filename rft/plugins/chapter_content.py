@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from rft.records import Chapter, Columns, Figure, Finding, Section, Table, select_columns
+from rft.records import Chapter, Columns, Figure, Finding, JsonObject, Section, Table, select_columns
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def merge_chapters(
     notes: Sequence[str] = (),
     template: str | None = None,
     card_tables: Mapping[str, str] | None = None,
-    evidence: dict[str, Any] | None = None,
+    evidence: JsonObject | None = None,
     folders: Mapping[str, Callable[[Path], None]] | None = None,
 ) -> Section:
     """Return the section of these chapters, without the empty ones.

@@ -5,7 +5,7 @@ section holds findings, tables and figures, and every figure is drawn from a tab
 each figure has its numbers.
 """
 
-from rft.records.base import FORMAT_VERSION, Cell, Number, Record, Row, Table
+from rft.records.base import FORMAT_VERSION, Cell, JsonObject, Number, Record, Row, Table, first_problem
 from rft.records.columns import Column, Columns, Role, describe_columns, find_column, list_columns, select_columns
 from rft.records.definitions import FindingDefinition, MeasuredStatus
 from rft.records.figures import (
@@ -20,6 +20,7 @@ from rft.records.figures import (
     tokens_figure,
 )
 from rft.records.findings import About, Adjusted, Cases, Finding, Grade, Interval, NotMeasured, Status, not_measured
+from rft.records.preprocessing import ImagePreprocessingFacts, PreprocessingFacts, TextPreprocessingFacts
 from rft.records.runs import (
     Artifacts,
     AuditRun,
@@ -58,13 +59,16 @@ __all__ = [
     "Finding",
     "FindingDefinition",
     "Grade",
+    "ImagePreprocessingFacts",
     "InputFile",
     "Interval",
+    "JsonObject",
     "MeasuredStatus",
     "ModelFacts",
     "NotMeasured",
     "Number",
     "Outcome",
+    "PreprocessingFacts",
     "Record",
     "Role",
     "Row",
@@ -76,6 +80,7 @@ __all__ = [
     "SplitFacts",
     "Status",
     "Table",
+    "TextPreprocessingFacts",
     "Texts",
     "Training",
     "Verdict",
@@ -84,6 +89,7 @@ __all__ = [
     "describe_columns",
     "dots_figure",
     "find_column",
+    "first_problem",
     "heatmap_figure",
     "images_figure",
     "lines_figure",

@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field
 
 from rft.errors import near
-from rft.records.base import FORMAT_VERSION, Number, Record
+from rft.records.base import FORMAT_VERSION, JsonObject, Number, Record
 from rft.records.findings import Finding
+from rft.records.preprocessing import PreprocessingFacts
 from rft.records.sections import Section
 from rft.records.split import InputFile
 
@@ -71,9 +72,14 @@ class Run(Record):
     created: str
     seconds: Number
     seed: int
-    config: dict[str, Any]
+    config: JsonObject
     config_sha256: str
     environment: Environment
+
+    def table(self, name: str) -> JsonObject:
+        """Return a table of the config; an empty one where the config has none of this name."""
+        table = self.config.get(name)
+        return table if isinstance(table, dict) else {}
 
 
 class Backbone(Record):
@@ -95,7 +101,7 @@ class Backbone(Record):
     trainable_parameters: int
     frozen_sha256_before: str
     frozen_sha256_after: str
-    preprocessing: dict[str, Any]
+    preprocessing: PreprocessingFacts
     precision: str
     rounded_layers: int | None = None
 
@@ -138,7 +144,7 @@ class ModelFacts(Record):
     classes: tuple[str, ...]
     positive: str | None = None
     backbone: Backbone | None = None
-    preprocessing: dict[str, Any] | None = None
+    preprocessing: PreprocessingFacts | None = None
     revision: str | None = None
     model_sha256: str | None = None
     training: Training

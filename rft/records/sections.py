@@ -6,11 +6,10 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field, model_validator
 
-from rft.records.base import Record, Table
+from rft.records.base import JsonObject, Record, Table
 from rft.records.columns import SINGLE_ROLES, Column, Columns, describe_columns
 from rft.records.figures import Figure
 from rft.records.findings import Finding
@@ -70,7 +69,7 @@ class Section(Record):
     template: str | None = None
     assets: dict[str, bytes] = Field(default_factory=dict, exclude=True, repr=False)
     folders: dict[str, Callable[[Path], None]] = Field(default_factory=dict, exclude=True, repr=False)
-    evidence: dict[str, Any] | None = Field(default=None, exclude=True, repr=False)
+    evidence: JsonObject | None = Field(default=None, exclude=True, repr=False)
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Section:

@@ -25,6 +25,7 @@ from rft.data.preprocessing import ImagePreprocessing
 from rft.errors import ConfigError, ModelError, RftError
 from rft.models import external
 from rft.models.saved import load_model, write_model
+from rft.records import ImagePreprocessingFacts
 from tests.conftest import CONFIG, write_images
 from tests.support import families
 
@@ -136,7 +137,7 @@ def test_torchvision_models_see_what_their_weights_transforms_give(tmp_path: Pat
     recipe = next(iter(models.get_model_weights(name)))
     settings = ModelConfig(backbone=f"torchvision/{name}", weights="w.pth")
     loaded = load_backbone(settings, tmp_path, modality="image", seed=9, offline=True)
-    assert loaded.preprocessing.facts()["recipe"] == str(recipe)
+    assert loaded.preprocessing.facts().recipe == str(recipe)
     assert_same_pixels(loaded.preprocessing, recipe.transforms())
     features = before_classifier(network.eval())
     assert assert_same_probabilities(loaded, tmp_path, features, recipe.transforms()) > 1e-3
@@ -207,7 +208,7 @@ def test_published_weights_are_recognised_and_chosen_by_name(tmp_path: Path, mon
             loaded = load_backbone(settings, tmp_path, modality="image", seed=9, offline=True)
         assert torch.equal(loaded.backbone.network.conv1.weight, network.conv1.weight)
         assert_same_pixels(loaded.preprocessing, recipe.transforms())
-        assert loaded.preprocessing.facts()["recipe"] == f"ResNet50_Weights.{recipe.name}"
+        assert loaded.preprocessing.facts().recipe == f"ResNet50_Weights.{recipe.name}"
 
 
 def test_names_of_weights_that_there_are_not_are_told_with_those_that_there_are(tmp_path: Path) -> None:
@@ -259,7 +260,9 @@ def test_every_way_of_timm_to_crop(crop_mode: str, crop_pct: float, interpolatio
         config = timm.data.resolve_model_data_config(network, {} if side is None else {"img_size": side})
         preprocessing = ours.read_preprocessing(network, image_size=side)
         assert_same_pixels(preprocessing, timm.data.create_transform(**config))
-        again = ours.saved_preprocessing(json.loads(json.dumps(preprocessing.facts())))
+        again = ours.saved_preprocessing(
+            ImagePreprocessingFacts.model_validate_json(preprocessing.facts().model_dump_json())
+        )
         assert again.facts() == preprocessing.facts()
         assert_same_pixels(again, timm.data.create_transform(**config))
 
@@ -381,7 +384,7 @@ def test_every_image_processor_is_run_as_it_is(tmp_path: Path, name: str) -> Non
     processor = PROCESSORS[name]()
     preprocessing = measure_processor(processor, "test")
     assert_same_pixels(preprocessing, run_processor(processor))
-    json.dumps(preprocessing.facts())
+    preprocessing.facts()
     view = preprocessing.augmented_view(PHOTOS[0], np.random.default_rng(0))
     assert view.shape == (*preprocessing.shape[1:], 3)
     assert preprocessing.augmented_view(PHOTOS[0], np.random.default_rng(1)).tolist() != view.tolist()
@@ -664,7 +667,7 @@ def test_a_factory_brings_the_transform_of_its_model(tmp_path: Path, transform: 
             expected = network(values[None]).softmax(dim=1)
         assert (own - expected).abs().max() <= EQUAL
     name = "made:transform" if keys else "that of made:build"
-    assert loaded.preprocessing.facts()["recipe"] == name
+    assert loaded.preprocessing.facts().recipe == name
 
 
 @pytest.mark.parametrize(
@@ -725,7 +728,7 @@ def test_an_audit_looks_at_the_images_as_the_transform_gives_them(tmp_path: Path
         expected = network(values).softmax(dim=1)[:, 1].numpy()
     assert np.abs(run.artifacts.predictions["score_red"].to_numpy() - expected).max() <= EQUAL
     assert run.finding("attribution.failed_maps.integrated_gradients").value == 0
-    assert run.model.preprocessing["recipe"] == "that of made:build"
+    assert run.model.preprocessing.recipe == "that of made:build"
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "Preprocessing" in page
     assert "that of made:build" in page

@@ -94,8 +94,8 @@ def test_checkpoints_say_what_they_say_with_their_own_tokenizer(
         for text, scores in zip(TEXTS, together, strict=True):
             tokens = own(text, truncation=True, max_length=limit, return_tensors="pt", return_token_type_ids=False)
             assert (network(**tokens).logits.softmax(dim=1)[0] - scores).abs().max() <= EQUAL
-    assert loaded.preprocessing.facts()["truncation"] == settings.get("truncation_side", "right")
-    assert loaded.preprocessing.facts()["max_length"] == limit
+    assert loaded.preprocessing.facts().truncation == settings.get("truncation_side", "right")
+    assert loaded.preprocessing.facts().max_length == limit
 
 
 def test_a_checkpoint_reads_as_much_of_a_text_as_it_takes(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_the_end_that_was_cut_is_said_and_tells_features_apart(tmp_path: Path) -
     cut = run.finding("dataset.truncated_texts")
     assert cut.value > 0
     assert "Their beginning was not seen" in " ".join([cut.description, *cut.caveats])
-    assert run.model.preprocessing["truncation"] == "left"
+    assert run.model.preprocessing.truncation == "left"
     assert "truncation left" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
 

@@ -226,7 +226,7 @@ def test_a_tokenizer_that_fails_on_a_text_is_an_error_for_the_user() -> None:
 def test_facts_follow_the_tokenizer_and_not_its_use() -> None:
     first = TextPreprocessing(letters(), 8)
     facts = first.facts()
-    assert facts["vocabulary"] == 30
+    assert facts.vocabulary == 30
     used = letters()
     used(["a b c", "d"], padding=True, truncation=True, max_length=2)  # which the tokenizer remembers
     assert TextPreprocessing(used, 8).facts() == facts
@@ -239,5 +239,5 @@ def test_facts_follow_the_tokenizer_and_not_its_use() -> None:
         TextPreprocessing(extended, 8),
         TextPreprocessing(letters(), 9),
     ]
-    assert len({json.dumps(each.facts(), sort_keys=True) for each in (first, *others)}) == 6
-    assert len({each.facts()["tokenizer_sha256"] for each in (first, *others)}) == 5
+    assert len({each.facts().model_dump_json() for each in (first, *others)}) == 6
+    assert len({each.facts().tokenizer_sha256 for each in (first, *others)}) == 5

@@ -139,6 +139,8 @@ def test_a_config_or_tokenizer_that_was_changed_is_noticed(tmp_path: Path, name:
         ("{", r"model\.json: is not JSON"),
         ('{"format_version": 1}', "has format 1; this rft reads 4"),
         ('{"format_version": 9}', "has format 9; this rft reads 4"),
+        ("[]", "has format None; this rft reads 4"),
+        ('{"format_version": 4}', r"model\.json: does not describe a model: modality: Field required"),
     ],
 )
 def test_other_descriptions_are_refused(tmp_path: Path, content: str, message: str) -> None:
@@ -146,6 +148,21 @@ def test_other_descriptions_are_refused(tmp_path: Path, content: str, message: s
     (tmp_path / "model" / "model.json").write_text(content, encoding="utf-8")
     with pytest.raises(ModelError, match=message):
         load_model(tmp_path)
+
+
+def test_a_description_says_what_is_wrong_with_it(tmp_path: Path) -> None:
+    written("bert", tmp_path)
+    path = tmp_path / "model" / "model.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    for changes, message in (
+        ({"preprocessing": {**content["preprocessing"], "max_length": "many"}}, "preprocessing.text.max_length"),
+        ({"backbone": {"library": "timm"}}, "backbone"),
+        ({"frozen_part": {"precision": "float8"}}, "frozen_part.precision"),
+        ({"more": 1}, "more: Extra inputs are not permitted"),
+    ):
+        path.write_text(json.dumps(content | changes), encoding="utf-8")
+        with pytest.raises(ModelError, match=rf"model\.json: does not describe a model: {message}"):
+            load_model(tmp_path)
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from rft.records import (
     Environment,
     Figure,
     Finding,
+    ImagePreprocessingFacts,
     InputFile,
     Interval,
     ModelFacts,
@@ -645,7 +646,9 @@ def example_run(*, with_hostile: bool = False) -> AuditRun:
                 trainable_parameters=2_562,
                 frozen_sha256_before="1d" * 32,
                 frozen_sha256_after="1d" * 32,
-                preprocessing={"size": 224, "mean": [0.5, 0.5, 0.5]},
+                preprocessing=ImagePreprocessingFacts(
+                    recipe="plain", pixels=(3, 224, 224), mean=(0.5,) * 3, std=(0.5,) * 3, pixels_sha256="ef" * 32
+                ),
                 precision="float32",
             ),
             model_sha256="5e" * 32,

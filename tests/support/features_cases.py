@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rft.data.images import Augmentation
 from rft.records import Split
 
 Batch = dict[str, Tensor]
@@ -25,8 +26,8 @@ def split_of(items: Sequence[Any], name: str = "train") -> Split:
 class Images:
     """An item is a number; its image has that colour, brighter in each of its views."""
 
-    def __init__(self, augmentation: str = "brighter") -> None:
-        self.augmentation = {"what": augmentation}
+    def __init__(self, seed: int = 0) -> None:
+        self.augmentation = Augmentation(seed)
 
     def batches(
         self, items: Sequence[float], batches: Sequence[Any], views: Sequence[Any] | None = None

@@ -75,7 +75,8 @@ def tensor_names(source: PretrainedFolder) -> list[str]:
     """Return the names of the tensors in a folder, read from headers and indices alone."""
     names: list[str] = []
     for index in source.path.glob("*.index.json"):
-        names += read_json(index, source.where).get("weight_map", {})
+        weight_map = read_json(index, source.where).get("weight_map")
+        names += weight_map if isinstance(weight_map, dict) else ()
     for file in source.path.glob("*.safetensors"):
         with safe_open(file, "pt") as content:
             names += content.keys()

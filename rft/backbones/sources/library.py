@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import nn
@@ -14,6 +14,7 @@ from torch import nn
 from rft.backbones.sources.weights import WeightsFile
 from rft.config.schema import ModelConfig
 from rft.data.preprocessing import ImagePreprocessing
+from rft.records import ImagePreprocessingFacts
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class ArchitectureBuilder(Protocol):
 class PreprocessingReader(Protocol):
     """Returns the preprocessing of a saved model, from its ``facts``."""
 
-    def __call__(self, facts: dict[str, Any]) -> ImagePreprocessing: ...
+    def __call__(self, facts: ImagePreprocessingFacts) -> ImagePreprocessing: ...
 
 
 class ClassifierRemover(Protocol):

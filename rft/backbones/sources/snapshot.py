@@ -57,9 +57,13 @@ class PretrainedFolder:
     revision: str | None = None
 
     @property
-    def source(self) -> dict[str, Any]:
+    def source(self) -> dict[str, str | bool]:
         """Return the arguments that all loaders of transformers take to read this folder and nothing else."""
-        common = {"pretrained_model_name_or_path": str(self.path), "local_files_only": True, "trust_remote_code": False}
+        common: dict[str, str | bool] = {
+            "pretrained_model_name_or_path": str(self.path),
+            "local_files_only": True,
+            "trust_remote_code": False,
+        }
         return common | ({"gguf_file": self.gguf} if self.gguf else {})
 
 
@@ -178,7 +182,7 @@ def _refuse_adapter(path: Path, where: str) -> None:
     raise ModelError(f"the folder {path.name!r} {problem}", where=where, remedy=remedy)
 
 
-def read_json(path: Path, where: str) -> dict[str, Any]:
+def read_json(path: Path, where: str) -> dict[str, object]:
     """Return the object in a JSON file; raises ``ModelError``."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,13 @@ from PIL import Image
 from torch import nn
 
 from rft.backbones.sources.hub import hub_cache, hub_client, missing_from_cache, snapshot_folder
-from rft.backbones.sources.hub import require_weights as hub_weights
 from rft.backbones.sources.library import BackboneLibrary, BuiltNetwork, seeded_weights
+from rft.backbones.sources.timm_cache import require_weights
 from rft.backbones.sources.weights import read as read_weights
 from rft.config.schema import ModelConfig
 from rft.data.preprocessing import ImagePreprocessing
 from rft.errors import ModelError, near
+from rft.records import ImagePreprocessingFacts
 
 WHERE = "model.backbone"
 TRANSFORM = ("input_size", "interpolation", "mean", "std", "crop_pct", "crop_mode")  # what timm says of one
@@ -42,12 +42,6 @@ def check_name(name: str) -> None:
             where=WHERE,
             remedy=f"{likely} {listed}" if likely else listed,
         )
-
-
-def require_weights(name: str, *, offline: bool) -> None:
-    """Raise ``ModelError`` when no weights can be had, before timm is imported, which takes seconds."""
-    if find_spec("huggingface_hub"):
-        hub_weights(name, offline=offline)
 
 
 def build_architecture(name: str, recipe: str | None = None) -> nn.Module:
@@ -105,9 +99,10 @@ def read_preprocessing(model: nn.Module, *, image_size: int | None = None) -> Im
     return _measure_config(config)
 
 
-def saved_preprocessing(facts: dict[str, Any]) -> ImagePreprocessing:
+def saved_preprocessing(facts: ImagePreprocessingFacts) -> ImagePreprocessing:
     """Return the preprocessing of a saved model, from its ``facts``."""
-    return _measure_config({key: facts[key] for key in TRANSFORM})
+    said = facts.model_dump(mode="json")
+    return _measure_config({key: said[key] for key in TRANSFORM})
 
 
 def _measure_config(config: dict[str, Any]) -> ImagePreprocessing:

@@ -19,6 +19,7 @@ from rft.backbones.sources.weights import read as read_weights
 from rft.config.schema import ModelConfig
 from rft.data.preprocessing import ImagePreprocessing
 from rft.errors import ModelError, near
+from rft.records import ImagePreprocessingFacts
 
 DENSE_LAYER = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 
@@ -190,9 +191,9 @@ def read_preprocessing(recipe: Any, *, image_size: int | None = None) -> ImagePr
     )
 
 
-def saved_preprocessing(facts: dict[str, Any]) -> ImagePreprocessing:
+def saved_preprocessing(facts: ImagePreprocessingFacts) -> ImagePreprocessing:
     """Return the preprocessing of a saved model, from its ``facts``."""
-    return read_preprocessing(_import_models().get_weight(facts["recipe"]), image_size=facts["crop"])
+    return read_preprocessing(_import_models().get_weight(facts.recipe), image_size=facts.whole_number("crop"))
 
 
 def _import_models() -> Any:

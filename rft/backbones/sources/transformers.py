@@ -27,6 +27,7 @@ from rft.config.schema import ModelConfig
 from rft.data.preprocessing import ImagePreprocessing
 from rft.data.text import TextPreprocessing
 from rft.errors import ModelError, RftError
+from rft.records import PreprocessingFacts, TextPreprocessingFacts
 
 WHERE = "model.backbone"
 LONGEST = 512  # tokens, unless model.max_length asks for more
@@ -114,18 +115,18 @@ def write_description(backbone: nn.Module, preprocessing: ImagePreprocessing | T
 
 
 def read_description(
-    folder: Path, preprocessing: dict[str, Any], modality: str, pooling: str
+    folder: Path, facts: PreprocessingFacts, pooling: str
 ) -> tuple[nn.Module, ImagePreprocessing | TextPreprocessing]:
     """Return an untrained backbone, and the preprocessing, of what ``write_description`` wrote."""
     source = snapshot.find_snapshot(".", folder, offline=True, where=folder.name)
-    if modality == "text":
-        text_keys = {"pooling": pooling, "max_length": preprocessing["max_length"]}
+    if isinstance(facts, TextPreprocessingFacts):
+        text_keys = {"pooling": pooling, "max_length": facts.max_length}
         settings = ModelConfig.model_validate({"backbone": "", "weights": "random", **text_keys})
         backbone, tokenisation = text_backbone(source, settings, seed=0)
-        tokenisation.tokenizer.truncation_side = preprocessing["truncation"]
+        tokenisation.tokenizer.truncation_side = facts.truncation
         return backbone, tokenisation
     network, config = load_network(source, "image", pretrained=False, seed=0)
-    side = preprocessing["crop"] if preprocessing["recipe"] == "plain" else None  # a processor was saved with its size
+    side = facts.whole_number("crop") if facts.recipe == "plain" else None  # a processor was saved with its size
     prepared = image_preprocessing(source, config, image_size=side)
     pooled = {function.__name__: function for function in (first_token, pooler_output)}[pooling]
     return ImageBackbone(network, prepared.mean, prepared.std, pooled), prepared

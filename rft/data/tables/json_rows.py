@@ -17,7 +17,7 @@ from rft.errors import DataError
 BLOCK = 50_000  # objects that are held at a time
 HALF, NO_CHARACTER = re.compile("[\ud800-\udfff]"), "\uffff"  # which is refused in texts as well
 
-Object = tuple[str, dict[str, Any]]  # where it is, and what it holds
+Object = tuple[str, dict[str, object]]  # where it is, and what it holds
 
 
 def json_names(path: Path) -> list[str]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 
 from rft.config.loader import LoadedConfig
 from rft.data import Dataset
 from rft.plugins import AuditedModel
-from rft.records import Backbone, ModelFacts, Training
+from rft.records import Backbone, ModelFacts, PreprocessingFacts, Training
 
 
 def build_audited_model(
@@ -20,7 +18,7 @@ def build_audited_model(
     modality: str,
     training: Training,
     backbone: Backbone | None = None,
-    preprocessing: dict[str, Any] | None = None,
+    preprocessing: PreprocessingFacts | None = None,
     revision: str | None = None,
     model_sha256: str | None = None,
 ) -> AuditedModel:

@@ -96,8 +96,8 @@ class PartitionedBackbone:
         parts = [
             self.settings.core.network.model_dump(mode="json", exclude={"memory"}),
             hash_tensors(self.cut.classifier.state_dict()),
-            self.backbone.identity,
-            self.backbone.preprocessing.facts(),
+            self.backbone.identity.model_dump(mode="json"),
+            self.backbone.preprocessing.facts().model_dump(mode="json"),
             self.cut.freeze,
             sorted(self.cut.trained),
         ]

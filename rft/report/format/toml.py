@@ -8,17 +8,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from rft.visible import with_hidden_as
 
 
-def dumps(content: Mapping[str, Any]) -> str:
+def dumps(content: Mapping[str, object]) -> str:
     """Return TOML for strings, numbers, booleans, lists and tables; None, which TOML does not have, is left out."""
     return "\n".join(_write_table(content, ())).strip() + "\n"
 
 
-def _write_table(table: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
+def _write_table(table: Mapping[str, object], path: tuple[str, ...]) -> list[str]:
     plain, nested = [], []
     for key, value in table.items():
         if isinstance(value, Mapping):
@@ -39,7 +38,7 @@ def _write_key(key: str) -> str:
     return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _write_value(key)
 
 
-def _write_value(value: Any) -> str:
+def _write_value(value: object) -> str:
     if isinstance(value, Mapping):
         pairs = ", ".join(
             f"{_write_key(key)} = {_write_value(item)}" for key, item in value.items() if item is not None

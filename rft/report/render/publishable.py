@@ -17,8 +17,8 @@ UN_NOISED = (
 
 def withheld_below(run: AuditRun) -> int:
     """Return the least count in the card of a run: ``report.suppress_below``, or ``PUBLISHED_BELOW``; 0 for any."""
-    asked = run.run.config.get("report", {}).get("suppress_below")
-    return PUBLISHED_BELOW if asked is None else int(asked)
+    asked = run.run.table("report").get("suppress_below")
+    return asked if isinstance(asked, int) else PUBLISHED_BELOW
 
 
 def make_publishable(run: AuditRun) -> AuditRun:

@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from rft.errors import DataError, OutputError
-from rft.records import FORMAT_VERSION, Artifacts, AuditRun, asset_name
+from rft.records import FORMAT_VERSION, Artifacts, AuditRun, asset_name, first_problem
 from rft.report.render.html import render
 from rft.report.render.model_card import model_card
 from rft.report.run_folder import evidence
@@ -89,9 +89,7 @@ def load(folder: Path) -> AuditRun:
     try:
         return AuditRun.from_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise DataError(f"is not a run: {place}: {first['msg']}", where=str(file)) from error
+        raise DataError(f"is not a run: {first_problem(error)}", where=str(file)) from error
 
 
 def rerender(folder: Path, run: AuditRun) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pydantic import JsonValue
 
-from rft.records import AuditRun, Backbone, Training
+from rft.records import AuditRun, Backbone, ImagePreprocessingFacts, JsonObject, PreprocessingFacts, Training
 from rft.report.format import numbers
 
 Fact = tuple[str, str]  # label, text
@@ -25,7 +25,7 @@ def write_byline(run: AuditRun) -> tuple[str, ...]:
 
 def _external_model_label(run: AuditRun) -> str | None:
     """Return what the config calls a model that was trained elsewhere; None where there is none."""
-    model = run.run.config.get("model", {})
+    model = run.run.table("model")
     return next((f"{key} {model[key]}" for key in ("checkpoint", "factory") if key in model), None)
 
 
@@ -43,7 +43,7 @@ def describe_model(run: AuditRun) -> str:
 
 def _predictions_label(run: AuditRun) -> str:
     """Return what the config calls the table of predictions, where the config is there."""
-    file = run.run.config.get("predictions", {}).get("file")
+    file = run.run.table("predictions").get("file")
     return f"the table of predictions {file}" if file else "a table of predictions"
 
 
@@ -96,14 +96,15 @@ def _describe_precision(backbone: Backbone) -> str:
     return f"{backbone.precision} in the frozen part, float32 behind it"
 
 
-def _describe_preprocessing(facts: dict[str, Any]) -> str:
+def _describe_preprocessing(facts: PreprocessingFacts) -> str:
     """Return how items are prepared, in a line: first by what; hashes stand in audit.json."""
-    shown = {name: value for name, value in facts.items() if not name.endswith("sha256") and name != "recipe"}
-    by = [str(facts["recipe"])] if "recipe" in facts else []
+    said: JsonObject = facts.model_dump(mode="json")
+    shown = {name: value for name, value in said.items() if not name.endswith("sha256") and name != "recipe"}
+    by = [facts.recipe] if isinstance(facts, ImagePreprocessingFacts) else []
     return ", ".join([*by, *(f"{name.replace('_', ' ')} {_in_words(value)}" for name, value in sorted(shown.items()))])
 
 
-def _in_words(value: Any) -> str:
+def _in_words(value: JsonValue) -> str:
     """Return a setting of preprocessing: sizes and lists without the signs of a program."""
     if isinstance(value, dict):
         return " and ".join(f"{edge.replace('_', ' ')} {_in_words(pixels)}" for edge, pixels in value.items())

@@ -9,9 +9,18 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-from rft.records import AuditRun, Backbone, Finding, RuleOutcome, Section, Table, describe_columns, list_columns
+from rft.records import (
+    AuditRun,
+    Backbone,
+    Finding,
+    JsonObject,
+    RuleOutcome,
+    Section,
+    Table,
+    describe_columns,
+    list_columns,
+)
 from rft.report.format import numbers, toml
 from rft.report.views import model_facts, tables
 from rft.report.views.model_facts import Fact
@@ -312,7 +321,7 @@ def _list_environment(run: AuditRun) -> tuple[Fact, ...]:
     )
 
 
-def _write_config(config: dict[str, Any]) -> str:
+def _write_config(config: JsonObject) -> str:
     first, last = ("name", "seed", "data", "model", "predictions", "train"), ("report", "policy")
     keys = sorted(config, key=lambda key: (first.index(key) if key in first else len(first) + (key in last), key))
     return toml.dumps({key: config[key] for key in keys})

@@ -81,7 +81,7 @@ def gap(one: Tensor, other: Tensor) -> float:
 
 def stored(made: Cut, loaded: LoadedBackbone, inputs: Any, split: Split, folder: Path, views: int = 1) -> Features:
     prefix = made.prefix()
-    store = Store(folder, store_key(prefix.tensors(), loaded.identity, "float32"))
+    store = Store(folder, store_key(prefix.tensors(), loaded.identity.model_dump(mode="json"), "float32"))
     return extract_features(prefix, inputs, split, store, device="cpu", precision="float32", views=views)
 
 

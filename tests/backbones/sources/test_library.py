@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,11 +11,13 @@ from PIL import Image
 from torch import nn
 
 from rft.backbones import load
+from rft.backbones.identity import NamedIdentity
 from rft.backbones.sources.library import BackboneLibrary, BuiltNetwork, seeded_weights
 from rft.config.schema import ModelConfig
 from rft.data.preprocessing import ImagePreprocessing, plain_preprocessing
 from rft.errors import ModelError
 from rft.models.saved import load_model, write_model
+from rft.records import ImagePreprocessingFacts
 
 SIDE, WIDTH = 8, 5
 
@@ -30,14 +31,14 @@ def build(
 ) -> BuiltNetwork:
     with seeded_weights(seed):
         network = build_architecture(name, None)
-    return BuiltNetwork(network, saved_preprocessing({}))
+    return BuiltNetwork(network, saved_preprocessing(None))
 
 
 def remove_classifier(model: nn.Module) -> nn.Module:
     return nn.Sequential(*list(model.children())[:-1])
 
 
-def saved_preprocessing(facts: dict[str, Any]) -> ImagePreprocessing:
+def saved_preprocessing(facts: ImagePreprocessingFacts | None) -> ImagePreprocessing:
     return plain_preprocessing(SIDE, SIDE, "bilinear", (0.5,) * 3, (0.5,) * 3)
 
 
@@ -66,7 +67,7 @@ def test_a_record_is_all_that_loading_needs() -> None:
     assert (loaded.dimension, loaded.input_shape, loaded.identity) == (
         WIDTH,
         (3, SIDE, SIDE),
-        {"library": "toy", "name": "net"},
+        NamedIdentity(library="toy", name="net"),
     )
     same, other = load_toy(), load_toy(seed=4)
     assert loaded.weights_sha256 == same.weights_sha256 != other.weights_sha256

@@ -362,7 +362,7 @@ def test_a_revision_of_timms_weights_is_pinned(tmp_path: Path, hub_cache: Path) 
         loaded = load_backbone(settings, tmp_path, modality="image", seed=0, offline=True)
         assert loaded.revision == commit
         assert torch.equal(loaded.backbone.network.conv1[0].weight, networks[commit].conv1[0].weight)
-        assert loaded.identity["name"] == "test_resnet"
+        assert loaded.identity.name == "test_resnet"
     absent = ModelConfig(backbone="timm/test_resnet@v3")
     message = refusal(lambda: load_backbone(absent, tmp_path, modality="image", seed=0, offline=True))
     assert "its revision 'v3' is not cached; those cached are main, v2" in message

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -14,6 +12,7 @@ from rft.plugins.fairness.mitigation.decision_rules import (
     LinearHead,
     Mixture,
     RuleInputs,
+    RuleSettings,
     decide_by_rule,
     deserialize_rule,
     hash_to_unit_interval,
@@ -103,8 +102,8 @@ def test_whether_anything_is_drawn(changed: dict, randomised: bool) -> None:
 
 @pytest.mark.parametrize("rule", [THRESHOLDS, MIXTURE, HEAD], ids=lambda rule: rule.kind)
 def test_a_rule_comes_back_as_it_was(rule) -> None:
-    plain, tensors = serialize_rule(rule)
-    again = deserialize_rule(json.loads(json.dumps(plain)), tensors)
+    settings, tensors = serialize_rule(rule)
+    again = deserialize_rule(RuleSettings.model_validate_json(settings.to_json()), tensors)
     assert type(again) is type(rule)
     for name, value in vars(rule).items():
         assert np.array_equal(getattr(again, name), value)

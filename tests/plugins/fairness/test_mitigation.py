@@ -16,7 +16,7 @@ from rft.features.columns import Lazy
 from rft.plugins import AuditedModel
 from rft.plugins.fairness.mitigation import MitigationOptions
 from rft.plugins.fairness.mitigation.decision_rules import GroupThresholds, LinearHead, Mixture
-from rft.records import Backbone, Figure, Section
+from rft.records import Backbone, Figure, ImagePreprocessingFacts, Section
 from tests.support import mitigation_cases as cases
 
 pytest.importorskip("fairlearn")
@@ -407,7 +407,9 @@ def test_features_of_another_precision_are_said() -> None:
         trainable_parameters=1,
         frozen_sha256_before="0",
         frozen_sha256_after="0",
-        preprocessing={},
+        preprocessing=ImagePreprocessingFacts(
+            recipe="plain", pixels=(3, 8, 8), mean=(0.5,) * 3, std=(0.5,) * 3, pixels_sha256="0"
+        ),
         precision="bfloat16",
     )
     rough = replace(planted(), facts=planted().facts.model_copy(update={"backbone": backbone}))

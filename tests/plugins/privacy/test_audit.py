@@ -15,7 +15,7 @@ from rft.plugins import AuditedModel
 from rft.plugins.privacy import Privacy, PrivacyOptions
 from rft.plugins.privacy.accounting.accountants import Mechanism
 from rft.plugins.privacy.accounting.findings import spending_chapter
-from rft.records import Backbone, ModelFacts, Section, Training
+from rft.records import Backbone, ImagePreprocessingFacts, ModelFacts, Section, Training
 from rft.training import Fit
 from rft.training.privacy_facts import PrivacyFacts
 from rft.verdict.policy import judge_rules
@@ -155,7 +155,8 @@ def test_scope_does_not_put_further_heads_under_the_epsilon_of_the_model() -> No
 @pytest.mark.parametrize(("weights", "asked"), [("pretrained", True), ("random", False), (None, False)])
 def test_that_the_backbone_may_know_the_same_people_is_asked(weights: str | None, asked: bool) -> None:
     about = {"weights_sha256": "", "frozen_sha256_before": "", "frozen_sha256_after": "", "precision": "float32"}
-    numbers = {"frozen_parameters": 1, "trainable_parameters": 1, "preprocessing": {}}
+    seen = ImagePreprocessingFacts(recipe="plain", pixels=(3, 8, 8), mean=(0.5,) * 3, std=(0.5,) * 3, pixels_sha256="")
+    numbers = {"frozen_parameters": 1, "trainable_parameters": 1, "preprocessing": seen}
     backbone = None if weights is None else Backbone(name="torchvision/made", weights=weights, **about, **numbers)
     facts = ModelFacts(
         name="made", modality="image", classes=("no", "yes"), training=Training(mode="private"), backbone=backbone

@@ -7,15 +7,17 @@ what is drawn follows from the item itself, so that the same item always gets th
 from __future__ import annotations
 
 import hmac
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from rft.errors import DataError, near
+from rft.records import Record
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class GroupThresholds:
         ignored, constant: (G,) float64 in [0, 1].
     """
 
-    kind: ClassVar[str] = "group_thresholds"
+    kind: ClassVar[Literal["group_thresholds"]] = "group_thresholds"
     needs_group: ClassVar[bool] = True
 
     positive: int
@@ -107,7 +109,7 @@ class Mixture:
         shares: (H,) float64, the probability of each head; they sum to 1.
     """
 
-    kind: ClassVar[str] = "mixture"
+    kind: ClassVar[Literal["mixture"]] = "mixture"
     needs_group: ClassVar[bool] = False
 
     positive: int
@@ -130,7 +132,7 @@ class Mixture:
 class LinearHead:
     """One head in the place of the fine-tuned one: ``weight`` (K, D) and ``bias`` (K,), float64; the largest wins."""
 
-    kind: ClassVar[str] = "linear_head"
+    kind: ClassVar[Literal["linear_head"]] = "linear_head"
     needs_group: ClassVar[bool] = False
     randomised: ClassVar[bool] = False
 
@@ -172,23 +174,37 @@ def hash_to_unit_interval(names: Iterable[str], key: str) -> np.ndarray:
     return np.array([int.from_bytes(digest[:6], "big") / 2**48 for digest in digests])
 
 
-def serialize_rule(rule: Rule) -> tuple[dict[str, Any], dict[str, Tensor]]:
+class RuleSettings(Record):
+    """What of a rule is no array of numbers, as it stands in JSON; what a kind of rule lacks is not written.
+
+    Attributes:
+        kind: that of its class.
+        positive, groups: as its class says.
+    """
+
+    kind: Literal["group_thresholds", "mixture", "linear_head"]
+    positive: int | None = None
+    groups: tuple[str, ...] | None = None
+
+    def to_json(self) -> str:
+        """Return canonical JSON, which the hash of a rule is over."""
+        return json.dumps(self.model_dump(mode="json", exclude_none=True), sort_keys=True)
+
+
+def serialize_rule(rule: Rule) -> tuple[RuleSettings, dict[str, Tensor]]:
     """Return a rule as what goes into JSON and what goes into safetensors."""
-    plain: dict[str, Any] = {"kind": rule.kind}
-    tensors = {}
-    for field in fields(rule):
-        value = getattr(rule, field.name)
-        if isinstance(value, np.ndarray):
-            tensors[field.name] = torch.from_numpy(np.ascontiguousarray(value, dtype=np.float64))
-        else:
-            plain[field.name] = list(value) if isinstance(value, tuple) else value
-    return plain, tensors
-
-
-def deserialize_rule(plain: dict[str, Any], tensors: dict[str, Tensor]) -> Rule:
-    """Return the rule that ``serialize_rule`` took apart; raises ``KeyError`` or ``TypeError`` for anything else."""
-    arguments: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()
+    values = {field.name: getattr(rule, field.name) for field in fields(rule)}
+    tensors = {
+        name: torch.from_numpy(np.ascontiguousarray(value, dtype=np.float64))
+        for name, value in values.items()
+        if isinstance(value, np.ndarray)
     }
+    plain = {name: value for name, value in values.items() if name not in tensors}
+    return RuleSettings(kind=rule.kind, **plain), tensors
+
+
+def deserialize_rule(settings: RuleSettings, tensors: dict[str, Tensor]) -> Rule:
+    """Return the rule that ``serialize_rule`` took apart; raises ``TypeError`` where both are not of one rule."""
+    arguments = settings.model_dump(exclude={"kind"}, exclude_none=True)
     arguments |= {name: tensor.numpy() for name, tensor in tensors.items()}
-    return RULE_CLASSES[arguments.pop("kind")](**arguments)
+    return RULE_CLASSES[settings.kind](**arguments)

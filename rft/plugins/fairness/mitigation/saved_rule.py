@@ -11,31 +11,64 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
 from rft.backbones.classifier import hash_tensors, scale_rows
 from rft.errors import DataError, EvidenceError, ModelError
-from rft.models.saved import DESCRIPTION, Item, SavedModel, load_model
+from rft.models.description import FILE as DESCRIPTION
+from rft.models.saved import Item, SavedModel, load_model
 from rft.plugins.fairness.mitigation.decision_rules import (
     Rule,
     RuleInputs,
+    RuleSettings,
     decide_by_rule,
     deserialize_rule,
     serialize_rule,
 )
+from rft.records import Record, first_problem
 from rft.runtime.float32 import ieee_float32
 
 KIND, TENSORS, PREDICTIONS = "mitigated", "rule.safetensors", "predictions.parquet"
 FORMAT_VERSION = 1
 MODEL = "../model"  # from the folder of a mitigated model
+
+
+class ModelPlace(Record):
+    """Where the fine-tuned model lies, relative to the folder of the mitigated one, and the sha256 of its tensors."""
+
+    folder: str
+    sha256: str
+
+
+class RuleDescription(Record):
+    """The content of the ``model.json`` of a mitigated model.
+
+    Attributes:
+        rule: how it decides, but for arrays.
+        attribute: what its groups are by.
+        classes: the class names.
+        seed: of the draws.
+        sha256: over all of the rule.
+        model: the fine-tuned model.
+    """
+
+    format_version: int = FORMAT_VERSION
+    kind: Literal["mitigated"] = "mitigated"
+    rule: RuleSettings
+    attribute: str
+    classes: tuple[str, ...]
+    seed: int
+    sha256: str
+    model: ModelPlace
 
 
 def write_rule(
@@ -60,19 +93,18 @@ def write_rule(
         predictions: what it says of the examples of the run, as in the run's own ``predictions.parquet``.
     """
     folder.mkdir(mode=0o700)
-    plain, tensors = serialize_rule(rule)
-    description = {
-        "format_version": FORMAT_VERSION,
-        "kind": KIND,
-        "rule": plain,
-        "attribute": attribute,
-        "classes": list(classes),
-        "seed": seed,
-        "sha256": _hash_rule(plain, tensors),
-        "model": {"folder": MODEL, "sha256": model_sha256},
-    }
+    settings, tensors = serialize_rule(rule)
+    description = RuleDescription(
+        rule=settings,
+        attribute=attribute,
+        classes=tuple(classes),
+        seed=seed,
+        sha256=_hash_rule(settings, tensors),
+        model=ModelPlace(folder=MODEL, sha256=model_sha256),
+    )
     (folder / TENSORS).write_bytes(save(tensors))
-    (folder / DESCRIPTION).write_text(json.dumps(description, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    content = description.model_dump(mode="json", exclude_none=True)
+    (folder / DESCRIPTION).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     predictions.to_parquet(folder / PREDICTIONS, index=False)
 
 
@@ -193,28 +225,36 @@ def load_rule(folder: str | Path) -> MitigatedModel:
         EvidenceError: the rule, or the model beside it, is not the one that was written.
     """
     folder = Path(folder).resolve()
-    description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-    if description.get("format_version") != FORMAT_VERSION:
-        version = description.get("format_version")
-        raise ModelError(f"has format {version}; this rft reads {FORMAT_VERSION}", where=DESCRIPTION)
-    model = _load_model_beside(folder, description["model"])
+    description = _read_description(folder)
+    model = _load_model_beside(folder, description.model)
     try:
         tensors = load_file(folder / TENSORS)
     except (SafetensorError, OSError) as error:
         raise ModelError(f"cannot be read: {str(error).splitlines()[0]}", where=TENSORS) from None
-    if _hash_rule(description["rule"], tensors) != description["sha256"]:
+    if _hash_rule(description.rule, tensors) != description.sha256:
         raise EvidenceError("is not the rule that the audit wrote", where=folder.name)
-    rule = deserialize_rule(description["rule"], tensors)
-    return MitigatedModel(model, rule, description["attribute"], description["seed"])
+    rule = deserialize_rule(description.rule, tensors)
+    return MitigatedModel(model, rule, description.attribute, description.seed)
 
 
-def _hash_rule(plain: dict[str, Any], tensors: dict[str, Tensor]) -> str:
+def _read_description(folder: Path) -> RuleDescription:
+    content = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    if content.get("format_version") != FORMAT_VERSION:
+        version = content.get("format_version")
+        raise ModelError(f"has format {version}; this rft reads {FORMAT_VERSION}", where=DESCRIPTION)
+    try:
+        return RuleDescription.model_validate(content)
+    except ValidationError as error:
+        raise ModelError(f"does not describe a model: {first_problem(error)}", where=DESCRIPTION) from None
+
+
+def _hash_rule(settings: RuleSettings, tensors: dict[str, Tensor]) -> str:
     """Return the sha256 over all of a rule."""
-    return hashlib.sha256(f"{json.dumps(plain, sort_keys=True)}\n{hash_tensors(tensors)}".encode()).hexdigest()
+    return hashlib.sha256(f"{settings.to_json()}\n{hash_tensors(tensors)}".encode()).hexdigest()
 
 
-def _load_model_beside(folder: Path, named: dict[str, Any]) -> SavedModel:
-    place = (folder / named["folder"]).resolve()
+def _load_model_beside(folder: Path, named: ModelPlace) -> SavedModel:
+    place = (folder / named.folder).resolve()
     if not (place / DESCRIPTION).is_file():
         raise ModelError(
             "the fine-tuned model that it decides with is not beside it",
@@ -222,6 +262,6 @@ def _load_model_beside(folder: Path, named: dict[str, Any]) -> SavedModel:
             remedy=f"Keep the run folder together: {folder.name} needs the folder {place.name} of the same run.",
         )
     model = load_model(place)
-    if hash_tensors(model.classifier.state_dict()) != named["sha256"]:
+    if hash_tensors(model.classifier.state_dict()) != named.sha256:
         raise EvidenceError("is another model than the one that was mitigated", where=place.name)
     return model

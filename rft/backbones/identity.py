@@ -1,0 +1,44 @@
+"""What the outputs of a backbone depend on beside its tensors and its preprocessing: enough to build it again."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import JsonValue, SerializerFunctionWrapHandler, model_serializer
+
+from rft.records import Record
+
+
+class FolderIdentity(Record):
+    """A backbone of transformers, which is rebuilt from the config in its folder.
+
+    Attributes:
+        pooling: how its outputs become one vector an example.
+        config_sha256: over the config of its network.
+    """
+
+    library: Literal["transformers"] = "transformers"
+    pooling: str
+    config_sha256: str
+
+
+class NamedIdentity(Record):
+    """A backbone whose library knows it by name.
+
+    Attributes:
+        library: as ``BackboneLibrary.name``.
+        name: of the model, without a revision of its weights.
+        recipe: which of several ways to build it was taken; None where there is one, and then it is not written.
+    """
+
+    library: str
+    name: str
+    recipe: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_absent_recipe(self, serialize: SerializerFunctionWrapHandler) -> dict[str, JsonValue]:
+        content: dict[str, JsonValue] = serialize(self)
+        return {name: value for name, value in content.items() if value is not None}
+
+
+BackboneIdentity = FolderIdentity | NamedIdentity
