@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,7 @@ from rft.cli.app import EXIT, Debug, RunFolder, out, report_errors
 from rft.errors import EvidenceError
 
 if TYPE_CHECKING:
+    from rft.records import JsonObject
     from rft.report.run_folder.evidence import Verification
 
 MOST_NAMES = 5  # of files that are shown
@@ -61,7 +62,7 @@ def _checked_in_part(verification: Verification) -> list[str]:
     ]
 
 
-def _show_recorded(name: str, recorded: Any, folder: Path | None) -> bool:
+def _show_recorded(name: str, recorded: JsonObject, folder: Path | None) -> bool:
     """Say what a plugin finds of what it recorded with the run; return whether that was checked."""
     from rft.plugins import discover_plugins
 

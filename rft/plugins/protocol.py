@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from rft.config.options import Options
 from rft.config.schema import DataConfig
 from rft.disclosure.withheld import NOTHING, Counted, Withheld
-from rft.records import Section
+from rft.records import JsonObject, Section
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,7 +124,7 @@ class Plugin(ABC, Generic[OptionsT]):
         """Return the model that a folder of this plugin's section holds, with ``predict``; None for other folders."""
         return None
 
-    def verify_evidence(self, recorded: Any, folder: Path | None) -> EvidenceCheck | None:
+    def verify_evidence(self, recorded: JsonObject, folder: Path | None) -> EvidenceCheck | None:
         """Check what ``Section.evidence`` recorded against what is kept outside the run.
 
         Args:

@@ -231,6 +231,24 @@ def test_verify_needs_evidence(tmp_path: Path, content: str | None) -> None:
         verify(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format_version": 2}, "has format version 2; this rft reads 3"),
+        ({"keyed": {"files": {}}}, "lists no keyed digests"),
+        ({"plugins": None}, "does not say what plugins recorded"),
+        ({"plugins": {"privacy": []}}, "is not what a run leaves: plugins.privacy"),
+        ({"files": {"audit.json": 1}}, r"is not what a run leaves: files.audit\.json"),
+        ({"more": 1}, "is not what a run leaves: more: Extra inputs"),
+    ],
+)
+def test_evidence_that_is_none_says_why(saved: Path, changes: dict, message: str) -> None:
+    content = json.loads((saved / "evidence.json").read_text())
+    (saved / "evidence.json").write_text(json.dumps(content | changes))
+    with pytest.raises(EvidenceError, match=message):
+        verify(saved)
+
+
 def test_verify_needs_a_run(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "absent"):
         with pytest.raises(DataError, match="holds no run"):

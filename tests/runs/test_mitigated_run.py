@@ -99,8 +99,8 @@ def test_the_folder_is_part_of_the_evidence(made: Path, copied: Path, monkeypatc
     whole = evidence.verify(copied)
     assert (whole.problems, whole.unchecked) == ((), ())
     listed = evidence.read(copied)
-    assert len(listed["keyed"]["files"]) == 4, "three in the folder, and the predictions of the run"
-    assert "mitigated" not in json.dumps(listed)
+    assert len(listed.keyed.files) == 4, "three in the folder, and the predictions of the run"
+    assert "mitigated" not in listed.to_json()
     (copied / "mitigated" / "model.json").write_text("{}", encoding="utf-8")
     assert evidence.verify(copied).problems == ("mitigated/model.json is not the file that was written",)
 

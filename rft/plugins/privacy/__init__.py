@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -14,7 +14,7 @@ from rft.config.schema import DataConfig
 from rft.disclosure.withheld import Counted
 from rft.errors import ConfigError
 from rft.plugins import AuditedModel, EvidenceCheck, Options, Plugin
-from rft.records import Section
+from rft.records import JsonObject, Section
 
 if TYPE_CHECKING:
     from rft.training import Trainer
@@ -127,7 +127,7 @@ class Privacy(Plugin[PrivacyOptions]):
                 remedy='Add to [data]: classes = ["...", "..."], all classes of the task, known without the data.',
             )
 
-    def verify_evidence(self, recorded: Any, folder: Path | None) -> EvidenceCheck:
+    def verify_evidence(self, recorded: JsonObject, folder: Path | None) -> EvidenceCheck:
         """Check whether the ledger still holds what the run saw in it."""
         from rft.plugins.privacy.ledger.ledger_anchor import verify_ledger
 

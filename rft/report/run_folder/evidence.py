@@ -13,10 +13,11 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from pydantic import ValidationError
 
 from rft.errors import DataError, EvidenceError
-from rft.records import AuditRun, InputFile
+from rft.records import AuditRun, InputFile, JsonObject, Record, first_problem
 from rft.report.run_folder.run_key import ALGORITHM, RunKey, find
 from rft.runtime.progress import track_progress
 
@@ -26,6 +27,53 @@ FILE = "evidence.json"
 FORMAT_VERSION = 3
 FOR_OTHERS = ("audit.json", "report.html", "model-card.md")  # and the folder model/
 MODEL = "model/"
+
+
+class KeyedDigests(Record):
+    """What is digested with the key of the run, names included.
+
+    Attributes:
+        algorithm: of the digests.
+        key: fingerprint of the key.
+        files: digest of a name -> digest of the content, of the files that are not for others.
+        inputs: the same of what the run read.
+    """
+
+    algorithm: str
+    key: str
+    files: dict[str, str]
+    inputs: dict[str, str]
+
+
+class Sha256(Record):
+    """The hash of something that is no file."""
+
+    sha256: str
+
+
+class Evidence(Record):
+    """The content of ``evidence.json``.
+
+    Attributes:
+        run: id of the run.
+        config: of the config as it is shown.
+        model: of the tensors of the model; None where there is none.
+        plugins: name of a plugin -> what it recorded (``Section.evidence``).
+        files: name -> sha256 of the files that are for others.
+        keyed: of everything else.
+    """
+
+    format_version: int = FORMAT_VERSION
+    run: str
+    config: Sha256
+    model: Sha256 | None
+    plugins: dict[str, JsonObject]
+    files: dict[str, str]
+    keyed: KeyedDigests
+
+    def to_json(self) -> str:
+        """Return the text of the file."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False, indent=1) + "\n"
 
 
 @dataclass(frozen=True)
@@ -48,33 +96,33 @@ class Verification:
 def describe_folder(run: AuditRun, inputs: Sequence[InputFile], folder: Path, key: RunKey) -> str:
     """Return the content of ``evidence.json`` for a folder in which everything else is written."""
     hashes = _hash_files(folder)
-    return _write_json(
-        {
-            "format_version": FORMAT_VERSION,
-            "run": run.run.id,
-            "config": {"sha256": run.run.config_sha256},
-            "model": {"sha256": run.model.model_sha256} if run.model.model_sha256 else None,
-            "plugins": {section.plugin: section.evidence for section in run.sections if section.evidence},
-            "files": {name: sha256 for name, sha256 in hashes.items() if _is_for_others(name)},
-            "keyed": {
-                "algorithm": ALGORITHM,
-                "key": key.fingerprint,
-                "files": key.digests("file", {name: of for name, of in hashes.items() if not _is_for_others(name)}),
-                "inputs": key.digests("input", {file.path: file.sha256 for file in inputs}),
-            },
-        }
+    private = {name: sha256 for name, sha256 in hashes.items() if not _is_for_others(name)}
+    evidence = Evidence(
+        run=run.run.id,
+        config=Sha256(sha256=run.run.config_sha256),
+        model=Sha256(sha256=run.model.model_sha256) if run.model.model_sha256 else None,
+        plugins={section.plugin: section.evidence for section in run.sections if section.evidence},
+        files={name: sha256 for name, sha256 in hashes.items() if _is_for_others(name)},
+        keyed=KeyedDigests(
+            algorithm=ALGORITHM,
+            key=key.fingerprint,
+            files=key.digests("file", private),
+            inputs=key.digests("input", {file.path: file.sha256 for file in inputs}),
+        ),
     )
+    return evidence.to_json()
 
 
-def renewed(former: dict[str, Any], folder: Path, names: Iterable[str]) -> str:
+def renewed(former: Evidence, folder: Path, names: Iterable[str]) -> str:
     """Return the content with new hashes for the named files, which are for others.
 
     All else stays as it was recorded: a file that was tampered with does not become right by rendering a report.
     """
-    return _write_json({**former, "files": {**former["files"], **{name: _hash_file(folder / name) for name in names}}})
+    files = {**former.files, **{name: _hash_file(folder / name) for name in names}}
+    return former.model_copy(update={"files": files}).to_json()
 
 
-def read(folder: Path) -> dict[str, Any]:
+def read(folder: Path) -> Evidence:
     """Return the content of a folder's ``evidence.json``; raises ``EvidenceError`` when it has none to read."""
     file = Path(folder) / FILE
     try:
@@ -91,7 +139,12 @@ def read(folder: Path) -> dict[str, Any]:
         raise EvidenceError(problem, where=str(file))
     if not all(isinstance(keyed.get(name), dict) for name in ("files", "inputs")):
         raise EvidenceError("lists no keyed digests", where=str(file))
-    return content
+    if not isinstance(content.get("plugins"), dict):
+        raise EvidenceError("does not say what plugins recorded", where=str(file))
+    try:
+        return Evidence.model_validate(content)
+    except ValidationError as error:
+        raise EvidenceError(f"is not what a run leaves: {first_problem(error)}", where=str(file)) from error
 
 
 def verify(folder: Path, *, key: Path | None = None, data: Path | None = None) -> Verification:
@@ -113,35 +166,32 @@ def verify(folder: Path, *, key: Path | None = None, data: Path | None = None) -
     if not folder.is_dir() or not any(folder.iterdir()):
         raise DataError("holds no run", where=str(folder), remedy="Give the folder that rft audit wrote.")
     evidence = read(folder)
-    keyed = evidence["keyed"]
-    owner = find(str(evidence.get("run")), str(keyed.get("key")), key)
+    keyed = evidence.keyed
+    owner = find(evidence.run, keyed.key, key)
     hashes = _hash_files(folder)
     private = {name: sha256 for name, sha256 in hashes.items() if not _is_for_others(name)}
     public = {name: sha256 for name, sha256 in hashes.items() if _is_for_others(name)}
-    problems = _compare_hashes(evidence["files"], public)
+    problems = _compare_hashes(evidence.files, public)
     if owner is None:
-        return Verification(tuple(problems), _without_key(private, len(keyed["inputs"])), len(public))
-    missing = len(keyed["files"].keys() - owner.digests("file", private).keys())
+        return Verification(tuple(problems), _without_key(private, len(keyed.inputs)), len(public))
+    missing = len(keyed.files.keys() - owner.digests("file", private).keys())
     left_out = [f"private files that are not here: {missing}"] if missing else []
-    read_before, absent, inputs = _check_inputs(owner, keyed["inputs"], data)
+    read_before, absent, inputs = _check_inputs(owner, keyed.inputs, data)
     return Verification(
-        (*problems, *_check_private(owner, keyed["files"], private), *read_before),
+        (*problems, *_check_private(owner, keyed.files, private), *read_before),
         (*left_out, *absent),
         len(hashes),
         inputs,
     )
 
 
-def recorded_by_plugins(folder: Path) -> dict[str, Any]:
+def recorded_by_plugins(folder: Path) -> dict[str, JsonObject]:
     """Return what each plugin had recorded with a run, by its name (``Section.evidence``).
 
     Raises:
-        EvidenceError: the folder has no readable ``evidence.json``, or one without this.
+        EvidenceError: the folder has no readable ``evidence.json``.
     """
-    recorded = read(folder).get("plugins")
-    if not isinstance(recorded, dict):
-        raise EvidenceError("does not say what plugins recorded", where=FILE)
-    return recorded
+    return read(folder).plugins
 
 
 def _is_for_others(name: str) -> bool:
@@ -206,7 +256,3 @@ def _hash_files(folder: Path) -> dict[str, str]:
 def _hash_file(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _write_json(content: dict[str, Any]) -> str:
-    return json.dumps(content, sort_keys=True, ensure_ascii=False, indent=1) + "\n"

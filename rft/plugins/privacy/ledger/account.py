@@ -25,7 +25,7 @@ from rft.plugins.privacy.accounting.accountants import Mechanism
 from rft.plugins.privacy.ledger import budget_check, chain, checkpoints, unit_hashes
 from rft.plugins.privacy.ledger.atomic_io import hold_lock, make_folder
 from rft.plugins.privacy.ledger.chain import Chain
-from rft.plugins.privacy.ledger.charges import Book, Charge, read_book
+from rft.plugins.privacy.ledger.charges import BlockEntry, Book, Charge, FinishedEntry, read_book
 from rft.plugins.privacy.ledger.checkpoints import Checkpoint
 from rft.plugins.privacy.ledger.ledger_anchor import (
     check_remembered_anchor,
@@ -109,7 +109,8 @@ class RecordedAccount:
         size = max(1, planned // MIN_BLOCKS)
         for first in range(start, planned, size):
             block = range(first, min(first + size, planned))
-            self.ledger.append({"kind": "block", "id": self.charge.id, "first": block.start, "stop": block.stop})
+            entry = BlockEntry(id=self.charge.id, first=block.start, stop=block.stop)
+            self.ledger.append(entry.model_dump(mode="json"))
             self.charge = replace(self.charge, blocks=(*self.charge.blocks, block))
             yield block
 
@@ -121,7 +122,7 @@ class RecordedAccount:
 
     def close(self) -> None:
         """Note that the training was finished, and by whom."""
-        self.ledger.append({"kind": "finished", "id": self.charge.id, "process": this_process()})
+        self.ledger.append(FinishedEntry(id=self.charge.id, process=this_process()).model_dump(mode="json"))
         remember_anchor(self.book.key, self.ledger)
 
     def summarize_ledger(self) -> LedgerFacts | None:
@@ -256,9 +257,9 @@ def _admit_training(root: Path, population: Population, charge: Charge, terms: A
     state = states.get(charge.id)
     budget_check.check_affordable(book, others, charge.remaining_mechanisms(state.step if state else 0), charge.purpose)
     if known is None:
-        ledger.append(book.to_record())
+        ledger.append(book.first_entry().model_dump(mode="json"))
     if charge not in book.charges:
-        ledger.append(charge.to_record(hashes - book.unit_hashes))
+        ledger.append(charge.first_entry(owners - book.owners).model_dump(mode="json"))
     before = tuple(earlier for earlier in book.charges if earlier.id != charge.id)
     book = replace(book, unit_hashes=book.unit_hashes | hashes, charges=before)
     resumed = (state.step, state.tensors) if state else None

@@ -11,16 +11,14 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from rft.errors import EvidenceError
 from rft.plugins.privacy.ledger.atomic_io import clear_errors, overwrite_in_place, replace_file, sync_folder, write_from
+from rft.records import JsonObject
 
 ENTRIES_FILE, HEAD_FILE = "ledger.jsonl", "head.json"
 REMEDY = "Restore its folder from a copy that holds everything. Without one, what was spent is not known any more."
 HEAD_BYTES = 128  # always, so that one head can be written over another
-
-Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class Anchor:
     head: str = "0" * 64
 
     @classmethod
-    def from_mapping(cls, content: Any) -> Anchor:
+    def from_mapping(cls, content: object) -> Anchor:
         """Return the anchor that a mapping holds; raises ``ValueError`` when it holds none."""
         match content:
             case {"entries": int(entries), "head": str(head)} if entries >= 0:
@@ -51,7 +49,7 @@ class Chain:
     """
 
     folder: Path
-    records: list[Record] = field(default_factory=list)
+    records: list[JsonObject] = field(default_factory=list)
     hashes: list[str] = field(default_factory=list)
     size: int = 0
 
@@ -64,7 +62,7 @@ class Chain:
         """Tell whether the chain went through this place."""
         return anchor == Anchor() or anchor.head in self.hashes[anchor.entries - 1 : anchor.entries]
 
-    def append(self, record: Record) -> None:
+    def append(self, record: JsonObject) -> None:
         """Add an entry, which stands on the disk when this returns; raises ``OutputError`` when it cannot."""
         line, digest = _encode_record(record, self.anchor)
         write_from(self.folder / ENTRIES_FILE, self.size, line + b"\n")
@@ -76,7 +74,7 @@ class Chain:
             sync_folder(self.folder)
         self._add_entry(record, line, digest)
 
-    def _add_entry(self, record: Record, line: bytes, digest: str) -> None:
+    def _add_entry(self, record: JsonObject, line: bytes, digest: str) -> None:
         self.records.append(record)
         self.hashes.append(digest)
         self.size += len(line) + 1
@@ -132,14 +130,14 @@ def _read_bytes(path: Path) -> bytes:
         return path.read_bytes() if path.exists() else b""
 
 
-def _encode_record(record: Record, after: Anchor) -> tuple[bytes, str]:
+def _encode_record(record: JsonObject, after: Anchor) -> tuple[bytes, str]:
     """Return the line of a record and its hash."""
     body = {**record, "number": after.entries + 1, "previous": after.head}
     digest = hashlib.sha256(_canonical_json(body)).hexdigest()
     return _canonical_json({**body, "sha256": digest}), digest
 
 
-def _decode_line(line: bytes, after: Anchor) -> tuple[Record, str] | None:
+def _decode_line(line: bytes, after: Anchor) -> tuple[JsonObject, str] | None:
     """Return the record of a line and its hash, or None where the line is not, to the byte, what follows ``after``."""
     try:
         body = json.loads(line)
@@ -150,5 +148,5 @@ def _decode_line(line: bytes, after: Anchor) -> tuple[Record, str] | None:
     return (record, digest) if line == expected else None
 
 
-def _canonical_json(content: Record) -> bytes:
+def _canonical_json(content: JsonObject) -> bytes:
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()

@@ -7,15 +7,65 @@ The kinds of entries: ``population`` (the first), ``training`` (one begins; with
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
 
 from rft.errors import DataError
 from rft.plugins.privacy.accounting.accountants import Mechanism
 from rft.plugins.privacy.ledger import unit_hashes
-from rft.plugins.privacy.ledger.chain import Record
+from rft.records import JsonObject, Record
 
 LEDGER_FORMAT = 2  # 1: the first; 2: whether noise was secret, and ledgers in other folders
+
+
+class PopulationEntry(Record):
+    """The first entry; its fields are those of ``Book``."""
+
+    kind: Literal["population"] = "population"
+    format: int = LEDGER_FORMAT
+    population: str
+    key: str
+    delta: float
+    budget: float | None
+
+
+class TrainingEntry(Record):
+    """A training begins; its fields are those of ``Charge``. ``owners`` packs the hashes of the people who are new."""
+
+    kind: Literal["training"] = "training"
+    id: str
+    purpose: str
+    identity: str
+    started: str
+    mechanisms: tuple[tuple[float, float, int], ...]
+    randomness: str
+    elsewhere: int
+    owners: str
+
+
+class BlockEntry(Record):
+    """The steps from ``first`` to before ``stop`` of a training are charged, for all of its heads."""
+
+    kind: Literal["block"] = "block"
+    id: str
+    first: int
+    stop: int
+
+
+class FinishedEntry(Record):
+    """All steps of a training were taken, the last one by this process."""
+
+    kind: Literal["finished"] = "finished"
+    id: str
+    process: str
+
+
+_LATER_ENTRY: TypeAdapter[TrainingEntry | BlockEntry | FinishedEntry] = TypeAdapter(
+    Annotated[TrainingEntry | BlockEntry | FinishedEntry, Field(discriminator="kind")]
+)
 
 
 @dataclass(frozen=True)
@@ -82,19 +132,20 @@ class Charge:
             replace(mechanism, steps=taken) for mechanism, taken in zip(self.mechanisms, steps, strict=True) if taken
         ]
 
-    def to_record(self, new_hashes: frozenset[str]) -> Record:
+    def first_entry(self, new_owners: frozenset[str]) -> TrainingEntry:
         """Return the entry that begins it."""
-        return {
-            "kind": "training",
-            "id": self.id,
-            "purpose": self.purpose,
-            "identity": self.identity,
-            "started": self.started,
-            "mechanisms": [list(astuple(mechanism)) for mechanism in self.mechanisms],
-            "randomness": self.randomness,
-            "elsewhere": self.elsewhere,
-            "unit_hashes": unit_hashes.pack_hashes(new_hashes),
-        }
+        return TrainingEntry(
+            id=self.id,
+            purpose=self.purpose,
+            identity=self.identity,
+            started=self.started,
+            mechanisms=tuple(
+                (mechanism.noise_multiplier, mechanism.sample_rate, mechanism.steps) for mechanism in self.mechanisms
+            ),
+            randomness=self.randomness,
+            elsewhere=self.elsewhere,
+            owners=unit_hashes.pack_hashes(new_owners),
+        )
 
 
 @dataclass(frozen=True)
@@ -121,17 +172,17 @@ class Book:
         """Return all that was charged, as mechanisms to compose."""
         return [mechanism for charge in self.charges for mechanism in charge.charged_mechanisms()]
 
-    def to_record(self) -> Record:
+    def first_entry(self) -> PopulationEntry:
         """Return the entry that begins a ledger."""
-        fixed = {"population": self.population, "key": self.key, "delta": self.delta, "budget": self.budget}
-        return {"kind": "population", "format": LEDGER_FORMAT, **fixed}
+        return PopulationEntry(population=self.population, key=self.key, delta=self.delta, budget=self.budget)
 
 
-def read_book(records: Sequence[Record], where: str) -> Book | None:
+def read_book(records: Sequence[JsonObject], where: str) -> Book | None:
     """Return what entries say, or None where there are none.
 
     Raises:
         DataError: they were written by another version of rft.
+        pydantic.ValidationError: an entry, whose hash is right, is none that rft writes.
     """
     if not records:
         return None
@@ -144,21 +195,27 @@ def read_book(records: Sequence[Record], where: str) -> Book | None:
         )
     hashes: set[str] = set()
     charges: dict[str, Charge] = {}
-    for record in others:
-        if record["kind"] == "training":
-            charges[record["id"]] = _parse_charge(record)
-            hashes |= unit_hashes.unpack_hashes(record["unit_hashes"])
+    for entry in map(_LATER_ENTRY.validate_python, others):
+        if isinstance(entry, TrainingEntry):
+            charges[entry.id] = _begin_charge(entry)
+            owners |= unit_hashes.unpack_hashes(entry.owners)
             continue
-        charge = charges[record["id"]]
-        if record["kind"] == "block":
-            charges[charge.id] = replace(charge, blocks=(*charge.blocks, range(record["first"], record["stop"])))
+        charge = charges[entry.id]
+        if isinstance(entry, BlockEntry):
+            charges[charge.id] = replace(charge, blocks=(*charge.blocks, range(entry.first, entry.stop)))
         else:
-            charges[charge.id] = replace(charge, finished_by=record["process"])
-    fixed = {name: first[name] for name in ("population", "key", "delta", "budget")}
-    return Book(**fixed, unit_hashes=frozenset(hashes), charges=tuple(charges.values()))
+            charges[charge.id] = replace(charge, finished_by=entry.process)
+    begun = PopulationEntry.model_validate(first)
+    return Book(begun.population, begun.key, begun.delta, begun.budget, frozenset(owners), tuple(charges.values()))
 
 
-def _parse_charge(record: Record) -> Charge:
-    mechanisms = tuple(Mechanism(*numbers) for numbers in record["mechanisms"])
-    fixed = {name: record[name] for name in ("id", "purpose", "identity", "started", "randomness", "elsewhere")}
-    return Charge(**fixed, mechanisms=mechanisms)
+def _begin_charge(entry: TrainingEntry) -> Charge:
+    return Charge(
+        entry.id,
+        entry.purpose,
+        entry.identity,
+        entry.started,
+        tuple(Mechanism(*numbers) for numbers in entry.mechanisms),
+        randomness=entry.randomness,
+        elsewhere=entry.elsewhere,
+    )

@@ -6,13 +6,13 @@ import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from rft.errors import EvidenceError
 from rft.plugins import EvidenceCheck
 from rft.plugins.privacy.ledger import chain
 from rft.plugins.privacy.ledger.atomic_io import make_folder, replace_file
 from rft.plugins.privacy.ledger.chain import Anchor, Chain
+from rft.records import JsonObject
 from rft.runtime.state_folder import state_folder
 
 NOT_CHECKED = "The ledger of population {!r} is not in {} and was not checked: name its folder with --ledger."
@@ -88,7 +88,7 @@ def _folder_hash(folder: Path) -> str:
     return hashlib.sha256(str(folder.resolve()).encode()).hexdigest()
 
 
-def verify_ledger(recorded: Any, folder: Path | None) -> EvidenceCheck:
+def verify_ledger(recorded: JsonObject, folder: Path | None) -> EvidenceCheck:
     """Check whether the ledger of a run still holds what the run saw in it.
 
     Args:
@@ -109,7 +109,7 @@ def verify_ledger(recorded: Any, folder: Path | None) -> EvidenceCheck:
     return EvidenceCheck(NOT_CHECKED.format(population, place), checked=False)
 
 
-def check_anchor(stand: Any, folder: Path) -> str | None:
+def check_anchor(stand: JsonObject, folder: Path) -> str | None:
     """Return a sentence which says that a ledger still holds what a run saw in it; None where it was not found.
 
     Args:
@@ -121,7 +121,7 @@ def check_anchor(stand: Any, folder: Path) -> str | None:
     """
     try:
         population, anchor = str(stand["population"]), Anchor.from_mapping(stand)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, ValueError) as error:
         raise EvidenceError("what it says of the ledger is not what was written", where="evidence.json") from error
     place = folder / population
     if not (place / chain.ENTRIES_FILE).is_file() and not (place / chain.HEAD_FILE).is_file():

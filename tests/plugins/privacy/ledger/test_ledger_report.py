@@ -175,10 +175,8 @@ def test_verify_says_when_there_is_no_ledger_to_look_at(
     assert "holds the 22 entries" in verified(checked)[1]
 
 
-@pytest.mark.parametrize(
-    "stand", [[], {}, "x", {"population": "clinic"}, {"population": "a", "entries": "1", "head": ""}]
-)
-def test_an_anchor_that_is_none(tmp_path: Path, stand: object) -> None:
+@pytest.mark.parametrize("stand", [{}, {"population": "clinic"}, {"population": "a", "entries": "1", "head": ""}])
+def test_an_anchor_that_is_none(tmp_path: Path, stand: dict) -> None:
     with pytest.raises(EvidenceError, match="what it says of the ledger"):
         check_anchor(stand, tmp_path)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,7 @@ from rft.config.schema import DataConfig
 from rft.disclosure.withheld import NOTHING, Counted, Withheld
 from rft.errors import ConfigError, EvidenceError
 from rft.plugins import AuditedModel, CandidateBackbone, EvidenceCheck, Options, Plugin, RunPair
-from rft.records import Finding, FindingDefinition, Section, Table, bars_figure
+from rft.records import Finding, FindingDefinition, JsonObject, Section, Table, bars_figure
 from rft.stats.intervals import clopper_pearson_interval, wilson_interval
 from rft.stats.multiplicity import adjust_interval
 
@@ -89,7 +88,7 @@ class Margin(Plugin[MarginOptions]):
             return None
         return SureModel(folder.parent, json.loads(file.read_text(encoding="utf-8"))["unsure_below"])
 
-    def verify_evidence(self, recorded: Any, folder: Path | None) -> EvidenceCheck:
+    def verify_evidence(self, recorded: JsonObject, folder: Path | None) -> EvidenceCheck:
         """Check the number of unsure decisions against a register that is kept outside the run."""
         if folder is None or not (folder / REGISTER).is_file():
             return EvidenceCheck("No register of margins was given.", checked=False)
