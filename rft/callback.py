@@ -66,7 +66,7 @@ class AuditCallback(TrainerCallback):
         config: str | Path,
         out: str | Path,
         *,
-        model: Mapping[str, Any] | None = None,
+        model: Mapping[str, object] | None = None,
         on_error: Literal["raise", "warn"] = "raise",
         device: str | None = None,
         force: bool = False,

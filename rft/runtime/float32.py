@@ -9,14 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 IEEE = "ieee"
 
 
-def _float32_settings() -> dict[str, Any]:
+class _HasFloat32Precision(Protocol):
+    fp32_precision: str
+
+
+def _float32_settings() -> dict[str, _HasFloat32Precision]:
     """Return what has a precision of float32 of its own; the older flags (``allow_tf32``) are views of these."""
     backends: Any = torch.backends
     return {

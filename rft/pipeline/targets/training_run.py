@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -18,6 +17,7 @@ from rft.features.batch_independence import BatchDependence
 from rft.pipeline.targets.partitioned import PartitionedBackbone
 from rft.records import Split, Training
 from rft.training import Fit, Job, Population, Recipe, Task, Trainer
+from rft.training.privacy_facts import PrivacyFacts
 
 log = logging.getLogger("rft")
 
@@ -112,23 +112,34 @@ def describe_training(core: Config, run: TrainingRun, *, cached: bool, frozen_ch
         frozen_changed: whether the frozen part changed meanwhile, which voids a guarantee.
     """
     fit, recipe, weights = run.fit, run.task.recipe, core.train.class_weights
-    values: dict[str, Any] = {"seconds": round(run.seconds, 2), "cached": cached, "class_weights": weights}
-    if fit.privacy is None or fit.privacy.engine.recipe_used:
-        values |= {"epochs": recipe.epochs, "optimizer": recipe.optimizer}
-        values |= {"learning_rate": recipe.learning_rate, "batch_size": recipe.batch_size}
-    values |= _describe_guarantee(fit, unit=core.data.unit, frozen_changed=frozen_changed)
-    return Training(mode=fit.mode, **values)
-
-
-def _describe_guarantee(fit: Fit, *, unit: str | None, frozen_changed: bool) -> dict[str, Any]:
-    """Return the fields of ``Training`` that private training sets; a void guarantee has no epsilon and no delta."""
+    recipe_used = fit.privacy is None or fit.privacy.engine.recipe_used
+    training = Training(
+        mode=fit.mode,
+        seconds=round(run.seconds, 2),
+        cached=cached,
+        class_weights=weights,
+        epochs=recipe.epochs if recipe_used else None,
+        optimizer=recipe.optimizer if recipe_used else None,
+        learning_rate=recipe.learning_rate if recipe_used else None,
+        batch_size=recipe.batch_size if recipe_used else None,
+    )
     if fit.privacy is None:
-        return {}
-    fields = {name: number for name, number in vars(fit.privacy).items() if name in Training.model_fields}
-    if frozen_changed:
-        fields["void"] = "the frozen part of the model changed during the run, without noise"
-    if fields.get("void"):
-        fields |= {"epsilon": None, "delta": None}
-    if fields.get("unit") == "unit":
-        fields["unit"] = unit  # by the name of its column, which a task does not know
-    return fields
+        return training
+    return _add_guarantee(training, fit.privacy, unit=core.data.unit, frozen_changed=frozen_changed)
+
+
+def _add_guarantee(training: Training, privacy: PrivacyFacts, *, unit: str | None, frozen_changed: bool) -> Training:
+    """Return a private training with its numbers; a void guarantee has no epsilon and no delta."""
+    void = "the frozen part of the model changed during the run, without noise" if frozen_changed else privacy.void
+    return Training(
+        **training.model_dump(exclude_unset=True),
+        randomness=privacy.randomness,
+        epsilon=None if void else privacy.epsilon,
+        delta=None if void else privacy.delta,
+        noise_multiplier=privacy.noise_multiplier,
+        sample_rate=privacy.sample_rate,
+        steps=privacy.steps,
+        max_grad_norm=privacy.max_grad_norm,
+        unit=unit if privacy.unit == "unit" else privacy.unit,  # by its column, which a task does not know
+        void=void,
+    )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from importlib.metadata import entry_points
@@ -24,13 +25,33 @@ from markupsafe import Markup, escape
 from rft.records import AuditRun, Section
 from rft.report.format import bidi, markdown
 from rft.report.views import chapters, group_table, page
-from rft.report.views.figures import RunImages, list_other_tables, view_figures
+from rft.report.views.figures import FigureView, Images, list_other_tables, view_figures
+from rft.report.views.tables import TableView
 from rft.visible import visible, with_hidden_as
 
 GENERIC = "sections/generic.html"
 _CHECKOUT = Path(__file__).parents[3] / "reports" / "templates"
 _OWN_NAME = re.compile(r"\w+(/\w+)*\.\w+")  # no way out of the folder
 _SUMMARY_FINDINGS = 6
+
+
+@dataclass(frozen=True)
+class SectionContext:
+    """What the template of a section is given, under these names.
+
+    Attributes:
+        section: its words.
+        record: all that ``audit.json`` says of it.
+        figures: in order.
+        tables: name -> those of which no figure shows every row.
+        chapters: how it is divided; one without a title where it is not.
+    """
+
+    section: page.SectionView
+    record: Section
+    figures: list[FigureView]
+    tables: list[tuple[str, TableView]]
+    chapters: list[chapters.ChapterView]
 
 
 def render(run: AuditRun, assets: Path | None = None) -> str:
@@ -104,7 +125,7 @@ def _json_escape(character: str) -> str:
 
 def _render_section(section: Section, images: RunImages, ids: Iterator[str]) -> Markup:
     """Return a section by the template that it names, or by the generic one."""
-    context = context_of(section, images, ids)
+    context = vars(context_of(section, images, ids))
     remark = ""
     if section.template:
         try:
@@ -114,12 +135,11 @@ def _render_section(section: Section, images: RunImages, ids: Iterator[str]) -> 
     return Markup(template_environment().get_template(GENERIC).render(context, remark=remark))
 
 
-def context_of(section: Section, images: RunImages, ids: Iterator[str]) -> dict[str, Any]:
+def context_of(section: Section, images: Images, ids: Iterator[str]) -> SectionContext:
     """Return what the template of a section is given, but for a remark."""
     view = page.view_section(section)
     drawn, listed = view_figures(section, images, ids), list_other_tables(section)
-    divided = chapters.divide_section(section, view, drawn, listed)
-    return {"section": view, "record": section, "figures": drawn, "tables": listed, "chapters": divided}
+    return SectionContext(view, section, drawn, listed, chapters.divide_section(section, view, drawn, listed))
 
 
 def _read_template(name: str) -> str | None:
