@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import rft
+from rft.backbones.sources import early_checks, torchvision_cache
 from rft.config import loader
 from rft.errors import ConfigError, ModelError
 from rft.pipeline import plan, preflight
@@ -112,6 +113,23 @@ def test_the_name_of_another_model_is_not_taken_for_it(caches: Path) -> None:
         preflight.plan_audit(written(caches, 'backbone = "torchvision/vgg13"'), offline=True)
 
 
+def test_a_library_brings_its_own_early_check(caches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def require_weights(name: str, *, offline: bool) -> None:
+        raise ModelError(f"no weights of {name} are here, offline: {offline}")
+
+    preflight.plan_audit(written(caches, 'backbone = "toy/net"'), offline=True)  # loading will tell
+    monkeypatch.setitem(early_checks.EARLY_CHECKS, "toy", require_weights)
+    with pytest.raises(ModelError, match="no weights of net are here, offline: True"):
+        preflight.plan_audit(written(caches, 'backbone = "toy/net"'), offline=True)
+    preflight.plan_audit(written(caches, 'backbone = "toy/net"\nweights = "random"'), offline=True)
+
+
+def test_every_early_check_is_that_of_a_library() -> None:
+    from rft.backbones.load import LIBRARIES  # imports torch
+
+    assert early_checks.EARLY_CHECKS.keys() <= LIBRARIES.keys()
+
+
 def test_a_wrong_config_is_told_first(caches: Path) -> None:
     with pytest.raises(ConfigError, match="unknown key"):
         preflight.plan_audit(written(caches, 'backbone = "torchvision/resnet18"\nwieghts = "random"'), offline=True)
@@ -124,7 +142,7 @@ def test_torchvisions_cache_is_where_torch_looks(monkeypatch: pytest.MonkeyPatch
         for each in ("TORCH_HOME", "XDG_CACHE_HOME"):
             monkeypatch.delenv(each, raising=False)
         monkeypatch.setenv(name, value)
-        assert str(preflight._torch_home() / "hub") == torch.hub.get_dir()
+        assert str(torchvision_cache.torch_home() / "hub") == torch.hub.get_dir()
 
 
 def test_every_weight_of_torchvision_begins_with_its_models_name() -> None:
@@ -132,9 +150,9 @@ def test_every_weight_of_torchvision_begins_with_its_models_name() -> None:
 
     for name in models.list_models(module=models):
         for weights in models.get_model_weights(name):
-            assert weights.url.startswith(preflight.TORCHVISION)
+            assert weights.url.startswith(torchvision_cache.HOST)
             file = weights.url.rpartition("/")[2]
-            assert preflight.may_be_weights_of(file, name), (name, file)
+            assert torchvision_cache.may_be_weights_of(file, name), (name, file)
 
 
 def test_the_python_api_passes_the_same_preflight(caches: Path) -> None:
