@@ -118,6 +118,60 @@ def test_imports_point_down() -> None:
     assert offenders == []
 
 
+# Public places that hold a dictionary of anything, each with its reason.
+UNTYPED = {
+    "rft/backbones/batch.py: Kwargs",  # the arguments of a call, as torch's hooks see them
+}
+_ANYTHING = re.compile(r"\b(?:dict|Dict|Mapping|MutableMapping)\[str, Any\]")
+
+
+def untyped_dictionaries(source: str) -> list[str]:
+    """Return the public names of a module whose parameters, result, field or alias is a dictionary of anything."""
+    found = []
+    scopes: list[tuple[str, list[ast.stmt]]] = [("", ast.parse(source).body)]
+    while scopes:
+        prefix, body = scopes.pop()
+        for node in body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                scopes.append((f"{prefix}{node.name}.", node.body))
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                annotations = [node.returns, *(argument.annotation for argument in arguments)]
+                found += [(f"{prefix}{node.name}", annotation) for annotation in annotations if annotation]
+            elif isinstance(node, ast.AnnAssign):
+                found.append((f"{prefix}{ast.unparse(node.target)}", node.annotation))
+            elif isinstance(node, ast.Assign):
+                found += [(f"{prefix}{ast.unparse(target)}", node.value) for target in node.targets]
+    public = [(name, kind) for name, kind in found if not re.search(r"(?:^|\.)_(?!_init__$|_call__$)", name)]
+    return [name for name, kind in public if _ANYTHING.search(ast.unparse(kind))]
+
+
+def test_no_dictionary_of_anything_is_public() -> None:
+    offenders = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in files()
+        for name in untyped_dictionaries(path.read_text(encoding="utf-8"))
+    }
+    assert offenders == UNTYPED
+
+
+def test_a_dictionary_of_anything_is_found() -> None:
+    assert untyped_dictionaries(
+        """
+Record = dict[str, Any]
+class Model:
+    facts: Mapping[str, Any] | None = None
+    _held: dict[str, Any]
+    def __init__(self, options: dict[str, Any]) -> None: ...
+    def describe(self) -> list[dict[str, Any]]: ...
+    def read(self, text: str) -> dict[str, int]: ...
+def _edge(raw: dict[str, Any]) -> None: ...
+class _Hidden:
+    facts: dict[str, Any]
+"""
+    ) == ["Record", "Model.facts", "Model.__init__", "Model.describe"]
+
+
 def test_plugins_do_not_import_each_other() -> None:
     root = SOURCE / "plugins"
     names = {entry.name for entry in root.iterdir() if entry.is_dir()} - {"__pycache__"}
