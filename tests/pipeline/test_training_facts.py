@@ -1,0 +1,60 @@
+"""What the record says of a training: the recipe where it had a part, and a guarantee where there is one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from rft.pipeline.targets.training_run import TrainingRun, describe_training
+from rft.training import Fit, Recipe
+from tests.support.privacy_cases import private_facts
+
+RECIPE = Recipe(epochs=3, optimizer="adamw", learning_rate=0.1, momentum=0.0, weight_decay=0.0, batch_size=16)
+OF_RECIPE = {"epochs": 3, "optimizer": "adamw", "learning_rate": 0.1, "batch_size": 16}
+OF_RUN = {"seconds": 1.23, "cached": True, "class_weights": {"yes": 2.0}}
+GUARANTEE = {
+    "mode": "private",
+    "epsilon": 2.998,
+    "delta": 1e-5,
+    "noise_multiplier": 1.79,
+    "sample_rate": 0.064,
+    "steps": 312,
+    "max_grad_norm": 1.0,
+    "randomness": "secret",
+}
+
+
+def described(privacy: Any, *, frozen_changed: bool = False) -> dict[str, object]:
+    core: Any = SimpleNamespace(train=SimpleNamespace(class_weights={"yes": 2.0}), data=SimpleNamespace(unit="face_id"))
+    task: Any = SimpleNamespace(recipe=RECIPE)
+    run = TrainingRun(task, None, Fit({}, privacy=privacy), 1.2345)  # type: ignore[arg-type]
+    training = describe_training(core, run, cached=True, frozen_changed=frozen_changed)
+    return training.model_dump(exclude_none=True)
+
+
+def test_a_standard_training_says_its_recipe() -> None:
+    assert described(None, frozen_changed=True) == {"mode": "standard", **OF_RUN, **OF_RECIPE}
+
+
+@pytest.mark.parametrize(("unit", "named"), [("example", "example"), ("unit", "face_id")])
+def test_a_private_training_says_its_guarantee(unit: str, named: str) -> None:
+    expected = {**GUARANTEE, **OF_RUN, **OF_RECIPE, "unit": named}
+    assert described(private_facts(unit=unit)) == expected
+
+
+def test_a_recipe_that_had_no_part_is_not_said() -> None:
+    facts = private_facts()
+    unused = replace(facts, engine=replace(facts.engine, recipe_used=False))
+    assert described(unused) == {**GUARANTEE, **OF_RUN, "unit": "example"}
+
+
+@pytest.mark.parametrize("said", [None, "its noise was drawn from a seed"])
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_void_guarantee_has_no_epsilon(said: str | None, changed: bool) -> None:
+    found = described(private_facts(void=said), frozen_changed=changed)
+    reason = "the frozen part of the model changed during the run, without noise" if changed else said
+    assert found.get("void") == reason
+    assert ("epsilon" in found, "delta" in found) == (reason is None,) * 2
