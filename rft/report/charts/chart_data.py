@@ -83,7 +83,7 @@ class ChartData:
         count = row.get(name) if name else None
         counted = (
             f" ({tables.label_column(self.columns[name])} = {numbers.format_count(count)})"
-            if isinstance(count, int)
+            if name and isinstance(count, int)
             else ""
         )
         return tables.explain_absence(row, self.columns) + counted

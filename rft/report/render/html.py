@@ -25,7 +25,7 @@ from markupsafe import Markup, escape
 from rft.records import AuditRun, Section
 from rft.report.format import bidi, markdown
 from rft.report.views import chapters, group_table, page
-from rft.report.views.figures import FigureView, Images, list_other_tables, view_figures
+from rft.report.views.figures import FigureView, RunImages, list_other_tables, view_figures
 from rft.report.views.tables import TableView
 from rft.visible import visible, with_hidden_as
 
@@ -135,7 +135,7 @@ def _render_section(section: Section, images: RunImages, ids: Iterator[str]) -> 
     return Markup(template_environment().get_template(GENERIC).render(context, remark=remark))
 
 
-def context_of(section: Section, images: Images, ids: Iterator[str]) -> SectionContext:
+def context_of(section: Section, images: RunImages, ids: Iterator[str]) -> SectionContext:
     """Return what the template of a section is given, but for a remark."""
     view = page.view_section(section)
     drawn, listed = view_figures(section, images, ids), list_other_tables(section)

@@ -113,9 +113,10 @@ class Metric:
             return ()
         if positive is None:
             return "all"
-        of_class, of_rest = self._denominator_of_two_classes.any(axis=1)
+        counted = self._denominator_of_two_classes
+        of_class, of_rest = bool(counted[0].any()), bool(counted[1].any())
         rest = [index for index in range(len(classes)) if index != positive]
-        single = [positive] * bool(of_class) + rest * bool(of_rest and len(rest) == 1)
+        single = [positive] * of_class + rest * (of_rest and len(rest) == 1)
         return tuple(classes[index] for index in single)
 
     @property

@@ -259,7 +259,7 @@ def _admit_training(root: Path, population: Population, charge: Charge, terms: A
     if known is None:
         ledger.append(book.first_entry().model_dump(mode="json"))
     if charge not in book.charges:
-        ledger.append(charge.first_entry(owners - book.owners).model_dump(mode="json"))
+        ledger.append(charge.first_entry(hashes - book.unit_hashes).model_dump(mode="json"))
     before = tuple(earlier for earlier in book.charges if earlier.id != charge.id)
     book = replace(book, unit_hashes=book.unit_hashes | hashes, charges=before)
     resumed = (state.step, state.tensors) if state else None

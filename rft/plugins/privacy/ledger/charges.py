@@ -33,7 +33,7 @@ class PopulationEntry(Record):
 
 
 class TrainingEntry(Record):
-    """A training begins; its fields are those of ``Charge``. ``owners`` packs the hashes of the people who are new."""
+    """A training begins; its fields are those of ``Charge``. ``unit_hashes`` packs those of the units that are new."""
 
     kind: Literal["training"] = "training"
     id: str
@@ -43,7 +43,7 @@ class TrainingEntry(Record):
     mechanisms: tuple[tuple[float, float, int], ...]
     randomness: str
     elsewhere: int
-    owners: str
+    unit_hashes: str
 
 
 class BlockEntry(Record):
@@ -132,7 +132,7 @@ class Charge:
             replace(mechanism, steps=taken) for mechanism, taken in zip(self.mechanisms, steps, strict=True) if taken
         ]
 
-    def first_entry(self, new_owners: frozenset[str]) -> TrainingEntry:
+    def first_entry(self, new_hashes: frozenset[str]) -> TrainingEntry:
         """Return the entry that begins it."""
         return TrainingEntry(
             id=self.id,
@@ -144,7 +144,7 @@ class Charge:
             ),
             randomness=self.randomness,
             elsewhere=self.elsewhere,
-            owners=unit_hashes.pack_hashes(new_owners),
+            unit_hashes=unit_hashes.pack_hashes(new_hashes),
         )
 
 
@@ -198,7 +198,7 @@ def read_book(records: Sequence[JsonObject], where: str) -> Book | None:
     for entry in map(_LATER_ENTRY.validate_python, others):
         if isinstance(entry, TrainingEntry):
             charges[entry.id] = _begin_charge(entry)
-            owners |= unit_hashes.unpack_hashes(entry.owners)
+            hashes |= unit_hashes.unpack_hashes(entry.unit_hashes)
             continue
         charge = charges[entry.id]
         if isinstance(entry, BlockEntry):
@@ -206,7 +206,7 @@ def read_book(records: Sequence[JsonObject], where: str) -> Book | None:
         else:
             charges[charge.id] = replace(charge, finished_by=entry.process)
     begun = PopulationEntry.model_validate(first)
-    return Book(begun.population, begun.key, begun.delta, begun.budget, frozenset(owners), tuple(charges.values()))
+    return Book(begun.population, begun.key, begun.delta, begun.budget, frozenset(hashes), tuple(charges.values()))
 
 
 def _begin_charge(entry: TrainingEntry) -> Charge:
