@@ -105,7 +105,7 @@ def test_groups_are_turned_into_rows_of_metrics() -> None:
         },
     ]
     (block,) = group_table.list_group_tables(Section(plugin="p", tables={"t": table}), "t")
-    assert (block.title, block.metrics) == ("Sex", ("accuracy", "TPR"))
+    assert (block.title, block.metrics) == ("Sex", ("accuracy", "tpr"))
     first, second = block.rows
     assert first.cells[0] == group_table.GroupCell("0.80", "[0.60, 0.90]", "")
     assert first.cells[1].absence == "too few"
