@@ -236,6 +236,13 @@ def test_the_code_reads_as_it_is_meant_to() -> None:
     assert counts.body_lines[1] <= 25
 
 
+def test_what_can_be_counted_of_the_tests_does_not_slide_back() -> None:
+    counts = house_counts.count([ROOT / "tests"])
+    assert counts.one_word_names <= 0.2
+    assert counts.placeholders <= 10
+    assert counts.body_lines[1] <= 25
+
+
 def test_columns_are_declared_of_tables_that_there_are() -> None:
     """A table that is renamed takes its declared columns along: roles decide what is withheld."""
     offenders = []

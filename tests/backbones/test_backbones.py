@@ -63,8 +63,8 @@ def test_features_are_the_inputs_of_the_classifier_that_was_removed(tmp_path: Pa
 
 def test_a_frozen_batch_norm_does_not_move_even_in_train_mode(tmp_path: Path) -> None:
     loaded = resnet(tmp_path)
-    made = cut_classifier(loaded.classifier(2, False, 0), "all", "full", loaded.example)
-    before, prefix, whole = made.frozen_sha256(), made.prefix(), made.whole_suffix(0)
+    partition = cut_classifier(loaded.classifier(2, False, 0), "all", "full", loaded.example)
+    before, prefix, whole = partition.frozen_sha256(), partition.prefix(), partition.whole_suffix(0)
     prefix.train()  # what Opacus asks for, and what moves the statistics of a merely "frozen" BatchNorm
     optimizer = torch.optim.SGD([p for p in whole.train().parameters() if p.requires_grad], lr=0.1)
     for _ in range(3):
@@ -72,8 +72,8 @@ def test_a_frozen_batch_norm_does_not_move_even_in_train_mode(tmp_path: Path) ->
         nn.functional.cross_entropy(whole(pixels), torch.tensor([0, 1] * 4)).backward()
         optimizer.step()
         prefix(pixels)
-    assert made.frozen_sha256() == before
-    kept = made.frozen_tensors()
+    assert partition.frozen_sha256() == before
+    kept = partition.frozen_tensors()
     assert hash_tensors({name: whole.classifier.state_dict()[name] for name in kept}) == before
     assert hash_tensors(prefix.tensors()) == before
     trap = models.resnet18(weights=None).requires_grad_(False).train()
@@ -94,10 +94,10 @@ def test_heads_follow_from_their_seed_and_leave_the_global_state_alone() -> None
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    first, again, other = new_head(4, 2, False, 1), new_head(4, 2, False, 1), new_head(4, 2, False, 2)
+    first, again, second = new_head(4, 2, False, 1), new_head(4, 2, False, 1), new_head(4, 2, False, 2)
     assert torch.equal(torch.rand(1), expected)
     assert torch.equal(first.linear.weight, again.linear.weight)
-    assert not torch.equal(first.linear.weight, other.linear.weight)
+    assert not torch.equal(first.linear.weight, second.linear.weight)
 
 
 def test_row_norm_reads_one_row_at_a_time() -> None:

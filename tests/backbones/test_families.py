@@ -78,14 +78,19 @@ def test_features_are_those_of_the_librarys_own_model(case: Case) -> None:
 def test_from_the_cache_and_in_a_plain_loop_the_losses_are_the_same(case: Case) -> None:
     classifier = case.backbone.classifier(CLASSES, False, 0)
     loaded = hash_tensors(classifier.state_dict())
-    made = cut_classifier(classifier, case.family.layer, "full", case.backbone.example)
+    partition = cut_classifier(classifier, case.family.layer, "full", case.backbone.example)
     plain = PlainLoop(classifier, case.family.behind)
-    assert made.trained == plain.names
+    assert partition.trained == plain.names
     expected = plain.train(case.batch, len(case.items))
-    losses, joined = train_from_cache(made, case.batch, len(case.items))
-    gaps = [abs(one - other) for one, other in zip(losses, expected, strict=True)]
+    losses, joined = train_from_cache(partition, case.batch, len(case.items))
+    gaps = [abs(first - second) for first, second in zip(losses, expected, strict=True)]
     assert max(gaps) <= 1e-4
-    before, reference, frozen, moved = classifier.state_dict(), plain.model.state_dict(), made.frozen_tensors(), 0.0
+    before, reference, frozen, moved = (
+        classifier.state_dict(),
+        plain.model.state_dict(),
+        partition.frozen_tensors(),
+        0.0,
+    )
     for name, tensor in joined.state_dict().items():
         if name in frozen:
             assert torch.equal(tensor, before[name])
@@ -100,8 +105,8 @@ def test_from_the_cache_and_in_a_plain_loop_the_losses_are_the_same(case: Case) 
 
 def test_from_the_cache_any_batch_gives_the_models_own_logits(case: Case) -> None:
     classifier = case.backbone.classifier(CLASSES, False, 0)
-    made = cut_classifier(classifier, case.family.layer, "full", case.backbone.example)
-    prefix, suffix = made.prefix(), made.new_suffix(0)
+    partition = cut_classifier(classifier, case.family.layer, "full", case.backbone.example)
+    prefix, suffix = partition.prefix(), partition.new_suffix(0)
     batches = [case.batch([0]), case.batch([2, 3]), case.batch(range(7))]
     if case.backbone.modality == "text":  # no padding at all, one letter, and more than the model takes
         assert batches[1]["attention_mask"].all()

@@ -573,8 +573,8 @@ def test_another_size_shows_the_same_of_an_image(tmp_path: Path, name: str) -> N
         for key in ("size", "crop_size")
         if sizes.get(key)
     }
-    own = hf.AutoImageProcessor.from_pretrained(tmp_path / "model", **doubled)
-    assert_same_pixels(loaded.preprocessing, run_processor(own))
+    pretrained = hf.AutoImageProcessor.from_pretrained(tmp_path / "model", **doubled)
+    assert_same_pixels(loaded.preprocessing, run_processor(pretrained))
     write_model(tmp_path / "saved", model=loaded.classifier(2, False, 0), backbone=loaded, classes=("a", "b"))
     assert load_model(tmp_path / "saved").preprocessing.facts() == loaded.preprocessing.facts()
 

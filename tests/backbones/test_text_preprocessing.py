@@ -87,12 +87,14 @@ def test_checkpoints_say_what_they_say_with_their_own_tokenizer(
     loaded = external.load_external(
         ModelConfig(checkpoint="model"), tmp_path, ("a", "b"), modality="text", device="cpu", offline=True
     )
-    own = hf.AutoTokenizer.from_pretrained(tmp_path / "model")
+    pretrained = hf.AutoTokenizer.from_pretrained(tmp_path / "model")
     limit = min(settings.get("model_max_length", 48), 48)
     with torch.no_grad():
         together = loaded.classifier(loaded.preprocessing(TEXTS)).softmax(dim=1)
         for text, scores in zip(TEXTS, together, strict=True):
-            tokens = own(text, truncation=True, max_length=limit, return_tensors="pt", return_token_type_ids=False)
+            tokens = pretrained(
+                text, truncation=True, max_length=limit, return_tensors="pt", return_token_type_ids=False
+            )
             assert (network(**tokens).logits.softmax(dim=1)[0] - scores).abs().max() <= EQUAL
     assert loaded.preprocessing.facts().truncation == settings.get("truncation_side", "right")
     assert loaded.preprocessing.facts().max_length == limit
@@ -118,10 +120,10 @@ def test_a_saved_model_cuts_texts_at_the_same_end(tmp_path: Path, side: str) -> 
     with torch.no_grad():
         expected = classifier(loaded.preprocessing(TEXTS)).softmax(dim=1)
     assert np.abs(scores - expected.numpy()).max() <= EQUAL
-    own = hf.AutoTokenizer.from_pretrained(tmp_path / "model")
-    assert own.truncation_side == side
+    pretrained = hf.AutoTokenizer.from_pretrained(tmp_path / "model")
+    assert pretrained.truncation_side == side
     for tokens in (saved.preprocessing(TEXTS[3:]), loaded.preprocessing(TEXTS[3:])):
-        assert tokens["input_ids"][0].tolist() == own(TEXTS[3], truncation=True, max_length=48)["input_ids"]
+        assert tokens["input_ids"][0].tolist() == pretrained(TEXTS[3], truncation=True, max_length=48)["input_ids"]
 
 
 def test_the_end_that_was_cut_is_said_and_tells_features_apart(tmp_path: Path) -> None:

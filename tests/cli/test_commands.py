@@ -34,19 +34,19 @@ def test_layers_lists_where_one_can_cut_and_at_what_cost() -> None:
 
 def test_places_are_ordered_from_nothing_frozen_to_everything(tmp_path: Path) -> None:
     loaded = FAMILIES["bert"].load(tmp_path)
-    found = measure_cut_points(loaded)
-    assert [place.freeze for place in found] == ["none", "encoder", "encoder.layer.1", "encoder.layer.2", "all"]
-    trained = [place.trained for place in found]
+    cut_points = measure_cut_points(loaded)
+    assert [place.freeze for place in cut_points] == ["none", "encoder", "encoder.layer.1", "encoder.layer.2", "all"]
+    trained = [place.trained for place in cut_points]
     assert trained == sorted(trained, reverse=True)
-    assert found[0].cached is None
-    assert found[2].cached == loaded.preprocessing.max_length * 32 * 4  # one row a token
-    assert found[-1].cached == 32 * 4
+    assert cut_points[0].cached is None
+    assert cut_points[2].cached == loaded.preprocessing.max_length * 32 * 4  # one row a token
+    assert cut_points[-1].cached == 32 * 4
 
 
 @pytest.mark.slow
 def test_no_place_costs_more_than_the_whole_model() -> None:
-    found = measure_cut_points(load_untrained("torchvision/resnet18", Path.cwd(), image_size=64, offline=True))
-    share = {place.freeze: place.epoch for place in found}
+    cut_points = measure_cut_points(load_untrained("torchvision/resnet18", Path.cwd(), image_size=64, offline=True))
+    share = {place.freeze: place.epoch for place in cut_points}
     assert max(share.values()) < 1.2  # the noise of a step
     assert 0 < share["all"] < share["layer4"] < share["layer2"]
 
@@ -81,9 +81,9 @@ def test_backbones_are_compared_on_training_examples_alone(tiny: Path) -> None:
     content = page.read_text(encoding="utf-8")
     assert all(candidate in content for candidate in candidates)
     assert "<svg" in content
-    made = compare_backbones(tiny, candidates)
-    assert made.n == 20  # the training split
-    rows = {row["backbone"]: row for row in made.sections[0].tables["backbones"]}
+    comparison = compare_backbones(tiny, candidates)
+    assert comparison.n == 20  # the training split
+    rows = {row["backbone"]: row for row in comparison.sections[0].tables["backbones"]}
     assert {name: row["dimension"] for name, row in rows.items()} == dict(zip(candidates, (512, 1280), strict=True))
     assert all(row["seconds"] > 0 and row["low"] <= row["accuracy"] <= row["high"] for row in rows.values())
 

@@ -109,8 +109,8 @@ def test_an_override_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_hash_tells_nothing_of_what_is_cut_from_paths(tmp_path: Path) -> None:
-    first, other = (load(tmp_path, CONFIG, f'data.manifest="/home/{name}/images.csv"') for name in ("ann", "bea"))
-    assert first.sha256 == other.sha256
+    first, second = (load(tmp_path, CONFIG, f'data.manifest="/home/{name}/images.csv"') for name in ("ann", "bea"))
+    assert first.sha256 == second.sha256
     assert load(tmp_path, CONFIG, 'data.manifest="/home/ann/others.csv"').sha256 != first.sha256
 
 

@@ -85,8 +85,8 @@ class TestStrayQuotes:
             read_columns(tmp_path / "d.csv", ["text", "label"], [])
         poem = ["text,label", '"one, two",a', '"Roses are red, violets', 'blue",b', "seven,a"]
         (tmp_path / "d.csv").write_text("\n".join(poem))
-        found = read_columns(tmp_path / "d.csv", ["text", "label"], [])
-        assert list(found.texts["text"])[1] == "Roses are red, violets\nblue"
+        columns = read_columns(tmp_path / "d.csv", ["text", "label"], [])
+        assert list(columns.texts["text"])[1] == "Roses are red, violets\nblue"
 
     @pytest.mark.parametrize("separator", [",", "\t"])
     @pytest.mark.parametrize("end", ["\n", "\r\n"])

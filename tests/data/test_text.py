@@ -26,14 +26,14 @@ def letters(*, lower: bool = True, ends: bool = True, unknown: bool = True) -> A
     """Return a tokenizer with one token for each word of one letter."""
     words = [word for word in WORDS if unknown or word != "[UNK]"]
     model = models.WordLevel({word: number for number, word in enumerate(words)}, "[UNK]")
-    made = Tokenizer(model)
-    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    word_tokenizer = Tokenizer(model)
+    word_tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     if lower:
-        made.normalizer = normalizers.Lowercase()
+        word_tokenizer.normalizer = normalizers.Lowercase()
     if ends:
         marks = [("[CLS]", 2), ("[SEP]", 3)]
-        made.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=marks)
-    return hf.PreTrainedTokenizerFast(tokenizer_object=made, pad_token="[PAD]")
+        word_tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=marks)
+    return hf.PreTrainedTokenizerFast(tokenizer_object=word_tokenizer, pad_token="[PAD]")
 
 
 def octets() -> Any:
@@ -41,9 +41,9 @@ def octets() -> Any:
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     merges = [("a", "b"), ("ab", "ab"), ("abab", "abab")]
     words = ["[PAD]", *alphabet, *("".join(pair) for pair in merges)]
-    made = Tokenizer(models.BPE({word: number for number, word in enumerate(words)}, merges))
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    return hf.PreTrainedTokenizerFast(tokenizer_object=made, pad_token="[PAD]")
+    word_tokenizer = Tokenizer(models.BPE({word: number for number, word in enumerate(words)}, merges))
+    word_tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    return hf.PreTrainedTokenizerFast(tokenizer_object=word_tokenizer, pad_token="[PAD]")
 
 
 def inputs(texts: list[str], tokenizer: Any | None = None, max_length: int = 8) -> TextInputs:

@@ -235,7 +235,7 @@ def test_legal_tables_withhold_groups_and_who_is_in_none(tmp_path: Path) -> None
     assert rows["g", "A"]["n"] == 400
     reversed_names = {" x ".join(reversed(name.split(BETWEEN))) for name in small["g x s"]}
     assert reversed_names == set(small["s x g"])
-    ratio = next(own for own in release.findings if own["id"] == "fairness.ll144.g")
+    ratio = next(finding for finding in release.findings if finding["id"] == "fairness.ll144.g")
     assert ratio["withheld"] == small["g"]
     assert "in no category" not in ratio["description"]
     assert Attack(release, "g", tuple(small["g"])).run() == {}
@@ -247,9 +247,9 @@ def drawn(rng: np.random.Generator) -> pd.DataFrame:
     cells = {}
     for group in [f"g{place}" for place in range(rng.integers(3, 6))]:
         size = int(rng.choice([4, 8, 30, 120, 300]))
-        for other in ("s", "t"):
+        for second in ("s", "t"):
             n = int(rng.binomial(size, 0.5))
-            cells[group, other] = tuple(rng.multinomial(n, rng.dirichlet([4, 1, 1, 4])).tolist())
+            cells[group, second] = tuple(rng.multinomial(n, rng.dirichlet([4, 1, 1, 4])).tolist())
     return table({cell: counts for cell, counts in cells.items() if sum(counts)}, ("g", "o"))
 
 
@@ -292,7 +292,7 @@ def test_a_group_that_looks_like_a_missing_value_is_named_and_not_counted(tmp_pa
     frame = table({("Aa",): (120, 30, 33, 117), ("NA",): (10, 5, 4, 9), ("Zz",): (1, 3, 2, 0)})
     release = Release.of(audited(tmp_path, frame, 10))
     assert release.audit["data"]["small_cells"]["groups"] == {"g": ["NA", "Zz"]}
-    spelled = next(own for own in release.findings if own["id"] == "dataset.missing_spellings.g")
+    spelled = next(finding for finding in release.findings if finding["id"] == "dataset.missing_spellings.g")
     assert (spelled["value"], spelled["n"]) == (None, None)
     assert "'NA'" in spelled["description"]
     assert Attack(release, "g", ("NA", "Zz")).run() == {}

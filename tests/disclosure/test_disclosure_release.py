@@ -132,7 +132,7 @@ def test_what_was_measured_with_a_small_group_does_not_stand_in_a_card() -> None
     )
     tables = {"race": [{"attribute": "race", "value": 0.3}], "sex": [{"attribute": "sex", "value": 0.3}]}
     (section,), data = restrict_for_card([Section(plugin="made", findings=(by_race, by_sex), tables=tables)], facts, 10)
-    assert [own.value for own in section.findings] == [None, 0.2]
+    assert [shown_finding.value for shown_finding in section.findings] == [None, 0.2]
     assert list(section.tables) == ["sex"]
     assert data.splits["test"].groups["race"]["Asian"] is None
     (unknown,), data = restrict_for_card([Section(plugin="made", findings=(by_race, by_sex))], FACTS, 10)

@@ -69,9 +69,9 @@ def measured(
 
 def test_a_part_that_treats_each_image_by_itself_is_run_in_batches() -> None:
     prefix = OfImages()
-    found = measured(prefix)
-    assert 0 <= found.change < 1e-5
-    assert not found.alone
+    measurement = measured(prefix)
+    assert 0 <= measurement.change < 1e-5
+    assert not measurement.alone
     assert prefix.sizes == [USUAL_EXAMPLES, 1, 1, 1, 1]
 
 
@@ -81,9 +81,9 @@ def test_in_few_bits_each_is_run_alone_whatever_was_seen() -> None:
 
 @pytest.mark.parametrize("mixing", [0.01, 1.0])
 def test_one_that_mixes_them_is_not(mixing: float) -> None:
-    found = measured(OfImages(mixing))
-    assert found.change > 0.1 * mixing
-    assert found.alone
+    measurement = measured(OfImages(mixing))
+    assert measurement.change > 0.1 * mixing
+    assert measurement.alone
 
 
 def test_neither_is_one_that_gives_no_numbers() -> None:
@@ -119,9 +119,9 @@ def test_features_that_are_computed_alone_do_not_depend_on_who_else_is_there(tmp
     for number, rows in enumerate(([*range(50)], [*range(7), *range(8, 50)], [*range(49, -1, -1)])):
         prefix.sizes.clear()
         options = {"device": "cpu", "precision": "float32", "alone": True}
-        made = extract_features(prefix, inputs, split(rows), Store(tmp_path / str(number), "key"), **options)  # type: ignore[arg-type]
-        assert isinstance(made, Dense)
-        found.append(dict(zip(rows, made.tensor, strict=True)))
+        extracted = extract_features(prefix, inputs, split(rows), Store(tmp_path / str(number), "key"), **options)
+        assert isinstance(extracted, Dense)
+        found.append(dict(zip(rows, extracted.tensor, strict=True)))
         assert set(prefix.sizes) == {1}
     for other in found[1:]:
         assert all(torch.equal(found[0][row], features) for row, features in other.items())
@@ -143,10 +143,10 @@ def test_a_private_run_says_what_company_does(config: Path, method: str) -> None
     pytest.importorskip("opacus")
     settings = ["privacy={epsilon=20.0, method='least_squares'}", "train={}"] if method == "least_squares" else []
     run = rft.audit(config, overrides=settings, device="cpu")
-    found = run.finding("privacy.batch_independence")
-    assert found.value is not None
-    assert 0 <= found.value <= NEGLIGIBLE_CHANGE
-    assert "may together differ by some" in found.description or "No change was seen" in found.description
+    finding = run.finding("privacy.batch_independence")
+    assert finding.value is not None
+    assert 0 <= finding.value <= NEGLIGIBLE_CHANGE
+    assert "may together differ by some" in finding.description or "No change was seen" in finding.description
     (row,) = [
         row for row in run.section("privacy").tables["parameters"] if row["parameter"] == "features of an example"
     ]

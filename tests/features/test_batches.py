@@ -37,8 +37,10 @@ def test_batches_of_texts_are_sorted_and_bounded_in_tokens(tmp_path: object) -> 
 def test_a_batch_that_does_not_fit_the_device_is_tried_again_at_half(tmp_path: object) -> None:
     prefix = Colours(most=5)
     items = list(range(60))
-    found = extract_features(prefix, Images(), split_of(items), Store(tmp_path, "k"), device="cpu", precision="float32")
-    assert found.tensor[:, 0].tolist() == items
+    features = extract_features(
+        prefix, Images(), split_of(items), Store(tmp_path, "k"), device="cpu", precision="float32"
+    )
+    assert as_dense(features).tensor[:, 0].tolist() == items
     assert prefix.seen == 60  # nothing is run twice
     assert prefix.batches[9:] == [4] * 9 + [3]  # 8 did not fit
 
@@ -51,8 +53,9 @@ def test_a_device_without_room_for_one_example_is_named(tmp_path: object) -> Non
 class Machine:
     """Holds ``base`` bytes, and ``each`` for every example of the batch that runs; keeps ``kept`` of the last."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, base: int, each: int, seconds: float = 0.0) -> None:
-        self.base, self.each, self.peak, self.sizes = base, each, base, []
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, base: int, per_example: int, seconds: float = 0.0) -> None:
+        self.base, self.each, self.peak = base, per_example, base
+        self.sizes: list[int] = []
         self.clock, self.seconds = 0.0, seconds
         monkeypatch.setattr(memory, "resident_bytes", lambda: self.base)
         monkeypatch.setattr(memory.PeakWatch, "peak", lambda watch: self.peak)
@@ -73,17 +76,19 @@ class Machine:
 
 @pytest.mark.parametrize(("total", "largest"), [(250, 1), (300, 2), (500, 8), (800, 16), (3000, 32)])
 def test_the_size_follows_the_memory_that_is_allowed(monkeypatch: pytest.MonkeyPatch, total: int, largest: int) -> None:
-    machine = Machine(monkeypatch, base=200 * MB, each=20 * MB)
+    machine = Machine(monkeypatch, base=200 * MB, per_example=20 * MB)
     assert machine.largest(MemoryBound(total * MB)) == largest
     assert machine.base + largest * machine.each <= 0.9 * total * MB
 
 
 def test_what_is_reserved_is_not_taken_by_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Machine(monkeypatch, base=200 * MB, each=20 * MB).largest(MemoryBound(1000 * MB, reserved=400 * MB)) == 8
+    assert (
+        Machine(monkeypatch, base=200 * MB, per_example=20 * MB).largest(MemoryBound(1000 * MB, reserved=400 * MB)) == 8
+    )
 
 
 def test_more_memory_than_was_foreseen_makes_batches_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = Machine(monkeypatch, base=200 * MB, each=20 * MB)
+    machine = Machine(monkeypatch, base=200 * MB, per_example=20 * MB)
     sizes = BatchSizer(np.ones(1000, np.int64), 32, MemoryBound(800 * MB), accelerated=False)
     for number, _ in enumerate(run_all(sizes, machine.run)):
         if number == 30:
@@ -96,14 +101,14 @@ def test_one_example_that_is_too_large_is_an_error_with_numbers(monkeypatch: pyt
     with pytest.raises(
         ConfigError, match=r"takes 220 MB with one example at a time, 200 MB of them before .* 210 MB are"
     ):
-        Machine(monkeypatch, base=200 * MB, each=20 * MB).largest(MemoryBound(210 * MB))
+        Machine(monkeypatch, base=200 * MB, per_example=20 * MB).largest(MemoryBound(210 * MB))
     with pytest.raises(ConfigError, match="200 MB of them before the first; 190 MB are allowed"):
-        Machine(monkeypatch, base=200 * MB, each=20 * MB).largest(MemoryBound(190 * MB))
+        Machine(monkeypatch, base=200 * MB, per_example=20 * MB).largest(MemoryBound(190 * MB))
 
 
 def test_only_an_accelerator_goes_on_while_it_gets_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     def machine(seconds: float) -> Machine:
-        return Machine(monkeypatch, base=200 * MB, each=1 * MB, seconds=seconds)
+        return Machine(monkeypatch, base=200 * MB, per_example=1 * MB, seconds=seconds)
 
     assert machine(0.0).largest(MemoryBound(9000 * MB), accelerated=True, n=5000) == 512
     assert (

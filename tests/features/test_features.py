@@ -32,23 +32,23 @@ class Convolution(nn.Module):
 
 
 def test_features_come_in_the_order_of_the_split(tmp_path: Path) -> None:
-    found = extract_features(Colours(), Images(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
-    assert isinstance(found, Dense)
-    assert found.tensor.dtype == torch.float32
-    assert found.tensor.tolist() == [[colour, colour**2] for colour in ITEMS]
+    features = extract_features(Colours(), Images(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
+    assert isinstance(features, Dense)
+    assert as_dense(features).tensor.dtype == torch.float32
+    assert as_dense(features).tensor.tolist() == [[colour, colour**2] for colour in ITEMS]
 
 
 def test_pooled_texts_come_in_the_order_of_the_split(tmp_path: Path) -> None:
-    found = extract_features(Embedding(pooled=True), Texts(), split_of(LENGTHS), Store(tmp_path, "k"), **CPU)
-    assert isinstance(found, Dense)
-    assert found.tensor.tolist() == [[1, 2, 3]] * 50
+    features = extract_features(Embedding(pooled=True), Texts(), split_of(LENGTHS), Store(tmp_path, "k"), **CPU)
+    assert isinstance(features, Dense)
+    assert as_dense(features).tensor.tolist() == [[1, 2, 3]] * 50
 
 
 def test_ragged_features_hold_no_padding_and_come_in_order(tmp_path: Path) -> None:
-    found = extract_features(Embedding(), Texts(), split_of(LENGTHS), Store(tmp_path, "k"), **CPU)
-    assert isinstance(found, Sharded)
-    assert sum(len(shard.values) for shard in found.shards) == sum(set(LENGTHS))
-    batch = found.batch([4, 9, 4, 0])
+    features = extract_features(Embedding(), Texts(), split_of(LENGTHS), Store(tmp_path, "k"), **CPU)
+    assert isinstance(features, Sharded)
+    assert sum(len(shard.values) for shard in features.shards) == sum(set(LENGTHS))
+    batch = features.batch([4, 9, 4, 0])
     for row, mask, number in zip(batch["features"], batch["attention_mask"], [4, 9, 4, 0], strict=True):
         length = LENGTHS[number]
         assert mask.tolist() == [1] * length + [0] * (len(mask) - length)
@@ -74,9 +74,9 @@ def test_an_interrupted_extraction_goes_on(tmp_path: Path, monkeypatch: pytest.M
         extract_features(prefix, Images(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
     assert not list(tmp_path.rglob("*.partial"))
     prefix.fail_after, prefix.batches = None, []
-    found = extract_features(prefix, Images(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
+    features = extract_features(prefix, Images(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
     assert prefix.seen == 12  # eight of twenty were kept
-    assert found.tensor[:, 0].tolist() == ITEMS
+    assert as_dense(features).tensor[:, 0].tolist() == ITEMS
 
 
 KILLED = """
@@ -105,9 +105,9 @@ def test_a_killed_extraction_keeps_what_was_finished(tmp_path: Path) -> None:
     assert process.returncode == -9
     assert len(list(tmp_path.rglob(".*.partial"))) == 1
     prefix = Colours()
-    found = extract_features(prefix, Images(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
+    features = extract_features(prefix, Images(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
     assert prefix.seen == 12
-    assert found.tensor[:, 0].tolist() == ITEMS
+    assert as_dense(features).tensor[:, 0].tolist() == ITEMS
 
 
 def test_a_damaged_shard_is_made_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -123,20 +123,20 @@ def test_a_damaged_shard_is_made_again(tmp_path: Path, caplog: pytest.LogCapture
 
 def test_equal_items_are_computed_once(tmp_path: Path) -> None:
     prefix = Colours()
-    found = extract_features(prefix, Images(), split_of([7.0] * 20), Store(tmp_path, "k"), **CPU)
-    assert found.tensor.tolist() == [[7, 49]] * 20
+    features = extract_features(prefix, Images(), split_of([7.0] * 20), Store(tmp_path, "k"), **CPU)
+    assert as_dense(features).tensor.tolist() == [[7, 49]] * 20
     assert prefix.seen == 1
 
 
 def test_views_lie_beside_each_other_and_share_the_plain_one(tmp_path: Path) -> None:
     prefix = Colours()
     extract_features(prefix, Images(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
-    found = extract_features(prefix, Images(), split_of(ITEMS), Store(tmp_path, "k"), views=3, **CPU)
+    features = extract_features(prefix, Images(), split_of(ITEMS), Store(tmp_path, "k"), views=3, **CPU)
     assert prefix.seen == 20 + 40
-    assert found.views == 3
-    assert len(found) == 20
-    assert found.batch([5, 5, 5, 6], [0, 1, 2, 1])["features"][:, 0].tolist() == [5, 105, 205, 106]
-    assert found.batch([5])["features"][:, 0].tolist() == [5]
+    assert features.views == 3
+    assert len(features) == 20
+    assert features.batch([5, 5, 5, 6], [0, 1, 2, 1])["features"][:, 0].tolist() == [5, 105, 205, 106]
+    assert features.batch([5])["features"][:, 0].tolist() == [5]
     extract_features(prefix, Images(seed=1), split_of(ITEMS), Store(tmp_path, "k"), views=3, **CPU)
     assert prefix.seen == 60 + 40  # views made otherwise are others
 
@@ -145,13 +145,13 @@ def test_float16_takes_half_the_space_and_is_read_as_float32(tmp_path: Path) -> 
     values = [number + 1 / 3 for number in range(200)]
     stored = {}
     for dtype in ("float32", "float16"):
-        found = extract_features(
+        features = extract_features(
             Colours(), Images(), split_of(values), Store(tmp_path / dtype, "k"), dtype=dtype, **CPU
         )
-        assert found.batch([1])["features"].dtype == torch.float32
+        assert features.batch([1])["features"].dtype == torch.float32
         (shard,) = (tmp_path / dtype).rglob("*.safetensors")
         stored[dtype] = shard.stat().st_size
-    assert np.array_equal(found.tensor[:, 0].numpy(), np.array(values, np.float16).astype(np.float32))
+    assert np.array_equal(as_dense(features).tensor[:, 0].numpy(), np.array(values, np.float16).astype(np.float32))
     assert stored["float32"] - stored["float16"] == 200 * 2 * 2
 
 
@@ -166,21 +166,21 @@ def test_mapped_features_are_those_in_memory(
     assert isinstance(mapped, Sharded)
     assert len(mapped.shards) > 2
     rows = torch.randperm(len(items))
-    one, other = held.batch(rows), mapped.batch(rows)
-    assert one.keys() == other.keys()
-    for name, tensor in one.items():
-        assert torch.equal(tensor, other[name])
-    other["features"].zero_()  # a copy, not the file
-    assert torch.equal(mapped.batch(rows)["features"], one["features"])
+    first, second = held.batch(rows), mapped.batch(rows)
+    assert first.keys() == second.keys()
+    for name, tensor in first.items():
+        assert torch.equal(tensor, second[name])
+    second["features"].zero_()  # a copy, not the file
+    assert torch.equal(mapped.batch(rows)["features"], first["features"])
 
 
 def test_the_layout_of_shared_tensors_comes_back(tmp_path: Path) -> None:
     prefix = Convolution()
     strides = prefix.conv.weight.stride()
-    found = extract_features(prefix, Images(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
+    features = extract_features(prefix, Images(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
     assert prefix.conv.weight.stride() == strides
     head = nn.Linear(8, 2)
-    head(found.tensor).sum().backward()  # raises for tensors made under inference_mode
+    head(as_dense(features).tensor).sum().backward()  # raises for tensors made under inference_mode
     assert head.weight.grad is not None
     assert torch.is_grad_enabled()
 

@@ -28,10 +28,10 @@ def test_rows_come_back_and_others_are_not_found(tmp_path: Path) -> None:
     store = Store(tmp_path, "k")
     rows = {number: np.full((2, 3), number, np.float32) for number in range(5)}
     keep(store, rows)
-    found = store.find_rows([digest(3), digest(77)])
-    assert list(found.places) == [digest(3)]
-    (shard,) = store.open_shards(found, mapped=True)
-    assert np.array_equal(shard.values[found.places[digest(3)][1]].numpy(), rows[3])
+    stored_rows = store.find_rows([digest(3), digest(77)])
+    assert list(stored_rows.places) == [digest(3)]
+    (shard,) = store.open_shards(stored_rows, mapped=True)
+    assert np.array_equal(shard.values[stored_rows.places[digest(3)][1]].numpy(), rows[3])
     assert not Store(tmp_path, "another prefix").find_rows([digest(3)]).places
 
 
@@ -42,11 +42,11 @@ def test_ragged_rows_come_back(tmp_path: Path, mapped: bool, dtype: str) -> None
     rows = {number: rng.normal(size=(number + 1, 3)).astype(np.float32) for number in range(9)}
     store = Store(tmp_path, "k")
     keep(store, rows, ragged=True, dtype=dtype)
-    found = store.find_rows([digest(number) for number in rows])
-    (shard,) = store.open_shards(found, mapped=mapped)
+    stored_rows = store.find_rows([digest(number) for number in rows])
+    (shard,) = store.open_shards(stored_rows, mapped=mapped)
     assert shard.values.dtype == getattr(torch, dtype)
     for number, row in rows.items():
-        assert np.array_equal(shard.row(found.places[digest(number)][1]).numpy(), row.astype(dtype))
+        assert np.array_equal(shard.row(stored_rows.places[digest(number)][1]).numpy(), row.astype(dtype))
 
 
 def test_a_shard_is_bounded_in_bytes_and_rows(tmp_path: Path) -> None:
@@ -59,14 +59,14 @@ def test_a_shard_is_bounded_in_bytes_and_rows(tmp_path: Path) -> None:
 def test_mapped_rows_take_no_memory_before_they_are_touched(tmp_path: Path) -> None:
     store = Store(tmp_path, "k")
     keep(store, {number: np.ones(1_000_000, np.float32) for number in range(30)})
-    found = store.find_rows([digest(number) for number in range(30)])
+    stored_rows = store.find_rows([digest(number) for number in range(30)])
     memory.release_freed_memory()  # or what was written is still there to be used again
     before = held()
-    (shard,) = store.open_shards(found, mapped=True)
+    (shard,) = store.open_shards(stored_rows, mapped=True)
     assert held() - before < 10e6
     assert shard.values[[3, 7]].sum() == 2_000_000
     assert held() - before < 30e6
-    (copied,) = store.open_shards(found, mapped=False)  # so that the measurement can tell
+    (copied,) = store.open_shards(stored_rows, mapped=False)  # so that the measurement can tell
     assert copied.values.sum() == 30_000_000
     assert held() - before > 110e6
 
@@ -100,14 +100,14 @@ def test_what_was_left_half_written_is_never_read(tmp_path: Path) -> None:
 def test_rows_of_another_shape_are_an_error_and_nothing_is_mixed(tmp_path: Path) -> None:
     store = Store(tmp_path, "k")
     keep(store, {1: np.zeros(3, np.float32)})
-    found = store.find_rows([digest(1), digest(2)])
+    stored_rows = store.find_rows([digest(1), digest(2)])
     with pytest.raises(
         ConfigError, match=r"rows of shape \(3,\) where this backbone gives rows of shape \(4,\)"
     ) as error:
-        store.write(found, [digest(2)], [np.zeros(4, np.float32)], ragged=False)
+        store.write(stored_rows, [digest(2)], [np.zeros(4, np.float32)], ragged=False)
     assert str(tmp_path) in str(error.value)
     with pytest.raises(ConfigError, match=r"gives rows of shape \(T, 3\)"):
-        store.write(found, [digest(2)], [np.zeros((4, 3), np.float32)], ragged=True)
+        store.write(stored_rows, [digest(2)], [np.zeros((4, 3), np.float32)], ragged=True)
     assert len(list(tmp_path.rglob("*.safetensors"))) == 1
     keep(Store(tmp_path, "k"), {2: np.zeros(4, np.float32)})  # by a run that does not know the first
     with pytest.raises(ConfigError, match="shape"):
@@ -149,10 +149,10 @@ def test_two_processes_at_once_do_not_disturb_each_other(tmp_path: Path) -> None
         worker.join()
     assert [worker.exitcode for worker in workers] == [0, 0]
     store = Store(tmp_path, "k")
-    found = store.find_rows([digest(number) for number in range(45)])
-    shards = store.open_shards(found, mapped=True)
+    stored_rows = store.find_rows([digest(number) for number in range(45)])
+    shards = store.open_shards(stored_rows, mapped=True)
     for number in range(45):
-        shard, row = found.places[digest(number)]
+        shard, row = stored_rows.places[digest(number)]
         assert shards[shard].values[row].tolist() == [number] * 3
 
 

@@ -57,7 +57,7 @@ class TestTexts:
         with torch.no_grad():
             alone = [model(**words(text, return_tensors="pt")).logits.softmax(dim=1)[0] for text in texts]
         found = run.artifacts.predictions
-        assert np.allclose(found["score_positive"], [float(each[0]) for each in alone], atol=1e-5)
+        assert np.allclose(found["score_positive"], [float(row_alone[0]) for row_alone in alone], atol=1e-5)
         assert np.allclose(found["score_negative"], [float(each[1]) for each in alone], atol=1e-5)
 
     def test_the_subject_says_what_it_is(self, tmp_path: Path) -> None:

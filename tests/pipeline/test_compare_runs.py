@@ -69,21 +69,21 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def test_a_gap_that_was_closed_is_told_with_an_interval(runs: tuple[Path, Path]) -> None:
-    made = compare_runs(*runs)
-    assert made.names == ("before", "after")
-    assert made.n == 400
-    found = made.sections[0].finding("fairness.change_of_accuracy_gap.place")
+    comparison = compare_runs(*runs)
+    assert comparison.names == ("before", "after")
+    assert comparison.n == 400
+    finding = comparison.sections[0].finding("fairness.change_of_accuracy_gap.place")
     frames = [pd.read_parquet(folder / "predictions.parquet") for folder in runs]
     gaps = []
     for frame in frames:
         right = frame["label"].astype(str) == frame["prediction"].astype(str)
         by_place = right.groupby(frame["group_place"].astype(str)).mean()
         gaps.append(by_place["north"] - by_place["south"])
-    assert found.value == pytest.approx(abs(gaps[1]) - abs(gaps[0]))
-    assert found.interval is not None
-    assert found.interval.high < 0
-    assert found.status == "info"  # the gap became narrower
-    assert "more than chance explains" in found.description
+    assert finding.value == pytest.approx(abs(gaps[1]) - abs(gaps[0]))
+    assert finding.interval is not None
+    assert finding.interval.high < 0
+    assert finding.status == "info"  # the gap became narrower
+    assert "more than chance explains" in finding.description
 
 
 def test_the_other_way_round_the_gap_widens_and_is_worth_a_look(runs: tuple[Path, Path]) -> None:
@@ -128,18 +128,18 @@ def test_the_command_writes_a_page(runs: tuple[Path, Path], tmp_path: Path) -> N
 
 
 def test_other_people_are_refused(runs: tuple[Path, Path], tmp_path: Path) -> None:
-    other = run(tmp_path, "others", people(500), {"north": 0.1, "south": 0.1})
+    finished_run = run(tmp_path, "others", people(500), {"north": 0.1, "south": 0.1})
     with pytest.raises(DataError, match="shares 400 of its 500 test examples with the 400 of"):
-        compare_runs(runs[0], other)
+        compare_runs(runs[0], finished_run)
 
 
 def test_other_labels_are_refused(runs: tuple[Path, Path], tmp_path: Path) -> None:
     table = people()
     table.loc[:2, "label"] = "yes"
     changed = int((people()["label"] != table["label"]).sum())
-    other = run(tmp_path, "relabelled", table, {"north": 0.1, "south": 0.1})
+    finished_run = run(tmp_path, "relabelled", table, {"north": 0.1, "south": 0.1})
     with pytest.raises(DataError, match=f"{changed} test examples have another label than in"):
-        compare_runs(runs[0], other)
+        compare_runs(runs[0], finished_run)
 
 
 def test_a_folder_without_a_run_is_refused(runs: tuple[Path, Path], tmp_path: Path) -> None:

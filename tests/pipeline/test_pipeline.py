@@ -107,9 +107,9 @@ def test_predictions_are_the_models_own(tiny: Path) -> None:
 
 def test_the_same_seed_gives_the_same_numbers_and_another_one_others(tiny: Path) -> None:
     first, again = rft.audit(tiny), rft.audit(tiny)
-    other = rft.audit(tiny, overrides=["seed=1"])
+    section = rft.audit(tiny, overrides=["seed=1"])
     assert first.artifacts.predictions.equals(again.artifacts.predictions)
-    assert first.model.model_sha256 == again.model.model_sha256 != other.model.model_sha256
+    assert first.model.model_sha256 == again.model.model_sha256 != section.model.model_sha256
 
 
 def test_cached_features_carry_over_to_another_head(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ GAPS = ChapterContent("Gaps", findings=[finding("demo.gap")], tables={"gaps": TA
 
 def test_a_section_holds_everything_and_chapters_name_what_they_show() -> None:
     section = merge_chapters("demo", "Demo", [RATES, ChapterContent("Nothing"), GAPS], notes=["Read this."])
-    assert [each.id for each in section.findings] == ["demo.rate", "demo.gap"]
+    assert [shown_finding.id for shown_finding in section.findings] == ["demo.rate", "demo.gap"]
     assert list(section.tables) == ["rates", "details", "absent", "gaps"]
     assert section.captions == {"rates": "Rates of groups."}
     assert section.notes == ("Read this.",)

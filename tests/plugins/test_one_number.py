@@ -55,19 +55,21 @@ def report(rows_of_a_person: int) -> tuple[Section, Section, PrivacyChapter]:
     )
 
 
-def with_tiny_group(given: AuditedModel, rows_of_a_person: int) -> AuditedModel:
+def with_tiny_group(audited: AuditedModel, rows_of_a_person: int) -> AuditedModel:
     """Put the first twelve people of test into a group of their own: too few to be compared, however many rows."""
-    test = given.splits["test"]
+    test = audited.splits["test"]
     groups = test.groups["region"].copy()
     groups[: 12 * rows_of_a_person] = "tiny"
-    frame = given.predictions.copy()
+    frame = audited.predictions.copy()
     frame.loc[frame["split"] == "test", "group_region"] = groups
-    return replace(given, predictions=frame, splits={**given.splits, "test": replace(test, groups={"region": groups})})
+    return replace(
+        audited, predictions=frame, splits={**audited.splits, "test": replace(test, groups={"region": groups})}
+    )
 
 
 def of_finding(section: Section | PrivacyChapter, id: str) -> Stated:
-    [finding] = [each for each in section.findings if each.id == id]
-    ends = (finding.interval.low, finding.interval.high) if finding.interval else (None, None)
+    [finding] = [shown_finding for shown_finding in section.findings if shown_finding.id == id]
+    low, high = (finding.interval.low, finding.interval.high) if finding.interval else (None, None)
     value = finding.value if isinstance(finding.value, (int, float)) else None
     return Stated(id, value, *ends, finding.n)
 
@@ -138,14 +140,14 @@ def of_attacks(chapter: PrivacyChapter) -> Iterator[tuple[Key, Stated]]:
 def stated(rows_of_a_person: int) -> dict[Key, list[Stated]]:
     performance, fairness, attacks = report(rows_of_a_person)
     quantities: dict[Key, list[Stated]] = defaultdict(list)
-    for key, one in (
+    for key, first in (
         *of_performance(performance),
         *of_groups(fairness),
         *of_gaps(fairness),
         *of_mitigation(fairness),
         *of_attacks(attacks),
     ):
-        quantities[key].append(one)
+        quantities[key].append(first)
     return {key: every for key, every in quantities.items() if len(every) > 1}
 
 
@@ -186,8 +188,11 @@ def test_mitigation_leaves_out_whom_the_section_leaves_out(rows_of_a_person: int
 
 def test_two_calibration_errors_have_two_names() -> None:
     performance, fairness, _ = report(1)
-    own, other = performance.finding("performance.ece"), fairness.finding("fairness.rms_calibration_error_gap.region")
-    assert own.title == "Expected calibration error"
-    assert "root-mean-square calibration error" in other.title.lower()
+    finding, shown_finding = (
+        performance.finding("performance.ece"),
+        fairness.finding("fairness.rms_calibration_error_gap.region"),
+    )
+    assert finding.title == "Expected calibration error"
+    assert "root-mean-square calibration error" in shown_finding.title.lower()
     shown = [row for row in fairness.tables["by_group"] if row["metric"] == "rms_calibration_error"]
     assert np.isfinite([row["value"] for row in shown if row["value"] is not None]).all()

@@ -19,9 +19,9 @@ CHECKOUT = ROOT
 
 
 def test_built_in_plugins_are_found_with_their_origin() -> None:
-    found = discover_plugins()
-    assert list(found)[:7] == ["dataset", "backbone", "training", "performance", "privacy", "fairness", "attribution"]
-    assert {found[name].distribution for name in list(found)[:6]} == {"rft"}
+    plugins = discover_plugins()
+    assert list(plugins)[:7] == ["dataset", "backbone", "training", "performance", "privacy", "fairness", "attribution"]
+    assert {plugins[name].distribution for name in list(plugins)[:6]} == {"rft"}
 
 
 class Good(Plugin[Options]):

@@ -29,12 +29,14 @@ def test_only_a_promise_that_is_kept_is_tagged() -> None:
     broken = example_run()
     assert "differential-privacy" not in front_matter(model_card(broken))["tags"]
     sections = tuple(
-        section.model_copy(update={"findings": tuple(each for each in section.findings if each.status != "fail")})
+        section.model_copy(
+            update={"findings": tuple(finding for finding in section.findings if finding.status != "fail")}
+        )
         for section in broken.sections
     )
     kept = broken.model_copy(update={"sections": [each.model_copy(update={"chapters": ()}) for each in sections]})
     assert "differential-privacy" in front_matter(model_card(kept))["tags"]
-    without = [each for each in kept.sections if each.plugin != "privacy"]
+    without = [audited_section for audited_section in kept.sections if audited_section.plugin != "privacy"]
     silent = kept.model_copy(update={"sections": without})
     assert "differential-privacy" not in front_matter(model_card(silent))["tags"]
 

@@ -27,8 +27,8 @@ def section(*chapters: Chapter) -> Section:
     )
 
 
-def page(made: Section) -> str:
-    html = render(example_run().model_copy(update={"sections": (made,)}))
+def page(section: Section) -> str:
+    html = render(example_run().model_copy(update={"sections": (section,)}))
     return html[html.index('<section id="section-made"') : html.index('<section id="run"')]
 
 
@@ -77,5 +77,5 @@ def test_a_chapter_cannot_name_what_does_not_exist() -> None:
 
 
 def test_chapters_survive_being_saved() -> None:
-    made = section(*CHAPTERS)
-    assert Section.model_validate_json(made.model_dump_json()).chapters == CHAPTERS
+    audited_section = section(*CHAPTERS)
+    assert Section.model_validate_json(audited_section.model_dump_json()).chapters == CHAPTERS

@@ -60,12 +60,12 @@ def test_every_figure_of_the_example_is_drawn(section) -> None:
 
 
 def test_ids_carry_the_prefix_and_every_reference_has_its_target() -> None:
-    one, two = (draw_figure(figure("dots", DOTS), GROUPS, id=id) for id in ("one", "two"))
-    ids = re.findall(r' id="([^"]*)"', one)
+    first, two = (draw_figure(figure("dots", DOTS), GROUPS, id=id) for id in ("one", "two"))
+    ids = re.findall(r' id="([^"]*)"', first)
     assert ids
     assert all(id.startswith("one-") for id in ids)
-    assert set(re.findall(r'href="#([^"]*)"', one)) | set(re.findall(r"url\(#([^)]*)\)", one)) <= set(ids)
-    assert one.replace("one-", "two-") == two, "the same figure is the same drawing"
+    assert set(re.findall(r'href="#([^"]*)"', first)) | set(re.findall(r"url\(#([^)]*)\)", first)) <= set(ids)
+    assert first.replace("one-", "two-") == two, "the same figure is the same drawing"
 
 
 def test_an_absent_value_is_words_and_not_zero() -> None:
@@ -154,10 +154,10 @@ HEAT = {"x": "x", "y": "y", "value": "value", "n": "n"}
 
 def test_cells_without_a_value_tell_too_few_from_undefined_and_withheld() -> None:
     svg = draw_figure(figure("heatmap", HEAT), CELLS, id="f")
-    found = texts(svg)
-    assert {"n 40", "n 3"} <= set(found)
-    assert found.count("∅") == 2, "in the cell and in the legend"
-    legend = [text for text in found if text.startswith(("inconclusive (small sample)", "withheld", "undefined"))]
+    shown_texts = texts(svg)
+    assert {"n 40", "n 3"} <= set(shown_texts)
+    assert shown_texts.count("∅") == 2, "in the cell and in the legend"
+    legend = [text for text in shown_texts if text.startswith(("inconclusive (small sample)", "withheld", "undefined"))]
     assert len(legend) == 3
     hatches = re.findall(r'<path d="([^"]*)"[^>]*var\(--muted\)[^>]*', svg)
     lines = [len(re.findall("M", path)) for path in hatches]
@@ -179,10 +179,10 @@ def test_hatch_cell_stays_within_its_cell() -> None:
 
 def test_a_heatmap_about_a_centre_tells_above_from_below_without_colour() -> None:
     svg = draw_figure(figure("heatmap", HEAT, centre=0.7, centre_label="all"), CELLS, id="f")
-    found = texts(svg)
-    assert any(text.endswith(" ▴") and text.startswith("0.9") for text in found)
-    assert any(text.endswith(" ▾") and text.startswith("0.5") for text in found)
-    assert {"above all (0.7)", "below all (0.7)"} <= set(found)
+    shown_texts = texts(svg)
+    assert any(text.endswith(" ▴") and text.startswith("0.9") for text in shown_texts)
+    assert any(text.endswith(" ▾") and text.startswith("0.5") for text in shown_texts)
+    assert {"above all (0.7)", "below all (0.7)"} <= set(shown_texts)
     assert marks(svg, "heat") == 2
     assert marks(svg, "heat-negative") == 2
 
@@ -237,9 +237,9 @@ def test_a_log_axis_has_powers_of_ten_at_equal_distances() -> None:
 )
 def test_ticks_of_a_log_axis_are_round_and_few(ends: tuple[float, float], shown: list[str]) -> None:
     rows: Table = [{"x": x, "y": -1.0} for x in ends]
-    found = texts(draw_figure(figure("lines", {"x": "x", "y": "y"}, x_scale="log"), rows, id="f"))
-    assert [text for text in shown if text not in found] == []
-    assert len([text for text in found if "\u2212" not in text]) <= 5
+    shown_texts = texts(draw_figure(figure("lines", {"x": "x", "y": "y"}, x_scale="log"), rows, id="f"))
+    assert [text for text in shown if text not in shown_texts] == []
+    assert len([text for text in shown_texts if "\u2212" not in text]) <= 5
 
 
 def test_what_is_zero_or_less_has_no_place_on_a_log_axis_and_is_counted() -> None:

@@ -63,7 +63,11 @@ def test_no_input_is_recognised_without_the_key(released: Path) -> None:
         if not file.is_file():
             continue
         known = (file.read_bytes(), file.name.encode(), file.relative_to(released.parent / "data").as_posix().encode())
-        plain = [hashlib.new(kind, each).hexdigest() for kind in ("md5", "sha1", "sha256", "sha512") for each in known]
+        plain = [
+            hashlib.new(kind, known_row).hexdigest()
+            for kind in ("md5", "sha1", "sha256", "sha512")
+            for known_row in known
+        ]
         plain += [hmac.digest(b, each, "sha256").hex() for each in known for b in (b"", content["run"].encode())]
         recognised += any(found in text for found in [*plain, file.name])
     assert recognised == 0
@@ -170,8 +174,8 @@ def test_a_list_of_inputs_that_was_cut_is_found(released: Path) -> None:
 
 def test_a_private_file_that_was_left_out_is_no_broken_run(released: Path) -> None:
     (released / "predictions.parquet").unlink()
-    found = verify(released)
-    assert (found.problems, found.unchecked) == ((), ("private files that are not here: 1",))
+    checks = verify(released)
+    assert (checks.problems, checks.unchecked) == ((), ("private files that are not here: 1",))
 
 
 def test_each_run_has_a_key_of_its_own_and_keeps_it(released: Path, tmp_path: Path) -> None:

@@ -60,9 +60,9 @@ def test_it_is_as_it_was(name: str) -> None:
     assert not difference, "\n".join([f"{name} has changed. If so meant: {RENEW}=1", *difference[:80]])
 
 
-def _difference(kept: Path, made: str) -> list[str]:
+def _difference(kept: Path, written: str) -> list[str]:
     before = kept.read_text(encoding="utf-8").splitlines()
-    return list(difflib.unified_diff(before, made.splitlines(), "kept", "made now", lineterm="", n=1))
+    return list(difflib.unified_diff(before, written.splitlines(), "kept", "made now", lineterm="", n=1))
 
 
 def test_a_run_that_was_loaded_makes_the_same() -> None:

@@ -159,10 +159,10 @@ def test_no_number_changes_places_with_a_right_to_left_name(mirrored: AuditRun, 
     page = render(mirrored)
     read = read_in_a_browser(page, tmp_path)
     assert sum(RIGHT_TO_LEFT.search(each["written"]) is not None for each in read) > 150
-    assert [each for each in read if each["wrong"]] == []
+    assert [record for record in read if record["wrong"]] == []
     bare = page.replace("<bdi>", '<i class="tokens">').replace("</bdi>", "</i>")  # names still, but not isolated
     bare = bare.replace('<tspan style="unicode-bidi: isolate">', "<tspan>")
-    turned = [each for each in read_in_a_browser(bare, tmp_path) if each["wrong"]]
+    turned = [text for text in read_in_a_browser(bare, tmp_path) if text["wrong"]]
     assert {"p", "dd", "li"} <= {each["tag"] for each in turned}, "this test would see it"
 
 
@@ -193,8 +193,8 @@ def test_n_632_reads_632(tmp_path: Path, name: str) -> None:
     page = render(one_group(name))
     read = read_in_a_browser(page, tmp_path)
     for tags, words in (({"p", "h3", "th"}, "n=632"), ({"th", "text"}, ":632of700")):
-        said = [each for each in read if words in each["written"]]
-        assert tags <= {each["tag"] for each in said}
+        said = [record for record in read if words in record["written"]]
+        assert tags <= {sentence["tag"] for sentence in said}
         assert all(words in each["met"] for each in said), said
 
 
@@ -203,5 +203,5 @@ def test_n_632_reads_632(tmp_path: Path, name: str) -> None:
 def test_it_would_not_without_what_is_done_here(tmp_path: Path, name: str, words: str) -> None:
     page = render(one_group(name)).replace("&lt;U+202E&gt;", "\u202e")
     bare = re.sub(r"</?(bdi|tspan)[^>]*>", "", page)
-    turned = {each["tag"] for each in read_in_a_browser(bare, tmp_path) if words in each["met"]}
+    turned = {text["tag"] for text in read_in_a_browser(bare, tmp_path) if words in text["met"]}
     assert {"th", "text"} <= turned

@@ -19,7 +19,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_planted_problems_are_found_and_the_control_is_cleared(demo: Path) -> None:
     result = run_demo(demo, private=False, device="cpu", force=False)
-    assert [each.name for each in result.expectations] == ["scanner", "stamp", "memory", "control"]
+    assert [expectation.name for expectation in result.expectations] == ["scanner", "stamp", "memory", "control"]
     assert result.as_expected, result.describe_expectations()
     assert result.report.exists()
     assert (demo / "data" / "digits.csv").exists()
@@ -39,5 +39,5 @@ def test_a_demo_is_replaced_with_force_only_and_nothing_else_ever(demo: Path, tm
 @pytest.mark.slow
 def test_with_differential_privacy_the_memory_is_gone(tmp_path: Path) -> None:
     result = run_demo(tmp_path / "rft-demo", private=True, device="cpu", force=False)
-    memory = next(each for each in result.expectations if each.name == "memory")
+    memory = next(expectation for expectation in result.expectations if expectation.name == "memory")
     assert memory.met, result.describe_expectations()

@@ -141,7 +141,7 @@ def test_the_scores_of_a_model_that_is_not_available_are_audited(tmp_path: Path)
     path = copied("predictions_alone", tmp_path)
     subprocess.run([sys.executable, "prepare.py"], cwd=path.parent, check=True)
     run = rft.audit(path, tmp_path / "run")
-    assert sum(each.n for each in run.data.splits.values()) == 7214
+    assert sum(split.n for split in run.data.splits.values()) == 7214
     assert run.finding("performance.roc_auc").interval.low > 0.65
     assert run.finding("fairness.fpr_gap.race").value is not None
     assert run.finding("privacy.membership_auc").value is not None

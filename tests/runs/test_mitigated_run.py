@@ -39,7 +39,7 @@ constraints = ["demographic_parity"]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a finished run of which ``threshold`` alone was tried; the data lies beside it."""
     root = tmp_path_factory.mktemp("mitigated")
     write_images(root / "data", n=160)
@@ -53,8 +53,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def copied(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made, tmp_path / "run"))
+def copied(run_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(run_folder, tmp_path / "run"))
 
 
 def of_split(folder: Path, split: str = "test") -> tuple[pd.DataFrame, list[Path]]:
@@ -65,12 +65,12 @@ def of_split(folder: Path, split: str = "test") -> tuple[pd.DataFrame, list[Path
     return own, [root / "data" / f"{int(id):03}.png" for id in own["id"]]
 
 
-def test_the_saved_model_decides_as_the_audit_said(made: Path) -> None:
-    model = rft.load(made / "mitigated")
+def test_the_saved_model_decides_as_the_audit_said(run_folder: Path) -> None:
+    model = rft.load(run_folder / "mitigated")
     assert isinstance(model, MitigatedModel)
     assert model.needs_group
     for split in ("train", "test"):
-        frame, items = of_split(made / "mitigated", split)
+        frame, items = of_split(run_folder / "mitigated", split)
         table = model.predict(items, groups=list(frame["group_camera"]))
         assert list(table["prediction"]) == list(frame["prediction"])
         scores = ["score_blue", "score_red"]
@@ -86,16 +86,18 @@ def test_it_looks_through_a_frozen_part_in_bfloat16_as_the_audit_did(tmp_path: P
     test_the_saved_model_decides_as_the_audit_said(tmp_path / "run")
 
 
-def test_its_predictions_have_the_format_of_the_runs_own(made: Path) -> None:
-    own, mitigated_ones = (pd.read_parquet(folder / "predictions.parquet") for folder in (made, made / "mitigated"))
+def test_its_predictions_have_the_format_of_the_runs_own(run_folder: Path) -> None:
+    own, mitigated_ones = (
+        pd.read_parquet(folder / "predictions.parquet") for folder in (run_folder, run_folder / "mitigated")
+    )
     assert list(own.columns) == list(mitigated_ones.columns)
     assert own[["split", "id", "unit", "label", "group_camera"]].equals(
         mitigated_ones[["split", "id", "unit", "label", "group_camera"]]
     )
 
 
-def test_the_folder_is_part_of_the_evidence(made: Path, copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RFT_STATE", str(made.parent / "state"))
+def test_the_folder_is_part_of_the_evidence(run_folder: Path, copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RFT_STATE", str(run_folder.parent / "state"))
     whole = evidence.verify(copied)
     assert (whole.problems, whole.unchecked) == ((), ())
     listed = evidence.read(copied)
@@ -105,18 +107,18 @@ def test_the_folder_is_part_of_the_evidence(made: Path, copied: Path, monkeypatc
     assert evidence.verify(copied).problems == ("mitigated/model.json is not the file that was written",)
 
 
-def test_the_section_shows_the_frontier(made: Path) -> None:
-    report = (made / "report.html").read_text(encoding="utf-8")
+def test_the_section_shows_the_frontier(run_folder: Path) -> None:
+    report = (run_folder / "report.html").read_text(encoding="utf-8")
     assert "What evenness costs" in report
-    run = json.loads((made / "audit.json").read_text(encoding="utf-8"))
+    run = json.loads((run_folder / "audit.json").read_text(encoding="utf-8"))
     [section] = [section for section in run["sections"] if section["plugin"] == "fairness"]
     assert "folders" not in section
     assert section["tables"]["mitigation_frontier"][0]["split"] == "validation, set aside from train"
 
 
-def test_groups_that_are_needed_are_asked_for(made: Path) -> None:
-    model = rft.load(made / "mitigated")
-    _, items = of_split(made / "mitigated")
+def test_groups_that_are_needed_are_asked_for(run_folder: Path) -> None:
+    model: Any = rft.load(run_folder / "mitigated")
+    _, items = of_split(run_folder / "mitigated")
     with pytest.raises(DataError, match=r"groups: this model decides by camera and has to know it"):
         model.predict(items[:2])
     with pytest.raises(DataError, match="1 groups were given for 2 items"):
@@ -125,7 +127,7 @@ def test_groups_that_are_needed_are_asked_for(made: Path) -> None:
         model.predict(items[:2], groups="left")
     with pytest.raises(DataError, match=r"'middle' is a group that the rule was not fitted for"):
         model.predict(items[:2], groups=["left", "middle"])
-    fine_tuned = rft.load(made).predict(items[:2])
+    fine_tuned = rft.load(run_folder).predict(items[:2])
     assert list(model.predict(items[:2], groups=[None, None])["prediction"]) == list(fine_tuned["prediction"])
     assert len(model.predict(items[0], groups="left")) == 1
     assert model.predict([], groups=[]).empty
@@ -150,9 +152,9 @@ def with_mixture(folder: Path) -> MitigatedModel:
     return found
 
 
-def test_draws_follow_from_the_item_and_change_with_the_seed(copied: Path, made: Path) -> None:
+def test_draws_follow_from_the_item_and_change_with_the_seed(copied: Path, run_folder: Path) -> None:
     model = with_mixture(copied)
-    _, items = of_split(made / "mitigated")
+    _, items = of_split(run_folder / "mitigated")
     first = model.predict(items)
     assert set(first["prediction"]) == {"red", "blue"}
     assert (first["score_red"] == 0.5).all()
@@ -204,8 +206,8 @@ def test_a_folder_of_a_plugin_has_a_name_of_its_own(name: str) -> None:
         Section(plugin="x", folders={name: Path.mkdir})
 
 
-def test_every_estimate_of_mitigation_has_all_levels(made: Path) -> None:
-    run = AuditRun.model_validate_json((made / "audit.json").read_text(encoding="utf-8"))
+def test_every_estimate_of_mitigation_has_all_levels(run_folder: Path) -> None:
+    run = AuditRun.model_validate_json((run_folder / "audit.json").read_text(encoding="utf-8"))
     ids = {finding.id for finding in check_levels(run)}
     assert {f"fairness.mitigation.{name}" for name in ("gap", "gap_before", "accuracy", "accuracy_before")} <= ids
     check_that_more_rules_are_never_looser(run)

@@ -151,9 +151,9 @@ class TestOneRun:
             short + '[predictions]\nfile = "run/predictions.parquet"\nlayout = "rft"\n[fairness]\n', encoding="utf-8"
         )
         again = rft.audit(tiny.parent / "again.toml", tiny.parent / "again")
-        for each in first.section("performance").findings:
-            found = again.finding(each.id)
-            assert (found.value, found.interval) == (each.value, each.interval)
+        for finding in first.section("performance").findings:
+            shown_finding = again.finding(finding.id)
+            assert (shown_finding.value, shown_finding.interval) == (finding.value, finding.interval)
         assert again.data == first.data
         kept = pd.read_parquet(tiny.parent / "again" / "predictions.parquet").astype(object)
         assert kept.equals(pd.read_parquet(tiny.parent / "run" / "predictions.parquet").astype(object))
@@ -363,7 +363,7 @@ class TestBadInput:
         path = write(tmp_path, table, CONFIG.replace("[predictions]", 'on_error = "skip"\n\n[predictions]'))
         run = rft.audit(path, tmp_path / "run")
         assert run.data.skipped == 3
-        assert sum(each.n for each in run.data.splits.values()) == 597
+        assert sum(split.n for split in run.data.splits.values()) == 597
         assert run.finding("dataset.missing_groups.gender").value == 1
         for output, count in (("report.html", "3"), ("model-card.md", "fewer than 10")):
             said = f"Left out because a value is missing: {count}."

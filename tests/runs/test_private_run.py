@@ -108,8 +108,8 @@ class TestClasses:
         rft.audit(private, tmp_path / "first", overrides=[three])
         relabel(private, dict.fromkeys((*range(1, 20, 2), 21, 23), "never seen"))
         rft.audit(private, tmp_path / "other", overrides=[three])
-        first, other = released(tmp_path / "first"), released(tmp_path / "other")
-        assert first == other
+        first, second = released(tmp_path / "first"), released(tmp_path / "other")
+        assert first == second
         assert first["description"]["classes"] == ["red", "never seen", "blue"]
         assert first["tensors"]["head.linear.bias"][0] == (3,)
         assert first["metadata"] is None

@@ -103,9 +103,9 @@ def test_a_reason_in_a_report_names_keys_and_no_paths(where: str | None, said: s
 def test_the_report_holds_a_salt_that_the_evidence_does_not(tmp_path: Path) -> None:
     """Who is given the evidence without the report cannot confirm a guess of it by its hash."""
     config = write(tmp_path, "")
-    first, other = (rft.audit(config, tmp_path / name, offline=True) for name in ("run", "other"))
+    first, second = (rft.audit(config, tmp_path / name, offline=True) for name in ("run", "other"))
     assert len(bytes.fromhex(first.run.salt)) == 32
-    assert first.run.salt != other.run.salt
+    assert first.run.salt != second.run.salt
     holding = {file.name for file in to_give_away(tmp_path / "run") if first.run.salt in file.read_text("latin-1")}
     assert holding == {"audit.json", "report.html"}
 

@@ -67,7 +67,7 @@ def test_the_variance_over_units_is_that_of_whole_people() -> None:
 
 
 def gap_of(rows: list[tuple[np.ndarray, np.ndarray]], rng: np.random.Generator, draws: int = 199) -> LargestGap:
-    return largest_gap(auc.auc_resamples([AucEstimate.from_scores(*one) for one in rows], rng, draws=draws))
+    return largest_gap(auc.auc_resamples([AucEstimate.from_scores(*row) for row in rows], rng, draws=draws))
 
 
 def test_areas_of_one_keep_an_interval() -> None:
@@ -91,7 +91,7 @@ def simulated(sizes: list[tuple[int, int]], auc: np.ndarray, *, runs: int) -> tu
     """Return how often a gap is found and how often the true one is covered."""
     rng, intervals = np.random.default_rng(0), list[Interval]()
     for _ in range(runs):
-        rows = [some_rows(rng, *size, one) for size, one in zip(sizes, auc, strict=True)]
+        rows = [some_rows(rng, *size, first) for size, first in zip(sizes, auc, strict=True)]
         intervals.append(gap_of(rows, rng).confidence_interval())
     true = auc.max() - auc.min()
     found = np.mean([interval.low > 0 for interval in intervals])
@@ -188,7 +188,7 @@ def test_the_mean_over_classes_has_the_variance_of_the_jackknife() -> None:
     left_out = [AucEstimate.mean_over_classes(scores[row], labels[row]).value for row in rest]
     assert mean.variance == pytest.approx(299 / 300 * np.sum((left_out - np.mean(left_out)) ** 2), rel=0.05)
     assert mean.confidence_interval().high - mean.confidence_interval().low < np.mean(
-        [one.confidence_interval().high - one.confidence_interval().low for one in each]
+        [first.confidence_interval().high - first.confidence_interval().low for first in each]
     )
 
 
@@ -239,13 +239,13 @@ def area_coverage(m: int, n: int, area: float, ratio: float, runs: int, *, step:
     shift, true = stats.norm.ppf(area) * np.hypot(ratio, 1), area
     if step:
         edges = (np.arange(-400, 402) - 0.5) * step
-        first, other = (np.diff(stats.norm.cdf(edges, *of)) for of in ((shift, ratio), (0, 1)))
-        true = float(first @ (np.cumsum(other) - other / 2))
+        first, second = (np.diff(stats.norm.cdf(edges, *of)) for of in ((shift, ratio), (0, 1)))
+        true = float(first @ (np.cumsum(second) - second / 2))
     covered = 0
     for _ in range(runs):
         scores = [rng.normal(shift, ratio, m), rng.normal(size=n)]
         interval = AucEstimate.from_classes(
-            *(np.round(own / step) if step else own for own in scores)
+            *(np.round(score / step) if step else score for score in scores)
         ).confidence_interval()
         covered += interval.low <= true <= interval.high
     return covered / runs
@@ -256,10 +256,10 @@ def missed_differences(sizes: list[tuple[int, int]], areas: list[float], runs: i
     rng, true = np.random.default_rng(0), areas[0] - areas[1]
     above = below = 0
     for _ in range(runs):
-        first, other = (
+        first, second = (
             AucEstimate.from_scores(*some_rows(rng, *size, area)) for size, area in zip(sizes, areas, strict=True)
         )
-        interval = auc.difference_of_aucs(first, other)
+        interval = auc.difference_of_aucs(first, second)
         above += interval.low > true
         below += interval.high < true
     return above / runs, below / runs
@@ -267,19 +267,19 @@ def missed_differences(sizes: list[tuple[int, int]], areas: list[float], runs: i
 
 def test_variances_of_areas_of_different_people_add() -> None:
     rng = np.random.default_rng(0)
-    first, other = (AucEstimate.from_scores(*some_rows(rng, 800, 900, area)) for area in (0.7, 0.6))
-    interval = auc.difference_of_aucs(first, other)
-    half = stats.norm.ppf(0.975) * np.sqrt(first.variance + other.variance)
+    first, second = (AucEstimate.from_scores(*some_rows(rng, 800, 900, area)) for area in (0.7, 0.6))
+    interval = auc.difference_of_aucs(first, second)
+    half = stats.norm.ppf(0.975) * np.sqrt(first.variance + second.variance)
     assert (interval.low, interval.high) == pytest.approx(
-        (first.value - other.value - half, first.value - other.value + half), abs=1e-3
+        (first.value - second.value - half, first.value - second.value + half), abs=1e-3
     )
-    turned = auc.difference_of_aucs(other, first)
+    turned = auc.difference_of_aucs(second, first)
     assert (turned.low, turned.high) == pytest.approx((-interval.high, -interval.low))
 
 
 def test_a_difference_of_perfect_and_reversed_order_stays_within_bounds() -> None:
-    first, other = (AucEstimate.from_classes(sign * np.arange(1.0, 13), np.zeros(12)) for sign in (1, -1))
-    interval = auc.difference_of_aucs(first, other)
+    first, second = (AucEstimate.from_classes(sign * np.arange(1.0, 13), np.zeros(12)) for sign in (1, -1))
+    interval = auc.difference_of_aucs(first, second)
     assert 0.4 < interval.low < interval.high == 1
 
 
@@ -396,7 +396,7 @@ def test_the_debiased_calibration_error_is_unbiased_where_the_plugin_is_not(off:
     for _ in range(2000):
         scores = rng.uniform(0.1, 0.8, 200)
         found.append(rms_calibration_error(scores, rng.random(200) < scores + off))
-    squared = np.array([one.squared for one in found])
+    squared = np.array([item.squared for item in found])
     assert squared.mean() == pytest.approx(off**2, abs=4 * squared.std() / np.sqrt(2000))
     assert np.mean([one.plugin**2 for one in found]) > off**2 + 0.01
     assert all(one.value >= 0 for one in found)

@@ -45,7 +45,7 @@ def of_confusions(
 ) -> tuple[float, float]:
     def study(rng: np.random.Generator) -> Interval:
         sizes = np.resize([20 * classes, 40 * classes], len(accurate))
-        sums = [statistic(confusion(rng, n, classes, one)) for n, one in zip(sizes, accurate, strict=True)]
+        sums = [statistic(confusion(rng, n, classes, first)) for n, first in zip(sizes, accurate, strict=True)]
         return largest_gap(resampling.resample_ratios(sums, rng, draws=199)).confidence_interval()
 
     return simulated(study, float(accurate.max() - accurate.min()), runs=runs)

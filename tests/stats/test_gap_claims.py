@@ -63,7 +63,7 @@ def of_people(people: np.ndarray, p: np.ndarray, correlation: float, *, runs: in
         sums = [some_people(rng, n, rate, correlation) for n, rate in zip(people, p, strict=True)]
         if len(sums) > 2:
             return largest_gap(resampling.resample_ratios(sums, rng, draws=DRAWS)).confidence_interval()
-        n = [sample_of_rate(own).effective_n for own in sums]
+        n = [sample_of_rate(total).effective_n for total in sums]
         return absolute(TwoRates(sums[0].value * n[0], n[0], sums[1].value * n[1], n[1]).confidence_interval())
 
     return simulated(study, float(p.max() - p.min()), runs=runs)
@@ -156,7 +156,7 @@ def passes_across(n: list[int], p: list[float], *, runs: int) -> tuple[float, fl
     drawn = [
         largest_gap(resampling.resample_rates(rng.binomial(cases, rates), cases, rng, draws=DRAWS)) for _ in range(runs)
     ]
-    ends = np.array([(interval.low, interval.high) for interval in (one.confidence_interval() for one in drawn)])
+    ends = np.array([(interval.low, interval.high) for interval in (draw.confidence_interval() for draw in drawn)])
     return float((ends[:, 1] < np.ptp(rates) - 1e-9).mean()), float((ends[:, 0] > np.ptp(rates) + 1e-9).mean())
 
 

@@ -279,8 +279,8 @@ def test_many_units_are_drawn_as_normal_and_it_makes_no_difference(monkeypatch: 
 
 def shared_people(rng: np.random.Generator, n: int) -> tuple[list[RatioTotals], np.ndarray]:
     """People of whom each has a row in both groups, with scores that agree."""
-    own = rng.random(n)
-    scores = np.stack([own + 0.3 * rng.random(n), own + 0.3 * rng.random(n)])
+    draws = rng.random(n)
+    scores = np.stack([draws + 0.3 * rng.random(n), draws + 0.3 * rng.random(n)])
     units = np.concatenate([np.arange(n)] * 2)
     groups = np.repeat([0, 1], n)
     return ratio_totals_by_group(scores.ravel(), np.ones(2 * n), groups, units, n_groups=2), scores

@@ -18,17 +18,17 @@ def test_the_corrected_dispersion_is_unbiased(groups: int, spread: float) -> Non
     p, n = np.linspace(0.5 - spread, 0.5 + spread, groups), np.resize([20, 60, 200], groups)
     hits = rng.binomial(n, p, size=(4000, groups))
     found = [measure_dispersion(row / n, rate_variances(row, n)) for row in hits]
-    corrected = np.array([one.corrected for one in found])
+    corrected = np.array([item.corrected for item in found])
     assert corrected.mean() == pytest.approx(p.var(ddof=1), abs=4 * corrected.std() / np.sqrt(4000))
     assert np.mean([one.observed for one in found]) > p.var(ddof=1) + 0.001  # what the correction takes off
 
 
 def test_the_share_of_noise_may_exceed_one() -> None:
-    found = measure_dispersion([0.50, 0.51], [0.01, 0.03])
-    assert found == Dispersion(observed=pytest.approx(0.00005), noise=0.02)
-    assert found.noise_share == pytest.approx(400)
-    assert found.corrected == pytest.approx(-0.01995)
-    assert found.deviation == 0
+    dispersion = measure_dispersion([0.50, 0.51], [0.01, 0.03])
+    assert dispersion == Dispersion(observed=pytest.approx(0.00005), noise=0.02)
+    assert dispersion.noise_share == pytest.approx(400)
+    assert dispersion.corrected == pytest.approx(-0.01995)
+    assert dispersion.deviation == 0
     assert measure_dispersion([0.2, 0.2], [0.01, 0.01]).noise_share is None
 
 

@@ -19,29 +19,29 @@ from rft.stats.gaps.rate_difference import TwoRates
 @pytest.mark.parametrize(("n", "rate"), [(1000, 0.5), (3000, 0.2), (20_000, 0.9)])
 def test_two_large_groups_follow_the_textbook_formula(n: int, rate: float) -> None:
     """delta = (z_alpha/2 + z_beta) sqrt(p q / n + p' q' / n), at p' = p and delta further where there is room."""
-    found = minimum_detectable_effect([n, n], rate)
-    assert found.gap is not None
-    assert found.group_rate == pytest.approx(rate - found.gap if rate >= 0.5 else rate + found.gap)
-    error = np.sqrt(sum(p * (1 - p) / n for p in (rate, found.group_rate)))
-    assert found.gap == pytest.approx((stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) * error, rel=0.03)
+    effect = minimum_detectable_effect([n, n], rate)
+    assert effect.gap is not None
+    assert effect.group_rate == pytest.approx(rate - effect.gap if rate >= 0.5 else rate + effect.gap)
+    error = np.sqrt(np.sum([p * (1 - p) / n for p in (rate, effect.group_rate)]))
+    assert effect.gap == pytest.approx((stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) * error, rel=0.03)
 
 
 def test_the_gap_is_exact_for_two_small_groups() -> None:
     """By enumeration of every sample of both groups, with the interval that judges them."""
-    found = minimum_detectable_effect([12, 40], 0.7)
-    assert found.group_rate is not None
-    weights = [stats.binom.pmf(np.arange(n + 1), n, p) for n, p in ((12, found.group_rate), (40, 0.7))]
+    effect = minimum_detectable_effect([12, 40], 0.7)
+    assert effect.group_rate is not None
+    weights = [stats.binom.pmf(np.arange(n + 1), n, p) for n, p in ((12, effect.group_rate), (40, 0.7))]
     told = [[TwoRates(a, 12, b, 40).gap_interval().low > 0 for b in range(41)] for a in range(13)]
     assert weights[0] @ np.array(told) @ weights[1] == pytest.approx(0.8, abs=0.005)
 
 
 def test_a_small_group_beside_a_large_one_takes_a_larger_gap() -> None:
     """At .95 a gap of .103 was stated for 30 beside 1,000, and found in 40 % of samples."""
-    found = minimum_detectable_effect([30, 1000], 0.95)
-    assert found.gap == pytest.approx(0.187, abs=0.002)
-    assert found.group_rate == pytest.approx(0.95 - found.gap)
-    assert found.rest == 0.95
-    assert minimum_detectable_effect([1000, 30], 0.95) == found
+    effect = minimum_detectable_effect([30, 1000], 0.95)
+    assert effect.gap == pytest.approx(0.187, abs=0.002)
+    assert effect.group_rate == pytest.approx(0.95 - effect.gap)
+    assert effect.rest == 0.95
+    assert minimum_detectable_effect([1000, 30], 0.95) == effect
 
 
 def test_fewer_cases_or_more_power_need_a_larger_gap() -> None:
@@ -69,10 +69,10 @@ def test_nonsense_is_refused() -> None:
 
 def found_share(n: list[int], rate: float, *, runs: int, draws: int = 399) -> float:
     """How often the test that judges finds the gap that it is said to find in 80 %."""
-    found = minimum_detectable_effect(n, rate)
-    assert found.group_rate is not None
+    effect = minimum_detectable_effect(n, rate)
+    assert effect.group_rate is not None
     rates = np.full(len(n), rate)
-    rates[np.argmin(n)] = found.group_rate
+    rates[np.argmin(n)] = effect.group_rate
     rng, times, cases = np.random.default_rng(0), 0, np.array(n)
     for _ in range(runs):
         hits = rng.binomial(cases, rates)

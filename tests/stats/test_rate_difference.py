@@ -34,7 +34,7 @@ def outcomes(n: int, other_n: int, level: float) -> tuple[np.ndarray, np.ndarray
     """Lower and upper ends of the gap for every outcome, (n + 1, other_n + 1) each."""
     pairs = itertools.product(range(n + 1), range(other_n + 1))
     gaps = [TwoRates(a, n, b, other_n).gap_interval(level) for a, b in pairs]
-    ends = np.array([(one.low, one.high) for one in gaps]).reshape(n + 1, other_n + 1, 2)
+    ends = np.array([(gap.low, gap.high) for gap in gaps]).reshape(n + 1, other_n + 1, 2)
     return ends[..., 0], ends[..., 1]
 
 
@@ -47,7 +47,7 @@ def largest_probability(event: np.ndarray, gap: float) -> float:
         for rates in (base, base + gap)
     )
     both = [(above[0], below[1]), (below[0], above[1])]
-    return max(float(np.einsum("in,nm,im->i", first, event, other, optimize=True).max()) for first, other in both)
+    return max(float(np.einsum("in,nm,im->i", first, event, second, optimize=True).max()) for first, second in both)
 
 
 def check_gap_at_its_bound(n: int, other_n: int, gap: float, level: float) -> None:
@@ -100,8 +100,8 @@ def test_the_p_value_is_where_the_interval_begins_to_reach_zero(counts: tuple[fl
     for level, found in ((1 - p * 1.01, True), (1 - p * 0.99, False)):
         interval = two.confidence_interval(level)
         assert (interval.low > 0 or interval.high < 0) is found
-    first, n, other, other_n = counts
-    assert TwoRates(other, other_n, first, n).p_value == pytest.approx(p)
+    first, n, second, other_n = counts
+    assert TwoRates(second, other_n, first, n).p_value == pytest.approx(p)
 
 
 def test_equal_rates_have_a_p_value_of_one() -> None:
@@ -121,13 +121,13 @@ def of_people(hits: np.ndarray, cases: np.ndarray) -> RatioTotals:
 
 
 def test_rows_that_stand_for_themselves_count_as_one() -> None:
-    found = sample_of_rate(RatioTotals(np.array([[1.0], [0.0]]), np.ones((2, 1)), np.array([12.0, 40.0])))
-    assert (found.effective_n, found.rows, found.units) == (52, 52, 52)
+    rate_sample = sample_of_rate(RatioTotals(np.array([[1.0], [0.0]]), np.ones((2, 1)), np.array([12.0, 40.0])))
+    assert (rate_sample.effective_n, rate_sample.rows, rate_sample.units) == (52, 52, 52)
 
 
 def test_under_30_units_n_is_the_number_of_units() -> None:
-    found = sample_of_rate(of_people(np.arange(29) % 5, np.full(29, 4)))
-    assert (found.effective_n, found.rows, found.units) == (29, 116, 29)
+    rate_sample = sample_of_rate(of_people(np.arange(29) % 5, np.full(29, 4)))
+    assert (rate_sample.effective_n, rate_sample.rows, rate_sample.units) == (29, 116, 29)
     uneven = sample_of_rate(of_people(np.array([1, 2, 0, 0] * 5), np.array([1, 2, 1, 2] * 5)))
     assert uneven.effective_n == pytest.approx(30**2 / 50)  # Kish's number of 10 people with one row and 10 with two
 
@@ -144,8 +144,8 @@ def test_people_who_always_agree_count_once_and_independent_rows_nearly_all() ->
 @pytest.mark.parametrize("hits", [0, 4])
 def test_without_any_variance_n_stays_finite_and_near_the_units(hits: int) -> None:
     """All rows alike say nothing of how people agree; the one success and one failure added keep n near the units."""
-    found = sample_of_rate(of_people(np.full(40, hits), np.full(40, 4)))
-    assert 36 <= found.effective_n <= 45
+    rate_sample = sample_of_rate(of_people(np.full(40, hits), np.full(40, 4)))
+    assert 36 <= rate_sample.effective_n <= 45
 
 
 def people(rng: np.random.Generator, sizes: np.ndarray, p: float, correlation: float) -> np.ndarray:

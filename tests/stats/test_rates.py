@@ -83,11 +83,11 @@ def test_averages_rest_on_the_units(metric) -> None:
         PredictionArrays(("a", "b"), np.repeat(labels, n), np.repeat(people, n), units=np.repeat(np.arange(12), n))
         for n in (1, 4)
     )
-    one, other = (estimate_rate(rows, metric(2)) for rows in (once, four))
-    assert one.value == other.value
-    assert other.sample.units == 12
-    assert other.sample.effective_n == pytest.approx(one.sample.effective_n, rel=0.05)
-    assert "12 units" in other.confidence_interval().method
+    first, second = (estimate_rate(rows, metric(2)) for rows in (once, four))
+    assert first.value == second.value
+    assert second.sample.units == 12
+    assert second.sample.effective_n == pytest.approx(first.sample.effective_n, rel=0.05)
+    assert "12 units" in second.confidence_interval().method
 
 
 def test_the_same_rows_give_the_same_rate_however_they_are_given() -> None:
@@ -126,9 +126,9 @@ def test_a_rate_reaches_as_far_as_any_person_could_have_moved_it() -> None:
     sizes = np.array([1] * 10 + [10])
     right = np.repeat([True] * 10 + [False], sizes)
     for hits, expected in ((right, (0, 0.96)), (~right, (0.04, 1))):
-        found = Rate.from_rows(hits, np.repeat(np.arange(11), sizes)).confidence_interval()
-        assert found.low <= expected[0] + 0.06
-        assert found.high >= expected[1] - 0.06
+        interval = Rate.from_rows(hits, np.repeat(np.arange(11), sizes)).confidence_interval()
+        assert interval.low <= expected[0] + 0.06
+        assert interval.high >= expected[1] - 0.06
     least_moved = Rate.from_rows(np.repeat([True] * 10 + [True], sizes), np.repeat(np.arange(11), sizes))
     assert least_moved.sample.effective_n == pytest.approx(kish_effective_n(np.repeat(np.arange(11), sizes)), rel=0.01)
 
@@ -154,8 +154,8 @@ def test_an_average_over_classes_that_differ_rests_on_the_variance_of_each() -> 
     """Precisions of .05 and .95 of many rows: narrower than a rate of one half."""
     rate = estimate_rate(rows_of(np.array([[50, 50], [950, 950]])), macro_precision(2))
     true = math.sqrt(0.05 * 0.95 * (1 / 1000 + 1 / 1000) / 4)
-    found = rate.confidence_interval()
-    assert (found.high - found.low) / (2 * 1.96) == pytest.approx(true, rel=0.05)
+    interval = rate.confidence_interval()
+    assert (interval.high - interval.low) / (2 * 1.96) == pytest.approx(true, rel=0.05)
 
 
 def test_the_bias_of_macro_f1_is_that_of_the_jackknife() -> None:
@@ -321,11 +321,11 @@ def test_people_with_equally_many_rows_that_agree_are_as_many_cases(people: int)
     """Wilson's interval of as many independent rows, whose coverage is 91 to 93 % at some rates under 50 cases."""
     for right in range(people + 1):
         hits = np.repeat(np.arange(people) < right, 4)
-        found, expected = (
+        interval, expected = (
             Rate.from_rows(hits, np.repeat(np.arange(people), 4)).confidence_interval(),
             intervals.wilson_interval(right, people),
         )
-        assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+        assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
 @pytest.mark.slow

@@ -21,8 +21,8 @@ def estimates_of(run: AuditRun) -> list[Finding]:
 
 def check_levels(run: AuditRun) -> list[Finding]:
     """Check that every estimate has intervals at all levels, none narrower than one for fewer rules; return them."""
-    found = estimates_of(run)
-    for finding in found:
+    estimates = estimates_of(run)
+    for finding in estimates:
         assert tuple(adjusted.rules for adjusted in finding.adjusted) == JUDGED_ESTIMATE_COUNTS, finding.id
         ends = [(adjusted.interval.low, adjusted.interval.high) for adjusted in finding.adjusted]
         for (low, high), (wider_low, wider_high) in pairwise(ends):
@@ -31,18 +31,18 @@ def check_levels(run: AuditRun) -> list[Finding]:
         assert ends[0][0] <= finding.interval.low + OTHER_METHOD, finding.id
         assert ends[0][1] >= finding.interval.high - OTHER_METHOD, finding.id
         assert finding.interval.low - SLACK <= finding.value <= finding.interval.high + SLACK, finding.id
-    return found
+    return estimates
 
 
 def check_that_more_rules_are_never_looser(run: AuditRun) -> None:
     """Check that what is uncertain among few rules is not settled among more, for a bound on every estimate."""
-    found = estimates_of(run)
-    rules = [Rule(finding=finding.id, max=finding.interval.high) for finding in found]
-    filler = [Rule(finding=finding.id, max=1e9) for finding in found]
+    estimates = estimates_of(run)
+    rules = [Rule(finding=finding.id, max=finding.interval.high) for finding in estimates]
+    filler = [Rule(finding=finding.id, max=1e9) for finding in estimates]
     before = {rule.finding: judge_rules([rule], run.sections).rules[-1].outcome for rule in rules}
     for rule in rules:
         together = judge_rules(
-            [rule, *(other for other in filler if other.finding != rule.finding)], run.sections
+            [rule, *(second for second in filler if second.finding != rule.finding)], run.sections
         ).rules
         [outcome] = [each.outcome for each in together if each.finding == rule.finding]
         assert outcome == before[rule.finding] or outcome == "uncertain", rule.finding

@@ -150,7 +150,7 @@ class Attack:
                     *(known[name] for name in known if name not in shown and metric == "accuracy"),
                 ]
                 if len(pairs) == len(shown) + len(self.hidden) - 1:
-                    n, k = (total[place] - sum(own[place] for own in pairs) for place in (0, 1))
+                    n, k = (total[place] - sum(pair[place] for pair in pairs) for place in (0, 1))
                     self.recovered[left[0], f"(n, k) of {metric}"] = (round(n), round(k))
 
     def _groups(self) -> set[str]:
@@ -189,7 +189,7 @@ class Attack:
         return " ".join(re.findall(r"(\S+): too few", " ".join(row.get("left_out") or "" for row in rows)))
 
     def _finding(self, id: str) -> dict[str, Any] | None:
-        return next((own for own in self.release.findings if own["id"] == id), None)
+        return next((finding for finding in self.release.findings if finding["id"] == id), None)
 
     # --- one row of gaps, and how many cases it rests on ---
 
@@ -264,7 +264,7 @@ def _told(release: Release, name: str, attribute: str) -> Iterator[str]:
                 numbers = {key: cell for key, cell in row.items() if _is_number(cell) and key not in KEYS}
                 if named and numbers and BETWEEN not in str(row.get("group", "")):
                     yield f"{row}"
-    for text in (*_strings(release.audit), *(string for own in release.compared for string in _strings(own))):
+    for text in (*_strings(release.audit), *(string for compared in release.compared for string in _strings(compared))):
         yield from _beside(word, text)
     for page in release.texts:
         for line in re.split(r"</tr>|</text>|</title>|</li>|</p>|</td>|\n", page):
@@ -405,7 +405,7 @@ def _column(release: Release, attribute: str | None, column: str) -> dict[Any, i
 def _values(release: Release, attribute: str) -> list[str]:
     named = [name for name in _column(release, attribute, "n") if name is not None]
     counts = [facts["groups"].get(attribute, {}) for facts in release.audit["data"]["splits"].values()]
-    missing = any("" in own and own[""] != 0 for own in counts)
+    missing = any("" in count and count[""] != 0 for count in counts)
     return [*named, *([""] if missing else [])]
 
 

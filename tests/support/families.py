@@ -260,18 +260,18 @@ def octets() -> hf.PreTrainedTokenizerFast:
 def _tokenizer(
     model: Any, normalizer: Any, pre_tokenizer: Any, *, ends: bool, decoder: Any = None
 ) -> hf.PreTrainedTokenizerFast:
-    made = Tokenizer(model)
-    made.pre_tokenizer = pre_tokenizer
+    word_tokenizer = Tokenizer(model)
+    word_tokenizer.pre_tokenizer = pre_tokenizer
     if normalizer is not None:
-        made.normalizer = normalizer
+        word_tokenizer.normalizer = normalizer
     if decoder is not None:
-        made.decoder = decoder
+        word_tokenizer.decoder = decoder
     if ends:
         marks = [("[CLS]", 2), ("[SEP]", 3)]
-        made.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=marks)
+        word_tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=marks)
     names = dict(zip(("pad", "unk", "cls", "sep", "mask"), SPECIAL, strict=True))
     tokens = {f"{kind}_token": token for kind, token in names.items()}
-    return hf.PreTrainedTokenizerFast(tokenizer_object=made, model_max_length=POSITIONS, **tokens)
+    return hf.PreTrainedTokenizerFast(tokenizer_object=word_tokenizer, model_max_length=POSITIONS, **tokens)
 
 
 def write_hub_folder(folder: Path, network: nn.Module, tokenizer: Any = None, **files: dict[str, Any]) -> Path:
@@ -304,10 +304,10 @@ def text(config: type, own: dict[str, Any], layer: str, behind: tuple[str, ...],
         write_hub_folder(folder / "own", network, tokenizer)
         return load_backbone(ModelConfig(backbone="transformers/own"), folder, modality="text", seed=0, offline=True)
 
-    def features(folder: Path, one: str) -> Tensor:
+    def features(folder: Path, first_text: str) -> Tensor:
         tokenizer = hf.AutoTokenizer.from_pretrained(folder / "own")
         network = hf.AutoModel.from_pretrained(folder / "own").eval()
-        tokens = tokenizer(one, return_tensors="pt", return_token_type_ids=False)
+        tokens = tokenizer(first_text, return_tensors="pt", return_token_type_ids=False)
         hidden = network(**tokens).last_hidden_state
         return hidden[:, -1] if gpt else hidden.mean(dim=1)
 

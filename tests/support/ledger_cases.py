@@ -61,9 +61,9 @@ def ledger_of(folder: Path, name: str = "clinic") -> Path:
 
 def book_of(folder: Path, name: str = "clinic") -> Book:
     place = ledger_of(folder, name)
-    found = read_book(chain.read(place).records, str(place))
-    assert found is not None
-    return found
+    book = read_book(chain.read(place).records, str(place))
+    assert book is not None
+    return book
 
 
 def charges_of(folder: Path) -> tuple[Charge, ...]:
@@ -88,14 +88,14 @@ def train(folder: Path, log: Path, identity: str, steps: int, seconds: float) ->
     Each step is written into the log in the moment in which it sees the data.
     """
     with (
-        account(folder, "clinic", CLINIC, Mechanism(2.0, 0.1, steps), identity=identity) as own,
+        account(folder, "clinic", CLINIC, Mechanism(2.0, 0.1, steps), identity=identity) as opened,
         log.open("ab", 0) as note,
     ):
-        for block in own.charge_blocks():
+        for block in opened.charge_blocks():
             for step in block:
                 note.write(f"{identity} {step}\n".encode())
                 time.sleep(seconds)
-            own.write_checkpoint({"step": torch.tensor(block.stop)})
+            opened.write_checkpoint({"step": torch.tensor(block.stop)})
     time.sleep(steps * seconds)
     (folder / f"{identity}.saved").touch()
     finalize_trainings(population(folder), "ledgers")

@@ -86,9 +86,9 @@ def main(kind: str, folder: Path, megabytes: int) -> None:
     prefix = Recording(network)
     store = Store(folder / f"cache {megabytes}", "k")
     bound = limit if megabytes else None
-    found = extract_features(prefix, inputs, split_of(items), store, device="cpu", precision="float32", memory=bound)
+    features = extract_features(prefix, inputs, split_of(items), store, device="cpu", precision="float32", memory=bound)
     peak = memory.peak_bytes()  # and not ru_maxrss, which counts what the parent held before it became this process
-    total = sum(float(found.batch([row])["features"].double().abs().sum()) for row in range(len(found)))
+    total = sum(float(features.batch([row])["features"].double().abs().sum()) for row in range(len(features)))
     print(json.dumps({"before": before, "limit": limit, "peak": peak, "largest": max(prefix.sizes), "sum": total}))
 
 

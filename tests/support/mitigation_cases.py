@@ -37,11 +37,13 @@ def rows(
     return features.astype(np.float32), labels.astype(np.int64), np.array(["north", "south", "west"])[groups]
 
 
-def split(name: str, n: int, seed: int, *, each: int = 1, **shape) -> tuple[Split, np.ndarray]:
+def split(name: str, n: int, seed: int, *, rows_per_unit: int = 1, **shape) -> tuple[Split, np.ndarray]:
     """Return a split of which each unit has so many rows, and its features."""
     features, labels, groups = rows(n, np.random.default_rng([seed, n, len(name)]), **shape)
     ids = np.array([f"{name}-{row}" for row in range(n)], dtype=object)
-    units = None if each == 1 else np.array([f"{name}-{row // each}" for row in range(n)], dtype=object)
+    units = (
+        None if rows_per_unit == 1 else np.array([f"{name}-{row // rows_per_unit}" for row in range(n)], dtype=object)
+    )
     return Split(name, ids, list(ids), labels, {"region": groups.astype(object)}, units), features
 
 

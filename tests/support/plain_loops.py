@@ -38,14 +38,14 @@ class PlainLoop:
         return steps(self.model, ((read(rows.tolist()), labels) for rows, labels in order(count)))
 
 
-def train_from_cache(made: Cut, read: Reader, count: int) -> tuple[list[float], Classifier]:
+def train_from_cache(partition: Cut, read: Reader, count: int) -> tuple[list[float], Classifier]:
     """Run the frozen part once, on one example at a time, train what is behind it, and join both again."""
-    prefix, suffix = made.prefix(), made.new_suffix(SEED)
+    prefix, suffix = partition.prefix(), partition.new_suffix(SEED)
     with torch.no_grad():
         rows = [prefix(read([number])) for number in range(count)]
     batches = ((padded([rows[number] for number in numbers.tolist()]), labels) for numbers, labels in order(count))
     losses = steps(suffix.train(), batches)
-    return losses, made.join(trained_state(suffix))
+    return losses, partition.join(trained_state(suffix))
 
 
 def padded(rows: list[Batch]) -> Batch:

@@ -191,9 +191,9 @@ def bert() -> Text:
 
 
 def bert_without_positions() -> Text:
-    made = bert()
-    made.network.embeddings.position_embeddings.requires_grad_(False)
-    return made
+    classifier = bert()
+    classifier.network.embeddings.position_embeddings.requires_grad_(False)
+    return classifier
 
 
 def gpt() -> Text:
@@ -210,11 +210,11 @@ def gpt() -> Text:
 def lora() -> Text:
     from peft import LoraConfig, inject_adapter_in_model
 
-    made = bert()
-    inject_adapter_in_model(LoraConfig(r=2, target_modules=["query", "value"], lora_dropout=0.1), made.network)
-    for name, parameter in made.named_parameters():
+    classifier = bert()
+    inject_adapter_in_model(LoraConfig(r=2, target_modules=["query", "value"], lora_dropout=0.1), classifier.network)
+    for name, parameter in classifier.named_parameters():
         parameter.requires_grad_(".lora_" in name or name.startswith("head."))
-    return made
+    return classifier
 
 
 class Tied(nn.Module):

@@ -78,8 +78,8 @@ def plans(
     n = int(unit_of_row(task).max()) + 1
     unit = "example" if task.units is None else "unit"
     return [
-        MechanismParameters(1.0, 1e-5, False, Mechanism(each, rate, 10), norm, rate * n, n, unit, 1, "secret")
-        for each in noise
+        MechanismParameters(1.0, 1e-5, False, Mechanism(draw, rate, 10), norm, rate * n, n, unit, 1, "secret")
+        for draw in noise
     ]
 
 
@@ -91,20 +91,20 @@ def quiet(plan: MechanismParameters) -> GaussianNoise:
 def steps(
     kind: str,
     task: Task,
-    made: Sequence[MechanismParameters],
+    plans: Sequence[MechanismParameters],
     jobs: Sequence[Job] | None = None,
     noise: RandomSource | None = None,
 ) -> PrivateStepper:
     """Return the objects that train: ``heads`` or ``network``, which trains one."""
     secret = random_streams("secret", 0)
     drawn = RandomStreams(secret.sampling, noise or secret.noise, secret.dropout)
-    jobs, units = jobs or [Job(seed) for seed in range(len(made))], unit_of_row(task)
+    jobs, units = jobs or [Job(seed) for seed in range(len(plans))], unit_of_row(task)
     if kind == "heads":
         found = linear_head_vectors(task)
         assert found is not None
-        return build_head_stepper(task, found, units, jobs, made, drawn)
+        return build_head_stepper(task, found, units, jobs, plans, drawn)
     choice = engine_selection.EngineSelection("hooks", Hooks, 0.0, {}, 21, True)  # what is chosen for a linear layer
-    return build_engine_stepper(task, units, jobs[0], made[0], choice, drawn)
+    return build_engine_stepper(task, units, jobs[0], plans[0], choice, drawn)
 
 
 def sample(*heads: Collection[int]) -> Sample:
@@ -117,10 +117,14 @@ def sample(*heads: Collection[int]) -> Sample:
     return Sample(units, taken)
 
 
-def gradient(made: PrivateStepper, drawn: Sample) -> np.ndarray:
+def gradient(stepper: PrivateStepper, drawn: Sample) -> np.ndarray:
     """Return the noised gradients of a sample, (H, P)."""
-    made.set_gradient(drawn)
-    return torch.cat([each.grad.reshape(len(drawn.units), -1) for each in made.parameters], dim=1).double().numpy()
+    stepper.set_gradient(drawn)
+    return (
+        torch.cat([parameter.grad.reshape(len(drawn.units), -1) for parameter in stepper.parameters], dim=1)
+        .double()
+        .numpy()
+    )
 
 
 def clipped_sum(
@@ -146,8 +150,8 @@ def clipped_sum(
                 allow_unused=True,
                 materialize_grads=True,
             )
-            flat = torch.cat([each.flatten() for each in found]).numpy()
+            flat = torch.cat([item.flatten() for item in found]).numpy()
             broken += not np.isfinite(flat).all()
             sums[units[row]] += flat if np.isfinite(flat).all() else 0
-    clipped = [each * min(1.0, norm / max(np.linalg.norm(each), 1e-300)) for each in sums.values()]
+    clipped = [total * min(1.0, norm / max(np.linalg.norm(total), 1e-300)) for total in sums.values()]
     return sum(clipped, np.zeros(sum(each.numel() for each in parameters))), broken

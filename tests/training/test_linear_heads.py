@@ -63,14 +63,14 @@ def test_what_is_no_linear_head_on_vectors_in_memory_is_told_apart(changes: dict
 
 
 def test_the_stack_holds_each_head_as_its_seed_makes_it() -> None:
-    made = task(row_norm=True)
-    heads = Heads(made, [3, 5, 3])
+    training_task = task(row_norm=True)
+    heads = Heads(training_task, [3, 5, 3])
     assert (heads.weight.shape, heads.bias.shape, len(heads)) == ((3, 3, 6), (3, 3), 3)
     for number, seed in enumerate((3, 5, 3)):
         expected = trained_state(new_head(6, 3, True, seed))
-        found = heads.head_state(number)
-        assert list(found) == list(expected)
-        assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+        state = heads.head_state(number)
+        assert list(state) == list(expected)
+        assert all(torch.equal(state[name], tensor) for name, tensor in expected.items())
         assert heads.build_network(number).row_norm
     heads.head_state(0)["linear.weight"].zero_()
     assert heads.weight[0].any()
@@ -95,21 +95,23 @@ def test_the_shared_gradient_is_that_of_each_heads_mean_loss(
     views: int, row_norm: bool, class_weights: Tensor | None
 ) -> None:
     """Against autograd in float64, for heads with members of their own; one has none in the batch."""
-    made = task(views=views, row_norm=row_norm, class_weights=class_weights)
-    data, heads = linear_head_vectors(made), Heads(made, [0, 1, 2, 3])
+    training_task = task(views=views, row_norm=row_norm, class_weights=class_weights)
+    data, heads = linear_head_vectors(training_task), Heads(training_task, [0, 1, 2, 3])
     assert data is not None
     random = torch.Generator().manual_seed(4)
     rows = torch.randperm(20, generator=random)[:9]
     view = torch.randint(views, (9,), generator=random) if views > 1 else None
     members = torch.rand(9, 4, generator=random) < torch.tensor([1.0, 0.5, 0.0, 0.3])
-    found = shared_gradient(data, heads, rows, view, members)
+    gradients = shared_gradient(data, heads, rows, view, members)
     for number in range(4):
         own = members[:, number]
         head = heads.build_network(number).double()
-        stored = made.features.batch(rows[own], None if view is None else view[own])["features"].double()
-        losses = nn.functional.cross_entropy(head({"features": stored}), made.labels[rows[own]], reduction="none")
-        losses = losses * (1 if class_weights is None else class_weights[made.labels[rows[own]]])
-        assert float(found[number]) == pytest.approx(float(losses.sum().detach()), rel=1e-5, abs=1e-7)
+        stored = training_task.features.batch(rows[own], None if view is None else view[own])["features"].double()
+        losses = nn.functional.cross_entropy(
+            head({"features": stored}), training_task.labels[rows[own]], reduction="none"
+        )
+        losses = losses * (1 if class_weights is None else class_weights[training_task.labels[rows[own]]])
+        assert float(gradients[number]) == pytest.approx(float(losses.sum().detach()), rel=1e-5, abs=1e-7)
         mean = losses.sum() / max(1, len(losses))
         wanted = torch.autograd.grad(mean, [head.linear.weight, head.linear.bias])
         for ours, theirs in zip((heads.weight.grad, heads.bias.grad), wanted, strict=True):
@@ -119,9 +121,9 @@ def test_the_shared_gradient_is_that_of_each_heads_mean_loss(
 def test_the_label_of_one_example_leaves_the_share_of_others_alone() -> None:
     shares = []
     for label in range(3):
-        made = task(class_weights=WEIGHTS)
-        made.labels[1] = label
-        data, heads = linear_head_vectors(made), Heads(made, [0])
+        training_task = task(class_weights=WEIGHTS)
+        training_task.labels[1] = label
+        data, heads = linear_head_vectors(training_task), Heads(training_task, [0])
         both = []
         for rows in ([0, 1], [1]):
             shared_gradient(data, heads, torch.tensor(rows), None, torch.ones(len(rows), 1, dtype=torch.bool))
@@ -151,14 +153,14 @@ class Layers(nn.Module):
 @pytest.mark.parametrize("new_suffix", [partial(new_head, 6, 3, True), lambda _seed: Layers()])
 def test_logits_are_those_of_each_fit_on_the_plain_views(new_suffix: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """In parts of rows, and of fits."""
-    made = task(n=25, views=2, new_suffix=new_suffix)
+    training_task = task(n=25, views=2, new_suffix=new_suffix)
     networks = [new_suffix(seed).eval() for seed in range(5)]
     fits = [Fit(trained_state(network)) for network in networks]
-    plain = {"features": made.features.tensor[::2]}
+    plain = {"features": as_dense(training_task.features).tensor[::2]}
     for rows, together in ((1024, 64), (7, 2)):
         monkeypatch.setattr("rft.training.linear_heads.ROWS_AT_ONCE", rows)
         monkeypatch.setattr("rft.training.linear_heads.FITS_AT_ONCE", together)
-        found = list(compute_logits(made, fits, made.features))
+        found = list(compute_logits(training_task, fits, training_task.features))
         assert len(found) == 5
         for scores, network in zip(found, networks, strict=True):
             assert (scores.shape, scores.dtype) == ((25, 3), np.float64)
@@ -166,16 +168,16 @@ def test_logits_are_those_of_each_fit_on_the_plain_views(new_suffix: Any, monkey
 
 
 def test_logits_of_a_class_made_from_a_head_are_its_own() -> None:
-    made = task(new_suffix=lambda _seed: Rectified(6, 3))
-    network = made.new_suffix(0)
-    (found,) = compute_logits(made, [Fit(trained_state(network))], made.features)
+    training_task = task(new_suffix=lambda _seed: Rectified(6, 3))
+    network = training_task.new_suffix(0)
+    (found,) = compute_logits(training_task, [Fit(trained_state(network))], training_task.features)
     assert (found >= 0).all()
-    assert np.allclose(found, network(made.features.batch(range(20))).detach().numpy(), atol=1e-6)
+    assert np.allclose(found, network(training_task.features.batch(range(20))).detach().numpy(), atol=1e-6)
 
 
 def test_there_may_be_nothing_to_score() -> None:
-    made = task()
-    fit = StandardTrainer().fit(made, [Job(0)])[0]
-    assert list(compute_logits(made, [], made.features)) == []
-    (found,) = compute_logits(made, [fit], Dense(torch.zeros(0, 6)))
+    training_task = task()
+    fit = StandardTrainer().fit(training_task, [Job(0)])[0]
+    assert list(compute_logits(training_task, [], training_task.features)) == []
+    (found,) = compute_logits(training_task, [fit], Dense(torch.zeros(0, 6)))
     assert found.shape == (0, 3)

@@ -44,9 +44,9 @@ def by_hand(task: Task, seed: int) -> tuple[dict, list[float]]:
 
 
 def test_the_loop_is_sgd_with_momentum_to_the_digit() -> None:
-    given = task()
-    (fit,) = StandardTrainer().fit(given, [Job(seed=3)])
-    state, losses = by_hand(given, seed=3)
+    training_task = task()
+    (fit,) = StandardTrainer().fit(training_task, [Job(seed=3)])
+    state, losses = by_hand(training_task, seed=3)
     assert np.allclose([row["loss"] for row in fit.log], losses, atol=1e-5)
     assert all(torch.allclose(fit.state[name].double(), state[name], atol=1e-5) for name in state)
     assert (fit.mode, fit.unchanged_tensors) == ("standard", 0)
@@ -54,26 +54,26 @@ def test_the_loop_is_sgd_with_momentum_to_the_digit() -> None:
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_it_learns(optimizer: str) -> None:
-    given = task(optimizer, epochs=40)
-    (fit,) = StandardTrainer().fit(given, [Job(seed=0)])
+    training_task = task(optimizer, epochs=40)
+    (fit,) = StandardTrainer().fit(training_task, [Job(seed=0)])
     assert fit.log[-1]["loss"] < 0.5 * fit.log[0]["loss"]
 
 
 def test_jobs_are_independent_and_repeatable() -> None:
-    given = task()
-    one, two, again = StandardTrainer().fit(given, [Job(0), Job(1), Job(0)])
-    assert all(torch.equal(one.state[name], again.state[name]) for name in one.state)
-    assert not torch.equal(one.state["linear.weight"], two.state["linear.weight"])
+    training_task = task()
+    first, two, again = StandardTrainer().fit(training_task, [Job(0), Job(1), Job(0)])
+    assert all(torch.equal(first.state[name], again.state[name]) for name in first.state)
+    assert not torch.equal(first.state["linear.weight"], two.state["linear.weight"])
 
 
 def test_a_job_sees_its_members_only() -> None:
-    given = task()
+    training_task = task()
     members = np.zeros(50, dtype=bool)
     members[:20] = True
-    (fit,) = StandardTrainer().fit(given, [Job(0, members)])
-    poisoned = given.features.dense.clone()
+    (fit,) = StandardTrainer().fit(training_task, [Job(0, members)])
+    poisoned = as_dense(training_task.features).dense.clone()
     poisoned[20:] = 1e6
-    changed = Task(Dense(poisoned), given.labels, None, given.new_suffix, given.recipe)
+    changed = Task(Dense(poisoned), training_task.labels, None, training_task.new_suffix, training_task.recipe)
     (same,) = StandardTrainer().fit(changed, [Job(0, members)])
     assert all(torch.equal(fit.state[name], same.state[name]) for name in fit.state)
 
@@ -105,8 +105,8 @@ def layered(seed: int) -> nn.Module:
 
 
 def test_the_state_is_what_was_trained_and_the_statistics() -> None:
-    given = replace(task(), new_suffix=layered)
-    (fit,) = StandardTrainer().fit(given, [Job(0)])
+    changed_copy = replace(task(), new_suffix=layered)
+    (fit,) = StandardTrainer().fit(changed_copy, [Job(0)])
     statistics = {"norm.running_mean", "norm.running_var", "norm.num_batches_tracked"}
     layers = {f"{name}.{kind}" for name in ("norm", "head", "unused") for kind in ("weight", "bias")}
     assert set(fit.state) == layers | statistics
@@ -122,20 +122,20 @@ def test_parameters_that_stay_put_are_counted() -> None:
 
 
 def test_dropout_follows_the_jobs_seed_and_leaves_the_global_state_alone() -> None:
-    given = replace(task(), new_suffix=layered)
+    changed_copy = replace(task(), new_suffix=layered)
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    (one,) = StandardTrainer().fit(given, [Job(0)])
+    (first,) = StandardTrainer().fit(changed_copy, [Job(0)])
     assert torch.equal(torch.rand(1), expected)
-    (again,) = StandardTrainer().fit(given, [Job(0)])
-    assert all(torch.equal(one.state[name], again.state[name]) for name in one.state)
+    (again,) = StandardTrainer().fit(changed_copy, [Job(0)])
+    assert all(torch.equal(first.state[name], again.state[name]) for name in first.state)
 
 
 def test_a_batch_of_one_example_that_batch_norm_refuses_is_an_error_with_a_remedy() -> None:
-    given = replace(task(n=17), new_suffix=layered)  # batches of 8, 8 and 1
+    changed_copy = replace(task(n=17), new_suffix=layered)  # batches of 8, 8 and 1
     with pytest.raises(RftError, match=r"train\.batch_size: a batch of one example is too small"):
-        StandardTrainer().fit(given, [Job(0)])
+        StandardTrainer().fit(changed_copy, [Job(0)])
 
 
 def test_each_step_sees_views_of_each_example_that_follow_from_the_seed() -> None:
@@ -146,15 +146,15 @@ def test_each_step_sees_views_of_each_example_that_follow_from_the_seed() -> Non
             seen.append(view)
             return super().batch(rows, view)
 
-    given = task()
-    three = Watched(given.features.dense.repeat_interleave(3, dim=0), views=3)
-    (fit,) = StandardTrainer().fit(replace(given, features=three), [Job(0)])
+    training_task = task()
+    three = Watched(as_dense(training_task.features).dense.repeat_interleave(3, dim=0), views=3)
+    (fit,) = StandardTrainer().fit(replace(training_task, features=three), [Job(0)])
     counts = torch.cat(seen).bincount(minlength=3)
     assert counts.sum() == 250
     assert counts.min() > 50
     first, seen = seen, []
-    (again,) = StandardTrainer().fit(replace(given, features=three), [Job(0)])
-    assert all(torch.equal(one, other) for one, other in zip(first, seen, strict=True))
+    (again,) = StandardTrainer().fit(replace(training_task, features=three), [Job(0)])
+    assert all(torch.equal(one, second) for one, second in zip(first, seen, strict=True))
     assert all(torch.equal(fit.state[name], again.state[name]) for name in fit.state)
 
 
@@ -182,8 +182,8 @@ def test_heads_are_trained_by_one_thread_and_the_number_is_restored(
 
 
 def test_training_in_bfloat16_follows_that_in_float32() -> None:
-    given = task()
-    both = (given, replace(given, precision="bfloat16"))
+    training_task = task()
+    both = (training_task, replace(training_task, precision="bfloat16"))
     plain, reduced = (StandardTrainer().fit(each, [Job(0)])[0] for each in both)
     assert all(tensor.dtype == torch.float32 for tensor in reduced.state.values())
     assert reduced.log[-1]["loss"] == pytest.approx(plain.log[-1]["loss"], rel=0.05)
@@ -218,12 +218,12 @@ def by_hand_with_members(task: Task, jobs: list[Job], number: int, batch: int) -
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("class_weights", [None, torch.tensor([0.5, 3.0])])
 def test_a_stack_of_heads_is_each_of_them_trained_by_hand(optimizer: str, class_weights: torch.Tensor | None) -> None:
-    given = replace(task(optimizer), class_weights=class_weights)
+    changed_copy = replace(task(optimizer), class_weights=class_weights)
     jobs = [Job(seed, members) for seed, members in enumerate(members_of(0.5, 0.4, 0.7))]
     seen = np.logical_or.reduce([job.members for job in jobs]).sum()
     batch = round(8 * seen / np.mean([job.members.sum() for job in jobs]))
-    for number, fit in enumerate(StandardTrainer().fit(given, jobs)):
-        state = by_hand_with_members(given, jobs, number, batch)
+    for number, fit in enumerate(StandardTrainer().fit(changed_copy, jobs)):
+        state = by_hand_with_members(changed_copy, jobs, number, batch)
         assert all(torch.allclose(fit.state[name].double(), state[name], atol=1e-4) for name in state)
         assert (fit.mode, fit.unchanged_tensors) == ("standard", 0)
         assert [row["epoch"] for row in fit.log] == [1, 2, 3, 4, 5]
@@ -232,33 +232,35 @@ def test_a_stack_of_heads_is_each_of_them_trained_by_hand(optimizer: str, class_
 @pytest.mark.parametrize("views", [1, 3])
 def test_a_stack_in_which_all_see_everybody_is_the_plain_loop(views: int) -> None:
     """The same order, batches and views, which follow from the first seed; the first head is that of its own fit."""
-    given = task()
-    features = Dense(given.features.dense.repeat_interleave(views, dim=0) * torch.rand(50 * views, 1), views)
-    given = replace(given, features=features, class_weights=torch.tensor([0.5, 3.0]))
+    training_task = task()
+    features = Dense(
+        as_dense(training_task.features).dense.repeat_interleave(views, dim=0) * torch.rand(50 * views, 1), views
+    )
+    training_task = replace(training_task, features=features, class_weights=torch.tensor([0.5, 3.0]))
     everybody = np.ones(50, dtype=bool)
-    together = StandardTrainer().fit(given, [Job(3, everybody), Job(4, everybody)])[0]
-    alone = StandardTrainer().fit(given, [Job(3, everybody)])[0]
+    together = StandardTrainer().fit(training_task, [Job(3, everybody), Job(4, everybody)])[0]
+    alone = StandardTrainer().fit(training_task, [Job(3, everybody)])[0]
     assert all(torch.allclose(together.state[name], tensor, atol=1e-5) for name, tensor in alone.state.items())
     assert [row["loss"] for row in together.log] == pytest.approx([row["loss"] for row in alone.log], rel=1e-4)
 
 
 def test_a_head_of_a_stack_sees_its_members_only() -> None:
-    given = task()
+    training_task = task()
     first, second = members_of(0.5, 0.5)
     jobs = [Job(0, first), Job(1, second)]
-    one = StandardTrainer().fit(given, jobs)[0]
-    spoilt = given.features.dense.clone()
+    one = StandardTrainer().fit(training_task, jobs)[0]
+    spoilt = as_dense(training_task.features).dense.clone()
     spoilt[torch.from_numpy(second & ~first)] *= 100
-    same = StandardTrainer().fit(replace(given, features=Dense(spoilt)), jobs)[0]
+    same = StandardTrainer().fit(replace(training_task, features=Dense(spoilt)), jobs)[0]
     assert all(torch.allclose(one.state[name], same.state[name], atol=1e-6) for name in one.state)
     assert one.log[-1]["loss"] == pytest.approx(same.log[-1]["loss"], rel=1e-5)
 
 
 def test_jobs_that_see_everybody_do_not_depend_on_what_else_is_trained() -> None:
-    given = task()
-    one, *_ = StandardTrainer().fit(given, [Job(0), Job(1, members_of(0.5)[0])])
-    (alone,) = StandardTrainer().fit(given, [Job(0)])
-    assert all(torch.equal(one.state[name], alone.state[name]) for name in one.state)
+    training_task = task()
+    first, *_ = StandardTrainer().fit(training_task, [Job(0), Job(1, members_of(0.5)[0])])
+    (alone,) = StandardTrainer().fit(training_task, [Job(0)])
+    assert all(torch.equal(first.state[name], alone.state[name]) for name in first.state)
 
 
 def test_a_stack_whose_loss_explodes_stops_the_run() -> None:
@@ -270,13 +272,13 @@ def test_a_stack_whose_loss_explodes_stops_the_run() -> None:
 def test_an_examples_weight_is_its_own_whatever_else_is_in_the_batch() -> None:
     """Against a loss written out: the mean divides by the number of examples, not by their weights."""
     weights = torch.tensor([0.5, 3.0])
-    given = replace(task(epochs=1, batch_size=50, momentum=0.0, weight_decay=0.0), class_weights=weights)
-    (fit,) = StandardTrainer().fit(given, [Job(3)])
+    changed_copy = replace(task(epochs=1, batch_size=50, momentum=0.0, weight_decay=0.0), class_weights=weights)
+    (fit,) = StandardTrainer().fit(changed_copy, [Job(3)])
     head = new_head(6, 2, False, 3).double()
-    scores = head.linear(given.features.dense.double())
+    scores = head.linear(as_dense(changed_copy.features).dense.double())
     loss = sum(
-        -weights[label] * scores[row].log_softmax(0)[label] for row, label in enumerate(given.labels.tolist())
-    ) / len(given.labels)
+        -weights[label] * scores[row].log_softmax(0)[label] for row, label in enumerate(changed_copy.labels.tolist())
+    ) / len(changed_copy.labels)
     loss.backward()
     assert fit.log[0]["loss"] == pytest.approx(float(loss.detach()), rel=1e-5)
     moved = head.linear.weight - 0.05 * head.linear.weight.grad

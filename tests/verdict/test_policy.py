@@ -135,7 +135,7 @@ def test_the_101st_rule_does_not_make_verdicts_looser() -> None:
     wider = adjusted(*((number, 0.02, 0.09 + number / 1e4) for number in (1, 10, 100)))
     findings = [finding(0.05, 0.02, 0.09, adjusted=wider, id=f"p.{number}") for number in range(101)]
     section = [Section(plugin="p", findings=tuple(findings))]
-    rules = [Rule(finding=each.id, max=0.095) for each in findings]
+    rules = [Rule(finding=shown_finding.id, max=0.095) for shown_finding in findings]
     for judged, outcome in ((1, "pass"), (10, "pass"), (11, "uncertain"), (100, "uncertain"), (101, "uncertain")):
         assert {rule.outcome for rule in judge_rules(rules[:judged], section).rules} == {outcome}
     loose = [Rule(finding=each.id, max=0.5) for each in findings]

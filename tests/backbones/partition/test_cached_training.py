@@ -38,8 +38,8 @@ def texts(count: int = 17) -> Split:
     return Split("train", np.arange(count).astype(str), items, np.arange(count) % CLASSES, digests=digests)
 
 
-def by_rft(made: Cut, features: Features, split: Split) -> Fit:
-    task = Task(features, torch.from_numpy(split.labels), None, made.new_suffix, RECIPE)
+def by_rft(partition: Cut, features: Features, split: Split) -> Fit:
+    task = Task(features, torch.from_numpy(split.labels), None, partition.new_suffix, RECIPE)
     (fit,) = StandardTrainer().fit(task, [Job(SEED)])
     return fit
 
@@ -65,22 +65,22 @@ def by_hand(plain: PlainLoop, inputs: Any, split: Split, views: int = 1) -> list
     return losses
 
 
-def check(made: Cut, fit: Fit, plain: PlainLoop, expected: list[float]) -> None:
+def check(partition: Cut, fit: Fit, plain: PlainLoop, expected: list[float]) -> None:
     losses = [row["loss"] for row in fit.log]
-    assert max(abs(one - other) for one, other in zip(losses, expected, strict=True)) <= 1e-4
+    assert max(abs(first - second) for first, second in zip(losses, expected, strict=True)) <= 1e-4
     assert fit.unchanged_tensors == 0
-    model, reference = made.join(fit.state).state_dict(), plain.model.state_dict()
+    model, reference = partition.join(fit.state).state_dict(), plain.model.state_dict()
     for name, tensor in model.items():
         assert gap(tensor, reference[name]) < 1e-3, name
-    assert plain.names == made.trained
+    assert plain.names == partition.trained
 
 
-def gap(one: Tensor, other: Tensor) -> float:
-    return float((one - other).abs().max() / other.abs().max().clamp(min=1))
+def gap(first: Tensor, second: Tensor) -> float:
+    return float((first - second).abs().max() / second.abs().max().clamp(min=1))
 
 
-def stored(made: Cut, loaded: LoadedBackbone, inputs: Any, split: Split, folder: Path, views: int = 1) -> Features:
-    prefix = made.prefix()
+def stored(partition: Cut, loaded: LoadedBackbone, inputs: Any, split: Split, folder: Path, views: int = 1) -> Features:
+    prefix = partition.prefix()
     store = Store(folder, store_key(prefix.tensors(), loaded.identity.model_dump(mode="json"), "float32"))
     return extract_features(prefix, inputs, split, store, device="cpu", precision="float32", views=views)
 
@@ -100,14 +100,14 @@ def test_images_and_cached_views_of_them(
     split, loaded = images(tmp_path / "data"), families.IMAGES[family].load(tmp_path)
     inputs = loaded.preprocessing.inputs({"train": split}, DataConfig(folder="x"), seed=9)
     classifier = loaded.classifier(CLASSES, False, 0)
-    made, plain = cut_classifier(classifier, layer, "full", loaded.example), PlainLoop(classifier, behind)
-    features = stored(made, loaded, inputs, split, tmp_path / "store", views)
+    partition, plain = cut_classifier(classifier, layer, "full", loaded.example), PlainLoop(classifier, behind)
+    features = stored(partition, loaded, inputs, split, tmp_path / "store", views)
     assert isinstance(features, Dense)
     assert (len(features), features.views) == (len(split), views)
     with torch.no_grad():  # read back from the disk, they are what the frozen part gives
-        plain_views = made.prefix()(inputs.batch("train", range(len(split))))["features"]
+        plain_views = partition.prefix()(inputs.batch("train", range(len(split))))["features"]
     assert gap(features.batch(range(len(split)))["features"], plain_views) < 1e-5
-    check(made, by_rft(made, features, split), plain, by_hand(plain, inputs, split, views))
+    check(partition, by_rft(partition, features, split), plain, by_hand(plain, inputs, split, views))
 
 
 @pytest.mark.parametrize("family", ["bert", "albert", "gpt2"])
@@ -117,11 +117,11 @@ def test_texts_of_different_lengths(tmp_path: Path, family: str, layer: str) -> 
     split, loaded = texts(), known.load(tmp_path)
     inputs = loaded.preprocessing.inputs({"train": split}, DataConfig(folder="x"), seed=9)
     classifier = loaded.classifier(CLASSES, False, 0)
-    made = cut_classifier(classifier, layer or known.layer, "full", loaded.example)
+    partition = cut_classifier(classifier, layer or known.layer, "full", loaded.example)
     plain = PlainLoop(classifier, () if layer else known.behind)
-    features = stored(made, loaded, inputs, split, tmp_path / "store")
+    features = stored(partition, loaded, inputs, split, tmp_path / "store")
     assert isinstance(features, Dense if layer else Sharded)
-    check(made, by_rft(made, features, split), plain, by_hand(plain, inputs, split))
+    check(partition, by_rft(partition, features, split), plain, by_hand(plain, inputs, split))
 
 
 @pytest.mark.parametrize("views", [1, 3])
@@ -129,10 +129,10 @@ def test_without_a_cut_the_whole_model_is_trained_and_nothing_is_cached(tmp_path
     split, loaded = images(tmp_path / "data"), families.IMAGES["vgg"].load(tmp_path)
     inputs = loaded.preprocessing.inputs({"train": split}, DataConfig(folder="x"), seed=9)
     classifier = loaded.classifier(CLASSES, False, 0)
-    made, plain = cut_classifier(classifier, "none", "full", loaded.example), PlainLoop(classifier, ("",))
-    assert not made.cached
+    partition, plain = cut_classifier(classifier, "none", "full", loaded.example), PlainLoop(classifier, ("",))
+    assert not partition.cached
     features = Lazy(inputs, "train", len(split), views)
-    check(made, by_rft(made, features, split), plain, by_hand(plain, inputs, split, views))
+    check(partition, by_rft(partition, features, split), plain, by_hand(plain, inputs, split, views))
 
 
 def test_what_is_cached_at_one_layer_is_not_taken_for_another(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_what_is_cached_at_one_layer_is_not_taken_for_another(tmp_path: Path) ->
     inputs = loaded.preprocessing.inputs({"train": split}, DataConfig(folder="x"), seed=9)
     found = []
     for layer in ("encoder.layer.1", "encoder.layer.2", "encoder.layer.1"):
-        made = cut_classifier(loaded.classifier(CLASSES, False, 0), layer, "full", loaded.example)
-        found.append(stored(made, loaded, inputs, split, tmp_path / "store").batch([0, 1])["features"])
+        partition = cut_classifier(loaded.classifier(CLASSES, False, 0), layer, "full", loaded.example)
+        found.append(stored(partition, loaded, inputs, split, tmp_path / "store").batch([0, 1])["features"])
     assert not torch.allclose(found[0], found[1], atol=1e-3)
     assert torch.equal(found[0], found[2])

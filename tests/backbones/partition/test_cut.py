@@ -65,8 +65,8 @@ class WithTwoArguments(Small):
             super().__init__()
             self.scale = nn.Parameter(torch.ones(1))
 
-        def forward(self, one: Tensor, other: Tensor) -> Tensor:
-            return self.scale * one + other
+        def forward(self, first: Tensor, second: Tensor) -> Tensor:
+            return self.scale * first + second
 
     def __init__(self) -> None:
         super().__init__()
@@ -231,7 +231,7 @@ def test_peculiar_networks_train_as_in_a_plain_loop(kind: type[Small], layer: st
     assert parts.trained == plain.names
     expected = plain.train(read, 12)
     losses, model = train_from_cache(parts, read, 12)
-    assert max(abs(one - other) for one, other in zip(losses, expected, strict=True)) <= 1e-5
+    assert max(abs(first - second) for first, second in zip(losses, expected, strict=True)) <= 1e-5
     for name, tensor in model.state_dict().items():
         assert torch.allclose(tensor, plain.model.state_dict()[name], atol=1e-5), name
 
@@ -261,8 +261,8 @@ def test_batch_norms_before_the_cut_keep_still_and_those_behind_it_move() -> Non
     for position, moves in ((0, False), (1, True)):
         for kind in ("running_mean", "running_var", "num_batches_tracked"):
             name = f"norms.{position}.{kind}"
-            one, other = (model.get_buffer(f"backbone.network.{name}") for model in (classifier, suffix.classifier))
-            assert torch.equal(one, other) != moves, name
+            first, second = (model.get_buffer(f"backbone.network.{name}") for model in (classifier, suffix.classifier))
+            assert torch.equal(first, second) != moves, name
     assert not any(module.training for module in suffix.train(False).modules())
 
 
@@ -352,7 +352,7 @@ def test_adapters_train_from_the_cache_as_in_a_plain_loop(bert: LoadedBackbone) 
             parameter.data.copy_(start[name])
     expected = plain.train(texts(bert), 12)
     losses, _ = train_from_cache(parts, texts(bert), 12)
-    assert max(abs(one - other) for one, other in zip(losses, expected, strict=True)) <= 1e-4
+    assert max(abs(first - second) for first, second in zip(losses, expected, strict=True)) <= 1e-4
 
 
 @pytest.mark.parametrize(
@@ -385,8 +385,8 @@ def test_merged_adapters_give_the_same_logits(
         assert torch.allclose(merged(inputs), expected, atol=1e-5 * float(expected.abs().max()))
     assert set(merged.state_dict()) == set(plain.state_dict())
     for name in placed:
-        one, other = (each.get_submodule(f"backbone.network.{name}").weight for each in (merged, plain))
-        assert torch.allclose(one - other, deltas[name], atol=1e-5)
+        first, second = (each.get_submodule(f"backbone.network.{name}").weight for each in (merged, plain))
+        assert torch.allclose(first - second, deltas[name], atol=1e-5)
 
 
 def test_an_adapter_adds_alpha_over_rank_of_its_product(bert: LoadedBackbone) -> None:
@@ -402,9 +402,9 @@ def test_an_adapter_adds_alpha_over_rank_of_its_product(bert: LoadedBackbone) ->
 def test_adapters_start_from_the_jobs_seed(bert: LoadedBackbone) -> None:
     _, placed, parts = with_adapters(bert, "encoder.layer.2", rank=2)
     name = f"classifier.backbone.network.{placed[0]}.lora_A.default.weight"
-    one, again, other = (parts.new_suffix(seed).state_dict()[name] for seed in (1, 1, 2))
-    assert torch.equal(one, again)
-    assert not torch.equal(one, other)
+    first, again, second = (parts.new_suffix(seed).state_dict()[name] for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, second)
 
 
 @pytest.mark.parametrize(

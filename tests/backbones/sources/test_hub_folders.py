@@ -38,7 +38,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def own(saved: Path, tmp_path: Path) -> Path:
+def model_folder(saved: Path, tmp_path: Path) -> Path:
     """Return a folder of this test's own, which holds a whole model."""
     return Path(shutil.copytree(saved, tmp_path / "own"))
 
@@ -108,31 +108,31 @@ def test_a_network_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatc
     ended.set()
 
 
-def test_weights_are_read_from_the_folder_alone_or_drawn_from_the_seed(own: Path) -> None:
-    pretrained, random = read(own.parent), read(own.parent, weights="random")
+def test_weights_are_read_from_the_folder_alone_or_drawn_from_the_seed(model_folder: Path) -> None:
+    pretrained, random = read(model_folder.parent), read(model_folder.parent, weights="random")
     assert pretrained.weights_sha256 != random.weights_sha256
-    assert random.weights_sha256 == read(own.parent, weights="random").weights_sha256
+    assert random.weights_sha256 == read(model_folder.parent, weights="random").weights_sha256
     assert not pretrained.backbone.training
     assert not any(parameter.requires_grad for parameter in pretrained.backbone.parameters())
     with pytest.raises(ModelError, match=r"model\.weights: 'w\.safetensors': the weights of a transformers backbone"):
-        read(own.parent, weights="w.safetensors")
+        read(model_folder.parent, weights="w.safetensors")
 
 
-def test_the_identity_follows_the_config(own: Path) -> None:
-    first = read(own.parent)
-    change(own / "config.json", num_attention_heads=2)
-    second = read(own.parent)
+def test_the_identity_follows_the_config(model_folder: Path) -> None:
+    first = read(model_folder.parent)
+    change(model_folder / "config.json", num_attention_heads=2)
+    second = read(model_folder.parent)
     assert first.weights_sha256 == second.weights_sha256  # tensors do not show the number of heads
     assert first.identity != second.identity
     assert config_sha256(first.backbone.network) == first.identity.config_sha256
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "last"])
-def test_pooling_is_as_asked_for(own: Path, pooling: str) -> None:
+def test_pooling_is_as_asked_for(model_folder: Path, pooling: str) -> None:
     texts = ["abc", "defghi"]
-    loaded = read(own.parent, pooling=pooling)
-    network = hf.AutoModel.from_pretrained(own).eval()
-    tokenizer = hf.AutoTokenizer.from_pretrained(own)
+    loaded = read(model_folder.parent, pooling=pooling)
+    network = hf.AutoModel.from_pretrained(model_folder).eval()
+    tokenizer = hf.AutoTokenizer.from_pretrained(model_folder)
     with torch.no_grad():
         features = loaded.backbone(loaded.preprocessing(texts))
         for text, row in zip(texts, features, strict=True):
@@ -143,11 +143,11 @@ def test_pooling_is_as_asked_for(own: Path, pooling: str) -> None:
             )
 
 
-def test_max_length_cuts_texts_and_is_bounded_by_the_model(own: Path) -> None:
-    loaded = read(own.parent, max_length=10)
+def test_max_length_cuts_texts_and_is_bounded_by_the_model(model_folder: Path) -> None:
+    loaded = read(model_folder.parent, max_length=10)
     assert loaded.preprocessing(["a " * 40])["input_ids"].shape == (1, 10)
     with pytest.raises(ModelError, match=r"model\.max_length: max_length is 49; this model takes at most 48 tokens"):
-        read(own.parent, max_length=49)
+        read(model_folder.parent, max_length=49)
 
 
 # ---------------------------------------------------------------- what prepares images
@@ -273,29 +273,31 @@ TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
         (with_a_gap_in_the_vocabulary, "the tokenizer numbers 501 words and the model 57"),
     ],
 )
-def test_a_damaged_folder_is_refused_with_a_remedy(own: Path, damage: Callable[[Path], None], message: str) -> None:
-    damage(own)
+def test_a_damaged_folder_is_refused_with_a_remedy(
+    model_folder: Path, damage: Callable[[Path], None], message: str
+) -> None:
+    damage(model_folder)
     with pytest.raises(ModelError) as caught:
-        read(own.parent)
+        read(model_folder.parent)
     what, remedy = str(caught.value).splitlines()
     assert message in what
     assert what.startswith("model.backbone: ")
     assert len(remedy) > 20
 
 
-def test_an_untrained_pooler_that_the_file_lacks_does_not_matter(own: Path) -> None:
-    first = read(own.parent)
-    state = load_file(own / "model.safetensors")
+def test_an_untrained_pooler_that_the_file_lacks_does_not_matter(model_folder: Path) -> None:
+    first = read(model_folder.parent)
+    state = load_file(model_folder / "model.safetensors")
     kept = {name: tensor for name, tensor in state.items() if not name.startswith("pooler")}
     assert len(kept) < len(state)
-    save_file(kept, own / "model.safetensors", metadata={"format": "pt"})
-    assert read(own.parent).weights_sha256 == first.weights_sha256
+    save_file(kept, model_folder / "model.safetensors", metadata={"format": "pt"})
+    assert read(model_folder.parent).weights_sha256 == first.weights_sha256
 
 
-def test_a_model_with_a_head_is_read_without_it(own: Path) -> None:
-    whole = hf.BertForSequenceClassification(hf.BertConfig.from_pretrained(own, num_labels=4)).eval()
-    whole.save_pretrained(own)
-    loaded = read(own.parent)
+def test_a_model_with_a_head_is_read_without_it(model_folder: Path) -> None:
+    whole = hf.BertForSequenceClassification(hf.BertConfig.from_pretrained(model_folder, num_labels=4)).eval()
+    whole.save_pretrained(model_folder)
+    loaded = read(model_folder.parent)
     expected = whole.bert.encoder.layer[1].output.dense.weight
     assert torch.equal(loaded.backbone.network.encoder.layer[1].output.dense.weight, expected)
 
@@ -315,13 +317,13 @@ EVIL = "from pathlib import Path\nPath(__file__).with_name('owned').touch()\ncla
         ("tokenizer_config.json", {"AutoTokenizer": ["modeling_evil.Evil", None]}, "AutoTokenizer"),
     ],
 )
-def test_code_in_a_folder_is_never_run(own: Path, name: str, auto_map: object, brought: str) -> None:
-    (own / "modeling_evil.py").write_text(EVIL, encoding="utf-8")
-    change(own / name, auto_map=auto_map)
+def test_code_in_a_folder_is_never_run(model_folder: Path, name: str, auto_map: object, brought: str) -> None:
+    (model_folder / "modeling_evil.py").write_text(EVIL, encoding="utf-8")
+    change(model_folder / name, auto_map=auto_map)
     with pytest.raises(ModelError) as caught:
-        read(own.parent)
+        read(model_folder.parent)
     assert f"'own' brings its own code ({brought}), which is never run" in str(caught.value)
-    assert not list(own.parent.rglob("owned"))
+    assert not list(model_folder.parent.rglob("owned"))
 
 
 class Touching:
@@ -346,30 +348,30 @@ def pickled(folder: Path, extra: dict[str, object], *, sharded: bool = False, zi
 
 
 @pytest.mark.parametrize("layout", [{}, {"sharded": True}, {"zipped": False}])
-def test_pickled_tensors_are_loaded(own: Path, layout: dict[str, bool]) -> None:
-    expected = read(own.parent).weights_sha256
-    pickled(own, {}, **layout)
-    assert read(own.parent).weights_sha256 == expected
+def test_pickled_tensors_are_loaded(model_folder: Path, layout: dict[str, bool]) -> None:
+    expected = read(model_folder.parent).weights_sha256
+    pickled(model_folder, {}, **layout)
+    assert read(model_folder.parent).weights_sha256 == expected
 
 
 @pytest.mark.parametrize("beside", [False, True])
 @pytest.mark.parametrize("layout", [{}, {"sharded": True}, {"zipped": False}])
-def test_pickled_objects_are_never_loaded(own: Path, layout: dict[str, bool], beside: bool) -> None:
-    pickled(own, {"more": Touching(own / "owned")}, **layout)
+def test_pickled_objects_are_never_loaded(model_folder: Path, layout: dict[str, bool], beside: bool) -> None:
+    pickled(model_folder, {"more": Touching(model_folder / "owned")}, **layout)
     if beside:  # a file that is no model of this folder must not hide the other
-        save_file({"x": torch.zeros(1)}, own / "adapter.safetensors")
+        save_file({"x": torch.zeros(1)}, model_folder / "adapter.safetensors")
     with pytest.raises(ModelError) as caught:
-        read(own.parent)
+        read(model_folder.parent)
     assert "holds more than tensors, or is damaged, and is not loaded, since it could run code" in str(caught.value)
     assert "writes model.safetensors" in str(caught.value)
-    assert not (own / "owned").exists()
+    assert not (model_folder / "owned").exists()
     with pytest.raises((pickle.UnpicklingError, AttributeError)):  # and it is what it should be
-        torch.load(next(own.glob("pytorch_model*.bin")), weights_only=True)
+        torch.load(next(model_folder.glob("pytorch_model*.bin")), weights_only=True)
 
 
-def test_a_text_model_is_refused_for_images_and_the_other_way_round(own: Path, tmp_path: Path) -> None:
+def test_a_text_model_is_refused_for_images_and_the_other_way_round(model_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"does not take images\nIt takes input_ids: name the column as data\.text"):
-        read(own.parent, modality="image")
+        read(model_folder.parent, modality="image")
     write_vit(tmp_path / "images")
     families.letters().save_pretrained(tmp_path / "images" / "own")
     with pytest.raises(ModelError, match=r"does not take texts\nIt takes pixel_values: name the column as data\.image"):

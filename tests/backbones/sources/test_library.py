@@ -69,8 +69,8 @@ def test_a_record_is_all_that_loading_needs() -> None:
         (3, SIDE, SIDE),
         NamedIdentity(library="toy", name="net"),
     )
-    same, other = load_toy(), load_toy(seed=4)
-    assert loaded.weights_sha256 == same.weights_sha256 != other.weights_sha256
+    same, second = load_toy(), load_toy(seed=4)
+    assert loaded.weights_sha256 == same.weights_sha256 != second.weights_sha256
 
 
 def test_its_models_are_saved_and_rebuilt(tmp_path: Path) -> None:

@@ -70,14 +70,14 @@ def section(shortcut: nn.Module) -> Section:
 
 
 def test_the_planted_shortcut_is_found_and_the_other_corner_is_not(section: Section) -> None:
-    stamp, other = section.finding("attribution.shortcut.stamp"), section.finding("attribution.shortcut.other-corner")
+    stamp, finding = section.finding("attribution.shortcut.stamp"), section.finding("attribution.shortcut.other-corner")
     assert stamp.status == "warn"
     assert stamp.interval is not None
     assert stamp.interval.low > 0.5
     assert stamp.n == 40  # pairs, not images
-    assert other.status == "info"
-    assert other.value is not None
-    assert other.value < 0.2
+    assert finding.status == "info"
+    assert finding.value is not None
+    assert finding.value < 0.2
 
 
 def test_the_findings_and_tables_have_their_names(section: Section) -> None:

@@ -51,7 +51,7 @@ def test_integrated_gradients_of_a_linear_model_are_weight_times_difference() ->
     expected = (weights * (explained.pixels - explained.baseline)).sum(dim=1).numpy()
     np.testing.assert_allclose(maps.values, expected, atol=1e-6)
     assert maps.completeness is not None
-    assert all(each.steps == 8 and each.error is not None and each.error < 1e-3 for each in maps.completeness)
+    assert all(error.steps == 8 and error.error is not None and error.error < 1e-3 for error in maps.completeness)
 
 
 def test_integrated_gradients_match_a_naive_riemann_sum() -> None:
@@ -82,7 +82,9 @@ def test_steps_are_added_until_the_attribution_is_complete() -> None:
     assert few is not None
     assert many is not None
     assert max(each.error or 0.0 for each in few) > TOLERANCE  # said, not hidden
-    assert all(each.error is not None and each.error <= TOLERANCE and 8 < each.steps <= 256 for each in many)
+    assert all(
+        estimate.error is not None and estimate.error <= TOLERANCE and 8 < estimate.steps <= 256 for estimate in many
+    )
 
 
 def test_the_reported_error_is_that_of_the_returned_map() -> None:
@@ -92,7 +94,7 @@ def test_the_reported_error_is_that_of_the_returned_map() -> None:
     change = (ends[0] - ends[1])[:, 1].numpy()
     expected = np.abs(maps.values.astype(np.float64).sum(axis=(1, 2)) - change) / np.abs(change)
     assert maps.completeness is not None
-    np.testing.assert_allclose([each.error for each in maps.completeness], expected, atol=1e-4)
+    np.testing.assert_allclose([error.error for error in maps.completeness], expected, atol=1e-4)
     assert all(each.steps <= 24 for each in maps.completeness)
 
 
@@ -101,7 +103,7 @@ def test_no_completeness_error_where_nothing_changes() -> None:
     network, explained = explain(Convolutional(), pixels)
     maps = integrated_gradients(network, explained, max_steps=256)
     assert maps.completeness is not None
-    assert [(each.error, each.steps) for each in maps.completeness] == [(None, 8)] * 2
+    assert [(error.error, error.steps) for error in maps.completeness] == [(None, 8)] * 2
 
 
 def test_gradcam_matches_autograd_and_the_closed_form() -> None:
@@ -201,7 +203,7 @@ def test_a_network_that_gives_nan_gives_unsound_maps_and_no_completeness() -> No
     maps = integrated_gradients(*explain(Broken([0, 0, 1, 1]), pixels), max_steps=32)
     assert maps.completeness is not None
     assert maps.sound.tolist() == [True, False, True]
-    assert [each.error is None for each in maps.completeness] == [False, True, False]
+    assert [error.error is None for error in maps.completeness] == [False, True, False]
 
 
 def test_training_mode_is_refused_even_in_one_module() -> None:

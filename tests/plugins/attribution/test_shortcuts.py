@@ -48,12 +48,12 @@ def verdict(intervention: Intervention, floor: float = 0.05) -> Finding:
 
 def test_reliance_on_the_region_is_found_and_elsewhere_is_not() -> None:
     pixels = noise(120)
-    found = run(Region(CORNER), pixels, CORNER)
-    assert verdict(found).status == "warn"
-    assert verdict(found).value == found.shortcut.flips / found.shortcut.n > 0.9
-    assert found.control.flips == 0
-    assert found.elsewhere is not None
-    assert found.elsewhere.flips == 0
+    finished_run = run(Region(CORNER), pixels, CORNER)
+    assert verdict(finished_run).status == "warn"
+    assert verdict(finished_run).value == finished_run.shortcut.flips / finished_run.shortcut.n > 0.9
+    assert finished_run.control.flips == 0
+    assert finished_run.elsewhere is not None
+    assert finished_run.elsewhere.flips == 0
     assert verdict(run(Region(CORNER), pixels, [0.5, 0.5, 0.75, 0.75])).status == "info"
 
 
@@ -83,9 +83,9 @@ class Brittle(Frozen):
 def test_flips_that_any_paste_causes_are_no_accusation() -> None:
     accused = 0
     for seed in range(20):
-        found = run(Brittle(), noise(160, seed=seed), CORNER, seed=seed)
-        assert 0.2 < (found.shortcut.share or 0) < 0.8  # without a control this would look like reliance
-        accused += verdict(found).status == "warn"
+        finished_run = run(Brittle(), noise(160, seed=seed), CORNER, seed=seed)
+        assert 0.2 < (finished_run.shortcut.share or 0) < 0.8  # without a control this would look like reliance
+        accused += verdict(finished_run).status == "warn"
     assert accused <= 2  # 0.5 of 20 is nominal, for one side of a 95 % interval
 
 
@@ -114,9 +114,9 @@ def test_few_pairs_are_not_measured() -> None:
 def test_one_predicted_class_gives_no_pairs() -> None:
     pixels = noise(40)
     pixels[:, 0] += 1  # all red
-    found = run(Region(CORNER), pixels.clamp(0, 1), CORNER)
-    assert (found.shortcut.n, found.shortcut.share) == (0, None)
-    assert verdict(found).status == "not_measured"
+    finished_run = run(Region(CORNER), pixels.clamp(0, 1), CORNER)
+    assert (finished_run.shortcut.n, finished_run.shortcut.share) == (0, None)
+    assert verdict(finished_run).status == "not_measured"
 
 
 def test_no_image_occurs_twice_in_an_arm() -> None:
@@ -152,8 +152,8 @@ def test_a_unit_gives_one_image() -> None:
     assert len(chosen) == 30
     assert len(set(units[chosen])) == 30
     assert len(set(chosen % 4)) == 4  # not always the first image of a unit
-    found = run(Region(CORNER), noise(120), CORNER, units=units)
-    assert found.shortcut.n <= 15
+    finished_run = run(Region(CORNER), noise(120), CORNER, units=units)
+    assert finished_run.shortcut.n <= 15
 
 
 def test_the_same_seed_gives_the_same_counts() -> None:

@@ -168,9 +168,9 @@ class Brittle(TextModel):
 def test_flips_that_any_words_cause_are_no_accusation(tokenizer: Any) -> None:
     accused = 0
     for seed in range(20):
-        found = run(Brittle(), sentences(80, secret=1.0, seed=seed), tokenizer, [SECRET], seed=seed)
-        assert 0.2 < (found.shortcut.share or 0) < 0.8  # without a control this would look like reliance
-        accused += found.excess_interval().low > 0
+        finished_run = run(Brittle(), sentences(80, secret=1.0, seed=seed), tokenizer, [SECRET], seed=seed)
+        assert 0.2 < (finished_run.shortcut.share or 0) < 0.8  # without a control this would look like reliance
+        accused += finished_run.excess_interval().low > 0
     assert accused <= 2  # 0.5 of 20 is nominal, for one side of a 95 % interval
 
 
@@ -195,8 +195,8 @@ def test_words_that_the_model_does_not_read_are_not_counted(tokenizer: Any) -> N
 
 
 def test_texts_of_nothing_else_are_left_out_of_both_arms(tokenizer: Any) -> None:
-    found = run(Planted(tokenizer), [SECRET, f"{SECRET} {SECRET} saw", f"we {SECRET}"] * 10, tokenizer, [SECRET])
-    assert (found.shortcut.n, found.control.n) == (10, 10)
+    finished_run = run(Planted(tokenizer), [SECRET, f"{SECRET} {SECRET} saw", f"we {SECRET}"] * 10, tokenizer, [SECRET])
+    assert (finished_run.shortcut.n, finished_run.control.n) == (10, 10)
 
 
 @pytest.mark.parametrize("tokens", [word_pieces, single_bytes])
@@ -205,12 +205,12 @@ def test_the_control_replaces_other_words_and_no_fewer(tokens: Any) -> None:
     text = f"We saw the {SECRET}s, a {SECRET.upper()} and old ships in the north!"
     texts = TokenizedTextReader(audited_model(Linear(tokenizer), [text], tokenizer)).read(np.array([0]))
     for seed in range(20):
-        own, other = matching_tokens(texts, 0, whole_word_pattern([SECRET, f"{SECRET}s"]), np.random.default_rng(seed))
+        own, second = matching_tokens(texts, 0, whole_word_pattern([SECRET, f"{SECRET}s"]), np.random.default_rng(seed))
         words = [text[slice(*span)].strip().lower() for span in texts.spans[0, own]]
         assert "".join(words) == f"{SECRET}s{SECRET}"
-        assert not (own & other).any()
-        assert other.sum() >= own.sum()
-        assert texts.ordinary[0, other].all()
+        assert not (own & second).any()
+        assert second.sum() >= own.sum()
+        assert texts.ordinary[0, second].all()
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ def test_steps_are_added_until_attributions_are_complete() -> None:
     _, few = gradients(gpt(tokenizer), texts, tokenizer, max_steps=16)
     _, many = gradients(gpt(tokenizer), texts, tokenizer, max_steps=1024)
     assert max(each.error or 0.0 for each in few.completeness) > TOLERANCE  # said, not hidden
-    assert all(each.error is not None and each.error <= TOLERANCE for each in many.completeness)
+    assert all(error.error is not None and error.error <= TOLERANCE for error in many.completeness)
     assert max(each.steps for each in few.completeness) <= 16 < max(each.steps for each in many.completeness)
 
 

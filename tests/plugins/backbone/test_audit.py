@@ -42,10 +42,10 @@ def embeddings(n: int = 200, dimension: int = 16, *, strength: float = 3.0, seed
     )
 
 
-def audit(given: Embeddings, *, mode: str = "standard", weights: str = "pretrained", seed: int = 0) -> Section:
+def audit(embedded: Embeddings, *, mode: str = "standard", weights: str = "pretrained", seed: int = 0) -> Section:
     """Audit a stand-in for a model that has nothing but what the plugin is to look at."""
     facts = SimpleNamespace(training=SimpleNamespace(mode=mode), backbone=SimpleNamespace(weights=weights))
-    audited: Any = SimpleNamespace(facts=facts, seed=seed, require_embeddings=lambda: given, withheld=NOTHING)
+    audited: Any = SimpleNamespace(facts=facts, seed=seed, require_embeddings=lambda: embedded, withheld=NOTHING)
     return Backbone().audit(audited, BackboneOptions())
 
 
@@ -97,9 +97,11 @@ def test_features_that_carry_nothing_are_worth_a_look() -> None:
 
 
 def test_random_weights_that_carry_more_are_named() -> None:
-    given = embeddings()
-    assert given.untrained is not None
-    gain = audit(replace(given, pretrained=given.untrained, untrained=given.pretrained)).finding("backbone.probe_gain")
+    embedded = embeddings()
+    assert embedded.untrained is not None
+    gain = audit(replace(embedded, pretrained=embedded.untrained, untrained=embedded.pretrained)).finding(
+        "backbone.probe_gain"
+    )
     assert gain.interval is not None
     assert gain.interval.high < 0
     assert gain.status == "warn"
@@ -118,10 +120,10 @@ def test_without_random_weights_the_gain_says_why() -> None:
 
 
 def test_what_is_undefined_has_a_reason_and_no_number() -> None:
-    given = embeddings()
+    embedded = embeddings()
     labels = np.zeros(200, dtype=np.int64)
     labels[0] = 1
-    section = audit(replace(given, labels=labels))
+    section = audit(replace(embedded, labels=labels))
     for name in ("probe_accuracy", "untrained_probe_accuracy", "probe_gain", "knn_accuracy"):
         assert "single example" in (section.finding(f"backbone.{name}").reason or "")
     assert section.finding("backbone.logme").value is not None
@@ -133,7 +135,9 @@ def test_a_private_run_says_that_this_look_is_not_private() -> None:
     private, standard = audit(embeddings(), mode="private"), audit(embeddings())
     assert all("not covered by epsilon" in finding.caveats for finding in private.findings)
     assert "Epsilon does not cover it" in private.notes[-1]
-    assert not any("psilon" in text for text in (*standard.notes, *(each.caveats for each in standard.findings)))
+    assert not any(
+        "psilon" in text for text in (*standard.notes, *(shown_finding.caveats for shown_finding in standard.findings))
+    )
 
 
 def test_the_tables_and_the_figure_hold_the_findings() -> None:
@@ -152,8 +156,8 @@ def test_the_tables_and_the_figure_hold_the_findings() -> None:
 
 
 def test_units_widen_the_intervals_and_are_held_out_together() -> None:
-    given = embeddings()
-    people = audit(replace(given, units=np.repeat(np.arange(50), 4).astype(str)))
+    embedded = embeddings()
+    people = audit(replace(embedded, units=np.repeat(np.arange(50), 4).astype(str)))
     probe = people.finding("backbone.probe_accuracy")
     assert probe.n == 50
     assert probe.interval is not None
@@ -166,8 +170,8 @@ def test_the_same_seed_gives_the_same_section() -> None:
 
 
 def test_a_thousand_examples_take_less_than_three_seconds() -> None:
-    given = embeddings(1000, 1280)
+    embedded = embeddings(1000, 1280)
     audit(embeddings())  # imports
     started = time.process_time()  # of all threads, whatever else the machine is doing
-    audit(given)
+    audit(embedded)
     assert time.process_time() - started < 3

@@ -44,8 +44,8 @@ def test_each_is_compared_with_the_best_on_the_same_examples() -> None:
     section = three()
     best, *others = section.tables["backbones"]
     assert [row["backbone"] for row in section.tables["against_best"]] == ["fair", "weak"]
-    for row, other in zip(section.tables["against_best"], others, strict=True):
-        assert row["value"] == pytest.approx(other["accuracy"] - best["accuracy"])
+    for row, second in zip(section.tables["against_best"], others, strict=True):
+        assert row["value"] == pytest.approx(second["accuracy"] - best["accuracy"])
         assert row["high"] < 0
 
 
@@ -78,9 +78,9 @@ def test_a_backbone_without_a_probe_comes_last_and_says_why() -> None:
 
 
 def test_different_examples_are_refused() -> None:
-    other = embeddings(1.0)
-    other = replace(other, labels=1 - other.labels)
+    embedded = embeddings(1.0)
+    embedded = replace(embedded, labels=1 - embedded.labels)
     with pytest.raises(ValueError, match="the same examples"):
-        compare_candidates({"one": CandidateBackbone(embeddings(1.0), 1.0), "two": CandidateBackbone(other, 1.0)})
+        compare_candidates({"one": CandidateBackbone(embeddings(1.0), 1.0), "two": CandidateBackbone(embedded, 1.0)})
     with pytest.raises(ValueError, match="one backbone at least"):
         compare_candidates({})

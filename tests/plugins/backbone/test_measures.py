@@ -28,9 +28,9 @@ def folds_of(labels: np.ndarray, units: np.ndarray | None = None) -> Folds:
 
 
 def probe_of(features: np.ndarray, folds: Folds) -> OutOfFold:
-    found = measures.linear_probe(features, folds)
-    assert isinstance(found, OutOfFold)
-    return found
+    probe = measures.linear_probe(features, folds)
+    assert isinstance(probe, OutOfFold)
+    return probe
 
 
 def test_folds_keep_units_together_and_every_class_on_both_sides() -> None:
@@ -110,13 +110,13 @@ def test_the_probe_is_a_ridge_regression_with_the_best_penalty_by_leaving_one_ou
 def test_neighbours_are_those_of_a_naive_search() -> None:
     features, labels = planted(120, 6)
     folds = folds_of(labels)
-    found = measures.vote_of_neighbours(features, folds)
-    assert isinstance(found, OutOfFold)
+    vote = measures.vote_of_neighbours(features, folds)
+    assert isinstance(vote, OutOfFold)
     directions = features.astype(float) / np.linalg.norm(features, axis=1, keepdims=True)
     for row, part in enumerate(folds.parts):
         similarity = np.where(folds.parts == part, -np.inf, directions @ directions[row])
         votes = labels[np.argsort(-similarity)[: measures.NEIGHBOUR_COUNT]]
-        assert found.predictions[row] == (votes.mean() > 0.5)
+        assert vote.predictions[row] == (votes.mean() > 0.5)
 
 
 def test_a_planted_signal_is_found_and_noise_is_not() -> None:
@@ -157,9 +157,9 @@ def test_recognising_a_person_is_no_skill() -> None:
 def test_features_that_are_not_numbers_are_refused() -> None:
     features, labels = planted(40, 3)
     features[3, 1], features[7] = np.nan, np.inf
-    found = measures.linear_probe(features, folds_of(labels))
-    assert isinstance(found, NotMeasured)
-    assert found.reason == "2 of 40 examples have features that are not finite"
+    probe = measures.linear_probe(features, folds_of(labels))
+    assert isinstance(probe, NotMeasured)
+    assert probe.reason == "2 of 40 examples have features that are not finite"
 
 
 def test_constant_features_give_the_majority() -> None:

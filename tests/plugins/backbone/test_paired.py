@@ -97,10 +97,10 @@ def test_rows_of_one_person_count_once() -> None:
     people, rows = np.repeat(np.arange(40), 5), np.arange(200)
     covered = {"people": 0, "rows": 0}
     for _ in range(1500):
-        hits, other = np.repeat(rng.random(40) < 0.8, 5), np.repeat(rng.random(40) < 0.6, 5)
+        hits, second = np.repeat(rng.random(40) < 0.8, 5), np.repeat(rng.random(40) < 0.6, 5)
         for name, units in (("people", people), ("rows", rows)):
-            interval = paired_difference(hits, other, units)
+            interval = paired_difference(hits, second, units)
             covered[name] += interval.low <= 0.2 <= interval.high
     assert covered["people"] >= 1395  # 0.93; exactly it is 0.9445
     assert covered["rows"] < 1050
-    assert "40 units" in paired_difference(hits, other, people).method
+    assert "40 units" in paired_difference(hits, second, people).method

@@ -149,7 +149,7 @@ def test_validation_is_said_to_be_kept_apart() -> None:
     finding = leaking().finding("dataset.validation")
     assert (finding.value, finding.n, finding.status) == (2, 10, "info")
     assert "not trained on them" in finding.description
-    assert not any("validation" in each.id for each in audit(split("test", [0, 1])).findings)
+    assert not any("validation" in shown_finding.id for shown_finding in audit(split("test", [0, 1])).findings)
 
 
 def test_remarks_of_the_reader_become_findings() -> None:

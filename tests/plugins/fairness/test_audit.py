@@ -223,9 +223,9 @@ def test_an_intersection_of_small_groups_says_once_that_none_can_be_compared() -
     labels, predicted = group_of(30, 10, 10, 30)
     frame = predictions(labels, predicted, sex=["f", "m"] * 40, age=["old"] * 40 + ["young"] * 39 + [None])
     section = audit(frame)
-    found = section.finding("fairness.intersection.sex x age")
-    assert found.status == "not_measured"
-    assert "f x young is inconclusive (small sample, n = 20" in found.reason
+    shown_finding = section.finding("fairness.intersection.sex x age")
+    assert shown_finding.status == "not_measured"
+    assert "f x young is inconclusive (small sample, n = 20" in shown_finding.reason
     assert not any("gap.sex x age" in finding.id for finding in section.findings)
 
 
@@ -258,13 +258,13 @@ def test_rows_of_one_person_count_once() -> None:
     labels, predicted = group_of(20, 10, 10, 20)
     once = predictions(labels, predicted, units=[f"p{i}" for i in range(60)], place=["x", "y"] * 30)
     thrice = pd.concat([once.assign(id=once["id"] + f"/{copy}") for copy in range(3)], ignore_index=True)
-    one, three = (audit(frame).finding("fairness.accuracy_gap.place") for frame in (once, thrice))
-    assert one.interval is not None
+    first, three = (audit(frame).finding("fairness.accuracy_gap.place") for frame in (once, thrice))
+    assert first.interval is not None
     assert three.interval is not None
     assert three.n == 60
     # What is worth 30 persons is a little less than 30, since how alike their rows are is itself estimated.
-    assert three.interval.low == pytest.approx(one.interval.low, abs=0.01)
-    assert three.interval.high == pytest.approx(one.interval.high, abs=0.01)
+    assert three.interval.low == pytest.approx(first.interval.low, abs=0.01)
+    assert three.interval.high == pytest.approx(first.interval.high, abs=0.01)
 
 
 def test_few_persons_are_few_however_many_rows_they_have() -> None:
@@ -317,28 +317,28 @@ def test_options_choose_metrics_and_attributes() -> None:
 
 
 def test_the_worst_group_has_an_exact_interval() -> None:
-    found = audit(compas()).finding("fairness.worst_fpr.race")
+    finding = audit(compas()).finding("fairness.worst_fpr.race")
     expected = intervals.clopper_pearson_interval(805, 1795, level=0.975)  # two groups: either may be the worst
-    assert found.value == pytest.approx(805 / 1795)
-    assert found.interval is not None
-    assert (found.interval.low, found.interval.high) == pytest.approx((expected.low, expected.high))
-    assert "black has the highest false positive rate of 2 groups" in found.description
+    assert finding.value == pytest.approx(805 / 1795)
+    assert finding.interval is not None
+    assert (finding.interval.low, finding.interval.high) == pytest.approx((expected.low, expected.high))
+    assert "black has the highest false positive rate of 2 groups" in finding.description
 
 
 def test_the_ratio_of_the_extremes() -> None:
-    found = audit(compas()).finding("fairness.selection_rate_ratio.race")
+    finding = audit(compas()).finding("fairness.selection_rate_ratio.race")
     row_black, row_white = (cell(audit(compas()), "race", group, "selection_rate") for group in ("black", "white"))
-    assert found.value == pytest.approx(row_white["value"] / row_black["value"])
+    assert finding.value == pytest.approx(row_white["value"] / row_black["value"])
     expected = smallest_ratio([854, 2174], [row_white["n"], row_black["n"]])
-    assert found.interval is not None
-    assert (found.interval.low, found.interval.high) == pytest.approx((expected.low, expected.high))
+    assert finding.interval is not None
+    assert (finding.interval.low, finding.interval.high) == pytest.approx((expected.low, expected.high))
 
 
 def test_a_ratio_over_nothing_is_undefined() -> None:
     frame = predictions([True] * 80, [False] * 80, place=["x", "y"] * 40)
-    found = audit(frame).finding("fairness.selection_rate_ratio.place")
-    assert found.status == "not_measured"
-    assert "undefined" in found.reason
+    finding = audit(frame).finding("fairness.selection_rate_ratio.place")
+    assert finding.status == "not_measured"
+    assert "undefined" in finding.reason
 
 
 def test_a_control_stays_an_attribute_but_not_within_its_own_values() -> None:
@@ -400,10 +400,10 @@ def test_a_random_attribute_is_rarely_accused(photos: int) -> None:
 
 
 def test_the_permutation_check_finds_an_honest_audit_honest() -> None:
-    found = audit(compas()).finding("fairness.permutation_check.race")
-    assert found.status == "info"
-    assert 0.005 <= found.value <= 0.12
-    assert found.n == 200
+    finding = audit(compas()).finding("fairness.permutation_check.race")
+    assert finding.status == "info"
+    assert 0.005 <= finding.value <= 0.12
+    assert finding.n == 200
 
 
 @pytest.mark.parametrize("photos", [1, 2])
@@ -417,10 +417,10 @@ def test_the_permutation_check_finds_a_method_that_invents_gaps(monkeypatch: pyt
     monkeypatch.setattr(
         TwoRates, "confidence_interval", lambda self, level=0.95: narrow(self, 0.70 if level == 0.95 else level)
     )
-    found = audit(frame).finding("fairness.permutation_check.place")
-    assert found.status == "fail"
-    assert "cannot be believed" in found.description
-    assert found.value > 0.2
+    finding = audit(frame).finding("fairness.permutation_check.place")
+    assert finding.status == "fail"
+    assert "cannot be believed" in finding.description
+    assert finding.value > 0.2
 
 
 def test_every_figure_has_rows() -> None:
@@ -431,7 +431,7 @@ def test_every_figure_has_rows() -> None:
 
 
 def test_the_subject_is_left_as_it_was() -> None:
-    given = audited_model(compas())
-    before = given.predictions.copy()
-    Fairness().audit(replace(given), FairnessOptions())
-    pd.testing.assert_frame_equal(given.predictions, before)
+    audited = audited_model(compas())
+    before = audited.predictions.copy()
+    Fairness().audit(replace(audited), FairnessOptions())
+    pd.testing.assert_frame_equal(audited.predictions, before)

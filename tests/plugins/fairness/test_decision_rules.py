@@ -42,9 +42,9 @@ def rows(scores, groups=None, features=None) -> RuleInputs:
 
 
 def test_thresholds_by_hand() -> None:
-    found = THRESHOLDS.decision_probabilities(rows([0.2, 0.5, 0.7, 0.4, 0.9], ["a", "a", "a", "b", "b"]))
-    assert found[:, 1] == pytest.approx([0, 0.25, 1, 0.5 * 0.2, 0.5 * 0.2 + 0.5 * 0.6])
-    assert found.sum(axis=1) == pytest.approx(np.ones(5))
+    probabilities = THRESHOLDS.decision_probabilities(rows([0.2, 0.5, 0.7, 0.4, 0.9], ["a", "a", "a", "b", "b"]))
+    assert probabilities[:, 1] == pytest.approx([0, 0.25, 1, 0.5 * 0.2, 0.5 * 0.2 + 0.5 * 0.6])
+    assert probabilities.sum(axis=1) == pytest.approx(np.ones(5))
 
 
 def test_a_row_without_a_group_is_left_to_the_fine_tuned_model_and_an_unknown_group_is_refused() -> None:
@@ -54,8 +54,8 @@ def test_a_row_without_a_group_is_left_to_the_fine_tuned_model_and_an_unknown_gr
 
 
 def test_a_mixture_by_hand() -> None:
-    found = MIXTURE.decision_probabilities(rows([0, 0, 0], features=[[1, 0], [1, 2], [-1, 0]]))
-    assert found[:, 0] == pytest.approx([0.3, 1.0, 0.0])  # the favourable class is the first
+    probabilities = MIXTURE.decision_probabilities(rows([0, 0, 0], features=[[1, 0], [1, 2], [-1, 0]]))
+    assert probabilities[:, 0] == pytest.approx([0.3, 1.0, 0.0])  # the favourable class is the first
 
 
 def test_a_head_is_softmax() -> None:

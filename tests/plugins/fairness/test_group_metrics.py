@@ -33,8 +33,8 @@ def grouping(seed: int, n: int = 600, shares=(0.5, 0.3, 0.2)) -> Grouping:
 
 
 def values(rows: PredictionArrays, groups: Grouping, metric: str, target: ClassTarget) -> list[float | None]:
-    found = measure_groups(GroupedPredictions(rows, groups), metric, target, size_rules=NO_LIMITS, positive=0)
-    return [each.value for each in found]
+    metrics = measure_groups(GroupedPredictions(rows, groups), metric, target, size_rules=NO_LIMITS, positive=0)
+    return [item.value for item in metrics]
 
 
 def test_log_loss_and_area_of_several_classes() -> None:
@@ -54,8 +54,8 @@ def test_log_loss_and_area_of_several_classes() -> None:
 
 
 def section_of(frame: pd.DataFrame, *, classes=("no", "yes"), **options) -> Section:
-    given = audited_model(frame, classes=classes, positive=classes[-1])
-    return Fairness().audit(given, FairnessOptions(metrics=ALL, **options))
+    audited = audited_model(frame, classes=classes, positive=classes[-1])
+    return Fairness().audit(audited, FairnessOptions(metrics=ALL, **options))
 
 
 def with_scores(frame: pd.DataFrame, classes=("no", "yes")) -> pd.DataFrame:
@@ -152,8 +152,8 @@ def test_undefined_is_undefined_in_the_table_the_gap_and_the_verdict(
     from rft.config.schema import Rule
     from rft.verdict.policy import judge_rules
 
-    given = audited_model(frame, classes=classes, positive=classes[-1])
-    section = Fairness().audit(given, FairnessOptions(metrics=[metric]))
+    audited = audited_model(frame, classes=classes, positive=classes[-1])
+    section = Fairness().audit(audited, FairnessOptions(metrics=[metric]))
     rows = [
         row
         for row in section.tables["by_group"]
@@ -189,7 +189,7 @@ def test_every_metric_has_a_gap_where_it_is_defined(metric: str) -> None:
         assert gap.interval is not None
         assert gap.interval.low <= gap.value <= gap.interval.high
         assert len(gap.adjusted) > 5
-        lows = [each.interval.low for each in gap.adjusted]
+        lows = [interval.interval.low for interval in gap.adjusted]
         assert lows == sorted(lows, reverse=True)
 
 
@@ -213,8 +213,8 @@ def test_a_group_of_one_value_has_a_gap_without_an_interval_and_the_audit_goes_o
     score[len(score) - odd :] = 0.7
     frame = predictions(labels, score >= 0.5, place=["x"] * 100 + ["y"] * 100)
     frame = frame.assign(score_no=1 - score, score_yes=score)
-    given = audited_model(frame, classes=("no", "yes"), positive="yes")
-    section = Fairness().audit(given, FairnessOptions(metrics=[metric, "accuracy"]))
+    audited = audited_model(frame, classes=("no", "yes"), positive="yes")
+    section = Fairness().audit(audited, FairnessOptions(metrics=[metric, "accuracy"]))
     gap = section.finding(f"fairness.{metric}_gap.place")
     assert gap.value is not None
     assert (gap.interval, gap.adjusted) == (None, ())
@@ -232,8 +232,8 @@ def test_an_average_over_classes_that_rests_on_two_people_each_is_too_few_to_tel
     labels = ((people % 30) >= 15).astype(bool)
     frame = predictions(labels, labels ^ (rng.random(len(labels)) < 0.1), place=np.where(people < 30, "x", "y"))
     frame["unit"] = [f"p{person}" for person in people]
-    given = audited_model(frame, classes=("no", "yes"), positive="yes")
-    section = Fairness().audit(given, FairnessOptions(metrics=["balanced_accuracy", "accuracy"], min_group_size=10))
+    audited = audited_model(frame, classes=("no", "yes"), positive="yes")
+    section = Fairness().audit(audited, FairnessOptions(metrics=["balanced_accuracy", "accuracy"], min_group_size=10))
     rows = {(row["group"], row["metric"]): row for row in section.tables["by_group"] if row["attribute"]}
     averaged = rows["y", "balanced_accuracy"]
     assert averaged["value"] is not None

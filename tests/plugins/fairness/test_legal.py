@@ -156,15 +156,15 @@ def test_a_group_with_too_few_is_shown_and_neither_scored_nor_the_reference() ->
 def test_rows_of_one_person_have_no_exact_test_and_a_wider_interval() -> None:
     rows, groupings = people({"a": (20, 60), "b": (40, 60)})
     shared = PredictionArrays(rows.classes, rows.labels, rows.predictions, units=np.arange(120) // 2)
-    one, pair = (made(each, groupings, "four_fifths") for each in (rows, shared))
-    apart, together = (named(each, "four_fifths", "a") for each in (one, pair))
+    first, pair = (made(each, groupings, "four_fifths") for each in (rows, shared))
+    apart, together = (named(each, "four_fifths", "a") for each in (first, pair))
     assert together["p_equal"] is None
     assert together["p_four_fifths"] is None
     expected = smallest_ratio([10, 20], [30, 30])  # all rows of a person agree
     assert (together["low"], together["high"]) == pytest.approx((expected.low, expected.high), rel=0.05)
     assert together["high"] - together["low"] > apart["high"] - apart["low"]
     assert four_fifths.REPEATED in pair.text
-    assert four_fifths.REPEATED not in one.text
+    assert four_fifths.REPEATED not in first.text
 
 
 @pytest.mark.parametrize(("n", "other_n"), [(7, 9), (12, 5), (20, 20)])
@@ -173,9 +173,9 @@ def test_the_exact_test_of_the_ratio_is_the_enumeration_of_all_outcomes(n: int, 
     k, other_k = np.meshgrid(np.arange(n + 1), np.arange(other_n + 1), indexing="ij")
     z = exact.score_statistic(k, n, other_k, other_n, 0.8)
     assert np.all(np.diff(z, axis=0) >= -1e-9), "the statistic rises with the count, as bisection needs"
-    for selected, other in itertools.product(range(0, n + 1, 3), range(0, other_n + 1, 2)):
-        shares = np.linspace(*exact._confidence_set(other, other_n), 200)
-        extreme = z <= z[selected, other] + 1e-9
+    for selected, second in itertools.product(range(0, n + 1, 3), range(0, other_n + 1, 2)):
+        shares = np.linspace(*exact._confidence_set(second, other_n), 200)
+        extreme = z <= z[selected, second] + 1e-9
         chance = max(
             float(
                 (
@@ -184,9 +184,9 @@ def test_the_exact_test_of_the_ratio_is_the_enumeration_of_all_outcomes(n: int, 
             )
             for p in shares
         )
-        found = exact.ratio_p_value(selected, n, other, other_n, ratio=0.8)
-        assert found.exact
-        assert found.value == pytest.approx(min(chance + 1e-6, 1.0), abs=1e-12)
+        p_value = exact.ratio_p_value(selected, n, second, other_n, ratio=0.8)
+        assert p_value.exact
+        assert p_value.value == pytest.approx(min(chance + 1e-6, 1.0), abs=1e-12)
 
 
 @pytest.mark.parametrize(("n", "other_n"), [(10, 30), (25, 25), (40, 15)])
@@ -207,11 +207,11 @@ def test_the_exact_test_of_the_ratio_rejects_a_true_one_in_at_most_five_percent(
 
 def test_the_score_test_of_large_samples_agrees_with_the_exact_one(monkeypatch: pytest.MonkeyPatch) -> None:
     counts = (1200, 2400, 1480, 2400)
-    one = exact.ratio_p_value(*counts, ratio=0.8)
+    p_value = exact.ratio_p_value(*counts, ratio=0.8)
     monkeypatch.setattr(exact, "MAX_ROWS_OF_EXACT_TEST", 10)
     other = exact.ratio_p_value(*counts, ratio=0.8)
-    assert (one.exact, other.exact) == (True, False)
-    assert one.value == pytest.approx(other.value, rel=0.05)
+    assert (p_value.exact, other.exact) == (True, False)
+    assert p_value.value == pytest.approx(other.value, rel=0.05)
 
 
 def test_equality_is_the_hypergeometric_sum() -> None:
@@ -230,7 +230,7 @@ def test_the_selected_maximum_inflates_plain_p_values_and_the_adjusted_ones_allo
         assert best is not None
         others = [group for group in range(6) if group != best]
         smallest = min(
-            exact.equality_p_value(int(shares.chosen[each]), 60, int(shares.chosen[best]), 60) for each in others
+            exact.equality_p_value(int(shares.chosen[value]), 60, int(shares.chosen[best]), 60) for value in others
         )
         plain += smallest < 0.05
         adjusted += min(1.0, smallest * shares.pairs) < 0.05

@@ -57,13 +57,13 @@ def by(*methods: str) -> MitigationResult:
     return fit_mitigation(planted(), options(*methods), "yes")
 
 
-def chosen(found: MitigationResult) -> dict:
-    [row] = [row for row in found.chapter.tables["mitigation_frontier"] if row["chosen"] == "yes"]
+def chosen(mitigation: MitigationResult) -> dict:
+    [row] = [row for row in mitigation.chapter.tables["mitigation_frontier"] if row["chosen"] == "yes"]
     return row
 
 
-def value(found: MitigationResult, name: str) -> float:
-    [finding] = [finding for finding in found.chapter.findings if finding.id == f"fairness.mitigation.{name}"]
+def value(mitigation: MitigationResult, name: str) -> float:
+    [finding] = [finding for finding in mitigation.chapter.findings if finding.id == f"fairness.mitigation.{name}"]
     assert finding.value is not None, finding.reason
     return finding.value
 
@@ -154,43 +154,43 @@ def test_turning_the_space_loses_nothing_where_features_outnumber_examples() -> 
 
 
 def test_thresholds_close_a_planted_gap() -> None:
-    found = by("threshold")
-    assert value(found, "gap_before") > 0.4
-    assert value(found, "gap") < 0.15
-    assert "needs the region of a person at prediction time" in " ".join(found.chapter.text)
-    assert "by chance" in " ".join(found.chapter.text)
+    by_group = by("threshold")
+    assert value(by_group, "gap_before") > 0.4
+    assert value(by_group, "gap") < 0.15
+    assert "needs the region of a person at prediction time" in " ".join(by_group.chapter.text)
+    assert "by chance" in " ".join(by_group.chapter.text)
 
 
 def test_a_balanced_head_raises_the_worst_group() -> None:
-    found = by("dfr")
-    assert value(found, "worst_group_accuracy_before") < 0.5
-    assert value(found, "worst_group_accuracy") > 0.7
-    assert value(found, "accuracy") < value(found, "accuracy_before")  # and what it costs is said
-    assert "does not need the region" in " ".join(found.chapter.text)
+    by_group = by("dfr")
+    assert value(by_group, "worst_group_accuracy_before") < 0.5
+    assert value(by_group, "worst_group_accuracy") > 0.7
+    assert value(by_group, "accuracy") < value(by_group, "accuracy_before")  # and what it costs is said
+    assert "does not need the region" in " ".join(by_group.chapter.text)
 
 
 def test_a_mixture_closes_a_planted_gap_without_knowing_the_group() -> None:
-    found = fit_mitigation(
+    mitigation = fit_mitigation(
         planted(), options("exponentiated_gradient", constraints=["true_positive_rate_parity"]), "yes"
     )
-    assert value(found, "gap") < value(found, "gap_before") - 0.3
-    assert "mixture of" in " ".join(found.chapter.text)
+    assert value(mitigation, "gap") < value(mitigation, "gap_before") - 0.3
+    assert "mixture of" in " ".join(mitigation.chapter.text)
 
 
 def test_the_findings_are_those_of_the_predictions() -> None:
-    found = by("threshold")
-    assert found.predictions is not None
-    before, after = (frame[frame["split"] == "test"] for frame in (planted().predictions, found.predictions))
+    by_group = by("threshold")
+    assert by_group.predictions is not None
+    before, after = (frame[frame["split"] == "test"] for frame in (planted().predictions, by_group.predictions))
     for frame, suffix in ((before, "_before"), (after, "")):
         positives = frame[frame["label"] == "yes"]
         rates = (positives["prediction"] == "yes").groupby(positives["group_region"]).mean()
-        assert value(found, f"gap{suffix}") == pytest.approx(rates.max() - rates.min())
-        assert value(found, f"accuracy{suffix}") == pytest.approx((frame["label"] == frame["prediction"]).mean())
+        assert value(by_group, f"gap{suffix}") == pytest.approx(rates.max() - rates.min())
+        assert value(by_group, f"accuracy{suffix}") == pytest.approx((frame["label"] == frame["prediction"]).mean())
         cells = (frame["label"] == frame["prediction"]).groupby([frame["label"], frame["group_region"]]).mean()
-        assert value(found, f"worst_group_accuracy{suffix}") == pytest.approx(cells.min())
-    assert list(found.predictions.columns) == list(planted().predictions.columns)
-    assert list(found.predictions["id"]) == list(planted().predictions["id"])
-    assert np.allclose(found.predictions[["score_no", "score_yes"]].sum(axis=1), 1)
+        assert value(by_group, f"worst_group_accuracy{suffix}") == pytest.approx(cells.min())
+    assert list(by_group.predictions.columns) == list(planted().predictions.columns)
+    assert list(by_group.predictions["id"]) == list(planted().predictions["id"])
+    assert np.allclose(by_group.predictions[["score_no", "score_yes"]].sum(axis=1), 1)
 
 
 def test_nothing_of_test_moves_the_choice() -> None:
@@ -202,17 +202,17 @@ def test_nothing_of_test_moves_the_choice() -> None:
     upside_down = replace(
         honest, splits={**honest.splits, "test": replace(test, labels=1 - test.labels)}, predictions=frame
     )
-    other = fit_mitigation(upside_down, options("threshold", "dfr"), "yes")
-    found = by("threshold", "dfr")
-    assert other.chapter.tables == found.chapter.tables
-    assert value(other, "accuracy") == pytest.approx(1 - value(found, "accuracy"))
+    mitigation = fit_mitigation(upside_down, options("threshold", "dfr"), "yes")
+    by_group = by("threshold", "dfr")
+    assert mitigation.chapter.tables == by_group.chapter.tables
+    assert value(mitigation, "accuracy") == pytest.approx(1 - value(by_group, "accuracy"))
 
 
 def test_the_most_accurate_within_the_bound_is_chosen_else_the_most_even() -> None:
     rows = by("threshold", "dfr").chapter.tables["mitigation_frontier"][1:]
     for max_gap in (0.0, 0.05, 0.12, 0.5, 1.0):
         row = chosen(fit_mitigation(planted(), options("threshold", "dfr", max_gap=max_gap), "yes"))
-        within = [each for each in rows if each["gap"] <= max_gap]
+        within = [table_row for table_row in rows if table_row["gap"] <= max_gap]
         if within:
             assert row["accuracy"] == max(each["accuracy"] for each in within)
             assert row["gap"] <= max_gap
@@ -221,8 +221,8 @@ def test_the_most_accurate_within_the_bound_is_chosen_else_the_most_even() -> No
 
 
 def test_the_frontier_has_the_unmitigated_model_and_one_chosen_row() -> None:
-    found = by("threshold", "dfr")
-    table = found.chapter.tables["mitigation_frontier"]
+    by_group = by("threshold", "dfr")
+    table = by_group.chapter.tables["mitigation_frontier"]
     assert table[0]["method"] == "unmitigated"
     assert [row["chosen"] for row in table].count("yes") == 1
     assert table[0]["chosen"] == "no"
@@ -234,8 +234,8 @@ def test_the_frontier_has_the_unmitigated_model_and_one_chosen_row() -> None:
         assert row["gap_low"] < row["gap"] < row["gap_high"]
     section = Section(
         plugin="fairness",
-        folders=found.folders,
-        **{name: getattr(found.chapter, name) for name in ("findings", "tables", "captions", "figures")},
+        folders=by_group.folders,
+        **{name: getattr(by_group.chapter, name) for name in ("findings", "tables", "captions", "figures")},
     )
     [figure] = section.figures
     assert isinstance(figure, Figure)
@@ -254,13 +254,13 @@ def test_training_examples_are_scored_by_heads_that_did_not_see_them() -> None:
 
 def test_units_are_set_aside_whole_and_from_each_group() -> None:
     people = cases.audited_model({"train": 300, "test": 300}, each=2, agree=0.3)
-    found = MitigationData.from_audited(people, "region", "yes")
-    assert found.chosen_on == SET_ASIDE_FROM_TRAIN
-    assert not set(found.fit.units) & set(found.choose.units)
-    assert len(found.fit) + len(found.choose) == 300
-    assert len(set(found.choose.units)) == pytest.approx(50, abs=1)
+    dataset = MitigationData.from_audited(people, "region", "yes")
+    assert dataset.chosen_on == SET_ASIDE_FROM_TRAIN
+    assert not set(dataset.fit.units) & set(dataset.choose.units)
+    assert len(dataset.fit) + len(dataset.choose) == 300
+    assert len(set(dataset.choose.units)) == pytest.approx(50, abs=1)
     again = MitigationData.from_audited(people, "region", "yes")
-    assert np.array_equal(found.choose.items, again.choose.items)
+    assert np.array_equal(dataset.choose.items, again.choose.items)
     notes = " ".join(fit_mitigation(people, options("dfr"), "yes").chapter.text)
     assert "no validation split" in notes
 
@@ -278,10 +278,10 @@ def test_rates_are_those_of_counting() -> None:
         "fnr": lambda own: 1 - decided[own & (labels == 1)].mean(),
     }
     for metric, rate in expected.items():
-        found = measure_decisions(one_hot_decisions(decided, 2), rows, metric, ("no", "yes"), 1)
-        for name, own in found.groups.items():
+        decisions = measure_decisions(one_hot_decisions(decided, 2), rows, metric, ("no", "yes"), 1)
+        for name, own in decisions.groups.items():
             assert own.value == pytest.approx(rate(groups == name))
-    assert len(found.groups) == 2
+    assert len(decisions.groups) == 2
 
 
 @pytest.mark.parametrize(
@@ -325,28 +325,30 @@ def test_rates_are_those_of_counting() -> None:
     ],
 )
 def test_what_cannot_be_mitigated_says_why(broken, reason: str) -> None:
-    found = fit_mitigation(broken(planted()), options("threshold", "dfr"), "yes")
-    [finding] = found.chapter.findings
+    mitigation = fit_mitigation(broken(planted()), options("threshold", "dfr"), "yes")
+    [finding] = mitigation.chapter.findings
     assert finding.id == "fairness.mitigation.gap"
     assert finding.status == "not_measured"
     assert reason in (finding.reason or "")
-    assert found.predictions is None
-    assert not found.folders
-    assert not found.chapter.tables
+    assert mitigation.predictions is None
+    assert not mitigation.folders
+    assert not mitigation.chapter.tables
 
 
 def test_only_the_balanced_head_takes_more_than_two_classes() -> None:
     three = cases.audited_model({"train": 1500, "validation": 1500, "test": 1500}, classes=3, agree=0.7)
-    found = fit_mitigation(three, options("threshold", "exponentiated_gradient", "dfr"), "yes")
-    reasons = {finding.id: finding.reason for finding in found.chapter.findings if finding.status == "not_measured"}
+    mitigation = fit_mitigation(three, options("threshold", "exponentiated_gradient", "dfr"), "yes")
+    reasons = {
+        finding.id: finding.reason for finding in mitigation.chapter.findings if finding.status == "not_measured"
+    }
     assert reasons == {
         f"fairness.mitigation.{method}": "it decides between two classes, and there are 3"
         for method in ("threshold", "exponentiated_gradient")
     }
-    assert chosen(found)["method"] == "dfr"
-    assert found.predictions is not None
-    assert set(found.predictions["prediction"]) == {"no", "yes", "maybe"}
-    assert value(found, "worst_group_accuracy") > value(found, "worst_group_accuracy_before")
+    assert chosen(mitigation)["method"] == "dfr"
+    assert mitigation.predictions is not None
+    assert set(mitigation.predictions["prediction"]) == {"no", "yes", "maybe"}
+    assert value(mitigation, "worst_group_accuracy") > value(mitigation, "worst_group_accuracy_before")
 
 
 def test_a_group_that_has_one_class_only_cannot_have_thresholds_and_that_is_said() -> None:
@@ -354,8 +356,8 @@ def test_a_group_that_has_one_class_only_cannot_have_thresholds_and_that_is_said
     mask = ~((split.labels == 1) & (split.groups["region"] == "north"))
     groups = np.where(mask, split.groups["region"], "south")
     one_class = replace(planted(), splits={**planted().splits, "train": replace(split, groups={"region": groups})})
-    found = fit_mitigation(one_class, options("threshold", "dfr"), "yes")
-    [finding] = found.chapter.findings
+    mitigation = fit_mitigation(one_class, options("threshold", "dfr"), "yes")
+    [finding] = mitigation.chapter.findings
     assert "Degenerate labels for sensitive feature value north" in (finding.reason or "")
     assert "1 of 4 cells of group and class have no training example" in (finding.reason or "")
 
@@ -368,12 +370,12 @@ def test_a_test_example_without_a_known_group_is_left_to_the_fine_tuned_model() 
     predictions.loc[predictions["split"] == "test", "group_region"] = groups
     splits = {**planted().splits, "test": replace(test, groups={"region": groups})}
     partly = replace(planted(), splits=splits, predictions=predictions)
-    found = fit_mitigation(partly, options("threshold"), "yes")
-    assert "4 of 3000 test examples have no region that the rule knows" in " ".join(found.chapter.text)
-    assert found.predictions is not None
-    own, before = (frame[frame["split"] == "test"] for frame in (found.predictions, partly.predictions))
+    mitigation = fit_mitigation(partly, options("threshold"), "yes")
+    assert "4 of 3000 test examples have no region that the rule knows" in " ".join(mitigation.chapter.text)
+    assert mitigation.predictions is not None
+    own, before = (frame[frame["split"] == "test"] for frame in (mitigation.predictions, partly.predictions))
     assert list(own["prediction"][:4]) == list(before["prediction"][:4])
-    assert "east is too few (n = 1)" in found.chapter.findings[0].caveats
+    assert "east is too few (n = 1)" in mitigation.chapter.findings[0].caveats
 
 
 def test_no_warning_escapes_and_a_second_run_is_the_same() -> None:

@@ -43,8 +43,8 @@ def pair(
     return PairedPredictions(before, after), Grouping("place", names, codes, ("place",))
 
 
-def found(given: tuple[PairedPredictions, Grouping], seed: int = 0) -> list[GapChange]:
-    result = measure_changes(*given, *ACCURACY, size_rules=SampleSizeRules(), seed=seed)
+def found(paired: tuple[PairedPredictions, Grouping], seed: int = 0) -> list[GapChange]:
+    result = measure_changes(*paired, *ACCURACY, size_rules=SampleSizeRules(), seed=seed)
     assert isinstance(result, PairedChanges)
     return list(result.changes)
 
@@ -52,9 +52,9 @@ def found(given: tuple[PairedPredictions, Grouping], seed: int = 0) -> list[GapC
 def test_the_change_is_the_difference_of_the_two_gaps() -> None:
     given, grouping = pair(np.random.default_rng(0), {"x": (0.1, 0.1), "y": (0.3, 0.12), "z": (0.2, 0.2)}, 200)
     for change in found((given, grouping)):
-        first, other = (grouping.codes == grouping.names.index(name) for name in (change.first, change.second))
+        first, second = (grouping.codes == grouping.names.index(name) for name in (change.first, change.second))
         right = [rows.labels == rows.predictions for rows in (given.before, given.after)]
-        before, after = (own[first].mean() - own[other].mean() for own in right)
+        before, after = (own[first].mean() - own[second].mean() for own in right)
         assert (change.before, change.after) == pytest.approx((before, after))
         assert change.value == pytest.approx(abs(after) - abs(before))
         assert change.interval.low <= change.value <= change.interval.high
@@ -63,16 +63,16 @@ def test_the_change_is_the_difference_of_the_two_gaps() -> None:
 
 
 def test_a_gap_that_closes_is_found_and_one_that_stays_is_not() -> None:
-    given = pair(np.random.default_rng(0), {"x": (0.1, 0.1), "y": (0.3, 0.12), "z": (0.2, 0.2)}, 300)
-    by_pair = {(each.first, each.second): each for each in found(given)}
+    paired = pair(np.random.default_rng(0), {"x": (0.1, 0.1), "y": (0.3, 0.12), "z": (0.2, 0.2)}, 300)
+    by_pair = {(item.first, item.second): item for item in found(paired)}
     assert by_pair["x", "y"].interval.high < 0  # the gap was .2 and is .02
     assert by_pair["x", "z"].interval.low <= 0 <= by_pair["x", "z"].interval.high
 
 
 def test_pairing_helps() -> None:
     """Where both models err on the same people, the paired interval is far narrower than one of independent samples."""
-    given = pair(np.random.default_rng(1), {"x": (0.2, 0.2), "y": (0.3, 0.25)}, 400)
-    [change] = found(given)
+    paired = pair(np.random.default_rng(1), {"x": (0.2, 0.2), "y": (0.3, 0.25)}, 400)
+    [change] = found(paired)
     independent = 2 * 1.96 * np.sqrt(2 * (0.2 * 0.8 + 0.27 * 0.73) / 400)
     assert change.interval.high - change.interval.low < 0.5 * independent
 
@@ -115,8 +115,8 @@ def true_change(errors: dict[str, tuple[float, float]], change: GapChange) -> fl
 
 def test_a_gap_that_changes_sides_has_not_become_narrower() -> None:
     """+.100 becomes -.090: by its sign it moved by -.19, by its size by -.01."""
-    given = pair(np.random.default_rng(0), {"x": (0.1, 0.19), "y": (0.2, 0.1)}, 2000)
-    [change] = found(given)
+    paired = pair(np.random.default_rng(0), {"x": (0.1, 0.19), "y": (0.2, 0.1)}, 2000)
+    [change] = found(paired)
     assert change.reversed
     assert change.value == pytest.approx(-0.01, abs=0.02)
     assert change.interval.low < 0 < change.interval.high
@@ -125,10 +125,10 @@ def test_a_gap_that_changes_sides_has_not_become_narrower() -> None:
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_gap_that_widens_has_a_change_above_0_whatever_its_sign(turned: bool) -> None:
     errors = {"x": (0.1, 0.1), "y": (0.12, 0.34)}
-    given = pair(
+    paired = pair(
         np.random.default_rng(0), dict(zip("xy", reversed(errors.values()), strict=True)) if turned else errors, 2000
     )
-    [change] = found(given)
+    [change] = found(paired)
     assert change.value == pytest.approx(0.22, abs=0.03)
     assert change.interval.low > 0.15
 
@@ -180,9 +180,9 @@ def test_rules_are_judged_by_the_gap_that_widened_most_and_small_groups_may_have
     rng = np.random.default_rng(0)
     both, grouping = pair(rng, {"x": (0.1, 0.3), "y": (0.1, 0.1), "z": (0.4, 0.1)}, 400)
     frames = [frame_of(rows, grouping) for rows in (both.before, both.after)]
-    made = compare_models(RunPair(*frames, CLASSES, "yes", ("a", "b"), 0), verdicts=True)
-    finding = made.finding("fairness.change_of_accuracy_gap.place")
-    table = [row for row in made.tables["changes"] if row["metric"] == "accuracy"]
+    comparison = compare_models(RunPair(frames[0], frames[1], CLASSES, "yes", ("a", "b"), 0), verdicts=True)
+    finding = comparison.finding("fairness.change_of_accuracy_gap.place")
+    table = [row for row in comparison.tables["changes"] if row["metric"] == "accuracy"]
     assert finding.value == max(row["change"] for row in table) > 0.1
     assert finding.interval.low > 0
     assert finding.status == "warn"

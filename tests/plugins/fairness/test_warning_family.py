@@ -38,8 +38,8 @@ def test_a_share_and_its_complement_are_one_fact() -> None:
 
 
 def two_groups() -> pd.DataFrame:
-    first, other = group_of(80, 20, 10, 90), group_of(80, 20, 40, 60)
-    labels, predicted = (np.concatenate(pair) for pair in zip(first, other, strict=True))
+    first, second = group_of(80, 20, 10, 90), group_of(80, 20, 40, 60)
+    labels, predicted = (np.concatenate(pair) for pair in zip(first, second, strict=True))
     return predictions(labels, predicted, g=["A"] * 200 + ["B"] * 200)
 
 
@@ -95,8 +95,8 @@ def gaps_of(grouped: GroupedPredictions, plan: ComparisonPlan) -> GroupCompariso
 
 def test_what_stands_out_by_itself_alone_says_so() -> None:
     rng = np.random.default_rng(3)
-    first, other = group_of(85, 15, 15, 85), group_of(77, 23, 24, 76)
-    labels, predicted = (np.concatenate(pair) for pair in zip(first, other, strict=True))
+    first, second = group_of(85, 15, 15, 85), group_of(77, 23, 24, 76)
+    labels, predicted = (np.concatenate(pair) for pair in zip(first, second, strict=True))
     noise = {f"noise{number}": rng.choice(["a", "b"], 400) for number in range(6)}
     section = audit(predictions(labels, predicted, g=["A"] * 200 + ["B"] * 200, **noise), max_intersection_order=1)
     finding = section.finding("fairness.accuracy_gap.g")
@@ -108,8 +108,8 @@ def test_what_stands_out_by_itself_alone_says_so() -> None:
 
 def test_a_selection_rate_gap_that_follows_from_the_labels_is_not_pointed_out() -> None:
     """Everybody in C is negative, so that a perfect model selects nobody there."""
-    first, other, negative = group_of(100, 0, 0, 100), group_of(100, 0, 0, 100), group_of(100, 0, 0, 0)
-    labels, predicted = (np.concatenate(parts) for parts in zip(first, other, negative, strict=True))
+    first, second, negative = group_of(100, 0, 0, 100), group_of(100, 0, 0, 100), group_of(100, 0, 0, 0)
+    labels, predicted = (np.concatenate(parts) for parts in zip(first, second, negative, strict=True))
     section = audit(predictions(labels, predicted, g=["A"] * 200 + ["B"] * 200 + ["C"] * 100))
     finding = section.finding("fairness.selection_rate_gap.g")
     assert finding.value == pytest.approx(0.5)
@@ -137,9 +137,9 @@ def test_the_gap_within_chance_is_the_edge_of_the_test(rate: float, n: int, othe
     edge = TwoRates(rate * n, n, rate * other_n, other_n).gap_within_chance()
 
     def low(gap: float) -> float:
-        first, other = rate + gap * other_n / (n + other_n), rate - gap * n / (n + other_n)
-        first, other = (first, other) if first <= 1 else (1.0, 1.0 - gap)
-        return TwoRates(first * n, n, other * other_n, other_n).confidence_interval().low
+        first, second = rate + gap * other_n / (n + other_n), rate - gap * n / (n + other_n)
+        first, second = (first, second) if first <= 1 else (1.0, 1.0 - gap)
+        return TwoRates(first * n, n, second * other_n, other_n).confidence_interval().low
 
     assert 0 < edge < 0.3
     assert low(edge * 0.999) <= 0 < low(edge * 1.001)

@@ -257,11 +257,11 @@ def test_rows_of_one_person_do_not_make_intervals_shorter() -> None:
     copies = predictions(np.tile(labels, 3), np.tile(scores, (3, 1)), "ab", units=np.tile(people, 3))
     thrice = audit(copies, classes="ab")
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "log_loss"):
-        one, three = (each.finding(f"performance.{name}") for each in (once, thrice))
+        first, three = (each.finding(f"performance.{name}") for each in (once, thrice))
         assert three.n == 60
         assert "60 units" in three.interval.method
-        assert three.value == pytest.approx(one.value)
-        widths = [finding.interval.high - finding.interval.low for finding in (one, three)]
+        assert three.value == pytest.approx(first.value)
+        widths = [finding.interval.high - finding.interval.low for finding in (first, three)]
         assert widths[1] == pytest.approx(widths[0], rel=0.1), name
 
 
@@ -305,8 +305,8 @@ def test_names_and_order_of_rows_do_not_matter() -> None:
     before = audit(predictions(labels, scores, "abc"), classes="abc")
     after = audit(predictions(labels[order], scores[order], "xyz"), classes="xyz")
     for name in NAMES[:-1]:
-        one, other = (section.finding(f"performance.{name}") for section in (before, after))
-        assert other.value == pytest.approx(one.value), name
+        first, second = (section.finding(f"performance.{name}") for section in (before, after))
+        assert second.value == pytest.approx(first.value), name
 
 
 def test_every_figure_has_rows() -> None:

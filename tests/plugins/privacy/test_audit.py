@@ -65,24 +65,24 @@ def section(
     return Privacy().audit(audited, options)
 
 
-def words(made: Section) -> str:
-    return "\n".join([*made.notes, *(paragraph for chapter in made.chapters for paragraph in chapter.text)])
+def words(section: Section) -> str:
+    return "\n".join([*section.notes, *(paragraph for chapter in section.chapters for paragraph in chapter.text)])
 
 
 def test_a_private_run_states_what_it_spent() -> None:
-    made = section(FACTS)
-    assert [finding.id for finding in made.findings][:5] == [
+    audited_section = section(FACTS)
+    assert [finding.id for finding in audited_section.findings][:5] == [
         "privacy.epsilon",
         "privacy.epsilon_rdp",
         "privacy.delta",
         "privacy.noise_multiplier",
         "privacy.units",
     ]
-    epsilon = made.finding("privacy.epsilon")
+    epsilon = audited_section.finding("privacy.epsilon")
     assert (epsilon.value, epsilon.status, epsilon.deterministic, epsilon.n) == (2.998, "info", True, 500)
-    warned = {finding.id for finding in made.findings if finding.status in ("warn", "fail")}
+    warned = {finding.id for finding in audited_section.findings if finding.status in ("warn", "fail")}
     assert warned == {"privacy.units"}  # no unit was declared
-    json.dumps(made.model_dump(mode="json"), allow_nan=False)
+    json.dumps(audited_section.model_dump(mode="json"), allow_nan=False)
 
 
 @pytest.mark.parametrize(
@@ -97,9 +97,9 @@ def test_a_private_run_states_what_it_spent() -> None:
     ],
 )
 def test_status_follows_the_facts(finding: str, changes: dict[str, Any], status: str, word: str) -> None:
-    found = section(replace(FACTS, **changes)).finding(finding)
-    assert found.status == status
-    assert word in found.description
+    shown_finding = section(replace(FACTS, **changes)).finding(finding)
+    assert shown_finding.status == status
+    assert word in shown_finding.description
 
 
 def test_the_parameters_let_a_reviewer_convert() -> None:
@@ -119,8 +119,8 @@ def test_the_parameters_let_a_reviewer_convert() -> None:
     assert {row["grade"] for row in table} == {"measured", "declared", "unverified"}
 
 
-def protection(made: Section) -> dict[Any, Any]:
-    return {row["artefact"]: row["protection"] for row in made.tables["scope"]}
+def protection(section: Section) -> dict[Any, Any]:
+    return {row["artefact"]: row["protection"] for row in section.tables["scope"]}
 
 
 def test_scope_covers_the_model_and_little_else() -> None:
@@ -161,12 +161,12 @@ def test_that_the_backbone_may_know_the_same_people_is_asked(weights: str | None
     facts = ModelFacts(
         name="made", modality="image", classes=("no", "yes"), training=Training(mode="private"), backbone=backbone
     )
-    made = Privacy().audit(
+    audited_section = Privacy().audit(
         AuditedModel(facts, 0, {}, predictions(), fit=Fit({}, privacy=FACTS)), PrivacyOptions(epsilon=3.0)
     )
-    found = [finding for finding in made.findings if finding.id == "privacy.pretraining_overlap"]
+    found = [finding for finding in audited_section.findings if finding.id == "privacy.pretraining_overlap"]
     assert [finding.status for finding in found] == ["not_measured"] * asked
-    assert ("own training data" in made.chapters[-1].text[0]) == asked
+    assert ("own training data" in audited_section.chapters[-1].text[0]) == asked
 
 
 @pytest.mark.parametrize("facts", [None, STANDARD, replace(FACTS, **VOID)])
@@ -178,13 +178,13 @@ def test_scope_covers_nothing_without_secret_noise(facts: PrivacyFacts | Literal
 def test_without_private_training_epsilon_is_not_measured(
     facts: PrivacyFacts | Literal["standard"] | None, reason: str
 ) -> None:
-    made = section(facts)
-    epsilon = made.finding("privacy.epsilon")
+    audited_section = section(facts)
+    epsilon = audited_section.finding("privacy.epsilon")
     assert (epsilon.status, epsilon.value) == ("not_measured", None)
     assert epsilon.reason is not None
     assert reason in epsilon.reason
-    assert "parameters" not in made.tables
-    assert made.finding("privacy.membership_auc").value is not None
+    assert "parameters" not in audited_section.tables
+    assert audited_section.finding("privacy.membership_auc").value is not None
 
 
 def test_notes_name_whose_privacy_and_where_randomness_came_from() -> None:
@@ -225,23 +225,23 @@ BROKEN = [{**FACTS.self_test[0], "outcome": "failed"}]
 def test_a_void_promise_gives_no_number_that_a_rule_could_pass_on(
     changes: dict[str, Any], about: dict[str, Any], reason: str
 ) -> None:
-    made = section(replace(FACTS, **changes), **about)
+    audited_section = section(replace(FACTS, **changes), **about)
     for id in PROMISES:
-        found = made.finding(id)
-        assert (found.status, found.value) == ("not_measured", None)
-        assert reason in str(found.reason)
+        finding = audited_section.finding(id)
+        assert (finding.status, finding.value) == ("not_measured", None)
+        assert reason in str(finding.reason)
     rules = [Rule(finding=id, **bound) for id in PROMISES for bound in ({"max": 1e9}, {"min": -1e9})]
-    judged = [each for each in judge_rules(rules, [made]).rules if each.rule != "integrity holds"]
+    judged = [rule for rule in judge_rules(rules, [audited_section]).rules if rule.rule != "integrity holds"]
     assert {each.outcome for each in judged} == {"uncertain"}
     assert len(judged) == len(rules)
-    assert set(protection(made).values()) == {"void", "un-noised"}
-    assert made.finding("privacy.units").value == 500, "a fact of the data, and no promise"
-    assert not {"epsilon_curve", "accounting", "ideal_attacker", "epsilon_bounds"} & set(made.tables)
-    values = {row["parameter"]: row["value"] for row in made.tables["parameters"]}
+    assert set(protection(audited_section).values()) == {"void", "un-noised"}
+    assert audited_section.finding("privacy.units").value == 500, "a fact of the data, and no promise"
+    assert not {"epsilon_curve", "accounting", "ideal_attacker", "epsilon_bounds"} & set(audited_section.tables)
+    values = {row["parameter"]: row["value"] for row in audited_section.tables["parameters"]}
     assert values["epsilon"] == "void"
     assert "epsilon, second accountant" not in values
     for number in (2.998, 3.29):
-        assert str(number) not in made.model_dump_json()
+        assert str(number) not in audited_section.model_dump_json()
 
 
 def test_what_else_was_trained_beside_a_void_promise_adds_up_to_none() -> None:
@@ -253,27 +253,27 @@ def test_what_else_was_trained_beside_a_void_promise_adds_up_to_none() -> None:
 
 
 def test_broken_accounting_stays_a_failure_where_nothing_is_promised() -> None:
-    found = section(replace(FACTS, **VOID, epsilon=3.31, target_epsilon=4.0)).finding("privacy.epsilon")
-    assert found.status == "fail"
+    finding = section(replace(FACTS, **VOID, epsilon=3.31, target_epsilon=4.0)).finding("privacy.epsilon")
+    assert finding.status == "fail"
 
 
 def test_membership_that_shows_is_a_warning() -> None:
-    found = section(STANDARD, predictions(gap=0.3)).finding("privacy.membership_auc")
-    assert found.interval is not None
-    assert found.status == "warn"
-    assert found.interval.low > 0.5
-    assert found.n == 60
+    finding = section(STANDARD, predictions(gap=0.3)).finding("privacy.membership_auc")
+    assert finding.interval is not None
+    assert finding.status == "warn"
+    assert finding.interval.low > 0.5
+    assert finding.n == 60
     assert section(STANDARD).finding("privacy.membership_auc").status == "info"
 
 
 def test_too_few_examples_leave_the_attack_out_with_the_numbers() -> None:
-    made = section(FACTS, predictions(n=8))
-    found = made.finding("privacy.membership_auc")
-    assert (found.status, found.n) == ("not_measured", 8)
-    assert found.reason is not None
-    assert "8 training and 8 test examples" in found.reason
-    assert "roc" not in made.tables
-    assert not [figure for figure in made.figures if figure.id.startswith("membership")]
+    audited_section = section(FACTS, predictions(n=8))
+    finding = audited_section.finding("privacy.membership_auc")
+    assert (finding.status, finding.n) == ("not_measured", 8)
+    assert finding.reason is not None
+    assert "8 training and 8 test examples" in finding.reason
+    assert "roc" not in audited_section.tables
+    assert not [figure for figure in audited_section.figures if figure.id.startswith("membership")]
 
 
 @pytest.mark.parametrize(
@@ -286,11 +286,13 @@ def test_too_few_examples_leave_the_attack_out_with_the_numbers() -> None:
 )
 def test_a_model_that_others_trained_is_attacked_only_where_both_sides_are_known(kept: str, reason: str) -> None:
     both = predictions()
-    made = section(None, both.assign(split="validation") if kept == "validation" else both[both["split"] == kept])
-    found = made.finding("privacy.membership_auc")
-    assert (found.status, found.n) == ("not_measured", 0)
-    assert found.reason is not None
-    assert reason in found.reason
+    audited_section = section(
+        None, both.assign(split="validation") if kept == "validation" else both[both["split"] == kept]
+    )
+    finding = audited_section.finding("privacy.membership_auc")
+    assert (finding.status, finding.n) == ("not_measured", 0)
+    assert finding.reason is not None
+    assert reason in finding.reason
 
 
 def test_that_others_trained_on_the_train_split_is_taken_on_trust() -> None:
@@ -299,11 +301,11 @@ def test_that_others_trained_on_the_train_split_is_taken_on_trust() -> None:
 
 
 def test_the_self_test_is_reported_with_what_was_passed_over() -> None:
-    made = section(FACTS)
-    found = made.finding("privacy.gradient_error")
-    assert (found.value, found.deterministic, found.status) == (4e-7, True, "info")
-    assert "torch.func" in found.description
-    rows = {row["parameter"]: row for row in made.tables["parameters"]}
+    audited_section = section(FACTS)
+    finding = audited_section.finding("privacy.gradient_error")
+    assert (finding.value, finding.deterministic, finding.status) == (4e-7, True, "info")
+    assert "torch.func" in finding.description
+    rows = {row["parameter"]: row for row in audited_section.tables["parameters"]}
     assert rows["gradients of single examples"]["value"] == "functorch"
     assert "Not by hooks: relative error 1.5 at stages.3." in str(rows["gradients of single examples"]["description"])
     assert rows["released"]["value"] == "1,026 trained weights"
@@ -314,18 +316,22 @@ def test_the_self_test_is_reported_with_what_was_passed_over() -> None:
 
 def test_units_on_both_sides_are_mentioned() -> None:
     table = predictions().assign(unit=[f"u{row % 100}" for row in range(120)])
-    made = section(FACTS, table)
-    assert "20 units have examples in both" in words(made)
-    assert made.finding("privacy.membership_auc").n == 40
+    audited_section = section(FACTS, table)
+    assert "20 units have examples in both" in words(audited_section)
+    assert audited_section.finding("privacy.membership_auc").n == 40
 
 
 def test_figures_draw_from_tables_that_the_report_can_show() -> None:
     from rft.report.charts import draw
 
-    made = section(FACTS)
-    assert [figure.id for figure in made.figures] == ["epsilon_curve", "membership_roc", "membership_by_group"]
-    for figure in made.figures:
-        assert "<svg" in draw.draw_figure(figure, made.tables[figure.table], id=figure.id)
+    audited_section = section(FACTS)
+    assert [figure.id for figure in audited_section.figures] == [
+        "epsilon_curve",
+        "membership_roc",
+        "membership_by_group",
+    ]
+    for figure in audited_section.figures:
+        assert "<svg" in draw.draw_figure(figure, audited_section.tables[figure.table], id=figure.id)
     without_groups = section(FACTS, predictions().drop(columns="group_site"))
     assert [figure.id for figure in without_groups.figures] == ["epsilon_curve", "membership_roc"]
 
@@ -350,9 +356,9 @@ def test_what_was_left_out_is_named_at_the_end() -> None:
 
 
 def test_steps_that_were_taken_again_are_a_warning_and_no_failure() -> None:
-    found = section(replace(FACTS, epsilon=3.05, charged_steps=330)).finding("privacy.epsilon")
-    assert found.status == "warn"
-    assert "18 steps were taken again" in found.description
+    finding = section(replace(FACTS, epsilon=3.05, charged_steps=330)).finding("privacy.epsilon")
+    assert finding.status == "warn"
+    assert "18 steps were taken again" in finding.description
 
 
 def test_a_failed_self_test_is_a_failure() -> None:

@@ -30,12 +30,12 @@ FIXTURE = Mechanism(1.23, 512 / 60_000, 4688)
     ],
 )
 def test_the_accountants_agree(mechanism: Mechanism, delta: float) -> None:
-    found = cross_check_accountants(mechanism, delta)
-    assert found.problems == ()
-    assert found.prv is not None
-    assert found.prv.epsilon >= 0
-    assert abs(found.prv.epsilon - found.pld) < 2e-3, "far closer than the error that PRV allows itself"
-    assert found.pld <= found.rdp
+    cross_check = cross_check_accountants(mechanism, delta)
+    assert cross_check.problems == ()
+    assert cross_check.prv is not None
+    assert cross_check.prv.epsilon >= 0
+    assert abs(cross_check.prv.epsilon - cross_check.pld) < 2e-3, "far closer than the error that PRV allows itself"
+    assert cross_check.pld <= cross_check.rdp
 
 
 def test_the_bounded_prv_is_that_of_opacus() -> None:
@@ -44,9 +44,9 @@ def test_the_bounded_prv_is_that_of_opacus() -> None:
 
     accountant = PRVAccountant()
     accountant.history = [(FIXTURE.noise_multiplier, FIXTURE.sample_rate, FIXTURE.steps)]
-    found = epsilon_prv(FIXTURE, DELTA)
-    assert found.epsilon + found.error == pytest.approx(accountant.get_epsilon(DELTA), abs=1e-6)
-    assert 0.01 <= found.error < 0.011
+    bounds = epsilon_prv(FIXTURE, DELTA)
+    assert bounds.epsilon + bounds.error == pytest.approx(accountant.get_epsilon(DELTA), abs=1e-6)
+    assert 0.01 <= bounds.error < 0.011
 
 
 @pytest.mark.parametrize("factor", [0.98, 1.02, 1.2])
@@ -71,23 +71,23 @@ def test_what_prv_cannot_compute_is_refused_at_once(mechanism: Mechanism, reason
     begun = time.monotonic()
     with pytest.raises(Unresolved, match=reason):
         epsilon_prv(mechanism, DELTA)
-    found = cross_check_accountants(mechanism, DELTA)
+    cross_check = cross_check_accountants(mechanism, DELTA)
     assert time.monotonic() - begun < 10
-    assert found.prv is None
-    assert reason in found.prv_reason
-    assert found.problems == ()
+    assert cross_check.prv is None
+    assert reason in cross_check.prv_reason
+    assert cross_check.problems == ()
 
 
 def test_prv_takes_a_larger_error_where_its_own_would_take_too_long() -> None:
     """Opacus by itself works for a minute on these parameters, and then returns infinity."""
     mechanism = Mechanism(0.2, 0.01, 1000)
     begun = time.monotonic()
-    found = cross_check_accountants(mechanism, DELTA)
+    cross_check = cross_check_accountants(mechanism, DELTA)
     assert time.monotonic() - begun < 10
-    assert found.prv is not None
-    assert 0.05 < found.prv.error < 0.11
-    assert found.prv.epsilon == pytest.approx(found.pld, abs=found.prv.error)
-    assert found.problems == ()
+    assert cross_check.prv is not None
+    assert 0.05 < cross_check.prv.error < 0.11
+    assert cross_check.prv.epsilon == pytest.approx(cross_check.pld, abs=cross_check.prv.error)
+    assert cross_check.problems == ()
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -98,11 +98,11 @@ def test_no_parameters_take_long_or_break(seed: int) -> None:
     begun = time.monotonic()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = cross_check_accountants(mechanism, float(delta))
+        cross_check = cross_check_accountants(mechanism, float(delta))
     assert time.monotonic() - begun < 10
-    assert found.problems == ()
-    assert found.rdp >= 0
-    assert math.isinf(found.pld) or 0 <= found.pld <= found.rdp + 1e-3
+    assert cross_check.problems == ()
+    assert cross_check.rdp >= 0
+    assert math.isinf(cross_check.pld) or 0 <= cross_check.pld <= cross_check.rdp + 1e-3
 
 
 @pytest.mark.parametrize("delta", [0.0, 1.0, math.nan])

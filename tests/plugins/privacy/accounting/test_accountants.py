@@ -149,10 +149,10 @@ def test_an_epsilon_out_of_reach_is_refused_in_words() -> None:
 
 def test_mechanisms_on_the_same_people_compose() -> None:
     """Gaussians compose in closed form: 1 / noise^2 adds up (Dong, Roth and Su 2022)."""
-    found = composed_spending([Mechanism(2.0, 1.0, 3), Mechanism(4.0, 1.0, 5), Mechanism(2.0, 1.0, 1)], DELTA)
+    spending = composed_spending([Mechanism(2.0, 1.0, 3), Mechanism(4.0, 1.0, 5), Mechanism(2.0, 1.0, 1)], DELTA)
     together = Mechanism((4 / 4 + 5 / 16) ** -0.5, 1.0, 1)
-    assert found.accountant == "PLD"
-    assert found.epsilon == pytest.approx(epsilon_pld(together, DELTA), rel=2e-3)
+    assert spending.accountant == "PLD"
+    assert spending.epsilon == pytest.approx(epsilon_pld(together, DELTA), rel=2e-3)
 
 
 def test_parts_of_one_training_spend_what_it_spends() -> None:
@@ -170,8 +170,10 @@ def test_different_trainings_compose_as_by_other_accountants() -> None:
 
     mechanisms = [Mechanism(1.2, 0.01, 1000), Mechanism(0.9, 0.02, 300), Mechanism(5.0, 1.0, 1)]
     events = [
-        SelfComposedDpEvent(PoissonSampledDpEvent(each.sample_rate, GaussianDpEvent(each.noise_multiplier)), each.steps)
-        for each in mechanisms
+        SelfComposedDpEvent(
+            PoissonSampledDpEvent(mechanism.sample_rate, GaussianDpEvent(mechanism.noise_multiplier)), mechanism.steps
+        )
+        for mechanism in mechanisms
     ]
     peer = PLDAccountant().compose(ComposedDpEvent(events)).get_epsilon(DELTA)
     assert composed_spending(mechanisms, DELTA).epsilon == pytest.approx(peer, abs=2e-3)

@@ -59,7 +59,7 @@ def chapter() -> PrivacyChapter:
 
 
 def test_the_findings_of_a_usual_run(chapter: PrivacyChapter) -> None:
-    found = {each.id.removeprefix("privacy."): each for each in chapter.findings}
+    found = {shown_finding.id.removeprefix("privacy."): shown_finding for shown_finding in chapter.findings}
     assert list(found) == [
         "accountant_difference",
         "epsilon_replace_one",
@@ -109,10 +109,10 @@ def test_accountants_that_contradict_each_other_fail(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(
         accounting_section, "cross_check_accountants", accountant_cross_check.cross_check_accountants.__wrapped__
     )
-    found = finding(accounting_chapter(facts()), "accountant_difference")
-    assert found.status == "fail"
-    assert "PRV" in found.description
-    assert "looser RDP" in found.description
+    shown_finding = finding(accounting_chapter(facts()), "accountant_difference")
+    assert shown_finding.status == "fail"
+    assert "PRV" in shown_finding.description
+    assert "looser RDP" in shown_finding.description
 
 
 def test_what_cannot_be_computed_is_not_measured_with_the_reason() -> None:

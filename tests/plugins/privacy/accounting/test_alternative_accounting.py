@@ -33,19 +33,19 @@ def test_a_replacement_that_is_not_resolved_has_no_value() -> None:
 @pytest.mark.parametrize(("noise", "steps"), [(1.0, 1), (30.0, 1)])
 def test_with_everybody_in_one_step_there_is_nothing_to_shuffle(noise: float, steps: int) -> None:
     mechanism = Mechanism(noise, 1.0, steps)
-    found = epsilon_shuffled(mechanism, DELTA)
-    assert found.high == pytest.approx(tightest_spending(mechanism, DELTA).epsilon, abs=1e-9)
-    assert found.low == pytest.approx(found.high, abs=1e-3)
-    assert found.low <= found.high
+    bounds = epsilon_shuffled(mechanism, DELTA)
+    assert bounds.high == pytest.approx(tightest_spending(mechanism, DELTA).epsilon, abs=1e-9)
+    assert bounds.low == pytest.approx(bounds.high, abs=1e-3)
+    assert bounds.low <= bounds.high
 
 
 def test_shuffled_batches_with_little_noise_spend_more_than_random_samples() -> None:
     """Chua et al. 2024: what many tools do, and account as if it were Poisson sampling."""
     claimed = tightest_spending(FIXTURE, DELTA).epsilon
-    found = epsilon_shuffled(FIXTURE, DELTA)
-    assert found.low is not None
-    assert claimed < found.low < found.high
-    assert found.high == tightest_spending(Mechanism(1.23, 1.0, math.ceil(4688 / 117)), DELTA).epsilon
+    bounds = epsilon_shuffled(FIXTURE, DELTA)
+    assert bounds.low is not None
+    assert claimed < bounds.low < bounds.high
+    assert bounds.high == tightest_spending(Mechanism(1.23, 1.0, math.ceil(4688 / 117)), DELTA).epsilon
 
 
 def test_the_bound_from_below_is_reached_by_a_simulated_attacker() -> None:
@@ -57,14 +57,14 @@ def test_the_bound_from_below_is_reached_by_a_simulated_attacker() -> None:
     with_it, without_it = np.maximum(rest, own + 2), np.maximum(rest, own + 1)
     thresholds = np.quantile(with_it, np.linspace(0.5, 0.98, 49))
     reached = max(math.log(((with_it > c).mean() - delta) / (without_it > c).mean()) for c in thresholds)
-    found = epsilon_shuffled(Mechanism(noise, 1 / batches, batches), delta)
-    assert found.low == pytest.approx(reached, abs=0.1)
+    bounds = epsilon_shuffled(Mechanism(noise, 1 / batches, batches), delta)
+    assert bounds.low == pytest.approx(reached, abs=0.1)
 
 
 def test_less_than_one_pass_has_no_bound_from_below() -> None:
-    found = epsilon_shuffled(Mechanism(1.0, 0.01, 50), DELTA)
-    assert found.low is None
-    assert found.high == tightest_spending(Mechanism(1.0, 1.0, 1), DELTA).epsilon
+    bounds = epsilon_shuffled(Mechanism(1.0, 0.01, 50), DELTA)
+    assert bounds.low is None
+    assert bounds.high == tightest_spending(Mechanism(1.0, 1.0, 1), DELTA).epsilon
 
 
 @pytest.mark.parametrize("seed", range(6))

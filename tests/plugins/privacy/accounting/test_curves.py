@@ -19,9 +19,9 @@ RATES = np.array([1e-6, 1e-4, 1e-3, 0.01, 0.05, 0.1, 0.3, 0.5, 0.9, 0.999])
 def test_the_trade_off_of_a_gaussian_is_its_closed_form_from_below(noise: float, steps: int) -> None:
     """Dong, Roth and Su 2022, Gaussian privacy: Phi(Phi^-1(1 - alpha) - mu), with mu = sqrt(steps) / noise."""
     exact = norm.cdf(norm.isf(RATES) - math.sqrt(steps) / noise)
-    found = trade_off(Mechanism(noise, 1.0, steps))(RATES)
-    assert (found <= exact + 1e-12).all()
-    assert np.abs(found - exact).max() < 1e-3
+    curve = trade_off(Mechanism(noise, 1.0, steps))(RATES)
+    assert (curve <= exact + 1e-12).all()
+    assert np.abs(curve - exact).max() < 1e-3
 
 
 def test_one_subsampled_step_against_its_likelihood_ratio_test() -> None:
@@ -30,10 +30,10 @@ def test_one_subsampled_step_against_its_likelihood_ratio_test() -> None:
     places = np.linspace(-2, 6, 60)
     fpr = norm.sf(places / noise)
     tpr = (1 - rate) * fpr + rate * norm.sf((places - 1) / noise)
-    found = trade_off(Mechanism(noise, rate, 1))(fpr)
-    assert (found <= 1 - tpr + 1e-12).all()
+    curve = trade_off(Mechanism(noise, rate, 1))(fpr)
+    assert (curve <= 1 - tpr + 1e-12).all()
     small = fpr < 0.1  # further right the curve is that of the other neighbour
-    assert np.abs(found - (1 - tpr))[small].max() < 1e-3
+    assert np.abs(curve - (1 - tpr))[small].max() < 1e-3
 
 
 def test_the_trade_off_keeps_to_each_epsilon_and_delta() -> None:
@@ -48,10 +48,10 @@ def test_the_trade_off_keeps_to_each_epsilon_and_delta() -> None:
 
 
 def test_several_mechanisms_are_worse_than_each() -> None:
-    one, other = Mechanism(2.0, 1.0, 3), Mechanism(4.0, 1.0, 5)
-    both = trade_off([one, other])(RATES)
+    first, second = Mechanism(2.0, 1.0, 3), Mechanism(4.0, 1.0, 5)
+    both = trade_off([first, second])(RATES)
     exact = norm.cdf(norm.isf(RATES) - math.sqrt(3 / 4 + 5 / 16))
-    assert (both < trade_off(one)(RATES)).all()
+    assert (both < trade_off(first)(RATES)).all()
     assert (both <= exact + 1e-12).all()
     assert np.abs(both - exact).max() < 1e-3
 

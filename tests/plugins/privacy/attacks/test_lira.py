@@ -130,16 +130,16 @@ def test_lira_comes_near_the_best_that_anyone_could_do(shadows: int, spread: boo
     target, member, scores, members, truth = simulated(shadows, 6000, spread=spread, seed=3)
     best = area(truth, member)
     assert best == pytest.approx(stats.norm.cdf(LEAK / math.sqrt(2)), abs=0.02)
-    found = area(lira.score_online(target, scores, members=members), member)
-    assert best - (0.02 if shadows > 16 else 0.045) <= found <= best + 0.005
-    assert area(target, member) < found - 0.1  # a threshold on the confidence sees little of it
+    estimate = area(lira.score_online(target, scores, members=members), member)
+    assert best - (0.02 if shadows > 16 else 0.045) <= estimate <= best + 0.005
+    assert area(target, member) < estimate - 0.1  # a threshold on the confidence sees little of it
 
 
 def test_own_deviations_are_what_many_shadows_are_for() -> None:
     target, member, scores, members, _ = simulated(256, 6000, seed=4)
-    own = area(lira.score_offline(target, scores, members=members), member)
+    estimate = area(lira.score_offline(target, scores, members=members), member)
     pooled = area(target - np.nanmean(np.where(members, np.nan, scores), axis=0), member)
-    assert own > pooled + 0.005
+    assert estimate > pooled + 0.005
 
 
 @pytest.mark.parametrize("attack", [lira.score_online, lira.score_offline, rmia.score_rmia])

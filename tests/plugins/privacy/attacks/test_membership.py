@@ -27,7 +27,7 @@ BY_SHADOWS = (*AREAS[1:], *RATES)
 
 
 def finding(chapter: PrivacyChapter, id: str) -> Finding:
-    return next(each for each in chapter.findings if each.id == id)
+    return next(shown_finding for shown_finding in chapter.findings if shown_finding.id == id)
 
 
 def section(chapter: PrivacyChapter) -> Section:
@@ -54,11 +54,11 @@ def remembered() -> PrivacyChapter:
 def test_what_a_head_remembers_shows_in_every_attack(remembered: PrivacyChapter) -> None:
     assert [each.id for each in remembered.findings] == [*AREAS, *RATES, "privacy.most_exposed_group"]
     for id in AREAS:
-        found = finding(remembered, id)
-        assert found.status == "warn"
-        assert found.interval is not None
-        assert found.interval.low > 0.5
-        assert found.n == 300
+        shown_finding = finding(remembered, id)
+        assert shown_finding.status == "warn"
+        assert shown_finding.interval is not None
+        assert shown_finding.interval.low > 0.5
+        assert shown_finding.n == 300
     json.dumps(section(remembered).model_dump(mode="json"), allow_nan=False)
 
 
@@ -108,74 +108,74 @@ def test_figures_draw_from_tables_that_the_report_can_show(remembered: PrivacyCh
 
 
 def test_the_most_exposed_group_is_named_with_an_interval_for_all_groups(remembered: PrivacyChapter) -> None:
-    found = finding(remembered, "privacy.most_exposed_group")
-    assert "site = " in found.description
-    assert "of 2 groups" in found.description
+    shown_finding = finding(remembered, "privacy.most_exposed_group")
+    assert "site = " in shown_finding.description
+    assert "of 2 groups" in shown_finding.description
     row = next(
         row
         for row in remembered.tables["attacks"]
-        if row["attack"] == "lira" and row["group"] == found.description.split("site = ")[1][0]
+        if row["attack"] == "lira" and row["group"] == shown_finding.description.split("site = ")[1][0]
     )
-    assert found.value == row["auc"]
-    assert found.interval is not None
-    assert found.interval.low < row["low"]  # two groups were compared
-    assert "97.5 %" in found.interval.method
+    assert shown_finding.value == row["auc"]
+    assert shown_finding.interval is not None
+    assert shown_finding.interval.low < row["low"]  # two groups were compared
+    assert "97.5 %" in shown_finding.interval.method
 
 
 def exposed(group: str) -> AuditedModel:
     """Return a audited whose model knows the training examples of one group, which is a third of all, and no other."""
-    made = cases.audited_model(300, 300)
+    audited = cases.audited_model(300, 300)
     rng = np.random.default_rng(0)
     score = rng.uniform(0.2, 0.6, 600)
-    known = (made.predictions["split"] == "train") & (made.predictions["group_site"] == group)
+    known = (audited.predictions["split"] == "train") & (audited.predictions["group_site"] == group)
     score[known] = rng.uniform(0.5, 0.9, known.sum())
-    frame = made.predictions.assign(label="a", score_a=score)
-    return replace(made, predictions=frame, trainer=None)
+    frame = audited.predictions.assign(label="a", score_a=score)
+    return replace(audited, predictions=frame, trainer=None)
 
 
 @pytest.mark.parametrize("group", ["x", "y"])
 def test_a_group_that_stands_out_is_a_warning(group: str) -> None:
     chapter = attacked(exposed(group))
-    found = finding(chapter, "privacy.most_exposed_group")
-    assert found.status == "warn"
-    assert found.description.startswith(f"site = {group}")
+    shown_finding = finding(chapter, "privacy.most_exposed_group")
+    assert shown_finding.status == "warn"
+    assert shown_finding.description.startswith(f"site = {group}")
     rows = {row["group"]: row for row in chapter.tables["attacks"]}
     other = {"x": "y", "y": "x"}[group]
     compared = f"area {rows[group]['auc']:.2f} against {rows[other]['auc']:.2f}, difference "
-    assert f"site = {group} is more exposed than the other groups of site: {compared}" in found.description
-    assert f"site = {other} is more exposed" not in found.description
+    assert f"site = {group} is more exposed than the other groups of site: {compared}" in shown_finding.description
+    assert f"site = {other} is more exposed" not in shown_finding.description
     assert chapter.figures[1].where == {"attack": "loss_threshold"}  # without a trainer there are no shadows
 
 
 def test_a_group_is_compared_with_the_others_though_it_makes_up_nearly_all() -> None:
     """The area over all is nearly that of a group of nine tenths; the other people's is not."""
-    made = cases.audited_model(300, 300)
+    audited = cases.audited_model(300, 300)
     rng = np.random.default_rng(0)
     site = np.where(np.arange(600) % 10 == 0, "few", "most").astype(object)
     score = rng.uniform(0.2, 0.6, 600)
-    known = ((made.predictions["split"] == "train") & (site == "most")).to_numpy()
+    known = ((audited.predictions["split"] == "train") & (site == "most")).to_numpy()
     score[known] = rng.uniform(0.3, 0.7, known.sum())
-    frame = made.predictions.assign(label="a", score_a=score, group_site=site)
-    chapter = attacked(replace(made, predictions=frame, trainer=None))
-    found, rows = (
+    frame = audited.predictions.assign(label="a", score_a=score, group_site=site)
+    chapter = attacked(replace(audited, predictions=frame, trainer=None))
+    shown_finding, rows = (
         finding(chapter, "privacy.most_exposed_group"),
         {row["group"]: row for row in chapter.tables["attacks"]},
     )
     assert rows["most"]["low"] < rows[None]["auc"]  # against all, it would not stand out
-    assert found.status == "warn"
-    assert "site = most is more exposed than the other groups of site" in found.description
+    assert shown_finding.status == "warn"
+    assert "site = most is more exposed than the other groups of site" in shown_finding.description
 
 
 def test_groups_that_are_exposed_alike_are_no_warning() -> None:
-    made = cases.audited_model(300, 300)
+    audited = cases.audited_model(300, 300)
     score = np.random.default_rng(0).uniform(0.2, 0.6, 600)
-    score[made.predictions["split"] == "train"] += 0.2
-    frame = made.predictions.assign(label="a", score_a=score)
-    found = finding(attacked(replace(made, predictions=frame, trainer=None)), "privacy.most_exposed_group")
-    assert found.status == "info"
-    assert "more exposed than" not in found.description
-    assert found.interval is not None
-    assert found.interval.low > 0.5
+    score[audited.predictions["split"] == "train"] += 0.2
+    frame = audited.predictions.assign(label="a", score_a=score)
+    shown_finding = finding(attacked(replace(audited, predictions=frame, trainer=None)), "privacy.most_exposed_group")
+    assert shown_finding.status == "info"
+    assert "more exposed than" not in shown_finding.description
+    assert shown_finding.interval is not None
+    assert shown_finding.interval.low > 0.5
 
 
 def test_others_are_people_of_other_known_groups_only() -> None:
@@ -206,8 +206,8 @@ def test_without_groups_there_is_nothing_to_compare() -> None:
     assert "privacy.most_exposed_group" not in [each.id for each in chapter.findings]
     assert [figure.id for figure in chapter.figures] == ["membership_roc"]
     few = attacked(cases.audited_model(12, 12), shadows=8)
-    found = finding(few, "privacy.most_exposed_group")
-    assert (found.status, found.reason) == (
+    shown_finding = finding(few, "privacy.most_exposed_group")
+    assert (shown_finding.status, shown_finding.reason) == (
         "not_measured",
         "no group has 10 training and 10 test examples with a score",
     )
@@ -216,9 +216,9 @@ def test_without_groups_there_is_nothing_to_compare() -> None:
 def test_private_training_hides_who_took_part() -> None:
     chapter = attacked(cases.audited_model(200, 200, trainer=DPTrainer(epsilon=0.5, randomness="seeded")), shadows=16)
     for id in AREAS:
-        found = finding(chapter, id)
-        assert found.interval is not None
-        assert found.interval.low < 0.52
+        shown_finding = finding(chapter, id)
+        assert shown_finding.interval is not None
+        assert shown_finding.interval.low < 0.52
     assert any("noise included" in note for note in chapter.text)
 
 
@@ -252,10 +252,10 @@ def test_attacks_that_were_not_made_say_why(changes: dict[str, Any], options: di
     chapter = attacked(replace(cases.audited_model(40, 40), **changes), **options)
     assert finding(chapter, "privacy.membership_auc").value is not None
     for id in BY_SHADOWS:
-        found = finding(chapter, id)
-        assert (found.status, found.value) == ("not_measured", None)
-        assert found.reason is not None
-        assert reason in found.reason
+        shown_finding = finding(chapter, id)
+        assert (shown_finding.status, shown_finding.value) == ("not_measured", None)
+        assert shown_finding.reason is not None
+        assert reason in shown_finding.reason
     assert {row["attack"] for row in chapter.tables["attacks"]} == {"loss_threshold"}
 
 
@@ -278,9 +278,9 @@ def test_a_deeper_trained_part_names_its_price() -> None:
 def test_too_few_people_are_not_attacked_with_shadows() -> None:
     chapter = attacked(cases.audited_model(40, 9))
     for id in (*AREAS, *RATES):
-        found = finding(chapter, id)
-        assert found.n == 9
-        assert found.reason == "40 training and 9 test examples with a score: at least 10 of each"
+        shown_finding = finding(chapter, id)
+        assert shown_finding.n == 9
+        assert shown_finding.reason == "40 training and 9 test examples with a score: at least 10 of each"
     assert chapter.figures == ()
     assert list(chapter.tables) == ["attacks"]
 
@@ -302,8 +302,8 @@ def test_shadows_that_cannot_be_trained_leave_the_rest_standing() -> None:
 
 
 def test_that_others_trained_on_the_train_split_is_taken_on_trust() -> None:
-    given = attacked(replace(cases.audited_model(40, 40), trainer=None, task=None, fit=None))
-    assert "this run cannot know" in finding(given, "privacy.membership_auc").caveats
+    chapter = attacked(replace(cases.audited_model(40, 40), trainer=None, task=None, fit=None))
+    assert "this run cannot know" in finding(chapter, "privacy.membership_auc").caveats
     assert "this run cannot know" not in finding(attacked(cases.audited_model(40, 40), shadows=0), AREAS[0]).caveats
 
 

@@ -52,18 +52,18 @@ def deep(seed: int) -> nn.Module:
 @pytest.mark.parametrize(("share", "times"), [(0.5, 32), (0.75, 48), (0.999, 60), (0.01, 4)])
 def test_every_owner_is_in_equally_many_subsets_with_all_its_rows(share: float, times: int) -> None:
     owners = np.repeat(np.arange(50), np.arange(50) % 4 + 1)
-    found = shadows.draw_subsets(owners, 64, share=share, rng=np.random.default_rng(0))
-    assert found.shape == (64, len(owners))
-    assert (found.sum(axis=0) == times).all()
+    subsets = shadows.draw_subsets(owners, 64, share=share, rng=np.random.default_rng(0))
+    assert subsets.shape == (64, len(owners))
+    assert (subsets.sum(axis=0) == times).all()
     for owner in range(50):
-        rows = found[:, owners == owner]
+        rows = subsets[:, owners == owner]
         assert (rows == rows[:, :1]).all()
 
 
 def test_subsets_are_random() -> None:
     """An owner's presence says nothing of another's."""
-    found = shadows.draw_subsets(np.arange(300), 64, share=0.5, rng=np.random.default_rng(0))
-    overlap = np.corrcoef(found.T.astype(float))[np.triu_indices(300, 1)]
+    subsets = shadows.draw_subsets(np.arange(300), 64, share=0.5, rng=np.random.default_rng(0))
+    overlap = np.corrcoef(subsets.T.astype(float))[np.triu_indices(300, 1)]
     assert abs(overlap.mean()) < 0.01
     assert overlap.std() == pytest.approx(1 / np.sqrt(63), rel=0.05)
 
@@ -71,28 +71,30 @@ def test_subsets_are_random() -> None:
 def test_shadows_see_as_large_a_share_of_train_and_test_as_the_model() -> None:
     recorder = Recorder()
     audited = cases.audited_model(150, 50, trainer=recorder)
-    found = shadows.shadow_confidences(audited, 16)
+    confidences = shadows.shadow_confidences(audited, 16)
     task, jobs = recorder.asked[1]
     assert len(recorder.asked) == 2  # the model, and all shadows as one computation
     assert len(task.features) == len(task.labels) == 200
     assert len({job.seed for job in jobs}) == 16
     sizes = [job.members.sum() for job in jobs if job.members is not None]
     assert np.mean(sizes) == 150
-    assert found.members.shape == found.shadows.shape == (16, 200)
-    assert found.ids.tolist() == [*audited.splits["train"].ids, *audited.splits["test"].ids]
-    for job, seen in zip(jobs, found.members, strict=True):
+    assert confidences.members.shape == confidences.shadows.shape == (16, 200)
+    assert confidences.ids.tolist() == [*audited.splits["train"].ids, *audited.splits["test"].ids]
+    for job, seen in zip(jobs, confidences.members, strict=True):
         assert np.array_equal(job.members, seen)
 
 
 def test_confidences_are_those_of_the_models() -> None:
     audited = cases.audited_model()
-    found = shadows.shadow_confidences(audited, 16)
+    confidences = shadows.shadow_confidences(audited, 16)
     labels = audited.splits["test"].labels
     (logits,) = linear_heads.compute_logits(
         audited.require_task(), [audited.require_fit()], audited.require_features()["test"]
     )
-    assert found.target[150:] == pytest.approx(lira.label_confidence(logits, labels))
-    assert np.median(found.shadows[found.members]) > np.median(found.shadows[~found.members]) + 1  # labels are noise
+    assert confidences.target[150:] == pytest.approx(lira.label_confidence(logits, labels))
+    assert (
+        np.median(confidences.shadows[confidences.members]) > np.median(confidences.shadows[~confidences.members]) + 1
+    )  # labels are noise
 
 
 def test_the_attack_can_be_repeated() -> None:
@@ -100,8 +102,8 @@ def test_the_attack_can_be_repeated() -> None:
     first, second = (shadows.shadow_confidences(audited, 8) for _ in range(2))
     assert np.array_equal(first.members, second.members)
     assert np.array_equal(first.shadows, second.shadows)
-    other = shadows.shadow_confidences(replace(audited, seed=1), 8)
-    assert not np.array_equal(first.members, other.members)
+    confidences = shadows.shadow_confidences(replace(audited, seed=1), 8)
+    assert not np.array_equal(first.members, confidences.members)
 
 
 def test_units_stay_together_and_those_on_both_sides_take_no_part() -> None:
@@ -112,8 +114,8 @@ def test_units_stay_together_and_those_on_both_sides_take_no_part() -> None:
     units = test.units.copy()
     units[:3] = "train-u0"
     audited = replace(audited, splits={**audited.splits, "test": replace(test, units=units)})
-    found = shadows.shadow_confidences(audited, 16)
-    assert len(found.ids) == 240 - 6
+    confidences = shadows.shadow_confidences(audited, 16)
+    assert len(confidences.ids) == 240 - 6
     task, jobs = recorder.asked[-1]
     assert task.units is not None
     for job in jobs:
@@ -127,9 +129,9 @@ def test_a_deeper_part_is_trained_one_model_at_a_time() -> None:
     recorder = Recorder()
     audited = cases.audited_model(60, 40, trainer=recorder, new_suffix=deep)
     assert not shadows.is_batched(audited.require_task())
-    found = shadows.shadow_confidences(audited, 8)
+    confidences = shadows.shadow_confidences(audited, 8)
     assert [len(jobs) for _, jobs in recorder.asked] == [1] * 9
-    assert np.isfinite(found.shadows).all()
+    assert np.isfinite(confidences.shadows).all()
 
 
 def test_shadows_of_a_private_model_repeat_its_mechanism_uncharged(tmp_path: Path) -> None:
@@ -156,9 +158,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_noise_hides_what_plain_training_remembers() -> None:
     def gap(trainer: object) -> float:
-        found = shadows.shadow_confidences(cases.audited_model(trainer=trainer), 16)  # type: ignore[arg-type]
-        out = np.where(found.members, np.nan, found.shadows)
-        inside = np.where(found.members, found.shadows, np.nan)
+        confidences = shadows.shadow_confidences(cases.audited_model(trainer=trainer), 16)
+        out = np.where(confidences.members, np.nan, confidences.shadows)
+        inside = np.where(confidences.members, confidences.shadows, np.nan)
         return float(np.nanmean((np.nanmean(inside, axis=0) - np.nanmean(out, axis=0)) / np.nanstd(out, axis=0)))
 
     assert gap(StandardTrainer()) > 0.6

@@ -38,8 +38,10 @@ from rft.plugins.privacy.empirical.canaries import guess_membership, planned_gue
         (5000, 1000, 900, 1e-5, 2.01826),
     ],
 )
-def test_bounds_of_the_reference_code(canaries: int, made: int, right: int, delta: float, epsilon: float) -> None:
-    assert one_run_bound(Guesses(canaries, made, right), delta) == pytest.approx(epsilon, abs=6e-6)
+def test_bounds_of_the_reference_code(
+    canaries: int, guess_count: int, right: int, delta: float, epsilon: float
+) -> None:
+    assert one_run_bound(Guesses(canaries, guess_count, right), delta) == pytest.approx(epsilon, abs=6e-6)
 
 
 @pytest.mark.parametrize("guesses", [Guesses(50, 20, 17), Guesses(20, 20, 20), Guesses(30, 10, 0), Guesses(9, 0, 0)])
@@ -140,9 +142,9 @@ def test_p_value_for_a_curve_is_where_refuting_begins() -> None:
 # How often they claim what is not so.
 
 
-def guessed(random: np.random.Generator, mu: float, canaries: int, made: int) -> Guesses:
+def guessed(random: np.random.Generator, mu: float, canaries: int, guess_count: int) -> Guesses:
     inside = random.random(canaries) < 0.5
-    return guess_membership(random.standard_normal(canaries) + mu * inside, inside, made)
+    return guess_membership(random.standard_normal(canaries) + mu * inside, inside, guess_count)
 
 
 def test_without_leakage_a_positive_bound_is_rare() -> None:

@@ -35,18 +35,18 @@ def train_canary_model(audited: AuditedModel, count: int = 100, *, seed: int = 1
 
 
 def test_a_head_that_learns_by_heart_knows_canaries() -> None:
-    found = train_canary_model(cases.audited_model(recipe=SHORT), 200)
-    assert found.guesses.right > 0.57 * found.guesses.guessed
-    assert found.scores[found.inside].mean() > found.scores[~found.inside].mean()
+    outcome = train_canary_model(cases.audited_model(recipe=SHORT), 200)
+    assert outcome.guesses.right > 0.57 * outcome.guesses.guessed
+    assert outcome.scores[outcome.inside].mean() > outcome.scores[~outcome.inside].mean()
 
 
 def test_a_private_canary_model_is_trained_by_the_public_numbers_of_the_fit_whatever_its_size(
     private: AuditedModel,
 ) -> None:
-    found, facts = train_canary_model(private), private.require_fit().require_privacy()
-    assert found.fit.require_privacy().n == facts.n + 100
+    outcome, facts = train_canary_model(private), private.require_fit().require_privacy()
+    assert outcome.fit.require_privacy().n == facts.n + 100
     for name in ("noise_multiplier", "sample_rate", "steps", "max_grad_norm", "divisor", "delta", "epsilon"):
-        assert getattr(found.fit.require_privacy(), name) == getattr(facts, name)
+        assert getattr(outcome.fit.require_privacy(), name) == getattr(facts, name)
 
 
 def test_a_private_canary_model_is_charged_as_such_to_the_people_of_the_run(
@@ -93,16 +93,16 @@ def test_coins_decide_who_is_in_and_nobody_else_is_left_out() -> None:
         assert len(set(task.units[150:])) == 200
         assert not set(task.units[150:]) & set(task.units[:150])
         assert 60 < found.inside.sum() < 140
-    first, other = outcomes
-    assert not np.array_equal(first.inside, other.inside)  # of the operating system, not of the seed
+    first, second = outcomes
+    assert not np.array_equal(first.inside, second.inside)  # of the operating system, not of the seed
     assert torch.equal(spy.asked[0][0].labels, spy.asked[1][0].labels)
 
 
 def test_canaries_depend_on_the_shape_of_the_features_alone() -> None:
     audited = cases.audited_model(recipe=SHORT)
     task = audited.require_task()
-    other = replace(task, features=cases.vectors(150, np.random.default_rng(9)), labels=task.labels.flip(0))
-    (made, labels), (same, same_labels) = (make_canaries(each, 50, 3, shortest=0.0) for each in (task, other))
+    changed_copy = replace(task, features=cases.vectors(150, np.random.default_rng(9)), labels=task.labels.flip(0))
+    (made, labels), (same, same_labels) = (make_canaries(each, 50, 3, shortest=0.0) for each in (task, changed_copy))
     assert torch.equal(made.tensor, same.tensor)
     assert torch.equal(labels, same_labels)
     assert set(labels.tolist()) == {0, 1, 2}

@@ -44,8 +44,8 @@ def standard() -> AuditedModel:
     return cases.audited_model(recipe=SHORT)
 
 
-def options(**given: Any) -> PrivacyOptions:
-    return PrivacyOptions(**({"epsilon": 4.0, "mechanism_runs": 200} | given))
+def options(**changes: Any) -> PrivacyOptions:
+    return PrivacyOptions(**({"epsilon": 4.0, "mechanism_runs": 200} | changes))
 
 
 @pytest.fixture(scope="module")
@@ -74,20 +74,22 @@ def values(chapter: PrivacyChapter, table: str) -> dict[Any, Any]:
 
 
 def test_both_audits_stay_below_the_claim(private: AuditedModel, both: PrivacyChapter) -> None:
-    made = section(both)
+    audited_section = section(both)
     claimed = private.require_fit().require_privacy().epsilon
     for id in (BOUND, ONE_RUN):
-        found = made.finding(id)
-        assert found.status == "info"
-        assert found.value is not None
-        assert 0 <= found.value < claimed
-        assert "no evidence of safety" in found.caveats
-    power = made.finding(POWER)
+        shown_finding = audited_section.finding(id)
+        assert shown_finding.status == "info"
+        assert shown_finding.value is not None
+        assert 0 <= shown_finding.value < claimed
+        assert "no evidence of safety" in shown_finding.caveats
+    power = audited_section.finding(POWER)
     assert power.value is not None
     assert claimed < power.value < 20
-    assert set(made.tables) == set(made.captions)
-    assert {"mechanism_audit", "audit_power", "attacker_curve", "one_run_audit", "epsilon_bounds"} == set(made.tables)
-    json.dumps(made.model_dump(mode="json"), allow_nan=False)
+    assert set(audited_section.tables) == set(audited_section.captions)
+    assert {"mechanism_audit", "audit_power", "attacker_curve", "one_run_audit", "epsilon_bounds"} == set(
+        audited_section.tables
+    )
+    json.dumps(audited_section.model_dump(mode="json"), allow_nan=False)
     assert len(both.mechanisms) == 1
     assert both.mechanisms[0].steps == 20
 
@@ -117,19 +119,19 @@ def broken(runs: int, noise: float) -> RunScores:
 
 def test_a_refuted_mechanism_fails_and_says_so(private: AuditedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mechanism_audit, "audit_mechanism", lambda *_, **__: broken(200, 0.5))
-    found = finding(empirical_chapter(private, options()), BOUND)
-    assert found.status == "fail"
-    assert "does not keep its promise" in found.description
+    shown_finding = finding(empirical_chapter(private, options()), BOUND)
+    assert shown_finding.status == "fail"
+    assert "does not keep its promise" in shown_finding.description
 
 
 def test_guesses_that_are_too_good_fail(private: AuditedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     lucky = OneRunAudit(Guesses(1000, 1000, 990), np.zeros(1000), np.ones(1000, dtype=bool), private.require_fit())
     monkeypatch.setattr(canary_model_section.canaries, "audit_canary_model", lambda *_, **__: lucky)
     chapter = empirical_chapter(private, options(mechanism_runs=0, canaries=1000))
-    found = finding(chapter, ONE_RUN)
-    assert found.status == "fail"
-    assert found.value is not None
-    assert found.value > 3
+    shown_finding = finding(chapter, ONE_RUN)
+    assert shown_finding.status == "fail"
+    assert shown_finding.value is not None
+    assert shown_finding.value > 3
     assert values(chapter, "one_run_audit")["p-value of the claim"] < 1e-3
 
 
@@ -149,13 +151,13 @@ def test_a_standard_training_has_no_claim_that_canaries_could_refute(standard: A
         ({"mechanism_runs": 49}, "at least 50"),
     ],
 )
-def test_what_was_not_asked_for_is_not_measured(private: AuditedModel, given: dict[str, Any], reason: str) -> None:
-    chapter = empirical_chapter(private, options(**given))
+def test_what_was_not_asked_for_is_not_measured(private: AuditedModel, changes: dict[str, Any], reason: str) -> None:
+    chapter = empirical_chapter(private, options(**changes))
     for id, words in ((BOUND, reason), (POWER, reason), (ONE_RUN, "privacy.canaries is 0")):
-        found = finding(chapter, id)
-        assert (found.status, found.value) == ("not_measured", None)
-        assert found.reason is not None
-        assert words in found.reason
+        shown_finding = finding(chapter, id)
+        assert (shown_finding.status, shown_finding.value) == ("not_measured", None)
+        assert shown_finding.reason is not None
+        assert words in shown_finding.reason
     assert chapter.tables == {}
     assert chapter.figures == ()
 
@@ -163,10 +165,10 @@ def test_what_was_not_asked_for_is_not_measured(private: AuditedModel, given: di
 def test_a_model_from_elsewhere_and_least_squares_have_no_audit(private: AuditedModel) -> None:
     outside = replace(private, task=None, trainer=None, fit=None)
     chapter = empirical_chapter(outside, options(canaries=100))
-    assert {each.status for each in chapter.findings} == {"not_measured"}
+    assert {shown_finding.status for shown_finding in chapter.findings} == {"not_measured"}
     assert "no fit" in str(finding(chapter, ONE_RUN).reason)
-    other = replace(private, trainer=replace(PRIVATE, method="least_squares"))
-    chapter = empirical_chapter(other, options(canaries=100))
+    changed_copy = replace(private, trainer=replace(PRIVATE, method="least_squares"))
+    chapter = empirical_chapter(changed_copy, options(canaries=100))
     assert {each.status for each in chapter.findings} == {"not_measured"}
 
 
@@ -179,6 +181,6 @@ def test_a_spent_budget_leaves_the_canary_model_out_with_the_reason(private: Aud
         task=replace(private.require_task(), population=people),
         trainer=replace(PRIVATE, ledger=str(tmp_path), budget=1.0),
     )
-    found = finding(empirical_chapter(poor, options(mechanism_runs=0, canaries=100)), ONE_RUN)
-    assert found.status == "not_measured"
-    assert "no canary model was trained" in str(found.reason)
+    shown_finding = finding(empirical_chapter(poor, options(mechanism_runs=0, canaries=100)), ONE_RUN)
+    assert shown_finding.status == "not_measured"
+    assert "no canary model was trained" in str(shown_finding.reason)

@@ -63,9 +63,9 @@ def test_the_p_value_of_a_curve_on_a_dense_grid(a: int, b: int, mu: float) -> No
     product = stats.binom.cdf(a, 900, rates) * stats.binom.cdf(b, 900, gaussian_curve(mu)(rates))
     best = max(float(product.max()), 1e-24)
     wanted = min(1.0, best * (1 - math.log(best)))
-    found = curve_p_value(errors(a, b), gaussian_curve(mu))
-    assert found >= wanted * (1 - 1e-9)
-    assert math.log(found) <= 0.9 * math.log(wanted) + 0.2
+    p_value = curve_p_value(errors(a, b), gaussian_curve(mu))
+    assert p_value >= wanted * (1 - 1e-9)
+    assert math.log(p_value) <= 0.9 * math.log(wanted) + 0.2
 
 
 @pytest.mark.parametrize("mu", [0.3, 1.0])
@@ -94,11 +94,11 @@ def test_one_half_chooses_and_the_other_counts() -> None:
     scores = normal(random, 1.0, 1000)
     choosing, counted = scores.split(CHOOSING_SHARE)
     assert len(choosing.without_canary) + len(counted.without_canary) == 1000
-    found = judge_runs(scores, gaussian_curve(0.5), 1e-5)
-    assert found.counted.without_canary is not scores.without_canary
-    assert len(found.counted.without_canary) == len(found.counted.with_canary) == 900
-    assert found.errors == counted.count_errors(threshold_for_curve(choosing, gaussian_curve(0.5)))
-    assert found.bound == float(counted_bound(counted.count_errors(threshold_for_bound(choosing, 1e-5)), 1e-5))
+    judgement = judge_runs(scores, gaussian_curve(0.5), 1e-5)
+    assert judgement.counted.without_canary is not scores.without_canary
+    assert len(judgement.counted.without_canary) == len(judgement.counted.with_canary) == 900
+    assert judgement.errors == counted.count_errors(threshold_for_curve(choosing, gaussian_curve(0.5)))
+    assert judgement.bound == float(counted_bound(counted.count_errors(threshold_for_bound(choosing, 1e-5)), 1e-5))
 
 
 def test_errors_are_counted_at_each_threshold() -> None:
@@ -111,14 +111,14 @@ def test_errors_are_counted_at_each_threshold() -> None:
 
 
 def test_scores_that_are_all_alike_say_nothing() -> None:
-    found = judge_runs(RunScores(np.zeros(100), np.zeros(100)), gaussian_curve(0.1), 1e-5)
-    assert (found.p_value, found.bound, found.gaussian_bound) == (1.0, 0.0, 0.0)
+    judgement = judge_runs(RunScores(np.zeros(100), np.zeros(100)), gaussian_curve(0.1), 1e-5)
+    assert (judgement.p_value, judgement.bound, judgement.gaussian_bound) == (1.0, 0.0, 0.0)
 
 
 def test_without_leakage_a_positive_bound_is_rare() -> None:
     random, trials = np.random.default_rng(0), 4000
     found = [judge_runs(normal(random, 0.0, 200), approximate_dp_curve(0.0, 1e-5), 1e-5) for _ in range(trials)]
-    assert sum(each.bound > 0 for each in found) <= 0.05 * trials
+    assert sum(item.bound > 0 for item in found) <= 0.05 * trials
     assert sum(each.gaussian_bound > 0 for each in found) <= 0.05 * trials
     assert sum(each.p_value < 0.001 for each in found) <= 0.002 * trials
 
@@ -130,7 +130,9 @@ def test_the_best_threshold_on_the_same_runs_claims_leakage_that_is_not_there() 
     for _ in range(trials):
         scores = normal(random, 0.0, 200)
         thresholds = scores.candidate_thresholds()[::10]
-        wrong += min(curve_p_value(scores.count_errors(each), gaussian_curve(0.0)) for each in thresholds) < 0.05
+        wrong += (
+            min(curve_p_value(scores.count_errors(threshold), gaussian_curve(0.0)) for threshold in thresholds) < 0.05
+        )
     assert wrong > 0.15 * trials
 
 
@@ -138,7 +140,7 @@ def test_bounds_hold_where_there_is_leakage_and_are_of_use() -> None:
     random, trials, mu = np.random.default_rng(1), 1000, 1.0
     found = [judge_runs(normal(random, mu, 1000), gaussian_curve(mu), 1e-5) for _ in range(trials)]
     truth = gaussian_epsilon(mu, 1e-5)
-    assert sum(each.bound > truth for each in found) == 0
+    assert sum(item.bound > truth for item in found) == 0
     assert sum(each.gaussian_bound > truth for each in found) <= 0.05 * trials
     assert sum(each.p_value < 0.001 for each in found) <= 0.003 * trials
     assert np.median([each.bound for each in found]) > 0.9

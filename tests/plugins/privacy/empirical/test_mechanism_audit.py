@@ -103,7 +103,7 @@ def alike(scores: RunScores, claim: Mechanism, actual: Mechanism, contribution: 
     truth = score_distributions(claim, actual, contribution=contribution).draw_scores(np.random.default_rng(5), 50_000)
     # The far tails are cut and the lattice of a noiseless sum is not: what decides is within the resolution of a claim.
     pairs = ((scores.without_canary, truth.without_canary), (scores.with_canary, truth.with_canary))
-    return min(float(stats.ks_2samp(np.round(one, 3), np.round(other, 3)).pvalue) for one, other in pairs)
+    return min(float(stats.ks_2samp(np.round(first, 3), np.round(second, 3)).pvalue) for first, second in pairs)
 
 
 def test_the_trainers_scores_have_the_distribution_that_is_computed() -> None:
@@ -139,13 +139,13 @@ def test_extreme_rates(rate: float, steps: int, untested: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("randomness", ["secret", "seeded"])
 def test_the_right_mechanism_is_not_accused_and_its_bound_holds(randomness: str) -> None:
-    found = judge_runs(audited_model(randomness=randomness), curve_of(CLAIM), DELTA)
-    assert found.p_value >= REFUTATION_LEVEL / 10  # one time in ten thousand
-    assert found.bound < 4
-    assert found.gaussian_bound < 4
+    judgement = judge_runs(audited_model(randomness=randomness), curve_of(CLAIM), DELTA)
+    assert judgement.p_value >= REFUTATION_LEVEL / 10  # one time in ten thousand
+    assert judgement.bound < 4
+    assert judgement.gaussian_bound < 4
     if randomness == "seeded":  # bounds as low as this are chance: one audit in fifty
-        assert found.bound > 0.3
-        assert found.gaussian_bound > 1
+        assert judgement.bound > 0.3
+        assert judgement.gaussian_bound > 1
 
 
 @pytest.mark.parametrize("fault", PLANTED)
@@ -227,11 +227,11 @@ def test_power_is_the_share_of_audits_that_refute() -> None:
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_the_smallest_violation_is_seen_with_the_power_that_is_promised(fault: Any) -> None:
-    found = smallest_violation(CLAIM, curve_of(CLAIM), fault, 1000)
-    assert found is not None
-    assert 1.1 < found.factor < 2
-    assert audit_power(CLAIM, curve_of(CLAIM), found.mechanism, 1000, seed=1) == pytest.approx(0.8, abs=0.12)
-    less = fault.break_claim(CLAIM, found.factor**0.7)
+    violation = smallest_violation(CLAIM, curve_of(CLAIM), fault, 1000)
+    assert violation is not None
+    assert 1.1 < violation.factor < 2
+    assert audit_power(CLAIM, curve_of(CLAIM), violation.mechanism, 1000, seed=1) == pytest.approx(0.8, abs=0.12)
+    less = fault.break_claim(CLAIM, violation.factor**0.7)
     assert audit_power(CLAIM, curve_of(CLAIM), less, 1000) < 0.7
 
 
@@ -241,8 +241,8 @@ def test_a_rate_cannot_exceed_one() -> None:
     assert less_noise is not None
     assert more_sampling is None
     almost = Mechanism(2.0, 0.8, 10)
-    found = smallest_violation(almost, curve_of(almost), FAULTS[1], 300)
-    assert found is None or found.mechanism.sample_rate <= 1
+    violation = smallest_violation(almost, curve_of(almost), FAULTS[1], 300)
+    assert violation is None or violation.mechanism.sample_rate <= 1
 
 
 @pytest.mark.slow

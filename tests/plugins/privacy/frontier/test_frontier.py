@@ -25,37 +25,37 @@ OPTIONS = PrivacyOptions(epsilon=3.0, frontier=[4.0, 0.5], replicates=2, randomn
 
 
 @pytest.fixture(scope="module")
-def made() -> PrivacyChapter:
+def frontier() -> PrivacyChapter:
     return frontier_chapter(cases.audited_model(DPTrainer(3.0, randomness="seeded")), OPTIONS)
 
 
-def rows(found: PrivacyChapter, table: str, **where: Any) -> list[Row]:
-    return [row for row in found.tables[table] if all(row[name] == value for name, value in where.items())]
+def rows(chapter: PrivacyChapter, table: str, **where: Any) -> list[Row]:
+    return [row for row in chapter.tables[table] if all(row[name] == value for name, value in where.items())]
 
 
-def test_it_has_heads_at_each_epsilon_beside_heads_without_privacy(made: PrivacyChapter) -> None:
-    arms = {(row["method"], row["epsilon"]) for row in made.tables["frontier"]}
+def test_it_has_heads_at_each_epsilon_beside_heads_without_privacy(frontier: PrivacyChapter) -> None:
+    arms = {(row["method"], row["epsilon"]) for row in frontier.tables["frontier"]}
     assert arms == {(WITHOUT, None), (SGD, 0.5), (SGD, 4.0), (LEAST_SQUARES, 0.5)}
-    alone = rows(made, "frontier", metric="accuracy", attribute=None, method=SGD, epsilon=4.0)
+    alone = rows(frontier, "frontier", metric="accuracy", attribute=None, method=SGD, epsilon=4.0)
     assert [row["replicate"] for row in alone] == [None, 1, 2]
     assert alone[0]["value"] == pytest.approx(np.mean([row["value"] for row in alone[1:]]))
     assert alone[0]["low"] < alone[0]["value"] < alone[0]["high"]
-    assert {row["spent"] for row in made.tables["frontier"]} == {None}  # seeded noise spends nothing that holds
-    assert SEEDED_HEADS in made.text
-    assert 3.9 < composed_spending(made.mechanisms[2:3], 1e-5).epsilon <= 4.0
+    assert {row["spent"] for row in frontier.tables["frontier"]} == {None}  # seeded noise spends nothing that holds
+    assert SEEDED_HEADS in frontier.text
+    assert 3.9 < composed_spending(frontier.mechanisms[2:3], 1e-5).epsilon <= 4.0
 
 
 def test_it_says_what_secret_noise_spends() -> None:
     options = PrivacyOptions(epsilon=3.0, frontier=[4.0], replicates=1)
-    found = frontier_chapter(cases.audited_model(DPTrainer(3.0)), options)
-    spent = {row["epsilon"]: row["spent"] for row in found.tables["frontier"]}
+    chapter = frontier_chapter(cases.audited_model(DPTrainer(3.0)), options)
+    spent = {row["epsilon"]: row["spent"] for row in chapter.tables["frontier"]}
     assert spent[None] is None
     assert 3.9 < spent[4.0] <= 4.0
-    assert SEEDED_HEADS not in found.text
+    assert SEEDED_HEADS not in chapter.text
 
 
-def test_rates_are_given_for_each_group(made: PrivacyChapter) -> None:
-    found = rows(made, "frontier", attribute="site", method=WITHOUT, replicate=None)
+def test_rates_are_given_for_each_group(frontier: PrivacyChapter) -> None:
+    found = rows(frontier, "frontier", attribute="site", method=WITHOUT, replicate=None)
     assert {(row["group"], row["metric"]) for row in found} == {
         (group, metric) for group in "ab" for metric in ("accuracy", "selection_rate", "tpr", "fpr")
     }
@@ -64,21 +64,23 @@ def test_rates_are_given_for_each_group(made: PrivacyChapter) -> None:
     assert by_group["a"] > by_group["b"] + 0.1
 
 
-def test_the_section_holds_together_and_can_be_drawn(made: PrivacyChapter) -> None:
-    section = Section(plugin="privacy", findings=made.findings, tables=dict(made.tables), figures=made.figures)
+def test_the_section_holds_together_and_can_be_drawn(frontier: PrivacyChapter) -> None:
+    section = Section(
+        plugin="privacy", findings=frontier.findings, tables=dict(frontier.tables), figures=frontier.figures
+    )
     assert [finding.id for finding in section.findings] == [
         "privacy.accuracy_cost",
         "privacy.accuracy_cost_gap.site",
     ]
-    assert set(made.captions) == set(made.tables)
+    assert set(frontier.captions) == set(frontier.tables)
     for figure in section.figures:
         assert "<svg" in draw.draw_figure(figure, section.tables[figure.table], id=figure.id)
     assert "epsilon 4," in section.findings[0].description  # 3 is nearer to 4 than to 0.5
 
 
-def test_what_the_heads_released_is_told(made: PrivacyChapter) -> None:
-    assert len(made.mechanisms) == 6
-    one_sum = [each for each in made.mechanisms if each.steps == 1]
+def test_what_the_heads_released_is_told(frontier: PrivacyChapter) -> None:
+    assert len(frontier.mechanisms) == 6
+    one_sum = [mechanism for mechanism in frontier.mechanisms if mechanism.steps == 1]
     assert [(each.sample_rate, each.steps) for each in one_sum] == [(1.0, 1)] * 2
 
 
@@ -87,9 +89,9 @@ def test_nothing_is_trained_that_was_not_asked_for() -> None:
 
 
 def test_too_few_test_examples_are_no_measurement() -> None:
-    found = frontier_chapter(cases.audited_model(DPTrainer(3.0), n_test=9), OPTIONS)
-    assert [each.status for each in found.findings] == ["not_measured"]
-    assert not found.tables
+    chapter = frontier_chapter(cases.audited_model(DPTrainer(3.0), n_test=9), OPTIONS)
+    assert [finding.status for finding in chapter.findings] == ["not_measured"]
+    assert not chapter.tables
 
 
 def test_a_refusal_is_told_and_a_failed_self_test_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,10 +141,10 @@ def test_whom_privacy_costs() -> None:
 
 
 def test_groups_that_are_too_small_are_shown_and_not_scored() -> None:
-    found = present_frontier(judged(0.3, few=9), 2.0)
-    small = rows(found, "frontier", group="c")
+    chapter = present_frontier(judged(0.3, few=9), 2.0)
+    small = rows(chapter, "frontier", group="c")
     assert [(row["value"], row["n"], row["status"]) for row in small] == [(None, 9, "too few")] * 2
-    assert "c (n = 9)" in found.findings[1].caveats
+    assert "c (n = 9)" in chapter.findings[1].caveats
     three = present_frontier(judged(0.3, few=40), 2.0).findings[1]
     assert three.interval is None
     assert "biased upward" in three.caveats
@@ -156,7 +158,7 @@ def test_a_rate_without_a_base_is_undefined_and_not_zero() -> None:
 
 
 def test_one_replicate_gives_values_and_no_intervals() -> None:
-    found = present_frontier(judged(0.3, heads=1), 2.0)
-    assert found.findings[0].interval is None
-    assert "no interval" in found.findings[0].caveats
-    assert all(row["low"] is None for row in found.tables["frontier"])
+    chapter = present_frontier(judged(0.3, heads=1), 2.0)
+    assert chapter.findings[0].interval is None
+    assert "no interval" in chapter.findings[0].caveats
+    assert all(row["low"] is None for row in chapter.tables["frontier"])

@@ -36,10 +36,10 @@ def made(
     return features.astype(np.float32), np.array(["a", "b"], dtype=object)[group[person]], person.astype(str)
 
 
-def probed(*args: object) -> AttributeProbe:
-    found = probe_attribute(*args, seed=0)  # type: ignore[arg-type]
-    assert isinstance(found, AttributeProbe)
-    return found
+def probed(features: np.ndarray, groups: np.ndarray, people: np.ndarray | None) -> AttributeProbe:
+    probe = probe_attribute(features, groups, people, seed=0)
+    assert isinstance(probe, AttributeProbe)
+    return probe
 
 
 def chapter(
@@ -53,11 +53,11 @@ def chapter(
 
 def test_a_planted_group_is_read_and_the_control_is_not() -> None:
     features, groups, people = made(3.0)
-    found = probed(features, groups, people)
-    assert found.predictions.balanced_accuracy.value > 0.85
-    assert found.shuffled.shape == (SHUFFLES, 3)
-    assert found.shuffled[:, 0].mean() == pytest.approx(0.5, abs=0.05)
-    assert found.p_value == 1 / (1 + SHUFFLES)
+    probe = probed(features, groups, people)
+    assert probe.predictions.balanced_accuracy.value > 0.85
+    assert probe.shuffled.shape == (SHUFFLES, 3)
+    assert probe.shuffled[:, 0].mean() == pytest.approx(0.5, abs=0.05)
+    assert probe.p_value == 1 / (1 + SHUFFLES)
 
 
 def test_the_probe_is_logistic_regression_that_weighs_groups_alike() -> None:
@@ -71,9 +71,9 @@ def test_the_probe_is_logistic_regression_that_weighs_groups_alike() -> None:
         weights = np.where(labels[seen] == 1, 0.5 / labels[seen].mean(), 0.5 / (1 - labels[seen].mean()))
         model = LogisticRegression(C=0.1, tol=1e-3).fit(scaled[seen], labels[seen], sample_weight=weights)
         predictions[held_out] = model.predict(scaled[held_out])
-    found = probed(features, groups, people)
-    assert np.mean(found.predictions.predictions == predictions) > 0.995
-    assert found.predictions.balanced_accuracy.value == pytest.approx(
+    probe = probed(features, groups, people)
+    assert np.mean(probe.predictions.predictions == predictions) > 0.995
+    assert probe.predictions.balanced_accuracy.value == pytest.approx(
         balanced_accuracy_score(labels, predictions), abs=0.01
     )
 
@@ -88,8 +88,8 @@ def test_knowing_the_person_is_not_knowing_the_group() -> None:
 
 def test_a_large_group_is_no_leak() -> None:
     features, groups, people = made(0.0, people=200, share=0.9)
-    found = probed(features, groups, people)
-    assert 0.35 < found.predictions.balanced_accuracy.value < 0.65  # guessing the large group would be right in 90 %
+    probe = probed(features, groups, people)
+    assert 0.35 < probe.predictions.balanced_accuracy.value < 0.65  # guessing the large group would be right in 90 %
 
 
 def test_units_exchange_their_rows_as_a_whole() -> None:

@@ -52,20 +52,20 @@ def book_exists(folder: Path) -> bool:
 
 def test_without_a_population_nothing_is_recorded(tmp_path: Path) -> None:
     asked = {"purpose": "training", "mechanisms": [MECHANISM], "delta": DELTA, "identity": "", "resumable": True}
-    with open_account(None, str(tmp_path / "ledgers"), 1.0, **asked) as own:
-        assert [*own.charge_blocks()] == [range(40)]
-        own.write_checkpoint({"w": torch.zeros(1)})
-        assert own.summarize_ledger() is None
-        assert own.resumed is None
+    with open_account(None, str(tmp_path / "ledgers"), 1.0, **asked) as opened:
+        assert [*opened.charge_blocks()] == [range(40)]
+        opened.write_checkpoint({"w": torch.zeros(1)})
+        assert opened.summarize_ledger() is None
+        assert opened.resumed is None
     assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize("steps", [1, 7, 20, 41, 1171])
 def test_a_block_stands_on_the_disk_before_its_steps_are_taken(tmp_path: Path, flushes: list[int], steps: int) -> None:
     taken: list[int] = []
-    with account(tmp_path, "clinic", CLINIC, Mechanism(2.0, 0.1, steps)) as own:
+    with account(tmp_path, "clinic", CLINIC, Mechanism(2.0, 0.1, steps)) as opened:
         flushed = len(flushes)
-        for block in own.charge_blocks():
+        for block in opened.charge_blocks():
             assert len(flushes) > flushed
             assert book_of(tmp_path).charges[-1].blocks[-1] == block
             assert len(block) <= max(1, 0.05 * steps)
@@ -104,49 +104,49 @@ def test_everything_is_added_up_over_heads_and_runs(tmp_path: Path) -> None:
 
 
 def test_facts_tell_what_was_spent_so_far(tmp_path: Path) -> None:
-    with account(tmp_path) as own:
-        assert ledger_facts(own).epsilon == 0
-        next(own.charge_blocks())
-        assert ledger_facts(own).epsilon == composed_spending([Mechanism(2.0, 0.1, 2)], DELTA).epsilon
-        assert ledger_facts(own).charged_steps == 2
+    with account(tmp_path) as opened:
+        assert ledger_facts(opened).epsilon == 0
+        next(opened.charge_blocks())
+        assert ledger_facts(opened).epsilon == composed_spending([Mechanism(2.0, 0.1, 2)], DELTA).epsilon
+        assert ledger_facts(opened).charged_steps == 2
 
 
-def first_block(own: Account) -> range:
+def first_block(opened: Account) -> range:
     """Take all steps that are left; return the first block of them."""
-    return list(own.charge_blocks())[0]  # noqa: RUF015 (all of them are to be charged)
+    return list(opened.charge_blocks())[0]  # noqa: RUF015 (all of them are to be charged)
 
 
 def train(folder: Path, meanwhile: Callable[[range], None], **changes) -> None:
     """Train with a checkpoint after each block, and let something happen before the next."""
-    with account(folder, **changes) as own:
-        for block in own.charge_blocks():
-            own.write_checkpoint({"w": torch.full((2, 3), float(block.stop)), "t": torch.tensor(block.stop)})
+    with account(folder, **changes) as opened:
+        for block in opened.charge_blocks():
+            opened.write_checkpoint({"w": torch.full((2, 3), float(block.stop)), "t": torch.tensor(block.stop)})
             meanwhile(block)
 
 
 def interrupt(folder: Path, after: int, **changes) -> None:
     """Train for so many whole blocks, and lose the next one."""
 
-    def stop(own: Account) -> None:
-        for number, block in enumerate(own.charge_blocks()):
+    def stop(opened: Account) -> None:
+        for number, block in enumerate(opened.charge_blocks()):
             if number == after:
                 raise KeyboardInterrupt
-            own.write_checkpoint({"w": torch.full((2, 3), float(block.stop)), "t": torch.tensor(block.stop)})
+            opened.write_checkpoint({"w": torch.full((2, 3), float(block.stop)), "t": torch.tensor(block.stop)})
 
-    with pytest.raises(KeyboardInterrupt), account(folder, **changes) as own:
-        stop(own)
+    with pytest.raises(KeyboardInterrupt), account(folder, **changes) as opened:
+        stop(opened)
 
 
 def test_an_interrupted_training_goes_on_and_pays_for_one_block_twice(tmp_path: Path) -> None:
     interrupt(tmp_path, after=3)
-    with account(tmp_path) as own:
-        assert own.resumed is not None
-        step, tensors = own.resumed
+    with account(tmp_path) as opened:
+        assert opened.resumed is not None
+        step, tensors = opened.resumed
         assert step == 6
         assert tensors["w"].tolist() == [[6.0] * 3] * 2
         assert tensors["t"].shape == ()
-        assert first_block(own) == range(6, 8)
-        facts = ledger_facts(own)
+        assert first_block(opened) == range(6, 8)
+        facts = ledger_facts(opened)
     assert (facts.charged_steps, facts.interruptions) == (42, 1)
     assert facts.epsilon == composed_spending([Mechanism(2.0, 0.1, 42)], DELTA).epsilon > ONE
 
@@ -162,12 +162,12 @@ def test_a_finished_training_that_was_not_saved_is_not_paid_for_again(
     train(tmp_path, lambda _: None, budget=ONE)
     as_another_process(monkeypatch)
     for _ in range(2):
-        with account(tmp_path) as own:
-            assert own.resumed is not None
-            assert own.resumed[0] == 40
-            assert own.resumed[1]["t"] == 40
-            assert [*own.charge_blocks()] == []
-            facts = ledger_facts(own)
+        with account(tmp_path) as opened:
+            assert opened.resumed is not None
+            assert opened.resumed[0] == 40
+            assert opened.resumed[1]["t"] == 40
+            assert [*opened.charge_blocks()] == []
+            facts = ledger_facts(opened)
         assert (facts.epsilon, facts.resumed_at, facts.interruptions) == (ONE, 40, 0)
         monkeypatch.setattr(ledger, "PROCESS_ID", "a third")
 
@@ -181,10 +181,10 @@ def test_one_that_was_saved_or_is_of_this_process_is_followed_by_another(
         finalize_trainings(population(tmp_path), "ledgers")
         assert not [*tmp_path.rglob("*.safetensors")]
         as_another_process(monkeypatch)
-    with account(tmp_path) as own:
-        assert own.resumed is None
-        assert first_block(own) == range(2)
-        assert ledger_facts(own).epsilon == TWO
+    with account(tmp_path) as opened:
+        assert opened.resumed is None
+        assert first_block(opened) == range(2)
+        assert ledger_facts(opened).epsilon == TWO
 
 
 def test_only_what_this_process_trained_is_settled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,9 +199,9 @@ def test_only_what_this_process_trained_is_settled(tmp_path: Path, monkeypatch: 
 
 def test_one_that_is_killed_before_its_first_checkpoint_begins_again(tmp_path: Path) -> None:
     interrupt(tmp_path, after=0)
-    with account(tmp_path) as own:
-        assert own.resumed is None
-        assert first_block(own) == range(2)
+    with account(tmp_path) as opened:
+        assert opened.resumed is None
+        assert first_block(opened) == range(2)
     (charge,) = book_of(tmp_path).charges
     assert (charge.charged, charge.interruptions) == (42, 1)
 
@@ -216,21 +216,21 @@ OTHER_TRAININGS = [
 @pytest.mark.parametrize("changes", OTHER_TRAININGS)
 def test_another_training_does_not_go_on_with_it(tmp_path: Path, changes: dict) -> None:
     interrupt(tmp_path, after=3)
-    with account(tmp_path, **changes) as own:
-        assert own.resumed is None
-        assert first_block(own) == range(2)
-        facts = ledger_facts(own)
+    with account(tmp_path, **changes) as opened:
+        assert opened.resumed is None
+        assert first_block(opened) == range(2)
+        facts = ledger_facts(opened)
     assert [row["charged_steps"] for row in facts.trainings] == [8, 40], "what was charged stays charged"
-    with account(tmp_path) as own:
-        assert own.resumed is not None
-        assert own.resumed[0] == 6
+    with account(tmp_path) as opened:
+        assert opened.resumed is not None
+        assert opened.resumed[0] == 6
 
 
 def test_a_training_does_not_go_on_with_someone_new(tmp_path: Path) -> None:
     interrupt(tmp_path, after=3)
-    with account(tmp_path, unit_ids=(*CLINIC, "patient 30")) as own:
-        assert own.resumed is None
-        assert ledger_facts(own).units == 31
+    with account(tmp_path, unit_ids=(*CLINIC, "patient 30")) as opened:
+        assert opened.resumed is None
+        assert ledger_facts(opened).units == 31
     assert len(book_of(tmp_path).unit_hashes) == 31
 
 
@@ -374,8 +374,8 @@ def test_a_ledger_is_not_gone_on_with_when_its_people_have_outgrown_its_delta(tm
         finish(account(tmp_path, unit_ids=(*CLINIC[:5], "somebody new")))
     assert refused.value.where == "privacy.delta"
     assert everything(tmp_path) == before
-    with account(tmp_path, name="ward", unit_ids=(*CLINIC, "somebody new"), overlaps=["clinic"], delta=1e-5) as own:
-        assert ledger_facts(own).units == 31
+    with account(tmp_path, name="ward", unit_ids=(*CLINIC, "somebody new"), overlaps=["clinic"], delta=1e-5) as opened:
+        assert ledger_facts(opened).units == 31
 
 
 def test_a_ledger_in_another_folder_than_the_remembered_one_is_counted(tmp_path: Path) -> None:
@@ -402,13 +402,13 @@ def test_a_resumed_training_remembers_that_its_ledger_lay_elsewhere(
 ) -> None:
     finish(account(tmp_path))
     (tmp_path / "ledgers").rename(tmp_path / "moved")
-    with account(tmp_path, ledger="moved", identity="killed before it was saved") as own:
-        for _ in own.charge_blocks():
-            own.write_checkpoint({"w": torch.ones(1)})
+    with account(tmp_path, ledger="moved", identity="killed before it was saved") as opened:
+        for _ in opened.charge_blocks():
+            opened.write_checkpoint({"w": torch.ones(1)})
     monkeypatch.setattr(ledger, "PROCESS_ID", "another process")
-    with account(tmp_path, ledger="moved", identity="killed before it was saved") as own:
-        assert own.resumed is not None
-        assert ledger_facts(own).elsewhere == 1
+    with account(tmp_path, ledger="moved", identity="killed before it was saved") as opened:
+        assert opened.resumed is not None
+        assert ledger_facts(opened).elsewhere == 1
 
 
 def test_a_training_with_seeded_noise_is_remembered_by_all_that_follow(tmp_path: Path) -> None:
@@ -532,10 +532,10 @@ def test_an_error_of_the_disk_stops_training_before_the_step(
     assert str(ledger_of(tmp_path)) in str(refused.value)
     assert "privacy.ledger" in str(refused.value)
     monkeypatch.setattr("os.fsync", lambda _: None)
-    with account(tmp_path) as own:
-        assert own.resumed is not None
-        assert own.resumed[0] == 10
-        assert first_block(own) == range(10, 12)
+    with account(tmp_path) as opened:
+        assert opened.resumed is not None
+        assert opened.resumed[0] == 10
+        assert first_block(opened) == range(10, 12)
     assert 40 <= book_of(tmp_path).charges[0].charged <= 42
 
 
@@ -547,9 +547,9 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(
 
     with monkeypatch.context() as patched, pytest.raises(OutputError, match="the disk is full"):
         train(tmp_path, lambda block: patched.setattr(Path, "replace", fail) if block.stop == 4 else None)
-    with account(tmp_path) as own:
-        assert own.resumed is not None
-        assert own.resumed[1]["w"].tolist() == [[4.0] * 3] * 2
+    with account(tmp_path) as opened:
+        assert opened.resumed is not None
+        assert opened.resumed[1]["w"].tolist() == [[4.0] * 3] * 2
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,10 +23,10 @@ def without_a_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def written(tmp_path: Path) -> Chain:
-    made = chain.read(tmp_path)
+    records = chain.read(tmp_path)
     for record in RECORDS:
-        made.append(record)
-    return made
+        records.append(record)
+    return records
 
 
 def entries(written: Chain) -> Path:
@@ -34,11 +34,11 @@ def entries(written: Chain) -> Path:
 
 
 def test_what_is_read_is_what_was_written(written: Chain) -> None:
-    found = chain.read(written.folder)
-    assert found == written
-    assert found.records == RECORDS
-    assert found.anchor.entries == 3
-    assert found.size == entries(written).stat().st_size
+    records = chain.read(written.folder)
+    assert records == written
+    assert records.records == RECORDS
+    assert records.anchor.entries == 3
+    assert records.size == entries(written).stat().st_size
     assert chain.read(written.folder / "nothing") == Chain(written.folder / "nothing")
 
 
@@ -86,9 +86,9 @@ def test_a_last_line_that_a_kill_left_half_written_is_mended(tmp_path: Path, wri
         for rest in (torn[:length], b"\0" * length):
             entries(written).write_bytes(before + rest)
             (written.folder / chain.HEAD_FILE).write_bytes(head)
-            found = chain.read(written.folder)
-            assert found.records == RECORDS
-            found.append({"kind": "block", "first": 7})
+            records = chain.read(written.folder)
+            assert records.records == RECORDS
+            records.append({"kind": "block", "first": 7})
             assert chain.read(written.folder).records == [*RECORDS, {"kind": "block", "first": 7}]
 
 
@@ -100,8 +100,8 @@ def test_a_whole_line_behind_the_head_counts(written: Chain) -> None:
 
 
 def test_a_kill_after_the_very_first_entry_needs_no_head(tmp_path: Path) -> None:
-    made = chain.read(tmp_path)
-    made.append(RECORDS[0])
+    records = chain.read(tmp_path)
+    records.append(RECORDS[0])
     (tmp_path / chain.HEAD_FILE).unlink()
     assert chain.read(tmp_path).records == RECORDS[:1]
 

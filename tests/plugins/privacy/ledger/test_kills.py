@@ -32,7 +32,8 @@ def check(folder: Path, log: Path, kills: int) -> int:
     assert charged.total() - taken.total() <= kills * BLOCK
     truth = composed_spending([Mechanism(2.0, 0.1, taken.total())], DELTA).epsilon
     assert (
-        composed_spending([each for charge in charges for each in charge.charged_mechanisms()], DELTA).epsilon >= truth
+        composed_spending([mechanism for charge in charges for mechanism in charge.charged_mechanisms()], DELTA).epsilon
+        >= truth
     )
     return lost
 
@@ -52,10 +53,10 @@ def kill_at_random(folder: Path, kills: int, seconds: float) -> int:
         killed += process.exitcode == -9
         number += (folder / f"training-{number}.saved").exists()
         process.close()
-    with account(folder, "clinic", CLINIC, Mechanism(2.0, 0.1, STEPS), identity=f"training-{number}") as own:
-        step = own.resumed[0] if own.resumed else 0
+    with account(folder, "clinic", CLINIC, Mechanism(2.0, 0.1, STEPS), identity=f"training-{number}") as opened:
+        step = opened.resumed[0] if opened.resumed else 0
         assert step % BLOCK == 0
-        for block in own.charge_blocks():
+        for block in opened.charge_blocks():
             with log.open("a") as note:
                 note.writelines(f"training-{number} {step}\n" for step in block)
     assert len({*log.read_text().splitlines()}) == (number + 1) * STEPS
@@ -86,8 +87,8 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
         pass
     process.kill()
     process.join()
-    with account(tmp_path) as own:
-        assert ledger_facts(own).epsilon > 0
+    with account(tmp_path) as opened:
+        assert ledger_facts(opened).epsilon > 0
 
 
 class Killed(BaseException):
@@ -116,11 +117,14 @@ def kills_at(monkeypatch: pytest.MonkeyPatch, instant: int, how: str) -> None:
 
 
 def train_and_save(folder: Path, log: Path) -> None:
-    with account(folder, "clinic", CLINIC, Mechanism(2.0, 0.1, 3), identity="training") as own, log.open("a") as note:
-        for block in own.charge_blocks():
+    with (
+        account(folder, "clinic", CLINIC, Mechanism(2.0, 0.1, 3), identity="training") as opened,
+        log.open("a") as note,
+    ):
+        for block in opened.charge_blocks():
             note.writelines(f"training {step}\n" for step in block)
             note.flush()
-            own.write_checkpoint({"step": torch.tensor(block.stop)})
+            opened.write_checkpoint({"step": torch.tensor(block.stop)})
     (folder / "saved").touch()
     finalize_trainings(population(folder), "ledgers")
 

@@ -49,23 +49,23 @@ def run_with(*sections: Section) -> AuditRun:
 def test_findings_and_tables(tmp_path: Path) -> None:
     finish(account(tmp_path, budget=9.0))
     facts = finish(account(tmp_path))
-    made = section(facts)
+    audited_section = section(facts)
     two = composed_spending([MECHANISM, MECHANISM], 1e-5).epsilon
-    assert made.finding("privacy.ledger_epsilon").value == two
-    assert made.finding("privacy.ledger_epsilon").n == 30
-    assert "At delta 1e-05" in made.finding("privacy.ledger_epsilon").description
-    assert made.finding("privacy.ledger_remaining").value == 9.0 - two
-    assert made.finding("privacy.ledger_interruptions").value == 0
-    assert all(finding.deterministic for finding in made.findings)
-    stand = {row["quantity"]: row["value"] for row in made.tables["ledger"]}
+    assert audited_section.finding("privacy.ledger_epsilon").value == two
+    assert audited_section.finding("privacy.ledger_epsilon").n == 30
+    assert "At delta 1e-05" in audited_section.finding("privacy.ledger_epsilon").description
+    assert audited_section.finding("privacy.ledger_remaining").value == 9.0 - two
+    assert audited_section.finding("privacy.ledger_interruptions").value == 0
+    assert all(finding.deterministic for finding in audited_section.findings)
+    stand = {row["quantity"]: row["value"] for row in audited_section.tables["ledger"]}
     assert stand["population"] == "clinic"
     assert chain.read(ledger_of(tmp_path)).contains(chain.Anchor(stand["entries"], stand["head"]))
-    assert [row["charged_steps"] for row in made.tables["ledger_trainings"]] == [40, 40]
+    assert [row["charged_steps"] for row in audited_section.tables["ledger_trainings"]] == [40, 40]
 
 
 def test_without_a_budget_none_remains(tmp_path: Path) -> None:
-    made = section(finish(account(tmp_path)))
-    assert [finding.id for finding in made.findings] == [
+    audited_section = section(finish(account(tmp_path)))
+    assert [finding.id for finding in audited_section.findings] == [
         "privacy.ledger_epsilon",
         "privacy.ledger_elsewhere",
         "privacy.ledger_interruptions",
@@ -73,23 +73,23 @@ def test_without_a_budget_none_remains(tmp_path: Path) -> None:
 
 
 def test_another_folder_than_the_remembered_one_is_a_warning(tmp_path: Path) -> None:
-    found = section(finish(account(tmp_path))).finding("privacy.ledger_elsewhere")
-    assert (found.status, found.value) == ("info", 0)
-    found = section(finish(account(tmp_path, ledger="another"))).finding("privacy.ledger_elsewhere")
-    assert (found.status, found.value) == ("warn", 1)
-    assert "not counted here, unless that folder was moved" in found.description
+    finding = section(finish(account(tmp_path))).finding("privacy.ledger_elsewhere")
+    assert (finding.status, finding.value) == ("info", 0)
+    finding = section(finish(account(tmp_path, ledger="another"))).finding("privacy.ledger_elsewhere")
+    assert (finding.status, finding.value) == ("warn", 1)
+    assert "not counted here, unless that folder was moved" in finding.description
 
 
 def test_spending_with_seeded_noise_adds_up_to_no_epsilon(tmp_path: Path) -> None:
     finish(account(tmp_path, budget=9.0, randomness="seeded", resumable=False))
     facts = finish(account(tmp_path))
-    made = section(facts)
+    audited_section = section(facts)
     for id in ("privacy.ledger_epsilon", "privacy.ledger_remaining"):
-        assert made.finding(id).status == "not_measured"
-        assert "1 of 2 trainings" in str(made.finding(id).reason)
-    stand = {row["quantity"]: row["value"] for row in made.tables["ledger"]}
+        assert audited_section.finding(id).status == "not_measured"
+        assert "1 of 2 trainings" in str(audited_section.finding(id).reason)
+    stand = {row["quantity"]: row["value"] for row in audited_section.tables["ledger"]}
     assert (stand["epsilon"], stand["remaining"]) == (None, None)
-    assert f"{facts.epsilon:.3g}" not in made.model_dump_json()
+    assert f"{facts.epsilon:.3g}" not in audited_section.model_dump_json()
 
 
 def test_without_a_population_nothing_is_added_up() -> None:

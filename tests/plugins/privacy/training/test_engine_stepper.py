@@ -122,7 +122,7 @@ def test_without_one_unit_the_sum_changes_by_the_clipping_norm_at_most(
     steps = network_steps(task, engine, rows_at_once)
     total = given.gradient(steps, given.sample(range(5)))
     without = [given.gradient(steps, given.sample(set(range(5)) - {unit})) for unit in range(5)]
-    changes = [float(np.linalg.norm(total - each)) * steps.gaussian.divisor for each in without]
+    changes = [float(np.linalg.norm(total - value)) * steps.gaussian.divisor for value in without]
     assert max(changes) <= 0.3 * (1 + 1e-5)
     assert max(changes) > 0.99 * 0.3  # some are clipped, or the bound would show nothing
 

@@ -38,16 +38,16 @@ KINDS: list[tuple[Build, Callable[[], cases.Batch], type[Engine]]] = [
 IDS = [build.__name__ for build, _, _ in KINDS]
 
 
-def distance(found: list[Tensor], exact: list[Tensor]) -> float:
+def distance(gradients: list[Tensor], exact: list[Tensor]) -> float:
     """Return the largest error of an example's gradient, relative to its length."""
-    apart = [a.double().flatten(1) - b.flatten(1) for a, b in zip(rows(found), rows(exact), strict=True)]
+    apart = [a.double().flatten(1) - b.flatten(1) for a, b in zip(rows(gradients), rows(exact), strict=True)]
     return float(
         (torch.cat(apart, 1).norm(dim=1) / torch.cat([b.flatten(1) for b in rows(exact)], 1).norm(dim=1)).max()
     )
 
 
-def rows(found: list[Tensor]) -> list[Tensor]:
-    return [gradient.reshape(len(gradient), -1) for gradient in found]
+def rows(gradients: list[Tensor]) -> list[Tensor]:
+    return [gradient.reshape(len(gradient), -1) for gradient in gradients]
 
 
 @pytest.mark.parametrize(("build", "data", "engine"), KINDS, ids=IDS)
@@ -72,10 +72,10 @@ def test_a_batch_that_follows_a_larger_one_knows_nothing_of_it() -> None:
     engine = Hooks(suffix)
     engine.example_gradients(batch, torch.zeros(12, dtype=torch.long))
     assert not hasattr(suffix.unused, "activations")
-    found = engine.example_gradients(few, torch.arange(3))
-    assert distance(found, exact) < 1e-6
-    assert not found[0].any()
-    assert found[0].shape == (3, 4, 8)
+    gradients = engine.example_gradients(few, torch.arange(3))
+    assert distance(gradients, exact) < 1e-6
+    assert not gradients[0].any()
+    assert gradients[0].shape == (3, 4, 8)
     engine.close()
     assert not hasattr(suffix.head.weight, "grad_sample")
 

@@ -86,7 +86,7 @@ def test_each_of_many_heads_is_as_if_it_were_alone(units: np.ndarray | None, vie
     jobs = [Job(seed, member) for seed, member in enumerate(members)]
     steps = given.steps("heads", task, plans, jobs, given.Given([noise]))
     counts = steps.set_gradient(given.sample(*drawn))
-    found = torch.cat([each.grad.flatten(1) for each in steps.parameters], dim=1).double().numpy()
+    found = torch.cat([parameter.grad.flatten(1) for parameter in steps.parameters], dim=1).double().numpy()
     for head, job in enumerate(jobs):
         wanted, broken = given.clipped_sum(task, new_head(6, 3, False, job.seed), drawn[head], 0.7, job.members)
         wanted = (wanted + sigmas[head] * 0.7 * noise[head]) / plans[0].divisor
@@ -99,9 +99,9 @@ def test_features_too_large_to_square_count_as_not_finite() -> None:
     task = given.head_task()
     task.features.tensor[4] = 1e25
     steps = given.steps("heads", task, given.plans(task), noise=given.Silent())
-    both, one = (given.sample(drawn) for drawn in ((4, 5), (5,)))
+    both, first = (given.sample(drawn) for drawn in ((4, 5), (5,)))
     assert steps.set_gradient(both).tolist() == [1]
-    assert np.array_equal(given.gradient(steps, both), given.gradient(steps, one))
+    assert np.array_equal(given.gradient(steps, both), given.gradient(steps, first))
 
 
 def test_norms_hold_in_float32_whatever_the_scale() -> None:

@@ -34,16 +34,16 @@ def seeded(seed: int = 0) -> SeededSource:
     return SeededSource(np.random.default_rng(seed))
 
 
-def length(first: SufficientStatistics, other: SufficientStatistics) -> float:
+def length(first: SufficientStatistics, second: SufficientStatistics) -> float:
     """The distance of two pairs of sums, over the bound."""
-    moments, products = first.moments - other.moments, first.products - other.products
+    moments, products = first.moments - second.moments, first.products - second.products
     return math.sqrt(np.sum(moments**2) + np.sum(products**2)) / first.bound
 
 
 def test_the_sums_are_those_of_a_loop_over_units() -> None:
     units = np.random.default_rng(0).integers(0, 12, 40)
     data = vectors(views=2, class_weights=torch.tensor([1.0, 2.0, 0.5]))
-    found = sufficient_statistics(data, units, 3)
+    statistics = sufficient_statistics(data, units, 3)
     moments, products = np.zeros((7, 7)), np.zeros((7, 3))
     for unit in range(12):
         own_moments, own_products = np.zeros((7, 7)), np.zeros((7, 3))
@@ -57,10 +57,10 @@ def test_the_sums_are_those_of_a_loop_over_units() -> None:
                 own_moments += weight * np.outer(z, z)
                 own_products += weight * BALANCE * np.outer(z, y)
         own = math.sqrt(np.sum(own_moments**2) + np.sum(own_products**2))
-        moments += own_moments * min(1, found.bound / own)
-        products += own_products * min(1, found.bound / own)
-    np.testing.assert_allclose(found.moments, moments, atol=1e-12)
-    np.testing.assert_allclose(found.products, products, atol=1e-12)
+        moments += own_moments * min(1, statistics.bound / own)
+        products += own_products * min(1, statistics.bound / own)
+    np.testing.assert_allclose(statistics.moments, moments, atol=1e-12)
+    np.testing.assert_allclose(statistics.products, products, atol=1e-12)
 
 
 @pytest.mark.parametrize("views", [1, 2])
@@ -101,11 +101,11 @@ def test_rows_sold_as_a_persons_would_exceed_the_bound() -> None:
 def test_examples_that_are_not_finite_count_as_zero_and_are_counted(bad: float) -> None:
     data, units = vectors(), np.arange(40)
     data.stored[3, 2] = bad
-    found = sufficient_statistics(data, units, 3)
-    assert found.non_finite == 1
+    statistics = sufficient_statistics(data, units, 3)
+    assert statistics.non_finite == 1
     without = sufficient_statistics(data, units, 3, members=units != 3)
     assert without.non_finite == 0
-    assert length(found, without) == 0
+    assert length(statistics, without) == 0
 
 
 def test_noise_has_the_deviation_that_the_mechanism_promises() -> None:

@@ -33,7 +33,7 @@ def test_each_head_has_its_sigma_times_the_norm_and_all_is_divided() -> None:
     for total, wanted in zip(noised, (10.0, 20.0, 30.0), strict=True):
         for head, sigma in enumerate((0.5, 2.0, 8.0)):
             assert (total[head] == (wanted + sigma * 0.25) / 4).all()
-    assert [each.shape for each in noised] == [(3, 3, 4), (3, 3), (3,)]
+    assert [value.shape for value in noised] == [(3, 3, 4), (3, 3), (3,)]
 
 
 def test_the_sums_stay_as_they_were() -> None:

@@ -63,8 +63,8 @@ def test_normals_are_normal(source: Callable[[], RandomSource]) -> None:
 def test_normals_that_are_made_together_are_independent(source: Callable[[], RandomSource]) -> None:
     """Box and Muller make two from a radius and an angle: neither these nor their squares may be related."""
     pairs = source().draw_normals(2, COUNT // 2)
-    for one, other in ((pairs[0], pairs[1]), (pairs[0][1:], pairs[0][:-1])):
-        for a, b in ((one, other), (one**2, other**2), (np.abs(one), other)):
+    for first, second in ((pairs[0], pairs[1]), (pairs[0][1:], pairs[0][:-1])):
+        for a, b in ((first, second), (first**2, second**2), (np.abs(first), second)):
             assert abs(np.corrcoef(a, b)[0, 1]) < 6 / np.sqrt(COUNT // 2)
 
 
@@ -115,11 +115,11 @@ def test_secret_numbers_follow_no_seed() -> None:
 
 
 def test_seeded_numbers_repeat_with_all_bits_of_the_seed_and_in_two_streams() -> None:
-    first, same, other = (random_streams("seeded", seed) for seed in (5, 5, 5 + 2**32))
-    assert first.dropout == same.dropout != other.dropout
+    first, same, second = (random_streams("seeded", seed) for seed in (5, 5, 5 + 2**32))
+    assert first.dropout == same.dropout != second.dropout
     numbers = first.noise.draw_normals(8)
     assert np.array_equal(numbers, same.noise.draw_normals(8))
-    assert not np.array_equal(numbers, other.noise.draw_normals(8))
+    assert not np.array_equal(numbers, second.noise.draw_normals(8))
     assert not np.array_equal(
         random_streams("seeded", 5).sampling.draw_uniforms(8), random_streams("seeded", 5).noise.draw_uniforms(8)
     )

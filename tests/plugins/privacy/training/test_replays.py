@@ -45,12 +45,12 @@ class Known:
         if tune == "lora":
             inside = None if freeze == "none" else modules_behind(self.classifier, freeze, self.example)
             add_adapters(self.classifier, LoraConfig(rank=2), inside, seed=0)
-        made = cut_classifier(self.classifier, freeze, tune, self.example)
+        partition = cut_classifier(self.classifier, freeze, tune, self.example)
         batch = self.example(12, 7, 5)
         if freeze != "none":
             with torch.no_grad():
-                batch = made.prefix()(batch)
-        return made, cases.task(made.new_suffix, batch)
+                batch = partition.prefix()(batch)
+        return partition, cases.task(partition.new_suffix, batch)
 
 
 def of_images(network: nn.Module, dimension: int) -> Known:
@@ -121,15 +121,15 @@ def test_what_is_trained_behind_a_cut(known: Callable[[], Known], freeze: str, t
     assert_joins(made, task, fit.state)
 
 
-def assert_joins(made: Cut, task: Task, state: dict[str, Tensor]) -> None:
+def assert_joins(partition: Cut, task: Task, state: dict[str, Tensor]) -> None:
     """Hold the trained part, run from the cache, against the joined model."""
-    suffix = made.new_suffix(0)
+    suffix = partition.new_suffix(0)
     own = {name: tensor for name, tensor in state.items() if name in suffix.state_dict()}
     suffix.load_state_dict(own, strict=False)
-    example = comments if made.classifier.modality == "text" else images
+    example = comments if partition.classifier.modality == "text" else images
     with torch.no_grad():
-        replayed = suffix.eval()(task.features.columns)
-        joined = made.join(state)(example(12, 7, 5))
+        replayed = suffix.eval()(cases.columns_of(task))
+        joined = partition.join(state)(example(12, 7, 5))
     assert torch.allclose(replayed, joined, atol=1e-4)
 
 

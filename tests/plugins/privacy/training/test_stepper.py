@@ -53,8 +53,8 @@ def test_a_step_is_the_noised_sum_of_clipped_gradients(
         steps = given.steps(kind, task, plans, [Job(3, members)], given.Given([noise]))
         wanted, broken = given.clipped_sum(task, steps.copy_network(0), drawn, NORM, members)
         assert steps.set_gradient(given.sample(drawn)) == broken
-        found = np.concatenate([each.grad.double().numpy().ravel() for each in steps.parameters])
-        assert np.abs(found - (wanted + NOISE * NORM * noise) / plans[0].divisor).max() < 1e-6
+        joined_values = np.concatenate([parameter.grad.double().numpy().ravel() for parameter in steps.parameters])
+        assert np.abs(joined_values - (wanted + NOISE * NORM * noise) / plans[0].divisor).max() < 1e-6
 
 
 @pytest.mark.parametrize("kind", given.KINDS)
@@ -98,9 +98,9 @@ def test_a_persons_sum_that_overflows_poisons_nothing(kind: str) -> None:
         steps = given.steps(kind, task, given.plans(task), noise=given.Silent())
         with torch.no_grad():
             steps.parameters[0].zero_()
-        both, one = (given.gradient(steps, given.sample(drawn)) for drawn in ((0, 1), (1,)))
+        both, first = (given.gradient(steps, given.sample(drawn)) for drawn in ((0, 1), (1,)))
         assert np.isfinite(both).all()
-        assert np.linalg.norm(both - one) <= NORM * (1 + 1e-5)  # the divisor is 1
+        assert np.linalg.norm(both - first) <= NORM * (1 + 1e-5)  # the divisor is 1
 
 
 def empty_steps(kind: str, count: int) -> tuple[np.ndarray, float]:
@@ -126,7 +126,7 @@ def test_a_step_is_taken_and_counted_whoever_takes_part(kind: str) -> None:
     steps = given.steps(kind, task, given.plans(task))
     optimizer, tally = torch.optim.SGD(steps.parameters, lr=1.0), StepCounters.start_at_zero(1)
     for drawn in ((), (3, 4), (5,), ()):
-        before = [each.detach().clone() for each in steps.parameters]
+        before = [parameter.detach().clone() for parameter in steps.parameters]
         private_step(steps, optimizer, given.sample(drawn), tally)
         for old, new in zip(before, steps.parameters, strict=True):
             assert torch.allclose(new, old - new.grad)
@@ -148,6 +148,6 @@ def test_without_one_unit_the_sum_changes_by_the_clipping_norm_at_most(kind: str
     n, divisor = steps.sampler.n, steps.gaussian.divisor
     total = given.gradient(steps, given.sample(range(n)))
     without = [given.gradient(steps, given.sample(set(range(n)) - {unit})) for unit in range(n)]
-    changes = [float(np.linalg.norm(total - each)) * divisor for each in without]
+    changes = [float(np.linalg.norm(total - value)) * divisor for value in without]
     assert max(changes) <= NORM * (1 + 1e-5)
     assert max(changes) > 0.99 * NORM  # some are clipped, or the bound would show nothing

@@ -79,11 +79,11 @@ def test_secret_randomness_does_not_follow_from_the_seed_of_the_run() -> None:
 @pytest.mark.parametrize("jobs", [[Job(0)], [Job(0), Job(0), Job(1)]], ids=["one", "three"])
 def test_seeded_randomness_repeats(jobs: list[Job]) -> None:
     seeded = replace(SHARED, randomness="seeded")
-    first, same, other = (
+    first, same, second = (
         [flat(fit.state) for fit in seeded.fit(task(), each)] for each in (jobs, jobs, [Job(7), *jobs[1:]])
     )
     assert all(torch.equal(a, b) for a, b in zip(first, same, strict=True))
-    assert not any(torch.equal(a, b) for a, b in zip(first, other, strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     assert len({tuple(each.tolist()) for each in first}) == len(jobs)  # heads of one seed have noise of their own
     assert seeded.prepare(task()).randomness == "seeded"
 
@@ -148,10 +148,10 @@ def test_only_members_count_and_the_public_numbers_stay(way: str, caplog: pytest
     members = np.arange(96) < 40
     features[~torch.from_numpy(members)] = math.nan
     suffix = BiasOnly if way == "network" else partial(new_head, 8, 2, False)
-    made = task(features=Dense(features), new_suffix=suffix)
-    (some,) = replace(LOOSE, steps=30).fit(made, [Job(0, members)])
+    training_task = task(features=Dense(features), new_suffix=suffix)
+    (some,) = replace(LOOSE, steps=30).fit(training_task, [Job(0, members)])
     assert not caplog.messages
-    (everyone,) = replace(LOOSE, steps=30).fit(made, [Job(0)])
+    (everyone,) = replace(LOOSE, steps=30).fit(training_task, [Job(0)])
     (warning,) = caplog.messages
     # Of 56 rows a sixth in each of 30 steps: 280, and a deviation of 15.
     assert int(warning.split()[0]) == pytest.approx(280, abs=100)
@@ -331,11 +331,11 @@ def moves(fits: list[Fit]) -> np.ndarray:
 def test_heads_of_different_epsilon_have_each_the_noise_of_their_own() -> None:
     """What moves heads that may see nobody is noise: its size by each one's plan, and nothing in common."""
     recipe = Recipe(epochs=1, optimizer="sgd", learning_rate=1.0, momentum=0.0, weight_decay=0.0, batch_size=16)
-    made = task(features=Dense(torch.zeros(96, 40)), new_suffix=partial(new_head, 40, 5, False), recipe=recipe)
+    training_task = task(features=Dense(torch.zeros(96, 40)), new_suffix=partial(new_head, 40, 5, False), recipe=recipe)
     sigmas = [0.5, 0.5, 1.0, 2.0, 8.0]
     trainers = [replace(NOISE_ALONE, noise_multiplier=sigma, epsilon=sigma) for sigma in sigmas]
     nobody = np.zeros(96, dtype=bool)
-    fits = fit_together(trainers, made, [Job(seed, nobody) for seed in range(5)])
+    fits = fit_together(trainers, training_task, [Job(seed, nobody) for seed in range(5)])
     moved = moves(fits)
     promised = np.array(sigmas) * 0.5 * math.sqrt(50)
     assert np.abs(moved.std(axis=1) / promised - 1).max() < 6 / math.sqrt(2 * 205)
@@ -370,8 +370,8 @@ def test_a_pinned_trainer_repeats_the_public_numbers_on_any_task() -> None:
     """For shadow models on other units and canary models: as many steps, the same rate, noise and divisor."""
     facts = replace(SHARED, ledger="never opened", budget=9.0, charged=False).fit(task(), [Job(0)])[0].require_privacy()
     pinned = replace(SHARED, ledger="never opened", budget=9.0).pin_parameters(facts)
-    other = task(n=40, units=np.repeat([f"{person:02}" for person in range(20)], 2))
-    again = pinned.fit(other, [Job(1), Job(2, np.arange(40) < 20)])
+    training_task = task(n=40, units=np.repeat([f"{person:02}" for person in range(20)], 2))
+    again = pinned.fit(training_task, [Job(1), Job(2, np.arange(40) < 20)])
     for fit in again:
         for name in ("delta", "max_grad_norm", "noise_multiplier", "sample_rate", "steps", "divisor", "randomness"):
             assert getattr(fit.require_privacy(), name) == getattr(facts, name)
@@ -408,9 +408,9 @@ def test_reduced_precision_is_not_used() -> None:
     [(cases.cnn, cases.maps), (cases.resnet, cases.maps), (cases.bert, cases.texts), (cases.lora, cases.texts)],
 )
 def test_every_kind_of_part_is_trained(build: Callable[[], nn.Module], data: Callable[[], Batch]) -> None:
-    made = cases.task(cases.seeded(build), data(), units=np.repeat(np.arange(4), 3).astype(str))
-    first, same = replace(LOOSE, steps=3, randomness="seeded").fit(made, [Job(1), Job(1)])
-    start = made.new_suffix(1)
+    training_task = cases.task(cases.seeded(build), data(), units=np.repeat(np.arange(4), 3).astype(str))
+    first, same = replace(LOOSE, steps=3, randomness="seeded").fit(training_task, [Job(1), Job(1)])
+    start = training_task.new_suffix(1)
     trained = {name for name, parameter in start.named_parameters() if parameter.requires_grad}
     buffers = {name: buffer for name, buffer in start.named_buffers() if name in start.state_dict()}
     assert set(first.state) == trained | set(buffers)
@@ -462,9 +462,9 @@ def test_the_self_test_runs_as_many_rows_at_once_as_training_does(
         now[0] = "training"
         return train(*arguments)
 
-    def heads(own: HeadStepper, sample: Sample) -> Any:
-        rows[now[0]].append(int(sample.taken.sum(1).max()) * own.examples.together)
-        return summed(own, sample)
+    def heads(head_stepper: HeadStepper, sample: Sample) -> Any:
+        rows[now[0]].append(int(sample.taken.sum(1).max()) * head_stepper.examples.together)
+        return summed(head_stepper, sample)
 
     class Counted(OneByOne):  # and not the reference that the self-test goes by
         def example_gradients(self, batch: Batch, labels: Tensor) -> list[Tensor]:

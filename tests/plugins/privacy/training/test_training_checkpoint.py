@@ -39,16 +39,16 @@ def network() -> PrivateStepper:
     return build_engine_stepper(task, unit_of_row(task), Job(0), given.plans(task)[0], select_engine(task), drawn)
 
 
-def drawn(made: PrivateStepper, step: int) -> Sample:
-    heads = len(made.gaussian.noise_multipliers)
+def drawn(stepper: PrivateStepper, step: int) -> Sample:
+    heads = len(stepper.gaussian.noise_multipliers)
     return given.sample(*([(step + head) % 12, (2 * step + 5) % 12] for head in range(heads)))
 
 
-def walk(made: PrivateStepper, optimizer: torch.optim.Optimizer, steps: range) -> list[Tensor]:
-    tally = StepCounters.start_at_zero(len(made.gaussian.noise_multipliers))
+def walk(stepper: PrivateStepper, optimizer: torch.optim.Optimizer, steps: range) -> list[Tensor]:
+    tally = StepCounters.start_at_zero(len(stepper.gaussian.noise_multipliers))
     for step in steps:
-        private_step(made, optimizer, drawn(made, step), tally)
-    return [parameter.detach().clone() for parameter in made.parameters]
+        private_step(stepper, optimizer, drawn(stepper, step), tally)
+    return [parameter.detach().clone() for parameter in stepper.parameters]
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
@@ -73,8 +73,8 @@ def test_it_goes_on_as_if_nothing_had_happened(make: Callable[[], PrivateStepper
     training_checkpoint.restore_training(kept, second.parameters, optimizer)
     for parameter in second.parameters:
         parameter.grad = None
-    found = walk(second, optimizer, range(at, 8))
-    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    steps_taken = walk(second, optimizer, range(at, 8))
+    assert all(torch.equal(a, b) for a, b in zip(steps_taken, expected, strict=True))
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
