@@ -249,12 +249,13 @@ def test_columns_are_declared_of_tables_that_there_are() -> None:
     for path in (SOURCE / "plugins").rglob("*.py"):
         plugin = SOURCE / "plugins" / path.relative_to(SOURCE / "plugins").parts[0]
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            declares = isinstance(node, ast.AnnAssign) and ast.unparse(node.target) in ("COLUMNS", "_COLUMNS")
-            if not declares or not isinstance(node.value, ast.Dict):
+            if not isinstance(node, ast.AnnAssign) or not isinstance(node.value, ast.Dict):
+                continue
+            if ast.unparse(node.target) not in ("COLUMNS", "_COLUMNS"):
                 continue
             source = "".join(file.read_text(encoding="utf-8") for file in plugin.rglob("*.py"))
             source = source.replace(ast.get_source_segment(path.read_text(encoding="utf-8"), node) or "", "")
-            names = [key.value for key in node.value.keys if isinstance(key, ast.Constant)]
+            names = [str(key.value) for key in node.value.keys if isinstance(key, ast.Constant)]
             offenders += [f"{path.relative_to(ROOT)}: {name}" for name in names if f'"{name}"' not in source]
     assert offenders == []
 

@@ -18,6 +18,8 @@ from rft.cli.report import report
 from rft.cli.verify import verify
 from rft.version import __version__
 
+__all__ = ["app", "main"]
+
 COMMANDS = (audit, demo, report, verify, compare, compare_backbones, cut_points, plugins)  # as --help lists them
 
 for command in COMMANDS:

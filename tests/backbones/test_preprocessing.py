@@ -605,6 +605,7 @@ def test_grey_models_of_transformers_are_given_grey_images(tmp_path: Path) -> No
     processor.save_pretrained(tmp_path / "model")
     settings = ModelConfig(checkpoint="model")
     loaded = external.load_external(settings, tmp_path, ("a", "b"), modality="image", device="cpu", offline=True)
+    assert isinstance(loaded.preprocessing, ImagePreprocessing)
     assert loaded.preprocessing.shape == (1, 32, 32)
     assert_same_pixels(loaded.preprocessing, run_processor(processor), "L")
     backbone = load_backbone(

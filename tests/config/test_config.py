@@ -24,7 +24,7 @@ def test_a_plain_config_is_read(tmp_path: Path) -> None:
     loaded = load(tmp_path, CONFIG + "[fairness]\nmin_group_size = 5\n")
     assert loaded.core.data.groups == ["camera"]
     assert loaded.core.train.learning_rate == 0.01
-    assert loaded.plugins["fairness"].min_group_size == 5
+    assert loaded.plugins["fairness"].model_dump()["min_group_size"] == 5
 
 
 @pytest.mark.parametrize(

@@ -131,10 +131,10 @@ class TestEmbedded:
         assert dataset.classes == ("0", "1")
         for name, first in (("train", 0), ("test", 2)):
             split = dataset.splits[name]
-            rows = [row for row in range(20) if row % 4 in (first, first + 1)]
+            numbers = [row for row in range(20) if row % 4 in (first, first + 1)]
             inputs = ImageInputs(dataset.splits, PLAIN, 10**6)
             pixels = inputs.batch(name, range(len(split)))["pixels"][:, :, 0, 0].numpy() * 255
-            assert np.allclose(pixels, np.array([colours[row] for row in rows]))
+            assert np.allclose(pixels, np.array([colours[number] for number in numbers]))
             again = inputs.batch(name, [0], [1])["pixels"]  # an augmented view
             assert again.shape == (1, 3, 8, 8)
         assert [file.path for file in dataset.inputs] == ["d.parquet"]  # the images are in it

@@ -68,9 +68,9 @@ def test_mean_maps_are_neither_drawn_nor_counted_of_few() -> None:
 
     memberships: dict[str | None, Any] = {None: np.full(45, None), "g": groups_of(20, 12, 13)}
     few: dict[str | None, Any] = {"g": groups_of(20, 19, 6)}
-    shown = mean_maps.mean_map_tables([Drawn()], memberships, Withheld(BELOW))  # type: ignore[list-item]
+    shown = mean_maps.mean_map_tables([Drawn()], memberships, Withheld(BELOW))
     assert [row["n"] for row in shown["mean_map_counts"]] == [20, 12, 13]
-    hidden = mean_maps.mean_map_tables([Drawn()], few, Withheld(BELOW))  # type: ignore[list-item]
+    hidden = mean_maps.mean_map_tables([Drawn()], few, Withheld(BELOW))
     assert [(row["group"], row["n"]) for row in hidden["mean_map_counts"]] == [("a", 20)]
     assert {row["group"] for row in hidden["mean_maps"]} == {"a"}
 

@@ -9,7 +9,7 @@ from rft.features import Store
 from rft.features.batches import BatchSizer, MemoryBound, run_all
 from rft.features.extract import extract_features
 from rft.runtime import memory
-from tests.support.features_cases import Colours, Embedding, Images, Texts, split_of
+from tests.support.features_cases import Colours, Embedding, Images, Texts, as_dense, split_of
 
 MB = 10**6
 

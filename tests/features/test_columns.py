@@ -4,7 +4,7 @@ import torch
 
 from rft.features import Dense, Features, Lazy, Sharded
 from rft.features.shards import Shard
-from tests.support.features_cases import Images
+from tests.support.features_cases import Images, as_dense
 
 
 def test_dense_rows_are_copies_and_views_lie_beside_each_other() -> None:
@@ -17,7 +17,7 @@ def test_dense_rows_are_copies_and_views_lie_beside_each_other() -> None:
         [2, 3],
         [4, 5],
     ]
-    assert features.dense.tolist() == [[0, 1], [4, 5], [8, 9]]
+    assert as_dense(features).dense.tolist() == [[0, 1], [4, 5], [8, 9]]
     features.batch(torch.tensor([0]))["features"].zero_()
     assert tensor[0].tolist() == [0, 1]
     assert Dense(tensor).dense.data_ptr() == tensor.data_ptr()  # no second copy of all features

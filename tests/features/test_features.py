@@ -10,10 +10,10 @@ from torch import nn
 
 from rft.errors import ConfigError
 from rft.features import Dense, Sharded, Store
-from rft.features import extract as module
 from rft.features.extract import choose_device, choose_precision, extract_features, store_key
+from rft.runtime import memory
 from tests.support import ROOT
-from tests.support.features_cases import Colours, Embedding, Images, Texts, split_of
+from tests.support.features_cases import Colours, Embedding, Images, Texts, as_dense, split_of
 
 ITEMS = [float(number) for number in range(20)]
 LENGTHS = [int(length) for length in np.random.default_rng(0).integers(1, 60, 50)]
@@ -61,7 +61,7 @@ def test_a_second_run_computes_nothing(tmp_path: Path) -> None:
     first = extract_features(prefix, Images(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
     assert prefix.seen == 20
     again = extract_features(prefix, Images(), split_of(ITEMS[::-1]), Store(tmp_path, "k"), **CPU)
-    assert torch.equal(again.tensor, first.tensor.flip(0))
+    assert torch.equal(as_dense(again).tensor, as_dense(first).tensor.flip(0))
     assert prefix.seen == 20
     extract_features(prefix, Images(), split_of(ITEMS), Store(tmp_path, "another prefix"), **CPU)
     assert prefix.seen == 40
@@ -83,7 +83,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 import rft.features.store as store
-from tests.support.features_cases import Colours, Images, split_of
+from tests.support.features_cases import Colours, Images, split_of, as_dense
 from rft.features.extract import extract_features
 
 store.SHARD_ROWS = 8
@@ -118,7 +118,7 @@ def test_a_damaged_shard_is_made_again(tmp_path: Path, caplog: pytest.LogCapture
     shard.write_bytes(bytes(content))
     again = extract_features(Colours(), Images(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
     assert "are damaged and are made again" in caplog.text
-    assert torch.equal(again.tensor, first.tensor)
+    assert torch.equal(as_dense(again).tensor, as_dense(first).tensor)
 
 
 def test_equal_items_are_computed_once(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_mapped_features_are_those_in_memory(
 ) -> None:
     monkeypatch.setattr("rft.features.store.SHARD_ROWS", 8)
     held = extract_features(prefix, inputs, split_of(items), Store(tmp_path, "k"), **CPU)
-    monkeypatch.setattr(module.host, "available_bytes", lambda: 100)
+    monkeypatch.setattr(memory, "available_bytes", lambda: 100)
     mapped = extract_features(prefix, inputs, split_of(items), Store(tmp_path, "k"), **CPU)
     assert isinstance(mapped, Sharded)
     assert len(mapped.shards) > 2
@@ -197,10 +197,8 @@ class Clip(nn.Module):
 
 
 def test_a_network_with_other_than_flat_convolutions_runs(tmp_path: Path) -> None:
-    assert extract_features(Clip(), Images(), split_of(ITEMS), Store(tmp_path, "k"), **CPU).tensor.shape == (
-        len(ITEMS),
-        4,
-    )
+    features = extract_features(Clip(), Images(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
+    assert as_dense(features).tensor.shape == (len(ITEMS), 4)
 
 
 def test_bfloat16_stays_near_float32(tmp_path: Path) -> None:
@@ -210,9 +208,9 @@ def test_bfloat16_stays_near_float32(tmp_path: Path) -> None:
     reduced = extract_features(
         prefix, Images(), split_of(ITEMS), Store(tmp_path / "b", "k"), device="cpu", precision="bfloat16"
     )
-    assert reduced.tensor.dtype == torch.float32
-    assert torch.allclose(reduced.tensor, full.tensor, atol=0.02)
-    assert not torch.equal(reduced.tensor, full.tensor)
+    assert as_dense(reduced).tensor.dtype == torch.float32
+    assert torch.allclose(as_dense(reduced).tensor, as_dense(full).tensor, atol=0.02)
+    assert not torch.equal(as_dense(reduced).tensor, as_dense(full).tensor)
 
 
 def test_the_key_follows_all_that_features_depend_on() -> None:
@@ -246,8 +244,8 @@ def test_devices_and_precisions_are_chosen_or_refused() -> None:
 
 
 def test_a_memory_limit_needs_a_system_that_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.host, "PROC", tmp_path)
+    monkeypatch.setattr(memory, "PROC", tmp_path)
     with pytest.raises(ConfigError, match="does not say how much memory"):
         extract_features(Colours(), Images(), split_of(ITEMS), Store(tmp_path, "k"), memory=10**9, **CPU)
     without = extract_features(Colours(), Images(), split_of(ITEMS), Store(tmp_path, "k"), **CPU)
-    assert without.tensor[:, 0].tolist() == ITEMS
+    assert as_dense(without).tensor[:, 0].tolist() == ITEMS

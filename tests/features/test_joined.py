@@ -25,10 +25,10 @@ def test_parts_in_memory_are_joined_in_memory() -> None:
 
 
 def test_rows_of_parts_come_in_the_order_asked_for() -> None:
-    parts = [Dense(torch.arange(10.0).view(5, 2)), ragged([1, 1, 1], 0.0), Dense(torch.arange(6.0).view(3, 2) + 100)]
-    whole: Features = Joined((parts[0], parts[2]))
+    parts = Dense(torch.arange(10.0).view(5, 2)), Dense(torch.arange(6.0).view(3, 2) + 100)
+    whole: Features = Joined(parts)
     rows = [7, 0, 5, 4, 0]
-    expected = torch.cat([parts[0].tensor, parts[2].tensor])[rows]
+    expected = torch.cat([part.tensor for part in parts])[rows]
     for asked in (rows, np.array(rows), torch.tensor(rows)):
         assert torch.equal(whole.batch(asked)["features"], expected)
     assert len(whole) == 8

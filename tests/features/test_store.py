@@ -165,7 +165,7 @@ def test_a_shard_that_another_run_removes_meanwhile_is_passed_over(
 
     def gone(path: Path, *args: object, **kwargs: object) -> object:
         path.unlink(missing_ok=True)
-        return real(path, *args, **kwargs)  # type: ignore[arg-type]
+        return real(path, *args, **kwargs)  # type: ignore[call-overload]
 
     monkeypatch.setattr(Path, "open", gone)
     assert not store.find_rows([digest(1)]).places

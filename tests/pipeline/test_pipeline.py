@@ -9,6 +9,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import pandas as pd
 import pytest
@@ -20,6 +21,7 @@ import rft
 from rft.cli.main import app
 from rft.errors import IntegrityError, Unavailable
 from rft.features import Features, pipeline
+from rft.features.extract import extract_features
 from rft.pipeline import stages
 from rft.pipeline.plan import read_plan
 from rft.plugins import AuditedModel, Options, Plugin, registry
@@ -182,7 +184,7 @@ class Broken(Plugin[Options]):
 class Miscounts(Broken):
     name = "miscounts"
 
-    def count_cases(self, audited: AuditedModel, options: Options) -> list[object]:
+    def count_cases(self, audited: AuditedModel, options: Options) -> NoReturn:
         raise ZeroDivisionError("of no group")
 
     def audit(self, audited: AuditedModel, options: Options) -> Section:
@@ -247,7 +249,7 @@ def test_a_loss_above_guessing_is_worth_a_look(tiny: Path) -> None:
 
 
 def test_a_moved_frozen_tensor_fails_the_run(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    extract = pipeline.extract_features
+    extract = extract_features
 
     def moving(prefix: torch.nn.Module, *arguments: object, **options: object) -> Features:
         features = extract(prefix, *arguments, **options)

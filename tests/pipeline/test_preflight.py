@@ -16,6 +16,7 @@ from rft.backbones.sources import early_checks, torchvision_cache
 from rft.config import loader
 from rft.errors import ConfigError, ModelError
 from rft.pipeline import plan, preflight
+from rft.plugins.registry import discover_plugins
 from tests.conftest import CONFIG
 
 WITHOUT_NETWORK = """
@@ -165,7 +166,7 @@ def test_the_python_api_passes_the_same_preflight(caches: Path) -> None:
 def test_the_config_is_read_and_plugins_are_found_once(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     monkeypatch.setattr(loader, "load_config", counting(calls, loader.load_config))
-    monkeypatch.setattr(plan, "discover_plugins", counting(calls, plan.discover_plugins))
+    monkeypatch.setattr(plan, "discover_plugins", counting(calls, discover_plugins))
     rft.audit(tiny)
     assert sorted(calls) == ["discover_plugins", "load_config"]
 

@@ -71,12 +71,12 @@ def of_finding(section: Section | PrivacyChapter, id: str) -> Stated:
     [finding] = [shown_finding for shown_finding in section.findings if shown_finding.id == id]
     low, high = (finding.interval.low, finding.interval.high) if finding.interval else (None, None)
     value = finding.value if isinstance(finding.value, (int, float)) else None
-    return Stated(id, value, *ends, finding.n)
+    return Stated(id, value, low, high, finding.n)
 
 
 def of_row(place: str, row: Row, column: str = "value", *, ends: bool = True, n: str | None = "n") -> Stated:
     low, high = (row["low"], row["high"]) if ends else (None, None)
-    return Stated(f"{place} {row.get('group') or ''}", row[column], low, high, row[n] if n else None)  # type: ignore
+    return Stated(f"{place} {row.get('group') or ''}", row[column], low, high, row[n] if n else None)
 
 
 def of_performance(section: Section) -> Iterator[tuple[Key, Stated]]:
@@ -87,9 +87,9 @@ def of_performance(section: Section) -> Iterator[tuple[Key, Stated]]:
             yield (name, "all"), of_finding(section, f"performance.{row['metric']}")
     for row in section.tables["by_class"]:
         if row["class"] == "yes":
-            yield ("yes_tpr", "all"), Stated("performance.by_class", row["recall"])  # type: ignore[arg-type]
-            yield ("yes_precision", "all"), Stated("performance.by_class", row["precision"])  # type: ignore[arg-type]
-            yield ("positives", "all"), Stated("performance.by_class", row["n"])  # type: ignore[arg-type]
+            yield ("yes_tpr", "all"), Stated("performance.by_class", row["recall"])
+            yield ("yes_precision", "all"), Stated("performance.by_class", row["precision"])
+            yield ("positives", "all"), Stated("performance.by_class", row["n"])
 
 
 def of_groups(section: Section) -> Iterator[tuple[Key, Stated]]:
@@ -99,7 +99,7 @@ def of_groups(section: Section) -> Iterator[tuple[Key, Stated]]:
         where = str(row["group"]) if row["attribute"] else "all"
         yield (model + name, where), of_row("by_group", row)
         if (name, where) == ("yes_tpr", "all"):
-            yield (f"{model}positives", "all"), Stated("by_group", row["n_positive"])  # type: ignore[arg-type]
+            yield (f"{model}positives", "all"), Stated("by_group", row["n_positive"])
     for row in section.tables["four_fifths"]:
         yield ("yes_selection_rate", str(row["group"])), of_row("four_fifths", row, "selection_rate", ends=False)
 
@@ -120,19 +120,19 @@ def of_mitigation(section: Section) -> Iterator[tuple[Key, Stated]]:
     yield ("mitigated accuracy", "all"), of_finding(section, "fairness.mitigation.accuracy")
     for row in section.tables["overall"]:
         name = f"{row['class']}_{row['metric']}" if row["class"] else str(row["metric"])
-        yield (name, "all"), Stated("overall", row["before"], n=row["n"])  # type: ignore[arg-type]
-        yield (f"mitigated {name}", "all"), Stated("overall", row["after"], n=row["n"])  # type: ignore[arg-type]
+        yield (name, "all"), Stated("overall", row["before"], n=row["n"])
+        yield (f"mitigated {name}", "all"), Stated("overall", row["after"], n=row["n"])
     for row in section.tables["changes"]:
         if row["metric"] == "tpr":
-            yield ("tpr gap",), Stated("changes", abs(row["before"]))  # type: ignore[arg-type]
-            yield ("mitigated tpr gap",), Stated("changes", abs(row["after"]))  # type: ignore[arg-type]
+            yield ("tpr gap",), Stated("changes", abs(row["before"]))
+            yield ("mitigated tpr gap",), Stated("changes", abs(row["after"]))
     yield ("mitigated tpr gap",), of_finding(section, "fairness.mitigation.gap")
 
 
 def of_attacks(chapter: PrivacyChapter) -> Iterator[tuple[Key, Stated]]:
     for row in chapter.tables["attacks"]:
         if row["attribute"] is None:
-            fewest = min(row["n_members"], row["n_non_members"])  # type: ignore[type-var]
+            fewest = min(row["n_members"], row["n_non_members"])
             yield (str(row["attack"]),), replace(of_row("attacks", row, "auc", n=None), n=fewest)
             yield (str(row["attack"]),), of_finding(chapter, ATTACKS[str(row["attack"])].finding_id)
 

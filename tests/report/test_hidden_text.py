@@ -106,7 +106,8 @@ class Names(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()
         self.open: list[str] = []
-        self.isolated, self.loose = 0, []
+        self.isolated = 0
+        self.loose: list[str] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:

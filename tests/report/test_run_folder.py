@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +13,7 @@ import pytest
 from rft.errors import DataError, EvidenceError, OutputError
 from rft.records import Verdict
 from rft.report import check_writable, load, rerender, save, verify
-from rft.report.run_folder import atomic_io, folder
+from rft.report.run_folder import folder
 from tests.support.example_run import artifacts, example_run
 
 FILES = {"audit.json", "report.html", "model-card.md", "predictions.parquet", "evidence.json"}
@@ -191,7 +192,7 @@ def test_rerender_replaces_each_file_at_once(saved: Path, monkeypatch: pytest.Mo
     def fail(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(atomic_io.os, "fsync", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OutputError, match="the disk is full"):
         rerender(saved, load(saved).model_copy(update={"verdict": Verdict(status="no_rules")}))
     assert everything(saved) == before

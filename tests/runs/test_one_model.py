@@ -63,7 +63,7 @@ def predicted(run_folder: Path) -> pd.DataFrame:
 def assert_same(run_folder: Path, wanted: list, tolerance: float) -> None:
     """Compare the predictions of the run with those of the saved model, in batches of several sizes."""
     stored = predicted(run_folder)
-    scores = [name for name in stored if name.startswith("score_")]
+    scores = [name for name in map(str, stored) if name.startswith("score_")]
     model = rft.load(run_folder)
     for batch_size in (1, 7, 32):
         made = model.predict(wanted, batch_size=batch_size)

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -198,7 +199,7 @@ class TestDecisions:
         assert run.finding("performance.accuracy").n == 600
 
 
-def changed(column: str, row: int | slice, value: object) -> Callable[[pd.DataFrame], pd.DataFrame]:
+def changed(column: str, row: int | slice, value: Any) -> Callable[[pd.DataFrame], pd.DataFrame]:
     def change(table: pd.DataFrame) -> pd.DataFrame:
         table = table.astype({column: object})
         table.loc[row, column] = value

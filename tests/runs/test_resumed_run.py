@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 import rft
 from rft.plugins.privacy.ledger import account as ledger
 from rft.plugins.privacy.training import least_squares_fit, trainer
+from rft.plugins.privacy.training.stepper import private_step
 from tests.conftest import CONFIG, write_images
 from tests.support.families import FAMILIES
 
@@ -205,7 +206,7 @@ def test_what_changes_nothing_about_the_model_does_not_change_the_identity(
 def interrupted(config: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """Run an audit that dies after so many steps of training."""
     steps = iter(range(after))
-    take = trainer.private_step
+    take = private_step
 
     def dying(*arguments: Any) -> None:
         if next(steps, None) is None:

@@ -119,7 +119,8 @@ def test_the_gap_is_found_among_people_with_several_rows(people: dict[str, int],
     What rows are worth is estimated on the safe side. The test of two groups rests on the same number and finds the gap
     in 81 to 87 % (rates .5 to .95); that of three resamples people, and finds it in 83 and 86 %, but at .95 in 94 %.
     """
-    rng, told = np.random.default_rng(1), []
+    rng = np.random.default_rng(1)
+    told: list[bool] = []
     while len(told) < 30 * 50:  # of thirty statements: each rests on an estimate of what rows are worth
         stated = gap_of_people(rng, people, dict.fromkeys(people, rate), verdicts=True).minimum_detectable_effect
         if stated is None:  # a gap was found

@@ -64,7 +64,8 @@ def test_it_is_no_narrower_than_scipys_relative_risk_with_one_half_added(counts:
     doubled = stats.contingency.relative_risk(2 * hits + 1, 2 * n + 2, 2 * other_hits + 1, 2 * other_n + 2)
     low, high = np.log(doubled.confidence_interval(0.95))
     centre, half = (low + high) / 2, np.sqrt(2) * (high - low) / 2
-    katz = _katz_ends(*(np.asarray(count, dtype=float) for count in counts), 0.95)
+    first, rows, second, second_rows = map(np.asarray, map(float, counts))
+    katz = _katz_ends(first, rows, second, second_rows, 0.95)
     assert np.log(katz) == pytest.approx([centre - half, centre + half])
     ends = ratio_ends(*counts)
     assert ends[0] <= katz[0]

@@ -130,7 +130,7 @@ def audited_model(
         seed=seed,
         splits={"test": split},
         predictions=table.sample(frac=1, random_state=0),  # rows are found by id, not by place
-        model=model,  # type: ignore[arg-type]
-        inputs=Images(pixels),  # type: ignore[arg-type]
+        model=model,
+        inputs=Images(pixels),
         show_examples=show_examples,
     )

@@ -206,7 +206,7 @@ def audited_model(
         seed=0,
         splits={"test": split},
         predictions=pd.DataFrame({"split": "test", "id": ids, "unit": None, "label": names, "prediction": names}),
-        model=model,  # type: ignore[arg-type]
-        inputs=inputs,  # type: ignore[arg-type]
+        model=model,
+        inputs=inputs,
         show_examples=show_examples,
     )

@@ -15,7 +15,7 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 def tokenizer(words: list[str] | None = None) -> Any:
     """Return a BERT tokenizer of whole words."""
-    from transformers import BertTokenizerFast
+    from transformers import BertTokenizerFast  # type: ignore[attr-defined]  # an alias
 
     return BertTokenizerFast(vocab={word: number for number, word in enumerate(SPECIAL + (words or WORDS))})
 

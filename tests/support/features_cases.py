@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rft.data.images import Augmentation
+from rft.features import Dense, Features
 from rft.records import Split
 
 Batch = dict[str, Tensor]
@@ -21,6 +22,12 @@ def split_of(items: Sequence[Any], name: str = "train") -> Split:
     digests = [hashlib.sha256(repr(item).encode()).hexdigest() for item in items]
     ids = np.array([str(number) for number in range(len(items))])
     return Split(name, ids, items, np.zeros(len(items), np.int64), digests=np.array(digests, object))
+
+
+def as_dense(features: Features) -> Dense:
+    """Return features that are held in memory as what they are."""
+    assert isinstance(features, Dense)
+    return features
 
 
 class Images:

@@ -40,6 +40,12 @@ class Columns:
         return taken
 
 
+def columns_of(task: Task) -> Batch:
+    """Return the columns of a task of ``Columns``."""
+    assert isinstance(task.features, Columns)
+    return task.features.columns
+
+
 def maps(n: int = 12, channels: int = 8, side: int = 6) -> Batch:
     return {"features": torch.randn(n, channels, side, side, generator=torch.Generator().manual_seed(1))}
 

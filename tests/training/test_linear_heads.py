@@ -22,6 +22,7 @@ from rft.training.linear_heads import (
     unchanged_tensors,
 )
 from rft.training.loop import StandardTrainer
+from tests.support.features_cases import as_dense
 
 RECIPE = Recipe(epochs=1, optimizer="sgd", learning_rate=0.1, momentum=0.9, weight_decay=0.0, batch_size=8)
 WEIGHTS = torch.tensor([0.5, 2.0, 3.0])

@@ -10,6 +10,7 @@ from rft.errors import RftError
 from rft.features import Dense
 from rft.training import Job, Recipe, Task
 from rft.training.loop import StandardTrainer
+from tests.support.features_cases import as_dense
 
 
 def task(optimizer: str = "sgd", learning_rate: float = 0.05, n: int = 50, **changes: object) -> Task:
@@ -31,7 +32,7 @@ def by_hand(task: Task, seed: int) -> tuple[dict, list[float]]:
     for _ in range(task.recipe.epochs):
         total = 0.0
         for rows in torch.randperm(len(task.labels), generator=order).split(task.recipe.batch_size):
-            logits = head.linear(task.features.dense[rows].double())
+            logits = head.linear(as_dense(task.features).dense[rows].double())
             loss = -logits.log_softmax(1)[range(len(rows)), task.labels[rows]].mean()
             gradients = torch.autograd.grad(loss, parameters)
             total += loss.item() * len(rows)
@@ -172,8 +173,9 @@ def test_bfloat16_trains_nearly_as_float32() -> None:
 def test_heads_are_trained_by_one_thread_and_the_number_is_restored(
     members: np.ndarray | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    used: list[int] = []
     monkeypatch.setattr(torch.optim.SGD, "step", lambda self: used.append(torch.get_num_threads()))
-    before, used = torch.get_num_threads(), []
+    before = torch.get_num_threads()
     torch.set_num_threads(3)
     StandardTrainer().fit(task(), [Job(0, members), Job(1, members)])
     assert torch.get_num_threads() == 3
@@ -205,7 +207,7 @@ def by_hand_with_members(task: Task, jobs: list[Job], number: int, batch: int) -
         for rows in seen[torch.randperm(len(seen), generator=order)].split(batch):
             own = rows[torch.from_numpy(jobs[number].members)[rows]]
             losses = nn.functional.cross_entropy(
-                head.linear(task.features.dense[own].double()), task.labels[own], reduction="none"
+                head.linear(as_dense(task.features).dense[own].double()), task.labels[own], reduction="none"
             )
             if task.class_weights is not None:
                 losses = losses * task.class_weights[task.labels[own]]

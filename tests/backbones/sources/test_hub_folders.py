@@ -202,7 +202,11 @@ def change(path: Path, **values: object) -> None:
 
 
 def remove(*names: str) -> Callable[[Path], None]:
-    return lambda folder: [(folder / name).unlink() for name in names] and None
+    def remove_from(folder: Path) -> None:
+        for name in names:
+            (folder / name).unlink()
+
+    return remove_from
 
 
 def replace_by(name: str, content: bytes) -> Callable[[Path], None]:

@@ -79,7 +79,7 @@ def test_its_models_are_saved_and_rebuilt(tmp_path: Path) -> None:
     write_model(tmp_path / "model", model=model, backbone=loaded, classes=("no", "yes"))
     photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8))
     predicted = load_model(tmp_path / "model").predict(photo)
-    pixels = torch.from_numpy(loaded.preprocessing(photo)).permute(2, 0, 1)[None].float() / 255  # type: ignore[arg-type]
+    pixels = torch.from_numpy(loaded.preprocessing(photo)).permute(2, 0, 1)[None].float() / 255
     expected = model({"pixels": pixels}).softmax(dim=1)[0, 1].detach()
     assert predicted["score_yes"][0] == pytest.approx(float(expected), abs=1e-6)
 

@@ -139,9 +139,9 @@ def test_mass_understates_reliance_and_stands_beside_the_area(section: Section) 
     rows = {(row["name"], row["condition"]): row for row in section.tables["shortcuts"]}
     stamp = rows["stamp", "region, other class"]
     assert stamp["area_share"] == pytest.approx(1 / 16)
-    assert 0 < stamp["integrated_gradients_share"] < stamp["flip_share"]  # type: ignore[operator]
-    assert 0 <= stamp["gradcam_share"] <= 1  # type: ignore[operator]
-    assert stamp["low"] <= stamp["flip_share"] <= stamp["high"]  # type: ignore[operator]
+    assert 0 < stamp["integrated_gradients_share"] < stamp["flip_share"]
+    assert 0 <= stamp["gradcam_share"] <= 1
+    assert stamp["low"] <= stamp["flip_share"] <= stamp["high"]
     assert rows["stamp", "region, same class"]["area_share"] == stamp["area_share"]
 
 

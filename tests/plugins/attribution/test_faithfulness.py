@@ -23,7 +23,7 @@ def corners(n: int, seed: int = 0) -> torch.Tensor:
 
 
 def explained(pixels: torch.Tensor) -> tuple[Network, Explained]:
-    network = Network(Region(CORNER, strength=6.0), "cpu")  # type: ignore[arg-type]
+    network = Network(Region(CORNER, strength=6.0), "cpu")
     return network, Explained.from_pixels(network, np.arange(len(pixels)), pixels)
 
 

@@ -25,7 +25,7 @@ from tests.support.attribution_cases import SIDE, Convolutional, Frozen, Linear,
 
 
 def explain(model: nn.Module, pixels: Tensor) -> tuple[Network, Explained]:
-    network = Network(model, "cpu")  # type: ignore[arg-type]
+    network = Network(model, "cpu")
     return network, Explained.from_pixels(network, np.arange(len(pixels)), pixels)
 
 
@@ -210,7 +210,7 @@ def test_training_mode_is_refused_even_in_one_module() -> None:
     model = Convolutional()
     model.body[1].train()  # a BatchNorm alone
     with pytest.raises(Unavailable, match="training mode"):
-        Network(model, "cpu")  # type: ignore[arg-type]
+        Network(model, "cpu")
 
 
 def test_the_baseline_is_a_gaussian_blur() -> None:

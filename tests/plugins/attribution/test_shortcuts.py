@@ -32,7 +32,7 @@ def run(
     pairs: int = 200,
     units: np.ndarray | None = None,
 ) -> Intervention:
-    network = Network(model, "cpu")  # type: ignore[arg-type]
+    network = Network(model, "cpu")
     predicted = network.logits({"pixels": pixels}).argmax(dim=1).numpy()
     read = Images(pixels)
     rng = np.random.default_rng(seed)

@@ -54,7 +54,7 @@ def section(tokenizer: Any) -> Section:
 def run(model: nn.Module, texts: list[str], tokenizer: Any, words: list[str], **changes: Any) -> Intervention:
     audited = audited_model(model, texts, tokenizer, max_length=changes.pop("max_length", 64))
     settings = {"units": None, "most": 200, "rng": np.random.default_rng(changes.pop("seed", 0))} | changes
-    network = Network(model, "cpu")  # type: ignore[arg-type]
+    network = Network(model, "cpu")
     return replace_words(network, TokenizedTextReader(audited), settings.pop("units"), words=words, **settings)
 
 
@@ -104,7 +104,7 @@ def test_shown_tokens_are_the_texts_with_their_attributions(tokenizer: Any) -> N
         assert "".join(str(row["token"]) for row in own if not row["special"]) == texts[int(number or 0) - 1]
         assert [row["token"] for row in own if row["special"]] == ["[CLS]", "[SEP]"]
         assert all((row["attribution"] is None) == row["special"] for row in own)
-        assert max(own, key=lambda row: row["attribution"] or 0.0)["token"].strip() == SECRET  # type: ignore[union-attr]
+        assert max(own, key=lambda row: row["attribution"] or 0.0)["token"].strip() == SECRET
     assert [figure.kind for figure in shown.figures if figure.table == "tokens"] == ["tokens"]
     assert table[0]["caption"] == "label unkind, predicted unkind"
 

@@ -43,7 +43,7 @@ from tests.support.attribution_text_cases import (
 def explain(
     model: nn.Module, texts: list[str], tokenizer: Any
 ) -> tuple[Network, TokenizedTextReader, TokenizedTexts, Tensor]:
-    network, reader = Network(model, "cpu"), TokenizedTextReader(audited_model(model, texts, tokenizer))  # type: ignore[arg-type]
+    network, reader = Network(model, "cpu"), TokenizedTextReader(audited_model(model, texts, tokenizer))
     read = reader.read(np.arange(len(texts)))
     return network, reader, read, network.logits(read.inputs).argmax(dim=1)
 

@@ -94,7 +94,8 @@ def naive_probe(features: np.ndarray, labels: np.ndarray, folds: Folds) -> np.nd
     y = 2.0 * (labels[:, None] == np.arange(labels.max() + 1)) - 1
     predictions = np.empty_like(labels)
     for seen, held_out in folds:
-        best = min(measures.PENALTIES, key=lambda penalty, seen=seen: left_out_error(x[seen], y[seen], penalty))
+        errors = {penalty: left_out_error(x[seen], y[seen], penalty) for penalty in measures.PENALTIES}
+        best = min(errors, key=errors.__getitem__)
         weights, intercept = ridge(x[seen], y[seen], best)
         predictions[held_out] = (x[held_out] @ weights + intercept).argmax(axis=1)
     return predictions

@@ -33,13 +33,15 @@ def pair(
     names = tuple(errors)
     codes = np.repeat(np.arange(len(names), dtype=np.int32), n)
     labels, hard = rng.integers(0, 2, len(codes)), rng.random(len(codes))
-    own = [
+    predictions = [
         np.where(hard < np.array([errors[name][model] for name in names])[codes], 1 - labels, labels)
         for model in (0, 1)
     ]
     units = None if photos == 1 else np.repeat(np.arange(len(codes)), photos)
-    labels, codes, *own = (np.repeat(each, photos) for each in (labels, codes, *own))
-    before, after = (PredictionArrays(CLASSES, labels, guess, units=units) for guess in own)
+    labels, codes = np.repeat(labels, photos), np.repeat(codes, photos)
+    before, after = (
+        PredictionArrays(CLASSES, labels, np.repeat(predicted, photos), units=units) for predicted in predictions
+    )
     return PairedPredictions(before, after), Grouping("place", names, codes, ("place",))
 
 
@@ -144,10 +146,16 @@ def test_a_gap_that_widens_has_a_change_above_0_whatever_its_sign(turned: bool) 
         ((-0.1, 0.2), (-0.3, 0.15), (-0.2, 0.15)),
     ],
 )
-def test_the_interval_of_a_change_of_size_is_its_range(shift, total, expected) -> None:
+def test_the_interval_of_a_change_of_size_is_its_range(
+    shift: tuple[float, float], total: tuple[float, float], expected: tuple[float, float]
+) -> None:
     interval = size_change_interval(shift, total, 2, 0.95)
     assert (interval.low, interval.high) == pytest.approx(expected)
-    grid = [abs((t + s) / 2) - abs((s - t) / 2) for t in np.linspace(*shift, 41) for s in np.linspace(*total, 41)]
+    grid = [
+        abs((t + s) / 2) - abs((s - t) / 2)
+        for t in np.linspace(shift[0], shift[1], 41)
+        for s in np.linspace(total[0], total[1], 41)
+    ]
     assert (min(grid), max(grid)) == pytest.approx(expected)
 
 
@@ -188,7 +196,7 @@ def test_rules_are_judged_by_the_gap_that_widened_most_and_small_groups_may_have
     assert finding.status == "warn"
     assert finding.adjusted[0].interval == finding.interval
     rare = [frame.assign(group_place=frame["group_place"].where(frame.index >= 5, "rare")) for frame in frames]
-    left_out = compare_models(RunPair(*rare, CLASSES, "yes", ("a", "b"), 0), verdicts=True)
+    left_out = compare_models(RunPair(rare[0], rare[1], CLASSES, "yes", ("a", "b"), 0), verdicts=True)
     finding = left_out.finding("fairness.change_of_accuracy_gap.place")
     assert finding.small_groups == ("rare",)
     assert finding.adjusted[0].interval.high == 1.0
@@ -198,7 +206,7 @@ def test_rules_are_judged_by_the_gap_that_widened_most_and_small_groups_may_have
 def test_a_reversal_is_said() -> None:
     both, grouping = pair(np.random.default_rng(0), {"x": (0.1, 0.19), "y": (0.2, 0.1)}, 2000)
     frames = [frame_of(rows, grouping) for rows in (both.before, both.after)]
-    finding = compare_models(RunPair(*frames, CLASSES, "yes", ("a", "b"), 0)).finding(
+    finding = compare_models(RunPair(frames[0], frames[1], CLASSES, "yes", ("a", "b"), 0)).finding(
         "fairness.change_of_accuracy_gap.place"
     )
     assert finding.status == "info"

@@ -106,7 +106,7 @@ BAD = {"noise_multiplier": [0, -1, math.nan, math.inf], "sample_rate": [0, -0.1,
 def test_bad_mechanisms_are_refused(name: str, value: float) -> None:
     good = {"noise_multiplier": 1.0, "sample_rate": 0.1, "steps": 10}
     with pytest.raises(ValueError, match=name):
-        Mechanism(**{**good, name: value})  # type: ignore[arg-type]
+        Mechanism(**{**good, name: value})
 
 
 @pytest.mark.parametrize("delta", [0.0, 1.0, -1e-5, 2.0, math.nan])

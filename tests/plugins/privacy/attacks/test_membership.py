@@ -65,9 +65,9 @@ def test_what_a_head_remembers_shows_in_every_attack(remembered: PrivacyChapter)
 def test_shadow_models_see_more_than_a_threshold(remembered: PrivacyChapter) -> None:
     loss, online, offline, rmia = (finding(remembered, id).value for id in AREAS)
     assert None not in (loss, online, offline, rmia)
-    assert online > loss + 0.02  # type: ignore[operator]
-    assert rmia > loss + 0.02  # type: ignore[operator]
-    assert offline > loss  # type: ignore[operator]
+    assert online > loss + 0.02
+    assert rmia > loss + 0.02
+    assert offline > loss
 
 
 def test_a_rate_is_stated_where_enough_people_are_outside(remembered: PrivacyChapter) -> None:
@@ -196,8 +196,8 @@ def test_a_small_group_is_not_named_for_its_noise() -> None:
         rows = np.flatnonzero((made.predictions["split"] == part) & (site == "y"))[:12]
         site[rows], score[rows] = "few", [value] * 8 + [0.3, 0.5, 0.4, 0.6]
     chapter = attacked(replace(made, predictions=made.predictions.assign(group_site=site, score_a=score)))
-    rows = {row["group"]: row for row in chapter.tables["attacks"]}
-    assert (rows["few"]["n_members"], rows["few"]["n_non_members"]) == (12, 12)
+    by_group = {row["group"]: row for row in chapter.tables["attacks"]}
+    assert (by_group["few"]["n_members"], by_group["few"]["n_non_members"]) == (12, 12)
     assert finding(chapter, "privacy.most_exposed_group").description.startswith("site = x")
 
 
@@ -296,7 +296,7 @@ class Failing:
 
 
 def test_shadows_that_cannot_be_trained_leave_the_rest_standing() -> None:
-    chapter = attacked(replace(cases.audited_model(40, 40), trainer=Failing()))  # type: ignore[arg-type]
+    chapter = attacked(replace(cases.audited_model(40, 40), trainer=Failing()))
     assert finding(chapter, "privacy.membership_auc").value is not None
     assert "training loss is nan" in str(finding(chapter, "privacy.lira_auc").reason)
 

@@ -21,6 +21,7 @@ from rft.plugins.privacy.training.unit_index import rows_by_unit, unit_of_row
 from rft.training import Job, Task, linear_heads
 from rft.training.linear_heads import Heads, linear_head_vectors
 from tests.support import membership_cases as cases
+from tests.support.features_cases import as_dense
 from tests.support.privacy_cases import private_facts
 
 CLIP = 0.7
@@ -30,7 +31,7 @@ def task_of(n: int = 60, *, rows_per_unit: int = 0, views: int = 1, weighted: bo
     made = cases.audited_model(n, 10, rows_per_unit=rows_per_unit, views=views).require_task()
     weights = torch.tensor([0.5, 1.0, 3.0]) if weighted else None
     if views > 1:
-        spread = made.features.tensor + 0.3 * torch.arange(views).repeat(n)[:, None]
+        spread = as_dense(made.features).tensor + 0.3 * torch.arange(views).repeat(n)[:, None]
         made = replace(made, features=Dense(spread, views))
     return replace(made, class_weights=weights)
 

@@ -12,7 +12,7 @@ import pytest
 from rft.plugins import AuditedModel
 from rft.plugins.privacy import PrivacyOptions
 from rft.plugins.privacy.chapter import PrivacyChapter
-from rft.plugins.privacy.empirical import canary_model_section, mechanism_audit
+from rft.plugins.privacy.empirical import canaries, mechanism_audit
 from rft.plugins.privacy.empirical.bounds import Guesses
 from rft.plugins.privacy.empirical.canaries import OneRunAudit
 from rft.plugins.privacy.empirical.many_runs import RunScores
@@ -105,7 +105,7 @@ def test_the_figure_shows_both_sides(private: AuditedModel, both: PrivacyChapter
     curve = both.tables["attacker_curve"]
     assert {row["series"] for row in curve} == {"at most, by the accountant", "reached in the audit"}
     reached = [row for row in curve if row["series"] == "reached in the audit"]
-    assert all(row["low"] <= row["tpr"] <= row["high"] for row in reached)  # type: ignore[operator]
+    assert all(row["low"] <= row["tpr"] <= row["high"] for row in reached)
     for figure in both.figures:
         assert draw_figure(figure, both.tables[figure.table], id=figure.id).startswith("<svg")
 
@@ -126,7 +126,7 @@ def test_a_refuted_mechanism_fails_and_says_so(private: AuditedModel, monkeypatc
 
 def test_guesses_that_are_too_good_fail(private: AuditedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     lucky = OneRunAudit(Guesses(1000, 1000, 990), np.zeros(1000), np.ones(1000, dtype=bool), private.require_fit())
-    monkeypatch.setattr(canary_model_section.canaries, "audit_canary_model", lambda *_, **__: lucky)
+    monkeypatch.setattr(canaries, "audit_canary_model", lambda *_, **__: lucky)
     chapter = empirical_chapter(private, options(mechanism_runs=0, canaries=1000))
     shown_finding = finding(chapter, ONE_RUN)
     assert shown_finding.status == "fail"

@@ -173,7 +173,7 @@ def test_empty_samples_that_are_left_out_are_seen_on_a_few_units(untested: pytes
         counts = right(self, sample)
         some = torch.from_numpy(sample.taken.any(axis=1)) & _seen(self, sample)
         for parameter in self.parameters:
-            parameter.grad[~some] = 0.0  # type: ignore[index]
+            parameter.grad[~some] = 0.0
         return counts
 
     untested.setattr(HeadStepper, "set_gradient", set_gradient)

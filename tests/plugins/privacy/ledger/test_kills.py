@@ -98,7 +98,7 @@ class Killed(BaseException):
 def kills_at(monkeypatch: pytest.MonkeyPatch, instant: int, how: str) -> None:
     """Let the process die before, after, or half-way through its ``instant``-th write to the disk."""
     countdown: Iterator[int] = iter(range(instant, -1, -1))
-    write, overwrite = atomic_io._write_flushed, chain.overwrite_in_place
+    write, overwrite = atomic_io._write_flushed, atomic_io.overwrite_in_place
 
     def dying(real: Callable[..., None], halves: bool) -> Callable[..., None]:
         def call(target: object, content: bytes) -> None:

@@ -30,6 +30,7 @@ from rft.plugins.privacy.training.unit_index import unit_of_row
 from rft.training import Job, Task
 from tests.support import privacy_cases as cases
 from tests.support import step_cases as given
+from tests.support.features_cases import as_dense
 
 PERSONS = np.array(list("aababccccddd"))
 
@@ -76,7 +77,7 @@ def test_what_does_not_fit_is_run_in_parts_with_the_same_result(
     rows_at_once: int, units: np.ndarray | None, views: int
 ) -> None:
     task = given.head_task(units=units, views=views, class_weights=torch.tensor([1.0, 2.0, 0.5]))
-    task.features.tensor[4 * views, 2] = math.nan
+    as_dense(task.features).tensor[4 * views, 2] = math.nan
     steps = given.steps("network", task, given.plans(task), noise=given.Silent())
     assert isinstance(steps, EngineStepper)
     drawn = given.sample(range(steps.sampler.n))

@@ -15,10 +15,12 @@ from opacus.optimizers import optimizer as opacus_optimizer
 from torch import Tensor, nn
 
 from rft.backbones.classifier import new_head
+from rft.features import Dense
 from rft.plugins.privacy.training.gradients.head_stepper import HeadStepper
 from rft.plugins.privacy.training.unit_index import rows_by_unit
 from rft.training import Job, Recipe
 from tests.support import step_cases as given
+from tests.support.features_cases import as_dense
 
 PERSONS = np.array(list("aaabbcddddee"))
 SGD = Recipe(1, "sgd", 0.5, 0.9, 0.01, 16)
@@ -75,7 +77,7 @@ def test_each_of_many_heads_is_as_if_it_were_alone(units: np.ndarray | None, vie
     """Each with a sample, members, noise and values of its own; one drew nobody, one may see none of whom it drew."""
     sigmas = [0.5, 1.0, 2.0, 4.0, 8.0]
     task = given.head_task(units=units, views=views, class_weights=torch.tensor([1.0, 0.3, 2.5]))
-    task.features.tensor[0] = math.nan  # of unit 0, which shorter samples are filled up with
+    as_dense(task.features).tensor[0] = math.nan  # of unit 0, which shorter samples are filled up with
     plans = given.plans(task, sigmas)
     random = np.random.default_rng(1)
     members = [None, random.random(12) < 0.5, np.ones(12, bool), np.zeros(12, bool), random.random(12) < 0.8]
@@ -97,7 +99,7 @@ def test_each_of_many_heads_is_as_if_it_were_alone(units: np.ndarray | None, vie
 
 def test_features_too_large_to_square_count_as_not_finite() -> None:
     task = given.head_task()
-    task.features.tensor[4] = 1e25
+    as_dense(task.features).tensor[4] = 1e25
     steps = given.steps("heads", task, given.plans(task), noise=given.Silent())
     both, first = (given.sample(drawn) for drawn in ((4, 5), (5,)))
     assert steps.set_gradient(both).tolist() == [1]
@@ -108,7 +110,7 @@ def test_norms_hold_in_float32_whatever_the_scale() -> None:
     """The largest contribution of an example, where the closed form multiplies small by large."""
     for scale in (1e-12, 1e-3, 1.0, 1e3, 1e8, 1e15):
         task = given.head_task(40, 64, 10)
-        task.features.tensor.mul_(scale)
+        as_dense(task.features).tensor.mul_(scale)
         steps = given.steps("heads", task, given.plans(task, norm=1e-3), noise=given.Silent())
         lengths = [np.linalg.norm(given.gradient(steps, given.sample((row,)))) for row in range(40)]
         assert max(lengths) * 20 <= 1e-3 * (1 + 1e-5)
@@ -138,9 +140,7 @@ def test_other_examples_take_the_place_of_the_real_ones_only() -> None:
     features = torch.randn(9, 6, generator=torch.Generator().manual_seed(9))
     labels, units = torch.arange(9) % 3, np.arange(9) // 3
     other = steps.with_examples({"features": features}, labels, units)
-    made_up = replace(
-        task, features=type(task.features)(features.repeat_interleave(2, 0), 2), labels=labels, units=units.astype(str)
-    )
+    made_up = replace(task, features=Dense(features.repeat_interleave(2, 0), 2), labels=labels, units=units.astype(str))
     wanted, _ = given.clipped_sum(made_up, steps.copy_network(0), range(3), 0.7)
     assert np.abs(given.gradient(other, given.sample(range(3))) * plans[0].divisor - wanted).max() < 1e-6
     assert not given.gradient(steps, given.sample(range(3))).any()

@@ -27,7 +27,7 @@ def vectors(n: int = 40, d: int = 6, k: int = 3, *, views: int = 1, **changes: o
     random = torch.Generator().manual_seed(0)
     stored = 5 * torch.randn(n * views, d, generator=random)
     given = {"class_weights": None, "row_norm": False, "labels": torch.randint(0, k, (n,), generator=random)} | changes
-    return Vectors(stored=given.pop("stored", stored), views=views, **given)  # type: ignore[arg-type]
+    return Vectors(stored=given.pop("stored", stored), views=views, **given)
 
 
 def seeded(seed: int = 0) -> SeededSource:

@@ -24,7 +24,7 @@ TRAINER = DPTrainer(4.0, method="least_squares", randomness="seeded")
 
 
 def task(**changes: object) -> Task:
-    return replace(cases.audited_model(TRAINER).task, **changes)  # type: ignore[arg-type]
+    return replace(cases.audited_model(TRAINER).task, **changes)
 
 
 def fits(task: Task, jobs: list[Job], trainer: DPTrainer = TRAINER) -> list[Fit]:
@@ -84,7 +84,7 @@ def test_preparing_tells_the_plan_without_touching_the_data() -> None:
 
 
 def half_noise(sums: SufficientStatistics, sigma: float, noise: object) -> tuple[np.ndarray, np.ndarray]:
-    return original_noised(sums, sigma / 2, noise)  # type: ignore[arg-type]
+    return original_noised(sums, sigma / 2, noise)
 
 
 def stale_noise(sums: SufficientStatistics, sigma: float, _noise: object) -> tuple[np.ndarray, np.ndarray]:
@@ -92,7 +92,7 @@ def stale_noise(sums: SufficientStatistics, sigma: float, _noise: object) -> tup
         def draw_normals(self, *shape: int) -> np.ndarray:
             return np.random.default_rng(0).normal(size=shape)
 
-    return original_noised(sums, sigma, Same())  # type: ignore[arg-type]
+    return original_noised(sums, sigma, Same())
 
 
 def no_factors(rows: np.ndarray, *_: object) -> np.ndarray:
@@ -103,7 +103,7 @@ original_noised, original_statistics = least_squares.add_noise, least_squares.su
 
 
 def nothing_zeroed(data: object, *arguments: object) -> SufficientStatistics:
-    return replace(original_statistics(data, *arguments), non_finite=0)  # type: ignore[arg-type]
+    return replace(original_statistics(data, *arguments), non_finite=0)
 
 
 @pytest.mark.parametrize(

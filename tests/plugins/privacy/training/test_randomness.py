@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import secrets
 from collections.abc import Callable
 
 import numpy as np
@@ -11,7 +12,6 @@ import pytest
 import torch
 from scipy import stats
 
-from rft.plugins.privacy.training import randomness
 from rft.plugins.privacy.training.randomness import (
     UNIFORM_RESOLUTION,
     RandomSource,
@@ -146,6 +146,6 @@ def test_torch_is_seeded_inside_and_left_as_it_was() -> None:
         inside = torch.rand(4)
     with isolated_rng("cpu", 3):
         assert torch.equal(torch.rand(4), inside)
-    with isolated_rng("cpu", randomness.secrets.randbits(63)):
+    with isolated_rng("cpu", secrets.randbits(63)):
         assert not torch.equal(torch.rand(4), inside)
     assert torch.equal(torch.get_rng_state(), before)

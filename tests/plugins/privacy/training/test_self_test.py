@@ -19,6 +19,7 @@ from rft.plugins.privacy.training.unit_index import unit_of_row
 from rft.training import Job
 from tests.support import privacy_cases as cases
 from tests.support import step_cases as given
+from tests.support.features_cases import as_dense
 
 PERSONS = np.repeat([f"{person:02}" for person in range(20)], 3)
 CHECKS = [
@@ -70,12 +71,12 @@ def test_parameters_gradients_and_examples_stay_as_they_were(kind: str) -> None:
     task = given.head_task(60, views=2, units=PERSONS)
     plans = given.plans(task)
     steps = given.steps(kind, task, plans)
-    stored, labels, state = task.features.tensor.clone(), task.labels.clone(), torch.get_rng_state()
+    stored, labels, state = as_dense(task.features).tensor.clone(), task.labels.clone(), torch.get_rng_state()
     values = [parameter.clone() for parameter in steps.parameters]
     runner.run_self_test(steps, task, plans)
     assert all(torch.equal(old, new) for old, new in zip(values, steps.parameters, strict=True))
     assert all(parameter.grad is None for parameter in steps.parameters)
-    assert torch.equal(stored, task.features.tensor)
+    assert torch.equal(stored, as_dense(task.features).tensor)
     assert torch.equal(labels, task.labels)
     assert torch.equal(state, torch.get_rng_state())
 
@@ -135,7 +136,7 @@ def test_no_private_example_takes_part(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first one lends its shape: all may be anything else."""
     for kind in given.KINDS:
         task = given.head_task(60)
-        task.features.tensor.fill_(math.nan)
+        as_dense(task.features).tensor.fill_(math.nan)
         task.labels.fill_(2)
         plans = given.plans(task)
         rows, _ = runner.run_self_test(given.steps(kind, task, plans, [Job(0, np.zeros(60, dtype=bool))]), task, plans)

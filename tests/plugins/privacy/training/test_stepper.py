@@ -16,6 +16,7 @@ from rft.features import Dense
 from rft.plugins.privacy.training.stepper import StepCounters, private_step
 from rft.training import Job, Task
 from tests.support import step_cases as given
+from tests.support.features_cases import as_dense
 
 PERSONS = np.array(list("aaabbcddddee"))
 WEIGHTS = torch.tensor([0.5, 2.0, 3.5])
@@ -45,7 +46,7 @@ def test_a_step_is_the_noised_sum_of_clipped_gradients(
 ) -> None:
     task = given.head_task(**case)
     if spoilt is not None:
-        task.features.tensor[[4, -1], 2] = spoilt  # one of a member, one not
+        as_dense(task.features).tensor[[4, -1], 2] = spoilt  # one of a member, one not
     plans = given.plans(task, [NOISE], norm=NORM)
     everyone = range(plans[0].n)
     for drawn in ((), everyone[:1], everyone[1::2], everyone):
@@ -94,7 +95,7 @@ def test_one_person_moves_a_step_by_the_clipping_norm_at_most(kind: str) -> None
 def test_a_persons_sum_that_overflows_poisons_nothing(kind: str) -> None:
     task = given.head_task(n=6, units=np.array(list("aaaaab")), labels=torch.tensor([0, 0, 0, 0, 0, 1]))
     for huge in (1e15, 1e18, 1e19, 1.5e38):
-        task.features.tensor[:5], task.features.tensor[5] = huge, 1.0
+        as_dense(task.features).tensor[:5], as_dense(task.features).tensor[5] = huge, 1.0
         steps = given.steps(kind, task, given.plans(task), noise=given.Silent())
         with torch.no_grad():
             steps.parameters[0].zero_()
@@ -122,7 +123,7 @@ def test_an_empty_sample_is_a_step_of_fresh_noise(kind: str) -> None:
 @pytest.mark.parametrize("kind", given.KINDS)
 def test_a_step_is_taken_and_counted_whoever_takes_part(kind: str) -> None:
     task = given.head_task()
-    task.features.tensor[3] = math.nan
+    as_dense(task.features).tensor[3] = math.nan
     steps = given.steps(kind, task, given.plans(task))
     optimizer, tally = torch.optim.SGD(steps.parameters, lr=1.0), StepCounters.start_at_zero(1)
     for drawn in ((), (3, 4), (5,), ()):

@@ -29,7 +29,9 @@ from rft.plugins.privacy.training.gradients import engine_selection
 from rft.plugins.privacy.training.gradients.engines import OneByOne
 from rft.plugins.privacy.training.gradients.head_stepper import HeadStepper
 from rft.plugins.privacy.training.noise import GaussianNoise
+from rft.plugins.privacy.training.randomness import random_streams
 from rft.plugins.privacy.training.sampling import PoissonSampler, Sample
+from rft.plugins.privacy.training.stepper import build_head_stepper, private_step
 from rft.plugins.privacy.training.trainer import DPTrainer, fit_together
 from rft.training import Fit, Job, Recipe, Task
 from tests.support import privacy_cases as cases
@@ -57,7 +59,7 @@ def blobs(n: int = 96, dimension: int = 8, seed: int = 0) -> tuple[Tensor, Tenso
 def task(n: int = 96, units: np.ndarray | None = None, recipe: Recipe = SGD, **changes: object) -> Task:
     features, labels = blobs(n)
     made = Task(Dense(features), labels, units, partial(new_head, features.shape[1], 2, False), recipe)
-    return replace(made, **changes)  # type: ignore[arg-type]
+    return replace(made, **changes)
 
 
 LONG = task(n=600, recipe=replace(SGD, epochs=15))
@@ -163,7 +165,7 @@ def test_only_members_count_and_the_public_numbers_stay(way: str, caplog: pytest
 def watch(monkeypatch: pytest.MonkeyPatch) -> list[Sample]:
     """Collect the samples of training."""
     seen: list[Sample] = []
-    take = trainer.private_step
+    take = private_step
 
     def watched(steps: Any, optimizer: Any, sample: Sample, tally: Any) -> None:
         seen.append(sample)
@@ -232,10 +234,13 @@ def test_nothing_reaches_the_user_and_torch_stays_as_it_was() -> None:
 
 def test_small_steps_use_one_thread_and_give_the_others_back(monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[int] = []
-    take = trainer.private_step
-    monkeypatch.setattr(
-        trainer, "private_step", lambda *arguments: threads.append(torch.get_num_threads()) or take(*arguments)
-    )
+    take = private_step
+
+    def watched(*arguments: Any) -> None:
+        threads.append(torch.get_num_threads())
+        take(*arguments)
+
+    monkeypatch.setattr(trainer, "private_step", watched)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -298,11 +303,11 @@ def test_memory_that_is_scarce_changes_no_result(monkeypatch: pytest.MonkeyPatch
 
 def test_heads_that_do_not_fit_into_one_stack_are_trained_in_several(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    made = trainer.build_head_stepper
+    build = build_head_stepper
 
     def watched(*arguments: Any) -> Any:
         sizes.append(len(arguments[3]))
-        return made(*arguments)
+        return build(*arguments)
 
     monkeypatch.setattr(trainer, "build_head_stepper", watched)
     jobs = [Job(seed) for seed in range(7)]
@@ -422,11 +427,11 @@ def test_every_kind_of_part_is_trained(build: Callable[[], nn.Module], data: Cal
 def test_dropout_is_as_secret_as_the_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its masks go by the place in a batch: known ones would let one unit change the gradients of all behind it."""
     seeds: list[int] = []
-    made = trainer.random_streams
+    open_streams = random_streams
 
     def watched(*arguments: Any) -> Any:
-        seeds.append(made(*arguments).dropout)
-        return made(*arguments)
+        seeds.append(open_streams(*arguments).dropout)
+        return open_streams(*arguments)
 
     monkeypatch.setattr(trainer, "random_streams", watched)
     deep = cases.task(cases.seeded(cases.cnn), cases.maps())
