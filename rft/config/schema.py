@@ -321,6 +321,8 @@ if TYPE_CHECKING:
 
         finding: str
         because: str
+
+        def __init__(self, *, finding: str, because: str = "", **bounds: float | None) -> None: ...
 else:
     Rule = build_rule(RULE_KINDS)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Discriminator, JsonValue, Tag
+from pydantic import ConfigDict, Discriminator, Field, JsonValue, Tag
 
 from rft.errors import ModelError
 from rft.records.base import Record
 
 
 class ImagePreprocessingFacts(Record):
-    """All that the pixels of a picture depend on beside the picture.
+    """All that the pixels of an image depend on beside the image.
 
     What a library sets for its own pipeline (sizes, interpolation) stands beside these fields, under its own names.
 
@@ -19,11 +19,11 @@ class ImagePreprocessingFacts(Record):
         recipe: what the pipeline is: ``plain``, or what its library calls it.
         pixels: channels, height and width of what it gives.
         mean, std: for each channel, for values in [0, 1].
-        pixels_sha256: of its values for made-up pictures.
+        pixels_sha256: of its values for made-up images.
     """
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, JsonValue]
+    __pydantic_extra__: dict[str, JsonValue] = Field(init=False)
 
     recipe: str
     pixels: tuple[int, int, int]

@@ -31,7 +31,7 @@ def test_a_model_of_torchvision_is_written_as_before() -> None:
         "pixels": [3, 64, 64],
         "mean": [0.485, 0.456, 0.406],
         "std": [0.229, 0.224, 0.225],
-        "pixels_sha256": loaded.preprocessing.pixels_sha256,  # type: ignore[union-attr]
+        "pixels_sha256": loaded.preprocessing.pixels_sha256,
     }
     assert IDENTITY.validate_python(identity) == loaded.identity
     assert FACTS.validate_json(facts.model_dump_json()) == facts

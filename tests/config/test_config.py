@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -117,8 +118,9 @@ def test_the_hash_tells_nothing_of_what_is_cut_from_paths(tmp_path: Path) -> Non
 def test_stored_paths_never_leave_the_folder_of_the_config(tmp_path: Path) -> None:
     outside = tmp_path / "elsewhere" / "images.csv"
     loaded = load(tmp_path, CONFIG, f'data.manifest="{outside}"', 'model.weights="../up/w.safetensors"')
-    assert loaded.public()["data"]["manifest"] == "elsewhere/images.csv"
-    assert loaded.public()["model"]["weights"] == "w.safetensors"
+    public: Any = loaded.public()
+    assert public["data"]["manifest"] == "elsewhere/images.csv"
+    assert public["model"]["weights"] == "w.safetensors"
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
@@ -131,7 +133,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
 def test_a_policy_can_stand_alone_or_in_a_whole_config(tmp_path: Path) -> None:
     path = tmp_path / "policy.toml"
     path.write_text('[[policy]]\nfinding = "performance.accuracy"\nmin = 0.8\n', encoding="utf-8")
-    assert loader.load_policy(path)[0].min == 0.8
+    assert loader.load_policy(path)[0].bounds == {"min": 0.8}
     path.write_text(CONFIG, encoding="utf-8")
     with pytest.raises(ConfigError, match="holds no"):
         loader.load_policy(path)
@@ -172,5 +174,6 @@ def test_a_backbone_that_is_a_folder_of_this_machine_is_stored_by_its_name(tmp_p
     (tmp_path / "project").mkdir()
     backbone = f"transformers/{tmp_path / 'outside' / 'bert'}"
     loaded = load(tmp_path / "project", CONFIG, f"model.backbone={backbone}")
-    assert loaded.public()["model"]["backbone"] == "transformers/bert"
+    public: Any = loaded.public()
+    assert public["model"]["backbone"] == "transformers/bert"
     assert schema.stored_backbone("transformers/google/vit", tmp_path) == "transformers/google/vit"

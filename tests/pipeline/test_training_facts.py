@@ -30,7 +30,7 @@ GUARANTEE = {
 def described(privacy: Any, *, frozen_changed: bool = False) -> dict[str, object]:
     core: Any = SimpleNamespace(train=SimpleNamespace(class_weights={"yes": 2.0}), data=SimpleNamespace(unit="face_id"))
     task: Any = SimpleNamespace(recipe=RECIPE)
-    run = TrainingRun(task, None, Fit({}, privacy=privacy), 1.2345)  # type: ignore[arg-type]
+    run = TrainingRun(task, None, Fit({}, privacy=privacy), 1.2345)
     training = describe_training(core, run, cached=True, frozen_changed=frozen_changed)
     return training.model_dump(exclude_none=True)
 

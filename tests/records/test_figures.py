@@ -54,7 +54,7 @@ def test_what_a_constructor_takes_stands_in_the_figure(kind: str) -> None:
     known = FIGURE_KINDS[kind]
     channels = {name: f"column_{name}" for name in (*known.required, *known.optional)}
     defaults = {name: parameters(kind)[name].default for name in known.options}
-    options = {name: "log" if name.endswith("_scale") else not defaults[name] for name in known.options}
+    options: dict[str, Any] = {name: "log" if name.endswith("_scale") else not defaults[name] for name in known.options}
     options |= {name: 0.5 for name in known.options if defaults[name] is None}
     figure = CONSTRUCTORS[kind](**channels, **options, **FRAME, where={"a": 1}, x_label="x", y_label="y")
     assert (figure.kind, figure.encode) == (kind, channels)
@@ -77,10 +77,10 @@ def test_what_is_not_said_does_not_stand_in_the_figure() -> None:
 
 def test_an_unknown_channel_is_refused() -> None:
     with pytest.raises(ValidationError, match="series"):
-        dots_figure(x="a", y="b", series="c", **FRAME)
+        dots_figure(x="a", y="b", **{"series": "c"}, **FRAME)
 
 
-def test_charts_are_drawn_of_the_kinds_that_are_neither_pictures_nor_texts() -> None:
+def test_charts_are_drawn_of_the_kinds_that_are_neither_images_nor_texts() -> None:
     assert CHART_KINDS.keys() == FIGURE_KINDS.keys() - {"images", "tokens"}
     for name, chart in CHART_KINDS.items():
         assert {*chart.number_channels, *chart.log_axes} <= {*FIGURE_KINDS[name].required}

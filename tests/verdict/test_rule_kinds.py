@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,7 +66,7 @@ def test_a_kind_without_a_naive_version_is_refused() -> None:
 def test_a_kind_is_added_as_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(RULE_KINDS, "near", TOY)
     monkeypatch.setitem(NAIVE, "near", lambda value, bound: bound - 0.1 <= value <= bound + 0.1)
-    rule_model = schema.build_rule(RULE_KINDS)
+    rule_model: Any = schema.build_rule(RULE_KINDS)
     hold_against_naive(TOY, rule_model)
     both = rule_model(finding="p.x", max=0.15, near=0.1)
     assert judge(both, 0.05, 0.15) == ("pass", "p.x is within 0.1 of 0.1 and at most 0.15")

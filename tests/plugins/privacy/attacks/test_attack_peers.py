@@ -110,7 +110,7 @@ def toy_attack(**scores: object) -> Attack:
         "How often a toy is right about one {unit}.",
         ("Nobody 2026, Toys",),
         peer="nobody",
-        **scores,  # type: ignore[arg-type]
+        **scores,
     )
 
 
