@@ -34,10 +34,11 @@ class ActivePlugin:
 
 @dataclass(frozen=True)
 class AuditPlan:
-    """A validated config and the plugins that take part, in the order of their sections."""
+    """A validated config, the plugins that take part, in the order of their sections, and all that are installed."""
 
     settings: LoadedConfig
     active: tuple[ActivePlugin, ...]
+    registered: tuple[Registered, ...] = ()
 
 
 def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> AuditPlan:
@@ -55,7 +56,7 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> AuditPlan:
     settings = read_settings(path, overrides, registry)
     active = activate_plugins(registry, settings)
     _check_rules(settings, active)
-    return AuditPlan(settings, active)
+    return AuditPlan(settings, active, tuple(registry.values()))
 
 
 def read_settings(path: str | Path, overrides: Sequence[str], registry: Mapping[str, Registered]) -> LoadedConfig:

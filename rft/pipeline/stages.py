@@ -18,6 +18,7 @@ from rft.disclosure.withheld import PUBLISHED_BELOW, Counted, Withheld
 from rft.errors import ConfigError, EvidenceError, IntegrityError, Unavailable
 from rft.features.extract import choose_device
 from rft.pipeline.environment import describe_environment
+from rft.pipeline.overview import state_pillars
 from rft.pipeline.plan import ActivePlugin, AuditPlan
 from rft.pipeline.targets.external import load_external_target
 from rft.pipeline.targets.fine_tuned import fine_tune
@@ -72,6 +73,7 @@ def run_audit(plan: AuditPlan, *, device: str | None = None, offline: bool = Fal
         model=audited.facts,
         data=facts.model_copy(update={"small_cells": small.to_facts()}),
         sections=sections,
+        pillars=state_pillars(plan.registered, sections, audited.facts),
         verdict=policy.judge_rules(plan.settings.core.policy, sections),
     )
     finalize = audited.fit.finalize if audited.fit else None

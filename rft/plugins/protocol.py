@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from rft.config.options import Options
 from rft.config.schema import DataConfig
 from rft.disclosure.withheld import NOTHING, Counted, Withheld
-from rft.records import JsonObject, Section
+from rft.plugins.pillar import NOT_ASKED, PillarDefinition
+from rft.records import JsonObject, ModelFacts, Section
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,6 +81,7 @@ class Plugin(ABC, Generic[OptionsT]):
         requires: distributions that it needs beyond rft's own dependencies.
         needs: keys of ``[data]`` that must be set (``groups``, ``positive``, ``unit``).
         options: the model of its table, validated with the rest of the config.
+        pillar: the question that it answers in the overview of a report; None for one that has no row there.
     """
 
     name: ClassVar[str]
@@ -87,6 +89,7 @@ class Plugin(ABC, Generic[OptionsT]):
     requires: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
     options: type[OptionsT]
+    pillar: ClassVar[PillarDefinition | None] = None
 
     @abstractmethod
     def audit(self, audited: AuditedModel, options: OptionsT) -> Section:
@@ -109,6 +112,15 @@ class Plugin(ABC, Generic[OptionsT]):
         Groups of whom these are too few are withheld before anything is measured.
         """
         return ()
+
+    def summarize(self, section: Section | None, model: ModelFacts) -> str:
+        """Return the answer of its ``pillar`` in a sentence or two, for the first screen of a report.
+
+        Args:
+            section: what it found, as it is published: without what is withheld. None where it took no part.
+            model: what was audited.
+        """
+        return NOT_ASKED if section is None else ""
 
     def compare_runs(self, pair: RunPair) -> Section | None:
         """Return what two runs on the same examples say; raises ``Unavailable``. None: nothing to compare."""

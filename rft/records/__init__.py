@@ -21,6 +21,7 @@ from rft.records.figures import (
 )
 from rft.records.findings import About, Adjusted, Cases, Finding, Grade, Interval, NotMeasured, Status, not_measured
 from rft.records.preprocessing import ImagePreprocessingFacts, PreprocessingFacts, TextPreprocessingFacts
+from rft.records.overview import Claim, ClaimState, Pillar
 from rft.records.runs import (
     Artifacts,
     AuditRun,
@@ -51,6 +52,8 @@ __all__ = [
     "Cases",
     "Cell",
     "Chapter",
+    "Claim",
+    "ClaimState",
     "Column",
     "Columns",
     "DataFacts",
@@ -69,6 +72,7 @@ __all__ = [
     "Number",
     "Outcome",
     "PreprocessingFacts",
+    "Pillar",
     "Record",
     "Role",
     "Row",

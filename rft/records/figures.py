@@ -26,6 +26,7 @@ class Figure(Record):
         x_label, y_label: of the axes.
         title: a few words for a heading.
         alt: what the figure shows, for someone who cannot see it.
+        lead: it is shown at once; the others are unfolded when asked for.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Figure(Record):
     y_label: str = ""
     title: str
     alt: str
+    lead: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class FigureFrame(TypedDict):
     where: NotRequired[Row]
     x_label: NotRequired[str]
     y_label: NotRequired[str]
+    lead: NotRequired[bool]
 
 
 def dots_figure(

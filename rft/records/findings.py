@@ -15,6 +15,8 @@ Grade = Literal["measured", "declared", "unverified"]
 
 Cases = Literal["counted", "sampled", "none"]
 
+Absence = Literal["not_asked", "not_applicable"]
+
 SHARES = ("", "fraction", "probability")  # units of values that are no counts, whole though they may be
 
 
@@ -78,6 +80,8 @@ class Finding(Record):
         caveats: what the number does not show.
         references: papers or standards, short form.
         reason: why it was not measured; None otherwise.
+        absence: why, where it is no failure: nobody asked for it, or nothing in this run could be asked; else None.
+        remedy: what to do where it is worth a review or breaks a rule, in a sentence.
         about: the attributes, group, metric and classes that it is about.
         cases: how the value rests on cases (examples, people): it is a number of them (``counted``), was measured on
             ``n`` of them (``sampled``), or has nothing to do with them (``none``), as epsilon. None: ``counted`` for a
@@ -103,6 +107,8 @@ class Finding(Record):
     caveats: str = ""
     references: tuple[str, ...] = ()
     reason: str | None = None
+    absence: Absence | None = None
+    remedy: str = ""
     about: About = About()
     cases: Cases | None = None
     headline: bool = False

@@ -12,7 +12,8 @@ from pydantic import Field
 
 from rft.errors import near
 from rft.records.base import FORMAT_VERSION, JsonObject, Number, Record
-from rft.records.findings import Finding
+from rft.records.findings import Finding, Interval
+from rft.records.overview import Pillar
 from rft.records.preprocessing import PreprocessingFacts
 from rft.records.sections import Section
 from rft.records.split import InputFile
@@ -26,8 +27,17 @@ Outcome = Literal["pass", "fail", "uncertain"]
 class RuleOutcome(Record):
     """What a policy rule says about a finding.
 
-    ``because`` is where its threshold comes from, in the user's words. ``small_groups`` names the groups that were too
-    small to be compared and entered the rule by their exact intervals alone.
+    Attributes:
+        rule: the rule by the id of its finding.
+        finding: the id.
+        outcome: ``pass``, ``fail`` or ``uncertain``.
+        because: where its threshold comes from, in the user's words.
+        explanation: value, interval and reason in one line.
+        reason: why this outcome, in a few words without the numbers.
+        min, max: the bounds; None where there is none.
+        interval: what settled it; None for a fact of the run, or without one. Where several rules are judged it is
+            wider than that of the finding; ``level`` is its confidence, such as 0.95.
+        small_groups: groups that were too small to be compared and entered by their exact intervals alone.
     """
 
     rule: str
@@ -35,6 +45,11 @@ class RuleOutcome(Record):
     outcome: Outcome
     because: str
     explanation: str
+    reason: str = ""
+    min: Number | None = None
+    max: Number | None = None
+    interval: Interval | None = None
+    level: Number | None = None
     small_groups: tuple[str, ...] = ()
 
 
@@ -210,6 +225,7 @@ class AuditRun(Record):
     model: ModelFacts
     data: DataFacts
     sections: tuple[Section, ...]
+    pillars: tuple[Pillar, ...] = ()
     verdict: Verdict
 
     def section(self, plugin: str) -> Section:

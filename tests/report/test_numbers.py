@@ -6,12 +6,13 @@ import tomllib
 
 import pytest
 
+from rft import number_format
 from rft.records import Section, Table, describe_columns
-from rft.report.format import numbers, toml
+from rft.report.format import toml
 from rft.report.views import group_table, tables
 from rft.report.views.tables import TableView
 
-SPACE = numbers.NARROW_SPACE
+SPACE = number_format.NARROW_SPACE
 
 
 @pytest.mark.parametrize(
@@ -32,18 +33,18 @@ SPACE = numbers.NARROW_SPACE
     ],
 )
 def test_quantity(value: float, unit: str, interval: tuple[float, float] | None, text: str) -> None:
-    assert numbers.format_quantity(value, unit, interval) == text
+    assert number_format.format_quantity(value, unit, interval) == text
 
 
 def test_intervals_and_small_forms() -> None:
-    assert numbers.format_interval(0.7, 0.92) == "[0.70, 0.92]"
-    assert numbers.format_interval(-0.00001, 0.3) == "[0.00, 0.30]", "no minus in front of a zero"
-    assert numbers.format_plain(1e-5) == "10⁻⁵"
-    assert numbers.format_plain(0.001) == "0.001"
-    assert numbers.format_duration(200) == "3 min 20 s"
-    assert numbers.format_duration(59.7) == "1 min 0 s"
-    assert numbers.format_date("2025-03-01T14:30:00+02:00") == "2025-03-01 12:30 UTC"
-    assert numbers.format_date("yesterday") == "yesterday"
+    assert number_format.format_interval(0.7, 0.92) == "[0.70, 0.92]"
+    assert number_format.format_interval(-0.00001, 0.3) == "[0.00, 0.30]", "no minus in front of a zero"
+    assert number_format.format_plain(1e-5) == "10⁻⁵"
+    assert number_format.format_plain(0.001) == "0.001"
+    assert number_format.format_duration(200) == "3 min 20 s"
+    assert number_format.format_duration(59.7) == "1 min 0 s"
+    assert number_format.format_date("2025-03-01T14:30:00+02:00") == "2025-03-01 12:30 UTC"
+    assert number_format.format_date("yesterday") == "yesterday"
 
 
 def viewed(table: Table, caption: str = "") -> TableView:

@@ -295,7 +295,6 @@ def fairness() -> Section:
         ),
         tables={"by_group": _group_rows()},
         columns={"by_group": fairness_columns.COLUMNS["by_group"]},
-        template="sections/fairness.html",
         captions={"by_group": "Metrics of every group with 95 % Wilson intervals"},
         figures=(
             Figure(

@@ -8,7 +8,8 @@ from pydantic import Field, field_validator, model_validator
 
 from rft.config.applicability import EXAMPLES, IMAGES, TEXTS, Applies
 from rft.plugins import AuditedModel, Options, Plugin
-from rft.records import Section
+from rft.plugins.attribution.overview import PILLAR, summarize_attribution
+from rft.records import ModelFacts, Section
 
 Method = Literal["gradcam", "integrated_gradients"]
 
@@ -110,6 +111,11 @@ class Attribution(Plugin[AttributionOptions]):
     name = "attribution"
     requires = ("captum",)
     options = AttributionOptions
+    pillar = PILLAR
+
+    def summarize(self, section: Section | None, model: ModelFacts) -> str:
+        """Return which named shortcuts decide."""
+        return summarize_attribution(section, model)
 
     def audit(self, audited: AuditedModel, options: AttributionOptions) -> Section:
         """Return the section; needs the joined model, in eval mode, and the test examples."""

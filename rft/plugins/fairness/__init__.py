@@ -15,7 +15,8 @@ from rft.errors import ConfigError, Unavailable, near
 from rft.plugins import AuditedModel, Options, Plugin, RunPair
 from rft.plugins.fairness.legal import Ll144Options, TableName, check_attributes, check_options
 from rft.plugins.fairness.mitigation import MitigationOptions
-from rft.records import Section
+from rft.plugins.fairness.overview import PILLAR, summarize_fairness
+from rft.records import ModelFacts, Section
 from rft.stats.scores.classification import MetricName
 
 if TYPE_CHECKING:
@@ -91,6 +92,11 @@ class Fairness(Plugin[FairnessOptions]):
     requires = ("fairlearn",)
     needs = ("groups", "positive")
     options = FairnessOptions
+    pillar = PILLAR
+
+    def summarize(self, section: Section | None, model: ModelFacts) -> str:
+        """Return the gap that matters most, or why there is none."""
+        return summarize_fairness(section, model)
 
     def requires_for(self, options: FairnessOptions) -> tuple[str, ...]:
         """Fairlearn computes mitigated decisions; everything else does without it."""

@@ -51,7 +51,6 @@ def audit_groups(audited: AuditedModel, options: FairnessOptions, *, positive: s
         chapters,
         columns=COLUMNS,
         notes=_write_notes(plan, positive, options),
-        template="sections/fairness.html",
     )
     return section if mitigated is None else _with_mitigated(section, mitigated, audited, options, positive)
 

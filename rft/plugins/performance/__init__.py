@@ -8,7 +8,8 @@ from pydantic import Field
 
 from rft.config.applicability import Applies
 from rft.plugins import AuditedModel, Options, Plugin
-from rft.records import Section
+from rft.plugins.performance.overview import PILLAR, summarize_performance
+from rft.records import ModelFacts, Section
 
 
 class PerformanceOptions(Options):
@@ -25,6 +26,11 @@ class Performance(Plugin[PerformanceOptions]):
     name = "performance"
     always_on = True
     options = PerformanceOptions
+    pillar = PILLAR
+
+    def summarize(self, section: Section | None, model: ModelFacts) -> str:
+        """Return how often the model is right, beside a baseline."""
+        return summarize_performance(section, model)
 
     def audit(self, audited: AuditedModel, options: PerformanceOptions) -> Section:
         """Return the section; needs nothing but the audited model's predictions and classes."""

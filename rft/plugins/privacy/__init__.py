@@ -14,7 +14,8 @@ from rft.config.schema import DataConfig
 from rft.disclosure.withheld import Counted
 from rft.errors import ConfigError
 from rft.plugins import AuditedModel, EvidenceCheck, Options, Plugin
-from rft.records import JsonObject, Section
+from rft.plugins.privacy.overview import PILLAR, summarize_privacy
+from rft.records import JsonObject, ModelFacts, Section
 
 if TYPE_CHECKING:
     from rft.training import Trainer
@@ -113,6 +114,11 @@ class Privacy(Plugin[PrivacyOptions]):
     name = "privacy"
     requires = ("opacus", "dp-accounting")
     options = PrivacyOptions
+    pillar = PILLAR
+
+    def summarize(self, section: Section | None, model: ModelFacts) -> str:
+        """Return what is promised and what attacks see."""
+        return summarize_privacy(section, model)
 
     def check(self, options: PrivacyOptions, data: DataConfig) -> None:
         """Refuse private training whose classes would be read off the labels; raises ``ConfigError``.

@@ -17,8 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from rft import number_format
 from rft.report.charts.svg import COLOURS, SERIES
-from rft.report.format import numbers
 from rft.visible import visible
 
 WIDTH = 420  # natural width of every chart: at 350 pixels, on a phone, its text is still 10 pixels high
@@ -143,13 +143,13 @@ def set_ticks(
     if log:
         (axes.set_xscale if which == "x" else axes.set_yscale)("log", nonpositive="clip")
         places = _choose_log_ticks(*limits, most)
-        write = numbers.format_scientific if limits[0] < MIN_PLAIN_TICK else numbers.format_plain
+        write = number_format.format_scientific if limits[0] < MIN_PLAIN_TICK else number_format.format_plain
         axis.set_major_locator(FixedLocator(places))
         axis.set_minor_locator(NullLocator())
         axis.set_major_formatter(FuncFormatter(lambda value, _: write(float(f"{value:.10g}"))))
     else:
         axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10], integer=whole))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: numbers.format_plain(round(value, 10) + 0.0)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: number_format.format_plain(round(value, 10) + 0.0)))
     (axes.set_xlim if which == "x" else axes.set_ylim)(*limits)
     axes.grid(axis="x" if which == "x" else "y", color=COLOURS["line"], linewidth=1)
 

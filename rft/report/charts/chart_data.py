@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from rft import number_format
 from rft.records import Column, Figure, Row, find_column
 from rft.report.charts.canvas import Style, style_series
-from rft.report.format import numbers
 from rft.report.views import tables
 from rft.report.views.tables import to_number
 
@@ -82,7 +82,7 @@ class ChartData:
         name = find_column(self.columns, "count")
         count = row.get(name) if name else None
         counted = (
-            f" ({tables.label_column(self.columns[name])} = {numbers.format_count(count)})"
+            f" ({tables.label_column(self.columns[name])} = {number_format.format_count(count)})"
             if name and isinstance(count, int)
             else ""
         )

@@ -9,6 +9,7 @@ from itertools import pairwise
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from rft import number_format
 from rft.records import Row
 from rft.report.charts.canvas import SMALL_TEXT, WIDTH, Canvas, choose_limits, choose_log_limits, set_ticks, wrap_text
 from rft.report.charts.chart_data import ChartData
@@ -24,7 +25,6 @@ from rft.report.charts.marks import (
 )
 from rft.report.charts.row_layout import RowLayout
 from rft.report.charts.svg import COLOURS
-from rft.report.format import numbers
 
 _COUNT_WIDTH = 46  # width of the column of counts on the right
 _DENSE_FROM_ROWS = 12  # rows from which on they stand closer
@@ -96,7 +96,7 @@ class _DotChart:
             _draw_band(axes, self.data, row, middle, half)
         if self.reference is not None:
             axes.axvline(self.reference, color=COLOURS["ink"], linewidth=1.2, linestyle=(0, (4, 3)))
-            text = numbers.format_plain(round(self.reference, 3))
+            text = number_format.format_plain(round(self.reference, 3))
             annotate_point(axes, self.reference, 0, text, shift=(0, 9), align="center")
 
     def _iterate_rows(self) -> Sequence[tuple[Row, float, float]]:

@@ -14,11 +14,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from rft import number_format
 from rft.records import Cell, Column, Row, find_column
 from rft.report.charts.canvas import LINE_HEIGHT, SMALL_TEXT, WIDTH, Canvas, text_width, wrap_text
 from rft.report.charts.chart_data import ChartData
 from rft.report.charts.svg import COLOURS
-from rft.report.format import numbers
 from rft.report.views import tables
 from rft.report.views.tables import to_number
 from rft.visible import visible
@@ -95,7 +95,7 @@ class _Matrix:
 
     def _write_count(self, row: Row) -> str:
         n = row.get(self.data.figure.encode.get("n", ""))
-        return f"n {numbers.format_count(n)}" if isinstance(n, int) else ""
+        return f"n {number_format.format_count(n)}" if isinstance(n, int) else ""
 
     def _mark_side(self, value: float) -> str:
         """Return a mark that tells above from below the centre where colours do not: in grey."""
@@ -283,7 +283,7 @@ class _Legend:
         self.entries = [(kind, _ABSENCES[kind]) for kind in matrix.absences]
         named = matrix.data.figure.options.get("centre_label")
         if matrix.diverging and matrix.centre:
-            centre = numbers.format_plain(round(matrix.centre, 3))
+            centre = number_format.format_plain(round(matrix.centre, 3))
             about = f"{named} ({centre})" if named else centre
             self.entries = [("above", f"above {about}"), ("below", f"below {about}"), *self.entries]
         self.height = len(self.entries) * 20 + 10 if self.entries else 0

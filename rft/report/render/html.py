@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -24,9 +24,10 @@ from markupsafe import Markup, escape
 
 from rft.records import AuditRun, Section
 from rft.report.format import bidi, markdown
-from rft.report.views import chapters, group_table, page
-from rft.report.views.figures import FigureView, RunImages, list_other_tables, view_figures
-from rft.report.views.tables import TableView
+from rft.report.views import page
+from rft.report.views.figures import RunImages, list_other_tables, view_figures
+from rft.report.views.section_layout import SectionLayout, lay_out_section
+from rft.report.views.verdict import view_verdict
 from rft.visible import visible, with_hidden_as
 
 GENERIC = "sections/generic.html"
@@ -42,16 +43,12 @@ class SectionContext:
     Attributes:
         section: its words.
         record: all that ``audit.json`` says of it.
-        figures: in order.
-        tables: name -> those of which no figure shows every row.
-        chapters: how it is divided; one without a title where it is not.
+        layout: its findings, figures and tables in the order in which they are read.
     """
 
     section: page.SectionView
     record: Section
-    figures: list[FigureView]
-    tables: list[tuple[str, TableView]]
-    chapters: list[chapters.ChapterView]
+    layout: SectionLayout
 
 
 def render(run: AuditRun, assets: Path | None = None) -> str:
@@ -65,7 +62,11 @@ def render(run: AuditRun, assets: Path | None = None) -> str:
     text = run.to_json()
     run = AuditRun.from_json(text)  # from here on only what audit.json says, so that a loaded run gives the same page
     ids = (f"figure-{number}" for number in count(1))
-    sections = [(page.view_section(section), _render_section(section, images, ids)) for section in run.sections]
+    judged = page.judged_findings(run)
+    sections = [
+        (page.view_section(section, judged), _render_section(section, images, ids, judged))
+        for section in _order_sections(run)
+    ]
     # "<" is all that can end a script element or open a comment in it, and JSON has it in strings only
     embedded = Markup(with_hidden_as(text, _json_escape, breaks=True).replace("<", "\\u003c"))
     return (
@@ -75,12 +76,21 @@ def render(run: AuditRun, assets: Path | None = None) -> str:
     )
 
 
+def _order_sections(run: AuditRun) -> list[Section]:
+    """Return the sections that answer a question of the overview first, in its order."""
+    asked = [pillar.plugin for pillar in run.pillars]
+    return sorted(
+        run.sections, key=lambda section: asked.index(section.plugin) if section.plugin in asked else len(asked)
+    )
+
+
 def summary_html(run: AuditRun) -> str:
     """Return a short summary for notebooks: the verdict and up to six findings, styled inline."""
-    per_section = [page.key_findings(run, page.view_section(section), 1) for section in run.sections]
+    judged = page.judged_findings(run)
+    per_section = [page.key_findings(page.view_section(section, judged), 1) for section in run.sections]
     findings = [finding for key in per_section for finding in key][:_SUMMARY_FINDINGS]
     template = template_environment().get_template("summary.html")
-    return template.render(name=run.run.name, verdict=page.view_verdict(run), findings=findings)
+    return template.render(name=run.run.name, verdict=view_verdict(run), findings=findings)
 
 
 @cache
@@ -100,7 +110,6 @@ def template_environment() -> Environment:
         "lines": _isolate_lines,
         "value": bidi.as_value,
     }
-    environment.globals["list_group_tables"] = group_table.list_group_tables
     return environment
 
 
@@ -123,9 +132,9 @@ def _json_escape(character: str) -> str:
     return json.dumps(character)[1:-1]  # two halves of a pair above U+FFFF
 
 
-def _render_section(section: Section, images: RunImages, ids: Iterator[str]) -> Markup:
+def _render_section(section: Section, images: RunImages, ids: Iterator[str], judged: Collection[str]) -> Markup:
     """Return a section by the template that it names, or by the generic one."""
-    context = vars(context_of(section, images, ids))
+    context = vars(context_of(section, images, ids, judged))
     remark = ""
     if section.template:
         try:
@@ -135,11 +144,13 @@ def _render_section(section: Section, images: RunImages, ids: Iterator[str]) -> 
     return Markup(template_environment().get_template(GENERIC).render(context, remark=remark))
 
 
-def context_of(section: Section, images: RunImages, ids: Iterator[str]) -> SectionContext:
+def context_of(
+    section: Section, images: RunImages, ids: Iterator[str], judged: Collection[str] = ()
+) -> SectionContext:
     """Return what the template of a section is given, but for a remark."""
-    view = page.view_section(section)
+    view = page.view_section(section, judged)
     drawn, listed = view_figures(section, images, ids), list_other_tables(section)
-    return SectionContext(view, section, drawn, listed, chapters.divide_section(section, view, drawn, listed))
+    return SectionContext(view, section, lay_out_section(section, view.findings, drawn, listed))
 
 
 def _read_template(name: str) -> str | None:

@@ -10,8 +10,8 @@ import json
 
 from markupsafe import Markup
 
+from rft import number_format
 from rft.records import AuditRun, Section
-from rft.report.format import numbers
 from rft.report.render.html import template_environment
 from rft.report.render.publishable import UN_NOISED, is_few, make_publishable, withheld_below
 from rft.report.views import page, tables
@@ -32,12 +32,14 @@ def model_card(run: AuditRun) -> str:
         front_matter=_front_matter(run),
         page=view,
         sections=sections,
-        skipped=f"fewer than {below}" if is_few(run.data.skipped, below) else numbers.format_count(run.data.skipped),
+        skipped=f"fewer than {below}"
+        if is_few(run.data.skipped, below)
+        else number_format.format_count(run.data.skipped),
         un_noised=UN_NOISED,
         withheld_below=below,
         card_tables=[table for section in shown.sections for table in _card_tables(section)],
         caveats=list(dict.fromkeys(finding.caveats for finding in findings if finding.caveats)),
-        created=numbers.format_date(run.run.created),
+        created=number_format.format_date(run.run.created),
     )
 
 

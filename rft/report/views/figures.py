@@ -12,8 +12,10 @@ from markupsafe import Markup
 
 from rft.records import Cell, Column, Figure, Row, Section, find_column
 from rft.report.views import tables, tokens
+from rft.report.views.group_table import GroupTables, can_be_turned, view_group_tables
 from rft.report.views.tables import TableView
 
+MAX_ROWS_BESIDE = 8
 _ASSET = re.compile(r"[0-9a-f]{64}\.png")
 
 
@@ -56,6 +58,11 @@ class FigureView:
     same_as: str = ""
 
     @property
+    def numbers_folded(self) -> bool:
+        """Whether its numbers are too many to be read beside it."""
+        return self.table is not None and (self.table.wide or self.table.total > MAX_ROWS_BESIDE)
+
+    @property
     def wide(self) -> bool:
         """Whether there is no room for the numbers beside the figure."""
         return bool(self.galleries or self.texts) or (self.table is not None and self.table.wide)
@@ -93,15 +100,19 @@ def view_figures(section: Section, images: RunImages, ids: Iterator[str]) -> lis
     return views
 
 
-def list_other_tables(section: Section) -> list[tuple[str, TableView]]:
-    """Return the tables of which no figure shows every row, by name."""
-    whole = {figure.table for figure in section.figures if not figure.where}
+def list_other_tables(section: Section) -> list[tuple[str, TableView | GroupTables]]:
+    """Return the tables that do not stand beside a figure with all their rows, by name."""
+    whole = {
+        figure.table for figure in section.figures if not figure.where and not can_be_turned(section, figure.table)
+    }
     names = [name for name in section.tables if name not in whole and section.tables[name]]
     return [(name, view_section_table(section, name)) for name in names]
 
 
-def view_section_table(section: Section, name: str) -> TableView:
+def view_section_table(section: Section, name: str) -> TableView | GroupTables:
     """Return a table of a section as it is shown by itself."""
+    if can_be_turned(section, name):
+        return view_group_tables(section, name)
     caption = section.captions.get(name, tables.words_of_name(name))
     return tables.view_table(section.tables[name], section.describe_table(name), caption=caption)
 
@@ -114,12 +125,13 @@ def _view_chart(section: Section, figure: Figure, id: str, same_as: str) -> Figu
     drawn = {*figure.encode.values(), *figure.where, find_column(columns, "count") or ""}
     only = drawn if figure.where else None  # of a part, what is drawn
     caption = section.captions.get(figure.table, "")
-    beside = None if same_as else tables.view_table(rows, columns, caption=caption, only=only)
+    turned = can_be_turned(section, figure.table)  # stands by itself, whole
+    beside = None if same_as or turned else tables.view_table(rows, columns, caption=caption, only=only)
     try:
         drawing = Markup(draw.draw_figure(figure, table, columns, id=id))
     except draw.ChartError as error:
         return FigureView(id, figure.title, problem=str(error), table=beside if rows else None, same_as=same_as)
-    return FigureView(id, figure.title, drawing, table=beside, same_as=same_as)
+    return FigureView(id, figure.title, drawing, table=beside, same_as="" if turned else same_as)
 
 
 def _view_images(section: Section, figure: Figure, run_images: RunImages, id: str) -> FigureView:

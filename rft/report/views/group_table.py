@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rft import number_format
 from rft.records import Cell, Column, Role, Row, Section, Table, find_column
-from rft.report.format import numbers
 from rft.report.views import tables
 
 REQUIRED_ROLES: tuple[Role, ...] = ("attribute", "group", "metric", "estimate")
@@ -46,6 +46,25 @@ class GroupTable:
     metrics: tuple[str, ...]
     rows: tuple[GroupRow, ...]
     folded: bool = False
+
+
+@dataclass(frozen=True)
+class GroupTables:
+    """All that one table says, turned: a table for each attribute, and for what varies beside it."""
+
+    caption: str
+    tables: tuple[GroupTable, ...]
+
+
+def can_be_turned(section: Section, name: str) -> bool:
+    """Return whether a table says which of its columns are attribute, group, metric and estimate."""
+    columns = section.describe_table(name)
+    return bool(section.tables[name]) and all(find_column(columns, role) is not None for role in REQUIRED_ROLES)
+
+
+def view_group_tables(section: Section, name: str) -> GroupTables:
+    """Return a table that can be turned as it is shown."""
+    return GroupTables(section.captions.get(name, ""), tuple(list_group_tables(section, name)))
 
 
 def list_group_tables(section: Section, name: str) -> list[GroupTable]:
@@ -132,7 +151,7 @@ class _TurnedTable:
         counts = [count for row in cells.values() if name and isinstance(count := row[name], int)]
         return GroupRow(
             group="all" if group is None else str(group),
-            n=numbers.format_count(max(counts)) if counts else tables.EMPTY,
+            n=number_format.format_count(max(counts)) if counts else tables.EMPTY,
             cells=tuple(self._turn_cell(cells.get(metric)) for metric in metrics),
         )
 
@@ -142,9 +161,9 @@ class _TurnedTable:
             return GroupCell("", "", tables.explain_absence(row, self.columns) if row else tables.EMPTY)
         low, high = (self._number_of(row, role) for role in ("low", "high"))
         if low is None or high is None:
-            return GroupCell(numbers.format_quantity(value, "fraction"), "", "")
+            return GroupCell(number_format.format_quantity(value, "fraction"), "", "")
         return GroupCell(
-            numbers.format_quantity(value, "fraction", (low, high)), numbers.format_interval(low, high), ""
+            number_format.format_quantity(value, "fraction", (low, high)), number_format.format_interval(low, high), ""
         )
 
     def _number_of(self, row: Row, role: Role) -> float | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import JsonValue
 
+from rft import number_format
 from rft.records import AuditRun, Backbone, ImagePreprocessingFacts, JsonObject, PreprocessingFacts, Training
-from rft.report.format import numbers
 
 Fact = tuple[str, str]  # label, text
 
@@ -14,12 +14,12 @@ def write_byline(run: AuditRun) -> tuple[str, ...]:
     """Return what stands under the name of a report: what was audited, on how much, when."""
     backbone = run.model.backbone
     splits = [(name, run.data.splits[name]) for name in split_names(run)]
-    counts = ", ".join(f"{numbers.format_count(facts.n)} {name}" for name, facts in splits)
+    counts = ", ".join(f"{number_format.format_count(facts.n)} {name}" for name, facts in splits)
     return (
         backbone.name if backbone else _external_model_label(run) or _predictions_label(run),
         f"{len(run.model.classes)} classes",
         f"{counts} {_plural_of_items(run.model.modality)}",
-        numbers.format_date(run.run.created),
+        number_format.format_date(run.run.created),
     )
 
 
@@ -76,8 +76,8 @@ def list_model_facts(run: AuditRun, backbone: Backbone | None) -> tuple[Fact, ..
             *([("Revision", backbone.revision)] if backbone.revision is not None else []),
             ("Frozen", _describe_freezing(backbone.freeze)),
             ("Trained", "the head" if backbone.freeze == "all" else _TUNED[backbone.tune]),
-            ("Frozen parameters", numbers.format_count(backbone.frozen_parameters)),
-            ("Trained parameters", numbers.format_count(backbone.trainable_parameters)),
+            ("Frozen parameters", number_format.format_count(backbone.frozen_parameters)),
+            ("Trained parameters", number_format.format_count(backbone.trainable_parameters)),
             ("Precision", _describe_precision(backbone)),
             ("Preprocessing", _describe_preprocessing(backbone.preprocessing)),
         ]
@@ -87,7 +87,7 @@ def list_model_facts(run: AuditRun, backbone: Backbone | None) -> tuple[Fact, ..
 def _describe_precision(backbone: Backbone) -> str:
     """Return what was computed in which precision."""
     if backbone.precision == "int8":
-        layers = numbers.format_count(backbone.rounded_layers or 0)
+        layers = number_format.format_count(backbone.rounded_layers or 0)
         return f"float32; the weights of {layers} linear layers of the frozen part are rounded to 8 bits"
     if backbone.precision == "float32":
         return "float32"
@@ -147,7 +147,7 @@ def list_training_facts(training: Training) -> tuple[Fact, ...]:
         ("Class weights", ", ".join(f"{name} {weight:g}" for name, weight in (training.class_weights or {}).items())),
     )
     known = [(label, value) for label, value in named if value not in (None, "")]
-    texts = [(label, value if isinstance(value, str) else numbers.format_plain(value)) for label, value in known]
+    texts = [(label, value if isinstance(value, str) else number_format.format_plain(value)) for label, value in known]
     void = f", void: {training.void}" if training.void else ""
     return (("Mode", mode[training.mode] + void), *texts)
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from rft import number_format
 from rft.records import Cell, Column, Role, Row, Table, find_column
-from rft.report.format import numbers
 
 EMPTY = "–"
 MAX_SHOWN_ROWS = 200  # in the page; audit.json holds them all
@@ -218,7 +218,8 @@ def _write_intervals(lows: Sequence[Cell], highs: Sequence[Cell]) -> list[str]:
     decimals = _count_decimals([*lows, *highs])
     pairs = [(to_number(low), to_number(high)) for low, high in zip(lows, highs, strict=True)]
     return [
-        EMPTY if low is None or high is None else numbers.format_interval(low, high, decimals) for low, high in pairs
+        EMPTY if low is None or high is None else number_format.format_interval(low, high, decimals)
+        for low, high in pairs
     ]
 
 
@@ -229,9 +230,9 @@ def _write_cell(cell: Cell, column: Column | None, decimals: int) -> str:
     if isinstance(cell, bool):
         return "yes" if cell else "no"
     if isinstance(cell, int):
-        return numbers.format_count(cell)
+        return number_format.format_count(cell)
     if isinstance(cell, float):
-        return numbers.format_fixed(cell, decimals)
+        return number_format.format_fixed(cell, decimals)
     if role == "status":
         return _STATUS_WORDS.get(cell, words_of_name(cell))
     if column is None or role not in ("name", "metric"):
@@ -246,5 +247,5 @@ def _is_numeric(cells: Sequence[Cell]) -> bool:
 def _count_decimals(cells: Sequence[Cell]) -> int:
     """Return the decimals of a column: as many as its smallest number is worth, without zeros that all would end in."""
     held = [cell for cell in cells if isinstance(cell, float) and cell != 0]
-    most = max(map(numbers.decimals_of, held), default=0)
+    most = max(map(number_format.decimals_of, held), default=0)
     return next(digits for digits in range(most + 1) if all(round(x, digits) == round(x, most) for x in held))

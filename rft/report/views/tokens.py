@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 
+from rft import number_format
 from rft.records import FIGURE_KINDS, Cell, Figure, Row, Table
-from rft.report.format import numbers
 from rft.report.views import tables
 from rft.visible import visible, with_hidden_as
 
@@ -82,7 +82,7 @@ def show_token(cell: Cell) -> str:
     show_token = begin + with_hidden_as(core, _visible_character) + end
     left = len(text) - MOST_CHARACTERS
     if left > 0:
-        return f"{show_token}… ({numbers.format_count(left)} more characters)"
+        return f"{show_token}… ({number_format.format_count(left)} more characters)"
     return (
         show_token if show_token.strip() else show_token + ("␣" if show_token else "·")
     )  # a mark needs something to stand on

@@ -1,0 +1,41 @@
+"""The question of attribution: what does the model look at?"""
+
+from __future__ import annotations
+
+from rft.plugins.pillar import NOT_ASKED, ClaimDefinition, PillarDefinition, write_value
+from rft.records import Finding, ModelFacts, Section
+
+PILLAR = PillarDefinition(
+    "Looks at",
+    (
+        ClaimDefinition("Attribution maps", ("attribution.failed_maps.*", "attribution.failed*")),
+        ClaimDefinition("Faithfulness of the maps", ("attribution.deletion.*",)),
+        ClaimDefinition("Named shortcuts", ("attribution.shortcut.*",)),
+    ),
+)
+_SHORTCUT = "attribution.shortcut."
+_KIND = {"image": "region", "text": "word"}
+
+
+def summarize_attribution(section: Section | None, model: ModelFacts) -> str:
+    """Return which of the named shortcuts decide, or that none was named."""
+    if section is None:
+        return NOT_ASKED
+    shortcuts = [finding for finding in section.findings if finding.id.startswith(_SHORTCUT)]
+    kind = _KIND.get(model.modality, "shortcut")
+    if not shortcuts:
+        return f"No {kind} was named as a shortcut, so none was tested. Maps show examples and prove nothing alone."
+    measured = [finding for finding in shortcuts if finding.value is not None]
+    if not measured:
+        return f"The named shortcuts could not be tested: {shortcuts[0].reason}."
+    relied = [finding for finding in measured if finding.status == "warn"]
+    sentences = [_say_flips(finding, kind, relied=finding in relied) for finding in (relied or measured)]
+    return " ".join(sentences)
+
+
+def _say_flips(finding: Finding, kind: str, *, relied: bool) -> str:
+    name = finding.id.removeprefix(_SHORTCUT)
+    flips = f"{write_value(finding)} of the predictions change when the {kind} “{name}” is swapped with another class"
+    return (
+        f"{flips}: more than its control, so the model relies on it." if relied else f"{flips}: no reliance was shown."
+    )

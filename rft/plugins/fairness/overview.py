@@ -1,0 +1,103 @@
+"""The question of fairness: which group is worse off, by how much, and does chance explain it?"""
+
+from __future__ import annotations
+
+from rft import number_format
+from rft.plugins.pillar import NOT_ASKED, ClaimDefinition, PillarDefinition, write_value
+from rft.records import Finding, ModelFacts, Row, Section
+
+PILLAR = PillarDefinition(
+    "Fairness",
+    (
+        ClaimDefinition("Gaps between groups", ("fairness.*_gap.*",)),
+        ClaimDefinition("Worst group", ("fairness.worst_*",)),
+        ClaimDefinition("Intersections of groups", ("fairness.*_gap.* x *", "fairness.intersection.*")),
+        ClaimDefinition("Legal tables", ("fairness.four_fifths*", "fairness.ll144*")),
+        ClaimDefinition("Mitigation", ("fairness.mitigation.*",)),
+    ),
+)
+_FIRST_METRIC = "accuracy"
+
+
+def summarize_fairness(section: Section | None, model: ModelFacts) -> str:
+    """Return the gap that matters most with both groups, or why groups cannot be compared."""
+    if section is None:
+        return NOT_ASKED
+    gaps = [finding for finding in section.findings if _is_gap_of_one_attribute(finding)]
+    measured = [finding for finding in gaps if finding.value is not None]
+    if not measured:
+        reason = gaps[0].reason if gaps else "no attribute divides the test examples into groups"
+        return f"Groups are not comparable: {reason}."
+    leading = min(measured, key=_rank_gap)
+    return " ".join([_say_gap(leading, section), *_say_others(measured), *_say_incomparable(gaps)])
+
+
+def _is_gap_of_one_attribute(finding: Finding) -> bool:
+    return (
+        finding.about.metric is not None
+        and "_gap." in finding.id
+        and len(finding.about.attributes) == 1
+        and (" x " not in finding.about.attributes[0] and not finding.id.startswith("fairness.mitigation"))
+    )
+
+
+def _rank_gap(finding: Finding) -> tuple[bool, bool, float]:
+    """Put first what chance does not explain, then gaps in accuracy, then the largest."""
+    return (finding.status != "warn", finding.about.metric != _FIRST_METRIC, -(finding.value or 0.0))
+
+
+def _say_gap(finding: Finding, section: Section) -> str:
+    attribute, metric = finding.about.attributes[0], finding.about.metric
+    rows = [row for row in section.tables.get("by_group", []) if _is_row_of(row, attribute, metric)]
+    values = sorted((float(str(row["value"])), str(row["group"])) for row in rows)
+    name = finding.title.partition(": gap by")[0]
+    ends = (finding.interval.low, finding.interval.high) if finding.interval else None
+    explained = "more than chance explains" if finding.status == "warn" else "chance may explain it"
+    if len(values) < 2:
+        return f"{name}: gap by {attribute} {write_value(finding)}, {explained}."
+    (low, lowest), (high, highest) = values[0], values[-1]
+    written = [number_format.format_quantity(value, "fraction", ends) for value in (low, high)]
+    return (
+        f"{name} is {written[0]} for {lowest} and {written[1]} for {highest} ({attribute}): a gap of "
+        f"{write_value(finding)}, {explained}{_say_detectable(finding, section)}."
+    )
+
+
+def _is_row_of(row: Row, attribute: str, metric: str | None) -> bool:
+    """Whether a row has a value of the fine-tuned model for one whole group that was compared."""
+    return (
+        row["attribute"] == attribute
+        and row["metric"] == metric
+        and row["value"] is not None
+        and row["group"] is not None
+        and row.get("control") is None
+        and row.get("class") is None
+        and row.get("status") == "ok"
+    )
+
+
+def _say_detectable(finding: Finding, section: Section) -> str:
+    """Say which gap would have been found where none was: without it nothing is cleared."""
+    if finding.status == "warn":
+        return ""
+    for row in section.tables.get("gaps", []):
+        effect = row.get("minimum_detectable_effect")
+        if (row["attribute"], row["metric"]) == (
+            finding.about.attributes[0],
+            finding.about.metric,
+        ) and effect is not None:
+            smallest = number_format.format_quantity(float(effect), "fraction")
+            return f"; only a gap of {smallest} would be found in 80 % of samples"
+    return ""
+
+
+def _say_others(measured: list[Finding]) -> list[str]:
+    standing_out = sum(finding.status == "warn" for finding in measured)
+    return [f"{standing_out} of {len(measured)} gaps are more than chance explains."] if len(measured) > 1 else []
+
+
+def _say_incomparable(gaps: list[Finding]) -> list[str]:
+    missing = dict.fromkeys(finding.about.attributes[0] for finding in gaps if finding.value is None)
+    measured = {finding.about.attributes[0] for finding in gaps if finding.value is not None}
+    names = [name for name in missing if name not in measured]
+    return [f"Not comparable: groups by {', '.join(names)}."] if names else []

@@ -1,0 +1,38 @@
+"""The first question of an audit: does the model work at all?"""
+
+from __future__ import annotations
+
+from rft import number_format
+from rft.plugins.pillar import NOT_ASKED, ClaimDefinition, PillarDefinition, find_measured, write_value
+from rft.records import ModelFacts, Section
+
+PILLAR = PillarDefinition(
+    "Works",
+    (
+        ClaimDefinition("Accuracy", ("performance.accuracy",)),
+        ClaimDefinition("ROC AUC", ("performance.roc_auc",)),
+        ClaimDefinition("Calibration of the scores", ("performance.ece",)),
+        ClaimDefinition("Baseline to compare with", ("performance.baseline_accuracy",)),
+    ),
+)
+_ITEMS = {"image": "images", "text": "texts"}
+
+
+def summarize_performance(section: Section | None, model: ModelFacts) -> str:
+    """Return how often the model is right, beside always giving the most frequent answer."""
+    if section is None:
+        return NOT_ASKED
+    accuracy = find_measured(section, "performance.accuracy")
+    if accuracy is None:
+        return "How often it is right was not measured."
+    items = _ITEMS.get(model.modality, "examples")
+    right = (
+        f"Accuracy {write_value(accuracy)} on {number_format.format_count(accuracy.n or 0)} independent test {items}"
+    )
+    baseline = find_measured(section, "performance.baseline_accuracy")
+    if baseline is None or baseline.value is None or accuracy.interval is None:
+        return f"{right}."
+    always = f"always answering with the most frequent class reaches {write_value(baseline)}"
+    if accuracy.interval.low > baseline.value:
+        return f"{right}; {always}."
+    return f"{right}, which is not shown to be better than chance: {always}."

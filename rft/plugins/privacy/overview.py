@@ -1,0 +1,49 @@
+"""The question of privacy: for whom is it promised, how strongly, and what do attacks see?"""
+
+from __future__ import annotations
+
+from rft import number_format
+from rft.plugins.pillar import NOT_ASKED, ClaimDefinition, PillarDefinition, write_value
+from rft.records import ModelFacts, Section, Training
+
+PILLAR = PillarDefinition(
+    "Privacy",
+    (
+        ClaimDefinition("Differential privacy", ("privacy.epsilon",)),
+        ClaimDefinition("Budget over all runs", ("privacy.ledger_epsilon",)),
+        ClaimDefinition("Test of the mechanism", ("privacy.epsilon_lower_bound",)),
+        ClaimDefinition("Membership attack", ("privacy.membership_auc",)),
+        ClaimDefinition("Attribute inference", ("privacy.attribute_probe.*",)),
+        ClaimDefinition("Near-duplicates", ("privacy.near_duplicates",)),
+    ),
+)
+_WITHOUT = "Trained WITHOUT differential privacy: nothing bounds what the model may reveal of those it was trained on."
+
+
+def summarize_privacy(section: Section | None, model: ModelFacts) -> str:
+    """Return whether and for whom privacy is promised, and what the strongest attack that was made saw."""
+    promise = _state_promise(model.training)
+    if section is None:
+        return f"{promise} Attacks: {NOT_ASKED.lower()}"
+    attacks = [finding for finding in section.findings if finding.id.endswith("_auc") and finding.interval is not None]
+    if not attacks:
+        return f"{promise} Whether membership shows was not measured."
+    strongest = max(attacks, key=lambda finding: (finding.status == "warn", finding.value or 0.0))
+    of_all = f"The strongest of {len(attacks)} attacks" if len(attacks) > 1 else "An attack"
+    ranks = f"{of_all} tells members of the training data from others with an area of {write_value(strongest)}"
+    seen = "membership shows" if strongest.status == "warn" else "no membership was shown, which proves none"
+    return f"{promise} {ranks}, where 0.5 is guessing: {seen}."
+
+
+def _state_promise(training: Training) -> str:
+    if training.mode == "external":
+        return "How it was trained is not known here, so no differential privacy can be vouched for."
+    if training.void:
+        return f"The promise of differential privacy is void: {training.void}."
+    if training.mode != "private" or training.epsilon is None or training.delta is None:
+        return _WITHOUT
+    unit = "example" if training.unit in (None, "example") else f"{training.unit} (all its rows together)"
+    return (
+        f"Trained with differential privacy for each {unit}: epsilon {number_format.format_quantity(training.epsilon)}, "
+        f"delta {number_format.format_plain(training.delta)}. It covers the released weights, not this report."
+    )

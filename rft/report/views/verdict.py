@@ -1,0 +1,120 @@
+"""The verdict in words: which rules are broken first, each with its value, interval, bound and reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rft import number_format
+from rft.records import AuditRun, Finding, RuleOutcome
+from rft.report.format.words import count_of, join_names
+from rft.report.views.findings import make_anchor, view_finding
+
+OUTCOME_WORDS = {"pass": "Pass", "fail": "Fail", "uncertain": "Uncertain", "no_rules": "Not judged"}
+CONFIDENCE_LEVEL = 0.95  # of the intervals of findings
+WORST_FIRST = ("fail", "uncertain", "pass")
+
+
+@dataclass(frozen=True)
+class RuleView:
+    """A rule with its outcome.
+
+    Attributes:
+        title: what it is about: the title of its finding; its id where the run has none.
+        bound: ``at most 0.1``; empty for a rule that is built in.
+        value, interval: what was measured, and the interval that was judged; empty where there is none.
+        reason: why this outcome.
+        because: where the bound comes from, in the user's words.
+        anchor: leads to the finding; empty when the run has none of this name.
+    """
+
+    outcome: str
+    word: str
+    title: str
+    bound: str
+    value: str
+    interval: str
+    reason: str
+    because: str
+    anchor: str
+
+
+@dataclass(frozen=True)
+class VerdictView:
+    """The verdict: a word, a sentence that names the worst rule, the rules worst first, and what no rule judges."""
+
+    status: str
+    word: str
+    sentence: str
+    note: str
+    source: str
+    rules: tuple[RuleView, ...]
+
+
+def view_verdict(run: AuditRun) -> VerdictView:
+    """Return the verdict of a run in words."""
+    findings = {finding.id: finding for section in run.sections for finding in section.findings}
+    outcomes = sorted(run.verdict.rules, key=lambda outcome: WORST_FIRST.index(outcome.outcome))
+    rules = tuple(_view_rule(outcome, findings) for outcome in outcomes)
+    status = run.verdict.status
+    return VerdictView(
+        status=status,
+        word=OUTCOME_WORDS[status],
+        sentence=_explain_verdict(status, rules),
+        note=" ".join([*_explain_levels(outcomes), *_name_small_groups(outcomes)]),
+        source=run.verdict.source,
+        rules=rules,
+    )
+
+
+def _view_rule(outcome: RuleOutcome, findings: dict[str, Finding]) -> RuleView:
+    finding = findings.get(outcome.finding)
+    ends = (outcome.interval.low, outcome.interval.high) if outcome.interval else None
+    return RuleView(
+        outcome=outcome.outcome,
+        word=OUTCOME_WORDS[outcome.outcome],
+        title=finding.title if finding else outcome.finding,
+        bound=write_bound(outcome),
+        value=view_finding(finding).value if finding else "",
+        interval=number_format.format_interval(*ends) if ends else "",
+        reason=outcome.reason or outcome.explanation,
+        because=outcome.because,
+        anchor=make_anchor(outcome.finding) if finding else "",
+    )
+
+
+def write_bound(outcome: RuleOutcome) -> str:
+    """Return the bounds of a rule in words: ``at least 0.8``."""
+    bounds = (("at least", outcome.min), ("at most", outcome.max))
+    return " and ".join(f"{words} {bound:g}" for words, bound in bounds if bound is not None)
+
+
+def _explain_verdict(status: str, rules: tuple[RuleView, ...]) -> str:
+    if status == "no_rules":
+        return "This run has no rules, so nothing was judged: this is neither a pass nor a fail."
+    if status == "pass":
+        return "The one rule is met." if len(rules) == 1 else f"All {len(rules)} rules are met."
+    worst, count = rules[0], sum(rule.outcome == rules[0].outcome for rule in rules)
+    of_all = f"{count} of {count_of(len(rules), 'rule')}"
+    asked = f" is {worst.value}; {worst.bound} was asked" if worst.value and worst.bound else f": {worst.reason}"
+    if status == "fail":
+        return f"{worst.title}{asked}. {of_all} {'is' if count == 1 else 'are'} not met."
+    return f"{worst.title}{asked}; chance leaves both sides open. {of_all} cannot be settled by what was measured."
+
+
+def _explain_levels(outcomes: Iterable[RuleOutcome]) -> list[str]:
+    """Say why the intervals of rules are wider than those of the findings."""
+    levels = sorted(
+        {outcome.level for outcome in outcomes if outcome.level is not None and outcome.level > CONFIDENCE_LEVEL}
+    )
+    if not levels:
+        return []
+    written = join_names([f"{100 * level:.4g} %" for level in levels])
+    return [f"Several estimates are judged together, so their intervals here are wider than elsewhere: at {written}."]
+
+
+def _name_small_groups(outcomes: Iterable[RuleOutcome]) -> list[str]:
+    names = list(dict.fromkeys(name for outcome in outcomes for name in outcome.small_groups))
+    if not names:
+        return []
+    return [f"Too small to be compared, so that their exact intervals alone enter the rules: {join_names(names)}."]
