@@ -64,6 +64,22 @@ class Verdict(Record):
     rules: tuple[RuleOutcome, ...] = ()
 
 
+class LaterVerdict(Record):
+    """A verdict by other rules than those of the run, after it; the verdict of the run stays the first.
+
+    Attributes:
+        file: name of the file with the rules.
+        sha256: of that file.
+        applied: when, as an ISO 8601 time in UTC.
+        verdict: what came of it.
+    """
+
+    file: str
+    sha256: str
+    applied: str
+    verdict: Verdict
+
+
 class Environment(Record):
     """Software and hardware that the numbers were made with; no host name, no user, no path."""
 
@@ -227,6 +243,7 @@ class AuditRun(Record):
     sections: tuple[Section, ...]
     pillars: tuple[Pillar, ...] = ()
     verdict: Verdict
+    later_verdicts: tuple[LaterVerdict, ...] = ()
 
     def section(self, plugin: str) -> Section:
         """Return the section of a plugin; KeyError when it took no part."""

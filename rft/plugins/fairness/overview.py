@@ -29,7 +29,7 @@ def summarize_fairness(section: Section | None, model: ModelFacts) -> str:
         reason = gaps[0].reason if gaps else "no attribute divides the test examples into groups"
         return f"Groups are not comparable: {reason}."
     leading = min(measured, key=_rank_gap)
-    return " ".join([_say_gap(leading, section), *_say_others(measured), *_say_incomparable(gaps)])
+    return " ".join([_say_gap(leading, section, model.positive), *_say_others(measured), *_say_incomparable(gaps)])
 
 
 def _is_gap_of_one_attribute(finding: Finding) -> bool:
@@ -46,9 +46,9 @@ def _rank_gap(finding: Finding) -> tuple[bool, bool, float]:
     return (finding.status != "warn", finding.about.metric != _FIRST_METRIC, -(finding.value or 0.0))
 
 
-def _say_gap(finding: Finding, section: Section) -> str:
+def _say_gap(finding: Finding, section: Section, positive: str | None) -> str:
     attribute, metric = finding.about.attributes[0], finding.about.metric
-    rows = [row for row in section.tables.get("by_group", []) if _is_row_of(row, attribute, metric)]
+    rows = [row for row in section.tables.get("by_group", []) if _is_row_of(row, attribute, metric, positive)]
     values = sorted((float(str(row["value"])), str(row["group"])) for row in rows)
     name = finding.title.partition(": gap by")[0]
     ends = (finding.interval.low, finding.interval.high) if finding.interval else None
@@ -63,7 +63,7 @@ def _say_gap(finding: Finding, section: Section) -> str:
     )
 
 
-def _is_row_of(row: Row, attribute: str, metric: str | None) -> bool:
+def _is_row_of(row: Row, attribute: str, metric: str | None, positive: str | None) -> bool:
     """Whether a row has a value of the fine-tuned model for one whole group that was compared."""
     return (
         row["attribute"] == attribute
@@ -71,7 +71,7 @@ def _is_row_of(row: Row, attribute: str, metric: str | None) -> bool:
         and row["value"] is not None
         and row["group"] is not None
         and row.get("control") is None
-        and row.get("class") is None
+        and row.get("class") in (None, positive)
         and row.get("status") == "ok"
     )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -30,6 +30,8 @@ from rft.report.views.section_layout import SectionLayout, lay_out_section
 from rft.report.views.verdict import view_verdict
 from rft.visible import visible, with_hidden_as
 
+EMBEDDED_OPENING = '<script type="application/json" id="audit-json">\n'
+EMBEDDED_CLOSING = "\n</script>"
 GENERIC = "sections/generic.html"
 _CHECKOUT = Path(__file__).parents[3] / "reports" / "templates"
 _OWN_NAME = re.compile(r"\w+(/\w+)*\.\w+")  # no way out of the folder
@@ -51,28 +53,31 @@ class SectionContext:
     layout: SectionLayout
 
 
-def render(run: AuditRun, assets: Path | None = None) -> str:
+def render(run: AuditRun, assets: Path | None = None, *, images: Mapping[str, bytes] | None = None) -> str:
     """Return ``report.html``.
 
     Args:
         run: what to show; images that its sections still hold are taken from there.
         assets: the folder ``assets`` of the run, for images of a run that was loaded.
+        images: further images by their names in ``audit.json``, of a run that came as a page alone.
     """
-    images = RunImages({name: png for section in run.sections for name, png in section.assets.items()}, assets)
+    held = {name: png for section in run.sections for name, png in section.assets.items()} | dict(images or {})
+    pictures = RunImages(held, assets)
     text = run.to_json()
     run = AuditRun.from_json(text)  # from here on only what audit.json says, so that a loaded run gives the same page
     ids = (f"figure-{number}" for number in count(1))
     judged = page.judged_findings(run)
     sections = [
-        (page.view_section(section, judged), _render_section(section, images, ids, judged))
+        (page.view_section(section, judged), _render_section(section, pictures, ids, judged))
         for section in _order_sections(run)
     ]
     # "<" is all that can end a script element or open a comment in it, and JSON has it in strings only
     embedded = Markup(with_hidden_as(text, _json_escape, breaks=True).replace("<", "\\u003c"))
+    script = Markup(EMBEDDED_OPENING) + embedded + Markup(EMBEDDED_CLOSING)
     return (
         template_environment()
         .get_template("audit.html")
-        .render(page=page.view_run(run), sections=sections, json=embedded)
+        .render(page=page.view_run(run), sections=sections, script=script)
     )
 
 

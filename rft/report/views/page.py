@@ -51,6 +51,7 @@ class PageView:
     trained: bool  # in this run
     verdict: VerdictView
     unjudged: tuple[tuple[SectionView, int], ...]  # sections with findings to review that no rule judges, and how many
+    later_verdicts: tuple[VerdictView, ...]
     overview: OverviewView
     model: tuple[Fact, ...]
     frozen: FrozenView | None
@@ -74,6 +75,7 @@ def view_run(run: AuditRun) -> PageView:
         trained=run.model.training.mode != "external",
         verdict=view_verdict(run),
         unjudged=_count_unjudged(run),
+        later_verdicts=tuple(view_verdict(run, later.verdict) for later in run.later_verdicts),
         overview=view_overview(run),
         model=model_facts.list_model_facts(run, backbone),
         frozen=_view_frozen(backbone),

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rft import number_format
-from rft.records import AuditRun, Finding, RuleOutcome
+from rft.records import AuditRun, Finding, RuleOutcome, Verdict
 from rft.report.format.words import count_of, join_names
 from rft.report.views.findings import make_anchor, view_finding
 
@@ -51,18 +51,19 @@ class VerdictView:
     rules: tuple[RuleView, ...]
 
 
-def view_verdict(run: AuditRun) -> VerdictView:
-    """Return the verdict of a run in words."""
+def view_verdict(run: AuditRun, verdict: Verdict | None = None) -> VerdictView:
+    """Return a verdict over the findings of a run in words: its own, or a later one."""
+    verdict = verdict or run.verdict
     findings = {finding.id: finding for section in run.sections for finding in section.findings}
-    outcomes = sorted(run.verdict.rules, key=lambda outcome: WORST_FIRST.index(outcome.outcome))
+    outcomes = sorted(verdict.rules, key=lambda outcome: WORST_FIRST.index(outcome.outcome))
     rules = tuple(_view_rule(outcome, findings) for outcome in outcomes)
-    status = run.verdict.status
+    status = verdict.status
     return VerdictView(
         status=status,
         word=OUTCOME_WORDS[status],
         sentence=_explain_verdict(status, rules),
         note=" ".join([*_explain_levels(outcomes), *_name_small_groups(outcomes)]),
-        source=run.verdict.source,
+        source=verdict.source,
         rules=rules,
     )
 
@@ -95,7 +96,7 @@ def _explain_verdict(status: str, rules: tuple[RuleView, ...]) -> str:
     if status == "pass":
         return "The one rule is met." if len(rules) == 1 else f"All {len(rules)} rules are met."
     worst, count = rules[0], sum(rule.outcome == rules[0].outcome for rule in rules)
-    of_all = f"{count} of {count_of(len(rules), 'rule')}"
+    of_all = f"{count} of {count_of(len(rules), 'rule')}" if len(rules) > 1 else "The one rule"
     asked = f" is {worst.value}; {worst.bound} was asked" if worst.value and worst.bound else f": {worst.reason}"
     if status == "fail":
         return f"{worst.title}{asked}. {of_all} {'is' if count == 1 else 'are'} not met."

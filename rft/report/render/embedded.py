@@ -1,0 +1,77 @@
+"""A report that came alone, by mail: the run that is embedded in it, and whether the page says what that run says."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from rft.errors import DataError, EvidenceError
+from rft.records import AuditRun, asset_name
+from rft.report.render.html import EMBEDDED_CLOSING, EMBEDDED_OPENING, render
+from rft.version import __version__
+
+_IMAGE = re.compile(r'src="data:image/png;base64,([A-Za-z0-9+/=]+)"')
+
+
+@dataclass(frozen=True)
+class PageCheck:
+    """What came of rendering a page again.
+
+    Attributes:
+        run: what is embedded in it.
+        problem: how the page differs from what this run renders to; empty where it does not.
+        unchecked: why it could not be compared; empty where it could.
+    """
+
+    run: AuditRun
+    problem: str = ""
+    unchecked: str = ""
+
+
+def check_page(file: Path) -> PageCheck:
+    """Read the run that is embedded in a report and render it again.
+
+    Raises:
+        DataError: the file cannot be read, or is no report of rft.
+        EvidenceError: what is embedded in it is no run.
+    """
+    try:
+        page = file.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            "cannot be read as a report", where=str(file), remedy="Give the report.html of a run."
+        ) from error
+    run = _read_embedded_run(page, file)
+    if run.rft_version != __version__:
+        return PageCheck(run, unchecked=f"it was made by rft {run.rft_version}, and this is {__version__}")
+    if render(run, images=_embedded_images(page)) != page:
+        return PageCheck(run, problem="the page is not what the run that is embedded in it renders to")
+    return PageCheck(run)
+
+
+def _read_embedded_run(page: str, file: Path) -> AuditRun:
+    before, opening, rest = page.rpartition(EMBEDDED_OPENING)
+    text, closing, _ = rest.partition(EMBEDDED_CLOSING)
+    if not (opening and closing and before):
+        raise DataError("is no report of rft: no run is embedded in it", where=str(file))
+    try:
+        return AuditRun.from_json(text)
+    except ValidationError as error:
+        raise EvidenceError("what is embedded in it is no run", where=str(file)) from error
+
+
+def _embedded_images(page: str) -> dict[str, bytes]:
+    """Return the images of a page by the names that ``audit.json`` knows them by, which are their hashes."""
+    images = {}
+    for match in _IMAGE.finditer(page):
+        try:
+            png = base64.b64decode(match[1], validate=True)
+        except binascii.Error:
+            continue  # the page is then not what the run renders to
+        images[asset_name(png)] = png
+    return images
