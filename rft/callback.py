@@ -23,10 +23,12 @@ from rft.report import check_storable, check_writable
 from rft.report.format.markdown import escape_markdown
 from rft.report.render.publishable import UN_NOISED, make_publishable
 from rft.report.views import page
+from rft.report.views.verdict import view_verdict
 from rft.visible import visible
 
 FOLDER = "audited-model"  # in the Trainer's output folder
 CARD = "README.md"
+KEY_FINDINGS = 2  # of each section
 BEGIN, END = "<!-- audit by rft -->", "<!-- end of the audit by rft -->"
 SECTION = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
 NEW_CARD = "---\nlibrary_name: transformers\ntags:\n  - rft\n---\n\n# {name}\n"
@@ -129,12 +131,13 @@ def add_to_card(card: Path, run: AuditRun, report: Path) -> None:
 
 def _write_audit_section(run: AuditRun, report: str) -> str:
     run = make_publishable(run)
-    verdict = page.view_verdict(run)
+    verdict, judged = view_verdict(run), page.judged_findings(run)
     rules = [
-        f"- **{rule.word}**: {escape_markdown(rule.rule)} ({escape_markdown(rule.explanation)})"
+        f"- **{rule.word}**: {escape_markdown(f'{rule.title} {rule.value} ({rule.bound or rule.reason})')}"
         for rule in verdict.rules
     ]
-    key = [finding for section in run.sections for finding in page.key_findings(run, page.view_section(section))]
+    sections = [page.view_section(section, judged) for section in run.sections]
+    key = [finding for section in sections for finding in page.key_findings(section, KEY_FINDINGS)]
     findings = [f"- {escape_markdown(finding.title)}: **{escape_markdown(finding.brief)}**" for finding in key]
     by_rft = f"By rft {run.rft_version}; [the whole report]({report})."
     first = f"**{verdict.word}.** {escape_markdown(verdict.sentence)} {by_rft}"

@@ -1,16 +1,18 @@
-"""``rft report``: render a finished run again, or judge it by another policy."""
+"""``rft report``: a finished run shown again, or judged by other rules, in a folder of its own."""
 
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rft.cli.app import EXIT, Debug, RunFolder, out, report_errors
+from rft.cli.app import EXIT, Debug, Force, RunFolder, out, report_errors
 from rft.cli.show import show_run
+
+if TYPE_CHECKING:
+    from rft.records import AuditRun
 
 
 def report(
@@ -18,21 +20,42 @@ def report(
     policy_file: Annotated[
         Path | None, typer.Option("--policy", metavar="FILE", help="Judge the findings by the rules of this TOML file.")
     ] = None,
+    target: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="The folder to write; beside the run otherwise.")
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option("--key", metavar="FILE", help="The key of the run; in the user's own folder otherwise."),
+    ] = None,
+    force: Force = False,
     debug: Debug = False,
 ) -> None:
-    """Render a finished run again; with --policy, replace its verdict. Needs neither the model nor the data."""
+    """Show a finished run again, or judge it by other rules. The run stays as it is; needs neither model nor data."""
     with report_errors(debug):
-        from rft.config.loader import load_policy
-        from rft.report import load, rerender
-        from rft.verdict import policy
+        from rft.report import open_run, write_made_from
 
-        run = load(folder)
+        run = open_run(folder, key=key)
         if policy_file is not None:
-            sha256 = hashlib.sha256(policy_file.read_bytes()).hexdigest() if policy_file.is_file() else ""
-            source = f"{policy_file.name} (sha256 {sha256}), applied on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-            verdict = policy.judge_rules(load_policy(policy_file), run.sections, source=source)
-            run = run.model_copy(update={"verdict": verdict})
-        rerender(folder, run)
+            run = _judge_later(run, policy_file)
+        suffix = f"-{policy_file.stem}" if policy_file else "-report"
+        written = write_made_from(run, folder, target or folder.with_name(folder.name + suffix), force=force)
         show_run(run)
-        out.say(f"Report: {folder / 'report.html'}")
-        raise typer.Exit(EXIT[run.verdict.status])
+        out.say(f"Report: {written / 'report.html'}")
+        last = run.later_verdicts[-1].verdict if policy_file else run.verdict
+        raise typer.Exit(EXIT[last.status])
+
+
+def _judge_later(run: AuditRun, policy_file: Path) -> AuditRun:
+    """Return the run with the verdict of these rules behind those that it has."""
+    from rft.config.loader import load_policy
+    from rft.number_format import format_date
+    from rft.records import LaterVerdict
+    from rft.runtime.clock import read_clock
+    from rft.verdict import policy
+
+    rules = load_policy(policy_file)
+    sha256, applied = hashlib.sha256(policy_file.read_bytes()).hexdigest(), read_clock().isoformat()
+    source = f"{policy_file.name} (sha256 {sha256}), applied on {format_date(applied)}"
+    verdict = policy.judge_rules(rules, run.sections, source=source)
+    later = LaterVerdict(file=policy_file.name, sha256=sha256, applied=applied, verdict=verdict)
+    return run.model_copy(update={"later_verdicts": (*run.later_verdicts, later)})

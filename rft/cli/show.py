@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from rft.cli.app import out
-from rft.records import AuditRun, Section, Table
+from rft.records import AuditRun, Section, Table, Verdict
 
 
 def show_run(run: AuditRun) -> None:
     """Print the verdict, its rules, headlines, and what needs a look."""
-    out.say(f"Verdict: {run.verdict.status.replace('_', ' ')}", style="bold")
-    for rule in run.verdict.rules:
-        out.say(f"  {rule.outcome:9}  {rule.rule}: {rule.explanation}")
+    _show_verdict("Verdict", run.verdict)
+    for later in run.later_verdicts:
+        _show_verdict(f"Later verdict by {later.file}", later.verdict)
     for section in run.sections:
         for finding in section.findings:
             if finding.headline and finding.status == "info":
@@ -20,6 +20,12 @@ def show_run(run: AuditRun) -> None:
                 out.say(f"  look at    {finding.id} = {finding.value:.3g}{ends}  {finding.title}")
             elif finding.status == "not_measured" and section.plugin in run.run.config:  # asked for with a table
                 out.say(f"  missing    {finding.id}: {finding.reason}")
+
+
+def _show_verdict(label: str, verdict: Verdict) -> None:
+    out.say(f"{label}: {verdict.status.replace('_', ' ')}", style="bold")
+    for rule in verdict.rules:
+        out.say(f"  {rule.outcome:9}  {rule.rule}: {rule.explanation}")
 
 
 def show_findings(section: Section) -> None:

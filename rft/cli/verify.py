@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rft.cli.app import EXIT, Debug, RunFolder, out, report_errors
+from rft.cli.app import EXIT, Debug, out, report_errors
 from rft.errors import EvidenceError
+from rft.number_format import format_date
 
 if TYPE_CHECKING:
-    from rft.records import JsonObject
+    from rft.records import AuditRun, JsonObject
     from rft.report.run_folder.evidence import Verification
 
 MOST_NAMES = 5  # of files that are shown
 
 
 def verify(
-    folder: RunFolder,
+    run_or_page: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, or a report.html alone.")],
     ledger: Annotated[
         Path | None, typer.Option("--ledger", metavar="DIR", help="The folder of ledgers; the user's own otherwise.")
     ] = None,
@@ -31,23 +33,70 @@ def verify(
     ] = None,
     debug: Debug = False,
 ) -> None:
-    """Check every file of a run, what it read, and the ledger of its population, against its evidence.json."""
+    """Check a run, what it read and the ledger of its population against its evidence.json, or a report alone."""
     with report_errors(debug):
-        from rft.report import recorded_by_plugins
-        from rft.report import verify as check
-
-        verification = check(folder, key=key, data=data)
-        if verification.problems:
-            raise EvidenceError("; ".join(verification.problems), where=str(folder))
-        whole = not verification.unchecked
-        out.say(*(["Every file is the one that was written."] if whole else _checked_in_part(verification)))
-        if verification.inputs:
-            is_single = verification.inputs == 1
-            are_the_files = "input is the file that was" if is_single else "inputs are the files that were"
-            out.say(f"{verification.inputs:,} {are_the_files} read.")
-        for name, recorded in recorded_by_plugins(folder).items():
-            whole = _show_recorded(name, recorded, ledger) and whole
+        is_page = run_or_page.is_file()
+        whole = _verify_page(run_or_page) if is_page else _verify_folder(run_or_page, key, data, ledger)
         raise typer.Exit(0 if whole else EXIT["uncertain"])
+
+
+def _verify_page(file: Path) -> bool:
+    """Check a report that came alone; return whether all of it could be checked."""
+    from rft.report import check_page
+
+    check = check_page(file)
+    _say_run(check.run)
+    if check.problem:
+        raise EvidenceError(check.problem, where=str(file))
+    out.say(
+        f"The page was not compared with the run that is embedded in it: {check.unchecked}."
+        if check.unchecked
+        else "The page says what the run that is embedded in it says, to the last byte.",
+        "Whether that run is the one that was made, its folder shows, or a signature: rft verify RUN --pub FILE.",
+        f"To write down: sha256 {hashlib.sha256(file.read_bytes()).hexdigest()} of this page.",
+    )
+    return not check.unchecked
+
+
+def _verify_folder(folder: Path, key: Path | None, data: Path | None, ledger: Path | None) -> bool:
+    """Check a run folder; return whether all of it could be checked."""
+    from rft.report import check_folder_page, open_run
+    from rft.report import verify as check
+
+    verification = check(folder, key=key, data=data)
+    if verification.problems:
+        raise EvidenceError("; ".join(verification.problems), where=str(folder))
+    _say_run(open_run(folder, key=key))
+    page = check_folder_page(folder)
+    if page.problem:
+        raise EvidenceError(page.problem, where=str(folder))
+    whole = not verification.unchecked
+    out.say(
+        *(
+            [f"Each of {verification.checked:,} files is the one that was written."]
+            if whole
+            else _checked_in_part(verification)
+        )
+    )
+    if page.unchecked:
+        out.say(f"The page was not compared with audit.json: {page.unchecked}.")
+    if verification.inputs:
+        is_single = verification.inputs == 1
+        are_the_files = "input is the file that was" if is_single else "inputs are the files that were"
+        out.say(f"{verification.inputs:,} {are_the_files} read.")
+    if origin := verification.evidence.made_from:
+        out.say(f"Made from the run {origin.run}, whose evidence.json has the sha256 {origin.evidence_sha256}.")
+    for name, recorded in verification.evidence.plugins.items():
+        whole = _show_recorded(name, recorded, ledger) and whole
+    out.say(f"To write down: sha256 {verification.evidence_sha256} of evidence.json.")
+    return whole and not page.unchecked
+
+
+def _say_run(run: AuditRun) -> None:
+    """Say which run this is."""
+    out.say(
+        f"Run {run.run.id}, {run.run.name}, {format_date(run.run.created)}: {run.verdict.status.replace('_', ' ')}."
+    )
 
 
 def _checked_in_part(verification: Verification) -> list[str]:

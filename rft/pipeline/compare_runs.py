@@ -15,7 +15,7 @@ from rft.disclosure.withheld import Counted, Withheld
 from rft.errors import DataError, Unavailable
 from rft.plugins import RunPair, discover_plugins
 from rft.records import AuditRun, DataFacts, Section
-from rft.report import load
+from rft.report import open_run
 
 PREDICTIONS = "predictions.parquet"
 SPLIT = "test"
@@ -47,7 +47,7 @@ def compare_runs(before: str | Path, after: str | Path) -> RunComparison:
             examples, labels, units or groups.
     """
     folders = (Path(before), Path(after))
-    runs = [load(folder) for folder in folders]
+    runs = [open_run(folder, private=(PREDICTIONS,)) for folder in folders]
     positive = _shared_positive(runs, folders)
     first, second = (_read_predictions(folder) for folder in folders)
     _check_same_examples(first, second, folders)

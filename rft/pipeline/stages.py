@@ -6,7 +6,7 @@ import logging
 import secrets
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from rft import data
@@ -28,6 +28,7 @@ from rft.records import Artifacts, FindingDefinition, Run, Section
 from rft.run import FinishedRun
 from rft.runtime import memory
 from rft.runtime.allocator import keep_freed_memory
+from rft.runtime.clock import read_clock
 from rft.runtime.float32 import ieee_float32
 from rft.training import Trainer
 from rft.training.loop import StandardTrainer
@@ -51,7 +52,7 @@ def run_audit(plan: AuditPlan, *, device: str | None = None, offline: bool = Fal
     Raises:
         RftError: for anything that the user can mend.
     """
-    started, clock = datetime.now(UTC), time.monotonic()
+    started, clock = read_clock(), time.monotonic()
     trainer, device = check_plan(plan), choose_device(device)
     keep_freed_memory()
 
@@ -212,7 +213,7 @@ def _describe_run(plan: AuditPlan, started: datetime, seconds: float, device: st
         id=secrets.token_hex(8),
         salt=secrets.token_hex(32),
         name=settings.core.name,
-        created=started.isoformat(timespec="seconds"),
+        created=started.isoformat(),
         seconds=round(seconds, 1),
         seed=settings.core.seed,
         config=settings.public(),

@@ -20,8 +20,8 @@ from rft.records.figures import (
     tokens_figure,
 )
 from rft.records.findings import About, Adjusted, Cases, Finding, Grade, Interval, NotMeasured, Status, not_measured
-from rft.records.preprocessing import ImagePreprocessingFacts, PreprocessingFacts, TextPreprocessingFacts
 from rft.records.overview import Claim, ClaimState, Pillar
+from rft.records.preprocessing import ImagePreprocessingFacts, PreprocessingFacts, TextPreprocessingFacts
 from rft.records.runs import (
     Artifacts,
     AuditRun,
@@ -67,14 +67,14 @@ __all__ = [
     "InputFile",
     "Interval",
     "JsonObject",
-    "MeasuredStatus",
     "LaterVerdict",
+    "MeasuredStatus",
     "ModelFacts",
     "NotMeasured",
     "Number",
     "Outcome",
-    "PreprocessingFacts",
     "Pillar",
+    "PreprocessingFacts",
     "Record",
     "Role",
     "Row",

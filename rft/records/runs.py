@@ -34,7 +34,8 @@ class RuleOutcome(Record):
         because: where its threshold comes from, in the user's words.
         explanation: value, interval and reason in one line.
         reason: why this outcome, in a few words without the numbers.
-        min, max: the bounds; None where there is none.
+        asked: the bounds in words: ``at most 0.1``.
+        bounds: kind of bound (``min``, ``max``) -> the bound.
         interval: what settled it; None for a fact of the run, or without one. Where several rules are judged it is
             wider than that of the finding; ``level`` is its confidence, such as 0.95.
         small_groups: groups that were too small to be compared and entered by their exact intervals alone.
@@ -46,8 +47,8 @@ class RuleOutcome(Record):
     because: str
     explanation: str
     reason: str = ""
-    min: Number | None = None
-    max: Number | None = None
+    asked: str = ""
+    bounds: dict[str, Number] = Field(default_factory=dict)
     interval: Interval | None = None
     level: Number | None = None
     small_groups: tuple[str, ...] = ()

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from rft.report.render.embedded import PageCheck, check_folder_page, check_page
 from rft.report.render.html import render, summary_html
-from rft.report.run_folder.evidence import recorded_by_plugins, verify
-from rft.report.run_folder.folder import check_writable, load, rerender, save
+from rft.report.run_folder.evidence import verify
+from rft.report.run_folder.folder import check_writable, save, write_made_from
+from rft.report.run_folder.open_run import open_run
 from rft.report.run_folder.run_key import check_storable, place_of
 
 __all__ = [
+    "PageCheck",
+    "check_folder_page",
+    "check_page",
     "check_storable",
     "check_writable",
-    "load",
+    "open_run",
     "place_of",
-    "recorded_by_plugins",
     "render",
-    "rerender",
     "save",
     "summary_html",
     "verify",
+    "write_made_from",
 ]

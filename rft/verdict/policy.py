@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from rft.config.rule_kinds import RULE_KINDS
@@ -81,17 +82,34 @@ def _is_estimate(finding: Finding) -> bool:
     return not finding.deterministic and (finding.value is not None or bool(finding.adjusted))
 
 
+@dataclass(frozen=True)
+class _Judgement:
+    """What a rule says: the outcome, why, what was measured in words, and the interval that settled it at its level."""
+
+    outcome: Outcome
+    reason: str
+    measured: str = ""
+    interval: Interval | None = None
+    level: float | None = None
+
+
 def _apply_rule(rule: Rule, findings: dict[str, Finding], judged: int) -> RuleOutcome:
-    outcome, explanation = _judge_finding(rule, findings, judged)
+    judgement = _judge_finding(rule, findings, judged)
     finding = findings.get(rule.finding)
-    if finding is not None and finding.withheld and finding.value is not None and outcome != "fail":
-        outcome, explanation = "uncertain", f"{explanation}, of the groups that are shown; {_name_withheld(finding)}"
+    if finding is not None and finding.withheld and finding.value is not None and judgement.outcome != "fail":
+        reason = f"{judgement.reason}, of the groups that are shown; {_name_withheld(finding)}"
+        judgement = replace(judgement, outcome="uncertain", reason=reason)
     return RuleOutcome(
         rule=_write_rule(rule),
         finding=rule.finding,
-        outcome=outcome,
+        outcome=judgement.outcome,
         because=rule.because,
-        explanation=explanation,
+        explanation=": ".join(filter(None, [judgement.measured, judgement.reason])),
+        reason=judgement.reason,
+        asked=_write_bounds(rule),
+        bounds=rule.bounds,
+        interval=judgement.interval,
+        level=judgement.level,
         small_groups=finding.small_groups if finding else (),
     )
 
@@ -101,59 +119,65 @@ def _name_withheld(finding: Finding) -> str:
     return f"{', '.join(finding.withheld)}: withheld (report.suppress_below), and not judged"
 
 
-def _judge_finding(rule: Rule, findings: dict[str, Finding], judged: int) -> tuple[Outcome, str]:
+def _judge_finding(rule: Rule, findings: dict[str, Finding], judged: int) -> _Judgement:
     finding = findings.get(rule.finding)
     if finding is None:
-        return "uncertain", f"no such finding in this run. {near(rule.finding, list(findings)) or ''}".strip()
+        return _Judgement(
+            "uncertain", f"no such finding in this run. {near(rule.finding, list(findings)) or ''}".strip()
+        )
     if finding.value is None:
         return _judge_unmeasured(rule, finding, judged)
     if finding.unit in UNITS_OF_SHARES and 1 < (highest := rule.allowed_range[1]) < math.inf:
-        return "uncertain", f"no share is above 1, so {highest:g} bounds nothing; 10 % is 0.1"
+        return _Judgement("uncertain", f"no share is above 1, so {highest:g} bounds nothing; 10 % is 0.1")
     if finding.deterministic:
-        return _compare_with_bounds(rule, finding.value, finding.value, f"{finding.value:.4g}")
-    with_note = _find_interval(finding, judged)
-    if with_note is None:
-        return "uncertain", _explain_missing_interval(finding, judged)
-    interval, note = with_note
-    outcome, explanation = _compare_with_bounds(
-        rule, interval.low, interval.high, _write_estimate(finding, interval, note)
-    )
+        return _Judgement(*_compare_with_bounds(rule, finding.value, finding.value), f"{finding.value:.4g}")
+    judging = _find_interval(finding, judged)
+    if judging is None:
+        return _Judgement("uncertain", _explain_missing_interval(finding, judged))
+    interval, level = judging
+    outcome, reason = _compare_with_bounds(rule, interval.low, interval.high)
     if outcome == "uncertain":
-        explanation = f"{explanation}; {_explain_settling(rule, finding, interval)}"
-    return outcome, explanation
+        reason = f"{reason}; {_explain_settling(rule, finding, interval)}"
+    return _Judgement(outcome, reason, _write_estimate(finding, interval, level, judged), interval, level)
 
 
-def _judge_unmeasured(rule: Rule, finding: Finding, judged: int) -> tuple[Outcome, str]:
+def _judge_unmeasured(rule: Rule, finding: Finding, judged: int) -> _Judgement:
     """Return ``uncertain``, or ``fail`` where the groups that are too small to be compared break the rule already."""
-    uncertain: tuple[Outcome, str] = ("uncertain", f"not measured: {finding.reason}")
-    if not finding.small_groups or (with_note := _find_interval(finding, judged)) is None:
+    uncertain = _Judgement("uncertain", f"not measured: {finding.reason}")
+    if not finding.small_groups or (judging := _find_interval(finding, judged)) is None:
         return uncertain
-    interval, note = with_note
-    measured = f"{_with_small_groups(finding)} the interval is {interval.low:.4g} to {interval.high:.4g}{note}"
-    outcome, explanation = _compare_with_bounds(rule, interval.low, interval.high, measured)
-    return (outcome, explanation) if outcome == "fail" else uncertain
+    interval, level = judging
+    outcome, reason = _compare_with_bounds(rule, interval.low, interval.high)
+    ends = _write_ends(interval, level, judged)
+    measured = f"{_with_small_groups(finding)} the interval is {ends}"
+    return _Judgement(outcome, reason, measured, interval, level) if outcome == "fail" else uncertain
 
 
-def _write_estimate(finding: Finding, interval: Interval, note: str) -> str:
-    ends = f"{interval.low:.4g} to {interval.high:.4g}{note}"
+def _write_estimate(finding: Finding, interval: Interval, level: float, judged: int) -> str:
+    ends = _write_ends(interval, level, judged)
     if not finding.small_groups:
         return f"{finding.value:.4g}, interval {ends}"
     return f"{finding.value:.4g} among the compared groups; {_with_small_groups(finding)} the interval is {ends}"
+
+
+def _write_ends(interval: Interval, level: float, judged: int) -> str:
+    """Return an interval in words, with a note on its level where several estimates share it."""
+    note = f" at {100 * level:.4g} %, since {judged} estimates are judged together" * (judged > 1)
+    return f"{interval.low:.4g} to {interval.high:.4g}{note}"
 
 
 def _with_small_groups(finding: Finding) -> str:
     return f"with {', '.join(finding.small_groups)}, too small to be compared,"
 
 
-def _find_interval(finding: Finding, judged: int) -> tuple[Interval, str] | None:
-    """Return the interval that settles a rule when so many estimates are judged, and a note on its adjustment."""
+def _find_interval(finding: Finding, judged: int) -> tuple[Interval, float] | None:
+    """Return the interval that settles a rule when so many estimates are judged, and its level."""
     for adjusted in finding.adjusted:
         if adjusted.rules >= judged:
-            level = 100 * (1 - (1 - CONFIDENCE_LEVEL) / adjusted.rules)
-            return adjusted.interval, f" at {level:.4g} %, since {judged} estimates are judged together" * (judged > 1)
+            return adjusted.interval, 1 - (1 - CONFIDENCE_LEVEL) / adjusted.rules
     if finding.interval is None or finding.small_groups or judged > 1:  # small groups have no part in it
         return None
-    return finding.interval, ""
+    return finding.interval, CONFIDENCE_LEVEL
 
 
 def _explain_missing_interval(finding: Finding, judged: int) -> str:
@@ -202,16 +226,20 @@ def _round_up(number: float) -> int:
     return math.ceil(round(number / unit, 6)) * unit  # rounded, lest 40.0000001 becomes 41
 
 
-def _compare_with_bounds(rule: Rule, low: float, high: float, measured: str) -> tuple[Outcome, str]:
+def _compare_with_bounds(rule: Rule, low: float, high: float) -> tuple[Outcome, str]:
     by_itself = "" if low == high else "wholly "
     lowest, highest = rule.allowed_range
     if low > highest or high < lowest:
-        return "fail", f"{measured}: {by_itself}{'above' if low > highest else 'below'} the bound"
+        return "fail", f"{by_itself}{'above' if low > highest else 'below'} the bound"
     if lowest <= low and high <= highest:
-        return "pass", f"{measured}: {by_itself}within the bound"
-    return "uncertain", f"{measured}: lies across the bound"
+        return "pass", f"{by_itself}within the bound"
+    return "uncertain", "lies across the bound"
 
 
 def _write_rule(rule: Rule) -> str:
+    return f"{rule.finding} is {_write_bounds(rule)}"
+
+
+def _write_bounds(rule: Rule) -> str:
     bounds = sorted((bound, RULE_KINDS[key].words) for key, bound in rule.bounds.items())
-    return f"{rule.finding} is {' and '.join(f'{words} {bound:g}' for bound, words in bounds)}"
+    return " and ".join(f"{words} {bound:g}" for bound, words in bounds)

@@ -43,7 +43,6 @@ def _state_promise(training: Training) -> str:
     if training.mode != "private" or training.epsilon is None or training.delta is None:
         return _WITHOUT
     unit = "example" if training.unit in (None, "example") else f"{training.unit} (all its rows together)"
-    return (
-        f"Trained with differential privacy for each {unit}: epsilon {number_format.format_quantity(training.epsilon)}, "
-        f"delta {number_format.format_plain(training.delta)}. It covers the released weights, not this report."
-    )
+    epsilon, delta = number_format.format_quantity(training.epsilon), number_format.format_plain(training.delta)
+    promised = f"Trained with differential privacy for each {unit}: epsilon {epsilon}, delta {delta}."
+    return f"{promised} It covers the released weights, not this report."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -52,6 +52,14 @@ def check_page(file: Path) -> PageCheck:
     if render(run, images=_embedded_images(page)) != page:
         return PageCheck(run, problem="the page is not what the run that is embedded in it renders to")
     return PageCheck(run)
+
+
+def check_folder_page(folder: Path) -> PageCheck:
+    """Check the report of a run folder as ``check_page`` does, and that it embeds what ``audit.json`` says."""
+    check = check_page(folder / "report.html")
+    if check.run.to_json() != (folder / "audit.json").read_text(encoding="utf-8"):
+        return replace(check, problem="the run that is embedded in report.html is not the one in audit.json")
+    return check
 
 
 def _read_embedded_run(page: str, file: Path) -> AuditRun:

@@ -149,9 +149,7 @@ def _render_section(section: Section, images: RunImages, ids: Iterator[str], jud
     return Markup(template_environment().get_template(GENERIC).render(context, remark=remark))
 
 
-def context_of(
-    section: Section, images: RunImages, ids: Iterator[str], judged: Collection[str] = ()
-) -> SectionContext:
+def context_of(section: Section, images: RunImages, ids: Iterator[str], judged: Collection[str] = ()) -> SectionContext:
     """Return what the template of a section is given, but for a remark."""
     view = page.view_section(section, judged)
     drawn, listed = view_figures(section, images, ids), list_other_tables(section)

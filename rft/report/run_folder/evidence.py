@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -23,10 +23,11 @@ from rft.runtime.progress import track_progress
 
 FILE = "evidence.json"
 # 1: plain hashes of all; 2: keyed digests of the inputs and of the files that are not for others;
-# 3: what each plugin recorded.
-FORMAT_VERSION = 3
+# 3: what each plugin recorded; 4: a digest of itself, and what a folder that was made from a run was made from.
+FORMAT_VERSION = 4
 FOR_OTHERS = ("audit.json", "report.html", "model-card.md")  # and the folder model/
 MODEL = "model/"
+OWN_DIGEST = "content_sha256"
 
 
 class KeyedDigests(Record):
@@ -51,6 +52,13 @@ class Sha256(Record):
     sha256: str
 
 
+class Origin(Record):
+    """The run that a folder was made from by ``rft report``: ``evidence_sha256`` is of its ``evidence.json``."""
+
+    run: str
+    evidence_sha256: str
+
+
 class Evidence(Record):
     """The content of ``evidence.json``.
 
@@ -61,6 +69,7 @@ class Evidence(Record):
         plugins: name of a plugin -> what it recorded (``Section.evidence``).
         files: name -> sha256 of the files that are for others.
         keyed: of everything else.
+        made_from: the run that this folder was made from; None for a run itself.
     """
 
     format_version: int = FORMAT_VERSION
@@ -70,10 +79,12 @@ class Evidence(Record):
     plugins: dict[str, JsonObject]
     files: dict[str, str]
     keyed: KeyedDigests
+    made_from: Origin | None = None
 
     def to_json(self) -> str:
-        """Return the text of the file."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False, indent=1) + "\n"
+        """Return the text of the file: the record and a digest of it, so that no byte can change unseen by accident."""
+        content = self.model_dump(mode="json")
+        return _write_json({**content, OWN_DIGEST: hashlib.sha256(_write_json(content).encode()).hexdigest()})
 
 
 @dataclass(frozen=True)
@@ -85,11 +96,15 @@ class Verification:
         unchecked: what could not be checked.
         checked: files of the run that were checked.
         inputs: inputs that were checked.
+        evidence: what the folder was held against.
+        evidence_sha256: of the file, to be written down where only the owner of the run can write.
     """
 
     problems: tuple[str, ...]
     unchecked: tuple[str, ...]
     checked: int
+    evidence: Evidence
+    evidence_sha256: str
     inputs: int = 0
 
 
@@ -113,38 +128,44 @@ def describe_folder(run: AuditRun, inputs: Sequence[InputFile], folder: Path, ke
     return evidence.to_json()
 
 
-def renewed(former: Evidence, folder: Path, names: Iterable[str]) -> str:
-    """Return the content with new hashes for the named files, which are for others.
-
-    All else stays as it was recorded: a file that was tampered with does not become right by rendering a report.
-    """
-    files = {**former.files, **{name: _hash_file(folder / name) for name in names}}
-    return former.model_copy(update={"files": files}).to_json()
+def describe_made_from(run: AuditRun, folder: Path, source: Path) -> str:
+    """Return the content of ``evidence.json`` for a folder that was made from a run, with all else in it written."""
+    former = read(source)
+    evidence = former.model_copy(
+        update={
+            "files": _hash_files(folder),
+            "keyed": KeyedDigests(algorithm=ALGORITHM, key="", files={}, inputs={}),
+            "made_from": former.made_from or Origin(run=run.run.id, evidence_sha256=_hash_file(source / FILE)),
+        }
+    )
+    return evidence.to_json()
 
 
 def read(folder: Path) -> Evidence:
-    """Return the content of a folder's ``evidence.json``; raises ``EvidenceError`` when it has none to read."""
+    """Return the content of a folder's ``evidence.json``.
+
+    Raises:
+        EvidenceError: it cannot be read, is of another format, or is not as it was written.
+    """
     file = Path(folder) / FILE
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        text = file.read_bytes().decode("utf-8")
+        content = json.loads(text)
     except OSError as error:
         raise EvidenceError(f"cannot be read ({error.strerror})", where=str(file)) from error
     except ValueError as error:
         raise EvidenceError("is not JSON", where=str(file)) from error
-    if not isinstance(content, dict) or not isinstance(content.get("files"), dict):
-        raise EvidenceError("lists no files", where=str(file))
-    keyed = content.get("keyed")
-    if content.get("format_version") != FORMAT_VERSION or not isinstance(keyed, dict):
-        problem = f"has format version {content.get('format_version')}; this rft reads {FORMAT_VERSION}"
-        raise EvidenceError(problem, where=str(file))
-    if not all(isinstance(keyed.get(name), dict) for name in ("files", "inputs")):
-        raise EvidenceError("lists no keyed digests", where=str(file))
-    if not isinstance(content.get("plugins"), dict):
-        raise EvidenceError("does not say what plugins recorded", where=str(file))
+    version = content.get("format_version") if isinstance(content, dict) else None
+    if version != FORMAT_VERSION:
+        raise EvidenceError(f"has format version {version}; this rft reads {FORMAT_VERSION}", where=str(file))
+    content.pop(OWN_DIGEST, None)
     try:
-        return Evidence.model_validate(content)
+        evidence = Evidence.model_validate(content)
     except ValidationError as error:
         raise EvidenceError(f"is not what a run leaves: {first_problem(error)}", where=str(file)) from error
+    if evidence.to_json() != text:
+        raise EvidenceError("was changed after it was written", where=str(file))
+    return evidence
 
 
 def verify(folder: Path, *, key: Path | None = None, data: Path | None = None) -> Verification:
@@ -162,36 +183,55 @@ def verify(folder: Path, *, key: Path | None = None, data: Path | None = None) -
         DataError: there is no such folder, or it is empty; ``key`` is none, or that of another run.
         EvidenceError: the folder has no readable ``evidence.json``, or one that was not made with this key.
     """
+    verification = verify_files(folder, key=key)
+    evidence = verification.evidence
+    inputs = evidence.keyed.inputs
+    owner = _find_key(evidence, key)
+    if owner is None:
+        unchecked = [f"{len(inputs)} input{'s' * (len(inputs) > 1)}"] if inputs else []
+        return replace(verification, unchecked=(*verification.unchecked, *unchecked))
+    problems, absent, checked = _check_inputs(owner, inputs, data)
+    return replace(
+        verification,
+        problems=(*verification.problems, *problems),
+        unchecked=(*verification.unchecked, *absent),
+        inputs=checked,
+    )
+
+
+def verify_files(folder: Path, *, key: Path | None = None) -> Verification:
+    """Check the files of a run alone, as ``verify`` does; what it read is not looked at."""
     folder = Path(folder)
     if not folder.is_dir() or not any(folder.iterdir()):
         raise DataError("holds no run", where=str(folder), remedy="Give the folder that rft audit wrote.")
     evidence = read(folder)
-    keyed = evidence.keyed
-    owner = find(evidence.run, keyed.key, key)
+    owner = _find_key(evidence, key)
     hashes = _hash_files(folder)
-    private = {name: sha256 for name, sha256 in hashes.items() if not _is_for_others(name)}
-    public = {name: sha256 for name, sha256 in hashes.items() if _is_for_others(name)}
-    problems = _compare_hashes(evidence.files, public)
+    listed = {name for name in hashes if _is_for_others(name) or name in evidence.files}
+    public = {name: hashes[name] for name in listed}
+    private = {name: sha256 for name, sha256 in hashes.items() if name not in listed}
+    problems = [*_compare_hashes(evidence.files, public), *_find_empty_folders(folder)]
+    sha256 = _hash_file(folder / FILE)
     if owner is None:
-        return Verification(tuple(problems), _without_key(private, len(keyed.inputs)), len(public))
-    missing = len(keyed.files.keys() - owner.digests("file", private).keys())
-    left_out = [f"private files that are not here: {missing}"] if missing else []
-    read_before, absent, inputs = _check_inputs(owner, keyed.inputs, data)
-    return Verification(
-        (*problems, *_check_private(owner, keyed.files, private), *read_before),
-        (*left_out, *absent),
-        len(hashes),
-        inputs,
-    )
+        unchecked = tuple(sorted(private)) if evidence.keyed.files else ()
+        added = [] if evidence.keyed.files else [f"{name} was added" for name in sorted(private)]
+        return Verification((*problems, *added), unchecked, len(public), evidence, sha256)
+    missing = len(evidence.keyed.files.keys() - owner.digests("file", private).keys())
+    left_out = (f"private files that are not here: {missing}",) if missing else ()
+    problems += _check_private(owner, evidence.keyed.files, private)
+    return Verification(tuple(problems), left_out, len(hashes), evidence, sha256)
 
 
-def recorded_by_plugins(folder: Path) -> dict[str, JsonObject]:
-    """Return what each plugin had recorded with a run, by its name (``Section.evidence``).
+def _find_key(evidence: Evidence, file: Path | None) -> RunKey | None:
+    """Return the key of the run; None where it is not there, or the folder holds nothing that is keyed."""
+    keyed = evidence.keyed
+    return find(evidence.run, keyed.key, file) if keyed.files or keyed.inputs else None
 
-    Raises:
-        EvidenceError: the folder has no readable ``evidence.json``.
-    """
-    return read(folder).plugins
+
+def _find_empty_folders(folder: Path) -> list[str]:
+    """Return what is wrong with folders that hold nothing: a run has none."""
+    empty = [Path(place) for place, folders, names in os.walk(folder) if not folders and not names]
+    return [f"the empty folder {place.relative_to(folder).as_posix()} was added" for place in sorted(empty)]
 
 
 def _is_for_others(name: str) -> bool:
@@ -204,10 +244,6 @@ def _compare_hashes(listed: Mapping[str, str], present: Mapping[str, str]) -> li
     missing = [f"{name} is missing" for name in sorted(listed.keys() - present.keys())]
     added = [f"{name} was added" for name in sorted(present.keys() - listed.keys())]
     return changed + missing + added
-
-
-def _without_key(private: Iterable[str], inputs: int) -> tuple[str, ...]:
-    return (*sorted(private), *([f"{inputs} input{'s' * (inputs > 1)}"] if inputs else []))
 
 
 def _check_private(key: RunKey, listed: Mapping[str, str], present: Mapping[str, str]) -> list[str]:
@@ -256,3 +292,7 @@ def _hash_files(folder: Path) -> dict[str, str]:
 def _hash_file(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _write_json(content: Mapping[str, object]) -> str:
+    return json.dumps(content, sort_keys=True, ensure_ascii=False, indent=1) + "\n"

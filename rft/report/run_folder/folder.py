@@ -20,7 +20,7 @@ from rft.records import FORMAT_VERSION, Artifacts, AuditRun, asset_name, first_p
 from rft.report.render.html import render
 from rft.report.render.model_card import model_card
 from rft.report.run_folder import evidence
-from rft.report.run_folder.atomic_io import clear_errors, replace, sync, sync_tree
+from rft.report.run_folder.atomic_io import clear_errors, sync, sync_tree
 from rft.report.run_folder.run_key import RunKey, key_for
 
 RUN_FILE = "audit.json"
@@ -92,18 +92,28 @@ def load(folder: Path) -> AuditRun:
         raise DataError(f"is not a run: {first_problem(error)}", where=str(file)) from error
 
 
-def rerender(folder: Path, run: AuditRun) -> None:
-    """Write ``audit.json`` and what is made from it again, into the folder of a finished run.
+def write_made_from(run: AuditRun, source: Path, folder: Path, *, force: bool = False) -> Path:
+    """Write what is made from a run alone into a folder of its own, and return it; the run stays as it is.
 
-    Every file is replaced at once or not at all; predictions, images and the model are not touched.
+    Args:
+        run: what to write: the run with later verdicts, or a part of it.
+        source: the folder that the run was read from.
+        folder: where to write, whole or not at all.
+        force: replace what a former call left there.
+
+    Raises:
+        OutputError: the folder is in use (see ``check_writable``), the disk is full, or it cannot be written.
     """
-    folder = Path(folder).resolve()
-    with clear_errors(folder):
-        former = evidence.read(folder)
-        texts = _write_texts(run, folder)
-        for name, text in texts.items():
-            replace(folder / name, text)
-        replace(folder / evidence.FILE, evidence.renewed(former, folder, texts))
+    source, folder = Path(source).resolve(), Path(folder).resolve()
+    check_writable(folder, force=force)
+    with clear_errors(folder), _staging_folder(folder) as staging:
+        for name, text in _write_texts(run, source / "assets").items():
+            (staging / name).write_text(text, encoding="utf-8", newline="\n")
+        described = evidence.describe_made_from(run, staging, source)
+        (staging / evidence.FILE).write_text(described, encoding="utf-8", newline="\n")
+        sync_tree(staging)
+        _put_in_place(staging, folder, force=force)
+    return folder
 
 
 def _run_key(run: AuditRun, artifacts: Artifacts | None) -> RunKey:
@@ -118,7 +128,7 @@ def _write_everything(run: AuditRun, artifacts: Artifacts | None, folder: Path, 
         (folder / "assets").mkdir()
     for name, png in images.items():
         (folder / "assets" / name).write_bytes(png)
-    for name, text in _write_texts(run, folder).items():
+    for name, text in _write_texts(run, folder / "assets").items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
     if artifacts is not None:
         _write_artifacts(artifacts, folder)
@@ -138,11 +148,11 @@ def _write_artifacts(artifacts: Artifacts, folder: Path) -> None:
         artifacts.write_model(folder / "model")
 
 
-def _write_texts(run: AuditRun, folder: Path) -> dict[str, str]:
-    """Return the files that are made from the run alone, by name."""
+def _write_texts(run: AuditRun, assets: Path) -> dict[str, str]:
+    """Return the files that are made from the run alone, by name, with images from the folder ``assets``."""
     return {
         RUN_FILE: run.to_json(),
-        "report.html": render(run, folder / "assets"),
+        "report.html": render(run, assets),
         "model-card.md": model_card(run),
     }
 

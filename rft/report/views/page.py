@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from rft import number_format
-from rft.records import AuditRun, Backbone, Section, Table, describe_columns, list_columns
+from rft.records import AuditRun, Backbone, JsonObject, Section, Table, describe_columns, list_columns
 from rft.report.format import toml
 from rft.report.views import model_facts, tables
 from rft.report.views.findings import FindingView, make_anchor, view_finding

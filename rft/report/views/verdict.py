@@ -75,19 +75,13 @@ def _view_rule(outcome: RuleOutcome, findings: dict[str, Finding]) -> RuleView:
         outcome=outcome.outcome,
         word=OUTCOME_WORDS[outcome.outcome],
         title=finding.title if finding else outcome.finding,
-        bound=write_bound(outcome),
+        bound=outcome.asked,
         value=view_finding(finding).value if finding else "",
         interval=number_format.format_interval(*ends) if ends else "",
         reason=outcome.reason or outcome.explanation,
         because=outcome.because,
         anchor=make_anchor(outcome.finding) if finding else "",
     )
-
-
-def write_bound(outcome: RuleOutcome) -> str:
-    """Return the bounds of a rule in words: ``at least 0.8``."""
-    bounds = (("at least", outcome.min), ("at most", outcome.max))
-    return " and ".join(f"{words} {bound:g}" for words, bound in bounds if bound is not None)
 
 
 def _explain_verdict(status: str, rules: tuple[RuleView, ...]) -> str:

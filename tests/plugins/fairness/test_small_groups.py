@@ -17,7 +17,7 @@ from rft.plugins.fairness.measure.small_groups import (
     worst_rate_interval,
 )
 from rft.records import AuditRun, Interval, Verdict
-from rft.report.views import page
+from rft.report.views.verdict import view_verdict
 from rft.verdict.policy import judge_rules
 from tests.support.fairness_cases import audit, predictions
 
@@ -111,7 +111,7 @@ def test_a_metric_that_is_no_share_may_differ_as_much_as_it_can() -> None:
 def test_the_headline_names_who_was_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
     verdict = verdict_of(rows_of(A=(495, 500), B=(495, 500), C=(29, 29)), Rule(finding=WORST.finding, min=0.75))
     run = AuditRun.model_construct(sections=(), verdict=verdict)
-    assert page.view_verdict(run).sentence.endswith("so that their exact intervals alone enter the rules: C.")
+    assert view_verdict(run).note.endswith("so that their exact intervals alone enter the rules: C.")
 
 
 @pytest.mark.parametrize("rates", [(0.9, 0.9, 0.9), (0.95, 0.9, 0.7), (0.5, 0.5, 0.5), (0.8, 0.8, 1.0)])
