@@ -262,11 +262,10 @@ def test_columns_are_declared_of_tables_that_there_are() -> None:
 
 def test_findings_and_figures_are_stated_by_their_builders() -> None:
     """A ``FindingDefinition`` and the functions of ``rft/records/figures.py`` take only what goes together."""
-    attacks = SOURCE / "plugins/privacy/attacks"  # states its findings by hand until it is rewritten
     extension = sorted((ROOT / "tests/support/extension_package").rglob("*.py"))
     offenders = []
     for path in (*files(), *extension):
-        if SOURCE / "records" in path.parents or attacks in path.parents:
+        if SOURCE / "records" in path.parents:
             continue
         imported = {module for module, _ in imports(path)}
         built = {name for name in BUILT if {f"rft.{name}", f"rft.records.{name}"} & imported}

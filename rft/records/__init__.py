@@ -19,7 +19,7 @@ from rft.records.figures import (
     lines_figure,
     tokens_figure,
 )
-from rft.records.findings import About, Adjusted, Cases, Finding, Grade, Interval, NotMeasured, Status, not_measured
+from rft.records.findings import About, Absence, Adjusted, Cases, Finding, Grade, Interval, NotMeasured, Status
 from rft.records.overview import Claim, ClaimState, Pillar
 from rft.records.preprocessing import ImagePreprocessingFacts, PreprocessingFacts, TextPreprocessingFacts
 from rft.records.runs import (
@@ -46,6 +46,7 @@ __all__ = [
     "FORMAT_VERSION",
     "OWN_FOLDERS",
     "About",
+    "Absence",
     "Adjusted",
     "Artifacts",
     "AuditRun",
@@ -100,7 +101,6 @@ __all__ = [
     "images_figure",
     "lines_figure",
     "list_columns",
-    "not_measured",
     "select_columns",
     "tokens_figure",
 ]

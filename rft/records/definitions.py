@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypedDict, Unpack
 
-from rft.records.findings import About, Adjusted, Cases, Finding, Grade, Interval
+from rft.records.findings import About, Absence, Adjusted, Cases, Finding, Grade, Interval
 
 MeasuredStatus = Literal["info", "warn", "fail"]
 
@@ -46,6 +46,7 @@ class FindingDefinition:
     grade: Grade = "measured"
     headline: bool = False
     card_tags: tuple[str, ...] = ()
+    remedy: str = ""
 
     def state_count(self, value: int, *, n: int | None = None, **details: Unpack[StatementDetails]) -> Finding:
         """Return the finding of a number of things of this run, out of ``n`` where there is such a number."""
@@ -90,6 +91,7 @@ class FindingDefinition:
         about: About | None = None,
         adjusted: Sequence[Adjusted] = (),
         small_groups: tuple[str, ...] = (),
+        absence: Absence | None = None,
     ) -> Finding:
         """Return the finding of something that could not be measured.
 
@@ -99,6 +101,7 @@ class FindingDefinition:
             about: in place of that of the definition.
             adjusted: the intervals that groups which are too small allow for all that.
             small_groups: those groups.
+            absence: that nobody asked for it, or that nothing in this run could be asked; None where it failed.
         """
         return Finding(
             id=self.id,
@@ -110,6 +113,7 @@ class FindingDefinition:
             about=self.about if about is None else about,
             adjusted=tuple(adjusted),
             small_groups=small_groups,
+            absence=absence,
         )
 
     def _build_finding(
@@ -138,6 +142,7 @@ class FindingDefinition:
             description=details.get("description", self.description),
             caveats=" ".join(filter(None, (self.caveats, details.get("caveats", "")))),
             references=self.references,
+            remedy=self.remedy,
             about=details.get("about", self.about),
             cases=self.cases,
             headline=self.headline,

@@ -154,18 +154,3 @@ class NotMeasured:
     """What stands in the place of a result that could not be measured: never a number, always the reason."""
 
     reason: str
-
-
-def not_measured(
-    id: str, title: str, reason: str, description: str, *, n: int | None = None, about: About | None = None
-) -> Finding:
-    """Return the finding for something that could not be measured."""
-    return Finding(
-        id=id,
-        title=title,
-        status="not_measured",
-        reason=reason,
-        description=description,
-        n=n,
-        about=about or About(),
-    )

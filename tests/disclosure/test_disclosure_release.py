@@ -19,11 +19,11 @@ from rft.records import (
     DataFacts,
     Figure,
     Finding,
+    FindingDefinition,
     Interval,
     Section,
     SmallCells,
     SplitFacts,
-    not_measured,
 )
 from rft.report import render
 from rft.verdict.policy import judge_rules
@@ -94,7 +94,9 @@ def test_findings_that_count_few_are_not_measured() -> None:
     [on_few] = released(finding(n=7)).findings
     assert on_few.reason == SMALL
     [absent] = released(
-        not_measured("made.value", "t", "Asian has 7", "m").model_copy(update={"about": About(attributes=("race",))})
+        FindingDefinition("made.value", "t", "m")
+        .state_not_measured("Asian has 7")
+        .model_copy(update={"about": About(attributes=("race",))})
     ).findings
     assert absent.reason == SMALL
 

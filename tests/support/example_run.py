@@ -17,6 +17,7 @@ from rft.records import (
     Environment,
     Figure,
     Finding,
+    FindingDefinition,
     ImagePreprocessingFacts,
     InputFile,
     Interval,
@@ -30,7 +31,6 @@ from rft.records import (
     Verdict,
     asset_name,
     list_columns,
-    not_measured,
 )
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
@@ -285,13 +285,11 @@ def fairness() -> Section:
                 caveats="With these counts a gap below about 0.2 cannot be seen.",
                 references=("Newcombe 1998, method 10",),
             ),
-            not_measured(
+            FindingDefinition(
                 "fairness.tpr_gap.ethnicity",
                 "True-positive-rate gap between ethnicities",
-                "South Asian has 2 positive examples; at least 5 are needed",
                 "The largest difference of the groups' true-positive rates.",
-                n=42,
-            ),
+            ).state_not_measured("South Asian has 2 positive examples; at least 5 are needed", n=42),
         ),
         tables={"by_group": _group_rows()},
         columns={"by_group": fairness_columns.COLUMNS["by_group"]},
@@ -530,7 +528,7 @@ def hostile() -> Section:
                 caveats=both,
                 references=("javascript:alert(3)", both),
             ),
-            not_measured(f"hostile.{HOSTILE_ATTRIBUTE.replace('.', '')}", both, both, both),
+            FindingDefinition(f"hostile.{HOSTILE_ATTRIBUTE.replace('.', '')}", both, both).state_not_measured(both),
         ),
         tables={HOSTILE: rows},
         captions={HOSTILE: both},

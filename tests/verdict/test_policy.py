@@ -1,7 +1,7 @@
 import pytest
 
 from rft.config.schema import Rule
-from rft.records import Adjusted, Finding, Interval, Section, not_measured
+from rft.records import Adjusted, Finding, FindingDefinition, Interval, Section
 from rft.verdict.policy import judge_rules
 
 
@@ -61,7 +61,7 @@ def test_a_bound_in_percent_bounds_nothing() -> None:
 
 def test_what_was_not_measured_or_is_absent_is_uncertain() -> None:
     rule = Rule(finding="p.x", max=3)
-    status, explanation = outcome(rule, not_measured("p.x", "x", "no positives", "m"))
+    status, explanation = outcome(rule, FindingDefinition("p.x", "x", "m").state_not_measured("no positives"))
     assert (status, explanation) == ("uncertain", "not measured: no positives")
     status, explanation = outcome(Rule(finding="p.xx", max=3), finding(1.0, deterministic=True))
     assert status == "uncertain"
@@ -80,9 +80,13 @@ def test_broken_integrity_fails_whatever_the_rules_say() -> None:
 
 
 def test_a_plugin_that_gave_no_audit_is_uncertain_and_another_missing_finding_is_not() -> None:
-    absent = Section(plugin="p", findings=(not_measured("p.audit", "x", "it failed", "m"),), audit_missing=True)
+    absent = Section(
+        plugin="p",
+        findings=(FindingDefinition("p.audit", "x", "m").state_not_measured("it failed"),),
+        audit_missing=True,
+    )
     assert judge_rules([], [absent]).status == "uncertain"
-    other = Section(plugin="p", findings=(not_measured("p.tpr", "x", "no positives", "m"),))
+    other = Section(plugin="p", findings=(FindingDefinition("p.tpr", "x", "m").state_not_measured("no positives"),))
     assert judge_rules([], [other]).status == "no_rules"
 
 

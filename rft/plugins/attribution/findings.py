@@ -15,6 +15,10 @@ from rft.references import SAMEK, SUNDARARAJAN
 from rft.stats import multiplicity
 from rft.stats.intervals import clopper_pearson_interval, mean_interval
 
+SHORTCUT_REMEDY = (
+    "Add training examples in which shortcut and class part ways, or take it out of the inputs; then train again."
+)
+
 
 def failed_maps_finding(method: str, sound: np.ndarray, words: Wording) -> Finding:
     """Return how many attributions failed the checks, of (N,) ``sound`` or not: a count, so exact."""
@@ -105,7 +109,7 @@ def judge_shortcut(shortcut: Shortcut, intervention: Intervention, words: Shortc
     shortcut's floor.
     """
     id = f"attribution.shortcut.{shortcut.name}"
-    definition = FindingDefinition(id, words.title, words.description, unit="fraction")
+    definition = FindingDefinition(id, words.title, words.description, unit="fraction", remedy=SHORTCUT_REMEDY)
     condition, control = intervention.shortcut, intervention.control
     if condition.share is None or condition.interval is None or not intervention.enough:
         return definition.state_not_measured(words.few, n=min(condition.n, control.n))

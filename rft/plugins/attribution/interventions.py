@@ -96,6 +96,7 @@ def shortcuts_figure(tables: Mapping[str, Table], title: str) -> tuple[Figure, .
     return (
         dots_figure(
             id="shortcuts",
+            lead=True,
             table="shortcuts",
             y="condition",
             x="flip_share",

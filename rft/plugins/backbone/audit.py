@@ -104,7 +104,7 @@ def audit(audited: AuditedModel) -> Section:
 
 def _trained_elsewhere(provided_as: str) -> Finding:
     reason = f"{provided_as}: what the model was before training is not known"
-    return _define_finding("probe_accuracy").state_not_measured(reason)
+    return _define_finding("probe_accuracy").state_not_measured(reason, absence="not_applicable")
 
 
 def _measure_features(embeddings: Embeddings, seed: int, why_no_untrained: str, withheld: Withheld) -> _Measured:

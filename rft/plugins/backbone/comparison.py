@@ -145,6 +145,7 @@ def _difference_row(candidate: _Candidate, best: OutOfFold) -> Row:
 def _accuracy_figure(majority: float) -> Figure:
     return dots_figure(
         id="backbones_accuracy",
+        lead=True,
         table="backbones",
         y="backbone",
         x="accuracy",

@@ -154,6 +154,9 @@ def _about(name: str, measure: Measure) -> About:
     return About(metric=name, classes="all" if by_class else ())
 
 
+REMEDY = "Train longer, unfreeze more layers or try another backbone (rft compare-backbones), and audit again."
+
+
 def _build_finding(name: str, measure: Measure) -> Finding:
     metric = METRICS[name]
     definition = FindingDefinition(
@@ -164,6 +167,7 @@ def _build_finding(name: str, measure: Measure) -> Finding:
         caveats=metric.caveats,
         references=metric.references,
         headline=name == "accuracy",
+        remedy=REMEDY,
     )
     if measure.value is None:
         return definition.state_not_measured(measure.reason or "", n=measure.n)

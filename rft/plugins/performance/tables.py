@@ -153,6 +153,7 @@ def test_figures(rows: PredictionArrays) -> tuple[Figure, ...]:
     n = len(rows.labels)
     metrics = dots_figure(
         id="performance_metrics",
+        lead=True,
         table="metrics",
         y="metric",
         x="value",

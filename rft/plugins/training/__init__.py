@@ -82,7 +82,7 @@ def _cost_notes(training: Facts) -> Iterator[str]:
 def _frozen_finding(audited: AuditedModel) -> Finding:
     backbone = audited.facts.backbone
     if backbone is None:
-        return FROZEN_CHANGED.state_not_measured(audited.provided_as)
+        return FROZEN_CHANGED.state_not_measured(audited.provided_as, absence="not_applicable")
     changed = backbone.frozen_sha256_before != backbone.frozen_sha256_after
     return FROZEN_CHANGED.state_count(
         int(changed),

@@ -40,6 +40,7 @@ def examples_figure() -> Figure:
     """Return the figure that shows the table ``examples``."""
     return images_figure(
         id="examples",
+        lead=True,
         table="examples",
         asset="asset",
         caption="caption",

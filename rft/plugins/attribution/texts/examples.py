@@ -42,6 +42,7 @@ def examples_figure() -> Figure:
     """Return the figure of the table ``tokens``."""
     return tokens_figure(
         id="tokens",
+        lead=True,
         table="tokens",
         text="text",
         token="token",

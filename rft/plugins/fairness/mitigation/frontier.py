@@ -85,6 +85,7 @@ def draw_frontier(options: MitigationOptions, split: str) -> Figure:
     """Return the frontier: accuracy against gap, a mark for each candidate."""
     return lines_figure(
         id="fairness_mitigation",
+        lead=True,
         table=TABLE,
         x="gap",
         y="accuracy",

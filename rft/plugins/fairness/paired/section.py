@@ -231,6 +231,7 @@ def _format_signed(value: float) -> str:
 
 _FIGURE = dots_figure(
     id="fairness_changes",
+    lead=True,
     table="changes",
     y="groups",
     x="change",

@@ -15,6 +15,7 @@ def draw_gaps(gaps: Table) -> list[Figure]:
     return [
         dots_figure(
             id="fairness_gaps",
+            lead=True,
             table="gaps",
             y="what",
             x="value",

@@ -19,6 +19,10 @@ from rft.stats import intervals, multiplicity
 from rft.stats.gaps import rate_difference, rate_ratio
 from rft.stats.gaps.partial_identification import GapBounds
 
+GAP_REMEDY = (
+    "Look at the examples of the groups that are worse off: too few, mislabelled, or of another quality? Mend them, or "
+    "try [fairness.mitigation], and audit again."
+)
 NO_INTERVAL = "No method used here gives an interval of this gap that holds, so no rule can be settled by it."
 
 
@@ -31,6 +35,7 @@ def state_gap(gap: Gap) -> Finding:
         unit="fraction" if gap.metric.bound is not None else "nats",
         about=_about(gap),
         references=_references_of_gap(gap),
+        remedy=GAP_REMEDY,
     )
     n, adjusted, small = _count_denominators(gap), _adjust_intervals(gap.judging_intervals), _small_groups(gap)
     if gap.value is None:

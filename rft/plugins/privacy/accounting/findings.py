@@ -64,12 +64,15 @@ def _withdraw_promise(finding: Finding, reason: str) -> Finding:
 
 def no_spending_chapter(audited: AuditedModel) -> PrivacyChapter:
     """Return that nothing was spent since nothing was promised."""
-    reason = (
-        "the model was trained without differential privacy: [privacy] has no epsilon"
-        if audited.fit
-        else audited.provided_as
-    )
-    return PrivacyChapter(SPENT, findings=(_define_epsilon("example").state_not_measured(reason),))
+    definition = _define_epsilon("example")
+    if audited.fit is None:
+        return PrivacyChapter(SPENT, findings=(_say_that_training_is_elsewhere(definition, audited.provided_as),))
+    reason = "the model was trained without differential privacy: [privacy] has no epsilon"
+    return PrivacyChapter(SPENT, findings=(definition.state_not_measured(reason, absence="not_asked"),))
+
+
+def _say_that_training_is_elsewhere(definition: FindingDefinition, provided_as: str) -> Finding:
+    return definition.state_not_measured(provided_as, absence="not_applicable")
 
 
 def self_test_chapter(facts: PrivacyFacts) -> PrivacyChapter:
@@ -101,7 +104,7 @@ def _epsilon_with_audits_finding(facts: PrivacyFacts, mechanisms: Sequence[Mecha
     high = spent.epsilon > HIGH_EPSILON
     definition = FindingDefinition(
         "privacy.epsilon_with_audits",
-        "Epsilon of the model with its frontier and canary runs",
+        "Epsilon if the heads that this audit trained were given away too",
         f"How much the model and {len(mechanisms)} further heads of this run, taken together, can depend on any one "
         f"{unit}: what counts where such heads are given away with the model." + WEAK * high,
         caveats="Does not cover this report, which is un-noised: its tables, figures and attack results, and what "
@@ -120,6 +123,7 @@ def _define_epsilon(unit: str, references: tuple[str, ...] = ()) -> FindingDefin
         references=references,
         headline=True,
         card_tags=("differential-privacy",),
+        remedy="Train again with a smaller epsilon; privacy.frontier shows what that costs in accuracy.",
     )
 
 

@@ -10,10 +10,10 @@ from rft.errors import RftError, Unavailable
 from rft.plugins import AuditedModel
 from rft.plugins.privacy import PrivacyOptions
 from rft.plugins.privacy.attacks import scores as attacks
-from rft.plugins.privacy.attacks.catalog import ATTACKS, LIRA, LOSS, label_attack, score_shadows
+from rft.plugins.privacy.attacks.catalog import ATTACKS, LIRA, LOSS, Attack, label_attack, score_shadows
 from rft.plugins.privacy.attacks.scores import FPR_BY_COLUMN, MIN_UNITS_PER_SIDE, AttackOutcome, AttackTarget
 from rft.plugins.privacy.chapter import PrivacyChapter
-from rft.records import About, Figure, Finding, Interval, not_measured
+from rft.records import About, Figure, Finding, FindingDefinition, Interval, dots_figure, lines_figure
 from rft.references import DELONG, ZOU_DONNER
 from rft.stats import multiplicity
 from rft.stats.intervals import CONFIDENCE_LEVEL
@@ -23,7 +23,7 @@ from rft.stats.scores.roc import MIN_NON_MEMBERS_ABOVE
 DEFAULT_SHADOWS = 64  # where they are trained together
 MIN_SHADOWS = 8
 
-
+REMEDY = "Train with differential privacy (privacy.epsilon), or less closely, before the model is given away."
 AREA_LIMITS = (
     "Members and non-members are the run's own train and test split: a difference between the two shows as well. "
     "The interval covers the choice of people, not another training. Describes exposure and is no bound on epsilon."
@@ -109,10 +109,7 @@ def _explain_missing_attacks(reason: str) -> PrivacyChapter:
     """Return what is said where a split as a whole has too few for any number on it."""
     return PrivacyChapter(
         CHAPTER,
-        findings=tuple(
-            not_measured(attack.finding_id, attack.title, reason, attack.description.format(unit="example"))
-            for attack in ATTACKS.values()
-        ),
+        findings=tuple(_define_attack(attack, "example").state_not_measured(reason) for attack in ATTACKS.values()),
     )
 
 
@@ -172,26 +169,29 @@ def _about_shadows(audited: AuditedModel, count: int) -> str:
 
 
 def _auc_finding(results: AttackResults, name: str) -> Finding:
-    attack = ATTACKS[name]
-    description = attack.description.format(unit=results.unit)
-    outcome = results.outcomes.get(name)
+    definition, outcome = _define_attack(ATTACKS[name], results.unit), results.outcomes.get(name)
     if outcome is None:
-        return not_measured(
-            attack.finding_id, attack.title, _explain_absence(results, name), description, n=results.fewest
-        )
+        return definition.state_not_measured(_explain_absence(results, name), n=results.fewest)
     interval = outcome.interval()
     leaks = interval.low > 0.5
-    return Finding(
-        id=attack.finding_id,
-        title=attack.title,
-        status="warn" if leaks else "info",
-        value=outcome.auc,
+    return definition.state_estimate(
+        outcome.auc,
         interval=interval,
         adjusted=multiplicity.adjust_interval(lambda level: outcome.interval(level=level)),
         n=results.fewest,
-        description=description + (" The interval lies above 0.5: membership shows." if leaks else ""),
+        status="warn" if leaks else "info",
+        description=definition.description + (" The interval lies above 0.5: membership shows." if leaks else ""),
         caveats=_describe_caveats(results, name),
+    )
+
+
+def _define_attack(attack: Attack, unit: str) -> FindingDefinition:
+    return FindingDefinition(
+        attack.finding_id,
+        attack.title,
+        attack.description.format(unit=unit),
         references=(*attack.references, DELONG),
+        remedy=REMEDY,
     )
 
 
@@ -212,34 +212,31 @@ def _describe_caveats(results: AttackResults, name: str) -> str:
 def _tpr_finding(results: AttackResults, column: str) -> Finding:
     """Return the finding on LiRA's true-positive rate at a low false-positive rate, which is what LiRA is judged by."""
     fpr = FPR_BY_COLUMN[column]
-    id, title = (
+    definition = FindingDefinition(
         f"privacy.{column}",
         f"Training {results.unit}s found by {label_attack(LIRA)} at {100 * fpr:g} % false alarms",
-    )
-    description = (
         f"Share of the training {results.unit}s that the likelihood-ratio attack names while it wrongly names "
-        f"{100 * fpr:g} % of the others; guessing finds {100 * fpr:g} %."
+        f"{100 * fpr:g} % of the others; guessing finds {100 * fpr:g} %.",
+        unit="fraction",
+        references=(*ATTACKS[LIRA].references, ZOU_DONNER),
+        remedy=REMEDY,
     )
     outcome = results.outcomes.get(LIRA)
     if outcome is None:
-        return not_measured(id, title, _explain_absence(results, LIRA), description, n=results.fewest)
+        return definition.state_not_measured(_explain_absence(results, LIRA), n=results.fewest)
     rate, n = outcome.tpr_at(fpr), len(outcome.non_members)
     if rate is None:
         reason = f"{n:,} {results.unit}s outside training; a rate this low needs {MIN_NON_MEMBERS_ABOVE / fpr:,.0f}"
-        return not_measured(id, title, reason, description, n=n)
+        return definition.state_not_measured(reason, n=n)
     leaks = rate.interval.low > fpr
-    return Finding(
-        id=id,
-        title=title,
-        status="warn" if leaks else "info",
-        value=rate.value,
-        unit="fraction",
+    return definition.state_estimate(
+        rate.value,
         interval=rate.interval,
         adjusted=multiplicity.adjust_interval(lambda level: _rate_interval(outcome, fpr, level)),
         n=n,
-        description=description + (" The interval lies above guessing." if leaks else ""),
+        status="warn" if leaks else "info",
+        description=definition.description + (" The interval lies above guessing." if leaks else ""),
         caveats=_describe_caveats(results, LIRA),
-        references=(*ATTACKS[LIRA].references, ZOU_DONNER),
     )
 
 
@@ -268,38 +265,38 @@ def _most_exposed(results: AttackResults) -> tuple[Finding, ...]:
     """Return the finding on the group that the foremost attack tells apart best; none where there are no groups."""
     if not results.target.attributes:
         return ()
-    id, title = "privacy.most_exposed_group", "Membership attack within the most exposed group, area"
     outcome_by_group = {
         group: attacks.run_attack(rows, results.foremost) for group, rows in results.target.rows_by_group().items()
     }
     outcomes = {group: outcome for group, outcome in outcome_by_group.items() if outcome}
-    description = (
+    definition = FindingDefinition(
+        "privacy.most_exposed_group",
+        "Membership attack within the most exposed group, area",
         f"Area under the curve of the attack {label_attack(results.foremost)} within the group whose interval reaches "
-        "highest at its lower end, so that no small group is named for its noise."
+        "highest at its lower end, so that no small group is named for its noise.",
+        about=About(attributes=tuple(results.target.attributes)),
+        references=(*ATTACKS[results.foremost].references, DELONG, ZOU_DONNER),
+        remedy=REMEDY,
     )
-    about = About(attributes=tuple(results.target.attributes))
     if not outcomes:
         reason = (
             f"no group has {MIN_UNITS_PER_SIDE} training and {MIN_UNITS_PER_SIDE} test {results.unit}s with a score"
         )
-        return (not_measured(id, title, reason, description, about=about),)
+        return (definition.state_not_measured(reason),)
     intervals = _group_intervals(outcomes, CONFIDENCE_LEVEL)
     attribute, group = most = max(intervals, key=lambda group: intervals[group].low)
     exposed = _more_exposed(results, outcomes)
     return (
-        Finding(
-            id=id,
-            title=title,
-            status="warn" if exposed else "info",
-            value=outcomes[most].auc,
+        definition.state_estimate(
+            outcomes[most].auc,
             interval=_highest_interval(intervals),
             adjusted=multiplicity.adjust_interval(lambda level: _highest_interval(_group_intervals(outcomes, level))),
             n=min(len(outcomes[most].members), len(outcomes[most].non_members)),
-            description=f"{attribute} = {group}, of {len(outcomes)} groups. {description}{exposed}",
+            status="warn" if exposed else "info",
+            description=f"{attribute} = {group}, of {len(outcomes)} groups. {definition.description}{exposed}",
             caveats=_describe_caveats(results, results.foremost)
             + " The interval holds for all groups at once (Bonferroni); the value is the highest of several.",
-            references=(*ATTACKS[results.foremost].references, DELONG, ZOU_DONNER),
-            about=about.model_copy(update={"group": group}),
+            about=definition.about.model_copy(update={"group": group}),
         ),
     )
 
@@ -347,24 +344,31 @@ def _membership_figures(results: AttackResults) -> tuple[Figure, ...]:
     if not results.outcomes:
         return ()
     areas = ", ".join(f"{label_attack(name)} {outcome.auc:.3f}" for name, outcome in results.outcomes.items())
-    curve = Figure(
+    curve = lines_figure(
         id="membership_roc",
-        kind="lines",
+        lead=True,
         table="roc",
-        encode={"x": "fpr", "y": "tpr", "series": "attack"},
-        options={"diagonal": "yes", "x_scale": "log", "y_scale": "log"},
+        x="fpr",
+        y="tpr",
+        series="attack",
+        diagonal=True,
+        x_scale="log",
+        y_scale="log",
         x_label="false-positive rate",
         y_label="true-positive rate",
         title="Membership attacks",
         alt=f"The curve of each attack on logarithmic axes; a coin toss is the diagonal. Areas under them: {areas}.",
     )
-    groups = Figure(
+    groups = dots_figure(
         id="membership_by_group",
-        kind="dots",
         table="attacks",
-        encode={"y": "group", "x": "auc", "low": "low", "high": "high", "facet": "attribute"},
+        y="group",
+        x="auc",
+        low="low",
+        high="high",
+        facet="attribute",
         where={"attack": results.foremost},
-        options={"reference": 0.5},
+        reference=0.5,
         x_label="area under the ROC curve",
         title=f"Membership attack by group: {label_attack(results.foremost)}",
         alt="The area under the curve over all and within each group, with intervals; 0.5 is a coin toss.",

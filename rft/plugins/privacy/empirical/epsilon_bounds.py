@@ -56,6 +56,7 @@ def compare_bounds(facts: PrivacyFacts | None, lower: Sequence[EpsilonBound]) ->
     told = "; ".join(f"{row['bound']} {row['epsilon']:.3g}" for row in rows)
     figure = dots_figure(
         id="epsilon_bounds",
+        lead=True,
         table="epsilon_bounds",
         y="bound",
         x="epsilon",

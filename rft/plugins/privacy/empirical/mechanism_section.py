@@ -18,7 +18,7 @@ from rft.plugins.privacy.empirical.epsilon_bounds import NO_EVIDENCE, EmpiricalA
 from rft.plugins.privacy.empirical.many_runs import REFUTATION_LEVEL, ClaimJudgement, judge_runs
 from rft.plugins.privacy.empirical.power import FAULTS, MAX_FACTOR, WANTED_POWER, Violation, smallest_violation
 from rft.plugins.privacy.training.trainer import DPTrainer
-from rft.records import Cell, Figure, Finding, FindingDefinition, Row, Table, lines_figure
+from rft.records import Absence, Cell, Figure, Finding, FindingDefinition, Row, Table, lines_figure
 from rft.references import DONG, NASR
 from rft.training.linear_heads import linear_head_vectors
 
@@ -61,7 +61,8 @@ def audit_with_many_runs(
     reason = void or _why_no_runs(audited, options)
     if facts is None or reason:
         reason = reason or NOT_PRIVATE
-        missing = tuple(definition.state_not_measured(reason) for definition in (LOWER_BOUND, POWER))
+        absence: Absence | None = None if facts else "not_applicable"
+        missing = tuple(definition.state_not_measured(reason, absence=absence) for definition in (LOWER_BOUND, POWER))
         return EmpiricalAudit(PrivacyChapter(findings=missing))
     trainer, runs = audited.require_trainer(), options.mechanism_runs
     assert isinstance(trainer, DPTrainer)

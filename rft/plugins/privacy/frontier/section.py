@@ -270,6 +270,7 @@ def _frontier_figures(judged: JudgedHeads) -> Iterator[Figure]:
     method = judged.private[0].method
     yield lines_figure(
         id="frontier",
+        lead=True,
         table="frontier_accuracy",
         x="epsilon",
         y="value",

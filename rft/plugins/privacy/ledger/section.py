@@ -37,7 +37,9 @@ def ledger_chapter(facts: LedgerFacts | None) -> PrivacyChapter:
     The table ``ledger`` holds the population, the number of entries and the head's hash for ``evidence.json``.
     """
     if facts is None:
-        return PrivacyChapter("Ledger", findings=(LEDGER_EPSILON.state_not_measured(NO_POPULATION),))
+        return PrivacyChapter(
+            "Ledger", findings=(LEDGER_EPSILON.state_not_measured(NO_POPULATION, absence="not_asked"),)
+        )
     trainings: Table = [dict(row) for row in facts.trainings]
     findings = [_epsilon_finding(facts), _elsewhere_finding(facts), _interruptions_finding(trainings)]
     if facts.budget is not None:
