@@ -34,11 +34,22 @@ def judge_rules(
     """
     sections = tuple(sections)
     findings = {finding.id: finding for section in sections for finding in section.findings}
-    outcomes = [_judge_integrity(finding) for finding in findings.values() if finding.status == "fail"]
-    outcomes += [_judge_missing_audit(section) for section in sections if section.audit_missing]
     judged = _count_estimates(rules, findings)
-    outcomes += [_apply_rule(rule, findings, judged) for rule in rules]
+    outcomes = judge_without_rules(sections) + [_apply_rule(rule, findings, judged) for rule in rules]
     return Verdict(source=source, status=_combine_outcomes(outcomes), rules=tuple(outcomes))
+
+
+def judge_without_rules(sections: Iterable[Section]) -> list[RuleOutcome]:
+    """Return what no rule needs to ask for: the outcome of each broken integrity, then of each missing audit."""
+    sections = tuple(sections)
+    broken = [finding for section in sections for finding in section.findings if finding.status == "fail"]
+    outcomes = [_judge_integrity(finding) for finding in broken]
+    return outcomes + [_judge_missing_audit(section) for section in sections if section.audit_missing]
+
+
+def write_rule(rule: Rule) -> str:
+    """Return a rule in words, as it stands in a verdict: ``performance.accuracy is at least 0.8``."""
+    return f"{rule.finding} is {_write_bounds(rule)}"
 
 
 def _combine_outcomes(outcomes: list[RuleOutcome]) -> Literal["pass", "fail", "uncertain", "no_rules"]:
@@ -100,7 +111,7 @@ def _apply_rule(rule: Rule, findings: dict[str, Finding], judged: int) -> RuleOu
         reason = f"{judgement.reason}, of the groups that are shown; {_name_withheld(finding)}"
         judgement = replace(judgement, outcome="uncertain", reason=reason)
     return RuleOutcome(
-        rule=_write_rule(rule),
+        rule=write_rule(rule),
         finding=rule.finding,
         outcome=judgement.outcome,
         because=rule.because,
@@ -234,10 +245,6 @@ def _compare_with_bounds(rule: Rule, low: float, high: float) -> tuple[Outcome, 
     if lowest <= low and high <= highest:
         return "pass", f"{by_itself}within the bound"
     return "uncertain", "lies across the bound"
-
-
-def _write_rule(rule: Rule) -> str:
-    return f"{rule.finding} is {_write_bounds(rule)}"
 
 
 def _write_bounds(rule: Rule) -> str:
