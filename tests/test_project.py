@@ -18,6 +18,7 @@ LEVELS = {
     "cli": 12,
     "callback": 11,
     "demo": 11,
+    "export": 8,
     "__init__": 10,  # the public names
     "pipeline": 9,
     "run": 8,

@@ -13,6 +13,7 @@ from rft.cli.compare import compare
 from rft.cli.compare_backbones import compare_backbones
 from rft.cli.cut_points import cut_points
 from rft.cli.demo import demo
+from rft.cli.export import export
 from rft.cli.plugins import plugins
 from rft.cli.report import report
 from rft.cli.verify import verify
@@ -20,7 +21,17 @@ from rft.version import __version__
 
 __all__ = ["app", "main"]
 
-COMMANDS = (audit, demo, report, verify, compare, compare_backbones, cut_points, plugins)  # as --help lists them
+COMMANDS = (
+    audit,
+    demo,
+    report,
+    export,
+    verify,
+    compare,
+    compare_backbones,
+    cut_points,
+    plugins,
+)  # as --help lists them
 
 for command in COMMANDS:
     app.command()(command)
