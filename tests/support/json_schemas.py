@@ -1,0 +1,80 @@
+"""Write docs/schemas from the models of rft: JSON Schemas of audit.json and of audit.toml.
+
+python tests/support/json_schemas.py, or RFT_RENEW_GOLDEN=1 python -m pytest -n 0 tests/test_schemas.py
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
+from pydantic_core import core_schema
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "docs" / "schemas"
+
+sys.path.insert(0, str(ROOT))
+
+from rft.config.schema import Config  # noqa: E402
+from rft.plugins import discover_plugins  # noqa: E402
+from rft.records import FORMAT_VERSION, AuditRun  # noqa: E402
+
+DIALECT = GenerateJsonSchema.schema_dialect
+RUN_TEXT = f"What rft audit writes as audit.json, format version {FORMAT_VERSION}."
+CONFIG_TEXT = (
+    "What rft audit reads: the tables of rft and of its built-in plugins. Other tables belong to plugins of other "
+    "packages. What keys mean for each other (one of manifest and folder, a key without effect) only rft checks."
+)
+
+
+class _TomlSchema(GenerateJsonSchema):
+    """TOML has no null: a key that may be left out is left out."""
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        described = super().default_schema(schema)
+        if isinstance(described.get("default"), dict | None):  # of a whole table: its keys say theirs
+            described.pop("default", None)
+        return described
+
+
+def run_schema() -> dict[str, Any]:
+    """Return the schema of audit.json."""
+    return _with_head(AuditRun.model_json_schema(mode="serialization"), "audit.json", RUN_TEXT)
+
+
+def config_schema() -> dict[str, Any]:
+    """Return the schema of audit.toml, with the table of each built-in plugin."""
+    options = {
+        name: plugin.plugin.options for name, plugin in discover_plugins().items() if plugin.distribution == "rft"
+    }
+    models = [(model, "validation") for model in (Config, *options.values())]
+    references, defined = models_json_schema(models, schema_generator=_TomlSchema)
+    schema = defined["$defs"].pop("Config")
+    for name, model in options.items():
+        schema["properties"][name] = references[model, "validation"]
+    schema["additionalProperties"] = {"type": "object"}
+    return _with_head(schema | {"$defs": defined["$defs"]}, "audit.toml", CONFIG_TEXT)
+
+
+def _with_head(schema: dict[str, Any], name: str, description: str) -> dict[str, Any]:
+    head = {"$schema": DIALECT, "$id": f"{name}.schema.json", "title": name, "description": description}
+    return head | {key: value for key, value in schema.items() if key not in head}
+
+
+SCHEMAS = {"audit.json.schema.json": run_schema, "audit.toml.schema.json": config_schema}
+
+
+def write_schema(name: str) -> str:
+    """Return the text of a file of docs/schemas."""
+    return json.dumps(SCHEMAS[name](), indent=1, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    for name in SCHEMAS:
+        (FOLDER / name).write_text(write_schema(name), encoding="utf-8")
