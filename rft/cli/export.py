@@ -37,13 +37,13 @@ def export(
         from rft.report import load
 
         chosen = _find_format(format_name)
-        source = ExportSource(load(folder), policy_file)
-        if file == STANDARD_OUTPUT:
-            typer.echo(chosen.write(source).encode(), nl=False)
+        text = chosen.write(ExportSource(load(folder), policy_file))
+        if file != STANDARD_OUTPUT:
+            place = file or Path(chosen.file_name)
+            _write_file(place, text, force=force)
+            out.say(f"Written: {place}")
             return
-        place = file or Path(chosen.file_name)
-        _write_file(place, chosen.write(source), force=force)
-        out.say(f"Written: {place}")
+    typer.echo(text.encode(), nl=False)  # out here: a reader that stops early is no bug
 
 
 def _find_format(name: str) -> ExportFormat:

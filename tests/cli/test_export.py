@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from rft.cli.main import app
-from rft.export.formats import FORMATS
+from rft.export.formats import FORMATS, ExportFormat
 from rft.report import save
+from tests.support import ROOT
 from tests.support.exported import exported, golden_run
+
+PATHS = {"PYTHONPATH": str(ROOT)}
 
 
 def invoke(*arguments: object) -> tuple[int, str, str]:
@@ -86,3 +92,19 @@ def test_help_lists_the_formats_of_the_table(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("COLUMNS", "300")
     _, stdout, _ = invoke("--help")
     assert all(f"{format.name}: {format.purpose}" in stdout for format in FORMATS.values())
+
+
+def test_a_format_more_is_an_entry_more(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = ExportFormat("tests", "tests.xml", "junit:write_junit", "the same under another name")
+    monkeypatch.setitem(FORMATS, "tests", entry)
+    assert invoke(folder, "--format", "tests")[0] == 0
+    assert Path("tests.xml").read_text(encoding="utf-8") == exported(golden_run(), "junit")
+
+
+def test_a_reader_that_stops_early_is_no_bug(folder: Path) -> None:
+    command = [sys.executable, "-m", "rft", "export", str(folder), "--format", "json", "--out", "-"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | PATHS) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()
+        assert running.stderr.read() == b""
