@@ -22,6 +22,7 @@ LEVELS = {
     "__init__": 10,  # the public names
     "pipeline": 9,
     "run": 8,
+    "signing": 8,
     "plugins": 7,
     "report": 7,
     "training": 6,
@@ -53,6 +54,8 @@ EXTRAS = {
     "huggingface_hub",
     "peft",
     "torchao",
+    "securesystemslib",
+    "cryptography",
 }
 AT_HOME = {
     "opacus": ("rft/plugins/privacy/",),
@@ -68,6 +71,8 @@ AT_HOME = {
     ),
     "peft": ("rft/backbones/partition/lora.py",),
     "torchao": ("rft/backbones/partition/quantization.py",),
+    "securesystemslib": ("rft/signing/",),
+    "cryptography": ("rft/signing/",),
 }
 
 

@@ -16,6 +16,7 @@ from rft.cli.demo import demo
 from rft.cli.export import export
 from rft.cli.plugins import plugins
 from rft.cli.report import report
+from rft.cli.sign import sign
 from rft.cli.verify import verify
 from rft.version import __version__
 
@@ -27,6 +28,7 @@ COMMANDS = (
     report,
     export,
     verify,
+    sign,
     compare,
     compare_backbones,
     cut_points,

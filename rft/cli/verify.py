@@ -31,12 +31,24 @@ def verify(
     data: Annotated[
         Path | None, typer.Option("--data", metavar="DIR", help="Where the inputs are; as the config said otherwise.")
     ] = None,
+    pub: Annotated[
+        Path | None, typer.Option("--pub", metavar="FILE", help="Check the signature by this Ed25519 public key, too.")
+    ] = None,
+    signature: Annotated[
+        Path | None,
+        typer.Option("--signature", metavar="FILE", help="The file of the signature; RUN.dsse.json otherwise."),
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Check a run, what it read and the ledger of its population against its evidence.json, or a report alone."""
     with report_errors(debug):
         is_page = run_or_page.is_file()
         whole = _verify_page(run_or_page) if is_page else _verify_folder(run_or_page, key, data, ledger)
+        if pub or signature:
+            from rft.signing import verify_signature
+
+            fingerprint = verify_signature(run_or_page, pub, signature)
+            out.say(f"The run is the one that was signed by the key {fingerprint[:16]}.")
         raise typer.Exit(0 if whole else EXIT["uncertain"])
 
 

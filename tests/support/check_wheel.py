@@ -21,6 +21,8 @@ EXTRAS = (
     "huggingface_hub",
     "peft",
     "torchao",
+    "securesystemslib",
+    "cryptography",
 )
 TRIED = """
 import importlib.abc, sys

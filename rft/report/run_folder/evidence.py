@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -234,6 +234,16 @@ def _find_empty_folders(folder: Path) -> list[str]:
     return [f"the empty folder {place.relative_to(folder).as_posix()} was added" for place in sorted(empty)]
 
 
+def hash_files_for_others(folder: Path) -> dict[str, str]:
+    """Return the sha256 of ``evidence.json`` and of the present files that may go to others, by path in the folder.
+
+    Raises:
+        EvidenceError: the folder has no readable ``evidence.json``.
+    """
+    read(folder)
+    return {FILE: _hash_file(Path(folder) / FILE), **_hash_files(folder, wanted=_is_for_others)}
+
+
 def _is_for_others(name: str) -> bool:
     return name in FOR_OTHERS or name.startswith(MODEL)
 
@@ -276,15 +286,15 @@ def _check_inputs(key: RunKey, listed: Mapping[str, str], data: Path | None) -> 
     return problems, absent, checked
 
 
-def _hash_files(folder: Path) -> dict[str, str]:
-    """Return the sha256 of each file but ``evidence.json``, by its path in the folder; a link has none."""
+def _hash_files(folder: Path, *, wanted: Callable[[str], bool] = lambda name: True) -> dict[str, str]:
+    """Return the sha256 of each wanted file but ``evidence.json``, by its path in the folder; a link has none."""
     hashes = {}
     for place, folders, names in os.walk(folder):
         linked = [name for name in folders if Path(place, name).is_symlink()]
         for name in [*names, *linked]:
             file = Path(place, name)
             relative = file.relative_to(folder).as_posix()
-            if relative != FILE:
+            if relative != FILE and wanted(relative):
                 hashes[relative] = "" if file.is_symlink() else _hash_file(file)
     return hashes
 
