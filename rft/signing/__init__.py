@@ -95,17 +95,18 @@ def verify_signature(folder: Path, pub: Path | None, signature: Path | None = No
             "is checked with a public key that you trust", where="--signature", remedy="Name it with --pub."
         )
     public_key = read_public_key(Path(pub))
+    fingerprint: str = public_key.keyid
     file = Path(signature) if signature else default_signature_file(folder)
     envelope = read_envelope(file)
     if not envelope.is_signed_by(public_key):
         raise EvidenceError(
-            f"was not signed by the key {public_key.keyid[:16]} ({pub}), or was changed afterwards", where=str(file)
+            f"was not signed by the key {fingerprint[:16]} ({pub}), or was changed afterwards", where=str(file)
         )
     if envelope.payload_type != PAYLOAD_TYPE:
         raise EvidenceError(f"holds {envelope.payload_type!r}, not {PAYLOAD_TYPE!r}", where=str(file))
     if problems := compare_statement(envelope.payload, folder):
         raise EvidenceError("; ".join(problems), where=str(file))
-    return public_key.keyid
+    return fingerprint
 
 
 def _check_place(folder: Path, out: Path, *, force: bool) -> None:
