@@ -1,5 +1,5 @@
 # What a contributor needs, in an environment with: pip install -e ".[dev]"
-.PHONY: test slow lint gates rooms
+.PHONY: test slow lint gates rooms standards
 
 test:  ## the tests, a few minutes
 	pytest
@@ -17,3 +17,6 @@ gates:  ## all that is checked beside the tests: style, types, doctests, the whe
 
 rooms:  ## draw the rooms of docs/architecture.md again, after imports between them have changed
 	python tests/support/draw_rooms.py
+
+standards:  ## write docs/standards.md again, after rft/report/standards/sources.toml has changed
+	python -m tests.support.write_standards

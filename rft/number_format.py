@@ -7,7 +7,7 @@ An estimate is rounded by the width of its interval: digits that the sample cann
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 NARROW_SPACE = "\u202f"
 MINUS = "\u2212"
@@ -101,3 +101,8 @@ def format_date(iso: str) -> str:
         return iso
     moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def format_day(day: date) -> str:
+    """Return a day as it is read: ``6 March 2025``."""
+    return f"{day.day} {day:%B %Y}"

@@ -19,6 +19,8 @@ from rft.config.rule_kinds import RULE_KINDS
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 GroupName = Annotated[str, Field(pattern=r"^[^.\s][^.]*(\.[^.\s][^.]*)*$")]  # the last part of a finding's id
+Sentence = Annotated[str, Field(pattern=r"\S")]
+HubName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$", max_length=96)]
 FACTORY = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"  # package.module:name
 
 EXACT = ("auto", "float32")  # precisions that change nothing
@@ -280,6 +282,26 @@ class ReportConfig(_Table):
     suppress_below: int | None = Field(default=None, ge=0)
 
 
+class CardConfig(_Table):
+    """``[card]``: what only the organisation knows of its model; in the model card and the report, as it stands here.
+
+    Attributes:
+        intended_use, out_of_scope: what the model is for, and what it must not be used for.
+        owner, contact: who answers for it, and how to reach them.
+        license: an identifier that the hub knows (``apache-2.0``), or the name of another one.
+        base_model: the pretrained model on the hub, where the run does not know it.
+        datasets: data sets on the hub.
+    """
+
+    intended_use: Sentence | None = None
+    out_of_scope: Sentence | None = None
+    owner: Sentence | None = None
+    contact: Sentence | None = None
+    license: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+_-]*$")] | None = None
+    base_model: HubName | None = None
+    datasets: Annotated[list[HubName], Field(min_length=1)] | None = None
+
+
 class _RuleTable(_Table):
     """``[[policy]]``: bounds on the value of a finding, and where they come from; a key for each of ``RULE_KINDS``."""
 
@@ -337,6 +359,7 @@ class Config(_Table):
     predictions: PredictionsConfig | None = None
     train: TrainConfig = TrainConfig()
     report: ReportConfig = ReportConfig()
+    card: CardConfig = CardConfig()
     policy: list[Rule] = []
 
     @property

@@ -25,7 +25,7 @@ BUILTIN = (
     "rft.plugins.fairness:Fairness",
     "rft.plugins.attribution:Attribution",
 )
-CORE_TABLES = ("data", "model", "train", "report", "policy", "predictions")  # of audit.toml: no names for plugins
+CORE_TABLES = ("data", "model", "train", "report", "card", "policy", "predictions")  # no names for plugins
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from rft.errors import ConfigError, RftError
 from rft.pipeline.plan import read_plan
 from rft.pipeline.stages import check_plan
 from rft.plugins import discover_plugins
+from rft import number_format
 from tests.conftest import write_images
 from tests.runs.test_texts_and_images import write_texts
 from tests.support.families import FAMILIES, letters, write_hub_folder
@@ -126,6 +127,13 @@ VALUES = {
     "train.class_weights": "{red = 3.0}",
     "report.show_examples": "true",
     "report.suppress_below": "5",
+    "card.intended_use": '"Sorting."',
+    "card.out_of_scope": '"Decisions about people."',
+    "card.owner": '"A team"',
+    "card.contact": '"team@example.org"',
+    "card.license": '"mit"',
+    "card.base_model": '"timm/other"',
+    "card.datasets": '["team/pictures"]',
     "policy.finding": '[{finding = "performance.accuracy", min = 0.0}]',
     "policy.max": '[{finding = "performance.accuracy", max = 0.0}]',
     "policy.min": '[{finding = "performance.accuracy", min = 0.0}]',
@@ -411,7 +419,8 @@ def outcome(folder: Path, lines: list[str]) -> str:
     facts["model"]["training"].pop("seconds", None)
     files = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if "__pycache__" not in str(file))
     table = pd.read_parquet(run_folder / "predictions.parquet").to_csv(index=False)
-    return json.dumps([facts, files, table], sort_keys=True)
+    card = (run_folder / "model-card.md").read_text(encoding="utf-8").replace(number_format.format_date(run.run.created), "")
+    return json.dumps([facts, files, table, card], sort_keys=True)
 
 
 @pytest.mark.slow

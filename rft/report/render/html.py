@@ -24,7 +24,7 @@ from markupsafe import Markup, escape
 
 from rft.records import AuditRun, Section
 from rft.report.format import bidi, markdown
-from rft.report.views import page
+from rft.report.views import page, standards
 from rft.report.views.figures import RunImages, list_other_tables, view_figures
 from rft.report.views.section_layout import SectionLayout, lay_out_section
 from rft.report.views.verdict import view_verdict
@@ -77,7 +77,7 @@ def render(run: AuditRun, assets: Path | None = None, *, images: Mapping[str, by
     return (
         template_environment()
         .get_template("audit.html")
-        .render(page=page.view_run(run), sections=sections, script=script)
+        .render(page=page.view_run(run), sections=sections, standards=standards.view_standards(run), script=script)
     )
 
 

@@ -48,6 +48,11 @@ class FindingView:
         """The value with its interval, in one line."""
         return " ".join(part for part in (self.value, self.unit, self.interval) if part) or "not measured"
 
+    @property
+    def short_reason(self) -> str:
+        """The first clause of the reason; empty where it was measured."""
+        return self.reason.split(": ")[0]
+
 
 def view_finding(finding: Finding, judged: Collection[str] = ()) -> FindingView:
     """Return a finding in words; an estimate is rounded by its interval.
