@@ -47,6 +47,7 @@ class FindingDefinition:
     headline: bool = False
     card_tags: tuple[str, ...] = ()
     remedy: str = ""
+    card_metric: str = ""
 
     def state_count(self, value: int, *, n: int | None = None, **details: Unpack[StatementDetails]) -> Finding:
         """Return the finding of a number of things of this run, out of ``n`` where there is such a number."""
@@ -143,6 +144,7 @@ class FindingDefinition:
             caveats=" ".join(filter(None, (self.caveats, details.get("caveats", "")))),
             references=self.references,
             remedy=self.remedy,
+            card_metric=self.card_metric,
             about=details.get("about", self.about),
             cases=self.cases,
             headline=self.headline,

@@ -88,6 +88,8 @@ class Finding(Record):
             whole deterministic number that is no share, else ``sampled``.
         headline: shown whatever its status, by the terminal and first in the summary of a report.
         card_tags: tags that a model card gets where this was measured and no integrity is broken.
+        card_metric: the name under which the hub knows the metric (``accuracy``), where it is a result of the model on
+            test for the metadata of a model card.
         withheld: groups that it leaves out because too few of their cases may leave the machine. It says nothing of
             them, so that no rule can pass by it.
     """
@@ -113,6 +115,7 @@ class Finding(Record):
     cases: Cases | None = None
     headline: bool = False
     card_tags: tuple[str, ...] = ()
+    card_metric: str = ""
     withheld: tuple[str, ...] = ()
 
     @model_validator(mode="after")

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from huggingface_hub import ModelCard
 
+from rft.plugins.fairness.present.columns import COLUMNS as GROUP_COLUMNS
 from rft.plugins.privacy.accounting.claim import scope_table
-from rft.records import AuditRun, DataFacts, Finding, RuleOutcome, Section, SplitFacts, Verdict
+from rft.plugins.privacy.columns import COLUMNS as PRIVACY_COLUMNS
+from rft.records import AuditRun, DataFacts, Finding, RuleOutcome, Section, SplitFacts, Table, Training, Verdict
 from rft.report.format.markdown import escape_markdown
+from rft.report.render.hub_metadata import PIPELINES, UNNAMED_DATA
 from rft.report.render.model_card import model_card
-from tests.support.example_run import HOSTILE, example_run
+from tests.report.test_markdown import IN_TEXT, all_tokens
+from tests.support.example_run import CARD, HOSTILE, example_run
+from tests.support.hostile_text import MARKUP, run_with
 
 
 def front_matter(card: str) -> dict:
@@ -21,7 +27,104 @@ def test_front_matter_is_yaml() -> None:
     content = front_matter(model_card(example_run()))
     assert content["library_name"] == "rft"
     assert content["pipeline_tag"] == "image-classification"
+    assert content["license"] == "apache-2.0"
+    assert "base_model" not in content, "the name of a timm backbone is none of the hub"
+
+
+def with_card(run: AuditRun, **table: object) -> AuditRun:
+    """Return the run with ``[card]`` in its config."""
+    config = run.run.config | {"card": table}
+    return run.model_copy(update={"run": run.run.model_copy(update={"config": config})})
+
+
+def test_the_hub_reads_the_results() -> None:
+    """What the hub asks of metadata, offline: ``ModelCard.validate`` would send the card away."""
+    run = with_card(example_run(), **CARD, datasets=["team/album"], base_model="timm/tf_efficientnet_lite0.in1k")
+    data = ModelCard(model_card(run)).data
+    assert data.base_model == "timm/tf_efficientnet_lite0.in1k"
+    assert data.datasets == ["team/album"]
+    assert data.metrics == ["accuracy", "log_loss"]
+    assert data.model_name == "smiles"
+    results = data.eval_results
+    assert [(each.metric_type, each.metric_name, each.metric_value) for each in results] == [
+        ("accuracy", "Accuracy", 0.8333),
+        ("log_loss", "Log loss", 0.4312),
+    ]
+    (place,) = {(each.task_type, each.dataset_type, each.dataset_name, each.dataset_split) for each in results}
+    assert place == ("image-classification", "team/album", "test split of smiles", "test")
+    (entry,) = front_matter(model_card(run))["model-index"]
+    for result in entry["results"]:
+        assert result["task"]["type"] in PIPELINES.values()
+        assert all(isinstance(metric["value"], float) for metric in result["metrics"])
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ("apache-2.0", {"license": "apache-2.0"}),
+        ("MIT", {"license": "mit"}),
+        ("Acme-Research-1.0", {"license": "other", "license_name": "acme-research-1.0"}),
+    ],
+)
+def test_a_licence_that_the_hub_does_not_know_is_named(given: str, written: dict[str, str]) -> None:
+    content = front_matter(model_card(with_card(example_run(), license=given)))
+    assert {key: content[key] for key in content if key.startswith("license")} == written
+
+
+def test_a_backbone_of_the_hub_is_the_base_model() -> None:
+    run = example_run()
+    backbone = run.model.backbone.model_copy(update={"name": "transformers/org/bert@abc", "revision": "f" * 40})
+    named = run.model_copy(update={"model": run.model.model_copy(update={"backbone": backbone})})
+    assert front_matter(model_card(named))["base_model"] == "org/bert"
+    local = backbone.model_copy(update={"revision": None})
+    named = run.model_copy(update={"model": run.model.model_copy(update={"backbone": local})})
+    assert "base_model" not in front_matter(model_card(named))
+
+
+def test_what_is_withheld_is_no_result() -> None:
+    run = with_card(small())
+    accuracy = run.sections[0].findings[0].model_copy(update={"id": "performance.accuracy", "card_metric": "accuracy"})
+    content = front_matter(
+        model_card(run.model_copy(update={"sections": (Section(plugin="p", findings=(accuracy,)),)}))
+    )
     assert "model-index" not in content
+    assert "metrics" not in content
+    kept = accuracy.model_copy(update={"n": 100})
+    content = front_matter(model_card(run.model_copy(update={"sections": (Section(plugin="p", findings=(kept,)),)})))
+    assert content["model-index"][0]["results"][0]["dataset"]["type"] == UNNAMED_DATA
+
+
+def test_the_card_says_what_only_the_organisation_knows() -> None:
+    card = model_card(example_run())
+    assert "- Intended use: Sorting the photos of one album.\n" in card
+    assert "- Out of scope: Decisions about people.\n" in card
+    assert "- Contact: `album@example.org`\n" in card, "it can be copied, and is no link"
+    assert "Not given" not in card
+    assert "- Not given: owner, contact, licence, intended use, out of scope\n" in model_card(with_card(example_run()))
+
+
+@pytest.mark.parametrize("name", [*MARKUP, HOSTILE])
+def test_no_text_of_a_user_becomes_a_link_or_markup(name: str) -> None:
+    """Whatever stands in names, labels, reasons and the config: the card has the markup of its template alone."""
+    usual = body_types(model_card(run_with(str)))
+    card = model_card(run_with(lambda text: f"{text} {name}"))
+    assert body_types(card) <= usual
+    texts = [token.content for token in all_tokens(body_of(card), "dollars") if token.type in ("text", "text_special")]
+    assert [text for text in texts if IN_TEXT.search(text)] == []
+    assert front_matter(card)["model_name"] == f"smiles {name}"
+
+
+def body_of(card: str) -> str:
+    return card.split("---\n", 2)[2]
+
+
+def body_types(card: str) -> set[str]:
+    return {token.type for token in all_tokens(body_of(card), "dollars")} | {"text_special"}
+
+
+def test_a_card_is_about_one_page() -> None:
+    lines = [line for line in body_of(model_card(showing_all(example_run()))).splitlines() if line]
+    assert len(lines) <= 60
 
 
 def test_only_a_promise_that_is_kept_is_tagged() -> None:
@@ -61,9 +164,8 @@ def test_text_is_escaped_and_complete() -> None:
     body = card.split("---\n", 2)[2]
     assert "<" not in body.replace("&lt;", "")
     assert "[More Information Needed]" not in card
-    assert "## Verdict: Fail" in body
-    assert "Reason: suppressed: fewer than 10" in body, "a finding on 2 examples"
-    assert "at least 5 are needed" in model_card(showing_all(example_run(with_hostile=True)))
+    assert "**Verdict: Fail.**" in body
+    assert "Examples without a group" in body.split("Not measured, or withheld")[1], "a finding on 3 examples"
     assert "\n\n\n\n" not in body
 
 
@@ -72,6 +174,13 @@ def test_markdown_is_taken_literally() -> None:
     assert escape_markdown("# no heading") == "&#35; no heading"
     assert escape_markdown("1. no list") == "&#49;. no list"
     assert escape_markdown("0.83 [0.69, 0.92]") == r"0.83 \[0.69, 0.92\]"
+
+
+def group_rows(counts: dict[str, int], attribute: str = "site") -> Table:
+    """Return the table of the accuracy of groups."""
+    blank = dict.fromkeys(column.name for column in GROUP_COLUMNS["by_group"])
+    told = {"split": "test", "model": "m", "attribute": attribute, "metric": "accuracy", "value": 0.5, "status": "ok"}
+    return [blank | told | {"group": group, "n": n} for group, n in counts.items()]
 
 
 def small(suppress_below: int | None = None) -> AuditRun:
@@ -105,11 +214,18 @@ def small(suppress_below: int | None = None) -> AuditRun:
             "run": run.run.model_copy(update={"config": config}),
             "data": DataFacts(splits=splits, skipped=7),
             "sections": (
-                Section(plugin="fairness", findings=(gap,)),
+                Section(
+                    plugin="fairness",
+                    findings=(gap,),
+                    tables={"by_group": group_rows(groups["site"])},
+                    columns={"by_group": GROUP_COLUMNS["by_group"]},
+                    card_tables={"by_group": "Groups"},
+                ),
                 Section(plugin="dataset", findings=(copies,)),
                 Section(
                     plugin="privacy",
                     tables={"scope": scope_table(None)},
+                    columns={"scope": PRIVACY_COLUMNS["scope"]},
                     card_tables={"scope": "What is covered"},
                 ),
             ),
@@ -121,18 +237,49 @@ def small(suppress_below: int | None = None) -> AuditRun:
 def test_the_card_says_that_it_is_un_noised_and_what_epsilon_covers() -> None:
     card = model_card(small())
     assert "The results in this card are un-noised: they were computed from the data without noise" in card
-    assert "| artefact | protection | where | why |" in card
-    rows = [line for line in card.splitlines() if line.count("|") == 5]
-    assert len(rows) == len(scope_table(None)) + 2
-    assert all("un-noised" in row for row in rows[2:])
+    assert "| protection | artefact |" in card
+    names = [str(row["artefact"]) for row in scope_table(None)]
+    assert f"| un-noised | {'; '.join(names)} |" in card
+    assert "Trained with differential privacy: epsilon 2.998; delta 10⁻⁵;" in card
+    run = small()
+    standard = run.model.model_copy(update={"training": Training(mode="standard")})
+    card = model_card(run.model_copy(update={"model": standard}))
+    assert "Trained without differential privacy, as far as this run knows" in card
+
+
+def test_a_broken_run_promises_nothing() -> None:
+    """In the example a self-test of private training failed."""
+    card = model_card(example_run())
+    assert "The integrity of the run is broken, as the verdict says: nothing is promised here." in card
+    assert "Trained with differential privacy" not in card
+
+
+def with_groups(*tables: Table) -> str:
+    section = Section(
+        plugin="fairness",
+        tables={"by_group": [row for table in tables for row in table]},
+        columns={"by_group": GROUP_COLUMNS["by_group"]},
+        card_tables={"by_group": "Groups"},
+    )
+    return model_card(small(0).model_copy(update={"sections": (section,)}))
+
+
+def test_groups_are_shown_whole_or_not_at_all() -> None:
+    few, many = {"a": 20, "b": 30}, dict.fromkeys("cdefghi", 20)
+    card = with_groups(group_rows(few), group_rows(many, "town"))
+    assert "| Site | a | 20 | 0.500 |" in card
+    assert "| Town |" not in card
+    assert "7 more rows stand in `report.html`." in card
+    card = with_groups(group_rows(few), group_rows(dict.fromkeys("cdefgh", 20), "town"))
+    assert "| Town | h | 20 | 0.500 |" in card
+    assert "more rows" not in card
 
 
 def test_the_card_withholds_small_cells_though_the_report_does_not() -> None:
     card = model_card(small())
-    assert "| site | tiny | withheld |" in card
-    assert "| site | south | withheld |" in card, "it would follow by subtraction"
-    assert "| site | north | 57 |" in card
-    assert "Left out because their item could not be read: fewer than 10." in card
+    assert "| Site |" not in card, "a withheld group would follow from the others by subtraction"
+    assert "## Groups\n\nNot shown: some of the groups rest on fewer than 10 cases." in card
+    assert "Left out because their item could not be read: fewer than 10\n" in card
     assert "0.4242" not in card
     assert "4 of 100" not in card
     assert "**Pass**: the gap (numbers are withheld in this card, since some rest on fewer than 10 cases)" in card
@@ -156,8 +303,8 @@ def test_the_card_does_not_show_the_interval_of_a_group_that_is_too_small() -> N
 
 def test_the_config_says_what_is_small() -> None:
     card = model_card(small(0))
-    assert "| site | tiny | 3 |" in card
-    assert "could not be read: 7." in card
-    assert "withheld" not in card
-    assert "| site | tiny | withheld |" in (three := model_card(small(4)))
-    assert "could not be read: 7." in three
+    assert "| Site | tiny | 3 | 0.500 |" in card
+    assert "could not be read: 7\n" in card
+    assert "Numbers that rest on" not in card
+    assert "Not shown: some of the groups rest on fewer than 4 cases." in (three := model_card(small(4)))
+    assert "could not be read: 7\n" in three

@@ -106,7 +106,7 @@ def test_nobody_is_told_that_a_standard_is_met() -> None:
 
 def with_findings(*findings: Finding, card: dict[str, str] | None = None) -> AuditRun:
     run = example_run()
-    config = run.run.config | ({"card": card} if card else {})
+    config = run.run.config | {"card": card or {}}
     section = Section(plugin="performance", findings=findings)
     return run.model_copy(
         update={"sections": (section,), "run": run.run.model_copy(update={"config": config})},

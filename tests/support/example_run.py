@@ -40,6 +40,13 @@ GROUPS = {
     "ethnicity": {"Black": 11, "East Asian": 9, "White": 18, "South Asian": 4},
 }
 WILSON = "Wilson, 95 %"
+CARD = {
+    "intended_use": "Sorting the photos of one album.",
+    "out_of_scope": "Decisions about people.",
+    "owner": "The album team",
+    "contact": "album@example.org",
+    "license": "apache-2.0",
+}
 SCOPE: Table = [
     {"artefact": "model", "protection": "differential privacy", "why": "Trained by noised gradients."},
     {"artefact": "this report", "protection": "none", "why": "Computed without noise."},
@@ -187,6 +194,7 @@ def performance() -> Section:
                 description="Share of test examples whose predicted label is the given one.",
                 caveats="Holds for data like the test split; 42 photos of 15 people are a small sample.",
                 references=("Wilson 1927, Probable inference",),
+                card_metric="accuracy",
             ),
             Finding(
                 id="performance.majority_baseline",
@@ -207,6 +215,7 @@ def performance() -> Section:
                 interval=Interval(low=0.29, high=0.61, method="bootstrap, 95 %"),
                 n=42,
                 description="Mean of the negative log-probability of the given label; 0 is best.",
+                card_metric="log_loss",
             ),
         ),
         tables={"confusion": confusion, "calibration": calibration},
@@ -294,6 +303,7 @@ def fairness() -> Section:
         tables={"by_group": _group_rows()},
         columns={"by_group": fairness_columns.COLUMNS["by_group"]},
         captions={"by_group": "Metrics of every group with 95 % Wilson intervals"},
+        card_tables={"by_group": "Groups"},
         figures=(
             Figure(
                 id="accuracy_by_group",
@@ -619,6 +629,7 @@ def example_run(*, with_hostile: bool = False) -> AuditRun:
                 "model": {"backbone": "timm/tf_efficientnet_lite0", "weights": "pretrained"},
                 "train": {"epochs": 20, "learning_rate": 1e-05, "momentum": 0.9},
                 "attribution": {"samples": 24, "shortcut": [{"name": "stamp", "box": [0, 0, 8, 8]}]},
+                "card": CARD,
                 "policy": [{"finding": "performance.accuracy", "min": 0.8, "because": "release criterion R-2"}],
             },
             config_sha256="c0" * 32,

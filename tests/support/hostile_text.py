@@ -26,7 +26,18 @@ STRUCTURE = {
         "format_version",
         "created",
     ),
-    *("template", "freeze", "tune", "config_sha256", "model_sha256", "weights_sha256", "id", "finding", "asset"),
+    *(
+        "card_metric",
+        "template",
+        "freeze",
+        "tune",
+        "config_sha256",
+        "model_sha256",
+        "weights_sha256",
+        "id",
+        "finding",
+        "asset",
+    ),
     *("frozen_sha256_before", "frozen_sha256_after", "metric", "salt", "positive", "positives", "value", "optimizer"),
     "cases",
 }
@@ -40,6 +51,44 @@ HIDDEN = re.compile(
 HOSTILE = (
     "ab\u202e632\u2066\u2069\u200b\u200c\u200d\u2060\ufeff\u00ad\u061c\u200f"
     "\x1b[31m\x07\x85\u2028\U000e0041\ufe0fcd\n[red]"
+)
+MARKUP = (  # what GitHub or Hugging Face would take for links, people, issues, emojis, maths, HTML or Markdown
+    *(
+        "[a](https://evil.example)",
+        "![a](b.png)",
+        "[a]: https://evil.example",
+        "[^1]",
+        "<https://evil.example>",
+        "[[a]]",
+    ),
+    *("http://evil.example/a_b_c", "HTTPS://evil.example", "ftp://evil.example", "//evil.example", "www.evil.example"),
+    *("WWW.EVIL.EXAMPLE", "evil.com", "sub.evil.co", "a.py", "mailto:eve@evil.example", "xmpp:eve@evil.example"),
+    *(
+        "eve@evil.example",
+        "eve.b+c@evil.co.uk",
+        "@eve",
+        "a @eve-b c",
+        "(@eve)",
+        "@org/team",
+        "#12",
+        "(#12)",
+        "eve/a#12",
+    ),
+    *("GH-12", "gh-12", ":smile:", "a:+1:b", "$x^2$", "$$x^2$$", "5 $ or 6 $", "$`x`$", r"\(x\)", r"\[x\]", r"\$x\$"),
+    *("$$", "a$b", "`code`", "``a`", "a|b", "|a|b|", "*a*", "**a**", "_a_", "__a__", "a_b_c", "~a~", "~~a~~", "***"),
+    *("---", "===", "# a", "#", "> a", "> [!NOTE]", "- a", "- [ ] a", "+ a", "1. a", "1) a", "<b>a</b>", "<!-- a -->"),
+    *(
+        "<img src=x onerror=alert(1)>",
+        "</table>",
+        "&lt;b&gt;",
+        "&amp;",
+        "&#64;eve",
+        "&#x40;eve",
+        "a\\",
+        "\\*a\\*",
+        "    a",
+    ),
+    *("a\nb", "a  \nb", "```\na\n```", "| a |\n| - |", "a\n===", "a\\\nb"),
 )
 HEBREW, ARABIC = "קבוצה", "مجموعة"
 

@@ -51,6 +51,7 @@ def audit_groups(audited: AuditedModel, options: FairnessOptions, *, positive: s
         chapters,
         columns=COLUMNS,
         notes=_write_notes(plan, positive, options),
+        card_tables={"by_group": "Groups"},
     )
     return section if mitigated is None else _with_mitigated(section, mitigated, audited, options, positive)
 

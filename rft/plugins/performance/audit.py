@@ -84,6 +84,7 @@ class Metric:
     unit: str = "fraction"
     caveats: str = ""
     references: tuple[str, ...] = ()
+    card_metric: str = ""  # as in ``Finding``
 
 
 METRICS: Mapping[str, Metric] = {
@@ -93,24 +94,28 @@ METRICS: Mapping[str, Metric] = {
         measured.measure_accuracy,
         caveats="Says little when one class is much more frequent than the others.",
         references=(WILSON,),
+        card_metric="accuracy",
     ),
     "balanced_accuracy": Metric(
         "Balanced accuracy",
         "The share of test examples that got the right class, each class counting the same.",
         measured.measure_balanced_accuracy,
         references=(KISH_KORN_GRAUBARD,),
+        card_metric="balanced_accuracy",
     ),
     "macro_f1": Metric(
         "Macro F1",
         "The harmonic mean of precision and recall of each class, averaged over the classes.",
         measured.measure_macro_f1,
         references=(KISH_KORN_GRAUBARD,),
+        card_metric="f1",
     ),
     "roc_auc": Metric(
         "ROC AUC",
         "How often the score of a class is higher for an example of that class than for one of another; 0.5 is chance.",
         measured.measure_roc_auc,
         references=(DELONG, OBUCHOWSKI),
+        card_metric="roc_auc",
     ),
     "log_loss": Metric(
         "Log loss",
@@ -118,6 +123,7 @@ METRICS: Mapping[str, Metric] = {
         measured.measure_log_loss,
         unit="nats",
         caveats="A few confident mistakes dominate it; its interval is then too short.",
+        card_metric="log_loss",
     ),
     "ece": Metric(
         "Expected calibration error",
@@ -168,6 +174,7 @@ def _build_finding(name: str, measure: Measure) -> Finding:
         references=metric.references,
         headline=name == "accuracy",
         remedy=REMEDY,
+        card_metric=metric.card_metric,
     )
     if measure.value is None:
         return definition.state_not_measured(measure.reason or "", n=measure.n)

@@ -13,7 +13,7 @@ _CURVE = {"tpr": _TPR, "fpr": _FPR}
 _RATES = {"tpr_at_1pct_fpr": f"{_TPR} at 1 % {_FPR}", "tpr_at_01pct_fpr": f"{_TPR} at 0.1 % {_FPR}"}
 
 _FIXED: dict[str, Columns] = {
-    "scope": list_columns({"artefact": "key", "protection": "key", "where": "key", "why": "text"}),
+    "scope": list_columns({"artefact": "key", "protection": "key", "where": "note", "why": "text"}),
     "parameters": list_columns({"parameter": "key", "value": "estimate", "grade": "note", "description": "text"}),
     "accounting": list_columns(
         {

@@ -111,6 +111,7 @@ def template_environment() -> Environment:
     )
     environment.filters |= {
         "md": markdown.escape_markdown,
+        "address": markdown.write_address,
         "plain": _without_elements,
         "lines": _isolate_lines,
         "value": bidi.as_value,

@@ -1,75 +1,87 @@
-"""``model-card.md``: a Hugging Face model card, from the run alone.
-
-What is not known is left out. There is no ``model-index``: it would need the name of a data set on the Hub, which a
-run on a user's own data does not have.
-"""
+"""``model-card.md``: a Hugging Face model card of about one page, from the run alone. What is not known is left out."""
 
 from __future__ import annotations
 
-import json
-
-from markupsafe import Markup
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from rft import number_format
 from rft.records import AuditRun, Section
+from rft.report.render.card_tables import list_card_tables
 from rft.report.render.html import template_environment
+from rft.report.render.hub_metadata import is_integrity_broken, write_front_matter
 from rft.report.render.publishable import UN_NOISED, is_few, make_publishable, withheld_below
-from rft.report.views import page, tables
-from rft.report.views.tables import TableView
-from rft.visible import with_hidden_as
+from rft.report.views import page
+from rft.report.views.card_facts import list_card_facts
+from rft.report.views.page import FindingView, SectionView
 
-_PIPELINES = {"image": "image-classification", "text": "text-classification", "audio": "audio-classification"}
+MAX_CAVEATS = 4  # those of the results that the card shows; the report has all
+_EPSILON_FACTS = ("Epsilon", "Delta", "Unit of privacy", "Noise multiplier", "Sampling rate", "Steps", "Clipping norm")
+
+
+@dataclass(frozen=True)
+class _Result:
+    """A finding with the section that it stands in."""
+
+    section: str
+    finding: FindingView
 
 
 def model_card(run: AuditRun) -> str:
     """Return the card: YAML front matter and text. Small cells are withheld (see ``publishable``)."""
-    template = template_environment().get_template("model_card.md")
     shown, below = make_publishable(run), withheld_below(run)
     view = page.view_run(shown)
     sections = [page.view_section(section) for section in shown.sections]
-    findings = [finding for section in sections for finding in section.findings]
-    return template.render(
-        front_matter=_front_matter(run),
+    results = [result for section in shown.sections for result in _list_results(shown, section)]
+    return _render_card(
+        front_matter=write_front_matter(run, shown),
         page=view,
-        sections=sections,
-        skipped=f"fewer than {below}"
-        if is_few(run.data.skipped, below)
-        else number_format.format_count(run.data.skipped),
+        card_facts=list_card_facts(run),
+        training=[fact for fact in view.training if fact[0] not in (*_EPSILON_FACTS, "Seconds")],
+        privacy=[fact for fact in view.training if fact[0] in _EPSILON_FACTS],
+        private=run.model.training.mode == "private",
+        void=run.model.training.void,
+        results=results,
+        not_measured=_list_not_measured(sections),
+        skipped=f"fewer than {below}" if is_few(run.data.skipped, below) else number_format.format_count(run.data.skipped),
         un_noised=UN_NOISED,
         withheld_below=below,
-        card_tables=[table for section in shown.sections for table in _card_tables(section)],
-        caveats=list(dict.fromkeys(finding.caveats for finding in findings if finding.caveats)),
+        group_tables=[table for section in shown.sections for table in list_card_tables(section, of_groups=True)],
+        other_tables=[table for section in shown.sections for table in list_card_tables(section, of_groups=False)],
+        withheld_tables=_list_withheld_tables(run, shown),
+        broken=is_integrity_broken(run),
+        caveats=_list_caveats(results),
         created=number_format.format_date(run.run.created),
     )
 
 
-def _card_tables(section: Section) -> list[tuple[str, TableView]]:
-    """Return the tables that a section wants in the card, each with its heading."""
-    return [
-        (heading, tables.view_table(section.tables[name], section.describe_table(name), caption="", condense=False))
-        for name, heading in section.card_tables.items()
-        if section.tables.get(name)
-    ]
+def _render_card(**content: object) -> str:
+    return template_environment().get_template("model_card.md").render(**content)
 
 
-def _front_matter(run: AuditRun) -> Markup:
-    lines = ["library_name: rft"]
-    if run.model.modality in _PIPELINES:
-        lines.append(f"pipeline_tag: {_PIPELINES[run.model.modality]}")
-    tags = dict.fromkeys(["rft", "responsible-fine-tuning", *_earned_tags(run)])
-    lines += ["tags:", *(f"  - {tag}" for tag in tags)]
-    lines += [f"model_name: {_yaml_string(run.run.name)}"]
-    return Markup("\n".join(lines))
+def _list_results(shown: AuditRun, section: Section) -> list[_Result]:
+    """Return the results of the model in a section; where it has none, its key findings that ask for a look, or one."""
+    view = page.view_section(section)
+    metrics = {finding.id for finding in section.findings if finding.card_metric}
+    measured = [finding for finding in view.findings if finding.id in metrics and not finding.reason]
+    key = page.key_findings(shown, view)
+    noteworthy = [finding for finding in key if finding.state in ("warn", "fail") or finding.headline]
+    return [_Result(view.title, finding) for finding in measured or noteworthy or key[:1]]
 
 
-def _earned_tags(run: AuditRun) -> list[str]:
-    """Return the tags that findings bring: of what was measured, and none at all where integrity is broken."""
-    findings = [finding for section in run.sections for finding in section.findings]
-    if any(finding.status == "fail" for finding in findings):
-        return []
-    return [tag for finding in findings if finding.value is not None for tag in finding.card_tags]
+def _list_not_measured(sections: Iterable[SectionView]) -> list[str]:
+    findings = [finding for section in sections for finding in section.findings if finding.reason]
+    return list(dict.fromkeys(finding.title for finding in findings))
 
 
-def _yaml_string(text: str) -> str:
-    """Return a double-quoted YAML scalar: JSON's, with everything else that cannot be seen escaped too."""
-    return with_hidden_as(json.dumps(text, ensure_ascii=False), lambda character: f"\\U{ord(character):08x}")
+def _list_withheld_tables(run: AuditRun, shown: AuditRun) -> list[str]:
+    """Return the headings of tables that have no place in the card, since some of their groups are too small."""
+    headings = [heading for section in run.sections for heading in section.card_tables.values()]
+    left = {heading for section in shown.sections for heading in section.card_tables.values()}
+    return [heading for heading in headings if heading not in left]
+
+
+def _list_caveats(results: Sequence[_Result]) -> list[str]:
+    """Return what the results that are shown do not say, once each, the first ones."""
+    caveats = [result.finding.caveats for result in results if result.finding.caveats]
+    return list(dict.fromkeys(caveats))[:MAX_CAVEATS]
