@@ -183,6 +183,7 @@ def test_a_run_on_images_and_what_leaves_it(tiny: Path) -> None:
     assert run.verdict.status == "uncertain"
     assert run.verdict.rules[-1].explanation == "not measured: suppressed: fewer than 15"
     card = (out / "model-card.md").read_text(encoding="utf-8")
-    assert "| camera | left | withheld | withheld |" in card
+    assert "## Groups\n\nNot shown: some of these numbers rest on fewer than 15 cases." in card
+    assert "Balanced accuracy" in card.split("Not measured, or withheld")[1].splitlines()[0]
     assert "suppressed: fewer than 15" in render(run)
     assert pd.read_parquet(out / "predictions.parquet")["group_camera"].notna().all(), "predictions stay whole"

@@ -278,8 +278,8 @@ def test_groups_are_shown_whole_or_not_at_all() -> None:
 def test_the_card_withholds_small_cells_though_the_report_does_not() -> None:
     card = model_card(small())
     assert "| Site |" not in card, "a withheld group would follow from the others by subtraction"
-    assert "## Groups\n\nNot shown: some of the groups rest on fewer than 10 cases." in card
-    assert "Left out because their item could not be read: fewer than 10\n" in card
+    assert "## Groups\n\nNot shown: some of these numbers rest on fewer than 10 cases." in card
+    assert "Left out because their item could not be read: fewer than 10.\n" in card
     assert "0.4242" not in card
     assert "4 of 100" not in card
     assert "**Pass**: the gap (numbers are withheld in this card, since some rest on fewer than 10 cases)" in card
@@ -304,7 +304,7 @@ def test_the_card_does_not_show_the_interval_of_a_group_that_is_too_small() -> N
 def test_the_config_says_what_is_small() -> None:
     card = model_card(small(0))
     assert "| Site | tiny | 3 | 0.500 |" in card
-    assert "could not be read: 7\n" in card
+    assert "could not be read: 7.\n" in card
     assert "Numbers that rest on" not in card
-    assert "Not shown: some of the groups rest on fewer than 4 cases." in (three := model_card(small(4)))
-    assert "could not be read: 7\n" in three
+    assert "Not shown: some of these numbers rest on fewer than 4 cases." in (three := model_card(small(4)))
+    assert "could not be read: 7.\n" in three

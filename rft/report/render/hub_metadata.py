@@ -7,6 +7,7 @@ What is not known is left out. Keys and their meaning: the hub's own description
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from markupsafe import Markup
@@ -20,6 +21,8 @@ Yaml = str | int | float | Sequence["Yaml"] | Mapping[str, "Yaml"]
 PIPELINES = {"image": "image-classification", "text": "text-classification"}
 UNNAMED_DATA = "private"  # as the type of a data set, where the hub wants a name of its own
 DECIMALS = 4  # of a result
+_PLAIN_WORD = re.compile("[a-z][a-z0-9_-]*")
+_YAML_WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}  # of YAML 1.1, which the hub reads
 LICENSES = {  # identifiers that the hub knows
     *("apache-2.0", "mit", "openrail", "bigscience-openrail-m", "creativeml-openrail-m"),
     *("bigscience-bloom-rail-1.0", "bigcode-openrail-m", "afl-3.0", "artistic-2.0", "bsl-1.0", "bsd"),
@@ -127,6 +130,8 @@ def _write_yaml(value: Yaml, indent: str = "") -> Iterator[str]:
 
 def _write_scalar(value: str | int | float) -> str:
     """Return a number, a plain word, or a double-quoted text in which nothing stands that cannot be seen."""
+    if isinstance(value, str) and _PLAIN_WORD.fullmatch(value) and value not in _YAML_WORDS:
+        return value
     if isinstance(value, str):
         quoted = json.dumps(value, ensure_ascii=False)
         return with_hidden_as(quoted, lambda character: f"\\U{ord(character):08x}")

@@ -75,7 +75,7 @@ def _list_not_measured(sections: Iterable[SectionView]) -> list[str]:
 
 
 def _list_withheld_tables(run: AuditRun, shown: AuditRun) -> list[str]:
-    """Return the headings of tables that have no place in the card, since some of their groups are too small."""
+    """Return the headings of tables that the card may not show, since some of their numbers rest on too few cases."""
     headings = [heading for section in run.sections for heading in section.card_tables.values()]
     left = {heading for section in shown.sections for heading in section.card_tables.values()}
     return [heading for heading in headings if heading not in left]
