@@ -414,7 +414,7 @@ def outcome(folder: Path, lines: list[str]) -> str:
     except RftError as error:
         return str(error)
     facts = json.loads(run.model_dump_json())
-    for key in ("id", "created", "seconds", "config", "config_sha256", "environment"):
+    for key in ("id", "salt", "created", "seconds", "config", "config_sha256", "environment"):
         facts["run"].pop(key, None)
     facts["model"]["training"].pop("seconds", None)
     files = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if "__pycache__" not in str(file))
