@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 from markupsafe import Markup
 
@@ -35,6 +36,15 @@ LICENSES = {  # identifiers that the hub knows
     *("odc-by", "odbl", "openrail++", "osl-3.0", "postgresql", "ofl-1.1", "ncsa", "unlicense", "zlib", "pddl"),
     *("lgpl-lr", "llama2", "llama3", "gemma", "unknown", "other"),
 }
+
+
+@dataclass(frozen=True)
+class _HubResult:
+    """An entry of ``model-index``, with the hub's own names."""
+
+    task: Mapping[str, Yaml]
+    dataset: Mapping[str, Yaml]
+    metrics: Sequence[Mapping[str, Yaml]]
 
 
 def write_front_matter(run: AuditRun, shown: AuditRun) -> Markup:
@@ -89,14 +99,15 @@ def _list_results(shown: AuditRun) -> list[Finding]:
 def _write_result(run: AuditRun, card: CardFacts, results: Sequence[Finding]) -> dict[str, Yaml]:
     """Return the results on the test split. It has a name on the hub only where one data set alone is given."""
     named = card.datasets[0] if len(card.datasets) == 1 else UNNAMED_DATA
-    return {
-        "task": {"type": PIPELINES.get(run.model.modality, "other"), "name": "classification"},
-        "dataset": {"type": named, "name": f"test split of {run.run.name}", "split": "test"},
-        "metrics": [
+    entry = _HubResult(
+        task={"type": PIPELINES.get(run.model.modality, "other"), "name": "classification"},
+        dataset={"type": named, "name": f"test split of {run.run.name}", "split": "test"},
+        metrics=[
             {"type": finding.card_metric, "name": finding.title, "value": round(finding.value or 0.0, DECIMALS)}
             for finding in results
         ],
-    }
+    )
+    return asdict(entry)
 
 
 def _earned_tags(run: AuditRun) -> list[str]:

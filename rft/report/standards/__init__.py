@@ -16,7 +16,7 @@ from pydantic import Field
 from rft.records import Record
 
 PagePart = Literal[
-    "model", "training", "data", "environment", "config", "hashes", "not_measured", "verdict"
+    "model", "recipe", "data", "environment", "config", "hashes", "not_measured", "verdict"
 ]  # of a report, beside findings
 CardKey = Literal["intended_use", "out_of_scope", "owner", "license", "contact", "datasets"]
 

@@ -22,7 +22,7 @@ ANSWER_WORDS: dict[Answer, str] = {
 }
 PAGE_PARTS: dict[PagePart, str] = {
     "model": "what was audited: model",
-    "training": "what was audited: training",
+    "recipe": "what was audited: training",
     "data": "what was audited: examples",
     "environment": "environment",
     "config": "config as used",
