@@ -24,6 +24,7 @@ from markupsafe import Markup, escape
 
 from rft.records import AuditRun, Section
 from rft.report.format import bidi, markdown
+from rft.report.format.css import css_string
 from rft.report.views import page, standards
 from rft.report.views.figures import RunImages, list_other_tables, view_figures
 from rft.report.views.section_layout import SectionLayout, lay_out_section
@@ -115,6 +116,7 @@ def template_environment() -> Environment:
         "plain": _without_elements,
         "lines": _isolate_lines,
         "value": bidi.as_value,
+        "css_string": _write_css_string,
     }
     return environment
 
@@ -127,6 +129,10 @@ def _finalize_value(value: Any) -> Any:
 def _without_elements(text: object) -> Markup:
     """Return a text without elements: for attributes, and for places that order their text themselves."""
     return escape(visible(str(text)))
+
+
+def _write_css_string(text: str) -> Markup:
+    return Markup(css_string(text))  # plain letters, digits and escapes
 
 
 def _isolate_lines(text: str) -> Markup:

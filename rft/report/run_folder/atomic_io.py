@@ -15,12 +15,17 @@ OWNER_ONLY = 0o700  # predictions, images and keys are personal data
 
 
 def replace(file: Path, text: str) -> None:
+    """Write a text as UTF-8 in the place of a file (see ``replace_bytes``)."""
+    replace_bytes(file, text.encode("utf-8"))
+
+
+def replace_bytes(file: Path, content: bytes) -> None:
     """Write beside, flush to the disk, rename; only the owner may read what is new."""
     handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)  # mode 0600
     beside = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         beside.replace(file)

@@ -45,6 +45,7 @@ class PageView:
     """Everything in a report that is not a section's table or figure."""
 
     name: str
+    run_id: str
     byline: tuple[str, ...]
     rft_version: str
     audited: str  # what this is an audit of, in words
@@ -69,6 +70,7 @@ def view_run(run: AuditRun) -> PageView:
     backbone = run.model.backbone
     return PageView(
         name=run.run.name,
+        run_id=run.run.id,
         byline=model_facts.write_byline(run),
         rft_version=run.rft_version,
         audited=model_facts.describe_model(run),
