@@ -56,6 +56,7 @@ EXTRAS = {
     "torchao",
     "securesystemslib",
     "cryptography",
+    "weasyprint",
 }
 AT_HOME = {
     "opacus": ("rft/plugins/privacy/",),
@@ -70,6 +71,7 @@ AT_HOME = {
         "rft/backbones/sources/snapshot.py",
     ),
     "peft": ("rft/backbones/partition/lora.py",),
+    "weasyprint": ("rft/report/render/pdf.py",),
     "torchao": ("rft/backbones/partition/quantization.py",),
     "securesystemslib": ("rft/signing/",),
     "cryptography": ("rft/signing/",),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +29,13 @@ def report(
         Path | None,
         typer.Option("--key", metavar="FILE", help="The key of the run; in the user's own folder otherwise."),
     ] = None,
+    brief: Annotated[
+        bool,
+        typer.Option("--brief", help="Write brief.html too: at most four pages for a committee, with a place to sign."),
+    ] = False,
+    pdf: Annotated[
+        bool, typer.Option("--pdf", help="Print the report, or the brief, as report.pdf or brief.pdf.")
+    ] = False,
     force: Force = False,
     debug: Debug = False,
 ) -> None:
@@ -38,9 +47,12 @@ def report(
         if policy_file is not None:
             run = _judge_later(run, policy_file)
         suffix = f"-{policy_file.stem}" if policy_file else "-report"
-        written = write_made_from(run, folder, target or folder.with_name(folder.name + suffix), force=force)
+        pages = _list_pages(run, folder, brief=brief, pdf=pdf)
+        beside = target or folder.with_name(folder.name + suffix)
+        written = write_made_from(run, folder, beside, pages=pages, force=force)
         show_run(run)
-        out.say(f"Report: {written / 'report.html'}")
+        for name in ("report.html", *pages):
+            out.say(f"{name.partition('.')[0].capitalize()}: {written / name}")
         last = run.later_verdicts[-1].verdict if policy_file else run.verdict
         raise typer.Exit(EXIT[last.status])
 
@@ -59,3 +71,19 @@ def _judge_later(run: AuditRun, policy_file: Path) -> AuditRun:
     verdict = policy.judge_rules(rules, run.sections, source=source)
     later = LaterVerdict(file=policy_file.name, sha256=sha256, applied=applied, verdict=verdict)
     return run.model_copy(update={"later_verdicts": (*run.later_verdicts, later)})
+
+
+def _list_pages(run: AuditRun, folder: Path, *, brief: bool, pdf: bool) -> dict[str, Callable[[Path], None]]:
+    """Return what is asked for beside the report: name of a file -> writes it, given its path."""
+    from rft.report import render
+    from rft.report.render.brief import render_brief
+    from rft.report.render.pdf import print_pdf
+    from rft.report.run_folder.atomic_io import replace
+
+    pages: dict[str, Callable[[Path], None]] = {}
+    if brief:
+        pages["brief.html"] = lambda file: replace(file, render_brief(run))
+    if pdf:
+        html = render_brief(run) if brief else render(run, folder / "assets")
+        pages["brief.pdf" if brief else "report.pdf"] = partial(print_pdf, html)
+    return pages

@@ -28,7 +28,7 @@ _FLAGS = (
     *("--host-resolver-rules=MAP * ~NOTFOUND", "--proxy-server=http://127.0.0.1:9", "--proxy-bypass-list=<-loopback>"),
     "--no-pdf-header-footer",
 )
-_REMEDY = f"Install Chromium, or name one by {CHROMIUM_VARIABLE}; or: pip install weasyprint"
+_REMEDY = f"Install Chromium, or name one by {CHROMIUM_VARIABLE}; or: pip install 'weasyprint>=68'"
 
 
 def print_pdf(html: str, file: Path, *, seconds: float = PRINT_SECONDS) -> None:
@@ -112,10 +112,10 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def _print_with_weasyprint(html: str) -> bytes:
-    import weasyprint
-    from weasyprint.urls import URLFetcher
-
     try:
+        import weasyprint
+        from weasyprint.urls import URLFetcher
+
         fetcher = URLFetcher(allowed_protocols=["data"])
         content = weasyprint.HTML(string=make_static(html), url_fetcher=fetcher).write_pdf()
     except Exception as error:  # of a layout engine, whatever it raises: there is no PDF

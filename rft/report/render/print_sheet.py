@@ -1,4 +1,4 @@
-"""A page for layout engines that know neither grids nor variables inside drawings: its colours and layout made plain."""
+"""A page for layout engines that know neither grids nor variables inside drawings: colours and layout made plain."""
 
 from __future__ import annotations
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from pydantic import ValidationError
 
@@ -92,13 +93,21 @@ def load(folder: Path) -> AuditRun:
         raise DataError(f"is not a run: {first_problem(error)}", where=str(file)) from error
 
 
-def write_made_from(run: AuditRun, source: Path, folder: Path, *, force: bool = False) -> Path:
+def write_made_from(
+    run: AuditRun,
+    source: Path,
+    folder: Path,
+    *,
+    pages: Mapping[str, Callable[[Path], None]] = MappingProxyType({}),
+    force: bool = False,
+) -> Path:
     """Write what is made from a run alone into a folder of its own, and return it; the run stays as it is.
 
     Args:
         run: what to write: the run with later verdicts, or a part of it.
         source: the folder that the run was read from.
         folder: where to write, whole or not at all.
+        pages: name of a further file -> writes it, given its path.
         force: replace what a former call left there.
 
     Raises:
@@ -109,6 +118,8 @@ def write_made_from(run: AuditRun, source: Path, folder: Path, *, force: bool = 
     with clear_errors(folder), _staging_folder(folder) as staging:
         for name, text in _write_texts(run, source / "assets").items():
             (staging / name).write_text(text, encoding="utf-8", newline="\n")
+        for name, write in pages.items():
+            write(staging / name)
         described = evidence.describe_made_from(run, staging, source)
         (staging / evidence.FILE).write_text(described, encoding="utf-8", newline="\n")
         sync_tree(staging)

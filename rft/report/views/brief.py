@@ -194,13 +194,13 @@ class _GroupSelection:
         if len(groups) <= room:
             return set(groups)
         metric = members[0][self.metric]
-        ordered = [
-            group for _, group in sorted(self._estimates(members, metric), key=lambda estimated: estimated[0])
-        ]  # those without an estimate are left out first
+        estimated = sorted(self._estimates(members, metric), key=lambda pair: pair[0])
+        ordered = [group for _, group in estimated]  # without an estimate there is no place between two ends
         lowest, highest = ordered[: room // 2], ordered[room // 2 :][-(room - room // 2) :]
         self.notes.append(
             f"Of the {len(groups)} groups by {tables.words_of_name(str(attribute))}, the {len(lowest)} with the lowest "
-            f"and the {len(highest)} with the highest {tables.words_of_name(str(metric))} are shown; the report has all."
+            f"and the {len(highest)} with the highest {tables.words_of_name(str(metric))} are shown; the "
+            "report has all."
         )
         return {*lowest, *highest}
 
