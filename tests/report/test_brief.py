@@ -44,7 +44,7 @@ def by_group(groups: int, attributes: int = 1) -> Section:
         plugin="fairness",
         title="Fairness",
         tables={"by_group": rows},
-        columns={"by_group": list_columns(roles)},
+        columns={"by_group": list_columns(roles, spellings={"metric": {"tpr": "TPR", "fpr": "FPR"}})},
         brief_tables={"by_group": "Metrics by group"},
     )
 
@@ -129,6 +129,20 @@ def test_of_many_groups_the_worst_and_the_best_are_shown() -> None:
         "Of the 84 groups by site 0, the 16 with the lowest and the 16 with the highest accuracy are shown; the report "
         "has all."
     )
+
+
+def test_groups_with_a_value_come_before_those_without() -> None:
+    section = by_group(84)
+    rows = [
+        row
+        if row["group"] in (None, "hospital 80")
+        else row | {"value": None, "low": None, "high": None, "status": "few"}
+        for row in section.tables["by_group"]
+    ]
+    digest = digest_groups(section.model_copy(update={"tables": {"by_group": rows}}), "by_group")
+    assert len(digest.blocks[1].rows) == MAX_GROUP_ROWS
+    assert "hospital 80" in [row.group for row in digest.blocks[1].rows]
+    assert digest.note == "Of the 84 groups by site 0, 32 are shown, those with a value first; the report has all."
 
 
 def test_of_many_attributes_the_first_are_shown() -> None:

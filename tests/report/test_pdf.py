@@ -140,7 +140,7 @@ def test_a_file_is_written_for_its_owner_alone(tmp_path: Path, monkeypatch: pyte
 
 def test_without_any_printer_both_remedies_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(pdf.CHROMIUM_VARIABLE, raising=False)
-    monkeypatch.setattr(pdf.shutil, "which", lambda name: None)
+    monkeypatch.setattr("shutil.which", lambda name: None)
     monkeypatch.setattr(pdf, "find_spec", lambda name: None)
     with pytest.raises(OutputError, match=r"(?s)no Chromium was found.*RFT_CHROMIUM.*pip install 'weasyprint>=68'"):
         pdf.print_pdf(PAGE, tmp_path / "page.pdf")
@@ -167,7 +167,7 @@ def test_a_static_page_has_plain_colours_and_no_grid() -> None:
 def test_weasyprint_prints_too(write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("weasyprint")
     monkeypatch.delenv(pdf.CHROMIUM_VARIABLE, raising=False)
-    monkeypatch.setattr(pdf.shutil, "which", lambda name: None)
+    monkeypatch.setattr("shutil.which", lambda name: None)
     run = example_run()
     pdf.print_pdf(write(run), tmp_path / "page.pdf")
     texts = page_texts(tmp_path / "page.pdf")

@@ -170,6 +170,7 @@ class _GroupSelection:
         self.attribute, self.group, self.metric, self.estimate = (
             str(find_column(columns, role)) for role in ("attribute", "group", "metric", "estimate")
         )
+        self.columns = columns
         self.notes: list[str] = []
         single = [row for row in table if BETWEEN not in str(row[self.attribute])]
         rows = _keep_first_values(single, columns)
@@ -182,7 +183,7 @@ class _GroupSelection:
             self.notes.append(f"{count_of(len(attributes) - MAX_ATTRIBUTES, 'more attribute')} stand in the report.")
         shown = attributes[:MAX_ATTRIBUTES]
         room = max(MIN_GROUPS_PER_ATTRIBUTE, MAX_GROUP_ROWS // max(1, len(shown)))
-        groups = {name: self._select_groups(rows, name, room) for name in shown}
+        groups: dict[Cell, set[Cell]] = {name: self._select_groups(rows, name, room) for name in shown}
         return [
             row for row in rows if row[self.attribute] is None or row[self.group] in groups.get(row[self.attribute], ())
         ]
@@ -194,14 +195,15 @@ class _GroupSelection:
         if len(groups) <= room:
             return set(groups)
         metric = members[0][self.metric]
-        estimated = sorted(self._estimates(members, metric), key=lambda pair: pair[0])
-        ordered = [group for _, group in estimated]  # without an estimate there is no place between two ends
-        lowest, highest = ordered[: room // 2], ordered[room // 2 :][-(room - room // 2) :]
-        self.notes.append(
-            f"Of the {len(groups)} groups by {tables.words_of_name(str(attribute))}, the {len(lowest)} with the lowest "
-            f"and the {len(highest)} with the highest {tables.words_of_name(str(metric))} are shown; the "
-            "report has all."
-        )
+        ordered = [group for _, group in sorted(self._estimates(members, metric), key=lambda pair: pair[0])]
+        of_all = f"Of the {len(groups)} groups by {tables.words_of_name(str(attribute))}, "
+        if len(ordered) <= room:
+            self.notes.append(f"{of_all}{room} are shown, those with a value first; the report has all.")
+            return set([*ordered, *(group for group in groups if group not in ordered)][:room])
+        lowest, highest = ordered[: room // 2], ordered[room // 2 - room :]
+        named = tables.cell_text(metric, self.columns[self.metric])
+        ends = f"the {len(lowest)} with the lowest and the {len(highest)} with the highest {named} are shown"
+        self.notes.append(f"{of_all}{ends}; the report has all.")
         return {*lowest, *highest}
 
     def _estimates(self, rows: Table, metric: Cell) -> Iterator[tuple[float, Cell]]:
