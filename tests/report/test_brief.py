@@ -6,7 +6,19 @@ import re
 
 import pytest
 
-from rft.records import AuditRun, Finding, RuleOutcome, Section, Table, Verdict, list_columns, not_measured
+from rft.plugins.privacy.accounting.claim import scope_table
+from rft.records import (
+    AuditRun,
+    Claim,
+    Finding,
+    Pillar,
+    RuleOutcome,
+    Section,
+    Table,
+    Verdict,
+    list_columns,
+    not_measured,
+)
 from rft.report.format.css import css_string
 from rft.report.render import html
 from rft.report.render.brief import render_brief
@@ -74,9 +86,17 @@ def long_run(groups: int = 84) -> AuditRun:
     )
     passed = RuleOutcome(rule="p", finding="fairness.gap.39", outcome="pass", because="R", explanation=sentence)
     section = by_group(groups).model_copy(update={"findings": (*review, *absent)})
-    rest = [other for other in example_run().sections if other.plugin != "fairness"]
+    rest = [
+        other.model_copy(update={"tables": other.tables | {"scope": scope_table(None)}, "columns": {}})
+        if other.plugin == "privacy"
+        else other
+        for other in example_run().sections
+        if other.plugin != "fairness"
+    ]
+    claims = tuple(Claim(label=f"What was claimed {number}", state="not_measured") for number in range(6))
+    pillars = tuple(Pillar(plugin=name, label=name, summary=sentence, claims=claims) for name in ("a", "b", "c", "d"))
     verdict = Verdict(status="uncertain", rules=(*rules, passed, passed))
-    return example_run().model_copy(update={"sections": (*rest, section), "verdict": verdict})
+    return example_run().model_copy(update={"sections": (*rest, section), "verdict": verdict, "pillars": pillars})
 
 
 def test_it_says_what_no_rule_judges_and_what_was_not_measured() -> None:
@@ -126,7 +146,7 @@ def test_of_many_groups_the_worst_and_the_best_are_shown() -> None:
     half = MAX_GROUP_ROWS // 2
     assert sorted(shown.values()) == pytest.approx([*values[:half], *values[-half:]], abs=0.006)
     assert digest.note == (
-        "Of the 84 groups by site 0, the 16 with the lowest and the 16 with the highest accuracy are shown; the report "
+        "Of the 84 groups by site 0, the 12 with the lowest and the 12 with the highest accuracy are shown; the report "
         "has all."
     )
 
@@ -142,7 +162,7 @@ def test_groups_with_a_value_come_before_those_without() -> None:
     digest = digest_groups(section.model_copy(update={"tables": {"by_group": rows}}), "by_group")
     assert len(digest.blocks[1].rows) == MAX_GROUP_ROWS
     assert "hospital 80" in [row.group for row in digest.blocks[1].rows]
-    assert digest.note == "Of the 84 groups by site 0, 32 are shown, those with a value first; the report has all."
+    assert digest.note == "Of the 84 groups by site 0, 24 are shown, those with a value first; the report has all."
 
 
 def test_of_many_attributes_the_first_are_shown() -> None:

@@ -11,7 +11,9 @@ import threading
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from rft.cli.main import app
 from rft.errors import OutputError
 from rft.report.render import pdf
 from rft.report.render.brief import render_brief
@@ -173,3 +175,23 @@ def test_weasyprint_prints_too(write, tmp_path: Path, monkeypatch: pytest.Monkey
     texts = page_texts(tmp_path / "page.pdf")
     assert all(run.run.id in text for text in texts)
     assert write is not render_brief or len(texts) <= 4
+
+
+@pytest.mark.parametrize(
+    ("options", "name"), [(["--brief"], "brief.html"), (["--pdf"], "report.pdf"), (["--brief", "--pdf"], "brief.pdf")]
+)
+def test_the_command_writes_into_the_working_directory(
+    options: list[str], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "audit.json").write_text(example_run().to_json(), encoding="utf-8")
+    monkeypatch.setenv(
+        pdf.CHROMIUM_VARIABLE, fake_browser(tmp_path, "target.write_text('%PDF-1.4\n' + sys.argv[-1] + '\n%%EOF\n')")
+    )
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    result = CliRunner().invoke(app, ["report", str(run), *options])
+    assert result.exit_code == 1, "that of the verdict"
+    assert [path.name for path in Path().iterdir()] == [name]
+    assert [path.name for path in run.iterdir()] == ["audit.json"]

@@ -17,13 +17,13 @@ from rft.report.views.group_table import GroupTable, can_be_turned, list_group_t
 from rft.report.views.page import PageView
 from rft.report.views.tables import TableView
 
-MAX_RULES = 16
-MAX_REVIEWED = 20
-MAX_REASONS = 12
+MAX_RULES = 12
+MAX_REVIEWED = 18
+MAX_REASONS = 10
 MAX_TITLES = 6  # of findings with one reason
 MAX_METRICS = 4
 MAX_ATTRIBUTES = 8
-MAX_GROUP_ROWS = 32  # of all attributes together
+MAX_GROUP_ROWS = 24  # of all attributes together
 MIN_GROUPS_PER_ATTRIBUTE = 4
 MAX_TABLE_ROWS = 30
 
