@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from rft.cli.main import app
 from rft.errors import OutputError
+from rft.report import save
 from rft.report.render import pdf
 from rft.report.render.brief import render_brief
 from rft.report.render.html import render
@@ -25,6 +27,7 @@ from tests.support.hostile_text import HOSTILE, run_with
 
 BROWSER = next((path for name in pdf.CHROMIUM_NAMES if (path := shutil.which(name))), None)
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
+PRINTED = "target.write_text('%PDF-1.4\\n' + sys.argv[-1] + '\\n%%EOF\\n')"
 PAGE = "<!DOCTYPE html><title>a</title><p>b</p>"
 
 
@@ -131,9 +134,7 @@ def test_a_browser_that_fails_leaves_the_former_file(
 
 
 def test_a_file_is_written_for_its_owner_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(
-        pdf.CHROMIUM_VARIABLE, fake_browser(tmp_path, "target.write_text('%PDF-1.4\\n' + sys.argv[-1] + '\\n%%EOF\\n')")
-    )
+    monkeypatch.setenv(pdf.CHROMIUM_VARIABLE, fake_browser(tmp_path, PRINTED))
     pdf.print_pdf(PAGE, tmp_path / "page.pdf")
     assert b"file:///" in (tmp_path / "page.pdf").read_bytes()
     if os.name == "posix":
@@ -178,20 +179,28 @@ def test_weasyprint_prints_too(write, tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    ("options", "name"), [(["--brief"], "brief.html"), (["--pdf"], "report.pdf"), (["--brief", "--pdf"], "brief.pdf")]
+    ("options", "names"),
+    [
+        (["--brief"], ["brief.html"]),
+        (["--pdf"], ["report.pdf"]),
+        (["--brief", "--pdf"], ["brief.html", "brief.pdf"]),
+    ],
 )
-def test_the_command_writes_into_the_working_directory(
-    options: list[str], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_command_writes_pages_beside_the_report(
+    options: list[str], names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = tmp_path / "run"
-    run.mkdir()
-    (run / "audit.json").write_text(example_run().to_json(), encoding="utf-8")
-    monkeypatch.setenv(
-        pdf.CHROMIUM_VARIABLE, fake_browser(tmp_path, "target.write_text('%PDF-1.4\n' + sys.argv[-1] + '\n%%EOF\n')")
-    )
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    result = CliRunner().invoke(app, ["report", str(run), *options])
+    monkeypatch.setenv(pdf.CHROMIUM_VARIABLE, fake_browser(tmp_path, PRINTED))
+    run, target = save(example_run(), tmp_path / "run"), tmp_path / "out"
+    result = CliRunner().invoke(app, ["report", str(run), "--out", str(target), *options])
     assert result.exit_code == 1, "that of the verdict"
-    assert [path.name for path in Path().iterdir()] == [name]
-    assert [path.name for path in run.iterdir()] == ["audit.json"]
+    assert {"report.html", "audit.json", *names} <= {path.name for path in target.iterdir()}
+    hashed = json.loads((target / "evidence.json").read_text(encoding="utf-8"))["files"]
+    assert {*names} <= {*hashed}
+
+
+def test_a_browser_that_fails_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(pdf.CHROMIUM_VARIABLE, fake_browser(tmp_path, "sys.exit(3)"))
+    run = save(example_run(), tmp_path / "run")
+    result = CliRunner().invoke(app, ["report", str(run), "--out", str(tmp_path / "out"), "--pdf"])
+    assert result.exit_code == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["browser", "run"]
