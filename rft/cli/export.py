@@ -34,10 +34,10 @@ def export(
     """Write a finished run as JUnit, SARIF, CycloneDX, CSV or JSON; says no more than its audit.json does."""
     with report_errors(debug):
         from rft.export.source import ExportSource
-        from rft.report import load
+        from rft.report import open_run
 
         chosen = _find_format(format_name)
-        text = chosen.write(ExportSource(load(folder), policy_file))
+        text = chosen.write(ExportSource(open_run(folder), policy_file))
         if file != STANDARD_OUTPUT:
             place = file or Path(chosen.file_name)
             _write_file(place, text, force=force)

@@ -64,7 +64,6 @@ def _without_tables(section: Section, dropped: set[str]) -> Section:
             "columns": {name: columns for name, columns in section.columns.items() if name not in dropped},
             "captions": {name: text for name, text in section.captions.items() if name not in dropped},
             "card_tables": {name: text for name, text in section.card_tables.items() if name not in dropped},
-            "brief_tables": {name: text for name, text in section.brief_tables.items() if name not in dropped},
             "figures": figures,
             "assets": _select_assets(tables, section.assets),
             "chapters": tuple(

@@ -76,7 +76,6 @@ def merge_chapters(
     notes: Sequence[str] = (),
     template: str | None = None,
     card_tables: Mapping[str, str] | None = None,
-    brief_tables: Mapping[str, str] | None = None,
     evidence: JsonObject | None = None,
     folders: Mapping[str, Callable[[Path], None]] | None = None,
 ) -> Section:
@@ -88,7 +87,7 @@ def merge_chapters(
         chapters: in the order of the report.
         columns: name of a table -> its columns, of all tables that the plugin may have.
         notes: paragraphs of the section, before its chapters.
-        template, card_tables, brief_tables, evidence, folders: as in ``Section``.
+        template, card_tables, evidence, folders: as in ``Section``.
 
     Raises:
         ValueError: two chapters hold a table of one name, or a chapter without a title has content; and what
@@ -110,7 +109,6 @@ def merge_chapters(
         chapters=tuple(chapter.list_content() for chapter in shown),
         template=template,
         card_tables=dict(card_tables or {}),
-        brief_tables=dict(brief_tables or {}),
         evidence=evidence,
         folders=dict(folders or {}),
     )

@@ -46,8 +46,6 @@ class Section(Record):
             named here gets a role by ``rft.records.columns.infer_column``.
         captions: table name -> one line that says what the table shows.
         card_tables: table name -> the heading under which the model card and the brief show the table.
-        brief_tables: the same of tables that the brief alone shows, after those. Of one that can be turned it shows
-            single attributes and the first metrics.
         notes: paragraphs for the reader.
         chapters: how a long section is divided; what no chapter names comes first. None: it is not.
         audit_missing: the audit could not be made; its one finding says why.
@@ -64,7 +62,6 @@ class Section(Record):
     columns: dict[str, Columns] = Field(default_factory=dict)
     captions: dict[str, str] = Field(default_factory=dict)
     card_tables: dict[str, str] = Field(default_factory=dict)
-    brief_tables: dict[str, str] = Field(default_factory=dict)
     figures: tuple[Figure, ...] = ()
     notes: tuple[str, ...] = ()
     chapters: tuple[Chapter, ...] = ()

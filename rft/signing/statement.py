@@ -14,7 +14,7 @@ from typing import Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rft.records import AuditRun, Outcome, Verdict
-from rft.report import load
+from rft.report import open_run
 from rft.report.run_folder.evidence import FILE, hash_files_for_others
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -82,7 +82,7 @@ def describe_run(folder: Path) -> Statement:
         _type=STATEMENT_TYPE,
         subject=tuple(Resource(name=name, digest={"sha256": hashes[name]}) for name in names),
         predicateType=PREDICATE_TYPE,
-        predicate=_describe_results(load(folder)),
+        predicate=_describe_results(open_run(folder)),
     )
 
 

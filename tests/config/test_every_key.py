@@ -19,12 +19,12 @@ from pydantic import BaseModel
 from transformers import BertConfig, BertForSequenceClassification
 
 import rft
+from rft import number_format
 from rft.config.schema import Config
 from rft.errors import ConfigError, RftError
 from rft.pipeline.plan import read_plan
 from rft.pipeline.stages import check_plan
 from rft.plugins import discover_plugins
-from rft import number_format
 from tests.conftest import write_images
 from tests.runs.test_texts_and_images import write_texts
 from tests.support.families import FAMILIES, letters, write_hub_folder
@@ -419,7 +419,11 @@ def outcome(folder: Path, lines: list[str]) -> str:
     facts["model"]["training"].pop("seconds", None)
     files = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if "__pycache__" not in str(file))
     table = pd.read_parquet(run_folder / "predictions.parquet").to_csv(index=False)
-    card = (run_folder / "model-card.md").read_text(encoding="utf-8").replace(number_format.format_date(run.run.created), "")
+    card = (
+        (run_folder / "model-card.md")
+        .read_text(encoding="utf-8")
+        .replace(number_format.format_date(run.run.created), "")
+    )
     return json.dumps([facts, files, table, card], sort_keys=True)
 
 

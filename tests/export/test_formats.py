@@ -14,7 +14,7 @@ from rft.disclosure.release import release_sections
 from rft.disclosure.withheld import Withheld
 from rft.export.formats import FORMATS
 from rft.records import AuditRun
-from rft.report import load, save
+from rft.report import open_run, save
 from tests.support import ROOT
 from tests.support.exported import (
     CHECKS,
@@ -98,7 +98,7 @@ def test_what_stands_beside_audit_json_has_no_part(tmp_path: Path) -> None:
     run = golden_run()
     first = run.sections[0].model_copy(update={"evidence": {"secret": "in-evidence"}, "assets": {"a.png": b"secret"}})
     whole = run.model_copy(update={"sections": (first, *run.sections[1:])})
-    saved = load(save(whole, tmp_path / "run"))
+    saved = open_run(save(whole, tmp_path / "run"))
     for format in FORMATS:
         assert exported(whole, format) == exported(saved, format) == exported(run, format)
 
@@ -108,8 +108,8 @@ def test_exporting_needs_no_torch(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
         "from rft.export.formats import FORMATS; from rft.export.source import ExportSource\n"
-        "from rft.report import load\n"
-        f"run = load(Path({str(tmp_path)!r}))\n"
+        "from rft.report import open_run\n"
+        f"run = open_run(Path({str(tmp_path)!r}))\n"
         "assert all(format.write(ExportSource(run)) for format in FORMATS.values())\n"
         "assert 'torch' not in sys.modules"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-from rft.records import AuditRun, Section, not_measured
+from rft.records import AuditRun, Section
 from tests.support.exported import exported, golden_run, with_finding, with_rules, without_failures
 
 ACCURACY = "performance.accuracy is at least 0.8"
@@ -60,7 +60,9 @@ def test_broken_integrity_is_a_failure_where_the_verdict_does_not_name_it() -> N
 
 def test_a_missing_audit_is_an_error_where_the_verdict_does_not_name_it() -> None:
     run = without_failures(golden_run())
-    missing = not_measured("privacy.audit", "Audit of privacy", "no weights", "The audit could not be made.")
+    missing = FindingDefinition("privacy.audit", "Audit of privacy", "The audit could not be made.").state_not_measured(
+        "no weights"
+    )
     section = Section(plugin="privacy", findings=(missing,), audit_missing=True)
     run = with_rules(run.model_copy(update={"sections": (section,)}))
     error = case_of(run, "privacy is audited").find("error")

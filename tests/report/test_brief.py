@@ -11,13 +11,13 @@ from rft.records import (
     AuditRun,
     Claim,
     Finding,
+    FindingDefinition,
     Pillar,
     RuleOutcome,
     Section,
     Table,
     Verdict,
     list_columns,
-    not_measured,
 )
 from rft.report.format.css import css_string
 from rft.report.render import html
@@ -57,7 +57,7 @@ def by_group(groups: int, attributes: int = 1) -> Section:
         title="Fairness",
         tables={"by_group": rows},
         columns={"by_group": list_columns(roles, spellings={"metric": {"tpr": "TPR", "fpr": "FPR"}})},
-        brief_tables={"by_group": "Metrics by group"},
+        card_tables={"by_group": "Metrics by group"},
     )
 
 
@@ -71,7 +71,9 @@ def long_run(groups: int = 84) -> AuditRun:
         for number in range(40)
     )
     absent = tuple(
-        not_measured(f"fairness.absent.{number}", f"Absent {number}", f"{sentence} {number // 2}", sentence)
+        FindingDefinition(f"fairness.absent.{number}", f"Absent {number}", sentence).state_not_measured(
+            f"{sentence} {number // 2}"
+        )
         for number in range(60)
     )
     rules = tuple(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from huggingface_hub import ModelCard
 
 from rft.plugins.fairness.present.columns import COLUMNS as GROUP_COLUMNS
 from rft.plugins.privacy.accounting.claim import scope_table
-from rft.plugins.privacy.columns import COLUMNS as PRIVACY_COLUMNS
+from rft.plugins.privacy.columns import declare_columns as declare_privacy_columns
 from rft.records import AuditRun, DataFacts, Finding, RuleOutcome, Section, SplitFacts, Table, Training, Verdict
 from rft.report.format.markdown import escape_markdown
 from rft.report.render.hub_metadata import PIPELINES, UNNAMED_DATA
@@ -40,7 +42,7 @@ def with_card(run: AuditRun, **table: object) -> AuditRun:
 def test_the_hub_reads_the_results() -> None:
     """What the hub asks of metadata, offline: ``ModelCard.validate`` would send the card away."""
     run = with_card(example_run(), **CARD, datasets=["team/album"], base_model="timm/tf_efficientnet_lite0.in1k")
-    data = ModelCard(model_card(run)).data
+    data: Any = ModelCard(model_card(run)).data
     assert data.base_model == "timm/tf_efficientnet_lite0.in1k"
     assert data.datasets == ["team/album"]
     assert data.metrics == ["accuracy", "log_loss"]
@@ -225,7 +227,7 @@ def small(suppress_below: int | None = None) -> AuditRun:
                 Section(
                     plugin="privacy",
                     tables={"scope": scope_table(None)},
-                    columns={"scope": PRIVACY_COLUMNS["scope"]},
+                    columns={"scope": declare_privacy_columns()["scope"]},
                     card_tables={"scope": "What is covered"},
                 ),
             ),

@@ -12,7 +12,7 @@ import pytest
 
 from rft.errors import DataError, EvidenceError, OutputError
 from rft.records import Verdict
-from rft.report import check_writable, load, rerender, save, verify
+from rft.report import check_writable, open_run, rerender, save, verify
 from rft.report.run_folder import folder
 from tests.support.example_run import artifacts, example_run
 
@@ -49,7 +49,7 @@ def test_without_artifacts_the_rest_is_written(tmp_path: Path) -> None:
 
 
 def test_load_gives_the_run_back_and_renders_the_same(saved: Path) -> None:
-    run = load(saved)
+    run = open_run(saved)
     assert run.to_json() == example_run().to_json()
     before = (saved / "report.html").read_bytes()
     rerender(saved, run)
@@ -75,7 +75,7 @@ def test_load_says_what_is_wrong(tmp_path: Path, content: str | None, words: str
     if content is not None:
         (tmp_path / "audit.json").write_text(content)
     with pytest.raises(DataError, match=words):
-        load(tmp_path)
+        open_run(tmp_path)
 
 
 def test_a_folder_in_use_is_refused(saved: Path, tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_folder_that_fills_meanwhile_is_not_overwritten(tmp_path: Path, monkey
 
 def test_rerender_writes_the_verdict_and_keeps_the_rest(saved: Path) -> None:
     before, evidence = everything(saved), json.loads((saved / "evidence.json").read_text())
-    run = load(saved)
+    run = open_run(saved)
     rerender(saved, run.model_copy(update={"verdict": Verdict(status="no_rules")}))
     after = everything(saved)
     changed = {name for name in before if before[name] != after[name]}
@@ -177,12 +177,12 @@ def test_rerender_writes_the_verdict_and_keeps_the_rest(saved: Path) -> None:
         key: evidence[key] for key in ("config", "model", "keyed")
     }
     assert verify(saved).problems == ()
-    assert load(saved).verdict.status == "no_rules"
+    assert open_run(saved).verdict.status == "no_rules"
 
 
 def test_rerender_does_not_make_a_tampered_file_right(saved: Path) -> None:
     (saved / "predictions.parquet").write_bytes(b"other numbers")
-    rerender(saved, load(saved))
+    rerender(saved, open_run(saved))
     assert verify(saved).problems == ("predictions.parquet is not the file that was written",)
 
 
@@ -194,7 +194,7 @@ def test_rerender_replaces_each_file_at_once(saved: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OutputError, match="the disk is full"):
-        rerender(saved, load(saved).model_copy(update={"verdict": Verdict(status="no_rules")}))
+        rerender(saved, open_run(saved).model_copy(update={"verdict": Verdict(status="no_rules")}))
     assert everything(saved) == before
 
 

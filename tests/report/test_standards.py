@@ -9,11 +9,12 @@ import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from functools import cache
+from typing import get_args
 
 import pytest
 
 from rft.config.schema import CardConfig
-from rft.records import AuditRun, Finding, Section, not_measured
+from rft.records import AuditRun, Finding, FindingDefinition, Section
 from rft.report import render
 from rft.report.standards import CardKey, PagePart, Standard, StandardItem, read_standards
 from rft.report.views.standards import PAGE_PARTS, ItemView, view_standards
@@ -88,8 +89,8 @@ def test_the_article_that_replaced_the_old_one_is_cited() -> None:
 
 
 def test_keys_of_the_card_and_parts_of_the_page_are_those_that_there_are() -> None:
-    assert set(CardKey.__args__) <= set(CardConfig.model_fields)
-    assert set(PagePart.__args__) == set(PAGE_PARTS)
+    assert set(get_args(CardKey)) <= set(CardConfig.model_fields)
+    assert set(get_args(PagePart)) == set(PAGE_PARTS)
 
 
 def test_the_page_of_the_docs_is_written_from_the_same_file() -> None:
@@ -135,7 +136,9 @@ def test_an_item_is_answered_where_all_that_is_asked_was_measured() -> None:
 
 
 def test_what_was_not_measured_stands_with_its_reason() -> None:
-    lost = not_measured("performance.roc_auc", "ROC AUC", "no scores: decisions alone", "A share.")
+    lost = FindingDefinition("performance.roc_auc", "ROC AUC", "A share.").state_not_measured(
+        "no scores: decisions alone"
+    )
     run = with_findings(*(lost if name == "roc_auc" else measured(name) for name in METRICS))
     item = view_item(run, "eu_ai_act_articles", "13(3)(b)(ii), 15(3)")
     assert item.word == "Partly"

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from rft.errors import EvidenceError, OutputError
-from rft.report import load, rerender
+from rft.report import open_run, rerender
 from rft.signing import sign_run, verify_signature
 from tests.support.signing_cases import (
     KeyFiles,
@@ -55,6 +56,7 @@ def list_hashes(folder: Path) -> dict[str, str]:
 def test_a_signature_holds_by_the_algorithm_alone(signed: SignedRun) -> None:
     payload, signature, content = read_parts(signed.signature)
     public_key = load_pem_public_key(signed.keys.public.read_bytes())
+    assert isinstance(public_key, Ed25519PublicKey)
     public_key.verify(signature, encode_before_signing(payload))
     with pytest.raises(InvalidSignature):
         public_key.verify(signature, encode_before_signing(payload, "application/json"))
@@ -169,7 +171,7 @@ def test_the_signature_of_another_run_is_refused(signed: SignedRun, tmp_path: Pa
 
 def test_a_run_that_was_judged_again_is_not_the_one_that_was_signed(signed: SignedRun) -> None:
     """Whoever rewrites a run and its evidence.json alike is found out by the signature alone."""
-    run = load(signed.run)
+    run = open_run(signed.run)
     verdict = run.verdict.model_copy(update={"status": "pass", "rules": run.verdict.rules[2:3]})
     rerender(signed.run, run.model_copy(update={"verdict": verdict}))
     assert invoke("verify", signed.run)[0] == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rft.report.format import numbers
+from rft import number_format
 from rft.report.standards import Standard, StandardItem, read_standards
 from rft.report.views.standards import PAGE_PARTS
 from tests.support import ROOT
@@ -36,7 +36,7 @@ def write_page() -> str:
 
 def _write_standard(standard: Standard) -> Iterator[str]:
     yield f"## {standard.title}\n"
-    yield f"{standard.source}, {standard.version}; dated {numbers.format_day(standard.dated)}. For this map"
+    yield f"{standard.source}, {standard.version}; dated {number_format.format_day(standard.dated)}. For this map"
     yield f"{standard.read}. {standard.note}\n"
     yield "| item | what it asks | evidence | open: for the organisation |\n| --- | --- | --- | --- |"
     for item in standard.items:

@@ -13,8 +13,10 @@ from rft.report.render.hub_metadata import is_integrity_broken, write_front_matt
 from rft.report.render.publishable import UN_NOISED, is_few, make_publishable, withheld_below
 from rft.report.views import page
 from rft.report.views.card_facts import list_card_facts
-from rft.report.views.page import FindingView, SectionView
+from rft.report.views.findings import WITHOUT_REMARK, FindingView
+from rft.report.views.page import SectionView
 
+KEY_FINDINGS = 2  # of a section without results of the model
 MAX_CAVEATS = 4  # those of the results that the card shows; the report has all
 _EPSILON_FACTS = ("Epsilon", "Delta", "Unit of privacy", "Noise multiplier", "Sampling rate", "Steps", "Clipping norm")
 
@@ -43,7 +45,9 @@ def model_card(run: AuditRun) -> str:
         void=run.model.training.void,
         results=results,
         not_measured=_list_not_measured(sections),
-        skipped=f"fewer than {below}" if is_few(run.data.skipped, below) else number_format.format_count(run.data.skipped),
+        skipped=f"fewer than {below}"
+        if is_few(run.data.skipped, below)
+        else number_format.format_count(run.data.skipped),
         un_noised=UN_NOISED,
         withheld_below=below,
         group_tables=[table for section in shown.sections for table in list_card_tables(section, of_groups=True)],
@@ -55,17 +59,21 @@ def model_card(run: AuditRun) -> str:
     )
 
 
+def _write_skipped(count: int, below: int) -> str:
+    return f"fewer than {below}" if is_few(count, below) else number_format.format_count(count)
+
+
 def _render_card(**content: object) -> str:
     return template_environment().get_template("model_card.md").render(**content)
 
 
 def _list_results(shown: AuditRun, section: Section) -> list[_Result]:
     """Return the results of the model in a section; where it has none, its key findings that ask for a look, or one."""
-    view = page.view_section(section)
+    view = page.view_section(section, page.judged_findings(shown))
     metrics = {finding.id for finding in section.findings if finding.card_metric}
     measured = [finding for finding in view.findings if finding.id in metrics and not finding.reason]
-    key = page.key_findings(shown, view)
-    noteworthy = [finding for finding in key if finding.state in ("warn", "fail") or finding.headline]
+    key = page.key_findings(view, KEY_FINDINGS)
+    noteworthy = [finding for finding in key if finding.rank < WITHOUT_REMARK]
     return [_Result(view.title, finding) for finding in measured or noteworthy or key[:1]]
 
 

@@ -121,7 +121,7 @@ def _group_absences(run: AuditRun) -> list[AbsenceView]:
 
 def _list_tables(run: AuditRun) -> Iterator[tuple[str, TableView | GroupDigest]]:
     for section in run.sections:
-        for name, heading in (section.card_tables | section.brief_tables).items():
+        for name, heading in section.card_tables.items():
             if not section.tables.get(name):
                 continue
             if can_be_turned(section, name):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from rft.records import AuditRun
 from rft.report.views.model_facts import Fact
@@ -48,9 +47,10 @@ class CardFacts:
 
 def read_card_facts(run: AuditRun) -> CardFacts:
     """Return what ``[card]`` says in the config of a run."""
-    table: dict[str, Any] = run.run.config.get("card", {})
+    table = run.run.table("card")
     texts = {key: str(table[key]) for key in CARD_LABELS if key in table and key != "datasets"}
-    return CardFacts(**texts, datasets=tuple(map(str, table.get("datasets", ()))))
+    datasets = table.get("datasets")
+    return CardFacts(**texts, datasets=tuple(map(str, datasets)) if isinstance(datasets, list) else ())
 
 
 def list_card_facts(run: AuditRun) -> tuple[Fact, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rft.records import Figure, Section
 from rft.report.format.words import count_of
 from rft.report.views.figures import FigureView
-from rft.report.views.findings import FindingView
+from rft.report.views.findings import WITHOUT_REMARK, FindingView
 from rft.report.views.group_table import GroupTables
 from rft.report.views.tables import TableView
 
@@ -61,8 +61,10 @@ def lay_out_section(
         figures: one for each figure of the section.
         tables: those that no figure shows, by name.
     """
-    review = tuple(sorted((finding for finding in findings if finding.rank < 3), key=lambda finding: finding.rank))
-    rest = [finding for finding in findings if finding.rank >= 3]
+    review = tuple(
+        sorted((finding for finding in findings if finding.rank < WITHOUT_REMARK), key=lambda finding: finding.rank)
+    )
+    rest = [finding for finding in findings if finding.rank >= WITHOUT_REMARK]
     drawn = list(zip(section.figures, figures, strict=True))
     lead = tuple(view for figure, view in drawn if figure.lead)
     folded = [(figure, view) for figure, view in drawn if not figure.lead]

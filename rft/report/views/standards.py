@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
+from rft import number_format
 from rft.records import AuditRun
-from rft.report.format import numbers
 from rft.report.standards import PagePart, Standard, StandardItem, read_standards
 from rft.report.views.card_facts import CARD_LABELS, read_card_facts
-from rft.report.views.page import FindingView, view_section
+from rft.report.views.findings import FindingView
+from rft.report.views.page import view_section
 
 Answer = Literal["evidence", "partly", "open"]
 
@@ -148,7 +149,7 @@ def _view_standard(standard: Standard, answers: _RunAnswers) -> StandardView:
         title=standard.title,
         source=standard.source,
         version=standard.version,
-        dated=numbers.format_day(standard.dated),
+        dated=number_format.format_day(standard.dated),
         read=standard.read,
         note=standard.note,
         summary=", ".join(f"{word.lower()} {count}" for word, count in counts if count),

@@ -20,7 +20,8 @@ from rft.plugins.privacy.ledger import chain
 from rft.plugins.privacy.ledger.ledger_anchor import check_anchor
 from rft.plugins.privacy.ledger.section import ledger_chapter, ledger_evidence
 from rft.records import AuditRun, DataFacts, Environment, ModelFacts, Run, Section, Training, Verdict
-from rft.report import recorded_by_plugins, save, verify
+from rft.report import save, verify
+from rft.report.run_folder import evidence
 from rft.training.privacy_facts import LedgerFacts
 from tests.support.ledger_cases import MECHANISM, account, everything, finish, ledger_of
 
@@ -110,12 +111,12 @@ def test_evidence_says_where_the_ledger_stood(tmp_path: Path) -> None:
     expected = {"population": "clinic", "entries": facts.entries, "head": facts.head}
     assert (
         json.loads((saved / "evidence.json").read_text())["plugins"]
-        == recorded_by_plugins(saved)
+        == evidence.read(saved).plugins
         == {"privacy": expected}
     )
     for number, sections in enumerate([(), (section(None),)]):
         without = save(run_with(*sections), tmp_path / f"without-{number}")
-        assert recorded_by_plugins(without) == {}
+        assert evidence.read(without).plugins == {}
         assert verify(without).problems == ()
 
 
