@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-from rft.records import AuditRun, Section
+from rft.records import AuditRun, FindingDefinition, Section
 from tests.support.exported import exported, golden_run, with_finding, with_rules, without_failures
 
 ACCURACY = "performance.accuracy is at least 0.8"
