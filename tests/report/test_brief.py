@@ -107,7 +107,7 @@ def test_it_says_what_no_rule_judges_and_what_was_not_measured() -> None:
     assert [absence.reason for absence in view.absences] == [
         "South Asian has 2 positive examples; at least 5 are needed"
     ]
-    assert [heading for heading, _ in view.tables] == ["What is covered"]
+    assert [heading for heading, _ in view.tables] == ["What is covered", "Groups"]
 
 
 def test_what_failed_without_a_rule_comes_first() -> None:
