@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from rft.disclosure.release import restrict_for_card
 from rft.disclosure.withheld import PUBLISHED_BELOW
-from rft.records import AuditRun, Finding, RuleOutcome
+from rft.records import AuditRun, Finding, RuleOutcome, Verdict
 
 UN_NOISED = (
     "The results in this card are un-noised: they were computed from the data without noise, and no epsilon covers "
@@ -33,9 +33,21 @@ def make_publishable(run: AuditRun) -> AuditRun:
     stated = {finding.id: finding for section in run.sections for finding in section.findings}
     left = {finding.id: finding for section in sections for finding in section.findings}
     changed = {id for id, finding in stated.items() if finding.small_groups or finding != left.get(id)}
-    rules = tuple(_explain_rule(rule, stated.get(rule.finding), changed, below) for rule in run.verdict.rules)
-    verdict = run.verdict.model_copy(update={"rules": rules})
-    return run.model_copy(update={"sections": sections, "data": data, "verdict": verdict})
+
+    def publish_verdict(verdict: Verdict) -> Verdict:
+        rules = tuple(_explain_rule(rule, stated.get(rule.finding), changed, below) for rule in verdict.rules)
+        return verdict.model_copy(update={"rules": rules})
+
+    later = tuple(one.model_copy(update={"verdict": publish_verdict(one.verdict)}) for one in run.later_verdicts)
+    return run.model_copy(
+        update={
+            "sections": sections,
+            "data": data,
+            "pillars": (),  # their sentences name groups and what was measured of them
+            "verdict": publish_verdict(run.verdict),
+            "later_verdicts": later,
+        }
+    )
 
 
 def is_few(count: int, below: int) -> bool:
@@ -48,6 +60,5 @@ def _explain_rule(rule: RuleOutcome, finding: Finding | None, changed: set[str],
     if finding is None or finding.id not in changed or finding.status == "fail":
         return rule
     told = f"; too small to be compared: {', '.join(finding.small_groups)}" if finding.small_groups else ""
-    return rule.model_copy(
-        update={"explanation": f"numbers are withheld in this card, since some rest on fewer than {below} cases{told}"}
-    )
+    reason = f"numbers are withheld in this card, since some rest on fewer than {below} cases{told}"
+    return rule.model_copy(update={"explanation": reason, "reason": reason, "interval": None, "level": None})

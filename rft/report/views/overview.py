@@ -96,7 +96,8 @@ def _say_what_is_next(run: AuditRun) -> str:
             if outcome == "fail" and finding is not None and finding.remedy:
                 remedies.append(finding.remedy)
             elif outcome == "uncertain":
-                remedies.append(_say_how_to_settle(finding.title if finding else rule.finding, rule.reason))
+                reason = rule.reason or rule.explanation
+                remedies.append(_say_how_to_settle(finding.title if finding else rule.finding, reason))
     if remedies:
         return " ".join(list(dict.fromkeys(remedies))[:MAX_REMEDIES])
     if run.verdict.status == "fail":
