@@ -81,9 +81,7 @@ class ChartData:
         """Return why a row has no value, and how many cases it has."""
         name = find_column(self.columns, "count")
         count = row.get(name) if name else None
-        counted = (
-            f" ({tables.label_column(self.columns[name])} = {number_format.format_count(count)})"
-            if name and isinstance(count, int)
-            else ""
-        )
+        counted = ""
+        if name and isinstance(count, int):
+            counted = f" ({tables.label_column(self.columns[name])} = {number_format.format_count(count)})"
         return tables.explain_absence(row, self.columns) + counted
