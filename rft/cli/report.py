@@ -48,7 +48,7 @@ def report(
             run = _judge_later(run, policy_file)
         suffix = f"-{policy_file.stem}" if policy_file else "-report"
         pages = _list_pages(run, folder, brief=brief, pdf=pdf)
-        beside = target or folder.with_name(folder.name + suffix)
+        beside = target or folder.resolve().with_name(folder.resolve().name + suffix)
         written = write_made_from(run, folder, beside, pages=pages, force=force)
         show_run(run)
         for name in ("report.html", *pages):
@@ -75,7 +75,7 @@ def _judge_later(run: AuditRun, policy_file: Path) -> AuditRun:
 
 def _list_pages(run: AuditRun, folder: Path, *, brief: bool, pdf: bool) -> dict[str, Callable[[Path], None]]:
     """Return what is asked for beside the report: name of a file -> writes it, given its path."""
-    from rft.report import render
+    from rft.report import read_images, render
     from rft.report.render.brief import render_brief
     from rft.report.render.pdf import print_pdf
     from rft.report.run_folder.atomic_io import replace
@@ -84,6 +84,10 @@ def _list_pages(run: AuditRun, folder: Path, *, brief: bool, pdf: bool) -> dict[
     if brief:
         pages["brief.html"] = lambda file: replace(file, render_brief(run))
     if pdf:
-        html = render_brief(run) if brief else render(run, folder / "assets")
+        html = (
+            render_brief(run)
+            if brief
+            else render(run, read_images((folder / "report.html").read_text(encoding="utf-8")))
+        )
         pages["brief.pdf" if brief else "report.pdf"] = partial(print_pdf, html)
     return pages

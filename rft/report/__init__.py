@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rft.report.render.embedded import PageCheck, check_folder_page, check_page
+from rft.report.render.embedded import PageCheck, check_folder_page, check_page, read_images
 from rft.report.render.html import render, summary_html
 from rft.report.run_folder.evidence import verify
 from rft.report.run_folder.folder import check_writable, save, write_made_from
@@ -17,6 +17,7 @@ __all__ = [
     "check_writable",
     "open_run",
     "place_of",
+    "read_images",
     "render",
     "save",
     "summary_html",

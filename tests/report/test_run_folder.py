@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from rft.errors import DataError, EvidenceError, OutputError
 from rft.records import Verdict
-from rft.report import check_writable, open_run, rerender, save, verify
+from rft.report import check_writable, open_run, save, verify, write_made_from
 from rft.report.run_folder import folder
 from tests.support.example_run import artifacts, example_run
 
@@ -48,12 +49,12 @@ def test_without_artifacts_the_rest_is_written(tmp_path: Path) -> None:
     assert not (tmp_path / "r" / "model").exists()
 
 
-def test_load_gives_the_run_back_and_renders_the_same(saved: Path) -> None:
+def test_a_run_that_is_opened_is_the_one_that_was_saved_and_renders_the_same(saved: Path) -> None:
     run = open_run(saved)
     assert run.to_json() == example_run().to_json()
-    before = (saved / "report.html").read_bytes()
-    rerender(saved, run)
-    assert (saved / "report.html").read_bytes() == before, "images come from the folder"
+    again = write_made_from(run, saved, saved.with_name("again"))
+    for name in ("audit.json", "report.html", "model-card.md"):
+        assert (again / name).read_bytes() == (saved / name).read_bytes(), "images come from the run"
 
 
 def test_no_absolute_path_is_written(saved: Path) -> None:
@@ -75,7 +76,7 @@ def test_load_says_what_is_wrong(tmp_path: Path, content: str | None, words: str
     if content is not None:
         (tmp_path / "audit.json").write_text(content)
     with pytest.raises(DataError, match=words):
-        open_run(tmp_path)
+        folder.load(tmp_path)
 
 
 def test_a_folder_in_use_is_refused(saved: Path, tmp_path: Path) -> None:
@@ -164,29 +165,45 @@ def test_a_folder_that_fills_meanwhile_is_not_overwritten(tmp_path: Path, monkey
     assert everything(place) == {"audit.json": b"somebody else's"}
 
 
-def test_rerender_writes_the_verdict_and_keeps_the_rest(saved: Path) -> None:
+def test_what_is_made_from_a_run_leaves_the_run_as_it_was(saved: Path) -> None:
     before, evidence = everything(saved), json.loads((saved / "evidence.json").read_text())
-    run = open_run(saved)
-    rerender(saved, run.model_copy(update={"verdict": Verdict(status="no_rules")}))
-    after = everything(saved)
-    changed = {name for name in before if before[name] != after[name]}
-    assert changed == {"audit.json", "report.html", "model-card.md", "evidence.json"}
-    assert before.keys() == after.keys()
-    renewed = json.loads((saved / "evidence.json").read_text())
-    assert {key: renewed[key] for key in ("config", "model", "keyed")} == {
-        key: evidence[key] for key in ("config", "model", "keyed")
-    }
-    assert verify(saved).problems == ()
-    assert open_run(saved).verdict.status == "no_rules"
+    sha256 = hashlib.sha256(before["evidence.json"]).hexdigest()
+    run = open_run(saved).model_copy(update={"verdict": Verdict(status="no_rules")})
+    written = write_made_from(run, saved, saved.parent / "two", pages={"brief.html": lambda file: file.write_text("B")})
+    assert everything(saved) == before
+    assert set(everything(written)) == {"audit.json", "report.html", "model-card.md", "brief.html", "evidence.json"}
+    described = json.loads((written / "evidence.json").read_text())
+    assert described["made_from"] == {"run": "2b1f0c", "evidence_sha256": sha256}
+    assert evidence["made_from"] is None
+    assert [described[key] for key in ("run", "config", "model")] == [
+        evidence[key] for key in ("run", "config", "model")
+    ]
+    assert set(described["files"]) == set(everything(written)) - {"evidence.json"}
+    assert (verify(written).problems, verify(written).unchecked) == ((), ())
+    assert open_run(written).verdict.status == "no_rules"
+    (written / "brief.html").write_text("C")
+    assert verify(written).problems == ("brief.html is not the file that was written",)
 
 
-def test_rerender_does_not_make_a_tampered_file_right(saved: Path) -> None:
-    (saved / "predictions.parquet").write_bytes(b"other numbers")
-    rerender(saved, open_run(saved))
-    assert verify(saved).problems == ("predictions.parquet is not the file that was written",)
+def test_what_is_made_from_a_folder_that_was_made_from_a_run_names_the_run_and_keeps_the_images(saved: Path) -> None:
+    first = write_made_from(open_run(saved), saved, saved.parent / "two")
+    second = write_made_from(open_run(first), first, saved.parent / "three")
+    origins = [json.loads((place / "evidence.json").read_text())["made_from"] for place in (first, second)]
+    assert origins[0] == origins[1]
+    assert (second / "report.html").read_bytes() == (saved / "report.html").read_bytes()
+    assert "image not kept" not in (second / "report.html").read_text(encoding="utf-8")
 
 
-def test_rerender_replaces_each_file_at_once(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("place", [".", "assets", "new", ".."])
+def test_nothing_is_made_within_a_run_or_in_its_place(saved: Path, place: str, force: bool) -> None:
+    before = everything(saved)
+    with pytest.raises(OutputError, match="is, holds or lies in the run"):
+        write_made_from(open_run(saved), saved, saved / place, force=force)
+    assert everything(saved) == before
+
+
+def test_what_is_made_from_a_run_is_written_whole_or_not_at_all(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = everything(saved)
 
     def fail(_: int) -> None:
@@ -194,8 +211,9 @@ def test_rerender_replaces_each_file_at_once(saved: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OutputError, match="the disk is full"):
-        rerender(saved, open_run(saved).model_copy(update={"verdict": Verdict(status="no_rules")}))
+        write_made_from(open_run(saved), saved, saved.parent / "two")
     assert everything(saved) == before
+    assert [entry.name for entry in saved.parent.iterdir()] == ["one"]
 
 
 def test_evidence_covers_every_file_and_the_inputs(saved: Path) -> None:
@@ -219,6 +237,7 @@ def test_verify_finds_what_changed_what_is_missing_and_what_was_added(saved: Pat
         "audit.json is not the file that was written",
         "model/model.json is missing",
         "model/link was added",
+        "the empty folder model/empty was added",
         "assets/new.png was added",
     )
 
@@ -235,12 +254,14 @@ def test_verify_needs_evidence(tmp_path: Path, content: str | None) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format_version": 2}, "has format version 2; this rft reads 3"),
-        ({"keyed": {"files": {}}}, "lists no keyed digests"),
-        ({"plugins": None}, "does not say what plugins recorded"),
-        ({"plugins": {"privacy": []}}, "is not what a run leaves: plugins.privacy"),
-        ({"files": {"audit.json": 1}}, r"is not what a run leaves: files.audit\.json"),
+        ({"format_version": 3}, "has format version 3; this rft reads 4"),
+        ({"keyed": {"files": {}}}, r"is not what a run leaves: keyed\.algorithm"),
+        ({"plugins": None}, "is not what a run leaves: plugins"),
+        ({"plugins": {"privacy": []}}, r"is not what a run leaves: plugins\.privacy"),
+        ({"files": {"audit.json": 1}}, r"is not what a run leaves: files\.audit\.json"),
         ({"more": 1}, "is not what a run leaves: more: Extra inputs"),
+        ({"run": "another"}, "was changed after it was written"),
+        ({"content_sha256": "00" * 32}, "was changed after it was written"),
     ],
 )
 def test_evidence_that_is_none_says_why(saved: Path, changes: dict, message: str) -> None:
@@ -248,6 +269,25 @@ def test_evidence_that_is_none_says_why(saved: Path, changes: dict, message: str
     (saved / "evidence.json").write_text(json.dumps(content | changes))
     with pytest.raises(EvidenceError, match=message):
         verify(saved)
+
+
+def test_a_flip_at_any_position_of_the_evidence_is_seen(saved: Path) -> None:
+    """Among them those of digests, names of keys, blanks and the format version."""
+    file = saved / "evidence.json"
+    written = file.read_bytes()
+    positions = range(0, len(written), max(len(written) // 400, 1))
+    assert len(positions) >= 300
+    unseen = []
+    for position in positions:
+        changed = bytearray(written)
+        changed[position] ^= 1 << position % 8
+        file.write_bytes(changed)
+        try:
+            problems = verify(saved).problems
+        except EvidenceError:
+            continue
+        unseen += [] if problems else [position]
+    assert unseen == []
 
 
 def test_verify_needs_a_run(tmp_path: Path) -> None:

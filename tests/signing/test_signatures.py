@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from rft.errors import EvidenceError, OutputError
-from rft.report import open_run, rerender
+from rft.report import open_run, save
 from rft.signing import sign_run, verify_signature
 from tests.support.signing_cases import (
     KeyFiles,
@@ -173,7 +173,7 @@ def test_a_run_that_was_judged_again_is_not_the_one_that_was_signed(signed: Sign
     """Whoever rewrites a run and its evidence.json alike is found out by the signature alone."""
     run = open_run(signed.run)
     verdict = run.verdict.model_copy(update={"status": "pass", "rules": run.verdict.rules[2:3]})
-    rerender(signed.run, run.model_copy(update={"verdict": verdict}))
+    save(run.model_copy(update={"verdict": verdict}), signed.run, force=True)
     assert invoke("verify", signed.run)[0] == 0
     code, _, stderr = invoke("verify", signed.run, "--pub", signed.keys.public)
     assert code == 4

@@ -28,6 +28,6 @@ def comparison_html(sections: Sequence[Section], *, name: str, byline: Sequence[
         rft_version: shown in the foot.
     """
     numbers = (f"figure-{number}" for number in count(1))
-    contexts = [context_of(section, RunImages(section.assets, None), numbers) for section in sections]
+    contexts = [context_of(section, RunImages(section.assets), numbers) for section in sections]
     page = _Page(name, tuple(byline), rft_version)
     return template_environment().get_template("comparison.html").render(page=page, contexts=contexts)

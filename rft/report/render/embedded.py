@@ -49,7 +49,7 @@ def check_page(file: Path) -> PageCheck:
     run = _read_embedded_run(page, file)
     if run.rft_version != __version__:
         return PageCheck(run, unchecked=f"it was made by rft {run.rft_version}, and this is {__version__}")
-    if render(run, images=_embedded_images(page)) != page:
+    if render(run, read_images(page)) != page:
         return PageCheck(run, problem="the page is not what the run that is embedded in it renders to")
     return PageCheck(run)
 
@@ -73,7 +73,7 @@ def _read_embedded_run(page: str, file: Path) -> AuditRun:
         raise EvidenceError("what is embedded in it is no run", where=str(file)) from error
 
 
-def _embedded_images(page: str) -> dict[str, bytes]:
+def read_images(page: str) -> dict[str, bytes]:
     """Return the images of a page by the names that ``audit.json`` knows them by, which are their hashes."""
     images = {}
     for match in _IMAGE.finditer(page):

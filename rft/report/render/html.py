@@ -17,6 +17,7 @@ from importlib import resources
 from importlib.metadata import entry_points
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined, TemplateError
@@ -54,16 +55,15 @@ class SectionContext:
     layout: SectionLayout
 
 
-def render(run: AuditRun, assets: Path | None = None, *, images: Mapping[str, bytes] | None = None) -> str:
+def render(run: AuditRun, images: Mapping[str, bytes] = MappingProxyType({})) -> str:
     """Return ``report.html``.
 
     Args:
         run: what to show; images that its sections still hold are taken from there.
-        assets: the folder ``assets`` of the run, for images of a run that was loaded.
-        images: further images by their names in ``audit.json``, of a run that came as a page alone.
+        images: those of a run that was loaded, by their names in ``audit.json``.
     """
-    held = {name: png for section in run.sections for name, png in section.assets.items()} | dict(images or {})
-    pictures = RunImages(held, assets)
+    held = {name: png for section in run.sections for name, png in section.assets.items()} | dict(images)
+    pictures = RunImages(held)
     text = run.to_json()
     run = AuditRun.from_json(text)  # from here on only what audit.json says, so that a loaded run gives the same page
     ids = (f"figure-{number}" for number in count(1))

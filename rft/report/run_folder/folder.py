@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from rft.errors import DataError, OutputError
 from rft.records import FORMAT_VERSION, Artifacts, AuditRun, asset_name, first_problem
+from rft.report.render.embedded import read_images
 from rft.report.render.html import render
 from rft.report.render.model_card import model_card
 from rft.report.run_folder import evidence
@@ -25,6 +26,7 @@ from rft.report.run_folder.atomic_io import clear_errors, sync, sync_tree
 from rft.report.run_folder.run_key import RunKey, key_for
 
 RUN_FILE = "audit.json"
+PAGE_FILE = "report.html"
 
 
 def check_writable(folder: Path, *, force: bool = False) -> None:
@@ -111,12 +113,15 @@ def write_made_from(
         force: replace what a former call left there.
 
     Raises:
-        OutputError: the folder is in use (see ``check_writable``), the disk is full, or it cannot be written.
+        OutputError: the folder is in use (see ``check_writable``) or would be within the run, or the run within it; the
+            disk is full, or it cannot be written.
     """
     source, folder = Path(source).resolve(), Path(folder).resolve()
+    _check_apart(folder, source)
     check_writable(folder, force=force)
+    images = read_images((source / PAGE_FILE).read_text(encoding="utf-8"))
     with clear_errors(folder), _staging_folder(folder) as staging:
-        for name, text in _write_texts(run, source / "assets").items():
+        for name, text in _write_texts(run, images).items():
             (staging / name).write_text(text, encoding="utf-8", newline="\n")
         for name, write in pages.items():
             write(staging / name)
@@ -139,7 +144,7 @@ def _write_everything(run: AuditRun, artifacts: Artifacts | None, folder: Path, 
         (folder / "assets").mkdir()
     for name, png in images.items():
         (folder / "assets" / name).write_bytes(png)
-    for name, text in _write_texts(run, folder / "assets").items():
+    for name, text in _write_texts(run, images).items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
     if artifacts is not None:
         _write_artifacts(artifacts, folder)
@@ -159,11 +164,18 @@ def _write_artifacts(artifacts: Artifacts, folder: Path) -> None:
         artifacts.write_model(folder / "model")
 
 
-def _write_texts(run: AuditRun, assets: Path) -> dict[str, str]:
-    """Return the files that are made from the run alone, by name, with images from the folder ``assets``."""
+def _check_apart(folder: Path, source: Path) -> None:
+    """Raise ``OutputError`` where writing or replacing ``folder`` would change the run in ``source``."""
+    if folder == source or folder in source.parents or source in folder.parents:
+        remedy = "Choose a folder beside it with --out."
+        raise OutputError("is, holds or lies in the run, which stays as it is", where=str(folder), remedy=remedy)
+
+
+def _write_texts(run: AuditRun, images: Mapping[str, bytes]) -> dict[str, str]:
+    """Return the files that are made from the run alone, by name, with images by their names in ``audit.json``."""
     return {
         RUN_FILE: run.to_json(),
-        "report.html": render(run, assets),
+        PAGE_FILE: render(run, images),
         "model-card.md": model_card(run),
     }
 

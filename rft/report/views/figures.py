@@ -6,7 +6,6 @@ import base64
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from markupsafe import Markup
 
@@ -70,17 +69,15 @@ class FigureView:
 
 @dataclass(frozen=True)
 class RunImages:
-    """Where the images of a run are: in its sections when it was just made, in the folder ``assets`` afterwards."""
+    """The images of a run, by their names in ``audit.json``."""
 
     held: Mapping[str, bytes]
-    folder: Path | None
 
     def data_uri(self, name: Cell) -> str:
         """Return an image by its name; nothing when it is not there, or the name is none of ``asset_name``."""
         if not isinstance(name, str) or not _ASSET.fullmatch(name):
             return ""
-        file = self.folder / name if self.folder else None
-        png = self.held.get(name) or (file.read_bytes() if file and file.is_file() else b"")
+        png = self.held.get(name, b"")
         return f"data:image/png;base64,{base64.b64encode(png).decode()}" if png else ""
 
 
