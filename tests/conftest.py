@@ -18,12 +18,13 @@ keep_freed_memory()  # as an audit does, for tests of its parts
 
 
 @pytest.fixture(autouse=True, scope="session")
-def nothing_of_the_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep what fixtures of whole modules write out of the user's own folders."""
+def nothing_of_the_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep what fixtures of whole modules write out of the user's own folders; give their state folder."""
+    state = tmp_path_factory.mktemp("shared-state")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RFT_CACHE", str(tmp_path_factory.mktemp("shared-cache")))
-        patch.setenv("RFT_STATE", str(tmp_path_factory.mktemp("shared-state")))
-        yield
+        patch.setenv("RFT_STATE", str(state))
+        yield state
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +34,12 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.setenv("RFT_CACHE", str(folder))
     monkeypatch.setenv("RFT_STATE", str(folder / "state"))
     return folder
+
+
+@pytest.fixture
+def shared_keys(own_cache: Path, nothing_of_the_users: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test find the keys of the runs that fixtures of its whole module wrote."""
+    monkeypatch.setenv("RFT_STATE", str(nothing_of_the_users))
 
 
 def write_images(folder: Path, n: int = 40, side: int = 40, seed: int = 0) -> pd.DataFrame:

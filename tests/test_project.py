@@ -38,6 +38,7 @@ LEVELS = {
     "records": 1,
     "runtime": 1,
     "errors": 0,
+    "number_format": 0,
     "references": 0,
     "version": 0,
     "visible": 0,

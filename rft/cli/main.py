@@ -9,9 +9,8 @@ import typer
 
 from rft.cli.app import app, out
 from rft.cli.audit import audit
+from rft.cli.backbones import compare_backbones, cut_points
 from rft.cli.compare import compare
-from rft.cli.compare_backbones import compare_backbones
-from rft.cli.cut_points import cut_points
 from rft.cli.demo import demo
 from rft.cli.export import export
 from rft.cli.plugins import plugins

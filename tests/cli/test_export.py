@@ -76,7 +76,7 @@ def test_an_unknown_format_is_refused_with_near_names(folder: Path) -> None:
 
 def test_what_is_no_run_is_refused(folder: Path) -> None:
     code, _, stderr = invoke(folder / "none", "--format", "csv")
-    assert (code, "cannot be read" in stderr) == (2, True)
+    assert (code, "holds no run" in stderr) == (2, True)
 
 
 def test_the_rules_are_found_in_the_config_that_is_named(folder: Path) -> None:

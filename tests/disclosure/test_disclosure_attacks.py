@@ -17,6 +17,7 @@ from rft.report.render.comparison_page import comparison_html
 from tests.support.disclosure_attacker import BETWEEN, Attack, Release, class_sizes, naively_redacted
 
 pytest.importorskip("fairlearn")
+pytestmark = pytest.mark.usefixtures("shared_keys")
 
 CONFIG = """\
 name = "{name}"

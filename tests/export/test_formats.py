@@ -104,12 +104,12 @@ def test_what_stands_beside_audit_json_has_no_part(tmp_path: Path) -> None:
 
 
 def test_exporting_needs_no_torch(tmp_path: Path) -> None:
-    (tmp_path / "audit.json").write_text(golden_run().to_json(), encoding="utf-8")
+    run = save(golden_run(), tmp_path / "run")
     code = (
         "import sys; from pathlib import Path\n"
         "from rft.export.formats import FORMATS; from rft.export.source import ExportSource\n"
         "from rft.report import open_run\n"
-        f"run = open_run(Path({str(tmp_path)!r}))\n"
+        f"run = open_run(Path({str(run)!r}))\n"
         "assert all(format.write(ExportSource(run)) for format in FORMATS.values())\n"
         "assert 'torch' not in sys.modules"
     )

@@ -17,6 +17,7 @@ from rft.plugins import AuditedModel, Options, Plugin, RunPair, registry
 from rft.records import Section
 
 pytest.importorskip("fairlearn")
+pytestmark = pytest.mark.usefixtures("shared_keys")
 CONFIG = """\
 name = "{name}"
 

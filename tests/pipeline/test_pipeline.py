@@ -131,12 +131,14 @@ def test_policy_decides_the_exit_code_and_can_be_applied_again(tiny: Path) -> No
     for bound, expected in (("min = 0.999", 3), ("max = 0.3", 1), ("min = 0.3", 0)):
         rules = tiny.parent / "new.toml"
         rules.write_text(f'[[policy]]\nfinding = "performance.accuracy"\n{bound}\nbecause = "R-2"\n', encoding="utf-8")
-        code, stdout, stderr = invoke("report", out, "--policy", rules)
+        before = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
+        code, stdout, stderr = invoke("report", out, "--policy", rules, "--force")
         assert code == expected, stdout + stderr
-        page = (out / "report.html").read_text()
+        assert {file: file.read_bytes() for file in out.rglob("*") if file.is_file()} == before
+        page = (tiny.parent / "run-new" / "report.html").read_text(encoding="utf-8")
         assert "R-2" in page
-        assert "applies the rules in new.toml (sha256 " in page  # and not those of the config, which stands below
-        assert invoke("verify", out)[0] == 0
+        assert "By the rules in new.toml (sha256 " in page
+        assert invoke("verify", out)[0] == invoke("verify", tiny.parent / "run-new")[0] == 0
     misspelt = '[[policy]]\nfinding = "performanse.accuracy"\nmin = 0.2\n'
     tiny.write_text(tiny.read_text() + misspelt, encoding="utf-8")
     code, _, stderr = invoke("audit", tiny)

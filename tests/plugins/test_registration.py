@@ -16,6 +16,7 @@ from tests.support import ROOT
 
 PACKAGE = ROOT / "tests" / "support" / "extension_package"
 CHECKOUT = ROOT
+pytestmark = pytest.mark.usefixtures("shared_keys")
 
 
 def test_built_in_plugins_are_found_with_their_origin() -> None:

@@ -23,6 +23,8 @@ DEFINITION = FindingDefinition(
     grade="declared",
     headline=True,
     card_tags=("tag",),
+    remedy="Look at it.",
+    card_metric="rate",
 )
 
 
@@ -47,6 +49,9 @@ def test_an_estimate_has_its_interval_and_everything_of_the_definition() -> None
         "about": About(attributes=("skin",)).model_dump(),
         "cases": "sampled",
         "headline": True,
+        "absence": None,
+        "remedy": "Look at it.",
+        "card_metric": "rate",
         "card_tags": ("tag",),
         "withheld": (),
     }

@@ -57,11 +57,11 @@ def test_what_a_constructor_takes_stands_in_the_figure(kind: str) -> None:
     defaults = {name: parameters(kind)[name].default for name in known.options}
     options: dict[str, Any] = {name: "log" if name.endswith("_scale") else not defaults[name] for name in known.options}
     options |= {name: 0.5 for name in known.options if defaults[name] is None}
-    figure = CONSTRUCTORS[kind](**channels, **options, **FRAME, where={"a": 1}, x_label="x", y_label="y")
+    figure = CONSTRUCTORS[kind](**channels, **options, **FRAME, where={"a": 1}, x_label="x", y_label="y", lead=True)
     assert (figure.kind, figure.encode) == (kind, channels)
     assert figure.options.keys() == set(known.options)
     frame = figure.model_dump(exclude={"kind", "encode", "options"})
-    assert frame == FRAME | {"where": {"a": 1}, "x_label": "x", "y_label": "y"}
+    assert frame == FRAME | {"where": {"a": 1}, "x_label": "x", "y_label": "y", "lead": True}
 
 
 def test_what_is_not_said_does_not_stand_in_the_figure() -> None:
@@ -69,6 +69,7 @@ def test_what_is_not_said_does_not_stand_in_the_figure() -> None:
         "kind": "lines",
         "encode": {"x": "a", "y": "b"},
         "options": {},
+        "lead": False,
         "x_label": "",
         "y_label": "",
     }

@@ -10,7 +10,19 @@ from huggingface_hub import ModelCard
 from rft.plugins.fairness.present.columns import COLUMNS as GROUP_COLUMNS
 from rft.plugins.privacy.accounting.claim import scope_table
 from rft.plugins.privacy.columns import declare_columns as declare_privacy_columns
-from rft.records import AuditRun, DataFacts, Finding, RuleOutcome, Section, SplitFacts, Table, Training, Verdict
+from rft.records import (
+    AuditRun,
+    DataFacts,
+    Finding,
+    Interval,
+    LaterVerdict,
+    RuleOutcome,
+    Section,
+    SplitFacts,
+    Table,
+    Training,
+    Verdict,
+)
 from rft.report.format.markdown import escape_markdown
 from rft.report.render.hub_metadata import PIPELINES, UNNAMED_DATA
 from rft.report.render.model_card import model_card
@@ -284,7 +296,7 @@ def test_the_card_withholds_small_cells_though_the_report_does_not() -> None:
     assert "Left out because their item could not be read: fewer than 10.\n" in card
     assert "0.4242" not in card
     assert "4 of 100" not in card
-    assert "**Pass**: the gap (numbers are withheld in this card, since some rest on fewer than 10 cases)" in card
+    assert "- **Pass**: Gap: numbers are withheld in this card, since some rest on fewer than 10 cases (R)" in card
     assert "rest on fewer than 10 cases are withheld" in card
 
 
@@ -292,15 +304,23 @@ def test_the_card_does_not_show_the_interval_of_a_group_that_is_too_small() -> N
     """From the ends of an exact interval at a known level the counts that it was made of can be solved for."""
     run = small()
     gap = run.sections[0].findings[0].model_copy(update={"n": 97, "small_groups": ("tiny",), "description": "A gap."})
-    rule = run.verdict.rules[0].model_copy(update={"explanation": "with tiny the interval is 0.29 to 1"})
+    said = "with tiny the interval is 0.29 to 1"
+    interval = Interval(low=0.29, high=1, method="exact")
+    rule = run.verdict.rules[0].model_copy(
+        update={"explanation": said, "reason": said, "interval": interval, "level": 0.95}
+    )
+    later = LaterVerdict(
+        file="p.toml", sha256="00", applied="2026-01-01", verdict=Verdict(status="pass", rules=(rule,))
+    )
     update = {
         "sections": (Section(plugin="fairness", findings=(gap,)),),
         "verdict": Verdict(status="pass", rules=(rule,)),
+        "later_verdicts": (later,),
     }
     card = model_card(run.model_copy(update=update))
     assert "0.29" not in card
     explained = "numbers are withheld in this card, since some rest on fewer than 10 cases"
-    assert f"({explained}; too small to be compared: tiny)" in card
+    assert f"{explained}; too small to be compared: tiny" in card
 
 
 def test_the_config_says_what_is_small() -> None:

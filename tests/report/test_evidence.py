@@ -84,7 +84,7 @@ def test_every_input_is_recognised_with_the_key(released: Path) -> None:
     assert len(set(listed.values())) == 142, "half of the files have the same bytes, and no two digests are equal"
     code, stdout, _ = verified(released)
     assert code == 0
-    assert "Every file is the one that was written.\n142 inputs are the files that were read." in stdout
+    assert "Each of 8 files is the one that was written.\n142 inputs are the files that were read." in stdout
 
 
 def test_the_key_is_the_owners_alone(released: Path) -> None:
@@ -109,7 +109,7 @@ def test_without_the_key_it_is_said_what_was_not_checked(
     assert "Not checked: assets/" in stdout
     assert "and 1 more" in stdout
     assert verify(released).unchecked[-2:] == ("predictions.parquet", "142 inputs")
-    assert "Every file" not in stdout
+    assert "Each of" not in stdout
     code, _, stderr = verified(released, "--key", key)
     assert code == 4
     assert "the input labels.csv is not the file that was read" in stderr

@@ -193,7 +193,7 @@ def one_group(name: str) -> AuditRun:
 def test_n_632_reads_632(tmp_path: Path, name: str) -> None:
     page = render(one_group(name))
     read = read_in_a_browser(page, tmp_path)
-    for tags, words in (({"p", "h3", "th"}, "n=632"), ({"th", "text"}, ":632of700")):
+    for tags, words in (({"p", "h4", "th"}, "n=632"), ({"th", "text"}, ":632of700")):
         said = [record for record in read if words in record["written"]]
         assert tags <= {sentence["tag"] for sentence in said}
         assert all(words in each["met"] for each in said), said

@@ -13,6 +13,7 @@ from rft.records import (
     Artifacts,
     AuditRun,
     Backbone,
+    Claim,
     DataFacts,
     Environment,
     Figure,
@@ -22,6 +23,7 @@ from rft.records import (
     InputFile,
     Interval,
     ModelFacts,
+    Pillar,
     RuleOutcome,
     Run,
     Section,
@@ -292,6 +294,7 @@ def fairness() -> Section:
                 n=42,
                 description="female minus male: the difference of the two groups' accuracies.",
                 caveats="With these counts a gap below about 0.2 cannot be seen.",
+                remedy="Collect more photos of the group that is worse off, and audit again.",
                 references=("Newcombe 1998, method 10",),
             ),
             FindingDefinition(
@@ -308,6 +311,7 @@ def fairness() -> Section:
             Figure(
                 id="accuracy_by_group",
                 kind="dots",
+                lead=True,
                 table="by_group",
                 encode=dots,
                 where={"metric": "accuracy"},
@@ -386,6 +390,7 @@ def privacy() -> Section:
                 deterministic=True,
                 description="The largest contribution of a person was 1.31 times the clipping bound; at most 1 is "
                 "right.",
+                remedy="Train again with a version whose self-test passes; nothing of this training is private.",
             ),
             Finding(
                 id="privacy.membership_auc",
@@ -598,11 +603,45 @@ def rules() -> tuple[RuleOutcome, ...]:
     )
 
 
+def pillars() -> tuple[Pillar, ...]:
+    """The four questions, with claims in all states."""
+    return (
+        Pillar(
+            plugin="performance",
+            label="Works",
+            summary="Accuracy 0.83 [0.69, 0.92] on 42 independent test images; guessing reaches 0.52.",
+            claims=(
+                Claim(label="Accuracy", state="measured", finding="performance.accuracy"),
+                Claim(label="ROC AUC", state="not_applicable"),
+            ),
+        ),
+        Pillar(
+            plugin="privacy",
+            label="Privacy",
+            summary="Trained with differential privacy for each face_id: epsilon 2.998, delta 0.00001.",
+            claims=(
+                Claim(label="Differential privacy", state="declared", finding="privacy.epsilon"),
+                Claim(label="Near-duplicates", state="not_asked"),
+            ),
+        ),
+        Pillar(
+            plugin="fairness",
+            label="Fairness",
+            summary="Accuracy is 0.85 for male and 0.9 for female (gender): a gap of 0.0503 [-0.18, 0.27].",
+            claims=(Claim(label="Gaps between groups", state="not_measured", finding="fairness.tpr_gap.ethnicity"),),
+        ),
+        Pillar(plugin="attribution", label="Looks at", summary="No region was named as a shortcut."),
+    )
+
+
 def example_run(*, with_hostile: bool = False) -> AuditRun:
     """Return the run, without artifacts."""
     sections = (dataset(), training(), performance(), privacy(), fairness(), attribution())
+    questions = pillars()
     if with_hostile:
         sections += (hostile(),)
+        claim = Claim(label=HOSTILE, state="measured", finding=sections[-1].findings[0].id)
+        questions += (Pillar(plugin="hostile", label=HOSTILE, summary=HOSTILE_ATTRIBUTE, claims=(claim,)),)
     verdict = Verdict(status="fail", rules=rules())
     if with_hostile:
         verdict = Verdict(
@@ -688,6 +727,7 @@ def example_run(*, with_hostile: bool = False) -> AuditRun:
             skipped=1,
         ),
         sections=sections,
+        pillars=questions,
         verdict=verdict,
     )
 

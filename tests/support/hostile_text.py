@@ -39,7 +39,7 @@ STRUCTURE = {
         "asset",
     ),
     *("frozen_sha256_before", "frozen_sha256_after", "metric", "salt", "positive", "positives", "value", "optimizer"),
-    "cases",
+    *("cases", "state", "absence"),
 }
 NAMED_BY = ("findings", "tables", "figures")  # of a chapter
 

@@ -34,20 +34,13 @@ def make_publishable(run: AuditRun) -> AuditRun:
     left = {finding.id: finding for section in sections for finding in section.findings}
     changed = {id for id, finding in stated.items() if finding.small_groups or finding != left.get(id)}
 
-    def publish_verdict(verdict: Verdict) -> Verdict:
+    def restrict(verdict: Verdict) -> Verdict:
         rules = tuple(_explain_rule(rule, stated.get(rule.finding), changed, below) for rule in verdict.rules)
         return verdict.model_copy(update={"rules": rules})
 
-    later = tuple(one.model_copy(update={"verdict": publish_verdict(one.verdict)}) for one in run.later_verdicts)
-    return run.model_copy(
-        update={
-            "sections": sections,
-            "data": data,
-            "pillars": (),  # their sentences name groups and what was measured of them
-            "verdict": publish_verdict(run.verdict),
-            "later_verdicts": later,
-        }
-    )
+    later = tuple(late.model_copy(update={"verdict": restrict(late.verdict)}) for late in run.later_verdicts)
+    update = {"verdict": restrict(run.verdict), "later_verdicts": later, "pillars": ()}  # their sentences hold numbers
+    return run.model_copy(update={"sections": sections, "data": data, **update})
 
 
 def is_few(count: int, below: int) -> bool:

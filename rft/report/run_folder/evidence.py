@@ -180,7 +180,7 @@ def verify(folder: Path, *, key: Path | None = None, data: Path | None = None) -
         data: the folder that paths of inputs are relative to; by default that of the config, when it ran.
 
     Raises:
-        DataError: there is no such folder, or it is empty; ``key`` is none, or that of another run.
+        DataError: there is no such folder, or it holds nothing of a run; ``key`` is none, or that of another run.
         EvidenceError: the folder has no readable ``evidence.json``, or one that was not made with this key.
     """
     verification = verify_files(folder, key=key)
@@ -202,7 +202,7 @@ def verify(folder: Path, *, key: Path | None = None, data: Path | None = None) -
 def verify_files(folder: Path, *, key: Path | None = None) -> Verification:
     """Check the files of a run alone, as ``verify`` does; what it read is not looked at."""
     folder = Path(folder)
-    if not folder.is_dir() or not any(folder.iterdir()):
+    if not any((folder / name).is_file() for name in (FILE, *FOR_OTHERS)):
         raise DataError("holds no run", where=str(folder), remedy="Give the folder that rft audit wrote.")
     evidence = read(folder)
     owner = _find_key(evidence, key)

@@ -1,0 +1,127 @@
+"""``rft report --policy``: a later verdict stands beside that of the run, in a folder of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from rft.cli.main import app
+from rft.report import open_run, save
+from tests.support.small_run import artifacts, list_files, small_run
+
+STRICT = '[[policy]]\nfinding = "performance.accuracy"\nmin = 0.8\nbecause = "release criterion R-9"\n'
+CLOSE = STRICT.replace("0.8", "0.7").replace("R-9", "R-10")
+APPLIED = "1740832205"  # 2025-03-01 12:30:05 UTC
+
+
+def invoke(*arguments: object) -> tuple[int, str, str]:
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return done.exit_code, done.stdout, " ".join(done.stderr.split())
+
+
+@pytest.fixture
+def saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a run that passed its own rule, with two stricter policies beside its folder."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", APPLIED)
+    (tmp_path / "strict.toml").write_text(STRICT, encoding="utf-8")
+    (tmp_path / "close.toml").write_text(CLOSE, encoding="utf-8")
+    return save(small_run(), tmp_path / "runs" / "one", artifacts())
+
+
+def test_the_run_stays_as_it_is_and_the_new_folder_verifies(saved: Path, tmp_path: Path) -> None:
+    before = list_files(saved)
+    code, stdout, _ = invoke("report", saved, "--policy", tmp_path / "strict.toml")
+    assert code == 1, "accuracy 0.69 is below 0.8"
+    written = saved.with_name("one-strict")
+    assert f"Report: {written / 'report.html'}" in stdout
+    assert stdout.index("Verdict: pass") < stdout.index("Later verdict by strict.toml: fail")
+    assert list_files(saved) == before
+    assert sorted(entry.name for entry in saved.parent.iterdir()) == ["one", "one-strict"]
+    code, stdout, stderr = invoke("verify", written)
+    assert code == 0, stderr
+    assert "Made from the run one, whose evidence.json has the sha256 " in stdout
+    assert hashlib.sha256(before["evidence.json"]).hexdigest() in stdout
+
+
+def test_page_json_and_card_lead_with_the_verdict_of_the_run_and_show_the_later_one(
+    saved: Path, tmp_path: Path
+) -> None:
+    invoke("report", saved, "--policy", tmp_path / "strict.toml")
+    written = saved.with_name("one-strict")
+    sha256 = hashlib.sha256(STRICT.encode()).hexdigest()
+    source = f"strict.toml (sha256 {sha256}), applied on 2025-03-01 12:30 UTC"
+    content = json.loads((written / "audit.json").read_text(encoding="utf-8"))
+    assert content["verdict"]["status"] == "pass"
+    (later,) = content["later_verdicts"]
+    assert {key: later[key] for key in ("file", "sha256", "applied")} == {
+        "file": "strict.toml",
+        "sha256": sha256,
+        "applied": "2025-03-01T12:30:05+00:00",
+    }
+    assert (later["verdict"]["status"], later["verdict"]["source"]) == ("fail", source)
+    page = (written / "report.html").read_text(encoding="utf-8").partition("<script")[0]
+    assert page.index('id="verdict-heading">Pass</h2>') < page.index("Later, by other rules: Fail")
+    assert "Accuracy is 0.69; at least 0.8 was asked. The one rule is not met." in page
+    assert source in page
+    assert "release criterion R-9" in page
+    card = (written / "model-card.md").read_text(encoding="utf-8")
+    assert card.index("**Verdict: Pass.**") < card.index("Later, by other rules: **Fail.**")
+    assert sha256 in card
+    assert "applied on 2025\\-03\\-01 12:30 UTC" in card or "applied on 2025-03-01 12:30 UTC" in card
+
+
+def test_a_second_policy_is_appended_and_the_images_stay(saved: Path, tmp_path: Path) -> None:
+    invoke("report", saved, "--policy", tmp_path / "strict.toml")
+    code, _, stderr = invoke("report", saved.with_name("one-strict"), "--policy", tmp_path / "close.toml")
+    assert code == 3, stderr
+    written = saved.with_name("one-strict-close")
+    run = open_run(written)
+    assert run.verdict.status == "pass"
+    assert [(later.file, later.verdict.status) for later in run.later_verdicts] == [
+        ("strict.toml", "fail"),
+        ("close.toml", "uncertain"),
+    ]
+    assert "image not kept" not in (written / "report.html").read_text(encoding="utf-8")
+    assert invoke("verify", written)[0] == 0
+
+
+def test_what_a_former_call_left_is_replaced_by_force_alone(saved: Path, tmp_path: Path) -> None:
+    arguments = ("report", saved, "--policy", tmp_path / "strict.toml")
+    assert invoke(*arguments)[0] == 1
+    before = list_files(saved.parent)
+    code, _, stderr = invoke(*arguments)
+    assert code == 2
+    assert "one-strict: already holds a run" in stderr
+    assert list_files(saved.parent) == before
+    assert invoke(*arguments, "--force")[0] == 1
+    assert list_files(saved.parent) == before, "the same bytes at the same time"
+
+
+@pytest.mark.parametrize("place", [".", "again"])
+def test_it_never_writes_into_the_run(saved: Path, place: str) -> None:
+    before = list_files(saved)
+    code, _, stderr = invoke("report", saved, "--out", saved / place, "--force")
+    assert code == 2
+    assert "stays as it is" in stderr
+    assert list_files(saved) == before
+
+
+def test_the_run_may_be_the_current_folder(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(saved)
+    code, _, stderr = invoke("report", ".")
+    assert code == 0, stderr
+    assert (saved.with_name("one-report") / "report.html").read_bytes() == (saved / "report.html").read_bytes()
+
+
+def test_a_time_that_is_none_is_an_error_of_the_user(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
+    code, _, stderr = invoke("report", saved, "--policy", tmp_path / "strict.toml")
+    assert code == 2
+    assert "SOURCE_DATE_EPOCH: is 'yesterday', which is no time" in stderr
+    assert [entry.name for entry in saved.parent.iterdir()] == ["one"]

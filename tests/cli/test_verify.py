@@ -1,0 +1,114 @@
+"""``rft verify report.html``: a page that came alone says what the run that is embedded in it says, or is found out."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from rft.cli.main import app
+from rft.report import save
+from tests.support.example_run import png
+from tests.support.small_run import artifacts, small_run
+
+
+def verify(*arguments: object) -> tuple[int, str, str]:
+    done = CliRunner().invoke(app, ["verify", *map(str, arguments)])
+    return done.exit_code, done.stdout, " ".join(done.stderr.split())
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    """Return a report alone, away from the folder of its run."""
+    run = save(small_run(), tmp_path / "run", artifacts())
+    return (run / "report.html").rename(tmp_path / "mailed.html")
+
+
+def change(page: Path, before: str, after: str) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert before in text
+    page.write_text(text.replace(before, after, 1), encoding="utf-8")
+
+
+def test_a_page_as_it_was_written_passes(page: Path) -> None:
+    code, stdout, stderr = verify(page)
+    assert code == 0, stderr
+    assert "Run one, smiles, 2025-03-01 12:30 UTC: pass." in stdout
+    assert "The page says what the run that is embedded in it says, to the last byte." in stdout
+    assert f"To write down: sha256 {hashlib.sha256(page.read_bytes()).hexdigest()} of this page." in stdout
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("<b>0.69</b>", "<b>0.99</b>"),
+        ('"value": 0.69', '"value": 0.99'),
+        (base64.b64encode(png()).decode(), base64.b64encode(png(shade=10)).decode()),
+        ("at least 0.6", "at least 0.5"),
+        ("</main>", "<script>alert(1)</script></main>"),
+    ],
+    ids=["a number of the page", "a number of the embedded run", "an image", "a bound", "a script"],
+)
+def test_a_page_that_was_changed_is_found_out(page: Path, before: str, after: str) -> None:
+    change(page, before, after)
+    code, stdout, stderr = verify(page)
+    assert code == 4
+    assert "the page is not what the run that is embedded in it renders to" in stderr
+    assert "To write down" not in stdout
+
+
+def test_a_page_of_another_version_is_not_compared_and_it_is_said(tmp_path: Path) -> None:
+    run = save(small_run(rft_version="0.0.1"), tmp_path / "run", artifacts())
+    code, stdout, _ = verify(run / "report.html")
+    assert code == 3
+    assert "was not compared with the run that is embedded in it: it was made by rft 0.0.1, and this is" in stdout
+    code, stdout, _ = verify(run)
+    assert code == 3
+    assert "The page was not compared with audit.json: it was made by rft 0.0.1" in stdout
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"a letter", "is no report of rft: no run is embedded in it"),
+        (b"<html></html>", "is no report of rft: no run is embedded in it"),
+        (b"\xff\xfe\x00", "cannot be read as a report"),
+    ],
+)
+def test_what_is_no_report_is_said_in_plain_words(tmp_path: Path, content: bytes, sentence: str) -> None:
+    file = tmp_path / "letter.html"
+    file.write_bytes(content)
+    code, _, stderr = verify(file)
+    assert code == 2
+    assert f"letter.html: {sentence}" in stderr
+
+
+def test_what_is_embedded_must_be_a_run(page: Path) -> None:
+    change(page, '"format_version": ', '"format": ')
+    code, _, stderr = verify(page)
+    assert code == 4
+    assert "what is embedded in it is no run" in stderr
+
+
+def test_a_folder_whose_page_embeds_another_run_is_found_out(tmp_path: Path) -> None:
+    """Though evidence.json was written anew for both."""
+    run = save(small_run(), tmp_path / "run", artifacts())
+    other = save(small_run("other"), tmp_path / "other", artifacts())
+    lying = tmp_path / "lying"
+    from rft.report.run_folder import folder
+
+    texts = folder._write_texts
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            folder,
+            "_write_texts",
+            lambda *given: {**texts(*given), "report.html": (other / "report.html").read_text(encoding="utf-8")},
+        )
+        save(small_run(), lying, artifacts())
+    assert verify(run)[0] == 0
+    code, _, stderr = verify(lying)
+    assert code == 4
+    assert "the run that is embedded in report.html is not the one in audit.json" in stderr
