@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from rft import number_format
 from rft.config.rule_kinds import RULE_KINDS
 from rft.config.schema import Rule
 from rft.errors import near
@@ -228,7 +229,8 @@ def _explain_settling(rule: Rule, finding: Finding, interval: Interval) -> str:
         factors.append(math.inf if value == bound else ((end - value) / (bound - value)) ** 2)
     if n is None or not factors or math.isinf(max(factors)):
         return "no number of cases would settle a value on the bound" if n and factors else "more cases would settle it"
-    return f"about {_round_up(n * max(factors)):,} cases in place of {n:,} would settle it if the value stayed"
+    needed, there = (number_format.format_count(count) for count in (_round_up(n * max(factors)), n))
+    return f"about {needed} cases in place of {there} would settle it if the value stayed"
 
 
 def _round_up(number: float) -> int:

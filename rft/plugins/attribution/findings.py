@@ -16,7 +16,8 @@ from rft.stats import multiplicity
 from rft.stats.intervals import clopper_pearson_interval, mean_interval
 
 SHORTCUT_REMEDY = (
-    "Add training examples in which shortcut and class part ways, or take it out of the inputs; then train again."
+    "Add training examples in which the shortcut says nothing of the class, or take it out of the inputs. "
+    "Then train again."
 )
 
 

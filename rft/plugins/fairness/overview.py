@@ -86,7 +86,7 @@ def _say_detectable(finding: Finding, section: Section) -> str:
             finding.about.attributes[0],
             finding.about.metric,
         ) and effect is not None:
-            smallest = number_format.format_quantity(float(effect), "fraction")
+            smallest = number_format.format_fixed(float(effect), 2)
             return f"; only a gap of {smallest} would be found in 80 % of samples"
     return ""
 

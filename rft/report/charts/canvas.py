@@ -21,9 +21,9 @@ from rft import number_format
 from rft.report.charts.svg import COLOURS, SERIES
 from rft.visible import visible
 
-WIDTH = 420  # natural width of every chart: at 350 pixels, on a phone, its text is still 10 pixels high
+WIDTH = 400  # natural width of every chart: at 336 pixels, on a small phone, its text is still 11 pixels high
 TEXT_SIZE = 13.5
-SMALL_TEXT = 12.5
+SMALL_TEXT = 13.1
 LINE_HEIGHT = 16  # from one line of text to the next
 MIN_PLAIN_TICK = 1e-4  # of a logarithmic axis that begins lower, all numbers are written as powers of ten
 _EM = 0.58  # width of a character in parts of the font size
@@ -148,10 +148,19 @@ def set_ticks(
         axis.set_minor_locator(NullLocator())
         axis.set_major_formatter(FuncFormatter(lambda value, _: write(float(f"{value:.10g}"))))
     else:
-        axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10], integer=whole))
+        locator = MaxNLocator(most, steps=[1, 2, 5, 10], integer=whole)
+        axis.set_major_locator(locator)
+        limits = limits if whole else _reach_ticks(limits, [float(place) for place in locator.tick_values(*limits)])
         axis.set_major_formatter(FuncFormatter(lambda value, _: number_format.format_plain(round(value, 10) + 0.0)))
     (axes.set_xlim if which == "x" else axes.set_ylim)(*limits)
     axes.grid(axis="x" if which == "x" else "y", color=COLOURS["line"], linewidth=1)
+
+
+def _reach_ticks(limits: tuple[float, float], places: Sequence[float]) -> tuple[float, float]:
+    """Return limits that reach to a tick at both ends, so that no value lies beyond the last number of its axis."""
+    return max((place for place in places if place <= limits[0]), default=limits[0]), min(
+        (place for place in places if place >= limits[1]), default=limits[1]
+    )
 
 
 def choose_limits(values: Sequence[float], *, zero: bool = False) -> tuple[float, float]:

@@ -59,7 +59,7 @@ class _DotChart:
         self.data = data
         labelled = data.has_channel("label")
         self.shows_counts = data.has_counts("label")
-        close = 22 if len(data.rows) > _DENSE_FROM_ROWS else ROW_HEIGHT
+        close = 22 if len(data.rows) >= _DENSE_FROM_ROWS else ROW_HEIGHT
         self.layout = RowLayout(
             data, label="y", row_height=ROW_HEIGHT + 10 if labelled and not self.shows_counts else close
         )
@@ -130,8 +130,16 @@ def _draw_key(axes: Axes, kind: str, y: float) -> None:
         axes.plot([12], [y], marker="o", markersize=7.5, color=COLOURS["series-1"], linestyle="none")
     elif kind == "band":
         axes.add_patch(Rectangle((1, y - 6), 22, 12, facecolor=COLOURS["ink"], alpha=_BAND_OPACITY, linewidth=0))
+        _draw_band_edge(axes, (1, 23), y, 6)
     elif kind == "mark":
         axes.plot([12, 12], [y - 7, y + 7], color=COLOURS["ink"], linewidth=1.2, linestyle=(0, (4, 3)))
+
+
+def _draw_band_edge(axes: Axes, ends: tuple[float, float], middle: float, half: float) -> None:
+    """Draw the outline of a band: its fill alone is too faint to be told from the paper."""
+    box = Rectangle((ends[0], middle - half), ends[1] - ends[0], 2 * half, fill=False)
+    box.set(edgecolor=COLOURS["muted"], linewidth=0.8)
+    axes.add_patch(box)
 
 
 def _draw_band(axes: Axes, data: ChartData, row: Row, middle: float, half: float) -> None:
@@ -140,6 +148,7 @@ def _draw_band(axes: Axes, data: ChartData, row: Row, middle: float, half: float
         box = Rectangle((low, middle - 0.8 * half), high - low, 1.6 * half)
         box.set(facecolor=COLOURS["ink"], alpha=_BAND_OPACITY, linewidth=0)
         axes.add_patch(box)
+        _draw_band_edge(axes, (low, high), middle, 0.8 * half)
     if mark is not None:
         axes.plot(
             [mark, mark], [middle - half, middle + half], color=COLOURS["ink"], linewidth=1.2, linestyle=(0, (4, 3))

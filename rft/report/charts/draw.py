@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from rft.records import FIGURE_KINDS, Column, Figure, Table, describe_columns
-from rft.report.charts import svg
+from rft.report.charts import main_numbers, svg
 from rft.report.charts.bars import draw_bars
 from rft.report.charts.canvas import Canvas
 from rft.report.charts.chart_data import ChartData
@@ -73,7 +73,8 @@ def draw_figure(figure: Figure, table: Table, columns: Mapping[str, Column] | No
     with warnings.catch_warnings(), svg.drawing_settings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the browser has more fonts
         canvas = kind.draw(data)
-        return svg.to_element(canvas.figure, id=id, title=figure.title, alt=figure.alt)
+        alt = " ".join(filter(None, (figure.alt, main_numbers.write_main_numbers(data))))
+        return svg.to_element(canvas.figure, id=id, title=figure.title, alt=alt)
 
 
 def _check_figure(data: ChartData) -> ChartKind:

@@ -253,7 +253,7 @@ def _write_lines(
     column, line = place
     for index, text in enumerate(lines):
         down = (index - (len(lines) - 1) / 2) * 15 / size[1]
-        written = axes.text(column + 0.5, line + 0.5 + down, text, size=SMALL_TEXT if not index else SMALL_TEXT - 1.5)
+        written = axes.text(column + 0.5, line + 0.5 + down, text, size=SMALL_TEXT)
         written.set(ha="center", va="center_baseline", color=COLOURS["ink"])
         if boxed:
             written.set_bbox({"facecolor": COLOURS["paper"], "edgecolor": "none", "pad": 1.5})

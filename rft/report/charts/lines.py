@@ -177,9 +177,11 @@ def _draw_intervals(axes: Axes, points: Sequence[Point], look: Style, *, whisker
         return
     places, lows, highs = zip(*ends, strict=True)
     if whiskers:
-        axes.vlines(places, lows, highs, color=look.colour, linewidth=5, alpha=0.28)
+        axes.vlines(places, lows, highs, color=look.colour, linewidth=1.6)
     else:
         axes.fill_between(places, lows, highs, color=look.colour, alpha=0.16, linewidth=0)
+        for edge in (lows, highs):
+            axes.plot(places, edge, color=look.colour, linewidth=0.8)
 
 
 def lay_out_plot(data: ChartData) -> tuple[Canvas, Axes, dict[str, Style]]:

@@ -41,7 +41,7 @@ class FigureView:
     Attributes:
         id: unique in the page.
         drawing: the SVG; empty for images and texts, and for a figure that could not be drawn, which has a
-            ``problem``.
+            ``problem``; ``note`` says which groups it leaves out.
         galleries, texts: what a figure of images or of tokens shows; ``omitted_texts`` counts those it does not.
         table: the numbers to show beside it; None when the figure titled ``same_as`` has them already.
     """
@@ -50,6 +50,7 @@ class FigureView:
     title: str
     drawing: Markup = field(default=Markup(""))
     problem: str = ""
+    note: str = ""
     galleries: tuple[Gallery, ...] = ()
     texts: tuple[tokens.Text, ...] = ()
     omitted_texts: int = 0
@@ -116,6 +117,7 @@ def view_section_table(section: Section, name: str) -> TableView | GroupTables:
 
 def _view_chart(section: Section, figure: Figure, id: str, same_as: str) -> FigureView:
     from rft.report.charts import draw  # brings matplotlib, which nothing needs before the report is drawn
+    from rft.report.charts.extremes import select_extremes
 
     table, columns = section.tables[figure.table], section.describe_table(figure.table)
     rows = tables.matching_rows(table, figure.where)
@@ -125,10 +127,11 @@ def _view_chart(section: Section, figure: Figure, id: str, same_as: str) -> Figu
     turned = can_be_turned(section, figure.table)  # stands by itself, whole
     beside = None if same_as or turned else tables.view_table(rows, columns, caption=caption, only=only)
     try:
-        drawing = Markup(draw.draw_figure(figure, table, columns, id=id))
+        drawn_rows = select_extremes(figure, rows)
+        drawing = Markup(draw.draw_figure(figure, drawn_rows.rows, columns, id=id))
     except draw.ChartError as error:
         return FigureView(id, figure.title, problem=str(error), table=beside if rows else None, same_as=same_as)
-    return FigureView(id, figure.title, drawing, table=beside, same_as="" if turned else same_as)
+    return FigureView(id, figure.title, drawing, note=drawn_rows.note, table=beside, same_as="" if turned else same_as)
 
 
 def _view_images(section: Section, figure: Figure, run_images: RunImages, id: str) -> FigureView:

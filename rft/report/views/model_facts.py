@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pydantic import JsonValue
 
 from rft import number_format
@@ -136,11 +138,11 @@ def list_training_facts(training: Training) -> tuple[Fact, ...]:
         ("Optimiser", training.optimizer),
         ("Learning rate", training.learning_rate),
         ("Batch size", training.batch_size),
-        ("Seconds", training.seconds),
-        ("Epsilon", training.epsilon),
+        ("Time taken", _write_if_known(training.seconds, number_format.format_duration)),
+        ("Epsilon", _write_if_known(training.epsilon, number_format.format_quantity)),
         ("Delta", training.delta),
-        ("Noise multiplier", training.noise_multiplier),
-        ("Sampling rate", training.sample_rate),
+        ("Noise multiplier", _write_if_known(training.noise_multiplier, number_format.format_quantity)),
+        ("Sampling rate", _write_if_known(training.sample_rate, number_format.format_quantity)),
         ("Steps", training.steps),
         ("Clipping norm", training.max_grad_norm),
         ("Unit of privacy", training.unit),
@@ -150,6 +152,10 @@ def list_training_facts(training: Training) -> tuple[Fact, ...]:
     texts = [(label, value if isinstance(value, str) else number_format.format_plain(value)) for label, value in known]
     void = f", void: {training.void}" if training.void else ""
     return (("Mode", mode[training.mode] + void), *texts)
+
+
+def _write_if_known(number: float | None, write: Callable[[float], str]) -> str | None:
+    return None if number is None else write(number)
 
 
 def split_names(run: AuditRun) -> list[str]:

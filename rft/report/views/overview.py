@@ -111,4 +111,6 @@ def _uncapitalize(label: str) -> str:
 
 
 def _say_how_to_settle(title: str, reason: str) -> str:
-    return f"{title}: {reason}."
+    """Return a sentence about a rule that cannot be settled: ``<where the interval lies>; <what would settle it>``."""
+    needed = reason.partition("; ")[2] or reason
+    return f"{title}: {needed}."

@@ -12,6 +12,7 @@ from rft import number_format
 from rft.records import AuditRun, Backbone, JsonObject, Section, Table, describe_columns, list_columns
 from rft.report.format import toml
 from rft.report.views import model_facts, tables
+from rft.report.views.card_facts import list_card_facts
 from rft.report.views.findings import FindingView, make_anchor, view_finding
 from rft.report.views.model_facts import Fact
 from rft.report.views.overview import OverviewView, view_overview
@@ -57,6 +58,7 @@ class PageView:
     model: tuple[Fact, ...]
     frozen: FrozenView | None
     training: tuple[Fact, ...]
+    card: tuple[Fact, ...]  # what the organisation says of it; empty where it says nothing
     data: TableView
     skipped: int
     unreadable: str  # why
@@ -82,6 +84,7 @@ def view_run(run: AuditRun) -> PageView:
         model=model_facts.list_model_facts(run, backbone),
         frozen=_view_frozen(backbone),
         training=model_facts.list_training_facts(run.model.training),
+        card=list_card_facts(run) if run.run.table("card") else (),
         data=_view_data(run),
         skipped=run.data.skipped,
         unreadable="a value is missing" if model_facts.is_predictions_alone(run) else "their item could not be read",

@@ -105,7 +105,7 @@ def _explain_levels(outcomes: Iterable[RuleOutcome]) -> list[str]:
     if not levels:
         return []
     written = join_names([f"{100 * level:.4g} %" for level in levels])
-    return [f"Several estimates are judged together, so their intervals here are wider than elsewhere: at {written}."]
+    return [f"The intervals of rules are wider, at {written}: several estimates are judged together."]
 
 
 def _name_small_groups(outcomes: Iterable[RuleOutcome]) -> list[str]:

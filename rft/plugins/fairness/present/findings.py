@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rft import number_format
 from rft.plugins.fairness.measure.gaps import Gap
 from rft.plugins.fairness.measure.group_metrics import INCONCLUSIVE, GroupMetric, detail_status
 from rft.plugins.fairness.measure.small_groups import (
@@ -20,8 +21,8 @@ from rft.stats.gaps import rate_difference, rate_ratio
 from rft.stats.gaps.partial_identification import GapBounds
 
 GAP_REMEDY = (
-    "Look at the examples of the groups that are worse off: too few, mislabelled, or of another quality? Mend them, or "
-    "try [fairness.mitigation], and audit again."
+    "Look at the examples of the groups that are worse off. Are they few, mislabelled, or of poorer quality? Mend them, "
+    "or try [fairness.mitigation]. Then audit again."
 )
 NO_INTERVAL = "No method used here gives an interval of this gap that holds, so no rule can be settled by it."
 
@@ -73,10 +74,11 @@ def _small_groups(gap: Gap) -> tuple[str, ...]:
 
 def _describe_gap(gap: Gap) -> str:
     lowest, highest = gap.compared[0], gap.compared[-1]
+    low, high = (_write_rate(group, gap) for group in (lowest, highest))
     comparison = (
-        f"{_capitalize(metric_label(gap))} ({define_metric(gap)}) is {highest.value:.3f} for {highest.group} "
+        f"{_capitalize(metric_label(gap))} ({define_metric(gap)}) is {high} for {highest.group} "
         f"({_describe_denominator(highest, gap)}) "
-        f"and {lowest.value:.3f} for {lowest.group} ({_describe_denominator(lowest, gap)})"
+        f"and {low} for {lowest.group} ({_describe_denominator(lowest, gap)})"
     )
     if len(gap.compared) > 2:
         comparison += f", the highest and the lowest of {len(gap.compared)} groups"
@@ -85,6 +87,12 @@ def _describe_gap(gap: Gap) -> str:
     if gap.differs:
         return f"{comparison}: {_describe_evidence(gap)}"
     return f"{comparison}: no more than chance in drawing the test examples can explain.{_describe_detectable_gap(gap)}"
+
+
+def _write_rate(group: GroupMetric, gap: Gap) -> str:
+    """Return the metric of a compared group, with the decimals of the interval of its gap."""
+    ends = (gap.interval.low, gap.interval.high) if gap.interval else None
+    return number_format.format_quantity(group.value or 0.0, "fraction", ends)
 
 
 def _describe_evidence(gap: Gap) -> str:
@@ -140,8 +148,8 @@ def state_ratio(gap: Gap) -> Finding:
         adjusted=_adjust_intervals(_judging_ratios(gap)),
         n=n,
         small_groups=small,
-        description=f"{_capitalize(metric_label(gap))} is {lowest.value:.3f} for {lowest.group} and "
-        f"{highest.value:.3f} for {highest.group}: the lowest over the highest of {len(gap.compared)} groups.",
+        description=f"{_capitalize(metric_label(gap))} is {_write_rate(lowest, gap)} for {lowest.group} and "
+        f"{_write_rate(highest, gap)} for {highest.group}: the lowest over the highest of {len(gap.compared)} groups.",
         caveats=" ".join(_list_excluded(gap)),
         about=_about(gap),
     )
@@ -185,7 +193,7 @@ def state_worst_group(gap: Gap) -> Finding:
         n=worst.n_denominator,
         small_groups=small,
         description=f"{worst.group} has the {gap.metric.worst} {metric_label(gap)} of {len(gap.compared)} groups by "
-        f"{gap.attribute}: {worst.value:.3f} ({_describe_denominator(worst, gap)}).",
+        f"{gap.attribute}: {_write_rate(worst, gap)} ({_describe_denominator(worst, gap)}).",
         caveats=" ".join(_list_excluded(gap)),
         about=_about(gap, str(worst.group)),
     )

@@ -106,7 +106,7 @@ _ALL = (
         "RMIA",
         "privacy.rmia_auc",
         "Robust membership attack (RMIA), area under the ROC curve",
-        "The same for an attacker who compares how much surer the model is than reference models about a {unit} with "
+        "The same for an attacker who compares how much surer the model is than reference models about one {unit} with "
         "how much surer it is about others.",
         (ZARIFZADEH,),
         peer="Zarifzadeh et al. 2024, equations 5 and 8",
