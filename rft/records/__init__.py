@@ -19,7 +19,19 @@ from rft.records.figures import (
     lines_figure,
     tokens_figure,
 )
-from rft.records.findings import About, Absence, Adjusted, Cases, Finding, Grade, Interval, NotMeasured, Status
+from rft.records.findings import (
+    CHANGE,
+    About,
+    Absence,
+    Adjusted,
+    Better,
+    Cases,
+    Finding,
+    Grade,
+    Interval,
+    NotMeasured,
+    Status,
+)
 from rft.records.overview import Claim, ClaimState, Pillar
 from rft.records.preprocessing import ImagePreprocessingFacts, PreprocessingFacts, TextPreprocessingFacts
 from rft.records.runs import (
@@ -42,6 +54,7 @@ from rft.records.sections import OWN_FOLDERS, Chapter, Section
 from rft.records.split import InputFile, Split, Texts
 
 __all__ = [
+    "CHANGE",
     "FIGURE_KINDS",
     "FORMAT_VERSION",
     "OWN_FOLDERS",
@@ -51,6 +64,7 @@ __all__ = [
     "Artifacts",
     "AuditRun",
     "Backbone",
+    "Better",
     "Cases",
     "Cell",
     "Chapter",

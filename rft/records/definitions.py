@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypedDict, Unpack
 
-from rft.records.findings import About, Absence, Adjusted, Cases, Finding, Grade, Interval
+from rft.records.findings import About, Absence, Adjusted, Better, Cases, Finding, Grade, Interval
 
 MeasuredStatus = Literal["info", "warn", "fail"]
 
@@ -43,6 +43,7 @@ class FindingDefinition:
     caveats: str = ""
     references: tuple[str, ...] = ()
     cases: Cases | None = None
+    better: Better | None = None
     grade: Grade = "measured"
     headline: bool = False
     card_tags: tuple[str, ...] = ()
@@ -147,6 +148,7 @@ class FindingDefinition:
             card_metric=self.card_metric,
             about=details.get("about", self.about),
             cases=self.cases,
+            better=self.better,
             headline=self.headline,
             card_tags=self.card_tags,
         )

@@ -11,11 +11,15 @@ from rft.records.base import Number, Record
 
 Status = Literal["info", "warn", "fail", "not_measured"]
 
+CHANGE = "change."  # begins the id of the change of a finding between two runs
+
 Grade = Literal["measured", "declared", "unverified"]
 
 Cases = Literal["counted", "sampled", "none"]
 
 Absence = Literal["not_asked", "not_applicable"]
+
+Better = Literal["higher", "lower"]
 
 SHARES = ("", "fraction", "probability")  # units of values that are no counts, whole though they may be
 
@@ -86,6 +90,7 @@ class Finding(Record):
         cases: how the value rests on cases (examples, people): it is a number of them (``counted``), was measured on
             ``n`` of them (``sampled``), or has nothing to do with them (``none``), as epsilon. None: ``counted`` for a
             whole deterministic number that is no share, else ``sampled``.
+        better: which values are better, so that a change for the worse can be told; None where neither is by itself.
         headline: shown whatever its status, by the terminal and first in the summary of a report.
         card_tags: tags that a model card gets where this was measured and no integrity is broken.
         card_metric: the name under which the hub knows the metric (``accuracy``), where it is a result of the model on
@@ -113,6 +118,7 @@ class Finding(Record):
     remedy: str = ""
     about: About = About()
     cases: Cases | None = None
+    better: Better | None = None
     headline: bool = False
     card_tags: tuple[str, ...] = ()
     card_metric: str = ""
@@ -125,6 +131,11 @@ class Finding(Record):
         if self.status != "not_measured" and (self.value is None or self.reason):
             raise ValueError(f"{self.id}: a finding with status {self.status} needs a value and no reason")
         return self
+
+    @property
+    def change_id(self) -> str:
+        """The id of the finding that states its change between two runs: ``change.performance.accuracy``."""
+        return f"{CHANGE}{self.id}"
 
     def without_value(self, reason: str, description: str) -> Finding:
         """Return the finding as not measured, without its value and whatever could tell of it.

@@ -29,6 +29,7 @@ def failed_maps_finding(method: str, sound: np.ndarray, words: Wording) -> Findi
         f"Unusable {words.maps}: {METHOD_NAMES[method]}",
         f"Explained {words.many} whose {words.maps} are zero everywhere or not finite; they are left out of all else.",
         unit=words.many,
+        better="lower",
     )
     return definition.state_count(failed, n=len(sound), status="warn" if failed else "info")
 
@@ -43,6 +44,7 @@ def completeness_findings(examples: Sequence[Completeness], words: Wording) -> I
         caveats=f"Complete attributions can still point at the wrong {words.misled}: see the deletion test.",
         references=(SUNDARARAJAN,),
         cases="none",
+        better="lower",
     )
     without_error = FindingDefinition(
         "attribution.completeness_undefined",
@@ -100,6 +102,7 @@ def _define_deletion(method: str, words: Wording) -> FindingDefinition:
         unit="probability",
         caveats=words.deletion_limits,
         references=(SAMEK,),
+        better="higher",
     )
 
 
@@ -110,7 +113,9 @@ def judge_shortcut(shortcut: Shortcut, intervention: Intervention, words: Shortc
     shortcut's floor.
     """
     id = f"attribution.shortcut.{shortcut.name}"
-    definition = FindingDefinition(id, words.title, words.description, unit="fraction", remedy=SHORTCUT_REMEDY)
+    definition = FindingDefinition(
+        id, words.title, words.description, unit="fraction", better="lower", remedy=SHORTCUT_REMEDY
+    )
     condition, control = intervention.shortcut, intervention.control
     if condition.share is None or condition.interval is None or not intervention.enough:
         return definition.state_not_measured(words.few, n=min(condition.n, control.n))

@@ -172,6 +172,7 @@ def _shared_units(splits: Mapping[str, Split]) -> Finding:
         "Units in two splits",
         "Whether rows of one unit, such as one person, lie in two splits.",
         unit="units",
+        better="lower",
     )
     distinct = _compare_splits(splits, "unit")
     if isinstance(distinct, str):
@@ -187,6 +188,7 @@ def _shared_items(splits: Mapping[str, Split]) -> Finding:
         "Identical items in two splits",
         "Whether the same item lies in two splits.",
         unit="items",
+        better="lower",
     )
     distinct = _compare_splits(splits, "item")
     if isinstance(distinct, str):
@@ -202,6 +204,7 @@ def _duplicate_items(splits: Mapping[str, Split]) -> Finding:
         "Identical items within a split",
         "Whether an item occurs more than once within a split.",
         unit="examples",
+        better="lower",
     )
     if not _all_known(splits, "item"):
         return definition.state_not_measured(_UNKNOWN["item"])
@@ -240,7 +243,9 @@ def _truncated_texts(audited: AuditedModel) -> Iterator[Finding]:
     description = f"{cut} of {n} texts have more tokens than the model was given of them."
     part = "beginning" if audited.inputs.tokenizer.truncation_side == "left" else "end"  # type: ignore[attr-defined]
     consequence = f"Their {part} was not seen: model.max_length says how many tokens are left."
-    definition = FindingDefinition("dataset.truncated_texts", "Texts that were cut", description, unit="texts")
+    definition = FindingDefinition(
+        "dataset.truncated_texts", "Texts that were cut", description, unit="texts", better="lower"
+    )
     yield _state_unwanted(definition, cut, n, description, consequence)
 
 

@@ -18,7 +18,7 @@ from rft.plugins.performance import measures as measured
 from rft.plugins.performance import tables
 from rft.plugins.performance.measures import Measure, Split
 from rft.predictions.table import PredictionArrays
-from rft.records import About, Finding, FindingDefinition, Section, Table
+from rft.records import About, Better, Finding, FindingDefinition, Section, Table
 from rft.references import BROECKER_SMITH, DELONG, GUO, KISH_KORN_GRAUBARD, OBUCHOWSKI, WILSON
 
 CLASS_BASED_METRICS = (
@@ -84,6 +84,7 @@ class Metric:
     unit: str = "fraction"
     caveats: str = ""
     references: tuple[str, ...] = ()
+    better: Better | None = None
     card_metric: str = ""  # as in ``Finding``
 
 
@@ -94,6 +95,7 @@ METRICS: Mapping[str, Metric] = {
         measured.measure_accuracy,
         caveats="Says little when one class is much more frequent than the others.",
         references=(WILSON,),
+        better="higher",
         card_metric="accuracy",
     ),
     "balanced_accuracy": Metric(
@@ -101,6 +103,7 @@ METRICS: Mapping[str, Metric] = {
         "The share of test examples that got the right class, each class counting the same.",
         measured.measure_balanced_accuracy,
         references=(KISH_KORN_GRAUBARD,),
+        better="higher",
         card_metric="balanced_accuracy",
     ),
     "macro_f1": Metric(
@@ -108,6 +111,7 @@ METRICS: Mapping[str, Metric] = {
         "The harmonic mean of precision and recall of each class, averaged over the classes.",
         measured.measure_macro_f1,
         references=(KISH_KORN_GRAUBARD,),
+        better="higher",
         card_metric="f1",
     ),
     "roc_auc": Metric(
@@ -115,6 +119,7 @@ METRICS: Mapping[str, Metric] = {
         "How often the score of a class is higher for an example of that class than for one of another; 0.5 is chance.",
         measured.measure_roc_auc,
         references=(DELONG, OBUCHOWSKI),
+        better="higher",
         card_metric="roc_auc",
     ),
     "log_loss": Metric(
@@ -123,6 +128,7 @@ METRICS: Mapping[str, Metric] = {
         measured.measure_log_loss,
         unit="nats",
         caveats="A few confident mistakes dominate it; its interval is then too short.",
+        better="lower",
         card_metric="log_loss",
     ),
     "ece": Metric(
@@ -131,6 +137,7 @@ METRICS: Mapping[str, Metric] = {
         measured.measure_ece,
         caveats="It is above 0 for every finite sample and has no interval, because resampling it is biased upward.",
         references=(GUO, BROECKER_SMITH),
+        better="lower",
     ),
     "baseline_accuracy": Metric(
         "Accuracy of the majority class",
@@ -172,6 +179,7 @@ def _build_finding(name: str, measure: Measure) -> Finding:
         unit=metric.unit,
         caveats=metric.caveats,
         references=metric.references,
+        better=metric.better,
         headline=name == "accuracy",
         remedy=REMEDY,
         card_metric=metric.card_metric,

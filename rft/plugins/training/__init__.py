@@ -16,6 +16,7 @@ FROZEN_CHANGED = FindingDefinition(
     unit="changes",
     caveats="Covers every parameter and buffer before the cut, BatchNorm statistics included.",
     cases="none",
+    better="lower",
 )
 TRAINED_UNMOVED = FindingDefinition(
     "training.trained_unmoved",
@@ -24,6 +25,7 @@ TRAINED_UNMOVED = FindingDefinition(
     unit="tensors",
     caveats="A tensor that moved need not have learned anything: see the performance section.",
     cases="none",
+    better="lower",
 )
 FINAL_LOSS = FindingDefinition(
     "training.final_loss",

@@ -96,6 +96,7 @@ def state_lowest_ratio(shares: SelectionRates) -> Finding:
         unit="ratio",
         about=About(attributes=(attribute,)),
         references=REFERENCES,
+        better="higher",
     )
     lowest = shares.lowest_group()
     ratio = None if lowest is None else shares.ratio_to_highest(lowest)

@@ -128,6 +128,7 @@ def state_lowest_ratio(shares: SelectionRates, options: Ll144Options) -> Finding
         about=About(attributes=(attribute,)),
         caveats="The law sets no threshold; nothing here says whether it is satisfied.",
         references=REFERENCES,
+        better="higher",
     )
     lowest = shares.lowest_group()
     ratio = None if lowest is None else shares.ratio_to_highest(lowest)

@@ -91,6 +91,7 @@ def _state_accuracy(choice: MitigationOutcome, measured: DecisionMetrics, suffix
         unit="fraction",
         caveats="" if suffix else CHOSEN_BEFORE,
         references=(WILSON,),
+        better="higher",
         headline=not suffix,
     )
     return definition.state_estimate(
@@ -118,6 +119,7 @@ def _define_gap(
         about=About(attributes=(options.attribute,), metric=options.metric, classes=gap.single_classes if gap else ()),
         caveats=CHOSEN_BEFORE,
         references=references,
+        better="lower",
         headline=not suffix,
     )
 
@@ -188,6 +190,7 @@ def _state_worst_group(
         about=About(attributes=(options.attribute,), metric="accuracy", classes="all"),
         caveats=LOWEST if suffix else f"{CHOSEN_BEFORE} {LOWEST}",
         references=(CLOPPER_PEARSON,),
+        better="higher",
     )
     if measured.worst_cell is None:
         fewest = size_rules.min_reported_size

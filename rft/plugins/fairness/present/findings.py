@@ -36,6 +36,7 @@ def state_gap(gap: Gap) -> Finding:
         unit="fraction" if gap.metric.bound is not None else "nats",
         about=_about(gap),
         references=_references_of_gap(gap),
+        better="lower",
         remedy=GAP_REMEDY,
     )
     n, adjusted, small = _count_denominators(gap), _adjust_intervals(gap.judging_intervals), _small_groups(gap)
@@ -133,6 +134,7 @@ def state_ratio(gap: Gap) -> Finding:
         f"The lowest {metric_label(gap)} of a group by {gap.attribute}, over the highest.",
         caveats="The two groups are chosen for being the extremes; the interval allows for that.",
         references=rate_ratio.SOURCES,
+        better="higher",
     )
     n, small = _count_denominators(gap), _small_groups(gap)
     if gap.value is None:
@@ -172,6 +174,7 @@ def state_worst_group(gap: Gap) -> Finding:
         unit="fraction",
         about=_about(gap),
         references=(CLOPPER_PEARSON,),
+        better=gap.metric.direction,
     )
     rates = [*_rates_of_compared(gap), *gap.small_rates]
     lowest = gap.metric.worst == "lowest"

@@ -84,6 +84,7 @@ def self_test_chapter(facts: PrivacyFacts) -> PrivacyChapter:
         "Failed self-tests",
         "Sampling, clipping, noise and their bookkeeping, tried out before the first step on the objects that trained, "
         "with made-up examples.",
+        better="lower",
         unit="checks",
         caveats="Statistical checks find gross mistakes only; a failed one stops the run before anything is trained.",
         cases="none",
@@ -110,6 +111,7 @@ def _epsilon_with_audits_finding(facts: PrivacyFacts, mechanisms: Sequence[Mecha
         caveats="Does not cover this report, which is un-noised: its tables, figures and attack results, and what "
         "these heads do on test examples, are computed without noise, and no epsilon covers them.",
         references=(DOROSHENKO if spent.accountant == "PLD" else MIRONOV,),
+        better="lower",
     )
     return definition.state_fact(spent.epsilon, n=facts.n, status="warn" if high else "info")
 
@@ -121,6 +123,7 @@ def _define_epsilon(unit: str, references: tuple[str, ...] = ()) -> FindingDefin
         f"How much the trained weights can depend on any one {unit}, at most: 0 is not at all, smaller is better.",
         caveats="Covers the training of this model alone; see the table of what is and what is not covered.",
         references=references,
+        better="lower",
         headline=True,
         card_tags=("differential-privacy",),
         remedy="Train again with a smaller epsilon; privacy.frontier shows what that costs in accuracy.",
@@ -170,6 +173,7 @@ def _delta_finding(facts: PrivacyFacts) -> Finding:
         "Probability with which the bound of epsilon may fail to hold." + rule + remark,
         caveats="A delta near 1 / n would allow a training that publishes one unit outright.",
         references=(NIST_800_226,),
+        better="lower",
         grade="measured" if facts.delta_by_rule else "declared",
     )
     return definition.state_fact(facts.delta, n=facts.n, status="warn" if large else "info")

@@ -39,6 +39,7 @@ REPLACED = FindingDefinition(
     unit="epsilon",
     references=(DOROSHENKO,),
     cases="none",
+    better="lower",
 )
 SHUFFLED_DESCRIPTION = (
     "Here each step draws a new random sample. Many tools shuffle the data and cut it into batches instead, and state "
@@ -52,6 +53,7 @@ SHUFFLED = FindingDefinition(
     caveats="The exact value is not known to research.",
     references=(CHUA,),
     cases="none",
+    better="lower",
 )
 NO_FINITE_VALUE = "no accountant gives a finite value for these parameters"
 IDEAL_RATES = (0.01, 0.001)  # those that have a finding
@@ -149,6 +151,7 @@ def _define_ideal(fpr: float) -> FindingDefinition:
         unit="fraction",
         caveats=f"A bound that follows from the accounting, not an attack; guessing alone reaches {fpr:g}.",
         references=(DONG, DOROSHENKO),
+        better="lower",
     )
 
 

@@ -191,6 +191,7 @@ def _define_attack(attack: Attack, unit: str) -> FindingDefinition:
         attack.title,
         attack.description.format(unit=unit),
         references=(*attack.references, DELONG),
+        better="lower",
         remedy=REMEDY,
     )
 
@@ -219,6 +220,7 @@ def _tpr_finding(results: AttackResults, column: str) -> Finding:
         f"{100 * fpr:g} % of the others; guessing finds {100 * fpr:g} %.",
         unit="fraction",
         references=(*ATTACKS[LIRA].references, ZOU_DONNER),
+        better="lower",
         remedy=REMEDY,
     )
     outcome = results.outcomes.get(LIRA)
@@ -276,6 +278,7 @@ def _most_exposed(results: AttackResults) -> tuple[Finding, ...]:
         "highest at its lower end, so that no small group is named for its noise.",
         about=About(attributes=tuple(results.target.attributes)),
         references=(*ATTACKS[results.foremost].references, DELONG, ZOU_DONNER),
+        better="lower",
         remedy=REMEDY,
     )
     if not outcomes:

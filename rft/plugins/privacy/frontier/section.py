@@ -55,6 +55,7 @@ COST = FindingDefinition(
     unit="fraction",
     caveats=LIMITS,
     references=(SEARLE, AGRESTI_MIN),
+    better="lower",
 )
 
 
@@ -206,6 +207,7 @@ def _cost_gap_finding(judged: JudgedHeads, arm: HeadCondition, attribute: str) -
         about=About(attributes=(attribute,)),
         caveats=LIMITS,
         references=(BAGDASARYAN, SEARLE, AGRESTI_MIN),
+        better="lower",
     )
     scored = [(name, mask) for name, mask in judged.attribute_masks(attribute) if mask.sum() >= MIN_EXAMPLES_FOR_RATE]
     if len(scored) < 2:

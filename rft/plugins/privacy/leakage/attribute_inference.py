@@ -216,6 +216,7 @@ def _define_probe(attribute: str, chance: str) -> FindingDefinition:
         unit="fraction",
         caveats=LIMITS,
         references=(ALAIN_BENGIO, HEWITT_LIANG, OJALA_GARRIGA, KISH_KORN_GRAUBARD),
+        better="lower",
     )
 
 

@@ -53,6 +53,7 @@ def _near_duplicates_finding(audited: AuditedModel) -> Finding:
         DESCRIPTION.format(unit=unit),
         unit="fraction",
         caveats=LIMITS,
+        better="lower",
     )
     if audited.embeddings is None:
         reason = "the frozen features of the training examples are not available"

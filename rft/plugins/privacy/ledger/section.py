@@ -21,6 +21,7 @@ LEDGER_EPSILON = FindingDefinition(
     caveats="Knows only trainings that were recorded in this ledger. Covers no training without privacy, no choice of "
     "settings by looking at results, and no evaluation.",
     cases="none",
+    better="lower",
     headline=True,
 )
 NO_POPULATION = "data.population does not name whose data this is, so that no ledger adds up what several runs spend"
