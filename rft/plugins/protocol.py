@@ -34,7 +34,7 @@ class RunPair:
 
     Attributes:
         before, after: one row an example in the same order, columns as in ``predictions.parquet``.
-        classes, positive: the classes, and the favourable one.
+        classes, positive: the classes, and the favourable one; None where the runs name none.
         names: what the two runs are called.
         seed: of resampling.
         withheld: what may not leave the machine; the values of its groups are missing in ``before``.
@@ -43,7 +43,7 @@ class RunPair:
     before: pd.DataFrame
     after: pd.DataFrame
     classes: tuple[str, ...]
-    positive: str
+    positive: str | None
     names: tuple[str, str]
     seed: int
     withheld: Withheld = NOTHING
@@ -123,7 +123,11 @@ class Plugin(ABC, Generic[OptionsT]):
         return NOT_ASKED if section is None else ""
 
     def compare_runs(self, pair: RunPair) -> Section | None:
-        """Return what two runs on the same examples say; raises ``Unavailable``. None: nothing to compare."""
+        """Return what two runs on the same examples say; raises ``Unavailable``. None: nothing to compare.
+
+        The change of one of its findings, on the same examples, has the id ``Finding.change_id``: it takes the place of
+        what the two runs say of that finding by themselves.
+        """
         return None
 
     def compare_backbones(

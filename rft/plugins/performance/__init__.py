@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from rft.config.applicability import Applies
-from rft.plugins import AuditedModel, Options, Plugin
+from rft.plugins import AuditedModel, Options, Plugin, RunPair
 from rft.plugins.performance.overview import PILLAR, summarize_performance
 from rft.records import ModelFacts, Section
 
@@ -37,3 +37,9 @@ class Performance(Plugin[PerformanceOptions]):
         from rft.plugins.performance.audit import audit
 
         return audit(audited, bins=options.bins)
+
+    def compare_runs(self, pair: RunPair) -> Section:
+        """Return how accuracy and its relatives changed from one run to the other."""
+        from rft.plugins.performance.change import compare_performance
+
+        return compare_performance(pair)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from rft.errors import Unavailable
 from rft.plugins import RunPair
 from rft.plugins.chapter_content import ChapterContent
 from rft.plugins.fairness import FairnessOptions
@@ -73,6 +74,8 @@ def describe_changes(runs: RunPair, options: FairnessOptions, *, verdicts: bool 
         verdicts: whether rules may judge the findings, which takes intervals at stricter levels.
     """
     classes, positive, names = runs.classes, runs.positive, runs.names
+    if positive is None:
+        raise Unavailable("the runs name no favourable class (data.positive), so their gaps have no direction")
     plan = ComparisonPlan.from_frame(runs.before, classes, options, positive, runs.withheld)
     pair = PairedPredictions(plan.rows, PredictionArrays.from_frame(runs.after, classes))
     size_rules = SampleSizeRules(options.min_group_size, options.reported_size)
@@ -163,6 +166,7 @@ def _state_change(about: About, paired: PairedChanges | NotMeasured, names: tupl
         unit="fraction",
         about=About(attributes=(attribute,), metric=metric),
         references=(WESTFALL_YOUNG,),
+        better="lower",
     )
     if isinstance(paired, NotMeasured):
         return definition.state_not_measured(paired.reason)
