@@ -1,34 +1,102 @@
-"""``rft compare``: two finished runs on the same people."""
+"""``rft compare``: what changed from one finished run to another, and whether anything is worse."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rft.cli.app import Debug, out, report_errors
+from rft.cli.app import EXIT, Debug, out, report_errors
+from rft.cli.files import check_absent, write_file
 from rft.cli.show import show_findings
+from rft.errors import ConfigError
 from rft.version import __version__
+
+if TYPE_CHECKING:
+    from rft.config.schema import Rule
+    from rft.pipeline.compare_runs import RunComparison
 
 
 def compare(
     before: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of the run to compare with.")],
-    after: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of the other run, on the same data.")],
-    page: Annotated[Path, typer.Option("--out", help="The page to write.")] = Path("compare.html"),
+    after: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of the other run.")],
+    page: Annotated[Path, typer.Option("--out", metavar="FILE", help="The page to write.")] = Path("compare.html"),
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write what the page shows as JSON too.")
+    ] = None,
+    tolerance: Annotated[
+        list[str] | None,
+        typer.Option("--tolerance", metavar="NAME=VALUE", help="How much worse a finding may be; repeatable."),
+    ] = None,
+    policy_file: Annotated[
+        Path | None, typer.Option("--policy", metavar="FILE", help="Judge the changes by the rules of this TOML file.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the files where they exist.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Compare two models on the same people: plain and private, or before and after a change."""
+    """Compare two runs, such as before and after a change: ends with 1 where a finding became worse."""
     with report_errors(debug):
         from rft.pipeline.compare_runs import compare_runs
-        from rft.report.render.comparison_page import comparison_html
 
-        compared = compare_runs(before, after)
-        out.say(f"Gaps of {compared.names[1]} minus those of {compared.names[0]}, with 95 % intervals")
-        for section in compared.sections:
-            show_findings(section)
-        byline = [f"{compared.n:,} test examples that both predicted"]
-        name = f"{compared.names[0]} and {compared.names[1]}"
-        content = comparison_html(compared.sections, name=name, byline=byline, rft_version=__version__)
-        page.write_text(content, encoding="utf-8")
+        check_absent(page, json_file, force=force)
+        tolerances, rules = _read_tolerances(tolerance or []), _read_rules(policy_file)
+        if tolerances and rules:
+            raise ConfigError("takes the place of --tolerance: leave one of them out", where="--policy")
+        source = "" if policy_file is None else policy_file.name
+        compared = compare_runs(before, after, tolerances=tolerances, rules=rules, rules_source=source)
+        _show_comparison(compared)
+        write_file(page, _write_page(compared), force=force)
         out.say(f"Page: {page}")
+        if json_file is not None:
+            write_file(json_file, compared.to_json(), force=force)
+            out.say(f"JSON: {json_file}")
+        raise typer.Exit(EXIT[compared.verdict.status])
+
+
+def _read_tolerances(written: list[str]) -> dict[str, float]:
+    """Return name -> tolerance; raises ``ConfigError`` for what is no ``NAME=VALUE`` with a value of at least 0."""
+    tolerances = {}
+    for text in written:
+        name, _, value = text.rpartition("=")
+        try:
+            tolerances[name] = float(value)
+        except ValueError:
+            tolerances[name] = -1.0
+        if not name or not 0 <= tolerances[name] < float("inf"):
+            remedy = "Write it as performance.accuracy=0.01; 0 allows no difference at all."
+            raise ConfigError(f"{text!r} is no name with a number of at least 0", where="--tolerance", remedy=remedy)
+    return tolerances
+
+
+def _read_rules(policy_file: Path | None) -> list[Rule]:
+    from rft.config.loader import load_policy
+
+    return [] if policy_file is None else load_policy(policy_file)
+
+
+def _show_comparison(compared: RunComparison) -> None:
+    from rft.pipeline.compare_runs import describe_pairing
+
+    out.say(f"{compared.names[1]}, compared with {compared.names[0]}", *describe_pairing(compared))
+    for section in compared.sections[1:]:
+        show_findings(section)
+    out.say(f"Verdict: {compared.verdict.status.replace('_', ' ')}", style="bold")
+    for rule in compared.verdict.rules:
+        if rule.outcome != "pass":
+            out.say(f"  {rule.outcome:9}  {rule.rule}: {rule.explanation}")
+
+
+def _write_page(compared: RunComparison) -> str:
+    from rft.pipeline.compare_runs import describe_pairing
+    from rft.pipeline.comparison.changes import SHARED
+    from rft.report.render.comparison_page import comparison_html
+
+    return comparison_html(
+        compared.sections,
+        name=f"{compared.names[1]}, compared with {compared.names[0]}",
+        byline=describe_pairing(compared),
+        verdict=compared.verdict,
+        open_tables=(SHARED, "data", "config", "software", "weights"),
+        rft_version=__version__,
+    )

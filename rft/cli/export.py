@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from rft.cli.app import Debug, RunFolder, out, report_errors
-from rft.errors import OutputError, RftError, near
+from rft.cli.files import write_file
+from rft.errors import RftError, near
 from rft.export.formats import FORMATS, ExportFormat
 
 STANDARD_OUTPUT = Path("-")
@@ -40,7 +41,7 @@ def export(
         text = chosen.write(ExportSource(open_run(folder), policy_file))
         if file != STANDARD_OUTPUT:
             place = file or Path(chosen.file_name)
-            _write_file(place, text, force=force)
+            write_file(place, text, force=force)
             out.say(f"Written: {place}")
             return
     typer.echo(text.encode(), nl=False)  # out here: a reader that stops early is no bug
@@ -51,14 +52,3 @@ def _find_format(name: str) -> ExportFormat:
         remedy = near(name, list(FORMATS)) or f"Known here: {', '.join(FORMATS)}."
         raise RftError(f"no such format: {name}", where="--format", remedy=remedy)
     return FORMATS[name]
-
-
-def _write_file(file: Path, text: str, *, force: bool) -> None:
-    """Write the file whole or not at all; raises ``OutputError`` where it exists and ``force`` is not given."""
-    from rft.report.run_folder.atomic_io import clear_errors, replace
-
-    with clear_errors(file):
-        if file.exists() and not force:
-            remedy = "Replace it with --force, or choose another file with --out."
-            raise OutputError("exists already", where=str(file), remedy=remedy)
-        replace(file, text)

@@ -1,157 +1,157 @@
-"""Two finished runs side by side, on the people that both predicted: differences of gaps, and who changed sides."""
+"""Two finished runs side by side: every finding that both have, what else differs, and what is worse than before."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
-import numpy as np
-import pandas as pd
-
-from rft.disclosure.decide import decide_withheld
+from rft.config.schema import Rule
 from rft.disclosure.release import release_sections
-from rft.disclosure.withheld import Counted, Withheld
-from rft.errors import DataError, Unavailable
+from rft.errors import Unavailable
+from rft.number_format import format_date
+from rft.pipeline.comparison.changes import compare_findings
+from rft.pipeline.comparison.circumstances import compare_circumstances
+from rft.pipeline.comparison.examples import PREDICTIONS, SPLIT, join_withheld, share_examples
+from rft.pipeline.comparison.judge import judge_changes
 from rft.plugins import RunPair, discover_plugins
-from rft.records import AuditRun, DataFacts, Section
+from rft.records import AuditRun, DataFacts, Record, Section, Verdict
 from rft.report import open_run
+from rft.verdict.policy import judge_rules
+from rft.version import __version__
 
-PREDICTIONS = "predictions.parquet"
-SPLIT = "test"
+NO_TOLERANCES: Mapping[str, float] = MappingProxyType({})
 
 
-@dataclass(frozen=True)
-class RunComparison:
+class ComparedRun(Record):
+    """One of the runs that are compared; ``left_out`` is how many of its test examples the other lacks.
+
+    None where these are too few to leave the machine.
+    """
+
+    id: str
+    name: str
+    created: str
+    verdict: str
+    left_out: int | None
+
+
+class RunComparison(Record):
     """What came of comparing two runs.
 
     Attributes:
-        names: of the run that is compared with, and of the other.
+        before, after: the runs; differences are of the second minus the first.
         n: test examples that both predicted.
-        sections: what each plugin that compares runs found.
+        identical_predictions: both predicted the same for each of them.
+        not_paired: why the runs were not compared example by example; empty where they were.
+        sections: all findings of both, what each plugin that compares runs found, and what else differs.
+        verdict: whether anything is worse than before, or what the rules say that were given.
     """
 
-    names: tuple[str, str]
+    format_version: int = 1
+    rft_version: str = __version__
+    before: ComparedRun
+    after: ComparedRun
     n: int
+    identical_predictions: bool
+    not_paired: str
     sections: tuple[Section, ...]
+    verdict: Verdict
+
+    def to_json(self) -> str:
+        """Return canonical JSON: sorted keys, no NaN, a newline at the end."""
+        content = self.model_dump(mode="json")
+        return json.dumps(content, sort_keys=True, allow_nan=False, ensure_ascii=False, indent=1) + "\n"
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What the runs are called."""
+        return self.before.name, self.after.name
 
 
-def compare_runs(before: str | Path, after: str | Path) -> RunComparison:
-    """Compare the test predictions of two runs, example by example.
+def compare_runs(
+    before: str | Path,
+    after: str | Path,
+    *,
+    tolerances: Mapping[str, float] = NO_TOLERANCES,
+    rules: Sequence[Rule] = (),
+    rules_source: str = "",
+) -> RunComparison:
+    """Compare two runs: all findings that both have, example by example where they share test examples.
 
     Args:
         before, after: run folders; differences are of the second minus the first.
+        tolerances: id of a finding -> how much worse it may be.
+        rules: about changes (``change.performance.accuracy``), which judge in the place of the tolerances.
+        rules_source: where the rules stand.
 
     Raises:
-        DataError: a folder holds no run or no predictions, or the two differ in their classes, favourable class, test
-            examples, labels, units or groups.
+        DataError: a folder holds no run or no predictions.
+        EvidenceError: a file of a run is not the one that was written.
+        ConfigError: a tolerance is of something that was not compared.
     """
     folders = (Path(before), Path(after))
     runs = [open_run(folder, private=(PREDICTIONS,)) for folder in folders]
-    positive = _shared_positive(runs, folders)
-    first, second = (_read_predictions(folder) for folder in folders)
-    _check_same_examples(first, second, folders)
-    names = _name_runs(runs)
-    withheld = _decide_withheld(runs, first, positive)
-    shown = withheld.mask_predictions(first)
-    pair = RunPair(shown, second, runs[0].model.classes, positive, names, runs[0].run.seed, withheld)
-    sections, _ = release_sections(_compare_by_plugins(pair, folders[0]), DataFacts(splits={}), withheld)
-    return RunComparison(names, len(first), sections)
+    names, withheld = name_runs(runs), join_withheld(runs)
+    shared = share_examples(runs, folders, names, withheld)
+    paired = _compare_by_plugins(shared.pair) if shared.pair else ()
+    changes = compare_findings(runs, names, paired, withheld)
+    judged = (changes, *paired)
+    verdict = judge_rules(rules, judged, source=rules_source) if rules else judge_changes(judged, tolerances)
+    first, second = (
+        _describe_run(run, name, None if withheld.is_small(n) else n)
+        for run, name, n in zip(runs, names, shared.left_out, strict=True)
+    )
+    return RunComparison(
+        before=first,
+        after=second,
+        n=shared.n,
+        identical_predictions=shared.identical,
+        not_paired=shared.not_paired,
+        sections=(*judged, compare_circumstances(runs, withheld)),
+        verdict=verdict,
+    )
 
 
-def _compare_by_plugins(pair: RunPair, folder: Path) -> list[Section]:
-    """Return what each plugin finds; raises ``DataError`` with the reasons where none can compare the runs."""
+def describe_pairing(comparison: RunComparison) -> list[str]:
+    """Return in sentences which examples were compared."""
+    first, second = comparison.before, comparison.after
+    sentences = [f"{comparison.n:,} test examples that both predicted"]
+    if comparison.not_paired:
+        sentences = [f"Not paired: {comparison.not_paired}"]
+    elif first.left_out or second.left_out:
+        sentences.append(f"left out: {first.left_out} of {first.name}, {second.left_out} of {second.name}")
+    if comparison.identical_predictions:
+        sentences.append("identical predictions")
+    return sentences
+
+
+def _describe_run(run: AuditRun, name: str, left_out: int | None) -> ComparedRun:
+    return ComparedRun(id=run.run.id, name=name, created=run.run.created, verdict=run.verdict.status, left_out=left_out)
+
+
+def _compare_by_plugins(pair: RunPair) -> tuple[Section, ...]:
+    """Return what each plugin finds, as it may leave the machine; one that cannot compare the runs says why."""
     sections: list[Section] = []
-    reasons: list[str] = []
-    for registered in discover_plugins().values():
+    for name, registered in discover_plugins().items():
         try:
             pair.withheld.require_split(SPLIT)
             section = registered.plugin.compare_runs(pair)
         except Unavailable as reason:
-            reasons.append(str(reason))
-            continue
+            section = Section(plugin=name, notes=(f"Not compared example by example: {reason}.",))
         sections += [section] if section else []
-    if not sections:
-        raise DataError("; ".join(dict.fromkeys(reasons)) or "no plugin compares runs", where=str(folder))
-    return sections
+    released, _ = release_sections(sections, DataFacts(splits={}), pair.withheld)
+    return released
 
 
-def _decide_withheld(runs: Sequence[AuditRun], predictions: pd.DataFrame, positive: str) -> Withheld:
-    """Return what may not leave the machine: what either run withholds, by the counts of the stricter of both."""
-    bounds = [run.run.table("report").get("suppress_below") for run in runs]
-    asked = [(run, bound) for run, bound in zip(runs, bounds, strict=True) if isinstance(bound, int) and bound]
-    already: dict[str, set[str]] = {}
-    for small in (run.data.small_cells for run, _ in asked):
-        for attribute, names in (small.groups if small else {}).items():
-            already.setdefault(attribute, set()).update(names)
-    of_class = (predictions["label"] == positive).to_numpy()
-    attributes = [name.removeprefix("group_") for name in map(str, predictions.columns) if name.startswith("group_")]
-    counted = [Counted(SPLIT, (name,), mask) for name in attributes for mask in (of_class, ~of_class)]
-    below = max((bound for _, bound in asked), default=0)
-    return decide_withheld(
-        predictions, counted, below, already={name: sorted(group_names) for name, group_names in already.items()}
-    )
-
-
-def _shared_positive(runs: Sequence[AuditRun], folders: tuple[Path, Path]) -> str:
-    """Return the favourable class of both runs."""
-    first, second = (run.model for run in runs)
-    for quality, first_value, second_value in (
-        ("classes", first.classes, second.classes),
-        ("favourable class (data.positive)", first.positive, second.positive),
-    ):
-        if first_value != second_value:
-            raise DataError(
-                f"its {quality} {second_value} is not that of {folders[0]}: {first_value}", where=str(folders[1])
-            )
-    if first.positive is None:
-        raise DataError(
-            "names no favourable class (data.positive), so its gaps have no direction", where=str(folders[0])
-        )
-    return first.positive
-
-
-def _read_predictions(folder: Path) -> pd.DataFrame:
-    """Return the test predictions of a run, in order of their ids."""
-    try:
-        frame = pd.read_parquet(folder / PREDICTIONS)
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot be read ({error})", where=str(folder / PREDICTIONS)) from None
-    return frame[frame["split"] == SPLIT].sort_values("id").reset_index(drop=True)
-
-
-def _check_same_examples(first: pd.DataFrame, second: pd.DataFrame, folders: tuple[Path, Path]) -> None:
-    """Raise ``DataError`` unless both hold the same test examples, and know the same of them."""
-    where = str(folders[1])
-    if not np.array_equal(first["id"].to_numpy(), second["id"].to_numpy()):
-        shared = len(np.intersect1d(first["id"], second["id"]))
-        raise DataError(
-            f"shares {shared} of its {len(second)} test examples with the {len(first)} of {folders[0]}",
-            where=where,
-            remedy="Two models are compared on the same people: use the same data, split and seed.",
-        )
-    groups = [column for column in first.columns if str(column).startswith("group_")]
-    if set(groups) != {column for column in second.columns if str(column).startswith("group_")}:
-        raise DataError(f"has other group attributes than {folders[0]}", where=where)
-    for column in ("label", "unit", *groups):
-        if differing := _count_differing(first[column], second[column]):
-            raise DataError(f"{differing} test examples have another {column} than in {folders[0]}", where=where)
-
-
-def _count_differing(first: pd.Series, second: pd.Series) -> int:
-    """Return in how many rows two columns differ; a missing value is like another."""
-    missing, other_missing = first.isna().to_numpy(), second.isna().to_numpy()
-    unlike = first.astype(str).to_numpy() != second.astype(str).to_numpy()
-    return int(np.count_nonzero((missing != other_missing) | (~missing & ~other_missing & unlike)))
-
-
-def _name_runs(runs: Sequence[AuditRun]) -> tuple[str, str]:
-    """Return what the runs are called: by name, with epsilon where it was private, and apart in any case."""
+def name_runs(runs: Sequence[AuditRun]) -> tuple[str, str]:
+    """Return what two runs are called: by name, with epsilon where it was private; by date and id where that is one."""
     named = []
     for run in runs:
         training = run.model.training
         private = f" (epsilon {training.epsilon:g})" if training.epsilon is not None else ""
         named.append(f"{run.run.name}{private}")
     if named[0] == named[1]:
-        return f"{named[0]}, first", f"{named[1]}, second"
+        named = [f"{name}, {format_date(run.run.created)}, {run.run.id}" for name, run in zip(named, runs, strict=True)]
     return named[0], named[1]

@@ -206,7 +206,8 @@ def test_a_comparison_withholds_what_either_run_does(tmp_path: Path) -> None:
     for pair, is_open in ((folders[0::2], True), (folders[1:], False)):
         compared = compare_runs(*pair)
         page = comparison_html(compared.sections, name="compared", rft_version="0")
-        release = Release.of(folders[1], pages=[page], compared=[compared.sections[0].model_dump(mode="json")])
+        sections = [section.model_dump(mode="json") for section in compared.sections]
+        release = Release.of(folders[1], pages=[page], compared=sections)
         recovered = Attack(release, "g", ("Cc", "Dd")).run()
         assert bool(recovered) == is_open, recovered
         if not is_open:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,8 @@ from typer.testing import CliRunner
 
 import rft
 from rft.cli.main import app
-from rft.errors import DataError, Unavailable
-from rft.pipeline.compare_runs import compare_runs
+from rft.errors import Unavailable
+from rft.pipeline.compare_runs import RunComparison, compare_runs, describe_pairing
 from rft.plugins import AuditedModel, Options, Plugin, RunPair, registry
 from rft.records import Section
 
@@ -50,30 +51,48 @@ def people(n: int = 400) -> pd.DataFrame:
     )
 
 
-def run(folder: Path, name: str, table: pd.DataFrame, errors: dict[str, float]) -> Path:
+def run(folder: Path, name: str, table: pd.DataFrame, errors: dict[str, float], *, more: str = "") -> Path:
     """Audit a model that errs on the hardest people of each place."""
     wrong = table["hard"] < table["place"].map(errors)
     score = np.where((table["label"] == "yes") ^ wrong, 0.8, 0.2)
     table.assign(p_yes=score).drop(columns="hard").to_csv(folder / f"{name}.csv", index=False)
-    (folder / f"{name}.toml").write_text(CONFIG.format(name=name), encoding="utf-8")
+    (folder / f"{name}.toml").write_text(CONFIG.format(name=name) + more, encoding="utf-8")
     rft.audit(folder / f"{name}.toml", folder / name)
     return folder / name
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the keys of the runs, which all tests of this file share."""
+    return tmp_path_factory.mktemp("state")
+
+
+@pytest.fixture(autouse=True)
+def shared_keys(state: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RFT_STATE", str(state))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, state: Path) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("runs")
-    return (
-        run(folder, "before", people(), {"north": 0.1, "south": 0.35}),
-        run(folder, "after", people().sample(frac=1, random_state=0), {"north": 0.1, "south": 0.12}),
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RFT_STATE", str(state))
+        return (
+            run(folder, "before", people(), {"north": 0.1, "south": 0.35}),
+            run(folder, "after", people().sample(frac=1, random_state=0), {"north": 0.1, "south": 0.12}),
+        )
+
+
+def section_of(comparison: RunComparison, plugin: str) -> Section:
+    (section,) = (section for section in comparison.sections if section.plugin == plugin)
+    return section
 
 
 def test_a_gap_that_was_closed_is_told_with_an_interval(runs: tuple[Path, Path]) -> None:
     comparison = compare_runs(*runs)
     assert comparison.names == ("before", "after")
     assert comparison.n == 400
-    finding = comparison.sections[0].finding("fairness.change_of_accuracy_gap.place")
+    finding = section_of(comparison, "fairness").finding("fairness.change_of_accuracy_gap.place")
     frames = [pd.read_parquet(folder / "predictions.parquet") for folder in runs]
     gaps = []
     for frame in frames:
@@ -88,11 +107,12 @@ def test_a_gap_that_was_closed_is_told_with_an_interval(runs: tuple[Path, Path])
 
 
 def test_the_other_way_round_the_gap_widens_and_is_worth_a_look(runs: tuple[Path, Path]) -> None:
-    assert compare_runs(*reversed(runs)).sections[0].finding("fairness.change_of_accuracy_gap.place").status == "warn"
+    section = section_of(compare_runs(*reversed(runs)), "fairness")
+    assert section.finding("fairness.change_of_accuracy_gap.place").status == "warn"
 
 
 def test_who_changed_sides_stands_in_a_table(runs: tuple[Path, Path]) -> None:
-    rows = {row["group"]: row for row in compare_runs(*runs).sections[0].tables["sides"]}
+    rows = {row["group"]: row for row in section_of(compare_runs(*runs), "fairness").tables["sides"]}
     assert rows["north"]["newly_right"] == rows["north"]["newly_wrong"] == 0
     assert rows["south"]["newly_right"] > 20
     assert rows["south"]["newly_wrong"] == 0
@@ -112,10 +132,10 @@ def test_a_plugin_that_cannot_compare_runs_leaves_the_others_be(
     runs: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry, "BUILTIN", (f"{__name__}:Elsewhere", *registry.BUILTIN))
-    assert [section.plugin for section in compare_runs(*runs).sections] == ["fairness"]
-    monkeypatch.setattr(registry, "BUILTIN", (f"{__name__}:Elsewhere",))
-    with pytest.raises(DataError, match="there is no sound in these runs"):
-        compare_runs(*runs)
+    sections = compare_runs(*runs).sections
+    named = [section.plugin for section in sections]
+    assert named == ["change", "elsewhere", "performance", "fairness", "circumstances"]
+    assert sections[1].notes == ("Not compared example by example: there is no sound in these runs.",)
 
 
 def test_the_command_writes_a_page(runs: tuple[Path, Path], tmp_path: Path) -> None:
@@ -125,22 +145,135 @@ def test_the_command_writes_a_page(runs: tuple[Path, Path], tmp_path: Path) -> N
     assert "accuracy, north minus south is" in done.stdout.lower()
     content = page.read_text(encoding="utf-8")
     assert "<svg" in content
-    assert "before and after" in content
+    assert "after, compared with before" in content
 
 
-def test_other_people_are_refused(runs: tuple[Path, Path], tmp_path: Path) -> None:
-    finished_run = run(tmp_path, "others", people(500), {"north": 0.1, "south": 0.1})
-    with pytest.raises(DataError, match="shares 400 of its 500 test examples with the 400 of"):
-        compare_runs(runs[0], finished_run)
+def test_the_shared_examples_alone_are_compared(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    some = run(tmp_path, "some", people().iloc[50:], {"north": 0.1, "south": 0.12})
+    comparison = compare_runs(runs[0], some)
+    assert (comparison.n, comparison.before.left_out, comparison.after.left_out) == (350, 50, 0)
+    right = []
+    for folder in (runs[0], some):
+        frame = pd.read_parquet(folder / "predictions.parquet").set_index("id")
+        right.append(frame["label"].astype(str) == frame["prediction"].astype(str))
+    shared = right[0].index.intersection(right[1].index)
+    change = section_of(comparison, "performance").finding("change.performance.accuracy")
+    assert change.value == pytest.approx(right[1][shared].mean() - right[0][shared].mean())
+    assert any("left out: 50 of before, 0 of some" in part for part in describe_pairing(comparison))
 
 
-def test_other_labels_are_refused(runs: tuple[Path, Path], tmp_path: Path) -> None:
+def test_other_people_are_set_side_by_side(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    table = people().assign(id=[f"x{row}" for row in range(400)])
+    comparison = compare_runs(runs[0], run(tmp_path, "others", table, {"north": 0.1, "south": 0.12}))
+    assert comparison.not_paired == "the runs share no test examples"
+    assert [section.plugin for section in comparison.sections] == ["change", "circumstances"]
+    rows = {row["finding"]: row for row in comparison.sections[0].tables["shared"]}
+    assert {row["compared"] for row in rows.values()} == {"not paired", "fact"}
+    audits = [rft.report.open_run(folder) for folder in (runs[0], tmp_path / "others")]
+    levels = [finding.adjusted[1].interval for finding in (audit.finding("performance.accuracy") for audit in audits)]
+    row = rows["performance.accuracy"]
+    assert row["low"] == pytest.approx(levels[1].low - levels[0].high)
+    assert row["high"] == pytest.approx(levels[1].high - levels[0].low)
+
+
+def test_other_labels_are_not_paired(runs: tuple[Path, Path], tmp_path: Path) -> None:
     table = people()
     table.loc[:2, "label"] = "yes"
     changed = int((people()["label"] != table["label"]).sum())
     finished_run = run(tmp_path, "relabelled", table, {"north": 0.1, "south": 0.1})
-    with pytest.raises(DataError, match=f"{changed} test examples have another label than in"):
-        compare_runs(runs[0], finished_run)
+    comparison = compare_runs(runs[0], finished_run)
+    assert comparison.not_paired == f"{changed} of 400 shared test examples have another label in relabelled"
+
+
+def test_few_people_of_one_run_do_not_follow_by_subtraction(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    table, errors = people().iloc[5:], {"north": 0.1, "south": 0.12}
+    strict = run(tmp_path, "strict", table, errors, more="[report]\nsuppress_below = 10\n")
+    comparison = compare_runs(runs[0], strict)
+    assert comparison.not_paired == "suppressed: fewer than 10 test examples of a group or class are in one run alone"
+    assert comparison.before.left_out is None
+    assert compare_runs(runs[0], run(tmp_path, "open", table, errors)).not_paired == ""
+
+
+def test_every_finding_of_both_runs_stands_in_the_table(runs: tuple[Path, Path]) -> None:
+    section = compare_runs(*runs).sections[0]
+    audits = [rft.report.open_run(folder) for folder in runs]
+    measured = [{finding.id: finding.value for part in audit.sections for finding in part.findings} for audit in audits]
+    rows = {row["finding"]: row for row in section.tables["shared"]}
+    named = rows.keys() | {row["finding"] for row in section.tables["not_shared"]}
+    assert named == measured[0].keys() | measured[1].keys()
+    for id, row in rows.items():
+        assert (row["before"], row["after"]) == (measured[0][id], measured[1][id])
+        assert row["difference"] == pytest.approx(measured[1][id] - measured[0][id])
+
+
+def test_identical_predictions_are_said_to_be(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    again = run(tmp_path, "before", people(), {"north": 0.1, "south": 0.35})
+    comparison = compare_runs(runs[0], again)
+    assert comparison.identical_predictions
+    assert comparison.verdict.status == "pass"
+    assert "identical predictions" in describe_pairing(comparison)
+    assert comparison.before.id in comparison.names[0]  # both are called "before"
+    assert comparison.after.id in comparison.names[1]
+    assert not compare_runs(*runs).identical_predictions
+
+
+def test_what_became_worse_fails_and_a_tolerance_lets_it_pass(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    assert compare_runs(*runs).verdict.status == "pass"
+    worse = compare_runs(*reversed(runs)).verdict
+    failed = {rule.finding for rule in worse.rules if rule.outcome == "fail"}
+    assert {"change.performance.accuracy", "change.performance.log_loss"} <= failed
+    assert "fairness.change_of_accuracy_gap.place" in failed
+    names = [finding.removeprefix("change.") for finding in failed]
+    code, _ = compare_command(tmp_path / "a.html", *reversed(runs), *(f"--tolerance={name}=0.5" for name in names))
+    assert code == 0
+    assert compare_command(tmp_path / "b.html", *reversed(runs))[0] == 1
+
+
+def compare_command(page: Path, *arguments: object) -> tuple[int, str]:
+    done = CliRunner().invoke(app, ["compare", *map(str, arguments), "--out", str(page)])
+    return done.exit_code, done.stderr
+
+
+def test_tolerances_that_mean_nothing_are_refused(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    for tolerance, said in (
+        ("performance.accuracy=-1", "at least 0"),
+        ("accuracy", "at least 0"),
+        ("performance.acuracy=0.1", "was not compared"),
+        ("dataset.missing_groups.place=1", "whether higher or lower is better"),
+    ):
+        code, stderr = compare_command(page, *runs, "--tolerance", tolerance)
+        assert (code, said in stderr) == (2, True), stderr
+    assert not page.exists()
+
+
+@pytest.mark.parametrize(("bound", "code"), [("min = -0.2", 0), ("min = -0.05", 1), ("min = -0.1", 3)])
+def test_rules_judge_the_changes(runs: tuple[Path, Path], tmp_path: Path, bound: str, code: int) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text(f'[[policy]]\nfinding = "change.performance.accuracy"\n{bound}\n', encoding="utf-8")
+    assert compare_command(tmp_path / "page.html", *reversed(runs), "--policy", rules)[0] == code
+
+
+def test_no_file_is_replaced_unasked(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    page, json_file = tmp_path / "page.html", tmp_path / "page.json"
+    assert compare_command(page, *runs, "--json", json_file)[0] == 0
+    content = json.loads(json_file.read_text(encoding="utf-8"))
+    assert content["verdict"]["status"] == "pass"
+    assert RunComparison.model_validate(content).n == 400
+    code, stderr = compare_command(tmp_path / "new.html", *runs, "--json", json_file)
+    assert (code, "exists already" in stderr, (tmp_path / "new.html").exists()) == (2, True, False)
+    assert compare_command(page, *runs, "--json", json_file, "--force")[0] == 0
+
+
+def test_what_differs_beside_the_findings_is_listed(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    some = run(tmp_path, "some", people().iloc[100:], {"north": 0.1, "south": 0.12})
+    tables = section_of(compare_runs(runs[0], some), "circumstances").tables
+    config = {row["key"]: (row["before"], row["after"]) for row in tables["config"]}
+    assert config["name"] == ("before", "some")
+    assert config["predictions.file"] == ("before.csv", "some.csv")
+    data = {row["key"]: (row["before"], row["after"]) for row in tables["data"]}
+    assert data["test: examples"] == ("400", "300")
+    assert "software" not in tables
 
 
 def test_a_folder_without_a_run_is_refused(runs: tuple[Path, Path], tmp_path: Path) -> None:
@@ -162,7 +295,7 @@ def test_what_a_run_withholds_its_comparison_withholds_too(tmp_path: Path) -> No
         (tmp_path / f"{name}.toml").write_text(text, encoding="utf-8")
         rft.audit(tmp_path / f"{name}.toml", tmp_path / name)
         folders.append(tmp_path / name)
-    rows = {row["group"]: row for row in compare_runs(*folders).sections[0].tables["sides"]}
+    rows = {row["group"]: row for row in section_of(compare_runs(*folders), "fairness").tables["sides"]}
     assert rows["islands"]["n"] is None
     assert rows["islands"]["newly_right"] is None
     assert rows["islands"]["status"] == "suppressed: fewer than 10"

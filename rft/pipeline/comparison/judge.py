@@ -1,0 +1,76 @@
+"""Which changes are for the worse: by more than chance, or by more than a tolerance.
+
+A change is for the worse by more than chance where its interval at 95 % lies on the worse side of 0; each change is
+judged by itself. A fact of the runs, such as epsilon, is worse as soon as it is worse at all. With a tolerance the
+difference itself is judged, whatever its interval. Which side is worse is said by the finding (``Finding.better``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rft.errors import ConfigError, near
+from rft.pipeline.comparison.changes import list_changes
+from rft.records import Finding, RuleOutcome, Section, Verdict
+
+SOURCE = "no finding may be worse than before"
+ROUNDING = 1e-9  # by which two computations of one fact may differ, as a share of its size
+
+
+def judge_changes(sections: Sequence[Section], tolerances: Mapping[str, float]) -> Verdict:
+    """Return the verdict on all changes that have a better side: ``fail`` where one is for the worse.
+
+    Args:
+        sections: with the changes of findings.
+        tolerances: id of a finding -> how much worse it may be.
+
+    Raises:
+        ConfigError: a tolerance is of something that was not compared, or has no better side.
+    """
+    changes = list_changes(sections)
+    _check_tolerances(changes, tolerances)
+    judged = [_judge_change(name, change, tolerances.get(name)) for name, change in changes.items() if change.better]
+    rules = tuple(outcome for outcome in judged if outcome is not None)
+    failed = any(outcome.outcome == "fail" for outcome in rules)
+    return Verdict(source=SOURCE, status="fail" if failed else "pass" if rules else "no_rules", rules=rules)
+
+
+def _check_tolerances(changes: Mapping[str, Finding], tolerances: Mapping[str, float]) -> None:
+    for name in tolerances:
+        if name not in changes:
+            raise ConfigError(f"{name} was not compared", where="--tolerance", remedy=near(name, list(changes)))
+        if changes[name].better is None:
+            raise ConfigError(
+                f"nothing says whether higher or lower is better for {name}",
+                where="--tolerance",
+                remedy=f'Judge it by a rule about "{changes[name].id}", with --policy.',
+            )
+
+
+def _judge_change(name: str, change: Finding, tolerance: float | None) -> RuleOutcome | None:
+    """Return what is said of a change; None where chance cannot be told from a change."""
+    assert change.value is not None
+    sign = 1.0 if change.better == "lower" else -1.0
+    written = f"{change.value:+.4g}"
+    if tolerance is not None:
+        worse, because = sign * change.value > tolerance, f"a tolerance of {tolerance:g}"
+        reason = f"{'worse' if worse else 'not worse'} by more than {tolerance:g}"
+    elif change.deterministic:
+        worse, because = sign * change.value > ROUNDING * max(1.0, abs(change.value)), "no tolerance"
+        reason = "worse" if worse else "not worse"
+    elif change.interval is None:
+        return None
+    else:
+        ends = sorted((sign * change.interval.low, sign * change.interval.high))
+        worse, because = ends[0] > 0, "no tolerance"
+        reason = f"{'worse' if worse else 'not worse'} by more than chance"
+        written = f"{written}, interval {change.interval.low:+.4g} to {change.interval.high:+.4g}"
+    return RuleOutcome(
+        rule=f"{name} is not worse",
+        finding=change.id,
+        outcome="fail" if worse else "pass",
+        because=because,
+        explanation=f"{written}: {reason}",
+        reason=reason,
+        interval=None if tolerance is not None else change.interval,
+    )
