@@ -17,7 +17,8 @@ from pydantic import BaseModel, JsonValue, ValidationError
 
 from rft.config.applicability import refuse_idle
 from rft.config.options import Options
-from rft.config.schema import Config, Rule, stored_backbone, stored_path
+from rft.config.schema import Config, Rule
+from rft.config.stored import stored_backbone, stored_path
 from rft.errors import ConfigError, near
 
 PATHS = (

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
@@ -437,19 +436,3 @@ class Config(_Table):
                 f"the column {twice[0]!r} is given two meanings: each of label, split, groups, prediction "
                 "and scores needs a column of its own"
             )
-
-
-def stored_path(path: str | Path, folder: Path) -> str:
-    """Return ``path`` as it may be stored: relative to the config's folder, or its base name when it lies outside."""
-    absolute = (folder / path).resolve()
-    if absolute.is_relative_to(folder.resolve()):
-        return absolute.relative_to(folder.resolve()).as_posix()
-    return absolute.name
-
-
-def stored_backbone(backbone: str, folder: Path) -> str:
-    """Return ``library/name`` as it may be stored: a name that is a folder of this machine is cut like any path."""
-    library, _, name = backbone.partition("/")
-    if library == "transformers" and not name.startswith("package:") and (folder / name).is_dir():
-        return f"{library}/{stored_path(name, folder)}"
-    return backbone

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from urllib.parse import quote
 
-from rft.config.schema import stored_path
+from rft.config.stored import stored_path
 from rft.export.judgements import Judgement, list_judgements
 from rft.export.rule_lines import CONFIG, find_lines_if_there, find_rule_lines, name_policy_file
 from rft.export.source import ExportSource

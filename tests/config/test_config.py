@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from rft.config import loader, schema
+from rft.config import loader
+from rft.config.stored import stored_backbone
 from rft.errors import ConfigError
 from rft.plugins import Options
 from tests.conftest import CONFIG
@@ -176,4 +177,4 @@ def test_a_backbone_that_is_a_folder_of_this_machine_is_stored_by_its_name(tmp_p
     loaded = load(tmp_path / "project", CONFIG, f"model.backbone={backbone}")
     public: Any = loaded.public()
     assert public["model"]["backbone"] == "transformers/bert"
-    assert schema.stored_backbone("transformers/google/vit", tmp_path) == "transformers/google/vit"
+    assert stored_backbone("transformers/google/vit", tmp_path) == "transformers/google/vit"

@@ -114,6 +114,23 @@ def test_nothing_is_recovered_of_withheld_groups(runs: dict[int, Path]) -> None:
     assert no_small_count(release) == []
 
 
+def test_the_overview_names_no_withheld_group(runs: dict[int, Path]) -> None:
+    """It names them where nothing is withheld: the sentence about fairness is about the groups at both ends."""
+    open_release, closed = Release.of(runs[0]), Release.of(runs[10])
+    summaries = [
+        {pillar["plugin"]: pillar["summary"] for pillar in release.audit["pillars"]}
+        for release in (open_release, closed)
+    ]
+    assert "Cc" in summaries[0]["fairness"], "the attacker would see it"
+    attack = Attack(open_release, "g", ("Cc",))
+    attack._read_the_overview()
+    assert attack.recovered == {("Cc", "overview"): summaries[0]["fairness"]}
+    for name in ("Cc", "Dd"):
+        assert name not in " ".join(summaries[1].values())
+    assert "Aa" in summaries[1]["fairness"]
+    assert "Bb" in summaries[1]["fairness"]
+
+
 def test_every_column_of_these_runs_has_a_role_that_its_plugin_gave_it(runs: dict[int, Path]) -> None:
     undeclared = {
         (section["plugin"], name, column)

@@ -148,6 +148,10 @@ def test_a_third_party_plugin_has_a_section_and_a_template(runs: tuple[Path, Pat
     run = json.loads((runs[0] / "audit.json").read_text(encoding="utf-8"))
     (section,) = [section for section in run["sections"] if section["plugin"] == "margin"]
     assert sum(row["n"] for row in section["tables"]["margins"]) == 20
+    (pillar,) = [pillar for pillar in run["pillars"] if pillar["plugin"] == "margin"]
+    assert pillar["label"] == "Margin"
+    assert pillar["summary"].startswith("Unsure are 0.")
+    assert pillar["claims"] == [{"label": "Unsure decisions", "state": "measured", "finding": "margin.unsure"}]
     page = (runs[0] / "report.html").read_text(encoding="utf-8")
     assert "a hair's breadth" in page or "a hair&#39;s breadth" in page
 

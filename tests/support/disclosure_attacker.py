@@ -81,6 +81,7 @@ class Attack:
     def run(self) -> dict[tuple[str, str], Any]:
         """Make every attack and return what was recovered."""
         self._read_what_is_told()
+        self._read_the_overview()
         self._subtract()
         self._invert_worst_groups()
         self._use_gaps()
@@ -94,6 +95,15 @@ class Attack:
         for name in self.hidden:
             for what in _told(self.release, name, self.attribute):
                 self.recovered[name, "told"] = what
+
+    def _read_the_overview(self) -> None:
+        """Take for told what a sentence or a claim of the overview says of a withheld group."""
+        for pillar in self.release.audit["pillars"]:
+            for name in self.hidden:
+                word = re.compile(rf"(?<![\w.]){re.escape(name)}(?!\w)")
+                texts = [pillar["summary"], *(f"{claim['label']} {claim['finding']}" for claim in pillar["claims"])]
+                if any(word.search(text) for text in texts):
+                    self.recovered[name, "overview"] = pillar["summary"]
 
     # --- totals minus what is shown ---
 
@@ -433,4 +443,5 @@ def naively_redacted(release: Release, attribute: str, names: Sequence[str]) -> 
         for finding in section["findings"]:
             finding.update(description="", caveats="", reason=None)
         section["notes"] = []
+    audit["pillars"] = []
     return Release(audit)

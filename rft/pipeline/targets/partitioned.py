@@ -16,7 +16,7 @@ from rft.backbones.partition.lora import add_adapters
 from rft.backbones.partition.quantization import round_frozen_part
 from rft.backbones.partition.replay import Prefix
 from rft.config.loader import LoadedConfig
-from rft.config.schema import stored_backbone
+from rft.config.stored import stored_backbone
 from rft.data import Inputs
 from rft.data.text import TextPreprocessing
 from rft.features import Features

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rft.records import AuditRun, Claim
-from rft.report.format.words import count_of, join_names
+from rft.report.format.words import count_of, end_sentence, join_names
 from rft.report.views.findings import make_anchor
 
 CLAIM_WORDS = {
@@ -113,4 +113,4 @@ def _uncapitalize(label: str) -> str:
 def _say_how_to_settle(title: str, reason: str) -> str:
     """Return a sentence about a rule that cannot be settled: ``<where the interval lies>; <what would settle it>``."""
     needed = reason.partition("; ")[2] or reason
-    return f"{title}: {needed}."
+    return end_sentence(f"{title}: {needed}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rft import number_format
 from rft.records import AuditRun, Finding, RuleOutcome, Verdict
-from rft.report.format.words import count_of, join_names
+from rft.report.format.words import count_of, end_sentence, join_names
 from rft.report.views.findings import make_anchor, view_finding
 
 OUTCOME_WORDS = {"pass": "Pass", "fail": "Fail", "uncertain": "Uncertain", "no_rules": "Not judged"}
@@ -93,8 +93,9 @@ def _explain_verdict(status: str, rules: tuple[RuleView, ...]) -> str:
     of_all = f"{count} of {count_of(len(rules), 'rule')}" if len(rules) > 1 else "The one rule"
     asked = f" is {worst.value}; {worst.bound} was asked" if worst.value and worst.bound else f": {worst.reason}"
     if status == "fail":
-        return f"{worst.title}{asked}. {of_all} {'is' if count == 1 else 'are'} not met."
-    return f"{worst.title}{asked}; chance leaves both sides open. {of_all} cannot be settled by what was measured."
+        return f"{end_sentence(worst.title + asked)} {of_all} {'is' if count == 1 else 'are'} not met."
+    chance = "; chance leaves both sides open" * bool(worst.interval)
+    return f"{end_sentence(worst.title + asked + chance)} {of_all} cannot be settled by what was measured."
 
 
 def _explain_levels(outcomes: Iterable[RuleOutcome]) -> list[str]:

@@ -14,7 +14,8 @@ from rft.config.schema import DataConfig
 from rft.disclosure.withheld import NOTHING, Counted, Withheld
 from rft.errors import ConfigError, EvidenceError
 from rft.plugins import AuditedModel, CandidateBackbone, EvidenceCheck, Options, Plugin, RunPair
-from rft.records import Finding, FindingDefinition, JsonObject, Section, Table, bars_figure
+from rft.plugins.pillar import NOT_ASKED, ClaimDefinition, PillarDefinition, write_value
+from rft.records import Finding, FindingDefinition, JsonObject, ModelFacts, Section, Table, bars_figure
 from rft.stats.intervals import clopper_pearson_interval, wilson_interval
 from rft.stats.multiplicity import adjust_interval
 
@@ -33,6 +34,7 @@ class Margin(Plugin[MarginOptions]):
 
     name = "margin"
     options = MarginOptions
+    pillar = PillarDefinition("Margin", (ClaimDefinition("Unsure decisions", ("margin.unsure",)),))
 
     def check(self, options: MarginOptions, data: DataConfig) -> None:
         """Refuse a class that the data does not have."""
@@ -61,6 +63,12 @@ class Margin(Plugin[MarginOptions]):
             folders={FOLDER: lambda folder: _write_threshold(folder, options.unsure_below)},
             evidence={"unsure": unsure},
         )
+
+    def summarize(self, section: Section | None, model: ModelFacts) -> str:
+        """Return the share of unsure decisions in a sentence."""
+        if section is None:
+            return NOT_ASKED
+        return f"Unsure are {write_value(section.finding('margin.unsure'))} of the decisions of {model.name}."
 
     def compare_runs(self, pair: RunPair) -> Section:
         """Return the mean margin of both runs."""

@@ -1,0 +1,217 @@
+"""The sentence of each built-in plugin, in each case that it tells apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rft.plugins.attribution.overview import summarize_attribution
+from rft.plugins.fairness.overview import summarize_fairness
+from rft.plugins.performance.overview import summarize_performance
+from rft.plugins.pillar import NOT_ASKED
+from rft.plugins.privacy.overview import summarize_privacy
+from rft.records import About, Finding, FindingDefinition, Interval, ModelFacts, Section, Table, Training
+from tests.support.example_run import example_run
+
+MODEL = example_run().model
+LEVEL = "exact, 95 %"
+
+
+def estimate(id: str, value: float, low: float, high: float, **changes: Any) -> Finding:
+    title = changes.pop("title", "A title")
+    definition = FindingDefinition(id, title, "It is so.", unit="fraction", about=changes.pop("about", About()))
+    interval = Interval(low=low, high=high, method=LEVEL)
+    return definition.state_estimate(value, interval=interval, adjusted=(), n=400).model_copy(update=changes)
+
+
+def absent(id: str, reason: str, about: About | None = None) -> Finding:
+    return FindingDefinition(id, "A title", "It is so.", about=about or About()).state_not_measured(reason)
+
+
+def with_training(**facts: Any) -> ModelFacts:
+    return MODEL.model_copy(update={"training": Training(**facts)})
+
+
+# --- performance ---
+
+ACCURACY = estimate("performance.accuracy", 0.69, 0.64, 0.74)
+
+
+def baseline(value: float) -> Finding:
+    definition = FindingDefinition("performance.baseline_accuracy", "Baseline", "The most frequent.", unit="fraction")
+    return definition.state_fact(value)
+
+
+@pytest.mark.parametrize(
+    ("findings", "sentence"),
+    [
+        ((absent("performance.accuracy", "no test split"),), "How often it is right was not measured."),
+        ((ACCURACY,), "Accuracy 0.69 [0.64, 0.74] on 400 independent test images."),
+        (
+            (ACCURACY, baseline(0.5)),
+            "Accuracy 0.69 [0.64, 0.74] on 400 independent test images; always answering with the most frequent class "
+            "reaches 0.500.",
+        ),
+        (
+            (ACCURACY, baseline(0.66)),
+            "Accuracy 0.69 [0.64, 0.74] on 400 independent test images, which is not shown to be better than chance: "
+            "always answering with the most frequent class reaches 0.660.",
+        ),
+    ],
+)
+def test_whether_it_works(findings: tuple[Finding, ...], sentence: str) -> None:
+    assert summarize_performance(Section(plugin="performance", findings=findings), MODEL) == sentence
+    assert summarize_performance(None, MODEL) == NOT_ASKED
+
+
+# --- privacy ---
+
+WITHOUT = "Trained WITHOUT differential privacy: nothing bounds what the model may reveal of those it was trained on."
+
+
+@pytest.mark.parametrize(
+    ("training", "sentence"),
+    [
+        ({"mode": "standard"}, WITHOUT),
+        (
+            {"mode": "external"},
+            "How it was trained is not known here, so no differential privacy can be vouched for.",
+        ),
+        (
+            {"mode": "private", "void": "the noise is known"},
+            "The promise of differential privacy is void: the noise is known.",
+        ),
+        (
+            {"mode": "private", "epsilon": 2.5, "delta": 1e-5, "unit": "person"},
+            "Trained with differential privacy for each person (all its rows together): epsilon 2.50, delta 10⁻⁵. "
+            "It covers the released weights, not this report.",
+        ),
+        (
+            {"mode": "private", "epsilon": 2.5, "delta": 1e-5, "unit": "example"},
+            "Trained with differential privacy for each example: epsilon 2.50, delta 10⁻⁵. "
+            "It covers the released weights, not this report.",
+        ),
+    ],
+)
+def test_for_whom_privacy_is_promised(training: dict[str, Any], sentence: str) -> None:
+    assert summarize_privacy(None, with_training(**training)) == f"{sentence} Attacks: not asked for in this run."
+    unmeasured = Section(plugin="privacy", findings=(absent("privacy.membership_auc", "too few"),))
+    assert (
+        summarize_privacy(unmeasured, with_training(**training))
+        == f"{sentence} Whether membership shows was not measured."
+    )
+
+
+def test_what_the_strongest_attack_saw() -> None:
+    weak = estimate("privacy.membership_auc", 0.52, 0.47, 0.57)
+    strong = estimate("privacy.lira_auc", 0.71, 0.66, 0.76, status="warn")
+    plain = with_training(mode="standard")
+    assert summarize_privacy(Section(plugin="privacy", findings=(weak,)), plain) == (
+        f"{WITHOUT} An attack tells members of the training data from others with an area of 0.52 [0.47, 0.57], where "
+        "0.5 is guessing: no membership was shown, which proves none."
+    )
+    assert summarize_privacy(Section(plugin="privacy", findings=(weak, strong)), plain) == (
+        f"{WITHOUT} The strongest of 2 attacks tells members of the training data from others with an area of "
+        "0.71 [0.66, 0.76], where 0.5 is guessing: membership shows."
+    )
+
+
+# --- fairness ---
+
+
+def gap(attribute: str, value: float, low: float, high: float, **changes: Any) -> Finding:
+    about = About(attributes=(attribute,), metric="accuracy")
+    id, title = f"fairness.accuracy_gap.{attribute}", f"Accuracy: gap by {attribute}"
+    return estimate(id, value, low, high, about=about, title=title, **changes)
+
+
+def group_row(group: str, value: float | None, status: str = "ok") -> dict[str, Any]:
+    return {"attribute": "skin", "metric": "accuracy", "group": group, "value": value, "status": status}
+
+
+ROWS: Table = [group_row("dark", 0.61), group_row("light", 0.8), group_row("other", None, "too_few")]
+
+
+def test_a_gap_that_stands_out_names_both_groups() -> None:
+    section = Section(
+        plugin="fairness", findings=(gap("skin", 0.19, 0.12, 0.26, status="warn"),), tables={"by_group": ROWS}
+    )
+    assert summarize_fairness(section, MODEL) == (
+        "Accuracy is 0.61 for dark and 0.80 for light (skin): a gap of 0.19 [0.12, 0.26], more than chance explains."
+    )
+
+
+def test_a_gap_that_chance_may_explain_says_what_would_have_been_found() -> None:
+    gaps: Table = [{"attribute": "skin", "metric": "accuracy", "minimum_detectable_effect": 0.25}]
+    section = Section(
+        plugin="fairness", findings=(gap("skin", 0.19, -0.02, 0.4),), tables={"by_group": ROWS, "gaps": gaps}
+    )
+    summary = summarize_fairness(section, MODEL)
+    assert summary.endswith(
+        "a gap of 0.19 [−0.02, 0.40], chance may explain it; only a gap of 0.250 would be found in 80 % of samples."
+    )
+
+
+def test_of_several_gaps_the_one_that_stands_out_is_told_and_the_others_are_counted() -> None:
+    about = About(attributes=("town",), metric="accuracy")
+    findings = (
+        gap("age", 0.3, -0.1, 0.7),
+        gap("skin", 0.19, 0.12, 0.26, status="warn"),
+        absent("fairness.accuracy_gap.town", "too few", about),
+    )
+    summary = summarize_fairness(Section(plugin="fairness", findings=findings, tables={"by_group": ROWS}), MODEL)
+    assert summary.startswith("Accuracy is 0.61 for dark")
+    assert "1 of 2 gaps are more than chance explains." in summary
+    assert summary.endswith("Not comparable: groups by town.")
+
+
+@pytest.mark.parametrize(
+    ("findings", "reason"),
+    [
+        ((), "no attribute divides the test examples into groups"),
+        (
+            (absent("fairness.accuracy_gap.skin", "too few", About(attributes=("skin",), metric="accuracy")),),
+            "too few",
+        ),
+    ],
+)
+def test_groups_that_cannot_be_compared(findings: tuple[Finding, ...], reason: str) -> None:
+    section = Section(plugin="fairness", findings=findings)
+    assert summarize_fairness(section, MODEL) == f"Groups are not comparable: {reason}."
+    assert summarize_fairness(None, MODEL) == NOT_ASKED
+
+
+# --- attribution ---
+
+
+def shortcut(name: str, value: float, **changes: Any) -> Finding:
+    return estimate(f"attribution.shortcut.{name}", value, value - 0.05, value + 0.05, **changes)
+
+
+@pytest.mark.parametrize(
+    ("findings", "sentence"),
+    [
+        (
+            (),
+            "No region was named as a shortcut, so none was tested. Maps show examples and prove nothing alone.",
+        ),
+        (
+            (absent("attribution.shortcut.stamp", "no pair of classes"),),
+            "The named shortcuts could not be tested: no pair of classes.",
+        ),
+        (
+            (shortcut("stamp", 0.45, status="warn"), shortcut("hat", 0.1)),
+            "0.45 [0.40, 0.50] of the predictions change when the region “stamp” is swapped with another class: more "
+            "than its control, so the model relies on it.",
+        ),
+        (
+            (shortcut("hat", 0.1),),
+            "0.10 [0.05, 0.15] of the predictions change when the region “hat” is swapped with another class: no "
+            "reliance was shown.",
+        ),
+    ],
+)
+def test_what_the_model_looks_at(findings: tuple[Finding, ...], sentence: str) -> None:
+    assert summarize_attribution(Section(plugin="attribution", findings=findings), MODEL) == sentence
+    assert summarize_attribution(None, MODEL) == NOT_ASKED

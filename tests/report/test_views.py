@@ -1,0 +1,211 @@
+"""What the page says before it is HTML: the verdict names the worst rule, and a section shows everything once."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from rft.records import (
+    AuditRun,
+    Chapter,
+    Claim,
+    Figure,
+    Finding,
+    FindingDefinition,
+    Pillar,
+    RuleOutcome,
+    Section,
+    Verdict,
+)
+from rft.report import render
+from rft.report.views.figures import FigureView
+from rft.report.views.findings import view_finding
+from rft.report.views.overview import view_overview
+from rft.report.views.section_layout import SectionLayout, lay_out_section
+from rft.report.views.tables import TableView
+from rft.report.views.verdict import view_verdict
+from tests.support.small_run import ACCURACY, RULE, small_run
+
+
+def rule(outcome: str, **changes: Any) -> RuleOutcome:
+    return RULE.model_copy(update={"outcome": outcome, **changes})
+
+
+FAILED = rule("fail", asked="at least 0.8", reason="wholly below the bound")
+UNSETTLED = rule("uncertain", asked="at least 0.7", reason="lies across the bound; about 20,000 cases would settle it")
+ABSENT = rule(
+    "uncertain",
+    finding="performance.acuracy",
+    asked="at least 0.7",
+    reason="no such finding in this run.",
+    interval=None,
+)
+BUILT_IN = rule("uncertain", asked="", reason="no test split", interval=None)
+
+
+def judged(status: str, *rules: RuleOutcome) -> AuditRun:
+    return small_run().model_copy(update={"verdict": Verdict(status=status, rules=rules)})
+
+
+@pytest.mark.parametrize(
+    ("run", "word", "sentence"),
+    [
+        (judged("pass", RULE), "Pass", "The one rule is met."),
+        (judged("pass", RULE, RULE), "Pass", "All 2 rules are met."),
+        (
+            judged("fail", FAILED),
+            "Fail",
+            "Accuracy is 0.69; at least 0.8 was asked. The one rule is not met.",
+        ),
+        (
+            judged("fail", RULE, UNSETTLED, FAILED),
+            "Fail",
+            "Accuracy is 0.69; at least 0.8 was asked. 1 of 3 rules is not met.",
+        ),
+        (
+            judged("fail", RULE, FAILED, FAILED),
+            "Fail",
+            "Accuracy is 0.69; at least 0.8 was asked. 2 of 3 rules are not met.",
+        ),
+        (
+            judged("uncertain", RULE, UNSETTLED),
+            "Uncertain",
+            "Accuracy is 0.69; at least 0.7 was asked; chance leaves both sides open. "
+            "1 of 2 rules cannot be settled by what was measured.",
+        ),
+        (
+            judged("no_rules"),
+            "Not judged",
+            "This run has no rules, so nothing was judged: this is neither a pass nor a fail.",
+        ),
+    ],
+)
+def test_the_verdict_names_the_worst_rule_in_words(run: AuditRun, word: str, sentence: str) -> None:
+    view = view_verdict(run)
+    assert (view.word, view.sentence) == (word, sentence)
+
+
+@pytest.mark.parametrize("unmeasured", [ABSENT, BUILT_IN])
+def test_what_was_not_measured_is_no_matter_of_chance(unmeasured: RuleOutcome) -> None:
+    sentence = view_verdict(judged("uncertain", unmeasured)).sentence
+    assert unmeasured.reason.rstrip(".") in sentence
+    assert "chance" not in sentence
+    assert ".." not in sentence
+
+
+def test_rules_stand_worst_first_and_lead_to_their_findings() -> None:
+    view = view_verdict(judged("fail", RULE, ABSENT, FAILED, UNSETTLED))
+    assert [shown.outcome for shown in view.rules] == ["fail", "uncertain", "uncertain", "pass"]
+    assert [shown.anchor for shown in view.rules] == ["performance.accuracy", "", *["performance.accuracy"] * 2]
+    first = view.rules[0]
+    assert (first.title, first.value, first.interval, first.bound) == (
+        "Accuracy",
+        "0.69",
+        "[0.64, 0.74]",
+        "at least 0.8",
+    )
+
+
+def test_wider_intervals_and_small_groups_are_explained() -> None:
+    wide = rule("pass", level=0.975, small_groups=("tiny",))
+    note = view_verdict(judged("pass", wide, wide)).note
+    assert "at 97.5 %" in note
+    assert note.endswith("enter the rules: tiny.")
+    assert view_verdict(judged("pass", RULE)).note == ""
+
+
+def test_what_is_open_and_what_is_next() -> None:
+    claims = (
+        Claim(label="ROC AUC", state="not_measured"),
+        Claim(label="Named shortcuts", state="not_measured"),
+        Claim(label="Mitigation", state="not_asked"),
+    )
+    pillars = (Pillar(plugin="performance", label="Works", summary="It does.", claims=claims),)
+    run = judged("uncertain", UNSETTLED).model_copy(update={"pillars": pillars})
+    view = view_overview(run)
+    assert view.open == "1 rule cannot be settled. Asked for and not measured: ROC AUC and named shortcuts."
+    assert view.next == "Accuracy: lies across the bound; about 20,000 cases would settle it."
+    assert view.pillars[0].anchor == "section-performance"
+    assert view_overview(judged("no_rules")).next.endswith("rft report RUN --policy FILE.")
+    assert view_overview(judged("fail", FAILED)).next.startswith("Do not release it before")
+    broken = Section(plugin="performance", findings=(ACCURACY.model_copy(update={"remedy": "Train longer."}),))
+    assert view_overview(judged("fail", FAILED).model_copy(update={"sections": (broken,)})).next == "Train longer."
+
+
+# --- a section ---
+
+
+def finding(name: str, **changes: Any) -> Finding:
+    definition = FindingDefinition(f"own.{name}", f"Title of {name}", "It is so.")
+    return definition.state_fact(1.0).model_copy(update=changes)
+
+
+MISSING = FindingDefinition("own.missing", "Title of missing", "It is so.").state_not_measured("too few")
+FINDINGS = (
+    finding("plain"),
+    MISSING,
+    finding("warned", status="warn"),
+    finding("judged"),
+    finding("broken", status="fail"),
+    finding("named"),
+    finding("headline", headline=True),
+)
+
+
+def figure(name: str, **changes: Any) -> Figure:
+    encode = {"x": "x", "y": "y"}
+    return Figure(id=name, kind="lines", table="drawn", encode=encode, title=f"Figure {name}", alt="A line.", **changes)
+
+
+SECTION = Section(
+    plugin="own",
+    findings=FINDINGS,
+    tables={"drawn": [{"x": 1.0, "y": 2.0}], "loose": [{"word": "a"}], "kept": [{"word": "b"}]},
+    figures=(figure("folded"), figure("leading", lead=True), figure("chaptered")),
+    chapters=(Chapter(title="Later", findings=("own.named",), figures=("chaptered",), tables=("kept",)),),
+)
+
+
+def lay_out(section: Section) -> SectionLayout:
+    views = [view_finding(own, {"own.judged"}) for own in section.findings]
+    figures = [FigureView(own.id, own.title) for own in section.figures]
+    tables = [(name, TableView("", (), (), 0, 0)) for name in ("loose", "kept")]
+    return lay_out_section(section, views, figures, tables)
+
+
+def test_what_failed_is_judged_or_needs_a_review_comes_first() -> None:
+    layout = lay_out(SECTION)
+    assert [view.id for view in layout.review] == ["own.broken", "own.judged", "own.warned", "own.headline"]
+    assert [view.id for view in layout.lead_figures] == ["leading"]
+    assert [(fold.title, fold.counts) for fold in layout.folds] == [
+        ("Measured without remark", "1 measured"),
+        ("Not measured, and why", "1 not measured"),
+        ("Charts and numbers", "1 figure, 1 table"),
+        ("Later", "1 measured, 1 figure, 1 table"),
+    ]
+
+
+def test_each_finding_figure_and_table_stands_once() -> None:
+    layout = lay_out(SECTION)
+    findings = [view.id for view in (*layout.review, *(view for fold in layout.folds for view in fold.findings))]
+    figures = [view.id for view in (*layout.lead_figures, *(view for fold in layout.folds for view in fold.figures))]
+    tables = [name for fold in layout.folds for name, _ in fold.tables]
+    assert sorted(findings) == sorted(own.id for own in FINDINGS)
+    assert sorted(figures) == ["chaptered", "folded", "leading"]
+    assert sorted(tables) == ["kept", "loose"]
+
+
+def test_a_section_without_remarks_and_chapters_has_no_empty_fold() -> None:
+    assert lay_out(Section(plugin="own", findings=(finding("plain"),), tables={})).review == ()
+    empty = lay_out_section(Section(plugin="own"), [], [], [])
+    assert (empty.review, empty.lead_figures, empty.folds) == ((), (), ())
+
+
+def test_no_id_is_a_heading_and_every_title_stands_once_as_a_row() -> None:
+    page = render(small_run().model_copy(update={"sections": (SECTION,)})).partition("<script")[0]
+    headings = re.findall(r"<h\d[^>]*>(.*?)</h\d>", page, re.DOTALL)
+    assert not [heading for heading in headings if re.search(r"\b(own|performance)\.[a-z]", heading)]
+    for own in FINDINGS:
+        assert page.count(f'id="{own.id}"') == 1
