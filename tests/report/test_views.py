@@ -128,6 +128,8 @@ def test_what_is_open_and_what_is_next() -> None:
     assert view.open == "1 rule cannot be settled. Asked for and not measured: ROC AUC and named shortcuts."
     assert view.next == "Accuracy: lies across the bound; about 20,000 cases would settle it."
     assert view.pillars[0].anchor == "section-performance"
+    missing = judged("uncertain", rule("uncertain", reason="", explanation="no test split", asked="", interval=None))
+    assert view_overview(missing).next == "Accuracy: no test split."
     assert view_overview(judged("no_rules")).next.endswith("rft report RUN --policy FILE.")
     assert view_overview(judged("fail", FAILED)).next.startswith("Do not release it before")
     broken = Section(plugin="performance", findings=(ACCURACY.model_copy(update={"remedy": "Train longer."}),))

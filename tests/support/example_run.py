@@ -585,6 +585,11 @@ def rules() -> tuple[RuleOutcome, ...]:
             outcome="uncertain",
             because="release criterion R-2",
             explanation="0.8333, interval 0.694 to 0.917: lies across the bound",
+            reason="lies across the bound; about 650 cases in place of 42 would settle it if the value stayed",
+            asked="at least 0.8",
+            bounds={"min": 0.8},
+            interval=Interval(low=0.694, high=0.917, method=WILSON),
+            level=0.95,
         ),
         RuleOutcome(
             rule="fairness.accuracy_gap.gender is at most 0.3",
@@ -592,6 +597,11 @@ def rules() -> tuple[RuleOutcome, ...]:
             outcome="pass",
             because="release criterion R-7",
             explanation="0.0503, interval -0.18 to 0.27: wholly within the bound",
+            reason="wholly within the bound",
+            asked="at most 0.3",
+            bounds={"max": 0.3},
+            interval=Interval(low=-0.18, high=0.27, method="Newcombe, 95 %"),
+            level=0.95,
         ),
         RuleOutcome(
             rule="fairness.tpr_gap.ethnicity is at most 0.1",
@@ -599,6 +609,9 @@ def rules() -> tuple[RuleOutcome, ...]:
             outcome="uncertain",
             because="",
             explanation="not measured: South Asian has 2 positive examples; at least 5 are needed",
+            reason="not measured: South Asian has 2 positive examples; at least 5 are needed",
+            asked="at most 0.1",
+            bounds={"max": 0.1},
         ),
     )
 
