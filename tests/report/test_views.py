@@ -34,7 +34,12 @@ def rule(outcome: str, **changes: Any) -> RuleOutcome:
 
 
 FAILED = rule("fail", asked="at least 0.8", reason="wholly below the bound")
-UNSETTLED = rule("uncertain", asked="at least 0.7", reason="lies across the bound; about 20,000 cases would settle it")
+UNSETTLED = rule(
+    "uncertain",
+    asked="at least 0.7",
+    bounds={"min": 0.7},
+    reason="lies across the bound; about 20,000 cases would settle it",
+)
 ABSENT = rule(
     "uncertain",
     finding="performance.acuracy",
@@ -43,6 +48,9 @@ ABSENT = rule(
     interval=None,
 )
 BUILT_IN = rule("uncertain", asked="", reason="no test split", interval=None)
+WITHHELD = rule(
+    "uncertain", reason="wholly within the bound, of the groups that are shown; b: withheld, and not judged"
+)
 
 
 def judged(status: str, *rules: RuleOutcome) -> AuditRun:
@@ -87,10 +95,12 @@ def test_the_verdict_names_the_worst_rule_in_words(run: AuditRun, word: str, sen
     assert (view.word, view.sentence) == (word, sentence)
 
 
-@pytest.mark.parametrize("unmeasured", [ABSENT, BUILT_IN])
+@pytest.mark.parametrize("unmeasured", [ABSENT, BUILT_IN, WITHHELD])
 def test_what_was_not_measured_is_no_matter_of_chance(unmeasured: RuleOutcome) -> None:
-    sentence = view_verdict(judged("uncertain", unmeasured)).sentence
-    assert unmeasured.reason.rstrip(".") in sentence
+    view = view_verdict(judged("uncertain", unmeasured))
+    sentence = view.sentence
+    assert view.rules[0].reason == unmeasured.reason
+    assert sentence.endswith(" The one rule cannot be settled by what was measured.")
     assert "chance" not in sentence
     assert ".." not in sentence
 

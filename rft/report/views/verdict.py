@@ -26,6 +26,7 @@ class RuleView:
         reason: why this outcome.
         because: where the bound comes from, in the user's words.
         anchor: leads to the finding; empty when the run has none of this name.
+        open_by_chance: the interval lies across a bound.
     """
 
     outcome: str
@@ -37,6 +38,7 @@ class RuleView:
     reason: str
     because: str
     anchor: str
+    open_by_chance: bool
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ def _view_rule(outcome: RuleOutcome, findings: dict[str, Finding]) -> RuleView:
         reason=outcome.reason or outcome.explanation,
         because=outcome.because,
         anchor=make_anchor(outcome.finding) if finding else "",
+        open_by_chance=ends is not None and any(ends[0] <= bound <= ends[1] for bound in outcome.bounds.values()),
     )
 
 
@@ -94,7 +97,7 @@ def _explain_verdict(status: str, rules: tuple[RuleView, ...]) -> str:
     asked = f" is {worst.value}; {worst.bound} was asked" if worst.value and worst.bound else f": {worst.reason}"
     if status == "fail":
         return f"{end_sentence(worst.title + asked)} {of_all} {'is' if count == 1 else 'are'} not met."
-    chance = "; chance leaves both sides open" * bool(worst.interval)
+    chance = "; chance leaves both sides open" * worst.open_by_chance
     return f"{end_sentence(worst.title + asked + chance)} {of_all} cannot be settled by what was measured."
 
 
