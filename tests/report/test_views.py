@@ -136,7 +136,7 @@ def test_what_is_open_and_what_is_next() -> None:
     run = judged("uncertain", UNSETTLED).model_copy(update={"pillars": pillars})
     view = view_overview(run)
     assert view.open == "1 rule cannot be settled. Asked for and not measured: ROC AUC and named shortcuts."
-    assert view.next == "Accuracy: lies across the bound; about 20,000 cases would settle it."
+    assert view.next == "Accuracy: about 20,000 cases would settle it."
     assert view.pillars[0].anchor == "section-performance"
     missing = judged("uncertain", rule("uncertain", reason="", explanation="no test split", asked="", interval=None))
     assert view_overview(missing).next == "Accuracy: no test split."
