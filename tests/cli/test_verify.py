@@ -45,7 +45,7 @@ def test_a_page_as_it_was_written_passes(page: Path) -> None:
     ("before", "after"),
     [
         ("<b>0.69</b>", "<b>0.99</b>"),
-        ('"value": 0.69', '"value": 0.99'),
+        ('"value":0.69', '"value":0.99'),
         (base64.b64encode(png()).decode(), base64.b64encode(png(shade=10)).decode()),
         ("at least 0.6", "at least 0.5"),
         ("</main>", "<script>alert(1)</script></main>"),
@@ -87,7 +87,7 @@ def test_what_is_no_report_is_said_in_plain_words(tmp_path: Path, content: bytes
 
 
 def test_what_is_embedded_must_be_a_run(page: Path) -> None:
-    change(page, '"format_version": ', '"format": ')
+    change(page, '"format_version":', '"format":')
     code, _, stderr = verify(page)
     assert code == 4
     assert "what is embedded in it is no run" in stderr

@@ -149,7 +149,7 @@ def test_a_gap_that_chance_may_explain_says_what_would_have_been_found() -> None
     )
     summary = summarize_fairness(section, MODEL)
     assert summary.endswith(
-        "a gap of 0.19 [−0.02, 0.40], chance may explain it; only a gap of 0.250 would be found in 80 % of samples."
+        "a gap of 0.19 [−0.02, 0.40], chance may explain it; only a gap of 0.25 would be found in 80 % of samples."
     )
 
 

@@ -254,7 +254,7 @@ def test_the_card_says_that_it_is_un_noised_and_what_epsilon_covers() -> None:
     assert "| protection | artefact |" in card
     names = [str(row["artefact"]) for row in scope_table(None)]
     assert f"| un-noised | {'; '.join(names)} |" in card
-    assert "Trained with differential privacy: epsilon 2.998; delta 10⁻⁵;" in card
+    assert "Trained with differential privacy: epsilon 3.00; delta 10⁻⁵;" in card
     run = small()
     standard = run.model.model_copy(update={"training": Training(mode="standard")})
     card = model_card(run.model_copy(update={"model": standard}))

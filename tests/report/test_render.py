@@ -18,7 +18,7 @@ VOID = {"meta", "link", "img", "br"}
 ELEMENTS = {
     *("html", "head", "meta", "title", "link", "style", "body", "div", "nav", "ol", "ul", "li", "a", "main", "header"),
     *("p", "span", "section", "h1", "h2", "h3", "h4", "b", "dl", "dt", "dd", "code", "pre", "table", "thead", "tbody"),
-    *("tr", "th", "td", "details", "summary", "figure", "footer", "script", "img", "bdi"),
+    *("tr", "th", "td", "small", "details", "summary", "figure", "footer", "script", "img", "bdi"),
     *("svg", "g", "path", "circle", "rect", "use", "defs", "clippath", "text", "tspan", "desc"),
 }
 
