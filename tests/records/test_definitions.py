@@ -52,6 +52,7 @@ def test_an_estimate_has_its_interval_and_everything_of_the_definition() -> None
         "absence": None,
         "remedy": "Look at it.",
         "card_metric": "rate",
+        "better": None,
         "card_tags": ("tag",),
         "withheld": (),
     }
