@@ -1,4 +1,4 @@
-"""Charts with many groups show those at both ends: of 84 lines under each other nobody sees more, and a table has all."""
+"""Charts with many groups show those at both ends: of 84 lines nobody sees more, and a table has all of them."""
 
 from __future__ import annotations
 

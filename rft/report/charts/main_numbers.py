@@ -16,15 +16,17 @@ def write_main_numbers(data: ChartData) -> str:
     if data.figure.kind == "lines":
         return _join_parts([_write_curve(name, data, rows) for name, rows in _split_curves(data)])
     value = {"dots": "x", "bars": "y", "heatmap": "value"}.get(data.figure.kind, "")
+    if data.figure.kind == "heatmap" and all(
+        data.cell_number(row, side) is not None for row in data.rows for side in "xy"
+    ):
+        return ""  # a map, whose places have no names
     numbers = [(number, row) for row in data.rows if (number := data.cell_number(row, value)) is not None]
     if len(numbers) > MAX_NAMED:
         ordered = sorted(numbers, key=lambda pair: pair[0])
         (low, lowest), (high, highest) = ordered[0], ordered[-1]
-        ends = (
-            f"{_name_row(data, lowest)} {_write_number(data, lowest, low)}",
-            (f"{_name_row(data, highest)} {_write_number(data, highest, high)}"),
-        )
-        return f"Of {len(numbers)} values the lowest is {ends[0]}, the highest {ends[1]}."
+        least = f"{_name_row(data, lowest)} {_write_number(data, lowest, low)}"
+        most = f"{_name_row(data, highest)} {_write_number(data, highest, high)}"
+        return f"Of {len(numbers)} values the lowest is {least}, the highest {most}."
     return _join_parts([f"{_name_row(data, row)} {_write_number(data, row, number)}" for number, row in numbers])
 
 
@@ -40,6 +42,8 @@ def _name_row(data: ChartData, row: Row) -> str:
 
 def _write_number(data: ChartData, row: Row, number: float) -> str:
     low, high = (data.cell_number(row, channel) for channel in ("low", "high"))
+    if isinstance(number, int):
+        return number_format.format_count(number)
     if low is None or high is None:
         return number_format.format_quantity(number)
     interval = number_format.format_interval(low, high)
@@ -60,5 +64,7 @@ def _write_curve(name: str, data: ChartData, rows: list[Row]) -> str:
     ]
     if not places:
         return ""
-    ends = [f"{number_format.format_quantity(y)} at {number_format.format_quantity(x)}" for x, y in sorted(places)]
+    ends = [
+        f"{number_format.format_quantity(y)} at {number_format.format_plain(round(x, 4))}" for x, y in sorted(places)
+    ]
     return f"{name or 'The curve'} goes from {ends[0]} to {ends[-1]}" if len(ends) > 1 else f"{name}: {ends[0]}"
