@@ -6,7 +6,7 @@ from rft.records import Row
 from rft.report.charts.canvas import LINE_HEIGHT, WIDTH, Canvas, text_width, wrap_text
 from rft.report.charts.chart_data import ChartData
 
-MAX_LABEL_WIDTH = 160  # widest column of row labels
+MAX_LABEL_WIDTH = 140  # widest column of row labels
 
 
 class RowLayout:
