@@ -13,6 +13,7 @@ from rft.cli.backbones import compare_backbones, cut_points
 from rft.cli.compare import compare
 from rft.cli.demo import demo
 from rft.cli.export import export
+from rft.cli.history import history
 from rft.cli.plugins import plugins
 from rft.cli.report import report
 from rft.cli.sign import sign
@@ -29,6 +30,7 @@ COMMANDS = (
     verify,
     sign,
     compare,
+    history,
     compare_backbones,
     cut_points,
     plugins,

@@ -13,8 +13,9 @@ from rft.errors import Unavailable
 from rft.number_format import format_date
 from rft.pipeline.comparison.changes import compare_findings
 from rft.pipeline.comparison.circumstances import compare_circumstances
-from rft.pipeline.comparison.examples import PREDICTIONS, SPLIT, join_withheld, share_examples
+from rft.pipeline.comparison.examples import PREDICTIONS, SPLIT, share_examples
 from rft.pipeline.comparison.judge import judge_changes
+from rft.pipeline.comparison.withheld import join_withheld
 from rft.plugins import RunPair, discover_plugins
 from rft.records import AuditRun, DataFacts, Record, Section, Verdict
 from rft.report import open_run

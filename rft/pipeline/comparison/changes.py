@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from rft.disclosure.withheld import Withheld
 from rft.number_format import CONTINUOUS_UNITS, format_interval
+from rft.pipeline.comparison.withheld import rests_on_few
 from rft.records import (
     CHANGE,
     Adjusted,
@@ -111,19 +112,13 @@ def _explain_not_compared(before: Finding, after: Finding, names: tuple[str, str
     for finding, name in zip((before, after), names, strict=True):
         if finding.value is None:
             return f"not measured in {name}: {finding.reason}"
-    if _rests_on_few(before, withheld) or _rests_on_few(after, withheld):
+    if rests_on_few(before, withheld) or rests_on_few(after, withheld):
         return withheld.reason
     if set(before.withheld) != set(after.withheld):
         return f"{withheld.reason}: the runs leave out different groups"
     if before.unit != after.unit:
         return f"in {before.unit or 'no unit'} in {names[0]}, in {after.unit or 'no unit'} in {names[1]}"
     return ""
-
-
-def _rests_on_few(finding: Finding, withheld: Withheld) -> bool:
-    """Whether a finding of one run would have been withheld by the stricter bound of the other."""
-    counted = int(finding.value or 0) if finding.rests_on == "counted" else None
-    return finding.rests_on != "none" and (withheld.is_small(counted) or withheld.is_small(finding.n))
 
 
 def _compare_finding(before: Finding, after: Finding, stated: Finding | None, names: tuple[str, str]) -> _SharedFinding:

@@ -114,19 +114,6 @@ def _decide_for_shared(predictions: pd.DataFrame, withheld: Withheld) -> Withhel
     return decide_withheld(predictions, counted, withheld.below, already=already)
 
 
-def join_withheld(runs: Sequence[AuditRun]) -> Withheld:
-    """Return what any of the runs withholds, by the bound of the strictest."""
-    below, groups = 0, dict[str, set[str]]()
-    for run in runs:
-        bound = run.run.table("report").get("suppress_below")
-        if not isinstance(bound, int) or not bound:
-            continue
-        below = max(below, bound)
-        for attribute, names in (run.data.small_cells.groups if run.data.small_cells else {}).items():
-            groups.setdefault(attribute, set()).update(names)
-    return Withheld(below, {attribute: tuple(sorted(names)) for attribute, names in groups.items()})
-
-
 def _are_identical(first: pd.DataFrame, second: pd.DataFrame) -> bool:
     scores = [name for name in first.columns if str(name).startswith("score_") and name in second.columns]
     return not _count_differing(first["prediction"], second["prediction"]) and all(

@@ -1,0 +1,69 @@
+"""``rft history``: the finished runs of a folder over time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rft.cli.app import Debug, err, out, report_errors
+from rft.cli.files import check_absent, write_file
+from rft.errors import EvidenceError
+from rft.version import __version__
+
+if TYPE_CHECKING:
+    from rft.pipeline.history import RunHistory
+
+
+def history(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that run folders stand in, such as runs.")],
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Show the runs of this name alone; all otherwise.")
+    ] = None,
+    page: Annotated[Path, typer.Option("--out", metavar="FILE", help="The page to write.")] = Path("history.html"),
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write all values as JSON too.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the files where they exist.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Show how findings moved from run to run: ends with 4 where a run is not the one that was written."""
+    with report_errors(debug):
+        from rft.pipeline.history import read_history
+
+        check_absent(page, json_file, force=force)
+        runs = read_history(folder, name=name)
+        _show_history(runs)
+        write_file(page, _write_page(runs, folder), force=force)
+        out.say(f"Page: {page}")
+        if json_file is not None:
+            write_file(json_file, runs.to_json(), force=force)
+            out.say(f"JSON: {json_file}")
+        for excluded in runs.excluded:
+            err.say(f"rft: {folder / excluded.folder}: left out: {excluded.reason}", style="red")
+        if runs.excluded:
+            raise typer.Exit(EvidenceError.exit_code)
+
+
+def _show_history(runs: RunHistory) -> None:
+    from rft.number_format import format_date
+
+    for named in runs.histories:
+        out.say(f"{named.name}: {len(named.runs)} run{'s' * (len(named.runs) > 1)}", style="bold")
+        for run in named.runs:
+            out.say(f"  {run.number:3}  {format_date(run.created)}  {run.verdict.replace('_', ' '):9}  {run.folder}")
+
+
+def _write_page(runs: RunHistory, folder: Path) -> str:
+    from rft.pipeline.comparison.trends import RUNS, present_history
+    from rft.report.render.comparison_page import comparison_html
+
+    excluded = [f"left out: {item.folder} ({item.reason})" for item in runs.excluded]
+    return comparison_html(
+        [present_history(named) for named in runs.histories],
+        name=f"History of {folder.resolve().name}",
+        byline=[f"{sum(len(named.runs) for named in runs.histories)} runs", *excluded],
+        open_tables=(RUNS,),
+        rft_version=__version__,
+    )
