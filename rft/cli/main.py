@@ -10,14 +10,14 @@ import typer
 from rft.cli.app import app, out
 from rft.cli.audit import audit
 from rft.cli.backbones import compare_backbones, cut_points
-from rft.cli.compare import compare
 from rft.cli.demo import demo
-from rft.cli.export import export
-from rft.cli.history import history
 from rft.cli.plugins import plugins
-from rft.cli.report import report
-from rft.cli.sign import sign
-from rft.cli.verify import verify
+from rft.cli.runs.compare import compare
+from rft.cli.runs.export import export
+from rft.cli.runs.history import history
+from rft.cli.runs.report import report
+from rft.cli.runs.sign import sign
+from rft.cli.runs.verify import verify
 from rft.version import __version__
 
 __all__ = ["app", "main"]

@@ -14,7 +14,7 @@ from rft.cli.main import app
 from rft.errors import DataError, EvidenceError
 from rft.pipeline.comparison.trends import present_history
 from rft.pipeline.history import RunHistory, read_history
-from rft.records import AuditRun, Finding, Interval, Outcome, RuleOutcome, Verdict
+from rft.records import AuditRun, Finding, Interval, Outcome, Row, RuleOutcome, Verdict
 from rft.report import open_run, save, write_made_from
 from tests.support.example_run import example_run
 
@@ -66,9 +66,9 @@ def history_command(folder: Path, page: Path, *arguments: object) -> tuple[int, 
     return done.exit_code, done.stderr
 
 
-def rows_of(history: RunHistory, table: str) -> Iterator[dict[str, object]]:
+def rows_of(history: RunHistory, table: str) -> Iterator[Row]:
     for named in history.histories:
-        yield from (dict(row) for row in present_history(named).tables[table])
+        yield from present_history(named).tables[table]
 
 
 def test_runs_stand_in_the_order_of_time_with_their_verdicts(folder: Path) -> None:

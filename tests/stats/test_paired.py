@@ -73,10 +73,12 @@ def test_rows_of_one_unit_count_once() -> None:
     assert single is not None
     assert repeated is not None
     assert (repeated.low, repeated.high) == pytest.approx((single.low, single.high))
-    right = rng.random(50) < 0.5, rng.random(50) < 0.7
+    was_right, is_right = rng.random(50) < 0.5, rng.random(50) < 0.7
     strata, units = np.zeros(50, dtype=int), np.arange(50).repeat(4)
-    once = paired_share_difference(*right, strata).confidence_interval()
-    four = paired_share_difference(*(rows.repeat(4) for rows in right), strata.repeat(4), units).confidence_interval()
+    once = paired_share_difference(was_right, is_right, strata).confidence_interval()
+    four = paired_share_difference(
+        was_right.repeat(4), is_right.repeat(4), strata.repeat(4), units
+    ).confidence_interval()
     assert once is not None
     assert four is not None
     assert (four.low, four.high) == pytest.approx((once.low, once.high))

@@ -36,14 +36,13 @@ def compare_circumstances(runs: Sequence[AuditRun], withheld: Withheld) -> Secti
         runs: two of them.
         withheld: what either withholds; a count that one of them withholds is shown of neither.
     """
-    facts = {
-        "data": [dict(_count_data(run)) for run in runs],
-        "config": [dict(_flatten(run.run.config)) for run in runs],
-        "software": [_list_software(run) for run in runs],
-        "weights": [_list_weights(run) for run in runs],
+    before, after = runs
+    tables = {
+        "data": _tabulate_differences(*_mask_counts(dict(_count_data(before)), dict(_count_data(after)), withheld)),
+        "config": _tabulate_differences(dict(_flatten(before.run.config)), dict(_flatten(after.run.config))),
+        "software": _tabulate_differences(_list_software(before), _list_software(after)),
+        "weights": _tabulate_differences(_list_weights(before), _list_weights(after)),
     }
-    hidden = {"data": _mask_counts(*facts["data"], withheld)}
-    tables = {name: _tabulate_differences(*hidden.get(name, tuple(pair))) for name, pair in facts.items()}
     return Section(
         plugin="circumstances",
         title="Data, config, software and weights",

@@ -33,8 +33,14 @@ COLUMNS = {
         }
     ),
     OTHERS: list_columns(
-        {"finding": "key", "measured_in": "number", "first": "number", "last": "number", "lowest": "number"}
-        | {"highest": "number"},
+        {
+            "finding": "key",
+            "measured_in": "number",
+            "first": "number",
+            "last": "number",
+            "lowest": "number",
+            "highest": "number",
+        },
         labels={"measured_in": "runs"},
     ),
 }
@@ -73,18 +79,25 @@ def _tabulate_runs(history: NamedHistory) -> Iterator[Row]:
 
 def _tabulate_trend(finding: FindingHistory) -> Iterator[Row]:
     """Yield a row for each run, and then one for each bound of its rules."""
-    empty = {"value": None, "low": None, "high": None, "outcome": None}
     for value in finding.values:
-        row: Row = {"finding": finding.id, "run": value.run, "series": MEASURED}
-        yield row | {"value": value.value, "low": value.low, "high": value.high, "outcome": value.outcome}
+        yield {
+            "finding": finding.id,
+            "run": value.run,
+            "series": MEASURED,
+            "value": value.value,
+            "low": value.low,
+            "high": value.high,
+            "outcome": value.outcome,
+        }
     for value in finding.values:
         for words, end in _list_bounds(value).items():
-            yield {"finding": finding.id, "run": value.run, "series": words} | empty | {"value": end}
+            bound: Row = {"value": end, "low": None, "high": None, "outcome": None}
+            yield {"finding": finding.id, "run": value.run, "series": words, **bound}
 
 
 def _list_bounds(value: HistoryValue) -> Mapping[str, float]:
     """Return the ends of what the rules of a run allow, by their words."""
-    ends = {}
+    ends: dict[str, float] = {}
     for bounds in value.bounds:
         for kind, bound in bounds.items():
             low, high = RULE_KINDS[kind].allowed_range(bound)

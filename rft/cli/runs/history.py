@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rft.cli.app import Debug, err, out, report_errors
-from rft.cli.files import check_absent, write_file
+from rft.cli.runs.files import check_absent, write_file
 from rft.errors import EvidenceError
 from rft.version import __version__
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rft.cli.app import Debug, RunFolder, out, report_errors
-from rft.cli.files import write_file
+from rft.cli.runs.files import write_file
 from rft.errors import RftError, near
 from rft.export.formats import FORMATS, ExportFormat
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rft.cli.app import EXIT, Debug, out, report_errors
-from rft.cli.files import check_absent, write_file
+from rft.cli.runs.files import check_absent, write_file
 from rft.cli.show import show_findings
 from rft.errors import ConfigError
 from rft.version import __version__
