@@ -78,6 +78,7 @@ def compare_runs(
     tolerances: Mapping[str, float] = NO_TOLERANCES,
     rules: Sequence[Rule] = (),
     rules_source: str = "",
+    keys: tuple[Path | None, Path | None] = (None, None),
 ) -> RunComparison:
     """Compare two runs: all findings that both have, example by example where they share test examples.
 
@@ -86,6 +87,7 @@ def compare_runs(
         tolerances: id of a finding -> how much worse it may be.
         rules: about changes (``change.performance.accuracy``), which judge in the place of the tolerances.
         rules_source: where the rules stand.
+        keys: the files with the keys of the runs; None for those in the user's state folder.
 
     Raises:
         DataError: a folder holds no run or no predictions.
@@ -93,7 +95,7 @@ def compare_runs(
         ConfigError: a tolerance is of something that was not compared.
     """
     folders = (Path(before), Path(after))
-    runs = [open_run(folder, private=(PREDICTIONS,)) for folder in folders]
+    runs = [open_run(folder, key=key, private=(PREDICTIONS,)) for folder, key in zip(folders, keys, strict=True)]
     names, withheld = name_runs(runs), join_withheld(runs)
     shared = share_examples(runs, folders, names, withheld)
     paired = _compare_by_plugins(shared.pair) if shared.pair else ()

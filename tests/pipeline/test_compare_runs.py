@@ -16,6 +16,7 @@ from rft.errors import Unavailable
 from rft.pipeline.compare_runs import RunComparison, compare_runs, describe_pairing
 from rft.plugins import AuditedModel, Options, Plugin, RunPair, registry
 from rft.records import Section
+from rft.report import place_of
 
 pytest.importorskip("fairlearn")
 pytestmark = pytest.mark.usefixtures("shared_keys")
@@ -263,6 +264,16 @@ def test_no_file_is_replaced_unasked(runs: tuple[Path, Path], tmp_path: Path) ->
     code, stderr = compare_command(tmp_path / "new.html", *runs, "--json", json_file)
     assert (code, "exists already" in stderr, (tmp_path / "new.html").exists()) == (2, True, False)
     assert compare_command(page, *runs, "--json", json_file, "--force")[0] == 0
+
+
+def test_keys_that_are_kept_elsewhere_are_named(
+    runs: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [f"--key={place_of(rft.report.open_run(folder).run.id)}" for folder in runs]
+    monkeypatch.setenv("RFT_STATE", str(tmp_path / "elsewhere"))
+    assert compare_command(tmp_path / "a.html", *runs)[0] == 4
+    assert compare_command(tmp_path / "b.html", *runs, *reversed(keys))[0] == 2  # each is the key of the other run
+    assert compare_command(tmp_path / "c.html", *runs, *keys)[0] == 0
 
 
 def test_what_differs_beside_the_findings_is_listed(runs: tuple[Path, Path], tmp_path: Path) -> None:

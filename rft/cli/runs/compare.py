@@ -32,6 +32,10 @@ def compare(
     policy_file: Annotated[
         Path | None, typer.Option("--policy", metavar="FILE", help="Judge the changes by the rules of this TOML file.")
     ] = None,
+    key: Annotated[
+        list[Path] | None,
+        typer.Option("--key", metavar="FILE", help="The key of the first run, then that of the second."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the files where they exist.")] = False,
     debug: Debug = False,
 ) -> None:
@@ -44,7 +48,8 @@ def compare(
         if tolerances and rules:
             raise ConfigError("takes the place of --tolerance: leave one of them out", where="--policy")
         source = "" if policy_file is None else policy_file.name
-        compared = compare_runs(before, after, tolerances=tolerances, rules=rules, rules_source=source)
+        keys = _pair_keys(key or [])
+        compared = compare_runs(before, after, tolerances=tolerances, rules=rules, rules_source=source, keys=keys)
         _show_comparison(compared)
         write_file(page, _write_page(compared), force=force)
         out.say(f"Page: {page}")
@@ -52,6 +57,14 @@ def compare(
             write_file(json_file, compared.to_json(), force=force)
             out.say(f"JSON: {json_file}")
         raise typer.Exit(EXIT[compared.verdict.status])
+
+
+def _pair_keys(files: list[Path]) -> tuple[Path | None, Path | None]:
+    """Return the key of either run, None for one that is not named."""
+    if len(files) > 2:
+        raise ConfigError(f"names {len(files)} keys for two runs", where="--key")
+    first, second = [*files, None, None][:2]
+    return first, second
 
 
 def _read_tolerances(written: list[str]) -> dict[str, float]:
