@@ -48,10 +48,10 @@ def _release_section(section: Section, withheld: Withheld) -> Section:
     dropped = {name for name in section.tables if _prints_small_count(section, name, withheld)}
     findings = tuple(_release_finding(finding, withheld) for finding in section.findings)
     notes = tuple(dict.fromkeys((*section.notes, *_explain_withheld(section, findings, dropped, withheld))))
-    return _without_tables(section, dropped).model_copy(update={"findings": findings, "notes": notes})
+    return without_tables(section, dropped).model_copy(update={"findings": findings, "notes": notes})
 
 
-def _without_tables(section: Section, dropped: set[str]) -> Section:
+def without_tables(section: Section, dropped: set[str]) -> Section:
     """Return a section without some of its tables, and what is drawn from them."""
     if not dropped:
         return section
@@ -196,7 +196,7 @@ def _without_withheld(section: Section, withheld: Withheld) -> Section:
         for finding in section.findings
     )
     dropped = {name for name in section.tables if _shows_withheld(section, name, withheld)}
-    return _without_tables(section, dropped).model_copy(update={"findings": findings})
+    return without_tables(section, dropped).model_copy(update={"findings": findings})
 
 
 def _is_concerned(finding: Finding, withheld: Withheld) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rft.records import Chapter, Columns, Figure, Finding, JsonObject, Section, Table, select_columns
+from rft.records import Chapter, Columns, Figure, Finding, JsonObject, Section, Source, Table, select_columns
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class ChapterContent:
         text: paragraphs under the heading.
         drawn: names of tables that figures, or the table turned for reading, show already: not shown once more.
         folded: its findings are many, there to be looked up: they are shown when asked for.
+        computed_from: what all of it was computed from; None: nobody said, and strangers get nothing of it.
+        exceptions: id of a finding, or name of a table -> what that was computed from, where it is something else.
     """
 
     title: str = ""
@@ -31,6 +33,8 @@ class ChapterContent:
     text: Sequence[str] = ()
     drawn: Collection[str] = ()
     folded: bool = False
+    computed_from: Source | None = None
+    exceptions: Mapping[str, Source] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:
@@ -42,11 +46,19 @@ class ChapterContent:
         return Chapter(
             title=self.title,
             folded=self.folded,
+            computed_from=self.computed_from,
             text=tuple(self.text),
             findings=tuple(finding.id for finding in self.findings),
             tables=tuple(name for name, table in self.tables.items() if table and name not in self.drawn),
             figures=tuple(figure.id for figure in self.figures),
         )
+
+    def list_sources(self) -> dict[str, Source]:
+        """Return what each finding and table was computed from, where that was said."""
+        if self.computed_from is None:
+            return dict(self.exceptions)
+        names = (*(finding.id for finding in self.findings), *self.tables)
+        return {**dict.fromkeys(names, self.computed_from), **self.exceptions}
 
 
 def join_content(title: str, contents: Iterable[ChapterContent]) -> ChapterContent:
@@ -56,6 +68,7 @@ def join_content(title: str, contents: Iterable[ChapterContent]) -> ChapterConte
         ValueError: two of them hold a table of one name.
     """
     contents = list(contents)
+    sources = {content.computed_from for content in contents}
     return ChapterContent(
         title=title,
         findings=tuple(finding for content in contents for finding in content.findings),
@@ -64,6 +77,8 @@ def join_content(title: str, contents: Iterable[ChapterContent]) -> ChapterConte
         figures=tuple(figure for content in contents for figure in content.figures),
         text=tuple(paragraph for content in contents for paragraph in content.text),
         drawn=tuple(name for content in contents for name in content.drawn),
+        computed_from=sources.pop() if len(sources) == 1 else None,
+        exceptions={name: source for content in contents for name, source in content.list_sources().items()},
     )
 
 
@@ -107,6 +122,7 @@ def merge_chapters(
         figures=tuple(content.figures),
         notes=tuple(notes),
         chapters=tuple(chapter.list_content() for chapter in shown),
+        computed_from=dict(content.exceptions),
         template=template,
         card_tables=dict(card_tables or {}),
         evidence=evidence,

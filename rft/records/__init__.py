@@ -50,7 +50,7 @@ from rft.records.runs import (
     Training,
     Verdict,
 )
-from rft.records.sections import OWN_FOLDERS, Chapter, Section
+from rft.records.sections import OWN_FOLDERS, Chapter, Section, Source
 from rft.records.split import InputFile, Split, Texts
 
 __all__ = [
@@ -97,6 +97,7 @@ __all__ = [
     "Run",
     "Section",
     "SmallCells",
+    "Source",
     "Split",
     "SplitFacts",
     "Status",

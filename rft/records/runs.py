@@ -210,7 +210,8 @@ class DataFacts(Record):
     """What the data of a run is made of, as it stands in ``audit.json`` under ``data``."""
 
     splits: dict[str, SplitFacts]
-    skipped: int = 0  # rows left out with on_error = "skip": an item that cannot be read, a missing value
+    # rows left out with on_error = "skip": an item that cannot be read, a missing value; None: withheld
+    skipped: int | None = 0
     small_cells: SmallCells | None = None
 
 
@@ -234,7 +235,10 @@ class Artifacts:
 
 
 class AuditRun(Record):
-    """A finished audit: the content of ``audit.json``, from which every other output is made."""
+    """A finished audit: the content of ``audit.json``, from which every other output is made.
+
+    ``left_out`` says, a sentence each, what this version for strangers lacks; it is empty for all others.
+    """
 
     format_version: int = FORMAT_VERSION
     rft_version: str
@@ -245,6 +249,7 @@ class AuditRun(Record):
     pillars: tuple[Pillar, ...] = ()
     verdict: Verdict
     later_verdicts: tuple[LaterVerdict, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def section(self, plugin: str) -> Section:
         """Return the section of a plugin; KeyError when it took no part."""

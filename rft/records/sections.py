@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -16,6 +17,12 @@ from rft.records.findings import Finding
 
 OWN_FOLDERS = ("assets", "model")  # of a run: no names for those of plugins
 
+# What something was computed from, which decides whether strangers may see it (``rft report --public``):
+# ``facts``: settings, the model and the mechanism alone, no example; ``test``: test examples, in all or by group;
+# ``by_split``: of a table, what each row names in its column ``split``; ``train``: training examples, without noise;
+# ``examples``: single examples. Strangers see facts, and what was computed from test.
+Source = Literal["facts", "test", "by_split", "train", "examples"]
+
 
 class Chapter(Record):
     """A part of a long section: what belongs together under one heading.
@@ -25,10 +32,12 @@ class Chapter(Record):
         text: paragraphs under it.
         findings, tables, figures: ids and names of what the section holds, in the order of the report.
         folded: its findings are many, there to be looked up: they are shown when asked for.
+        computed_from: what the numbers in its text were computed from; None where nobody said.
     """
 
     title: str
     folded: bool = False
+    computed_from: Source | None = None
     text: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
@@ -48,6 +57,8 @@ class Section(Record):
         card_tables: table name -> the heading under which the model card and the brief show the table.
         notes: paragraphs for the reader.
         chapters: how a long section is divided; what no chapter names comes first. None: it is not.
+        computed_from: id of a finding, or name of a table -> what it was computed from. What is not named here is left
+            out of what strangers get; so are the notes where anything is.
         audit_missing: the audit could not be made; its one finding says why.
         template: name of a template that shows this section; None for the generic one.
         assets: ``asset_name(png)`` -> the bytes of the PNG; written to ``assets/``, not into audit.json.
@@ -65,6 +76,7 @@ class Section(Record):
     figures: tuple[Figure, ...] = ()
     notes: tuple[str, ...] = ()
     chapters: tuple[Chapter, ...] = ()
+    computed_from: dict[str, Source] = Field(default_factory=dict)
     audit_missing: bool = False
     template: str | None = None
     assets: dict[str, bytes] = Field(default_factory=dict, exclude=True, repr=False)

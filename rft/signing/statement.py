@@ -110,11 +110,17 @@ def _describe_results(run: AuditRun) -> RunResults:
     )
     return RunResults(
         result=RESULTS[run.verdict.status],
-        configuration=(Resource(name=run.run.name, digest={"sha256": run.run.config_sha256}),),
+        configuration=_list_configs(run),
         passedTests=passed,
         warnedTests=warned,
         failedTests=failed,
     )
+
+
+def _list_configs(run: AuditRun) -> tuple[Resource, ...]:
+    """Return the config of a run by its hash; nothing for a version for strangers, which has none."""
+    sha256 = run.run.config_sha256
+    return (Resource(name=run.run.name, digest={"sha256": sha256}),) if sha256 else ()
 
 
 def _worst_outcomes(verdict: Verdict) -> dict[str, Outcome]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -445,3 +445,50 @@ def naively_redacted(release: Release, attribute: str, names: Sequence[str]) -> 
         section["notes"] = []
     audit["pillars"] = []
     return Release(audit)
+
+
+# --- a folder for strangers: what stands in it of training, inputs and images ---
+
+FINGERPRINT = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+PNG = ("iVBORw0KGgo", "data:image")  # how an image begins in a page
+
+
+def read_folder(folder: Path) -> dict[str, str]:
+    """Return every file of a folder as text, by its path in it."""
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
+    return {file.relative_to(folder).as_posix(): file.read_bytes().decode("utf-8", "replace") for file in files}
+
+
+def find_numbers(folder: Path, secret: Iterable[float]) -> set[float]:
+    """Return which of these numbers stand in a folder with all their digits; short ones prove nothing."""
+    texts = "\n".join(read_folder(folder).values())
+    return {number for number in secret if len(repr(number)) > 6 and repr(number) in texts}
+
+
+def find_fingerprints(folder: Path, secret: Iterable[str]) -> set[str]:
+    """Return which of these hashes and digests stand in a folder, its names of files included."""
+    held = {hit for name, text in read_folder(folder).items() for hit in FINGERPRINT.findall(f"{name}\n{text}")}
+    return held & set(secret)
+
+
+def find_images(folder: Path) -> list[str]:
+    """Return the files of a folder that are or hold an image of pixels."""
+    return [
+        name
+        for name, text in read_folder(folder).items()
+        if name.endswith(".png") or "\x89PNG" in text or any(mark in text for mark in PNG)
+    ]
+
+
+def find_words(folder: Path, names: Iterable[str]) -> set[str]:
+    """Return which of these names stand in a folder as words."""
+    texts = "\n".join(html.unescape(text) for text in read_folder(folder).values())
+    return {name for name in names if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", texts)}
+
+
+def list_numbers(content: Any) -> set[float]:
+    """Return every number within tables and findings that is no whole one."""
+    if isinstance(content, float):
+        return {content}
+    inner = content.values() if isinstance(content, dict) else content if isinstance(content, list | tuple) else ()
+    return {number for part in inner for number in list_numbers(part)}

@@ -36,17 +36,23 @@ def report(
     pdf: Annotated[
         bool, typer.Option("--pdf", help="Print the report, or the brief, as report.pdf or brief.pdf.")
     ] = False,
+    public: Annotated[
+        bool, typer.Option("--public", help="Leave out what strangers may not see, and say what that is.")
+    ] = False,
     force: Force = False,
     debug: Debug = False,
 ) -> None:
     """Show a finished run again, or judge it by other rules. The run stays as it is; needs neither model nor data."""
     with report_errors(debug):
         from rft.report import open_run, write_made_from
+        from rft.report.render.public import make_public
 
         run = open_run(folder, key=key)
         if policy_file is not None:
             run = _judge_later(run, policy_file)
-        suffix = f"-{policy_file.stem}" if policy_file else "-report"
+        if public:
+            run = make_public(run)
+        suffix = "-public" if public else f"-{policy_file.stem}" if policy_file else "-report"
         pages = _list_pages(run, folder, brief=brief, pdf=pdf)
         beside = target or folder.resolve().with_name(folder.resolve().name + suffix)
         written = write_made_from(run, folder, beside, pages=pages, force=force)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from rft.records import Figure, Interval, Row, Table, dots_figure
+from rft.records import Figure, Finding, Interval, Row, Source, Table, dots_figure
 from rft.stats.intervals import newcombe_difference, wilson_interval
 
 MIN_EXAMPLES_PER_CONDITION = 10  # examples of a condition
@@ -108,3 +108,9 @@ def shortcuts_figure(tables: Mapping[str, Table], title: str) -> tuple[Figure, .
             alt="For each shortcut the share of flipped predictions with its interval, beside the controls.",
         ),
     )
+
+
+def list_sources(findings: Iterable[Finding], tables: Iterable[str]) -> dict[str, Source]:
+    """Return what each was computed from: shortcuts from many test examples, all else from a handful of examples."""
+    names = [*(finding.id for finding in findings), *tables]
+    return {name: "test" if name.startswith(("shortcuts", "attribution.shortcut.")) else "examples" for name in names}

@@ -90,11 +90,13 @@ def audit(audited: AuditedModel) -> Section:
         "by_group": tables.by_group_table(measured.gaps, audited.withheld.reason),
         "gaps": tables.gaps_table(measured.gaps),
     }
+    findings = _all_findings(measured, len(embeddings.labels), audited.withheld, private)
     return Section(
         plugin="backbone",
         title=TITLE,
-        findings=_all_findings(measured, len(embeddings.labels), audited.withheld, private),
+        findings=findings,
         tables={name: table for name, table in section_tables.items() if table},
+        computed_from=dict.fromkeys([*(finding.id for finding in findings), *section_tables], "train"),
         columns=select_columns(tables.COLUMNS, [name for name, table in section_tables.items() if table]),
         captions={name: tables.CAPTIONS[name] for name, table in section_tables.items() if table},
         figures=(tables.accuracies_figure(measured.majority),),

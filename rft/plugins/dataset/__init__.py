@@ -66,22 +66,28 @@ class Dataset(Plugin[DatasetOptions]):
             "groups": _groups_table(splits, attributes, audited.withheld),
             "conflicts": [_show_row(row, _is_small(row["n"], audited.withheld), audited.withheld) for row in conflicts],
         }
+        findings = (
+            _shared_units(splits),
+            _shared_items(splits),
+            _duplicate_items(splits),
+            _smallest_class(splits.get("train"), classes, audited.withheld),
+            *(_missing_groups(splits, attribute, audited.withheld) for attribute in attributes),
+            *_truncated_texts(audited),
+            *_validation_examples(splits),
+            *(_finding_of_remark(remark, audited.withheld) for remark in audited.remarks),
+        )
         return Section(
             plugin=self.name,
             title="Data",
-            findings=(
-                _shared_units(splits),
-                _shared_items(splits),
-                _duplicate_items(splits),
-                _smallest_class(splits.get("train"), classes, audited.withheld),
-                *(_missing_groups(splits, attribute, audited.withheld) for attribute in attributes),
-                *_truncated_texts(audited),
-                *_validation_examples(splits),
-                *(_finding_of_remark(remark, audited.withheld) for remark in audited.remarks),
-            ),
+            findings=findings,
             tables={name: table for name, table in tables.items() if table},
             columns=_COLUMNS,
             captions=_CAPTIONS,
+            computed_from={
+                **dict.fromkeys([*(finding.id for finding in findings), "conflicts"], "examples"),
+                "labels": "by_split",
+                "groups": "by_split",
+            },
             figures=(_labels_figure(), *map(_groups_figure, attributes)),
         )
 

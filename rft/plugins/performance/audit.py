@@ -42,11 +42,17 @@ def audit(audited: AuditedModel, *, bins: int) -> Section:
         for name, split in (("test", test), ("train", train))
         if split and name not in audited.withheld.splits
     }
+    findings = (*_all_findings(measures["test"]), *_against_scores(audited, test.rows))
+    test_tables = tables.test_tables(test, audited.withheld)
     return Section(
         plugin="performance",
         title="Performance",
-        findings=(*_all_findings(measures["test"]), *_against_scores(audited, test.rows)),
-        tables={"metrics": _metrics_table(measures), **tables.test_tables(test, audited.withheld)},
+        findings=findings,
+        tables={"metrics": _metrics_table(measures), **test_tables},
+        computed_from={
+            **dict.fromkeys([*(finding.id for finding in findings), *test_tables], "test"),
+            "metrics": "by_split",
+        },
         columns=tables.declare_columns({name: metric.title for name, metric in METRICS.items()}),
         captions=tables.CAPTIONS,
         figures=tables.test_figures(test.rows),

@@ -46,7 +46,8 @@ def audit(audited: AuditedModel, options: PrivacyOptions) -> Section:
         attribute_inference_chapter(audited),
         near_duplicates_chapter(audited),
     ]
-    chapters.append(PrivacyChapter("What was not tested", text=claim.list_untested(facts, chapters)))
+    untested = claim.list_untested(facts, chapters)
+    chapters.append(PrivacyChapter("What was not tested", text=untested, computed_from="facts"))
     tables = {name: table for chapter in chapters for name, table in chapter.tables.items()}
     return merge_chapters(
         "privacy",
@@ -89,6 +90,7 @@ def _scope_chapter(facts: PrivacyFacts | None, void: str | None) -> PrivacyChapt
         "What is covered, and what is not",
         tables={"scope": claim.scope_table(facts, void)},
         captions={"scope": caption},
+        computed_from="facts",
     )
 
 

@@ -65,6 +65,12 @@ class Training(Plugin[TrainingOptions]):
             tables={"loss": losses} if losses else {},
             columns={"loss": list_columns({"epoch": "key", "loss": "number"})} if losses else {},
             captions={"loss": "Mean training loss of each epoch."} if losses else {},
+            computed_from={
+                "training.frozen_changed": "facts",
+                "training.trained_unmoved": "facts",
+                "training.final_loss": "train",
+                "loss": "train",
+            },
             figures=(_loss_figure(),) if losses else (),
             notes=(*_cost_notes(audited.facts.training), *((PRIVATE_LOSS,) if private else ())),
         )

@@ -45,9 +45,7 @@ def model_card(run: AuditRun) -> str:
         void=run.model.training.void,
         results=results,
         not_measured=_list_not_measured(sections),
-        skipped=f"fewer than {below}"
-        if is_few(run.data.skipped, below)
-        else number_format.format_count(run.data.skipped),
+        skipped=_write_skipped(run.data.skipped or 0, below),
         un_noised=UN_NOISED,
         withheld_below=below,
         group_tables=[table for section in shown.sections for table in list_card_tables(section, of_groups=True)],
@@ -55,6 +53,7 @@ def model_card(run: AuditRun) -> str:
         withheld_tables=_list_withheld_tables(run, shown),
         broken=is_integrity_broken(run),
         caveats=_list_caveats(results),
+        left_out=run.left_out,
         created=number_format.format_date(run.run.created),
     )
 

@@ -21,12 +21,13 @@ def withheld_below(run: AuditRun) -> int:
     return asked if isinstance(asked, int) else PUBLISHED_BELOW
 
 
-def make_publishable(run: AuditRun) -> AuditRun:
+def make_publishable(run: AuditRun, *, below: int | None = None) -> AuditRun:
     """Return a run without small cells, and without what the rules say of findings that are withheld.
 
-    The outcomes of rules stay: a card must not show another verdict than the report.
+    The outcomes of rules stay: a card must not show another verdict than the report. ``below`` is the least count that
+    is shown, by default that of the card.
     """
-    below = withheld_below(run)
+    below = withheld_below(run) if below is None else below
     if not below:
         return run
     sections, data = restrict_for_card(run.sections, run.data, below)

@@ -129,8 +129,14 @@ def describe_folder(run: AuditRun, inputs: Sequence[InputFile], folder: Path, ke
 
 
 def describe_made_from(run: AuditRun, folder: Path, source: Path) -> str:
-    """Return the content of ``evidence.json`` for a folder that was made from a run, with all else in it written."""
+    """Return the content of ``evidence.json`` for a folder that was made from a run, with all else in it written.
+
+    Of a version for strangers it holds no hash of the config and nothing that plugins recorded. The hash of the run's
+    own evidence stays: that file is full of digests with a secret key, so that no guess of it can be confirmed.
+    """
     former = read(source)
+    if run.left_out:
+        former = former.model_copy(update={"config": Sha256(sha256=""), "plugins": {}})
     evidence = former.model_copy(
         update={
             "files": _hash_files(folder),

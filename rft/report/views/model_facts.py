@@ -18,7 +18,7 @@ def write_byline(run: AuditRun) -> tuple[str, ...]:
     splits = [(name, run.data.splits[name]) for name in split_names(run)]
     counts = ", ".join(f"{number_format.format_count(facts.n)} {name}" for name, facts in splits)
     return (
-        backbone.name if backbone else _external_model_label(run) or _predictions_label(run),
+        backbone.name if backbone else _external_model_label(run) or _label_without_config(run),
         f"{len(run.model.classes)} classes",
         f"{counts} {_plural_of_items(run.model.modality)}",
         number_format.format_date(run.run.created),
@@ -29,6 +29,10 @@ def _external_model_label(run: AuditRun) -> str | None:
     """Return what the config calls a model that was trained elsewhere; None where there is none."""
     model = run.run.table("model")
     return next((f"{key} {model[key]}" for key in ("checkpoint", "factory") if key in model), None)
+
+
+def _label_without_config(run: AuditRun) -> str:
+    return _predictions_label(run) if is_predictions_alone(run) else "a model that is not named"
 
 
 def is_predictions_alone(run: AuditRun) -> bool:

@@ -60,11 +60,12 @@ class PageView:
     training: tuple[Fact, ...]
     card: tuple[Fact, ...]  # what the organisation says of it; empty where it says nothing
     data: TableView
-    skipped: int
+    skipped: int  # 0 where it is withheld
     unreadable: str  # why
     environment: tuple[Fact, ...]
     config: str
     hashes: tuple[Fact, ...]
+    left_out: tuple[str, ...]  # of a version for strangers
 
 
 def view_run(run: AuditRun) -> PageView:
@@ -86,11 +87,12 @@ def view_run(run: AuditRun) -> PageView:
         training=model_facts.list_training_facts(run.model.training),
         card=list_card_facts(run) if run.run.table("card") else (),
         data=_view_data(run),
-        skipped=run.data.skipped,
+        skipped=run.data.skipped or 0,
         unreadable="a value is missing" if model_facts.is_predictions_alone(run) else "their item could not be read",
         environment=_list_environment(run),
         config=_write_config(run.run.config),
         hashes=_list_hashes(run),
+        left_out=run.left_out,
     )
 
 

@@ -43,29 +43,27 @@ def build_section(audited: AuditedModel, options: AttributionOptions, network: N
         captions = sample.describe_predictions(audited, explained.rows, explained.target.numpy())
         tables["examples"], assets = examples.draw_overlays(explained, maps, captions)
         figures.append(examples.examples_figure())
+    stated = (
+        *(
+            findings.judge_shortcut(
+                shortcut.shortcut,
+                shortcut.result,
+                modality_words.region_wording(shortcut.shortcut.name, shortcut.result),
+            )
+            for shortcut in swaps
+        ),
+        *(findings.unsuited_shortcut(shortcut, "images") for shortcut in options.shortcut if shortcut.region is None),
+        *_map_findings(audited, network, explained, maps),
+        *findings.unavailable_methods(reasons, modality_words.IMAGES),
+    )
     return Section(
         plugin="attribution",
         title="Attribution",
-        findings=(
-            *(
-                findings.judge_shortcut(
-                    shortcut.shortcut,
-                    shortcut.result,
-                    modality_words.region_wording(shortcut.shortcut.name, shortcut.result),
-                )
-                for shortcut in swaps
-            ),
-            *(
-                findings.unsuited_shortcut(shortcut, "images")
-                for shortcut in options.shortcut
-                if shortcut.region is None
-            ),
-            *_map_findings(audited, network, explained, maps),
-            *findings.unavailable_methods(reasons, modality_words.IMAGES),
-        ),
+        findings=stated,
         tables=tables,
         columns=select_columns(COLUMNS, tables),
         captions={name: caption for name, caption in _CAPTIONS.items() if name in tables},
+        computed_from=interventions.list_sources(stated, tables),
         figures=tuple(figures),
         notes=_NOTES,
         assets=assets,

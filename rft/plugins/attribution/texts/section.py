@@ -37,27 +37,25 @@ def build_section(audited: AuditedModel, options: AttributionOptions, network: N
 
     tables, figures = _build_tables(audited, reader, explained, scores, replaced)
     words = modality_words.text_wording(reader.baseline_name)
+    stated = (
+        *(
+            findings.judge_shortcut(
+                shortcut, result, modality_words.words_wording(shortcut.name, result, reader.baseline_name)
+            )
+            for shortcut, result in replaced
+        ),
+        *(findings.unsuited_shortcut(shortcut, "texts") for shortcut in options.shortcut if shortcut.tokens is None),
+        *(_score_findings(audited, network, reader, explained, scores) if scores else ()),
+        *findings.unavailable_methods(reasons, words),
+    )
     return Section(
         plugin="attribution",
         title="Attribution",
-        findings=(
-            *(
-                findings.judge_shortcut(
-                    shortcut, result, modality_words.words_wording(shortcut.name, result, reader.baseline_name)
-                )
-                for shortcut, result in replaced
-            ),
-            *(
-                findings.unsuited_shortcut(shortcut, "texts")
-                for shortcut in options.shortcut
-                if shortcut.tokens is None
-            ),
-            *(_score_findings(audited, network, reader, explained, scores) if scores else ()),
-            *findings.unavailable_methods(reasons, words),
-        ),
+        findings=stated,
         tables=tables,
         columns=select_columns(COLUMNS, tables),
         captions={name: caption for name, caption in _CAPTIONS.items() if name in tables},
+        computed_from=interventions.list_sources(stated, tables),
         figures=figures,
         notes=_NOTES,
     )

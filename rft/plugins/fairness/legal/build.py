@@ -63,6 +63,7 @@ def _four_fifths_content(
         tables={four_fifths.NAME: table} if table else {},
         captions={four_fifths.NAME: four_fifths.CAPTION} if table else {},
         text=(*four_fifths.NOTES, *repeated),
+        computed_from="test",
     )
 
 
@@ -79,7 +80,7 @@ def _ll144_content(
         assert options is not None
         counted = ll144.select_rows(rows, positive, options)
     except Unavailable as reason:
-        return ChapterContent(findings=(LL144_TABLE.state_not_measured(str(reason)),))
+        return ChapterContent(findings=(LL144_TABLE.state_not_measured(str(reason)),), computed_from="test")
     rates_by_attribute = [
         ll144.leave_out_small_categories(
             SelectionRates.from_selection(grouping, counted, rows.units, min_group_size=min_group_size), options
@@ -92,6 +93,7 @@ def _ll144_content(
         tables={ll144.NAME: table},
         captions={ll144.NAME: ll144.caption_table(options)},
         text=ll144.write_notes(len(rows), options, min_group_size),
+        computed_from="test",
     )
 
 

@@ -70,7 +70,8 @@ def fit_mitigation(
         chosen = choose_candidate(tried, options.max_gap)
         splits = {name: examples_of_split(audited, name, options.attribute) for name in audited.splits}
     except Unavailable as reason:
-        return MitigationResult(ChapterContent(TITLE, (findings.state_refusal(options, str(reason)),)))
+        refusal = findings.state_refusal(options, str(reason))
+        return MitigationResult(ChapterContent(TITLE, (refusal,), computed_from="train"))
     rule = chosen.candidate.rule
     assert rule is not None, "only what has a rule is chosen"
     predictions = _predict_by_rule(audited, splits, rule)
@@ -92,6 +93,7 @@ def fit_mitigation(
         captions={frontier.TABLE: frontier.caption_frontier(options, material, size_rules)},
         figures=(frontier.draw_frontier(options, material.chosen_on),),
         text=(*findings.write_notes(choice, tried, options, material), *_note_precision(audited)),
+        computed_from="train",
     )
     return MitigationResult(content, predictions, {FOLDER: write})
 

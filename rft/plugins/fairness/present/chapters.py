@@ -41,11 +41,13 @@ def build_chapters(
             "Worst groups and ratios",
             [finding for comparison in single for finding in _state_extremes(comparison)],
             folded=True,
+            computed_from="test",
         ),
         _intersections_chapter(plan, crossed),
         ChapterContent(
             "Missing values",
             [_state_missing_values(comparison, len(plan.rows), plan.withheld.reason) for comparison in single],
+            computed_from="test",
         ),
         ChapterContent(
             "The audit checked",
@@ -53,6 +55,7 @@ def build_chapters(
                 check_by_permutation(comparison.grouped, size_rules, positive=plan.positive, seed=seed)
                 for comparison in single
             ],
+            computed_from="test",
         ),
     ]
 
@@ -87,13 +90,14 @@ def _gap_chapters(single: Sequence[GroupComparison], comparisons: Sequence[Group
     }
     stated = [findings.state_gap(gap) for comparison in single for gap in comparison.stated]
     return [
-        ChapterContent("At a glance", figures=figures.draw_gaps(tables_of_chapter["gaps"])),
+        ChapterContent("At a glance", computed_from="test", figures=figures.draw_gaps(tables_of_chapter["gaps"])),
         ChapterContent(
             "Gaps",
             stated,
             tables_of_chapter,
             tables.CAPTIONS,
             drawn=() if any(not row["finding"] for row in tables_of_chapter["gaps"]) else ("gaps",),
+            computed_from="test",
         ),
     ]
 
@@ -135,6 +139,7 @@ def _groups_chapter(plan: ComparisonPlan, by_group: Table) -> ChapterContent:
         tables.CAPTIONS,
         figures.draw_groups(plan, tables_of_chapter),
         drawn=tuple(tables_of_chapter),
+        computed_from="test",
     )
 
 
@@ -169,6 +174,7 @@ def _intersections_chapter(plan: ComparisonPlan, crossed: Sequence[GroupComparis
         tables.CAPTIONS,
         figures.draw_intersections(table),
         drawn=tuple(tables_of_chapter),
+        computed_from="test",
     )
 
 

@@ -52,6 +52,8 @@ def spending_chapter(
             "setting; unverified: neither."
         },
         text=tuple(claim.claim_notes(facts, unit, void)),
+        computed_from="facts",
+        exceptions={"parameters": "train"},  # it counts the examples of the largest unit
     )
 
 
@@ -66,9 +68,11 @@ def no_spending_chapter(audited: AuditedModel) -> PrivacyChapter:
     """Return that nothing was spent since nothing was promised."""
     definition = _define_epsilon("example")
     if audited.fit is None:
-        return PrivacyChapter(SPENT, findings=(_say_that_training_is_elsewhere(definition, audited.provided_as),))
+        elsewhere = _say_that_training_is_elsewhere(definition, audited.provided_as)
+        return PrivacyChapter(SPENT, findings=(elsewhere,), computed_from="facts")
     reason = "the model was trained without differential privacy: [privacy] has no epsilon"
-    return PrivacyChapter(SPENT, findings=(definition.state_not_measured(reason, absence="not_asked"),))
+    finding = definition.state_not_measured(reason, absence="not_asked")
+    return PrivacyChapter(SPENT, findings=(finding,), computed_from="facts")
 
 
 def _say_that_training_is_elsewhere(definition: FindingDefinition, provided_as: str) -> Finding:
@@ -95,6 +99,7 @@ def self_test_chapter(facts: PrivacyFacts) -> PrivacyChapter:
         findings=(finding, _gradient_error_finding(facts)),
         tables={"self_test": rows},
         captions={"self_test": "Each promise, what was expected and what was found."},
+        computed_from="facts",
     )
 
 

@@ -95,13 +95,15 @@ def accounting_chapter(facts: PrivacyFacts, void: str | None = None) -> PrivacyC
         },
         captions=CAPTIONS,
         figures=(_epsilon_curve_figure(),),
+        computed_from="facts",
     )
 
 
 def _withdraw_all_promises(reason: str) -> PrivacyChapter:
     """Return the findings without their numbers: they would restate a promise that nobody is given."""
     promises = (AGREEMENT, REPLACED, SHUFFLED, *map(_define_ideal, IDEAL_RATES))
-    return PrivacyChapter(CHAPTER, findings=tuple(promise.state_not_measured(reason) for promise in promises))
+    findings = tuple(promise.state_not_measured(reason) for promise in promises)
+    return PrivacyChapter(CHAPTER, findings=findings, computed_from="facts")
 
 
 def _difference_finding(cross_check: AccountantCrossCheck) -> Finding:

@@ -102,6 +102,7 @@ def membership_chapter(audited: AuditedModel, options: PrivacyOptions) -> Privac
         captions={name: CAPTIONS[name] for name in tables},
         figures=_membership_figures(results),
         text=tuple(notes),
+        computed_from="train",
     )
 
 
@@ -110,6 +111,7 @@ def _explain_missing_attacks(reason: str) -> PrivacyChapter:
     return PrivacyChapter(
         CHAPTER,
         findings=tuple(_define_attack(attack, "example").state_not_measured(reason) for attack in ATTACKS.values()),
+        computed_from="train",
     )
 
 

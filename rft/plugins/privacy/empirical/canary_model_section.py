@@ -63,6 +63,7 @@ def audit_with_canaries(
         tables={"one_run_audit": _one_run_table(audit, bound, gaussian, p_value, delta)},
         captions=CAPTIONS,
         text=(_describe_canary_model(audit),),
+        computed_from="train",
         mechanisms=(Mechanism.from_facts(canary_facts),),
         ledger=canary_facts.ledger,
     )
@@ -74,7 +75,8 @@ def audit_with_canaries(
 
 
 def _explain_missing_audit(reason: str) -> EmpiricalAudit:
-    return EmpiricalAudit(PrivacyChapter(findings=(ONE_RUN_BOUND.state_not_measured(reason),)))
+    finding = ONE_RUN_BOUND.state_not_measured(reason)
+    return EmpiricalAudit(PrivacyChapter(findings=(finding,), computed_from="train"))
 
 
 def _private_facts(audited: AuditedModel, facts: PrivacyFacts | None) -> PrivacyFacts:

@@ -65,4 +65,9 @@ def compare_bounds(facts: PrivacyFacts | None, lower: Sequence[EpsilonBound]) ->
         title="Upper and lower bounds on epsilon",
         alt=f"Bounds on epsilon. {told}.",
     )
-    return PrivacyChapter(tables={"epsilon_bounds": rows}, captions={"epsilon_bounds": CAPTION}, figures=(figure,))
+    return PrivacyChapter(
+        tables={"epsilon_bounds": rows},
+        captions={"epsilon_bounds": CAPTION},
+        figures=(figure,),
+        computed_from="train",
+    )

@@ -63,7 +63,7 @@ def audit_with_many_runs(
         reason = reason or NOT_PRIVATE
         absence: Absence | None = None if facts else "not_applicable"
         missing = tuple(definition.state_not_measured(reason, absence=absence) for definition in (LOWER_BOUND, POWER))
-        return EmpiricalAudit(PrivacyChapter(findings=missing))
+        return EmpiricalAudit(PrivacyChapter(findings=missing, computed_from="train"))
     trainer, runs = audited.require_trainer(), options.mechanism_runs
     assert isinstance(trainer, DPTrainer)
     claim = mechanism_audit.claimed_mechanism(facts)
@@ -81,6 +81,7 @@ def audit_with_many_runs(
         captions=CAPTIONS,
         figures=(_curve_figure(judgement),),
         text=(_describe_runs(audited, runs),),
+        computed_from="train",
     )
     bounds = (
         EpsilonBound("many runs", "at least", judgement.bound, "nothing"),

@@ -61,7 +61,7 @@ COST = FindingDefinition(
 
 def explain_missing_frontier(reason: str) -> PrivacyChapter:
     """Return what is said of a frontier that was asked for and could not be made."""
-    return PrivacyChapter(CHAPTER, findings=(COST.state_not_measured(reason),))
+    return PrivacyChapter(CHAPTER, findings=(COST.state_not_measured(reason),), computed_from="train")
 
 
 def present_frontier(judged: JudgedHeads, epsilon: float, refusal: str = "") -> PrivacyChapter:
@@ -87,6 +87,7 @@ def present_frontier(judged: JudgedHeads, epsilon: float, refusal: str = "") -> 
         captions=CAPTIONS,
         figures=tuple(_frontier_figures(judged)),
         text=(_describe_frontier(judged), *([f"The frontier is not complete: {refusal}"] if refusal else [])),
+        computed_from="train",
     )
 
 

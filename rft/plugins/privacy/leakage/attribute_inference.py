@@ -78,7 +78,9 @@ def attribute_inference_chapter(audited: AuditedModel) -> PrivacyChapter:
     if audited.embeddings is None:
         reason = NOT_AVAILABLE.format(given=audited.provided_as)
         return PrivacyChapter(
-            CHAPTER, findings=tuple(_explain_missing_probe(name, reason) for name in _group_attributes(audited))
+            CHAPTER,
+            findings=tuple(_explain_missing_probe(name, reason) for name in _group_attributes(audited)),
+            computed_from="train",
         )
     embeddings = audited.embeddings()
     probes = {
@@ -99,6 +101,7 @@ def attribute_inference_chapter(audited: AuditedModel) -> PrivacyChapter:
         tables={"attribute_probe": table} if table else {},
         captions={"attribute_probe": CAPTION} if table else {},
         figures=(_probe_figure(measured),) if table else (),
+        computed_from="train",
     )
 
 

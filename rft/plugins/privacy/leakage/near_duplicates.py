@@ -31,7 +31,9 @@ OVERLAP_REASON = "the data that {name} ({weights}) was pretrained on is not avai
 def near_duplicates_chapter(audited: AuditedModel) -> PrivacyChapter:
     """Return what protects people less than epsilon says: near-duplicates of examples, and pretraining on them."""
     return PrivacyChapter(
-        "Near-duplicates", findings=(_near_duplicates_finding(audited), *_pretraining_overlap_findings(audited))
+        "Near-duplicates",
+        findings=(_near_duplicates_finding(audited), *_pretraining_overlap_findings(audited)),
+        computed_from="train",
     )
 
 

@@ -39,7 +39,9 @@ def ledger_chapter(facts: LedgerFacts | None) -> PrivacyChapter:
     """
     if facts is None:
         return PrivacyChapter(
-            "Ledger", findings=(LEDGER_EPSILON.state_not_measured(NO_POPULATION, absence="not_asked"),)
+            "Ledger",
+            findings=(LEDGER_EPSILON.state_not_measured(NO_POPULATION, absence="not_asked"),),
+            computed_from="train",
         )
     trainings: Table = [dict(row) for row in facts.trainings]
     findings = [_epsilon_finding(facts), _elsewhere_finding(facts), _interruptions_finding(trainings)]
@@ -50,6 +52,7 @@ def ledger_chapter(facts: LedgerFacts | None) -> PrivacyChapter:
         findings=tuple(findings),
         tables={"ledger": _ledger_table(facts), "ledger_trainings": trainings},
         captions=CAPTIONS,
+        computed_from="train",
     )
 
 

@@ -58,6 +58,7 @@ class Margin(Plugin[MarginOptions]):
             findings=(_unsure_finding(unsure, len(margins), options.unsure_below),),
             tables={"margins": _histogram(margins)},
             captions={"margins": "Test examples by margin."},
+            computed_from={"margin.unsure": "test", "margins": "test"},
             figures=(_FIGURE,),
             template="rft_margin:templates/margin.html",
             folders={FOLDER: lambda folder: _write_threshold(folder, options.unsure_below)},
