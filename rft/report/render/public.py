@@ -77,7 +77,7 @@ def make_public(run: AuditRun) -> AuditRun:
         later_verdicts=tuple(_clean_later(later, untouched, hidden) for later in run.later_verdicts),
         left_out=(
             *_explain_parts(run, parts),
-            *_explain_restricted(run, restricted, hidden),
+            *_explain_restricted(run, restricted, hidden, parts),
             *_explain_small(below, by_group),
             *_ALWAYS_LEFT_OUT,
         ),
@@ -202,13 +202,17 @@ def _explain_parts(run: AuditRun, parts: Mapping[str, PublicPart]) -> Iterable[s
             yield f"{titles[plugin]}: {listed}{more}. Why: {reason}."
 
 
-def _explain_restricted(run: AuditRun, restricted: AuditRun, hidden: HiddenNames) -> Iterable[str]:
+def _explain_restricted(
+    run: AuditRun, restricted: AuditRun, hidden: HiddenNames, parts: Mapping[str, PublicPart]
+) -> Iterable[str]:
     """Name the findings and tables of which small cells are a part, and which are left out as in a card."""
     for before, after in zip(run.sections, restricted.sections, strict=True):
         pairs = zip(before.findings, after.findings, strict=True)
         names = [old.title for old, new in pairs if old.value is not None and new.value is None]
         names += [title_table(before, name) for name in before.tables if name not in after.tables]
-        if told := [hidden.write_without_unit(name) for name in names if not hidden.occurs_in(name)]:
+        told = [hidden.write_without_unit(name) for name in names if not hidden.occurs_in(name)]
+        named = {name for titles in parts[before.plugin].left_out.values() for name in titles}
+        if told := [name for name in told if name not in named]:
             yield f"{before.title or before.plugin}: {'; '.join(told)}. Why: {SMALL}."
 
 
