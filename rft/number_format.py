@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, date, datetime
+from typing import Literal
 
 NARROW_SPACE = "\u202f"
 MINUS = "\u2212"
@@ -58,13 +59,35 @@ def decimals_within(low: float, high: float) -> int:
     return min(max(1 - math.floor(math.log10(width)), least), 4)
 
 
-def format_quantity(number: float, unit: str = "", interval: tuple[float, float] | None = None) -> str:
-    """Return the value of a finding, rounded by its interval where it has one, by its size otherwise."""
+def format_quantity(
+    number: float,
+    unit: str = "",
+    interval: tuple[float, float] | None = None,
+    rounding: Literal["nearest", "up", "down"] = "nearest",
+) -> str:
+    """Return the value of a finding, rounded by its interval where it has one, by its size otherwise.
+
+    An upper bound is rounded up and a lower one down: 3.004 at most is not "3.00 at most".
+    """
     if float(number).is_integer() and unit not in CONTINUOUS_UNITS and interval is None:
         return format_count(int(number))
     if unit in ("p", "p-value") and number < 0.001:
         return "< 0.001"
-    return format_fixed(number, decimals_within(*interval) if interval else decimals_of(number))
+    decimals = decimals_within(*interval) if interval else decimals_of(number)
+    return format_fixed(_round_toward(number, decimals, rounding), decimals)
+
+
+def format_epsilon(epsilon: float) -> str:
+    """Return an epsilon, which is an upper bound."""
+    return format_quantity(epsilon, rounding="up")
+
+
+def _round_toward(number: float, decimals: int, rounding: Literal["nearest", "up", "down"]) -> float:
+    """Return a number rounded up or down to so many decimals; 3.0000001 is 3, which is what floats make of it."""
+    if rounding == "nearest":
+        return number
+    scaled = round(number * 10.0**decimals, 6)
+    return (math.ceil(scaled) if rounding == "up" else math.floor(scaled)) / 10.0**decimals
 
 
 def format_interval(low: float, high: float, decimals: int | None = None) -> str:

@@ -70,7 +70,7 @@ def write_value(finding: Finding) -> str:
     """Return the value of a finding with its interval, as a report writes them: ``0.19 [0.13, 0.25]``."""
     assert finding.value is not None, f"{finding.id} was not measured"
     if finding.interval is None:
-        return number_format.format_quantity(finding.value, finding.unit)
+        return number_format.format_quantity(finding.value, finding.unit, rounding=finding.rounding)
     ends = (finding.interval.low, finding.interval.high)
     return f"{number_format.format_quantity(finding.value, finding.unit, ends)} {number_format.format_interval(*ends)}"
 

@@ -48,6 +48,7 @@ class FindingDefinition:
     headline: bool = False
     card_tags: tuple[str, ...] = ()
     remedy: str = ""
+    rounding: Literal["nearest", "up", "down"] = "nearest"
     card_metric: str = ""
 
     def state_count(self, value: int, *, n: int | None = None, **details: Unpack[StatementDetails]) -> Finding:
@@ -145,6 +146,7 @@ class FindingDefinition:
             caveats=" ".join(filter(None, (self.caveats, details.get("caveats", "")))),
             references=self.references,
             remedy=self.remedy,
+            rounding=self.rounding,
             card_metric=self.card_metric,
             about=details.get("about", self.about),
             cases=self.cases,

@@ -78,6 +78,7 @@ class Finding(Record):
             covers them too, so that a rule is never met by leaving somebody out.
         deterministic: the value is a fact of this run (a count, an epsilon), no estimate from a sample.
             A policy rule settles an estimate by its interval and a deterministic value by itself.
+        rounding: how a reader sees the value: an upper bound ``up``, a lower one ``down``.
         n: how many independent cases the estimate rests on.
         grade: ``measured`` in this run, ``declared`` by the user, or ``unverified``.
         description: one sentence that a reviewer understands without the code.
@@ -108,6 +109,7 @@ class Finding(Record):
     adjusted: tuple[Adjusted, ...] = ()
     small_groups: tuple[str, ...] = ()
     deterministic: bool = False
+    rounding: Literal["nearest", "up", "down"] = "nearest"
     n: int | None = None
     grade: Grade = "measured"
     description: str

@@ -108,11 +108,11 @@ def test_what_the_strongest_attack_saw() -> None:
     strong = estimate("privacy.lira_auc", 0.71, 0.66, 0.76, status="warn")
     plain = with_training(mode="standard")
     assert summarize_privacy(Section(plugin="privacy", findings=(weak,)), plain) == (
-        f"{WITHOUT} An attack tells members of the training data from others with an area of 0.52 [0.47, 0.57], where "
+        f"{WITHOUT} An attack tells training images from others with an AUC of 0.52 [0.47, 0.57], where "
         "0.5 is guessing: no membership was shown, which proves none."
     )
     assert summarize_privacy(Section(plugin="privacy", findings=(weak, strong)), plain) == (
-        f"{WITHOUT} The strongest of 2 attacks tells members of the training data from others with an area of "
+        f"{WITHOUT} The strongest of 2 attacks tells training images from others with an AUC of "
         "0.71 [0.66, 0.76], where 0.5 is guessing: membership shows."
     )
 

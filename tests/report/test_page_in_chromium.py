@@ -95,7 +95,12 @@ def test_the_page_asks_for_nothing_and_runs_nothing(
         route.abort()
 
     page.route("**/*", refuse)
-    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+
+    def dismiss(dialog: Any) -> None:
+        dialogs.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", dismiss)
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(file.as_uri())
     page.evaluate(OPEN_ALL)

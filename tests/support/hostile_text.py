@@ -17,6 +17,7 @@ STRUCTURE = {
         "status",
         "unit",
         "grade",
+        "rounding",
         "outcome",
         "plugin",
         "kind",

@@ -17,6 +17,7 @@ PILLAR = PillarDefinition(
         ClaimDefinition("Near-duplicates", ("privacy.near_duplicates",)),
     ),
 )
+_ITEMS = {"image": "images", "text": "texts"}
 _WITHOUT = "Trained WITHOUT differential privacy: nothing bounds what the model may reveal of those it was trained on."
 
 
@@ -30,7 +31,8 @@ def summarize_privacy(section: Section | None, model: ModelFacts) -> str:
         return f"{promise} Whether membership shows was not measured."
     strongest = max(attacks, key=lambda finding: (finding.status == "warn", finding.value or 0.0))
     of_all = f"The strongest of {len(attacks)} attacks" if len(attacks) > 1 else "An attack"
-    ranks = f"{of_all} tells members of the training data from others with an area of {write_value(strongest)}"
+    items = _ITEMS.get(model.modality, "examples")
+    ranks = f"{of_all} tells training {items} from others with an AUC of {write_value(strongest)}"
     seen = "membership shows" if strongest.status == "warn" else "no membership was shown, which proves none"
     return f"{promise} {ranks}, where 0.5 is guessing: {seen}."
 
@@ -43,6 +45,6 @@ def _state_promise(training: Training) -> str:
     if training.mode != "private" or training.epsilon is None or training.delta is None:
         return _WITHOUT
     unit = "example" if training.unit in (None, "example") else f"{training.unit} (all its rows together)"
-    epsilon, delta = number_format.format_quantity(training.epsilon), number_format.format_plain(training.delta)
+    epsilon, delta = number_format.format_epsilon(training.epsilon), number_format.format_plain(training.delta)
     promised = f"Trained with differential privacy for each {unit}: epsilon {epsilon}, delta {delta}."
     return f"{promised} It covers the released weights, not this report."

@@ -69,7 +69,9 @@ def view_finding(finding: Finding, judged: Collection[str] = ()) -> FindingView:
         title=finding.title,
         state=finding.absence or finding.status,
         word=_word_of_status(finding),
-        value="" if finding.value is None else number_format.format_quantity(finding.value, finding.unit, ends),
+        value=""
+        if finding.value is None
+        else number_format.format_quantity(finding.value, finding.unit, ends, finding.rounding),
         unit="" if finding.unit in SHARES else finding.unit.replace("_", " "),
         interval=number_format.format_interval(*ends) if ends else "",
         method=finding.interval.method if finding.interval else "",

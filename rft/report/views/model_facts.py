@@ -143,7 +143,7 @@ def list_training_facts(training: Training) -> tuple[Fact, ...]:
         ("Learning rate", training.learning_rate),
         ("Batch size", training.batch_size),
         ("Time taken", _write_if_known(training.seconds, number_format.format_duration)),
-        ("Epsilon", _write_if_known(training.epsilon, number_format.format_quantity)),
+        ("Epsilon", _write_if_known(training.epsilon, number_format.format_epsilon)),
         ("Delta", training.delta),
         ("Noise multiplier", _write_if_known(training.noise_multiplier, number_format.format_quantity)),
         ("Sampling rate", _write_if_known(training.sample_rate, number_format.format_quantity)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rft.records import AuditRun, Claim
@@ -76,7 +77,13 @@ def _say_what_is_open(run: AuditRun) -> str:
         f"{count_of(unsettled, 'rule')} cannot be settled." * bool(unsettled),
         f"Asked for and not measured: {join_names(missing)}." * bool(missing),
     )
-    return " ".join(filter(None, sentences)) or "All that this report knows to ask was measured."
+    return " ".join(filter(None, sentences)) or _say_what_was_not_asked(claims)
+
+
+def _say_what_was_not_asked(claims: Sequence[Claim]) -> str:
+    if any(claim.state == "not_asked" for claim in claims):
+        return "Nothing that was asked for is missing. What was not asked for is marked beside the answers."
+    return "All that this report knows to ask was measured."
 
 
 def _say_what_is_next(run: AuditRun) -> str:

@@ -35,7 +35,7 @@ def pair_of(n: int = 300, classes: tuple[str, ...] = CLASSES) -> RunPair:
 def test_changes_are_those_of_scikit_learn() -> None:
     pair = pair_of()
     section = compare_performance(pair)
-    values = {}
+    values: dict[str, float] = {}
     for frame, sign in ((pair.before, -1), (pair.after, 1)):
         scores = frame[[f"score_{name}" for name in CLASSES]].to_numpy()
         measured = {

@@ -117,6 +117,7 @@ def _epsilon_with_audits_finding(facts: PrivacyFacts, mechanisms: Sequence[Mecha
         "these heads do on test examples, are computed without noise, and no epsilon covers them.",
         references=(DOROSHENKO if spent.accountant == "PLD" else MIRONOV,),
         better="lower",
+        rounding="up",
     )
     return definition.state_fact(spent.epsilon, n=facts.n, status="warn" if high else "info")
 
@@ -132,6 +133,7 @@ def _define_epsilon(unit: str, references: tuple[str, ...] = ()) -> FindingDefin
         headline=True,
         card_tags=("differential-privacy",),
         remedy="Train again with a smaller epsilon; privacy.frontier shows what that costs in accuracy.",
+        rounding="up",
     )
 
 
@@ -164,6 +166,7 @@ def _rdp_finding(facts: PrivacyFacts) -> Finding:
         "Epsilon by a second, looser accountant (a cross-check)",
         "The same training by the Renyi accountant of Opacus, which is looser and must not come out lower.",
         references=(MIRONOV,),
+        rounding="up",
     )
     return definition.state_fact(facts.epsilon_rdp, n=facts.n)
 
@@ -180,6 +183,7 @@ def _delta_finding(facts: PrivacyFacts) -> Finding:
         references=(NIST_800_226,),
         better="lower",
         grade="measured" if facts.delta_by_rule else "declared",
+        rounding="up",
     )
     return definition.state_fact(facts.delta, n=facts.n, status="warn" if large else "info")
 

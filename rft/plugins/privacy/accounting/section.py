@@ -40,6 +40,7 @@ REPLACED = FindingDefinition(
     references=(DOROSHENKO,),
     cases="none",
     better="lower",
+    rounding="up",
 )
 SHUFFLED_DESCRIPTION = (
     "Here each step draws a new random sample. Many tools shuffle the data and cut it into batches instead, and state "
@@ -54,6 +55,7 @@ SHUFFLED = FindingDefinition(
     references=(CHUA,),
     cases="none",
     better="lower",
+    rounding="up",
 )
 NO_FINITE_VALUE = "no accountant gives a finite value for these parameters"
 IDEAL_RATES = (0.01, 0.001)  # those that have a finding

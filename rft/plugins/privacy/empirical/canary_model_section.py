@@ -37,6 +37,7 @@ ONE_RUN_BOUND = FindingDefinition(
     "weights.",
     caveats=f"{NO_EVIDENCE} Measured on a canary model, trained as the model was with canaries among the data.",
     references=(STEINKE, MAHLOUJIFAR),
+    rounding="down",
 )
 CAPTIONS = {"one_run_audit": "The audit in one run: a canary model, which is trained like the model and not released."}
 

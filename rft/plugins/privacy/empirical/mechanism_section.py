@@ -37,6 +37,7 @@ LOWER_BOUND = FindingDefinition(
     "gradient and chose all other data.",
     caveats=NO_EVIDENCE,
     references=(NASR, DONG),
+    rounding="down",
 )
 POWER = FindingDefinition(
     "privacy.audit_power",

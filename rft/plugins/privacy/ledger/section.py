@@ -23,6 +23,7 @@ LEDGER_EPSILON = FindingDefinition(
     cases="none",
     better="lower",
     headline=True,
+    rounding="up",
 )
 NO_POPULATION = "data.population does not name whose data this is, so that no ledger adds up what several runs spend"
 CAPTIONS = {
@@ -91,6 +92,7 @@ def _remaining_finding(facts: LedgerFacts) -> Finding:
         caveats="Trainings compose to less than their sum: a further one may spend somewhat more than this.",
         cases="none",
         headline=True,
+        rounding="down",
     )
     if facts.seeded:
         return definition.state_not_measured(_explain_seeded(facts))
