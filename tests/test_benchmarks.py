@@ -21,7 +21,11 @@ SMALL = {
 
 
 def test_every_benchmark_is_tried_but_those_that_need_weights_or_a_browser() -> None:
-    assert {file.name for file in (ROOT / "benchmarks").glob("*.py")} == {*SMALL, "cached_features.py", "report_size.py"}
+    assert {file.name for file in (ROOT / "benchmarks").glob("*.py")} == {
+        *SMALL,
+        "cached_features.py",
+        "report_size.py",
+    }
 
 
 @pytest.mark.slow

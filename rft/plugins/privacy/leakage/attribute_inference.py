@@ -33,8 +33,8 @@ DESCRIPTION = (
 )
 READS = " Better than chance: whoever holds these features, as the cache does, holds {attribute} to this degree."
 LIMITS = (
-    "One linear probe on a sample of at most 1\u202f000 training examples: another may read more. What the features hold is "
-    "not what the trained model uses."
+    "One linear probe on a sample of at most 1\u202f000 training examples: another may read more. "
+    "What the features hold is not what the trained model uses."
 )
 NOT_COVERED = "Computed from the private training examples without noise: not covered by epsilon."
 NOT_AVAILABLE = "{given}: its frozen features are not available"
