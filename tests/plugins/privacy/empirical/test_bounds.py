@@ -30,7 +30,7 @@ from rft.plugins.privacy.empirical.canaries import guess_membership, planned_gue
 
 
 @pytest.mark.parametrize(
-    ("canaries", "made", "right", "delta", "epsilon"),
+    ("canaries", "guess_count", "right", "delta", "epsilon"),
     [
         (100, 100, 95, 0.0, 2.17243),
         (1000, 100, 100, 1e-5, 3.46538),

@@ -145,7 +145,7 @@ def test_a_standard_training_has_no_claim_that_canaries_could_refute(standard: A
 
 
 @pytest.mark.parametrize(
-    ("given", "reason"),
+    ("changes", "reason"),
     [
         ({"mechanism_runs": 0}, "mechanism_runs is 0"),
         ({"mechanism_runs": 49}, "at least 50"),
