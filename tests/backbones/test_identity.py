@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from pydantic import TypeAdapter
 
 from rft.backbones.identity import BackboneIdentity, FolderIdentity, NamedIdentity
-from rft.backbones.load import load_backbone
+from rft.backbones.load import load_backbone, rebuild_backbone
 from rft.config.schema import ModelConfig
+from rft.errors import ModelError
 from rft.records import ImagePreprocessingFacts, PreprocessingFacts, TextPreprocessingFacts
 from tests.support import families
 
@@ -57,3 +59,11 @@ def test_whole_numbers_stay_whole_and_what_is_absent_is_not_written() -> None:
     assert '"mean":[0,0.5,1],"std":[1,1.0,2]' in facts.model_dump_json()
     assert facts.whole_number("crop") == 8
     assert NamedIdentity(library="timm", name="x").model_dump(mode="json") == {"library": "timm", "name": "x"}
+
+
+def test_what_cannot_be_rebuilt_says_why() -> None:
+    facts = ImagePreprocessingFacts(recipe="r", pixels=(3, 8, 8), mean=(0.5,), std=(0.5,), pixels_sha256="")
+    with pytest.raises(ModelError, match="x: is of a library 'nope' that cannot be rebuilt"):
+        rebuild_backbone(NamedIdentity(library="nope", name="x"), facts, Path())
+    with pytest.raises(ModelError, match="preprocessing: crop is None; expected a whole number"):
+        facts.whole_number("crop")
