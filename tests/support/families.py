@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from rft.backbones.classifier import ImageBackbone
+from rft.backbones.identity import NamedIdentity
 from rft.backbones.load import LoadedBackbone, load_backbone
 from rft.config.schema import ModelConfig
 from rft.data.preprocessing import plain_preprocessing
@@ -134,7 +135,7 @@ def built(build: Callable[[], nn.Module], layer: str, behind: tuple[str, ...], s
     def loaded(_folder: Path) -> LoadedBackbone:
         backbone = ImageBackbone(settled(seeded(build), side), *IMAGENET).eval().requires_grad_(False)
         preprocessing = plain_preprocessing(side, side, "bilinear", *IMAGENET)
-        shape = LoadedBackbone(backbone, 0, preprocessing, "", {"library": "test"})
+        shape = LoadedBackbone(backbone, 0, preprocessing, "", NamedIdentity(library="test", name="test"))
         return replace(shape, dimension=backbone(shape.example(1, 0, 0)).shape[1])
 
     return Family(loaded, layer, behind)
