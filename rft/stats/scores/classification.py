@@ -113,8 +113,7 @@ class Metric:
             return ()
         if positive is None:
             return "all"
-        counted = self._denominator_of_two_classes
-        of_class, of_rest = bool(counted[0].any()), bool(counted[1].any())
+        of_class, of_rest = (bool(cells.any()) for cells in self._denominator_of_two_classes)
         rest = [index for index in range(len(classes)) if index != positive]
         single = [positive] * of_class + rest * (of_rest and len(rest) == 1)
         return tuple(classes[index] for index in single)
