@@ -41,7 +41,7 @@ class Stated:
 def report(rows_of_a_person: int) -> tuple[Section, Section, PrivacyChapter]:
     """Performance, fairness with mitigation and legal tables, and attacks, of one model on people with a tiny group."""
     sizes = {"train": 900, "validation": 900, "test": 300 * rows_of_a_person}
-    given = cases.audited_model(sizes, agree=0.5, each=rows_of_a_person)
+    given = cases.audited_model(sizes, agree=0.5, rows_per_unit=rows_of_a_person)
     audited = with_tiny_group(given, rows_of_a_person)
     fairness = FairnessOptions(
         metrics=[*METRICS, "rms_calibration_error"],

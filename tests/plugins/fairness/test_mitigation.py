@@ -253,7 +253,7 @@ def test_training_examples_are_scored_by_heads_that_did_not_see_them() -> None:
 
 
 def test_units_are_set_aside_whole_and_from_each_group() -> None:
-    people = cases.audited_model({"train": 300, "test": 300}, each=2, agree=0.3)
+    people = cases.audited_model({"train": 300, "test": 300}, rows_per_unit=2, agree=0.3)
     dataset = MitigationData.from_audited(people, "region", "yes")
     assert dataset.chosen_on == SET_ASIDE_FROM_TRAIN
     assert not set(dataset.fit.units) & set(dataset.choose.units)

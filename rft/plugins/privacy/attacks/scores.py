@@ -112,7 +112,7 @@ def read_attack_target(predictions: pd.DataFrame, classes: Sequence[str]) -> Att
     scores = score_predictions(frame, classes)
     rows = kept.assign(member=frame["split"] == "train", owner=owner, **scores)
     sides = rows.groupby("owner")["member"].transform("nunique")
-    scored = rows[list(scores)].map(np.isfinite).all(axis=1)
+    scored = np.logical_and.reduce([np.isfinite(values) for values in scores.values()])
     return AttackTarget(
         rows=rows[scored & (sides == 1)],
         attacks=tuple(scores),
