@@ -144,7 +144,9 @@ def test_more_than_a_tie_decides_where_gamma_is_above_one() -> None:
     assert rmia.score_rmia(target, shadows, members=members, gamma=2.0) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("scores", [{"prediction_score": most_probable}, {"shadow_score": lead_over_shadows}], ids=str)
+@pytest.mark.parametrize(
+    "scores", [{"prediction_score": most_probable}, {"shadow_score": lead_over_shadows}], ids=" ".join
+)
 def test_an_attack_that_is_added_as_one_entry_is_in_the_whole_section(
     scores: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
