@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from rft import number_format
 from rft.records import Claim, ClaimState, Finding, Pillar, Section
 
-NOT_ASKED = "Not asked for in this run."
+NOT_ASKED = "Not requested in this run, so nothing is known."
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from rft.errors import near
 from rft.records import Finding, Interval, Outcome, RuleOutcome, Section, Verdict
 from rft.stats.intervals import CONFIDENCE_LEVEL
 
+MAX_REALISTIC_GROWTH = 100  # of the number of test cases
 UNITS_OF_SHARES = ("fraction", "probability")  # units of findings that lie between 0 and 1
 
 
@@ -229,8 +230,10 @@ def _explain_settling(rule: Rule, finding: Finding, interval: Interval) -> str:
         factors.append(math.inf if value == bound else ((end - value) / (bound - value)) ** 2)
     if n is None or not factors or math.isinf(max(factors)):
         return "no number of cases would settle a value on the bound" if n and factors else "more cases would settle it"
+    if max(factors) > MAX_REALISTIC_GROWTH:
+        return "the value is so near the bound that no realistic number of test cases would settle it"
     needed, there = (number_format.format_count(count) for count in (_round_up(n * max(factors)), n))
-    return f"about {needed} cases in place of {there} would settle it if the value stayed"
+    return f"about {needed} independent test cases in place of {there} would settle it, if the value stays"
 
 
 def _round_up(number: float) -> int:
@@ -240,13 +243,13 @@ def _round_up(number: float) -> int:
 
 
 def _compare_with_bounds(rule: Rule, low: float, high: float) -> tuple[Outcome, str]:
-    by_itself = "" if low == high else "wholly "
+    allowing = "" if low == high else ", even allowing for chance"
     lowest, highest = rule.allowed_range
     if low > highest or high < lowest:
-        return "fail", f"{by_itself}{'above' if low > highest else 'below'} the bound"
+        return "fail", f"{'above' if low > highest else 'below'} the bound{allowing}"
     if lowest <= low and high <= highest:
-        return "pass", f"{by_itself}within the bound"
-    return "uncertain", "lies across the bound"
+        return "pass", f"within the bound{allowing}"
+    return "uncertain", "chance leaves both sides of the bound open"
 
 
 def _write_bounds(rule: Rule) -> str:

@@ -35,7 +35,7 @@ def summarize_attribution(section: Section | None, model: ModelFacts) -> str:
 
 def _say_flips(finding: Finding, kind: str, *, relied: bool) -> str:
     name = finding.id.removeprefix(_SHORTCUT)
-    flips = f"{write_value(finding)} of the predictions change when the {kind} “{name}” is swapped with another class"
-    return (
-        f"{flips}: more than its control, so the model relies on it." if relied else f"{flips}: no reliance was shown."
-    )
+    flips = f"{write_value(finding)} of the predictions change when the {kind} “{name}” is taken from another class"
+    if relied:
+        return f"{flips}, more than when it is taken from the same class: the model relies on it."
+    return f"{flips}: reliance on it was not shown, nor ruled out."

@@ -52,7 +52,7 @@ def _say_gap(finding: Finding, section: Section, positive: str | None) -> str:
     values = sorted((float(str(row["value"])), str(row["group"])) for row in rows)
     name = finding.title.partition(": gap by")[0]
     ends = (finding.interval.low, finding.interval.high) if finding.interval else None
-    explained = "more than chance explains" if finding.status == "warn" else "chance may explain it"
+    explained = "a real difference, beyond chance" if finding.status == "warn" else "chance may explain it"
     if len(values) < 2:
         return f"{name}: gap by {attribute} {write_value(finding)}, {explained}."
     (low, lowest), (high, highest) = values[0], values[-1]
@@ -87,17 +87,19 @@ def _say_detectable(finding: Finding, section: Section) -> str:
             finding.about.metric,
         ) and effect is not None:
             smallest = number_format.format_fixed(float(effect), 2)
-            return f"; only a gap of {smallest} would be found in 80 % of samples"
+            return f"; gaps smaller than {smallest} could well have been missed"
     return ""
 
 
 def _say_others(measured: list[Finding]) -> list[str]:
     standing_out = sum(finding.status == "warn" for finding in measured)
-    return [f"{standing_out} of {len(measured)} gaps are more than chance explains."] if len(measured) > 1 else []
+    if len(measured) < 2:
+        return []
+    return [f"Of {len(measured)} gaps, {standing_out or 'none'} {'is' if standing_out < 2 else 'are'} beyond chance."]
 
 
 def _say_incomparable(gaps: list[Finding]) -> list[str]:
     missing = dict.fromkeys(finding.about.attributes[0] for finding in gaps if finding.value is None)
     measured = {finding.about.attributes[0] for finding in gaps if finding.value is not None}
     names = [name for name in missing if name not in measured]
-    return [f"Not comparable: groups by {', '.join(names)}."] if names else []
+    return [f"Groups by {', '.join(names)} have too few cases to be compared."] if names else []

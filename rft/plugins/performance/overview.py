@@ -26,13 +26,12 @@ def summarize_performance(section: Section | None, model: ModelFacts) -> str:
     if accuracy is None:
         return "How often it is right was not measured."
     items = _ITEMS.get(model.modality, "examples")
-    right = (
-        f"Accuracy {write_value(accuracy)} on {number_format.format_count(accuracy.n or 0)} independent test {items}"
-    )
+    cases = number_format.format_count(accuracy.n or 0)
+    right = f"Accuracy {write_value(accuracy)} on test {items} ({cases} independent cases)"
     baseline = find_measured(section, "performance.baseline_accuracy")
     if baseline is None or baseline.value is None or accuracy.interval is None:
         return f"{right}."
-    always = f"always answering with the most frequent class reaches {write_value(baseline)}"
+    always = f"always giving the most frequent answer of training reaches {write_value(baseline)}"
     if accuracy.interval.low > baseline.value:
         return f"{right}; {always}."
     return f"{right}, which is not shown to be better than chance: {always}."

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from rft import number_format
-from rft.plugins.pillar import NOT_ASKED, ClaimDefinition, PillarDefinition, write_value
+from rft.plugins.pillar import ClaimDefinition, PillarDefinition, write_value
 from rft.records import ModelFacts, Section, Training
 
 PILLAR = PillarDefinition(
@@ -17,6 +19,8 @@ PILLAR = PillarDefinition(
         ClaimDefinition("Near-duplicates", ("privacy.near_duplicates",)),
     ),
 )
+NO_LEAK = "no leak was found, which does not prove that there is none"
+MAX_EXPONENT = 20.0  # above it the odds are not worth a number
 _ITEMS = {"image": "images", "text": "texts"}
 _WITHOUT = "Trained WITHOUT differential privacy: nothing bounds what the model may reveal of those it was trained on."
 
@@ -25,7 +29,7 @@ def summarize_privacy(section: Section | None, model: ModelFacts) -> str:
     """Return whether and for whom privacy is promised, and what the strongest attack that was made saw."""
     promise = _state_promise(model.training)
     if section is None:
-        return f"{promise} Attacks: {NOT_ASKED.lower()}"
+        return f"{promise} Whether attacks succeed was not tested."
     attacks = [finding for finding in section.findings if finding.id.endswith("_auc") and finding.interval is not None]
     if not attacks:
         return f"{promise} Whether membership shows was not measured."
@@ -33,8 +37,12 @@ def summarize_privacy(section: Section | None, model: ModelFacts) -> str:
     of_all = f"The strongest of {len(attacks)} attacks" if len(attacks) > 1 else "An attack"
     items = _ITEMS.get(model.modality, "examples")
     ranks = f"{of_all} tells training {items} from others with an AUC of {write_value(strongest)}"
-    seen = "membership shows" if strongest.status == "warn" else "no membership was shown, which proves none"
-    return f"{promise} {ranks}, where 0.5 is guessing: {seen}."
+    seen = (
+        "they can be recognised"
+        if strongest.status == "warn"
+        else "no leak was found, which does not prove that there is none"
+    )
+    return f"{promise} {ranks} (0.5 is guessing): {seen}."
 
 
 def _state_promise(training: Training) -> str:
@@ -44,7 +52,14 @@ def _state_promise(training: Training) -> str:
         return f"The promise of differential privacy is void: {training.void}."
     if training.mode != "private" or training.epsilon is None or training.delta is None:
         return _WITHOUT
-    unit = "example" if training.unit in (None, "example") else f"{training.unit} (all its rows together)"
+    if training.unit in (None, "example"):
+        unit = "each example by itself (somebody with several is protected less)"
+    else:
+        unit = f"each {training.unit}, all its rows together"
     epsilon, delta = number_format.format_epsilon(training.epsilon), number_format.format_plain(training.delta)
-    promised = f"Trained with differential privacy for each {unit}: epsilon {epsilon}, delta {delta}."
-    return f"{promised} It covers the released weights, not this report."
+    promised = f"Trained with differential privacy for {unit}: epsilon {epsilon}, delta {delta}"
+    odds = number_format.format_count(math.ceil(round(math.exp(min(training.epsilon, MAX_EXPONENT)), 6)))
+    return (
+        f"{promised}. Whoever gets the model can sharpen the odds that somebody was in the training data at most "
+        f"{odds}-fold. The numbers in this report are not protected by it."
+    )

@@ -11,8 +11,9 @@ from rft import number_format
 from rft.records import Finding
 
 STATUS_WORDS = {"warn": "Review", "fail": "Failed", "not_measured": "Not measured"}
-ABSENCE_WORDS = {"not_asked": "Not asked for", "not_applicable": "Does not apply"}
+ABSENCE_WORDS = {"not_asked": "Not requested", "not_applicable": "Does not apply"}
 GRADE_WORDS = {"measured": "Measured", "declared": "Declared by the user", "unverified": "Not verified"}
+WORTH_A_REVIEW = 2  # the rank of what no rule judges and somebody should look at
 WITHOUT_REMARK = 3  # the rank from which on nothing asks for a look
 SHARES = ("fraction", "probability")  # units that are understood without being named
 

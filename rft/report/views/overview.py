@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rft.records import AuditRun, Claim
-from rft.report.format.words import count_of, end_sentence, join_names
+from rft.records import AuditRun, Claim, Finding, RuleOutcome
+from rft.report.format.words import end_sentence, join_names
 from rft.report.views.findings import make_anchor
 
 CLAIM_WORDS = {
@@ -14,9 +13,9 @@ CLAIM_WORDS = {
     "declared": "declared by the user",
     "not_measured": "not measured",
     "not_applicable": "does not apply",
-    "not_asked": "not asked for",
+    "not_asked": "not requested",
 }
-MAX_REMEDIES = 2
+MAX_STEPS = 4
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,15 @@ class ClaimView:
 
 
 @dataclass(frozen=True)
+class ClaimGroup:
+    """The claims of a question that have one state, with the word for it."""
+
+    state: str
+    word: str
+    claims: tuple[ClaimView, ...]
+
+
+@dataclass(frozen=True)
 class PillarView:
     """A question with its answer. ``anchor`` leads to its section; empty where it took no part."""
 
@@ -37,6 +45,14 @@ class PillarView:
     summary: str
     anchor: str
     claims: tuple[ClaimView, ...]
+
+    @property
+    def groups(self) -> tuple[ClaimGroup, ...]:
+        """The claims by their state, what was measured first."""
+        by_state = {state: tuple(claim for claim in self.claims if claim.state == state) for state in CLAIM_WORDS}
+        return tuple(
+            ClaimGroup(state, CLAIM_WORDS[state].capitalize(), claims) for state, claims in by_state.items() if claims
+        )
 
 
 @dataclass(frozen=True)
@@ -70,46 +86,49 @@ def _view_claim(claim: Claim) -> ClaimView:
 
 
 def _say_what_is_open(run: AuditRun) -> str:
+    """Return all that has no answer: what failed to be measured, and what nobody requested."""
     claims = [claim for pillar in run.pillars for claim in pillar.claims]
-    unsettled = sum(rule.outcome == "uncertain" for rule in run.verdict.rules)
-    missing = [_uncapitalize(claim.label) for claim in claims if claim.state == "not_measured"]
+    failed = [_uncapitalize(claim.label) for claim in claims if claim.state == "not_measured"]
+    unasked = [_uncapitalize(claim.label) for claim in claims if claim.state == "not_asked"]
     sentences = (
-        f"{count_of(unsettled, 'rule')} cannot be settled." * bool(unsettled),
-        f"Asked for and not measured: {join_names(missing)}." * bool(missing),
+        f"Requested, but could not be measured: {join_names(failed)}." * bool(failed),
+        f"Not requested, so not known: {join_names(unasked, most=8)}." * bool(unasked),
     )
-    return " ".join(filter(None, sentences)) or _say_what_was_not_asked(claims)
-
-
-def _say_what_was_not_asked(claims: Sequence[Claim]) -> str:
-    if any(claim.state == "not_asked" for claim in claims):
-        return "Nothing that was asked for is missing. What was not asked for is marked beside the answers."
-    return "All that this report knows to ask was measured."
+    return " ".join(filter(None, sentences)) or "Nothing of what this report can measure is missing."
 
 
 def _say_what_is_next(run: AuditRun) -> str:
-    """Return what to do: against what is broken, about what is unsettled, or to get a verdict at all."""
+    """Return what to do: against what is broken, about what is unsettled, worth a review, or was never tested."""
+    steps = [*_list_remedies(run), *_list_untested(run)]
     if run.verdict.status == "no_rules":
-        return (
-            "Write down the bounds that this use can bear as rules in a TOML file, and judge this run by them: "
-            "rft report RUN --policy FILE."
-        )
-    findings = {finding.id: finding for section in run.sections for finding in section.findings}
-    remedies = []
-    for outcome in ("fail", "uncertain"):
-        for rule in run.verdict.rules:
-            if rule.outcome != outcome:
-                continue
-            finding = findings.get(rule.finding)
-            if outcome == "fail" and finding is not None and finding.remedy:
-                remedies.append(finding.remedy)
-            elif outcome == "uncertain":
-                reason = rule.reason or rule.explanation
-                remedies.append(_say_how_to_settle(finding.title if finding else rule.finding, reason))
-    if remedies:
-        return " ".join(list(dict.fromkeys(remedies))[:MAX_REMEDIES])
+        steps.insert(0, "Write down the bounds that this use can bear as rules; judge this run by them (rft report).")
+    if steps:
+        return " ".join(list(dict.fromkeys(steps))[:MAX_STEPS])
     if run.verdict.status == "fail":
         return "Do not release it before the broken rules are explained: see the findings they link to."
-    return "Look at the findings that no rule judges; keep the run and its hash; audit again when data or model change."
+    return "Keep the run and its hash, and audit again when data or model change."
+
+
+def _list_remedies(run: AuditRun) -> list[str]:
+    """Return a step for each rule that is broken, then for each that is unsettled, then for what no rule judges."""
+    findings = {finding.id: finding for section in run.sections for finding in section.findings}
+    broken = [rule.finding for rule in run.verdict.rules if rule.outcome == "fail"]
+    unsettled = [rule for rule in run.verdict.rules if rule.outcome == "uncertain"]
+    noteworthy = [finding.id for finding in findings.values() if finding.status == "warn"]
+    return [
+        *(findings[id].remedy for id in broken if id in findings and findings[id].remedy),
+        *(_say_how_to_settle(rule, findings.get(rule.finding)) for rule in unsettled),
+        *(findings[id].remedy for id in noteworthy if findings[id].remedy),
+    ]
+
+
+def _list_untested(run: AuditRun) -> list[str]:
+    """Return a step for each question of which nothing was measured."""
+    return [
+        f"Have {_uncapitalize(pillar.label)} tested: nothing is known of it."
+        for pillar in run.pillars
+        if pillar.claims and all(claim.state == "not_asked" for claim in pillar.claims)
+    ]
 
 
 def _uncapitalize(label: str) -> str:
@@ -117,7 +136,7 @@ def _uncapitalize(label: str) -> str:
     return label if label[1:2].isupper() else label[:1].lower() + label[1:]
 
 
-def _say_how_to_settle(title: str, reason: str) -> str:
-    """Return a sentence about a rule that cannot be settled: ``<where the interval lies>; <what would settle it>``."""
-    needed = reason.partition("; ")[2] or reason
-    return end_sentence(f"{title}: {needed}")
+def _say_how_to_settle(rule: RuleOutcome, finding: Finding | None) -> str:
+    """Return a sentence about a rule that cannot be settled: its reason ends with what would settle it."""
+    reason = rule.reason or rule.explanation
+    return end_sentence(f"{finding.title if finding else rule.finding}: {reason.partition('; ')[2] or reason}")

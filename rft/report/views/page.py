@@ -13,7 +13,7 @@ from rft.records import AuditRun, Backbone, JsonObject, Section, Table, describe
 from rft.report.format import toml
 from rft.report.views import model_facts, tables
 from rft.report.views.card_facts import list_card_facts
-from rft.report.views.findings import FindingView, make_anchor, view_finding
+from rft.report.views.findings import WORTH_A_REVIEW, FindingView, make_anchor, view_finding
 from rft.report.views.model_facts import Fact
 from rft.report.views.overview import OverviewView, view_overview
 from rft.report.views.tables import TableView
@@ -123,16 +123,19 @@ def key_findings(section: SectionView, most: int) -> tuple[FindingView, ...]:
 def _count_unjudged(run: AuditRun) -> tuple[tuple[SectionView, int], ...]:
     judged = judged_findings(run)
     sections = [view_section(section, judged) for section in run.sections]
-    counts = [
-        sum(finding.state == "warn" and finding.rank == 2 for finding in section.findings) for section in sections
-    ]
+    counts = [sum(map(_is_unjudged, section.findings)) for section in sections]
     return tuple((section, count) for section, count in zip(sections, counts, strict=True) if count)
 
 
 def _count_states(findings: Sequence[FindingView]) -> str:
-    named = (("fail", "failed"), ("warn", "to review"))
-    states = [finding.state for finding in findings]
-    return ", ".join(f"{states.count(state)} {word}" for state, word in named if state in states)
+    """Return what asks for a look in a section, but for what a rule judges, which stands in the verdict."""
+    failed = sum(finding.state == "fail" for finding in findings)
+    review = sum(_is_unjudged(finding) for finding in findings)
+    return ", ".join(filter(None, [f"{failed} failed" * bool(failed), f"{review} to review" * bool(review)]))
+
+
+def _is_unjudged(finding: FindingView) -> bool:
+    return finding.state == "warn" and finding.rank == WORTH_A_REVIEW
 
 
 def _view_data(run: AuditRun) -> TableView:
