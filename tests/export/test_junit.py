@@ -32,9 +32,12 @@ def test_each_outcome_is_what_ci_servers_show_it_as() -> None:
 def test_a_case_says_value_interval_bound_and_reason() -> None:
     error = case_of(golden_run(), ACCURACY).find("error")
     assert error is not None
-    assert error.attrib == {"message": "0.8333, interval 0.694 to 0.917: lies across the bound", "type": "uncertain"}
+    assert error.attrib == {
+        "message": "0.8333, interval 0.694 to 0.917: chance leaves both sides of the bound open",
+        "type": "uncertain",
+    }
     assert (error.text or "").splitlines() == [
-        "uncertain: 0.8333, interval 0.694 to 0.917: lies across the bound",
+        "uncertain: 0.8333, interval 0.694 to 0.917: chance leaves both sides of the bound open",
         "bound: at least 0.8",
         "because: release criterion R-2",
         "finding: Accuracy",

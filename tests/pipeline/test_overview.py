@@ -48,7 +48,7 @@ def test_a_question_has_its_row_whether_or_not_it_was_asked() -> None:
     assert (asked.plugin, asked.label, asked.summary) == ("own", "Own", "The rate of smiles is 0.5.")
     assert asked.claims == (Claim(label="Rate", state="measured", finding="own.rate"),)
     (unasked,) = state_pillars(registered(Own()), [], MODEL)
-    assert unasked.summary == "Not asked for in this run."
+    assert unasked.summary == "Not requested in this run, so nothing is known."
     assert unasked.claims == (Claim(label="Rate", state="not_asked"),)
     assert state_pillars(registered(Silent()), [section], MODEL) == ()
 
@@ -99,5 +99,5 @@ def test_a_run_stands_though_a_built_in_plugin_cannot_be_summarised(tiny, monkey
     summaries = {pillar.plugin: pillar.summary for pillar in run.pillars}
     assert list(summaries) == ["performance", "privacy", "fairness", "attribution"]
     assert summaries["performance"] == "What it found stands in its section."
-    assert summaries["fairness"] == "Not asked for in this run."
+    assert summaries["fairness"] == "Not requested in this run, so nothing is known."
     assert summaries["privacy"].endswith("Attacks: not asked for in this run.")

@@ -33,12 +33,12 @@ def rule(outcome: str, **changes: Any) -> RuleOutcome:
     return RULE.model_copy(update={"outcome": outcome, **changes})
 
 
-FAILED = rule("fail", asked="at least 0.8", reason="wholly below the bound")
+FAILED = rule("fail", asked="at least 0.8", reason="below the bound, even allowing for chance")
 UNSETTLED = rule(
     "uncertain",
     asked="at least 0.7",
     bounds={"min": 0.7},
-    reason="lies across the bound; about 20,000 cases would settle it",
+    reason="chance leaves both sides of the bound open; about 20,000 cases would settle it",
 )
 ABSENT = rule(
     "uncertain",
@@ -49,7 +49,8 @@ ABSENT = rule(
 )
 BUILT_IN = rule("uncertain", asked="", reason="no test split", interval=None)
 WITHHELD = rule(
-    "uncertain", reason="wholly within the bound, of the groups that are shown; b: withheld, and not judged"
+    "uncertain",
+    reason="within the bound, even allowing for chance, of the groups that are shown; b: withheld, and not judged",
 )
 
 

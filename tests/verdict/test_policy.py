@@ -161,7 +161,7 @@ def test_the_101st_rule_does_not_make_verdicts_looser() -> None:
 def test_an_uncertain_rule_says_how_many_cases_would_settle_it(
     rule: Rule, value: float, ends: tuple[float, float], cases: str
 ) -> None:
-    """By hand: the end that lies across the bound must come as near as the bound, and comes by the root of n."""
+    """By hand: the end that chance leaves both sides of the bound open must come as near as the bound, and comes by the root of n."""
     status, explanation = outcome(rule, finding(value, *ends, n=100))
     assert status == "uncertain"
     assert cases in explanation
