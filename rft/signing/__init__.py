@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rft.errors import DataError, EvidenceError, OutputError, RftError
 from rft.report import verify
 from rft.report.run_folder.atomic_io import clear_errors, replace
-from rft.signing.statement import PAYLOAD_TYPE, compare_statement, describe_run
+from rft.signing.statement import PAYLOAD_TYPE, compare_page, compare_statement, describe_run
 
 if TYPE_CHECKING:
     from rft.signing.keys import KeyPair
@@ -73,16 +73,17 @@ def sign_run(folder: Path, key: Path, out: Path | None = None, *, force: bool = 
     return out, signer.public_key.keyid
 
 
-def verify_signature(folder: Path, pub: Path | None, signature: Path | None = None) -> str:
+def verify_signature(run_or_page: Path, pub: Path | None, signature: Path | None = None) -> str:
     """Check the signature of a run against the run and one public key, and return the fingerprint of that key.
 
     Args:
-        folder: of the run; its files against ``evidence.json`` are the task of ``rft.report.verify``.
+        run_or_page: the folder of the run, whose files against ``evidence.json`` are the task of ``rft.report.verify``;
+            or its ``report.html`` alone, which must be the one that was signed.
         pub: the file of an Ed25519 public key; what the signature itself says of its key decides nothing.
-        signature: its file; ``default_signature_file`` otherwise.
+        signature: its file; for a folder ``default_signature_file`` otherwise.
 
     Raises:
-        DataError: no public key was named, or its file holds none.
+        DataError: no public key was named, or its file holds none; or no signature was named for a report alone.
         EvidenceError: there is no signature, it was not made by this key, or what was signed is not this run.
         RftError: the extra ``sign`` is not installed.
     """
@@ -96,7 +97,7 @@ def verify_signature(folder: Path, pub: Path | None, signature: Path | None = No
         )
     public_key = read_public_key(Path(pub))
     fingerprint: str = public_key.keyid
-    file = Path(signature) if signature else default_signature_file(folder)
+    file = _find_signature(Path(run_or_page), signature)
     envelope = read_envelope(file)
     if not envelope.is_signed_by(public_key):
         raise EvidenceError(
@@ -104,9 +105,21 @@ def verify_signature(folder: Path, pub: Path | None, signature: Path | None = No
         )
     if envelope.payload_type != PAYLOAD_TYPE:
         raise EvidenceError(f"holds {envelope.payload_type!r}, not {PAYLOAD_TYPE!r}", where=str(file))
-    if problems := compare_statement(envelope.payload, folder):
+    compare = compare_page if Path(run_or_page).is_file() else compare_statement
+    if problems := compare(envelope.payload, Path(run_or_page)):
         raise EvidenceError("; ".join(problems), where=str(file))
     return fingerprint
+
+
+def _find_signature(run_or_page: Path, signature: Path | None) -> Path:
+    """Return the file of a signature; beside a report that came alone lies none that could be found by its name."""
+    if signature:
+        return Path(signature)
+    if run_or_page.is_file():
+        problem = "is a report alone, and the signature is that of its run"
+        remedy = "Ask for the file that rft sign wrote (RUN.dsse.json), and name it with --signature FILE."
+        raise DataError(problem, where=str(run_or_page), remedy=remedy)
+    return default_signature_file(run_or_page)
 
 
 def _check_place(folder: Path, out: Path, *, force: bool) -> None:

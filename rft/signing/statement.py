@@ -6,6 +6,7 @@ from the run folder: it holds no time and nothing random.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rft.records import AuditRun, Outcome, Verdict
 from rft.report import open_run
 from rft.report.run_folder.evidence import FILE, hash_files_for_others
+from rft.report.run_folder.folder import PAGE_FILE
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
@@ -93,14 +95,32 @@ def compare_statement(payload: bytes, folder: Path) -> list[str]:
         DataError: the folder holds no run.
         EvidenceError: it has no readable ``evidence.json``.
     """
+    signed = _read_statement(payload)
+    if isinstance(signed, str):
+        return [signed]
+    present = describe_run(folder)
+    return [*_compare_subjects(signed.subject, present.subject), *_compare_results(signed, present)]
+
+
+def compare_page(payload: bytes, page: Path) -> list[str]:
+    """Return why a report that came alone, by whatever name, is not that of the signed run; none where it is."""
+    signed = _read_statement(payload)
+    if isinstance(signed, str):
+        return [signed]
+    sha256 = hashlib.sha256(page.read_bytes()).hexdigest()
+    if any(resource.name == PAGE_FILE and resource.digest.get("sha256") == sha256 for resource in signed.subject):
+        return []
+    return [f"{page.name} is not the report of the run that was signed"]
+
+
+def _read_statement(payload: bytes) -> Statement | str:
+    """Return what was signed, or why it is no statement about a run."""
     try:
-        signed = Statement.from_payload(payload)
+        return Statement.from_payload(payload)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        return [f"what was signed is no statement about a run: {place}: {first['msg']}"]
-    present = describe_run(folder)
-    return [*_compare_subjects(signed.subject, present.subject), *_compare_results(signed, present)]
+        return f"what was signed is no statement about a run: {place}: {first['msg']}"
 
 
 def _describe_results(run: AuditRun) -> RunResults:

@@ -11,7 +11,9 @@ from typer.testing import CliRunner
 
 from rft.cli.main import app
 from rft.report import save
+from rft.signing import sign_run
 from tests.support.example_run import png
+from tests.support.signing_cases import write_keys
 from tests.support.small_run import artifacts, small_run
 
 
@@ -68,6 +70,28 @@ def test_a_page_of_another_version_is_not_compared_and_it_is_said(tmp_path: Path
     code, stdout, _ = verify(run)
     assert code == 3
     assert "The page was not compared with audit.json: it was made by rft 0.0.1" in stdout
+
+
+def test_a_page_alone_asks_for_the_signature_of_its_run(page: Path) -> None:
+    code, _, stderr = verify(page, "--pub", write_keys(page.parent, "audit").public)
+    assert code == 2
+    assert "mailed.html: is a report alone, and the signature is that of its run" in stderr
+    assert "Ask for the file that rft sign wrote (RUN.dsse.json), and name it with --signature FILE." in stderr
+
+
+def test_a_page_alone_is_checked_with_the_signature_of_its_run(tmp_path: Path) -> None:
+    run = save(small_run(), tmp_path / "run", artifacts())
+    other = save(small_run("other"), tmp_path / "other", artifacts())
+    keys = write_keys(tmp_path, "audit")
+    signature, _ = sign_run(run, keys.private)
+    mailed = (run / "report.html").rename(tmp_path / "mailed.html")
+    code, stdout, stderr = verify(mailed, "--pub", keys.public, "--signature", signature)
+    assert code == 0, stderr
+    assert "The page is the one that was signed by the key" in stdout
+    code, stdout, stderr = verify(other / "report.html", "--pub", keys.public, "--signature", signature)
+    assert code == 4
+    assert "report.html is not the report of the run that was signed" in stderr
+    assert "signed by the key" not in stdout
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,9 @@ def verify(
     ] = None,
     signature: Annotated[
         Path | None,
-        typer.Option("--signature", metavar="FILE", help="The file of the signature; RUN.dsse.json otherwise."),
+        typer.Option(
+            "--signature", metavar="FILE", help="The file of the signature of the run; RUN.dsse.json otherwise."
+        ),
     ] = None,
     debug: Debug = False,
 ) -> None:
@@ -48,7 +50,7 @@ def verify(
             from rft.signing import verify_signature
 
             fingerprint = verify_signature(run_or_page, pub, signature)
-            out.say(f"The run is the one that was signed by the key {fingerprint[:16]}.")
+            out.say(f"The {'page' if is_page else 'run'} is the one that was signed by the key {fingerprint[:16]}.")
         raise typer.Exit(0 if whole else EXIT["uncertain"])
 
 
@@ -64,7 +66,8 @@ def _verify_page(file: Path) -> bool:
         f"The page was not compared with the run that is embedded in it: {check.unchecked}."
         if check.unchecked
         else "The page says what the run that is embedded in it says, to the last byte.",
-        "Whether that run is the one that was made, its folder shows, or a signature: rft verify RUN --pub FILE.",
+        "Whether that run is the one that was made, its folder shows, or its signature: "
+        "rft verify PAGE --pub FILE --signature FILE.",
         f"To write down: sha256 {hashlib.sha256(file.read_bytes()).hexdigest()} of this page.",
     )
     return not check.unchecked
