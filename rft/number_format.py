@@ -83,10 +83,10 @@ def format_epsilon(epsilon: float) -> str:
 
 
 def _round_toward(number: float, decimals: int, rounding: Literal["nearest", "up", "down"]) -> float:
-    """Return a number rounded up or down to so many decimals; 3.0000001 is 3, which is what floats make of it."""
+    """Return a number rounded up or down to so many decimals; 3.0000001 is 3: a search may stop that far off."""
     if rounding == "nearest":
         return number
-    scaled = round(number * 10.0**decimals, 6)
+    scaled = round(number * 10.0**decimals, 4)
     return (math.ceil(scaled) if rounding == "up" else math.floor(scaled)) / 10.0**decimals
 
 

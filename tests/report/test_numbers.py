@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from typing import Literal
 
 import pytest
 
@@ -34,6 +35,31 @@ SPACE = number_format.NARROW_SPACE
 )
 def test_quantity(value: float, unit: str, interval: tuple[float, float] | None, text: str) -> None:
     assert number_format.format_quantity(value, unit, interval) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "interval", "rounding", "text"),
+    [
+        (3.004, None, "up", "3.01"),
+        (3.0000001, None, "up", "3.00"),
+        (2.9986, None, "up", "3.00"),
+        (2.9986, None, "down", "2.99"),
+        (2.9999999, None, "down", "3.00"),
+        (0.469, (0.3, 0.6), "down", "0.46"),
+        (0.461, (0.3, 0.6), "up", "0.47"),
+        (0.469, None, "down", "0.469"),
+        (-0.469, (-0.6, -0.3), "down", "−0.47"),
+        (0.0, None, "up", "0.000"),
+    ],
+)
+def test_an_upper_bound_is_rounded_up_and_a_lower_one_down(
+    value: float, interval: tuple[float, float] | None, rounding: Literal["up", "down"], text: str
+) -> None:
+    assert number_format.format_quantity(value, "epsilon", interval, rounding) == text
+
+
+def test_an_epsilon_is_an_upper_bound() -> None:
+    assert number_format.format_epsilon(3.004) == "3.01"
 
 
 def test_intervals_and_small_forms() -> None:
