@@ -19,6 +19,7 @@ from rft.pipeline.comparison.withheld import join_withheld
 from rft.plugins import RunPair, discover_plugins
 from rft.records import AuditRun, DataFacts, Record, Section, Verdict
 from rft.report import open_run
+from rft.report.format.words import end_sentence
 from rft.verdict.policy import judge_rules
 from rft.version import __version__
 
@@ -142,7 +143,7 @@ def _compare_by_plugins(pair: RunPair) -> tuple[Section, ...]:
             pair.withheld.require_split(SPLIT)
             section = registered.plugin.compare_runs(pair)
         except Unavailable as reason:
-            section = Section(plugin=name, notes=(f"Not compared example by example: {reason}.",))
+            section = Section(plugin=name, notes=(end_sentence(f"Not compared example by example: {reason}"),))
         sections += [section] if section else []
     released, _ = release_sections(sections, DataFacts(splits={}), pair.withheld)
     return released

@@ -9,6 +9,7 @@ from typing import Any
 from rft.plugins import Plugin, Registered
 from rft.plugins.pillar import state_pillar
 from rft.records import ModelFacts, Pillar, Section
+from rft.report.format.words import end_sentence
 
 log = logging.getLogger("rft")
 
@@ -33,7 +34,7 @@ def state_pillars(
 
 def _summarize(plugin: Plugin[Any], section: Section | None, model: ModelFacts) -> str:
     if section is not None and section.audit_missing:
-        return f"Not measured: {section.findings[0].reason}."
+        return end_sentence(f"Not measured: {section.findings[0].reason}")
     try:
         return plugin.summarize(section, model)
     except Exception as error:  # a plugin is foreign code: what was measured must stand

@@ -99,7 +99,7 @@ class FindingDefinition:
         """Return the finding of something that could not be measured.
 
         Args:
-            reason: why not.
+            reason: why not; a full stop at its end is left out, since sentences go on after it.
             n: how many cases there were.
             about: in place of that of the definition.
             adjusted: the intervals that groups which are too small allow for all that.
@@ -111,7 +111,7 @@ class FindingDefinition:
             title=self.title,
             status="not_measured",
             description=self.description,
-            reason=reason,
+            reason=reason.removesuffix("."),
             n=n,
             about=self.about if about is None else about,
             adjusted=tuple(adjusted),

@@ -50,6 +50,7 @@ def test_an_estimate_has_its_interval_and_everything_of_the_definition() -> None
         "cases": "sampled",
         "headline": True,
         "absence": None,
+        "rounding": "nearest",
         "remedy": "Look at it.",
         "card_metric": "rate",
         "better": None,
@@ -86,6 +87,7 @@ def test_what_was_not_measured_has_a_reason_and_nothing_of_a_value() -> None:
     assert (finding.adjusted, finding.small_groups, finding.about) == (ADJUSTED, ("c",), DEFINITION.about)
     assert (finding.caveats, finding.unit, finding.references, finding.headline) == ("", "", (), False)
     assert DEFINITION.state_not_measured("nobody came", about=About()).about == About()
+    assert DEFINITION.state_not_measured("There is none. Make one.").reason == "There is none. Make one"
     with pytest.raises(ValidationError, match="needs a reason"):
         DEFINITION.state_not_measured("")
 

@@ -26,6 +26,7 @@ from markupsafe import Markup, escape
 from rft.records import AuditRun, Section
 from rft.report.format import bidi, markdown
 from rft.report.format.css import css_string
+from rft.report.format.words import end_sentence
 from rft.report.views import page, standards
 from rft.report.views.figures import RunImages, list_other_tables, view_figures
 from rft.report.views.section_layout import SectionLayout, lay_out_section
@@ -116,6 +117,7 @@ def template_environment() -> Environment:
         "plain": _without_elements,
         "lines": _isolate_lines,
         "value": bidi.as_value,
+        "sentence": end_sentence,
         "css_string": _write_css_string,
     }
     return environment

@@ -13,7 +13,7 @@ from rft.disclosure.strangers import SMALL, HiddenNames, PublicPart, select_publ
 from rft.disclosure.withheld import PUBLISHED_BELOW
 from rft.number_format import format_date
 from rft.records import AuditRun, Backbone, Finding, JsonObject, LaterVerdict, Pillar, RuleOutcome, SplitFacts, Verdict
-from rft.report.format.words import join_names
+from rft.report.format.words import end_sentence, join_names
 from rft.report.render.publishable import is_few, make_publishable, withheld_below
 from rft.report.views.findings import view_finding
 
@@ -199,7 +199,7 @@ def _explain_parts(run: AuditRun, parts: Mapping[str, PublicPart]) -> Iterable[s
         for reason, names in part.left_out.items():
             more = f", and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
             listed = "; ".join(names[:_MAX_NAMED]) or "results that name small groups"
-            yield f"{titles[plugin]}: {listed}{more}. Why: {reason}."
+            yield end_sentence(f"{titles[plugin]}: {listed}{more}. Why: {reason}")
 
 
 def _explain_restricted(
