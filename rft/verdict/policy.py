@@ -23,7 +23,7 @@ from rft.errors import near
 from rft.records import Finding, Interval, Outcome, RuleOutcome, Section, Verdict
 from rft.stats.intervals import CONFIDENCE_LEVEL
 
-MAX_REALISTIC_GROWTH = 100  # of the number of test cases
+MAX_REALISTIC_GROWTH = 100  # of the number of cases
 UNITS_OF_SHARES = ("fraction", "probability")  # units of findings that lie between 0 and 1
 
 
@@ -231,9 +231,9 @@ def _explain_settling(rule: Rule, finding: Finding, interval: Interval) -> str:
     if n is None or not factors or math.isinf(max(factors)):
         return "no number of cases would settle a value on the bound" if n and factors else "more cases would settle it"
     if max(factors) > MAX_REALISTIC_GROWTH:
-        return "the value is so near the bound that no realistic number of test cases would settle it"
+        return "the value is so near the bound that no realistic number of cases would settle it"
     needed, there = (number_format.format_count(count) for count in (_round_up(n * max(factors)), n))
-    return f"about {needed} independent test cases in place of {there} would settle it, if the value stays"
+    return f"about {needed} independent cases in place of {there} would settle it, if the value stays"
 
 
 def _round_up(number: float) -> int:

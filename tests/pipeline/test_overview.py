@@ -100,4 +100,4 @@ def test_a_run_stands_though_a_built_in_plugin_cannot_be_summarised(tiny, monkey
     assert list(summaries) == ["performance", "privacy", "fairness", "attribution"]
     assert summaries["performance"] == "What it found stands in its section."
     assert summaries["fairness"] == "Not requested in this run, so nothing is known."
-    assert summaries["privacy"].endswith("Attacks: not asked for in this run.")
+    assert summaries["privacy"].endswith("Whether attacks succeed was not tested.")

@@ -47,16 +47,16 @@ def baseline(value: float) -> Finding:
     ("findings", "sentence"),
     [
         ((absent("performance.accuracy", "no test split"),), "How often it is right was not measured."),
-        ((ACCURACY,), "Accuracy 0.69 [0.64, 0.74] on 400 independent test images."),
+        ((ACCURACY,), "Accuracy 0.69 [0.64, 0.74] on test images (400 independent cases)."),
         (
             (ACCURACY, baseline(0.5)),
-            "Accuracy 0.69 [0.64, 0.74] on 400 independent test images; always answering with the most frequent class "
-            "reaches 0.500.",
+            "Accuracy 0.69 [0.64, 0.74] on test images (400 independent cases); always giving the most frequent answer "
+            "of training reaches 0.500.",
         ),
         (
             (ACCURACY, baseline(0.66)),
-            "Accuracy 0.69 [0.64, 0.74] on 400 independent test images, which is not shown to be better than chance: "
-            "always answering with the most frequent class reaches 0.660.",
+            "Accuracy 0.69 [0.64, 0.74] on test images (400 independent cases), which is not shown to be better than "
+            "always giving the most frequent answer of training: that reaches 0.660.",
         ),
     ],
 )
@@ -84,22 +84,24 @@ WITHOUT = "Trained WITHOUT differential privacy: nothing bounds what the model m
         ),
         (
             {"mode": "private", "epsilon": 2.5, "delta": 1e-5, "unit": "person"},
-            "Trained with differential privacy for each person (all its rows together): epsilon 2.50, delta 10⁻⁵. "
-            "It covers the released weights, not this report.",
+            "Trained with differential privacy for each person as a whole (all rows together): epsilon 2.50, delta "
+            "10⁻⁵. Apart from delta, the model changes the odds that a given person was in its training data at "
+            "most 13-fold. The numbers in this report are not protected by it.",
         ),
         (
             {"mode": "private", "epsilon": 2.5, "delta": 1e-5, "unit": "example"},
-            "Trained with differential privacy for each example: epsilon 2.50, delta 10⁻⁵. "
-            "It covers the released weights, not this report.",
+            "Trained with differential privacy for each example by itself (somebody with several is protected less): "
+            "epsilon 2.50, delta 10⁻⁵. Apart from delta, the model changes the odds that a given example was in its "
+            "training data at most 13-fold. The numbers in this report are not protected by it.",
         ),
     ],
 )
 def test_for_whom_privacy_is_promised(training: dict[str, Any], sentence: str) -> None:
-    assert summarize_privacy(None, with_training(**training)) == f"{sentence} Attacks: not asked for in this run."
+    assert summarize_privacy(None, with_training(**training)) == f"{sentence} Whether attacks succeed was not tested."
     unmeasured = Section(plugin="privacy", findings=(absent("privacy.membership_auc", "too few"),))
     assert (
         summarize_privacy(unmeasured, with_training(**training))
-        == f"{sentence} Whether membership shows was not measured."
+        == f"{sentence} Whether attacks succeed was not measured."
     )
 
 
@@ -108,13 +110,32 @@ def test_what_the_strongest_attack_saw() -> None:
     strong = estimate("privacy.lira_auc", 0.71, 0.66, 0.76, status="warn")
     plain = with_training(mode="standard")
     assert summarize_privacy(Section(plugin="privacy", findings=(weak,)), plain) == (
-        f"{WITHOUT} An attack tells training images from others with an AUC of 0.52 [0.47, 0.57], where "
-        "0.5 is guessing: no membership was shown, which proves none."
+        f"{WITHOUT} An attack tells training images from others with an AUC of 0.52 [0.47, 0.57] "
+        "(0.5 is guessing): no leak was found, which does not prove that there is none."
     )
     assert summarize_privacy(Section(plugin="privacy", findings=(weak, strong)), plain) == (
         f"{WITHOUT} The strongest of 2 attacks tells training images from others with an AUC of "
-        "0.71 [0.66, 0.76], where 0.5 is guessing: membership shows."
+        "0.71 [0.66, 0.76] (0.5 is guessing): they can be recognised."
     )
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "sentence"),
+    [
+        (0.0, "at most 1-fold."),
+        (3.0, "at most 21-fold."),  # e^3 is 20.09
+        (3.0000001, "at most 21-fold."),
+        (8.0, "at most 2\u202f981-fold."),  # e^8 is 2,980.96
+        (20.0, "at most 485\u202f165\u202f196-fold."),
+        (20.01, "So large an epsilon bounds nothing that matters in practice."),
+        (1e6, "So large an epsilon bounds nothing that matters in practice."),
+    ],
+)
+def test_what_an_epsilon_bounds(epsilon: float, sentence: str) -> None:
+    """By hand: the odds change by the factor e^epsilon at most, rounded up."""
+    summary = summarize_privacy(None, with_training(mode="private", epsilon=epsilon, delta=1e-5, unit="person"))
+    assert f"{sentence} The numbers in this report" in summary
+    assert summary.count("-fold") == (epsilon <= 20)
 
 
 # --- fairness ---
@@ -138,7 +159,7 @@ def test_a_gap_that_stands_out_names_both_groups() -> None:
         plugin="fairness", findings=(gap("skin", 0.19, 0.12, 0.26, status="warn"),), tables={"by_group": ROWS}
     )
     assert summarize_fairness(section, MODEL) == (
-        "Accuracy is 0.61 for dark and 0.80 for light (skin): a gap of 0.19 [0.12, 0.26], more than chance explains."
+        "Accuracy is 0.61 for dark and 0.80 for light (skin): a gap of 0.19 [0.12, 0.26], beyond chance."
     )
 
 
@@ -149,7 +170,7 @@ def test_a_gap_that_chance_may_explain_says_what_would_have_been_found() -> None
     )
     summary = summarize_fairness(section, MODEL)
     assert summary.endswith(
-        "a gap of 0.19 [−0.02, 0.40], chance may explain it; only a gap of 0.25 would be found in 80 % of samples."
+        "a gap of 0.19 [−0.02, 0.40], chance may explain it; gaps smaller than 0.25 could well have been missed."
     )
 
 
@@ -162,8 +183,20 @@ def test_of_several_gaps_the_one_that_stands_out_is_told_and_the_others_are_coun
     )
     summary = summarize_fairness(Section(plugin="fairness", findings=findings, tables={"by_group": ROWS}), MODEL)
     assert summary.startswith("Accuracy is 0.61 for dark")
-    assert "1 of 2 gaps are more than chance explains." in summary
-    assert summary.endswith("Not comparable: groups by town.")
+    assert "Of 2 gaps, 1 is beyond chance." in summary
+    assert summary.endswith("Groups by town could not be compared.")
+
+
+@pytest.mark.parametrize(
+    ("statuses", "sentence"),
+    [
+        (("info", "info"), "Of 2 gaps, none is beyond chance."),
+        (("warn", "warn", "info"), "Of 3 gaps, 2 are beyond chance."),
+    ],
+)
+def test_how_many_gaps_are_beyond_chance(statuses: tuple[str, ...], sentence: str) -> None:
+    findings = tuple(gap(f"a{number}", 0.2, 0.1, 0.3, status=status) for number, status in enumerate(statuses))
+    assert summarize_fairness(Section(plugin="fairness", findings=findings), MODEL).endswith(sentence)
 
 
 @pytest.mark.parametrize(
@@ -202,13 +235,13 @@ def shortcut(name: str, value: float, **changes: Any) -> Finding:
         ),
         (
             (shortcut("stamp", 0.45, status="warn"), shortcut("hat", 0.1)),
-            "0.45 [0.40, 0.50] of the predictions change when the region “stamp” is swapped with another class: more "
-            "than its control, so the model relies on it.",
+            "0.45 [0.40, 0.50] of the predictions change when the region “stamp” is taken from an example of another "
+            "class, more than when it is taken from one of the same class: the model relies on it.",
         ),
         (
             (shortcut("hat", 0.1),),
-            "0.10 [0.05, 0.15] of the predictions change when the region “hat” is swapped with another class: no "
-            "reliance was shown.",
+            "0.10 [0.05, 0.15] of the predictions change when the region “hat” is taken from an example of another "
+            "class: this neither shows nor rules out that the model relies on it.",
         ),
     ],
 )

@@ -185,10 +185,10 @@ def test_changed_frozen_tensors_are_seen() -> None:
 
 def test_a_run_of_predictions_alone_and_without_findings() -> None:
     run = example_run()
-    audited = run.model.model_copy(update={"backbone": None, "model_sha256": None})
+    audited = run.model.model_copy(update={"modality": "predictions", "backbone": None, "model_sha256": None})
     empty = Section(plugin="quiet", title="Quiet")
     page = render(run.model_copy(update={"model": audited, "sections": (empty,)}))
-    assert "a table of predictions" in page
+    assert "Audit of a table of predictions; the model was not given" in page
     assert '<h2 id="section-quiet-heading">Quiet</h2>' in page
 
 

@@ -11,6 +11,7 @@ from rft.records import (
     AuditRun,
     Chapter,
     Claim,
+    ClaimState,
     Figure,
     Finding,
     FindingDefinition,
@@ -136,7 +137,9 @@ def test_what_is_open_and_what_is_next() -> None:
     pillars = (Pillar(plugin="performance", label="Works", summary="It does.", claims=claims),)
     run = judged("uncertain", UNSETTLED).model_copy(update={"pillars": pillars})
     view = view_overview(run)
-    assert view.open == "1 rule cannot be settled. Asked for and not measured: ROC AUC and named shortcuts."
+    assert view.open == (
+        "Requested, but could not be measured: ROC AUC and named shortcuts. Not requested, so not known: mitigation."
+    )
     assert view.next == "Accuracy: about 20,000 cases would settle it."
     assert view.pillars[0].anchor == "section-performance"
     missing = judged("uncertain", rule("uncertain", reason="", explanation="no test split", asked="", interval=None))
@@ -145,6 +148,77 @@ def test_what_is_open_and_what_is_next() -> None:
     assert view_overview(judged("fail", FAILED)).next.startswith("Do not release it before")
     broken = Section(plugin="performance", findings=(ACCURACY.model_copy(update={"remedy": "Train longer."}),))
     assert view_overview(judged("fail", FAILED).model_copy(update={"sections": (broken,)})).next == "Train longer."
+
+
+def to_review(id: str, remedy: str, status: str = "warn") -> Finding:
+    return ACCURACY.model_copy(update={"id": id, "title": id, "status": status, "remedy": remedy})
+
+
+def test_steps_go_against_what_is_broken_then_unsettled_then_to_review_then_untested() -> None:
+    findings = (
+        to_review("a.seen", "Look at a."),
+        to_review("a.broken", "Mend a."),
+        to_review("a.quiet", "Never shown.", "info"),
+        to_review("b.seen", "Look at a."),
+        to_review("c.unsettled", ""),
+    )
+    unsettled = UNSETTLED.model_copy(update={"finding": "c.unsettled"})
+    broken = FAILED.model_copy(update={"finding": "a.broken"})
+    untested = Pillar(
+        plugin="attribution", label="Looks at", summary="", claims=(Claim(label="Maps", state="not_asked"),)
+    )
+    run = judged("fail", unsettled, broken, broken).model_copy(
+        update={"sections": (Section(plugin="a", findings=findings),), "pillars": (untested,)}
+    )
+    assert view_overview(run).next == (
+        "Mend a. c.unsettled: about 20,000 cases would settle it. Look at a. "
+        "Audit again with [attribution] in the config: nothing was measured for “Looks at”."
+    )
+
+
+def test_at_most_four_steps_are_named_the_most_important_ones() -> None:
+    findings = tuple(to_review(f"a.{name}", f"Do {name}.") for name in "uvwxyz")
+    broken = FAILED.model_copy(update={"finding": "a.z"})
+    run = judged("fail", broken).model_copy(update={"sections": (Section(plugin="a", findings=findings),)})
+    assert view_overview(run).next == "Do z. Do u. Do v. Do w."
+
+
+def test_only_where_chance_leaves_a_rule_open_its_reason_is_cut_to_what_settles_it() -> None:
+    reason = "no share is above 1, so 10 bounds nothing; 10 % is 0.1"
+    senseless = rule("uncertain", reason=reason, interval=None)
+    assert view_overview(judged("uncertain", senseless)).next == f"Accuracy: {reason}."
+
+
+def test_claims_are_grouped_by_state_what_was_measured_first() -> None:
+    states: tuple[ClaimState, ...] = (
+        "not_asked",
+        "not_applicable",
+        "measured",
+        "not_measured",
+        "declared",
+        "measured",
+    )
+    claims = tuple(Claim(label=f"Claim {number}", state=state) for number, state in enumerate(states))
+    run = small_run().model_copy(
+        update={"pillars": (Pillar(plugin="own", label="Own", summary="It is so.", claims=claims),)}
+    )
+    (pillar,) = view_overview(run).pillars
+    assert [(group.state, group.word, [claim.label for claim in group.claims]) for group in pillar.groups] == [
+        ("measured", "Measured", ["Claim 2", "Claim 5"]),
+        ("declared", "Declared by the user", ["Claim 4"]),
+        ("not_measured", "Not measured", ["Claim 3"]),
+        ("not_applicable", "Does not apply", ["Claim 1"]),
+        ("not_asked", "Not requested", ["Claim 0"]),
+    ]
+    page = render(run).partition('aria-label="Own: what was measured"')[2]
+    assert "<span>Measured: Claim 2, Claim 5</span>" in page
+
+
+@pytest.mark.parametrize("reason", ["Too few. Ask for more.", "too few", "is there none?"])
+def test_a_reason_that_ends_a_sentence_gets_no_second_full_stop(reason: str) -> None:
+    absent = ACCURACY.model_copy(update={"status": "not_measured", "value": None, "interval": None, "reason": reason})
+    page = render(small_run().model_copy(update={"sections": (Section(plugin="own", findings=(absent,)),)}))
+    assert f"Why not: {reason}{'.' * (reason == 'too few')}</p>" in page
 
 
 # --- a section ---

@@ -585,7 +585,8 @@ def rules() -> tuple[RuleOutcome, ...]:
             outcome="uncertain",
             because="release criterion R-2",
             explanation="0.8333, interval 0.694 to 0.917: chance leaves both sides of the bound open",
-            reason="chance leaves both sides of the bound open; about 650 cases in place of 42 would settle it, if the value stays",
+            reason="chance leaves both sides of the bound open; about 650 independent cases in place of 42 would "
+            "settle it, if the value stays",
             asked="at least 0.8",
             bounds={"min": 0.8},
             interval=Interval(low=0.694, high=0.917, method=WILSON),

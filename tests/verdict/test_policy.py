@@ -151,17 +151,34 @@ def test_the_101st_rule_does_not_make_verdicts_looser() -> None:
 @pytest.mark.parametrize(
     ("rule", "value", "ends", "cases"),
     [
-        (Rule(finding="p.x", max=0.10), 0.05, (0.0, 0.15), "about 400 cases in place of 100"),
-        (Rule(finding="p.x", max=0.10), 0.15, (0.05, 0.25), "about 400 cases in place of 100"),
-        (Rule(finding="p.x", min=0.8), 0.75, (0.6, 0.9), "about 900 cases in place of 100"),
-        (Rule(finding="p.x", min=0.4, max=0.6), 0.5, (0.35, 0.65), "about 230 cases in place of 100"),
+        (
+            Rule(finding="p.x", max=0.10),
+            0.05,
+            (0.0, 0.15),
+            "about 400 independent cases in place of 100 would settle it",
+        ),
+        (
+            Rule(finding="p.x", max=0.10),
+            0.15,
+            (0.05, 0.25),
+            "about 400 independent cases in place of 100 would settle it",
+        ),
+        (Rule(finding="p.x", min=0.8), 0.75, (0.6, 0.9), "about 900 independent cases in place of 100 would settle it"),
+        (
+            Rule(finding="p.x", min=0.4, max=0.6),
+            0.5,
+            (0.35, 0.65),
+            "about 230 independent cases in place of 100 would settle it",
+        ),
         (Rule(finding="p.x", max=0.10), 0.10, (0.0, 0.2), "no number of cases"),
+        (Rule(finding="p.x", max=0.10), 0.09, (0.0, 0.19), "about 10\u202f000 independent cases in place of 100"),
+        (Rule(finding="p.x", max=0.10), 0.09, (0.0, 0.191), "no realistic number of cases would settle it"),
     ],
 )
 def test_an_uncertain_rule_says_how_many_cases_would_settle_it(
     rule: Rule, value: float, ends: tuple[float, float], cases: str
 ) -> None:
-    """By hand: the end that chance leaves both sides of the bound open must come as near as the bound, and comes by the root of n."""
+    """By hand: the end beyond the bound must come as near as the bound, and comes by the root of n."""
     status, explanation = outcome(rule, finding(value, *ends, n=100))
     assert status == "uncertain"
     assert cases in explanation

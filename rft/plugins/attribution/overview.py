@@ -35,7 +35,10 @@ def summarize_attribution(section: Section | None, model: ModelFacts) -> str:
 
 def _say_flips(finding: Finding, kind: str, *, relied: bool) -> str:
     name = finding.id.removeprefix(_SHORTCUT)
-    flips = f"{write_value(finding)} of the predictions change when the {kind} “{name}” is taken from another class"
+    flips = (
+        f"{write_value(finding)} of the predictions change when the {kind} “{name}” is taken from an example "
+        "of another class"
+    )
     if relied:
-        return f"{flips}, more than when it is taken from the same class: the model relies on it."
-    return f"{flips}: reliance on it was not shown, nor ruled out."
+        return f"{flips}, more than when it is taken from one of the same class: the model relies on it."
+    return f"{flips}: this neither shows nor rules out that the model relies on it."

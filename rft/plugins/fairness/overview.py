@@ -52,7 +52,7 @@ def _say_gap(finding: Finding, section: Section, positive: str | None) -> str:
     values = sorted((float(str(row["value"])), str(row["group"])) for row in rows)
     name = finding.title.partition(": gap by")[0]
     ends = (finding.interval.low, finding.interval.high) if finding.interval else None
-    explained = "a real difference, beyond chance" if finding.status == "warn" else "chance may explain it"
+    explained = "beyond chance" if finding.status == "warn" else "chance may explain it"
     if len(values) < 2:
         return f"{name}: gap by {attribute} {write_value(finding)}, {explained}."
     (low, lowest), (high, highest) = values[0], values[-1]
@@ -102,4 +102,4 @@ def _say_incomparable(gaps: list[Finding]) -> list[str]:
     missing = dict.fromkeys(finding.about.attributes[0] for finding in gaps if finding.value is None)
     measured = {finding.about.attributes[0] for finding in gaps if finding.value is not None}
     names = [name for name in missing if name not in measured]
-    return [f"Groups by {', '.join(names)} have too few cases to be compared."] if names else []
+    return [f"Groups by {', '.join(names)} could not be compared."] if names else []

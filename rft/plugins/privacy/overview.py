@@ -20,7 +20,7 @@ PILLAR = PillarDefinition(
     ),
 )
 NO_LEAK = "no leak was found, which does not prove that there is none"
-MAX_EXPONENT = 20.0  # above it the odds are not worth a number
+MAX_EPSILON = 20.0  # above it the odds are not worth a number
 _ITEMS = {"image": "images", "text": "texts"}
 _WITHOUT = "Trained WITHOUT differential privacy: nothing bounds what the model may reveal of those it was trained on."
 
@@ -32,16 +32,12 @@ def summarize_privacy(section: Section | None, model: ModelFacts) -> str:
         return f"{promise} Whether attacks succeed was not tested."
     attacks = [finding for finding in section.findings if finding.id.endswith("_auc") and finding.interval is not None]
     if not attacks:
-        return f"{promise} Whether membership shows was not measured."
+        return f"{promise} Whether attacks succeed was not measured."
     strongest = max(attacks, key=lambda finding: (finding.status == "warn", finding.value or 0.0))
     of_all = f"The strongest of {len(attacks)} attacks" if len(attacks) > 1 else "An attack"
     items = _ITEMS.get(model.modality, "examples")
     ranks = f"{of_all} tells training {items} from others with an AUC of {write_value(strongest)}"
-    seen = (
-        "they can be recognised"
-        if strongest.status == "warn"
-        else "no leak was found, which does not prove that there is none"
-    )
+    seen = "they can be recognised" if strongest.status == "warn" else NO_LEAK
     return f"{promise} {ranks} (0.5 is guessing): {seen}."
 
 
@@ -52,14 +48,24 @@ def _state_promise(training: Training) -> str:
         return f"The promise of differential privacy is void: {training.void}."
     if training.mode != "private" or training.epsilon is None or training.delta is None:
         return _WITHOUT
-    if training.unit in (None, "example"):
-        unit = "each example by itself (somebody with several is protected less)"
+    unit = training.unit or "example"
+    if unit == "example":
+        protected = "each example by itself (somebody with several is protected less)"
     else:
-        unit = f"each {training.unit}, all its rows together"
+        protected = f"each {unit} as a whole (all rows together)"
     epsilon, delta = number_format.format_epsilon(training.epsilon), number_format.format_plain(training.delta)
-    promised = f"Trained with differential privacy for {unit}: epsilon {epsilon}, delta {delta}"
-    odds = number_format.format_count(math.ceil(round(math.exp(min(training.epsilon, MAX_EXPONENT)), 6)))
     return (
-        f"{promised}. Whoever gets the model can sharpen the odds that somebody was in the training data at most "
-        f"{odds}-fold. The numbers in this report are not protected by it."
+        f"Trained with differential privacy for {protected}: epsilon {epsilon}, delta {delta}. "
+        f"{_say_odds(training.epsilon, unit)} The numbers in this report are not protected by it."
+    )
+
+
+def _say_odds(epsilon: float, unit: str) -> str:
+    """Say what an epsilon bounds: by how much the model can change the odds that somebody took part."""
+    if epsilon > MAX_EPSILON:
+        return "So large an epsilon bounds nothing that matters in practice."
+    odds = number_format.format_count(math.ceil(round(math.exp(epsilon), 6)))
+    return (
+        f"Apart from delta, the model changes the odds that a given {unit} was in its training data at most "
+        f"{odds}-fold."
     )

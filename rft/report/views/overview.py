@@ -101,7 +101,9 @@ def _say_what_is_next(run: AuditRun) -> str:
     """Return what to do: against what is broken, about what is unsettled, worth a review, or was never tested."""
     steps = [*_list_remedies(run), *_list_untested(run)]
     if run.verdict.status == "no_rules":
-        steps.insert(0, "Write down the bounds that this use can bear as rules; judge this run by them (rft report).")
+        steps.insert(
+            0, "Write down as rules what this use can bear, and judge this run by them: rft report RUN --policy FILE."
+        )
     if steps:
         return " ".join(list(dict.fromkeys(steps))[:MAX_STEPS])
     if run.verdict.status == "fail":
@@ -125,7 +127,7 @@ def _list_remedies(run: AuditRun) -> list[str]:
 def _list_untested(run: AuditRun) -> list[str]:
     """Return a step for each question of which nothing was measured."""
     return [
-        f"Have {_uncapitalize(pillar.label)} tested: nothing is known of it."
+        f"Audit again with [{pillar.plugin}] in the config: nothing was measured for “{pillar.label}”."
         for pillar in run.pillars
         if pillar.claims and all(claim.state == "not_asked" for claim in pillar.claims)
     ]
@@ -137,6 +139,7 @@ def _uncapitalize(label: str) -> str:
 
 
 def _say_how_to_settle(rule: RuleOutcome, finding: Finding | None) -> str:
-    """Return a sentence about a rule that cannot be settled: its reason ends with what would settle it."""
+    """Return a sentence about a rule that cannot be settled; where chance is why, only what would settle it."""
     reason = rule.reason or rule.explanation
-    return end_sentence(f"{finding.title if finding else rule.finding}: {reason.partition('; ')[2] or reason}")
+    settling = reason.partition("; ")[2] if rule.interval else ""
+    return end_sentence(f"{finding.title if finding else rule.finding}: {settling or reason}")

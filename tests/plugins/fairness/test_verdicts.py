@@ -33,7 +33,7 @@ def test_a_gap_that_may_be_too_large_the_other_way_round_is_uncertain(names: str
     finding = audit(frame, metrics=["accuracy"]).finding(rule.finding)
     assert (finding.value, finding.interval.low) == (pytest.approx(0.01), 0)
     assert finding.interval.high == pytest.approx(0.1087, abs=5e-5)
-    assert f"1.000 for {names[0]}" in finding.description
+    assert f"1.00 for {names[0]} (n = 30 examples) and 0.99 for {names[1]}" in finding.description
 
 
 def test_a_gap_within_its_bound_whichever_group_is_higher_passes() -> None:
