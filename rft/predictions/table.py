@@ -134,6 +134,11 @@ class PredictionArrays:
         """Return the number of units; of rows where every row stands for itself."""
         return len(self) if self.units is None else len(np.unique(self.units))
 
+    @property
+    def counted(self) -> str:
+        """Return what ``n`` counts, in a word: ``units`` where several rows are of one, ``examples`` elsewhere."""
+        return "examples" if self.units is None else "units"
+
     def n_where(self, mask: np.ndarray) -> int:
         """Return the number of units that have a row in a (N,) mask."""
         return int(np.count_nonzero(mask)) if self.units is None else len(np.unique(self.units[mask]))

@@ -6,7 +6,16 @@ each figure has its numbers.
 """
 
 from rft.records.base import FORMAT_VERSION, Cell, JsonObject, Number, Record, Row, Table, first_problem
-from rft.records.columns import Column, Columns, Role, describe_columns, find_column, list_columns, select_columns
+from rft.records.columns import (
+    Column,
+    Columns,
+    Role,
+    describe_columns,
+    find_column,
+    label_counts,
+    list_columns,
+    select_columns,
+)
 from rft.records.definitions import FindingDefinition, MeasuredStatus
 from rft.records.figures import (
     FIGURE_KINDS,
@@ -114,6 +123,7 @@ __all__ = [
     "first_problem",
     "heatmap_figure",
     "images_figure",
+    "label_counts",
     "lines_figure",
     "list_columns",
     "select_columns",

@@ -94,6 +94,23 @@ def list_columns(
     )
 
 
+def label_counts(declared: Mapping[str, Columns], counted: str) -> dict[str, Columns]:
+    """Return columns in which the heading of ``n`` says what it counts; a heading that is declared stays.
+
+    Args:
+        declared: name of a table -> its columns.
+        counted: ``examples``, or ``units`` where several examples can be of one unit.
+    """
+    heading = {"label": counted}
+    return {
+        table: tuple(
+            column.model_copy(update=heading) if (column.name, column.label) == ("n", "") else column
+            for column in columns
+        )
+        for table, columns in declared.items()
+    }
+
+
 def select_columns(declared: Mapping[str, Columns], tables: Iterable[str]) -> dict[str, Columns]:
     """Return the columns of those tables that are declared, by table."""
     return {name: declared[name] for name in tables if name in declared}

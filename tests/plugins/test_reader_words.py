@@ -43,9 +43,9 @@ def test_tables_write_metrics_as_their_records_do(declared: dict[str, Columns]) 
 def test_measures_of_all_examples_are_written_by_their_titles() -> None:
     (column,) = [
         column
-        for column in declare_performance_columns({name: measure.title for name, measure in MEASURES.items()})[
-            "metrics"
-        ]
+        for column in declare_performance_columns(
+            {name: measure.title for name, measure in MEASURES.items()}, "examples"
+        )["metrics"]
         if column.role == "metric"
     ]
     assert cell_text("ece", column) == "Expected calibration error"

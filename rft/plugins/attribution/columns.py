@@ -21,7 +21,7 @@ COLUMNS: dict[str, Columns] = {
             "integrated_gradients_share": "number",
             "n": "count",
         },
-        labels={"gradcam_share": "GradCAM share"},
+        labels={"gradcam_share": "GradCAM share", "n": "examples"},
     ),
     "completeness": list_columns(
         {"method": "name", "image": "key", "text": "key", "error": "number", "steps": "number"}, spellings=_METHODS
@@ -31,14 +31,17 @@ COLUMNS: dict[str, Columns] = {
             "method": "name",
             "attribute": "attribute",
             "group": "group",
+            "n": "count",
             "row": "key",
             "column": "key",
             "value": "estimate",
         },
+        labels={"n": "images"},
         spellings=_METHODS,
     ),
     "mean_map_counts": list_columns(
         {"method": "name", "attribute": "attribute", "group": "group", "n": "count", "drawn": "note"},
+        labels={"n": "images"},
         spellings=_METHODS,
     ),
     "examples": list_columns({"method": "name", "asset": "key", "caption": "key"}),

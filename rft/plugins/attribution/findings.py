@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from rft.number_format import format_fixed
 from rft.plugins.attribution import Shortcut
 from rft.plugins.attribution.interventions import Intervention
 from rft.plugins.attribution.modality_words import METHOD_NAMES, ShortcutWording, Wording
@@ -130,8 +131,8 @@ def judge_shortcut(shortcut: Shortcut, intervention: Intervention, words: Shortc
         n=condition.n,
         status="warn" if relies else "info",
         caveats=f"{words.control} {control.flips} of {control.n} change; the excess is "
-        f"{excess.low:.3f} to {excess.high:.3f} ({excess.method}). It counts as reliance when the excess lies above 0 "
-        f"and the share above {shortcut.min_flip_rate:g}. {words.caveat}",
+        f"{format_fixed(excess.low, 3)} to {format_fixed(excess.high, 3)} ({excess.method}). It counts as reliance "
+        f"when the excess lies above 0 and the share above {shortcut.min_flip_rate:g}. {words.caveat}",
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rft.disclosure.withheld import NOTHING, Withheld
+from rft.number_format import format_fixed
 from rft.plugins import CandidateBackbone
 from rft.plugins.backbone import groups, measures
 from rft.plugins.backbone.groups import Gap
@@ -155,7 +156,7 @@ def _accuracy_figure(majority: float) -> Figure:
         x_label="accuracy on held-out training examples, with 95 % interval; dashed: the most frequent class",
         title="Linear probe by backbone",
         alt="The accuracy of a linear probe on the features of each backbone, best first, as dots with intervals, "
-        f"beside a line at the share of the most frequent class, {majority:.3f}.",
+        f"beside a line at the share of the most frequent class, {format_fixed(majority, 3)}.",
     )
 
 

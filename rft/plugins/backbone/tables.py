@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from rft.number_format import format_fixed
 from rft.plugins.backbone.groups import MIN_UNITS_PER_GROUP, Gap
 from rft.records import Columns, Figure, NotMeasured, Row, Table, dots_figure, list_columns
 from rft.stats.cross_validation import OutOfFold
@@ -135,7 +136,7 @@ def accuracies_figure(majority: float | None) -> Figure:
         title="Features against random weights",
         alt="The accuracy of a linear probe, of the same on random weights, and of nearest neighbours, as dots with "
         + (
-            f"intervals, beside a line at the share of the most frequent class, {majority:.3f}."
+            f"intervals, beside a line at the share of the most frequent class, {format_fixed(majority, 3)}."
             if known
             else "intervals."
         ),

@@ -97,8 +97,11 @@ _CAPTIONS = {
     "groups": f"Examples of each group in each split; {MISSING} where the data does not say.",
     "conflicts": "How many distinct units or identical items two splits share, and surplus copies within a split.",
 }
+_COUNTED = {"n": "examples"}
 _COLUMNS: dict[str, Columns] = {
-    "labels": list_columns({"split": "key", "class": "class", "share": "number", "n": "count", "status": "status"}),
+    "labels": list_columns(
+        {"split": "key", "class": "class", "share": "number", "n": "count", "status": "status"}, labels=_COUNTED
+    ),
     "groups": list_columns(
         {
             "split": "key",
@@ -107,7 +110,8 @@ _COLUMNS: dict[str, Columns] = {
             "share": "number",
             "n": "count",
             "status": "status",
-        }
+        },
+        labels=_COUNTED,
     ),
     "conflicts": list_columns({"first": "key", "second": "key", "kind": "key", "n": "count", "status": "status"}),
 }

@@ -21,7 +21,7 @@ from rft.plugins.fairness.mitigation.mitigate import MitigationResult, fit_mitig
 from rft.plugins.fairness.present.chapters import build_chapters, tabulate_by_group
 from rft.plugins.fairness.present.columns import COLUMNS
 from rft.plugins.fairness.present.tables import SPLIT
-from rft.records import Section
+from rft.records import Section, label_counts
 from rft.references import KISH_KORN_GRAUBARD
 
 _CONTROLLED = (
@@ -49,7 +49,7 @@ def audit_groups(audited: AuditedModel, options: FairnessOptions, *, positive: s
         "fairness",
         "Fairness",
         chapters,
-        columns=COLUMNS,
+        columns=label_counts(COLUMNS, plan.rows.counted),
         notes=_write_notes(plan, positive, options),
         card_tables={"by_group": "Groups"},
     )

@@ -13,6 +13,7 @@ import numpy as np
 
 from rft.disclosure.withheld import Withheld
 from rft.errors import Unavailable
+from rft.number_format import format_fixed
 from rft.plugins import AuditedModel
 from rft.plugins.performance import measures as measured
 from rft.plugins.performance import tables
@@ -42,6 +43,7 @@ def audit(audited: AuditedModel, *, bins: int) -> Section:
         for name, split in (("test", test), ("train", train))
         if split and name not in audited.withheld.splits
     }
+    counted = "units" if any(split and split.rows.units is not None for split in (test, train)) else "examples"
     findings = (*_all_findings(measures["test"]), *_against_scores(audited, test.rows))
     test_tables = tables.test_tables(test, audited.withheld)
     return Section(
@@ -53,7 +55,7 @@ def audit(audited: AuditedModel, *, bins: int) -> Section:
             **dict.fromkeys([*(finding.id for finding in findings), *test_tables], "test"),
             "metrics": "by_split",
         },
-        columns=tables.declare_columns({name: metric.title for name, metric in METRICS.items()}),
+        columns=tables.declare_columns({name: metric.title for name, metric in METRICS.items()}, counted),
         captions=tables.CAPTIONS,
         figures=tables.test_figures(test.rows),
     )
@@ -163,7 +165,8 @@ def _measure_split(split: Split, majority: int | None, seed: int) -> dict[str, M
 def _all_findings(measures: Mapping[str, Measure]) -> tuple[Finding, ...]:
     accuracy, baseline = measures["accuracy"], measures["baseline_accuracy"].value
     if baseline is not None and accuracy.interval is not None and accuracy.interval.low <= baseline:
-        remark = f"Its interval does not lie above {baseline:.3f}, the accuracy of always giving one class."
+        reached = format_fixed(baseline, 3)
+        remark = f"Its interval does not lie above {reached}, the accuracy of always giving one class."
         measures = {**measures, "accuracy": replace(accuracy, warn=True, remark=remark)}
     return tuple(_build_finding(name, measure) for name, measure in measures.items())
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rft.number_format import format_fixed
 from rft.predictions.estimates import estimate_auc, estimate_mean, estimate_rate
 from rft.predictions.table import PredictionArrays
 from rft.records import Adjusted, Interval
@@ -141,8 +142,8 @@ def measure_ece(split: Split, rng: np.random.Generator) -> Measure:
     simulated = simulated_errors if len(correct) <= MAX_SIMULATED_ROWS else approximate_errors
     low, high = np.quantile(simulated(confidence, bins, rows.units, rng), [0.025, 0.975])
     remark = (
-        f"A perfectly calibrated model would show {low:.3f} to {high:.3f} on these {len(rows)} examples "
-        f"({SIMULATIONS} simulations)."
+        f"A perfectly calibrated model would show {format_fixed(low, 3)} to {format_fixed(high, 3)} on these "
+        f"{len(rows)} examples ({SIMULATIONS} simulations)."
     )
     return Measure(error, rows.n, remark=remark, warn=bool(error > high))
 

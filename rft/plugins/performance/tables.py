@@ -10,7 +10,18 @@ from rft.disclosure.withheld import Withheld
 from rft.plugins.performance import measures
 from rft.plugins.performance.measures import Split
 from rft.predictions.table import PredictionArrays
-from rft.records import Columns, Figure, Role, Row, Table, dots_figure, heatmap_figure, lines_figure, list_columns
+from rft.records import (
+    Columns,
+    Figure,
+    Role,
+    Row,
+    Table,
+    dots_figure,
+    heatmap_figure,
+    label_counts,
+    lines_figure,
+    list_columns,
+)
 from rft.stats.rates import Rate
 from rft.stats.scores.classification import METRICS, Ratios
 
@@ -106,10 +117,8 @@ def _calibration_table(split: Split, scores: np.ndarray) -> Table:
 
 
 CAPTIONS = {
-    "metrics": "Each measure on test, with its 95 % interval, and on the examples that the model was fitted to; "
-    "n is the number of examples, or of units where units repeat.",
-    "by_class": "Precision, recall and F1 of each class on test; n is the number of its examples, "
-    "or of units where units repeat.",
+    "metrics": "Each measure on test, with its 95 % interval, and on the examples that the model was fitted to.",
+    "by_class": "Precision, recall and F1 of each class on test.",
     "confusion": "Test examples by label and prediction; share is of the label.",
     "calibration": "Test examples in bins of equal size by the confidence in the predicted class.",
 }
@@ -126,7 +135,8 @@ _FIXED: dict[str, Columns] = {
         labels={"f1": "F1"},
     ),
     "confusion": list_columns(
-        {"label": "class", "prediction": "key", "share": "number", "n": "count", "status": "status"}
+        {"label": "class", "prediction": "key", "share": "number", "n": "count", "status": "status"},
+        labels={"n": "examples"},
     ),
     "calibration": list_columns(
         {"bin": "key", "confidence": "key", "accuracy": "estimate", "low": "low", "high": "high", "n": "count"}
@@ -134,8 +144,13 @@ _FIXED: dict[str, Columns] = {
 }
 
 
-def declare_columns(titles: Mapping[str, str]) -> dict[str, Columns]:
-    """Return the columns of every table of the section, by table; ``titles`` say what each measure is called."""
+def declare_columns(titles: Mapping[str, str], counted: str) -> dict[str, Columns]:
+    """Return the columns of every table of the section, by table.
+
+    Args:
+        titles: what each measure is called.
+        counted: what ``n`` counts, in a word.
+    """
     roles: dict[str, Role] = {
         "split": "key",
         "metric": "metric",
@@ -145,7 +160,7 @@ def declare_columns(titles: Mapping[str, str]) -> dict[str, Columns]:
         "n": "count",
         "unit": "note",
     }
-    return {"metrics": list_columns(roles, spellings={"metric": titles}), **_FIXED}
+    return label_counts({"metrics": list_columns(roles, spellings={"metric": titles}), **_FIXED}, counted)
 
 
 def test_figures(rows: PredictionArrays) -> tuple[Figure, ...]:

@@ -61,6 +61,7 @@ _FIXED: dict[str, Columns] = {
             "n": "count",
             "status": "status",
         },
+        labels={"n": "examples"},
         spellings={"metric": ABBREVIATIONS},
     ),
     "frontier_accuracy": list_columns(
@@ -77,7 +78,8 @@ _FIXED: dict[str, Columns] = {
             "high": "high",
             "n": "count",
             "status": "status",
-        }
+        },
+        labels={"n": "examples"},
     ),
     "mechanism_audit": list_columns({"quantity": "key", "value": "estimate", "description": "text"}),
     "one_run_audit": list_columns({"quantity": "key", "value": "estimate", "description": "text"}),

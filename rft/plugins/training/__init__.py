@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from rft.number_format import format_fixed
 from rft.plugins import AuditedModel, Options, Plugin
 from rft.records import Figure, Finding, FindingDefinition, Section, Table, lines_figure, list_columns
 from rft.records import Training as Facts
@@ -109,7 +110,10 @@ def _unchanged_finding(audited: AuditedModel) -> Finding:
 
 def _final_loss(audited: AuditedModel, loss: float) -> Finding:
     guessing = math.log(len(audited.facts.classes))
-    remark = f" It is above the {guessing:.3f} of guessing: lower train.learning_rate, or set model.row_norm = true."
+    remark = (
+        f" It is above the {format_fixed(guessing, 3)} of guessing: lower train.learning_rate, or set "
+        "model.row_norm = true."
+    )
     return FINAL_LOSS.state_fact(
         loss,
         status="warn" if loss > guessing else "info",

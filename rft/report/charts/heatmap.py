@@ -93,6 +93,11 @@ class _Matrix:
             lines = [text + self._mark_side(value), self._write_count(row)] if written else []
             _draw_cell(axes, place, (value - self.centre) / self.strongest, [line for line in lines if line], size)
 
+    def name_facets(self) -> list[str]:
+        """Return the facets by name, with the number of cases where the figure has one."""
+        counts = [self._write_count(rows[0]) for rows in self.facets.values()]
+        return [", ".join(filter(None, parts)) for parts in zip(self.facets, counts, strict=True)]
+
     def _write_count(self, row: Row) -> str:
         n = row.get(self.data.figure.encode.get("n", ""))
         return f"n {number_format.format_count(n)}" if isinstance(n, int) else ""
@@ -179,7 +184,7 @@ def _draw_maps(matrix: _Matrix) -> Canvas:
     across = min(len(matrix.facets), 3)
     width = min((WIDTH - (across - 1) * _FACET_GAP) / across, 240)
     height = width * len(matrix.lines) / len(matrix.columns)
-    names = [wrap_text(facet, width, SMALL_TEXT) if facet else [] for facet in matrix.facets]
+    names = [wrap_text(name, width, SMALL_TEXT) if name else [] for name in matrix.name_facets()]
     head = max(map(len, names)) * LINE_HEIGHT + 6
     deep = -(-len(names) // across)
     canvas = Canvas(deep * (head + height + _FACET_GAP) + 24)

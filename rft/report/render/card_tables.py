@@ -52,7 +52,8 @@ def _tabulate_groups(section: Section, name: str, heading: str) -> CardTable:
     metrics = tuple(dict.fromkeys(metric for table in shown for metric in table.metrics))
     rows = tuple(row for table in shown for row in _write_groups(table, metrics))
     omitted = sum(len(table.rows) for table in turned) - len(rows)
-    return CardTable(heading, ("groups by", "group", "n", *metrics), rows, omitted)
+    counted = turned[0].counted if turned else "n"
+    return CardTable(heading, ("groups by", "group", counted, *metrics), rows, omitted)
 
 
 def _write_groups(table: group_table.GroupTable, metrics: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

@@ -38,6 +38,7 @@ class GroupRow:
 class GroupTable:
     """All groups of an attribute. What varies beside it stands in ``title``, what does not in ``constants``.
 
+    ``counted`` is the heading of the numbers of cases.
     ``folded``: it is there to be looked up, and so is all but what is of all examples: groups are drawn.
     """
 
@@ -45,6 +46,7 @@ class GroupTable:
     constants: tuple[tuple[str, str], ...]
     metrics: tuple[str, ...]
     rows: tuple[GroupRow, ...]
+    counted: str
     folded: bool = False
 
 
@@ -98,6 +100,8 @@ class _TurnedTable:
             str(find_column(columns, role)) for role in REQUIRED_ROLES
         )
         self.label_class = find_column(columns, "class")
+        count = find_column(columns, "count")
+        self.counted = tables.label_column(columns[count]) if count else "n"
         self.keys = [name for name, column in columns.items() if column.role in _BLOCK_ROLES]
 
     def divide(self, table: Table) -> list[GroupTable]:
@@ -140,6 +144,7 @@ class _TurnedTable:
         of_other_class = any(self._class_of(row) not in (None, first_class) for row in rows)
         return GroupTable(
             folded=rows[0][self.attribute] is not None or of_other_class,
+            counted=self.counted,
             title=title[:1].upper() + title[1:],
             constants=constants,
             metrics=tuple(tables.cell_text(metric, self.columns[self.metric]) for metric in metrics),

@@ -93,7 +93,7 @@ def test_the_findings_and_tables_have_their_names(section: Section) -> None:
     ]
     assert set(section.tables) == {"completeness", "mean_maps", "mean_map_counts", "shortcuts"}
     assert list(section.tables["completeness"][0]) == ["image", "method", "steps", "error"]
-    assert list(section.tables["mean_maps"][0]) == ["method", "attribute", "group", "row", "column", "value"]
+    assert list(section.tables["mean_maps"][0]) == ["method", "attribute", "group", "n", "row", "column", "value"]
     assert set(section.captions) == set(section.tables)
     for figure in section.figures:
         assert set(figure.encode.values()) <= set(section.tables[figure.table][0])

@@ -65,6 +65,7 @@ def mean_map_figures(table: Table) -> Iterator[Figure]:
             y="row",
             value="value",
             facet="group" if attribute else None,
+            n="n",
             where={"method": method, "attribute": attribute},
             x_label="share of the attribution",
             title=f"Where the model looks{by}: {name}",
@@ -90,9 +91,9 @@ class _Group:
 
     def cell_rows(self) -> Table:
         """Return the rows of the group's mean map."""
-        mean = self.pooled.mean(axis=0)
+        mean, keys = self.pooled.mean(axis=0), self._row_keys() | {"n": len(self.pooled)}
         return [
-            self._row_keys() | {"row": row, "column": column, "value": float(value)}
+            keys | {"row": row, "column": column, "value": float(value)}
             for (row, column), value in np.ndenumerate(mean)
         ]
 

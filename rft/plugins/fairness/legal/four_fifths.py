@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rft.disclosure.withheld import NOTHING, Withheld
+from rft.number_format import format_fixed
 from rft.plugins.fairness.legal import exact
 from rft.plugins.fairness.legal.ratios import SelectionRates
 from rft.records import About, Finding, FindingDefinition, Row, Table
@@ -109,8 +110,8 @@ def state_lowest_ratio(shares: SelectionRates) -> Finding:
         adjusted=shares.judging_intervals(),
         n=shares.n_independent,
         small_groups=shares.small_groups,
-        description=f"{names[lowest]} is selected {ratio:.3f} times as often as {names[shares.reference]}, the group "
-        f"with the highest rate ({_describe_counts(shares, lowest)} against "
+        description=f"{names[lowest]} is selected {format_fixed(ratio, 3)} times as often as "
+        f"{names[shares.reference]}, the group with the highest rate ({_describe_counts(shares, lowest)} against "
         f"{_describe_counts(shares, shares.reference)}).",
         caveats=f"The guidelines speak of four fifths ({FOUR_FIFTHS}). The reference is the highest of "
         f"{int(shares.compared.sum())} groups in this sample; nothing here says whether a law is satisfied.",

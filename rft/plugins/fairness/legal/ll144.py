@@ -6,6 +6,7 @@ import numpy as np
 
 from rft.disclosure.withheld import NOTHING, Withheld
 from rft.errors import Unavailable
+from rft.number_format import format_fixed
 from rft.plugins.fairness.legal import Ll144Options
 from rft.plugins.fairness.legal.four_fifths import state_unmeasured_ratio
 from rft.plugins.fairness.legal.ratios import SelectionRates
@@ -141,8 +142,8 @@ def state_lowest_ratio(shares: SelectionRates, options: Ll144Options) -> Finding
         adjusted=shares.judging_intervals(),
         n=shares.n_independent,
         small_groups=shares.small_groups,
-        description=f"{description}: {names[lowest]} {shares.rates[lowest]:.3f}, {names[shares.reference]} "
-        f"{shares.rates[shares.reference]:.3f}{_describe_unknown(shares)}.",
+        description=f"{description}: {names[lowest]} {format_fixed(shares.rates[lowest], 3)}, "
+        f"{names[shares.reference]} {format_fixed(shares.rates[shares.reference], 3)}{_describe_unknown(shares)}.",
     )
 
 

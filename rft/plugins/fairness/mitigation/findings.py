@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from rft.number_format import format_fixed
 from rft.plugins.fairness.measure.gaps import Gap
 from rft.plugins.fairness.measure.group_metrics import SampleSizeRules
 from rft.plugins.fairness.mitigation.dataset import SET_ASIDE_FROM_TRAIN, MitigationData
@@ -87,7 +88,8 @@ def _state_accuracy(choice: MitigationOutcome, measured: DecisionMetrics, suffix
         f"fairness.mitigation.accuracy{suffix}",
         f"Accuracy {words}",
         f"The share of test examples that get the right class {words.partition(' (')[0]}: "
-        f"{choice.before.accuracy.value:.3f} before, {choice.after.accuracy.value:.3f} after.",
+        f"{format_fixed(choice.before.accuracy.value, 3)} before, "
+        f"{format_fixed(choice.after.accuracy.value, 3)} after.",
         unit="fraction",
         caveats="" if suffix else CHOSEN_BEFORE,
         references=(WILSON,),
@@ -147,8 +149,9 @@ def _state_gap(
         n=sum(rate.sample.units for rate in measured.groups.values()),
         small_groups=small,
         status="info" if suffix or kept else "warn",
-        description=f"{_describe_extremes(measured.groups, METRICS[options.metric].label)}. The gap is {before:.3f} "
-        f"before and {after:.3f} after mitigation by {choice.chosen.candidate.name}."
+        description=f"{_describe_extremes(measured.groups, METRICS[options.metric].label)}. The gap is "
+        f"{format_fixed(before, 3)} before and {format_fixed(after, 3)} after mitigation by "
+        f"{choice.chosen.candidate.name}."
         + ("" if suffix or kept else f" No candidate keeps to {options.max_gap:g} on validation examples."),
         caveats=f"Left out: {measured.why_left_out}." if measured.left_out else "",
     )
@@ -245,7 +248,7 @@ def _how_chosen(
     why = (
         f"the most accurate with a gap of at most {options.max_gap:g}"
         if kept
-        else (f"the one with the smallest gap, {chosen.gap:.3f}: none keeps to {options.max_gap:g}")
+        else (f"the one with the smallest gap, {format_fixed(chosen.gap, 3)}: none keeps to {options.max_gap:g}")
     )
     unmitigated = next(evaluated for evaluated in tried if evaluated.candidate.method == UNMITIGATED)
     idle = (
@@ -289,7 +292,9 @@ def _gap_title(options: MitigationOptions) -> str:
 
 
 def _describe_extremes(groups: dict[str, Rate], metric: str) -> str:
-    lowest, *_, highest = [f"{rate.value:.3f} for {name} ({_describe_sample(rate)})" for name, rate in groups.items()]
+    lowest, *_, highest = [
+        f"{format_fixed(rate.value, 3)} for {name} ({_describe_sample(rate)})" for name, rate in groups.items()
+    ]
     return f"{metric.capitalize()} is {highest} and {lowest}"
 
 

@@ -188,6 +188,7 @@ COLUMNS: dict[str, Columns] = {
             "newly_wrong": "count",
             "n": "count",
             "status": "status",
-        }
+        },
+        labels={"n": "examples"},
     ),
 }

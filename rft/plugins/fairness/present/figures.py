@@ -42,7 +42,9 @@ def draw_groups(plan: ComparisonPlan, tables: Mapping[str, Table]) -> list[Figur
     of_all = {"class": None} if len(plan.rows.classes) > 2 else {}
     named = [grouping.attribute for grouping in plan.attributes]
     model = str(tables["by_group"][0]["model"])  # a mitigated model may come after it
-    rates = [_draw_rates(name, model, of_all) for name in named if _has_values(tables["by_group"], name)]
+    rates = [
+        _draw_rates(name, model, of_all, plan.rows.counted) for name in named if _has_values(tables["by_group"], name)
+    ]
     return rates + [_draw_calibration(name) for name in named if _has_values(tables["calibration"], name, "observed")]
 
 
@@ -50,7 +52,7 @@ def _has_values(table: Table, attribute: str, column: str = "n") -> bool:
     return any(row["attribute"] == attribute and row[column] is not None for row in table)
 
 
-def _draw_rates(attribute: str, model: str, of_all: dict[str, None]) -> Figure:
+def _draw_rates(attribute: str, model: str, of_all: dict[str, None], counted: str) -> Figure:
     return dots_figure(
         id=f"fairness_{attribute}",
         table="by_group",
@@ -61,7 +63,7 @@ def _draw_rates(attribute: str, model: str, of_all: dict[str, None]) -> Figure:
         label="n",
         facet="metric",
         where={"attribute": attribute, "control": None, "model": model, **of_all},
-        x_label="with 95 % interval; n counts the test examples of the group",
+        x_label=f"with 95 % interval; n counts the test {counted} of the group",
         title=f"Groups by {attribute}",
         alt=f"For each metric, the value of every group by {attribute} as a dot with its interval and n.",
     )

@@ -112,14 +112,16 @@ def _describe_detectable_gap(gap: Gap) -> str:
     effect = gap.minimum_detectable_effect
     if effect is None:
         return ""
+    rest = number_format.format_fixed(effect.rest, 2)
     if effect.gap is None:
         return (
-            f" In such a sample no gap of {gap.smallest.group}, however large, to others at {effect.rest:.2f} would be "
-            "found in 80 % of cases."
+            f" In such a sample no gap of {gap.smallest.group}, however large, to others at "
+            f"{rest} would be found in 80 % of cases."
         )
+    size, rate = number_format.format_fixed(effect.gap, 2), number_format.format_fixed(effect.group_rate, 2)
     return (
-        f" In such a sample a gap of {effect.gap:.2f} would be found in 80 % of cases: {gap.smallest.group} at "
-        f"{effect.group_rate:.2f}, others at {effect.rest:.2f}."
+        f" In such a sample a gap of {size} would be found in 80 % of cases: {gap.smallest.group} at {rate}, "
+        f"others at {rest}."
     )
 
 
@@ -205,7 +207,8 @@ def state_worst_group(gap: Gap) -> Finding:
 def state_missing_values(attribute: str, missing: int, n: int, bounded: Sequence[tuple[Gap, GapBounds]]) -> Finding:
     """Return the finding ``fairness.missing.<attribute>``, with the gaps that the rows without a value allow."""
     allowed = "; ".join(
-        f"{metric_label(gap)} {gap.value:.3f}, between {bounds.low:.3f} and {bounds.high:.3f}"
+        f"{metric_label(gap)} {number_format.format_fixed(gap.value, 3)}, between "
+        f"{number_format.format_fixed(bounds.low, 3)} and {number_format.format_fixed(bounds.high, 3)}"
         for gap, bounds in bounded
     )
     description = f"{missing} of {n} test examples have no value of {attribute} and belong to no group."

@@ -15,15 +15,15 @@ from rft.stats.scores.dispersion import Dispersion
 
 SPLIT = "test"
 CAPTIONS = {
-    "by_group": "Metrics on test by group, with intervals at 95 %; n counts the examples of the group, positives those "
-    "whose label is the class, or the units that have such examples where units repeat. TPR and FNR are shares of the "
+    "by_group": "Metrics on test by group, with intervals at 95 %. Positives are the examples whose label is the class, "
+    "or the units that have such examples where units repeat. TPR and FNR are shares of the "
     "positives, FPR of the negatives. Without a class: over all classes, or the mean of a metric over them",
     "gaps": "The highest group minus the lowest; finding: whether it is a finding too, which rules may name. p: of no "
     "difference. Least and most possible: what missing group values allow. Without a difference: up to the largest gap "
     "between these groups that chance explains at 95 %. The detectable gap is the smallest one of the smallest group "
     "that is told from none in 80 % of samples, at the rates beside it. p is corrected for the number of findings, in "
     "rows that are none for the number of all rows. One fact, such as the gaps in TPR and FNR, counts once",
-    "intersections": "Every combination of two attributes; n counts its members, of whom a rate may rest on few. With "
+    "intersections": "Every combination of two attributes with its members, of whom a rate may rest on few. With "
     "too few there is no value",
     "calibration": "Test examples of each group in bins of equal size by the probability that is given to the "
     "favourable class, and how often it is true, with intervals at 95 %",

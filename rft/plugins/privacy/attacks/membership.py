@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rft.disclosure.withheld import Withheld
 from rft.errors import RftError, Unavailable
+from rft.number_format import format_fixed
 from rft.plugins import AuditedModel
 from rft.plugins.privacy import PrivacyOptions
 from rft.plugins.privacy.attacks import scores as attacks
@@ -320,8 +321,9 @@ def _more_exposed(results: AttackResults, outcomes: Mapping[tuple[str, str], Att
         interval = difference_of_aucs(outcome.area, others.area, level)
         if interval.low > 0:
             said += (
-                f" {attribute} = {group} is more exposed than the other groups of {attribute}: area {outcome.auc:.2f} "
-                f"against {others.auc:.2f}, difference {interval.low:.2f} to {interval.high:.2f}."
+                f" {attribute} = {group} is more exposed than the other groups of {attribute}: area "
+                f"{format_fixed(outcome.auc, 2)} against {format_fixed(others.auc, 2)}, difference "
+                f"{format_fixed(interval.low, 2)} to {format_fixed(interval.high, 2)}."
             )
     return said
 
@@ -348,7 +350,9 @@ def _left_out(target: AttackTarget, withheld: Withheld) -> tuple[str, ...]:
 def _membership_figures(results: AttackResults) -> tuple[Figure, ...]:
     if not results.outcomes:
         return ()
-    areas = ", ".join(f"{label_attack(name)} {outcome.auc:.3f}" for name, outcome in results.outcomes.items())
+    areas = ", ".join(
+        f"{label_attack(name)} {format_fixed(outcome.auc, 3)}" for name, outcome in results.outcomes.items()
+    )
     curve = lines_figure(
         id="membership_roc",
         lead=True,

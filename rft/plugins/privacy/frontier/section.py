@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from rft.number_format import format_fixed
 from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.plugins.privacy.frontier import replicates
 from rft.plugins.privacy.frontier.heads import (
@@ -37,10 +38,10 @@ CAPTIONS = {
 }
 COST_DESCRIPTION = (
     "Accuracy on test that privacy costs at epsilon {epsilon:g}, the epsilon of the frontier that is nearest to the "
-    "released model's: {without:.3f} without privacy, {private:.3f} with it, each the mean of {heads} heads."
+    "released model's: {without} without privacy, {private} with it, each the mean of {heads} heads."
 )
 GAP_DESCRIPTION = (
-    "At epsilon {epsilon:g} privacy costs {first} {high:.3f} of its accuracy and {last} {low:.3f}; the difference is "
+    "At epsilon {epsilon:g} privacy costs {first} {high} of its accuracy and {last} {low}; the difference is "
     "that between {which}."
 )
 MORE = " More than chance explains: privacy costs {first} more."
@@ -190,8 +191,8 @@ def _cost_finding(judged: JudgedHeads, arm: HeadCondition) -> Finding:
         n=len(np.unique(judged.units)),
         description=COST_DESCRIPTION.format(
             epsilon=arm.epsilon,
-            without=judged.correct_predictions(judged.without).mean(),
-            private=judged.correct_predictions(arm).mean(),
+            without=format_fixed(judged.correct_predictions(judged.without).mean(), 3),
+            private=format_fixed(judged.correct_predictions(arm).mean(), 3),
             heads=heads,
         ),
         caveats=ONE_HEAD if heads == 1 else "",
@@ -227,7 +228,14 @@ def _cost_gap_finding(judged: JudgedHeads, arm: HeadCondition, attribute: str) -
     interval = interval_at(CONFIDENCE_LEVEL)
     more = interval is not None and interval.low > 0
     which = "the two" if len(scored) == 2 else f"the most and the least of {len(scored)} groups by {attribute}"
-    description = GAP_DESCRIPTION.format(epsilon=arm.epsilon, first=first, high=high, last=last, low=low, which=which)
+    description = GAP_DESCRIPTION.format(
+        epsilon=arm.epsilon,
+        first=first,
+        high=format_fixed(high, 3),
+        last=last,
+        low=format_fixed(low, 3),
+        which=which,
+    )
     return definition.state_estimate(
         high - low,
         interval=interval,

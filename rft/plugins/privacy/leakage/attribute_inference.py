@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rft.disclosure.withheld import MISSING, NOTHING, Withheld
+from rft.number_format import format_fixed
 from rft.plugins import AuditedModel
 from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.records import About, Figure, Finding, FindingDefinition, NotMeasured, Row, Table, dots_figure
@@ -234,8 +235,8 @@ def _probe_finding(attribute: str, measured: AttributeProbe, private: bool) -> F
     definition = _define_probe(attribute, f"{measured.chance:.3g}")
     control = measured.shuffled[:, 0]
     by_chance = (
-        f" On {len(control)} shuffles of the groups among units: {control.mean():.3f} on average, at most "
-        f"{control.max():.3f}."
+        f" On {len(control)} shuffles of the groups among units: {format_fixed(control.mean(), 3)} on average, at most "
+        f"{format_fixed(control.max(), 3)}."
     )
     return definition.state_estimate(
         share.value,
