@@ -49,6 +49,10 @@ def baseline(value: float) -> Finding:
         ((absent("performance.accuracy", "no test split"),), "How often it is right was not measured."),
         ((ACCURACY,), "Accuracy 0.69 [0.64, 0.74] on test images (400 independent cases)."),
         (
+            (ACCURACY.model_copy(update={"n": 1}),),
+            "Accuracy 0.69 [0.64, 0.74] on test images (1 independent case).",
+        ),
+        (
             (ACCURACY, baseline(0.5)),
             "Accuracy 0.69 [0.64, 0.74] on test images (400 independent cases); always giving the most frequent answer "
             "of training reaches 0.500.",

@@ -26,8 +26,9 @@ def summarize_performance(section: Section | None, model: ModelFacts) -> str:
     if accuracy is None:
         return "How often it is right was not measured."
     items = _ITEMS.get(model.modality, "examples")
-    cases = number_format.format_count(accuracy.n or 0)
-    right = f"Accuracy {write_value(accuracy)} on test {items} ({cases} independent cases)"
+    n = accuracy.n or 0
+    cases = f"{number_format.format_count(n)} independent {'case' if n == 1 else 'cases'}"
+    right = f"Accuracy {write_value(accuracy)} on test {items} ({cases})"
     baseline = find_measured(section, "performance.baseline_accuracy")
     if baseline is None or baseline.value is None or accuracy.interval is None:
         return f"{right}."
