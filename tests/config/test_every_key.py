@@ -350,7 +350,10 @@ def more_of(mode: str) -> set[str]:
         "private": {"privacy.steps", "privacy.method"},  # beside train.epochs
         "private, steps": {"train.epochs", "privacy.method"},
         "private, nothing frozen": {"model.cache", "model.precision", "privacy.steps", "privacy.method"},
-        "private, least squares": {*RECIPE, "privacy.sample_rate", "privacy.steps", "privacy.mechanism_runs"},
+        "private, least squares": {
+            *RECIPE,
+            *(f"privacy.{key}" for key in ("sample_rate", "steps", "mechanism_runs", "max_grad_norm")),
+        },
         "decisions alone": {"predictions.threshold"},
     }.get(mode, set())
 

@@ -137,7 +137,7 @@ def accuracies_figure(majority: float | None) -> Figure:
         alt="The accuracy of a linear probe, of the same on random weights, and of nearest neighbours, as dots with "
         + (
             f"intervals, beside a line at the share of the most frequent class, {format_fixed(majority, 3)}."
-            if known
+            if majority is not None
             else "intervals."
         ),
     )

@@ -88,6 +88,8 @@ class PrivacyOptions(Options):
         if self.method == "least_squares" and fixed:
             named = ", ".join(fixed)
             raise ValueError(f'remove {named}: with method = "least_squares" it takes one step with everybody')
+        if self.method == "least_squares" and "max_grad_norm" in given_keys:
+            raise ValueError('remove max_grad_norm: method = "least_squares" bounds rows, and has no gradients')
         if self.method == "least_squares" and "mechanism_runs" in given_keys and self.mechanism_runs:
             raise ValueError('remove mechanism_runs: method = "least_squares" has no steps for that audit to watch')
         return self

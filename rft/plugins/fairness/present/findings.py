@@ -118,6 +118,7 @@ def _describe_detectable_gap(gap: Gap) -> str:
             f" In such a sample no gap of {gap.smallest.group}, however large, to others at "
             f"{rest} would be found in 80 % of cases."
         )
+    assert effect.group_rate is not None, "it has one where it has a gap"
     size, rate = number_format.format_fixed(effect.gap, 2), number_format.format_fixed(effect.group_rate, 2)
     return (
         f" In such a sample a gap of {size} would be found in 80 % of cases: {gap.smallest.group} at {rate}, "
@@ -207,9 +208,10 @@ def state_worst_group(gap: Gap) -> Finding:
 def state_missing_values(attribute: str, missing: int, n: int, bounded: Sequence[tuple[Gap, GapBounds]]) -> Finding:
     """Return the finding ``fairness.missing.<attribute>``, with the gaps that the rows without a value allow."""
     allowed = "; ".join(
-        f"{metric_label(gap)} {number_format.format_fixed(gap.value, 3)}, between "
+        f"{metric_label(gap)} {number_format.format_fixed(value, 3)}, between "
         f"{number_format.format_fixed(bounds.low, 3)} and {number_format.format_fixed(bounds.high, 3)}"
         for gap, bounds in bounded
+        if (value := gap.value) is not None
     )
     description = f"{missing} of {n} test examples have no value of {attribute} and belong to no group."
     definition = FindingDefinition(
