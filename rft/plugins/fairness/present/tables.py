@@ -15,8 +15,8 @@ from rft.stats.scores.dispersion import Dispersion
 
 SPLIT = "test"
 CAPTIONS = {
-    "by_group": "Metrics on test by group, with intervals at 95 %. Positives are the examples whose label is the "
-    "class, or the units that have such examples where units repeat. TPR and FNR are shares of the "
+    "by_group": "Metrics on test by group, with intervals at 95 %. Positives: the examples whose label is the class, "
+    "or the units that have such examples where units repeat. TPR and FNR are shares of the "
     "positives, FPR of the negatives. Without a class: over all classes, or the mean of a metric over them",
     "gaps": "The highest group minus the lowest; finding: whether it is a finding too, which rules may name. p: of no "
     "difference. Least and most possible: what missing group values allow. Without a difference: up to the largest gap "
