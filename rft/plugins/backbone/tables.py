@@ -122,7 +122,6 @@ def gap_row(gap: Gap) -> Row:
 
 def accuracies_figure(majority: float | None) -> Figure:
     """Return the accuracies with intervals beside the share of the most frequent class, where that is known."""
-    known = majority is not None
     return dots_figure(
         id="backbone_accuracies",
         table="accuracies",
@@ -130,9 +129,9 @@ def accuracies_figure(majority: float | None) -> Figure:
         x="value",
         low="low",
         high="high",
-        reference=majority if known else None,
+        reference=majority,
         x_label="accuracy on held-out training examples, with 95 % interval"
-        + ("; dashed: the most frequent class" if known else ""),
+        + ("; dashed: the most frequent class" if majority is not None else ""),
         title="Features against random weights",
         alt="The accuracy of a linear probe, of the same on random weights, and of nearest neighbours, as dots with "
         + (
