@@ -23,6 +23,7 @@ from rft.records import AuditRun, DataFacts, Environment, ModelFacts, Run, Secti
 from rft.report import save, verify
 from rft.report.run_folder import evidence
 from rft.training.privacy_facts import LedgerFacts
+from rft.version import __version__
 from tests.support.ledger_cases import MECHANISM, account, everything, finish, ledger_of
 
 
@@ -38,7 +39,7 @@ def run_with(*sections: Section) -> AuditRun:
     environment = Environment(python="3", platform="linux", device="cpu", threads=1, packages={})
     frame = {"id": "1", "name": "tiny", "created": "2026-01-01T00:00:00+00:00", "seconds": 1.0, "seed": 0, "config": {}}
     return AuditRun(
-        rft_version="0",
+        rft_version=__version__,
         run=Run(**frame, config_sha256="c0" * 32, environment=environment),
         model=ModelFacts(name="tiny", modality="image", classes=("a", "b"), training=Training(mode="private")),
         data=DataFacts(splits={}),
@@ -135,7 +136,7 @@ def verified(run: Path, *arguments: str) -> tuple[int, str]:
 
 def test_verify_finds_the_run_in_its_ledger(checked: Path, tmp_path: Path) -> None:
     code, output = verified(checked, "--ledger", str(tmp_path / "ledgers"))
-    assert code == 0
+    assert code == 0, output
     assert "The ledger of population 'clinic' holds the 22 entries that the run saw." in output
 
 
