@@ -50,22 +50,49 @@ class FigureKind:
         required: channels that every figure of the kind encodes.
         optional: channels that it may encode.
         options: names in ``Figure.options``.
+        value: the channel of the number that a row is there for; empty for images and texts.
+        names: channels that say what a row is about, in the order in which they are read out.
+        groups: channels of which a chart with many shows those at both ends; ``panel`` divides them before that.
     """
 
     required: tuple[str, ...]
     optional: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+    value: str = ""
+    names: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    panel: str = ""
 
 
 _BAND_OPTIONS = ("reference", "reference_low", "reference_high", "dot_label", "band_label", "mark_label")
 
 FIGURE_KINDS = {
     "dots": FigureKind(
-        ("x", "y"), ("low", "high", "label", "facet", "band_low", "band_high", "mark"), (*_BAND_OPTIONS, "x_scale")
+        ("x", "y"),
+        ("low", "high", "label", "facet", "band_low", "band_high", "mark"),
+        (*_BAND_OPTIONS, "x_scale"),
+        value="x",
+        names=("facet", "y"),
+        groups=("y",),
+        panel="facet",
     ),
-    "lines": FigureKind(("x", "y"), ("low", "high", "series", "facet"), ("diagonal", "joined", "x_scale", "y_scale")),
-    "bars": FigureKind(("x", "y"), ("series",)),
-    "heatmap": FigureKind(("x", "y", "value"), ("facet", "n"), ("centre", "centre_label")),
+    "lines": FigureKind(
+        ("x", "y"),
+        ("low", "high", "series", "facet"),
+        ("diagonal", "joined", "x_scale", "y_scale"),
+        value="y",
+        names=("facet", "series"),
+        groups=("facet", "series"),
+    ),
+    "bars": FigureKind(("x", "y"), ("series",), value="y", names=("x", "series"), groups=("x",)),
+    "heatmap": FigureKind(
+        ("x", "y", "value"),
+        ("facet", "n"),
+        ("centre", "centre_label"),
+        value="value",
+        names=("facet", "y", "x"),
+        groups=("y", "x"),
+    ),
     "images": FigureKind(("asset", "caption"), ("group",)),
     "tokens": FigureKind(("token", "value"), ("text", "caption", "special")),
 }

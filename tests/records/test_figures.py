@@ -88,3 +88,14 @@ def test_charts_are_drawn_of_the_kinds_that_are_neither_images_nor_texts() -> No
         assert {*chart.number_channels, *chart.log_axes} <= {*FIGURE_KINDS[name].required}
         scales = {f"{axis}_scale" for axis in chart.log_axes}
         assert {option for option in FIGURE_KINDS[name].options if option.endswith("_scale")} == scales
+
+
+@pytest.mark.parametrize("kind", CHART_KINDS)
+def test_a_chart_says_which_channels_are_its_number_and_its_names(kind: str) -> None:
+    known = FIGURE_KINDS[kind]
+    channels = {*known.required, *known.optional}
+    assert known.value in channels
+    assert known.names
+    assert known.groups
+    assert {*known.names, *known.groups} <= channels
+    assert known.panel in channels | {""}

@@ -6,28 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from rft.records import Cell, Figure, Row, Table
+from rft.records import FIGURE_KINDS, Cell, Figure, Row, Table
 from rft.report.views.tables import to_number
 
 SHOWN_AT_EACH_END = 6
 _MOST_GROUPS = 2 * SHOWN_AT_EACH_END
-
-
-@dataclass(frozen=True)
-class _Channels:
-    """Which channels of a kind hold groups, the value that orders them, and the panel in which they stand."""
-
-    groups: tuple[str, ...]
-    value: str
-    panel: str = ""
-
-
-_CHANNELS = {
-    "dots": _Channels(("y",), "x", "facet"),
-    "bars": _Channels(("x",), "y"),
-    "lines": _Channels(("facet", "series"), "y"),
-    "heatmap": _Channels(("y", "x"), "value"),
-}
 
 
 @dataclass(frozen=True)
@@ -48,7 +31,7 @@ def select_extremes(figure: Figure, rows: Table) -> ChartRows:
         figure: what is drawn; of a kind that is no chart all rows are returned.
         rows: (N,) those that it shows.
     """
-    channels = _CHANNELS.get(figure.kind)
+    channels = FIGURE_KINDS.get(figure.kind)
     if channels is None:
         return ChartRows(rows)
     value, note = figure.encode.get(channels.value, ""), ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rft import number_format
-from rft.records import Row
+from rft.records import FIGURE_KINDS, Row
 from rft.report.charts.chart_data import ChartData
 
 MAX_NAMED = 12  # numbers that are read out one by one; of more the lowest and the highest
@@ -15,7 +15,7 @@ def write_main_numbers(data: ChartData) -> str:
     """Return what a chart shows in numbers: each of a few, the lowest and the highest of many, both ends of curves."""
     if data.figure.kind == "lines":
         return _join_parts([_write_curve(name, data, rows) for name, rows in _split_curves(data)])
-    value = {"dots": "x", "bars": "y", "heatmap": "value"}.get(data.figure.kind, "")
+    value = FIGURE_KINDS[data.figure.kind].value
     if data.figure.kind == "heatmap" and all(
         data.cell_number(row, side) is not None for row in data.rows for side in "xy"
     ):
@@ -36,7 +36,7 @@ def _join_parts(parts: list[str]) -> str:
 
 def _name_row(data: ChartData, row: Row) -> str:
     """Return what a row is about, by the channels that say so."""
-    channels = {"dots": ("facet", "y"), "bars": ("x", "series"), "heatmap": ("facet", "y", "x")}[data.figure.kind]
+    channels = FIGURE_KINDS[data.figure.kind].names
     return ", ".join(data.cell_text(row, channel) for channel in channels if data.has_channel(channel))
 
 
