@@ -65,7 +65,7 @@ def test_page_json_and_card_lead_with_the_verdict_of_the_run_and_show_the_later_
     assert (later["verdict"]["status"], later["verdict"]["source"]) == ("fail", source)
     page = (written / "report.html").read_text(encoding="utf-8").partition("<script")[0]
     assert page.index('id="verdict-heading">Pass</h2>') < page.index("Later, by other rules: Fail")
-    assert "Accuracy is 0.69; at least 0.8 was asked. The one rule is not met." in page
+    assert "Accuracy is 0.69; at least 0.8 was asked. The one rule is broken." in page
     assert source in page
     assert "release criterion R-9" in page
     card = (written / "model-card.md").read_text(encoding="utf-8")

@@ -90,13 +90,13 @@ WITHOUT = "Trained WITHOUT differential privacy: nothing bounds what the model m
             {"mode": "private", "epsilon": 2.5, "delta": 1e-5, "unit": "person"},
             "Trained with differential privacy for each person as a whole (all rows together): epsilon 2.50, delta "
             "10⁻⁵. Apart from delta, the model changes the odds that a given person was in its training data at "
-            "most 13-fold. The numbers in this report are not protected by it.",
+            "most 13-fold. This report itself is not protected: it may reveal training data.",
         ),
         (
             {"mode": "private", "epsilon": 2.5, "delta": 1e-5, "unit": "example"},
             "Trained with differential privacy for each example by itself (somebody with several is protected less): "
             "epsilon 2.50, delta 10⁻⁵. Apart from delta, the model changes the odds that a given example was in its "
-            "training data at most 13-fold. The numbers in this report are not protected by it.",
+            "training data at most 13-fold. This report itself is not protected: it may reveal training data.",
         ),
     ],
 )
@@ -138,7 +138,7 @@ def test_what_the_strongest_attack_saw() -> None:
 def test_what_an_epsilon_bounds(epsilon: float, sentence: str) -> None:
     """By hand: the odds change by the factor e^epsilon at most, rounded up."""
     summary = summarize_privacy(None, with_training(mode="private", epsilon=epsilon, delta=1e-5, unit="person"))
-    assert f"{sentence} The numbers in this report" in summary
+    assert f"{sentence} This report itself" in summary
     assert summary.count("-fold") == (epsilon <= 20)
 
 

@@ -67,23 +67,22 @@ def judged(status: str, *rules: RuleOutcome) -> AuditRun:
         (
             judged("fail", FAILED),
             "Fail",
-            "Accuracy is 0.69; at least 0.8 was asked. The one rule is not met.",
+            "Accuracy is 0.69; at least 0.8 was asked. The one rule is broken.",
         ),
         (
             judged("fail", RULE, UNSETTLED, FAILED),
             "Fail",
-            "Accuracy is 0.69; at least 0.8 was asked. 1 of 3 rules is not met.",
+            "Accuracy is 0.69; at least 0.8 was asked. Of 3 rules: 1 broken, 1 undecided, 1 met.",
         ),
         (
             judged("fail", RULE, FAILED, FAILED),
             "Fail",
-            "Accuracy is 0.69; at least 0.8 was asked. 2 of 3 rules are not met.",
+            "Accuracy is 0.69; at least 0.8 was asked. Of 3 rules: 2 broken, 1 met.",
         ),
         (
             judged("uncertain", RULE, UNSETTLED),
             "Uncertain",
-            "Accuracy is 0.69; at least 0.7 was asked; chance leaves both sides open. "
-            "1 of 2 rules cannot be settled by what was measured.",
+            "Accuracy is 0.69; at least 0.7 was asked; chance leaves both sides open. Of 2 rules: 1 undecided, 1 met.",
         ),
         (
             judged("no_rules"),
@@ -138,7 +137,7 @@ def test_what_is_open_and_what_is_next() -> None:
     run = judged("uncertain", UNSETTLED).model_copy(update={"pillars": pillars})
     view = view_overview(run)
     assert view.open == (
-        "Requested, but could not be measured: ROC AUC and named shortcuts. Not requested, so not known: mitigation."
+        "Requested, but could not be measured: ROC AUC and named shortcuts. Not requested: mitigation."
     )
     assert view.next == "Accuracy: about 20,000 cases would settle it."
     assert view.pillars[0].anchor == "section-performance"

@@ -56,7 +56,7 @@ def _state_promise(training: Training) -> str:
     epsilon, delta = number_format.format_epsilon(training.epsilon), number_format.format_plain(training.delta)
     return (
         f"Trained with differential privacy for {protected}: epsilon {epsilon}, delta {delta}. "
-        f"{_say_odds(training.epsilon, unit)} The numbers in this report are not protected by it."
+        f"{_say_odds(training.epsilon, unit)} This report itself is not protected: it may reveal training data."
     )
 
 

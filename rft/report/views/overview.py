@@ -92,7 +92,7 @@ def _say_what_is_open(run: AuditRun) -> str:
     unasked = [_uncapitalize(claim.label) for claim in claims if claim.state == "not_asked"]
     sentences = (
         f"Requested, but could not be measured: {join_names(failed)}." * bool(failed),
-        f"Not requested, so not known: {join_names(unasked, most=8)}." * bool(unasked),
+        f"Not requested: {join_names(unasked, most=12)}." * bool(unasked),
     )
     return " ".join(filter(None, sentences)) or "Nothing of what this report can measure is missing."
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from rft import number_format
 from rft.records import AuditRun, Finding, RuleOutcome, Verdict
-from rft.report.format.words import count_of, end_sentence, join_names
+from rft.report.format.words import end_sentence, join_names
 from rft.report.views.findings import make_anchor, view_finding
 
 OUTCOME_WORDS = {"pass": "Pass", "fail": "Fail", "uncertain": "Uncertain", "no_rules": "Not judged"}
 CONFIDENCE_LEVEL = 0.95  # of the intervals of findings
+OUTCOMES_IN_SENTENCES = {"fail": "is broken", "uncertain": "cannot be settled by what was measured"}
+PARTS = {"fail": "broken", "uncertain": "undecided", "pass": "met"}
 WORST_FIRST = ("fail", "uncertain", "pass")
 
 
@@ -92,13 +94,20 @@ def _explain_verdict(status: str, rules: tuple[RuleView, ...]) -> str:
         return "This run has no rules, so nothing was judged: this is neither a pass nor a fail."
     if status == "pass":
         return "The one rule is met." if len(rules) == 1 else f"All {len(rules)} rules are met."
-    worst, count = rules[0], sum(rule.outcome == rules[0].outcome for rule in rules)
-    of_all = f"{count} of {count_of(len(rules), 'rule')}" if len(rules) > 1 else "The one rule"
+    worst = rules[0]
     asked = f" is {worst.value}; {worst.bound} was asked" if worst.value and worst.bound else f": {worst.reason}"
     if status == "fail":
-        return f"{end_sentence(worst.title + asked)} {of_all} {'is' if count == 1 else 'are'} not met."
+        return f"{end_sentence(worst.title + asked)} {_count_outcomes(rules)}"
     chance = "; chance leaves both sides open" * worst.open_by_chance
-    return f"{end_sentence(worst.title + asked + chance)} {of_all} cannot be settled by what was measured."
+    return f"{end_sentence(worst.title + asked + chance)} {_count_outcomes(rules)}"
+
+
+def _count_outcomes(rules: tuple[RuleView, ...]) -> str:
+    """Return how many rules have which outcome, worst first: a rule that is not broken need not be met."""
+    if len(rules) == 1:
+        return f"The one rule {OUTCOMES_IN_SENTENCES[rules[0].outcome]}."
+    counts = [(sum(rule.outcome == outcome for rule in rules), outcome) for outcome in WORST_FIRST]
+    return f"Of {len(rules)} rules: {', '.join(f'{count} {PARTS[outcome]}' for count, outcome in counts if count)}."
 
 
 def _explain_levels(outcomes: Iterable[RuleOutcome]) -> list[str]:
