@@ -181,6 +181,7 @@ def test_whatever_changes_the_training_changes_the_identity(tmp_path: Path, monk
     assert len(set(seen.values())) == len(seen), sorted(seen, key=lambda name: seen[name])
 
 
+@pytest.mark.slow
 def test_whatever_changes_the_model_of_texts_changes_the_identity(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,7 +27,7 @@ def probe(kind: str, folder: Path, megabytes: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("kind", "megabytes"),
     [
-        ("mobilenet_v2", 300),
+        pytest.param("mobilenet_v2", 300, marks=pytest.mark.slow),
         pytest.param("text", 300, marks=pytest.mark.slow),
         pytest.param("resnet50", 400, marks=pytest.mark.slow),
     ],
