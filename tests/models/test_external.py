@@ -511,6 +511,7 @@ def build():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("keras") is None, reason="keras is not installed")
 def test_a_keras_model_on_torch(tmp_path: Path) -> None:
     write_images(tmp_path / "data")

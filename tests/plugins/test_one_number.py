@@ -151,7 +151,7 @@ def stated(rows_of_a_person: int) -> dict[Key, list[Stated]]:
     return {key: every for key, every in quantities.items() if len(every) > 1}
 
 
-@pytest.mark.parametrize("rows_of_a_person", [1, 4])
+@pytest.mark.parametrize("rows_of_a_person", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_what_is_stated_twice_is_stated_alike(rows_of_a_person: int) -> None:
     twice = stated(rows_of_a_person)
     assert len(twice) >= 20

@@ -65,7 +65,7 @@ def forbidden(data: Path) -> list[bytes]:
     return words
 
 
-@pytest.mark.parametrize("private", [False, True])
+@pytest.mark.parametrize("private", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_nothing_that_is_given_away_names_an_input(tmp_path: Path, private: bool) -> None:
     tables = TABLES
     if private:

@@ -114,7 +114,15 @@ def test_the_headline_names_who_was_too_small(monkeypatch: pytest.MonkeyPatch) -
     assert view_verdict(run).note.endswith("so that their exact intervals alone enter the rules: C.")
 
 
-@pytest.mark.parametrize("rates", [(0.9, 0.9, 0.9), (0.95, 0.9, 0.7), (0.5, 0.5, 0.5), (0.8, 0.8, 1.0)])
+@pytest.mark.parametrize(
+    "rates",
+    [
+        (0.95, 0.9, 0.7),
+        (0.8, 0.8, 1.0),
+        pytest.param((0.9, 0.9, 0.9), marks=pytest.mark.slow),
+        pytest.param((0.5, 0.5, 0.5), marks=pytest.mark.slow),
+    ],
+)
 def test_the_interval_of_all_groups_covers_at_its_level(rates: tuple[float, ...]) -> None:
     """By enumeration over three groups of which one is small; the compared two by their exact intervals here."""
     sizes, level = (40, 40, 8), 0.9

@@ -119,6 +119,7 @@ def test_so_they_have_under_a_fault(fault: str, untested: pytest.MonkeyPatch) ->
     assert alike(scores, CLAIM, CLAIM) < 1e-6
 
 
+@pytest.mark.slow
 def test_scores_do_not_depend_on_what_is_public_but_for_the_mechanism(untested: pytest.MonkeyPatch) -> None:
     for changes in (
         {"max_grad_norm": 0.01},
@@ -129,6 +130,7 @@ def test_scores_do_not_depend_on_what_is_public_but_for_the_mechanism(untested: 
         assert alike(audited_model(**changes), CLAIM, CLAIM) > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rate", "steps"), [(1.0, 3), (0.9, 5), (0.001, 50)])
 def test_extreme_rates(rate: float, steps: int, untested: pytest.MonkeyPatch) -> None:
     scores = audited_model(300, sample_rate=rate, steps=steps, noise_multiplier=3.0)
