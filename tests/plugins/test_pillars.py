@@ -167,6 +167,15 @@ def test_a_gap_that_stands_out_names_both_groups() -> None:
     )
 
 
+def test_the_groups_named_are_those_of_the_audited_model_and_not_of_a_mitigated_one() -> None:
+    rows: Table = [row | {"model": "fine-tuned"} for row in ROWS]
+    rows += [group_row("dark", 0.9) | {"model": "mitigated"}, group_row("light", 0.2) | {"model": "mitigated"}]
+    section = Section(
+        plugin="fairness", findings=(gap("skin", 0.19, 0.12, 0.26, status="warn"),), tables={"by_group": rows}
+    )
+    assert summarize_fairness(section, MODEL).startswith("Accuracy is 0.61 for dark and 0.80 for light (skin)")
+
+
 def test_a_gap_that_chance_may_explain_says_what_would_have_been_found() -> None:
     gaps: Table = [{"attribute": "skin", "metric": "accuracy", "minimum_detectable_effect": 0.25}]
     section = Section(

@@ -48,7 +48,9 @@ def _rank_gap(finding: Finding) -> tuple[bool, bool, float]:
 
 def _say_gap(finding: Finding, section: Section, positive: str | None) -> str:
     attribute, metric = finding.about.attributes[0], finding.about.metric
-    rows = [row for row in section.tables.get("by_group", []) if _is_row_of(row, attribute, metric, positive)]
+    table = section.tables.get("by_group", [])
+    audited = [row for row in table if row.get("model") == table[0].get("model")]  # a mitigated model may come after it
+    rows = [row for row in audited if _is_row_of(row, attribute, metric, positive)]
     values = sorted((float(str(row["value"])), str(row["group"])) for row in rows)
     name = finding.title.partition(": gap by")[0]
     ends = (finding.interval.low, finding.interval.high) if finding.interval else None
@@ -64,7 +66,7 @@ def _say_gap(finding: Finding, section: Section, positive: str | None) -> str:
 
 
 def _is_row_of(row: Row, attribute: str, metric: str | None, positive: str | None) -> bool:
-    """Whether a row has a value of the fine-tuned model for one whole group that was compared."""
+    """Whether a row has a value for one whole group that was compared."""
     return (
         row["attribute"] == attribute
         and row["metric"] == metric
