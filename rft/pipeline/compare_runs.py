@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -17,7 +16,7 @@ from rft.pipeline.comparison.examples import PREDICTIONS, SPLIT, share_examples
 from rft.pipeline.comparison.judge import judge_changes
 from rft.pipeline.comparison.withheld import join_withheld
 from rft.plugins import RunPair, discover_plugins
-from rft.records import AuditRun, DataFacts, Record, Section, Verdict
+from rft.records import AuditRun, DataFacts, Document, Record, Section, Verdict
 from rft.report import open_run
 from rft.report.format.words import end_sentence
 from rft.verdict.policy import judge_rules
@@ -39,7 +38,7 @@ class ComparedRun(Record):
     left_out: int | None
 
 
-class RunComparison(Record):
+class RunComparison(Document):
     """What came of comparing two runs.
 
     Attributes:
@@ -60,11 +59,6 @@ class RunComparison(Record):
     not_paired: str
     sections: tuple[Section, ...]
     verdict: Verdict
-
-    def to_json(self) -> str:
-        """Return canonical JSON: sorted keys, no NaN, a newline at the end."""
-        content = self.model_dump(mode="json")
-        return json.dumps(content, sort_keys=True, allow_nan=False, ensure_ascii=False, indent=1) + "\n"
 
     @property
     def names(self) -> tuple[str, str]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rft.disclosure.withheld import Withheld
 from rft.errors import DataError, EvidenceError, RftError, near
 from rft.pipeline.comparison.withheld import join_withheld, rests_on_few
-from rft.records import AuditRun, Better, Finding, Number, Outcome, Record, RuleOutcome
+from rft.records import AuditRun, Better, Document, Finding, Number, Outcome, Record, RuleOutcome
 from rft.report import open_run
 from rft.report.run_folder import evidence
 from rft.report.run_folder.folder import RUN_FILE
@@ -72,18 +71,13 @@ class ExcludedRun(Record):
     reason: str
 
 
-class RunHistory(Record):
+class RunHistory(Document):
     """All runs of a folder by name, and those that were left out."""
 
     format_version: int = 1
     rft_version: str = __version__
     histories: tuple[NamedHistory, ...]
     excluded: tuple[ExcludedRun, ...] = ()
-
-    def to_json(self) -> str:
-        """Return canonical JSON: sorted keys, no NaN, a newline at the end."""
-        content = self.model_dump(mode="json")
-        return json.dumps(content, sort_keys=True, allow_nan=False, ensure_ascii=False, indent=1) + "\n"
 
 
 def read_history(folder: str | Path, *, name: str | None = None) -> RunHistory:

@@ -5,7 +5,7 @@ section holds findings, tables and figures, and every figure is drawn from a tab
 each figure has its numbers.
 """
 
-from rft.records.base import FORMAT_VERSION, Cell, JsonObject, Number, Record, Row, Table, first_problem
+from rft.records.base import FORMAT_VERSION, Cell, Document, JsonObject, Number, Record, Row, Table, first_problem
 from rft.records.columns import (
     Column,
     Columns,
@@ -82,6 +82,7 @@ __all__ = [
     "Column",
     "Columns",
     "DataFacts",
+    "Document",
     "Environment",
     "Figure",
     "Finding",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, JsonValue, ValidationError
 
@@ -32,6 +33,25 @@ class Record(BaseModel):
     """Base of all that is written to ``audit.json``: immutable, no unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Document(Record):
+    """A record that is a file of its own."""
+
+    def to_json(self, *, compact: bool = False) -> str:
+        """Return canonical JSON: sorted keys, no NaN, UTF-8 characters kept.
+
+        Lines that people can read, with one at the end; ``compact`` without blanks, which are a third of a long file.
+        """
+        content = self.model_dump(mode="json")
+        look = {"separators": (",", ":")} if compact else {"indent": 1}
+        text = json.dumps(content, sort_keys=True, allow_nan=False, ensure_ascii=False, **look)
+        return text if compact else text + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what ``to_json`` wrote; raises ``pydantic.ValidationError`` or ``ValueError`` for anything else."""
+        return cls.model_validate_json(text)
 
 
 def first_problem(error: ValidationError) -> str:

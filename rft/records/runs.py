@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from rft.errors import near
-from rft.records.base import FORMAT_VERSION, JsonObject, Number, Record
+from rft.records.base import FORMAT_VERSION, Document, JsonObject, Number, Record
 from rft.records.findings import Finding, Interval
 from rft.records.overview import Pillar
 from rft.records.preprocessing import PreprocessingFacts
@@ -234,7 +233,7 @@ class Artifacts:
     finalize: Callable[[], None] | None = None
 
 
-class AuditRun(Record):
+class AuditRun(Document):
     """A finished audit: the content of ``audit.json``, from which every other output is made.
 
     ``left_out`` says, a sentence each, what this version for strangers lacks; it is empty for all others.
@@ -264,16 +263,6 @@ class AuditRun(Record):
         if id not in by_id:
             raise KeyError(f"{id} is no finding of this run. {near(id, list(by_id)) or ''}".strip())
         return by_id[id]
-
-    def to_json(self) -> str:
-        """Return canonical JSON: sorted keys, no NaN, UTF-8 characters kept, a newline at the end."""
-        content = self.model_dump(mode="json")
-        return json.dumps(content, sort_keys=True, allow_nan=False, ensure_ascii=False, indent=1) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Read what ``to_json`` wrote; raises ``pydantic.ValidationError`` or ``ValueError`` for anything else."""
-        return cls.model_validate_json(text)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.run.name!r}, {self.run.created}, verdict {self.verdict.status!r})"

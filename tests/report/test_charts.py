@@ -171,12 +171,13 @@ def test_cells_without_a_value_tell_too_few_from_undefined_and_withheld() -> Non
 
 
 def test_hatch_cell_stays_within_its_cell() -> None:
+    from rft.report.charts.canvas import Box
     from rft.report.charts.heatmap import _hatch_cell
 
-    xs, ys = _hatch_cell(2, 1, 80, 46, spacing=6)
+    xs, ys = _hatch_cell(Box(160, 46, 80, 46), spacing=6)
     places = [(x, y) for x, y in zip(xs, ys, strict=True) if x == x]
     assert len(places) > 20
-    assert all(2 <= x <= 3 and 1 <= y <= 2 for x, y in places)
+    assert all(160 <= x <= 240 and 46 <= y <= 92 for x, y in places)
 
 
 def test_a_heatmap_about_a_centre_tells_above_from_below_without_colour() -> None:

@@ -60,7 +60,6 @@ def _draw_standing_bars(data: ChartData) -> Canvas:
         points = list_points(data.with_rows(series[name]))
         shift = (index - (len(looks) - 1) / 2) * width
         axes.bar([point.x + shift for point in points], [point.y for point in points], width=width, color=look.colour)
-    set_ticks(axes, "x", (places[0] - step / 2, places[-1] + step / 2), whole=is_whole(data))
+    set_ticks(axes, "x", (places[0] - step / 2, places[-1] + step / 2), whole=is_whole(data), grid=False)
     set_ticks(axes, "y", choose_limits([point.y for point in list_points(data)], zero=True))
-    axes.grid(visible=False, axis="x")
     return canvas

@@ -15,22 +15,41 @@ from unicodedata import east_asian_width
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.transforms import Affine2D
 
 from rft import number_format
-from rft.report.charts.svg import COLOURS, SERIES
+from rft.report.charts.svg import COLOURS, SERIES, TICK_TEXT_SIZE
 from rft.visible import visible
 
 WIDTH = 400  # natural width of every chart: at 336 pixels, on a small phone, its text is still 11 pixels high
 TEXT_SIZE = 13.5
-SMALL_TEXT = 13.1
+SMALL_TEXT = TICK_TEXT_SIZE
 LINE_HEIGHT = 16  # from one line of text to the next
 MIN_PLAIN_TICK = 1e-4  # of a logarithmic axis that begins lower, all numbers are written as powers of ten
 _EM = 0.58  # width of a character in parts of the font size
 
+PAPER_BEHIND = {"facecolor": COLOURS["paper"], "edgecolor": "none", "pad": 1.5}  # no line through the words
 MARKERS = ("o", "s", "^", "D", "v", "P")
 DASHES = ("-", "--", ":", "-.", (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
 Dash = str | tuple[int, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle of a canvas, in pixels."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+    @property
+    def middle(self) -> tuple[float, float]:
+        """Where its diagonals cross."""
+        return self.left + self.width / 2, self.top + self.height / 2
 
 
 @dataclass(frozen=True)
@@ -66,24 +85,32 @@ def wrap_text(text: str, width: float, size: float = TEXT_SIZE) -> list[str]:
 
 
 class Canvas:
-    """A drawing of a given height, ``WIDTH`` wide."""
+    """A drawing of a given height, ``WIDTH`` wide.
+
+    Axes are for what has a scale. They take matplotlib about ten milliseconds each, and as long to draw: legends and
+    cells are drawn on the canvas itself.
+    """
 
     def __init__(self, height: float) -> None:
         self.height = height
         self.figure = Figure(figsize=(WIDTH / 72, height / 72), facecolor="none")
+        self._pixels = Affine2D().scale(1 / 72, -1 / 72).translate(0, height / 72) + self.figure.dpi_scale_trans
 
     def add_axes(self, left: float, top: float, width: float, height: float) -> Axes:
-        """Return axes in this rectangle: no frame, fine grid lines where ``ticks`` asks for them."""
+        """Return axes in this rectangle: no frame, fine grid lines where ``set_ticks`` asks for them."""
         box = (left / WIDTH, 1 - (top + height) / self.height, width / WIDTH, height / self.height)
-        axes = self.figure.add_axes(box, facecolor="none")
-        axes.set_axisbelow(True)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
-        axes.tick_params(length=0, labelsize=SMALL_TEXT, labelcolor=COLOURS["muted"], pad=5)
-        return axes
+        return self.figure.add_axes(box, facecolor="none")
+
+    def draw_line(self, xs: Sequence[float], ys: Sequence[float], **look: Any) -> None:
+        """Draw a line through places in pixels, broken where one is NaN, or a marker at each."""
+        self.figure.add_artist(Line2D(xs, ys, transform=self._pixels, **look))
+
+    def draw_box(self, box: Box, **look: Any) -> None:
+        """Draw a rectangle."""
+        self.figure.add_artist(Rectangle((box.left, box.top), box.width, box.height, transform=self._pixels, **look))
 
     def write_text(self, x: float, y: float, line: str, **look: Any) -> None:
-        """Write one line, as ``lines`` does."""
+        """Write one line, as ``write_lines`` does."""
         self.write_lines(x, y, [line], **look)
 
     def write_lines(
@@ -96,27 +123,34 @@ class Canvas:
         size: float = TEXT_SIZE,
         colour: str = "ink",
         bold: bool = False,
+        boxed: bool = False,
     ) -> None:
-        """Write lines under each other, the whole block centred on ``y``."""
+        """Write lines under each other, the whole block centred on ``y``; ``boxed`` ones hide what they stand on."""
         for index, line in enumerate(lines):
             middle = y + (index - (len(lines) - 1) / 2) * LINE_HEIGHT
             text = self.figure.text(x / WIDTH, 1 - middle / self.height, visible(line), ha=align, va="center_baseline")
             text.set(size=size, color=COLOURS[colour], weight="bold" if bold else "normal")
+            if boxed:
+                text.set_bbox(PAPER_BEHIND)
+
+    def write_upright(self, x: float, top: float, line: str) -> None:
+        """Write a small line turned by 90 degrees, which ends at ``top``."""
+        text = self.figure.text(x / WIDTH, 1 - top / self.height, visible(line), ha="center", va="top", rotation=90)
+        text.set(size=SMALL_TEXT, color=COLOURS["ink"])
 
     def write_legend(
         self, entries: Mapping[str, Style], top: float, *, patches: bool = False, joined: bool = True
     ) -> None:
         """Write the names of the series with their marks, one line each entry or side by side where they fit."""
-        axes = self.add_axes(0, top, WIDTH, legend_height(entries))
-        axes.set(xlim=(0, WIDTH), ylim=(legend_height(entries), 0), xticks=[], yticks=[])
-        for (name, look), (x, y) in zip(entries.items(), _legend_places(entries), strict=True):
+        for (name, look), (x, below) in zip(entries.items(), _legend_places(entries), strict=True):
+            y = top + below
             if patches:
-                axes.plot([x + 6], [y], marker="s", markersize=10, color=look.colour, linestyle="none")
+                self.draw_line([x + 6], [y], marker="s", markersize=10, color=look.colour, linestyle="none")
             else:
                 if joined:
-                    axes.plot([x, x + 22], [y, y], color=look.colour, linestyle=look.dash, linewidth=1.8)
-                axes.plot([x + 11], [y], marker=look.marker, markersize=6, color=look.colour, linestyle="none")
-            self.write_text(x + (18 if patches else 28), top + y, name, size=SMALL_TEXT)
+                    self.draw_line([x, x + 22], [y, y], color=look.colour, linestyle=look.dash, linewidth=1.8)
+                self.draw_line([x + 11], [y], marker=look.marker, markersize=6, color=look.colour, linestyle="none")
+            self.write_text(x + (18 if patches else 28), y, name, size=SMALL_TEXT)
 
 
 def legend_height(entries: Mapping[str, Style]) -> float:
@@ -136,9 +170,16 @@ def _legend_places(entries: Mapping[str, Style]) -> list[tuple[float, float]]:
 
 
 def set_ticks(
-    axes: Axes, which: str, limits: tuple[float, float], *, most: int = 5, whole: bool = False, log: bool = False
+    axes: Axes,
+    which: str,
+    limits: tuple[float, float],
+    *,
+    most: int = 5,
+    whole: bool = False,
+    log: bool = False,
+    grid: bool = True,
 ) -> None:
-    """Give an axis its limits, at most so many round ticks, and a grid line at each of them."""
+    """Give an axis its limits, at most so many round ticks, and a grid line at each of them where it has a ``grid``."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     if log:
         (axes.set_xscale if which == "x" else axes.set_yscale)("log", nonpositive="clip")
@@ -153,7 +194,8 @@ def set_ticks(
         limits = limits if whole else _reach_ticks(limits, [float(place) for place in locator.tick_values(*limits)])
         axis.set_major_formatter(FuncFormatter(lambda value, _: number_format.format_plain(round(value, 10) + 0.0)))
     (axes.set_xlim if which == "x" else axes.set_ylim)(*limits)
-    axes.grid(axis="x" if which == "x" else "y", color=COLOURS["line"], linewidth=1)
+    if grid:
+        axis.grid(visible=True)
 
 
 def _reach_ticks(limits: tuple[float, float], places: Sequence[float]) -> tuple[float, float]:

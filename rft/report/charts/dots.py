@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from rft import number_format
 from rft.records import Row
-from rft.report.charts.canvas import SMALL_TEXT, WIDTH, Canvas, choose_limits, choose_log_limits, set_ticks, wrap_text
+from rft.report.charts.canvas import (
+    SMALL_TEXT,
+    WIDTH,
+    Box,
+    Canvas,
+    choose_limits,
+    choose_log_limits,
+    set_ticks,
+    wrap_text,
+)
 from rft.report.charts.chart_data import ChartData
 from rft.report.charts.marks import (
     AXIS_HEIGHT,
@@ -28,7 +39,10 @@ from rft.report.charts.svg import COLOURS
 
 _COUNT_WIDTH = 46  # width of the column of counts on the right
 _DENSE_FROM_ROWS = 12  # rows from which on they stand closer
-_BAND_OPACITY = 0.16  # opacity of a band: text on it stays readable
+# A band: text on it stays readable, and its edge is told from the paper, for which the fill alone is too faint.
+_BAND: Mapping[str, Any] = {"facecolor": COLOURS["ink"], "alpha": 0.16, "linewidth": 0}
+_BAND_EDGE: Mapping[str, Any] = {"fill": False, "edgecolor": COLOURS["muted"], "linewidth": 0.8}
+_REFERENCE_LINE: Mapping[str, Any] = {"color": COLOURS["ink"], "linewidth": 1.2, "linestyle": (0, (4, 3))}
 
 
 def draw_dots(data: ChartData) -> Canvas:
@@ -44,10 +58,8 @@ def draw_dots(data: ChartData) -> Canvas:
     set_ticks(axes, "x", choose_log_limits(chart.values) if log else choose_limits(chart.values), log=log)
     axes.set(ylim=(chart.layout.height, 0), yticks=[])
     chart.draw_behind(axes)
-    for row, middle in zip(chart.layout.rows, chart.layout.middles, strict=True):
-        _draw_dot(axes, data, row, middle)
-        if chart.shows_counts:
-            chart.write_count(canvas, row, middle)
+    chart.draw_dots(axes)
+    chart.write_counts(canvas)
     write_axis_title(canvas, data.figure.x_label, chart.layout.left)
     return canvas
 
@@ -79,10 +91,8 @@ class _DotChart:
 
     def write_legend(self, canvas: Canvas) -> None:
         """Say what the marks mean, and head the column of counts."""
-        axes = canvas.add_axes(0, 0, WIDTH, max(self.top, 1))
-        axes.set(xlim=(0, WIDTH), ylim=(max(self.top, 1), 0), xticks=[], yticks=[])
         for index, (kind, text) in enumerate(self.legend):
-            _draw_key(axes, kind, 8 + 19 * index)
+            _draw_key(canvas, kind, 8 + 19 * index)
             canvas.write_text(30, 8 + 19 * index, text, size=SMALL_TEXT, colour="muted")
         if self.shows_counts:
             canvas.write_text(WIDTH, self.top - 11, "n", size=SMALL_TEXT, colour="muted", align="right")
@@ -91,26 +101,81 @@ class _DotChart:
         """Draw bands, marks and the reference behind the dots."""
         low, high = self._place_option("reference_low"), self._place_option("reference_high")
         if low is not None and high is not None:
-            axes.axvspan(low, high, facecolor=COLOURS["ink"], alpha=_BAND_OPACITY, linewidth=0)
-        for row, middle, half in self._iterate_rows():
-            _draw_band(axes, self.data, row, middle, half)
+            axes.axvspan(low, high, **_BAND)
+        self._draw_bands(axes)
         if self.reference is not None:
-            axes.axvline(self.reference, color=COLOURS["ink"], linewidth=1.2, linestyle=(0, (4, 3)))
+            axes.axvline(self.reference, **_REFERENCE_LINE)
             text = number_format.format_plain(round(self.reference, 3))
             annotate_point(axes, self.reference, 0, text, shift=(0, 9), align="center")
 
-    def _iterate_rows(self) -> Sequence[tuple[Row, float, float]]:
-        """Return each row with its middle and half the height that it has to itself."""
+    def _draw_bands(self, axes: Axes) -> None:
+        """Draw the band of each row, and its mark."""
         middles = self.layout.middles
-        steps = [after - before for before, after in pairwise(middles)]
-        half = min(steps, default=ROW_HEIGHT) / 2
-        return [(row, middle, half) for row, middle in zip(self.layout.rows, middles, strict=True)]
+        half = min((after - before for before, after in pairwise(middles)), default=ROW_HEIGHT) / 2
+        marks = []
+        for row, middle in zip(self.layout.rows, middles, strict=True):
+            low, high, mark = (self.data.placed_number(row, channel) for channel in ("band_low", "band_high", "mark"))
+            if low is not None and high is not None:
+                for look in (_BAND, _BAND_EDGE):
+                    axes.add_artist(Rectangle((low, middle - 0.8 * half), high - low, 1.6 * half, **look))
+            if mark is not None:
+                marks.append((mark, middle))
+        if marks:
+            places, heights = np.asarray(marks).T
+            axes.vlines(places, heights - half, heights + half, **_REFERENCE_LINE)
 
-    def write_count(self, canvas: Canvas, row: Row, middle: float) -> None:
+    def draw_dots(self, axes: Axes) -> None:
+        """Draw the dots over their intervals, all of a kind at once; a row without a value says why."""
+        rows = [
+            (row, self.data.placed_number(row, "x"), middle)
+            for row, middle in zip(self.layout.rows, self.layout.middles, strict=True)
+        ]
+        measured = [(row, x, y) for row, x, y in rows if x is not None]
+        self._draw_intervals(axes, [(row, y) for row, _, y in measured])
+        dot: Mapping[str, Any] = {
+            "marker": "o",
+            "markersize": 8.5,
+            "color": COLOURS["series-1"],
+            "markeredgecolor": COLOURS["paper"],
+        }
+        if measured:
+            axes.plot([x for _, x, _ in measured], [y for *_, y in measured], linestyle="none", clip_on=False, **dot)
+        if self.data.has_channel("label") and not self.shows_counts:
+            for row, x, y in measured:
+                self._write_label(axes, row, x, y)
+        for row, place, y in rows:
+            if place is None:
+                is_absent = self.data.cell_number(row, "x") is None
+                mark_absence(axes, self.data.explain_absence(row) if is_absent else OFF_LOG_AXIS, y)
+
+    def _draw_intervals(self, axes: Axes, rows: Sequence[tuple[Row, float]]) -> None:
+        held = [(self.data.cell_number(row, "low"), self.data.cell_number(row, "high"), y) for row, y in rows]
+        ends = [(low, high, y) for low, high, y in held if low is not None and high is not None]
+        if ends:
+            lows, highs, middles = zip(*ends, strict=True)
+            axes.hlines(middles, lows, highs, color=COLOURS["series-1"], linewidth=2.4)
+            caps: Mapping[str, Any] = {
+                "marker": "|",
+                "markersize": 9,
+                "markeredgewidth": 1.6,
+                "color": COLOURS["series-1"],
+            }
+            axes.plot([*lows, *highs], [*middles, *middles], linestyle="none", **caps)
+
+    def _write_label(self, axes: Axes, row: Row, x: float, y: float) -> None:
+        """Write the label of a dot towards the side with more room."""
+        text = textwrap.shorten(self.data.cell_text(row, "label"), 32, placeholder=" …")  # the table has all of it
+        right = x < x_at_share(axes, 0.5)
+        annotate_point(axes, x, y, text, shift=(-4 if right else 4, 13), align="left" if right else "right")
+
+    def write_counts(self, canvas: Canvas) -> None:
         """Write n in the column on the right; a row that has no value says it in its place."""
-        if self.data.placed_number(row, "x") is not None:
-            text = self.data.cell_text(row, "label")
-            canvas.write_text(WIDTH, self.top + middle, text, size=SMALL_TEXT, colour="muted", align="right")
+        if not self.shows_counts:
+            return
+        for row, middle in zip(self.layout.rows, self.layout.middles, strict=True):
+            if self.data.placed_number(row, "x") is not None:
+                text = self.data.cell_text(row, "label")
+                canvas.write_text(WIDTH, self.top + middle, text, size=SMALL_TEXT, colour="muted", align="right")
 
 
 def _list_legend(data: ChartData) -> list[tuple[str, str]]:
@@ -124,50 +189,12 @@ def _list_legend(data: ChartData) -> list[tuple[str, str]]:
     return lines
 
 
-def _draw_key(axes: Axes, kind: str, y: float) -> None:
+def _draw_key(canvas: Canvas, kind: str, y: float) -> None:
     if kind == "dot":
-        axes.plot([1, 23], [y, y], color=COLOURS["series-1"], linewidth=2.4)
-        axes.plot([12], [y], marker="o", markersize=7.5, color=COLOURS["series-1"], linestyle="none")
+        canvas.draw_line([1, 23], [y, y], color=COLOURS["series-1"], linewidth=2.4)
+        canvas.draw_line([12], [y], marker="o", markersize=7.5, color=COLOURS["series-1"], linestyle="none")
     elif kind == "band":
-        axes.add_patch(Rectangle((1, y - 6), 22, 12, facecolor=COLOURS["ink"], alpha=_BAND_OPACITY, linewidth=0))
-        _draw_band_edge(axes, (1, 23), y, 6)
+        for look in (_BAND, _BAND_EDGE):
+            canvas.draw_box(Box(1, y - 6, 22, 12), **look)
     elif kind == "mark":
-        axes.plot([12, 12], [y - 7, y + 7], color=COLOURS["ink"], linewidth=1.2, linestyle=(0, (4, 3)))
-
-
-def _draw_band_edge(axes: Axes, ends: tuple[float, float], middle: float, half: float) -> None:
-    """Draw the outline of a band: its fill alone is too faint to be told from the paper."""
-    box = Rectangle((ends[0], middle - half), ends[1] - ends[0], 2 * half, fill=False)
-    box.set(edgecolor=COLOURS["muted"], linewidth=0.8)
-    axes.add_patch(box)
-
-
-def _draw_band(axes: Axes, data: ChartData, row: Row, middle: float, half: float) -> None:
-    low, high, mark = (data.placed_number(row, channel) for channel in ("band_low", "band_high", "mark"))
-    if low is not None and high is not None:
-        box = Rectangle((low, middle - 0.8 * half), high - low, 1.6 * half)
-        box.set(facecolor=COLOURS["ink"], alpha=_BAND_OPACITY, linewidth=0)
-        axes.add_patch(box)
-        _draw_band_edge(axes, (low, high), middle, 0.8 * half)
-    if mark is not None:
-        axes.plot(
-            [mark, mark], [middle - half, middle + half], color=COLOURS["ink"], linewidth=1.2, linestyle=(0, (4, 3))
-        )
-
-
-def _draw_dot(axes: Axes, data: ChartData, row: Row, y: float) -> None:
-    value = data.placed_number(row, "x")
-    if value is None:
-        mark_absence(axes, data.explain_absence(row) if data.cell_number(row, "x") is None else OFF_LOG_AXIS, y)
-        return
-    low, high = (data.cell_number(row, channel) for channel in ("low", "high"))
-    colour = COLOURS["series-1"]
-    if low is not None and high is not None:
-        axes.plot([low, high], [y, y], color=colour, linewidth=2.4, solid_capstyle="butt")
-        axes.plot([low, high], [y, y], color=colour, marker="|", markersize=9, markeredgewidth=1.6, linestyle="none")
-    axes.plot([value], [y], marker="o", markersize=8.5, color=colour, markeredgecolor=COLOURS["paper"], clip_on=False)
-    if data.has_channel("label") and not data.has_counts("label"):
-        text = data.cell_text(row, "label")
-        right = value < x_at_share(axes, 0.5)  # towards the side with more room
-        text = textwrap.shorten(text, 32, placeholder=" …")  # the table has all of it
-        annotate_point(axes, value, y, text, shift=(-4 if right else 4, 13), align="left" if right else "right")
+        canvas.draw_line([12, 12], [y - 7, y + 7], **_REFERENCE_LINE)

@@ -11,17 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 
 from rft import number_format
 from rft.records import Cell, Column, Row, find_column
-from rft.report.charts.canvas import LINE_HEIGHT, SMALL_TEXT, WIDTH, Canvas, text_width, wrap_text
+from rft.report.charts.canvas import LINE_HEIGHT, SMALL_TEXT, WIDTH, Box, Canvas, text_width, wrap_text
 from rft.report.charts.chart_data import ChartData
 from rft.report.charts.svg import COLOURS
 from rft.report.views import tables
 from rft.report.views.tables import to_number
-from rft.visible import visible
 
 _NUMBERS_UP_TO_COLUMNS = 12  # more, and numbers do not fit into cells
 _MAX_LABEL_WIDTH = 150  # widest column of row labels
@@ -80,18 +77,24 @@ class _Matrix:
         values = self.columns if channel == "x" else self.lines
         return [tables.cell_text(value, self.column_of(channel)) for value in values]
 
-    def draw_cells(self, axes: Axes, facet: str, *, written: bool, size: tuple[float, float]) -> None:
-        """Draw the cells of a facet; ``size`` is that of a cell in pixels."""
+    def draw_cells(self, canvas: Canvas, facet: str, inside: Box, *, written: bool) -> None:
+        """Draw the cells of a facet so that they fill a box, with their numbers where these are ``written``."""
         rows, encode = self.facets[facet], self.data.figure.encode
         for row, text in zip(rows, tables.cell_texts([row[encode["value"]] for row in rows]), strict=True):
-            place = (self.columns.index(row[encode["x"]]), self.lines.index(row[encode["y"]]))
+            cell = self._place_cell(row, inside)
             value = self.data.cell_number(row, "value")
             if value is None:
                 count = self._write_count(row) if written else ""
-                _draw_absence(axes, place, self._absence_of(row), count, size)
+                _draw_absence(canvas, cell, self._absence_of(row), count)
                 continue
             lines = [text + self._mark_side(value), self._write_count(row)] if written else []
-            _draw_cell(axes, place, (value - self.centre) / self.strongest, [line for line in lines if line], size)
+            _draw_cell(canvas, cell, (value - self.centre) / self.strongest, [line for line in lines if line])
+
+    def _place_cell(self, row: Row, inside: Box) -> Box:
+        encode = self.data.figure.encode
+        width, height = inside.width / len(self.columns), inside.height / len(self.lines)
+        column, line = self.columns.index(row[encode["x"]]), self.lines.index(row[encode["y"]])
+        return Box(inside.left + column * width, inside.top + line * height, width, height)
 
     def name_facets(self) -> list[str]:
         """Return the facets by name, with the number of cases where the figure has one."""
@@ -146,12 +149,12 @@ def _draw_matrices(matrix: _Matrix) -> Canvas:
         top = head + index * block + heading
         if heading:
             canvas.write_text(0, top - 13, facet, bold=True)
-        axes = _add_empty_cells(canvas, (left, top, cell * len(names), height * len(matrix.lines)), matrix)
-        matrix.draw_cells(axes, facet, written=len(names) <= _NUMBERS_UP_TO_COLUMNS, size=(cell, height))
-        _part_cells(axes, len(names), len(matrix.lines))
+        inside = Box(left, top, cell * len(names), height * len(matrix.lines))
+        matrix.draw_cells(canvas, facet, inside, written=len(names) <= _NUMBERS_UP_TO_COLUMNS)
+        _part_cells(canvas, inside, len(names), len(matrix.lines))
         for position, line in enumerate(lines):
             canvas.write_lines(0, top + (position + 0.5) * height, wrap_text(line, left - 8))
-        foot.write(canvas, axes, left, top + height * len(matrix.lines))
+        foot.write(canvas, left, top + inside.height)
     if figure.x_label:
         canvas.write_text(left, canvas.height - legend.height - 9, figure.x_label, size=SMALL_TEXT, colour="muted")
     legend.write(canvas)
@@ -168,16 +171,15 @@ class _ColumnLabels:
         longest = max((text_width(name, SMALL_TEXT) for name in names), default=0.0)
         self.height = longest + 10 if self.turned else max(map(len, self.lines), default=1) * LINE_HEIGHT + 6
 
-    def write(self, canvas: Canvas, axes: Axes, left: float, top: float) -> None:
+    def write(self, canvas: Canvas, left: float, top: float) -> None:
         """Write the names; the columns begin at ``left`` and end at ``top``."""
-        if self.turned:
-            middles = [position + 0.5 for position in range(len(self.names))]
-            axes.set_xticks(middles, [visible(name) for name in self.names], rotation=90)
-            axes.tick_params(axis="x", labelcolor=COLOURS["ink"])
-            return
-        for position, lines in enumerate(self.lines):
-            middle = top + 4 + len(lines) * LINE_HEIGHT / 2
-            canvas.write_lines(left + (position + 0.5) * self.cell, middle, lines, align="center", size=SMALL_TEXT)
+        for position, (name, lines) in enumerate(zip(self.names, self.lines, strict=True)):
+            middle = left + (position + 0.5) * self.cell
+            if self.turned:
+                canvas.write_upright(middle, top + 5, name)
+            else:
+                below = top + 4 + len(lines) * LINE_HEIGHT / 2
+                canvas.write_lines(middle, below, lines, align="center", size=SMALL_TEXT)
 
 
 def _draw_maps(matrix: _Matrix) -> Canvas:
@@ -192,11 +194,9 @@ def _draw_maps(matrix: _Matrix) -> Canvas:
         left = (index % across) * (width + _FACET_GAP)
         top = (index // across) * (head + height + _FACET_GAP) + head
         canvas.write_lines(left, top - 6 - len(names[index]) * LINE_HEIGHT / 2, names[index], size=SMALL_TEXT)
-        axes = _add_empty_cells(canvas, (left, top, width, height), matrix)
-        size = (width / len(matrix.columns), height / len(matrix.lines))
-        matrix.draw_cells(axes, facet, written=False, size=size)
-        sides = (len(matrix.columns), len(matrix.lines))
-        axes.add_patch(Rectangle((0, 0), *sides, fill=False, edgecolor=COLOURS["line"], linewidth=1, clip_on=False))
+        inside = Box(left, top, width, height)
+        matrix.draw_cells(canvas, facet, inside, written=False)
+        canvas.draw_box(inside, fill=False, edgecolor=COLOURS["line"], linewidth=1)
     _draw_scale(canvas, matrix)
     return canvas
 
@@ -205,76 +205,60 @@ def _draw_scale(canvas: Canvas, matrix: _Matrix) -> None:
     top_value = matrix.centre + matrix.strongest
     first, last = tables.cell_texts([matrix.low, top_value])
     left, top = text_width(first, SMALL_TEXT) + 8, canvas.height - 18
-    axes = canvas.add_axes(left, top + 3, 96, 11)
-    axes.set(xlim=(0, _SCALE_STEPS), ylim=(1, 0), xticks=[], yticks=[])
     for step in range(_SCALE_STEPS):
         value = matrix.low + (top_value - matrix.low) * (step + 0.5) / _SCALE_STEPS
-        _draw_cell(axes, (step, 0), (value - matrix.centre) / matrix.strongest, [], (8, 11))
+        _draw_cell(canvas, Box(left + 8 * step, top + 3, 8, 11), (value - matrix.centre) / matrix.strongest, [])
     canvas.write_text(0, top + 8, first, size=SMALL_TEXT, colour="muted")
     canvas.write_text(
         left + 104, top + 8, f"{last}   {matrix.data.figure.x_label}".strip(), size=SMALL_TEXT, colour="muted"
     )
 
 
-def _add_empty_cells(canvas: Canvas, box: tuple[float, float, float, float], matrix: _Matrix) -> Axes:
-    axes = canvas.add_axes(*box)
-    axes.set(xlim=(0, max(len(matrix.columns), 1)), ylim=(max(len(matrix.lines), 1), 0), xticks=[], yticks=[])
-    return axes
-
-
-def _draw_cell(
-    axes: Axes, place: tuple[int, int], strength: float, lines: Sequence[str], size: tuple[float, float]
-) -> None:
+def _draw_cell(canvas: Canvas, cell: Box, strength: float, lines: Sequence[str]) -> None:
     """Draw a cell whose value lies ``strength`` from the centre, -1 to 1, with its lines of text."""
-    column, line = place
     colour = COLOURS["heat" if strength >= 0 else "heat-negative"]
     opacity = min(abs(strength), 1.0) * (_MAX_OPACITY_UNDER_TEXT if lines else 1.0)
-    axes.add_patch(Rectangle((column, line), 1, 1, facecolor=colour, alpha=round(opacity, 3), linewidth=0))
-    _write_lines(axes, place, lines, size)
+    canvas.draw_box(cell, facecolor=colour, alpha=round(opacity, 3), linewidth=0)
+    _write_lines(canvas, cell, lines)
 
 
-def _part_cells(axes: Axes, columns: int, lines: int) -> None:
+def _part_cells(canvas: Canvas, inside: Box, columns: int, lines: int) -> None:
     """Part the cells of a matrix by lines in the colour of the paper."""
-    axes.vlines(range(1, columns), 0, lines, color=COLOURS["paper"], linewidth=2)
-    axes.hlines(range(1, lines), 0, columns, color=COLOURS["paper"], linewidth=2)
+    right, bottom = inside.left + inside.width, inside.top + inside.height
+    across = [inside.left + inside.width * column / columns for column in range(1, columns)]
+    down = [inside.top + inside.height * line / lines for line in range(1, lines)]
+    ends = [((x, x), (inside.top, bottom)) for x in across] + [((inside.left, right), (y, y)) for y in down]
+    xs, ys = ([place for pair in ends for place in (*pair[axis], np.nan)] for axis in (0, 1))
+    canvas.draw_line(xs, ys, color=COLOURS["paper"], linewidth=2, solid_capstyle="butt")
 
 
-def _draw_absence(axes: Axes, place: tuple[int, int], kind: str, text: str, size: tuple[float, float]) -> None:
-    column, line = place
+def _draw_absence(canvas: Canvas, cell: Box, kind: str, text: str) -> None:
     if kind in _HATCHED:
-        xs, ys = _hatch_cell(column, line, *size, spacing=_HATCHED[kind])
-        axes.plot(xs, ys, color=COLOURS["muted"], linewidth=0.8, alpha=0.7, solid_capstyle="butt")
-        _write_lines(axes, place, [text] if text else [], size, boxed=True)
+        xs, ys = _hatch_cell(cell, spacing=_HATCHED[kind])
+        canvas.draw_line(xs, ys, color=COLOURS["muted"], linewidth=0.8, alpha=0.7, solid_capstyle="butt")
+        _write_lines(canvas, cell, [text] if text else [], boxed=True)
     elif kind == "undefined":
-        _write_lines(axes, place, ["∅"], size)
+        _write_lines(canvas, cell, ["∅"])
     else:  # a dash: not measured, which is not the paper's colour of zero
-        axes.plot([column + 0.35, column + 0.65], [line + 0.5, line + 0.5], color=COLOURS["muted"], linewidth=1.4)
+        x, y = cell.middle
+        ends = [x - 0.15 * cell.width, x + 0.15 * cell.width]
+        canvas.draw_line(ends, [y, y], color=COLOURS["muted"], linewidth=1.4)
 
 
-def _write_lines(
-    axes: Axes, place: tuple[int, int], lines: Sequence[str], size: tuple[float, float], *, boxed: bool = False
-) -> None:
-    """Write lines into the middle of a cell, the first one larger."""
-    column, line = place
-    for index, text in enumerate(lines):
-        down = (index - (len(lines) - 1) / 2) * 15 / size[1]
-        written = axes.text(column + 0.5, line + 0.5 + down, text, size=SMALL_TEXT)
-        written.set(ha="center", va="center_baseline", color=COLOURS["ink"])
-        if boxed:
-            written.set_bbox({"facecolor": COLOURS["paper"], "edgecolor": "none", "pad": 1.5})
+def _write_lines(canvas: Canvas, cell: Box, lines: Sequence[str], *, boxed: bool = False) -> None:
+    """Write lines into the middle of a cell."""
+    canvas.write_lines(*cell.middle, lines, align="center", size=SMALL_TEXT, boxed=boxed)
 
 
-def _hatch_cell(
-    column: float, line: float, width: float, height: float, *, spacing: float
-) -> tuple[list[float], list[float]]:
+def _hatch_cell(cell: Box, *, spacing: float) -> tuple[list[float], list[float]]:
     """Return diagonals within a cell as one path, NaN between them; ``spacing`` pixels apart along the upper edge."""
     xs: list[float] = []
     ys: list[float] = []
     start = spacing / 2
-    while start < width + height:
-        for x in (max(start - height, 0.0), min(start, width)):
-            xs.append(column + x / width)
-            ys.append(line + min(max((start - x) / height, 0.0), 1.0))
+    while start < cell.width + cell.height:
+        for x in (max(start - cell.height, 0.0), min(start, cell.width)):
+            xs.append(cell.left + x)
+            ys.append(cell.top + min(max(start - x, 0.0), cell.height))
         xs.append(np.nan)
         ys.append(np.nan)
         start += spacing
@@ -297,12 +281,11 @@ class _Legend:
         """Write the legend at the lower edge of the canvas."""
         for index, (kind, text) in enumerate(self.entries):
             top = canvas.height - self.height + 10 + 20 * index
-            axes = canvas.add_axes(0, top, 24, 14)
-            axes.set(xlim=(0, 1), ylim=(1, 0), xticks=[], yticks=[])
+            key = Box(0, top, 24, 14)
             if kind in ("above", "below"):
-                _draw_cell(axes, (0, 0), 1.0 if kind == "above" else -1.0, ["▴" if kind == "above" else "▾"], (24, 14))
+                _draw_cell(canvas, key, 1.0 if kind == "above" else -1.0, ["▴" if kind == "above" else "▾"])
             else:
-                _draw_absence(axes, (0, 0), kind, "", (24, 14))
+                _draw_absence(canvas, key, kind, "")
             canvas.write_text(32, top + 7, text, size=SMALL_TEXT, colour="muted")
 
 

@@ -8,6 +8,7 @@ from itertools import groupby
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 
 from rft.records import Row
 from rft.report.charts.canvas import (
@@ -65,9 +66,8 @@ class _Frame:
         """Give the axes their limits, at most so many ticks, and the diagonal."""
         if self.diagonal:
             _draw_diagonal(axes, self.diagonal)
-        set_ticks(axes, "x", self.across, whole=is_whole(data), log=data.is_log("x"), most=most)
+        set_ticks(axes, "x", self.across, whole=is_whole(data), log=data.is_log("x"), most=most, grid=False)
         set_ticks(axes, "y", self.up, log=data.is_log("y"))
-        axes.grid(visible=False, axis="x")
 
 
 def draw_lines(data: ChartData) -> Canvas:
@@ -111,10 +111,9 @@ def _draw_panels(data: ChartData) -> Canvas:
 
 def _draw_behind(axes: Axes, panels: Sequence[ChartData]) -> None:
     """Draw the lines of other panels, thin."""
-    for panel in panels:
-        points = list_points(panel)
-        path = ([point.x for point in points], [point.y for point in points])
-        axes.plot(*path, color=COLOURS["muted"], linewidth=1, alpha=0.45, zorder=1.5)
+    lines = [[(point.x, point.y) for point in list_points(panel)] for panel in panels]
+    thin = LineCollection(lines, color=COLOURS["muted"], linewidth=1, alpha=0.45, zorder=1.5)
+    axes.add_collection(thin, autolim=False)
 
 
 def _write_panel_notes(canvas: Canvas, data: ChartData, notes: Sequence[str], *, several: bool) -> None:

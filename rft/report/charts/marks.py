@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.text import Annotation
 
-from rft.report.charts.canvas import LINE_HEIGHT, SMALL_TEXT, WIDTH, Canvas, wrap_text
+from rft.report.charts.canvas import LINE_HEIGHT, PAPER_BEHIND, SMALL_TEXT, WIDTH, Canvas, wrap_text
 from rft.report.charts.svg import COLOURS
 from rft.visible import visible
 
@@ -36,7 +36,7 @@ def mark_absence(axes: Axes, reason: str, y: float) -> None:
     """Write why a row has no mark, on a dotted line in its place."""
     axes.axhline(y, color=COLOURS["line"], linewidth=1, linestyle=(0, (2, 3)))
     text = annotate_point(axes, x_at_share(axes, 0.02), y, reason, shift=(0, 0), align="left", colour="muted")
-    text.set_bbox({"facecolor": COLOURS["paper"], "edgecolor": "none", "pad": 1.5})  # no grid line through the words
+    text.set_bbox(PAPER_BEHIND)
 
 
 def x_at_share(axes: Axes, share: float) -> float:

@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib
@@ -20,9 +21,27 @@ from rft.report.format import bidi
 from rft.visible import visible
 
 SERIES = 6
+TICK_TEXT_SIZE = 13.1
 _NAMES = ("ink", "muted", "line", "paper", "heat", "heat-negative", *(f"series-{k}" for k in range(1, SERIES + 1)))
 COLOURS = {name: f"#fe01{index:02x}" for index, name in enumerate(_NAMES)}
 _VARIABLES = {colour: f"var(--{name})" for name, colour in COLOURS.items()}
+
+_LOOK: dict[Any, object] = {
+    # text as text: it scales and can be selected; a salt, so that every run makes the same ids
+    "svg.fonttype": "none",
+    "svg.hashsalt": "rft",
+    "font.family": "DejaVu Sans",  # ships with matplotlib
+    "text.parse_math": False,  # a class may be called "$x$"
+    # no frame and no tick marks: set on axes that are there already, each tick would be made twice
+    "axes.axisbelow": True,
+    **{f"axes.spines.{side}": False for side in ("left", "right", "top", "bottom")},
+    "grid.color": COLOURS["line"],
+    "grid.linewidth": 1,
+    **{f"{axis}tick.major.size": 0 for axis in "xy"},
+    **{f"{axis}tick.major.pad": 5 for axis in "xy"},
+    **{f"{axis}tick.labelsize": TICK_TEXT_SIZE for axis in "xy"},
+    **{f"{axis}tick.labelcolor": COLOURS["muted"] for axis in "xy"},
+}
 
 _SVG = "http://www.w3.org/2000/svg"
 _XLINK_HREF = "{http://www.w3.org/1999/xlink}href"
@@ -35,10 +54,7 @@ def drawing_settings() -> Iterator[None]:
         for name, value in matplotlib.rcParamsDefault.items():
             if name != "backend":  # rc_context would not put it back
                 matplotlib.rcParams[name] = value
-        # text as text: it scales and can be selected; a salt, so that every run makes the same ids
-        matplotlib.rc("svg", fonttype="none", hashsalt="rft")
-        matplotlib.rc("font", family="DejaVu Sans")  # ships with matplotlib
-        matplotlib.rc("text", parse_math=False)  # a class may be called "$x$"
+        matplotlib.rcParams.update(_LOOK)
         yield
 
 

@@ -65,7 +65,7 @@ def render(run: AuditRun, images: Mapping[str, bytes] = MappingProxyType({})) ->
     """
     held = {name: png for section in run.sections for name, png in section.assets.items()} | dict(images)
     pictures = RunImages(held)
-    text = run.to_json()
+    text = run.to_json(compact=True)
     run = AuditRun.from_json(text)  # from here on only what audit.json says, so that a loaded run gives the same page
     ids = (f"figure-{number}" for number in count(1))
     judged = page.judged_findings(run)
@@ -74,7 +74,7 @@ def render(run: AuditRun, images: Mapping[str, bytes] = MappingProxyType({})) ->
         for section in _order_sections(run)
     ]
     # "<" is all that can end a script element or open a comment in it, and JSON has it in strings only
-    embedded = Markup(with_hidden_as(_compact_json(text), _json_escape, breaks=True).replace("<", "\\u003c"))
+    embedded = Markup(with_hidden_as(text, _json_escape, breaks=True).replace("<", "\\u003c"))
     script = Markup(EMBEDDED_OPENING) + embedded + Markup(EMBEDDED_CLOSING)
     return (
         template_environment()
@@ -140,11 +140,6 @@ def _write_css_string(text: str) -> Markup:
 def _isolate_lines(text: str) -> Markup:
     """Return a text of several lines."""
     return Markup("\n").join(Markup(escape(bidi.in_sentence(line))) for line in text.split("\n"))
-
-
-def _compact_json(text: str) -> str:
-    """Return JSON without blanks: with many groups they are a third of the page."""
-    return json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
 
 
 def _json_escape(character: str) -> str:
