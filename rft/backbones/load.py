@@ -21,6 +21,7 @@ from rft.data.preprocessing import ImagePreprocessing
 from rft.data.text import TextPreprocessing
 from rft.errors import ModelError, near
 from rft.records import ImagePreprocessingFacts, PreprocessingFacts
+from rft.runtime.out_of_memory import raise_if_out_of_memory
 
 # Their models are known by name; another library is another record.
 LIBRARIES = {library.name: library for library in (torchvision.LIBRARY, timm.LIBRARY)}
@@ -230,6 +231,7 @@ def _measure_dimension(
         with torch.no_grad():
             features = backbone(loaded.example(2, 6, 0))
     except FAILURES as error:
+        raise_if_out_of_memory(error)
         shape = loaded.input_shape
         raise ModelError(
             f"does not take {f'images of {shape[1]} x {shape[2]} px' if shape else 'texts'}: {first_line(error)}",

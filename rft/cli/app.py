@@ -16,6 +16,7 @@ import typer
 
 from rft.cli.terminal import LogFormatter, Terminal
 from rft.errors import RftError
+from rft.runtime.out_of_memory import raise_if_out_of_memory
 
 EXIT = {"pass": 0, "no_rules": 0, "fail": 1, "uncertain": 3}
 BUG, INTERRUPTED = 70, 130
@@ -39,6 +40,16 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a 
 
 
 @contextmanager
+def _out_of_memory_as_error() -> Iterator[None]:
+    """Turn what says that memory ran out, wherever it was, into an error that a user can act on."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        raise_if_out_of_memory(error)
+        raise
+
+
+@contextmanager
 def report_errors(debug: bool) -> Iterator[None]:
     """Turn errors into one or two lines on stderr and an exit code."""
     handler = logging.StreamHandler()
@@ -47,7 +58,8 @@ def report_errors(debug: bool) -> Iterator[None]:
     logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)  # remarks of torchao's import, for its developers
     logging.getLogger("rft").setLevel(logging.DEBUG if debug else logging.WARNING)
     try:
-        yield
+        with _out_of_memory_as_error():
+            yield
     except RftError as error:
         if debug:
             err.say_traceback()

@@ -12,6 +12,7 @@ import torch
 
 from rft.errors import ConfigError
 from rft.runtime import memory
+from rft.runtime.out_of_memory import is_out_of_memory
 
 T = TypeVar("T")
 
@@ -134,7 +135,9 @@ def run_all(sizer: BatchSizer, run: Callable[[list[np.ndarray]], Iterator[T]]) -
                 clock = time.monotonic()
                 try:
                     result = next(results)
-                except torch.OutOfMemoryError as error:
+                except (RuntimeError, MemoryError) as error:
+                    if not is_out_of_memory(error):
+                        raise
                     _refuse_one(batch, str(error))
                     sizer.halve_size(batch)
                     break

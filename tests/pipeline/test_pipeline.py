@@ -332,6 +332,18 @@ def test_a_bug_is_told_from_a_mistake(tiny: Path, monkeypatch: pytest.MonkeyPatc
     assert "a bug in rft: AssertionError: impossible" in stderr
 
 
+def test_memory_that_runs_out_is_no_bug(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill_memory(*_arguments: object, **_options: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nsecond line")
+
+    monkeypatch.setattr(stages, "fine_tune", fill_memory)
+    code, _, stderr = invoke("audit", tiny)
+    assert code == 2
+    assert "memory ran out: CUDA out of memory. Tried to allocate 2 GiB" in stderr
+    assert "train.batch_size" in stderr
+    assert {path.name for path in tiny.parent.iterdir()} == {"data", "audit.toml"}
+
+
 def test_a_notebook_shows_a_summary(tiny: Path) -> None:
     run = rft.audit(tiny)
     html = run._repr_html_()

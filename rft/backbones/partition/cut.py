@@ -19,6 +19,7 @@ from rft.backbones.partition.frozen_part import FrozenPart, round_to_cache, run_
 from rft.backbones.partition.replay import InputShape, Prefix, ReplayPlan, StubOutput, Suffix, owning_module
 from rft.backbones.partition.trace import FAILURES, Example, ModelTrace, first_line
 from rft.errors import ModelError, near
+from rft.runtime.out_of_memory import raise_if_out_of_memory
 
 NETWORK = "backbone.network."
 Tune = Literal["full", "bias", "lora"]
@@ -210,6 +211,7 @@ def cut_at_layer(classifier: Classifier, layer: str, tune: Tune, trace: ModelTra
         cut = Cut(classifier, layer, plan, trained, input_shape)
         _verify_replay(cut, example)
     except FAILURES as error:
+        raise_if_out_of_memory(error)
         raise Uncuttable(f"the rest of the model does not run from there ({first_line(error)})") from error
     return cut
 

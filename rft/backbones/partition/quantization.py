@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from rft.backbones.batch import Batch
 from rft.errors import ConfigError, ModelError
+from rft.runtime.out_of_memory import raise_if_out_of_memory
 
 if TYPE_CHECKING:
     from rft.backbones.partition.cut import Cut
@@ -58,6 +59,7 @@ def quantize_linear_layers(
             for layer in list(rounded.values())[:1]:
                 layer(torch.zeros(1, layer.in_features, device=device))  # type: ignore[call-overload]
     except (NotImplementedError, RuntimeError, AssertionError) as error:  # as torch and torchao refuse a device or type
+        raise_if_out_of_memory(error)
         raise ModelError(
             f"torchao cannot run 8 bit weights on {device}: {(str(error) or type(error).__name__).splitlines()[0]}",
             where=WHERE,
