@@ -18,7 +18,7 @@ from rft.stats.intervals import clopper_pearson_interval, mean_interval
 
 SHORTCUT_REMEDY = (
     "Add training examples in which the shortcut says nothing of the class, or take it out of the inputs. "
-    "Then train again."
+    "Then have the model trained again."
 )
 
 

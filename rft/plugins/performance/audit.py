@@ -156,6 +156,14 @@ METRICS: Mapping[str, Metric] = {
 }
 
 
+# They hold wherever the model was trained, in this run or elsewhere.
+ACCURACY_REMEDY = "Have the model trained longer, with more layers unfrozen or from another backbone, and audit again."
+CALIBRATION_REMEDY = (
+    "Before anybody reads its scores as probabilities, have them calibrated (temperature scaling on examples held out "
+    "for it)."
+)
+
+
 def _measure_split(split: Split, majority: int | None, seed: int) -> dict[str, Measure]:
     rng = np.random.default_rng(seed)
     measures = {name: metric.measure(split, rng) for name, metric in METRICS.items() if metric.measure}
@@ -176,9 +184,6 @@ def _about(name: str, measure: Measure) -> About:
     return About(metric=name, classes="all" if by_class else ())
 
 
-REMEDY = "Train longer, unfreeze more layers or try another backbone (rft compare-backbones), and audit again."
-
-
 def _build_finding(name: str, measure: Measure) -> Finding:
     metric = METRICS[name]
     definition = FindingDefinition(
@@ -190,7 +195,7 @@ def _build_finding(name: str, measure: Measure) -> Finding:
         references=metric.references,
         better=metric.better,
         headline=name == "accuracy",
-        remedy=REMEDY,
+        remedy=CALIBRATION_REMEDY if name == "ece" else ACCURACY_REMEDY,
         card_metric=metric.card_metric,
     )
     if measure.value is None:

@@ -19,6 +19,7 @@ PILLAR = PillarDefinition(
         ClaimDefinition("Near-duplicates", ("privacy.near_duplicates",)),
     ),
 )
+RECOGNISED = "they can be recognised better than by guessing"
 NO_LEAK = "no leak was found, which does not prove that there is none"
 MAX_EPSILON = 20.0  # above it the odds are not worth a number
 _ITEMS = {"image": "images", "text": "texts"}
@@ -37,8 +38,8 @@ def summarize_privacy(section: Section | None, model: ModelFacts) -> str:
     of_all = f"The strongest of {len(attacks)} attacks" if len(attacks) > 1 else "An attack"
     items = _ITEMS.get(model.modality, "examples")
     ranks = f"{of_all} tells training {items} from others with an AUC of {write_value(strongest)}"
-    seen = "they can be recognised" if strongest.status == "warn" else NO_LEAK
-    return f"{promise} {ranks} (0.5 is guessing): {seen}."
+    seen = RECOGNISED if strongest.status == "warn" else NO_LEAK
+    return f"{promise} {ranks} (0.5 is guessing, 1 always right): {seen}."
 
 
 def _state_promise(training: Training) -> str:

@@ -25,7 +25,8 @@ DEFAULT_SHADOWS = 64  # where they are trained together
 MIN_SHADOWS = 8
 
 REMEDY = (
-    "Train with differential privacy (privacy.epsilon), or so that it memorises less, before the model is given away."
+    "Before the model is given away, have it trained with differential privacy (privacy.epsilon), or so that it "
+    "memorises less."
 )
 AREA_LIMITS = (
     "Members and non-members are the run's own train and test split: a difference between the two shows as well. "
