@@ -44,10 +44,10 @@ def main() -> None:
         "gaps": timed(lambda: gaps(rows, groupings)),
     }
     if options.peer:
-        one = timed(lambda: fairlearn(rows, groupings, options.peer), times=1) / options.peer
-        seconds["Fairlearn, in proportion"] = one * RESAMPLES
-    for name, each in seconds.items():
-        print(f"{name:28} {each:10.3f} s")
+        seconds_of_one = timed(lambda: fairlearn(rows, groupings, options.peer), times=1) / options.peer
+        seconds["Fairlearn, in proportion"] = seconds_of_one * RESAMPLES
+    for name, duration in seconds.items():
+        print(f"{name:28} {duration:10.3f} s")
     if options.peer:
         print(f"Fairlearn takes {seconds['Fairlearn, in proportion'] / seconds['counts']:,.0f} times as long as counts")
     result = {"options": vars(options), "resamples": RESAMPLES, "seconds": seconds}
@@ -67,13 +67,13 @@ def made_up(n: int) -> tuple[PredictionArrays, list[Grouping]]:
 def resamples(rows: PredictionArrays, groupings: list[Grouping]) -> list[np.ndarray]:
     """Return (B, G) values of each metric by each attribute."""
     rng = np.random.default_rng(0)
-    found = []
+    values = []
     for grouping in groupings:
         drawn = resample_confusion(GroupedPredictions(rows, grouping).confusion, rng)
-        found += [
+        values += [
             Ratios.from_metric(METRICS[name], rows.classes, _positive(name)).metric_value(drawn) for name in NAMES
         ]
-    return found
+    return values
 
 
 def resample_confusion(confusion: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -41,9 +41,9 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     options = parser.parse_args()
     rows = {
-        f"{mode}, {what}": seconds
+        f"{mode}, {attack}": seconds
         for mode, trainer in (("standard", StandardTrainer()), ("private", DPTrainer(epsilon=3.0)))
-        for what, seconds in _times(_audited_model(options, trainer)).items()
+        for attack, seconds in _times(_audited_model(options, trainer)).items()
     }
     for name, times in rows.items():
         print(f"{name:40} {times['wall']:8.2f} s   of the processor {times['processor']:8.2f} s")

@@ -65,7 +65,7 @@ def measure(rows: int, *, units: bool, fairness: bool) -> dict[str, object]:
         if done.returncode != 0:
             sys.exit(done.stderr)
         sections = json.loads((folder / "run" / "audit.json").read_text(encoding="utf-8"))["sections"]
-        lost = [each["reason"] for one in sections for each in one["findings"] if each["id"].endswith(".audit")]
+        lost = [row["reason"] for section in sections for row in section["findings"] if row["id"].endswith(".audit")]
         if lost:
             sys.exit(f"an audit was not made: {lost}")
         written = sum(file.stat().st_size for file in (folder / "run").rglob("*") if file.is_file())
@@ -87,10 +87,10 @@ def main() -> None:
     parser.add_argument("--units", action="store_true")
     parser.add_argument("--fairness", action="store_true")
     arguments = parser.parse_args()
-    found = measure(arguments.rows, units=arguments.units, fairness=arguments.fairness)
-    for key, value in found.items():
+    figures = measure(arguments.rows, units=arguments.units, fairness=arguments.fairness)
+    for key, value in figures.items():
         print(f"{key:15} {value}")
-    Path(__file__).with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    Path(__file__).with_suffix(".json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -105,9 +105,9 @@ def _plan() -> MechanismParameters:
 
 
 def _steps(task: Task, randomness: Randomness) -> HeadStepper:
-    found = linear_head_vectors(task)
-    assert found is not None
-    return build_head_stepper(task, found, np.arange(N), [Job(0)], [_plan()], random_streams(randomness, 0))
+    vectors = linear_head_vectors(task)
+    assert vectors is not None
+    return build_head_stepper(task, vectors, np.arange(N), [Job(0)], [_plan()], random_streams(randomness, 0))
 
 
 def _private(steps: HeadStepper, count: int) -> None:
@@ -159,12 +159,12 @@ def _in_turn(ways: dict[str, Way], options: argparse.Namespace) -> dict[str, lis
 
 
 def _ratios(times: dict[str, list[float]]) -> dict[str, object]:
-    def over(one: str, other: str) -> float:
-        return float(np.median(np.array(times[one]) / np.array(times[other])))
+    def over(slower: str, faster: str) -> float:
+        return float(np.median(np.array(times[slower]) / np.array(times[faster])))
 
     private, free = "closed form, seeded noise", "closed form, no privacy"
     return {
-        "median milliseconds a step": {name: float(np.median(each)) for name, each in times.items()},
+        "median milliseconds a step": {name: float(np.median(milliseconds)) for name, milliseconds in times.items()},
         "ratios": {
             "with privacy over the same without, seeded": over(private, free),
             "with privacy over plain, seeded": over(private, "plain"),
@@ -188,7 +188,7 @@ def _whole(task: Task, epochs: int, folder: Path, rounds: int) -> dict[str, obje
     """Time fits from the self-test to the report's facts, without and with a ledger, against the plain loop."""
     steps = round(epochs / RATE)
     trainer, unit_ids = DPTrainer(8.0, steps=steps, noise_multiplier=NOISE), np.arange(N).astype(str)
-    found: dict[str, list[tuple[float, float]]] = {"plain": [], "private": [], "private, with a ledger": []}
+    measured: dict[str, list[tuple[float, float]]] = {"plain": [], "private": [], "private, with a ledger": []}
     for turn in range(rounds):
         recorded = replace(task, population=Population("people", unit_ids, folder))
         runs: dict[str, Callable[[], object]] = {
@@ -199,12 +199,12 @@ def _whole(task: Task, epochs: int, folder: Path, rounds: int) -> dict[str, obje
         for name, run in runs.items():
             wall, cpu = time.perf_counter(), time.process_time()
             run()
-            found[name].append((time.process_time() - cpu, time.perf_counter() - wall))
-    cpu, wall = ({name: [pair[kind] for pair in each] for name, each in found.items()} for kind in (0, 1))
+            measured[name].append((time.process_time() - cpu, time.perf_counter() - wall))
+    cpu, wall = ({name: [pair[kind] for pair in pairs] for name, pairs in measured.items()} for kind in (0, 1))
     return {
         "steps": steps,
-        "median processor seconds": {name: float(np.median(each)) for name, each in cpu.items()},
-        "median wall seconds": {name: float(np.median(each)) for name, each in wall.items()},
+        "median processor seconds": {name: float(np.median(seconds)) for name, seconds in cpu.items()},
+        "median wall seconds": {name: float(np.median(seconds)) for name, seconds in wall.items()},
         "with a ledger over plain, processor": _median_ratio(cpu),
         "with a ledger over plain, wall": _median_ratio(wall),
     }
@@ -219,7 +219,7 @@ def _heads(task: Task, epochs: int) -> dict[str, object]:
     recipe = replace(RECIPE, epochs=epochs)
     trainers = [DPTrainer(epsilon) for epsilon in FRONTIER for _ in range(REPLICATES)]
     start, cpu = time.perf_counter(), time.process_time()
-    trainers = [replace(each, noise_multiplier=_calibrated(each, task, recipe)) for each in trainers]
+    trainers = [replace(trainer, noise_multiplier=_calibrated(trainer, task, recipe)) for trainer in trainers]
     calibrated = time.perf_counter()
     training = time.process_time()
     fit_together(trainers, replace(task, recipe=recipe), [Job(seed) for seed in range(len(trainers))])

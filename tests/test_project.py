@@ -96,25 +96,25 @@ def imports(path: Path) -> list[tuple[str, bool]]:
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
         for inner in ast.walk(node)
     }
-    found = []
+    imported = []
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
-            found += [(node.module, id(node) in typing_only)]
-            found += [(f"{node.module}.{name.name}", id(node) in typing_only) for name in node.names]
+            imported += [(node.module, id(node) in typing_only)]
+            imported += [(f"{node.module}.{name.name}", id(node) in typing_only) for name in node.names]
         elif isinstance(node, ast.Import):
-            found += [(name.name, id(node) in typing_only) for name in node.names]
-    return found
+            imported += [(name.name, id(node) in typing_only) for name in node.names]
+    return imported
 
 
 def imports_of_rooms(path: Path) -> list[tuple[str, str]]:
     """Return (room, module) of each import of another room of rft."""
-    found = []
+    crossing = []
     for module, _ in imports(path):
         parts = module.split(".")
         if parts[0] == "rft" and len(parts) > 1:
             named = parts[1] if parts[1] in LEVELS else "__init__"
-            found += [(named, module)] if named != room(path) else []
-    return found
+            crossing += [(named, module)] if named != room(path) else []
+    return crossing
 
 
 def test_imports_point_down() -> None:
@@ -136,7 +136,7 @@ _ANYTHING = re.compile(r"\b(?:dict|Dict|Mapping|MutableMapping)\[str, Any\]")
 
 def untyped_dictionaries(source: str) -> list[str]:
     """Return the public names of a module whose parameters, result, field or alias is a dictionary of anything."""
-    found = []
+    annotated = []
     scopes: list[tuple[str, list[ast.stmt]]] = [("", ast.parse(source).body)]
     while scopes:
         prefix, body = scopes.pop()
@@ -146,12 +146,12 @@ def untyped_dictionaries(source: str) -> list[str]:
             elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
                 annotations = [node.returns, *(argument.annotation for argument in arguments)]
-                found += [(f"{prefix}{node.name}", annotation) for annotation in annotations if annotation]
+                annotated += [(f"{prefix}{node.name}", annotation) for annotation in annotations if annotation]
             elif isinstance(node, ast.AnnAssign):
-                found.append((f"{prefix}{ast.unparse(node.target)}", node.annotation))
+                annotated.append((f"{prefix}{ast.unparse(node.target)}", node.annotation))
             elif isinstance(node, ast.Assign):
-                found += [(f"{prefix}{ast.unparse(target)}", node.value) for target in node.targets]
-    public = [(name, kind) for name, kind in found if not re.search(r"(?:^|\.)_(?!_init__$|_call__$)", name)]
+                annotated += [(f"{prefix}{ast.unparse(target)}", node.value) for target in node.targets]
+    public = [(name, kind) for name, kind in annotated if not re.search(r"(?:^|\.)_(?!_init__$|_call__$)", name)]
     return [name for name, kind in public if _ANYTHING.search(ast.unparse(kind))]
 
 

@@ -37,10 +37,10 @@ def complaints(name: str, content: Any) -> list[str]:
 
 @pytest.mark.parametrize("name", json_schemas.SCHEMAS)
 def test_the_schema_is_that_of_the_models(name: str) -> None:
-    made, kept = json_schemas.write_schema(name), json_schemas.FOLDER / name
+    written, kept = json_schemas.write_schema(name), json_schemas.FOLDER / name
     if os.environ.get(RENEW):
-        kept.write_text(made, encoding="utf-8")
-    assert kept.read_text(encoding="utf-8") == made, f"{name} has changed. If so meant: {RENEW}=1"
+        kept.write_text(written, encoding="utf-8")
+    assert kept.read_text(encoding="utf-8") == written, f"{name} has changed. If so meant: {RENEW}=1"
 
 
 @pytest.mark.parametrize("name", json_schemas.SCHEMAS)

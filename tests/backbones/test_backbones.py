@@ -121,10 +121,10 @@ def test_lite0_weights_are_matched_by_position(tmp_path: Path) -> None:
 
 
 def test_tensors_of_one_shape_cannot_change_places_by_position() -> None:
-    own = nn.BatchNorm2d(3).state_dict()
-    swapped = OrderedDict((f"x.{name}", own[name]) for name in ("bias", "weight", *list(own)[2:]))
+    norm_state = nn.BatchNorm2d(3).state_dict()
+    swapped = OrderedDict((f"x.{name}", norm_state[name]) for name in ("bias", "weight", *list(norm_state)[2:]))
     with pytest.raises(ModelError, match="do not line up"):
-        weights.load_into(nn.BatchNorm2d(3), weights.WeightsFile(swapped, "", same_order=True), own)
+        weights.load_into(nn.BatchNorm2d(3), weights.WeightsFile(swapped, "", same_order=True), norm_state)
 
 
 def write(folder: Path, state: object, name: str = "w.pth") -> str:

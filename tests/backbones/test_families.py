@@ -27,7 +27,7 @@ class Case:
     name: str
     backbone: LoadedBackbone
     items: list
-    own: list[Tensor] | None
+    expected: list[Tensor] | None
 
     def batch(self, rows: Sequence[int]) -> Batch:
         chosen = [self.items[row] for row in rows]
@@ -58,11 +58,11 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     features = ALL[name].features
     few = items[:4]
     with torch.no_grad():
-        own = features and [features(folder, item if isinstance(item, str) else item[None]) for item in few]
+        expected = features and [features(folder, item if isinstance(item, str) else item[None]) for item in few]
     for file in folder.rglob("*"):  # nothing may be read from it any more
         if file.is_file():
             file.unlink()
-    return Case(name, loaded, items, own)
+    return Case(name, loaded, items, expected)
 
 
 def test_features_are_those_of_the_librarys_own_model(case: Case) -> None:
@@ -70,9 +70,9 @@ def test_features_are_those_of_the_librarys_own_model(case: Case) -> None:
         features = case.backbone.backbone(case.batch(range(4)))
     assert features.shape == (4, case.backbone.dimension)
     assert features.std(dim=0).mean() > 1e-3  # so that equality says something
-    if case.own is not None:
+    if case.expected is not None:
         scale = features.abs().max()
-        assert torch.allclose(features, torch.cat(case.own), atol=5e-5 * float(scale))
+        assert torch.allclose(features, torch.cat(case.expected), atol=5e-5 * float(scale))
 
 
 def test_from_the_cache_and_in_a_plain_loop_the_losses_are_the_same(case: Case) -> None:

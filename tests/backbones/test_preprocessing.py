@@ -51,9 +51,7 @@ def normalised(preprocessing: ImagePreprocessing, image: Image.Image) -> np.ndar
     """Return the (C, H, W) values that the model's network is given for an image."""
     pixels = to_tensor([preprocessing(image)])
     assert pixels.dtype == torch.float32
-    mean, std = (
-        torch.tensor(each, dtype=torch.float32).view(1, -1, 1, 1) for each in (preprocessing.mean, preprocessing.std)
-    )
+    mean, std = torch.tensor([preprocessing.mean, preprocessing.std], dtype=torch.float32).view(2, 1, -1, 1, 1)
     return ((pixels - mean) / std)[0].numpy()
 
 
@@ -90,10 +88,10 @@ def assert_same_probabilities(
     table = saved.predict(PHOTOS)[["score_a", "score_b", "score_c"]].to_numpy(float)
     for image, scores in zip(PHOTOS, table, strict=True):
         with torch.no_grad():
-            own = classifier({"pixels": to_tensor([loaded.preprocessing(image)])}).softmax(dim=1)[0]
+            probabilities = classifier({"pixels": to_tensor([loaded.preprocessing(image)])}).softmax(dim=1)[0]
             values = torch.as_tensor(np.asarray(pipeline(image)))[None]
             expected = classifier.head({"features": features(values)}).softmax(dim=1)[0]
-        assert (own - expected).abs().max() <= EQUAL
+        assert (probabilities - expected).abs().max() <= EQUAL
         assert np.abs(scores - expected.numpy()).max() <= EQUAL
     return float(np.ptp(table, axis=0).max())
 
@@ -173,9 +171,9 @@ def test_architectures_are_built_as_with_published_weights(name: str, monkeypatc
             built = torchvision.build_architecture(name, str(recipe))
             state = built.state_dict()
             monkeypatch.setattr(enum, "get_state_dict", lambda _self, state=state, **_options: dict(state))
-            own = models.get_model(name, weights=recipe)
-        assert getattr(built, "transform_input", None) == getattr(own, "transform_input", None)
-        shapes = [{key: tensor.shape for key, tensor in model.state_dict().items()} for model in (built, own)]
+            published = models.get_model(name, weights=recipe)
+        assert getattr(built, "transform_input", None) == getattr(published, "transform_input", None)
+        shapes = [{key: tensor.shape for key, tensor in model.state_dict().items()} for model in (built, published)]
         assert shapes[1].items() <= shapes[0].items()  # without heads that only help training
 
 
@@ -225,8 +223,8 @@ def test_a_file_of_ones_own_takes_the_recipe_that_is_named(tmp_path: Path) -> No
     loaded = load_backbone(ModelConfig(**keys), tmp_path, modality="image", seed=9, offline=True)
     assert_same_pixels(loaded.preprocessing, models.ResNet50_Weights.IMAGENET1K_V2.transforms())
     smaller = load_backbone(ModelConfig(**keys, image_size=96), tmp_path, modality="image", seed=9, offline=True)
-    own = models.ResNet50_Weights.IMAGENET1K_V2.transforms(resize_size=round(232 * 96 / 224), crop_size=96)
-    assert_same_pixels(smaller.preprocessing, own)
+    resized = models.ResNet50_Weights.IMAGENET1K_V2.transforms(resize_size=round(232 * 96 / 224), crop_size=96)
+    assert_same_pixels(smaller.preprocessing, resized)
 
 
 @pytest.mark.parametrize(
@@ -527,9 +525,9 @@ def test_checkpoints_of_transformers_say_what_they_say_with_their_own_processor(
     assert_same_pixels(loaded.preprocessing, run_processor(processor))
     for image in PHOTOS:
         with torch.no_grad():
-            own = loaded.classifier({"pixels": to_tensor([loaded.preprocessing(image)])}).softmax(dim=1)
+            probabilities = loaded.classifier({"pixels": to_tensor([loaded.preprocessing(image)])}).softmax(dim=1)
             expected = network(**processor(images=image, return_tensors="pt")).logits.softmax(dim=1)
-        assert (own - expected).abs().max() <= EQUAL
+        assert (probabilities - expected).abs().max() <= EQUAL
 
 
 @pytest.mark.parametrize("name", sorted(NETWORKS))
@@ -663,10 +661,10 @@ def test_a_factory_brings_the_transform_of_its_model(tmp_path: Path, transform: 
     assert_same_pixels(loaded.preprocessing, space["transform"])
     for image in PHOTOS:
         with torch.no_grad():
-            own = loaded.classifier({"pixels": to_tensor([loaded.preprocessing(image)])}).softmax(dim=1)
+            probabilities = loaded.classifier({"pixels": to_tensor([loaded.preprocessing(image)])}).softmax(dim=1)
             values = torch.as_tensor(np.asarray(space["transform"](image)), dtype=torch.float32)
             expected = network(values[None]).softmax(dim=1)
-        assert (own - expected).abs().max() <= EQUAL
+        assert (probabilities - expected).abs().max() <= EQUAL
     name = "made:transform" if keys else "that of made:build"
     assert loaded.preprocessing.facts().recipe == name
 
@@ -713,8 +711,8 @@ def test_a_transform_that_is_named_must_be_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("transform", [SQUASHED, STANDARD, GREY])
 def test_an_audit_looks_at_the_images_as_the_transform_gives_them(tmp_path: Path, transform: str) -> None:
-    made = {"transform": transform, "result": "Net(), transform"}
-    (tmp_path / "made.py").write_text(FACTORY.format(channels=1 if transform == GREY else 3, **made), encoding="utf-8")
+    parts = {"transform": transform, "result": "Net(), transform"}
+    (tmp_path / "made.py").write_text(FACTORY.format(channels=1 if transform == GREY else 3, **parts), encoding="utf-8")
     write_images(tmp_path / "data")
     model = '[model]\nfactory = "made:build"\nclasses = ["blue", "red"]\n\n[attribution]\nsamples = 2\n'
     report = "\n[report]\nshow_examples = true\n"

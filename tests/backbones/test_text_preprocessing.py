@@ -155,8 +155,8 @@ def test_types_of_tokens_are_not_left_out_in_silence(tmp_path: Path) -> None:
     network = families.seeded(lambda: NETWORKS["bert"][0](65))
     tokens = families.letters()
     marks = [("[CLS]", 2), ("[SEP]", 3)]
-    made = processors.TemplateProcessing(single="[CLS]:1 $A [SEP]", special_tokens=marks)
-    tokens.backend_tokenizer.post_processor = made
+    template = processors.TemplateProcessing(single="[CLS]:1 $A [SEP]", special_tokens=marks)
+    tokens.backend_tokenizer.post_processor = template
     families.write_hub_folder(tmp_path / "model", network, tokens)
     path = tmp_path / "model" / "tokenizer_config.json"
     names = {"model_input_names": ["input_ids", "token_type_ids", "attention_mask"]}

@@ -81,14 +81,14 @@ def test_a_page_alone_asks_for_the_signature_of_its_run(page: Path) -> None:
 
 def test_a_page_alone_is_checked_with_the_signature_of_its_run(tmp_path: Path) -> None:
     run = save(small_run(), tmp_path / "run", artifacts())
-    other = save(small_run("other"), tmp_path / "other", artifacts())
+    other_run = save(small_run("other"), tmp_path / "other", artifacts())
     keys = write_keys(tmp_path, "audit")
     signature, _ = sign_run(run, keys.private)
     mailed = (run / "report.html").rename(tmp_path / "mailed.html")
     code, stdout, stderr = verify(mailed, "--pub", keys.public, "--signature", signature)
     assert code == 0, stderr
     assert "The page is the one that was signed by the key" in stdout
-    code, stdout, stderr = verify(other / "report.html", "--pub", keys.public, "--signature", signature)
+    code, stdout, stderr = verify(other_run / "report.html", "--pub", keys.public, "--signature", signature)
     assert code == 4
     assert "report.html is not the report of the run that was signed" in stderr
     assert "signed by the key" not in stdout
@@ -120,7 +120,7 @@ def test_what_is_embedded_must_be_a_run(page: Path) -> None:
 def test_a_folder_whose_page_embeds_another_run_is_found_out(tmp_path: Path) -> None:
     """Though evidence.json was written anew for both."""
     run = save(small_run(), tmp_path / "run", artifacts())
-    other = save(small_run("other"), tmp_path / "other", artifacts())
+    foreign = save(small_run("other"), tmp_path / "other", artifacts())
     lying = tmp_path / "lying"
     from rft.report.run_folder import folder
 
@@ -129,7 +129,7 @@ def test_a_folder_whose_page_embeds_another_run_is_found_out(tmp_path: Path) -> 
         patch.setattr(
             folder,
             "_write_texts",
-            lambda *given: {**texts(*given), "report.html": (other / "report.html").read_text(encoding="utf-8")},
+            lambda *parts: {**texts(*parts), "report.html": (foreign / "report.html").read_text(encoding="utf-8")},
         )
         save(small_run(), lying, artifacts())
     assert verify(run)[0] == 0

@@ -190,12 +190,12 @@ VALUES = {
 def keys_of(table: type[BaseModel], path: str = "") -> Iterator[str]:
     """Yield the full names of the keys of a table, and of the tables in it."""
     for name, field in table.model_fields.items():
-        own = f"{path}.{name}" if path else name
+        full_name = f"{path}.{name}" if path else name
         nested = [kind for kind in kinds(field.annotation) if issubclass(kind, BaseModel)]
         if not nested or path:
-            yield own
+            yield full_name
         for kind in nested:
-            yield from keys_of(kind, own)
+            yield from keys_of(kind, full_name)
 
 
 def kinds(annotation: Any) -> Iterator[type]:
@@ -254,7 +254,7 @@ def overrides(mode: str, key: str) -> list[str]:
 
 
 def all_keys() -> list[str]:
-    tables = {"": Config, **{name: each.plugin.options for name, each in discover_plugins().items()}}
+    tables = {"": Config, **{name: registered.plugin.options for name, registered in discover_plugins().items()}}
     return [key for name, table in tables.items() for key in keys_of(table, name)]
 
 
@@ -279,14 +279,14 @@ def refused(path: Path, mode: str) -> dict[str, str]:
     """Return key -> message for every key that is refused in a mode."""
     path.write_text(MODES[mode], encoding="utf-8")
     check_plan(read_plan(path))
-    found = {}
+    messages = {}
     for key in all_keys():
         if not is_given(mode, key):
             try:
                 check_plan(read_plan(path, overrides(mode, key)))
             except RftError as error:
-                found[key] = str(error)
-    return found
+                messages[key] = str(error)
+    return messages
 
 
 def starting(*starts: str) -> set[str]:
@@ -368,10 +368,10 @@ def test_every_key_has_a_value_here() -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_key_without_effect_is_refused_and_says_what_to_do(tmp_path: Path, mode: str) -> None:
-    found = refused(tmp_path / "audit.toml", mode)
-    given = {key for key in all_keys() if is_given(mode, key)}
-    assert set(found) == expected(mode) - given
-    silent = {key: text for key, text in found.items() if not any(word in text.lower() for word in TO_DO)}
+    messages = refused(tmp_path / "audit.toml", mode)
+    written_keys = {key for key in all_keys() if is_given(mode, key)}
+    assert set(messages) == expected(mode) - written_keys
+    silent = {key: text for key, text in messages.items() if not any(word in text.lower() for word in TO_DO)}
     assert not silent
 
 

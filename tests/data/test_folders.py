@@ -44,7 +44,7 @@ def remarks(dataset: Dataset) -> dict[str, int]:
 
 
 def of(dataset: Dataset, name: str) -> str:
-    (remark,) = (each for each in dataset.remarks if each.id == name)
+    (remark,) = (remark for remark in dataset.remarks if remark.id == name)
     return remark.description
 
 

@@ -122,7 +122,7 @@ class TestEmbedded:
         colours = [(10 * row, 255 - 10 * row, row) for row in range(20)]
         content = [png(colour) for colour in colours]
         if kind == "struct":
-            rows = [{"bytes": each, "path": f"c/{row}.png"} for row, each in enumerate(content)]
+            rows = [{"bytes": encoded, "path": f"c/{row}.png"} for row, encoded in enumerate(content)]
             images = pa.array(rows, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
         else:
             images = pa.array(content, pa.binary() if kind == "binary" else pa.large_binary())

@@ -23,9 +23,9 @@ def noise(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
 def test_preprocessing_is_torchvisions_own(tmp_path: Path) -> None:
     transform = models.ResNet18_Weights.DEFAULT.transforms()
     Image.fromarray(noise((300, 400, 3))).save(tmp_path / "a.png")
-    own = plain_preprocessing(256, 224, "bilinear", tuple(transform.mean), tuple(transform.std))
-    ours = torch.from_numpy(read_pixels(tmp_path / "a.png", own, MANY).copy()).permute(2, 0, 1).float() / 255
-    mean, std = torch.tensor(own.mean).view(3, 1, 1), torch.tensor(own.std).view(3, 1, 1)
+    settings = plain_preprocessing(256, 224, "bilinear", tuple(transform.mean), tuple(transform.std))
+    ours = torch.from_numpy(read_pixels(tmp_path / "a.png", settings, MANY).copy()).permute(2, 0, 1).float() / 255
+    mean, std = torch.tensor(settings.mean).view(3, 1, 1), torch.tensor(settings.std).view(3, 1, 1)
     expected = transform(Image.open(tmp_path / "a.png"))
     assert torch.allclose((ours - mean) / std, expected, atol=1e-6)
 
@@ -119,10 +119,10 @@ def test_a_view_follows_from_content_number_and_seed(tmp_path: Path) -> None:
     assert torch.equal(batch[0], reader.batch("train", [0])["pixels"][0])  # view 0 is the plain image
     assert torch.equal(batch[1], batch[3])  # another file with the same content
     assert torch.equal(batch[2], batch[4])
-    assert len({tuple(each.flatten().tolist()) for each in batch[[0, 1, 2, 5]]}) == 4
-    other = replace(reader, seed=4).batch("train", rows, [0, 1, 2, 1, 2, 1])["pixels"]
-    assert torch.equal(other[0], batch[0])
-    assert not torch.equal(other[1], batch[1])
+    assert len({tuple(view.flatten().tolist()) for view in batch[[0, 1, 2, 5]]}) == 4
+    of_another_seed = replace(reader, seed=4).batch("train", rows, [0, 1, 2, 1, 2, 1])["pixels"]
+    assert torch.equal(of_another_seed[0], batch[0])
+    assert not torch.equal(of_another_seed[1], batch[1])
     assert reader.augmentation != replace(reader, seed=4).augmentation
 
 

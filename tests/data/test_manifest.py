@@ -68,8 +68,8 @@ def test_a_fraction_keeps_units_together_and_follows_from_id_and_seed_alone(tmp_
     rewrite(tmp_path, lambda table: table.drop(index=range(10)))
     fewer = read_dataset(half, tmp_path, 0)
     assert set(fewer.splits["test"].units) <= sides["test"]
-    other = read_dataset(half, tmp_path, 1)
-    assert set(other.splits["test"].units) != set(fewer.splits["test"].units)
+    of_another_seed = read_dataset(half, tmp_path, 1)
+    assert set(of_another_seed.splits["test"].units) != set(fewer.splits["test"].units)
 
 
 def test_a_folder_of_classes_is_split_by_file(tmp_path: Path) -> None:

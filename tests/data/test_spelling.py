@@ -66,25 +66,25 @@ def categories(*values: str | None) -> pd.Categorical:
 
 
 def test_remarks_name_labels_and_groups_and_only_count_units() -> None:
-    found = {
-        each.id: each
-        for each in spelling_remarks(
+    remarks = {
+        remark.id: remark
+        for remark in spelling_remarks(
             categories("pos", "pos ", "neg", "neg"),
             {"sex": categories("F", "f", "M", "N/A"), "site": categories("a", "b", None, "unknown")},
             categories("P1", "p1", "P2", "NA"),
         )
     }
-    assert set(found) == {
+    assert set(remarks) == {
         *("alike_labels", "alike_groups.sex", "alike_units"),
         *("missing_spellings.sex", "missing_spellings.site", "missing_units"),
     }
-    assert "'pos' and 'pos '" in found["alike_labels"].description
-    assert "'F' and 'f'" in found["alike_groups.sex"].description
-    assert found["alike_units"].value == 1
-    assert "P1" not in found["alike_units"].description
-    assert found["alike_units"].names == ["'P1' and 'p1'"]
-    assert (found["missing_spellings.sex"].value, found["missing_spellings.sex"].n) == (1, 4)
-    assert "'N/A'" in found["missing_spellings.sex"].description
+    assert "'pos' and 'pos '" in remarks["alike_labels"].description
+    assert "'F' and 'f'" in remarks["alike_groups.sex"].description
+    assert remarks["alike_units"].value == 1
+    assert "P1" not in remarks["alike_units"].description
+    assert remarks["alike_units"].names == ["'P1' and 'p1'"]
+    assert (remarks["missing_spellings.sex"].value, remarks["missing_spellings.sex"].n) == (1, 4)
+    assert "'N/A'" in remarks["missing_spellings.sex"].description
 
 
 @pytest.mark.parametrize(

@@ -59,10 +59,10 @@ class TestStrayQuotes:
         for line, text in strays.items():
             lines[line] = separator.join([text, *lines[line].split(separator)[1:]])
         columns = table(tmp_path / f"d.{suffix}", "\n".join(lines) + "\n")
-        found = values(columns, "text")
-        assert len(found) == 80
+        texts = values(columns, "text")
+        assert len(texts) == 80
         for line, text in strays.items():
-            assert found[line - 1] == (None if text == '""' else text)
+            assert texts[line - 1] == (None if text == '""' else text)
         assert values(columns, "label") == ["neg", "pos"] * 40
 
     def test_otherwise_the_line_is_named(self, tmp_path: Path) -> None:
@@ -107,11 +107,11 @@ class TestStrayQuotes:
         plain = "\n".join(lines_of(30, ","))
         quoted = "\n".join(",".join(f'"{cell}"' for cell in line.split(",")) for line in lines_of(30, ","))
         slow = plain.replace("film number 7,", '"film number 7",').replace("film number 9,", '"film\nnumber 9",')
-        found = [table(tmp_path / "d.csv", content) for content in (plain, quoted, slow)]
+        readings = [table(tmp_path / "d.csv", content) for content in (plain, quoted, slow)]
         assert not _each_line_stands_alone(tmp_path / "d.csv")
         for name in ("label", "split"):
-            assert values(found[0], name) == values(found[1], name) == values(found[2], name)
-        assert values(found[0], "text") == values(found[1], "text")
+            assert values(readings[0], name) == values(readings[1], name) == values(readings[2], name)
+        assert values(readings[0], "text") == values(readings[1], "text")
 
 
 class TestCells:
@@ -178,9 +178,9 @@ class TestNames:
                 '{"text": "a", "label": 0, "split": "test"}\n{"text": "a", "label": 0, "label": 1, "split": "test"}\n',
             )
 
-    @pytest.mark.parametrize("other", ["Label", "label ", " LABEL", "la\u200bbel"])
-    def test_a_name_that_is_almost_the_same_is_pointed_out(self, tmp_path: Path, other: str) -> None:
-        columns = table(tmp_path / "d.csv", f"text,label,split,{other}\na,x,test,y\n")
+    @pytest.mark.parametrize("near_name", ["Label", "label ", " LABEL", "la\u200bbel"])
+    def test_a_name_that_is_almost_the_same_is_pointed_out(self, tmp_path: Path, near_name: str) -> None:
+        columns = table(tmp_path / "d.csv", f"text,label,split,{near_name}\na,x,test,y\n")
         assert values(columns, "label") == ["x"]
         (remark,) = columns.remarks
         assert remark.id == "alike_columns"

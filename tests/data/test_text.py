@@ -56,12 +56,12 @@ def inputs(texts: list[str], tokenizer: Any | None = None, max_length: int = 8) 
 
 
 def rows(changed: object = "w", at: int = 3) -> list[dict[str, object]]:
-    made: list[dict[str, object]] = [
+    records: list[dict[str, object]] = [
         {"body": f"words {number}", "mood": ("good", "poor")[number % 2], "part": "train" if number < 6 else "test"}
         for number in range(10)
     ]
-    made[at]["body"] = changed
-    return made
+    records[at]["body"] = changed
+    return records
 
 
 def written(path: Path, content: list[dict[str, object]]) -> Path:
@@ -89,8 +89,8 @@ def test_texts_are_read_as_they_stand(tmp_path: Path, kind: str) -> None:
     dataset = texts_of(written(tmp_path / f"t.{kind}", rows(ODD)))
     assert dataset.splits["train"].items[3] == ODD
     assert dataset.classes == ("good", "poor")
-    (own,) = dataset.inputs  # the manifest holds the texts: its hash covers them
-    assert own.path == f"t.{kind}"
+    (manifest,) = dataset.inputs  # the manifest holds the texts: its hash covers them
+    assert manifest.path == f"t.{kind}"
     assert len(set(dataset.splits["train"].digests)) == 6
 
 
@@ -239,5 +239,5 @@ def test_facts_follow_the_tokenizer_and_not_its_use() -> None:
         TextPreprocessing(extended, 8),
         TextPreprocessing(letters(), 9),
     ]
-    assert len({each.facts().model_dump_json() for each in (first, *others)}) == 6
-    assert len({each.facts().tokenizer_sha256 for each in (first, *others)}) == 5
+    assert len({preprocessing.facts().model_dump_json() for preprocessing in (first, *others)}) == 6
+    assert len({preprocessing.facts().tokenizer_sha256 for preprocessing in (first, *others)}) == 5

@@ -217,9 +217,9 @@ def test_crossings_that_are_blanked_alone_follow_from_rows_and_columns(tmp_path:
 
 
 def test_a_comparison_withholds_what_either_run_does(tmp_path: Path) -> None:
-    other = SUP.assign(pred=np.where(SUP["id"].isin(SUP["id"].iloc[[3, 300, 845, 846]]), "no", SUP["pred"]))
+    flipped = SUP.assign(pred=np.where(SUP["id"].isin(SUP["id"].iloc[[3, 300, 845, 846]]), "no", SUP["pred"]))
     folders = [audited(tmp_path, SUP, 0, name="open"), audited(tmp_path, SUP, 10, name="first")]
-    folders.append(audited(tmp_path, other, 0, name="second"))
+    folders.append(audited(tmp_path, flipped, 0, name="second"))
     for pair, is_open in ((folders[0::2], True), (folders[1:], False)):
         compared = compare_runs(*pair)
         page = comparison_html(compared.sections, name="compared", rft_version="0")

@@ -72,10 +72,10 @@ def test_cases_of_a_metric_are_counted_like_rows() -> None:
 
 def test_persons_are_counted_where_they_have_several_rows() -> None:
     table = frame({("a",): 60, ("b",): 60, ("c",): 80})
-    own = (
+    people = (
         [f"a{row % 5}" for row in range(60)] + [f"b{row % 30}" for row in range(60)] + [f"c{row}" for row in range(80)]
     )
-    assert decide_withheld(table.assign(unit=own), [], BELOW).groups_of("g") == ("a", "b")
+    assert decide_withheld(table.assign(unit=people), [], BELOW).groups_of("g") == ("a", "b")
 
 
 def test_what_depends_on_the_data_alone_does_not_change_with_the_model() -> None:
@@ -172,22 +172,22 @@ def random_frame(rng: np.random.Generator, *, units: bool) -> pd.DataFrame:
 
 def blocks(table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, bool]]:
     for split in table["split"].unique():
-        own = table[table["split"] == split]
-        yield split, np.ones(len(own), dtype=bool), False
-        yield split, (own["label"] == "yes").to_numpy(), False
-        yield split, (own["label"] != "yes").to_numpy(), False
-        yield split, (own["prediction"] == "yes").to_numpy(), True
+        rows = table[table["split"] == split]
+        yield split, np.ones(len(rows), dtype=bool), False
+        yield split, (rows["label"] == "yes").to_numpy(), False
+        yield split, (rows["label"] != "yes").to_numpy(), False
+        yield split, (rows["prediction"] == "yes").to_numpy(), True
 
 
 def recovered(table: pd.DataFrame, withheld: Withheld) -> list[tuple[str, Cell]]:
     """Return the small cells that follow from all that is shown: counts of groups and crossings, and totals."""
     values = [[*dict.fromkeys(table[f"group_{name}"].fillna(""))] for name in ("a", "b")]
     cells = list(product(*values))
-    found = []
+    determined = []
     for split, mask, _ in blocks(table):
-        own = table[table["split"] == split][mask].fillna({"group_a": "", "group_b": ""})
-        n = own.groupby(["group_a", "group_b"]).size().to_dict()
-        equations, sums = [np.ones(len(cells))], [len(own)]
+        rows = table[table["split"] == split][mask].fillna({"group_a": "", "group_b": ""})
+        n = rows.groupby(["group_a", "group_b"]).size().to_dict()
+        equations, sums = [np.ones(len(cells))], [len(rows)]
         for axis, name in enumerate(("a", "b")):
             for value in values[axis]:
                 if value not in withheld.groups_of(name) and not (value == "" and withheld.hides_groups_of(name)):
@@ -213,8 +213,8 @@ def recovered(table: pd.DataFrame, withheld: Withheld) -> list[tuple[str, Cell]]
                 for sign in (1, -1)
             ]
             if -ends[1] - ends[0] < 1 - 1e-6:
-                found.append((split, cell))
-    return found
+                determined.append((split, cell))
+    return determined
 
 
 def decided(table: pd.DataFrame, below: int = BELOW) -> Withheld:
@@ -241,6 +241,6 @@ def test_the_same_attack_finds_small_cells_where_only_these_are_blanked() -> Non
         for name, columns in (("a", ["group_a"]), ("b", ["group_b"]), ("a x b", ["group_a", "group_b"])):
             sizes = table[table["split"] == "test"].groupby(columns).size()
             small = sizes[sizes < BELOW].index
-            groups[name] = tuple(" x ".join((own,) if isinstance(own, str) else own) for own in small)
+            groups[name] = tuple(" x ".join((group,) if isinstance(group, str) else group) for group in small)
         successes += bool(recovered(table, Withheld(BELOW, groups)))
     assert successes >= 15

@@ -36,7 +36,7 @@ FACTS = DataFacts(splits={"test": SplitFacts(n=162, n_units=None, labels=LABELS,
 
 
 def finding(**changed: Any) -> Finding:
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "id": "made.value",
         "title": "t",
         "status": "info",
@@ -45,7 +45,7 @@ def finding(**changed: Any) -> Finding:
         "n": 130,
         "description": "m",
     }
-    return Finding(**given | changed)
+    return Finding(**fields | changed)
 
 
 def released(*findings: Finding, **more: Any) -> Section:
@@ -60,8 +60,8 @@ def test_counts_of_the_data_are_withheld_by_group_and_class() -> None:
 
 
 def test_a_group_is_listed_in_every_split_so_that_none_tells_where_it_is_not() -> None:
-    other = SplitFacts(n=50, n_units=None, labels={}, groups={"race": {"Black": 50}})
-    _, data = release_sections([], DataFacts(splits={"test": FACTS.splits["test"], "train": other}), WITHHELD)
+    train_facts = SplitFacts(n=50, n_units=None, labels={}, groups={"race": {"Black": 50}})
+    _, data = release_sections([], DataFacts(splits={"test": FACTS.splits["test"], "train": train_facts}), WITHHELD)
     assert data.splits["train"].groups["race"] == {"Black": 50, "Asian": None, "Native": None}
 
 
@@ -69,8 +69,8 @@ def test_a_finding_says_whom_it_leaves_out() -> None:
     [kept] = released(finding(about=About(attributes=("race",)))).findings
     assert (kept.value, kept.withheld) == (0.2, ("Asian", "Native"))
     assert "Withheld, and not part of this: Asian, Native." in kept.caveats
-    [other] = released(finding(about=About(attributes=("sex",)))).findings
-    assert other == finding(about=About(attributes=("sex",)))
+    [unaffected] = released(finding(about=About(attributes=("sex",)))).findings
+    assert unaffected == finding(about=About(attributes=("sex",)))
     [crossed] = released(finding(about=About(attributes=("race x sex",)))).findings
     assert crossed.withheld == ("Asian", "Native")
 
@@ -174,7 +174,7 @@ def test_a_run_on_images_and_what_leaves_it(tiny: Path) -> None:
     everybody = {row["metric"]: row for row in tables["fairness"]["by_group"] if row["attribute"] is None}
     assert everybody["accuracy"]["value"] is not None
     assert everybody["tpr"]["value"] is everybody["tpr"]["n_positive"] is None
-    values = {own["id"]: own["value"] for section in stored["sections"] for own in section["findings"]}
+    values = {finding["id"]: finding["value"] for section in stored["sections"] for finding in section["findings"]}
     assert values["performance.accuracy"] is not None
     for name in ("balanced_accuracy", "macro_f1", "roc_auc", "baseline_accuracy"):
         assert values[f"performance.{name}"] is None, "a mean over classes would give them back"

@@ -94,7 +94,7 @@ def test_other_models_and_heads_are_no_slices_of_this_one() -> None:
     rows = section.tables["by_group"]
     mitigated = [row | {"model": "mitigated", "value": 0.123} for row in rows]
     changed = section.model_copy(update={"tables": {"by_group": [*rows, *mitigated]}})
-    sections = tuple(changed if other is section else other for other in run.sections)
+    sections = tuple(changed if old_section is section else old_section for old_section in run.sections)
     metrics = metrics_of(run.model_copy(update={"sections": sections}))
     assert metrics == metrics_of(run)
     assert not any("epsilon" in str(part) for _, part in metrics)

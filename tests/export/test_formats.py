@@ -34,8 +34,8 @@ SARIF = "{0} }{ [name](1) [other](https://example.org) %SRCROOT%"
 
 def numbers_of(texts: list[str]) -> set[float | str]:
     """Return the numbers in texts, and what is written like several, such as versions."""
-    found = [number for text in texts for number in NUMBER.findall(text)]
-    return {float(number) if number.count(".") < 2 else number for number in found}
+    numbers = [number for text in texts for number in NUMBER.findall(text)]
+    return {float(number) if number.count(".") < 2 else number for number in numbers}
 
 
 def test_each_format_has_its_check_and_another_file() -> None:

@@ -42,8 +42,8 @@ class OfImages(nn.Module):
 
     def forward(self, batch: Batch) -> Batch:
         self.sizes.append(len(batch["pixels"]))
-        found: Tensor = self.linear(batch["pixels"].flatten(1))
-        return {"features": found + self.mixing * found.mean(dim=0)}
+        features: Tensor = self.linear(batch["pixels"].flatten(1))
+        return {"features": features + self.mixing * features.mean(dim=0)}
 
 
 class OfTexts(nn.Module):
@@ -54,11 +54,11 @@ class OfTexts(nn.Module):
         self.embedding, self.careless = nn.Embedding(30, 8), careless
 
     def forward(self, batch: Batch) -> Batch:
-        found = self.embedding(batch["input_ids"])
+        embedded = self.embedding(batch["input_ids"])
         mask = batch["attention_mask"][..., None]
-        whole = found if self.careless else found * mask
+        whole = embedded if self.careless else embedded * mask
         self.lengths = batch["attention_mask"].sum(dim=1).tolist()
-        return {"features": found + whole.sum(dim=1, keepdim=True), "attention_mask": batch["attention_mask"]}
+        return {"features": embedded + whole.sum(dim=1, keepdim=True), "attention_mask": batch["attention_mask"]}
 
 
 def measured(
@@ -115,16 +115,16 @@ def split(rows: list[int]) -> Split:
 def test_features_that_are_computed_alone_do_not_depend_on_who_else_is_there(tmp_path: Path) -> None:
     """The very bits, for a part that mixes: with and without one example, and in another order."""
     prefix, inputs = OfImages(mixing=0.5), Given(images(50, 0, 3))
-    found = []
+    features_by_row = []
     for number, rows in enumerate(([*range(50)], [*range(7), *range(8, 50)], [*range(49, -1, -1)])):
         prefix.sizes.clear()
         options = {"device": "cpu", "precision": "float32", "alone": True}
         extracted = extract_features(prefix, inputs, split(rows), Store(tmp_path / str(number), "key"), **options)
         assert isinstance(extracted, Dense)
-        found.append(dict(zip(rows, extracted.tensor, strict=True)))
+        features_by_row.append(dict(zip(rows, extracted.tensor, strict=True)))
         assert set(prefix.sizes) == {1}
-    for other in found[1:]:
-        assert all(torch.equal(found[0][row], features) for row, features in other.items())
+    for of_other_batches in features_by_row[1:]:
+        assert all(torch.equal(features_by_row[0][row], features) for row, features in of_other_batches.items())
 
 
 PRIVATE = "\n[privacy]\nepsilon = 20.0\nsample_rate = 0.5\nmechanism_runs = 0\nshadows = 0\n"

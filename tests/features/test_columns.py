@@ -36,9 +36,9 @@ def test_rows_of_many_shards_come_in_the_order_asked_for() -> None:
     shuffled = np.random.default_rng(1).permutation(50)
     features = Sharded(shards, np.stack([shuffled // 20, shuffled % 20], axis=1))
     rows = [7, 49, 7, 0, 31]
-    found = features.batch(rows)["features"]
-    assert found.dtype == torch.float32
-    assert np.array_equal(found.numpy(), stored[shuffled[rows]].astype(np.float32))
+    batch = features.batch(rows)["features"]
+    assert batch.dtype == torch.float32
+    assert np.array_equal(batch.numpy(), stored[shuffled[rows]].astype(np.float32))
     assert features.batch([])["features"].shape == (0, 2, 3)
 
 

@@ -178,5 +178,5 @@ def test_maps_that_lie_channels_last_are_read_as_they_were(tmp_path: Path) -> No
     path = tmp_path / "shard.safetensors"
     path.write_bytes(shards.encode_shard(digests, rows, ragged=False))
     for mapped in (False, True):
-        found = shards.open_shard(path, mapped=mapped)
-        assert np.array_equal(found.values.numpy(), np.stack(rows))
+        shard = shards.open_shard(path, mapped=mapped)
+        assert np.array_equal(shard.values.numpy(), np.stack(rows))

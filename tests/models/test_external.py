@@ -56,9 +56,9 @@ class TestTexts:
         words = tokenizer()
         with torch.no_grad():
             alone = [model(**words(text, return_tensors="pt")).logits.softmax(dim=1)[0] for text in texts]
-        found = run.artifacts.predictions
-        assert np.allclose(found["score_positive"], [float(row_alone[0]) for row_alone in alone], atol=1e-5)
-        assert np.allclose(found["score_negative"], [float(each[1]) for each in alone], atol=1e-5)
+        predictions = run.artifacts.predictions
+        assert np.allclose(predictions["score_positive"], [float(row_alone[0]) for row_alone in alone], atol=1e-5)
+        assert np.allclose(predictions["score_negative"], [float(row_alone[1]) for row_alone in alone], atol=1e-5)
 
     def test_the_subject_says_what_it_is(self, tmp_path: Path) -> None:
         save_bert(tmp_path / "model")
@@ -321,9 +321,9 @@ class TestFactories:
         loaded = factory(tmp_path, net(f"({LOGITS} * 100).softmax(1)"), outputs="probabilities")
         pixels = torch.rand(4, 3, 32, 32)
         with torch.no_grad():
-            logits, given = loaded.classifier({"pixels": pixels}), loaded.classifier.network({"pixels": pixels})
+            logits, probabilities = loaded.classifier({"pixels": pixels}), loaded.classifier.network({"pixels": pixels})
         assert torch.isfinite(logits).all()
-        assert torch.allclose(logits.softmax(1), given[:, [1, 0]], atol=1e-6)
+        assert torch.allclose(logits.softmax(1), probabilities[:, [1, 0]], atol=1e-6)
 
     @pytest.mark.parametrize(
         ("result", "outputs", "said"),
@@ -392,10 +392,10 @@ class TestFactories:
         factory(tmp_path, "import beside\n" + net())
         assert sys.path == before
         assert not {"made", "beside"} & set(sys.modules)
-        other = tmp_path / "other"
-        other.mkdir()
+        other_folder = tmp_path / "other"
+        other_folder.mkdir()
         with pytest.raises(ModelError, match="has no tensors"):  # the module of the same name in another folder
-            factory(other, "def build():\n    return nn.ReLU()")
+            factory(other_folder, "def build():\n    return nn.ReLU()")
 
     def test_maps_with_the_channels_last_are_no_spatial_layer(self, tmp_path: Path) -> None:
         moved = LOGITS.replace("self.conv(pixels).relu().mean((2, 3))", "self.last(self.conv(pixels)).mean((1, 2))")

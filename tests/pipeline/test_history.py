@@ -28,12 +28,12 @@ def run_of(number: int, *, name: str = "trees", accuracy: float = 0.9, outcome: 
     judged = Finding(
         id="health.accuracy", title="Accuracy", status="info", value=accuracy, interval=interval, description="Right."
     )
-    other = Finding(
+    unjudged = Finding(
         id="health.share", title="Share", status="info", value=number / 10, description="Some.", deterministic=True
     )
     (section, *_) = run.sections
     bare = section.model_copy(
-        update={"plugin": "health", "findings": (judged, other), "tables": {}, "figures": (), "chapters": ()}
+        update={"plugin": "health", "findings": (judged, unjudged), "tables": {}, "figures": (), "chapters": ()}
         | {"columns": {}, "captions": {}, "card_tables": {}, "template": None, "audit_missing": False}
     )
     rule = RuleOutcome(

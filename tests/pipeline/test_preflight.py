@@ -73,8 +73,8 @@ def test_without_weights_the_command_says_so_within_seconds(tmp_path: Path, libr
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 2, done.stderr
-    what, remedy = done.stderr.splitlines()
-    assert "could not be had without the network" in what
+    problem, remedy = done.stderr.splitlines()
+    assert "could not be had without the network" in problem
     assert str(tmp_path / folder) in remedy
     # Of the processor's time, which a busy machine does not stretch as it does the clock's.
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 5
@@ -140,8 +140,8 @@ def test_torchvisions_cache_is_where_torch_looks(monkeypatch: pytest.MonkeyPatch
     import torch
 
     for name, value in (("TORCH_HOME", "/t"), ("XDG_CACHE_HOME", "/x"), ("HOME", "/h")):
-        for each in ("TORCH_HOME", "XDG_CACHE_HOME"):
-            monkeypatch.delenv(each, raising=False)
+        for variable in ("TORCH_HOME", "XDG_CACHE_HOME"):
+            monkeypatch.delenv(variable, raising=False)
         monkeypatch.setenv(name, value)
         assert str(torchvision_cache.torch_home() / "hub") == torch.hub.get_dir()
 

@@ -54,7 +54,7 @@ def test_a_recipe_that_had_no_part_is_not_said() -> None:
 @pytest.mark.parametrize("said", [None, "its noise was drawn from a seed"])
 @pytest.mark.parametrize("changed", [False, True])
 def test_a_void_guarantee_has_no_epsilon(said: str | None, changed: bool) -> None:
-    found = described(private_facts(void=said), frozen_changed=changed)
+    facts = described(private_facts(void=said), frozen_changed=changed)
     reason = "the frozen part of the model changed during the run, without noise" if changed else said
-    assert found.get("void") == reason
-    assert ("epsilon" in found, "delta" in found) == (reason is None,) * 2
+    assert facts.get("void") == reason
+    assert ("epsilon" in facts, "delta" in facts) == (reason is None,) * 2

@@ -41,8 +41,8 @@ class Stated:
 def report(rows_of_a_person: int) -> tuple[Section, Section, PrivacyChapter]:
     """Performance, fairness with mitigation and legal tables, and attacks, of one model on people with a tiny group."""
     sizes = {"train": 900, "validation": 900, "test": 300 * rows_of_a_person}
-    given = cases.audited_model(sizes, agree=0.5, rows_per_unit=rows_of_a_person)
-    audited = with_tiny_group(given, rows_of_a_person)
+    planted = cases.audited_model(sizes, agree=0.5, rows_per_unit=rows_of_a_person)
+    audited = with_tiny_group(planted, rows_of_a_person)
     fairness = FairnessOptions(
         metrics=[*METRICS, "rms_calibration_error"],
         tables=["four_fifths"],
@@ -157,7 +157,7 @@ def test_what_is_stated_twice_is_stated_alike(rows_of_a_person: int) -> None:
     assert len(twice) >= 20
     for key, every in twice.items():
         for field in ("value", "low", "high", "n"):
-            known = {one.place: getattr(one, field) for one in every if getattr(one, field) is not None}
+            known = {number.place: getattr(number, field) for number in every if getattr(number, field) is not None}
             if known:
                 first = next(iter(known.values()))
                 assert list(known.values()) == pytest.approx([first] * len(known)), (key, field, known)

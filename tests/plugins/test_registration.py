@@ -89,9 +89,9 @@ def test_what_is_missing_comes_with_the_pip_line(monkeypatch: pytest.MonkeyPatch
     class Needy(Good):
         requires = ("none-such", "numpy")
 
-    own = Registered(Needy(), "rft", "1")
-    assert own.missing_distributions() == ["none-such"]
-    assert own.install_hint() == 'pip install "rft[good]"'
+    registered = Registered(Needy(), "rft", "1")
+    assert registered.missing_distributions() == ["none-such"]
+    assert registered.install_hint() == 'pip install "rft[good]"'
     assert Registered(Needy(), "other", "1").install_hint() == "pip install none-such"
 
 

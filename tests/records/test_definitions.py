@@ -61,11 +61,11 @@ def test_an_estimate_has_its_interval_and_everything_of_the_definition() -> None
 
 @pytest.mark.parametrize("left_out", ["interval", "adjusted", "n"])
 def test_an_estimate_must_say_what_it_has_no_interval_of(left_out: str) -> None:
-    given = {"interval": None, "adjusted": (), "n": 40}
-    assert DEFINITION.state_estimate(0.5, **given).interval is None
-    del given[left_out]
+    optional = {"interval": None, "adjusted": (), "n": 40}
+    assert DEFINITION.state_estimate(0.5, **optional).interval is None
+    del optional[left_out]
     with pytest.raises(TypeError, match=left_out):
-        DEFINITION.state_estimate(0.5, **given)
+        DEFINITION.state_estimate(0.5, **optional)
 
 
 def test_counts_and_facts_are_deterministic() -> None:

@@ -33,8 +33,8 @@ FRAME = {"id": "f", "table": "t", "title": "Title", "alt": "What it shows"}
 
 
 def parameters(kind: str) -> dict[str, inspect.Parameter]:
-    found = inspect.signature(CONSTRUCTORS[kind]).parameters
-    return {name: parameter for name, parameter in found.items() if parameter.kind is parameter.KEYWORD_ONLY}
+    signature = inspect.signature(CONSTRUCTORS[kind]).parameters
+    return {name: parameter for name, parameter in signature.items() if parameter.kind is parameter.KEYWORD_ONLY}
 
 
 def test_each_kind_has_its_constructor() -> None:

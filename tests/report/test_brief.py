@@ -34,12 +34,12 @@ def by_group(groups: int, attributes: int = 1) -> Section:
     """Return a section with attributes of so many groups, crossed ones, a second class and a control feature."""
     rows: Table = []
 
-    def add(attribute: str | None, group: str | None, value: float | None, n: int, **other: str) -> None:
+    def add(attribute: str | None, group: str | None, value: float | None, n: int, **cells: str) -> None:
         for metric in ("accuracy", "selection_rate", "tpr", "fpr", "fnr"):
             row = {"attribute": attribute, "group": group, "class": None, "control": None, "metric": metric}
             ends = (None, None) if value is None else (value - 0.05, value + 0.05)
             status = "too few" if value is None else "ok"
-            rows.append(row | {"value": value, "low": ends[0], "high": ends[1], "n": n, "status": status} | other)
+            rows.append(row | {"value": value, "low": ends[0], "high": ends[1], "n": n, "status": status} | cells)
 
     add(None, None, 0.8, 1000)
     for number in range(attributes):
@@ -89,11 +89,11 @@ def long_run(groups: int = 84) -> AuditRun:
     passed = RuleOutcome(rule="p", finding="fairness.gap.39", outcome="pass", because="R", explanation=sentence)
     section = by_group(groups).model_copy(update={"findings": (*review, *absent)})
     rest = [
-        other.model_copy(update={"tables": other.tables | {"scope": scope_table(None)}, "columns": {}})
-        if other.plugin == "privacy"
-        else other
-        for other in example_run().sections
-        if other.plugin != "fairness"
+        part.model_copy(update={"tables": part.tables | {"scope": scope_table(None)}, "columns": {}})
+        if part.plugin == "privacy"
+        else part
+        for part in example_run().sections
+        if part.plugin != "fairness"
     ]
     claims = tuple(Claim(label=f"What was claimed {number}", state="not_measured") for number in range(6))
     pillars = tuple(Pillar(plugin=name, label=name, summary=sentence, claims=claims) for name in ("a", "b", "c", "d"))

@@ -60,11 +60,11 @@ def test_the_hub_reads_the_results() -> None:
     assert data.metrics == ["accuracy", "log_loss"]
     assert data.model_name == "smiles"
     results = data.eval_results
-    assert [(each.metric_type, each.metric_name, each.metric_value) for each in results] == [
+    assert [(score.metric_type, score.metric_name, score.metric_value) for score in results] == [
         ("accuracy", "Accuracy", 0.8333),
         ("log_loss", "Log loss", 0.4312),
     ]
-    (place,) = {(each.task_type, each.dataset_type, each.dataset_name, each.dataset_split) for each in results}
+    (place,) = {(score.task_type, score.dataset_type, score.dataset_name, score.dataset_split) for score in results}
     assert place == ("image-classification", "team/album", "test split of smiles", "test")
     (entry,) = front_matter(model_card(run))["model-index"]
     for result in entry["results"]:
@@ -73,15 +73,15 @@ def test_the_hub_reads_the_results() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "written"),
+    ("licence", "written"),
     [
         ("apache-2.0", {"license": "apache-2.0"}),
         ("MIT", {"license": "mit"}),
         ("Acme-Research-1.0", {"license": "other", "license_name": "acme-research-1.0"}),
     ],
 )
-def test_a_licence_that_the_hub_does_not_know_is_named(given: str, written: dict[str, str]) -> None:
-    content = front_matter(model_card(with_card(example_run(), license=given)))
+def test_a_licence_that_the_hub_does_not_know_is_named(licence: str, written: dict[str, str]) -> None:
+    content = front_matter(model_card(with_card(example_run(), license=licence)))
     assert {key: content[key] for key in content if key.startswith("license")} == written
 
 
@@ -151,7 +151,7 @@ def test_only_a_promise_that_is_kept_is_tagged() -> None:
         )
         for section in broken.sections
     )
-    kept = broken.model_copy(update={"sections": [each.model_copy(update={"chapters": ()}) for each in sections]})
+    kept = broken.model_copy(update={"sections": [section.model_copy(update={"chapters": ()}) for section in sections]})
     assert "differential-privacy" in front_matter(model_card(kept))["tags"]
     without = [audited_section for audited_section in kept.sections if audited_section.plugin != "privacy"]
     silent = kept.model_copy(update={"sections": without})

@@ -56,8 +56,8 @@ def test_chapters_stand_in_their_order_after_what_none_of_them_names() -> None:
 
 
 def test_everything_is_shown_once_with_or_without_chapters() -> None:
-    for made in (section(), section(*CHAPTERS)):
-        html = page(made)
+    for sections in (section(), section(*CHAPTERS)):
+        html = page(sections)
         for id in ("made.one", "made.two", "made.three"):
             assert html.count(f'id="{id}"') == 1
         assert html.count("kept") == 1

@@ -45,10 +45,10 @@ def marks(svg: str, variable: str) -> int:
     ids=lambda s: s.plugin,
 )
 def test_every_figure_of_the_example_is_drawn(section) -> None:
-    for each in section.figures:
-        if each.kind in ("images", "tokens"):
+    for figure in section.figures:
+        if figure.kind in ("images", "tokens"):
             continue
-        svg = draw_figure(each, section.tables[each.table], id="one")
+        svg = draw_figure(figure, section.tables[figure.table], id="one")
         root = ElementTree.fromstring(svg)
         assert root.attrib["viewBox"].startswith(f"0 0 {WIDTH} ")
         assert "#fe01" not in svg, "a sentinel colour was left"
@@ -56,8 +56,8 @@ def test_every_figure_of_the_example_is_drawn(section) -> None:
         assert not [element for element in root.iter() if element.tag.endswith(("metadata", "}style"))]
         assert svg.startswith("<svg")
         title, description = root[0], root[1]
-        assert title.text == each.title
-        assert (description.text or "").startswith(each.alt)
+        assert title.text == figure.title
+        assert (description.text or "").startswith(figure.alt)
         assert root.attrib["aria-labelledby"] == f"{title.attrib['id']} {description.attrib['id']}"
 
 

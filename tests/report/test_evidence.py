@@ -64,12 +64,10 @@ def test_no_input_is_recognised_without_the_key(released: Path) -> None:
             continue
         known = (file.read_bytes(), file.name.encode(), file.relative_to(released.parent / "data").as_posix().encode())
         plain = [
-            hashlib.new(kind, known_row).hexdigest()
-            for kind in ("md5", "sha1", "sha256", "sha512")
-            for known_row in known
+            hashlib.new(kind, secret).hexdigest() for kind in ("md5", "sha1", "sha256", "sha512") for secret in known
         ]
-        plain += [hmac.digest(b, each, "sha256").hex() for each in known for b in (b"", content["run"].encode())]
-        recognised += any(found in text for found in [*plain, file.name])
+        plain += [hmac.digest(b, secret, "sha256").hex() for secret in known for b in (b"", content["run"].encode())]
+        recognised += any(trace in text for trace in [*plain, file.name])
     assert recognised == 0
     assert len(content["keyed"]["inputs"]) == 142
 

@@ -52,11 +52,11 @@ MADE: dict[str, Callable[[AuditRun], str]] = {
 
 @pytest.mark.parametrize("name", MADE)
 def test_it_is_as_it_was(name: str) -> None:
-    made, kept = MADE[name](example_run()), GOLDEN / name
+    written, kept = MADE[name](example_run()), GOLDEN / name
     if os.environ.get(RENEW):
         kept.parent.mkdir(exist_ok=True)
-        kept.write_text(made, encoding="utf-8")
-    difference = list(_difference(kept, made))
+        kept.write_text(written, encoding="utf-8")
+    difference = list(_difference(kept, written))
     assert not difference, "\n".join([f"{name} has changed. If so meant: {RENEW}=1", *difference[:80]])
 
 

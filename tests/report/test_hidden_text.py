@@ -41,9 +41,9 @@ def mirrored() -> AuditRun:
     return run_with(lambda text: f"{HEBREW} {text} {ARABIC} 12")
 
 
-@pytest.mark.parametrize("made", [render, model_card, summary_html, compared])
-def test_nothing_hidden_is_left_in_what_is_shown(hostile: AuditRun, made) -> None:
-    text = made(hostile)
+@pytest.mark.parametrize("write_text", [render, model_card, summary_html, compared])
+def test_nothing_hidden_is_left_in_what_is_shown(hostile: AuditRun, write_text) -> None:
+    text = write_text(hostile)
     assert [ascii(character) for character in HIDDEN.findall(text)] == []
     assert text.count("&lt;U+202E") > 5
 
@@ -54,7 +54,7 @@ def test_every_text_of_a_user_is_there_with_its_codes(hostile: AuditRun) -> None
         assert any(VISIBLE in text for text in page.texts[tag]), tag
     shown = "".join("".join(page.texts[tag]) for tag in ("p", "th", "td"))
     assert "cd<U+000A>[red]" in shown, "a line break in a name is shown too"
-    attributes = "".join(" ".join(each.values()) for _, each in page.elements)
+    attributes = "".join(" ".join(values.values()) for _, values in page.elements)
     assert VISIBLE in attributes
 
 
@@ -127,9 +127,9 @@ class Names(HTMLParser):
             self.loose.append(data)
 
 
-@pytest.mark.parametrize("made", [render, summary_html, compared])
-def test_every_right_to_left_name_is_isolated(mirrored: AuditRun, made) -> None:
-    names = Names(made(mirrored))
+@pytest.mark.parametrize("write_text", [render, summary_html, compared])
+def test_every_right_to_left_name_is_isolated(mirrored: AuditRun, write_text) -> None:
+    names = Names(write_text(mirrored))
     assert names.loose == []
     assert names.isolated > 10
 
@@ -148,8 +148,8 @@ def read_in_a_browser(page: str, folder: Path) -> list[dict]:
     file.write_text(page.replace("</body>", f"<script>{script}</script></body>"), encoding="utf-8")
     options = ("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}", "--dump-dom")
     done = subprocess.run([CHROMIUM, *options, file.as_uri()], capture_output=True, text=True, timeout=120, check=True)
-    (found,) = re.findall(r'<pre id="read">(.*?)</pre>', done.stdout, re.DOTALL)
-    return json.loads(html.unescape(found))
+    (dumped,) = re.findall(r'<pre id="read">(.*?)</pre>', done.stdout, re.DOTALL)
+    return json.loads(html.unescape(dumped))
 
 
 needs_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs a browser to order the characters of a line")
@@ -159,12 +159,12 @@ needs_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs a browser t
 def test_no_number_changes_places_with_a_right_to_left_name(mirrored: AuditRun, tmp_path: Path) -> None:
     page = render(mirrored)
     read = read_in_a_browser(page, tmp_path)
-    assert sum(RIGHT_TO_LEFT.search(each["written"]) is not None for each in read) > 150
+    assert sum(RIGHT_TO_LEFT.search(record["written"]) is not None for record in read) > 150
     assert [record for record in read if record["wrong"]] == []
     bare = page.replace("<bdi>", '<i class="tokens">').replace("</bdi>", "</i>")  # names still, but not isolated
     bare = bare.replace('<tspan style="unicode-bidi: isolate">', "<tspan>")
     turned = [text for text in read_in_a_browser(bare, tmp_path) if text["wrong"]]
-    assert {"p", "dd", "th"} <= {each["tag"] for each in turned}, "this test would see it"
+    assert {"p", "dd", "th"} <= {record["tag"] for record in turned}, "this test would see it"
 
 
 def one_group(name: str) -> AuditRun:
@@ -196,7 +196,7 @@ def test_n_632_reads_632(tmp_path: Path, name: str) -> None:
     for tags, words in (({"p", "h4", "th"}, "n=632"), ({"th", "text"}, ":632of700")):
         said = [record for record in read if words in record["written"]]
         assert tags <= {sentence["tag"] for sentence in said}
-        assert all(words in each["met"] for each in said), said
+        assert all(words in record["met"] for record in said), said
 
 
 @needs_a_browser

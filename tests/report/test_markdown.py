@@ -26,8 +26,8 @@ IN_TEXT = re.compile(r"@\w|#\w|\bGH-\d|://|//\w|\bwww\.\w|:[\w+-]+:|(?<!\u2060)\
 
 @cache
 def renderer(math: str) -> MarkdownIt:
-    made = MarkdownIt("gfm-like", {"html": True, "linkify": True}).use(footnote_plugin)
-    return made.use(dollarmath_plugin) if math == "dollars" else made.use(texmath_plugin, delimiters=math)
+    parser = MarkdownIt("gfm-like", {"html": True, "linkify": True}).use(footnote_plugin)
+    return parser.use(dollarmath_plugin) if math == "dollars" else parser.use(texmath_plugin, delimiters=math)
 
 
 def all_tokens(text: str, math: str) -> Iterator[Token]:

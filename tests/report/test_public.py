@@ -66,8 +66,8 @@ def declared_run() -> AuditRun:
     return run.model_copy(update={"sections": sections, "data": data, "pillars": (pillar,)})
 
 
-def finding(id: str, **given: object) -> Finding:
-    content = {"title": "Share", "status": "info", "value": 0.25, "description": "A share.", "n": 400, **given}
+def finding(id: str, **fields: object) -> Finding:
+    content = {"title": "Share", "status": "info", "value": 0.25, "description": "A share.", "n": 400, **fields}
     return Finding.model_validate({"id": id, **content})
 
 

@@ -113,7 +113,7 @@ def test_every_link_has_its_target_and_ids_are_unique(hostile: str) -> None:
     page = Page(hostile)
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
-    assert not [each for each in ids if re.search(r"\s", each)]
+    assert not [anchor for anchor in ids if re.search(r"\s", anchor)]
     for _, attributes in page.elements:
         if attributes.get("href", "").startswith("#"):
             assert attributes["href"][1:] in ids

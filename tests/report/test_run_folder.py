@@ -85,17 +85,17 @@ def test_a_folder_in_use_is_refused(saved: Path, tmp_path: Path) -> None:
         save(example_run(), saved, artifacts())
     assert "--force" in str(error.value)
     assert everything(saved) == before
-    other = tmp_path / "photos"
-    other.mkdir()
-    (other / "cat.jpg").write_text("a cat")
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "cat.jpg").write_text("a cat")
     for force in (False, True):
         with pytest.raises(OutputError, match="is not empty"):
-            save(example_run(), other, artifacts(), force=force)
+            save(example_run(), photos, artifacts(), force=force)
         with pytest.raises(OutputError, match="is not empty"):
-            check_writable(other, force=force)
-    assert everything(other) == {"cat.jpg": b"a cat"}
+            check_writable(photos, force=force)
+    assert everything(photos) == {"cat.jpg": b"a cat"}
     with pytest.raises(OutputError, match="is a file"):
-        check_writable(other / "cat.jpg")
+        check_writable(photos / "cat.jpg")
 
 
 def test_an_empty_folder_is_taken_and_force_replaces_a_run(tmp_path: Path) -> None:

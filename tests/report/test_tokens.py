@@ -129,7 +129,7 @@ def test_long_texts_are_cut_and_say_so() -> None:
 def test_many_texts_are_cut_and_say_so() -> None:
     table = [row for number in range(30) for row in rows(("a", 1.0), text=number)]
     _, parsed = page(table)
-    assert sum(each.get("class") == "tokens" for each in parsed.of("p")) == tokens.MOST_TEXTS
+    assert sum(attributes.get("class") == "tokens" for attributes in parsed.of("p")) == tokens.MOST_TEXTS
     assert "6 more texts stand in audit.json only." in parsed.texts["p"]
 
 

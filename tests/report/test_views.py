@@ -255,8 +255,8 @@ SECTION = Section(
 
 
 def lay_out(section: Section) -> SectionLayout:
-    views = [view_finding(own, {"own.judged"}) for own in section.findings]
-    figures = [FigureView(own.id, own.title) for own in section.figures]
+    views = [view_finding(finding, {"own.judged"}) for finding in section.findings]
+    figures = [FigureView(figure.id, figure.title) for figure in section.figures]
     tables = [(name, TableView("", (), (), 0, 0)) for name in ("loose", "kept")]
     return lay_out_section(section, views, figures, tables)
 
@@ -278,7 +278,7 @@ def test_each_finding_figure_and_table_stands_once() -> None:
     findings = [view.id for view in (*layout.review, *(view for fold in layout.folds for view in fold.findings))]
     figures = [view.id for view in (*layout.lead_figures, *(view for fold in layout.folds for view in fold.figures))]
     tables = [name for fold in layout.folds for name, _ in fold.tables]
-    assert sorted(findings) == sorted(own.id for own in FINDINGS)
+    assert sorted(findings) == sorted(finding.id for finding in FINDINGS)
     assert sorted(figures) == ["chaptered", "folded", "leading"]
     assert sorted(tables) == ["kept", "loose"]
 
@@ -293,5 +293,5 @@ def test_no_id_is_a_heading_and_every_title_stands_once_as_a_row() -> None:
     page = render(small_run().model_copy(update={"sections": (SECTION,)})).partition("<script")[0]
     headings = re.findall(r"<h\d[^>]*>(.*?)</h\d>", page, re.DOTALL)
     assert not [heading for heading in headings if re.search(r"\b(own|performance)\.[a-z]", heading)]
-    for own in FINDINGS:
-        assert page.count(f'id="{own.id}"') == 1
+    for finding in FINDINGS:
+        assert page.count(f'id="{finding.id}"') == 1

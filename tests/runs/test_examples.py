@@ -20,7 +20,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*/audit.toml"))
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)
 def test_a_config_is_valid_and_explained(path: Path) -> None:
     registered = discover_plugins()
-    loaded = loader.load_config(path, [], {name: each.plugin.options for name, each in registered.items()})
+    loaded = loader.load_config(path, [], {name: entry.plugin.options for name, entry in registered.items()})
     for name in loaded.plugins:
         assert all(getattr(loaded.core.data, key) for key in registered[name].plugin.needs)
     assert len((path.parent / "README.md").read_text(encoding="utf-8").splitlines()) >= 8

@@ -61,9 +61,9 @@ def copied(run_folder: Path, tmp_path: Path) -> Path:
 def of_split(folder: Path, split: str = "test") -> tuple[pd.DataFrame, list[Path]]:
     """Return the rows of a split, and the images they are about: rows have their number as id."""
     frame = pd.read_parquet(folder / "predictions.parquet")
-    own = frame[frame["split"] == split].reset_index(drop=True)
+    rows = frame[frame["split"] == split].reset_index(drop=True)
     root = folder.parent if folder.name == "run" else folder.parent.parent
-    return own, [root / "data" / f"{int(id):03}.png" for id in own["id"]]
+    return rows, [root / "data" / f"{int(id):03}.png" for id in rows["id"]]
 
 
 def test_the_saved_model_decides_as_the_audit_said(run_folder: Path) -> None:
@@ -88,11 +88,11 @@ def test_it_looks_through_a_frozen_part_in_bfloat16_as_the_audit_did(tmp_path: P
 
 
 def test_its_predictions_have_the_format_of_the_runs_own(run_folder: Path) -> None:
-    own, mitigated_ones = (
+    fine_tuned_ones, mitigated_ones = (
         pd.read_parquet(folder / "predictions.parquet") for folder in (run_folder, run_folder / "mitigated")
     )
-    assert list(own.columns) == list(mitigated_ones.columns)
-    assert own[["split", "id", "unit", "label", "group_camera"]].equals(
+    assert list(fine_tuned_ones.columns) == list(mitigated_ones.columns)
+    assert fine_tuned_ones[["split", "id", "unit", "label", "group_camera"]].equals(
         mitigated_ones[["split", "id", "unit", "label", "group_camera"]]
     )
 
@@ -148,9 +148,9 @@ def with_mixture(folder: Path) -> MitigatedModel:
         model_sha256=json.loads((folder / "model" / "model.json").read_text(encoding="utf-8"))["sha256"],
         predictions=pd.DataFrame({"split": ["test"]}),
     )
-    found = rft.load(folder / "mitigated")
-    assert isinstance(found, MitigatedModel)
-    return found
+    mitigated = rft.load(folder / "mitigated")
+    assert isinstance(mitigated, MitigatedModel)
+    return mitigated
 
 
 def test_draws_follow_from_the_item_and_change_with_the_seed(copied: Path, run_folder: Path) -> None:
@@ -173,8 +173,8 @@ def test_another_rule_or_another_model_is_refused(copied: Path) -> None:
     description.write_text(json.dumps(swapped), encoding="utf-8")
     with pytest.raises(EvidenceError, match="mitigated: is not the rule that the audit wrote"):
         rft.load(copied / "mitigated")
-    other = {**content, "model": {**content["model"], "sha256": "0" * 64}}
-    description.write_text(json.dumps(other), encoding="utf-8")
+    of_another_model = {**content, "model": {**content["model"], "sha256": "0" * 64}}
+    description.write_text(json.dumps(of_another_model), encoding="utf-8")
     with pytest.raises(EvidenceError, match="model: is another model than the one that was mitigated"):
         rft.load(copied / "mitigated")
     description.write_text(json.dumps({**content, "format_version": 2}), encoding="utf-8")

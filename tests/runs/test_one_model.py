@@ -66,9 +66,9 @@ def assert_same(run_folder: Path, wanted: list, tolerance: float) -> None:
     scores = [name for name in map(str, stored) if name.startswith("score_")]
     model = rft.load(run_folder)
     for batch_size in (1, 7, 32):
-        made = model.predict(wanted, batch_size=batch_size)
-        assert made["prediction"].tolist() == stored["prediction"].tolist()
-        assert np.abs(made[scores].to_numpy() - stored[scores].to_numpy()).max() <= tolerance
+        predictions = model.predict(wanted, batch_size=batch_size)
+        assert predictions["prediction"].tolist() == stored["prediction"].tolist()
+        assert np.abs(predictions[scores].to_numpy() - stored[scores].to_numpy()).max() <= tolerance
 
 
 QUICK = {
@@ -115,7 +115,7 @@ def test_precisions_differ_from_each_other(tmp_path: Path) -> None:
         rft.audit(path, tmp_path / "run", overrides=overrides, force=True)
         scores[keys] = predicted(tmp_path / "run")["score_red"].to_numpy()
     first, *others = scores.values()
-    assert all(np.abs(other - first).max() > 1e-5 for other in others)
+    assert all(np.abs(of_other_precision - first).max() > 1e-5 for of_other_precision in others)
 
 
 @pytest.mark.parametrize("freeze", ["all", "encoder.layer.2"])
@@ -184,11 +184,11 @@ def test_a_setting_of_the_process_does_not_change_what_float32_is(tiny: Path, tm
         tiny.write_text(tiny.read_text().replace('name = "tiny"', 'name = "again"'), encoding="utf-8")
         rft.audit(tiny, tmp_path / "again")
         assert describe_float32() == before
-        made = rft.load(tmp_path / "again").predict([tiny.parent / "data" / "000.png"])
+        prediction = rft.load(tmp_path / "again").predict([tiny.parent / "data" / "000.png"])
     finally:
         torch.set_float32_matmul_precision("highest")
     pd.testing.assert_frame_equal(predicted(tmp_path / "again"), plain)
-    assert made["score_red"][0] == pytest.approx(plain["score_red"][0], abs=SAME)
+    assert prediction["score_red"][0] == pytest.approx(plain["score_red"][0], abs=SAME)
 
 
 def test_features_of_other_devices_and_of_another_float32_are_not_mixed() -> None:
@@ -215,6 +215,6 @@ def test_the_versions_of_cuda_are_recorded_where_it_ran(monkeypatch: pytest.Monk
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Pretended")
     monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91000)
     monkeypatch.setattr(torch.version, "cuda", "13.0")
-    found = describe_environment("cuda:0", []).packages
-    assert (found["cuda"], found["cudnn"]) == ("13.0", "91000")
+    packages = describe_environment("cuda:0", []).packages
+    assert (packages["cuda"], packages["cudnn"]) == ("13.0", "91000")
     assert not {"cuda", "cudnn"} & describe_environment("cpu", []).packages.keys()

@@ -132,14 +132,14 @@ class TestOneRun:
             held = table.astype({"label": "category", "gender": "category", "person": "category"})
             (held if kind == "categories" else table).to_parquet(tmp_path / name)
         run = rft.audit(tmp_path / "audit.toml", overrides=[f"predictions.file={name}"])
-        found, wanted = (each.artifacts.predictions.astype(object) for each in (run, expected))
-        assert list(found) == list(wanted)
-        for column in found:
+        predictions, wanted = (audited.artifacts.predictions.astype(object) for audited in (run, expected))
+        assert list(predictions) == list(wanted)
+        for column in predictions:
             if column.startswith("score_"):
-                assert np.allclose(found[column].astype(float), wanted[column].astype(float), atol=1e-14)
+                assert np.allclose(predictions[column].astype(float), wanted[column].astype(float), atol=1e-14)
             else:
                 assert (
-                    found[column].where(found[column].notna(), None).tolist()
+                    predictions[column].where(predictions[column].notna(), None).tolist()
                     == wanted[column].where(wanted[column].notna(), None).tolist()
                 )
         assert run.data == expected.data
@@ -169,9 +169,9 @@ class TestDecisions:
     def test_a_score_decides_at_the_threshold_and_above(self, tmp_path: Path, threshold: float) -> None:
         table = scores()
         table.loc[300, "p_yes"] = threshold
-        found = self.decided(tmp_path, f'score = "p_yes"\nthreshold = {threshold}\n', table)
-        assert (found["prediction"] == "yes").tolist() == (table["p_yes"] >= threshold).tolist()
-        assert np.allclose(found["score_no"], 1 - table["p_yes"])
+        predictions = self.decided(tmp_path, f'score = "p_yes"\nthreshold = {threshold}\n', table)
+        assert (predictions["prediction"] == "yes").tolist() == (table["p_yes"] >= threshold).tolist()
+        assert np.allclose(predictions["score_no"], 1 - table["p_yes"])
 
     def test_scores_decide_for_the_most_probable_class(self, tmp_path: Path) -> None:
         rng = np.random.default_rng(1)
@@ -181,8 +181,8 @@ class TestDecisions:
         table["label"] = rng.choice(names, len(table))
         columns = ", ".join(f'{name} = "{name}"' for name in names)
         config = CONFIG.replace('score = "p_yes"', f"scores = {{ {columns} }}").replace('positive = "yes"\n', "")
-        found = rft.audit(write(tmp_path, table, config)).artifacts.predictions
-        assert found["prediction"].tolist() == [names[index] for index in probabilities.argmax(axis=1)]
+        predictions = rft.audit(write(tmp_path, table, config)).artifacts.predictions
+        assert predictions["prediction"].tolist() == [names[index] for index in probabilities.argmax(axis=1)]
 
     def test_given_decisions_stand_without_scores(self, tmp_path: Path) -> None:
         table = scores()
@@ -194,7 +194,7 @@ class TestDecisions:
     def test_without_a_split_every_row_is_test(self, tmp_path: Path) -> None:
         config = CONFIG.replace('split = "split"\n', "").replace('unit = "person"\n', "")
         run = rft.audit(write(tmp_path, scores(), config))
-        assert {name: each.n for name, each in run.data.splits.items()} == {"test": 600}
+        assert {name: split.n for name, split in run.data.splits.items()} == {"test": 600}
         assert run.data.splits["test"].n_units is None
         assert run.finding("performance.accuracy").n == 600
 

@@ -77,11 +77,11 @@ def test_nothing_that_is_given_away_names_an_input(tmp_path: Path, private: bool
     page = tmp_path / "compare.html"
     compared = CliRunner().invoke(app, ["compare", str(tmp_path / "run"), str(tmp_path / "other"), "--out", str(page)])
     assert compared.exit_code == 0, compared.output
-    given = [*to_give_away(tmp_path / "run"), page]
-    assert {"report.html", "audit.json", "evidence.json", "model-card.md"} <= {file.name for file in given}
+    released = [*to_give_away(tmp_path / "run"), page]
+    assert {"report.html", "audit.json", "evidence.json", "model-card.md"} <= {file.name for file in released}
     words = forbidden(tmp_path / "data")
     assert len(words) == 4 + 2 * 81
-    assert [(file.name, word) for file in given for word in words if word in file.read_bytes()] == []
+    assert [(file.name, word) for file in released for word in words if word in file.read_bytes()] == []
     kept = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
     assert kept["id"].str.startswith("case-number-").all(), "the table of predictions stays with the owner"
     assert CliRunner().invoke(app, ["verify", str(tmp_path / "run")]).exit_code == 0

@@ -57,7 +57,7 @@ def texts(folder: Path) -> Path:
     rows = []
     for number in range(40):
         label, start = (("red", 97), ("blue", 110))[number % 2]
-        text = "".join(chr(start + each) for each in rng.integers(0, 13, rng.integers(6, 15)))
+        text = "".join(chr(start + offset) for offset in rng.integers(0, 13, rng.integers(6, 15)))
         split = "train" if number < 20 else "test"
         rows.append({"text": text, "colour": label, "person": f"p{number // 2}", "camera": "left", "split": split})
     pd.DataFrame(rows).to_csv(folder / "texts.csv", index=False)

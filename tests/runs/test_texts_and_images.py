@@ -52,7 +52,7 @@ def write_texts(folder: Path) -> None:
     rows = []
     for number in range(40):
         label, start = (("red", 97), ("blue", 110))[number % 2]
-        text = "".join(chr(start + each) for each in rng.integers(0, 13, rng.integers(4, 15)))
+        text = "".join(chr(start + offset) for offset in rng.integers(0, 13, rng.integers(4, 15)))
         split = "train" if number < 20 else "test"
         rows.append({"text": text, "colour": label, "camera": ("left", "right")[number // 2 % 2], "split": split})
     pd.DataFrame(rows).to_csv(folder / "texts.csv", index=False)
@@ -79,8 +79,8 @@ def written(folder: Path, family: str, model: str) -> Path:
 def outcome(run: AuditRun, plugin: str) -> str:
     """Return "measured", or why not."""
     section = run.section("privacy" if plugin == "attack" else plugin)
-    found = {finding.id: finding for finding in section.findings}
-    finding = found.get(FIRST[plugin]) or found[f"{section.plugin}.audit"]
+    findings = {finding.id: finding for finding in section.findings}
+    finding = findings.get(FIRST[plugin]) or findings[f"{section.plugin}.audit"]
     return "measured" if finding.status != "not_measured" else str(finding.reason)
 
 

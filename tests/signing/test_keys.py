@@ -109,9 +109,10 @@ def test_two_new_keys_differ(tmp_path: Path) -> None:
 
 
 def test_what_is_no_such_key_is_refused(tmp_path: Path) -> None:
-    keys, other = write_keys(tmp_path, "audit"), rsa.generate_private_key(65537, 2048)
-    (tmp_path / "rsa.key").write_bytes(other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    (tmp_path / "rsa.pub").write_bytes(other.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    keys, rsa_key = write_keys(tmp_path, "audit"), rsa.generate_private_key(65537, 2048)
+    (tmp_path / "rsa.key").write_bytes(rsa_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public = rsa_key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "rsa.pub").write_bytes(public)
     (tmp_path / "text").write_text("secret")
     for read, name, sentence in [
         (read_private_key, "rsa.key", "another kind than Ed25519"),

@@ -127,17 +127,17 @@ def test_bits_that_a_decoder_of_base64_would_ignore_are_seen(signed: SignedRun) 
     text = content["signatures"][0]["sig"]
     assert text.endswith("==")
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-    other = f"{text[:-3]}{alphabet[alphabet.index(text[-3]) + 1]}=="
-    assert base64.b64decode(other, validate=True) == base64.b64decode(text)
-    content["signatures"][0]["sig"] = other
+    altered = f"{text[:-3]}{alphabet[alphabet.index(text[-3]) + 1]}=="
+    assert base64.b64decode(altered, validate=True) == base64.b64decode(text)
+    content["signatures"][0]["sig"] = altered
     signed.signature.write_text(json.dumps(content))
     with pytest.raises(EvidenceError, match="base64"):
         verify_signature(signed.run, signed.keys.public)
 
 
 def test_another_key_is_refused(signed: SignedRun, tmp_path: Path) -> None:
-    other = write_keys(tmp_path, "other", seed=2)
-    code, _, stderr = invoke("verify", signed.run, "--pub", other.public)
+    other_keys = write_keys(tmp_path, "other", seed=2)
+    code, _, stderr = invoke("verify", signed.run, "--pub", other_keys.public)
     assert code == 4
     assert "was not signed by the key" in stderr
 
@@ -162,8 +162,8 @@ def test_a_better_result_under_the_former_signature_is_refused(signed: SignedRun
 
 
 def test_the_signature_of_another_run_is_refused(signed: SignedRun, tmp_path: Path) -> None:
-    other = write_run(tmp_path / "other", with_verdict(status="pass", rules=()))
-    code, _, stderr = invoke("verify", other, "--pub", signed.keys.public, "--signature", signed.signature)
+    other_run = write_run(tmp_path / "other", with_verdict(status="pass", rules=()))
+    code, _, stderr = invoke("verify", other_run, "--pub", signed.keys.public, "--signature", signed.signature)
     assert code == 4
     assert "evidence.json is not the file that was signed" in stderr
     assert "the result that was signed is not that of audit.json" in stderr
@@ -216,8 +216,8 @@ def test_a_signature_is_one_of_several_in_either_base64_with_or_without_a_hint(
     signed: SignedRun, tmp_path: Path
 ) -> None:
     _, signature, content = read_parts(signed.signature)
-    other = write_keys(tmp_path, "other", seed=2)
-    foreign = {"keyid": "x", "sig": base64.b64encode(other.key.sign(b"something else")).decode()}
+    other_keys = write_keys(tmp_path, "other", seed=2)
+    foreign = {"keyid": "x", "sig": base64.b64encode(other_keys.key.sign(b"something else")).decode()}
     content["signatures"] = [foreign, {"sig": base64.urlsafe_b64encode(signature).decode()}]
     signed.signature.write_text(json.dumps(content))
     assert len(verify_signature(signed.run, signed.keys.public)) == 64
@@ -254,13 +254,13 @@ def test_a_run_that_was_changed_is_not_signed(tmp_path: Path) -> None:
 
 
 def test_a_signature_is_replaced_on_request_alone(signed: SignedRun, tmp_path: Path) -> None:
-    before, other = signed.signature.read_bytes(), write_keys(tmp_path, "other", seed=2)
-    code, _, stderr = invoke("sign", signed.run, "--key", other.private)
+    before, other_keys = signed.signature.read_bytes(), write_keys(tmp_path, "other", seed=2)
+    code, _, stderr = invoke("sign", signed.run, "--key", other_keys.private)
     assert code == 2
     assert "exists already" in stderr
     assert signed.signature.read_bytes() == before
-    assert invoke("sign", signed.run, "--key", other.private, "--force")[0] == 0
-    assert invoke("verify", signed.run, "--pub", other.public)[0] == 0
+    assert invoke("sign", signed.run, "--key", other_keys.private, "--force")[0] == 0
+    assert invoke("verify", signed.run, "--pub", other_keys.public)[0] == 0
 
 
 def test_no_signature_is_written_into_the_run(signed: SignedRun) -> None:

@@ -53,9 +53,9 @@ def test_the_variance_over_units_is_that_of_whole_people() -> None:
     """Against leaving out one person at a time, the jackknife, which Obuchowski's variance approximates."""
     rng = np.random.default_rng(0)
     units = np.repeat(np.arange(120), 3)
-    own = rng.normal(size=120)[units]
+    person_effect = rng.normal(size=120)[units]
     positive = (rng.random(120) < 0.4)[units]
-    scores = own + positive + 0.5 * rng.normal(size=360)
+    scores = person_effect + positive + 0.5 * rng.normal(size=360)
     left_out = [AucEstimate.from_scores(scores[units != unit], positive[units != unit]).value for unit in range(120)]
     jackknife = 119 / 120 * np.sum((np.array(left_out) - np.mean(left_out)) ** 2)
     of_people, of_rows = (
@@ -94,8 +94,8 @@ def simulated(sizes: list[tuple[int, int]], auc: np.ndarray, *, runs: int) -> tu
         rows = [some_rows(rng, *size, first) for size, first in zip(sizes, auc, strict=True)]
         intervals.append(gap_of(rows, rng).confidence_interval())
     true = auc.max() - auc.min()
-    found = np.mean([interval.low > 0 for interval in intervals])
-    return float(found), float(np.mean([interval.low <= true <= interval.high for interval in intervals]))
+    detected = np.mean([interval.low > 0 for interval in intervals])
+    return float(detected), float(np.mean([interval.low <= true <= interval.high for interval in intervals]))
 
 
 SMALL, MIXED = [(20, 20)] * 4, [(20, 20), (20, 100), (50, 50), (200, 200)]
@@ -149,11 +149,11 @@ def obuchowski_variance(scores: np.ndarray, positive: np.ndarray, units: np.ndar
     area, (m, n) = pairs.mean(), pairs.shape
     known = np.unique(units)
     first = np.array([(pairs.mean(axis=1) - area)[units[positive] == unit].sum() for unit in known])
-    other = np.array([(pairs.mean(axis=0) - area)[units[~positive] == unit].sum() for unit in known])
+    second = np.array([(pairs.mean(axis=0) - area)[units[~positive] == unit].sum() for unit in known])
     with_first, with_other = len(np.unique(units[positive])), len(np.unique(units[~positive]))
     s10 = with_first / ((with_first - 1) * m) * (first**2).sum()
-    s01 = with_other / ((with_other - 1) * n) * (other**2).sum()
-    s11 = len(known) / (len(known) - 1) * (first * other).sum()
+    s01 = with_other / ((with_other - 1) * n) * (second**2).sum()
+    s11 = len(known) / (len(known) - 1) * (first * second).sum()
     return float(s10 / m + s01 / n + 2 * s11 / (m * n))
 
 
@@ -182,13 +182,13 @@ def test_the_mean_over_classes_has_the_variance_of_the_jackknife() -> None:
     labels = rng.integers(0, 3, 300)
     scores = rng.normal(size=(300, 3)) + 1.2 * np.eye(3)[labels]
     mean = AucEstimate.mean_over_classes(scores, labels)
-    each = [AucEstimate.from_scores(scores[:, index], labels == index) for index in range(3)]
-    assert mean.value == pytest.approx(np.mean([one.value for one in each]))
+    areas = [AucEstimate.from_scores(scores[:, index], labels == index) for index in range(3)]
+    assert mean.value == pytest.approx(np.mean([area.value for area in areas]))
     rest = ~np.eye(300, dtype=bool)
     left_out = [AucEstimate.mean_over_classes(scores[row], labels[row]).value for row in rest]
     assert mean.variance == pytest.approx(299 / 300 * np.sum((left_out - np.mean(left_out)) ** 2), rel=0.05)
     assert mean.confidence_interval().high - mean.confidence_interval().low < np.mean(
-        [first.confidence_interval().high - first.confidence_interval().low for first in each]
+        [first.confidence_interval().high - first.confidence_interval().low for first in areas]
     )
 
 
@@ -209,7 +209,7 @@ def test_areas_close_to_one_are_no_less_certain_than_one() -> None:
     """One pair of four hundred in the wrong order does not open the interval towards one half."""
     positives, negatives = np.arange(20) + 20.0, np.arange(20.0)
     positives[0] = 18.5
-    perfect, nearly = (AucEstimate.from_classes(own, negatives) for own in (np.arange(20) + 20.0, positives))
+    perfect, nearly = (AucEstimate.from_classes(scores, negatives) for scores in (np.arange(20) + 20.0, positives))
     assert nearly.value == pytest.approx(0.9975)
     assert nearly.confidence_interval().low == pytest.approx(perfect.confidence_interval().low, abs=0.02)
 
@@ -239,7 +239,7 @@ def area_coverage(m: int, n: int, area: float, ratio: float, runs: int, *, step:
     shift, true = stats.norm.ppf(area) * np.hypot(ratio, 1), area
     if step:
         edges = (np.arange(-400, 402) - 0.5) * step
-        first, second = (np.diff(stats.norm.cdf(edges, *of)) for of in ((shift, ratio), (0, 1)))
+        first, second = (np.diff(stats.norm.cdf(edges, *normal)) for normal in ((shift, ratio), (0, 1)))
         true = float(first @ (np.cumsum(second) - second / 2))
     covered = 0
     for _ in range(runs):
@@ -368,8 +368,8 @@ def people_coverage(
         sizes = np.minimum(np.ceil(rng.pareto(1.2, n) + 1), 40).astype(int) if spread else np.full(n, 4)
         units = np.repeat(np.arange(n), sizes)
         positive = rng.random(len(units)) < people[0] / n if mixed else units < people[0]
-        own = np.sqrt(agree) * rng.normal(size=n)[units] + np.sqrt(1 - agree) * rng.normal(size=len(units))
-        interval = AucEstimate.from_scores(own + shift * positive, positive, units).confidence_interval()
+        noise = np.sqrt(agree) * rng.normal(size=n)[units] + np.sqrt(1 - agree) * rng.normal(size=len(units))
+        interval = AucEstimate.from_scores(noise + shift * positive, positive, units).confidence_interval()
         covered += interval.low <= area <= interval.high
     return covered / runs
 
@@ -392,14 +392,14 @@ def test_the_area_of_people_is_covered_in_many_runs(
 
 @pytest.mark.parametrize("off", [0.0, 0.1])
 def test_the_debiased_calibration_error_is_unbiased_where_the_plugin_is_not(off: float) -> None:
-    rng, found = np.random.default_rng(0), []
+    rng, errors = np.random.default_rng(0), []
     for _ in range(2000):
         scores = rng.uniform(0.1, 0.8, 200)
-        found.append(rms_calibration_error(scores, rng.random(200) < scores + off))
-    squared = np.array([item.squared for item in found])
+        errors.append(rms_calibration_error(scores, rng.random(200) < scores + off))
+    squared = np.array([item.squared for item in errors])
     assert squared.mean() == pytest.approx(off**2, abs=4 * squared.std() / np.sqrt(2000))
-    assert np.mean([one.plugin**2 for one in found]) > off**2 + 0.01
-    assert all(one.value >= 0 for one in found)
+    assert np.mean([error.plugin**2 for error in errors]) > off**2 + 0.01
+    assert all(error.value >= 0 for error in errors)
 
 
 def test_calibration_does_not_depend_on_the_order_of_tied_rows() -> None:

@@ -36,8 +36,8 @@ def confusion(rng: np.random.Generator, n: int, classes: int, accurate: float) -
 def simulated(study: Callable[[np.random.Generator], Interval], true: float, *, runs: int) -> tuple[float, float]:
     rng = np.random.default_rng(0)
     intervals = [study(rng) for _ in range(runs)]
-    found = np.mean([interval.low > 0 for interval in intervals])
-    return float(found), float(np.mean([interval.low <= true <= interval.high for interval in intervals]))
+    detected = np.mean([interval.low > 0 for interval in intervals])
+    return float(detected), float(np.mean([interval.low <= true <= interval.high for interval in intervals]))
 
 
 def of_confusions(

@@ -30,8 +30,8 @@ def simulated(study: Callable[[np.random.Generator], Interval], true: float, *, 
     """Return how often the interval lies above 0 and how often it covers the true gap."""
     rng = np.random.default_rng(0)
     intervals = [study(rng) for _ in range(runs)]
-    found = np.mean([interval.low > 0 for interval in intervals])
-    return float(found), float(np.mean([interval.low <= true <= interval.high for interval in intervals]))
+    detected = np.mean([interval.low > 0 for interval in intervals])
+    return float(detected), float(np.mean([interval.low <= true <= interval.high for interval in intervals]))
 
 
 def of_rows(n: np.ndarray, p: np.ndarray, *, runs: int) -> tuple[float, float]:
@@ -70,9 +70,9 @@ def of_people(people: np.ndarray, p: np.ndarray, correlation: float, *, runs: in
 
 
 def check_no_gap(groups: int, kind: str, p: float, *, runs: int, most: float) -> None:
-    found, covered = of_rows(sizes(groups, kind), np.full(groups, p), runs=runs)
-    assert found <= most
-    assert covered == pytest.approx(1 - found)
+    detected, covered = of_rows(sizes(groups, kind), np.full(groups, p), runs=runs)
+    assert detected <= most
+    assert covered == pytest.approx(1 - detected)
 
 
 @pytest.mark.parametrize(
@@ -186,18 +186,18 @@ def test_no_rule_passes_or_fails_across_the_largest_gap_in_many_runs(n: list[int
 
 def found_among_few(people: list[int], p: float, correlation: float, *, spread: bool, runs: int) -> float:
     """Return how often the gap of groups of few people is found where there is none."""
-    rng, found = np.random.default_rng(0), 0
+    rng, detected = np.random.default_rng(0), 0
     for _ in range(runs):
         rates = []
         for n in people:
             rows = np.minimum(np.ceil(rng.pareto(1.2, n) + 1), 300).astype(int) if spread else np.full(n, 5)
             share = (1 - correlation) / correlation
-            own = rng.random(n) < p if correlation == 1 else rng.beta(p * share, (1 - p) * share, n)
-            hits = rng.binomial(rows, own)
+            unit_rates = rng.random(n) < p if correlation == 1 else rng.beta(p * share, (1 - p) * share, n)
+            hits = rng.binomial(rows, unit_rates)
             sample = sample_of_rate(RatioTotals(hits[:, None] * 1.0, rows[:, None] * 1.0, np.ones(n)))
             rates.append((hits.sum() / rows.sum() * sample.effective_n, sample.effective_n))
-        found += PairwiseGap(tuple(rates)).confidence_interval().low > 0
-    return found / runs
+        detected += PairwiseGap(tuple(rates)).confidence_interval().low > 0
+    return detected / runs
 
 
 @pytest.mark.parametrize("people", [[2, 2], [5, 5, 5], [3, 5, 40]])

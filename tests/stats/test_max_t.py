@@ -183,15 +183,15 @@ def test_sums_of_rows_add_up_units() -> None:
     hits, cases, units = people(rng, 200)
     groups = rng.integers(-1, 3, 200)[units]
     sums = ratio_totals_by_group(hits, cases, groups, units, n_groups=3)
-    for group, own in enumerate(sums):
+    for group, totals in enumerate(sums):
         expected: dict[tuple[int, int], int] = {}
         for unit in np.unique(units[(groups == group) & cases]):
             kind = (int(hits[units == unit].sum()), int(cases[units == unit].sum()))
             expected[kind] = expected.get(kind, 0) + 1
-        kinds = zip(own.numerators[:, 0], own.denominators[:, 0], own.units, strict=True)
+        kinds = zip(totals.numerators[:, 0], totals.denominators[:, 0], totals.units, strict=True)
         assert {(int(hit), int(case)): int(n) for hit, case, n in kinds} == expected
-        assert own.value == pytest.approx(hits[groups == group].sum() / cases[groups == group].sum())
-        assert own.codes is None
+        assert totals.value == pytest.approx(hits[groups == group].sum() / cases[groups == group].sum())
+        assert totals.codes is None
 
 
 def test_sums_of_rows_without_units_are_rows() -> None:
@@ -217,9 +217,9 @@ def test_the_variance_of_a_ratio_is_cochrans() -> None:
     rng = np.random.default_rng(0)
     x, m = rng.integers(0, 5, 40), rng.integers(5, 9, 40)
     expected = 40 / 39 * np.sum((x - x.sum() / m.sum() * m) ** 2) / m.sum() ** 2
-    own = RatioTotals(x[:, None].astype(float), m[:, None].astype(float), np.ones(40))
-    assert own.variance == pytest.approx(expected)
-    twice = RatioTotals(np.repeat(own.numerators, 2, axis=1), np.repeat(own.denominators, 2, axis=1), own.units)
+    ratio = RatioTotals(x[:, None].astype(float), m[:, None].astype(float), np.ones(40))
+    assert ratio.variance == pytest.approx(expected)
+    twice = RatioTotals(np.repeat(ratio.numerators, 2, axis=1), np.repeat(ratio.denominators, 2, axis=1), ratio.units)
     assert twice.variance == pytest.approx(expected)  # the average of a ratio and itself, by the general way
 
 
@@ -232,19 +232,19 @@ def balanced_sums(counts: np.ndarray) -> RatioTotals:
 def test_balanced_accuracy_has_the_variance_of_its_recalls() -> None:
     counts = np.array([[30, 5, 5], [10, 20, 0], [0, 1, 9]])
     recalls, rows = np.diag(counts) / counts.sum(axis=1), counts.sum(axis=1)
-    own = balanced_sums(counts)
-    assert own.values == pytest.approx(recalls)
+    totals = balanced_sums(counts)
+    assert totals.values == pytest.approx(recalls)
     expected = np.sum(recalls * (1 - recalls) / rows) / 9
-    assert own.variance == pytest.approx(expected * 80 / 79)  # the n / (n - 1) of all 80 rows
+    assert totals.variance == pytest.approx(expected * 80 / 79)  # the n / (n - 1) of all 80 rows
 
 
 def test_draws_of_kinds_are_draws_of_units() -> None:
     """The naive bootstrap picks units one by one and has the same spread and the same studentised tails."""
     rng = np.random.default_rng(0)
     x, m = rng.integers(0, 3, 30), rng.integers(3, 6, 30)
-    own = resampling._count_equal_units(x[:, None].astype(float), m[:, None].astype(float))
-    assert len(own.units) < 30
-    counted = resampling.resample_ratios([own, own], rng, draws=20_000, smoothed=False)
+    totals = resampling._count_equal_units(x[:, None].astype(float), m[:, None].astype(float))
+    assert len(totals.units) < 30
+    counted = resampling.resample_ratios([totals, totals], rng, draws=20_000, smoothed=False)
     picks = rng.integers(0, 30, size=(20_000, 30))
     values = x[picks].sum(axis=1) / m[picks].sum(axis=1)
     variances = ((x[picks] - values[:, None] * m[picks]) ** 2).sum(axis=1) / m[picks].sum(axis=1) ** 2 * 30 / 29

@@ -17,10 +17,10 @@ def test_the_corrected_dispersion_is_unbiased(groups: int, spread: float) -> Non
     rng = np.random.default_rng(groups)
     p, n = np.linspace(0.5 - spread, 0.5 + spread, groups), np.resize([20, 60, 200], groups)
     hits = rng.binomial(n, p, size=(4000, groups))
-    found = [measure_dispersion(row / n, rate_variances(row, n)) for row in hits]
-    corrected = np.array([item.corrected for item in found])
+    samples = [measure_dispersion(row / n, rate_variances(row, n)) for row in hits]
+    corrected = np.array([sample.corrected for sample in samples])
     assert corrected.mean() == pytest.approx(p.var(ddof=1), abs=4 * corrected.std() / np.sqrt(4000))
-    assert np.mean([one.observed for one in found]) > p.var(ddof=1) + 0.001  # what the correction takes off
+    assert np.mean([sample.observed for sample in samples]) > p.var(ddof=1) + 0.001  # what the correction takes off
 
 
 def test_the_share_of_noise_may_exceed_one() -> None:

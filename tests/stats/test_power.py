@@ -46,9 +46,9 @@ def test_a_small_group_beside_a_large_one_takes_a_larger_gap() -> None:
 
 def test_fewer_cases_or_more_power_need_a_larger_gap() -> None:
     def gap(n: list[int], **options: float) -> float:
-        found = minimum_detectable_effect(n, 0.4, **options).gap
-        assert found is not None
-        return found
+        detectable = minimum_detectable_effect(n, 0.4, **options).gap
+        assert detectable is not None
+        return detectable
 
     assert gap([400] * 4) < gap([100] * 4) < gap([30] * 4)
     assert gap([100] * 4, power=0.5) < gap([100] * 4) < gap([100] * 4, power=0.95)

@@ -97,9 +97,9 @@ def test_the_gap_of_the_rows_that_passed_across_their_bound() -> None:
 def test_the_p_value_is_where_the_interval_begins_to_reach_zero(counts: tuple[float, float, float, float]) -> None:
     two = TwoRates(*counts)
     p = two.p_value
-    for level, found in ((1 - p * 1.01, True), (1 - p * 0.99, False)):
+    for level, is_significant in ((1 - p * 1.01, True), (1 - p * 0.99, False)):
         interval = two.confidence_interval(level)
-        assert (interval.low > 0 or interval.high < 0) is found
+        assert (interval.low > 0 or interval.high < 0) is is_significant
     first, n, second, other_n = counts
     assert TwoRates(second, other_n, first, n).p_value == pytest.approx(p)
 
@@ -228,9 +228,9 @@ def test_rows_that_agree_in_part_are_worth_more_than_their_people(correlation: f
     """The cure for unequal sizes does not fall back to Kish's number where sizes are equal."""
     rng = np.random.default_rng(0)
     cases = np.full(100, 4)
-    found = [sample_of_rate(of_people(people(rng, cases, 0.8, correlation), cases)).effective_n for _ in range(200)]
+    sizes = [sample_of_rate(of_people(people(rng, cases, 0.8, correlation), cases)).effective_n for _ in range(200)]
     ideal = 400 / (1 + 3 * correlation)
-    assert 0.75 * ideal < np.mean(found) <= ideal
+    assert 0.75 * ideal < np.mean(sizes) <= ideal
 
 
 @pytest.mark.parametrize("rates", [(0.938, 1, 1), (0.9, 1, 1), (0.85, 0.95, 0.95), (0.5, 0.6, 0.6), (0.97, 1, 1, 1)])

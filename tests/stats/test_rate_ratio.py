@@ -31,7 +31,7 @@ def largest_probability(event: np.ndarray, ratio: float) -> float:
         for cases in (n, other_n)
     )
     both = [(first[0], second[1]), (first[1], second[0])]
-    return max(float(np.einsum("in,nm,im->i", one, event, other, optimize=True).max()) for one, other in both)
+    return max(float(np.einsum("in,nm,im->i", left, event, right, optimize=True).max()) for left, right in both)
 
 
 @pytest.mark.parametrize("ratio", [0.4, 0.8])

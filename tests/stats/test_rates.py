@@ -48,12 +48,12 @@ def test_values_are_those_of_the_definition() -> None:
 
 def test_accuracy_of_rows_that_stand_for_themselves_is_wilsons() -> None:
     rate = estimate_rate(rows_of(np.array([[120, 30], [40, 110]])), accuracy(2))
-    for found, expected in (
+    for interval, expected in (
         (rate.confidence_interval(), intervals.wilson_interval(230, 300)),
         (rate.exact_interval(), intervals.clopper_pearson_interval(230, 300)),
     ):
-        assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
-        assert found.method == expected.method
+        assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+        assert interval.method == expected.method
 
 
 @pytest.mark.parametrize("metric", [balanced, macro_f1])

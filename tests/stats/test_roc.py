@@ -24,19 +24,19 @@ def misses(
     """Return how often the true rate lies below the interval, above it, and outside a Wilson interval."""
     members, others = SHAPES[shape]
     truth = members.sf(others.isf(fpr))
-    rng, found = np.random.default_rng(seed), []
+    rng, outcomes = np.random.default_rng(seed), []
     for _ in range(trials):
         rate = roc.tpr_at_fpr(fpr, members.rvs(n, random_state=rng), others.rvs(n_non_members, random_state=rng))
         assert rate is not None
         naive = intervals.wilson_interval(rate.value * n, n)
-        found.append(
+        outcomes.append(
             (
                 truth < rate.interval.low - 1e-12,
                 truth > rate.interval.high + 1e-12,
                 not naive.low - 1e-12 <= truth <= naive.high + 1e-12,
             )
         )
-    below, above, naive_misses = np.mean(found, axis=0)
+    below, above, naive_misses = np.mean(outcomes, axis=0)
     return below, above, naive_misses
 
 
@@ -113,7 +113,7 @@ def test_curve_begins_at_the_finest_measured_rate_and_ends_in_the_corner() -> No
     assert (np.diff(fpr) > 0).all()
     assert (np.diff(tpr) >= 0).all()
     thresholds = np.unique(np.concatenate([members, others]))
-    best = [max(np.mean(members > t) for t in thresholds if np.mean(others > t) <= each + 1e-12) for each in fpr[:20]]
+    best = [max(np.mean(members > t) for t in thresholds if np.mean(others > t) <= rate + 1e-12) for rate in fpr[:20]]
     assert tpr[:20] == pytest.approx(best)
 
 

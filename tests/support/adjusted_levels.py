@@ -44,5 +44,5 @@ def check_that_more_rules_are_never_looser(run: AuditRun) -> None:
         together = judge_rules(
             [rule, *(second for second in filler if second.finding != rule.finding)], run.sections
         ).rules
-        [outcome] = [each.outcome for each in together if each.finding == rule.finding]
+        [outcome] = [judged.outcome for judged in together if judged.finding == rule.finding]
         assert outcome == before[rule.finding] or outcome == "uncertain", rule.finding

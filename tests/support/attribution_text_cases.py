@@ -168,8 +168,8 @@ class Strings:
     def batch(self, split: str, rows: np.ndarray) -> Batch:
         assert split == "test"
         options = {"truncation": True, "max_length": self.max_length, "padding": True, "return_tensors": "pt"}
-        made = self.tokenizer([self.texts[row] for row in rows], **options)
-        return {name: made[name] for name in ("input_ids", "attention_mask")}
+        encoded = self.tokenizer([self.texts[row] for row in rows], **options)
+        return {name: encoded[name] for name in ("input_ids", "attention_mask")}
 
 
 def sentences(n: int, *, secret: float = 0.5, seed: int = 0) -> list[str]:

@@ -93,8 +93,8 @@ class Attack:
 
     def _read_what_is_told(self) -> None:
         for name in self.hidden:
-            for what in _told(self.release, name, self.attribute):
-                self.recovered[name, "told"] = what
+            for mention in _told(self.release, name, self.attribute):
+                self.recovered[name, "told"] = mention
 
     def _read_the_overview(self) -> None:
         """Take for told what a sentence or a claim of the overview says of a withheld group."""
@@ -142,14 +142,14 @@ class Attack:
                 yield column, total[0], mine | {name: mine.get(name) for name in self.hidden}
 
     def _subtract(self) -> None:
-        known = {name: value for (name, what), value in self.recovered.items() if what == "(n, k)"}
-        for what, total, counts in self._counts():
+        known = {name: value for (name, quantity), value in self.recovered.items() if quantity == "(n, k)"}
+        for quantity, total, counts in self._counts():
             left = {name for name, n in counts.items() if n is None}
-            left -= known.keys() if what in ("n", "n in test") else set()
+            left -= known.keys() if quantity in ("n", "n in test") else set()
             if len(left) == 1:
                 rest = total - sum(n for n in counts.values() if n is not None)
                 rest -= sum(known[name][0] for name in known if counts.get(name, 0) is None)
-                self.recovered[left.pop(), what] = rest
+                self.recovered[left.pop(), quantity] = rest
         for metric, cases in CASES.items():
             shown, total = self._shown(metric, cases), self._total(metric, cases)
             left = [name for name in self.hidden if name not in shown and not (metric == "accuracy" and name in known)]
@@ -180,10 +180,10 @@ class Attack:
             if finding is None or not finding["adjusted"]:
                 continue
             shown = list((self._selected() if metric == "precision" else self._shown(metric, CASES[metric])).values())
-            ends = [(own["rules"], own["interval"]["low"], own["interval"]["high"]) for own in finding["adjusted"]]
-            found = _cells_in_worst(ends, shown, lowest=metric != "fpr")
-            if len(found) == 1:
-                self._assign(found.pop(), metric)
+            ends = [(row["rules"], row["interval"]["low"], row["interval"]["high"]) for row in finding["adjusted"]]
+            candidates = _cells_in_worst(ends, shown, lowest=metric != "fpr")
+            if len(candidates) == 1:
+                self._assign(candidates.pop(), metric)
 
     def _assign(self, cell: tuple[int, int], metric: str) -> None:
         """Take a cell for that of the withheld group that it must be of: which ones were too few is told by a row."""
@@ -240,16 +240,16 @@ def class_sizes(release: Release) -> set[int]:
             if not 0 <= others <= n - positives:
                 continue
             recall, specificity = hits / positives, others / (n - positives)
-            given = hits + n - positives - others
-            made = {
+            selected = hits + n - positives - others
+            computed = {
                 "balanced_accuracy": (recall + specificity) / 2,
-                "selection_rate": given / n,
+                "selection_rate": selected / n,
                 "tpr": recall,
                 "fpr": 1 - specificity,
-                "precision": hits / given if given else None,
+                "precision": hits / selected if selected else None,
             }
             known = {"balanced_accuracy": told.get("balanced_accuracy"), **everybody}
-            if all(known.get(name) is None or _same(value, known[name]) for name, value in made.items()):
+            if all(known.get(name) is None or _same(value, known[name]) for name, value in computed.items()):
                 fitting.add(positives)
     return fitting
 
@@ -300,11 +300,11 @@ def _strings(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
-        for each in value.values():
-            yield from _strings(each)
+        for item in value.values():
+            yield from _strings(item)
     elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _strings(each)
+        for item in value:
+            yield from _strings(item)
 
 
 def _is_number(cell: Any) -> bool:
@@ -323,11 +323,11 @@ def _cells_in_worst(
         explained = True
         for rules, low, high in ends:
             level = 1 - 0.05 / rules / groups
-            own = np.array([_clopper_pearson(n, k, level) for n, k in shown]).reshape(-1, 2)
-            reached = own.min(axis=0) if lowest else own.max(axis=0)
-            explained &= bool(len(own)) and np.allclose(reached, (low, high), atol=1e-9)
+            shown_intervals = np.array([_clopper_pearson(n, k, level) for n, k in shown]).reshape(-1, 2)
+            reached = shown_intervals.min(axis=0) if lowest else shown_intervals.max(axis=0)
+            explained &= bool(len(shown_intervals)) and np.allclose(reached, (low, high), atol=1e-9)
             ours = np.array(_clopper_pearson(cells[:, 0], cells[:, 1], level)).T
-            both = pick(ours, reached) if len(own) else ours
+            both = pick(ours, reached) if len(shown_intervals) else ours
             possible &= np.all(np.abs(both - (low, high)) < 1e-9, axis=1)
         if explained:
             return set()
@@ -376,8 +376,8 @@ def _solved(release: Release, crossed: str, column: str) -> dict[str, int]:
         places = [attributes.index(name) for name in names]
         for group, count in shown[parts].items():
             if count is not None and group is not None:
-                own = group.split(BETWEEN)
-                add([index[cell] for cell in cells if [cell[place] for place in places] == own], count)
+                values_of_group = group.split(BETWEEN)
+                add([index[cell] for cell in cells if [cell[place] for place in places] == values_of_group], count)
     for group, count in shown[crossed].items():
         if count is not None and tuple(group.split(BETWEEN)) in index:
             add([index[tuple(group.split(BETWEEN))]], count)
@@ -401,7 +401,7 @@ def _solved(release: Release, crossed: str, column: str) -> dict[str, int]:
 
 
 def _parts(attributes: Sequence[str]) -> list[str]:
-    return [BETWEEN.join(own) for size in range(1, len(attributes)) for own in combinations(attributes, size)]
+    return [BETWEEN.join(chosen) for size in range(1, len(attributes)) for chosen in combinations(attributes, size)]
 
 
 def _column(release: Release, attribute: str | None, column: str) -> dict[Any, int | None]:

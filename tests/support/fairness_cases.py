@@ -12,7 +12,7 @@ from rft.records import ModelFacts, Row, Section, Training
 
 def predictions(labels, predicted, *, split: str = "test", units=None, **groups) -> pd.DataFrame:
     """Return a table of predictions of the classes ``no`` and ``yes``; labels and predictions may be booleans."""
-    names = [np.where(each, "yes", "no") if np.asarray(each).dtype == bool else each for each in (labels, predicted)]
+    names = [np.where(side, "yes", "no") if np.asarray(side).dtype == bool else side for side in (labels, predicted)]
     ids = [f"{split}-{row}" for row in range(len(names[0]))]
     columns = {"split": split, "id": ids, "unit": units, "label": names[0], "prediction": names[1]}
     return pd.DataFrame(columns | {f"group_{name}": values for name, values in groups.items()})
@@ -30,12 +30,12 @@ def audit(frame: pd.DataFrame, *, classes=("no", "yes"), positive="yes", **optio
 
 
 def cell(section: Section, attribute: str | None, group: str | None, metric: str) -> Row:
-    [found] = [
+    [row] = [
         row
         for row in section.tables["by_group"]
         if (row["attribute"], row["group"], row["metric"]) == (attribute, group, metric)
     ]
-    return found
+    return row
 
 
 def group_of(tn: int, fp: int, fn: int, tp: int) -> tuple[np.ndarray, np.ndarray]:

@@ -117,7 +117,7 @@ def named(library: str, name: str, layer: str, behind: tuple[str, ...], side: in
     def features(_folder: Path, pixels: Tensor) -> Tensor:
         network = built()
         mean, std = IMAGENET if library == "torchvision" else (network.default_cfg["mean"], network.default_cfg["std"])
-        mean, std = (torch.tensor(each).view(3, 1, 1) for each in (mean, std))
+        mean, std = (torch.tensor(per_channel).view(3, 1, 1) for per_channel in (mean, std))
         if library == "timm":
             return network.forward_head(network.forward_features((pixels - mean) / std), pre_logits=True).flatten(1)
         seen: list[Tensor] = []
@@ -296,12 +296,12 @@ def random_text_model(config: Any) -> nn.Module:
     return network.eval()
 
 
-def text(config: type, own: dict[str, Any], layer: str, behind: tuple[str, ...], *, gpt: bool = False) -> Family:
+def text(config: type, sizes: dict[str, Any], layer: str, behind: tuple[str, ...], *, gpt: bool = False) -> Family:
     """Return a text family: mean pooling over letters, or for causal models the last of the octets."""
 
     def loaded(folder: Path) -> LoadedBackbone:
         tokenizer = octets() if gpt else letters()
-        network = random_text_model(config(vocab_size=len(tokenizer) + 8, **own))
+        network = random_text_model(config(vocab_size=len(tokenizer) + 8, **sizes))
         write_hub_folder(folder / "own", network, tokenizer)
         return load_backbone(ModelConfig(backbone="transformers/own"), folder, modality="text", seed=0, offline=True)
 
@@ -370,13 +370,13 @@ def tower(
     own_size = {"size": {"shortest_edge": side + 4}, "crop_size": {"height": side, "width": side}, "resample": 3}
 
     def loaded(folder: Path) -> LoadedBackbone:
-        own = {"preprocessor_config": {**_plain_images, **own_size, "do_center_crop": True}}
-        write_hub_folder(folder / "own", seeded(network).eval(), **own)
+        preprocessor = {"preprocessor_config": {**_plain_images, **own_size, "do_center_crop": True}}
+        write_hub_folder(folder / "own", seeded(network).eval(), **preprocessor)
         return load_backbone(ModelConfig(backbone="transformers/own"), folder, modality="image", seed=0, offline=True)
 
     def features(folder: Path, pixels: Tensor) -> Tensor:
         whole = hf.AutoModel.from_pretrained(folder / "own").eval()
-        mean, std = (torch.tensor(each).view(3, 1, 1) for each in _plain_images.values())
+        mean, std = (torch.tensor(per_channel).view(3, 1, 1) for per_channel in _plain_images.values())
         return pooled(whole, (pixels - mean) / std)
 
     return Family(loaded, layer, behind, features)

@@ -42,7 +42,7 @@ def audited_model(
     features, labels, groups = examples(n, dimension, 0)
     test_features, test_labels, test_groups = examples(n_test, dimension, 1)
     dense = {"train": Dense(torch.from_numpy(features)), "test": Dense(torch.from_numpy(test_features))}
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "splits": {"train": split("train", labels, groups), "test": split("test", test_labels, test_groups)},
         "predictions": pd.DataFrame(),
         "features": dense,
@@ -53,4 +53,4 @@ def audited_model(
     facts = ModelFacts(
         name="made", modality="image", classes=CLASSES, positive="yes", training=Training(mode="private")
     )
-    return AuditedModel(facts, 0, **(given | changes))
+    return AuditedModel(facts, 0, **(fields | changes))

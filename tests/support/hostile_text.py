@@ -114,10 +114,10 @@ def _cell(name: str, value: Any, changed: Callable[[str], str]) -> Any:
 def _changed(value: Any, changed: Callable[[str], str], path: tuple[str, ...]) -> Any:
     if isinstance(value, dict):
         names = path[-2:-1] == ("groups",) or path[-1:] in (("labels",), ("class_weights",), ("packages",))
-        items = ((changed(key) if names else key, key, each) for key, each in value.items())
-        return {new: _changed(each, changed, (*path, key)) for new, key, each in items}
+        items = ((changed(key) if names else key, key, item) for key, item in value.items())
+        return {new: _changed(item, changed, (*path, key)) for new, key, item in items}
     if isinstance(value, list):
-        return [_changed(each, changed, path) for each in value]
+        return [_changed(item, changed, path) for item in value]
     kept = {*path} & {"tables", "columns", "card_tags", "where", "encode", "options"} or (
         path[-1:] and path[-1] in STRUCTURE
     )

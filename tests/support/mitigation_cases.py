@@ -51,11 +51,11 @@ def audited_model(
     sizes: Mapping[str, int], *, seed: int = 0, row_norm: bool = False, mode: str = "standard", **shape
 ) -> AuditedModel:
     """Return a audited whose head was trained on the rows of ``train``; ``sizes`` says how many rows a split has."""
-    made = {name: split(name, n, seed, **shape) for name, n in sizes.items()}
+    parts = {name: split(name, n, seed, **shape) for name, n in sizes.items()}
     names = ("no", "yes", "maybe")[: shape.get("classes", 2)]
-    dataset = Dataset({name: part for name, (part, _) in made.items()}, names, 0, [])
-    features = {name: Dense(torch.from_numpy(each)) for name, (_, each) in made.items()}
-    dimension, train = made["train"][1].shape[1], made["train"][0]
+    dataset = Dataset({name: part for name, (part, _) in parts.items()}, names, 0, [])
+    features = {name: Dense(torch.from_numpy(rows)) for name, (_, rows) in parts.items()}
+    dimension, train = parts["train"][1].shape[1], parts["train"][0]
 
     def fresh(seed: int) -> torch.nn.Module:
         return new_head(dimension, len(names), row_norm, seed)
@@ -63,8 +63,8 @@ def audited_model(
     task = Task(features["train"], torch.from_numpy(train.labels), train.units, fresh, RECIPE)
     fit = StandardTrainer().fit(task, [Job(seed)])[0]
     scores = {
-        name: torch.from_numpy(next(compute_logits(task, [fit], each))).softmax(1).numpy()
-        for name, each in features.items()
+        name: torch.from_numpy(next(compute_logits(task, [fit], columns))).softmax(1).numpy()
+        for name, columns in features.items()
     }
     head = fresh(0)
     head.load_state_dict(fit.state)

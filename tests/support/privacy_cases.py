@@ -83,8 +83,8 @@ def naive(suffix: nn.Module, batch: Batch, labels: Tensor) -> list[Tensor]:
         wide = {name: column.double() if column.is_floating_point() else column for name, column in alone.items()}
         suffix.zero_grad()
         summed_loss(suffix, wide, labels[row : row + 1]).backward()
-        rows.append([torch.zeros_like(each) if each.grad is None else each.grad.clone() for each in parameters])
-    return [torch.stack(each) for each in zip(*rows, strict=True)]
+        rows.append([torch.zeros_like(weight) if weight.grad is None else weight.grad.clone() for weight in parameters])
+    return [torch.stack(gradients) for gradients in zip(*rows, strict=True)]
 
 
 def seeded(build: Callable[[], nn.Module]) -> Callable[[int], nn.Module]:
@@ -139,10 +139,10 @@ def resnet() -> Frozen:
 
 
 def resnet_with_frozen_norms() -> Frozen:
-    made = resnet()
-    for norm in made.norms():
+    network = resnet()
+    for norm in network.norms():
         norm.requires_grad_(False)
-    return made
+    return network
 
 
 def convnext() -> nn.Module:
@@ -206,11 +206,11 @@ def gpt() -> Text:
     from transformers import GPT2Config, GPT2Model
 
     special = {"bos_token_id": 0, "eos_token_id": 0}
-    made = Text(
+    classifier = Text(
         GPT2Model(GPT2Config(vocab_size=40, n_embd=16, n_layer=2, n_head=2, n_positions=16, **special)), last=True
     )
-    made.network.wpe.requires_grad_(False)
-    return made
+    classifier.network.wpe.requires_grad_(False)
+    return classifier
 
 
 def lora() -> Text:

@@ -100,9 +100,9 @@ def steps(
     drawn = RandomStreams(secret.sampling, noise or secret.noise, secret.dropout)
     jobs, units = jobs or [Job(seed) for seed in range(len(plans))], unit_of_row(task)
     if kind == "heads":
-        found = linear_head_vectors(task)
-        assert found is not None
-        return build_head_stepper(task, found, units, jobs, plans, drawn)
+        vectors = linear_head_vectors(task)
+        assert vectors is not None
+        return build_head_stepper(task, vectors, units, jobs, plans, drawn)
     choice = engine_selection.EngineSelection("hooks", Hooks, 0.0, {}, 21, True)  # what is chosen for a linear layer
     return build_engine_stepper(task, units, jobs[0], plans[0], choice, drawn)
 
@@ -137,21 +137,21 @@ def clipped_sum(
     network = copy.deepcopy(network).double()
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     units, views, broken = unit_of_row(task), task.features.views, 0
-    sums = {unit: np.zeros(sum(each.numel() for each in parameters)) for unit in drawn}
+    sums = {unit: np.zeros(sum(parameter.numel() for parameter in parameters)) for unit in drawn}
     for row in np.flatnonzero(np.isin(units, list(drawn)) & (True if members is None else members)):
         label = task.labels[row : row + 1]
         weight = 1.0 if task.class_weights is None else float(task.class_weights[label])
         for view in range(views):
             batch = task.features.batch(torch.tensor([row]), torch.tensor([view]) if views > 1 else None)
             wide = {name: column.double() if column.is_floating_point() else column for name, column in batch.items()}
-            found = torch.autograd.grad(
+            gradients = torch.autograd.grad(
                 summed_loss(network, wide, label) * weight / views,
                 parameters,
                 allow_unused=True,
                 materialize_grads=True,
             )
-            flat = torch.cat([item.flatten() for item in found]).numpy()
+            flat = torch.cat([item.flatten() for item in gradients]).numpy()
             broken += not np.isfinite(flat).all()
             sums[units[row]] += flat if np.isfinite(flat).all() else 0
     clipped = [total * min(1.0, norm / max(np.linalg.norm(total), 1e-300)) for total in sums.values()]
-    return sum(clipped, np.zeros(sum(each.numel() for each in parameters))), broken
+    return sum(clipped, np.zeros(sum(parameter.numel() for parameter in parameters))), broken

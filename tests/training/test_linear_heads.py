@@ -105,13 +105,13 @@ def test_the_shared_gradient_is_that_of_each_heads_mean_loss(
     members = torch.rand(9, 4, generator=random) < torch.tensor([1.0, 0.5, 0.0, 0.3])
     gradients = shared_gradient(data, heads, rows, view, members)
     for number in range(4):
-        own = members[:, number]
+        seen = members[:, number]
         head = heads.build_network(number).double()
-        stored = training_task.features.batch(rows[own], None if view is None else view[own])["features"].double()
+        stored = training_task.features.batch(rows[seen], None if view is None else view[seen])["features"].double()
         losses = nn.functional.cross_entropy(
-            head({"features": stored}), training_task.labels[rows[own]], reduction="none"
+            head({"features": stored}), training_task.labels[rows[seen]], reduction="none"
         )
-        losses = losses * (1 if class_weights is None else class_weights[training_task.labels[rows[own]]])
+        losses = losses * (1 if class_weights is None else class_weights[training_task.labels[rows[seen]]])
         assert float(gradients[number]) == pytest.approx(float(losses.sum().detach()), rel=1e-5, abs=1e-7)
         mean = losses.sum() / max(1, len(losses))
         wanted = torch.autograd.grad(mean, [head.linear.weight, head.linear.bias])
@@ -161,9 +161,9 @@ def test_logits_are_those_of_each_fit_on_the_plain_views(new_suffix: Any, monkey
     for rows, together in ((1024, 64), (7, 2)):
         monkeypatch.setattr("rft.training.linear_heads.ROWS_AT_ONCE", rows)
         monkeypatch.setattr("rft.training.linear_heads.FITS_AT_ONCE", together)
-        found = list(compute_logits(training_task, fits, training_task.features))
-        assert len(found) == 5
-        for scores, network in zip(found, networks, strict=True):
+        logits = list(compute_logits(training_task, fits, training_task.features))
+        assert len(logits) == 5
+        for scores, network in zip(logits, networks, strict=True):
             assert (scores.shape, scores.dtype) == ((25, 3), np.float64)
             assert np.allclose(scores, network(plain).detach().numpy(), atol=1e-5)
 
@@ -171,14 +171,14 @@ def test_logits_are_those_of_each_fit_on_the_plain_views(new_suffix: Any, monkey
 def test_logits_of_a_class_made_from_a_head_are_its_own() -> None:
     training_task = task(new_suffix=lambda _seed: Rectified(6, 3))
     network = training_task.new_suffix(0)
-    (found,) = compute_logits(training_task, [Fit(trained_state(network))], training_task.features)
-    assert (found >= 0).all()
-    assert np.allclose(found, network(training_task.features.batch(range(20))).detach().numpy(), atol=1e-6)
+    (logits,) = compute_logits(training_task, [Fit(trained_state(network))], training_task.features)
+    assert (logits >= 0).all()
+    assert np.allclose(logits, network(training_task.features.batch(range(20))).detach().numpy(), atol=1e-6)
 
 
 def test_there_may_be_nothing_to_score() -> None:
     training_task = task()
     fit = StandardTrainer().fit(training_task, [Job(0)])[0]
     assert list(compute_logits(training_task, [], training_task.features)) == []
-    (found,) = compute_logits(training_task, [fit], Dense(torch.zeros(0, 6)))
-    assert found.shape == (0, 3)
+    (logits,) = compute_logits(training_task, [fit], Dense(torch.zeros(0, 6)))
+    assert logits.shape == (0, 3)

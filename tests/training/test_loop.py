@@ -155,7 +155,7 @@ def test_each_step_sees_views_of_each_example_that_follow_from_the_seed() -> Non
     assert counts.min() > 50
     first, seen = seen, []
     (again,) = StandardTrainer().fit(replace(training_task, features=three), [Job(0)])
-    assert all(torch.equal(one, second) for one, second in zip(first, seen, strict=True))
+    assert all(torch.equal(before, second) for before, second in zip(first, seen, strict=True))
     assert all(torch.equal(fit.state[name], again.state[name]) for name in fit.state)
 
 
@@ -186,7 +186,7 @@ def test_heads_are_trained_by_one_thread_and_the_number_is_restored(
 def test_training_in_bfloat16_follows_that_in_float32() -> None:
     training_task = task()
     both = (training_task, replace(training_task, precision="bfloat16"))
-    plain, reduced = (StandardTrainer().fit(each, [Job(0)])[0] for each in both)
+    plain, reduced = (StandardTrainer().fit(variant, [Job(0)])[0] for variant in both)
     assert all(tensor.dtype == torch.float32 for tensor in reduced.state.values())
     assert reduced.log[-1]["loss"] == pytest.approx(plain.log[-1]["loss"], rel=0.05)
     assert not torch.equal(plain.state["linear.weight"], reduced.state["linear.weight"])
@@ -205,14 +205,14 @@ def by_hand_with_members(task: Task, jobs: list[Job], number: int, batch: int) -
     seen = torch.from_numpy(np.logical_or.reduce([job.members for job in jobs])).nonzero()[:, 0]
     for _ in range(task.recipe.epochs):
         for rows in seen[torch.randperm(len(seen), generator=order)].split(batch):
-            own = rows[torch.from_numpy(jobs[number].members)[rows]]
+            members = rows[torch.from_numpy(jobs[number].members)[rows]]
             losses = nn.functional.cross_entropy(
-                head.linear(as_dense(task.features).dense[own].double()), task.labels[own], reduction="none"
+                head.linear(as_dense(task.features).dense[members].double()), task.labels[members], reduction="none"
             )
             if task.class_weights is not None:
-                losses = losses * task.class_weights[task.labels[own]]
+                losses = losses * task.class_weights[task.labels[members]]
             optimizer.zero_grad()
-            (losses.sum() / max(1, len(own))).backward()
+            (losses.sum() / max(1, len(members))).backward()
             optimizer.step()
     return head.state_dict()
 
@@ -250,12 +250,12 @@ def test_a_head_of_a_stack_sees_its_members_only() -> None:
     training_task = task()
     first, second = members_of(0.5, 0.5)
     jobs = [Job(0, first), Job(1, second)]
-    one = StandardTrainer().fit(training_task, jobs)[0]
+    separate = StandardTrainer().fit(training_task, jobs)[0]
     spoilt = as_dense(training_task.features).dense.clone()
     spoilt[torch.from_numpy(second & ~first)] *= 100
     same = StandardTrainer().fit(replace(training_task, features=Dense(spoilt)), jobs)[0]
-    assert all(torch.allclose(one.state[name], same.state[name], atol=1e-6) for name in one.state)
-    assert one.log[-1]["loss"] == pytest.approx(same.log[-1]["loss"], rel=1e-5)
+    assert all(torch.allclose(separate.state[name], same.state[name], atol=1e-6) for name in separate.state)
+    assert separate.log[-1]["loss"] == pytest.approx(same.log[-1]["loss"], rel=1e-5)
 
 
 def test_jobs_that_see_everybody_do_not_depend_on_what_else_is_trained() -> None:

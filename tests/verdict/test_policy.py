@@ -86,8 +86,8 @@ def test_a_plugin_that_gave_no_audit_is_uncertain_and_another_missing_finding_is
         audit_missing=True,
     )
     assert judge_rules([], [absent]).status == "uncertain"
-    other = Section(plugin="p", findings=(FindingDefinition("p.tpr", "x", "m").state_not_measured("no positives"),))
-    assert judge_rules([], [other]).status == "no_rules"
+    partly = Section(plugin="p", findings=(FindingDefinition("p.tpr", "x", "m").state_not_measured("no positives"),))
+    assert judge_rules([], [partly]).status == "no_rules"
 
 
 def test_one_failure_outweighs_one_doubt() -> None:
@@ -142,7 +142,7 @@ def test_the_101st_rule_does_not_make_verdicts_looser() -> None:
     rules = [Rule(finding=shown_finding.id, max=0.095) for shown_finding in findings]
     for judged, outcome in ((1, "pass"), (10, "pass"), (11, "uncertain"), (100, "uncertain"), (101, "uncertain")):
         assert {rule.outcome for rule in judge_rules(rules[:judged], section).rules} == {outcome}
-    loose = [Rule(finding=each.id, max=0.5) for each in findings]
+    loose = [Rule(finding=shown_finding.id, max=0.5) for shown_finding in findings]
     assert {rule.outcome for rule in judge_rules(loose[:100], section).rules} == {"pass"}
     assert {rule.outcome for rule in judge_rules(loose, section).rules} == {"uncertain"}
     assert "at most 100 estimates" in judge_rules(loose, section).rules[0].explanation

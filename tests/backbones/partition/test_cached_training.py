@@ -138,9 +138,9 @@ def test_without_a_cut_the_whole_model_is_trained_and_nothing_is_cached(tmp_path
 def test_what_is_cached_at_one_layer_is_not_taken_for_another(tmp_path: Path) -> None:
     split, loaded = texts(), families.TEXTS["bert"].load(tmp_path)
     inputs = loaded.preprocessing.inputs({"train": split}, DataConfig(folder="x"), seed=9)
-    found = []
+    features = []
     for layer in ("encoder.layer.1", "encoder.layer.2", "encoder.layer.1"):
         partition = cut_classifier(loaded.classifier(CLASSES, False, 0), layer, "full", loaded.example)
-        found.append(stored(partition, loaded, inputs, split, tmp_path / "store").batch([0, 1])["features"])
-    assert not torch.allclose(found[0], found[1], atol=1e-3)
-    assert torch.equal(found[0], found[2])
+        features.append(stored(partition, loaded, inputs, split, tmp_path / "store").batch([0, 1])["features"])
+    assert not torch.allclose(features[0], features[1], atol=1e-3)
+    assert torch.equal(features[0], features[2])

@@ -385,7 +385,7 @@ def test_merged_adapters_give_the_same_logits(
         assert torch.allclose(merged(inputs), expected, atol=1e-5 * float(expected.abs().max()))
     assert set(merged.state_dict()) == set(plain.state_dict())
     for name in placed:
-        first, second = (each.get_submodule(f"backbone.network.{name}").weight for each in (merged, plain))
+        first, second = (model.get_submodule(f"backbone.network.{name}").weight for model in (merged, plain))
         assert torch.allclose(first - second, deltas[name], atol=1e-5)
 
 

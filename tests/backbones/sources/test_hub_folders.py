@@ -57,13 +57,13 @@ def test_a_model_in_the_hubs_cache_is_found_without_a_network(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     forbid_network(monkeypatch)
     shutil.copytree(saved, tmp_path / "own")
-    found, beside = (
+    cached, beside = (
         load_backbone(ModelConfig(backbone=f"transformers/{name}"), tmp_path, modality="text", seed=0, offline=False)
         for name in ("some/bert", "own")
     )
-    assert found.weights_sha256 == beside.weights_sha256
-    assert found.identity == beside.identity  # where it lies is no part of what it is
-    assert found.preprocessing.facts() == beside.preprocessing.facts()
+    assert cached.weights_sha256 == beside.weights_sha256
+    assert cached.identity == beside.identity  # where it lies is no part of what it is
+    assert cached.preprocessing.facts() == beside.preprocessing.facts()
 
 
 def forbid_network(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,9 +283,9 @@ def test_a_damaged_folder_is_refused_with_a_remedy(
     damage(model_folder)
     with pytest.raises(ModelError) as caught:
         read(model_folder.parent)
-    what, remedy = str(caught.value).splitlines()
-    assert message in what
-    assert what.startswith("model.backbone: ")
+    problem, remedy = str(caught.value).splitlines()
+    assert message in problem
+    assert problem.startswith("model.backbone: ")
     assert len(remedy) > 20
 
 

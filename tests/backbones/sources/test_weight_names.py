@@ -46,9 +46,9 @@ def refusal(load_it: Callable[[], object]) -> str:
 
 
 def assert_same(loaded: LoadedBackbone, state: State) -> None:
-    own = loaded.backbone.network.state_dict()
-    assert len(own) == len(state) - 2  # without the classifier
-    assert all(torch.equal(tensor, state[name]) for name, tensor in own.items())
+    loaded_state = loaded.backbone.network.state_dict()
+    assert len(loaded_state) == len(state) - 2  # without the classifier
+    assert all(torch.equal(tensor, state[name]) for name, tensor in loaded_state.items())
 
 
 def renamed(state: State, change: Callable[[str], str]) -> State:
@@ -86,9 +86,9 @@ def test_what_stands_beside_the_model_is_left_out_and_said(
 def test_counters_that_older_files_lack_begin_at_zero(tmp_path: Path, state: State) -> None:
     counted = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
     assert len(counted) < len(state)
-    own = resnet(tmp_path, counted).backbone.network.state_dict()
-    assert own["bn1.num_batches_tracked"] == 0
-    assert torch.equal(own["bn1.running_mean"], state["bn1.running_mean"])
+    loaded_state = resnet(tmp_path, counted).backbone.network.state_dict()
+    assert loaded_state["bn1.num_batches_tracked"] == 0
+    assert torch.equal(loaded_state["bn1.running_mean"], state["bn1.running_mean"])
     without = {name: tensor for name, tensor in counted.items() if name != "bn1.running_mean"}
     message = refusal(lambda: resnet(tmp_path, without))
     assert "1 tensors of the backbone are not in the file, first 'bn1.running_mean'" in message
@@ -148,9 +148,9 @@ def test_published_files_of_torchvision_keep_older_names(tmp_path: Path, name: s
     assert name not in ("densenet121", "vit_b_16") or set(older) - set(network.state_dict())
     torch.save(older, tmp_path / "w.pth")
     settings = ModelConfig(backbone=f"torchvision/{name}", weights="w.pth")
-    own = load_backbone(settings, tmp_path, modality="image", seed=3, offline=True).backbone.network.state_dict()
+    state = load_backbone(settings, tmp_path, modality="image", seed=3, offline=True).backbone.network.state_dict()
     expected = network.state_dict()
-    assert all(torch.equal(tensor, expected[key]) for key, tensor in own.items())
+    assert all(torch.equal(tensor, expected[key]) for key, tensor in state.items())
 
 
 # ---------------------------------------------------------------- folders as the hub lays them out
@@ -201,8 +201,8 @@ def test_a_checkpoint_is_read_from_under_its_wrappers(tmp_path: Path, prefix: st
 def test_a_part_that_was_compiled_is_read(tmp_path: Path) -> None:
     model = save_bert(tmp_path / "model")
     rename_in_folder(tmp_path / "model", lambda name: name.replace("bert.", "bert._orig_mod."), "whole")
-    own = audited(tmp_path).classifier.network.network.state_dict()
-    assert all(torch.equal(tensor, own[name]) for name, tensor in model.state_dict().items())
+    loaded_state = audited(tmp_path).classifier.network.network.state_dict()
+    assert all(torch.equal(tensor, loaded_state[name]) for name, tensor in model.state_dict().items())
 
 
 @pytest.mark.parametrize("prefix", ["", *PREFIXES])
@@ -213,8 +213,8 @@ def test_a_model_whose_own_names_begin_with_model_is_read(tmp_path: Path, prefix
     model = families.seeded(lambda: hf.LlamaForSequenceClassification(config)).eval()
     families.write_hub_folder(tmp_path / "model", model, words)
     rename_in_folder(tmp_path / "model", f"{prefix}{{}}".format, "whole")
-    own = audited(tmp_path).classifier.network.network.state_dict()
-    assert all(torch.equal(tensor, own[name]) for name, tensor in model.state_dict().items())
+    loaded_state = audited(tmp_path).classifier.network.network.state_dict()
+    assert all(torch.equal(tensor, loaded_state[name]) for name, tensor in model.state_dict().items())
     settings = ModelConfig(backbone="transformers/model")
     backbone = load_backbone(settings, tmp_path, modality="text", seed=0, offline=True).backbone.network
     expected = model.model.state_dict()
@@ -229,8 +229,8 @@ def test_a_folder_without_counters_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "model" / "model.safetensors"
     counted = {name: tensor for name, tensor in load_file(path).items() if "num_batches_tracked" not in name}
     save_file(counted, path, metadata={"format": "pt"})
-    own = audited(tmp_path, "image", ("blue", "red")).classifier.state_dict()
-    assert all(tensor == 0 for name, tensor in own.items() if "num_batches_tracked" in name)
+    loaded_state = audited(tmp_path, "image", ("blue", "red")).classifier.state_dict()
+    assert all(tensor == 0 for name, tensor in loaded_state.items() if "num_batches_tracked" in name)
     backbone = ModelConfig(backbone="transformers/model")
     assert load_backbone(backbone, tmp_path, modality="image", seed=0, offline=True).dimension == 12
 

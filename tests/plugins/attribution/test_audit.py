@@ -126,7 +126,7 @@ def test_mean_maps_sum_to_one_and_small_groups_are_counted_only(section: Section
 
 def test_every_mean_map_has_a_figure_of_its_own_rows(section: Section) -> None:
     shown = 0
-    for figure in (each for each in section.figures if each.table == "mean_maps"):
+    for figure in (figure for figure in section.figures if figure.table == "mean_maps"):
         rows = [
             row for row in section.tables["mean_maps"] if all(row[key] == cell for key, cell in figure.where.items())
         ]

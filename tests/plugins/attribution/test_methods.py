@@ -81,7 +81,7 @@ def test_steps_are_added_until_the_attribution_is_complete() -> None:
     many = integrated_gradients(network, explained, max_steps=256).completeness
     assert few is not None
     assert many is not None
-    assert max(each.error or 0.0 for each in few) > TOLERANCE  # said, not hidden
+    assert max(estimate.error or 0.0 for estimate in few) > TOLERANCE  # said, not hidden
     assert all(
         estimate.error is not None and estimate.error <= TOLERANCE and 8 < estimate.steps <= 256 for estimate in many
     )
@@ -95,7 +95,7 @@ def test_the_reported_error_is_that_of_the_returned_map() -> None:
     expected = np.abs(maps.values.astype(np.float64).sum(axis=(1, 2)) - change) / np.abs(change)
     assert maps.completeness is not None
     np.testing.assert_allclose([error.error for error in maps.completeness], expected, atol=1e-4)
-    assert all(each.steps <= 24 for each in maps.completeness)
+    assert all(estimate.steps <= 24 for estimate in maps.completeness)
 
 
 def test_no_completeness_error_where_nothing_changes() -> None:

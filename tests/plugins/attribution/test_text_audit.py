@@ -99,12 +99,12 @@ def test_shown_tokens_are_the_texts_with_their_attributions(tokenizer: Any) -> N
     table = shown.tables["tokens"]
     assert list(table[0]) == ["text", "caption", "position", "token", "attribution", "special"]
     for number in {row["text"] for row in table}:
-        own = [row for row in table if row["text"] == number]
-        assert [row["position"] for row in own] == list(range(1, len(own) + 1))
-        assert "".join(str(row["token"]) for row in own if not row["special"]) == texts[int(number or 0) - 1]
-        assert [row["token"] for row in own if row["special"]] == ["[CLS]", "[SEP]"]
-        assert all((row["attribution"] is None) == row["special"] for row in own)
-        assert max(own, key=lambda row: row["attribution"] or 0.0)["token"].strip() == SECRET
+        tokens = [row for row in table if row["text"] == number]
+        assert [row["position"] for row in tokens] == list(range(1, len(tokens) + 1))
+        assert "".join(str(row["token"]) for row in tokens if not row["special"]) == texts[int(number or 0) - 1]
+        assert [row["token"] for row in tokens if row["special"]] == ["[CLS]", "[SEP]"]
+        assert all((row["attribution"] is None) == row["special"] for row in tokens)
+        assert max(tokens, key=lambda row: row["attribution"] or 0.0)["token"].strip() == SECRET
     assert [figure.kind for figure in shown.figures if figure.table == "tokens"] == ["tokens"]
     assert table[0]["caption"] == "label unkind, predicted unkind"
 
@@ -204,17 +204,17 @@ def test_the_control_replaces_other_words_and_no_fewer(tokens: Any) -> None:
     tokenizer = tokens()
     text = f"We saw the {SECRET}s, a {SECRET.upper()} and old ships in the north!"
     texts = TokenizedTextReader(audited_model(Linear(tokenizer), [text], tokenizer)).read(np.array([0]))
-    for seed in range(20):
-        own, second = matching_tokens(texts, 0, whole_word_pattern([SECRET, f"{SECRET}s"]), np.random.default_rng(seed))
-        words = [text[slice(*span)].strip().lower() for span in texts.spans[0, own]]
+    for rng in map(np.random.default_rng, range(20)):
+        secret, control = matching_tokens(texts, 0, whole_word_pattern([SECRET, f"{SECRET}s"]), rng)
+        words = [text[slice(*span)].strip().lower() for span in texts.spans[0, secret]]
         assert "".join(words) == f"{SECRET}s{SECRET}"
-        assert not (own & second).any()
-        assert second.sum() >= own.sum()
-        assert texts.ordinary[0, second].all()
+        assert not (secret & control).any()
+        assert control.sum() >= secret.sum()
+        assert texts.ordinary[0, control].all()
 
 
 @pytest.mark.parametrize(
-    ("words", "text", "found"),
+    ("words", "text", "matches"),
     [
         (["man"], "Man, human, woman; man's MAN", ["Man", "man", "MAN"]),
         (["old", "old ships"], "old ships and old", ["old ships", "old"]),
@@ -223,8 +223,8 @@ def test_the_control_replaces_other_words_and_no_fewer(tokens: Any) -> None:
         (["C++"], "C and C++ and c++", ["C++", "c++"]),
     ],
 )
-def test_words_are_found_whole_and_in_any_case(words: list[str], text: str, found: list[str]) -> None:
-    assert whole_word_pattern(words).findall(text) == found
+def test_words_are_found_whole_and_in_any_case(words: list[str], text: str, matches: list[str]) -> None:
+    assert whole_word_pattern(words).findall(text) == matches
 
 
 def test_the_same_seed_gives_the_same_counts(tokenizer: Any) -> None:

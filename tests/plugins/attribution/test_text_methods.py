@@ -167,9 +167,9 @@ def test_steps_are_added_until_attributions_are_complete() -> None:
     texts = sentences(8, seed=2)
     _, few = gradients(gpt(tokenizer), texts, tokenizer, max_steps=16)
     _, many = gradients(gpt(tokenizer), texts, tokenizer, max_steps=1024)
-    assert max(each.error or 0.0 for each in few.completeness) > TOLERANCE  # said, not hidden
+    assert max(text.error or 0.0 for text in few.completeness) > TOLERANCE  # said, not hidden
     assert all(error.error is not None and error.error <= TOLERANCE for error in many.completeness)
-    assert max(each.steps for each in few.completeness) <= 16 < max(each.steps for each in many.completeness)
+    assert max(text.steps for text in few.completeness) <= 16 < max(text.steps for text in many.completeness)
 
 
 class Ends(TextModel):
@@ -200,7 +200,7 @@ def test_the_baseline_is_not_padding_which_would_move_the_end_of_the_text() -> N
         absent = read.replace_tokens(read.ordinary, baseline)
         change = (network.logits(read.inputs) - network.logits(absent)).gather(1, target[:, None])[:, 0].numpy()
         return max(
-            abs(values.sum() - each) / abs(each) for values, each in zip(scores.values, change.tolist(), strict=True)
+            abs(values.sum() - total) / abs(total) for values, total in zip(scores.values, change.tolist(), strict=True)
         )
 
     assert worst(reader.baseline) < TOLERANCE + 1e-3
@@ -301,7 +301,7 @@ def test_the_model_is_as_it_was() -> None:
 
 
 def test_attributions_that_are_zero_or_not_finite_are_caught() -> None:
-    values = tuple(np.array(each) for each in ([1.0, 0.0], [0.0, 0.0], [np.nan, 1.0], [np.inf, 1.0]))
+    values = tuple(np.array(scores) for scores in ([1.0, 0.0], [0.0, 0.0], [np.nan, 1.0], [np.inf, 1.0]))
     assert Scores(values, (Completeness(8, None),) * 4).sound.tolist() == [True, False, False, False]
 
 

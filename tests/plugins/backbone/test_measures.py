@@ -173,10 +173,10 @@ def test_constant_features_give_the_majority() -> None:
 def test_balanced_accuracy_counts_each_class_the_same() -> None:
     labels = np.array([0] * 90 + [1] * 10)
     predictions = np.where(np.arange(100) < 95, 0, 1)
-    found = OutOfFold(labels, predictions, np.arange(100))
-    ends = found.balanced_accuracy.confidence_interval()
-    assert found.accuracy.value == 0.95
-    assert found.balanced_accuracy.value == pytest.approx((1 + 0.5) / 2)
+    measures = OutOfFold(labels, predictions, np.arange(100))
+    ends = measures.balanced_accuracy.confidence_interval()
+    assert measures.accuracy.value == 0.95
+    assert measures.balanced_accuracy.value == pytest.approx((1 + 0.5) / 2)
     assert ends.low < 0.75 < ends.high
 
 

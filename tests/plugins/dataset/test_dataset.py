@@ -36,7 +36,7 @@ def split(
 
 def audit(*splits: Split) -> Section:
     facts = ModelFacts(name="toy", modality="image", classes=("no", "yes"), training=Training(mode="external"))
-    named = {each.name: each for each in splits}
+    named = {split.name: split for split in splits}
     audited = AuditedModel(facts=facts, seed=0, splits=named, predictions=pd.DataFrame())
     return Dataset().audit(audited, DatasetOptions())
 

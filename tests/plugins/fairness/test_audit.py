@@ -126,7 +126,7 @@ def test_missing_predictions_are_refused() -> None:
 
 
 def test_small_groups_are_shown_and_not_compared_and_the_smallest_have_no_number() -> None:
-    labels, predicted = (np.tile(each, 20) for each in group_of(2, 1, 1, 1))
+    labels, predicted = (np.tile(classes, 20) for classes in group_of(2, 1, 1, 1))
     frame = predictions(labels, predicted, place=["w"] * 32 + ["x"] * 30 + ["y"] * 29 + ["z"] * 9)
     section = audit(frame)
     few, none = (cell(section, "place", group, "accuracy") for group in "yz")
@@ -206,9 +206,9 @@ def test_intersections_to_any_depth() -> None:
     attributes = {row["attribute"] for row in section.tables["by_group"]}
     assert {"sex x age", "sex x place", "age x place", "sex x age x place"} < attributes
     triple = cell(section, "sex x age x place", "a x b x a", "accuracy")
-    own = (groups["sex"] == "a") & (groups["age"] == "b") & (groups["place"] == "a")
-    assert triple["n"] == own.sum()
-    assert triple["value"] == pytest.approx((labels == predicted)[own].mean())
+    members = (groups["sex"] == "a") & (groups["age"] == "b") & (groups["place"] == "a")
+    assert triple["n"] == members.sum()
+    assert triple["value"] == pytest.approx((labels == predicted)[members].mean())
     assert section.finding("fairness.accuracy_gap.sex x age x place").interval is not None
     assert {
         row["attribute"]
@@ -378,12 +378,12 @@ def gap_of(frame: pd.DataFrame) -> Gap:
 
 def test_a_planted_gap_is_found() -> None:
     rng = np.random.default_rng(0)
-    found = 0
+    detected = 0
     for _ in range(20):
         labels, groups = rng.random(600) < 0.5, rng.choice(["x", "y"], 600)
         wrong = rng.random(600) < np.where(groups == "x", 0.05, 0.25)
-        found += gap_of(predictions(labels, labels ^ wrong, place=groups)).differs
-    assert found == 20
+        detected += gap_of(predictions(labels, labels ^ wrong, place=groups)).differs
+    assert detected == 20
 
 
 @pytest.mark.parametrize("photos", [pytest.param(1, marks=pytest.mark.slow), 3])

@@ -70,8 +70,8 @@ def test_draws_follow_from_the_item_and_keep_to_the_probability() -> None:
     drawn = decide_by_rule(MIXTURE, probabilities, items, seed=0)
     assert drawn.mean() == pytest.approx(0.3, abs=4 * (0.21 / 20_000) ** 0.5)
     assert np.array_equal(drawn[::-1], decide_by_rule(MIXTURE, probabilities, items[::-1], seed=0))
-    other = decide_by_rule(MIXTURE, probabilities, items, seed=1)
-    assert (drawn == other).mean() == pytest.approx(0.7**2 + 0.3**2, abs=0.02)  # as independent draws agree
+    of_another_seed = decide_by_rule(MIXTURE, probabilities, items, seed=1)
+    assert (drawn == of_another_seed).mean() == pytest.approx(0.7**2 + 0.3**2, abs=0.02)  # as independent draws agree
     assert np.corrcoef(drawn[:-1], drawn[1:])[0, 1] == pytest.approx(0, abs=0.03)
 
 

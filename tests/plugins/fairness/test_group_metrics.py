@@ -47,9 +47,9 @@ def test_log_loss_and_area_of_several_classes() -> None:
             strict=True,
         )
     ):
-        own = groups.codes == index
-        assert loss == pytest.approx(sklearn.log_loss(rows.labels[own], rows.scores[own]))
-        expected = sklearn.roc_auc_score(rows.labels[own], rows.scores[own], multi_class="ovr", average="macro")
+        members = groups.codes == index
+        assert loss == pytest.approx(sklearn.log_loss(rows.labels[members], rows.scores[members]))
+        expected = sklearn.roc_auc_score(rows.labels[members], rows.scores[members], multi_class="ovr", average="macro")
         assert area == pytest.approx(expected)
 
 

@@ -115,9 +115,9 @@ def test_a_scoring_rate_is_the_share_above_the_median_of_all() -> None:
     nobody = np.zeros(201, np.int32)
     rows = PredictionArrays(("no", "yes"), nobody, nobody, scores=np.column_stack([1 - scores, scores]))
     row = named(made(rows, groupings, "ll144", basis="score"), "ll144", "a")
-    own = scores[[value == "a" for value in values]]
-    assert row["scoring_rate"] == pytest.approx(np.mean(own > sorted(scores)[100]))
-    assert row["n_above_median"] == np.sum(own > np.median(scores))
+    group_scores = scores[[value == "a" for value in values]]
+    assert row["scoring_rate"] == pytest.approx(np.mean(group_scores > sorted(scores)[100]))
+    assert row["n_above_median"] == np.sum(group_scores > np.median(scores))
     assert "selection_rate" not in row
 
 
@@ -156,8 +156,8 @@ def test_a_group_with_too_few_is_shown_and_neither_scored_nor_the_reference() ->
 def test_rows_of_one_person_have_no_exact_test_and_a_wider_interval() -> None:
     rows, groupings = people({"a": (20, 60), "b": (40, 60)})
     shared = PredictionArrays(rows.classes, rows.labels, rows.predictions, units=np.arange(120) // 2)
-    first, pair = (made(each, groupings, "four_fifths") for each in (rows, shared))
-    apart, together = (named(each, "four_fifths", "a") for each in (first, pair))
+    first, pair = (made(arrays, groupings, "four_fifths") for arrays in (rows, shared))
+    apart, together = (named(legal, "four_fifths", "a") for legal in (first, pair))
     assert together["p_equal"] is None
     assert together["p_four_fifths"] is None
     expected = smallest_ratio([10, 20], [30, 30])  # all rows of a person agree
@@ -209,9 +209,9 @@ def test_the_score_test_of_large_samples_agrees_with_the_exact_one(monkeypatch: 
     counts = (1200, 2400, 1480, 2400)
     p_value = exact.ratio_p_value(*counts, ratio=0.8)
     monkeypatch.setattr(exact, "MAX_ROWS_OF_EXACT_TEST", 10)
-    other = exact.ratio_p_value(*counts, ratio=0.8)
-    assert (p_value.exact, other.exact) == (True, False)
-    assert p_value.value == pytest.approx(other.value, rel=0.05)
+    approximate = exact.ratio_p_value(*counts, ratio=0.8)
+    assert (p_value.exact, approximate.exact) == (True, False)
+    assert p_value.value == pytest.approx(approximate.value, rel=0.05)
 
 
 def test_equality_is_the_hypergeometric_sum() -> None:
@@ -234,7 +234,7 @@ def test_the_selected_maximum_inflates_plain_p_values_and_the_adjusted_ones_allo
         )
         plain += smallest < 0.05
         adjusted += min(1.0, smallest * shares.pairs) < 0.05
-        covered += all(each.low <= 1 <= each.high for each in map(shares.ratio_interval, others) if each)
+        covered += all(ratio.low <= 1 <= ratio.high for ratio in map(shares.ratio_interval, others) if ratio)
     assert plain / repetitions > 0.12, "against a selected maximum the plain test finds what is not there"
     assert adjusted / repetitions <= 0.06
     assert covered / repetitions >= 0.94
@@ -267,13 +267,13 @@ def test_what_local_law_144_cannot_have_is_refused_with_the_key() -> None:
         check_attributes(options, ["genders", "race"])
     check_attributes(options, ["gender", "ethnicity"])
     check_attributes(None, [])
-    for tables, given, reason in (
+    for tables, ll144_options, reason in (
         (["ll144"], None, "needs"),
         (["four_fifths"], options, "needs tables"),
         (["ll144"], Ll144Options(sex="race", race="race"), "are both"),
     ):
         with pytest.raises(ValueError, match=reason):
-            check_options(tables, given)
+            check_options(tables, ll144_options)
     check_options(["ll144"], options)
     check_options([], None)
 

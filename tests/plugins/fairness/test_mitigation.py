@@ -48,8 +48,8 @@ def material() -> MitigationData:
 
 
 def options(*methods: str, **changed) -> MitigationOptions:
-    given = {"attribute": "region", "metric": "tpr", "methods": list(methods)} | changed
-    return MitigationOptions(**given)
+    settings = {"attribute": "region", "metric": "tpr", "methods": list(methods)} | changed
+    return MitigationOptions(**settings)
 
 
 @cache
@@ -214,10 +214,10 @@ def test_the_most_accurate_within_the_bound_is_chosen_else_the_most_even() -> No
         row = chosen(fit_mitigation(planted(), options("threshold", "dfr", max_gap=max_gap), "yes"))
         within = [table_row for table_row in rows if table_row["gap"] <= max_gap]
         if within:
-            assert row["accuracy"] == max(each["accuracy"] for each in within)
+            assert row["accuracy"] == max(candidate["accuracy"] for candidate in within)
             assert row["gap"] <= max_gap
         else:
-            assert row["gap"] == min(each["gap"] for each in rows)
+            assert row["gap"] == min(candidate["gap"] for candidate in rows)
 
 
 def test_the_frontier_has_the_unmitigated_model_and_one_chosen_row() -> None:
@@ -227,8 +227,8 @@ def test_the_frontier_has_the_unmitigated_model_and_one_chosen_row() -> None:
     assert [row["chosen"] for row in table].count("yes") == 1
     assert table[0]["chosen"] == "no"
     assert {row["split"] for row in table} == {OWN_SPLIT}
-    own = planted().predictions.query("split == 'validation'")
-    assert table[0]["accuracy"] == pytest.approx((own["label"] == own["prediction"]).mean())
+    scored = planted().predictions.query("split == 'validation'")
+    assert table[0]["accuracy"] == pytest.approx((scored["label"] == scored["prediction"]).mean())
     for row in table:
         assert row["accuracy_low"] < row["accuracy"] < row["accuracy_high"]
         assert row["gap_low"] < row["gap"] < row["gap_high"]
@@ -244,8 +244,8 @@ def test_the_frontier_has_the_unmitigated_model_and_one_chosen_row() -> None:
 def test_training_examples_are_scored_by_heads_that_did_not_see_them() -> None:
     noise = cases.audited_model({"train": 60, "test": 60}, dimension=300, agree=0.0, seed=4)
     labels = noise.splits["train"].labels
-    own = noise.predictions.query("split == 'train'")
-    assert (own["label"] == own["prediction"]).mean() > 0.95  # known by heart
+    memorised = noise.predictions.query("split == 'train'")
+    assert (memorised["label"] == memorised["prediction"]).mean() > 0.95  # known by heart
     held_out = (score_out_of_fold(noise).argmax(axis=1) == labels).mean()
     seen_first = noise.predictions.query("split == 'test'")
     assert held_out == pytest.approx((seen_first["label"] == seen_first["prediction"]).mean(), abs=0.2)
@@ -271,16 +271,16 @@ def test_rates_are_those_of_counting() -> None:
     decided = rng.integers(0, 2, len(rows))
     labels, groups = rows.labels, rows.rows.groups
     expected = {
-        "accuracy": lambda own: (decided == labels)[own].mean(),
-        "selection_rate": lambda own: decided[own].mean(),
-        "tpr": lambda own: decided[own & (labels == 1)].mean(),
-        "fpr": lambda own: decided[own & (labels == 0)].mean(),
-        "fnr": lambda own: 1 - decided[own & (labels == 1)].mean(),
+        "accuracy": lambda members: (decided == labels)[members].mean(),
+        "selection_rate": lambda members: decided[members].mean(),
+        "tpr": lambda members: decided[members & (labels == 1)].mean(),
+        "fpr": lambda members: decided[members & (labels == 0)].mean(),
+        "fnr": lambda members: 1 - decided[members & (labels == 1)].mean(),
     }
     for metric, rate in expected.items():
         decisions = measure_decisions(one_hot_decisions(decided, 2), rows, metric, ("no", "yes"), 1)
-        for name, own in decisions.groups.items():
-            assert own.value == pytest.approx(rate(groups == name))
+        for name, group_rate in decisions.groups.items():
+            assert group_rate.value == pytest.approx(rate(groups == name))
     assert len(decisions.groups) == 2
 
 
@@ -373,8 +373,8 @@ def test_a_test_example_without_a_known_group_is_left_to_the_fine_tuned_model() 
     mitigation = fit_mitigation(partly, options("threshold"), "yes")
     assert "4 of 3000 test examples have no region that the rule knows" in " ".join(mitigation.chapter.text)
     assert mitigation.predictions is not None
-    own, before = (frame[frame["split"] == "test"] for frame in (mitigation.predictions, partly.predictions))
-    assert list(own["prediction"][:4]) == list(before["prediction"][:4])
+    after, before = (frame[frame["split"] == "test"] for frame in (mitigation.predictions, partly.predictions))
+    assert list(after["prediction"][:4]) == list(before["prediction"][:4])
     assert "east is too few (n = 1)" in mitigation.chapter.findings[0].caveats
 
 

@@ -52,16 +52,16 @@ def found(paired: tuple[PairedPredictions, Grouping], seed: int = 0) -> list[Gap
 
 
 def test_the_change_is_the_difference_of_the_two_gaps() -> None:
-    given, grouping = pair(np.random.default_rng(0), {"x": (0.1, 0.1), "y": (0.3, 0.12), "z": (0.2, 0.2)}, 200)
-    for change in found((given, grouping)):
+    paired, grouping = pair(np.random.default_rng(0), {"x": (0.1, 0.1), "y": (0.3, 0.12), "z": (0.2, 0.2)}, 200)
+    for change in found((paired, grouping)):
         first, second = (grouping.codes == grouping.names.index(name) for name in (change.first, change.second))
-        right = [rows.labels == rows.predictions for rows in (given.before, given.after)]
-        before, after = (own[first].mean() - own[second].mean() for own in right)
+        right = [rows.labels == rows.predictions for rows in (paired.before, paired.after)]
+        before, after = (correct[first].mean() - correct[second].mean() for correct in right)
         assert (change.before, change.after) == pytest.approx((before, after))
         assert change.value == pytest.approx(abs(after) - abs(before))
         assert change.interval.low <= change.value <= change.interval.high
         assert change.first < change.second
-    assert len(found((given, grouping))) == 3
+    assert len(found((paired, grouping))) == 3
 
 
 def test_a_gap_that_closes_is_found_and_one_that_stays_is_not() -> None:
@@ -86,7 +86,7 @@ def test_models_that_change_nothing_are_rarely_accused(photos: int) -> None:
     for seed in range(200):
         errors = {"x": (0.3, 0.2), "y": (0.3, 0.2), "z": (0.4, 0.3)}
         result = found(pair(np.random.default_rng(seed), errors, 60, photos=photos), seed)
-        wrongly += any(not each.interval.low <= 0 <= each.interval.high for each in result)
+        wrongly += any(not change.interval.low <= 0 <= change.interval.high for change in result)
     assert 1 <= wrongly <= 18
 
 
@@ -172,8 +172,8 @@ def test_who_changed_sides() -> None:
 
 
 def test_small_groups_are_not_compared() -> None:
-    given, grouping = pair(np.random.default_rng(0), {"x": (0.1, 0.1), "y": (0.3, 0.1)}, 29)
-    result = measure_changes(given, grouping, *ACCURACY, size_rules=SampleSizeRules(), seed=0)
+    paired, grouping = pair(np.random.default_rng(0), {"x": (0.1, 0.1), "y": (0.3, 0.1)}, 29)
+    result = measure_changes(paired, grouping, *ACCURACY, size_rules=SampleSizeRules(), seed=0)
     assert isinstance(result, NotMeasured)
     assert "fewer than two groups have 30" in result.reason
 

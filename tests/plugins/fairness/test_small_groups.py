@@ -26,9 +26,9 @@ def rows_of(**groups: tuple[int, int]) -> pd.DataFrame:
     """Return predictions of groups given as (right, n); half of each have the favourable class."""
     labels, predicted, names = [], [], []
     for name, (right, n) in groups.items():
-        own = np.arange(n) % 2 == 0
-        labels.append(own)
-        predicted.append(np.where(np.arange(n) < right, own, ~own))
+        favourable = np.arange(n) % 2 == 0
+        labels.append(favourable)
+        predicted.append(np.where(np.arange(n) < right, favourable, ~favourable))
         names += [name] * n
     return predictions(np.concatenate(labels), np.concatenate(predicted), g=names)
 

@@ -257,7 +257,7 @@ def test_rows_of_one_person_do_not_make_intervals_shorter() -> None:
     copies = predictions(np.tile(labels, 3), np.tile(scores, (3, 1)), "ab", units=np.tile(people, 3))
     thrice = audit(copies, classes="ab")
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "log_loss"):
-        first, three = (each.finding(f"performance.{name}") for each in (once, thrice))
+        first, three = (section.finding(f"performance.{name}") for section in (once, thrice))
         assert three.n == 60
         assert "60 units" in three.interval.method
         assert three.value == pytest.approx(first.value)
@@ -335,5 +335,5 @@ def test_the_normal_approximation_of_calibrated_models_is_what_is_simulated(rows
 def test_a_unit_a_row_is_no_unit_at_all() -> None:
     labels, scores = made_up(60, 2, 1)
     frame = predictions(labels, scores, "ab")
-    without, each = (audit(frame.assign(unit=units), classes="ab") for units in (None, [f"u{i}" for i in range(60)]))
-    assert without == each
+    by_row, by_unit = (audit(frame.assign(unit=units), classes="ab") for units in (None, [f"u{i}" for i in range(60)]))
+    assert by_row == by_unit

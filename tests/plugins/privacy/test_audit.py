@@ -164,8 +164,8 @@ def test_that_the_backbone_may_know_the_same_people_is_asked(weights: str | None
     audited_section = Privacy().audit(
         AuditedModel(facts, 0, {}, predictions(), fit=Fit({}, privacy=FACTS)), PrivacyOptions(epsilon=3.0)
     )
-    found = [finding for finding in audited_section.findings if finding.id == "privacy.pretraining_overlap"]
-    assert [finding.status for finding in found] == ["not_measured"] * asked
+    overlaps = [finding for finding in audited_section.findings if finding.id == "privacy.pretraining_overlap"]
+    assert [finding.status for finding in overlaps] == ["not_measured"] * asked
     assert ("own training data" in audited_section.chapters[-1].text[0]) == asked
 
 
@@ -232,7 +232,7 @@ def test_a_void_promise_gives_no_number_that_a_rule_could_pass_on(
         assert reason in str(finding.reason)
     rules = [Rule(finding=id, **bound) for id in PROMISES for bound in ({"max": 1e9}, {"min": -1e9})]
     judged = [rule for rule in judge_rules(rules, [audited_section]).rules if rule.rule != "integrity holds"]
-    assert {each.outcome for each in judged} == {"uncertain"}
+    assert {rule.outcome for rule in judged} == {"uncertain"}
     assert len(judged) == len(rules)
     assert set(protection(audited_section).values()) == {"void", "un-noised"}
     assert audited_section.finding("privacy.units").value == 500, "a fact of the data, and no promise"
@@ -246,7 +246,7 @@ def test_a_void_promise_gives_no_number_that_a_rule_could_pass_on(
 
 def test_what_else_was_trained_beside_a_void_promise_adds_up_to_none() -> None:
     others = (Mechanism(1.0, 0.1, 10),)
-    ids = [[finding.id for finding in spending_chapter(FACTS, "example", each).findings] for each in ((), others)]
+    ids = [[finding.id for finding in spending_chapter(FACTS, "example", beside).findings] for beside in ((), others)]
     assert [id for id in ids[1] if id not in ids[0]] == ["privacy.epsilon_with_audits"]
     together = spending_chapter(FACTS, "example", others, "it is void").findings[1]
     assert (together.id, together.status, together.reason) == (ids[1][1], "not_measured", "it is void")

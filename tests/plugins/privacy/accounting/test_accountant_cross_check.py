@@ -53,9 +53,9 @@ def test_the_bounded_prv_is_that_of_opacus() -> None:
 def test_a_wrong_accountant_is_seen(factor: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two per cent at an epsilon of 2.4 are 0.05; 20 per cent bring PLD above RDP as well."""
     monkeypatch.setattr(accountant_cross_check, "epsilon_pld", lambda *arguments: factor * epsilon_pld(*arguments))
-    found = cross_check_accountants.__wrapped__(FIXTURE, DELTA)
-    assert len(found.problems) == (2 if factor > 1.1 else 1)
-    assert "PRV" in found.problems[-1]
+    cross_check = cross_check_accountants.__wrapped__(FIXTURE, DELTA)
+    assert len(cross_check.problems) == (2 if factor > 1.1 else 1)
+    assert "PRV" in cross_check.problems[-1]
 
 
 @pytest.mark.parametrize(

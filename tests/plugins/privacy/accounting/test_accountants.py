@@ -178,7 +178,7 @@ def test_different_trainings_compose_as_by_other_accountants() -> None:
     peer = PLDAccountant().compose(ComposedDpEvent(events)).get_epsilon(DELTA)
     assert composed_spending(mechanisms, DELTA).epsilon == pytest.approx(peer, abs=2e-3)
     assert composed_spending(mechanisms, DELTA).epsilon < sum(
-        tightest_spending(each, DELTA / 3).epsilon for each in mechanisms
+        tightest_spending(mechanism, DELTA / 3).epsilon for mechanism in mechanisms
     )
 
 

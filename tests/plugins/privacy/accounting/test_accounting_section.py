@@ -59,19 +59,19 @@ def chapter() -> PrivacyChapter:
 
 
 def test_the_findings_of_a_usual_run(chapter: PrivacyChapter) -> None:
-    found = {shown_finding.id.removeprefix("privacy."): shown_finding for shown_finding in chapter.findings}
-    assert list(found) == [
+    findings = {shown_finding.id.removeprefix("privacy."): shown_finding for shown_finding in chapter.findings}
+    assert list(findings) == [
         "accountant_difference",
         "epsilon_replace_one",
         "epsilon_shuffled",
         "ideal_tpr_at_01pct_fpr",
         "ideal_tpr_at_1pct_fpr",
     ]
-    assert {each.status for each in chapter.findings} == {"info"}
-    assert found["accountant_difference"].value < 2e-3
-    assert found["epsilon_replace_one"].value == pytest.approx(4.278, abs=5e-4)
-    assert "more than the 2.36 of random samples" in found["epsilon_shuffled"].description
-    assert found["ideal_tpr_at_1pct_fpr"].value == ideal_attacker(FIXTURE, 0.01)
+    assert {shown_finding.status for shown_finding in chapter.findings} == {"info"}
+    assert findings["accountant_difference"].value < 2e-3
+    assert findings["epsilon_replace_one"].value == pytest.approx(4.278, abs=5e-4)
+    assert "more than the 2.36 of random samples" in findings["epsilon_shuffled"].description
+    assert findings["ideal_tpr_at_1pct_fpr"].value == ideal_attacker(FIXTURE, 0.01)
 
 
 def test_the_tables_name_accountants_and_their_versions(chapter: PrivacyChapter) -> None:

@@ -53,8 +53,8 @@ def test_the_bound_from_below_is_reached_by_a_simulated_attacker() -> None:
     noise, batches, trials, delta = 0.7, 16, 400_000, 1e-2
     rng = np.random.default_rng(3)
     sums = noise * rng.standard_normal((trials, batches))
-    rest, own = sums[:, 1:].max(axis=1), sums[:, 0]
-    with_it, without_it = np.maximum(rest, own + 2), np.maximum(rest, own + 1)
+    rest, shifted = sums[:, 1:].max(axis=1), sums[:, 0]
+    with_it, without_it = np.maximum(rest, shifted + 2), np.maximum(rest, shifted + 1)
     thresholds = np.quantile(with_it, np.linspace(0.5, 0.98, 49))
     reached = max(math.log(((with_it > c).mean() - delta) / (without_it > c).mean()) for c in thresholds)
     bounds = epsilon_shuffled(Mechanism(noise, 1 / batches, batches), delta)

@@ -29,9 +29,9 @@ def loop_over_losses(predictions: pd.DataFrame) -> list[float]:
     return [math.log(row[f"score_{row['label']}"] or np.finfo(np.float64).tiny) for _, row in predictions.iterrows()]
 
 
-def deviations(parts: Sequence[np.ndarray], *, own: bool) -> list[float]:
+def deviations(parts: Sequence[np.ndarray], *, per_example: bool) -> list[float]:
     """Return the deviation of each example's confidences: its own, or one that is pooled over all examples."""
-    if own:
+    if per_example:
         return [float(part.std(ddof=1)) for part in parts]
     squares = sum(float(((part - part.mean()) ** 2).sum()) for part in parts)
     return [math.sqrt(squares / sum(len(part) - 1 for part in parts))] * len(parts)
@@ -40,8 +40,8 @@ def deviations(parts: Sequence[np.ndarray], *, own: bool) -> list[float]:
 def loop_over_ratios(target: np.ndarray, shadows: np.ndarray, members: np.ndarray) -> list[float]:
     """Return the log ratio of two normal densities of each example."""
     inside, outside = ([shadows[chosen[:, i], i] for i in range(len(target))] for chosen in (members, ~members))
-    own = min(len(part) for part in (*inside, *outside)) >= 32
-    with_it, without = deviations(inside, own=own), deviations(outside, own=own)
+    per_example = min(len(part) for part in (*inside, *outside)) >= 32
+    with_it, without = deviations(inside, per_example=per_example), deviations(outside, per_example=per_example)
     return [
         stats.norm(inside[i].mean(), with_it[i]).logpdf(value) - stats.norm(outside[i].mean(), without[i]).logpdf(value)
         for i, value in enumerate(target)
@@ -51,7 +51,7 @@ def loop_over_ratios(target: np.ndarray, shadows: np.ndarray, members: np.ndarra
 def loop_over_tails(target: np.ndarray, shadows: np.ndarray, members: np.ndarray) -> list[float]:
     """Return the log probability of each example that a model without it is at most as confident."""
     outside = [shadows[~members[:, i], i] for i in range(len(target))]
-    without = deviations(outside, own=min(map(len, outside)) >= 32)
+    without = deviations(outside, per_example=min(map(len, outside)) >= 32)
     return [stats.norm(outside[i].mean(), without[i]).logcdf(value) for i, value in enumerate(target)]
 
 

@@ -34,8 +34,8 @@ def area(scores: np.ndarray, members: np.ndarray) -> float:
 
 def naive_confidence(logits: np.ndarray, label: int) -> float:
     exps = [math.exp(value - max(logits)) for value in logits]
-    own = exps[label] / sum(exps)
-    return math.log(own) - math.log(sum(exp for index, exp in enumerate(exps) if index != label) / sum(exps))
+    probability = exps[label] / sum(exps)
+    return math.log(probability) - math.log(sum(exp for index, exp in enumerate(exps) if index != label) / sum(exps))
 
 
 def test_confidence_is_the_log_odds_of_the_label() -> None:
@@ -52,13 +52,13 @@ def test_confidence_of_certain_predictions_stays_apart() -> None:
 
 
 def test_few_shadows_share_one_deviation_and_many_have_their_own() -> None:
-    for shadows, own in ((40, False), (128, True)):
+    for shadows, per_example in ((40, False), (128, True)):
         target, _, scores, members, _ = simulated(shadows, 30)
         stretched = scores.copy()
         stretched[:, 0] = scores[:, 0].mean() + 10 * (scores[:, 0] - scores[:, 0].mean())
         before = lira.score_online(target, scores, members=members)[1:]
         after = lira.score_online(target, stretched, members=members)[1:]
-        assert np.allclose(before, after) == own
+        assert np.allclose(before, after) == per_example
 
 
 def test_deviation_without_membership_comes_from_models_without_it() -> None:
@@ -146,12 +146,12 @@ def test_own_deviations_are_what_many_shadows_are_for() -> None:
 @pytest.mark.parametrize(("shadows", "share"), [(16, 0.5), (64, 0.75)])
 def test_without_leakage_no_attack_sees_any(attack, shadows: int, share: float) -> None:
     """In 120 worlds the area scatters about one half as its null distribution says, whatever the attack estimates."""
-    found = []
+    standard_scores = []
     for seed in range(120):
         target, member, scores, members, _ = simulated(shadows, 150, leak=0.0, share=share, seed=seed)
         n, n_others = member.sum(), (~member).sum()
         deviation = math.sqrt((n + n_others + 1) / (12 * n * n_others))
-        found.append((area(attack(target, scores, members=members), member) - 0.5) / deviation)
-    assert abs(np.mean(found)) < 0.3
-    assert 0.8 < np.std(found) < 1.2
-    assert np.mean(np.abs(found) > 1.96) <= 0.11
+        standard_scores.append((area(attack(target, scores, members=members), member) - 0.5) / deviation)
+    assert abs(np.mean(standard_scores)) < 0.3
+    assert 0.8 < np.std(standard_scores) < 1.2
+    assert np.mean(np.abs(standard_scores) > 1.96) <= 0.11

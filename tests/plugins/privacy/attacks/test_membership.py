@@ -52,7 +52,7 @@ def remembered() -> PrivacyChapter:
 
 
 def test_what_a_head_remembers_shows_in_every_attack(remembered: PrivacyChapter) -> None:
-    assert [each.id for each in remembered.findings] == [*AREAS, *RATES, "privacy.most_exposed_group"]
+    assert [shown.id for shown in remembered.findings] == [*AREAS, *RATES, "privacy.most_exposed_group"]
     for id in AREAS:
         shown_finding = finding(remembered, id)
         assert shown_finding.status == "warn"
@@ -140,10 +140,10 @@ def test_a_group_that_stands_out_is_a_warning(group: str) -> None:
     assert shown_finding.status == "warn"
     assert shown_finding.description.startswith(f"site = {group}")
     rows = {row["group"]: row for row in chapter.tables["attacks"]}
-    other = {"x": "y", "y": "x"}[group]
-    compared = f"area {rows[group]['auc']:.2f} against {rows[other]['auc']:.2f}, difference "
+    other_group = {"x": "y", "y": "x"}[group]
+    compared = f"area {rows[group]['auc']:.2f} against {rows[other_group]['auc']:.2f}, difference "
     assert f"site = {group} is more exposed than the other groups of site: {compared}" in shown_finding.description
-    assert f"site = {other} is more exposed" not in shown_finding.description
+    assert f"site = {other_group} is more exposed" not in shown_finding.description
     assert chapter.figures[1].where == {"attack": "loss_threshold"}  # without a trainer there are no shadows
 
 
@@ -189,13 +189,13 @@ def test_others_are_people_of_other_known_groups_only() -> None:
 
 
 def test_a_small_group_is_not_named_for_its_noise() -> None:
-    made = exposed("x")
-    site = made.predictions["group_site"].to_numpy(copy=True)
-    score = made.predictions["score_a"].to_numpy(copy=True)
+    audited = exposed("x")
+    site = audited.predictions["group_site"].to_numpy(copy=True)
+    score = audited.predictions["score_a"].to_numpy(copy=True)
     for part, value in (("train", 0.95), ("test", 0.05)):  # twelve on each side, eleven of them told apart
-        rows = np.flatnonzero((made.predictions["split"] == part) & (site == "y"))[:12]
+        rows = np.flatnonzero((audited.predictions["split"] == part) & (site == "y"))[:12]
         site[rows], score[rows] = "few", [value] * 8 + [0.3, 0.5, 0.4, 0.6]
-    chapter = attacked(replace(made, predictions=made.predictions.assign(group_site=site, score_a=score)))
+    chapter = attacked(replace(audited, predictions=audited.predictions.assign(group_site=site, score_a=score)))
     by_group = {row["group"]: row for row in chapter.tables["attacks"]}
     assert (by_group["few"]["n_members"], by_group["few"]["n_non_members"]) == (12, 12)
     assert finding(chapter, "privacy.most_exposed_group").description.startswith("site = x")
@@ -203,7 +203,7 @@ def test_a_small_group_is_not_named_for_its_noise() -> None:
 
 def test_without_groups_there_is_nothing_to_compare() -> None:
     chapter = attacked(cases.audited_model(30, 30, groups=False), shadows=8)
-    assert "privacy.most_exposed_group" not in [each.id for each in chapter.findings]
+    assert "privacy.most_exposed_group" not in [shown.id for shown in chapter.findings]
     assert [figure.id for figure in chapter.figures] == ["membership_roc"]
     few = attacked(cases.audited_model(12, 12), shadows=8)
     shown_finding = finding(few, "privacy.most_exposed_group")

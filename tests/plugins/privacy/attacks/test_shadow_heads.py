@@ -28,12 +28,12 @@ CLIP = 0.7
 
 
 def task_of(n: int = 60, *, rows_per_unit: int = 0, views: int = 1, weighted: bool = False) -> Task:
-    made = cases.audited_model(n, 10, rows_per_unit=rows_per_unit, views=views).require_task()
+    task = cases.audited_model(n, 10, rows_per_unit=rows_per_unit, views=views).require_task()
     weights = torch.tensor([0.5, 1.0, 3.0]) if weighted else None
     if views > 1:
-        spread = as_dense(made.features).tensor + 0.3 * torch.arange(views).repeat(n)[:, None]
-        made = replace(made, features=Dense(spread, views))
-    return replace(made, class_weights=weights)
+        spread = as_dense(task.features).tensor + 0.3 * torch.arange(views).repeat(n)[:, None]
+        task = replace(task, features=Dense(spread, views))
+    return replace(task, class_weights=weights)
 
 
 def jobs_of(n: int, heads: int = 5) -> list[Job]:
@@ -87,7 +87,7 @@ def test_an_example_that_is_not_a_number_adds_nothing() -> None:
     without = shadow_heads.clipped_sums(heads, data, rows[rows[:, 0] != 7], members, max_grad_norm=CLIP)
     assert all(torch.allclose(first, second, atol=1e-6) for first, second in zip(clipped, without, strict=True))
     nobody = shadow_heads.clipped_sums(heads, data, rows[:0], members, max_grad_norm=CLIP)
-    assert all((each == 0).all() for each in nobody)
+    assert all((total == 0).all() for total in nobody)
 
 
 @pytest.mark.parametrize(
@@ -99,10 +99,10 @@ def test_a_head_alone_is_what_the_private_trainer_makes_of_the_same_random_numbe
     monkeypatch.setattr(runner, "run_self_test", lambda *_: ([], 0.0))  # it draws numbers, too
     task = task_of(rows_per_unit=rows_per_unit, views=views, weighted=weighted)
     for job in jobs_of(60, heads=2):
-        (own,) = DPTrainer(epsilon=8.0, randomness="seeded").fit(task, [job])
-        (shadow,) = shadow_heads.fit(task, [job], own.require_privacy())
-        assert list(shadow.state) == list(own.state)
-        assert all(torch.allclose(shadow.state[name], own.state[name], rtol=1e-4, atol=1e-4) for name in own.state)
+        (fit,) = DPTrainer(epsilon=8.0, randomness="seeded").fit(task, [job])
+        (shadow,) = shadow_heads.fit(task, [job], fit.require_privacy())
+        assert list(shadow.state) == list(fit.state)
+        assert all(torch.allclose(shadow.state[name], fit.state[name], rtol=1e-4, atol=1e-4) for name in fit.state)
 
 
 def test_members_decide_whom_a_head_has_seen() -> None:

@@ -94,7 +94,7 @@ def test_published_bounds_of_the_version_for_curves(shift: int, epsilon: float) 
     outside = stats.norm.ppf((np.arange(n) + 0.5) / n)
     inside = outside + shift
     thresholds = np.append(np.union1d(inside, outside), np.inf)
-    below = np.stack([np.searchsorted(each, thresholds) for each in (inside, outside)], axis=1)
+    below = np.stack([np.searchsorted(scores, thresholds) for scores in (inside, outside)], axis=1)
     corners = below[hull(below)]
     alpha = 0.05 / len(corners)
     cases = [Guesses(2 * n, int((n - a) + (n - b)), int(n - a)) for a, b in corners if n - a > n - b]
@@ -162,7 +162,7 @@ def test_the_best_of_all_numbers_of_guesses_claims_leakage_that_is_not_there() -
     for _ in range(trials):
         inside = random.random(200) < 0.5
         scores = random.standard_normal(200)
-        wrong += max(one_run_bound(guess_membership(scores, inside, made), 1e-5) for made in range(10, 201, 10)) > 0
+        wrong += max(one_run_bound(guess_membership(scores, inside, count), 1e-5) for count in range(10, 201, 10)) > 0
     assert wrong > 0.1 * trials
 
 

@@ -85,14 +85,14 @@ class Spy:
 def test_coins_decide_who_is_in_and_nobody_else_is_left_out() -> None:
     audited, spy = cases.audited_model(rows_per_unit=3, recipe=SHORT), Spy()
     outcomes = [train_canary_model(replace(audited, trainer=spy), 200, seed=7) for _ in range(2)]
-    for (task, job), found in zip(spy.asked, outcomes, strict=True):
+    for (task, job), outcome in zip(spy.asked, outcomes, strict=True):
         assert job.members is not None
         assert job.members[:150].all()
-        assert np.array_equal(job.members[150:], found.inside)
+        assert np.array_equal(job.members[150:], outcome.inside)
         assert task.units is not None
         assert len(set(task.units[150:])) == 200
         assert not set(task.units[150:]) & set(task.units[:150])
-        assert 60 < found.inside.sum() < 140
+        assert 60 < outcome.inside.sum() < 140
     first, second = outcomes
     assert not np.array_equal(first.inside, second.inside)  # of the operating system, not of the seed
     assert torch.equal(spy.asked[0][0].labels, spy.asked[1][0].labels)
@@ -102,27 +102,27 @@ def test_canaries_depend_on_the_shape_of_the_features_alone() -> None:
     audited = cases.audited_model(recipe=SHORT)
     task = audited.require_task()
     changed_copy = replace(task, features=cases.vectors(150, np.random.default_rng(9)), labels=task.labels.flip(0))
-    (made, labels), (same, same_labels) = (make_canaries(each, 50, 3, shortest=0.0) for each in (task, changed_copy))
-    assert torch.equal(made.tensor, same.tensor)
+    (first, labels), (same, same_labels) = (make_canaries(data, 50, 3, shortest=0.0) for data in (task, changed_copy))
+    assert torch.equal(first.tensor, same.tensor)
     assert torch.equal(labels, same_labels)
     assert set(labels.tolist()) == {0, 1, 2}
-    assert made.tensor.norm(dim=1).mean() == pytest.approx(cases.DIMENSION**0.5, rel=0.05)
+    assert first.tensor.norm(dim=1).mean() == pytest.approx(cases.DIMENSION**0.5, rel=0.05)
     long, _ = make_canaries(task, 50, 3, shortest=70.0)
     assert long.tensor.norm(dim=1).mean() == pytest.approx(70.0, rel=0.05)
 
 
 def test_views_of_a_canary_are_alike() -> None:
     audited = cases.audited_model(views=2, recipe=SHORT)
-    made, _ = make_canaries(audited.require_task(), 20, 0, shortest=0.0)
-    assert (made.views, len(made)) == (2, 20)
-    assert torch.equal(made.tensor[::2], made.tensor[1::2])
+    canaries, _ = make_canaries(audited.require_task(), 20, 0, shortest=0.0)
+    assert (canaries.views, len(canaries)) == (2, 20)
+    assert torch.equal(canaries.tensor[::2], canaries.tensor[1::2])
     assert train_canary_model(audited, 60).guesses.canaries == 60
 
 
 def test_maps_behind_a_cut_have_canaries_and_texts_have_none() -> None:
     deep = privacy_cases.task(privacy_cases.seeded(privacy_cases.cnn), privacy_cases.maps())
-    made, labels = make_canaries(deep, 30, 0, shortest=0.0)
-    assert made.tensor.shape == (30, 8, 6, 6)
+    canaries, labels = make_canaries(deep, 30, 0, shortest=0.0)
+    assert canaries.tensor.shape == (30, 8, 6, 6)
     assert int(labels.max()) == privacy_cases.CLASSES - 1
     text = privacy_cases.task(privacy_cases.seeded(privacy_cases.bert), privacy_cases.texts())
     with pytest.raises(Unavailable, match="one vector or map"):

@@ -169,7 +169,7 @@ def test_a_model_from_elsewhere_and_least_squares_have_no_audit(private: Audited
     assert "no fit" in str(finding(chapter, ONE_RUN).reason)
     changed_copy = replace(private, trainer=replace(PRIVATE, method="least_squares"))
     chapter = empirical_chapter(changed_copy, options(canaries=100))
-    assert {each.status for each in chapter.findings} == {"not_measured"}
+    assert {shown_finding.status for shown_finding in chapter.findings} == {"not_measured"}
 
 
 def test_a_spent_budget_leaves_the_canary_model_out_with_the_reason(private: AuditedModel, tmp_path: Any) -> None:

@@ -43,11 +43,11 @@ def test_limits_are_those_of_clopper_and_pearson(count: int, n: int) -> None:
 
 
 def test_the_bound_by_the_formula() -> None:
-    found = errors(4, 700)
+    counts = errors(4, 700)
     fpr, fnr = (stats.beta.ppf(0.975, count + 1, 900 - count) for count in (4, 700))
     wanted = max(math.log((1 - 1e-5 - fnr) / fpr), math.log((1 - 1e-5 - fpr) / fnr))
-    assert float(counted_bound(found, 1e-5)) == pytest.approx(wanted)
-    assert counted_gaussian_bound(found, 1e-5) == pytest.approx(
+    assert float(counted_bound(counts, 1e-5)) == pytest.approx(wanted)
+    assert counted_gaussian_bound(counts, 1e-5) == pytest.approx(
         gaussian_epsilon(-stats.norm.ppf(fpr) - stats.norm.ppf(fnr), 1e-5)
     )
     assert float(counted_bound(errors(700, 4), 1e-5)) == pytest.approx(wanted)
@@ -103,9 +103,9 @@ def test_one_half_chooses_and_the_other_counts() -> None:
 
 def test_errors_are_counted_at_each_threshold() -> None:
     scores = RunScores(np.array([0.0, 1.0, 2.0, 2.0]), np.array([1.0, 2.0, 3.0]))
-    found = scores.count_errors(np.array([-1.0, 1.0, 2.0, 5.0]))
-    assert found.false_positives.tolist() == [4, 2, 0, 0]
-    assert found.false_negatives.tolist() == [0, 1, 2, 3]
+    counts = scores.count_errors(np.array([-1.0, 1.0, 2.0, 5.0]))
+    assert counts.false_positives.tolist() == [4, 2, 0, 0]
+    assert counts.false_negatives.tolist() == [0, 1, 2, 3]
     assert scores.candidate_thresholds().tolist() == [0.5, 1.5, 2.5]
     assert RunScores(np.zeros(3), np.zeros(3)).candidate_thresholds().tolist() == [0.0]
 
@@ -117,10 +117,10 @@ def test_scores_that_are_all_alike_say_nothing() -> None:
 
 def test_without_leakage_a_positive_bound_is_rare() -> None:
     random, trials = np.random.default_rng(0), 4000
-    found = [judge_runs(normal(random, 0.0, 200), approximate_dp_curve(0.0, 1e-5), 1e-5) for _ in range(trials)]
-    assert sum(item.bound > 0 for item in found) <= 0.05 * trials
-    assert sum(each.gaussian_bound > 0 for each in found) <= 0.05 * trials
-    assert sum(each.p_value < 0.001 for each in found) <= 0.002 * trials
+    judgements = [judge_runs(normal(random, 0.0, 200), approximate_dp_curve(0.0, 1e-5), 1e-5) for _ in range(trials)]
+    assert sum(item.bound > 0 for item in judgements) <= 0.05 * trials
+    assert sum(judgement.gaussian_bound > 0 for judgement in judgements) <= 0.05 * trials
+    assert sum(judgement.p_value < 0.001 for judgement in judgements) <= 0.002 * trials
 
 
 def test_the_best_threshold_on_the_same_runs_claims_leakage_that_is_not_there() -> None:
@@ -138,13 +138,13 @@ def test_the_best_threshold_on_the_same_runs_claims_leakage_that_is_not_there() 
 
 def test_bounds_hold_where_there_is_leakage_and_are_of_use() -> None:
     random, trials, mu = np.random.default_rng(1), 1000, 1.0
-    found = [judge_runs(normal(random, mu, 1000), gaussian_curve(mu), 1e-5) for _ in range(trials)]
+    judgements = [judge_runs(normal(random, mu, 1000), gaussian_curve(mu), 1e-5) for _ in range(trials)]
     truth = gaussian_epsilon(mu, 1e-5)
-    assert sum(item.bound > truth for item in found) == 0
-    assert sum(each.gaussian_bound > truth for each in found) <= 0.05 * trials
-    assert sum(each.p_value < 0.001 for each in found) <= 0.003 * trials
-    assert np.median([each.bound for each in found]) > 0.9
-    assert np.median([each.gaussian_bound for each in found]) > 0.75 * truth
+    assert sum(item.bound > truth for item in judgements) == 0
+    assert sum(judgement.gaussian_bound > truth for judgement in judgements) <= 0.05 * trials
+    assert sum(judgement.p_value < 0.001 for judgement in judgements) <= 0.003 * trials
+    assert np.median([judgement.bound for judgement in judgements]) > 0.9
+    assert np.median([judgement.gaussian_bound for judgement in judgements]) > 0.75 * truth
 
 
 def test_a_broken_claim_is_refuted() -> None:

@@ -55,12 +55,12 @@ def test_it_says_what_secret_noise_spends() -> None:
 
 
 def test_rates_are_given_for_each_group(frontier: PrivacyChapter) -> None:
-    found = rows(frontier, "frontier", attribute="site", method=WITHOUT, replicate=None)
-    assert {(row["group"], row["metric"]) for row in found} == {
+    rates = rows(frontier, "frontier", attribute="site", method=WITHOUT, replicate=None)
+    assert {(row["group"], row["metric"]) for row in rates} == {
         (group, metric) for group in "ab" for metric in ("accuracy", "selection_rate", "tpr", "fpr")
     }
-    assert all(row["low"] <= row["value"] <= row["high"] for row in found)
-    by_group = {row["group"]: row["value"] for row in found if row["metric"] == "accuracy"}
+    assert all(row["low"] <= row["value"] <= row["high"] for row in rates)
+    by_group = {row["group"]: row["value"] for row in rates if row["metric"] == "accuracy"}
     assert by_group["a"] > by_group["b"] + 0.1
 
 
@@ -81,7 +81,7 @@ def test_the_section_holds_together_and_can_be_drawn(frontier: PrivacyChapter) -
 def test_what_the_heads_released_is_told(frontier: PrivacyChapter) -> None:
     assert len(frontier.mechanisms) == 6
     one_sum = [mechanism for mechanism in frontier.mechanisms if mechanism.steps == 1]
-    assert [(each.sample_rate, each.steps) for each in one_sum] == [(1.0, 1)] * 2
+    assert [(mechanism.sample_rate, mechanism.steps) for mechanism in one_sum] == [(1.0, 1)] * 2
 
 
 def test_nothing_is_trained_that_was_not_asked_for() -> None:
@@ -107,13 +107,13 @@ def test_a_refusal_is_told_and_a_failed_self_test_is_not_swallowed(monkeypatch: 
     monkeypatch.setattr(trainer, "fit_together", refused)
     assert frontier_chapter(audited, OPTIONS).findings[0].reason == "privacy.budget: the budget is spent"
 
-    for found in (IntegrityError("no noise"), EvidenceError("an older copy was put back")):
+    for failure in (IntegrityError("no noise"), EvidenceError("an older copy was put back")):
 
-        def broken(*_: object, error: Exception = found, **__: object) -> None:
+        def broken(*_: object, error: Exception = failure, **__: object) -> None:
             raise error
 
         monkeypatch.setattr(trainer, "fit_together", broken)
-        with pytest.raises(type(found)):
+        with pytest.raises(type(failure)):
             frontier_chapter(audited, OPTIONS)
 
 
@@ -153,8 +153,8 @@ def test_groups_that_are_too_small_are_shown_and_not_scored() -> None:
 def test_a_rate_without_a_base_is_undefined_and_not_zero() -> None:
     case = judged(0.3)
     case = replace(case, labels=np.zeros_like(case.labels), positive=1)
-    found = rows(present_frontier(case, 2.0), "frontier", metric="tpr", replicate=None)
-    assert {(row["value"], row["status"]) for row in found} == {(None, "undefined: no positives")}
+    rates = rows(present_frontier(case, 2.0), "frontier", metric="tpr", replicate=None)
+    assert {(row["value"], row["status"]) for row in rates} == {(None, "undefined: no positives")}
 
 
 def test_one_replicate_gives_values_and_no_intervals() -> None:

@@ -44,7 +44,7 @@ def test_costs_and_their_differences_are_covered(training: float) -> None:
     rng, units = np.random.default_rng(0), np.repeat(np.arange(75), 2)
     in_one, covered = units % 3 == 0, np.zeros(2)
     lost = np.where(in_one, 0.6, 0.2)
-    truths = [expected(1.2, 0.0) - expected(1.2 - each, training) for each in (0.6, 0.2)]
+    truths = [expected(1.2, 0.0) - expected(1.2 - cost, training) for cost in (0.6, 0.2)]
     for _ in range(TRIALS):
         hard = rng.normal(size=75)[units] + 0.5 * rng.normal(size=150)
         without = np.repeat((1.2 + hard > 0)[None], 3, axis=0)
@@ -95,9 +95,9 @@ def test_one_head_or_one_unit_shows_no_variance() -> None:
 
 def test_the_order_of_examples_does_not_matter() -> None:
     rng = np.random.default_rng(0)
-    hits, other, units = rng.random((3, 50)) < 0.7, rng.random((3, 50)) < 0.6, rng.integers(0, 20, 50)
+    hits, private_hits, units = rng.random((3, 50)) < 0.7, rng.random((3, 50)) < 0.6, rng.integers(0, 20, 50)
     order, in_one = rng.permutation(50), rng.random(50) < 0.4
-    first = difference_of_differences(hits, other, in_one, units)
-    second = difference_of_differences(hits[:, order], other[:, order], in_one[order], units[order])
+    first = difference_of_differences(hits, private_hits, in_one, units)
+    second = difference_of_differences(hits[:, order], private_hits[:, order], in_one[order], units[order])
     assert first.value == pytest.approx(second.value)
     assert first.interval.low == pytest.approx(second.interval.low)

@@ -47,8 +47,8 @@ def chapter(
 ) -> PrivacyChapter:
     labels = np.zeros(len(features), dtype=np.int64)
     about = ModelFacts(name="made", modality="image", classes=("no", "yes"), training=Training(mode=mode))
-    given = Embeddings(features, None, labels, units, groups, len(labels))
-    return attribute_inference_chapter(AuditedModel(about, 0, {}, pd.DataFrame(), embeddings=lambda: given))
+    embeddings = Embeddings(features, None, labels, units, groups, len(labels))
+    return attribute_inference_chapter(AuditedModel(about, 0, {}, pd.DataFrame(), embeddings=lambda: embeddings))
 
 
 def test_a_planted_group_is_read_and_the_control_is_not() -> None:
@@ -116,8 +116,8 @@ def test_the_section_tells_what_was_read() -> None:
     features, groups, people = made(3.0)
     groups[:4] = None
     groups[10] = "c"
-    found = chapter(features, {"site": groups, "same": np.full(len(groups), "x", object)}, people, mode="private")
-    section = Section(plugin="privacy", findings=found.findings, tables=dict(found.tables), figures=found.figures)
+    probe = chapter(features, {"site": groups, "same": np.full(len(groups), "x", object)}, people, mode="private")
+    section = Section(plugin="privacy", findings=probe.findings, tables=dict(probe.tables), figures=probe.figures)
     finding = section.finding("privacy.attribute_probe.site")
     assert finding.status == "warn"
     assert finding.interval is not None
@@ -146,5 +146,5 @@ def test_what_cannot_be_probed_says_why() -> None:
     about = ModelFacts(name="made", modality="image", classes=("no", "yes"), training=Training(mode="external"))
     table = pd.DataFrame({"group_site": ["a", None]})
     elsewhere = attribute_inference_chapter(AuditedModel(about, 0, {}, table)).findings
-    assert [(each.id, each.status) for each in elsewhere] == [("privacy.attribute_probe.site", "not_measured")]
+    assert [(finding.id, finding.status) for finding in elsewhere] == [("privacy.attribute_probe.site", "not_measured")]
     assert chapter(features, {}, None).is_empty

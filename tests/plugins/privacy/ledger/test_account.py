@@ -41,9 +41,9 @@ TWO = composed_spending([MECHANISM, MECHANISM], DELTA).epsilon
 @pytest.fixture(autouse=True)
 def flushes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Count what would be flushed to the disk, and do not wait for it."""
-    made: list[int] = []
-    monkeypatch.setattr("os.fsync", made.append)
-    return made
+    descriptors: list[int] = []
+    monkeypatch.setattr("os.fsync", descriptors.append)
+    return descriptors
 
 
 def book_exists(folder: Path) -> bool:
@@ -392,9 +392,9 @@ def test_a_ledger_in_another_folder_than_the_remembered_one_is_counted(tmp_path:
 def test_a_ledger_that_was_moved_is_counted_once(tmp_path: Path) -> None:
     finish(account(tmp_path))
     (tmp_path / "ledgers").rename(tmp_path / "moved")
-    found = [finish(account(tmp_path, ledger="moved", identity=f"{run}")) for run in range(2)]
-    assert [facts.elsewhere for facts in found] == [1, 0]
-    assert len(found[1].trainings) == 3
+    ledger_facts = [finish(account(tmp_path, ledger="moved", identity=f"{run}")) for run in range(2)]
+    assert [facts.elsewhere for facts in ledger_facts] == [1, 0]
+    assert len(ledger_facts[1].trainings) == 3
 
 
 def test_a_resumed_training_remembers_that_its_ledger_lay_elsewhere(

@@ -43,12 +43,12 @@ def test_what_is_read_is_what_was_written(written: Chain) -> None:
 
 
 def test_a_hash_covers_record_number_and_predecessor(tmp_path: Path, written: Chain) -> None:
-    other = Chain(tmp_path / "other")
-    other.folder.mkdir()
+    repeated = Chain(tmp_path / "other")
+    repeated.folder.mkdir()
     for record in (RECORDS[0], RECORDS[0], RECORDS[0]):
-        other.append(record)
-    assert other.hashes[0] == written.hashes[0]
-    assert len({*other.hashes, *written.hashes}) == 5
+        repeated.append(record)
+    assert repeated.hashes[0] == written.hashes[0]
+    assert len({*repeated.hashes, *written.hashes}) == 5
 
 
 def test_a_change_of_any_byte_is_found(written: Chain) -> None:
@@ -111,11 +111,11 @@ def test_a_missing_or_damaged_head_is_found(written: Chain, content: str | None)
     (written.folder / chain.HEAD_FILE).unlink()
     if content is not None:
         (written.folder / chain.HEAD_FILE).write_text(content)
-    with pytest.raises(EvidenceError, match=r"is missing beside its ledger|is not the one that was written") as found:
+    with pytest.raises(EvidenceError, match=r"is missing beside its ledger|is not the one that was written") as refusal:
         chain.read(written.folder)
-    assert found.value.where == str(written.folder / chain.HEAD_FILE)
-    assert "Restore" in str(found.value)
-    assert found.value.exit_code == 4
+    assert refusal.value.where == str(written.folder / chain.HEAD_FILE)
+    assert "Restore" in str(refusal.value)
+    assert refusal.value.exit_code == 4
 
 
 def test_an_older_copy_of_the_entries_is_found(written: Chain) -> None:

@@ -25,7 +25,7 @@ def check(folder: Path, log: Path, kills: int) -> int:
     """Compare the ledger with the log of steps that were taken; return how many were charged more than once."""
     taken = Counter(log.read_text().splitlines())
     charges = charges_of(folder)
-    charged = Counter(f"{each.identity} {step}" for each in charges for block in each.blocks for step in block)
+    charged = Counter(f"{charge.identity} {step}" for charge in charges for block in charge.blocks for step in block)
     assert all(charged[step] >= times for step, times in taken.items()), "a step was taken and not charged"
     lost = charged.total() - len(charged)
     assert lost <= kills * BLOCK, "more than one block was charged again for a kill"

@@ -136,8 +136,8 @@ def test_a_step_of_a_network_is_the_sum_of_clipped_gradients(
     steps = network_steps(task, engine)
     for drawn in ((0, 1, 2, 3), (1, 3)):
         wanted, _ = given.clipped_sum(task, eval_untrained_modules(steps.copy_network(0)), drawn, 0.3)
-        found = given.gradient(steps, given.sample(drawn)) * steps.gaussian.divisor
-        assert np.linalg.norm(found - wanted) < 1e-5 * np.linalg.norm(wanted)
+        total = given.gradient(steps, given.sample(drawn)) * steps.gaussian.divisor
+        assert np.linalg.norm(total - wanted) < 1e-5 * np.linalg.norm(wanted)
 
 
 @pytest.mark.filterwarnings("error")
@@ -154,8 +154,8 @@ def test_views_of_an_example_are_averaged_before_clipping_whatever_is_trained() 
     steps = network_steps(task, Hooks)
     wanted, _ = given.clipped_sum(task, eval_untrained_modules(steps.copy_network(0)), range(12), 0.3)
     read.clear()
-    found = given.gradient(steps, given.sample(range(12))) * steps.gaussian.divisor
-    assert np.abs(found - wanted).max() < 1e-5
+    total = given.gradient(steps, given.sample(range(12))) * steps.gaussian.divisor
+    assert np.abs(total - wanted).max() < 1e-5
     assert torch.cat(read).bincount().tolist() == [12, 12, 12]  # each view once: nothing is drawn
     network_steps(replace(task, features=Watched(cases.vectors())), Hooks).set_gradient(given.sample(range(12)))
     assert read[-1] is None

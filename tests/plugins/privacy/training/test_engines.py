@@ -177,9 +177,9 @@ def normed(norm: nn.Module) -> Build:
     ],
 )
 def test_what_cannot_be_trained_privately_is_refused(build: Build, data: Callable[[], cases.Batch], words: str) -> None:
-    made = build()
+    network = build()
     with pytest.raises(ConfigError, match=words) as refused:
-        select_engine(cases.task(lambda _seed: copy.deepcopy(made), data()))
+        select_engine(cases.task(lambda _seed: copy.deepcopy(network), data()))
     assert "private_cases" not in str(refused.value)
     assert refused.value.remedy or "no trainable" in words
 

@@ -88,11 +88,11 @@ def test_each_of_many_heads_is_as_if_it_were_alone(units: np.ndarray | None, vie
     jobs = [Job(seed, member) for seed, member in enumerate(members)]
     steps = given.steps("heads", task, plans, jobs, given.Given([noise]))
     counts = steps.set_gradient(given.sample(*drawn))
-    found = torch.cat([parameter.grad.flatten(1) for parameter in steps.parameters], dim=1).double().numpy()
+    gradients = torch.cat([parameter.grad.flatten(1) for parameter in steps.parameters], dim=1).double().numpy()
     for head, job in enumerate(jobs):
         wanted, broken = given.clipped_sum(task, new_head(6, 3, False, job.seed), drawn[head], 0.7, job.members)
         wanted = (wanted + sigmas[head] * 0.7 * noise[head]) / plans[0].divisor
-        assert np.abs(found[head] - wanted).max() < 1e-6
+        assert np.abs(gradients[head] - wanted).max() < 1e-6
         assert counts[head] == broken
     assert counts[0] > 0 == counts[2]
 
@@ -139,10 +139,10 @@ def test_other_examples_take_the_place_of_the_real_ones_only() -> None:
     steps = given.steps("heads", task, plans, [Job(0, np.zeros(12, bool))], given.Silent())
     features = torch.randn(9, 6, generator=torch.Generator().manual_seed(9))
     labels, units = torch.arange(9) % 3, np.arange(9) // 3
-    other = steps.with_examples({"features": features}, labels, units)
+    replaced = steps.with_examples({"features": features}, labels, units)
     made_up = replace(task, features=Dense(features.repeat_interleave(2, 0), 2), labels=labels, units=units.astype(str))
     wanted, _ = given.clipped_sum(made_up, steps.copy_network(0), range(3), 0.7)
-    assert np.abs(given.gradient(other, given.sample(range(3))) * plans[0].divisor - wanted).max() < 1e-6
+    assert np.abs(given.gradient(replaced, given.sample(range(3))) * plans[0].divisor - wanted).max() < 1e-6
     assert not given.gradient(steps, given.sample(range(3))).any()
 
 
@@ -153,5 +153,5 @@ def test_rows_are_found_by_their_unit() -> None:
     for _ in range(50):
         units = np.unique(random.integers(0, 9, random.integers(1, 40)), return_inverse=True)[1]
         rows = rows_by_unit(units)
-        for unit, own in enumerate(rows):
-            assert own[own >= 0].tolist() == np.flatnonzero(units == unit).tolist()
+        for unit, rows_of_unit in enumerate(rows):
+            assert rows_of_unit[rows_of_unit >= 0].tolist() == np.flatnonzero(units == unit).tolist()

@@ -26,8 +26,8 @@ from rft.training.linear_heads import Vectors
 def vectors(n: int = 40, d: int = 6, k: int = 3, *, views: int = 1, **changes: object) -> Vectors:
     random = torch.Generator().manual_seed(0)
     stored = 5 * torch.randn(n * views, d, generator=random)
-    given = {"class_weights": None, "row_norm": False, "labels": torch.randint(0, k, (n,), generator=random)} | changes
-    return Vectors(stored=given.pop("stored", stored), views=views, **given)
+    fields = {"class_weights": None, "row_norm": False, "labels": torch.randint(0, k, (n,), generator=random)} | changes
+    return Vectors(stored=fields.pop("stored", stored), views=views, **fields)
 
 
 def seeded(seed: int = 0) -> SeededSource:
@@ -56,9 +56,9 @@ def test_the_sums_are_those_of_a_loop_over_units() -> None:
                 weight = {0: 0.5, 1: 1.0, 2: 0.25}[int(data.labels[row])] / 2
                 own_moments += weight * np.outer(z, z)
                 own_products += weight * BALANCE * np.outer(z, y)
-        own = math.sqrt(np.sum(own_moments**2) + np.sum(own_products**2))
-        moments += own_moments * min(1, statistics.bound / own)
-        products += own_products * min(1, statistics.bound / own)
+        norm = math.sqrt(np.sum(own_moments**2) + np.sum(own_products**2))
+        moments += own_moments * min(1, statistics.bound / norm)
+        products += own_products * min(1, statistics.bound / norm)
     np.testing.assert_allclose(statistics.moments, moments, atol=1e-12)
     np.testing.assert_allclose(statistics.products, products, atol=1e-12)
 
@@ -111,7 +111,7 @@ def test_examples_that_are_not_finite_count_as_zero_and_are_counted(bad: float) 
 def test_noise_has_the_deviation_that_the_mechanism_promises() -> None:
     empty = SufficientStatistics(np.zeros((60, 60)), np.zeros((60, 4)), bound=1.7, non_finite=0)
     drawn = [add_noise(empty, 2.5, SecretSource()) for _ in range(40)]
-    moments, products = (np.stack(each) for each in zip(*drawn, strict=True))
+    moments, products = (np.stack(draws) for draws in zip(*drawn, strict=True))
     np.testing.assert_array_equal(moments, moments.swapaxes(1, 2))
     off = moments[:, *np.triu_indices(60, 1)]
     diagonal = moments[:, np.arange(60), np.arange(60)]
@@ -129,7 +129,7 @@ def test_the_projection_on_any_direction_has_the_promised_noise() -> None:
     empty = SufficientStatistics(np.zeros((5, 5)), np.zeros((5, 3)), whole.bound, 0)
     source = seeded()
     along = [
-        np.concatenate([each.ravel() for each in add_noise(empty, 3.0, source)]) @ part / np.linalg.norm(part)
+        np.concatenate([noise.ravel() for noise in add_noise(empty, 3.0, source)]) @ part / np.linalg.norm(part)
         for _ in range(4000)
     ]
     assert np.std(along) == pytest.approx(3.0 * whole.bound, rel=0.04)

@@ -62,9 +62,9 @@ def test_people_of_two_populations_are_refused_or_counted_by_both(tmp_path: Path
     [first] = recorded.fit(of("clinic"), [Job(0)])
     with pytest.raises(ConfigError, match="in population 'clinic' too"):
         recorded.fit(of("ward"), [Job(0)])
-    [other] = replace(recorded, overlaps=("clinic",)).fit(of("ward"), [Job(0)])
-    assert other.require_privacy().ledger.overlaps == ("clinic",)
-    assert other.require_privacy().ledger.epsilon > 1.2 * first.require_privacy().ledger.epsilon
+    [counted_by_both] = replace(recorded, overlaps=("clinic",)).fit(of("ward"), [Job(0)])
+    assert counted_by_both.require_privacy().ledger.overlaps == ("clinic",)
+    assert counted_by_both.require_privacy().ledger.epsilon > 1.2 * first.require_privacy().ledger.epsilon
 
 
 def test_members_decide_who_counts() -> None:

@@ -48,7 +48,7 @@ def test_noise_is_normal_and_fresh_for_each_head_parameter_and_step(heads: int) 
     gaussian = GaussianNoise(SecretSource(), sigmas, max_grad_norm=0.7, divisor=16.0)
     totals = [torch.zeros(heads, 50, 20), torch.zeros(heads, 50)]
     steps = np.stack(
-        [torch.cat([each.flatten(1) for each in gaussian.add_noise(totals)], 1).double().numpy() for _ in range(20)]
+        [torch.cat([noised.flatten(1) for noised in gaussian.add_noise(totals)], 1).double().numpy() for _ in range(20)]
     )
     standard = steps / (sigmas[:, None] * 0.7 / 16)  # (steps, heads, numbers)
     assert stats.kstest(standard.ravel(), "norm").pvalue > 1e-7

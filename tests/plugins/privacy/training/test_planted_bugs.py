@@ -91,8 +91,8 @@ RIGHT_DRAW = PoissonSampler.draw_sample
 
 
 def shared_by_heads(sampler: PoissonSampler, heads: int) -> Sample:
-    one = RIGHT_DRAW(sampler, 1)
-    return Sample(np.repeat(one.units, heads, axis=0), np.repeat(one.taken, heads, axis=0))
+    sample = RIGHT_DRAW(sampler, 1)
+    return Sample(np.repeat(sample.units, heads, axis=0), np.repeat(sample.taken, heads, axis=0))
 
 
 def the_same_again(sampler: PoissonSampler, heads: int) -> Sample:
@@ -371,10 +371,10 @@ EXTREMES = {
 
 @pytest.mark.parametrize(("task", "rate", "sigmas"), EXTREMES.values(), ids=EXTREMES)
 def test_the_right_mechanism_is_not_accused_at_the_extremes(task: Task, rate: float, sigmas: list[float]) -> None:
-    plans = given.plans(task, sigmas, rate=rate)
+    plans, choice = given.plans(task, sigmas, rate=rate), select_engine(task)
     for _ in range(5):
-        made = given.steps("heads", task, plans) if len(sigmas) > 1 else network_steps(task, plans, select_engine(task))
-        runner.run_self_test(made, task, plans)
+        steps = given.steps("heads", task, plans) if len(sigmas) > 1 else network_steps(task, plans, choice)
+        runner.run_self_test(steps, task, plans)
 
 
 @pytest.mark.parametrize(
@@ -404,8 +404,8 @@ def test_batchnorm_that_is_put_in_training_mode_afterwards_is_caught(times: int)
     task = cases.task(cases.seeded(cases.resnet_with_frozen_norms), cases.maps())
     plans, choice = given.plans(task), select_engine(task)
     for _ in range(times):
-        made = network_steps(task, plans, choice)
-        for norm in made.network.norms():
+        steps = network_steps(task, plans, choice)
+        for norm in steps.network.norms():
             norm.train()
         with pytest.raises(IntegrityError, match="frozen tensors"):
-            runner.run_self_test(made, task, plans)
+            runner.run_self_test(steps, task, plans)

@@ -28,12 +28,12 @@ both = pytest.mark.parametrize("source", SOURCES, ids=["secret", "seeded"])
 
 @both
 def test_uniforms_are_uniform(source: Callable[[], RandomSource]) -> None:
-    found = source().draw_uniforms(COUNT)
-    assert found.dtype == np.float64
-    assert found.min() > 0
-    assert found.max() <= 1
-    assert stats.kstest(found, "uniform").pvalue > 1e-7
-    assert abs(np.corrcoef(found[1:], found[:-1])[0, 1]) < 6 / np.sqrt(COUNT)
+    uniforms = source().draw_uniforms(COUNT)
+    assert uniforms.dtype == np.float64
+    assert uniforms.min() > 0
+    assert uniforms.max() <= 1
+    assert stats.kstest(uniforms, "uniform").pvalue > 1e-7
+    assert abs(np.corrcoef(uniforms[1:], uniforms[:-1])[0, 1]) < 6 / np.sqrt(COUNT)
 
 
 @both
@@ -48,15 +48,15 @@ def test_uniforms_have_53_random_bits(source: Callable[[], RandomSource]) -> Non
 
 @both
 def test_normals_are_normal(source: Callable[[], RandomSource]) -> None:
-    found = source().draw_normals(COUNT)
-    assert found.dtype == np.float64
-    assert stats.kstest(found, "norm").pvalue > 1e-7
+    normals = source().draw_normals(COUNT)
+    assert normals.dtype == np.float64
+    assert stats.kstest(normals, "norm").pvalue > 1e-7
     for power, moment, variance in ((1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96), (6, 15, 10_170)):
-        assert np.mean(found**power) == pytest.approx(moment, abs=6 * np.sqrt(variance / COUNT))
+        assert np.mean(normals**power) == pytest.approx(moment, abs=6 * np.sqrt(variance / COUNT))
     for tail in (2.0, 3.0, 4.0):
         expected = 2 * stats.norm.sf(tail) * COUNT
-        assert np.sum(np.abs(found) > tail) == pytest.approx(expected, abs=6 * np.sqrt(expected) + 12)
-    assert len(np.unique(found)) == COUNT
+        assert np.sum(np.abs(normals) > tail) == pytest.approx(expected, abs=6 * np.sqrt(expected) + 12)
+    assert len(np.unique(normals)) == COUNT
 
 
 @both
@@ -74,9 +74,9 @@ def test_the_largest_normal_is_beyond_that_of_float32(monkeypatch: pytest.Monkey
     largest = np.full(8, 255, dtype=np.uint8).tobytes()
     for words, radius in ((smallest, np.sqrt(2 * 54 * np.log(2))), (largest, 0.0)):
         monkeypatch.setattr(os, "urandom", lambda count, words=words: words * (count // 8))
-        found = SecretSource().draw_normals(2)
-        assert np.isfinite(found).all()
-        assert np.hypot(*found) == pytest.approx(radius, abs=1e-6)
+        normals = SecretSource().draw_normals(2)
+        assert np.isfinite(normals).all()
+        assert np.hypot(*normals) == pytest.approx(radius, abs=1e-6)
 
 
 @both
@@ -104,14 +104,14 @@ def test_secret_numbers_are_those_of_the_operating_system_each_used_once(monkeyp
 
 
 def test_secret_numbers_follow_no_seed() -> None:
-    found = []
+    runs = []
     for _ in range(2):
         np.random.seed(0)
         torch.manual_seed(0)
         random.seed(0)
-        made = random_streams("secret", 5)
-        found.append([*made.sampling.draw_uniforms(4), *made.noise.draw_normals(4), made.dropout])
-    assert not set(found[0]) & set(found[1])
+        streams = random_streams("secret", 5)
+        runs.append([*streams.sampling.draw_uniforms(4), *streams.noise.draw_normals(4), streams.dropout])
+    assert not set(runs[0]) & set(runs[1])
 
 
 def test_seeded_numbers_repeat_with_all_bits_of_the_seed_and_in_two_streams() -> None:

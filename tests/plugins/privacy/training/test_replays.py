@@ -111,21 +111,21 @@ def gpt() -> Known:
 )
 def test_what_is_trained_behind_a_cut(known: Callable[[], Known], freeze: str, tune: str, engine: str) -> None:
     torch.manual_seed(0)
-    made, task = known().task(freeze, tune)
-    before = made.frozen_sha256()
+    partition, task = known().task(freeze, tune)
+    before = partition.frozen_sha256()
     fit = LOOSE.fit(task, [Job(1)])[0]
     assert fit.require_privacy().engine.name == engine
     assert fit.require_privacy().engine.error < 1e-4
     assert fit.unchanged_tensors == 0
-    assert made.frozen_sha256() == before
-    assert_joins(made, task, fit.state)
+    assert partition.frozen_sha256() == before
+    assert_joins(partition, task, fit.state)
 
 
 def assert_joins(partition: Cut, task: Task, state: dict[str, Tensor]) -> None:
     """Hold the trained part, run from the cache, against the joined model."""
     suffix = partition.new_suffix(0)
-    own = {name: tensor for name, tensor in state.items() if name in suffix.state_dict()}
-    suffix.load_state_dict(own, strict=False)
+    suffix_state = {name: tensor for name, tensor in state.items() if name in suffix.state_dict()}
+    suffix.load_state_dict(suffix_state, strict=False)
     example = comments if partition.classifier.modality == "text" else images
     with torch.no_grad():
         replayed = suffix.eval()(cases.columns_of(task))

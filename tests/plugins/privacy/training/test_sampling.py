@@ -35,12 +35,12 @@ def test_the_size_of_a_sample_is_binomial(n: int, rate: float) -> None:
     built_sampler = sampler(n, rate)
     sizes = np.concatenate([built_sampler.draw_sample(heads).taken.sum(1) for _ in range(steps)])
     expected = stats.binom.pmf(np.arange(n + 1), n, rate) * heads * steps
-    found = np.bincount(sizes, minlength=n + 1)
+    observed = np.bincount(sizes, minlength=n + 1)
     rare = expected < 10  # put together, for the test of fit
-    found, expected = (np.append(each[~rare], each[rare].sum()) for each in (found, expected))
+    observed, expected = (np.append(counts[~rare], counts[rare].sum()) for counts in (observed, expected))
     enough = expected > 1e-6
-    assert found[~enough].sum() == 0
-    assert stats.chisquare(found[enough], expected[enough] * found.sum() / expected[enough].sum()).pvalue > 1e-6
+    assert observed[~enough].sum() == 0
+    assert stats.chisquare(observed[enough], expected[enough] * observed.sum() / expected[enough].sum()).pvalue > 1e-6
 
 
 @pytest.mark.parametrize(("n", "rate"), SETTINGS)
@@ -77,11 +77,11 @@ def test_a_sample_is_ascending_without_repeats_and_filled_up_with_the_first_unit
         assert sample.units.dtype == np.int64
         assert sample.units.shape == sample.taken.shape == (6, sample.taken.sum(1).max())
         for units, taken in zip(sample.units, sample.taken, strict=True):
-            own = units[taken]
-            assert (np.diff(own) > 0).all()
+            sampled = units[taken]
+            assert (np.diff(sampled) > 0).all()
             assert not units[~taken].any()
             assert (np.diff(taken.astype(int)) <= 0).all()  # what fills up is at the end
-            assert own.max(initial=0) < 60
+            assert sampled.max(initial=0) < 60
 
 
 def test_everybody_takes_part_at_a_rate_of_1() -> None:
@@ -119,9 +119,9 @@ def test_secret_samples_differ_and_seeded_ones_repeat() -> None:
     assert np.array_equal(first, same)
     assert not np.array_equal(first, second)
     np.random.seed(0)
-    one = sampler(1000, 0.1, None).draw_sample(3).units
+    secret = sampler(1000, 0.1, None).draw_sample(3).units
     np.random.seed(0)
-    assert not np.array_equal(one, sampler(1000, 0.1, None).draw_sample(3).units)
+    assert not np.array_equal(secret, sampler(1000, 0.1, None).draw_sample(3).units)
 
 
 def test_the_time_of_a_sample_goes_by_its_size_and_not_by_all_units() -> None:

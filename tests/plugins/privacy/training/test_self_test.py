@@ -49,11 +49,11 @@ def test_each_check_is_a_row_with_what_was_expected_and_found(kind: str) -> None
     assert {row["outcome"] for row in rows} == {"passed"}
     assert all(set(row) == {"check", "expected", "found", "outcome", "description"} for row in rows)
     assert all(row["expected"] and row["found"] and row["description"].endswith(".") for row in rows)
-    found = {row["check"]: row["found"] for row in rows}
-    assert float(found["sampling rate"]) == pytest.approx(0.5, abs=0.1)
-    assert float(found["noise of an empty sample"]) == pytest.approx(1, abs=0.3)
-    assert float(found["noise of made-up examples"]) == pytest.approx(1, abs=0.3)
-    assert (float(found["divisor"]), float(found["clipping"])) == (10.0, 1.0)
+    measured = {row["check"]: row["found"] for row in rows}
+    assert float(measured["sampling rate"]) == pytest.approx(0.5, abs=0.1)
+    assert float(measured["noise of an empty sample"]) == pytest.approx(1, abs=0.3)
+    assert float(measured["noise of made-up examples"]) == pytest.approx(1, abs=0.3)
+    assert (float(measured["divisor"]), float(measured["clipping"])) == (10.0, 1.0)
     assert "3 examples of one unit" in next(row["description"] for row in rows if row["check"] == "clipping")
     assert 0 < error < 1e-5
     json.dumps(rows, allow_nan=False)
@@ -146,10 +146,10 @@ def test_no_private_example_takes_part(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_seeded_steps_give_the_same_table_again() -> None:
     task = given.head_task(60)
     plans = given.plans(task)
-    found = []
+    tables = []
     for _ in range(2):
         steps = build_engine_stepper(
             task, np.arange(60), Job(2), plans[0], select_engine(task), random_streams("seeded", 3)
         )
-        found.append(runner.run_self_test(steps, task, plans))
-    assert found[0] == found[1]
+        tables.append(runner.run_self_test(steps, task, plans))
+    assert tables[0] == tables[1]

@@ -85,8 +85,8 @@ def test_one_person_moves_a_step_by_the_clipping_norm_at_most(kind: str) -> None
     for task in (together, apart):
         plans = given.plans(task, norm=NORM)
         steps = given.steps(kind, task, plans, noise=given.Silent())
-        found = given.gradient(steps, given.sample(range(plans[0].n))) * plans[0].divisor
-        moved.append(float(np.linalg.norm(found)))
+        total = given.gradient(steps, given.sample(range(plans[0].n))) * plans[0].divisor
+        moved.append(float(np.linalg.norm(total)))
     assert moved[0] == pytest.approx(NORM, rel=1e-5)
     assert moved[1] > 10 * NORM  # rows clipped one by one would not bound the person
 
@@ -109,15 +109,15 @@ def empty_steps(kind: str, count: int) -> tuple[np.ndarray, float]:
     task = given.head_task()
     plans = given.plans(task, [NOISE])
     steps = given.steps(kind, task, plans)
-    found = np.stack([given.gradient(steps, given.sample(())) for _ in range(count)])
-    return found, NOISE * plans[0].max_grad_norm / plans[0].divisor
+    gradients = np.stack([given.gradient(steps, given.sample(())) for _ in range(count)])
+    return gradients, NOISE * plans[0].max_grad_norm / plans[0].divisor
 
 
 @pytest.mark.parametrize("kind", given.KINDS)
 def test_an_empty_sample_is_a_step_of_fresh_noise(kind: str) -> None:
-    found, deviation = empty_steps(kind, 400)
-    assert found.std() == pytest.approx(deviation, rel=0.06)  # 8,400 numbers: more than seven deviations
-    assert len(np.unique(found, axis=0)) == 400
+    gradients, deviation = empty_steps(kind, 400)
+    assert gradients.std() == pytest.approx(deviation, rel=0.06)  # 8,400 numbers: more than seven deviations
+    assert len(np.unique(gradients, axis=0)) == 400
 
 
 @pytest.mark.parametrize("kind", given.KINDS)

@@ -58,8 +58,8 @@ def blobs(n: int = 96, dimension: int = 8, seed: int = 0) -> tuple[Tensor, Tenso
 
 def task(n: int = 96, units: np.ndarray | None = None, recipe: Recipe = SGD, **changes: object) -> Task:
     features, labels = blobs(n)
-    made = Task(Dense(features), labels, units, partial(new_head, features.shape[1], 2, False), recipe)
-    return replace(made, **changes)
+    plain = Task(Dense(features), labels, units, partial(new_head, features.shape[1], 2, False), recipe)
+    return replace(plain, **changes)
 
 
 LONG = task(n=600, recipe=replace(SGD, epochs=15))
@@ -82,11 +82,11 @@ def test_secret_randomness_does_not_follow_from_the_seed_of_the_run() -> None:
 def test_seeded_randomness_repeats(jobs: list[Job]) -> None:
     seeded = replace(SHARED, randomness="seeded")
     first, same, second = (
-        [flat(fit.state) for fit in seeded.fit(task(), each)] for each in (jobs, jobs, [Job(7), *jobs[1:]])
+        [flat(fit.state) for fit in seeded.fit(task(), stack)] for stack in (jobs, jobs, [Job(7), *jobs[1:]])
     )
     assert all(torch.equal(a, b) for a, b in zip(first, same, strict=True))
     assert not any(torch.equal(a, b) for a, b in zip(first, second, strict=True))
-    assert len({tuple(each.tolist()) for each in first}) == len(jobs)  # heads of one seed have noise of their own
+    assert len({tuple(head.tolist()) for head in first}) == len(jobs)  # heads of one seed have noise of their own
     assert seeded.prepare(task()).randomness == "seeded"
 
 
@@ -101,8 +101,8 @@ def test_parameters_are_fixed_by_public_numbers() -> None:
 
 def test_delta_and_divisor_by_default() -> None:
     assert replace(LOOSE, steps=1).prepare(task(n=20_000)).delta == 1 / 200_000
-    one = replace(LOOSE, steps=1).prepare(task(n=49, recipe=replace(SGD, batch_size=1)))
-    assert one.divisor == pytest.approx(1.0)  # int(N / len(loader)) would give 0
+    single_example = replace(LOOSE, steps=1).prepare(task(n=49, recipe=replace(SGD, batch_size=1)))
+    assert single_example.divisor == pytest.approx(1.0)  # int(N / len(loader)) would give 0
     everyone = LOOSE.prepare(task(n=10))
     assert (everyone.sample_rate, everyone.steps, everyone.divisor) == (1.0, 4, 10.0)
 
@@ -188,7 +188,7 @@ def test_empty_samples_are_steps_like_any_other(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("way", [{}, {"new_suffix": lambda seed: BiasOnly(seed)}], ids=["heads", "network"])
 def test_the_facts_do_not_depend_on_who_was_sampled(monkeypatch: pytest.MonkeyPatch, way: dict[str, Any]) -> None:
     """Samples must stay secret: facts stand in the report. Values of the self-test come from samples thrown away."""
-    found = []
+    all_facts = []
     for drawn in (range(0), range(96)):
         with monkeypatch.context() as patched:
             sample = Sample(np.arange(96)[None, : len(drawn)], np.ones((1, len(drawn)), dtype=bool))
@@ -201,8 +201,8 @@ def test_the_facts_do_not_depend_on_who_was_sampled(monkeypatch: pytest.MonkeyPa
             patched.setattr(trainer, "_train_stack", train)
             features = Dense(torch.full((96, 8), math.nan))
             facts = replace(LOOSE, steps=4).fit(task(features=features, **way), [Job(0)])[0].require_privacy()
-        found.append(replace(facts, self_test=[], engine=replace(facts.engine, error=None)))
-    assert found[0] == found[1]
+        all_facts.append(replace(facts, self_test=[], engine=replace(facts.engine, error=None)))
+    assert all_facts[0] == all_facts[1]
 
 
 @pytest.mark.parametrize("recipe", [SGD, ADAMW])

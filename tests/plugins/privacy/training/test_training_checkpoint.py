@@ -79,16 +79,16 @@ def test_it_goes_on_as_if_nothing_had_happened(make: Callable[[], PrivateStepper
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_what_is_saved_are_copies_and_all_that_the_optimizer_keeps(recipe: Recipe) -> None:
-    made = heads()
-    optimizer = recipe.build_optimizer(made.parameters)
-    walk(made, optimizer, range(3))
-    tensors = training_checkpoint.checkpoint_tensors(made.parameters, optimizer)
-    own = {"sgd with momentum": {"momentum_buffer"}, "plain sgd": set(), "adamw": {"step", "exp_avg", "exp_avg_sq"}}
-    kept = next(own[name] for name, each in RECIPES.items() if each is recipe)
+    stepper = heads()
+    optimizer = recipe.build_optimizer(stepper.parameters)
+    walk(stepper, optimizer, range(3))
+    tensors = training_checkpoint.checkpoint_tensors(stepper.parameters, optimizer)
+    names = {"sgd with momentum": {"momentum_buffer"}, "plain sgd": set(), "adamw": {"step", "exp_avg", "exp_avg_sq"}}
+    kept = next(names[name] for name, candidate in RECIPES.items() if candidate is recipe)
     assert set(tensors) == {f"parameter.{number}" for number in (0, 1)} | {
         f"optimizer.{number}.{name}" for number in (0, 1) for name in kept
     }
     before = {name: tensor.clone() for name, tensor in tensors.items()}
-    walk(made, optimizer, range(3, 6))
+    walk(stepper, optimizer, range(3, 6))
     assert all(torch.equal(before[name], tensor) for name, tensor in tensors.items())
     assert all(tensor.device.type == "cpu" and not tensor.requires_grad for tensor in tensors.values())
