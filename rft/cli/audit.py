@@ -31,11 +31,11 @@ def audit(
         run = rft.audit(config, folder, overrides=overrides or [], device=device, offline=offline, force=force)
         saved = folder or run.save(default_folder(run), force=force)
         show_run(run)
-        out.say(f"Report: {saved / 'report.html'}", f"Key, to keep: {place_of(run.run.id)}")
+        out.say(f"Report: {saved / 'report.html'}", f"Key, to keep: {place_of(run.run.volatile.id)}")
         raise typer.Exit(EXIT[run.verdict.status])
 
 
 def default_folder(run: AuditRun) -> Path:
     """Return ``runs/<name>-<utc time>``."""
-    created = datetime.fromisoformat(run.run.created).astimezone(UTC)
+    created = datetime.fromisoformat(run.run.volatile.created).astimezone(UTC)
     return Path("runs") / f"{run.run.name}-{created:%Y%m%dT%H%M%SZ}"

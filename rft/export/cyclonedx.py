@@ -26,16 +26,16 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 def write_cyclonedx(source: ExportSource) -> str:
     """Return the bill of materials of a run: the model, its backbone, and the splits of its data."""
     run = make_publishable(source.run)
-    backbone = run.model.backbone
+    backbone, volatile = run.model.backbone, run.run.volatile
     splits = {f"data-{name}": name for name in split_names(run)}
     bom: dict[str, Json] = {
         "$schema": SCHEMA,
         "bomFormat": "CycloneDX",
         "specVersion": "1.7",
-        "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, f'{run.run.id} {run.run.created}')}",
+        "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, f'{volatile.id} {volatile.created}')}",
         "version": 1,
         "metadata": {
-            "timestamp": run.run.created,
+            "timestamp": volatile.created,
             "tools": {"components": [{"type": "application", "name": "rft", "version": run.rft_version}]},
             "component": _describe_model(run, tuple(splits)),
         },

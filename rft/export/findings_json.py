@@ -21,7 +21,7 @@ def write_findings_json(source: ExportSource) -> str:
         {
             "layout": LAYOUT,
             "rft_version": run.rft_version,
-            "run": {"id": run.run.id, "name": run.run.name, "created": run.run.created},
+            "run": {"id": run.run.volatile.id, "name": run.run.name, "created": run.run.volatile.created},
             "verdict": _describe_verdict(run),
             "rules": [{"finding": judgement.rule.finding} | _describe_rule(judgement) for judgement in judgements],
             "findings": [_describe_judged(judged) for judged in list_judged_findings(run)],

@@ -30,8 +30,8 @@ def write_junit(source: ExportSource) -> str:
     counted = {name: str(count) for name, count in counts.items()}
     root = ET.Element("testsuites", {"name": "rft", **counted})
     suite = ET.SubElement(root, "testsuite", {"name": visible(source.run.run.name), **counted})
-    suite.set("timestamp", visible(source.run.run.created))
-    suite.set("time", write_number(source.run.run.seconds))
+    suite.set("timestamp", visible(source.run.run.volatile.created))
+    suite.set("time", write_number(source.run.run.volatile.seconds))
     _add_properties(suite, source.run)
     for judgement in judgements:
         _add_case(suite, judgement)
@@ -46,7 +46,7 @@ def _add_properties(suite: ET.Element, run: AuditRun) -> None:
     named = {
         "verdict": run.verdict.status,
         "rules stand in": run.verdict.source,
-        "run": run.run.id,
+        "run": run.run.volatile.id,
         "rft version": run.rft_version,
     }
     properties = ET.SubElement(suite, "properties")

@@ -45,7 +45,7 @@ def write_sarif(source: ExportSource) -> str:
     driver: dict[str, Json] = {"name": "rft", "version": run.rft_version, "rules": list(descriptors.values())}
     log: dict[str, Json] = {
         "tool": {"driver": driver},
-        "automationDetails": {"id": f"rft/{run.run.name}/{run.run.id}"},
+        "automationDetails": {"id": f"rft/{run.run.name}/{run.run.volatile.id}"},
         "invocations": [{"executionSuccessful": True}],
         "results": results,
         "properties": {"verdict": run.verdict.status, "verdictSource": run.verdict.source},

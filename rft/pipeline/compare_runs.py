@@ -126,7 +126,13 @@ def describe_pairing(comparison: RunComparison) -> list[str]:
 
 
 def _describe_run(run: AuditRun, name: str, left_out: int | None) -> ComparedRun:
-    return ComparedRun(id=run.run.id, name=name, created=run.run.created, verdict=run.verdict.status, left_out=left_out)
+    return ComparedRun(
+        id=run.run.volatile.id,
+        name=name,
+        created=run.run.volatile.created,
+        verdict=run.verdict.status,
+        left_out=left_out,
+    )
 
 
 def _compare_by_plugins(pair: RunPair) -> tuple[Section, ...]:
@@ -151,5 +157,8 @@ def name_runs(runs: Sequence[AuditRun]) -> tuple[str, str]:
         private = f" (epsilon {training.epsilon:g})" if training.epsilon is not None else ""
         named.append(f"{run.run.name}{private}")
     if named[0] == named[1]:
-        named = [f"{name}, {format_date(run.run.created)}, {run.run.id}" for name, run in zip(named, runs, strict=True)]
+        named = [
+            f"{name}, {format_date(run.run.volatile.created)}, {run.run.volatile.id}"
+            for name, run in zip(named, runs, strict=True)
+        ]
     return named[0], named[1]

@@ -99,7 +99,7 @@ def read_history(folder: str | Path, *, name: str | None = None) -> RunHistory:
         reasons = "; ".join(f"{item.folder}: {item.reason}" for item in excluded)
         raise EvidenceError(f"no run in it can be read ({reasons})", where=str(folder))
     by_name: dict[str, dict[str, AuditRun]] = {}
-    for place, run in sorted(runs.items(), key=lambda item: (item[1].run.created, item[1].run.id)):
+    for place, run in sorted(runs.items(), key=lambda item: (item[1].run.volatile.created, item[1].run.volatile.id)):
         by_name.setdefault(run.run.name, {})[place] = run
     if name is not None and name not in by_name:
         raise DataError(f"holds no run of the name {name}", where=str(folder), remedy=near(name, list(by_name)))
@@ -127,7 +127,7 @@ def _open_runs(places: Sequence[Path]) -> tuple[dict[str, AuditRun], list[Exclud
         except RftError as error:
             excluded.append(ExcludedRun(folder=place.name, reason=error.what))
             continue
-        if made_from is None and run.run.id not in {known.run.id for known in runs.values()}:
+        if made_from is None and run.run.volatile.id not in {known.run.volatile.id for known in runs.values()}:
             runs[place.name] = run
     return runs, excluded
 
@@ -138,8 +138,8 @@ def _describe_runs(name: str, runs: Mapping[str, AuditRun]) -> NamedHistory:
     described = tuple(
         HistoryRun(
             number=number,
-            id=run.run.id,
-            created=run.run.created,
+            id=run.run.volatile.id,
+            created=run.run.volatile.created,
             folder=place,
             rft_version=run.rft_version,
             verdict=run.verdict.status,

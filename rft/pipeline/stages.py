@@ -24,7 +24,7 @@ from rft.pipeline.targets.external import load_external_target
 from rft.pipeline.targets.fine_tuned import fine_tune
 from rft.pipeline.targets.predictions_alone import read_predictions_alone
 from rft.plugins import AuditedModel, Plugin
-from rft.records import Artifacts, FindingDefinition, Run, Section
+from rft.records import Artifacts, FindingDefinition, Run, Section, VolatileFacts
 from rft.run import FinishedRun
 from rft.runtime import memory
 from rft.runtime.allocator import keep_freed_memory
@@ -70,7 +70,7 @@ def run_audit(plan: AuditPlan, *, device: str | None = None, offline: bool = Fal
 
     run = FinishedRun(
         rft_version=__version__,
-        run=_describe_run(plan, started, time.monotonic() - clock, device),
+        run=_describe_run(plan, _list_volatile(started, time.monotonic() - clock, audited), device),
         model=audited.facts,
         data=facts.model_copy(update={"small_cells": small.to_facts()}),
         sections=sections,
@@ -206,15 +206,24 @@ def _check_untouched(section: Section, audited: AuditedModel) -> Section:
     return section.model_copy(update={"findings": (*section.findings, broken)})
 
 
-def _describe_run(plan: AuditPlan, started: datetime, seconds: float, device: str) -> Run:
+def _list_volatile(started: datetime, seconds: float, audited: AuditedModel) -> VolatileFacts:
+    """Return what is drawn or measured anew in every run."""
+    training_seconds = audited.training_seconds
+    return VolatileFacts(
+        id=secrets.token_hex(8),
+        salt=secrets.token_hex(32),
+        created=started.isoformat(),
+        seconds=round(seconds, 1),
+        training_seconds=None if training_seconds is None else round(training_seconds, 2),
+    )
+
+
+def _describe_run(plan: AuditPlan, volatile: VolatileFacts, device: str) -> Run:
     """Return the frame of the record: when, from which config, and with which software."""
     settings = plan.settings
     return Run(
-        id=secrets.token_hex(8),
-        salt=secrets.token_hex(32),
+        volatile=volatile,
         name=settings.core.name,
-        created=started.isoformat(),
-        seconds=round(seconds, 1),
         seed=settings.core.seed,
         config=settings.public(),
         config_sha256=settings.sha256,

@@ -40,6 +40,7 @@ class AuditedModel:
         features: split -> cached outputs of the frozen part, or the inputs where nothing is frozen.
         embeddings: returns pooled features of training examples by the backbone as loaded; computed when called.
         task, trainer, fit: what was trained, by whom, and the result.
+        training_seconds: that training took, for ``run.volatile``: a section says no times.
         plain_trainer: the trainer without privacy, for what a comparison needs.
         write_model: writes the model into a folder, as ``rft.load`` reads it.
         device: torch device name that computation should use.
@@ -61,6 +62,7 @@ class AuditedModel:
     trainer: Trainer | None = None
     plain_trainer: Trainer | None = None
     fit: Fit | None = None
+    training_seconds: float | None = None
     write_model: Callable[[Path], None] | None = None
     device: str = "cpu"
     show_examples: bool = False

@@ -58,6 +58,7 @@ from rft.records.runs import (
     SplitFacts,
     Training,
     Verdict,
+    VolatileFacts,
 )
 from rft.records.sections import OWN_FOLDERS, Chapter, Section, Source
 from rft.records.split import InputFile, Split, Texts
@@ -116,6 +117,7 @@ __all__ = [
     "Texts",
     "Training",
     "Verdict",
+    "VolatileFacts",
     "asset_name",
     "bars_figure",
     "describe_columns",

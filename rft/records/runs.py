@@ -90,18 +90,34 @@ class Environment(Record):
     packages: dict[str, str]
 
 
-class Run(Record):
-    """The frame of a run. ``config`` is the config as it was used, with stored paths made relative.
+class VolatileFacts(Record):
+    """All that differs between two runs of one config on the same data and machine.
 
-    ``salt`` is random and stands in ``audit.json`` and the report alone: without it, their hashes in ``evidence.json``
-    would confirm a guess of what they say to those who were not given them.
+    Without it their ``audit.json`` are the same bytes. What does not follow from the config, the data and the software
+    stands here and nowhere else: no section says a time or a random name.
+
+    Attributes:
+        id: random; tells the run from all others.
+        salt: random, and in ``audit.json`` and the report alone: without it, their hashes in ``evidence.json`` would
+            confirm a guess of what they say to those who were not given them. Empty in a version for strangers.
+        created: when the run began, as an ISO 8601 time in UTC; the time of ``SOURCE_DATE_EPOCH`` where that is set.
+        seconds: that the whole run took, at least 0.
+        training_seconds: of these, what training took, without the pass that features are cached in; None where nothing
+            was trained, and in a version for strangers.
     """
 
     id: str
     salt: str = ""
-    name: str
     created: str
     seconds: Number
+    training_seconds: Number | None = None
+
+
+class Run(Record):
+    """The frame of a run. ``config`` is the config as it was used, with stored paths made relative."""
+
+    volatile: VolatileFacts
+    name: str
     seed: int
     config: JsonObject
     config_sha256: str
@@ -140,9 +156,9 @@ class Backbone(Record):
 class Training(Record):
     """How the head was trained; the fields from ``epsilon`` on are set when ``mode`` is ``private``.
 
-    ``unit`` is whose data the guarantee covers: ``example``, or the name of the unit column. ``seconds`` is what
-    training took, without the pass that features are cached in; ``cached`` whether there was one. ``void`` says why the
-    guarantee protects nobody; there is no epsilon and no delta then.
+    ``unit`` is whose data the guarantee covers: ``example``, or the name of the unit column. ``cached`` is whether
+    features were cached in a pass before it. ``void`` says why the guarantee protects nobody; there is no epsilon and
+    no delta then.
     """
 
     mode: Literal["standard", "private", "external"]
@@ -150,7 +166,6 @@ class Training(Record):
     optimizer: str | None = None
     learning_rate: Number | None = None
     batch_size: int | None = None
-    seconds: Number | None = None
     cached: bool | None = None
     class_weights: dict[str, Number] | None = None
     randomness: str | None = None
@@ -265,6 +280,6 @@ class AuditRun(Document):
         return by_id[id]
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.run.name!r}, {self.run.created}, verdict {self.verdict.status!r})"
+        return f"{type(self).__name__}({self.run.name!r}, {self.run.volatile.created}, verdict {self.verdict.status!r})"
 
     __str__ = __repr__  # pydantic's own would print every table

@@ -435,15 +435,14 @@ def outcome(folder: Path, lines: list[str]) -> str:
     except RftError as error:
         return str(error)
     facts = json.loads(run.model_dump_json())
-    for key in ("id", "salt", "created", "seconds", "config", "config_sha256", "environment"):
-        facts["run"].pop(key, None)
-    facts["model"]["training"].pop("seconds", None)
+    for key in ("volatile", "config", "config_sha256", "environment"):
+        del facts["run"][key]
     files = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if "__pycache__" not in str(file))
     table = pd.read_parquet(run_folder / "predictions.parquet").to_csv(index=False)
     card = (
         (run_folder / "model-card.md")
         .read_text(encoding="utf-8")
-        .replace(number_format.format_date(run.run.created), "")
+        .replace(number_format.format_date(run.run.volatile.created), "")
     )
     return json.dumps([facts, files, table, card], sort_keys=True)
 

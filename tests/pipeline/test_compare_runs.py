@@ -269,7 +269,7 @@ def test_no_file_is_replaced_unasked(runs: tuple[Path, Path], tmp_path: Path) ->
 def test_keys_that_are_kept_elsewhere_are_named(
     runs: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = [f"--key={place_of(rft.report.open_run(folder).run.id)}" for folder in runs]
+    keys = [f"--key={place_of(rft.report.open_run(folder).run.volatile.id)}" for folder in runs]
     monkeypatch.setenv("RFT_STATE", str(tmp_path / "elsewhere"))
     assert compare_command(tmp_path / "a.html", *runs)[0] == 4
     assert compare_command(tmp_path / "b.html", *runs, *reversed(keys))[0] == 2  # each is the key of the other run

@@ -16,7 +16,7 @@ from rft.pipeline.comparison.trends import present_history
 from rft.pipeline.history import RunHistory, read_history
 from rft.records import AuditRun, Finding, Interval, Outcome, Row, RuleOutcome, Verdict
 from rft.report import open_run, save, write_made_from
-from tests.support.example_run import example_run
+from tests.support.example_run import change_volatile, example_run
 
 ACCURACIES = (0.91, 0.9, 0.86, 0.88)
 
@@ -45,7 +45,8 @@ def run_of(number: int, *, name: str = "trees", accuracy: float = 0.9, outcome: 
         bounds={"min": 0.85},
     )
     created = f"2026-03-{number:02d}T10:00:00+00:00"
-    frame = run.run.model_copy(update={"name": name, "id": f"{number:016x}", "created": created})
+    run = change_volatile(run, id=f"{number:016x}", created=created)
+    frame = run.run.model_copy(update={"name": name})
     status = "uncertain" if outcome == "uncertain" else outcome
     return run.model_copy(
         update={"run": frame, "sections": (bare,), "verdict": Verdict(status=status, rules=(rule,)), "pillars": ()}

@@ -216,5 +216,5 @@ def test_hidden_characters_are_shown_by_their_codes() -> None:
 def test_the_run_stands_in_the_foot_whatever_its_name() -> None:
     run = example_run()
     renamed = run.model_copy(update={"run": run.run.model_copy(update={"name": "</style>" * 40})})
-    assert f'run " "{run.run.id}";' in render_brief(renamed)
-    assert f'run " "{run.run.id}";' in html.render(renamed)
+    assert f'run " "{run.run.volatile.id}";' in render_brief(renamed)
+    assert f'run " "{run.run.volatile.id}";' in html.render(renamed)

@@ -17,7 +17,7 @@ from rft.records import Artifacts, InputFile
 from rft.report import check_storable, save, verify
 from rft.report.run_folder import run_key
 from rft.report.run_folder.run_key import place_of, read
-from tests.support.example_run import example_run
+from tests.support.example_run import change_volatile, example_run
 
 SECOND = "another run"
 
@@ -40,8 +40,7 @@ def released(tmp_path: Path) -> Path:
 
 
 def of_another_run(tmp_path: Path) -> Path:
-    run = example_run()
-    save(run.model_copy(update={"run": run.run.model_copy(update={"id": SECOND})}), tmp_path / "second")
+    save(change_volatile(example_run(), id=SECOND), tmp_path / "second")
     return place_of(SECOND)
 
 

@@ -53,7 +53,7 @@ def test_a_brief_has_four_pages_at_most_and_each_names_the_run(run, tmp_path: Pa
     texts = page_texts(tmp_path / "brief.pdf")
     assert 2 <= len(texts) <= 4
     for number, text in enumerate(texts, start=1):
-        assert f"run {run.run.id}" in text
+        assert f"run {run.run.volatile.id}" in text
         assert f"{number} / {len(texts)}" in text
     assert "Not released" in texts[-1]
     assert [path.name for path in tmp_path.iterdir()] == ["brief.pdf"]
@@ -65,7 +65,7 @@ def test_the_report_is_printed_with_the_titles_of_its_findings(tmp_path: Path) -
     pdf.print_pdf(render(run), tmp_path / "report.pdf")
     texts = page_texts(tmp_path / "report.pdf")
     printed = " ".join(" ".join(texts).split())
-    assert all(f"run {run.run.id}" in text for text in texts)
+    assert all(f"run {run.run.volatile.id}" in text for text in texts)
     missing = [
         finding.title
         for section in run.sections
@@ -79,7 +79,9 @@ def test_the_report_is_printed_with_the_titles_of_its_findings(tmp_path: Path) -
 def test_hostile_names_are_printed(tmp_path: Path) -> None:
     run = run_with(lambda text: text + HOSTILE)
     pdf.print_pdf(render_brief(run), tmp_path / "brief.pdf")
-    assert all("<U+202E>" in text and f"run {run.run.id}" in text for text in page_texts(tmp_path / "brief.pdf"))
+    assert all(
+        "<U+202E>" in text and f"run {run.run.volatile.id}" in text for text in page_texts(tmp_path / "brief.pdf")
+    )
 
 
 @needs_browser
@@ -174,7 +176,7 @@ def test_weasyprint_prints_too(write, tmp_path: Path, monkeypatch: pytest.Monkey
     run = example_run()
     pdf.print_pdf(write(run), tmp_path / "page.pdf")
     texts = page_texts(tmp_path / "page.pdf")
-    assert all(run.run.id in text for text in texts)
+    assert all(run.run.volatile.id in text for text in texts)
     assert write is not render_brief or len(texts) <= 4
 
 

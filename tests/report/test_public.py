@@ -177,7 +177,7 @@ def test_a_public_version_of_a_public_version_is_the_same(public: AuditRun) -> N
 
 
 def test_frame_and_config_recognise_nobody(public: AuditRun) -> None:
-    assert public.run.salt == public.run.config_sha256 == ""
+    assert public.run.volatile.salt == public.run.config_sha256 == ""
     assert set(public.run.config) <= {"report", "card"}
     assert public.data.skipped is None
     train = public.data.splits["train"]
@@ -235,7 +235,7 @@ def test_an_attacker_finds_nothing_of_training_images_or_inputs(folders: tuple[P
         *(hashlib.sha256(file.read_bytes()).hexdigest() for file in (saved / "assets").iterdir()),
         *(value for digests in (keyed.files, keyed.inputs) for pair in digests.items() for value in pair),
         *(file.sha256 for file in artifacts().inputs if isinstance(file, InputFile)),
-        *(run.run.salt, run.run.config_sha256, keyed.key),
+        *(run.run.volatile.salt, run.run.config_sha256, keyed.key),
     }
     names = {"East Asian", "South Asian", UNIT}
     assert find_numbers(saved, secret)
@@ -280,7 +280,7 @@ def test_the_command_writes_a_folder_that_can_be_checked(folders: tuple[Path, Pa
     assert evidence.verify(tmp_path / "shown").problems == ()
     recorded = json.loads((tmp_path / "shown" / "evidence.json").read_text(encoding="utf-8"))
     assert recorded["made_from"] == {
-        "run": declared_run().run.id,
+        "run": declared_run().run.volatile.id,
         "evidence_sha256": hashlib.sha256((saved / "evidence.json").read_bytes()).hexdigest(),
     }
     assert recorded["config"]["sha256"] == ""

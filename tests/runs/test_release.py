@@ -104,9 +104,11 @@ def test_the_report_holds_a_salt_that_the_evidence_does_not(tmp_path: Path) -> N
     """Who is given the evidence without the report cannot confirm a guess of it by its hash."""
     config = write(tmp_path, "")
     first, second = (rft.audit(config, tmp_path / name, offline=True) for name in ("run", "other"))
-    assert len(bytes.fromhex(first.run.salt)) == 32
-    assert first.run.salt != second.run.salt
-    holding = {file.name for file in to_give_away(tmp_path / "run") if first.run.salt in file.read_text("latin-1")}
+    assert len(bytes.fromhex(first.run.volatile.salt)) == 32
+    assert first.run.volatile.salt != second.run.volatile.salt
+    holding = {
+        file.name for file in to_give_away(tmp_path / "run") if first.run.volatile.salt in file.read_text("latin-1")
+    }
     assert holding == {"audit.json", "report.html"}
 
 

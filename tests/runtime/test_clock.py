@@ -33,4 +33,4 @@ def test_what_is_no_time_is_an_error_of_the_user(monkeypatch: pytest.MonkeyPatch
 
 def test_a_run_says_the_time_that_was_set(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1740832205")
-    assert rft.audit(tiny).run.created == "2025-03-01T12:30:05+00:00"
+    assert rft.audit(tiny).run.volatile.created == "2025-03-01T12:30:05+00:00"

@@ -31,6 +31,7 @@ from rft.records import (
     Table,
     Training,
     Verdict,
+    VolatileFacts,
     asset_name,
     list_columns,
 )
@@ -53,6 +54,12 @@ SCOPE: Table = [
     {"artefact": "model", "protection": "differential privacy", "why": "Trained by noised gradients."},
     {"artefact": "this report", "protection": "none", "why": "Computed without noise."},
 ]
+
+
+def change_volatile(run: AuditRun, **facts: object) -> AuditRun:
+    """Return a run with other volatile facts."""
+    volatile = run.run.volatile.model_copy(update=facts)
+    return run.model_copy(update={"run": run.run.model_copy(update={"volatile": volatile})})
 
 
 def png(width: int = 24, height: int = 24, shade: int = 120) -> bytes:
@@ -670,10 +677,10 @@ def example_run(*, with_hostile: bool = False) -> AuditRun:
     return AuditRun(
         rft_version="0.1.0",
         run=Run(
-            id="2b1f0c",
+            volatile=VolatileFacts(
+                id="2b1f0c", created="2025-03-01T12:30:05+00:00", seconds=41.3, training_seconds=12.5
+            ),
             name=HOSTILE if with_hostile else "smiles",
-            created="2025-03-01T12:30:05+00:00",
-            seconds=41.3,
             seed=0,
             config={
                 "name": HOSTILE if with_hostile else "smiles",

@@ -83,7 +83,7 @@ def audited_model(
         name="made",
         modality="image",
         classes=CLASSES,
-        training=Training(mode=mode, seconds=2.0, unit=fit.privacy.unit if fit.privacy else None),
+        training=Training(mode=mode, unit=fit.privacy.unit if fit.privacy else None),
     )
     return AuditedModel(
         facts,

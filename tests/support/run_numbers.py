@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 DIGITS = 8  # significant ones that are kept
-MEASURED_TIME = ("second", "minute", "time")  # columns that differ from run to run
 
 
 def numbers_of_run(run: dict[str, Any]) -> dict[str, list[Any]]:
@@ -35,7 +34,7 @@ def numbers_of_run(run: dict[str, Any]) -> dict[str, list[Any]]:
         for name, rows in section["tables"].items():
             for column in rows[0] if rows else ():
                 cells = [row[column] for row in rows]
-                if not any(word in column for word in MEASURED_TIME) and any(map(_is_number, cells)):
+                if any(map(_is_number, cells)):
                     numbers[f"{section['plugin']}/{name}/{column}"] = [_rounded(cell) for cell in cells]
     return numbers
 

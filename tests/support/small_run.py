@@ -8,7 +8,7 @@ import pandas as pd
 
 from rft.records import Artifacts, AuditRun, Figure, Finding, Interval, RuleOutcome, Section, Verdict, asset_name
 from rft.version import __version__
-from tests.support.example_run import example_run, png
+from tests.support.example_run import change_volatile, example_run, png
 
 ACCURACY = Finding(
     id="performance.accuracy",
@@ -53,11 +53,10 @@ def small_run(id: str = "one", *, rft_version: str = __version__) -> AuditRun:
         ),
         assets={asset_name(image): image},
     )
-    run = example_run()
+    run = change_volatile(example_run(), id=id)
     return run.model_copy(
         update={
             "rft_version": rft_version,
-            "run": run.run.model_copy(update={"id": id}),
             "sections": (section,),
             "verdict": Verdict(status="pass", rules=(RULE,)),
         }

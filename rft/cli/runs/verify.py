@@ -109,9 +109,8 @@ def _verify_folder(folder: Path, key: Path | None, data: Path | None, ledger: Pa
 
 def _say_run(run: AuditRun) -> None:
     """Say which run this is."""
-    out.say(
-        f"Run {run.run.id}, {run.run.name}, {format_date(run.run.created)}: {run.verdict.status.replace('_', ' ')}."
-    )
+    volatile, verdict = run.run.volatile, run.verdict.status.replace("_", " ")
+    out.say(f"Run {volatile.id}, {run.run.name}, {format_date(volatile.created)}: {verdict}.")
 
 
 def _checked_in_part(verification: Verification) -> list[str]:

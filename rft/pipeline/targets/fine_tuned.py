@@ -66,6 +66,7 @@ def _describe_target(
         trainer=run.trainer,
         plain_trainer=StandardTrainer(),
         fit=run.fit,
+        training_seconds=run.seconds,
         embeddings=cache(embed),
         write_model=partial(write_model, model=model, backbone=partition.backbone, classes=dataset.classes),
         device=device,

@@ -115,7 +115,6 @@ def describe_training(core: Config, run: TrainingRun, *, cached: bool, frozen_ch
     recipe_used = fit.privacy is None or fit.privacy.engine.recipe_used
     training = Training(
         mode=fit.mode,
-        seconds=round(run.seconds, 2),
         cached=cached,
         class_weights=weights,
         epochs=recipe.epochs if recipe_used else None,

@@ -48,14 +48,13 @@ def audit(audited: AuditedModel, options: PrivacyOptions) -> Section:
     ]
     untested = claim.list_untested(facts, chapters)
     chapters.append(PrivacyChapter("What was not tested", text=untested, computed_from="facts"))
-    tables = {name: table for chapter in chapters for name, table in chapter.tables.items()}
     return merge_chapters(
         "privacy",
         "Privacy",
         chapters,
         columns=declare_columns(),
         card_tables={"scope": COVERAGE_HEADING},
-        evidence=ledger_evidence(tables),
+        evidence=ledger_evidence(chapters),
     )
 
 

@@ -18,7 +18,7 @@ class PrivacyChapter(ChapterContent):
     """A chapter, and what stands behind it.
 
     ``mechanisms`` are what it released of the training data beside the model, with privacy: heads of a frontier,
-    canary models. ``ledger`` is where the ledger stood after it, None where it charged nothing.
+    canary models. ``ledger`` is where the ledger stood when it was made, None where it has nothing to do with it.
     """
 
     mechanisms: tuple[Mechanism, ...] = ()

@@ -34,7 +34,7 @@ _FIXED: dict[str, Columns] = {
     "ledger_trainings": list_columns(
         {
             "purpose": "key",
-            "started": "key",
+            "trained": "key",
             "population": "key",
             "randomness": "key",
             "heads": "number",

@@ -79,12 +79,12 @@ class Training(Plugin[TrainingOptions]):
 
 def _cost_notes(training: Facts) -> Iterator[str]:
     """Say what it cost that nothing was cached."""
-    if training.cached is False and training.seconds is not None and training.epochs:
+    if training.cached is False and training.epochs:
         yield (
-            f"Nothing was cached: each of the {training.epochs} epochs ran the whole network on every example, "
-            f"{training.seconds / training.epochs:.3g} seconds an epoch, and every further training (shadow models, "
-            "other privacy levels) costs as much again. With model.freeze set to a layer, what lies before it runs "
-            "once; rft cut-points lists the layers with their costs."
+            f"Nothing was cached: each of the {training.epochs} epochs ran the whole network on every example, and "
+            "every further training (shadow models, other privacy levels) takes as long again; What was audited says "
+            "how long. With model.freeze set to a layer, what lies before it runs once; rft cut-points lists the "
+            "layers with their costs."
         )
 
 

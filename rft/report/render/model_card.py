@@ -14,6 +14,7 @@ from rft.report.render.publishable import UN_NOISED, is_few, make_publishable, w
 from rft.report.views import page
 from rft.report.views.card_facts import list_card_facts
 from rft.report.views.findings import WITHOUT_REMARK, FindingView
+from rft.report.views.model_facts import TIME_TAKEN
 from rft.report.views.page import SectionView
 
 KEY_FINDINGS = 2  # of a section without results of the model
@@ -39,7 +40,7 @@ def model_card(run: AuditRun) -> str:
         front_matter=write_front_matter(run, shown),
         page=view,
         card_facts=list_card_facts(run),
-        training=[fact for fact in view.training if fact[0] not in (*_EPSILON_FACTS, "Seconds")],
+        training=[fact for fact in view.training if fact[0] not in (*_EPSILON_FACTS, TIME_TAKEN)],
         privacy=[fact for fact in view.training if fact[0] in _EPSILON_FACTS],
         private=run.model.training.mode == "private",
         void=run.model.training.void,
@@ -54,7 +55,7 @@ def model_card(run: AuditRun) -> str:
         broken=is_integrity_broken(run),
         caveats=_list_caveats(results),
         left_out=run.left_out,
-        created=number_format.format_date(run.run.created),
+        created=number_format.format_date(run.run.volatile.created),
     )
 
 

@@ -55,12 +55,18 @@ def make_public(run: AuditRun) -> AuditRun:
         format_version=run.format_version,
         rft_version=run.rft_version,
         # The salt kept readers of hashes from guessing what they were not given; these readers are given all of it.
-        run=run.run.model_copy(update={"salt": "", "config": _select_config(run, below), "config_sha256": ""}),
+        run=run.run.model_copy(
+            update={
+                "volatile": run.run.volatile.model_copy(update={"salt": "", "training_seconds": None}),
+                "config": _select_config(run, below),
+                "config_sha256": "",
+            }
+        ),
         model=run.model.model_copy(
             update=dict(  # noqa: C408 - fields of a record, not plugins of these names
                 backbone=_clean_backbone(run.model.backbone),
                 training=run.model.training.model_copy(
-                    update={"class_weights": None, "seconds": None, "unit": _clean_unit(run.model.training.unit)}
+                    update={"class_weights": None, "unit": _clean_unit(run.model.training.unit)}
                 ),
             )
         ),

@@ -113,7 +113,7 @@ def describe_folder(run: AuditRun, inputs: Sequence[InputFile], folder: Path, ke
     hashes = _hash_files(folder)
     private = {name: sha256 for name, sha256 in hashes.items() if not _is_for_others(name)}
     evidence = Evidence(
-        run=run.run.id,
+        run=run.run.volatile.id,
         config=Sha256(sha256=run.run.config_sha256),
         model=Sha256(sha256=run.model.model_sha256) if run.model.model_sha256 else None,
         plugins={section.plugin: section.evidence for section in run.sections if section.evidence},
@@ -141,7 +141,7 @@ def describe_made_from(run: AuditRun, folder: Path, source: Path) -> str:
         update={
             "files": _hash_files(folder),
             "keyed": KeyedDigests(algorithm=ALGORITHM, key="", files={}, inputs={}),
-            "made_from": former.made_from or Origin(run=run.run.id, evidence_sha256=_hash_file(source / FILE)),
+            "made_from": former.made_from or Origin(run=run.run.volatile.id, evidence_sha256=_hash_file(source / FILE)),
         }
     )
     return evidence.to_json()

@@ -134,8 +134,8 @@ def write_made_from(
 
 def _run_key(run: AuditRun, artifacts: Artifacts | None) -> RunKey:
     if artifacts is None:
-        return key_for(run.run.id, Path(), ())
-    return key_for(run.run.id, artifacts.folder, [file.path for file in artifacts.inputs])
+        return key_for(run.run.volatile.id, Path(), ())
+    return key_for(run.run.volatile.id, artifacts.folder, [file.path for file in artifacts.inputs])
 
 
 def _write_everything(run: AuditRun, artifacts: Artifacts | None, folder: Path, key: RunKey) -> None:

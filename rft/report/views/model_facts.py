@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pydantic import JsonValue
 
 from rft import number_format
-from rft.records import AuditRun, Backbone, ImagePreprocessingFacts, JsonObject, PreprocessingFacts, Training
+from rft.records import AuditRun, Backbone, ImagePreprocessingFacts, JsonObject, PreprocessingFacts
 
 Fact = tuple[str, str]  # label, text
+TIME_TAKEN = "Time taken"  # by the training
 
 
 def write_byline(run: AuditRun) -> tuple[str, ...]:
@@ -21,7 +22,7 @@ def write_byline(run: AuditRun) -> tuple[str, ...]:
         backbone.name if backbone else _external_model_label(run) or _label_without_config(run),
         f"{len(run.model.classes)} classes",
         f"{counts} {_plural_of_items(run.model.modality)}",
-        number_format.format_date(run.run.created),
+        number_format.format_date(run.run.volatile.created),
     )
 
 
@@ -134,15 +135,16 @@ def _describe_freezing(freeze: str) -> str:
     return named.get(freeze, f"all before the layer {freeze}")
 
 
-def list_training_facts(training: Training) -> tuple[Fact, ...]:
+def list_training_facts(run: AuditRun) -> tuple[Fact, ...]:
     """Return how it was trained, as far as this run knows."""
+    training = run.model.training
     mode = {"standard": "standard, without privacy", "private": "differentially private", "external": "not by rft"}
     named = (
         ("Epochs", training.epochs),
         ("Optimiser", training.optimizer),
         ("Learning rate", training.learning_rate),
         ("Batch size", training.batch_size),
-        ("Time taken", _write_if_known(training.seconds, number_format.format_duration)),
+        (TIME_TAKEN, _write_if_known(run.run.volatile.training_seconds, number_format.format_duration)),
         ("Epsilon", _write_if_known(training.epsilon, number_format.format_epsilon)),
         ("Delta", training.delta),
         ("Noise multiplier", _write_if_known(training.noise_multiplier, number_format.format_quantity)),

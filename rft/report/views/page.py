@@ -73,7 +73,7 @@ def view_run(run: AuditRun) -> PageView:
     backbone = run.model.backbone
     return PageView(
         name=run.run.name,
-        run_id=run.run.id,
+        run_id=run.run.volatile.id,
         byline=model_facts.write_byline(run),
         rft_version=run.rft_version,
         audited=model_facts.describe_model(run),
@@ -84,7 +84,7 @@ def view_run(run: AuditRun) -> PageView:
         overview=view_overview(run),
         model=model_facts.list_model_facts(run, backbone),
         frozen=_view_frozen(backbone),
-        training=model_facts.list_training_facts(run.model.training),
+        training=model_facts.list_training_facts(run),
         card=list_card_facts(run) if run.run.table("card") else (),
         data=_view_data(run),
         skipped=run.data.skipped or 0,
@@ -176,8 +176,8 @@ def _list_environment(run: AuditRun) -> tuple[Fact, ...]:
         ("Threads", str(environment.threads)),
         *sorted(environment.packages.items()),
         ("Seed", str(run.run.seed)),
-        ("Time taken", number_format.format_duration(run.run.seconds)),
-        ("Run", run.run.id),
+        ("Time taken", number_format.format_duration(run.run.volatile.seconds)),
+        ("Run", run.run.volatile.id),
     )
 
 

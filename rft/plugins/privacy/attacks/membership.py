@@ -34,6 +34,10 @@ AREA_LIMITS = (
 )
 EXTERNAL_LIMITS = " That this model was trained on the train split is what the user says; this run cannot know."
 SHADOW_LIMITS = " The attacker is given other people's data from the same source and the run's whole recipe."
+SHADOWS_ASKED_FOR = (
+    "what is trained here is more than a linear head on cached features, and every shadow model takes as long as the "
+    f"training, whose time stands under What was audited; privacy.shadows = {DEFAULT_SHADOWS} asks for them"
+)
 CHAPTER = "Membership attacks"
 DESCRIPTIVE = (
     "The attacks describe, they prove nothing: a curve near the diagonal says that these attacks failed, and another "
@@ -132,7 +136,7 @@ def _why_no_shadows(audited: AuditedModel, options: PrivacyOptions, target: Atta
     if features["train"].views != features["test"].views:
         return "training saw augmented views, which there are none of test examples: shadow models would not compare"
     if options.shadows is None:
-        return _explain_cost(audited) if not _is_batched(task) else None
+        return SHADOWS_ASKED_FOR if not _is_batched(task) else None
     if options.shadows < MIN_SHADOWS:
         return f"privacy.shadows is {options.shadows}; at least {MIN_SHADOWS} models are needed"
     return None
@@ -142,19 +146,6 @@ def _is_batched(task: object) -> bool:
     from rft.plugins.privacy.attacks import shadows
 
     return shadows.is_batched(task)  # type: ignore[arg-type]
-
-
-def _explain_cost(audited: AuditedModel) -> str:
-    seconds = audited.facts.training.seconds
-    known = (
-        seconds
-        and f": about {seconds * DEFAULT_SHADOWS / 60:.2g} minutes for {DEFAULT_SHADOWS}, from the {seconds:g} s of "
-        "this training"
-    )
-    return (
-        "what is trained here is more than a linear head on cached features, and every shadow model costs as much as "
-        f"the model{known or ''}; privacy.shadows = {DEFAULT_SHADOWS} asks for them"
-    )
 
 
 def _with_shadows(audited: AuditedModel, target: AttackTarget, count: int) -> AttackTarget:

@@ -150,13 +150,20 @@ class RecordedAccount:
             remaining=None if budget is None else max(0.0, budget - spent.epsilon),
             elsewhere=self.charge.elsewhere,
             seeded=sum(charge.randomness != "secret" for _, charge in charges),
-            trainings=[_training_row(population, charge) for population, charge in charges],
+            trainings=[
+                _training_row(population, charge, here=charge is self.charge or charge.finished_by == this_process())
+                for population, charge in charges
+            ],
         )
 
 
-def _training_row(population: str, charge: Charge) -> Row:
+def _training_row(population: str, charge: Charge, *, here: bool) -> Row:
+    """Return what is said of a training; ``here``: by this process, whose times stand in ``run.volatile`` alone.
+
+    When others began is no time of this run: it is what the ledger held before, as the data of the run is.
+    """
     return {
-        "started": charge.started,
+        "trained": "in this process" if here else charge.started,
         "population": population,
         "purpose": charge.purpose,
         "heads": len(charge.mechanisms),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rft.plugins.privacy.chapter import PrivacyChapter
-from rft.records import Cell, Finding, FindingDefinition, Table
+from rft.records import Cell, Finding, FindingDefinition, JsonObject, Table
 
 if TYPE_CHECKING:
     from rft.training.privacy_facts import LedgerFacts
@@ -28,16 +28,14 @@ LEDGER_EPSILON = FindingDefinition(
 NO_POPULATION = "data.population does not name whose data this is, so that no ledger adds up what several runs spend"
 CAPTIONS = {
     "ledger": "Where the ledger of the population stood after this run. The last entry's hash stands in evidence.json.",
-    "ledger_trainings": "Trainings that were charged to the people of this population, the present one included. Steps "
-    "are of each head; the noise multiplier is the least and the largest of its heads.",
+    "ledger_trainings": "Trainings that were charged to the people of this population, the present one included, and "
+    "when they began, but for those of the process that made this run. Steps are of each head; the noise multiplier is "
+    "the least and the largest of its heads.",
 }
 
 
 def ledger_chapter(facts: LedgerFacts | None) -> PrivacyChapter:
-    """Return findings and tables about the facts of an account, the latest of a run; None where nothing is recorded.
-
-    The table ``ledger`` holds the population, the number of entries and the head's hash for ``evidence.json``.
-    """
+    """Return findings and tables about the facts of an account, the latest of a run; None where nothing is recorded."""
     if facts is None:
         return PrivacyChapter(
             "Ledger",
@@ -54,13 +52,21 @@ def ledger_chapter(facts: LedgerFacts | None) -> PrivacyChapter:
         tables={"ledger": _ledger_table(facts), "ledger_trainings": trainings},
         captions=CAPTIONS,
         computed_from="train",
+        ledger=facts,
     )
 
 
-def ledger_evidence(tables: Mapping[str, Table]) -> dict[str, Cell] | None:
-    """Return what ``evidence.json`` keeps of the ledger: population, entries and head; None without a ledger."""
-    stand = {str(row["quantity"]): row["value"] for row in tables.get("ledger", [])}
-    return {name: stand[name] for name in ("population", "entries", "head")} if stand else None
+def ledger_evidence(chapters: Iterable[PrivacyChapter]) -> JsonObject | None:
+    """Return what ``evidence.json`` keeps of the ledger: population, entries and head; None without a ledger.
+
+    The hash of the last entry stands there alone: entries hold times and random names, so that it is another in every
+    run, and what is in ``audit.json`` beside ``run.volatile`` is not.
+    """
+    stands = [chapter.ledger for chapter in chapters if chapter.ledger is not None]
+    if not stands:
+        return None
+    last = max(stands, key=lambda stand: stand.entries)  # a ledger only grows
+    return {"population": last.population, "entries": last.entries, "head": last.head}
 
 
 def _epsilon_finding(facts: LedgerFacts) -> Finding:
@@ -140,7 +146,6 @@ def _ledger_table(facts: LedgerFacts) -> Table:
         ("budget", _number_or_none(facts.budget), "Fixed by the first training, or never."),
         ("remaining", remaining, "Budget less epsilon."),
         ("entries", facts.entries, "Of the ledger, each with the hash of the one before it."),
-        ("head", facts.head, "sha256 of the last entry: a ledger without it was cut or rewritten."),
     ]
     if facts.resumed_at:
         description = (

@@ -87,8 +87,8 @@ def test_everything_is_added_up_over_heads_and_runs(tmp_path: Path) -> None:
     assert (facts.planned_steps, facts.charged_steps, facts.interruptions) == (60, 60, 0)
     assert (facts.units, facts.overlaps, facts.budget, facts.remaining) == (30, (), None, None)
     assert [row["purpose"] for row in facts.trainings] == ["training", "frontier"]
-    assert facts.trainings[1] | {"started": ""} == {
-        "started": "",
+    assert facts.trainings[1] == {
+        "trained": "in this process",
         "population": "clinic",
         "purpose": "frontier",
         "heads": 3,

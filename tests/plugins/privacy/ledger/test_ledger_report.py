@@ -19,7 +19,7 @@ from rft.plugins.privacy.accounting.accountants import composed_spending
 from rft.plugins.privacy.ledger import chain
 from rft.plugins.privacy.ledger.ledger_anchor import check_anchor
 from rft.plugins.privacy.ledger.section import ledger_chapter, ledger_evidence
-from rft.records import AuditRun, DataFacts, Environment, ModelFacts, Run, Section, Training, Verdict
+from rft.records import AuditRun, DataFacts, Environment, ModelFacts, Run, Section, Training, Verdict, VolatileFacts
 from rft.report import save, verify
 from rft.report.run_folder import evidence
 from rft.training.privacy_facts import LedgerFacts
@@ -30,14 +30,15 @@ from tests.support.ledger_cases import MECHANISM, account, everything, finish, l
 def section(facts: LedgerFacts | None) -> Section:
     chapter = ledger_chapter(facts)
     tables = dict(chapter.tables)
-    evidence = ledger_evidence(tables)
+    evidence = ledger_evidence([chapter])
     captions = dict(chapter.captions)
     return Section(plugin="privacy", findings=chapter.findings, tables=tables, captions=captions, evidence=evidence)
 
 
 def run_with(*sections: Section) -> AuditRun:
     environment = Environment(python="3", platform="linux", device="cpu", threads=1, packages={})
-    frame = {"id": "1", "name": "tiny", "created": "2026-01-01T00:00:00+00:00", "seconds": 1.0, "seed": 0, "config": {}}
+    volatile = VolatileFacts(id="1", created="2026-01-01T00:00:00+00:00", seconds=1.0)
+    frame = {"volatile": volatile, "name": "tiny", "seed": 0, "config": {}}
     return AuditRun(
         rft_version=__version__,
         run=Run(**frame, config_sha256="c0" * 32, environment=environment),
@@ -60,8 +61,10 @@ def test_findings_and_tables(tmp_path: Path) -> None:
     assert audited_section.finding("privacy.ledger_interruptions").value == 0
     assert all(finding.deterministic for finding in audited_section.findings)
     stand = {row["quantity"]: row["value"] for row in audited_section.tables["ledger"]}
-    assert stand["population"] == "clinic"
-    assert chain.read(ledger_of(tmp_path)).contains(chain.Anchor(stand["entries"], stand["head"]))
+    assert (stand["population"], stand["entries"]) == ("clinic", facts.entries)
+    recorded = audited_section.evidence
+    assert recorded is not None
+    assert chain.read(ledger_of(tmp_path)).contains(chain.Anchor(facts.entries, str(recorded["head"])))
     assert [row["charged_steps"] for row in audited_section.tables["ledger_trainings"]] == [40, 40]
 
 
