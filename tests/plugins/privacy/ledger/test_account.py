@@ -103,6 +103,16 @@ def test_everything_is_added_up_over_heads_and_runs(tmp_path: Path) -> None:
     assert chain.read(ledger_of(tmp_path)).contains(chain.Anchor(facts.entries, facts.head))
 
 
+def test_a_training_has_a_time_where_another_process_made_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("rft.plugins.privacy.ledger.account.PROCESS_ID", "another")
+        finish(account(tmp_path))
+    finish(account(tmp_path))
+    facts = finish(account(tmp_path))
+    (before, *_) = book_of(tmp_path).charges
+    assert [row["trained"] for row in facts.trainings] == [before.started, "in this process", "in this process"]
+
+
 def test_facts_tell_what_was_spent_so_far(tmp_path: Path) -> None:
     with account(tmp_path) as opened:
         assert ledger_facts(opened).epsilon == 0
