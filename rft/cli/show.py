@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rft.cli.app import out
+from rft.number_format import format_count
 from rft.records import AuditRun, Section, Table, Verdict
 
 
@@ -29,13 +30,14 @@ def _show_verdict(label: str, verdict: Verdict) -> None:
 
 
 def show_findings(section: Section) -> None:
-    """Print each finding with its interval, or why it is missing."""
+    """Print each finding with its interval and the number of its cases, or why it is missing."""
     for finding in section.findings:
         if finding.value is None:
             out.say(f"  missing    {finding.id}: {finding.reason}")
         else:
             ends = f" [{finding.interval.low:+.3f}, {finding.interval.high:+.3f}]" if finding.interval else ""
-            out.say(f"  {finding.value:+.3f}{ends}  {finding.description}")
+            cases = "" if finding.n is None else f", n = {format_count(finding.n)}"
+            out.say(f"  {finding.value:+.3f}{ends}{cases}  {finding.description}")
 
 
 def show_table(rows: Table) -> None:

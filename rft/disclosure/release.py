@@ -38,7 +38,7 @@ def _release_split(name: str, facts: SplitFacts, withheld: Withheld) -> SplitFac
         update={
             "labels": {label: None if label in classes else n for label, n in facts.labels.items()},
             "groups": {attribute: release_counts(attribute, counts) for attribute, counts in facts.groups.items()},
-            "n_units": None if withheld.is_small(facts.n_units) else facts.n_units,
+            "n_units": withheld.mask_count(facts.n_units),
         }
     )
 

@@ -101,6 +101,10 @@ class Withheld:
         """Whether a count is one that may not leave the machine."""
         return count is not None and 0 < count < self.below
 
+    def mask_count(self, count: int | None) -> int | None:
+        """Return a count, or None where it is one that may not leave the machine."""
+        return None if self.is_small(count) else count
+
     def find_small_groups(self, *counts: Mapping[str, int]) -> frozenset[str]:
         """Return the groups of some sample that have no numbers: those with a small count, and what complements them.
 

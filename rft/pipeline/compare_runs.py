@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from rft.config.schema import Rule
 from rft.disclosure.release import release_sections
+from rft.disclosure.withheld import Withheld
 from rft.errors import Unavailable
 from rft.number_format import format_date
 from rft.pipeline.comparison.changes import compare_findings
@@ -93,12 +94,11 @@ def compare_runs(
     runs = [open_run(folder, key=key, private=(PREDICTIONS,)) for folder, key in zip(folders, keys, strict=True)]
     names, withheld = name_runs(runs), join_withheld(runs)
     shared = share_examples(runs, folders, names, withheld)
-    paired = _compare_by_plugins(shared.pair) if shared.pair else ()
-    changes = compare_findings(runs, names, paired, withheld)
-    judged = (changes, *paired)
+    paired = _release(_compare_by_plugins(shared.pair), shared.pair.withheld) if shared.pair else ()
+    judged = (*_release([compare_findings(runs, names, paired, withheld)], withheld), *paired)
     verdict = judge_rules(rules, judged, source=rules_source) if rules else judge_changes(judged, tolerances)
     first, second = (
-        _describe_run(run, name, None if withheld.is_small(n) else n)
+        _describe_run(run, name, withheld.mask_count(n))
         for run, name, n in zip(runs, names, shared.left_out, strict=True)
     )
     return RunComparison(
@@ -135,8 +135,14 @@ def _describe_run(run: AuditRun, name: str, left_out: int | None) -> ComparedRun
     )
 
 
-def _compare_by_plugins(pair: RunPair) -> tuple[Section, ...]:
-    """Return what each plugin finds, as it may leave the machine; one that cannot compare the runs says why."""
+def _release(sections: Sequence[Section], withheld: Withheld) -> tuple[Section, ...]:
+    """Return sections as they may leave the machine."""
+    released, _ = release_sections(sections, DataFacts(splits={}), withheld)
+    return released
+
+
+def _compare_by_plugins(pair: RunPair) -> list[Section]:
+    """Return what each plugin finds; one that cannot compare the runs says why."""
     sections: list[Section] = []
     for name, registered in discover_plugins().items():
         try:
@@ -145,8 +151,7 @@ def _compare_by_plugins(pair: RunPair) -> tuple[Section, ...]:
         except Unavailable as reason:
             section = Section(plugin=name, notes=(end_sentence(f"Not compared example by example: {reason}"),))
         sections += [section] if section else []
-    released, _ = release_sections(sections, DataFacts(splits={}), pair.withheld)
-    return released
+    return sections
 
 
 def name_runs(runs: Sequence[AuditRun]) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,15 @@ from typer.testing import CliRunner
 
 import rft
 from rft.cli.main import app
+from rft.config.schema import Rule
 from rft.errors import Unavailable
 from rft.pipeline.compare_runs import RunComparison, compare_runs, describe_pairing
+from rft.pipeline.comparison.changes import compare_findings
+from rft.pipeline.comparison.withheld import join_withheld
 from rft.plugins import AuditedModel, Options, Plugin, RunPair, registry
-from rft.records import Section
+from rft.records import AuditRun, Cases, FindingDefinition, Section
 from rft.report import place_of
+from tests.support.example_run import example_run
 
 pytest.importorskip("fairlearn")
 pytestmark = pytest.mark.usefixtures("shared_keys")
@@ -198,13 +203,59 @@ def test_few_people_of_one_run_do_not_follow_by_subtraction(runs: tuple[Path, Pa
 def test_every_finding_of_both_runs_stands_in_the_table(runs: tuple[Path, Path]) -> None:
     section = compare_runs(*runs).sections[0]
     audits = [rft.report.open_run(folder) for folder in runs]
-    measured = [{finding.id: finding.value for part in audit.sections for finding in part.findings} for audit in audits]
+    first, second = ({finding.id: finding for part in audit.sections for finding in part.findings} for audit in audits)
     rows = {row["finding"]: row for row in section.tables["shared"]}
     named = rows.keys() | {row["finding"] for row in section.tables["not_shared"]}
-    assert named == measured[0].keys() | measured[1].keys()
+    assert named == first.keys() | second.keys()
     for id, row in rows.items():
-        assert (row["before"], row["after"]) == (measured[0][id], measured[1][id])
-        assert row["difference"] == pytest.approx(measured[1][id] - measured[0][id])
+        assert (row["before"], row["after"]) == (first[id].value, second[id].value)
+        assert (row["before_n"], row["after_n"]) == (first[id].n, second[id].n)
+        assert row["difference"] == pytest.approx(second[id].value - first[id].value)
+
+
+def test_how_many_cases_each_run_has_is_shown_on_the_page_in_json_and_in_the_terminal(
+    runs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    some = run(tmp_path, "some", people().iloc[50:], {"north": 0.1, "south": 0.12})
+    page, json_file = tmp_path / "compare.html", tmp_path / "compare.json"
+    done = CliRunner().invoke(app, ["compare", str(runs[0]), str(some), f"--out={page}", f"--json={json_file}"])
+    assert done.exit_code == 0, done.stderr
+    (row,) = (
+        row
+        for row in json.loads(json_file.read_text(encoding="utf-8"))["sections"][0]["tables"]["shared"]
+        if row["finding"] == "performance.accuracy"
+    )
+    assert (row["before_n"], row["after_n"]) == (400, 350)
+    headings = re.findall(r"<th scope=\"col\"[^>]*>([^<]*)</th>", page.read_text(encoding="utf-8"))
+    assert headings[:7] == [
+        *("finding", "before", "interval before", "cases before", "after", "interval after", "cases after")
+    ]
+    (line,) = (line for line in done.stdout.splitlines() if "Accuracy of some minus that of before" in line)
+    assert ", n = 350  Accuracy" in line  # of the shared ones, on which the difference rests
+
+
+def stated_run(n: int, *, cases: Cases, below: int = 0) -> AuditRun:
+    """Return a run with one finding that rests on n cases, with a bound for what may leave the machine."""
+    whole = example_run()
+    definition = FindingDefinition("health.share", "Share", "Some.", unit="fraction", cases=cases)
+    finding = definition.state_estimate(n / 100, interval=None, adjusted=(), n=n)
+    frame = whole.run.model_copy(update={"config": {"report": {"suppress_below": below}}})
+    return whole.model_copy(update={"run": frame, "sections": (Section(plugin="health", findings=(finding,)),)})
+
+
+@pytest.mark.parametrize(
+    ("cases", "before", "shown"),
+    [("none", 9, (None, 40)), ("none", 10, (10, 40)), ("sampled", 10, (10, 40)), ("sampled", 9, None)],
+)
+def test_few_cases_are_shown_of_neither_run_by_the_stricter_bound(
+    cases: Cases, before: int, shown: tuple[int | None, int] | None
+) -> None:
+    pair = [stated_run(before, cases=cases), stated_run(40, cases=cases, below=10)]
+    section = compare_findings(pair, ("before", "after"), (), join_withheld(pair))
+    assert [(row["before_n"], row["after_n"]) for row in section.tables["shared"]] == ([shown] if shown else [])
+    assert [change.n for change in section.findings] == ([shown[0] or 40] if shown else [])
+    if shown is None:
+        assert [row["reason"] for row in section.tables["not_shared"]] == ["suppressed: fewer than 10"]
 
 
 def test_identical_predictions_are_said_to_be(runs: tuple[Path, Path], tmp_path: Path) -> None:
@@ -310,3 +361,23 @@ def test_what_a_run_withholds_its_comparison_withholds_too(tmp_path: Path) -> No
     assert rows["islands"]["n"] is None
     assert rows["islands"]["newly_right"] is None
     assert rows["islands"]["status"] == "suppressed: fewer than 10"
+
+
+def test_a_change_that_is_not_paired_says_whom_it_leaves_out(tmp_path: Path) -> None:
+    """No rule can pass by it then."""
+    folders = []
+    for name, prefix in (("one", "r"), ("two", "x")):
+        table = people()
+        table["id"] = prefix + table["id"]
+        table.loc[:6, "place"] = "islands"
+        table.loc[7:60, "place"] = "hills"
+        errors = {"north": 0.1, "south": 0.2, "islands": 0.1, "hills": 0.1}
+        folders.append(run(tmp_path, name, table, errors, more="[report]\nsuppress_below = 10\n"))
+    rule = Rule(finding="change.fairness.accuracy_gap.place", max=0.9)
+    comparison = compare_runs(*folders, rules=[rule])
+    change = comparison.sections[0].finding(rule.finding)
+    assert change.withheld == ("hills", "islands")
+    assert comparison.verdict.status == "uncertain"
+    assert "hills, islands: withheld" in comparison.verdict.rules[0].explanation
+    (row,) = (row for row in comparison.sections[0].tables["shared"] if row["finding"] == "fairness.accuracy_gap.place")
+    assert row["before_n"] == row["after_n"] == change.n

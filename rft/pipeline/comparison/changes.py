@@ -27,8 +27,8 @@ from rft.stats.multiplicity import JUDGED_ESTIMATE_COUNTS
 PLUGIN = "change"
 SHARED, UNSHARED = "shared", "not_shared"
 CAPTIONS = {
-    SHARED: "Each finding of both runs. Compared: on the same test examples (paired), by the intervals of both runs "
-    "(not paired), or as a fact of the runs",
+    SHARED: "Each finding of both runs. Cases: how many independent ones its value in that run rests on. Compared: on "
+    "the same test examples (paired), by the intervals of both runs (not paired), or as a fact of the runs",
     UNSHARED: "Findings that are not compared, and why",
 }
 COLUMNS = {
@@ -37,15 +37,22 @@ COLUMNS = {
             "finding": "key",
             "before": "number",
             "before_interval": "note",
+            "before_n": "count",
             "after": "number",
             "after_interval": "note",
+            "after_n": "count",
             "difference": "estimate",
             "low": "low",
             "high": "high",
             "compared": "note",
             "better": "note",
         },
-        labels={"before_interval": "interval before", "after_interval": "interval after"},
+        labels={
+            "before_interval": "interval before",
+            "before_n": "cases before",
+            "after_interval": "interval after",
+            "after_n": "cases after",
+        },
     ),
     UNSHARED: list_columns({"finding": "key", "reason": "text"}),
 }
@@ -54,10 +61,11 @@ NOT_PAIRED = "not paired"
 
 @dataclass(frozen=True)
 class _SharedFinding:
-    """A finding as both runs state it, and its change."""
+    """A finding as both runs state it, and its change; how many cases each rests on, None where that is withheld."""
 
     before: Finding
     after: Finding
+    cases: tuple[int | None, int | None]
     change: Finding
     compared: str
 
@@ -82,7 +90,7 @@ def compare_findings(
         if before is None or after is None or (reason := _explain_not_compared(before, after, names, withheld)):
             reasons[id] = f"only in {names[before is None]}" if before is None or after is None else reason
             continue
-        shared.append(_compare_finding(before, after, stated.get(before.change_id), names))
+        shared.append(_compare_finding(before, after, stated.get(before.change_id), names, withheld))
     changes = tuple(item.change for item in shared if item.change.id not in stated)
     return Section(
         plugin=PLUGIN,
@@ -121,15 +129,19 @@ def _explain_not_compared(before: Finding, after: Finding, names: tuple[str, str
     return ""
 
 
-def _compare_finding(before: Finding, after: Finding, stated: Finding | None, names: tuple[str, str]) -> _SharedFinding:
+def _compare_finding(
+    before: Finding, after: Finding, stated: Finding | None, names: tuple[str, str], withheld: Withheld
+) -> _SharedFinding:
+    cases = withheld.mask_count(before.n), withheld.mask_count(after.n)
     if stated is not None and stated.value is not None:
-        return _SharedFinding(before, after, stated, "paired")
+        return _SharedFinding(before, after, cases, stated, "paired")
     exact = before.deterministic and after.deterministic
-    return _SharedFinding(before, after, _state_change(before, after, names), "fact" if exact else NOT_PAIRED)
+    change = _state_change(before, after, names, min((n for n in cases if n is not None), default=0))
+    return _SharedFinding(before, after, cases, change, "fact" if exact else NOT_PAIRED)
 
 
-def _state_change(before: Finding, after: Finding, names: tuple[str, str]) -> Finding:
-    """Return the change of a finding by what either run says of it."""
+def _state_change(before: Finding, after: Finding, names: tuple[str, str], n: int) -> Finding:
+    """Return the change of a finding by what either run says of it; ``n`` cases are in the smaller of both."""
     assert before.value is not None
     assert after.value is not None
     definition = FindingDefinition(
@@ -141,7 +153,7 @@ def _state_change(before: Finding, after: Finding, names: tuple[str, str]) -> Fi
         better=after.better,
         cases="none",
     )
-    difference, n = after.value - before.value, min((n for n in (before.n, after.n) if n is not None), default=0)
+    difference = after.value - before.value
     if before.deterministic and after.deterministic:
         return definition.state_fact(difference)
     adjusted = tuple(_adjust_difference(before, after))
@@ -189,8 +201,10 @@ def _tabulate_shared(shared: Sequence[_SharedFinding]) -> Iterator[Row]:
             "finding": item.before.id,
             "before": _as_cell(item.before, item.before.value),
             "before_interval": _write_interval(item.before),
+            "before_n": item.cases[0],
             "after": _as_cell(item.after, item.after.value),
             "after_interval": _write_interval(item.after),
+            "after_n": item.cases[1],
             "difference": _as_cell(item.before, item.change.value),
             "low": interval.low if interval else None,
             "high": interval.high if interval else None,
