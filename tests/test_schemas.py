@@ -1,24 +1,30 @@
-"""docs/schemas: the JSON Schemas of audit.json and audit.toml are those of the models, and hold for what there is.
+"""docs/schemas: the JSON Schemas of what rft reads and writes are those of the models, and hold for what there is.
 
 Where a change is meant: RFT_RENEW_GOLDEN=1 python -m pytest -n 0 <this file>
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
+import pandas as pd
 import pytest
 
+from rft.pipeline.compare_runs import compare_runs
+from rft.pipeline.history import read_history
 from rft.plugins import discover_plugins
-from rft.records import AuditRun
+from rft.records import Artifacts
+from rft.report import open_run, save
 from tests.conftest import CONFIG
 from tests.support import ROOT, json_schemas
-from tests.support.example_run import example_run
 from tests.support.hostile_text import HOSTILE, run_with
 
 RENEW = "RFT_RENEW_GOLDEN"
@@ -54,16 +60,78 @@ def test_the_schema_says_what_it_is_and_names_no_address(name: str) -> None:
     assert "://" not in json.dumps(schema)
 
 
-@pytest.mark.parametrize("run", [example_run(), run_with(lambda text: HOSTILE + text)], ids=["example", "hostile"])
-def test_runs_are_valid(run: AuditRun) -> None:
-    assert complaints("audit.json.schema.json", json.loads(run.to_json())) == []
+def spoil(text: str) -> str:
+    return HOSTILE + text
 
 
-def test_what_is_no_run_is_not() -> None:
-    content = json.loads(example_run().to_json())
+def save_pair(folder: Path, changed: Callable[[str], str]) -> tuple[Path, Path]:
+    """Save two runs with predictions of 40 test examples; every text of a user is changed in both."""
+    rows = range(40)
+    labels = [changed("smiling" if row % 2 else "neutral") for row in rows]
+    frame = pd.DataFrame({"split": "test", "id": [changed(f"{row:02}") for row in rows], "label": labels, "unit": None})
+    for number, wrong in enumerate((12, 4), 1):
+        shares = [0.2 if row < wrong else 0.8 for row in rows]
+        scores = {
+            f"score_{changed(name)}": np.where(frame["label"] == changed(name), shares, 1 - np.array(shares))
+            for name in ("smiling", "neutral")
+        }
+        predicted = [changed("neutral") if row < wrong and row % 2 else labels[row] for row in rows]
+        run = run_with(changed)
+        frame_of_run = run.run.model_copy(update={"id": f"{number:016x}"})
+        model = run.model.model_copy(update={"positive": changed("smiling")})
+        run = run.model_copy(update={"run": frame_of_run, "model": model})
+        predictions = frame.assign(prediction=predicted, **scores)
+        save(run, folder / f"run-{number}", Artifacts(predictions=predictions, inputs=()))
+    return folder / "run-1", folder / "run-2"
+
+
+def list_written(folder: Path, changed: Callable[[str], str]) -> dict[str, Any]:
+    """Return what is written as JSON of two runs, by the name of its schema."""
+    pair = save_pair(folder, changed)
+    compared, history = compare_runs(*pair), read_history(folder)
+    assert (compared.n, compared.not_paired, len(history.histories[0].runs)) == (40, "", 2)
+    whole = {"audit.json": open_run(pair[0]).to_json(), "compare.json": compared.to_json()}
+    written = whole | {"history.json": history.to_json()}
+    return {name: json.loads(text) for name, text in written.items()}
+
+
+@pytest.mark.parametrize("changed", [str, spoil], ids=["example", "hostile"])
+def test_what_is_written_is_valid(changed: Callable[[str], str], tmp_path: Path) -> None:
+    written = list_written(tmp_path, changed)
+    assert written.keys() == json_schemas.WRITTEN.keys()
+    for name, content in written.items():
+        assert complaints(f"{name}.schema.json", content) == [], name
+
+
+def change_verdict(content: Any) -> None:
     content["verdict"]["status"] = "certified"
-    assert complaints("audit.json.schema.json", content)
-    assert complaints("audit.json.schema.json", json.loads(example_run().to_json()) | {"more": 1})
+
+
+def change_cell(content: Any) -> None:
+    content["sections"][0]["tables"]["shared"][0]["before_n"] = {"about": 40}
+
+
+def change_value(content: Any) -> None:
+    content["histories"][0]["findings"][0]["values"][0]["value"] = "high"
+
+
+def change_outcome(content: Any) -> None:
+    content["histories"][0]["findings"][0]["values"][0]["outcome"] = "passed"
+
+
+def test_what_was_changed_is_not(tmp_path: Path) -> None:
+    written = list_written(tmp_path, str)
+    changes: list[tuple[str, Callable[[Any], object]]] = [
+        *(("audit.json", change_verdict), ("compare.json", change_verdict), ("compare.json", change_cell)),
+        *(("history.json", change_value), ("history.json", change_outcome)),
+        *((name, lambda content: content.update(more=1)) for name in written),
+        *((name, lambda content: content.pop("sections")) for name in ("audit.json", "compare.json")),
+        ("history.json", lambda content: content.pop("histories")),
+    ]
+    for name, change in changes:
+        content = copy.deepcopy(written[name])
+        change(content)
+        assert len(complaints(f"{name}.schema.json", content)) == 1, (name, change)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)

@@ -1,4 +1,4 @@
-"""Write docs/schemas from the models of rft: JSON Schemas of audit.json and of audit.toml.
+"""Write docs/schemas from the models of rft: JSON Schemas of what it reads (audit.toml) and of what it writes as JSON.
 
 python tests/support/json_schemas.py, or RFT_RENEW_GOLDEN=1 python -m pytest -n 0 tests/test_schemas.py
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,17 @@ FOLDER = ROOT / "docs" / "schemas"
 sys.path.insert(0, str(ROOT))
 
 from rft.config.schema import Config  # noqa: E402
+from rft.pipeline.compare_runs import RunComparison  # noqa: E402
+from rft.pipeline.history import RunHistory  # noqa: E402
 from rft.plugins import discover_plugins  # noqa: E402
-from rft.records import FORMAT_VERSION, AuditRun  # noqa: E402
+from rft.records import AuditRun, Record  # noqa: E402
 
 DIALECT = GenerateJsonSchema.schema_dialect
-RUN_TEXT = f"What rft audit writes as audit.json, format version {FORMAT_VERSION}."
+WRITTEN: dict[str, tuple[type[Record], str]] = {
+    "audit.json": (AuditRun, "What rft audit writes as audit.json"),
+    "compare.json": (RunComparison, "What rft compare writes with --json"),
+    "history.json": (RunHistory, "What rft history writes with --json"),
+}
 CONFIG_TEXT = (
     "What rft audit reads: the tables of rft and of its built-in plugins. Other tables belong to plugins of other "
     "packages. What keys mean for each other (one of manifest and folder, a key without effect) only rft checks."
@@ -43,9 +51,11 @@ class _TomlSchema(GenerateJsonSchema):
         return described
 
 
-def run_schema() -> dict[str, Any]:
-    """Return the schema of audit.json."""
-    return _with_head(AuditRun.model_json_schema(mode="serialization"), "audit.json", RUN_TEXT)
+def written_schema(name: str) -> dict[str, Any]:
+    """Return the schema of a file that rft writes, by a name of ``WRITTEN``."""
+    model, text = WRITTEN[name]
+    version = model.model_fields["format_version"].default
+    return _with_head(model.model_json_schema(mode="serialization"), name, f"{text}, format version {version}.")
 
 
 def config_schema() -> dict[str, Any]:
@@ -67,7 +77,10 @@ def _with_head(schema: dict[str, Any], name: str, description: str) -> dict[str,
     return head | {key: value for key, value in schema.items() if key not in head}
 
 
-SCHEMAS = {"audit.json.schema.json": run_schema, "audit.toml.schema.json": config_schema}
+SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
+    "audit.toml.schema.json": config_schema,
+    **{f"{name}.schema.json": partial(written_schema, name) for name in WRITTEN},
+}
 
 
 def write_schema(name: str) -> str:
