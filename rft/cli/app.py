@@ -34,8 +34,12 @@ err = Terminal(stderr=True)
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1 or mps; chosen by itself otherwise.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what a former run left in the folder.")]
+ForceFiles = Annotated[bool, typer.Option("--force", help="Replace the files where they exist.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Forbid downloads of weights.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")]
+RunKey = Annotated[
+    Path | None, typer.Option("--key", metavar="FILE", help="The key of the run; in the user's own folder otherwise.")
+]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rft.cli.app import EXIT, Debug, out, report_errors
+from rft.cli.app import EXIT, Debug, ForceFiles, out, report_errors
 from rft.cli.runs.files import check_absent, write_file
 from rft.cli.show import show_findings
 from rft.errors import ConfigError
@@ -36,7 +36,7 @@ def compare(
         list[Path] | None,
         typer.Option("--key", metavar="FILE", help="The key of the first run, then that of the second."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the files where they exist.")] = False,
+    force: ForceFiles = False,
     debug: Debug = False,
 ) -> None:
     """Compare two runs, such as before and after a change: ends with 1 where a finding became worse."""

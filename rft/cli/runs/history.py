@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rft.cli.app import Debug, err, out, report_errors
+from rft.cli.app import Debug, ForceFiles, err, out, report_errors
 from rft.cli.runs.files import check_absent, write_file
 from rft.errors import EvidenceError
 from rft.version import __version__
@@ -25,7 +25,7 @@ def history(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write all values as JSON too.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the files where they exist.")] = False,
+    force: ForceFiles = False,
     debug: Debug = False,
 ) -> None:
     """Show how findings moved from run to run: ends with 4 where a run is not the one that was written."""

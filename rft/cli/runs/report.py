@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rft.cli.app import EXIT, Debug, Force, RunFolder, out, report_errors
+from rft.cli.app import EXIT, Debug, Force, RunFolder, RunKey, out, report_errors
 from rft.cli.show import show_run
 
 if TYPE_CHECKING:
@@ -25,10 +25,7 @@ def report(
     target: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="The folder to write; beside the run otherwise.")
     ] = None,
-    key: Annotated[
-        Path | None,
-        typer.Option("--key", metavar="FILE", help="The key of the run; in the user's own folder otherwise."),
-    ] = None,
+    key: RunKey = None,
     brief: Annotated[
         bool,
         typer.Option("--brief", help="Write brief.html too: at most four pages for a committee, with a place to sign."),

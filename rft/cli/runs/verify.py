@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rft.cli.app import EXIT, Debug, out, report_errors
+from rft.cli.app import EXIT, Debug, RunKey, out, report_errors
 from rft.errors import EvidenceError
 from rft.number_format import format_date
 
@@ -24,10 +24,7 @@ def verify(
     ledger: Annotated[
         Path | None, typer.Option("--ledger", metavar="DIR", help="The folder of ledgers; the user's own otherwise.")
     ] = None,
-    key: Annotated[
-        Path | None,
-        typer.Option("--key", metavar="FILE", help="The key of the run; in the user's own folder otherwise."),
-    ] = None,
+    key: RunKey = None,
     data: Annotated[
         Path | None, typer.Option("--data", metavar="DIR", help="Where the inputs are; as the config said otherwise.")
     ] = None,
