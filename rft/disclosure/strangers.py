@@ -32,6 +32,9 @@ _ASSET = re.compile(r"[0-9a-f]{64}\.png")
 class HiddenNames:
     """Names that strangers must not read.
 
+    They are looked for as words: what a text was computed from (``Section.computed_from``) and what a finding is about
+    (``Finding.about``) do not say whom a sentence names, least of all one of a plugin of others.
+
     Attributes:
         groups: of groups that too few are in; whatever names one is left out.
         unit: the name of the column of units, which texts replace by ``unit``; empty without one.
@@ -49,8 +52,11 @@ class HiddenNames:
         return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, sorted(self.groups)))})(?!\w)")
 
     def write_without_unit(self, text: str) -> str:
-        """Return a text that says ``unit`` for the name of the column of units."""
-        return re.sub(rf"(?<!\w){re.escape(self.unit)}(?!\w)", "unit", text) if self.unit else text
+        """Return a text that says ``unit`` for the name of the column of units, and for ``unit (column)``."""
+        if not self.unit:
+            return text
+        named = re.escape(self.unit)
+        return re.sub(rf"\b(units?) \({named}\)|(?<!\w){named}(?!\w)", lambda match: match[1] or "unit", text)
 
 
 @dataclass(frozen=True)
@@ -162,7 +168,10 @@ def _clean_texts(section: Section, hidden: HiddenNames, *, whole: bool) -> Secti
     columns = {
         name: tuple(
             column.model_copy(
-                update={"spellings": {key: text for key, text in column.spellings.items() if not hidden.occurs_in(key)}}
+                update={
+                    "label": hidden.write_without_unit(column.label),
+                    "spellings": {key: text for key, text in column.spellings.items() if not hidden.occurs_in(key)},
+                }
             )
             for column in declared
         )
@@ -174,7 +183,11 @@ def _clean_texts(section: Section, hidden: HiddenNames, *, whole: bool) -> Secti
         update={
             "figures": figures,
             "columns": columns,
-            "captions": {name: text for name, text in section.captions.items() if not hidden.occurs_in(text)},
+            "captions": {
+                name: hidden.write_without_unit(text)
+                for name, text in section.captions.items()
+                if not hidden.occurs_in(text)
+            },
             "notes": _clean_paragraphs(section.notes, hidden) if whole else (),
             "chapters": tuple(
                 chapter

@@ -99,7 +99,7 @@ def label_counts(declared: Mapping[str, Columns], counted: str) -> dict[str, Col
 
     Args:
         declared: name of a table -> its columns.
-        counted: ``examples``, or ``units`` where several examples can be of one unit.
+        counted: ``examples``, or ``units (face_id)`` where several examples can be of one unit.
     """
     heading = {"label": counted}
     return {

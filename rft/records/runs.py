@@ -183,6 +183,8 @@ class ModelFacts(Record):
     """What was audited, as it stands in ``audit.json`` under ``model``.
 
     ``preprocessing`` and ``revision`` are those of a model that others trained; of a backbone, it says them itself.
+    ``unit`` is the column of the data whose values are the units: examples with the same value count as one. None where
+    each example counts by itself; empty where the column is not named to strangers.
     """
 
     name: str
@@ -193,7 +195,31 @@ class ModelFacts(Record):
     preprocessing: PreprocessingFacts | None = None
     revision: str | None = None
     model_sha256: str | None = None
+    unit: str | None = None
     training: Training
+
+    def name_items(self) -> str:
+        """Return what examples are called: ``images``."""
+        return {"image": "images", "text": "texts", "predictions": "rows"}.get(self.modality, "examples")
+
+    def name_unit(self, *, declared: bool = True) -> str:
+        """Return what counts as one, with the column that says so: ``unit (face_id)``; ``example`` unless declared."""
+        return f"unit{self._in_which_column}" if declared else "example"
+
+    def name_units(self, *, declared: bool = True) -> str:
+        """Return what several of them are called: ``units (face_id)``; ``examples`` unless declared."""
+        return f"units{self._in_which_column}" if declared else "examples"
+
+    @property
+    def _in_which_column(self) -> str:
+        return "" if self.unit in (None, "", "unit") else f" ({self.unit})"
+
+    def explain_unit(self) -> str:
+        """Return in words what a unit is; empty where each example counts by itself."""
+        if self.unit is None:
+            return ""
+        column = f"the column {self.unit}" if self.unit else "a column that is not named here"
+        return f"a unit is all {self.name_items()} with one value of {column}"
 
 
 class SplitFacts(Record):

@@ -30,7 +30,7 @@ def absent(id: str, reason: str, about: About | None = None) -> Finding:
 
 
 def with_training(**facts: Any) -> ModelFacts:
-    return MODEL.model_copy(update={"training": Training(**facts)})
+    return MODEL.model_copy(update={"training": Training(**facts), "unit": None})
 
 
 # --- performance ---
@@ -65,8 +65,18 @@ def baseline(value: float) -> Finding:
     ],
 )
 def test_whether_it_works(findings: tuple[Finding, ...], sentence: str) -> None:
-    assert summarize_performance(Section(plugin="performance", findings=findings), MODEL) == sentence
-    assert summarize_performance(None, MODEL) == NOT_ASKED
+    model = with_training(mode="standard")
+    assert summarize_performance(Section(plugin="performance", findings=findings), model) == sentence
+    assert summarize_performance(None, model) == NOT_ASKED
+
+
+@pytest.mark.parametrize(
+    ("n", "counted"), [(71, "71 units (face_id)"), (1, "1 unit (face_id)"), (12_000, "12\u202f000 units (face_id)")]
+)
+def test_units_are_counted_by_the_name_of_their_column(n: int, counted: str) -> None:
+    section = Section(plugin="performance", findings=(ACCURACY.model_copy(update={"n": n}),))
+    sentence = summarize_performance(section, MODEL)
+    assert sentence == f"Accuracy 0.69 [0.64, 0.74] on test images of {counted}."
 
 
 # --- privacy ---
@@ -88,9 +98,9 @@ WITHOUT = "Trained WITHOUT differential privacy: nothing bounds what the model m
         ),
         (
             {"mode": "private", "epsilon": 2.5, "delta": 1e-5, "unit": "person"},
-            "Trained with differential privacy for each person as a whole (all rows together): epsilon 2.50, delta "
-            "10⁻⁵. Apart from delta, the model changes the odds that a given person was in its training data at "
-            "most 13-fold. This report itself is not protected: it may reveal training data.",
+            "Trained with differential privacy for each unit (person) as a whole: epsilon 2.50, delta 10⁻⁵. Apart from "
+            "delta, the model changes the odds that a given unit was in its training data at most 13-fold. This report "
+            "itself is not protected: it may reveal training data.",
         ),
         (
             {"mode": "private", "epsilon": 2.5, "delta": 1e-5, "unit": "example"},
@@ -101,12 +111,11 @@ WITHOUT = "Trained WITHOUT differential privacy: nothing bounds what the model m
     ],
 )
 def test_for_whom_privacy_is_promised(training: dict[str, Any], sentence: str) -> None:
-    assert summarize_privacy(None, with_training(**training)) == f"{sentence} Whether attacks succeed was not tested."
+    unit = {"unit": "person"} if training.get("unit") == "person" else {}
+    model = with_training(**training).model_copy(update=unit)
+    assert summarize_privacy(None, model) == f"{sentence} Whether attacks succeed was not tested."
     unmeasured = Section(plugin="privacy", findings=(absent("privacy.membership_auc", "too few"),))
-    assert (
-        summarize_privacy(unmeasured, with_training(**training))
-        == f"{sentence} Whether attacks succeed was not measured."
-    )
+    assert summarize_privacy(unmeasured, model) == f"{sentence} Whether attacks succeed was not measured."
 
 
 def test_what_the_strongest_attack_saw() -> None:

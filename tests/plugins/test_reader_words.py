@@ -31,7 +31,7 @@ def test_captions_are_in_words() -> None:
     assert {place: PROGRAM_NAME.findall(text) for place, text in captions.items() if PROGRAM_NAME.search(text)} == {}
 
 
-@pytest.mark.parametrize("declared", [FAIRNESS_COLUMNS, declare_privacy_columns()], ids=["fairness", "privacy"])
+@pytest.mark.parametrize("declared", [FAIRNESS_COLUMNS, declare_privacy_columns("units")], ids=["fairness", "privacy"])
 def test_tables_write_metrics_as_their_records_do(declared: dict[str, Columns]) -> None:
     columns = [column for of_table in declared.values() for column in of_table if column.role == "metric"]
     assert columns

@@ -239,7 +239,7 @@ def small(suppress_below: int | None = None) -> AuditRun:
                 Section(
                     plugin="privacy",
                     tables={"scope": scope_table(None)},
-                    columns={"scope": declare_privacy_columns()["scope"]},
+                    columns={"scope": declare_privacy_columns("units")["scope"]},
                     card_tables={"scope": "What is covered"},
                 ),
             ),

@@ -704,6 +704,7 @@ def example_run(*, with_hostile: bool = False) -> AuditRun:
         model=ModelFacts(
             name="smiles",
             modality="image",
+            unit="face_id",
             classes=(HOSTILE, "neutral") if with_hostile else ("smiling", "neutral"),
             positive="smiling",
             backbone=Backbone(

@@ -122,4 +122,5 @@ def _changed(value: Any, changed: Callable[[str], str], path: tuple[str, ...]) -
         path[-1:] and path[-1] in STRUCTURE
     )
     in_chapter = "chapters" in path and path[-1] in NAMED_BY
-    return changed(value) if isinstance(value, str) and not kept and not in_chapter else value
+    is_column = path == ("model", "unit")
+    return changed(value) if isinstance(value, str) and (is_column or not kept) and not in_chapter else value

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pydantic import JsonValue
 
 from rft.disclosure.withheld import Withheld
-from rft.records import AuditRun, JsonObject, Row, Section, SplitFacts, list_columns
+from rft.records import AuditRun, JsonObject, ModelFacts, Row, Section, SplitFacts, list_columns
 
 COLUMNS = list_columns({"key": "key", "before": "key", "after": "key"})
 CAPTIONS = {
@@ -71,12 +71,12 @@ def _write(fact: object) -> str | None:
 def _count_data(run: AuditRun) -> Iterator[tuple[str, int | str | None]]:
     yield "rows left out", run.data.skipped
     for split, facts in run.data.splits.items():
-        yield from _count_split(split, facts)
+        yield from _count_split(split, facts, run.model)
 
 
-def _count_split(split: str, facts: SplitFacts) -> Iterator[tuple[str, int | str | None]]:
+def _count_split(split: str, facts: SplitFacts, model: ModelFacts) -> Iterator[tuple[str, int | str | None]]:
     yield f"{split}: examples", facts.n
-    yield f"{split}: units", facts.n_units
+    yield f"{split}: {model.name_units()}", facts.n_units
     for label, count in facts.labels.items():
         yield f"{split}: class {label}", _or_withheld(count)
     for attribute, counts in facts.groups.items():

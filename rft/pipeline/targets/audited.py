@@ -40,8 +40,14 @@ def build_audited_model(
         preprocessing=preprocessing,
         revision=revision,
         model_sha256=model_sha256,
+        unit=core.data.unit or _find_unit_column(dataset),
         training=training,
     )
     return AuditedModel(
         facts=facts, seed=core.seed, splits=dataset.splits, predictions=predictions, remarks=dataset.remarks
     )
+
+
+def _find_unit_column(dataset: Dataset) -> str | None:
+    """Return the column of units in predictions as rft writes them; None where they have no units."""
+    return "unit" if any(split.units is not None for split in dataset.splits.values()) else None

@@ -21,6 +21,7 @@ from rft.records import (
     Figure,
     Finding,
     FindingDefinition,
+    ModelFacts,
     Row,
     Section,
     Split,
@@ -67,7 +68,7 @@ class Dataset(Plugin[DatasetOptions]):
             "conflicts": [_show_row(row, _is_small(row["n"], audited.withheld), audited.withheld) for row in conflicts],
         }
         findings = (
-            _shared_units(splits),
+            _shared_units(splits, audited.facts),
             _shared_items(splits),
             _duplicate_items(splits),
             _smallest_class(splits.get("train"), classes, audited.withheld),
@@ -176,11 +177,12 @@ _UNKNOWN = {
 }
 
 
-def _shared_units(splits: Mapping[str, Split]) -> Finding:
+def _shared_units(splits: Mapping[str, Split], facts: ModelFacts) -> Finding:
+    units = facts.name_units()
     definition = FindingDefinition(
         "dataset.shared_units",
-        "Units in two splits",
-        "Whether rows of one unit, such as one person, lie in two splits.",
+        f"U{units[1:]} in two splits",
+        f"Whether rows of one {facts.name_unit()}, such as one person, lie in two splits.",
         unit="units",
         better="lower",
     )
@@ -188,7 +190,7 @@ def _shared_units(splits: Mapping[str, Split]) -> Finding:
     if isinstance(distinct, str):
         return definition.state_not_measured(distinct)
     total, shared = distinct.total, distinct.in_two
-    description = f"{shared} of {total} units have rows in more than one split."
+    description = f"{shared} of {total} {units} have rows in more than one split."
     return _state_unwanted(definition, shared, total, description, "Results on test are then better than on new units.")
 
 

@@ -21,7 +21,7 @@ from rft.plugins.fairness.mitigation.mitigate import MitigationResult, fit_mitig
 from rft.plugins.fairness.present.chapters import build_chapters, tabulate_by_group
 from rft.plugins.fairness.present.columns import COLUMNS
 from rft.plugins.fairness.present.tables import SPLIT
-from rft.records import Section, label_counts
+from rft.records import ModelFacts, Section, label_counts
 from rft.references import KISH_KORN_GRAUBARD
 
 _CONTROLLED = (
@@ -49,8 +49,8 @@ def audit_groups(audited: AuditedModel, options: FairnessOptions, *, positive: s
         "fairness",
         "Fairness",
         chapters,
-        columns=label_counts(COLUMNS, plan.rows.counted),
-        notes=_write_notes(plan, positive, options),
+        columns=label_counts(COLUMNS, audited.facts.name_units(declared=plan.rows.units is not None)),
+        notes=_write_notes(plan, positive, options, audited.facts),
         card_tables={"by_group": "Groups"},
     )
     return section if mitigated is None else _with_mitigated(section, mitigated, audited, options, positive)
@@ -107,16 +107,17 @@ def _with_mitigated(
     return section.model_copy(update={"tables": tables, "folders": mitigated.folders})
 
 
-def _write_notes(plan: ComparisonPlan, positive: str, options: FairnessOptions) -> tuple[str, ...]:
+def _write_notes(plan: ComparisonPlan, positive: str, options: FairnessOptions, facts: ModelFacts) -> tuple[str, ...]:
     repeats = plan.rows.units is not None
     units = (
-        f" Rows of one unit are not independent: units are what is counted and resampled ({KISH_KORN_GRAUBARD})."
+        f" Rows of one {facts.name_unit()} are not independent: units are what is counted and resampled "
+        f"({KISH_KORN_GRAUBARD})."
         if repeats
         else ""
     )
     return (
         f"Rates are for the favourable class {positive}, against all others. Groups in which fewer than "
-        f"{options.min_group_size} test {'units' if repeats else 'examples'} are cases of a metric are "
+        f"{options.min_group_size} test {facts.name_units(declared=repeats)} are cases of a metric are "
         f"inconclusive: shown and not compared. With fewer than {options.reported_size} there is no number at all.",
         "An interval is one of how far apart groups are, whichever is the higher: for two groups Newcombe's on exact "
         "limits, for more that of the largest gap among all pairs. Each holds at "

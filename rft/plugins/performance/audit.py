@@ -43,7 +43,8 @@ def audit(audited: AuditedModel, *, bins: int) -> Section:
         for name, split in (("test", test), ("train", train))
         if split and name not in audited.withheld.splits
     }
-    counted = "units" if any(split and split.rows.units is not None for split in (test, train)) else "examples"
+    repeats = any(split and split.rows.units is not None for split in (test, train))
+    counted = audited.facts.name_units(declared=repeats)
     findings = (*_all_findings(measures["test"]), *_against_scores(audited, test.rows))
     test_tables = tables.test_tables(test, audited.withheld)
     return Section(

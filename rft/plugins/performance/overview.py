@@ -15,7 +15,6 @@ PILLAR = PillarDefinition(
         ClaimDefinition("Baseline to compare with", ("performance.baseline_accuracy",)),
     ),
 )
-_ITEMS = {"image": "images", "text": "texts"}
 
 
 def summarize_performance(section: Section | None, model: ModelFacts) -> str:
@@ -25,10 +24,7 @@ def summarize_performance(section: Section | None, model: ModelFacts) -> str:
     accuracy = find_measured(section, "performance.accuracy")
     if accuracy is None:
         return "How often it is right was not measured."
-    items = _ITEMS.get(model.modality, "examples")
-    n = accuracy.n or 0
-    cases = f"{number_format.format_count(n)} independent {'case' if n == 1 else 'cases'}"
-    right = f"Accuracy {write_value(accuracy)} on test {items} ({cases})"
+    right = f"Accuracy {write_value(accuracy)} on test {model.name_items()}{_count_cases(accuracy.n or 0, model)}"
     baseline = find_measured(section, "performance.baseline_accuracy")
     if baseline is None or baseline.value is None or accuracy.interval is None:
         return f"{right}."
@@ -36,3 +32,11 @@ def summarize_performance(section: Section | None, model: ModelFacts) -> str:
     if accuracy.interval.low > baseline.value:
         return f"{right}; {always} reaches {reached}."
     return f"{right}, which is not shown to be better than {always}: that reaches {reached}."
+
+
+def _count_cases(n: int, model: ModelFacts) -> str:
+    """Say how many independent cases there are: units where the data names them, which may be fewer than examples."""
+    written = number_format.format_count(n)
+    if model.unit is not None:
+        return f" of {written} {model.name_unit() if n == 1 else model.name_units()}"
+    return f" ({written} independent {'case' if n == 1 else 'cases'})"

@@ -149,7 +149,7 @@ def declare_columns(titles: Mapping[str, str], counted: str) -> dict[str, Column
 
     Args:
         titles: what each measure is called.
-        counted: what ``n`` counts, in a word.
+        counted: what ``n`` counts.
     """
     roles: dict[str, Role] = {
         "split": "key",

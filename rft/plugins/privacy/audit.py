@@ -52,7 +52,7 @@ def audit(audited: AuditedModel, options: PrivacyOptions) -> Section:
         "privacy",
         "Privacy",
         chapters,
-        columns=declare_columns(),
+        columns=declare_columns(audited.facts.name_units(declared=_has_units(audited))),
         card_tables={"scope": COVERAGE_HEADING},
         evidence=ledger_evidence(chapters),
     )
@@ -101,7 +101,7 @@ def _private_chapters(
     audited: AuditedModel, options: PrivacyOptions, facts: PrivacyFacts, void: str | None
 ) -> list[PrivacyChapter]:
     """Return what is known of a private fit; what else is trained privately is charged before the ledger is read."""
-    unit = audited.facts.training.unit or facts.unit
+    unit = audited.facts.name_unit(declared=facts.unit == "unit")
     frontier, empirical = frontier_chapter(audited, options), empirical_chapter(audited, options, void)
     ledger = empirical.ledger or frontier.ledger or facts.ledger
     if ledger and facts.ledger:  # by now the state folder remembers the present folder
@@ -114,3 +114,7 @@ def _private_chapters(
         frontier,
         empirical,
     ]
+
+
+def _has_units(audited: AuditedModel) -> bool:
+    return any(split.units is not None for split in audited.splits.values())

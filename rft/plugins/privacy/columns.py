@@ -88,24 +88,30 @@ _FIXED: dict[str, Columns] = {
         {"series": "key", "fpr": "key", "tpr": "estimate", "low": "low", "high": "high"}, labels=_CURVE
     ),
     "epsilon_bounds": list_columns({"bound": "key", "epsilon": "number", "assumes": "note"}),
-    "attribute_probe": list_columns(
-        {
-            "attribute": "attribute",
-            "group": "group",
-            "labels": "key",
-            "value": "estimate",
-            "low": "low",
-            "high": "high",
-            "chance": "number",
-            "n_units": "count",
-        }
-    ),
 }
 
 
-def declare_columns() -> dict[str, Columns]:
-    """Return the columns of every table of the section, by table."""
-    return _FIXED | _declare_attacks({attack.name: attack.label for attack in ATTACKS.values()})
+def declare_columns(units: str) -> dict[str, Columns]:
+    """Return the columns of every table of the section, by table; ``units`` are what the features are of."""
+    return _FIXED | _declare_attacks({attack.name: attack.label for attack in ATTACKS.values()}) | _declare_probe(units)
+
+
+def _declare_probe(units: str) -> dict[str, Columns]:
+    return {
+        "attribute_probe": list_columns(
+            {
+                "attribute": "attribute",
+                "group": "group",
+                "labels": "key",
+                "value": "estimate",
+                "low": "low",
+                "high": "high",
+                "chance": "number",
+                "n_units": "count",
+            },
+            labels={"n_units": units},
+        )
+    }
 
 
 def _declare_attacks(spellings: Mapping[str, str]) -> dict[str, Columns]:

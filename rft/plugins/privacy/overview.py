@@ -6,7 +6,7 @@ import math
 
 from rft import number_format
 from rft.plugins.pillar import ClaimDefinition, PillarDefinition, write_value
-from rft.records import ModelFacts, Section, Training
+from rft.records import ModelFacts, Section
 
 PILLAR = PillarDefinition(
     "Privacy",
@@ -22,13 +22,12 @@ PILLAR = PillarDefinition(
 RECOGNISED = "they can be recognised better than by guessing"
 NO_LEAK = "no leak was found, which does not prove that there is none"
 MAX_EPSILON = 20.0  # above it the odds are not worth a number
-_ITEMS = {"image": "images", "text": "texts"}
 _WITHOUT = "Trained WITHOUT differential privacy: nothing bounds what the model may reveal of those it was trained on."
 
 
 def summarize_privacy(section: Section | None, model: ModelFacts) -> str:
     """Return whether and for whom privacy is promised, and what the strongest attack that was made saw."""
-    promise = _state_promise(model.training)
+    promise = _state_promise(model)
     if section is None:
         return f"{promise} Whether attacks succeed was not tested."
     attacks = [finding for finding in section.findings if finding.id.endswith("_auc") and finding.interval is not None]
@@ -36,24 +35,24 @@ def summarize_privacy(section: Section | None, model: ModelFacts) -> str:
         return f"{promise} Whether attacks succeed was not measured."
     strongest = max(attacks, key=lambda finding: (finding.status == "warn", finding.value or 0.0))
     of_all = f"The strongest of {len(attacks)} attacks" if len(attacks) > 1 else "An attack"
-    items = _ITEMS.get(model.modality, "examples")
-    ranks = f"{of_all} tells training {items} from others with an AUC of {write_value(strongest)}"
+    ranks = f"{of_all} tells training {model.name_items()} from others with an AUC of {write_value(strongest)}"
     seen = RECOGNISED if strongest.status == "warn" else NO_LEAK
     return f"{promise} {ranks} (0.5 is guessing, 1 always right): {seen}."
 
 
-def _state_promise(training: Training) -> str:
+def _state_promise(model: ModelFacts) -> str:
+    training = model.training
     if training.mode == "external":
         return "How it was trained is not known here, so no differential privacy can be vouched for."
     if training.void:
         return f"The promise of differential privacy is void: {training.void}."
     if training.mode != "private" or training.epsilon is None or training.delta is None:
         return _WITHOUT
-    unit = training.unit or "example"
+    unit = "example" if training.unit in (None, "example") else "unit"
     if unit == "example":
         protected = "each example by itself (somebody with several is protected less)"
     else:
-        protected = f"each {unit} as a whole (all rows together)"
+        protected = f"each {model.name_unit()} as a whole"
     epsilon, delta = number_format.format_epsilon(training.epsilon), number_format.format_plain(training.delta)
     return (
         f"Trained with differential privacy for {protected}: epsilon {epsilon}, delta {delta}. "

@@ -64,6 +64,7 @@ def make_public(run: AuditRun) -> AuditRun:
         ),
         model=run.model.model_copy(
             update=dict(  # noqa: C408 - fields of a record, not plugins of these names
+                unit=None if run.model.unit is None else "",
                 backbone=_clean_backbone(run.model.backbone),
                 training=run.model.training.model_copy(
                     update={"class_weights": None, "unit": _clean_unit(run.model.training.unit)}
@@ -78,7 +79,7 @@ def make_public(run: AuditRun) -> AuditRun:
             }
         ),
         sections=sections,
-        pillars=tuple(_clean_pillar(pillar, run, after, untouched) for pillar in run.pillars),
+        pillars=tuple(_clean_pillar(pillar, run, after, untouched, hidden) for pillar in run.pillars),
         verdict=_clean_verdict(run.verdict, untouched, hidden),
         later_verdicts=tuple(_clean_later(later, untouched, hidden) for later in run.later_verdicts),
         left_out=(
@@ -176,7 +177,9 @@ def _clean_later(later: LaterVerdict, untouched: set[str], hidden: HiddenNames) 
     return later.model_copy(update={"file": LATER_RULES, "sha256": "", "verdict": verdict})
 
 
-def _clean_pillar(pillar: Pillar, run: AuditRun, after: Mapping[str, Finding], untouched: set[str]) -> Pillar:
+def _clean_pillar(
+    pillar: Pillar, run: AuditRun, after: Mapping[str, Finding], untouched: set[str], hidden: HiddenNames
+) -> Pillar:
     """Return an answer that rests on what is shown alone."""
     measured = [
         finding.id
@@ -189,7 +192,7 @@ def _clean_pillar(pillar: Pillar, run: AuditRun, after: Mapping[str, Finding], u
         claim if claim.finding in after else claim.model_copy(update={"finding": None}) for claim in pillar.claims
     )
     if untouched.issuperset(measured):
-        return pillar.model_copy(update={"claims": claims})
+        return pillar.model_copy(update={"claims": claims, "summary": hidden.write_without_unit(pillar.summary)})
     shown = [after[claim.finding] for claim in claims if claim.finding in untouched and claim.finding is not None]
     answered = [claim for claim in pillar.claims if claim.state in ("measured", "declared")]
     left = [claim.label for claim in answered if claim.finding not in untouched]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pydantic import JsonValue
 
@@ -17,13 +17,27 @@ def write_byline(run: AuditRun) -> tuple[str, ...]:
     """Return what stands under the name of a report: what was audited, on how much, when."""
     backbone = run.model.backbone
     splits = [(name, run.data.splits[name]) for name in split_names(run)]
-    counts = ", ".join(f"{number_format.format_count(facts.n)} {name}" for name, facts in splits)
+    counts = _write_counts({name: facts.n for name, facts in splits})
     return (
         backbone.name if backbone else _external_model_label(run) or _label_without_config(run),
         f"{len(run.model.classes)} classes",
-        f"{counts} {_plural_of_items(run.model.modality)}",
+        f"{counts} {run.model.name_items()}",
+        *_count_units(run),
         number_format.format_date(run.run.volatile.created),
     )
+
+
+def _count_units(run: AuditRun) -> tuple[str, ...]:
+    """Say what a unit is, and how many each split has where no count is withheld; nothing where there are no units."""
+    meaning = run.model.explain_unit()
+    if not meaning:
+        return ()
+    counts = {name: n for name in split_names(run) if (n := run.data.splits[name].n_units) is not None}
+    return (f"{_write_counts(counts)} units: {meaning}" if len(counts) == len(run.data.splits) else meaning,)
+
+
+def _write_counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{number_format.format_count(n)} {name}" for name, n in counts.items())
 
 
 def _external_model_label(run: AuditRun) -> str | None:
@@ -56,10 +70,6 @@ def _predictions_label(run: AuditRun) -> str:
 
 def _name_task(run: AuditRun) -> str:
     return "classification" if is_predictions_alone(run) else f"{run.model.modality} classification"
-
-
-def _plural_of_items(modality: str) -> str:
-    return {"image": "images", "text": "texts", "predictions": "rows"}.get(modality, "examples")
 
 
 def list_model_facts(run: AuditRun, backbone: Backbone | None) -> tuple[Fact, ...]:

@@ -144,7 +144,8 @@ def _view_data(run: AuditRun) -> TableView:
     groups = {(name, group) for facts in splits.values() for name, counts in facts.groups.items() for group in counts}
     rows: Table = [{"what": "examples", "value": "all", **{name: facts.n for name, facts in splits.items()}}]
     if any(facts.n_units is not None for facts in splits.values()):
-        rows.append({"what": "units", "value": "all", **{name: facts.n_units for name, facts in splits.items()}})
+        units = {name: facts.n_units for name, facts in splits.items()}
+        rows.append({"what": run.model.name_units(), "value": "all", **units})
     for label in run.model.classes:
         counts = {name: _write_count(facts.labels.get(label, 0)) for name, facts in splits.items()}
         rows.append({"what": "label", "value": label, **counts})

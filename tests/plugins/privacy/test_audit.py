@@ -57,7 +57,11 @@ def section(
     private = facts if isinstance(facts, PrivacyFacts) else None
     mode: Any = "external" if facts is None else "private" if private else "standard"
     about = ModelFacts(
-        name="made", modality="image", classes=("no", "yes"), training=Training(mode=mode, unit=unit, void=void)
+        name="made",
+        modality="image",
+        classes=("no", "yes"),
+        unit=unit,
+        training=Training(mode=mode, unit=unit, void=void),
     )
     fit = None if facts is None else Fit({}, privacy=private)
     audited = AuditedModel(about, 0, {}, predictions() if table is None else table, fit=fit)
@@ -105,7 +109,7 @@ def test_status_follows_the_facts(finding: str, changes: dict[str, Any], status:
 def test_the_parameters_let_a_reviewer_convert() -> None:
     table = section(replace(FACTS, unit="unit", rows_per_unit_max=4), unit="face_id").tables["parameters"]
     values = {row["parameter"]: row["value"] for row in table}
-    assert values["unit of privacy"] == "face_id"
+    assert values["unit of privacy"] == "unit (face_id)"
     assert values["examples of the largest unit"] == 4
     for name, value in (
         ("clipping norm C", 1.0),
@@ -190,7 +194,7 @@ def test_without_private_training_epsilon_is_not_measured(
 def test_notes_name_whose_privacy_and_where_randomness_came_from() -> None:
     by_example, by_person = words(section(FACTS)), words(section(replace(FACTS, unit="unit"), unit="face_id"))
     assert "No unit was declared" in by_example
-    assert "all examples of one face_id" in by_person
+    assert "all examples of one unit (face_id)" in by_person
     assert "No unit was declared" not in by_person
     assert "operating system" in by_example
     assert "Nothing is promised" in words(section(replace(FACTS, **VOID)))

@@ -89,7 +89,7 @@ def parameters_table(facts: PrivacyFacts, unit: str, void: str | None = None) ->
 
     Args:
         facts: of a private fit.
-        unit: whose contribution is bounded, as in ``Training.unit``.
+        unit: whose contribution is bounded: ``example``, or ``unit (face_id)``.
         void: why nothing is promised, so that no epsilon is given; None where the promise stands.
     """
     versions = ", ".join(f"{name} {version}" for name, version in facts.accountant_versions.items())

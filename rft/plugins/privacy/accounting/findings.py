@@ -34,7 +34,7 @@ def spending_chapter(
 
     Args:
         facts: of the fit.
-        unit: whose contribution is bounded, by the name of its column where it has one.
+        unit: whose contribution is bounded: ``example``, or ``unit (face_id)``.
         others: what else of the run, frontier heads and canary models, was trained privately on the same data.
         void: why nothing is promised; None where the promise stands.
     """

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rft.disclosure.withheld import Withheld
 from rft.errors import RftError, Unavailable
 from rft.number_format import format_fixed
 from rft.plugins import AuditedModel
@@ -14,7 +13,7 @@ from rft.plugins.privacy.attacks import scores as attacks
 from rft.plugins.privacy.attacks.catalog import ATTACKS, LIRA, LOSS, Attack, label_attack, score_shadows
 from rft.plugins.privacy.attacks.scores import FPR_BY_COLUMN, MIN_UNITS_PER_SIDE, AttackOutcome, AttackTarget
 from rft.plugins.privacy.chapter import PrivacyChapter
-from rft.records import About, Figure, Finding, FindingDefinition, Interval, dots_figure, lines_figure
+from rft.records import About, Figure, Finding, FindingDefinition, Interval, ModelFacts, dots_figure, lines_figure
 from rft.references import DELONG, ZOU_DONNER
 from rft.stats import multiplicity
 from rft.stats.intervals import CONFIDENCE_LEVEL
@@ -45,7 +44,8 @@ DESCRIPTIVE = (
 )
 
 CAPTIONS = {
-    "attacks": "Membership attacks, over all and within each group. Intervals are of the area; a rate finer than "
+    "attacks": "Membership attacks, over all and within each group. Members and non-members: how many {units} of train "
+    "and of test. Intervals are of the area; a rate finer than "
     f"{MIN_NON_MEMBERS_ABOVE} over the number of non-members is not measured.",
     "roc": "True-positive against false-positive rate of each attack, from the finest measured rate on.",
 }
@@ -62,11 +62,17 @@ class AttackResults:
     outcomes: Mapping[str, AttackOutcome]
     reason: str | None
     external: bool
+    facts: ModelFacts
 
     @property
     def unit(self) -> str:
-        """Whose membership is guessed, in a word."""
-        return "unit" if self.target.units else "example"
+        """Whose membership is guessed."""
+        return self.facts.name_unit(declared=self.target.units)
+
+    @property
+    def units(self) -> str:
+        """Whose membership is guessed, of several."""
+        return self.facts.name_units(declared=self.target.units)
 
     @property
     def fewest(self) -> int:
@@ -85,7 +91,7 @@ def membership_chapter(audited: AuditedModel, options: PrivacyOptions) -> Privac
         return _explain_missing_attacks(audited.withheld.reason)
     target = attacks.read_attack_target(audited.predictions, audited.facts.classes)
     reason = _why_no_shadows(audited, options, target)
-    notes = [DESCRIPTIVE, *_left_out(target, audited.withheld)]
+    notes = [DESCRIPTIVE, *_left_out(target, audited)]
     if reason is None:
         try:
             count = options.shadows or DEFAULT_SHADOWS
@@ -95,7 +101,7 @@ def membership_chapter(audited: AuditedModel, options: PrivacyOptions) -> Privac
             reason = f"a shadow model could not be trained: {error.public}"
     outcome_by_attack = {name: attacks.run_attack(target.rows, name) for name in target.attacks}
     outcomes = {name: outcome for name, outcome in outcome_by_attack.items() if outcome}
-    results = AttackResults(target, outcomes, reason, external=audited.fit is None)
+    results = AttackResults(target, outcomes, reason, audited.fit is None, audited.facts)
     tables = {"attacks": attacks.attack_table(target, audited.withheld)} | (
         {"roc": attacks.roc_table(outcomes)} if outcomes else {}
     )
@@ -107,7 +113,7 @@ def membership_chapter(audited: AuditedModel, options: PrivacyOptions) -> Privac
             *_most_exposed(results),
         ),
         tables=tables,
-        captions={name: CAPTIONS[name] for name in tables},
+        captions={name: CAPTIONS[name].format(units=results.units) for name in tables},
         figures=_membership_figures(results),
         text=tuple(notes),
         computed_from="train",
@@ -132,7 +138,7 @@ def _why_no_shadows(audited: AuditedModel, options: PrivacyOptions, target: Atta
         return f"{reason}, so that its training cannot be repeated on other people"
     n_members, n_non_members = attacks.count_members(target.rows)
     if min(n_members, n_non_members) < MIN_UNITS_PER_SIDE:
-        return _too_few(n_members, n_non_members, "unit" if target.units else "example")
+        return _too_few(n_members, n_non_members, target, audited.facts)
     if features["train"].views != features["test"].views:
         return "training saw augmented views, which there are none of test examples: shadow models would not compare"
     if options.shadows is None:
@@ -195,7 +201,7 @@ def _define_attack(attack: Attack, unit: str) -> FindingDefinition:
 
 def _explain_absence(results: AttackResults, name: str) -> str:
     """Return why an attack has no outcome."""
-    too_few = _too_few(*attacks.count_members(results.target.rows), results.unit)
+    too_few = _too_few(*attacks.count_members(results.target.rows), results.target, results.facts)
     return results.reason if results.reason is not None and ATTACKS[name].needs_shadows else too_few
 
 
@@ -212,8 +218,8 @@ def _tpr_finding(results: AttackResults, column: str) -> Finding:
     fpr = FPR_BY_COLUMN[column]
     definition = FindingDefinition(
         f"privacy.{column}",
-        f"Training {results.unit}s found by {label_attack(LIRA)} at {100 * fpr:g} % false alarms",
-        f"Share of the training {results.unit}s that the likelihood-ratio attack names while it wrongly names "
+        f"Training {results.units} found by {label_attack(LIRA)} at {100 * fpr:g} % false alarms",
+        f"Share of the training {results.units} that the likelihood-ratio attack names while it wrongly names "
         f"{100 * fpr:g} % of the others; guessing finds {100 * fpr:g} %.",
         unit="fraction",
         references=(*ATTACKS[LIRA].references, ZOU_DONNER),
@@ -225,7 +231,7 @@ def _tpr_finding(results: AttackResults, column: str) -> Finding:
         return definition.state_not_measured(_explain_absence(results, LIRA), n=results.fewest)
     rate, n = outcome.tpr_at(fpr), len(outcome.non_members)
     if rate is None:
-        reason = f"{n:,} {results.unit}s outside training; a rate this low needs {MIN_NON_MEMBERS_ABOVE / fpr:,.0f}"
+        reason = f"{n:,} {results.units} outside training; a rate this low needs {MIN_NON_MEMBERS_ABOVE / fpr:,.0f}"
         return definition.state_not_measured(reason, n=n)
     leaks = rate.interval.low > fpr
     return definition.state_estimate(
@@ -280,7 +286,7 @@ def _most_exposed(results: AttackResults) -> tuple[Finding, ...]:
     )
     if not outcomes:
         reason = (
-            f"no group has {MIN_UNITS_PER_SIDE} training and {MIN_UNITS_PER_SIDE} test {results.unit}s with a score"
+            f"no group has {MIN_UNITS_PER_SIDE} training and {MIN_UNITS_PER_SIDE} test {results.units} with a score"
         )
         return (definition.state_not_measured(reason),)
     intervals = _group_intervals(outcomes, CONFIDENCE_LEVEL)
@@ -322,21 +328,23 @@ def _more_exposed(results: AttackResults, outcomes: Mapping[tuple[str, str], Att
     return said
 
 
-def _too_few(n_members: int, n_non_members: int, unit: str) -> str:
+def _too_few(n_members: int, n_non_members: int, target: AttackTarget, facts: ModelFacts) -> str:
+    unit, units = facts.name_unit(declared=target.units), facts.name_units(declared=target.units)
     if not n_members:
         return f"no training {unit} has a score: what the model was trained on must be known to tell it from the rest"
     if not n_non_members:
-        return f"no test {unit} has a score: there is nothing to tell training {unit}s from"
-    return f"{n_members} training and {n_non_members} test {unit}s with a score: at least {MIN_UNITS_PER_SIDE} of each"
+        return f"no test {unit} has a score: there is nothing to tell training {units} from"
+    return f"{n_members} training and {n_non_members} test {units} with a score: at least {MIN_UNITS_PER_SIDE} of each"
 
 
-def _left_out(target: AttackTarget, withheld: Withheld) -> tuple[str, ...]:
+def _left_out(target: AttackTarget, audited: AuditedModel) -> tuple[str, ...]:
     """Return what the attacks could not use, in words."""
 
     def said(count: int) -> str:
-        return f"Fewer than {withheld.below}" if withheld.is_small(count) else f"{count}"
+        return f"Fewer than {audited.withheld.below}" if audited.withheld.is_small(count) else f"{count}"
 
-    both = f"{said(target.n_in_both)} units have examples in both train and test; the attacks leave them out."
+    units = audited.facts.name_units()
+    both = f"{said(target.n_in_both)} {units} have examples in both train and test; the attacks leave them out."
     unscored = f"{said(target.n_unscored)} examples have no probability for their label; the attacks leave them out."
     return ((both,) if target.n_in_both else ()) + ((unscored,) if target.n_unscored else ())
 

@@ -42,7 +42,8 @@ NOT_AVAILABLE = "{given}: its frozen features are not available"
 CAPTION = (
     "What a linear probe reads from the frozen features of training examples that it has not seen: the share that is "
     "right within a group and, over all, the mean of the groups (balanced accuracy), with 95 % intervals that count "
-    f"units. Shuffled: the mean and the range of up to {SHUFFLES} shuffles of the groups among units."
+    "{units}. Shuffled: the mean and the range of up to "
+    f"{SHUFFLES} shuffles of the groups among them."
 )
 
 
@@ -89,6 +90,7 @@ def attribute_inference_chapter(audited: AuditedModel) -> PrivacyChapter:
         for attribute, values in embeddings.groups.items()
     }
     private = audited.facts.training.mode == "private"
+    units = audited.facts.name_units(declared=embeddings.units is not None)
     measured = {name: outcome for name, outcome in probes.items() if isinstance(outcome, AttributeProbe)}
     table = [row for name, outcome in measured.items() for row in _probe_rows(name, outcome)]
     return PrivacyChapter(
@@ -100,7 +102,7 @@ def attribute_inference_chapter(audited: AuditedModel) -> PrivacyChapter:
             for name, outcome in probes.items()
         ),
         tables={"attribute_probe": table} if table else {},
-        captions={"attribute_probe": CAPTION} if table else {},
+        captions={"attribute_probe": CAPTION.format(units=units)} if table else {},
         figures=(_probe_figure(measured),) if table else (),
         computed_from="train",
     )
@@ -235,7 +237,7 @@ def _probe_finding(attribute: str, measured: AttributeProbe, private: bool) -> F
     definition = _define_probe(attribute, f"{measured.chance:.3g}")
     control = measured.shuffled[:, 0]
     by_chance = (
-        f" On {len(control)} shuffles of the groups among units: {format_fixed(control.mean(), 3)} on average, at most "
+        f" On {len(control)} shuffles of the groups: {format_fixed(control.mean(), 3)} on average, at most "
         f"{format_fixed(control.max(), 3)}."
     )
     return definition.state_estimate(

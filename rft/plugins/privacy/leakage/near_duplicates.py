@@ -13,8 +13,8 @@ from rft.stats.rates import Rate
 
 MIN_COSINE = 0.99  # cosine of the features of two examples
 DESCRIPTION = (
-    "Share of training examples whose features have a cosine of at least 0.99 with those of another {unit}'s example. "
-    "If both are of one person, or one copies the other, leaving one {unit} out still leaves the other in."
+    "Share of training examples whose features have a cosine of at least 0.99 with those of an example of another "
+    "{unit}. If both are of one person, or one copies the other, leaving one {unit} out still leaves the other in."
 )
 LIMITS = "Sees what the backbone sees: two people who look alike to it count, and a copy that looks different does not."
 
@@ -48,10 +48,10 @@ def _pretraining_overlap_findings(audited: AuditedModel) -> tuple[Finding, ...]:
 def _near_duplicates_finding(audited: AuditedModel) -> Finding:
     """Return the finding about a random sample of the training examples."""
     train = audited.splits.get("train")
-    unit = "example" if train is None or train.units is None else "unit"
+    unit = audited.facts.name_unit(declared=train is not None and train.units is not None)
     definition = FindingDefinition(
         "privacy.near_duplicates",
-        "Examples with a near-duplicate of another unit",
+        f"Examples with a near-duplicate of another {unit}",
         DESCRIPTION.format(unit=unit),
         unit="fraction",
         caveats=LIMITS,

@@ -233,11 +233,15 @@ def test_without_leakage_the_attacks_accuse_in_few_worlds() -> None:
 
 
 def test_units_are_what_is_counted() -> None:
-    chapter = attacked(cases.audited_model(150, 90, rows_per_unit=3), shadows=8)
+    made = cases.audited_model(150, 90, rows_per_unit=3)
+    made = replace(made, facts=made.facts.model_copy(update={"unit": "person"}))
+    chapter = attacked(made, shadows=8)
     assert finding(chapter, "privacy.lira_auc").n == 30
     row = next(row for row in chapter.tables["attacks"] if row["attack"] == "lira")
     assert (row["n_members"], row["n_non_members"]) == (50, 30)
-    assert "training unit" in finding(chapter, "privacy.lira_auc").description
+    assert "training unit (person)" in finding(chapter, "privacy.lira_auc").description
+    assert finding(chapter, "privacy.tpr_at_1pct_fpr").title.startswith("Training units (person) found by")
+    assert "how many units (person) of train" in chapter.captions["attacks"]
 
 
 @pytest.mark.parametrize(
