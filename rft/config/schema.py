@@ -166,7 +166,7 @@ class ModelConfig(_Table):
         return content
 
     @model_validator(mode="after")
-    def _consistent(self) -> ModelConfig:
+    def _check_source(self) -> ModelConfig:
         sources = [key for key in ("backbone", "checkpoint", "factory") if getattr(self, key) is not None]
         if len(sources) != 1:
             raise ValueError(f"give one of backbone, checkpoint and factory, not {' and '.join(sources) or 'none'}")
@@ -196,7 +196,7 @@ class ModelConfig(_Table):
 
     @field_validator("memory")
     @classmethod
-    def _readable(cls, memory: str | None) -> str | None:
+    def _check_memory(cls, memory: str | None) -> str | None:
         if memory is not None:
             read_memory(memory)
         return memory
@@ -225,7 +225,7 @@ class PredictionsConfig(_Table):
     threshold: Fraction = 0.5
 
     @model_validator(mode="after")
-    def _consistent(self) -> PredictionsConfig:
+    def _check_columns(self) -> PredictionsConfig:
         named = [key for key in ("prediction", "score", "scores") if getattr(self, key) is not None]
         if self.layout == "rft" and named:
             raise ValueError(f'layout = "rft" says what the columns are: remove {", ".join(named)}')
@@ -316,7 +316,7 @@ class _RuleTable(_Table):
         return max(low for low, _ in ranges), min(high for _, high in ranges)
 
     @model_validator(mode="after")
-    def _bounded(self) -> Self:
+    def _check_bounds(self) -> Self:
         bounds = self.bounds
         if not bounds:
             raise ValueError(f"a rule needs {' or '.join(RULE_KINDS)}")
@@ -403,7 +403,7 @@ class Config(_Table):
         return raw
 
     @model_validator(mode="after")
-    def _consistent(self) -> Config:
+    def _check_tables(self) -> Config:
         if self.predictions is not None:
             self._check_predictions(self.predictions)
             return self

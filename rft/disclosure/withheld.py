@@ -20,7 +20,7 @@ PUBLISHED_BELOW = 10  # for a model card, where the config does not say: the usu
 MISSING = ""  # stands for the rows without a value
 
 
-def reason(below: int) -> str:
+def suppression_reason(below: int) -> str:
     """Return the status and the reason of what is withheld."""
     return f"suppressed: fewer than {below}"
 
@@ -62,7 +62,7 @@ class Withheld:
     @property
     def reason(self) -> str:
         """The status and the reason of what is withheld."""
-        return reason(self.below)
+        return suppression_reason(self.below)
 
     @classmethod
     def from_facts(cls, facts: SmallCells) -> Withheld:

@@ -60,10 +60,10 @@ def _locate_rules(source: ExportSource, judgements: tuple[Judgement, ...]) -> li
     else:
         name = name_policy_file(source.run.verdict)
         lines = find_lines_if_there(Path(name))
-    return [_place(name, lines.get(judgement.rule.rule)) for judgement in judgements]
+    return [_locate_file(name, lines.get(judgement.rule.rule)) for judgement in judgements]
 
 
-def _place(name: str, line: int | None) -> Json:
+def _locate_file(name: str, line: int | None) -> Json:
     artifact = {"artifactLocation": {"uri": quote(name), "uriBaseId": "%SRCROOT%"}}
     return {"physicalLocation": artifact if line is None else artifact | {"region": {"startLine": line}}}
 
@@ -106,7 +106,7 @@ def _say_no_rules() -> Json:
         "ruleIndex": 0,
         "level": "note",
         "message": _message(text),
-        "locations": [_place(CONFIG, None)],
+        "locations": [_locate_file(CONFIG, None)],
     }
 
 

@@ -57,7 +57,7 @@ class PeakWatch:
 
     def __enter__(self) -> PeakWatch:
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread = threading.Thread(target=self._note_peak, daemon=True)
         self.forget_peak()
         self._thread.start()
         return self
@@ -75,6 +75,6 @@ class PeakWatch:
         record = peak_bytes()
         return record if record > self._record else max(self._seen, resident_bytes())
 
-    def _watch(self) -> None:
+    def _note_peak(self) -> None:
         while not self._stop.wait(SECONDS_BETWEEN_LOOKS):
             self._seen = max(self._seen, resident_bytes())

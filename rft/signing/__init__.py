@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rft.errors import DataError, EvidenceError, OutputError, RftError
 from rft.report import verify
-from rft.report.run_folder.atomic_io import clear_errors, replace
+from rft.report.run_folder.atomic_io import clear_errors, replace_file
 from rft.signing.statement import PAYLOAD_TYPE, compare_page, compare_statement, describe_run
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def sign_run(folder: Path, key: Path, out: Path | None = None, *, force: bool = 
         raise EvidenceError("; ".join(problems), where=str(folder))
     envelope = write_envelope(describe_run(folder).to_payload(), PAYLOAD_TYPE, signer)
     with clear_errors(out):
-        replace(out, envelope)
+        replace_file(out, envelope)
     return out, signer.public_key.keyid
 
 

@@ -33,7 +33,7 @@ class SignedPayload:
     def is_signed_by(self, public_key: SSlibKey) -> bool:
         """Return whether any of the signatures over payload and type was made by this key."""
         signed = Envelope(self.payload, self.payload_type, {}).pae()
-        return any(_verifies(signature, signed, public_key) for signature in self.signatures)
+        return any(_is_signed_by(signature, signed, public_key) for signature in self.signatures)
 
 
 class _SignatureText(BaseModel):
@@ -57,8 +57,8 @@ def read_envelope(file: Path) -> SignedPayload:
     """Return what a file holds; raises ``EvidenceError`` where that is no envelope with a signature."""
     try:
         parts = _EnvelopeText.model_validate_json(file.read_bytes())
-        signatures = tuple(_decode(signature.sig) for signature in parts.signatures)
-        envelope = SignedPayload(_decode(parts.payload), parts.payload_type, signatures)
+        signatures = tuple(_decode_base64(signature.sig) for signature in parts.signatures)
+        envelope = SignedPayload(_decode_base64(parts.payload), parts.payload_type, signatures)
     except OSError as error:
         remedy = "Name the file of the signature with --signature; rft sign makes one."
         raise EvidenceError(f"no signature can be read ({error.strerror})", where=str(file), remedy=remedy) from error
@@ -71,7 +71,7 @@ def read_envelope(file: Path) -> SignedPayload:
     return envelope
 
 
-def _verifies(signature: bytes, signed: bytes, public_key: SSlibKey) -> bool:
+def _is_signed_by(signature: bytes, signed: bytes, public_key: SSlibKey) -> bool:
     try:
         public_key.verify_signature(Signature(public_key.keyid, signature.hex()), signed)
     except UnverifiedSignatureError:
@@ -79,7 +79,7 @@ def _verifies(signature: bytes, signed: bytes, public_key: SSlibKey) -> bool:
     return True
 
 
-def _decode(text: str) -> bytes:
+def _decode_base64(text: str) -> bytes:
     """Return the bytes of a text in either alphabet of base64 (RFC 4648); it is ``ValueError`` unless written so."""
     altchars = b"-_" if "-" in text or "_" in text else b"+/"
     content = base64.b64decode(text, altchars=altchars, validate=True)

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
 from rft.errors import DataError, OutputError
-from rft.report.run_folder.atomic_io import clear_errors, sync
+from rft.report.run_folder.atomic_io import clear_errors, sync_folder
 
 PASSPHRASE = "RFT_KEY_PASSPHRASE"  # the environment variable
 NEW_KEY = "--new-key"
@@ -97,7 +97,7 @@ def write_new_keys(file: Path) -> KeyPair:
     with clear_errors(file, NEW_KEY):
         _write_new(file, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
         _write_new(public, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), 0o644)
-        sync(file.parent)
+        sync_folder(file.parent)
     return KeyPair(file, public, _name_key(key.public_key()).keyid)
 
 

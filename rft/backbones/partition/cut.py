@@ -62,7 +62,7 @@ class Cut:
 
     def prefix(self) -> Prefix:
         """Return the frozen part."""
-        return Prefix(replicate(self.classifier), self.plan)
+        return Prefix(replicate_model(self.classifier), self.plan)
 
     def new_suffix(self, seed: int) -> nn.Module:
         """Return a fresh trained part: the head's (and adapters') values follow from the seed, others are as loaded."""
@@ -92,7 +92,7 @@ class Cut:
     def join(self, state: dict[str, Tensor]) -> Classifier:
         """Return the model with a trained part's state (as ``trained_state`` gives it) in its place."""
         trained_names = self._unshared_names
-        model = replicate(self.classifier, fresh=trained_names)
+        model = replicate_model(self.classifier, fresh=trained_names)
         if self.freeze == "all":
             model.head.load_state_dict(state)
         else:
@@ -141,7 +141,7 @@ class Cut:
 
     def _build_suffix(self, seed: int, plan: ReplayPlan | None, fresh: frozenset[str] | None = None) -> Suffix:
         hollow = plan.hollow if plan else frozenset()
-        model = replicate(self.classifier, fresh=self._unshared_names if fresh is None else fresh, hollow=hollow)
+        model = replicate_model(self.classifier, fresh=self._unshared_names if fresh is None else fresh, hollow=hollow)
         model.head.load_state_dict(self._fresh_head(seed).state_dict())
         _reset_adapters(model, seed)
         for name, parameter in model.named_parameters():
@@ -300,7 +300,7 @@ def _parameters_behind_only(
     classifier: Classifier, plan: ReplayPlan, example: Example, input_shape: InputShape
 ) -> list[str]:
     """Return the names of the parameters that get a gradient behind the cut and that nothing before it uses."""
-    model = replicate(classifier)
+    model = replicate_model(classifier)
     prefix, suffix = Prefix(model, plan), Suffix(model, plan, None, input_shape)
     model.requires_grad_(True)
     named = {name: parameter for name, parameter in model.named_parameters() if parameter.is_floating_point()}
@@ -317,7 +317,7 @@ def _parameters_behind_only(
 
 def _parameters_reached(classifier: Classifier, example: Example) -> list[str]:
     """Return the names of the parameters that get a gradient at all."""
-    model = replicate(classifier).requires_grad_(True)
+    model = replicate_model(classifier).requires_grad_(True)
     named = {name: parameter for name, parameter in model.named_parameters() if parameter.is_floating_point()}
     used = _parameters_used(model(example(2, 5, 0)), named)
     return [name for name in named if name in used]
@@ -393,7 +393,7 @@ def _cuttable_parents(classifier: Classifier, layer: str, tune: Tune, trace: Mod
     return parents
 
 
-def replicate(
+def replicate_model(
     model: Classifier, *, fresh: frozenset[str] = frozenset(), hollow: frozenset[str] = frozenset()
 ) -> Classifier:
     """Copy a model without its tensors: the copy shares their memory.

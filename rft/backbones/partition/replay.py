@@ -183,7 +183,7 @@ class Suffix(nn.Module):
         for name, stubs in self.plan.stub_outputs.items():
             results = [stub and stub(sizes, features.device) for stub in stubs]
             is_made = [stub is None for stub in stubs]
-            stack.enter_context(_stubbed(self.classifier.get_submodule(name), results, is_made))
+            stack.enter_context(_stub_calls(self.classifier.get_submodule(name), results, is_made))
         argument = features.clone() if self.plan.overwrites else features
         stack.enter_context(
             _hooked_before(
@@ -218,7 +218,7 @@ def _replace_leaf_once(argument: Tensor, position: int) -> Callable[[Args, Kwarg
 
 
 @contextmanager
-def _stubbed(module: nn.Module, results: list[Any], is_made: list[bool]) -> Iterator[None]:
+def _stub_calls(module: nn.Module, results: list[Any], is_made: list[bool]) -> Iterator[None]:
     """Let the first calls of a module return ``results`` where they are not ``is_made``; later calls are made."""
     real, calls = module.forward, iter(zip(results, is_made, strict=True))
 

@@ -17,8 +17,8 @@ def check_absent(*files: Path | None, force: bool) -> None:
 
 def write_file(file: Path, text: str, *, force: bool) -> None:
     """Write the file whole or not at all; raises ``OutputError`` where it exists and ``force`` is not given."""
-    from rft.report.run_folder.atomic_io import clear_errors, replace
+    from rft.report.run_folder.atomic_io import clear_errors, replace_file
 
     with clear_errors(file):
         check_absent(file, force=force)
-        replace(file, text)
+        replace_file(file, text)

@@ -81,11 +81,11 @@ def _list_pages(run: AuditRun, folder: Path, *, brief: bool, pdf: bool) -> dict[
     from rft.report import read_images, render
     from rft.report.render.brief import render_brief
     from rft.report.render.pdf import print_pdf
-    from rft.report.run_folder.atomic_io import replace
+    from rft.report.run_folder.atomic_io import replace_file
 
     pages: dict[str, Callable[[Path], None]] = {}
     if brief:
-        pages["brief.html"] = lambda file: replace(file, render_brief(run))
+        pages["brief.html"] = lambda file: replace_file(file, render_brief(run))
     if pdf:
         html = (
             render_brief(run)

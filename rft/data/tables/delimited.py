@@ -164,10 +164,10 @@ def _by_line(path: Path, pattern: re.Pattern[str]) -> Iterator[Row]:
             scanner.feed_line(number, bare, "")
             yield number, scanner.cells
         else:
-            yield number, [_unquote(cell) for cell in bare.split(separator)]
+            yield number, [_unquote_cell(cell) for cell in bare.split(separator)]
 
 
-def _unquote(cell: str) -> str:
+def _unquote_cell(cell: str) -> str:
     return cell[1:-1].replace('""', '"') if re.fullmatch(r'"(?:[^"]|"")*"', cell) else cell
 
 

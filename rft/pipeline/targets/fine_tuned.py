@@ -54,7 +54,7 @@ def _describe_target(
 ) -> AuditedModel:
     """Predict with what was trained and return it with all that is known of it, but what reads its inputs."""
     core, device = partition.settings.core, partition.device
-    audited, model = _predict(partition, dataset, features, run)
+    audited, model = _predict_splits(partition, dataset, features, run)
     embed = partial(
         _embed_training_sample, partition.settings, partition.backbone, dataset, device, partition.precision
     )
@@ -74,7 +74,7 @@ def _describe_target(
     )
 
 
-def _predict(
+def _predict_splits(
     partition: PartitionedBackbone, dataset: Dataset, features: Mapping[str, Features], run: TrainingRun
 ) -> tuple[AuditedModel, Classifier]:
     """Return what every target has, and the joined model; hashes are taken when all has been predicted."""

@@ -34,7 +34,7 @@ def build_task(
         batch_dependence: what batch_dependence did to the features; None where nobody measured it.
     """
     core, train = partition.settings.core, dataset.splits["train"]
-    population = _population(partition, train)
+    population = _find_population(partition, train)
     in_bfloat16 = partition.precision == "bfloat16" and partition.cut.freeze != "all"
     return Task(
         features,
@@ -66,7 +66,7 @@ def _class_weights(core: Config, classes: Sequence[str]) -> torch.Tensor | None:
     return torch.tensor([factors.get(name, 1.0) for name in classes])
 
 
-def _population(partition: PartitionedBackbone, train: Split) -> Population | None:
+def _find_population(partition: PartitionedBackbone, train: Split) -> Population | None:
     """Return the people whom the training examples are about; None where the config does not name them."""
     name = partition.settings.core.data.population
     if name is None:

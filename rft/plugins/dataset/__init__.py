@@ -134,12 +134,12 @@ class _Distinct:
         """How many lie in more than one split."""
         return int(np.count_nonzero(np.sum(list(self.held.values()), axis=0) > 1))
 
-    def shared(self, first: str, second: str) -> int:
+    def count_shared(self, first: str, second: str) -> int:
         """How many lie in both of two splits."""
         return int(np.count_nonzero(self.held[first] & self.held[second]))
 
 
-def _identifiers(split: Split, kind: str) -> Texts | None:
+def _ids_of_rows(split: Split, kind: str) -> Texts | None:
     """Return (N,) what identifies the ``unit`` or the ``item`` of each row, or None when that is not known."""
     return split.units if kind == "unit" else split.digests
 
@@ -150,7 +150,7 @@ def _find_distinct(splits: Mapping[str, Split], kind: str) -> _Distinct | None:
 
     if not _all_known(splits, kind):
         return None
-    identifiers = {name: pd.Series(_identifiers(split, kind)) for name, split in splits.items()}
+    identifiers = {name: pd.Series(_ids_of_rows(split, kind)) for name, split in splits.items()}
     codes, names = pd.factorize(pd.concat(list(identifiers.values()), ignore_index=True))
     ends = np.cumsum([len(values) for values in identifiers.values()])[:-1]
     sizes = [np.bincount(codes_of_split, minlength=len(names)) for codes_of_split in np.split(codes, ends)]
@@ -158,7 +158,7 @@ def _find_distinct(splits: Mapping[str, Split], kind: str) -> _Distinct | None:
 
 
 def _all_known(splits: Mapping[str, Split], kind: str) -> bool:
-    return all(_identifiers(split, kind) is not None for split in splits.values())
+    return all(_ids_of_rows(split, kind) is not None for split in splits.values())
 
 
 def _compare_splits(splits: Mapping[str, Split], kind: str) -> _Distinct | str:
@@ -375,7 +375,7 @@ def _shared_rows(splits: Mapping[str, Split], kind: str) -> Iterator[Row]:
     if distinct is None:
         return
     for first, second in combinations(splits, 2):
-        yield {"first": first, "second": second, "kind": kind, "n": distinct.shared(first, second)}
+        yield {"first": first, "second": second, "kind": kind, "n": distinct.count_shared(first, second)}
 
 
 def _duplicate_rows(splits: Mapping[str, Split]) -> Iterator[Row]:

@@ -180,7 +180,7 @@ def _all_findings(measures: Mapping[str, Measure]) -> tuple[Finding, ...]:
     return tuple(_build_finding(name, measure) for name, measure in measures.items())
 
 
-def _about(name: str, measure: Measure) -> About:
+def _about_metric(name: str, measure: Measure) -> About:
     by_class = name in CLASS_BASED_METRICS or (name == "accuracy" and bool(measure.remark))  # which names the baseline
     return About(metric=name, classes="all" if by_class else ())
 
@@ -208,7 +208,7 @@ def _build_finding(name: str, measure: Measure) -> Finding:
         n=measure.n,
         status="warn" if measure.warn else "info",
         description=f"{metric.description} {measure.remark}".rstrip(),
-        about=_about(name, measure),
+        about=_about_metric(name, measure),
     )
 
 

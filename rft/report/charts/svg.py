@@ -121,14 +121,14 @@ def _clean_element(element: ElementTree.Element, id: str) -> None:
 def _isolate_names(text: ElementTree.Element) -> None:
     """Keep right-to-left names apart from the numbers beside them, as ``<bdi>`` does in HTML."""
     last = None
-    for part, is_run in bidi.runs(text.text or ""):
+    for part, is_run in bidi.split_runs(text.text or ""):
         if is_run:
             last = ElementTree.SubElement(text, "tspan", {"style": "unicode-bidi: isolate"})
             last.text = part
         elif last is not None:
             last.tail = part
     if last is not None:
-        first, is_run = bidi.runs(text.text or "")[0]
+        first, is_run = bidi.split_runs(text.text or "")[0]
         text.text = None if is_run else first
 
 

@@ -22,7 +22,7 @@ def in_sentence(text: str) -> str:
     shown = visible(text)
     if not _RUN.search(shown):
         return shown
-    return Markup("").join(Markup("<bdi>{}</bdi>").format(part) if run else part for part, run in runs(shown))
+    return Markup("").join(Markup("<bdi>{}</bdi>").format(part) if run else part for part, run in split_runs(shown))
 
 
 def as_value(text: object) -> Markup:
@@ -35,7 +35,7 @@ def in_markdown(escaped: str) -> str:
     return _RUN.sub(lambda match: f"&#x2068;{match[0]}&#x2069;", escaped)
 
 
-def runs(text: str) -> list[tuple[str, bool]]:
+def split_runs(text: str) -> list[tuple[str, bool]]:
     """Return the parts of a text in order, each with whether it is such a run."""
     parts, end = [], 0
     for match in _RUN.finditer(text):

@@ -27,7 +27,7 @@ def css_string(text: str, most: int = 60) -> str:
     """
     shown = visible(text)
     shown = shown if len(shown) <= most else f"{shown[: most - 1]}…"
-    isolated = "".join(f"{_ISOLATE}{part}{_END}" if is_run else part for part, is_run in bidi.runs(shown))
+    isolated = "".join(f"{_ISOLATE}{part}{_END}" if is_run else part for part, is_run in bidi.split_runs(shown))
     return '"' + _ESCAPED.sub(_escape_character, isolated) + '"'
 
 

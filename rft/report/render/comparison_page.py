@@ -42,11 +42,11 @@ def comparison_html(
     contexts = []
     for section in sections:
         opened = [table for table_name, table in list_other_tables(section) if table_name in open_tables]
-        folded = section.model_copy(update={"tables": _without(section.tables, open_tables)})
+        folded = section.model_copy(update={"tables": _leave_out_tables(section.tables, open_tables)})
         contexts.append((context_of(folded, RunImages(section.assets), numbers), opened))
     page = _Page(name, tuple(byline), verdict, rft_version)
     return template_environment().get_template("comparison.html").render(page=page, contexts=contexts)
 
 
-def _without(tables: Mapping[str, Table], names: Collection[str]) -> dict[str, Table]:
+def _leave_out_tables(tables: Mapping[str, Table], names: Collection[str]) -> dict[str, Table]:
     return {name: table for name, table in tables.items() if name not in names}

@@ -14,7 +14,7 @@ from rft.errors import OutputError
 OWNER_ONLY = 0o700  # predictions, images and keys are personal data
 
 
-def replace(file: Path, text: str) -> None:
+def replace_file(file: Path, text: str) -> None:
     """Write a text as UTF-8 in the place of a file (see ``replace_bytes``)."""
     replace_bytes(file, text.encode("utf-8"))
 
@@ -31,7 +31,7 @@ def replace_bytes(file: Path, content: bytes) -> None:
         beside.replace(file)
     finally:
         beside.unlink(missing_ok=True)
-    sync(file.parent)
+    sync_folder(file.parent)
 
 
 def sync_tree(folder: Path) -> None:
@@ -43,10 +43,10 @@ def sync_tree(folder: Path) -> None:
             with file.open("r+b") as stream:
                 os.fsync(stream.fileno())
         Path(place).chmod(OWNER_ONLY)
-        sync(Path(place))
+        sync_folder(Path(place))
 
 
-def sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Flush a folder's entries to the disk, where the system has this notion."""
     if os.name != "posix":
         return

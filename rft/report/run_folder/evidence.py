@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from rft.errors import DataError, EvidenceError
 from rft.records import AuditRun, InputFile, JsonObject, Record, first_problem
-from rft.report.run_folder.run_key import ALGORITHM, RunKey, find
+from rft.report.run_folder.run_key import ALGORITHM, RunKey, find_key
 from rft.runtime.progress import track_progress
 
 FILE = "evidence.json"
@@ -231,7 +231,7 @@ def verify_files(folder: Path, *, key: Path | None = None) -> Verification:
 def _find_key(evidence: Evidence, file: Path | None) -> RunKey | None:
     """Return the key of the run; None where it is not there, or the folder holds nothing that is keyed."""
     keyed = evidence.keyed
-    return find(evidence.run, keyed.key, file) if keyed.files or keyed.inputs else None
+    return find_key(evidence.run, keyed.key, file) if keyed.files or keyed.inputs else None
 
 
 def _find_empty_folders(folder: Path) -> list[str]:

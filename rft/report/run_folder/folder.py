@@ -22,7 +22,7 @@ from rft.report.render.embedded import read_images
 from rft.report.render.html import render
 from rft.report.render.model_card import model_card
 from rft.report.run_folder import evidence
-from rft.report.run_folder.atomic_io import clear_errors, sync, sync_tree
+from rft.report.run_folder.atomic_io import clear_errors, sync_folder, sync_tree
 from rft.report.run_folder.run_key import RunKey, key_for
 
 RUN_FILE = "audit.json"
@@ -195,7 +195,7 @@ def _put_in_place(staging: Path, folder: Path, *, force: bool) -> None:
     """Rename the new folder to its place; a run that stands there steps aside first and comes back on failure."""
     if not (force and (folder / RUN_FILE).exists()):
         staging.replace(folder)  # onto nothing or an empty folder; the system refuses anything else
-        sync(folder.parent)
+        sync_folder(folder.parent)
         return
     retired = staging.with_name(f"{staging.name}.old")
     try:
@@ -205,5 +205,5 @@ def _put_in_place(staging: Path, folder: Path, *, force: bool) -> None:
         if retired.exists() and not folder.exists():
             retired.rename(folder)
         raise
-    sync(folder.parent)
+    sync_folder(folder.parent)
     shutil.rmtree(retired)

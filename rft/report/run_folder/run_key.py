@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from rft.errors import DataError, EvidenceError
-from rft.report.run_folder.atomic_io import OWNER_ONLY, clear_errors, replace
+from rft.report.run_folder.atomic_io import OWNER_ONLY, clear_errors, replace_file
 from rft.runtime.state_folder import state_folder
 
 ALGORITHM = "HMAC-SHA256"
@@ -79,7 +79,7 @@ class RunKey:
         }
         with clear_errors(place, STATE):
             place.parent.mkdir(mode=OWNER_ONLY, parents=True, exist_ok=True)
-            replace(place, json.dumps(content, ensure_ascii=True, indent=1) + "\n")
+            replace_file(place, json.dumps(content, ensure_ascii=True, indent=1) + "\n")
 
 
 def place_of(run: str) -> Path:
@@ -125,7 +125,7 @@ def read(file: Path) -> RunKey:
     return key
 
 
-def find(run: str, fingerprint: str, file: Path | None = None) -> RunKey | None:
+def find_key(run: str, fingerprint: str, file: Path | None = None) -> RunKey | None:
     """Return the key of a run: the one in ``file``, or in the user's state folder; None where that has none.
 
     Raises:

@@ -195,7 +195,7 @@ class _GroupSelection:
         if len(groups) <= room:
             return set(groups)
         metric = members[0][self.metric]
-        ordered = [group for _, group in sorted(self._estimates(members, metric), key=lambda pair: pair[0])]
+        ordered = [group for _, group in sorted(self._estimates_of(members, metric), key=lambda pair: pair[0])]
         of_all = f"Of the {len(groups)} groups by {tables.words_of_name(str(attribute))}, "
         if len(ordered) <= room:
             self.notes.append(f"{of_all}{room} are shown, those with a value first; the report has all.")
@@ -206,7 +206,7 @@ class _GroupSelection:
         self.notes.append(f"{of_all}{ends}; the report has all.")
         return {*lowest, *highest}
 
-    def _estimates(self, rows: Table, metric: Cell) -> Iterator[tuple[float, Cell]]:
+    def _estimates_of(self, rows: Table, metric: Cell) -> Iterator[tuple[float, Cell]]:
         for row in rows:
             estimate = tables.to_number(row[self.estimate])
             if row[self.metric] == metric and estimate is not None:

@@ -57,16 +57,16 @@ def swap_regions(
     likes = same_class_donors(recipients, candidates, predicted, rng)
     matched = likes >= 0
 
-    def condition(name: str, place: Region, chosen: np.ndarray, content_donors: np.ndarray) -> Condition:
+    def measure_condition(name: str, place: Region, chosen: np.ndarray, content_donors: np.ndarray) -> Condition:
         after = _predict_swapped(network, read, recipients[chosen], content_donors[chosen], place)
         return Condition(name, flips=int((after != before[chosen]).sum()), n=int(chosen.sum()))
 
     everyone = np.ones(len(recipients), dtype=bool)
     opposite = mirror_region(region)
     return Intervention(
-        shortcut=condition(OTHER_CLASS, region, everyone, donors),
-        control=condition(SAME_CLASS, region, matched, likes),
-        elsewhere=condition(ELSEWHERE, opposite, everyone, donors) if opposite else None,
+        shortcut=measure_condition(OTHER_CLASS, region, everyone, donors),
+        control=measure_condition(SAME_CLASS, region, matched, likes),
+        elsewhere=measure_condition(ELSEWHERE, opposite, everyone, donors) if opposite else None,
     )
 
 
@@ -116,12 +116,12 @@ def mirror_region(region: Region) -> Region | None:
 def pixel_slices(region: Region, height: int, width: int) -> tuple[slice, slice]:
     """Return the rows and columns of pixels that a region covers, at least one of each."""
 
-    def span(start: float, end: float, side: int) -> slice:
+    def pixel_span(start: float, end: float, side: int) -> slice:
         first = min(round(start * side), side - 1)
         return slice(first, max(round(end * side), first + 1))
 
     left, top, right, bottom = region
-    return span(top, bottom, height), span(left, right, width)
+    return pixel_span(top, bottom, height), pixel_span(left, right, width)
 
 
 def _predict_swapped(

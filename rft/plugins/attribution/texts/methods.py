@@ -58,7 +58,7 @@ def integrated_gradients(
     layer, absent = network.model.get_submodule(name), texts.replace_tokens(texts.ordinary, baseline)["input_ids"]
     results = []
     for index in track_progress(range(len(texts)), "Integrated gradients"):
-        inputs = texts.one(index)
+        inputs = texts.batch_of(index)
         ids = torch.cat([absent[index : index + 1, : inputs["input_ids"].shape[1]], inputs["input_ids"]])
         with torch.no_grad():
             start, end = layer(network.place(ids)).float()

@@ -39,7 +39,7 @@ class TokenizedTexts:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def one(self, index: int) -> Batch:
+    def batch_of(self, index: int) -> Batch:
         """Return the (1, T) inputs of one text without its padding."""
         length = int(self.inputs["attention_mask"][index].sum())
         return {name: tensor[index : index + 1, :length] for name, tensor in self.inputs.items()}
@@ -98,7 +98,7 @@ class TokenizedTextReader:
 
         A token without characters of its own, such as ``[CLS]``, is given by its name.
         """
-        names = self._tokenizer.convert_ids_to_tokens(texts.one(index)["input_ids"][0].tolist())
+        names = self._tokenizer.convert_ids_to_tokens(texts.batch_of(index)["input_ids"][0].tolist())
         pieces, done = [], 0
         for name, (start, end) in zip(names, texts.spans[index].tolist(), strict=False):  # spans are padded
             pieces.append(name if start == end else texts.strings[index][done:end])

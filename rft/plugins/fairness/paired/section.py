@@ -90,7 +90,7 @@ def describe_changes(runs: RunPair, options: FairnessOptions, *, verdicts: bool 
             )
             if isinstance(paired, PairedChanges):
                 table += rows_of_changes(grouping.attribute, metric, target, paired.changes)
-            findings.append(_state_change(_about(grouping.attribute, metric, plan), paired, names))
+            findings.append(_state_change(_about_change(grouping.attribute, metric, plan), paired, names))
     return ChapterContent(
         title="Two models on the same people",
         findings=tuple(findings),
@@ -150,7 +150,7 @@ def _tabulate_overall(
     return rows
 
 
-def _about(attribute: str, metric: str, plan: ComparisonPlan) -> About:
+def _about_change(attribute: str, metric: str, plan: ComparisonPlan) -> About:
     single_classes = METRICS[metric].list_single_classes(plan.rows.classes, plan.positive)
     return About(attributes=(attribute,), metric=metric, classes=single_classes)
 

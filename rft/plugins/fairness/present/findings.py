@@ -34,7 +34,7 @@ def state_gap(gap: Gap) -> Finding:
         f"{_capitalize(metric_label(gap))}: gap by {gap.attribute}",
         f"How far apart groups by {gap.attribute} are in {metric_label(gap)}: {define_metric(gap)}.",
         unit="fraction" if gap.metric.bound is not None else "nats",
-        about=_about(gap),
+        about=_about_gap(gap),
         references=_references_of_gap(gap),
         better="lower",
         remedy=GAP_REMEDY,
@@ -60,7 +60,7 @@ def _references_of_gap(gap: Gap) -> tuple[str, ...]:
     return rate_difference.SOURCES if gap.of_two_shares else (WESTFALL_YOUNG,)
 
 
-def _about(gap: Gap, group: str | None = None) -> About:
+def _about_gap(gap: Gap, group: str | None = None) -> About:
     return About(attributes=(gap.attribute,), group=group, metric=gap.metric.name, classes=gap.single_classes)
 
 
@@ -143,7 +143,7 @@ def state_ratio(gap: Gap) -> Finding:
     if gap.value is None:
         adjusted = _adjust_intervals(_judging_ratios(gap) if gap.small_rates else [])
         reason = explain_not_measured(gap)
-        return definition.state_not_measured(reason, n=n, about=_about(gap), adjusted=adjusted, small_groups=small)
+        return definition.state_not_measured(reason, n=n, about=_about_gap(gap), adjusted=adjusted, small_groups=small)
     lowest, highest = gap.compared[0], gap.compared[-1]
     if not highest.value:
         return definition.state_not_measured("every group's is 0, so their ratio is undefined", n=n)
@@ -156,7 +156,7 @@ def state_ratio(gap: Gap) -> Finding:
         description=f"{_capitalize(metric_label(gap))} is {_write_rate(lowest, gap)} for {lowest.group} and "
         f"{_write_rate(highest, gap)} for {highest.group}: the lowest over the highest of {len(gap.compared)} groups.",
         caveats=" ".join(_list_excluded(gap)),
-        about=_about(gap),
+        about=_about_gap(gap),
     )
 
 
@@ -175,7 +175,7 @@ def state_worst_group(gap: Gap) -> Finding:
         f"{_capitalize(metric_label(gap))} of the worst group by {gap.attribute}",
         f"The {gap.metric.worst} {metric_label(gap)} of any group by {gap.attribute}.",
         unit="fraction",
-        about=_about(gap),
+        about=_about_gap(gap),
         references=(CLOPPER_PEARSON,),
         better=gap.metric.direction,
     )
@@ -201,7 +201,7 @@ def state_worst_group(gap: Gap) -> Finding:
         description=f"{worst.group} has the {gap.metric.worst} {metric_label(gap)} of {len(gap.compared)} groups by "
         f"{gap.attribute}: {_write_rate(worst, gap)} ({_describe_denominator(worst, gap)}).",
         caveats=" ".join(_list_excluded(gap)),
-        about=_about(gap, str(worst.group)),
+        about=_about_gap(gap, str(worst.group)),
     )
 
 
