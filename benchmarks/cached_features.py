@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--freeze", default="all", help="all, or the first layer that is trained")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        plain, cached, again = np.median([_once(options, Path(folder), turn) for turn in range(3)], axis=0)
+        plain, cached, again = np.median([_time_once(options, Path(folder), turn) for turn in range(3)], axis=0)
     rows = {"plain loop": plain, "features and training": cached, "training again, features cached": again}
     for name, seconds in rows.items():
         print(f"{name:32} {seconds:8.2f} s   {plain / seconds:7.1f} times")
@@ -50,7 +50,7 @@ def main() -> None:
     Path(__file__).with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
-def _once(options: argparse.Namespace, folder: Path, turn: int) -> tuple[float, float, float]:
+def _time_once(options: argparse.Namespace, folder: Path, turn: int) -> tuple[float, float, float]:
     _write_images(folder / "photos", options.images)
     splits = read_dataset(DataConfig(folder="photos", test=0.1), folder, 0).splits
     settings = ModelConfig(backbone=options.backbone, weights="random")
@@ -58,7 +58,7 @@ def _once(options: argparse.Namespace, folder: Path, turn: int) -> tuple[float, 
     parts = cut_classifier(backbone.classifier(2, False, 0), options.freeze, "full", backbone.example)
     inputs = ImageInputs(splits, backbone.preprocessing, 10**7)
     start = time.perf_counter()
-    _plain(parts.whole_suffix(0).train(), inputs, splits["train"], options.epochs)
+    _train_plainly(parts.whole_suffix(0).train(), inputs, splits["train"], options.epochs)
     plain = time.perf_counter() - start
     seconds = []
     for _ in range(2):
@@ -72,7 +72,7 @@ def _once(options: argparse.Namespace, folder: Path, turn: int) -> tuple[float, 
     return plain, seconds[0], seconds[1]
 
 
-def _plain(model: Suffix, inputs: ImageInputs, split: Split, epochs: int) -> None:
+def _train_plainly(model: Suffix, inputs: ImageInputs, split: Split, epochs: int) -> None:
     """Train as tutorials do: decode and run the whole model, batch after batch, every epoch."""
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.001, momentum=0.9)
     labels = torch.from_numpy(split.labels)

@@ -40,11 +40,11 @@ def main() -> None:
     options = parser.parse_args()
     rows, groupings = made_up(options.rows)
     seconds = {
-        "counts": timed(lambda: resamples(rows, groupings)),
-        "gaps": timed(lambda: gaps(rows, groupings)),
+        "counts": median_seconds(lambda: resample_metrics(rows, groupings)),
+        "gaps": median_seconds(lambda: measure_gaps(rows, groupings)),
     }
     if options.peer:
-        seconds_of_one = timed(lambda: fairlearn(rows, groupings, options.peer), times=1) / options.peer
+        seconds_of_one = median_seconds(lambda: run_fairlearn(rows, groupings, options.peer), times=1) / options.peer
         seconds["Fairlearn, in proportion"] = seconds_of_one * RESAMPLES
     for name, duration in seconds.items():
         print(f"{name:28} {duration:10.3f} s")
@@ -64,14 +64,14 @@ def made_up(n: int) -> tuple[PredictionArrays, list[Grouping]]:
     return PredictionArrays(("no", "yes"), labels, predictions), groupings
 
 
-def resamples(rows: PredictionArrays, groupings: list[Grouping]) -> list[np.ndarray]:
+def resample_metrics(rows: PredictionArrays, groupings: list[Grouping]) -> list[np.ndarray]:
     """Return (B, G) values of each metric by each attribute."""
     rng = np.random.default_rng(0)
     values = []
     for grouping in groupings:
         drawn = resample_confusion(GroupedPredictions(rows, grouping).confusion, rng)
         values += [
-            Ratios.from_metric(METRICS[name], rows.classes, _positive(name)).metric_value(drawn) for name in NAMES
+            Ratios.from_metric(METRICS[name], rows.classes, _positive_class(name)).metric_value(drawn) for name in NAMES
         ]
     return values
 
@@ -83,21 +83,21 @@ def resample_confusion(confusion: np.ndarray, rng: np.random.Generator) -> np.nd
     return np.stack(drawn, axis=1).reshape(RESAMPLES, *confusion.shape)
 
 
-def gaps(rows: PredictionArrays, groupings: list[Grouping]) -> None:
+def measure_gaps(rows: PredictionArrays, groupings: list[Grouping]) -> None:
     """Measure every group and the largest gap, with intervals, as an audit does."""
     for grouping in groupings:
         grouped = GroupedPredictions(rows, grouping)
         for name in NAMES:
-            target = ClassTarget(_positive(name), None)
+            target = ClassTarget(_positive_class(name), None)
             measured = measure_groups(grouped, name, target, size_rules=SampleSizeRules(), positive=1)
             compare_groups(grouped, name, target, measured, seed=0, verdicts=False)
 
 
-def _positive(name: str) -> int | None:
+def _positive_class(name: str) -> int | None:
     return 1 if METRICS[name].of_class else None
 
 
-def fairlearn(rows: PredictionArrays, groupings: list[Grouping], draws: int) -> None:
+def run_fairlearn(rows: PredictionArrays, groupings: list[Grouping], draws: int) -> None:
     """Let Fairlearn do the same."""
     for grouping in groupings:
         MetricFrame(
@@ -111,7 +111,7 @@ def fairlearn(rows: PredictionArrays, groupings: list[Grouping], draws: int) -> 
         )
 
 
-def timed(work: Callable[[], object], *, times: int = 5) -> float:
+def median_seconds(work: Callable[[], object], *, times: int = 5) -> float:
     """Return the median seconds of some repetitions."""
     seconds = []
     for _ in range(times):

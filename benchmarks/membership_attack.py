@@ -43,7 +43,7 @@ def main() -> None:
     rows = {
         f"{mode}, {attack}": seconds
         for mode, trainer in (("standard", StandardTrainer()), ("private", DPTrainer(epsilon=3.0)))
-        for attack, seconds in _times(_audited_model(options, trainer)).items()
+        for attack, seconds in _time_attacks(_audited_model(options, trainer)).items()
     }
     for name, times in rows.items():
         print(f"{name:40} {times['wall']:8.2f} s   of the processor {times['processor']:8.2f} s")
@@ -51,11 +51,11 @@ def main() -> None:
     Path(__file__).with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
-def _times(audited: AuditedModel) -> dict[str, dict[str, float]]:
-    alone = _seconds(lambda: _alone(audited))
+def _time_attacks(audited: AuditedModel) -> dict[str, dict[str, float]]:
+    alone = _measure_seconds(lambda: _fit_one_shadow(audited))
     return {
-        "all attacks": _seconds(lambda: membership_chapter(audited, PrivacyOptions())),
-        "of these the shadows": _seconds(lambda: shadows.shadow_confidences(audited, DEFAULT_SHADOWS)),
+        "all attacks": _measure_seconds(lambda: membership_chapter(audited, PrivacyOptions())),
+        "of these the shadows": _measure_seconds(lambda: shadows.shadow_confidences(audited, DEFAULT_SHADOWS)),
         "shadows one after another": {name: DEFAULT_SHADOWS * seconds for name, seconds in alone.items()},
     }
 
@@ -78,10 +78,10 @@ def _audited_model(options: argparse.Namespace, trainer: Trainer) -> AuditedMode
     fit = trainer.fit(task, [Job(0)])[0]
     facts = ModelFacts(name="made", modality="image", classes=classes, training=Training(mode=fit.mode))
     empty = AuditedModel(facts, 0, splits, pd.DataFrame(), features=features, task=task, trainer=trainer, fit=fit)
-    return replace(empty, predictions=pd.concat([_predictions(empty, name) for name in splits], ignore_index=True))
+    return replace(empty, predictions=pd.concat([_predict_split(empty, name) for name in splits], ignore_index=True))
 
 
-def _predictions(audited: AuditedModel, name: str) -> pd.DataFrame:
+def _predict_split(audited: AuditedModel, name: str) -> pd.DataFrame:
     part, classes = audited.splits[name], audited.facts.classes
     (logits,) = linear_heads.compute_logits(
         audited.require_task(), [audited.require_fit()], audited.require_features()[name]
@@ -93,12 +93,12 @@ def _predictions(audited: AuditedModel, name: str) -> pd.DataFrame:
     return frame.assign(**columns, group_group=part.groups["group"])
 
 
-def _alone(audited: AuditedModel) -> None:
+def _fit_one_shadow(audited: AuditedModel) -> None:
     pool = shadows.pool_examples(audited)
     shadows.shadow_trainer(audited).fit(pool.task, [Job(1, pool.members)])
 
 
-def _seconds(work: Callable[[], object]) -> dict[str, float]:
+def _measure_seconds(work: Callable[[], object]) -> dict[str, float]:
     """Return the time on the wall, and that of the processor, which other programs disturb less."""
     wall, processor = time.perf_counter(), time.process_time()
     work()

@@ -50,7 +50,7 @@ def write_scores(folder: Path, rows: int) -> None:
     table.to_parquet(folder / "scores.parquet", index=False)
 
 
-def measure(rows: int, *, units: bool, fairness: bool) -> dict[str, object]:
+def measure_audit(rows: int, *, units: bool, fairness: bool) -> dict[str, object]:
     """Return what one audit of so many rows took."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -87,7 +87,7 @@ def main() -> None:
     parser.add_argument("--units", action="store_true")
     parser.add_argument("--fairness", action="store_true")
     arguments = parser.parse_args()
-    figures = measure(arguments.rows, units=arguments.units, fairness=arguments.fairness)
+    figures = measure_audit(arguments.rows, units=arguments.units, fairness=arguments.fairness)
     for key, value in figures.items():
         print(f"{key:15} {value}")
     Path(__file__).with_suffix(".json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

@@ -56,38 +56,38 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", message="Full backward hook is firing")
-    task = _task()
+    task = _random_task()
     ways: dict[str, Way] = {
-        "plain": _plain(task),
-        "closed form, no privacy": partial(_without_privacy, _steps(task, "seeded")),
-        "closed form, seeded noise": partial(_private, _steps(task, "seeded")),
-        "Opacus hooks": _opacus(task),
-        "closed form, secret noise": partial(_private, _steps(task, "secret")),
+        "plain": _plain_loop(task),
+        "closed form, no privacy": partial(_without_privacy, _seeded_stepper(task, "seeded")),
+        "closed form, seeded noise": partial(_step_privately, _seeded_stepper(task, "seeded")),
+        "Opacus hooks": _opacus_loop(task),
+        "closed form, secret noise": partial(_step_privately, _seeded_stepper(task, "secret")),
     }
-    result = {"options": vars(options), "machine": _machine(), "milliseconds a step": _in_turn(ways, options)}
-    result |= _ratios(result["milliseconds a step"])
-    result["milliseconds for 10,000 secret normals"] = _noise()
+    result = {"options": vars(options), "machine": _describe_machine(), "milliseconds a step": _in_turn(ways, options)}
+    result |= _compare_times(result["milliseconds a step"])
+    result["milliseconds for 10,000 secret normals"] = _time_noise()
     with tempfile.TemporaryDirectory() as folder:
-        result["a whole fit"] = _whole(task, options.epochs, Path(folder), min(3, options.rounds))
-    result["15 heads"] = _heads(task, options.epochs)
+        result["a whole fit"] = _time_whole_fits(task, options.epochs, Path(folder), min(3, options.rounds))
+    result["15 heads"] = _time_frontier(task, options.epochs)
     text = json.dumps(result, indent=1)
     print(text)
     Path(__file__).with_suffix(".json").write_text(text + "\n", encoding="utf-8")
 
 
-def _task() -> Task:
+def _random_task() -> Task:
     random = torch.Generator().manual_seed(0)
     features = torch.randn(N, DIMENSION, generator=random)
     labels = torch.randint(0, CLASSES, (N,), generator=random)
     return Task(Dense(features), labels, None, partial(new_head, DIMENSION, CLASSES, False), RECIPE)
 
 
-def _plain(task: Task) -> Way:
+def _plain_loop(task: Task) -> Way:
     """Return the loop that everybody writes: ``nn.Linear``, autograd, SGD, shuffled batches."""
     head = nn.Linear(DIMENSION, CLASSES)
     optimizer, features = RECIPE.build_optimizer(list(head.parameters())), task.features.tensor
 
-    def run(steps: int) -> None:
+    def take_steps(steps: int) -> None:
         done = 0
         while done < steps:
             for rows in torch.randperm(N).split(BATCH)[: steps - done]:
@@ -97,20 +97,20 @@ def _plain(task: Task) -> Way:
                 optimizer.step()
                 done += 1
 
-    return run
+    return take_steps
 
 
-def _plan() -> MechanismParameters:
+def _step_plan() -> MechanismParameters:
     return MechanismParameters(8.0, 1e-5, False, Mechanism(NOISE, RATE, 1), 1.0, BATCH, N, "example", 1, "seeded")
 
 
-def _steps(task: Task, randomness: Randomness) -> HeadStepper:
+def _seeded_stepper(task: Task, randomness: Randomness) -> HeadStepper:
     vectors = linear_head_vectors(task)
     assert vectors is not None
-    return build_head_stepper(task, vectors, np.arange(N), [Job(0)], [_plan()], random_streams(randomness, 0))
+    return build_head_stepper(task, vectors, np.arange(N), [Job(0)], [_step_plan()], random_streams(randomness, 0))
 
 
-def _private(steps: HeadStepper, count: int) -> None:
+def _step_privately(steps: HeadStepper, count: int) -> None:
     optimizer, counters = RECIPE.build_optimizer(steps.parameters), StepCounters.start_at_zero(1)
     for _ in range(count):
         private_step(steps, optimizer, steps.draw_sample(), counters)
@@ -127,22 +127,22 @@ def _without_privacy(steps: HeadStepper, count: int) -> None:
         optimizer.step()
 
 
-def _opacus(task: Task) -> Way:
+def _opacus_loop(task: Task) -> Way:
     """Return Opacus' hooks on the same kind of samples, with its own noise."""
     head = nn.Linear(DIMENSION, CLASSES)
     model = GradSampleModule(head, loss_reduction="sum")
     plain = RECIPE.build_optimizer(list(head.parameters()))
     optimizer = DPOptimizer(plain, noise_multiplier=NOISE, max_grad_norm=1.0, expected_batch_size=BATCH)
-    sampler, features = _steps(task, "seeded").sampler, task.features.tensor
+    sampler, features = _seeded_stepper(task, "seeded").sampler, task.features.tensor
 
-    def run(steps: int) -> None:
+    def take_steps(steps: int) -> None:
         for _ in range(steps):
             rows = torch.from_numpy(sampler.draw_sample().units[0])
             optimizer.zero_grad()
             nn.functional.cross_entropy(model(features[rows]), task.labels[rows], reduction="sum").backward()
             optimizer.step()
 
-    return run
+    return take_steps
 
 
 def _in_turn(ways: dict[str, Way], options: argparse.Namespace) -> dict[str, list[float]]:
@@ -158,24 +158,24 @@ def _in_turn(ways: dict[str, Way], options: argparse.Namespace) -> dict[str, lis
     return times
 
 
-def _ratios(times: dict[str, list[float]]) -> dict[str, object]:
-    def over(slower: str, faster: str) -> float:
+def _compare_times(times: dict[str, list[float]]) -> dict[str, object]:
+    def median_ratio(slower: str, faster: str) -> float:
         return float(np.median(np.array(times[slower]) / np.array(times[faster])))
 
     private, free = "closed form, seeded noise", "closed form, no privacy"
     return {
         "median milliseconds a step": {name: float(np.median(milliseconds)) for name, milliseconds in times.items()},
         "ratios": {
-            "with privacy over the same without, seeded": over(private, free),
-            "with privacy over plain, seeded": over(private, "plain"),
-            "Opacus over ours, seeded": over("Opacus hooks", private),
-            "Opacus over ours, secret": over("Opacus hooks", "closed form, secret noise"),
-            "with privacy over plain, secret": over("closed form, secret noise", "plain"),
+            "with privacy over the same without, seeded": median_ratio(private, free),
+            "with privacy over plain, seeded": median_ratio(private, "plain"),
+            "Opacus over ours, seeded": median_ratio("Opacus hooks", private),
+            "Opacus over ours, secret": median_ratio("Opacus hooks", "closed form, secret noise"),
+            "with privacy over plain, secret": median_ratio("closed form, secret noise", "plain"),
         },
     }
 
 
-def _noise() -> float:
+def _time_noise() -> float:
     source, times = SecretSource(), []
     for _ in range(200):
         start = time.process_time()
@@ -184,7 +184,7 @@ def _noise() -> float:
     return float(np.median(times))
 
 
-def _whole(task: Task, epochs: int, folder: Path, rounds: int) -> dict[str, object]:
+def _time_whole_fits(task: Task, epochs: int, folder: Path, rounds: int) -> dict[str, object]:
     """Time fits from the self-test to the report's facts, without and with a ledger, against the plain loop."""
     steps = round(epochs / RATE)
     trainer, unit_ids = DPTrainer(8.0, steps=steps, noise_multiplier=NOISE), np.arange(N).astype(str)
@@ -192,7 +192,7 @@ def _whole(task: Task, epochs: int, folder: Path, rounds: int) -> dict[str, obje
     for turn in range(rounds):
         recorded = replace(task, population=Population("people", unit_ids, folder))
         runs: dict[str, Callable[[], object]] = {
-            "plain": partial(_plain(task), steps),
+            "plain": partial(_plain_loop(task), steps),
             "private": partial(trainer.fit, task, [Job(0)]),
             "private, with a ledger": partial(replace(trainer, ledger=f"ledger{turn}").fit, recorded, [Job(0)]),
         }
@@ -214,12 +214,12 @@ def _median_ratio(times: dict[str, list[float]]) -> float:
     return float(np.median(np.array(times["private, with a ledger"]) / np.array(times["plain"])))
 
 
-def _heads(task: Task, epochs: int) -> dict[str, object]:
+def _time_frontier(task: Task, epochs: int) -> dict[str, object]:
     """Time a frontier: 15 heads, each with a sample and noise of its own."""
     recipe = replace(RECIPE, epochs=epochs)
     trainers = [DPTrainer(epsilon) for epsilon in FRONTIER for _ in range(REPLICATES)]
     start, cpu = time.perf_counter(), time.process_time()
-    trainers = [replace(trainer, noise_multiplier=_calibrated(trainer, task, recipe)) for trainer in trainers]
+    trainers = [replace(trainer, noise_multiplier=_calibrate_noise(trainer, task, recipe)) for trainer in trainers]
     calibrated = time.perf_counter()
     training = time.process_time()
     fit_together(trainers, replace(task, recipe=recipe), [Job(seed) for seed in range(len(trainers))])
@@ -232,11 +232,11 @@ def _heads(task: Task, epochs: int) -> dict[str, object]:
     }
 
 
-def _calibrated(trainer: DPTrainer, task: Task, recipe: Recipe) -> float:
+def _calibrate_noise(trainer: DPTrainer, task: Task, recipe: Recipe) -> float:
     return trainer.prepare(replace(task, recipe=recipe)).noise_multiplier
 
 
-def _machine() -> dict[str, object]:
+def _describe_machine() -> dict[str, object]:
     load = os.getloadavg()[0]
     return {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(), "load": round(load, 1)}
 

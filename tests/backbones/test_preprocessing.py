@@ -32,7 +32,7 @@ from tests.support import families
 EQUAL = 1e-5  # in pixels and in probabilities
 
 
-def photo(width: int, height: int, mode: str = "RGB") -> Image.Image:
+def draw_photo(width: int, height: int, mode: str = "RGB") -> Image.Image:
     """Return an image with edges, slopes and some noise, unlike its mirror and its turns."""
     random = np.random.default_rng(width * height)
     rows, columns = np.mgrid[0:height, 0:width]
@@ -44,10 +44,10 @@ def photo(width: int, height: int, mode: str = "RGB") -> Image.Image:
 
 
 SHAPES = [(300, 200), (120, 260), (97, 97), (640, 31), (24, 24)]
-PHOTOS = [photo(*shape) for shape in SHAPES]
+PHOTOS = [draw_photo(*shape) for shape in SHAPES]
 
 
-def normalised(preprocessing: ImagePreprocessing, image: Image.Image) -> np.ndarray:
+def normalise_image(preprocessing: ImagePreprocessing, image: Image.Image) -> np.ndarray:
     """Return the (C, H, W) values that the model's network is given for an image."""
     pixels = to_tensor([preprocessing(image)])
     assert pixels.dtype == torch.float32
@@ -65,7 +65,7 @@ def assert_same_pixels(
     scale = np.reshape(preprocessing.scale, (-1, 1, 1))
     for image in PHOTOS[:photos]:
         expected = np.asarray(pipeline(image.convert(mode)), np.float64)
-        values = normalised(preprocessing, image)
+        values = normalise_image(preprocessing, image)
         assert values.shape == expected.shape == preprocessing.shape
         assert np.abs((values - expected) / scale).max() <= EQUAL
 
@@ -103,7 +103,7 @@ def torchvision_file(folder: Path, name: str, **options: Any) -> nn.Module:
     """Write random weights of a model as torchvision would build it with published ones; return the model."""
     options |= {"transform_input": True} if name in ("googlenet", "inception_v3") else {}
     side = 224 if name.startswith("maxvit") else 96  # its windows divide no other size
-    network = families.settled(families.seeded(lambda: models.get_model(name, **options)), side)
+    network = families.settle_norms(families.build_seeded(lambda: models.get_model(name, **options)), side)
     torch.save(network.state_dict(), folder / "w.pth")
     return network
 
@@ -122,13 +122,12 @@ def before_classifier(network: nn.Module) -> Callable[[Tensor], Tensor]:
 
 
 SLOW = ("mobilenet_v2", "efficientnet_b0", "shufflenet_v2_x0_5", "mnasnet0_5", "regnet_y_400mf", "vit_b_16", "swin_t")
-SLOW += ("convnext_tiny", "maxvit_t", "vgg11_bn", "resnext50_32x4d")
+SLOW += ("densenet121", "inception_v3", "convnext_tiny", "maxvit_t", "vgg11_bn", "resnext50_32x4d")
 
 
 @pytest.mark.parametrize(
     "name",
-    ["resnet18", "densenet121", "googlenet", "inception_v3", "mobilenet_v3_small"]
-    + [pytest.param(name, marks=pytest.mark.slow) for name in SLOW],
+    ["resnet18", "googlenet", "mobilenet_v3_small"] + [pytest.param(name, marks=pytest.mark.slow) for name in SLOW],
 )
 def test_torchvision_models_see_what_their_weights_transforms_give(tmp_path: Path, name: str) -> None:
     network = torchvision_file(tmp_path, name)
@@ -195,7 +194,7 @@ def test_published_weights_are_recognised_and_chosen_by_name(tmp_path: Path, mon
     ):
         torchvision.find_recipe("resnet50", "w.pth", None, "V3")
 
-    network = families.seeded(lambda: models.resnet50())
+    network = families.build_seeded(lambda: models.resnet50())
     for recipe in (first, second):
         with monkeypatch.context() as patched:
             patched.setenv("TORCH_HOME", str(tmp_path / recipe.name))
@@ -285,7 +284,7 @@ def test_every_recipe_that_timm_publishes_is_run_as_it_is(largest: int) -> None:
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_convnext", "test_efficientnet"])
 def test_timm_models_see_what_timms_transform_gives(tmp_path: Path, name: str) -> None:
-    network = families.settled(families.seeded(lambda: timm.create_model(name)), 160)
+    network = families.settle_norms(families.build_seeded(lambda: timm.create_model(name)), 160)
     torch.save(network.state_dict(), tmp_path / "w.pth")
     loaded = load_backbone(
         ModelConfig(backbone=f"timm/{name}", weights="w.pth"), tmp_path, modality="image", seed=9, offline=True
@@ -507,10 +506,10 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], str]] = {
 def write_classifier(folder: Path, name: str) -> tuple[nn.Module, Any]:
     """Write a random classifier of a family and its processor as a training would have saved them."""
     build, kind = NETWORKS[name]
-    network = families.seeded(build)
+    network = families.build_seeded(build)
     network.config.id2label, network.config.label2id = {0: "a", 1: "b", 2: "c"}, {"a": 0, "b": 1, "c": 2}
-    network = families.settled(
-        families.seeded(lambda: type(network)(network.config)), 32 if name not in ("beit", "dinov2") else 28
+    network = families.settle_norms(
+        families.build_seeded(lambda: type(network)(network.config)), 32 if name not in ("beit", "dinov2") else 28
     )
     families.write_hub_folder(folder, network)
     PROCESSORS[kind]().save_pretrained(folder)
@@ -542,7 +541,7 @@ def test_backbones_of_transformers_see_what_their_own_processor_gives(tmp_path: 
 
 @pytest.mark.parametrize("processor", [hf.ViTImageProcessor(size={"height": 32, "width": 48}), None])
 def test_a_saved_model_of_transformers_prepares_images_as_before(tmp_path: Path, processor: Any) -> None:
-    families.write_hub_folder(tmp_path / "model", families.seeded(NETWORKS["resnet"][0]))
+    families.write_hub_folder(tmp_path / "model", families.build_seeded(NETWORKS["resnet"][0]))
     sized = {} if processor else {"image_size": 40}
     if processor:
         processor.save_pretrained(tmp_path / "model")
@@ -558,7 +557,7 @@ def test_a_saved_model_of_transformers_prepares_images_as_before(tmp_path: Path,
 
 @pytest.mark.parametrize("name", ["vit", "clip", "convnext", "deit", "levit", "bit", "efficientnet"])
 def test_another_size_shows_the_same_of_an_image(tmp_path: Path, name: str) -> None:
-    network = families.seeded(NETWORKS["resnet"][0])
+    network = families.build_seeded(NETWORKS["resnet"][0])
     families.write_hub_folder(tmp_path / "model", network)
     PROCESSORS[name]().save_pretrained(tmp_path / "model")
     settings = ModelConfig(backbone="transformers/model", image_size=64)
@@ -578,7 +577,7 @@ def test_another_size_shows_the_same_of_an_image(tmp_path: Path, name: str) -> N
 
 
 def test_a_model_of_timm_in_transformers_is_prepared_by_timm(tmp_path: Path) -> None:
-    network = families.seeded(lambda: timm.create_model("test_resnet", num_classes=3))
+    network = families.build_seeded(lambda: timm.create_model("test_resnet", num_classes=3))
     config = hf.TimmWrapperConfig.from_dict(
         {
             "architecture": "test_resnet",
@@ -587,7 +586,7 @@ def test_a_model_of_timm_in_transformers_is_prepared_by_timm(tmp_path: Path) -> 
             "pretrained_cfg": network.pretrained_cfg,
         }
     )
-    wrapped = families.seeded(lambda: hf.TimmWrapperForImageClassification(config)).eval()
+    wrapped = families.build_seeded(lambda: hf.TimmWrapperForImageClassification(config)).eval()
     families.write_hub_folder(tmp_path / "model", wrapped)
     loaded = external.load_external(
         ModelConfig(checkpoint="model"), tmp_path, ("a", "b", "c"), modality="image", device="cpu", offline=True
@@ -597,7 +596,7 @@ def test_a_model_of_timm_in_transformers_is_prepared_by_timm(tmp_path: Path) -> 
 
 def test_grey_models_of_transformers_are_given_grey_images(tmp_path: Path) -> None:
     config = hf.ViTConfig(**SIZES, image_size=32, patch_size=8, num_channels=1, id2label={0: "a", 1: "b"})
-    network = families.seeded(lambda: hf.ViTForImageClassification(config)).eval()
+    network = families.build_seeded(lambda: hf.ViTForImageClassification(config)).eval()
     families.write_hub_folder(tmp_path / "model", network)
     processor = hf.ViTImageProcessor(size=SQUARE, image_mean=[0.3], image_std=[0.2])
     processor.save_pretrained(tmp_path / "model")
@@ -643,7 +642,7 @@ GAMMA = CENTRE.format("transforms.Lambda(lambda values: values ** 2.2)")
 ARRAY = "lambda image: np.asarray(image.resize((32, 32)), np.float32).transpose(2, 0, 1) / 127.5 - 1"
 
 
-def factory(folder: Path, transform: str, result: str = "Net(), transform", channels: int = 3, **keys: Any) -> Any:
+def load_factory(folder: Path, transform: str, result: str = "Net(), transform", channels: int = 3, **keys: Any) -> Any:
     body = FACTORY.format(transform=transform, result=result, channels=channels)
     (folder / "made.py").write_text(body, encoding="utf-8")
     settings = ModelConfig(factory="made:build", classes=["a", "b"], **keys)
@@ -654,7 +653,7 @@ def factory(folder: Path, transform: str, result: str = "Net(), transform", chan
 @pytest.mark.parametrize("transform", [NORMALISED, SQUASHED, GREY, STANDARD, GAMMA, ARRAY])
 def test_a_factory_brings_the_transform_of_its_model(tmp_path: Path, transform: str, result: str) -> None:
     keys = {"preprocessing": "made:transform"} if result == "Net()" else {}
-    loaded = factory(tmp_path, transform, result, channels=1 if transform == GREY else 3, **keys)
+    loaded = load_factory(tmp_path, transform, result, channels=1 if transform == GREY else 3, **keys)
     space: dict[str, Any] = {}
     exec((tmp_path / "made.py").read_text(encoding="utf-8"), space)
     network = space["Net"]().eval()
@@ -698,7 +697,7 @@ def test_transforms_that_cannot_be_used_are_refused(
     tmp_path: Path, transform: str, keys: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(RftError) as caught:
-        factory(tmp_path, transform, **keys)
+        load_factory(tmp_path, transform, **keys)
     assert said in str(caught.value)
 
 
@@ -706,7 +705,7 @@ def test_a_transform_that_is_named_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"model\.preprocessing: made has no function 'transforn'\nDid you mean 'transform'"
     ):
-        factory(tmp_path, NORMALISED, "Net()", preprocessing="made:transforn")
+        load_factory(tmp_path, NORMALISED, "Net()", preprocessing="made:transforn")
 
 
 @pytest.mark.parametrize("transform", [SQUASHED, STANDARD, GREY])

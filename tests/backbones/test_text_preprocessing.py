@@ -20,7 +20,7 @@ from rft.errors import ModelError
 from rft.models import external
 from rft.models.saved import load_model, write_model
 from tests.support import families
-from tests.support.checkpoints import TEXT_AUDIT, save_bert, tokenizer, write_texts
+from tests.support.checkpoints import TEXT_AUDIT, save_bert, word_tokenizer, write_texts
 
 EQUAL = 1e-5
 LABELS = {"id2label": {0: "a", 1: "b"}}
@@ -31,23 +31,23 @@ NETWORKS: dict[str, tuple[Callable[[int], nn.Module], Callable[[], Any]]] = {
         lambda words: hf.BertForSequenceClassification(
             hf.BertConfig(vocab_size=words, max_position_embeddings=48, **SIZES)
         ),
-        families.letters,
+        families.letter_tokenizer,
     ),
     "roberta": (
         lambda words: hf.RobertaForSequenceClassification(
             hf.RobertaConfig(vocab_size=words, max_position_embeddings=49, pad_token_id=0, **SIZES)
         ),
-        families.letters,
+        families.letter_tokenizer,
     ),
     "gpt2": (
         lambda words: hf.GPT2ForSequenceClassification(hf.GPT2Config(vocab_size=words, pad_token_id=0, **GPT2)),
-        families.octets,
+        families.byte_tokenizer,
     ),
     "llama": (
         lambda words: hf.LlamaForSequenceClassification(
             hf.LlamaConfig(vocab_size=words, max_position_embeddings=48, pad_token_id=0, **SIZES)
         ),
-        families.octets,
+        families.byte_tokenizer,
     ),
 }
 TEXTS = ["abc", "the quick brown fox", "xyz " * 30, " ".join("abcdefghijklmnopqrstuvwxyz" * 3)]
@@ -57,7 +57,7 @@ def write(folder: Path, name: str, **settings: Any) -> nn.Module:
     """Write a classifier and its tokenizer, with settings in ``tokenizer_config.json``; return the model."""
     build, words = NETWORKS[name]
     tokens = words()
-    network = families.seeded(lambda: build(len(tokens) + 8)).eval()
+    network = families.build_seeded(lambda: build(len(tokens) + 8)).eval()
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.dim() > 1:
@@ -134,7 +134,7 @@ def test_the_end_that_was_cut_is_said_and_tells_features_apart(tmp_path: Path) -
         facts.append(load_backbone(settings, tmp_path, modality="text", seed=0, offline=True).preprocessing.facts())
     assert facts[0] != facts[1]
     save_bert(tmp_path / "model", max_position_embeddings=6)
-    words = tokenizer()
+    words = word_tokenizer()
     words.save_pretrained(tmp_path / "model")
     path = tmp_path / "model" / "tokenizer_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"truncation_side": "left"}), encoding="utf-8")
@@ -152,8 +152,8 @@ def test_types_of_tokens_are_not_left_out_in_silence(tmp_path: Path) -> None:
     """XLNet and Funnel mark their class token by a type of its own; without it their outputs are others."""
     from tokenizers import processors
 
-    network = families.seeded(lambda: NETWORKS["bert"][0](65))
-    tokens = families.letters()
+    network = families.build_seeded(lambda: NETWORKS["bert"][0](65))
+    tokens = families.letter_tokenizer()
     marks = [("[CLS]", 2), ("[SEP]", 3)]
     template = processors.TemplateProcessing(single="[CLS]:1 $A [SEP]", special_tokens=marks)
     tokens.backend_tokenizer.post_processor = template

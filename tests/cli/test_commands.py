@@ -16,13 +16,13 @@ from rft.pipeline.compare_backbones import compare_backbones
 from tests.support.families import FAMILIES
 
 
-def invoke(*arguments: object) -> tuple[int, str, str]:
+def invoke_rft(*arguments: object) -> tuple[int, str, str]:
     done = CliRunner().invoke(app, [str(argument) for argument in arguments])
     return done.exit_code, done.stdout, done.stderr
 
 
 def test_layers_lists_where_one_can_cut_and_at_what_cost() -> None:
-    code, stdout, _ = invoke("cut-points", "torchvision/resnet18", "--image-size", "32")
+    code, stdout, _ = invoke_rft("cut-points", "torchvision/resnet18", "--image-size", "32")
     assert code == 0
     rows = {line.split()[0]: line.split() for line in stdout.splitlines()[1:] if line.strip()}
     assert next(iter(rows)) == "none"
@@ -68,14 +68,14 @@ def test_a_machine_that_becomes_slower_does_not_change_the_shares(
 
 
 def test_layers_of_an_unknown_backbone_are_refused_with_near_names() -> None:
-    code, _, stderr = invoke("cut-points", "torchvision/resnet81")
+    code, _, stderr = invoke_rft("cut-points", "torchvision/resnet81")
     assert (code, "Did you mean 'resnet18'" in stderr) == (2, True)
 
 
 def test_backbones_are_compared_on_training_examples_alone(tiny: Path) -> None:
     page = tiny.parent / "backbones.html"
     candidates = ("torchvision/resnet18=random", "torchvision/mobilenet_v2=random")
-    code, stdout, stderr = invoke("compare-backbones", tiny, *candidates, "--out", page)
+    code, stdout, stderr = invoke_rft("compare-backbones", tiny, *candidates, "--out", page)
     assert code == 0, stderr
     assert all(candidate in stdout for candidate in candidates)
     content = page.read_text(encoding="utf-8")
@@ -89,7 +89,7 @@ def test_backbones_are_compared_on_training_examples_alone(tiny: Path) -> None:
 
 
 def test_a_candidate_without_weights_is_refused(tiny: Path) -> None:
-    code, _, stderr = invoke("compare-backbones", tiny, "torchvision/resnet18=gone.pth")
+    code, _, stderr = invoke_rft("compare-backbones", tiny, "torchvision/resnet18=gone.pth")
     assert code == 2
     assert "no such file: gone.pth" in stderr
 

@@ -11,14 +11,14 @@ from typer.testing import CliRunner
 
 from rft.cli.main import app
 from rft.report import open_run, save
-from tests.support.small_run import artifacts, list_files, small_run
+from tests.support.small_run import list_files, small_artifacts, small_run
 
 STRICT = '[[policy]]\nfinding = "performance.accuracy"\nmin = 0.8\nbecause = "release criterion R-9"\n'
 CLOSE = STRICT.replace("0.8", "0.7").replace("R-9", "R-10")
 APPLIED = "1740832205"  # 2025-03-01 12:30:05 UTC
 
 
-def invoke(*arguments: object) -> tuple[int, str, str]:
+def invoke_rft(*arguments: object) -> tuple[int, str, str]:
     done = CliRunner().invoke(app, [str(argument) for argument in arguments])
     return done.exit_code, done.stdout, " ".join(done.stderr.split())
 
@@ -29,19 +29,19 @@ def saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", APPLIED)
     (tmp_path / "strict.toml").write_text(STRICT, encoding="utf-8")
     (tmp_path / "close.toml").write_text(CLOSE, encoding="utf-8")
-    return save(small_run(), tmp_path / "runs" / "one", artifacts())
+    return save(small_run(), tmp_path / "runs" / "one", small_artifacts())
 
 
 def test_the_run_stays_as_it_is_and_the_new_folder_verifies(saved: Path, tmp_path: Path) -> None:
     before = list_files(saved)
-    code, stdout, _ = invoke("report", saved, "--policy", tmp_path / "strict.toml")
+    code, stdout, _ = invoke_rft("report", saved, "--policy", tmp_path / "strict.toml")
     assert code == 1, "accuracy 0.69 is below 0.8"
     written = saved.with_name("one-strict")
     assert f"Report: {written / 'report.html'}" in stdout
     assert stdout.index("Verdict: pass") < stdout.index("Later verdict by strict.toml: fail")
     assert list_files(saved) == before
     assert sorted(entry.name for entry in saved.parent.iterdir()) == ["one", "one-strict"]
-    code, stdout, stderr = invoke("verify", written)
+    code, stdout, stderr = invoke_rft("verify", written)
     assert code == 0, stderr
     assert "Made from the run one, whose evidence.json has the sha256 " in stdout
     assert hashlib.sha256(before["evidence.json"]).hexdigest() in stdout
@@ -50,7 +50,7 @@ def test_the_run_stays_as_it_is_and_the_new_folder_verifies(saved: Path, tmp_pat
 def test_page_json_and_card_lead_with_the_verdict_of_the_run_and_show_the_later_one(
     saved: Path, tmp_path: Path
 ) -> None:
-    invoke("report", saved, "--policy", tmp_path / "strict.toml")
+    invoke_rft("report", saved, "--policy", tmp_path / "strict.toml")
     written = saved.with_name("one-strict")
     sha256 = hashlib.sha256(STRICT.encode()).hexdigest()
     source = f"strict.toml (sha256 {sha256}), applied on 2025-03-01 12:30 UTC"
@@ -75,8 +75,8 @@ def test_page_json_and_card_lead_with_the_verdict_of_the_run_and_show_the_later_
 
 
 def test_a_second_policy_is_appended_and_the_images_stay(saved: Path, tmp_path: Path) -> None:
-    invoke("report", saved, "--policy", tmp_path / "strict.toml")
-    code, _, stderr = invoke("report", saved.with_name("one-strict"), "--policy", tmp_path / "close.toml")
+    invoke_rft("report", saved, "--policy", tmp_path / "strict.toml")
+    code, _, stderr = invoke_rft("report", saved.with_name("one-strict"), "--policy", tmp_path / "close.toml")
     assert code == 3, stderr
     written = saved.with_name("one-strict-close")
     run = open_run(written)
@@ -86,25 +86,25 @@ def test_a_second_policy_is_appended_and_the_images_stay(saved: Path, tmp_path: 
         ("close.toml", "uncertain"),
     ]
     assert "image not kept" not in (written / "report.html").read_text(encoding="utf-8")
-    assert invoke("verify", written)[0] == 0
+    assert invoke_rft("verify", written)[0] == 0
 
 
 def test_what_a_former_call_left_is_replaced_by_force_alone(saved: Path, tmp_path: Path) -> None:
     arguments = ("report", saved, "--policy", tmp_path / "strict.toml")
-    assert invoke(*arguments)[0] == 1
+    assert invoke_rft(*arguments)[0] == 1
     before = list_files(saved.parent)
-    code, _, stderr = invoke(*arguments)
+    code, _, stderr = invoke_rft(*arguments)
     assert code == 2
     assert "one-strict: already holds a run" in stderr
     assert list_files(saved.parent) == before
-    assert invoke(*arguments, "--force")[0] == 1
+    assert invoke_rft(*arguments, "--force")[0] == 1
     assert list_files(saved.parent) == before, "the same bytes at the same time"
 
 
 @pytest.mark.parametrize("place", [".", "again"])
 def test_it_never_writes_into_the_run(saved: Path, place: str) -> None:
     before = list_files(saved)
-    code, _, stderr = invoke("report", saved, "--out", saved / place, "--force")
+    code, _, stderr = invoke_rft("report", saved, "--out", saved / place, "--force")
     assert code == 2
     assert "stays as it is" in stderr
     assert list_files(saved) == before
@@ -112,7 +112,7 @@ def test_it_never_writes_into_the_run(saved: Path, place: str) -> None:
 
 def test_the_run_may_be_the_current_folder(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(saved)
-    code, _, stderr = invoke("report", ".")
+    code, _, stderr = invoke_rft("report", ".")
     assert code == 0, stderr
     assert (saved.with_name("one-report") / "report.html").read_bytes() == (saved / "report.html").read_bytes()
 
@@ -121,7 +121,7 @@ def test_a_time_that_is_none_is_an_error_of_the_user(
     saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
-    code, _, stderr = invoke("report", saved, "--policy", tmp_path / "strict.toml")
+    code, _, stderr = invoke_rft("report", saved, "--policy", tmp_path / "strict.toml")
     assert code == 2
     assert "SOURCE_DATE_EPOCH: is 'yesterday', which is no time" in stderr
     assert [entry.name for entry in saved.parent.iterdir()] == ["one"]

@@ -12,12 +12,12 @@ from typer.testing import CliRunner
 from rft.cli.main import app
 from rft.report import save
 from rft.signing import sign_run
-from tests.support.example_run import png
+from tests.support.example_run import encode_png
 from tests.support.signing_cases import write_keys
-from tests.support.small_run import artifacts, small_run
+from tests.support.small_run import small_artifacts, small_run
 
 
-def verify(*arguments: object) -> tuple[int, str, str]:
+def verify_run(*arguments: object) -> tuple[int, str, str]:
     done = CliRunner().invoke(app, ["verify", *map(str, arguments)])
     return done.exit_code, done.stdout, " ".join(done.stderr.split())
 
@@ -25,18 +25,18 @@ def verify(*arguments: object) -> tuple[int, str, str]:
 @pytest.fixture
 def page(tmp_path: Path) -> Path:
     """Return a report alone, away from the folder of its run."""
-    run = save(small_run(), tmp_path / "run", artifacts())
+    run = save(small_run(), tmp_path / "run", small_artifacts())
     return (run / "report.html").rename(tmp_path / "mailed.html")
 
 
-def change(page: Path, before: str, after: str) -> None:
+def replace_text(page: Path, before: str, after: str) -> None:
     text = page.read_text(encoding="utf-8")
     assert before in text
     page.write_text(text.replace(before, after, 1), encoding="utf-8")
 
 
 def test_a_page_as_it_was_written_passes(page: Path) -> None:
-    code, stdout, stderr = verify(page)
+    code, stdout, stderr = verify_run(page)
     assert code == 0, stderr
     assert "Run one, smiles, 2025-03-01 12:30 UTC: pass." in stdout
     assert "The page says what the run that is embedded in it says, to the last byte." in stdout
@@ -48,47 +48,47 @@ def test_a_page_as_it_was_written_passes(page: Path) -> None:
     [
         ("<b>0.69</b>", "<b>0.99</b>"),
         ('"value":0.69', '"value":0.99'),
-        (base64.b64encode(png()).decode(), base64.b64encode(png(shade=10)).decode()),
+        (base64.b64encode(encode_png()).decode(), base64.b64encode(encode_png(shade=10)).decode()),
         ("at least 0.6", "at least 0.5"),
         ("</main>", "<script>alert(1)</script></main>"),
     ],
     ids=["a number of the page", "a number of the embedded run", "an image", "a bound", "a script"],
 )
 def test_a_page_that_was_changed_is_found_out(page: Path, before: str, after: str) -> None:
-    change(page, before, after)
-    code, stdout, stderr = verify(page)
+    replace_text(page, before, after)
+    code, stdout, stderr = verify_run(page)
     assert code == 4
     assert "the page is not what the run that is embedded in it renders to" in stderr
     assert "To write down" not in stdout
 
 
 def test_a_page_of_another_version_is_not_compared_and_it_is_said(tmp_path: Path) -> None:
-    run = save(small_run(rft_version="0.0.1"), tmp_path / "run", artifacts())
-    code, stdout, _ = verify(run / "report.html")
+    run = save(small_run(rft_version="0.0.1"), tmp_path / "run", small_artifacts())
+    code, stdout, _ = verify_run(run / "report.html")
     assert code == 3
     assert "was not compared with the run that is embedded in it: it was made by rft 0.0.1, and this is" in stdout
-    code, stdout, _ = verify(run)
+    code, stdout, _ = verify_run(run)
     assert code == 3
     assert "The page was not compared with audit.json: it was made by rft 0.0.1" in stdout
 
 
 def test_a_page_alone_asks_for_the_signature_of_its_run(page: Path) -> None:
-    code, _, stderr = verify(page, "--pub", write_keys(page.parent, "audit").public)
+    code, _, stderr = verify_run(page, "--pub", write_keys(page.parent, "audit").public)
     assert code == 2
     assert "mailed.html: is a report alone, and the signature is that of its run" in stderr
     assert "Ask for the file that rft sign wrote (RUN.dsse.json), and name it with --signature FILE." in stderr
 
 
 def test_a_page_alone_is_checked_with_the_signature_of_its_run(tmp_path: Path) -> None:
-    run = save(small_run(), tmp_path / "run", artifacts())
-    other_run = save(small_run("other"), tmp_path / "other", artifacts())
+    run = save(small_run(), tmp_path / "run", small_artifacts())
+    other_run = save(small_run("other"), tmp_path / "other", small_artifacts())
     keys = write_keys(tmp_path, "audit")
     signature, _ = sign_run(run, keys.private)
     mailed = (run / "report.html").rename(tmp_path / "mailed.html")
-    code, stdout, stderr = verify(mailed, "--pub", keys.public, "--signature", signature)
+    code, stdout, stderr = verify_run(mailed, "--pub", keys.public, "--signature", signature)
     assert code == 0, stderr
     assert "The page is the one that was signed by the key" in stdout
-    code, stdout, stderr = verify(other_run / "report.html", "--pub", keys.public, "--signature", signature)
+    code, stdout, stderr = verify_run(other_run / "report.html", "--pub", keys.public, "--signature", signature)
     assert code == 4
     assert "report.html is not the report of the run that was signed" in stderr
     assert "signed by the key" not in stdout
@@ -105,22 +105,22 @@ def test_a_page_alone_is_checked_with_the_signature_of_its_run(tmp_path: Path) -
 def test_what_is_no_report_is_said_in_plain_words(tmp_path: Path, content: bytes, sentence: str) -> None:
     file = tmp_path / "letter.html"
     file.write_bytes(content)
-    code, _, stderr = verify(file)
+    code, _, stderr = verify_run(file)
     assert code == 2
     assert f"letter.html: {sentence}" in stderr
 
 
 def test_what_is_embedded_must_be_a_run(page: Path) -> None:
-    change(page, '"format_version":', '"format":')
-    code, _, stderr = verify(page)
+    replace_text(page, '"format_version":', '"format":')
+    code, _, stderr = verify_run(page)
     assert code == 4
     assert "what is embedded in it is no run" in stderr
 
 
 def test_a_folder_whose_page_embeds_another_run_is_found_out(tmp_path: Path) -> None:
     """Though evidence.json was written anew for both."""
-    run = save(small_run(), tmp_path / "run", artifacts())
-    foreign = save(small_run("other"), tmp_path / "other", artifacts())
+    run = save(small_run(), tmp_path / "run", small_artifacts())
+    foreign = save(small_run("other"), tmp_path / "other", small_artifacts())
     lying = tmp_path / "lying"
     from rft.report.run_folder import folder
 
@@ -131,8 +131,8 @@ def test_a_folder_whose_page_embeds_another_run_is_found_out(tmp_path: Path) -> 
             "_write_texts",
             lambda *parts: {**texts(*parts), "report.html": (foreign / "report.html").read_text(encoding="utf-8")},
         )
-        save(small_run(), lying, artifacts())
-    assert verify(run)[0] == 0
-    code, _, stderr = verify(lying)
+        save(small_run(), lying, small_artifacts())
+    assert verify_run(run)[0] == 0
+    code, _, stderr = verify_run(lying)
     assert code == 4
     assert "the run that is embedded in report.html is not the one in audit.json" in stderr

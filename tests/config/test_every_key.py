@@ -28,7 +28,7 @@ from rft.plugins import discover_plugins
 from tests.conftest import write_images
 from tests.runs.test_texts_and_images import write_texts
 from tests.support import ROOT
-from tests.support.families import FAMILIES, letters, write_hub_folder
+from tests.support.families import FAMILIES, letter_tokenizer, write_hub_folder
 
 TRAIN = "[train]\nepochs = 2\nlearning_rate = 0.05\nbatch_size = 8\n"
 IMAGES = """
@@ -191,19 +191,19 @@ def keys_of(table: type[BaseModel], path: str = "") -> Iterator[str]:
     """Yield the full names of the keys of a table, and of the tables in it."""
     for name, field in table.model_fields.items():
         full_name = f"{path}.{name}" if path else name
-        nested = [kind for kind in kinds(field.annotation) if issubclass(kind, BaseModel)]
+        nested = [kind for kind in classes_in(field.annotation) if issubclass(kind, BaseModel)]
         if not nested or path:
             yield full_name
         for kind in nested:
             yield from keys_of(kind, full_name)
 
 
-def kinds(annotation: Any) -> Iterator[type]:
+def classes_in(annotation: Any) -> Iterator[type]:
     """Yield the classes that an annotation is made of."""
     if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
         yield annotation
     for part in typing.get_args(annotation):
-        yield from kinds(part)
+        yield from classes_in(part)
 
 
 # What a key stands beside: without these it would be refused for another reason.
@@ -242,7 +242,7 @@ EFFECT_SHOWN_BY = {
 }
 
 
-def overrides(mode: str, key: str) -> list[str]:
+def overrides_of(mode: str, key: str) -> list[str]:
     """Return what sets a key, and what it stands beside."""
     beside = [line for start, lines in BESIDE.items() if key.startswith(start) for line in lines]
     table = key.rpartition(".")[0]
@@ -275,7 +275,7 @@ def found_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rft.pipeline.plan.discover_plugins", cache(discover_plugins))
 
 
-def refused(path: Path, mode: str) -> dict[str, str]:
+def refused_keys(path: Path, mode: str) -> dict[str, str]:
     """Return key -> message for every key that is refused in a mode."""
     path.write_text(MODES[mode], encoding="utf-8")
     check_plan(read_plan(path))
@@ -283,18 +283,18 @@ def refused(path: Path, mode: str) -> dict[str, str]:
     for key in all_keys():
         if not is_given(mode, key):
             try:
-                check_plan(read_plan(path, overrides(mode, key)))
+                check_plan(read_plan(path, overrides_of(mode, key)))
             except RftError as error:
                 messages[key] = str(error)
     return messages
 
 
-def starting(*starts: str) -> set[str]:
+def keys_below(*starts: str) -> set[str]:
     return {key for key in all_keys() for start in starts if key == start or key.startswith(f"{start}.")}
 
 
 def with_epsilon_alone() -> set[str]:
-    return starting("privacy") - {"privacy.shadows"}
+    return keys_below("privacy") - {"privacy.shadows"}
 
 
 OF_IMAGES = ("data.max_pixels", "model.image_size", "model.preprocessing", "train.views")
@@ -306,8 +306,8 @@ TRAINING = (
     *("model.row_norm", "train", "privacy", "fairness.mitigation"),
 )
 PLAIN = {
-    "images": starting("data.folder", "data.text", "data.test", *OTHERS, *LORA, *OF_TEXTS, "predictions"),
-    "texts": starting("data.folder", "data.image", "data.test", *OTHERS, *LORA, *OF_IMAGES, "predictions"),
+    "images": keys_below("data.folder", "data.text", "data.test", *OTHERS, *LORA, *OF_TEXTS, "predictions"),
+    "texts": keys_below("data.folder", "data.image", "data.test", *OTHERS, *LORA, *OF_IMAGES, "predictions"),
 }
 SHORTCUTS = {"images": {"attribution.shortcut.tokens"}, "texts": {"attribution.shortcut.region"}}
 ALONE_REFUSED = (
@@ -321,32 +321,32 @@ def expected(mode: str) -> set[str]:
     private = "epsilon" in MODES[mode]
     if mode in ("scores alone", "decisions alone"):
         more = {"performance.bins", "fairness.ll144.basis"} if mode == "decisions alone" else {"predictions.scores"}
-        return starting(*ALONE_REFUSED) | more | {"predictions.layout", *more_of(mode)}
+        return keys_below(*ALONE_REFUSED) | more | {"predictions.layout", *more_of(mode)}
     kind = "texts" if 'text = "text"' in MODES[mode] else "images"
     keys = PLAIN[kind] | SHORTCUTS[kind]
     if mode == "images in folders":
         # Other columns may be those of a metadata table: whether there is one, reading the folder shows.
-        with_groups = {key for key in all_keys() if any("data.groups" in line for line in overrides(mode, key)[:-1])}
+        with_groups = {key for key in all_keys() if any("data.groups" in line for line in overrides_of(mode, key)[:-1])}
         keys = keys - {"data.folder", "data.test"} | {"data.manifest", "data.image", "data.split"}
-        keys |= starting("fairness") - with_groups
+        keys |= keys_below("fairness") - with_groups
     if mode in ("a checkpoint", "a factory"):
-        keys = keys - {"model.classes", "model.outputs"} | starting(*TRAINING) | {"model.backbone"}
+        keys = keys - {"model.classes", "model.outputs"} | keys_below(*TRAINING) | {"model.backbone"}
         # model.preprocessing names the transform of a factory, and takes the place of image_size.
         keys |= {"data.population", "model.preprocessing"}
     elif private:
-        keys |= starting("fairness.mitigation") | {"fairness.classes"}  # two are declared
+        keys |= keys_below("fairness.mitigation") | {"fairness.classes"}  # two are declared
     else:
         keys |= with_epsilon_alone() | {"data.population"}
     if mode == "texts, adapters everywhere":
-        keys -= starting(*LORA)
+        keys -= keys_below(*LORA)
     return keys | more_of(mode)
 
 
 def more_of(mode: str) -> set[str]:
     return {
         "images, adamw": {"train.momentum"},
-        "texts, a layer": starting("fairness.mitigation"),
-        "texts, adapters everywhere": starting("fairness.mitigation") | {"model.cache"},
+        "texts, a layer": keys_below("fairness.mitigation"),
+        "texts, adapters everywhere": keys_below("fairness.mitigation") | {"model.cache"},
         "private": {"privacy.steps", "privacy.method"},  # beside train.epochs
         "private, steps": {"train.epochs", "privacy.method"},
         "private, nothing frozen": {"model.cache", "model.precision", "privacy.steps", "privacy.method"},
@@ -368,7 +368,7 @@ def test_every_key_has_a_value_here() -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_key_without_effect_is_refused_and_says_what_to_do(tmp_path: Path, mode: str) -> None:
-    messages = refused(tmp_path / "audit.toml", mode)
+    messages = refused_keys(tmp_path / "audit.toml", mode)
     written_keys = {key for key in all_keys() if is_given(mode, key)}
     assert set(messages) == expected(mode) - written_keys
     silent = {key: text for key, text in messages.items() if not any(word in text.lower() for word in TO_DO)}
@@ -403,7 +403,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table["decision"] = np.where(share > 0.6, "red", "blue")
     table.to_csv(folder / "scores.csv", index=False)
     FAMILIES["bert"].load(folder)
-    write_hub_folder(folder / "classifier", classifier(), letters())
+    write_hub_folder(folder / "classifier", small_bert(), letter_tokenizer())
     (folder / "built.py").write_text(BUILT, encoding="utf-8")
     return folder
 
@@ -420,14 +420,14 @@ def build():
 """
 
 
-def classifier() -> torch.nn.Module:
+def small_bert() -> torch.nn.Module:
     settings = {"num_labels": 2, "id2label": {0: "blue", 1: "red"}, "label2id": {"blue": 0, "red": 1}}
     torch.manual_seed(0)
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    return BertForSequenceClassification(BertConfig(vocab_size=len(letters()), **sizes, **settings))
+    return BertForSequenceClassification(BertConfig(vocab_size=len(letter_tokenizer()), **sizes, **settings))
 
 
-def outcome(folder: Path, lines: list[str]) -> str:
+def audit_outcome(folder: Path, lines: list[str]) -> str:
     """Return all that an audit gives, but its times and what repeats the config; or why it was not made."""
     run_folder = folder / "run"
     try:
@@ -463,13 +463,13 @@ def test_a_key_that_is_accepted_changes_something(data: Path, mode: str, own_cac
     idle = []
     outcomes: dict[tuple[str, ...], str] = {}  # without the key, by what it stands beside
     for key in sorted({key for key in all_keys() if not is_given(mode, key)} - expected(mode) - EFFECT_SHOWN_BY.keys()):
-        *beside, line = overrides(mode, key)
+        *beside, line = overrides_of(mode, key)
         if tuple(beside) not in outcomes:
-            outcomes[tuple(beside)] = outcome(data, fixed + beside)
+            outcomes[tuple(beside)] = audit_outcome(data, fixed + beside)
             shutil.rmtree(data / "book", ignore_errors=True)
             shutil.rmtree(own_cache / "state", ignore_errors=True)
         before = outcomes[tuple(beside)]
-        after = outcome(data, fixed + beside + [line])
+        after = audit_outcome(data, fixed + beside + [line])
         if after == before and after.startswith("["):  # what is refused when the data is read has no effect either
             idle.append(key)
         shutil.rmtree(data / "book", ignore_errors=True)

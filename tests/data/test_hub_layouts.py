@@ -22,7 +22,7 @@ from rft.errors import DataError
 PLAIN = plain_preprocessing(resize=8, crop=8, interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
-def png(colour: tuple[int, int, int] | None = None) -> bytes:
+def encode_png(colour: tuple[int, int, int] | None = None) -> bytes:
     content = io.BytesIO()
     Image.new("RGB", (8, 8), colour or tuple(os.urandom(3))).save(content, "PNG")
     return content.getvalue()
@@ -34,7 +34,7 @@ def with_metadata(root: Path, splits: tuple[str, ...] = ("train", "test"), n: in
         folder.mkdir(parents=True, exist_ok=True)
         rows = []
         for number in range(n):
-            (folder / f"{number}.png").write_bytes(png())
+            (folder / f"{number}.png").write_bytes(encode_png())
             sex, label = ("f", "m")[number // 2 % 2], ("circle", "square")[number % 2]
             rows.append({"file_name": f"{number}.png", "label": label, "sex": sex, "who": f"{split}{number // 2}"})
         frame = pd.DataFrame(rows)
@@ -81,8 +81,8 @@ class TestMetadata:
 
     def test_images_that_no_table_names_are_counted(self, tmp_path: Path) -> None:
         with_metadata(tmp_path)
-        (tmp_path / "photos" / "train" / "more.png").write_bytes(png())
-        (tmp_path / "photos" / "train" / ".hidden.png").write_bytes(png())
+        (tmp_path / "photos" / "train" / "more.png").write_bytes(encode_png())
+        (tmp_path / "photos" / "train" / ".hidden.png").write_bytes(encode_png())
         (remark,) = opened(tmp_path).remarks
         assert (remark.id, remark.value, remark.n) == ("unlisted_images", 1, 17)
 
@@ -102,7 +102,7 @@ class TestMetadata:
     def test_columns_need_a_table(self, tmp_path: Path) -> None:
         for name in ("a", "b"):
             (tmp_path / "photos" / name).mkdir(parents=True)
-            (tmp_path / "photos" / name / "0.png").write_bytes(png())
+            (tmp_path / "photos" / name / "0.png").write_bytes(encode_png())
         with pytest.raises(DataError, match=r"holds no metadata table .* so data\.unit and data\.groups names"):
             opened(tmp_path, groups=["sex"], unit="who")
 
@@ -120,7 +120,7 @@ class TestEmbedded:
     @pytest.mark.parametrize("kind", ["struct", "binary", "large_binary"])
     def test_bytes_are_images(self, tmp_path: Path, kind: str) -> None:
         colours = [(10 * row, 255 - 10 * row, row) for row in range(20)]
-        content = [png(colour) for colour in colours]
+        content = [encode_png(colour) for colour in colours]
         if kind == "struct":
             rows = [{"bytes": encoded, "path": f"c/{row}.png"} for row, encoded in enumerate(content)]
             images = pa.array(rows, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
@@ -143,7 +143,7 @@ class TestEmbedded:
         (tmp_path / "c").mkdir()
         rows = []
         for row in range(8):
-            (tmp_path / "c" / f"{row}.png").write_bytes(png())
+            (tmp_path / "c" / f"{row}.png").write_bytes(encode_png())
             rows.append({"bytes": None, "path": f"c/{row}.png"})
         self.table(
             tmp_path / "d.parquet", pa.array(rows, pa.struct([("bytes", pa.binary()), ("path", pa.string())])), 8
@@ -151,7 +151,7 @@ class TestEmbedded:
         assert {file.path for file in self.opened(tmp_path).inputs} >= {"c/0.png", "d.parquet"}
 
     def test_damaged_and_empty_cells_are_named(self, tmp_path: Path) -> None:
-        content: list[bytes | None] = [png() for _ in range(12)]
+        content: list[bytes | None] = [encode_png() for _ in range(12)]
         content[4] = b"\0\0\0\x18ftypheic...."
         self.table(tmp_path / "d.parquet", pa.array(content), 12)
         with pytest.raises(DataError, match=r"d\.parquet, row 5: is of the kind HEIC"):

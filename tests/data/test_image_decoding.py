@@ -45,13 +45,13 @@ def write_tiff(path: Path, samples: bytes, bits: int, *, photometric: int = 1, o
 def write_deep_png(path: Path, values: np.ndarray, colour_type: int) -> None:
     """Write a PNG with 16 bits a channel by hand."""
 
-    def chunk(name: bytes, content: bytes) -> bytes:
+    def encode_chunk(name: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
     height, width = values.shape[:2]
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
     header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    body = encode_chunk(b"IHDR", header) + encode_chunk(b"IDAT", zlib.compress(rows)) + encode_chunk(b"IEND", b"")
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
 
 

@@ -16,13 +16,13 @@ PLAIN = plain_preprocessing(resize=40, crop=32, interpolation="bilinear", mean=(
 MANY = 10_000_000
 
 
-def noise(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+def random_pixels(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 255, shape).astype(np.uint8)
 
 
 def test_preprocessing_is_torchvisions_own(tmp_path: Path) -> None:
     transform = models.ResNet18_Weights.DEFAULT.transforms()
-    Image.fromarray(noise((300, 400, 3))).save(tmp_path / "a.png")
+    Image.fromarray(random_pixels((300, 400, 3))).save(tmp_path / "a.png")
     settings = plain_preprocessing(256, 224, "bilinear", tuple(transform.mean), tuple(transform.std))
     ours = torch.from_numpy(read_pixels(tmp_path / "a.png", settings, MANY).copy()).permute(2, 0, 1).float() / 255
     mean, std = torch.tensor(settings.mean).view(3, 1, 1), torch.tensor(settings.std).view(3, 1, 1)
@@ -33,10 +33,10 @@ def test_preprocessing_is_torchvisions_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "image",
     [
-        Image.fromarray(noise((50, 60))),
-        Image.fromarray(noise((50, 60, 4)), "RGBA"),
-        Image.fromarray(noise((50, 60, 4)), "CMYK"),
-        Image.fromarray(noise((50, 60, 3))).convert("P"),
+        Image.fromarray(random_pixels((50, 60))),
+        Image.fromarray(random_pixels((50, 60, 4)), "RGBA"),
+        Image.fromarray(random_pixels((50, 60, 4)), "CMYK"),
+        Image.fromarray(random_pixels((50, 60, 3))).convert("P"),
     ],
     ids=["grey", "alpha", "cmyk", "palette"],
 )
@@ -71,7 +71,7 @@ def test_a_huge_image_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "tif", "webp"])
 def test_a_truncated_image_is_named(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"cut.{suffix}"
-    Image.fromarray(noise((80, 80, 3))).save(path)
+    Image.fromarray(random_pixels((80, 80, 3))).save(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(DataError, match=rf"cut\.{suffix}"):
         digest_image(path, MANY, decode=True)
@@ -98,19 +98,19 @@ def test_batches_come_in_order_and_scaled(tmp_path: Path) -> None:
     assert batches[0][:, 2].max() == 1
 
 
-def colours(folder: Path, count: int = 6) -> ImageInputs:
+def image_inputs(folder: Path, count: int = 6) -> ImageInputs:
     """Images of noise, each twice: under another name and with the same content."""
     paths = []
     for number in range(count):
         for copy in ("a", "b"):
             paths.append(folder / f"{number}{copy}.png")
-            Image.fromarray(noise((60, 50, 3), number)).save(paths[-1])
+            Image.fromarray(random_pixels((60, 50, 3), number)).save(paths[-1])
     split = Split("train", np.arange(len(paths)).astype(str), paths, np.zeros(len(paths), np.int64))
     return ImageInputs({"train": split}, PLAIN, MANY, seed=3)
 
 
 def test_a_view_follows_from_content_number_and_seed(tmp_path: Path) -> None:
-    reader = colours(tmp_path)
+    reader = image_inputs(tmp_path)
     rows = [0, 0, 0, 1, 1, 2]
     batch = reader.batch("train", rows, [0, 1, 2, 1, 2, 1])["pixels"]
     assert batch.shape == (6, 3, 32, 32)
@@ -127,7 +127,7 @@ def test_a_view_follows_from_content_number_and_seed(tmp_path: Path) -> None:
 
 
 def test_views_come_in_the_order_asked_for(tmp_path: Path) -> None:
-    reader = colours(tmp_path)
+    reader = image_inputs(tmp_path)
     items = reader.splits["train"].items
     together = list(reader.batches(items, [[0, 2], [4], [2, 2]], [[1, 0], [2], [0, 1]]))
     for rows, views, batch in zip([[0, 2], [4], [2, 2]], [[1, 0], [2], [0, 1]], together, strict=True):
@@ -153,7 +153,7 @@ def test_an_augmented_view_shows_half_of_the_image_or_more(shape: tuple[int, int
 
 
 def test_a_damaged_image_is_named_in_any_view(tmp_path: Path) -> None:
-    reader = colours(tmp_path, 1)
+    reader = image_inputs(tmp_path, 1)
     path = reader.splits["train"].items[0]
     path.write_bytes(path.read_bytes()[:300])
     for view in (0, 1):

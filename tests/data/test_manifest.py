@@ -11,13 +11,13 @@ from rft.errors import DataError
 from tests.conftest import write_images
 
 
-def settings(**changes: object) -> DataConfig:
+def data_config(**changes: object) -> DataConfig:
     base = {"manifest": "images.csv", "image": "file", "label": "colour", "groups": ["camera"], "unit": "person"}
     merged = {**base, "split": "split", **changes}
     return DataConfig(**{key: value for key, value in merged.items() if value is not None})
 
 
-def rewrite(folder: Path, change: object) -> None:
+def rewrite_manifest(folder: Path, change: object) -> None:
     table = pd.read_csv(folder / "images.csv", dtype=str, keep_default_na=False)
     change(table).to_csv(folder / "images.csv", index=False)
 
@@ -25,8 +25,8 @@ def rewrite(folder: Path, change: object) -> None:
 def test_cells_are_strings_as_they_stand(tmp_path: Path) -> None:
     write_images(tmp_path)
 
-    rewrite(tmp_path, lambda table: table.assign(camera=["001", "NA", "None", "", "1e5"] * 8))
-    dataset = read_dataset(settings(), tmp_path, 0)
+    rewrite_manifest(tmp_path, lambda table: table.assign(camera=["001", "NA", "None", "", "1e5"] * 8))
+    dataset = read_dataset(data_config(), tmp_path, 0)
     train = dataset.splits["train"]
     assert list(train.groups["camera"][:5]) == ["001", "NA", "None", None, "1e5"]
     assert train.units[0] == "000"
@@ -39,7 +39,7 @@ def test_whole_numbers_stay_whole_where_some_are_missing(tmp_path: Path, suffix:
     table = write_images(tmp_path).assign(camera=pd.array([1, None, 3, 4] * 10, dtype="Int64"))
     path = tmp_path / f"copy.{suffix}"
     table.to_json(path, orient="records", lines=True) if suffix == "jsonl" else table.to_parquet(path)
-    train = read_dataset(settings(manifest=path.name), tmp_path, 0).splits["train"]
+    train = read_dataset(data_config(manifest=path.name), tmp_path, 0).splits["train"]
     assert list(train.groups["camera"][:4]) == ["1", None, "3", "4"]
 
 
@@ -53,7 +53,7 @@ def test_every_kind_of_manifest_gives_the_same_splits(tmp_path: Path, suffix: st
         table.to_parquet(path)
     else:
         table.to_csv(path, index=False, sep="\t" if suffix == "tsv" else ",")
-    dataset = read_dataset(settings(manifest=path.name), tmp_path, 0)
+    dataset = read_dataset(data_config(manifest=path.name), tmp_path, 0)
     assert dataset.classes == ("blue", "red")
     assert list(dataset.splits["train"].units) == list(table["person"][:20])
     assert list(dataset.splits["test"].labels) == [1, 0] * 10
@@ -61,11 +61,11 @@ def test_every_kind_of_manifest_gives_the_same_splits(tmp_path: Path, suffix: st
 
 def test_a_fraction_keeps_units_together_and_follows_from_id_and_seed_alone(tmp_path: Path) -> None:
     write_images(tmp_path)
-    half = settings(split=None, test=0.5)
+    half = data_config(split=None, test=0.5)
     first = read_dataset(half, tmp_path, 0)
     sides = {name: set(split.units) for name, split in first.splits.items()}
     assert not sides["train"] & sides["test"]
-    rewrite(tmp_path, lambda table: table.drop(index=range(10)))
+    rewrite_manifest(tmp_path, lambda table: table.drop(index=range(10)))
     fewer = read_dataset(half, tmp_path, 0)
     assert set(fewer.splits["test"].units) <= sides["test"]
     of_another_seed = read_dataset(half, tmp_path, 1)
@@ -110,75 +110,75 @@ def test_a_folder_may_bring_its_own_splits(tmp_path: Path) -> None:
 def test_wrong_settings_are_named(tmp_path: Path, changes: dict, message: str) -> None:
     write_images(tmp_path)
     with pytest.raises(DataError) as caught:
-        read_dataset(settings(**changes), tmp_path, 0)
+        read_dataset(data_config(**changes), tmp_path, 0)
     assert message in str(caught.value)
 
 
-def _set(column: str, rows: object, value: str) -> object:
-    def change(table: pd.DataFrame) -> pd.DataFrame:
+def set_cells(column: str, rows: object, value: str) -> object:
+    def change_table(table: pd.DataFrame) -> pd.DataFrame:
         table.loc[rows, column] = value
         return table
 
-    return change
+    return change_table
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_set("colour", [3, 7], ""), "column 'colour' is empty in 2 lines (5, 9)"),
-        (_set("person", [0], ""), "column 'person' is empty in line 2"),
-        (_set("colour", range(40), "red"), "training has one class only, 'red'"),
-        (_set("colour", [30], "green"), "the label 'green' is in no training example"),
-        (_set("split", range(40), "train"), "no example is in the test split"),
-        (_set("file", [5], "gone.png"), "gone.png: no such image"),
+        (set_cells("colour", [3, 7], ""), "column 'colour' is empty in 2 lines (5, 9)"),
+        (set_cells("person", [0], ""), "column 'person' is empty in line 2"),
+        (set_cells("colour", range(40), "red"), "training has one class only, 'red'"),
+        (set_cells("colour", [30], "green"), "the label 'green' is in no training example"),
+        (set_cells("split", range(40), "train"), "no example is in the test split"),
+        (set_cells("file", [5], "gone.png"), "gone.png: no such image"),
         (lambda table: table.drop(index=range(40)), "holds no rows"),
     ],
 )
 def test_wrong_tables_are_named(tmp_path: Path, change: object, message: str) -> None:
     write_images(tmp_path)
-    rewrite(tmp_path, change)
+    rewrite_manifest(tmp_path, change)
     with pytest.raises(DataError) as caught:
-        read_dataset(settings(), tmp_path, 0)
+        read_dataset(data_config(), tmp_path, 0)
     assert message in str(caught.value)
 
 
 def test_a_file_of_no_bytes_is_empty(tmp_path: Path) -> None:
     (tmp_path / "images.csv").write_bytes(b"")
     with pytest.raises(DataError, match="is empty"):
-        read_dataset(settings(), tmp_path, 0)
+        read_dataset(data_config(), tmp_path, 0)
 
 
 def test_unreadable_images_stop_the_run_or_are_counted(tmp_path: Path) -> None:
     write_images(tmp_path)
     path = tmp_path / "003.png"
     path.write_bytes(path.read_bytes()[:200])
-    dataset = read_dataset(settings(on_error="skip"), tmp_path, 0)
+    dataset = read_dataset(data_config(on_error="skip"), tmp_path, 0)
     assert dataset.facts().skipped == 1
     assert len(dataset.splits["train"]) == 19
     (tmp_path / "004.png").write_text("no image")
     with pytest.raises(DataError, match=r"004\.png: cannot be read as an image"):
-        read_dataset(settings(), tmp_path, 0)
+        read_dataset(data_config(), tmp_path, 0)
 
 
 def test_the_same_bytes_have_the_same_digest(tmp_path: Path) -> None:
     write_images(tmp_path)
     Image.open(tmp_path / "000.png").save(tmp_path / "001.png")
-    digests = read_dataset(settings(), tmp_path, 0).splits["train"].digests
+    digests = read_dataset(data_config(), tmp_path, 0).splits["train"].digests
     assert digests[0] == digests[1]
     assert len(np.unique(digests.astype(str))) == 19
 
 
 def test_declared_classes_do_not_follow_from_the_labels(tmp_path: Path) -> None:
     write_images(tmp_path)
-    assert read_dataset(settings(classes=["red", "green", "blue"]), tmp_path, 0).classes == ("red", "green", "blue")
+    assert read_dataset(data_config(classes=["red", "green", "blue"]), tmp_path, 0).classes == ("red", "green", "blue")
     with pytest.raises(DataError, match=r"the label 'blue' is none of data\.classes"):
-        read_dataset(settings(classes=["red", "bleu"]), tmp_path, 0)
+        read_dataset(data_config(classes=["red", "bleu"]), tmp_path, 0)
     with pytest.raises(ValueError, match="names a class twice"):
-        settings(classes=["red", "red"])
+        data_config(classes=["red", "red"])
 
 
 def test_an_image_of_two_units_is_refused(tmp_path: Path) -> None:
     write_images(tmp_path)
-    rewrite(tmp_path, lambda table: table.assign(file=["000.png", "000.png", "000.png", *table["file"][3:]]))
+    rewrite_manifest(tmp_path, lambda table: table.assign(file=["000.png", "000.png", "000.png", *table["file"][3:]]))
     with pytest.raises(DataError, match=r"000\.png is of two units, '000' and '001'"):
-        read_dataset(settings(), tmp_path, 0)
+        read_dataset(data_config(), tmp_path, 0)

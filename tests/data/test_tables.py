@@ -178,9 +178,9 @@ class TestNames:
                 '{"text": "a", "label": 0, "split": "test"}\n{"text": "a", "label": 0, "label": 1, "split": "test"}\n',
             )
 
-    @pytest.mark.parametrize("near_name", ["Label", "label ", " LABEL", "la\u200bbel"])
-    def test_a_name_that_is_almost_the_same_is_pointed_out(self, tmp_path: Path, near_name: str) -> None:
-        columns = table(tmp_path / "d.csv", f"text,label,split,{near_name}\na,x,test,y\n")
+    @pytest.mark.parametrize("near", ["Label", "label ", " LABEL", "la\u200bbel"])
+    def test_a_name_that_is_almost_the_same_is_pointed_out(self, tmp_path: Path, near: str) -> None:
+        columns = table(tmp_path / "d.csv", f"text,label,split,{near}\na,x,test,y\n")
         assert values(columns, "label") == ["x"]
         (remark,) = columns.remarks
         assert remark.id == "alike_columns"
@@ -208,37 +208,37 @@ class TestLines:
         lines[10] = "film,,test"
         (tmp_path / "d.csv").write_text("\n".join(lines))
         with pytest.raises(DataError, match=r"column 'label' is empty in line 17$"):
-            manifest(tmp_path, "d.csv")
+            read_manifest(tmp_path, "d.csv")
 
     def test_lines_of_json_may_be_blank(self, tmp_path: Path) -> None:
         rows = [json.dumps({"text": "a", "label": label, "split": "test"}) for label in ("x", "y", "", "x")]
         (tmp_path / "d.jsonl").write_text("\n\n".join(rows))
         with pytest.raises(DataError, match=r"column 'label' is empty in line 5$"):
-            manifest(tmp_path, "d.jsonl")
+            read_manifest(tmp_path, "d.jsonl")
 
 
-def manifest(folder: Path, name: str, **changes: object) -> Dataset:
+def read_manifest(folder: Path, name: str, **changes: object) -> Dataset:
     columns = {"text": "text", "label": "label", "split": "split"}
     return read_dataset(DataConfig(manifest=name, **{**columns, **changes}), folder, 0)
 
 
-def records(n: int = 12) -> list[dict[str, object]]:
+def make_records(n: int = 12) -> list[dict[str, object]]:
     return [{"text": f"text {row}", "label": row % 2, "split": ("train", "test")[row // 6]} for row in range(n)]
 
 
 class TestJson:
     @pytest.mark.parametrize("indent", [None, 2])
     def test_an_array_is_read(self, tmp_path: Path, indent: int | None) -> None:
-        (tmp_path / "d.jsonl").write_text("\n " + json.dumps(records(), indent=indent), encoding="utf-8-sig")
-        dataset = manifest(tmp_path, "d.jsonl")
+        (tmp_path / "d.jsonl").write_text("\n " + json.dumps(make_records(), indent=indent), encoding="utf-8-sig")
+        dataset = read_manifest(tmp_path, "d.jsonl")
         assert dataset.classes == ("0", "1")
         assert len(dataset.splits["train"]) == 6
 
     def test_numbers_of_two_kinds_are_pointed_out(self, tmp_path: Path) -> None:
-        rows = records()
+        rows = make_records()
         rows[3]["label"] = 1.0
         (tmp_path / "d.jsonl").write_text("\n".join(map(json.dumps, rows)))
-        dataset = manifest(tmp_path, "d.jsonl")
+        dataset = read_manifest(tmp_path, "d.jsonl")
         assert dataset.classes == ("0", "1", "1.0")  # values stand as they are written
         (remark,) = dataset.remarks
         assert (remark.id, remark.status) == ("alike_labels", "warn")
@@ -256,11 +256,11 @@ class TestJson:
         ],
     )
     def test_what_is_no_label_is_named_with_its_line(self, tmp_path: Path, value: str, said: str) -> None:
-        lines = [json.dumps(row) for row in records()]
+        lines = [json.dumps(row) for row in make_records()]
         lines[3] = lines[3].replace('"label": 1', f'"label": {value}')
         (tmp_path / "d.jsonl").write_text("\n".join(lines))
         with pytest.raises(DataError) as refused:
-            manifest(tmp_path, "d.jsonl")
+            read_manifest(tmp_path, "d.jsonl")
         assert said in str(refused.value)
 
 
@@ -278,32 +278,32 @@ class TestParquet:
         ids=["whole", "decimal", "boolean", "category", "numbers as categories", "date"],
     )
     def test_values_are_read_as_they_stand(self, tmp_path: Path, label: object, classes: tuple[str, ...]) -> None:
-        pd.DataFrame(records()).assign(label=label).to_parquet(tmp_path / "d.parquet")
-        assert manifest(tmp_path, "d.parquet").classes == classes
+        pd.DataFrame(make_records()).assign(label=label).to_parquet(tmp_path / "d.parquet")
+        assert read_manifest(tmp_path, "d.parquet").classes == classes
 
     def test_bytes_are_refused(self, tmp_path: Path) -> None:
-        pd.DataFrame(records()).assign(label=[b"a", b"b"] * 6).to_parquet(tmp_path / "d.parquet")
+        pd.DataFrame(make_records()).assign(label=[b"a", b"b"] * 6).to_parquet(tmp_path / "d.parquet")
         with pytest.raises(DataError, match="column 'label' holds bytes"):
-            manifest(tmp_path, "d.parquet")
+            read_manifest(tmp_path, "d.parquet")
 
     def test_empty_cells_are_named_by_row(self, tmp_path: Path) -> None:
-        pd.DataFrame(records()).assign(label=["a", "b", None] * 4).to_parquet(tmp_path / "d.parquet")
+        pd.DataFrame(make_records()).assign(label=["a", "b", None] * 4).to_parquet(tmp_path / "d.parquet")
         with pytest.raises(DataError, match=r"column 'label' is empty in 4 rows \(3, 6, 9, 12\)"):
-            manifest(tmp_path, "d.parquet")
+            read_manifest(tmp_path, "d.parquet")
 
 
 class TestSpelling:
     def test_labels_groups_units_and_splits_are_pointed_out(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        frame = pd.DataFrame(records()).astype(str)
+        frame = pd.DataFrame(make_records()).astype(str)
         frame.loc[2, "label"] = "0 "
         frame["sex"] = ["F", "f", "M", "N/A"] * 3
         frame["who"] = [f"P{row // 2}" for row in range(12)]
         frame.loc[3, "who"] = "p1"
         frame.loc[11, "split"] = "Test"
         frame.to_csv(tmp_path / "d.csv", index=False)
-        dataset = manifest(tmp_path, "d.csv", groups=["sex"], unit="who")
+        dataset = read_manifest(tmp_path, "d.csv", groups=["sex"], unit="who")
         assert {remark.id for remark in dataset.remarks} == {
             *("alike_labels", "alike_groups.sex", "alike_units", "missing_spellings.sex", "split_names")
         }

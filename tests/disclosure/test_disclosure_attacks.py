@@ -59,7 +59,7 @@ def table(cells: dict[tuple[str, ...], tuple[int, int, int, int]], columns: tupl
 OUTCOMES = (("yes", "yes"), ("yes", "no"), ("no", "yes"), ("no", "no"))
 
 
-def audited(
+def audit_table(
     folder: Path, frame: pd.DataFrame, below: int, *, fairness: str = 'metrics = ["accuracy"]', name: str = "run"
 ) -> Path:
     groups = [column for column in frame.columns if column not in ("id", "label", "pred", "person")]
@@ -79,7 +79,7 @@ TRUE = {"Cc": (43, 40), "Dd": (6, 1)}
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     folder = tmp_path_factory.mktemp("sup")
-    return {below: audited(folder, SUP, below, name=f"below{below}") for below in (0, 10)}
+    return {below: audit_table(folder, SUP, below, name=f"below{below}") for below in (0, 10)}
 
 
 def test_without_suppression_the_counts_are_told(runs: dict[int, Path]) -> None:
@@ -102,7 +102,7 @@ def test_blanking_two_groups_is_not_enough_since_intervals_and_gaps_are_equation
     by_gaps = Attack(release, "g", ("Cc", "Dd"))
     by_gaps._use_gaps()
     assert by_gaps.recovered == {("Cc", "(n, k)"): TRUE["Cc"]}
-    by_gaps._subtract()
+    by_gaps._subtract_from_totals()
     assert by_gaps.recovered["Dd", "n in test"] == 6, "what one attack gives makes another possible"
 
 
@@ -186,7 +186,7 @@ CROSSED = table(
 
 def test_few_selections_behind_a_precision_are_withheld_with_the_crossings(tmp_path: Path) -> None:
     metrics = 'metrics = ["accuracy", "precision", "selection_rate", "fpr"]'
-    release = Release.of(audited(tmp_path, CROSSED, 10, fairness=metrics))
+    release = Release.of(audit_table(tmp_path, CROSSED, 10, fairness=metrics))
     small = release.audit["data"]["small_cells"]["groups"]
     assert small["g"] == ["C", "D"], "D has 4 selections"
     assert Attack(release, "g", ("C", "D")).run() == {}
@@ -202,7 +202,7 @@ def test_crossings_that_are_blanked_alone_follow_from_rows_and_columns(tmp_path:
         ("B", "m"): (40, 9, 9, 40),
     }
     frame = table(counts, ("g", "s"))
-    release = naively_redacted(Release.of(audited(tmp_path, frame, 0, name="open")), "g x s", [])
+    release = naively_redacted(Release.of(audit_table(tmp_path, frame, 0, name="open")), "g x s", [])
     for section in release.audit["sections"]:
         for row in section["tables"].get("by_group", []):
             if row["group"] == "B x f":
@@ -210,7 +210,7 @@ def test_crossings_that_are_blanked_alone_follow_from_rows_and_columns(tmp_path:
     attack = Attack(release, "g", ())
     attack._solve_crossings()
     assert attack.recovered["B x f", "n in g x s"] == 7
-    hidden = Release.of(audited(tmp_path, frame, 10, name="closed"))
+    hidden = Release.of(audit_table(tmp_path, frame, 10, name="closed"))
     attack = Attack(hidden, "g", ())
     attack._solve_crossings()
     assert attack.recovered == {}
@@ -218,8 +218,8 @@ def test_crossings_that_are_blanked_alone_follow_from_rows_and_columns(tmp_path:
 
 def test_a_comparison_withholds_what_either_run_does(tmp_path: Path) -> None:
     flipped = SUP.assign(pred=np.where(SUP["id"].isin(SUP["id"].iloc[[3, 300, 845, 846]]), "no", SUP["pred"]))
-    folders = [audited(tmp_path, SUP, 0, name="open"), audited(tmp_path, SUP, 10, name="first")]
-    folders.append(audited(tmp_path, flipped, 0, name="second"))
+    folders = [audit_table(tmp_path, SUP, 0, name="open"), audit_table(tmp_path, SUP, 10, name="first")]
+    folders.append(audit_table(tmp_path, flipped, 0, name="second"))
     for pair, is_open in ((folders[0::2], True), (folders[1:], False)):
         compared = compare_runs(*pair)
         page = comparison_html(compared.sections, name="compared", rft_version="0")
@@ -236,7 +236,7 @@ def test_a_small_class_does_not_follow_from_means_over_classes(tmp_path: Path) -
     frame = table({("A",): (3, 1, 6, 90), ("B",): (2, 2, 5, 81)})
     metrics = 'metrics = ["accuracy", "selection_rate", "tpr", "fpr"]'
     shown, hidden = (
-        Release.of(audited(tmp_path, frame, below, fairness=metrics, name=f"classes{below}")) for below in (0, 10)
+        Release.of(audit_table(tmp_path, frame, below, fairness=metrics, name=f"classes{below}")) for below in (0, 10)
     )
     assert class_sizes(shown) == {8}
     assert len(class_sizes(hidden)) > 5
@@ -246,7 +246,7 @@ def test_a_small_class_does_not_follow_from_means_over_classes(tmp_path: Path) -
 
 def test_legal_tables_withhold_groups_and_who_is_in_none(tmp_path: Path) -> None:
     options = 'metrics = ["accuracy"]\ntables = ["ll144", "four_fifths"]\n[fairness.ll144]\nsex = "s"\nrace = "g"'
-    release = Release.of(audited(tmp_path, CROSSED, 10, fairness=options))
+    release = Release.of(audit_table(tmp_path, CROSSED, 10, fairness=options))
     small = release.audit["data"]["small_cells"]["groups"]
     rows = {(row["attribute"], row["group"]): row for row in release.rows("ll144")}
     assert rows["g", "D"]["n"] is rows["g", "D"]["n_selected"] is None, "it has four selections"
@@ -261,7 +261,7 @@ def test_legal_tables_withhold_groups_and_who_is_in_none(tmp_path: Path) -> None
     assert no_small_count(release) == []
 
 
-def drawn(rng: np.random.Generator) -> pd.DataFrame:
+def draw_table(rng: np.random.Generator) -> pd.DataFrame:
     """Return predictions of groups of random sizes, some of them small, crossed with another attribute."""
     cells = {}
     for group in [f"g{place}" for place in range(rng.integers(3, 6))]:
@@ -272,11 +272,11 @@ def drawn(rng: np.random.Generator) -> pd.DataFrame:
     return table({cell: counts for cell, counts in cells.items() if sum(counts)}, ("g", "o"))
 
 
-def attacked(folder: Path, seed: int) -> None:
+def attack_release(folder: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    frame = drawn(rng)
+    frame = draw_table(rng)
     metrics = 'metrics = ["accuracy", "selection_rate", "tpr", "fpr", "precision"]\ntables = ["four_fifths"]'
-    release = Release.of(audited(folder, frame, 10, fairness=metrics, name=f"drawn{seed}"))
+    release = Release.of(audit_table(folder, frame, 10, fairness=metrics, name=f"drawn{seed}"))
     for attribute, hidden in release.audit["data"]["small_cells"]["groups"].items():
         if BETWEEN not in attribute:
             assert Attack(release, attribute, tuple(hidden)).run() == {}, (attribute, hidden)
@@ -285,18 +285,18 @@ def attacked(folder: Path, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_nothing_is_recovered_from_random_data(tmp_path: Path, seed: int) -> None:
-    attacked(tmp_path, seed)
+    attack_release(tmp_path, seed)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10, 40))
 def test_nothing_is_recovered_from_more_random_data(tmp_path: Path, seed: int) -> None:
-    attacked(tmp_path, seed)
+    attack_release(tmp_path, seed)
 
 
 def test_a_precision_of_few_decisions_is_not_shown(tmp_path: Path) -> None:
     frame = table({("A",): (3, 47, 1, 49), ("B",): (2, 48, 0, 50)})
-    release = Release.of(audited(tmp_path, frame, 10, fairness='metrics = ["accuracy", "precision"]'))
+    release = Release.of(audit_table(tmp_path, frame, 10, fairness='metrics = ["accuracy", "precision"]'))
     by_class = {row["class"]: row for row in release.rows("by_class")}
     assert (by_class["yes"]["precision"], by_class["yes"]["recall"], by_class["yes"]["n"]) == (None, 0.05, 100)
     assert by_class["no"]["precision"] is not None
@@ -309,7 +309,7 @@ def test_a_precision_of_few_decisions_is_not_shown(tmp_path: Path) -> None:
 def test_a_group_that_looks_like_a_missing_value_is_named_and_not_counted(tmp_path: Path) -> None:
     """It is the complement of a small group, so that its count would give that one back."""
     frame = table({("Aa",): (120, 30, 33, 117), ("NA",): (10, 5, 4, 9), ("Zz",): (1, 3, 2, 0)})
-    release = Release.of(audited(tmp_path, frame, 10))
+    release = Release.of(audit_table(tmp_path, frame, 10))
     assert release.audit["data"]["small_cells"]["groups"] == {"g": ["NA", "Zz"]}
     spelled = next(finding for finding in release.findings if finding["id"] == "dataset.missing_spellings.g")
     assert (spelled["value"], spelled["n"]) == (None, None)
@@ -327,6 +327,6 @@ def test_persons_behind_rows_and_positives_are_counted(tmp_path: Path) -> None:
     of_three = (frame["g"] == "Dd") & (frame["label"] == "yes")
     person = np.where(of_three, [f"d{row % 3}" for row in range(len(frame))], person)
     metrics = 'metrics = ["accuracy", "tpr"]'
-    release = Release.of(audited(tmp_path, frame.assign(person=person), 10, fairness=metrics))
+    release = Release.of(audit_table(tmp_path, frame.assign(person=person), 10, fairness=metrics))
     assert release.audit["data"]["small_cells"]["groups"]["g"] == ["Bb", "Cc", "Dd"]
     assert Attack(release, "g", ("Bb", "Cc", "Dd")).run() == {}

@@ -18,7 +18,7 @@ BELOW = 10
 Cell = tuple[str | None, ...]
 
 
-def frame(counts: dict[Cell, int], attributes: tuple[str, ...] = ("g",), split: str = "test") -> pd.DataFrame:
+def table_of(counts: dict[Cell, int], attributes: tuple[str, ...] = ("g",), split: str = "test") -> pd.DataFrame:
     """Return predictions with so many rows of each combination of groups, all right, half of each class."""
     rows = [
         dict(zip((f"group_{name}" for name in attributes), cell, strict=True))
@@ -30,8 +30,8 @@ def frame(counts: dict[Cell, int], attributes: tuple[str, ...] = ("g",), split: 
     return table.assign(id=[f"{split}{row}" for row in range(len(rows))])
 
 
-def hidden(counts: dict[str | None, int]) -> tuple[str, ...]:
-    return decide_withheld(frame({(name,): n for name, n in counts.items()}), [], BELOW).groups_of("g")
+def hidden_groups(counts: dict[str | None, int]) -> tuple[str, ...]:
+    return decide_withheld(table_of({(name,): n for name, n in counts.items()}), [], BELOW).groups_of("g")
 
 
 @pytest.mark.parametrize(
@@ -47,22 +47,22 @@ def hidden(counts: dict[str | None, int]) -> tuple[str, ...]:
     ],
 )
 def test_small_groups_and_what_complements_them(counts: dict[str | None, int], expected: tuple[str, ...]) -> None:
-    assert hidden(counts) == expected
+    assert hidden_groups(counts) == expected
 
 
 @pytest.mark.parametrize("below", [None, 0])
 def test_off_withholds_nothing(below: int | None) -> None:
-    assert decide_withheld(frame({("a",): 3, ("b",): 50}), [], below) == Withheld()
+    assert decide_withheld(table_of({("a",): 3, ("b",): 50}), [], below) == Withheld()
 
 
 def test_a_group_is_withheld_everywhere_as_soon_as_it_is_small_in_one_split() -> None:
-    test = frame({("a",): 30, ("b",): 40, ("c",): 50})
-    train = frame({("a",): 5, ("b",): 400, ("c",): 500}, split="train")
+    test = table_of({("a",): 30, ("b",): 40, ("c",): 50})
+    train = table_of({("a",): 5, ("b",): 400, ("c",): 500}, split="train")
     assert decide_withheld(pd.concat([test, train]), [], BELOW).groups_of("g") == ("a", "b")
 
 
 def test_cases_of_a_metric_are_counted_like_rows() -> None:
-    table = frame({("a",): 30, ("b",): 40, ("c",): 50})
+    table = table_of({("a",): 30, ("b",): 40, ("c",): 50})
     few = np.zeros(len(table), dtype=bool)
     few[:4] = few[30:50] = few[70:100] = True  # 4 of a, 20 of b, 30 of c
     assert decide_withheld(table, [Counted("test", ("g",), few)], BELOW).groups_of("g") == ("a", "b")
@@ -71,7 +71,7 @@ def test_cases_of_a_metric_are_counted_like_rows() -> None:
 
 
 def test_persons_are_counted_where_they_have_several_rows() -> None:
-    table = frame({("a",): 60, ("b",): 60, ("c",): 80})
+    table = table_of({("a",): 60, ("b",): 60, ("c",): 80})
     people = (
         [f"a{row % 5}" for row in range(60)] + [f"b{row % 30}" for row in range(60)] + [f"c{row}" for row in range(80)]
     )
@@ -80,7 +80,7 @@ def test_persons_are_counted_where_they_have_several_rows() -> None:
 
 def test_what_depends_on_the_data_alone_does_not_change_with_the_model() -> None:
     """Else two models on the same data would have other complements, and both reports together a sum for the first."""
-    table = frame({("a",): 7, ("b",): 25, ("c",): 40, ("d",): 90})
+    table = table_of({("a",): 7, ("b",): 25, ("c",): 40, ("d",): 90})
     few = np.zeros(len(table), dtype=bool)
     few[32:35] = True  # 3 of c are selected
     alone = decide_withheld(table, [], BELOW).groups_of("g")
@@ -90,14 +90,14 @@ def test_what_depends_on_the_data_alone_does_not_change_with_the_model() -> None
 
 
 def test_what_is_withheld_already_stays_so() -> None:
-    table = frame({("a",): 30, ("b",): 40, ("c",): 50})
+    table = table_of({("a",): 30, ("b",): 40, ("c",): 50})
     assert decide_withheld(table, [], BELOW, already={"g": ["c"]}).groups_of("g") == ("a", "c")
 
 
 def test_an_attribute_that_another_one_sums_up_gives_nothing_back() -> None:
     """The groups of ``region`` are unions of those of ``town``: a region minus its large towns is its small one."""
     towns = {("north", "a"): 6, ("north", "b"): 40, ("south", "c"): 15, ("south", "d"): 60}
-    withheld = decide_withheld(frame(towns, ("region", "town")), [], BELOW)
+    withheld = decide_withheld(table_of(towns, ("region", "town")), [], BELOW)
     shown = {"a", "b", "c", "d"} - set(withheld.groups_of("town"))
     assert "a" not in shown
     assert "north" in withheld.groups_of("region") or "b" not in shown
@@ -105,7 +105,7 @@ def test_an_attribute_that_another_one_sums_up_gives_nothing_back() -> None:
 
 def test_the_order_of_crossed_attributes_changes_nothing() -> None:
     """Local Law 144 wants sex by race, the intersections may be race by sex: two complements would make a sum."""
-    table = frame(
+    table = table_of(
         {("a", "s"): 6, ("a", "t"): 40, ("b", "s"): 30, ("b", "t"): 30, ("c", "s"): 30, ("c", "t"): 30}, ("g", "o")
     )
     withheld = decide_withheld(table, [Counted("test", ("g", "o")), Counted("test", ("o", "g"))], BELOW)
@@ -116,7 +116,7 @@ def test_the_order_of_crossed_attributes_changes_nothing() -> None:
 
 
 def test_classes_are_withheld_by_split_with_what_complements_them() -> None:
-    table = frame({("a",): 60})
+    table = table_of({("a",): 60})
     label = ["x"] * 4 + ["y"] * 20 + ["z"] * 36
     assert decide_withheld(table.assign(label=label, prediction="z"), [], BELOW).classes == {
         "test": frozenset({"x", "y"})
@@ -131,12 +131,12 @@ def test_classes_are_withheld_by_split_with_what_complements_them() -> None:
 
 
 def test_a_split_of_few_persons_is_withheld() -> None:
-    table = frame({("a",): 60}).assign(unit=[f"p{row % 5}" for row in range(60)])
+    table = table_of({("a",): 60}).assign(unit=[f"p{row % 5}" for row in range(60)])
     assert decide_withheld(table, [], BELOW).splits == {"test"}
 
 
 def test_a_column_of_names_is_no_matter_of_groups() -> None:
-    table = frame({("a",): 400}).assign(group_g=[f"p{row}" for row in range(400)])
+    table = table_of({("a",): 400}).assign(group_g=[f"p{row}" for row in range(400)])
     assert len(decide_withheld(table, [], BELOW).groups_of("g")) == 400
 
 
@@ -160,7 +160,7 @@ def random_frame(rng: np.random.Generator, *, units: bool) -> pd.DataFrame:
     for split in ("train", "test"):
         counts = {cell: int(rng.choice([0, 2, 5, 12, 30, 70])) for cell in product(rows, columns)}
         if sum(counts.values()):
-            parts.append(frame(counts, ("a", "b"), split))
+            parts.append(table_of(counts, ("a", "b"), split))
     table = pd.concat(parts, ignore_index=True)
     label = np.where(rng.random(len(table)) < 0.4, "yes", "no")
     flipped = rng.random(len(table)) < 0.2
@@ -170,7 +170,7 @@ def random_frame(rng: np.random.Generator, *, units: bool) -> pd.DataFrame:
     return table
 
 
-def blocks(table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, bool]]:
+def counted_blocks(table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, bool]]:
     for split in table["split"].unique():
         rows = table[table["split"] == split]
         yield split, np.ones(len(rows), dtype=bool), False
@@ -179,12 +179,12 @@ def blocks(table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, bool]]:
         yield split, (rows["prediction"] == "yes").to_numpy(), True
 
 
-def recovered(table: pd.DataFrame, withheld: Withheld) -> list[tuple[str, Cell]]:
+def recover_cells(table: pd.DataFrame, withheld: Withheld) -> list[tuple[str, Cell]]:
     """Return the small cells that follow from all that is shown: counts of groups and crossings, and totals."""
     values = [[*dict.fromkeys(table[f"group_{name}"].fillna(""))] for name in ("a", "b")]
     cells = list(product(*values))
     determined = []
-    for split, mask, _ in blocks(table):
+    for split, mask, _ in counted_blocks(table):
         rows = table[table["split"] == split][mask].fillna({"group_a": "", "group_b": ""})
         n = rows.groupby(["group_a", "group_b"]).size().to_dict()
         equations, sums = [np.ones(len(cells))], [len(rows)]
@@ -217,10 +217,10 @@ def recovered(table: pd.DataFrame, withheld: Withheld) -> list[tuple[str, Cell]]
     return determined
 
 
-def decided(table: pd.DataFrame, below: int = BELOW) -> Withheld:
+def decide_all(table: pd.DataFrame, below: int = BELOW) -> Withheld:
     counted = [
         Counted(split, attributes, mask, of_model)
-        for split, mask, of_model in blocks(table)
+        for split, mask, of_model in counted_blocks(table)
         for attributes in (("a",), ("b",), ("a", "b"))
     ]
     return decide_withheld(table, counted, below)
@@ -229,7 +229,7 @@ def decided(table: pd.DataFrame, below: int = BELOW) -> Withheld:
 @pytest.mark.parametrize("seed", range(25))
 def test_no_small_cell_follows_from_all_that_is_shown(seed: int) -> None:
     table = random_frame(np.random.default_rng(seed), units=seed % 3 == 0)
-    assert recovered(table, decided(table)) == []
+    assert recover_cells(table, decide_all(table)) == []
 
 
 def test_the_same_attack_finds_small_cells_where_only_these_are_blanked() -> None:
@@ -242,5 +242,5 @@ def test_the_same_attack_finds_small_cells_where_only_these_are_blanked() -> Non
             sizes = table[table["split"] == "test"].groupby(columns).size()
             small = sizes[sizes < BELOW].index
             groups[name] = tuple(" x ".join((group,) if isinstance(group, str) else group) for group in small)
-        successes += bool(recovered(table, Withheld(BELOW, groups)))
+        successes += bool(recover_cells(table, Withheld(BELOW, groups)))
     assert successes >= 15

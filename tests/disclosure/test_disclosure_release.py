@@ -35,7 +35,7 @@ LABELS: dict[str, int | None] = {"x": 4, "y": 38, "z": 120}
 FACTS = DataFacts(splits={"test": SplitFacts(n=162, n_units=None, labels=LABELS, groups={"race": RACE})})
 
 
-def finding(**changed: Any) -> Finding:
+def make_finding(**changed: Any) -> Finding:
     fields: dict[str, Any] = {
         "id": "made.value",
         "title": "t",
@@ -48,7 +48,7 @@ def finding(**changed: Any) -> Finding:
     return Finding(**fields | changed)
 
 
-def released(*findings: Finding, **more: Any) -> Section:
+def release_section(*findings: Finding, **more: Any) -> Section:
     (section,), _ = release_sections([Section(plugin="made", findings=findings, **more)], FACTS, WITHHELD)
     return section
 
@@ -66,17 +66,17 @@ def test_a_group_is_listed_in_every_split_so_that_none_tells_where_it_is_not() -
 
 
 def test_a_finding_says_whom_it_leaves_out() -> None:
-    [kept] = released(finding(about=About(attributes=("race",)))).findings
+    [kept] = release_section(make_finding(about=About(attributes=("race",)))).findings
     assert (kept.value, kept.withheld) == (0.2, ("Asian", "Native"))
     assert "Withheld, and not part of this: Asian, Native." in kept.caveats
-    [unaffected] = released(finding(about=About(attributes=("sex",)))).findings
-    assert unaffected == finding(about=About(attributes=("sex",)))
-    [crossed] = released(finding(about=About(attributes=("race x sex",)))).findings
+    [unaffected] = release_section(make_finding(about=About(attributes=("sex",)))).findings
+    assert unaffected == make_finding(about=About(attributes=("sex",)))
+    [crossed] = release_section(make_finding(about=About(attributes=("race x sex",)))).findings
     assert crossed.withheld == ("Asian", "Native")
 
 
 def test_a_rule_cannot_pass_over_withheld_groups_and_can_fail_by_the_others() -> None:
-    sections = [released(finding(about=About(attributes=("race",))))]
+    sections = [release_section(make_finding(about=About(attributes=("race",))))]
     outcomes = {
         bound: judge_rules([Rule(finding="made.value", max=bound, because="b")], sections).rules[0]
         for bound in (0.5, 0.05)
@@ -86,14 +86,14 @@ def test_a_rule_cannot_pass_over_withheld_groups_and_can_fail_by_the_others() ->
 
 
 def test_findings_that_count_few_are_not_measured() -> None:
-    copies = finding(value=4, interval=None, unit="examples", deterministic=True)
-    [few] = released(copies).findings
+    copies = make_finding(value=4, interval=None, unit="examples", deterministic=True)
+    [few] = release_section(copies).findings
     assert (few.status, few.value, few.reason) == ("not_measured", None, SMALL)
-    [none] = released(copies.model_copy(update={"value": 0.0})).findings
+    [none] = release_section(copies.model_copy(update={"value": 0.0})).findings
     assert none.value == 0
-    [on_few] = released(finding(n=7)).findings
+    [on_few] = release_section(make_finding(n=7)).findings
     assert on_few.reason == SMALL
-    [absent] = released(
+    [absent] = release_section(
         FindingDefinition("made.value", "t", "m")
         .state_not_measured("Asian has 7")
         .model_copy(update={"about": About(attributes=("race",))})
@@ -102,13 +102,13 @@ def test_findings_that_count_few_are_not_measured() -> None:
 
 
 def test_broken_integrity_is_never_withheld() -> None:
-    broken = finding(status="fail", n=3, deterministic=True, interval=None, value=1.0)
-    assert released(broken).findings == (broken,)
-    assert judge_rules([], [released(broken)]).status == "fail"
+    broken = make_finding(status="fail", n=3, deterministic=True, interval=None, value=1.0)
+    assert release_section(broken).findings == (broken,)
+    assert judge_rules([], [release_section(broken)]).status == "fail"
 
 
 def test_a_table_of_a_plugin_that_prints_a_small_count_goes_with_its_figures() -> None:
-    section = released(
+    section = release_section(
         tables={"few": [{"place": "a", "n": 3}, {"place": "b", "n": 50}], "many": [{"place": "a", "n": 30}]},
         captions={"few": "c"},
         figures=(Figure(id="f", kind="bars", table="few", encode={"x": "place", "y": "n"}, title="t", alt="a"),),
@@ -121,7 +121,7 @@ def test_a_table_of_a_plugin_that_prints_a_small_count_goes_with_its_figures() -
 
 
 def test_off_changes_nothing() -> None:
-    sections = (Section(plugin="made", findings=(finding(n=3, about=About(attributes=("race",))),)),)
+    sections = (Section(plugin="made", findings=(make_finding(n=3, about=About(attributes=("race",))),)),)
     assert release_sections(sections, FACTS, Withheld()) == (sections, FACTS)
 
 
@@ -129,8 +129,8 @@ def test_what_was_measured_with_a_small_group_does_not_stand_in_a_card() -> None
     """Where ``suppress_below`` is not set, the report shows small groups, and a card must not."""
     facts = FACTS.model_copy(update={"small_cells": SmallCells(below=10, groups={"race": ("Asian", "Native")})})
     by_race, by_sex = (
-        finding(about=About(attributes=("race",))),
-        finding(id="made.other", about=About(attributes=("sex",))),
+        make_finding(about=About(attributes=("race",))),
+        make_finding(id="made.other", about=About(attributes=("sex",))),
     )
     tables = {"race": [{"attribute": "race", "value": 0.3}], "sex": [{"attribute": "sex", "value": 0.3}]}
     (section,), data = restrict_for_card([Section(plugin="made", findings=(by_race, by_sex), tables=tables)], facts, 10)

@@ -7,11 +7,11 @@ from typing import Any
 
 from rft.records import AuditRun
 from rft.report.render.publishable import UN_NOISED
-from tests.support.exported import CHECKS, exported, golden_run, with_finding, with_report_keys
+from tests.support.exported import CHECKS, export_text, golden_run, with_finding, with_report_keys
 
 
 def bom_of(run: AuditRun) -> Any:
-    text = exported(run, "cyclonedx")
+    text = export_text(run, "cyclonedx")
     CHECKS["cyclonedx"](text)
     return json.loads(text)
 

@@ -12,13 +12,13 @@ import pytest
 
 from rft.export.findings_csv import COLUMNS
 from rft.records import AuditRun
-from tests.support.exported import exported, golden_run, with_finding, with_rules
+from tests.support.exported import export_text, golden_run, with_finding, with_rules
 
 ACCURACY = "performance.accuracy"
 
 
 def rows_of(run: AuditRun) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(exported(run, "csv"), newline=""), strict=True))
+    return list(csv.DictReader(io.StringIO(export_text(run, "csv"), newline=""), strict=True))
 
 
 def row_of(run: AuditRun, id: str) -> dict[str, str]:
@@ -27,7 +27,7 @@ def row_of(run: AuditRun, id: str) -> dict[str, str]:
 
 
 def content_of(run: AuditRun) -> Any:
-    return json.loads(exported(run, "json"))
+    return json.loads(export_text(run, "json"))
 
 
 def test_a_row_a_finding() -> None:
@@ -88,7 +88,7 @@ def test_formulas_are_texts_and_numbers_stay_numbers(formula: str) -> None:
 
 def test_pandas_reads_numbers_and_names() -> None:
     run = with_finding(golden_run(), ACCURACY, title='Größe, "quoted"')
-    table = pd.read_csv(io.StringIO(exported(run, "csv"))).set_index("id")
+    table = pd.read_csv(io.StringIO(export_text(run, "csv"))).set_index("id")
     assert table.loc[ACCURACY, "title"] == 'Größe, "quoted"'
     assert table.loc[ACCURACY, "value"] == run.finding(ACCURACY).value
     assert table["low"].dtype == float

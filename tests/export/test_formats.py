@@ -18,7 +18,7 @@ from rft.report import open_run, save
 from tests.support import ROOT
 from tests.support.exported import (
     CHECKS,
-    exported,
+    export_text,
     golden_run,
     list_texts,
     with_report_keys,
@@ -46,15 +46,15 @@ def test_each_format_has_its_check_and_another_file() -> None:
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_the_example_is_valid_and_always_the_same(format: str) -> None:
-    text = exported(golden_run(), format)
+    text = export_text(golden_run(), format)
     CHECKS[format](text)
-    assert exported(golden_run(), format) == text
+    assert export_text(golden_run(), format) == text
 
 
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("hostile", [HOSTILE, XML, SARIF, *"=+-@", f"{HEBREW} {ARABIC} 12 ", "😀,\"'\n"], ids=ascii)
 def test_hostile_texts_come_out_valid_and_seen(format: str, hostile: str) -> None:
-    text = exported(run_with(lambda before: hostile + before), format)
+    text = export_text(run_with(lambda before: hostile + before), format)
     CHECKS[format](text)
     text.encode()
     hidden = HIDDEN.findall(text.replace("\r\n", "\n") if format == "csv" else text)
@@ -63,7 +63,7 @@ def test_hostile_texts_come_out_valid_and_seen(format: str, hostile: str) -> Non
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_run_without_rules_is_valid(format: str) -> None:
-    CHECKS[format](exported(with_rules(without_failures(golden_run())), format))
+    CHECKS[format](export_text(with_rules(without_failures(golden_run())), format))
 
 
 def withheld_run() -> AuditRun:
@@ -77,7 +77,7 @@ def withheld_run() -> AuditRun:
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("run", [golden_run(), withheld_run()], ids=["whole", "withheld"])
 def test_no_number_stands_in_an_export_that_audit_json_does_not_have(format: str, run: AuditRun) -> None:
-    texts = list(list_texts(format, exported(run, format)))
+    texts = list(list_texts(format, export_text(run, format)))
     allowed = numbers_of([run.to_json()]) | {256.0}  # SHA-256
     assert len(numbers_of(texts)) > 10
     assert numbers_of(texts) - allowed == set()
@@ -88,9 +88,9 @@ def test_what_is_withheld_is_in_no_export() -> None:
     whole, run = with_report_keys(golden_run(), suppress_below=0), withheld_run()
     assert run.data.splits["test"].groups["ethnicity"]["South Asian"] is None
     secrets = numbers_of([whole.to_json()]) - numbers_of([run.to_json()])
-    assert len(numbers_of(list(list_texts("cyclonedx", exported(whole, "cyclonedx")))) & secrets) > 5
+    assert len(numbers_of(list(list_texts("cyclonedx", export_text(whole, "cyclonedx")))) & secrets) > 5
     for format in FORMATS:
-        assert numbers_of(list(list_texts(format, exported(run, format)))) & secrets == set()
+        assert numbers_of(list(list_texts(format, export_text(run, format)))) & secrets == set()
 
 
 def test_what_stands_beside_audit_json_has_no_part(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_what_stands_beside_audit_json_has_no_part(tmp_path: Path) -> None:
     whole = run.model_copy(update={"sections": (first, *run.sections[1:])})
     saved = open_run(save(whole, tmp_path / "run"))
     for format in FORMATS:
-        assert exported(whole, format) == exported(saved, format) == exported(run, format)
+        assert export_text(whole, format) == export_text(saved, format) == export_text(run, format)
 
 
 def test_exporting_needs_no_torch(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_exporting_needs_no_torch(tmp_path: Path) -> None:
 def test_the_hostile_names_are_the_same_in_json() -> None:
     """The JSON is data: its texts are those of audit.json, though no terminal sees them raw."""
     run = run_with(lambda before: HOSTILE + before)
-    content = json.loads(exported(run, "json"))
+    content = json.loads(export_text(run, "json"))
     assert content["run"]["name"] == run.run.name
     assert [finding["title"] for finding in content["findings"] if finding["status"] != "absent"] == [
         finding.title for section in run.sections for finding in section.findings

@@ -5,13 +5,13 @@ from __future__ import annotations
 from xml.etree import ElementTree as ET
 
 from rft.records import AuditRun, FindingDefinition, Section
-from tests.support.exported import exported, golden_run, with_finding, with_rules, without_failures
+from tests.support.exported import export_text, golden_run, with_finding, with_rules, without_failures
 
 ACCURACY = "performance.accuracy is at least 0.8"
 
 
 def suite_of(run: AuditRun) -> ET.Element:
-    return ET.fromstring(exported(run, "junit").encode())[0]
+    return ET.fromstring(export_text(run, "junit").encode())[0]
 
 
 def case_of(run: AuditRun, name: str) -> ET.Element:

@@ -18,7 +18,7 @@ from rft.verdict.policy import write_rule
 from tests.support import ROOT
 from tests.support.exported import (
     CHECKS,
-    exported,
+    export_text,
     golden_run,
     sarif_schema,
     with_finding,
@@ -56,7 +56,7 @@ def places_of(log: Any) -> list[tuple[str, int | None]]:
 
 
 def test_the_schema_is_that_of_the_standard() -> None:
-    assert sarif_schema()["id"] == json.loads(exported(golden_run(), "sarif"))["$schema"]
+    assert sarif_schema()["id"] == json.loads(export_text(golden_run(), "sarif"))["$schema"]
 
 
 def test_what_does_not_hold_is_a_result_and_what_holds_is_none() -> None:

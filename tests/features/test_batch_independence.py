@@ -21,11 +21,11 @@ from rft.training.loop import StandardTrainer
 from tests.conftest import CONFIG, write_images
 
 
-def images(count: int, tokens: int, seed: int) -> Batch:
+def random_images(count: int, tokens: int, seed: int) -> Batch:
     return {"pixels": torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(seed))}
 
 
-def texts(count: int, tokens: int, seed: int) -> Batch:
+def random_texts(count: int, tokens: int, seed: int) -> Batch:
     random = torch.Generator().manual_seed(seed)
     mask = (torch.arange(tokens) < tokens - torch.arange(count)[:, None] % 3).long()
     return {"input_ids": torch.randint(1, 30, (count, tokens), generator=random) * mask, "attention_mask": mask}
@@ -61,39 +61,39 @@ class OfTexts(nn.Module):
         return {"features": embedded + whole.sum(dim=1, keepdim=True), "attention_mask": batch["attention_mask"]}
 
 
-def measured(
-    prefix: nn.Module, example: Any = images, tokens: int | None = None, precision: str = "float32"
+def measure_dependence(
+    prefix: nn.Module, example: Any = random_images, tokens: int | None = None, precision: str = "float32"
 ) -> batch_independence.BatchDependence:
     return measure_batch_dependence(prefix, example, tokens=tokens, device="cpu", precision=precision)
 
 
 def test_a_part_that_treats_each_image_by_itself_is_run_in_batches() -> None:
     prefix = OfImages()
-    measurement = measured(prefix)
+    measurement = measure_dependence(prefix)
     assert 0 <= measurement.change < 1e-5
     assert not measurement.alone
     assert prefix.sizes == [USUAL_EXAMPLES, 1, 1, 1, 1]
 
 
 def test_in_few_bits_each_is_run_alone_whatever_was_seen() -> None:
-    assert measured(OfImages(), precision="bfloat16").alone
+    assert measure_dependence(OfImages(), precision="bfloat16").alone
 
 
 @pytest.mark.parametrize("mixing", [0.01, 1.0])
 def test_one_that_mixes_them_is_not(mixing: float) -> None:
-    measurement = measured(OfImages(mixing))
+    measurement = measure_dependence(OfImages(mixing))
     assert measurement.change > 0.1 * mixing
     assert measurement.alone
 
 
 def test_neither_is_one_that_gives_no_numbers() -> None:
-    assert measured(OfImages(float("nan"))).alone
+    assert measure_dependence(OfImages(float("nan"))).alone
 
 
 @pytest.mark.parametrize("tokens", [4, 24, 512])
 def test_texts_are_compared_without_the_padding_of_company(tokens: int) -> None:
-    assert measured(OfTexts(careless=False), texts, tokens).change < 1e-5
-    assert measured(OfTexts(careless=True), texts, tokens).alone
+    assert measure_dependence(OfTexts(careless=False), random_texts, tokens).change < 1e-5
+    assert measure_dependence(OfTexts(careless=True), random_texts, tokens).alone
 
 
 class Given:
@@ -107,19 +107,19 @@ class Given:
             yield {name: column[[items[row] for row in rows]] for name, column in self.batch_.items()}
 
 
-def split(rows: list[int]) -> Split:
+def split_of(rows: list[int]) -> Split:
     digests = np.array([f"{row:064}" for row in rows], dtype=object)
     return Split("train", digests, rows, np.zeros(len(rows), np.int64), {}, None, digests)
 
 
 def test_features_that_are_computed_alone_do_not_depend_on_who_else_is_there(tmp_path: Path) -> None:
     """The very bits, for a part that mixes: with and without one example, and in another order."""
-    prefix, inputs = OfImages(mixing=0.5), Given(images(50, 0, 3))
+    prefix, inputs = OfImages(mixing=0.5), Given(random_images(50, 0, 3))
     features_by_row = []
     for number, rows in enumerate(([*range(50)], [*range(7), *range(8, 50)], [*range(49, -1, -1)])):
         prefix.sizes.clear()
         options = {"device": "cpu", "precision": "float32", "alone": True}
-        extracted = extract_features(prefix, inputs, split(rows), Store(tmp_path / str(number), "key"), **options)
+        extracted = extract_features(prefix, inputs, split_of(rows), Store(tmp_path / str(number), "key"), **options)
         assert isinstance(extracted, Dense)
         features_by_row.append(dict(zip(rows, extracted.tensor, strict=True)))
         assert set(prefix.sizes) == {1}

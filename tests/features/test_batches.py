@@ -14,19 +14,19 @@ from tests.support.features_cases import Colours, Embedding, Images, Texts, as_d
 MB = 10**6
 
 
-def run(prefix: torch.nn.Module, inputs: object, items: list, folder: object) -> None:
+def extract_to(prefix: torch.nn.Module, inputs: object, items: list, folder: object) -> None:
     extract_features(prefix, inputs, split_of(items), Store(folder, "k"), device="cpu", precision="float32")
 
 
 def test_batches_of_images_double_up_to_the_usual_size(tmp_path: object) -> None:
     prefix = Colours()
-    run(prefix, Images(), list(range(200)), tmp_path)
+    extract_to(prefix, Images(), list(range(200)), tmp_path)
     assert prefix.batches == [1] * 3 + [2] * 3 + [4] * 3 + [8] * 3 + [16] * 3 + [32] * 3 + [11]
 
 
 def test_batches_of_texts_are_sorted_and_bounded_in_tokens(tmp_path: object) -> None:
     prefix = Embedding()
-    run(prefix, Texts(), [int(length) for length in np.random.default_rng(0).permutation(400) + 1], tmp_path)
+    extract_to(prefix, Texts(), [int(length) for length in np.random.default_rng(0).permutation(400) + 1], tmp_path)
     lengths = [length for _, length in prefix.shapes]
     assert lengths == sorted(lengths, reverse=True)
     assert prefix.shapes[0] == (1, 400)
@@ -47,7 +47,7 @@ def test_a_batch_that_does_not_fit_the_device_is_tried_again_at_half(tmp_path: o
 
 def test_a_device_without_room_for_one_example_is_named(tmp_path: object) -> None:
     with pytest.raises(ConfigError, match="one example at a time takes more memory than the device has: no room for 1"):
-        run(Colours(most=0), Images(), [1, 2], tmp_path)
+        extract_to(Colours(most=0), Images(), [1, 2], tmp_path)
 
 
 class Machine:

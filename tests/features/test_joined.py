@@ -10,7 +10,7 @@ from rft.features.shards import Shard
 from tests.support.features_cases import Images
 
 
-def ragged(lengths: list[int], start: float) -> Sharded:
+def ragged_features(lengths: list[int], start: float) -> Sharded:
     rows = [np.full((length, 2), start + number, np.float32) for number, length in enumerate(lengths)]
     places = np.array([[0, number] for number in range(len(lengths))])
     return Sharded([Shard(torch.from_numpy(np.concatenate(rows)), np.array(lengths))], places)
@@ -39,7 +39,7 @@ def test_rows_of_parts_come_in_the_order_asked_for() -> None:
 
 
 def test_rows_of_unequal_length_are_padded_to_the_longest_of_both_parts() -> None:
-    joined = join_features([ragged([2, 1], 1.0), ragged([4], 5.0)])
+    joined = join_features([ragged_features([2, 1], 1.0), ragged_features([4], 5.0)])
     assert isinstance(joined, Joined)
     batch = joined.batch([2, 1, 0])
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 0, 0, 0], [1, 1, 0, 0]]

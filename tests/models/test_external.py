@@ -21,7 +21,7 @@ from rft.errors import ConfigError, ModelError, RftError
 from rft.models import external
 from tests.conftest import CONFIG, write_images
 from tests.support import ROOT
-from tests.support.checkpoints import TEXT_AUDIT, WORDS, bert, save_bert, save_vit, tokenizer, write_texts
+from tests.support.checkpoints import TEXT_AUDIT, WORDS, bert, save_bert, save_vit, word_tokenizer, write_texts
 
 transformers = pytest.importorskip("transformers")
 
@@ -34,14 +34,14 @@ def load(folder: Path, *, of_data: tuple[str, ...] = CLASSES, modality: str = "t
     return external.load_external(settings, folder, of_data, modality=modality, device="cpu", offline=True)
 
 
-def factory(folder: Path, body: str, **keys: Any) -> Any:
+def load_factory(folder: Path, body: str, **keys: Any) -> Any:
     """Load what ``build`` of a module with this body returns; images unless it is told otherwise."""
     (folder / "made.py").write_text(f"import torch\nfrom torch import nn\n\n{body}\n", encoding="utf-8")
     defaults = {"factory": "made:build", "classes": ["red", "blue"], "image_size": 32, "modality": "image"}
     return load(folder, **{"of_data": ("blue", "red"), **defaults, **keys})
 
 
-def refused(folder: Path, **keys: Any) -> str:
+def refusal_of(folder: Path, **keys: Any) -> str:
     with pytest.raises(RftError) as error:
         load(folder, **keys)
     return str(error.value)
@@ -53,7 +53,7 @@ class TestTexts:
         texts = write_texts(tmp_path / "texts.csv")["text"].tolist()
         (tmp_path / "audit.toml").write_text(TEXT_AUDIT, encoding="utf-8")
         run = rft.audit(tmp_path / "audit.toml", device="cpu")
-        words = tokenizer()
+        words = word_tokenizer()
         with torch.no_grad():
             alone = [model(**words(text, return_tensors="pt")).logits.softmax(dim=1)[0] for text in texts]
         predictions = run.artifacts.predictions
@@ -117,7 +117,7 @@ class TestTexts:
     def test_gpt_finds_the_last_word_beside_longer_texts(self, tmp_path: Path, pad: int | None) -> None:
         """Left as it is, a GPT without a padding token refuses batches, and one with another than its tokenizer's
         takes padding for the last word."""
-        words = tokenizer()
+        words = word_tokenizer()
         words.pad_token = "[MASK]" if pad == 3 else words.pad_token
         sizes = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64, "vocab_size": len(words)}
         named = {"id2label": dict(enumerate(CLASSES)), "pad_token_id": pad, "bos_token_id": 2, "eos_token_id": 3}
@@ -135,7 +135,7 @@ class TestTexts:
 
     def test_classes_name_outputs_without_names(self, tmp_path: Path) -> None:
         model = save_bert(tmp_path / "model", ["LABEL_0", "LABEL_1"])
-        message = refused(tmp_path)
+        message = refusal_of(tmp_path)
         assert "'LABEL_0', 'LABEL_1'; the labels of the data are 'negative', 'positive'" in message
         assert "classes = [" in message
         loaded = load(tmp_path, of_data=CLASSES, classes=["positive", "negative"])
@@ -146,7 +146,7 @@ class TestTexts:
     @pytest.mark.parametrize("labels", [["Negative", "Positive"], ["negative", "neutral", "positive"], ["a", "b"]])
     def test_labels_are_not_guessed(self, tmp_path: Path, labels: list[str]) -> None:
         save_bert(tmp_path / "model", labels)
-        message = refused(tmp_path)
+        message = refusal_of(tmp_path)
         assert all(repr(name) in message for name in [*labels, *CLASSES])
 
     @pytest.mark.parametrize(
@@ -159,13 +159,13 @@ class TestTexts:
     )
     def test_other_tasks_are_refused(self, tmp_path: Path, changes: dict[str, object], reason: str) -> None:
         save_bert(tmp_path / "model", **changes)
-        assert reason in refused(tmp_path)
+        assert reason in refusal_of(tmp_path)
 
     def test_a_checkpoint_without_its_classifier_is_refused(self, tmp_path: Path) -> None:
         """transformers would go on with a random one."""
         transformers.BertForMaskedLM(bert(list(CLASSES)).config).save_pretrained(tmp_path / "model")
-        tokenizer().save_pretrained(tmp_path / "model")
-        message = refused(tmp_path)
+        word_tokenizer().save_pretrained(tmp_path / "model")
+        message = refusal_of(tmp_path)
         assert "4 tensors of BertForSequenceClassification are not in the folder's weights" in message
         assert "its classifier would be random" in message
 
@@ -174,31 +174,31 @@ class TestTexts:
         config = json.loads((tmp_path / "model" / "config.json").read_text())
         config["id2label"] = {"0": "a", "1": "b", "2": "c"}
         (tmp_path / "model" / "config.json").write_text(json.dumps(config))
-        message = refused(tmp_path, of_data=("a", "b", "c"))
+        message = refusal_of(tmp_path, of_data=("a", "b", "c"))
         assert "2 tensors of BertForSequenceClassification differ in shape: 'classifier.bias'" in message
 
     def test_a_model_of_images_is_none_of_texts(self, tmp_path: Path) -> None:
         save_vit(tmp_path / "model")
-        message = refused(tmp_path)
+        message = refusal_of(tmp_path)
         assert "vit is no classifier of texts" in message
         assert "data.image" in message
 
     def test_precision_is_the_models_own(self, tmp_path: Path) -> None:
         save_bert(tmp_path / "model")
-        assert "model.precision" in refused(tmp_path, precision="bfloat16")
+        assert "model.precision" in refusal_of(tmp_path, precision="bfloat16")
 
 
 class TestBadFolders:
     def test_without_config(self, tmp_path: Path) -> None:
         save_bert(tmp_path / "model")
         (tmp_path / "model" / "config.json").unlink()
-        assert "has no config.json" in refused(tmp_path)
-        assert "no such folder" in refused(tmp_path, checkpoint="./other")
+        assert "has no config.json" in refusal_of(tmp_path)
+        assert "no such folder" in refusal_of(tmp_path, checkpoint="./other")
 
     def test_without_weights(self, tmp_path: Path) -> None:
         save_bert(tmp_path / "model")
         (tmp_path / "model" / "model.safetensors").unlink()
-        assert "model" in refused(tmp_path)
+        assert "model" in refusal_of(tmp_path)
 
     @pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
     def test_remote_code_is_not_run(self, tmp_path: Path, file: str) -> None:
@@ -209,7 +209,7 @@ class TestBadFolders:
         content |= {"tokenizer_class": "Evil", "model_type": "evil"}
         path.write_text(json.dumps(content))
         (tmp_path / "model" / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Evil: pass\n")
-        assert "model.checkpoint" in refused(tmp_path)
+        assert "model.checkpoint" in refusal_of(tmp_path)
         assert not (tmp_path / "ran").exists()
 
     @pytest.mark.parametrize("sharded", [False, True])
@@ -221,25 +221,25 @@ class TestBadFolders:
         if sharded:
             index = {"metadata": {}, "weight_map": dict.fromkeys([*model.state_dict(), "extra"], name)}
             (tmp_path / "model" / "pytorch_model.bin.index.json").write_text(json.dumps(index))
-        assert "model.checkpoint" in refused(tmp_path)
+        assert "model.checkpoint" in refusal_of(tmp_path)
         assert not (tmp_path / "ran").exists()
         torch.load(tmp_path / "model" / name, weights_only=False)
         assert (tmp_path / "ran").exists()  # the trap is real
 
     def test_a_tokenizer_of_another_model(self, tmp_path: Path) -> None:
         save_bert(tmp_path / "model")
-        tokenizer(WORDS + [f"word{number}" for number in range(50)]).save_pretrained(tmp_path / "model")
-        assert "do not belong together" in refused(tmp_path)
+        word_tokenizer(WORDS + [f"word{number}" for number in range(50)]).save_pretrained(tmp_path / "model")
+        assert "do not belong together" in refusal_of(tmp_path)
 
     def test_no_tokenizer_at_all(self, tmp_path: Path) -> None:
         """transformers would make one up that knows no word."""
         bert(list(CLASSES)).save_pretrained(tmp_path / "model")
-        assert "tokenizer" in refused(tmp_path)
+        assert "tokenizer" in refusal_of(tmp_path)
 
     def test_no_image_processor(self, tmp_path: Path) -> None:
         save_vit(tmp_path / "model")
         (tmp_path / "model" / "preprocessor_config.json").unlink()
-        assert "has no preprocessor_config.json" in refused(tmp_path, of_data=("blue", "red"), modality="image")
+        assert "has no preprocessor_config.json" in refusal_of(tmp_path, of_data=("blue", "red"), modality="image")
 
 
 class Opens:
@@ -303,13 +303,13 @@ def build():
 LOGITS = "self.head(self.conv(pixels).relu().mean((2, 3)))"
 
 
-def net(result: str = LOGITS, outputs: int = 2) -> str:
+def net_source(result: str = LOGITS, outputs: int = 2) -> str:
     return NET.format(result=result, outputs=outputs)
 
 
 class TestFactories:
     def test_outputs_come_in_the_order_of_the_data(self, tmp_path: Path) -> None:
-        loaded = factory(tmp_path, net())
+        loaded = load_factory(tmp_path, net_source())
         pixels = torch.rand(4, 3, 32, 32)
         with torch.no_grad():
             expected = loaded.classifier.network.network(pixels)[:, [1, 0]]
@@ -318,7 +318,7 @@ class TestFactories:
         assert not any(module.training for module in loaded.classifier.modules())
 
     def test_probabilities_become_logits(self, tmp_path: Path) -> None:
-        loaded = factory(tmp_path, net(f"({LOGITS} * 100).softmax(1)"), outputs="probabilities")
+        loaded = load_factory(tmp_path, net_source(f"({LOGITS} * 100).softmax(1)"), outputs="probabilities")
         pixels = torch.rand(4, 3, 32, 32)
         with torch.no_grad():
             logits, probabilities = loaded.classifier({"pixels": pixels}), loaded.classifier.network({"pixels": pixels})
@@ -344,18 +344,18 @@ class TestFactories:
         self, tmp_path: Path, result: str, outputs: str, said: str
     ) -> None:
         with pytest.raises(ModelError) as error:
-            factory(tmp_path, net(result), outputs=outputs)
+            load_factory(tmp_path, net_source(result), outputs=outputs)
         assert said in str(error.value)
         assert str(error.value).startswith("model.factory: ")
 
     def test_the_number_of_outputs_is_that_of_the_classes(self, tmp_path: Path) -> None:
         with pytest.raises(ModelError, match=r"gives shape \(3, 5\)"):
-            factory(tmp_path, net(outputs=5))
+            load_factory(tmp_path, net_source(outputs=5))
 
     def test_outputs_are_checked_on_the_real_examples_too(self, tmp_path: Path) -> None:
         write_images(tmp_path / "data")
         dark = f"{LOGITS} / (pixels.std((1, 2, 3))[:, None] > 0.25)"  # noise has more contrast than the images
-        (tmp_path / "made.py").write_text(f"import torch\nfrom torch import nn\n{net(dark)}", encoding="utf-8")
+        (tmp_path / "made.py").write_text(f"import torch\nfrom torch import nn\n{net_source(dark)}", encoding="utf-8")
         model = 'factory = "made:build"\nclasses = ["blue", "red"]\nimage_size = 32\n'
         (tmp_path / "audit.toml").write_text(f"{CONFIG.split('[model]')[0]}[model]\n{model}", encoding="utf-8")
         with pytest.raises(ModelError, match="not finite for 1 of 1 examples run at once"):
@@ -363,9 +363,9 @@ class TestFactories:
 
     def test_keys_that_it_needs(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"model\.classes"):
-            factory(tmp_path, net(), classes=None)
+            load_factory(tmp_path, net_source(), classes=None)
         with pytest.raises(ConfigError, match=r"needs model\.image_size"):
-            factory(tmp_path, net(), image_size=None)
+            load_factory(tmp_path, net_source(), image_size=None)
 
     @pytest.mark.parametrize(
         ("body", "said"),
@@ -383,32 +383,32 @@ class TestFactories:
     )
     def test_errors_of_the_users_code_are_named(self, tmp_path: Path, body: str, said: str) -> None:
         with pytest.raises(RftError) as error:
-            factory(tmp_path, body)
+            load_factory(tmp_path, body)
         assert said in str(error.value)
 
     def test_the_path_is_as_it_was(self, tmp_path: Path) -> None:
         (tmp_path / "beside.py").write_text("", encoding="utf-8")
         before = list(sys.path)
-        factory(tmp_path, "import beside\n" + net())
+        load_factory(tmp_path, "import beside\n" + net_source())
         assert sys.path == before
         assert not {"made", "beside"} & set(sys.modules)
         other_folder = tmp_path / "other"
         other_folder.mkdir()
         with pytest.raises(ModelError, match="has no tensors"):  # the module of the same name in another folder
-            factory(other_folder, "def build():\n    return nn.ReLU()")
+            load_factory(other_folder, "def build():\n    return nn.ReLU()")
 
     def test_maps_with_the_channels_last_are_no_spatial_layer(self, tmp_path: Path) -> None:
         moved = LOGITS.replace("self.conv(pixels).relu().mean((2, 3))", "self.last(self.conv(pixels)).mean((1, 2))")
-        body = net(moved).replace(
+        body = net_source(moved).replace(
             "self.conv, self.head =",
             "self.last, self.conv, self.head = Last(),",
         )
         last = "class Last(nn.Module):\n    def forward(self, maps):\n        return maps.permute(0, 2, 3, 1)\n"
-        assert factory(tmp_path, last + body).classifier.spatial_layer is None
+        assert load_factory(tmp_path, last + body).classifier.spatial_layer is None
 
     def test_a_model_that_changes_itself_is_refused(self, tmp_path: Path) -> None:
         write_images(tmp_path / "data")
-        body = net(f"{LOGITS} + 0 * self.count.add_(1)").replace(
+        body = net_source(f"{LOGITS} + 0 * self.count.add_(1)").replace(
             "super().__init__()", "super().__init__()\n        self.register_buffer('count', torch.zeros(1))"
         )
         (tmp_path / "made.py").write_text(f"import torch\nfrom torch import nn\n{body}", encoding="utf-8")
@@ -446,7 +446,7 @@ class TestTextFactories:
         return TEXT_FACTORY.format(tests=str(ROOT), result=result, rows=rows)
 
     def test_a_module_and_its_tokenizer(self, tmp_path: Path) -> None:
-        loaded = factory(tmp_path, self.body(), **TEXT_KEYS)
+        loaded = load_factory(tmp_path, self.body(), **TEXT_KEYS)
         assert loaded.classifier.embedding_layer == "network.network.embedding"
         assert loaded.classifier(loaded.preprocessing(["good film", "a bad book"])).shape == (2, 2)
 
@@ -460,7 +460,7 @@ class TestTextFactories:
     )
     def test_what_else_it_returns_is_refused(self, tmp_path: Path, result: str, rows: int, said: str) -> None:
         with pytest.raises(ModelError) as error:
-            factory(tmp_path, self.body(result, rows), **TEXT_KEYS)
+            load_factory(tmp_path, self.body(result, rows), **TEXT_KEYS)
         assert said in str(error.value)
 
 

@@ -23,7 +23,7 @@ from tests.support import families
 CLASSES = ("good", "poor", "rude")
 
 
-def written(family: str, folder: Path) -> tuple[LoadedBackbone, Classifier]:
+def write_family(family: str, folder: Path) -> tuple[LoadedBackbone, Classifier]:
     """Write a model of a family and take away the folder that it came from."""
     (folder / "source").mkdir()
     loaded = families.FAMILIES[family].load(folder / "source")
@@ -35,7 +35,7 @@ def written(family: str, folder: Path) -> tuple[LoadedBackbone, Classifier]:
 
 @pytest.mark.parametrize("family", ["resnet18", "timm/lite0", "bert", "roberta", "gpt2", "clip", "dinov2", "hf_resnet"])
 def test_a_saved_model_is_the_model(tmp_path: Path, family: str) -> None:
-    loaded, classifier = written(family, tmp_path)
+    loaded, classifier = write_family(family, tmp_path)
     again = load_model(tmp_path)
     assert again.classes == CLASSES
     assert again.preprocessing.facts() == loaded.preprocessing.facts()
@@ -62,7 +62,7 @@ def test_models_that_ask_for_the_version_of_their_names_are_loaded(tmp_path: Pat
 
 
 def test_texts_are_predicted_as_they_are(tmp_path: Path) -> None:
-    loaded, classifier = written("bert", tmp_path)
+    loaded, classifier = write_family("bert", tmp_path)
     texts = ["some words", "a", "many more words than these " * 10]
     table = load_model(tmp_path).predict(texts, batch_size=2)
     with torch.no_grad():
@@ -75,7 +75,7 @@ def test_texts_are_predicted_as_they_are(tmp_path: Path) -> None:
 
 
 def test_images_are_predicted_from_a_path_or_opened(tmp_path: Path) -> None:
-    written("dinov2", tmp_path)
+    write_family("dinov2", tmp_path)
     image = Image.effect_noise((50, 60), 80).convert("RGB")
     image.save(tmp_path / "a.png")
     model = load_model(tmp_path)
@@ -106,7 +106,7 @@ def test_merged_adapters_are_saved_as_plain_weights(tmp_path: Path) -> None:
 
 
 def test_what_was_changed_after_it_was_written_is_noticed(tmp_path: Path) -> None:
-    written("bert", tmp_path)
+    write_family("bert", tmp_path)
     weights = tmp_path / "model" / "model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-3] ^= 1
@@ -120,7 +120,7 @@ def test_what_was_changed_after_it_was_written_is_noticed(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
 def test_a_config_or_tokenizer_that_was_changed_is_noticed(tmp_path: Path, name: str) -> None:
-    written("bert", tmp_path)
+    write_family("bert", tmp_path)
     path = tmp_path / "model" / "backbone" / name
     content = json.loads(path.read_text(encoding="utf-8"))
     if name == "config.json":
@@ -144,14 +144,14 @@ def test_a_config_or_tokenizer_that_was_changed_is_noticed(tmp_path: Path, name:
     ],
 )
 def test_other_descriptions_are_refused(tmp_path: Path, content: str, message: str) -> None:
-    written("bert", tmp_path)
+    write_family("bert", tmp_path)
     (tmp_path / "model" / "model.json").write_text(content, encoding="utf-8")
     with pytest.raises(ModelError, match=message):
         load_model(tmp_path)
 
 
 def test_a_description_says_what_is_wrong_with_it(tmp_path: Path) -> None:
-    written("bert", tmp_path)
+    write_family("bert", tmp_path)
     path = tmp_path / "model" / "model.json"
     content = json.loads(path.read_text(encoding="utf-8"))
     for changes, message in (

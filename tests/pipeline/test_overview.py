@@ -38,31 +38,31 @@ class Silent(Own):
     pillar = None
 
 
-def registered(plugin: Plugin[Options]) -> list[Registered]:
+def register_plugin(plugin: Plugin[Options]) -> list[Registered]:
     return [Registered(plugin, "own", "1")]
 
 
 def test_a_question_has_its_row_whether_or_not_it_was_asked() -> None:
     section = Section(plugin="own", findings=(RATE.state_fact(0.5),))
-    (asked,) = state_pillars(registered(Own()), [section], MODEL)
+    (asked,) = state_pillars(register_plugin(Own()), [section], MODEL)
     assert (asked.plugin, asked.label, asked.summary) == ("own", "Own", "The rate of smiles is 0.5.")
     assert asked.claims == (Claim(label="Rate", state="measured", finding="own.rate"),)
-    (unasked,) = state_pillars(registered(Own()), [], MODEL)
+    (unasked,) = state_pillars(register_plugin(Own()), [], MODEL)
     assert unasked.summary == "Not requested in this run, so nothing is known."
     assert unasked.claims == (Claim(label="Rate", state="not_asked"),)
-    assert state_pillars(registered(Silent()), [section], MODEL) == ()
+    assert state_pillars(register_plugin(Silent()), [section], MODEL) == ()
 
 
 def test_an_audit_that_is_missing_says_why() -> None:
     section = Section(plugin="own", findings=(RATE.state_not_measured("no test split"),), audit_missing=True)
-    (pillar,) = state_pillars(registered(Raising()), [section], MODEL)
+    (pillar,) = state_pillars(register_plugin(Raising()), [section], MODEL)
     assert pillar.summary == "Not measured: no test split."
     assert pillar.claims == (Claim(label="Rate", state="not_measured", finding="own.rate"),)
 
 
 def test_a_plugin_that_cannot_summarise_does_not_end_the_run(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, logger="rft"):
-        (pillar,) = state_pillars(registered(Raising()), [Section(plugin="own")], MODEL)
+        (pillar,) = state_pillars(register_plugin(Raising()), [Section(plugin="own")], MODEL)
     assert pillar.summary == "What it found stands in its section."
     assert "the plugin own could not be summarised: ZeroDivisionError" in caplog.text
 
@@ -91,10 +91,10 @@ def test_of_several_findings_one_with_a_value_answers_a_claim() -> None:
 
 
 def test_a_run_stands_though_a_built_in_plugin_cannot_be_summarised(tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> str:
+    def raise_missing_table(*_: object) -> str:
         raise KeyError("by_group")
 
-    monkeypatch.setattr("rft.plugins.performance.Performance.summarize", fail)
+    monkeypatch.setattr("rft.plugins.performance.Performance.summarize", raise_missing_table)
     run = rft.audit(tiny)
     summaries = {pillar.plugin: pillar.summary for pillar in run.pillars}
     assert list(summaries) == ["performance", "privacy", "fairness", "attribution"]

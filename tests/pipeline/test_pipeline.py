@@ -31,18 +31,18 @@ from tests.support import ROOT
 CHECKOUT = ROOT
 
 
-def invoke(*arguments: object) -> tuple[int, str, str]:
+def invoke_rft(*arguments: object) -> tuple[int, str, str]:
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     return result.exit_code, result.stdout, result.stderr
 
 
-def extend(config: Path, text: str) -> None:
+def extend_config(config: Path, text: str) -> None:
     config.write_text(config.read_text(encoding="utf-8") + text, encoding="utf-8")
 
 
 def test_one_command_writes_every_output(tiny: Path) -> None:
     out = tiny.parent / "run"
-    code, stdout, stderr = invoke("audit", tiny, "--out", out)
+    code, stdout, stderr = invoke_rft("audit", tiny, "--out", out)
     assert code == 0, stderr
     assert "Verdict: no rules" in stdout
     names = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
@@ -56,7 +56,7 @@ def test_one_command_writes_every_output(tiny: Path) -> None:
         "model/model.json",
     }
     assert out.stat().st_mode & 0o077 == 0
-    assert invoke("verify", out)[0] == 0
+    assert invoke_rft("verify", out)[0] == 0
     assert str(tiny.parent) not in "".join(
         (out / name).read_text() for name in names if "parquet" not in name and "safetensors" not in name
     )
@@ -117,55 +117,55 @@ def test_the_same_seed_gives_the_same_numbers_and_another_one_others(tiny: Path)
 def test_cached_features_carry_over_to_another_head(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rft.audit(tiny)
 
-    def refuse(*_arguments: object) -> None:
+    def refuse_extraction(*_arguments: object) -> None:
         raise AssertionError("the prefix ran again")
 
-    monkeypatch.setattr("rft.backbones.partition.replay.Prefix.forward", refuse)
+    monkeypatch.setattr("rft.backbones.partition.replay.Prefix.forward", refuse_extraction)
     rft.audit(tiny, overrides=["train.learning_rate=0.1", "model.row_norm=true"])
 
 
 def test_policy_decides_the_exit_code_and_can_be_applied_again(tiny: Path) -> None:
-    extend(tiny, '[[policy]]\nfinding = "performance.accuracy"\nmin = 0.2\nbecause = "R-1"\n')
+    extend_config(tiny, '[[policy]]\nfinding = "performance.accuracy"\nmin = 0.2\nbecause = "R-1"\n')
     out = tiny.parent / "run"
-    assert invoke("audit", tiny, "--out", out)[0] == 0
+    assert invoke_rft("audit", tiny, "--out", out)[0] == 0
     for bound, expected in (("min = 0.999", 3), ("max = 0.3", 1), ("min = 0.3", 0)):
         rules = tiny.parent / "new.toml"
         rules.write_text(f'[[policy]]\nfinding = "performance.accuracy"\n{bound}\nbecause = "R-2"\n', encoding="utf-8")
         before = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
-        code, stdout, stderr = invoke("report", out, "--policy", rules, "--force")
+        code, stdout, stderr = invoke_rft("report", out, "--policy", rules, "--force")
         assert code == expected, stdout + stderr
         assert {file: file.read_bytes() for file in out.rglob("*") if file.is_file()} == before
         page = (tiny.parent / "run-new" / "report.html").read_text(encoding="utf-8")
         assert "R-2" in page
         assert "By the rules in new.toml (sha256 " in page
-        assert invoke("verify", out)[0] == invoke("verify", tiny.parent / "run-new")[0] == 0
+        assert invoke_rft("verify", out)[0] == invoke_rft("verify", tiny.parent / "run-new")[0] == 0
     misspelt = '[[policy]]\nfinding = "performanse.accuracy"\nmin = 0.2\n'
     tiny.write_text(tiny.read_text() + misspelt, encoding="utf-8")
-    code, _, stderr = invoke("audit", tiny)
+    code, _, stderr = invoke_rft("audit", tiny)
     assert code == 2
     assert "belongs to no plugin" in stderr
 
 
 def test_a_run_is_never_mixed_with_another(tiny: Path) -> None:
     out = tiny.parent / "run"
-    assert invoke("audit", tiny, "--out", out)[0] == 0
+    assert invoke_rft("audit", tiny, "--out", out)[0] == 0
     before = (out / "audit.json").read_bytes()
-    code, _, stderr = invoke("audit", tiny, "--out", out)
+    code, _, stderr = invoke_rft("audit", tiny, "--out", out)
     assert code == 2
     assert "already holds a run" in stderr
     assert "--force" in stderr
     assert (out / "audit.json").read_bytes() == before
-    assert invoke("audit", tiny, "--out", out, "--force")[0] == 0
+    assert invoke_rft("audit", tiny, "--out", out, "--force")[0] == 0
     assert (out / "audit.json").read_bytes() != before
 
 
 def test_a_changed_file_is_found(tiny: Path) -> None:
     out = tiny.parent / "run"
-    assert invoke("verify", out)[0] == 2  # no run yet: wrong input, not a broken one
-    invoke("audit", tiny, "--out", out)
+    assert invoke_rft("verify", out)[0] == 2  # no run yet: wrong input, not a broken one
+    invoke_rft("audit", tiny, "--out", out)
     with (out / "model-card.md").open("a") as card:
         card.write("This model is wonderful.\n")
-    code, _, stderr = invoke("verify", out)
+    code, _, stderr = invoke_rft("verify", out)
     assert code == 4
     assert "model-card.md" in stderr
     weights = out / "model" / "model.safetensors"
@@ -237,7 +237,7 @@ class FindsItBroken(Broken):
 
 def test_a_promise_that_does_not_hold_stops_the_run(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "BUILTIN", (f"{__name__}:FindsItBroken", *registry.BUILTIN))
-    code, _, stderr = invoke("audit", tiny, "--out", tiny.parent / "run")
+    code, _, stderr = invoke_rft("audit", tiny, "--out", tiny.parent / "run")
     assert code == 1
     assert "[privacy]: the noise is too small" in stderr
     assert not (tiny.parent / "run").exists()
@@ -253,12 +253,12 @@ def test_a_loss_above_guessing_is_worth_a_look(tiny: Path) -> None:
 def test_a_moved_frozen_tensor_fails_the_run(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     extract = extract_features
 
-    def moving(prefix: torch.nn.Module, *arguments: object, **options: object) -> Features:
+    def extract_and_move(prefix: torch.nn.Module, *arguments: object, **options: object) -> Features:
         features = extract(prefix, *arguments, **options)
         prefix.get_submodule("classifier.backbone.network.bn1").running_mean.add_(0.1)
         return features
 
-    monkeypatch.setattr(pipeline, "extract_features", moving)
+    monkeypatch.setattr(pipeline, "extract_features", extract_and_move)
     run = rft.audit(tiny)
     assert run.finding("training.frozen_changed").status == "fail"
     assert run.verdict.status == "fail"
@@ -278,7 +278,7 @@ def test_a_moved_frozen_tensor_fails_the_run(tiny: Path, monkeypatch: pytest.Mon
 )
 def test_bad_input_is_one_or_two_lines_and_writes_nothing(tiny: Path, override: str, message: str) -> None:
     before = sorted(tiny.parent.rglob("*"))
-    code, stdout, stderr = invoke("audit", tiny, "--out", tiny.parent / "run", "--set", override)
+    code, stdout, stderr = invoke_rft("audit", tiny, "--out", tiny.parent / "run", "--set", override)
     assert code == 2
     assert message in stderr
     assert len(stderr.strip().splitlines()) <= 2
@@ -288,21 +288,21 @@ def test_bad_input_is_one_or_two_lines_and_writes_nothing(tiny: Path, override: 
 
 def test_fairness_asks_for_the_favourable_outcome_and_for_groups(tiny: Path) -> None:
     text = tiny.read_text()
-    extend(tiny, "[fairness]\n")
+    extend_config(tiny, "[fairness]\n")
     tiny.write_text(tiny.read_text().replace('positive = "red"\n', ""), encoding="utf-8")
-    assert "[fairness]: needs data.positive" in invoke("audit", tiny)[2]
+    assert "[fairness]: needs data.positive" in invoke_rft("audit", tiny)[2]
     tiny.write_text(text.replace('groups = ["camera"]\n', "") + "[fairness]\n", encoding="utf-8")
-    assert "[fairness]: needs data.groups" in invoke("audit", tiny)[2]
+    assert "[fairness]: needs data.groups" in invoke_rft("audit", tiny)[2]
 
 
 def test_a_truncated_image_is_named_or_skipped(tiny: Path) -> None:
     path = tiny.parent / "data" / "005.png"
     path.write_bytes(path.read_bytes()[:300])
-    code, _, stderr = invoke("audit", tiny, "--out", tiny.parent / "run")
+    code, _, stderr = invoke_rft("audit", tiny, "--out", tiny.parent / "run")
     assert code == 2
     assert "005.png" in stderr
     assert not (tiny.parent / "run").exists()
-    code, _, _ = invoke("audit", tiny, "--out", tiny.parent / "run", "--set", "data.on_error=skip")
+    code, _, _ = invoke_rft("audit", tiny, "--out", tiny.parent / "run", "--set", "data.on_error=skip")
     assert code == 0
     assert json.loads((tiny.parent / "run" / "audit.json").read_text())["data"]["skipped"] == 1
 
@@ -310,24 +310,24 @@ def test_a_truncated_image_is_named_or_skipped(tiny: Path) -> None:
 def test_a_disk_that_fills_up_under_the_model_is_no_bug(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write = Path.write_bytes
 
-    def full(path: Path, content: bytes) -> int:
+    def fail_on_model(path: Path, content: bytes) -> int:
         if path.name == "model.safetensors":
             raise OSError(28, "No space left on device")
         return write(path, content)
 
-    monkeypatch.setattr(Path, "write_bytes", full)
-    code, _, stderr = invoke("audit", tiny, "--out", tiny.parent / "run")
+    monkeypatch.setattr(Path, "write_bytes", fail_on_model)
+    code, _, stderr = invoke_rft("audit", tiny, "--out", tiny.parent / "run")
     assert code == 2
     assert "the disk is full" in stderr
     assert {path.name for path in tiny.parent.iterdir()} == {"data", "audit.toml"}
 
 
 def test_a_bug_is_told_from_a_mistake(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def bug(*_arguments: object, **_options: object) -> None:
+    def raise_bug(*_arguments: object, **_options: object) -> None:
         raise AssertionError("impossible")
 
-    monkeypatch.setattr(stages, "fine_tune", bug)
-    code, _, stderr = invoke("audit", tiny)
+    monkeypatch.setattr(stages, "fine_tune", raise_bug)
+    code, _, stderr = invoke_rft("audit", tiny)
     assert code == 70
     assert "a bug in rft: AssertionError: impossible" in stderr
 
@@ -337,7 +337,7 @@ def test_memory_that_runs_out_is_no_bug(tiny: Path, monkeypatch: pytest.MonkeyPa
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nsecond line")
 
     monkeypatch.setattr(stages, "fine_tune", fill_memory)
-    code, _, stderr = invoke("audit", tiny)
+    code, _, stderr = invoke_rft("audit", tiny)
     assert code == 2
     assert "memory ran out: CUDA out of memory. Tried to allocate 2 GiB" in stderr
     assert "train.batch_size" in stderr

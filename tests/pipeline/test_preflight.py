@@ -40,7 +40,7 @@ MODELS = {
 }
 
 
-def written(folder: Path, model: str) -> Path:
+def config_of(folder: Path, model: str) -> Path:
     """Write a config with this ``[model]``, without its data: weights are looked for first."""
     data, train = CONFIG.split("[model]")[0], "[train]\nepochs = 1\n" if "backbone" in model else ""
     path = folder / "audit.toml"
@@ -60,7 +60,7 @@ def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("library", MODELS)
 def test_without_weights_the_command_says_so_within_seconds(tmp_path: Path, library: str, options: list[str]) -> None:
     model, folder = MODELS[library]
-    path = written(tmp_path, model)
+    path = config_of(tmp_path, model)
     places = {"HF_HOME": str(tmp_path / "hf"), "TORCH_HOME": str(tmp_path / "torch")}
     environment = {key: value for key, value in os.environ.items() if key not in ("HF_HUB_OFFLINE", "HF_HUB_CACHE")}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -103,26 +103,26 @@ def test_what_may_be_there_is_left_to_those_who_load_it(caches: Path, model: str
         (caches / "torch" / "hub" / "checkpoints" / name).touch()
     (caches / "hf" / "hub" / "models--some--bert").mkdir(parents=True)
     (caches / "own").mkdir()
-    preflight.plan_audit(written(caches, model), offline=True)
+    preflight.plan_audit(config_of(caches, model), offline=True)
 
 
 def test_the_name_of_another_model_is_not_taken_for_it(caches: Path) -> None:
     (caches / "torch" / "hub" / "checkpoints").mkdir(parents=True)
     (caches / "torch" / "hub" / "checkpoints" / "vgg11_bn-6002323d.pth").touch()
-    preflight.plan_audit(written(caches, 'backbone = "torchvision/vgg11"'), offline=True)  # perhaps: loading will tell
+    preflight.plan_audit(config_of(caches, 'backbone = "torchvision/vgg11"'), offline=True)  # loading will tell
     with pytest.raises(ModelError, match=r"the weights of vgg13 could not be had"):
-        preflight.plan_audit(written(caches, 'backbone = "torchvision/vgg13"'), offline=True)
+        preflight.plan_audit(config_of(caches, 'backbone = "torchvision/vgg13"'), offline=True)
 
 
 def test_a_library_brings_its_own_early_check(caches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def require_weights(name: str, *, offline: bool) -> None:
         raise ModelError(f"no weights of {name} are here, offline: {offline}")
 
-    preflight.plan_audit(written(caches, 'backbone = "toy/net"'), offline=True)  # loading will tell
+    preflight.plan_audit(config_of(caches, 'backbone = "toy/net"'), offline=True)  # loading will tell
     monkeypatch.setitem(early_checks.EARLY_CHECKS, "toy", require_weights)
     with pytest.raises(ModelError, match="no weights of net are here, offline: True"):
-        preflight.plan_audit(written(caches, 'backbone = "toy/net"'), offline=True)
-    preflight.plan_audit(written(caches, 'backbone = "toy/net"\nweights = "random"'), offline=True)
+        preflight.plan_audit(config_of(caches, 'backbone = "toy/net"'), offline=True)
+    preflight.plan_audit(config_of(caches, 'backbone = "toy/net"\nweights = "random"'), offline=True)
 
 
 def test_every_early_check_is_that_of_a_library() -> None:
@@ -133,7 +133,7 @@ def test_every_early_check_is_that_of_a_library() -> None:
 
 def test_a_wrong_config_is_told_first(caches: Path) -> None:
     with pytest.raises(ConfigError, match="unknown key"):
-        preflight.plan_audit(written(caches, 'backbone = "torchvision/resnet18"\nwieghts = "random"'), offline=True)
+        preflight.plan_audit(config_of(caches, 'backbone = "torchvision/resnet18"\nwieghts = "random"'), offline=True)
 
 
 def test_torchvisions_cache_is_where_torch_looks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +157,7 @@ def test_every_weight_of_torchvision_begins_with_its_models_name() -> None:
 
 
 def test_the_python_api_passes_the_same_preflight(caches: Path) -> None:
-    path = written(caches, MODELS["torchvision"][0])
+    path = config_of(caches, MODELS["torchvision"][0])
     with pytest.raises(ModelError, match="could not be had without the network"):
         rft.audit(path, caches / "run", offline=True)
     assert not (caches / "run").exists()
@@ -165,17 +165,17 @@ def test_the_python_api_passes_the_same_preflight(caches: Path) -> None:
 
 def test_the_config_is_read_and_plugins_are_found_once(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
-    monkeypatch.setattr(loader, "load_config", counting(calls, loader.load_config))
-    monkeypatch.setattr(plan, "discover_plugins", counting(calls, discover_plugins))
+    monkeypatch.setattr(loader, "load_config", count_calls(calls, loader.load_config))
+    monkeypatch.setattr(plan, "discover_plugins", count_calls(calls, discover_plugins))
     rft.audit(tiny)
     assert sorted(calls) == ["discover_plugins", "load_config"]
 
 
-def counting(calls: list[str], function: Callable[..., object]) -> Callable[..., object]:
+def count_calls(calls: list[str], function: Callable[..., object]) -> Callable[..., object]:
     """Return a function that notes its name in ``calls`` whenever it is called."""
 
-    def counted(*arguments: object, **options: object) -> object:
+    def note_call(*arguments: object, **options: object) -> object:
         calls.append(function.__name__)
         return function(*arguments, **options)
 
-    return counted
+    return note_call

@@ -27,7 +27,7 @@ GUARANTEE = {
 }
 
 
-def described(privacy: Any, *, frozen_changed: bool = False) -> dict[str, object]:
+def describe_facts(privacy: Any, *, frozen_changed: bool = False) -> dict[str, object]:
     core: Any = SimpleNamespace(train=SimpleNamespace(class_weights={"yes": 2.0}), data=SimpleNamespace(unit="face_id"))
     task: Any = SimpleNamespace(recipe=RECIPE)
     run = TrainingRun(task, None, Fit({}, privacy=privacy), 1.2345)
@@ -36,25 +36,25 @@ def described(privacy: Any, *, frozen_changed: bool = False) -> dict[str, object
 
 
 def test_a_standard_training_says_its_recipe() -> None:
-    assert described(None, frozen_changed=True) == {"mode": "standard", **OF_RUN, **OF_RECIPE}
+    assert describe_facts(None, frozen_changed=True) == {"mode": "standard", **OF_RUN, **OF_RECIPE}
 
 
 @pytest.mark.parametrize(("unit", "named"), [("example", "example"), ("unit", "face_id")])
 def test_a_private_training_says_its_guarantee(unit: str, named: str) -> None:
     expected = {**GUARANTEE, **OF_RUN, **OF_RECIPE, "unit": named}
-    assert described(private_facts(unit=unit)) == expected
+    assert describe_facts(private_facts(unit=unit)) == expected
 
 
 def test_a_recipe_that_had_no_part_is_not_said() -> None:
     facts = private_facts()
     unused = replace(facts, engine=replace(facts.engine, recipe_used=False))
-    assert described(unused) == {**GUARANTEE, **OF_RUN, "unit": "example"}
+    assert describe_facts(unused) == {**GUARANTEE, **OF_RUN, "unit": "example"}
 
 
 @pytest.mark.parametrize("said", [None, "its noise was drawn from a seed"])
 @pytest.mark.parametrize("changed", [False, True])
 def test_a_void_guarantee_has_no_epsilon(said: str | None, changed: bool) -> None:
-    facts = described(private_facts(void=said), frozen_changed=changed)
+    facts = describe_facts(private_facts(void=said), frozen_changed=changed)
     reason = "the frozen part of the model changed during the run, without noise" if changed else said
     assert facts.get("void") == reason
     assert ("epsilon" in facts, "delta" in facts) == (reason is None,) * 2

@@ -8,24 +8,24 @@ from rft.records import Figure, Finding, Table
 TABLE: Table = [{"group": "a", "rate": 0.5}]
 
 
-def finding(id: str) -> Finding:
+def make_finding(id: str) -> Finding:
     return Finding(id=id, title=id, value=1.0, status="info", description="A fact.", deterministic=True)
 
 
-def figure(id: str, table: str) -> Figure:
+def make_figure(id: str, table: str) -> Figure:
     return Figure(id=id, kind="bars", table=table, encode={"x": "group", "y": "rate"}, title=id, alt=id)
 
 
 RATES = ChapterContent(
     "Rates",
-    findings=[finding("demo.rate")],
+    findings=[make_finding("demo.rate")],
     tables={"rates": TABLE, "details": TABLE, "absent": []},
     captions={"rates": "Rates of groups.", "elsewhere": "No such table."},
-    figures=[figure("rates", "rates")],
+    figures=[make_figure("rates", "rates")],
     text=["How rates are counted."],
     drawn=["rates"],
 )
-GAPS = ChapterContent("Gaps", findings=[finding("demo.gap")], tables={"gaps": TABLE})
+GAPS = ChapterContent("Gaps", findings=[make_finding("demo.gap")], tables={"gaps": TABLE})
 
 
 def test_a_section_holds_everything_and_chapters_name_what_they_show() -> None:

@@ -38,7 +38,7 @@ class Stated:
 
 
 @cache
-def report(rows_of_a_person: int) -> tuple[Section, Section, PrivacyChapter]:
+def audit_three_ways(rows_of_a_person: int) -> tuple[Section, Section, PrivacyChapter]:
     """Performance, fairness with mitigation and legal tables, and attacks, of one model on people with a tiny group."""
     sizes = {"train": 900, "validation": 900, "test": 300 * rows_of_a_person}
     planted = cases.audited_model(sizes, agree=0.5, rows_per_unit=rows_of_a_person)
@@ -137,8 +137,8 @@ def of_attacks(chapter: PrivacyChapter) -> Iterator[tuple[Key, Stated]]:
             yield (str(row["attack"]),), of_finding(chapter, ATTACKS[str(row["attack"])].finding_id)
 
 
-def stated(rows_of_a_person: int) -> dict[Key, list[Stated]]:
-    performance, fairness, attacks = report(rows_of_a_person)
+def stated_twice(rows_of_a_person: int) -> dict[Key, list[Stated]]:
+    performance, fairness, attacks = audit_three_ways(rows_of_a_person)
     quantities: dict[Key, list[Stated]] = defaultdict(list)
     for key, first in (
         *of_performance(performance),
@@ -153,7 +153,7 @@ def stated(rows_of_a_person: int) -> dict[Key, list[Stated]]:
 
 @pytest.mark.parametrize("rows_of_a_person", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_what_is_stated_twice_is_stated_alike(rows_of_a_person: int) -> None:
-    twice = stated(rows_of_a_person)
+    twice = stated_twice(rows_of_a_person)
     assert len(twice) >= 20
     for key, every in twice.items():
         for field in ("value", "low", "high", "n"):
@@ -164,7 +164,7 @@ def test_what_is_stated_twice_is_stated_alike(rows_of_a_person: int) -> None:
 
 
 def test_people_are_counted_and_not_their_rows() -> None:
-    performance, fairness, _ = report(4)
+    performance, fairness, _ = audit_three_ways(4)
     assert performance.finding("performance.accuracy").n == 300
     everybody = [row for row in fairness.tables["by_group"] if row["attribute"] is None]
     assert {row["n"] for row in everybody} == {300}
@@ -178,7 +178,7 @@ def test_people_are_counted_and_not_their_rows() -> None:
 
 @pytest.mark.parametrize("rows_of_a_person", [1, 4])
 def test_mitigation_leaves_out_whom_the_section_leaves_out(rows_of_a_person: int) -> None:
-    _, fairness, _ = report(rows_of_a_person)
+    _, fairness, _ = audit_three_ways(rows_of_a_person)
     before = fairness.finding("fairness.mitigation.gap_before")
     gap = fairness.finding("fairness.tpr_gap.region")
     assert before.n == gap.n
@@ -187,7 +187,7 @@ def test_mitigation_leaves_out_whom_the_section_leaves_out(rows_of_a_person: int
 
 
 def test_two_calibration_errors_have_two_names() -> None:
-    performance, fairness, _ = report(1)
+    performance, fairness, _ = audit_three_ways(1)
     finding, shown_finding = (
         performance.finding("performance.ece"),
         fairness.finding("fairness.rms_calibration_error_gap.region"),

@@ -18,14 +18,14 @@ MODEL = example_run().model
 LEVEL = "exact, 95 %"
 
 
-def estimate(id: str, value: float, low: float, high: float, **changes: Any) -> Finding:
+def make_estimate(id: str, value: float, low: float, high: float, **changes: Any) -> Finding:
     title = changes.pop("title", "A title")
     definition = FindingDefinition(id, title, "It is so.", unit="fraction", about=changes.pop("about", About()))
     interval = Interval(low=low, high=high, method=LEVEL)
     return definition.state_estimate(value, interval=interval, adjusted=(), n=400).model_copy(update=changes)
 
 
-def absent(id: str, reason: str, about: About | None = None) -> Finding:
+def absent_finding(id: str, reason: str, about: About | None = None) -> Finding:
     return FindingDefinition(id, "A title", "It is so.", about=about or About()).state_not_measured(reason)
 
 
@@ -35,10 +35,10 @@ def with_training(**facts: Any) -> ModelFacts:
 
 # --- performance ---
 
-ACCURACY = estimate("performance.accuracy", 0.69, 0.64, 0.74)
+ACCURACY = make_estimate("performance.accuracy", 0.69, 0.64, 0.74)
 
 
-def baseline(value: float) -> Finding:
+def baseline_finding(value: float) -> Finding:
     definition = FindingDefinition("performance.baseline_accuracy", "Baseline", "The most frequent.", unit="fraction")
     return definition.state_fact(value)
 
@@ -46,19 +46,19 @@ def baseline(value: float) -> Finding:
 @pytest.mark.parametrize(
     ("findings", "sentence"),
     [
-        ((absent("performance.accuracy", "no test split"),), "How often it is right was not measured."),
+        ((absent_finding("performance.accuracy", "no test split"),), "How often it is right was not measured."),
         ((ACCURACY,), "Accuracy 0.69 [0.64, 0.74] on test images (400 independent cases)."),
         (
             (ACCURACY.model_copy(update={"n": 1}),),
             "Accuracy 0.69 [0.64, 0.74] on test images (1 independent case).",
         ),
         (
-            (ACCURACY, baseline(0.5)),
+            (ACCURACY, baseline_finding(0.5)),
             "Accuracy 0.69 [0.64, 0.74] on test images (400 independent cases); always giving the most frequent answer "
             "of training reaches 0.500.",
         ),
         (
-            (ACCURACY, baseline(0.66)),
+            (ACCURACY, baseline_finding(0.66)),
             "Accuracy 0.69 [0.64, 0.74] on test images (400 independent cases), which is not shown to be better than "
             "always giving the most frequent answer of training: that reaches 0.660.",
         ),
@@ -114,13 +114,13 @@ def test_for_whom_privacy_is_promised(training: dict[str, Any], sentence: str) -
     unit = {"unit": "person"} if training.get("unit") == "person" else {}
     model = with_training(**training).model_copy(update=unit)
     assert summarize_privacy(None, model) == f"{sentence} Whether attacks succeed was not tested."
-    unmeasured = Section(plugin="privacy", findings=(absent("privacy.membership_auc", "too few"),))
+    unmeasured = Section(plugin="privacy", findings=(absent_finding("privacy.membership_auc", "too few"),))
     assert summarize_privacy(unmeasured, model) == f"{sentence} Whether attacks succeed was not measured."
 
 
 def test_what_the_strongest_attack_saw() -> None:
-    weak = estimate("privacy.membership_auc", 0.52, 0.47, 0.57)
-    strong = estimate("privacy.lira_auc", 0.71, 0.66, 0.76, status="warn")
+    weak = make_estimate("privacy.membership_auc", 0.52, 0.47, 0.57)
+    strong = make_estimate("privacy.lira_auc", 0.71, 0.66, 0.76, status="warn")
     plain = with_training(mode="standard")
     assert summarize_privacy(Section(plugin="privacy", findings=(weak,)), plain) == (
         f"{WITHOUT} An attack tells training images from others with an AUC of 0.52 [0.47, 0.57] "
@@ -154,10 +154,10 @@ def test_what_an_epsilon_bounds(epsilon: float, sentence: str) -> None:
 # --- fairness ---
 
 
-def gap(attribute: str, value: float, low: float, high: float, **changes: Any) -> Finding:
+def gap_finding(attribute: str, value: float, low: float, high: float, **changes: Any) -> Finding:
     about = About(attributes=(attribute,), metric="accuracy")
     id, title = f"fairness.accuracy_gap.{attribute}", f"Accuracy: gap by {attribute}"
-    return estimate(id, value, low, high, about=about, title=title, **changes)
+    return make_estimate(id, value, low, high, about=about, title=title, **changes)
 
 
 def group_row(group: str, value: float | None, status: str = "ok") -> dict[str, Any]:
@@ -169,7 +169,7 @@ ROWS: Table = [group_row("dark", 0.61), group_row("light", 0.8), group_row("othe
 
 def test_a_gap_that_stands_out_names_both_groups() -> None:
     section = Section(
-        plugin="fairness", findings=(gap("skin", 0.19, 0.12, 0.26, status="warn"),), tables={"by_group": ROWS}
+        plugin="fairness", findings=(gap_finding("skin", 0.19, 0.12, 0.26, status="warn"),), tables={"by_group": ROWS}
     )
     assert summarize_fairness(section, MODEL) == (
         "Accuracy is 0.61 for dark and 0.80 for light (skin): a gap of 0.19 [0.12, 0.26], beyond chance."
@@ -180,7 +180,7 @@ def test_the_groups_named_are_those_of_the_audited_model_and_not_of_a_mitigated_
     rows: Table = [row | {"model": "fine-tuned"} for row in ROWS]
     rows += [group_row("dark", 0.9) | {"model": "mitigated"}, group_row("light", 0.2) | {"model": "mitigated"}]
     section = Section(
-        plugin="fairness", findings=(gap("skin", 0.19, 0.12, 0.26, status="warn"),), tables={"by_group": rows}
+        plugin="fairness", findings=(gap_finding("skin", 0.19, 0.12, 0.26, status="warn"),), tables={"by_group": rows}
     )
     assert summarize_fairness(section, MODEL).startswith("Accuracy is 0.61 for dark and 0.80 for light (skin)")
 
@@ -188,7 +188,7 @@ def test_the_groups_named_are_those_of_the_audited_model_and_not_of_a_mitigated_
 def test_a_gap_that_chance_may_explain_says_what_would_have_been_found() -> None:
     gaps: Table = [{"attribute": "skin", "metric": "accuracy", "minimum_detectable_effect": 0.25}]
     section = Section(
-        plugin="fairness", findings=(gap("skin", 0.19, -0.02, 0.4),), tables={"by_group": ROWS, "gaps": gaps}
+        plugin="fairness", findings=(gap_finding("skin", 0.19, -0.02, 0.4),), tables={"by_group": ROWS, "gaps": gaps}
     )
     summary = summarize_fairness(section, MODEL)
     assert summary.endswith(
@@ -199,9 +199,9 @@ def test_a_gap_that_chance_may_explain_says_what_would_have_been_found() -> None
 def test_of_several_gaps_the_one_that_stands_out_is_told_and_the_others_are_counted() -> None:
     about = About(attributes=("town",), metric="accuracy")
     findings = (
-        gap("age", 0.3, -0.1, 0.7),
-        gap("skin", 0.19, 0.12, 0.26, status="warn"),
-        absent("fairness.accuracy_gap.town", "too few", about),
+        gap_finding("age", 0.3, -0.1, 0.7),
+        gap_finding("skin", 0.19, 0.12, 0.26, status="warn"),
+        absent_finding("fairness.accuracy_gap.town", "too few", about),
     )
     summary = summarize_fairness(Section(plugin="fairness", findings=findings, tables={"by_group": ROWS}), MODEL)
     assert summary.startswith("Accuracy is 0.61 for dark")
@@ -217,7 +217,7 @@ def test_of_several_gaps_the_one_that_stands_out_is_told_and_the_others_are_coun
     ],
 )
 def test_how_many_gaps_are_beyond_chance(statuses: tuple[str, ...], sentence: str) -> None:
-    findings = tuple(gap(f"a{number}", 0.2, 0.1, 0.3, status=status) for number, status in enumerate(statuses))
+    findings = tuple(gap_finding(f"a{number}", 0.2, 0.1, 0.3, status=status) for number, status in enumerate(statuses))
     assert summarize_fairness(Section(plugin="fairness", findings=findings), MODEL).endswith(sentence)
 
 
@@ -226,7 +226,7 @@ def test_how_many_gaps_are_beyond_chance(statuses: tuple[str, ...], sentence: st
     [
         ((), "no attribute divides the test examples into groups"),
         (
-            (absent("fairness.accuracy_gap.skin", "too few", About(attributes=("skin",), metric="accuracy")),),
+            (absent_finding("fairness.accuracy_gap.skin", "too few", About(attributes=("skin",), metric="accuracy")),),
             "too few",
         ),
     ],
@@ -240,8 +240,8 @@ def test_groups_that_cannot_be_compared(findings: tuple[Finding, ...], reason: s
 # --- attribution ---
 
 
-def shortcut(name: str, value: float, **changes: Any) -> Finding:
-    return estimate(f"attribution.shortcut.{name}", value, value - 0.05, value + 0.05, **changes)
+def shortcut_finding(name: str, value: float, **changes: Any) -> Finding:
+    return make_estimate(f"attribution.shortcut.{name}", value, value - 0.05, value + 0.05, **changes)
 
 
 @pytest.mark.parametrize(
@@ -252,16 +252,16 @@ def shortcut(name: str, value: float, **changes: Any) -> Finding:
             "No region was named as a shortcut, so none was tested. Maps show examples and prove nothing alone.",
         ),
         (
-            (absent("attribution.shortcut.stamp", "no pair of classes"),),
+            (absent_finding("attribution.shortcut.stamp", "no pair of classes"),),
             "The named shortcuts could not be tested: no pair of classes.",
         ),
         (
-            (shortcut("stamp", 0.45, status="warn"), shortcut("hat", 0.1)),
+            (shortcut_finding("stamp", 0.45, status="warn"), shortcut_finding("hat", 0.1)),
             "0.45 [0.40, 0.50] of the predictions change when the region “stamp” is taken from an example of another "
             "class, more than when it is taken from one of the same class: the model relies on it.",
         ),
         (
-            (shortcut("hat", 0.1),),
+            (shortcut_finding("hat", 0.1),),
             "0.10 [0.05, 0.15] of the predictions change when the region “hat” is taken from an example of another "
             "class: this neither shows nor rules out that the model relies on it.",
         ),

@@ -106,15 +106,15 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target / "lib"
 
 
-def python(installed: Path, *arguments: object) -> subprocess.CompletedProcess:
+def run_python(installed: Path, *arguments: object) -> subprocess.CompletedProcess:
     path = os.pathsep.join([str(installed), str(CHECKOUT)])
     environment = os.environ | {"PYTHONPATH": path, "COLUMNS": "200"}
     command = [sys.executable, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
 
-def rft(installed: Path, *arguments: object) -> subprocess.CompletedProcess:
-    return python(installed, "-m", "rft", *arguments)
+def run_rft(installed: Path, *arguments: object) -> subprocess.CompletedProcess:
+    return run_python(installed, "-m", "rft", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -125,21 +125,21 @@ def runs(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     (folder / "audit.toml").write_text(CONFIG + "\n[margin]\nunsure_below = 0.2\n", encoding="utf-8")
     for name in ("first", "second"):
         seed = f"seed={len(name)}"
-        done = rft(installed, "audit", folder / "audit.toml", "--out", folder / name, "--set", seed)
+        done = run_rft(installed, "audit", folder / "audit.toml", "--out", folder / name, "--set", seed)
         assert done.returncode == 0, done.stderr
         assert "measured   margin.unsure" in done.stdout, "a headline of the plugin"
     return folder / "first", folder / "second"
 
 
 def test_a_third_party_plugin_is_listed_and_its_options_are_checked(installed: Path, tiny: Path) -> None:
-    listed = rft(installed, "plugins")
+    listed = run_rft(installed, "plugins")
     assert "margin" in listed.stdout, listed.stderr
     assert "rft-margin" in listed.stdout
     assert "0.3.0" in listed.stdout
     tiny.write_text(tiny.read_text() + "\n[margin]\n", encoding="utf-8")
     for setting, key in (("margin.unsure_below=2", "margin.unsure_below"), ("margin.decided=gren", "margin.decided")):
         classes = 'data.classes=["blue", "red"]'
-        wrong = rft(installed, "audit", tiny, "--set", setting, "--set", classes, "--out", tiny.parent / "b")
+        wrong = run_rft(installed, "audit", tiny, "--set", setting, "--set", classes, "--out", tiny.parent / "b")
         assert wrong.returncode == 2
         assert key in wrong.stderr
 
@@ -159,29 +159,29 @@ def test_a_third_party_plugin_has_a_section_and_a_template(runs: tuple[Path, Pat
 def test_a_third_party_plugin_compares_runs_and_backbones(
     installed: Path, runs: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    done = rft(installed, "compare", *runs, "--out", tmp_path / "compare.html")
+    done = run_rft(installed, "compare", *runs, "--out", tmp_path / "compare.html")
     assert done.returncode == 0, done.stderr
     assert "Margins of both" in (tmp_path / "compare.html").read_text(encoding="utf-8")
     config = runs[0].parent / "audit.toml"
     candidates = ("torchvision/resnet18=random", "torchvision/resnet34=random")
-    done = rft(installed, "compare-backbones", config, *candidates, "--out", tmp_path / "backbones.html")
+    done = run_rft(installed, "compare-backbones", config, *candidates, "--out", tmp_path / "backbones.html")
     assert done.returncode == 0, done.stderr
     assert "mean length" in (tmp_path / "backbones.html").read_text(encoding="utf-8")
 
 
 def test_a_third_party_plugin_checks_its_evidence(installed: Path, runs: tuple[Path, Path], tmp_path: Path) -> None:
-    assert "No register of margins was given." in rft(installed, "verify", runs[0]).stdout
+    assert "No register of margins was given." in run_rft(installed, "verify", runs[0]).stdout
     recorded = json.loads((runs[0] / "evidence.json").read_text(encoding="utf-8"))["plugins"]["margin"]
     register = tmp_path / "margins.json"
     register.write_text(json.dumps(recorded), encoding="utf-8")
-    assert "says the same as the run" in rft(installed, "verify", runs[0], "--ledger", tmp_path).stdout
+    assert "says the same as the run" in run_rft(installed, "verify", runs[0], "--ledger", tmp_path).stdout
     register.write_text(json.dumps({"unsure": recorded["unsure"] + 1}), encoding="utf-8")
-    done = rft(installed, "verify", runs[0], "--ledger", tmp_path)
+    done = run_rft(installed, "verify", runs[0], "--ledger", tmp_path)
     assert (done.returncode, "says otherwise than the run" in done.stderr) == (4, True)
 
 
 def test_a_third_party_plugin_loads_the_model_that_it_wrote(installed: Path, runs: tuple[Path, Path]) -> None:
     image = next((runs[0].parent / "data").glob("*.png"))
     code = f"import rft; print(rft.load({str(runs[0] / 'margins')!r}).predict([{str(image)!r}]).columns.tolist())"
-    done = python(installed, "-c", code)
+    done = run_python(installed, "-c", code)
     assert "'unsure'" in done.stdout, done.stderr

@@ -33,13 +33,13 @@ FACTS = DataFacts(
 )
 
 
-def roles(table: Table, declared: Columns = ()) -> list[tuple[str, str]]:
+def roles_of(table: Table, declared: Columns = ()) -> list[tuple[str, str]]:
     return [(name, column.role) for name, column in describe_columns(table, declared).items()]
 
 
 def test_what_a_plugin_does_not_say_is_inferred_from_common_names_and_cells() -> None:
     row = {"n_seen": 3, "value": 0.5, "kind": "a", "label": "x", "p": 0.1, "seconds": 2.5, "flag": True, "n": 7}
-    assert roles([row]) == [
+    assert roles_of([row]) == [
         ("kind", "key"),
         ("label", "class"),
         ("value", "estimate"),
@@ -49,13 +49,13 @@ def test_what_a_plugin_does_not_say_is_inferred_from_common_names_and_cells() ->
         ("n_seen", "count"),
         ("flag", "note"),
     ]
-    assert roles([]) == []
+    assert roles_of([]) == []
 
 
 def test_declared_columns_come_first_in_their_order_and_keep_their_roles_to_themselves() -> None:
     table: Table = [{"value": 0.5, "rate": 0.4, "who": "a", "group": "b"}]
     declared = list_columns({"who": "group", "rate": "estimate", "absent": "count"})
-    assert roles(table, declared) == [("who", "group"), ("rate", "estimate"), ("group", "key"), ("value", "number")]
+    assert roles_of(table, declared) == [("who", "group"), ("rate", "estimate"), ("group", "key"), ("value", "number")]
     assert find_column(describe_columns(table, declared), "count") is None
     assert select_columns({"t": declared, "u": declared}, ["t", "v"]) == {"t": declared}
 

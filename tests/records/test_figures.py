@@ -32,7 +32,7 @@ CONSTRUCTORS: dict[str, Callable[..., Figure]] = {
 FRAME = {"id": "f", "table": "t", "title": "Title", "alt": "What it shows"}
 
 
-def parameters(kind: str) -> dict[str, inspect.Parameter]:
+def keyword_parameters(kind: str) -> dict[str, inspect.Parameter]:
     signature = inspect.signature(CONSTRUCTORS[kind]).parameters
     return {name: parameter for name, parameter in signature.items() if parameter.kind is parameter.KEYWORD_ONLY}
 
@@ -44,7 +44,7 @@ def test_each_kind_has_its_constructor() -> None:
 @pytest.mark.parametrize("kind", FIGURE_KINDS)
 def test_a_constructor_takes_the_channels_and_options_of_its_kind(kind: str) -> None:
     known = FIGURE_KINDS[kind]
-    taken = parameters(kind)
+    taken = keyword_parameters(kind)
     required = [name for name, parameter in taken.items() if parameter.default is inspect.Parameter.empty]
     assert required == list(known.required)
     assert [name for name in taken if name not in required] == [*known.optional, *known.options]
@@ -54,7 +54,7 @@ def test_a_constructor_takes_the_channels_and_options_of_its_kind(kind: str) -> 
 def test_what_a_constructor_takes_stands_in_the_figure(kind: str) -> None:
     known = FIGURE_KINDS[kind]
     channels = {name: f"column_{name}" for name in (*known.required, *known.optional)}
-    defaults = {name: parameters(kind)[name].default for name in known.options}
+    defaults = {name: keyword_parameters(kind)[name].default for name in known.options}
     options: dict[str, Any] = {name: "log" if name.endswith("_scale") else not defaults[name] for name in known.options}
     options |= {name: 0.5 for name in known.options if defaults[name] is None}
     figure = CONSTRUCTORS[kind](**channels, **options, **FRAME, where={"a": 1}, x_label="x", y_label="y", lead=True)

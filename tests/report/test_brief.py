@@ -34,20 +34,20 @@ def by_group(groups: int, attributes: int = 1) -> Section:
     """Return a section with attributes of so many groups, crossed ones, a second class and a control feature."""
     rows: Table = []
 
-    def add(attribute: str | None, group: str | None, value: float | None, n: int, **cells: str) -> None:
+    def add_rows(attribute: str | None, group: str | None, value: float | None, n: int, **cells: str) -> None:
         for metric in ("accuracy", "selection_rate", "tpr", "fpr", "fnr"):
             row = {"attribute": attribute, "group": group, "class": None, "control": None, "metric": metric}
             ends = (None, None) if value is None else (value - 0.05, value + 0.05)
             status = "too few" if value is None else "ok"
             rows.append(row | {"value": value, "low": ends[0], "high": ends[1], "n": n, "status": status} | cells)
 
-    add(None, None, 0.8, 1000)
+    add_rows(None, None, 0.8, 1000)
     for number in range(attributes):
         for place in range(groups):
             value = None if place == 1 else 0.4 + 0.4 * ((place * 37) % groups) / groups
-            add(f"site_{number}", f"hospital {place}", value, 20)
-        add(f"site_{number}", "hospital 0", 0.1, 20, control="ward 1")
-    add("site_0 x sex", "hospital 0 x f", 0.2, 11)
+            add_rows(f"site_{number}", f"hospital {place}", value, 20)
+        add_rows(f"site_{number}", "hospital 0", 0.1, 20, control="ward 1")
+    add_rows("site_0 x sex", "hospital 0 x f", 0.2, 11)
     roles = {
         **{"attribute": "attribute", "group": "group", "class": "class", "control": "key", "metric": "metric"},
         **{"value": "estimate", "low": "low", "high": "high", "n": "count", "status": "status"},

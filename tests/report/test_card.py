@@ -96,7 +96,7 @@ def test_a_backbone_of_the_hub_is_the_base_model() -> None:
 
 
 def test_what_is_withheld_is_no_result() -> None:
-    run = with_card(small())
+    run = with_card(small_groups_run())
     accuracy = run.sections[0].findings[0].model_copy(update={"id": "performance.accuracy", "card_metric": "accuracy"})
     content = front_matter(
         model_card(run.model_copy(update={"sections": (Section(plugin="p", findings=(accuracy,)),)}))
@@ -197,7 +197,7 @@ def group_rows(counts: dict[str, int], attribute: str = "site") -> Table:
     return [blank | told | {"group": group, "n": n} for group, n in counts.items()]
 
 
-def small(suppress_below: int | None = None) -> AuditRun:
+def small_groups_run(suppress_below: int | None = None) -> AuditRun:
     """Return a run with a group of 3 among 100, a count of 4 examples, and a rule on what rests on few."""
     run = example_run()
     gap = Finding(
@@ -249,13 +249,13 @@ def small(suppress_below: int | None = None) -> AuditRun:
 
 
 def test_the_card_says_that_it_is_un_noised_and_what_epsilon_covers() -> None:
-    card = model_card(small())
+    card = model_card(small_groups_run())
     assert "The results in this card are un-noised: they were computed from the data without noise" in card
     assert "| protection | artefact |" in card
     names = [str(row["artefact"]) for row in scope_table(None)]
     assert f"| un-noised | {'; '.join(names)} |" in card
     assert "Trained with differential privacy: epsilon 3.00; delta 10⁻⁵;" in card
-    run = small()
+    run = small_groups_run()
     standard = run.model.model_copy(update={"training": Training(mode="standard")})
     card = model_card(run.model_copy(update={"model": standard}))
     assert "Trained without differential privacy, as far as this run knows" in card
@@ -275,7 +275,7 @@ def with_groups(*tables: Table) -> str:
         columns={"by_group": GROUP_COLUMNS["by_group"]},
         card_tables={"by_group": "Groups"},
     )
-    return model_card(small(0).model_copy(update={"sections": (section,)}))
+    return model_card(small_groups_run(0).model_copy(update={"sections": (section,)}))
 
 
 def test_groups_are_shown_whole_or_not_at_all() -> None:
@@ -290,7 +290,7 @@ def test_groups_are_shown_whole_or_not_at_all() -> None:
 
 
 def test_the_card_withholds_small_cells_though_the_report_does_not() -> None:
-    card = model_card(small())
+    card = model_card(small_groups_run())
     assert "| Site |" not in card, "a withheld group would follow from the others by subtraction"
     assert "## Groups\n\nNot shown: some of these numbers rest on fewer than 10 cases." in card
     assert "Left out because their item could not be read: fewer than 10.\n" in card
@@ -302,7 +302,7 @@ def test_the_card_withholds_small_cells_though_the_report_does_not() -> None:
 
 def test_the_card_does_not_show_the_interval_of_a_group_that_is_too_small() -> None:
     """From the ends of an exact interval at a known level the counts that it was made of can be solved for."""
-    run = small()
+    run = small_groups_run()
     gap = run.sections[0].findings[0].model_copy(update={"n": 97, "small_groups": ("tiny",), "description": "A gap."})
     said = "with tiny the interval is 0.29 to 1"
     interval = Interval(low=0.29, high=1, method="exact")
@@ -324,9 +324,9 @@ def test_the_card_does_not_show_the_interval_of_a_group_that_is_too_small() -> N
 
 
 def test_the_config_says_what_is_small() -> None:
-    card = model_card(small(0))
+    card = model_card(small_groups_run(0))
     assert "| Site | tiny | 3 | 0.500 |" in card
     assert "could not be read: 7.\n" in card
     assert "Numbers that rest on" not in card
-    assert "Not shown: some of these numbers rest on fewer than 4 cases." in (three := model_card(small(4)))
+    assert "Not shown: some of these numbers rest on fewer than 4 cases." in (three := model_card(small_groups_run(4)))
     assert "could not be read: 7.\n" in three

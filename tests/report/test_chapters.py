@@ -11,14 +11,14 @@ from rft.report import render
 from tests.support.example_run import example_run
 
 
-def finding(id: str) -> Finding:
+def make_finding(id: str) -> Finding:
     return Finding(id=id, title=f"Title of {id}", status="info", value=1.0, deterministic=True, description="Made up.")
 
 
-def section(*chapters: Chapter) -> Section:
+def make_section(*chapters: Chapter) -> Section:
     return Section(
         plugin="made",
-        findings=(finding("made.one"), finding("made.two"), finding("made.three")),
+        findings=(make_finding("made.one"), make_finding("made.two"), make_finding("made.three")),
         tables={"first": [{"x": 1.0, "y": 2.0}], "second": [{"word": "kept", "description": "why"}]},
         figures=(
             Figure(id="drawn", kind="lines", table="first", encode={"x": "x", "y": "y"}, title="Drawn", alt="A line."),
@@ -27,7 +27,7 @@ def section(*chapters: Chapter) -> Section:
     )
 
 
-def page(section: Section) -> str:
+def section_page(section: Section) -> str:
     html = render(example_run().model_copy(update={"sections": (section,)}))
     return html[html.index('<section id="section-made"') : html.index('<section id="run"')]
 
@@ -39,7 +39,7 @@ CHAPTERS = (
 
 
 def test_chapters_stand_in_their_order_after_what_none_of_them_names() -> None:
-    html = page(section(*CHAPTERS))
+    html = section_page(make_section(*CHAPTERS))
     wanted = [
         "Title of made.one",
         "Later",
@@ -56,8 +56,8 @@ def test_chapters_stand_in_their_order_after_what_none_of_them_names() -> None:
 
 
 def test_everything_is_shown_once_with_or_without_chapters() -> None:
-    for sections in (section(), section(*CHAPTERS)):
-        html = page(sections)
+    for sections in (make_section(), make_section(*CHAPTERS)):
+        html = section_page(sections)
         for id in ("made.one", "made.two", "made.three"):
             assert html.count(f'id="{id}"') == 1
         assert html.count("kept") == 1
@@ -65,7 +65,7 @@ def test_everything_is_shown_once_with_or_without_chapters() -> None:
 
 
 def test_headings_of_a_chapter_stand_one_level_below_it() -> None:
-    html = page(section(*CHAPTERS))
+    html = section_page(make_section(*CHAPTERS))
     assert re.search(r"<h3[^>]*>Last</h3>", html)
     assert re.search(r"<h4[^>]*>Drawn</h4>", html)
     assert not re.search(r"<h\d[^>]*>[^<]*made\.", html), "an id is no heading"
@@ -73,9 +73,9 @@ def test_headings_of_a_chapter_stand_one_level_below_it() -> None:
 
 def test_a_chapter_cannot_name_what_does_not_exist() -> None:
     with pytest.raises(ValueError, match=r"chapter Odd names what does not exist: made\.four"):
-        section(Chapter(title="Odd", findings=("made.four",)))
+        make_section(Chapter(title="Odd", findings=("made.four",)))
 
 
 def test_chapters_survive_being_saved() -> None:
-    audited_section = section(*CHAPTERS)
+    audited_section = make_section(*CHAPTERS)
     assert Section.model_validate_json(audited_section.model_dump_json()).chapters == CHAPTERS

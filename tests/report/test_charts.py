@@ -41,7 +41,7 @@ def marks(svg: str, variable: str) -> int:
 
 @pytest.mark.parametrize(
     "section",
-    [section for section in (*example_run().sections, example_groups.section()) if section.figures],
+    [section for section in (*example_run().sections, example_groups.groups_section()) if section.figures],
     ids=lambda s: s.plugin,
 )
 def test_every_figure_of_the_example_is_drawn(section) -> None:
@@ -94,7 +94,7 @@ GAPS: Table = [
 ]
 
 
-def boxes(svg: str, variable: str) -> list[tuple[float, float]]:
+def box_edges(svg: str, variable: str) -> list[tuple[float, float]]:
     """Return left and right of every rectangle that is filled with a colour."""
     paths = re.findall(rf'<path d="([^"]*)"[^>]*style="fill: var\(--{variable}\)', svg)
     places = [[float(x) for x in re.findall(r"[ML] (\S+)", path)] for path in paths]
@@ -112,17 +112,17 @@ def test_a_band_stands_behind_each_gap_at_its_own_place_and_is_explained() -> No
     }
     svg = draw_figure(figure("dots", encode, band_label="gaps by chance", dot_label="gap found"), GAPS, id="f")
     assert {"gaps by chance", "gap found"} <= set(texts(svg))
-    *bands, key = boxes(svg, "ink")
+    *bands, key = box_edges(svg, "ink")
     assert len(bands) == 2, "none where nothing was measured"
     assert bands[0] == bands[1]
     assert key[1] - key[0] == pytest.approx(22)
     without = draw_figure(figure("dots", {"x": "value", "y": "metric"}), GAPS, id="f")
-    assert boxes(without, "ink") == []
+    assert box_edges(without, "ink") == []
 
 
 def test_a_reference_may_have_a_band_around_it() -> None:
     svg = draw_figure(figure("dots", DOTS, reference=0.5, reference_low=0.4, reference_high=0.6), GROUPS, id="f")
-    [(left, right)] = boxes(svg, "ink")
+    [(left, right)] = box_edges(svg, "ink")
     assert right > left
     assert "0.5" in texts(svg)
 
@@ -137,11 +137,11 @@ def test_counts_stand_in_a_column_of_their_own_with_its_heading() -> None:
 
 
 def test_many_groups_stand_closer_than_few() -> None:
-    def height(rows: Table) -> float:
+    def chart_height(rows: Table) -> float:
         return float(draw_figure(figure("dots", DOTS), rows, id="f").split(f'viewBox="0 0 {WIDTH} ')[1].split('"')[0])
 
     few, many = [[{**GROUPS[0], "group": f"g{k}"} for k in range(n)] for n in (10, 30)]
-    assert height(many) < 2.7 * height(few)
+    assert chart_height(many) < 2.7 * chart_height(few)
 
 
 CELLS: Table = [

@@ -10,7 +10,7 @@ from rft.report.render.comparison_page import comparison_html
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
 
 
-def page(name: str = "smiles") -> str:
+def compare_page(name: str = "smiles") -> str:
     section = Section(
         plugin="backbone",
         title=f"Compared {name}",
@@ -39,7 +39,7 @@ def page(name: str = "smiles") -> str:
 
 
 def test_it_shows_tables_figure_and_notes() -> None:
-    text = page()
+    text = compare_page()
     for expected in (
         "<h1>smiles</h1>",
         "<svg",
@@ -54,7 +54,7 @@ def test_it_shows_tables_figure_and_notes() -> None:
 
 
 def test_it_escapes_everything_and_loads_nothing() -> None:
-    text = page(HOSTILE)
+    text = compare_page(HOSTILE)
     assert "<script" not in text
     assert "<img" not in text
     assert "&lt;script&gt;" in text

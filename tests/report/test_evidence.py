@@ -22,7 +22,7 @@ from tests.support.example_run import change_volatile, example_run
 SECOND = "another run"
 
 
-def inputs(root: Path, n: int = 142) -> list[InputFile]:
+def write_inputs(root: Path, n: int = 142) -> list[InputFile]:
     """Write files with contents that are easily guessed and names that say whose they are; return them as read."""
     names = ["labels.csv", *(f"photos/person-{number}.jpg" for number in range(n - 1))]
     (root / "photos").mkdir(parents=True)
@@ -35,7 +35,7 @@ def inputs(root: Path, n: int = 142) -> list[InputFile]:
 def released(tmp_path: Path) -> Path:
     """Return the folder of a run on 142 inputs in ``data``; its key lies in the state folder."""
     predictions = pd.DataFrame({"id": ["person-0"], "label": ["smiling"]})
-    parts = Artifacts(predictions=predictions, inputs=inputs(tmp_path / "data"), folder=tmp_path / "data")
+    parts = Artifacts(predictions=predictions, inputs=write_inputs(tmp_path / "data"), folder=tmp_path / "data")
     return save(example_run(), tmp_path / "run", parts)
 
 
@@ -44,12 +44,12 @@ def of_another_run(tmp_path: Path) -> Path:
     return place_of(SECOND)
 
 
-def verified(*arguments: object) -> tuple[int, str, str]:
+def verify_run(*arguments: object) -> tuple[int, str, str]:
     result = CliRunner().invoke(app, ["verify", *map(str, arguments)])
     return result.exit_code, result.stdout, " ".join(result.stderr.split())
 
 
-def keyed(released: Path) -> dict:
+def keyed_hashes(released: Path) -> dict:
     return json.loads((released / "evidence.json").read_text(encoding="utf-8"))["keyed"]
 
 
@@ -72,14 +72,14 @@ def test_no_input_is_recognised_without_the_key(released: Path) -> None:
 
 
 def test_every_input_is_recognised_with_the_key(released: Path) -> None:
-    key, listed = read(place_of("2b1f0c")), keyed(released)["inputs"]
+    key, listed = read(place_of("2b1f0c")), keyed_hashes(released)["inputs"]
     recognised = 0
     for name in key.inputs:
         sha256 = hashlib.sha256((released.parent / "data" / name).read_bytes()).hexdigest()
         recognised += listed.get(key.name("input", name)) == key.content("input", name, sha256)
     assert recognised == 142
     assert len(set(listed.values())) == 142, "half of the files have the same bytes, and no two digests are equal"
-    code, stdout, _ = verified(released)
+    code, stdout, _ = verify_run(released)
     assert code == 0
     assert "Each of 8 files is the one that was written.\n142 inputs are the files that were read." in stdout
 
@@ -100,14 +100,14 @@ def test_without_the_key_it_is_said_what_was_not_checked(
     key = place_of("2b1f0c").rename(tmp_path / "handed-over.json")
     (released.parent / "data" / "labels.csv").write_text("other labels", encoding="utf-8")
     monkeypatch.setenv("RFT_STATE", str(tmp_path / "another machine"))
-    code, stdout, _ = verified(released)
+    code, stdout, _ = verify_run(released)
     assert code == 3
     assert "3 files of the run are the ones that were written." in stdout
     assert "Not checked: assets/" in stdout
     assert "and 1 more" in stdout
     assert verify(released).unchecked[-2:] == ("predictions.parquet", "142 inputs")
     assert "Each of" not in stdout
-    code, _, stderr = verified(released, "--key", key)
+    code, _, stderr = verify_run(released, "--key", key)
     assert code == 4
     assert "the input labels.csv is not the file that was read" in stderr
 
@@ -117,19 +117,19 @@ def test_a_file_for_others_is_checked_without_the_key(released: Path, monkeypatc
     (released / "report.html").write_text("better", encoding="utf-8")
     (released / "model").mkdir()
     (released / "model" / "new").write_text("", encoding="utf-8")
-    code, _, stderr = verified(released)
+    code, _, stderr = verify_run(released)
     assert code == 4
     assert "report.html is not the file that was written; model/new was added" in stderr
 
 
 def test_a_wrong_key_is_told(released: Path, tmp_path: Path) -> None:
-    code, _, stderr = verified(released, "--key", of_another_run(tmp_path))
+    code, _, stderr = verify_run(released, "--key", of_another_run(tmp_path))
     assert code == 2
     assert "is the key of run another run, and this is run 2b1f0c Give the key of this run: 2b1f0c.json." in stderr
     content = json.loads(place_of("2b1f0c").read_text(encoding="utf-8"))
     forged = tmp_path / "forged.json"
     forged.write_text(json.dumps(content | {"key": "00" * 32}), encoding="utf-8")
-    code, _, stderr = verified(released, "--key", forged)
+    code, _, stderr = verify_run(released, "--key", forged)
     assert code == 4
     assert "was not made with the key of this run" in stderr
 
@@ -150,7 +150,7 @@ def test_inputs_that_changed_moved_or_went(released: Path, tmp_path: Path) -> No
     moved = data.rename(tmp_path / "archive")
     gone = verify(released)
     assert (gone.problems, gone.inputs, len(gone.unchecked)) == ((), 0, 142)
-    code, stdout, _ = verified(released)
+    code, stdout, _ = verify_run(released)
     assert code == 3
     assert "Not checked: the input labels.csv in" in stdout
     assert verify(released, data=moved).inputs == 142
@@ -177,11 +177,11 @@ def test_a_private_file_that_was_left_out_is_no_broken_run(released: Path) -> No
 
 def test_each_run_has_a_key_of_its_own_and_keeps_it(released: Path, tmp_path: Path) -> None:
     assert read(of_another_run(tmp_path)).secret != read(place_of("2b1f0c")).secret
-    before = keyed(released)
+    before = keyed_hashes(released)
     parts = Artifacts(pd.read_parquet(released / "predictions.parquet"), [InputFile("labels.csv", "0" * 64)], tmp_path)
     again = save(example_run(), tmp_path / "again", parts)
-    assert keyed(again)["key"] == before["key"]
-    assert keyed(again)["files"] == before["files"]
+    assert keyed_hashes(again)["key"] == before["key"]
+    assert keyed_hashes(again)["files"] == before["files"]
 
 
 def test_an_id_of_others_is_no_way_out_of_the_folder() -> None:

@@ -56,11 +56,11 @@ def test_it_is_as_it_was(name: str) -> None:
     if os.environ.get(RENEW):
         kept.parent.mkdir(exist_ok=True)
         kept.write_text(written, encoding="utf-8")
-    difference = list(_difference(kept, written))
+    difference = list(_diff_lines(kept, written))
     assert not difference, "\n".join([f"{name} has changed. If so meant: {RENEW}=1", *difference[:80]])
 
 
-def _difference(kept: Path, written: str) -> list[str]:
+def _diff_lines(kept: Path, written: str) -> list[str]:
     before = kept.read_text(encoding="utf-8").splitlines()
     return list(difflib.unified_diff(before, written.splitlines(), "kept", "made now", lineterm="", n=1))
 

@@ -26,7 +26,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 VISIBLE = "ab<U+202E>632<U+2066><U+2069><U+200B><U+200C><U+200D><U+2060><U+FEFF><U+00AD><U+061C><U+200F><U+001B>[31m"
 
 
-def compared(run: AuditRun) -> str:
+def compared_page(run: AuditRun) -> str:
     return comparison_html(run.sections[-1:], name=run.run.name, byline=(run.run.name,), rft_version="1")
 
 
@@ -41,7 +41,7 @@ def mirrored() -> AuditRun:
     return run_with(lambda text: f"{HEBREW} {text} {ARABIC} 12")
 
 
-@pytest.mark.parametrize("write_text", [render, model_card, summary_html, compared])
+@pytest.mark.parametrize("write_text", [render, model_card, summary_html, compared_page])
 def test_nothing_hidden_is_left_in_what_is_shown(hostile: AuditRun, write_text) -> None:
     text = write_text(hostile)
     assert [ascii(character) for character in HIDDEN.findall(text)] == []
@@ -127,7 +127,7 @@ class Names(HTMLParser):
             self.loose.append(data)
 
 
-@pytest.mark.parametrize("write_text", [render, summary_html, compared])
+@pytest.mark.parametrize("write_text", [render, summary_html, compared_page])
 def test_every_right_to_left_name_is_isolated(mirrored: AuditRun, write_text) -> None:
     names = Names(write_text(mirrored))
     assert names.loose == []

@@ -25,18 +25,18 @@ IN_TEXT = re.compile(r"@\w|#\w|\bGH-\d|://|//\w|\bwww\.\w|:[\w+-]+:|(?<!\u2060)\
 
 
 @cache
-def renderer(math: str) -> MarkdownIt:
+def markdown_parser(math: str) -> MarkdownIt:
     parser = MarkdownIt("gfm-like", {"html": True, "linkify": True}).use(footnote_plugin)
     return parser.use(dollarmath_plugin) if math == "dollars" else parser.use(texmath_plugin, delimiters=math)
 
 
 def all_tokens(text: str, math: str) -> Iterator[Token]:
-    for token in renderer(math).parse(text):
+    for token in markdown_parser(math).parse(text):
         yield token
         yield from token.children or ()
 
 
-def shown(tokens: list[Token]) -> str:
+def shown_text(tokens: list[Token]) -> str:
     return "".join(token.content for token in tokens if token.type in ("text", "text_special", "code_inline"))
 
 
@@ -46,8 +46,8 @@ def test_a_name_is_shown_as_it_stands(name: str, math: str) -> None:
     expected = " ".join(visible(name).split())
     tokens = list(all_tokens(str(escape_markdown(name)), math))
     assert {token.type for token in tokens} <= PLAIN
-    assert INVISIBLE.sub("", shown(tokens)) == expected
-    assert IN_TEXT.findall(shown(tokens)) == []
+    assert INVISIBLE.sub("", shown_text(tokens)) == expected
+    assert IN_TEXT.findall(shown_text(tokens)) == []
 
 
 @pytest.mark.parametrize("name", [*MARKUP, HOSTILE])
@@ -67,7 +67,7 @@ def test_this_renderer_would_link_and_typeset_them() -> None:
 def test_an_address_can_be_copied_and_is_no_link(address: str) -> None:
     tokens = list(all_tokens(str(write_address(address)), "dollars"))
     assert {token.type for token in tokens} <= PLAIN | {"code_inline"}
-    assert shown(tokens) == address
+    assert shown_text(tokens) == address
 
 
 @pytest.mark.parametrize("name", [*MARKUP, HOSTILE, "a@b.c`", "https://a.b/`<b>`"])

@@ -73,12 +73,12 @@ def test_intervals_and_small_forms() -> None:
     assert number_format.format_date("yesterday") == "yesterday"
 
 
-def viewed(table: Table, caption: str = "") -> TableView:
+def view_table(table: Table, caption: str = "") -> TableView:
     return tables.view_table(table, describe_columns(table), caption=caption)
 
 
 def test_a_table_keeps_its_digits_merges_intervals_and_moves_what_is_the_same_everywhere() -> None:
-    shown = viewed(
+    shown = view_table(
         [
             {"model": "head", "group": "a", "value": 0.5, "low": 0.25, "high": 0.75, "n": 1200, "control": None},
             {"model": "head", "group": "b", "value": None, "low": None, "high": None, "n": 4, "control": None},
@@ -91,14 +91,14 @@ def test_a_table_keeps_its_digits_merges_intervals_and_moves_what_is_the_same_ev
 
 
 def test_a_long_table_says_how_much_is_left_out() -> None:
-    shown = viewed([{"k": k, "x": str(k)} for k in range(500)], caption="")
+    shown = view_table([{"k": k, "x": str(k)} for k in range(500)], caption="")
     assert len(shown.rows) == tables.MAX_SHOWN_ROWS
     assert shown.omitted == 300
     assert shown.long
 
 
 def test_zero_is_a_value_and_absence_is_none() -> None:
-    shown = viewed([{"a": "x", "rate": 0.0}, {"a": "y", "rate": None}], caption="")
+    shown = view_table([{"a": "x", "rate": 0.0}, {"a": "y", "rate": None}], caption="")
     assert [row[1] for row in shown.rows] == ["0", "–"]
     status = describe_columns([{"status": None}])
     assert tables.explain_absence({"status": "too_few"}, status) == "too few"
@@ -156,15 +156,15 @@ def test_the_config_comes_back_from_its_text() -> None:
 
 def test_a_status_that_says_no_more_than_the_value_has_no_column() -> None:
     rows = [{"group": "a", "value": 0.5, "status": "ok"}, {"group": "b", "value": None, "status": "too few"}]
-    shown = viewed(rows, caption="")
+    shown = view_table(rows, caption="")
     assert [column.label for column in shown.columns] == ["group", "value"]
     assert shown.rows[1] == ("b", "too few")
     rows[0]["status"] = "warn"
-    assert [column.label for column in viewed(rows, caption="").columns] == ["group", "value", "status"]
+    assert [column.label for column in view_table(rows, caption="").columns] == ["group", "value", "status"]
 
 
 def test_a_band_is_one_column_like_an_interval() -> None:
     rows = [{"value": 0.5, "low": 0.4, "high": 0.6, "band_low": 0.0, "band_high": 0.1}]
-    shown = viewed(rows, caption="")
+    shown = view_table(rows, caption="")
     assert [column.label for column in shown.columns] == ["value", "interval", "range"]
     assert shown.rows == (("0.5", "[0.4, 0.6]", "[0.0, 0.1]"),)

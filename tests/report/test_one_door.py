@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from rft.cli.main import app
 from rft.report import save
 from tests.support.signing_cases import write_keys
-from tests.support.small_run import artifacts, list_files, small_run
+from tests.support.small_run import list_files, small_artifacts, small_run
 
 
 def flip_byte(file: Path) -> None:
@@ -82,7 +82,7 @@ def write_command(name: str, run: Path, key: Path) -> list[str]:
 def runs(tmp_path: Path) -> Path:
     """Return a folder with two runs."""
     for name in ("one", "other"):
-        save(small_run(name), tmp_path / "runs" / name, artifacts())
+        save(small_run(name), tmp_path / "runs" / name, small_artifacts())
     return tmp_path / "runs"
 
 

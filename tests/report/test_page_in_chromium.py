@@ -87,20 +87,20 @@ def test_the_page_asks_for_nothing_and_runs_nothing(
     dialogs: list[str] = []
     errors: list[str] = []
 
-    def refuse(route: Any) -> None:
+    def refuse_request(route: Any) -> None:
         if route.request.url == file.as_uri():
             route.continue_()
             return
         asked.append(route.request.url)
         route.abort()
 
-    page.route("**/*", refuse)
+    page.route("**/*", refuse_request)
 
-    def dismiss(dialog: Any) -> None:
+    def dismiss_dialog(dialog: Any) -> None:
         dialogs.append(dialog.message)
         dialog.dismiss()
 
-    page.on("dialog", dismiss)
+    page.on("dialog", dismiss_dialog)
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(file.as_uri())
     page.evaluate(OPEN_ALL)
@@ -138,7 +138,7 @@ def test_text_and_marks_stand_out_from_the_paper(page: Any, pages: dict[str, Pat
     for name in names:
         least = 3 if name.startswith("series") else 4.5
         for paper in papers[:1] if name.startswith("series") else papers:
-            assert contrast(page.evaluate(read, name), paper) >= least, (name, paper)
+            assert contrast_ratio(page.evaluate(read, name), paper) >= least, (name, paper)
     faint = """[...document.querySelectorAll('svg.chart [style*="stroke: var(--series"]')]
       .map(mark => parseFloat(getComputedStyle(mark).strokeOpacity) * parseFloat(getComputedStyle(mark).opacity))"""
     opacities = page.evaluate(faint)
@@ -146,13 +146,13 @@ def test_text_and_marks_stand_out_from_the_paper(page: Any, pages: dict[str, Pat
     assert min(opacities) == 1, "a line or an interval is paler than its colour"
 
 
-def contrast(colour: str, paper: str) -> float:
+def contrast_ratio(colour: str, paper: str) -> float:
     """Return the ratio of WCAG 2.2 between two colours ``#rrggbb``."""
-    bright, dark = sorted(map(luminance, (colour, paper)), reverse=True)
+    bright, dark = sorted(map(relative_luminance, (colour, paper)), reverse=True)
     return (bright + 0.05) / (dark + 0.05)
 
 
-def luminance(colour: str) -> float:
+def relative_luminance(colour: str) -> float:
     parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
     red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -93,7 +93,7 @@ def test_printing_asks_the_network_for_nothing(host: str, tmp_path: Path) -> Non
         server.settimeout(0.2)
         done = threading.Event()
 
-        def listen() -> None:
+        def note_requests() -> None:
             while not done.is_set():
                 try:
                     server.accept()[0].close()
@@ -101,7 +101,7 @@ def test_printing_asks_the_network_for_nothing(host: str, tmp_path: Path) -> Non
                 except TimeoutError:
                     continue
 
-        thread = threading.Thread(target=listen)
+        thread = threading.Thread(target=note_requests)
         thread.start()
         picture = f'<img src="http://{host}:{server.getsockname()[1]}/x.png">'
         try:

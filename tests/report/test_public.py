@@ -19,7 +19,7 @@ from rft.report import open_run, render, save, write_made_from
 from rft.report.render.model_card import model_card
 from rft.report.render.public import NOT_SHOWN, make_public
 from rft.report.run_folder import evidence
-from tests.disclosure.test_disclosure_attacks import SUP, TRUE, audited
+from tests.disclosure.test_disclosure_attacks import SUP, TRUE, audit_table
 from tests.support.disclosure_attacker import (
     Attack,
     Release,
@@ -29,7 +29,7 @@ from tests.support.disclosure_attacker import (
     find_words,
     list_numbers,
 )
-from tests.support.example_run import artifacts, example_run, png
+from tests.support.example_run import encode_png, example_artifacts, example_run
 from tests.support.hostile_text import HIDDEN, HOSTILE, run_with
 
 NOBODY = HiddenNames(frozenset())
@@ -76,7 +76,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The folder of the declared run, and its public one."""
     place = tmp_path_factory.mktemp("public")
     run = declared_run()
-    saved = save(run, place / "run", artifacts())
+    saved = save(run, place / "run", example_artifacts())
     return saved, write_made_from(make_public(run), saved, place / "run-public")
 
 
@@ -119,7 +119,7 @@ def test_a_table_by_split_keeps_the_rows_of_test() -> None:
 
 
 def test_a_table_that_names_an_image_is_left_out_whatever_it_says() -> None:
-    rows = [{"asset": asset_name(png()), "value": 0.9}]
+    rows = [{"asset": asset_name(encode_png()), "value": 0.9}]
     section = Section(plugin="demo", tables={"shown": rows}, computed_from={"shown": "test"})
     assert select_public_part(section, NOBODY, by_group=True).section is None
 
@@ -234,7 +234,7 @@ def test_an_attacker_finds_nothing_of_training_images_or_inputs(folders: tuple[P
     sha256 = {
         *(hashlib.sha256(file.read_bytes()).hexdigest() for file in (saved / "assets").iterdir()),
         *(value for digests in (keyed.files, keyed.inputs) for pair in digests.items() for value in pair),
-        *(file.sha256 for file in artifacts().inputs if isinstance(file, InputFile)),
+        *(file.sha256 for file in example_artifacts().inputs if isinstance(file, InputFile)),
         *(run.run.volatile.salt, run.run.config_sha256, keyed.key),
     }
     names = {"East Asian", "South Asian", UNIT}
@@ -250,7 +250,7 @@ def test_an_attacker_finds_nothing_of_training_images_or_inputs(folders: tuple[P
 
 def audited_unset(folder: Path, counts: pd.DataFrame) -> Path:
     """Return a run whose config does not say which counts are withheld."""
-    audited(folder, counts, 0, name="unset")
+    audit_table(folder, counts, 0, name="unset")
     config = folder / "unset.toml"
     config.write_text(config.read_text(encoding="utf-8").replace("suppress_below = 0", ""), encoding="utf-8")
     rft.audit(config, folder / "run")
@@ -258,9 +258,9 @@ def audited_unset(folder: Path, counts: pd.DataFrame) -> Path:
 
 
 def test_an_attacker_recovers_no_withheld_group(tmp_path: Path) -> None:
-    told = audited(tmp_path, SUP, 0, name="told")
+    told = audit_table(tmp_path, SUP, 0, name="told")
     assert Attack(Release.of(told), "g", tuple(TRUE)).run()
-    withheld = audited(tmp_path, SUP, 10, name="withheld")
+    withheld = audit_table(tmp_path, SUP, 10, name="withheld")
     for place in (told, withheld, audited_unset(tmp_path, SUP)):
         shown = write_made_from(make_public(open_run(place)), place, tmp_path / f"{place.name}-public")
         release = Release.of(shown)

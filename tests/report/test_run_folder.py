@@ -15,22 +15,22 @@ from rft.errors import DataError, EvidenceError, OutputError
 from rft.records import Verdict
 from rft.report import check_writable, open_run, save, verify, write_made_from
 from rft.report.run_folder import folder
-from tests.support.example_run import artifacts, example_run
+from tests.support.example_run import example_artifacts, example_run
 
 FILES = {"audit.json", "report.html", "model-card.md", "predictions.parquet", "evidence.json"}
 
 
-def everything(place: Path) -> dict[str, bytes]:
+def contents(place: Path) -> dict[str, bytes]:
     return {file.relative_to(place).as_posix(): file.read_bytes() for file in place.rglob("*") if file.is_file()}
 
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    return save(example_run(), tmp_path / "runs" / "one", artifacts())
+    return save(example_run(), tmp_path / "runs" / "one", example_artifacts())
 
 
 def test_a_saved_run_holds_everything_and_nothing_else(saved: Path) -> None:
-    names = {name.split("/")[0] for name in everything(saved)}
+    names = {name.split("/")[0] for name in contents(saved)}
     assert names == FILES | {"assets", "model"}
     assert len(list((saved / "assets").iterdir())) == 4
     assert [entry.name for entry in saved.parent.iterdir()] == ["one"]
@@ -45,7 +45,7 @@ def test_only_the_owner_may_read(saved: Path) -> None:
 
 
 def test_without_artifacts_the_rest_is_written(tmp_path: Path) -> None:
-    assert set(everything(save(example_run(), tmp_path / "r"))) >= FILES - {"predictions.parquet"}
+    assert set(contents(save(example_run(), tmp_path / "r"))) >= FILES - {"predictions.parquet"}
     assert not (tmp_path / "r" / "model").exists()
 
 
@@ -80,20 +80,20 @@ def test_load_says_what_is_wrong(tmp_path: Path, content: str | None, words: str
 
 
 def test_a_folder_in_use_is_refused(saved: Path, tmp_path: Path) -> None:
-    before = everything(saved)
+    before = contents(saved)
     with pytest.raises(OutputError, match="already holds a run") as error:
-        save(example_run(), saved, artifacts())
+        save(example_run(), saved, example_artifacts())
     assert "--force" in str(error.value)
-    assert everything(saved) == before
+    assert contents(saved) == before
     photos = tmp_path / "photos"
     photos.mkdir()
     (photos / "cat.jpg").write_text("a cat")
     for force in (False, True):
         with pytest.raises(OutputError, match="is not empty"):
-            save(example_run(), photos, artifacts(), force=force)
+            save(example_run(), photos, example_artifacts(), force=force)
         with pytest.raises(OutputError, match="is not empty"):
             check_writable(photos, force=force)
-    assert everything(photos) == {"cat.jpg": b"a cat"}
+    assert contents(photos) == {"cat.jpg": b"a cat"}
     with pytest.raises(OutputError, match="is a file"):
         check_writable(photos / "cat.jpg")
 
@@ -101,7 +101,7 @@ def test_a_folder_in_use_is_refused(saved: Path, tmp_path: Path) -> None:
 def test_an_empty_folder_is_taken_and_force_replaces_a_run(tmp_path: Path) -> None:
     place = tmp_path / "r"
     place.mkdir()
-    save(example_run(), place, artifacts())
+    save(example_run(), place, example_artifacts())
     (place / "extra.txt").write_text("of the old run")
     check_writable(place, force=True)
     save(example_run(), place, force=True)
@@ -115,19 +115,19 @@ def test_an_empty_folder_is_taken_and_force_replaces_a_run(tmp_path: Path) -> No
 def test_failure_leaves_nothing_behind_and_the_old_run_intact(
     saved: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, at: str
 ) -> None:
-    before = everything(saved)
+    before = contents(saved)
 
-    def fail(*_: object, **__: object) -> None:
+    def raise_error(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(folder, at, fail)
+    monkeypatch.setattr(folder, at, raise_error)
     for place, force in ((saved, True), (saved.parent / "new", False)):
         with pytest.raises(KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else OutputError) as raised:
-            save(example_run(), place, artifacts(), force=force)
+            save(example_run(), place, example_artifacts(), force=force)
         if isinstance(error, OSError):
             assert "the disk is full" in str(raised.value)
             assert str(place) in str(raised.value)
-    assert everything(saved) == before
+    assert contents(saved) == before
     assert [entry.name for entry in saved.parent.iterdir()] == ["one"]
 
 
@@ -136,49 +136,49 @@ def test_failure_leaves_nothing_behind_and_the_old_run_intact(
 def test_the_old_run_comes_back_when_the_new_one_cannot_take_its_place(
     saved: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, which: int
 ) -> None:
-    before, calls, rename = everything(saved), [], Path.rename
+    before, calls, rename = contents(saved), [], Path.rename
 
-    def failing(self: Path, target: Path) -> Path:
+    def rename_or_fail(self: Path, target: Path) -> Path:
         calls.append(target)
         if len(calls) == which:
             raise error
         return rename(self, target)
 
-    monkeypatch.setattr(Path, "rename", failing)
+    monkeypatch.setattr(Path, "rename", rename_or_fail)
     with pytest.raises((OutputError, KeyboardInterrupt)):
         save(example_run(), saved, force=True)
-    assert everything(saved) == before
+    assert contents(saved) == before
     assert [entry.name for entry in saved.parent.iterdir()] == ["one"]
 
 
 def test_a_folder_that_fills_meanwhile_is_not_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place, write = tmp_path / "r", folder._write_everything
 
-    def meanwhile(*arguments) -> None:
+    def write_beside(*arguments) -> None:
         write(*arguments)
         place.mkdir()
         (place / "audit.json").write_text("somebody else's")
 
-    monkeypatch.setattr(folder, "_write_everything", meanwhile)
+    monkeypatch.setattr(folder, "_write_everything", write_beside)
     with pytest.raises(OutputError, match="cannot be written"):
-        save(example_run(), place, artifacts())
-    assert everything(place) == {"audit.json": b"somebody else's"}
+        save(example_run(), place, example_artifacts())
+    assert contents(place) == {"audit.json": b"somebody else's"}
 
 
 def test_what_is_made_from_a_run_leaves_the_run_as_it_was(saved: Path) -> None:
-    before, evidence = everything(saved), json.loads((saved / "evidence.json").read_text())
+    before, evidence = contents(saved), json.loads((saved / "evidence.json").read_text())
     sha256 = hashlib.sha256(before["evidence.json"]).hexdigest()
     run = open_run(saved).model_copy(update={"verdict": Verdict(status="no_rules")})
     written = write_made_from(run, saved, saved.parent / "two", pages={"brief.html": lambda file: file.write_text("B")})
-    assert everything(saved) == before
-    assert set(everything(written)) == {"audit.json", "report.html", "model-card.md", "brief.html", "evidence.json"}
+    assert contents(saved) == before
+    assert set(contents(written)) == {"audit.json", "report.html", "model-card.md", "brief.html", "evidence.json"}
     described = json.loads((written / "evidence.json").read_text())
     assert described["made_from"] == {"run": "2b1f0c", "evidence_sha256": sha256}
     assert evidence["made_from"] is None
     assert [described[key] for key in ("run", "config", "model")] == [
         evidence[key] for key in ("run", "config", "model")
     ]
-    assert set(described["files"]) == set(everything(written)) - {"evidence.json"}
+    assert set(described["files"]) == set(contents(written)) - {"evidence.json"}
     assert (verify(written).problems, verify(written).unchecked) == ((), ())
     assert open_run(written).verdict.status == "no_rules"
     (written / "brief.html").write_text("C")
@@ -197,29 +197,29 @@ def test_what_is_made_from_a_folder_that_was_made_from_a_run_names_the_run_and_k
 @pytest.mark.parametrize("force", [False, True])
 @pytest.mark.parametrize("place", [".", "assets", "new", ".."])
 def test_nothing_is_made_within_a_run_or_in_its_place(saved: Path, place: str, force: bool) -> None:
-    before = everything(saved)
+    before = contents(saved)
     with pytest.raises(OutputError, match="is, holds or lies in the run"):
         write_made_from(open_run(saved), saved, saved / place, force=force)
-    assert everything(saved) == before
+    assert contents(saved) == before
 
 
 def test_what_is_made_from_a_run_is_written_whole_or_not_at_all(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = everything(saved)
+    before = contents(saved)
 
-    def fail(_: int) -> None:
+    def raise_error(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", fail)
+    monkeypatch.setattr(os, "fsync", raise_error)
     with pytest.raises(OutputError, match="the disk is full"):
         write_made_from(open_run(saved), saved, saved.parent / "two")
-    assert everything(saved) == before
+    assert contents(saved) == before
     assert [entry.name for entry in saved.parent.iterdir()] == ["one"]
 
 
 def test_evidence_covers_every_file_and_the_inputs(saved: Path) -> None:
     evidence = json.loads((saved / "evidence.json").read_text())
-    private = {name for name in everything(saved) if name.startswith(("assets/", "predictions"))}
-    assert set(evidence["files"]) == set(everything(saved)) - {"evidence.json"} - private
+    private = {name for name in contents(saved) if name.startswith(("assets/", "predictions"))}
+    assert set(evidence["files"]) == set(contents(saved)) - {"evidence.json"} - private
     assert len(evidence["keyed"]["files"]) == len(private) == 5
     assert len(evidence["keyed"]["inputs"]) == 2
     assert evidence["config"] == {"sha256": "c0" * 32}

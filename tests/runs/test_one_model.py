@@ -32,7 +32,7 @@ SAME = 1e-6  # of a probability
 SAME_HALF = 1e-4  # where a rounding to float16 lies between, on the edge of which the last bit of a float32 decides
 
 
-def written(folder: Path, family: str, model: str, more: str = "") -> Path:
+def write_audit(folder: Path, family: str, model: str, more: str = "") -> Path:
     """Write data, a model as the hub lays it out, and the config of an audit of both."""
     FAMILIES[family].load(folder)
     data = CONFIG.split("[model]")[0]
@@ -47,7 +47,7 @@ def written(folder: Path, family: str, model: str, more: str = "") -> Path:
     return path
 
 
-def items(run: AuditRun, folder: Path) -> list:
+def inputs_of(run: AuditRun, folder: Path) -> list:
     """Return the texts, or the paths of the images, in the order of the predictions."""
     if run.model.modality == "text":
         table = pd.read_csv(folder / "texts.csv")
@@ -56,13 +56,13 @@ def items(run: AuditRun, folder: Path) -> list:
     return [folder / "data" / name for split in ("train", "test") for name in table[table["split"] == split]["file"]]
 
 
-def predicted(run_folder: Path) -> pd.DataFrame:
+def read_predictions(run_folder: Path) -> pd.DataFrame:
     return pd.read_parquet(run_folder / "predictions.parquet")
 
 
 def assert_same(run_folder: Path, wanted: list, tolerance: float) -> None:
     """Compare the predictions of the run with those of the saved model, in batches of several sizes."""
-    stored = predicted(run_folder)
+    stored = read_predictions(run_folder)
     scores = [name for name in map(str, stored) if name.startswith("score_")]
     model = rft.load(run_folder)
     for batch_size in (1, 7, 32):
@@ -96,24 +96,24 @@ def test_the_saved_model_predicts_what_the_audit_predicted(
     tmp_path: Path, family: str, freeze: str, precision: str, cache: str
 ) -> None:
     keys = f'freeze = "{FAMILIES[family].layer if freeze == "layer" else "all"}"\n'
-    path = written(tmp_path, family, f'{keys}precision = "{precision}"\ncache = "{cache}"')
+    path = write_audit(tmp_path, family, f'{keys}precision = "{precision}"\ncache = "{cache}"')
     if (family, precision) == ("gpt2", "int8"):  # its layers are of a kind of its own
         with pytest.raises(ModelError, match="linear layers of the frozen part, and none runs in it"):
             rft.audit(path)
         return
     run = rft.audit(path, tmp_path / "run")
-    assert_same(tmp_path / "run", items(run, tmp_path), SAME if cache == "float32" else SAME_HALF)
+    assert_same(tmp_path / "run", inputs_of(run, tmp_path), SAME if cache == "float32" else SAME_HALF)
     assert run.model.backbone.precision == ("float32" if precision == "auto" else precision)
 
 
 def test_precisions_differ_from_each_other(tmp_path: Path) -> None:
     """Or the tests above would hold by themselves."""
-    path = written(tmp_path, "bert", "")
+    path = write_audit(tmp_path, "bert", "")
     scores = {}
     for keys in (("float32", "float32"), ("bfloat16", "float32"), ("int8", "float32"), ("float32", "float16")):
         overrides = [f"model.{name}={value}" for name, value in zip(("precision", "cache"), keys, strict=True)]
         rft.audit(path, tmp_path / "run", overrides=overrides, force=True)
-        scores[keys] = predicted(tmp_path / "run")["score_red"].to_numpy()
+        scores[keys] = read_predictions(tmp_path / "run")["score_red"].to_numpy()
     first, *others = scores.values()
     assert all(np.abs(of_other_precision - first).max() > 1e-5 for of_other_precision in others)
 
@@ -121,7 +121,7 @@ def test_precisions_differ_from_each_other(tmp_path: Path) -> None:
 @pytest.mark.parametrize("freeze", ["all", "encoder.layer.2"])
 @pytest.mark.parametrize("precision", ["bfloat16", "int8"])
 def test_what_is_attacked_and_explained_is_what_is_predicted(tmp_path: Path, precision: str, freeze: str) -> None:
-    path = written(tmp_path, "bert", f'precision = "{precision}"\nfreeze = "{freeze}"')
+    path = write_audit(tmp_path, "bert", f'precision = "{precision}"\nfreeze = "{freeze}"')
     plan = read_plan(path)
     settings, trainer = plan.settings, check_plan(plan)
     dataset = data.read_dataset(settings.core.data, settings.folder, settings.core.seed)
@@ -154,7 +154,7 @@ def test_in_bfloat16_texts_run_without_padding() -> None:
     ("freeze", "layers"), [("all", 18), ("encoder.layer.2", 12), ("encoder.layer.1", 6)]
 )  # of 3 blocks of 6; the pooler has weights, but never runs
 def test_int8_counts_the_layers_that_run_before_the_cut(tmp_path: Path, freeze: str, layers: int) -> None:
-    path = written(tmp_path, "bert", f'freeze = "{freeze}"\nprecision = "int8"')
+    path = write_audit(tmp_path, "bert", f'freeze = "{freeze}"\nprecision = "int8"')
     run = rft.audit(path, tmp_path / "run")
     assert run.model.backbone.rounded_layers == layers
     assert f"the weights of {layers} linear layers of the frozen part" in (tmp_path / "run" / "report.html").read_text()
@@ -162,7 +162,7 @@ def test_int8_counts_the_layers_that_run_before_the_cut(tmp_path: Path, freeze: 
 
 
 def test_int8_is_refused_where_no_linear_layer_is_frozen(tmp_path: Path, tiny: Path) -> None:
-    path = written(tmp_path, "bert", 'freeze = "encoder.layer.0"\nprecision = "int8"')
+    path = write_audit(tmp_path, "bert", 'freeze = "encoder.layer.0"\nprecision = "int8"')
     with pytest.raises(ModelError, match="none runs in it"):
         rft.audit(path)
     with pytest.raises(ModelError, match="none runs in it"):  # its only linear layer was the head
@@ -172,7 +172,7 @@ def test_int8_is_refused_where_no_linear_layer_is_frozen(tmp_path: Path, tiny: P
 def test_a_setting_of_the_process_does_not_change_what_float32_is(tiny: Path, tmp_path: Path) -> None:
     """On hardware with bfloat16 or TF32 this setting makes matrices less exact."""
     rft.audit(tiny, tmp_path / "plain")
-    plain = predicted(tmp_path / "plain")
+    plain = read_predictions(tmp_path / "plain")
     torch.set_float32_matmul_precision("medium")
     before = describe_float32()
     try:
@@ -187,7 +187,7 @@ def test_a_setting_of_the_process_does_not_change_what_float32_is(tiny: Path, tm
         prediction = rft.load(tmp_path / "again").predict([tiny.parent / "data" / "000.png"])
     finally:
         torch.set_float32_matmul_precision("highest")
-    pd.testing.assert_frame_equal(predicted(tmp_path / "again"), plain)
+    pd.testing.assert_frame_equal(read_predictions(tmp_path / "again"), plain)
     assert prediction["score_red"][0] == pytest.approx(plain["score_red"][0], abs=SAME)
 
 

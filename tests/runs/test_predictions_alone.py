@@ -34,7 +34,7 @@ score = "p_yes"
 """
 
 
-def scores(n: int = 600, seed: int = 0) -> pd.DataFrame:
+def make_scores(n: int = 600, seed: int = 0) -> pd.DataFrame:
     """Return calibrated predictions, two rows of each person, a third of them in train."""
     rng = np.random.default_rng(seed)
     favoured = rng.random(n)
@@ -59,14 +59,14 @@ def write(folder: Path, table: pd.DataFrame, config: str = CONFIG) -> Path:
     return folder / "audit.toml"
 
 
-def invoke(*arguments: object) -> tuple[int, str, str]:
+def invoke_rft(*arguments: object) -> tuple[int, str, str]:
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     return result.exit_code, result.stdout, result.stderr
 
 
 class TestOneRun:
     def test_numbers_are_those_of_scikit_learn(self, tmp_path: Path) -> None:
-        table = scores()
+        table = make_scores()
         run = rft.audit(write(tmp_path, table))
         test = table[table["split"] == "test"]
         assert run.finding("performance.accuracy").value == accuracy_score(test["label"], test["decision"])
@@ -79,7 +79,7 @@ class TestOneRun:
 
     def test_what_needs_the_model_says_so(self, tmp_path: Path) -> None:
         extra = "\n[fairness]\n\n[privacy]\n\n[attribution]\n"
-        run = rft.audit(write(tmp_path, scores(), CONFIG + extra), tmp_path / "run")
+        run = rft.audit(write(tmp_path, make_scores(), CONFIG + extra), tmp_path / "run")
         assert run.model.training.mode == "external"
         assert run.model.modality == "predictions"
         assert (run.model.backbone, run.model.model_sha256) == (None, None)
@@ -101,7 +101,7 @@ class TestOneRun:
 
     def test_outputs_say_that_predictions_alone_were_audited(self, tmp_path: Path) -> None:
         out = tmp_path / "run"
-        assert invoke("audit", write(tmp_path, scores()), "--out", out)[0] == 0
+        assert invoke_rft("audit", write(tmp_path, make_scores()), "--out", out)[0] == 0
         assert not (out / "model").exists()
         evidence = json.loads((out / "evidence.json").read_text())
         assert len(evidence["keyed"]["inputs"]) == 1
@@ -113,14 +113,14 @@ class TestOneRun:
         card = (out / "model-card.md").read_text(encoding="utf-8")
         assert "was not given: only its predictions were audited" in card
         assert ". Audited by rft" in card
-        assert invoke("verify", out)[0] == 0
-        assert invoke("report", out)[0] == 0
+        assert invoke_rft("verify", out)[0] == 0
+        assert invoke_rft("report", out)[0] == 0
         with pytest.raises(rft.RftError, match="model"):
             rft.load(out)
 
     @pytest.mark.parametrize("kind", ["tsv", "jsonl", "parquet", "categories"])
     def test_every_kind_of_file_reads_the_same(self, tmp_path: Path, kind: str) -> None:
-        table = scores()
+        table = make_scores()
         table.loc[[3, 8], "gender"] = None
         expected = rft.audit(write(tmp_path, table))
         name = "scores.parquet" if kind == "categories" else f"scores.{kind}"
@@ -163,11 +163,11 @@ class TestOneRun:
 class TestDecisions:
     def decided(self, folder: Path, keys: str, table: pd.DataFrame | None = None) -> pd.DataFrame:
         config = CONFIG.replace('score = "p_yes"\n', keys)
-        return rft.audit(write(folder, scores() if table is None else table, config)).artifacts.predictions
+        return rft.audit(write(folder, make_scores() if table is None else table, config)).artifacts.predictions
 
     @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.9])
     def test_a_score_decides_at_the_threshold_and_above(self, tmp_path: Path, threshold: float) -> None:
-        table = scores()
+        table = make_scores()
         table.loc[300, "p_yes"] = threshold
         predictions = self.decided(tmp_path, f'score = "p_yes"\nthreshold = {threshold}\n', table)
         assert (predictions["prediction"] == "yes").tolist() == (table["p_yes"] >= threshold).tolist()
@@ -175,7 +175,7 @@ class TestDecisions:
 
     def test_scores_decide_for_the_most_probable_class(self, tmp_path: Path) -> None:
         rng = np.random.default_rng(1)
-        table, names = scores(), ["a", "b", "c"]
+        table, names = make_scores(), ["a", "b", "c"]
         probabilities = rng.dirichlet([1, 1, 1], len(table))
         table[names] = probabilities
         table["label"] = rng.choice(names, len(table))
@@ -185,7 +185,7 @@ class TestDecisions:
         assert predictions["prediction"].tolist() == [names[index] for index in probabilities.argmax(axis=1)]
 
     def test_given_decisions_stand_without_scores(self, tmp_path: Path) -> None:
-        table = scores()
+        table = make_scores()
         run = rft.audit(write(tmp_path, table, CONFIG.replace('score = "p_yes"', 'prediction = "decision"')))
         assert run.artifacts.predictions["prediction"].tolist() == table["decision"].tolist()
         assert "the predictions have no column score_no" in run.finding("performance.roc_auc").reason
@@ -193,19 +193,19 @@ class TestDecisions:
 
     def test_without_a_split_every_row_is_test(self, tmp_path: Path) -> None:
         config = CONFIG.replace('split = "split"\n', "").replace('unit = "person"\n', "")
-        run = rft.audit(write(tmp_path, scores(), config))
+        run = rft.audit(write(tmp_path, make_scores(), config))
         assert {name: split.n for name, split in run.data.splits.items()} == {"test": 600}
         assert run.data.splits["test"].n_units is None
         assert run.finding("performance.accuracy").n == 600
 
 
 def changed(column: str, row: int | slice, value: Any) -> Callable[[pd.DataFrame], pd.DataFrame]:
-    def change(table: pd.DataFrame) -> pd.DataFrame:
+    def change_table(table: pd.DataFrame) -> pd.DataFrame:
         table = table.astype({column: object})
         table.loc[row, column] = value
         return table
 
-    return change
+    return change_table
 
 
 def same(table: pd.DataFrame) -> pd.DataFrame:
@@ -326,8 +326,8 @@ class TestBadInput:
         for old, new in replacements:
             assert old in config
             config = config.replace(old, new)
-        path = write(tmp_path, change(scores()), config)
-        code, _, stderr = invoke("audit", path, "--out", tmp_path / "run")
+        path = write(tmp_path, change(make_scores()), config)
+        code, _, stderr = invoke_rft("audit", path, "--out", tmp_path / "run")
         assert code == 2, stderr
         assert all(part in stderr for part in said), stderr
         assert not (tmp_path / "run").exists()
@@ -351,13 +351,13 @@ class TestBadInput:
     def test_damaged_files(self, tmp_path: Path, name: str, content: str, said: str) -> None:
         (tmp_path / name).write_text(content, encoding="latin-1")
         (tmp_path / "audit.toml").write_text(CONFIG.replace("scores.csv", name), encoding="utf-8")
-        code, _, stderr = invoke("audit", tmp_path / "audit.toml", "--out", tmp_path / "run")
+        code, _, stderr = invoke_rft("audit", tmp_path / "audit.toml", "--out", tmp_path / "run")
         assert code == 2
         assert name in stderr
         assert said in stderr
 
     def test_missing_cells_are_left_out_and_counted_when_asked_for(self, tmp_path: Path) -> None:
-        table = scores().astype({"label": object})
+        table = make_scores().astype({"label": object})
         table.loc[[1, 2], "label"] = None
         table.loc[[2, 500], "p_yes"] = np.nan
         table.loc[9, "gender"] = None  # a group may be missing
@@ -371,7 +371,7 @@ class TestBadInput:
             assert said in (tmp_path / "run" / output).read_text(encoding="utf-8")
 
     def test_decisions_against_the_scores_are_counted(self, tmp_path: Path) -> None:
-        table = scores()
+        table = make_scores()
         table["decision"] = np.where(table["p_yes"] >= 0.3, "yes", "no")
         table.loc[599, ["p_yes", "p_no", "decision"]] = [0.5, 0.5, "yes"]  # a tie contradicts nothing
         run = rft.audit(write(tmp_path, table, CONFIG.replace('score = "p_yes"', f"{SCORES}\n{DECISION}")))
@@ -379,11 +379,11 @@ class TestBadInput:
         finding = run.finding("performance.decisions_against_scores")
         assert finding.value == ((test["p_yes"] >= 0.3) & (test["p_yes"] < 0.5)).sum() > 0
         assert finding.status == "warn"
-        again = rft.audit(write(tmp_path, scores(), CONFIG))
+        again = rft.audit(write(tmp_path, make_scores(), CONFIG))
         assert again.finding("performance.decisions_against_scores").value == 0
 
     def test_a_group_of_one_is_no_error(self, tmp_path: Path) -> None:
-        table = scores()
+        table = make_scores()
         table.loc[599, "gender"] = "x"
         run = rft.audit(write(tmp_path, table, f"{CONFIG}\n[fairness]\n[privacy]\n"))
         assert run.data.splits["test"].groups["gender"]["x"] == 1
@@ -392,12 +392,12 @@ class TestBadInput:
         assert all(row["value"] is None for row in rows)
 
     def test_rounded_scores_stand(self, tmp_path: Path) -> None:
-        table = scores().round({"p_yes": 3, "p_no": 3})
+        table = make_scores().round({"p_yes": 3, "p_no": 3})
         run = rft.audit(write(tmp_path, table, CONFIG.replace('score = "p_yes"', SCORES)))
         assert run.artifacts.predictions["score_yes"].tolist() == table["p_yes"].tolist()
 
     def test_a_list_is_no_text(self, tmp_path: Path) -> None:
-        scores(4).assign(gender=[[1], [2], [3], [4]]).to_parquet(tmp_path / "scores.parquet")
+        make_scores(4).assign(gender=[[1], [2], [3], [4]]).to_parquet(tmp_path / "scores.parquet")
         (tmp_path / "audit.toml").write_text(CONFIG.replace("scores.csv", "scores.parquet"), encoding="utf-8")
         with pytest.raises(DataError, match="'gender' holds list"):
             rft.audit(tmp_path / "audit.toml")
@@ -406,4 +406,4 @@ class TestBadInput:
         from rft.pipeline.compare_backbones import compare_backbones
 
         with pytest.raises(ConfigError, match="audits a finished model"):
-            compare_backbones(write(tmp_path, scores()), ["timm/resnet18"])
+            compare_backbones(write(tmp_path, make_scores()), ["timm/resnet18"])

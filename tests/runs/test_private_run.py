@@ -41,7 +41,7 @@ def private(tiny: Path) -> Path:
     return tiny
 
 
-def relabel(config: Path, rows: dict[int, str]) -> None:
+def relabel_rows(config: Path, rows: dict[int, str]) -> None:
     """Give some rows of the manifest other labels."""
     manifest = config.parent / "data" / "images.csv"
     table = pd.read_csv(manifest, dtype=str)
@@ -50,14 +50,14 @@ def relabel(config: Path, rows: dict[int, str]) -> None:
     table.to_csv(manifest, index=False)
 
 
-def audited(config: Path, out: Path, *overrides: str) -> tuple[int, str]:
+def audit_config(config: Path, out: Path, *overrides: str) -> tuple[int, str]:
     """Return the exit code and the output of ``rft audit``."""
     chosen = [part for override in overrides for part in ("--set", override)]
     done = CliRunner().invoke(app, ["audit", str(config), "--out", str(out), *chosen])
     return done.exit_code, done.output
 
 
-def released(out: Path) -> dict[str, Any]:
+def read_release(out: Path) -> dict[str, Any]:
     """Return the names of what is released, shapes and types of the tensors, and the description without hashes."""
     description = json.loads((out / "model" / "model.json").read_text(encoding="utf-8"))
     del description["sha256"]
@@ -72,8 +72,8 @@ class TestClasses:
     @pytest.mark.parametrize("rows", [{}, {1: RARE}], ids=["usual labels", "one rare label"])
     def test_they_are_asked_for_whatever_the_labels_are(self, private: Path, tmp_path: Path, rows: dict) -> None:
         """The answer itself must not tell whether somebody has a label that nobody else has."""
-        relabel(private, rows)
-        code, output = audited(private, tmp_path / "run")
+        relabel_rows(private, rows)
+        code, output = audit_config(private, tmp_path / "run")
         assert code == 2
         assert "data.classes: is needed where epsilon is given" in output
         assert 'Add to [data]: classes = ["...", "..."]' in output
@@ -95,8 +95,8 @@ class TestClasses:
     def test_a_label_that_is_none_of_them_is_named_and_nothing_is_written(
         self, private: Path, tmp_path: Path, row: int
     ) -> None:
-        relabel(private, {row: RARE})
-        code, output = audited(private, tmp_path / "run", CLASSES)
+        relabel_rows(private, {row: RARE})
+        code, output = audit_config(private, tmp_path / "run", CLASSES)
         assert code == 2
         assert f"the label {RARE!r} is none of data.classes (1 row)" in output
         assert "only if it belongs to the task whoever is in the data" in output.replace("\n", " ")
@@ -106,9 +106,9 @@ class TestClasses:
         """Neither who has which label, nor a class that nobody has, changes what the released folder looks like."""
         three = 'data.classes=["red", "never seen", "blue"]'
         rft.audit(private, tmp_path / "first", overrides=[three])
-        relabel(private, dict.fromkeys((*range(1, 20, 2), 21, 23), "never seen"))
+        relabel_rows(private, dict.fromkeys((*range(1, 20, 2), 21, 23), "never seen"))
         rft.audit(private, tmp_path / "other", overrides=[three])
-        first, second = released(tmp_path / "first"), released(tmp_path / "other")
+        first, second = read_release(tmp_path / "first"), read_release(tmp_path / "other")
         assert first == second
         assert first["description"]["classes"] == ["red", "never seen", "blue"]
         assert first["tensors"]["head.linear.bias"][0] == (3,)
@@ -123,7 +123,7 @@ class TestVoidPromises:
     def test_seeded_noise_leaves_rules_uncertain_and_the_card_without_the_tag(
         self, private: Path, tmp_path: Path
     ) -> None:
-        code, output = audited(private, tmp_path / "run", CLASSES, "privacy.randomness=seeded")
+        code, output = audit_config(private, tmp_path / "run", CLASSES, "privacy.randomness=seeded")
         assert code == 3, output
         run = json.loads((tmp_path / "run" / "audit.json").read_text(encoding="utf-8"))
         (rule,) = run["verdict"]["rules"]
@@ -139,7 +139,7 @@ class TestVoidPromises:
         assert "Nothing is promised: " in card
 
     def test_secret_noise_passes_with_the_tag(self, private: Path, tmp_path: Path) -> None:
-        code, output = audited(private, tmp_path / "run", CLASSES)
+        code, output = audit_config(private, tmp_path / "run", CLASSES)
         assert code == 0, output
         assert "  - differential-privacy" in (tmp_path / "run" / "model-card.md").read_text(encoding="utf-8")
 
@@ -149,7 +149,7 @@ class TestVoidPromises:
         """Ten people of two images each: 1 / n is 0.1."""
         settings = [CLASSES, f"privacy.delta={delta}", f'privacy.method="{method}"']
         settings += ["train={}"] if method == "least_squares" else []
-        code, output = audited(private, tmp_path / "run", *settings)
+        code, output = audit_config(private, tmp_path / "run", *settings)
         assert code == 2
         assert f"privacy.delta: {delta:g} is not below 1 / 10, one over the number of units" in output
         assert not (tmp_path / "run").exists()

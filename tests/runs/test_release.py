@@ -56,7 +56,7 @@ def to_give_away(run: Path) -> list[Path]:
     return [file for file in run.rglob("*") if file.is_file() and file not in private]
 
 
-def forbidden(data: Path) -> list[bytes]:
+def forbidden_words(data: Path) -> list[bytes]:
     """Return what must not occur: names, and hashes in hex and in bytes."""
     words = [b"portrait-of-", b"person-called-", b"case-number-", str(data.parent).encode()]
     for file in data.iterdir():
@@ -65,7 +65,8 @@ def forbidden(data: Path) -> list[bytes]:
     return words
 
 
-@pytest.mark.parametrize("private", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.slow
+@pytest.mark.parametrize("private", [False, True])
 def test_nothing_that_is_given_away_names_an_input(tmp_path: Path, private: bool) -> None:
     tables = TABLES
     if private:
@@ -79,7 +80,7 @@ def test_nothing_that_is_given_away_names_an_input(tmp_path: Path, private: bool
     assert compared.exit_code == 0, compared.output
     released = [*to_give_away(tmp_path / "run"), page]
     assert {"report.html", "audit.json", "evidence.json", "model-card.md"} <= {file.name for file in released}
-    words = forbidden(tmp_path / "data")
+    words = forbidden_words(tmp_path / "data")
     assert len(words) == 4 + 2 * 81
     assert [(file.name, word) for file in released for word in words if word in file.read_bytes()] == []
     kept = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
@@ -115,10 +116,10 @@ def test_the_report_holds_a_salt_that_the_evidence_does_not(tmp_path: Path) -> N
 def test_what_a_broken_plugin_says_stays_on_the_terminal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail_to_read(*_: object) -> None:
         raise ValueError(f"cannot read {tmp_path}/portrait-of-ann.png")
 
-    monkeypatch.setattr("rft.plugins.performance.Performance.audit", fail)
+    monkeypatch.setattr("rft.plugins.performance.Performance.audit", fail_to_read)
     run = rft.audit(write(tmp_path, ""), offline=True)
     reason = run.finding("performance.audit").reason
     assert reason == "the plugin failed (ValueError); the terminal said more"

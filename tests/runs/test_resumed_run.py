@@ -37,7 +37,7 @@ class Stopped(BaseException):
     """Ends a run where its identity is known."""
 
 
-def images(folder: Path) -> Path:
+def image_config(folder: Path) -> Path:
     """Return the config of a private run on images with weights in a file beside it."""
     from torchvision.models import resnet18
 
@@ -50,7 +50,7 @@ def images(folder: Path) -> Path:
     return path
 
 
-def texts(folder: Path) -> Path:
+def text_config(folder: Path) -> Path:
     """Return the config of a private run on texts, with adapters in a small BERT."""
     FAMILIES["bert"].load(folder)
     rng = np.random.default_rng(0)
@@ -72,17 +72,17 @@ def texts(folder: Path) -> Path:
     return path
 
 
-def identity(config: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> str:
+def identity_of(config: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> str:
     """Return what a run is recognised by when its training begins; it ends there."""
     seen: list[str] = []
 
-    def stop(*_: Any, identity: str, **__: Any) -> None:
+    def note_identity(*_: Any, identity: str, **__: Any) -> None:
         seen.append(identity)
         raise Stopped
 
     with monkeypatch.context() as patched:
         for module in (trainer, least_squares_fit):
-            patched.setattr(module, "open_account", stop)
+            patched.setattr(module, "open_account", note_identity)
         with pytest.raises(Stopped):
             rft.audit(config, overrides=list(overrides), device="cpu")
     return seen[0]
@@ -95,12 +95,12 @@ def other_weights(folder: Path) -> None:
 
 
 def other_cell(column: str, value: str) -> Callable[[Path], None]:
-    def change(folder: Path) -> None:
+    def change_manifest(folder: Path) -> None:
         table = pd.read_csv(folder / "data" / "images.csv", dtype=str)
         table.loc[3, column] = value
         table.to_csv(folder / "data" / "images.csv", index=False)
 
-    return change
+    return change_manifest
 
 
 def other_image(folder: Path) -> None:
@@ -157,27 +157,28 @@ TEXT_KEYS = [
 ]
 
 
+@pytest.mark.slow
 def test_whatever_changes_the_features_of_images_changes_the_identity(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = images(tmp_path)
-    first = identity(config, monkeypatch)
-    assert identity(config, monkeypatch) == first
+    config = image_config(tmp_path)
+    first = identity_of(config, monkeypatch)
+    assert identity_of(config, monkeypatch) == first
     seen = {"as it was": first}
     for key in IMAGE_KEYS:
-        seen[key] = identity(config, monkeypatch, key)
+        seen[key] = identity_of(config, monkeypatch, key)
     for name, change in IMAGE_FILES.items():
         change(tmp_path)
-        seen[name] = identity(config, monkeypatch)
+        seen[name] = identity_of(config, monkeypatch)
     assert len(set(seen.values())) == len(seen), sorted(seen, key=lambda name: seen[name])
 
 
 @pytest.mark.slow
 def test_whatever_changes_the_training_changes_the_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = images(tmp_path)
-    seen = {"as it was": identity(config, monkeypatch)}
+    config = image_config(tmp_path)
+    seen = {"as it was": identity_of(config, monkeypatch)}
     for key in RECIPE_KEYS:
-        seen[key] = identity(config, monkeypatch, *key.split("|"))
+        seen[key] = identity_of(config, monkeypatch, *key.split("|"))
     assert len(set(seen.values())) == len(seen), sorted(seen, key=lambda name: seen[name])
 
 
@@ -186,11 +187,11 @@ def test_whatever_changes_the_model_of_texts_changes_the_identity(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("peft")
-    config = texts(tmp_path)
-    seen = {"as it was": identity(config, monkeypatch)}
-    assert identity(config, monkeypatch) == seen["as it was"]
+    config = text_config(tmp_path)
+    seen = {"as it was": identity_of(config, monkeypatch)}
+    assert identity_of(config, monkeypatch) == seen["as it was"]
     for key in TEXT_KEYS:
-        seen[key] = identity(config, monkeypatch, key)
+        seen[key] = identity_of(config, monkeypatch, key)
     assert len(set(seen.values())) == len(seen), sorted(seen, key=lambda name: seen[name])
 
 
@@ -200,30 +201,30 @@ def test_whatever_changes_the_model_of_texts_changes_the_identity(
 def test_what_changes_nothing_about_the_model_does_not_change_the_identity(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    config = images(tmp_path)
-    assert identity(config, monkeypatch) == identity(config, monkeypatch, change)
+    config = image_config(tmp_path)
+    assert identity_of(config, monkeypatch) == identity_of(config, monkeypatch, change)
 
 
-def interrupted(config: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+def interrupt_audit(config: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """Run an audit that dies after so many steps of training."""
     steps = iter(range(after))
     take = private_step
 
-    def dying(*arguments: Any) -> None:
+    def die_after(*arguments: Any) -> None:
         if next(steps, None) is None:
             raise Stopped
         take(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(trainer, "private_step", dying)
+        patched.setattr(trainer, "private_step", die_after)
         patched.setattr(ledger, "PROCESS_ID", "the one that was killed")
         with pytest.raises(Stopped):
             rft.audit(config, device="cpu")
 
 
 def test_a_killed_run_goes_on_as_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = images(tmp_path)
-    interrupted(config, monkeypatch, after=23)
+    config = image_config(tmp_path)
+    interrupt_audit(config, monkeypatch, after=23)
     run = rft.audit(config, tmp_path / "run", device="cpu")
     stand = {row["quantity"]: row["value"] for row in run.section("privacy").tables["ledger"]}
     assert stand["resumed at step"] == 22, "blocks of two steps"
@@ -241,8 +242,8 @@ def test_a_killed_run_goes_on_as_itself(tmp_path: Path, monkeypatch: pytest.Monk
 )
 def test_a_killed_run_does_not_go_on_as_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
     """The steps of the first are charged all the same, and the other starts from its own beginning."""
-    config = images(tmp_path)
-    interrupted(config, monkeypatch, after=23)
+    config = image_config(tmp_path)
+    interrupt_audit(config, monkeypatch, after=23)
     run = rft.audit(config, tmp_path / "run", overrides=[change], device="cpu")
     stand = {row["quantity"]: row["value"] for row in run.section("privacy").tables["ledger"]}
     assert "resumed at step" not in stand

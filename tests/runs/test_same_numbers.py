@@ -39,11 +39,11 @@ def compare_with_recorded(name: str, run_folder: Path) -> None:
     recorded = json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
     numbers = numbers_of_run(json.loads((run_folder / "audit.json").read_text(encoding="utf-8")))
     assert numbers.keys() == recorded.keys()
-    differing = {key: (recorded[key], numbers[key]) for key in recorded if not alike(recorded[key], numbers[key])}
+    differing = {key: (recorded[key], numbers[key]) for key in recorded if not are_alike(recorded[key], numbers[key])}
     assert differing == {}
 
 
-def alike(recorded: list[Any], present: list[Any]) -> bool:
+def are_alike(recorded: list[Any], present: list[Any]) -> bool:
     """Return whether two lists of numbers are the same but for the order of float32 additions."""
     return len(recorded) == len(present) and all(
         before == after or (isinstance(before, float) and after == pytest.approx(before, rel=1e-4, abs=1e-5))

@@ -82,7 +82,12 @@ def without_volatile(folder: Path) -> str:
     return json.dumps(content, sort_keys=True, ensure_ascii=False, indent=1)
 
 
-@pytest.mark.parametrize("kind", CONFIGS)
+QUICK = ("trained", "predictions alone")
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[] if kind in QUICK else pytest.mark.slow) for kind in CONFIGS]
+)
 def test_two_runs_are_the_same_bytes(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = audit_twice(CONFIGS[kind], tmp_path, monkeypatch)
     assert without_volatile(tmp_path / "first") == without_volatile(tmp_path / "second")
@@ -111,6 +116,7 @@ def list_structure(run: AuditRun) -> list[tuple[str, list[str], dict[str, list[s
     ]
 
 
+@pytest.mark.slow
 def test_with_secret_noise_the_structure_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What noise changes is the result, and stays where it is; what the ledger says is the same."""
     runs = audit_twice(lambda root: write_private(root, "secret"), tmp_path, monkeypatch)

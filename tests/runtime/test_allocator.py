@@ -29,14 +29,15 @@ print(json.dumps({"kept": kept, "digest": digest, "left": after - before, "trimm
 """
 
 
-def probe(mode: str) -> dict:
+def probe_allocator(mode: str) -> dict:
     done = subprocess.run([sys.executable, "-c", PROBE, mode], check=True, capture_output=True, text=True)
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc alone gives memory back at once")
 def test_freed_memory_is_kept_until_it_is_trimmed_and_outputs_stay_the_same_to_the_bit() -> None:
-    usual, kept = probe("usual"), probe("keep")
+    usual, kept = probe_allocator("usual"), probe_allocator("keep")
     assert kept["kept"] is True
     assert kept["digest"] == usual["digest"]
     assert usual["left"] < 20 * MB

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(not memory.is_measurable(), reason="needs /proc"
 MB = 10**6
 
 
-def probe(kind: str, folder: Path, megabytes: int) -> dict[str, Any]:
+def probe_memory(kind: str, folder: Path, megabytes: int) -> dict[str, Any]:
     paths = os.pathsep.join([str(ROOT), *sys.path])
     command = [sys.executable, ROOT / "tests" / "support" / "memory_probe.py", kind, folder, str(megabytes)]
     printed = subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}, check=True, capture_output=True)
@@ -33,8 +33,8 @@ def probe(kind: str, folder: Path, megabytes: int) -> dict[str, Any]:
     ],
 )
 def test_the_peak_stays_below_the_limit(tmp_path: Path, kind: str, megabytes: int) -> None:
-    free = probe(kind, tmp_path, 0)
-    limited = probe(kind, tmp_path, megabytes)
+    free = probe_memory(kind, tmp_path, 0)
+    limited = probe_memory(kind, tmp_path, megabytes)
     assert limited["peak"] <= limited["limit"]
     assert free["peak"] - free["before"] > megabytes * MB  # or the limit would have held by itself
     assert 1 < limited["largest"] < free["largest"]

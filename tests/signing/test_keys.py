@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 from rft.errors import DataError
 from rft.signing import create_key_pair
 from rft.signing.keys import PASSPHRASE, read_private_key, read_public_key
-from tests.support.signing_cases import invoke, write_keys, write_run
+from tests.support.signing_cases import invoke_rft, write_keys, write_run
 
 openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the command openssl")
 
@@ -43,8 +43,8 @@ def test_keys_of_openssl_sign_and_verify_and_have_the_fingerprint_that_it_shows(
     run, private, public = write_run(tmp_path / "run"), tmp_path / "audit.key", tmp_path / "audit.pub"
     run_openssl("genpkey", "-algorithm", "ed25519", "-out", private)
     run_openssl("pkey", "-in", private, "-pubout", "-out", public)
-    assert invoke("sign", run, "--key", private)[0] == 0
-    assert invoke("verify", run, "--pub", public)[0] == 0
+    assert invoke_rft("sign", run, "--key", private)[0] == 0
+    assert invoke_rft("verify", run, "--pub", public)[0] == 0
     der = run_openssl("pkey", "-pubin", "-in", public, "-outform", "DER")
     assert read_public_key(public).keyid == hashlib.sha256(der).hexdigest()
 
@@ -64,11 +64,11 @@ def test_a_passphrase_that_is_missing_or_wrong_is_asked_for_in_plain_words(
 ) -> None:
     run, private = write_run(tmp_path / "run"), write_protected(tmp_path / "audit.key", b"open sesame")
     monkeypatch.delenv(PASSPHRASE, raising=False)
-    code, _, stderr = invoke("sign", run, "--key", private)
+    code, _, stderr = invoke_rft("sign", run, "--key", private)
     assert code == 2
     assert f"is protected by a passphrase Put the passphrase into the environment variable {PASSPHRASE}" in stderr
     monkeypatch.setenv(PASSPHRASE, "sesame")
-    code, _, stderr = invoke("sign", run, "--key", private)
+    code, _, stderr = invoke_rft("sign", run, "--key", private)
     assert code == 2
     assert "cannot be opened with the passphrase" in stderr
     assert "sesame" not in stderr
@@ -83,21 +83,21 @@ def test_a_passphrase_in_the_environment_does_no_harm_to_a_key_without_one(
 
 def test_a_new_key_is_for_its_owner_alone_and_signs(tmp_path: Path) -> None:
     run, private = write_run(tmp_path / "run"), tmp_path / "audit.key"
-    code, stdout, _ = invoke("sign", "--new-key", private)
+    code, stdout, _ = invoke_rft("sign", "--new-key", private)
     public = tmp_path / "audit.key.pub"
     assert code == 0
     assert stat.S_IMODE(private.stat().st_mode) == 0o600
     load_pem_public_key(public.read_bytes())
     assert read_public_key(public).keyid in stdout
     assert read_private_key(private).public_key == read_public_key(public)
-    assert invoke("sign", run, "--key", private)[0] == 0
-    assert invoke("verify", run, "--pub", public)[0] == 0
+    assert invoke_rft("sign", run, "--key", private)[0] == 0
+    assert invoke_rft("verify", run, "--pub", public)[0] == 0
 
 
 @pytest.mark.parametrize("name", ["audit.key", "audit.key.pub"])
 def test_a_new_key_replaces_nothing(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("precious")
-    code, _, stderr = invoke("sign", "--new-key", tmp_path / "audit.key")
+    code, _, stderr = invoke_rft("sign", "--new-key", tmp_path / "audit.key")
     assert code == 2
     assert "exists already" in stderr
     assert [file.name for file in tmp_path.iterdir()] == [name]
@@ -130,13 +130,13 @@ def test_what_is_no_such_key_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [(), ("run",), ("--key", "audit.key")])
 def test_what_is_missing_to_sign_is_said(arguments: tuple[str, ...]) -> None:
-    code, _, stderr = invoke("sign", *arguments)
+    code, _, stderr = invoke_rft("sign", *arguments)
     assert code == 2
     assert "signing takes the folder of a run and a private key" in stderr
 
 
 def test_a_new_key_goes_with_nothing_else(tmp_path: Path) -> None:
-    code, _, stderr = invoke("sign", tmp_path, "--new-key", tmp_path / "audit.key")
+    code, _, stderr = invoke_rft("sign", tmp_path, "--new-key", tmp_path / "audit.key")
     assert code == 2
     assert "make the key first" in stderr
     assert list(tmp_path.iterdir()) == []

@@ -22,7 +22,7 @@ from rft.signing import sign_run, verify_signature
 from tests.support.signing_cases import (
     KeyFiles,
     encode_before_signing,
-    invoke,
+    invoke_rft,
     read_parts,
     sign_again,
     with_verdict,
@@ -79,7 +79,7 @@ def test_a_signature_holds_by_the_algorithm_alone(signed: SignedRun) -> None:
 def test_signing_leaves_the_run_as_it_is_and_lies_beside_it(tmp_path: Path) -> None:
     run, keys = write_run(tmp_path / "smiles.v2"), write_keys(tmp_path, "audit")
     before = list_hashes(run)
-    code, stdout, _ = invoke("sign", run, "--key", keys.private)
+    code, stdout, _ = invoke_rft("sign", run, "--key", keys.private)
     assert code == 0
     assert (tmp_path / "smiles.v2.dsse.json").is_file()
     assert "smiles.v2.dsse.json" in stdout
@@ -87,7 +87,7 @@ def test_signing_leaves_the_run_as_it_is_and_lies_beside_it(tmp_path: Path) -> N
 
 
 def test_a_signed_run_is_verified_and_the_key_is_named(signed: SignedRun) -> None:
-    code, stdout, _ = invoke("verify", signed.run, "--pub", signed.keys.public)
+    code, stdout, _ = invoke_rft("verify", signed.run, "--pub", signed.keys.public)
     der = base64.b64decode("".join(signed.keys.public.read_text().splitlines()[1:-1]))
     assert code == 0
     assert f"signed by the key {hashlib.sha256(der).hexdigest()[:16]}." in stdout
@@ -137,7 +137,7 @@ def test_bits_that_a_decoder_of_base64_would_ignore_are_seen(signed: SignedRun) 
 
 def test_another_key_is_refused(signed: SignedRun, tmp_path: Path) -> None:
     other_keys = write_keys(tmp_path, "other", seed=2)
-    code, _, stderr = invoke("verify", signed.run, "--pub", other_keys.public)
+    code, _, stderr = invoke_rft("verify", signed.run, "--pub", other_keys.public)
     assert code == 4
     assert "was not signed by the key" in stderr
 
@@ -147,7 +147,7 @@ def test_a_better_result_signed_by_another_key_under_the_name_of_the_first_is_re
 ) -> None:
     forger = write_keys(tmp_path, "forger", seed=2)
     sign_again(signed.signature, {"result": "PASSED", "failedTests": []}, forger.key)
-    code, stdout, stderr = invoke("verify", signed.run, "--pub", signed.keys.public)
+    code, stdout, stderr = invoke_rft("verify", signed.run, "--pub", signed.keys.public)
     assert code == 4
     assert "was not signed by the key" in stderr
     assert "signed by" not in stdout
@@ -163,7 +163,7 @@ def test_a_better_result_under_the_former_signature_is_refused(signed: SignedRun
 
 def test_the_signature_of_another_run_is_refused(signed: SignedRun, tmp_path: Path) -> None:
     other_run = write_run(tmp_path / "other", with_verdict(status="pass", rules=()))
-    code, _, stderr = invoke("verify", other_run, "--pub", signed.keys.public, "--signature", signed.signature)
+    code, _, stderr = invoke_rft("verify", other_run, "--pub", signed.keys.public, "--signature", signed.signature)
     assert code == 4
     assert "evidence.json is not the file that was signed" in stderr
     assert "the result that was signed is not that of audit.json" in stderr
@@ -174,8 +174,8 @@ def test_a_run_that_was_judged_again_is_not_the_one_that_was_signed(signed: Sign
     run = open_run(signed.run)
     verdict = run.verdict.model_copy(update={"status": "pass", "rules": run.verdict.rules[2:3]})
     save(run.model_copy(update={"verdict": verdict}), signed.run, force=True)
-    assert invoke("verify", signed.run)[0] == 0
-    code, _, stderr = invoke("verify", signed.run, "--pub", signed.keys.public)
+    assert invoke_rft("verify", signed.run)[0] == 0
+    code, _, stderr = invoke_rft("verify", signed.run, "--pub", signed.keys.public)
     assert code == 4
     assert "the list of failed rules that was signed is not that of audit.json" in stderr
 
@@ -201,7 +201,7 @@ def test_a_run_that_was_judged_again_is_not_the_one_that_was_signed(signed: Sign
 )
 def test_what_the_right_key_signed_must_be_this_run(signed: SignedRun, changes: dict[str, Any], sentence: str) -> None:
     sign_again(signed.signature, changes, signed.keys.key)
-    code, _, stderr = invoke("verify", signed.run, "--pub", signed.keys.public)
+    code, _, stderr = invoke_rft("verify", signed.run, "--pub", signed.keys.public)
     assert code == 4
     assert sentence in stderr
 
@@ -238,7 +238,7 @@ def test_no_signature_is_no_signature(signed: SignedRun, content: str | None, se
     signed.signature.unlink()
     if content is not None:
         signed.signature.write_text(content)
-    code, _, stderr = invoke("verify", signed.run, "--pub", signed.keys.public)
+    code, _, stderr = invoke_rft("verify", signed.run, "--pub", signed.keys.public)
     assert code == 4
     assert sentence in stderr
 
@@ -247,7 +247,7 @@ def test_a_run_that_was_changed_is_not_signed(tmp_path: Path) -> None:
     run, keys = write_run(tmp_path / "run"), write_keys(tmp_path, "audit")
     with (run / "model-card.md").open("a", encoding="utf-8") as card:
         card.write("approved\n")
-    code, _, stderr = invoke("sign", run, "--key", keys.private)
+    code, _, stderr = invoke_rft("sign", run, "--key", keys.private)
     assert code == 4
     assert "model-card.md is not the file that was written" in stderr
     assert not (tmp_path / "run.dsse.json").exists()
@@ -255,12 +255,12 @@ def test_a_run_that_was_changed_is_not_signed(tmp_path: Path) -> None:
 
 def test_a_signature_is_replaced_on_request_alone(signed: SignedRun, tmp_path: Path) -> None:
     before, other_keys = signed.signature.read_bytes(), write_keys(tmp_path, "other", seed=2)
-    code, _, stderr = invoke("sign", signed.run, "--key", other_keys.private)
+    code, _, stderr = invoke_rft("sign", signed.run, "--key", other_keys.private)
     assert code == 2
     assert "exists already" in stderr
     assert signed.signature.read_bytes() == before
-    assert invoke("sign", signed.run, "--key", other_keys.private, "--force")[0] == 0
-    assert invoke("verify", signed.run, "--pub", other_keys.public)[0] == 0
+    assert invoke_rft("sign", signed.run, "--key", other_keys.private, "--force")[0] == 0
+    assert invoke_rft("verify", signed.run, "--pub", other_keys.public)[0] == 0
 
 
 def test_no_signature_is_written_into_the_run(signed: SignedRun) -> None:
@@ -269,7 +269,7 @@ def test_no_signature_is_written_into_the_run(signed: SignedRun) -> None:
 
 
 def test_a_signature_without_a_key_to_trust_is_not_checked(signed: SignedRun) -> None:
-    code, _, stderr = invoke("verify", signed.run, "--signature", signed.signature)
+    code, _, stderr = invoke_rft("verify", signed.run, "--signature", signed.signature)
     assert code == 2
     assert "Name it with --pub." in stderr
 
@@ -277,6 +277,6 @@ def test_a_signature_without_a_key_to_trust_is_not_checked(signed: SignedRun) ->
 def test_without_the_extra_the_command_says_what_to_install(signed: SignedRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "securesystemslib", None)
     for command in (("sign", signed.run, "--key", signed.keys.private), ("verify", signed.run, "--pub", "audit.pub")):
-        code, _, stderr = invoke(*command)
+        code, _, stderr = invoke_rft(*command)
         assert code == 2
         assert 'pip install "rft[sign]"' in stderr

@@ -19,7 +19,7 @@ def describe_results(folder: Path, **verdict: Any) -> dict[str, Any]:
     return json.loads(describe_run(run).to_payload())["predicate"]
 
 
-def judged(finding: str, outcome: str) -> RuleOutcome:
+def rule_outcome(finding: str, outcome: str) -> RuleOutcome:
     return RuleOutcome(rule=f"{finding} is at most 1", finding=finding, outcome=outcome, because="", explanation="")
 
 
@@ -28,18 +28,18 @@ def judged(finding: str, outcome: str) -> RuleOutcome:
     [("pass", "PASSED"), ("uncertain", "WARNED"), ("no_rules", "WARNED"), ("fail", "FAILED")],
 )
 def test_only_rules_that_all_hold_are_a_pass(tmp_path: Path, status: str, result: str) -> None:
-    rules = () if status == "no_rules" else (judged("a", status),)
+    rules = () if status == "no_rules" else (rule_outcome("a", status),)
     assert describe_results(tmp_path, status=status, rules=rules)["result"] == result
 
 
 def test_a_finding_stands_once_by_the_worst_of_its_rules(tmp_path: Path) -> None:
     rules = (
-        judged("a", "pass"),
-        judged("b", "uncertain"),
-        judged("a", "fail"),
-        judged("c", "pass"),
-        judged("b", "pass"),
-        judged("c", "pass"),
+        rule_outcome("a", "pass"),
+        rule_outcome("b", "uncertain"),
+        rule_outcome("a", "fail"),
+        rule_outcome("c", "pass"),
+        rule_outcome("b", "pass"),
+        rule_outcome("c", "pass"),
     )
     results = describe_results(tmp_path, status="fail", rules=rules)
     assert {name: results[f"{name}Tests"] for name in ("passed", "warned", "failed")} == {

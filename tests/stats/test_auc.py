@@ -87,7 +87,7 @@ def test_many_rows_are_drawn_as_normal_and_it_makes_no_difference(monkeypatch: p
     assert gap_of(rows, rng, draws=1999).max_t_quantile(0.95) == pytest.approx(resampled, rel=0.05)
 
 
-def simulated(sizes: list[tuple[int, int]], auc: np.ndarray, *, runs: int) -> tuple[float, float]:
+def simulate_gaps(sizes: list[tuple[int, int]], auc: np.ndarray, *, runs: int) -> tuple[float, float]:
     """Return how often a gap is found and how often the true one is covered."""
     rng, intervals = np.random.default_rng(0), list[Interval]()
     for _ in range(runs):
@@ -103,20 +103,20 @@ SMALL, MIXED = [(20, 20)] * 4, [(20, 20), (20, 100), (50, 50), (200, 200)]
 
 @pytest.mark.parametrize(("sizes", "auc"), [(SMALL, 0.7), (MIXED, 0.9)])
 def test_no_gap_of_areas_is_found_where_there_is_none(sizes: list[tuple[int, int]], auc: float) -> None:
-    assert simulated(sizes, np.full(4, auc), runs=200)[0] <= 0.08
+    assert simulate_gaps(sizes, np.full(4, auc), runs=200)[0] <= 0.08
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("auc", [0.5, 0.7, 0.9, 0.97])
 @pytest.mark.parametrize("sizes", [SMALL[:2], SMALL, MIXED])
 def test_no_gap_of_areas_is_found_in_many_runs(sizes: list[tuple[int, int]], auc: float) -> None:
-    assert simulated(sizes, np.full(len(sizes), auc), runs=2000)[0] <= 0.06
+    assert simulate_gaps(sizes, np.full(len(sizes), auc), runs=2000)[0] <= 0.06
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sizes", [SMALL[:2], MIXED])
 def test_a_true_gap_of_areas_is_covered_in_many_runs(sizes: list[tuple[int, int]]) -> None:
-    assert simulated(sizes, np.linspace(0.75, 0.95, len(sizes)), runs=2000)[1] >= 0.93
+    assert simulate_gaps(sizes, np.linspace(0.75, 0.95, len(sizes)), runs=2000)[1] >= 0.93
 
 
 def test_an_area_without_one_of_the_classes_is_refused() -> None:

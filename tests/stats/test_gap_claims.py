@@ -21,12 +21,12 @@ PEOPLE = [(2, 0.1), (2, 0.3), (2, 0.5), (5, 0.1), (5, 0.3), (5, 0.5), (10, 0.3),
 EQUAL, UNEQUAL = "equal", "unequal"
 
 
-def sizes(groups: int, kind: str) -> np.ndarray:
+def group_sizes(groups: int, kind: str) -> np.ndarray:
     """Denominators of 20, or from 20 to 1,000 with most of the groups small."""
     return np.full(groups, 20) if kind == EQUAL else np.resize([20, 20, 35, 150, 1000], groups)
 
 
-def simulated(study: Callable[[np.random.Generator], Interval], true: float, *, runs: int) -> tuple[float, float]:
+def run_studies(study: Callable[[np.random.Generator], Interval], true: float, *, runs: int) -> tuple[float, float]:
     """Return how often the interval lies above 0 and how often it covers the true gap."""
     rng = np.random.default_rng(0)
     intervals = [study(rng) for _ in range(runs)]
@@ -35,16 +35,16 @@ def simulated(study: Callable[[np.random.Generator], Interval], true: float, *, 
 
 
 def of_rows(n: np.ndarray, p: np.ndarray, *, runs: int) -> tuple[float, float]:
-    def study(rng: np.random.Generator) -> Interval:
+    def study_gap(rng: np.random.Generator) -> Interval:
         hits = rng.binomial(n, p)
         if len(n) == 2:
-            return absolute(TwoRates(hits[0], n[0], hits[1], n[1]).confidence_interval())
+            return absolute_interval(TwoRates(hits[0], n[0], hits[1], n[1]).confidence_interval())
         return largest_gap(resampling.resample_rates(hits, n, rng, draws=DRAWS)).confidence_interval()
 
-    return simulated(study, float(p.max() - p.min()), runs=runs)
+    return run_studies(study_gap, float(p.max() - p.min()), runs=runs)
 
 
-def absolute(interval: Interval) -> Interval:
+def absolute_interval(interval: Interval) -> Interval:
     """Return the interval of the absolute value of a difference."""
     ends = sorted(map(abs, (interval.low, interval.high)))
     across = interval.low <= 0 <= interval.high
@@ -59,18 +59,18 @@ def some_people(rng: np.random.Generator, n: int, p: float, correlation: float) 
 
 
 def of_people(people: np.ndarray, p: np.ndarray, correlation: float, *, runs: int) -> tuple[float, float]:
-    def study(rng: np.random.Generator) -> Interval:
+    def study_gap(rng: np.random.Generator) -> Interval:
         sums = [some_people(rng, n, rate, correlation) for n, rate in zip(people, p, strict=True)]
         if len(sums) > 2:
             return largest_gap(resampling.resample_ratios(sums, rng, draws=DRAWS)).confidence_interval()
         n = [sample_of_rate(total).effective_n for total in sums]
-        return absolute(TwoRates(sums[0].value * n[0], n[0], sums[1].value * n[1], n[1]).confidence_interval())
+        return absolute_interval(TwoRates(sums[0].value * n[0], n[0], sums[1].value * n[1], n[1]).confidence_interval())
 
-    return simulated(study, float(p.max() - p.min()), runs=runs)
+    return run_studies(study_gap, float(p.max() - p.min()), runs=runs)
 
 
 def check_no_gap(groups: int, kind: str, p: float, *, runs: int, most: float) -> None:
-    detected, covered = of_rows(sizes(groups, kind), np.full(groups, p), runs=runs)
+    detected, covered = of_rows(group_sizes(groups, kind), np.full(groups, p), runs=runs)
     assert detected <= most
     assert covered == pytest.approx(1 - detected)
 
@@ -101,7 +101,7 @@ def spread_out(groups: int) -> np.ndarray:
 
 @pytest.mark.parametrize("p", [one_apart(2), spread_out(5), one_apart(10)], ids=len)
 def test_a_true_gap_is_covered(p: np.ndarray) -> None:
-    assert of_rows(sizes(len(p), UNEQUAL), p, runs=400)[1] >= 0.92
+    assert of_rows(group_sizes(len(p), UNEQUAL), p, runs=400)[1] >= 0.92
 
 
 @pytest.mark.slow
@@ -109,7 +109,7 @@ def test_a_true_gap_is_covered(p: np.ndarray) -> None:
 @pytest.mark.parametrize("kind", [EQUAL, UNEQUAL])
 @pytest.mark.parametrize("groups", [2, 5, 10, 25])
 def test_a_true_gap_is_covered_in_many_runs(groups: int, kind: str, configuration: Callable[[int], np.ndarray]) -> None:
-    assert of_rows(sizes(groups, kind), configuration(groups), runs=RUNS)[1] >= 0.93
+    assert of_rows(group_sizes(groups, kind), configuration(groups), runs=RUNS)[1] >= 0.93
 
 
 def check_no_gap_of_people(groups: int, p: float, correlation: float, *, runs: int, most: float) -> None:
@@ -141,13 +141,13 @@ def test_a_true_gap_of_people_is_covered_in_many_runs(groups: int, correlation: 
 def test_ignoring_that_rows_share_people_finds_gaps_that_are_not_there() -> None:
     """The check can fail: rows of people taken for independent find a gap in far more than 6 % of samples."""
 
-    def study(rng: np.random.Generator) -> Interval:
+    def study_gap(rng: np.random.Generator) -> Interval:
         rows, groups = np.full(120, 5), np.repeat([0, 1, 2], 200)
         hits = np.repeat(rng.random(120) < 0.4, rows)
         sums = ratio_totals_by_group(hits, np.ones(600), groups, None, n_groups=3)
         return largest_gap(resampling.resample_ratios(sums, rng, draws=199)).confidence_interval()
 
-    assert simulated(study, 0, runs=200)[0] > 0.3
+    assert run_studies(study_gap, 0, runs=200)[0] > 0.3
 
 
 def passes_across(n: list[int], p: list[float], *, runs: int) -> tuple[float, float]:

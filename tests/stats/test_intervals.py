@@ -19,14 +19,14 @@ Z = 1.959963984540054
 def by_score_test(successes: float, n: float) -> tuple[float, float]:
     """Wilson's interval as all p that the score test does not reject, by bisection."""
 
-    def edge(inside: float, outside: float) -> float:
+    def bisect_edge(inside: float, outside: float) -> float:
         for _ in range(100):
             middle = (inside + outside) / 2
             kept = abs(successes / n - middle) <= Z * math.sqrt(middle * (1 - middle) / n)
             inside, outside = (middle, outside) if kept else (inside, middle)
         return inside
 
-    return edge(successes / n, 0.0), edge(successes / n, 1.0)
+    return bisect_edge(successes / n, 0.0), bisect_edge(successes / n, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_clopper_pearson_of_effective_cases_lies_between_its_neighbours() -> Non
 @pytest.mark.parametrize("n", [10, 20, 50])
 def test_clopper_pearson_covers_every_proportion(n: int) -> None:
     """Exact coverage, by summing over all outcomes."""
-    ends = [_ends(intervals.clopper_pearson_interval(k, n)) for k in range(n + 1)]
+    ends = [_ends_of(intervals.clopper_pearson_interval(k, n)) for k in range(n + 1)]
     for p in np.linspace(0.001, 0.999, 333):
         covered = [low <= p <= high for low, high in ends]
         assert stats.binom.pmf(np.arange(n + 1), n, p) @ covered >= 0.95 - 1e-12
@@ -162,11 +162,11 @@ def test_the_method_says_what_units_of_unequal_size_count_as() -> None:
 
 
 def exact_coverage(n: int, p: float) -> float:
-    covered = [low <= p <= high for low, high in (_ends(intervals.wilson_interval(k, n)) for k in range(n + 1))]
+    covered = [low <= p <= high for low, high in (_ends_of(intervals.wilson_interval(k, n)) for k in range(n + 1))]
     return float(stats.binom.pmf(np.arange(n + 1), n, p) @ covered)
 
 
-def _ends(interval) -> tuple[float, float]:
+def _ends_of(interval) -> tuple[float, float]:
     return interval.low, interval.high
 
 
@@ -184,7 +184,7 @@ def test_wilson_covers_about_92_percent_of_proportions_that_are_not_extreme() ->
 
 
 def worst_coverage(n: int, least: float, most: float) -> float:
-    ends = np.array([_ends(intervals.wilson_interval(k, n)) for k in range(n + 1)])
+    ends = np.array([_ends_of(intervals.wilson_interval(k, n)) for k in range(n + 1)])
     beside = np.concatenate([ends.ravel() - 1e-9, ends.ravel() + 1e-9, [least, most]])
     p = beside[(beside >= least) & (beside <= most)]
     covered = (ends[:, 0] <= p[:, None]) & (p[:, None] <= ends[:, 1])
@@ -200,7 +200,7 @@ def test_wilson_falls_short_near_zero() -> None:
 def newcombe_coverage(n: int, other_n: int, pairs: np.ndarray) -> float:
     """Exact mean coverage over pairs of proportions, by summing over all outcomes."""
     ends = np.array(
-        [[_ends(intervals.newcombe_difference(a, n, b, other_n)) for b in range(other_n + 1)] for a in range(n + 1)]
+        [[_ends_of(intervals.newcombe_difference(a, n, b, other_n)) for b in range(other_n + 1)] for a in range(n + 1)]
     )
     total = 0.0
     for p, q in pairs:
@@ -224,7 +224,7 @@ def test_people_of_unequal_size_are_covered_where_rows_are_not() -> None:
     for _ in range(1000):
         hits = np.repeat(rng.random(40) < 0.7, sizes)
         for name, units in (("rows", np.arange(100)), ("people", people)):
-            low, high = _ends(Rate.from_rows(hits, units).confidence_interval())
+            low, high = _ends_of(Rate.from_rows(hits, units).confidence_interval())
             covered[name] += low <= 0.7 <= high
     assert covered["rows"] < 850
     assert covered["people"] > 930

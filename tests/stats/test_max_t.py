@@ -171,7 +171,7 @@ def test_deviations_have_no_mean() -> None:
     assert np.abs(resamples.deviations.mean(axis=1) / errors).max() < 4
 
 
-def people(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def draw_people(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows of people with 1 to 5 rows each, half of them cases: hits, cases, and whose each row is."""
     units = np.repeat(np.arange(n), rng.integers(1, 6, n))
     cases = rng.random(len(units)) < 0.5
@@ -180,7 +180,7 @@ def people(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, np
 
 def test_sums_of_rows_add_up_units() -> None:
     rng = np.random.default_rng(0)
-    hits, cases, units = people(rng, 200)
+    hits, cases, units = draw_people(rng, 200)
     groups = rng.integers(-1, 3, 200)[units]
     sums = ratio_totals_by_group(hits, cases, groups, units, n_groups=3)
     for group, totals in enumerate(sums):
@@ -207,7 +207,7 @@ def test_sums_of_rows_without_units_are_rows() -> None:
 
 def test_far_apart_codes_of_units_are_the_same_units() -> None:
     rng = np.random.default_rng(0)
-    hits, cases, units = people(rng, 50)
+    hits, cases, units = draw_people(rng, 50)
     near = ratio_totals_by_group(hits, cases, np.zeros(len(units), dtype=int), units, n_groups=1)[0]
     far = ratio_totals_by_group(hits, cases, np.zeros(len(units), dtype=int), units * 10**9, n_groups=1)[0]
     assert (near.value, near.variance, near.units.sum()) == (far.value, far.variance, far.units.sum())

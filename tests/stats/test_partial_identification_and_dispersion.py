@@ -41,14 +41,14 @@ def test_a_dispersion_of_nothing_is_refused() -> None:
         rate_variances([1, 1], [1, 3])
 
 
-def shares(total: int, groups: int) -> list[tuple[int, ...]]:
+def ways_to_share(total: int, groups: int) -> list[tuple[int, ...]]:
     """All ways to give ``total`` rows to the groups."""
     return [counts for counts in itertools.product(range(total + 1), repeat=groups) if sum(counts) == total]
 
 
 def all_gaps(hits: np.ndarray, n: np.ndarray, missing_hits: int, missing_n: int) -> list[float]:
     gaps = []
-    for a, b in itertools.product(shares(missing_hits, len(n)), shares(missing_n - missing_hits, len(n))):
+    for a, b in itertools.product(ways_to_share(missing_hits, len(n)), ways_to_share(missing_n - missing_hits, len(n))):
         rates = (hits + a) / (n + a + np.array(b))
         gaps.append(float(rates.max() - rates.min()))
     return gaps

@@ -45,15 +45,15 @@ def test_a_small_group_beside_a_large_one_takes_a_larger_gap() -> None:
 
 
 def test_fewer_cases_or_more_power_need_a_larger_gap() -> None:
-    def gap(n: list[int], **options: float) -> float:
+    def smallest_gap(n: list[int], **options: float) -> float:
         detectable = minimum_detectable_effect(n, 0.4, **options).gap
         assert detectable is not None
         return detectable
 
-    assert gap([400] * 4) < gap([100] * 4) < gap([30] * 4)
-    assert gap([100] * 4, power=0.5) < gap([100] * 4) < gap([100] * 4, power=0.95)
-    assert gap([100] * 4) < gap([100] * 4, level=0.99)
-    assert gap([100, 100]) == pytest.approx(gap([300, 300], design_effects=3))
+    assert smallest_gap([400] * 4) < smallest_gap([100] * 4) < smallest_gap([30] * 4)
+    assert smallest_gap([100] * 4, power=0.5) < smallest_gap([100] * 4) < smallest_gap([100] * 4, power=0.95)
+    assert smallest_gap([100] * 4) < smallest_gap([100] * 4, level=0.99)
+    assert smallest_gap([100, 100]) == pytest.approx(smallest_gap([300, 300], design_effects=3))
 
 
 def test_no_gap_at_all_can_be_found_in_tiny_groups() -> None:

@@ -30,7 +30,7 @@ SLOW = [
 
 
 @cache
-def outcomes(n: int, other_n: int, level: float) -> tuple[np.ndarray, np.ndarray]:
+def ends_by_outcome(n: int, other_n: int, level: float) -> tuple[np.ndarray, np.ndarray]:
     """Lower and upper ends of the gap for every outcome, (n + 1, other_n + 1) each."""
     pairs = itertools.product(range(n + 1), range(other_n + 1))
     gaps = [TwoRates(a, n, b, other_n).gap_interval(level) for a, b in pairs]
@@ -52,7 +52,7 @@ def largest_probability(event: np.ndarray, gap: float) -> float:
 
 def check_gap_at_its_bound(n: int, other_n: int, gap: float, level: float) -> None:
     """A rule's bound just below the true gap is kept, and one just above it broken, in at most half of what is left."""
-    low, high = outcomes(n, other_n, level)
+    low, high = ends_by_outcome(n, other_n, level)
     assert (low >= 0).all()
     for event in (high < gap - 1e-9, low > gap + 1e-9):
         assert largest_probability(event, gap) <= 1.02 * (1 - level) / 2
@@ -61,7 +61,7 @@ def check_gap_at_its_bound(n: int, other_n: int, gap: float, level: float) -> No
 @pytest.mark.parametrize(("n", "other_n", "gap"), [*ISSUED, *MORE])
 def test_no_rule_passes_or_fails_across_the_true_gap(n: int, other_n: int, gap: float) -> None:
     """Exact, at 95 %: with the upper end of the signed difference it passed in 15 to 35 % of samples."""
-    low, high = outcomes(n, other_n, 0.95)
+    low, high = ends_by_outcome(n, other_n, 0.95)
     assert (low >= 0).all()
     assert largest_probability(high < gap - 1e-9, gap) <= 0.025
     assert largest_probability(low > gap + 1e-9, gap) <= 0.025
@@ -79,7 +79,7 @@ def test_no_rule_passes_or_fails_across_the_true_gap_at_strict_levels(
 @pytest.mark.parametrize(("n", "other_n"), [(20, 20), (25, 25), (20, 120)])
 def test_equal_groups_are_told_apart_in_at_most_5_percent(n: int, other_n: int) -> None:
     """Exact. Newcombe's interval alone does so in 6.6 % at 25 and 25 cases."""
-    low, _ = outcomes(n, other_n, 0.95)
+    low, _ = ends_by_outcome(n, other_n, 0.95)
     assert largest_probability(low > 0, 0.0) <= 0.05
 
 
@@ -148,7 +148,7 @@ def test_without_any_variance_n_stays_finite_and_near_the_units(hits: int) -> No
     assert 36 <= rate_sample.effective_n <= 45
 
 
-def people(rng: np.random.Generator, sizes: np.ndarray, p: float, correlation: float) -> np.ndarray:
+def hits_of(rng: np.random.Generator, sizes: np.ndarray, p: float, correlation: float) -> np.ndarray:
     """Hits of people whose rows agree with the intra-class correlation (beta-binomial)."""
     if correlation == 0:
         return rng.binomial(sizes, p)
@@ -162,7 +162,7 @@ def wilson_coverage(units: int, p: float, correlation: float, *, runs: int, spre
         sizes = rng.integers(2, 9, units)
         if spread is not None:
             sizes = np.maximum(np.round(3 * np.exp(spread * rng.standard_normal(units))), 1).astype(int)
-        sums = of_people(people(rng, sizes, p, correlation), sizes)
+        sums = of_people(hits_of(rng, sizes, p, correlation), sizes)
         n = sample_of_rate(sums).effective_n
         interval = wilson_interval(sums.value * n, n)
         covered += interval.low <= p <= interval.high
@@ -197,7 +197,7 @@ def pareto_coverage(units: int, exponent: float, p: float, correlation: float, *
     for _ in range(runs):
         sizes = np.minimum(np.ceil(rng.pareto(exponent, units) + 1), 2000).astype(int)
         agreeing = sizes * (rng.random(units) < p)
-        sums = of_people(agreeing if correlation == 1 else people(rng, sizes, p, correlation), sizes)
+        sums = of_people(agreeing if correlation == 1 else hits_of(rng, sizes, p, correlation), sizes)
         n = sample_of_rate(sums).effective_n
         intervals = wilson_interval(sums.value * n, n), clopper_pearson_interval(sums.value * n, n)
         covered += [interval.low <= p <= interval.high for interval in intervals]
@@ -228,7 +228,7 @@ def test_rows_that_agree_in_part_are_worth_more_than_their_people(correlation: f
     """The cure for unequal sizes does not fall back to Kish's number where sizes are equal."""
     rng = np.random.default_rng(0)
     cases = np.full(100, 4)
-    sizes = [sample_of_rate(of_people(people(rng, cases, 0.8, correlation), cases)).effective_n for _ in range(200)]
+    sizes = [sample_of_rate(of_people(hits_of(rng, cases, 0.8, correlation), cases)).effective_n for _ in range(200)]
     ideal = 400 / (1 + 3 * correlation)
     assert 0.75 * ideal < np.mean(sizes) <= ideal
 

@@ -15,7 +15,7 @@ RATES = np.minimum(np.concatenate([[0.03, 0.06], np.arange(0.1, 1.01, 0.05)]), 1
 
 
 @cache
-def outcomes(n: int, other_n: int, level: float) -> tuple[np.ndarray, np.ndarray]:
+def ends_by_outcome(n: int, other_n: int, level: float) -> tuple[np.ndarray, np.ndarray]:
     """Ends of the smaller rate over the larger for every outcome, (n + 1, other_n + 1) each."""
     hits, other_hits = np.arange(n + 1)[:, None], np.arange(other_n + 1)
     low, high = ratio_ends(hits, n, other_hits, other_n, level=level)
@@ -38,7 +38,7 @@ def largest_probability(event: np.ndarray, ratio: float) -> float:
 @pytest.mark.parametrize(("n", "other_n"), [(10, 10), (30, 30), (30, 500), (60, 500), (20, 60)])
 def test_no_rule_passes_or_fails_across_the_true_ratio(n: int, other_n: int, ratio: float) -> None:
     """Exact, at 95 %. With Katz's interval alone a rule passed in 7 % of samples (10 beside 10, 30 beside 500)."""
-    low, high = outcomes(n, other_n, 0.95)
+    low, high = ends_by_outcome(n, other_n, 0.95)
     assert largest_probability(low > ratio + 1e-9, ratio) <= 0.025
     assert largest_probability(high < ratio - 1e-9, ratio) <= 0.025
 
@@ -52,7 +52,7 @@ def test_no_rule_passes_or_fails_across_the_true_ratio(n: int, other_n: int, rat
 def test_no_rule_passes_or_fails_across_the_true_ratio_at_strict_levels(
     n: int, other_n: int, ratio: float, level: float
 ) -> None:
-    low, high = outcomes(n, other_n, level)
+    low, high = ends_by_outcome(n, other_n, level)
     assert largest_probability(low > ratio + 1e-9, ratio) <= 1.02 * (1 - level) / 2
     assert largest_probability(high < ratio - 1e-9, ratio) <= 1.02 * (1 - level) / 2
 

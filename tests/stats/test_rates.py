@@ -182,7 +182,7 @@ def test_an_average_over_classes_with_fewer_than_three_cases_each_does_not_hold(
     assert estimate_rate(rare, balanced(2)).holds
 
 
-def coverage(
+def wilson_coverage(
     metric,
     classes: int,
     n: int,
@@ -224,7 +224,7 @@ def coverage(
 @pytest.mark.parametrize("metric", [balanced, macro_f1])
 @pytest.mark.parametrize(("classes", "n", "accurate"), [(2, 40, 0.9), (3, 60, 0.7)])
 def test_averages_are_covered(metric, classes: int, n: int, accurate: float) -> None:
-    assert 0.92 <= coverage(metric, classes, n, accurate, runs=400) <= 0.985
+    assert 0.92 <= wilson_coverage(metric, classes, n, accurate, runs=400) <= 0.985
 
 
 @pytest.mark.parametrize("metric", [balanced, macro_f1])
@@ -234,7 +234,7 @@ def test_averages_are_covered(metric, classes: int, n: int, accurate: float) -> 
 def test_averages_over_classes_with_few_independent_cases_are_covered(
     metric, classes: int, n: int, accurate: float, spread: bool
 ) -> None:
-    assert coverage(metric, classes, n, accurate, runs=300, spread=spread) >= 0.92
+    assert wilson_coverage(metric, classes, n, accurate, runs=300, spread=spread) >= 0.92
 
 
 @pytest.mark.slow
@@ -244,7 +244,7 @@ def test_averages_over_classes_with_few_independent_cases_are_covered(
     [(2, 30, 0.8), (2, 200, 0.95), (5, 60, 0.8), (10, 30, 0.7), (10, 360, 0.95), (20, 100, 0.8), (20, 100, 0.95)],
 )
 def test_averages_are_covered_in_many_runs(metric, classes: int, n: int, accurate: float) -> None:
-    assert coverage(metric, classes, n, accurate, runs=2000) >= 0.93
+    assert wilson_coverage(metric, classes, n, accurate, runs=2000) >= 0.93
 
 
 @pytest.mark.slow
@@ -252,7 +252,7 @@ def test_averages_are_covered_in_many_runs(metric, classes: int, n: int, accurat
 @pytest.mark.parametrize(("n", "accurate"), [(100, 0.9), (200, 0.5), (1000, 0.9), (2000, 0.95)])
 def test_averages_with_a_rare_class_are_covered(metric, n: int, accurate: float) -> None:
     """One class has 3, 6, 30 or 60 rows: it makes up most of the variance."""
-    assert coverage(metric, 2, n, accurate, runs=2000, rare=0.03) >= 0.93
+    assert wilson_coverage(metric, 2, n, accurate, runs=2000, rare=0.03) >= 0.93
 
 
 @pytest.mark.slow
@@ -263,7 +263,7 @@ def test_averages_with_a_rare_class_are_covered(metric, n: int, accurate: float)
 def test_averages_of_people_with_unequal_numbers_of_rows_are_covered(
     metric, classes: int, people: int, accurate: float
 ) -> None:
-    assert coverage(metric, classes, people, accurate, runs=2000, spread=True) >= 0.93
+    assert wilson_coverage(metric, classes, people, accurate, runs=2000, spread=True) >= 0.93
 
 
 SIZES = {
@@ -332,4 +332,4 @@ def test_people_with_equally_many_rows_that_agree_are_as_many_cases(people: int)
 @pytest.mark.parametrize("metric", [balanced, macro_precision, macro_f1])
 @pytest.mark.parametrize("accurate", [0.5, 0.7, 0.8, 0.9, 0.95])
 def test_averages_over_three_classes_of_twelve_people_are_covered(metric, accurate: float) -> None:
-    assert coverage(metric, 3, 12, accurate, runs=4000, people=4) >= 0.93
+    assert wilson_coverage(metric, 3, 12, accurate, runs=4000, people=4) >= 0.93

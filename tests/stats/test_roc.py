@@ -18,7 +18,7 @@ SHAPES = {
 }
 
 
-def misses(
+def miss_rates(
     shape: str, n: int, n_non_members: int, fpr: float, trials: int, seed: int = 0
 ) -> tuple[float, float, float]:
     """Return how often the true rate lies below the interval, above it, and outside a Wilson interval."""
@@ -42,7 +42,7 @@ def misses(
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_intervals_cover_the_true_rate_though_the_threshold_is_estimated(shape: str) -> None:
-    below, above, naive = misses(shape, 1000, 1000, 0.01, 800)
+    below, above, naive = miss_rates(shape, 1000, 1000, 0.01, 800)
     assert below <= 0.04
     assert above <= 0.04
     assert naive >= 0.12  # what happens to whoever takes the threshold for known
@@ -55,7 +55,7 @@ def test_intervals_cover_the_true_rate_though_the_threshold_is_estimated(shape: 
     [(300, 1000, 0.01), (5000, 5000, 0.01), (10_000, 10_000, 0.001), (30_000, 10_000, 0.001), (50, 3000, 0.01)],
 )
 def test_intervals_cover_at_other_sizes(shape: str, n: int, n_non_members: int, fpr: float) -> None:
-    below, above, _ = misses(shape, n, n_non_members, fpr, 1000)
+    below, above, _ = miss_rates(shape, n, n_non_members, fpr, 1000)
     assert below + above <= 0.07
 
 

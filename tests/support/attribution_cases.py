@@ -108,7 +108,7 @@ def audited_model(
     units: np.ndarray | None = None,
     show_examples: bool = False,
 ) -> AuditedModel:
-    """Return a audited whose test split is ``pixels`` with what ``model`` predicts."""
+    """Return an audited model whose test split is ``pixels`` with what ``model`` predicts."""
     n = len(pixels)
     with torch.no_grad():
         predicted = model({"pixels": pixels}).argmax(dim=1).numpy()

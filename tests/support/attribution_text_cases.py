@@ -193,7 +193,7 @@ def audited_model(
     show_examples: bool = False,
     max_length: int = 64,
 ) -> AuditedModel:
-    """Return a audited whose test split is ``texts`` with what ``model`` predicts."""
+    """Return an audited model whose test split is ``texts`` with what ``model`` predicts."""
     inputs = Strings(texts, tokenizer, max_length)
     with torch.no_grad():
         predicted = [int(model(inputs.batch("test", np.array([row]))).argmax()) for row in range(len(texts))]

@@ -13,7 +13,7 @@ WORDS = ["good", "fine", "nice", "bad", "poor", "sad", "film", "book", "the", "a
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
-def tokenizer(words: list[str] | None = None) -> Any:
+def word_tokenizer(words: list[str] | None = None) -> Any:
     """Return a BERT tokenizer of whole words."""
     from transformers import BertTokenizerFast  # type: ignore[attr-defined]  # an alias
 
@@ -36,7 +36,7 @@ def save_bert(folder: Path, labels: list[str] | None = None, **changes: object) 
     """Write a BERT classifier and its tokenizer; return the model."""
     model = bert(labels or ["negative", "positive"], **changes)
     model.save_pretrained(folder)
-    tokenizer().save_pretrained(folder)
+    word_tokenizer().save_pretrained(folder)
     return model.eval()
 
 

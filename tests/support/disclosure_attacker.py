@@ -82,10 +82,10 @@ class Attack:
         """Make every attack and return what was recovered."""
         self._read_what_is_told()
         self._read_the_overview()
-        self._subtract()
+        self._subtract_from_totals()
         self._invert_worst_groups()
         self._use_gaps()
-        self._subtract()  # what one attack gave makes another possible
+        self._subtract_from_totals()  # what one attack gave makes another possible
         self._solve_crossings()
         return self.recovered
 
@@ -93,7 +93,7 @@ class Attack:
 
     def _read_what_is_told(self) -> None:
         for name in self.hidden:
-            for mention in _told(self.release, name, self.attribute):
+            for mention in _numbers_told(self.release, name, self.attribute):
                 self.recovered[name, "told"] = mention
 
     def _read_the_overview(self) -> None:
@@ -122,13 +122,13 @@ class Attack:
         rates = {name: k / n for name, (n, k) in self._shown("precision", "n").items()}
         return {name: (round(selected[name]), selected[name] * rates[name]) for name in selected.keys() & rates.keys()}
 
-    def _total(self, metric: str, cases: str) -> tuple[int, float] | None:
+    def _shown_total(self, metric: str, cases: str) -> tuple[int, float] | None:
         for row in self.release.rows("by_group"):
             if _is_plain(row) and row["metric"] == metric and row["attribute"] is None and row["value"] is not None:
                 return row[cases], row["value"] * row[cases]
         return None
 
-    def _counts(self) -> Iterator[tuple[str, int, dict[str, int | None]]]:
+    def _count_tables(self) -> Iterator[tuple[str, int, dict[str, int | None]]]:
         """Yield tables of counts whose total is known: what, the total, and group -> count or None."""
         for split, facts in self.release.audit["data"]["splits"].items():
             if self.attribute in facts["groups"]:
@@ -141,9 +141,9 @@ class Attack:
             if mine and total and total[0] is not None:
                 yield column, total[0], mine | {name: mine.get(name) for name in self.hidden}
 
-    def _subtract(self) -> None:
+    def _subtract_from_totals(self) -> None:
         known = {name: value for (name, quantity), value in self.recovered.items() if quantity == "(n, k)"}
-        for quantity, total, counts in self._counts():
+        for quantity, total, counts in self._count_tables():
             left = {name for name, n in counts.items() if n is None}
             left -= known.keys() if quantity in ("n", "n in test") else set()
             if len(left) == 1:
@@ -151,9 +151,9 @@ class Attack:
                 rest -= sum(known[name][0] for name in known if counts.get(name, 0) is None)
                 self.recovered[left.pop(), quantity] = rest
         for metric, cases in CASES.items():
-            shown, total = self._shown(metric, cases), self._total(metric, cases)
+            shown, total = self._shown(metric, cases), self._shown_total(metric, cases)
             left = [name for name in self.hidden if name not in shown and not (metric == "accuracy" and name in known)]
-            everybody = len(shown) + len(self.hidden) == len(self._groups())
+            everybody = len(shown) + len(self.hidden) == len(self._group_names())
             if total is not None and len(left) == 1 and everybody and not self._has_missing():
                 pairs = [
                     *shown.values(),
@@ -163,7 +163,7 @@ class Attack:
                     n, k = (total[place] - sum(pair[place] for pair in pairs) for place in (0, 1))
                     self.recovered[left[0], f"(n, k) of {metric}"] = (round(n), round(k))
 
-    def _groups(self) -> set[str]:
+    def _group_names(self) -> set[str]:
         rows = self.release.rows("by_group")
         return {row["group"] for row in rows if _is_plain(row) and row["attribute"] == self.attribute}
 
@@ -176,16 +176,16 @@ class Attack:
 
     def _invert_worst_groups(self) -> None:
         for metric in ("accuracy", "tpr", "fpr", "precision"):
-            finding = self._finding(f"fairness.worst_{metric}.{self.attribute}")
+            finding = self._find_finding(f"fairness.worst_{metric}.{self.attribute}")
             if finding is None or not finding["adjusted"]:
                 continue
             shown = list((self._selected() if metric == "precision" else self._shown(metric, CASES[metric])).values())
             ends = [(row["rules"], row["interval"]["low"], row["interval"]["high"]) for row in finding["adjusted"]]
             candidates = _cells_in_worst(ends, shown, lowest=metric != "fpr")
             if len(candidates) == 1:
-                self._assign(candidates.pop(), metric)
+                self._assign_cell(candidates.pop(), metric)
 
-    def _assign(self, cell: tuple[int, int], metric: str) -> None:
+    def _assign_cell(self, cell: tuple[int, int], metric: str) -> None:
         """Take a cell for that of the withheld group that it must be of: which ones were too few is told by a row."""
         left_out = {name for name in self.hidden if name in self._left_out()}
         few = cell[0] < MIN_SHOWN
@@ -198,14 +198,14 @@ class Attack:
         rows = [row for row in self.release.rows("gaps") if row.get("attribute") == self.attribute]
         return " ".join(re.findall(r"(\S+): too few", " ".join(row.get("left_out") or "" for row in rows)))
 
-    def _finding(self, id: str) -> dict[str, Any] | None:
+    def _find_finding(self, id: str) -> dict[str, Any] | None:
         return next((finding for finding in self.release.findings if finding["id"] == id), None)
 
     # --- one row of gaps, and how many cases it rests on ---
 
     def _use_gaps(self) -> None:
         shown = self._shown("accuracy", "n")
-        finding = self._finding(f"fairness.accuracy_gap.{self.attribute}")
+        finding = self._find_finding(f"fairness.accuracy_gap.{self.attribute}")
         if finding is None or finding["value"] is None or not shown:
             return
         rates = sorted(k / n for n, k in shown.values())
@@ -214,7 +214,7 @@ class Attack:
             return
         for rate in (rates[-1] - finding["value"], rates[0] + finding["value"]):
             if -1e-9 <= rate <= 1 + 1e-9 and abs(rate * more - round(rate * more)) < 1e-6:
-                self._assign((more, round(rate * more)), "accuracy")
+                self._assign_cell((more, round(rate * more)), "accuracy")
 
     # --- crossings: every sum that is published is an equation ---
 
@@ -223,7 +223,7 @@ class Attack:
             if self.attribute not in crossed.split(BETWEEN) or BETWEEN not in crossed:
                 continue
             for column in ("n", "n_positive", "n_negative"):
-                for group, count in _solved(self.release, crossed, column).items():
+                for group, count in _solve_cells(self.release, crossed, column).items():
                     self.recovered[group, f"{column} in {crossed}"] = count
 
 
@@ -249,12 +249,12 @@ def class_sizes(release: Release) -> set[int]:
                 "precision": hits / selected if selected else None,
             }
             known = {"balanced_accuracy": told.get("balanced_accuracy"), **everybody}
-            if all(known.get(name) is None or _same(value, known[name]) for name, value in computed.items()):
+            if all(known.get(name) is None or _is_same(value, known[name]) for name, value in computed.items()):
                 fitting.add(positives)
     return fitting
 
 
-def _same(value: float | None, told: float) -> bool:
+def _is_same(value: float | None, told: float) -> bool:
     return value is not None and abs(value - told) < 1e-9
 
 
@@ -262,7 +262,7 @@ def _is_plain(row: Mapping[str, Any]) -> bool:
     return "metric" in row and row.get("control") is None and row.get("model", "external") != "mitigated"
 
 
-def _told(release: Release, name: str, attribute: str) -> Iterator[str]:
+def _numbers_told(release: Release, name: str, attribute: str) -> Iterator[str]:
     """Yield every number that stands beside the name of a group: in its rows, and behind it in a sentence."""
     word = re.compile(rf"(?<![\w.]){re.escape(name)}(?!\w)")
     for section in release.sections:
@@ -275,11 +275,11 @@ def _told(release: Release, name: str, attribute: str) -> Iterator[str]:
                 if named and numbers and BETWEEN not in str(row.get("group", "")):
                     yield f"{row}"
     for text in (*_strings(release.audit), *(string for compared in release.compared for string in _strings(compared))):
-        yield from _beside(word, text)
+        yield from _numbers_beside(word, text)
     for page in release.texts:
         for line in re.split(r"</tr>|</text>|</title>|</li>|</p>|</td>|\n", page):
             plain = html.unescape(re.sub(r"<[^>]*>", " ", line))
-            yield from _beside(word, plain)
+            yield from _numbers_beside(word, plain)
         for row in re.findall(r"<tr.*?</tr>", page, re.S):
             cells = [
                 html.unescape(re.sub(r"<[^>]*>", "", cell)).strip() for cell in re.findall(r"<t[dh].*?</t", row, re.S)
@@ -288,7 +288,7 @@ def _told(release: Release, name: str, attribute: str) -> Iterator[str]:
                 yield f"row {cells}"
 
 
-def _beside(word: re.Pattern[str], text: str) -> Iterator[str]:
+def _numbers_beside(word: re.Pattern[str], text: str) -> Iterator[str]:
     for match in word.finditer(text):
         sentence = re.match(r"[^.;\n]{0,60}", text[match.end() :])
         behind = sentence.group() if sentence else ""
@@ -342,48 +342,48 @@ def _clopper_pearson(n: Any, k: Any, level: float) -> tuple[Any, Any]:
     return low, high
 
 
-def wilson(n: float, k: float, level: float = 0.95) -> tuple[float, float]:
+def wilson_ends(n: float, k: float, level: float = 0.95) -> tuple[float, float]:
     """Return Wilson's interval, for inverting what a row shows."""
     z = float(ndtri(0.5 + level / 2))
     centre, half = (k + z * z / 2) / (n + z * z), z / (n + z * z) * np.sqrt(k * (n - k) / n + z * z / 4)
     return centre - half, centre + half
 
 
-def _solved(release: Release, crossed: str, column: str) -> dict[str, int]:
+def _solve_cells(release: Release, crossed: str, column: str) -> dict[str, int]:
     """Return the cells of a crossing that all published sums together determine: a linear programme for each cell.
 
     A sum over a group holds where that group is shown; rows without a value are cells too where they are not shown to
     be none.
     """
     attributes = crossed.split(BETWEEN)
-    shown = {name: _column(release, name, column) for name in (*_parts(attributes), crossed)}
-    total = _column(release, None, column).get(None)
-    values = [_values(release, name) for name in attributes]
-    cells = list(_product(values))
+    shown = {name: _column_by_group(release, name, column) for name in (*_shorter_crossings(attributes), crossed)}
+    total = _column_by_group(release, None, column).get(None)
+    values = [_group_names(release, name) for name in attributes]
+    cells = list(_all_crossings(values))
     index = {cell: place for place, cell in enumerate(cells)}
     equations, sums = [], []
 
-    def add(members: list[int], count: float) -> None:
+    def add_sum(members: list[int], count: float) -> None:
         row = np.zeros(len(cells))
         row[members] = 1
         equations.append(row)
         sums.append(count)
 
     if total is not None:
-        add(list(range(len(cells))), total)
-    for parts in _parts(attributes):
+        add_sum(list(range(len(cells))), total)
+    for parts in _shorter_crossings(attributes):
         names = parts.split(BETWEEN)
         places = [attributes.index(name) for name in names]
         for group, count in shown[parts].items():
             if count is not None and group is not None:
                 values_of_group = group.split(BETWEEN)
-                add([index[cell] for cell in cells if [cell[place] for place in places] == values_of_group], count)
+                add_sum([index[cell] for cell in cells if [cell[place] for place in places] == values_of_group], count)
     for group, count in shown[crossed].items():
         if count is not None and tuple(group.split(BETWEEN)) in index:
-            add([index[tuple(group.split(BETWEEN))]], count)
+            add_sum([index[tuple(group.split(BETWEEN))]], count)
     for row in release.rows("intersections"):
         if row["attribute"] == crossed and str(row["status"]).startswith("undefined: no members"):
-            add([index[tuple(row["group"].split(BETWEEN))]], 0)
+            add_sum([index[tuple(row["group"].split(BETWEEN))]], 0)
     if not equations:
         return {}
     withheld = [cell for cell in cells if "" not in cell and shown[crossed].get(BETWEEN.join(cell)) is None]
@@ -400,11 +400,11 @@ def _solved(release: Release, crossed: str, column: str) -> dict[str, int]:
     return {group: count for group, count in solved.items() if group in shown[crossed]}
 
 
-def _parts(attributes: Sequence[str]) -> list[str]:
+def _shorter_crossings(attributes: Sequence[str]) -> list[str]:
     return [BETWEEN.join(chosen) for size in range(1, len(attributes)) for chosen in combinations(attributes, size)]
 
 
-def _column(release: Release, attribute: str | None, column: str) -> dict[Any, int | None]:
+def _column_by_group(release: Release, attribute: str | None, column: str) -> dict[Any, int | None]:
     return {
         row["group"]: row[column]
         for row in release.rows("by_group")
@@ -412,19 +412,19 @@ def _column(release: Release, attribute: str | None, column: str) -> dict[Any, i
     }
 
 
-def _values(release: Release, attribute: str) -> list[str]:
-    named = [name for name in _column(release, attribute, "n") if name is not None]
+def _group_names(release: Release, attribute: str) -> list[str]:
+    named = [name for name in _column_by_group(release, attribute, "n") if name is not None]
     counts = [facts["groups"].get(attribute, {}) for facts in release.audit["data"]["splits"].values()]
     missing = any("" in count and count[""] != 0 for count in counts)
     return [*named, *([""] if missing else [])]
 
 
-def _product(values: Sequence[Sequence[str]]) -> Iterator[tuple[str, ...]]:
+def _all_crossings(values: Sequence[Sequence[str]]) -> Iterator[tuple[str, ...]]:
     if not values:
         yield ()
         return
     for first in values[0]:
-        for rest in _product(values[1:]):
+        for rest in _all_crossings(values[1:]):
             yield (first, *rest)
 
 

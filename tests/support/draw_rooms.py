@@ -40,7 +40,7 @@ def room_imports() -> dict[str, set[str]]:
     return {room: targets for room, targets in arrows.items() if room not in EVERYWHERE}
 
 
-def reachable(arrows: Mapping[str, set[str]], room: str) -> set[str]:
+def reachable_rooms(arrows: Mapping[str, set[str]], room: str) -> set[str]:
     """Return all rooms that can be reached from a room."""
     seen: set[str] = set()
     ahead = list(arrows.get(room, ()))
@@ -57,7 +57,7 @@ def without_detours(arrows: Mapping[str, set[str]]) -> dict[str, set[str]]:
         room: {
             target
             for target in targets
-            if not any(target in reachable(arrows, between) for between in targets - {target})
+            if not any(target in reachable_rooms(arrows, between) for between in targets - {target})
         }
         for room, targets in arrows.items()
     }

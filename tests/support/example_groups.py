@@ -30,7 +30,7 @@ SEXES = {"female": 0.5, "male": 0.45, "non-binary": 0.05}
 AGES = {"18 to 29": 0.3, "30 to 49": 0.4, "50 to 64": 0.2, "65 and over": 0.1}
 
 
-def interval(value: float, n: float) -> tuple[float, float]:
+def wald_interval(value: float, n: float) -> tuple[float, float]:
     half = 1.96 * math.sqrt(max(value * (1 - value), 0.02) / n)
     return max(value - half, 0.0), min(value + half, 1.0)
 
@@ -39,7 +39,7 @@ def countries() -> Table:
     table: Table = []
     for number, (name, n) in enumerate(COUNTRIES.items()):
         value = 0.72 + 0.13 * math.sin(1.7 * number)
-        low, high = interval(value, n)
+        low, high = wald_interval(value, n)
         measured: Row = {"value": value, "low": low, "high": high, "n": n, "status": "ok"}
         few: Row = {"value": None, "low": None, "high": None, "n": n, "status": "too few"}
         table.append({"attribute": "country", "group": name, "metric": "tpr"} | (few if n < 10 else measured))
@@ -82,7 +82,7 @@ def calibration() -> Table:
         for k in range(8):
             mean = 0.06 + 0.125 * k
             rate = min(max(mean + 0.06 * math.sin(2 * number + 0.9 * k) / (1 + 0.2 * k), 0.01), 0.99)
-            low, high = interval(rate, n / 8)
+            low, high = wald_interval(rate, n / 8)
             known = not (group == "Asian" and k == 2)
             cells: Row = (
                 {"score": mean, "rate": rate, "low": low, "high": high}
@@ -93,7 +93,7 @@ def calibration() -> Table:
     return table
 
 
-def section() -> Section:
+def groups_section() -> Section:
     return Section(
         plugin="groups",
         title="Figures about groups",

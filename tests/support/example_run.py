@@ -62,7 +62,7 @@ def change_volatile(run: AuditRun, **facts: object) -> AuditRun:
     return run.model_copy(update={"run": run.run.model_copy(update={"volatile": volatile})})
 
 
-def png(width: int = 24, height: int = 24, shade: int = 120) -> bytes:
+def encode_png(width: int = 24, height: int = 24, shade: int = 120) -> bytes:
     """Return a small grey-blue PNG."""
     line = b"\0" + bytes([shade, min(shade + 20, 255), min(shade + 60, 255)]) * width
     chunks = (
@@ -467,7 +467,7 @@ def attribution() -> Section:
         for y in range(7)
         for x in range(7)
     ]
-    images = [png(shade=60 + 40 * k) for k in range(4)]
+    images = [encode_png(shade=60 + 40 * k) for k in range(4)]
     examples: Table = [
         {
             "asset": asset_name(image),
@@ -528,7 +528,7 @@ def attribution() -> Section:
     )
 
 
-def hostile() -> Section:
+def hostile_section() -> Section:
     """A third-party section in which every text tries to become markup."""
     both = HOSTILE + HOSTILE_ATTRIBUTE
     rows: Table = [
@@ -577,7 +577,7 @@ def hostile() -> Section:
     )
 
 
-def rules() -> tuple[RuleOutcome, ...]:
+def rule_outcomes() -> tuple[RuleOutcome, ...]:
     return (
         RuleOutcome(
             rule="integrity holds",
@@ -624,7 +624,7 @@ def rules() -> tuple[RuleOutcome, ...]:
     )
 
 
-def pillars() -> tuple[Pillar, ...]:
+def make_pillars() -> tuple[Pillar, ...]:
     """The four questions, with claims in all states."""
     return (
         Pillar(
@@ -658,17 +658,17 @@ def pillars() -> tuple[Pillar, ...]:
 def example_run(*, with_hostile: bool = False) -> AuditRun:
     """Return the run, without artifacts."""
     sections = (dataset(), training(), performance(), privacy(), fairness(), attribution())
-    questions = pillars()
+    questions = make_pillars()
     if with_hostile:
-        sections += (hostile(),)
+        sections += (hostile_section(),)
         claim = Claim(label=HOSTILE, state="measured", finding=sections[-1].findings[0].id)
         questions += (Pillar(plugin="hostile", label=HOSTILE, summary=HOSTILE_ATTRIBUTE, claims=(claim,)),)
-    verdict = Verdict(status="fail", rules=rules())
+    verdict = Verdict(status="fail", rules=rule_outcomes())
     if with_hostile:
         verdict = Verdict(
             status="fail",
             rules=(
-                *rules(),
+                *rule_outcomes(),
                 RuleOutcome(
                     rule=HOSTILE, finding=HOSTILE, outcome="fail", because=HOSTILE_ATTRIBUTE, explanation=HOSTILE
                 ),
@@ -754,7 +754,7 @@ def example_run(*, with_hostile: bool = False) -> AuditRun:
     )
 
 
-def artifacts() -> Artifacts:
+def example_artifacts() -> Artifacts:
     """Return predictions, two inputs and a writer of a model folder."""
 
     def write_model(folder: Path) -> None:

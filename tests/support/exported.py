@@ -27,7 +27,7 @@ def golden_run() -> AuditRun:
     return AuditRun.from_json((GOLDEN / "audit.json").read_text(encoding="utf-8"))
 
 
-def exported(run: AuditRun, format: str) -> str:
+def export_text(run: AuditRun, format: str) -> str:
     return FORMATS[format].write(ExportSource(run))
 
 
@@ -53,11 +53,11 @@ def without_failures(run: AuditRun) -> AuditRun:
 def with_finding(run: AuditRun, id: str, **changed: Any) -> AuditRun:
     """Return the run with one finding changed."""
 
-    def change(finding: Finding) -> Finding:
+    def change_finding(finding: Finding) -> Finding:
         return Finding.model_validate(finding.model_dump() | changed) if finding.id == id else finding
 
     sections = tuple(
-        section.model_copy(update={"findings": tuple(change(finding) for finding in section.findings)})
+        section.model_copy(update={"findings": tuple(change_finding(finding) for finding in section.findings)})
         for section in run.sections
     )
     return run.model_copy(update={"sections": sections})

@@ -55,7 +55,7 @@ class Family:
     features: Callable[[Path, Any], Tensor] | None = None
 
 
-def settled(network: nn.Module, side: int) -> nn.Module:
+def settle_norms(network: nn.Module, side: int) -> nn.Module:
     """Give BatchNorms statistics of noise, so that they differ from their neutral start, and return in eval mode."""
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [module.momentum for module in norms]
@@ -71,7 +71,7 @@ def settled(network: nn.Module, side: int) -> nn.Module:
     return network.eval()
 
 
-def seeded(build: Callable[[], nn.Module]) -> nn.Module:
+def build_seeded(build: Callable[[], nn.Module]) -> nn.Module:
     """Build a network whose random weights are the same each time."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -85,7 +85,7 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 
 @contextmanager
-def downloaded(library: str, name: str, state: dict[str, Tensor], cache: Path) -> Iterator[None]:
+def put_in_cache(library: str, name: str, state: dict[str, Tensor], cache: Path) -> Iterator[None]:
     """Have these weights in the library's cache, where a download of its own pretrained ones would have put them."""
     if library == "torchvision":
         place = cache / "checkpoints" / models.get_model_weights(name).DEFAULT.url.rpartition("/")[2]
@@ -107,14 +107,14 @@ def named(library: str, name: str, layer: str, behind: tuple[str, ...], side: in
 
     def built() -> nn.Module:
         create = {"torchvision": models.get_model, "timm": timm.create_model}[library]
-        return settled(seeded(lambda: create(name)), side)
+        return settle_norms(build_seeded(lambda: create(name)), side)
 
-    def loaded(folder: Path) -> LoadedBackbone:
+    def load_family(folder: Path) -> LoadedBackbone:
         config = ModelConfig(backbone=f"{library}/{name}", **({} if side == 224 else {"image_size": side}))
-        with downloaded(library, name, built().state_dict(), folder):
+        with put_in_cache(library, name, built().state_dict(), folder):
             return load_backbone(config, folder, modality="image", seed=5, offline=True)
 
-    def features(_folder: Path, pixels: Tensor) -> Tensor:
+    def expected_features(_folder: Path, pixels: Tensor) -> Tensor:
         network = built()
         mean, std = IMAGENET if library == "torchvision" else (network.default_cfg["mean"], network.default_cfg["std"])
         mean, std = (torch.tensor(per_channel).view(3, 1, 1) for per_channel in (mean, std))
@@ -126,19 +126,19 @@ def named(library: str, name: str, layer: str, behind: tuple[str, ...], side: in
         network((pixels - mean) / std)
         return seen[0]
 
-    return Family(loaded, layer, behind, features)
+    return Family(load_family, layer, behind, expected_features)
 
 
 def built(build: Callable[[], nn.Module], layer: str, behind: tuple[str, ...], side: int = 32) -> Family:
     """Return a family whose network is built narrow, without a classifier."""
 
-    def loaded(_folder: Path) -> LoadedBackbone:
-        backbone = ImageBackbone(settled(seeded(build), side), *IMAGENET).eval().requires_grad_(False)
+    def load_family(_folder: Path) -> LoadedBackbone:
+        backbone = ImageBackbone(settle_norms(build_seeded(build), side), *IMAGENET).eval().requires_grad_(False)
         preprocessing = plain_preprocessing(side, side, "bilinear", *IMAGENET)
         shape = LoadedBackbone(backbone, 0, preprocessing, "", NamedIdentity(library="test", name="test"))
         return replace(shape, dimension=backbone(shape.example(1, 0, 0)).shape[1])
 
-    return Family(loaded, layer, behind)
+    return Family(load_family, layer, behind)
 
 
 def narrow_vgg() -> nn.Module:
@@ -242,23 +242,23 @@ LARGE_IMAGES = {
 # ---------------------------------------------------------------- transformers, as the hub lays them out
 
 
-def letters() -> hf.PreTrainedTokenizerFast:
+def letter_tokenizer() -> hf.PreTrainedTokenizerFast:
     """Return a WordPiece tokenizer of single letters, as BERT's."""
     alphabet = [chr(97 + number) for number in range(26)]
     words = [*SPECIAL, *alphabet, *(f"##{letter}" for letter in alphabet)]
     model = tokenisers.WordPiece({word: number for number, word in enumerate(words)}, unk_token="[UNK]")
-    return _tokenizer(model, normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer(), ends=True)
+    return _fast_tokenizer(model, normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer(), ends=True)
 
 
-def octets() -> hf.PreTrainedTokenizerFast:
+def byte_tokenizer() -> hf.PreTrainedTokenizerFast:
     """Return a byte-level BPE tokenizer without merges, as GPT-2's: nothing marks where a text begins or ends."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     model = tokenisers.BPE({word: number for number, word in enumerate([*SPECIAL, *alphabet])}, [])
     before = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    return _tokenizer(model, None, before, ends=False, decoder=decoders.ByteLevel())
+    return _fast_tokenizer(model, None, before, ends=False, decoder=decoders.ByteLevel())
 
 
-def _tokenizer(
+def _fast_tokenizer(
     model: Any, normalizer: Any, pre_tokenizer: Any, *, ends: bool, decoder: Any = None
 ) -> hf.PreTrainedTokenizerFast:
     word_tokenizer = Tokenizer(model)
@@ -288,7 +288,7 @@ def write_hub_folder(folder: Path, network: nn.Module, tokenizer: Any = None, **
 
 def random_text_model(config: Any) -> nn.Module:
     """Return a model without a head for a config. Weights are wide enough for texts to differ."""
-    network = seeded(lambda: hf.AutoModel.from_config(config))
+    network = build_seeded(lambda: hf.AutoModel.from_config(config))
     with torch.no_grad():
         for name, tensor in network.named_parameters():
             if tensor.dim() > 1 and "norm" not in name.lower():
@@ -299,20 +299,20 @@ def random_text_model(config: Any) -> nn.Module:
 def text(config: type, sizes: dict[str, Any], layer: str, behind: tuple[str, ...], *, gpt: bool = False) -> Family:
     """Return a text family: mean pooling over letters, or for causal models the last of the octets."""
 
-    def loaded(folder: Path) -> LoadedBackbone:
-        tokenizer = octets() if gpt else letters()
+    def load_family(folder: Path) -> LoadedBackbone:
+        tokenizer = byte_tokenizer() if gpt else letter_tokenizer()
         network = random_text_model(config(vocab_size=len(tokenizer) + 8, **sizes))
         write_hub_folder(folder / "own", network, tokenizer)
         return load_backbone(ModelConfig(backbone="transformers/own"), folder, modality="text", seed=0, offline=True)
 
-    def features(folder: Path, first_text: str) -> Tensor:
+    def expected_features(folder: Path, first_text: str) -> Tensor:
         tokenizer = hf.AutoTokenizer.from_pretrained(folder / "own")
         network = hf.AutoModel.from_pretrained(folder / "own").eval()
         tokens = tokenizer(first_text, return_tensors="pt", return_token_type_ids=False)
         hidden = network(**tokens).last_hidden_state
         return hidden[:, -1] if gpt else hidden.mean(dim=1)
 
-    return Family(loaded, layer, behind, features)
+    return Family(load_family, layer, behind, expected_features)
 
 
 _limits = {"max_position_embeddings": POSITIONS, "pad_token_id": 0}
@@ -369,20 +369,20 @@ def tower(
     """Return a vision tower of transformers. ``pooled`` gives the features that the library's own model has."""
     own_size = {"size": {"shortest_edge": side + 4}, "crop_size": {"height": side, "width": side}, "resample": 3}
 
-    def loaded(folder: Path) -> LoadedBackbone:
+    def load_family(folder: Path) -> LoadedBackbone:
         preprocessor = {"preprocessor_config": {**_plain_images, **own_size, "do_center_crop": True}}
-        write_hub_folder(folder / "own", seeded(network).eval(), **preprocessor)
+        write_hub_folder(folder / "own", build_seeded(network).eval(), **preprocessor)
         return load_backbone(ModelConfig(backbone="transformers/own"), folder, modality="image", seed=0, offline=True)
 
-    def features(folder: Path, pixels: Tensor) -> Tensor:
+    def expected_features(folder: Path, pixels: Tensor) -> Tensor:
         whole = hf.AutoModel.from_pretrained(folder / "own").eval()
         mean, std = (torch.tensor(per_channel).view(3, 1, 1) for per_channel in _plain_images.values())
         return pooled(whole, (pixels - mean) / std)
 
-    return Family(loaded, layer, behind, features)
+    return Family(load_family, layer, behind, expected_features)
 
 
-def clip() -> nn.Module:
+def build_clip() -> nn.Module:
     """Return a whole CLIP: folders on the hub hold both towers."""
     vision = {**SMALL, "image_size": 32, "patch_size": 8}
     words = {**SMALL, "vocab_size": 60, "max_position_embeddings": 20, **PRINTED}
@@ -401,27 +401,27 @@ def _mean_map(model: nn.Module, pixels: Tensor) -> Tensor:
     return model(pixel_values=pixels).last_hidden_state.mean(dim=(2, 3))
 
 
-def _transformer(model: type, config: type, patch: int, side: int) -> Callable[[], nn.Module]:
+def _build_transformer(model: type, config: type, patch: int, side: int) -> Callable[[], nn.Module]:
     sizes = {key: value for key, value in SMALL.items() if key != "intermediate_size"}
     return lambda: model(config(**sizes, image_size=side, patch_size=patch))
 
 
 def _hf_resnet() -> nn.Module:
     sizes = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 2], "layer_type": "basic"}
-    return settled(hf.ResNetModel(hf.ResNetConfig(**sizes)), 32)
+    return settle_norms(hf.ResNetModel(hf.ResNetConfig(**sizes)), 32)
 
 
 TOWERS = {
     "dinov2": tower(
-        _transformer(hf.Dinov2Model, hf.Dinov2Config, 14, 28),
+        _build_transformer(hf.Dinov2Model, hf.Dinov2Config, 14, 28),
         28,
         "encoder.layer.2",
         ("encoder.layer.2", "layernorm"),
         _class_token,
     ),
-    "clip": tower(clip, 32, "encoder.layers.2", ("encoder.layers.2", "post_layernorm"), _clip_pooled),
+    "clip": tower(build_clip, 32, "encoder.layers.2", ("encoder.layers.2", "post_layernorm"), _clip_pooled),
     "hf_vit": tower(
-        _transformer(hf.ViTModel, hf.ViTConfig, 8, 32), 32, "layers.2", ("layers.2", "layernorm"), _class_token
+        _build_transformer(hf.ViTModel, hf.ViTConfig, 8, 32), 32, "layers.2", ("layers.2", "layernorm"), _class_token
     ),
     "hf_resnet": tower(_hf_resnet, 32, "encoder.stages.1.layers.1", ("encoder.stages.1.layers.1",), _mean_map),
 }

@@ -21,7 +21,7 @@ RECIPE = Recipe(epochs=4, optimizer="sgd", learning_rate=0.5, momentum=0.0, weig
 CLASSES = ("no", "yes")
 
 
-def examples(n: int, dimension: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def draw_examples(n: int, dimension: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Features, labels and groups: one in five is of group b, whose classes lie closer together."""
     rng = np.random.default_rng(seed)
     labels, small = rng.integers(0, 2, n), rng.random(n) < 0.2
@@ -31,7 +31,7 @@ def examples(n: int, dimension: int, seed: int) -> tuple[np.ndarray, np.ndarray,
     return features.astype(np.float32), labels, np.where(small, "b", "a").astype(object)
 
 
-def split(name: str, labels: np.ndarray, groups: np.ndarray, **changes: Any) -> Split:
+def make_split(name: str, labels: np.ndarray, groups: np.ndarray, **changes: Any) -> Split:
     ids = np.array([f"{name}{row}" for row in range(len(labels))])
     return Split(name, ids, [None] * len(labels), labels, {"site": groups}, **changes)
 
@@ -39,11 +39,11 @@ def split(name: str, labels: np.ndarray, groups: np.ndarray, **changes: Any) -> 
 def audited_model(
     trainer: DPTrainer, n: int = 800, n_test: int = 300, *, dimension: int = 20, **changes: Any
 ) -> AuditedModel:
-    features, labels, groups = examples(n, dimension, 0)
-    test_features, test_labels, test_groups = examples(n_test, dimension, 1)
+    features, labels, groups = draw_examples(n, dimension, 0)
+    test_features, test_labels, test_groups = draw_examples(n_test, dimension, 1)
     dense = {"train": Dense(torch.from_numpy(features)), "test": Dense(torch.from_numpy(test_features))}
     fields: dict[str, Any] = {
-        "splits": {"train": split("train", labels, groups), "test": split("test", test_labels, test_groups)},
+        "splits": {"train": make_split("train", labels, groups), "test": make_split("test", test_labels, test_groups)},
         "predictions": pd.DataFrame(),
         "features": dense,
         "trainer": trainer,

@@ -99,25 +99,25 @@ def run_with(changed: Callable[[str], str]) -> AuditRun:
     content = json.loads(example_run().to_json())
     for section in content["sections"]:
         for figure in section["figures"]:
-            figure["where"] = {name: _cell(name, value, changed) for name, value in figure["where"].items()}
+            figure["where"] = {name: _change_cell(name, value, changed) for name, value in figure["where"].items()}
         for rows in section["tables"].values():
-            rows[:] = [{name: _cell(name, value, changed) for name, value in row.items()} for row in rows]
+            rows[:] = [{name: _change_cell(name, value, changed) for name, value in row.items()} for row in rows]
         for finding in section["findings"]:
             finding["id"] = f"{finding['id']}.{changed('name').replace('.', '').replace(' ', '_')}".replace("\n", "")
-    return AuditRun.model_validate(_changed(content, changed, ()))
+    return AuditRun.model_validate(_change_texts(content, changed, ()))
 
 
-def _cell(name: str, value: Any, changed: Callable[[str], str]) -> Any:
+def _change_cell(name: str, value: Any, changed: Callable[[str], str]) -> Any:
     return changed(value) if isinstance(value, str) and name not in STRUCTURE else value
 
 
-def _changed(value: Any, changed: Callable[[str], str], path: tuple[str, ...]) -> Any:
+def _change_texts(value: Any, changed: Callable[[str], str], path: tuple[str, ...]) -> Any:
     if isinstance(value, dict):
         names = path[-2:-1] == ("groups",) or path[-1:] in (("labels",), ("class_weights",), ("packages",))
         items = ((changed(key) if names else key, key, item) for key, item in value.items())
-        return {new: _changed(item, changed, (*path, key)) for new, key, item in items}
+        return {new: _change_texts(item, changed, (*path, key)) for new, key, item in items}
     if isinstance(value, list):
-        return [_changed(item, changed, path) for item in value]
+        return [_change_texts(item, changed, path) for item in value]
     kept = {*path} & {"tables", "columns", "card_tags", "where", "encode", "options"} or (
         path[-1:] and path[-1] in STRUCTURE
     )

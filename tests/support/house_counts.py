@@ -74,7 +74,7 @@ class HouseCounts:
         )
 
 
-def count(folders: list[Path]) -> HouseCounts:
+def count_house(folders: list[Path]) -> HouseCounts:
     """Count over all Python files below the folders."""
     files = sorted({file for folder in folders for file in ([folder] if folder.is_file() else folder.rglob("*.py"))})
     texts = [file.read_text(encoding="utf-8") for file in files]
@@ -91,9 +91,9 @@ def count(folders: list[Path]) -> HouseCounts:
         file_lines=(median(lines), quantile(lines, 90), max(lines)),
         body_lines=(median(bodies), quantile(bodies, 95), max(bodies)),
         most_parameters=max(count_parameters(node) for node in functions),
-        one_word_names=share(len([name for name in named if "_" not in name.strip("_")]), len(named)),
+        one_word_names=share_of(len([name for name in named if "_" not in name.strip("_")]), len(named)),
         placeholders=1000 * sum(len(list(placeholder_bindings(tree))) for tree in trees) / total,
-        shapes=share(len([n for n in documented if SHAPE.search(ast.get_docstring(n) or "")]), len(documented)),
+        shapes=share_of(len([n for n in documented if SHAPE.search(ast.get_docstring(n) or "")]), len(documented)),
         comments=100 * sum(map(count_comments, texts)) / total,
     )
 
@@ -104,7 +104,7 @@ def count_comments(text: str) -> int:
     return sum(token.type == tokenize.COMMENT for token in tokens)
 
 
-def share(part: int, whole: int) -> float:
+def share_of(part: int, whole: int) -> float:
     """Return part / whole, 0 of nothing."""
     return part / whole if whole else 0.0
 
@@ -151,4 +151,4 @@ def placeholder_bindings(tree: ast.AST) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    print(count([Path(name) for name in sys.argv[1:]] or [Path("rft")]).describe())
+    print(count_house([Path(name) for name in sys.argv[1:]] or [Path("rft")]).describe())

@@ -73,7 +73,7 @@ def charges_of(folder: Path) -> tuple[Charge, ...]:
     return book.charges if book else ()
 
 
-def everything(folder: Path) -> dict[str, bytes]:
+def folder_contents(folder: Path) -> dict[str, bytes]:
     """Return what a folder holds; locks, which are always empty, left out."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
@@ -82,7 +82,7 @@ def everything(folder: Path) -> dict[str, bytes]:
     }
 
 
-def train(folder: Path, log: Path, identity: str, steps: int, seconds: float) -> None:
+def train_slowly(folder: Path, log: Path, identity: str, steps: int, seconds: float) -> None:
     """Train for so many steps of so many seconds, look at the result for as long, and save it.
 
     Each step is written into the log in the moment in which it sees the data.

@@ -35,7 +35,7 @@ def vectors(n: int, rng: np.random.Generator, dimension: int = DIMENSION) -> Den
     return Dense(torch.from_numpy(rng.normal(size=(n, dimension)).astype(np.float32)))
 
 
-def predictions(task: Task, state: Any, splits: dict[str, Split], features: dict[str, Features]) -> pd.DataFrame:
+def predict_splits(task: Task, state: Any, splits: dict[str, Split], features: dict[str, Features]) -> pd.DataFrame:
     frames = []
     for name, part in splits.items():
         (logits,) = linear_heads.compute_logits(task, [state], features[name])
@@ -89,7 +89,7 @@ def audited_model(
         facts,
         seed,
         splits,
-        predictions(task, fit, splits, features),
+        predict_splits(task, fit, splits, features),
         features=features,
         task=task,
         trainer=trainer,

@@ -53,7 +53,7 @@ class Words:
             yield {"input_ids": mask * torch.tensor([[items[row][1]] for row in rows]), "attention_mask": mask}
 
 
-def photos(folder: Path, architecture: str, n: int) -> tuple[nn.Module, ImageInputs, list[Path]]:
+def write_photos(folder: Path, architecture: str, n: int) -> tuple[nn.Module, ImageInputs, list[Path]]:
     """Return a network with random weights and JPEG files for it."""
     from torchvision import models
 
@@ -66,7 +66,7 @@ def photos(folder: Path, architecture: str, n: int) -> tuple[nn.Module, ImageInp
     return getattr(models, architecture)(num_classes=16), ImageInputs({}, preprocessing, 10**7), items
 
 
-def comments(n: int) -> tuple[nn.Module, Words, list[tuple[int, int]]]:
+def make_comments(n: int) -> tuple[nn.Module, Words, list[tuple[int, int]]]:
     """Return a small BERT with random weights and texts of 16 to 512 tokens."""
     from transformers import BertConfig, BertModel
 
@@ -80,7 +80,7 @@ def main(kind: str, folder: Path, megabytes: int) -> None:
     keep_freed_memory()
     torch.manual_seed(0)
     torch.set_num_threads(2)
-    network, inputs, items = comments(100) if kind == "text" else photos(folder, kind, 120)
+    network, inputs, items = make_comments(100) if kind == "text" else write_photos(folder, kind, 120)
     before = memory.resident_bytes()
     limit = before + megabytes * 10**6
     prefix = Recording(network)

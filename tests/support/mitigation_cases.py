@@ -21,7 +21,7 @@ CLASSES = ("no", "yes")
 RECIPE = Recipe(epochs=10, optimizer="adamw", learning_rate=0.05, momentum=0.9, weight_decay=0.0, batch_size=64)
 
 
-def rows(
+def draw_rows(
     n: int, rng: np.random.Generator, *, agree: float = 0.9, dimension: int = 6, classes: int = 2
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (N, D) features, labels and groups.
@@ -37,9 +37,9 @@ def rows(
     return features.astype(np.float32), labels.astype(np.int64), np.array(["north", "south", "west"])[groups]
 
 
-def split(name: str, n: int, seed: int, *, rows_per_unit: int = 1, **shape) -> tuple[Split, np.ndarray]:
+def draw_split(name: str, n: int, seed: int, *, rows_per_unit: int = 1, **shape) -> tuple[Split, np.ndarray]:
     """Return a split of which each unit has so many rows, and its features."""
-    features, labels, groups = rows(n, np.random.default_rng([seed, n, len(name)]), **shape)
+    features, labels, groups = draw_rows(n, np.random.default_rng([seed, n, len(name)]), **shape)
     ids = np.array([f"{name}-{row}" for row in range(n)], dtype=object)
     units = (
         None if rows_per_unit == 1 else np.array([f"{name}-{row // rows_per_unit}" for row in range(n)], dtype=object)
@@ -50,23 +50,23 @@ def split(name: str, n: int, seed: int, *, rows_per_unit: int = 1, **shape) -> t
 def audited_model(
     sizes: Mapping[str, int], *, seed: int = 0, row_norm: bool = False, mode: str = "standard", **shape
 ) -> AuditedModel:
-    """Return a audited whose head was trained on the rows of ``train``; ``sizes`` says how many rows a split has."""
-    parts = {name: split(name, n, seed, **shape) for name, n in sizes.items()}
+    """Return an audited model whose head was trained on the rows of ``train``; ``sizes`` are those of the splits."""
+    parts = {name: draw_split(name, n, seed, **shape) for name, n in sizes.items()}
     names = ("no", "yes", "maybe")[: shape.get("classes", 2)]
     dataset = Dataset({name: part for name, (part, _) in parts.items()}, names, 0, [])
     features = {name: Dense(torch.from_numpy(rows)) for name, (_, rows) in parts.items()}
     dimension, train = parts["train"][1].shape[1], parts["train"][0]
 
-    def fresh(seed: int) -> torch.nn.Module:
+    def new_suffix(seed: int) -> torch.nn.Module:
         return new_head(dimension, len(names), row_norm, seed)
 
-    task = Task(features["train"], torch.from_numpy(train.labels), train.units, fresh, RECIPE)
+    task = Task(features["train"], torch.from_numpy(train.labels), train.units, new_suffix, RECIPE)
     fit = StandardTrainer().fit(task, [Job(seed)])[0]
     scores = {
         name: torch.from_numpy(next(compute_logits(task, [fit], columns))).softmax(1).numpy()
         for name, columns in features.items()
     }
-    head = fresh(0)
+    head = new_suffix(0)
     head.load_state_dict(fit.state)
     model = Classifier(torch.nn.Identity(), head, modality="image")
     return AuditedModel(

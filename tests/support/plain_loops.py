@@ -35,7 +35,7 @@ class PlainLoop:
 
     def train(self, read: Reader, count: int) -> list[float]:
         """Train on ``count`` examples and return the loss of each step."""
-        return steps(self.model, ((read(rows.tolist()), labels) for rows, labels in order(count)))
+        return train_steps(self.model, ((read(rows.tolist()), labels) for rows, labels in shuffle(count)))
 
 
 def train_from_cache(partition: Cut, read: Reader, count: int) -> tuple[list[float], Classifier]:
@@ -43,17 +43,17 @@ def train_from_cache(partition: Cut, read: Reader, count: int) -> tuple[list[flo
     prefix, suffix = partition.prefix(), partition.new_suffix(SEED)
     with torch.no_grad():
         rows = [prefix(read([number])) for number in range(count)]
-    batches = ((padded([rows[number] for number in numbers.tolist()]), labels) for numbers, labels in order(count))
-    losses = steps(suffix.train(), batches)
+    batches = ((pad_rows([rows[number] for number in numbers.tolist()]), labels) for numbers, labels in shuffle(count))
+    losses = train_steps(suffix.train(), batches)
     return losses, partition.join(trained_state(suffix))
 
 
-def padded(rows: list[Batch]) -> Batch:
+def pad_rows(rows: list[Batch]) -> Batch:
     """Join cached examples to a batch; where they differ in length, they are padded with zeros on the right."""
     return {name: nn.utils.rnn.pad_sequence([row[name][0] for row in rows], batch_first=True) for name in rows[0]}
 
 
-def order(count: int) -> Iterator[tuple[Tensor, Tensor]]:
+def shuffle(count: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield rows and labels of each step; the last batch of an epoch is smaller."""
     random = torch.Generator().manual_seed(1)
     batches = [rows for _ in range(STEPS) for rows in torch.randperm(count, generator=random)[:-1].split(BATCH)]
@@ -61,7 +61,7 @@ def order(count: int) -> Iterator[tuple[Tensor, Tensor]]:
         yield rows, rows % CLASSES
 
 
-def steps(model: nn.Module, batches: Iterator[tuple[Batch, Tensor]]) -> list[float]:
+def train_steps(model: nn.Module, batches: Iterator[tuple[Batch, Tensor]]) -> list[float]:
     """Train by SGD and return the loss of each step; dropout follows from the seed.
 
     The steps are short: BatchNorms on a few small maps double a rounding error from step to step when they are long.

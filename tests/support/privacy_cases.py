@@ -69,7 +69,7 @@ def task(new_suffix: Callable[[int], nn.Module], batch: Batch, **changes: Any) -
     )
 
 
-def naive(suffix: nn.Module, batch: Batch, labels: Tensor) -> list[Tensor]:
+def gradients_one_by_one(suffix: nn.Module, batch: Batch, labels: Tensor) -> list[Tensor]:
     """Return the gradient of each example by a backward pass over it alone, in float64."""
     suffix = copy.deepcopy(suffix).double()
     parameters = [parameter for parameter in suffix.parameters() if parameter.requires_grad]

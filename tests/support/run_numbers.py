@@ -30,12 +30,12 @@ def numbers_of_run(run: dict[str, Any]) -> dict[str, list[Any]]:
     numbers: dict[str, list[Any]] = {}
     for section in run["sections"]:
         for finding in section["findings"]:
-            numbers[finding["id"]] = [finding["status"], *map(_rounded, _numbers_of_finding(finding))]
+            numbers[finding["id"]] = [finding["status"], *map(_round_cell, _numbers_of_finding(finding))]
         for name, rows in section["tables"].items():
             for column in rows[0] if rows else ():
                 cells = [row[column] for row in rows]
                 if any(map(_is_number, cells)):
-                    numbers[f"{section['plugin']}/{name}/{column}"] = [_rounded(cell) for cell in cells]
+                    numbers[f"{section['plugin']}/{name}/{column}"] = [_round_cell(cell) for cell in cells]
     return numbers
 
 
@@ -50,7 +50,7 @@ def _is_number(cell: Any) -> bool:
     return isinstance(cell, (int, float)) and not isinstance(cell, bool)
 
 
-def _rounded(cell: Any) -> Any:
+def _round_cell(cell: Any) -> Any:
     return float(f"{cell:.{DIGITS}g}") if _is_number(cell) else None
 
 

@@ -60,7 +60,7 @@ def with_verdict(**changes: Any) -> AuditRun:
     return run.model_copy(update={"verdict": run.verdict.model_copy(update=changes)})
 
 
-def invoke(*arguments: object) -> tuple[int, str, str]:
+def invoke_rft(*arguments: object) -> tuple[int, str, str]:
     done = CliRunner().invoke(app, [str(argument) for argument in arguments])
     return done.exit_code, done.stdout, " ".join(done.stderr.split())
 

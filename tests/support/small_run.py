@@ -8,7 +8,7 @@ import pandas as pd
 
 from rft.records import Artifacts, AuditRun, Figure, Finding, Interval, RuleOutcome, Section, Verdict, asset_name
 from rft.version import __version__
-from tests.support.example_run import change_volatile, example_run, png
+from tests.support.example_run import change_volatile, encode_png, example_run
 
 ACCURACY = Finding(
     id="performance.accuracy",
@@ -36,7 +36,7 @@ RULE = RuleOutcome(
 
 def small_run(id: str = "one", *, rft_version: str = __version__) -> AuditRun:
     """Return a run whose one rule holds, without artifacts."""
-    image = png()
+    image = encode_png()
     section = Section(
         plugin="performance",
         findings=(ACCURACY,),
@@ -63,7 +63,7 @@ def small_run(id: str = "one", *, rft_version: str = __version__) -> AuditRun:
     )
 
 
-def artifacts() -> Artifacts:
+def small_artifacts() -> Artifacts:
     """Return predictions and a writer of a model folder."""
 
     def write_model(folder: Path) -> None:

@@ -83,12 +83,12 @@ def plans(
     ]
 
 
-def quiet(plan: MechanismParameters) -> GaussianNoise:
+def silent_noise(plan: MechanismParameters) -> GaussianNoise:
     """Return what clips and divides as planned, without noise."""
     return GaussianNoise(Silent(), np.zeros(1), plan.max_grad_norm, plan.divisor)
 
 
-def steps(
+def stepper(
     kind: str,
     task: Task,
     plans: Sequence[MechanismParameters],

@@ -28,7 +28,7 @@ RECIPE = Recipe(epochs=1, optimizer="sgd", learning_rate=0.1, momentum=0.9, weig
 WEIGHTS = torch.tensor([0.5, 2.0, 3.0])
 
 
-def task(n: int = 20, views: int = 1, row_norm: bool = False, **changes: Any) -> Task:
+def linear_task(n: int = 20, views: int = 1, row_norm: bool = False, **changes: Any) -> Task:
     random = torch.Generator().manual_seed(0)
     features = Dense(torch.randn(n * views, 6, generator=random), views)
     labels = torch.randint(0, 3, (n,), generator=random)
@@ -59,12 +59,12 @@ def frozen_bias(seed: int) -> Head:
     ],
 )
 def test_what_is_no_linear_head_on_vectors_in_memory_is_told_apart(changes: dict[str, Any]) -> None:
-    assert linear_head_vectors(task()) is not None
-    assert linear_head_vectors(replace(task(), **changes)) is None
+    assert linear_head_vectors(linear_task()) is not None
+    assert linear_head_vectors(replace(linear_task(), **changes)) is None
 
 
 def test_the_stack_holds_each_head_as_its_seed_makes_it() -> None:
-    training_task = task(row_norm=True)
+    training_task = linear_task(row_norm=True)
     heads = Heads(training_task, [3, 5, 3])
     assert (heads.weight.shape, heads.bias.shape, len(heads)) == ((3, 3, 6), (3, 3), 3)
     for number, seed in enumerate((3, 5, 3)):
@@ -96,7 +96,7 @@ def test_the_shared_gradient_is_that_of_each_heads_mean_loss(
     views: int, row_norm: bool, class_weights: Tensor | None
 ) -> None:
     """Against autograd in float64, for heads with members of their own; one has none in the batch."""
-    training_task = task(views=views, row_norm=row_norm, class_weights=class_weights)
+    training_task = linear_task(views=views, row_norm=row_norm, class_weights=class_weights)
     data, heads = linear_head_vectors(training_task), Heads(training_task, [0, 1, 2, 3])
     assert data is not None
     random = torch.Generator().manual_seed(4)
@@ -122,7 +122,7 @@ def test_the_shared_gradient_is_that_of_each_heads_mean_loss(
 def test_the_label_of_one_example_leaves_the_share_of_others_alone() -> None:
     shares = []
     for label in range(3):
-        training_task = task(class_weights=WEIGHTS)
+        training_task = linear_task(class_weights=WEIGHTS)
         training_task.labels[1] = label
         data, heads = linear_head_vectors(training_task), Heads(training_task, [0])
         both = []
@@ -154,7 +154,7 @@ class Layers(nn.Module):
 @pytest.mark.parametrize("new_suffix", [partial(new_head, 6, 3, True), lambda _seed: Layers()])
 def test_logits_are_those_of_each_fit_on_the_plain_views(new_suffix: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """In parts of rows, and of fits."""
-    training_task = task(n=25, views=2, new_suffix=new_suffix)
+    training_task = linear_task(n=25, views=2, new_suffix=new_suffix)
     networks = [new_suffix(seed).eval() for seed in range(5)]
     fits = [Fit(trained_state(network)) for network in networks]
     plain = {"features": as_dense(training_task.features).tensor[::2]}
@@ -169,7 +169,7 @@ def test_logits_are_those_of_each_fit_on_the_plain_views(new_suffix: Any, monkey
 
 
 def test_logits_of_a_class_made_from_a_head_are_its_own() -> None:
-    training_task = task(new_suffix=lambda _seed: Rectified(6, 3))
+    training_task = linear_task(new_suffix=lambda _seed: Rectified(6, 3))
     network = training_task.new_suffix(0)
     (logits,) = compute_logits(training_task, [Fit(trained_state(network))], training_task.features)
     assert (logits >= 0).all()
@@ -177,7 +177,7 @@ def test_logits_of_a_class_made_from_a_head_are_its_own() -> None:
 
 
 def test_there_may_be_nothing_to_score() -> None:
-    training_task = task()
+    training_task = linear_task()
     fit = StandardTrainer().fit(training_task, [Job(0)])[0]
     assert list(compute_logits(training_task, [], training_task.features)) == []
     (logits,) = compute_logits(training_task, [fit], Dense(torch.zeros(0, 6)))

@@ -13,7 +13,7 @@ from rft.training.loop import StandardTrainer
 from tests.support.features_cases import as_dense
 
 
-def task(optimizer: str = "sgd", learning_rate: float = 0.05, n: int = 50, **changes: object) -> Task:
+def linear_task(optimizer: str = "sgd", learning_rate: float = 0.05, n: int = 50, **changes: object) -> Task:
     rng = torch.Generator().manual_seed(0)
     features = torch.randn(n, 6, generator=rng)
     labels = (features[:, 0] + 0.3 * torch.randn(n, generator=rng) > 0).long()
@@ -45,7 +45,7 @@ def by_hand(task: Task, seed: int) -> tuple[dict, list[float]]:
 
 
 def test_the_loop_is_sgd_with_momentum_to_the_digit() -> None:
-    training_task = task()
+    training_task = linear_task()
     (fit,) = StandardTrainer().fit(training_task, [Job(seed=3)])
     state, losses = by_hand(training_task, seed=3)
     assert np.allclose([row["loss"] for row in fit.log], losses, atol=1e-5)
@@ -55,20 +55,20 @@ def test_the_loop_is_sgd_with_momentum_to_the_digit() -> None:
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_it_learns(optimizer: str) -> None:
-    training_task = task(optimizer, epochs=40)
+    training_task = linear_task(optimizer, epochs=40)
     (fit,) = StandardTrainer().fit(training_task, [Job(seed=0)])
     assert fit.log[-1]["loss"] < 0.5 * fit.log[0]["loss"]
 
 
 def test_jobs_are_independent_and_repeatable() -> None:
-    training_task = task()
+    training_task = linear_task()
     first, two, again = StandardTrainer().fit(training_task, [Job(0), Job(1), Job(0)])
     assert all(torch.equal(first.state[name], again.state[name]) for name in first.state)
     assert not torch.equal(first.state["linear.weight"], two.state["linear.weight"])
 
 
 def test_a_job_sees_its_members_only() -> None:
-    training_task = task()
+    training_task = linear_task()
     members = np.zeros(50, dtype=bool)
     members[:20] = True
     (fit,) = StandardTrainer().fit(training_task, [Job(0, members)])
@@ -81,7 +81,7 @@ def test_a_job_sees_its_members_only() -> None:
 
 def test_a_loss_that_explodes_stops_the_run_with_a_remedy() -> None:
     with pytest.raises(RftError, match=r"Lower train\.learning_rate"):
-        StandardTrainer().fit(task(learning_rate=1e30), [Job(0)])
+        StandardTrainer().fit(linear_task(learning_rate=1e30), [Job(0)])
 
 
 class Layered(nn.Module):
@@ -99,31 +99,31 @@ class Layered(nn.Module):
         return self.head(nn.functional.dropout(hidden, 0.5, self.training))
 
 
-def layered(seed: int) -> nn.Module:
+def layered_suffix(seed: int) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return Layered()
 
 
 def test_the_state_is_what_was_trained_and_the_statistics() -> None:
-    changed_copy = replace(task(), new_suffix=layered)
+    changed_copy = replace(linear_task(), new_suffix=layered_suffix)
     (fit,) = StandardTrainer().fit(changed_copy, [Job(0)])
     statistics = {"norm.running_mean", "norm.running_var", "norm.num_batches_tracked"}
     layers = {f"{name}.{kind}" for name in ("norm", "head", "unused") for kind in ("weight", "bias")}
     assert set(fit.state) == layers | statistics
     assert fit.state["norm.num_batches_tracked"] == 5 * 7
-    fresh = layered(0).state_dict()
+    fresh = layered_suffix(0).state_dict()
     assert not torch.equal(fit.state["head.weight"], fresh["head.weight"])
     assert torch.equal(fit.state["unused.weight"], fresh["unused.weight"])
 
 
 def test_parameters_that_stay_put_are_counted() -> None:
-    (fit,) = StandardTrainer().fit(replace(task(), new_suffix=layered), [Job(0)])
+    (fit,) = StandardTrainer().fit(replace(linear_task(), new_suffix=layered_suffix), [Job(0)])
     assert fit.unchanged_tensors == 2  # no gradient reaches them, as with an adapter that is never called
 
 
 def test_dropout_follows_the_jobs_seed_and_leaves_the_global_state_alone() -> None:
-    changed_copy = replace(task(), new_suffix=layered)
+    changed_copy = replace(linear_task(), new_suffix=layered_suffix)
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
@@ -134,7 +134,7 @@ def test_dropout_follows_the_jobs_seed_and_leaves_the_global_state_alone() -> No
 
 
 def test_a_batch_of_one_example_that_batch_norm_refuses_is_an_error_with_a_remedy() -> None:
-    changed_copy = replace(task(n=17), new_suffix=layered)  # batches of 8, 8 and 1
+    changed_copy = replace(linear_task(n=17), new_suffix=layered_suffix)  # batches of 8, 8 and 1
     with pytest.raises(RftError, match=r"train\.batch_size: a batch of one example is too small"):
         StandardTrainer().fit(changed_copy, [Job(0)])
 
@@ -147,7 +147,7 @@ def test_each_step_sees_views_of_each_example_that_follow_from_the_seed() -> Non
             seen.append(view)
             return super().batch(rows, view)
 
-    training_task = task()
+    training_task = linear_task()
     three = Watched(as_dense(training_task.features).dense.repeat_interleave(3, dim=0), views=3)
     (fit,) = StandardTrainer().fit(replace(training_task, features=three), [Job(0)])
     counts = torch.cat(seen).bincount(minlength=3)
@@ -161,7 +161,7 @@ def test_each_step_sees_views_of_each_example_that_follow_from_the_seed() -> Non
 
 def test_bfloat16_trains_nearly_as_float32() -> None:
     full, reduced = (
-        StandardTrainer().fit(replace(task(epochs=20), precision=precision), [Job(0)])[0]
+        StandardTrainer().fit(replace(linear_task(epochs=20), precision=precision), [Job(0)])[0]
         for precision in ("float32", "bfloat16")
     )
     assert reduced.state["linear.weight"].dtype == torch.float32
@@ -177,14 +177,14 @@ def test_heads_are_trained_by_one_thread_and_the_number_is_restored(
     monkeypatch.setattr(torch.optim.SGD, "step", lambda self: used.append(torch.get_num_threads()))
     before = torch.get_num_threads()
     torch.set_num_threads(3)
-    StandardTrainer().fit(task(), [Job(0, members), Job(1, members)])
+    StandardTrainer().fit(linear_task(), [Job(0, members), Job(1, members)])
     assert torch.get_num_threads() == 3
     torch.set_num_threads(before)
     assert set(used) == {1}
 
 
 def test_training_in_bfloat16_follows_that_in_float32() -> None:
-    training_task = task()
+    training_task = linear_task()
     both = (training_task, replace(training_task, precision="bfloat16"))
     plain, reduced = (StandardTrainer().fit(variant, [Job(0)])[0] for variant in both)
     assert all(tensor.dtype == torch.float32 for tensor in reduced.state.values())
@@ -220,7 +220,7 @@ def by_hand_with_members(task: Task, jobs: list[Job], number: int, batch: int) -
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("class_weights", [None, torch.tensor([0.5, 3.0])])
 def test_a_stack_of_heads_is_each_of_them_trained_by_hand(optimizer: str, class_weights: torch.Tensor | None) -> None:
-    changed_copy = replace(task(optimizer), class_weights=class_weights)
+    changed_copy = replace(linear_task(optimizer), class_weights=class_weights)
     jobs = [Job(seed, members) for seed, members in enumerate(members_of(0.5, 0.4, 0.7))]
     seen = np.logical_or.reduce([job.members for job in jobs]).sum()
     batch = round(8 * seen / np.mean([job.members.sum() for job in jobs]))
@@ -234,7 +234,7 @@ def test_a_stack_of_heads_is_each_of_them_trained_by_hand(optimizer: str, class_
 @pytest.mark.parametrize("views", [1, 3])
 def test_a_stack_in_which_all_see_everybody_is_the_plain_loop(views: int) -> None:
     """The same order, batches and views, which follow from the first seed; the first head is that of its own fit."""
-    training_task = task()
+    training_task = linear_task()
     features = Dense(
         as_dense(training_task.features).dense.repeat_interleave(views, dim=0) * torch.rand(50 * views, 1), views
     )
@@ -247,7 +247,7 @@ def test_a_stack_in_which_all_see_everybody_is_the_plain_loop(views: int) -> Non
 
 
 def test_a_head_of_a_stack_sees_its_members_only() -> None:
-    training_task = task()
+    training_task = linear_task()
     first, second = members_of(0.5, 0.5)
     jobs = [Job(0, first), Job(1, second)]
     separate = StandardTrainer().fit(training_task, jobs)[0]
@@ -259,7 +259,7 @@ def test_a_head_of_a_stack_sees_its_members_only() -> None:
 
 
 def test_jobs_that_see_everybody_do_not_depend_on_what_else_is_trained() -> None:
-    training_task = task()
+    training_task = linear_task()
     first, *_ = StandardTrainer().fit(training_task, [Job(0), Job(1, members_of(0.5)[0])])
     (alone,) = StandardTrainer().fit(training_task, [Job(0)])
     assert all(torch.equal(first.state[name], alone.state[name]) for name in first.state)
@@ -268,13 +268,13 @@ def test_jobs_that_see_everybody_do_not_depend_on_what_else_is_trained() -> None
 def test_a_stack_whose_loss_explodes_stops_the_run() -> None:
     jobs = [Job(seed, members) for seed, members in enumerate(members_of(0.5, 0.5))]
     with pytest.raises(RftError, match=r"Lower train\.learning_rate"):
-        StandardTrainer().fit(task(learning_rate=1e30), jobs)
+        StandardTrainer().fit(linear_task(learning_rate=1e30), jobs)
 
 
 def test_an_examples_weight_is_its_own_whatever_else_is_in_the_batch() -> None:
     """Against a loss written out: the mean divides by the number of examples, not by their weights."""
     weights = torch.tensor([0.5, 3.0])
-    changed_copy = replace(task(epochs=1, batch_size=50, momentum=0.0, weight_decay=0.0), class_weights=weights)
+    changed_copy = replace(linear_task(epochs=1, batch_size=50, momentum=0.0, weight_decay=0.0), class_weights=weights)
     (fit,) = StandardTrainer().fit(changed_copy, [Job(3)])
     head = new_head(6, 2, False, 3).double()
     scores = head.linear(as_dense(changed_copy.features).dense.double())

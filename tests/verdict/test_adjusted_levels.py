@@ -6,7 +6,7 @@ import pytest
 
 import rft
 from rft.records import AuditRun
-from tests.runs.test_predictions_alone import CONFIG, scores, write
+from tests.runs.test_predictions_alone import CONFIG, make_scores, write
 from tests.support.adjusted_levels import check_levels, check_that_more_rules_are_never_looser
 
 pytest.importorskip("fairlearn")
@@ -31,7 +31,7 @@ race = "ethnicity"
 def run(tmp_path_factory: pytest.TempPathFactory) -> AuditRun:
     """Return the audit of predictions alone, with a third group that is large enough to be compared."""
     folder = tmp_path_factory.mktemp("levels")
-    return rft.audit(write(folder, scores(900), CONFIG + FAIRNESS), folder / "run")
+    return rft.audit(write(folder, make_scores(900), CONFIG + FAIRNESS), folder / "run")
 
 
 def test_every_estimate_of_predictions_alone_has_all_levels(run: AuditRun) -> None:

@@ -11,7 +11,7 @@ def finding(value: float, low: float | None = None, high: float | None = None, *
     return Finding(value=value, interval=interval, **fields)
 
 
-def outcome(rule: Rule, *findings: Finding) -> tuple[str, str]:
+def judge(rule: Rule, *findings: Finding) -> tuple[str, str]:
     verdict = judge_rules([rule], [Section(plugin="p", findings=findings)])
     return verdict.status, verdict.rules[-1].explanation
 
@@ -27,7 +27,7 @@ def outcome(rule: Rule, *findings: Finding) -> tuple[str, str]:
     ],
 )
 def test_an_interval_settles_an_upper_bound_or_not(low: float, high: float, expected: str) -> None:
-    status, explanation = outcome(Rule(finding="p.x", max=0.10), finding((low + high) / 2, low, high))
+    status, explanation = judge(Rule(finding="p.x", max=0.10), finding((low + high) / 2, low, high))
     assert status == expected
     assert f"{high:.4g}" in explanation
 
@@ -36,34 +36,34 @@ def test_an_interval_settles_an_upper_bound_or_not(low: float, high: float, expe
     ("low", "high", "expected"), [(0.8, 0.9, "pass"), (0.7, 0.9, "uncertain"), (0.6, 0.79, "fail")]
 )
 def test_a_lower_bound_too(low: float, high: float, expected: str) -> None:
-    assert outcome(Rule(finding="p.x", min=0.8), finding(0.75, low, high))[0] == expected
+    assert judge(Rule(finding="p.x", min=0.8), finding(0.75, low, high))[0] == expected
 
 
 def test_both_bounds_together() -> None:
     rule = Rule(finding="p.x", min=0.4, max=0.6)
-    assert outcome(rule, finding(0.5, 0.45, 0.55))[0] == "pass"
-    assert outcome(rule, finding(0.5, 0.35, 0.65))[0] == "uncertain"
-    assert outcome(rule, finding(0.7, 0.65, 0.75))[0] == "fail"
+    assert judge(rule, finding(0.5, 0.45, 0.55))[0] == "pass"
+    assert judge(rule, finding(0.5, 0.35, 0.65))[0] == "uncertain"
+    assert judge(rule, finding(0.7, 0.65, 0.75))[0] == "fail"
 
 
 def test_an_exact_value_settles_itself_and_an_estimate_without_interval_nothing() -> None:
     rule = Rule(finding="p.x", max=3)
-    assert outcome(rule, finding(2.9, deterministic=True))[0] == "pass"
-    assert outcome(rule, finding(3.1, deterministic=True))[0] == "fail"
-    assert outcome(rule, finding(0.1)) == ("uncertain", "0.1 is an estimate without an interval, which settles nothing")
+    assert judge(rule, finding(2.9, deterministic=True))[0] == "pass"
+    assert judge(rule, finding(3.1, deterministic=True))[0] == "fail"
+    assert judge(rule, finding(0.1)) == ("uncertain", "0.1 is an estimate without an interval, which settles nothing")
 
 
 def test_a_bound_in_percent_bounds_nothing() -> None:
-    status, explanation = outcome(Rule(finding="p.x", max=10), finding(0.05, 0.01, 0.09, unit="fraction"))
+    status, explanation = judge(Rule(finding="p.x", max=10), finding(0.05, 0.01, 0.09, unit="fraction"))
     assert (status, explanation) == ("uncertain", "no share is above 1, so 10 bounds nothing; 10 % is 0.1")
-    assert outcome(Rule(finding="p.x", max=10), finding(5, 4, 6, unit="epsilon"))[0] == "pass"
+    assert judge(Rule(finding="p.x", max=10), finding(5, 4, 6, unit="epsilon"))[0] == "pass"
 
 
 def test_what_was_not_measured_or_is_absent_is_uncertain() -> None:
     rule = Rule(finding="p.x", max=3)
-    status, explanation = outcome(rule, FindingDefinition("p.x", "x", "m").state_not_measured("no positives"))
+    status, explanation = judge(rule, FindingDefinition("p.x", "x", "m").state_not_measured("no positives"))
     assert (status, explanation) == ("uncertain", "not measured: no positives")
-    status, explanation = outcome(Rule(finding="p.xx", max=3), finding(1.0, deterministic=True))
+    status, explanation = judge(Rule(finding="p.xx", max=3), finding(1.0, deterministic=True))
     assert status == "uncertain"
     assert "Did you mean 'p.x'?" in explanation
 
@@ -97,14 +97,14 @@ def test_one_failure_outweighs_one_doubt() -> None:
     assert verdict.status == "fail"
 
 
-def adjusted(*ends: tuple[int, float, float]) -> tuple[Adjusted, ...]:
+def adjusted_levels(*ends: tuple[int, float, float]) -> tuple[Adjusted, ...]:
     return tuple(
         Adjusted(rules=rules, interval=Interval(low=low, high=high, method=f"for {rules}")) for rules, low, high in ends
     )
 
 
 def test_several_estimates_are_judged_by_wider_intervals() -> None:
-    levels = adjusted((1, 0.02, 0.09), (2, 0.01, 0.11), (5, 0.0, 0.12))
+    levels = adjusted_levels((1, 0.02, 0.09), (2, 0.01, 0.11), (5, 0.0, 0.12))
     findings = [finding(0.05, 0.02, 0.09, adjusted=levels, id=f"p.{name}", n=100) for name in "abc"]
     rules = [Rule(finding=f"p.{name}", max=0.10) for name in "abc"]
     section = [Section(plugin="p", findings=tuple(findings))]
@@ -120,7 +120,7 @@ def test_several_estimates_are_judged_by_wider_intervals() -> None:
 
 
 def test_facts_of_the_run_do_not_widen_the_intervals_of_estimates() -> None:
-    estimate = finding(0.05, 0.02, 0.09, adjusted=adjusted((1, 0.02, 0.09), (2, 0.01, 0.11)))
+    estimate = finding(0.05, 0.02, 0.09, adjusted=adjusted_levels((1, 0.02, 0.09), (2, 0.01, 0.11)))
     section = [Section(plugin="p", findings=(estimate, finding(3, deterministic=True, id="p.e")))]
     rules = [Rule(finding="p.x", max=0.10), Rule(finding="p.e", max=3)]
     assert judge_rules(rules, section).status == "pass"
@@ -136,7 +136,7 @@ def test_an_estimate_that_cannot_be_judged_beside_others_is_uncertain() -> None:
 
 
 def test_the_101st_rule_does_not_make_verdicts_looser() -> None:
-    wider = adjusted(*((number, 0.02, 0.09 + number / 1e4) for number in (1, 10, 100)))
+    wider = adjusted_levels(*((number, 0.02, 0.09 + number / 1e4) for number in (1, 10, 100)))
     findings = [finding(0.05, 0.02, 0.09, adjusted=wider, id=f"p.{number}") for number in range(101)]
     section = [Section(plugin="p", findings=tuple(findings))]
     rules = [Rule(finding=shown_finding.id, max=0.095) for shown_finding in findings]
@@ -179,6 +179,6 @@ def test_an_uncertain_rule_says_how_many_cases_would_settle_it(
     rule: Rule, value: float, ends: tuple[float, float], cases: str
 ) -> None:
     """By hand: the end beyond the bound must come as near as the bound, and comes by the root of n."""
-    status, explanation = outcome(rule, finding(value, *ends, n=100))
+    status, explanation = judge(rule, finding(value, *ends, n=100))
     assert status == "uncertain"
     assert cases in explanation

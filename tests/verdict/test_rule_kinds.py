@@ -23,7 +23,7 @@ EXAMPLES = np.array([-0.5, -0.1, 0.0, 0.1, np.nextafter(0.1, 1), 0.25, 1 / 3, 0.
 TOY = RuleKind("near", "within 0.1 of", lambda bound: (bound - 0.1, bound + 0.1))
 
 
-def judge(rule: schema.Rule, low: float, high: float) -> tuple[str, str]:
+def judge_interval(rule: schema.Rule, low: float, high: float) -> tuple[str, str]:
     """Return the outcome of a rule for an estimate with this interval, and how the rule is written."""
     interval = Interval(low=low, high=high, method="test")
     finding = Finding(
@@ -48,7 +48,7 @@ def hold_against_naive(kind: RuleKind, rule_model: type) -> None:
         for low in EXAMPLES:
             for high in EXAMPLES[low <= EXAMPLES]:
                 expected = naive_outcome(kind.key, float(low), float(high), float(bound))
-                outcome, written = judge(rule, float(low), float(high))
+                outcome, written = judge_interval(rule, float(low), float(high))
                 assert outcome == expected, (bound, low, high)
                 assert written == f"p.x is {kind.words} {bound:g}"
 
@@ -69,8 +69,8 @@ def test_a_kind_is_added_as_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     rule_model: Any = schema.build_rule(RULE_KINDS)
     hold_against_naive(TOY, rule_model)
     both = rule_model(finding="p.x", max=0.15, near=0.1)
-    assert judge(both, 0.05, 0.15) == ("pass", "p.x is within 0.1 of 0.1 and at most 0.15")
-    assert judge(both, 0.16, 0.19)[0] == "fail"
+    assert judge_interval(both, 0.05, 0.15) == ("pass", "p.x is within 0.1 of 0.1 and at most 0.15")
+    assert judge_interval(both, 0.16, 0.19)[0] == "fail"
     with pytest.raises(ValueError, match="a rule needs max or min or near"):
         rule_model(finding="p.x")
     with pytest.raises(ValueError, match="near is above max"):
@@ -80,7 +80,7 @@ def test_a_kind_is_added_as_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bounds_that_nothing_keeps_to_are_refused() -> None:
     with pytest.raises(ValueError, match="min is above max"):
         schema.Rule(finding="p.x", min=0.5, max=0.4)
-    assert judge(schema.Rule(finding="p.x", min=0.5, max=0.5), 0.5, 0.5)[0] == "pass"
+    assert judge_interval(schema.Rule(finding="p.x", min=0.5, max=0.5), 0.5, 0.5)[0] == "pass"
 
 
 def test_the_docs_name_every_kind() -> None:

@@ -26,13 +26,13 @@ from tests.support.plain_loops import CLASSES, SEED, PlainLoop
 RECIPE = Recipe(epochs=4, optimizer="sgd", learning_rate=0.002, momentum=0.9, weight_decay=0.01, batch_size=6)
 
 
-def images(folder: Path) -> Split:
+def image_split(folder: Path) -> Split:
     write_images(folder)
     config = DataConfig(manifest="images.csv", image="file", label="colour", split="split")
     return read_dataset(config, folder, 0).splits["train"]
 
 
-def texts(count: int = 17) -> Split:
+def text_split(count: int = 17) -> Split:
     items = families.some_texts(count)
     digests = np.array([f"{number:064x}" for number in range(count)], object)
     return Split("train", np.arange(count).astype(str), items, np.arange(count) % CLASSES, digests=digests)
@@ -71,11 +71,11 @@ def check(partition: Cut, fit: Fit, plain: PlainLoop, expected: list[float]) -> 
     assert fit.unchanged_tensors == 0
     model, reference = partition.join(fit.state).state_dict(), plain.model.state_dict()
     for name, tensor in model.items():
-        assert gap(tensor, reference[name]) < 1e-3, name
+        assert relative_gap(tensor, reference[name]) < 1e-3, name
     assert plain.names == partition.trained
 
 
-def gap(first: Tensor, second: Tensor) -> float:
+def relative_gap(first: Tensor, second: Tensor) -> float:
     return float((first - second).abs().max() / second.abs().max().clamp(min=1))
 
 
@@ -97,7 +97,7 @@ def stored(partition: Cut, loaded: LoadedBackbone, inputs: Any, split: Split, fo
 def test_images_and_cached_views_of_them(
     tmp_path: Path, family: str, layer: str, behind: tuple[str, ...], views: int
 ) -> None:
-    split, loaded = images(tmp_path / "data"), families.IMAGES[family].load(tmp_path)
+    split, loaded = image_split(tmp_path / "data"), families.IMAGES[family].load(tmp_path)
     inputs = loaded.preprocessing.inputs({"train": split}, DataConfig(folder="x"), seed=9)
     classifier = loaded.classifier(CLASSES, False, 0)
     partition, plain = cut_classifier(classifier, layer, "full", loaded.example), PlainLoop(classifier, behind)
@@ -106,7 +106,7 @@ def test_images_and_cached_views_of_them(
     assert (len(features), features.views) == (len(split), views)
     with torch.no_grad():  # read back from the disk, they are what the frozen part gives
         plain_views = partition.prefix()(inputs.batch("train", range(len(split))))["features"]
-    assert gap(features.batch(range(len(split)))["features"], plain_views) < 1e-5
+    assert relative_gap(features.batch(range(len(split)))["features"], plain_views) < 1e-5
     check(partition, by_rft(partition, features, split), plain, by_hand(plain, inputs, split, views))
 
 
@@ -114,7 +114,7 @@ def test_images_and_cached_views_of_them(
 @pytest.mark.parametrize("layer", ["", "all"])
 def test_texts_of_different_lengths(tmp_path: Path, family: str, layer: str) -> None:
     known = families.TEXTS[family]
-    split, loaded = texts(), known.load(tmp_path)
+    split, loaded = text_split(), known.load(tmp_path)
     inputs = loaded.preprocessing.inputs({"train": split}, DataConfig(folder="x"), seed=9)
     classifier = loaded.classifier(CLASSES, False, 0)
     partition = cut_classifier(classifier, layer or known.layer, "full", loaded.example)
@@ -126,7 +126,7 @@ def test_texts_of_different_lengths(tmp_path: Path, family: str, layer: str) -> 
 
 @pytest.mark.parametrize("views", [1, 3])
 def test_without_a_cut_the_whole_model_is_trained_and_nothing_is_cached(tmp_path: Path, views: int) -> None:
-    split, loaded = images(tmp_path / "data"), families.IMAGES["vgg"].load(tmp_path)
+    split, loaded = image_split(tmp_path / "data"), families.IMAGES["vgg"].load(tmp_path)
     inputs = loaded.preprocessing.inputs({"train": split}, DataConfig(folder="x"), seed=9)
     classifier = loaded.classifier(CLASSES, False, 0)
     partition, plain = cut_classifier(classifier, "none", "full", loaded.example), PlainLoop(classifier, ("",))
@@ -136,7 +136,7 @@ def test_without_a_cut_the_whole_model_is_trained_and_nothing_is_cached(tmp_path
 
 
 def test_what_is_cached_at_one_layer_is_not_taken_for_another(tmp_path: Path) -> None:
-    split, loaded = texts(), families.TEXTS["bert"].load(tmp_path)
+    split, loaded = text_split(), families.TEXTS["bert"].load(tmp_path)
     inputs = loaded.preprocessing.inputs({"train": split}, DataConfig(folder="x"), seed=9)
     features = []
     for layer in ("encoder.layer.1", "encoder.layer.2", "encoder.layer.1"):

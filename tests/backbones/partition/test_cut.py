@@ -20,7 +20,7 @@ from rft.config.schema import LoraConfig
 from rft.errors import ModelError
 from rft.training import trained_state
 from tests.support import families
-from tests.support.plain_loops import CLASSES, SEED, PlainLoop, order, steps, train_from_cache
+from tests.support.plain_loops import CLASSES, SEED, PlainLoop, shuffle, train_from_cache, train_steps
 
 SIDE = 8
 
@@ -29,7 +29,7 @@ def example(count: int, _tokens: int, seed: int) -> Batch:
     return {"pixels": torch.rand(count, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(seed))}
 
 
-def joined(network: nn.Module) -> Classifier:
+def add_head(network: nn.Module) -> Classifier:
     backbone = ImageBackbone(network.eval(), (0.5,) * 3, (0.25,) * 3)
     dimension = backbone(example(1, 0, 0)).shape[1]
     return Classifier(backbone, Head(dimension, CLASSES), modality="image")
@@ -144,8 +144,8 @@ class Regularised(Small):
         return self.last(self.drops[1](self.norms[1](self.block["second"](hidden))).mean(dim=(2, 3)))
 
 
-def made(kind: type[Small]) -> Classifier:
-    return joined(families.settled(families.seeded(kind), SIDE))
+def build_small(kind: type[Small]) -> Classifier:
+    return add_head(families.settle_norms(families.build_seeded(kind), SIDE))
 
 
 # ---------------------------------------------------------------- where it cannot be cut
@@ -164,7 +164,7 @@ def made(kind: type[Small]) -> Classifier:
     ],
 )
 def test_a_cut_is_refused_with_its_reason_or_works(kind: type[Small], layer: str, message: str | None) -> None:
-    classifier = made(kind)
+    classifier = build_small(kind)
     if message is None:
         assert cut_classifier(classifier, layer, "full", example).cached
         return
@@ -188,7 +188,7 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> LoadedBackbone:
     return families.TEXTS["bert"].load(tmp_path_factory.mktemp("bert"))
 
 
-def fresh(loaded: LoadedBackbone) -> Classifier:
+def new_classifier(loaded: LoadedBackbone) -> Classifier:
     """Return a joined model of its own: adapters are put into it in place."""
     return copy.deepcopy(loaded.classifier(CLASSES, False, 0))
 
@@ -204,13 +204,13 @@ def fresh(loaded: LoadedBackbone) -> Classifier:
 )
 def test_a_text_model_refuses_such_cuts(bert: LoadedBackbone, layer: str, message: str) -> None:
     with pytest.raises(ModelError) as caught:
-        cut_classifier(fresh(bert), layer, "full", bert.example)
+        cut_classifier(new_classifier(bert), layer, "full", bert.example)
     assert message in str(caught.value)
 
 
 def test_the_refusal_within_a_transformer_names_its_block(bert: LoadedBackbone) -> None:
     with pytest.raises(ModelError, match=r"It can be cut at 'encoder\.layer\.1'\."):
-        cut_classifier(fresh(bert), "encoder.layer.1.output", "full", bert.example)
+        cut_classifier(new_classifier(bert), "encoder.layer.1.output", "full", bert.example)
 
 
 # ---------------------------------------------------------------- what happens behind a cut
@@ -225,7 +225,7 @@ def test_the_refusal_within_a_transformer_names_its_block(bert: LoadedBackbone) 
     ],
 )
 def test_peculiar_networks_train_as_in_a_plain_loop(kind: type[Small], layer: str, behind: tuple[str, ...]) -> None:
-    classifier = made(kind)
+    classifier = build_small(kind)
     parts = cut_classifier(classifier, layer, "full", example)
     plain = PlainLoop(classifier, behind)
     assert parts.trained == plain.names
@@ -237,7 +237,7 @@ def test_peculiar_networks_train_as_in_a_plain_loop(kind: type[Small], layer: st
 
 
 def test_weights_shared_with_what_is_before_the_cut_stay_frozen() -> None:
-    classifier = made(TiedAcross)
+    classifier = build_small(TiedAcross)
     parts = cut_classifier(classifier, "block.second", "full", example)
     assert "backbone.network.block.first.weight" not in parts.trained
     assert "backbone.network.block.second.bias" in parts.trained
@@ -250,14 +250,14 @@ def test_weights_shared_with_what_is_before_the_cut_stay_frozen() -> None:
 
 
 def test_batch_norms_before_the_cut_keep_still_and_those_behind_it_move() -> None:
-    classifier = made(Regularised)
+    classifier = build_small(Regularised)
     parts = cut_classifier(classifier, "block.second", "full", example)
     suffix = parts.whole_suffix(SEED).train()
     training = {name for name, module in suffix.classifier.named_modules() if module.training}
     network = "backbone.network."
     assert {network + "norms.1", network + "drops.1", network + "block.second"} <= training
     assert not {network + "norms.0", network + "drops.0", network + "block.first", network + "stem"} & training
-    steps(suffix, ((read(rows.tolist()), labels) for rows, labels in order(12)))
+    train_steps(suffix, ((read(rows.tolist()), labels) for rows, labels in shuffle(12)))
     for position, moves in ((0, False), (1, True)):
         for kind in ("running_mean", "running_var", "num_batches_tracked"):
             name = f"norms.{position}.{kind}"
@@ -267,7 +267,7 @@ def test_batch_norms_before_the_cut_keep_still_and_those_behind_it_move() -> Non
 
 
 def test_the_cached_tensor_is_left_as_it_was() -> None:
-    parts = cut_classifier(made(Overwriting), "relu", "full", example)
+    parts = cut_classifier(build_small(Overwriting), "relu", "full", example)
     features = parts.prefix()(read([0, 1]))
     before = features["features"].clone()
     assert before.min() < 0
@@ -276,7 +276,7 @@ def test_the_cached_tensor_is_left_as_it_was() -> None:
 
 
 def test_a_suffix_does_without_the_tensors_of_the_frozen_part(bert: LoadedBackbone) -> None:
-    classifier = fresh(bert)
+    classifier = new_classifier(bert)
     suffix = cut_classifier(classifier, "encoder.layer.2", "full", bert.example).new_suffix(0)
     held = sum(parameter.numel() for parameter in suffix.parameters())
     behind = sum(parameter.numel() for parameter in classifier.backbone.network.encoder.layer[2].parameters())
@@ -286,21 +286,21 @@ def test_a_suffix_does_without_the_tensors_of_the_frozen_part(bert: LoadedBackbo
 # ---------------------------------------------------------------- biases and adapters
 
 
-def texts(bert: LoadedBackbone) -> Callable[[list[int]], Batch]:
+def text_reader(bert: LoadedBackbone) -> Callable[[list[int]], Batch]:
     items = families.some_texts(12)
     return lambda rows: bert.preprocessing([items[row] for row in rows])
 
 
 @pytest.mark.parametrize("freeze", ["encoder.layer.1", "none"])
 def test_only_biases_move(bert: LoadedBackbone, freeze: str) -> None:
-    classifier = fresh(bert)
+    classifier = new_classifier(bert)
     parts = cut_classifier(classifier, freeze, "bias", bert.example)
     assert parts.cached == (freeze != "none")
     numbers = (1, 2) if parts.cached else (0, 1, 2)
     per_layer = {name for name in parts.trained if ".layer.1." in name}
     assert len(per_layer) == 8  # query, key, value, two outputs, the intermediate layer, two normalisations
     assert {name.split(".")[4] for name in parts.trained if ".layer." in name} == {str(number) for number in numbers}
-    check_that_only_these_move(parts, texts(bert), parts.trained)
+    check_that_only_these_move(parts, text_reader(bert), parts.trained)
 
 
 def check_that_only_these_move(parts: Cut, reader: Callable[[list[int]], Batch], names: frozenset[str]) -> None:
@@ -309,7 +309,7 @@ def check_that_only_these_move(parts: Cut, reader: Callable[[list[int]], Batch],
         losses, model = train_from_cache(parts, reader, 12)
     else:
         suffix = parts.new_suffix(SEED)
-        losses = steps(suffix.train(), ((reader(rows.tolist()), labels) for rows, labels in order(12)))
+        losses = train_steps(suffix.train(), ((reader(rows.tolist()), labels) for rows, labels in shuffle(12)))
         model = parts.join(trained_state(suffix))
     assert losses
     assert parts.frozen_sha256() == before
@@ -319,7 +319,7 @@ def check_that_only_these_move(parts: Cut, reader: Callable[[list[int]], Batch],
 
 
 def with_adapters(loaded: LoadedBackbone, freeze: str, **settings: object) -> tuple[Classifier, list[str], Cut]:
-    classifier = fresh(loaded)
+    classifier = new_classifier(loaded)
     where = None if freeze == "none" else modules_behind(classifier, freeze, loaded.example)
     placed = add_adapters(classifier, LoraConfig(**settings), where, seed=0)
     return classifier, placed, cut_classifier(classifier, freeze, "lora", loaded.example)
@@ -332,14 +332,14 @@ def test_adapters_lie_behind_the_cut_and_only_they_move(bert: LoadedBackbone) ->
     adapters = {f"backbone.network.{name}.lora_{part}.default.weight" for name in placed for part in "AB"}
     assert parts.trained == adapters | {"head.linear.weight", "head.linear.bias"}
     assert parts.cached
-    check_that_only_these_move(parts, texts(bert), parts.trained)
+    check_that_only_these_move(parts, text_reader(bert), parts.trained)
 
 
 def test_without_a_cut_adapters_are_everywhere_and_nothing_is_cached(bert: LoadedBackbone) -> None:
     _, placed, parts = with_adapters(bert, "none", target=["query"])
     assert len(placed) == 3
     assert not parts.cached
-    check_that_only_these_move(parts, texts(bert), parts.trained)
+    check_that_only_these_move(parts, text_reader(bert), parts.trained)
 
 
 def test_adapters_train_from_the_cache_as_in_a_plain_loop(bert: LoadedBackbone) -> None:
@@ -350,8 +350,8 @@ def test_adapters_train_from_the_cache_as_in_a_plain_loop(bert: LoadedBackbone) 
         parameter.requires_grad_(".lora_" in name or name.startswith("head."))
         if ".lora_" in name:
             parameter.data.copy_(start[name])
-    expected = plain.train(texts(bert), 12)
-    losses, _ = train_from_cache(parts, texts(bert), 12)
+    expected = plain.train(text_reader(bert), 12)
+    losses, _ = train_from_cache(parts, text_reader(bert), 12)
     assert max(abs(first - second) for first, second in zip(losses, expected, strict=True)) <= 1e-4
 
 
@@ -368,7 +368,7 @@ def test_merged_adapters_give_the_same_logits(
     tmp_path: Path, family: str, freeze: str, settings: dict[str, object]
 ) -> None:
     loaded = families.FAMILIES[family].load(tmp_path)
-    plain = fresh(loaded)
+    plain = new_classifier(loaded)
     classifier, placed, parts = with_adapters(loaded, freeze, **settings)
     inputs = loaded.example(6, 9, 3)
     with torch.no_grad():
@@ -423,7 +423,7 @@ def test_targets_that_are_no_layers_are_refused(bert: LoadedBackbone, target: li
 
 
 def test_a_target_before_the_cut_is_refused() -> None:
-    classifier = made(Small)
+    classifier = build_small(Small)
     with pytest.raises(ModelError, match="no layer behind the cut is called stem"):
         add_adapters(classifier, LoraConfig(target=["stem"]), modules_behind(classifier, "block.second", example), 0)
 
@@ -446,4 +446,4 @@ def test_a_network_without_biases_cannot_have_them_tuned(tmp_path: Path) -> None
     loaded = families.FAMILIES["llama"].load(tmp_path)
     assert isinstance(loaded.backbone, TextBackbone)
     with pytest.raises(ModelError, match=r"(?s)no layer behind the cut has a bias.*tune = \"full\""):
-        cut_classifier(fresh(loaded), "layers.2", "bias", loaded.example)
+        cut_classifier(new_classifier(loaded), "layers.2", "bias", loaded.example)

@@ -32,7 +32,7 @@ def read(folder: Path, name: str = "own", modality: str = "text", **settings: ob
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("saved")
-    tokenizer = families.letters()
+    tokenizer = families.letter_tokenizer()
     network = families.random_text_model(hf.BertConfig(vocab_size=57, **families.SMALL, max_position_embeddings=48))
     return families.write_hub_folder(folder, network, tokenizer)
 
@@ -67,11 +67,11 @@ def test_a_model_in_the_hubs_cache_is_found_without_a_network(
 
 
 def forbid_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(*_arguments: object, **_options: object) -> None:
+    def refuse_request(*_arguments: object, **_options: object) -> None:
         raise OSError("no network")
 
-    monkeypatch.setattr("socket.create_connection", refused)
-    monkeypatch.setattr("socket.getaddrinfo", refused)
+    monkeypatch.setattr("socket.create_connection", refuse_request)
+    monkeypatch.setattr("socket.getaddrinfo", refuse_request)
     monkeypatch.setattr("rft.backbones.sources.hub.getproxies", dict)
 
 
@@ -95,11 +95,11 @@ def test_a_network_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatc
     """Looking up a name has no timeout of its own: without an answer it can take minutes."""
     ended = threading.Event()
 
-    def hanging(*_arguments: object, **_options: object) -> list:
+    def hang_request(*_arguments: object, **_options: object) -> list:
         ended.wait(60)
         raise OSError("no answer")
 
-    monkeypatch.setattr("socket.getaddrinfo", hanging)
+    monkeypatch.setattr("socket.getaddrinfo", hang_request)
     monkeypatch.setattr("rft.backbones.sources.hub.getproxies", dict)
     start = time.monotonic()
     with hub_client(offline=False) as reached:
@@ -120,7 +120,7 @@ def test_weights_are_read_from_the_folder_alone_or_drawn_from_the_seed(model_fol
 
 def test_the_identity_follows_the_config(model_folder: Path) -> None:
     first = read(model_folder.parent)
-    change(model_folder / "config.json", num_attention_heads=2)
+    change_json(model_folder / "config.json", num_attention_heads=2)
     second = read(model_folder.parent)
     assert first.weights_sha256 == second.weights_sha256  # tensors do not show the number of heads
     assert first.identity != second.identity
@@ -155,7 +155,7 @@ def test_max_length_cuts_texts_and_is_bounded_by_the_model(model_folder: Path) -
 
 def write_vit(folder: Path, **files: dict) -> None:
     config = hf.ViTConfig(**{**families.SMALL, "num_hidden_layers": 1}, image_size=32, patch_size=8)
-    families.write_hub_folder(folder / "own", families.seeded(lambda: hf.ViTModel(config)), **files)
+    families.write_hub_folder(folder / "own", families.build_seeded(lambda: hf.ViTModel(config)), **files)
 
 
 CROPPING: dict = {"size": {"shortest_edge": 40}, "crop_size": {"height": 32, "width": 32}, "do_center_crop": True}
@@ -196,12 +196,12 @@ def test_a_damaged_preparation_is_refused(tmp_path: Path, content: str) -> None:
 # ---------------------------------------------------------------- refused
 
 
-def change(path: Path, **values: object) -> None:
+def change_json(path: Path, **values: object) -> None:
     content = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(content | values), encoding="utf-8")
 
 
-def remove(*names: str) -> Callable[[Path], None]:
+def remove_files(*names: str) -> Callable[[Path], None]:
     def remove_from(folder: Path) -> None:
         for name in names:
             (folder / name).unlink()
@@ -213,8 +213,8 @@ def replace_by(name: str, content: bytes) -> Callable[[Path], None]:
     return lambda folder: (folder / name).write_bytes(content) and None
 
 
-def configure(name: str = "config.json", **values: object) -> Callable[[Path], None]:
-    return lambda folder: change(folder / name, **values)
+def change_config(name: str = "config.json", **values: object) -> Callable[[Path], None]:
+    return lambda folder: change_json(folder / name, **values)
 
 
 def cut_short(folder: Path) -> None:
@@ -254,23 +254,23 @@ TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (remove("config.json"), "the folder 'own' has no config.json"),
+        (remove_files("config.json"), "the folder 'own' has no config.json"),
         (replace_by("config.json", b'{"model_type": "bert",'), "own/config.json is not valid JSON"),
         (replace_by("config.json", b"\xff\xfe\x00"), "own/config.json is not valid JSON"),
         (replace_by("config.json", b"[" * 100_000), "own/config.json is not valid JSON"),
         (replace_by("config.json", b"[1]"), "own/config.json is no JSON object"),
-        (configure(model_type="bret"), "its config cannot be loaded"),
-        (configure(hidden_size="many"), "its config cannot be loaded"),
-        (configure(num_attention_heads=0), "its weights cannot be loaded"),
-        (configure(vocab_size=30), "comes with embeddings.word_embeddings.weight of shape (57, 32)"),
-        (configure(is_encoder_decoder=True), "has an encoder and a decoder"),
-        (remove("model.safetensors"), "its weights cannot be loaded"),
+        (change_config(model_type="bret"), "its config cannot be loaded"),
+        (change_config(hidden_size="many"), "its config cannot be loaded"),
+        (change_config(num_attention_heads=0), "its weights cannot be loaded"),
+        (change_config(vocab_size=30), "comes with embeddings.word_embeddings.weight of shape (57, 32)"),
+        (change_config(is_encoder_decoder=True), "has an encoder and a decoder"),
+        (remove_files("model.safetensors"), "its weights cannot be loaded"),
         (cut_short, "its weights cannot be loaded"),
         (replace_by("model.safetensors", b""), "its weights cannot be loaded"),
         (without_a_tensor, "'own' comes without encoder.layer.1.output.dense.weight"),
         (with_a_narrow_tensor, "comes with encoder.layer.1.output.dense.weight of shape (3, 3)"),
-        (remove(*TOKENIZER), "the folder 'own' has no tokenizer"),
-        (remove("tokenizer.json"), "its tokenizer cannot be loaded"),
+        (remove_files(*TOKENIZER), "the folder 'own' has no tokenizer"),
+        (remove_files("tokenizer.json"), "its tokenizer cannot be loaded"),
         (replace_by("tokenizer.json", b"{"), "its tokenizer cannot be loaded"),
         (replace_by("tokenizer_config.json", b"{"), "own/tokenizer_config.json is not valid JSON"),
         (with_a_larger_vocabulary, "the tokenizer numbers 58 words and the model 57"),
@@ -323,7 +323,7 @@ EVIL = "from pathlib import Path\nPath(__file__).with_name('owned').touch()\ncla
 )
 def test_code_in_a_folder_is_never_run(model_folder: Path, name: str, auto_map: object, brought: str) -> None:
     (model_folder / "modeling_evil.py").write_text(EVIL, encoding="utf-8")
-    change(model_folder / name, auto_map=auto_map)
+    change_json(model_folder / name, auto_map=auto_map)
     with pytest.raises(ModelError) as caught:
         read(model_folder.parent)
     assert f"'own' brings its own code ({brought}), which is never run" in str(caught.value)
@@ -340,7 +340,7 @@ class Touching:
         return (Path.touch, (self.path,))
 
 
-def pickled(folder: Path, extra: dict[str, object], *, sharded: bool = False, zipped: bool = True) -> None:
+def pickle_weights(folder: Path, extra: dict[str, object], *, sharded: bool = False, zipped: bool = True) -> None:
     """Put pickled weights in the place of safetensors, as older folders on the hub have them."""
     state = load_file(folder / "model.safetensors") | extra
     (folder / "model.safetensors").unlink()
@@ -354,14 +354,14 @@ def pickled(folder: Path, extra: dict[str, object], *, sharded: bool = False, zi
 @pytest.mark.parametrize("layout", [{}, {"sharded": True}, {"zipped": False}])
 def test_pickled_tensors_are_loaded(model_folder: Path, layout: dict[str, bool]) -> None:
     expected = read(model_folder.parent).weights_sha256
-    pickled(model_folder, {}, **layout)
+    pickle_weights(model_folder, {}, **layout)
     assert read(model_folder.parent).weights_sha256 == expected
 
 
 @pytest.mark.parametrize("beside", [False, True])
 @pytest.mark.parametrize("layout", [{}, {"sharded": True}, {"zipped": False}])
 def test_pickled_objects_are_never_loaded(model_folder: Path, layout: dict[str, bool], beside: bool) -> None:
-    pickled(model_folder, {"more": Touching(model_folder / "owned")}, **layout)
+    pickle_weights(model_folder, {"more": Touching(model_folder / "owned")}, **layout)
     if beside:  # a file that is no model of this folder must not hide the other
         save_file({"x": torch.zeros(1)}, model_folder / "adapter.safetensors")
     with pytest.raises(ModelError) as caught:
@@ -377,10 +377,10 @@ def test_a_text_model_is_refused_for_images_and_the_other_way_round(model_folder
     with pytest.raises(ModelError, match=r"does not take images\nIt takes input_ids: name the column as data\.text"):
         read(model_folder.parent, modality="image")
     write_vit(tmp_path / "images")
-    families.letters().save_pretrained(tmp_path / "images" / "own")
+    families.letter_tokenizer().save_pretrained(tmp_path / "images" / "own")
     with pytest.raises(ModelError, match=r"does not take texts\nIt takes pixel_values: name the column as data\.image"):
         read(tmp_path / "images")
-    families.write_hub_folder(tmp_path / "both" / "own", families.clip(), families.letters())
+    families.write_hub_folder(tmp_path / "both" / "own", families.build_clip(), families.letter_tokenizer())
     with pytest.raises(ModelError, match=r"(?s)clip takes texts and images together.*name the column as data\.image"):
         read(tmp_path / "both")
     with pytest.raises(ModelError, match=r"torchvision has backbones for images only\nTexts: transformers/<name>"):

@@ -30,16 +30,16 @@ State = dict[str, Tensor]
 @pytest.fixture(scope="module")
 def state() -> State:
     """Return the tensors of a ResNet whose BatchNorms have seen batches, so that statistics are not at their start."""
-    return families.settled(families.seeded(models.resnet18), 64).state_dict()
+    return families.settle_norms(families.build_seeded(models.resnet18), 64).state_dict()
 
 
-def resnet(folder: Path, content: object, name: str = "w.pth") -> LoadedBackbone:
+def load_resnet(folder: Path, content: object, name: str = "w.pth") -> LoadedBackbone:
     torch.save(content, folder / name)
     settings = ModelConfig(backbone="torchvision/resnet18", weights=name, image_size=64)
     return load_backbone(settings, folder, modality="image", seed=3, offline=True)
 
 
-def refusal(load_it: Callable[[], object]) -> str:
+def refusal_of(load_it: Callable[[], object]) -> str:
     with pytest.raises(ModelError) as caught:
         load_it()
     return str(caught.value)
@@ -51,7 +51,7 @@ def assert_same(loaded: LoadedBackbone, state: State) -> None:
     assert all(torch.equal(tensor, state[name]) for name, tensor in loaded_state.items())
 
 
-def renamed(state: State, change: Callable[[str], str]) -> State:
+def rename_tensors(state: State, change: Callable[[str], str]) -> State:
     return {change(name): tensor for name, tensor in state.items()}
 
 
@@ -71,69 +71,71 @@ def renamed(state: State, change: Callable[[str], str]) -> State:
     ],
 )
 def test_wrappers_are_taken_off_the_names(tmp_path: Path, state: State, change: Callable[[str], str]) -> None:
-    assert_same(resnet(tmp_path, renamed(state, change)), state)
-    assert_same(resnet(tmp_path, {"epoch": 3, "state_dict": renamed(state, change)}), state)
+    assert_same(load_resnet(tmp_path, rename_tensors(state, change)), state)
+    assert_same(load_resnet(tmp_path, {"epoch": 3, "state_dict": rename_tensors(state, change)}), state)
 
 
 def test_what_stands_beside_the_model_is_left_out_and_said(
     tmp_path: Path, state: State, caplog: pytest.LogCaptureFixture
 ) -> None:
     beside = {"loss.weight": torch.ones(2), "metric.total": torch.ones(1)}
-    assert_same(resnet(tmp_path, {"state_dict": renamed(state, "model.{}".format) | beside}), state)
+    assert_same(load_resnet(tmp_path, {"state_dict": rename_tensors(state, "model.{}".format) | beside}), state)
     assert "2 tensors of the file do not belong to the model, first 'loss.weight'" in caplog.text
 
 
 def test_counters_that_older_files_lack_begin_at_zero(tmp_path: Path, state: State) -> None:
     counted = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
     assert len(counted) < len(state)
-    loaded_state = resnet(tmp_path, counted).backbone.network.state_dict()
+    loaded_state = load_resnet(tmp_path, counted).backbone.network.state_dict()
     assert loaded_state["bn1.num_batches_tracked"] == 0
     assert torch.equal(loaded_state["bn1.running_mean"], state["bn1.running_mean"])
     without = {name: tensor for name, tensor in counted.items() if name != "bn1.running_mean"}
-    message = refusal(lambda: resnet(tmp_path, without))
+    message = refusal_of(lambda: load_resnet(tmp_path, without))
     assert "1 tensors of the backbone are not in the file, first 'bn1.running_mean'" in message
 
 
 @pytest.mark.parametrize("key", ["state_dict", "model", "model_state_dict", "net", "state_dict_ema", "ema"])
 def test_files_of_trainers_hold_the_state_dict_under_many_names(tmp_path: Path, state: State, key: str) -> None:
     trainer = {"epoch": 9, "optimizer": {"state": {}, "param_groups": []}, "optimizer_state": dict(state)}
-    assert_same(resnet(tmp_path, trainer | {key: state}), state)
-    assert_same(resnet(tmp_path, trainer | {"checkpoint": {key: state}}), state)
+    assert_same(load_resnet(tmp_path, trainer | {key: state}), state)
+    assert_same(load_resnet(tmp_path, trainer | {"checkpoint": {key: state}}), state)
 
 
 def test_of_several_models_in_a_file_none_is_guessed(tmp_path: Path, state: State) -> None:
     both = {"state_dict": state, "state_dict_ema": state}
-    message = refusal(lambda: resnet(tmp_path, both))
+    message = refusal_of(lambda: load_resnet(tmp_path, both))
     assert "w.pth holds several state dicts: state_dict, state_dict_ema" in message
     assert "save that one alone" in message
-    pair = renamed(state, "student.{}".format) | renamed(state, "teacher.{}".format)
-    assert "the file holds 2 models, under 'student.' and 'teacher.'" in refusal(lambda: resnet(tmp_path, pair))
+    pair = rename_tensors(state, "student.{}".format) | rename_tensors(state, "teacher.{}".format)
+    assert "the file holds 2 models, under 'student.' and 'teacher.'" in refusal_of(lambda: load_resnet(tmp_path, pair))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_tensors_that_are_not_finite_are_named(tmp_path: Path, state: State, value: float) -> None:
     broken = dict(state)
     broken["layer2.0.conv1.weight"] = torch.full_like(state["layer2.0.conv1.weight"], value)
-    message = refusal(lambda: resnet(tmp_path, broken))
+    message = refusal_of(lambda: load_resnet(tmp_path, broken))
     assert "1 of its tensors hold NaN or infinity, first 'network.layer2.0.conv1.weight'" in message
     save_bert(tmp_path / "model")
     tensors = load_file(tmp_path / "model" / "model.safetensors")
     tensors["classifier.bias"][0] = value
     save_file(tensors, tmp_path / "model" / "model.safetensors", metadata={"format": "pt"})
-    assert "1 of its tensors hold NaN or infinity, first 'network.classifier.bias'" in refusal(
-        lambda: audited(tmp_path)
+    assert "1 of its tensors hold NaN or infinity, first 'network.classifier.bias'" in refusal_of(
+        lambda: load_checkpoint(tmp_path)
     )
 
 
 def test_tensors_of_an_adapter_are_called_so(tmp_path: Path, state: State) -> None:
     adapter = {f"base_model.model.{name}.lora_A.default.weight": torch.ones(2, 2) for name in ("fc", "conv1")}
-    assert "merge_and_unload()" in refusal(lambda: resnet(tmp_path, adapter))
+    assert "merge_and_unload()" in refusal_of(lambda: load_resnet(tmp_path, adapter))
 
 
-@pytest.mark.parametrize("name", ["densenet121", "vit_b_16", "mnasnet0_5", "googlenet"])
+@pytest.mark.parametrize(
+    "name", ["densenet121", pytest.param("vit_b_16", marks=pytest.mark.slow), "mnasnet0_5", "googlenet"]
+)
 def test_published_files_of_torchvision_keep_older_names(tmp_path: Path, name: str) -> None:
     """The tensors of DenseNet and ViT are published under names that their modules no longer have."""
-    network = families.seeded(lambda: models.get_model(name))
+    network = families.build_seeded(lambda: models.get_model(name))
     older = {}
     for key, tensor in network.state_dict().items():
         if key.endswith("num_batches_tracked"):
@@ -156,7 +158,7 @@ def test_published_files_of_torchvision_keep_older_names(tmp_path: Path, name: s
 # ---------------------------------------------------------------- folders as the hub lays them out
 
 
-def audited(folder: Path, modality: str = "text", classes: tuple[str, ...] = ("negative", "positive")) -> Any:
+def load_checkpoint(folder: Path, modality: str = "text", classes: tuple[str, ...] = ("negative", "positive")) -> Any:
     settings = ModelConfig(checkpoint="model")
     return external.load_external(settings, folder, classes, modality=modality, device="cpu", offline=True)
 
@@ -164,7 +166,7 @@ def audited(folder: Path, modality: str = "text", classes: tuple[str, ...] = ("n
 def rename_in_folder(folder: Path, change: Callable[[str], str], layout: str) -> None:
     """Write the weights of a folder again, under other names: whole, in two shards, or pickled."""
     path = folder / "model.safetensors"
-    state = renamed(load_file(path), change)
+    state = rename_tensors(load_file(path), change)
     path.unlink()
     if layout == "whole":
         save_file(state, path, metadata={"format": "pt"})
@@ -188,7 +190,7 @@ PREFIXES = ["_orig_mod.", "module.", "model.", "module._orig_mod.", "model._orig
 def test_a_checkpoint_is_read_from_under_its_wrappers(tmp_path: Path, prefix: str, layout: str) -> None:
     model = save_bert(tmp_path / "model")
     rename_in_folder(tmp_path / "model", f"{prefix}{{}}".format, layout)
-    loaded = audited(tmp_path)
+    loaded = load_checkpoint(tmp_path)
     batch = loaded.preprocessing(["good film", "a bad book"])
     with torch.no_grad():
         assert torch.equal(loaded.classifier(batch), model(**batch).logits)
@@ -201,19 +203,19 @@ def test_a_checkpoint_is_read_from_under_its_wrappers(tmp_path: Path, prefix: st
 def test_a_part_that_was_compiled_is_read(tmp_path: Path) -> None:
     model = save_bert(tmp_path / "model")
     rename_in_folder(tmp_path / "model", lambda name: name.replace("bert.", "bert._orig_mod."), "whole")
-    loaded_state = audited(tmp_path).classifier.network.network.state_dict()
+    loaded_state = load_checkpoint(tmp_path).classifier.network.network.state_dict()
     assert all(torch.equal(tensor, loaded_state[name]) for name, tensor in model.state_dict().items())
 
 
 @pytest.mark.parametrize("prefix", ["", *PREFIXES])
 def test_a_model_whose_own_names_begin_with_model_is_read(tmp_path: Path, prefix: str) -> None:
     sizes = {**families.SMALL, "num_key_value_heads": 2, "pad_token_id": 0}
-    words = families.octets()
+    words = families.byte_tokenizer()
     config = hf.LlamaConfig(vocab_size=len(words), id2label={0: "negative", 1: "positive"}, **sizes)
-    model = families.seeded(lambda: hf.LlamaForSequenceClassification(config)).eval()
+    model = families.build_seeded(lambda: hf.LlamaForSequenceClassification(config)).eval()
     families.write_hub_folder(tmp_path / "model", model, words)
     rename_in_folder(tmp_path / "model", f"{prefix}{{}}".format, "whole")
-    loaded_state = audited(tmp_path).classifier.network.network.state_dict()
+    loaded_state = load_checkpoint(tmp_path).classifier.network.network.state_dict()
     assert all(torch.equal(tensor, loaded_state[name]) for name, tensor in model.state_dict().items())
     settings = ModelConfig(backbone="transformers/model")
     backbone = load_backbone(settings, tmp_path, modality="text", seed=0, offline=True).backbone.network
@@ -229,7 +231,7 @@ def test_a_folder_without_counters_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "model" / "model.safetensors"
     counted = {name: tensor for name, tensor in load_file(path).items() if "num_batches_tracked" not in name}
     save_file(counted, path, metadata={"format": "pt"})
-    loaded_state = audited(tmp_path, "image", ("blue", "red")).classifier.state_dict()
+    loaded_state = load_checkpoint(tmp_path, "image", ("blue", "red")).classifier.state_dict()
     assert all(tensor == 0 for name, tensor in loaded_state.items() if "num_batches_tracked" in name)
     backbone = ModelConfig(backbone="transformers/model")
     assert load_backbone(backbone, tmp_path, modality="image", seed=0, offline=True).dimension == 12
@@ -249,12 +251,12 @@ def adapter_folder(folder: Path, kind: str, task: str = "SEQ_CLS") -> Path:
 @pytest.mark.parametrize("kind", ["LORA", "ADALORA", "IA3", "LOHA", "LOKR", "OFT", "BOFT", "VERA"])
 def test_a_folder_with_an_adapter_alone_says_what_it_is(tmp_path: Path, kind: str) -> None:
     adapter_folder(tmp_path / "model", kind)
-    message = refusal(lambda: audited(tmp_path))
+    message = refusal_of(lambda: load_checkpoint(tmp_path))
     assert f"the folder 'model' holds a PEFT adapter ({kind}) for 'some/base', not a whole model" in message
     assert "AutoModelForSequenceClassification.from_pretrained('some/base', num_labels=K)" in message
     assert "merge_and_unload().save_pretrained('merged')" in message
     backbone = ModelConfig(backbone="transformers/model")
-    assert "not a whole model" in refusal(
+    assert "not a whole model" in refusal_of(
         lambda: load_backbone(backbone, tmp_path, modality="text", seed=0, offline=True)
     )
 
@@ -262,7 +264,7 @@ def test_a_folder_with_an_adapter_alone_says_what_it_is(tmp_path: Path, kind: st
 @pytest.mark.parametrize("kind", ["PREFIX_TUNING", "PROMPT_TUNING", "P_TUNING"])
 def test_learned_prompts_cannot_be_merged_and_say_so(tmp_path: Path, kind: str) -> None:
     adapter_folder(tmp_path / "model", kind)
-    message = refusal(lambda: audited(tmp_path))
+    message = refusal_of(lambda: load_checkpoint(tmp_path))
     assert f"{kind} cannot be merged into its model: build both with model.factory" in message
     assert "merge_and_unload" not in message
 
@@ -270,7 +272,7 @@ def test_learned_prompts_cannot_be_merged_and_say_so(tmp_path: Path, kind: str) 
 def test_an_adapter_beside_a_whole_model_is_not_passed_over(tmp_path: Path) -> None:
     save_bert(tmp_path / "model")
     adapter_folder(tmp_path / "model", "LORA")
-    message = refusal(lambda: audited(tmp_path))
+    message = refusal_of(lambda: load_checkpoint(tmp_path))
     assert "holds a whole model and a PEFT adapter (LORA) beside it" in message
     assert "take adapter_config.json out of the folder" in message
 
@@ -281,13 +283,13 @@ def test_the_remedy_for_an_adapter_gives_a_folder_that_is_audited(tmp_path: Path
     base = hf.AutoModelForSequenceClassification.from_pretrained(tmp_path / "base", num_labels=2)
     options = peft.LoraConfig(task_type="SEQ_CLS", target_modules=["query", "value"], init_lora_weights=False)
     peft.get_peft_model(base, options).save_pretrained(tmp_path / "model")
-    assert "holds a PEFT adapter (LORA) for 'base'" in refusal(lambda: audited(tmp_path))
+    assert "holds a PEFT adapter (LORA) for 'base'" in refusal_of(lambda: load_checkpoint(tmp_path))
     fresh = hf.AutoModelForSequenceClassification.from_pretrained(tmp_path / "base", num_labels=2)
     merged = peft.PeftModel.from_pretrained(fresh, tmp_path / "model").merge_and_unload().eval()
     shutil.rmtree(tmp_path / "model")
     merged.save_pretrained(tmp_path / "model")
     hf.AutoTokenizer.from_pretrained(tmp_path / "base").save_pretrained(tmp_path / "model")
-    loaded = audited(tmp_path)
+    loaded = load_checkpoint(tmp_path)
     batch = loaded.preprocessing(["good film"])
     with torch.no_grad():
         assert torch.equal(loaded.classifier(batch), merged(**batch).logits)
@@ -298,7 +300,7 @@ def test_the_remedy_for_an_adapter_gives_a_folder_that_is_audited(tmp_path: Path
 FIRST, SECOND = "1" * 40, "2" * 40
 
 
-def cached(cache: Path, repository: str, snapshots: dict[str, Path]) -> None:
+def write_hub_cache(cache: Path, repository: str, snapshots: dict[str, Path]) -> None:
     """Lay folders out as the hub's client does: the first is the branch main, the second the tag v2."""
     place = cache / f"models--{repository.replace('/', '--')}"
     (place / "refs").mkdir(parents=True)
@@ -319,7 +321,7 @@ def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 )
 def test_a_revision_is_pinned_and_shown(tmp_path: Path, hub_cache: Path, name: str, commit: str) -> None:
     models_of = {FIRST: save_bert(tmp_path / "first"), SECOND: save_bert(tmp_path / "second", hidden_act="relu")}
-    cached(hub_cache, "some/bert", {FIRST: tmp_path / "first", SECOND: tmp_path / "second"})
+    write_hub_cache(hub_cache, "some/bert", {FIRST: tmp_path / "first", SECOND: tmp_path / "second"})
     write_texts(tmp_path / "texts.csv")
     columns = 'manifest = "texts.csv"\ntext = "text"\nlabel = "label"\nsplit = "split"'
     audit = f'name = "t"\n\n[data]\n{columns}\n\n[model]\ncheckpoint = "{name}"\n'
@@ -341,9 +343,9 @@ def test_a_revision_is_pinned_and_shown(tmp_path: Path, hub_cache: Path, name: s
 
 def test_a_revision_that_is_not_cached_is_said_beside_those_that_are(tmp_path: Path, hub_cache: Path) -> None:
     save_bert(tmp_path / "first")
-    cached(hub_cache, "some/bert", {FIRST: tmp_path / "first", SECOND: tmp_path / "first"})
+    write_hub_cache(hub_cache, "some/bert", {FIRST: tmp_path / "first", SECOND: tmp_path / "first"})
     settings = ModelConfig(backbone="transformers/some/bert@v3")
-    message = refusal(lambda: load_backbone(settings, tmp_path, modality="text", seed=0, offline=True))
+    message = refusal_of(lambda: load_backbone(settings, tmp_path, modality="text", seed=0, offline=True))
     assert "some/bert@v3 could not be had without the network: its revision 'v3' is not cached" in message
     assert "those cached are main, v2" in message
 
@@ -356,7 +358,7 @@ def test_a_revision_of_timms_weights_is_pinned(tmp_path: Path, hub_cache: Path) 
         networks[commit] = timm.create_model("test_resnet")
         (tmp_path / commit).mkdir()
         save_file(networks[commit].state_dict(), tmp_path / commit / "model.safetensors")
-    cached(hub_cache, repository, {commit: tmp_path / commit for commit in networks})
+    write_hub_cache(hub_cache, repository, {commit: tmp_path / commit for commit in networks})
     for name, commit in (("test_resnet", FIRST), ("test_resnet@v2", SECOND), (f"test_resnet@{SECOND}", SECOND)):
         settings = ModelConfig(backbone=f"timm/{name}")
         loaded = load_backbone(settings, tmp_path, modality="image", seed=0, offline=True)
@@ -364,14 +366,14 @@ def test_a_revision_of_timms_weights_is_pinned(tmp_path: Path, hub_cache: Path) 
         assert torch.equal(loaded.backbone.network.conv1[0].weight, networks[commit].conv1[0].weight)
         assert loaded.identity.name == "test_resnet"
     absent = ModelConfig(backbone="timm/test_resnet@v3")
-    message = refusal(lambda: load_backbone(absent, tmp_path, modality="image", seed=0, offline=True))
+    message = refusal_of(lambda: load_backbone(absent, tmp_path, modality="image", seed=0, offline=True))
     assert "its revision 'v3' is not cached; those cached are main, v2" in message
 
 
 @pytest.mark.parametrize("backbone", ["torchvision/resnet18@main", "timm/test_resnet@main"])
 def test_a_revision_of_weights_that_are_not_of_the_hub_is_refused(tmp_path: Path, backbone: str) -> None:
     settings = ModelConfig(backbone=backbone, weights="random")
-    message = refusal(lambda: load_backbone(settings, tmp_path, modality="image", seed=0, offline=True))
+    message = refusal_of(lambda: load_backbone(settings, tmp_path, modality="image", seed=0, offline=True))
     assert "the revision 'main' is one of the hub" in message
 
 

@@ -29,7 +29,7 @@ def options(**changes: Any) -> AttributionOptions:
     return AttributionOptions.model_validate({"samples": 20, "shortcut": shortcuts} | changes)
 
 
-def stamped(n: int, seed: int) -> tuple[Tensor, Tensor]:
+def stamp_images(n: int, seed: int) -> tuple[Tensor, Tensor]:
     """Return noise with a bright stamp in the top left corner of every second image, and which have it."""
     pixels = 0.6 * noise(n, seed=seed)
     labels = torch.arange(n) % 2
@@ -43,7 +43,7 @@ def shortcut() -> nn.Module:
     torch.manual_seed(0)
     model = Convolutional()
     model.requires_grad_(True)
-    pixels, labels = stamped(256, seed=1)
+    pixels, labels = stamp_images(256, seed=1)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
     for _ in range(150):
         optimizer.zero_grad()
@@ -52,13 +52,13 @@ def shortcut() -> nn.Module:
     model.requires_grad_(False)
     model.linear.requires_grad_(True)  # as after training a head
     model.zero_grad()
-    pixels, labels = stamped(80, seed=2)
+    pixels, labels = stamp_images(80, seed=2)
     assert (model({"pixels": pixels}).argmax(dim=1) == labels).float().mean() > 0.9
     return model
 
 
-def planted(model: nn.Module, **parts: Any) -> Any:
-    pixels, _ = stamped(80, seed=3)
+def planted_model(model: nn.Module, **parts: Any) -> Any:
+    pixels, _ = stamp_images(80, seed=3)
     groups = {"camera": np.array(["left", "right"] * 40, dtype=object), "rare": np.array(["few"] + ["many"] * 79)}
     groups["camera"][:8] = None
     return audited_model(model, pixels, groups=groups, **parts)
@@ -66,7 +66,7 @@ def planted(model: nn.Module, **parts: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def section(shortcut: nn.Module) -> Section:
-    return Attribution().audit(planted(shortcut), options())
+    return Attribution().audit(planted_model(shortcut), options())
 
 
 def test_the_planted_shortcut_is_found_and_the_other_corner_is_not(section: Section) -> None:
@@ -149,7 +149,7 @@ def test_examples_appear_only_when_they_may(section: Section, shortcut: nn.Modul
     assert not section.assets
     assert "examples" not in section.tables
     assert all(figure.kind != "images" for figure in section.figures)
-    shown = Attribution().audit(planted(shortcut, show_examples=True), options(shortcut=[]))
+    shown = Attribution().audit(planted_model(shortcut, show_examples=True), options(shortcut=[]))
     table = shown.tables["examples"]
     assert {row["asset"] for row in table} == set(shown.assets)
     assert all(str(row["caption"]).startswith("label ") for row in table)
@@ -159,7 +159,7 @@ def test_examples_appear_only_when_they_may(section: Section, shortcut: nn.Modul
 
 
 def test_the_model_is_as_it_was(shortcut: nn.Module) -> None:
-    def state() -> list[Any]:
+    def hooks_and_modes() -> list[Any]:
         hooks = [
             (len(module._forward_hooks), len(module._forward_pre_hooks), len(module._backward_hooks), module.training)
             for module in shortcut.modules()
@@ -167,14 +167,14 @@ def test_the_model_is_as_it_was(shortcut: nn.Module) -> None:
         return hooks + [(parameter.requires_grad, parameter.grad) for parameter in shortcut.parameters()]
 
     tensors = {name: tensor.clone() for name, tensor in shortcut.state_dict().items()}
-    before = state()
-    Attribution().audit(planted(shortcut), options(samples=4))
-    assert state() == before
+    before = hooks_and_modes()
+    Attribution().audit(planted_model(shortcut), options(samples=4))
+    assert hooks_and_modes() == before
     assert all(torch.equal(tensors[name], tensor) for name, tensor in shortcut.state_dict().items())
 
 
 def test_another_suspect_changes_nothing_for_the_first(section: Section, shortcut: nn.Module) -> None:
-    alone = Attribution().audit(planted(shortcut), options(shortcut=[{"name": "stamp", "region": CORNER}]))
+    alone = Attribution().audit(planted_model(shortcut), options(shortcut=[{"name": "stamp", "region": CORNER}]))
     assert alone.finding("attribution.shortcut.stamp") == section.finding("attribution.shortcut.stamp")
 
 

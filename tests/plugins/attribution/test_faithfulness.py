@@ -12,7 +12,7 @@ from rft.stats.intervals import mean_interval
 from tests.support.attribution_cases import CORNER, SIDE, Region, noise
 
 
-def corners(n: int, seed: int = 0) -> torch.Tensor:
+def speckled_corners(n: int, seed: int = 0) -> torch.Tensor:
     """Return images whose corner is speckled red or blue on a black ground, so that blurring it takes colour away."""
     pixels = 0.3 * noise(n, seed=seed)
     cut = SIDE // 4
@@ -22,13 +22,13 @@ def corners(n: int, seed: int = 0) -> torch.Tensor:
     return pixels
 
 
-def explained(pixels: torch.Tensor) -> tuple[Network, Explained]:
+def explain_corner(pixels: torch.Tensor) -> tuple[Network, Explained]:
     network = Network(Region(CORNER, strength=6.0), "cpu")
     return network, Explained.from_pixels(network, np.arange(len(pixels)), pixels)
 
 
 def test_a_right_map_beats_random_places() -> None:
-    network, images = explained(corners(20))
+    network, images = explain_corner(speckled_corners(20))
     maps = integrated_gradients(network, images, max_steps=64)
     interval = mean_interval(deletion_gain(network, images, maps, rng=np.random.default_rng(0)))
     assert interval is not None
@@ -36,7 +36,7 @@ def test_a_right_map_beats_random_places() -> None:
 
 
 def test_maps_that_know_nothing_seldom_pass() -> None:
-    network, images = explained(corners(20))
+    network, images = explain_corner(speckled_corners(20))
     passed = 0
     for seed in range(40):
         rng = np.random.default_rng(seed)
@@ -48,7 +48,7 @@ def test_maps_that_know_nothing_seldom_pass() -> None:
 
 
 def test_only_sound_maps_are_used() -> None:
-    network, images = explained(corners(6))
+    network, images = explain_corner(speckled_corners(6))
     values = np.random.default_rng(0).random((6, 4, 4)).astype(np.float32)
     values[2] = 0
     assert deletion_gain(network, images, Maps("gradcam", values), rng=np.random.default_rng(0)).shape == (5,)

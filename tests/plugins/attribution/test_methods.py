@@ -24,7 +24,7 @@ from rft.plugins.attribution.path import TOLERANCE
 from tests.support.attribution_cases import SIDE, Convolutional, Frozen, Linear, Region, noise
 
 
-def explain(model: nn.Module, pixels: Tensor) -> tuple[Network, Explained]:
+def explain_model(model: nn.Module, pixels: Tensor) -> tuple[Network, Explained]:
     network = Network(model, "cpu")
     return network, Explained.from_pixels(network, np.arange(len(pixels)), pixels)
 
@@ -45,7 +45,7 @@ def naive_integrated_gradients(model: nn.Module, explained: Explained, steps: in
 
 def test_integrated_gradients_of_a_linear_model_are_weight_times_difference() -> None:
     model = Linear()
-    network, explained = explain(model, noise(5))
+    network, explained = explain_model(model, noise(5))
     maps = integrated_gradients(network, explained, max_steps=16)
     weights = model.linear.weight[explained.target].reshape(-1, 3, SIDE, SIDE)
     expected = (weights * (explained.pixels - explained.baseline)).sum(dim=1).numpy()
@@ -56,7 +56,7 @@ def test_integrated_gradients_of_a_linear_model_are_weight_times_difference() ->
 
 def test_integrated_gradients_match_a_naive_riemann_sum() -> None:
     model = Convolutional(smooth=True)
-    network, explained = explain(model, noise(3))
+    network, explained = explain_model(model, noise(3))
     maps = integrated_gradients(network, explained, max_steps=64)
     expected = naive_integrated_gradients(model, explained, steps=400)
     assert np.abs(maps.values - expected).max() < 1e-3 * np.abs(expected).max()
@@ -76,7 +76,7 @@ class Kinked(Frozen):
 
 
 def test_steps_are_added_until_the_attribution_is_complete() -> None:
-    network, explained = explain(Kinked(), noise(4))
+    network, explained = explain_model(Kinked(), noise(4))
     few = integrated_gradients(network, explained, max_steps=16).completeness
     many = integrated_gradients(network, explained, max_steps=256).completeness
     assert few is not None
@@ -88,7 +88,7 @@ def test_steps_are_added_until_the_attribution_is_complete() -> None:
 
 
 def test_the_reported_error_is_that_of_the_returned_map() -> None:
-    network, explained = explain(Kinked(), noise(4))
+    network, explained = explain_model(Kinked(), noise(4))
     maps = integrated_gradients(network, explained, max_steps=24)
     ends = [network.logits({"pixels": pixels}).double() for pixels in (explained.pixels, explained.baseline)]
     change = (ends[0] - ends[1])[:, 1].numpy()
@@ -100,7 +100,7 @@ def test_the_reported_error_is_that_of_the_returned_map() -> None:
 
 def test_no_completeness_error_where_nothing_changes() -> None:
     pixels = torch.full((2, 3, SIDE, SIDE), 0.5)  # blurring changes nothing
-    network, explained = explain(Convolutional(), pixels)
+    network, explained = explain_model(Convolutional(), pixels)
     maps = integrated_gradients(network, explained, max_steps=256)
     assert maps.completeness is not None
     assert [(error.error, error.steps) for error in maps.completeness] == [(None, 8)] * 2
@@ -108,7 +108,7 @@ def test_no_completeness_error_where_nothing_changes() -> None:
 
 def test_gradcam_matches_autograd_and_the_closed_form() -> None:
     model = Convolutional()
-    network, explained = explain(model, noise(11))  # more than one chunk
+    network, explained = explain_model(model, noise(11))  # more than one chunk
     maps = gradcam_maps(network, explained)
     activation = model.body(explained.pixels).double().requires_grad_()
     logits = activation.mean(dim=(2, 3)) @ model.linear.weight.double().T + model.linear.bias.double()
@@ -138,7 +138,7 @@ class InPlace(Convolutional):
 
 def test_gradcam_of_a_frozen_model_survives_an_in_place_relu() -> None:
     model = InPlace()
-    network, explained = explain(model, noise(3))
+    network, explained = explain_model(model, noise(3))
     activation = model.norm(model.body(explained.pixels)).relu()
     weights = model.linear.weight[explained.target][:, :, None, None]
     closed = (weights * activation).sum(dim=1).relu() / activation[0, 0].numel()
@@ -174,12 +174,12 @@ class ChannelsLast(Convolutional):
 @pytest.mark.parametrize("model", [Tokens, ChannelsLast])
 def test_gradcam_refuses_what_is_no_map(model: type[nn.Module]) -> None:
     with pytest.raises(Unavailable, match="not a map of the image"):
-        gradcam_maps(*explain(model().eval(), noise(2)))
+        gradcam_maps(*explain_model(model().eval(), noise(2)))
 
 
 def test_gradcam_needs_a_spatial_layer() -> None:
     with pytest.raises(Unavailable, match="this backbone has no spatial map"):
-        gradcam_maps(*explain(Linear(), noise(2)))
+        gradcam_maps(*explain_model(Linear(), noise(2)))
 
 
 def test_maps_that_are_zero_or_not_finite_are_caught() -> None:
@@ -200,7 +200,7 @@ class Broken(Region):
 def test_a_network_that_gives_nan_gives_unsound_maps_and_no_completeness() -> None:
     pixels = noise(3)
     pixels[1] = 0.5 + pixels[1] / 2
-    maps = integrated_gradients(*explain(Broken([0, 0, 1, 1]), pixels), max_steps=32)
+    maps = integrated_gradients(*explain_model(Broken([0, 0, 1, 1]), pixels), max_steps=32)
     assert maps.completeness is not None
     assert maps.sound.tolist() == [True, False, True]
     assert [error.error is None for error in maps.completeness] == [False, True, False]

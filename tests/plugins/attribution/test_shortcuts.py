@@ -23,7 +23,7 @@ from tests.support.attribution_cases import CORNER, SIDE, Frozen, Images, Region
 MIDDLE = [0.25, 0.25, 0.75, 0.75]
 
 
-def run(
+def intervene_on(
     model: nn.Module,
     pixels: Tensor,
     region: list[float],
@@ -41,26 +41,26 @@ def run(
     )
 
 
-def verdict(intervention: Intervention, floor: float = 0.05) -> Finding:
+def judge_corner(intervention: Intervention, floor: float = 0.05) -> Finding:
     shortcut = Shortcut(name="corner", region=CORNER, min_flip_rate=floor)
     return findings.judge_shortcut(shortcut, intervention, modality_words.region_wording("corner", intervention))
 
 
 def test_reliance_on_the_region_is_found_and_elsewhere_is_not() -> None:
     pixels = noise(120)
-    finished_run = run(Region(CORNER), pixels, CORNER)
-    assert verdict(finished_run).status == "warn"
-    assert verdict(finished_run).value == finished_run.shortcut.flips / finished_run.shortcut.n > 0.9
+    finished_run = intervene_on(Region(CORNER), pixels, CORNER)
+    assert judge_corner(finished_run).status == "warn"
+    assert judge_corner(finished_run).value == finished_run.shortcut.flips / finished_run.shortcut.n > 0.9
     assert finished_run.control.flips == 0
     assert finished_run.elsewhere is not None
     assert finished_run.elsewhere.flips == 0
-    assert verdict(run(Region(CORNER), pixels, [0.5, 0.5, 0.75, 0.75])).status == "info"
+    assert judge_corner(intervene_on(Region(CORNER), pixels, [0.5, 0.5, 0.75, 0.75])).status == "info"
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_network_that_ignores_the_region_is_not_accused(seed: int) -> None:
     pixels = noise(120, seed=seed)
-    finding = verdict(run(Region(MIDDLE), pixels, CORNER, seed=seed))
+    finding = judge_corner(intervene_on(Region(MIDDLE), pixels, CORNER, seed=seed))
     assert finding.status == "info"
     assert finding.value == 0
 
@@ -83,9 +83,9 @@ class Brittle(Frozen):
 def test_flips_that_any_paste_causes_are_no_accusation() -> None:
     accused = 0
     for seed in range(20):
-        finished_run = run(Brittle(), noise(160, seed=seed), CORNER, seed=seed)
+        finished_run = intervene_on(Brittle(), noise(160, seed=seed), CORNER, seed=seed)
         assert 0.2 < (finished_run.shortcut.share or 0) < 0.8  # without a control this would look like reliance
-        accused += verdict(finished_run).status == "warn"
+        accused += judge_corner(finished_run).status == "warn"
     assert accused <= 2  # 0.5 of 20 is nominal, for one side of a 95 % interval
 
 
@@ -101,11 +101,11 @@ def test_flips_that_any_paste_causes_are_no_accusation() -> None:
 )
 def test_reliance_is_above_the_control_and_above_the_floor(flips: int, control: int, floor: float, status: str) -> None:
     conditions = Condition("shortcut", flips, 200), Condition("control", control, 200)
-    assert verdict(Intervention(*conditions), floor).status == status
+    assert judge_corner(Intervention(*conditions), floor).status == status
 
 
 def test_few_pairs_are_not_measured() -> None:
-    finding = verdict(run(Region(CORNER), noise(18), CORNER))
+    finding = judge_corner(intervene_on(Region(CORNER), noise(18), CORNER))
     assert finding.status == "not_measured"
     assert finding.value is None
     assert "10 of each" in (finding.reason or "")
@@ -114,9 +114,9 @@ def test_few_pairs_are_not_measured() -> None:
 def test_one_predicted_class_gives_no_pairs() -> None:
     pixels = noise(40)
     pixels[:, 0] += 1  # all red
-    finished_run = run(Region(CORNER), pixels.clamp(0, 1), CORNER)
+    finished_run = intervene_on(Region(CORNER), pixels.clamp(0, 1), CORNER)
     assert (finished_run.shortcut.n, finished_run.shortcut.share) == (0, None)
-    assert verdict(finished_run).status == "not_measured"
+    assert judge_corner(finished_run).status == "not_measured"
 
 
 def test_no_image_occurs_twice_in_an_arm() -> None:
@@ -152,19 +152,19 @@ def test_a_unit_gives_one_image() -> None:
     assert len(chosen) == 30
     assert len(set(units[chosen])) == 30
     assert len(set(chosen % 4)) == 4  # not always the first image of a unit
-    finished_run = run(Region(CORNER), noise(120), CORNER, units=units)
+    finished_run = intervene_on(Region(CORNER), noise(120), CORNER, units=units)
     assert finished_run.shortcut.n <= 15
 
 
 def test_the_same_seed_gives_the_same_counts() -> None:
-    first, again = (run(Brittle(), noise(100), CORNER, seed=3) for _ in range(2))
+    first, again = (intervene_on(Brittle(), noise(100), CORNER, seed=3) for _ in range(2))
     assert first == again
 
 
 def test_images_are_not_changed_by_a_swap() -> None:
     pixels = noise(60)
     before = pixels.clone()
-    run(Region(CORNER), pixels, CORNER)
+    intervene_on(Region(CORNER), pixels, CORNER)
     assert torch.equal(pixels, before)
 
 

@@ -51,7 +51,7 @@ def section(tokenizer: Any) -> Section:
     return Attribution().audit(audited_model(Planted(tokenizer), sentences(60), tokenizer), options())
 
 
-def run(model: nn.Module, texts: list[str], tokenizer: Any, words: list[str], **changes: Any) -> Intervention:
+def swap(model: nn.Module, texts: list[str], tokenizer: Any, words: list[str], **changes: Any) -> Intervention:
     audited = audited_model(model, texts, tokenizer, max_length=changes.pop("max_length", 64))
     settings = {"units": None, "most": 200, "rng": np.random.default_rng(changes.pop("seed", 0))} | changes
     network = Network(model, "cpu")
@@ -168,9 +168,9 @@ class Brittle(TextModel):
 def test_flips_that_any_words_cause_are_no_accusation(tokenizer: Any) -> None:
     accused = 0
     for seed in range(20):
-        finished_run = run(Brittle(), sentences(80, secret=1.0, seed=seed), tokenizer, [SECRET], seed=seed)
-        assert 0.2 < (finished_run.shortcut.share or 0) < 0.8  # without a control this would look like reliance
-        accused += finished_run.excess_interval().low > 0
+        swapped = swap(Brittle(), sentences(80, secret=1.0, seed=seed), tokenizer, [SECRET], seed=seed)
+        assert 0.2 < (swapped.shortcut.share or 0) < 0.8  # without a control this would look like reliance
+        accused += swapped.excess_interval().low > 0
     assert accused <= 2  # 0.5 of 20 is nominal, for one side of a 95 % interval
 
 
@@ -184,19 +184,19 @@ def test_few_texts_are_not_measured(tokenizer: Any) -> None:
 
 def test_a_unit_gives_one_text_and_the_number_is_capped(tokenizer: Any) -> None:
     texts, units = sentences(60, secret=1.0), np.repeat([f"u{number}" for number in range(20)], 3)
-    assert run(Planted(tokenizer), texts, tokenizer, [SECRET], units=units).shortcut.n == 20
-    assert run(Planted(tokenizer), texts, tokenizer, [SECRET], most=37).shortcut.n == 37
+    assert swap(Planted(tokenizer), texts, tokenizer, [SECRET], units=units).shortcut.n == 20
+    assert swap(Planted(tokenizer), texts, tokenizer, [SECRET], most=37).shortcut.n == 37
 
 
 def test_words_that_the_model_does_not_read_are_not_counted(tokenizer: Any) -> None:
     texts = ["we saw a film " * 5 + SECRET] * 20
-    assert run(Planted(tokenizer), texts, tokenizer, [SECRET], max_length=12).shortcut.n == 0
-    assert run(Planted(tokenizer), texts, tokenizer, [SECRET], max_length=32).shortcut.n == 20
+    assert swap(Planted(tokenizer), texts, tokenizer, [SECRET], max_length=12).shortcut.n == 0
+    assert swap(Planted(tokenizer), texts, tokenizer, [SECRET], max_length=32).shortcut.n == 20
 
 
 def test_texts_of_nothing_else_are_left_out_of_both_arms(tokenizer: Any) -> None:
-    finished_run = run(Planted(tokenizer), [SECRET, f"{SECRET} {SECRET} saw", f"we {SECRET}"] * 10, tokenizer, [SECRET])
-    assert (finished_run.shortcut.n, finished_run.control.n) == (10, 10)
+    swapped = swap(Planted(tokenizer), [SECRET, f"{SECRET} {SECRET} saw", f"we {SECRET}"] * 10, tokenizer, [SECRET])
+    assert (swapped.shortcut.n, swapped.control.n) == (10, 10)
 
 
 @pytest.mark.parametrize("tokens", [word_pieces, single_bytes])
@@ -228,7 +228,7 @@ def test_words_are_found_whole_and_in_any_case(words: list[str], text: str, matc
 
 
 def test_the_same_seed_gives_the_same_counts(tokenizer: Any) -> None:
-    first, again = (run(Brittle(), sentences(60, secret=1.0), tokenizer, [SECRET], seed=3) for _ in range(2))
+    first, again = (swap(Brittle(), sentences(60, secret=1.0), tokenizer, [SECRET], seed=3) for _ in range(2))
     assert first == again
 
 

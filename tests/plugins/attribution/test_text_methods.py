@@ -40,7 +40,7 @@ from tests.support.attribution_text_cases import (
 )
 
 
-def explain(
+def read_texts(
     model: nn.Module, texts: list[str], tokenizer: Any
 ) -> tuple[Network, TokenizedTextReader, TokenizedTexts, Tensor]:
     network, reader = Network(model, "cpu"), TokenizedTextReader(audited_model(model, texts, tokenizer))
@@ -48,10 +48,10 @@ def explain(
     return network, reader, read, network.logits(read.inputs).argmax(dim=1)
 
 
-def gradients(
+def attribute_texts(
     model: nn.Module, texts: list[str], tokenizer: Any, *, max_steps: int = 256
 ) -> tuple[TokenizedTexts, Scores]:
-    network, reader, read, target = explain(model, texts, tokenizer)
+    network, reader, read, target = read_texts(model, texts, tokenizer)
     return read, integrated_gradients(network, read, target, baseline=reader.baseline, max_steps=max_steps)
 
 
@@ -84,14 +84,14 @@ def test_gradients_match_a_naive_sum_and_captum(make: Any, tokens: Any) -> None:
     tokenizer = tokens()
     model = make(tokenizer)
     texts = sentences(2)
-    network, reader, read, target = explain(model, texts, tokenizer)
+    network, reader, read, target = read_texts(model, texts, tokenizer)
     scores = integrated_gradients(network, read, target, baseline=reader.baseline, max_steps=1024)
     absent = read.replace_tokens(read.ordinary, reader.baseline)["input_ids"]
     captum = LayerIntegratedGradients(
         lambda ids, mask: model({"input_ids": ids, "attention_mask": mask}), model.get_submodule(model.embedding_layer)
     )
     for index, values in enumerate(scores.values):
-        inputs = read.one(index)
+        inputs = read.batch_of(index)
         without = absent[index : index + 1, : len(values)]
         expected = naive_gradients(model, inputs, without, int(target[index]), steps=200)
         peer = captum.attribute(
@@ -112,11 +112,11 @@ def test_attributions_sum_to_the_change_of_the_logit(make: Any, tokens: Any) -> 
     """The sum is held against plain forward passes in float64 on the tokens of the text and of its baseline."""
     tokenizer = tokens()
     model = make(tokenizer)
-    network, reader, read, target = explain(model, sentences(5), tokenizer)
+    network, reader, read, target = read_texts(model, sentences(5), tokenizer)
     scores = integrated_gradients(network, read, target, baseline=reader.baseline, max_steps=1024)
     absent = read.replace_tokens(read.ordinary, reader.baseline)["input_ids"]
     for index, values in enumerate(scores.values):
-        ids = read.one(index)["input_ids"]
+        ids = read.batch_of(index)["input_ids"]
         change = from_ids(model, ids, int(target[index])) - from_ids(
             model, absent[index : index + 1, : len(values)], int(target[index])
         )
@@ -130,10 +130,10 @@ def test_attributions_sum_to_the_change_of_the_logit(make: Any, tokens: Any) -> 
 def test_gradients_of_a_linear_model_are_weight_times_difference() -> None:
     tokenizer = word_pieces()
     model = Linear(tokenizer)
-    read, scores = gradients(model, sentences(4), tokenizer)
+    read, scores = attribute_texts(model, sentences(4), tokenizer)
     table, mask_vector = model.network.embedding.weight, model.network.embedding.weight[tokenizer.mask_token_id]
     for index, values in enumerate(scores.values):
-        inputs = read.one(index)
+        inputs = read.batch_of(index)
         weight = model.linear.weight[model(inputs).argmax()]
         expected = (table[inputs["input_ids"][0]] - mask_vector) @ weight / len(values)
         ordinary = read.ordinary[index, : len(values)]
@@ -144,9 +144,9 @@ def test_gradients_of_a_linear_model_are_weight_times_difference() -> None:
 def test_the_planted_word_has_all_of_the_attribution() -> None:
     tokenizer = word_pieces()
     texts = [f"we saw a {SECRET} in the north", "it was long"]
-    read, scores = gradients(Planted(tokenizer), texts, tokenizer)
+    read, scores = attribute_texts(Planted(tokenizer), texts, tokenizer)
     assert scores.sound.tolist() == [True, False], "nothing in the second text changes the logit"
-    tokens = tokenizer.convert_ids_to_tokens(read.one(0)["input_ids"][0].tolist())
+    tokens = tokenizer.convert_ids_to_tokens(read.batch_of(0)["input_ids"][0].tolist())
     assert tokens[int(np.abs(scores.values[0]).argmax())] == SECRET
     assert np.abs(scores.values[0]).sum() == pytest.approx(scores.values[0].max())
     assert scores.completeness[1].error is None
@@ -156,8 +156,8 @@ def test_padding_changes_nothing() -> None:
     tokenizer = word_pieces()
     short, long = "we saw a film", " ".join(["the old ships in the north"] * 4)
     model = bert(tokenizer)
-    _, together = gradients(model, [short, long], tokenizer)
-    _, alone = gradients(model, [short], tokenizer)
+    _, together = attribute_texts(model, [short, long], tokenizer)
+    _, alone = attribute_texts(model, [short], tokenizer)
     assert together.values[0].shape == alone.values[0].shape == (6,)
     np.testing.assert_allclose(together.values[0], alone.values[0], atol=1e-5)
 
@@ -165,8 +165,8 @@ def test_padding_changes_nothing() -> None:
 def test_steps_are_added_until_attributions_are_complete() -> None:
     tokenizer = single_bytes()
     texts = sentences(8, seed=2)
-    _, few = gradients(gpt(tokenizer), texts, tokenizer, max_steps=16)
-    _, many = gradients(gpt(tokenizer), texts, tokenizer, max_steps=1024)
+    _, few = attribute_texts(gpt(tokenizer), texts, tokenizer, max_steps=16)
+    _, many = attribute_texts(gpt(tokenizer), texts, tokenizer, max_steps=1024)
     assert max(text.error or 0.0 for text in few.completeness) > TOLERANCE  # said, not hidden
     assert all(error.error is not None and error.error <= TOLERANCE for error in many.completeness)
     assert max(text.steps for text in few.completeness) <= 16 < max(text.steps for text in many.completeness)
@@ -192,10 +192,10 @@ class Ends(TextModel):
 def test_the_baseline_is_not_padding_which_would_move_the_end_of_the_text() -> None:
     tokenizer = single_bytes()
     model = Ends(tokenizer)
-    network, reader, read, target = explain(model, sentences(4), tokenizer)
+    network, reader, read, target = read_texts(model, sentences(4), tokenizer)
     assert reader.baseline != tokenizer.pad_token_id
 
-    def worst(baseline: int) -> float:
+    def worst_error(baseline: int) -> float:
         scores = integrated_gradients(network, read, target, baseline=baseline, max_steps=1024)
         absent = read.replace_tokens(read.ordinary, baseline)
         change = (network.logits(read.inputs) - network.logits(absent)).gather(1, target[:, None])[:, 0].numpy()
@@ -203,8 +203,8 @@ def test_the_baseline_is_not_padding_which_would_move_the_end_of_the_text() -> N
             abs(values.sum() - total) / abs(total) for values, total in zip(scores.values, change.tolist(), strict=True)
         )
 
-    assert worst(reader.baseline) < TOLERANCE + 1e-3
-    assert worst(tokenizer.pad_token_id) > 0.3
+    assert worst_error(reader.baseline) < TOLERANCE + 1e-3
+    assert worst_error(tokenizer.pad_token_id) > 0.3
 
 
 def test_baselines_are_ordinary_or_meant_to_be_nothing() -> None:
@@ -286,7 +286,7 @@ def test_what_is_no_word_embedding_is_refused(make: Any, layer: str | None, reas
     model = make(tokenizer)
     model.embedding_layer = layer
     with pytest.raises(Unavailable, match=reason):
-        gradients(model, ["we saw a film", "it was"], tokenizer)
+        attribute_texts(model, ["we saw a film", "it was"], tokenizer)
 
 
 def test_the_model_is_as_it_was() -> None:
@@ -294,7 +294,7 @@ def test_the_model_is_as_it_was() -> None:
     model = bert(tokenizer)
     before = [len(module._forward_hooks) for module in model.modules()]
     tensors = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    gradients(model, sentences(2), tokenizer)
+    attribute_texts(model, sentences(2), tokenizer)
     assert [len(module._forward_hooks) for module in model.modules()] == before
     assert all(parameter.grad is None for parameter in model.parameters())
     assert all(torch.equal(tensors[name], tensor) for name, tensor in model.state_dict().items())
@@ -305,8 +305,8 @@ def test_attributions_that_are_zero_or_not_finite_are_caught() -> None:
     assert Scores(values, (Completeness(8, None),) * 4).sound.tolist() == [True, False, False, False]
 
 
-def deletions(model: nn.Module, texts: list[str], tokenizer: Any, seed: int, known: bool) -> np.ndarray:
-    network, reader, read, target = explain(model, texts, tokenizer)
+def delete_tokens(model: nn.Module, texts: list[str], tokenizer: Any, seed: int, known: bool) -> np.ndarray:
+    network, reader, read, target = read_texts(model, texts, tokenizer)
     rng = np.random.default_rng(seed)
     scores = integrated_gradients(network, read, target, baseline=reader.baseline, max_steps=64)
     if not known:
@@ -316,7 +316,7 @@ def deletions(model: nn.Module, texts: list[str], tokenizer: Any, seed: int, kno
 
 def test_right_attributions_beat_random_tokens() -> None:
     tokenizer = word_pieces()
-    gain = deletions(Planted(tokenizer), sentences(20, secret=1.0), tokenizer, 0, known=True)
+    gain = delete_tokens(Planted(tokenizer), sentences(20, secret=1.0), tokenizer, 0, known=True)
     interval = mean_interval(gain)
     assert len(gain) == 20
     assert interval is not None
@@ -328,7 +328,7 @@ def test_attributions_that_know_nothing_seldom_pass() -> None:
     model, passed = Planted(tokenizer), 0
     for seed in range(24):
         texts = sentences(20, secret=1.0, seed=seed)
-        interval = mean_interval(deletions(model, texts, tokenizer, seed, known=False))
+        interval = mean_interval(delete_tokens(model, texts, tokenizer, seed, known=False))
         assert interval is not None
         passed += interval.low > 0
     assert passed <= 3  # 0.6 of 24 is nominal, for one side of a 95 % interval

@@ -22,7 +22,7 @@ def embeddings(strength: float, *, n: int = 150, dimension: int = 6) -> Embeddin
     return Embeddings(features.astype(np.float32), None, labels, None, groups, sampled_from=4 * n)
 
 
-def three() -> Section:
+def compare_three() -> Section:
     strengths = {"weak": 0.3, "strong": 4.0, "fair": 1.5}
     return compare_candidates(
         {name: CandidateBackbone(embeddings(strength), 2.5) for name, strength in strengths.items()}
@@ -30,7 +30,7 @@ def three() -> Section:
 
 
 def test_the_best_comes_first_with_everything_that_was_measured() -> None:
-    table = three().tables["backbones"]
+    table = compare_three().tables["backbones"]
     assert [row["backbone"] for row in table] == ["strong", "fair", "weak"]
     columns = ["backbone", "dimension", "accuracy", "low", "high", "knn", "logme", "gap_tone", "seconds", "n"]
     assert list(table[0]) == columns
@@ -41,7 +41,7 @@ def test_the_best_comes_first_with_everything_that_was_measured() -> None:
 
 
 def test_each_is_compared_with_the_best_on_the_same_examples() -> None:
-    section = three()
+    section = compare_three()
     best, *others = section.tables["backbones"]
     assert [row["backbone"] for row in section.tables["against_best"]] == ["fair", "weak"]
     for row, second in zip(section.tables["against_best"], others, strict=True):
@@ -59,7 +59,7 @@ def test_equal_backbones_are_not_told_apart() -> None:
 
 
 def test_gaps_have_their_groups_and_intervals() -> None:
-    table = three().tables["gaps"]
+    table = compare_three().tables["gaps"]
     assert [(row["backbone"], row["attribute"]) for row in table] == [(n, "tone") for n in ("strong", "fair", "weak")]
     assert all(row["low"] <= row["value"] <= row["high"] for row in table)
 

@@ -17,13 +17,13 @@ def naive_logme(features: np.ndarray, labels: np.ndarray) -> float:
     features, n = features.astype(np.float64), len(labels)
 
     def largest_evidence(target: np.ndarray) -> float:
-        def negative(logs: np.ndarray) -> float:
+        def negative_evidence(logs: np.ndarray) -> float:
             log_alpha, log_beta = np.clip(logs, -30, 30)
             covariance = np.eye(n) / np.exp(log_beta) + features @ features.T / np.exp(log_alpha)
             return -multivariate_normal.logpdf(target, np.zeros(n), covariance, allow_singular=True)
 
         starts = itertools.product((-4.0, 0.0, 4.0, 8.0), (-1.0, 1.0, 3.0))
-        return -min(minimize(negative, start, method="Nelder-Mead", tol=1e-9).fun for start in starts)
+        return -min(minimize(negative_evidence, start, method="Nelder-Mead", tol=1e-9).fun for start in starts)
 
     return float(np.mean([largest_evidence((labels == label).astype(float)) for label in np.unique(labels)])) / n
 

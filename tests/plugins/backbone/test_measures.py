@@ -12,7 +12,7 @@ from rft.stats.cross_validation import Folds, OutOfFold
 from rft.stats.gaps.rate_difference import TwoRates
 
 
-def planted(n: int, dimension: int, classes: int = 2, *, strength: float = 1.0, seed: int = 0):
+def planted_features(n: int, dimension: int, classes: int = 2, *, strength: float = 1.0, seed: int = 0):
     """Features in which the first few dimensions shift with the class."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, classes, n)
@@ -54,16 +54,16 @@ def test_a_rare_class_leaves_fewer_folds(rare: int, count: int) -> None:
 
 
 def test_what_cannot_be_folded_says_why() -> None:
-    def reason(labels: list[int], units: list[str] | None = None) -> str:
+    def refusal_reason(labels: list[int], units: list[str] | None = None) -> str:
         folds = Folds.draw_stratified(np.array(labels), None if units is None else np.array(units), seed=0)
         assert isinstance(folds, NotMeasured)
         assert measures.linear_probe(np.ones((len(labels), 2), np.float32), folds) is folds
         assert measures.vote_of_neighbours(np.ones((len(labels), 2), np.float32), folds) is folds
         return folds.reason
 
-    assert "fewer than two classes occur among 3" in reason([1, 1, 1])
-    assert "single example" in reason([0, 0, 0, 1])
-    assert "single unit" in reason([0, 0, 1, 1, 1], ["a", "b", "c", "c", "c"])
+    assert "fewer than two classes occur among 3" in refusal_reason([1, 1, 1])
+    assert "single example" in refusal_reason([0, 0, 0, 1])
+    assert "single unit" in refusal_reason([0, 0, 1, 1, 1], ["a", "b", "c", "c", "c"])
 
 
 def test_labels_need_not_be_dense() -> None:
@@ -71,7 +71,7 @@ def test_labels_need_not_be_dense() -> None:
     assert set(folds.labels) == {0, 1}
 
 
-def ridge(x: np.ndarray, y: np.ndarray, penalty: float) -> tuple[np.ndarray, np.ndarray]:
+def ridge_regression(x: np.ndarray, y: np.ndarray, penalty: float) -> tuple[np.ndarray, np.ndarray]:
     """Return (D, K) weights and (K,) intercepts; the intercepts are not penalised."""
     centred, shift = x - x.mean(axis=0), y.mean(axis=0)
     weights = np.linalg.solve(centred.T @ centred + penalty * np.eye(x.shape[1]), centred.T @ (y - shift))
@@ -83,7 +83,7 @@ def left_out_error(x: np.ndarray, y: np.ndarray, penalty: float) -> float:
     errors = []
     for row in range(len(x)):
         rest = np.arange(len(x)) != row
-        weights, intercept = ridge(x[rest], y[rest], penalty)
+        weights, intercept = ridge_regression(x[rest], y[rest], penalty)
         errors.append((x[row] @ weights + intercept - y[row]) ** 2)
     return float(np.mean(errors))
 
@@ -96,20 +96,20 @@ def naive_probe(features: np.ndarray, labels: np.ndarray, folds: Folds) -> np.nd
     for seen, held_out in folds:
         errors = {penalty: left_out_error(x[seen], y[seen], penalty) for penalty in measures.PENALTIES}
         best = min(errors, key=errors.__getitem__)
-        weights, intercept = ridge(x[seen], y[seen], best)
+        weights, intercept = ridge_regression(x[seen], y[seen], best)
         predictions[held_out] = (x[held_out] @ weights + intercept).argmax(axis=1)
     return predictions
 
 
 def test_the_probe_is_a_ridge_regression_with_the_best_penalty_by_leaving_one_out() -> None:
-    features, labels = planted(60, 4, 3)
+    features, labels = planted_features(60, 4, 3)
     features *= np.float32([100, 1, 10, 30])
     folds = folds_of(labels)
     assert np.array_equal(probe_of(features, folds).predictions, naive_probe(features.astype(float), labels, folds))
 
 
 def test_neighbours_are_those_of_a_naive_search() -> None:
-    features, labels = planted(120, 6)
+    features, labels = planted_features(120, 6)
     folds = folds_of(labels)
     vote = measures.vote_of_neighbours(features, folds)
     assert isinstance(vote, OutOfFold)
@@ -121,7 +121,7 @@ def test_neighbours_are_those_of_a_naive_search() -> None:
 
 
 def test_a_planted_signal_is_found_and_noise_is_not() -> None:
-    features, labels = planted(300, 20, strength=3.0)
+    features, labels = planted_features(300, 20, strength=3.0)
     folds = folds_of(labels)
     majority = measures.majority_share(labels)
     assert probe_of(features, folds).accuracy.confidence_interval().low > 0.8
@@ -132,7 +132,7 @@ def test_a_planted_signal_is_found_and_noise_is_not() -> None:
 
 def test_the_scale_of_features_does_not_matter() -> None:
     """Features of random weights can be tiny or huge beside a large mean; that alone must not cost them accuracy."""
-    features, labels = planted(200, 8, strength=2.0)
+    features, labels = planted_features(200, 8, strength=2.0)
     folds = folds_of(labels)
     scaled = (features.astype(np.float64) * 1e-5 + 0.1).astype(np.float32)
     plain, small = probe_of(features, folds), probe_of(scaled, folds)
@@ -156,7 +156,7 @@ def test_recognising_a_person_is_no_skill() -> None:
 
 
 def test_features_that_are_not_numbers_are_refused() -> None:
-    features, labels = planted(40, 3)
+    features, labels = planted_features(40, 3)
     features[3, 1], features[7] = np.nan, np.inf
     probe = measures.linear_probe(features, folds_of(labels))
     assert isinstance(probe, NotMeasured)

@@ -14,17 +14,17 @@ from rft.plugins.backbone.paired import paired_difference, tango_interval
 Z = 1.959963984540054
 
 
-def ends(won: float, lost: float, n: float) -> tuple[float, float]:
+def tango_ends(won: float, lost: float, n: float) -> tuple[float, float]:
     interval = tango_interval(won, lost, n)
     return interval.low, interval.high
 
 
 def test_the_published_value() -> None:
     """Airway hyper-responsiveness, 1, 1, 7, 12: Fagerland, Lydersen and Laake 2014, Stat. Med. 33:2850, table VII."""
-    assert ends(1, 7, 21) == pytest.approx((-0.517, -0.026), abs=5e-4)
+    assert tango_ends(1, 7, 21) == pytest.approx((-0.517, -0.026), abs=5e-4)
 
 
-def rejected(won: float, lost: float, n: int, difference: float) -> bool:
+def score_test_rejects(won: float, lost: float, n: int, difference: float) -> bool:
     """The score test of a difference, its nuisance parameter found by maximising the likelihood numerically."""
     low, high = max(0.0, -difference), (1 - difference) / 2
 
@@ -39,34 +39,34 @@ def rejected(won: float, lost: float, n: int, difference: float) -> bool:
 
 @pytest.mark.parametrize(("won", "lost", "n"), [(1, 7, 21), (12, 2, 50), (3, 3, 12), (30, 11, 400), (6, 1, 9)])
 def test_it_holds_what_the_score_test_does_not_reject(won: int, lost: int, n: int) -> None:
-    low, high = ends(won, lost, n)
+    low, high = tango_ends(won, lost, n)
     for end, outward in ((low, -1e-4), (high, 1e-4)):
-        assert rejected(won, lost, n, end + outward)
-        assert not rejected(won, lost, n, end - outward)
+        assert score_test_rejects(won, lost, n, end + outward)
+        assert not score_test_rejects(won, lost, n, end - outward)
 
 
 def test_it_lies_beside_zero_exactly_when_mcnemars_test_rejects() -> None:
     for won in range(12):
         for lost in range(12):
-            low, high = ends(won, lost, 40)
+            low, high = tango_ends(won, lost, 40)
             significant = won + lost > 0 and (won - lost) ** 2 > Z**2 * (won + lost)
             assert significant == (low > 0 or high < 0), (won, lost)
 
 
 def test_swapping_the_two_turns_it_round() -> None:
-    low, high = ends(9, 4, 30)
-    assert ends(4, 9, 30) == pytest.approx((-high, -low))
+    low, high = tango_ends(9, 4, 30)
+    assert tango_ends(4, 9, 30) == pytest.approx((-high, -low))
 
 
 @pytest.mark.parametrize("n", [1, 7, 500])
 def test_without_discordant_pairs_it_keeps_a_width(n: int) -> None:
     half = Z**2 / (n + Z**2)  # the closed form in this case
-    assert ends(0, 0, n) == pytest.approx((-half, half))
+    assert tango_ends(0, 0, n) == pytest.approx((-half, half))
 
 
 @pytest.mark.parametrize(("won", "lost"), [(5, 0), (0, 5), (5, 0.0)])
 def test_a_difference_of_one_stays_within_range(won: float, lost: float) -> None:
-    low, high = ends(won, lost, 5)
+    low, high = tango_ends(won, lost, 5)
     assert -1 <= low < high <= 1
 
 
@@ -80,7 +80,7 @@ def test_it_refuses_what_are_no_counts(won: float, lost: float, n: float) -> Non
 def test_it_covers_95_percent(n: int) -> None:
     """Exact coverage, summed over all outcomes, of 150 random pairs of shares: on average, and at the worst."""
     outcomes = [(won, lost) for won in range(n + 1) for lost in range(n + 1 - won)]
-    intervals = np.array([ends(won, lost, n) for won, lost in outcomes])
+    intervals = np.array([tango_ends(won, lost, n) for won, lost in outcomes])
     counts = np.array([(won, lost, n - won - lost) for won, lost in outcomes])
     coverage = []
     for won_share, lost_share, rest in np.random.default_rng(0).dirichlet((1, 1, 4), 150):

@@ -41,11 +41,11 @@ def audit(*splits: Split) -> Section:
     return Dataset().audit(audited, DatasetOptions())
 
 
-def conflicts(section: Section) -> dict[tuple, int]:
+def conflict_counts(section: Section) -> dict[tuple, int]:
     return {(row["first"], row["second"], row["kind"]): int(row["n"]) for row in section.tables["conflicts"]}
 
 
-def leaking() -> Section:
+def leaking_section() -> Section:
     """Ann lies in three splits, ben in two; digest d1 in two; d2 twice and d9 three times within a split."""
     return audit(
         split("train", [0, 0, 1, 1], units=["ann", "ann", "ben", "cy"], digests=["d1", "d2", "d2", "d3"]),
@@ -60,17 +60,17 @@ def test_it_follows_the_protocol() -> None:
 
 
 def test_shared_units_are_counted_once() -> None:
-    finding = leaking().finding("dataset.shared_units")
+    finding = leaking_section().finding("dataset.shared_units")
     assert (finding.value, finding.status, finding.deterministic, finding.n) == (2, "warn", True, 5)
     assert finding.description.startswith("2 of 5 units have rows in more than one split.")
     assert "better than on new units" in finding.description
 
 
 def test_shared_and_duplicate_items_are_told_apart() -> None:
-    section = leaking()
+    section = leaking_section()
     assert section.finding("dataset.shared_items").value == 1
     assert section.finding("dataset.duplicate_items").value == 3
-    assert conflicts(section) == {
+    assert conflict_counts(section) == {
         ("train", "validation", "unit"): 1,
         ("train", "test", "unit"): 2,
         ("validation", "test", "unit"): 1,
@@ -84,7 +84,7 @@ def test_shared_and_duplicate_items_are_told_apart() -> None:
 
 
 def test_nobody_is_named() -> None:
-    text = leaking().model_dump_json()
+    text = leaking_section().model_dump_json()
     assert not any(name in text for name in ("ann", "eve", "d9", "train-0"))
 
 
@@ -140,13 +140,13 @@ def test_missing_groups_are_counted_and_shown() -> None:
 
 
 def test_labels_are_counted_with_their_share() -> None:
-    labels = leaking().tables["labels"]
+    labels = leaking_section().tables["labels"]
     assert {"split": "test", "class": "yes", "n": 3, "share": 0.75} in labels
     assert np.sum([row["n"] for row in labels]) == 10
 
 
 def test_validation_is_said_to_be_kept_apart() -> None:
-    finding = leaking().finding("dataset.validation")
+    finding = leaking_section().finding("dataset.validation")
     assert (finding.value, finding.n, finding.status) == (2, 10, "info")
     assert "not trained on them" in finding.description
     assert not any("validation" in shown_finding.id for shown_finding in audit(split("test", [0, 1])).findings)

@@ -31,7 +31,7 @@ MIXTURE = Mixture(0, np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([0.0, -1.0]), 
 HEAD = LinearHead(np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), np.array([0.0, 0.5, -1.0]))
 
 
-def rows(scores, groups=None, features=None) -> RuleInputs:
+def rule_inputs(scores, groups=None, features=None) -> RuleInputs:
     scores = np.array(scores, dtype=float)
     known = np.array(groups if groups is not None else [None] * len(scores), dtype=object)
     return RuleInputs(
@@ -42,26 +42,26 @@ def rows(scores, groups=None, features=None) -> RuleInputs:
 
 
 def test_thresholds_by_hand() -> None:
-    probabilities = THRESHOLDS.decision_probabilities(rows([0.2, 0.5, 0.7, 0.4, 0.9], ["a", "a", "a", "b", "b"]))
+    probabilities = THRESHOLDS.decision_probabilities(rule_inputs([0.2, 0.5, 0.7, 0.4, 0.9], ["a", "a", "a", "b", "b"]))
     assert probabilities[:, 1] == pytest.approx([0, 0.25, 1, 0.5 * 0.2, 0.5 * 0.2 + 0.5 * 0.6])
     assert probabilities.sum(axis=1) == pytest.approx(np.ones(5))
 
 
 def test_a_row_without_a_group_is_left_to_the_fine_tuned_model_and_an_unknown_group_is_refused() -> None:
-    assert list(THRESHOLDS.decision_probabilities(rows([0.45, 0.55], [None, None]))[:, 1]) == [0, 1]
+    assert list(THRESHOLDS.decision_probabilities(rule_inputs([0.45, 0.55], [None, None]))[:, 1]) == [0, 1]
     with pytest.raises(DataError, match=r"'c' is a group that the rule was not fitted for; it knows a, b"):
-        THRESHOLDS.decision_probabilities(rows([0.5], ["c"]))
+        THRESHOLDS.decision_probabilities(rule_inputs([0.5], ["c"]))
 
 
 def test_a_mixture_by_hand() -> None:
-    probabilities = MIXTURE.decision_probabilities(rows([0, 0, 0], features=[[1, 0], [1, 2], [-1, 0]]))
+    probabilities = MIXTURE.decision_probabilities(rule_inputs([0, 0, 0], features=[[1, 0], [1, 2], [-1, 0]]))
     assert probabilities[:, 0] == pytest.approx([0.3, 1.0, 0.0])  # the favourable class is the first
 
 
 def test_a_head_is_softmax() -> None:
     features = np.array([[1.0, 2.0], [0.0, -1.0]])
     expected = torch.tensor(features @ HEAD.weight.T + HEAD.bias).softmax(1)
-    assert HEAD.decision_probabilities(rows([0, 0], features=features)) == pytest.approx(expected.numpy())
+    assert HEAD.decision_probabilities(rule_inputs([0, 0], features=features)) == pytest.approx(expected.numpy())
 
 
 def test_draws_follow_from_the_item_and_keep_to_the_probability() -> None:

@@ -27,23 +27,23 @@ def made_up(seed: int, k: int, n: int = 600) -> PredictionArrays:
     return PredictionArrays(tuple("abcdefgh"[:k]), labels, scores.argmax(axis=1), scores)
 
 
-def grouping(seed: int, n: int = 600, shares=(0.5, 0.3, 0.2)) -> Grouping:
+def random_grouping(seed: int, n: int = 600, shares=(0.5, 0.3, 0.2)) -> Grouping:
     rng = np.random.default_rng([seed, 1])
     return Grouping.from_values("place", pd.Series(rng.choice(list("xyz"), n, p=shares)))
 
 
-def values(rows: PredictionArrays, groups: Grouping, metric: str, target: ClassTarget) -> list[float | None]:
+def values_of(rows: PredictionArrays, groups: Grouping, metric: str, target: ClassTarget) -> list[float | None]:
     metrics = measure_groups(GroupedPredictions(rows, groups), metric, target, size_rules=NO_LIMITS, positive=0)
     return [item.value for item in metrics]
 
 
 def test_log_loss_and_area_of_several_classes() -> None:
-    rows, groups = made_up(8, 3, 900), grouping(8, 900)
+    rows, groups = made_up(8, 3, 900), random_grouping(8, 900)
     assert rows.scores is not None
     for index, (loss, area) in enumerate(
         zip(
-            values(rows, groups, "log_loss", ClassTarget(None, None)),
-            values(rows, groups, "roc_auc", ClassTarget(None, None)),
+            values_of(rows, groups, "log_loss", ClassTarget(None, None)),
+            values_of(rows, groups, "roc_auc", ClassTarget(None, None)),
             strict=True,
         )
     ):
@@ -71,15 +71,15 @@ def undefined_cases() -> list[tuple[str, pd.DataFrame, tuple[str, ...], dict[str
     of_three = ["a", "b", "c"] * 30
     x, binary, three = ["x"] * 80, ("no", "yes"), ("a", "b", "c")
 
-    def beside(labels: list, guesses: list) -> pd.DataFrame:
+    def groups_beside(labels: list, guesses: list) -> pd.DataFrame:
         return predictions(fine + labels, fine + guesses, place=x + ["y"] * len(labels))
 
-    no_positives = with_scores(beside([False] * 40, fine[:40]))
-    no_negatives = with_scores(beside([True] * 40, fine[:40]))
-    never_selected = with_scores(beside(fine[:40], [False] * 40))
-    small = with_scores(beside(fine[:9], fine[:9]))
-    few_positives = with_scores(beside([True] * 5 + [False] * 45, fine[:50]))
-    unscored = beside(fine[:40], fine[:40])
+    no_positives = with_scores(groups_beside([False] * 40, fine[:40]))
+    no_negatives = with_scores(groups_beside([True] * 40, fine[:40]))
+    never_selected = with_scores(groups_beside(fine[:40], [False] * 40))
+    small = with_scores(groups_beside(fine[:9], fine[:9]))
+    few_positives = with_scores(groups_beside([True] * 5 + [False] * 45, fine[:50]))
+    unscored = groups_beside(fine[:40], fine[:40])
     absent = with_scores(
         predictions(of_three + ["a", "b"] * 20, of_three + ["a", "b"] * 20, place=["x"] * 90 + ["y"] * 40), three
     )
@@ -195,12 +195,12 @@ def test_every_metric_has_a_gap_where_it_is_defined(metric: str) -> None:
 
 @pytest.mark.parametrize("metric", ["accuracy", "tpr", "balanced_accuracy", "log_loss", "roc_auc"])
 def test_values_do_not_depend_on_the_order_of_rows_or_the_names_of_groups(metric: str) -> None:
-    rows, groups = made_up(5, 2), grouping(5)
+    rows, groups = made_up(5, 2), random_grouping(5)
     order = np.random.default_rng(0).permutation(len(rows))
     target = ClassTarget(1, "b") if METRICS[metric].of_class else ClassTarget(None, None)
     shuffled = PredictionArrays(rows.classes, rows.labels[order], rows.predictions[order], rows.scores[order])
     renamed = Grouping.from_values("place", pd.Series(np.array(list("qrs"))[groups.codes[order]]))
-    assert values(shuffled, renamed, metric, target) == pytest.approx(values(rows, groups, metric, target))
+    assert values_of(shuffled, renamed, metric, target) == pytest.approx(values_of(rows, groups, metric, target))
 
 
 @pytest.mark.parametrize("odd", [0, 1])

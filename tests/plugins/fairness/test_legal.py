@@ -23,7 +23,7 @@ LL144 = {"asian": (10, 24), "black": (16, 32), "hispanic": (18, 28), "white": (1
 COMPAS = {"black": (805 + 1369, 3696), "white": (349 + 505, 2454)}  # predicted to be arrested again
 
 
-def people(counts: dict[str, tuple[int, int]], **others: list[str | None]) -> tuple[PredictionArrays, list[Grouping]]:
+def rows_of(counts: dict[str, tuple[int, int]], **others: list[str | None]) -> tuple[PredictionArrays, list[Grouping]]:
     """Return rows of groups, each with so many selected of so many, and their groupings."""
     predicted = np.concatenate([np.arange(n) < selected for selected, n in counts.values()])
     race = np.repeat(list(counts), [n for _, n in counts.values()])
@@ -34,28 +34,28 @@ def people(counts: dict[str, tuple[int, int]], **others: list[str | None]) -> tu
 
 def with_sex(counts: dict[str, tuple[int, int]]) -> tuple[PredictionArrays, list[Grouping]]:
     n = sum(n for _, n in counts.values())
-    return people(
+    return rows_of(
         counts, sex=[("female", "male", None)[row % 3] if row % 9 == 2 else "fm"[row % 2] for row in range(n)]
     )
 
 
-def made(rows: PredictionArrays, groupings: list[Grouping], *tables: str, **options) -> ChapterContent:
+def legal_chapter(rows: PredictionArrays, groupings: list[Grouping], *tables: str, **options) -> ChapterContent:
     ll144 = Ll144Options(sex="sex", race="race", **options) if "ll144" in tables else None
     return build.build_legal_chapter(rows, groupings, 1, tables=tables, ll144_options=ll144)
 
 
-def named(legal: ChapterContent, table: str, group: str, attribute: str = "race") -> Row:
+def row_of_group(legal: ChapterContent, table: str, group: str, attribute: str = "race") -> Row:
     [row] = [row for row in legal.tables[table] if (row["attribute"], row["group"]) == (attribute, group)]
     return row
 
 
-def cut(share: float, digits: int) -> str:
+def cut_off(share: float, digits: int) -> str:
     """Write a share as the published example does, which cuts off: 18 of 28 is 64.2 %."""
     return f"{int(share * 10**digits + 1e-9) / 10**digits:.{digits}f}"
 
 
 def test_the_example_of_local_law_144_to_the_last_digit() -> None:
-    legal = made(*with_sex(LL144), "ll144")
+    legal = legal_chapter(*with_sex(LL144), "ll144")
     published = {
         "hispanic": (28, "64.2", 1.00),
         "white": (40, "37.5", 0.58),
@@ -63,12 +63,12 @@ def test_the_example_of_local_law_144_to_the_last_digit() -> None:
         "asian": (24, None, 0.65),
     }
     for group, (n, percent, ratio) in published.items():
-        row = named(legal, "ll144", group)
+        row = row_of_group(legal, "ll144", group)
         assert row["n"] == n
-        assert percent is None or cut(100 * row["selection_rate"], 1) == percent
+        assert percent is None or cut_off(100 * row["selection_rate"], 1) == percent
         assert round(row["impact_ratio"], 2) == ratio
-    assert round(100 * named(legal, "ll144", "asian")["selection_rate"], 1) == 41.7
-    assert named(legal, "ll144", "hispanic")["status"] == "highest rate"
+    assert round(100 * row_of_group(legal, "ll144", "asian")["selection_rate"], 1) == 41.7
+    assert row_of_group(legal, "ll144", "hispanic")["status"] == "highest rate"
 
 
 def test_only_these_counts_give_the_published_rates() -> None:
@@ -78,8 +78,8 @@ def test_only_these_counts_give_the_published_rates() -> None:
 
 
 def test_compas_selected_are_those_predicted_to_be_arrested_again() -> None:
-    legal = made(*people(COMPAS), "four_fifths")
-    white = named(legal, "four_fifths", "white")
+    legal = legal_chapter(*rows_of(COMPAS), "four_fifths")
+    white = row_of_group(legal, "four_fifths", "white")
     assert white["reference"] == "black"
     assert white["impact_ratio"] == pytest.approx((854 / 2454) / (2174 / 3696))
     assert white["low"] < white["impact_ratio"] < white["high"] < 0.8
@@ -92,16 +92,16 @@ def test_compas_selected_are_those_predicted_to_be_arrested_again() -> None:
 
 def test_intersections_and_unknowns_are_counted() -> None:
     rows, groupings = with_sex(LL144)
-    legal = made(rows, groupings, "ll144")
+    legal = legal_chapter(rows, groupings, "ll144")
     table = legal.tables["ll144"]
     for attribute in ("sex", "race", "sex x race"):
         assert np.sum([row["n"] for row in table if row["attribute"] == attribute]) == len(rows)
     missing = next(grouping for grouping in groupings if grouping.attribute == "sex").missing
     assert missing > 0
-    assert named(legal, "ll144", "(unknown)", "sex")["n"] == missing
-    assert named(legal, "ll144", "(unknown)", "sex x race")["n"] == missing
-    assert named(legal, "ll144", "(unknown)")["n"] == 0
-    assert named(legal, "ll144", "(unknown)", "sex")["status"] == "in no category"
+    assert row_of_group(legal, "ll144", "(unknown)", "sex")["n"] == missing
+    assert row_of_group(legal, "ll144", "(unknown)", "sex x race")["n"] == missing
+    assert row_of_group(legal, "ll144", "(unknown)")["n"] == 0
+    assert row_of_group(legal, "ll144", "(unknown)", "sex")["status"] == "in no category"
     sexes = next(finding for finding in legal.findings if finding.id == "fairness.ll144.sex")
     assert f"{missing} of {len(rows)} are in no category" in sexes.description
     Section(plugin="fairness", tables=dict(legal.tables), findings=legal.findings)  # its rows have the same columns
@@ -114,7 +114,7 @@ def test_a_scoring_rate_is_the_share_above_the_median_of_all() -> None:
     groupings = [Grouping.from_values(name, pd.Series(values, dtype=object)) for name in ("sex", "race")]
     nobody = np.zeros(201, np.int32)
     rows = PredictionArrays(("no", "yes"), nobody, nobody, scores=np.column_stack([1 - scores, scores]))
-    row = named(made(rows, groupings, "ll144", basis="score"), "ll144", "a")
+    row = row_of_group(legal_chapter(rows, groupings, "ll144", basis="score"), "ll144", "a")
     group_scores = scores[[value == "a" for value in values]]
     assert row["scoring_rate"] == pytest.approx(np.mean(group_scores > sorted(scores)[100]))
     assert row["n_above_median"] == np.sum(group_scores > np.median(scores))
@@ -123,13 +123,13 @@ def test_a_scoring_rate_is_the_share_above_the_median_of_all() -> None:
 
 def test_a_category_under_two_percent_is_marked_or_left_out_and_said_so() -> None:
     counts = {"few": (12, 12), "many": (300, 600), "most": (200, 600)}
-    rows, groupings = people(counts, sex=["f"] * 612 + ["m"] * 600)
-    marked = made(rows, groupings, "ll144")
-    assert named(marked, "ll144", "few")["status"] == "highest rate, under 2 %"
-    assert named(marked, "ll144", "most")["impact_ratio"] == pytest.approx(1 / 3)
+    rows, groupings = rows_of(counts, sex=["f"] * 612 + ["m"] * 600)
+    marked = legal_chapter(rows, groupings, "ll144")
+    assert row_of_group(marked, "ll144", "few")["status"] == "highest rate, under 2 %"
+    assert row_of_group(marked, "ll144", "most")["impact_ratio"] == pytest.approx(1 / 3)
     assert any("are marked" in note for note in marked.text)
-    out = made(rows, groupings, "ll144", small_left_out_because="twelve people tell nothing")
-    few, most = (named(out, "ll144", group) for group in ("few", "most"))
+    out = legal_chapter(rows, groupings, "ll144", small_left_out_because="twelve people tell nothing")
+    few, most = (row_of_group(out, "ll144", group) for group in ("few", "most"))
     assert (few["status"], few["impact_ratio"], few["selection_rate"], few["n"]) == ("left out: under 2 %", None, 1, 12)
     assert most["impact_ratio"] == pytest.approx(2 / 3)
     assert any("because: twelve people tell nothing" in note for note in out.text)
@@ -137,27 +137,27 @@ def test_a_category_under_two_percent_is_marked_or_left_out_and_said_so() -> Non
 
 @pytest.mark.parametrize("table", ["ll144", "four_fifths"])
 def test_nobody_selected_is_not_measured_and_no_zero(table: str) -> None:
-    legal = made(*with_sex({"a": (0, 30), "b": (0, 40)}), table)
+    legal = legal_chapter(*with_sex({"a": (0, 30), "b": (0, 40)}), table)
     assert {row["impact_ratio"] for row in legal.tables[table]} == {None}
     assert {f.status for f in legal.findings} == {"not_measured"}
-    assert named(legal, table, "a")["status"] == "undefined: nobody is chosen"
+    assert row_of_group(legal, table, "a")["status"] == "undefined: nobody is chosen"
 
 
 def test_a_group_with_too_few_is_shown_and_neither_scored_nor_the_reference() -> None:
-    legal = made(*people({"a": (3, 3), "b": (30, 60), "c": (20, 60)}), "four_fifths")
-    few = named(legal, "four_fifths", "a")
+    legal = legal_chapter(*rows_of({"a": (3, 3), "b": (30, 60), "c": (20, 60)}), "four_fifths")
+    few = row_of_group(legal, "four_fifths", "a")
     assert (few["status"], few["n"], few["selection_rate"], few["impact_ratio"]) == ("too few", 3, None, None)
-    assert named(legal, "four_fifths", "c")["reference"] == "b"
-    alone = made(*people({"a": (3, 3), "b": (30, 60)}), "four_fifths")
+    assert row_of_group(legal, "four_fifths", "c")["reference"] == "b"
+    alone = legal_chapter(*rows_of({"a": (3, 3), "b": (30, 60)}), "four_fifths")
     assert alone.findings[0].status == "not_measured"
     assert "a has 3" in alone.findings[0].reason
 
 
 def test_rows_of_one_person_have_no_exact_test_and_a_wider_interval() -> None:
-    rows, groupings = people({"a": (20, 60), "b": (40, 60)})
+    rows, groupings = rows_of({"a": (20, 60), "b": (40, 60)})
     shared = PredictionArrays(rows.classes, rows.labels, rows.predictions, units=np.arange(120) // 2)
-    first, pair = (made(arrays, groupings, "four_fifths") for arrays in (rows, shared))
-    apart, together = (named(legal, "four_fifths", "a") for legal in (first, pair))
+    first, pair = (legal_chapter(arrays, groupings, "four_fifths") for arrays in (rows, shared))
+    apart, together = (row_of_group(legal, "four_fifths", "a") for legal in (first, pair))
     assert together["p_equal"] is None
     assert together["p_four_fifths"] is None
     expected = smallest_ratio([10, 20], [30, 30])  # all rows of a person agree
@@ -244,8 +244,8 @@ def test_no_wording_claims_that_a_law_is_satisfied() -> None:
     source = Path(ratios.__file__).parent
     words: list[str] = []
     for chapter in (
-        made(*with_sex(LL144), "ll144", "four_fifths", small_left_out_because="few"),
-        made(*with_sex({"a": (0, 30), "b": (1, 2)}), "ll144", "four_fifths"),
+        legal_chapter(*with_sex(LL144), "ll144", "four_fifths", small_left_out_because="few"),
+        legal_chapter(*with_sex({"a": (0, 30), "b": (1, 2)}), "ll144", "four_fifths"),
     ):
         words += [*chapter.text, *chapter.captions.values()]
         words += [text for f in chapter.findings for text in (f.title, f.description, f.caveats, f.reason or "")]
@@ -279,10 +279,10 @@ def test_what_local_law_144_cannot_have_is_refused_with_the_key() -> None:
 
 
 def test_what_the_data_lacks_is_not_measured_with_the_reason() -> None:
-    rows, groupings = people(LL144)
-    [finding] = made(rows, groupings, "ll144").findings
+    rows, groupings = rows_of(LL144)
+    [finding] = legal_chapter(rows, groupings, "ll144").findings
     assert finding.status == "not_measured"
     assert "no group attribute 'sex', only race" in finding.reason
-    [finding] = made(*with_sex(LL144), "ll144", basis="score").findings
+    [finding] = legal_chapter(*with_sex(LL144), "ll144", basis="score").findings
     assert "decisions alone" in finding.reason
-    assert made(rows, groupings) == ChapterContent("Legal tables")
+    assert legal_chapter(rows, groupings) == ChapterContent("Legal tables")

@@ -43,7 +43,7 @@ def planted() -> AuditedModel:
 
 
 @cache
-def material() -> MitigationData:
+def mitigation_data() -> MitigationData:
     return MitigationData.from_audited(planted(), "region", "yes")
 
 
@@ -53,16 +53,16 @@ def options(*methods: str, **changed) -> MitigationOptions:
 
 
 @cache
-def by(*methods: str) -> MitigationResult:
+def mitigate_by(*methods: str) -> MitigationResult:
     return fit_mitigation(planted(), options(*methods), "yes")
 
 
-def chosen(mitigation: MitigationResult) -> dict:
+def chosen_row(mitigation: MitigationResult) -> dict:
     [row] = [row for row in mitigation.chapter.tables["mitigation_frontier"] if row["chosen"] == "yes"]
     return row
 
 
-def value(mitigation: MitigationResult, name: str) -> float:
+def value_of(mitigation: MitigationResult, name: str) -> float:
     [finding] = [finding for finding in mitigation.chapter.findings if finding.id == f"fairness.mitigation.{name}"]
     assert finding.value is not None, finding.reason
     return finding.value
@@ -78,9 +78,9 @@ def value(mitigation: MitigationResult, name: str) -> float:
 )
 def test_thresholds_decide_as_fairlearn_does(constraint: str, tolerance: float) -> None:
     with suppress_warnings():
-        optimizer = thresholds.fit_optimizer(material(), constraint, tolerance)
+        optimizer = thresholds.fit_optimizer(mitigation_data(), constraint, tolerance)
     rule = thresholds.extract_thresholds(optimizer, positive=1)
-    rows = material().choose.rows
+    rows = mitigation_data().choose.rows
     scores, groups = rows.scores[:, [1]], rows.groups.astype(str)
     ours = rule.decision_probabilities(rows)
     assert np.allclose(ours, optimizer._pmf_predict(scores, sensitive_features=groups), atol=1e-12)
@@ -92,11 +92,11 @@ def test_thresholds_decide_as_fairlearn_does(constraint: str, tolerance: float) 
 
 @pytest.mark.parametrize("constraint", ["equalized_odds", "true_positive_rate_parity"])
 def test_a_mixture_decides_as_fairlearn_does(constraint: str) -> None:
-    space = FeatureSpace.from_features(material().fit.rows.features)
+    space = FeatureSpace.from_features(mitigation_data().fit.rows.features)
     with suppress_warnings():
-        reduction = reductions.fit_reduction(material(), constraint, 0.05, space)
+        reduction = reductions.fit_reduction(mitigation_data(), constraint, 0.05, space)
     rule = reductions.extract_mixture(reduction, 1, space)
-    rows = material().choose.rows
+    rows = mitigation_data().choose.rows
     seen = space.project_rows(rows.features)
     ours = rule.decision_probabilities(rows)
     assert np.allclose(ours, reduction._pmf_predict(seen), atol=1e-8)
@@ -119,9 +119,9 @@ def test_the_favourable_class_may_be_the_first() -> None:
 
 
 def test_a_balanced_head_is_the_mean_of_regressions_on_subsets_with_equal_cells() -> None:
-    fit = material().fit
+    fit = mitigation_data().fit
     cells = feature_reweighting.index_cells(fit)
-    rule = feature_reweighting.average_heads(material(), cells, 10.0)
+    rule = feature_reweighting.average_heads(mitigation_data(), cells, 10.0)
     rng = np.random.default_rng([0, feature_reweighting.SAMPLING])
     divisor = fit.rows.features.std() * 6**0.5
     logits = []
@@ -154,18 +154,18 @@ def test_turning_the_space_loses_nothing_where_features_outnumber_examples() -> 
 
 
 def test_thresholds_close_a_planted_gap() -> None:
-    by_group = by("threshold")
-    assert value(by_group, "gap_before") > 0.4
-    assert value(by_group, "gap") < 0.15
+    by_group = mitigate_by("threshold")
+    assert value_of(by_group, "gap_before") > 0.4
+    assert value_of(by_group, "gap") < 0.15
     assert "needs the region of a person at prediction time" in " ".join(by_group.chapter.text)
     assert "by chance" in " ".join(by_group.chapter.text)
 
 
 def test_a_balanced_head_raises_the_worst_group() -> None:
-    by_group = by("dfr")
-    assert value(by_group, "worst_group_accuracy_before") < 0.5
-    assert value(by_group, "worst_group_accuracy") > 0.7
-    assert value(by_group, "accuracy") < value(by_group, "accuracy_before")  # and what it costs is said
+    by_group = mitigate_by("dfr")
+    assert value_of(by_group, "worst_group_accuracy_before") < 0.5
+    assert value_of(by_group, "worst_group_accuracy") > 0.7
+    assert value_of(by_group, "accuracy") < value_of(by_group, "accuracy_before")  # and what it costs is said
     assert "does not need the region" in " ".join(by_group.chapter.text)
 
 
@@ -173,21 +173,21 @@ def test_a_mixture_closes_a_planted_gap_without_knowing_the_group() -> None:
     mitigation = fit_mitigation(
         planted(), options("exponentiated_gradient", constraints=["true_positive_rate_parity"]), "yes"
     )
-    assert value(mitigation, "gap") < value(mitigation, "gap_before") - 0.3
+    assert value_of(mitigation, "gap") < value_of(mitigation, "gap_before") - 0.3
     assert "mixture of" in " ".join(mitigation.chapter.text)
 
 
 def test_the_findings_are_those_of_the_predictions() -> None:
-    by_group = by("threshold")
+    by_group = mitigate_by("threshold")
     assert by_group.predictions is not None
     before, after = (frame[frame["split"] == "test"] for frame in (planted().predictions, by_group.predictions))
     for frame, suffix in ((before, "_before"), (after, "")):
         positives = frame[frame["label"] == "yes"]
         rates = (positives["prediction"] == "yes").groupby(positives["group_region"]).mean()
-        assert value(by_group, f"gap{suffix}") == pytest.approx(rates.max() - rates.min())
-        assert value(by_group, f"accuracy{suffix}") == pytest.approx((frame["label"] == frame["prediction"]).mean())
+        assert value_of(by_group, f"gap{suffix}") == pytest.approx(rates.max() - rates.min())
+        assert value_of(by_group, f"accuracy{suffix}") == pytest.approx((frame["label"] == frame["prediction"]).mean())
         cells = (frame["label"] == frame["prediction"]).groupby([frame["label"], frame["group_region"]]).mean()
-        assert value(by_group, f"worst_group_accuracy{suffix}") == pytest.approx(cells.min())
+        assert value_of(by_group, f"worst_group_accuracy{suffix}") == pytest.approx(cells.min())
     assert list(by_group.predictions.columns) == list(planted().predictions.columns)
     assert list(by_group.predictions["id"]) == list(planted().predictions["id"])
     assert np.allclose(by_group.predictions[["score_no", "score_yes"]].sum(axis=1), 1)
@@ -203,15 +203,15 @@ def test_nothing_of_test_moves_the_choice() -> None:
         honest, splits={**honest.splits, "test": replace(test, labels=1 - test.labels)}, predictions=frame
     )
     mitigation = fit_mitigation(upside_down, options("threshold", "dfr"), "yes")
-    by_group = by("threshold", "dfr")
+    by_group = mitigate_by("threshold", "dfr")
     assert mitigation.chapter.tables == by_group.chapter.tables
-    assert value(mitigation, "accuracy") == pytest.approx(1 - value(by_group, "accuracy"))
+    assert value_of(mitigation, "accuracy") == pytest.approx(1 - value_of(by_group, "accuracy"))
 
 
 def test_the_most_accurate_within_the_bound_is_chosen_else_the_most_even() -> None:
-    rows = by("threshold", "dfr").chapter.tables["mitigation_frontier"][1:]
+    rows = mitigate_by("threshold", "dfr").chapter.tables["mitigation_frontier"][1:]
     for max_gap in (0.0, 0.05, 0.12, 0.5, 1.0):
-        row = chosen(fit_mitigation(planted(), options("threshold", "dfr", max_gap=max_gap), "yes"))
+        row = chosen_row(fit_mitigation(planted(), options("threshold", "dfr", max_gap=max_gap), "yes"))
         within = [table_row for table_row in rows if table_row["gap"] <= max_gap]
         if within:
             assert row["accuracy"] == max(candidate["accuracy"] for candidate in within)
@@ -221,7 +221,7 @@ def test_the_most_accurate_within_the_bound_is_chosen_else_the_most_even() -> No
 
 
 def test_the_frontier_has_the_unmitigated_model_and_one_chosen_row() -> None:
-    by_group = by("threshold", "dfr")
+    by_group = mitigate_by("threshold", "dfr")
     table = by_group.chapter.tables["mitigation_frontier"]
     assert table[0]["method"] == "unmitigated"
     assert [row["chosen"] for row in table].count("yes") == 1
@@ -345,10 +345,10 @@ def test_only_the_balanced_head_takes_more_than_two_classes() -> None:
         f"fairness.mitigation.{method}": "it decides between two classes, and there are 3"
         for method in ("threshold", "exponentiated_gradient")
     }
-    assert chosen(mitigation)["method"] == "dfr"
+    assert chosen_row(mitigation)["method"] == "dfr"
     assert mitigation.predictions is not None
     assert set(mitigation.predictions["prediction"]) == {"no", "yes", "maybe"}
-    assert value(mitigation, "worst_group_accuracy") > value(mitigation, "worst_group_accuracy_before")
+    assert value_of(mitigation, "worst_group_accuracy") > value_of(mitigation, "worst_group_accuracy_before")
 
 
 def test_a_group_that_has_one_class_only_cannot_have_thresholds_and_that_is_said() -> None:
@@ -397,7 +397,7 @@ def test_a_gap_that_needs_no_mitigation_is_said() -> None:
     even = cases.audited_model({"train": 600, "validation": 600, "test": 600}, agree=0.0)
     needless = fit_mitigation(even, options("threshold", constraints=["demographic_parity"], max_gap=1.0), "yes")
     assert "nothing on validation asks for mitigation" in " ".join(needless.chapter.text)
-    assert "nothing on validation asks" not in " ".join(by("threshold").chapter.text)
+    assert "nothing on validation asks" not in " ".join(mitigate_by("threshold").chapter.text)
 
 
 def test_features_of_another_precision_are_said() -> None:
@@ -416,14 +416,14 @@ def test_features_of_another_precision_are_said() -> None:
     )
     rough = replace(planted(), facts=planted().facts.model_copy(update={"backbone": backbone}))
     assert "were computed in bfloat16" in " ".join(fit_mitigation(rough, options("dfr"), "yes").chapter.text)
-    assert "were computed in" not in " ".join(by("dfr").chapter.text)
+    assert "were computed in" not in " ".join(mitigate_by("dfr").chapter.text)
 
 
 def test_choose_prefers_a_rule_that_draws_nothing_and_asks_for_no_group() -> None:
     from rft.plugins.fairness.mitigation.frontier import EvaluatedCandidate
     from rft.plugins.fairness.mitigation.methods.candidates import Candidate
 
-    examples_of_split = material().choose
+    examples_of_split = mitigation_data().choose
     measured = measure_decisions(
         one_hot_decisions(examples_of_split.labels, 2), examples_of_split, "tpr", ("no", "yes"), 1
     )

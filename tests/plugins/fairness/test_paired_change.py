@@ -26,7 +26,7 @@ ACCURACY = ("accuracy", ClassTarget(None, None))
 CLASSES = ("no", "yes")
 
 
-def pair(
+def draw_pair(
     rng: np.random.Generator, errors: dict[str, tuple[float, float]], n: int, *, photos: int = 1
 ) -> tuple[PairedPredictions, Grouping]:
     """Return two models of n people a group, each with its share of errors by group; models share what is hard."""
@@ -45,15 +45,15 @@ def pair(
     return PairedPredictions(before, after), Grouping("place", names, codes, ("place",))
 
 
-def found(paired: tuple[PairedPredictions, Grouping], seed: int = 0) -> list[GapChange]:
+def gap_changes(paired: tuple[PairedPredictions, Grouping], seed: int = 0) -> list[GapChange]:
     result = measure_changes(*paired, *ACCURACY, size_rules=SampleSizeRules(), seed=seed)
     assert isinstance(result, PairedChanges)
     return list(result.changes)
 
 
 def test_the_change_is_the_difference_of_the_two_gaps() -> None:
-    paired, grouping = pair(np.random.default_rng(0), {"x": (0.1, 0.1), "y": (0.3, 0.12), "z": (0.2, 0.2)}, 200)
-    for change in found((paired, grouping)):
+    paired, grouping = draw_pair(np.random.default_rng(0), {"x": (0.1, 0.1), "y": (0.3, 0.12), "z": (0.2, 0.2)}, 200)
+    for change in gap_changes((paired, grouping)):
         first, second = (grouping.codes == grouping.names.index(name) for name in (change.first, change.second))
         right = [rows.labels == rows.predictions for rows in (paired.before, paired.after)]
         before, after = (correct[first].mean() - correct[second].mean() for correct in right)
@@ -61,31 +61,32 @@ def test_the_change_is_the_difference_of_the_two_gaps() -> None:
         assert change.value == pytest.approx(abs(after) - abs(before))
         assert change.interval.low <= change.value <= change.interval.high
         assert change.first < change.second
-    assert len(found((paired, grouping))) == 3
+    assert len(gap_changes((paired, grouping))) == 3
 
 
 def test_a_gap_that_closes_is_found_and_one_that_stays_is_not() -> None:
-    paired = pair(np.random.default_rng(0), {"x": (0.1, 0.1), "y": (0.3, 0.12), "z": (0.2, 0.2)}, 300)
-    by_pair = {(item.first, item.second): item for item in found(paired)}
+    paired = draw_pair(np.random.default_rng(0), {"x": (0.1, 0.1), "y": (0.3, 0.12), "z": (0.2, 0.2)}, 300)
+    by_pair = {(item.first, item.second): item for item in gap_changes(paired)}
     assert by_pair["x", "y"].interval.high < 0  # the gap was .2 and is .02
     assert by_pair["x", "z"].interval.low <= 0 <= by_pair["x", "z"].interval.high
 
 
 def test_pairing_helps() -> None:
     """Where both models err on the same people, the paired interval is far narrower than one of independent samples."""
-    paired = pair(np.random.default_rng(1), {"x": (0.2, 0.2), "y": (0.3, 0.25)}, 400)
-    [change] = found(paired)
+    paired = draw_pair(np.random.default_rng(1), {"x": (0.2, 0.2), "y": (0.3, 0.25)}, 400)
+    [change] = gap_changes(paired)
     independent = 2 * 1.96 * np.sqrt(2 * (0.2 * 0.8 + 0.27 * 0.73) / 400)
     assert change.interval.high - change.interval.low < 0.5 * independent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("photos", [1, 3])
 def test_models_that_change_nothing_are_rarely_accused(photos: int) -> None:
     """Both groups get the same change, so that no pair of gaps changes: nominally 5 % of 200 data sets."""
     wrongly = 0
     for seed in range(200):
         errors = {"x": (0.3, 0.2), "y": (0.3, 0.2), "z": (0.4, 0.3)}
-        result = found(pair(np.random.default_rng(seed), errors, 60, photos=photos), seed)
+        result = gap_changes(draw_pair(np.random.default_rng(seed), errors, 60, photos=photos), seed)
         wrongly += any(not change.interval.low <= 0 <= change.interval.high for change in result)
     assert 1 <= wrongly <= 18
 
@@ -105,7 +106,7 @@ def test_the_intervals_hold_for_all_pairs_at_once(errors: dict[str, tuple[float,
     """1,000 data sets: all three intervals hold the true change of size in at least 93 %."""
     held = 0
     for seed in range(1000):
-        result = found(pair(np.random.default_rng(seed), errors, 60, photos=photos), seed)
+        result = gap_changes(draw_pair(np.random.default_rng(seed), errors, 60, photos=photos), seed)
         held += all(change.interval.low <= true_change(errors, change) <= change.interval.high for change in result)
     assert held >= 930
 
@@ -117,8 +118,8 @@ def true_change(errors: dict[str, tuple[float, float]], change: GapChange) -> fl
 
 def test_a_gap_that_changes_sides_has_not_become_narrower() -> None:
     """+.100 becomes -.090: by its sign it moved by -.19, by its size by -.01."""
-    paired = pair(np.random.default_rng(0), {"x": (0.1, 0.19), "y": (0.2, 0.1)}, 2000)
-    [change] = found(paired)
+    paired = draw_pair(np.random.default_rng(0), {"x": (0.1, 0.19), "y": (0.2, 0.1)}, 2000)
+    [change] = gap_changes(paired)
     assert change.reversed
     assert change.value == pytest.approx(-0.01, abs=0.02)
     assert change.interval.low < 0 < change.interval.high
@@ -127,10 +128,10 @@ def test_a_gap_that_changes_sides_has_not_become_narrower() -> None:
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_gap_that_widens_has_a_change_above_0_whatever_its_sign(turned: bool) -> None:
     errors = {"x": (0.1, 0.1), "y": (0.12, 0.34)}
-    paired = pair(
+    paired = draw_pair(
         np.random.default_rng(0), dict(zip("xy", reversed(errors.values()), strict=True)) if turned else errors, 2000
     )
-    [change] = found(paired)
+    [change] = gap_changes(paired)
     assert change.value == pytest.approx(0.22, abs=0.03)
     assert change.interval.low > 0.15
 
@@ -172,7 +173,7 @@ def test_who_changed_sides() -> None:
 
 
 def test_small_groups_are_not_compared() -> None:
-    paired, grouping = pair(np.random.default_rng(0), {"x": (0.1, 0.1), "y": (0.3, 0.1)}, 29)
+    paired, grouping = draw_pair(np.random.default_rng(0), {"x": (0.1, 0.1), "y": (0.3, 0.1)}, 29)
     result = measure_changes(paired, grouping, *ACCURACY, size_rules=SampleSizeRules(), seed=0)
     assert isinstance(result, NotMeasured)
     assert "fewer than two groups have 30" in result.reason
@@ -186,7 +187,7 @@ def test_other_examples_are_refused() -> None:
 
 def test_rules_are_judged_by_the_gap_that_widened_most_and_small_groups_may_have_changed_by_anything() -> None:
     rng = np.random.default_rng(0)
-    both, grouping = pair(rng, {"x": (0.1, 0.3), "y": (0.1, 0.1), "z": (0.4, 0.1)}, 400)
+    both, grouping = draw_pair(rng, {"x": (0.1, 0.3), "y": (0.1, 0.1), "z": (0.4, 0.1)}, 400)
     frames = [frame_of(rows, grouping) for rows in (both.before, both.after)]
     comparison = compare_models(RunPair(frames[0], frames[1], CLASSES, "yes", ("a", "b"), 0), verdicts=True)
     finding = comparison.finding("fairness.change_of_accuracy_gap.place")
@@ -204,7 +205,7 @@ def test_rules_are_judged_by_the_gap_that_widened_most_and_small_groups_may_have
 
 
 def test_a_reversal_is_said() -> None:
-    both, grouping = pair(np.random.default_rng(0), {"x": (0.1, 0.19), "y": (0.2, 0.1)}, 2000)
+    both, grouping = draw_pair(np.random.default_rng(0), {"x": (0.1, 0.19), "y": (0.2, 0.1)}, 2000)
     frames = [frame_of(rows, grouping) for rows in (both.before, both.after)]
     finding = compare_models(RunPair(frames[0], frames[1], CLASSES, "yes", ("a", "b"), 0)).finding(
         "fairness.change_of_accuracy_gap.place"

@@ -19,7 +19,7 @@ def rows_of(**groups: tuple[int, int]) -> pd.DataFrame:
     return predictions(np.ones(len(hit), dtype=bool), hit, g=names)
 
 
-def outcome(frame: pd.DataFrame, *rules: Rule, **options: object) -> list[Outcome]:
+def rule_outcomes(frame: pd.DataFrame, *rules: Rule, **options: object) -> list[Outcome]:
     verdict = judge_rules(rules, [audit(frame, metrics=["accuracy", "selection_rate"], **options)])
     return [rule.outcome for rule in verdict.rules]
 
@@ -29,7 +29,7 @@ def test_a_gap_that_may_be_too_large_the_other_way_round_is_uncertain(names: str
     """A perfect group of 30 may be worse by .1 than one of 1,000: its lower end counts as well as its upper one."""
     frame = rows_of(**{names[0]: (30, 30), names[1]: (990, 1000)})
     rule = Rule(finding="fairness.accuracy_gap.g", max=0.05)
-    assert outcome(frame, rule) == ["uncertain"]
+    assert rule_outcomes(frame, rule) == ["uncertain"]
     finding = audit(frame, metrics=["accuracy"]).finding(rule.finding)
     assert (finding.value, finding.interval.low) == (pytest.approx(0.01), 0)
     assert finding.interval.high == pytest.approx(0.1087, abs=5e-5)
@@ -38,8 +38,8 @@ def test_a_gap_that_may_be_too_large_the_other_way_round_is_uncertain(names: str
 
 def test_a_gap_within_its_bound_whichever_group_is_higher_passes() -> None:
     frame = rows_of(A=(9000, 10_000), B=(9050, 10_000))
-    assert outcome(frame, Rule(finding="fairness.accuracy_gap.g", max=0.02)) == ["pass"]
-    assert outcome(frame, Rule(finding="fairness.accuracy_gap.g", max=0.005)) == ["uncertain"]
+    assert rule_outcomes(frame, Rule(finding="fairness.accuracy_gap.g", max=0.02)) == ["pass"]
+    assert rule_outcomes(frame, Rule(finding="fairness.accuracy_gap.g", max=0.005)) == ["uncertain"]
 
 
 def test_every_interval_of_a_gap_is_one_of_a_size() -> None:
@@ -106,7 +106,7 @@ def test_a_ratio_that_may_be_too_small_the_other_way_round_is_uncertain() -> Non
     """8 of 10 beside 480 of 600: the ratio is 1, and either may be the lower by far."""
     frame = rows_of(A=(24, 30), B=(480, 600))
     rules = [Rule(finding="fairness.selection_rate_ratio.g", min=0.8)]
-    assert outcome(frame, *rules) == ["uncertain"]
+    assert rule_outcomes(frame, *rules) == ["uncertain"]
     ratio = audit(frame, tables=["four_fifths"])
     for name in RATIOS[:2]:
         interval = ratio.finding(name).interval

@@ -57,6 +57,7 @@ def test_tpr_and_fnr_are_warned_of_once_and_counted_once() -> None:
     assert "fnr" not in {row["metric"] for row in audit(two_groups()).tables["gaps"]}
 
 
+@pytest.mark.slow
 def test_warnings_are_a_family() -> None:
     """20 attributes that mean nothing, by 3 facts each: some p-values fall below .05, and one audit in twenty warns."""
     warned = alone = 0
@@ -136,13 +137,13 @@ def test_the_band_of_chance_and_the_verdict_agree(seed: int) -> None:
 def test_the_gap_within_chance_is_the_edge_of_the_test(rate: float, n: int, other_n: int) -> None:
     edge = TwoRates(rate * n, n, rate * other_n, other_n).gap_within_chance()
 
-    def low(gap: float) -> float:
+    def low_of_gap(gap: float) -> float:
         first, second = rate + gap * other_n / (n + other_n), rate - gap * n / (n + other_n)
         first, second = (first, second) if first <= 1 else (1.0, 1.0 - gap)
         return TwoRates(first * n, n, second * other_n, other_n).confidence_interval().low
 
     assert 0 < edge < 0.3
-    assert low(edge * 0.999) <= 0 < low(edge * 1.001)
+    assert low_of_gap(edge * 0.999) <= 0 < low_of_gap(edge * 1.001)
 
 
 def test_where_no_gap_could_be_told_from_chance_the_band_is_the_whole_range() -> None:

@@ -30,7 +30,7 @@ def with_engine(**changes: Any) -> PrivacyFacts:
     return replace(FACTS, engine=replace(FACTS.engine, **changes))
 
 
-def predictions(n: int = 60, *, gap: float = 0.0, seed: int = 0) -> pd.DataFrame:
+def random_predictions(n: int = 60, *, gap: float = 0.0, seed: int = 0) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     member = np.arange(2 * n) < n
     score = np.clip(rng.beta(4, 3, 2 * n) + gap * member, 0, 1)
@@ -64,12 +64,12 @@ def section(
         training=Training(mode=mode, unit=unit, void=void),
     )
     fit = None if facts is None else Fit({}, privacy=private)
-    audited = AuditedModel(about, 0, {}, predictions() if table is None else table, fit=fit)
+    audited = AuditedModel(about, 0, {}, random_predictions() if table is None else table, fit=fit)
     options = PrivacyOptions(epsilon=private.target_epsilon, mechanism_runs=0) if private else PrivacyOptions()
     return Privacy().audit(audited, options)
 
 
-def words(section: Section) -> str:
+def text_of(section: Section) -> str:
     return "\n".join([*section.notes, *(paragraph for chapter in section.chapters for paragraph in chapter.text)])
 
 
@@ -123,12 +123,12 @@ def test_the_parameters_let_a_reviewer_convert() -> None:
     assert {row["grade"] for row in table} == {"measured", "declared", "unverified"}
 
 
-def protection(section: Section) -> dict[Any, Any]:
+def protections_in(section: Section) -> dict[Any, Any]:
     return {row["artefact"]: row["protection"] for row in section.tables["scope"]}
 
 
 def test_scope_covers_the_model_and_little_else() -> None:
-    covered = protection(section(FACTS))
+    covered = protections_in(section(FACTS))
     assert covered["model"] == "under DP"
     assert covered["predictions for people outside the data"] == "post-processing of DP"
     for artefact in (
@@ -166,7 +166,7 @@ def test_that_the_backbone_may_know_the_same_people_is_asked(weights: str | None
         name="made", modality="image", classes=("no", "yes"), training=Training(mode="private"), backbone=backbone
     )
     audited_section = Privacy().audit(
-        AuditedModel(facts, 0, {}, predictions(), fit=Fit({}, privacy=FACTS)), PrivacyOptions(epsilon=3.0)
+        AuditedModel(facts, 0, {}, random_predictions(), fit=Fit({}, privacy=FACTS)), PrivacyOptions(epsilon=3.0)
     )
     overlaps = [finding for finding in audited_section.findings if finding.id == "privacy.pretraining_overlap"]
     assert [finding.status for finding in overlaps] == ["not_measured"] * asked
@@ -175,7 +175,7 @@ def test_that_the_backbone_may_know_the_same_people_is_asked(weights: str | None
 
 @pytest.mark.parametrize("facts", [None, STANDARD, replace(FACTS, **VOID)])
 def test_scope_covers_nothing_without_secret_noise(facts: PrivacyFacts | Literal["standard"] | None) -> None:
-    assert set(protection(section(facts)).values()) <= {"un-noised", "void"}
+    assert set(protections_in(section(facts)).values()) <= {"un-noised", "void"}
 
 
 @pytest.mark.parametrize(("facts", "reason"), [(None, "outside this run"), (STANDARD, "without differential privacy")])
@@ -192,12 +192,12 @@ def test_without_private_training_epsilon_is_not_measured(
 
 
 def test_notes_name_whose_privacy_and_where_randomness_came_from() -> None:
-    by_example, by_person = words(section(FACTS)), words(section(replace(FACTS, unit="unit"), unit="face_id"))
+    by_example, by_person = text_of(section(FACTS)), text_of(section(replace(FACTS, unit="unit"), unit="face_id"))
     assert "No unit was declared" in by_example
     assert "all examples of one unit (face_id)" in by_person
     assert "No unit was declared" not in by_person
     assert "operating system" in by_example
-    assert "Nothing is promised" in words(section(replace(FACTS, **VOID)))
+    assert "Nothing is promised" in text_of(section(replace(FACTS, **VOID)))
 
 
 PROMISES = [
@@ -238,7 +238,7 @@ def test_a_void_promise_gives_no_number_that_a_rule_could_pass_on(
     judged = [rule for rule in judge_rules(rules, [audited_section]).rules if rule.rule != "integrity holds"]
     assert {rule.outcome for rule in judged} == {"uncertain"}
     assert len(judged) == len(rules)
-    assert set(protection(audited_section).values()) == {"void", "un-noised"}
+    assert set(protections_in(audited_section).values()) == {"void", "un-noised"}
     assert audited_section.finding("privacy.units").value == 500, "a fact of the data, and no promise"
     assert not {"epsilon_curve", "accounting", "ideal_attacker", "epsilon_bounds"} & set(audited_section.tables)
     values = {row["parameter"]: row["value"] for row in audited_section.tables["parameters"]}
@@ -262,7 +262,7 @@ def test_broken_accounting_stays_a_failure_where_nothing_is_promised() -> None:
 
 
 def test_membership_that_shows_is_a_warning() -> None:
-    finding = section(STANDARD, predictions(gap=0.3)).finding("privacy.membership_auc")
+    finding = section(STANDARD, random_predictions(gap=0.3)).finding("privacy.membership_auc")
     assert finding.interval is not None
     assert finding.status == "warn"
     assert finding.interval.low > 0.5
@@ -271,7 +271,7 @@ def test_membership_that_shows_is_a_warning() -> None:
 
 
 def test_too_few_examples_leave_the_attack_out_with_the_numbers() -> None:
-    audited_section = section(FACTS, predictions(n=8))
+    audited_section = section(FACTS, random_predictions(n=8))
     finding = audited_section.finding("privacy.membership_auc")
     assert (finding.status, finding.n) == ("not_measured", 8)
     assert finding.reason is not None
@@ -289,7 +289,7 @@ def test_too_few_examples_leave_the_attack_out_with_the_numbers() -> None:
     ],
 )
 def test_a_model_that_others_trained_is_attacked_only_where_both_sides_are_known(kept: str, reason: str) -> None:
-    both = predictions()
+    both = random_predictions()
     audited_section = section(
         None, both.assign(split="validation") if kept == "validation" else both[both["split"] == kept]
     )
@@ -319,9 +319,9 @@ def test_the_self_test_is_reported_with_what_was_passed_over() -> None:
 
 
 def test_units_on_both_sides_are_mentioned() -> None:
-    table = predictions().assign(unit=[f"u{row % 100}" for row in range(120)])
+    table = random_predictions().assign(unit=[f"u{row % 100}" for row in range(120)])
     audited_section = section(FACTS, table)
-    assert "20 units have examples in both" in words(audited_section)
+    assert "20 units have examples in both" in text_of(audited_section)
     assert audited_section.finding("privacy.membership_auc").n == 40
 
 
@@ -336,7 +336,7 @@ def test_figures_draw_from_tables_that_the_report_can_show() -> None:
     ]
     for figure in audited_section.figures:
         assert "<svg" in draw.draw_figure(figure, audited_section.tables[figure.table], id=figure.id)
-    without_groups = section(FACTS, predictions().drop(columns="group_site"))
+    without_groups = section(FACTS, random_predictions().drop(columns="group_site"))
     assert [figure.id for figure in without_groups.figures] == ["epsilon_curve", "membership_roc"]
 
 

@@ -93,7 +93,7 @@ def test_the_config_refuses(table: str, key: str, reason: str, tmp_path: Path) -
     assert list(tmp_path.iterdir()) == [file]
 
 
-def task(population: Population | None = None) -> Task:
+def small_task(population: Population | None = None) -> Task:
     features = torch.randn(40, 5, generator=torch.Generator().manual_seed(0))
     recipe = Recipe(epochs=2, optimizer="sgd", learning_rate=0.1, momentum=0.0, weight_decay=0.0, batch_size=8)
     return Task(
@@ -113,7 +113,7 @@ def task(population: Population | None = None) -> Task:
 )
 def test_training_refuses_before_it_starts(settings: dict[str, Any], key: str, reason: str) -> None:
     with pytest.raises(ConfigError) as refusal:
-        DPTrainer(**settings).prepare(task())
+        DPTrainer(**settings).prepare(small_task())
     assert str(refusal.value).startswith(f"{key}: ")
     assert reason in str(refusal.value)
 
@@ -121,11 +121,11 @@ def test_training_refuses_before_it_starts(settings: dict[str, Any], key: str, r
 def test_a_spent_budget_is_refused_and_nothing_is_lost(tmp_path: Path) -> None:
     population = Population("clinic", np.array([f"p{number}" for number in range(40)]), tmp_path)
     trainer = DPTrainer(epsilon=2.0, budget=2.5, ledger="ledger", randomness="seeded")
-    trainer.fit(task(population), [Job(0)])
+    trainer.fit(small_task(population), [Job(0)])
     (kept,) = (tmp_path / "ledger" / "clinic").glob("*.jsonl")
     before = kept.read_bytes()
     with pytest.raises(RftError) as refusal:
-        trainer.fit(task(population), [Job(1)])
+        trainer.fit(small_task(population), [Job(1)])
     assert "budget" in str(refusal.value)
     assert kept.read_bytes() == before
 

@@ -25,7 +25,7 @@ from tests.support.privacy_cases import private_facts
 FIXTURE = Mechanism(1.23, 512 / 60_000, 4688)
 
 
-def facts(mechanism: Mechanism = FIXTURE, delta: float = 1e-5, **more: Any) -> PrivacyFacts:
+def facts_of(mechanism: Mechanism = FIXTURE, delta: float = 1e-5, **more: Any) -> PrivacyFacts:
     spending = tightest_spending(mechanism, delta)
     numbers = {
         **vars(mechanism),
@@ -38,7 +38,7 @@ def facts(mechanism: Mechanism = FIXTURE, delta: float = 1e-5, **more: Any) -> P
     return private_facts(**numbers | more)
 
 
-def section(chapter: PrivacyChapter) -> Section:
+def section_of(chapter: PrivacyChapter) -> Section:
     """Return the chapter as a section, which checks that its cells are finite and its figures have tables."""
     return Section(
         plugin="privacy",
@@ -50,12 +50,12 @@ def section(chapter: PrivacyChapter) -> Section:
 
 
 def finding(chapter: PrivacyChapter, name: str) -> Finding:
-    return section(chapter).finding(f"privacy.{name}")
+    return section_of(chapter).finding(f"privacy.{name}")
 
 
 @pytest.fixture(scope="module")
 def chapter() -> PrivacyChapter:
-    return accounting_chapter(facts())
+    return accounting_chapter(facts_of())
 
 
 def test_the_findings_of_a_usual_run(chapter: PrivacyChapter) -> None:
@@ -87,12 +87,12 @@ def test_the_tables_name_accountants_and_their_versions(chapter: PrivacyChapter)
 
 
 def test_the_curve_holds_the_stated_epsilon_and_is_drawn_on_a_log_axis() -> None:
-    chapter = accounting_chapter(facts(delta=3e-6))
+    chapter = accounting_chapter(facts_of(delta=3e-6))
     table = chapter.tables["epsilon_curve"]
     deltas, epsilons = [row["delta"] for row in table], [row["epsilon"] for row in table]
     assert deltas == sorted(deltas)
     assert epsilons == sorted(epsilons, reverse=True)
-    assert dict(zip(deltas, epsilons, strict=True))[3e-6] == facts(delta=3e-6).epsilon
+    assert dict(zip(deltas, epsilons, strict=True))[3e-6] == facts_of(delta=3e-6).epsilon
     [figure] = chapter.figures
     svg = draw_figure(figure, list(table), id="f")
     assert "10⁻⁵" in svg
@@ -100,7 +100,7 @@ def test_the_curve_holds_the_stated_epsilon_and_is_drawn_on_a_log_axis() -> None
 
 
 def test_steps_that_were_charged_twice_count() -> None:
-    once, twice = accounting_chapter(facts()), accounting_chapter(facts(charged_steps=5000))
+    once, twice = accounting_chapter(facts_of()), accounting_chapter(facts_of(charged_steps=5000))
     assert finding(twice, "epsilon_replace_one").value > finding(once, "epsilon_replace_one").value
 
 
@@ -109,14 +109,14 @@ def test_accountants_that_contradict_each_other_fail(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(
         accounting_section, "cross_check_accountants", accountant_cross_check.cross_check_accountants.__wrapped__
     )
-    shown_finding = finding(accounting_chapter(facts()), "accountant_difference")
+    shown_finding = finding(accounting_chapter(facts_of()), "accountant_difference")
     assert shown_finding.status == "fail"
     assert "PRV" in shown_finding.description
     assert "looser RDP" in shown_finding.description
 
 
 def test_what_cannot_be_computed_is_not_measured_with_the_reason() -> None:
-    chapter = accounting_chapter(facts(Mechanism(0.2, 0.01, 1000), delta=1e-12))
+    chapter = accounting_chapter(facts_of(Mechanism(0.2, 0.01, 1000), delta=1e-12))
     assert "beyond what PRV computes" in (finding(chapter, "accountant_difference").reason or "")
     assert finding(chapter, "epsilon_replace_one").status == "not_measured"
     rows = {row["name"]: row for row in chapter.tables["accounting"]}
@@ -126,7 +126,7 @@ def test_what_cannot_be_computed_is_not_measured_with_the_reason() -> None:
 
 
 def test_one_noised_sum_is_a_mechanism_without_sampling() -> None:
-    chapter = accounting_chapter(facts(Mechanism(5.0, 1.0, 1)))
+    chapter = accounting_chapter(facts_of(Mechanism(5.0, 1.0, 1)))
     shuffled = finding(chapter, "epsilon_shuffled")
-    assert shuffled.value == pytest.approx(facts(Mechanism(5.0, 1.0, 1)).epsilon)
+    assert shuffled.value == pytest.approx(facts_of(Mechanism(5.0, 1.0, 1)).epsilon)
     assert "more than" not in shuffled.description

@@ -102,12 +102,12 @@ def test_no_simulated_attacker_beats_the_ideal_one() -> None:
     noise, rate, steps, trials = 1.0, 0.2, 20, 40_000
     rng = np.random.default_rng(7)
 
-    def scores(takes_part: bool) -> np.ndarray:
+    def log_ratios(takes_part: bool) -> np.ndarray:
         sums = noise * rng.standard_normal((trials, steps))
         sums += takes_part * (rng.random((trials, steps)) < rate)
         return np.log1p(rate * np.expm1((2 * sums - 1) / (2 * noise**2))).sum(axis=1)
 
-    without, within = scores(takes_part=False), scores(takes_part=True)
+    without, within = log_ratios(takes_part=False), log_ratios(takes_part=True)
     for fpr in (0.01, 0.1):
         tpr = (within > np.quantile(without, 1 - fpr)).mean()
         bound = ideal_attacker(Mechanism(noise, rate, steps), fpr)

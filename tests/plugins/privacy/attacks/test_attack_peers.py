@@ -15,7 +15,7 @@ from rft.plugins.privacy.attacks import rmia
 from rft.plugins.privacy.attacks.catalog import ATTACKS, Attack
 from rft.plugins.privacy.audit import audit
 from rft.report.views.figures import list_other_tables
-from tests.plugins.privacy.attacks.test_lira import simulated
+from tests.plugins.privacy.attacks.test_lira import simulate_shadows
 from tests.support import ROOT
 from tests.support import membership_cases as cases
 
@@ -80,7 +80,7 @@ def hold_against_peer(attack: Attack) -> None:
         assert attack.prediction_score(predictions, CLASSES) == pytest.approx(expected)
     if attack.shadow_score is not None:
         for count in (16, 128):
-            target, _, shadows, members, _ = simulated(count, 60)
+            target, _, shadows, members, _ = simulate_shadows(count, 60)
             expected = OVER_SHADOWS[attack.peer](target, shadows, members)
             assert attack.shadow_score(target, shadows, members=members) == pytest.approx(expected), count
 
@@ -139,7 +139,7 @@ def test_an_attack_that_is_not_what_its_peer_says_is_refused(monkeypatch: pytest
 
 
 def test_more_than_a_tie_decides_where_gamma_is_above_one() -> None:
-    target, _, shadows, members, _ = simulated(16, 60)
+    target, _, shadows, members, _ = simulate_shadows(16, 60)
     expected = loop_over_others(target, shadows, members, gamma=2.0)
     assert rmia.score_rmia(target, shadows, members=members, gamma=2.0) == pytest.approx(expected)
 

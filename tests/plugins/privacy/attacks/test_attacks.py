@@ -28,7 +28,7 @@ def predictions(members: np.ndarray, others: np.ndarray, **columns: object) -> p
     ).assign(**columns)
 
 
-def attacked(frame: pd.DataFrame) -> attacks.AttackOutcome:
+def attack_loss(frame: pd.DataFrame) -> attacks.AttackOutcome:
     outcome = attacks.run_attack(attacks.read_attack_target(frame, CLASSES).rows)
     assert outcome is not None
     return outcome
@@ -38,7 +38,7 @@ def test_area_is_the_share_of_pairs_in_the_right_order() -> None:
     rng = np.random.default_rng(0)
     members, others = rng.integers(3, 10, 37) / 10, rng.integers(1, 9, 23) / 10  # with ties
     pairs = [(a > b) + 0.5 * (a == b) for a in members for b in others]
-    outcome = attacked(predictions(members, others))
+    outcome = attack_loss(predictions(members, others))
     assert outcome.auc == pytest.approx(np.mean(pairs))
     assert outcome.interval().low < outcome.auc < outcome.interval().high
 
@@ -49,7 +49,7 @@ def test_true_positive_rate_is_the_best_that_a_threshold_reaches(ties: bool) -> 
     members, others = rng.beta(4, 2, 800), rng.beta(3, 2, 1500)
     if ties:
         members, others = members.round(2), others.round(2)
-    outcome = attacked(predictions(np.maximum(members, 0.01), np.maximum(others, 0.01)))
+    outcome = attack_loss(predictions(np.maximum(members, 0.01), np.maximum(others, 0.01)))
     thresholds = [np.inf, *outcome.members, *outcome.non_members]
     rates = [(np.mean(outcome.non_members >= t), np.mean(outcome.members >= t)) for t in thresholds]
     rate = outcome.tpr_at(0.01)
@@ -60,14 +60,14 @@ def test_true_positive_rate_is_the_best_that_a_threshold_reaches(ties: bool) -> 
 
 def test_a_rate_finer_than_the_non_members_allow_is_not_measured() -> None:
     rng = np.random.default_rng(2)
-    assert attacked(predictions(rng.random(50), rng.random(999))).tpr_at(0.01) is None
-    enough = attacked(predictions(rng.random(50), rng.random(1000)))
+    assert attack_loss(predictions(rng.random(50), rng.random(999))).tpr_at(0.01) is None
+    enough = attack_loss(predictions(rng.random(50), rng.random(1000)))
     assert enough.tpr_at(0.01) is not None
     assert enough.tpr_at(0.001) is None
 
 
 def test_memorised_examples_show_and_a_probability_of_zero_is_the_worst_score() -> None:
-    outcome = attacked(predictions(np.full(30, 0.999), np.linspace(0, 0.9, 30)))
+    outcome = attack_loss(predictions(np.full(30, 0.999), np.linspace(0, 0.9, 30)))
     assert outcome.auc == 1.0
     assert outcome.interval().low > 0.5
     assert np.isfinite(outcome.non_members).all()
@@ -75,7 +75,7 @@ def test_memorised_examples_show_and_a_probability_of_zero_is_the_worst_score() 
 
 def test_without_leakage_the_interval_holds_one_half() -> None:
     rng = np.random.default_rng(3)
-    intervals = [attacked(predictions(rng.random(40), rng.random(25))).interval() for _ in range(40)]
+    intervals = [attack_loss(predictions(rng.random(40), rng.random(25))).interval() for _ in range(40)]
     covered = np.mean([interval.low <= 0.5 <= interval.high for interval in intervals])
     assert covered >= 0.85
 
@@ -84,7 +84,7 @@ def test_units_are_attacked_by_their_mean_score() -> None:
     rng = np.random.default_rng(4)
     members, others = rng.random(40), rng.random(30)
     units = [f"m{row // 2}" for row in range(40)] + [f"o{row // 3}" for row in range(30)]
-    outcome = attacked(predictions(members, others, unit=units))
+    outcome = attack_loss(predictions(members, others, unit=units))
     assert (len(outcome.members), len(outcome.non_members)) == (20, 10)
     assert sorted(outcome.members) == pytest.approx(sorted(np.log(members).reshape(20, 2).mean(axis=1)))
 
@@ -125,7 +125,7 @@ def test_table_has_a_row_for_each_group_and_scores_no_small_one() -> None:
     ]
     assert (overall["attribute"], overall["group"], overall["n_members"]) == (None, None, 30)
     assert (a["attribute"], a["group"], a["n_members"], a["n_non_members"]) == ("site", "a", 25, 15)
-    assert a["auc"] == pytest.approx(attacked(frame[frame["group_site"] == "a"]).auc)
+    assert a["auc"] == pytest.approx(attack_loss(frame[frame["group_site"] == "a"]).auc)
     assert (b["n_members"], b["n_non_members"], b["auc"], b["low"]) == (4, 15, None, None)
 
 
@@ -136,7 +136,7 @@ def test_a_group_is_attacked_by_its_own_rows_of_a_unit() -> None:
     target = attacks.read_attack_target(frame, CLASSES)
     day = next(row for row in attacks.attack_table(target) if row["group"] == "day")
     assert (day["n_members"], day["n_non_members"]) == (20, 20)
-    assert day["auc"] == pytest.approx(attacked(frame[::2].assign(unit=None)).auc)
+    assert day["auc"] == pytest.approx(attack_loss(frame[::2].assign(unit=None)).auc)
 
 
 def test_rates_have_intervals_where_there_are_enough_non_members() -> None:

@@ -30,7 +30,7 @@ def finding(chapter: PrivacyChapter, id: str) -> Finding:
     return next(shown_finding for shown_finding in chapter.findings if shown_finding.id == id)
 
 
-def section(chapter: PrivacyChapter) -> Section:
+def section_of(chapter: PrivacyChapter) -> Section:
     return Section(
         plugin="privacy",
         findings=chapter.findings,
@@ -41,14 +41,14 @@ def section(chapter: PrivacyChapter) -> Section:
     )
 
 
-def attacked(audited: AuditedModel, **options: Any) -> PrivacyChapter:
+def attack_on(audited: AuditedModel, **options: Any) -> PrivacyChapter:
     return membership_chapter(audited, PrivacyOptions(**options))
 
 
 @pytest.fixture(scope="module")
 def remembered() -> PrivacyChapter:
     """The attacks on a head that learned 300 noisy labels by heart; 1,000 people are outside."""
-    return attacked(cases.audited_model(300, 1000))
+    return attack_on(cases.audited_model(300, 1000))
 
 
 def test_what_a_head_remembers_shows_in_every_attack(remembered: PrivacyChapter) -> None:
@@ -59,7 +59,7 @@ def test_what_a_head_remembers_shows_in_every_attack(remembered: PrivacyChapter)
         assert shown_finding.interval is not None
         assert shown_finding.interval.low > 0.5
         assert shown_finding.n == 300
-    json.dumps(section(remembered).model_dump(mode="json"), allow_nan=False)
+    json.dumps(section_of(remembered).model_dump(mode="json"), allow_nan=False)
 
 
 def test_shadow_models_see_more_than_a_threshold(remembered: PrivacyChapter) -> None:
@@ -122,8 +122,8 @@ def test_the_most_exposed_group_is_named_with_an_interval_for_all_groups(remembe
     assert "97.5 %" in shown_finding.interval.method
 
 
-def exposed(group: str) -> AuditedModel:
-    """Return a audited whose model knows the training examples of one group, which is a third of all, and no other."""
+def expose_group(group: str) -> AuditedModel:
+    """Return an audited model whose model knows the training examples of one group, a third of all, and no other."""
     audited = cases.audited_model(300, 300)
     rng = np.random.default_rng(0)
     score = rng.uniform(0.2, 0.6, 600)
@@ -135,7 +135,7 @@ def exposed(group: str) -> AuditedModel:
 
 @pytest.mark.parametrize("group", ["x", "y"])
 def test_a_group_that_stands_out_is_a_warning(group: str) -> None:
-    chapter = attacked(exposed(group))
+    chapter = attack_on(expose_group(group))
     shown_finding = finding(chapter, "privacy.most_exposed_group")
     assert shown_finding.status == "warn"
     assert shown_finding.description.startswith(f"site = {group}")
@@ -156,7 +156,7 @@ def test_a_group_is_compared_with_the_others_though_it_makes_up_nearly_all() -> 
     known = ((audited.predictions["split"] == "train") & (site == "most")).to_numpy()
     score[known] = rng.uniform(0.3, 0.7, known.sum())
     frame = audited.predictions.assign(label="a", score_a=score, group_site=site)
-    chapter = attacked(replace(audited, predictions=frame, trainer=None))
+    chapter = attack_on(replace(audited, predictions=frame, trainer=None))
     shown_finding, rows = (
         finding(chapter, "privacy.most_exposed_group"),
         {row["group"]: row for row in chapter.tables["attacks"]},
@@ -171,7 +171,7 @@ def test_groups_that_are_exposed_alike_are_no_warning() -> None:
     score = np.random.default_rng(0).uniform(0.2, 0.6, 600)
     score[audited.predictions["split"] == "train"] += 0.2
     frame = audited.predictions.assign(label="a", score_a=score)
-    shown_finding = finding(attacked(replace(audited, predictions=frame, trainer=None)), "privacy.most_exposed_group")
+    shown_finding = finding(attack_on(replace(audited, predictions=frame, trainer=None)), "privacy.most_exposed_group")
     assert shown_finding.status == "info"
     assert "more exposed than" not in shown_finding.description
     assert shown_finding.interval is not None
@@ -189,23 +189,23 @@ def test_others_are_people_of_other_known_groups_only() -> None:
 
 
 def test_a_small_group_is_not_named_for_its_noise() -> None:
-    audited = exposed("x")
+    audited = expose_group("x")
     site = audited.predictions["group_site"].to_numpy(copy=True)
     score = audited.predictions["score_a"].to_numpy(copy=True)
     for part, value in (("train", 0.95), ("test", 0.05)):  # twelve on each side, eleven of them told apart
         rows = np.flatnonzero((audited.predictions["split"] == part) & (site == "y"))[:12]
         site[rows], score[rows] = "few", [value] * 8 + [0.3, 0.5, 0.4, 0.6]
-    chapter = attacked(replace(audited, predictions=audited.predictions.assign(group_site=site, score_a=score)))
+    chapter = attack_on(replace(audited, predictions=audited.predictions.assign(group_site=site, score_a=score)))
     by_group = {row["group"]: row for row in chapter.tables["attacks"]}
     assert (by_group["few"]["n_members"], by_group["few"]["n_non_members"]) == (12, 12)
     assert finding(chapter, "privacy.most_exposed_group").description.startswith("site = x")
 
 
 def test_without_groups_there_is_nothing_to_compare() -> None:
-    chapter = attacked(cases.audited_model(30, 30, groups=False), shadows=8)
+    chapter = attack_on(cases.audited_model(30, 30, groups=False), shadows=8)
     assert "privacy.most_exposed_group" not in [shown.id for shown in chapter.findings]
     assert [figure.id for figure in chapter.figures] == ["membership_roc"]
-    few = attacked(cases.audited_model(12, 12), shadows=8)
+    few = attack_on(cases.audited_model(12, 12), shadows=8)
     shown_finding = finding(few, "privacy.most_exposed_group")
     assert (shown_finding.status, shown_finding.reason) == (
         "not_measured",
@@ -214,7 +214,7 @@ def test_without_groups_there_is_nothing_to_compare() -> None:
 
 
 def test_private_training_hides_who_took_part() -> None:
-    chapter = attacked(cases.audited_model(200, 200, trainer=DPTrainer(epsilon=0.5, randomness="seeded")), shadows=16)
+    chapter = attack_on(cases.audited_model(200, 200, trainer=DPTrainer(epsilon=0.5, randomness="seeded")), shadows=16)
     for id in AREAS:
         shown_finding = finding(chapter, id)
         assert shown_finding.interval is not None
@@ -227,15 +227,15 @@ def test_without_leakage_the_attacks_accuse_in_few_worlds() -> None:
     still = replace(cases.OVERFITTED, epochs=1, learning_rate=1e-9)
     accused = []
     for seed in range(25):
-        chapter = attacked(cases.audited_model(40, 40, recipe=still, seed=seed, groups=False), shadows=8)
+        chapter = attack_on(cases.audited_model(40, 40, recipe=still, seed=seed, groups=False), shadows=8)
         accused.append([finding(chapter, id).status == "warn" for id in AREAS])
     assert np.mean(accused, axis=0).max() <= 0.12
 
 
 def test_units_are_what_is_counted() -> None:
-    made = cases.audited_model(150, 90, rows_per_unit=3)
-    made = replace(made, facts=made.facts.model_copy(update={"unit": "person"}))
-    chapter = attacked(made, shadows=8)
+    audited = cases.audited_model(150, 90, rows_per_unit=3)
+    audited = replace(audited, facts=audited.facts.model_copy(update={"unit": "person"}))
+    chapter = attack_on(audited, shadows=8)
     assert finding(chapter, "privacy.lira_auc").n == 30
     row = next(row for row in chapter.tables["attacks"] if row["attack"] == "lira")
     assert (row["n_members"], row["n_non_members"]) == (50, 30)
@@ -253,7 +253,7 @@ def test_units_are_what_is_counted() -> None:
     ],
 )
 def test_attacks_that_were_not_made_say_why(changes: dict[str, Any], options: dict[str, Any], reason: str) -> None:
-    chapter = attacked(replace(cases.audited_model(40, 40), **changes), **options)
+    chapter = attack_on(replace(cases.audited_model(40, 40), **changes), **options)
     assert finding(chapter, "privacy.membership_auc").value is not None
     for id in BY_SHADOWS:
         shown_finding = finding(chapter, id)
@@ -264,23 +264,23 @@ def test_attacks_that_were_not_made_say_why(changes: dict[str, Any], options: di
 
 
 def test_augmented_views_are_nothing_that_shadows_could_compare() -> None:
-    chapter = attacked(cases.audited_model(40, 40, views=2))
+    chapter = attack_on(cases.audited_model(40, 40, views=2))
     assert "augmented views" in str(finding(chapter, "privacy.lira_auc").reason)
 
 
 def test_a_deeper_trained_part_names_its_price() -> None:
-    from tests.plugins.privacy.attacks.test_shadows import deep
+    from tests.plugins.privacy.attacks.test_shadows import deep_suffix
 
-    audited = cases.audited_model(40, 40, new_suffix=deep)
-    reason = finding(attacked(audited), "privacy.lira_auc").reason
+    audited = cases.audited_model(40, 40, new_suffix=deep_suffix)
+    reason = finding(attack_on(audited), "privacy.lira_auc").reason
     assert reason is not None
     assert "takes as long as the training, whose time stands under What was audited" in reason
     assert "privacy.shadows = 64" in reason
-    assert finding(attacked(audited, shadows=8), "privacy.lira_auc").value is not None
+    assert finding(attack_on(audited, shadows=8), "privacy.lira_auc").value is not None
 
 
 def test_too_few_people_are_not_attacked_with_shadows() -> None:
-    chapter = attacked(cases.audited_model(40, 9))
+    chapter = attack_on(cases.audited_model(40, 9))
     for id in (*AREAS, *RATES):
         shown_finding = finding(chapter, id)
         assert shown_finding.n == 9
@@ -300,19 +300,19 @@ class Failing:
 
 
 def test_shadows_that_cannot_be_trained_leave_the_rest_standing() -> None:
-    chapter = attacked(replace(cases.audited_model(40, 40), trainer=Failing()))
+    chapter = attack_on(replace(cases.audited_model(40, 40), trainer=Failing()))
     assert finding(chapter, "privacy.membership_auc").value is not None
     assert "training loss is nan" in str(finding(chapter, "privacy.lira_auc").reason)
 
 
 def test_that_others_trained_on_the_train_split_is_taken_on_trust() -> None:
-    chapter = attacked(replace(cases.audited_model(40, 40), trainer=None, task=None, fit=None))
+    chapter = attack_on(replace(cases.audited_model(40, 40), trainer=None, task=None, fit=None))
     assert "this run cannot know" in finding(chapter, "privacy.membership_auc").caveats
-    assert "this run cannot know" not in finding(attacked(cases.audited_model(40, 40), shadows=0), AREAS[0]).caveats
+    assert "this run cannot know" not in finding(attack_on(cases.audited_model(40, 40), shadows=0), AREAS[0]).caveats
 
 
 @pytest.mark.parametrize("word", ["safe", "anonymous", "compliant"])
 def test_no_word_promises_more_than_was_measured(remembered: PrivacyChapter, word: str) -> None:
-    assert word not in section(remembered).model_dump_json().lower()
+    assert word not in section_of(remembered).model_dump_json().lower()
     assert any("prove nothing" in note for note in remembered.text)
     assert any(note.startswith("64 shadow models") for note in remembered.text)

@@ -43,7 +43,7 @@ class Deep(nn.Module):
         return self.layers(batch["features"])
 
 
-def deep(seed: int) -> nn.Module:
+def deep_suffix(seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Deep()
@@ -127,7 +127,7 @@ def test_units_stay_together_and_those_on_both_sides_take_no_part() -> None:
 
 def test_a_deeper_part_is_trained_one_model_at_a_time() -> None:
     recorder = Recorder()
-    audited = cases.audited_model(60, 40, trainer=recorder, new_suffix=deep)
+    audited = cases.audited_model(60, 40, trainer=recorder, new_suffix=deep_suffix)
     assert not shadows.is_batched(audited.require_task())
     confidences = shadows.shadow_confidences(audited, 8)
     assert [len(jobs) for _, jobs in recorder.asked] == [1] * 9
@@ -138,12 +138,12 @@ def test_shadows_of_a_private_model_repeat_its_mechanism_uncharged(tmp_path: Pat
     trainer = DPTrainer(epsilon=2.0, ledger=str(tmp_path / "ledger"))
     people = Population("people", np.array([f"train{row:05}" for row in range(150)]), tmp_path)
     audited = cases.audited_model(150, 100, trainer=trainer, population=people)
-    facts, charged = audited.require_fit().require_privacy(), contents(tmp_path)
+    facts, charged = audited.require_fit().require_privacy(), folder_contents(tmp_path)
     assert charged
     shadows.shadow_confidences(audited, 8)
     pool, pinned = shadows.pool_examples(audited), shadows.shadow_trainer(audited)
     fit = pinned.fit(pool.task, [Job(0, pool.members)])[0]
-    assert contents(tmp_path) == charged
+    assert folder_contents(tmp_path) == charged
     public = ("noise_multiplier", "sample_rate", "steps", "max_grad_norm", "divisor", "delta")
     assert {name: getattr(fit.require_privacy(), name) for name in public} == {
         name: getattr(facts, name) for name in public
@@ -152,16 +152,16 @@ def test_shadows_of_a_private_model_repeat_its_mechanism_uncharged(tmp_path: Pat
     assert pool.task.population is None
 
 
-def contents(folder: Path) -> dict[str, bytes]:
+def folder_contents(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_noise_hides_what_plain_training_remembers() -> None:
-    def gap(trainer: object) -> float:
+    def shadow_gap(trainer: object) -> float:
         confidences = shadows.shadow_confidences(cases.audited_model(trainer=trainer), 16)
         out = np.where(confidences.members, np.nan, confidences.shadows)
         inside = np.where(confidences.members, confidences.shadows, np.nan)
         return float(np.nanmean((np.nanmean(inside, axis=0) - np.nanmean(out, axis=0)) / np.nanstd(out, axis=0)))
 
-    assert gap(StandardTrainer()) > 0.6
-    assert abs(gap(DPTrainer(epsilon=0.5, randomness="seeded"))) < 0.3
+    assert shadow_gap(StandardTrainer()) > 0.6
+    assert abs(shadow_gap(DPTrainer(epsilon=0.5, randomness="seeded"))) < 0.3

@@ -51,11 +51,11 @@ def test_p_value_by_the_formula_term_by_term(guesses: Guesses, epsilon: float, d
     m, r, v = guesses.canaries, guesses.guessed, guesses.right
     right = math.exp(epsilon) / (1 + math.exp(epsilon))
 
-    def chance(count: int) -> float:
+    def chance_of(count: int) -> float:
         return math.comb(r, count) * right**count * (1 - right) ** (r - count)
 
-    tail = sum(chance(count) for count in range(v, r + 1))
-    slack = max((sum(chance(count) for count in range(v - i, v)) / i for i in range(1, v + 1)), default=0.0)
+    tail = sum(chance_of(count) for count in range(v, r + 1))
+    slack = max((sum(chance_of(count) for count in range(v - i, v)) / i for i in range(1, v + 1)), default=0.0)
     wanted = min(1.0, tail + 2 * m * delta * slack)
     assert one_run_p_value(guesses, epsilon, delta) == pytest.approx(wanted, rel=1e-9, abs=1e-12)
 
@@ -75,7 +75,7 @@ def test_impossible_guesses_are_refused(counts: tuple[int, int, int]) -> None:
 # The f-DP version. Its published values take the best of all thresholds on the convex hull, each at its share of 5 %.
 
 
-def hull(points: np.ndarray) -> np.ndarray:
+def upper_hull(points: np.ndarray) -> np.ndarray:
     """Return which points no line between two others passes above, by Andrew's monotone chain."""
     kept: list[int] = []
     for index, (x, y) in enumerate(points):
@@ -95,7 +95,7 @@ def test_published_bounds_of_the_version_for_curves(shift: int, epsilon: float) 
     inside = outside + shift
     thresholds = np.append(np.union1d(inside, outside), np.inf)
     below = np.stack([np.searchsorted(scores, thresholds) for scores in (inside, outside)], axis=1)
-    corners = below[hull(below)]
+    corners = below[upper_hull(below)]
     alpha = 0.05 / len(corners)
     cases = [Guesses(2 * n, int((n - a) + (n - b)), int(n - a)) for a, b in corners if n - a > n - b]
     cases.sort(key=lambda case: -(2 * case.right - case.guessed) / math.sqrt(case.guessed))
@@ -106,7 +106,7 @@ def test_published_bounds_of_the_version_for_curves(shift: int, epsilon: float) 
     assert gaussian_epsilon(best, 1e-6) == pytest.approx(epsilon, rel=1e-5)
 
 
-def listing(floor: Callable[[float], float], alpha: float, guesses: Guesses) -> bool:
+def published_listing(floor: Callable[[float], float], alpha: float, guesses: Guesses) -> bool:
     """Return what the paper's pseudo-code returns, with its two arrays."""
     m, c, right = guesses.canaries, guesses.guessed, guesses.right
     h, r = [0.0] * (right + 1), [0.0] * (right + 1)
@@ -122,11 +122,11 @@ def listing(floor: Callable[[float], float], alpha: float, guesses: Guesses) -> 
 )
 @pytest.mark.parametrize("mu", [0.0, 0.3, 1.0])
 def test_the_version_for_curves_against_the_papers_listing(guesses: Guesses, mu: float) -> None:
-    def floor(fpr: float) -> float:
+    def floor_of(fpr: float) -> float:
         return float(stats.norm.cdf(stats.norm.ppf(1 - fpr) - mu))
 
     for alpha in (1e-6, 1e-3, 0.05, 0.5):
-        assert one_run_refutes(guesses, gaussian_curve(mu), alpha) == listing(floor, alpha, guesses)
+        assert one_run_refutes(guesses, gaussian_curve(mu), alpha) == published_listing(floor_of, alpha, guesses)
 
 
 def test_p_value_for_a_curve_is_where_refuting_begins() -> None:
@@ -142,14 +142,14 @@ def test_p_value_for_a_curve_is_where_refuting_begins() -> None:
 # How often they claim what is not so.
 
 
-def guessed(random: np.random.Generator, mu: float, canaries: int, guess_count: int) -> Guesses:
+def guess_gaussian(random: np.random.Generator, mu: float, canaries: int, guess_count: int) -> Guesses:
     inside = random.random(canaries) < 0.5
     return guess_membership(random.standard_normal(canaries) + mu * inside, inside, guess_count)
 
 
 def test_without_leakage_a_positive_bound_is_rare() -> None:
     random, trials = np.random.default_rng(0), 4000
-    cases = [guessed(random, 0.0, 200, 40) for _ in range(trials)]
+    cases = [guess_gaussian(random, 0.0, 200, 40) for _ in range(trials)]
     for bound in (one_run_bound, one_run_gaussian_bound):
         positive = {case: bound(case, 1e-5) > 0 for case in set(cases)}
         assert sum(positive[case] for case in cases) <= 0.05 * trials
@@ -169,7 +169,7 @@ def test_the_best_of_all_numbers_of_guesses_claims_leakage_that_is_not_there() -
 @pytest.mark.parametrize("mu", [0.5, 1.5])
 def test_a_claim_that_holds_with_equality_is_refuted_no_more_often_than_promised(mu: float) -> None:
     random, trials = np.random.default_rng(1), 1000
-    cases = [guessed(random, mu, 200, 60) for _ in range(trials)]
+    cases = [guess_gaussian(random, mu, 200, 60) for _ in range(trials)]
     p_value = {case: one_run_curve_p_value(case, gaussian_curve(mu)) for case in set(cases)}
     assert sum(p_value[case] < 0.05 for case in cases) <= 0.05 * trials
     bound = {case: one_run_gaussian_bound(case, 1e-5) for case in set(cases)}

@@ -44,16 +44,16 @@ def standard() -> AuditedModel:
     return cases.audited_model(recipe=SHORT)
 
 
-def options(**changes: Any) -> PrivacyOptions:
+def privacy_options(**changes: Any) -> PrivacyOptions:
     return PrivacyOptions(**({"epsilon": 4.0, "mechanism_runs": 200} | changes))
 
 
 @pytest.fixture(scope="module")
 def both(private: AuditedModel) -> PrivacyChapter:
-    return empirical_chapter(private, options(canaries=100))
+    return empirical_chapter(private, privacy_options(canaries=100))
 
 
-def section(chapter: PrivacyChapter) -> Section:
+def section_of(chapter: PrivacyChapter) -> Section:
     """Return the section that holds the chapter, which the records check."""
     return Section(
         plugin="privacy",
@@ -66,15 +66,15 @@ def section(chapter: PrivacyChapter) -> Section:
 
 
 def finding(chapter: PrivacyChapter, id: str) -> Finding:
-    return section(chapter).finding(id)
+    return section_of(chapter).finding(id)
 
 
-def values(chapter: PrivacyChapter, table: str) -> dict[Any, Any]:
+def values_of(chapter: PrivacyChapter, table: str) -> dict[Any, Any]:
     return {row["quantity"]: row["value"] for row in chapter.tables[table]}
 
 
 def test_both_audits_stay_below_the_claim(private: AuditedModel, both: PrivacyChapter) -> None:
-    audited_section = section(both)
+    audited_section = section_of(both)
     claimed = private.require_fit().require_privacy().epsilon
     for id in (BOUND, ONE_RUN):
         shown_finding = audited_section.finding(id)
@@ -110,7 +110,7 @@ def test_the_figure_shows_both_sides(private: AuditedModel, both: PrivacyChapter
         assert draw_figure(figure, both.tables[figure.table], id=figure.id).startswith("<svg")
 
 
-def broken(runs: int, noise: float) -> RunScores:
+def draw_broken_scores(runs: int, noise: float) -> RunScores:
     claim = mechanism_audit.claimed_mechanism(private_facts(noise_multiplier=1.56, sample_rate=0.25, steps=20))
     return score_distributions(claim, replace(claim, noise_multiplier=noise)).draw_scores(
         np.random.default_rng(0), runs
@@ -118,8 +118,8 @@ def broken(runs: int, noise: float) -> RunScores:
 
 
 def test_a_refuted_mechanism_fails_and_says_so(private: AuditedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mechanism_audit, "audit_mechanism", lambda *_, **__: broken(200, 0.5))
-    shown_finding = finding(empirical_chapter(private, options()), BOUND)
+    monkeypatch.setattr(mechanism_audit, "audit_mechanism", lambda *_, **__: draw_broken_scores(200, 0.5))
+    shown_finding = finding(empirical_chapter(private, privacy_options()), BOUND)
     assert shown_finding.status == "fail"
     assert "does not keep its promise" in shown_finding.description
 
@@ -127,12 +127,12 @@ def test_a_refuted_mechanism_fails_and_says_so(private: AuditedModel, monkeypatc
 def test_guesses_that_are_too_good_fail(private: AuditedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     lucky = OneRunAudit(Guesses(1000, 1000, 990), np.zeros(1000), np.ones(1000, dtype=bool), private.require_fit())
     monkeypatch.setattr(canaries, "audit_canary_model", lambda *_, **__: lucky)
-    chapter = empirical_chapter(private, options(mechanism_runs=0, canaries=1000))
+    chapter = empirical_chapter(private, privacy_options(mechanism_runs=0, canaries=1000))
     shown_finding = finding(chapter, ONE_RUN)
     assert shown_finding.status == "fail"
     assert shown_finding.value is not None
     assert shown_finding.value > 3
-    assert values(chapter, "one_run_audit")["p-value of the claim"] < 1e-3
+    assert values_of(chapter, "one_run_audit")["p-value of the claim"] < 1e-3
 
 
 def test_a_standard_training_has_no_claim_that_canaries_could_refute(standard: AuditedModel) -> None:
@@ -152,7 +152,7 @@ def test_a_standard_training_has_no_claim_that_canaries_could_refute(standard: A
     ],
 )
 def test_what_was_not_asked_for_is_not_measured(private: AuditedModel, changes: dict[str, Any], reason: str) -> None:
-    chapter = empirical_chapter(private, options(**changes))
+    chapter = empirical_chapter(private, privacy_options(**changes))
     for id, words in ((BOUND, reason), (POWER, reason), (ONE_RUN, "privacy.canaries is 0")):
         shown_finding = finding(chapter, id)
         assert (shown_finding.status, shown_finding.value) == ("not_measured", None)
@@ -164,11 +164,11 @@ def test_what_was_not_asked_for_is_not_measured(private: AuditedModel, changes: 
 
 def test_a_model_from_elsewhere_and_least_squares_have_no_audit(private: AuditedModel) -> None:
     outside = replace(private, task=None, trainer=None, fit=None)
-    chapter = empirical_chapter(outside, options(canaries=100))
+    chapter = empirical_chapter(outside, privacy_options(canaries=100))
     assert {shown_finding.status for shown_finding in chapter.findings} == {"not_measured"}
     assert "no fit" in str(finding(chapter, ONE_RUN).reason)
     changed_copy = replace(private, trainer=replace(PRIVATE, method="least_squares"))
-    chapter = empirical_chapter(changed_copy, options(canaries=100))
+    chapter = empirical_chapter(changed_copy, privacy_options(canaries=100))
     assert {shown_finding.status for shown_finding in chapter.findings} == {"not_measured"}
 
 
@@ -181,6 +181,6 @@ def test_a_spent_budget_leaves_the_canary_model_out_with_the_reason(private: Aud
         task=replace(private.require_task(), population=people),
         trainer=replace(PRIVATE, ledger=str(tmp_path), budget=1.0),
     )
-    shown_finding = finding(empirical_chapter(poor, options(mechanism_runs=0, canaries=100)), ONE_RUN)
+    shown_finding = finding(empirical_chapter(poor, privacy_options(mechanism_runs=0, canaries=100)), ONE_RUN)
     assert shown_finding.status == "not_measured"
     assert "no canary model was trained" in str(shown_finding.reason)

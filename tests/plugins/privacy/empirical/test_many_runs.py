@@ -25,7 +25,7 @@ from rft.plugins.privacy.empirical.many_runs import (
 )
 
 
-def errors(false_positives: int, false_negatives: int, n: int = 900) -> ErrorCounts:
+def error_counts(false_positives: int, false_negatives: int, n: int = 900) -> ErrorCounts:
     return ErrorCounts(np.asarray(false_positives), n, np.asarray(false_negatives), n)
 
 
@@ -35,24 +35,24 @@ def normal(random: np.random.Generator, mu: float, runs: int) -> RunScores:
 
 @pytest.mark.parametrize(("count", "n"), [(0, 30), (1, 30), (17, 30), (29, 30), (30, 30)])
 def test_limits_are_those_of_clopper_and_pearson(count: int, n: int) -> None:
-    high, _ = errors(count, count, n).upper_limits(0.05)
+    high, _ = error_counts(count, count, n).upper_limits(0.05)
     wanted = stats.binomtest(count, n).proportion_ci(confidence_level=0.95, method="exact")
     assert float(high) == pytest.approx(wanted.high)
-    low, _ = errors(0, n - count, n).true_positive_limits(0.05)
+    low, _ = error_counts(0, n - count, n).true_positive_limits(0.05)
     assert float(low) == pytest.approx(wanted.low)
 
 
 def test_the_bound_by_the_formula() -> None:
-    counts = errors(4, 700)
+    counts = error_counts(4, 700)
     fpr, fnr = (stats.beta.ppf(0.975, count + 1, 900 - count) for count in (4, 700))
     wanted = max(math.log((1 - 1e-5 - fnr) / fpr), math.log((1 - 1e-5 - fpr) / fnr))
     assert float(counted_bound(counts, 1e-5)) == pytest.approx(wanted)
     assert counted_gaussian_bound(counts, 1e-5) == pytest.approx(
         gaussian_epsilon(-stats.norm.ppf(fpr) - stats.norm.ppf(fnr), 1e-5)
     )
-    assert float(counted_bound(errors(700, 4), 1e-5)) == pytest.approx(wanted)
-    assert float(counted_bound(errors(450, 450), 1e-5)) == 0.0
-    assert float(counted_bound(errors(0, 0), 1e-5)) == pytest.approx(math.log(900 / 3.69), abs=0.01)
+    assert float(counted_bound(error_counts(700, 4), 1e-5)) == pytest.approx(wanted)
+    assert float(counted_bound(error_counts(450, 450), 1e-5)) == 0.0
+    assert float(counted_bound(error_counts(0, 0), 1e-5)) == pytest.approx(math.log(900 / 3.69), abs=0.01)
 
 
 @pytest.mark.parametrize(("a", "b"), [(90, 600), (0, 850), (300, 300), (899, 0), (900, 900), (0, 0)])
@@ -63,7 +63,7 @@ def test_the_p_value_of_a_curve_on_a_dense_grid(a: int, b: int, mu: float) -> No
     product = stats.binom.cdf(a, 900, rates) * stats.binom.cdf(b, 900, gaussian_curve(mu)(rates))
     best = max(float(product.max()), 1e-24)
     wanted = min(1.0, best * (1 - math.log(best)))
-    p_value = curve_p_value(errors(a, b), gaussian_curve(mu))
+    p_value = curve_p_value(error_counts(a, b), gaussian_curve(mu))
     assert p_value >= wanted * (1 - 1e-9)
     assert math.log(p_value) <= 0.9 * math.log(wanted) + 0.2
 
@@ -75,7 +75,7 @@ def test_on_the_curve_itself_few_are_refuted(mu: float, fpr: float) -> None:
     a = random.binomial(200, fpr, trials)
     b = random.binomial(200, float(curve(np.array(fpr))), trials)
     pairs = list(zip(a.tolist(), b.tolist(), strict=True))
-    p_value = {pair: curve_p_value(errors(*pair, n=200), curve) for pair in set(pairs)}
+    p_value = {pair: curve_p_value(error_counts(*pair, n=200), curve) for pair in set(pairs)}
     assert sum(p_value[pair] < 0.05 for pair in pairs) <= 0.05 * trials
     assert sum(p_value[pair] < 0.001 for pair in pairs) <= 0.002 * trials
 
@@ -84,9 +84,9 @@ def test_below_the_curve_it_is_refuted() -> None:
     curve = Curve(trade_off(Mechanism(1.2, 0.0256, 1172)))
     fpr = 0.1
     least = float(curve(np.array(fpr)))
-    assert curve_p_value(errors(90, round(900 * least)), curve) > 0.1
-    assert curve_p_value(errors(90, round(900 * least) - 150), curve) < 1e-6
-    assert curve_p_value(errors(90, round(900 * least) + 150), curve) == pytest.approx(1.0)
+    assert curve_p_value(error_counts(90, round(900 * least)), curve) > 0.1
+    assert curve_p_value(error_counts(90, round(900 * least) - 150), curve) < 1e-6
+    assert curve_p_value(error_counts(90, round(900 * least) + 150), curve) == pytest.approx(1.0)
 
 
 def test_one_half_chooses_and_the_other_counts() -> None:

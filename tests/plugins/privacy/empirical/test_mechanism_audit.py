@@ -60,19 +60,19 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 def half_noise(patch: pytest.MonkeyPatch) -> None:
     right = GaussianNoise.add_noise
 
-    def noised(self: GaussianNoise, totals: list[Tensor]) -> list[Tensor]:
+    def add_other_noise(self: GaussianNoise, totals: list[Tensor]) -> list[Tensor]:
         return right(replace(self, noise_multipliers=self.noise_multipliers / 2), totals)
 
-    patch.setattr(GaussianNoise, "add_noise", noised)
+    patch.setattr(GaussianNoise, "add_noise", add_other_noise)
 
 
 def noise_over_n(patch: pytest.MonkeyPatch) -> None:
     right = GaussianNoise.add_noise
 
-    def noised(self: GaussianNoise, totals: list[Tensor]) -> list[Tensor]:
+    def add_other_noise(self: GaussianNoise, totals: list[Tensor]) -> list[Tensor]:
         return right(replace(self, noise_multipliers=self.noise_multipliers / 10_000), totals)
 
-    patch.setattr(GaussianNoise, "add_noise", noised)
+    patch.setattr(GaussianNoise, "add_noise", add_other_noise)
 
 
 def no_clipping(patch: pytest.MonkeyPatch) -> None:
@@ -98,7 +98,7 @@ def untested(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def alike(scores: RunScores, claim: Mechanism, actual: Mechanism, contribution: float = 1.0) -> float:
+def smaller_p_value(scores: RunScores, claim: Mechanism, actual: Mechanism, contribution: float = 1.0) -> float:
     """Return the smaller p-value of the two tests that scores have the distribution of ``score_distributions``."""
     truth = score_distributions(claim, actual, contribution=contribution).draw_scores(np.random.default_rng(5), 50_000)
     # The far tails are cut and the lattice of a noiseless sum is not: what decides is within the resolution of a claim.
@@ -106,17 +106,19 @@ def alike(scores: RunScores, claim: Mechanism, actual: Mechanism, contribution: 
     return min(float(stats.ks_2samp(np.round(first, 3), np.round(second, 3)).pvalue) for first, second in pairs)
 
 
+@pytest.mark.slow
 def test_the_trainers_scores_have_the_distribution_that_is_computed() -> None:
-    assert alike(audited_model(2000), CLAIM, CLAIM) > 0.01
+    assert smaller_p_value(audited_model(2000), CLAIM, CLAIM) > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["half noise", "doubled rate"])
 def test_so_they_have_under_a_fault(fault: str, untested: pytest.MonkeyPatch) -> None:
     plant, actual, contribution = PLANTED[fault]
     plant(untested)
     scores = audited_model(2000)
-    assert alike(scores, CLAIM, actual, contribution) > 0.01
-    assert alike(scores, CLAIM, CLAIM) < 1e-6
+    assert smaller_p_value(scores, CLAIM, actual, contribution) > 0.01
+    assert smaller_p_value(scores, CLAIM, CLAIM) < 1e-6
 
 
 @pytest.mark.slow
@@ -127,7 +129,7 @@ def test_scores_do_not_depend_on_what_is_public_but_for_the_mechanism(untested: 
         {"unit": "unit"},
         {"divisor": 1e7},
     ):
-        assert alike(audited_model(**changes), CLAIM, CLAIM) > 0.01
+        assert smaller_p_value(audited_model(**changes), CLAIM, CLAIM) > 0.01
 
 
 @pytest.mark.slow
@@ -135,7 +137,7 @@ def test_scores_do_not_depend_on_what_is_public_but_for_the_mechanism(untested: 
 def test_extreme_rates(rate: float, steps: int, untested: pytest.MonkeyPatch) -> None:
     scores = audited_model(300, sample_rate=rate, steps=steps, noise_multiplier=3.0)
     claim = Mechanism(3.0, rate, steps)
-    assert alike(scores, claim, claim) > 0.01
+    assert smaller_p_value(scores, claim, claim) > 0.01
     assert not refutes_claim(scores, curve_of(claim))
 
 
@@ -167,13 +169,14 @@ def test_rows_that_are_clipped_one_by_one_are_seen_where_persons_are_promised(un
     assert judge_runs(audited_model(unit="unit"), curve_of(CLAIM), DELTA).p_value < REFUTATION_LEVEL
 
 
+@pytest.mark.slow
 def test_empty_samples_that_are_left_out_are_seen_on_a_few_units(untested: pytest.MonkeyPatch) -> None:
     """Where every sample is small, the canary shows by whether a step is taken at all."""
     right = HeadStepper.set_gradient
 
     def set_gradient(self: HeadStepper, sample: Any) -> Any:
         counts = right(self, sample)
-        some = torch.from_numpy(sample.taken.any(axis=1)) & _seen(self, sample)
+        some = torch.from_numpy(sample.taken.any(axis=1)) & _rows_seen(self, sample)
         for parameter in self.parameters:
             parameter.grad[~some] = 0.0
         return counts
@@ -184,15 +187,16 @@ def test_empty_samples_that_are_left_out_are_seen_on_a_few_units(untested: pytes
     assert judge_runs(scores, curve_of(claim), DELTA).p_value < REFUTATION_LEVEL
 
 
-def _seen(self: HeadStepper, sample: Any) -> Tensor:
+def _rows_seen(self: HeadStepper, sample: Any) -> Tensor:
     return (self.examples.gather_rows(sample).weights != 0).any(dim=1)
 
 
+@pytest.mark.slow
 def test_long_trainings_are_watched_in_part_against_a_claim_for_that_part(untested: pytest.MonkeyPatch) -> None:
     assert claimed_mechanism(replace(FACTS, steps=10**6)) == replace(CLAIM, steps=mechanism_audit.MAX_WATCHED_STEPS)
     scores = audited_model(200, steps=10**6, sample_rate=0.01, noise_multiplier=8.0)
     claim = Mechanism(8.0, 0.01, mechanism_audit.MAX_WATCHED_STEPS)
-    assert alike(scores, claim, claim) > 0.01
+    assert smaller_p_value(scores, claim, claim) > 0.01
 
 
 def test_what_a_step_adds_is_the_likelihood_ratio() -> None:
@@ -259,15 +263,15 @@ def test_faults_are_seen_in_99_of_100_audits_and_the_right_mechanism_accused_in_
     claim = claimed_mechanism(private_facts(noise_multiplier=noise, sample_rate=rate, steps=steps))
     random, trials = np.random.default_rng(3), 3000
 
-    def share(actual: Mechanism, contribution: float = 1.0) -> float:
+    def refuted_share(actual: Mechanism, contribution: float = 1.0) -> float:
         truth = score_distributions(claim, actual, contribution=contribution)
         return float(np.mean([refutes_claim(truth.draw_scores(random, 1000), curve_of(claim)) for _ in range(trials)]))
 
-    assert share(claim) <= 0.002
-    assert share(replace(claim, noise_multiplier=claim.noise_multiplier / 2)) >= 0.99
-    assert share(replace(claim, noise_multiplier=claim.noise_multiplier / 10_000)) >= 0.99
-    assert share(replace(claim, sample_rate=2 * rate)) >= 0.99
-    assert share(claim, mechanism_audit.CANARY_LENGTH / 2**0.5) >= 0.99
+    assert refuted_share(claim) <= 0.002
+    assert refuted_share(replace(claim, noise_multiplier=claim.noise_multiplier / 2)) >= 0.99
+    assert refuted_share(replace(claim, noise_multiplier=claim.noise_multiplier / 10_000)) >= 0.99
+    assert refuted_share(replace(claim, sample_rate=2 * rate)) >= 0.99
+    assert refuted_share(claim, mechanism_audit.CANARY_LENGTH / 2**0.5) >= 0.99
 
 
 @pytest.mark.slow

@@ -29,14 +29,14 @@ def frontier() -> PrivacyChapter:
     return frontier_chapter(cases.audited_model(DPTrainer(3.0, randomness="seeded")), OPTIONS)
 
 
-def rows(chapter: PrivacyChapter, table: str, **where: Any) -> list[Row]:
+def rows_where(chapter: PrivacyChapter, table: str, **where: Any) -> list[Row]:
     return [row for row in chapter.tables[table] if all(row[name] == value for name, value in where.items())]
 
 
 def test_it_has_heads_at_each_epsilon_beside_heads_without_privacy(frontier: PrivacyChapter) -> None:
     arms = {(row["method"], row["epsilon"]) for row in frontier.tables["frontier"]}
     assert arms == {(WITHOUT, None), (SGD, 0.5), (SGD, 4.0), (LEAST_SQUARES, 0.5)}
-    alone = rows(frontier, "frontier", metric="accuracy", attribute=None, method=SGD, epsilon=4.0)
+    alone = rows_where(frontier, "frontier", metric="accuracy", attribute=None, method=SGD, epsilon=4.0)
     assert [row["replicate"] for row in alone] == [None, 1, 2]
     assert alone[0]["value"] == pytest.approx(np.mean([row["value"] for row in alone[1:]]))
     assert alone[0]["low"] < alone[0]["value"] < alone[0]["high"]
@@ -55,7 +55,7 @@ def test_it_says_what_secret_noise_spends() -> None:
 
 
 def test_rates_are_given_for_each_group(frontier: PrivacyChapter) -> None:
-    rates = rows(frontier, "frontier", attribute="site", method=WITHOUT, replicate=None)
+    rates = rows_where(frontier, "frontier", attribute="site", method=WITHOUT, replicate=None)
     assert {(row["group"], row["metric"]) for row in rates} == {
         (group, metric) for group in "ab" for metric in ("accuracy", "selection_rate", "tpr", "fpr")
     }
@@ -97,27 +97,27 @@ def test_too_few_test_examples_are_no_measurement() -> None:
 def test_a_refusal_is_told_and_a_failed_self_test_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
     audited = cases.audited_model(DPTrainer(3.0, randomness="seeded"))
 
-    def refused(*_: object, **__: object) -> None:
+    def refuse_budget(*_: object, **__: object) -> None:
         raise ConfigError("the budget is spent", where="privacy.budget")
 
-    monkeypatch.setattr(least_squares_fit, "fit", refused)
+    monkeypatch.setattr(least_squares_fit, "fit", refuse_budget)
     part = frontier_chapter(audited, OPTIONS)
     assert "privacy.budget: the budget is spent" in part.text[-1]
     assert len(part.mechanisms) == 4
-    monkeypatch.setattr(trainer, "fit_together", refused)
+    monkeypatch.setattr(trainer, "fit_together", refuse_budget)
     assert frontier_chapter(audited, OPTIONS).findings[0].reason == "privacy.budget: the budget is spent"
 
     for failure in (IntegrityError("no noise"), EvidenceError("an older copy was put back")):
 
-        def broken(*_: object, error: Exception = failure, **__: object) -> None:
+        def raise_failure(*_: object, error: Exception = failure, **__: object) -> None:
             raise error
 
-        monkeypatch.setattr(trainer, "fit_together", broken)
+        monkeypatch.setattr(trainer, "fit_together", raise_failure)
         with pytest.raises(type(failure)):
             frontier_chapter(audited, OPTIONS)
 
 
-def judged(cost_of_b: float, *, heads: int = 3, n: int = 400, few: int = 0) -> JudgedHeads:
+def judged_heads(cost_of_b: float, *, heads: int = 3, n: int = 400, few: int = 0) -> JudgedHeads:
     """Heads without an error beside private ones that err on a share of group b, and rarely on a."""
     rng = np.random.default_rng(0)
     labels, groups = rng.integers(0, 2, n), np.array(["a", "b"] * (n // 2), dtype=object)
@@ -132,33 +132,33 @@ def judged(cost_of_b: float, *, heads: int = 3, n: int = 400, few: int = 0) -> J
 
 
 def test_whom_privacy_costs() -> None:
-    cost, gap = present_frontier(judged(0.3), 2.0).findings
+    cost, gap = present_frontier(judged_heads(0.3), 2.0).findings
     assert cost.interval.low > 0.1
     assert cost.value == pytest.approx(0.16, abs=0.04)
     assert (gap.status, gap.value) == ("warn", pytest.approx(0.28, abs=0.06))
     assert "costs b more" in gap.description
-    assert present_frontier(judged(0.02), 2.0).findings[1].status == "info"
+    assert present_frontier(judged_heads(0.02), 2.0).findings[1].status == "info"
 
 
 def test_groups_that_are_too_small_are_shown_and_not_scored() -> None:
-    chapter = present_frontier(judged(0.3, few=9), 2.0)
-    small = rows(chapter, "frontier", group="c")
+    chapter = present_frontier(judged_heads(0.3, few=9), 2.0)
+    small = rows_where(chapter, "frontier", group="c")
     assert [(row["value"], row["n"], row["status"]) for row in small] == [(None, 9, "too few")] * 2
     assert "c (n = 9)" in chapter.findings[1].caveats
-    three = present_frontier(judged(0.3, few=40), 2.0).findings[1]
+    three = present_frontier(judged_heads(0.3, few=40), 2.0).findings[1]
     assert three.interval is None
     assert "biased upward" in three.caveats
 
 
 def test_a_rate_without_a_base_is_undefined_and_not_zero() -> None:
-    case = judged(0.3)
+    case = judged_heads(0.3)
     case = replace(case, labels=np.zeros_like(case.labels), positive=1)
-    rates = rows(present_frontier(case, 2.0), "frontier", metric="tpr", replicate=None)
+    rates = rows_where(present_frontier(case, 2.0), "frontier", metric="tpr", replicate=None)
     assert {(row["value"], row["status"]) for row in rates} == {(None, "undefined: no positives")}
 
 
 def test_one_replicate_gives_values_and_no_intervals() -> None:
-    chapter = present_frontier(judged(0.3, heads=1), 2.0)
+    chapter = present_frontier(judged_heads(0.3, heads=1), 2.0)
     assert chapter.findings[0].interval is None
     assert "no interval" in chapter.findings[0].caveats
     assert all(row["low"] is None for row in chapter.tables["frontier"])

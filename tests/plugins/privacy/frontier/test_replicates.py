@@ -15,7 +15,7 @@ TRIALS = 300
 ERROR = 3 * math.sqrt(0.95 * 0.05 / TRIALS)  # of a coverage of 95 % in so many trials
 
 
-def simulated(rng: np.random.Generator, heads: int, units: np.ndarray, mean: np.ndarray, training: float) -> np.ndarray:
+def draw_hits(rng: np.random.Generator, heads: int, units: np.ndarray, mean: np.ndarray, training: float) -> np.ndarray:
     """(R, n) hits of heads that differ by ``training``, on units and examples that differ in how hard they are."""
     n_units = units.max() + 1
     hard = rng.normal(size=n_units)[units] + 0.5 * rng.normal(size=len(units))
@@ -23,7 +23,7 @@ def simulated(rng: np.random.Generator, heads: int, units: np.ndarray, mean: np.
     return mean + hard + noise > 0
 
 
-def expected(mean: float, training: float) -> float:
+def expected_rate(mean: float, training: float) -> float:
     return float(norm.cdf(mean / math.sqrt(1.25 + 2 * training**2)))
 
 
@@ -32,9 +32,9 @@ def expected(mean: float, training: float) -> float:
 @pytest.mark.parametrize(("mean", "training"), [(1.5, 0.0), (1.5, 0.4), (0.3, 1.0)])
 def test_shares_are_covered(heads: int, people: int, photos: int, mean: float, training: float) -> None:
     rng, units = np.random.default_rng(0), np.repeat(np.arange(people), photos)
-    truth, covered = expected(mean, training), 0
+    truth, covered = expected_rate(mean, training), 0
     for _ in range(TRIALS):
-        interval = rate_over_heads(simulated(rng, heads, units, np.array(mean), training), units).interval
+        interval = rate_over_heads(draw_hits(rng, heads, units, np.array(mean), training), units).interval
         covered += interval.low <= truth <= interval.high
     assert covered / TRIALS > 0.95 - ERROR
 
@@ -44,7 +44,7 @@ def test_costs_and_their_differences_are_covered(training: float) -> None:
     rng, units = np.random.default_rng(0), np.repeat(np.arange(75), 2)
     in_one, covered = units % 3 == 0, np.zeros(2)
     lost = np.where(in_one, 0.6, 0.2)
-    truths = [expected(1.2, 0.0) - expected(1.2 - cost, training) for cost in (0.6, 0.2)]
+    truths = [expected_rate(1.2, 0.0) - expected_rate(1.2 - cost, training) for cost in (0.6, 0.2)]
     for _ in range(TRIALS):
         hard = rng.normal(size=75)[units] + 0.5 * rng.normal(size=150)
         without = np.repeat((1.2 + hard > 0)[None], 3, axis=0)
@@ -60,9 +60,9 @@ def test_costs_and_their_differences_are_covered(training: float) -> None:
 def test_what_would_be_wrong_without_the_variance_of_heads() -> None:
     """The trap: with many test examples the interval of the mean head alone all but misses what training varies."""
     rng, units, missed = np.random.default_rng(0), np.arange(2000), 0
-    truth = expected(0.3, 1.0)
+    truth = expected_rate(0.3, 1.0)
     for _ in range(100):
-        hits = simulated(rng, 3, units, np.array(0.3), 1.0)
+        hits = draw_hits(rng, 3, units, np.array(0.3), 1.0)
         plain = intervals.wilson_interval(hits.mean() * 2000, 2000)
         missed += not plain.low <= truth <= plain.high
     assert missed > 70

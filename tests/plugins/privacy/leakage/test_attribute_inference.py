@@ -24,7 +24,7 @@ from rft.report.charts import draw
 from rft.stats.cross_validation import Folds
 
 
-def made(
+def person_features(
     strength: float, *, people: int = 120, photos: int = 2, share: float = 0.5, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Features that know their person well and the person's group by ``strength``; groups; people."""
@@ -36,13 +36,13 @@ def made(
     return features.astype(np.float32), np.array(["a", "b"], dtype=object)[group[person]], person.astype(str)
 
 
-def probed(features: np.ndarray, groups: np.ndarray, people: np.ndarray | None) -> AttributeProbe:
+def probe_groups(features: np.ndarray, groups: np.ndarray, people: np.ndarray | None) -> AttributeProbe:
     probe = probe_attribute(features, groups, people, seed=0)
     assert isinstance(probe, AttributeProbe)
     return probe
 
 
-def chapter(
+def probe_chapter(
     features: np.ndarray, groups: dict[str, np.ndarray], units: np.ndarray | None, mode: str = "standard"
 ) -> PrivacyChapter:
     labels = np.zeros(len(features), dtype=np.int64)
@@ -52,8 +52,8 @@ def chapter(
 
 
 def test_a_planted_group_is_read_and_the_control_is_not() -> None:
-    features, groups, people = made(3.0)
-    probe = probed(features, groups, people)
+    features, groups, people = person_features(3.0)
+    probe = probe_groups(features, groups, people)
     assert probe.predictions.balanced_accuracy.value > 0.85
     assert probe.shuffled.shape == (SHUFFLES, 3)
     assert probe.shuffled[:, 0].mean() == pytest.approx(0.5, abs=0.05)
@@ -61,7 +61,7 @@ def test_a_planted_group_is_read_and_the_control_is_not() -> None:
 
 
 def test_the_probe_is_logistic_regression_that_weighs_groups_alike() -> None:
-    features, groups, people = made(2.0, share=0.15)
+    features, groups, people = person_features(2.0, share=0.15)
     labels = (groups == "b").astype(int)
     folds = Folds.draw_stratified(labels, people, seed=0)
     assert isinstance(folds, Folds)
@@ -71,7 +71,7 @@ def test_the_probe_is_logistic_regression_that_weighs_groups_alike() -> None:
         weights = np.where(labels[seen] == 1, 0.5 / labels[seen].mean(), 0.5 / (1 - labels[seen].mean()))
         model = LogisticRegression(C=0.1, tol=1e-3).fit(scaled[seen], labels[seen], sample_weight=weights)
         predictions[held_out] = model.predict(scaled[held_out])
-    probe = probed(features, groups, people)
+    probe = probe_groups(features, groups, people)
     assert np.mean(probe.predictions.predictions == predictions) > 0.995
     assert probe.predictions.balanced_accuracy.value == pytest.approx(
         balanced_accuracy_score(labels, predictions), abs=0.01
@@ -79,16 +79,16 @@ def test_the_probe_is_logistic_regression_that_weighs_groups_alike() -> None:
 
 
 def test_knowing_the_person_is_not_knowing_the_group() -> None:
-    features, groups, people = made(0.0, people=60, photos=5)
-    by_row, by_person = probed(features, groups, None), probed(features, groups, people)
+    features, groups, people = person_features(0.0, people=60, photos=5)
+    by_row, by_person = probe_groups(features, groups, None), probe_groups(features, groups, people)
     assert by_row.predictions.balanced_accuracy.value > 0.8  # photos of one person lie on both sides
     assert by_person.predictions.balanced_accuracy.value < 0.65
     assert by_person.p_value > 1 / (1 + SHUFFLES)
 
 
 def test_a_large_group_is_no_leak() -> None:
-    features, groups, people = made(0.0, people=200, share=0.9)
-    probe = probed(features, groups, people)
+    features, groups, people = person_features(0.0, people=200, share=0.9)
+    probe = probe_groups(features, groups, people)
     assert 0.35 < probe.predictions.balanced_accuracy.value < 0.65  # guessing the large group would be right in 90 %
 
 
@@ -104,19 +104,20 @@ def test_units_exchange_their_rows_as_a_whole() -> None:
     assert sorted(exchange_units(alone, rng)) == alone.tolist()
 
 
+@pytest.mark.slow
 def test_without_a_leak_few_probes_are_worth_a_look() -> None:
     warned = 0
     for seed in range(12):
-        features, groups, people = made(0.0, people=60, photos=1, seed=seed)
-        warned += chapter(features, {"site": groups}, people).findings[0].status == "warn"
+        features, groups, people = person_features(0.0, people=60, photos=1, seed=seed)
+        warned += probe_chapter(features, {"site": groups}, people).findings[0].status == "warn"
     assert warned <= 2
 
 
 def test_the_section_tells_what_was_read() -> None:
-    features, groups, people = made(3.0)
+    features, groups, people = person_features(3.0)
     groups[:4] = None
     groups[10] = "c"
-    probe = chapter(features, {"site": groups, "same": np.full(len(groups), "x", object)}, people, mode="private")
+    probe = probe_chapter(features, {"site": groups, "same": np.full(len(groups), "x", object)}, people, mode="private")
     section = Section(plugin="privacy", findings=probe.findings, tables=dict(probe.tables), figures=probe.figures)
     finding = section.finding("privacy.attribute_probe.site")
     assert finding.status == "warn"
@@ -138,7 +139,7 @@ def test_the_section_tells_what_was_read() -> None:
 
 
 def test_what_cannot_be_probed_says_why() -> None:
-    features, groups, people = made(1.0)
+    features, groups, people = person_features(1.0)
     features[3, 0] = np.nan
     broken = probe_attribute(features, groups, people, seed=0)
     assert isinstance(broken, NotMeasured)
@@ -147,4 +148,4 @@ def test_what_cannot_be_probed_says_why() -> None:
     table = pd.DataFrame({"group_site": ["a", None]})
     elsewhere = attribute_inference_chapter(AuditedModel(about, 0, {}, table)).findings
     assert [(finding.id, finding.status) for finding in elsewhere] == [("privacy.attribute_probe.site", "not_measured")]
-    assert chapter(features, {}, None).is_empty
+    assert probe_chapter(features, {}, None).is_empty

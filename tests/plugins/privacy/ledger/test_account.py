@@ -26,8 +26,8 @@ from tests.support.ledger_cases import (
     MECHANISM,
     account,
     book_of,
-    everything,
     finish,
+    folder_contents,
     ledger_facts,
     ledger_of,
     population,
@@ -126,7 +126,7 @@ def first_block(opened: Account) -> range:
     return list(opened.charge_blocks())[0]  # noqa: RUF015 (all of them are to be charged)
 
 
-def train(folder: Path, meanwhile: Callable[[range], None], **changes) -> None:
+def train_blocks(folder: Path, meanwhile: Callable[[range], None], **changes) -> None:
     """Train with a checkpoint after each block, and let something happen before the next."""
     with account(folder, **changes) as opened:
         for block in opened.charge_blocks():
@@ -134,21 +134,21 @@ def train(folder: Path, meanwhile: Callable[[range], None], **changes) -> None:
             meanwhile(block)
 
 
-def interrupt(folder: Path, after: int, **changes) -> None:
+def interrupt_training(folder: Path, after: int, **changes) -> None:
     """Train for so many whole blocks, and lose the next one."""
 
-    def stop(opened: Account) -> None:
+    def stop_after(opened: Account) -> None:
         for number, block in enumerate(opened.charge_blocks()):
             if number == after:
                 raise KeyboardInterrupt
             opened.write_checkpoint({"w": torch.full((2, 3), float(block.stop)), "t": torch.tensor(block.stop)})
 
     with pytest.raises(KeyboardInterrupt), account(folder, **changes) as opened:
-        stop(opened)
+        stop_after(opened)
 
 
 def test_an_interrupted_training_goes_on_and_pays_for_one_block_twice(tmp_path: Path) -> None:
-    interrupt(tmp_path, after=3)
+    interrupt_training(tmp_path, after=3)
     with account(tmp_path) as opened:
         assert opened.resumed is not None
         step, tensors = opened.resumed
@@ -169,7 +169,7 @@ def test_a_finished_training_that_was_not_saved_is_not_paid_for_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The process was killed while the model was audited."""
-    train(tmp_path, lambda _: None, budget=ONE)
+    train_blocks(tmp_path, lambda _: None, budget=ONE)
     as_another_process(monkeypatch)
     for _ in range(2):
         with account(tmp_path) as opened:
@@ -186,7 +186,7 @@ def test_a_finished_training_that_was_not_saved_is_not_paid_for_again(
 def test_one_that_was_saved_or_is_of_this_process_is_followed_by_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: bool
 ) -> None:
-    train(tmp_path, lambda _: None)
+    train_blocks(tmp_path, lambda _: None)
     if saved:
         finalize_trainings(population(tmp_path), "ledgers")
         assert not [*tmp_path.rglob("*.safetensors")]
@@ -198,8 +198,8 @@ def test_one_that_was_saved_or_is_of_this_process_is_followed_by_another(
 
 
 def test_only_what_this_process_trained_is_settled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    train(tmp_path, lambda _: None)
-    interrupt(tmp_path, after=3, identity="another plan")
+    train_blocks(tmp_path, lambda _: None)
+    interrupt_training(tmp_path, after=3, identity="another plan")
     as_another_process(monkeypatch)
     finalize_trainings(population(tmp_path), "ledgers")
     assert len([*tmp_path.rglob("*.safetensors")]) == 2
@@ -208,7 +208,7 @@ def test_only_what_this_process_trained_is_settled(tmp_path: Path, monkeypatch: 
 
 
 def test_one_that_is_killed_before_its_first_checkpoint_begins_again(tmp_path: Path) -> None:
-    interrupt(tmp_path, after=0)
+    interrupt_training(tmp_path, after=0)
     with account(tmp_path) as opened:
         assert opened.resumed is None
         assert first_block(opened) == range(2)
@@ -225,7 +225,7 @@ OTHER_TRAININGS = [
 
 @pytest.mark.parametrize("changes", OTHER_TRAININGS)
 def test_another_training_does_not_go_on_with_it(tmp_path: Path, changes: dict) -> None:
-    interrupt(tmp_path, after=3)
+    interrupt_training(tmp_path, after=3)
     with account(tmp_path, **changes) as opened:
         assert opened.resumed is None
         assert first_block(opened) == range(2)
@@ -237,7 +237,7 @@ def test_another_training_does_not_go_on_with_it(tmp_path: Path, changes: dict) 
 
 
 def test_a_training_does_not_go_on_with_someone_new(tmp_path: Path) -> None:
-    interrupt(tmp_path, after=3)
+    interrupt_training(tmp_path, after=3)
     with account(tmp_path, unit_ids=(*CLINIC, "patient 30")) as opened:
         assert opened.resumed is None
         assert ledger_facts(opened).units == 31
@@ -246,7 +246,7 @@ def test_a_training_does_not_go_on_with_someone_new(tmp_path: Path) -> None:
 
 def test_another_noise_is_another_training_whatever_the_identity_says(tmp_path: Path) -> None:
     """Opacus resumes with any noise and reports the epsilon of the last one."""
-    interrupt(tmp_path, after=3)
+    interrupt_training(tmp_path, after=3)
     quieter = Mechanism(1.0, 0.1, 40)
     facts = finish(account(tmp_path, "clinic", CLINIC, quieter))
     assert facts.epsilon == composed_spending([Mechanism(2.0, 0.1, 8), quieter], DELTA).epsilon
@@ -255,14 +255,14 @@ def test_another_noise_is_another_training_whatever_the_identity_says(tmp_path: 
 def test_a_budget_holds_over_runs_and_nothing_is_lost_when_it_is_spent(tmp_path: Path) -> None:
     facts = finish(account(tmp_path, budget=1.2 * ONE))
     assert facts.remaining == pytest.approx(0.2 * ONE)
-    before = everything(tmp_path)
+    before = folder_contents(tmp_path)
     for budget in (None, 1.2 * ONE):
         with pytest.raises(ConfigError, match="the budget of population 'clinic' does not suffice") as refused:
             finish(account(tmp_path, budget=budget))
         assert f"{ONE:.4g} of {1.2 * ONE:g} are spent" in str(refused.value)
         assert f"it would be {TWO:.4g}" in str(refused.value)
         assert refused.value.where == "privacy.budget"
-    assert everything(tmp_path) == before
+    assert folder_contents(tmp_path) == before
     small = Mechanism(50.0, 0.1, 40)
     assert finish(account(tmp_path, "clinic", CLINIC, small)).remaining < 0.2 * ONE
 
@@ -275,10 +275,10 @@ def test_a_budget_may_be_spent_to_the_last(tmp_path: Path) -> None:
 
 
 def test_a_block_lost_to_an_interruption_is_spent(tmp_path: Path) -> None:
-    interrupt(tmp_path, after=3, budget=ONE)
+    interrupt_training(tmp_path, after=3, budget=ONE)
     with pytest.raises(ConfigError, match="does not suffice"):
         finish(account(tmp_path))
-    interrupt(
+    interrupt_training(
         tmp_path,
         after=0,
         unit_ids=OTHERS,
@@ -291,10 +291,10 @@ def test_a_block_lost_to_an_interruption_is_spent(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("first", "later"), [(3.0, 3.1), (3.0, 2.9), (None, 3.0)])
 def test_another_budget_than_the_first_is_refused(tmp_path: Path, first: float | None, later: float) -> None:
     finish(account(tmp_path, budget=first))
-    before = everything(tmp_path)
+    before = folder_contents(tmp_path)
     with pytest.raises(ConfigError, match=f"{later:g} is not what was fixed: the first training on 'clinic' set"):
         finish(account(tmp_path, budget=later))
-    assert everything(tmp_path) == before
+    assert folder_contents(tmp_path) == before
 
 
 def test_spending_is_added_up_at_the_delta_of_the_first(tmp_path: Path) -> None:
@@ -314,12 +314,12 @@ def test_an_edited_or_grown_data_set_is_still_the_same_people(tmp_path: Path) ->
 
 def test_a_name_that_others_took_is_refused(tmp_path: Path) -> None:
     finish(account(tmp_path))
-    before = everything(tmp_path)
+    before = folder_contents(tmp_path)
     with pytest.raises(ConfigError, match="is that of another population: it knows 30 units and none") as no:
         finish(account(tmp_path, unit_ids=OTHERS))
     assert no.value.where == "data.population"
     assert "name of their own" in str(no.value)
-    assert everything(tmp_path) == before
+    assert folder_contents(tmp_path) == before
 
 
 def test_a_ledger_in_the_folder_of_another_is_refused(tmp_path: Path) -> None:
@@ -337,11 +337,11 @@ def test_other_people_have_a_ledger_of_their_own(tmp_path: Path) -> None:
 def test_common_people_are_refused_or_counted(tmp_path: Path) -> None:
     finish(account(tmp_path))
     mixed = (*OTHERS, *CLINIC[:7])
-    before = everything(tmp_path)
+    before = folder_contents(tmp_path)
     with pytest.raises(ConfigError, match="7 of the 27 units are in population 'clinic' too") as refused:
         finish(account(tmp_path, name="ward", unit_ids=mixed))
     assert 'overlaps = ["clinic"]' in str(refused.value)
-    assert everything(tmp_path) == before
+    assert folder_contents(tmp_path) == before
     facts = finish(account(tmp_path, name="ward", unit_ids=mixed, overlaps=["clinic"]))
     assert (facts.epsilon, facts.overlaps) == (TWO, ("clinic",))
     assert [row["population"] for row in facts.trainings] == ["ward", "clinic"]
@@ -379,11 +379,11 @@ def test_a_ledger_is_not_begun_with_a_delta_that_lets_everybody_out(tmp_path: Pa
 
 def test_a_ledger_is_not_gone_on_with_when_its_people_have_outgrown_its_delta(tmp_path: Path) -> None:
     finish(account(tmp_path, delta=1 / 31))
-    before = everything(tmp_path)
+    before = folder_contents(tmp_path)
     with pytest.raises(ConfigError, match=r"which is not below 1 / 31, .*\n.*overlaps = \[.clinic.\]") as refused:
         finish(account(tmp_path, unit_ids=(*CLINIC[:5], "somebody new")))
     assert refused.value.where == "privacy.delta"
-    assert everything(tmp_path) == before
+    assert folder_contents(tmp_path) == before
     with account(tmp_path, name="ward", unit_ids=(*CLINIC, "somebody new"), overlaps=["clinic"], delta=1e-5) as opened:
         assert ledger_facts(opened).units == 31
 
@@ -433,7 +433,7 @@ def test_a_training_with_seeded_noise_is_remembered_by_all_that_follow(tmp_path:
 
 def test_a_ledger_that_was_put_back_is_found_without_any_run(tmp_path: Path) -> None:
     finish(account(tmp_path))
-    older = everything(ledger_of(tmp_path))
+    older = folder_contents(ledger_of(tmp_path))
     finish(account(tmp_path, identity="another"))
     for name in (chain.ENTRIES_FILE, chain.HEAD_FILE):
         (ledger_of(tmp_path) / name).write_bytes(older[name])
@@ -443,7 +443,7 @@ def test_a_ledger_that_was_put_back_is_found_without_any_run(tmp_path: Path) -> 
 
 def test_so_is_that_of_an_overlapping_population(tmp_path: Path) -> None:
     finish(account(tmp_path))
-    older = everything(ledger_of(tmp_path))
+    older = folder_contents(ledger_of(tmp_path))
     finish(account(tmp_path, identity="another"))
     for name in (chain.ENTRIES_FILE, chain.HEAD_FILE):
         (ledger_of(tmp_path) / name).write_bytes(older[name])
@@ -476,7 +476,7 @@ def test_an_overlap_with_nobody_is_refused(tmp_path: Path, name: str) -> None:
 
 def test_nobodys_name_can_be_read_or_tried_out_without_the_key(tmp_path: Path) -> None:
     finish(account(tmp_path))
-    content = b"".join(everything(tmp_path / "ledgers").values())
+    content = b"".join(folder_contents(tmp_path / "ledgers").values())
     key = unit_hashes.read_or_make_key(tmp_path / "ledgers", needed=True)
     for unit_id in CLINIC:
         assert unit_id.encode() not in content
@@ -528,16 +528,16 @@ def test_an_error_of_the_disk_stops_training_before_the_step(
 ) -> None:
     taken: list[int] = []
 
-    def fail(_: int) -> None:
+    def fail_to_sync(_: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    def meanwhile(block: range) -> None:
+    def fill_disk(block: range) -> None:
         taken.extend(block)
         if block.stop == 10:
-            monkeypatch.setattr("os.fsync", fail)
+            monkeypatch.setattr("os.fsync", fail_to_sync)
 
     with pytest.raises(OutputError, match=words) as refused:
-        train(tmp_path, meanwhile)
+        train_blocks(tmp_path, fill_disk)
     assert taken == [*range(10)]
     assert str(ledger_of(tmp_path)) in str(refused.value)
     assert "privacy.ledger" in str(refused.value)
@@ -552,11 +552,11 @@ def test_an_error_of_the_disk_stops_training_before_the_step(
 def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> None:
+    def no_space(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched, pytest.raises(OutputError, match="the disk is full"):
-        train(tmp_path, lambda block: patched.setattr(Path, "replace", fail) if block.stop == 4 else None)
+        train_blocks(tmp_path, lambda block: patched.setattr(Path, "replace", no_space) if block.stop == 4 else None)
     with account(tmp_path) as opened:
         assert opened.resumed is not None
         assert opened.resumed[1]["w"].tolist() == [[4.0] * 3] * 2
@@ -568,10 +568,10 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Mon
         finish(account(tmp_path, ledger="file/ledgers"))
     assert "RFT_STATE" in str(refused.value)
 
-    def refuse(*_: object, **__: object) -> None:
+    def refuse_access(*_: object, **__: object) -> None:
         raise OSError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse_access)
     with pytest.raises(OutputError, match=r"cannot be used \(Permission denied"):
         finish(account(tmp_path))
 
@@ -603,9 +603,9 @@ def test_a_damaged_ledger_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_ledger_that_was_put_back_is_found_by_a_checkpoint(tmp_path: Path) -> None:
-    interrupt(tmp_path, after=3)
-    older = everything(ledger_of(tmp_path))
-    interrupt(tmp_path, after=5)
+    interrupt_training(tmp_path, after=3)
+    older = folder_contents(ledger_of(tmp_path))
+    interrupt_training(tmp_path, after=5)
     for name in (chain.ENTRIES_FILE, chain.HEAD_FILE):
         (ledger_of(tmp_path) / name).write_bytes(older[name])
     for identity in ("one plan", "another plan"):
@@ -615,7 +615,7 @@ def test_a_ledger_that_was_put_back_is_found_by_a_checkpoint(tmp_path: Path) -> 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     """The format of checkpoints, safetensors, accepts flipped bits."""
-    interrupt(tmp_path, after=3)
+    interrupt_training(tmp_path, after=3)
     (file,) = ledger_of(tmp_path).glob("*.safetensors")
     whole = file.read_bytes()
     for damaged in (whole[:-1], whole[:50], b"", whole[:-1] + bytes([whole[-1] ^ 1]), whole.replace(b'"6"', b'"8"')):

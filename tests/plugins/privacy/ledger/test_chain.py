@@ -29,7 +29,7 @@ def written(tmp_path: Path) -> Chain:
     return records
 
 
-def entries(written: Chain) -> Path:
+def entries_file(written: Chain) -> Path:
     return written.folder / chain.ENTRIES_FILE
 
 
@@ -38,7 +38,7 @@ def test_what_is_read_is_what_was_written(written: Chain) -> None:
     assert records == written
     assert records.records == RECORDS
     assert records.anchor.entries == 3
-    assert records.size == entries(written).stat().st_size
+    assert records.size == entries_file(written).stat().st_size
     assert chain.read(written.folder / "nothing") == Chain(written.folder / "nothing")
 
 
@@ -52,39 +52,39 @@ def test_a_hash_covers_record_number_and_predecessor(tmp_path: Path, written: Ch
 
 
 def test_a_change_of_any_byte_is_found(written: Chain) -> None:
-    content = entries(written).read_bytes()
+    content = entries_file(written).read_bytes()
     for place in range(len(content)):
-        entries(written).write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        entries_file(written).write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
         with pytest.raises(EvidenceError, match=r"is not the one that was written|ends after"):
             chain.read(written.folder)
 
 
 def test_a_cut_at_any_byte_is_found(written: Chain) -> None:
-    content = entries(written).read_bytes()
+    content = entries_file(written).read_bytes()
     for length in range(len(content)):
-        entries(written).write_bytes(content[:length])
+        entries_file(written).write_bytes(content[:length])
         with pytest.raises(EvidenceError, match=r"ends after \d entries where 3 were written"):
             chain.read(written.folder)
-    entries(written).unlink()
+    entries_file(written).unlink()
     with pytest.raises(EvidenceError, match="ends after 0 entries where 3 were written"):
         chain.read(written.folder)
 
 
 def test_lines_that_changed_places_are_found(written: Chain) -> None:
-    first, second, third = entries(written).read_bytes().splitlines(keepends=True)
+    first, second, third = entries_file(written).read_bytes().splitlines(keepends=True)
     for lines in ([first, third, second], [second, first, third], [first, first, third], [second, third]):
-        entries(written).write_bytes(b"".join(lines))
+        entries_file(written).write_bytes(b"".join(lines))
         with pytest.raises(EvidenceError, match=r"line [12] is not the one"):
             chain.read(written.folder)
 
 
 def test_a_last_line_that_a_kill_left_half_written_is_mended(tmp_path: Path, written: Chain) -> None:
-    before, head = entries(written).read_bytes(), (written.folder / chain.HEAD_FILE).read_bytes()
+    before, head = entries_file(written).read_bytes(), (written.folder / chain.HEAD_FILE).read_bytes()
     written.append({"kind": "block", "first": 5})
-    torn = entries(written).read_bytes()[len(before) :]
+    torn = entries_file(written).read_bytes()[len(before) :]
     for length in range(0, len(torn), 3):
         for rest in (torn[:length], b"\0" * length):
-            entries(written).write_bytes(before + rest)
+            entries_file(written).write_bytes(before + rest)
             (written.folder / chain.HEAD_FILE).write_bytes(head)
             records = chain.read(written.folder)
             assert records.records == RECORDS
@@ -119,9 +119,9 @@ def test_a_missing_or_damaged_head_is_found(written: Chain, content: str | None)
 
 
 def test_an_older_copy_of_the_entries_is_found(written: Chain) -> None:
-    older = entries(written).read_bytes()
+    older = entries_file(written).read_bytes()
     written.append({"kind": "block", "first": 5})
-    entries(written).write_bytes(older)
+    entries_file(written).write_bytes(older)
     with pytest.raises(EvidenceError, match="ends after 3 entries where 4 were written: it was cut, or is an older"):
         chain.read(written.folder)
 
@@ -154,7 +154,7 @@ def test_anchors_that_no_chain_went_through(written: Chain, anchor: Anchor) -> N
 
 
 def test_the_files_are_lines_of_json_for_their_owner(written: Chain) -> None:
-    lines = [json.loads(line) for line in entries(written).read_text(encoding="utf-8").splitlines()]
+    lines = [json.loads(line) for line in entries_file(written).read_text(encoding="utf-8").splitlines()]
     assert [line["number"] for line in lines] == [1, 2, 3]
     assert [line["previous"] for line in lines[1:]] == [line["sha256"] for line in lines[:-1]]
     for path in written.folder.iterdir():

@@ -16,7 +16,7 @@ from rft.plugins.privacy.accounting.accountants import Mechanism, composed_spend
 from rft.plugins.privacy.ledger import account as ledger
 from rft.plugins.privacy.ledger import atomic_io, chain
 from rft.plugins.privacy.ledger.account import finalize_trainings
-from tests.support.ledger_cases import CLINIC, DELTA, account, charges_of, ledger_facts, population, train
+from tests.support.ledger_cases import CLINIC, DELTA, account, charges_of, ledger_facts, population, train_slowly
 
 STEPS, BLOCK = 100, 5
 
@@ -44,7 +44,7 @@ def kill_at_random(folder: Path, kills: int, seconds: float) -> int:
     context.set_forkserver_preload(["rft.plugins.privacy.ledger.account"])
     chance, log, killed, number = random.Random(0), folder / "log", 0, 0
     while killed < kills:
-        process = context.Process(target=train, args=(folder, log, f"training-{number}", STEPS, seconds))
+        process = context.Process(target=train_slowly, args=(folder, log, f"training-{number}", STEPS, seconds))
         process.start()
         process.join(chance.uniform(0.0, 0.6))
         process.kill()
@@ -78,7 +78,7 @@ def test_three_hundred_kills_of_a_process(tmp_path: Path) -> None:
 
 def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     context = multiprocessing.get_context("forkserver")
-    process = context.Process(target=train, args=(tmp_path, tmp_path / "log", "long", 20, 5.0))
+    process = context.Process(target=train_slowly, args=(tmp_path, tmp_path / "log", "long", 20, 5.0))
     process.start()
     while not (tmp_path / "log").exists():
         process.join(0.05)
@@ -100,8 +100,8 @@ def kills_at(monkeypatch: pytest.MonkeyPatch, instant: int, how: str) -> None:
     countdown: Iterator[int] = iter(range(instant, -1, -1))
     write, overwrite = atomic_io._write_flushed, atomic_io.overwrite_in_place
 
-    def dying(real: Callable[..., None], halves: bool) -> Callable[..., None]:
-        def call(target: object, content: bytes) -> None:
+    def die_around(real: Callable[..., None], halves: bool) -> Callable[..., None]:
+        def write_or_die(target: object, content: bytes) -> None:
             if next(countdown, -1) != 0:
                 return real(target, content)
             if how == "half" and halves:
@@ -110,10 +110,10 @@ def kills_at(monkeypatch: pytest.MonkeyPatch, instant: int, how: str) -> None:
                 real(target, content)
             raise Killed
 
-        return call
+        return write_or_die
 
-    monkeypatch.setattr(atomic_io, "_write_flushed", dying(write, halves=True))
-    monkeypatch.setattr(chain, "overwrite_in_place", dying(overwrite, halves=False))
+    monkeypatch.setattr(atomic_io, "_write_flushed", die_around(write, halves=True))
+    monkeypatch.setattr(chain, "overwrite_in_place", die_around(overwrite, halves=False))
 
 
 def train_and_save(folder: Path, log: Path) -> None:

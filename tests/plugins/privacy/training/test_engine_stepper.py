@@ -47,7 +47,7 @@ def network_steps(task: Task, engine: type[Engine], rows_at_once: int = 1000) ->
         members=None,
         rows_at_once=rows_at_once,
         sampler=PoissonSampler(random_streams("secret", 0).sampling, plan.n, 0.5),
-        gaussian=given.quiet(plan),
+        gaussian=given.silent_noise(plan),
     )
 
 
@@ -62,7 +62,7 @@ def test_a_step_is_that_of_opacus() -> None:
     batch = task.features.batch(np.arange(12))
     nn.functional.cross_entropy(model(batch), task.labels, reduction="sum").backward()
     optimizer.step()
-    steps = given.steps("network", task, given.plans(task), [Job(1)], given.Silent())
+    steps = given.stepper("network", task, given.plans(task), [Job(1)], given.Silent())
     steps.set_gradient(given.sample(range(12)))
     assert all(
         torch.allclose(ours.grad, theirs.grad, atol=1e-6)
@@ -78,7 +78,7 @@ def test_what_does_not_fit_is_run_in_parts_with_the_same_result(
 ) -> None:
     task = given.head_task(units=units, views=views, class_weights=torch.tensor([1.0, 2.0, 0.5]))
     as_dense(task.features).tensor[4 * views, 2] = math.nan
-    steps = given.steps("network", task, given.plans(task), noise=given.Silent())
+    steps = given.stepper("network", task, given.plans(task), noise=given.Silent())
     assert isinstance(steps, EngineStepper)
     drawn = given.sample(range(steps.sampler.n))
     in_parts = replace(steps, rows_at_once=rows_at_once)

@@ -38,15 +38,15 @@ KINDS: list[tuple[Build, Callable[[], cases.Batch], type[Engine]]] = [
 IDS = [build.__name__ for build, _, _ in KINDS]
 
 
-def distance(gradients: list[Tensor], exact: list[Tensor]) -> float:
+def relative_error(gradients: list[Tensor], exact: list[Tensor]) -> float:
     """Return the largest error of an example's gradient, relative to its length."""
-    apart = [a.double().flatten(1) - b.flatten(1) for a, b in zip(rows(gradients), rows(exact), strict=True)]
+    apart = [a.double().flatten(1) - b.flatten(1) for a, b in zip(flat_rows(gradients), flat_rows(exact), strict=True)]
     return float(
-        (torch.cat(apart, 1).norm(dim=1) / torch.cat([b.flatten(1) for b in rows(exact)], 1).norm(dim=1)).max()
+        (torch.cat(apart, 1).norm(dim=1) / torch.cat([b.flatten(1) for b in flat_rows(exact)], 1).norm(dim=1)).max()
     )
 
 
-def rows(gradients: list[Tensor]) -> list[Tensor]:
+def flat_rows(gradients: list[Tensor]) -> list[Tensor]:
     return [gradient.reshape(len(gradient), -1) for gradient in gradients]
 
 
@@ -57,10 +57,10 @@ def test_the_chosen_engine_is_exact(build: Build, data: Callable[[], cases.Batch
     choice = select_engine(task)
     assert choice.engine is engine
     suffix = eval_untrained_modules(with_perturbed_parameters(built_by(task, 5)))
-    exact = cases.naive(suffix, cases.columns_of(task), task.labels)
+    exact = cases.gradients_one_by_one(suffix, cases.columns_of(task), task.labels)
     running = choice.engine(suffix)
     for _ in range(2):
-        assert distance(running.example_gradients(cases.columns_of(task), task.labels), exact) < 1e-5
+        assert relative_error(running.example_gradients(cases.columns_of(task), task.labels), exact) < 1e-5
     assert choice.error < 1e-4
 
 
@@ -68,12 +68,12 @@ def test_a_batch_that_follows_a_larger_one_knows_nothing_of_it() -> None:
     """Opacus keeps the input of a layer that the loss does not need, and pairs it with a later batch."""
     suffix, batch = cases.Idle().train(), cases.vectors()
     few = {"features": batch["features"][:3]}
-    exact = cases.naive(suffix, few, torch.arange(3))
+    exact = cases.gradients_one_by_one(suffix, few, torch.arange(3))
     engine = Hooks(suffix)
     engine.example_gradients(batch, torch.zeros(12, dtype=torch.long))
     assert not hasattr(suffix.unused, "activations")
     gradients = engine.example_gradients(few, torch.arange(3))
-    assert distance(gradients, exact) < 1e-6
+    assert relative_error(gradients, exact) < 1e-6
     assert not gradients[0].any()
     assert gradients[0].shape == (3, 4, 8)
     engine.close()
@@ -83,8 +83,8 @@ def test_a_batch_that_follows_a_larger_one_knows_nothing_of_it() -> None:
 def test_hooks_are_wrong_for_channels_last_and_are_passed_over() -> None:
     task = cases.task(cases.seeded(cases.convnext), cases.maps())
     suffix = eval_untrained_modules(with_perturbed_parameters(built_by(task, 0)))
-    exact = cases.naive(suffix, cases.columns_of(task), task.labels)
-    assert distance(Hooks(suffix).example_gradients(cases.columns_of(task), task.labels), exact) > 0.1
+    exact = cases.gradients_one_by_one(suffix, cases.columns_of(task), task.labels)
+    assert relative_error(Hooks(suffix).example_gradients(cases.columns_of(task), task.labels), exact) > 0.1
     assert "relative error" in select_engine(task).rejected_engines["hooks"]
 
 
@@ -96,14 +96,14 @@ def test_a_layer_scale_near_zero_does_not_hide_a_wrong_gradient(monkeypatch: pyt
 
 
 def test_weights_laid_out_channels_last_are_put_right() -> None:
-    def built(seed: int) -> nn.Module:
+    def channels_last_cnn(seed: int) -> nn.Module:
         return cases.seeded(cases.cnn)(seed).to(memory_format=torch.channels_last)
 
-    task = cases.task(built, cases.maps())
+    task = cases.task(channels_last_cnn, cases.maps())
     assert select_engine(task).engine is Hooks
-    wrong = Hooks(eval_untrained_modules(built(0).train()))
-    exact = cases.naive(built(0).eval(), cases.columns_of(task), task.labels)
-    assert distance(wrong.example_gradients(cases.columns_of(task), task.labels), exact) > 0.1
+    wrong = Hooks(eval_untrained_modules(channels_last_cnn(0).train()))
+    exact = cases.gradients_one_by_one(channels_last_cnn(0).eval(), cases.columns_of(task), task.labels)
+    assert relative_error(wrong.example_gradients(cases.columns_of(task), task.labels), exact) > 0.1
 
 
 class Centred(nn.Module):

@@ -38,7 +38,7 @@ def test_steps_are_those_of_opacus_on_the_same_batches_and_noise(
     random = np.random.default_rng(5)
     noise = [random.normal(size=650) for _ in range(5)]
 
-    ours = given.steps("heads", task, plans, [Job(4)], given.Given(list(noise)))
+    ours = given.stepper("heads", task, plans, [Job(4)], given.Given(list(noise)))
     our_optimizer = recipe.build_optimizer(ours.parameters)
     head = new_head(64, 10, row_norm, 4).train()
     model = GradSampleModule(head, loss_reduction="sum")
@@ -64,11 +64,11 @@ def standard_normals(row: np.ndarray) -> object:
     """Return what takes the place of Opacus' noise: the next numbers of the row, parameter after parameter."""
     left = iter(row)
 
-    def noise(std: float, reference: Tensor, **_ignored: object) -> Tensor:
+    def noise_from_list(std: float, reference: Tensor, **_ignored: object) -> Tensor:
         drawn = np.array([next(left) for _ in range(reference.numel())])
         return torch.from_numpy(drawn.reshape(reference.shape) * std).float()
 
-    return noise
+    return noise_from_list
 
 
 @pytest.mark.parametrize("units", [None, PERSONS], ids=["examples", "persons"])
@@ -86,7 +86,7 @@ def test_each_of_many_heads_is_as_if_it_were_alone(units: np.ndarray | None, vie
     drawn[0] = np.union1d(drawn[0], [0])
     noise = random.normal(size=(5, 21))
     jobs = [Job(seed, member) for seed, member in enumerate(members)]
-    steps = given.steps("heads", task, plans, jobs, given.Given([noise]))
+    steps = given.stepper("heads", task, plans, jobs, given.Given([noise]))
     counts = steps.set_gradient(given.sample(*drawn))
     gradients = torch.cat([parameter.grad.flatten(1) for parameter in steps.parameters], dim=1).double().numpy()
     for head, job in enumerate(jobs):
@@ -100,7 +100,7 @@ def test_each_of_many_heads_is_as_if_it_were_alone(units: np.ndarray | None, vie
 def test_features_too_large_to_square_count_as_not_finite() -> None:
     task = given.head_task()
     as_dense(task.features).tensor[4] = 1e25
-    steps = given.steps("heads", task, given.plans(task), noise=given.Silent())
+    steps = given.stepper("heads", task, given.plans(task), noise=given.Silent())
     both, first = (given.sample(drawn) for drawn in ((4, 5), (5,)))
     assert steps.set_gradient(both).tolist() == [1]
     assert np.array_equal(given.gradient(steps, both), given.gradient(steps, first))
@@ -111,14 +111,14 @@ def test_norms_hold_in_float32_whatever_the_scale() -> None:
     for scale in (1e-12, 1e-3, 1.0, 1e3, 1e8, 1e15):
         task = given.head_task(40, 64, 10)
         as_dense(task.features).tensor.mul_(scale)
-        steps = given.steps("heads", task, given.plans(task, norm=1e-3), noise=given.Silent())
+        steps = given.stepper("heads", task, given.plans(task, norm=1e-3), noise=given.Silent())
         lengths = [np.linalg.norm(given.gradient(steps, given.sample((row,)))) for row in range(40)]
         assert max(lengths) * 20 <= 1e-3 * (1 + 1e-5)
 
 
 def test_a_head_leaves_the_stack_as_a_network_of_its_own() -> None:
     task = given.head_task(new_suffix=partial(new_head, 6, 3, True))
-    steps = given.steps("heads", task, given.plans(task, [1.0, 1.0]), [Job(5), Job(6)])
+    steps = given.stepper("heads", task, given.plans(task, [1.0, 1.0]), [Job(5), Job(6)])
     assert isinstance(steps, HeadStepper)
     for number, seed in enumerate((5, 6)):
         fresh, network = new_head(6, 3, True, seed), steps.copy_network(number)
@@ -136,7 +136,7 @@ def test_other_examples_take_the_place_of_the_real_ones_only() -> None:
     """As the self-test uses it: the same heads, noise and divisor; members no longer matter; views are all alike."""
     task = given.head_task(views=2)
     plans = given.plans(task)
-    steps = given.steps("heads", task, plans, [Job(0, np.zeros(12, bool))], given.Silent())
+    steps = given.stepper("heads", task, plans, [Job(0, np.zeros(12, bool))], given.Silent())
     features = torch.randn(9, 6, generator=torch.Generator().manual_seed(9))
     labels, units = torch.arange(9) % 3, np.arange(9) // 3
     replaced = steps.with_examples({"features": features}, labels, units)

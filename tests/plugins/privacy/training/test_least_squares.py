@@ -23,18 +23,18 @@ from rft.plugins.privacy.training.randomness import SecretSource, SeededSource
 from rft.training.linear_heads import Vectors
 
 
-def vectors(n: int = 40, d: int = 6, k: int = 3, *, views: int = 1, **changes: object) -> Vectors:
+def random_vectors(n: int = 40, d: int = 6, k: int = 3, *, views: int = 1, **changes: object) -> Vectors:
     random = torch.Generator().manual_seed(0)
     stored = 5 * torch.randn(n * views, d, generator=random)
     fields = {"class_weights": None, "row_norm": False, "labels": torch.randint(0, k, (n,), generator=random)} | changes
     return Vectors(stored=fields.pop("stored", stored), views=views, **fields)
 
 
-def seeded(seed: int = 0) -> SeededSource:
+def seeded_source(seed: int = 0) -> SeededSource:
     return SeededSource(np.random.default_rng(seed))
 
 
-def length(first: SufficientStatistics, second: SufficientStatistics) -> float:
+def distance(first: SufficientStatistics, second: SufficientStatistics) -> float:
     """The distance of two pairs of sums, over the bound."""
     moments, products = first.moments - second.moments, first.products - second.products
     return math.sqrt(np.sum(moments**2) + np.sum(products**2)) / first.bound
@@ -42,7 +42,7 @@ def length(first: SufficientStatistics, second: SufficientStatistics) -> float:
 
 def test_the_sums_are_those_of_a_loop_over_units() -> None:
     units = np.random.default_rng(0).integers(0, 12, 40)
-    data = vectors(views=2, class_weights=torch.tensor([1.0, 2.0, 0.5]))
+    data = random_vectors(views=2, class_weights=torch.tensor([1.0, 2.0, 0.5]))
     statistics = sufficient_statistics(data, units, 3)
     moments, products = np.zeros((7, 7)), np.zeros((7, 3))
     for unit in range(12):
@@ -69,43 +69,43 @@ def test_the_sums_are_those_of_a_loop_over_units() -> None:
 def test_no_unit_moves_the_sums_by_more_than_the_bound(views: int, weights: list | None, row_norm: bool) -> None:
     units = np.repeat(np.arange(6), [1, 1, 2, 5, 11, 20])  # some have more rows than there are columns
     class_weights = None if weights is None else torch.tensor(weights)
-    data = vectors(views=views, class_weights=class_weights, row_norm=row_norm)
+    data = random_vectors(views=views, class_weights=class_weights, row_norm=row_norm)
     data.stored[0] = 1e30
     whole = sufficient_statistics(data, units, 3)
-    moved = [length(whole, sufficient_statistics(data, units, 3, members=units != unit)) for unit in range(6)]
+    moved = [distance(whole, sufficient_statistics(data, units, 3, members=units != unit)) for unit in range(6)]
     assert max(moved) == pytest.approx(1.0)
     assert max(moved) <= 1 + 1e-9
 
 
 def test_one_example_alone_has_the_length_of_the_bound() -> None:
-    data, units = vectors(), np.arange(40)
+    data, units = random_vectors(), np.arange(40)
     whole = sufficient_statistics(data, units, 3)
     for row in (0, 7, 39):
-        assert length(whole, sufficient_statistics(data, units, 3, members=units != row)) == pytest.approx(1.0)
+        assert distance(whole, sufficient_statistics(data, units, 3, members=units != row)) == pytest.approx(1.0)
 
 
 def test_rows_sold_as_a_persons_would_exceed_the_bound() -> None:
     """The trap: that each row is scaled does not bound the sum over a person's rows."""
-    data = vectors(stored=torch.ones(40, 6), labels=torch.zeros(40, dtype=torch.int64))
+    data = random_vectors(stored=torch.ones(40, 6), labels=torch.zeros(40, dtype=torch.int64))
     alone, person = np.arange(40), np.repeat([0, 1], 20)
     only_first = person == 0
-    assert length(
+    assert distance(
         sufficient_statistics(data, alone, 3), sufficient_statistics(data, alone, 3, ~only_first)
     ) == pytest.approx(20)
-    assert length(
+    assert distance(
         sufficient_statistics(data, person, 3), sufficient_statistics(data, person, 3, ~only_first)
     ) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_examples_that_are_not_finite_count_as_zero_and_are_counted(bad: float) -> None:
-    data, units = vectors(), np.arange(40)
+    data, units = random_vectors(), np.arange(40)
     data.stored[3, 2] = bad
     statistics = sufficient_statistics(data, units, 3)
     assert statistics.non_finite == 1
     without = sufficient_statistics(data, units, 3, members=units != 3)
     assert without.non_finite == 0
-    assert length(statistics, without) == 0
+    assert distance(statistics, without) == 0
 
 
 def test_noise_has_the_deviation_that_the_mechanism_promises() -> None:
@@ -123,11 +123,11 @@ def test_noise_has_the_deviation_that_the_mechanism_promises() -> None:
 
 def test_the_projection_on_any_direction_has_the_promised_noise() -> None:
     """Whatever a unit's part looks like: along it the noise has sigma times the bound."""
-    data, units = vectors(d=4), np.arange(40)
+    data, units = random_vectors(d=4), np.arange(40)
     whole, without = sufficient_statistics(data, units, 3), sufficient_statistics(data, units, 3, members=units != 0)
     part = np.concatenate([(whole.moments - without.moments).ravel(), (whole.products - without.products).ravel()])
     empty = SufficientStatistics(np.zeros((5, 5)), np.zeros((5, 3)), whole.bound, 0)
-    source = seeded()
+    source = seeded_source()
     along = [
         np.concatenate([noise.ravel() for noise in add_noise(empty, 3.0, source)]) @ part / np.linalg.norm(part)
         for _ in range(4000)
@@ -136,8 +136,8 @@ def test_the_projection_on_any_direction_has_the_promised_noise() -> None:
 
 
 def test_without_noise_the_head_is_ridge_regression_on_scaled_rows() -> None:
-    data = vectors(n=300)
-    state = solve_head(sufficient_statistics(data, np.arange(300), 3), 1e-6, seeded())
+    data = random_vectors(n=300)
+    state = solve_head(sufficient_statistics(data, np.arange(300), 3), 1e-6, seeded_source())
     rows = np.column_stack([data.stored.double().numpy(), np.ones(300)])
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     targets = BALANCE * (np.eye(3) - 1 / 3)[data.labels.numpy()]
@@ -156,7 +156,7 @@ def test_it_learns_at_small_epsilon() -> None:
     for epsilon in (0.1, 0.5, 1.0, 8.0):
         head = Head(64, 10)
         head.load_state_dict(
-            solve_head(sums, calibrate_noise_multiplier(epsilon, 1e-5, sample_rate=1.0, steps=1), seeded())
+            solve_head(sums, calibrate_noise_multiplier(epsilon, 1e-5, sample_rate=1.0, steps=1), seeded_source())
         )
         with torch.no_grad():
             accuracy.append(float((head({"features": x[1400:]}).argmax(1) == y[1400:]).double().mean()))
@@ -166,6 +166,6 @@ def test_it_learns_at_small_epsilon() -> None:
 
 
 def test_far_too_much_noise_still_gives_a_finite_head() -> None:
-    state = solve_head(sufficient_statistics(vectors(n=5), np.arange(5), 3), 1000.0, seeded())
+    state = solve_head(sufficient_statistics(random_vectors(n=5), np.arange(5), 3), 1000.0, seeded_source())
     assert all(tensor.isfinite().all() for tensor in state.values())
     Head(6, 3).load_state_dict(state)

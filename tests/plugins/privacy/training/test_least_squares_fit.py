@@ -23,16 +23,16 @@ from tests.support import frontier_cases as cases
 TRAINER = DPTrainer(4.0, method="least_squares", randomness="seeded")
 
 
-def task(**changes: object) -> Task:
+def task_with(**changes: object) -> Task:
     return replace(cases.audited_model(TRAINER).task, **changes)
 
 
-def fits(task: Task, jobs: list[Job], trainer: DPTrainer = TRAINER) -> list[Fit]:
+def fit_jobs(task: Task, jobs: list[Job], trainer: DPTrainer = TRAINER) -> list[Fit]:
     return least_squares_fit.fit([trainer] * len(jobs), task, jobs, purpose="training")
 
 
 def test_a_fit_says_what_it_spent_and_predicts() -> None:
-    [fit] = fits(task(), [Job(0)])
+    [fit] = fit_jobs(task_with(), [Job(0)])
     facts = fit.require_privacy()
     assert (facts.sample_rate, facts.steps, facts.charged_steps, facts.divisor) == (1.0, 1, 1, 1.0)
     assert facts.epsilon == tightest_spending(Mechanism(facts.noise_multiplier, 1.0, 1), facts.delta).epsilon
@@ -40,29 +40,29 @@ def test_a_fit_says_what_it_spent_and_predicts() -> None:
     assert facts.max_grad_norm == pytest.approx(np.sqrt(1 + 4 * 0.5))
     assert all(row["outcome"] == "passed" for row in facts.self_test)
     audited = cases.audited_model(TRAINER)
-    [scores] = compute_logits(task(), [fit], audited.features["test"])
+    [scores] = compute_logits(task_with(), [fit], audited.features["test"])
     assert (scores.argmax(axis=1) == audited.splits["test"].labels).mean() > 0.8
 
 
 def test_heads_have_noise_of_their_own() -> None:
-    first, second, again = fits(task(), [Job(0), Job(1), Job(0)])
+    first, second, again = fit_jobs(task_with(), [Job(0), Job(1), Job(0)])
     weight = "linear.weight"
     assert not torch.allclose(first.state[weight], second.state[weight], atol=1e-3)
-    secret = fits(task(), [Job(0), Job(0)], replace(TRAINER, randomness="secret"))
+    secret = fit_jobs(task_with(), [Job(0), Job(0)], replace(TRAINER, randomness="secret"))
     assert not torch.allclose(secret[0].state[weight], secret[1].state[weight], atol=1e-3)
     assert again.require_privacy().noise_multiplier == first.require_privacy().noise_multiplier
 
 
 def test_people_of_two_populations_are_refused_or_counted_by_both(tmp_path: Path) -> None:
-    def of(name: str) -> Task:
-        unit_ids = np.array([f"p{number}" for number in range(len(task().labels))])
-        return task(population=Population(name, unit_ids, tmp_path))
+    def task_of(name: str) -> Task:
+        unit_ids = np.array([f"p{number}" for number in range(len(task_with().labels))])
+        return task_with(population=Population(name, unit_ids, tmp_path))
 
     recorded = replace(TRAINER, ledger="ledger")
-    [first] = recorded.fit(of("clinic"), [Job(0)])
+    [first] = recorded.fit(task_of("clinic"), [Job(0)])
     with pytest.raises(ConfigError, match="in population 'clinic' too"):
-        recorded.fit(of("ward"), [Job(0)])
-    [counted_by_both] = replace(recorded, overlaps=("clinic",)).fit(of("ward"), [Job(0)])
+        recorded.fit(task_of("ward"), [Job(0)])
+    [counted_by_both] = replace(recorded, overlaps=("clinic",)).fit(task_of("ward"), [Job(0)])
     assert counted_by_both.require_privacy().ledger.overlaps == ("clinic",)
     assert counted_by_both.require_privacy().ledger.epsilon > 1.2 * first.require_privacy().ledger.epsilon
 
@@ -70,15 +70,15 @@ def test_people_of_two_populations_are_refused_or_counted_by_both(tmp_path: Path
 def test_members_decide_who_counts() -> None:
     some = np.arange(800) < 400
     large = replace(TRAINER, noise_multiplier=1e-6, charged=False)
-    half, whole = fits(task(), [Job(0, some), Job(0)], large)
-    labels = torch.where(torch.from_numpy(some), task().labels, 0)  # who is left out has another label here
-    [alone] = fits(task(labels=labels), [Job(0, some)], large)
+    half, whole = fit_jobs(task_with(), [Job(0, some), Job(0)], large)
+    labels = torch.where(torch.from_numpy(some), task_with().labels, 0)  # who is left out has another label here
+    [alone] = fit_jobs(task_with(labels=labels), [Job(0, some)], large)
     torch.testing.assert_close(half.state["linear.weight"], alone.state["linear.weight"], atol=1e-3, rtol=1e-3)
     assert not torch.allclose(half.state["linear.weight"], whole.state["linear.weight"], atol=1e-2)
 
 
 def test_preparing_tells_the_plan_without_touching_the_data() -> None:
-    facts = least_squares_fit.prepare(TRAINER, task())
+    facts = least_squares_fit.prepare(TRAINER, task_with())
     assert facts.engine.name == "least squares"
     assert facts.engine.trained_parameters == 2 * 21
 
@@ -118,7 +118,7 @@ def nothing_zeroed(data: object, *arguments: object) -> SufficientStatistics:
 def test_planted_mistakes_stop_it(name: str, broken: Callable, check: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(least_squares, name, broken)
     with pytest.raises(IntegrityError, match=check):
-        fits(task(), [Job(0)])
+        fit_jobs(task_with(), [Job(0)])
 
 
 def test_what_is_no_linear_head_on_vectors_is_refused() -> None:
@@ -128,4 +128,4 @@ def test_what_is_no_linear_head_on_vectors_is_refused() -> None:
             self.layers = nn.Sequential(nn.Linear(20, 4), nn.Linear(4, 2))
 
     with pytest.raises(ConfigError, match="linear head"):
-        fits(task(new_suffix=lambda seed: Two()), [Job(0)])
+        fit_jobs(task_with(new_suffix=lambda seed: Two()), [Job(0)])

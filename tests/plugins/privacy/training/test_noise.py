@@ -23,13 +23,13 @@ class Ones:
         return np.ones(shape)
 
 
-def sums(heads: int) -> list[torch.Tensor]:
+def head_sums(heads: int) -> list[torch.Tensor]:
     return [torch.full((heads, 3, 4), 10.0), torch.full((heads, 3), 20.0), torch.full((heads,), 30.0)]
 
 
 def test_each_head_has_its_sigma_times_the_norm_and_all_is_divided() -> None:
     gaussian = GaussianNoise(Ones(), np.array([0.5, 2.0, 8.0]), max_grad_norm=0.25, divisor=4.0)
-    noised = gaussian.add_noise(sums(3))
+    noised = gaussian.add_noise(head_sums(3))
     for total, wanted in zip(noised, (10.0, 20.0, 30.0), strict=True):
         for head, sigma in enumerate((0.5, 2.0, 8.0)):
             assert (total[head] == (wanted + sigma * 0.25) / 4).all()
@@ -37,9 +37,9 @@ def test_each_head_has_its_sigma_times_the_norm_and_all_is_divided() -> None:
 
 
 def test_the_sums_stay_as_they_were() -> None:
-    totals = sums(2)
+    totals = head_sums(2)
     GaussianNoise(SecretSource(), np.ones(2), 1.0, 2.0).add_noise(totals)
-    assert all(torch.equal(a, b) for a, b in zip(totals, sums(2), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(totals, head_sums(2), strict=True))
 
 
 @pytest.mark.parametrize("heads", [1, 5])

@@ -43,10 +43,10 @@ SIGMAS = [0.8, 0.8, 1.1, 2.0, 6.0]
 Plant = Callable[[pytest.MonkeyPatch], None]
 
 
-def written(owner: Any, name: str, *changes: tuple[str, str], used_in: Any = None) -> Plant:
+def rewrite(owner: Any, name: str, *changes: tuple[str, str], used_in: Any = None) -> Plant:
     """Return what writes mistakes into a function: each (right, wrong) text must be found in it."""
 
-    def plant(monkeypatch: pytest.MonkeyPatch) -> None:
+    def plant_bug(monkeypatch: pytest.MonkeyPatch) -> None:
         function = getattr(owner, name)
         text = textwrap.dedent(inspect.getsource(function))
         for right, wrong in changes:
@@ -56,10 +56,10 @@ def written(owner: Any, name: str, *changes: tuple[str, str], used_in: Any = Non
         exec(compile(f"from __future__ import annotations\n{text}", name, "exec"), names)
         monkeypatch.setattr(used_in or owner, name, names[name])
 
-    return plant
+    return plant_bug
 
 
-def sampled(draw: Callable[[PoissonSampler, int], Sample]) -> Plant:
+def sample_by(draw: Callable[[PoissonSampler, int], Sample]) -> Plant:
     """Return what samples in another way."""
     return lambda monkeypatch: monkeypatch.setattr(
         PoissonSampler, "draw_sample", lambda self, heads=1: draw(self, heads)
@@ -70,7 +70,7 @@ def in_shuffled_batches() -> Callable[[PoissonSampler, int], Sample]:
     """Return what deals all units out in batches of n x rate, anew in each pass, with a smaller one at the end."""
     waiting: dict[int, list[np.ndarray]] = {}
 
-    def draw(sampler: PoissonSampler, heads: int) -> Sample:
+    def draw_in_turn(sampler: PoissonSampler, heads: int) -> Sample:
         size, drawn = round(sampler.n * sampler.rate), []
         for head in range(heads):
             if not waiting.get(head):
@@ -79,7 +79,7 @@ def in_shuffled_batches() -> Callable[[PoissonSampler, int], Sample]:
             drawn.append(waiting[head].pop(0))
         return given.sample(*drawn)
 
-    return draw
+    return draw_in_turn
 
 
 def of_a_fixed_size(sampler: PoissonSampler, heads: int) -> Sample:
@@ -117,11 +117,11 @@ class Bug:
 
 
 def noise(right: str, wrong: str) -> Plant:
-    return written(GaussianNoise, "add_noise", (right, wrong))
+    return rewrite(GaussianNoise, "add_noise", (right, wrong))
 
 
 def step(right: str, wrong: str) -> Plant:
-    return written(runner, "private_step", (right, wrong))
+    return rewrite(runner, "private_step", (right, wrong))
 
 
 EVERYWHERE = {
@@ -137,11 +137,11 @@ EVERYWHERE = {
         FRESH,
     ),
     "twice the sampling rate": Bug(
-        written(PoissonSampler, "_walk_units", ("log1p(-self.rate)", "log1p(-2 * self.rate)")), "sampling rate"
+        rewrite(PoissonSampler, "_walk_units", ("log1p(-self.rate)", "log1p(-2 * self.rate)")), "sampling rate"
     ),
-    "shuffled batches": Bug(sampled(in_shuffled_batches()), "sample sizes"),
-    "batches of a fixed size": Bug(sampled(of_a_fixed_size), "sample sizes"),
-    "the same sample in each step": Bug(sampled(the_same_again), "independent samples"),
+    "shuffled batches": Bug(sample_by(in_shuffled_batches()), "sample sizes"),
+    "batches of a fixed size": Bug(sample_by(of_a_fixed_size), "sample sizes"),
+    "the same sample in each step": Bug(sample_by(the_same_again), "independent samples"),
     "empty samples skipped": Bug(
         step(COUNTED, f"if not sample.taken.any():\n        return\n    {COUNTED}"), "step with an empty sample"
     ),
@@ -150,7 +150,7 @@ EVERYWHERE = {
 
 HEADS = EVERYWHERE | {
     "no clipping": Bug(
-        written(
+        rewrite(
             HeadStepper,
             "_clipping_factors",
             (
@@ -161,13 +161,13 @@ HEADS = EVERYWHERE | {
         "clipping",
     ),
     "empty samples without noise": Bug(
-        written(
+        rewrite(
             HeadStepper, "set_gradient", (f"{NOISED}totals)", f"({NOISED}totals) if sample.taken.any() else totals)")
         ),
         OF_EMPTY,
     ),
     "noise for empty samples alone": Bug(
-        written(
+        rewrite(
             HeadStepper,
             "set_gradient",
             (f"{NOISED}totals)", f"({NOISED}totals) if not sample.taken.any() else [each / 2 for each in totals])"),
@@ -175,7 +175,7 @@ HEADS = EVERYWHERE | {
         OF_EXAMPLES,
     ),
     "less noise the more examples there are": Bug(
-        written(
+        rewrite(
             HeadStepper,
             "set_gradient",
             (NOISED, "replace(self.gaussian, max_grad_norm=0.7 * 0.9 ** sample.units.shape[1]).add_noise("),
@@ -183,7 +183,7 @@ HEADS = EVERYWHERE | {
         OF_EXAMPLES,
     ),
     "divided by the size of the sample": Bug(
-        written(
+        rewrite(
             HeadStepper,
             "set_gradient",
             ("= gradient\n", "= gradient * self.gaussian.divisor / max(1, int(sample.taken.sum(1).max()))\n"),
@@ -191,10 +191,10 @@ HEADS = EVERYWHERE | {
         "divisor",
     ),
     "not a number let through": Bug(
-        written(HeadStepper, "_drop_non_finite", ("if math.isfinite(squared.sum()):", "if True:")), "not a number"
+        rewrite(HeadStepper, "_drop_non_finite", ("if math.isfinite(squared.sum()):", "if True:")), "not a number"
     ),
     "not a number not counted": Bug(
-        written(HeadStepper, "_drop_non_finite", ("(broken & (rows.weights != 0))", "(broken & (rows.weights < 0))")),
+        rewrite(HeadStepper, "_drop_non_finite", ("(broken & (rows.weights != 0))", "(broken & (rows.weights < 0))")),
         "not a number",
     ),
     "noise shared by heads": Bug(noise(NORMALS, f"{NORMALS}\n    drawn[1:] = drawn[:1]"), FRESH),
@@ -203,18 +203,18 @@ HEADS = EVERYWHERE | {
         noise("self.noise_multipliers[:, None]", "self.noise_multipliers[0]"), OF_EMPTY
     ),
     "half the noise for one head": Bug(noise(SCALE, f"{SCALE}\n    drawn[2] /= 2"), OF_EMPTY),
-    "a sample shared by heads": Bug(sampled(shared_by_heads), "independent samples"),
+    "a sample shared by heads": Bug(sample_by(shared_by_heads), "independent samples"),
     "the bias left out of the norm": Bug(
-        written(
+        rewrite(
             UnitExamples, "gather_rows", ("vectors.squared_lengths[stored])", "vectors.squared_lengths[stored] - 1)")
         ),
         "clipping",
     ),
     "the bias left out of a person's norm": Bug(
-        written(HeadStepper, "_clipped_sums", (" + by_bias.square().sum(2)", "")), "clipping", persons=True
+        rewrite(HeadStepper, "_clipped_sums", (" + by_bias.square().sum(2)", "")), "clipping", persons=True
     ),
     "sums that are wrong where there are many rows": Bug(
-        written(
+        rewrite(
             HeadStepper,
             "_clipped_sums",
             ("if together == 1:", "if rows.x.shape[1] > 30:\n        residual *= 1.01\n    if together == 1:"),
@@ -222,10 +222,10 @@ HEADS = EVERYWHERE | {
         "as many rows as a step has",
     ),
     "rows clipped one by one": Bug(
-        written(HeadStepper, "_clipped_sums", ("if together == 1:", "if True:")), "clipping", persons=True
+        rewrite(HeadStepper, "_clipped_sums", ("if together == 1:", "if True:")), "clipping", persons=True
     ),
     "class weights over those of the sample": Bug(
-        written(UnitExamples, "gather_rows", ("there * factors / views", "there * factors / factors.mean() / views")),
+        rewrite(UnitExamples, "gather_rows", ("there * factors / views", "there * factors / factors.mean() / views")),
         "gradients",
     ),
 }
@@ -237,10 +237,10 @@ RUN = "gradients = self.engine.example_gradients(part.batch, part.labels)"
 
 NETWORK = EVERYWHERE | {
     "no clipping": Bug(
-        written(EngineStepper, "set_gradient", (FACTORS, "factors = torch.ones_like(lengths)")), "clipping"
+        rewrite(EngineStepper, "set_gradient", (FACTORS, "factors = torch.ones_like(lengths)")), "clipping"
     ),
     "empty samples without noise": Bug(
-        written(
+        rewrite(
             EngineStepper,
             "set_gradient",
             (f"noised = {NOISED}", f"noised = (lambda all: {NOISED}all) if sample.taken.any() else all)("),
@@ -248,7 +248,7 @@ NETWORK = EVERYWHERE | {
         OF_EMPTY,
     ),
     "noise for empty samples alone": Bug(
-        written(
+        rewrite(
             EngineStepper,
             "set_gradient",
             (f"noised = {NOISED}", f"noised = (lambda all: all if sample.taken.any() else {NOISED}all))("),
@@ -256,7 +256,7 @@ NETWORK = EVERYWHERE | {
         OF_EXAMPLES,
     ),
     "divided by the size of the sample": Bug(
-        written(
+        rewrite(
             EngineStepper,
             "set_gradient",
             ("= gradient[0]\n", "= gradient[0] * self.gaussian.divisor / max(1, int(sample.taken.sum()))\n"),
@@ -264,17 +264,17 @@ NETWORK = EVERYWHERE | {
         "divisor",
     ),
     "not a number let through": Bug(
-        written(engine_stepper, "_zero_non_finite", ("if bool(lengths.isfinite().all()):", "if True:")), "not a number"
+        rewrite(engine_stepper, "_zero_non_finite", ("if bool(lengths.isfinite().all()):", "if True:")), "not a number"
     ),
     "not a number not counted": Bug(
-        written(EngineStepper, "_unit_gradients", ("non_finite += count", "non_finite += 0")), "not a number"
+        rewrite(EngineStepper, "_unit_gradients", ("non_finite += count", "non_finite += 0")), "not a number"
     ),
     "the bias left out of the norm": Bug(
-        written(engine_stepper, "_gradient_norms", ("for gradient in gradients", "for gradient in gradients[:1]")),
+        rewrite(engine_stepper, "_gradient_norms", ("for gradient in gradients", "for gradient in gradients[:1]")),
         "clipping",
     ),
     "gradients that are wrong where there are many rows": Bug(
-        written(
+        rewrite(
             EngineStepper,
             "_unit_gradients",
             (
@@ -285,10 +285,10 @@ NETWORK = EVERYWHERE | {
         "as many rows as a step has",
     ),
     "rows clipped one by one": Bug(
-        written(EngineStepper, "_unit_gradients", ("if part.unit_index is None:", "if True:")), "clipping", persons=True
+        rewrite(EngineStepper, "_unit_gradients", ("if part.unit_index is None:", "if True:")), "clipping", persons=True
     ),
     "class weights over those of the sample": Bug(
-        written(EngineStepper, "_read_part", (WEIGHTED, f"{WEIGHTED}\n        weights = weights / weights.mean()")),
+        rewrite(EngineStepper, "_read_part", (WEIGHTED, f"{WEIGHTED}\n        weights = weights / weights.mean()")),
         "gradients",
     ),
 }
@@ -300,7 +300,7 @@ PLANTED = [
 ]
 
 
-def ready(kind: str, *, persons: bool, rate: float = 0.2) -> tuple[Task, list[MechanismParameters]]:
+def ready_task(kind: str, *, persons: bool, rate: float = 0.2) -> tuple[Task, list[MechanismParameters]]:
     task = given.head_task(120, 40, class_weights=WEIGHTS, units=PERSONS if persons else None)
     return task, given.plans(task, SIGMAS if kind == "heads" else SIGMAS[:1], rate=rate)
 
@@ -310,11 +310,11 @@ def ready(kind: str, *, persons: bool, rate: float = 0.2) -> tuple[Task, list[Me
 def test_every_planted_bug_is_caught_every_time(
     kind: str, bug: Bug, times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task, plans = ready(kind, persons=bug.persons)
+    task, plans = ready_task(kind, persons=bug.persons)
     bug.plant(monkeypatch)
     for _ in range(times):
         with pytest.raises(IntegrityError, match="nothing was trained") as caught:
-            runner.run_self_test(given.steps(kind, task, plans), task, plans)
+            runner.run_self_test(given.stepper(kind, task, plans), task, plans)
         assert f"{bug.check}: " in str(caught.value)
 
 
@@ -322,9 +322,9 @@ def test_every_planted_bug_is_caught_every_time(
 @pytest.mark.parametrize("persons", [False, True])
 @pytest.mark.parametrize("kind", given.KINDS)
 def test_the_right_mechanism_is_never_accused(kind: str, persons: bool, times: int) -> None:
-    task, plans = ready(kind, persons=persons)
+    task, plans = ready_task(kind, persons=persons)
     for _ in range(times):
-        rows, error = runner.run_self_test(given.steps(kind, task, plans), task, plans)
+        rows, error = runner.run_self_test(given.stepper(kind, task, plans), task, plans)
         assert error < 1e-5
         assert {row["outcome"] for row in rows} == {"passed"}
 
@@ -337,10 +337,10 @@ def test_shuffled_batches_are_caught_whether_or_not_the_last_one_is_smaller(
 ) -> None:
     task = given.head_task(n)
     plans = given.plans(task, rate=size / n)
-    sampled(in_shuffled_batches())(monkeypatch)
+    sample_by(in_shuffled_batches())(monkeypatch)
     for _ in range(5):
         with pytest.raises(IntegrityError, match=r"sample sizes|sampling rate|independent samples"):
-            runner.run_self_test(given.steps("heads", task, plans), task, plans)
+            runner.run_self_test(given.stepper("heads", task, plans), task, plans)
 
 
 class BiasOnly(cases.OnFeatures):
@@ -369,11 +369,12 @@ EXTREMES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("task", "rate", "sigmas"), EXTREMES.values(), ids=EXTREMES)
 def test_the_right_mechanism_is_not_accused_at_the_extremes(task: Task, rate: float, sigmas: list[float]) -> None:
     plans, choice = given.plans(task, sigmas, rate=rate), select_engine(task)
     for _ in range(5):
-        steps = given.steps("heads", task, plans) if len(sigmas) > 1 else network_steps(task, plans, choice)
+        steps = given.stepper("heads", task, plans) if len(sigmas) > 1 else network_steps(task, plans, choice)
         runner.run_self_test(steps, task, plans)
 
 

@@ -89,12 +89,12 @@ def test_shapes(source: Callable[[], RandomSource], shape: tuple[int, ...]) -> N
 def test_secret_numbers_are_those_of_the_operating_system_each_used_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
-    def counted(count: int) -> bytes:
+    def count_bytes(count: int) -> bytes:
         asked.append(count)
         return real(count)
 
     real = os.urandom
-    monkeypatch.setattr(os, "urandom", counted)
+    monkeypatch.setattr(os, "urandom", count_bytes)
     source = SecretSource()
     source.draw_uniforms(3, 5)
     source.draw_normals(4, 2)

@@ -23,11 +23,11 @@ SIDE = 32
 LOOSE = DPTrainer(1e4, steps=2)
 
 
-def images(batch: int, _tokens: int, seed: int) -> cases.Batch:
+def random_images(batch: int, _tokens: int, seed: int) -> cases.Batch:
     return {"pixels": torch.rand(batch, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(seed))}
 
 
-def comments(batch: int, tokens: int, seed: int) -> cases.Batch:
+def random_comments(batch: int, tokens: int, seed: int) -> cases.Batch:
     mask = torch.ones(batch, tokens, dtype=torch.int64)
     mask[1:, -1] = 0
     words = torch.randint(1, 40, (batch, tokens), generator=torch.Generator().manual_seed(seed))
@@ -55,16 +55,16 @@ class Known:
 
 def of_images(network: nn.Module, dimension: int) -> Known:
     head = Head(dimension, cases.CLASSES)
-    return Known(Classifier(ImageBackbone(network.eval(), [0.5] * 3, [0.5] * 3), head, modality="image"), images)
+    return Known(Classifier(ImageBackbone(network.eval(), [0.5] * 3, [0.5] * 3), head, modality="image"), random_images)
 
 
 def of_comments(text: cases.Text) -> Known:
     pooling = "last" if text.last else "mean"
     backbone = TextBackbone(text.network.eval().requires_grad_(True), pooling)
-    return Known(Classifier(backbone, Head(16, cases.CLASSES), modality="text"), comments)
+    return Known(Classifier(backbone, Head(16, cases.CLASSES), modality="text"), random_comments)
 
 
-def resnet() -> Known:
+def known_resnet() -> Known:
     from torchvision.models import resnet18
 
     network = resnet18(weights=None)
@@ -72,7 +72,7 @@ def resnet() -> Known:
     return of_images(network, 512)
 
 
-def vit() -> Known:
+def known_vit() -> Known:
     from torchvision.models import VisionTransformer
 
     network = VisionTransformer(SIDE, 8, 2, 2, 16, 32, dropout=0.1)
@@ -80,33 +80,33 @@ def vit() -> Known:
     return of_images(network, 16)
 
 
-def convnext() -> Known:
+def known_convnext() -> Known:
     from timm.models.convnext import ConvNeXt
 
     return of_images(ConvNeXt(depths=(1, 1, 1, 1), dims=(8, 8, 8, 8), num_classes=0, kernel_sizes=3, patch_size=2), 8)
 
 
-def bert() -> Known:
+def known_bert() -> Known:
     return of_comments(cases.bert())
 
 
-def gpt() -> Known:
+def known_gpt() -> Known:
     return of_comments(cases.gpt())
 
 
 @pytest.mark.parametrize(
     ("known", "freeze", "tune", "engine"),
     [
-        (vit, "encoder.layers.encoder_layer_1", "full", "functorch"),
-        (vit, "none", "full", "functorch"),
-        (convnext, "stages.2", "full", "functorch"),
-        (bert, "encoder.layer.1", "full", "hooks"),
-        (bert, "encoder.layer.1", "lora", "hooks"),
-        (bert, "none", "full", "one by one"),
-        (bert, "none", "bias", "hooks"),
-        (gpt, "h.1", "full", "hooks"),
-        (gpt, "none", "lora", "hooks"),
-        (gpt, "all", "full", "hooks"),
+        (known_vit, "encoder.layers.encoder_layer_1", "full", "functorch"),
+        (known_vit, "none", "full", "functorch"),
+        (known_convnext, "stages.2", "full", "functorch"),
+        (known_bert, "encoder.layer.1", "full", "hooks"),
+        (known_bert, "encoder.layer.1", "lora", "hooks"),
+        (known_bert, "none", "full", "one by one"),
+        (known_bert, "none", "bias", "hooks"),
+        (known_gpt, "h.1", "full", "hooks"),
+        (known_gpt, "none", "lora", "hooks"),
+        (known_gpt, "all", "full", "hooks"),
     ],
 )
 def test_what_is_trained_behind_a_cut(known: Callable[[], Known], freeze: str, tune: str, engine: str) -> None:
@@ -126,7 +126,7 @@ def assert_joins(partition: Cut, task: Task, state: dict[str, Tensor]) -> None:
     suffix = partition.new_suffix(0)
     suffix_state = {name: tensor for name, tensor in state.items() if name in suffix.state_dict()}
     suffix.load_state_dict(suffix_state, strict=False)
-    example = comments if partition.classifier.modality == "text" else images
+    example = random_comments if partition.classifier.modality == "text" else random_images
     with torch.no_grad():
         replayed = suffix.eval()(cases.columns_of(task))
         joined = partition.join(state)(example(12, 7, 5))
@@ -136,7 +136,7 @@ def assert_joins(partition: Cut, task: Task, state: dict[str, Tensor]) -> None:
 @pytest.mark.parametrize("freeze", ["layer4", "none"])
 @pytest.mark.parametrize("tune", ["full", "bias"])
 def test_batchnorm_behind_the_cut_is_refused_with_its_name_and_what_helps(freeze: str, tune: str) -> None:
-    _, task = resnet().task(freeze, tune)
+    _, task = known_resnet().task(freeze, tune)
     layer = "layer4.0.bn1" if freeze == "layer4" else "bn1"
     with pytest.raises(ConfigError, match=rf"the layer {layer} \(BatchNorm2d\) mixes the examples") as refused:
         select_engine(task)
@@ -144,5 +144,5 @@ def test_batchnorm_behind_the_cut_is_refused_with_its_name_and_what_helps(freeze
 
 
 def test_a_frozen_resnet_has_a_head_that_is_trained_privately() -> None:
-    _, task = resnet().task("all")
+    _, task = known_resnet().task("all")
     assert select_engine(task).is_head

@@ -44,7 +44,7 @@ CHECKS = [
 def test_each_check_is_a_row_with_what_was_expected_and_found(kind: str) -> None:
     task = given.head_task(60, units=PERSONS)
     plans = given.plans(task, [1.0, 2.0] if kind == "heads" else [1.0])
-    rows, error = runner.run_self_test(given.steps(kind, task, plans), task, plans)
+    rows, error = runner.run_self_test(given.stepper(kind, task, plans), task, plans)
     assert [row["check"] for row in rows] == CHECKS
     assert {row["outcome"] for row in rows} == {"passed"}
     assert all(set(row) == {"check", "expected", "found", "outcome", "description"} for row in rows)
@@ -62,7 +62,7 @@ def test_each_check_is_a_row_with_what_was_expected_and_found(kind: str) -> None
 def test_where_everybody_takes_part_there_is_nothing_to_vary() -> None:
     task = given.head_task()
     plans = given.plans(task, rate=1.0)
-    rows, _ = runner.run_self_test(given.steps("heads", task, plans), task, plans)
+    rows, _ = runner.run_self_test(given.stepper("heads", task, plans), task, plans)
     assert [row["check"] for row in rows] == [name for name in CHECKS if name not in CHECKS[1:3]]
 
 
@@ -70,7 +70,7 @@ def test_where_everybody_takes_part_there_is_nothing_to_vary() -> None:
 def test_parameters_gradients_and_examples_stay_as_they_were(kind: str) -> None:
     task = given.head_task(60, views=2, units=PERSONS)
     plans = given.plans(task)
-    steps = given.steps(kind, task, plans)
+    steps = given.stepper(kind, task, plans)
     stored, labels, state = as_dense(task.features).tensor.clone(), task.labels.clone(), torch.get_rng_state()
     values = [parameter.clone() for parameter in steps.parameters]
     runner.run_self_test(steps, task, plans)
@@ -105,7 +105,7 @@ def test_modes_and_buffers_of_a_network_stay_as_they_were(fails: bool, monkeypat
 def test_what_failed_stands_in_the_error_with_what_was_expected() -> None:
     task = given.head_task()
     promised = given.plans(task, [1.0])
-    steps = given.steps("heads", task, given.plans(task, [0.5], norm=0.9))
+    steps = given.stepper("heads", task, given.plans(task, [0.5], norm=0.9))
     with pytest.raises(IntegrityError) as failed:
         runner.run_self_test(steps, task, promised)
     message = str(failed.value)
@@ -120,14 +120,14 @@ def test_what_failed_stands_in_the_error_with_what_was_expected() -> None:
 @pytest.mark.parametrize(("change", "check"), [({"rate": 0.3}, "sampling rate"), ({"norm": 0.5}, "clipping")])
 def test_the_numbers_that_count_are_those_of_the_plan(change: dict[str, float], check: str) -> None:
     task = given.head_task(60)
-    steps = given.steps("heads", task, given.plans(task))
+    steps = given.stepper("heads", task, given.plans(task))
     with pytest.raises(IntegrityError, match=check):
         runner.run_self_test(steps, task, given.plans(task, **change))
 
 
 def test_twice_the_clipping_norm_is_not_made_up_for_by_half_the_noise() -> None:
     task = given.head_task(60)
-    steps = given.steps("heads", task, given.plans(task, [0.5], norm=1.4))
+    steps = given.stepper("heads", task, given.plans(task, [0.5], norm=1.4))
     with pytest.raises(IntegrityError, match="clipping: 2"):
         runner.run_self_test(steps, task, given.plans(task, [1.0], norm=0.7))
 
@@ -138,8 +138,8 @@ def test_no_private_example_takes_part(monkeypatch: pytest.MonkeyPatch) -> None:
         task = given.head_task(60)
         as_dense(task.features).tensor.fill_(math.nan)
         task.labels.fill_(2)
-        plans = given.plans(task)
-        rows, _ = runner.run_self_test(given.steps(kind, task, plans, [Job(0, np.zeros(60, dtype=bool))]), task, plans)
+        plans, members = given.plans(task), np.zeros(60, dtype=bool)
+        rows, _ = runner.run_self_test(given.stepper(kind, task, plans, [Job(0, members)]), task, plans)
         assert {row["outcome"] for row in rows} == {"passed"}
 
 

@@ -51,7 +51,7 @@ def test_a_step_is_the_noised_sum_of_clipped_gradients(
     everyone = range(plans[0].n)
     for drawn in ((), everyone[:1], everyone[1::2], everyone):
         noise = np.random.default_rng(7).normal(size=21)
-        steps = given.steps(kind, task, plans, [Job(3, members)], given.Given([noise]))
+        steps = given.stepper(kind, task, plans, [Job(3, members)], given.Given([noise]))
         wanted, broken = given.clipped_sum(task, steps.copy_network(0), drawn, NORM, members)
         assert steps.set_gradient(given.sample(drawn)) == broken
         joined_values = np.concatenate([parameter.grad.double().numpy().ravel() for parameter in steps.parameters])
@@ -68,7 +68,7 @@ def test_the_label_of_one_example_leaves_the_gradients_of_all_others_alone(
     for label in range(3):
         task = given.head_task(class_weights=class_weights)
         task.labels[1] = label
-        steps = given.steps(kind, task, given.plans(task), noise=given.Silent())
+        steps = given.stepper(kind, task, given.plans(task), noise=given.Silent())
         together, alone = (given.gradient(steps, given.sample(drawn)) for drawn in ((0, 1, 2), (1,)))
         others.append(together - alone)
     assert np.abs(others[0]).max() > 1e-2
@@ -84,7 +84,7 @@ def test_one_person_moves_a_step_by_the_clipping_norm_at_most(kind: str) -> None
     moved = []
     for task in (together, apart):
         plans = given.plans(task, norm=NORM)
-        steps = given.steps(kind, task, plans, noise=given.Silent())
+        steps = given.stepper(kind, task, plans, noise=given.Silent())
         total = given.gradient(steps, given.sample(range(plans[0].n))) * plans[0].divisor
         moved.append(float(np.linalg.norm(total)))
     assert moved[0] == pytest.approx(NORM, rel=1e-5)
@@ -96,7 +96,7 @@ def test_a_persons_sum_that_overflows_poisons_nothing(kind: str) -> None:
     task = given.head_task(n=6, units=np.array(list("aaaaab")), labels=torch.tensor([0, 0, 0, 0, 0, 1]))
     for huge in (1e15, 1e18, 1e19, 1.5e38):
         as_dense(task.features).tensor[:5], as_dense(task.features).tensor[5] = huge, 1.0
-        steps = given.steps(kind, task, given.plans(task), noise=given.Silent())
+        steps = given.stepper(kind, task, given.plans(task), noise=given.Silent())
         with torch.no_grad():
             steps.parameters[0].zero_()
         both, first = (given.gradient(steps, given.sample(drawn)) for drawn in ((0, 1), (1,)))
@@ -108,7 +108,7 @@ def empty_steps(kind: str, count: int) -> tuple[np.ndarray, float]:
     """Return gradients of empty samples, (steps, heads, numbers), and their promised deviation."""
     task = given.head_task()
     plans = given.plans(task, [NOISE])
-    steps = given.steps(kind, task, plans)
+    steps = given.stepper(kind, task, plans)
     gradients = np.stack([given.gradient(steps, given.sample(())) for _ in range(count)])
     return gradients, NOISE * plans[0].max_grad_norm / plans[0].divisor
 
@@ -124,7 +124,7 @@ def test_an_empty_sample_is_a_step_of_fresh_noise(kind: str) -> None:
 def test_a_step_is_taken_and_counted_whoever_takes_part(kind: str) -> None:
     task = given.head_task()
     as_dense(task.features).tensor[3] = math.nan
-    steps = given.steps(kind, task, given.plans(task))
+    steps = given.stepper(kind, task, given.plans(task))
     optimizer, tally = torch.optim.SGD(steps.parameters, lr=1.0), StepCounters.start_at_zero(1)
     for drawn in ((), (3, 4), (5,), ()):
         before = [parameter.detach().clone() for parameter in steps.parameters]
@@ -136,16 +136,16 @@ def test_a_step_is_taken_and_counted_whoever_takes_part(kind: str) -> None:
     assert tally.non_finite_gradients.tolist() == [1]
 
 
-def persons(task: Task) -> Task:
+def with_persons(task: Task) -> Task:
     return replace(task, units=PERSONS)
 
 
 @pytest.mark.parametrize("kind", given.KINDS)
-@pytest.mark.parametrize("change", [lambda task: task, persons])
+@pytest.mark.parametrize("change", [lambda task: task, with_persons])
 def test_without_one_unit_the_sum_changes_by_the_clipping_norm_at_most(kind: str, change: Any) -> None:
     """The claim that the proof rests on."""
     task = change(given.head_task(class_weights=WEIGHTS, views=2))
-    steps = given.steps(kind, task, given.plans(task, norm=NORM), noise=given.Silent())
+    steps = given.stepper(kind, task, given.plans(task, norm=NORM), noise=given.Silent())
     n, divisor = steps.sampler.n, steps.gaussian.divisor
     total = given.gradient(steps, given.sample(range(n)))
     without = [given.gradient(steps, given.sample(set(range(n)) - {unit})) for unit in range(n)]

@@ -48,7 +48,7 @@ SHARED = DPTrainer(3.0, steps=6)
 LOOSE = DPTrainer(1e4)
 
 
-def blobs(n: int = 96, dimension: int = 8, seed: int = 0) -> tuple[Tensor, Tensor]:
+def draw_blobs(n: int = 96, dimension: int = 8, seed: int = 0) -> tuple[Tensor, Tensor]:
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 2, n)
     centre = np.random.default_rng(99).normal(size=dimension)
@@ -57,7 +57,7 @@ def blobs(n: int = 96, dimension: int = 8, seed: int = 0) -> tuple[Tensor, Tenso
 
 
 def task(n: int = 96, units: np.ndarray | None = None, recipe: Recipe = SGD, **changes: object) -> Task:
-    features, labels = blobs(n)
+    features, labels = draw_blobs(n)
     plain = Task(Dense(features), labels, units, partial(new_head, features.shape[1], 2, False), recipe)
     return replace(plain, **changes)
 
@@ -134,7 +134,7 @@ def test_rows_without_a_unit_are_refused(missing: str | None) -> None:
 @pytest.mark.parametrize("way", ["heads", "network"])
 def test_each_unit_is_drawn_by_itself_in_training_too(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     units = np.repeat(np.arange(40), 2).astype(str)
-    seen = watch(monkeypatch)
+    seen = collect_samples(monkeypatch)
     suffix = BiasOnly if way == "network" else partial(new_head, 8, 2, False)
     replace(LOOSE, sample_rate=0.2, steps=300).fit(task(n=80, units=units, new_suffix=suffix), [Job(0)])
     assert len(seen) == 300
@@ -146,7 +146,7 @@ def test_each_unit_is_drawn_by_itself_in_training_too(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("way", ["heads", "network"])
 def test_only_members_count_and_the_public_numbers_stay(way: str, caplog: pytest.LogCaptureFixture) -> None:
-    features, _ = blobs(96)
+    features, _ = draw_blobs(96)
     members = np.arange(96) < 40
     features[~torch.from_numpy(members)] = math.nan
     suffix = BiasOnly if way == "network" else partial(new_head, 8, 2, False)
@@ -162,21 +162,21 @@ def test_only_members_count_and_the_public_numbers_stay(way: str, caplog: pytest
         assert getattr(some.require_privacy(), name) == getattr(everyone.require_privacy(), name)
 
 
-def watch(monkeypatch: pytest.MonkeyPatch) -> list[Sample]:
+def collect_samples(monkeypatch: pytest.MonkeyPatch) -> list[Sample]:
     """Collect the samples of training."""
     seen: list[Sample] = []
     take = private_step
 
-    def watched(steps: Any, optimizer: Any, sample: Sample, tally: Any) -> None:
+    def note_and_call(steps: Any, optimizer: Any, sample: Sample, tally: Any) -> None:
         seen.append(sample)
         take(steps, optimizer, sample, tally)
 
-    monkeypatch.setattr(trainer, "private_step", watched)
+    monkeypatch.setattr(trainer, "private_step", note_and_call)
     return seen
 
 
 def test_empty_samples_are_steps_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = watch(monkeypatch)
+    seen = collect_samples(monkeypatch)
     facts = replace(LOOSE, sample_rate=0.005, steps=60).fit(task(), [Job(0)])[0].require_privacy()
     empty = sum(not sample.taken.any() for sample in seen)
     assert 20 < empty < 55  # 60 * 0.995^96 = 37
@@ -194,11 +194,11 @@ def test_the_facts_do_not_depend_on_who_was_sampled(monkeypatch: pytest.MonkeyPa
             sample = Sample(np.arange(96)[None, : len(drawn)], np.ones((1, len(drawn)), dtype=bool))
             inner = trainer._train_stack
 
-            def train(*arguments: Any, sample: Sample = sample, inner: Any = inner) -> Any:
+            def train_on_sample(*arguments: Any, sample: Sample = sample, inner: Any = inner) -> Any:
                 patched.setattr(PoissonSampler, "draw_sample", lambda self, heads=1: sample)
                 return inner(*arguments)
 
-            patched.setattr(trainer, "_train_stack", train)
+            patched.setattr(trainer, "_train_stack", train_on_sample)
             features = Dense(torch.full((96, 8), math.nan))
             facts = replace(LOOSE, steps=4).fit(task(features=features, **way), [Job(0)])[0].require_privacy()
         all_facts.append(replace(facts, self_test=[], engine=replace(facts.engine, error=None)))
@@ -211,7 +211,7 @@ def test_it_learns_and_returns_the_plain_suffix(recipe: Recipe) -> None:
     head = new_head(8, 2, False, 0)
     assert list(fit.state) == list(head.state_dict())
     head.load_state_dict(fit.state)
-    features, labels = blobs(2000, seed=1)
+    features, labels = draw_blobs(2000, seed=1)
     accuracy = float((head({"features": features}).argmax(1) == labels).float().mean())
     assert accuracy > 0.9
     assert fit.unchanged_tensors == 0
@@ -236,11 +236,11 @@ def test_small_steps_use_one_thread_and_give_the_others_back(monkeypatch: pytest
     threads: list[int] = []
     take = private_step
 
-    def watched(*arguments: Any) -> None:
+    def note_and_call(*arguments: Any) -> None:
         threads.append(torch.get_num_threads())
         take(*arguments)
 
-    monkeypatch.setattr(trainer, "private_step", watched)
+    monkeypatch.setattr(trainer, "private_step", note_and_call)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -305,11 +305,11 @@ def test_heads_that_do_not_fit_into_one_stack_are_trained_in_several(monkeypatch
     sizes: list[int] = []
     build = build_head_stepper
 
-    def watched(*arguments: Any) -> Any:
+    def note_and_call(*arguments: Any) -> Any:
         sizes.append(len(arguments[3]))
         return build(*arguments)
 
-    monkeypatch.setattr(trainer, "build_head_stepper", watched)
+    monkeypatch.setattr(trainer, "build_head_stepper", note_and_call)
     jobs = [Job(seed) for seed in range(7)]
     together = SHARED.fit(task(), jobs)
     monkeypatch.setattr(
@@ -327,7 +327,7 @@ NOISE_ALONE = DPTrainer(
 )
 
 
-def moves(fits: list[Fit]) -> np.ndarray:
+def distance_moved(fits: list[Fit]) -> np.ndarray:
     """Return how far plain SGD of rate 1 moved heads that start at their seeds, (H, P)."""
     starts = [new_head(40, 5, False, seed).state_dict() for seed in range(len(fits))]
     return np.stack([(flat(fit.state) - flat(start)).numpy() for fit, start in zip(fits, starts, strict=True)])
@@ -341,7 +341,7 @@ def test_heads_of_different_epsilon_have_each_the_noise_of_their_own() -> None:
     trainers = [replace(NOISE_ALONE, noise_multiplier=sigma, epsilon=sigma) for sigma in sigmas]
     nobody = np.zeros(96, dtype=bool)
     fits = fit_together(trainers, training_task, [Job(seed, nobody) for seed in range(5)])
-    moved = moves(fits)
+    moved = distance_moved(fits)
     promised = np.array(sigmas) * 0.5 * math.sqrt(50)
     assert np.abs(moved.std(axis=1) / promised - 1).max() < 6 / math.sqrt(2 * 205)
     assert np.abs(np.corrcoef(moved) - np.eye(5)).max() < 6 / math.sqrt(205)
@@ -429,11 +429,11 @@ def test_dropout_is_as_secret_as_the_noise(monkeypatch: pytest.MonkeyPatch) -> N
     seeds: list[int] = []
     open_streams = random_streams
 
-    def watched(*arguments: Any) -> Any:
+    def note_and_call(*arguments: Any) -> Any:
         seeds.append(open_streams(*arguments).dropout)
         return open_streams(*arguments)
 
-    monkeypatch.setattr(trainer, "random_streams", watched)
+    monkeypatch.setattr(trainer, "random_streams", note_and_call)
     deep = cases.task(cases.seeded(cases.cnn), cases.maps())
     for randomness in ("secret", "seeded"):
         replace(LOOSE, steps=1, randomness=randomness).fit(deep, [Job(0), Job(0)])
@@ -463,11 +463,11 @@ def test_the_self_test_runs_as_many_rows_at_once_as_training_does(
     now, train = ["self-test"], trainer._train_stack
     summed = HeadStepper._clipped_sums
 
-    def training(*arguments: Any) -> Any:
+    def train_noted(*arguments: Any) -> Any:
         now[0] = "training"
         return train(*arguments)
 
-    def heads(head_stepper: HeadStepper, sample: Sample) -> Any:
+    def sum_noted(head_stepper: HeadStepper, sample: Sample) -> Any:
         rows[now[0]].append(int(sample.taken.sum(1).max()) * head_stepper.examples.together)
         return summed(head_stepper, sample)
 
@@ -476,8 +476,8 @@ def test_the_self_test_runs_as_many_rows_at_once_as_training_does(
             rows[now[0]].append(len(labels))
             return super().example_gradients(batch, labels)
 
-    monkeypatch.setattr(trainer, "_train_stack", training)
-    monkeypatch.setattr(HeadStepper, "_clipped_sums", heads)
+    monkeypatch.setattr(trainer, "_train_stack", train_noted)
+    monkeypatch.setattr(HeadStepper, "_clipped_sums", sum_noted)
     monkeypatch.setattr(engine_selection, "ENGINES", (Counted,))
     if room:
         monkeypatch.setattr(stepper, "MAX_GRADIENT_BYTES", room)
@@ -492,7 +492,7 @@ def test_the_self_test_runs_as_many_rows_at_once_as_training_does(
 def test_nothing_is_trained_when_the_self_test_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     halved = lambda self, totals: [total / (2 * self.divisor) for total in totals]  # noqa: E731
     monkeypatch.setattr(GaussianNoise, "add_noise", halved)
-    seen = watch(monkeypatch)
+    seen = collect_samples(monkeypatch)
     with pytest.raises(IntegrityError, match="nothing was trained"):
         SHARED.fit(task(), [Job(0)])
     assert not seen
