@@ -76,10 +76,9 @@ def save_pair(folder: Path, changed: Callable[[str], str]) -> tuple[Path, Path]:
             for name in ("smiling", "neutral")
         }
         predicted = [changed("neutral") if row < wrong and row % 2 else labels[row] for row in rows]
-        run = run_with(changed)
-        frame_of_run = run.run.model_copy(update={"id": f"{number:016x}"})
+        run = change_volatile(run_with(changed), id=f"{number:016x}")
         model = run.model.model_copy(update={"positive": changed("smiling")})
-        run = run.model_copy(update={"run": frame_of_run, "model": model})
+        run = run.model_copy(update={"model": model})
         predictions = frame.assign(prediction=predicted, **scores)
         save(run, folder / f"run-{number}", Artifacts(predictions=predictions, inputs=()))
     return folder / "run-1", folder / "run-2"

@@ -124,11 +124,11 @@ def test_what_the_strongest_attack_saw() -> None:
     plain = with_training(mode="standard")
     assert summarize_privacy(Section(plugin="privacy", findings=(weak,)), plain) == (
         f"{WITHOUT} An attack tells training images from others with an AUC of 0.52 [0.47, 0.57] "
-        "(0.5 is guessing, 1 always right): no leak was found, which does not prove that there is none."
+        "(0.5 is guessing): no leak was found, which does not prove that there is none."
     )
     assert summarize_privacy(Section(plugin="privacy", findings=(weak, strong)), plain) == (
         f"{WITHOUT} The strongest of 2 attacks tells training images from others with an AUC of "
-        "0.71 [0.66, 0.76] (0.5 is guessing, 1 always right): they can be recognised better than by guessing."
+        "0.71 [0.66, 0.76] (0.5 is guessing): some can be recognised."
     )
 
 

@@ -15,7 +15,7 @@ from rft.report.render.brief import render_brief
 from rft.report.render.model_card import model_card
 from rft.report.render.public import make_public
 from tests.support.example_run import change_volatile, example_run
-from tests.support.exported import exported
+from tests.support.exported import export_text
 
 FIRST = VolatileFacts(
     id="0a1b2c3d4e5f6071",
@@ -38,7 +38,7 @@ MADE: dict[str, Callable[[AuditRun], str]] = {
     "card": model_card,
     "public audit.json": lambda run: make_public(run).to_json(),
     "public page": lambda run: render(make_public(run)),
-    **{name: lambda run, name=name: exported(run, name) for name in FORMATS},  # type: ignore[misc]
+    **{name: lambda run, name=name: export_text(run, name) for name in FORMATS},  # type: ignore[misc]
 }
 
 

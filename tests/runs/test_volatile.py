@@ -52,7 +52,7 @@ def write_private(root: Path, randomness: str) -> Path:
 CONFIGS = {
     "trained": lambda root: write_trained(root, CONFIG + AUDITS),
     "nothing cached": write_uncached,
-    "predictions alone": lambda root: alone.write(root, alone.scores(), f"{alone.CONFIG}[fairness]\n[privacy]\n"),
+    "predictions alone": lambda root: alone.write(root, alone.make_scores(), f"{alone.CONFIG}[fairness]\n[privacy]\n"),
     "private, from a seed": lambda root: write_private(root, "seeded"),
 }
 

@@ -19,7 +19,7 @@ PILLAR = PillarDefinition(
         ClaimDefinition("Near-duplicates", ("privacy.near_duplicates",)),
     ),
 )
-RECOGNISED = "they can be recognised better than by guessing"
+RECOGNISED = "some can be recognised"
 NO_LEAK = "no leak was found, which does not prove that there is none"
 MAX_EPSILON = 20.0  # above it the odds are not worth a number
 _WITHOUT = "Trained WITHOUT differential privacy: nothing bounds what the model may reveal of those it was trained on."
@@ -37,7 +37,7 @@ def summarize_privacy(section: Section | None, model: ModelFacts) -> str:
     of_all = f"The strongest of {len(attacks)} attacks" if len(attacks) > 1 else "An attack"
     ranks = f"{of_all} tells training {model.name_items()} from others with an AUC of {write_value(strongest)}"
     seen = RECOGNISED if strongest.status == "warn" else NO_LEAK
-    return f"{promise} {ranks} (0.5 is guessing, 1 always right): {seen}."
+    return f"{promise} {ranks} (0.5 is guessing): {seen}."
 
 
 def _state_promise(model: ModelFacts) -> str:
