@@ -25,6 +25,7 @@ from rft.records import Artifacts
 from rft.report import open_run, save
 from tests.conftest import CONFIG
 from tests.support import ROOT, json_schemas
+from tests.support.example_run import change_volatile
 from tests.support.hostile_text import HOSTILE, run_with
 
 RENEW = "RFT_RENEW_GOLDEN"
